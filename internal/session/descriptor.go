@@ -1,0 +1,179 @@
+package session
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Actions of a descriptor.
+const (
+	Restore = "restore" // receive an image, write it to the target disk, boot it
+	Capture = "capture" // read a disk, upload it as an image
+	Reboot  = "reboot"  // leave the network userland: restart the machine
+	Idle    = "idle"    // stay reachable and wait for the next descriptor
+)
+
+// Descriptor tells one node its part in a session: GET /v1/node/{node}/descriptor.
+type Descriptor struct {
+	V       int    `json:"v"`
+	Session string `json:"session"`
+	Node    string `json:"node"`
+	// Serial grows with every descriptor that the server writes for the node; the node asks for a newer one with ?after=.
+	Serial uint64  `json:"serial"`
+	Action string  `json:"action"`
+	Image  *Image  `json:"image,omitempty"`
+	Cast   *Cast   `json:"cast,omitempty"`
+	Target *Target `json:"target,omitempty"`
+	// Mode is full, delta or auto. Delta hashes what is on the disk and receives only what differs;
+	// auto does so when the disk already carries the partition table that the plan would write.
+	Mode   string `json:"mode,omitempty"`
+	Verify bool   `json:"verify,omitempty"` // read back and hash every chunk after writing
+	Boot   *Boot  `json:"boot,omitempty"`
+}
+
+// Modes of a restore.
+const (
+	Auto  = "auto"
+	Full  = "full"
+	Delta = "delta"
+)
+
+// Image names an image and the blobs that a node fetches before the plan can be checked.
+type Image struct {
+	Name     string `json:"name"`     // as the operator calls it
+	Manifest string `json:"manifest"` // sha256:...
+	Config   Blob   `json:"config"`
+	Index    Blob   `json:"index"`
+	// ObjectSize is the length, in bytes, of the object that the cast moves and that
+	// GET /v1/objects/{manifest digest} serves with ranges: the image's frames in index order.
+	ObjectSize int64 `json:"object_size"`
+}
+
+// Blob is a blob of the server's store: GET /v1/blobs/{digest}, with ranges.
+type Blob struct {
+	Digest string `json:"digest"` // sha256:...
+	Size   int64  `json:"size"`   // bytes
+}
+
+// Cast is what a receiver must know of a cast: docs/cast-protocol.md.
+type Cast struct {
+	ID       uint32         `json:"id"`
+	Group    netip.AddrPort `json:"group"`    // multicast group and UDP port
+	Feedback netip.AddrPort `json:"feedback"` // where the sender listens for state reports
+	Key      []byte         `json:"key"`      // 32 bytes, base64 in JSON
+	Size     int64          `json:"size"`     // object size, bytes
+	Payload  int            `json:"payload"`  // source bytes a packet
+	K        int            `json:"k"`        // source packets a block
+}
+
+// Target says which disk to write. Every rule given must hold; exactly one disk must be left.
+type Target struct {
+	Path    string `json:"path,omitempty"`
+	Serial  string `json:"serial,omitempty"`
+	MinSize int64  `json:"min_size,omitempty"` // bytes
+	MaxSize int64  `json:"max_size,omitempty"` // bytes
+}
+
+// Methods of Boot.
+const (
+	BootKexec    = "kexec"    // kexec into the restored system; reboot to disk where that is impossible
+	BootReboot   = "reboot"   // restart through firmware
+	BootPoweroff = "poweroff" // switch off
+	BootStay     = "stay"     // stay in the network userland
+)
+
+// Boot says how the node leaves the network userland.
+type Boot struct {
+	Method string `json:"method"`
+	Append string `json:"append,omitempty"` // added to the restored system's kernel command line
+}
+
+func (d *Descriptor) version() int { return d.V }
+
+func (d *Descriptor) check() error {
+	switch d.Action {
+	case Idle, Reboot:
+		return nil
+	case Restore, Capture:
+	default:
+		return fmt.Errorf("descriptor: unknown action %q", d.Action)
+	}
+	if d.Session == "" {
+		return fmt.Errorf("descriptor: no session")
+	}
+	if d.Target == nil {
+		return fmt.Errorf("descriptor: no target rule")
+	}
+	if err := d.Target.check(); err != nil {
+		return err
+	}
+	if d.Action == Capture {
+		return nil
+	}
+	switch d.Mode {
+	case "", Auto, Full, Delta:
+	default:
+		return fmt.Errorf("descriptor: unknown mode %q", d.Mode)
+	}
+	if d.Image == nil {
+		return fmt.Errorf("descriptor: no image")
+	}
+	if err := d.Image.check(); err != nil {
+		return err
+	}
+	if d.Cast != nil {
+		if err := d.Cast.check(); err != nil {
+			return err
+		}
+		if d.Cast.Size != d.Image.ObjectSize {
+			return fmt.Errorf("descriptor: cast is of %d bytes, image object of %d", d.Cast.Size, d.Image.ObjectSize)
+		}
+	}
+	if d.Boot != nil {
+		switch d.Boot.Method {
+		case BootKexec, BootReboot, BootPoweroff, BootStay:
+		default:
+			return fmt.Errorf("descriptor: unknown boot method %q", d.Boot.Method)
+		}
+	}
+	return nil
+}
+
+func (t *Target) check() error {
+	if t.MinSize < 0 || t.MaxSize < 0 || (t.MaxSize != 0 && t.MaxSize < t.MinSize) {
+		return fmt.Errorf("target: size class %d-%d is empty", t.MinSize, t.MaxSize)
+	}
+	if t.Path != "" && !strings.HasPrefix(t.Path, "/dev/") {
+		return fmt.Errorf("target: path %q is not under /dev", t.Path)
+	}
+	return nil
+}
+
+func (i *Image) check() error {
+	if i.Manifest == "" || i.Config.Digest == "" || i.Index.Digest == "" {
+		return fmt.Errorf("image %q: a digest is missing", i.Name)
+	}
+	if i.ObjectSize < 0 || i.Config.Size <= 0 || i.Index.Size <= 0 {
+		return fmt.Errorf("image %q: a size is out of range", i.Name)
+	}
+	return nil
+}
+
+func (c *Cast) check() error {
+	switch {
+	case !c.Group.IsValid() || !c.Group.Addr().IsMulticast() || c.Group.Port() == 0:
+		return fmt.Errorf("cast: group %v is not a multicast address and port", c.Group)
+	case !c.Feedback.IsValid() || c.Feedback.Addr().IsMulticast() || c.Feedback.Port() == 0:
+		return fmt.Errorf("cast: feedback %v is not a unicast address and port", c.Feedback)
+	case len(c.Key) != 32:
+		return fmt.Errorf("cast: key has %d bytes, not 32", len(c.Key))
+	case c.Size < 0:
+		return fmt.Errorf("cast: size %d", c.Size)
+	case c.Payload < 64 || c.Payload > 65000 || c.Payload%64 != 0:
+		return fmt.Errorf("cast: payload of %d bytes is not a multiple of 64 in 64..65000", c.Payload)
+	case c.K < 1 || c.K > 128:
+		return fmt.Errorf("cast: %d source packets a block, not 1..128", c.K)
+	}
+	return nil
+}

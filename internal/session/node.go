@@ -1,0 +1,90 @@
+package session
+
+import "fmt"
+
+// Hello is the first thing a node says: POST /v1/node/hello.
+type Hello struct {
+	V int `json:"v"`
+	// Boot is random for each boot of the node, so that the server can tell a reboot from a repeated hello.
+	Boot string `json:"boot"`
+	// Agent is the version of the agent program.
+	Agent     string    `json:"agent"`
+	Inventory Inventory `json:"inventory"`
+}
+
+func (h *Hello) version() int { return h.V }
+
+func (h *Hello) check() error {
+	if h.Boot == "" {
+		return fmt.Errorf("hello has no boot id")
+	}
+	if len(h.Inventory.NICs) == 0 {
+		return fmt.Errorf("hello names no NIC")
+	}
+	return nil
+}
+
+// HelloReply tells the node who it is: the answer to Hello.
+type HelloReply struct {
+	V int `json:"v"`
+	// Node is the server's name for the node, the same at every boot.
+	Node string `json:"node"`
+	// Token is the bearer token for every further request of this boot.
+	Token string `json:"token"`
+}
+
+func (h *HelloReply) version() int { return h.V }
+
+func (h *HelloReply) check() error {
+	if h.Node == "" || h.Token == "" {
+		return fmt.Errorf("hello reply lacks node or token")
+	}
+	return nil
+}
+
+// Firmware kinds.
+const (
+	BIOS = "bios"
+	UEFI = "uefi"
+)
+
+// Inventory is what a node found out about its own hardware. Sizes are in bytes.
+type Inventory struct {
+	UUID       string `json:"uuid,omitempty"`   // DMI system UUID, lower case
+	Serial     string `json:"serial,omitempty"` // DMI system serial
+	Vendor     string `json:"vendor,omitempty"`
+	Product    string `json:"product,omitempty"`
+	Firmware   string `json:"firmware"` // BIOS or UEFI
+	SecureBoot bool   `json:"secure_boot"`
+	Lockdown   string `json:"lockdown,omitempty"` // none, integrity or confidentiality
+	Kernel     string `json:"kernel,omitempty"`   // release of the running kernel
+	CPUs       int    `json:"cpus,omitempty"`
+	Memory     int64  `json:"memory"`
+	Disks      []Disk `json:"disks"`
+	NICs       []NIC  `json:"nics"`
+}
+
+// Disk is one whole block device of a node.
+type Disk struct {
+	Path       string `json:"path"` // /dev/vda
+	Size       int64  `json:"size"` // bytes
+	SectorSize int    `json:"sector_size"`
+	Model      string `json:"model,omitempty"`
+	Serial     string `json:"serial,omitempty"`
+	WWN        string `json:"wwn,omitempty"`
+	Rotational bool   `json:"rotational"`
+	ReadOnly   bool   `json:"read_only"`
+	Removable  bool   `json:"removable"`
+}
+
+// NIC is one network interface of a node.
+type NIC struct {
+	Name   string   `json:"name"`
+	MAC    string   `json:"mac"` // lower case, colons
+	Driver string   `json:"driver,omitempty"`
+	Up     bool     `json:"up"`              // carrier
+	Mbps   int      `json:"mbps,omitempty"`  // link speed, 0 when unknown
+	Addrs  []string `json:"addrs,omitempty"` // CIDR
+	MTU    int      `json:"mtu,omitempty"`
+	Boot   bool     `json:"boot"` // the node booted from this one
+}
