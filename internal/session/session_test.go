@@ -1,0 +1,145 @@
+package session
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func restoreDescriptor() *Descriptor {
+	return &Descriptor{
+		V: Version, Session: "s1", Node: "n1", Serial: 7, Action: Restore,
+		Image: &Image{
+			Name: "debian:12", Manifest: "sha256:aa",
+			Config: Blob{Digest: "sha256:bb", Size: 10}, Index: Blob{Digest: "sha256:cc", Size: 20},
+			ObjectSize: 4096,
+		},
+		Cast: &Cast{
+			ID: 9, Group: netip.MustParseAddrPort("239.192.0.1:9000"), Feedback: netip.MustParseAddrPort("10.0.0.1:9001"),
+			Key: bytes.Repeat([]byte{3}, 32), Size: 4096, Payload: 1408, K: 128,
+		},
+		Target: &Target{Serial: "disk0", MinSize: 1 << 30},
+		Mode:   Auto,
+		Boot:   &Boot{Method: BootKexec, Append: "quiet"},
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	docs := map[string]struct{ in, out Document }{
+		"hello": {&Hello{V: 1, Boot: "b", Agent: "1", Inventory: Inventory{
+			Firmware: UEFI, Memory: 1 << 29,
+			Disks: []Disk{{Path: "/dev/vda", Size: 1 << 33, SectorSize: 4096, Serial: "x"}},
+			NICs:  []NIC{{Name: "eth0", MAC: "52:54:00:00:00:01", Up: true, Boot: true, Addrs: []string{"10.0.0.5/24"}}},
+		}}, &Hello{}},
+		"hello reply": {&HelloReply{V: 1, Node: "n1", Token: "t"}, &HelloReply{}},
+		"descriptor":  {restoreDescriptor(), &Descriptor{}},
+		"events": {&Events{V: 1, Boot: "b", Events: []Event{
+			{Seq: 1, Session: "s1", Step: StepProgress, Level: Info, Since: 3.5, Progress: &Progress{Received: 5, Needed: 9, Loss: 0.01}},
+		}}, &Events{}},
+	}
+	for name, d := range docs {
+		t.Run(name, func(t *testing.T) {
+			raw, err := json.Marshal(d.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := Decode(bytes.NewReader(raw), d.out); err != nil {
+				t.Fatalf("Decode(%s): %v", raw, err)
+			}
+			if diff := cmp.Diff(d.in, d.out, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+				t.Errorf("what came back differs (-sent +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUnknownFieldsAreIgnored(t *testing.T) {
+	var r HelloReply
+	doc := `{"v":1,"node":"n1","token":"t","colour":"blue","nested":{"deep":[1,2,{"x":null}]}}`
+	if err := Decode(strings.NewReader(doc), &r); err != nil {
+		t.Fatal(err)
+	}
+	if want := (HelloReply{V: 1, Node: "n1", Token: "t"}); r != want {
+		t.Errorf("got %+v, want %+v", r, want)
+	}
+}
+
+func TestOtherVersionsAreRefused(t *testing.T) {
+	for _, doc := range []string{`{"v":2,"node":"n1","token":"t"}`, `{"v":0,"node":"n1","token":"t"}`, `{"node":"n1","token":"t"}`} {
+		var r HelloReply
+		if err := Decode(strings.NewReader(doc), &r); !errors.Is(err, ErrVersion) {
+			t.Errorf("Decode(%s) = %v, want ErrVersion", doc, err)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	edit := func(f func(*Descriptor)) string {
+		d := restoreDescriptor()
+		f(d)
+		raw, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	cases := map[string]struct{ doc, want string }{
+		"empty":            {``, "not valid JSON"},
+		"truncated":        {`{"v":1,`, "not valid JSON"},
+		"trailing data":    {edit(func(*Descriptor) {}) + `{}`, "after its end"},
+		"too large":        {`{"v":1,"session":"` + strings.Repeat("x", MaxDocument) + `"}`, "larger than"},
+		"unknown action":   {edit(func(d *Descriptor) { d.Action = "explode" }), `unknown action "explode"`},
+		"no session":       {edit(func(d *Descriptor) { d.Session = "" }), "no session"},
+		"no target":        {edit(func(d *Descriptor) { d.Target = nil }), "no target rule"},
+		"target elsewhere": {edit(func(d *Descriptor) { d.Target.Path = "/etc/passwd" }), "not under /dev"},
+		"empty size class": {edit(func(d *Descriptor) { d.Target.MaxSize = 1 }), "is empty"},
+		"no image":         {edit(func(d *Descriptor) { d.Image = nil }), "no image"},
+		"no index":         {edit(func(d *Descriptor) { d.Image.Index.Digest = "" }), "digest is missing"},
+		"negative object":  {edit(func(d *Descriptor) { d.Image.ObjectSize = -1 }), "out of range"},
+		"unicast group":    {edit(func(d *Descriptor) { d.Cast.Group = netip.MustParseAddrPort("10.0.0.9:1") }), "not a multicast"},
+		"short key":        {edit(func(d *Descriptor) { d.Cast.Key = d.Cast.Key[:16] }), "16 bytes, not 32"},
+		"size mismatch":    {edit(func(d *Descriptor) { d.Cast.Size = 1 }), "image object of 4096"},
+		"payload":          {edit(func(d *Descriptor) { d.Cast.Payload = 1400 }), "multiple of 64"},
+		"k":                {edit(func(d *Descriptor) { d.Cast.K = 200 }), "not 1..128"},
+		"mode":             {edit(func(d *Descriptor) { d.Mode = "fast" }), `unknown mode "fast"`},
+		"boot":             {edit(func(d *Descriptor) { d.Boot.Method = "hope" }), `unknown boot method "hope"`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := Decode(strings.NewReader(c.doc), &Descriptor{})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func FuzzDescriptor(f *testing.F) {
+	raw, err := json.Marshal(restoreDescriptor())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"v":1,"action":"idle"}`))
+	f.Add([]byte(`{"v":1,"action":"capture","session":"s","target":{}}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		var d Descriptor
+		if Decode(bytes.NewReader(doc), &d) != nil {
+			return
+		}
+		// What was accepted is accepted again after a round trip: nothing is lost that check needs.
+		again, err := json.Marshal(&d)
+		if err != nil {
+			t.Fatalf("accepted descriptor cannot be written: %v", err)
+		}
+		var e Descriptor
+		if err := Decode(bytes.NewReader(again), &e); err != nil {
+			t.Fatalf("accepted descriptor is refused after a round trip: %v\n%s", err, again)
+		}
+	})
+}
