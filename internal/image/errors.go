@@ -1,0 +1,39 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNotFound is wrapped by errors about a name or digest that the store does not have.
+var ErrNotFound = errors.New("not in the store")
+
+// ErrFormat is wrapped by errors about a manifest, config or index that is not what the format allows.
+var ErrFormat = errors.New("not a valid image")
+
+// DamageError says that a frame of an image is not what the index says.
+type DamageError struct {
+	Image  string // name or digest of the image
+	Chunk  int    // the first chunk that is made of the frame, -1 when the damage is not in a frame
+	Disk   int64  // where that chunk begins on the disk, bytes
+	Blob   string // digest of the blob, when it is known
+	Offset int64  // of the frame in the blob
+	Object int64  // of the frame in the object
+	Length int64  // of the frame as stored
+	Reason string // what is wrong
+}
+
+func (e *DamageError) Error() string {
+	name := e.Image
+	if name == "" {
+		name = "image"
+	}
+	if e.Chunk < 0 {
+		return fmt.Sprintf("%s: blob %s is damaged at offset %d: %s", name, e.Blob, e.Offset, e.Reason)
+	}
+	where := fmt.Sprintf("object offset %d", e.Object)
+	if e.Blob != "" {
+		where = fmt.Sprintf("offset %d of blob %s", e.Offset, e.Blob)
+	}
+	return fmt.Sprintf("%s: chunk %d (disk offset %d, %s, %d bytes) is damaged: %s", name, e.Chunk, e.Disk, where, e.Length, e.Reason)
+}
