@@ -1,0 +1,63 @@
+package vm
+
+import "fmt"
+
+// QEMU is the program that is run.
+const QEMU = "qemu-system-x86_64"
+
+func (v *VM) args(accel Accel) []string {
+	o := v.o
+	a := []string{
+		"-name", o.Name, "-nodefaults", "-no-user-config",
+		// graphics=off makes SeaBIOS and the iPXE ROM talk on the serial port, so that a failed PXE boot can be read.
+		"-machine", "pc,graphics=off", "-display", "none",
+		"-m", itoa(o.Memory), "-smp", itoa(o.CPUs),
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
+		"-device", "virtio-rng-pci",
+	}
+	a = append(a, accel.Args...)
+	if o.UUID != "" {
+		a = append(a, "-uuid", o.UUID)
+	}
+	if o.FirmwareCode != "" {
+		a = append(a,
+			"-drive", "if=pflash,format=raw,readonly=on,file="+o.FirmwareCode,
+			"-drive", "if=pflash,format=raw,file="+o.FirmwareVars)
+	}
+	boot := 1
+	for i, n := range o.NICs {
+		dev := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s", i, n.MAC)
+		if o.BootNIC && i == 0 {
+			dev += fmt.Sprintf(",bootindex=%d", boot)
+			boot++
+		} else {
+			dev += ",romfile=" // no option ROM: only the first NIC offers PXE
+		}
+		a = append(a,
+			"-netdev", fmt.Sprintf("tap,id=net%d,ifname=%s,script=no,downscript=no", i, n.Tap),
+			"-device", dev)
+	}
+	for i, d := range o.Disks {
+		dev := fmt.Sprintf("virtio-blk-pci,drive=disk%d,bootindex=%d", i, boot)
+		boot++
+		if d.Serial != "" {
+			dev += ",serial=" + d.Serial
+		}
+		if d.SectorSize != 0 {
+			dev += fmt.Sprintf(",logical_block_size=%d,physical_block_size=%d", d.SectorSize, d.SectorSize)
+		}
+		a = append(a,
+			// cache=unsafe: the guest's flushes do not become fsyncs of the host. A pulled plug still loses what the
+			// guest had not written; it does not take the host's page cache with it.
+			"-drive", fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,discard=unmap,file=%s", i, d.Path),
+			"-device", dev)
+	}
+	if o.Kernel != "" {
+		a = append(a, "-kernel", o.Kernel, "-append", o.Append)
+		if o.Initrd != "" {
+			a = append(a, "-initrd", o.Initrd)
+		}
+	}
+	return append(a, o.Extra...)
+}

@@ -1,0 +1,79 @@
+package vm
+
+import (
+	"context"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+func needQEMU(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath(QEMU); err != nil {
+		t.Skipf("%v: apt-get install qemu-system-x86", err)
+	}
+}
+
+func TestAcceleratorBoots(t *testing.T) {
+	needQEMU(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	a, err := Accelerator(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("accelerator: %s", a.Name)
+	start := time.Now()
+	if _, err := Accelerator(ctx); err != nil || time.Since(start) > time.Second {
+		t.Fatalf("second choice took %v, err %v: want the first one's answer", time.Since(start), err)
+	}
+}
+
+func TestPowerAndConsole(t *testing.T) {
+	needQEMU(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	m := New(Options{Name: "blank", Memory: 64})
+	for range 2 { // a machine may be switched on again
+		if err := m.PowerOn(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Expect(ctx, `SeaBIOS \(version`); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Pause(ctx); err != nil {
+			t.Fatal(err)
+		}
+		m.Unplug()
+		if err := m.WaitOff(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.PowerButton(ctx); err == nil {
+		t.Fatal("the power button of an unplugged machine did something")
+	}
+}
+
+func TestExpectFailsWhenMachineGoesOff(t *testing.T) {
+	needQEMU(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	m := New(Options{Name: "wrong", Memory: 64, Extra: []string{"-no-such-option"}})
+	if err := m.PowerOn(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Expect(ctx, "login:"); err == nil {
+		t.Fatal("want an error that carries QEMU's own words")
+	} else {
+		t.Log(err)
+	}
+}
+
+func TestStripEscapes(t *testing.T) {
+	var s escState
+	got := string(s.strip(nil, []byte("a\x1b[2")))
+	got += string(s.strip(nil, []byte("Jb\r\n\x1bcd")))
+	if got != "ab\nd" {
+		t.Fatalf("got %q", got)
+	}
+}
