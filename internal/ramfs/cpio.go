@@ -1,0 +1,118 @@
+package ramfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/cavaliercoder/go-cpio"
+)
+
+const (
+	trailer = "TRAILER!!!"
+	maxName = 4096 // PATH_MAX, the limit of init/initramfs.c in the kernel
+)
+
+// Write writes the archive. modTime is the time of every record; the zero time stands for 1970.
+func (a *Archive) Write(w io.Writer, modTime time.Time) error {
+	var seconds int64
+	if !modTime.IsZero() {
+		seconds = modTime.Unix()
+	}
+	if seconds < 0 || seconds > math.MaxUint32 {
+		return fmt.Errorf("time %v does not fit into a cpio record", modTime)
+	}
+	cw := cpio.NewWriter(w)
+	for i, r := range a.Records() {
+		if err := writeRecord(cw, r, int64(i+1), time.Unix(seconds, 0)); err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
+	}
+	return cw.Close()
+}
+
+func writeRecord(cw *cpio.Writer, r Record, inode int64, modTime time.Time) error {
+	h := &cpio.Header{Name: r.Name, Mode: cpio.FileMode(r.Perm), Inode: inode, Links: 1, ModTime: modTime}
+	switch r.Kind {
+	case Dir:
+		h.Mode |= cpio.ModeDir
+		h.Links = 2
+		return cw.WriteHeader(h)
+	case Symlink:
+		h.Mode |= cpio.ModeSymlink
+		h.Size = int64(len(r.Target))
+		if err := cw.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err := io.WriteString(cw, r.Target)
+		return err
+	}
+	h.Mode |= cpio.ModeRegular
+	h.Size = r.Size
+	if err := cw.WriteHeader(h); err != nil {
+		return err
+	}
+	f, err := r.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	n, err := io.Copy(cw, f)
+	if err == nil && n != r.Size {
+		err = fmt.Errorf("%d bytes instead of %d", n, r.Size)
+	}
+	return err
+}
+
+// Limits of Read: an archive beyond them is refused, whatever its headers claim.
+const (
+	maxRecords = 200_000
+	maxTotal   = 4 << 30 // bytes of content
+)
+
+// Read reads an archive, uncompressed, into memory. Records that an Archive cannot hold (device nodes, sockets, pipes,
+// names that are not clean) are errors.
+func Read(r io.Reader) (*Archive, error) {
+	a := &Archive{}
+	cr := cpio.NewReader(r)
+	var total int64
+	for n := 0; ; n++ {
+		h, err := cr.Next()
+		if errors.Is(err, io.EOF) {
+			return a, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cpio record %d: %w", n, err)
+		}
+		if total += h.Size; n >= maxRecords || h.Size < 0 || total > maxTotal {
+			return nil, fmt.Errorf("cpio record %d: the archive is larger than %d records or %d bytes", n, maxRecords, int64(maxTotal))
+		}
+		rec, err := readRecord(cr, h)
+		if err == nil {
+			err = a.Add(rec)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cpio record %d: %w", n, err)
+		}
+	}
+}
+
+func readRecord(cr *cpio.Reader, h *cpio.Header) (Record, error) {
+	perm := uint32(h.Mode) & 0o7777
+	switch h.Mode & cpio.ModeType {
+	case cpio.ModeDir:
+		return NewDir(h.Name, perm), nil
+	case cpio.ModeSymlink:
+		return NewSymlink(h.Name, h.Linkname), nil
+	case cpio.ModeRegular:
+		// ReadAll grows with what is there, not with what the header claims.
+		data, err := io.ReadAll(io.LimitReader(cr, h.Size))
+		if err == nil && int64(len(data)) != h.Size {
+			err = io.ErrUnexpectedEOF
+		}
+		return NewFile(h.Name, perm, data), err
+	}
+	return Record{}, fmt.Errorf("%s: mode %v is not a file, directory or symbolic link", h.Name, h.Mode)
+}
