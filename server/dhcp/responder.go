@@ -1,0 +1,242 @@
+package dhcp
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// Mode is how the server takes part in the LAN's DHCP.
+type Mode string
+
+// Modes.
+const (
+	Full  Mode = "full"  // the LAN's only DHCP server: gives addresses
+	Proxy Mode = "proxy" // beside the site's DHCP server: gives boot files only
+	Off   Mode = "off"
+)
+
+// Config is what a Responder answers with.
+type Config struct {
+	Mode   Mode
+	Server netip.Prefix // the server's address on the interface, with the LAN's prefix length
+	HTTP   netip.AddrPort
+	Files  Files
+	// The following are for the full mode.
+	Pool   *Pool
+	Router netip.Addr   // no default route is given when invalid
+	DNS    []netip.Addr // none is given when empty
+	Log    *slog.Logger
+	// Observe is called for each request of a machine that boots; it must not block. May be nil.
+	Observe func(Seen)
+}
+
+// Responder answers DHCP requests. It holds no socket.
+type Responder struct {
+	cfg Config
+}
+
+// NewResponder checks the configuration.
+func NewResponder(cfg Config) (*Responder, error) {
+	switch {
+	case cfg.Mode != Full && cfg.Mode != Proxy:
+		return nil, fmt.Errorf("DHCP mode %q is neither full nor proxy", cfg.Mode)
+	case !cfg.Server.Addr().Is4():
+		return nil, fmt.Errorf("DHCP needs the server's IPv4 address, got %v", cfg.Server)
+	case cfg.Mode == Full && cfg.Pool == nil:
+		return nil, fmt.Errorf("DHCP in full mode needs a range of addresses (--dhcp-range)")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Seen) {}
+	}
+	return &Responder{cfg: cfg}, nil
+}
+
+// Ports on which requests come.
+const (
+	ServerPort = 67
+	ClientPort = 68
+	ProxyPort  = 4011 // PXE 2.1, 2.2: the boot server behind a proxy offer
+)
+
+// Answer returns the answer to a request that came on the given port, or nil when there is none to give.
+// The error is for the log: the server's own trouble, not the client's.
+func (r *Responder) Answer(ctx context.Context, m *dhcpv4.DHCPv4, port int) (*dhcpv4.DHCPv4, error) {
+	if m.OpCode != dhcpv4.OpcodeBootRequest || len(m.ClientHWAddr) != 6 {
+		return nil, nil
+	}
+	if r.cfg.Mode == Proxy {
+		return r.proxy(m, port)
+	}
+	if port != ServerPort {
+		return nil, nil
+	}
+	return r.full(ctx, m)
+}
+
+func (r *Responder) full(ctx context.Context, m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
+	c := classify(m)
+	mac := c.MAC.String()
+	if relay, ok := netip.AddrFromSlice(m.GatewayIPAddr.To4()); ok && !relay.IsUnspecified() && !r.cfg.Server.Contains(relay) {
+		return nil, nil // the relay's LAN is not ours: the range has no address for it
+	}
+	switch m.MessageType() {
+	case dhcpv4.MessageTypeDiscover:
+		addr, err := r.cfg.Pool.Offer(mac, addrOf(m.RequestedIPAddress()))
+		if err != nil {
+			r.cfg.Observe(Seen{Client: c, Problem: err.Error()})
+			return nil, err
+		}
+		return r.grant(m, c, dhcpv4.MessageTypeOffer, addr)
+	case dhcpv4.MessageTypeRequest:
+		return r.request(ctx, m, c)
+	case dhcpv4.MessageTypeInform:
+		return r.grant(m, c, dhcpv4.MessageTypeAck, netip.Addr{})
+	case dhcpv4.MessageTypeDecline:
+		r.cfg.Log.Warn("address is in use by another machine; it is set aside", "addr", m.RequestedIPAddress(), "mac", mac)
+		return nil, r.cfg.Pool.Decline(ctx, mac, addrOf(m.RequestedIPAddress()))
+	case dhcpv4.MessageTypeRelease:
+		return nil, r.cfg.Pool.Release(ctx, mac, addrOf(m.ClientIPAddr))
+	}
+	return nil, nil
+}
+
+// request handles DHCPREQUEST in its three forms (RFC 2131, 4.3.2).
+func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*dhcpv4.DHCPv4, error) {
+	mac := c.MAC.String()
+	if id := m.ServerIdentifier(); id != nil && addrOf(id) != r.cfg.Server.Addr() {
+		r.cfg.Pool.Forget(mac) // it took another server's offer
+		return nil, nil
+	}
+	addr := addrOf(m.RequestedIPAddress()) // SELECTING and INIT-REBOOT
+	if !addr.IsValid() {
+		addr = addrOf(m.ClientIPAddr) // RENEWING and REBINDING
+	}
+	if !addr.IsValid() {
+		return nil, nil
+	}
+	if err := r.cfg.Pool.Commit(ctx, mac, addr); err != nil {
+		r.cfg.Log.Info("DHCP request refused", "mac", mac, "addr", addr, "err", err)
+		nak, nerr := r.reply(m, dhcpv4.MessageTypeNak)
+		if nerr != nil {
+			return nil, nerr
+		}
+		nak.UpdateOption(dhcpv4.OptMessage(err.Error()))
+		return nak, nil
+	}
+	return r.grant(m, c, dhcpv4.MessageTypeAck, addr)
+}
+
+// reply makes the frame of every answer.
+func (r *Responder) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType) (*dhcpv4.DHCPv4, error) {
+	server := net.IP(r.cfg.Server.Addr().AsSlice())
+	reply, err := dhcpv4.NewReplyFromRequest(m,
+		dhcpv4.WithMessageType(kind),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server)))
+	if err != nil {
+		return nil, fmt.Errorf("answer to %s: %w", m.ClientHWAddr, err)
+	}
+	// RFC 6842: a client identifier is echoed.
+	if id := m.Options.Get(dhcpv4.OptionClientIdentifier); id != nil {
+		reply.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientIdentifier, id))
+	}
+	return reply, nil
+}
+
+// grant is an OFFER or ACK of the full mode. An invalid addr is the answer to INFORM: parameters without a lease.
+func (r *Responder) grant(m *dhcpv4.DHCPv4, c Client, kind dhcpv4.MessageType, addr netip.Addr) (*dhcpv4.DHCPv4, error) {
+	reply, err := r.reply(m, kind)
+	if err != nil {
+		return nil, err
+	}
+	reply.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(r.cfg.Server.Bits(), 32)))
+	if addr.IsValid() {
+		lease := r.cfg.Pool.Time()
+		reply.YourIPAddr = addr.AsSlice()
+		reply.UpdateOption(dhcpv4.OptIPAddressLeaseTime(lease))
+		reply.UpdateOption(dhcpv4.OptRenewTimeValue(lease / 2))
+		reply.UpdateOption(dhcpv4.OptRebindingTimeValue(lease / 8 * 7))
+	} else {
+		addr = addrOf(m.ClientIPAddr)
+	}
+	if r.cfg.Router.IsValid() {
+		reply.UpdateOption(dhcpv4.OptRouter(r.cfg.Router.AsSlice()))
+	}
+	if len(r.cfg.DNS) > 0 {
+		var ips []net.IP
+		for _, a := range r.cfg.DNS {
+			ips = append(ips, a.AsSlice())
+		}
+		reply.UpdateOption(dhcpv4.OptDNS(ips...))
+	}
+	seen := Seen{Client: c, Addr: addr, Final: kind == dhcpv4.MessageTypeAck}
+	if c.Kind != Plain {
+		seen.Given, err = r.putBoot(reply, c)
+		if err != nil {
+			seen.Problem = err.Error()
+		}
+	}
+	r.cfg.Observe(seen)
+	return reply, nil
+}
+
+// putBoot writes the boot file into an answer, in the header's fields and as options: firmware reads either.
+func (r *Responder) putBoot(reply *dhcpv4.DHCPv4, c Client) (string, error) {
+	file, err := bootFile(c, r.cfg.Files, r.cfg.HTTP)
+	if err != nil {
+		return "", err
+	}
+	server := r.cfg.Server.Addr()
+	reply.ServerIPAddr = server.AsSlice()
+	reply.BootFileName = file
+	reply.UpdateOption(dhcpv4.OptBootFileName(file))
+	switch c.Kind {
+	case PXE:
+		reply.ServerHostName = server.String()
+		reply.UpdateOption(dhcpv4.OptTFTPServerName(server.String()))
+	case HTTP:
+		// UEFI 2.10, 24.7.3.1: an offer without this class is not an HTTP boot offer.
+		reply.UpdateOption(dhcpv4.OptClassIdentifier("HTTPClient"))
+	case IPXE:
+		// Option 175 (iPXE's space), suboption 176: do not wait for a proxy offer, which saves some seconds.
+		reply.UpdateOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(175), []byte{176, 1, 1}))
+	}
+	return file, nil
+}
+
+func addrOf(ip net.IP) netip.Addr {
+	a, ok := netip.AddrFromSlice(ip.To4())
+	if !ok || a.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// minLease keeps renewals of a whole lab apart.
+const minLease = 2 * time.Minute
+
+// hash spreads hardware addresses over the range, the same at every run (FNV-1a).
+func hash(mac string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(mac) {
+		h = (h ^ uint32(mac[i])) * 16777619
+	}
+	return h
+}
+
+func addrToUint(a netip.Addr) uint32 { b := a.As4(); return binary.BigEndian.Uint32(b[:]) }
+
+func uintToAddr(v uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], v)
+	return netip.AddrFrom4(b)
+}
