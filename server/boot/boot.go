@@ -1,0 +1,85 @@
+// Package boot hands out the boot directory, which mkimage laid out, to machines that boot: over TFTP as far as
+// firmware needs it and over plain HTTP for the rest. Nothing in it is secret, and nothing outside of it can be read.
+package boot
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path"
+	"strings"
+)
+
+// Dir is a boot directory. It is opened anew for each file, so that a directory that mkimage replaced is served at once.
+type Dir struct{ path string }
+
+// NewDir returns the boot directory at the path; it need not be there yet.
+func NewDir(path string) *Dir { return &Dir{path: path} }
+
+// Path returns where the directory is.
+func (d *Dir) Path() string { return d.path }
+
+// Open opens a regular file of the directory. The name comes from the network: os.Root refuses names and symbolic
+// links that lead out.
+func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
+	name, err := clean(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("boot directory: %w (lay it out with mkimage, or name another with --boot-dir)", err)
+	}
+	defer root.Close()
+	info, err := root.Stat(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("boot file %q: %w", name, err)
+	}
+	if !info.Mode().IsRegular() { // asked before it is opened: a FIFO would block
+		return nil, nil, fmt.Errorf("boot file %q is not a regular file: %w", name, fs.ErrNotExist)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("boot file %q: %w", name, err)
+	}
+	if info, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, nil, fmt.Errorf("boot file %q: %w", name, err)
+	}
+	return f, info, nil
+}
+
+// Has reports whether the directory has the file.
+func (d *Dir) Has(name string) bool {
+	f, _, err := d.Open(name)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// clean makes a name from the network into a path below the directory.
+func clean(name string) (string, error) {
+	// Some UEFI firmware ends the name with 0xFF, taken from DHCP option 67's neighbour, the end option;
+	// some ROMs end it with NULs or blanks, and Windows-minded ones write backslashes.
+	name = strings.TrimRight(name, "\xff\x00 ")
+	name = strings.ReplaceAll(name, `\`, "/")
+	name = strings.TrimLeft(name, "/")
+	if name == "" || len(name) > 255 || strings.ContainsRune(name, 0) || path.Clean(name) != name || !fs.ValidPath(name) {
+		return "", fmt.Errorf("boot file name %.64q is not a path below the boot directory: %w", name, fs.ErrNotExist)
+	}
+	return name, nil
+}
+
+// Fetch is one boot file that a machine fetched, for its timeline.
+type Fetch struct {
+	Addr netip.Addr // the machine's
+	MAC  string     // where the machine said it, else empty
+	File string
+	Via  string // "tftp" or "http"
+	// Start is true when the machine asked, false when it has everything.
+	Start bool
+	Bytes int64
+}

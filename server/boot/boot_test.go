@@ -1,0 +1,205 @@
+package boot
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/pin/tftp/v3"
+
+	"github.com/diskcast/diskcast/server/task"
+)
+
+// tree lays out a boot directory with a secret beside it and the usual ways to reach for one.
+func tree(t testing.TB) *Dir {
+	base := t.TempDir()
+	dir := filepath.Join(base, "boot")
+	for _, d := range []string{dir, filepath.Join(dir, "grub")} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range map[string]string{
+		"secret":             "secret",
+		"boot/boot.ipxe":     "#!ipxe\nkernel vmlinuz\n",
+		"boot/undionly.kpxe": strings.Repeat("kpxe ", 20000),
+		"boot/grub/grub.cfg": "menu",
+		"boot/empty":         "",
+	} {
+		if err := os.WriteFile(filepath.Join(base, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"out": "../secret", "abs": filepath.Join(base, "secret"), "in": "undionly.kpxe"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return NewDir(dir)
+}
+
+func TestOpenStaysInside(t *testing.T) {
+	d := tree(t)
+	for name, want := range map[string]bool{
+		"boot.ipxe": true, "/boot.ipxe": true, "boot.ipxe\xff": true, "boot.ipxe\x00": true, `\grub\grub.cfg`: true,
+		"grub/grub.cfg": true, "in": true, "empty": true,
+		"": false, "/": false, ".": false, "..": false, "../secret": false, "grub/../../secret": false, "out": false, "abs": false,
+		"grub": false, "fifo": false, "nothing": false, "//../secret": false, "boot.ipxe/": false, "a\x00b": false,
+		strings.Repeat("a", 300): false, `..\secret`: false,
+	} {
+		if got := d.Has(name); got != want {
+			t.Errorf("Has(%q) = %v", name, got)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	for _, s := range []string{"boot.ipxe", "../secret", "/grub/../../secret", "out", `..\..\secret`, "boot.ipxe\xff"} {
+		f.Add(s)
+	}
+	d := tree(f)
+	f.Fuzz(func(t *testing.T, name string) {
+		file, _, err := d.Open(name)
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		b, err := io.ReadAll(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(b, []byte("secret")) {
+			t.Fatalf("%q leads out of the boot directory", name)
+		}
+	})
+}
+
+func TestTFTP(t *testing.T) {
+	d := tree(t)
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var seen []Fetch
+	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, func(f Fetch) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, f)
+	}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- task.Run(ctx, slog.New(slog.DiscardHandler), nil, srv) }()
+	<-srv.Ready()
+
+	want, err := os.ReadFile(filepath.Join(d.Path(), "undionly.kpxe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range []int{0, 512, 1408, 1468, 8192} {
+		c, err := tftp.NewClient(conn.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if block != 0 {
+			c.SetBlockSize(block)
+		}
+		c.RequestTSize(true)
+		wt, err := c.Receive("/undionly.kpxe", "octet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, ok := wt.(tftp.IncomingTransfer).Size(); block != 0 && (!ok || n != int64(len(want))) {
+			t.Errorf("block %d: tsize %d, %v", block, n, ok)
+		}
+		var got bytes.Buffer
+		if _, err := wt.WriteTo(&got); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("block %d: %d bytes of %d, or others", block, got.Len(), len(want))
+		}
+	}
+	c, err := tftp.NewClient(conn.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Receive("../secret", "octet"); err == nil || strings.Contains(err.Error(), d.Path()) {
+		t.Errorf("read of ../secret: %v", err)
+	}
+	if rf, err := c.Send("new", "octet"); err == nil {
+		if _, err = rf.ReadFrom(strings.NewReader("x")); err == nil {
+			t.Error("write was taken")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	last := seen[len(seen)-1]
+	if len(seen) != 10 || last != (Fetch{Addr: netip.MustParseAddr("127.0.0.1"), File: "undionly.kpxe", Via: "tftp", Bytes: int64(len(want))}) {
+		t.Errorf("%d fetches seen, the last %+v", len(seen), last)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	var seen []Fetch
+	h := &Handler{Dir: tree(t), Log: slog.New(slog.DiscardHandler),
+		Local:   func(mac string) bool { return mac == "52:54:00:00:00:01" },
+		Observe: func(f Fetch) { seen = append(seen, f) }}
+	get := func(method, path, rng string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, nil)
+		if rng != "" {
+			r.Header.Set("Range", rng)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	for _, c := range []struct {
+		name, method, path, rng string
+		code                    int
+		body                    string
+	}{
+		{"script", "GET", "/boot/boot.ipxe", "", 200, "#!ipxe\nkernel vmlinuz\n"},
+		{"script of an unknown machine", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:02", "", 200, "#!ipxe\nkernel vmlinuz\n"},
+		{"script of a finished machine", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-01", "", 200, Localboot},
+		{"nonsense MAC", "GET", "/boot/boot.ipxe?mac=x", "", 200, "#!ipxe\nkernel vmlinuz\n"},
+		{"range", "GET", "/boot/boot.ipxe", "bytes=2-5", 206, "ipxe"},
+		{"head", "HEAD", "/boot/boot.ipxe", "", 200, ""},
+		{"out", "GET", "/boot/../secret", "", 404, "Not Found\n"},
+		{"link out", "GET", "/boot/out", "", 500, "Internal Server Error\n"},
+		{"directory", "GET", "/boot/grub", "", 404, "Not Found\n"},
+		{"elsewhere", "GET", "/etc/passwd", "", 404, "404 page not found\n"},
+		{"write", "PUT", "/boot/new", "", 405, "boot files are read-only\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := get(c.method, c.path, c.rng)
+			if w.Code != c.code || w.Body.String() != c.body {
+				t.Errorf("%d %q", w.Code, w.Body)
+			}
+		})
+	}
+	if len(seen) == 0 || seen[1].Start || seen[1].Bytes != 22 {
+		t.Errorf("seen: %+v", seen)
+	}
+	if w := get("GET", "/boot/boot.ipxe", ""); w.Result().StatusCode != http.StatusOK {
+		t.Error(w.Code)
+	}
+}

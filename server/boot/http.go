@@ -1,0 +1,119 @@
+package boot
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Script is the name of the iPXE script in the boot directory.
+const Script = "boot.ipxe"
+
+// Localboot is what a machine gets that is to boot its own disk.
+//
+// On BIOS, iPXE starts the first disk's boot sector itself: returning to the ROM restarts the boot order from the
+// network on some machines. On UEFI it must leave with an error: for a boot option that returns success, the
+// firmware stops its boot order and shows its menu (UEFI 2.10, 3.1.1).
+const Localboot = `#!ipxe
+echo diskcast: this machine has its image; it boots its own disk
+iseq ${platform} efi && exit 1 ||
+sanboot --no-describe --drive 0x80 || exit 1
+`
+
+// Handler serves GET and HEAD of /boot/<file>, with ranges. For the machine named by ?mac=, /boot/boot.ipxe is the
+// script of the boot directory where local is false for it, else Localboot.
+type Handler struct {
+	Dir     *Dir
+	Local   func(mac string) bool
+	Observe func(Fetch)
+	Log     *slog.Logger
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "boot files are read-only", http.StatusMethodNotAllowed)
+		return
+	}
+	name, ok := strings.CutPrefix(r.URL.Path, "/boot/")
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	mac := ""
+	if hw, err := net.ParseMAC(r.URL.Query().Get("mac")); err == nil && len(hw) == 6 {
+		mac = hw.String()
+	}
+	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: "http", Start: true}
+	if name == Script && mac != "" && h.Local != nil && h.Local(mac) {
+		fetch.File = "local disk"
+		h.observe(fetch)
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Cache-Control", "no-store")
+		if _, err := w.Write([]byte(Localboot)); err != nil {
+			return
+		}
+		fetch.Start, fetch.Bytes = false, int64(len(Localboot))
+		h.observe(fetch)
+		return
+	}
+	f, info, err := h.Dir.Open(name)
+	if err != nil {
+		h.Log.Info("boot file not served", "peer", r.RemoteAddr, "err", err)
+		code := http.StatusNotFound
+		if !errors.Is(err, fs.ErrNotExist) {
+			code = http.StatusInternalServerError
+		}
+		http.Error(w, http.StatusText(code), code)
+		return
+	}
+	defer f.Close()
+	if name == Script {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Cache-Control", "no-store")
+	} else {
+		w.Header().Set("Content-Type", "application/octet-stream")
+	}
+	if r.Method == http.MethodGet {
+		h.observe(fetch)
+	}
+	cw := &counter{ResponseWriter: w}
+	http.ServeContent(cw, r, "", info.ModTime(), f)
+	if r.Method == http.MethodGet && cw.n == info.Size() {
+		fetch.Start, fetch.Bytes = false, cw.n
+		h.observe(fetch)
+	}
+}
+
+func (h *Handler) observe(f Fetch) {
+	if h.Observe != nil {
+		h.Observe(f)
+	}
+}
+
+// counter counts the bytes of a body.
+type counter struct {
+	http.ResponseWriter
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find the real writer.
+func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
