@@ -1,0 +1,336 @@
+// Package fstest judges allocation maps with independent tools: the real mkfs makes the file system, the host's kernel or
+// a FUSE program fills it, only the extents of the map are copied onto a file full of random bytes, and the file
+// system's own checker, a listing with checksums and partclone's bitmap say whether that was enough.
+package fstest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"golang.org/x/sys/unix"
+)
+
+// Skip skips the test for a reason of this machine. Where CI=true the machine is meant to have everything, and it fails.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI must not skip: "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// Need skips unless all the tools are installed.
+func Need(t testing.TB, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if find(tool) == "" {
+			Skip(t, "%s is not installed", tool)
+		}
+	}
+}
+
+func find(tool string) string {
+	if p, err := exec.LookPath(tool); err == nil {
+		return p
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		p := filepath.Join(dir, tool)
+		if info, err := os.Stat(p); err == nil && info.Mode()&0o111 != 0 {
+			return p
+		}
+	}
+	return ""
+}
+
+// Try runs a tool for at most two minutes and returns what it printed on both streams.
+func Try(t testing.TB, tool string, args ...string) (string, error) {
+	t.Helper()
+	path := find(tool)
+	if path == "" {
+		Skip(t, "%s is not installed", tool)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Run is Try for a tool that must succeed.
+func Run(t testing.TB, tool string, args ...string) string {
+	t.Helper()
+	out, err := Try(t, tool, args...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", tool, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// Sparse makes an empty file of the given size and returns its path.
+func Sparse(t testing.TB, size int64) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Open opens a file for reading and tells its size; it is closed with the test.
+func Open(t testing.TB, path string) (*os.File, int64) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, info.Size()
+}
+
+// Mount mounts an image with the host's kernel and returns the directory. The mount ends with the test, or earlier with
+// the function returned.
+func Mount(t testing.TB, image, fstype, options string) (dir string, unmount func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Skip(t, "mounting needs root")
+	}
+	if list, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(list), "\t"+fstype+"\n") {
+		if _, err := Try(t, "modprobe", fstype); err != nil {
+			t.Skipf("this kernel has no %s", fstype) // not a missing tool: no CI can install it
+		}
+	}
+	dir = t.TempDir()
+	args := []string{"-t", fstype, "-o", "loop", image, dir}
+	if options != "" {
+		args[3] += "," + options
+	}
+	Run(t, "mount", args...)
+	done := false
+	unmount = func() {
+		if done {
+			return
+		}
+		done = true
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v %s", dir, err, out)
+		}
+	}
+	t.Cleanup(unmount)
+	return dir, unmount
+}
+
+// Fill writes a varied tree into dir: tiny, large, sparse, fragmented and deleted files, hard and symbolic links, many names.
+// Features that the file system lacks are left out silently; megabytes bounds what is written.
+func Fill(t testing.TB, dir string, megabytes int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(7, uint64(megabytes)))
+	bytesOf := func(n int) []byte {
+		p := make([]byte, n)
+		for i := 0; i+8 <= n; i += 8 {
+			v := rng.Uint64()
+			for j := range 8 {
+				p[i+j] = byte(v >> (8 * j))
+			}
+		}
+		return p
+	}
+	put := func(name string, p []byte) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, p, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 150 {
+		put(fmt.Sprintf("many/dir%d/file with a longer name %04d", i%7, i), bytesOf(rng.IntN(3000)))
+	}
+	put("empty", nil)
+	put("tiny", []byte("x"))
+	put("large", bytesOf(megabytes<<20/2))
+	for i := range 40 { // every second one goes, so that what follows is written into holes
+		put(fmt.Sprintf("hole%d", i), bytesOf(megabytes<<20/160))
+	}
+	for i := 0; i < 40; i += 2 {
+		if err := os.Remove(filepath.Join(dir, fmt.Sprintf("hole%d", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Sync(t, dir)
+	put("fragmented", bytesOf(megabytes<<20/10))
+	if f, err := os.Create(filepath.Join(dir, "sparse")); err == nil {
+		for i := range int64(5) {
+			if _, err := f.WriteAt([]byte("island"), i*3<<20/2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = os.Link(filepath.Join(dir, "tiny"), filepath.Join(dir, "tiny-hard"))
+	_ = os.Symlink("tiny", filepath.Join(dir, "tiny-soft"))
+	_ = os.Symlink(strings.Repeat("a/long/target/", 60), filepath.Join(dir, "long-soft"))
+	_ = syscall.Setxattr(filepath.Join(dir, "large"), "user.colour", bytesOf(1200), 0)
+	_ = os.Chmod(filepath.Join(dir, "tiny"), 0o4711)
+}
+
+// Sync writes out the file system that dir is on, and no other.
+func Sync(t testing.TB, dir string) {
+	t.Helper()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		t.Fatalf("syncfs %s: %v", dir, err)
+	}
+}
+
+// List is a full listing of dir with modes, sizes and checksums, one line a name.
+func List(t testing.TB, dir string) string {
+	t.Helper()
+	var out strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&out, "%s %v", rel, info.Mode())
+		switch {
+		case info.Mode().IsRegular():
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			h := sha256.New()
+			_, err = io.Copy(h, f)
+			f.Close()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&out, " %d %s", info.Size(), hex.EncodeToString(h.Sum(nil)[:8]))
+			var value [4096]byte
+			if n, err := syscall.Getxattr(path, "user.colour", value[:]); err == nil {
+				sum := sha256.Sum256(value[:n])
+				fmt.Fprintf(&out, " xattr %d %x", n, sum[:8])
+			}
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&out, " -> %s", target)
+		}
+		fmt.Fprintln(&out)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// Check fails the test unless the extents are sorted, merged and within size.
+func Check(t testing.TB, extents []volume.Extent, size int64) {
+	t.Helper()
+	at := int64(-1)
+	for i, e := range extents {
+		if e.Length <= 0 || e.Offset <= at || e.End() > size {
+			t.Fatalf("extent %d of %d is %+v, after %d, in %d bytes", i, len(extents), e, at, size)
+		}
+		at = e.End()
+	}
+}
+
+// Restore copies nothing but the extents of image onto a new file full of random bytes, and returns its path.
+func Restore(t testing.TB, image string, extents []volume.Extent) string {
+	t.Helper()
+	src, size := Open(t, image)
+	Check(t, extents, size)
+	path := filepath.Join(t.TempDir(), "restored.img")
+	dst, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	junk := make([]byte, 1<<20)
+	noise := rand.NewChaCha8([32]byte{1})
+	if _, err := noise.Read(junk); err != nil {
+		t.Fatal(err)
+	}
+	for at := int64(0); at < size; at += int64(len(junk)) {
+		if _, err := dst.WriteAt(junk[:min(int64(len(junk)), size-at)], at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range extents {
+		if _, err := io.Copy(io.NewOffsetWriter(dst, e.Offset), io.NewSectionReader(src, e.Offset, e.Length)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// Same fails the test when two listings differ, and shows the first differing lines.
+func Same(t testing.TB, want, got string) {
+	t.Helper()
+	if want == got {
+		return
+	}
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			t.Fatalf("listing differs in line %d:\nwant %s\n got %s", i+1, w[i], g[i])
+		}
+	}
+	t.Fatalf("listing has %d lines, want %d", len(g), len(w))
+}
+
+// Zeroes tells whether the bytes of an image in e are all zero.
+func Zeroes(t testing.TB, image string, e volume.Extent) bool {
+	t.Helper()
+	f, _ := Open(t, image)
+	p := make([]byte, 1<<16)
+	for at := e.Offset; at < e.End(); at += int64(len(p)) {
+		n := min(int64(len(p)), e.End()-at)
+		if _, err := f.ReadAt(p[:n], at); err != nil {
+			t.Fatal(err)
+		}
+		if len(bytes.Trim(p[:n], "\x00")) != 0 {
+			return false
+		}
+	}
+	return true
+}

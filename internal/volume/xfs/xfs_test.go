@@ -1,0 +1,265 @@
+package xfs
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/fstest"
+)
+
+const size = 160 << 20
+
+func TestAgainstXfsprogs(t *testing.T) {
+	for _, c := range []struct {
+		name, options string
+	}{
+		{"default", ""},
+		{"rmap and reflink", "-m rmapbt=1,reflink=1,finobt=1,bigtime=1,inobtcount=1"},
+		{"nothing but crc", "-m rmapbt=0,reflink=0,finobt=0,inobtcount=0,bigtime=0 -i sparse=0"},
+		{"sparse inodes, 2048 bytes", "-i sparse=1,size=2048"},
+		{"1k blocks", "-b size=1024"},
+		{"4k sectors", "-s size=4096"},
+		{"9 groups", "-d agcount=9"},
+		{"16k blocks", "-b size=16384"},
+		{"64k blocks", "-b size=65536"},
+		{"nrext64", "-i nrext64=1"},
+		{"stripe", "-d su=64k,sw=3 -l su=256k"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			image := fstest.Sparse(t, size)
+			mkfs(t, image, c.options)
+			dir, unmount := fstest.Mount(t, image, "xfs", "")
+			fstest.Fill(t, dir, 24)
+			list := fstest.List(t, dir)
+			unmount()
+			fs := judge(t, image, list)
+			if info := fs.Info(); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(fstest.Run(t, "blkid", "-p", image), info.UUID) {
+				t.Errorf("info is %+v", info)
+			}
+		})
+	}
+}
+
+func mkfs(t *testing.T, image, options string) {
+	t.Helper()
+	fstest.Need(t, "mkfs.xfs", "xfs_repair", "blkid")
+	args := append([]string{"--unsupported", "-q", "-f", "-L", "dc-test"}, strings.Fields(options)...)
+	fstest.Run(t, "mkfs.xfs", append(args, image)...)
+}
+
+// judge restores nothing but the extents and has xfs_repair and the kernel look at the result.
+func judge(t *testing.T, image, list string) *FS {
+	t.Helper()
+	f, n := fstest.Open(t, image)
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored := fstest.Restore(t, image, extents)
+	if fs.Info().Clean {
+		fstest.Run(t, "xfs_repair", "-n", "-f", restored)
+		if used := volume.Bytes(extents); used < fs.Info().Used || used > fs.Info().Used+int64(fs.sb.agCount)*16*fs.sb.blockSize {
+			t.Errorf("the map has %d bytes, the superblock counts %d", used, fs.Info().Used)
+		}
+	}
+	dir, unmount := fstest.Mount(t, restored, "xfs", "nouuid")
+	fstest.Same(t, list, fstest.List(t, dir))
+	unmount()
+	if !fs.Info().Clean {
+		fstest.Run(t, "xfs_repair", "-n", "-f", restored)
+	}
+	return fs
+}
+
+// TestVersion4 fills by mkfs's protofile, because newer kernels are built without version 4.
+func TestVersion4(t *testing.T) {
+	for _, options := range []string{"-m crc=0", "-m crc=0 -b size=512", "-m crc=0 -n ftype=0 -i attr=1 -l version=1"} {
+		t.Run(options, func(t *testing.T) {
+			t.Parallel()
+			fstest.Need(t, "mkfs.xfs", "xfs_repair", "xfs_db")
+			image, file := fstest.Sparse(t, size), filepath.Join(t.TempDir(), "file")
+			data := []byte(strings.Repeat("protofile ", 500_000))
+			if err := os.WriteFile(file, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			proto := filepath.Join(t.TempDir(), "proto")
+			text := "/\n0 0\nd--755 0 0\none ---644 0 0 " + file + "\ndir d--755 0 0\ntwo ---600 1 1 " + file + "\n$\n$\n"
+			if err := os.WriteFile(proto, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mkfs(t, image, options+" -p "+proto)
+			f, n := fstest.Open(t, image)
+			fs, err := Open(f, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !fs.Info().Clean || fs.sb.version != 4 {
+				t.Errorf("version %d, %+v", fs.sb.version, fs.Info())
+			}
+			extents, err := fs.Extents()
+			if err != nil {
+				t.Fatal(err)
+			}
+			restored := fstest.Restore(t, image, extents)
+			fstest.Run(t, "xfs_repair", "-n", "-f", restored)
+			p, err := os.ReadFile(restored)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := bytes.Count(p, data[:1<<20]); got < 2 {
+				t.Errorf("the file's data is there %d times, want 2", got)
+			}
+		})
+	}
+}
+
+// TestPartclone compares with partclone's bitmap: ours may hold the blocks that wait in the AGFL, and nothing less.
+func TestPartclone(t *testing.T) {
+	fstest.Need(t, "partclone.xfs")
+	image := fstest.Sparse(t, size)
+	mkfs(t, image, "")
+	dir, unmount := fstest.Mount(t, image, "xfs", "")
+	fstest.Fill(t, dir, 24)
+	unmount()
+	f, n := fstest.Open(t, image)
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, block := fstest.Partclone(t, "xfs", image)
+	more, less := fstest.Compare(ours, theirs)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	if more > 64*block || less > 64*block {
+		t.Errorf("the maps differ by %d and %d bytes", more, less)
+	}
+}
+
+// TestJournal takes the power away: what was synced is in the log, and partly in the log only.
+func TestJournal(t *testing.T) {
+	for _, options := range []string{"", "-m rmapbt=1", "-b size=1024 -l su=256k"} {
+		t.Run("mkfs "+options, func(t *testing.T) {
+			t.Parallel()
+			fstest.Need(t, "xfs_io")
+			image := fstest.Sparse(t, size)
+			mkfs(t, image, options)
+			dir, unmount := fstest.Mount(t, image, "xfs", "")
+			fstest.Fill(t, dir, 16)
+			fstest.Sync(t, dir)
+			for i := range 3 {
+				late := filepath.Join(dir, "late"+strings.Repeat("x", i))
+				if err := os.WriteFile(late, []byte(strings.Repeat("written last", 200_000)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Remove(filepath.Join(dir, []string{"hole1", "hole3", "hole5"}[i])); err != nil {
+					t.Fatal(err)
+				}
+				fstest.Run(t, "xfs_io", "-c", "fsync", late)
+			}
+			list := fstest.List(t, dir)
+			fstest.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
+			unmount()
+			fs := judge(t, image, list)
+			if info := fs.Info(); info.Clean || len(info.Notes) != 1 || fs.whole || fs.over == nil || len(fs.over.chunks) == 0 {
+				t.Errorf("clean %v, notes %q, whole %v", info.Clean, info.Notes, fs.whole)
+			}
+			if extents, err := fs.Extents(); err != nil || volume.Bytes(extents) == n(t, image) {
+				t.Errorf("captured whole; %v", err)
+			}
+		})
+	}
+}
+
+// TestRecordSeeds makes the seeds of the fuzz test, with -update-seeds.
+func TestRecordSeeds(t *testing.T) {
+	fstest.Updating(t)
+	for name, options := range map[string]string{"v5": "", "v4": "-m crc=0", "journal": "-b size=1024"} {
+		image := fstest.Sparse(t, size)
+		mkfs(t, image, options)
+		if name != "v4" {
+			dir, unmount := fstest.Mount(t, image, "xfs", "")
+			for _, name := range []string{"a", "b"} {
+				if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 10000), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Remove(filepath.Join(dir, "a")); err != nil {
+				t.Fatal(err)
+			}
+			fstest.Sync(t, dir)
+			if name == "journal" {
+				fstest.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
+			}
+			unmount()
+		}
+		recordSeed(t, name, image)
+	}
+}
+
+func n(t *testing.T, path string) int64 {
+	_, size := fstest.Open(t, path)
+	return size
+}
+
+func TestExternalLogIsCapturedWhole(t *testing.T) {
+	image, log := fstest.Sparse(t, size), fstest.Sparse(t, 64<<20)
+	mkfs(t, image, "-l logdev="+log)
+	f, n := fstest.Open(t, image)
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents, err := fs.Extents()
+	if err != nil || volume.Bytes(extents) != n || fs.Info().Clean || !strings.Contains(fs.Info().Notes[0], "another device") {
+		t.Errorf("%v %v %+v", err, extents, fs.Info())
+	}
+}
+
+func TestDamage(t *testing.T) {
+	image := fstest.Sparse(t, size)
+	mkfs(t, image, "")
+	whole, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		at   int64
+		want string
+	}{
+		{"superblock", 300, "checksum"},
+		{"free space header", 512 + 52, "checksum"},
+		{"magic of the header", 512, "magic"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := append([]byte(nil), whole...)
+			p[c.at] ^= 0x55
+			fs, err := Open(reader(p), int64(len(p)))
+			if err == nil {
+				_, err = fs.Extents()
+			}
+			if err == nil || errors.Is(err, volume.ErrNotThis) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if _, err := Open(reader(whole[:1<<20]), 1<<20); err == nil || errors.Is(err, volume.ErrNotThis) {
+		t.Errorf("a partition that is too short gave %v", err)
+	}
+	if _, err := Open(reader(make([]byte, 4096)), 4096); !errors.Is(err, volume.ErrNotThis) {
+		t.Errorf("zeros gave %v", err)
+	}
+}
