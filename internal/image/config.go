@@ -1,5 +1,15 @@
 package image
 
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/diskcast/diskcast/internal/volume"
+)
+
 // ConfigVersion is the version of Config that this package writes and reads.
 const ConfigVersion = 1
 
@@ -16,60 +26,123 @@ const (
 // Config is the config blob of an image: what the operator and the plan of a restore must know of the source disk.
 // Nothing in it depends on when, where or by whom the disk was captured, so that one disk always gives one digest.
 type Config struct {
-	V          int         `json:"v"`
-	DiskSize   int64       `json:"disk_size"`   // bytes
-	SectorSize int         `json:"sector_size"` // bytes of a logical sector of the source
-	Table      Table       `json:"table"`
-	Partitions []Partition `json:"partitions"` // of a disk without a table: one, number 0, the whole disk
-	// Firmware is what the disk can be started by as far as its table tells: BIOS, UEFI, Both or empty.
-	Firmware string  `json:"firmware,omitempty"`
-	Capture  Capture `json:"capture"`
-	// Content is BLAKE3-256, in hex, of the canonical list of what the disk holds: equal for two images of the same disk
-	// even when they were compressed at different levels or share blobs with different images.
+	V          int   `json:"v"`
+	DiskSize   int64 `json:"disk_size"`   // bytes
+	SectorSize int   `json:"sector_size"` // bytes of a logical sector of the source
+	// Table is the partition table, parsed, with the raw sectors that cannot be made again from what was parsed.
+	Table *volume.Table `json:"table"`
+	// Partitions tells what is in each partition of Table, in the same order. For a Table of kind none it is one
+	// entry with number 0: the whole disk.
+	Partitions []Partition `json:"partitions"`
+	// Firmware is what the disk can be started by as far as its table tells: BIOS, UEFI, Both, or empty.
+	Firmware string `json:"firmware,omitempty"`
+	// Level of compression: fast, default or small. Frames that the store had already may be of another level.
+	Level  string `json:"level"`
+	Chunks int    `json:"chunks"`
+	Stored int64  `json:"stored"` // bytes of the disk that are in frames
+	Zeros  int64  `json:"zeros"`  // bytes of the disk recorded as zero
+	// Content is Index.Content in hex: equal for two images of the same disk even when they were compressed at
+	// different levels or share blobs with different images.
 	Content string `json:"content"`
 }
 
-// Table is the partition table of the source.
-type Table struct {
-	Kind   string `json:"kind"` // gpt, dos or none
-	DiskID string `json:"disk_id,omitempty"`
-	// Raw is every sector of the table that is not all zero, as it was on the disk: what the table is rebuilt from.
-	Raw []Raw `json:"raw,omitempty"`
-}
-
-// Raw is some bytes of the source disk.
-type Raw struct {
-	Offset int64  `json:"offset"`
-	Data   []byte `json:"data"` // base64 in JSON
-}
-
-// Partition is a partition of the source and the file system in it. Sizes are in bytes.
+// Partition is what is in a partition of the source. Sizes are in bytes.
 type Partition struct {
-	Number     int    `json:"number"`
-	Start      int64  `json:"start"`
-	Size       int64  `json:"size"`
-	Type       string `json:"type,omitempty"` // lower-case GUID, or 0x83
-	ID         string `json:"id,omitempty"`   // GUID of the partition
-	Name       string `json:"name,omitempty"`
-	Attributes uint64 `json:"attributes,omitempty"`
-	Bootable   bool   `json:"bootable,omitempty"`
+	Number int   `json:"number"`
+	Start  int64 `json:"start"`
+	Size   int64 `json:"size"`
 
-	FS        string   `json:"fs"` // ext4, vfat, swap, ... ; raw when not understood and captured whole
+	FS        string   `json:"fs"` // as blkid names it: ext4, vfat, swap, ...; raw when not understood
 	Label     string   `json:"label,omitempty"`
 	UUID      string   `json:"uuid,omitempty"`
 	FSSize    int64    `json:"fs_size,omitempty"`    // bytes that the file system claims
-	BlockSize int      `json:"block_size,omitempty"` // bytes of a block of the file system
+	BlockSize int64    `json:"block_size,omitempty"` // bytes of an allocation unit
 	Used      int64    `json:"used"`                 // bytes in use by the file system's own account
 	Allocated int64    `json:"allocated"`            // bytes of the partition that are in the image, zeros included
-	Clean     bool     `json:"clean"`                // it was cleanly unmounted
+	Clean     bool     `json:"clean"`                // it was unmounted in order
 	Notes     []string `json:"notes,omitempty"`      // in words for the operator
 }
 
-// Capture says how the image was made and what that gave.
-type Capture struct {
-	Level  string `json:"level"`  // fast, default or small
-	Stored int64  `json:"stored"` // bytes of the disk that frames hold
-	Zeros  int64  `json:"zeros"`  // bytes recorded as zero
-	// Chunks is the number of chunks.
-	Chunks int `json:"chunks"`
+// Marshal returns the config blob.
+func (c *Config) Marshal() ([]byte, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if len(b) > MaxConfig {
+		return nil, fmt.Errorf("config has %d bytes, more than the %d allowed", len(b), MaxConfig)
+	}
+	return b, nil
+}
+
+// ParseConfig parses and checks a config blob. Fields that it does not know are ignored, another version is refused.
+func ParseConfig(b []byte) (*Config, error) {
+	if len(b) > MaxConfig {
+		return nil, fmt.Errorf("config: %w: it has %d bytes, more than the %d allowed", ErrFormat, len(b), MaxConfig)
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	var c Config
+	if err := dec.Decode(&c); err != nil {
+		return nil, fmt.Errorf("config: %w: %w", ErrFormat, err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("config: %w: data follows its end", ErrFormat)
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("config: %w: %w", ErrFormat, err)
+	}
+	return &c, nil
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.V != ConfigVersion:
+		return fmt.Errorf("it has version %d; this program reads version %d", c.V, ConfigVersion)
+	case c.DiskSize < 0 || c.DiskSize > maxDisk:
+		return fmt.Errorf("a disk of %d bytes", c.DiskSize)
+	case c.SectorSize < 512 || c.SectorSize > 65536 || c.SectorSize&(c.SectorSize-1) != 0:
+		return fmt.Errorf("sectors of %d bytes", c.SectorSize)
+	case c.Table == nil:
+		return fmt.Errorf("it has no partition table")
+	case c.Table.Kind != "gpt" && c.Table.Kind != "dos" && c.Table.Kind != "none":
+		return fmt.Errorf("partition table of kind %q", c.Table.Kind)
+	case c.Table.DiskSize != c.DiskSize || c.Table.SectorSize != c.SectorSize:
+		return fmt.Errorf("the partition table is of a disk of %d bytes in sectors of %d, the disk has %d in %d",
+			c.Table.DiskSize, c.Table.SectorSize, c.DiskSize, c.SectorSize)
+	case c.Chunks < 0 || c.Stored < 0 || c.Zeros < 0 || c.Stored > c.DiskSize || c.Zeros > c.DiskSize-c.Stored:
+		return fmt.Errorf("%d stored and %d zero bytes on a disk of %d", c.Stored, c.Zeros, c.DiskSize)
+	}
+	if b, err := hex.DecodeString(c.Content); err != nil || len(b) != 32 {
+		return fmt.Errorf("content sum %q is not 64 hex digits", c.Content)
+	}
+	return c.checkPartitions()
+}
+
+func (c *Config) checkPartitions() error {
+	if c.Table.Kind == "none" {
+		if len(c.Partitions) != 1 || len(c.Table.Partitions) != 0 {
+			return fmt.Errorf("a disk without partition table has %d partitions", len(c.Partitions))
+		}
+	} else if len(c.Partitions) != len(c.Table.Partitions) {
+		return fmt.Errorf("%d partitions in the table, %d described", len(c.Table.Partitions), len(c.Partitions))
+	}
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		if p.Start < 0 || p.Size < 0 || p.Start > c.DiskSize || p.Size > c.DiskSize-p.Start {
+			return fmt.Errorf("partition %d (%d bytes from %d) does not lie on the disk", p.Number, p.Size, p.Start)
+		}
+		if p.FSSize < 0 || p.BlockSize < 0 || p.Used < 0 || p.Allocated < 0 {
+			return fmt.Errorf("partition %d has a negative size", p.Number)
+		}
+		if c.Table.Kind == "none" {
+			continue
+		}
+		if t := &c.Table.Partitions[i]; t.Number != p.Number || t.Start != p.Start || t.Size != p.Size {
+			return fmt.Errorf("partition %d is not where the table has it", p.Number)
+		}
+	}
+	return nil
 }

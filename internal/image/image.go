@@ -14,14 +14,17 @@
 // docs/image-format.md is the specification.
 package image
 
-// Extent is a run of bytes of the disk.
-type Extent struct {
-	Offset int64 // bytes from the start of the disk
-	Length int64 // bytes, never 0 in an index
-}
+import "github.com/diskcast/diskcast/internal/volume"
 
-// End is the first byte after the extent.
-func (e Extent) End() int64 { return e.Offset + e.Length }
+// Extent is a run of bytes of the disk; in an index its Length is never 0.
+type Extent = volume.Extent
+
+// Limits of the grid, in bytes.
+const (
+	MinGrid     = 64 << 10
+	DefaultGrid = 4 << 20
+	MaxGrid     = 64 << 20
+)
 
 // Index says where on the disk the bytes of each frame belong.
 type Index struct {
@@ -38,6 +41,7 @@ type Frame struct {
 	Length int64    // bytes as stored
 	Size   int64    // bytes decoded, at most the grid
 	Sum    [32]byte // BLAKE3-256 of the decoded bytes
+	CRC    uint32   // CRC-32C of the stored bytes
 	Chunks []int32  // the chunks made of this frame, at least one, ascending
 	Blob   int      // data blob, an index into the manifest's layers after the index layer
 	Offset int64    // offset in the blob

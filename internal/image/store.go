@@ -1,89 +1,252 @@
 package image
 
 import (
-	"context"
 	"errors"
-	"io"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
 	"time"
-)
 
-var errSoon = errors.New("not built yet")
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
 
 // Store is an OCI image layout directory. Its methods may be called from several goroutines and several processes.
 type Store struct{ dir string }
+
+// OpenStore opens the store in dir and makes it when dir does not exist or is empty.
+func OpenStore(dir string) (*Store, error) {
+	s := &Store{dir: dir}
+	err := s.checkLayout()
+	if err == nil {
+		return s, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("image store %s: %w", dir, err)
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
+	for _, n := range names {
+		// What create leaves when it is killed, and what a fresh file system has.
+		switch n.Name() {
+		case ".diskcast", "blobs", ocispec.ImageLayoutFile, "lost+found":
+		default:
+			return nil, fmt.Errorf("%s is not an OCI image layout and not empty: give an empty directory or a store", dir)
+		}
+	}
+	if err := s.create(); err != nil {
+		return nil, fmt.Errorf("making image store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// Dir is the store's directory.
+func (s *Store) Dir() string { return s.dir }
 
 // Entry is one name, or one image without a name, in a store.
 type Entry struct {
 	Name    string    // empty for an image that lost its name
 	Digest  string    // of the manifest
-	Created time.Time // when the name was given to the image; zero when not known
+	Created time.Time // when it was captured or imported; zero when not known
+	// Annotations are all annotations of the entry in index.json.
+	Annotations map[string]string
 }
 
-// BlobReader reads one blob.
-type BlobReader interface {
-	io.ReaderAt
-	io.Closer
+// AnnotationCreated and the other annotations of an entry are facts that must not change an image's digest.
+const (
+	AnnotationName    = ocispec.AnnotationRefName
+	AnnotationCreated = ocispec.AnnotationCreated
+)
+
+// List returns the entries of images of ours in the order in which they were added.
+func (s *Store) List() ([]Entry, error) {
+	x, err := s.readIndex()
+	if err != nil {
+		return nil, err
+	}
+	var out []Entry
+	for _, d := range x.Manifests {
+		// Other programs may keep other things in the layout. Some of them drop artifactType from the descriptor.
+		if d.MediaType != ocispec.MediaTypeImageManifest || d.ArtifactType != ArtifactType && d.ArtifactType != "" || checkDigest(string(d.Digest)) != nil {
+			continue
+		}
+		if d.ArtifactType == "" && !s.isImage(string(d.Digest)) {
+			continue
+		}
+		out = append(out, entryOf(d))
+	}
+	return out, nil
 }
 
-// OpenStore opens the store in dir and makes it when dir does not exist or is empty.
-func OpenStore(dir string) (*Store, error) { return nil, errSoon }
+func (s *Store) isImage(digest string) bool {
+	b, err := s.readBlob(digest, MaxManifest)
+	if err != nil {
+		return true // damaged: shown, so that verify is asked about it
+	}
+	_, err = parseManifest(b)
+	return err == nil
+}
 
-// Dir is the store's directory.
-func (s *Store) Dir() string { return s.dir }
+func entryOf(d ocispec.Descriptor) Entry {
+	e := Entry{Name: d.Annotations[AnnotationName], Digest: string(d.Digest), Annotations: d.Annotations}
+	if t, err := time.Parse(time.RFC3339, d.Annotations[AnnotationCreated]); err == nil {
+		e.Created = t
+	}
+	return e
+}
 
-// List returns the entries in the order in which they were added.
-func (s *Store) List() ([]Entry, error) { return nil, errSoon }
+// nameRE is the grammar that the OCI image specification gives for org.opencontainers.image.ref.name.
+var nameRE = regexp.MustCompile(`^[A-Za-z0-9]+([-._:@/+][A-Za-z0-9]+|--[A-Za-z0-9]+)*$`)
 
-// Resolve returns the manifest digest of a name, or of a digest that may be cut short to 12 hex digits or more.
-func (s *Store) Resolve(ref string) (string, error) { return "", errSoon }
+// CheckName says why an image cannot have the name.
+func CheckName(name string) error {
+	switch {
+	case len(name) == 0 || len(name) > 128:
+		return fmt.Errorf("image name %q has %d characters, not 1 to 128", name, len(name))
+	case strings.HasPrefix(name, "sha256:"):
+		return fmt.Errorf("image name %q looks like a digest", name)
+	case !nameRE.MatchString(name):
+		return fmt.Errorf("image name %q: letters and digits, with single . _ - : / @ + between them", name)
+	}
+	return nil
+}
 
-// Tag gives the image ref the name. An image that had the name before keeps its digest and loses the name.
-func (s *Store) Tag(ref, name string) error { return errSoon }
+// Resolve returns the manifest digest of a name or a digest. A digest may be cut short to 12 hex digits or more, with or without sha256:.
+func (s *Store) Resolve(ref string) (string, error) {
+	x, err := s.readIndex()
+	if err != nil {
+		return "", err
+	}
+	return s.resolve(x, ref)
+}
 
-// Remove takes a name from its image, or all names from the image of a digest. Its blobs stay until GC.
-func (s *Store) Remove(ref string) error { return errSoon }
+func (s *Store) resolve(x *ocispec.Index, ref string) (string, error) {
+	for _, d := range x.Manifests {
+		if d.Annotations[AnnotationName] == ref && ref != "" {
+			return string(d.Digest), checkDigest(string(d.Digest))
+		}
+	}
+	var found string
+	if h := strings.TrimPrefix(ref, "sha256:"); len(h) >= 12 {
+		for _, d := range x.Manifests {
+			// Digest's own methods panic on what is not a digest.
+			if checkDigest(string(d.Digest)) != nil || !strings.HasPrefix(string(d.Digest), "sha256:"+h) {
+				continue
+			}
+			if found != "" && found != string(d.Digest) {
+				return "", fmt.Errorf("%s means more than one image: give more digits", ref)
+			}
+			found = string(d.Digest)
+		}
+	}
+	if found == "" {
+		return "", fmt.Errorf("image %q: %w %s (`image list` shows what is)", ref, ErrNotFound, s.dir)
+	}
+	return found, nil
+}
 
-// Open opens the image of a name or digest. The image stays readable when it is removed from the store meanwhile.
-func (s *Store) Open(ref string) (*Image, error) { return nil, errSoon }
+// Tag gives the image ref the name. An image that had the name before stays in the store without it.
+func (s *Store) Tag(ref, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	return s.change(func(x *ocispec.Index) error {
+		digest, err := s.resolve(x, ref)
+		if err != nil {
+			return err
+		}
+		for _, d := range x.Manifests {
+			if string(d.Digest) == digest {
+				setName(x, d, name)
+				return nil
+			}
+		}
+		return nil
+	})
+}
 
-// BlobReader opens a blob of any kind for reading and returns its size.
-func (s *Store) BlobReader(digest string) (BlobReader, int64, error) { return nil, 0, errSoon }
+// setName adds d to the index under the name, which is taken from whatever had it. An empty name adds it without one.
+func setName(x *ocispec.Index, d ocispec.Descriptor, name string) {
+	d = unnamed(d)
+	if name != "" {
+		d.Annotations[AnnotationName] = name
+	}
+	var out []ocispec.Descriptor
+	placed := false
+	for _, e := range x.Manifests {
+		if name != "" && e.Annotations[AnnotationName] == name {
+			if e.Digest != d.Digest {
+				e = unnamed(e)
+			} else {
+				e, placed = d, true
+			}
+		}
+		out = append(out, e)
+	}
+	if !placed {
+		out = append(out, d)
+	}
+	x.Manifests = dropSpare(out)
+}
 
-// Image is an open image.
-type Image struct{}
+// dropSpare leaves out entries without a name whose image has another entry.
+func dropSpare(all []ocispec.Descriptor) []ocispec.Descriptor {
+	kept := make(map[digest.Digest]bool, len(all))
+	for _, e := range all {
+		if e.Annotations[AnnotationName] != "" {
+			kept[e.Digest] = true
+		}
+	}
+	out := all[:0:0]
+	for _, e := range all {
+		if e.Annotations[AnnotationName] == "" {
+			if kept[e.Digest] {
+				continue
+			}
+			kept[e.Digest] = true
+		}
+		out = append(out, e)
+	}
+	return out
+}
 
-// Close frees the image's files.
-func (m *Image) Close() error { return errSoon }
+func unnamed(d ocispec.Descriptor) ocispec.Descriptor {
+	notes := make(map[string]string, len(d.Annotations))
+	for k, v := range d.Annotations {
+		if k != AnnotationName {
+			notes[k] = v
+		}
+	}
+	d.Annotations = notes
+	return d
+}
 
-// Name is what the image was opened by.
-func (m *Image) Name() string { return "" }
-
-// Config is the parsed config blob.
-func (m *Image) Config() *Config { return nil }
-
-// Index is the parsed index blob.
-func (m *Image) Index() *Index { return nil }
-
-// Manifest is the digest of the manifest: the image's identity.
-func (m *Image) Manifest() string { return "" }
-
-// ConfigBlob is the digest and size of the config blob.
-func (m *Image) ConfigBlob() (digest string, size int64) { return "", 0 }
-
-// IndexBlob is the digest and size of the index blob.
-func (m *Image) IndexBlob() (digest string, size int64) { return "", 0 }
-
-// Object reads the image's object. It may be used from several goroutines.
-func (m *Image) Object() io.ReaderAt { return nil }
-
-// ObjectSize is the length of the object in bytes.
-func (m *Image) ObjectSize() int64 { return 0 }
-
-// Verify reads every blob and decodes and hashes every frame. Damage is reported as a *DamageError.
-func (m *Image) Verify(ctx context.Context, progress Progress) error { return errSoon }
-
-// ParseConfig parses and checks a config blob.
-func ParseConfig(b []byte) (*Config, error) { return nil, errSoon }
-
-// ParseIndex parses and checks an index blob.
-func ParseIndex(b []byte) (*Index, error) { return nil, errSoon }
+// Remove takes a name from its image, or, given a digest, the image with all its names. Its blobs stay until GC.
+func (s *Store) Remove(ref string) error {
+	return s.change(func(x *ocispec.Index) error {
+		digest, err := s.resolve(x, ref)
+		if err != nil {
+			return err
+		}
+		byName := false
+		for _, d := range x.Manifests {
+			byName = byName || d.Annotations[AnnotationName] == ref
+		}
+		out := x.Manifests[:0:0]
+		for _, d := range x.Manifests {
+			gone := string(d.Digest) == digest
+			if byName {
+				gone = d.Annotations[AnnotationName] == ref
+			}
+			if !gone {
+				out = append(out, d)
+			}
+		}
+		x.Manifests = out
+		return nil
+	})
+}

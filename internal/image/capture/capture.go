@@ -1,27 +1,42 @@
 // Package capture reads a disk into an image: it finds the partition table and the allocated bytes of each file system,
 // cuts them into chunks, and stores the chunks that the store does not have yet.
+//
+// One goroutine reads the disk from its start to its end, workers find zeros, hash and compress, and one goroutine hands the
+// chunks on in the order of the disk. So the image does not depend on the number of workers, and the disk sees long
+// sequential reads. Memory is bounded by the number of cells under way.
 package capture
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // Levels of compression.
 const (
-	Fast    = "fast"
-	Default = "default"
-	Small   = "small"
+	Fast    = image.Fast
+	Default = image.Default
+	Small   = image.Small
 )
+
+// Sink takes the chunks of a capture. *image.Builder is the one that stores them here.
+type Sink interface {
+	// Has reports whether the bytes with this sum and length need not be compressed. It is called from several goroutines.
+	Has(sum [32]byte, size int64) bool
+	// Add takes the next chunk in the order of the disk; it keeps the extents and no other slice. image.ErrNeedStored asks for
+	// the chunk again with its stored bytes.
+	Add(image.ChunkData) error
+}
 
 // Options of Capture. The zero value of a field is its default.
 type Options struct {
-	Store *image.Store // required
+	Store *image.Store // required by Capture
 	Name  string       // the name that the image gets; empty: none
 	// Level is Fast, Default or Small.
 	Level string
@@ -29,26 +44,87 @@ type Options struct {
 	Grid int64
 	// Workers is the number of goroutines that hash and compress; one for each CPU by default.
 	Workers int
-	// Memory bounds, in bytes, the buffers and encoders; 256 MiB by default.
+	// Memory bounds, in bytes, the buffers and encoders; 224 MiB by default. Fewer workers run when it does not suffice for all.
 	Memory int64
-	// Parent is the image whose chunks are looked at first when the store has a chunk more than once.
+	// Parent is the image whose frames are preferred where the store has one more than once.
 	Parent string
 	// Created is written beside the name in the store, not into the image.
-	Created  time.Time
+	Created time.Time
+	// Notes are annotations beside the name in the store, not in the image.
+	Notes    map[string]string
 	Log      *slog.Logger
-	Progress image.Progress
+	Progress image.Progress // bytes of the disk that are allocated
 }
 
 // Result is what a capture gave.
 type Result struct {
 	Digest string        // of the manifest
 	Config *image.Config // as stored
-	Read   int64         // bytes read from the source
-	Stored int64         // bytes that this capture added to the store's data blobs
-	Reused int64         // compressed bytes that the store had already
+	Read   int64         // bytes of the disk that were read as data
+	Zeros  int64         // of Read, bytes that were elided as zeros
+	Added  int64         // compressed bytes that the store did not have
+	Object int64         // length of the image's object
 }
 
-// Capture reads the disk src of size bytes into the store. The same disk gives the same digest, whatever the number of workers.
+// Capture reads the disk src of size bytes into the store. The same disk gives the same digest, whatever the number of workers,
+// as long as the store has no other images whose chunks it shares.
 func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o Options) (*Result, error) {
-	return nil, errors.New("not built yet")
+	if o.Store == nil {
+		return nil, fmt.Errorf("capture: no store to capture into")
+	}
+	if o.Name != "" {
+		if err := image.CheckName(o.Name); err != nil {
+			return nil, err
+		}
+	}
+	o.defaults()
+	d, err := Survey(src, size, sectorSize)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range d.Config.Partitions {
+		o.Log.Info("partition", "number", p.Number, "start", p.Start, "size", p.Size, "fs", p.FS, "used", p.Used,
+			"allocated", p.Allocated, "notes", p.Notes)
+	}
+	b, err := o.Store.NewBuilder(image.BuilderOptions{DiskSize: size, Grid: o.Grid, Parent: o.Parent})
+	if err != nil {
+		return nil, err
+	}
+	defer b.Abort()
+	res := &Result{Config: d.Config}
+	if err := Chunks(ctx, src, d, b, o, res); err != nil {
+		return nil, err
+	}
+	res.Added, res.Object = b.Added(), b.Index().ObjectSize()
+	d.Config.Level = o.Level
+	res.Digest, err = b.Commit(d.Config, o.Name, o.Created, o.Notes)
+	if err != nil {
+		return nil, fmt.Errorf("storing the image: %w", err)
+	}
+	return res, nil
+}
+
+func (o *Options) defaults() {
+	if o.Level == "" {
+		o.Level = Default
+	}
+	if o.Grid == 0 {
+		o.Grid = image.DefaultGrid
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Memory <= 0 {
+		o.Memory = 224 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Disk is what a survey found.
+type Disk struct {
+	Config  *image.Config   // without what only the chunks tell
+	Extents []volume.Extent // allocated bytes of the disk, in order, merged, the table's own left out
+	Table   *volume.Table
 }

@@ -1,0 +1,355 @@
+package image
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNeedStored is returned by Builder.Add for a chunk without stored bytes that the builder has to store after all.
+var ErrNeedStored = errors.New("the frame is not in the store")
+
+// ChunkData is a chunk on its way into an image.
+type ChunkData struct {
+	Cell    int64
+	Extents []Extent
+	Zeros   []Extent
+	Sum     [32]byte // BLAKE3-256 of the bytes of Extents
+	Stored  []byte   // the zstd frame; nil when Has said that it is not needed, or when there are no Extents
+}
+
+// BuilderOptions of NewBuilder.
+type BuilderOptions struct {
+	DiskSize int64
+	Grid     int64  // DefaultGrid when 0
+	Parent   string // the image whose frames are preferred where the store has one more than once; may be empty
+}
+
+// Builder makes an image out of chunks, in the order of the disk. Frames that the store has are referred to, the others go into one
+// new blob. Nothing is visible in the store before Commit, and nothing of it is lost after; Abort leaves nothing behind.
+// Has may be called from any goroutine, the other methods from one at a time.
+type Builder struct {
+	s     *Store
+	use   *os.File // keeps GC away
+	known map[frameKey]place
+	blobs []ocispec.Descriptor // of the known frames
+	index Index
+	order map[int]int // number of a known blob -> its number in the new image
+	mu    sync.Mutex
+	mine  map[frameKey]int32 // frames of the new image
+	data  *blobWriter        // made with the first frame that is not known
+	out   *bufio.Writer
+	fresh int // number of the new blob in the new image, -1 while there is none
+	added int64
+	done  bool
+}
+
+type frameKey struct {
+	sum  [32]byte
+	size int64
+}
+
+// place is where a known frame lies.
+type place struct {
+	blob   int32
+	offset int64
+	length int64
+	crc    uint32
+}
+
+// NewBuilder starts an image. Commit or Abort must be called.
+func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
+	if o.Grid == 0 {
+		o.Grid = DefaultGrid
+	}
+	if err := checkGrid(o.Grid); err != nil {
+		return nil, err
+	}
+	if o.DiskSize < 0 || o.DiskSize > maxDisk {
+		return nil, fmt.Errorf("a disk of %d bytes", o.DiskSize)
+	}
+	use, err := s.lock(lockUse, unix.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	b := &Builder{
+		s: s, use: use, known: map[frameKey]place{}, order: map[int]int{}, mine: map[frameKey]int32{}, fresh: -1,
+		index: Index{DiskSize: o.DiskSize, Grid: o.Grid},
+	}
+	if err := b.load(o.Parent); err != nil {
+		b.Abort()
+		return nil, err
+	}
+	return b, nil
+}
+
+// load learns the frames of the images of the store: the parent first, then the others in the order of the list, so that the
+// choice among equal frames does not depend on chance. An image that cannot be read is passed over.
+func (b *Builder) load(parent string) error {
+	entries, err := b.s.List()
+	if err != nil {
+		return err
+	}
+	var refs []string
+	if parent != "" {
+		p, err := b.s.Resolve(parent)
+		if err != nil {
+			return fmt.Errorf("parent: %w", err)
+		}
+		refs = append(refs, p)
+	}
+	for _, e := range entries {
+		refs = append(refs, e.Digest)
+	}
+	seen := map[string]bool{}
+	numbers := map[string]int32{}
+	for _, ref := range refs {
+		if seen[ref] {
+			continue
+		}
+		seen[ref] = true
+		m, err := b.s.Open(ref)
+		if err != nil {
+			continue
+		}
+		b.learn(m, numbers)
+		m.Close()
+	}
+	return nil
+}
+
+// maxKnown bounds the number of frames of the store that a builder remembers: about 100 bytes each.
+const maxKnown = 1 << 20
+
+func (b *Builder) learn(m *Image, numbers map[string]int32) {
+	local := make([]int32, m.index.Blobs)
+	for i, d := range m.manifest.Layers[1:] {
+		n, ok := numbers[string(d.Digest)]
+		if !ok {
+			n = int32(len(b.blobs))
+			numbers[string(d.Digest)] = n
+			b.blobs = append(b.blobs, descriptor(DataType, string(d.Digest), d.Size))
+		}
+		local[i] = n
+	}
+	for i := range m.index.Frames {
+		f := &m.index.Frames[i]
+		k := frameKey{f.Sum, f.Size}
+		if _, ok := b.known[k]; ok || len(b.known) >= maxKnown {
+			continue
+		}
+		b.known[k] = place{blob: local[f.Blob], offset: f.Offset, length: f.Length, crc: f.CRC}
+	}
+}
+
+// Has reports whether bytes with this sum and length need not be compressed: the store has a frame of them, or this image has.
+func (b *Builder) Has(sum [32]byte, size int64) bool {
+	k := frameKey{sum, size}
+	if _, ok := b.known[k]; ok {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.mine[k]
+	return ok
+}
+
+// Add takes the next chunk. ErrNeedStored, which changes nothing, asks for the same chunk again with its stored bytes.
+func (b *Builder) Add(c ChunkData) error {
+	var size int64
+	for _, e := range c.Extents {
+		size += e.Length
+	}
+	chunk := Chunk{Cell: c.Cell, Frame: -1, Extents: c.Extents, Zeros: c.Zeros}
+	if n := len(b.index.Chunks); n > 0 && b.index.Chunks[n-1].Cell >= c.Cell {
+		return fmt.Errorf("cell %d after cell %d", c.Cell, b.index.Chunks[n-1].Cell)
+	}
+	if size > 0 {
+		f, err := b.frame(frameKey{c.Sum, size}, c.Stored)
+		if err != nil {
+			return err
+		}
+		chunk.Frame = f
+		b.index.Frames[f].Chunks = append(b.index.Frames[f].Chunks, int32(len(b.index.Chunks)))
+	}
+	b.index.Chunks = append(b.index.Chunks, chunk)
+	return nil
+}
+
+// frame returns the number of the frame, and stores it where neither the image nor the store has it.
+func (b *Builder) frame(k frameKey, stored []byte) (int32, error) {
+	if f, ok := b.mine[k]; ok { // only this goroutine writes to mine
+		return f, nil
+	}
+	f := Frame{Object: b.index.ObjectSize(), Size: k.size, Sum: k.sum}
+	if p, ok := b.known[k]; ok && b.refer(int(p.blob)) {
+		f.Blob, f.Offset, f.Length, f.CRC = b.order[int(p.blob)], p.offset, p.length, p.crc
+	} else {
+		if stored == nil {
+			return 0, ErrNeedStored
+		}
+		if int64(len(stored)) > maxStored(k.size) {
+			return 0, fmt.Errorf("a frame of %d bytes for %d bytes of the disk", len(stored), k.size)
+		}
+		if err := b.store(stored); err != nil {
+			return 0, err
+		}
+		f.Blob, f.Offset, f.Length, f.CRC = b.fresh, b.added-int64(len(stored)), int64(len(stored)), Checksum(stored)
+	}
+	n := int32(len(b.index.Frames))
+	b.index.Frames = append(b.index.Frames, f)
+	b.mu.Lock()
+	b.mine[k] = n
+	b.mu.Unlock()
+	return n, nil
+}
+
+// refer gives a known blob a number in the new image. It refuses when the image would then have too many.
+func (b *Builder) refer(blob int) bool {
+	if _, ok := b.order[blob]; ok {
+		return true
+	}
+	if len(b.order) >= MaxBlobs-1 { // one is for the new blob
+		return false
+	}
+	b.order[blob] = b.index.Blobs
+	b.index.Blobs++
+	return true
+}
+
+func (b *Builder) store(stored []byte) error {
+	if b.data == nil {
+		w, err := b.s.newBlob()
+		if err != nil {
+			return err
+		}
+		b.data, b.out = w, bufio.NewWriterSize(w, 1<<20)
+		b.fresh = b.index.Blobs
+		b.index.Blobs++
+	}
+	if _, err := b.out.Write(stored); err != nil {
+		return err
+	}
+	b.added += int64(len(stored))
+	return nil
+}
+
+// Added is the number of bytes of frames that the store did not have.
+func (b *Builder) Added() int64 { return b.added }
+
+// Index is the index as far as it is built.
+func (b *Builder) Index() *Index { return &b.index }
+
+// Commit completes the config from the index, stores everything and gives the image the name, unless that is empty.
+// created and notes go beside the name: they do not change the digest.
+func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[string]string) (digest string, err error) {
+	defer b.Abort()
+	if name != "" {
+		if err := CheckName(name); err != nil {
+			return "", err
+		}
+	}
+	b.complete(cfg)
+	index, err := b.index.AppendBinary(nil)
+	if err != nil {
+		return "", err
+	}
+	if _, err := ParseIndex(index); err != nil {
+		return "", fmt.Errorf("the chunks do not make an image: %w", err)
+	}
+	config, err := cfg.Marshal()
+	if err != nil {
+		return "", err
+	}
+	manifest, err := b.put(config, index)
+	if err != nil {
+		return "", err
+	}
+	d := descriptor(ocispec.MediaTypeImageManifest, Digest(manifest), int64(len(manifest)))
+	d.ArtifactType = ArtifactType
+	d.Annotations = map[string]string{}
+	for k, v := range notes {
+		d.Annotations[k] = v
+	}
+	if !created.IsZero() {
+		d.Annotations[AnnotationCreated] = created.UTC().Format(time.RFC3339)
+	}
+	err = b.s.change(func(x *ocispec.Index) error {
+		setName(x, d, name)
+		return nil
+	})
+	return string(d.Digest), err
+}
+
+func (b *Builder) complete(cfg *Config) {
+	cfg.V, cfg.DiskSize = ConfigVersion, b.index.DiskSize
+	cfg.Chunks, cfg.Stored, cfg.Zeros = len(b.index.Chunks), 0, 0
+	for i := range b.index.Chunks {
+		for _, e := range b.index.Chunks[i].Extents {
+			cfg.Stored += e.Length
+		}
+		for _, e := range b.index.Chunks[i].Zeros {
+			cfg.Zeros += e.Length
+		}
+	}
+	content := b.index.Content()
+	cfg.Content = hex.EncodeToString(content[:])
+}
+
+// put stores the blobs, the manifest last, and flushes their names.
+func (b *Builder) put(config, index []byte) (manifest []byte, err error) {
+	data := make([]ocispec.Descriptor, b.index.Blobs)
+	for known, n := range b.order {
+		data[n] = b.blobs[known]
+	}
+	if b.data != nil {
+		if err := b.out.Flush(); err != nil {
+			return nil, err
+		}
+		size := b.data.size
+		digest, err := b.data.commit()
+		if err != nil {
+			return nil, err
+		}
+		data[b.fresh] = descriptor(DataType, digest, size)
+	}
+	configDigest, err := b.s.putBlob(config)
+	if err != nil {
+		return nil, err
+	}
+	indexDigest, err := b.s.putBlob(index)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err = marshalManifest(descriptor(ConfigType, configDigest, int64(len(config))),
+		descriptor(IndexType, indexDigest, int64(len(index))), data)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parseManifest(manifest); err != nil {
+		return nil, err
+	}
+	if _, err := b.s.putBlob(manifest); err != nil {
+		return nil, err
+	}
+	return manifest, b.s.syncBlobs()
+}
+
+// Abort gives the image up. After Commit it does nothing.
+func (b *Builder) Abort() {
+	if b.done {
+		return
+	}
+	b.done = true
+	if b.data != nil {
+		b.data.abort()
+	}
+	b.use.Close()
+}

@@ -1,0 +1,106 @@
+package capture
+
+import (
+	"bytes"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/volume"
+)
+
+// cell is the allocated bytes of one cell of the grid.
+type cell struct {
+	number  int64
+	extents []volume.Extent
+}
+
+// cells cuts extents along the grid and calls f for every cell with something in it.
+func cells(ext []volume.Extent, grid int64, f func(cell) error) error {
+	var c cell
+	flush := func() error {
+		if len(c.extents) == 0 {
+			return nil
+		}
+		return f(c)
+	}
+	for _, e := range ext {
+		for e.Length > 0 {
+			n := e.Offset / grid
+			if n != c.number {
+				if err := flush(); err != nil {
+					return err
+				}
+				c = cell{number: n}
+			}
+			part := volume.Extent{Offset: e.Offset, Length: min(e.Length, (n+1)*grid-e.Offset)}
+			c.extents = append(c.extents, part)
+			e.Offset += part.Length
+			e.Length -= part.Length
+		}
+	}
+	return flush()
+}
+
+// Zeros are looked for in whole blocks of the disk. A run shorter than minZeros stays among the stored bytes, where zstd makes next to
+// nothing of it: every run costs some bytes of the index and a write of its own at the restore. An extent that is nothing but
+// zeros is a run at any length.
+const (
+	zeroBlock = 4096
+	minZeros  = 32 << 10
+)
+
+var zeroPage [zeroBlock]byte
+
+func isZero(b []byte) bool {
+	for len(b) > zeroBlock {
+		if !bytes.Equal(b[:zeroBlock], zeroPage[:]) {
+			return false
+		}
+		b = b[zeroBlock:]
+	}
+	return bytes.Equal(b, zeroPage[:len(b)])
+}
+
+// split divides the extents of a cell into stored and zero ones and moves the stored bytes together at the front of buf, which holds
+// the cell with every byte at its place. It returns the stored bytes.
+func split(c cell, grid int64, buf []byte) (stored, zeros []image.Extent, data []byte) {
+	base := c.number * grid
+	n := 0
+	store := func(from, to int64) {
+		if from == to {
+			return
+		}
+		if l := len(stored); l > 0 && stored[l-1].End() == from {
+			stored[l-1].Length += to - from
+		} else {
+			stored = append(stored, image.Extent{Offset: from, Length: to - from})
+		}
+		if at := from - base; at != int64(n) {
+			copy(buf[n:], buf[at:to-base])
+		}
+		n += int(to - from)
+	}
+	for _, e := range c.extents {
+		from := e.Offset // of what is not yet decided to be stored or zero
+		run := int64(-1) // start of the zeros just before at
+		end := func(at int64) {
+			if run >= 0 && (at-run >= minZeros || run == e.Offset && at == e.End()) {
+				store(from, run)
+				zeros = append(zeros, image.Extent{Offset: run, Length: at - run})
+				from = at
+			}
+			run = -1
+		}
+		for at := e.Offset; at < e.End(); {
+			next := min(e.End(), (at/zeroBlock+1)*zeroBlock)
+			if !isZero(buf[at-base : next-base]) {
+				end(at)
+			} else if run < 0 {
+				run = at
+			}
+			at = next
+		}
+		end(e.End())
+		store(from, e.End())
+	}
+	return stored, zeros, buf[:n]
+}

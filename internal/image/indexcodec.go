@@ -1,0 +1,174 @@
+package image
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/zeebo/blake3"
+)
+
+// MaxIndex bounds, in bytes, an index blob: 16 TiB of disk at 4 MiB a cell and 60 bytes a chunk.
+const MaxIndex = 256 << 20
+
+// maxDisk bounds the size of a disk so that no sum of offsets can overflow.
+const maxDisk = 1 << 60
+
+const (
+	indexMagic   = "DCIMGIDX"
+	indexVersion = 1
+	indexHeader  = 48
+	frameFixed   = 36 // sum and CRC of a frame record
+)
+
+// maxStored is the largest length that a frame of size decoded bytes may be stored in. zstd's own bound is lower;
+// a frame longer than this was not made by compressing.
+func maxStored(size int64) int64 { return size + size>>7 + 512 }
+
+// AppendBinary appends the index blob to b.
+func (x *Index) AppendBinary(b []byte) ([]byte, error) {
+	if err := checkGrid(x.Grid); err != nil {
+		return nil, err
+	}
+	le := binary.LittleEndian
+	b = append(b, indexMagic...)
+	b = le.AppendUint32(b, indexVersion)
+	b = le.AppendUint32(b, uint32(bits.TrailingZeros64(uint64(x.Grid))))
+	b = le.AppendUint64(b, uint64(x.DiskSize))
+	b = le.AppendUint32(b, uint32(x.Blobs))
+	b = le.AppendUint32(b, uint32(len(x.Frames)))
+	b = le.AppendUint32(b, uint32(len(x.Chunks)))
+	b = le.AppendUint32(b, 0)
+	b = le.AppendUint64(b, uint64(x.ObjectSize()))
+	next := make([]int64, x.Blobs) // where the next frame of each blob is expected
+	for i := range x.Frames {
+		f := &x.Frames[i]
+		b = append(b, f.Sum[:]...)
+		b = le.AppendUint32(b, f.CRC)
+		b = binary.AppendUvarint(b, uint64(f.Blob))
+		b = binary.AppendVarint(b, f.Offset-next[f.Blob])
+		b = binary.AppendUvarint(b, uint64(f.Length))
+		b = binary.AppendUvarint(b, uint64(f.Size))
+		next[f.Blob] = f.Offset + f.Length
+	}
+	cell := int64(-1)
+	for i := range x.Chunks {
+		c := &x.Chunks[i]
+		b = binary.AppendUvarint(b, uint64(c.Cell-cell-1))
+		b = binary.AppendUvarint(b, uint64(c.Frame+1))
+		b = appendRuns(b, c, c.Cell*x.Grid)
+		cell = c.Cell
+	}
+	if len(b) > MaxIndex {
+		return nil, fmt.Errorf("the index has %d bytes, more than the %d allowed: capture with a larger grid", len(b), MaxIndex)
+	}
+	return b, nil
+}
+
+// appendRuns writes the stored and zero extents of a chunk in the order of the disk.
+func appendRuns(b []byte, c *Chunk, at int64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(c.Extents)+len(c.Zeros)))
+	e, z := c.Extents, c.Zeros
+	for len(e)+len(z) > 0 {
+		var run Extent
+		var zero uint64
+		if len(z) == 0 || len(e) > 0 && e[0].Offset < z[0].Offset {
+			run, e = e[0], e[1:]
+		} else {
+			run, z, zero = z[0], z[1:], 1
+		}
+		b = binary.AppendUvarint(b, uint64(run.Offset-at))
+		b = binary.AppendUvarint(b, uint64(run.Length)<<1|zero)
+		at = run.End()
+	}
+	return b
+}
+
+// Content is BLAKE3-256 of what the disk holds, wherever and however the frames are stored.
+func (x *Index) Content() [32]byte {
+	h := blake3.New()
+	buf := make([]byte, 0, 4096)
+	put := func() {
+		_, _ = h.Write(buf)
+		buf = buf[:0]
+	}
+	le := binary.LittleEndian
+	buf = append(buf, "diskcast content 1\n"...)
+	buf = le.AppendUint64(buf, uint64(x.DiskSize))
+	buf = le.AppendUint64(buf, uint64(x.Grid))
+	for i := range x.Chunks {
+		c := &x.Chunks[i]
+		buf = le.AppendUint64(buf, uint64(c.Cell))
+		if c.Frame >= 0 {
+			buf = append(buf, x.Frames[c.Frame].Sum[:]...)
+		} else {
+			buf = append(buf, make([]byte, 32)...)
+		}
+		buf = appendRuns(buf, c, c.Cell*x.Grid)
+		put()
+	}
+	put()
+	return [32]byte(h.Sum(nil))
+}
+
+func checkGrid(grid int64) error {
+	if grid < MinGrid || grid > MaxGrid || grid&(grid-1) != 0 {
+		return fmt.Errorf("a grid of %d bytes is not a power of two from %d to %d", grid, MinGrid, MaxGrid)
+	}
+	return nil
+}
+
+// cursor reads an index blob. After the first error every read gives zero.
+type cursor struct {
+	b   []byte
+	off int
+	err error
+}
+
+var errShort = errors.New("it ends in the middle of a record")
+
+func (c *cursor) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+func (c *cursor) left() int { return len(c.b) - c.off }
+
+func (c *cursor) bytes(n int) []byte {
+	if c.err != nil || c.left() < n {
+		c.fail(errShort)
+		return make([]byte, n)
+	}
+	c.off += n
+	return c.b[c.off-n : c.off]
+}
+
+// uvarint reads a number in its shortest form.
+func (c *cursor) uvarint() uint64 {
+	if c.err != nil {
+		return 0
+	}
+	v, n := binary.Uvarint(c.b[c.off:])
+	if n <= 0 {
+		c.fail(errShort)
+		return 0
+	}
+	if n > 1 && c.b[c.off+n-1] == 0 {
+		c.fail(fmt.Errorf("a number at byte %d is not in its shortest form", c.off))
+		return 0
+	}
+	c.off += n
+	return v
+}
+
+// number reads a uvarint of at most limit.
+func (c *cursor) number(limit int64, what string) int64 {
+	v := c.uvarint()
+	if c.err == nil && v > uint64(limit) {
+		c.fail(fmt.Errorf("%s is %d, more than the %d possible", what, v, limit))
+		return 0
+	}
+	return int64(v)
+}

@@ -1,0 +1,173 @@
+package image
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+)
+
+// maxLayoutIndex bounds, in bytes, index.json.
+const maxLayoutIndex = 64 << 20
+
+const layoutFile = `{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`
+
+func (s *Store) privateDir() string { return filepath.Join(s.dir, ".diskcast") }
+func (s *Store) tmpDir() string     { return filepath.Join(s.dir, ".diskcast", "tmp") }
+
+// create lays out an empty store. index.json comes last: a directory without it is not yet a store.
+func (s *Store) create() error {
+	for _, d := range []string{filepath.Join(s.dir, "blobs", "sha256"), s.tmpDir()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	return s.locked(lockIndex, func() error {
+		if err := s.replace(ocispec.ImageLayoutFile, []byte(layoutFile)); err != nil {
+			return err
+		}
+		if _, err := os.Lstat(filepath.Join(s.dir, ocispec.ImageIndexFile)); err == nil {
+			return nil // another process was faster
+		}
+		return s.writeIndex(&ocispec.Index{})
+	})
+}
+
+// checkLayout reports fs.ErrNotExist when dir is not a layout.
+func (s *Store) checkLayout() error {
+	b, err := os.ReadFile(filepath.Join(s.dir, ocispec.ImageLayoutFile))
+	if err != nil {
+		return err
+	}
+	var l ocispec.ImageLayout
+	if err := json.Unmarshal(b, &l); err != nil {
+		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
+	}
+	if l.Version != ocispec.ImageLayoutVersion {
+		return fmt.Errorf("OCI image layout version %q; this program knows %s", l.Version, ocispec.ImageLayoutVersion)
+	}
+	_, err = os.Stat(filepath.Join(s.dir, ocispec.ImageIndexFile))
+	return err
+}
+
+// readIndex reads index.json.
+func (s *Store) readIndex() (*ocispec.Index, error) {
+	f, err := os.Open(filepath.Join(s.dir, ocispec.ImageIndexFile))
+	if err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxLayoutIndex+1))
+	if err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
+	if len(b) > maxLayoutIndex {
+		return nil, fmt.Errorf("%s: more than %d bytes", f.Name(), maxLayoutIndex)
+	}
+	var x ocispec.Index
+	if err := json.Unmarshal(b, &x); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return &x, nil
+}
+
+// writeIndex replaces index.json. The lock must be held.
+func (s *Store) writeIndex(x *ocispec.Index) error {
+	x.Versioned = specs.Versioned{SchemaVersion: 2}
+	x.MediaType = ocispec.MediaTypeImageIndex
+	if x.Manifests == nil {
+		x.Manifests = []ocispec.Descriptor{}
+	}
+	b, err := json.Marshal(x)
+	if err != nil {
+		return fmt.Errorf("image store: %w", err)
+	}
+	return s.replace(ocispec.ImageIndexFile, b)
+}
+
+// change reads index.json under the lock, lets f change it, and replaces it unless f fails.
+func (s *Store) change(f func(*ocispec.Index) error) error {
+	return s.locked(lockIndex, func() error {
+		x, err := s.readIndex()
+		if err != nil {
+			return err
+		}
+		if err := f(x); err != nil {
+			return err
+		}
+		return s.writeIndex(x)
+	})
+}
+
+// replace puts a file in place in one step that survives a crash at any instruction.
+func (s *Store) replace(name string, b []byte) error {
+	if err := os.MkdirAll(s.tmpDir(), 0o755); err != nil {
+		return fmt.Errorf("image store: %w", err)
+	}
+	f, err := os.CreateTemp(s.tmpDir(), name+"-*")
+	if err != nil {
+		return fmt.Errorf("image store: %w", err)
+	}
+	defer os.Remove(f.Name()) // fails after the rename, as it should
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("image store: %w", err)
+	}
+	if err := os.Rename(f.Name(), filepath.Join(s.dir, name)); err != nil {
+		return fmt.Errorf("image store: %w", err)
+	}
+	return syncDir(s.dir)
+}
+
+// Locks of a store: files in its private directory, flocked, so that a process that dies lets go.
+const (
+	lockIndex = "index.lock" // exclusive while index.json is read, changed and replaced
+	lockUse   = "use.lock"   // shared by whoever is about to refer to blobs that nothing refers to yet; exclusive for GC
+)
+
+// ErrBusy is wrapped by errors about a lock that another process holds.
+var ErrBusy = errors.New("the store is in use")
+
+// lock takes a lock; how is LOCK_EX or LOCK_SH, or'ed with LOCK_NB. Closing the file lets go.
+func (s *Store) lock(name string, how int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A layout made by another program, or copied without our directory.
+		if err = os.MkdirAll(s.tmpDir(), 0o755); err == nil {
+			f, err = os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, 0o644)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if err == unix.EWOULDBLOCK {
+		return nil, fmt.Errorf("%s: %w", s.dir, ErrBusy)
+	}
+	return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+}
+
+func (s *Store) locked(name string, f func() error) error {
+	l, err := s.lock(name, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return f()
+}
