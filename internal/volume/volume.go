@@ -78,10 +78,11 @@ type Table struct {
 
 // GPT is the shape of a GUID partition table.
 type GPT struct {
-	EntryCount  int   `json:"entry_count"`  // slots in the entry array, normally 128
-	EntrySize   int   `json:"entry_size"`   // bytes of a slot, normally 128
-	FirstUsable int64 `json:"first_usable"` // bytes
-	LastUsable  int64 `json:"last_usable"`  // bytes; the first byte after the usable space
+	EntryCount  int   `json:"entry_count"`   // slots in the entry array, normally 128
+	EntrySize   int   `json:"entry_size"`    // bytes of a slot, normally 128
+	Entries     int64 `json:"entries_start"` // bytes; where the primary entry array is, normally 2 sectors
+	FirstUsable int64 `json:"first_usable"`  // bytes
+	UsableEnd   int64 `json:"usable_end"`    // bytes; the first byte after the usable space
 }
 
 // Partition is one entry of a partition table.
@@ -94,7 +95,8 @@ type Partition struct {
 	Name       string `json:"name,omitempty"`
 	Attributes uint64 `json:"attributes,omitempty"` // GPT attribute bits
 	Bootable   bool   `json:"bootable,omitempty"`   // dos active flag
-	// EBRStart is where the extended boot record of a logical partition lies, in bytes; EBR is its 512 bytes.
+	// EBRStart is where the extended boot record of a logical partition lies, in bytes; EBR is its 512 bytes. For
+	// Table.Extended they are set when the chain begins with a record that describes no partition.
 	EBRStart int64  `json:"ebr_start,omitempty"`
 	EBR      []byte `json:"ebr,omitempty"`
 }

@@ -334,3 +334,61 @@ func Zeroes(t testing.TB, image string, e volume.Extent) bool {
 	}
 	return true
 }
+
+// FUSE mounts an image with a FUSE program that takes the image and the directory as its last arguments.
+func FUSE(t testing.TB, image string, program ...string) (dir string, unmount func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Skip(t, "mounting needs root")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		Skip(t, "this machine has no FUSE: %v", err)
+	}
+	dir = t.TempDir()
+	Run(t, program[0], append(program[1:len(program):len(program)], image, dir)...)
+	done := false
+	unmount = func() {
+		if done {
+			return
+		}
+		done = true
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v %s", dir, err, out)
+		}
+		released(t, image)
+	}
+	t.Cleanup(unmount)
+	return dir, unmount
+}
+
+// released waits until no other process has the image open: umount returns before the FUSE program has written its last bytes.
+func released(t testing.TB, image string) {
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if !openElsewhere(image) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Errorf("%s is still open 30 s after umount", image)
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func openElsewhere(image string) bool {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return false
+	}
+	self := fmt.Sprintf("/proc/%d/", os.Getpid())
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && target == image && !strings.HasPrefix(link, self) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,11 +1,33 @@
 // Package table reads and writes partition tables: GPT and MBR ("dos"), on disks of 512- and 4096-byte sectors.
+//
+// A GPT disk begins with a protective MBR, followed by the primary header at sector 1 and an array of entries, normally
+// 16 KiB at sector 2; the backup array and the backup header are the last sectors of the disk (UEFI specification 2.10,
+// section 5.3). All addresses are counted in logical sectors, so a table that is moved to a disk of another sector size
+// is another table, even when every partition stays at the same byte. A dos disk has four entries in sector 0, one of
+// which may be a container: a linked list of extended boot records (EBR), each with one logical partition and a link.
+//
+// What Read returns is complete: Write makes the table again from it, bit for bit on the same disk, adapted on another.
+// That includes the boot code in sector 0, hybrid MBR entries, attributes, names, and the boot records of logical
+// partitions. Two things are not kept: the reserved tail of a GPT header longer than 92 bytes, and bytes of a GPT entry
+// beyond the 128 that are specified. What else lies outside the partitions is in Table.Regions.
+//
+// This package does not use go-diskfs, whose tables have no logical partitions, which replaces a hybrid MBR by a
+// protective one, hides the addresses of the entry array and of the usable space, and cannot convert between sector sizes.
 package table
 
 import (
-	"errors"
+	"bytes"
+	"fmt"
 	"io"
 
 	"github.com/diskcast/diskcast/internal/volume"
+)
+
+// Kinds of a volume.Table.
+const (
+	KindGPT  = "gpt"
+	KindDOS  = "dos"
+	KindNone = "none"
 )
 
 // ReadWriterAt is what Write needs of a disk: it reads nothing but what it is going to overwrite in part.
@@ -23,18 +45,129 @@ type Piece struct {
 // Read returns the partition table of a disk of size bytes. A disk without one, or with one that this package does not
 // understand, gives a Table of Kind "none" whose Notes say why; it is then captured as one partition.
 // An error means that the disk cannot be read.
+//
+// sectorSize is the disk's logical sector size. A GPT that was written for another one (an image file of a 4096-byte
+// disk, or a USB bridge that changes the size) is found too; Table.SectorSize is then the table's.
 func Read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
-	return nil, errors.ErrUnsupported
+	if err := checkSectorSize(sectorSize); err != nil {
+		return nil, err
+	}
+	none := &volume.Table{Kind: KindNone, SectorSize: sectorSize, DiskSize: size}
+	if size < 2*int64(sectorSize) {
+		none.Notes = []string{"The disk is too small for a partition table."}
+		return none, nil
+	}
+	mbr := make([]byte, mbrSize)
+	if err := volume.ReadAt(r, size, 0, mbr); err != nil {
+		return nil, fmt.Errorf("reading the first sector: %w", err)
+	}
+	if mbr[510] != 0x55 || mbr[511] != 0xaa {
+		none.Notes = []string{"It has no partition table."}
+		return none, nil
+	}
+	var t *volume.Table
+	var why string
+	var err error
+	if protective(mbr) {
+		t, why, err = readGPT(r, size, sectorSize, mbr)
+	} else {
+		t, why, err = readDOS(r, size, sectorSize, mbr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		none.Notes = []string{why}
+		return none, nil
+	}
+	if err := check(t, size, t.SectorSize); err != nil {
+		none.Notes = []string{fmt.Sprintf("Its %s partition table is not sound: %v. The disk is captured whole.", t.Kind, err)}
+		return none, nil
+	}
+	return t, regions(r, t)
 }
 
-// Layout returns the bytes that Write puts on a disk of targetSize bytes with sectors of targetSectorSize. Whatever can
-// make Write fail, apart from the disk, makes Layout fail: a partition beyond the end, one that the sector size cannot
-// address. All pieces lie outside the partitions and outside t.Regions.
+// Layout returns the bytes that Write puts on a disk of targetSize bytes with sectors of targetSectorSize, in the order
+// in which Write writes them. Whatever can make Write fail, apart from the disk, makes Layout fail: a partition beyond
+// the end (a *TooSmallError), one that the sector size cannot address. All pieces lie outside the partitions and outside
+// t.Regions. Pieces are not always whole sectors.
 func Layout(t *volume.Table, targetSize int64, targetSectorSize int) ([]Piece, error) {
-	return nil, errors.ErrUnsupported
+	if err := checkSectorSize(targetSectorSize); err != nil {
+		return nil, err
+	}
+	if t.Kind == KindNone {
+		return nil, nil
+	}
+	if err := check(t, targetSize, targetSectorSize); err != nil {
+		return nil, err
+	}
+	var pieces []Piece
+	var err error
+	switch t.Kind {
+	case KindGPT:
+		pieces, err = layoutGPT(t, targetSize, targetSectorSize)
+	case KindDOS:
+		pieces, err = layoutDOS(t, targetSectorSize)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pieces, disjoint(t, pieces)
 }
 
-// Write makes t on w, a disk of targetSize bytes with sectors of targetSectorSize.
+// Write makes t on w, a disk of targetSize bytes with sectors of targetSectorSize. For a GPT the backup is written
+// first, so that a disk that was unplugged in between has one sound table. It does not flush w.
 func Write(w ReadWriterAt, t *volume.Table, targetSize int64, targetSectorSize int) error {
-	return errors.ErrUnsupported
+	pieces, err := Layout(t, targetSize, targetSectorSize)
+	if err != nil {
+		return err
+	}
+	for _, p := range pieces {
+		if err := writeSectors(w, p, int64(targetSectorSize)); err != nil {
+			return fmt.Errorf("writing the partition table at byte %d: %w", p.Offset, err)
+		}
+	}
+	return nil
+}
+
+// Same reports whether the disk r already carries what Write would write on it.
+func Same(r io.ReaderAt, t *volume.Table, size int64, sectorSize int) (bool, error) {
+	pieces, err := Layout(t, size, sectorSize)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range pieces {
+		have := make([]byte, len(p.Data))
+		if err := volume.ReadAt(r, size, p.Offset, have); err != nil {
+			return false, fmt.Errorf("reading the partition table: %w", err)
+		}
+		if !bytes.Equal(have, p.Data) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// writeSectors writes whole sectors only, because a disk opened for direct I/O takes nothing else.
+func writeSectors(w ReadWriterAt, p Piece, ss int64) error {
+	start := p.Offset / ss * ss
+	end := (p.Offset + int64(len(p.Data)) + ss - 1) / ss * ss
+	buf := p.Data
+	if start != p.Offset || end-start != int64(len(p.Data)) {
+		buf = make([]byte, end-start)
+		if n, err := w.ReadAt(buf, start); n < len(buf) && err != nil && err != io.EOF {
+			return err
+		}
+		copy(buf[p.Offset-start:], p.Data)
+	}
+	_, err := w.WriteAt(buf, start)
+	return err
+}
+
+func checkSectorSize(ss int) error {
+	switch ss {
+	case 512, 1024, 2048, 4096:
+		return nil
+	}
+	return fmt.Errorf("a sector size of %d bytes is not supported: it must be 512, 1024, 2048 or 4096", ss)
 }

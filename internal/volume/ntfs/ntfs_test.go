@@ -1,0 +1,242 @@
+package ntfs
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/fstest"
+)
+
+const size = 96<<20 + 512
+
+func mkfs(t *testing.T, image, options string) {
+	t.Helper()
+	fstest.Need(t, "mkntfs", "ntfs-3g", "ntfsfix", "ntfsresize", "blkid")
+	args := append([]string{"-F", "-Q", "-q", "-L", "dc test ä"}, strings.Fields(options)...)
+	fstest.Run(t, "mkntfs", append(args, image)...)
+}
+
+func TestAgainstNTFS3G(t *testing.T) {
+	for _, options := range []string{"", "-c 512", "-c 1024", "-c 2048", "-c 16384", "-c 65536", "-c 131072", "-c 524288", "-c 2097152", "-s 1024", "-s 4096", "-C"} {
+		t.Run("mkntfs "+options, func(t *testing.T) {
+			image := fstest.Sparse(t, size)
+			mkfs(t, image, options)
+			dir, unmount := fstest.FUSE(t, image, "ntfs-3g")
+			fill := 24
+			if len(options) > 9 {
+				fill = 2 // in clusters this large every small file is a large one
+			}
+			fstest.Fill(t, dir, fill)
+			list := fstest.List(t, dir)
+			unmount()
+			fs, extents := load(t, image)
+			info := fs.Info()
+			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, info.UUID) {
+				t.Errorf("info is %+v, blkid says %s", info, blkid)
+			}
+			restored := fstest.Restore(t, image, extents)
+			fstest.Run(t, "ntfsfix", "-n", restored)
+			fstest.Run(t, "ntfsresize", "-i", "-f", restored)
+			dir, unmount = fstest.FUSE(t, restored, "ntfs-3g", "-o", "ro")
+			fstest.Same(t, list, fstest.List(t, dir))
+			unmount()
+		})
+	}
+}
+
+func load(t *testing.T, image string) (*FS, []volume.Extent) {
+	t.Helper()
+	f, n := fstest.Open(t, image)
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs, extents
+}
+
+// TestPartclone: ours has the sectors behind the last cluster in addition, with the backup boot sector.
+func TestPartclone(t *testing.T) {
+	fstest.Need(t, "partclone.ntfs")
+	image := fstest.Sparse(t, size)
+	mkfs(t, image, "")
+	dir, unmount := fstest.FUSE(t, image, "ntfs-3g")
+	fstest.Fill(t, dir, 24)
+	unmount()
+	_, ours := load(t, image)
+	theirs, block := fstest.Partclone(t, "ntfs", image)
+	more, less := fstest.Compare(ours, theirs)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	if more > block || less != 0 {
+		t.Errorf("the maps differ by %d and %d bytes", more, less)
+	}
+}
+
+// TestFragmentedTable has a master file table whose runs do not fit into one record.
+func TestFragmentedTable(t *testing.T) {
+	image := fstest.Sparse(t, size)
+	mkfs(t, image, "-c 512")
+	dir, unmount := fstest.FUSE(t, image, "ntfs-3g")
+	for i := range 3000 { // small files are in the table; their neighbours' clusters break it up
+		name := dir + "/" + strings.Repeat("n", 8) + strings.Repeat("x", i%100) + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676))
+		n := 100
+		if i%2 == 0 {
+			n = 1200
+		}
+		if err := os.WriteFile(name, bytes.Repeat([]byte{byte(i)}, n), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := fstest.List(t, dir)
+	unmount()
+	fs, extents := load(t, image)
+	t.Logf("the master file table has %d runs", len(fs.mft))
+	restored := fstest.Restore(t, image, extents)
+	dir, _ = fstest.FUSE(t, restored, "ntfs-3g", "-o", "ro")
+	fstest.Same(t, list, fstest.List(t, dir))
+}
+
+// patched is an image of which some bytes are replaced.
+type patched struct {
+	io.ReaderAt
+	at   int64
+	data []byte
+}
+
+func (p patched) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.ReaderAt.ReadAt(b, off)
+	if from, to := max(off, p.at), min(off+int64(n), p.at+int64(len(p.data))); from < to {
+		copy(b[from-off:to-off], p.data[from-p.at:to-p.at])
+	}
+	return n, err
+}
+
+func TestDirty(t *testing.T) {
+	image := fstest.Sparse(t, size)
+	mkfs(t, image, "")
+	f, n := fstest.Open(t, image)
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := make([]byte, fs.record)
+	if err := fs.readRuns(fs.mft, fileVolume*fs.record, raw); err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(raw, []byte{attrVolumeInfo, 0, 0, 0})
+	flags := fs.mft[0].lcn*fs.cluster + fileVolume*fs.record + int64(at) + 24 + 10
+
+	runs, _, err := fs.data(fileLogFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restart := func(client, flags uint16) []byte {
+		p := make([]byte, 8192)
+		for i := range 2 {
+			page := p[4096*i:]
+			copy(page, "RSTR")
+			le.PutUint16(page[4:], 30)
+			le.PutUint16(page[6:], 9)
+			le.PutUint32(page[16:], 4096)
+			le.PutUint16(page[24:], 48)
+			le.PutUint64(page[48:], uint64(100+i))
+			le.PutUint16(page[48+12:], client)
+			le.PutUint16(page[48+14:], flags)
+		}
+		return p
+	}
+	for _, c := range []struct {
+		name  string
+		at    int64
+		data  []byte
+		clean bool
+	}{
+		{"volume flag", flags, []byte{1, 0}, false},
+		{"no flag", flags, []byte{0, 0}, true},
+		{"journal of 0xff", runs[0].lcn * fs.cluster, bytes.Repeat([]byte{0xff}, 8192), true},
+		{"open journal", runs[0].lcn * fs.cluster, restart(0, 0), false},
+		{"journal without client", runs[0].lcn * fs.cluster, restart(noClient, 0), true},
+		{"journal marked clean", runs[0].lcn * fs.cluster, restart(0, restartClean), true},
+		{"unknown journal", runs[0].lcn * fs.cluster, make([]byte, 8192), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fs, err := Open(patched{f, c.at, c.data}, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			extents, err := fs.Extents()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info := fs.Info(); info.Clean != c.clean || (volume.Bytes(extents) == n) == c.clean || (len(info.Notes) == 0) != c.clean {
+				t.Errorf("%+v, %d bytes", info, volume.Bytes(extents))
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	image := fstest.Sparse(t, size)
+	mkfs(t, image, "")
+	f, n := fstest.Open(t, image)
+	if _, err := Open(f, n/2); err == nil || !strings.Contains(err.Error(), "claims") {
+		t.Errorf("a short partition: %v", err)
+	}
+	if _, err := Open(patched{f, 0x0b, []byte{3}}, n); err == nil || errors.Is(err, volume.ErrNotThis) {
+		t.Errorf("a sector size of 3: %v", err)
+	}
+	if _, err := Open(patched{f, 3, []byte("EXT")}, n); !errors.Is(err, volume.ErrNotThis) {
+		t.Errorf("no magic: %v", err)
+	}
+}
+
+func TestRecordSeeds(t *testing.T) {
+	fstest.Updating(t)
+	for name, options := range map[string]string{"small": "-c 512", "default": "", "large": "-c 131072"} {
+		image := fstest.Sparse(t, 16<<20)
+		mkfs(t, image, options)
+		fstest.Record(t, name, image, func(r io.ReaderAt, size int64) {
+			if fs, err := Open(r, size); err == nil {
+				_, _ = fs.Extents()
+			}
+		})
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+		fs, err := Open(r, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		extents, err := fs.Extents()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fstest.Check(t, extents, size)
+		if used := volume.Bytes(extents); used == 0 || used == size {
+			t.Errorf("%d of %d bytes are used", used, size)
+		}
+	})
+}
+
+func FuzzOpen(f *testing.F) {
+	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+		fs, err := Open(r, size)
+		if err != nil {
+			return
+		}
+		_ = fs.Info()
+		if extents, err := fs.Extents(); err == nil {
+			fstest.Check(t, extents, size)
+		}
+	})
+}
