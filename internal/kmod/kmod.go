@@ -8,6 +8,7 @@ package kmod
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -112,6 +113,9 @@ func (x *Index) Modules() []*Module {
 
 // Builtin says whether the kernel image itself holds the module.
 func (x *Index) Builtin(name string) bool { return x.builtin[Name(name)] }
+
+// Builtins returns the names of the modules that the kernel image holds, sorted.
+func (x *Index) Builtins() []string { return slices.Sorted(maps.Keys(x.builtin)) }
 
 // Resolve returns the modules that a name stands for: the module of that name, or all whose alias matches it.
 func (x *Index) Resolve(name string) []*Module {

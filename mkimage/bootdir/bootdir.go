@@ -1,0 +1,232 @@
+// Package bootdir makes the folder that a network boots from: kernel, archive, iPXE and its script, and a manifest.
+//
+// The same inputs give the same bytes. The folder appears, or changes, in one step: a server that reads it while it is
+// made sees the old one or the new one.
+package bootdir
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/diskcast/diskcast/internal/ramfs"
+	"github.com/diskcast/diskcast/mkimage/modules"
+	"github.com/klauspost/pgzip"
+)
+
+// Names of the files in a boot directory. The names are what boot.ipxe, the server's DHCP and its timeline of a node count on.
+const (
+	KernelFile   = "vmlinuz"
+	ArchiveFile  = "initramfs.img"
+	ScriptFile   = "boot.ipxe"
+	ManifestFile = "manifest.json"
+)
+
+// Content is everything that goes into a boot directory.
+type Content struct {
+	Userland []byte // cpio, compressed with gzip
+	Kernel   []byte
+	Release  string // of the kernel
+	Tree     *modules.Tree
+	Modules  []*kmod.Module
+	Firmware []modules.Blob
+	Site     Site
+	Append   string // added to the kernel's command line
+	BaseURL  string // where the script finds kernel and archive; empty: where the script itself came from
+	IPXE     map[string][]byte
+	ModTime  time.Time // of every record in the archive
+}
+
+// Site is /etc/diskcast/site.json of the node.
+type Site struct {
+	V       int    `json:"v"`
+	Server  string `json:"server,omitempty"`  // https://10.0.0.1:8443
+	Pin     string `json:"pin,omitempty"`     // sha256: and hex: the server's key
+	Console string `json:"console,omitempty"` // ttyS0,115200
+}
+
+// Manifest lists a boot directory: manifest.json.
+type Manifest struct {
+	V         int             `json:"v"`
+	Kernel    string          `json:"kernel"`  // release
+	Cmdline   string          `json:"cmdline"` // what every node is started with, beside what only it has
+	Site      Site            `json:"site"`
+	Userland  string          `json:"userland"` // sha256 of the embedded archive
+	Modules   []string        `json:"modules"`
+	Firmware  []string        `json:"firmware,omitempty"`
+	Files     map[string]File `json:"files"`
+	Unpacked  int64           `json:"unpacked"`  // bytes of memory that the archive takes on a node
+	Generated string          `json:"generator"` // always "mkimage"
+}
+
+// File is one file of the directory.
+type File struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// Files makes all files of the directory, and the manifest that is one of them.
+func Files(c *Content) (map[string][]byte, *Manifest, error) {
+	a, err := archive(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland), Files: map[string]File{}, Generated: "mkimage", Modules: []string{}}
+	for _, mod := range c.Modules {
+		m.Modules = append(m.Modules, mod.Name)
+	}
+	slices.Sort(m.Modules)
+	for _, b := range c.Firmware {
+		m.Firmware = append(m.Firmware, b.Name)
+	}
+	img, unpacked, err := compress(a, c.ModTime)
+	if err != nil {
+		return nil, nil, err
+	}
+	m.Unpacked = unpacked
+	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img, ScriptFile: []byte(Script(c))}
+	for name, data := range c.IPXE {
+		if _, ok := files[name]; ok || name == ManifestFile {
+			return nil, nil, fmt.Errorf("an iPXE file is called %s, which is the name of another file", name)
+		}
+		files[name] = data
+	}
+	for name, data := range files {
+		m.Files[name] = File{Size: int64(len(data)), SHA256: sum(data)}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, nil, err
+	}
+	files[ManifestFile] = append(text, '\n')
+	return files, m, nil
+}
+
+// archive adds modules, firmware and settings to the userland.
+func archive(c *Content) (*ramfs.Archive, error) {
+	zr, err := pgzip.NewReader(bytes.NewReader(c.Userland))
+	if err != nil {
+		return nil, fmt.Errorf("userland: %w", err)
+	}
+	defer zr.Close()
+	a, err := ramfs.Read(zr)
+	if err != nil {
+		return nil, fmt.Errorf("userland: %w", err)
+	}
+	site, err := json.Marshal(c.Site)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Set(ramfs.NewFile("etc/diskcast/site.json", 0o644, append(site, '\n'))); err != nil {
+		return nil, err
+	}
+	if err := addModules(a, c); err != nil {
+		return nil, err
+	}
+	for _, b := range c.Firmware {
+		if err := a.Add(ramfs.NewFile("lib/firmware/"+b.Name, 0o644, b.Data)); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func addModules(a *ramfs.Archive, c *Content) error {
+	dir := "lib/modules/" + c.Release
+	var plain []kmod.Module
+	for _, m := range c.Modules {
+		name, data, err := c.Tree.Read(m)
+		if err != nil {
+			return fmt.Errorf("module %s: %w", m.Name, err)
+		}
+		if err := a.Add(ramfs.NewFile(dir+"/"+name, 0o644, data)); err != nil {
+			return err
+		}
+		copied := *m
+		copied.Path = name
+		plain = append(plain, copied)
+	}
+	index, err := kmod.NewIndex(plain, c.Tree.Index.Builtins())
+	if err != nil {
+		return err
+	}
+	files, err := index.Files()
+	if err != nil {
+		return err
+	}
+	for name, data := range files {
+		if err := a.Add(ramfs.NewFile(dir+"/"+name, 0o644, data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Blocks of the compressor: their size decides where the stream is cut, so it must not follow the machine.
+const blockSize = 1 << 20
+
+func compress(a *ramfs.Archive, modTime time.Time) (packed []byte, unpacked int64, err error) {
+	var buf bytes.Buffer
+	zw, err := pgzip.NewWriterLevel(&buf, pgzip.BestCompression)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := zw.SetConcurrency(blockSize, 4); err != nil {
+		return nil, 0, err
+	}
+	count := &counter{w: zw}
+	if err := a.Write(count, modTime); err != nil {
+		return nil, 0, err
+	}
+	if err := zw.Close(); err != nil {
+		return nil, 0, err
+	}
+	return buf.Bytes(), count.n, nil
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func sum(data []byte) string {
+	s := sha256.Sum256(data)
+	return hex.EncodeToString(s[:])
+}
+
+// IPXENames are the binaries of iPXE that firmware starts with, as Debian's package ipxe calls them.
+var IPXENames = []string{"undionly.kpxe", "ipxe.efi", "snponly.efi"}
+
+// ReadIPXE reads the binaries that are there.
+func ReadIPXE(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, name := range IPXENames {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files[name] = data
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s holds none of %s: install the package ipxe or name another folder", dir, strings.Join(IPXENames, ", "))
+	}
+	return files, nil
+}

@@ -1,0 +1,129 @@
+package bootdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Publish puts the files into the directory out in one step. A directory that is there already must be a boot directory, or empty;
+// what is in it and not in files is gone afterwards.
+func Publish(out string, files map[string][]byte) error {
+	// A link stays a link, and what it leads to is replaced.
+	if real, err := filepath.EvalSymlinks(out); err == nil {
+		out = real
+	}
+	exists, err := replaceable(out)
+	if err != nil {
+		return err
+	}
+	parent := filepath.Dir(filepath.Clean(out))
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return err
+	}
+	// In the same folder, because a rename does not cross file systems.
+	temp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	if err := os.Chmod(temp, 0o755); err != nil {
+		return err
+	}
+	for name, data := range files {
+		if err := writeSynced(filepath.Join(temp, name), data); err != nil {
+			return err
+		}
+	}
+	if !exists {
+		err = os.Rename(temp, out)
+	} else {
+		// The old one then is in temp, and is removed there.
+		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, out, unix.RENAME_EXCHANGE)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+			err = replaceFiles(temp, out, files)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("put %s into place: %w", out, err)
+	}
+	return syncDir(parent)
+}
+
+func replaceable(out string) (exists bool, err error) {
+	entries, err := os.ReadDir(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if len(entries) == 0 {
+		return true, nil
+	}
+	if _, err := os.Stat(filepath.Join(out, ManifestFile)); err != nil {
+		return false, fmt.Errorf("%s holds files and is not a boot directory (no %s in it): it would be replaced as a whole; name a new folder", out, ManifestFile)
+	}
+	return true, nil
+}
+
+// replaceFiles is for file systems that cannot exchange two directories. Each file changes in one step; the script comes after
+// what it names, and what is left over goes last.
+func replaceFiles(temp, out string, files map[string][]byte) error {
+	order := []string{}
+	for name := range files {
+		if name != ScriptFile && name != ManifestFile {
+			order = append(order, name)
+		}
+	}
+	for _, name := range append(order, ScriptFile, ManifestFile) {
+		if err := os.Rename(filepath.Join(temp, name), filepath.Join(out, name)); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(out)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := files[e.Name()]; !ok {
+			if err := os.RemoveAll(filepath.Join(out, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func writeSynced(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o644), f.Sync()); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	// Some file systems refuse this on a directory; the rename is atomic all the same.
+	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
+}

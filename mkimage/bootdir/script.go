@@ -1,0 +1,69 @@
+package bootdir
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Cmdline is the part of the kernel's command line that all nodes share.
+func Cmdline(c *Content) string {
+	// The last console is /dev/console, where the kernel's own panic text must be seen: the serial line if there is one.
+	words := []string{"console=tty0"}
+	if c.Site.Console != "" {
+		words = append(words, "console="+c.Site.Console)
+	}
+	// A kernel that panics restarts the node instead of leaving it dead until somebody walks there.
+	words = append(words, "panic=60")
+	if c.Append != "" {
+		words = append(words, c.Append)
+	}
+	return strings.Join(words, " ")
+}
+
+// Script is boot.ipxe.
+func Script(c *Content) string {
+	base := c.BaseURL
+	if base != "" {
+		base = strings.TrimSuffix(base, "/") + "/"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, scriptHead, c.Release)
+	// The EFI stub of the kernel finds its archive by this name; BIOS ignores it. The node learns from BOOTIF which card it
+	// booted from: iPXE calls that card netX, whatever its number.
+	fmt.Fprintf(&b, "kernel %s%s initrd=%s BOOTIF=01-${netX/mac:hexhyp} %s || goto failed\n", base, KernelFile, ArchiveFile, Cmdline(c))
+	fmt.Fprintf(&b, "initrd %s%s || goto failed\n", base, ArchiveFile)
+	b.WriteString(scriptTail)
+	return b.String()
+}
+
+// Names without a host are resolved against the address that the script itself was loaded from.
+const scriptHead = `#!ipxe
+# Made by mkimage.
+echo
+echo diskcast: ${netX/mac} with address ${netX/ip} starts Linux %s
+set tries:uint8 0
+
+:start
+inc tries
+`
+
+const scriptTail = `echo diskcast: starting the kernel
+boot || goto failed
+
+:failed
+set problem ${errno}
+imgfree
+echo
+echo diskcast: the node could not be started (attempt ${tries} of 20, error ${problem}).
+echo diskcast: https://ipxe.org/err/${problem} explains the number.
+echo diskcast: is the server up, does it serve its boot directory, and can ${netX/ip} reach ${netX/next-server}?
+iseq ${tries} 20 && goto giveup ||
+echo diskcast: next attempt in 5 seconds
+sleep 5
+goto start
+
+:giveup
+echo diskcast: giving up; the firmware goes on with its next boot device.
+sleep 5
+exit 1
+`

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/diskcast/diskcast/mkimage/bootdir"
+	"github.com/diskcast/diskcast/mkimage/kernel"
+	"github.com/diskcast/diskcast/mkimage/modules"
+	"github.com/diskcast/diskcast/mkimage/userland"
+)
+
+// defaultIPXE is where Debian's and Ubuntu's package ipxe has its binaries.
+const defaultIPXE = "/usr/lib/ipxe"
+
+type options struct {
+	kernel, server, pin, console, append, baseURL, ipxe, out string
+	modulesFrom, modules, firmware                           []string
+}
+
+// build makes the boot directory. epoch is SOURCE_DATE_EPOCH.
+func build(ctx context.Context, o *options, epoch string) (*result, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	modTime, err := parseEpoch(epoch)
+	if err != nil {
+		return nil, err
+	}
+	r := &result{Out: o.out}
+	c := &bootdir.Content{
+		Site:   bootdir.Site{V: 1, Server: o.server, Pin: o.pin, Console: o.console},
+		Append: o.append, BaseURL: o.baseURL, ModTime: modTime,
+	}
+	if c.Userland, err = userland.Archive(); err != nil {
+		return nil, err
+	}
+	if c.IPXE, err = o.readIPXE(r); err != nil {
+		return nil, err
+	}
+	k, err := kernel.Open(kernel.Options{Kernel: o.kernel, Modules: o.modulesFrom, Firmware: o.firmware})
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := choose(o, k, c, r); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	files, manifest, err := bootdir.Files(c)
+	if err != nil {
+		return nil, err
+	}
+	r.Manifest = manifest
+	if o.server == "" {
+		r.Notes = append(r.Notes, "no --server: nodes will need diskcast.server= and diskcast.pin= on their kernel command line (--append)")
+	}
+	return r, bootdir.Publish(o.out, files)
+}
+
+// choose fills in the kernel, its modules and their firmware.
+func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result) error {
+	c.Kernel, c.Release = k.Vmlinuz(), k.Release
+	var selection []string
+	for _, word := range o.modules {
+		if word == "default" {
+			selection = append(selection, modules.Default...)
+		} else {
+			selection = append(selection, word)
+		}
+	}
+	tree, err := modules.Scan(k.Modules)
+	if err != nil {
+		return err
+	}
+	if len(tree.Index.Modules()) == 0 && !slices.Equal(selection, []string{"none"}) {
+		return fmt.Errorf("no modules for kernel %s in %s: name their folder or package with --modules-from, or choose --modules none", k.Release, o.kernel)
+	}
+	c.Tree = tree
+	if c.Modules, err = tree.Choose(selection); err != nil {
+		return fmt.Errorf("modules: %w", err)
+	}
+	blobs, missing, err := modules.Firmware(k.Firmware, c.Modules)
+	if err != nil {
+		return err
+	}
+	c.Firmware = blobs
+	if len(missing) > 0 {
+		r.Notes = append(r.Notes, firmwareNote(missing, c.Modules))
+	}
+	return nil
+}
+
+func firmwareNote(missing []string, chosen []*kmod.Module) string {
+	shown := missing[:min(8, len(missing))]
+	text := fmt.Sprintf("%d of %d modules may ask for firmware that is not in the archive (%s", len(missing), len(chosen), strings.Join(shown, ", "))
+	if len(missing) > len(shown) {
+		text += ", ..."
+	}
+	return text + "): if your machines have such cards, add --firmware /lib/firmware or a firmware package"
+}
+
+func (o *options) readIPXE(r *result) (map[string][]byte, error) {
+	if o.ipxe != "" {
+		return bootdir.ReadIPXE(o.ipxe)
+	}
+	if _, err := os.Stat(defaultIPXE); errors.Is(err, fs.ErrNotExist) {
+		r.Notes = append(r.Notes, "no iPXE in the directory: machines whose firmware is not iPXE cannot start from it; install the package ipxe or give --ipxe")
+		return nil, nil
+	}
+	return bootdir.ReadIPXE(defaultIPXE)
+}
+
+var (
+	pinForm     = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	consoleForm = regexp.MustCompile(`^[A-Za-z]+[0-9]+(,[0-9]+[a-z]?[0-9]?r?)?$`)
+)
+
+func (o *options) check() error {
+	if o.server != "" {
+		u, err := url.Parse(o.server)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil {
+			return fmt.Errorf("--server %q is not a URL like https://10.0.0.1:8443", o.server)
+		}
+		if o.pin == "" {
+			return errors.New("--server without --pin: nodes would not know whom to trust; `diskcast token --state DIR` prints the pin")
+		}
+	}
+	if o.pin != "" && !pinForm.MatchString(o.pin) {
+		return fmt.Errorf("--pin %q is not sha256: and 64 hexadecimal digits; `diskcast token --state DIR` prints the pin", o.pin)
+	}
+	if o.console != "" && !consoleForm.MatchString(o.console) {
+		return fmt.Errorf("--console %q is not a serial console like ttyS0,115200", o.console)
+	}
+	if o.baseURL != "" {
+		u, err := url.Parse(o.baseURL)
+		// iPXE's own settings, as ${next-server}, may be in it.
+		if err != nil && !strings.Contains(o.baseURL, "${") || err == nil && u.Scheme == "" || strings.ContainsAny(o.baseURL, " \n") {
+			return fmt.Errorf("--base-url %q is not a URL like http://10.0.0.1:8080/boot", o.baseURL)
+		}
+	}
+	// The script is lines, and iPXE would expand ${...}, which may well be meant.
+	if strings.ContainsAny(o.append, "\n\r") {
+		return errors.New("--append holds the end of a line")
+	}
+	return nil
+}
+
+func parseEpoch(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	return time.Unix(int64(n), 0), nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/diskcast/diskcast/mkimage/bootdir"
+	"github.com/diskcast/diskcast/mkimage/modules"
+	"github.com/spf13/cobra"
+)
+
+const long = `Makes a boot directory for diskcast serve: kernel, archive (userland, kernel modules, site settings), iPXE and its script.
+
+The same inputs give the same bytes. The directory changes in one step, also under a running server. Times in the archive are
+those of SOURCE_DATE_EPOCH, or 1970.
+
+The kernel is a file (with its modules from /lib/modules) or a Debian package, which needs not be installed:
+
+  apt-get download linux-image-amd64   # a package that only names the real one
+  apt-get download linux-image-6.1.0-40-amd64
+
+Groups of modules for --modules:
+`
+
+const example = `  # the running kernel of this machine, for the server on 10.0.0.1
+  mkimage --kernel /boot/vmlinuz-$(uname -r) --server https://10.0.0.1:8443 --pin sha256:... --out /srv/diskcast/boot
+
+  # a Debian package; messages and a login for trouble on the first serial line
+  mkimage --kernel linux-image-6.1.0-40-amd64_6.1.153-1_amd64.deb --server https://10.0.0.1:8443 --pin sha256:... \
+          --console ttyS0,115200 --out boot
+
+  # network cards that need firmware, and one module more than usual
+  mkimage --kernel linux-image.deb --firmware firmware-bnx2x.deb --modules default,ipmi_si --server ... --pin ... --out boot
+
+  # the pin of the server's key
+  diskcast token --state /var/lib/diskcast`
+
+func newCommand() *cobra.Command {
+	var o options
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:           "mkimage --kernel FILE --server URL --pin PIN --out DIR",
+		Short:         "Make the directory that nodes boot from",
+		Long:          long + groupTable(),
+		Example:       example,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := build(cmd.Context(), &o, os.Getenv("SOURCE_DATE_EPOCH"))
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), r)
+			}
+			return r.print(cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.kernel, "kernel", "", "vmlinuz, or a Debian package with one")
+	f.StringSliceVar(&o.modulesFrom, "modules-from", nil, "folder /lib/modules/RELEASE, or a package with it (default: the kernel's package, or /lib/modules)")
+	f.StringSliceVar(&o.modules, "modules", []string{"default"}, "groups (see above) and names of modules; what they need comes along")
+	f.StringSliceVar(&o.firmware, "firmware", nil, "folder like /lib/firmware, or a package with one; the chosen modules' files are taken")
+	f.StringVar(&o.server, "server", "", "URL of the server's node API, https://HOST:8443")
+	f.StringVar(&o.pin, "pin", "", "the server's key: sha256: and 64 hexadecimal digits")
+	f.StringVar(&o.console, "console", "", "serial console of the nodes, as ttyS0,115200")
+	f.StringVar(&o.append, "append", "", "added to the kernel's command line of every node")
+	f.StringVar(&o.baseURL, "base-url", "", "where the iPXE script finds kernel and archive (default: beside itself)")
+	f.StringVar(&o.ipxe, "ipxe", "", "folder with undionly.kpxe, ipxe.efi, snponly.efi (default "+defaultIPXE+" when it is there)")
+	f.StringVar(&o.out, "out", "", "boot directory to make or to replace")
+	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
+	for _, name := range []string{"kernel", "out"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err)
+		}
+	}
+	return cmd
+}
+
+func groupTable() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "  default\t%s\n", strings.Join(modules.Default, ", "))
+	for _, g := range modules.GroupNames() {
+		fmt.Fprintf(w, "  %s\t%s\n", g, modules.About(g))
+	}
+	w.Flush()
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// result is what mkimage says at its end, as text or as JSON.
+type result struct {
+	Out      string            `json:"out"`
+	Notes    []string          `json:"notes,omitempty"`
+	Manifest *bootdir.Manifest `json:"manifest"`
+}
+
+func (r *result) print(w io.Writer) error {
+	m := r.Manifest
+	fmt.Fprintf(w, "%s: Linux %s, %d modules, %d files of firmware\n", r.Out, m.Kernel, len(m.Modules), len(m.Firmware))
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
+		fmt.Fprintf(tw, "  %.2f MiB\t  %s\t\n", float64(m.Files[name].Size)/(1<<20), name)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "the archive takes %.1f MiB of a node's memory\n", float64(m.Unpacked)/(1<<20))
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, "note:", n)
+	}
+	return nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,72 @@
+package deb
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// arReader reads the common ar format: a magic, then members with a header of 60 bytes of text (deb(5), ar(5)): name 16, time 12,
+// owner 6, group 6, mode 8, size 10, end 2. A member with an odd size is followed by one byte of padding. Packages use no
+// extensions for long names.
+type arReader struct {
+	r    io.Reader
+	left int64 // bytes of the current member and its padding not read yet
+}
+
+func newArReader(r io.Reader) (*arReader, error) {
+	magic := make([]byte, len(Magic))
+	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != Magic {
+		return nil, errors.New("not a Debian package: it does not start with !<arch>")
+	}
+	return &arReader{r: r}, nil
+}
+
+// next goes to the next member. The reader is valid until the next call.
+func (a *arReader) next() (name string, content io.Reader, err error) {
+	if _, err := io.CopyN(io.Discard, a.r, a.left); err != nil {
+		return "", nil, fmt.Errorf("the package ends early: %w", io.ErrUnexpectedEOF)
+	}
+	a.left = 0
+	header := make([]byte, 60)
+	if _, err := io.ReadFull(a.r, header); err != nil {
+		if errors.Is(err, io.EOF) {
+			return "", nil, io.EOF
+		}
+		return "", nil, fmt.Errorf("the package ends early: %w", err)
+	}
+	if string(header[58:]) != "`\n" {
+		return "", nil, errors.New("a damaged ar header")
+	}
+	name = strings.TrimSuffix(strings.TrimRight(string(header[:16]), " "), "/")
+	size, err := strconv.ParseUint(strings.TrimRight(string(header[48:58]), " "), 10, 40)
+	if err != nil {
+		return "", nil, fmt.Errorf("ar member %q: size: %w", name, err)
+	}
+	a.left = int64(size + size%2)
+	return name, &counted{a, int64(size)}, nil
+}
+
+// counted reads a member and tells the arReader how far it came.
+type counted struct {
+	a    *arReader
+	left int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > c.left {
+		p = p[:c.left]
+	}
+	n, err := c.a.r.Read(p)
+	c.left -= int64(n)
+	c.a.left -= int64(n)
+	if err == io.EOF && c.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

@@ -1,0 +1,101 @@
+// Package deb reads Debian binary packages: an ar archive of a version, a control tar and a data tar (deb(5)).
+//
+// It needs no dpkg, so that mkimage can take a kernel out of a package on any system, and it does not install anything.
+package deb
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/therootcompany/xz"
+)
+
+// Magic is how a package starts: the magic of an ar archive.
+const Magic = "!<arch>\n"
+
+// maxFile bounds one file of a package, in bytes. The largest in a kernel package is about 100 MB (an uncompressed vmlinux).
+const maxFile = 1 << 30
+
+// Walk calls do for every record of the package's data, in the order of the package. Names are clean and relative:
+// "boot/vmlinuz-6.1.0". The reader is valid during the call and gives exactly header.Size bytes.
+func Walk(r io.Reader, do func(header *tar.Header, content io.Reader) error) error {
+	a, err := newArReader(r)
+	if err != nil {
+		return err
+	}
+	for {
+		name, content, err := a.next()
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("no data.tar: not a Debian package")
+		}
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(name, "data.tar") {
+			continue
+		}
+		plain, done, err := decompress(name, content)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		defer done()
+		if err := walkTar(plain, do); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+}
+
+// decompress opens a member of the package by the suffix of its name; deb(5) has these and no others since lzma was dropped.
+func decompress(name string, r io.Reader) (io.Reader, func(), error) {
+	nothing := func() {}
+	switch path.Ext(name) {
+	case ".tar":
+		return r, nothing, nil
+	case ".gz":
+		z, err := gzip.NewReader(r)
+		return z, nothing, err
+	case ".xz":
+		// dpkg-deb's highest level has a dictionary of 64 MiB. The header of a stream may claim up to 4 GiB.
+		z, err := xz.NewReader(bufio.NewReaderSize(r, 1<<16), 128<<20)
+		return z, nothing, err
+	case ".zst":
+		z, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, nothing, err
+		}
+		return z, z.Close, nil
+	}
+	return nil, nothing, fmt.Errorf("compression %q is not known", path.Ext(name))
+}
+
+func walkTar(r io.Reader, do func(*tar.Header, io.Reader) error) error {
+	t := tar.NewReader(r)
+	for {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return err
+		}
+		name := path.Clean(strings.TrimPrefix(h.Name, "./"))
+		if path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
+			return fmt.Errorf("%q leads out of the package", h.Name)
+		}
+		if h.Size < 0 || h.Size > maxFile {
+			return fmt.Errorf("%s: %d bytes, more than %d", name, h.Size, maxFile)
+		}
+		h.Name = name
+		if err := do(h, t); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+}

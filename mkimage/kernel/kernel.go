@@ -1,0 +1,221 @@
+// Package kernel finds a Linux kernel and its modules: in Debian packages or in the folders of an installed system.
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/diskcast/diskcast/mkimage/deb"
+)
+
+// Options name the inputs.
+type Options struct {
+	Kernel   string   // a vmlinuz, or a package with one
+	Modules  []string // folders /lib/modules/RELEASE, or packages with one; empty: the package of the kernel, or /lib/modules
+	Firmware []string // folders like /lib/firmware, or packages with one
+}
+
+// Kernel is a kernel that was found.
+type Kernel struct {
+	Release  string  // as uname -r says it
+	Modules  []fs.FS // folders of the release; a module is looked for in each
+	Firmware []fs.FS // folders of firmware
+
+	vmlinuz []byte
+	temp    string
+	roots   []*os.Root
+}
+
+// maxVmlinuz bounds a kernel image, in bytes. Debian's have 8 to 12 MB.
+const maxVmlinuz = 512 << 20
+
+// Open finds the kernel. Packages are unpacked into a temporary folder that Close removes.
+func Open(o Options) (k *Kernel, err error) {
+	temp, err := os.MkdirTemp("", "mkimage-")
+	if err != nil {
+		return nil, err
+	}
+	k = &Kernel{temp: temp}
+	defer func() {
+		if err != nil {
+			k.Close()
+		}
+	}()
+	modules, err := k.openKernel(o)
+	if err != nil {
+		return nil, err
+	}
+	for _, from := range modules {
+		if err := k.openModules(from); err != nil {
+			return nil, err
+		}
+	}
+	for _, from := range o.Firmware {
+		if err := k.openFirmware(from); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// Close removes the temporary folder.
+func (k *Kernel) Close() error {
+	errs := []error{}
+	for _, r := range k.roots {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(k.temp))...)
+}
+
+// Vmlinuz is the kernel image.
+func (k *Kernel) Vmlinuz() []byte { return k.vmlinuz }
+
+// openKernel reads the kernel image and returns where its modules are.
+func (k *Kernel) openKernel(o Options) (modules []string, err error) {
+	isDeb, err := isPackage(o.Kernel)
+	if err != nil {
+		return nil, fmt.Errorf("kernel: %w", err)
+	}
+	if !isDeb {
+		if err := k.readVmlinuz(os.DirFS(filepath.Dir(o.Kernel)), filepath.Base(o.Kernel), o.Kernel); err != nil {
+			return nil, err
+		}
+		if len(o.Modules) > 0 {
+			return o.Modules, nil
+		}
+		installed := filepath.Join("/lib/modules", k.Release)
+		if _, err := os.Stat(installed); err != nil {
+			return nil, fmt.Errorf("no modules for kernel %s: %w; name their folder or package with --modules-from", k.Release, err)
+		}
+		return []string{installed}, nil
+	}
+	root, err := k.unpack(o.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	images, err := fs.Glob(root, "boot/vmlinu[xz]-*")
+	if err != nil {
+		return nil, err
+	}
+	if len(images) != 1 {
+		return nil, fmt.Errorf("%s: %d kernels in the package instead of one: %s", o.Kernel, len(images), strings.Join(images, " "))
+	}
+	if err := k.readVmlinuz(root, images[0], o.Kernel); err != nil {
+		return nil, err
+	}
+	if len(o.Modules) > 0 {
+		return append([]string{o.Kernel}, o.Modules...), nil
+	}
+	return []string{o.Kernel}, nil
+}
+
+func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
+	f, err := dir.Open(name)
+	if err != nil {
+		return fmt.Errorf("kernel: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxVmlinuz+1))
+	if err != nil {
+		return fmt.Errorf("kernel %s: %w", from, err)
+	}
+	if len(data) > maxVmlinuz {
+		return fmt.Errorf("kernel %s: more than %d bytes", from, maxVmlinuz)
+	}
+	release, err := Release(data)
+	if err != nil {
+		return fmt.Errorf("kernel %s: %w", from, err)
+	}
+	k.vmlinuz, k.Release = data, release
+	return nil
+}
+
+// openModules adds the modules of the kernel's release from a folder or a package.
+func (k *Kernel) openModules(from string) error {
+	isDeb, err := isPackage(from)
+	if err != nil {
+		return fmt.Errorf("modules: %w", err)
+	}
+	if !isDeb {
+		if _, err := os.Stat(filepath.Join(from, "kernel")); err != nil {
+			return fmt.Errorf("modules: %s is not a folder /lib/modules/RELEASE: %w", from, err)
+		}
+		return k.addRoot(&k.Modules, from)
+	}
+	root, err := k.unpack(from)
+	if err != nil {
+		return err
+	}
+	// Since Debian 13 /lib is a link and packages say /usr/lib.
+	for _, dir := range []string{"lib/modules", "usr/lib/modules"} {
+		if _, err := fs.Stat(root, path.Join(dir, k.Release)); err == nil {
+			sub, err := fs.Sub(root, path.Join(dir, k.Release))
+			if err != nil {
+				return err
+			}
+			k.Modules = append(k.Modules, sub)
+			return nil
+		}
+	}
+	// Some distributions split them: a package of the image alone, the modules in others.
+	return nil
+}
+
+func (k *Kernel) openFirmware(from string) error {
+	isDeb, err := isPackage(from)
+	if err != nil {
+		return fmt.Errorf("firmware: %w", err)
+	}
+	if !isDeb {
+		return k.addRoot(&k.Firmware, from)
+	}
+	root, err := k.unpack(from)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{"lib/firmware", "usr/lib/firmware"} {
+		if _, err := fs.Stat(root, dir); err == nil {
+			sub, err := fs.Sub(root, dir)
+			if err != nil {
+				return err
+			}
+			k.Firmware = append(k.Firmware, sub)
+			return nil
+		}
+	}
+	return fmt.Errorf("firmware: %s holds no lib/firmware", from)
+}
+
+// addRoot opens a folder. Symbolic links out of it are not followed: what an archive holds must not depend on the rest of the system.
+func (k *Kernel) addRoot(list *[]fs.FS, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	k.roots = append(k.roots, root)
+	*list = append(*list, root.FS())
+	return nil
+}
+
+// isPackage tells a Debian package from everything else by its first bytes.
+func isPackage(name string) (bool, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.IsDir() {
+		return false, err
+	}
+	magic := make([]byte, len(deb.Magic))
+	if _, err := io.ReadFull(f, magic); err != nil {
+		return false, fmt.Errorf("%s: too short to be a kernel or a package", name)
+	}
+	return string(magic) == deb.Magic, nil
+}

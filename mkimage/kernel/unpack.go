@@ -1,0 +1,75 @@
+package kernel
+
+import (
+	"archive/tar"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/diskcast/diskcast/mkimage/deb"
+)
+
+// unpack writes what mkimage may need of a package into a temporary folder. The folder is an os.Root: whatever names and links
+// the package has, nothing is written or read outside it.
+func (k *Kernel) unpack(name string) (fs.FS, error) {
+	dir := filepath.Join(k.temp, strconv.Itoa(len(k.roots)))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	k.roots = append(k.roots, root)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	err = deb.Walk(f, func(h *tar.Header, content io.Reader) error {
+		if !wanted(h.Name) {
+			return nil
+		}
+		if err := root.MkdirAll(path.Dir(h.Name), 0o755); err != nil {
+			return err
+		}
+		switch h.Typeflag {
+		case tar.TypeReg:
+			return unpackFile(root, h.Name, content)
+		case tar.TypeSymlink:
+			return root.Symlink(h.Linkname, h.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("package %s: %w", name, err)
+	}
+	return root.FS(), nil
+}
+
+// wanted leaves documentation and the symbol map in the package.
+func wanted(name string) bool {
+	if slices.ContainsFunc([]string{"boot/vmlinuz-", "boot/vmlinux-"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		return true
+	}
+	name = strings.TrimPrefix(name, "usr/")
+	return strings.HasPrefix(name, "lib/modules/") || strings.HasPrefix(name, "lib/firmware/")
+}
+
+func unpackFile(root *os.Root, name string, content io.Reader) error {
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(f, content); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,202 @@
+// Package modules chooses the kernel modules and the firmware that go into a node's archive.
+package modules
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/klauspost/compress/zstd"
+	"github.com/therootcompany/xz"
+	"golang.org/x/sync/errgroup"
+)
+
+// Tree is all modules of a kernel.
+type Tree struct {
+	Index *kmod.Index
+	dirs  []fs.FS
+}
+
+// maxModule bounds one module, in bytes and not compressed. The largest of Debian's, amdgpu, has 20 MB.
+const maxModule = 256 << 20
+
+// Scan reads what the modules in the folders of a kernel release say of themselves.
+func Scan(dirs []fs.FS) (*Tree, error) {
+	t := &Tree{dirs: dirs}
+	var (
+		found   []kmod.Module
+		builtin []string
+	)
+	for _, dir := range dirs {
+		list, err := scanDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, list...)
+		names, err := readBuiltin(dir)
+		if err != nil {
+			return nil, err
+		}
+		builtin = append(builtin, names...)
+	}
+	index, err := kmod.NewIndex(found, builtin)
+	if err != nil {
+		return nil, err
+	}
+	t.Index = index
+	return t, nil
+}
+
+func readBuiltin(dir fs.FS) ([]string, error) {
+	f, err := dir.Open("modules.builtin")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return kmod.ReadBuiltin(f)
+}
+
+func scanDir(dir fs.FS) ([]kmod.Module, error) {
+	var paths []string
+	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
+		if _, ok := kmod.FileName(name); ok && err == nil && !d.IsDir() {
+			paths = append(paths, name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]kmod.Module, len(paths))
+	var g errgroup.Group
+	g.SetLimit(runtime.NumCPU())
+	for i, name := range paths {
+		g.Go(func() error {
+			data, err := read(dir, name)
+			if err != nil {
+				return err
+			}
+			info, err := kmod.ReadInfo(bytes.NewReader(data))
+			if err != nil {
+				return fmt.Errorf("module %s: %w", name, err)
+			}
+			// Before Linux 4.13 modules did not say their name.
+			if info.Name == "" {
+				info.Name, _ = kmod.FileName(name)
+			}
+			list[i] = kmod.Module{Path: name, Info: info}
+			return nil
+		})
+	}
+	return list, g.Wait()
+}
+
+// Read returns a module's content, decompressed, and the path under which a node finds it.
+func (t *Tree) Read(m *kmod.Module) (name string, data []byte, err error) {
+	for _, dir := range t.dirs {
+		data, err = read(dir, m.Path)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return Plain(m.Path), data, err
+}
+
+// Plain is the path of a module without the suffix of its compression.
+func Plain(name string) string {
+	switch path.Ext(name) {
+	case ".xz", ".zst", ".gz":
+		return strings.TrimSuffix(name, path.Ext(name))
+	}
+	return name
+}
+
+// read reads a file and decompresses it by the suffix of its name.
+func read(dir fs.FS, name string) ([]byte, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r, done, err := plainReader(f, name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	defer done()
+	data, err := io.ReadAll(io.LimitReader(r, maxModule+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(data) > maxModule {
+		return nil, fmt.Errorf("%s: more than %d bytes", name, maxModule)
+	}
+	return data, nil
+}
+
+func plainReader(r io.Reader, name string) (io.Reader, func(), error) {
+	nothing := func() {}
+	switch path.Ext(name) {
+	case ".xz":
+		z, err := xz.NewReader(r, 64<<20)
+		return z, nothing, err
+	case ".zst":
+		z, err := zstd.NewReader(r, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, nothing, err
+		}
+		return z, z.Close, nil
+	case ".gz":
+		z, err := gzip.NewReader(r)
+		return z, nothing, err
+	}
+	return r, nothing, nil
+}
+
+// Choose returns the modules of a selection with everything that they need, sorted by path. Words of the selection are groups
+// (see [Groups]), names of modules, or aliases.
+func (t *Tree) Choose(selection []string) ([]*kmod.Module, error) {
+	chosen := map[*kmod.Module]bool{}
+	add := func(m *kmod.Module) error {
+		order, err := t.Index.Order(m.Name, true)
+		for _, o := range order {
+			chosen[o] = true
+		}
+		return err
+	}
+	for _, word := range selection {
+		list, err := t.expand(word)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range list {
+			if err := add(m); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return slices.DeleteFunc(t.Index.Modules(), func(m *kmod.Module) bool { return !chosen[m] }), nil
+}
+
+func (t *Tree) expand(word string) ([]*kmod.Module, error) {
+	if g, ok := groups[word]; ok {
+		return slices.DeleteFunc(t.Index.Modules(), func(m *kmod.Module) bool { return !g.holds(m) }), nil
+	}
+	if list := t.Index.Resolve(word); len(list) > 0 {
+		return list, nil
+	}
+	if t.Index.Builtin(word) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%q is neither a group (%s) nor a module of this kernel", word, strings.Join(GroupNames(), ", "))
+}
