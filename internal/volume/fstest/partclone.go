@@ -14,7 +14,7 @@ func Partclone(t testing.TB, name, image string) (used []volume.Extent, blockSiz
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "partclone.img")
 	log := filepath.Join(t.TempDir(), "partclone.log")
-	Run(t, "partclone."+name, "-c", "-N", "-s", image, "-o", out, "-L", log)
+	Run(t, "partclone."+name, "-c", "-s", image, "-o", out, "-L", log)
 	p, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)

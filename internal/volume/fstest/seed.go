@@ -100,9 +100,12 @@ func Updating(t testing.TB) {
 	}
 }
 
-// Record writes testdata/NAME.seed: the sectors of image that use reads.
+// Record writes testdata/NAME.seed when the test runs with -update-seeds: the sectors of image that use reads.
 func Record(t testing.TB, name, image string, use func(r io.ReaderAt, size int64)) {
 	t.Helper()
+	if !*update {
+		return
+	}
 	f, size := Open(t, image)
 	rec := &recorder{r: f, seen: map[int64]bool{}}
 	use(rec, size)

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/ntfs"
+	"github.com/diskcast/diskcast/internal/volume/xfs"
 )
 
 // A reader is one file system's Open.
@@ -39,7 +41,10 @@ func open[T volume.FileSystem](f func(io.ReaderAt, int64) (T, error)) func(io.Re
 var containers = []reader{}
 
 // readers are file systems. All of them are tried, so the order does not matter.
-var readers = []reader{}
+var readers = []reader{
+	{"NTFS", open(ntfs.Open)},
+	{"XFS", open(xfs.Open)},
+}
 
 // Probe finds the file system in the size bytes of r. It reads the allocation map, which the result keeps, so that a map
 // that cannot be read ends in a partition captured whole. It returns an error only when r itself cannot be read.
