@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// Saw records that a machine took a step on its way to the agent. Either mac or addr tells which machine it is.
+// A machine that boots becomes a node here, before its hello, so that the operator sees it stuck where it is stuck.
+func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.bootNode(mac, addr)
+	if n == nil {
+		return
+	}
+	now := e.now()
+	if step == model.StepDHCP && e.fresh(n, now) {
+		n.Trace = map[string]model.Mark{}
+		n.Where, n.Problem = model.Booting, ""
+	}
+	n.LastSeen = now
+	if n.Trace == nil {
+		n.Trace = map[string]model.Mark{}
+	}
+	if _, had := n.Trace[step]; had {
+		return // firmware asks more than once; the first time is the step
+	}
+	n.Trace[step] = model.Mark{Time: now, Message: message}
+	if step == model.StepLocal {
+		n.Where = model.Left
+	}
+	ev := session.Event{Step: step, Level: session.Info, Message: message, Time: now}
+	if s := e.current(n); s != nil {
+		ev.Session = s.ID
+	}
+	e.record(n, "", ev)
+	e.saveNode(n)
+}
+
+// Problem records why a machine cannot boot.
+func (e *Engine) Problem(mac string, addr netip.Addr, message string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.bootNode(mac, addr)
+	if n == nil || n.Problem == message {
+		return
+	}
+	n.Problem = message
+	e.log.Warn("machine cannot boot", "node", n.ID, "why", message)
+	e.record(n, "", session.Event{Step: session.StepLog, Level: session.Warn, Message: message, Time: e.now()})
+	e.saveNode(n)
+}
+
+// Learn remembers whose address it is, for machines that boot and for nodes.
+func (e *Engine) Learn(mac string, addr netip.Addr) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	id, known := e.byMAC[mac]
+	if !addr.IsValid() || !known {
+		return
+	}
+	e.byAddr[addr] = mac
+	e.nodes[id].Addr = addr.String()
+}
+
+// bootNode finds the node, or makes it when its MAC address is given.
+func (e *Engine) bootNode(mac string, addr netip.Addr) *node {
+	if mac == "" {
+		if mac = e.byAddr[addr]; mac == "" {
+			return nil
+		}
+	}
+	id, ok := e.byMAC[mac]
+	if !ok {
+		if _, err := model.NodeID(mac); err != nil || !e.makeRoom() {
+			return nil
+		}
+		id = e.addNode(mac).ID
+	}
+	n := e.nodes[id]
+	if addr.IsValid() {
+		e.byAddr[addr] = mac
+		n.Addr = addr.String()
+	}
+	return n
+}
+
+// makeRoom keeps the number of nodes that never said hello bounded: anyone on the LAN can make them.
+func (e *Engine) makeRoom() bool {
+	stubs := 0
+	var oldest *node
+	for _, n := range e.nodes {
+		if n.Boot != "" {
+			continue
+		}
+		stubs++
+		if oldest == nil || n.LastSeen.Before(oldest.LastSeen) {
+			oldest = n
+		}
+	}
+	if stubs >= maxStubs {
+		e.removeNode(oldest)
+	}
+	return len(e.nodes) < model.MaxNodes
+}
+
+// fresh reports whether a DHCP request begins a new boot: the last one got past its DHCP, or is long ago.
+func (e *Engine) fresh(n *node, now time.Time) bool {
+	last := time.Time{}
+	for _, m := range n.Trace {
+		if m.Time.After(last) {
+			last = m.Time
+		}
+	}
+	if now.Sub(last) > 2*time.Minute {
+		return true
+	}
+	for _, step := range []string{model.StepKernel, model.StepLocal, session.StepAgent} {
+		if _, ok := n.Trace[step]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Local reports whether the machine is to boot its own disk: it has what its last session gave it, and no session
+// that is not over has a part for it.
+func (e *Engine) Local(mac string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.nodes[e.byMAC[mac]]
+	if n == nil {
+		return false
+	}
+	e.settleReboot(n)
+	if e.current(n) != nil {
+		return false
+	}
+	for _, id := range e.order {
+		if s := e.sessions[id]; !s.Over() && e.wants(s, n) {
+			return false
+		}
+	}
+	return n.Imaged
+}
+
+// settleReboot ends the part of a node that has everything on its disk, reported so, and boots again before its
+// last report came through.
+func (e *Engine) settleReboot(n *node) {
+	s := e.current(n)
+	if s == nil {
+		return
+	}
+	p := s.parts[n.ID]
+	if p.State == model.Running && complete(&s.Spec, p) {
+		e.finishPart(s, n, p, model.Done, "")
+	}
+}
+
+// complete reports whether the node has reported all that a good restore reports before it boots.
+func complete(spec *model.Spec, p *model.Part) bool {
+	last := session.StepWritten
+	if spec.Verify {
+		last = session.StepVerified
+	}
+	_, ok := p.Steps[last]
+	return ok
+}
+
+// bootSteps are the steps of a trace that a part takes over.
+var bootSteps = append(slices.Clone(model.TimelineSteps[:5]), session.StepAgent)
+
+func (e *Engine) startTrace(n *node) map[string]model.Mark {
+	steps := map[string]model.Mark{}
+	for _, s := range bootSteps {
+		if m, ok := n.Trace[s]; ok {
+			steps[s] = m
+		}
+	}
+	return steps
+}
+
+// FetchStep says which step of the timeline a fetched boot file is, "" for none.
+func FetchStep(file string) string {
+	base := file[strings.LastIndexByte(file, '/')+1:]
+	switch {
+	case strings.HasPrefix(base, "vmlinuz"):
+		return model.StepKernel
+	case strings.HasPrefix(base, "initramfs"):
+		return model.StepInitramfs
+	case base == "boot.ipxe":
+		return model.StepScript
+	case strings.HasSuffix(base, ".kpxe"), strings.HasSuffix(base, ".efi"), strings.HasSuffix(base, ".0"):
+		return model.StepBootfile
+	}
+	return ""
+}
+
+// FetchMessage describes a fetch in words.
+func FetchMessage(file, via string, bytes int64) string {
+	if bytes == 0 {
+		return fmt.Sprintf("%s by %s", file, via)
+	}
+	return fmt.Sprintf("%s by %s, %d bytes", file, via, bytes)
+}

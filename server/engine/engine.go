@@ -1,0 +1,213 @@
+// Package engine is the server's mind: which nodes there are, which sessions, and what each node is to do next.
+//
+// All of it lives in memory behind one lock and is written through to the store: a change is shown to a node only
+// after it is durable, so that a server that is killed comes back to the sessions that its nodes know. Changes of
+// many nodes share a transaction (writer).
+//
+// A session waits for its nodes, casts, and ends when every node of it is done or has failed. A node is told its part
+// by a descriptor, which it long-polls for; what it reports moves its part on. The engine knows images and casts only
+// as the interfaces Images and Casts.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/state"
+)
+
+// Images is what the engine needs of the image store.
+type Images interface {
+	// Describe finds an image by name or digest.
+	Describe(ref string) (session.Image, error)
+	// Blobs lists the digests of all blobs of the image with the manifest.
+	Blobs(manifest string) ([]string, error)
+	// Object opens the object of the image with the manifest.
+	Object(manifest string) (Object, error)
+	// Check reads the stored bytes of the chunk and hashes them; chunk -1 means all chunks. Damage is an error that
+	// names image, chunk and offset.
+	Check(ctx context.Context, manifest string, chunk int) error
+}
+
+// Object is an image's object.
+type Object interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Casts makes casts.
+type Casts interface {
+	New(c session.Cast, src io.ReaderAt, o CastOptions) (Cast, error)
+}
+
+// CastOptions are the settings of a cast.
+type CastOptions struct {
+	Rate int64 // bits a second, 0: rate control
+	// OnReadError is told of object bytes that cannot be read.
+	OnReadError func(off, n int64, err error)
+	Log         *slog.Logger
+}
+
+// Cast is a running cast.
+type Cast interface {
+	// Run casts until ctx ends, which is not an error.
+	Run(ctx context.Context) error
+	Stats() model.CastStats
+}
+
+// Errors that callers tell apart.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrSpec     = errors.New("refused") // what was asked for cannot be
+	ErrToken    = errors.New("token is not valid for this boot of the node: say hello again")
+)
+
+// Config is what an Engine works with.
+type Config struct {
+	Store  state.Store
+	Images Images
+	Casts  Casts
+	// Addr is the address at which nodes reach casts' feedback.
+	Addr netip.Addr
+	// Groups is where casts' group addresses are taken from; by default DefaultGroups.
+	Groups netip.Prefix
+	Log    *slog.Logger
+	Now    func() time.Time // nil: time.Now
+	Tick   <-chan time.Time // nil: every second; tests turn time on by hand
+}
+
+// DefaultGroups is in the organisation-local scope of RFC 2365. All its addresses differ in the 23 bits that Ethernet keeps.
+var DefaultGroups = netip.MustParsePrefix("239.195.0.0/16")
+
+// Engine is the state of all nodes and sessions. It is a task.
+type Engine struct {
+	cfg    Config
+	log    *slog.Logger
+	now    func() time.Time
+	w      *writer
+	secret []byte
+	ready  chan struct{}
+
+	mu       sync.Mutex
+	nodes    map[string]*node
+	byMAC    map[string]string     // MAC with colons -> node
+	byAddr   map[netip.Addr]string // last known address -> MAC
+	sessions map[string]*sess
+	order    []string // of session ids, oldest first
+	seq      uint64   // number of the last session
+	subs     map[*Sub]struct{}
+	checks   map[string]*check
+	began    time.Time // when this engine was made: nobody was heard before
+
+	// casting
+	runCtx context.Context // set while Run runs
+	casts  sync.WaitGroup
+}
+
+// New loads what the store holds.
+func New(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if !cfg.Groups.IsValid() {
+		cfg.Groups = DefaultGroups
+	}
+	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log), ready: make(chan struct{}),
+		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, sessions: map[string]*sess{},
+		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, began: cfg.Now()}
+	if err := e.load(ctx); err != nil {
+		return nil, fmt.Errorf("load state: %w", err)
+	}
+	return e, nil
+}
+
+// Name implements task.Task.
+func (e *Engine) Name() string { return "engine" }
+
+// Ready implements task.Task.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// Run implements task.Task: it resumes the sessions that were casting, writes state, and keeps time.
+func (e *Engine) Run(ctx context.Context) error {
+	writing := make(chan struct{})
+	// Ends with the context of its own below, after a last write.
+	wctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer close(writing)
+		e.w.run(wctx)
+	}()
+	e.mu.Lock()
+	e.runCtx = ctx
+	for _, id := range e.order {
+		if s := e.sessions[id]; s.State == model.Casting {
+			e.log.Info("session goes on", "session", id, "image", s.Image.Name)
+			e.resume(s)
+		}
+	}
+	e.mu.Unlock()
+	close(e.ready)
+
+	tick := e.cfg.Tick
+	if tick == nil {
+		t := time.NewTicker(time.Second)
+		defer t.Stop()
+		tick = t.C
+	}
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick:
+			e.tick()
+		}
+	}
+	e.mu.Lock()
+	e.runCtx = nil // no cast starts any more
+	e.mu.Unlock()
+	e.casts.Wait()
+	stop()
+	<-writing
+	return nil
+}
+
+// tick does what is due by time.
+func (e *Engine) tick() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range e.order {
+		if s := e.sessions[id]; !s.Over() {
+			e.advance(s)
+			if s.cast != nil {
+				e.touchSession(s)
+			}
+		}
+	}
+}
+
+// keys of the store
+const (
+	keySecret   = "meta/secret"
+	keySeq      = "meta/seq"
+	nodePrefix  = "node/"
+	sessPrefix  = "session/"
+	partPrefix  = "part/"
+	eventPrefix = "event/"
+	seenPrefix  = "seen/"
+)
+
+func newSecret() []byte {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails: it ends the program instead
+	return b
+}

@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/state"
+)
+
+const (
+	ring       = 512  // events kept of each node
+	maxMessage = 4096 // bytes of an event's message
+	maxBatch   = 1000 // events a batch
+)
+
+func eventKey(id string, n uint64) string { return fmt.Sprintf("%s%s/%016x", eventPrefix, id, n) }
+
+// record puts an event into the node's ring and tells those who watch.
+func (e *Engine) record(n *node, boot string, ev session.Event) {
+	rec := model.Event{N: n.next, Node: n.ID, Boot: boot, Event: ev}
+	e.w.put(eventKey(n.ID, n.next), rec)
+	n.next++
+	for n.next-n.first > ring {
+		e.w.del(eventKey(n.ID, n.first))
+		n.first++
+	}
+	e.tellEvent(ev.Session, rec)
+}
+
+// Events takes in what a node reports. Each number of a boot counts once. When it returns nil, what must not be
+// forgotten is durable.
+func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) error {
+	if len(batch.Events) > maxBatch {
+		return fmt.Errorf("%w: %d events in a batch, at most %d are taken", ErrSpec, len(batch.Events), maxBatch)
+	}
+	e.mu.Lock()
+	n := e.nodes[id]
+	if n == nil || n.Boot != batch.Boot {
+		e.mu.Unlock()
+		return ErrToken
+	}
+	durable := false
+	for _, ev := range batch.Events {
+		if !n.seen.add(ev.Seq) {
+			continue
+		}
+		e.clean(n, &ev)
+		// A report of progress is worth nothing a second later: it is not stored, so that a lab in full swing costs no disk writes.
+		if ev.Step != session.StepProgress {
+			durable = true
+			e.record(n, n.Boot, ev)
+		}
+		e.apply(n, &ev)
+	}
+	n.LastSeen = e.now()
+	if n.Where == model.Silent {
+		n.Where = model.Ready
+	}
+	if durable {
+		e.w.put(seenPrefix+n.ID, seenRecord{Boot: n.Boot, window: n.seen})
+	}
+	e.mu.Unlock()
+	if durable {
+		return e.w.wait(ctx)
+	}
+	return nil
+}
+
+// clean bounds what a node may say and sets the server's clock.
+func (e *Engine) clean(n *node, ev *session.Event) {
+	ev.Time = e.now()
+	ev.Message = printable(ev.Message, maxMessage)
+	ev.Step = printable(ev.Step, 64)
+	switch ev.Level {
+	case session.Info, session.Warn, session.Error:
+	default:
+		ev.Level = session.Info
+	}
+	if math.IsNaN(ev.Since) || ev.Since < 0 {
+		ev.Since = 0
+	}
+	if s := e.sessions[ev.Session]; s == nil || s.parts[n.ID] == nil {
+		ev.Session = "" // not a session of this node
+	}
+}
+
+// printable cuts s to max bytes and replaces what a terminal would take as a command.
+func printable(s string, max int) string {
+	if len(s) > max {
+		s = strings.ToValidUTF8(s[:max], "")
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == utf8.RuneError:
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// Log returns the last events of a node, at most limit, oldest first. all includes timeline steps, else log lines,
+// warnings and errors only.
+func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]model.Event, error) {
+	id, err := model.NodeID(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	e.mu.Lock()
+	_, ok := e.nodes[id]
+	e.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
+	}
+	if err := e.w.wait(ctx); err != nil {
+		return nil, err
+	}
+	out := []model.Event{}
+	err = e.cfg.Store.View(ctx, func(tx state.Tx) error {
+		return tx.Walk(eventPrefix+id+"/", func(key string, b []byte) error {
+			var ev model.Event
+			if err := json.Unmarshal(b, &ev); err != nil {
+				return fmt.Errorf("state of %s is damaged: %w", key, err)
+			}
+			if all || ev.Event.Step == session.StepLog || ev.Event.Level != session.Info {
+				out = append(out, ev)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(out) > limit {
+		out = out[len(out)-limit:]
+	}
+	return out, nil
+}

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"regexp"
+	"strconv"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// apply moves a node's part on by one event.
+func (e *Engine) apply(n *node, ev *session.Event) {
+	if ev.Step == session.StepAgent {
+		m := n.Trace[session.StepAgent]
+		m.Since, m.Message = ev.Since, ev.Message
+		if m.Time.IsZero() {
+			m.Time = ev.Time
+		}
+		if n.Trace == nil {
+			n.Trace = map[string]model.Mark{}
+		}
+		n.Trace[session.StepAgent] = m
+		e.saveNode(n)
+		if s := e.current(n); s != nil {
+			s.parts[n.ID].Steps = merge(s.parts[n.ID].Steps, session.StepAgent, m)
+			e.savePart(s, n.ID)
+		}
+		return
+	}
+	s := e.current(n)
+	if s == nil || ev.Session != s.ID {
+		return
+	}
+	p := s.parts[n.ID]
+	p.Heard = ev.Time
+	if ev.Progress != nil && sane(ev.Progress) {
+		p.Progress = ev.Progress
+	}
+	switch ev.Step {
+	case session.StepLog:
+		return
+	case session.StepProgress:
+		p.State = model.Running
+		e.touchPart(s, n.ID)
+		return
+	case session.StepMulticast:
+		p.Warning = ""
+		if ev.Level != session.Info {
+			p.Warning = ev.Message
+		}
+		e.savePart(s, n.ID)
+		return
+	case session.StepChunk:
+		p.Warning = ev.Message
+		e.savePart(s, n.ID)
+		e.suspect(s, chunkOf(ev.Message))
+		return
+	case session.StepFailed:
+		p.Steps = merge(p.Steps, ev.Step, model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message})
+		e.finishPart(s, n, p, model.Failed, ev.Message)
+		if e.current(n) == nil {
+			e.join(n)
+		}
+		return
+	}
+	if _, had := p.Steps[ev.Step]; !had {
+		p.Steps = merge(p.Steps, ev.Step, model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message})
+	}
+	p.Step, p.State = ev.Step, model.Running
+	if ev.Step == session.StepBoot {
+		if s.Spec.Boot.Method != session.BootStay {
+			n.Where = model.Left
+		}
+		e.finishPart(s, n, p, model.Done, "")
+		return
+	}
+	e.savePart(s, n.ID)
+}
+
+// maxSteps bounds the steps of a part: a node may name any.
+const maxSteps = 64
+
+func merge(steps map[string]model.Mark, step string, m model.Mark) map[string]model.Mark {
+	if steps == nil {
+		steps = map[string]model.Mark{}
+	}
+	if _, had := steps[step]; had || len(steps) < maxSteps {
+		steps[step] = m
+	}
+	return steps
+}
+
+func sane(p *session.Progress) bool {
+	for _, v := range []int64{p.Received, p.Needed, p.Multicast, p.Unicast, p.Written, p.ToWrite, p.Rejected} {
+		if v < 0 {
+			return false
+		}
+	}
+	return p.Loss >= 0 && p.Loss <= 1
+}
+
+var chunkWords = regexp.MustCompile(`\bchunk (\d{1,9})\b`)
+
+// chunkOf finds which chunk a message is about, -1 when it does not say.
+func chunkOf(message string) int {
+	m := chunkWords.FindStringSubmatch(message)
+	if m == nil {
+		return -1
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		return -1
+	}
+	return n
+}

@@ -1,0 +1,344 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// Create makes a session. Its cast's group, port and key are chosen now and stay for its life.
+func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, error) {
+	if err := spec.Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	img, err := e.cfg.Images.Describe(spec.Image)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	if spec.GiveUp == 0 {
+		spec.GiveUp = model.DefaultGiveUp
+	}
+	if spec.Boot == nil {
+		spec.Boot = &session.Boot{Method: session.BootKexec}
+	}
+	e.mu.Lock()
+	s := &sess{parts: map[string]*model.Part{}}
+	e.seq++
+	s.Session = model.Session{ID: sessionID(e.seq), Spec: spec, Image: img, State: model.Waiting, Created: e.now()}
+	if img.ObjectSize > 0 {
+		if s.Params, err = e.allocate(img.ObjectSize); err != nil {
+			e.seq--
+			e.mu.Unlock()
+			return nil, err
+		}
+	}
+	e.sessions[s.ID] = s
+	e.order = append(e.order, s.ID)
+	e.w.put(keySeq, e.seq)
+	for _, id := range spec.Nodes {
+		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting})
+		e.savePart(s, id)
+	}
+	e.saveSession(s)
+	for _, n := range e.nodes {
+		if n.Where == model.Ready && e.now().Sub(n.LastSeen) < presence {
+			e.join(n)
+		}
+	}
+	e.advance(s)
+	view := e.view(s, true)
+	e.mu.Unlock()
+	if err := e.w.wait(ctx); err != nil {
+		return nil, err
+	}
+	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
+	return view, nil
+}
+
+// presence is how long after its last word an agent counts as being there; it asks at least every 30 s.
+const presence = 90 * time.Second
+
+// current is the session that the node works for, nil when there is none.
+func (e *Engine) current(n *node) *sess {
+	s := e.sessions[n.Session]
+	if s == nil || s.Over() {
+		return nil
+	}
+	if p := s.parts[n.ID]; p == nil || p.Over() {
+		return nil
+	}
+	return s
+}
+
+// wants reports whether the session would take the node.
+func (e *Engine) wants(s *sess, n *node) bool {
+	if s.Over() {
+		return false
+	}
+	if p := s.parts[n.ID]; p != nil {
+		return p.State == model.Waiting || p.State == model.Absent
+	}
+	return s.Spec.All || len(s.parts) < s.Spec.Count
+}
+
+// join gives a present node to the first session that names it, else to the first that wants it.
+func (e *Engine) join(n *node) {
+	if e.current(n) != nil {
+		return
+	}
+	var found *sess
+	for _, id := range e.order {
+		s := e.sessions[id]
+		if !e.wants(s, n) {
+			continue
+		}
+		if named := s.parts[n.ID] != nil; found == nil || (named && found.parts[n.ID] == nil) {
+			found = s
+		}
+	}
+	if found == nil {
+		return
+	}
+	s, p := found, found.parts[n.ID]
+	if p == nil {
+		p = &model.Part{Session: s.ID, Node: n.ID}
+		s.add(p)
+	}
+	p.State, p.Reason, p.Joined, p.Heard = model.Waiting, "", e.now(), e.now()
+	n.Session = s.ID
+	p.Steps = e.startTrace(n)
+	e.savePart(s, n.ID)
+	e.saveNode(n)
+	if s.State == model.Casting {
+		e.offer(s, n, p)
+	} else {
+		e.advance(s)
+	}
+}
+
+// greet settles what a reboot of the node means for its part.
+func (e *Engine) greet(n *node) {
+	e.settleReboot(n)
+	s := e.current(n)
+	if s == nil {
+		// A node that failed is restarted by the operator to try again.
+		if last := e.sessions[n.Last]; last != nil && last.State == model.Casting {
+			if p := last.parts[n.ID]; p != nil && p.State == model.Failed {
+				n.Session = last.ID
+				e.offer(last, n, p)
+				return
+			}
+		}
+		e.idle(n)
+		return
+	}
+	if p := s.parts[n.ID]; p.State != model.Waiting {
+		e.offer(s, n, p)
+	}
+}
+
+// offer gives the node its descriptor.
+func (e *Engine) offer(s *sess, n *node, p *model.Part) {
+	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
+	p.Steps, p.Heard = e.startTrace(n), e.now()
+	p.Boots++
+	n.Imaged = false
+	e.describeRestore(s, n)
+	e.savePart(s, n.ID)
+}
+
+// describeRestore writes the descriptor anew only when it would say something else: a node that rebooted gets the
+// same one again.
+func (e *Engine) describeRestore(s *sess, n *node) {
+	if d := n.Descriptor; d != nil && d.Session == s.ID && d.Action == session.Restore && sameCast(d.Cast, s.Params) {
+		e.saveNode(n)
+		return
+	}
+	img, target, boot := s.Image, s.Spec.Target, *s.Spec.Boot
+	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Restore, Image: &img, Cast: s.Params, Target: &target,
+		Mode: s.Spec.Mode, Verify: s.Spec.Verify, Boot: &boot})
+}
+
+func sameCast(a, b *session.Cast) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback
+}
+
+// advance does what the session's state and the time call for.
+func (e *Engine) advance(s *sess) {
+	switch s.State {
+	case model.Waiting:
+		e.maybeStart(s)
+	case model.Casting:
+		e.giveUp(s)
+		e.maybeEnd(s)
+	}
+}
+
+func joined(s *sess) (joined, over int) {
+	for _, p := range s.parts {
+		if !p.Joined.IsZero() {
+			joined++
+			if p.Over() {
+				over++
+			}
+		}
+	}
+	return joined, over
+}
+
+// late reports whether the time to wait for nodes is over.
+func (e *Engine) late(s *sess) bool {
+	return s.Spec.MaxWait > 0 && e.now().Sub(s.Created) >= seconds(s.Spec.MaxWait)
+}
+
+func (e *Engine) maybeStart(s *sess) {
+	there, _ := joined(s)
+	switch {
+	case there >= max(1, s.Spec.MinNodes):
+	case !e.late(s):
+		return
+	case there == 0:
+		e.end(s, model.Failed, fmt.Sprintf("no node came within %v: switch them on with network boot first in their boot order; `diskcast node list` shows which machines asked for boot files", seconds(s.Spec.MaxWait)))
+		return
+	}
+	s.State, s.Started = model.Casting, e.now()
+	e.saveSession(s)
+	e.log.Info("session starts", "session", s.ID, "nodes", there)
+	for _, id := range s.order {
+		if p, n := s.parts[id], e.nodes[id]; n != nil && !p.Joined.IsZero() {
+			e.offer(s, n, p)
+		}
+	}
+	e.resume(s)
+}
+
+// giveUp ends the parts of nodes that are silent for too long.
+func (e *Engine) giveUp(s *sess) {
+	limit := seconds(s.Spec.GiveUp)
+	for _, id := range s.order {
+		p, n := s.parts[id], e.nodes[id]
+		if p.Over() {
+			continue
+		}
+		if p.Joined.IsZero() {
+			if e.late(s) {
+				p.State, p.Reason = model.Absent, fmt.Sprintf("did not come within %v", seconds(s.Spec.MaxWait))
+				e.savePart(s, id)
+			}
+			continue
+		}
+		heard := p.Heard
+		for _, t := range []time.Time{n.LastSeen, e.began} {
+			if t.After(heard) {
+				heard = t
+			}
+		}
+		silent := e.now().Sub(heard)
+		if silent > time.Minute && n.Where == model.Ready {
+			n.Where = model.Silent
+			e.touchPart(s, id)
+		}
+		if silent > limit {
+			e.finishPart(s, n, p, model.Failed, fmt.Sprintf("silent for %v after step %q: look at the machine's console; switched on again, it may join a new session", limit, p.Step))
+		}
+	}
+}
+
+func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
+
+// maybeEnd ends the session when all its nodes came and are over.
+func (e *Engine) maybeEnd(s *sess) {
+	there, over := joined(s)
+	need := max(1, s.Spec.MinNodes, s.Spec.Count, len(s.Spec.Nodes))
+	if s.State != model.Casting || over < there || (there < need && !e.late(s)) {
+		return
+	}
+	var bad []string
+	for _, id := range s.order {
+		if p := s.parts[id]; p.State != model.Done {
+			bad = append(bad, fmt.Sprintf("%s: %s", id, p.Reason))
+		}
+	}
+	if len(bad) == 0 {
+		e.end(s, model.Done, "")
+		return
+	}
+	total := len(s.parts)
+	if len(bad) > 5 {
+		bad = append(bad[:5], "...")
+	}
+	e.end(s, model.Failed, fmt.Sprintf("%d of %d nodes have the image; %s", total-len(bad), total, strings.Join(bad, "; ")))
+}
+
+// finishPart ends one node's part.
+func (e *Engine) finishPart(s *sess, n *node, p *model.Part, state, reason string) {
+	p.State, p.Reason = state, reason
+	n.Session, n.Last, n.Imaged = "", s.ID, state == model.Done
+	e.log.Info("node is over with its part", "session", s.ID, "node", n.ID, "state", state, "reason", reason)
+	e.idle(n)
+	e.savePart(s, n.ID)
+	e.saveNode(n)
+	e.maybeEnd(s)
+}
+
+// end ends the session, and the parts that are not over, with the same reason.
+func (e *Engine) end(s *sess, state, reason string) {
+	s.State, s.Reason, s.Ended = state, reason, e.now()
+	if s.stop != nil {
+		s.stop()
+	}
+	var free []*node
+	for _, id := range s.order {
+		p, n := s.parts[id], e.nodes[id]
+		if !p.Over() {
+			p.State, p.Reason = state, reason
+			e.savePart(s, id)
+		}
+		if n != nil && n.Session == s.ID {
+			n.Session, n.Last = "", s.ID
+			e.idle(n)
+			e.saveNode(n)
+			free = append(free, n)
+		}
+	}
+	e.saveSession(s)
+	e.log.Info("session is over", "session", s.ID, "state", state, "reason", reason)
+	for _, n := range free {
+		if n.Where == model.Ready {
+			e.join(n)
+		}
+	}
+}
+
+// Cancel ends a session; its nodes go idle.
+func (e *Engine) Cancel(ctx context.Context, id string) (*model.Session, error) {
+	e.mu.Lock()
+	s := e.sessions[id]
+	if s == nil {
+		e.mu.Unlock()
+		return nil, fmt.Errorf("session %s: %w", id, ErrNotFound)
+	}
+	if !s.Over() {
+		e.end(s, model.Cancelled, "cancelled by the operator")
+	}
+	view := e.view(s, true)
+	e.mu.Unlock()
+	return view, e.w.wait(ctx)
+}
+
+func (e *Engine) saveSession(s *sess) {
+	e.w.put(sessPrefix+s.ID, s.sessRecord)
+	e.touchSession(s)
+}
+
+func (e *Engine) savePart(s *sess, id string) {
+	e.w.put(partPrefix+s.ID+"/"+id, s.parts[id])
+	e.touchPart(s, id)
+}

@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// node is a node in memory; its nodeRecord is the value of "node/<id>".
+type node struct {
+	nodeRecord
+	seen window // event numbers of the current boot
+	addr netip.Addr
+	// first and next bound the events in the ring: first <= n < next.
+	first, next uint64
+	// polling counts the long-polls under way; changed is closed and replaced when the descriptor changes.
+	changed chan struct{}
+}
+
+type nodeRecord struct {
+	model.Node
+	Boot       string              `json:"boot"` // the boot id of the last hello
+	Serial     uint64              `json:"serial"`
+	Descriptor *session.Descriptor `json:"descriptor,omitempty"`
+}
+
+// sess is a session in memory; its sessRecord is the value of "session/<id>".
+type sess struct {
+	sessRecord
+	parts map[string]*model.Part // value of "part/<id>/<node>"
+	order []string               // of parts, as they joined
+
+	cast Cast // nil while none runs
+	stop context.CancelFunc
+}
+
+type sessRecord struct {
+	model.Session
+	Params *session.Cast `json:"params,omitempty"` // nil when the object is empty
+}
+
+func (s *sess) add(p *model.Part) {
+	if _, ok := s.parts[p.Node]; !ok {
+		s.order = append(s.order, p.Node)
+	}
+	s.parts[p.Node] = p
+}
+
+// window remembers which event numbers were seen, in bounded memory: all up to Low, and those in Above.
+type window struct {
+	Low   uint64          `json:"low"`
+	Above map[uint64]bool `json:"above,omitempty"`
+}
+
+// maxAbove bounds window.Above: a node that skips more numbers than this loses the right to send them later.
+const maxAbove = 4096
+
+// add reports whether n is new, and remembers it. Numbers begin at 1; 0 counts as seen.
+func (w *window) add(n uint64) bool {
+	if n <= w.Low || w.Above[n] {
+		return false
+	}
+	if w.Above == nil {
+		w.Above = map[uint64]bool{}
+	}
+	w.Above[n] = true
+	w.settle()
+	for len(w.Above) > maxAbove {
+		low := n
+		for k := range w.Above {
+			low = min(low, k)
+		}
+		w.Low = low
+		delete(w.Above, low)
+		w.settle()
+	}
+	return true
+}
+
+func (w *window) settle() {
+	for w.Above[w.Low+1] {
+		delete(w.Above, w.Low+1)
+		w.Low++
+	}
+}
+
+type seenRecord struct {
+	Boot string `json:"boot"`
+	window
+}

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+func castView(p *session.Cast) *model.Cast {
+	if p == nil {
+		return nil
+	}
+	return &model.Cast{ID: p.ID, Group: p.Group.String(), Feedback: p.Feedback.String()}
+}
+
+// view copies a session for showing.
+func (e *Engine) view(s *sess, parts bool) *model.Session {
+	v := s.Session
+	v.Spec.Nodes = slices.Clone(v.Spec.Nodes)
+	if s.cast != nil {
+		v.Cast = castView(s.Params)
+		v.Cast.Stats = s.cast.Stats()
+	} else if v.Cast == nil {
+		v.Cast = castView(s.Params)
+	}
+	v.Parts = nil
+	if parts {
+		v.Parts = []model.Part{}
+		for _, id := range s.order {
+			v.Parts = append(v.Parts, partView(s.parts[id]))
+		}
+	}
+	return &v
+}
+
+func partView(p *model.Part) model.Part {
+	v := *p
+	v.Steps = cloneMarks(p.Steps)
+	return v
+}
+
+func cloneMarks(m map[string]model.Mark) map[string]model.Mark {
+	out := make(map[string]model.Mark, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// Sessions returns all sessions, oldest first.
+func (e *Engine) Sessions() []*model.Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := []*model.Session{}
+	for _, id := range e.order {
+		out = append(out, e.view(e.sessions[id], true))
+	}
+	return out
+}
+
+// Session returns one session.
+func (e *Engine) Session(id string) (*model.Session, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.sessions[id]
+	if s == nil {
+		return nil, fmt.Errorf("session %s: %w", id, ErrNotFound)
+	}
+	return e.view(s, true), nil
+}
+
+// Nodes returns all nodes, by name.
+func (e *Engine) Nodes() []model.Node {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := []model.Node{}
+	for _, n := range e.nodes {
+		out = append(out, e.nodeView(n))
+	}
+	slices.SortFunc(out, func(a, b model.Node) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// Node returns one node by name or MAC address.
+func (e *Engine) Node(name string) (*model.Node, error) {
+	id, err := model.NodeID(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.nodes[id]
+	if n == nil {
+		n = e.nodes[e.byMAC[strings.ReplaceAll(id, "-", ":")]]
+	}
+	if n == nil {
+		return nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
+	}
+	v := e.nodeView(n)
+	return &v, nil
+}
+
+func (e *Engine) nodeView(n *node) model.Node {
+	v := n.Node
+	v.MACs = slices.Clone(n.MACs)
+	v.Trace = cloneMarks(n.Trace)
+	if v.Where == model.Ready && e.now().Sub(n.LastSeen) > presence {
+		v.Where = model.Silent
+	}
+	return v
+}

@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/diskcast/diskcast/server/state"
+)
+
+// writer brings many small changes to the store in few transactions, in the order of their making.
+type writer struct {
+	store state.Store
+	log   *slog.Logger
+	kick  chan struct{}
+
+	mu  sync.Mutex
+	cur *batch // being filled
+	fly *batch // being written, nil when none is
+}
+
+// batch is the changes of one transaction; a nil value deletes.
+type batch struct {
+	m    map[string][]byte
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
+
+func newWriter(s state.Store, log *slog.Logger) *writer {
+	return &writer{store: s, log: log, kick: make(chan struct{}, 1), cur: newBatch()}
+}
+
+func (w *writer) put(key string, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("engine: state of " + key + " has no JSON: " + err.Error()) // our own types: cannot be
+	}
+	w.set(key, b)
+}
+
+func (w *writer) del(key string) { w.set(key, nil) }
+
+func (w *writer) set(key string, b []byte) {
+	w.mu.Lock()
+	w.cur.m[key] = b
+	w.mu.Unlock()
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when all that was put before is durable, or why it is not (it will be tried again).
+func (w *writer) wait(ctx context.Context) error {
+	w.mu.Lock()
+	b := w.cur
+	if len(b.m) == 0 {
+		b = w.fly
+	}
+	w.mu.Unlock()
+	if b == nil {
+		return nil
+	}
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run writes until ctx ends, and then what is left.
+func (w *writer) run(ctx context.Context) {
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			w.flush()
+			return
+		case <-w.kick:
+		case <-retry:
+		}
+		retry = nil
+		if !w.flush() {
+			retry = time.After(time.Second)
+		}
+	}
+}
+
+func (w *writer) flush() bool {
+	w.mu.Lock()
+	b := w.cur
+	if len(b.m) == 0 {
+		w.mu.Unlock()
+		return true
+	}
+	w.cur, w.fly = newBatch(), b
+	w.mu.Unlock()
+
+	err := w.store.Update(context.Background(), func(tx state.WriteTx) error {
+		for k, v := range b.m {
+			var err error
+			if v == nil {
+				err = tx.Delete(k)
+			} else {
+				err = tx.Put(k, v)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+
+	w.mu.Lock()
+	w.fly = nil
+	if err != nil {
+		w.log.Error("state could not be written; it will be tried again", "err", err)
+		for k, v := range b.m { // what was put since is newer
+			if _, newer := w.cur.m[k]; !newer {
+				w.cur.m[k] = v
+			}
+		}
+	}
+	w.mu.Unlock()
+	b.err = err
+	close(b.done)
+	return err == nil
+}

@@ -1,0 +1,188 @@
+// Package model is the vocabulary of the operator API: what an operator asks for and what the server shows.
+// docs/node-api.md is its specification.
+package model
+
+import (
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// States of a session.
+const (
+	Waiting   = "waiting"   // for min-nodes or max-wait
+	Casting   = "casting"   // nodes receive
+	Done      = "done"      // every node has it
+	Failed    = "failed"    // Reason says what and what next
+	Cancelled = "cancelled" // by the operator
+)
+
+// States of a node's part in a session, besides Waiting, Done, Failed and Cancelled.
+const (
+	Offered = "offered" // the descriptor is there for the node; nothing was heard about it yet
+	Running = "running" // the node works on it; Step says where it is
+	Absent  = "absent"  // named in the session, and did not come before max-wait was over
+)
+
+// Steps of a timeline that the server itself sees; those that nodes report are in package session.
+const (
+	StepDHCP      = "dhcp"      // first request of the firmware
+	StepBootfile  = "bootfile"  // first stage fetched
+	StepScript    = "script"    // iPXE script fetched
+	StepKernel    = "kernel"    // kernel fetched, all of it
+	StepInitramfs = "initramfs" // initramfs fetched, all of it
+	StepLocal     = "local"     // sent to its own disk
+)
+
+// TimelineSteps is the order in which a timeline is shown.
+var TimelineSteps = []string{
+	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
+	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
+	session.StepWritten, session.StepVerified, session.StepBoot,
+}
+
+// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set.
+type Spec struct {
+	V     int      `json:"v"`
+	Image string   `json:"image"` // name or digest
+	All   bool     `json:"all,omitempty"`
+	Count int      `json:"count,omitempty"` // the first so many nodes that come
+	Nodes []string `json:"nodes,omitempty"` // node names or MAC addresses
+	// MinNodes is how many nodes the cast waits for; 0 means 1.
+	MinNodes int `json:"min_nodes,omitempty"`
+	// MaxWait, in seconds, ends the waiting for nodes; 0 waits for ever.
+	MaxWait float64 `json:"max_wait,omitempty"`
+	// GiveUp, in seconds: a node that is silent for so long has failed; 0 means DefaultGiveUp.
+	GiveUp float64        `json:"give_up,omitempty"`
+	Target session.Target `json:"target"`
+	Mode   string         `json:"mode,omitempty"`
+	Verify bool           `json:"verify,omitempty"`
+	Boot   *session.Boot  `json:"boot,omitempty"`
+	// Rate fixes the cast's pace, in bits a second; 0 leaves it to the cast.
+	Rate int64 `json:"rate,omitempty"`
+}
+
+// DefaultGiveUp is Spec.GiveUp, in seconds, where the operator does not say.
+const DefaultGiveUp = 1800
+
+// Session is a session as shown.
+type Session struct {
+	ID      string        `json:"id"`
+	Spec    Spec          `json:"spec"`
+	Image   session.Image `json:"image"`
+	State   string        `json:"state"`
+	Reason  string        `json:"reason,omitempty"`
+	Created time.Time     `json:"created"`
+	Started time.Time     `json:"started,omitzero"`
+	Ended   time.Time     `json:"ended,omitzero"`
+	Cast    *Cast         `json:"cast,omitempty"`
+	// Parts is left out of watch lines: each part has a line of its own.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Over reports whether the session has ended.
+func (s *Session) Over() bool { return Over(s.State) }
+
+// Over reports whether a session's state is final.
+func Over(state string) bool { return state == Done || state == Failed || state == Cancelled }
+
+// Cast is what may be shown of a cast: all but the key.
+type Cast struct {
+	ID       uint32 `json:"id"`
+	Group    string `json:"group"`
+	Feedback string `json:"feedback"`
+	// Stats is zero while the cast does not run.
+	Stats CastStats `json:"stats"`
+}
+
+// CastStats is a sender's account since it started; a server that restarts begins at zero.
+type CastStats struct {
+	Sending   bool       `json:"sending"`
+	Sent      int64      `json:"sent"`   // object bytes sent to the group, repair included
+	Repair    int64      `json:"repair"` // of Sent
+	Wire      int64      `json:"wire"`   // bytes on the wire with all framing
+	Pending   int64      `json:"pending"`
+	Rate      float64    `json:"rate"` // bits a second that rate control allows now
+	Receivers []Receiver `json:"receivers,omitempty"`
+	Rejected  int64      `json:"rejected"` // packets dropped by the sender
+}
+
+// Receiver is a node as the cast's sender sees it.
+type Receiver struct {
+	Node  string  `json:"node"`
+	State string  `json:"state"`
+	Need  int64   `json:"need"` // object bytes
+	Loss  float64 `json:"loss"` // 0..1
+	Rate  float64 `json:"rate"` // bits a second
+}
+
+// Mark is when a step was reached.
+type Mark struct {
+	Time    time.Time `json:"time"`            // server's clock
+	Since   float64   `json:"since,omitempty"` // seconds since the node's kernel started, for steps that the node reports
+	Message string    `json:"message,omitempty"`
+}
+
+// Part is a node's part in a session.
+type Part struct {
+	Session  string            `json:"session"`
+	Node     string            `json:"node"`
+	State    string            `json:"state"`
+	Reason   string            `json:"reason,omitempty"`
+	Step     string            `json:"step,omitempty"` // last one reached
+	Steps    map[string]Mark   `json:"steps,omitempty"`
+	Progress *session.Progress `json:"progress,omitempty"`
+	Boots    int               `json:"boots"` // how often the node was given the descriptor
+	Joined   time.Time         `json:"joined,omitzero"`
+	Heard    time.Time         `json:"heard,omitzero"` // last word from the node
+	Warning  string            `json:"warning,omitempty"`
+}
+
+// Over reports whether nothing more is expected of the part.
+func (p *Part) Over() bool { return p.State == Absent || Over(p.State) }
+
+// Where a node is.
+const (
+	Booting = "booting" // asked for boot files, did not say hello yet
+	Ready   = "agent"   // the agent runs
+	Left    = "left"    // it booted what it received
+	Silent  = "silent"  // the agent ran and was not heard for a minute
+)
+
+// Node is a node as shown.
+type Node struct {
+	ID        string            `json:"id"`
+	MACs      []string          `json:"macs"`
+	Where     string            `json:"where"`
+	Addr      string            `json:"addr,omitempty"`
+	Agent     string            `json:"agent,omitempty"` // version
+	Session   string            `json:"session,omitempty"`
+	Last      string            `json:"last,omitempty"`   // the last session it had a part in
+	Imaged    bool              `json:"imaged,omitempty"` // its next network boot goes to its own disk
+	FirstSeen time.Time         `json:"first_seen"`
+	LastSeen  time.Time         `json:"last_seen"`
+	Problem   string            `json:"problem,omitempty"` // why it cannot boot, when that is known
+	Trace     map[string]Mark   `json:"trace,omitempty"`   // its latest boot
+	Inventory session.Inventory `json:"inventory"`
+}
+
+// Event is a stored event of a node. Boot is empty for what the server saw itself.
+type Event struct {
+	N     uint64        `json:"n"` // grows with each event of the node
+	Node  string        `json:"node"`
+	Boot  string        `json:"boot,omitempty"`
+	Event session.Event `json:"event"`
+}
+
+// Line is one line of GET /v1/sessions/{id}/watch; Type says which field is set.
+type Line struct {
+	Type    string   `json:"type"` // "session", "node" or "event"
+	Session *Session `json:"session,omitempty"`
+	Node    *Part    `json:"node,omitempty"`
+	Event   *Event   `json:"event,omitempty"`
+}
+
+// Error is the body of every answer that is not a success.
+type Error struct {
+	Error string `json:"error"`
+}

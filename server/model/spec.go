@@ -1,0 +1,97 @@
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// MaxNodes bounds the nodes of a session and of a server.
+const MaxNodes = 20000
+
+// NodeID makes the name of a node from a MAC address in any of the usual forms: 52-54-00-12-34-56.
+func NodeID(mac string) (string, error) {
+	hw, err := net.ParseMAC(mac)
+	if err != nil || len(hw) != 6 {
+		return "", fmt.Errorf("node %.40q is not a MAC address such as 52:54:00:12:34:56", mac)
+	}
+	return strings.ReplaceAll(hw.String(), ":", "-"), nil
+}
+
+// Check says what is wrong with the spec and brings node names into their one form.
+func (s *Spec) Check() error {
+	if s.V != session.Version {
+		return fmt.Errorf("%w: session spec has v=%d, this server speaks v=%d", session.ErrVersion, s.V, session.Version)
+	}
+	if s.Image == "" || len(s.Image) > 300 {
+		return errors.New("no image named: see `diskcast image list`")
+	}
+	chosen := 0
+	for _, b := range []bool{s.All, s.Count != 0, len(s.Nodes) > 0} {
+		if b {
+			chosen++
+		}
+	}
+	if chosen != 1 {
+		return errors.New("say which nodes: all, how many, or which MAC addresses")
+	}
+	if s.Count < 0 || s.Count > MaxNodes || len(s.Nodes) > MaxNodes {
+		return fmt.Errorf("number of nodes is not in 1..%d", MaxNodes)
+	}
+	seen := map[string]bool{}
+	for i, n := range s.Nodes {
+		id, err := NodeID(n)
+		if err != nil {
+			return err
+		}
+		if seen[id] {
+			return fmt.Errorf("node %s is named twice", id)
+		}
+		seen[id] = true
+		s.Nodes[i] = id
+	}
+	limit := MaxNodes
+	if s.Count > 0 {
+		limit = s.Count
+	} else if len(s.Nodes) > 0 {
+		limit = len(s.Nodes)
+	}
+	if s.MinNodes < 0 || s.MinNodes > limit {
+		return fmt.Errorf("min-nodes %d is not in 0..%d", s.MinNodes, limit)
+	}
+	const year = 365 * 24 * 3600
+	if !(s.MaxWait >= 0 && s.MaxWait <= year) || !(s.GiveUp >= 0 && s.GiveUp <= year) { // also refuses NaN
+		return errors.New("a waiting time is negative or longer than a year")
+	}
+	if s.Rate < 0 || (s.Rate > 0 && s.Rate < 100_000) {
+		return fmt.Errorf("rate %d bit/s is below 100 kbit/s", s.Rate)
+	}
+	// The rest is what a descriptor may say: let its own check judge it.
+	return s.checkDescriptor()
+}
+
+func (s *Spec) checkDescriptor() error {
+	if strings.ContainsAny(bootAppend(s.Boot), "\n\x00") {
+		return errors.New("boot append has a line break")
+	}
+	zero := "sha256:" + strings.Repeat("0", 64)
+	d := session.Descriptor{V: session.Version, Session: "s", Node: "n", Action: session.Restore, Mode: s.Mode, Verify: s.Verify, Boot: s.Boot, Target: &s.Target,
+		Image: &session.Image{Name: s.Image, Manifest: zero, Config: session.Blob{Digest: zero, Size: 1}, Index: session.Blob{Digest: zero, Size: 1}}}
+	b, err := json.Marshal(&d)
+	if err != nil {
+		return err
+	}
+	return session.Decode(bytes.NewReader(b), &d)
+}
+
+func bootAppend(b *session.Boot) string {
+	if b == nil {
+		return ""
+	}
+	return b.Append
+}
