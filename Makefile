@@ -1,0 +1,87 @@
+# make help lists the targets.
+.DEFAULT_GOAL := build
+SHELL := /bin/sh
+GO ?= go
+
+# What a program is made of. The Go tool finds out by itself what must be compiled again; these lists only decide whether it is
+# asked at all.
+SOURCES := $(shell find agent initramfs internal mkimage server go.mod go.sum -type f ! -name '*_test.go' ! -path '*/testdata/*' ! -name '*.gz')
+NODE_SOURCES := $(shell find agent initramfs internal go.mod go.sum -type f -name '*.go' ! -name '*_test.go') go.mod go.sum
+DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
+UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
+USERLAND := build/initramfs/userland.cpio.gz
+
+.PHONY: help build initramfs demo test test-unit test-qemu lint size fuzz bench-cast clean go-check
+
+help: ## what this list says
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+build: build/bin/diskcast build/bin/mkimage ## the two programs of the operator, in build/bin
+initramfs: $(USERLAND) ## the node's userland: u-root's commands and the agent
+
+go-check:
+	@.ci/go-check
+
+# CGO is off so that the programs run on any Linux, whatever its C library.
+export CGO_ENABLED := 0
+# The version is the commit; a build outside a checkout says "dev".
+GOFLAGS_BUILD := -trimpath
+
+$(USERLAND): $(NODE_SOURCES) | go-check
+	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland
+
+build/bin/mkimage: $(SOURCES) $(USERLAND) | go-check
+	$(GO) build $(GOFLAGS_BUILD) -o $@ ./mkimage
+	@touch $@
+
+build/bin/diskcast: $(SOURCES) | go-check
+	$(GO) build $(GOFLAGS_BUILD) -o $@ ./server
+	@touch $@
+
+build/bin/demo: $(DEMO_SOURCES) $(SOURCES) | go-check
+	$(GO) build $(GOFLAGS_BUILD) -o $@ ./qemu-tests/demo
+	@touch $@
+
+# The machines of the demo and of the tests need a network namespace and files with other owners: root.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
+
+demo: ## two blank virtual machines, one image, one session, to both login prompts
+	@.ci/go-check
+	@.ci/packages demo
+	@$(MAKE) --no-print-directory build build/bin/demo
+	@exec $(AS_ROOT) build/bin/demo
+
+test: test-unit test-qemu ## unit tests, tests in network namespaces, whole machines under QEMU
+
+test-unit: build ## everything but the whole machines
+	$(GO) vet ./...
+	$(GO) test -timeout 10m $(UNIT_PACKAGES)
+
+test-qemu: build ## whole machines, from power-on to login
+	@.ci/packages test
+	$(AS_ROOT) $(GO) test -p 1 -timeout 28m ./qemu-tests/...
+
+lint: | go-check ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l agent initramfs internal mkimage server qemu-tests); [ -z "$$out" ] || { echo "gofmt -w: $$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+size: $(USERLAND) ## what the initramfs holds, and how large it is
+	$(GO) run ./initramfs/size
+
+FUZZTIME ?= 60s
+fuzz: | go-check ## every fuzz target for FUZZTIME (60s)
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent initramfs internal mkimage server); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "== ./$$(dirname $$file) $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); \
+		done; \
+	done
+
+bench-cast: | go-check ## one sender, two receivers, beside udpcast in the same run
+	@.ci/packages test
+	$(AS_ROOT) $(GO) run ./internal/cast/bench
+
+clean: ## build/ without the cache of downloaded and made images; CACHE=1 clears that too
+	@for d in build/*; do [ "$$d" = build/cache ] && [ -z "$(CACHE)" ] || rm -rf "$$d"; done
+	rm -f mkimage/userland/userland.cpio.gz

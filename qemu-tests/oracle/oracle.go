@@ -1,0 +1,181 @@
+// Package oracle judges a restored disk with programs that are not ours: sfdisk for the partition table, e2fsck and
+// fsck.fat for the file systems, debugfs and mtools to read every file back out. It mounts nothing.
+package oracle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/diskcast/diskcast/qemu-tests/proc"
+)
+
+// Partition is one line of sfdisk's view, in bytes.
+type Partition struct {
+	Start, Size int64
+	Type, UUID  string
+	Name        string
+}
+
+// Table asks sfdisk to verify the partition table and returns it.
+func Table(ctx context.Context, disk string) ([]Partition, error) {
+	out, err := proc.Output(ctx, "sfdisk", "--verify", disk)
+	if err != nil {
+		return nil, err
+	}
+	// sfdisk says "No errors detected." and exits 0 even when it found something to remark.
+	if !strings.Contains(out, "No errors detected") {
+		return nil, fmt.Errorf("sfdisk --verify %s: %s", disk, strings.TrimSpace(out))
+	}
+	out, err = proc.Output(ctx, "sfdisk", "--json", disk)
+	if err != nil {
+		return nil, err
+	}
+	var doc struct {
+		PartitionTable struct {
+			SectorSize int64 `json:"sectorsize"`
+			Partitions []struct {
+				Start, Size int64
+				Type, UUID  string
+				Name        string
+			}
+		} `json:"partitiontable"`
+	}
+	if err := json.Unmarshal([]byte(out), &doc); err != nil {
+		return nil, fmt.Errorf("sfdisk --json %s: %w", disk, err)
+	}
+	ss := doc.PartitionTable.SectorSize
+	if ss == 0 {
+		ss = 512
+	}
+	var ps []Partition
+	for _, p := range doc.PartitionTable.Partitions {
+		ps = append(ps, Partition{p.Start * ss, p.Size * ss, strings.ToLower(p.Type), strings.ToLower(p.UUID), p.Name})
+	}
+	return ps, nil
+}
+
+// CheckExt runs e2fsck -fn on the file system at an offset of the disk.
+func CheckExt(ctx context.Context, disk string, offset int64) error {
+	return proc.Run(ctx, nil, "e2fsck", "-fn", fmt.Sprintf("%s?offset=%d", disk, offset))
+}
+
+// CheckFAT runs fsck.fat -n on a copy of the partition, since fsck.fat knows no offset. dir is for the copy.
+func CheckFAT(ctx context.Context, disk string, p Partition, dir string) error {
+	part := filepath.Join(dir, "check.fat")
+	defer os.Remove(part)
+	if err := copyRange(disk, p, part); err != nil {
+		return err
+	}
+	return proc.Run(ctx, nil, "fsck.fat", "-n", part)
+}
+
+// ExtTree reads the tree of an ext file system with debugfs. dir is for the files.
+func ExtTree(ctx context.Context, disk string, offset int64, dir string) (Tree, error) {
+	dump, err := os.MkdirTemp(dir, "rdump-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dump)
+	out, err := proc.Output(ctx, "debugfs", "-R", "rdump / "+dump, fmt.Sprintf("%s?offset=%d", disk, offset))
+	if err != nil {
+		return nil, err
+	}
+	// debugfs exits 0 whatever it met; all it says when all went well is its version.
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) > 1 {
+		return nil, fmt.Errorf("debugfs rdump %s: %s", disk, strings.Join(lines[1:min(len(lines), 6)], "; "))
+	}
+	t, err := ReadTree(dump)
+	delete(t, "lost+found") // mkfs makes it; the tree that went in has none
+	return t, err
+}
+
+// FATTree reads the tree of a FAT file system with mtools. dir is for the files.
+func FATTree(ctx context.Context, disk string, offset int64, dir string) (Tree, error) {
+	dump, err := os.MkdirTemp(dir, "mcopy-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dump)
+	if err := proc.Run(ctx, nil, "mcopy", "-s", "-Q", "-m", "-n", "-i", fmt.Sprintf("%s@@%d", disk, offset), "::/", dump); err != nil {
+		return nil, err
+	}
+	t, err := ReadTree(dump)
+	if err != nil {
+		return nil, err
+	}
+	return t.Names(), nil
+}
+
+// Disk is what a restored disk must be.
+type Disk struct {
+	Path string
+	Like string // the disk that was imaged: its partitions' places, types, UUIDs and names must be the same
+	Root Tree   // what must be on the ext4 partition; nil: not looked at
+	ESP  Tree   // what must be on the EFI system partition; nil: not looked at
+	// Ignore names paths of the root that may differ, with all below: what a booted system writes to.
+	Ignore []string
+}
+
+// GPT types of the partitions that Check looks into.
+const (
+	espType  = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+	rootType = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+)
+
+// Check holds a restored disk against what it must be. The result names each thing that was checked, for a person.
+func Check(ctx context.Context, d Disk, dir string) ([]string, error) {
+	got, err := Table(ctx, d.Path)
+	if err != nil {
+		return nil, err
+	}
+	want, err := Table(ctx, d.Like)
+	if err != nil {
+		return nil, err
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		return nil, fmt.Errorf("partitions of %s:\n got %v\nwant %v", d.Path, got, want)
+	}
+	done := []string{fmt.Sprintf("sfdisk --verify: %d partitions, same places, types, UUIDs and names", len(got))}
+	var errs []error
+	for _, p := range got {
+		switch p.Type {
+		case espType:
+			err := CheckFAT(ctx, d.Path, p, dir)
+			if err == nil {
+				done = append(done, "fsck.fat -n: clean")
+				err = sameTree(ctx, FATTree, d.Path, p.Start, dir, d.ESP, nil, "EFI system partition", &done)
+			}
+			errs = append(errs, err)
+		case rootType:
+			err := CheckExt(ctx, d.Path, p.Start)
+			if err == nil {
+				done = append(done, "e2fsck -fn: clean")
+				err = sameTree(ctx, ExtTree, d.Path, p.Start, dir, d.Root, d.Ignore, "root", &done)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+func sameTree(ctx context.Context, read func(context.Context, string, int64, string) (Tree, error),
+	disk string, offset int64, dir string, want Tree, ignore []string, what string, done *[]string) error {
+	if want == nil {
+		return nil
+	}
+	got, err := read(ctx, disk, offset, dir)
+	if err != nil {
+		return err
+	}
+	n, err := want.Same(got, ignore)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", what, disk, err)
+	}
+	*done = append(*done, fmt.Sprintf("%s: %d files, directories and links equal the source tree (SHA-256, owner, mode)", what, n))
+	return nil
+}

@@ -1,0 +1,189 @@
+package osimage
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/diskcast/diskcast/qemu-tests/proc"
+)
+
+// logWriter receives what the programs say; nil for nobody.
+type logWriter = io.Writer
+
+// What the Debian is made of. A change of any of these makes another image.
+const (
+	suite    = "bookworm"
+	hostname = "restored"
+	// packages beside the minimal base. The cloud kernel has what virtual machines need and is a third of the usual one.
+	packages = "linux-image-cloud-amd64,initramfs-tools,zstd,systemd-sysv,udev,e2fsprogs,dosfstools,util-linux,kmod,iproute2"
+	// Cmdline is on the kernel line of the GRUB configuration.
+	cmdline = "ro quiet console=ttyS0,115200n8"
+	// User and Password log in on the serial console.
+	User     = "root"
+	Password = "diskcast"
+	// passwordHash is `openssl passwd -6 -salt diskcast diskcast`.
+	passwordHash = "$6$diskcast$.CPAXG50MY0mSPDnDkt8pH3gTWBhGxXm1XJvfr7UeZEwucFPDE8FtrLkLz.dwf9J.02gW9YGSvXqepEIBOmPI/"
+)
+
+// LoginPrompt is the pattern of the restored system's login prompt.
+const LoginPrompt = `^` + hostname + ` login: `
+
+var debianLayout = layout{
+	esp: 64 * mib, root: 448 * mib,
+	diskGUID: "D15CCA57-0000-4DEB-8000-00000000B00C",
+	espGUID:  "D15CCA57-0001-4DEB-8000-00000000B00C",
+	rootGUID: "D15CCA57-0002-4DEB-8000-00000000B00C",
+	rootUUID: "d15cca57-0004-4deb-8000-00000000b00c",
+	espID:    "d15cca57",
+}
+
+// BootWrites are the paths of the root that the booted Debian changes by itself before anybody logs in.
+var BootWrites = []string{
+	"etc/machine-id",  // systemd fills in an empty one
+	"etc/.updated",    // systemd's update stamps
+	"var/.updated",    //
+	"var/lib/systemd", // random seed, timers, catalog
+	"var/log",         // journal, wtmp
+	"var/lib/dbus",    //
+	"var/cache/ldconfig",
+	"etc/ld.so.cache", // rewritten by ldconfig.service when an update stamp is missing
+	"tmp", "var/tmp", "run", "root/.bash_history",
+}
+
+//go:embed build-debian.sh
+var buildScript string
+
+// grubConfig has the forms that the menu of an installed Debian has.
+//
+//go:embed grub.cfg
+var grubConfig string
+
+// Debian returns a disk with a small real Debian: GPT, ESP with Debian's signed shim and GRUB, ext4 root with
+// kernel, GRUB configuration and a login on the serial port. The packages come from mirror ("" means deb.debian.org
+// or $DISKCAST_MIRROR). It needs root: a tree with the right owners cannot be made without.
+func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, error) {
+	if mirror == "" {
+		if mirror = os.Getenv("DISKCAST_MIRROR"); mirror == "" {
+			mirror = "http://deb.debian.org/debian"
+		}
+	}
+	l := debianLayout
+	name := "debian-" + key("1", suite, packages, hostname, cmdline, passwordHash, buildScript, grubConfig, l.script())
+	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {
+		if os.Geteuid() != 0 {
+			return meta{}, errors.New("making the Debian image needs root; run with sudo")
+		}
+		root, esp := filepath.Join(dir, "root"), filepath.Join(dir, "esp")
+		script := filepath.Join(dir, "build-debian.sh")
+		if err := os.WriteFile(script, []byte(buildScript), 0o700); err != nil {
+			return meta{}, err
+		}
+		// A process namespace of its own: when the script is killed, apt, dpkg and their children go with it, and so
+		// does the mount namespace with mmdebstrap's mounts.
+		if err := proc.Run(ctx, log, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+			"sh", script, root, esp, suite, mirror, packages); err != nil {
+			return meta{}, fmt.Errorf("make a Debian tree: %w", err)
+		}
+		release, err := customize(root, esp, l)
+		if err != nil {
+			return meta{}, err
+		}
+		for from, to := range map[string]string{
+			"boot/vmlinuz-" + release:    "vmlinuz",
+			"boot/initrd.img-" + release: "initrd.img",
+		} {
+			if err := copyFile(filepath.Join(root, from), filepath.Join(dir, to)); err != nil {
+				return meta{}, err
+			}
+		}
+		if err := proc.Run(ctx, log, "cp", "-a", filepath.Join(root, "usr/lib/modules"), filepath.Join(dir, "modules")); err != nil {
+			return meta{}, err
+		}
+		return meta{RootUUID: l.rootUUID, Cmdline: cmdline, Release: release}, finish(ctx, dir, l, log)
+	})
+}
+
+// customize turns the plain tree into that of a machine, and returns its kernel's release.
+func customize(root, esp string, l layout) (string, error) {
+	kernels, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
+	if err != nil || len(kernels) != 1 {
+		return "", fmt.Errorf("the Debian tree has kernels %v, want one (%v)", kernels, err)
+	}
+	release := strings.TrimPrefix(filepath.Base(kernels[0]), "vmlinuz-")
+	fill := strings.NewReplacer("@UUID@", l.rootUUID, "@RELEASE@", release, "@CMDLINE@", cmdline).Replace
+	espUUID := strings.ToUpper(l.espID[:4] + "-" + l.espID[4:])
+	files := map[string]string{
+		"etc/hostname":       hostname + "\n",
+		"etc/hosts":          "127.0.0.1 localhost\n127.0.1.1 " + hostname + "\n",
+		"etc/machine-id":     "",
+		"etc/fstab":          fmt.Sprintf("UUID=%s / ext4 errors=remount-ro 0 1\nUUID=%s /boot/efi vfat umask=0077,nofail 0 1\n", l.rootUUID, espUUID),
+		"boot/grub/grub.cfg": fill(grubConfig),
+		"boot/efi/.keep":     "",
+	}
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	if err := setPassword(filepath.Join(root, "etc/shadow")); err != nil {
+		return "", err
+	}
+	// Work that a freshly restored machine would do first, and that no test looks at.
+	for _, unit := range []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
+		"e2scrub_reap.service", "fstrim.timer", "systemd-pstore.service", "getty@tty1.service"} {
+		path := filepath.Join(root, "etc/systemd/system", unit)
+		_ = os.Remove(path)
+		if err := os.Symlink("/dev/null", path); err != nil {
+			return "", err
+		}
+	}
+	// Debian's signed GRUB looks for its configuration in EFI/debian of the partition that it was started from.
+	grub := filepath.Join(esp, "EFI", "debian", "grub.cfg")
+	if err := os.MkdirAll(filepath.Dir(grub), 0o755); err != nil {
+		return "", err
+	}
+	return release, os.WriteFile(grub, []byte("search.fs_uuid "+l.rootUUID+" root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"), 0o644)
+}
+
+func setPassword(shadow string) error {
+	b, err := os.ReadFile(shadow)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(string(b), "\n")
+	for i, line := range lines {
+		if f := strings.SplitN(line, ":", 3); len(f) == 3 && f[0] == User {
+			lines[i] = User + ":" + passwordHash + ":" + f[2]
+		}
+	}
+	fi, err := os.Stat(shadow)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(shadow, []byte(strings.Join(lines, "\n")), fi.Mode().Perm())
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fs.FileMode(0o644))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

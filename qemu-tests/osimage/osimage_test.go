@@ -1,0 +1,76 @@
+package osimage
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/qemu-tests/oracle"
+	"github.com/diskcast/diskcast/qemu-tests/proc"
+)
+
+// need skips where a program is missing; on CI that is a failure.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		programs = append(programs, "/being/root")
+	}
+	for _, p := range programs {
+		if _, err := os.Stat(proc.Path(p)); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is missing on CI", p)
+			}
+			t.Skipf("needs %s", p)
+		}
+	}
+}
+
+// TestSmall makes a small disk and reads back with other programs what went in.
+func TestSmall(t *testing.T) {
+	need(t, "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "mkswap", "e2fsck", "fsck.fat", "debugfs")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cache := t.TempDir()
+	im, err := Small(ctx, cache, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := oracle.Check(ctx, oracle.Disk{Path: im.Disk, Like: im.Disk, Root: im.Root, ESP: im.ESP}, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range done {
+		t.Log(line)
+	}
+	if len(im.Root) < 600 || len(im.ESP) < 4 {
+		t.Fatalf("trees of %d and %d entries", len(im.Root), len(im.ESP))
+	}
+	start := time.Now()
+	if _, err := Small(ctx, cache, 1, nil); err != nil || time.Since(start) > time.Second {
+		t.Fatalf("second time: %v, %v", time.Since(start), err)
+	}
+	f, err := os.OpenFile(im.Disk, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// One changed byte of a file must be noticed: the check itself is checked.
+	if err := flipMarker(im.Disk, f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := oracle.Check(ctx, oracle.Disk{Path: im.Disk, Like: im.Disk, Root: im.Root, ESP: im.ESP}, cache); err == nil {
+		t.Fatal("a changed byte in a file went unnoticed")
+	}
+}
+
+func flipMarker(disk string, f *os.File) error {
+	b, err := os.ReadFile(disk)
+	if err != nil {
+		return err
+	}
+	at := bytes.Index(b, []byte(Marker))
+	_, err = f.WriteAt([]byte{'D'}, int64(at))
+	return err
+}

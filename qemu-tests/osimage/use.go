@@ -1,0 +1,82 @@
+package osimage
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/diskcast/diskcast/qemu-tests/proc"
+	"github.com/diskcast/diskcast/qemu-tests/vm"
+)
+
+// Cache is where images are kept: $DISKCAST_CACHE, else build/cache of the module that the working directory is in.
+func Cache() string {
+	if dir := os.Getenv("DISKCAST_CACHE"); dir != "" {
+		return dir
+	}
+	return filepath.Join(ModuleRoot(), "build", "cache")
+}
+
+// ModuleRoot is the directory of the go.mod above the working directory, or the working directory.
+func ModuleRoot() string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return "."
+	}
+	for dir := wd; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return wd
+		}
+	}
+}
+
+// Sparse makes an empty disk of a size: the blank disk of a machine.
+func Sparse(path string, size int64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(size); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// CopySparse copies a disk without filling its holes.
+func CopySparse(ctx context.Context, from, to string) error {
+	return proc.Run(ctx, nil, "cp", "--sparse=always", from, to)
+}
+
+// Login logs in on the serial console of a machine that shows the prompt, and asks the system what its root is.
+func Login(ctx context.Context, m *vm.VM) error {
+	if err := m.Console().Send(User + "\n"); err != nil {
+		return err
+	}
+	if _, err := m.Expect(ctx, `^Password: `); err != nil {
+		return err
+	}
+	if err := m.Console().Send(Password + "\n"); err != nil {
+		return err
+	}
+	if _, err := m.Expect(ctx, `# $`); err != nil {
+		return err
+	}
+	// The marker is assembled by the shell, so that the echo of the command does not match.
+	if err := m.Console().Send("echo is-''root: $(findmnt -no UUID /) $(cat /etc/hostname)\n"); err != nil {
+		return err
+	}
+	got, err := m.Expect(ctx, `^is-root: (.*)$`)
+	if err != nil {
+		return err
+	}
+	if want := debianLayout.rootUUID + " " + hostname; strings.TrimSpace(got.Groups[1]) != want {
+		return fmt.Errorf("the system on the console says its root is %q, want %q", got.Groups[1], want)
+	}
+	return nil
+}
