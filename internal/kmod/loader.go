@@ -24,8 +24,14 @@ type Loader struct {
 	Skip   func(*Module) bool         // modules that are not loaded for an alias, only by name; nil: none
 	Log    *slog.Logger               // nil discards
 
-	mu   sync.Mutex
-	done map[string]error // what became of each module
+	mu    sync.Mutex
+	tries map[string]*try
+}
+
+// try is the one attempt at loading a module.
+type try struct {
+	done chan struct{} // closed when err is set
+	err  error
 }
 
 // Load loads what a name or an alias stands for and returns how many modules were new to the kernel. An alias that nothing
@@ -73,26 +79,26 @@ func (l *Loader) loadAll(m *Module) (int, error) {
 	return loaded, nil
 }
 
-// loadOne loads a module whose dependencies are there. Each is tried once.
+// loadOne loads a module whose dependencies are there. Each is tried once; who comes second waits for the first.
 func (l *Loader) loadOne(m *Module) (isNew bool, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err, ok := l.done[m.Name]; ok {
-		return false, err
+	if t, ok := l.tries[m.Name]; ok {
+		l.mu.Unlock()
+		<-t.done
+		return false, t.err
 	}
-	if l.done == nil {
-		l.done = map[string]error{}
+	if l.tries == nil {
+		l.tries = map[string]*try{}
 	}
-	err = l.init(m)
-	l.done[m.Name] = err
+	t := &try{done: make(chan struct{})}
+	l.tries[m.Name] = t
+	l.mu.Unlock()
+	defer close(t.done)
+	t.err = l.init(m)
 	if l.Log != nil {
-		if err != nil {
-			l.Log.Debug("module", "name", m.Name, "err", err)
-		} else {
-			l.Log.Debug("module", "name", m.Name)
-		}
+		l.Log.Debug("module", "name", m.Name, "err", t.err)
 	}
-	return err == nil, err
+	return t.err == nil, t.err
 }
 
 func (l *Loader) init(m *Module) error {

@@ -1,0 +1,178 @@
+// Package hardware loads the drivers that a node's machine asks for.
+//
+// The kernel names each device by a string, its modalias, in a file below /sys/devices, and says by an event when a device
+// comes. Loading a driver can make more devices appear: a controller its disks, a bridge its network cards. [Settle] goes on
+// until nothing new comes. Nothing here waits for an amount of time: finit_module(2) returns after the driver's probing, also the
+// asynchronous part of it, and the events of what was found are in the socket by then.
+package hardware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Events are the kernel's device events. [Listen] is the real source.
+type Events interface {
+	// Pending returns the events that are waiting, without blocking. [ErrLost] says that some were dropped.
+	Pending() ([]Event, error)
+	// Wait blocks until an event waits or ctx ends.
+	Wait(ctx context.Context) error
+}
+
+// Event says that a device came, went or changed.
+type Event struct {
+	Action    string // add, remove, change, bind, ...
+	Path      string // below /sys, starting with a slash
+	Subsystem string
+	Modalias  string
+}
+
+// ErrLost says that the kernel dropped events: look at /sys instead.
+var ErrLost = errors.New("device events were lost")
+
+// Loader loads the driver for a modalias and says how many modules were new.
+type Loader interface {
+	Load(alias string) (int, error)
+}
+
+// Drivers loads drivers. Its methods are for one goroutine.
+type Drivers struct {
+	Sys    fs.FS // /sys
+	Events Events
+	Loader Loader
+	Log    *slog.Logger
+
+	seen   map[string]bool
+	loaded int
+}
+
+// parallel is how many drivers start at once. Some wait many seconds for their device to wake up.
+const parallel = 8
+
+// Loaded is the number of modules that were loaded.
+func (d *Drivers) Loaded() int { return d.loaded }
+
+// Settle loads drivers until no device is left that was not asked about.
+func (d *Drivers) Settle(ctx context.Context) error {
+	aliases, err := d.coldplug()
+	for err == nil && ctx.Err() == nil {
+		if !d.load(aliases) {
+			return nil
+		}
+		aliases, err = d.Pending()
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+// Pending returns the names of devices that came since the last call and that nobody was asked about yet.
+func (d *Drivers) Pending() ([]string, error) {
+	events, err := d.Events.Pending()
+	if errors.Is(err, ErrLost) {
+		d.Log.Warn("device events were lost; looking at all devices again")
+		return d.coldplug()
+	}
+	if err != nil {
+		return nil, err
+	}
+	var aliases []string
+	for _, e := range events {
+		if e.Action == "add" && e.Modalias != "" {
+			aliases = append(aliases, e.Modalias)
+		}
+	}
+	return d.fresh(aliases), nil
+}
+
+// Follow goes on after Settle: it loads drivers for devices that come later, and calls changed after every event, until ctx ends.
+func (d *Drivers) Follow(ctx context.Context, changed func()) error {
+	for {
+		if err := d.Events.Wait(ctx); err != nil {
+			return err
+		}
+		for {
+			aliases, err := d.Pending()
+			if err != nil {
+				return err
+			}
+			if !d.load(aliases) {
+				break
+			}
+		}
+		changed()
+	}
+}
+
+// load asks for drivers and says whether it did anything that can make devices appear.
+func (d *Drivers) load(aliases []string) bool {
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	var mu sync.Mutex
+	loaded := 0
+	for _, a := range aliases {
+		g.Go(func() error {
+			n, err := d.Loader.Load(a)
+			mu.Lock()
+			defer mu.Unlock()
+			loaded += n
+			if err != nil {
+				// The machine may do without it.
+				d.Log.Warn("driver not loaded", "device", a, "err", err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	d.loaded += loaded
+	return loaded > 0
+}
+
+// coldplug lists the devices that are there already.
+func (d *Drivers) coldplug() ([]string, error) {
+	var aliases []string
+	err := fs.WalkDir(d.Sys, "devices", func(name string, e fs.DirEntry, err error) error {
+		// Devices go while we walk.
+		if err != nil {
+			if name == "devices" {
+				return err
+			}
+			return nil
+		}
+		if e.IsDir() || path.Base(name) != "modalias" {
+			return nil
+		}
+		if data, err := fs.ReadFile(d.Sys, name); err == nil {
+			aliases = append(aliases, strings.TrimSpace(string(data)))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("devices: %w", err)
+	}
+	return d.fresh(aliases), nil
+}
+
+func (d *Drivers) fresh(aliases []string) []string {
+	if d.seen == nil {
+		d.seen = map[string]bool{}
+	}
+	var list []string
+	for _, a := range aliases {
+		if a != "" && !d.seen[a] {
+			d.seen[a] = true
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// Sys is the real /sys.
+func Sys() fs.FS { return os.DirFS("/sys") }

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/initramfs/hardware"
+	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/u-root/u-root/pkg/cmdline"
+)
+
+const (
+	agentPath = "/bbin/agent"
+	shellPath = "/bbin/gosh"
+	logPath   = "/var/log/agent.log"
+)
+
+func run(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) error {
+	started := time.Now()
+	console := newAsync(stdout)
+	defer console.Close()
+	file, err := openLog(logPath)
+	if err != nil {
+		fmt.Fprintln(console, "uinit: no log is kept:", err)
+		file = &logFile{}
+	}
+	out := io.MultiWriter(console, file)
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: dropTime})).With("at", "uinit")
+	if err := mountAll(); err != nil {
+		log.Error("file systems of the kernel", "err", err)
+	}
+	shells := &shells{path: shellPath, log: log}
+	if cmdline.ContainsFlag("diskcast.shell") {
+		shells.start(ctx)
+	}
+	changed := prepareHardware(ctx, log, started)
+	waitForNIC(ctx, log, bootMAC(), changed)
+	s := &supervisor{
+		command: []string{agentPath}, output: out, log: log, after: time.After,
+		failed: func() { shells.start(ctx) },
+	}
+	return s.run(ctx)
+}
+
+// dropTime leaves the time of day out of the log: a node's clock is often wrong. The kernel's own clock is what events carry.
+func dropTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.String("up", uptime())
+	}
+	return a
+}
+
+func uptime() string {
+	data, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return "?"
+	}
+	up, _, _ := strings.Cut(string(data), " ")
+	return up
+}
+
+// prepareHardware loads the machine's drivers. The channel gets a value whenever devices changed.
+func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	drivers, err := newDrivers(log)
+	if err != nil {
+		// A kernel with everything built in, or an archive made with --modules none.
+		log.Warn("no drivers are loaded", "err", err)
+		close(changed)
+		return changed
+	}
+	if err := drivers.Settle(ctx); err != nil {
+		log.Error("drivers", "err", err)
+	}
+	log.Info("drivers are loaded", "modules", drivers.Loaded(), "seconds", time.Since(started).Seconds())
+	// Ends with ctx, which is never: hardware can be plugged in as long as the node runs.
+	go func() {
+		err := drivers.Follow(ctx, func() {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		})
+		log.Error("new devices are no longer noticed", "err", err)
+	}()
+	return changed
+}
+
+func newDrivers(log *slog.Logger) (*hardware.Drivers, error) {
+	dir, err := kmod.SystemDir()
+	if err != nil {
+		return nil, err
+	}
+	index, err := kmod.Load(os.DirFS(dir))
+	if err != nil {
+		return nil, err
+	}
+	events, err := hardware.Listen()
+	if err != nil {
+		return nil, err
+	}
+	blacklist, _ := cmdline.Flag("modprobe.blacklist")
+	denied := strings.FieldsFunc(kmod.Name(blacklist), func(r rune) bool { return r == ',' })
+	return &hardware.Drivers{
+		Sys: hardware.Sys(), Events: events, Log: log,
+		Loader: &kmod.Loader{
+			Index: index, Dir: os.DirFS(dir), Kernel: kmod.System{}, Params: cmdline.FlagsForModule, Log: log,
+			Skip: func(m *kmod.Module) bool { return unhelpful(m) || slices.Contains(denied, m.Name) },
+		},
+	}, nil
+}
+
+// unhelpful are drivers that an archive with all modules has, and that do a node no good: some take the console's picture away.
+func unhelpful(m *kmod.Module) bool {
+	return slices.ContainsFunc([]string{"kernel/drivers/gpu/", "kernel/drivers/media/", "kernel/sound/"}, func(dir string) bool {
+		return strings.HasPrefix(filepath.ToSlash(m.Path), dir)
+	})
+}
