@@ -1,0 +1,79 @@
+package bootos
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// fsKind is a file system that a boot loader reads, and how it is mounted without a single write to it.
+type fsKind struct {
+	name, driver, options string
+	offset                int64 // of the magic, bytes
+	magic                 string
+	read                  func(sb []byte) (uuid, label string)
+	at                    int64 // of what read gets
+	n                     int
+}
+
+// kinds: the offsets are those of the on-disk formats as the kernel's headers have them. The journal must not be replayed:
+// that would write, and the disk was just verified; hence noload and norecovery.
+var kinds = []fsKind{
+	{name: "ext4", driver: "ext4", options: "noload", offset: 1024 + 56, magic: "\x53\xef", at: 1024, n: 264,
+		read: func(sb []byte) (string, string) { return uuid(sb[104:120]), text(sb[120:136]) }},
+	{name: "xfs", driver: "xfs", options: "norecovery,nouuid", offset: 0, magic: "XFSB", at: 0, n: 264,
+		read: func(sb []byte) (string, string) { return uuid(sb[32:48]), text(sb[108:120]) }},
+	{name: "btrfs", driver: "btrfs", options: "subvolid=5", offset: 65536 + 64, magic: "_BHRfS_M", at: 65536, n: 1024,
+		read: func(sb []byte) (string, string) { return uuid(sb[32:48]), text(sb[299:555]) }},
+	{name: "f2fs", driver: "f2fs", options: "", offset: 1024, magic: "\x10\x20\xf5\xf2", at: 1024, n: 128,
+		read: func(sb []byte) (string, string) { return uuid(sb[108:124]), "" }},
+	{name: "vfat", driver: "vfat", options: "", offset: 82, magic: "FAT32", at: 0, n: 96,
+		read: func(sb []byte) (string, string) { return fatID(sb[67:71]), fatLabel(sb[71:82]) }},
+	{name: "vfat", driver: "vfat", options: "", offset: 54, magic: "FAT1", at: 0, n: 96,
+		read: func(sb []byte) (string, string) { return fatID(sb[39:43]), fatLabel(sb[43:54]) }},
+}
+
+// identify tells which of the known file systems begins at r's start; nil when none does.
+func identify(r io.ReaderAt) (k *fsKind, id, label string) {
+	for i := range kinds {
+		k := &kinds[i]
+		got := make([]byte, len(k.magic))
+		if _, err := r.ReadAt(got, k.offset); err != nil || string(got) != k.magic {
+			continue
+		}
+		sb := make([]byte, k.n)
+		if _, err := r.ReadAt(sb, k.at); err != nil {
+			continue
+		}
+		id, label = k.read(sb)
+		return k, id, label
+	}
+	return nil, "", ""
+}
+
+func uuid(b []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+func text(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return string(b)
+}
+
+// fatID writes a volume serial number as blkid and GRUB do: ABCD-1234.
+func fatID(b []byte) string {
+	n := binary.LittleEndian.Uint32(b)
+	return fmt.Sprintf("%04X-%04X", n>>16, n&0xffff)
+}
+
+func fatLabel(b []byte) string {
+	l := strings.TrimRight(string(b), " ")
+	if l == "NO NAME" {
+		return ""
+	}
+	return l
+}

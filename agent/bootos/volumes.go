@@ -1,0 +1,211 @@
+package bootos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/diskcast/diskcast/agent/bootos/grub"
+)
+
+// Volume is one mounted file system of the disk.
+type Volume struct {
+	Number int    // of the partition; 0 is the whole disk
+	Device string // /dev/sda2
+	Type   string
+	UUID   string
+	Label  string
+	Dir    string // where it is mounted
+}
+
+// Volumes is the file systems of a disk, as a boot loader sees them.
+type Volumes struct {
+	byNumber map[int]Volume
+	// Skipped says, in words, which partitions were not mounted and why.
+	Skipped []string
+}
+
+var _ grub.Files = (*Volumes)(nil)
+
+// NewVolumes puts volumes together.
+func NewVolumes(vs ...Volume) *Volumes {
+	v := &Volumes{byNumber: map[int]Volume{}}
+	for _, x := range vs {
+		v.byNumber[x.Number] = x
+	}
+	return v
+}
+
+// Numbers lists the partitions that are mounted.
+func (v *Volumes) Numbers() []int {
+	var n []int
+	for k := range v.byNumber {
+		n = append(n, k)
+	}
+	sort.Ints(n)
+	return n
+}
+
+// String names what is mounted and what is not.
+func (v *Volumes) String() string {
+	var s []string
+	for _, n := range v.Numbers() {
+		s = append(s, fmt.Sprintf("partition %d (%s)", n, v.byNumber[n].Type))
+	}
+	s = append(s, v.Skipped...)
+	if len(s) == 0 {
+		return "a disk without file systems"
+	}
+	return strings.Join(s, ", ")
+}
+
+// subvolumes are where distributions put the root in a btrfs; GRUB's paths are relative to the default subvolume there,
+// ours to the top.
+var subvolumes = []string{"", "/@", "/@rootfs", "/root", "/@/.snapshots/1/snapshot"}
+
+var errLoop = errors.New("too many symbolic links")
+
+// resolve finds the real place of a file: links are followed inside the volume, wherever they claim to point.
+func (v *Volumes) resolve(dev int, name string) (string, fs.FileInfo, error) {
+	vol, ok := v.byNumber[dev]
+	if !ok {
+		return "", nil, fmt.Errorf("partition %d is not mounted: %w", dev, fs.ErrNotExist)
+	}
+	subs := subvolumes[:1]
+	if vol.Type == "btrfs" {
+		subs = subvolumes
+	}
+	var err error
+	for _, sub := range subs {
+		var p string
+		var fi fs.FileInfo
+		if p, fi, err = resolveIn(filepath.Join(vol.Dir, sub), name); err == nil {
+			return p, fi, nil
+		}
+	}
+	return "", nil, err
+}
+
+// resolveIn follows links as a chroot to root would.
+func resolveIn(root, name string) (string, fs.FileInfo, error) {
+	rest := strings.Split(path.Clean("/"+name), "/")
+	at := "/" // below root, free of links
+	fi, err := os.Lstat(root)
+	if err != nil {
+		return "", nil, err
+	}
+	for links := 0; len(rest) > 0; {
+		elem := rest[0]
+		rest = rest[1:]
+		switch elem {
+		case "", ".":
+			continue
+		case "..":
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, elem)
+		if fi, err = os.Lstat(filepath.Join(root, next)); err != nil {
+			return "", nil, err
+		}
+		if fi.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		if links++; links > 40 {
+			return "", nil, fmt.Errorf("%s: %w", name, errLoop)
+		}
+		to, err := os.Readlink(filepath.Join(root, next))
+		if err != nil {
+			return "", nil, err
+		}
+		if path.IsAbs(to) {
+			at = "/"
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+	}
+	full := filepath.Join(root, at)
+	fi, err = os.Lstat(full)
+	return full, fi, err
+}
+
+// Path returns where a file of the disk is in the node's own tree.
+func (v *Volumes) Path(f grub.File) (string, error) {
+	p, fi, err := v.resolve(f.Device, f.Path)
+	if err != nil {
+		return "", err
+	}
+	if !fi.Mode().IsRegular() {
+		return "", fmt.Errorf("%v is not a regular file", f)
+	}
+	return p, nil
+}
+
+// ReadFile returns a file of at most max bytes.
+func (v *Volumes) ReadFile(dev int, name string, max int64) ([]byte, error) {
+	p, err := v.Path(grub.File{Device: dev, Path: name})
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(b)) > max {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, max)
+	}
+	return b, err
+}
+
+// Exists tells whether a regular file, or with dir a directory, is there.
+func (v *Volumes) Exists(dev int, name string, dir bool) bool {
+	_, fi, err := v.resolve(dev, name)
+	return err == nil && (dir && fi.IsDir() || !dir && fi.Mode().IsRegular())
+}
+
+// List returns the names in a directory, sorted.
+func (v *Volumes) List(dev int, name string) ([]string, error) {
+	p, _, err := v.resolve(dev, name)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(p)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+// Find returns the partition with a file system UUID, a label, or a file.
+func (v *Volumes) Find(by grub.By, value string) (int, bool) {
+	for _, n := range v.Numbers() {
+		vol := v.byNumber[n]
+		switch by {
+		case grub.ByUUID:
+			if strings.EqualFold(vol.UUID, value) {
+				return n, true
+			}
+		case grub.ByLabel:
+			if vol.Label == value {
+				return n, true
+			}
+		case grub.ByFile:
+			if v.Exists(n, value, false) {
+				return n, true
+			}
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,255 @@
+// Package imaging carries out the restore of a descriptor: it fetches what describes the image, chooses the disk,
+// checks the plan, and only then writes: partition table first, then every chunk as it arrives by multicast or HTTP.
+//
+// Everything that can be refused is refused before the first write. A restore that was interrupted, by a power cut or a server
+// that went away for good, leaves a disk that a later run completes: what is in place already is hashed and not received again.
+package imaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// Server is what a restore needs of the node API.
+type Server interface {
+	// Blob returns a whole blob, checked against its digest.
+	Blob(ctx context.Context, b session.Blob) ([]byte, error)
+	// Object hands over bytes [off, off+n) of an image's object in order; p is valid only during the call.
+	Object(ctx context.Context, manifest string, off, n int64, fn func(off int64, p []byte) error) error
+}
+
+// Reporter takes the steps of the restore.
+type Reporter interface {
+	Step(step, level, message string, p *session.Progress)
+	Progress(message string, p session.Progress)
+}
+
+// Disks is the hardware.
+type Disks interface {
+	List() []session.Disk
+	// InUse says what uses a disk; empty when nothing does.
+	InUse(path string) (string, error)
+	Open(d session.Disk) (restore.Target, error)
+	// Reread has the kernel take over the new partition table and waits for the partitions' nodes.
+	Reread(ctx context.Context, path string, partitions []int) error
+}
+
+// Receiver receives the object; cast.Receiver is one.
+type Receiver interface {
+	Run(ctx context.Context) error
+	Again(off, n int64)
+	Deliver(off int64, p []byte) error
+	Missing() []cast.Range
+	Stats() cast.ReceiverStats
+	Close() error
+}
+
+// NewReceiver makes the receiver of a cast.
+type NewReceiver func(p cast.Params, sink cast.Sink, o cast.ReceiverOptions) (Receiver, error)
+
+// Multicast is the NewReceiver of a real node.
+func Multicast(p cast.Params, sink cast.Sink, o cast.ReceiverOptions) (Receiver, error) {
+	return cast.NewReceiver(p, sink, o)
+}
+
+// Options of Restore.
+type Options struct {
+	Server   Server
+	Report   Reporter
+	Disks    Disks
+	Receiver NewReceiver // nil: Multicast
+	// Interface is the NIC to join multicast groups on; Label the name under which the sender shows this node.
+	Interface, Label string
+	// Workers write to the disk; WriterMemory and CastMemory bound, in bytes, what waits for them. 0: the packages' defaults.
+	Workers                  int
+	WriterMemory, CastMemory int64
+	Log                      *slog.Logger // nil discards
+}
+
+// Result is a disk that carries the image.
+type Result struct {
+	Disk   session.Disk
+	Config *image.Config
+}
+
+// Restore writes the descriptor's image to the descriptor's disk. A value that comes on casts while it runs
+// replaces the cast that it receives from: the server started anew with another group or key.
+func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast, o Options) (*Result, error) {
+	if o.Receiver == nil {
+		o.Receiver = Multicast
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg, idx, err := fetch(ctx, o.Server, d.Image)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := disk.Choose(o.Disks.List(), *d.Target)
+	if err != nil {
+		return nil, err
+	}
+	if use, err := o.Disks.InUse(chosen.Path); err != nil {
+		return nil, fmt.Errorf("%s: cannot tell whether it is in use, so nothing was written: %w", chosen.Path, err)
+	} else if use != "" {
+		return nil, fmt.Errorf("%s is in use (%s); nothing was written. Unmount it on the node, or choose another disk", chosen.Path, use)
+	}
+	target, err := o.Disks.Open(chosen)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", chosen.Path, err)
+	}
+	r := &run{o: o, d: d, cfg: cfg, idx: idx, disk: chosen, target: target}
+	err = r.write(ctx, casts)
+	// Closed before the table is read again: the kernel refuses that while the disk is open for writing exclusively.
+	if cerr := target.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("%s: closing it: %w", chosen.Path, cerr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Disks.Reread(ctx, chosen.Path, numbers(cfg)); err != nil {
+		// The disk is right; a node that must restart to see its partitions is not a failed restore.
+		o.Log.Warn("the kernel did not take over the new partition table", "disk", chosen.Path, "error", err)
+	}
+	return &Result{Disk: chosen, Config: cfg}, nil
+}
+
+func numbers(cfg *image.Config) []int {
+	var n []int
+	if cfg.Table.Kind != "none" {
+		for _, p := range cfg.Table.Partitions {
+			n = append(n, p.Number)
+		}
+	}
+	return n
+}
+
+// fetch gets and parses what describes the image.
+func fetch(ctx context.Context, s Server, im *session.Image) (*image.Config, *image.Index, error) {
+	raw, err := s.Blob(ctx, im.Config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("image %s: config: %w", im.Name, err)
+	}
+	cfg, err := image.ParseConfig(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("image %s: %w", im.Name, err)
+	}
+	if raw, err = s.Blob(ctx, im.Index); err != nil {
+		return nil, nil, fmt.Errorf("image %s: index: %w", im.Name, err)
+	}
+	idx, err := image.ParseIndex(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("image %s: %w", im.Name, err)
+	}
+	if size := idx.ObjectSize(); size != im.ObjectSize {
+		return nil, nil, fmt.Errorf("image %s: its index describes an object of %d bytes, the descriptor says %d: the server's store and session do not fit together", im.Name, size, im.ObjectSize)
+	}
+	return cfg, idx, nil
+}
+
+// run is one restore under way.
+type run struct {
+	o      Options
+	d      *session.Descriptor
+	cfg    *image.Config
+	idx    *image.Index
+	disk   session.Disk
+	target restore.Target
+	plan   *restore.Plan
+}
+
+// write is the restore from plan to verification.
+func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
+	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize())
+	if err != nil {
+		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, disk.Describe(r.disk), err)
+	}
+	r.plan = plan
+	same, err := plan.SameTable(r.target)
+	if err != nil {
+		return fmt.Errorf("%s: reading its partition table: %w", r.disk.Path, err)
+	}
+	delta := r.d.Mode == session.Delta || (r.d.Mode != session.Full && same)
+	r.step(session.StepPlan, session.Info, r.planWords(same, delta), nil)
+	for _, w := range plan.Warnings() {
+		r.o.Log.Warn("plan: "+w, "disk", r.disk.Path)
+	}
+	var have []restore.Range
+	if delta {
+		have, err = plan.Present(ctx, r.target, func(done, total int64) {
+			r.o.Report.Progress(fmt.Sprintf("hashing what is on the disk: %s", percent(done, total)), session.Progress{})
+		})
+		if err != nil {
+			return fmt.Errorf("%s: comparing it with the image: %w", r.disk.Path, err)
+		}
+	}
+	if !same {
+		if err := plan.WriteTable(r.target); err != nil {
+			return fmt.Errorf("%s: writing the partition table: %w", r.disk.Path, err)
+		}
+	}
+	r.step(session.StepTable, session.Info, tableWords(r.cfg, same), nil)
+	if err := r.receive(ctx, have, casts); err != nil {
+		return err
+	}
+	if !r.d.Verify {
+		return nil
+	}
+	err = plan.Verify(ctx, r.target, func(done, total int64) {
+		r.o.Report.Progress(fmt.Sprintf("reading back: %s", percent(done, total)), session.Progress{})
+	})
+	if err != nil {
+		var damage *image.DamageError
+		if errors.As(err, &damage) {
+			r.step(session.StepChunk, session.Error, "read back from the disk: "+err.Error(), nil)
+		}
+		return fmt.Errorf("%s does not hold what was written to it: %w", r.disk.Path, err)
+	}
+	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", nil)
+	return nil
+}
+
+func (r *run) step(step, level, message string, p *session.Progress) {
+	r.o.Report.Step(step, level, message, p)
+}
+
+func (r *run) planWords(same, delta bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "image %s (%d chunks, %s compressed, of a disk of %s) goes to %s",
+		r.d.Image.Name, len(r.idx.Chunks), disk.Bytes(r.idx.ObjectSize()), disk.Bytes(r.cfg.DiskSize), disk.Describe(r.disk))
+	switch {
+	case delta && same:
+		b.WriteString("; the disk has this image's partition table already, so only what differs is received")
+	case delta:
+		b.WriteString("; only what differs is received")
+	}
+	return b.String()
+}
+
+func tableWords(cfg *image.Config, same bool) string {
+	kind := map[string]string{"gpt": "GPT", "dos": "MBR"}[cfg.Table.Kind]
+	if kind == "" {
+		return "the image has no partition table; the disk is written as a whole"
+	}
+	what := fmt.Sprintf("%s with %d partitions", kind, len(cfg.Table.Partitions))
+	if same {
+		return what + " is on the disk already"
+	}
+	return what + " written"
+}
+
+func percent(done, total int64) string {
+	if total <= 0 {
+		return "100 %"
+	}
+	return fmt.Sprintf("%d %% of %s", done*100/total, disk.Bytes(total))
+}

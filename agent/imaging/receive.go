@@ -1,0 +1,366 @@
+package imaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// farewell bounds how long a receiver that has everything may take to tell the sender so.
+const farewell = 3 * time.Second
+
+// reception carries the object from one receiver after another into the writer.
+type reception struct {
+	*run
+	w *restore.Writer
+
+	kick  chan struct{} // the unicast side has something to look at
+	again chan struct{} // the receiver was asked for bytes anew
+	state chan struct{} // states has grown
+
+	mu          sync.Mutex
+	recv        Receiver
+	lost        []cast.Range // asked for again while there was no receiver
+	phase       cast.Phase
+	states      []cast.State // to be told of
+	first, last bool
+	base        session.Progress // what earlier receivers of this restore counted
+	delivered   int64            // by HTTP, in all
+}
+
+// receive gets every byte that the disk lacks and waits until it is written and flushed.
+func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *session.Cast) error {
+	rc := &reception{run: r, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), state: make(chan struct{}, 1)}
+	w, err := restore.NewWriter(r.plan, r.target, restore.WriterOptions{
+		Name: r.d.Image.Name, Workers: r.o.Workers, Memory: r.o.WriterMemory,
+		Again: rc.onAgain, Rejected: rc.onRejected, Have: have,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.disk.Path, err)
+	}
+	rc.w = w
+	err = rc.cycle(ctx, have, casts)
+	cerr := w.Close()
+	if err != nil {
+		return err
+	}
+	if cerr != nil {
+		return fmt.Errorf("image %s on %s: %w", r.d.Image.Name, r.disk.Path, cerr)
+	}
+	p := rc.progress()
+	r.step(session.StepWritten, session.Info, fmt.Sprintf("%s on the disk and flushed", disk.Bytes(p.Written)), &p)
+	return nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// cycle receives from the descriptor's cast, and from each that takes its place.
+func (rc *reception) cycle(ctx context.Context, have []restore.Range, casts <-chan *session.Cast) error {
+	here := make([]cast.Range, 0, len(have))
+	for _, h := range have {
+		here = append(here, cast.Range(h))
+	}
+	c := rc.d.Cast
+	for {
+		recv, err := rc.open(c, here)
+		if err != nil {
+			return err
+		}
+		next, err := rc.from(ctx, recv, casts)
+		if !errors.Is(err, errRecast) {
+			return err
+		}
+		here = rc.retire(recv)
+		c = next
+		rc.step(session.StepMulticast, session.Warn, "the server casts anew; going on with what is still missing", nil)
+	}
+}
+
+// open makes the receiver of a cast, or of HTTP alone where there is none.
+func (rc *reception) open(c *session.Cast, have []cast.Range) (Receiver, error) {
+	o := cast.ReceiverOptions{
+		Interface: rc.o.Interface, Label: rc.o.Label, Have: have, Memory: rc.o.CastMemory, OnState: rc.onState, Log: rc.o.Log,
+	}
+	var recv Receiver
+	if c == nil {
+		recv = newDirect(rc.d.Image.ObjectSize, o)
+	} else {
+		p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
+		copy(p.Key[:], c.Key)
+		var err error
+		if recv, err = rc.o.Receiver(p, cast.SinkFunc(rc.block), o); err != nil {
+			return nil, fmt.Errorf("receiving: %w", err)
+		}
+	}
+	rc.mu.Lock()
+	lost := rc.lost
+	rc.recv, rc.lost, rc.phase = recv, nil, cast.Waiting
+	rc.mu.Unlock()
+	for _, l := range lost {
+		recv.Again(l.Offset, l.Length)
+	}
+	return recv, nil
+}
+
+// retire takes a receiver out of use and returns what need not be received again.
+func (rc *reception) retire(recv Receiver) []cast.Range {
+	s := recv.Stats()
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.base.Multicast += s.Multicast + s.Stream
+	rc.base.Rejected += s.Rejected.Total()
+	rc.recv = nil
+	return rangeSet(recv.Missing()).complement(rc.d.Image.ObjectSize)
+}
+
+// errRecast: another cast, or none at all, takes the place of the one that was received from.
+var errRecast = errors.New("the server casts anew")
+
+// from receives from one receiver until everything is written, or errRecast and the cast that takes its place.
+func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *session.Cast) (*session.Cast, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1) // of the one Run that is under way
+	fetched := make(chan error, 1)
+	running := false
+	start := func() {
+		running = true
+		// Ends with ctx at the latest.
+		go func() { ended <- recv.Run(ctx) }()
+	}
+	go func() { fetched <- rc.fetchMissing(ctx, recv) }()
+	defer func() {
+		cancel()
+		if running {
+			<-ended
+		}
+		<-fetched
+		recv.Close()
+	}()
+	start()
+
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	done := rc.w.Done()
+	var bye <-chan time.Time
+	bad := false
+	for {
+		select {
+		case <-rc.state:
+			bad = rc.tell(bad)
+		case err := <-ended:
+			running = false
+			switch {
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			case bye != nil:
+				return nil, nil
+			case rc.w.Err() != nil:
+				return nil, rc.failure()
+			case err != nil:
+				return nil, fmt.Errorf("receiving: %w", err)
+			case len(recv.Missing()) > 0:
+				start()
+			}
+		case <-rc.again:
+			if !running && bye == nil {
+				start()
+			}
+			signal(rc.kick)
+		case <-done:
+			// Everything is written. Let the receiver say so to the sender, but do not wait for it long.
+			rc.lastByte()
+			if !running {
+				return nil, nil
+			}
+			done, bye = nil, time.After(farewell)
+		case <-bye:
+			return nil, nil
+		case <-rc.w.Failed():
+			return nil, rc.failure()
+		case err := <-fetched:
+			fetched <- nil // for the deferred wait
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			if rc.w.Err() != nil {
+				return nil, rc.failure()
+			}
+			return nil, err
+		case c := <-casts:
+			if bye == nil {
+				return c, errRecast
+			}
+		case <-tick.C:
+			rc.o.Report.Progress(rc.words(), rc.progress())
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (rc *reception) failure() error {
+	return fmt.Errorf("image %s on %s: %w", rc.d.Image.Name, rc.disk.Path, rc.w.Err())
+}
+
+// block takes bytes from multicast.
+func (rc *reception) block(off int64, p []byte) error {
+	rc.firstByte("multicast")
+	return rc.w.Block(off, p)
+}
+
+// fetchSize is how much one HTTP request fetches: a few chunks, so that multicast that is back is noticed soon.
+const fetchSize = 4 << 20
+
+// fetchMissing gets by HTTP what is missing, whenever multicast does not bring it. It ends with ctx or with an error.
+func (rc *reception) fetchMissing(ctx context.Context, recv Receiver) error {
+	for {
+		for rc.byHTTP() {
+			missing := recv.Missing()
+			if len(missing) == 0 {
+				break
+			}
+			m := missing[0]
+			err := rc.o.Server.Object(ctx, rc.d.Image.Manifest, m.Offset, min(m.Length, fetchSize), func(off int64, p []byte) error {
+				rc.firstByte("HTTP")
+				if err := rc.w.Block(off, p); err != nil {
+					return err
+				}
+				rc.mu.Lock()
+				rc.delivered += int64(len(p))
+				rc.mu.Unlock()
+				return recv.Deliver(off, p)
+			})
+			if err != nil {
+				return fmt.Errorf("fetching by HTTP: %w", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-rc.kick:
+		}
+	}
+}
+
+func (rc *reception) byHTTP() bool {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	return rc.phase == cast.Silent || rc.phase == cast.Unicast
+}
+
+// onState hears of the receiver's phases. The receiver may hold locks: what is to be told is told by the loop in from.
+func (rc *reception) onState(s cast.State) {
+	rc.mu.Lock()
+	rc.phase = s.Phase
+	rc.states = append(rc.states, s)
+	rc.mu.Unlock()
+	signal(rc.kick)
+	signal(rc.state)
+}
+
+// tell reports the phases that onState heard of; bad is whether multicast was not arriving before, and comes back.
+func (rc *reception) tell(bad bool) bool {
+	rc.mu.Lock()
+	states := rc.states
+	rc.states = nil
+	rc.mu.Unlock()
+	for _, s := range states {
+		switch s.Phase {
+		case cast.Silent, cast.Unicast:
+			level := session.Warn
+			if rc.d.Cast == nil {
+				level = session.Info // as planned
+			}
+			rc.step(session.StepMulticast, level, s.Why+"; fetching by HTTP", nil)
+			bad = rc.d.Cast != nil
+		case cast.Receiving:
+			if bad {
+				rc.step(session.StepMulticast, session.Info, "multicast arrives again", nil)
+			}
+			bad = false
+		case cast.Complete:
+			rc.lastByte()
+		}
+	}
+	return bad
+}
+
+// onAgain passes on what the writer had to drop.
+func (rc *reception) onAgain(off, n int64) {
+	rc.mu.Lock()
+	recv := rc.recv
+	if recv == nil {
+		rc.lost = append(rc.lost, cast.Range{Offset: off, Length: n})
+	}
+	rc.mu.Unlock()
+	if recv != nil {
+		recv.Again(off, n)
+		signal(rc.again)
+	}
+}
+
+// onRejected reports a chunk whose bytes are not what the index says. The words "chunk N" are what the server looks for.
+func (rc *reception) onRejected(d *image.DamageError) {
+	rc.step(session.StepChunk, session.Warn, d.Error()+"; it was not written and is asked for again", nil)
+}
+
+func (rc *reception) firstByte(way string) {
+	rc.mu.Lock()
+	first := !rc.first
+	rc.first = true
+	rc.mu.Unlock()
+	if first {
+		rc.step(session.StepFirstByte, session.Info, "by "+way, nil)
+	}
+}
+
+func (rc *reception) lastByte() {
+	rc.mu.Lock()
+	last := !rc.last
+	rc.last = true
+	rc.mu.Unlock()
+	if last {
+		p := rc.progress()
+		rc.step(session.StepLastByte, session.Info, fmt.Sprintf("%s came by multicast, %s by HTTP, of %s needed",
+			disk.Bytes(p.Multicast), disk.Bytes(p.Unicast), disk.Bytes(p.Needed)), &p)
+	}
+}
+
+// progress counts what has happened so far.
+func (rc *reception) progress() session.Progress {
+	w := rc.w.Stats()
+	rc.mu.Lock()
+	recv, p := rc.recv, rc.base
+	p.Unicast = rc.delivered
+	rc.mu.Unlock()
+	p.Received, p.Needed, p.Written, p.ToWrite = w.Received, w.Needed, w.Written, w.ToWrite
+	if recv != nil {
+		s := recv.Stats()
+		p.Multicast += s.Multicast + s.Stream
+		p.Loss = s.Loss
+		p.Rejected += s.Rejected.Total()
+	}
+	return p
+}
+
+// words is the progress in one line for the console.
+func (rc *reception) words() string {
+	p := rc.progress()
+	return fmt.Sprintf("received %s, written %s", percent(p.Received, p.Needed), percent(p.Written, p.ToWrite))
+}
+
+// ErrReplaced is the cause of a restore that ends because the server has other plans with the node.
+var ErrReplaced = errors.New("the server gave this node another task")

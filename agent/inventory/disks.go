@@ -1,0 +1,89 @@
+package inventory
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// notDisks are block devices that are no target for an operating system: made of memory or of other devices, or media drives.
+var notDisks = regexp.MustCompile(`^(loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock|mmcblk[0-9]+(boot|rpmb|gp))[0-9]*`)
+
+// Disks lists the whole disks, by path. A drive without a medium (size 0) is not one.
+func (r *Reader) Disks() []session.Disk {
+	entries, err := os.ReadDir(r.path("sys/block"))
+	if err != nil {
+		return nil
+	}
+	var disks []session.Disk
+	for _, e := range entries {
+		name := e.Name()
+		if notDisks.MatchString(name) || r.line("sys/block", name, "hidden") == "1" {
+			continue
+		}
+		if d := r.Disk(name); d.Size > 0 {
+			disks = append(disks, d)
+		}
+	}
+	sort.Slice(disks, func(i, j int) bool { return disks[i].Path < disks[j].Path })
+	return disks
+}
+
+// Disk describes one block device by its name in sysfs.
+func (r *Reader) Disk(name string) session.Disk {
+	at := filepath.Join("sys/block", name)
+	d := session.Disk{
+		// sysfs writes "/" of a device name as "!": cciss!c0d0.
+		Path:       "/dev/" + strings.ReplaceAll(name, "!", "/"),
+		Size:       r.number(at, "size") * 512, // sysfs counts 512-byte units whatever the sector size
+		SectorSize: int(r.number(at, "queue/logical_block_size")),
+		Model:      strings.Join(strings.Fields(r.first(at, "device/model", "device/name")), " "),
+		Serial:     r.first(at, "serial", "device/serial"),
+		WWN:        r.first(at, "wwid", "device/wwid"),
+		Rotational: r.line(at, "queue/rotational") == "1",
+		ReadOnly:   r.line(at, "ro") == "1",
+		Removable:  r.line(at, "removable") == "1",
+	}
+	if d.SectorSize == 0 {
+		d.SectorSize = 512
+	}
+	if d.Serial == "" {
+		d.Serial = r.vpdSerial(at)
+	}
+	return d
+}
+
+// first returns the first of several attributes that is there and not empty.
+func (r *Reader) first(at string, names ...string) string {
+	for _, n := range names {
+		if v := r.line(at, n); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// vpdSerial reads the unit serial number page of a SCSI or ATA disk (SPC-4 7.8.18): four bytes of header
+// with the page code 0x80 and a 16-bit length, then ASCII.
+func (r *Reader) vpdSerial(at string) string {
+	b, err := os.ReadFile(r.path(at, "device/vpd_pg80"))
+	if err != nil || len(b) < 4 || b[1] != 0x80 {
+		return ""
+	}
+	n := int(b[2])<<8 | int(b[3])
+	b = b[4:]
+	if n < len(b) {
+		b = b[:n]
+	}
+	clean := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return -1
+		}
+		return c
+	}, string(b))
+	return strings.TrimSpace(clean)
+}

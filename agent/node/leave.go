@@ -1,0 +1,61 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/diskcast/diskcast/agent/imaging"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// boot leaves the network userland in the way that the descriptor says.
+func (n *Node) boot(ctx context.Context, d *session.Descriptor, r *imaging.Result) {
+	method, appendix := session.BootKexec, ""
+	if d.Boot != nil {
+		method, appendix = d.Boot.Method, d.Boot.Append
+	}
+	if method != session.BootKexec {
+		n.leave(ctx, method, "as the session asks")
+		return
+	}
+	what, err := n.o.Boot.Prepare(ctx, r, appendix)
+	if err != nil {
+		n.leave(ctx, session.BootReboot, fmt.Sprintf("kexec is impossible, so the firmware has to start the disk: %v", err))
+		return
+	}
+	n.say(ctx, session.Info, "kexec: "+what)
+	err = n.o.Boot.Kexec()
+	n.leave(ctx, session.BootReboot, fmt.Sprintf("kexec failed, so the firmware has to start the disk: %v", err))
+}
+
+// leave restarts, switches off or stays, and says so first.
+func (n *Node) leave(ctx context.Context, method, why string) {
+	level := session.Info
+	var do func() error
+	switch method {
+	case session.BootStay:
+		n.say(ctx, level, "stay: "+why)
+		return
+	case session.BootPoweroff:
+		do = n.o.Boot.Poweroff
+	default:
+		do = n.o.Boot.Reboot
+	}
+	n.say(ctx, level, method+": "+why)
+	if err := do(); err != nil {
+		n.fail(fmt.Errorf("the machine does not obey: %s: %w; switch it off and on", method, err))
+	}
+}
+
+// say reports the last event of a session and waits, for a while, until the server has it: after that the node
+// says nothing more.
+func (n *Node) say(ctx context.Context, level, message string) {
+	n.o.Report.Step(session.StepBoot, level, message, nil)
+	ctx, cancel := context.WithTimeout(ctx, n.o.LastWord)
+	defer cancel()
+	start := time.Now()
+	if err := n.o.Report.Flush(ctx); err != nil {
+		n.o.Log.Warn("leaving although the server may not know that this node is done", "waited", time.Since(start).Round(time.Second), "error", err)
+	}
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/agent/bootos"
+	"github.com/diskcast/diskcast/agent/client"
+	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/agent/events"
+	"github.com/diskcast/diskcast/agent/imaging"
+	"github.com/diskcast/diskcast/agent/inventory"
+	"github.com/diskcast/diskcast/agent/network"
+	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/agent/site"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// version is the release; the build sets it.
+var version = "dev"
+
+type options struct {
+	site, cmdline     string
+	noNetwork, noBoot bool
+	disks             []string
+}
+
+func parseArgs(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	f := flag.NewFlagSet("agent", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.site, "site", site.File, "settings `file`")
+	f.StringVar(&o.cmdline, "cmdline", "/proc/cmdline", "kernel command line `file`")
+	f.BoolVar(&o.noNetwork, "no-network", false, "leave the network as it is")
+	f.BoolVar(&o.noBoot, "no-boot", false, "never restart the machine")
+	f.Func("disk", "offer only this disk or `file`; may be given several times", func(v string) error {
+		o.disks = append(o.disks, v)
+		return nil
+	})
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	return o, nil
+}
+
+// run is the agent; stdin is not read.
+func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+	o, err := parseArgs(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cmdline, err := os.ReadFile(o.cmdline)
+	if err != nil {
+		return fmt.Errorf("kernel command line: %w", err)
+	}
+	settings, err := site.Load(o.site, string(cmdline))
+	if err != nil {
+		return err
+	}
+	pin, err := client.ParsePin(settings.Pin)
+	if err != nil {
+		return err
+	}
+	a := &agent{o: o, settings: settings, pin: pin, boot: newBoot(), inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
+	a.events = events.New(events.Options{
+		Boot: a.boot, Console: stdout, Since: sinceBoot,
+		Post: func(ctx context.Context, b session.Events) error { return a.client.PostEvents(ctx, b) },
+	})
+	level := slog.LevelInfo
+	if settings.Debug {
+		level = slog.LevelDebug
+	}
+	a.log = a.events.Logger(level)
+	return a.run(ctx)
+}
+
+// agent is the program with its parts.
+type agent struct {
+	o         *options
+	settings  *site.Settings
+	pin       client.Pin
+	boot      string
+	inventory *inventory.Reader
+	events    *events.Reporter
+	log       *slog.Logger
+	client    *client.Client
+}
+
+// newBoot is a name for this start of the agent, so that the server can tell it from the last one.
+func newBoot() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// sinceBoot is the time since the kernel started; it needs no clock that is right.
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+func (a *agent) run(ctx context.Context) error {
+	a.log.Info("diskcast agent", "version", version, "server", a.settings.Server)
+	if !a.o.noBoot {
+		mountFilesystems(a.log)
+	}
+	memory := limitMemory(a.inventory)
+	var err error
+	a.client, err = client.New(client.Options{Server: a.settings.Server, Pin: a.pin, Hello: a.hello, Log: a.log})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	nic := ""
+	if !a.o.noNetwork {
+		link, err := network.Up(ctx, network.Options{
+			System:  &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log},
+			BootMAC: a.settings.BootMAC, Reach: a.reach, Log: a.log,
+		})
+		if err != nil {
+			return err
+		}
+		nic = link.Name
+		a.inventory.BootNIC = nic
+		g.Go(func() error { return link.Keep(ctx) })
+	}
+	if err := a.client.Connect(ctx); err != nil {
+		return err
+	}
+	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
+	g.Go(func() error { return a.events.Run(ctx) })
+	hw := &disk.Hardware{Inventory: a.inventory, Only: a.o.disks}
+	var boot node.Booter = &bootos.Machine{Root: "/", Dir: "/run/diskcast/os", Log: a.log}
+	if a.o.noBoot {
+		boot = bootos.Stay{}
+	}
+	n := node.New(node.Options{
+		API: a.client, Report: a.events, Boot: boot, Log: a.log,
+		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
+			return imaging.Restore(ctx, d, casts, imaging.Options{
+				Server: a.client, Report: a.events, Disks: hw, Interface: nic, Label: a.client.Node(),
+				Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
+			})
+		},
+	})
+	g.Go(func() error { return n.Run(ctx) })
+	err = g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil // asked to end
+	}
+	return err
+}
+
+func (a *agent) hello() session.Hello {
+	return session.Hello{V: session.Version, Boot: a.boot, Agent: version, Inventory: a.inventory.Read()}
+}
+
+// greeting is what this node is, in one line.
+func (a *agent) greeting() string {
+	inv := a.inventory.Read()
+	what := strings.TrimSpace(inv.Vendor + " " + inv.Product)
+	if what == "" {
+		what = "machine"
+	}
+	var disks []string
+	for _, d := range inv.Disks {
+		disks = append(disks, disk.Describe(d))
+	}
+	return fmt.Sprintf("node %s: %s, %s firmware, %s of memory, disks: %s",
+		a.client.Node(), what, inv.Firmware, disk.Bytes(inv.Memory), strings.Join(disks, "; "))
+}
+
+// reach tells whether the server's port answers.
+func (a *agent) reach(ctx context.Context) error {
+	u, err := url.Parse(a.settings.Server)
+	if err != nil {
+		return err
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host = net.JoinHostPort(u.Hostname(), "443")
+	}
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
