@@ -133,12 +133,28 @@ func Mount(t testing.TB, image, fstype, options string) (dir string, unmount fun
 			return
 		}
 		done = true
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount %s: %v %s", dir, err, out)
-		}
+		detach(t, dir)
 	}
 	t.Cleanup(unmount)
 	return dir, unmount
+}
+
+// detach unmounts dir. Another test's child process may hold one of our files for the moment between its fork and its exec, so
+// a busy mount is tried again.
+func detach(t testing.TB, dir string) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for try := 1; ; try++ {
+		out, err := exec.Command("umount", dir).CombinedOutput()
+		if err == nil {
+			return
+		}
+		if try == 100 || !strings.Contains(string(out), "busy") {
+			t.Errorf("umount %s: %v %s", dir, err, out)
+			return
+		}
+		<-tick.C
+	}
 }
 
 // Fill writes a varied tree into dir: tiny, large, sparse, fragmented and deleted files, hard and symbolic links, many names.
@@ -352,9 +368,7 @@ func FUSE(t testing.TB, image string, program ...string) (dir string, unmount fu
 			return
 		}
 		done = true
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount %s: %v %s", dir, err, out)
-		}
+		detach(t, dir)
 		released(t, image)
 	}
 	t.Cleanup(unmount)

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/btrfs"
 	"github.com/diskcast/diskcast/internal/volume/ntfs"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
 )
@@ -42,6 +43,7 @@ var containers = []reader{}
 
 // readers are file systems. All of them are tried, so the order does not matter.
 var readers = []reader{
+	{"btrfs", open(btrfs.Open)},
 	{"NTFS", open(ntfs.Open)},
 	{"XFS", open(xfs.Open)},
 }
