@@ -74,11 +74,19 @@ func (d *Decoder) Decode(f *Frame, stored, buf []byte) ([]byte, error) {
 	return out, nil
 }
 
-// Sum is BLAKE3-256 of the parts one after another.
-func (d *Decoder) Sum(parts ...[]byte) [32]byte {
+// Sum is BLAKE3-256 of p.
+func (d *Decoder) Sum(p []byte) [32]byte {
 	d.h.Reset()
-	for _, p := range parts {
-		_, _ = d.h.Write(p)
+	_, _ = d.h.Write(p)
+	d.h.Sum(d.sum[:0])
+	return d.sum
+}
+
+// SumExtents is BLAKE3-256 of the extents' bytes one after another; buf holds the disk's bytes from base on.
+func (d *Decoder) SumExtents(buf []byte, base int64, ext []Extent) [32]byte {
+	d.h.Reset()
+	for _, e := range ext {
+		_, _ = d.h.Write(buf[e.Offset-base : e.End()-base])
 	}
 	d.h.Sum(d.sum[:0])
 	return d.sum

@@ -28,7 +28,7 @@ const (
 type Config struct {
 	V          int   `json:"v"`
 	DiskSize   int64 `json:"disk_size"`   // bytes
-	SectorSize int   `json:"sector_size"` // bytes of a logical sector of the source
+	SectorSize int   `json:"sector_size"` // bytes of a logical sector of the source, as its table counts
 	// Table is the partition table, parsed, with the raw sectors that cannot be made again from what was parsed.
 	Table *volume.Table `json:"table"`
 	// Partitions tells what is in each partition of Table, in the same order. For a Table of kind none it is one
@@ -110,7 +110,7 @@ func (c *Config) check() error {
 	case c.Table.Kind != "gpt" && c.Table.Kind != "dos" && c.Table.Kind != "none":
 		return fmt.Errorf("partition table of kind %q", c.Table.Kind)
 	case c.Table.DiskSize != c.DiskSize || c.Table.SectorSize != c.SectorSize:
-		return fmt.Errorf("the partition table is of a disk of %d bytes in sectors of %d, the disk has %d in %d",
+		return fmt.Errorf("the partition table is of a disk of %d bytes in sectors of %d, the disk has %d in sectors of %d",
 			c.Table.DiskSize, c.Table.SectorSize, c.DiskSize, c.SectorSize)
 	case c.Chunks < 0 || c.Stored < 0 || c.Zeros < 0 || c.Stored > c.DiskSize || c.Zeros > c.DiskSize-c.Stored:
 		return fmt.Errorf("%d stored and %d zero bytes on a disk of %d", c.Stored, c.Zeros, c.DiskSize)

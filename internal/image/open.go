@@ -109,14 +109,14 @@ func (m *Image) cut(blob int, size int64) error {
 	reason := fmt.Sprintf("the blob has %d bytes, not %d", size, d.Size)
 	for i := range m.index.Frames {
 		if f := &m.index.Frames[i]; f.Blob == blob && f.Offset+f.Length > size {
-			return m.damage(i, reason)
+			return m.Damage(i, reason)
 		}
 	}
 	return &DamageError{Image: m.name, Chunk: -1, Blob: string(d.Digest), Offset: min(size, d.Size), Reason: reason}
 }
 
-// damage is the error for a frame.
-func (m *Image) damage(frame int, reason string) *DamageError {
+// Damage is the error for a frame.
+func (m *Image) Damage(frame int, reason string) *DamageError {
 	e := m.index.Damage(frame, reason)
 	e.Image = m.name
 	e.Blob = string(m.manifest.Layers[1+m.index.Frames[frame].Blob].Digest)

@@ -73,7 +73,7 @@ func (m *Image) verifyFrames(ctx context.Context, count func(int64)) error {
 				if err != nil {
 					mu.Lock()
 					if i < worst {
-						worst, damage = i, m.damage(i, err.Error())
+						worst, damage = i, m.Damage(i, err.Error())
 					}
 					mu.Unlock()
 				}

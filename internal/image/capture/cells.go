@@ -1,8 +1,6 @@
 package capture
 
 import (
-	"bytes"
-
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -48,18 +46,6 @@ const (
 	minZeros  = 32 << 10
 )
 
-var zeroPage [zeroBlock]byte
-
-func isZero(b []byte) bool {
-	for len(b) > zeroBlock {
-		if !bytes.Equal(b[:zeroBlock], zeroPage[:]) {
-			return false
-		}
-		b = b[zeroBlock:]
-	}
-	return bytes.Equal(b, zeroPage[:len(b)])
-}
-
 // split divides the extents of a cell into stored and zero ones and moves the stored bytes together at the front of buf, which holds
 // the cell with every byte at its place. It returns the stored bytes.
 func split(c cell, grid int64, buf []byte) (stored, zeros []image.Extent, data []byte) {
@@ -92,7 +78,7 @@ func split(c cell, grid int64, buf []byte) (stored, zeros []image.Extent, data [
 		}
 		for at := e.Offset; at < e.End(); {
 			next := min(e.End(), (at/zeroBlock+1)*zeroBlock)
-			if !isZero(buf[at-base : next-base]) {
+			if !image.IsZero(buf[at-base : next-base]) {
 				end(at)
 			} else if run < 0 {
 				run = at

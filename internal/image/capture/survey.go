@@ -19,7 +19,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int) (*Disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the partition table: %w", err)
 	}
-	cfg := &image.Config{V: image.ConfigVersion, DiskSize: size, SectorSize: sectorSize, Table: t, Firmware: firmware(t)}
+	cfg := &image.Config{V: image.ConfigVersion, DiskSize: size, SectorSize: t.SectorSize, Table: t, Firmware: firmware(t)}
 	parts := t.Partitions
 	if t.Kind == "none" {
 		parts = []volume.Partition{{Number: 0, Start: 0, Size: size}}
@@ -55,7 +55,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int) (*Disk, error) {
 		})
 	}
 	// Table.Regions lies outside of what table.Write makes; what a partition claims of the table's own places is not for us to write.
-	pieces, err := table.Layout(t, size, sectorSize)
+	pieces, err := table.Layout(t, size, t.SectorSize)
 	if err != nil {
 		return nil, fmt.Errorf("the partition table could not be made again: %w", err)
 	}

@@ -1,16 +1,16 @@
-// Package restore writes an image to a disk: it checks everything that can be refused before the first write, takes the bytes of the
-// image's object in any order, decodes and hashes each frame before it is written, and reads the disk back.
+// Package restore writes an image to a disk.
+//
+// A [Plan] checks everything that can be refused before the first write. A [Writer] takes the bytes of the image's object in any order, in
+// bounded memory: it puts frames together, decodes and hashes them in parallel, and only then writes their chunks to their places. A frame
+// whose hash is wrong is asked for again and never reaches the disk. [Plan.Present] hashes what is on a disk already, so that a restore that was
+// interrupted, or one of an image that differs little, needs only the rest. [Local] does it all from a local store.
 package restore
 
 import (
-	"context"
-	"errors"
 	"io"
 
 	"github.com/diskcast/diskcast/internal/image"
 )
-
-var errSoon = errors.New("not built yet")
 
 // Range is a run of bytes of the object.
 type Range struct{ Offset, Length int64 }
@@ -26,106 +26,64 @@ type Target interface {
 	Close() error
 }
 
-// TargetOptions of OpenTarget.
-type TargetOptions struct {
-	// Size is the size that a regular file is made or grown to; 0: as it is. It must be 0 or the device's size for a block device.
-	Size int64
-	// SectorSize of a regular file; 512 by default. A block device knows its own.
-	SectorSize int
-	// Buffered keeps to the page cache where direct I/O would be used.
-	Buffered bool
+// vectorTarget is a Target that writes several buffers to one run of the disk in one call.
+type vectorTarget interface {
+	WritevAt(bufs [][]byte, off int64) error
+	// Inline reports whether short runs of zeros, and short gaps of which the content does not matter, are better written
+	// along with the data around them than left to Zero, or left alone.
+	Inline() bool
 }
 
-// OpenTarget opens a block device or a file for a restore.
-func OpenTarget(path string, o TargetOptions) (Target, error) { return nil, errSoon }
+// uncached is a Target whose reads can come from memory instead of the medium.
+type uncached interface{ dropCache() }
 
-// Plan is a restore that was checked against its target and can no longer be refused.
-type Plan struct{}
+// pageSize is the alignment of buffers, offsets and lengths for direct I/O: at least the page size of the machine. With sectors it would
+// work too, but then a direct and a buffered write could meet in one page of the page cache, and the later write-back would undo the other.
+var pageSize = int64(max(4096, osPageSize()))
 
-// PlanOption changes a plan.
-type PlanOption func(*Plan)
-
-// Grow gives the last partition the space that a larger target has after it.
-func Grow() PlanOption { return func(*Plan) {} }
-
-// NewPlan checks the image against a target of size bytes.
-func NewPlan(cfg *image.Config, idx *image.Index, size int64, sectorSize int, o ...PlanOption) (*Plan, error) {
-	return nil, errSoon
+// alignedBuffer returns n bytes that begin at a page.
+func alignedBuffer(n int64) []byte {
+	b := make([]byte, n+pageSize)
+	skip := -int64(addr(b)) & (pageSize - 1)
+	return b[skip : skip+n : skip+n]
 }
 
-// Warnings are what the operator should know, in words.
-func (p *Plan) Warnings() []string { return nil }
+var zeroBuffer = alignedBuffer(256 << 10)
 
-// WriteTable writes the partition table and flushes it.
-func (p *Plan) WriteTable(t Target) error { return errSoon }
-
-// SameTable reports whether the disk carries already what WriteTable would write.
-func (p *Plan) SameTable(t Target) (bool, error) { return false, errSoon }
-
-// Present hashes what is on the disk and returns the ranges of the object that are already in place.
-func (p *Plan) Present(ctx context.Context, t Target, progress image.Progress) (have []Range, err error) {
-	return nil, errSoon
+func writeAll(t Target, bufs [][]byte, off int64) error {
+	if v, ok := t.(vectorTarget); ok && len(bufs) > 1 {
+		return v.WritevAt(bufs, off)
+	}
+	for _, b := range bufs {
+		if _, err := t.WriteAt(b, off); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	return nil
 }
 
-// Verify reads the disk back and checks the table, every chunk and every zero.
-func (p *Plan) Verify(ctx context.Context, t Target, progress image.Progress) error { return errSoon }
-
-// WriterOptions of NewWriter. The zero value of a field is its default.
-type WriterOptions struct {
-	Name    string // of the image, for messages
-	Workers int    // goroutines that decode, hash and write
-	Memory  int64  // bytes of partial and queued frames, 96 MiB by default
-	// Again is called, without any lock held, when object bytes that Block took were dropped: ask for them again.
-	Again func(off, n int64)
-	// Rejected is told of each frame whose bytes were not what the index says.
-	Rejected func(*image.DamageError)
-	Have     []Range // of the object: frames that lie wholly within are not needed
+// writeZeros is Zero for targets that can do no better.
+func writeZeros(w io.WriterAt, off, n int64) error {
+	for n > 0 {
+		k := min(n, int64(len(zeroBuffer)))
+		// Up to the next page, so that all further writes are aligned.
+		if r := off & (pageSize - 1); r != 0 {
+			k = min(k, pageSize-r)
+		}
+		if _, err := w.WriteAt(zeroBuffer[:k], off); err != nil {
+			return err
+		}
+		off += k
+		n -= k
+	}
+	return nil
 }
 
-// Stats of a Writer. Bytes of the disk, unless said otherwise.
-type Stats struct {
-	Written   int64 // on the target, zeros included
-	ToWrite   int64
-	Needed    int64 // object bytes
-	Received  int64 // object bytes of needed frames that are held or done
-	FramesBad int64 // frames whose hash failed, each time
-	Evicted   int64 // object bytes dropped for memory
-}
-
-// Writer takes the bytes of the object and puts them on the disk.
-type Writer struct{}
-
-// NewWriter starts the workers. Close must be called.
-func NewWriter(p *Plan, t Target, o WriterOptions) (*Writer, error) { return nil, errSoon }
-
-// Block takes object bytes, in any order, from any goroutine. It copies p. It blocks while the workers are behind.
-func (w *Writer) Block(off int64, p []byte) error { return errSoon }
-
-// Done is closed when every needed chunk is on the target.
-func (w *Writer) Done() <-chan struct{} { return nil }
-
-// Failed is closed when the restore cannot go on; Err says why.
-func (w *Writer) Failed() <-chan struct{} { return nil }
-
-// Err is the first error, nil while there is none.
-func (w *Writer) Err() error { return errSoon }
-
-// Stats may be called at any time.
-func (w *Writer) Stats() Stats { return Stats{} }
-
-// Close waits for what was taken in, writes the zero extents, flushes, and returns the first error. Object bytes that never came are an error.
-func (w *Writer) Close() error { return errSoon }
-
-// LocalOptions of Local.
-type LocalOptions struct {
-	Workers  int
-	Delta    bool // hash the target first and write only what differs
-	Verify   bool // read back
-	Progress image.Progress
-	Plan     []PlanOption
-}
-
-// Local restores an image of a local store.
-func Local(ctx context.Context, im *image.Image, t Target, o LocalOptions) (Stats, error) {
-	return Stats{}, errSoon
+func bytesOf(ext []image.Extent) int64 {
+	var n int64
+	for _, e := range ext {
+		n += e.Length
+	}
+	return n
 }

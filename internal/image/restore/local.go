@@ -1,0 +1,121 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/diskcast/diskcast/internal/image"
+)
+
+// LocalOptions of Local.
+type LocalOptions struct {
+	Workers  int
+	Delta    bool // hash the target first and write only what differs
+	Verify   bool // read back
+	Plan     []PlanOption
+	Progress func(step string, done, total int64) // step is hash, write or verify; called from one goroutine at a time
+	Warn     func(string)                         // of each warning of the plan, before the first write
+}
+
+// Local restores an image of a local store.
+func Local(ctx context.Context, im *image.Image, t Target, o LocalOptions) (Stats, error) {
+	p, err := NewPlan(im.Config(), im.Index(), t.Size(), t.SectorSize(), o.Plan...)
+	if err != nil {
+		return Stats{}, fmt.Errorf("image %s: %w", im.Name(), err)
+	}
+	if o.Warn != nil {
+		for _, s := range p.Warnings() {
+			o.Warn(s)
+		}
+	}
+	var have []Range
+	if o.Delta {
+		if have, err = p.Present(ctx, t, o.progress("hash")); err != nil {
+			return Stats{}, err
+		}
+	}
+	if same, err := p.SameTable(t); err != nil {
+		return Stats{}, err
+	} else if !same {
+		if err := p.WriteTable(t); err != nil {
+			return Stats{}, err
+		}
+	}
+	stats, err := p.local(ctx, im, t, WriterOptions{Name: im.Name(), Workers: o.Workers, Have: have}, o.progress("write"))
+	if err != nil {
+		return stats, err
+	}
+	if o.Verify {
+		err = p.Verify(ctx, t, o.progress("verify"))
+	}
+	return stats, err
+}
+
+func (o LocalOptions) progress(step string) image.Progress {
+	if o.Progress == nil {
+		return nil
+	}
+	return func(done, total int64) { o.Progress(step, done, total) }
+}
+
+// local is a Writer whose workers fetch the frames themselves.
+func (p *Plan) local(ctx context.Context, im *image.Image, t Target, o WriterOptions, progress image.Progress) (Stats, error) {
+	w, err := newWriter(p, t, o)
+	if err != nil {
+		return Stats{}, err
+	}
+	var next atomic.Int64
+	var mu sync.Mutex
+	object := im.Object()
+	err = w.start(func(k *worker) {
+		for w.Err() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= len(p.idx.Frames) {
+				return
+			}
+			if w.state[i] == settled { // no other worker changes the state of this frame
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				w.fail(fmt.Errorf("stopped before the image was complete: %w", err))
+				return
+			}
+			damage, err := k.fetch(object, i)
+			if damage != nil {
+				w.fail(im.Damage(i, damage.Error()))
+				return
+			}
+			w.outcome(int32(i), nil, err)
+			if progress != nil {
+				mu.Lock()
+				s := w.Stats()
+				progress(s.Written, s.ToWrite)
+				mu.Unlock()
+			}
+		}
+	})
+	if err != nil {
+		return Stats{}, err
+	}
+	err = w.Close()
+	return w.Stats(), err
+}
+
+func (k *worker) fetch(object interface {
+	ReadAt([]byte, int64) (int, error)
+}, i int) (damage, err error) {
+	f := &k.w.p.idx.Frames[i]
+	if int64(cap(k.in)) < f.Length {
+		k.in = make([]byte, class(f.Length))
+	}
+	in := k.in[:f.Length]
+	if n, err := object.ReadAt(in, f.Object); n < len(in) {
+		return nil, fmt.Errorf("reading the image: %w", err)
+	}
+	k.w.mu.Lock()
+	k.w.stats.Received += f.Length
+	k.w.mu.Unlock()
+	return k.frame(int32(i), in)
+}
