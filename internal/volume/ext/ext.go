@@ -1,0 +1,107 @@
+// Package ext reads the allocation map of ext2, ext3 and ext4 file systems.
+//
+// A file system is an array of blocks of 1 to 64 KiB, cut into groups. Each group has a bitmap with one bit a block (with
+// the bigalloc feature: one bit a cluster of blocks), which the group's descriptor points to; the descriptors are an array
+// behind the superblock, or scattered over the groups with meta_bg. The map is therefore the sum of the bitmaps, read in
+// the order in which they lie on the disk. A group that was never used has the flag BLOCK_UNINIT and no bitmap; what it
+// holds (a backup of the superblock and of the descriptors, perhaps tables of other groups) is computed.
+//
+// # Unclean file systems
+//
+// After a crash the bitmaps on the disk are older than what the journal has committed: a block that was given to a file
+// in the last seconds may still be free in its bitmap, and be used as soon as the journal is replayed. So for a file
+// system that needs recovery every version of a bitmap that is in the journal is added to the map. The journal itself is
+// in the map too, as it is a file, and the restored file system recovers when it is first mounted, as the source would
+// have. Where this is not possible the whole partition is captured: the journal has fast commits, whose format is not
+// documented publicly, or is on another device; there is no journal and the file system was not unmounted; the kernel has
+// marked it as having errors.
+//
+// Sources: the "ext4 Data Structures and Algorithms" documentation of the Linux kernel, Documentation/filesystems/ext4.
+package ext
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/diskcast/diskcast/internal/volume"
+)
+
+// FS is an ext2, ext3 or ext4 file system.
+type FS struct {
+	r    io.ReaderAt
+	size int64 // of the partition
+	sb   super
+}
+
+// Open reads the superblock of the file system in the size bytes of r.
+func Open(r io.ReaderAt, size int64) (*FS, error) {
+	if size < superOffset+superSize {
+		return nil, volume.ErrNotThis
+	}
+	raw := make([]byte, superSize)
+	if err := volume.ReadAt(r, size, superOffset, raw); err != nil {
+		return nil, fmt.Errorf("the ext superblock: %w", err)
+	}
+	fs := &FS{r: r, size: size}
+	if err := fs.sb.parse(raw); err != nil {
+		return nil, err
+	}
+	if err := fs.sb.check(size); err != nil {
+		return nil, err
+	}
+	return fs, nil
+}
+
+// Type is ext2, ext3 or ext4, told apart by their features as blkid does.
+func (fs *FS) Type() string {
+	sb := &fs.sb
+	switch {
+	case sb.incompat&^(incompatFiletype|incompatRecover|incompatMetaBG) != 0,
+		sb.roCompat&^(roSparseSuper|roLargeFile|roBtreeDir) != 0:
+		return "ext4"
+	case sb.compat&compatHasJournal != 0:
+		return "ext3"
+	}
+	return "ext2"
+}
+
+// Info returns what the superblock says.
+func (fs *FS) Info() volume.Info {
+	sb := &fs.sb
+	info := volume.Info{
+		Label: sb.label, UUID: sb.uuidText(), BlockSize: sb.blockSize, Size: sb.blocks * sb.blockSize,
+		Used: (sb.blocks - sb.free) * sb.blockSize, Clean: sb.clean(),
+	}
+	if sb.incompat&incompatRecover != 0 {
+		info.Notes = append(info.Notes, "It was not unmounted (needs_recovery is set). The journal is in the image, "+
+			"with all blocks that it may bring into use; the first mount of the restored file system replays it.")
+	}
+	if sb.journalDev() {
+		info.Notes = append(info.Notes, fmt.Sprintf("Its journal is on another device (journal UUID %s), which must be captured and restored too.",
+			uuidText(sb.journalUUID[:])))
+	}
+	if sb.incompat&incompatMMP != 0 {
+		info.Notes = append(info.Notes, "It has multiple mount protection (mmp): the restored copy can be mounted some seconds later than usual.")
+	}
+	return info
+}
+
+// Extents returns the allocated runs.
+func (fs *FS) Extents() ([]volume.Extent, error) {
+	sb := &fs.sb
+	if err := sb.trustworthy(); err != nil {
+		return nil, err
+	}
+	m := &mapper{fs: fs, runs: volume.NewRuns(fs.size), meta: volume.NewRuns(fs.size)}
+	// What is before the superblock belongs to no group when blocks have 1 KiB: a boot sector.
+	m.meta.Add(0, superOffset+superSize)
+	if err := m.groups(); err != nil {
+		return nil, err
+	}
+	if sb.incompat&incompatRecover != 0 {
+		if err := m.journal(); err != nil {
+			return nil, err
+		}
+	}
+	return volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents()), nil
+}
