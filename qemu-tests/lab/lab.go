@@ -44,11 +44,12 @@ type Options struct {
 
 // Lab is a running network namespace.
 type Lab struct {
-	log   *slog.Logger
-	calls chan call
-	quit  chan struct{} // closed by Close
-	ended chan struct{} // closed when the thread is gone
-	once  sync.Once
+	log    *slog.Logger
+	calls  chan call
+	quit   chan struct{} // closed by Close
+	ended  chan struct{} // closed when the thread is gone
+	once   sync.Once
+	router *router
 
 	mu    sync.Mutex
 	procs map[*exec.Cmd]struct{}
@@ -72,7 +73,12 @@ func New(o Options) (*Lab, error) {
 	}
 	l := &Lab{log: o.Log, calls: make(chan call), quit: make(chan struct{}), ended: make(chan struct{}), procs: map[*exec.Cmd]struct{}{}}
 	go l.thread()
-	if err := l.Do(func() error { return setup(o) }); err != nil {
+	if err := l.Do(func() (err error) {
+		if err = setup(o); err == nil {
+			l.router, err = startRouter()
+		}
+		return err
+	}); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("lab: %w", err)
 	}
@@ -115,7 +121,7 @@ func enter() error {
 }
 
 func setup(o Options) error {
-	// No IPv6: its router and neighbour chatter would only blur captures.
+	// No IPv6 but on the bridge itself: neighbour chatter of every tap would only blur captures.
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil && !os.IsNotExist(err) {
 		return err
 	}
@@ -133,14 +139,24 @@ func setup(o Options) error {
 	if err := netlink.LinkAdd(br); err != nil {
 		return fmt.Errorf("add bridge: %w", err)
 	}
+	settings := map[string]string{
+		// Without STP, a port still spends the forward delay (15 s) learning before it forwards: the firmware of a machine
+		// that is just switched on would send its first DHCP requests into the void.
+		"forward_delay":     "0",
+		"multicast_querier": "0",
+	}
 	if o.Snooping {
-		if err := enableQuerier(); err != nil {
-			return err
-		}
+		settings["multicast_querier"] = "1"
+	}
+	if err := setBridge(settings); err != nil {
+		return err
 	}
 	addr := &netlink.Addr{IPNet: &net.IPNet{IP: Server.AsSlice(), Mask: net.CIDRMask(Network.Bits(), 32)}}
 	if err := netlink.AddrAdd(br, addr); err != nil {
 		return fmt.Errorf("address of the bridge: %w", err)
+	}
+	if err := enableIPv6(Bridge); err != nil {
+		return fmt.Errorf("IPv6 on the bridge: %w", err)
 	}
 	if err := netlink.LinkSetUp(br); err != nil {
 		return err
@@ -150,14 +166,16 @@ func setup(o Options) error {
 	return netlink.RouteAdd(&netlink.Route{LinkIndex: br.Attrs().Index, Dst: all, Scope: netlink.SCOPE_LINK})
 }
 
-// enableQuerier needs a writable sysfs for a moment: the netlink library has no attribute for it.
-func enableQuerier() error {
+// setBridge needs a writable sysfs for a moment: the netlink library has no attributes for these.
+func setBridge(settings map[string]string) error {
 	if err := unix.Mount("", "/sys", "", unix.MS_REMOUNT, ""); err != nil {
 		return fmt.Errorf("remount sysfs: %w", err)
 	}
 	defer unix.Mount("", "/sys", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
-	if err := os.WriteFile("/sys/class/net/"+Bridge+"/bridge/multicast_querier", []byte("1"), 0); err != nil {
-		return fmt.Errorf("multicast querier: %w", err)
+	for name, value := range settings {
+		if err := os.WriteFile("/sys/class/net/"+Bridge+"/bridge/"+name, []byte(value), 0); err != nil {
+			return fmt.Errorf("bridge %s=%s: %w", name, value, err)
+		}
 	}
 	return nil
 }
@@ -224,6 +242,9 @@ func (l *Lab) Close() {
 	l.once.Do(func() {
 		close(l.quit)
 		<-l.ended
+		if l.router != nil {
+			l.router.close()
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for cmd := range l.procs {

@@ -2,7 +2,9 @@ package osimage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,4 +81,16 @@ func Login(ctx context.Context, m *vm.VM) error {
 		return fmt.Errorf("the system on the console says its root is %q, want %q", got.Groups[1], want)
 	}
 	return nil
+}
+
+// Junk fills the first bytes of a disk with what cannot be mistaken for a blank one.
+func Junk(path string, n int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{'j'}).Read(b) // never fails
+	_, err = f.WriteAt(b, 0)
+	return errors.Join(err, f.Close())
 }

@@ -1,0 +1,77 @@
+package site
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/diskcast/diskcast/qemu-tests/osimage"
+	"github.com/diskcast/diskcast/qemu-tests/vm"
+)
+
+// Node is a machine of the site.
+type Node struct {
+	*vm.VM
+	MAC  string
+	ID   string // the server's name for it
+	Disk string // raw file of its first disk
+	Log  string // everything its console said
+}
+
+// Hardware of a node; the zero value is a blank machine with one disk of 2 GiB and 512 MiB of memory.
+type Hardware struct {
+	Memory int     // MiB
+	CPUs   int     //
+	Disks  []int64 // sizes, bytes
+	Junk   bool    // the first disk is not blank: its first 64 MiB hold an older life
+	// Wire receives the console as well; nil for nobody.
+	Wire io.Writer
+}
+
+// Node adds a machine, switched off, that boots from the network.
+func (s *Site) Node(name string, h Hardware) (*Node, error) {
+	s.mu.Lock()
+	n := len(s.nodes) + 1
+	s.mu.Unlock()
+	if len(h.Disks) == 0 {
+		h.Disks = []int64{2 << 30}
+	}
+	mac := fmt.Sprintf("52:54:00:dc:00:%02x", n)
+	node := &Node{MAC: mac, ID: strings.ReplaceAll(mac, ":", "-"), Log: filepath.Join(s.o.Dir, name+".console")}
+	var disks []vm.Disk
+	for i, size := range h.Disks {
+		path := filepath.Join(s.o.Dir, fmt.Sprintf("%s-%d.raw", name, i))
+		if err := osimage.Sparse(path, size); err != nil {
+			return nil, err
+		}
+		disks = append(disks, vm.Disk{Path: path, Serial: fmt.Sprintf("%s-%d", name, i)})
+	}
+	node.Disk = disks[0].Path
+	if h.Junk {
+		if err := osimage.Junk(node.Disk, 64<<20); err != nil {
+			return nil, err
+		}
+	}
+	tap := fmt.Sprintf("n%d", n)
+	if err := s.Tap(tap); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(node.Log)
+	if err != nil {
+		return nil, err
+	}
+	var w io.Writer = log
+	if h.Wire != nil {
+		w = io.MultiWriter(log, h.Wire)
+	}
+	node.VM = vm.New(vm.Options{
+		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks, NICs: []vm.NIC{{Tap: tap, MAC: mac}}, BootNIC: true,
+		UUID: fmt.Sprintf("d15cca57-0000-4000-8000-%012x", n), Start: s.Lab.Start, Log: w,
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nodes = append(s.nodes, node)
+	return node, nil
+}
