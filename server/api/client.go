@@ -1,0 +1,248 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/server/images"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// Credentials are what an operator proves itself with and knows the server by.
+type Credentials struct{ Token, Pin string }
+
+// ReadCredentials reads them from a server's state directory; nothing is made.
+func ReadCredentials(dir string) (*Credentials, error) {
+	hint := func(err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("no server state in %s (%w): name the directory with --state, or set DISKCAST_TOKEN and DISKCAST_PIN", dir, err)
+		case errors.Is(err, fs.ErrPermission):
+			return fmt.Errorf("server state is not readable (%w): use sudo, or set DISKCAST_TOKEN and DISKCAST_PIN", err)
+		}
+		return err
+	}
+	token, err := os.ReadFile(filepath.Join(dir, tokenFile))
+	if err != nil {
+		return nil, hint(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, keyFile))
+	if err != nil {
+		return nil, hint(err)
+	}
+	for len(b) > 0 {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			break
+		}
+		if block.Type == "CERTIFICATE" {
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("certificate in %s: %w", filepath.Join(dir, keyFile), err)
+			}
+			return &Credentials{Token: strings.TrimSpace(string(token)), Pin: pinOf(cert)}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s holds no certificate", filepath.Join(dir, keyFile))
+}
+
+// Client speaks the operator API.
+type Client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// NewClient returns a client of the server at base, such as https://10.0.0.1:8443.
+func NewClient(base string, c Credentials) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("server %q is not of the form https://10.0.0.1:8443", base)
+	}
+	transport := &http.Transport{TLSClientConfig: PinnedTLS(c.Pin), TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute}
+	return &Client{base: u, token: c.Token, http: &http.Client{Transport: transport}}, nil
+}
+
+// StatusError is an answer of the server that is not a success.
+type StatusError struct {
+	Code    int
+	Message string
+}
+
+func (e *StatusError) Error() string { return e.Message }
+
+func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	ref, err := url.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("server does not answer: %w (is `diskcast serve` running there? --server names another)", err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var e model.Error
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&e); err != nil || e.Error == "" {
+		e.Error = "server says " + resp.Status
+	}
+	return nil, &StatusError{Code: resp.StatusCode, Message: e.Error}
+}
+
+// maxAnswer bounds an answer: 20,000 nodes with their inventories.
+const maxAnswer = 2 << 30
+
+func call[T any](ctx context.Context, c *Client, method, path string, in any) (T, error) {
+	var out T
+	resp, err := c.do(ctx, method, path, in)
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNoContent {
+		return out, nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&out); err != nil {
+		return out, fmt.Errorf("%s %s: answer is not understood: %w", method, path, err)
+	}
+	return out, nil
+}
+
+// Create makes a session.
+func (c *Client) Create(ctx context.Context, spec model.Spec) (*model.Session, error) {
+	return call[*model.Session](ctx, c, "POST", "/v1/sessions", spec)
+}
+
+// Sessions lists all sessions.
+func (c *Client) Sessions(ctx context.Context) ([]model.Session, error) {
+	return call[[]model.Session](ctx, c, "GET", "/v1/sessions", nil)
+}
+
+// Session returns one session.
+func (c *Client) Session(ctx context.Context, id string) (*model.Session, error) {
+	return call[*model.Session](ctx, c, "GET", "/v1/sessions/"+url.PathEscape(id), nil)
+}
+
+// Cancel ends a session.
+func (c *Client) Cancel(ctx context.Context, id string) (*model.Session, error) {
+	return call[*model.Session](ctx, c, "POST", "/v1/sessions/"+url.PathEscape(id)+"/cancel", nil)
+}
+
+// Nodes lists all nodes.
+func (c *Client) Nodes(ctx context.Context) ([]model.Node, error) {
+	return call[[]model.Node](ctx, c, "GET", "/v1/nodes", nil)
+}
+
+// Node returns one node.
+func (c *Client) Node(ctx context.Context, name string) (*model.Node, error) {
+	return call[*model.Node](ctx, c, "GET", "/v1/nodes/"+url.PathEscape(name), nil)
+}
+
+// Forget removes a node.
+func (c *Client) Forget(ctx context.Context, name string) error {
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/nodes/"+url.PathEscape(name), nil)
+	return err
+}
+
+// Log returns the last events of a node.
+func (c *Client) Log(ctx context.Context, name string, limit int, all bool) ([]model.Event, error) {
+	return call[[]model.Event](ctx, c, "GET", fmt.Sprintf("/v1/nodes/%s/log?limit=%d&all=%v", url.PathEscape(name), limit, all), nil)
+}
+
+// Images lists the server's images.
+func (c *Client) Images(ctx context.Context) ([]images.Entry, error) {
+	return call[[]images.Entry](ctx, c, "GET", "/v1/images", nil)
+}
+
+// Watch calls f with each line of a session until the session is over. When the connection or the server breaks, it
+// asks again: a session outlives both. broken, if not nil, is told why.
+func (c *Client) Watch(ctx context.Context, id string, f func(model.Line) error, broken func(error)) error {
+	tries := 0
+	for {
+		over, got, err := c.watchOnce(ctx, id, f)
+		var status *StatusError
+		var mine *callbackError
+		switch {
+		case over:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &mine):
+			return mine.err
+		case errors.As(err, &status) && status.Code < 500:
+			return err
+		}
+		if got {
+			tries = 0
+		}
+		if tries++; tries > 60 {
+			return fmt.Errorf("watching session %s: %w", id, err)
+		}
+		if broken != nil {
+			broken(err)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+type callbackError struct{ err error }
+
+func (e *callbackError) Error() string { return e.err.Error() }
+
+func (c *Client) watchOnce(ctx context.Context, id string, f func(model.Line) error) (over, got bool, err error) {
+	resp, err := c.do(ctx, "GET", "/v1/sessions/"+url.PathEscape(id)+"/watch", nil)
+	if err != nil {
+		return false, false, err
+	}
+	defer resp.Body.Close()
+	sc := bufio.NewScanner(resp.Body)
+	sc.Buffer(nil, 16<<20)
+	for sc.Scan() {
+		var l model.Line
+		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
+			return over, got, fmt.Errorf("line is not understood: %w", err)
+		}
+		got = true
+		over = l.Session != nil && l.Session.Over()
+		if err := f(l); err != nil {
+			return false, got, &callbackError{err}
+		}
+	}
+	if err = sc.Err(); err == nil && !over {
+		err = errors.New("the server closed the connection")
+	}
+	return over, got, err
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/diskcast/diskcast/server/model"
+)
+
+func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
+	a.reply(w, http.StatusOK, a.engine.Sessions())
+}
+
+func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
+	var spec model.Spec
+	if err := decodeJSON(r.Body, &spec); err != nil {
+		a.fail(w, r, http.StatusBadRequest, fmt.Errorf("session spec: %w", err))
+		return
+	}
+	s, err := a.engine.Create(r.Context(), spec)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.Header().Set("Location", "/v1/sessions/"+s.ID)
+	a.reply(w, http.StatusCreated, s)
+}
+
+func (a *API) showSession(w http.ResponseWriter, r *http.Request) {
+	s, err := a.engine.Session(r.PathValue("id"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, s)
+}
+
+func (a *API) cancelSession(w http.ResponseWriter, r *http.Request) {
+	s, err := a.engine.Cancel(r.Context(), r.PathValue("id"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, s)
+}
+
+// watchPace is the least time between two groups of lines: what changes faster is told once.
+const watchPace = 200 * time.Millisecond
+
+// watchSession streams lines until the session is over. A client whose stream breaks asks again and gets the present
+// state first.
+func (a *API) watchSession(w http.ResponseWriter, r *http.Request) {
+	sub, err := a.engine.Watch(r.PathValue("id"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	defer sub.Close()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	out, rc := json.NewEncoder(w), http.NewResponseController(w)
+	for {
+		lines, last, err := sub.Next(r.Context())
+		if err != nil {
+			return // the client has gone, or the server ends
+		}
+		for _, l := range lines {
+			if err := out.Encode(l); err != nil {
+				return
+			}
+		}
+		if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return
+		}
+		if last {
+			return
+		}
+		select {
+		case <-time.After(watchPace):
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
+	a.reply(w, http.StatusOK, a.engine.Nodes())
+}
+
+func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
+	n, err := a.engine.Node(r.PathValue("node"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, n)
+}
+
+func (a *API) forgetNode(w http.ResponseWriter, r *http.Request) {
+	if err := a.engine.Forget(r.Context(), r.PathValue("node")); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
+	limit := 100
+	if s := r.URL.Query().Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			a.fail(w, r, http.StatusBadRequest, fmt.Errorf("limit=%q is not a number of lines", s))
+			return
+		}
+		limit = n
+	}
+	lines, err := a.engine.Log(r.Context(), r.PathValue("node"), limit, r.URL.Query().Get("all") == "true")
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, lines)
+}
+
+func (a *API) listImages(w http.ResponseWriter, r *http.Request) {
+	list, err := a.images.List()
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, list)
+}

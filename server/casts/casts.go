@@ -1,0 +1,60 @@
+// Package casts makes the engine's casts of package cast's senders.
+package casts
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// Network makes casts on one interface.
+type Network struct {
+	Interface string
+	// Cap bounds the rate of each cast, in bits a second; 0: the link is the bound.
+	Cap int64
+}
+
+var _ engine.Casts = Network{}
+
+// Params makes a cast's parameters of a descriptor's.
+func Params(c session.Cast) (cast.Params, error) {
+	p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
+	if copy(p.Key[:], c.Key) != len(p.Key) || len(c.Key) != len(p.Key) {
+		return p, fmt.Errorf("cast key has %d bytes, not %d", len(c.Key), len(p.Key))
+	}
+	return p, nil
+}
+
+// New implements engine.Casts.
+func (n Network) New(c session.Cast, src io.ReaderAt, o engine.CastOptions) (engine.Cast, error) {
+	p, err := Params(c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := cast.NewSender(p, src, cast.SenderOptions{
+		Interface: n.Interface, Rate: o.Rate, Cap: n.Cap, Log: o.Log,
+		OnReadError: func(r cast.Range, err error) { o.OnReadError(r.Offset, r.Length, err) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cast to %v: %w", c.Group, err)
+	}
+	return running{s}, nil
+}
+
+type running struct{ s *cast.Sender }
+
+func (r running) Run(ctx context.Context) error { return r.s.Run(ctx) }
+
+func (r running) Stats() model.CastStats {
+	s := r.s.Stats()
+	out := model.CastStats{Sending: s.Sending, Sent: s.Payload, Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected.Total()}
+	for _, p := range s.Receivers {
+		out.Receivers = append(out.Receivers, model.Receiver{Node: p.Label, State: p.State, Need: p.Need, Loss: p.Loss, Rate: p.Rate})
+	}
+	return out
+}

@@ -1,0 +1,182 @@
+// Package cli is the command line of diskcast. A command is a function of its arguments, stdin, stdout and stderr.
+//
+// Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
+// image; 4 an image is damaged.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/api"
+)
+
+// Version is set at build time.
+var Version = "devel"
+
+// Exit codes.
+const (
+	exitFailed  = 1
+	exitUsage   = 2
+	exitSession = 3
+	exitDamage  = 4
+)
+
+// codeError gives an error an exit code.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error {
+	return &codeError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// ExitCode is the exit code for what Run returned.
+func ExitCode(err error) int {
+	var code *codeError
+	var damage *image.DamageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return code.code
+	case errors.As(err, &damage):
+		return exitDamage
+	}
+	return exitFailed
+}
+
+// env is what every command works with.
+type env struct {
+	in       io.Reader
+	out, err io.Writer
+	json     bool
+	state    string
+	store    string
+	server   string
+	debug    bool
+}
+
+// Run runs one command line.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := newRoot(&env{in: stdin, out: stdout, err: stderr})
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+func newRoot(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "diskcast",
+		Short: "Put disk images on many machines at once",
+		Long: `diskcast boots machines over the network and puts one disk image on all of them at once, by reliable multicast.
+
+The line from nothing to a lab of imaged machines:
+  diskcast image import debian.img --name debian     store an image
+  mkimage ... --out /var/lib/diskcast/boot           lay out what nodes boot (a program of its own)
+  diskcast serve --interface eth1                    serve network boot and casts
+  diskcast session create --image debian --nodes 30  say what the next 30 nodes become
+  diskcast session watch s1                          see them do it`,
+		Version:       Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w (see `%s --help`)", err, cmd.CommandPath())
+	})
+	f := root.PersistentFlags()
+	f.BoolVar(&e.json, "json", false, "print JSON")
+	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"), "state directory of the server ($DISKCAST_STATE)")
+	f.BoolVar(&e.debug, "debug", false, "log more")
+	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), tokenCommand(e))
+	return root
+}
+
+func envOr(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
+
+// args wraps a positional-argument rule so that breaking it is a usage error.
+func args(rule cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, a []string) error {
+		if err := rule(cmd, a); err != nil {
+			return usage("%w: %s", err, cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+func (e *env) log() *slog.Logger {
+	level := slog.LevelInfo
+	if e.debug {
+		level = slog.LevelDebug
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if e.json {
+		return slog.New(slog.NewJSONHandler(e.err, o))
+	}
+	return slog.New(slog.NewTextHandler(e.err, o))
+}
+
+// client speaks to the server, with the credentials of the environment or else of the state directory.
+func (e *env) client() (*api.Client, error) {
+	cred := api.Credentials{Token: os.Getenv("DISKCAST_TOKEN"), Pin: os.Getenv("DISKCAST_PIN")}
+	if cred.Token == "" || cred.Pin == "" {
+		c, err := api.ReadCredentials(e.state)
+		if err != nil {
+			return nil, err
+		}
+		if cred.Token == "" {
+			cred.Token = c.Token
+		}
+		if cred.Pin == "" {
+			cred.Pin = c.Pin
+		}
+	}
+	c, err := api.NewClient(e.server, cred)
+	if err != nil {
+		return nil, &codeError{exitUsage, err}
+	}
+	return c, nil
+}
+
+func serverFlag(cmd *cobra.Command, e *env) {
+	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", "https://127.0.0.1:8443"), "the server's API ($DISKCAST_SERVER)")
+}
+
+func (e *env) storeDir() string {
+	if e.store != "" {
+		return e.store
+	}
+	return filepath.Join(e.state, "images")
+}
+
+// terminal returns the file behind w when it is a terminal.
+func terminal(w any) (*os.File, bool) {
+	f, ok := w.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}

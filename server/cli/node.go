@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+func nodeCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "node", Aliases: []string{"nodes"},
+		Short: "List and inspect nodes",
+		Args:  args(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	serverFlag(cmd, e)
+	cmd.AddCommand(nodeList(e), nodeShow(e), nodeLog(e), nodeForget(e))
+	return cmd
+}
+
+func nodeList(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"},
+		Short:   "List all nodes that were ever seen",
+		Example: "  diskcast node list\n  diskcast node list --json | jq -r '.[] | select(.where==\"agent\") | .id'",
+		Args:    args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			nodes, err := c.Nodes(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if e.json {
+				return e.printJSON(nodes)
+			}
+			rows := [][]string{{"NODE", "WHERE", "ADDRESS", "SESSION", "MEMORY", "DISKS", "SEEN", "MACHINE"}}
+			for _, n := range nodes {
+				rows = append(rows, []string{n.ID, n.Where, dash(n.Addr), dash(n.Session), memory(&n), disks(&n), ago(n.LastSeen), strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
+			}
+			if err := table(e.out, rows); err != nil {
+				return err
+			}
+			for _, n := range nodes {
+				if n.Problem != "" {
+					fmt.Fprintf(e.out, "%s cannot boot: %s\n", n.ID, n.Problem)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func memory(n *model.Node) string {
+	if n.Inventory.Memory == 0 {
+		return "-"
+	}
+	return bytesWords(n.Inventory.Memory)
+}
+
+func disks(n *model.Node) string {
+	var out []string
+	for _, d := range n.Inventory.Disks {
+		out = append(out, strings.TrimPrefix(d.Path, "/dev/")+" "+bytesWords(d.Size))
+	}
+	return dash(strings.Join(out, ", "))
+}
+
+func nodeShow(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show NODE",
+		Short:   "Show a node's hardware and its latest boot",
+		Example: "  diskcast node show 52:54:00:12:34:56",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			n, err := c.Node(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			if e.json {
+				return e.printJSON(n)
+			}
+			inv := &n.Inventory
+			rows := [][]string{
+				{"node", n.ID}, {"where", n.Where}, {"address", dash(n.Addr)}, {"session", dash(n.Session)}, {"last session", dash(n.Last)},
+				{"machine", dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))}, {"serial", dash(inv.Serial)}, {"uuid", dash(inv.UUID)},
+				{"firmware", dash(inv.Firmware) + map[bool]string{true: ", Secure Boot"}[inv.SecureBoot]},
+				{"cpus", strconv.Itoa(inv.CPUs)}, {"memory", memory(n)}, {"agent", dash(n.Agent)},
+				{"first seen", ago(n.FirstSeen)}, {"last seen", ago(n.LastSeen)},
+			}
+			if n.Problem != "" {
+				rows = append(rows, []string{"problem", n.Problem})
+			}
+			for _, d := range inv.Disks {
+				rows = append(rows, []string{"disk", fmt.Sprintf("%s  %s  %s  serial %s  %d-byte sectors", d.Path, bytesWords(d.Size), dash(d.Model), dash(d.Serial), d.SectorSize)})
+			}
+			for _, nic := range inv.NICs {
+				rows = append(rows, []string{"nic", fmt.Sprintf("%s  %s  %s  %s", nic.Name, nic.MAC, link(&nic), strings.Join(nic.Addrs, " "))})
+			}
+			if err := table(e.out, rows); err != nil {
+				return err
+			}
+			return printTimeline(e.out, n.Trace, nil)
+		},
+	}
+}
+
+func link(n *session.NIC) string {
+	switch {
+	case !n.Up:
+		return "no link"
+	case n.Mbps == 0:
+		return "link"
+	}
+	return fmt.Sprintf("%d Mbit/s", n.Mbps)
+}
+
+func nodeLog(e *env) *cobra.Command {
+	var lines int
+	var all bool
+	cmd := &cobra.Command{
+		Use:     "log NODE",
+		Short:   "Show the end of a node's log",
+		Example: "  diskcast node log 52:54:00:12:34:56 --lines 20",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			events, err := c.Log(cmd.Context(), a[0], lines, all)
+			if err != nil {
+				return err
+			}
+			for _, ev := range events {
+				if e.json {
+					if err := e.printJSON(ev); err != nil {
+						return err
+					}
+					continue
+				}
+				fmt.Fprintln(e.out, eventLine(&ev))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&lines, "lines", 50, "how many")
+	cmd.Flags().BoolVar(&all, "all", false, "steps of the timeline too")
+	return cmd
+}
+
+func eventLine(ev *model.Event) string {
+	level := ""
+	if ev.Event.Level != session.Info {
+		level = strings.ToUpper(ev.Event.Level) + " "
+	}
+	return fmt.Sprintf("%s %s %-10s %s%s", ev.Event.Time.Local().Format("15:04:05.000"), ev.Node, ev.Event.Step, level, ev.Event.Message)
+}
+
+func nodeForget(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "forget NODE",
+		Short: "Forget a node and its log; its next network boot is as its first",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			return c.Forget(cmd.Context(), a[0])
+		},
+	}
+}

@@ -1,0 +1,307 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+func sessionCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "session", Aliases: []string{"sessions"},
+		Short: "Create and follow sessions: one image going to a set of nodes",
+		Args:  args(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	serverFlag(cmd, e)
+	cmd.AddCommand(sessionCreate(e), sessionList(e), sessionShow(e), sessionWatch(e), sessionCancel(e))
+	return cmd
+}
+
+func sessionCreate(e *env) *cobra.Command {
+	var spec model.Spec
+	var nodes, disk, rate, boot, kernelArgs string
+	var maxWait, giveUp time.Duration
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "create --image NAME --nodes WHICH",
+		Short: "Create a session",
+		Long: `Create a session: the nodes named receive the image, write it to the disk that the rule chooses, and boot it.
+
+WHICH nodes:
+  all          every node that the agent runs on now or that comes while the session lasts
+  30           the first 30 nodes that come
+  MAC,MAC,...  these, by any of their MAC addresses
+
+The session starts with the first node, or with --min-nodes of them, or when --max-wait is over. Nodes that come later
+join in, and only what they miss is sent again. It ends when every node is done or has failed.
+
+Which DISK (all parts of the rule must hold; exactly one disk must be left):
+  only           the machine's only disk (the default)
+  path=/dev/sda  serial=S4X...  min=100G  max=2T  joined by commas`,
+		Example: `  diskcast session create --image debian --nodes 30 --watch
+  diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk path=/dev/nvme0n1
+  diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec.V = session.Version
+			if spec.Image == "" {
+				return usage("name the image with --image (`diskcast image list` lists them)")
+			}
+			if err := parseNodes(nodes, &spec); err != nil {
+				return err
+			}
+			target, err := parseDisk(disk)
+			if err != nil {
+				return err
+			}
+			spec.Target, spec.MaxWait, spec.GiveUp = *target, maxWait.Seconds(), giveUp.Seconds()
+			spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
+			if spec.Rate, err = parseRate(rate); err != nil {
+				return err
+			}
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Create(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			if watch {
+				if !e.json {
+					fmt.Fprintf(e.out, "session %s\n", s.ID)
+				}
+				return e.watch(cmd.Context(), c, s.ID)
+			}
+			if e.json {
+				return e.printJSON(s)
+			}
+			fmt.Fprintf(e.out, "%s\n", s.ID)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&spec.Image, "image", "", "image, by name or digest")
+	f.StringVar(&nodes, "nodes", "", "all, a number, or MAC addresses joined by commas")
+	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
+	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
+	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
+	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
+	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
+	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
+	f.StringVar(&boot, "boot", session.BootKexec, "what nodes do in the end: kexec, reboot, poweroff or stay")
+	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
+	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
+	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
+	return cmd
+}
+
+func parseNodes(s string, spec *model.Spec) error {
+	switch n, err := strconv.Atoi(s); {
+	case s == "":
+		return usage("say which nodes with --nodes: all, how many, or which MAC addresses")
+	case s == "all":
+		spec.All = true
+	case err == nil && n > 0:
+		spec.Count = n
+	case err == nil:
+		return usage("--nodes %d is not a number of nodes", n)
+	default:
+		for m := range strings.SplitSeq(s, ",") {
+			id, err := model.NodeID(strings.TrimSpace(m))
+			if err != nil {
+				return usage("--nodes: %w", err)
+			}
+			spec.Nodes = append(spec.Nodes, id)
+		}
+	}
+	return nil
+}
+
+// parseDisk reads a disk rule.
+func parseDisk(s string) (*session.Target, error) {
+	t := &session.Target{}
+	for part := range strings.SplitSeq(s, ",") {
+		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		var err error
+		switch {
+		case key == "only" && value == "":
+		case value == "":
+			err = usage("--disk: %q is none of only, path=, serial=, min=, max=", part)
+		case key == "path":
+			t.Path = value
+			if !strings.HasPrefix(value, "/dev/") {
+				err = usage("--disk: path %q is not under /dev", value)
+			}
+		case key == "serial":
+			t.Serial = value
+		case key == "min":
+			t.MinSize, err = parseSize(value)
+		case key == "max":
+			t.MaxSize, err = parseSize(value)
+		default:
+			err = usage("--disk: %q is none of only, path=, serial=, min=, max=", part)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func sessionList(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"},
+		Short: "List sessions",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Sessions(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if e.json {
+				return e.printJSON(list)
+			}
+			rows := [][]string{{"SESSION", "STATE", "IMAGE", "NODES", "DONE", "FAILED", "GROUP", "CREATED", "REASON"}}
+			for _, s := range list {
+				done, failed := tally(s.Parts)
+				group := "-"
+				if s.Cast != nil {
+					group = s.Cast.Group
+				}
+				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ago(s.Created), s.Reason})
+			}
+			return table(e.out, rows)
+		},
+	}
+}
+
+func tally(parts []model.Part) (done, failed int) {
+	for _, p := range parts {
+		switch {
+		case p.State == model.Done:
+			done++
+		case p.Over():
+			failed++
+		}
+	}
+	return done, failed
+}
+
+func sessionShow(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show SESSION",
+		Short:   "Show a session and a timeline of each of its nodes",
+		Example: "  diskcast session show s1",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Session(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			if e.json {
+				return e.printJSON(s)
+			}
+			return e.showSession(s)
+		},
+	}
+}
+
+func (e *env) showSession(s *model.Session) error {
+	rows := [][]string{{"session", s.ID}, {"state", s.State}, {"image", s.Image.Name + "  " + s.Image.Manifest}, {"object", bytesWords(s.Image.ObjectSize)}}
+	if s.Reason != "" {
+		rows = append(rows, []string{"reason", s.Reason})
+	}
+	if c := s.Cast; c != nil {
+		st := &c.Stats
+		rows = append(rows, []string{"group", c.Group},
+			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", bytesWords(st.Sent), bytesWords(st.Repair), bytesWords(st.Wire))})
+	}
+	if err := table(e.out, rows); err != nil {
+		return err
+	}
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		fmt.Fprintf(e.out, "\nnode %s  %s", p.Node, p.State)
+		if p.Reason != "" {
+			fmt.Fprintf(e.out, ": %s", p.Reason)
+		}
+		if p.Warning != "" {
+			fmt.Fprintf(e.out, "\n  warning: %s", p.Warning)
+		}
+		fmt.Fprintln(e.out)
+		if err := printTimeline(e.out, p.Steps, p.Progress); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sessionWatch(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch SESSION",
+		Short: "Follow a session until it is over",
+		Long: `Follow a session until it is over; then print a timeline of each node. With --json, every change is one line of JSON
+(docs/node-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image.`,
+		Example: "  diskcast session watch s1\n  diskcast session watch s1 --json",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			return e.watch(cmd.Context(), c, a[0])
+		},
+	}
+}
+
+func sessionCancel(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel SESSION",
+		Short: "End a session; its nodes stop and go idle",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Cancel(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			if e.json {
+				return e.printJSON(s)
+			}
+			fmt.Fprintf(e.out, "%s %s\n", s.ID, s.State)
+			return nil
+		},
+	}
+}
+
+// sessionResult is the error for how a session ended.
+func sessionResult(s *model.Session) error {
+	if s == nil || s.State == model.Done {
+		return nil
+	}
+	words := "session " + s.ID + " " + s.State
+	if s.Reason != "" {
+		words += ": " + s.Reason
+	}
+	return &codeError{exitSession, errors.New(words)}
+}

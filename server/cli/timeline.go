@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// stepWords are a timeline's steps for people.
+var stepWords = map[string]string{
+	model.StepDHCP:        "DHCP",
+	model.StepBootfile:    "first stage",
+	model.StepScript:      "iPXE script",
+	model.StepKernel:      "kernel",
+	model.StepInitramfs:   "initramfs",
+	model.StepLocal:       "local disk",
+	session.StepPlan:      "plan checked",
+	session.StepTable:     "partition table",
+	session.StepFirstByte: "first byte",
+	session.StepLastByte:  "last byte",
+}
+
+// printTimeline prints when each step was reached, since the first one, and how fast the bytes came.
+func printTimeline(w io.Writer, steps map[string]model.Mark, p *session.Progress) error {
+	var names []string
+	for s := range steps {
+		names = append(names, s)
+	}
+	order := append(slices.Clone(model.TimelineSteps), model.StepLocal, session.StepFailed)
+	slices.SortFunc(names, func(a, b string) int {
+		if c := steps[a].Time.Compare(steps[b].Time); c != 0 {
+			return c
+		}
+		return slices.Index(order, a) - slices.Index(order, b)
+	})
+	var rows [][]string
+	var before time.Time
+	for i, s := range names {
+		m := steps[s]
+		if i == 0 {
+			before = m.Time
+		}
+		word := stepWords[s]
+		if word == "" {
+			word = s
+		}
+		rows = append(rows, []string{"  " + word, m.Time.Local().Format("15:04:05.000"),
+			fmt.Sprintf("+%.1f s", m.Time.Sub(steps[names[0]].Time).Seconds()), fmt.Sprintf("(%.1f s)", m.Time.Sub(before).Seconds()), m.Message})
+		before = m.Time
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	if p == nil {
+		return nil
+	}
+	first, last, written := steps[session.StepFirstByte], steps[session.StepLastByte], steps[session.StepWritten]
+	line := fmt.Sprintf("  received %s of %s (multicast %s, unicast %s)", bytesWords(p.Received), bytesWords(p.Needed), bytesWords(p.Multicast), bytesWords(p.Unicast))
+	if !first.Time.IsZero() && !last.Time.IsZero() {
+		line += ", " + rateWords(p.Received, last.Time.Sub(first.Time))
+	}
+	line += fmt.Sprintf("; written %s of %s", bytesWords(p.Written), bytesWords(p.ToWrite))
+	if !first.Time.IsZero() && !written.Time.IsZero() {
+		line += ", " + rateWords(p.Written, written.Time.Sub(first.Time))
+	}
+	if p.Loss > 0 {
+		line += fmt.Sprintf("; loss %.2f %%", 100*p.Loss)
+	}
+	if p.Rejected > 0 {
+		line += fmt.Sprintf("; %d packets rejected", p.Rejected)
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
+}

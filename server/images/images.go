@@ -1,0 +1,208 @@
+// Package images gives the engine and the API what they need of the image store: descriptions, objects and blobs to
+// read, and a look at single chunks. An image that many requests read is opened once.
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"sync"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/engine"
+)
+
+// ErrNotFound is wrapped by errors about what the store does not have.
+var ErrNotFound = image.ErrNotFound
+
+// Reader reads a blob or an object.
+type Reader interface {
+	io.ReaderAt
+	io.Closer
+}
+
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// ValidDigest reports whether s is a digest as the API takes them.
+func ValidDigest(s string) bool { return digestForm.MatchString(s) }
+
+// Store is a store of images for the server.
+type Store struct {
+	st *image.Store
+
+	mu   sync.Mutex
+	open map[string]*entry // by manifest
+	idle []*entry          // with no reader, least recently used first
+}
+
+type entry struct {
+	im   *image.Image
+	refs int
+}
+
+// maxIdle is how many images are kept open without a reader: a straggler's ranges come one by one.
+const maxIdle = 4
+
+var _ engine.Images = (*Store)(nil)
+
+// New returns the server's view of the store.
+func New(st *image.Store) *Store { return &Store{st: st, open: map[string]*entry{}} }
+
+func (s *Store) acquire(manifest string) (*entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.open[manifest]; e != nil {
+		e.refs++
+		s.idle = slices.DeleteFunc(s.idle, func(x *entry) bool { return x == e })
+		return e, nil
+	}
+	im, err := s.st.Open(manifest)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{im: im, refs: 1}
+	s.open[manifest] = e
+	return e, nil
+}
+
+func (s *Store) release(e *entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.refs--; e.refs > 0 {
+		return nil
+	}
+	s.idle = append(s.idle, e)
+	if len(s.idle) <= maxIdle {
+		return nil
+	}
+	old := s.idle[0]
+	s.idle = s.idle[1:]
+	delete(s.open, old.im.Manifest())
+	return old.im.Close()
+}
+
+// Close closes the images that nobody reads.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, e := range s.idle {
+		delete(s.open, e.im.Manifest())
+		errs = append(errs, e.im.Close())
+	}
+	s.idle = nil
+	return errors.Join(errs...)
+}
+
+// Describe implements engine.Images.
+func (s *Store) Describe(ref string) (session.Image, error) {
+	manifest, err := s.st.Resolve(ref)
+	if err != nil {
+		return session.Image{}, err
+	}
+	e, err := s.acquire(manifest)
+	if err != nil {
+		return session.Image{}, err
+	}
+	defer s.release(e)
+	d := session.Image{Name: ref, Manifest: manifest, ObjectSize: e.im.ObjectSize()}
+	d.Config.Digest, d.Config.Size = e.im.ConfigBlob()
+	d.Index.Digest, d.Index.Size = e.im.IndexBlob()
+	return d, nil
+}
+
+// Blobs implements engine.Images. Data blobs are not among them: nodes read the object.
+func (s *Store) Blobs(manifest string) ([]string, error) {
+	e, err := s.acquire(manifest)
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(e)
+	config, _ := e.im.ConfigBlob()
+	index, _ := e.im.IndexBlob()
+	return []string{config, index}, nil
+}
+
+// Object implements engine.Images.
+func (s *Store) Object(manifest string) (engine.Object, error) {
+	r, _, err := s.OpenObject(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// OpenObject opens the object of the image for reading.
+func (s *Store) OpenObject(manifest string) (Reader, int64, error) {
+	e, err := s.acquire(manifest)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &object{ReaderAt: e.im.Object(), s: s, e: e}, e.im.ObjectSize(), nil
+}
+
+type object struct {
+	io.ReaderAt
+	s    *Store
+	e    *entry
+	once sync.Once
+}
+
+func (o *object) Close() error {
+	var err error
+	o.once.Do(func() { err = o.s.release(o.e) })
+	return err
+}
+
+// OpenBlob opens a blob for reading.
+func (s *Store) OpenBlob(digest string) (Reader, int64, error) { return s.st.BlobReader(digest) }
+
+// Check implements engine.Images.
+func (s *Store) Check(ctx context.Context, manifest string, chunk int) error {
+	e, err := s.acquire(manifest)
+	if err != nil {
+		return err
+	}
+	defer s.release(e)
+	if chunk >= 0 && chunk < len(e.im.Index().Chunks) {
+		return checkChunk(e.im, chunk)
+	}
+	return e.im.Verify(ctx, nil)
+}
+
+// Entry is an image of the store as the API shows it.
+type Entry struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	// Disk is the size of the captured disk, Object what a restore sends; bytes. Both are 0 where Problem is set.
+	Disk    int64  `json:"disk"`
+	Object  int64  `json:"object"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// List lists the store. An image that cannot be read is listed with the reason.
+func (s *Store) List() ([]Entry, error) {
+	list, err := s.st.List()
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	out := []Entry{}
+	for _, x := range list {
+		row := Entry{Name: x.Name, Digest: x.Digest}
+		e, err := s.acquire(x.Digest)
+		if err != nil {
+			row.Problem = err.Error()
+		} else {
+			row.Disk, row.Object = e.im.Config().DiskSize, e.im.ObjectSize()
+			if err := s.release(e); err != nil {
+				row.Problem = err.Error()
+			}
+		}
+		out = append(out, row)
+	}
+	return out, nil
+}

@@ -1,0 +1,67 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// httpTask serves a handler on a TCP address.
+type httpTask struct {
+	name    string
+	addr    string
+	handler http.Handler
+	tls     *tls.Config // nil: plain HTTP
+	log     *slog.Logger
+	ready   chan struct{}
+}
+
+func newHTTP(name, addr string, h http.Handler, t *tls.Config, log *slog.Logger) *httpTask {
+	return &httpTask{name: name, addr: addr, handler: h, tls: t, log: log, ready: make(chan struct{})}
+}
+
+func (t *httpTask) Name() string           { return t.name }
+func (t *httpTask) Ready() <-chan struct{} { return t.ready }
+
+func (t *httpTask) Run(ctx context.Context) error {
+	ln, err := net.Listen("tcp", t.addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", t.addr, err)
+	}
+	if t.tls != nil {
+		ln = tls.NewListener(ln, t.tls)
+	}
+	srv := &http.Server{
+		Handler:           t.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		// Requests end with the server: a long-poll returns at once, and the node asks the restarted server again.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(t.log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }() // ends with Shutdown or Close below
+	close(t.ready)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		if err := srv.Close(); err != nil {
+			t.log.Debug("close", "task", t.name, "err", err)
+		}
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package serve
+
+import (
+	"log/slog"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/server/boot"
+	"github.com/diskcast/diskcast/server/dhcp"
+	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// observer turns what DHCP, TFTP and HTTP see of machines that boot into steps of their timelines.
+type observer struct {
+	engine *engine.Engine
+	iface  int
+	log    *slog.Logger
+}
+
+func (o *observer) dhcp(s dhcp.Seen) {
+	mac := s.Client.MAC.String()
+	switch {
+	case s.Client.Kind == dhcp.Plain:
+		if s.Final {
+			o.engine.Learn(mac, s.Addr)
+		}
+	case s.Problem != "":
+		o.engine.Problem(mac, s.Addr, s.Problem)
+	default:
+		firmware := "BIOS"
+		if s.Client.UEFI() {
+			firmware = "UEFI"
+		}
+		o.engine.Saw(mac, s.Addr, model.StepDHCP, s.Client.Kind.String()+" on "+firmware+", sent to "+s.Given)
+	}
+}
+
+func (o *observer) fetch(f boot.Fetch) {
+	step := engine.FetchStep(f.File)
+	if f.File == "local disk" {
+		step = model.StepLocal
+	}
+	// The kernel and initramfs are steps when they are there, the small files when they are asked for.
+	whole := step == model.StepKernel || step == model.StepInitramfs
+	if step == "" || whole == f.Start {
+		return
+	}
+	mac := f.MAC
+	if mac == "" && f.Via == "tftp" {
+		// Beside the site's DHCP server nobody told us the address; the kernel knows it, having just answered the machine.
+		mac = o.neighbour(f.Addr)
+	}
+	o.engine.Saw(mac, f.Addr, step, engine.FetchMessage(f.File, f.Via, f.Bytes))
+}
+
+func (o *observer) neighbour(a netip.Addr) string {
+	list, err := netlink.NeighList(o.iface, unix.AF_INET)
+	if err != nil {
+		o.log.Debug("neighbours", "err", err)
+		return ""
+	}
+	for _, n := range list {
+		if b, ok := netip.AddrFromSlice(n.IP.To4()); ok && b == a && len(n.HardwareAddr) == 6 {
+			return n.HardwareAddr.String()
+		}
+	}
+	return ""
+}

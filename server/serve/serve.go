@@ -1,0 +1,223 @@
+// Package serve puts the server together: DHCP, TFTP, HTTP for boot files, the API, and the engine behind them.
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4/server4"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/api"
+	"github.com/diskcast/diskcast/server/boot"
+	"github.com/diskcast/diskcast/server/casts"
+	"github.com/diskcast/diskcast/server/dhcp"
+	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/images"
+	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/task"
+)
+
+// Config is what `diskcast serve` was told.
+type Config struct {
+	State     string // directory
+	Store     string // directory of images; empty: images in State
+	BootDir   string // empty: boot in State
+	Interface string
+	Address   netip.Addr // one of the interface's; invalid: its first
+	DHCP      dhcp.Mode
+	Range     string // of the full mode
+	Router    netip.Addr
+	DNS       []netip.Addr
+	LeaseTime time.Duration
+	TFTP      bool
+	HTTP      string // TCP address of the boot files
+	Listen    string // TCP address of the API
+	Groups    netip.Prefix
+	RateCap   int64 // bits a second of each cast, 0: none
+	Log       *slog.Logger
+	Casts     engine.Casts // nil: the network's
+	// Started is called when everything is ready.
+	Started func(Info)
+}
+
+// Info is where a started server is found.
+type Info struct {
+	Interface string         `json:"interface"`
+	Address   netip.Addr     `json:"address"`
+	Server    string         `json:"server"` // URL of the API, for nodes
+	Boot      string         `json:"boot"`   // URL of the boot files
+	Pin       string         `json:"pin"`
+	TokenFile string         `json:"token_file"`
+	DHCP      dhcp.Mode      `json:"dhcp"`
+	HTTP      netip.AddrPort `json:"-"`
+	BootDir   string         `json:"boot_dir"`
+	Store     string         `json:"store"`
+}
+
+// Run serves until ctx ends.
+func Run(ctx context.Context, cfg Config) error {
+	iface, prefix, err := interfacePrefix(cfg.Interface, cfg.Address)
+	if err != nil {
+		return err
+	}
+	info, err := where(cfg, prefix)
+	if err != nil {
+		return err
+	}
+	log := cfg.Log
+	identity, err := api.LoadIdentity(cfg.State)
+	if err != nil {
+		return err
+	}
+	info.Pin = identity.Pin
+	db, err := state.OpenBolt(filepath.Join(cfg.State, "state.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	st, err := image.OpenStore(info.Store)
+	if err != nil {
+		return fmt.Errorf("open image store: %w", err)
+	}
+	ims := images.New(st)
+	defer ims.Close()
+
+	if cfg.Casts == nil {
+		cfg.Casts = casts.Network{Interface: cfg.Interface, Cap: cfg.RateCap}
+	}
+	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Addr: prefix.Addr(), Groups: cfg.Groups, Log: log.With("task", "engine")})
+	if err != nil {
+		return err
+	}
+	dir := boot.NewDir(info.BootDir)
+	if _, err := os.Stat(dir.Path()); errors.Is(err, fs.ErrNotExist) {
+		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir", dir.Path())
+	}
+	see := &observer{engine: eng, iface: iface.Index, log: log}
+
+	tlsConfig := &tls.Config{
+		Certificates: []tls.Certificate{identity.Cert},
+		MinVersion:   tls.VersionTLS13,
+		// Not HTTP/2: one stream of it moves a fraction of what a plain TLS connection does, and stragglers fetch whole images.
+		NextProtos: []string{"http/1.1"},
+	}
+	tasks := []task.Task{
+		eng,
+		newHTTP("api", cfg.Listen, api.New(eng, ims, identity.Token, log.With("task", "api")), tlsConfig, log),
+		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
+	}
+	if cfg.DHCP != dhcp.Off {
+		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, d)
+	}
+	if cfg.TFTP {
+		listen := func() (*net.UDPConn, error) {
+			c, err := server4.NewIPv4UDPConn(cfg.Interface, &net.UDPAddr{IP: net.IPv4zero, Port: 69})
+			if err != nil {
+				return nil, fmt.Errorf("listen on UDP port 69 of %s: %w (another TFTP server? --tftp=false leaves it to that)", cfg.Interface, err)
+			}
+			return c, nil
+		}
+		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, see.fetch, log.With("task", "tftp")))
+	}
+	return task.Run(ctx, log, func() {
+		if cfg.Started != nil {
+			cfg.Started(*info)
+		}
+	}, tasks...)
+}
+
+func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer) (task.Task, error) {
+	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, Router: cfg.Router, DNS: cfg.DNS, Log: cfg.Log.With("task", "dhcp"), Observe: see.dhcp}
+	if cfg.DHCP == dhcp.Full {
+		rng, err := dhcp.ParseRange(cfg.Range, prefix)
+		if err != nil {
+			return nil, err
+		}
+		if d.Pool, err = dhcp.NewPool(ctx, db, rng, prefix, cfg.LeaseTime, nil); err != nil {
+			return nil, err
+		}
+	}
+	r, err := dhcp.NewResponder(d)
+	if err != nil {
+		return nil, err
+	}
+	return dhcp.NewServer(cfg.Interface, r), nil
+}
+
+// where works out the server's URLs and directories.
+func where(cfg Config, prefix netip.Prefix) (*Info, error) {
+	info := &Info{Interface: cfg.Interface, Address: prefix.Addr(), DHCP: cfg.DHCP, TokenFile: filepath.Join(cfg.State, "operator.token"),
+		BootDir: cfg.BootDir, Store: cfg.Store}
+	if info.BootDir == "" {
+		info.BootDir = filepath.Join(cfg.State, "boot")
+	}
+	if info.Store == "" {
+		info.Store = filepath.Join(cfg.State, "images")
+	}
+	for _, x := range []struct {
+		flag, addr, scheme string
+		url                *string
+	}{{"--listen", cfg.Listen, "https", &info.Server}, {"--http", cfg.HTTP, "http", &info.Boot}} {
+		host, port, err := net.SplitHostPort(x.addr)
+		if err != nil {
+			return nil, fmt.Errorf("%s %q: %w", x.flag, x.addr, err)
+		}
+		p, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || p == 0 {
+			return nil, fmt.Errorf("%s %q: the port must be a number from 1 to 65535", x.flag, x.addr)
+		}
+		addr := prefix.Addr()
+		if host != "" {
+			if addr, err = netip.ParseAddr(host); err != nil {
+				return nil, fmt.Errorf("%s %q: %w", x.flag, x.addr, err)
+			}
+			if addr.IsUnspecified() {
+				addr = prefix.Addr()
+			}
+		}
+		ap := netip.AddrPortFrom(addr, uint16(p))
+		*x.url = x.scheme + "://" + ap.String()
+		if x.scheme == "http" {
+			info.HTTP = ap
+			info.Boot += "/boot/"
+		}
+	}
+	return info, nil
+}
+
+// interfacePrefix finds the interface's IPv4 address.
+func interfacePrefix(name string, want netip.Addr) (*net.Interface, netip.Prefix, error) {
+	iface, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, netip.Prefix{}, fmt.Errorf("interface %q: %w (`ip -br address` lists them)", name, err)
+	}
+	addrs, err := iface.Addrs()
+	if err != nil {
+		return nil, netip.Prefix{}, fmt.Errorf("addresses of %s: %w", name, err)
+	}
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Is4() && (!want.IsValid() || p.Addr() == want) {
+			return iface, p, nil
+		}
+	}
+	if want.IsValid() {
+		return nil, netip.Prefix{}, fmt.Errorf("interface %s does not have the address %v", name, want)
+	}
+	return nil, netip.Prefix{}, fmt.Errorf("interface %s has no IPv4 address: give it one first, such as `ip address add 10.0.0.1/24 dev %s`", name, name)
+}
