@@ -7,7 +7,6 @@ package userland
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/ramfs"
-	"github.com/klauspost/pgzip"
 )
 
 // Options of Build.
@@ -93,25 +91,14 @@ func layOut(bb []byte, commands []string) (*ramfs.Archive, error) {
 	return a, nil
 }
 
-// Pack writes an archive as cpio and compresses it; both results depend on the archive alone.
+// Pack writes an archive as cpio, plain and compressed; both results depend on the archive alone.
 func Pack(a *ramfs.Archive) (cpio, gz []byte, err error) {
 	var plain, packed bytes.Buffer
 	if err := a.Write(&plain, time.Time{}); err != nil {
 		return nil, nil, err
 	}
-	zw, err := pgzip.NewWriterLevel(&packed, pgzip.BestCompression)
-	if err != nil {
+	if _, err := a.Pack(&packed, time.Time{}); err != nil {
 		return nil, nil, err
-	}
-	// The size of a block decides where it is cut, so it must not follow the machine.
-	if err := zw.SetConcurrency(1<<20, 4); err != nil {
-		return nil, nil, err
-	}
-	if _, err := zw.Write(plain.Bytes()); err != nil {
-		return nil, nil, err
-	}
-	if err := zw.Close(); err != nil {
-		return nil, nil, fmt.Errorf("compress: %w", err)
 	}
 	return plain.Bytes(), packed.Bytes(), nil
 }

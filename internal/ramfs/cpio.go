@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cavaliercoder/go-cpio"
+	"github.com/klauspost/pgzip"
 )
 
 const (
@@ -64,6 +65,51 @@ func writeRecord(cw *cpio.Writer, r Record, inode int64, modTime time.Time) erro
 		err = fmt.Errorf("%d bytes instead of %d", n, r.Size)
 	}
 	return err
+}
+
+// The compressor cuts its input into blocks of this size, in bytes, and compresses them in parallel. The result depends on the
+// size, so neither it nor the number of blocks under way may follow the machine.
+const (
+	blockSize = 1 << 20
+	blocks    = 8
+)
+
+// Pack writes the archive compressed with gzip, which every kernel can unpack, and returns its size before compression. The level
+// is the default one: the best makes a Debian kernel's modules 1.5 % smaller and takes many times as long.
+func (a *Archive) Pack(w io.Writer, modTime time.Time) (unpacked int64, err error) {
+	zw, err := pgzip.NewWriterLevel(w, 6)
+	if err != nil {
+		return 0, err
+	}
+	if err := zw.SetConcurrency(blockSize, blocks); err != nil {
+		return 0, err
+	}
+	count := &counter{w: zw}
+	if err := a.Write(count, modTime); err != nil {
+		return 0, err
+	}
+	return count.n, zw.Close()
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Unpack reads an archive that is compressed with gzip.
+func Unpack(r io.Reader) (*Archive, error) {
+	zr, err := pgzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	defer zr.Close()
+	return Read(zr)
 }
 
 // Limits of Read: an archive beyond them is refused, whatever its headers claim.

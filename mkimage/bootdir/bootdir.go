@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +19,6 @@ import (
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/modules"
-	"github.com/klauspost/pgzip"
 )
 
 // Names of the files in a boot directory. The names are what boot.ipxe, the server's DHCP and its timeline of a node count on.
@@ -88,12 +86,11 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 	for _, b := range c.Firmware {
 		m.Firmware = append(m.Firmware, b.Name)
 	}
-	img, unpacked, err := compress(a, c.ModTime)
-	if err != nil {
+	var img bytes.Buffer
+	if m.Unpacked, err = a.Pack(&img, c.ModTime); err != nil {
 		return nil, nil, err
 	}
-	m.Unpacked = unpacked
-	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img, ScriptFile: []byte(Script(c))}
+	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img.Bytes(), ScriptFile: []byte(Script(c))}
 	for name, data := range c.IPXE {
 		if _, ok := files[name]; ok || name == ManifestFile {
 			return nil, nil, fmt.Errorf("an iPXE file is called %s, which is the name of another file", name)
@@ -113,12 +110,7 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 
 // archive adds modules, firmware and settings to the userland.
 func archive(c *Content) (*ramfs.Archive, error) {
-	zr, err := pgzip.NewReader(bytes.NewReader(c.Userland))
-	if err != nil {
-		return nil, fmt.Errorf("userland: %w", err)
-	}
-	defer zr.Close()
-	a, err := ramfs.Read(zr)
+	a, err := ramfs.Unpack(bytes.NewReader(c.Userland))
 	if err != nil {
 		return nil, fmt.Errorf("userland: %w", err)
 	}
@@ -169,39 +161,6 @@ func addModules(a *ramfs.Archive, c *Content) error {
 		}
 	}
 	return nil
-}
-
-// Blocks of the compressor: their size decides where the stream is cut, so it must not follow the machine.
-const blockSize = 1 << 20
-
-func compress(a *ramfs.Archive, modTime time.Time) (packed []byte, unpacked int64, err error) {
-	var buf bytes.Buffer
-	zw, err := pgzip.NewWriterLevel(&buf, pgzip.BestCompression)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := zw.SetConcurrency(blockSize, 4); err != nil {
-		return nil, 0, err
-	}
-	count := &counter{w: zw}
-	if err := a.Write(count, modTime); err != nil {
-		return nil, 0, err
-	}
-	if err := zw.Close(); err != nil {
-		return nil, 0, err
-	}
-	return buf.Bytes(), count.n, nil
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }
 
 func sum(data []byte) string {

@@ -41,7 +41,7 @@ const scriptHead = `#!ipxe
 # Made by mkimage.
 echo
 echo diskcast: ${netX/mac} with address ${netX/ip} starts Linux %s
-set tries:uint8 0
+set tries:int8 0
 
 :start
 inc tries
