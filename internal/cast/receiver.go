@@ -3,39 +3,298 @@ package cast
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/cast/core"
+	"github.com/diskcast/diskcast/internal/cast/sock"
+	"github.com/diskcast/diskcast/internal/cast/wire"
+	"golang.org/x/sync/errgroup"
 )
 
 // Receiver receives one object.
-type Receiver struct{ p Params }
+type Receiver struct {
+	p     Params
+	o     ReceiverOptions
+	sink  Sink
+	log   *slog.Logger
+	start time.Time
 
-// NewReceiver checks p, opens the sockets and joins the group.
+	mu        sync.Mutex
+	rx        *rx
+	queue     []*rxBlock    // complete blocks for the sink
+	work      chan struct{} // something is in queue, or Run ends
+	wake      chan struct{} // the reporter must look again
+	states    []State
+	delivered rangeSet
+	byOther   int64
+	running   bool
+}
+
+// NewReceiver checks p. Sockets are opened by Run.
 func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 	p = p.WithDefaults()
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	return &Receiver{p: p}, nil
+	if o.Memory == 0 {
+		o.Memory = 64 << 20
+	}
+	if o.SilenceAfter == 0 {
+		o.SilenceAfter = 3 * time.Second
+	}
+	r := &Receiver{p: p, o: o, sink: sink, log: o.Log, start: time.Now(), work: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	cfg := core.ReceiverConfig{
+		Params: p, ID: wire.Random48(), Label: o.Label, Memory: o.Memory, SilenceAfter: int64(o.SilenceAfter),
+		Stream: o.Stream, Changed: r.changed,
+	}
+	var err error
+	if r.rx, err = newRx(p, cfg, r.now()); err != nil {
+		return nil, err
+	}
+	r.rx.complete = func(b *rxBlock) {
+		r.queue = append(r.queue, b)
+		signal(r.work)
+	}
+	for _, h := range o.Have {
+		r.have(h.Offset, h.Length)
+	}
+	return r, nil
 }
 
-// Run receives until nothing is missing and the sender knows it (or a second has passed in vain), then returns nil.
-// Again may be called after Run has returned; Run must then be called anew.
-func (r *Receiver) Run(ctx context.Context) error { return errors.ErrUnsupported }
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
 
-// Again says that the sink has lost these bytes: the blocks they are in are received anew.
-func (r *Receiver) Again(off, n int64) {}
+func (r *Receiver) now() int64 { return int64(time.Since(r.start)) + 1 }
 
-// Deliver hands in bytes of the object that came by another way. They must be authentic. Bytes that complete a block
-// are not passed to the sink: whoever delivers them has them.
-func (r *Receiver) Deliver(off int64, p []byte) error { return nil }
+// changed is called by the core, under the lock.
+func (r *Receiver) changed() {
+	if r.rx == nil || r.rx.core == nil {
+		return
+	}
+	phase, why := r.rx.core.Phase()
+	r.states = append(r.states, State{phase, why})
+	signal(r.wake)
+}
 
-// Missing lists what is not yet whole, merged and sorted, in bytes of the object. It includes blocks that are partly here.
-func (r *Receiver) Missing() []Range { return nil }
+// Run receives until nothing is missing and the sender knows it (or a second has passed in vain), then returns nil. It opens the
+// sockets and closes them. When Again is called after Run has returned, Run may be called anew.
+func (r *Receiver) Run(ctx context.Context) error {
+	r.mu.Lock()
+	if r.running {
+		r.mu.Unlock()
+		return errors.New("cast: this receiver runs already")
+	}
+	r.running = true
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.running = false
+		r.mu.Unlock()
+	}()
+	ifi, err := sock.InterfaceFor(r.o.Interface, r.p.Feedback.Addr())
+	if err != nil {
+		return err
+	}
+	member, err := sock.Listen(r.p.Group, ifi, !r.o.NoGRO)
+	if err != nil {
+		return err
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(r.p.Feedback))
+	if err != nil {
+		member.Close()
+		return fmt.Errorf("cast: reporting to %v: %w", r.p.Feedback, err)
+	}
+	sock.SetReceiveBuffer(conn, 4<<20)
+	if member.Buffer() < 4<<20 {
+		r.log.Warn("cast socket buffer is small", "bytes", member.Buffer(), "fix", "run as root or raise net.core.rmem_max to 16777216")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	closing := context.AfterFunc(ctx, func() {
+		r.farewell(conn)
+		member.Close()
+		conn.Close()
+		signal(r.work)
+	})
+	defer closing()
+	var eg errgroup.Group
+	run := func(f func(context.Context) error) {
+		eg.Go(func() error {
+			defer cancel()
+			return f(ctx)
+		})
+	}
+	run(func(ctx context.Context) error { return r.receive(ctx, member) })
+	run(func(ctx context.Context) error { return r.replies(ctx, conn) })
+	run(r.deliver)
+	run(func(ctx context.Context) error { return r.reports(ctx, member, conn) })
+	err = eg.Wait()
+	r.tell()
+	if err != nil {
+		return err
+	}
+	if n := r.missing(); n > 0 {
+		return fmt.Errorf("cast: %d of %d blocks are missing: %w", n, r.p.Blocks(), context.Cause(ctx))
+	}
+	return nil
+}
 
-// Hold leaves the group, as when the sender sends a receiver to unicast, and joins it again.
-func (r *Receiver) Hold(on bool) {}
+// farewell tells the sender that a receiver that is not complete gives up.
+func (r *Receiver) farewell(conn *net.UDPConn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rx.core.Missing() > 0 {
+		buf := make([]byte, wire.MaxReport+wire.Overhead)
+		conn.Write(r.rx.leave(r.now(), buf))
+	}
+}
 
-// Stats may be called at any time.
-func (r *Receiver) Stats() ReceiverStats { return ReceiverStats{} }
+func (r *Receiver) missing() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rx.core.Missing()
+}
 
-// Close closes the sockets; Run does so too when it returns.
-func (r *Receiver) Close() error { return nil }
+// receive takes packets of the group until the socket is closed.
+func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
+	for {
+		locked := false
+		var now int64
+		err := m.Receive(func(pkt []byte) {
+			if !locked {
+				r.mu.Lock()
+				now, locked = r.now(), true
+			}
+			r.rx.handle(now, pkt, false)
+		})
+		if locked {
+			r.mu.Unlock()
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cast: receiving: %w", err)
+		}
+	}
+}
+
+// replies takes what the sender sends to us alone.
+func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn) error {
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := conn.Read(buf)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			continue // nobody listens there: the sender is not up, which the core notices by itself
+		}
+		r.mu.Lock()
+		r.rx.handle(r.now(), buf[:n], true)
+		r.mu.Unlock()
+		signal(r.wake)
+	}
+}
+
+// deliver passes complete blocks to the sink.
+func (r *Receiver) deliver(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		if len(r.queue) == 0 {
+			r.mu.Unlock()
+			if ctx.Err() != nil {
+				return nil
+			}
+			<-r.work
+			continue
+		}
+		b := r.queue[0]
+		r.queue = r.queue[1:]
+		r.mu.Unlock()
+		off, data, err := r.rx.finish(b)
+		if err == nil {
+			err = r.sink.Block(off, data)
+		}
+		if err != nil {
+			return fmt.Errorf("cast: block at byte %d: %w", off, err)
+		}
+		r.mu.Lock()
+		r.rx.release(r.now(), b)
+		if r.rx.core.Missing() == 0 {
+			signal(r.wake)
+		}
+		r.mu.Unlock()
+	}
+}
+
+// lastWord is how long a complete receiver waits for the sender to know.
+const lastWord = time.Second
+
+// reports makes the reports that are due, follows the core in and out of the group, and ends when all is done.
+func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPConn) error {
+	buf := make([]byte, wire.MaxReport+wire.Overhead)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var complete time.Time
+	for {
+		r.mu.Lock()
+		now := r.now()
+		r.rx.core.Queues(m.Fill())
+		report, due := r.rx.poll(now, buf)
+		next := r.rx.core.Next()
+		in := r.rx.core.InGroup()
+		finished, missing := r.rx.core.Finished(), r.rx.core.Missing()
+		r.mu.Unlock()
+		if due {
+			conn.Write(report)
+		}
+		r.tell()
+		if err := m.Join(in); err != nil {
+			return err
+		}
+		wait := time.Duration(next - now)
+		if missing == 0 {
+			if complete.IsZero() {
+				complete = time.Now()
+			}
+			if finished || time.Since(complete) > lastWord {
+				return nil
+			}
+			wait = min(wait, lastWord/4)
+		} else {
+			complete = time.Time{}
+		}
+		timer.Reset(max(wait, time.Millisecond))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-r.wake:
+		}
+	}
+}
+
+// tell calls OnState with what changed.
+func (r *Receiver) tell() {
+	r.mu.Lock()
+	states := r.states
+	r.states = nil
+	r.mu.Unlock()
+	for _, s := range states {
+		r.log.Info("cast state", "cast", r.p.ID, "phase", s.Phase.String(), "why", s.Why)
+		if r.o.OnState != nil {
+			r.o.OnState(s)
+		}
+	}
+}

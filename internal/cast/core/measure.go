@@ -1,0 +1,228 @@
+package core
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/diskcast/diskcast/internal/cast/wire"
+)
+
+// lossTest asks whether a receiver's loss went away with a cut of the pace.
+type lossTest struct {
+	on      bool
+	seq     uint64 // the cut
+	excess  float64
+	rate    float64 // before the cut
+	cutAt   int64
+	n, lost float64 // since
+}
+
+const maxBaseline = 0.25
+
+// measure learns from the window of a peer's report.
+func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
+	if r.Epoch != s.cfg.Epoch || r.Top >= s.seq || r.WinFirst > r.Top || r.WinFirst == 0 {
+		return
+	}
+	c := &s.ctl
+	n := float64(r.Top - r.WinFirst + 1)
+	lost := max(n-float64(r.WinGot), 0)
+	loss := lost / n
+	if age := c.age(now, r.Top); age >= 0 {
+		p.delay = max(age-int64(r.Hold)*1000, 0)
+		if p.minDelay == 0 || p.delay < p.minDelay {
+			p.minDelay = p.delay
+		}
+		c.rtt = (7*c.rtt + p.delay) / 8
+	}
+	if n < 16 {
+		return
+	}
+	c.heardAt = now
+	w := min(n/2000, 0.5)
+	p.Loss += w * (loss - p.Loss)
+	if r.WinSpan >= 1000 {
+		d := float64(r.WinGot) * s.bits / float64(r.WinSpan) * 1e6
+		p.Rate = min(d, 2*c.rate)
+	} else {
+		p.Rate = c.rate * (1 - loss)
+	}
+	if c.fixed {
+		return
+	}
+	if int(p.Pressure) >= easing {
+		c.hold = max(c.hold, now+2*shortest)
+	}
+	if p.State == PeerSlow {
+		s.slowMeasure(now, p, loss)
+		return
+	}
+	if c.startup {
+		s.startupMeasure(now, p, r, loss)
+		return
+	}
+	if d := min(p.Rate, c.rate); !c.limited() && d > c.best {
+		c.best = d
+	}
+	s.testLoss(now, p, r, n, lost)
+	excess := loss - p.baseline
+	noise := 3 * math.Sqrt((p.baseline+lossFloor)/n)
+	switch {
+	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
+		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), excess, true)
+	case r.WinFirst < c.cutSeq:
+		// The window began before the latest cut: it has been answered already.
+	case excess > max(lossFloor, noise):
+		s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, excess, false)
+	case loss < p.baseline:
+		p.baseline += 0.1 * min(n/1000, 1) * (loss - p.baseline)
+	}
+}
+
+// startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the sender from learning
+// what the others stand.
+func (s *Sender) startupMeasure(now int64, p *Peer, r *wire.ReportBody, loss float64) {
+	c := &s.ctl
+	if r.WinFirst < c.doubleSeq {
+		return
+	}
+	if int(p.Pressure) >= pressed && s.active == 1 {
+		c.roundLow = 1
+	}
+	if p.Rate > c.roundBest {
+		c.roundBest = p.Rate
+	}
+	c.roundLow = min(c.roundLow, loss)
+	if loss < 0.1 && p.Rate > 1.4*c.lastBest {
+		p.baseline = loss
+	}
+	if s.active == 1 || now-c.doubleAt > 2*s.fb.active+5*ms {
+		c.round(now, s.seq)
+	}
+}
+
+// testLoss finds out whether a cut helped against a peer's loss.
+func (s *Sender) testLoss(now int64, p *Peer, r *wire.ReportBody, n, lost float64) {
+	t := &p.test
+	if !t.on || r.WinFirst < t.seq {
+		return
+	}
+	t.n += n
+	t.lost += lost
+	if t.n < 400 && now-t.cutAt < sec {
+		return
+	}
+	t.on = false
+	left := t.lost/t.n - p.baseline
+	if left < 0.5*t.excess || t.n < 50 {
+		return
+	}
+	p.baseline = min(p.baseline+left, maxBaseline)
+	if c := &s.ctl; c.cutAt == t.cutAt && !c.shared {
+		c.cut(now, s.seq, t.rate, t.rate, false)
+	}
+}
+
+// congested lowers the pace for peer p, or stops waiting for it when that would hold the others back.
+func (s *Sender) congested(now int64, p *Peer, target, excess float64, memory bool) {
+	c := &s.ctl
+	if floor := s.floor(now, p); target < floor {
+		if p.slowAt == 0 {
+			p.slowAt = now
+		}
+		patience := 60 * ms
+		if memory {
+			patience = 2 * sec
+		}
+		if now-p.slowAt >= patience {
+			what := fmt.Sprintf("loses %.0f %% of the packets", 100*p.Loss)
+			if memory {
+				what = fmt.Sprintf("has its memory %d %% full: its disk or CPU does not keep up", int(p.Pressure)*100/255)
+			}
+			p.State, p.slowAt, p.goodAt = PeerSlow, now, 0
+			p.Why = fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
+				what, c.rate/1e6, target/1e6, floor/1e6)
+			s.count()
+			s.event("slow", p, p.Why)
+			s.relieve()
+			return
+		}
+		if !memory {
+			return
+		}
+	} else {
+		p.slowAt = 0
+	}
+	p.limit, p.limitAt = target, now
+	reached := c.rate * (1 - max(excess, 0))
+	alone := reached >= 0.9*c.best || memory
+	if !memory && !p.test.on {
+		p.test = lossTest{on: true, seq: s.seq, excess: excess, rate: c.rate, cutAt: now}
+	}
+	wmax := reached
+	if memory {
+		wmax = target * 1.1
+		c.hold = now + 3*shortest
+	}
+	c.cut(now, s.seq, wmax, target, !alone)
+}
+
+// floor is the rate that the group must not fall below for p's sake.
+func (s *Sender) floor(now int64, p *Peer) float64 {
+	if s.active < 2 {
+		return 0
+	}
+	// What others get who are not in trouble themselves.
+	fresh := now - max(sec, 3*s.fb.active)
+	var rates []float64
+	for _, o := range s.order {
+		if o == p || !o.waited() || o.Heard < fresh || int(o.Pressure) >= easing || now-o.limitAt < 2*sec && o.limitAt != 0 {
+			continue
+		}
+		rates = append(rates, max(o.Rate, s.ctl.best*0.9))
+		if len(rates) >= 64 {
+			break
+		}
+	}
+	if len(rates) == 0 || len(rates) < s.active/4 && len(rates) < 16 {
+		return 0
+	}
+	if s.cfg.Floor > 0 {
+		return s.cfg.Floor
+	}
+	slices.Sort(rates)
+	return rates[len(rates)/2] / 4
+}
+
+// slowMeasure lets a slow peer back when it keeps up for a second.
+func (s *Sender) slowMeasure(now int64, p *Peer, loss float64) {
+	if loss > p.baseline+0.02 || int(p.Pressure) >= easing {
+		p.goodAt = 0
+		return
+	}
+	if p.goodAt == 0 {
+		p.goodAt = now
+	}
+	if now-p.goodAt > sec {
+		p.State, p.slowAt = PeerActive, 0
+		s.count()
+		s.event("back", p, "it keeps up")
+	}
+}
+
+// judge moves peers that stayed slow to unicast.
+func (s *Sender) judge(now int64) {
+	for _, p := range s.order {
+		if p.State == PeerSlow && now-p.slowAt > sec && p.goodAt == 0 {
+			if s.active == 0 {
+				// Nobody is left to wait: the group goes at its pace.
+				p.State, p.slowAt = PeerActive, 0
+				s.count()
+				continue
+			}
+			p.State = PeerUnicast
+			s.event("unicast", p, p.Why)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package core
+
+import (
+	"net/netip"
+
+	"github.com/diskcast/diskcast/internal/cast/wire"
+)
+
+// PeerState is what the sender does with a receiver.
+type PeerState uint8
+
+// States of a peer.
+const (
+	PeerActive  PeerState = iota // in the group
+	PeerSlow                     // in the group, but no longer waited for: it held the others back
+	PeerUnicast                  // told to leave the group
+	PeerSilent                   // hears no multicast
+	PeerDone                     // has everything
+	PeerGone                     // left, or not heard for long
+)
+
+func (s PeerState) String() string {
+	return [...]string{"active", "slow", "unicast", "silent", "done", "gone"}[s]
+}
+
+// Peer is a receiver as the sender knows it.
+type Peer struct {
+	ID       uint64
+	Label    string
+	Addr     netip.AddrPort
+	State    PeerState
+	Why      string
+	Need     uint32  // packets it lacks
+	Loss     float64 // of the group's packets, lately
+	Pressure uint8
+	Rate     float64 // bits a second on the wire that reached it in its latest window
+	Heard    int64
+	Joined   int64
+
+	window   *wire.Window
+	flags    uint8
+	baseline float64 // loss that does not depend on the pace
+	credit   float64 // packets it may still ask for
+	creditAt uint64  // sequence number up to which losses were credited
+	slowAt   int64   // when it became slow
+	goodAt   int64   // when it last kept up, while slow
+	limit    float64 // pace that it was last seen to stand
+	limitAt  int64
+	delay    int64 // latest one-way delay and report's way back
+	minDelay int64
+	test     lossTest
+	replyAt  int64
+	stream   streamState
+}
+
+// waited says whether the group waits for this peer: its needs are sent and its losses slow the pace.
+func (p *Peer) waited() bool { return p.State == PeerActive }
+
+// present says whether the peer is alive and not done.
+func (p *Peer) present() bool { return p.State != PeerDone && p.State != PeerGone }

@@ -1,0 +1,195 @@
+package core
+
+import "math"
+
+// rateControl decides the pace of the group. All rates are bits a second on the wire.
+//
+// It starts at a rate that any wired LAN of today bears and doubles while what reaches the best receiver doubles too. Then it holds the rate
+// at which loss or memory pressure began, backs off when they appear, and probes: fast towards the rate that was good when the line
+// seems to be ours alone, as slowly as TCP would when somebody else took part of it.
+//
+// Loss that does not follow the pace is not congestion. After a cut the loss is measured again: where it stayed, it was the
+// medium's own, it becomes the receiver's baseline, and the cut is undone.
+type rateControl struct {
+	rate, low, high float64
+	fixed           bool
+	weight          float64
+	bits            float64 // of a packet
+
+	startup   bool
+	doubleSeq uint64
+	doubleAt  int64
+	roundBest float64 // most that reached any peer since the doubling
+	roundLow  float64 // least loss
+	lastBest  float64
+
+	wmax    float64 // rate at which the latest congestion began
+	wcut    float64 // rate after the cut
+	cutAt   int64
+	cutSeq  uint64
+	shared  bool
+	best    float64 // most that reached any peer, slowly forgotten
+	grownAt int64
+	rtt     int64
+	heardAt int64 // latest sample
+
+	sentBits float64 // since markAt
+	markAt   int64
+	sendRate float64 // what really went out lately
+	idled    bool    // the plan ran dry since markAt
+	hold     int64   // no growth before: a receiver's memory fills
+	times    [256]struct {
+		seq uint64
+		at  int64
+	}
+	timeAt int
+}
+
+// Constants of rate control.
+const (
+	beta       = 0.85             // rate after a cut
+	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
+	firstRate  = 1e9              // of a cast whose link is faster or unknown
+	lowestRate = 1e6              // never slower
+	lossFloor  = 0.005            // loss above the baseline that is congestion
+	pressed    = 150              // pressure that slows the pace, of 255
+	easing     = 80               // pressure at which the pace may grow again
+	forget     = 0.02             // of best, a second
+	unknownRTT = 5 * ms           // before it was measured
+	tcpBits    = 0.5 * 1500.0 * 8 // growth of half a packet a round trip each round trip: TCP's, for a cut to beta
+)
+
+func (c *rateControl) init(cfg SenderConfig, bits float64, now int64) {
+	c.bits = bits
+	c.weight = cfg.Weight
+	c.low = lowestRate
+	c.high = math.Inf(1)
+	if cfg.Link > 0 {
+		c.high = cfg.Link
+	}
+	if cfg.Cap > 0 {
+		c.high = min(c.high, cfg.Cap)
+	}
+	c.low = min(c.low, c.high)
+	c.rtt = unknownRTT
+	c.doubleAt, c.markAt, c.grownAt, c.heardAt = now, now, now, now
+	if cfg.Rate > 0 {
+		c.fixed, c.rate = true, cfg.Rate
+		return
+	}
+	c.startup = true
+	c.rate = min(firstRate, c.high)
+	c.roundLow = 1
+}
+
+// sent notes that n packets went out, the last of them before seq.
+func (c *rateControl) sent(now int64, seq uint64, n int) {
+	if t := &c.times[c.timeAt]; now-t.at > ms/2 {
+		c.timeAt = (c.timeAt + 1) % len(c.times)
+		c.times[c.timeAt] = struct {
+			seq uint64
+			at  int64
+		}{seq, now}
+	}
+	c.sentBits += float64(n) * c.bits
+	if t := now - c.markAt; t >= 5*ms {
+		r := c.sentBits / float64(t) * 1e9
+		if c.idled {
+			r = max(r, c.sendRate) // there was not enough to send: that says nothing
+		}
+		c.sendRate = 0.5*c.sendRate + 0.5*r
+		c.sentBits, c.markAt, c.idled = 0, now, false
+		c.grow(now)
+	}
+}
+
+func (c *rateControl) idle(now int64) { c.idled = true }
+
+// age is how long ago sequence number seq was sent, or -1 when that is forgotten.
+func (c *rateControl) age(now int64, seq uint64) int64 {
+	for i := range c.times {
+		t := &c.times[(c.timeAt+len(c.times)-i)%len(c.times)]
+		if t.seq == 0 {
+			break
+		}
+		if t.seq <= seq+1 {
+			return now - t.at
+		}
+	}
+	return -1
+}
+
+// limited says that the sender itself cannot keep the pace, or has little to send: a higher pace would tell nothing.
+func (c *rateControl) limited() bool { return c.sendRate < 0.75*c.rate }
+
+// grow probes for more when nothing speaks against it. It is called every few milliseconds.
+func (c *rateControl) grow(now int64) {
+	dt := min(float64(now-c.grownAt)/1e9, 0.05)
+	c.grownAt = now
+	c.best *= 1 - forget*dt
+	if c.fixed {
+		return
+	}
+	if silence := now - c.heardAt; silence > sec {
+		// Nobody says how it goes: slow down, by half each second.
+		c.set(c.rate * math.Exp2(-dt))
+		return
+	}
+	if c.startup || now < c.hold || c.limited() {
+		if c.limited() && now-c.cutAt > 500*ms {
+			c.wmax = max(c.wmax, c.rate)
+		}
+		return
+	}
+	since := float64(now-c.cutAt) / 1e9
+	if c.shared {
+		rtt := float64(min(max(c.rtt, 2*ms), 50*ms)) / 1e9
+		a := tcpBits / rtt / rtt
+		a = min(max(a, 0.02*c.best), 0.4*c.best) * c.weight
+		if since > 1 {
+			a *= math.Exp2(min(2*(since-1), 6)) // whoever shared the line has gone
+		}
+		c.set(c.rate + a*dt)
+		return
+	}
+	k := float64(cubicTime) / 1e9
+	x := since - k
+	w := c.wmax + (c.wmax-c.wcut)*x*x*x/(k*k*k)
+	if w > c.rate {
+		c.set(min(w, c.rate*(1+4*dt)))
+	}
+}
+
+func (c *rateControl) set(r float64) { c.rate = min(max(r, c.low), c.high) }
+
+// round ends a round of startup when enough was heard of it.
+func (c *rateControl) round(now int64, seq uint64) {
+	if c.roundBest == 0 {
+		return
+	}
+	if c.roundBest > 1.4*c.lastBest && c.roundLow < 0.25 && !c.limited() && c.rate < c.high && now >= c.hold {
+		c.lastBest = c.roundBest
+		c.set(2 * c.rate)
+		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
+		return
+	}
+	c.startup = false
+	c.best = max(c.best, c.roundBest)
+	switch {
+	case c.limited():
+		c.wmax = max(c.rate, c.sendRate)
+		c.cut(now, seq, c.wmax, max(1.1*c.sendRate, 0.5*c.rate), false)
+	case c.rate >= c.high && c.roundLow < 0.02:
+		c.cut(now, seq, c.rate, c.rate, false)
+	default:
+		c.cut(now, seq, c.roundBest, 0.95*c.roundBest, false)
+	}
+}
+
+// cut lowers the pace.
+func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) {
+	c.set(to)
+	c.wmax, c.wcut = min(wmax, c.high), c.rate
+	c.cutAt, c.cutSeq, c.shared = now, seq, shared
+	c.grownAt = now
+}

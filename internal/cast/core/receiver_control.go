@@ -1,0 +1,167 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/diskcast/diskcast/internal/cast/wire"
+)
+
+// Announce takes the body of an authentic ANNOUNCE.
+func (r *Receiver) Announce(now int64, epoch, seq uint64, body []byte) error {
+	if !r.Group(now, epoch, seq) {
+		return nil
+	}
+	var a wire.AnnounceBody
+	if err := a.Parse(body); err != nil {
+		return err
+	}
+	if a.Size != r.p.Size || int(a.Payload) != r.p.Payload || int(a.K) != r.p.K {
+		// Authentic, so it is no stranger: the sender was started with another object under the same key.
+		return fmt.Errorf("%w: the sender casts %d bytes in packets of %d and blocks of %d, this receiver expects %d, %d, %d",
+			wire.ErrMalformed, a.Size, a.Payload, a.K, r.p.Size, r.p.Payload, r.p.K)
+	}
+	if r.cur == nil || r.cur.origin != epoch {
+		return nil
+	}
+	s := &r.sched
+	s.quiet = 0
+	s.active, s.done, s.kick = interval(a.Active), interval(a.Done), interval(a.Kick)
+	s.sending(now, a.Flags&wire.AnnSending != 0)
+	if r.missing == 0 && a.Acked(r.cfg.ID) {
+		r.acked = true
+	}
+	return nil
+}
+
+// Reply takes the body of an authentic REPLY.
+func (r *Receiver) Reply(now int64, origin, seq uint64, body []byte) error {
+	if !r.markStream(now, origin, seq) {
+		return nil
+	}
+	var m wire.ReplyBody
+	if err := m.Parse(body); err != nil {
+		return err
+	}
+	if m.Receiver != r.cfg.ID || r.sched.seq-m.Echo > 1024 {
+		return nil
+	}
+	s := &r.sched
+	s.quiet = 0
+	s.own = max(interval(m.Interval), 5*ms)
+	r.lastReply = now
+	if m.Flags&wire.RplDone != 0 && r.missing == 0 {
+		r.acked = true
+	}
+	if m.Flags&wire.RplUnicast != 0 && !r.away {
+		r.away = true
+		if r.missing > 0 {
+			r.setPhase(Unicast, "the sender took this receiver out of the group because it held the others back")
+		}
+	}
+	if m.Flags&wire.RplBack != 0 && r.away {
+		r.away = false
+		r.rejoin(now)
+	}
+	// The sender's word on its epoch is fresh: it answers our own report.
+	if c := r.channel(origin); c != nil && c != r.cur {
+		r.become(c)
+	}
+	return nil
+}
+
+// Hold leaves the group, or comes back to it, by our own decision.
+func (r *Receiver) Hold(now int64, on bool) {
+	if r.held == on {
+		return
+	}
+	r.held = on
+	if on && r.missing > 0 {
+		r.setPhase(Unicast, "held out of the group by the operator")
+	}
+	if !on {
+		r.rejoin(now)
+	}
+	r.sched.urgent(now)
+}
+
+func (r *Receiver) rejoin(now int64) {
+	if !r.InGroup() {
+		return
+	}
+	if r.cur != nil {
+		r.pastGot += r.cur.got
+		r.pastLost += r.cur.lost()
+		r.cur.restart()
+	}
+	r.heard = now
+	if r.missing > 0 {
+		r.setPhase(Receiving, "")
+	}
+	r.sched.urgent(now)
+	if r.cfg.Changed != nil {
+		r.cfg.Changed()
+	}
+}
+
+// interval is the time from one report to the next, as things stand.
+func (r *Receiver) interval() int64 {
+	s := &r.sched
+	switch {
+	case !r.InGroup() || r.phase == Silent || !s.heard:
+		return s.own
+	case r.missing == 0:
+		return s.done
+	case !s.run:
+		return s.kick
+	}
+	return s.active
+}
+
+// Next is when Poll wants to be called at the latest.
+func (r *Receiver) Next() int64 {
+	due := r.sched.due(r.interval())
+	if r.missing > 0 && r.InGroup() && r.phase != Silent {
+		due = min(due, r.heard+r.cfg.SilenceAfter)
+	}
+	return due
+}
+
+// Poll does what is due at the time now. It appends the body of a REPORT to buf when one is due, with its sequence number.
+func (r *Receiver) Poll(now int64, buf []byte) (report []byte, seq uint64, ok bool) {
+	if r.missing > 0 && r.InGroup() && r.phase != Silent && now-r.heard >= r.cfg.SilenceAfter {
+		r.silent(now)
+	}
+	if now < r.sched.due(r.interval()) || r.Finished() {
+		return nil, 0, false
+	}
+	r.sched.sent(now)
+	r.sched.seq++
+	return r.appendReport(now, buf, 0), r.sched.seq, true
+}
+
+// Leave makes a last report that says that the receiver gives up.
+func (r *Receiver) Leave(now int64, buf []byte) (report []byte, seq uint64) {
+	r.sched.seq++
+	return r.appendReport(now, buf, wire.RepLeaving), r.sched.seq
+}
+
+func (r *Receiver) silent(now int64) {
+	seconds := float64(r.cfg.SilenceAfter) / float64(sec)
+	answers := r.lastReply != 0 && now-r.lastReply < max(3*quietInterval, r.cfg.SilenceAfter)
+	r.sched.own = firstInterval
+	switch {
+	case answers && !r.everHeard:
+		r.setPhase(Silent, fmt.Sprintf("no multicast on %v for %.0f s, but the sender answers by unicast: "+
+			"likely a snooping switch without an IGMP/MLD querier, the wrong VLAN or interface, a firewall that drops multicast, or an MTU below %d",
+			r.p.Group, seconds, r.p.Payload+wire.Overhead+48))
+	case answers:
+		r.setPhase(Silent, fmt.Sprintf("multicast on %v stopped %.0f s ago, but the sender answers by unicast: "+
+			"likely the switch has forgotten the group because no IGMP/MLD querier asks for members", r.p.Group, seconds))
+	case r.everHeard:
+		r.setPhase(Silent, fmt.Sprintf("the sender went silent %.0f s ago, by multicast on %v and by unicast at %v: it has stopped, or the link is down",
+			seconds, r.p.Group, r.p.Feedback))
+	default:
+		r.setPhase(Silent, fmt.Sprintf("nothing heard for %.0f s, neither multicast on %v nor an answer from %v: "+
+			"the sender is not running, or the wrong interface or VLAN, or a firewall drops UDP", seconds, r.p.Group, r.p.Feedback))
+	}
+}

@@ -1,0 +1,185 @@
+// Package netlab builds a small LAN of network namespaces for tests and benches of the cast: a bridge, and nodes on it by
+// veth pairs. Names begin with dc-, and everything goes away with Close. It needs root, ip, and for some calls tc, ethtool and nft.
+package netlab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lab is a bridge with nodes. Node i has the addresses 10.77.0.i+1/24 and fd77::i+1/64 on its interface eth0.
+type Lab struct {
+	prefix string
+	nodes  int
+	ns     []string
+}
+
+// Missing says which of the tools that a lab needs cannot be used here, and why; empty if none.
+func Missing(tools ...string) string {
+	if os.Geteuid() != 0 {
+		return "not root"
+	}
+	for _, t := range append([]string{"ip"}, tools...) {
+		if _, err := exec.LookPath(t); err != nil {
+			return "no " + t
+		}
+	}
+	return ""
+}
+
+// New builds a lab of n nodes. name tells labs of one process apart; it must be short.
+func New(name string, n int) (*Lab, error) {
+	l := &Lab{prefix: fmt.Sprintf("dc-cast-%d-%s", os.Getpid(), name), nodes: n}
+	if err := l.build(); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Lab) build() error {
+	if err := l.add(l.Bridge()); err != nil {
+		return err
+	}
+	// No spanning tree, no waiting; snooping off until a test asks for it: a bridge without a querier floods anyway.
+	if err := l.On(l.Bridge(), "ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"); err != nil {
+		return err
+	}
+	if err := l.On(l.Bridge(), "ip", "link", "set", "br0", "up"); err != nil {
+		return err
+	}
+	for i := range l.nodes {
+		ns := l.Node(i)
+		if err := l.add(ns); err != nil {
+			return err
+		}
+		port := Port(i)
+		for _, args := range [][]string{
+			{"ip", "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", l.Bridge()},
+			{"ip", "link", "set", "lo", "up"},
+			{"ip", "addr", "add", fmt.Sprintf("10.77.0.%d/24", i+1), "dev", "eth0"},
+			{"ip", "addr", "add", fmt.Sprintf("fd77::%d/64", i+1), "dev", "eth0", "nodad"},
+			{"ip", "link", "set", "eth0", "up"},
+			{"ip", "route", "add", "239.0.0.0/8", "dev", "eth0"},
+		} {
+			if err := l.On(ns, args...); err != nil {
+				return err
+			}
+		}
+		if err := l.On(l.Bridge(), "ip", "link", "set", port, "master", "br0", "up"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) add(ns string) error {
+	if err := run("ip", "netns", "add", ns); err != nil {
+		return err
+	}
+	l.ns = append(l.ns, ns)
+	return nil
+}
+
+// Bridge is the namespace of the bridge br0.
+func (l *Lab) Bridge() string { return l.prefix + "-br" }
+
+// Node is the namespace of node i.
+func (l *Lab) Node(i int) string { return fmt.Sprintf("%s-%d", l.prefix, i) }
+
+// Port is the bridge's port to node i.
+func Port(i int) string { return fmt.Sprintf("port%d", i) }
+
+// Addr is the IPv4 address of node i.
+func (l *Lab) Addr(i int) string { return fmt.Sprintf("10.77.0.%d", i+1) }
+
+// On runs a command in a namespace.
+func (l *Lab) On(ns string, args ...string) error {
+	return run(append([]string{"ip", "netns", "exec", ns}, args...)...)
+}
+
+// Plain switches segmentation and receive offloads off on both ends of every node's link, so that shaping and loss see single packets.
+func (l *Lab) Plain() error {
+	off := []string{"tx-udp-segmentation", "off", "gso", "off", "tso", "off", "gro", "off"}
+	for i := range l.nodes {
+		if err := l.On(l.Node(i), append([]string{"ethtool", "-K", "eth0"}, off...)...); err != nil {
+			return err
+		}
+		if err := l.On(l.Bridge(), append([]string{"ethtool", "-K", Port(i)}, off...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Shape lets node i receive at most mbit Mbit/s, with a queue of limit bytes in front: a switch port. Call Plain first.
+func (l *Lab) Shape(i, mbit, limit int) error {
+	return l.On(l.Bridge(), "tc", "qdisc", "replace", "dev", Port(i), "root", "tbf",
+		"rate", fmt.Sprintf("%dmbit", mbit), "burst", fmt.Sprint(max(mbit*125, 16000)), "limit", fmt.Sprint(limit))
+}
+
+// ShapeOut lets node i send at most mbit Mbit/s: the server's own NIC. Call Plain first.
+func (l *Lab) ShapeOut(i, mbit, limit int) error {
+	return l.On(l.Node(i), "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf",
+		"rate", fmt.Sprintf("%dmbit", mbit), "burst", fmt.Sprint(max(mbit*125, 16000)), "limit", fmt.Sprint(limit))
+}
+
+// Lose makes node i lose permille thousandths of the multicast it receives. Call Plain first.
+func (l *Lab) Lose(i, permille int) error {
+	l.On(l.Node(i), "nft", "delete", "table", "ip", "lose")
+	if permille == 0 {
+		return nil
+	}
+	for _, rule := range []string{
+		"add table ip lose",
+		"add chain ip lose in { type filter hook prerouting priority -300 ; }",
+		fmt.Sprintf("add rule ip lose in ip protocol udp ip daddr 224.0.0.0/4 numgen random mod 1000 < %d drop", permille),
+	} {
+		if err := l.On(l.Node(i), "nft", rule); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Do runs f on an OS thread in a namespace. Sockets that f opens stay there.
+func (l *Lab) Do(ns string, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		// The thread is not unlocked: it ends with the goroutine, and with it its namespace.
+		runtime.LockOSThread()
+		fd, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			done <- fmt.Errorf("namespace %s: %w", ns, err)
+			return
+		}
+		err = unix.Setns(fd, unix.CLONE_NEWNET)
+		unix.Close(fd)
+		if err != nil {
+			done <- fmt.Errorf("namespace %s: %w", ns, err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// Close removes the lab.
+func (l *Lab) Close() {
+	for _, ns := range l.ns {
+		run("ip", "netns", "del", ns)
+	}
+}
+
+func run(args ...string) error {
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package cast
+
+import (
+	"github.com/diskcast/diskcast/internal/cast/core"
+	"github.com/diskcast/diskcast/internal/cast/fec"
+	"github.com/diskcast/diskcast/internal/cast/wire"
+)
+
+// rxBlock is the bytes of a block on its way.
+type rxBlock struct {
+	part   *core.Partial
+	data   []byte // the block, padded to whole packets; source packets are where they belong
+	parity []fec.Packet
+}
+
+// rx is a receiver without sockets and goroutines: packets in, reports and complete blocks out. Its methods must not be called at the same time.
+type rx struct {
+	p      Params
+	core   *core.Receiver
+	codec  *fec.Codec
+	group  *wire.Sealer
+	report *wire.Sealer
+	reply  *wire.Sealer
+	id     uint64
+	// complete takes a block that has enough packets; it must lead to finish and then to release.
+	complete func(*rxBlock)
+
+	free     []*rxBlock
+	freePar  [][]byte
+	scratch  []byte
+	rejected Rejected
+	wire     int64
+	useful   int64 // payload bytes
+	streamed int64
+	mismatch error // the sender casts another object
+}
+
+func newRx(p Params, cfg core.ReceiverConfig, now int64) (*rx, error) {
+	r := &rx{p: p, id: cfg.ID, scratch: make([]byte, max(p.Payload, wire.MaxReport)+wire.Overhead)}
+	var err error
+	if r.codec, err = fec.New(p.K, p.Payload); err != nil {
+		return nil, err
+	}
+	if r.group, err = wire.GroupKey(p.Key, p.ID); err != nil {
+		return nil, err
+	}
+	if r.report, err = wire.ReportKey(p.Key, p.ID); err != nil {
+		return nil, err
+	}
+	if r.reply, err = wire.ReplyKey(p.Key, p.ID, cfg.ID); err != nil {
+		return nil, err
+	}
+	r.core = core.NewReceiver(cfg, now)
+	return r, nil
+}
+
+// handle takes one packet, from the group or, when unicast is set, from the sender alone.
+func (r *rx) handle(now int64, pkt []byte, unicast bool) {
+	r.wire += int64(len(pkt))
+	var h wire.Header
+	if h.Parse(pkt) != nil || h.Cast != r.p.ID {
+		r.rejected.Foreign++
+		return
+	}
+	switch {
+	case h.Type == wire.Data && !unicast && len(pkt) == r.p.Payload+wire.Overhead:
+		if !r.core.Fresh(h.Origin, h.Seq) {
+			r.rejected.Replayed++
+			return
+		}
+		r.data(now, &h, pkt, r.group)
+	case h.Type == wire.Stream && unicast && len(pkt) == r.p.Payload+wire.Overhead:
+		if !r.core.StreamFresh(h.Origin, h.Seq) {
+			r.rejected.Replayed++
+			return
+		}
+		r.data(now, &h, pkt, r.reply)
+	case h.Type == wire.Announce && !unicast && len(pkt) <= wire.MaxReport+wire.Overhead:
+		if !r.core.Fresh(h.Origin, h.Seq) {
+			r.rejected.Replayed++
+			return
+		}
+		body, err := r.group.Open(r.scratch[:0], pkt)
+		if err != nil {
+			r.rejected.Forged++
+			return
+		}
+		if err := r.core.Announce(now, h.Origin, h.Seq, body); err != nil {
+			r.rejected.Malformed++
+			r.mismatch = err
+		}
+	case h.Type == wire.Reply && unicast && len(pkt) <= wire.MaxReport+wire.Overhead:
+		if !r.core.StreamFresh(h.Origin, h.Seq) {
+			r.rejected.Replayed++
+			return
+		}
+		body, err := r.reply.Open(r.scratch[:0], pkt)
+		if err != nil {
+			r.rejected.Forged++
+			return
+		}
+		if r.core.Reply(now, h.Origin, h.Seq, body) != nil {
+			r.rejected.Malformed++
+		}
+	default:
+		r.rejected.Foreign++
+	}
+}
+
+// data takes a DATA or STREAM packet. Its bytes are decrypted straight to where they belong in the block.
+func (r *rx) data(now int64, h *wire.Header, pkt []byte, key *wire.Sealer) {
+	part, verdict := r.core.Peek(h.Block, h.Index)
+	dst := r.scratch[:0]
+	var b *rxBlock
+	var par []byte
+	if verdict == core.Useful {
+		b = r.block(part)
+		if i := int(h.Index); i < r.p.K {
+			dst = b.data[i*r.p.Payload : i*r.p.Payload : (i+1)*r.p.Payload]
+		} else {
+			par = r.takePar()
+			dst = par[:0]
+		}
+	}
+	_, err := key.Open(dst, pkt)
+	if err != nil {
+		r.rejected.Forged++
+		r.undo(part, b, par)
+		return
+	}
+	if unicast := h.Type == wire.Stream; unicast {
+		_, verdict = r.core.StreamData(now, h.Origin, h.Seq, h.Block, h.Index)
+	} else {
+		_, verdict = r.core.Data(now, h.Origin, h.Seq, h.Block, h.Index)
+	}
+	switch verdict {
+	case core.Useful:
+	case core.Unknown:
+		r.rejected.Malformed++
+		return
+	default:
+		r.undo(part, b, par)
+		return
+	}
+	if par != nil {
+		b.parity = append(b.parity, fec.Packet{Row: int(h.Index) - r.p.K, Data: par})
+	}
+	if h.Type == wire.Stream {
+		r.streamed += int64(r.p.Payload)
+	} else {
+		r.useful += int64(r.p.Payload)
+	}
+	if part.Complete {
+		r.complete(b)
+	}
+}
+
+// undo gives back what was set aside for a packet that turned out to be forged.
+func (r *rx) undo(part *core.Partial, b *rxBlock, par []byte) {
+	if par != nil {
+		r.freePar = append(r.freePar, par)
+	}
+	if b != nil && part.Count == 0 {
+		part.Ext = nil
+		r.recycle(b)
+	}
+}
+
+// block returns the bytes of a partial block, setting them aside for its first packet.
+func (r *rx) block(p *core.Partial) *rxBlock {
+	if b, ok := p.Ext.(*rxBlock); ok {
+		return b
+	}
+	var b *rxBlock
+	if n := len(r.free); n > 0 {
+		b, r.free = r.free[n-1], r.free[:n-1]
+	} else {
+		b = &rxBlock{data: make([]byte, r.p.K*r.p.Payload)}
+	}
+	b.data = b.data[:p.K*r.p.Payload]
+	b.part = p
+	p.Ext = b
+	return b
+}
+
+func (r *rx) takePar() []byte {
+	if n := len(r.freePar); n > 0 {
+		p := r.freePar[n-1]
+		r.freePar = r.freePar[:n-1]
+		return p
+	}
+	return make([]byte, r.p.Payload)
+}
+
+// keepFree bounds the buffers that are kept for reuse.
+const keepFree = 64
+
+func (r *rx) recycle(b *rxBlock) {
+	for _, p := range b.parity {
+		if len(r.freePar) < keepFree*8 {
+			r.freePar = append(r.freePar, p.Data)
+		}
+	}
+	b.parity = b.parity[:0]
+	b.part = nil
+	b.data = b.data[:cap(b.data)]
+	if len(r.free) < keepFree {
+		r.free = append(r.free, b)
+	}
+}
+
+// finish decodes a complete block and returns its offset and bytes. It may run beside the other methods.
+func (r *rx) finish(b *rxBlock) (off int64, data []byte, err error) {
+	n := int(b.part.Block)
+	if len(b.parity) > 0 {
+		held := func(i int) bool { return b.part.Has(uint8(i)) }
+		if err := r.codec.Decode(b.data, held, b.parity); err != nil {
+			return 0, nil, err
+		}
+	}
+	return int64(n) * r.p.BlockSize(), b.data[:r.p.BlockLen(n)], nil
+}
+
+// release says that the sink has taken a block.
+func (r *rx) release(now int64, b *rxBlock) {
+	r.core.Release(now, b.part)
+	r.recycle(b)
+}
+
+// poll makes the report that is due, sealed, into buf.
+func (r *rx) poll(now int64, buf []byte) ([]byte, bool) {
+	body, seq, ok := r.core.Poll(now, buf[wire.HeaderLen:wire.HeaderLen])
+	if !ok {
+		return nil, false
+	}
+	return r.seal(buf, body, seq), true
+}
+
+// leave makes a last report, which says that the receiver gives up.
+func (r *rx) leave(now int64, buf []byte) []byte {
+	body, seq := r.core.Leave(now, buf[wire.HeaderLen:wire.HeaderLen])
+	return r.seal(buf, body, seq)
+}
+
+func (r *rx) seal(buf, body []byte, seq uint64) []byte {
+	h := wire.Header{Type: wire.Report, Cast: r.p.ID, Origin: r.id, Seq: seq}
+	return buf[:r.report.Seal(buf, &h, body)]
+}
+
+// ranges turns byte ranges into the blocks that they cover whole, or, with touch, that they touch.
+func ranges(p Params, off, n int64, touch bool) (first, end int) {
+	if off < 0 || n <= 0 || off >= p.Size {
+		return 0, 0
+	}
+	n = min(n, p.Size-off)
+	size := p.BlockSize()
+	first, end = int((off+size-1)/size), int((off+n)/size)
+	if touch {
+		first, end = int(off/size), int((off+n+size-1)/size)
+	} else if off+n == p.Size {
+		end = p.Blocks()
+	}
+	return first, max(first, end)
+}

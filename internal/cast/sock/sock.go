@@ -1,0 +1,130 @@
+// Package sock holds the sockets of a cast: multicast sending with UDP segmentation offload, multicast receiving with receive
+// offload, and the way from an interface name to everything that must be known of it.
+//
+// One sendmsg with UDP_SEGMENT moves up to 44 packets through the stack at the price of one, and UDP_GRO hands as many to a receiver at once
+// (Linux 4.18 and 5.0, Documentation/networking/segmentation-offloads.rst). Where kernel or NIC refuse,
+// packets go by sendmmsg and come by recvmmsg.
+package sock
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxBatch is how many packets of 1448 bytes fit one send: the kernel takes 64 segments and 65,507 bytes.
+const MaxBatch = 44
+
+// maxSend is the most bytes of one send.
+const maxSend = 64000
+
+// Batch is how many packets of n bytes go into one send.
+func Batch(n int) int { return max(1, min(MaxBatch, maxSend/n)) }
+
+// InterfaceFor returns the named interface, or, when name is empty, the one that packets to addr leave by, or that has addr.
+func InterfaceFor(name string, addr netip.Addr) (*net.Interface, error) {
+	if name != "" {
+		ifi, err := net.InterfaceByName(name)
+		if err != nil {
+			return nil, fmt.Errorf("cast: interface %s: %w", name, err)
+		}
+		return ifi, nil
+	}
+	if zone := addr.Zone(); zone != "" {
+		return InterfaceFor(zone, addr)
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 9)))
+	if err != nil {
+		return nil, fmt.Errorf("cast: no route to %v: name the interface: %w", addr, err)
+	}
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
+	conn.Close()
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("cast: listing interfaces: %w", err)
+	}
+	for i := range all {
+		if _, ok := address(&all[i], local.Is6(), local); ok {
+			return &all[i], nil
+		}
+	}
+	return nil, fmt.Errorf("cast: no interface has the address %v: name the interface", local)
+}
+
+// address returns an address of the interface in the family, or that very address when want is valid.
+func address(ifi *net.Interface, six bool, want netip.Addr) (netip.Addr, bool) {
+	addrs, err := ifi.Addrs()
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	var found netip.Addr
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		ip := p.Addr().Unmap().WithZone("")
+		if ip.Is6() != six || want.IsValid() && ip != want {
+			continue
+		}
+		if ip.IsLinkLocalUnicast() {
+			if !found.IsValid() {
+				found = ip.WithZone(ifi.Name)
+			}
+			continue
+		}
+		return ip, true
+	}
+	return found, found.IsValid()
+}
+
+// LinkSpeed reads the speed of a physical NIC in bits a second; 0 where it is unknown or means nothing, as with virtual ones.
+func LinkSpeed(name string) float64 {
+	dir := filepath.Join("/sys/class/net", filepath.Base(name))
+	driver, err := os.Readlink(filepath.Join(dir, "device", "driver"))
+	if err != nil || strings.HasPrefix(filepath.Base(driver), "virtio") {
+		return 0
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "speed"))
+	if err != nil {
+		return 0
+	}
+	mbps, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || mbps <= 0 {
+		return 0
+	}
+	return float64(mbps) * 1e6
+}
+
+// control runs f on a connection's file descriptor.
+func control(c syscall.Conn, f func(fd int) error) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var ferr error
+	if err := raw.Control(func(fd uintptr) { ferr = f(int(fd)) }); err != nil {
+		return err
+	}
+	return ferr
+}
+
+// setBuffer sets a socket buffer to n bytes, past the system's limit where we may.
+func setBuffer(c syscall.Conn, force, plain, n int) {
+	control(c, func(fd int) error {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) != nil {
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, n)
+		}
+		return nil
+	})
+}
+
+// SetReceiveBuffer gives a socket a receive buffer of n bytes, or as much as the system allows.
+func SetReceiveBuffer(c syscall.Conn, n int) { setBuffer(c, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, n) }

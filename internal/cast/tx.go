@@ -1,0 +1,192 @@
+package cast
+
+import (
+	"net/netip"
+
+	"github.com/diskcast/diskcast/internal/cast/core"
+	"github.com/diskcast/diskcast/internal/cast/fec"
+	"github.com/diskcast/diskcast/internal/cast/wire"
+)
+
+// tx is a sender without sockets and goroutines. Its methods must not be called at the same time.
+type tx struct {
+	p      Params
+	core   *core.Sender
+	codec  *fec.Codec
+	group  *wire.Sealer
+	report *wire.Sealer
+	blocks blockCache
+	// replies holds the sealers of the receivers that something was sent to alone.
+	replies map[uint64]*wire.Sealer
+
+	rejected Rejected
+	plan     []core.Packet
+	streams  []core.StreamPacket
+	parity   [][]byte
+	sealed   int64 // bytes of packets sealed for the group
+}
+
+// blockCache gives the bytes of blocks, padded with zeroes to whole packets. An error means that the source cannot be read there.
+type blockCache interface {
+	block(n uint32) (data []byte, err error)
+}
+
+func newTx(p Params, cfg core.SenderConfig, blocks blockCache, now int64) (*tx, error) {
+	t := &tx{p: p, blocks: blocks, replies: map[uint64]*wire.Sealer{}}
+	var err error
+	if t.codec, err = fec.New(p.K, p.Payload); err != nil {
+		return nil, err
+	}
+	if t.group, err = wire.GroupKey(p.Key, p.ID); err != nil {
+		return nil, err
+	}
+	if t.report, err = wire.ReportKey(p.Key, p.ID); err != nil {
+		return nil, err
+	}
+	t.core = core.NewSender(cfg, now)
+	return t, nil
+}
+
+// handle takes a packet that came to the feedback address and returns the packet to answer it with, in buf, if there is one.
+func (t *tx) handle(now int64, pkt []byte, from netip.AddrPort, scratch, buf []byte) []byte {
+	var h wire.Header
+	if h.Parse(pkt) != nil || h.Cast != t.p.ID || h.Type != wire.Report || len(pkt) > wire.MaxReport+wire.Overhead {
+		t.rejected.Foreign++
+		return nil
+	}
+	if !t.core.ReportFresh(h.Origin, h.Seq) {
+		t.rejected.Replayed++
+		return nil
+	}
+	body, err := t.report.Open(scratch[:0], pkt)
+	if err != nil {
+		t.rejected.Forged++
+		return nil
+	}
+	reply, ok, err := t.core.Report(now, h.Origin, h.Seq, from, body, buf[wire.HeaderLen:wire.HeaderLen])
+	if err != nil {
+		t.rejected.Malformed++
+		return nil
+	}
+	if !ok {
+		return nil
+	}
+	peer := t.core.Peer(h.Origin)
+	key := t.replyKey(h.Origin)
+	if peer == nil || key == nil {
+		return nil
+	}
+	rh := wire.Header{Type: wire.Reply, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: t.core.ReplySeq(peer)}
+	return buf[:key.Seal(buf, &rh, reply)]
+}
+
+func (t *tx) replyKey(id uint64) *wire.Sealer {
+	if k := t.replies[id]; k != nil {
+		return k
+	}
+	k, err := wire.ReplyKey(t.p.Key, t.p.ID, id)
+	if err != nil {
+		return nil
+	}
+	if len(t.replies) >= maxReplyKeys {
+		clear(t.replies)
+	}
+	t.replies[id] = k
+	return k
+}
+
+// maxReplyKeys bounds the memory that sealers take: about 1 KB each.
+const maxReplyKeys = 4096
+
+// announce makes the ANNOUNCE that is due, in buf.
+func (t *tx) announce(now int64, buf []byte) []byte {
+	body, seq, ok := t.core.PollAnnounce(now, buf[wire.HeaderLen:wire.HeaderLen])
+	if !ok {
+		return nil
+	}
+	h := wire.Header{Type: wire.Announce, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: seq}
+	return buf[:t.group.Seal(buf, &h, body)]
+}
+
+// burst plans and seals packets to the group, one after another into buf, and returns them. All are of the same size.
+func (t *tx) burst(now int64, buf []byte) []byte {
+	t.plan = t.core.Plan(now, t.plan[:0])
+	n := 0
+	for i := 0; i < len(t.plan); {
+		j := i + 1
+		for j < len(t.plan) && t.plan[j].Block == t.plan[i].Block {
+			j++
+		}
+		n += t.seal(t.plan[i:j], buf[n:])
+		i = j
+	}
+	t.sealed += int64(n)
+	return buf[:n]
+}
+
+// seal seals packets of one block. When the source cannot be read, the block is given up and nothing of it is sent.
+func (t *tx) seal(run []core.Packet, buf []byte) int {
+	data, err := t.blocks.block(run[0].Block)
+	if err != nil {
+		t.core.Unavailable(run[0].Block)
+		return 0
+	}
+	n := 0
+	h := wire.Header{Type: wire.Data, Cast: t.p.ID, Origin: t.core.Epoch(), Block: run[0].Block}
+	for len(run) > 0 {
+		if int(run[0].Index) >= t.p.K {
+			break
+		}
+		i := int(run[0].Index)
+		h.Index, h.Seq = run[0].Index, run[0].Seq
+		n += t.group.Seal(buf[n:], &h, data[i*t.p.Payload:(i+1)*t.p.Payload])
+		run = run[1:]
+	}
+	if len(run) == 0 {
+		return n
+	}
+	// The parity packets of a run are rows in order: encode them where they will be sealed.
+	first := int(run[0].Index) - t.p.K
+	size := t.p.Payload + wire.Overhead
+	t.parity = t.parity[:0]
+	for i := range run {
+		start := n + i*size + wire.HeaderLen
+		t.parity = append(t.parity, buf[start:start+t.p.Payload:start+t.p.Payload])
+	}
+	if err := t.codec.Parity(data, first, t.parity); err != nil {
+		t.core.Unavailable(run[0].Block)
+		return n
+	}
+	for i := range run {
+		h.Index, h.Seq = run[i].Index, run[i].Seq
+		n += t.group.Seal(buf[n:], &h, t.parity[i])
+	}
+	return n
+}
+
+// unicast plans and seals packets of the streams and calls send with each.
+func (t *tx) unicast(now int64, buf []byte, send func(to netip.AddrPort, pkt []byte)) int {
+	t.streams = t.core.PlanStreams(now, t.streams[:0])
+	for _, s := range t.streams {
+		key := t.replyKey(s.Peer.ID)
+		data, err := t.blocks.block(s.Block)
+		if err != nil {
+			t.core.Unavailable(s.Block)
+		}
+		if err != nil || key == nil {
+			continue
+		}
+		h := wire.Header{Type: wire.Stream, Index: s.Index, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: s.Seq, Block: s.Block}
+		var body []byte
+		if i := int(s.Index); i < t.p.K {
+			body = data[i*t.p.Payload : (i+1)*t.p.Payload]
+		} else {
+			body = buf[wire.HeaderLen : wire.HeaderLen+t.p.Payload]
+			if t.codec.Parity(data, i-t.p.K, [][]byte{body}) != nil {
+				continue
+			}
+		}
+		send(s.Peer.Addr, buf[:key.Seal(buf, &h, body)])
+	}
+	return len(t.streams)
+}
