@@ -102,19 +102,24 @@ const (
 // Compile compiles the program. Everything that could make two builds differ is switched off or fixed: paths, build ids,
 // version control stamps, flags from the environment, the processor level.
 func (s *Source) Compile(ctx context.Context, out string, strip Strip) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.env.GOROOT, "bin", "go"), "build",
-		"-trimpath", "-buildvcs=false", "-tags", strings.Join(buildTags, ","), "-ldflags", string(strip), "-o", out, ".")
-	cmd.Dir = s.main()
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains([]string{"GOFLAGS", "GOEXPERIMENT", "GODEBUG", "GOFIPS140", "GOWORK"}, name)
-	}), "GO111MODULE=off", "GOPATH="+s.dir, "GOROOT="+s.env.GOROOT, "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+s.env.GOARCH,
-		"GOAMD64=v1", "GOARM64=v8.0", "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off")
+	cmd := s.command(ctx, "build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(buildTags, ","), "-ldflags", string(strip), "-o", out, ".")
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("compile the userland: %w", err)
 	}
 	return nil
+}
+
+// command is a run of the Go tool on the generated program.
+func (s *Source) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.env.GOROOT, "bin", "go"), args...)
+	cmd.Dir = s.main()
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains([]string{"GOEXPERIMENT", "GODEBUG", "GOFIPS140"}, name)
+	}), "GO111MODULE=off", "GOPATH="+s.dir, "GOROOT="+s.env.GOROOT, "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+s.env.GOARCH,
+		"GOAMD64=v1", "GOARM64=v8.0", "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off")
+	return cmd
 }
 
 // toolchain finds the Go that the module asks for. It is not always the one in PATH: an older `go` fetches it.
