@@ -46,6 +46,13 @@ var errAgain = errors.New("again")
 // retry runs attempt until it succeeds, fails for good, or ctx ends.
 func (c *Client) retry(ctx context.Context, what string, attempt func(context.Context) error) error {
 	pause := c.o.Backoff
+	var last error // what the operator wants to know when ctx ends while it is tried again
+	ended := func() error {
+		if last == nil {
+			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+		}
+		return fmt.Errorf("%s: %w (last: %w)", what, context.Cause(ctx), last)
+	}
 	for {
 		err := attempt(ctx)
 		switch {
@@ -53,7 +60,7 @@ func (c *Client) retry(ctx context.Context, what string, attempt func(context.Co
 			c.away.back()
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+			return ended()
 		case errors.Is(err, errAgain):
 			continue
 		}
@@ -66,12 +73,13 @@ func (c *Client) retry(ctx context.Context, what string, attempt func(context.Co
 			return err
 		}
 		c.away.failed(what, err)
+		last = err
 		// Half of the pause is random, so that the nodes of a room do not come back as one.
 		t := time.NewTimer(pause/2 + rand.N(pause/2+1))
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return fmt.Errorf("%s: %w (last: %w)", what, context.Cause(ctx), err)
+			return ended()
 		case <-t.C:
 		}
 		pause = min(2*pause, c.o.MaxBackoff)

@@ -82,5 +82,3 @@ func (d *direct) Stats() cast.ReceiverStats {
 	}
 	return s
 }
-
-func (d *direct) Close() error { return nil }

@@ -50,7 +50,6 @@ type Receiver interface {
 	Deliver(off int64, p []byte) error
 	Missing() []cast.Range
 	Stats() cast.ReceiverStats
-	Close() error
 }
 
 // NewReceiver makes the receiver of a cast.

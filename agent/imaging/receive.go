@@ -147,7 +147,6 @@ func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *sess
 			<-ended
 		}
 		<-fetched
-		recv.Close()
 	}()
 	start()
 

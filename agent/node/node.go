@@ -171,46 +171,49 @@ type work struct {
 func (n *Node) restore(ctx context.Context, d *session.Descriptor) (next *session.Descriptor) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := &work{ended: make(chan struct{}), leaving: make(chan struct{}), casts: make(chan *session.Cast), cancel: cancel}
+	w := &work{ended: make(chan struct{}), leaving: make(chan struct{}), casts: make(chan *session.Cast, 1), cancel: cancel}
 	// Ends with ctx at the latest; waited for below.
 	go func() {
 		defer close(w.ended)
 		n.restoreAndBoot(ctx, d, w)
 	}()
+	latest := d
 	for {
 		select {
 		case <-w.ended:
 			return next
 		case nd := <-n.descs:
-			next = n.change(d, nd, w)
-			if next == nil {
-				d = nd
+			if next != nil || n.replaces(latest, nd, w) {
+				next = nd
+			} else {
+				latest = nd
 			}
 		}
 	}
 }
 
-// change looks at a descriptor that came while d is being carried out. It returns it when it is to be carried out next.
-func (n *Node) change(d, nd *session.Descriptor, w *work) *session.Descriptor {
+// replaces looks at a descriptor that came while d is being carried out, and tells whether it is to be carried out next.
+func (n *Node) replaces(d, nd *session.Descriptor, w *work) bool {
 	select {
 	case <-w.leaving:
 		// The disk is done. The server now says idle, because it has the last event; if the node stays, that is next.
-		return nd
+		return true
 	default:
 	}
 	if !sameWork(d, nd) {
 		n.o.Log.Warn("stopping: the server gave this node another task", "session", d.Session, "next", nd.Action)
 		w.cancel(imaging.ErrReplaced)
-		return nd
+		return true
 	}
 	if !sameCast(d.Cast, nd.Cast) {
+		// The newest one counts; one that the restore has not come to yet is out of date.
 		select {
-		case w.casts <- nd.Cast:
-		case <-w.ended:
-		case <-w.leaving:
+		case <-w.casts:
+		default:
 		}
+		w.casts <- nd.Cast
 	}
-	return nil
+	return false
 }
 
 // sameWork tells whether nd is d with at most another cast, so that what is on the disk already stays of use.

@@ -1,0 +1,399 @@
+package grub
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fakeFiles is a disk for tests: "DEVICE:/path" -> content, and what devices are called.
+type fakeFiles struct {
+	files map[string]string
+	uuids map[string]int
+}
+
+var _ Files = (*fakeFiles)(nil)
+
+func key(dev int, name string) string { return fmt.Sprintf("%d:%s", dev, path.Clean(name)) }
+
+func (f *fakeFiles) ReadFile(dev int, name string, max int64) ([]byte, error) {
+	s, ok := f.files[key(dev, name)]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", key(dev, name), fs.ErrNotExist)
+	}
+	return []byte(s), nil
+}
+
+func (f *fakeFiles) Exists(dev int, name string, dir bool) bool {
+	if !dir {
+		_, ok := f.files[key(dev, name)]
+		return ok
+	}
+	for k := range f.files {
+		if strings.HasPrefix(k, key(dev, name)+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *fakeFiles) List(dev int, name string) ([]string, error) {
+	var out []string
+	for k := range f.files {
+		if rest, ok := strings.CutPrefix(k, key(dev, name)+"/"); ok && !strings.Contains(rest, "/") {
+			out = append(out, rest)
+		}
+	}
+	if out == nil {
+		return nil, fs.ErrNotExist
+	}
+	sort.Strings(out)
+	return out, nil
+}
+
+func (f *fakeFiles) Find(by By, value string) (int, bool) {
+	if by == ByFile {
+		for k := range f.files {
+			var dev int
+			if rest, ok := strings.CutSuffix(k, ":"+value); ok {
+				if _, err := fmt.Sscan(rest, &dev); err == nil {
+					return dev, true
+				}
+			}
+		}
+		return 0, false
+	}
+	n, ok := f.uuids[value]
+	return n, ok
+}
+
+// debianLike has every construct that the configuration of a Debian or Ubuntu machine has.
+const debianLike = `#
+# made for this test
+#
+if [ -s $prefix/grubenv ]; then
+  set have_grubenv=true
+  load_env
+fi
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+   set boot_once=true
+else
+   set default="DEFAULT"
+fi
+
+if [ x"${feature_menuentry_id}" = xy ]; then
+  menuentry_id_option="--id"
+else
+  menuentry_id_option=""
+fi
+export menuentry_id_option
+if [ "${prev_saved_entry}" ]; then
+  set saved_entry="${prev_saved_entry}"
+fi
+function savedefault {
+  if [ -z "${boot_once}" ]; then
+    saved_entry="${chosen}"
+    save_env saved_entry
+  fi
+}
+function load_video {
+  if [ x$feature_all_video_module = xy ]; then
+    insmod all_video
+  else
+    insmod efi_gop
+    insmod efi_uga
+  fi
+}
+if [ x$feature_default_font_path = xy ] ; then
+   font=unicode
+else
+insmod part_gpt
+    font="/usr/share/grub/unicode.pf2"
+fi
+if loadfont $font ; then
+  set gfxmode=auto
+  load_video
+fi
+terminal_output gfxterm
+if [ "${recordfail}" = 1 ] ; then
+  set timeout=30
+else
+  if [ x$feature_timeout_style = xy ] ; then
+    set timeout_style=menu
+    set timeout=5
+  # comment in the middle
+  else
+    set timeout=5
+  fi
+fi
+function gfxmode {
+	set gfxpayload="${1}"
+}
+set linux_gfx_mode=
+export linux_gfx_mode
+menuentry 'Debian GNU/Linux' --class debian --class gnu-linux --class os $menuentry_id_option 'gnulinux-simple-1111' {
+	load_video
+	insmod gzio
+	if [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi
+	insmod part_gpt
+	insmod ext2
+	set root='hd0,gpt2'
+	if [ x$feature_platform_search_hint = xy ]; then
+	  search --no-floppy --fs-uuid --set=root --hint-bios=hd0,gpt2 --hint-efi=hd0,gpt2 --hint-baremetal=ahci0,gpt2  1111
+	else
+	  search --no-floppy --fs-uuid --set=root 1111
+	fi
+	echo	'Loading Linux 6.1.0-56-amd64 ...'
+	linux	/boot/vmlinuz-6.1.0-56-amd64 root=UUID=1111 ro  console=ttyS0,115200 quiet
+	echo	'Loading initial ramdisk ...'
+	initrd	/boot/initrd.img-6.1.0-56-amd64
+}
+submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-1111' {
+	menuentry 'Debian GNU/Linux, with Linux 6.1.0-56-amd64' --class debian $menuentry_id_option 'gnulinux-6.1.0-56-amd64-advanced-1111' {
+		set root='hd0,gpt2'
+		linux	/boot/vmlinuz-6.1.0-56-amd64 root=UUID=1111 ro quiet
+		initrd	/boot/initrd.img-6.1.0-56-amd64
+	}
+	menuentry 'Debian GNU/Linux, with Linux 6.1.0-50-amd64' --class debian $menuentry_id_option 'gnulinux-6.1.0-50-amd64-advanced-1111' {
+		set root='hd0,gpt2'
+		linux	/boot/vmlinuz-6.1.0-50-amd64 root=UUID=1111 ro "dyndbg=file a.c +p" quiet
+		initrd	/boot/intel-ucode.img /boot/initrd.img-6.1.0-50-amd64
+	}
+}
+if [ "$grub_platform" = "efi" ]; then
+	fwsetup --is-supported
+	if [ "$?" = 0 ]; then
+		menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {
+			fwsetup
+		}
+	fi
+fi
+if [ -f  ${config_directory}/custom.cfg ]; then
+  source ${config_directory}/custom.cfg
+elif [ -z "${config_directory}" -a -f  $prefix/custom.cfg ]; then
+  source $prefix/custom.cfg
+fi
+`
+
+const esp = "search.fs_uuid 1111 root hd0,gpt2 \nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"
+
+func debian(def, env string) *fakeFiles {
+	f := &fakeFiles{uuids: map[string]int{"1111": 2}, files: map[string]string{
+		"1:/EFI/debian/grub.cfg": esp,
+		"2:/boot/grub/grub.cfg":  strings.Replace(debianLike, "DEFAULT", def, 1),
+	}}
+	if env != "" {
+		f.files["2:/boot/grub/grubenv"] = envMagic + env + strings.Repeat("#", 1024-len(envMagic)-len(env))
+	}
+	return f
+}
+
+var (
+	simpleEntry = &Entry{
+		Title:   "Debian GNU/Linux",
+		Kernel:  File{2, "/boot/vmlinuz-6.1.0-56-amd64"},
+		Initrds: []File{{2, "/boot/initrd.img-6.1.0-56-amd64"}},
+		Args:    "BOOT_IMAGE=/boot/vmlinuz-6.1.0-56-amd64 root=UUID=1111 ro console=ttyS0,115200 quiet",
+	}
+	oldEntry = &Entry{
+		Title:   "Debian GNU/Linux, with Linux 6.1.0-50-amd64",
+		Kernel:  File{2, "/boot/vmlinuz-6.1.0-50-amd64"},
+		Initrds: []File{{2, "/boot/intel-ucode.img"}, {2, "/boot/initrd.img-6.1.0-50-amd64"}},
+		Args:    `BOOT_IMAGE=/boot/vmlinuz-6.1.0-50-amd64 root=UUID=1111 ro dyndbg="file a.c +p" quiet`,
+	}
+)
+
+func TestDefault(t *testing.T) {
+	fedora := &fakeFiles{uuids: map[string]int{"boot": 2, "root": 3}, files: map[string]string{
+		"2:/grub2/grub.cfg": `set pager=1
+if [ -f ${config_directory}/grubenv ]; then load_env -f ${config_directory}/grubenv
+elif [ -s $prefix/grubenv ]; then load_env; fi
+set default="${saved_entry}"
+search --no-floppy --set=root --fs-uuid root
+if [ "x${feature_platform_search_hint}" = xy ]; then search --no-floppy --fs-uuid --set=boot --hint-bios=hd0,gpt2 boot; fi
+if [ -z "${kernelopts}" ]; then set kernelopts="root=UUID=root ro "; fi
+insmod blscfg
+blscfg
+menuentry "Settings" { fwsetup }`,
+		"2:/grub2/grubenv":                  envMagic + "saved_entry=abc-6.8.5-301.fc40.x86_64\nkernelopts=root=UUID=root ro rhgb\n####",
+		"2:/loader/entries/abc-6.8.5.conf":  "title not this\nversion 1\n",
+		"2:/loader/entries/z-0-rescue.conf": "title Rescue\nversion 0-rescue\nlinux /vmlinuz-0-rescue\ninitrd /initramfs-0-rescue.img\noptions root=x\n",
+		"2:/loader/entries/abc-6.8.5-301.fc40.x86_64.conf": "title Fedora Linux (6.8.5)\nversion 6.8.5-301.fc40.x86_64\nlinux /vmlinuz-6.8.5\n" +
+			"initrd /initramfs-6.8.5.img $tuned_initrd\noptions $kernelopts $tuned_params quiet\ngrub_class fedora\n",
+		"2:/loader/entries/abc-6.10.1-200.fc40.x86_64.conf": "title Fedora Linux (6.10.1)\nversion 6.10.1-200.fc40.x86_64\nlinux /vmlinuz-6.10.1\n" +
+			"initrd /initramfs-6.10.1.img\noptions root=UUID=root ro\n",
+	}}
+	newest := &fakeFiles{uuids: fedora.uuids, files: map[string]string{}}
+	for k, v := range fedora.files {
+		newest.files[k] = v
+	}
+	delete(newest.files, "2:/grub2/grubenv")
+
+	tests := []struct {
+		name  string
+		files *fakeFiles
+		at    File
+		want  *Entry
+		err   error
+	}{
+		{"first entry by number", debian("0", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
+		{"by way of the EFI system partition", debian("0", ""), File{1, "/EFI/debian/grub.cfg"}, simpleEntry, nil},
+		{"entry of a submenu by number", debian("1>1", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
+		{"entry of a submenu by ids", debian("gnulinux-advanced-1111>gnulinux-6.1.0-50-amd64-advanced-1111", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
+		{"entry of a submenu by title", debian("Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux 6.1.0-50-amd64", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
+		{"saved entry", debian("${saved_entry}", "saved_entry=1>1\n"), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
+		{"next entry of grub-reboot", debian("0", "next_entry=1>1\n"), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
+		{"no saved entry", debian("${saved_entry}", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
+		{"entry that is gone", debian("gnulinux-5.10", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
+		{"boot loader specification, saved", fedora, File{2, "/grub2/grub.cfg"}, &Entry{
+			Title: "Fedora Linux (6.8.5)", Kernel: File{2, "/vmlinuz-6.8.5"}, Initrds: []File{{2, "/initramfs-6.8.5.img"}},
+			Args: "root=UUID=root ro rhgb  quiet",
+		}, nil},
+		{"boot loader specification, newest", newest, File{2, "/grub2/grub.cfg"}, &Entry{
+			Title: "Fedora Linux (6.10.1)", Kernel: File{2, "/vmlinuz-6.10.1"}, Initrds: []File{{2, "/initramfs-6.10.1.img"}},
+			Args: "root=UUID=root ro",
+		}, nil},
+		{"no menu", &fakeFiles{files: map[string]string{"1:/g": "set timeout=5\n"}}, File{1, "/g"}, nil, ErrEmpty},
+		{"an entry that is no Linux", &fakeFiles{files: map[string]string{"1:/g": "menuentry Windows {\n chainloader /EFI/x\n}\n"}}, File{1, "/g"}, nil, ErrNoLoad},
+		{"a file that is not there", &fakeFiles{}, File{1, "/g"}, nil, fs.ErrNotExist},
+		{"a loop without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=1; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a function without end", &fakeFiles{files: map[string]string{"1:/g": "function f { f; f; }\nf\n"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a file that sources itself", &fakeFiles{files: map[string]string{"1:/g": "source /g\nsource /g"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a variable that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=xxxxxxxx\nwhile true; do set a=$a$a; done"}}, File{1, "/g"}, nil, ErrLimit},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Default(tt.files, Options{Device: tt.at.Device, Path: tt.at.Path, UEFI: true})
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("error %v, want %v", err, tt.err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestShell runs scripts that leave their result in $r; the cases are sentences of the GRUB manual on quoting and commands.
+func TestShell(t *testing.T) {
+	files := &fakeFiles{files: map[string]string{"1:/f": "x", "1:/d/e": "", "1:/s": "set r=sourced; return; set r=not"}}
+	tests := []struct{ name, script, want string }{
+		{"single quotes", `set r='a $b "c" \d'`, `a $b "c" \d`},
+		{"double quotes", `set b=1; set r="a $b 'c' \$d \" \\ \e"`, `a 1 'c' $d " \ \e`},
+		{"backslash", `set r=a\ b\$c`, `a b$c`},
+		{"braces of variables", `set b=1; set r=${b}2$b$nothing.`, `121.`},
+		{"line goes on", "set r=a\\\nb", `ab`},
+		{"unquoted variable is cut", `set v="a  b"; for x in $v; do set r=$r.$x; done`, `.a.b`},
+		{"quoted variable is not", `set v="a  b"; for x in "$v" ""; do set r="$r.$x"; done`, `.a  b.`},
+		{"if elif else", `if false; then set r=1; elif [ a = b ]; then set r=2; else set r=3; fi`, `3`},
+		{"not", `if ! false; then set r=1; fi`, `1`},
+		{"numbers", `if [ 10 -gt 9 -a 010 -eq 8 ]; then set r=1; fi`, `1`},
+		{"strings", `if [ 10 > 9 ]; then set r=1; else set r=2; fi`, `2`},
+		{"or and parentheses", `if [ ( a = b -o -n x ) -a ! -z "" ]; then set r=2; else set r=1; fi`, `1`},
+		{"files", `if [ -f /f -a -d /d -a -s /f -a ! -e /g -a -e /d ]; then set r=1; fi`, `1`},
+		{"until", `set n=; until [ x$n = xaaa ]; do set n=a$n; done; set r=$n`, `aaa`},
+		{"function arguments", `function f { set r="$# $1 $2 $@"; }; f a "b c"`, `2 a b c a b c`},
+		{"function returns", `function f { set r=1; return; set r=2; }; f`, `1`},
+		{"source returns", `source /s`, `sourced`},
+		{"status", `false; set r=$?`, `1`},
+		{"unknown command fails", `if nothing_like_that; then set r=1; else set r=2; fi`, `2`},
+		{"name=value without set", `r=1`, `1`},
+		{"comment", "set r=1 # set r=2\n#set r=3", `1`},
+		{"hash in a word", `set r=a#b`, `a#b`},
+		{"search for a file", `search --file --set=r /d/e`, `hd0,1`},
+		{"search fails", `set r=old; search --fs-uuid --set=r nope`, `old`},
+		{"eval", `set c='set r=1'; eval $c`, `1`},
+		{"brace on its own line", "function f\n{\nset r=1\n}\nf", `1`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := parse(tt.script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &shell{files: files, vars: map[string]string{"root": "hd0,1"}, functions: map[string]*list{}}
+			if _, err := s.run(l); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.vars["r"]; got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, script := range []string{
+		"if true; then", "fi", "if true; fi", "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
+		"while true; done", "for x in a b; set y; done", strings.Repeat("if ", 500),
+	} {
+		if _, err := parse(script); err == nil {
+			t.Errorf("%q was parsed", script)
+		}
+	}
+}
+
+func TestDevices(t *testing.T) {
+	for name, want := range map[string]int{
+		"hd0": 0, "(hd0,gpt2)": 2, "hd1,msdos5": 5, "hd0,3": 3, "ahci0,gpt7": 7, "hd0,msdos2,bsd1": 2,
+		"lvmid/a/b": -1, "cryptouuid/1": -1, "memdisk": -1, "hd0,x": -1, "": -1,
+	} {
+		got, err := parseDevice(name)
+		if err != nil {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%q: partition %d, want %d (%v)", name, got, want, err)
+		}
+	}
+}
+
+func TestCompareVersions(t *testing.T) {
+	ascending := []string{"", "5.10.0-9", "5.10.0-10", "6.1.0-50-amd64", "6.1.0-56-amd64", "6.9", "6.10~rc1", "6.10", "6.10.1"}
+	for i, a := range ascending {
+		for j, b := range ascending {
+			if got, want := CompareVersions(a, b), compareInt(i, j); got != want {
+				t.Errorf("%q, %q: %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+func TestLoader(t *testing.T) {
+	f := &fakeFiles{files: map[string]string{
+		"1:/loader/entries/arch.conf":     "title Arch\nlinux /vmlinuz-linux\ninitrd /intel-ucode.img\ninitrd /initramfs-linux.img\noptions root=PARTUUID=1 rw\n",
+		"1:/loader/entries/arch-lts.conf": "title Arch LTS\nlinux /vmlinuz-linux-lts\noptions root=PARTUUID=1\n",
+	}}
+	for conf, want := range map[string]string{"default arch.conf\n": "Arch", "default arch-*\n": "Arch LTS", "timeout 3\n": "Arch LTS"} {
+		f.files["1:/loader/loader.conf"] = conf
+		e, err := Loader(f, 1)
+		if err != nil || e.Title != want {
+			t.Errorf("%q: %v, %v, want %s", conf, e, err, want)
+		}
+		if want == "Arch" && len(e.Initrds) != 2 {
+			t.Errorf("%d initrds, want 2", len(e.Initrds))
+		}
+	}
+}
+
+func FuzzDefault(f *testing.F) {
+	f.Add([]byte(debianLike))
+	f.Add([]byte(esp))
+	f.Add([]byte("menuentry a { linux (hd0,gpt1)/k a\"b c\"d; initrd /i }\nsubmenu x { }\nset default='1>2'\nblscfg\n"))
+	f.Fuzz(func(t *testing.T, config []byte) {
+		files := &fakeFiles{files: map[string]string{"1:/g": string(config), "1:/loader/entries/a.conf": string(config), "1:/grubenv": envMagic + string(config)}}
+		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err == nil && e.Kernel.Path == "" {
+			t.Error("an entry without a kernel")
+		}
+		_, _ = Loader(files, 1)
+	})
+}

@@ -1,0 +1,108 @@
+package disk
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+var (
+	sda  = session.Disk{Path: "/dev/sda", Size: 500e9, SectorSize: 512, Model: "ST500", Serial: "Z3TABCDE", WWN: "naa.5000c500"}
+	nvme = session.Disk{Path: "/dev/nvme0n1", Size: 1e12, SectorSize: 512, Model: "Samsung", Serial: "S64A"}
+	usb  = session.Disk{Path: "/dev/sdb", Size: 16e9, SectorSize: 512, Removable: true}
+	rom  = session.Disk{Path: "/dev/vdb", Size: 1e9, SectorSize: 512, ReadOnly: true}
+)
+
+func TestChoose(t *testing.T) {
+	all := []session.Disk{nvme, sda, usb}
+	tests := []struct {
+		name  string
+		disks []session.Disk
+		rule  session.Target
+		want  string
+		err   []string // what the message must hold
+	}{
+		{"the only disk", []session.Disk{sda}, session.Target{}, "/dev/sda", nil},
+		{"path", all, session.Target{Path: "/dev/sda"}, "/dev/sda", nil},
+		{"serial", all, session.Target{Serial: "s64a"}, "/dev/nvme0n1", nil},
+		{"wwn as serial", all, session.Target{Serial: "naa.5000c500"}, "/dev/sda", nil},
+		{"at least", all, session.Target{MinSize: 600e9}, "/dev/nvme0n1", nil},
+		{"size class", all, session.Target{MinSize: 100e9, MaxSize: 600e9}, "/dev/sda", nil},
+		{"read-only does not count", []session.Disk{sda, rom}, session.Target{}, "/dev/sda", nil},
+		{"ambiguous", all, session.Target{MinSize: 100e9}, "", []string{"fits 2 disks", "nothing was written", "/dev/nvme0n1 1.00 TB", "serial S64A", "/dev/sdb 16.0 GB (16000000000 bytes), 512-byte sectors, removable: smaller than"}},
+		{"two disks, no rule", []session.Disk{sda, nvme}, session.Target{}, "", []string{"(the only disk) fits 2 disks"}},
+		{"none", all, session.Target{Serial: "x", Path: "/dev/sda"}, "", []string{"no disk fits", "path /dev/sda, serial x", "/dev/nvme0n1", ": another path", ": another serial"}},
+		{"no disk at all", nil, session.Target{}, "", []string{"no disk", "driver"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Choose(tt.disks, tt.rule)
+			if len(tt.err) == 0 && err != nil {
+				t.Fatal(err)
+			}
+			if got.Path != tt.want {
+				t.Errorf("chose %q, want %q (%v)", got.Path, tt.want, err)
+			}
+			for _, part := range tt.err {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("%q is not in: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestPartition(t *testing.T) {
+	for disk, want := range map[string]string{"/dev/sda": "/dev/sda3", "/dev/nvme0n1": "/dev/nvme0n1p3", "/dev/mmcblk0": "/dev/mmcblk0p3", "/dev/loop7": "/dev/loop7p3"} {
+		if got := Partition(disk, 3); got != want {
+			t.Errorf("%s: %s, want %s", disk, got, want)
+		}
+	}
+}
+
+func TestInUse(t *testing.T) {
+	base := map[string]string{
+		"sys/block/sda/dev": "8:0\n", "sys/block/sda/sda1/dev": "8:1\n", "sys/block/sda/sda2/dev": "8:2\n",
+		"sys/block/sda/sda1/holders/.": "", "proc/self/mountinfo": "21 1 0:20 / /proc rw - proc proc rw\n",
+	}
+	with := func(name, content string) map[string]string {
+		m := map[string]string{name: content}
+		for k, v := range base {
+			if _, ok := m[k]; !ok {
+				m[k] = v
+			}
+		}
+		return m
+	}
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  string
+	}{
+		{"free", base, ""},
+		{"partition is mounted", with("proc/self/mountinfo", "30 1 8:2 / /mnt/x rw shared:1 - ext4 /dev/sda2 rw\n"), "sda2 is mounted at /mnt/x"},
+		{"disk is mounted", with("proc/self/mountinfo", "30 1 8:0 / /mnt rw - vfat /dev/sda rw\n"), "sda is mounted at /mnt"},
+		{"btrfs is mounted", with("proc/self/mountinfo", "30 1 0:33 /@ /mnt rw - btrfs /dev/sda1 rw\n"), "sda1 is mounted at /mnt"},
+		{"another disk is mounted", with("proc/self/mountinfo", "30 1 8:17 / /mnt rw - ext4 /dev/sdb1 rw\n"), ""},
+		{"swap", with("proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n"), "sda2 is swap in use"},
+		{"volume group", with("sys/block/sda/sda2/holders/dm-0", ""), "sda2 is part of dm-0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := InUse(tree(t, tt.files), "/dev/sda")
+			if err != nil || got != tt.want {
+				t.Errorf("%q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+	if got, err := InUse("/", "/tmp/file.img"); got != "" || err != nil {
+		t.Errorf("a file: %q, %v", got, err)
+	}
+	// Without mountinfo nothing can be said, and that must not read as "free".
+	files := with("x", "")
+	delete(files, "proc/self/mountinfo")
+	if _, err := InUse(tree(t, files), "/dev/sda"); err == nil {
+		t.Error("no mountinfo, no error")
+	}
+}
