@@ -96,3 +96,9 @@ func checkDigest(s string) error {
 func descriptor(mediaType, dgst string, size int64) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.Digest(dgst), Size: size}
 }
+
+// CheckManifest says why b is not the manifest of an image of ours.
+func CheckManifest(b []byte) error {
+	_, err := parseManifest(b)
+	return err
+}
