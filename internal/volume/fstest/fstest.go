@@ -6,22 +6,17 @@ package fstest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"golang.org/x/sys/unix"
 )
 
 // Skip skips the test for a reason of this machine. Where CI=true the machine is meant to have everything, and it fails.
@@ -66,7 +61,7 @@ func Try(t testing.TB, tool string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -155,127 +150,6 @@ func detach(t testing.TB, dir string) {
 		}
 		<-tick.C
 	}
-}
-
-// Fill writes a varied tree into dir: tiny, large, sparse, fragmented and deleted files, hard and symbolic links, many names.
-// Features that the file system lacks are left out silently; megabytes bounds what is written.
-func Fill(t testing.TB, dir string, megabytes int) {
-	t.Helper()
-	rng := rand.New(rand.NewPCG(7, uint64(megabytes)))
-	bytesOf := func(n int) []byte {
-		p := make([]byte, n)
-		for i := 0; i+8 <= n; i += 8 {
-			v := rng.Uint64()
-			for j := range 8 {
-				p[i+j] = byte(v >> (8 * j))
-			}
-		}
-		return p
-	}
-	put := func(name string, p []byte) {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, p, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 150 {
-		put(fmt.Sprintf("many/dir%d/file with a longer name %04d", i%7, i), bytesOf(rng.IntN(3000)))
-	}
-	put("empty", nil)
-	put("tiny", []byte("x"))
-	put("large", bytesOf(megabytes<<20/2))
-	for i := range 40 { // every second one goes, so that what follows is written into holes
-		put(fmt.Sprintf("hole%d", i), bytesOf(megabytes<<20/160))
-	}
-	for i := 0; i < 40; i += 2 {
-		if err := os.Remove(filepath.Join(dir, fmt.Sprintf("hole%d", i))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	Sync(t, dir)
-	put("fragmented", bytesOf(megabytes<<20/10))
-	if f, err := os.Create(filepath.Join(dir, "sparse")); err == nil {
-		for i := range int64(5) {
-			if _, err := f.WriteAt([]byte("island"), i*3<<20/2); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_ = os.Link(filepath.Join(dir, "tiny"), filepath.Join(dir, "tiny-hard"))
-	_ = os.Symlink("tiny", filepath.Join(dir, "tiny-soft"))
-	_ = os.Symlink(strings.Repeat("a/long/target/", 60), filepath.Join(dir, "long-soft"))
-	_ = syscall.Setxattr(filepath.Join(dir, "large"), "user.colour", bytesOf(1200), 0)
-	_ = os.Chmod(filepath.Join(dir, "tiny"), 0o4711)
-}
-
-// Sync writes out the file system that dir is on, and no other.
-func Sync(t testing.TB, dir string) {
-	t.Helper()
-	d, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		t.Fatalf("syncfs %s: %v", dir, err)
-	}
-}
-
-// List is a full listing of dir with modes, sizes and checksums, one line a name.
-func List(t testing.TB, dir string) string {
-	t.Helper()
-	var out strings.Builder
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&out, "%s %v", rel, info.Mode())
-		switch {
-		case info.Mode().IsRegular():
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			h := sha256.New()
-			_, err = io.Copy(h, f)
-			f.Close()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(&out, " %d %s", info.Size(), hex.EncodeToString(h.Sum(nil)[:8]))
-			var value [4096]byte
-			if n, err := syscall.Getxattr(path, "user.colour", value[:]); err == nil {
-				sum := sha256.Sum256(value[:n])
-				fmt.Fprintf(&out, " xattr %d %x", n, sum[:8])
-			}
-		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(path)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(&out, " -> %s", target)
-		}
-		fmt.Fprintln(&out)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
 }
 
 // Check fails the test unless the extents are sorted, merged and within size.
@@ -405,4 +279,25 @@ func openElsewhere(image string) bool {
 		}
 	}
 	return false
+}
+
+// Loop gives an image a block device, until the test ends or detach is called.
+func Loop(t testing.TB, image string) (device string, detach func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Skip(t, "loop devices need root")
+	}
+	device = strings.TrimSpace(Run(t, "losetup", "--find", "--show", image))
+	done := false
+	detach = func() {
+		if done {
+			return
+		}
+		done = true
+		if out, err := exec.Command("losetup", "-d", device).CombinedOutput(); err != nil {
+			t.Errorf("losetup -d %s: %v %s", device, err, out)
+		}
+	}
+	t.Cleanup(detach)
+	return device, detach
 }

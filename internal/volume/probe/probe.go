@@ -16,6 +16,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/btrfs"
+	"github.com/diskcast/diskcast/internal/volume/exfat"
 	"github.com/diskcast/diskcast/internal/volume/ntfs"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
 )
@@ -44,6 +45,7 @@ var containers = []reader{}
 // readers are file systems. All of them are tried, so the order does not matter.
 var readers = []reader{
 	{"btrfs", open(btrfs.Open)},
+	{"exFAT", open(exfat.Open)},
 	{"NTFS", open(ntfs.Open)},
 	{"XFS", open(xfs.Open)},
 }

@@ -1,0 +1,145 @@
+package exfat
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/fstest"
+)
+
+const size = 128<<20 + 512
+
+func mkfs(t *testing.T, image, options string) {
+	t.Helper()
+	fstest.Need(t, "mkfs.exfat", "fsck.exfat", "blkid")
+	args := append([]string{"-L", "dc test ä"}, strings.Fields(options)...)
+	fstest.Run(t, "mkfs.exfat", append(args, image)...)
+}
+
+func load(t *testing.T, image string) (*FS, []volume.Extent) {
+	t.Helper()
+	f, n := fstest.Open(t, image)
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs, extents
+}
+
+func TestAgainstExfatprogs(t *testing.T) {
+	for _, options := range []string{"", "-c 512", "-c 4K", "-c 128K", "-c 1M", "-b 4M"} {
+		t.Run("mkfs.exfat "+options, func(t *testing.T) {
+			t.Parallel()
+			fstest.Need(t, "mount.exfat-fuse")
+			image := fstest.Sparse(t, size)
+			mkfs(t, image, options)
+			device, detach := fstest.Loop(t, image)
+			dir, unmount := fstest.FUSE(t, device, "mount.exfat-fuse")
+			if options == "-c 1M" {
+				if err := os.WriteFile(dir+"/file", []byte(strings.Repeat("data", 1<<20)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				fstest.Fill(t, dir, 16)
+			}
+			list := fstest.List(t, dir)
+			unmount()
+			detach()
+			fs, extents := load(t, image)
+			info := fs.Info()
+			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+				t.Errorf("info is %+v, blkid says %s", info, blkid)
+			}
+			if strings.Contains(options, "128K") {
+				compare(t, image, extents)
+			}
+			restored := fstest.Restore(t, image, extents)
+			fstest.Run(t, "fsck.exfat", "-n", restored)
+			device, _ = fstest.Loop(t, restored)
+			dir, _ = fstest.FUSE(t, device, "mount.exfat-fuse", "-o", "ro")
+			fstest.Same(t, list, fstest.List(t, dir))
+		})
+	}
+}
+
+func compare(t *testing.T, image string, ours []volume.Extent) {
+	fstest.Need(t, "partclone.exfat")
+	theirs, _ := fstest.Partclone(t, "exfat", image)
+	more, less := fstest.Compare(ours, theirs)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	if more > 0 || less > 0 {
+		t.Errorf("the maps differ by %d and %d bytes", more, less)
+	}
+}
+
+func TestDirtyIsCapturedWhole(t *testing.T) {
+	image := fstest.Sparse(t, 16<<20)
+	mkfs(t, image, "")
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{flagDirty}, 106); err != nil {
+		t.Fatal(err)
+	}
+	fs, extents := load(t, image)
+	if fs.Info().Clean || volume.Bytes(extents) != 16<<20 || len(fs.Info().Notes) != 1 {
+		t.Errorf("%v %+v", extents, fs.Info())
+	}
+	if _, err := f.WriteAt([]byte{1}, 200); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(f, 16<<20); err == nil || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("a damaged boot sector: %v", err)
+	}
+	if _, err := Open(f, 8<<20); err == nil || errors.Is(err, volume.ErrNotThis) {
+		t.Errorf("a short partition: %v", err)
+	}
+}
+
+func TestRecordSeeds(t *testing.T) {
+	fstest.Updating(t)
+	for name, options := range map[string]string{"small": "-c 512", "default": "", "large": "-c 128K"} {
+		image := fstest.Sparse(t, 16<<20)
+		mkfs(t, image, options)
+		fstest.Record(t, name, image, func(r io.ReaderAt, size int64) {
+			if fs, err := Open(r, size); err == nil {
+				_, _ = fs.Extents()
+			}
+		})
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+		fs, err := Open(r, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = fs.Extents(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzOpen(f *testing.F) {
+	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+		fs, err := open(r, size, false)
+		if err != nil {
+			return
+		}
+		_ = fs.Info()
+		if extents, err := fs.Extents(); err == nil {
+			fstest.Check(t, extents, size)
+		}
+	})
+}
