@@ -130,8 +130,11 @@ func args(rule cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-func (e *env) log() *slog.Logger {
-	level := slog.LevelInfo
+// log is the logger of a server; quiet that of a command that prints its results itself.
+func (e *env) log() *slog.Logger   { return e.logger(slog.LevelInfo) }
+func (e *env) quiet() *slog.Logger { return e.logger(slog.LevelWarn) }
+
+func (e *env) logger(level slog.Level) *slog.Logger {
 	if e.debug {
 		level = slog.LevelDebug
 	}

@@ -126,7 +126,7 @@ func (e *env) capture(ctx context.Context, path string, c *captureFlags) error {
 	}
 	began := time.Now()
 	bar := e.progress("reading " + path)
-	r, err := capture.Capture(ctx, src, src.size, src.sector, capture.Options{Store: st, Name: c.name, Level: c.level, Workers: c.workers, Created: began.UTC(), Log: e.log(), Progress: bar.update})
+	r, err := capture.Capture(ctx, src, src.size, src.sector, capture.Options{Store: st, Name: c.name, Level: c.level, Workers: c.workers, Created: began.UTC(), Log: e.quiet(), Progress: bar.update})
 	bar.close()
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)

@@ -3,7 +3,6 @@ package dhcp
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/insomniacslk/dhcp/iana"
@@ -29,7 +28,7 @@ func bootFile(c Client, files Files, http netip.AddrPort) (string, error) {
 	base := "http://" + http.String()
 	if c.Kind == IPXE {
 		// iPXE also expands ${net0/mac}, but a machine may boot from another NIC than net0.
-		return base + ScriptPath + "?" + url.Values{"mac": {c.MAC.String()}}.Encode(), nil
+		return base + ScriptPath + "?mac=" + strings.ReplaceAll(c.MAC.String(), ":", "-"), nil
 	}
 	var candidates []string
 	switch c.Arch {

@@ -207,6 +207,9 @@ func (r *Responder) putBoot(reply *dhcpv4.DHCPv4, c Client) (string, error) {
 		// UEFI 2.10, 24.7.3.1: an offer without this class is not an HTTP boot offer.
 		reply.UpdateOption(dhcpv4.OptClassIdentifier("HTTPClient"))
 	case IPXE:
+		if r.cfg.Mode == Proxy {
+			break
+		}
 		// Option 175 (iPXE's space), suboption 176: do not wait for a proxy offer, which saves some seconds.
 		reply.UpdateOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(175), []byte{176, 1, 1}))
 	}
