@@ -1,0 +1,130 @@
+package restore_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/image/imagetest"
+	"github.com/diskcast/diskcast/internal/image/restore"
+)
+
+// loop makes a block device of size bytes full of old data.
+func loop(t *testing.T, size int64, sector int) (device, file string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("making a loop device needs root")
+	}
+	file = filepath.Join(t.TempDir(), "backing")
+	b := make([]byte, size)
+	imagetest.Random(b, 5)
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("losetup", "--find", "--show", "--partscan", "--sector-size", strconv.Itoa(sector), file).CombinedOutput()
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("losetup: %v: %s", err, out)
+		}
+		t.Skipf("this machine gives no loop device: %v: %s", err, out)
+	}
+	device = strings.TrimSpace(string(out))
+	t.Cleanup(func() {
+		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil {
+			t.Errorf("losetup --detach %s: %v: %s", device, err, out)
+		}
+	})
+	return device, file
+}
+
+// TestBlockDevice restores to real block devices, past the page cache, with extents that are aligned to nothing but sectors.
+func TestBlockDevice(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		name           string
+		source, target int
+		size           int64
+		parts          []int64
+	}{
+		{"512", 512, 512, 24*mib + 512, []int64{5*mib + 512, 9*mib + 1536}},
+		{"4Kn", 4096, 4096, 24 * mib, []int64{5*mib + 4096, 9 * mib}},
+		{"512 to 4Kn", 512, 4096, 24 * mib, []int64{5*mib + 4096, 9 * mib}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			device, file := loop(t, c.size, c.target)
+			src := disk(t, c.size, c.source, 51, c.parts...)
+			im := captured(t, src, c.source, capture.Options{Grid: 1 << 20})
+			target, err := restore.OpenTarget(device, restore.TargetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if target.Size() != c.size || target.SectorSize() != c.target {
+				t.Fatalf("the device has %d bytes in sectors of %d", target.Size(), target.SectorSize())
+			}
+			if _, err := restore.OpenTarget(device, restore.TargetOptions{}); err == nil {
+				t.Error("a device in use was opened a second time")
+			}
+			stats, err := restore.Local(context.Background(), im, target, restore.LocalOptions{Verify: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if stats.Written != stats.ToWrite {
+				t.Errorf("stats do not add up: %+v", stats)
+			}
+			if err := restore.RereadTable(target); err != nil {
+				t.Error(err)
+			}
+			if err := target.Close(); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameData(t, im, src, imagetest.NewMemory(got, c.target))
+			readBack(t, im, device, src)
+		})
+	}
+}
+
+// readBack reads through the page cache what was written past it.
+func readBack(t *testing.T, im *image.Image, device string, src []byte) {
+	t.Helper()
+	got, err := os.ReadFile(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameData(t, im, src, imagetest.NewMemory(got, 512))
+}
+
+func TestZeroOfDevice(t *testing.T) {
+	device, _ := loop(t, 4<<20, 512)
+	target, err := restore.OpenTarget(device, restore.TargetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	for _, e := range []image.Extent{{Offset: 0, Length: 512}, {Offset: 1536, Length: 9000}, {Offset: 1 << 20, Length: 1 << 20}, {Offset: 4<<20 - 100, Length: 100}} {
+		before := make([]byte, 4<<20)
+		if _, err := target.ReadAt(before, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := target.Zero(e.Offset, e.Length); err != nil {
+			t.Fatal(err)
+		}
+		after := make([]byte, 4<<20)
+		if _, err := target.ReadAt(after, 0); err != nil {
+			t.Fatal(err)
+		}
+		clear(before[e.Offset:e.End()])
+		if string(before) != string(after) {
+			t.Errorf("zeroing %d bytes at %d gave something else", e.Length, e.Offset)
+		}
+	}
+}
