@@ -17,7 +17,10 @@ import (
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/btrfs"
 	"github.com/diskcast/diskcast/internal/volume/exfat"
+	"github.com/diskcast/diskcast/internal/volume/ext"
+	"github.com/diskcast/diskcast/internal/volume/fat"
 	"github.com/diskcast/diskcast/internal/volume/ntfs"
+	"github.com/diskcast/diskcast/internal/volume/swap"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
 )
 
@@ -44,6 +47,9 @@ var containers = []reader{}
 
 // readers are file systems. All of them are tried, so the order does not matter.
 var readers = []reader{
+	{"ext2, ext3 or ext4", open(ext.Open)},
+	{"FAT", open(fat.Open)},
+	{"swap", open(swap.Open)},
 	{"btrfs", open(btrfs.Open)},
 	{"exFAT", open(exfat.Open)},
 	{"NTFS", open(ntfs.Open)},

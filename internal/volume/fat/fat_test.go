@@ -1,0 +1,247 @@
+package fat
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
+)
+
+const mib = 1 << 20
+
+// matrix is what mkfs.fat can make. Sizes are in KiB.
+var matrix = []struct {
+	name string
+	bits int
+	size int64
+	args string
+	tree int64 // bytes of files
+}{
+	{"fat12", 12, 8 << 10, "-F 12", 2 * mib},
+	{"fat12-floppy", 12, 1440, "-F 12", 100_000},
+	{"fat12-cluster-512", 12, 2000, "-F 12 -s 1 -f 1", 500_000},
+	{"fat12-cluster-64k", 12, 64 << 10, "-F 12 -s 128", 2 * mib},
+	{"fat16", 16, 64 << 10, "-F 16", 2 * mib},
+	{"fat16-cluster-512", 16, 16 << 10, "-F 16 -s 1", 2 * mib},
+	{"fat16-cluster-4k", 16, 200 << 10, "-F 16 -s 8 -r 1024", 2 * mib},
+	{"fat16-one-table", 16, 32 << 10, "-F 16 -f 1 -R 7", 2 * mib},
+	{"fat32", 32, 300 << 10, "-F 32", 2 * mib},
+	{"fat32-cluster-512", 32, 64 << 10, "-F 32 -s 1", 2 * mib},
+	{"fat32-cluster-1k", 32, 96 << 10, "-F 32 -s 2", 2 * mib},
+	{"fat32-cluster-8k", 32, 600 << 10, "-F 32 -s 16", 2 * mib},
+	{"fat32-reserved", 32, 64 << 10, "-F 32 -R 100 -b 50", 2 * mib},
+	{"fat32-sectors-4k", 32, 300 << 10, "-F 32 -S 4096", 2 * mib},
+	{"fat16-sectors-2k", 16, 64 << 10, "-F 16 -S 2048", 2 * mib},
+	{"fat12-sectors-1k", 12, 4 << 10, "-F 12 -S 1024", 500_000},
+	{"fat32-full", 32, 40 << 10, "-F 32 -s 1", 20 * mib},
+	{"fat32-not-aligned", 32, 70001, "-F 32 -a -s 1", 2 * mib},
+}
+
+func mkfs(t *testing.T, size int64, args string) string {
+	t.Helper()
+	volumetest.Need(t, false, "mkfs.fat", "fsck.fat", "mcopy", "mdeltree")
+	path := volumetest.Sparse(t, "fs", size)
+	volumetest.Run(t, "mkfs.fat", append(append([]string{"-n", "A LABEL", "-i", "1234abcd"}, strings.Fields(args)...), path)...)
+	return path
+}
+
+// fill copies a tree into the file system and deletes some of it again.
+func fill(t *testing.T, path string, size int64) {
+	t.Helper()
+	dir := volumetest.Dir(t)
+	volumetest.Tree(t, dir, uint64(size), size, volumetest.NoLinks, volumetest.NoSparse)
+	args := []string{"-i", path, "-s", "-Q"}
+	names, err := filepath.Glob(dir + "/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	volumetest.Run(t, "mcopy", append(append(args, names...), "::")...)
+	volumetest.Run(t, "mdeltree", "-i", path, "::d1")
+	volumetest.Run(t, "mcopy", "-i", path, "-Q", dir+"/huge.bin", "::/again.bin")
+	volumetest.Run(t, "mdeltree", "-i", path, "::huge.bin")
+}
+
+func list(t *testing.T, path string) map[string]string {
+	t.Helper()
+	dir := volumetest.Dir(t)
+	volumetest.Run(t, "mcopy", "-i", path, "-s", "-n", "-Q", "::*", dir)
+	return volumetest.Sums(t, dir)
+}
+
+func TestMatrix(t *testing.T) {
+	for _, c := range matrix {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			path := mkfs(t, c.size<<10, c.args)
+			fill(t, path, c.tree)
+			f, size := volumetest.Open(t, path)
+			fs, err := Open(f, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ext, err := fs.Extents()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fs.Bits() != c.bits {
+				t.Errorf("FAT%d", fs.Bits())
+			}
+			volumetest.LikeBlkid(t, path, fs)
+			if !fs.Info().Clean {
+				t.Error("not clean")
+			}
+			// fsck.fat -n ends with "PATH: 437 files, 4170/8167 clusters".
+			var files, used, all int64
+			out := strings.Fields(volumetest.Run(t, "fsck.fat", "-n", path))
+			if _, err := fmt.Sscanf(strings.Join(out[len(out)-4:], " "), "%d files, %d/%d clusters", &files, &used, &all); err != nil {
+				t.Fatal(out, err)
+			}
+			if ours := (volume.Bytes(ext) - fs.dataStart()) / fs.cluster; ours != used || fs.clusters != all {
+				t.Errorf("%d of %d clusters, fsck.fat counts %d of %d", ours, fs.clusters, used, all)
+			}
+			restored := volumetest.Restore(t, path, size, ext)
+			volumetest.Run(t, "fsck.fat", "-n", restored)
+			volumetest.SameTree(t, list(t, path), list(t, restored))
+		})
+	}
+}
+
+// A FAT32 with as few clusters as a FAT12 is a FAT32 for mkfs.fat, fsck.fat and Linux, though the specification and mtools
+// go by their number.
+func TestFewClusters(t *testing.T) {
+	path := mkfs(t, 34*mib, "-F 32 -s 64")
+	f, size := volumetest.Open(t, path)
+	fs, err := Open(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ext, err := fs.Extents()
+	if err != nil || fs.Bits() != 32 {
+		t.Fatal(fs.Bits(), err)
+	}
+	restored := volumetest.Restore(t, path, size, ext)
+	volumetest.Run(t, "fsck.fat", "-n", restored)
+	volumetest.LikeBlkid(t, restored, fs)
+}
+
+// partclone counts the same clusters and sectors.
+func TestAgainstPartclone(t *testing.T) {
+	volumetest.Need(t, false, "partclone.fat32")
+	path := mkfs(t, 64*mib, "-F 32 -s 1")
+	fill(t, path, 2*mib)
+	f, size := volumetest.Open(t, path)
+	fs, err := Open(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ext, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(volumetest.Dir(t), "image")
+	volumetest.Run(t, "partclone.fat32", "-q", "-c", "-s", path, "-o", image, "-L", filepath.Join(volumetest.Dir(t), "log"))
+	head := make([]byte, 110)
+	g, _ := volumetest.Open(t, image)
+	if _, err := g.ReadAt(head, 0); err != nil {
+		t.Fatal(err)
+	}
+	var used, block int64
+	for i := range 8 {
+		used |= int64(head[76+i]) << (8 * i)
+	}
+	for i := range 4 {
+		block |= int64(head[84+i]) << (8 * i)
+	}
+	// partclone also counts what is behind the last cluster.
+	tail := fs.total - fs.dataStart() - fs.clusters*fs.cluster
+	if ours := volume.Bytes(ext) + tail; ours != used*block {
+		t.Errorf("%d bytes, partclone has %d", ours, used*block)
+	}
+}
+
+func TestBadAndUnclean(t *testing.T) {
+	for _, bits := range []int{12, 16, 32} {
+		size := map[int]int64{12: 2 * mib, 16: 16 * mib, 32: 64 * mib}[bits]
+		path := mkfs(t, size, fmt.Sprintf("-F %d -s 1", bits))
+		f, _ := volumetest.Open(t, path)
+		fs, err := Open(f, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Cluster 1000 is bad, cluster 1003 is used in the second table only.
+		put := func(table, n int64, value uint32) {
+			off := fs.reserved + table*fs.table
+			switch bits {
+			case 12:
+				var b [3]byte // two entries
+				b[0], b[1] = byte(value), byte(value>>8)&15
+				if n&1 == 1 {
+					b[0], b[1], b[2] = 0, byte(value)<<4, byte(value>>4)
+				}
+				f.WriteAt(b[:], off+n/2*3)
+			case 16:
+				f.WriteAt([]byte{byte(value), byte(value >> 8)}, off+2*n)
+			case 32:
+				f.WriteAt([]byte{byte(value), byte(value >> 8), byte(value >> 16), byte(value >> 24)}, off+4*n)
+			}
+		}
+		put(0, 1000, map[int]uint32{12: 0xff7, 16: 0xfff7, 32: 0x0ffffff7}[bits])
+		put(1, 1003, 0x0fffffff)
+		f.WriteAt([]byte{1}, map[int]int64{12: 37, 16: 37, 32: 65}[bits])
+		fs, err = Open(f, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ext, err := fs.Extents()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fs.Info().Clean || len(fs.Info().Notes) != 2 {
+			t.Errorf("FAT%d: %+v", bits, fs.Info())
+		}
+		has := func(n int64) bool {
+			for _, e := range ext {
+				if at := fs.clusterStart(n); at >= e.Offset && at < e.End() {
+					return true
+				}
+			}
+			return false
+		}
+		if has(1000) || !has(1003) || has(1002) || has(1004) {
+			t.Errorf("FAT%d: %v", bits, ext)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		off   int64
+		patch []byte
+		want  string // empty: not a FAT
+	}{
+		{"no signature", 510, []byte{0}, ""},
+		{"ntfs", 14, []byte{0, 0, 0}, ""},
+		{"sector size", 11, []byte{0, 3}, ""},
+		{"too large", 32, []byte{0, 0, 0, 1}, "more than its partition"},
+		{"tables too large", 36, []byte{0, 0, 0x20, 0}, "tables and root directory take"},
+		{"version", 42, []byte{1}, "version is 0.1"},
+		{"root cluster", 44, []byte{0, 0, 0, 8}, "root directory would be"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := mkfs(t, 64*mib, "-F 32")
+			f, size := volumetest.Open(t, path)
+			if _, err := f.WriteAt(c.patch, c.off); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(f, size)
+			if (c.want == "") != errors.Is(err, volume.ErrNotThis) || err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,86 @@
+package swap
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
+)
+
+const mib = 1 << 20
+
+func TestMkswap(t *testing.T) {
+	volumetest.Need(t, false, "mkswap")
+	for _, c := range []struct {
+		page int64
+		args []string
+	}{
+		{4096, nil},
+		{4096, []string{"-L", "a label"}},
+		{4096, []string{"-e", "big"}},
+		{8192, []string{"-p", "8192"}},
+		{16384, []string{"-p", "16384"}},
+		{65536, []string{"-p", "65536"}},
+	} {
+		t.Run(fmt.Sprint(c.page, c.args), func(t *testing.T) {
+			path := volumetest.Sparse(t, "swap", 8*mib)
+			if len(c.args) > 0 && c.args[0] == "-e" && !strings.Contains(volumetest.Run(t, "mkswap", "--help"), "--endianness") {
+				t.Skip("this mkswap writes its own byte order only")
+			}
+			volumetest.Run(t, "mkswap", append(c.args, path)...)
+			f, size := volumetest.Open(t, path)
+			fs, err := Open(f, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ext, err := fs.Extents()
+			if d := cmp.Diff([]volume.Extent{{Length: c.page}}, ext); d != "" || err != nil {
+				t.Error(d, err)
+			}
+			if info := fs.Info(); info.Size != 8*mib || !info.Clean {
+				t.Errorf("%+v", info)
+			}
+			volumetest.LikeBlkid(t, path, fs)
+			// What is restored is a swap area again.
+			volumetest.LikeBlkid(t, volumetest.Restore(t, path, size, ext), fs)
+		})
+	}
+}
+
+func TestHibernated(t *testing.T) {
+	volumetest.Need(t, false, "mkswap")
+	path := volumetest.Sparse(t, "swap", 8*mib)
+	volumetest.Run(t, "mkswap", path)
+	f, size := volumetest.Open(t, path)
+	for _, signature := range hibernated {
+		if _, err := f.WriteAt([]byte(signature), 4096-10); err != nil {
+			t.Fatal(err)
+		}
+		fs, err := Open(f, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ext, _ := fs.Extents()
+		if d := cmp.Diff([]volume.Extent{{Length: size}}, ext); d != "" {
+			t.Error(d)
+		}
+		volumetest.LikeBlkid(t, path, fs)
+		if info := fs.Info(); info.Clean || !strings.Contains(strings.Join(info.Notes, " "), "hibernated") {
+			t.Errorf("%+v", info)
+		}
+	}
+}
+
+func TestNotSwap(t *testing.T) {
+	for _, size := range []int64{0, 100, 4095, 4096, 65536, mib} {
+		f, size := volumetest.Open(t, volumetest.Sparse(t, "swap", size))
+		if _, err := Open(f, size); !errors.Is(err, volume.ErrNotThis) {
+			t.Errorf("%d zeroes: %v", size, err)
+		}
+	}
+}
