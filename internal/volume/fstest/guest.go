@@ -45,12 +45,21 @@ func Guest(t testing.TB, do, image, fstype, options string, megabytes int) strin
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "listing")
+	tmp, err := os.MkdirTemp("", "guest") // not t.TempDir: a comma or a colon in its name would mean something to the guest
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+	disk := filepath.Join(tmp, "disk")
+	if err := os.Symlink(image, disk); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, find("linux.uml"), "mem=192M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet",
-		"init="+self, "ubd0="+image, "con=null", "con0=null,fd:1", "panic=-1",
+		"init="+self, "ubd0="+disk, "con=null", "con0=null,fd:1", "panic=-1",
 		envDo+"="+do, envFS+"="+fstype, envOptions+"="+options, envMB+"="+strconv.Itoa(megabytes), envOut+"="+out)
-	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // where it keeps its memory
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp) // where it keeps its memory
 	cmd.WaitDelay = 5 * time.Second
 	console, err := cmd.CombinedOutput()
 	p, readErr := os.ReadFile(out)

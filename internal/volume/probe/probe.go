@@ -19,6 +19,7 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/exfat"
 	"github.com/diskcast/diskcast/internal/volume/ext"
 	"github.com/diskcast/diskcast/internal/volume/fat"
+	"github.com/diskcast/diskcast/internal/volume/f2fs"
 	"github.com/diskcast/diskcast/internal/volume/ntfs"
 	"github.com/diskcast/diskcast/internal/volume/swap"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
@@ -52,6 +53,7 @@ var readers = []reader{
 	{"swap", open(swap.Open)},
 	{"btrfs", open(btrfs.Open)},
 	{"exFAT", open(exfat.Open)},
+	{"F2FS", open(f2fs.Open)},
 	{"NTFS", open(ntfs.Open)},
 	{"XFS", open(xfs.Open)},
 }
