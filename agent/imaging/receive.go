@@ -225,14 +225,14 @@ const fetchSize = 4 << 20
 
 // fetchMissing gets by HTTP what is missing, whenever multicast does not bring it. It ends with ctx or with an error.
 func (rc *reception) fetchMissing(ctx context.Context, recv Receiver) error {
+	cursor := int64(0)
 	for {
 		for rc.byHTTP() {
-			missing := recv.Missing()
-			if len(missing) == 0 {
+			off, n := nextMissing(recv.Missing(), cursor)
+			if n == 0 {
 				break
 			}
-			m := missing[0]
-			err := rc.o.Server.Object(ctx, rc.d.Image.Manifest, m.Offset, min(m.Length, fetchSize), func(off int64, p []byte) error {
+			err := rc.o.Server.Object(ctx, rc.d.Image.Manifest, off, n, func(off int64, p []byte) error {
 				rc.firstByte("HTTP")
 				if err := rc.w.Block(off, p); err != nil {
 					return err
@@ -245,6 +245,7 @@ func (rc *reception) fetchMissing(ctx context.Context, recv Receiver) error {
 			if err != nil {
 				return fmt.Errorf("fetching by HTTP: %w", err)
 			}
+			cursor = off + n
 		}
 		select {
 		case <-ctx.Done():
@@ -252,6 +253,22 @@ func (rc *reception) fetchMissing(ctx context.Context, recv Receiver) error {
 		case <-rc.kick:
 		}
 	}
+}
+
+// nextMissing returns what to fetch next: the first missing bytes from cursor on, or else from the start. Going round,
+// instead of taking the first each time, matters when the writer drops what it has no memory for: those bytes are missing
+// again at once, and it is the others that would complete a frame and free memory.
+func nextMissing(missing []cast.Range, cursor int64) (off, n int64) {
+	for _, m := range missing {
+		if end := m.Offset + m.Length; end > cursor {
+			off = max(m.Offset, cursor)
+			return off, min(end-off, fetchSize)
+		}
+	}
+	if len(missing) == 0 {
+		return 0, 0
+	}
+	return missing[0].Offset, min(missing[0].Length, fetchSize)
 }
 
 func (rc *reception) byHTTP() bool {
