@@ -64,7 +64,9 @@ func (d *Dir) Has(name string) bool {
 func clean(name string) (string, error) {
 	// Some UEFI firmware ends the name with 0xFF, taken from DHCP option 67's neighbour, the end option;
 	// some ROMs end it with NULs or blanks, and Windows-minded ones write backslashes.
-	name = strings.TrimRight(name, "\xff\x00 ")
+	for len(name) > 0 && strings.IndexByte("\xff\x00 ", name[len(name)-1]) >= 0 {
+		name = name[:len(name)-1]
+	}
 	name = strings.ReplaceAll(name, `\`, "/")
 	name = strings.TrimLeft(name, "/")
 	if name == "" || len(name) > 255 || strings.ContainsRune(name, 0) || path.Clean(name) != name || !fs.ValidPath(name) {

@@ -120,7 +120,7 @@ func TestOfferIsHeldForAMinute(t *testing.T) {
 func TestStoreFailureIsNoLease(t *testing.T) {
 	store := state.NewMemory()
 	p := testPool(t, store, "10.0.0.9-10.0.0.9", time.Now)
-	store.Fail = state.ErrNotFound
+	store.SetFail(state.ErrNotFound)
 	if err := p.Commit(t.Context(), "a", netip.MustParseAddr("10.0.0.9")); err == nil {
 		t.Error("a lease that was not stored was given")
 	}

@@ -56,6 +56,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		e.greet(n)
 	}
 	n.Where = model.Ready
+	e.adopt(n)
 	e.join(n)
 	e.saveNode(n)
 	reply := &session.HelloReply{V: session.Version, Node: n.ID, Token: e.token(n.ID, n.Boot)}
@@ -117,6 +118,34 @@ func (e *Engine) findOrAdd(macs []string) (*node, error) {
 		}
 	}
 	return n, nil
+}
+
+// adopt gives the node the parts that name it by another of its MAC addresses.
+func (e *Engine) adopt(n *node) {
+	for _, sid := range e.order {
+		s := e.sessions[sid]
+		if s.Over() {
+			continue
+		}
+		for _, m := range n.MACs {
+			alias := strings.ReplaceAll(m, ":", "-")
+			p := s.parts[alias]
+			if p == nil || alias == n.ID || !p.Joined.IsZero() {
+				continue
+			}
+			delete(s.parts, alias)
+			e.w.del(partPrefix + s.ID + "/" + alias)
+			i := slices.Index(s.order, alias)
+			if s.parts[n.ID] != nil { // named twice
+				s.order = slices.Delete(s.order, i, i+1)
+				continue
+			}
+			s.order[i] = n.ID
+			p.Node = n.ID
+			s.parts[n.ID] = p
+			e.savePart(s, n.ID)
+		}
+	}
 }
 
 func (e *Engine) addNode(mac string) *node {

@@ -40,6 +40,9 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	e.order = append(e.order, s.ID)
 	e.w.put(keySeq, e.seq)
 	for _, id := range spec.Nodes {
+		if known := e.byMAC[strings.ReplaceAll(id, "-", ":")]; known != "" {
+			id = known
+		}
 		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting})
 		e.savePart(s, id)
 	}
@@ -256,7 +259,10 @@ func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Se
 // maybeEnd ends the session when all its nodes came and are over.
 func (e *Engine) maybeEnd(s *sess) {
 	there, over := joined(s)
-	need := max(1, s.Spec.MinNodes, s.Spec.Count, len(s.Spec.Nodes))
+	need := max(1, s.Spec.MinNodes, s.Spec.Count)
+	if len(s.Spec.Nodes) > 0 {
+		need = len(s.parts) // two of the names may be of one machine
+	}
 	if s.State != model.Casting || over < there || (there < need && !e.late(s)) {
 		return
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
@@ -12,10 +11,9 @@ import (
 type node struct {
 	nodeRecord
 	seen window // event numbers of the current boot
-	addr netip.Addr
 	// first and next bound the events in the ring: first <= n < next.
 	first, next uint64
-	// polling counts the long-polls under way; changed is closed and replaced when the descriptor changes.
+	// changed is closed and replaced when the descriptor changes.
 	changed chan struct{}
 }
 

@@ -9,11 +9,11 @@ import (
 	"sync"
 )
 
-// Memory is a Store for tests. Fail, when set, makes every Update fail with it.
+// Memory is a Store for tests.
 type Memory struct {
 	mu   sync.Mutex
 	m    map[string][]byte
-	Fail error
+	fail error
 	watchers
 }
 
@@ -21,6 +21,13 @@ var _ Store = (*Memory)(nil)
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory { return &Memory{m: map[string][]byte{}} }
+
+// SetFail makes every Update fail with err from now on, until it is set to nil.
+func (s *Memory) SetFail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
 
 // View implements Store.
 func (s *Memory) View(ctx context.Context, f func(Tx) error) error {
@@ -34,8 +41,8 @@ func (s *Memory) View(ctx context.Context, f func(Tx) error) error {
 func (s *Memory) Update(ctx context.Context, f func(WriteTx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.Fail != nil {
-		return s.Fail
+	if s.fail != nil {
+		return s.fail
 	}
 	tx := &memoryTx{m: maps.Clone(s.m)}
 	if err := f(tx); err != nil {

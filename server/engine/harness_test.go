@@ -1,0 +1,198 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/engine/enginetest"
+	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/state"
+)
+
+// house is an engine with all that it needs; crash and start again are methods of it.
+type house struct {
+	t      *testing.T
+	store  state.Store
+	images *enginetest.Images
+	casts  *enginetest.Casts
+	tick   chan time.Time
+	addr   netip.Addr
+
+	mu  sync.Mutex
+	now time.Time
+
+	e    *engine.Engine
+	stop context.CancelFunc
+	done chan error
+}
+
+func newHouse(t *testing.T) *house {
+	h := &house{t: t, store: state.NewMemory(), images: &enginetest.Images{}, addr: netip.MustParseAddr("127.0.0.1"),
+		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	h.start()
+	t.Cleanup(func() { h.crash() })
+	return h
+}
+
+func (h *house) start() {
+	h.t.Helper()
+	h.casts, h.tick = &enginetest.Casts{}, make(chan time.Time)
+	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Addr: h.addr, Now: h.clock, Tick: h.tick})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.e, h.stop, h.done = e, cancel, make(chan error, 1)
+	go func() { h.done <- e.Run(ctx) }()
+	<-e.Ready()
+}
+
+// crash ends the engine. What a caller was told is durable is in the store by then; the engine's own last writes are
+// too, which a kill would lose: the restart tests with a store that stops taking writes cover that.
+func (h *house) crash() {
+	if h.stop == nil {
+		return
+	}
+	h.stop()
+	if err := <-h.done; err != nil {
+		h.t.Errorf("engine: %v", err)
+	}
+	h.stop = nil
+}
+
+func (h *house) restart() { h.crash(); h.start() }
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+// pass lets time pass and the engine notice.
+func (h *house) pass(d time.Duration) {
+	h.mu.Lock()
+	h.now = h.now.Add(d)
+	h.mu.Unlock()
+	h.tick <- h.clock()
+	h.tick <- h.clock() // taken only after the first was worked on
+}
+
+func (h *house) create(spec model.Spec) *model.Session {
+	h.t.Helper()
+	spec.V = 1
+	if spec.Image == "" {
+		spec.Image = "debian"
+	}
+	s, err := h.e.Create(h.t.Context(), spec)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// machine is a node under the test's control.
+type machine struct {
+	h     *house
+	mac   string
+	id    string
+	boot  string
+	boots int
+	seq   uint64
+	token string
+}
+
+func (h *house) machine(n int) *machine {
+	return &machine{h: h, mac: fmt.Sprintf("52:54:00:00:00:%02x", n)}
+}
+
+// powerOn boots the agent, as far as the engine lets it: it reports whether the machine was sent to the agent.
+func (m *machine) powerOn() bool {
+	m.h.t.Helper()
+	addr := netip.AddrFrom4([4]byte{10, 0, 0, m.mac[len(m.mac)-1]})
+	m.h.e.Saw(m.mac, addr, model.StepDHCP, "test")
+	if m.h.e.Local(m.mac) {
+		m.h.e.Saw(m.mac, addr, model.StepLocal, "")
+		return false
+	}
+	m.h.e.Saw("", addr, model.StepKernel, "vmlinuz")
+	m.boots++
+	m.boot, m.seq = fmt.Sprintf("boot-%s-%d", m.mac, m.boots), 0
+	m.hello()
+	return true
+}
+
+func (m *machine) hello() {
+	m.h.t.Helper()
+	r, err := m.h.e.Hello(m.h.t.Context(), &session.Hello{V: 1, Boot: m.boot, Agent: "test",
+		Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
+	if err != nil {
+		m.h.t.Fatal(err)
+	}
+	m.id, m.token = r.Node, r.Token
+}
+
+// descriptor is the one the node has now, nil when it has none.
+func (m *machine) descriptor(after uint64) *session.Descriptor {
+	m.h.t.Helper()
+	d, err := m.h.e.Descriptor(m.h.t.Context(), m.id, after, 0)
+	if err != nil {
+		m.h.t.Fatal(err)
+	}
+	return d
+}
+
+// told is the action of the node's descriptor and its session.
+func (m *machine) told() string {
+	m.h.t.Helper()
+	d := m.descriptor(0)
+	if d == nil {
+		return "nothing"
+	}
+	return strings.TrimSpace(d.Action + " " + d.Session)
+}
+
+func (m *machine) say(id string, steps ...string) {
+	m.h.t.Helper()
+	var evs []session.Event
+	for _, s := range steps {
+		step, msg, _ := strings.Cut(s, ": ")
+		m.seq++
+		ev := session.Event{Seq: m.seq, Session: id, Step: step, Level: session.Info, Message: msg, Since: float64(m.seq)}
+		if step == session.StepProgress {
+			ev.Progress = &session.Progress{Received: 500, Needed: 1000}
+		}
+		evs = append(evs, ev)
+	}
+	if err := m.h.e.Events(m.h.t.Context(), m.id, &session.Events{V: 1, Boot: m.boot, Events: evs}); err != nil {
+		m.h.t.Fatal(err)
+	}
+}
+
+var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepBoot}
+
+func (h *house) state(id string) string {
+	h.t.Helper()
+	s, err := h.e.Session(id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	words := []string{s.State}
+	for _, p := range s.Parts {
+		words = append(words, p.State)
+	}
+	return strings.Join(words, " ")
+}
+
+func (h *house) expect(id, want string) {
+	h.t.Helper()
+	if got := h.state(id); got != want {
+		h.t.Errorf("session %s is %q, want %q", id, got, want)
+	}
+}

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+func TestWindow(t *testing.T) {
+	var w window
+	r := rand.New(rand.NewPCG(1, 2))
+	nums := r.Perm(3000)
+	for _, n := range nums {
+		if !w.add(uint64(n + 1)) {
+			t.Fatalf("%d was not new", n+1)
+		}
+		if w.add(uint64(n + 1)) {
+			t.Fatalf("%d was new twice", n+1)
+		}
+	}
+	if w.Low != 3000 || len(w.Above) != 0 {
+		t.Errorf("low %d, %d above", w.Low, len(w.Above))
+	}
+	if w.add(0) {
+		t.Error("0 was new")
+	}
+	for n := uint64(10_000); n < 20_000; n += 2 {
+		w.add(n)
+	}
+	if len(w.Above) > maxAbove {
+		t.Errorf("%d above", len(w.Above))
+	}
+	if w.add(10_002) || !w.add(19_999) {
+		t.Error("a window that slid forgot what it saw, or takes nothing new")
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain": "plain", "a\nb\tc": "a b c", "\x1b]0;x\x07": "?]0;x?", "\u009b31m": "?31m", "käse": "käse", "a\xffb": "a?b",
+		strings.Repeat("x", 19) + "ä": strings.Repeat("x", 19),
+	} {
+		if got := printable(in, 20); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestChunkOf(t *testing.T) {
+	for in, want := range map[string]int{
+		"image d: chunk 17 at offset 5 is damaged": 17, "chunk 0": 0, "no number": -1, "chunk 99999999999": -1, "chunks 5": -1,
+	} {
+		if got := chunkOf(in); got != want {
+			t.Errorf("%q: %d, want %d", in, got, want)
+		}
+	}
+}
+
+func FuzzPrintable(f *testing.F) {
+	f.Add("line \x1b[2J\u202e")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := printable(s, 50)
+		for _, r := range got {
+			if r < 0x20 || r == 0x7f {
+				t.Errorf("%q has a control character", got)
+			}
+		}
+		chunkOf(got)
+	})
+}
