@@ -25,21 +25,22 @@ go-check:
 # CGO is off so that the programs run on any Linux, whatever its C library.
 export CGO_ENABLED := 0
 # The version is the commit; a build outside a checkout says "dev".
-GOFLAGS_BUILD := -trimpath
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
+BUILD = $(GO) build -trimpath -ldflags "-X github.com/diskcast/diskcast/server/cli.Version=$(VERSION)"
 
 $(USERLAND): $(NODE_SOURCES) | go-check
 	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland
 
 build/bin/mkimage: $(SOURCES) $(USERLAND) | go-check
-	$(GO) build $(GOFLAGS_BUILD) -o $@ ./mkimage
+	$(BUILD) -o $@ ./mkimage
 	@touch $@
 
 build/bin/diskcast: $(SOURCES) | go-check
-	$(GO) build $(GOFLAGS_BUILD) -o $@ ./server
+	$(BUILD) -o $@ ./server
 	@touch $@
 
 build/bin/demo: $(DEMO_SOURCES) $(SOURCES) | go-check
-	$(GO) build $(GOFLAGS_BUILD) -o $@ ./qemu-tests/demo
+	$(BUILD) -o $@ ./qemu-tests/demo
 	@touch $@
 
 # The machines of the demo and of the tests need a network namespace and files with other owners: root.

@@ -204,3 +204,29 @@ func copyRange(disk string, p Partition, to string) (err error) {
 		}
 	}
 }
+
+// FirstNonZero is the place of the first byte that is not zero in a range of a file, or -1.
+func FirstNonZero(path string, from, length int64) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < length; {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), length-off)], from+off)
+		for i, b := range buf[:n] {
+			if b != 0 {
+				return from + off + int64(i), nil
+			}
+		}
+		off += int64(n)
+		if errors.Is(err, io.EOF) {
+			return -1, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return -1, nil
+}

@@ -15,6 +15,7 @@ import (
 type Node struct {
 	*vm.VM
 	MAC  string
+	Tap  string // its cable, in the lab's namespace
 	ID   string // the server's name for it
 	Disk string // raw file of its first disk
 	Log  string // everything its console said
@@ -39,7 +40,8 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 		h.Disks = []int64{2 << 30}
 	}
 	mac := fmt.Sprintf("52:54:00:dc:00:%02x", n)
-	node := &Node{MAC: mac, ID: strings.ReplaceAll(mac, ":", "-"), Log: filepath.Join(s.o.Dir, name+".console")}
+	tap := fmt.Sprintf("n%d", n)
+	node := &Node{MAC: mac, Tap: tap, ID: strings.ReplaceAll(mac, ":", "-"), Log: filepath.Join(s.o.Dir, name+".console")}
 	var disks []vm.Disk
 	for i, size := range h.Disks {
 		path := filepath.Join(s.o.Dir, fmt.Sprintf("%s-%d.raw", name, i))
@@ -54,7 +56,6 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 			return nil, err
 		}
 	}
-	tap := fmt.Sprintf("n%d", n)
 	if err := s.Tap(tap); err != nil {
 		return nil, err
 	}

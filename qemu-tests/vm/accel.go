@@ -21,7 +21,9 @@ type Accel struct {
 // KVM runs guest code on the processor; TCG translates it, some ten times slower, and works everywhere.
 var (
 	KVM = Accel{"kvm", []string{"-accel", "kvm", "-cpu", "host"}}
-	TCG = Accel{"tcg", []string{"-accel", "tcg,thread=multi", "-cpu", "max"}}
+	// TCG's processor hides what only costs: nested virtualisation makes the guest load KVM, five-level page tables
+	// lengthen each page walk.
+	TCG = Accel{"tcg", []string{"-accel", "tcg,thread=multi", "-cpu", "max,svm=off,la57=off"}}
 )
 
 // probeLimit is for a guest of 20 instructions behind SeaBIOS: under a second with KVM, one or two with TCG.

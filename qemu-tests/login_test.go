@@ -1,0 +1,40 @@
+package qemutests
+
+import (
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/qemu-tests/lab"
+	"github.com/diskcast/diskcast/qemu-tests/osimage"
+	"github.com/diskcast/diskcast/qemu-tests/site"
+)
+
+// TestTwoNodesToLogin is the whole line: two blank machines, the stock PXE ROM, one image, one session, kexec, and the
+// login prompt of the restored Debian, which is then logged into.
+func TestTwoNodesToLogin(t *testing.T) {
+	b := setup(t, 8*time.Minute, lab.Options{Snooping: true})
+	debian := debianImage(b.ctx, t)
+	image := b.add("debian", debian)
+	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{Junk: true})}
+	se := b.create(image, nodes, "--min-nodes", "2")
+	b.on(nodes...)
+	v := b.done(se)
+	if sent, size := v.Session.Cast.Stats.Sent, v.Session.Image.ObjectSize; float64(sent) > 1.5*float64(size) {
+		t.Errorf("the server sent %d bytes of an object of %d to two nodes: that is not one cast for both", sent, size)
+	}
+	for _, n := range nodes {
+		if _, err := n.Expect(b.ctx, osimage.LoginPrompt); err != nil {
+			t.Fatal(err)
+		}
+		if err := osimage.Login(b.ctx, n.VM); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Console().Send("poweroff\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.off(nodes...)
+	for _, n := range nodes {
+		b.same(n, debian, osimage.BootWrites...)
+	}
+}
