@@ -158,10 +158,10 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 	code := http.StatusInternalServerError
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, engine.ErrSpec): // before the others: it may wrap one of them
+		code = http.StatusUnprocessableEntity
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, images.ErrNotFound):
 		code = http.StatusNotFound
-	case errors.Is(err, engine.ErrSpec):
-		code = http.StatusUnprocessableEntity
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized
 	case errors.Is(err, session.ErrVersion):

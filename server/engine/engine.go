@@ -67,9 +67,18 @@ type Cast interface {
 // Errors that callers tell apart.
 var (
 	ErrNotFound = errors.New("not found")
-	ErrSpec     = errors.New("refused") // what was asked for cannot be
+	ErrSpec     = errors.New("refused") // what was asked for cannot be; the error's own words say why
 	ErrToken    = errors.New("token is not valid for this boot of the node: say hello again")
 )
+
+// refusal is an ErrSpec that says why.
+type refusal struct{ err error }
+
+func refuse(format string, args ...any) error { return &refusal{fmt.Errorf(format, args...)} }
+
+func (r *refusal) Error() string        { return r.err.Error() }
+func (r *refusal) Unwrap() error        { return r.err }
+func (r *refusal) Is(target error) bool { return target == ErrSpec }
 
 // Config is what an Engine works with.
 type Config struct {

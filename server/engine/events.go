@@ -37,7 +37,7 @@ func (e *Engine) record(n *node, boot string, ev session.Event) {
 // forgotten is durable.
 func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) error {
 	if len(batch.Events) > maxBatch {
-		return fmt.Errorf("%w: %d events in a batch, at most %d are taken", ErrSpec, len(batch.Events), maxBatch)
+		return refuse("%d events in a batch, at most %d are taken", len(batch.Events), maxBatch)
 	}
 	e.mu.Lock()
 	n := e.nodes[id]
@@ -111,7 +111,7 @@ func printable(s string, max int) string {
 func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]model.Event, error) {
 	id, err := model.NodeID(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+		return nil, refuse("%w", err)
 	}
 	e.mu.Lock()
 	_, ok := e.nodes[id]

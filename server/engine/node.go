@@ -24,13 +24,13 @@ const (
 func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (*session.HelloReply, error) {
 	macs := macsOf(&h.Inventory)
 	if len(macs) == 0 {
-		return nil, fmt.Errorf("%w: hello names no NIC with a MAC address", ErrSpec)
+		return nil, refuse("hello names no NIC with a MAC address")
 	}
 	if len(h.Boot) > maxBootID || len(h.Agent) > maxBootID {
-		return nil, fmt.Errorf("%w: boot id or agent version is longer than %d bytes", ErrSpec, maxBootID)
+		return nil, refuse("boot id or agent version is longer than %d bytes", maxBootID)
 	}
 	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
-		return nil, fmt.Errorf("%w: inventory is larger than %d bytes", ErrSpec, maxInventory)
+		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
 
 	e.mu.Lock()
@@ -97,7 +97,7 @@ func (e *Engine) findOrAdd(macs []string) (*node, error) {
 	}
 	if n == nil {
 		if len(e.nodes) >= model.MaxNodes {
-			return nil, fmt.Errorf("%w: this server knows %d nodes already; `diskcast node forget` removes one", ErrSpec, len(e.nodes))
+			return nil, refuse("this server knows %d nodes already; `diskcast node forget` removes one", len(e.nodes))
 		}
 		n = e.addNode(macs[0])
 	}
@@ -176,7 +176,7 @@ func (e *Engine) removeNode(n *node) {
 func (e *Engine) Forget(ctx context.Context, name string) error {
 	id, err := model.NodeID(name)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSpec, err)
+		return refuse("%w", err)
 	}
 	e.mu.Lock()
 	n := e.nodes[id]
@@ -184,7 +184,7 @@ func (e *Engine) Forget(ctx context.Context, name string) error {
 	case n == nil:
 		err = fmt.Errorf("node %s: %w", id, ErrNotFound)
 	case e.current(n) != nil:
-		err = fmt.Errorf("%w: node %s has a part in session %s; cancel that first", ErrSpec, id, n.Session)
+		err = refuse("node %s has a part in session %s; cancel that first", id, n.Session)
 	default:
 		e.removeNode(n)
 	}

@@ -13,11 +13,11 @@ import (
 // Create makes a session. Its cast's group, port and key are chosen now and stay for its life.
 func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, error) {
 	if err := spec.Check(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+		return nil, refuse("%w", err)
 	}
 	img, err := e.cfg.Images.Describe(spec.Image)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+		return nil, refuse("%w (`diskcast image list` lists the images)", err)
 	}
 	if spec.GiveUp == 0 {
 		spec.GiveUp = model.DefaultGiveUp
@@ -203,8 +203,12 @@ func (e *Engine) late(s *sess) bool {
 
 func (e *Engine) maybeStart(s *sess) {
 	there, _ := joined(s)
+	need := max(1, s.Spec.MinNodes)
+	if len(s.Spec.Nodes) > 0 {
+		need = min(need, len(s.parts)) // two of the names may be of one machine
+	}
 	switch {
-	case there >= max(1, s.Spec.MinNodes):
+	case there >= need:
 	case !e.late(s):
 		return
 	case there == 0:

@@ -88,7 +88,7 @@ func (e *Engine) Nodes() []model.Node {
 func (e *Engine) Node(name string) (*model.Node, error) {
 	id, err := model.NodeID(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+		return nil, refuse("%w", err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
