@@ -36,32 +36,34 @@ type Kernel struct {
 const maxVmlinuz = 512 << 20
 
 // Open finds the kernel. Packages are unpacked into a temporary folder that Close removes.
-func Open(o Options) (k *Kernel, err error) {
+func Open(o Options) (*Kernel, error) {
 	temp, err := os.MkdirTemp("", "mkimage-")
 	if err != nil {
 		return nil, err
 	}
-	k = &Kernel{temp: temp}
-	defer func() {
-		if err != nil {
-			k.Close()
-		}
-	}()
+	k := &Kernel{temp: temp}
+	if err := k.open(o); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return k, nil
+}
+
+func (k *Kernel) open(o Options) error {
 	modules, err := k.openKernel(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, from := range modules {
 		if err := k.openModules(from); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, from := range o.Firmware {
 		if err := k.openFirmware(from); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return k, nil
+	return nil
 }
 
 // Close removes the temporary folder.

@@ -1,0 +1,261 @@
+package ramfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// entry is a record as a test writes it down.
+type entry struct {
+	Name string
+	Kind Kind
+	Perm uint32
+	Text string // content, or target
+}
+
+func entries(t *testing.T, a *Archive) []entry {
+	t.Helper()
+	var list []entry
+	for _, r := range a.Records() {
+		e := entry{r.Name, r.Kind, r.Perm, r.Target}
+		if r.Kind == File {
+			data, err := r.Data()
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Text = string(data)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+func sample(t *testing.T) *Archive {
+	t.Helper()
+	a := &Archive{}
+	err := a.Add(
+		NewSymlink("init", "bbin/init"),
+		NewFile("usr/share/doc", 0o644, []byte("text")),
+		NewFile("bbin/bb", 0o4755, []byte("\x7fELF\x00\x01")),
+		NewFile("empty", 0o600, nil),
+		NewDir("tmp", 0o1777),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+var sampleEntries = []entry{
+	{"bbin", Dir, 0o755, ""},
+	{"bbin/bb", File, 0o4755, "\x7fELF\x00\x01"},
+	{"empty", File, 0o600, ""},
+	{"init", Symlink, 0o777, "bbin/init"},
+	{"tmp", Dir, 0o1777, ""},
+	{"usr", Dir, 0o755, ""},
+	{"usr/share", Dir, 0o755, ""},
+	{"usr/share/doc", File, 0o644, "text"},
+}
+
+func TestRoundTrip(t *testing.T) {
+	a := sample(t)
+	if d := cmp.Diff(sampleEntries, entries(t, a)); d != "" {
+		t.Error(d)
+	}
+	var plain, packed bytes.Buffer
+	if err := a.Write(&plain, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Read(bytes.NewReader(plain.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(sampleEntries, entries(t, b)); d != "" {
+		t.Error(d)
+	}
+	n, err := b.Pack(&packed, time.Time{})
+	if err != nil || n != int64(plain.Len()) {
+		t.Errorf("packed %d bytes, %v, want %d", n, err, plain.Len())
+	}
+	c, err := Unpack(&packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(sampleEntries, entries(t, c)); d != "" {
+		t.Error(d)
+	}
+}
+
+// The order in which records are added is nowhere in the bytes; the time is.
+func TestReproducible(t *testing.T) {
+	pack := func(a *Archive, at time.Time) []byte {
+		var b bytes.Buffer
+		if _, err := a.Pack(&b, at); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	other := &Archive{}
+	records := sample(t).Records()
+	for i := len(records) - 1; i >= 0; i-- {
+		if err := other.Add(records[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := pack(sample(t), time.Time{})
+	if !bytes.Equal(first, pack(other, time.Time{})) || !bytes.Equal(first, pack(sample(t), time.Unix(0, 0))) {
+		t.Error("the same records gave different bytes")
+	}
+	if bytes.Equal(first, pack(other, time.Unix(1e9, 0))) {
+		t.Error("the time is not in the archive")
+	}
+}
+
+func TestAddRefuses(t *testing.T) {
+	for name, r := range map[string]Record{
+		"empty name":   NewDir("", 0o755),
+		"absolute":     NewDir("/etc", 0o755),
+		"upwards":      NewDir("../etc", 0o755),
+		"not clean":    NewDir("a//b", 0o755),
+		"slash at end": NewDir("a/", 0o755),
+		"dot":          NewDir(".", 0o755),
+		"zero byte":    NewFile("a\x00b", 0o644, nil),
+		"trailer":      NewFile("TRAILER!!!", 0o644, nil),
+		"type in mode": NewFile("a", 0o100644, nil),
+		"no target":    NewSymlink("a", ""),
+		"long":         NewFile(strings.Repeat("a", 4096), 0o644, nil),
+		"there":        NewFile("init", 0o644, nil),
+		"below a link": NewFile("init/x", 0o644, nil),
+		"dir for file": NewDir("bbin/bb", 0o755),
+		"too large":    {Name: "x", Size: MaxFile + 1, Open: func() (io.ReadCloser, error) { return nil, errors.New("opened") }},
+	} {
+		if err := sample(t).Add(r); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestSet(t *testing.T) {
+	a := sample(t)
+	if err := a.Set(NewFile("init", 0o700, []byte("new"))); err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := a.Lookup("init"); !ok || r.Kind != File || r.Size != 3 {
+		t.Errorf("%+v", r)
+	}
+	if err := a.Set(NewFile("usr", 0o700, nil)); err == nil {
+		t.Error("a directory was replaced by a file")
+	}
+}
+
+func TestWrongSize(t *testing.T) {
+	for name, content := range map[string]string{"short": "ab", "long": "abcd"} {
+		a := &Archive{}
+		r := NewFile("x", 0o644, []byte("abc"))
+		r.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+		if err := a.Add(r); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Write(io.Discard, time.Time{}); err == nil || !strings.Contains(err.Error(), "x: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// GNU cpio is the judge of the format.
+func TestCpio(t *testing.T) {
+	tool, err := exec.LookPath("cpio")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("cpio is not installed")
+	}
+	var archive bytes.Buffer
+	if err := sample(t).Write(&archive, time.Unix(86400, 0)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(tool, "-itv", "--numeric-uid-gid", "--quiet")
+	cmd.Stdin = &archive
+	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var got []string
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		got = append(got, fmt.Sprint(f[0], " ", f[2], f[3], " ", f[4], " ", strings.Join(f[5:], " ")))
+	}
+	want := []string{
+		"drwxr-xr-x 00 0 Jan 2 1970 bbin",
+		"-rwsr-xr-x 00 6 Jan 2 1970 bbin/bb",
+		"-rw------- 00 0 Jan 2 1970 empty",
+		"lrwxrwxrwx 00 9 Jan 2 1970 init -> bbin/init",
+		"drwxrwxrwt 00 0 Jan 2 1970 tmp",
+		"drwxr-xr-x 00 0 Jan 2 1970 usr",
+		"drwxr-xr-x 00 0 Jan 2 1970 usr/share",
+		"-rw-r--r-- 00 4 Jan 2 1970 usr/share/doc",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	var good bytes.Buffer
+	if err := sample(t).Write(&good, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	device := bytes.Replace(good.Bytes(), []byte("000043FF"), []byte("000021A4"), 1)
+	for name, data := range map[string][]byte{
+		"text":    []byte(strings.Repeat("no archive", 20)),
+		"cut":     good.Bytes()[:good.Len()/2],
+		"device":  device,
+		"twice":   append(good.Bytes()[:240:240], good.Bytes()...),
+		"minus":   bytes.Replace(good.Bytes(), []byte("00000006"), []byte("-0000006"), 1),
+		"claimed": bytes.Replace(good.Bytes(), []byte("00000006"), []byte("FFFFFFFF"), 1),
+	} {
+		if _, err := Read(bytes.NewReader(data)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := Unpack(strings.NewReader("not gzip")); err == nil {
+		t.Error("not gzip: no error")
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	a := &Archive{}
+	if err := a.Add(NewSymlink("init", "bbin/init"), NewFile("bbin/bb", 0o755, []byte("content")), NewDir("tmp", 0o1777)); err != nil {
+		f.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := a.Write(&b, time.Time{}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte("070701"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := Read(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		var out bytes.Buffer
+		if err := a.Write(&out, time.Time{}); err != nil {
+			t.Fatalf("read, but not written: %v", err)
+		}
+		if _, err := Read(&out); err != nil {
+			t.Fatalf("written, but not read again: %v", err)
+		}
+	})
+}

@@ -1,0 +1,120 @@
+package deb_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/mkimage/deb"
+	"github.com/diskcast/diskcast/mkimage/deb/debtest"
+	"github.com/google/go-cmp/cmp"
+)
+
+func list(data []byte) (records []string, err error) {
+	err = deb.Walk(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
+		text, err := io.ReadAll(r)
+		records = append(records, fmt.Sprintf("%c %s %s%s", h.Typeflag, h.Name, text, h.Linkname))
+		return err
+	})
+	return records, err
+}
+
+func TestWalk(t *testing.T) {
+	want := []string{"5 boot ", "0 boot/vmlinuz-1 kernel", "2 lib usr/lib"}
+	for _, suffix := range []string{"", ".gz", ".xz", ".zst"} {
+		got, err := list(debtest.Package(t, suffix, debtest.File{Name: "boot/"}, debtest.File{Name: "boot/vmlinuz-1", Text: "kernel"}, debtest.File{Name: "lib", Link: "usr/lib"}))
+		if err != nil {
+			t.Errorf("%s: %v", suffix, err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", suffix, d)
+		}
+	}
+}
+
+func TestWalkRefuses(t *testing.T) {
+	good := debtest.Package(t, ".gz", debtest.File{Name: "a", Text: strings.Repeat("text", 100)})
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"empty":       {nil, "not a Debian package"},
+		"text":        {[]byte("hello, this is no package at all"), "not a Debian package"},
+		"no data":     {debtest.Ar(nil, "debian-binary", "control.tar"), "no data.tar"},
+		"cut":         {good[:len(good)-30], "data.tar.gz"},
+		"cut header":  {good[:100], "ends early"},
+		"bad header":  {append([]byte("!<arch>\n"), bytes.Repeat([]byte("x"), 60)...), "damaged ar header"},
+		"bad size":    {bytes.Replace(good, []byte("1         `"), []byte("-1        `"), 1), "size"},
+		"compression": {debtest.Ar(nil, "data.tar.lzma"), "not known"},
+		"upwards":     {debtest.Package(t, "", debtest.File{Name: "../../etc/passwd", Text: "x"}), "leads out"},
+	} {
+		if _, err := list(c.data); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// A package that dpkg-deb made is the judge of the format.
+func TestDpkgDeb(t *testing.T) {
+	tool, err := exec.LookPath("dpkg-deb")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("dpkg-deb is not installed")
+	}
+	for _, compression := range []string{"none", "gzip", "xz", "zstd"} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"DEBIAN/control":      "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n",
+			"boot/vmlinuz-1":      "kernel",
+			"lib/modules/1/a.txt": "module",
+		} {
+			file := filepath.Join(dir, "tree", name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := filepath.Join(dir, "x.deb")
+		if out, err := exec.Command(tool, "--root-owner-group", "-Z"+compression, "--build", filepath.Join(dir, "tree"), file).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", compression, err, out)
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := list(data)
+		if err != nil {
+			t.Errorf("%s: %v", compression, err)
+		}
+		want := []string{"5 . ", "5 boot ", "0 boot/vmlinuz-1 kernel", "5 lib ", "5 lib/modules ", "5 lib/modules/1 ", "0 lib/modules/1/a.txt module"}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", compression, d)
+		}
+	}
+}
+
+func FuzzWalk(f *testing.F) {
+	for _, suffix := range []string{"", ".gz", ".xz", ".zst"} {
+		f.Add(debtest.Package(f, suffix, debtest.File{Name: "a/"}, debtest.File{Name: "a/b", Text: "text"}))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_ = deb.Walk(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
+			if strings.HasPrefix(h.Name, "/") || strings.HasPrefix(h.Name, "../") {
+				t.Errorf("name %q", h.Name)
+			}
+			// A small package may hold a large file: not more than this is read of it here.
+			_, err := io.CopyN(io.Discard, r, min(h.Size, 1<<20))
+			return err
+		})
+	})
+}

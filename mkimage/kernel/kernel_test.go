@@ -1,0 +1,145 @@
+package kernel_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/mkimage/deb/debtest"
+	"github.com/diskcast/diskcast/mkimage/kernel"
+	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
+)
+
+func TestRelease(t *testing.T) {
+	if got, err := kernel.Release(kerneltest.Image("6.1.0-56-cloud-amd64")); err != nil || got != "6.1.0-56-cloud-amd64" {
+		t.Errorf("%q, %v", got, err)
+	}
+	far := kerneltest.Image("6.1")
+	far[0x20e], far[0x20f] = 0xff, 0xff
+	none := kerneltest.Image("6.1")
+	none[0x20e], none[0x20f] = 0, 0
+	for name, image := range map[string][]byte{
+		"empty": nil, "text": []byte(strings.Repeat("x", 2000)), "far": far, "none": none, "no name": kerneltest.Image(""),
+		"path": kerneltest.Image("../x"), "dots": kerneltest.Image(".."), "control": kerneltest.Image("6.1\n"), "short": kerneltest.Image("6.1")[:0x20f],
+	} {
+		if got, err := kernel.Release(image); err == nil {
+			t.Errorf("%s: %q and no error", name, got)
+		}
+	}
+}
+
+func FuzzRelease(f *testing.F) {
+	f.Add(kerneltest.Image("6.1.0-1-amd64"))
+	f.Fuzz(func(t *testing.T, image []byte) {
+		release, err := kernel.Release(image)
+		if err == nil && (!fs.ValidPath(release) || strings.Contains(release, "/") || release == ".") {
+			t.Errorf("release %q", release)
+		}
+	})
+}
+
+func write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	image := string(kerneltest.Image("6.1.0-1"))
+	f := func(name, text string) debtest.File { return debtest.File{Name: name, Text: text} }
+	debian := write(t, filepath.Join(dir, "debian.deb"), debtest.Package(t, ".xz", f("boot/vmlinuz-6.1.0-1", image), f("boot/System.map-6.1.0-1", "x"),
+		f("lib/modules/6.1.0-1/kernel/a.ko", "a"), f("usr/share/doc/x", "x")))
+	merged := write(t, filepath.Join(dir, "merged.deb"), debtest.Package(t, ".xz", f("boot/vmlinuz-6.1.0-1", image), f("usr/lib/modules/6.1.0-1/kernel/a.ko", "a")))
+	alone := write(t, filepath.Join(dir, "image.deb"), debtest.Package(t, ".zst", f("boot/vmlinuz-6.1.0-1", image)))
+	extra := write(t, filepath.Join(dir, "modules.deb"), debtest.Package(t, ".zst", f("lib/modules/6.1.0-1/kernel/a.ko", "a")))
+	firmware := write(t, filepath.Join(dir, "firmware.deb"), debtest.Package(t, ".xz", f("lib/firmware/card.bin", "fw"), debtest.File{Name: "lib/firmware/link.bin", Link: "card.bin"},
+		debtest.File{Name: "lib/firmware/out.bin", Link: "/etc/passwd"}))
+	installed := filepath.Join(dir, "lib/modules/6.1.0-1")
+	write(t, filepath.Join(installed, "kernel/a.ko"), []byte("a"))
+	vmlinuz := write(t, filepath.Join(dir, "vmlinuz"), []byte(image))
+
+	for _, c := range []struct {
+		name string
+		o    kernel.Options
+	}{
+		{"Debian's package", kernel.Options{Kernel: debian}},
+		{"package with /usr/lib", kernel.Options{Kernel: merged}},
+		{"split packages", kernel.Options{Kernel: alone, Modules: []string{extra}}},
+		{"installed", kernel.Options{Kernel: vmlinuz, Modules: []string{installed}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.o.Firmware = []string{firmware}
+			k, err := kernel.Open(c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer k.Close()
+			if k.Release != "6.1.0-1" || string(k.Vmlinuz()) != image || len(k.Modules) != 1 {
+				t.Fatalf("release %q, %d bytes, %d folders", k.Release, len(k.Vmlinuz()), len(k.Modules))
+			}
+			if data, err := fs.ReadFile(k.Modules[0], "kernel/a.ko"); err != nil || string(data) != "a" {
+				t.Errorf("module: %q, %v", data, err)
+			}
+			for _, name := range []string{"card.bin", "link.bin"} {
+				if data, err := fs.ReadFile(k.Firmware[0], name); err != nil || string(data) != "fw" {
+					t.Errorf("firmware %s: %q, %v", name, data, err)
+				}
+			}
+			if _, err := fs.ReadFile(k.Firmware[0], "out.bin"); err == nil {
+				t.Error("a link out of the package was followed")
+			}
+		})
+	}
+}
+
+func TestOpenLeavesNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	file := write(t, filepath.Join(t.TempDir(), "x.deb"), debtest.Package(t, "", debtest.File{Name: "boot/vmlinuz-1", Text: string(kerneltest.Image("1"))}))
+	k, err := kernel.Open(kernel.Options{Kernel: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kernel.Open(kernel.Options{Kernel: file, Modules: []string{"/nowhere"}}); err == nil {
+		t.Error("no error")
+	}
+	left, err := os.ReadDir(os.TempDir())
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	image := string(kerneltest.Image("no-such-release"))
+	f := func(name, text string) debtest.File { return debtest.File{Name: name, Text: text} }
+	for name, c := range map[string]struct {
+		o    kernel.Options
+		want string
+	}{
+		"absent":       {kernel.Options{Kernel: filepath.Join(dir, "absent")}, "no such file"},
+		"short":        {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
+		"text":         {kernel.Options{Kernel: write(t, filepath.Join(dir, "text"), []byte("this is no kernel"))}, "not an x86 Linux kernel"},
+		"no modules":   {kernel.Options{Kernel: write(t, filepath.Join(dir, "vmlinuz"), []byte(image))}, "--modules-from"},
+		"no kernel":    {kernel.Options{Kernel: write(t, filepath.Join(dir, "a.deb"), debtest.Package(t, "", f("boot/x", "x")))}, "0 kernels"},
+		"two kernels":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "b.deb"), debtest.Package(t, "", f("boot/vmlinuz-1", image), f("boot/vmlinuz-2", image)))}, "2 kernels"},
+		"bad package":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "c.deb"), []byte("!<arch>\nxxxx"))}, "ends early"},
+		"not a folder": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"), Modules: []string{dir}}, "not a folder /lib/modules"},
+		"no firmware":  {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"), Modules: []string{filepath.Join(dir, "a.deb")}, Firmware: []string{filepath.Join(dir, "a.deb")}}, "no lib/firmware"},
+	} {
+		_, err := kernel.Open(c.o)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
