@@ -18,8 +18,10 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/btrfs"
 	"github.com/diskcast/diskcast/internal/volume/exfat"
 	"github.com/diskcast/diskcast/internal/volume/ext"
-	"github.com/diskcast/diskcast/internal/volume/fat"
 	"github.com/diskcast/diskcast/internal/volume/f2fs"
+	"github.com/diskcast/diskcast/internal/volume/fat"
+	"github.com/diskcast/diskcast/internal/volume/lvm"
+	"github.com/diskcast/diskcast/internal/volume/member"
 	"github.com/diskcast/diskcast/internal/volume/ntfs"
 	"github.com/diskcast/diskcast/internal/volume/swap"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
@@ -44,7 +46,21 @@ func open[T volume.FileSystem](f func(io.ReaderAt, int64) (T, error)) func(io.Re
 
 // containers are tried first: encryption, RAID, LVM. When one of them matches, what else seems to lie at the start of the
 // partition may be a file system of which it holds only a part, so no file system reader is asked.
-var containers = []reader{}
+var containers = []reader{
+	{"encryption or RAID", member.Open},
+	{"LVM", open(lvm.Open)},
+}
+
+// descend has the file systems in logical volumes probed as well, but not a volume group in a volume group.
+func descend(pv *lvm.FS) {
+	pv.Descend(func(r io.ReaderAt, size int64) (volume.FileSystem, error) {
+		if _, err := lvm.Open(r, size); !errors.Is(err, volume.ErrNotThis) {
+			return volume.Whole("LVM2_member", size, volume.Info{Notes: []string{
+				"It holds a volume group in a logical volume. It is captured whole."}}), nil
+		}
+		return Probe(r, size)
+	})
+}
 
 // readers are file systems. All of them are tried, so the order does not matter.
 var readers = []reader{
@@ -110,6 +126,9 @@ func (m *mapped) Info() volume.Info                 { return m.info }
 func (m *mapped) Extents() ([]volume.Extent, error) { return m.extents, nil }
 
 func load(fs volume.FileSystem, size int64) volume.FileSystem {
+	if pv, ok := fs.(*lvm.FS); ok {
+		descend(pv)
+	}
 	ext, err := fs.Extents()
 	info := fs.Info()
 	if err != nil {
