@@ -17,7 +17,6 @@ import (
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/modules"
-	"github.com/diskcast/diskcast/mkimage/userland"
 )
 
 // defaultIPXE is where Debian's and Ubuntu's package ipxe has its binaries.
@@ -28,8 +27,8 @@ type options struct {
 	modulesFrom, modules, firmware                           []string
 }
 
-// build makes the boot directory. epoch is SOURCE_DATE_EPOCH.
-func build(ctx context.Context, o *options, epoch string) (*result, error) {
+// build makes the boot directory. epoch is SOURCE_DATE_EPOCH; archive gives the userland.
+func build(ctx context.Context, o *options, epoch string, archive func() ([]byte, error)) (*result, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -42,7 +41,7 @@ func build(ctx context.Context, o *options, epoch string) (*result, error) {
 		Site:   bootdir.Site{V: 1, Server: o.server, Pin: o.pin, Console: o.console},
 		Append: o.append, BaseURL: o.baseURL, ModTime: modTime,
 	}
-	if c.Userland, err = userland.Archive(); err != nil {
+	if c.Userland, err = archive(); err != nil {
 		return nil, err
 	}
 	if c.IPXE, err = o.readIPXE(r); err != nil {

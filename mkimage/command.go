@@ -41,7 +41,7 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
   # the pin of the server's key
   diskcast token --state /var/lib/diskcast`
 
-func newCommand() *cobra.Command {
+func newCommand(archive func() ([]byte, error)) *cobra.Command {
 	var o options
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -53,7 +53,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := build(cmd.Context(), &o, os.Getenv("SOURCE_DATE_EPOCH"))
+			r, err := build(cmd.Context(), &o, os.Getenv("SOURCE_DATE_EPOCH"), archive)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/diskcast/diskcast/mkimage/userland"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +25,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
-	cmd := newCommand()
+	cmd := newCommand(userland.Archive)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

@@ -1,0 +1,182 @@
+package bootdir
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func version(n int) map[string][]byte {
+	text := []byte(fmt.Sprint("version ", n))
+	return map[string][]byte{KernelFile: text, ArchiveFile: text, ScriptFile: text, ManifestFile: text, fmt.Sprint("only-", n%2): text}
+}
+
+func content(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = data
+	}
+	return files
+}
+
+func TestPublish(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		prepare func(t *testing.T, out string)
+	}{
+		{"new, with its parents", func(*testing.T, string) {}},
+		{"over an empty folder", func(t *testing.T, out string) {
+			if err := os.MkdirAll(out, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"over an older one", func(t *testing.T, out string) {
+			if err := Publish(out, version(1)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"through a link", func(t *testing.T, out string) {
+			real := filepath.Join(filepath.Dir(filepath.Dir(out)), "real")
+			if err := Publish(real, version(1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(filepath.Dir(out), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(real, out); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			base := t.TempDir()
+			out := filepath.Join(base, "a", "boot")
+			c.prepare(t, out)
+			if err := Publish(out, version(2)); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(version(2), content(t, out)); d != "" {
+				t.Error(d)
+			}
+			st, err := os.Stat(out)
+			if err != nil || st.Mode().Perm() != 0o755 {
+				t.Errorf("mode %v, %v", st.Mode(), err)
+			}
+			left, err := filepath.Glob(filepath.Join(base, "*", ".*"))
+			if err != nil || len(left) > 0 {
+				t.Errorf("left behind: %q, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestPublishSparesOtherFolders(t *testing.T) {
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "letter"), []byte("dear"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := Publish(home, version(1))
+	if err == nil || !strings.Contains(err.Error(), "not a boot directory") {
+		t.Errorf("error %v", err)
+	}
+	if d := cmp.Diff(map[string][]byte{"letter": []byte("dear")}, content(t, home)); d != "" {
+		t.Error(d)
+	}
+}
+
+// A reader that opens the folder sees one version, whole.
+func TestPublishIsOneStep(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "boot")
+	if err := Publish(out, version(0)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	failed := make(chan error, 1)
+	go func() {
+		defer stop()
+		for n := range 30 {
+			if err := Publish(out, version(n)); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	for ctx.Err() == nil {
+		root, err := os.OpenRoot(out)
+		if err != nil {
+			t.Fatal("the folder was gone: ", err)
+		}
+		script, err := root.ReadFile(ScriptFile)
+		if err == nil {
+			var kernel []byte
+			kernel, err = root.ReadFile(KernelFile)
+			if err == nil && string(kernel) != string(script) {
+				t.Fatalf("script of %q, kernel of %q", script, kernel)
+			}
+		}
+		// The old folder is emptied when the new one is in place; who opened it before must look again.
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		root.Close()
+	}
+	select {
+	case err := <-failed:
+		t.Fatal(err)
+	default:
+	}
+}
+
+// Where two folders cannot be exchanged, the files are.
+func TestReplaceFiles(t *testing.T) {
+	base := t.TempDir()
+	temp, out := filepath.Join(base, "temp"), filepath.Join(base, "out")
+	for dir, n := range map[string]int{out: 1, temp: 2} {
+		if err := Publish(dir, version(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := replaceFiles(temp, out, version(2)); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(version(2), content(t, out)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestReadIPXE(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := ReadIPXE(dir); err == nil || !strings.Contains(err.Error(), "install the package ipxe") {
+		t.Errorf("empty folder: %v", err)
+	}
+	for _, name := range []string{"snponly.efi", "undionly.kpxe", "other"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := ReadIPXE(dir)
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if err != nil || !slices.Equal(names, []string{"snponly.efi", "undionly.kpxe"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+}

@@ -1,0 +1,49 @@
+package bootdir
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestScript(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		content      Content
+		kernel, rest string
+	}{
+		{
+			"beside itself, serial console", Content{Release: "6.1", Site: Site{Console: "ttyS0,115200"}},
+			"kernel vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 console=ttyS0,115200 panic=60 || goto failed",
+			"initrd initramfs.img || goto failed",
+		},
+		{
+			"from elsewhere, more words", Content{Release: "6.1", BaseURL: "http://10.0.0.1:8080/boot/", Append: "diskcast.shell nomodeset"},
+			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 panic=60 diskcast.shell nomodeset || goto failed",
+			"initrd http://10.0.0.1:8080/boot/initramfs.img || goto failed",
+		},
+	} {
+		text := Script(&c.content)
+		if !strings.HasPrefix(text, "#!ipxe\n") {
+			t.Errorf("%s: iPXE would not know it for a script", c.name)
+		}
+		for _, line := range []string{c.kernel, c.rest, "boot || goto failed"} {
+			if !strings.Contains(text, "\n"+line+"\n") {
+				t.Errorf("%s: no line %q in\n%s", c.name, line, text)
+			}
+		}
+		checkLabels(t, text)
+	}
+}
+
+// checkLabels finds jumps to nowhere, which iPXE would only find when a node is in trouble.
+func checkLabels(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		for i, w := range words {
+			if w == "goto" && !strings.Contains(text, "\n:"+words[i+1]+"\n") {
+				t.Errorf("no label for %q", strings.TrimSpace(line))
+			}
+		}
+	}
+}

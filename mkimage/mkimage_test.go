@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/kmod/kmodtest"
+	"github.com/diskcast/diskcast/internal/ramfs"
+	"github.com/diskcast/diskcast/mkimage/bootdir"
+	"github.com/diskcast/diskcast/mkimage/deb/debtest"
+	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
+	"github.com/diskcast/diskcast/mkimage/userland"
+)
+
+const testPin = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+// testUserland is an archive in place of the embedded one.
+func testUserland() ([]byte, error) {
+	a := &ramfs.Archive{}
+	if err := a.Add(ramfs.NewFile("bbin/bb", 0o755, []byte("binary")), ramfs.NewSymlink("init", "bbin/init"), ramfs.NewDir("etc/diskcast", 0o755)); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	_, err := a.Pack(&b, time.Time{})
+	return b.Bytes(), err
+}
+
+// inputs are files as an operator has them.
+func inputs(t *testing.T) (kernel, firmware, ipxe string) {
+	t.Helper()
+	dir := t.TempDir()
+	kernel, ipxe, firmware = filepath.Join(dir, "linux.deb"), filepath.Join(dir, "ipxe"), filepath.Join(dir, "firmware")
+	module := func(name string, fields ...string) debtest.File {
+		return debtest.File{Name: "lib/modules/6.1.0-1/kernel/" + name, Text: string(kmodtest.Module(fields...))}
+	}
+	for name, data := range map[string][]byte{
+		kernel: debtest.Package(t, ".xz",
+			debtest.File{Name: "boot/vmlinuz-6.1.0-1", Text: string(kerneltest.Image("6.1.0-1"))},
+			debtest.File{Name: "lib/modules/6.1.0-1/modules.builtin", Text: "kernel/lib/inside.ko\n"},
+			module("drivers/net/ethernet/intel/e1000.ko", "name=e1000", "depends=mii,inside", "alias=pci:v8086*", "firmware=card.bin"),
+			module("drivers/net/mii.ko", "name=mii"),
+			module("fs/ext4/ext4.ko", "name=ext4", "alias=fs-ext4"),
+			module("sound/beep.ko", "name=beep"),
+		),
+		filepath.Join(ipxe, "undionly.kpxe"): []byte("bios"),
+		filepath.Join(ipxe, "snponly.efi"):   []byte("efi"),
+		filepath.Join(firmware, "card.bin"):  []byte("firmware"),
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return kernel, firmware, ipxe
+}
+
+func mkimage(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := newCommand(testUserland)
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	err := cmd.ExecuteContext(context.Background())
+	return out.String(), err
+}
+
+// artifact is one thing that a boot directory must hold.
+type artifact interface {
+	check(t *testing.T, dir string, a *ramfs.Archive)
+}
+
+// hasFile: a file of the directory, whose sum is in the manifest.
+type hasFile struct{ name, contains string }
+
+func (h hasFile) check(t *testing.T, dir string, _ *ramfs.Archive) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, h.name))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if !strings.Contains(string(data), h.contains) {
+		t.Errorf("%s: no %q in it", h.name, h.contains)
+	}
+	if h.name == bootdir.ManifestFile {
+		return
+	}
+	sum := sha256.Sum256(data)
+	if f := manifest(t, dir).Files[h.name]; f.SHA256 != hex.EncodeToString(sum[:]) || f.Size != int64(len(data)) {
+		t.Errorf("%s: the manifest says %+v", h.name, f)
+	}
+}
+
+// hasRecord: a record of the archive.
+type hasRecord struct {
+	name     string
+	kind     ramfs.Kind
+	perm     uint32
+	contains string // of the content, or of the target
+}
+
+func (h hasRecord) check(t *testing.T, _ string, a *ramfs.Archive) {
+	t.Helper()
+	r, ok := a.Lookup(h.name)
+	if !ok {
+		t.Errorf("archive: no %s", h.name)
+		return
+	}
+	text := r.Target
+	if r.Kind == ramfs.File {
+		data, err := r.Data()
+		if err != nil {
+			t.Error(err)
+		}
+		text = string(data)
+	}
+	if r.Kind != h.kind || r.Perm != h.perm || !strings.Contains(text, h.contains) {
+		t.Errorf("archive: %s is of kind %d, mode %#o, and holds %.60q; want kind %d, mode %#o, %q", h.name, r.Kind, r.Perm, text, h.kind, h.perm, h.contains)
+	}
+}
+
+// lacks: no such record in the archive.
+type lacks string
+
+func (l lacks) check(t *testing.T, _ string, a *ramfs.Archive) {
+	t.Helper()
+	if _, ok := a.Lookup(string(l)); ok {
+		t.Errorf("archive: %s is in it", string(l))
+	}
+}
+
+func manifest(t *testing.T, dir string) *bootdir.Manifest {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, bootdir.ManifestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m bootdir.Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		t.Fatal(err)
+	}
+	return &m
+}
+
+func TestBootDirectory(t *testing.T) {
+	kernel, firmware, ipxe := inputs(t)
+	const modules = "lib/modules/6.1.0-1/"
+	for _, c := range []struct {
+		name string
+		args []string
+		want []artifact
+	}{
+		{
+			"everything", []string{"--server", "https://10.0.0.1:8443", "--pin", testPin, "--console", "ttyS0,115200", "--firmware", firmware},
+			[]artifact{
+				hasFile{"vmlinuz", "HdrS"}, hasFile{"initramfs.img", "\x1f\x8b"}, hasFile{"undionly.kpxe", "bios"}, hasFile{"snponly.efi", "efi"},
+				hasFile{"boot.ipxe", "initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 console=ttyS0,115200"},
+				hasFile{"manifest.json", `"kernel": "6.1.0-1"`},
+				hasRecord{"bbin/bb", ramfs.File, 0o755, "binary"}, hasRecord{"init", ramfs.Symlink, 0o777, "bbin/init"},
+				hasRecord{"etc/diskcast/site.json", ramfs.File, 0o644, `{"v":1,"server":"https://10.0.0.1:8443","pin":"` + testPin + `","console":"ttyS0,115200"}`},
+				hasRecord{modules + "kernel/drivers/net/ethernet/intel/e1000.ko", ramfs.File, 0o644, "\x7fELF"},
+				hasRecord{modules + "kernel/fs/ext4/ext4.ko", ramfs.File, 0o644, "\x7fELF"},
+				hasRecord{modules + "modules.dep", ramfs.File, 0o644, "kernel/drivers/net/ethernet/intel/e1000.ko: kernel/drivers/net/mii.ko\n"},
+				hasRecord{modules + "modules.alias", ramfs.File, 0o644, "alias pci:v8086* e1000\n"},
+				hasRecord{modules + "modules.builtin", ramfs.File, 0o644, "inside"},
+				hasRecord{"lib/firmware/card.bin", ramfs.File, 0o644, "firmware"},
+				lacks(modules + "kernel/sound/beep.ko"),
+			},
+		},
+		{
+			"one module", []string{"--modules", "beep"},
+			[]artifact{hasRecord{modules + "kernel/sound/beep.ko", ramfs.File, 0o644, "beep"}, lacks(modules + "kernel/fs/ext4/ext4.ko"), lacks("lib/firmware/card.bin")},
+		},
+		{
+			"more than usual", []string{"--modules", "default,beep"},
+			[]artifact{hasRecord{modules + "kernel/sound/beep.ko", ramfs.File, 0o644, "beep"}, hasRecord{modules + "kernel/fs/ext4/ext4.ko", ramfs.File, 0o644, "ext4"}},
+		},
+		{
+			"no module", []string{"--modules", "none", "--base-url", "http://${next-server}:8080/boot", "--append", "a=1 b"},
+			[]artifact{lacks(modules + "kernel/fs/ext4/ext4.ko"), hasFile{"boot.ipxe", "kernel http://${next-server}:8080/boot/vmlinuz initrd="}, hasFile{"boot.ipxe", "panic=60 a=1 b ||"}},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "boot")
+			if text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out)...); err != nil {
+				t.Fatal(err, text)
+			}
+			f, err := os.Open(filepath.Join(out, bootdir.ArchiveFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			a, err := ramfs.Unpack(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range c.want {
+				w.check(t, out, a)
+			}
+		})
+	}
+}
+
+func TestReproducible(t *testing.T) {
+	kernel, firmware, ipxe := inputs(t)
+	run := func(extra ...string) string {
+		out := filepath.Join(t.TempDir(), "boot")
+		args := append([]string{"--kernel", kernel, "--ipxe", ipxe, "--firmware", firmware, "--out", out}, extra...)
+		if _, err := mkimage(t, args...); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(out, bootdir.ManifestFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	first := run()
+	if second := run(); second != first {
+		t.Errorf("two runs differ:\n%s\n%s", first, second)
+	}
+	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
+	dated := run()
+	if dated == first {
+		t.Error("SOURCE_DATE_EPOCH changes nothing")
+	}
+	if again := run(); again != dated {
+		t.Error("two runs with SOURCE_DATE_EPOCH differ")
+	}
+}
+
+func TestOutput(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	out := filepath.Join(t.TempDir(), "boot")
+	text, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{out + ": Linux 6.1.0-1, 3 modules", "initramfs.img", "note: 1 of 3 modules may ask for firmware", "(e1000)", "note: no --server"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	text, err = mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--json", "--server", "https://a:1", "--pin", testPin)
+	var r result
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &r)
+	}
+	if err != nil || r.Out != out || r.Manifest == nil || len(r.Manifest.Modules) != 3 || r.Manifest.Site.Pin != testPin || len(r.Notes) != 1 {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no pin":          {[]string{"--server", "https://a"}, "diskcast token"},
+		"http server":     {[]string{"--server", "http://a", "--pin", testPin}, "https://10.0.0.1:8443"},
+		"no host":         {[]string{"--server", "https://", "--pin", testPin}, "https://10.0.0.1:8443"},
+		"short pin":       {[]string{"--pin", "sha256:00"}, "64 hexadecimal digits"},
+		"console":         {[]string{"--console", "/dev/ttyS0"}, "ttyS0,115200"},
+		"base URL":        {[]string{"--base-url", "10.0.0.1/boot"}, "http://10.0.0.1:8080/boot"},
+		"two lines":       {[]string{"--append", "a\nboot"}, "end of a line"},
+		"module":          {[]string{"--modules", "nothing"}, `"nothing" is neither a group`},
+		"iPXE":            {[]string{"--ipxe", filepath.Dir(kernel)}, "install the package ipxe"},
+		"kernel":          {[]string{"--kernel", "/nowhere"}, "no such file"},
+		"out":             {[]string{"--out", filepath.Dir(kernel)}, "not a boot directory"},
+		"words":           {[]string{"x"}, "unknown command"},
+		"unknown setting": {[]string{"--serve"}, "unknown flag"},
+	} {
+		out := filepath.Join(t.TempDir(), "boot")
+		_, err := mkimage(t, append([]string{"--kernel", kernel, "--ipxe", ipxe, "--out", out}, c.args...)...)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%s: a boot directory was made", name)
+		}
+	}
+	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
+	if _, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", "x"); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
+		t.Errorf("SOURCE_DATE_EPOCH: %v", err)
+	}
+}
+
+// A checkout in which the userland was not built yet compiles, and says what to do when it is run.
+func TestWithoutUserland(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	cmd := newCommand(func() ([]byte, error) { return nil, userland.ErrMissing })
+	cmd.SetArgs([]string{"--kernel", kernel, "--ipxe", ipxe, "--out", filepath.Join(t.TempDir(), "boot")})
+	err := cmd.Execute()
+	if !errors.Is(err, userland.ErrMissing) || !strings.Contains(err.Error(), "run `make`") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := userland.Archive(); err != nil && !errors.Is(err, userland.ErrMissing) {
+		t.Errorf("embedded: %v", err)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	text, err := mkimage(t, "--help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--kernel", "Examples:", "default  net, storage, fs, input", "SOURCE_DATE_EPOCH"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
