@@ -19,7 +19,7 @@
 //	-site FILE     read the settings there
 //	-cmdline FILE  read the kernel command line there
 //	-no-network    leave the network as it is
-//	-no-boot       never restart the machine
+//	-no-boot       never restart the machine, and leave its name servers alone
 //	-disk PATH     offer only this disk, which may be a regular file; may be given several times
 //
 // Example:

@@ -82,6 +82,7 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 		return err
 	}
 	a := &agent{o: o, settings: settings, pin: pin, boot: newBoot(), inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
+	a.disks = &disk.Hardware{Inventory: a.inventory, Only: o.disks}
 	a.events = events.New(events.Options{
 		Boot: a.boot, Console: stdout, Since: sinceBoot,
 		Post: func(ctx context.Context, b session.Events) error { return a.client.PostEvents(ctx, b) },
@@ -101,6 +102,7 @@ type agent struct {
 	pin       client.Pin
 	boot      string
 	inventory *inventory.Reader
+	disks     *disk.Hardware
 	events    *events.Reporter
 	log       *slog.Logger
 	client    *client.Client
@@ -136,8 +138,12 @@ func (a *agent) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	nic := ""
 	if !a.o.noNetwork {
+		linux := &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log}
+		if a.o.noBoot {
+			linux.ResolvConf = "" // it belongs to whoever else lives on this machine
+		}
 		link, err := network.Up(ctx, network.Options{
-			System:  &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log},
+			System:  linux,
 			BootMAC: a.settings.BootMAC, Reach: a.reach, Log: a.log,
 		})
 		if err != nil {
@@ -152,7 +158,6 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
 	g.Go(func() error { return a.events.Run(ctx) })
-	hw := &disk.Hardware{Inventory: a.inventory, Only: a.o.disks}
 	var boot node.Booter = &bootos.Machine{Root: "/", Dir: "/run/diskcast/os", Log: a.log}
 	if a.o.noBoot {
 		boot = bootos.Stay{}
@@ -161,7 +166,7 @@ func (a *agent) run(ctx context.Context) error {
 		API: a.client, Report: a.events, Boot: boot, Log: a.log,
 		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
 			return imaging.Restore(ctx, d, casts, imaging.Options{
-				Server: a.client, Report: a.events, Disks: hw, Interface: nic, Label: a.client.Node(),
+				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
 				Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
 			})
 		},
@@ -175,12 +180,19 @@ func (a *agent) run(ctx context.Context) error {
 }
 
 func (a *agent) hello() session.Hello {
-	return session.Hello{V: session.Version, Boot: a.boot, Agent: version, Inventory: a.inventory.Read()}
+	return session.Hello{V: session.Version, Boot: a.boot, Agent: version, Inventory: a.look()}
+}
+
+// look reads the inventory, with the disks that a descriptor may choose from.
+func (a *agent) look() session.Inventory {
+	inv := a.inventory.Read()
+	inv.Disks = a.disks.List()
+	return inv
 }
 
 // greeting is what this node is, in one line.
 func (a *agent) greeting() string {
-	inv := a.inventory.Read()
+	inv := a.look()
 	what := strings.TrimSpace(inv.Vendor + " " + inv.Product)
 	if what == "" {
 		what = "machine"

@@ -34,6 +34,7 @@ type reception struct {
 	first, last bool
 	base        session.Progress // what earlier receivers of this restore counted
 	delivered   int64            // by HTTP, in all
+	stopFetch   context.CancelCauseFunc
 }
 
 // receive gets every byte that the disk lacks and waits until it is written and flushed.
@@ -150,7 +151,8 @@ func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *sess
 	}()
 	start()
 
-	tick := time.NewTicker(time.Second)
+	// The reporter lets one a second through; asking more often keeps it at that when a tick comes late.
+	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	done := rc.w.Done()
 	var bye <-chan time.Time
@@ -232,20 +234,11 @@ func (rc *reception) fetchMissing(ctx context.Context, recv Receiver) error {
 			if n == 0 {
 				break
 			}
-			err := rc.o.Server.Object(ctx, rc.d.Image.Manifest, off, n, func(off int64, p []byte) error {
-				rc.firstByte("HTTP")
-				if err := rc.w.Block(off, p); err != nil {
-					return err
-				}
-				rc.mu.Lock()
-				rc.delivered += int64(len(p))
-				rc.mu.Unlock()
-				return recv.Deliver(off, p)
-			})
+			at, err := rc.fetch(ctx, recv, off, n)
 			if err != nil {
 				return fmt.Errorf("fetching by HTTP: %w", err)
 			}
-			cursor = off + n
+			cursor = at
 		}
 		select {
 		case <-ctx.Done():
@@ -253,6 +246,37 @@ func (rc *reception) fetchMissing(ctx context.Context, recv Receiver) error {
 		case <-rc.kick:
 		}
 	}
+}
+
+// errArrives ends a fetch because multicast brings the bytes again.
+var errArrives = errors.New("multicast arrives again")
+
+// fetch gets bytes [off, off+n), or fewer when multicast arrives again meanwhile: a room full of nodes that were cut off for a
+// moment must not all go on asking the server for themselves. It returns where it stopped.
+func (rc *reception) fetch(ctx context.Context, recv Receiver, off, n int64) (int64, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	rc.mu.Lock()
+	rc.stopFetch = stop
+	rc.mu.Unlock()
+	if !rc.byHTTP() {
+		return off, nil
+	}
+	err := rc.o.Server.Object(ctx, rc.d.Image.Manifest, off, n, func(at int64, p []byte) error {
+		rc.firstByte("HTTP")
+		if err := rc.w.Block(at, p); err != nil {
+			return err
+		}
+		rc.mu.Lock()
+		rc.delivered += int64(len(p))
+		rc.mu.Unlock()
+		off = at + int64(len(p))
+		return recv.Deliver(at, p)
+	})
+	if errors.Is(context.Cause(ctx), errArrives) {
+		return off, nil
+	}
+	return off, err
 }
 
 // nextMissing returns what to fetch next: the first missing bytes from cursor on, or else from the start. Going round,
@@ -282,6 +306,9 @@ func (rc *reception) onState(s cast.State) {
 	rc.mu.Lock()
 	rc.phase = s.Phase
 	rc.states = append(rc.states, s)
+	if (s.Phase == cast.Receiving || s.Phase == cast.Complete) && rc.stopFetch != nil {
+		rc.stopFetch(errArrives)
+	}
 	rc.mu.Unlock()
 	signal(rc.kick)
 	signal(rc.state)
