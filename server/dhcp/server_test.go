@@ -33,7 +33,7 @@ func startServer(t *testing.T, n *nettest.Net, cfg Config) {
 }
 
 func client(t *testing.T, n *nettest.Net, f func(ctx context.Context, c *nclient4.Client)) {
-	n.Do(func() {
+	n.DoClient(func() {
 		c, err := nclient4.New(nettest.Client, nclient4.WithTimeout(5*time.Second), nclient4.WithRetry(2))
 		if err != nil {
 			t.Errorf("client: %v", err)

@@ -15,13 +15,17 @@ import (
 
 // observer turns what DHCP, TFTP and HTTP see of machines that boot into steps of their timelines.
 type observer struct {
-	engine *engine.Engine
-	iface  int
-	log    *slog.Logger
+	engine  *engine.Engine
+	booting func(mac string)
+	iface   int
+	log     *slog.Logger
 }
 
 func (o *observer) dhcp(s dhcp.Seen) {
 	mac := s.Client.MAC.String()
+	if s.Client.Kind != dhcp.Plain {
+		o.booting(mac)
+	}
 	switch {
 	case s.Client.Kind == dhcp.Plain:
 		if s.Final {

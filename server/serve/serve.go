@@ -24,6 +24,7 @@ import (
 	"github.com/diskcast/diskcast/server/dhcp"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/images"
+	"github.com/diskcast/diskcast/server/solicit"
 	"github.com/diskcast/diskcast/server/state"
 	"github.com/diskcast/diskcast/server/task"
 )
@@ -104,7 +105,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if _, err := os.Stat(dir.Path()); errors.Is(err, fs.ErrNotExist) {
 		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir", dir.Path())
 	}
-	see := &observer{engine: eng, iface: iface.Index, log: log}
+	routers := solicit.New(cfg.Interface, log.With("task", "router solicitations"))
+	see := &observer{engine: eng, booting: routers.Booting, iface: iface.Index, log: log}
 
 	tlsConfig := &tls.Config{
 		Certificates: []tls.Certificate{identity.Cert},
@@ -122,7 +124,7 @@ func Run(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		tasks = append(tasks, d)
+		tasks = append(tasks, d, routers)
 	}
 	if cfg.TFTP {
 		listen := func() (*net.UDPConn, error) {
