@@ -1,7 +1,6 @@
 package table
 
 import (
-	"fmt"
 	"io"
 	"math"
 
@@ -16,12 +15,8 @@ const (
 	maxLogicalGap = 1 << 20
 )
 
-// regions sets t.Regions: what a boot loader may have put outside the partitions.
-func regions(r io.ReaderAt, t *volume.Table) error {
-	own, err := Layout(t, t.DiskSize, t.SectorSize)
-	if err != nil {
-		return fmt.Errorf("laying out the partition table: %w", err)
-	}
+// regions sets t.Regions: what a boot loader may have put outside the partitions. own is what Write makes.
+func regions(r io.ReaderAt, t *volume.Table, own []Piece) error {
 	var gaps, taken []volume.Extent
 	first := int64(maxGap)
 	for _, p := range t.Partitions {
@@ -43,7 +38,7 @@ func regions(r io.ReaderAt, t *volume.Table) error {
 			continue // such a disk will be refused anyhow
 		}
 		for _, p := range volume.Subtract(pieceExtents(other), volume.Merge(t.DiskSize, taken)) {
-			if p.End() > first {
+			if p.End() > min(first, t.DiskSize) {
 				continue
 			}
 			there, err := volume.Read(r, t.DiskSize, p.Offset, p.Length, 2*maxArray)

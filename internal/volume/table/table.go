@@ -80,11 +80,12 @@ func Read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
 		none.Notes = []string{why}
 		return none, nil
 	}
-	if err := check(t, size, t.SectorSize); err != nil {
+	own, err := Layout(t, size, t.SectorSize)
+	if err != nil {
 		none.Notes = []string{fmt.Sprintf("Its %s partition table is not sound: %v. The disk is captured whole.", t.Kind, err)}
 		return none, nil
 	}
-	return t, regions(r, t)
+	return t, regions(r, t, own)
 }
 
 // Layout returns the bytes that Write puts on a disk of targetSize bytes with sectors of targetSectorSize, in the order

@@ -1,0 +1,126 @@
+package probe
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
+)
+
+const mib = 1 << 20
+
+func TestProbe(t *testing.T) {
+	run := func(name string, args ...string) func(t *testing.T, path string) {
+		return func(t *testing.T, path string) {
+			volumetest.Need(t, false, name)
+			volumetest.Run(t, name, append(args, path)...)
+		}
+	}
+	all := func(steps ...func(*testing.T, string)) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			for _, s := range steps {
+				s(t, path)
+			}
+		}
+	}
+	poke := func(off int64, data string) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteAt([]byte(data), off)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		make  func(*testing.T, string)
+		typ   string
+		whole bool
+		note  string
+	}{
+		{"blank", func(*testing.T, string) {}, "raw", true, "No known file system"},
+		{"text", poke(0, strings.Repeat("not a file system\n", 10000)), "raw", true, "No known file system"},
+		{"ext4", run("mke2fs", "-q", "-F", "-t", "ext4"), "ext4", false, ""},
+		{"ext2", run("mke2fs", "-q", "-F", "-t", "ext2"), "ext2", false, ""},
+		{"vfat", run("mkfs.fat"), "vfat", false, ""},
+		{"swap", run("mkswap"), "swap", false, ""},
+		{"damaged ext4", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(1024+4, "\x01")), "raw", true, "It looks like ext2, ext3 or ext4, but its superblock is damaged"},
+		{"ext4 with a broken group", all(run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096"), poke(4096+3, "\xee")), "ext4", true, "allocation map cannot be read"},
+		{"journal device", run("mke2fs", "-q", "-F", "-O", "journal_dev"), "raw", true, "it is the journal of another"},
+		{"two at once", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(4096-10, "SWAPSPACE2"), poke(1024, "\x01\x00\x00\x00")), "raw", true, " and swap"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := volumetest.Sparse(t, "disk", 64*mib)
+			c.make(t, path)
+			f, size := volumetest.Open(t, path)
+			fs, err := Probe(f, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ext, err := fs.Extents()
+			if err != nil {
+				t.Fatal(err)
+			}
+			volumetest.CheckExtents(t, size, ext)
+			notes := strings.Join(fs.Info().Notes, " ")
+			isWhole := cmp.Equal(ext, []volume.Extent{{Length: size}})
+			if fs.Type() != c.typ || isWhole != c.whole || !strings.Contains(notes, c.note) {
+				t.Errorf("%s, whole %v, notes %q", fs.Type(), isWhole, notes)
+			}
+		})
+	}
+}
+
+func TestEmpty(t *testing.T) {
+	fs, err := Probe(bytes.NewReader(nil), 0)
+	if err != nil || fs.Type() != volume.TypeRaw {
+		t.Fatal(fs, err)
+	}
+	if ext, err := fs.Extents(); err != nil || len(ext) != 0 {
+		t.Error(ext, err)
+	}
+}
+
+// FuzzProbe asks all readers about the same bytes.
+func FuzzProbe(f *testing.F) {
+	f.Add([]byte("LABELONE"), uint32(512))
+	f.Add([]byte{0x53, 0xef}, uint32(1024+0x38))
+	f.Add([]byte("SWAPSPACE2"), uint32(4086))
+	f.Fuzz(func(t *testing.T, data []byte, off uint32) {
+		disk := make([]byte, 1<<17)
+		copy(disk[min(int(off), len(disk)):], data)
+		fs, err := Probe(readOnly{disk}, int64(len(disk)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ext, err := fs.Extents()
+		if err != nil {
+			t.Fatal(err)
+		}
+		volumetest.CheckExtents(t, int64(len(disk)), ext)
+	})
+}
+
+// readOnly hides everything of a bytes.Reader but ReadAt.
+type readOnly struct{ data []byte }
+
+func (r readOnly) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(len(r.data)) {
+		return 0, io.EOF
+	}
+	n := copy(p, r.data[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
