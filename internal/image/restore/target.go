@@ -111,6 +111,8 @@ func openFile(path string, o TargetOptions) (*fileTarget, error) {
 	return t, nil
 }
 
+// Name is the path that the target was opened by.
+func (t *fileTarget) Name() string    { return t.f.Name() }
 func (t *fileTarget) Size() int64     { return t.size }
 func (t *fileTarget) SectorSize() int { return t.sector }
 func (t *fileTarget) Inline() bool    { return t.device }
