@@ -99,7 +99,7 @@ The line from nothing to a lab of imaged machines:
 		Version:       Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          args(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -124,7 +124,7 @@ func envOr(name, def string) string {
 func args(rule cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, a []string) error {
 		if err := rule(cmd, a); err != nil {
-			return usage("%w: %s", err, cmd.UseLine())
+			return usage("%w (usage: %s)", err, cmd.UseLine())
 		}
 		return nil
 	}

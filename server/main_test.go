@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/diskcast/diskcast/server/cli"
+)
+
+// TestMain makes the test binary stand in for two programs: diskcast itself, and a node that is made of software.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"diskcast": main,
+		"fakenode": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			if err := fakeNode(ctx, os.Args[1:]); err != nil {
+				fmt.Fprintf(os.Stderr, "fakenode: %v\n", err)
+				os.Exit(1)
+			}
+		},
+	})
+}
+
+// TestScripts runs what was typed and what it said: testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("DISKCAST_STATE", e.WorkDir+"/state")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":   exits,
+			"rawdisk": rawDisk,
+			"flip":    flip,
+			"perm":    perm,
+		},
+	})
+}
+
+// exits CODE ARGS... runs diskcast, expects the exit code, and keeps its stderr as the file stderr.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exits code args...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec("diskcast", args[1:]...)
+	got := 0
+	if err != nil {
+		got = 1
+		var code interface{ ExitCode() int }
+		if errors.As(err, &code) {
+			got = code.ExitCode()
+		}
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d: %v", got, want, err)
+	}
+}
+
+// rawDisk FILE MIB makes a raw disk: text that compresses, then zeros, in a pattern that is the same every time.
+func rawDisk(ts *testscript.TestScript, neg bool, args []string) {
+	mib, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(writeDisk(ts.MkAbs(args[0]), int64(mib)<<20))
+}
+
+// flip FILE flips a bit in the middle of a file.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	path := ts.MkAbs(args[0])
+	b, err := os.ReadFile(path)
+	ts.Check(err)
+	b[len(b)/2] ^= 1
+	ts.Check(os.Chmod(path, 0o600))
+	ts.Check(os.WriteFile(path, b, 0o600))
+}
+
+// perm MODE FILE expects the file's permissions.
+func perm(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
+		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
+	}
+}
+
+func TestRunReturnsErrors(t *testing.T) {
+	if err := run(t.Context(), []string{"fly"}, nil, os.Stdout, os.Stderr); err == nil || cli.ExitCode(err) != 2 {
+		t.Errorf("unknown command: %v, code %d", err, cli.ExitCode(err))
+	}
+}
