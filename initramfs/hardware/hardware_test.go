@@ -1,0 +1,162 @@
+package hardware
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// machine is a fake one: loading a driver makes devices appear.
+type machine struct {
+	mu      sync.Mutex
+	asked   []string
+	answers map[string][]Event // devices that the driver of an alias brings; the alias has a driver if there is an entry
+	fails   map[string]bool
+	events  []Event
+	lost    bool
+	more    chan struct{}
+}
+
+var (
+	_ Events = (*machine)(nil)
+	_ Loader = (*machine)(nil)
+)
+
+func (m *machine) Load(alias string) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = append(m.asked, alias)
+	if m.fails[alias] {
+		return 0, errors.New("refused")
+	}
+	brings, ok := m.answers[alias]
+	if !ok {
+		return 0, nil
+	}
+	m.events = append(m.events, brings...)
+	return 1, nil
+}
+
+func (m *machine) Pending() ([]Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lost {
+		m.lost = false
+		return nil, ErrLost
+	}
+	list := m.events
+	m.events = nil
+	return list, nil
+}
+
+func (m *machine) Wait(ctx context.Context) error {
+	select {
+	case <-m.more:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func sys(aliases map[string]string) fstest.MapFS {
+	fs := fstest.MapFS{"devices/platform/uevent": {Data: []byte("x")}}
+	for dir, alias := range aliases {
+		fs["devices/"+dir+"/modalias"] = &fstest.MapFile{Data: []byte(alias + "\n")}
+	}
+	return fs
+}
+
+func add(alias string) Event { return Event{Action: "add", Modalias: alias} }
+
+func TestSettle(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		m      *machine
+		want   string
+		loaded int
+	}{
+		{"a controller, then its disks", &machine{answers: map[string][]Event{
+			"pci:hba":   {add("scsi:host"), {Action: "change", Modalias: "ignored"}, {Action: "remove", Modalias: "ignored"}},
+			"scsi:host": {add("scsi:disk"), add("scsi:disk")},
+			"scsi:disk": nil,
+		}}, "acpi:x pci:hba scsi:disk scsi:host", 3},
+		{"a driver that fails", &machine{answers: map[string][]Event{"acpi:x": {add("a:b")}}, fails: map[string]bool{"pci:hba": true}}, "a:b acpi:x pci:hba", 1},
+		{"no driver at all", &machine{}, "acpi:x pci:hba", 0},
+		{"events are lost", &machine{answers: map[string][]Event{"pci:hba": nil}, lost: true}, "acpi:x pci:hba", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := &Drivers{Sys: sys(map[string]string{"pci0/0": "pci:hba", "pci0/1": "pci:hba", "acpi": "acpi:x", "none": ""}), Events: c.m, Loader: c.m, Log: slog.New(slog.DiscardHandler)}
+			if err := d.Settle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(c.m.asked)
+			if got := strings.Join(c.m.asked, " "); got != c.want || d.Loaded() != c.loaded {
+				t.Errorf("asked for %q, loaded %d; want %q, %d", got, d.Loaded(), c.want, c.loaded)
+			}
+		})
+	}
+}
+
+func TestSettleWithoutSys(t *testing.T) {
+	m := &machine{}
+	d := &Drivers{Sys: fstest.MapFS{}, Events: m, Loader: m, Log: slog.New(slog.DiscardHandler)}
+	if err := d.Settle(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestFollow(t *testing.T) {
+	m := &machine{answers: map[string][]Event{"usb:hub": {add("usb:nic")}, "usb:nic": nil}, more: make(chan struct{})}
+	d := &Drivers{Sys: sys(nil), Events: m, Loader: m, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	ctx, stop := context.WithCancel(t.Context())
+	changed := make(chan int)
+	ended := make(chan error)
+	go func() { ended <- d.Follow(ctx, func() { changed <- d.Loaded() }) }()
+	m.mu.Lock()
+	m.events = []Event{add("usb:hub")}
+	m.mu.Unlock()
+	m.more <- struct{}{}
+	if n := <-changed; n != 2 {
+		t.Errorf("%d drivers loaded, want 2", n)
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestParseEvent(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want Event
+		ok   bool
+	}{
+		{"add@/devices/pci0/net/eth0\x00ACTION=add\x00SUBSYSTEM=net\x00INTERFACE=eth0\x00SEQNUM=7\x00", Event{Action: "add", Path: "/devices/pci0/net/eth0", Subsystem: "net"}, true},
+		{"add@/devices/x\x00MODALIAS=pci:v=1\x00", Event{Action: "add", Path: "/devices/x", Modalias: "pci:v=1"}, true},
+		{"libudev\x00\xfe\xed\xca\xfe", Event{}, false},
+		{"add@devices", Event{}, false},
+		{"", Event{}, false},
+	} {
+		got, ok := parseEvent([]byte(c.in))
+		if d := cmp.Diff(c.want, got); d != "" || ok != c.ok {
+			t.Errorf("%q: %v %s", c.in, ok, d)
+		}
+	}
+}
+
+func FuzzParseEvent(f *testing.F) {
+	f.Add([]byte("add@/devices/x\x00MODALIAS=pci:*\x00SUBSYSTEM=net\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if e, ok := parseEvent(data); ok && !strings.HasPrefix(e.Path, "/") {
+			t.Errorf("path %q", e.Path)
+		}
+	})
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the program that is supervised.
+func TestMain(m *testing.M) {
+	switch os.Getenv("UINIT_TEST_AGENT") {
+	case "done":
+		os.Stdout.WriteString("agent output\n")
+		os.Exit(0)
+	case "fails":
+		os.Stderr.WriteString("agent error\n")
+		os.Exit(3)
+	}
+	os.Exit(m.Run())
+}
+
+func TestSupervisor(t *testing.T) {
+	for behaviour, want := range map[string][]string{
+		"done":  {"agent output\n", `why="it said that it was done"`},
+		"fails": {"agent error\n", `why="exit status 3"`},
+	} {
+		t.Run(behaviour, func(t *testing.T) {
+			t.Setenv("UINIT_TEST_AGENT", behaviour)
+			ctx, stop := context.WithCancel(t.Context())
+			var out bytes.Buffer
+			var pauses []time.Duration
+			failures := 0
+			s := &supervisor{
+				command: []string{os.Args[0]}, output: &out, log: slog.New(slog.NewTextHandler(&out, nil)),
+				failed: func() { failures++ },
+				after: func(d time.Duration) <-chan time.Time {
+					if pauses = append(pauses, d); len(pauses) == 7 {
+						stop()
+						return nil
+					}
+					now := make(chan time.Time, 1)
+					now <- time.Time{}
+					return now
+				},
+			}
+			if err := s.run(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v", err)
+			}
+			for _, w := range append(want, "again_in=1s", "run=7") {
+				if !strings.Contains(out.String(), w) {
+					t.Errorf("no %q in\n%s", w, &out)
+				}
+			}
+			if failures != 7 || pauses[0] != time.Second || pauses[4] != 16*time.Second || pauses[5] != lastPause || pauses[6] != lastPause {
+				t.Errorf("%d failures, pauses %v", failures, pauses)
+			}
+		})
+	}
+}
+
+func TestSupervisorWithoutProgram(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	s := &supervisor{
+		command: []string{"/nowhere/agent"}, output: &out, log: slog.New(slog.NewTextHandler(&out, nil)), failed: stop,
+		after: func(time.Duration) <-chan time.Time { return nil },
+	}
+	if err := s.run(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), "no such file") {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
+
+func TestReason(t *testing.T) {
+	if got := reason(errors.New("signal: killed")); !strings.Contains(got, "dmesg") {
+		t.Errorf("%q", got)
+	}
+}
