@@ -26,7 +26,7 @@ func shares(memory int64, cpus int) (b budget, limit int64) {
 	b.writer = total * 5 / 8
 	b.cast = total - b.writer
 	// A worker holds a decoded frame and zstd's window beside its part of the queue.
-	b.workers = int(min(max(total/(24*mib), 1), int64(cpus)))
+	b.workers = int(min(max(total/(24*mib), 1), int64(cpus)+2)) // two may wait for the disk
 	// The limit makes the collector work harder; it does not make allocations fail.
 	return b, max(memory/2, 128*mib)
 }
