@@ -53,7 +53,7 @@ type captureFlags struct {
 func (c *captureFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.level, "level", capture.Default, "compression: fast, default or small")
-	f.IntVar(&c.sector, "sector-size", 512, "bytes of a sector of a disk image file")
+	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
 	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
 }
 
@@ -115,6 +115,11 @@ func (e *env) capture(ctx context.Context, path string, c *captureFlags) error {
 	default:
 		return usage("--level %q is none of fast, default, small", c.level)
 	}
+	switch c.sector {
+	case 0, 512, 4096:
+	default:
+		return usage("--sector-size %d is neither 512 nor 4096", c.sector)
+	}
 	src, err := openSource(path, c.sector)
 	if err != nil {
 		return err
@@ -126,7 +131,7 @@ func (e *env) capture(ctx context.Context, path string, c *captureFlags) error {
 	}
 	began := time.Now()
 	bar := e.progress("reading " + path)
-	r, err := capture.Capture(ctx, src, src.size, src.sector, capture.Options{Store: st, Name: c.name, Level: c.level, Workers: c.workers, Created: began.UTC(), Log: e.quiet(), Progress: bar.update})
+	r, err := capture.Capture(ctx, src, src.Size, src.SectorSize, capture.Options{Store: st, Name: c.name, Level: c.level, Workers: c.workers, Created: began.UTC(), Log: e.quiet(), Progress: bar.update})
 	bar.close()
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)

@@ -10,12 +10,11 @@ import (
 
 // progress shows how far a long work is: a bar on a terminal, now and then a line elsewhere, nothing with --json.
 type progress struct {
-	e     *env
-	what  string
-	p     *mpb.Progress
-	bar   *mpb.Bar
-	last  time.Time
-	shown bool
+	e    *env
+	what string
+	p    *mpb.Progress
+	bar  *mpb.Bar
+	last time.Time
 }
 
 func (e *env) progress(what string) *progress {

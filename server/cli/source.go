@@ -9,59 +9,48 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/diskcast/diskcast/internal/image/capture"
 )
 
-// source is a disk, or a raw image of one, to be captured.
-type source struct {
-	*os.File
-	size   int64
-	sector int
-}
-
-// openSource opens a file or block device for reading. A device that is mounted for writing is refused: its file
-// systems would change under the capture.
-func openSource(path string, sector int) (*source, error) {
-	f, err := os.Open(path)
+// openSource opens a file or block device to be captured. sector, unless 0, is the sector size of a file, which is
+// otherwise that of its partition table. A device that is mounted for writing is refused: its file systems would change
+// under the capture.
+func openSource(path string, sector int) (*capture.Source, error) {
+	src, err := capture.OpenSource(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &source{File: f, sector: sector}
-	if err := s.survey(path); err != nil {
-		f.Close()
+	if err := survey(src, path, sector); err != nil {
+		src.Close()
 		return nil, err
 	}
-	return s, nil
+	return src, nil
 }
 
-func (s *source) survey(path string) error {
-	info, err := s.Stat()
+func survey(src *capture.Source, path string, sector int) error {
+	info, err := src.Stat()
 	if err != nil {
 		return err
 	}
-	switch mode := info.Mode(); {
-	case mode.IsRegular():
-		if s.size = info.Size(); s.size%int64(s.sector) != 0 || s.size == 0 {
-			return fmt.Errorf("%s has %d bytes, which is not a whole number of %d-byte sectors: it is no raw disk image", path, s.size, s.sector)
-		}
-		return s.foreign(path)
-	case mode&os.ModeDevice != 0 && mode&os.ModeCharDevice == 0:
-	default:
-		return fmt.Errorf("%s is neither a file nor a block device", path)
+	if !info.Mode().IsRegular() {
+		return notMounted(path)
 	}
-	if s.size, err = s.Seek(0, io.SeekEnd); err != nil {
-		return fmt.Errorf("size of %s: %w", path, err)
+	if sector != 0 {
+		src.SectorSize = sector
 	}
-	if s.sector, err = unix.IoctlGetInt(int(s.Fd()), unix.BLKSSZGET); err != nil {
-		return fmt.Errorf("sector size of %s: %w", path, err)
+	if err := foreign(src, path); err != nil {
+		return err
 	}
-	return notMounted(path)
+	if src.Size == 0 || src.Size%int64(src.SectorSize) != 0 {
+		return fmt.Errorf("%s has %d bytes, which is not a whole number of %d-byte sectors: it is no raw disk image", path, src.Size, src.SectorSize)
+	}
+	return nil
 }
 
 // foreign refuses files that are known not to be raw images: their bytes would be captured as if they were a disk.
-func (s *source) foreign(path string) error {
+func foreign(r io.ReaderAt, path string) error {
 	head := make([]byte, 32)
-	if _, err := s.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	for _, x := range []struct{ magic, format, hint string }{
