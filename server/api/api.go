@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -153,10 +154,19 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, code int, err error) 
 	a.reply(w, code, model.Error{Error: err.Error()})
 }
 
+// failDocument refuses a document that is not understood.
+func (a *API) failDocument(w http.ResponseWriter, r *http.Request, err error) {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		a.fail(w, r, http.StatusRequestEntityTooLarge, fmt.Errorf("the document is larger than %d bytes", tooLarge.Limit))
+		return
+	}
+	a.fail(w, r, http.StatusBadRequest, err)
+}
+
 // failFor finds the status for an engine's error.
 func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 	code := http.StatusInternalServerError
-	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, engine.ErrSpec): // before the others: it may wrap one of them
 		code = http.StatusUnprocessableEntity
@@ -164,10 +174,6 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized
-	case errors.Is(err, session.ErrVersion):
-		code = http.StatusBadRequest
-	case errors.As(err, &tooLarge):
-		code = http.StatusRequestEntityTooLarge
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
 	}

@@ -17,7 +17,7 @@ const maxWait = time.Minute
 func (a *API) hello(w http.ResponseWriter, r *http.Request) {
 	var h session.Hello
 	if err := decode(r, &h); err != nil {
-		a.fail(w, r, http.StatusBadRequest, err)
+		a.failDocument(w, r, err)
 		return
 	}
 	reply, err := a.engine.Hello(r.Context(), &h, peerAddr(r))
@@ -59,7 +59,7 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request, node string) {
 func (a *API) events(w http.ResponseWriter, r *http.Request, node string) {
 	var batch session.Events
 	if err := decode(r, &batch); err != nil {
-		a.fail(w, r, http.StatusBadRequest, err)
+		a.failDocument(w, r, err)
 		return
 	}
 	if err := a.engine.Events(r.Context(), node, &batch); err != nil {

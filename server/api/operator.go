@@ -18,7 +18,7 @@ func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
 func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
 	var spec model.Spec
 	if err := decodeJSON(r.Body, &spec); err != nil {
-		a.fail(w, r, http.StatusBadRequest, fmt.Errorf("session spec: %w", err))
+		a.failDocument(w, r, fmt.Errorf("session spec: %w", err))
 		return
 	}
 	s, err := a.engine.Create(r.Context(), spec)
