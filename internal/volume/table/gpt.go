@@ -204,3 +204,17 @@ func entriesStart(t *volume.Table, sector int64) int64 {
 func tableEnd(t *volume.Table, sector int64) int64 {
 	return entriesStart(t, sector) + arraySectors(t.GPT, sector)*sector
 }
+
+// HybridStarts returns where the partitions begin, in bytes, that a hybrid MBR lists.
+func HybridStarts(t *volume.Table) []int64 {
+	if t.Kind != KindGPT || len(t.MBR) != mbrSize {
+		return nil
+	}
+	var starts []int64
+	for i := range 4 {
+		if e := entryAt(t.MBR, i); e.used() && e.kind() != typeProtective {
+			starts = append(starts, e.start()*int64(t.SectorSize))
+		}
+	}
+	return starts
+}
