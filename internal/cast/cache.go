@@ -17,8 +17,7 @@ type sourceCache struct {
 	mu    sync.Mutex
 	slots map[uint32]*slot
 	order []*slot // oldest first
-	free  [][]byte
-	used  *slot // given out last: it must stay
+	used  *slot   // given out last: it must stay
 	ahead chan uint32
 }
 

@@ -129,6 +129,7 @@ type ReceiverStats struct {
 	Loss      float64 // Lost / (Packets+Lost)
 	Useless   int64   // authentic data packets that were not needed
 	Evicted   int64   // partial blocks given up for memory
+	Refused   int64   // packets not taken because memory was full
 	Memory    int64   // bytes of blocks held now
 	Rejected  Rejected
 }

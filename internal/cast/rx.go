@@ -50,6 +50,11 @@ func newRx(p Params, cfg core.ReceiverConfig, now int64) (*rx, error) {
 	if r.reply, err = wire.ReplyKey(p.Key, p.ID, cfg.ID); err != nil {
 		return nil, err
 	}
+	cfg.Dropped = func(p *core.Partial) {
+		if b, ok := p.Ext.(*rxBlock); ok {
+			r.recycle(b)
+		}
+	}
 	r.core = core.NewReceiver(cfg, now)
 	return r, nil
 }

@@ -26,6 +26,7 @@ type Sender struct {
 	fb    *net.UDPConn
 	cache *sourceCache
 	wake  chan struct{}
+	share *core.LinkShare
 	epoch time.Time
 
 	mu     sync.Mutex
@@ -68,12 +69,13 @@ func NewSender(p Params, src Source, o SenderOptions) (*Sender, error) {
 	if p.Group.Addr().Is6() {
 		framing = 86
 	}
+	s.share = linkOf(ifi)
 	s.cache = newSourceCache(p, src, o.OnReadError)
 	cfg := core.SenderConfig{
 		Params: p, Epoch: wire.Random48(),
 		Rate: float64(o.Rate), Cap: float64(o.Cap), Floor: float64(o.Floor), Stream: float64(o.Unicast),
 		Link: sock.LinkSpeed(ifi.Name), Weight: float64(o.Weight), Framing: framing,
-		Expect: o.MinReceivers, MaxWait: int64(o.MaxWait), MaxBatch: sock.Batch(p.Payload + wire.Overhead),
+		Share: s.share, Expect: o.MinReceivers, MaxWait: int64(o.MaxWait), MaxBatch: sock.Batch(p.Payload + wire.Overhead),
 		Event: func(kind string, peer *core.Peer, why string) {
 			s.events = append(s.events, Event{kind, s.peer(s.now(), peer), why})
 		},
@@ -106,6 +108,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		return s.send(ctx)
 	})
 	err := eg.Wait()
+	s.share.Remove(s.tx.core)
 	if err != nil && ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
 		err = nil
 	}

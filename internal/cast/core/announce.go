@@ -89,6 +89,7 @@ func (s *Sender) present() int {
 
 // sweep looks after peers now and then.
 func (s *Sender) sweep(now int64) {
+	s.share(now)
 	if now-s.swept < 50*ms {
 		return
 	}
@@ -99,16 +100,34 @@ func (s *Sender) sweep(now int64) {
 		if p.present() && now-p.Heard > goneAfter {
 			p.State = PeerGone
 			gone = true
+			s.relieve(p)
 			s.event("gone", p, "nothing was heard of it for long")
 		}
 	}
 	if gone {
 		s.count()
-		s.relieve()
 	}
 	s.judge(now)
+	s.bound(now)
 	s.sweepStreams()
 	s.foresee()
+}
+
+// bound moves peers that ran out of credit to unicast, when there are others whom they cost time.
+func (s *Sender) bound(now int64) {
+	for _, p := range s.order {
+		if !p.broke {
+			continue
+		}
+		p.broke = false
+		if s.active > 1 && p.State == PeerActive {
+			p.State, p.slowAt = PeerUnicast, now
+			p.Why = "it asked for more than it can have lost"
+			s.count()
+			s.event("unicast", p, p.Why)
+			s.relieve(p)
+		}
+	}
 }
 
 // feedback keeps reports below a number a second, whatever the size of the group. It measures how many come at the interval that was

@@ -13,7 +13,7 @@ type lossTest struct {
 	on      bool
 	seq     uint64 // the cut
 	excess  float64
-	rate    float64 // before the cut
+	before  cutState
 	cutAt   int64
 	n, lost float64 // since
 }
@@ -31,9 +31,7 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	loss := lost / n
 	if age := c.age(now, r.Top); age >= 0 {
 		p.delay = max(age-int64(r.Hold)*1000, 0)
-		if p.minDelay == 0 || p.delay < p.minDelay {
-			p.minDelay = p.delay
-		}
+		p.queued.note(p.delay)
 		c.rtt = (7*c.rtt + p.delay) / 8
 	}
 	if n < 16 {
@@ -48,7 +46,9 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	} else {
 		p.Rate = c.rate * (1 - loss)
 	}
+	p.avg += 0.15 * (p.Rate - p.avg)
 	if c.fixed {
+		learn(p, n, loss)
 		return
 	}
 	if int(p.Pressure) >= easing {
@@ -62,22 +62,42 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		s.startupMeasure(now, p, r, loss)
 		return
 	}
-	if d := min(p.Rate, c.rate); !c.limited() && d > c.best {
+	if d := min(p.avg, c.rate); !c.limited() && d > c.best {
 		c.best = d
 	}
 	s.testLoss(now, p, r, n, lost)
 	excess := loss - p.baseline
-	noise := 3 * math.Sqrt((p.baseline+lossFloor)/n)
+	full := p.queued.full(p.delay)
+	bound := max(lossFloor, 3*math.Sqrt((p.baseline+lossFloor)/n))
+	if full {
+		bound = max(fullFloor, 3*math.Sqrt((p.baseline+fullFloor)/n))
+	}
 	switch {
 	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
 		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), excess, true)
 	case r.WinFirst < c.cutSeq:
 		// The window began before the latest cut: it has been answered already.
-	case excess > max(lossFloor, noise):
-		s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, excess, false)
-	case loss < p.baseline:
-		p.baseline += 0.1 * min(n/1000, 1) * (loss - p.baseline)
+	case excess > bound:
+		s.cfg.Share.lost(s, now, false)
+		// Once may be chance. Twice in a row, or at two receivers, or three times as much, is not.
+		if c.suspicion += min(excess/bound, 3); c.suspicion >= 2 {
+			s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, excess, false)
+		}
+	default:
+		c.suspicion /= 2
+		if !full || loss < p.baseline {
+			learn(p, n, loss)
+		}
 	}
+}
+
+// learn follows the loss that a peer has without congestion: down fast, up slowly, since what congestion there is hides in it.
+func learn(p *Peer, n, loss float64) {
+	w := min(n/20000, 0.3)
+	if loss < p.baseline {
+		w = min(n/10000, 0.3)
+	}
+	p.baseline = min(p.baseline+w*(loss-p.baseline), maxBaseline)
 }
 
 // startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the sender from learning
@@ -119,8 +139,10 @@ func (s *Sender) testLoss(now int64, p *Peer, r *wire.ReportBody, n, lost float6
 		return
 	}
 	p.baseline = min(p.baseline+left, maxBaseline)
-	if c := &s.ctl; c.cutAt == t.cutAt && !c.shared {
-		c.cut(now, s.seq, t.rate, t.rate, false)
+	if c := &s.ctl; c.cutAt == t.cutAt {
+		c.cutState = t.before
+		c.set(t.before.was)
+		c.cutSeq = s.seq
 	}
 }
 
@@ -145,7 +167,7 @@ func (s *Sender) congested(now int64, p *Peer, target, excess float64, memory bo
 				what, c.rate/1e6, target/1e6, floor/1e6)
 			s.count()
 			s.event("slow", p, p.Why)
-			s.relieve()
+			s.relieve(p)
 			return
 		}
 		if !memory {
@@ -156,9 +178,13 @@ func (s *Sender) congested(now int64, p *Peer, target, excess float64, memory bo
 	}
 	p.limit, p.limitAt = target, now
 	reached := c.rate * (1 - max(excess, 0))
-	alone := reached >= 0.9*c.best || memory
+	alone := (reached >= aloneShare*c.best || memory) && !c.others
+	if !memory {
+		s.cfg.Share.lost(s, now, true)
+	}
 	if !memory && !p.test.on {
-		p.test = lossTest{on: true, seq: s.seq, excess: excess, rate: c.rate, cutAt: now}
+		p.test = lossTest{on: true, seq: s.seq, excess: excess, before: c.cutState, cutAt: now}
+		p.test.before.was = c.rate
 	}
 	wmax := reached
 	if memory {
@@ -225,4 +251,24 @@ func (s *Sender) judge(now int64) {
 			s.event("unicast", p, p.Why)
 		}
 	}
+}
+
+// queueing tells from delays whether the queue before a receiver is full.
+type queueing struct{ low, high int64 }
+
+func (q *queueing) note(d int64) {
+	if q.low == 0 || d < q.low {
+		q.low = d
+	}
+	q.high = max(q.high, d)
+	// Both ends are forgotten slowly, since routes and neighbours change.
+	span := q.high - q.low
+	q.low += span / 4096
+	q.high -= span / 512
+}
+
+// full says whether delay d is that of a queue which is nearly full. Spans below half a millisecond are noise.
+func (q *queueing) full(d int64) bool {
+	span := q.high - q.low
+	return span > ms/2 && d > q.low+span*6/10
 }

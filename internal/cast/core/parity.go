@@ -13,8 +13,8 @@ import (
 func (s *Sender) foresee() {
 	losses := s.losses[:0]
 	for _, p := range s.order {
-		if p.waited() && p.Loss > 1e-5 {
-			losses = append(losses, p.Loss)
+		if p.waited() && p.baseline > 1e-5 {
+			losses = append(losses, p.baseline)
 		}
 	}
 	s.losses = losses

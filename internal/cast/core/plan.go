@@ -57,7 +57,7 @@ func (s *Sender) Plan(now int64, out []Packet) []Packet {
 			}
 		}
 		s.ctl.sent(now, s.seq, len(sent))
-	} else {
+	} else if !s.Sending() {
 		s.ctl.idle(now)
 		s.pace.tokens = min(s.pace.tokens, 0.5*rate*burstTime+s.bits)
 	}

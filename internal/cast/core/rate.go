@@ -1,6 +1,9 @@
 package core
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // rateControl decides the pace of the group. All rates are bits a second on the wire.
 //
@@ -23,15 +26,14 @@ type rateControl struct {
 	roundLow  float64 // least loss
 	lastBest  float64
 
-	wmax    float64 // rate at which the latest congestion began
-	wcut    float64 // rate after the cut
-	cutAt   int64
-	cutSeq  uint64
-	shared  bool
-	best    float64 // most that reached any peer, slowly forgotten
-	grownAt int64
-	rtt     int64
-	heardAt int64 // latest sample
+	cutState
+	cutSeq    uint64
+	suspicion float64 // that what is lost is lost by congestion
+	others    bool    // other casts of ours share the way
+	best      float64 // most that reached any peer, slowly forgotten
+	grownAt   int64
+	rtt       int64
+	heardAt   int64 // latest sample
 
 	sentBits float64 // since markAt
 	markAt   int64
@@ -45,6 +47,15 @@ type rateControl struct {
 	timeAt int
 }
 
+// cutState is the latest cut of the pace, and all that growth goes by.
+type cutState struct {
+	was    float64 // rate before the cut
+	wmax   float64 // rate at which the latest congestion began
+	wcut   float64 // rate after the cut
+	cutAt  int64
+	shared bool
+}
+
 // Constants of rate control.
 const (
 	beta       = 0.85             // rate after a cut
@@ -52,9 +63,12 @@ const (
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	lowestRate = 1e6              // never slower
 	lossFloor  = 0.005            // loss above the baseline that is congestion
+	fullFloor  = 0.002            // the same while the queue is full: then all loss is
 	pressed    = 150              // pressure that slows the pace, of 255
 	easing     = 80               // pressure at which the pace may grow again
 	forget     = 0.02             // of best, a second
+	slowest    = 2e7              // of growth beside others, bits a second each second
+	aloneShare = 0.97             // of best, at congestion: less means that somebody else has the rest
 	unknownRTT = 5 * ms           // before it was measured
 	tcpBits    = 0.5 * 1500.0 * 8 // growth of half a packet a round trip each round trip: TCP's, for a cut to beta
 )
@@ -126,7 +140,9 @@ func (c *rateControl) limited() bool { return c.sendRate < 0.75*c.rate }
 func (c *rateControl) grow(now int64) {
 	dt := min(float64(now-c.grownAt)/1e9, 0.05)
 	c.grownAt = now
-	c.best *= 1 - forget*dt
+	if !c.shared {
+		c.best *= 1 - forget*dt
+	}
 	if c.fixed {
 		return
 	}
@@ -145,7 +161,7 @@ func (c *rateControl) grow(now int64) {
 	if c.shared {
 		rtt := float64(min(max(c.rtt, 2*ms), 50*ms)) / 1e9
 		a := tcpBits / rtt / rtt
-		a = min(max(a, 0.02*c.best), 0.4*c.best) * c.weight
+		a = min(max(a, 0.02*c.best, slowest), max(0.4*c.best, 5*slowest)) * c.weight
 		if since > 1 {
 			a *= math.Exp2(min(2*(since-1), 6)) // whoever shared the line has gone
 		}
@@ -182,7 +198,9 @@ func (c *rateControl) round(now int64, seq uint64) {
 	case c.rate >= c.high && c.roundLow < 0.02:
 		c.cut(now, seq, c.rate, c.rate, false)
 	default:
-		c.cut(now, seq, c.roundBest, 0.95*c.roundBest, false)
+		// A window that was starved by chance must not end it all: at most an eighth at a time.
+		to := max(0.95*c.roundBest, c.rate/8)
+		c.cut(now, seq, max(c.roundBest, to), to, false)
 	}
 }
 
@@ -192,4 +210,16 @@ func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) 
 	c.wmax, c.wcut = min(wmax, c.high), c.rate
 	c.cutAt, c.cutSeq, c.shared = now, seq, shared
 	c.grownAt = now
+	c.suspicion = 0
+}
+
+// Debug describes the state of rate control for a test's log.
+func (s *Sender) Debug() string {
+	c := &s.ctl
+	out := fmt.Sprintf("startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f", c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
+		float64(c.rtt)/1e6, float64(s.fb.active)/1e6, s.ahead)
+	for _, p := range s.order[:min(len(s.order), 3)] {
+		out += fmt.Sprintf(" [%v base %.4f loss %.4f press %d rate %.0f]", p.State, p.baseline, p.Loss, p.Pressure, p.Rate/1e6)
+	}
+	return out
 }

@@ -21,6 +21,8 @@ type ReceiverConfig struct {
 	SilenceAfter int64 // nanoseconds
 	Stream       bool  // ask for a unicast stream where multicast fails
 	Rand         *rand.Rand
+	// Dropped is called with a partial block that is given up for memory.
+	Dropped func(*Partial)
 	// Changed is called when Phase or Why change.
 	Changed func()
 }
@@ -32,6 +34,7 @@ type Partial struct {
 	Count    int // packets held
 	Parity   int // of these, parity packets
 	Complete bool
+	lost     bool // the sink lost bytes of the complete block while taking it: it must come anew
 	// Ext belongs to the driver: the packets' bytes.
 	Ext  any
 	bits [4]uint64
@@ -129,6 +132,7 @@ type Receiver struct {
 	missing int      // blocks
 	memory  int      // packets held, and places reserved for them
 	limit   int
+	waiting int // of memory: complete blocks that the sink is still to take
 
 	cur       *channel // the sender's current epoch
 	old       []*channel
@@ -256,7 +260,8 @@ func (r *Receiver) Peek(block uint32, index uint8) (*Partial, Verdict) {
 	if int(index) >= r.p.K {
 		cost++
 	}
-	if r.memory+cost > r.limit {
+	// A block that was begun may go on: take makes room by giving up another.
+	if r.memory+cost > r.limit && (p == nil || len(r.partial) < 2) {
 		return p, NoMemory
 	}
 	if p == nil {
@@ -381,9 +386,13 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 	if int(index) >= r.p.K {
 		p.Parity++
 		r.memory++
+		if r.memory > r.limit {
+			r.evict(p)
+		}
 	}
 	if p.Count == p.K {
 		p.Complete = true
+		r.waiting += p.K + p.Parity
 	}
 	return p, Useful
 }
@@ -391,6 +400,10 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 // Release says that the sink has taken a complete block.
 func (r *Receiver) Release(now int64, p *Partial) {
 	r.drop(p)
+	if p.lost {
+		r.sched.urgent(now)
+		return
+	}
 	r.done(now, int(p.Block))
 }
 
@@ -401,8 +414,32 @@ func (r *Receiver) drop(p *Partial) {
 	delete(r.partial, p.Block)
 	r.part.clear(int(p.Block))
 	r.memory -= p.K + p.Parity
+	if p.Complete {
+		r.waiting -= p.K + p.Parity
+	}
 	if r.last == p {
 		r.last = nil
+	}
+}
+
+// evict gives up the partial block that has come least far, other than p.
+func (r *Receiver) evict(p *Partial) {
+	var victim *Partial
+	for _, o := range r.partial {
+		if o == p || o.Complete {
+			continue
+		}
+		if victim == nil || o.Count < victim.Count || o.Count == victim.Count && o.Block > victim.Block {
+			victim = o
+		}
+	}
+	if victim == nil {
+		return
+	}
+	r.drop(victim)
+	r.Evicted++
+	if r.cfg.Dropped != nil {
+		r.cfg.Dropped(victim)
 	}
 }
 
@@ -434,12 +471,15 @@ func (r *Receiver) Have(now int64, b int) *Partial {
 // Again notes that block b is lost and must be received anew.
 func (r *Receiver) Again(now int64, b int) {
 	if !r.have.has(b) {
+		// The sink may have dropped, while it was given the block, bytes of that very block.
+		if p := r.partial[uint32(b)]; p != nil && p.Complete {
+			p.lost = true
+		}
 		return
 	}
 	r.have.clear(b)
 	r.missing++
 	r.acked = false
-	r.Evicted++
 	if r.phase == Complete {
 		r.heard = now
 		switch {
@@ -457,9 +497,10 @@ func (r *Receiver) Again(now int64, b int) {
 // Queues tells how full the driver's own queues are, 0..255.
 func (r *Receiver) Queues(v uint8) { r.queues = v }
 
-// pressure is how full memory is.
+// pressure is how full memory is of what the sink does not take. Partial blocks do not count: they wait for packets, which a slower pace
+// would not bring sooner.
 func (r *Receiver) pressure() uint8 {
-	m := min(255*r.memory/r.limit, 255)
+	m := min(255*r.waiting/r.limit, 255)
 	return max(uint8(m), r.queues)
 }
 

@@ -23,6 +23,8 @@ type SenderConfig struct {
 	Rand     *rand.Rand
 	Event    func(kind string, p *Peer, why string)
 	MaxBatch int // packets a burst at most
+	// Share is common to the casts that leave by one NIC; may be nil.
+	Share *LinkShare
 }
 
 // Packet is one data packet to be sent.
@@ -89,6 +91,8 @@ type Sender struct {
 	losses    []float64 // scratch of foresee
 	ahead     float64   // parity packets a block before anyone asks
 	streaming []*Peer
+	sharing   bool // known to cfg.Share
+	sharedAt  int64
 	idleAt    int64
 
 	SentPackets, SentRepair int64
@@ -231,7 +235,7 @@ func (s *Sender) peer(now int64, id uint64, addr netip.AddrPort, label string) *
 		return nil
 	}
 	p := &Peer{ID: id, Label: label, Addr: addr, Joined: now, Heard: now, window: wire.NewWindow(64),
-		credit: float64(s.p.Blocks())*float64(s.p.K) + 256, creditAt: s.seq}
+		credit: s.fullCredit(), creditAt: s.seq}
 	s.peers[id] = p
 	s.order = append(s.order, p)
 	if s.first == 0 {

@@ -66,7 +66,7 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 	case r.Flags&wire.RepLeaving != 0:
 		p.State = PeerGone
 	case r.Flags&wire.RepAway != 0:
-		if p.State != PeerUnicast {
+		if p.State != PeerUnicast && !p.back {
 			p.State, p.Why = PeerUnicast, "it left the group by its own decision"
 		}
 	case r.Flags&wire.RepSilent != 0:
@@ -74,8 +74,8 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 		if r.Epoch != 0 || now-p.Joined > sec {
 			p.State = PeerSilent
 		}
-	case p.State == PeerUnicast && r.Flags&wire.RepAway == 0 && now-p.replyAt < sec:
-		// It has not left yet.
+	case p.State == PeerUnicast && !p.back:
+		// It has not heard yet that it must leave.
 	case p.State == PeerSlow:
 	default:
 		p.State = PeerActive
@@ -89,29 +89,39 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 		s.event("done", p, "")
 	case PeerGone:
 		s.event("gone", p, "it gave up")
-		s.relieve()
+		s.relieve(p)
 	case PeerSilent:
 		s.event("silent", p, "it hears no multicast, though its reports arrive: likely a snooping switch without an IGMP/MLD querier, "+
 			"the wrong VLAN or interface at the receiver, a firewall that drops multicast, or an MTU too small")
-		s.relieve()
+		s.relieve(p)
 	case PeerActive:
 		if was == PeerUnicast || was == PeerSilent {
-			p.test, p.limit = lossTest{}, 0
+			p.test, p.limit, p.back, p.slowAt = lossTest{}, 0, false, 0
+			p.credit = max(p.credit, s.fullCredit()/4)
 			s.event("back", p, "")
 		}
 	case PeerUnicast:
 		s.event("unicast", p, p.Why)
-		s.relieve()
+		s.relieve(p)
 	}
 }
 
 // relieve drops the wants of a peer that is no longer waited for. In a large group the others' wants cover almost all of
 // its own, and hearing them anew would take long.
-func (s *Sender) relieve() {
-	if s.active <= 64 {
-		s.clearWants()
+func (s *Sender) relieve(p *Peer) {
+	if s.active > 64 {
+		return
+	}
+	s.clearWants()
+	for _, o := range s.order {
+		if o != p {
+			o.credit = max(o.credit, s.fullCredit()) // what was cleared they must ask for again
+		}
 	}
 }
+
+// fullCredit is what a receiver that has nothing may ask for.
+func (s *Sender) fullCredit() float64 { return float64(s.blocks)*float64(s.p.K) + 256 }
 
 // acknowledge queues a done receiver's id for the next announces: three of them, since they may be lost.
 func (s *Sender) acknowledge(p *Peer) {
@@ -181,10 +191,13 @@ func (s *Sender) need(p *Peer, b, n int, next uint8, top uint64) {
 		return
 	}
 	cost := float64(n - have)
-	if p.credit < cost {
-		return
+	if s.active > 1 {
+		if p.credit < cost {
+			p.broke = true
+			return
+		}
+		p.credit -= cost
 	}
-	p.credit -= cost
 	if next > s.next[b] && int(next) <= s.p.K+MaxParity && s.next[b] == uint8(s.p.K) && !s.once.has(b) {
 		// A sender that was restarted does not know which parity its predecessor sent: the receiver does.
 		s.next[b] = next
@@ -201,7 +214,7 @@ func (s *Sender) credit(p *Peer, r *wire.ReportBody, top uint64) {
 	}
 	passed := float64(top - p.creditAt)
 	p.creditAt = top
-	p.credit = min(p.credit+passed*min(p.Loss*1.5+0.05, 0.5), 2*float64(s.p.Blocks())*float64(s.p.K)+256)
+	p.credit = min(p.credit+passed*min(p.Loss*1.5+0.05, 0.5), 2*s.fullCredit())
 }
 
 // reply decides whether a report is answered. Receivers that hear the group learn all they need from announces.
@@ -222,8 +235,7 @@ func (s *Sender) reply(now int64, p *Peer, seq uint64, r *wire.ReportBody, buf [
 		}
 		if r.Flags&wire.RepAway != 0 && s.fit(now, p) {
 			m.Flags |= wire.RplBack
-			m.Flags &^= wire.RplUnicast
-			s.event("back", p, p.Why)
+			p.back = true
 		}
 	case PeerActive, PeerSlow:
 		if r.Flags&wire.RepSilent == 0 && r.Epoch == s.cfg.Epoch {

@@ -135,10 +135,14 @@ func (l *Lab) Lose(i, permille int) error {
 	if permille == 0 {
 		return nil
 	}
+	chance := fmt.Sprintf("numgen random mod 1000 < %d ", permille)
+	if permille >= 1000 {
+		chance = ""
+	}
 	for _, rule := range []string{
 		"add table ip lose",
 		"add chain ip lose in { type filter hook prerouting priority -300 ; }",
-		fmt.Sprintf("add rule ip lose in ip protocol udp ip daddr 224.0.0.0/4 numgen random mod 1000 < %d drop", permille),
+		"add rule ip lose in ip protocol udp ip daddr 224.0.0.0/4 " + chance + "drop",
 	} {
 		if err := l.On(l.Node(i), "nft", rule); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -165,3 +166,6 @@ func (m *Member) Buffer() int { return m.rcvbuf }
 
 // Close closes the socket, which leaves the group.
 func (m *Member) Close() error { return m.conn.Close() }
+
+// SetDeadline bounds the waiting of Receive.
+func (m *Member) SetDeadline(t time.Time) error { return m.conn.SetReadDeadline(t) }

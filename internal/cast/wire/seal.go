@@ -55,11 +55,8 @@ func ReplyKey(key [32]byte, cast uint32, receiver uint64) (*Sealer, error) {
 // room for it. The body may lie where it will stand in dst (dst[HeaderLen:]), or apart from dst, but not otherwise overlap it.
 func (s *Sealer) Seal(dst []byte, h *Header, body []byte) int {
 	h.Put(dst)
-	// Origin and sequence number stand side by side in the header: those 12 bytes are the nonce. They are copied because the header is also
-	// the additional data, and Seal must not see its nonce change under it.
-	var nonce [12]byte
-	copy(nonce[:], dst[8:20])
-	out := s.aead.Seal(dst[HeaderLen:HeaderLen], nonce[:], body, dst[:HeaderLen])
+	// Origin and sequence number stand side by side in the header: those 12 bytes are the nonce.
+	out := s.aead.Seal(dst[HeaderLen:HeaderLen], dst[8:20], body, dst[:HeaderLen])
 	return HeaderLen + len(out)
 }
 

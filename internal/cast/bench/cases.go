@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/diskcast/diskcast/internal/cast/netlab"
+)
+
+type benchCase struct {
+	name string
+	run  func(b *bench, name string) error
+}
+
+// queue is the buffer of a shaped port: that of a cheap switch.
+const queue = 512 << 10
+
+// linePayload is the object bytes a second that a line of so many Mbit/s bears in full frames of 1408 bytes: each takes 1408 + 40 (cast) + 8
+// (UDP) + 20 (IPv4) + 14 (Ethernet), as tbf counts, which knows no preamble, checksum or gap.
+func linePayload(mbit float64) float64 { return mbit * 1e6 / 8 * 1408 / 1490 }
+
+var cases = []benchCase{
+	{"unshaped null", func(b *bench, name string) error { return b.compare(name, false, nil) }},
+	{"unshaped file", func(b *bench, name string) error { return b.compare(name, true, nil) }},
+	{"1 Gbit", func(b *bench, name string) error { return b.compare(name, true, gbit) }},
+}
+
+// gbit shapes the ports of all receivers to 1 Gbit.
+func gbit(l *netlab.Lab, receivers int) error {
+	if err := l.Plain(); err != nil {
+		return err
+	}
+	for i := range receivers {
+		if err := l.Shape(i+1, 1000, queue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare measures all programs in one condition.
+func (b *bench) compare(name string, file bool, shape func(*netlab.Lab, int) error) error {
+	const receivers = 2
+	l, err := b.lab(receivers + 1)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if shape != nil {
+		if err := shape(l, receivers); err != nil {
+			return err
+		}
+	}
+	programs := []program{ours}
+	if b.rivals {
+		programs = append(programs, udpcast)
+	}
+	for _, p := range programs {
+		var samples []sample
+		for range b.runs {
+			s, err := p.run(b, l, receivers, file, b.extra...)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			samples = append(samples, s)
+		}
+		b.add(name, p.name, samples)
+	}
+	return nil
+}
+
+func (b *bench) add(name, who string, samples []sample) *row {
+	var sec, send, recv []float64
+	r := row{Case: name, Who: who}
+	var sent []float64
+	for _, s := range samples {
+		sec = append(sec, s.seconds)
+		send = append(send, s.send)
+		recv = append(recv, s.recv)
+		sent = append(sent, float64(s.sent.Payload))
+		r.RSS = max(r.RSS, s.rss)
+	}
+	r.Seconds = spreadOf(sec)
+	r.MBps = float64(b.size) / 1e6 / r.Seconds.Median
+	r.CPU.Send, r.CPU.Recv = spreadOf(send).Median, spreadOf(recv).Median
+	r.BytesSent = int64(spreadOf(sent).Median)
+	r.Share = float64(r.BytesSent) / float64(b.size)
+	b.rows = append(b.rows, r)
+	return &b.rows[len(b.rows)-1]
+}
+
+var _ = os.DevNull

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/cast/netlab"
+)
+
+// sample is one measured run.
+type sample struct {
+	seconds  float64 // from the sender's start to the last receiver's end
+	send     float64 // CPU seconds
+	recv     float64 // of the receiver that took most
+	rss      int64
+	sent     sendResult
+	received [][]recvResult // by receiver
+	each     []float64      // seconds of each receiver
+}
+
+// A program moves the object from node 0 to the nodes from 1 on.
+type program struct {
+	name string
+	run  func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error)
+}
+
+const limit = 2 * time.Minute
+
+func (b *bench) target(i int, file bool) string {
+	if !file {
+		return os.DevNull
+	}
+	return filepath.Join(b.dir, fmt.Sprintf("out%d", i))
+}
+
+// measure starts the receivers, then the sender, and waits for all.
+func (b *bench) measure(l *netlab.Lab, receivers []*proc, send []string) (sample, *proc, error) {
+	var s sample
+	start := time.Now()
+	p, err := b.start(l.Node(0), send...)
+	if err != nil {
+		return s, nil, err
+	}
+	for _, r := range receivers {
+		if err := r.wait(limit); err != nil {
+			p.kill()
+			return s, p, err
+		}
+		s.each = append(s.each, r.end.Sub(start).Seconds())
+		s.seconds = max(s.seconds, r.end.Sub(start).Seconds())
+		s.recv = max(s.recv, r.cpu())
+		s.rss = max(s.rss, r.rss())
+	}
+	if err := p.wait(limit); err != nil {
+		return s, p, err
+	}
+	s.send = p.cpu()
+	return s, p, nil
+}
+
+func (b *bench) check(receivers int, file bool) error {
+	for i := range receivers {
+		if !file {
+			continue
+		}
+		name := b.target(i+1, true)
+		if err := b.same(name); err != nil {
+			return err
+		}
+		os.Remove(name)
+	}
+	return nil
+}
+
+var ours = program{"diskcast", func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
+	return b.ours(l, receivers, file, extra...)
+}}
+
+func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
+	var ps []*proc
+	for i := range receivers {
+		args := []string{self(), "child-recv", "-size", fmt.Sprint(b.size), "-file", b.target(i+1, file)}
+		if pr := os.Getenv("BENCH_PROFILE"); pr != "" {
+			args = append(args, "-profile", fmt.Sprintf("%s.recv%d", pr, i))
+		}
+		p, err := b.start(l.Node(i+1), args...)
+		if err != nil {
+			return sample{}, err
+		}
+		ps = append(ps, p)
+	}
+	b.ready(l, receivers)
+	args := append([]string{self(), "child-send", "-size", fmt.Sprint(b.size), "-file", b.file, "-receivers", fmt.Sprint(receivers)}, extra...)
+	if pr := os.Getenv("BENCH_PROFILE"); pr != "" {
+		args = append(args, "-profile", pr+".send")
+	}
+	s, p, err := b.measure(l, ps, args)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(p.out.Bytes(), &s.sent); err != nil {
+		return s, err
+	}
+	for _, r := range ps {
+		var rr []recvResult
+		if err := json.Unmarshal(r.out.Bytes(), &rr); err != nil {
+			return s, err
+		}
+		s.received = append(s.received, rr)
+	}
+	if b.detail {
+		fmt.Fprintf(b.out, "  %.3f s, each %.3f, send %.2f recv %.2f cpu, sent %.4f, %+v\n", s.seconds, s.each, s.send, s.recv, float64(s.sent.Payload)/float64(b.size), s.sent)
+		for _, r := range s.received {
+			fmt.Fprintf(b.out, "    %+v\n", r)
+		}
+	}
+	return s, b.check(receivers, file)
+}
+
+// ready waits until the receivers of whatever program listen: until each node has a UDP socket open.
+func (b *bench) ready(l *netlab.Lab, receivers int) {
+	for i := range receivers {
+		for range 200 {
+			out, _ := b.output(l.Node(i+1), "cat", "/proc/net/udp")
+			if strings.Count(out, "\n") > 1 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+func (b *bench) output(ns string, args ...string) (string, error) {
+	p, err := b.start(ns, args...)
+	if err != nil {
+		return "", err
+	}
+	err = p.wait(10 * time.Second)
+	return p.out.String(), err
+}
+
+// udpcast with its best documented settings for a switched LAN: full duplex is its default; nothing else speeds it up there.
+var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
+	var ps []*proc
+	for i := range receivers {
+		p, err := b.start(l.Node(i+1), "udp-receiver", "--interface", "eth0", "--nokbd", "--nosync", "--file", b.target(i+1, file))
+		if err != nil {
+			return sample{}, err
+		}
+		ps = append(ps, p)
+	}
+	b.ready(l, receivers)
+	s, _, err := b.measure(l, ps, []string{"udp-sender", "--interface", "eth0", "--nokbd", "--full-duplex", "--min-receivers", fmt.Sprint(receivers), "--file", b.file})
+	if err != nil {
+		return s, err
+	}
+	return s, b.check(receivers, file)
+}}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/cast/netlab"
+)
+
+// bench is one run of the whole.
+type bench struct {
+	ctx    context.Context
+	out    io.Writer
+	runs   int
+	size   int64
+	only   *regexp.Regexp
+	rivals bool
+	dir    string // tmpfs
+	file   string // the object
+	rows   []row
+	bars   []bar
+	labs   int
+	detail bool
+	extra  []string // more arguments for our sender
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	runs := fs.Int("runs", 3, "runs of each case; medians are shown")
+	size := fs.Int64("size", 512, "object size in MiB")
+	only := fs.String("only", "", "only cases that match this regular expression")
+	out := fs.String("out", "build/bench/cast.json", "where to write the result")
+	rivals := fs.Bool("rivals", true, "measure udpcast and UFTP too")
+	detail := fs.Bool("v", false, "print what each end says")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	re, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	tools := []string{"tc", "nft", "ethtool"}
+	if *rivals {
+		tools = append(tools, "udp-sender", "udp-receiver", "uftp", "uftpd")
+	}
+	if why := netlab.Missing(tools...); why != "" {
+		return fmt.Errorf("cannot run here: %s (Debian: apt-get install iproute2 nftables ethtool udpcast uftp)", why)
+	}
+	b := &bench{ctx: ctx, out: stdout, runs: *runs, size: *size << 20, only: re, rivals: *rivals, detail: *detail, extra: strings.Fields(os.Getenv("BENCH_SEND"))}
+	b.dir, err = os.MkdirTemp("/dev/shm", "dc-cast-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	b.file = filepath.Join(b.dir, "object")
+	if err := makeObject(b.file, b.size); err != nil {
+		return err
+	}
+	for _, c := range cases {
+		if !re.MatchString(c.name) || ctx.Err() != nil {
+			continue
+		}
+		fmt.Fprintf(stdout, "# %s\n", c.name)
+		if err := c.run(b, c.name); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.print()
+	return b.write(*out)
+}
+
+func makeObject(name string, size int64) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{7}), size)
+	return err
+}
+
+// proc is a program running in a node.
+type proc struct {
+	name string
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+	err  bytes.Buffer
+	done chan error
+	end  time.Time
+}
+
+// start runs a program in a namespace.
+func (b *bench) start(ns string, args ...string) (*proc, error) {
+	p := &proc{name: args[0], done: make(chan error, 1)}
+	p.cmd = exec.CommandContext(b.ctx, "ip", append([]string{"netns", "exec", ns}, args...)...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		err := p.cmd.Wait()
+		p.end = time.Now()
+		p.done <- err
+	}()
+	return p, nil
+}
+
+func (p *proc) wait(limit time.Duration) error {
+	select {
+	case err := <-p.done:
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", filepath.Base(p.name), err, strings.TrimSpace(p.err.String()+p.out.String()))
+		}
+		return nil
+	case <-time.After(limit):
+		p.kill()
+		return fmt.Errorf("%s did not end within %v: %s", filepath.Base(p.name), limit, strings.TrimSpace(p.err.String()+p.out.String()))
+	}
+}
+
+func (p *proc) kill() {
+	p.cmd.Process.Kill()
+	select {
+	case <-p.done:
+	case <-time.After(5 * time.Second):
+	}
+}
+
+// cpu is the CPU time of an ended program in seconds, the kernel's on its behalf included.
+func (p *proc) cpu() float64 {
+	st := p.cmd.ProcessState
+	if st == nil {
+		return 0
+	}
+	return (st.UserTime() + st.SystemTime()).Seconds()
+}
+
+// rss is the largest memory of an ended program in bytes.
+func (p *proc) rss() int64 {
+	if u, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		return u.Maxrss * 1024
+	}
+	return 0
+}
+
+func (b *bench) lab(nodes int) (*netlab.Lab, error) {
+	b.labs++
+	return netlab.New(fmt.Sprintf("b%d", b.labs), nodes)
+}
+
+// self is this program.
+func self() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return exe
+}
+
+// same compares a received file with the object.
+func (b *bench) same(name string) error {
+	want, err := os.Open(b.file)
+	if err != nil {
+		return err
+	}
+	defer want.Close()
+	got, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer got.Close()
+	if st, err := got.Stat(); err != nil || st.Size() != b.size {
+		return errors.Join(fmt.Errorf("%s has not the size of the object", name), err)
+	}
+	x, y := make([]byte, 1<<20), make([]byte, 1<<20)
+	for off := int64(0); off < b.size; off += 1 << 20 {
+		n, err := io.ReadFull(want, x)
+		if err != nil && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		if _, err := io.ReadFull(got, y[:n]); err != nil {
+			return err
+		}
+		if !bytes.Equal(x[:n], y[:n]) {
+			return fmt.Errorf("%s differs from the object within the MiB at byte %d", name, off)
+		}
+	}
+	return nil
+}
+
+func (b *bench) write(name string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	doc := map[string]any{
+		"machine": map[string]any{
+			"cpu": cpuModel(), "cpus": runtime.NumCPU(), "kernel": strings.TrimSpace(string(kernel)), "go": runtime.Version(),
+			"runs": b.runs, "object_bytes": b.size,
+		},
+		"rows": b.rows, "bars": b.bars,
+	}
+	data, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(data, '\n'), 0o644)
+}
+
+func cpuModel() string {
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}

@@ -1,0 +1,67 @@
+package fec
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestAnyKPackets(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct{ k, held int }{{128, 128}, {128, 5}, {128, 1}, {16, 16}, {1, 1}, {8, 3}} {
+		const payload = 192
+		codec, err := New(c.k, payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, c.held*payload)
+		for i := range data {
+			data[i] = byte(rng.Uint32())
+		}
+		parity := make([][]byte, MaxParity)
+		for i := range parity {
+			parity[i] = make([]byte, payload)
+		}
+		// Rows made one by one, in small runs and all at once are the same rows.
+		for first := 0; first < MaxParity; {
+			n := min(1+rng.IntN(5), MaxParity-first)
+			if err := codec.Parity(data, first, parity[first:first+n]); err != nil {
+				t.Fatal(err)
+			}
+			first += n
+		}
+		for range 20 {
+			lost := rng.Perm(c.held)[:rng.IntN(c.held+1)]
+			got := bytes.Clone(data)
+			gone := map[int]bool{}
+			for _, i := range lost {
+				clear(got[i*payload : (i+1)*payload])
+				gone[i] = true
+			}
+			var use []Packet
+			for _, row := range rng.Perm(MaxParity)[:min(len(lost), MaxParity)] {
+				use = append(use, Packet{row, parity[row]})
+			}
+			if len(use) < len(lost) {
+				continue
+			}
+			if err := codec.Decode(got, func(i int) bool { return !gone[i] }, use); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, data) {
+				t.Fatalf("K=%d, %d packets, %d lost: the block came back wrong", c.k, c.held, len(lost))
+			}
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	codec, _ := New(128, 1408)
+	data := make([]byte, 128*1408)
+	par := [][]byte{make([]byte, 1408), make([]byte, 1408)}
+	codec.Parity(data, 0, par)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		codec.Decode(data, func(i int) bool { return i != 5 && i != 77 }, []Packet{{0, par[0]}, {1, par[1]}})
+	}
+}

@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"testing"
+)
+
+func TestSlowReceiver(t *testing.T) {
+	const size = 512 << 20
+	res := Run(Config{
+		Seed: 1, Until: 100 * Second, Uplink: gbit(512 << 10),
+		Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) {
+			r.Stream = true
+			if i == 1 {
+				r.Link = Link{Rate: 50e6, Queue: 256 << 10, Delay: 50 * Microsecond}
+			}
+		})}},
+	})[0]
+	show(t, size, 1e9, res)
+	t.Log(res.Done, res.Streamed)
+}
+
+func TestSlowSink(t *testing.T) {
+	const size = 256 << 20
+	for _, c := range []struct {
+		name  string
+		sinks []float64
+	}{{"both 160 Mbit", []float64{160e6, 160e6}}, {"one 400 Mbit", []float64{400e6, 0}}, {"one 80 Mbit", []float64{80e6, 0}}, {"one alone", []float64{80e6}}} {
+		t.Run(c.name, func(t *testing.T) {
+			res := Run(Config{
+				Seed: 1, Until: 100 * Second, Uplink: gbit(512 << 10),
+				Casts: []Cast{{Size: size, Receivers: receivers(len(c.sinks), func(i int, r *Receiver) { r.Sink = c.sinks[i]; r.Stream = true })}},
+			})[0]
+			show(t, size, 1e9, res)
+			t.Log(res.Done, res.Streamed, float64(size)*8/c.sinks[0])
+		})
+	}
+}
+
+func TestLateJoin(t *testing.T) {
+	const size = 512 << 20
+	res := Run(Config{
+		Seed: 1, Until: 100 * Second, Uplink: gbit(512 << 10),
+		Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { r.Arrive = int64(i) * 2309 * Millisecond })}},
+	})[0]
+	show(t, size, 1e9, res)
+}
+
+func TestEightCasts(t *testing.T) {
+	const size = 128 << 20
+	cfg := Config{Seed: 1, Until: 30 * Second, Tick: 25 * Microsecond, Uplink: gbit(512 << 10)}
+	for i := range 8 {
+		cfg.Casts = append(cfg.Casts, Cast{Size: size, Start: int64(i) * 50 * Millisecond, Receivers: receivers(2, nil)})
+	}
+	all := Run(cfg)
+	var sum, sq float64
+	var last int64
+	for _, res := range all {
+		show(t, size, 1e9, res)
+		d := 1 / float64(res.Last)
+		sum += d
+		sq += d * d
+		last = max(last, res.Last)
+	}
+	t.Logf("Jain %.4f, all in %.3f s, ideal %.3f", sum*sum/(8*sq), float64(last)/1e9, 8*ideal(size, 1e9))
+}
+
+func TestBesideTCP(t *testing.T) {
+	const size = 1 << 30
+	for _, q := range []int{128 << 10, 512 << 10, 2 << 20} {
+		res := Run(Config{Seed: 1, Until: 8 * Second, Tick: 25 * Microsecond, Uplink: gbit(q), TCP: 1,
+			Casts: []Cast{{Size: size, Receivers: receivers(2, nil)}}})[0]
+		t.Logf("queue %d KiB: cast has %.0f Mbit/s, TCP %.0f", q>>10, res.ShareBits/8/1e6, res.TCPBits/8/1e6)
+	}
+}
+
+func TestRestart(t *testing.T) {
+	const size = 256 << 20
+	res := Run(Config{
+		Seed: 1, Until: 60 * Second, Uplink: gbit(512 << 10),
+		Casts: []Cast{{Size: size, Restart: 1100 * Millisecond, Receivers: receivers(2, nil)}},
+	})[0]
+	show(t, size, 1e9, res)
+}

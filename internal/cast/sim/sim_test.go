@@ -1,0 +1,67 @@
+package sim
+
+import (
+	"os"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/cast/core"
+)
+
+func gbit(queue int) Link { return Link{Rate: 1e9, Queue: queue, Delay: 50 * Microsecond} }
+
+func receivers(n int, f func(i int, r *Receiver)) []Receiver {
+	out := make([]Receiver, n)
+	for i := range out {
+		out[i].Link.Delay = 50 * Microsecond
+		if f != nil {
+			f(i, &out[i])
+		}
+	}
+	return out
+}
+
+// ideal is how long the line takes for the object.
+func ideal(size int64, rate float64) float64 {
+	return float64(size) / 1408 * (1408 + 40 + 66) * 8 / rate
+}
+
+func show(t *testing.T, size int64, rate float64, res Result) {
+	t.Helper()
+	t.Logf("sent %.4f of object, first %.3f s, last %.3f s (ideal %.3f), control %d peak %d/s, useless %d, max mem %d MiB, wrong %d, events %v",
+		res.Bytes, float64(res.First)/1e9, float64(res.Last)/1e9, ideal(size, rate), res.Control, res.ControlPeak, res.Useless, res.MaxMemory>>20, res.Wrong, res.Events)
+}
+
+func TestGbit(t *testing.T) {
+	const size = 512 << 20
+	for _, c := range []struct {
+		name string
+		loss []float64
+		q    int
+	}{
+		{"clean", []float64{0, 0}, 512 << 10},
+		{"clean, small queue", []float64{0, 0}, 128 << 10},
+		{"1% at one", []float64{0.01, 0}, 512 << 10},
+		{"1% at both", []float64{0.01, 0.01}, 512 << 10},
+		{"5% at one", []float64{0.05, 0}, 512 << 10},
+		{"5% at both", []float64{0.05, 0.05}, 512 << 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var sum, n float64
+			res := Run(Config{
+				Seed: 1, Until: 60 * Second, Uplink: gbit(c.q),
+				Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { r.Loss.Share = c.loss[i] })}},
+				Trace: func(now int64, s *core.Sender) {
+					if now%(200*Millisecond) == 0 && os.Getenv("SIM_TRACE") != "" {
+						p := s.Peers()
+						if len(p) > 1 {
+							t.Logf("%.2f rate %.0f loss %.4f %.4f base %v", float64(now)/1e9, s.Rate()/1e6, p[0].Loss, p[1].Loss, s.Debug())
+						}
+					}
+					sum += s.Rate()
+					n++
+				},
+			})[0]
+			show(t, size, 1e9, res)
+		})
+	}
+}
