@@ -44,12 +44,11 @@ type Options struct {
 
 // Lab is a running network namespace.
 type Lab struct {
-	log    *slog.Logger
-	calls  chan call
-	quit   chan struct{} // closed by Close
-	ended  chan struct{} // closed when the thread is gone
-	once   sync.Once
-	router *router
+	log   *slog.Logger
+	calls chan call
+	quit  chan struct{} // closed by Close
+	ended chan struct{} // closed when the thread is gone
+	once  sync.Once
 
 	mu    sync.Mutex
 	procs map[*exec.Cmd]struct{}
@@ -73,12 +72,7 @@ func New(o Options) (*Lab, error) {
 	}
 	l := &Lab{log: o.Log, calls: make(chan call), quit: make(chan struct{}), ended: make(chan struct{}), procs: map[*exec.Cmd]struct{}{}}
 	go l.thread()
-	if err := l.Do(func() (err error) {
-		if err = setup(o); err == nil {
-			l.router, err = startRouter()
-		}
-		return err
-	}); err != nil {
+	if err := l.Do(func() error { return setup(o) }); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("lab: %w", err)
 	}
@@ -242,13 +236,21 @@ func (l *Lab) Close() {
 	l.once.Do(func() {
 		close(l.quit)
 		<-l.ended
-		if l.router != nil {
-			l.router.close()
-		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for cmd := range l.procs {
 			_ = cmd.Process.Kill() // already ended is fine
 		}
 	})
+}
+
+// enableIPv6 gives one interface a link-local address: the server answers IPv6 router solicitations of firmware from it.
+func enableIPv6(ifname string) error {
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+ifname+"/disable_ipv6", []byte("0"), 0)
+	if os.IsNotExist(err) {
+		return nil // a kernel without IPv6
+	}
+	// The address must be usable at once, not after a second of duplicate detection.
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+ifname+"/accept_dad", []byte("0"), 0)
+	return err
 }
