@@ -1,0 +1,111 @@
+package querier
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/cast/netlab"
+)
+
+func TestQuery(t *testing.T) {
+	// As tcpdump decodes "igmp query v3", and RFC 2236.
+	if got, want := Query(3, 60*time.Second), []byte{0x11, 100, 0xec, 0x5f, 0, 0, 0, 0, 2, 60, 0, 0}; !bytes.Equal(got, want) {
+		t.Errorf("got % x, want % x", got, want)
+	}
+	if got, want := Query(2, 60*time.Second), []byte{0x11, 100, 0xee, 0x9b, 0, 0, 0, 0}; !bytes.Equal(got, want) {
+		t.Errorf("got % x, want % x", got, want)
+	}
+	for _, c := range []struct {
+		d    time.Duration
+		want byte
+	}{{125 * time.Second, 125}, {128 * time.Second, 0x80}, {200 * time.Second, 0x89}, {31744 * time.Second, 0xff}} {
+		if got := queryCode(c.d); got != c.want {
+			t.Errorf("%v: code %#x, want %#x", c.d, got, c.want)
+		}
+	}
+	if !IsGeneralQuery(Query(3, time.Second)) || !IsGeneralQuery(Query(2, time.Second)) || IsGeneralQuery([]byte{0x16, 0, 0, 0, 0, 0, 0, 0}) {
+		t.Error("queries are not told from other messages")
+	}
+}
+
+func FuzzIsGeneralQuery(f *testing.F) {
+	f.Add(Query(3, time.Minute))
+	f.Fuzz(func(t *testing.T, b []byte) { IsGeneralQuery(b) })
+}
+
+// TestOnSnoopingBridge has a bridge learn a member because it was asked for, and two queriers agree that the lower address asks.
+func TestOnSnoopingBridge(t *testing.T) {
+	if why := netlab.Missing("bridge"); why != "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("network tests cannot run:", why)
+		}
+		t.Skip("network tests cannot run:", why)
+	}
+	l, err := netlab.New("q", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	if err := l.On(l.Bridge(), "ip", "link", "set", "br0", "type", "bridge", "mcast_snooping", "1"); err != nil {
+		t.Fatal(err)
+	}
+	start := func(node int) *Querier {
+		var q *Querier
+		ready := make(chan error, 1)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() {
+			done <- l.Do(l.Node(node), func() (err error) {
+				q, err = New("eth0", Options{Interval: 400 * time.Millisecond})
+				ready <- err
+				if err != nil {
+					return err
+				}
+				return q.Run(ctx)
+			})
+		}()
+		if err := <-ready; err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+		return q
+	}
+	high := start(2)
+	until(t, "the bridge hears a querier on port2", func() bool {
+		out, _ := exec.Command("ip", "netns", "exec", l.Bridge(), "bridge", "-s", "-d", "mdb", "show").CombinedOutput()
+		return strings.Contains(string(out), "router ports on br0: port2") && high.Sent() > 0
+	})
+	low := start(0)
+	until(t, "the higher address gives way", func() bool { return high.Other().IsValid() })
+	if got := high.Other().String(); got != "10.77.0.1" {
+		t.Errorf("it gives way to %s", got)
+	}
+	if low.Other().IsValid() {
+		t.Error("the lower address gives way too")
+	}
+}
+
+// until waits for a condition that only the kernel's state tells.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(10 * time.Second)
+	for !f() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("not in time:", what)
+		}
+	}
+}
