@@ -96,8 +96,7 @@ func (v *Volumes) resolve(dev int, name string) (string, fs.FileInfo, error) {
 func resolveIn(root, name string) (string, fs.FileInfo, error) {
 	rest := strings.Split(path.Clean("/"+name), "/")
 	at := "/" // below root, free of links
-	fi, err := os.Lstat(root)
-	if err != nil {
+	if _, err := os.Lstat(root); err != nil {
 		return "", nil, err
 	}
 	for links := 0; len(rest) > 0; {
@@ -111,7 +110,8 @@ func resolveIn(root, name string) (string, fs.FileInfo, error) {
 			continue
 		}
 		next := path.Join(at, elem)
-		if fi, err = os.Lstat(filepath.Join(root, next)); err != nil {
+		fi, err := os.Lstat(filepath.Join(root, next))
+		if err != nil {
 			return "", nil, err
 		}
 		if fi.Mode()&fs.ModeSymlink == 0 {
@@ -131,7 +131,7 @@ func resolveIn(root, name string) (string, fs.FileInfo, error) {
 		rest = append(strings.Split(to, "/"), rest...)
 	}
 	full := filepath.Join(root, at)
-	fi, err = os.Lstat(full)
+	fi, err := os.Lstat(full)
 	return full, fi, err
 }
 
