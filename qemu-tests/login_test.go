@@ -16,7 +16,7 @@ func TestTwoNodesToLogin(t *testing.T) {
 	debian := debianImage(b.ctx, t)
 	image := b.add("debian", debian)
 	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{Junk: true})}
-	se := b.create(image, nodes, "--min-nodes", "2")
+	se := b.create(image, nodes, "--min-nodes", "2", "--rate", "80M")
 	b.on(nodes...)
 	v := b.done(se)
 	if sent, size := v.Session.Cast.Stats.Sent, v.Session.Image.ObjectSize; float64(sent) > 1.5*float64(size) {

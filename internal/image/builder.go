@@ -272,20 +272,7 @@ func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[
 	if err != nil {
 		return "", err
 	}
-	d := descriptor(ocispec.MediaTypeImageManifest, Digest(manifest), int64(len(manifest)))
-	d.ArtifactType = ArtifactType
-	d.Annotations = map[string]string{}
-	for k, v := range notes {
-		d.Annotations[k] = v
-	}
-	if !created.IsZero() {
-		d.Annotations[AnnotationCreated] = created.UTC().Format(time.RFC3339)
-	}
-	err = b.s.change(func(x *ocispec.Index) error {
-		setName(x, d, name)
-		return nil
-	})
-	return string(d.Digest), err
+	return b.s.addEntry(manifest, name, created, notes)
 }
 
 func (b *Builder) complete(cfg *Config) {

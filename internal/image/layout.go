@@ -21,6 +21,7 @@ const layoutFile = `{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`
 
 func (s *Store) privateDir() string { return filepath.Join(s.dir, ".diskcast") }
 func (s *Store) tmpDir() string     { return filepath.Join(s.dir, ".diskcast", "tmp") }
+func (s *Store) partialDir() string { return filepath.Join(s.dir, ".diskcast", "partial") }
 
 // create lays out an empty store. index.json comes last: a directory without it is not yet a store.
 func (s *Store) create() error {

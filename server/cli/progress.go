@@ -21,7 +21,7 @@ func (e *env) progress(what string) *progress {
 	p := &progress{e: e, what: what, last: time.Now()}
 	if f, ok := terminal(e.err); ok && !e.json {
 		p.p = mpb.New(mpb.WithOutput(f), mpb.WithWidth(50))
-		p.bar = p.p.AddBar(1, mpb.PrependDecorators(decor.Name(what, decor.WCSyncSpaceR)),
+		p.bar = p.p.AddBar(0, mpb.PrependDecorators(decor.Name(what, decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.AverageSpeed(decor.SizeB1000(0), " % .1f", decor.WCSyncSpace)))
 	}
 	return p

@@ -107,7 +107,7 @@ const maxBars = 16
 
 func newBarWatcher(ctx context.Context, out io.Writer) *barWatcher {
 	w := &barWatcher{p: mpb.NewWithContext(ctx, mpb.WithOutput(out), mpb.WithWidth(50)), bars: map[string]*mpb.Bar{}, parts: map[string]*model.Part{}}
-	w.all = w.p.AddBar(1, mpb.PrependDecorators(decor.Name("all", decor.WCSyncSpaceR)),
+	w.all = w.p.AddBar(0, mpb.PrependDecorators(decor.Name("all", decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace)))
 	return w
 }
@@ -130,13 +130,13 @@ func (w *barWatcher) line(l *model.Line) error {
 }
 
 func (w *barWatcher) node(p *model.Part) {
-	if old := w.parts[p.Node]; old != nil && old.State != p.State && p.Over() {
-		fmt.Fprintf(w.p, "%s %s %s\n", p.Node, p.State, p.Reason)
+	if old := w.parts[p.Node]; old != nil && old.State != p.State && p.State == model.Done {
+		fmt.Fprintf(w.p, "%s done\n", p.Node)
 	}
 	w.parts[p.Node] = p
 	bar := w.bars[p.Node]
 	if bar == nil && len(w.bars) < maxBars {
-		bar = w.p.AddBar(1, mpb.PrependDecorators(decor.Name(p.Node, decor.WCSyncSpaceR)),
+		bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Name(p.Node, decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.AverageSpeed(decor.SizeB1000(0), " % .1f", decor.WCSyncSpace)))
 		w.bars[p.Node] = bar
 	}

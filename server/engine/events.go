@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -46,6 +46,7 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		return ErrToken
 	}
 	durable := false
+	n.setClock(e.now(), batch.Events)
 	for _, ev := range batch.Events {
 		if !n.seen.add(ev.Seq) {
 			continue
@@ -72,9 +73,27 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 	return nil
 }
 
-// clean bounds what a node may say and sets the server's clock.
+// maxSince bounds Event.Since, in seconds: three years of a kernel.
+const maxSince = 1e8
+
+// setClock estimates when the node's kernel started. Events wait at the node for a batch, and longer while the server is
+// away, but a batch whose newest event has waited the least tells it best.
+func (n *node) setClock(now time.Time, events []session.Event) {
+	for i := range events {
+		if s := events[i].Since; s > 0 && s < maxSince {
+			if zero := now.Add(-seconds(s)); n.zero.IsZero() || zero.Before(n.zero) {
+				n.zero = zero
+			}
+		}
+	}
+}
+
+// clean bounds what a node may say and sets the time, by the server's clock.
 func (e *Engine) clean(n *node, ev *session.Event) {
 	ev.Time = e.now()
+	if ev.Since > 0 && ev.Since < maxSince && !n.zero.IsZero() {
+		ev.Time = n.zero.Add(seconds(ev.Since))
+	}
 	ev.Message = printable(ev.Message, maxMessage)
 	ev.Step = printable(ev.Step, 64)
 	switch ev.Level {
@@ -82,7 +101,7 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 	default:
 		ev.Level = session.Info
 	}
-	if math.IsNaN(ev.Since) || ev.Since < 0 {
+	if !(ev.Since >= 0 && ev.Since < maxSince) { // also NaN
 		ev.Since = 0
 	}
 	if s := e.sessions[ev.Session]; s == nil || s.parts[n.ID] == nil {

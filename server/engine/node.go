@@ -47,7 +47,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		e.byAddr[from] = macs[0]
 	}
 	if rebooted {
-		n.Boot, n.seen = h.Boot, window{}
+		n.Boot, n.seen, n.zero = h.Boot, window{}, time.Time{}
 		if _, ok := n.Trace[session.StepAgent]; ok || n.Trace == nil {
 			n.Trace = map[string]model.Mark{} // this boot did not come through our DHCP
 		}

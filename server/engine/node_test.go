@@ -271,3 +271,38 @@ func TestWatch(t *testing.T) {
 		t.Errorf("watch of nothing: %v", err)
 	}
 }
+
+// TestTimesAreTheNodes has a batch that waited while the server was away: its events get the times at which they
+// happened.
+func TestTimesAreTheNodes(t *testing.T) {
+	h := newHouse(t)
+	s := h.create(model.Spec{Count: 1})
+	a := h.machine(1)
+	a.powerOn() // its kernel started now, as far as this test goes
+	start := h.clock()
+	say := func(seq uint64, steps map[string]float64) {
+		var evs []session.Event
+		for _, step := range []string{"plan", "first-byte", "last-byte"} {
+			if since, ok := steps[step]; ok {
+				evs = append(evs, session.Event{Seq: seq, Session: s.ID, Step: step, Since: since})
+				seq++
+			}
+		}
+		if err := h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: a.boot, Events: evs}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.pass(10 * time.Second)
+	say(1, map[string]float64{"plan": 10})
+	h.pass(50 * time.Second)
+	say(2, map[string]float64{"first-byte": 12, "last-byte": 30})
+	v, err := h.e.Session(s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step, want := range map[string]float64{"plan": 10, "first-byte": 12, "last-byte": 30} {
+		if got := v.Parts[0].Steps[step].Time.Sub(start).Seconds(); got != want {
+			t.Errorf("%s at %v s, want %v", step, got, want)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		return
 	}
 	p := s.parts[n.ID]
-	p.Heard = ev.Time
+	p.Heard = e.now()
 	if ev.Progress != nil && sane(ev.Progress) {
 		p.Progress = ev.Progress
 	}

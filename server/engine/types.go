@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
@@ -10,7 +11,8 @@ import (
 // node is a node in memory; its nodeRecord is the value of "node/<id>".
 type node struct {
 	nodeRecord
-	seen window // event numbers of the current boot
+	seen window    // event numbers of the current boot
+	zero time.Time // when its kernel started, as far as can be told; zero when it cannot
 	// first and next bound the events in the ring: first <= n < next.
 	first, next uint64
 	// changed is closed and replaced when the descriptor changes.

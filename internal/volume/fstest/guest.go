@@ -23,6 +23,8 @@ const (
 	GuestFill  = "fill"  // fills, unmounts
 	GuestCrash = "crash" // fills, syncs, writes and syncs some more, and goes down without unmounting
 	GuestList  = "list"  // lists, unmounts
+	// GuestReadOnly lists what is mounted read-only.
+	GuestReadOnly = "list-ro"
 )
 
 const (
@@ -105,10 +107,14 @@ func guestWork() (string, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	if err := unix.Mount(guestDisk, dir, fstype, 0, os.Getenv(envOptions)); err != nil {
+	var flags uintptr
+	if do == GuestReadOnly {
+		flags = unix.MS_RDONLY
+	}
+	if err := unix.Mount(guestDisk, dir, fstype, flags, os.Getenv(envOptions)); err != nil {
 		return "", fmt.Errorf("mount %s: %w", fstype, err)
 	}
-	if do != GuestList {
+	if do == GuestFill || do == GuestCrash {
 		megabytes, err := strconv.Atoi(os.Getenv(envMB))
 		if err != nil {
 			return "", err

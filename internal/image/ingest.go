@@ -1,0 +1,266 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+)
+
+// Blob describes a blob of an image.
+type Blob struct {
+	Digest    string
+	Size      int64
+	MediaType string
+}
+
+// ParseManifest returns the blobs of an image's manifest: config, index, data blobs.
+func ParseManifest(b []byte) ([]Blob, error) {
+	m, err := parseManifest(b)
+	if err != nil {
+		return nil, err
+	}
+	return blobsOf(m), nil
+}
+
+func blobsOf(m *ocispec.Manifest) []Blob {
+	var out []Blob
+	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
+		out = append(out, Blob{Digest: string(d.Digest), Size: d.Size, MediaType: d.MediaType})
+	}
+	return out
+}
+
+// Blobs are the blobs that the image's manifest lists: config, index, data blobs.
+func (m *Image) Blobs() []Blob { return blobsOf(m.manifest) }
+
+// Ingest takes an image from elsewhere, blob by blob. What is broken off is taken up again by the next Ingest: whole blobs stay, and so
+// does what came of an incomplete one. Garbage collection waits until it is closed. Its methods may be called from several goroutines.
+type Ingest struct {
+	s   *Store
+	use *os.File
+}
+
+// NewIngest starts to take an image. Close must be called.
+func (s *Store) NewIngest() (*Ingest, error) {
+	use, err := s.lock(lockUse, unix.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	return &Ingest{s: s, use: use}, nil
+}
+
+// Close lets garbage collection go on. After Commit it must still be called.
+func (g *Ingest) Close() error { return g.use.Close() }
+
+// Have reports whether the store has the blob.
+func (g *Ingest) Have(b Blob) bool {
+	if checkDigest(b.Digest) != nil {
+		return false
+	}
+	st, err := os.Stat(g.s.blobPath(b.Digest))
+	return err == nil && st.Size() == b.Size
+}
+
+// Blob takes one blob unless the store has it. open returns the blob's bytes from off on; off is not 0 when an earlier attempt got so far. The blob is
+// in the store only when its size and its digest are right.
+func (g *Ingest) Blob(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
+	if err := checkDigest(b.Digest); err != nil {
+		return err
+	}
+	if g.Have(b) {
+		if progress != nil {
+			progress(b.Size)
+		}
+		return nil
+	}
+	err := g.fetch(ctx, b, open, progress)
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", b.Digest, err)
+	}
+	return nil
+}
+
+func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
+	dir := g.s.partialDir()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, b.Digest[len("sha256:"):])
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("another process fetches it: %w", ErrBusy)
+	}
+	if g.Have(b) { // from whoever held the lock before
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	h := sha256.New()
+	w := &counter{ctx: ctx, w: io.MultiWriter(f, h), limit: b.Size, progress: progress}
+	// What is there from before counts as if it came now; it is hashed like the rest.
+	old, err := io.Copy(&counter{ctx: ctx, w: h, limit: b.Size, progress: progress}, io.LimitReader(f, b.Size))
+	if err != nil {
+		return err
+	}
+	w.limit -= old
+	if old < b.Size {
+		r, err := open(old)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(w, r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+		if w.limit > 0 {
+			return fmt.Errorf("%w: %d bytes are missing", io.ErrUnexpectedEOF, w.limit)
+		}
+	}
+	if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != b.Digest {
+		_ = os.Remove(path) // there is nothing in it to go on from
+		return &DamageError{Chunk: -1, Blob: b.Digest, Length: b.Size, Reason: "what came has the SHA-256 " + got}
+	}
+	if err := f.Truncate(b.Size); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(path, g.s.blobPath(b.Digest))
+}
+
+// counter passes on at most limit bytes.
+type counter struct {
+	ctx      context.Context
+	w        io.Writer
+	limit    int64
+	progress func(n int64)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if int64(len(p)) > c.limit {
+		return 0, errors.New("more bytes come than it has")
+	}
+	n, err := c.w.Write(p)
+	c.limit -= int64(n)
+	if c.progress != nil {
+		c.progress(int64(n))
+	}
+	return n, err
+}
+
+// Commit adds the image of the manifest, all of whose blobs must be there, under the name, which may be empty.
+func (g *Ingest) Commit(manifest []byte, name string, created time.Time, notes map[string]string) (digest string, err error) {
+	if name != "" {
+		if err := CheckName(name); err != nil {
+			return "", err
+		}
+	}
+	blobs, err := ParseManifest(manifest)
+	if err != nil {
+		return "", err
+	}
+	for _, b := range blobs {
+		if !g.Have(b) {
+			return "", fmt.Errorf("blob %s: %w %s", b.Digest, ErrNotFound, g.s.dir)
+		}
+	}
+	if _, err := g.s.putBlob(manifest); err != nil {
+		return "", err
+	}
+	if err := g.s.syncBlobs(); err != nil {
+		return "", err
+	}
+	return g.s.addEntry(manifest, name, created, notes)
+}
+
+// addEntry adds the image of a stored manifest to index.json.
+func (s *Store) addEntry(manifest []byte, name string, created time.Time, notes map[string]string) (string, error) {
+	d := descriptor(ocispec.MediaTypeImageManifest, Digest(manifest), int64(len(manifest)))
+	d.ArtifactType = ArtifactType
+	d.Annotations = map[string]string{}
+	for k, v := range notes {
+		d.Annotations[k] = v
+	}
+	if !created.IsZero() {
+		d.Annotations[AnnotationCreated] = created.UTC().Format(time.RFC3339)
+	}
+	err := s.change(func(x *ocispec.Index) error {
+		setName(x, d, name)
+		return nil
+	})
+	return string(d.Digest), err
+}
+
+// Copy takes an image from another store, or from any OCI image layout, under the name, which may be empty. Every blob is hashed on the way.
+func (s *Store) Copy(ctx context.Context, from *Store, ref, name string, progress Progress) (digest string, err error) {
+	m, err := from.Open(ref)
+	if err != nil {
+		return "", err
+	}
+	defer m.Close()
+	g, err := s.NewIngest()
+	if err != nil {
+		return "", err
+	}
+	defer g.Close()
+	var done, total int64
+	for _, b := range m.Blobs() {
+		total += b.Size
+	}
+	for _, b := range m.Blobs() {
+		err := g.Blob(ctx, b, func(off int64) (io.ReadCloser, error) { return from.section(b, off) }, func(n int64) {
+			done += n
+			if progress != nil {
+				progress(done, total)
+			}
+		})
+		if err != nil {
+			return "", fmt.Errorf("copying image %s: %w", ref, err)
+		}
+	}
+	manifest, err := from.readBlob(m.Manifest(), MaxManifest)
+	if err != nil {
+		return "", err
+	}
+	var created time.Time
+	var notes map[string]string
+	if list, err := from.List(); err == nil {
+		for _, e := range list {
+			if e.Digest == m.Manifest() && (notes == nil || e.Name == ref) {
+				created, notes = e.Created, e.Annotations
+			}
+		}
+	}
+	return g.Commit(manifest, name, created, notes)
+}
+
+// section reads a blob from off to its end.
+func (s *Store) section(b Blob, off int64) (io.ReadCloser, error) {
+	f, _, err := s.openBlob(b.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, off, b.Size-off), f}, nil
+}
