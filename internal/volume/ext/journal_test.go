@@ -118,6 +118,27 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// docs/volume.md says that partclone takes an unclean file system without a word and loses what only the journal knows.
+func TestPartcloneAfterCrash(t *testing.T) {
+	volumetest.Need(t, false, "partclone.ext4", "partclone.restore")
+	path, want := crash(t, 96*mib, "-t ext4 -b 4096")
+	dir := volumetest.Dir(t)
+	image, log := filepath.Join(dir, "image"), filepath.Join(dir, "log")
+	volumetest.Run(t, "partclone.ext4", "-q", "-c", "-s", path, "-o", image, "-L", log)
+	restored := volumetest.Random(t, "restored", 96*mib)
+	volumetest.Run(t, "partclone.restore", "-q", "--overwrite", restored, "-s", image, "-L", log)
+	_ = exec.Command("e2fsck", "-fy", restored).Run()
+	got, wrong := rdump(t, restored), 0
+	for name, sum := range want {
+		if got[name] != sum {
+			wrong++
+		}
+	}
+	if t.Logf("%d of %d files are wrong", wrong, len(want)); wrong == 0 {
+		t.Error("partclone has learnt to read the journal: change docs/volume.md")
+	}
+}
+
 // Fast commits are in the journal in a format of their own: captured whole.
 func TestCrashFastCommit(t *testing.T) {
 	path, _ := crash(t, 96*mib, "-t ext4 -O fast_commit")
