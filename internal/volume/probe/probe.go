@@ -20,10 +20,15 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/ext"
 	"github.com/diskcast/diskcast/internal/volume/f2fs"
 	"github.com/diskcast/diskcast/internal/volume/fat"
+	"github.com/diskcast/diskcast/internal/volume/hfsplus"
+	"github.com/diskcast/diskcast/internal/volume/jfs"
 	"github.com/diskcast/diskcast/internal/volume/lvm"
 	"github.com/diskcast/diskcast/internal/volume/member"
+	"github.com/diskcast/diskcast/internal/volume/nilfs2"
 	"github.com/diskcast/diskcast/internal/volume/ntfs"
+	"github.com/diskcast/diskcast/internal/volume/reiserfs"
 	"github.com/diskcast/diskcast/internal/volume/swap"
+	"github.com/diskcast/diskcast/internal/volume/ufs"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
 )
 
@@ -70,7 +75,12 @@ var readers = []reader{
 	{"btrfs", open(btrfs.Open)},
 	{"exFAT", open(exfat.Open)},
 	{"F2FS", open(f2fs.Open)},
+	{"HFS+", open(hfsplus.Open)},
+	{"JFS", open(jfs.Open)},
+	{"NILFS2", nilfs2.Open},
 	{"NTFS", open(ntfs.Open)},
+	{"ReiserFS", open(reiserfs.Open)},
+	{"UFS", open(ufs.Open)},
 	{"XFS", open(xfs.Open)},
 }
 

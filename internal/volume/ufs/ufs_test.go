@@ -58,7 +58,7 @@ func TestAgainstMakefs(t *testing.T) {
 				t.Errorf("%d bytes are used, the superblock counts %d", used, info.Used)
 			}
 			if strings.HasPrefix(c.name, "UFS1 ") || c.name == "UFS2" {
-				fstest.Record(t, c.name, image, use)
+				fstest.Record(t, strings.ToLower(strings.ReplaceAll(c.name, " ", "-")), image, use)
 			}
 			restored := fstest.Restore(t, image, extents)
 			contains(t, restored, tree)
