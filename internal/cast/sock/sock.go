@@ -128,3 +128,28 @@ func setBuffer(c syscall.Conn, force, plain, n int) {
 
 // SetReceiveBuffer gives a socket a receive buffer of n bytes, or as much as the system allows.
 func SetReceiveBuffer(c syscall.Conn, n int) { setBuffer(c, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, n) }
+
+// Local returns the named interface, or the one of the default route, and an address of its in the family.
+func Local(name string, six bool) (*net.Interface, netip.Addr, error) {
+	if name != "" {
+		ifi, err := InterfaceFor(name, netip.Addr{})
+		if err != nil {
+			return nil, netip.Addr{}, err
+		}
+		a, ok := address(ifi, six, netip.Addr{})
+		if !ok {
+			return nil, netip.Addr{}, fmt.Errorf("cast: interface %s has no address of the family of the groups", name)
+		}
+		return ifi, a, nil
+	}
+	// Documentation addresses: nothing is sent, only the route is looked up.
+	far := netip.MustParseAddr("192.0.2.1")
+	if six {
+		far = netip.MustParseAddr("2001:db8::1")
+	}
+	ifi, err := InterfaceFor("", far)
+	if err != nil {
+		return nil, netip.Addr{}, err
+	}
+	return Local(ifi.Name, six)
+}

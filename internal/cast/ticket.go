@@ -1,0 +1,83 @@
+package cast
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/netip"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/cast/core"
+	"github.com/diskcast/diskcast/internal/cast/wire"
+)
+
+// ticketPrefix begins every ticket; the digit is its version.
+const ticketPrefix = "diskcast1."
+
+// maxTicket bounds a ticket's length.
+const maxTicket = 512
+
+// Ticket writes the parameters on one line, to be handed to a receiver over a channel that is trusted: it holds the key.
+//
+// It is "diskcast1." and, in URL-safe base64: cast id (4), size (8), payload (2), K (1), key (32), group port (2), feedback port (2),
+// length of the addresses (1: 4 or 16), group address, feedback address, CRC-32 of it all (4), all big-endian.
+func Ticket(p Params) string {
+	p = p.WithDefaults()
+	b := binary.BigEndian.AppendUint32(nil, p.ID)
+	b = binary.BigEndian.AppendUint64(b, uint64(p.Size))
+	b = binary.BigEndian.AppendUint16(b, uint16(p.Payload))
+	b = append(b, byte(p.K))
+	b = append(b, p.Key[:]...)
+	b = binary.BigEndian.AppendUint16(b, p.Group.Port())
+	b = binary.BigEndian.AppendUint16(b, p.Feedback.Port())
+	g, f := p.Group.Addr().Unmap().WithZone("").AsSlice(), p.Feedback.Addr().Unmap().WithZone("").AsSlice()
+	b = append(b, byte(len(g)))
+	b = append(b, g...)
+	b = append(b, f...)
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return ticketPrefix + base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParseTicket reads what Ticket wrote.
+func ParseTicket(s string) (Params, error) {
+	var p Params
+	s = strings.TrimSpace(s)
+	body, ok := strings.CutPrefix(s, ticketPrefix)
+	if !ok || len(s) > maxTicket {
+		return p, fmt.Errorf("this is no cast ticket: one begins with %q, as `diskcast cast send` prints it", ticketPrefix)
+	}
+	b, err := base64.RawURLEncoding.DecodeString(body)
+	if err != nil {
+		return p, fmt.Errorf("the ticket is damaged: %w", err)
+	}
+	bad := errors.New("the ticket is damaged: its check sum is wrong; copy all of it")
+	if len(b) < 52+4+4+4 || crc32.ChecksumIEEE(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+		return p, bad
+	}
+	p.ID = binary.BigEndian.Uint32(b)
+	p.Size = int64(binary.BigEndian.Uint64(b[4:]))
+	p.Payload = int(binary.BigEndian.Uint16(b[12:]))
+	p.K = int(b[14])
+	copy(p.Key[:], b[15:])
+	group, feedback := binary.BigEndian.Uint16(b[47:]), binary.BigEndian.Uint16(b[49:])
+	n := int(b[51])
+	if n != 4 && n != 16 || len(b) != 52+2*n+4 {
+		return p, bad
+	}
+	g, _ := netip.AddrFromSlice(b[52 : 52+n])
+	f, _ := netip.AddrFromSlice(b[52+n : 52+2*n])
+	p.Group, p.Feedback = netip.AddrPortFrom(g, group), netip.AddrPortFrom(f, feedback)
+	return p, p.Check()
+}
+
+// PayloadFor is the largest payload whose packets fit IP packets of mtu bytes over both families.
+func PayloadFor(mtu int) (int, error) {
+	const ipv6, udp = 40, 8
+	n := min((mtu-ipv6-udp-wire.Overhead)/64*64, core.MaxPayload/64*64)
+	if n < core.MinPayload {
+		return 0, fmt.Errorf("cast: an MTU of %d bytes leaves no room for a packet", mtu)
+	}
+	return n, nil
+}

@@ -1,0 +1,185 @@
+package castcmd
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/cast/sock"
+	"github.com/spf13/cobra"
+)
+
+type sendFlags struct {
+	iface        string
+	rate, cap    bits
+	floor        bits
+	minReceivers int
+	maxWait      time.Duration
+	mtu, ttl     int
+	json         bool
+	groups       string
+	port         int
+	ticket       string
+	keep         bool
+	size         int64
+	spool        string
+	weight       int
+}
+
+func sendCommand() *cobra.Command {
+	var f sendFlags
+	cmd := &cobra.Command{
+		Use:   "send FILE|-",
+		Short: "Send a file, a device or standard input",
+		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is printed on standard output.
+
+It ends when at least --min-receivers have come and every one that came has everything, or has gone; with --keep it serves
+until it is interrupted. Receivers may come at any time and get what they missed. When it is killed, start it anew with --ticket and
+the same file: receivers go on where they were.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cmd.SilenceUsage = true
+			return send(cmd.Context(), f, args[0], cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.iface, "interface", "", "network interface (default: the one of the default route)")
+	fl.Var(&f.rate, "rate", "send at this fixed rate, as 900M or 2.5G (default: found by rate control)")
+	fl.Var(&f.cap, "cap", "bound of rate control")
+	fl.Var(&f.floor, "floor", "a receiver that stands less than this goes to unicast instead of holding the others back (default: a quarter of what they stand)")
+	fl.IntVar(&f.minReceivers, "min-receivers", 1, "wait for so many receivers before anything is sent")
+	fl.DurationVar(&f.maxWait, "max-wait", 0, "wait for them no longer than this, from the first on (default: for ever)")
+	fl.IntVar(&f.mtu, "mtu", 0, "largest IP packet that the network bears (default: that of the interface)")
+	fl.IntVar(&f.ttl, "ttl", 1, "routers that multicast may cross, plus one")
+	fl.BoolVar(&f.json, "json", false, "print progress as JSON lines")
+	fl.StringVar(&f.groups, "groups", cast.DefaultGroups.String(), "range of multicast groups to choose from")
+	fl.IntVar(&f.port, "port", 0, "UDP port for reports (default: any)")
+	fl.StringVar(&f.ticket, "ticket", "", "go on with the ticket of a sender that was killed")
+	fl.BoolVar(&f.keep, "keep", false, "serve until interrupted")
+	fl.Int64Var(&f.size, "size", 0, "bytes that standard input will have: sending begins while they come (default: read it to its end first)")
+	fl.StringVar(&f.spool, "spool", "", "directory for a copy of standard input, which late receivers need (default: $TMPDIR)")
+	fl.IntVar(&f.weight, "weight", 1, "share of the line among casts of this machine")
+	return cmd
+}
+
+func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout, stderr io.Writer) error {
+	src, size, closeSource, err := openSource(ctx, f, name, stdin)
+	if err != nil {
+		return err
+	}
+	defer closeSource()
+	p, err := f.params(ctx, size)
+	if err != nil {
+		return err
+	}
+	prog := newProgress(stderr, f.json, p.Size)
+	s, err := cast.NewSender(p, src, cast.SenderOptions{
+		Interface: f.iface, Rate: int64(f.rate), Cap: int64(f.cap), Floor: int64(f.floor), Weight: f.weight, TTL: f.ttl,
+		UntilDone: !f.keep, MinReceivers: f.minReceivers, MaxWait: f.maxWait,
+		OnReadError: func(r cast.Range, err error) {
+			prog.line("error", fmt.Sprintf("bytes %d-%d cannot be read and are not sent: %v", r.Offset, r.Offset+r.Length, err))
+		},
+		OnEvent: func(e cast.Event) { prog.event(e) },
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, cast.Ticket(p))
+	prog.run(func() { prog.sender(s.Stats()) })
+	err = s.Run(ctx)
+	prog.stop()
+	prog.senderDone(s.Stats(), err)
+	return err
+}
+
+// params chooses group, key and addresses, or takes them from the ticket.
+func (f *sendFlags) params(ctx context.Context, size int64) (cast.Params, error) {
+	if f.ticket != "" {
+		p, err := cast.ParseTicket(f.ticket)
+		if err == nil && p.Size != size {
+			err = fmt.Errorf("the ticket is for %d bytes, this file has %d: a ticket goes on with the same file", p.Size, size)
+		}
+		return p, err
+	}
+	var p cast.Params
+	prefix, err := netip.ParsePrefix(f.groups)
+	if err != nil {
+		return p, fmt.Errorf("--groups: %w", err)
+	}
+	ifi, local, err := sock.Local(f.iface, prefix.Addr().Is6())
+	if err != nil {
+		return p, err
+	}
+	groups, err := cast.NewGroups(prefix, 20000, 29999)
+	if err != nil {
+		return p, err
+	}
+	if p.Group, err = groups.Take(ctx, ifi); err != nil {
+		return p, err
+	}
+	port := f.port
+	if port == 0 {
+		if port, err = freePort(local); err != nil {
+			return p, err
+		}
+	}
+	p.Feedback = netip.AddrPortFrom(local.WithZone(""), uint16(port))
+	mtu := f.mtu
+	if mtu == 0 {
+		mtu = min(ifi.MTU, 9000)
+	}
+	if p.Payload, err = cast.PayloadFor(mtu); err != nil {
+		return p, err
+	}
+	p.Size = size
+	var id [4]byte
+	rand.Read(id[:])
+	p.ID = uint32(id[0])<<24 | uint32(id[1])<<16 | uint32(id[2])<<8 | uint32(id[3])
+	rand.Read(p.Key[:])
+	p = p.WithDefaults()
+	return p, p.Check()
+}
+
+// freePort finds a UDP port that nobody uses.
+func freePort(local netip.Addr) (int, error) {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
+	if err != nil {
+		return 0, fmt.Errorf("finding a free UDP port: %w", err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).Port, nil
+}
+
+// openSource opens what is to be sent.
+func openSource(ctx context.Context, f sendFlags, name string, stdin io.Reader) (cast.Source, int64, func(), error) {
+	if name == "-" {
+		sp, err := newSpool(f.spool, f.size, stdin)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		size, err := sp.size(ctx)
+		if err != nil {
+			sp.close()
+			return nil, 0, nil, err
+		}
+		return sp, size, sp.close, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	// Devices have no size in their inode, but they have an end.
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil || size == math.MaxInt64 {
+		file.Close()
+		return nil, 0, nil, fmt.Errorf("%s has no size that can be told: pipe it in, as `diskcast cast send - <%s`", name, name)
+	}
+	return file, size, func() { file.Close() }, nil
+}
