@@ -17,7 +17,7 @@ import (
 // GCOptions of GC.
 type GCOptions struct {
 	Unnamed bool // also give up images that have lost their name
-	Partial bool // also give up blobs that are half fetched
+	Partial bool // also give up blobs that are half fetched and captures that are half sent
 	Dry     bool // only say what would go
 }
 
@@ -87,6 +87,13 @@ func (s *Store) collect(ctx context.Context, o GCOptions, r *GCResult) error {
 	dirs := []string{s.tmpDir()}
 	if o.Partial {
 		dirs = append(dirs, s.partialDir())
+		stages, err := s.Stages()
+		if err != nil {
+			return err
+		}
+		for _, id := range stages {
+			dirs = append(dirs, filepath.Join(s.stageDir(), id))
+		}
 	}
 	for _, dir := range dirs {
 		left, err := os.ReadDir(dir)
