@@ -9,7 +9,7 @@ import (
 
 // MaxRuns bounds the number of extents in a map, and so its memory (16 bytes each). Beyond it the smallest gaps are
 // counted as used: the image grows by some free blocks and stays correct.
-const MaxRuns = 4 << 20
+const MaxRuns = 1 << 20
 
 // Runs collects allocated runs in any order and merges them. The zero value is not usable: see NewRuns.
 type Runs struct {

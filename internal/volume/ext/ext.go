@@ -80,6 +80,9 @@ func (fs *FS) Info() volume.Info {
 		info.Notes = append(info.Notes, fmt.Sprintf("Its journal is on another device (journal UUID %s), which must be captured and restored too.",
 			uuidText(sb.journalUUID[:])))
 	}
+	if sb.lastOrphan != 0 || sb.roCompat&roOrphans != 0 {
+		info.Notes = append(info.Notes, "Some files were deleted while they were open; the first mount of the restored file system frees them.")
+	}
 	if sb.incompat&incompatMMP != 0 {
 		info.Notes = append(info.Notes, "It has multiple mount protection (mmp): the restored copy can be mounted some seconds later than usual.")
 	}

@@ -309,3 +309,20 @@ func TestChecksums(t *testing.T) {
 		})
 	}
 }
+
+// A file that is deleted while it is open keeps its blocks, and the superblock has it in a list.
+func TestOrphan(t *testing.T) {
+	path := mkfs(t, 16*mib, "-t ext4", "")
+	volumetest.Run(t, "debugfs", "-w", "-R", "ssv last_orphan 12", path)
+	f, size := volumetest.Open(t, path)
+	fs, err := Open(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if notes := strings.Join(fs.Info().Notes, " "); !strings.Contains(notes, "deleted while they were open") {
+		t.Errorf("notes %q", notes)
+	}
+	if _, err := fs.Extents(); err != nil {
+		t.Error(err)
+	}
+}

@@ -43,9 +43,10 @@ const (
 	roGdtCsum      = 0x10
 	roBigalloc     = 0x200
 	roMetadataCsum = 0x400
-	// The above, huge_file, dir_nlink, extra_isize, quota, readonly, project, shared_blocks, verity, orphan_present.
-	roKnown = roSparseSuper | roLargeFile | roBtreeDir | roGdtCsum | roBigalloc | roMetadataCsum |
-		0x8 | 0x20 | 0x40 | 0x100 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x10000
+	roOrphans      = 0x10000 // the orphan file is not empty
+	// The above, huge_file, dir_nlink, extra_isize, quota, readonly, project, shared_blocks, verity.
+	roKnown = roSparseSuper | roLargeFile | roBtreeDir | roGdtCsum | roBigalloc | roMetadataCsum | roOrphans |
+		0x8 | 0x20 | 0x40 | 0x100 | 0x1000 | 0x2000 | 0x4000 | 0x8000
 )
 
 const (
@@ -72,6 +73,7 @@ type super struct {
 	reservedGDT        int64
 	journalInode       uint32
 	journalDevice      uint32
+	lastOrphan         uint32
 	descSize           int64
 	firstMetaBG        int64
 	backupGroups       [2]uint32
@@ -121,6 +123,7 @@ func (sb *super) parse(raw []byte) error {
 	sb.reservedGDT = int64(le.Uint16(raw[0xce:]))
 	copy(sb.journalUUID[:], raw[0xd0:])
 	sb.journalInode, sb.journalDevice = le.Uint32(raw[0xe0:]), le.Uint32(raw[0xe4:])
+	sb.lastOrphan = le.Uint32(raw[0xe8:])
 	sb.firstMetaBG = int64(le.Uint32(raw[0x104:]))
 	sb.backupGroups = [2]uint32{le.Uint32(raw[0x24c:]), le.Uint32(raw[0x250:])}
 	sb.seed = crc32c(^uint32(0), sb.uuid[:])

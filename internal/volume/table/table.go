@@ -47,7 +47,8 @@ type Piece struct {
 // An error means that the disk cannot be read.
 //
 // sectorSize is the disk's logical sector size. A GPT that was written for another one (an image file of a 4096-byte
-// disk, or a USB bridge that changes the size) is found too; Table.SectorSize is then the table's.
+// disk, or a USB bridge that changes the size) is found too; Table.SectorSize is then the table's. A dos table does not tell
+// which size it was written for, so sectorSize must be right.
 func Read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
 	if err := checkSectorSize(sectorSize); err != nil {
 		return nil, err
