@@ -3,13 +3,19 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -204,7 +210,7 @@ func TestServerComesBack(t *testing.T) {
 			return len(p), nil
 		}), nil))
 	})
-	addr, tls := s.Listener.Addr().String(), s.TLS
+	addr, config := s.Listener.Addr().String(), s.TLS
 	s.Close()
 	posted := make(chan error, 1)
 	go func() { posted <- c.PostEvents(ctx, session.Events{Boot: "b"}) }()
@@ -216,7 +222,7 @@ func TestServerComesBack(t *testing.T) {
 	if again.Listener, err = net.Listen("tcp", addr); err != nil {
 		t.Fatal(err)
 	}
-	again.TLS = tls
+	again.TLS = config
 	again.StartTLS()
 	defer again.Close()
 	if err := <-posted; err != nil {
@@ -334,4 +340,28 @@ func TestStall(t *testing.T) {
 	if err != nil || string(got) != "01234567" {
 		t.Errorf("%q, %v", got, err)
 	}
+}
+
+// TestWrongClock connects to a server whose certificate ran out long ago, as it seems to a node whose clock is wrong.
+func TestWrongClock(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t)
+	handler := s.Config.Handler
+	old := httptest.NewUnstartedServer(handler)
+	old.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	old.StartTLS()
+	defer old.Close()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected(t, s, func(o *Options) { o.Server, o.Pin = old.URL, PinOf(cert.RawSubjectPublicKeyInfo) })
 }

@@ -117,10 +117,20 @@ func modifiers() []dhcpv4.Modifier {
 	return []dhcpv4.Modifier{requested, dhcpv4.WithOption(dhcpv4.OptClassIdentifier(VendorClass))}
 }
 
-// Lease goes through discover, offer, request and acknowledgement, again and again with growing pauses. The client
+// Lease goes through discover, offer, request and acknowledgement until it has a lease. It asks every few seconds and not, as RFC
+// 2131 would have it, ever more seldom: a link that has just come up must not wait half a minute for the next question. The client
 // works on a raw socket: it needs no address yet, and answers reach it whatever the server's ARP cache says.
 func (s *Linux) Lease(ctx context.Context, name string) (*Lease, error) {
-	c, err := nclient4.New(name, nclient4.WithTimeout(time.Second), nclient4.WithRetry(-1))
+	for {
+		l, err := s.lease(ctx, name)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, nclient4.ErrNoResponse) {
+			return l, err
+		}
+	}
+}
+
+func (s *Linux) lease(ctx context.Context, name string) (*Lease, error) {
+	c, err := nclient4.New(name, nclient4.WithTimeout(time.Second), nclient4.WithRetry(3))
 	if err != nil {
 		return nil, fmt.Errorf("DHCP on %s: %w", name, err)
 	}

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/diskcast/diskcast/agent/client"
+	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/image/imagetest"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/volume/table"
+)
+
+// inNamespace runs the test again, alone and in a network namespace of its own, because the sockets of a cast are opened
+// by many goroutines. It returns true in there.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("DISKCAST_TEST_NAMESPACE") != "" {
+		lo, err := netlink.LinkByName("lo")
+		if err == nil {
+			err = netlink.LinkSetMulticastOn(lo)
+		}
+		if err == nil {
+			err = netlink.LinkSetUp(lo)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	if os.Getuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("this test needs root, and CI must not skip it")
+		}
+		t.Skip("network namespaces need root")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "DISKCAST_TEST_NAMESPACE=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	} else if testing.Verbose() {
+		t.Logf("%s", out)
+	}
+	return false
+}
+
+// fakeServer is a server with one image: the real TLS, the real casts, and a few lines for everything else.
+type fakeServer struct {
+	t     *testing.T
+	im    *image.Image
+	store *image.Store
+	http  *httptest.Server
+	descs chan *session.Descriptor
+
+	mu     sync.Mutex
+	events []session.Event
+	seen   map[uint64]bool
+	news   chan struct{}
+}
+
+const diskSize = 32 << 20
+
+func newFakeServer(t *testing.T) (*fakeServer, []byte) {
+	t.Helper()
+	m := imagetest.NewMemory(make([]byte, diskSize), 512)
+	g := imagetest.GPT(diskSize, 512, 4<<20, 20<<20)
+	for i, p := range g.Partitions {
+		imagetest.Fill(m.Bytes()[p.Start:p.End()], 3+uint64(i))
+	}
+	if err := table.Write(m, g, diskSize, 512); err != nil {
+		t.Fatal(err)
+	}
+	store, err := image.OpenStore(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := capture.Capture(t.Context(), bytes.NewReader(m.Bytes()), diskSize, 512, capture.Options{Store: store, Name: "img", Grid: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	im, err := store.Open("img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { im.Close() })
+	s := &fakeServer{t: t, im: im, store: store, descs: make(chan *session.Descriptor, 1), seen: map[uint64]bool{}, news: make(chan struct{}, 1)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/node/hello", s.hello)
+	mux.HandleFunc("GET /v1/node/{node}/descriptor", s.descriptor)
+	mux.HandleFunc("POST /v1/node/{node}/events", s.event)
+	mux.HandleFunc("GET /v1/blobs/{digest}", func(w http.ResponseWriter, r *http.Request) {
+		b, size, err := store.BlobReader(r.PathValue("digest"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		defer b.Close()
+		http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(b, 0, size))
+	})
+	mux.HandleFunc("GET /v1/objects/{digest}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(im.Object(), 0, im.ObjectSize()))
+	})
+	s.http = httptest.NewTLSServer(mux)
+	t.Cleanup(s.http.Close)
+	return s, m.Bytes()
+}
+
+func (s *fakeServer) hello(w http.ResponseWriter, r *http.Request) {
+	var h session.Hello
+	if err := session.Decode(r.Body, &h); err != nil {
+		s.t.Errorf("hello: %v", err)
+	}
+	if len(h.Inventory.Disks) != 1 {
+		s.t.Errorf("disks: %+v", h.Inventory.Disks)
+	}
+	json.NewEncoder(w).Encode(session.HelloReply{V: 1, Node: "n1", Token: "t"})
+}
+
+func (s *fakeServer) descriptor(w http.ResponseWriter, r *http.Request) {
+	select {
+	case d := <-s.descs:
+		if after, _ := strconv.ParseUint(r.FormValue("after"), 10, 64); after >= d.Serial {
+			s.t.Errorf("asked for a descriptor after %d, the next is %d", after, d.Serial)
+		}
+		json.NewEncoder(w).Encode(d)
+	case <-r.Context().Done():
+	}
+}
+
+func (s *fakeServer) event(w http.ResponseWriter, r *http.Request) {
+	var b session.Events
+	if err := session.Decode(r.Body, &b); err != nil {
+		s.t.Errorf("events: %v", err)
+	}
+	s.mu.Lock()
+	for _, e := range b.Events {
+		if !s.seen[e.Seq] {
+			s.seen[e.Seq] = true
+			s.events = append(s.events, e)
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// wait returns the events of a session up to the one of the step.
+func (s *fakeServer) wait(id, step string) []session.Event {
+	s.t.Helper()
+	for {
+		s.mu.Lock()
+		var out []session.Event
+		for _, e := range s.events {
+			if e.Session == id {
+				out = append(out, e)
+				if e.Step == step {
+					s.mu.Unlock()
+					return out
+				}
+			}
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.news:
+		case <-s.t.Context().Done():
+			s.t.Fatalf("no event %s of session %s", step, id)
+		}
+	}
+}
+
+// session sends the image, by a real cast, to whoever follows the descriptor that it hands out.
+func (s *fakeServer) session(ctx context.Context, serial uint64) (*cast.Sender, *session.Descriptor) {
+	s.t.Helper()
+	cd, cs := s.im.ConfigBlob()
+	id, is := s.im.IndexBlob()
+	c := &session.Cast{
+		ID: uint32(serial), Group: netip.AddrPortFrom(netip.MustParseAddr("239.195.1.1"), uint16(7000+serial)), Feedback: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(8000+serial)),
+		Key: make([]byte, 32), Size: s.im.ObjectSize(), Payload: 1408, K: 128,
+	}
+	rand.Read(c.Key)
+	p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
+	copy(p.Key[:], c.Key)
+	sender, err := cast.NewSender(p, s.im.Object(), cast.SenderOptions{Rate: 400e6})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := sender.Run(ctx); err != nil {
+			s.t.Error(err)
+		}
+	}()
+	s.t.Cleanup(func() { cancel(); <-done })
+	d := &session.Descriptor{V: 1, Session: fmt.Sprintf("s%d", serial), Node: "n1", Serial: serial, Action: session.Restore, Cast: c,
+		Image:  &session.Image{Name: "img", Manifest: s.im.Manifest(), Config: session.Blob{Digest: cd, Size: cs}, Index: session.Blob{Digest: id, Size: is}, ObjectSize: s.im.ObjectSize()},
+		Target: &session.Target{}, Verify: true, Boot: &session.Boot{Method: session.BootKexec}}
+	return sender, d
+}
+
+// TestEndToEnd runs the agent as a program against a server, with everything real but the machine: TLS, HTTP, multicast,
+// image, disk engine. The disk is a file, and the machine stays.
+func TestEndToEnd(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s, source := newFakeServer(t)
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "disk.img")
+	cmdline := filepath.Join(dir, "cmdline")
+	dirty := make([]byte, diskSize+4<<20)
+	imagetest.Random(dirty, 1)
+	for name, content := range map[string][]byte{
+		disk:    dirty,
+		cmdline: []byte("quiet diskcast.server=" + s.http.URL + " diskcast.pin=" + client.PinOf(s.http.Certificate().RawSubjectPublicKeyInfo).String()),
+	} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	var console bytes.Buffer
+	go func() {
+		ended <- run(ctx, []string{"-site", filepath.Join(dir, "none"), "-cmdline", cmdline, "-no-network", "-no-boot", "-disk", disk}, nil, &console, io.Discard)
+	}()
+
+	_, d := s.session(ctx, 1)
+	s.descs <- d
+	var steps []string
+	for _, e := range s.wait("s1", session.StepBoot) {
+		if e.Step != session.StepProgress && e.Step != session.StepLog {
+			steps = append(steps, e.Step)
+		}
+		if e.Step == session.StepFailed {
+			t.Fatalf("failed: %s", e.Message)
+		}
+		if e.Step == session.StepLastByte && (e.Progress.Multicast < s.im.ObjectSize() || e.Progress.Unicast != 0) {
+			t.Errorf("last byte: %+v", e.Progress)
+		}
+	}
+	if got, want := strings.Join(steps, " "), "plan table first-byte last-byte written verified boot"; got != want {
+		t.Errorf("steps %s, want %s", got, want)
+	}
+	got, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range s.im.Index().Chunks {
+		for _, e := range append(append([]image.Extent(nil), c.Extents...), c.Zeros...) {
+			if !bytes.Equal(source[e.Offset:e.End()], got[e.Offset:e.End()]) {
+				t.Fatalf("chunk %d: disk bytes %d+%d differ", i, e.Offset, e.Length)
+			}
+		}
+	}
+
+	// The same image again: the disk has it, so next to nothing is sent.
+	sender, d := s.session(ctx, 2)
+	s.descs <- d
+	for _, e := range s.wait("s2", session.StepBoot) {
+		if e.Step == session.StepFirstByte || e.Step == session.StepFailed {
+			t.Errorf("%s: %s", e.Step, e.Message)
+		}
+	}
+	if sent := sender.Stats().Payload; sent > s.im.ObjectSize()/20 {
+		t.Errorf("%d bytes were sent for a disk that had everything", sent)
+	}
+
+	// What cannot be done is said, and the node stays.
+	s.descs <- &session.Descriptor{V: 1, Session: "s3", Node: "n1", Serial: 3, Action: session.Capture, Target: &session.Target{}}
+	if e := s.wait("s3", session.StepFailed); !strings.Contains(e[len(e)-1].Message, "cannot capture") {
+		t.Errorf("%+v", e)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(console.String(), "ERROR") && !strings.Contains(console.String(), "ERROR failed: this agent cannot capture") {
+		t.Errorf("console:\n%s", &console)
+	}
+	if testing.Verbose() {
+		t.Logf("console:\n%s", &console)
+	}
+}
+
+func TestShares(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		memory int64
+		cpus   int
+	}{{256 * mib, 1}, {460 * mib, 2}, {460 * mib, 64}, {16 << 30, 8}, {1 << 40, 256}, {0, 1}} {
+		b, limit := shares(tt.memory, tt.cpus)
+		if b.workers < 1 || b.workers > tt.cpus+2 || b.writer < 16*mib || b.cast < 16*mib {
+			t.Errorf("%d MiB, %d CPUs: %+v", tt.memory/mib, tt.cpus, b)
+		}
+		// Kernel, userland and the kernel to come need the rest.
+		if tt.memory >= 400*mib && (b.writer+b.cast+int64(b.workers)*12*mib > tt.memory/2 || limit > tt.memory/2) {
+			t.Errorf("%d MiB: %+v and a limit of %d MiB are too much", tt.memory/mib, b, limit/mib)
+		}
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for _, args := range [][]string{{"-nonsense"}, {"extra"}, {"-site", filepath.Join(t.TempDir(), "none"), "-cmdline", os.DevNull}} {
+		if err := run(t.Context(), args, nil, io.Discard, io.Discard); err == nil {
+			t.Errorf("%q were taken", args)
+		}
+	}
+	if err := run(t.Context(), []string{"-h"}, nil, io.Discard, io.Discard); err != nil {
+		t.Errorf("-h: %v", err)
+	}
+}
