@@ -371,3 +371,22 @@ func TestEmptyImageNeedsNoCast(t *testing.T) {
 	a.say(s.ID, goodRestore...)
 	h.expect(s.ID, "done done")
 }
+
+func TestHistoryIsBounded(t *testing.T) {
+	h := newHouse(t)
+	open := h.create(model.Spec{Count: 1, Image: "empty"})
+	for range 250 {
+		s := h.create(model.Spec{Nodes: []string{"52:54:00:00:00:01"}, Image: "empty"})
+		if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.restart()
+	list := h.e.Sessions()
+	if len(list) != 201 || list[0].ID != open.ID || list[200].ID != "s251" {
+		t.Errorf("%d sessions from %s to %s", len(list), list[0].ID, list[len(list)-1].ID)
+	}
+	if s := h.create(model.Spec{Count: 1, Image: "empty"}); s.ID != "s252" {
+		t.Errorf("next session is %s", s.ID)
+	}
+}

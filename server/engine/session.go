@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 			return nil, err
 		}
 	}
+	e.prune()
 	e.sessions[s.ID] = s
 	e.order = append(e.order, s.ID)
 	e.w.put(keySeq, e.seq)
@@ -60,6 +62,32 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	}
 	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
 	return view, nil
+}
+
+// maxHistory is how many sessions are kept, those that are not over not counted.
+const maxHistory = 200
+
+// prune forgets the oldest sessions that are over.
+func (e *Engine) prune() {
+	over := 0
+	for _, id := range e.order {
+		if e.sessions[id].Over() {
+			over++
+		}
+	}
+	e.order = slices.DeleteFunc(e.order, func(id string) bool {
+		s := e.sessions[id]
+		if over < maxHistory || !s.Over() || s.cast != nil {
+			return false
+		}
+		over--
+		for n := range s.parts {
+			e.w.del(partPrefix + id + "/" + n)
+		}
+		e.w.del(sessPrefix + id)
+		delete(e.sessions, id)
+		return true
+	})
 }
 
 // presence is how long after its last word an agent counts as being there; it asks at least every 30 s.
