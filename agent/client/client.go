@@ -247,10 +247,21 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
 		drain(resp)
 		cancel()
-		return nil, &StatusError{Op: r.method + " " + u.Path, Code: resp.StatusCode, Text: strings.TrimSpace(string(text))}
+		return nil, &StatusError{Op: r.method + " " + u.Path, Code: resp.StatusCode, Text: errorText(text)}
 	}
 	resp.Body = &cancelBody{ReadCloser: resp.Body, cancel: cancel}
 	return resp, nil
+}
+
+// errorText is what the server says of an error: {"error": "words"}, or whatever a proxy in between sends.
+func errorText(body []byte) string {
+	var doc struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &doc) == nil && doc.Error != "" {
+		return doc.Error
+	}
+	return strings.TrimSpace(string(body))
 }
 
 // cancelBody releases the attempt's timer with the body.

@@ -156,7 +156,8 @@ func TestDescriptor(t *testing.T) {
 		case "8":
 			fmt.Fprint(w, `{"v":2,"serial":9,"action":"idle"}`)
 		default:
-			http.Error(w, "no such node", http.StatusNotFound)
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, `{"error": "no such node"}`)
 		}
 	})
 	c, ctx := connected(t, s)
