@@ -39,7 +39,7 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	r := &result{Out: o.out}
 	c := &bootdir.Content{
 		Site:   bootdir.Site{V: 1, Server: o.server, Pin: o.pin, Console: o.console},
-		Append: o.append, BaseURL: o.baseURL, ModTime: modTime,
+		Append: o.append, BaseURL: o.baseURL, ModTime: modTime, Generator: "mkimage " + version,
 	}
 	if c.Userland, err = archive(); err != nil {
 		return nil, err

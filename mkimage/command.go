@@ -47,6 +47,7 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "mkimage --kernel FILE --server URL --pin PIN --out DIR",
 		Short:         "Make the directory that nodes boot from",
+		Version:       version,
 		Long:          long + groupTable(),
 		Example:       example,
 		Args:          cobra.NoArgs,

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// version is the release; the build sets it.
+var version = "dev"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()

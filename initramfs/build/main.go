@@ -2,7 +2,7 @@
 //
 // Synopsis:
 //
-//	go run ./initramfs/build [-o FILE] [-embed DIR] [-agent PACKAGE] [-arch GOARCH]
+//	go run ./initramfs/build [-o FILE] [-embed DIR] [-agent PACKAGE] [-arch GOARCH] [-version V]
 //
 // Description:
 //
@@ -42,6 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	embed := flags.String("embed", "mkimage/userland", "folder that mkimage embeds; empty: none")
 	agent := flags.String("agent", "github.com/diskcast/diskcast/agent", "package of the agent")
 	arch := flags.String("arch", "amd64", "GOARCH of the nodes")
+	version := flags.String("version", "dev", "release, which nodes find in /etc/diskcast/release")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	a, err := userland.Build(ctx, userland.Options{Module: module, Arch: *arch, Agent: *agent, Log: stderr})
+	a, err := userland.Build(ctx, userland.Options{Module: module, Arch: *arch, Agent: *agent, Version: *version, Log: stderr})
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,11 @@ func run(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) erro
 		file = &logFile{}
 	}
 	out := io.MultiWriter(console, file)
-	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: dropTime})).With("at", "uinit")
+	level := slog.LevelInfo
+	if cmdline.ContainsFlag("diskcast.debug") {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime})).With("at", "uinit")
 	if err := mountAll(); err != nil {
 		log.Error("file systems of the kernel", "err", err)
 	}

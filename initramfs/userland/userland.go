@@ -18,10 +18,11 @@ import (
 
 // Options of Build.
 type Options struct {
-	Module string    // the folder of the module, where go.mod is
-	Arch   string    // GOARCH of the node
-	Agent  string    // the package of the agent
-	Log    io.Writer // what the build says; nil discards
+	Module  string    // the folder of the module, where go.mod is
+	Arch    string    // GOARCH of the node
+	Agent   string    // the package of the agent
+	Version string    // of the release; the node finds it in /etc/diskcast/release
+	Log     io.Writer // what the build says; nil discards
 }
 
 // Build compiles the userland and returns it as an archive, not compressed.
@@ -48,12 +49,12 @@ func Build(ctx context.Context, o Options) (*ramfs.Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	return layOut(bb, commands)
+	return layOut(bb, o.Version, commands)
 }
 
 // layOut makes the archive of a userland: the binary, a link for each command, and the files that u-root's init and our
 // commands expect.
-func layOut(bb []byte, commands []string) (*ramfs.Archive, error) {
+func layOut(bb []byte, version string, commands []string) (*ramfs.Archive, error) {
 	a := &ramfs.Archive{}
 	err := a.Add(
 		ramfs.NewFile("bbin/bb", 0o755, bb),
@@ -73,7 +74,7 @@ func layOut(bb []byte, commands []string) (*ramfs.Archive, error) {
 		ramfs.NewDir("mnt", 0o755),
 		ramfs.NewDir("run", 0o755),
 		ramfs.NewDir("var/log", 0o755),
-		ramfs.NewDir("etc/diskcast", 0o755),
+		ramfs.NewFile("etc/diskcast/release", 0o644, []byte(version+"\n")),
 		// Empty on purpose: mkuimage's default names a public resolver, and a node must ask nobody but its own network.
 		ramfs.NewFile("etc/resolv.conf", 0o644, []byte("# Written from the DHCP lease.\n")),
 		ramfs.NewFile("etc/hosts", 0o644, []byte("127.0.0.1 localhost\n::1 localhost\n")),

@@ -40,7 +40,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestLayOut(t *testing.T) {
-	a, err := layOut([]byte("binary"), []string{"example.com/init", "example.com/x/gosh", "example.com/agent"})
+	a, err := layOut([]byte("binary"), "v1", []string{"example.com/init", "example.com/x/gosh", "example.com/agent"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,7 @@ func TestLayOut(t *testing.T) {
 		{Name: "sbin/modprobe", Kind: ramfs.Symlink, Perm: 0o777, Target: "../bbin/modprobe"},
 		{Name: "tmp", Kind: ramfs.Dir, Perm: 0o1777},
 		{Name: "dev", Kind: ramfs.Dir, Perm: 0o755},
+		{Name: "etc/diskcast/release", Kind: ramfs.File, Perm: 0o644},
 		{Name: "etc/resolv.conf", Kind: ramfs.File, Perm: 0o644},
 	} {
 		got, ok := a.Lookup(want.Name)
@@ -73,13 +74,13 @@ func TestLayOut(t *testing.T) {
 			t.Errorf("%s names a server on the Internet: %s", r.Name, data)
 		}
 	}
-	if _, err := layOut(nil, []string{"a/bb"}); err == nil {
+	if _, err := layOut(nil, "v1", []string{"a/bb"}); err == nil {
 		t.Error("a command called bb: no error")
 	}
 }
 
 func TestPack(t *testing.T) {
-	a, err := layOut([]byte("binary"), nil)
+	a, err := layOut([]byte("binary"), "v1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,8 @@ type Content struct {
 	BaseURL  string // where the script finds kernel and archive; empty: where the script itself came from
 	IPXE     map[string][]byte
 	ModTime  time.Time // of every record in the archive
+	// Generator is the program and its release, for the manifest.
+	Generator string
 }
 
 // Site is /etc/diskcast/site.json of the node.
@@ -63,7 +65,7 @@ type Manifest struct {
 	Firmware  []string        `json:"firmware,omitempty"`
 	Files     map[string]File `json:"files"`
 	Unpacked  int64           `json:"unpacked"`  // bytes of memory that the archive takes on a node
-	Generated string          `json:"generator"` // always "mkimage"
+	Generator string          `json:"generator"` // mkimage and its release
 }
 
 // File is one file of the directory.
@@ -78,7 +80,7 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland), Files: map[string]File{}, Generated: "mkimage", Modules: []string{}}
+	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland), Files: map[string]File{}, Generator: c.Generator, Modules: []string{}}
 	for _, mod := range c.Modules {
 		m.Modules = append(m.Modules, mod.Name)
 	}
