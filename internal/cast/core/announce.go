@@ -107,6 +107,7 @@ func (s *Sender) sweep(now int64) {
 	if gone {
 		s.count()
 	}
+	s.ctl.gap = s.fb.active / int64(max(s.active, 1))
 	s.judge(now)
 	s.bound(now)
 	s.sweepStreams()

@@ -22,10 +22,16 @@ const maxBaseline = 0.25
 
 // measure learns from the window of a peer's report.
 func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
-	if r.Epoch != s.cfg.Epoch || r.Top >= s.seq || r.WinFirst > r.Top || r.WinFirst == 0 {
+	if r.Epoch != s.cfg.Epoch || r.Top >= s.seq {
 		return
 	}
 	c := &s.ctl
+	if p.waited() && r.Top > c.heardSeq {
+		c.heardSeq, c.movedAt = r.Top, now
+	}
+	if r.WinFirst > r.Top || r.WinFirst == 0 {
+		return
+	}
 	n := float64(r.Top - r.WinFirst + 1)
 	lost := max(n-float64(r.WinGot), 0)
 	loss := lost / n
@@ -68,6 +74,9 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	s.testLoss(now, p, r, n, lost)
 	excess := loss - p.baseline
 	full := p.queued.full(p.delay)
+	if p.delay < p.queued.low+standing/2 {
+		p.lastDelay = 0
+	}
 	bound := max(lossFloor, 3*math.Sqrt((p.baseline+lossFloor)/n))
 	if full {
 		bound = max(fullFloor, 3*math.Sqrt((p.baseline+fullFloor)/n))
@@ -75,6 +84,10 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	switch {
 	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
 		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), excess, true)
+	case p.delay > p.queued.low+standing && (r.Top >= c.cutSeq || now-c.cutAt > p.delay) && p.delay > p.lastDelay*3/4:
+		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
+		p.lastDelay = p.delay
+		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/8), excess, true)
 	case r.WinFirst < c.cutSeq:
 		// The window began before the latest cut: it has been answered already.
 	case excess > bound:

@@ -37,23 +37,24 @@ type Peer struct {
 	Heard    int64
 	Joined   int64
 
-	window   *wire.Window
-	flags    uint8
-	baseline float64 // loss that does not depend on the pace
-	credit   float64 // packets it may still ask for
-	broke    bool    // credit ran out
-	creditAt uint64  // sequence number up to which losses were credited
-	avg      float64 // Rate, smoothed
-	slowAt   int64   // when it became slow
-	goodAt   int64   // when it last kept up, while slow
-	limit    float64 // pace that it was last seen to stand
-	limitAt  int64
-	delay    int64 // latest one-way delay and report's way back
-	queued   queueing
-	test     lossTest
-	replyAt  int64
-	back     bool // told to come back to the group
-	stream   streamState
+	window    *wire.Window
+	flags     uint8
+	baseline  float64 // loss that does not depend on the pace
+	credit    float64 // packets it may still ask for
+	broke     bool    // credit ran out
+	creditAt  uint64  // sequence number up to which losses were credited
+	avg       float64 // Rate, smoothed
+	slowAt    int64   // when it became slow
+	goodAt    int64   // when it last kept up, while slow
+	limit     float64 // pace that it was last seen to stand
+	limitAt   int64
+	delay     int64 // latest one-way delay and report's way back
+	queued    queueing
+	lastDelay int64 // at the latest cut for it
+	test      lossTest
+	replyAt   int64
+	back      bool // told to come back to the group
+	stream    streamState
 }
 
 // waited says whether the group waits for this peer: its needs are sent and its losses slow the pace.

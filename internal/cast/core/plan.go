@@ -21,7 +21,7 @@ func (p *pacer) fill(now int64, rate, packet float64) {
 // Plan appends the data packets that may be sent to the group at the time now, at most one burst, and numbers them. What it returns
 // must be sent. An empty plan means: wait until Next.
 func (s *Sender) Plan(now int64, out []Packet) []Packet {
-	rate := s.ctl.rate
+	rate := s.ctl.pace()
 	s.pace.fill(now, rate, s.bits)
 	if !s.begun {
 		if s.cfg.MaxWait == 0 || s.first == 0 || now-s.first < s.cfg.MaxWait {
@@ -128,9 +128,10 @@ func part(end uint64, n uint8, top uint64) int {
 func (s *Sender) Next(now int64) int64 {
 	next := s.announce
 	if s.Sending() {
-		need := min(s.bits*float64(min(s.cfg.MaxBatch, max(1, int(s.ctl.rate*burstTime/s.bits)))), s.ctl.rate*catchUpTime)
+		rate := s.ctl.pace()
+		need := min(s.bits*float64(min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))), rate*catchUpTime)
 		need = max(need, s.bits)
-		wait := (need - s.pace.tokens) / s.ctl.rate * 1e9
+		wait := (need - s.pace.tokens) / rate * 1e9
 		next = min(next, s.pace.last+int64(max(wait, 0)))
 	} else if !s.begun && s.cfg.MaxWait > 0 && s.first > 0 {
 		next = min(next, s.first+s.cfg.MaxWait)

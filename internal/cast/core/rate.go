@@ -40,7 +40,12 @@ type rateControl struct {
 	sendRate float64 // what really went out lately
 	idled    bool    // the plan ran dry since markAt
 	hold     int64   // no growth before: a receiver's memory fills
-	times    [256]struct {
+	heardSeq uint64  // highest number that any receiver has reported
+	blind    bool    // startup, and nothing was reported yet of what was sent
+	movedAt  int64   // when heardSeq grew
+	blindAt  int64   // latest cut for want of news
+	gap      int64   // expected time between reports, whoever sends them
+	times    [1024]struct {
 		seq uint64
 		at  int64
 	}
@@ -61,6 +66,7 @@ const (
 	beta       = 0.85             // rate after a cut
 	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
+	standing   = 40 * ms          // delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
 	lowestRate = 1e6              // never slower
 	lossFloor  = 0.005            // loss above the baseline that is congestion
 	fullFloor  = 0.002            // the same while the queue is full: then all loss is
@@ -113,6 +119,9 @@ func (c *rateControl) sent(now int64, seq uint64, n int) {
 		}
 		c.sendRate = 0.5*c.sendRate + 0.5*r
 		c.sentBits, c.markAt, c.idled = 0, now, false
+		if !c.fixed {
+			c.listen(now, seq)
+		}
 		c.grow(now)
 	}
 }
@@ -133,8 +142,47 @@ func (c *rateControl) age(now int64, seq uint64) int64 {
 	return -1
 }
 
+// unheard is for how long packets have been on their way that nobody has reported yet.
+func (c *rateControl) unheard(now int64) int64 {
+	lag := int64(0)
+	for i := range c.times {
+		t := &c.times[(c.timeAt+len(c.times)-i)%len(c.times)]
+		if t.seq <= c.heardSeq+1 {
+			break
+		}
+		lag = now - t.at
+	}
+	return lag
+}
+
+// pace is the rate to send at. While startup has heard nothing yet it is an eighth of what it tries after a moment: a receiver may be drowning.
+func (c *rateControl) pace() float64 {
+	if c.blind {
+		return max(c.rate/8, c.low)
+	}
+	return c.rate
+}
+
+// patience is how long news may be missing. A receiver that drowns in packets reports none at all, so silence is congestion.
+func (c *rateControl) patience() int64 { return max(40*ms, 4*c.gap) }
+
+// listen slows down when nothing is heard of what was sent.
+func (c *rateControl) listen(now int64, seq uint64) {
+	lag := c.unheard(now)
+	if c.startup && c.roundBest == 0 && c.lastBest == 0 {
+		c.blind = lag > 30*ms
+		return
+	}
+	c.blind = false
+	if lag > c.patience() && now-c.movedAt > c.patience() && now-c.blindAt > c.patience() {
+		c.blindAt = now
+		c.startup = false
+		c.cut(now, seq, c.rate/2, c.rate/2, c.shared)
+	}
+}
+
 // limited says that the sender itself cannot keep the pace, or has little to send: a higher pace would tell nothing.
-func (c *rateControl) limited() bool { return c.sendRate < 0.75*c.rate }
+func (c *rateControl) limited() bool { return c.sendRate < 0.75*c.pace() }
 
 // grow probes for more when nothing speaks against it. It is called every few milliseconds.
 func (c *rateControl) grow(now int64) {
@@ -170,7 +218,7 @@ func (c *rateControl) grow(now int64) {
 	}
 	k := float64(cubicTime) / 1e9
 	x := since - k
-	w := c.wmax + (c.wmax-c.wcut)*x*x*x/(k*k*k)
+	w := c.wmax + max(c.wmax-c.wcut, (1-beta)*c.wmax)*x*x*x/(k*k*k)
 	if w > c.rate {
 		c.set(min(w, c.rate*(1+4*dt)))
 	}

@@ -14,6 +14,7 @@ func TestSlowReceiver(t *testing.T) {
 				r.Link = Link{Rate: 50e6, Queue: 256 << 10, Delay: 50 * Microsecond}
 			}
 		})}},
+		Trace: trace(t),
 	})[0]
 	show(t, size, 1e9, res)
 	t.Log(res.Done, res.Streamed)
@@ -80,4 +81,30 @@ func TestRestart(t *testing.T) {
 		Casts: []Cast{{Size: size, Restart: 1100 * Millisecond, Receivers: receivers(2, nil)}},
 	})[0]
 	show(t, size, 1e9, res)
+}
+
+// TestAllSlow has receivers that all take far less than the line brings: none of them is a straggler, and the pace must come down to theirs.
+func TestAllSlow(t *testing.T) {
+	const size = 96 << 20
+	for _, c := range []struct {
+		name string
+		r    Receiver
+	}{
+		{"ports of 80 Mbit", Receiver{Link: Link{Rate: 80e6, Queue: 128 << 10, Delay: 50 * Microsecond}}},
+		{"sinks of 64 Mbit, 8 MiB of memory", Receiver{Sink: 64e6, Memory: 8 << 20, Link: Link{Delay: 50 * Microsecond}}},
+		{"receive livelock above 100 Mbit", Receiver{Livelock: 100e6, Link: Link{Delay: 50 * Microsecond}}},
+		{"receive livelock above 100 Mbit, large buffer", Receiver{Livelock: 100e6, Buffer: 8 << 20, Link: Link{Delay: 50 * Microsecond}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			res := Run(Config{
+				Seed: 1, Until: 100 * Second, Uplink: Link{Rate: 4e9, Queue: 1 << 20, Delay: 50 * Microsecond},
+				Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { *r = c.r })}},
+				Trace: trace(t),
+			})[0]
+			show(t, size, 4e9, res)
+			if res.Wrong > 0 || res.Bytes > 1.3 {
+				t.Errorf("sent %.3f of the object, %d receivers are not complete", res.Bytes, res.Wrong)
+			}
+		})
+	}
 }

@@ -71,6 +71,11 @@ func (c *castRun) hear(r *run, n *node, f *flight) {
 	if !ok || n.loss.lose() {
 		return
 	}
+	if n.Livelock > 0 {
+		if at, ok = n.cpu.take(at, f.bits, n.Livelock, max(n.Buffer, 212992)); !ok {
+			return
+		}
+	}
 	if at <= r.now && n.head == len(n.fifo) {
 		g := *f
 		g.at = at
@@ -79,6 +84,29 @@ func (c *castRun) hear(r *run, n *node, f *flight) {
 	}
 	n.fifo = append(n.fifo, *f)
 	n.fifo[len(n.fifo)-1].at = at
+}
+
+// livelock is a CPU that handles so many bits a second, of which every packet that comes, taken or not, costs a part.
+type livelock struct {
+	at      int64
+	backlog float64
+}
+
+const arrivalCost = 0.4
+
+func (l *livelock) take(t int64, bits, rate float64, buffer int) (int64, bool) {
+	if t > l.at {
+		l.backlog = max(0, l.backlog-rate*float64(t-l.at)/1e9)
+		l.at = t
+	}
+	// The interrupt comes first and takes time from what waits in the socket.
+	l.backlog += arrivalCost * bits
+	if l.backlog > float64(buffer)*8 {
+		l.backlog = min(l.backlog, float64(buffer)*8*1.2)
+		return 0, false
+	}
+	l.backlog += (1 - arrivalCost) * bits
+	return t + int64(l.backlog/rate*1e9), true
 }
 
 func (c *castRun) take(n *node, f *flight) {

@@ -43,14 +43,17 @@ type Receiver struct {
 	Resume int64 // when it goes on
 	Link   Link
 	Loss   Loss
-	Switch int     // 1..63: receivers of one switch share its losses; 0: none
-	Sink   float64 // bits a second that the sink takes; 0: no limit
-	Have   float64 // share of the blocks it has when it starts
-	Memory int64   // 0: 64 MiB
-	Deaf   bool    // multicast does not reach it
-	Liar   bool    // asks for everything, for ever, and claims absurd loss
-	Stream bool    // takes a unicast stream
-	Back   Loss    // loss of its reports
+	Switch int // 1..63: receivers of one switch share its losses; 0: none
+	// A receiver whose CPU drowns in packets: above this rate it takes the fewer the more come. Buffer is its socket's, bytes.
+	Livelock float64
+	Buffer   int
+	Sink     float64 // bits a second that the sink takes; 0: no limit
+	Have     float64 // share of the blocks it has when it starts
+	Memory   int64   // 0: 64 MiB
+	Deaf     bool    // multicast does not reach it
+	Liar     bool    // asks for everything, for ever, and claims absurd loss
+	Stream   bool    // takes a unicast stream
+	Back     Loss    // loss of its reports
 }
 
 // Cast is one sender and its object.
@@ -189,6 +192,7 @@ type node struct {
 	useful int64
 	liar   uint64
 	late   int64
+	cpu    livelock
 }
 
 type upward struct {

@@ -3,6 +3,7 @@ package sim
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/core"
 )
@@ -46,22 +47,25 @@ func TestGbit(t *testing.T) {
 		{"5% at both", []float64{0.05, 0.05}, 512 << 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var sum, n float64
 			res := Run(Config{
 				Seed: 1, Until: 60 * Second, Uplink: gbit(c.q),
 				Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { r.Loss.Share = c.loss[i] })}},
-				Trace: func(now int64, s *core.Sender) {
-					if now%(200*Millisecond) == 0 && os.Getenv("SIM_TRACE") != "" {
-						p := s.Peers()
-						if len(p) > 1 {
-							t.Logf("%.2f rate %.0f loss %.4f %.4f base %v", float64(now)/1e9, s.Rate()/1e6, p[0].Loss, p[1].Loss, s.Debug())
-						}
-					}
-					sum += s.Rate()
-					n++
-				},
+				Trace: trace(t),
 			})[0]
 			show(t, size, 1e9, res)
 		})
+	}
+}
+
+// trace logs the state of rate control when SIM_TRACE gives an interval.
+func trace(t *testing.T) func(int64, *core.Sender) {
+	every, err := time.ParseDuration(os.Getenv("SIM_TRACE"))
+	if err != nil {
+		return nil
+	}
+	return func(now int64, s *core.Sender) {
+		if now%int64(every) == 0 {
+			t.Logf("%.3f rate %.0f pending %d %s", float64(now)/1e9, s.Rate()/1e6, s.Pending(), s.Debug())
+		}
 	}
 }
