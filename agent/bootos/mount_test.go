@@ -26,7 +26,7 @@ func TestIdentify(t *testing.T) {
 		{"btrfs", []string{"mkfs.btrfs", "-q", "-L", "pool"}},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			volumetest.Need(t, false, tt.args[0], "blkid")
+			volumetest.Need(t, tt.args[0], "blkid")
 			file := filepath.Join(dir, "fs")
 			if err := os.RemoveAll(file); err != nil {
 				t.Fatal(err)
@@ -61,7 +61,8 @@ func TestIdentify(t *testing.T) {
 
 // TestMount mounts a file system whose journal was never closed, reads it, and shows that not a byte of it changed.
 func TestMount(t *testing.T) {
-	volumetest.Need(t, true, "mkfs.ext4", "losetup", "debugfs")
+	volumetest.Root(t)
+	volumetest.Need(t, "mkfs.ext4", "losetup", "debugfs")
 	tree, file := t.TempDir(), filepath.Join(t.TempDir(), "fs")
 	if err := os.MkdirAll(filepath.Join(tree, "boot"), 0o755); err != nil {
 		t.Fatal(err)
@@ -78,7 +79,7 @@ func TestMount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loop := volumetest.Loop(t, file, 512)
+	loop, _ := volumetest.Loop(t, file, 512)
 	swap := filepath.Join(t.TempDir(), "none")
 	if err := os.WriteFile(swap, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)

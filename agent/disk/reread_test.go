@@ -36,10 +36,11 @@ func needGPT(t *testing.T) {
 
 // TestReread writes a partition table onto a disk that the kernel knows without one.
 func TestReread(t *testing.T) {
-	volumetest.Need(t, true, "losetup", "sfdisk")
+	volumetest.Root(t)
+	volumetest.Need(t, "losetup", "sfdisk")
 	needGPT(t)
-	file := volumetest.Sparse(t, "disk", 64<<20)
-	dev := volumetest.Loop(t, file, 512, "--partscan")
+	file := volumetest.Sparse(t, 64<<20)
+	dev, _ := volumetest.Loop(t, file, 512, "--partscan")
 	if nodes, err := Nodes("/", dev); err != nil || nodes != nil {
 		t.Fatalf("a blank disk has partitions: %v, %v", nodes, err)
 	}
@@ -70,8 +71,9 @@ func TestReread(t *testing.T) {
 
 // TestBusy has a mounted partition: the disk is in use, and the kernel does not let go of the table.
 func TestBusy(t *testing.T) {
-	volumetest.Need(t, true, "losetup", "addpart", "delpart", "mkfs.ext4", "mount", "umount")
-	dev := volumetest.Loop(t, volumetest.Sparse(t, "disk", 64<<20), 512, "--partscan")
+	volumetest.Root(t)
+	volumetest.Need(t, "losetup", "addpart", "delpart", "mkfs.ext4", "mount", "umount")
+	dev, _ := volumetest.Loop(t, volumetest.Sparse(t, 64<<20), 512, "--partscan")
 	volumetest.Run(t, "addpart", dev, "2", "2048", "16384")
 	t.Cleanup(func() { exec.Command("delpart", dev, "2").Run() })
 	if nodes, err := Nodes("/", dev); err != nil || len(nodes) != 1 || nodes[0] != dev+"p2" {
@@ -99,7 +101,7 @@ func TestBusy(t *testing.T) {
 }
 
 func TestRereadFile(t *testing.T) {
-	if err := Reread(t.Context(), volumetest.Sparse(t, "disk", 1<<20), []int{1}); err != nil {
+	if err := Reread(t.Context(), volumetest.Sparse(t, 1<<20), []int{1}); err != nil {
 		t.Errorf("a regular file: %v", err)
 	}
 }

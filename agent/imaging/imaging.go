@@ -164,6 +164,7 @@ type run struct {
 	disk   session.Disk
 	target restore.Target
 	plan   *restore.Plan
+	counts session.Progress // what was received and written, once that is over
 }
 
 // write is the restore from plan to verification.
@@ -204,7 +205,7 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 		return nil
 	}
 	err = plan.Verify(ctx, r.target, func(done, total int64) {
-		r.o.Report.Progress(fmt.Sprintf("reading back: %s", percent(done, total)), session.Progress{})
+		r.o.Report.Progress(fmt.Sprintf("reading back: %s", percent(done, total)), r.counts)
 	})
 	if err != nil {
 		var damage *image.DamageError
@@ -213,7 +214,7 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 		}
 		return fmt.Errorf("%s does not hold what was written to it: %w", r.disk.Path, err)
 	}
-	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", nil)
+	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", &r.counts)
 	return nil
 }
 

@@ -56,8 +56,8 @@ func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *s
 	if cerr != nil {
 		return fmt.Errorf("image %s on %s: %w", r.d.Image.Name, r.disk.Path, cerr)
 	}
-	p := rc.progress()
-	r.step(session.StepWritten, session.Info, fmt.Sprintf("%s on the disk and flushed", disk.Bytes(p.Written)), &p)
+	r.counts = rc.progress()
+	r.step(session.StepWritten, session.Info, fmt.Sprintf("%s on the disk and flushed", disk.Bytes(r.counts.Written)), &r.counts)
 	return nil
 }
 
