@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/session"
@@ -14,12 +16,41 @@ import (
 
 // Network makes casts on one interface.
 type Network struct {
-	Interface string
-	// Cap bounds the rate of each cast, in bits a second; 0: the link is the bound.
-	Cap int64
+	iface  *net.Interface
+	cap    int64
+	groups *cast.Groups
 }
 
-var _ engine.Casts = Network{}
+var _ engine.Casts = (*Network)(nil)
+
+// Ports of groups, below those of feedback in package engine.
+const (
+	firstPort = 20000
+	lastPort  = 24999
+)
+
+// New makes casts on the named interface, with groups of the prefix. cap, unless 0, bounds each cast's rate, in bits a
+// second.
+func New(iface string, groups netip.Prefix, cap int64) (*Network, error) {
+	ifi, err := net.InterfaceByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("interface %q: %w", iface, err)
+	}
+	g, err := cast.NewGroups(groups, firstPort, lastPort)
+	if err != nil {
+		return nil, err
+	}
+	return &Network{iface: ifi, cap: cap, groups: g}, nil
+}
+
+// Group implements engine.Casts. The engine knows which groups its sessions have, also those of before a restart.
+func (n *Network) Group(ctx context.Context) (netip.AddrPort, error) {
+	g, err := n.groups.Take(ctx, n.iface)
+	if err == nil {
+		n.groups.Release(g)
+	}
+	return g, err
+}
 
 // Params makes a cast's parameters of a descriptor's.
 func Params(c session.Cast) (cast.Params, error) {
@@ -31,13 +62,13 @@ func Params(c session.Cast) (cast.Params, error) {
 }
 
 // New implements engine.Casts.
-func (n Network) New(c session.Cast, src io.ReaderAt, o engine.CastOptions) (engine.Cast, error) {
+func (n *Network) New(c session.Cast, src io.ReaderAt, o engine.CastOptions) (engine.Cast, error) {
 	p, err := Params(c)
 	if err != nil {
 		return nil, err
 	}
 	s, err := cast.NewSender(p, src, cast.SenderOptions{
-		Interface: n.Interface, Rate: o.Rate, Cap: n.Cap, Log: o.Log,
+		Interface: n.iface.Name, Rate: o.Rate, Cap: n.cap, Log: o.Log,
 		OnReadError: func(r cast.Range, err error) { o.OnReadError(r.Offset, r.Length, err) },
 	})
 	if err != nil {

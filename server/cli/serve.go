@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/dhcp"
 	"github.com/diskcast/diskcast/server/serve"
@@ -62,7 +63,7 @@ Killed at any moment and started again, the server goes on with the sessions it 
 				cfg.DNS = append(cfg.DNS, a)
 			}
 			if cfg.Groups, err = netip.ParsePrefix(groups); err != nil || !cfg.Groups.Addr().Is4() || !cfg.Groups.Addr().IsMulticast() || cfg.Groups.Bits() < 9 {
-				return usage("--groups %q is not a multicast prefix such as 239.195.0.0/16", groups)
+				return usage("--groups %q is not a multicast prefix such as %v", groups, cast.DefaultGroups)
 			}
 			if cfg.RateCap, err = parseRate(rate); err != nil {
 				return err
@@ -84,7 +85,8 @@ Killed at any moment and started again, the server goes on with the sessions it 
 	f.BoolVar(&cfg.TFTP, "tftp", true, "serve the boot files over TFTP too")
 	f.StringVar(&cfg.HTTP, "http", ":8080", "address of the boot files over HTTP")
 	f.StringVar(&cfg.Listen, "listen", ":8443", "address of the API over HTTPS")
-	f.StringVar(&groups, "groups", "239.195.0.0/16", "multicast groups to take casts' from")
+	f.StringVar(&groups, "groups", cast.DefaultGroups.String(), "multicast groups to take casts' from")
+	f.BoolVar(&cfg.Querier, "querier", true, "ask hosts for their multicast groups (IGMP, MLD) when nobody else on the LAN does")
 	f.StringVar(&rate, "rate-cap", "", "bound on each cast's rate, such as 900M (bits a second; default: the link)")
 	return cmd
 }

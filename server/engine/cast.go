@@ -16,10 +16,10 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// Ports of casts: below those that Linux gives to clients, each cast takes an even one for its group and the next for feedback.
+// Ports at which casts' senders listen for reports: below those that Linux gives to clients.
 const (
-	firstPort = 20000
-	lastPort  = 31998
+	firstPort = 25000
+	lastPort  = 31999
 )
 
 // Sizes of a cast's packets and blocks: docs/cast-protocol.md.
@@ -28,42 +28,56 @@ const (
 	packets = 128
 )
 
-// allocate chooses what tells one cast from all others on the LAN.
-func (e *Engine) allocate(size int64) (*session.Cast, error) {
+// group chooses a group that no cast of this server has, nor anybody who is heard, and reserves it. It takes a moment:
+// the lock is not held.
+func (e *Engine) group(ctx context.Context) (netip.AddrPort, error) {
+	for range 8 {
+		g, err := e.cfg.Casts.Group(ctx)
+		if err != nil {
+			return g, fmt.Errorf("no group for the cast: %w", err)
+		}
+		e.mu.Lock()
+		taken := e.reserved[g.Addr()]
+		for _, s := range e.sessions {
+			taken = taken || (s.Params != nil && !s.Over() && s.Params.Group.Addr() == g.Addr())
+		}
+		if !taken {
+			e.reserved[g.Addr()] = true
+		}
+		e.mu.Unlock()
+		if !taken {
+			return g, nil
+		}
+	}
+	return netip.AddrPort{}, errors.New("no free group for the cast: give the server a larger range with --groups")
+}
+
+// allocate makes a cast of the group.
+func (e *Engine) allocate(group netip.AddrPort, size int64) (*session.Cast, error) {
+	feedback, err := e.feedback()
+	if err != nil {
+		return nil, err
+	}
+	var id [4]byte
+	rand.Read(id[:])
+	return &session.Cast{ID: binary.BigEndian.Uint32(id[:]) | 1, Group: group, Feedback: feedback, Key: newSecret(), Size: size, Payload: payload, K: packets}, nil
+}
+
+// feedback chooses a port for reports that is not in use.
+func (e *Engine) feedback() (netip.AddrPort, error) {
 	used := map[uint16]bool{}
-	groups := map[netip.Addr]bool{}
 	for _, s := range e.sessions {
 		if s.Params != nil && !s.Over() {
-			used[s.Params.Group.Port()] = true
-			groups[s.Params.Group.Addr()] = true
+			used[s.Params.Feedback.Port()] = true
 		}
 	}
 	for range 200 {
-		group, port := e.randomGroup(), uint16(firstPort+2*random((lastPort-firstPort)/2+1))
-		if used[port] || groups[group] || !free(netip.AddrPortFrom(e.cfg.Addr, port+1)) {
-			continue
+		a := netip.AddrPortFrom(e.cfg.Addr, uint16(firstPort+random(lastPort-firstPort+1)))
+		if !used[a.Port()] && free(a) {
+			return a, nil
 		}
-		var id [4]byte
-		rand.Read(id[:])
-		return &session.Cast{
-			ID:       binary.BigEndian.Uint32(id[:]) | 1,
-			Group:    netip.AddrPortFrom(group, port),
-			Feedback: netip.AddrPortFrom(e.cfg.Addr, port+1),
-			Key:      newSecret(),
-			Size:     size, Payload: payload, K: packets,
-		}, nil
 	}
-	return nil, fmt.Errorf("no free UDP port on %v in %d-%d for a cast, or no free group in %v", e.cfg.Addr, firstPort, lastPort, e.cfg.Groups)
-}
-
-func (e *Engine) randomGroup() netip.Addr {
-	base := e.cfg.Groups.Masked().Addr().As4()
-	v := binary.BigEndian.Uint32(base[:])
-	if bits := 32 - e.cfg.Groups.Bits(); bits > 0 {
-		v |= uint32(random(1 << min(bits, 28)))
-	}
-	binary.BigEndian.PutUint32(base[:], v)
-	return netip.AddrFrom4(base)
+	return netip.AddrPort{}, fmt.Errorf("no free UDP port on %v in %d-%d for a cast", e.cfg.Addr, firstPort, lastPort)
 }
 
 func random(n int) int {
@@ -133,8 +147,11 @@ func (e *Engine) castLoop(ctx context.Context, s *sess) {
 		e.log.Error("cast stopped; it is started again", "session", s.ID, "err", err)
 		e.mu.Lock()
 		if errors.Is(err, syscall.EADDRINUSE) {
-			if p, aerr := e.allocate(s.Params.Size); aerr == nil {
-				e.move(s, p)
+			// Another program took the port while the server was away.
+			if a, aerr := e.feedback(); aerr == nil {
+				p := *s.Params
+				p.Feedback = a
+				e.move(s, &p)
 			}
 		}
 		s.Reason = fmt.Sprintf("the cast stopped and is started again: %v", err)

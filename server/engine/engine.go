@@ -46,6 +46,8 @@ type Object interface {
 
 // Casts makes casts.
 type Casts interface {
+	// Group returns a group address and port that nobody on the LAN is heard to use.
+	Group(ctx context.Context) (netip.AddrPort, error)
 	New(c session.Cast, src io.ReaderAt, o CastOptions) (Cast, error)
 }
 
@@ -87,15 +89,10 @@ type Config struct {
 	Casts  Casts
 	// Addr is the address at which nodes reach casts' feedback.
 	Addr netip.Addr
-	// Groups is where casts' group addresses are taken from; by default DefaultGroups.
-	Groups netip.Prefix
-	Log    *slog.Logger
-	Now    func() time.Time // nil: time.Now
-	Tick   <-chan time.Time // nil: every second; tests turn time on by hand
+	Log  *slog.Logger
+	Now  func() time.Time // nil: time.Now
+	Tick <-chan time.Time // nil: every second; tests turn time on by hand
 }
-
-// DefaultGroups is in the organisation-local scope of RFC 2365. All its addresses differ in the 23 bits that Ethernet keeps.
-var DefaultGroups = netip.MustParsePrefix("239.195.0.0/16")
 
 // Engine is the state of all nodes and sessions. It is a task.
 type Engine struct {
@@ -115,6 +112,7 @@ type Engine struct {
 	seq      uint64   // number of the last session
 	subs     map[*Sub]struct{}
 	checks   map[string]*check
+	reserved map[netip.Addr]bool // groups of sessions that are being made
 	began    time.Time // when this engine was made: nobody was heard before
 
 	// casting
@@ -130,12 +128,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if !cfg.Groups.IsValid() {
-		cfg.Groups = DefaultGroups
-	}
 	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log), ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, sessions: map[string]*sess{},
-		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, began: cfg.Now()}
+		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now()}
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
 	}

@@ -41,9 +41,12 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-func (h *house) start() {
+func (h *house) start(setup ...func(*enginetest.Casts)) {
 	h.t.Helper()
 	h.casts, h.tick = &enginetest.Casts{}, make(chan time.Time)
+	for _, f := range setup {
+		f(h.casts)
+	}
 	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Addr: h.addr, Now: h.clock, Tick: h.tick})
 	if err != nil {
 		h.t.Fatal(err)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -26,12 +27,19 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	if spec.Boot == nil {
 		spec.Boot = &session.Boot{Method: session.BootKexec}
 	}
+	var group netip.AddrPort
+	if img.ObjectSize > 0 {
+		if group, err = e.group(ctx); err != nil {
+			return nil, err
+		}
+	}
 	e.mu.Lock()
+	delete(e.reserved, group.Addr()) // from here on it is the session's, or nobody's
 	s := &sess{parts: map[string]*model.Part{}}
 	e.seq++
 	s.Session = model.Session{ID: sessionID(e.seq), Spec: spec, Image: img, State: model.Waiting, Created: e.now()}
 	if img.ObjectSize > 0 {
-		if s.Params, err = e.allocate(img.ObjectSize); err != nil {
+		if s.Params, err = e.allocate(group, img.ObjectSize); err != nil {
 			e.seq--
 			e.mu.Unlock()
 			return nil, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 
+	"github.com/diskcast/diskcast/internal/cast/querier"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/boot"
@@ -42,10 +43,11 @@ type Config struct {
 	DNS       []netip.Addr
 	LeaseTime time.Duration
 	TFTP      bool
-	HTTP      string // TCP address of the boot files
-	Listen    string // TCP address of the API
-	Groups    netip.Prefix
-	RateCap   int64 // bits a second of each cast, 0: none
+	HTTP      string       // TCP address of the boot files
+	Listen    string       // TCP address of the API
+	Groups    netip.Prefix // of multicast, for casts
+	Querier   bool         // ask hosts for their groups, when nobody else does
+	RateCap   int64        // bits a second of each cast, 0: none
 	Log       *slog.Logger
 	Casts     engine.Casts // nil: the network's
 	// Started is called when everything is ready.
@@ -95,9 +97,11 @@ func Run(ctx context.Context, cfg Config) error {
 	defer ims.Close()
 
 	if cfg.Casts == nil {
-		cfg.Casts = casts.Network{Interface: cfg.Interface, Cap: cfg.RateCap}
+		if cfg.Casts, err = casts.New(cfg.Interface, cfg.Groups, cfg.RateCap); err != nil {
+			return err
+		}
 	}
-	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Addr: prefix.Addr(), Groups: cfg.Groups, Log: log.With("task", "engine")})
+	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Addr: prefix.Addr(), Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}
@@ -125,6 +129,13 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 		tasks = append(tasks, d, routers)
+	}
+	if cfg.Querier {
+		q, err := querier.New(cfg.Interface, querier.Options{Log: log.With("task", "querier")})
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, newQuerier(q, log))
 	}
 	if cfg.TFTP {
 		listen := func() (*net.UDPConn, error) {

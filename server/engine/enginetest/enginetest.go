@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -114,9 +115,18 @@ type Casts struct {
 	// Broken, if set, is asked before a cast is made.
 	Broken func(session.Cast) error
 	change chan struct{}
+	groups byte
 }
 
 var _ engine.Casts = (*Casts)(nil)
+
+// Group implements engine.Casts: 239.0.0.1:1001, 239.0.0.2:1002, ...
+func (c *Casts) Group(context.Context) (netip.AddrPort, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups++
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 0, 0, c.groups}), 1000+uint16(c.groups)), nil
+}
 
 // New implements engine.Casts.
 func (c *Casts) New(p session.Cast, src io.ReaderAt, o engine.CastOptions) (engine.Cast, error) {
