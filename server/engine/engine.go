@@ -113,7 +113,7 @@ type Engine struct {
 	subs     map[*Sub]struct{}
 	checks   map[string]*check
 	reserved map[netip.Addr]bool // groups of sessions that are being made
-	began    time.Time // when this engine was made: nobody was heard before
+	began    time.Time           // when this engine was made: nobody was heard before
 
 	// casting
 	runCtx context.Context // set while Run runs
