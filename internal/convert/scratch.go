@@ -1,0 +1,156 @@
+package convert
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/diskcast/diskcast/internal/volume"
+)
+
+// scratch is a Disk in an unlinked sparse file.
+type scratch struct {
+	f      *os.File
+	max    int64
+	size   int64
+	sector int
+	format string
+	runs   *volume.Runs
+	extent []volume.Extent
+	notes  []string
+}
+
+func newScratch(o Options) (*scratch, error) {
+	f, err := os.CreateTemp(o.Scratch, "diskcast-convert-*")
+	if err != nil {
+		return nil, fmt.Errorf("file to unpack into: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &scratch{f: f, max: o.MaxSize, sector: 512, runs: volume.NewRuns(o.MaxSize)}, nil
+}
+
+// setSize says how large the disk is. Writes beyond it are errors.
+func (s *scratch) setSize(n int64) error {
+	if n < 0 || n > s.max {
+		return fmt.Errorf("its disk has %d bytes, more than the limit of %d", n, s.max)
+	}
+	s.size = n
+	return nil
+}
+
+const grain = 4096
+
+var zeros [64 << 10]byte
+
+// write puts data at off. Zeros are not written: the file has none at the start, and a format's data come once only.
+func (s *scratch) write(p []byte, off int64) error {
+	if off < 0 || off > s.size || int64(len(p)) > s.size-off {
+		return fmt.Errorf("it has %d bytes for offset %d of a disk of %d bytes", len(p), off, s.size)
+	}
+	s.runs.Add(off, int64(len(p)))
+	for len(p) > 0 {
+		n := min(len(p), len(zeros))
+		if !bytes.Equal(p[:n], zeros[:n]) {
+			if _, err := s.f.WriteAt(p[:n], off); err != nil {
+				return fmt.Errorf("unpacking: %w", err)
+			}
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return nil
+}
+
+// fill takes a raw disk of unknown size from a stream. Runs of zeros do not count as allocated.
+func (s *scratch) fill(r io.Reader) error {
+	buf := make([]byte, 1<<20)
+	for at := int64(0); ; {
+		n, err := io.ReadFull(r, buf)
+		if err := s.setSize(at + int64(n)); err != nil {
+			return err
+		}
+		for p := buf[:n]; len(p) > 0; {
+			k := min(len(p), grain)
+			if !bytes.Equal(p[:k], zeros[:k]) {
+				if err := s.write(p[:k], at); err != nil {
+					return err
+				}
+			}
+			p, at = p[k:], at+int64(k)
+		}
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF: // the last piece; of a truncated stream decompress says so
+			return nil
+		case err != nil:
+			return fmt.Errorf("unpacking: %w", err)
+		}
+	}
+}
+
+func (s *scratch) done() { s.extent = clip(s.runs.Extents(), s.size) }
+
+// clip cuts a list of runs off at size.
+func clip(list []volume.Extent, size int64) []volume.Extent { return volume.Merge(size, list) }
+
+func (s *scratch) ReadAt(p []byte, off int64) (int, error) { return readSparse(s.f, s.size, p, off) }
+func (s *scratch) Size() int64                             { return s.size }
+func (s *scratch) SectorSize() int                         { return s.sector }
+func (s *scratch) Format() string                          { return s.format }
+func (s *scratch) Allocated() []volume.Extent              { return slices.Clone(s.extent) }
+func (s *scratch) Notes() []string                         { return slices.Clone(s.notes) }
+func (s *scratch) Close() error                            { return s.f.Close() }
+
+// readSparse reads from a file that may be shorter than the disk it holds.
+func readSparse(r io.ReaderAt, size int64, p []byte, off int64) (int, error) {
+	if off < 0 || off >= size {
+		return 0, io.EOF
+	}
+	var tail error
+	if int64(len(p)) > size-off {
+		p, tail = p[:size-off], io.EOF
+	}
+	n, err := r.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	clear(p[n:])
+	return len(p), tail
+}
+
+// rawDisk is a file that is a disk as it is.
+type rawDisk struct {
+	f    *os.File
+	size int64
+	once sync.Once
+	runs []volume.Extent
+}
+
+func openRaw(f *os.File) (Disk, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 {
+		return nil, errors.New("it is empty")
+	}
+	return &rawDisk{f: f, size: info.Size()}, nil
+}
+
+func (d *rawDisk) ReadAt(p []byte, off int64) (int, error) { return d.f.ReadAt(p, off) }
+func (d *rawDisk) Size() int64                             { return d.size }
+func (d *rawDisk) SectorSize() int                         { return 512 }
+func (d *rawDisk) Format() string                          { return "raw" }
+func (d *rawDisk) Notes() []string                         { return nil }
+func (d *rawDisk) Close() error                            { return d.f.Close() }
+
+// Allocated asks the file system for the holes of a sparse file.
+func (d *rawDisk) Allocated() []volume.Extent {
+	d.once.Do(func() { d.runs = dataRuns(d.f, d.size) })
+	return slices.Clone(d.runs)
+}
