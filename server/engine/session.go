@@ -159,56 +159,6 @@ func (e *Engine) join(n *node) {
 	}
 }
 
-// greet settles what a reboot of the node means for its part.
-func (e *Engine) greet(n *node) {
-	e.settleReboot(n)
-	s := e.current(n)
-	if s == nil {
-		// A node that failed is restarted by the operator to try again.
-		if last := e.sessions[n.Last]; last != nil && last.State == model.Casting {
-			if p := last.parts[n.ID]; p != nil && p.State == model.Failed {
-				n.Session = last.ID
-				e.offer(last, n, p)
-				return
-			}
-		}
-		e.idle(n)
-		return
-	}
-	if p := s.parts[n.ID]; p.State != model.Waiting {
-		e.offer(s, n, p)
-	}
-}
-
-// offer gives the node its descriptor.
-func (e *Engine) offer(s *sess, n *node, p *model.Part) {
-	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
-	p.Steps, p.Heard = e.startTrace(n), e.now()
-	p.Boots++
-	n.Imaged = false
-	e.describeRestore(s, n)
-	e.savePart(s, n.ID)
-}
-
-// describeRestore writes the descriptor anew only when it would say something else: a node that rebooted gets the
-// same one again.
-func (e *Engine) describeRestore(s *sess, n *node) {
-	if d := n.Descriptor; d != nil && d.Session == s.ID && d.Action == session.Restore && sameCast(d.Cast, s.Params) {
-		e.saveNode(n)
-		return
-	}
-	img, target, boot := s.Image, s.Spec.Target, *s.Spec.Boot
-	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Restore, Image: &img, Cast: s.Params, Target: &target,
-		Mode: s.Spec.Mode, Verify: s.Spec.Verify, Boot: &boot})
-}
-
-func sameCast(a, b *session.Cast) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback
-}
-
 // advance does what the session's state and the time call for.
 func (e *Engine) advance(s *sess) {
 	switch s.State {
