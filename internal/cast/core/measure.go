@@ -18,6 +18,12 @@ type lossTest struct {
 	n, lost float64 // since
 }
 
+// window is what a peer received of a run of packets.
+type window struct {
+	first, top, got uint64
+	span            uint64 // microseconds
+}
+
 const maxBaseline = 0.25
 
 // measure learns from the window of a peer's report.
@@ -27,13 +33,20 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	}
 	c := &s.ctl
 	if p.waited() && r.Top > c.heardSeq {
-		c.heardSeq, c.movedAt = r.Top, now
+		c.heardSeq, c.movedAt, c.heardAt = r.Top, now, now
 	}
 	if r.WinFirst > r.Top || r.WinFirst == 0 {
 		return
 	}
-	n := float64(r.Top - r.WinFirst + 1)
-	lost := max(n-float64(r.WinGot), 0)
+	// At a slow pace a window holds too few packets to tell anything: add up those that follow each other.
+	if p.win.first == 0 || p.win.top+1 != r.WinFirst {
+		p.win = window{first: r.WinFirst}
+	}
+	p.win.top = r.Top
+	p.win.got += uint64(r.WinGot)
+	p.win.span += uint64(r.WinSpan)
+	n := float64(r.Top - p.win.first + 1)
+	lost := max(n-float64(p.win.got), 0)
 	loss := lost / n
 	if age := c.age(now, r.Top); age >= 0 {
 		p.delay = max(age-int64(r.Hold)*1000, 0)
@@ -43,11 +56,12 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	if n < 16 {
 		return
 	}
-	c.heardAt = now
+	win := p.win
+	p.win = window{}
 	w := min(n/2000, 0.5)
 	p.Loss += w * (loss - p.Loss)
-	if r.WinSpan >= 1000 {
-		d := float64(r.WinGot) * s.bits / float64(r.WinSpan) * 1e6
+	if win.span >= 1000 {
+		d := float64(win.got) * s.bits / float64(win.span) * 1e6
 		p.Rate = min(d, 2*c.rate)
 	} else {
 		p.Rate = c.rate * (1 - loss)
@@ -65,13 +79,13 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		return
 	}
 	if c.startup {
-		s.startupMeasure(now, p, r, loss)
+		s.startupMeasure(now, p, win, loss)
 		return
 	}
 	if d := min(p.avg, c.rate); !c.limited() && d > c.best {
 		c.best = d
 	}
-	s.testLoss(now, p, r, n, lost)
+	s.testLoss(now, p, win, n, lost)
 	excess := loss - p.baseline
 	full := p.queued.full(p.delay)
 	if p.delay < p.queued.low+standing/2 {
@@ -83,18 +97,18 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	}
 	switch {
 	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
-		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), excess, true)
-	case p.delay > p.queued.low+standing && (r.Top >= c.cutSeq || now-c.cutAt > p.delay) && p.delay > p.lastDelay*3/4:
+		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), 0, excess, true)
+	case p.delay > p.queued.low+standing && now-c.cutAt > standing/2 && p.delay > p.lastDelay+standing/8:
 		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
 		p.lastDelay = p.delay
-		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/8), excess, true)
-	case r.WinFirst < c.cutSeq:
+		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/8), min(p.Rate, c.rate), excess, true)
+	case win.first < c.cutSeq:
 		// The window began before the latest cut: it has been answered already.
 	case excess > bound:
 		s.cfg.Share.lost(s, now, false)
 		// Once may be chance. Twice in a row, or at two receivers, or three times as much, is not.
 		if c.suspicion += min(excess/bound, 3); c.suspicion >= 2 {
-			s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, excess, false)
+			s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, 0, excess, false)
 		}
 	default:
 		c.suspicion /= 2
@@ -115,19 +129,19 @@ func learn(p *Peer, n, loss float64) {
 
 // startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the sender from learning
 // what the others stand.
-func (s *Sender) startupMeasure(now int64, p *Peer, r *wire.ReportBody, loss float64) {
+func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	c := &s.ctl
-	if r.WinFirst < c.doubleSeq {
+	if win.first < c.doubleSeq {
 		return
 	}
 	if int(p.Pressure) >= pressed && s.active == 1 {
 		c.roundLow = 1
 	}
 	if p.Rate > c.roundBest {
-		c.roundBest = p.Rate
+		c.roundBest, c.roundSent = p.Rate, c.rateOf(win)
 	}
 	c.roundLow = min(c.roundLow, loss)
-	if loss < 0.1 && p.Rate > 1.4*c.lastBest {
+	if loss < 0.1 && p.Rate > 0.7*c.roundSent {
 		p.baseline = loss
 	}
 	if s.active == 1 || now-c.doubleAt > 2*s.fb.active+5*ms {
@@ -136,9 +150,9 @@ func (s *Sender) startupMeasure(now int64, p *Peer, r *wire.ReportBody, loss flo
 }
 
 // testLoss finds out whether a cut helped against a peer's loss.
-func (s *Sender) testLoss(now int64, p *Peer, r *wire.ReportBody, n, lost float64) {
+func (s *Sender) testLoss(now int64, p *Peer, win window, n, lost float64) {
 	t := &p.test
-	if !t.on || r.WinFirst < t.seq {
+	if !t.on || win.first < t.seq {
 		return
 	}
 	t.n += n
@@ -160,7 +174,7 @@ func (s *Sender) testLoss(now int64, p *Peer, r *wire.ReportBody, n, lost float6
 }
 
 // congested lowers the pace for peer p, or stops waiting for it when that would hold the others back.
-func (s *Sender) congested(now int64, p *Peer, target, excess float64, memory bool) {
+func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, memory bool) {
 	c := &s.ctl
 	if floor := s.floor(now, p); target < floor {
 		if p.slowAt == 0 {
@@ -199,9 +213,10 @@ func (s *Sender) congested(now int64, p *Peer, target, excess float64, memory bo
 		p.test = lossTest{on: true, seq: s.seq, excess: excess, before: c.cutState, cutAt: now}
 		p.test.before.was = c.rate
 	}
-	wmax := reached
-	if memory {
-		wmax = target * 1.1
+	if !memory {
+		wmax = reached
+	} else {
+		wmax = max(wmax, target*1.1)
 		c.hold = now + 3*shortest
 	}
 	c.cut(now, s.seq, wmax, target, !alone)

@@ -51,6 +51,7 @@ type Peer struct {
 	delay     int64 // latest one-way delay and report's way back
 	queued    queueing
 	lastDelay int64 // at the latest cut for it
+	win       window
 	test      lossTest
 	replyAt   int64
 	back      bool // told to come back to the group

@@ -24,6 +24,7 @@ type rateControl struct {
 	doubleAt  int64
 	roundBest float64 // most that reached any peer since the doubling
 	roundLow  float64 // least loss
+	roundSent float64 // rate at which roundBest was sent
 	lastBest  float64
 
 	cutState
@@ -174,11 +175,30 @@ func (c *rateControl) listen(now int64, seq uint64) {
 		return
 	}
 	c.blind = false
+	if c.startup && lag > c.patience() {
+		// What was tried last fills a queue.
+		c.startup = false
+		c.best = max(c.best, c.lastBest, c.roundBest)
+		to := max(0.9*max(c.lastBest, c.roundBest), c.rate/8)
+		c.cut(now, seq, to, to, false)
+		c.blindAt = now
+		return
+	}
 	if lag > c.patience() && now-c.movedAt > c.patience() && now-c.blindAt > c.patience() {
 		c.blindAt = now
 		c.startup = false
-		c.cut(now, seq, c.rate/2, c.rate/2, c.shared)
+		to := min(max(c.rate/2, c.best/16), c.rate)
+		c.cut(now, seq, to, to, c.shared)
 	}
+}
+
+// rateOf is the rate at which the packets of a window were sent.
+func (c *rateControl) rateOf(w window) float64 {
+	first, last := c.age(0, w.first), c.age(0, w.top)
+	if first == -1 || last == -1 || first-last < ms {
+		return c.rate
+	}
+	return float64(w.top-w.first) * c.bits / float64(first-last) * 1e9
 }
 
 // limited says that the sender itself cannot keep the pace, or has little to send: a higher pace would tell nothing.
@@ -231,7 +251,13 @@ func (c *rateControl) round(now int64, seq uint64) {
 	if c.roundBest == 0 {
 		return
 	}
-	if c.roundBest > 1.4*c.lastBest && c.roundLow < 0.25 && !c.limited() && c.rate < c.high && now >= c.hold {
+	if c.roundSent < 0.7*c.rate && c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && !c.limited() {
+		// It was not tried yet: the pace was held back for want of news.
+		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
+		c.lastBest = max(c.lastBest, 1)
+		return
+	}
+	if c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && !c.limited() && c.rate < c.high && now >= c.hold {
 		c.lastBest = c.roundBest
 		c.set(2 * c.rate)
 		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
