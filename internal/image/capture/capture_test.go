@@ -20,7 +20,7 @@ import (
 
 // TestRealFileSystems captures a disk that sfdisk, mkfs.ext4 and mkfs.fat made, restores it over random bytes, and asks e2fsck and fsck.fat.
 func TestRealFileSystems(t *testing.T) {
-	volumetest.Need(t, false, "sfdisk", "mkfs.ext4", "mkfs.fat", "e2fsck", "fsck.fat")
+	volumetest.Need(t, "sfdisk", "mkfs.ext4", "mkfs.fat", "e2fsck", "fsck.fat")
 	const mib = 1 << 20
 	dir := t.TempDir()
 	tree := filepath.Join(dir, "tree")

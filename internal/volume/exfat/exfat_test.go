@@ -8,21 +8,21 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 128<<20 + 512
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	fstest.Need(t, "mkfs.exfat", "fsck.exfat", "blkid")
+	volumetest.Need(t, "mkfs.exfat", "fsck.exfat", "blkid")
 	args := append([]string{"-L", "dc test ä"}, strings.Fields(options)...)
-	fstest.Run(t, "mkfs.exfat", append(args, image)...)
+	volumetest.Run(t, "mkfs.exfat", append(args, image)...)
 }
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -38,42 +38,42 @@ func TestAgainstExfatprogs(t *testing.T) {
 	for _, options := range []string{"", "-c 512", "-c 4K", "-c 128K", "-c 1M", "-b 4M"} {
 		t.Run("mkfs.exfat "+options, func(t *testing.T) {
 			t.Parallel()
-			fstest.Need(t, "mount.exfat-fuse")
-			image := fstest.Sparse(t, size)
+			volumetest.Need(t, "mount.exfat-fuse")
+			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
-			device, detach := fstest.Loop(t, image)
-			dir, unmount := fstest.FUSE(t, device, "mount.exfat-fuse")
+			device, detach := volumetest.Loop(t, image, 512)
+			dir, unmount := volumetest.FUSE(t, device, "mount.exfat-fuse")
 			if options == "-c 1M" {
 				if err := os.WriteFile(dir+"/file", []byte(strings.Repeat("data", 1<<20)), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			} else {
-				fstest.Fill(t, dir, 16)
+				volumetest.Fill(t, dir, 16)
 			}
-			list := fstest.List(t, dir)
+			list := volumetest.List(t, dir)
 			unmount()
 			detach()
 			fs, extents := load(t, image)
 			info := fs.Info()
-			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
 			if strings.Contains(options, "128K") {
 				compare(t, image, extents)
 			}
-			restored := fstest.Restore(t, image, extents)
-			fstest.Run(t, "fsck.exfat", "-n", restored)
-			device, _ = fstest.Loop(t, restored)
-			dir, _ = fstest.FUSE(t, device, "mount.exfat-fuse", "-o", "ro")
-			fstest.Same(t, list, fstest.List(t, dir))
+			restored := volumetest.Restore(t, image, extents)
+			volumetest.Run(t, "fsck.exfat", "-n", restored)
+			device, _ = volumetest.Loop(t, restored, 512)
+			dir, _ = volumetest.FUSE(t, device, "mount.exfat-fuse", "-o", "ro")
+			volumetest.Same(t, list, volumetest.List(t, dir))
 		})
 	}
 }
 
 func compare(t *testing.T, image string, ours []volume.Extent) {
-	fstest.Need(t, "partclone.exfat")
-	theirs, _ := fstest.Partclone(t, "exfat", image)
-	more, less := fstest.Compare(ours, theirs)
+	volumetest.Need(t, "partclone.exfat")
+	theirs, _ := volumetest.Partclone(t, "exfat", image)
+	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
 	if more > 0 || less > 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
@@ -81,7 +81,7 @@ func compare(t *testing.T, image string, ours []volume.Extent) {
 }
 
 func TestDirtyIsCapturedWhole(t *testing.T) {
-	image := fstest.Sparse(t, 16<<20)
+	image := volumetest.Sparse(t, 16<<20)
 	mkfs(t, image, "")
 	f, err := os.OpenFile(image, os.O_RDWR, 0)
 	if err != nil {
@@ -107,11 +107,11 @@ func TestDirtyIsCapturedWhole(t *testing.T) {
 }
 
 func TestRecordSeeds(t *testing.T) {
-	fstest.Updating(t)
+	volumetest.Updating(t)
 	for name, options := range map[string]string{"small": "-c 512", "default": "", "large": "-c 128K"} {
-		image := fstest.Sparse(t, 16<<20)
+		image := volumetest.Sparse(t, 16<<20)
 		mkfs(t, image, options)
-		fstest.Record(t, name, image, func(r io.ReaderAt, size int64) {
+		volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
 			if fs, err := Open(r, size); err == nil {
 				_, _ = fs.Extents()
 			}
@@ -120,7 +120,7 @@ func TestRecordSeeds(t *testing.T) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -132,14 +132,14 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := open(r, size, false)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

@@ -7,21 +7,21 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 112 << 20
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	fstest.Need(t, "mkfs.f2fs", "fsck.f2fs", "blkid")
+	volumetest.Need(t, "mkfs.f2fs", "fsck.f2fs", "blkid")
 	args := append([]string{"-q", "-f", "-l", "dc-test"}, strings.Fields(options)...)
-	fstest.Run(t, "mkfs.f2fs", append(args, image)...)
+	volumetest.Run(t, "mkfs.f2fs", append(args, image)...)
 }
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -37,31 +37,31 @@ func TestAgainstF2fsTools(t *testing.T) {
 	for _, options := range []string{"", "-O extra_attr,inode_checksum,sb_checksum,compression -i"} {
 		t.Run("mkfs.f2fs "+options, func(t *testing.T) {
 			t.Parallel()
-			image := fstest.Sparse(t, size)
+			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
-			list := fstest.Guest(t, fstest.GuestFill, image, "f2fs", "", 12)
+			list := volumetest.Guest(t, volumetest.GuestFill, image, "f2fs", "", 12)
 			fs, extents := load(t, image)
 			info := fs.Info()
-			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
 			if options == "" {
 				compare(t, image, extents)
-				fstest.Record(t, "filled", image, use)
+				volumetest.Record(t, "filled", image, use)
 			}
-			restored := fstest.Restore(t, image, extents)
-			if out := fstest.Run(t, "fsck.f2fs", "--dry-run", restored); !strings.Contains(out, "[Ok..]") || strings.Contains(out, "[Fail]") {
+			restored := volumetest.Restore(t, image, extents)
+			if out := volumetest.Run(t, "fsck.f2fs", "--dry-run", restored); !strings.Contains(out, "[Ok..]") || strings.Contains(out, "[Fail]") {
 				t.Errorf("fsck.f2fs: %s", out)
 			}
-			fstest.Same(t, list, fstest.Guest(t, fstest.GuestList, restored, "f2fs", "", 0))
+			volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "f2fs", "", 0))
 		})
 	}
 }
 
 func compare(t *testing.T, image string, ours []volume.Extent) {
-	fstest.Need(t, "partclone.f2fs")
-	theirs, _ := fstest.Partclone(t, "f2fs", image)
-	more, less := fstest.Compare(ours, theirs)
+	volumetest.Need(t, "partclone.f2fs")
+	theirs, _ := volumetest.Partclone(t, "f2fs", image)
+	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
 	if more > 0 || less > 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
@@ -70,20 +70,20 @@ func compare(t *testing.T, image string, ours []volume.Extent) {
 
 // TestCrash goes down after an fsync: the files are found by rolling forward only.
 func TestCrash(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	list := fstest.Guest(t, fstest.GuestCrash, image, "f2fs", "", 4)
+	list := volumetest.Guest(t, volumetest.GuestCrash, image, "f2fs", "", 4)
 	fs, extents := load(t, image)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
-	fstest.Same(t, list, fstest.Guest(t, fstest.GuestList, fstest.Restore(t, image, extents), "f2fs", "", 0))
+	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "f2fs", "", 0))
 }
 
 func TestLargeBitmap(t *testing.T) {
-	image := fstest.Sparse(t, 4<<40) // its bitmap does not fit into the checkpoint block
-	fstest.Need(t, "mkfs.f2fs")
-	if _, err := fstest.Try(t, "mkfs.f2fs", "-q", "-f", image); err != nil {
+	image := volumetest.Sparse(t, 4<<40) // its bitmap does not fit into the checkpoint block
+	volumetest.Need(t, "mkfs.f2fs")
+	if _, err := volumetest.Try(t, "mkfs.f2fs", "-q", "-f", image); err != nil {
 		t.Skipf("this file system does not hold a sparse file of 4 TiB: %v", err)
 	}
 	fs, extents := load(t, image)
@@ -93,9 +93,9 @@ func TestLargeBitmap(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	f, _ := fstest.Open(t, image)
+	f, _ := volumetest.Open(t, image)
 	if _, err := Open(f, size/2); err == nil || errors.Is(err, volume.ErrNotThis) {
 		t.Errorf("a short partition: %v", err)
 	}
@@ -111,14 +111,14 @@ func use(r io.ReaderAt, size int64) {
 }
 
 func TestRecordSeeds(t *testing.T) {
-	fstest.Updating(t)
-	image := fstest.Sparse(t, 64<<20)
+	volumetest.Updating(t)
+	image := volumetest.Sparse(t, 64<<20)
 	mkfs(t, image, "")
-	fstest.Record(t, "empty", image, use)
+	volumetest.Record(t, "empty", image, use)
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -130,14 +130,14 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := open(r, size, false)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

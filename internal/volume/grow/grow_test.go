@@ -47,7 +47,8 @@ func e2fsck(t *testing.T, dev string) { volumetest.Run(t, "e2fsck", "-fn", dev) 
 
 func need(t *testing.T, kind string, mkfs string) {
 	t.Helper()
-	volumetest.Need(t, true, "losetup", "mount", mkfs)
+	volumetest.Root(t)
+	volumetest.Need(t, "losetup", "mount", mkfs)
 	if list, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(list), "\t"+kind+"\n") {
 		// It may be a module that is not loaded yet; the attempt to mount loads it.
 		t.Logf("%s is not among the kernel's file systems so far", kind)
@@ -60,7 +61,7 @@ func TestGrowDisk(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			need(t, c.kind, c.mkfs[0])
 			const start = mib
-			source := volumetest.Sparse(t, "source", start+c.from*mib+mib)
+			source := volumetest.Sparse(t, start+c.from*mib+mib)
 			path, want := fill(t, c.kind, c.from*mib, c.mkfs)
 			copyTo(t, path, source, start)
 			volumetest.RunIn(t, fmt.Sprintf("label: gpt\nstart=%d, size=%d, type=linux, name=root\n", start/512, c.from*mib/512), "sfdisk", "-q", source)
@@ -76,7 +77,7 @@ func TestGrowDisk(t *testing.T) {
 			if plan.Number != 1 || plan.From != c.from*mib || plan.To != target/mib*mib-mib-start {
 				t.Fatalf("%+v", plan)
 			}
-			disk := volumetest.Sparse(t, "target", target)
+			disk := volumetest.Sparse(t, target)
 			out, _ := volumetest.Open(t, disk)
 			if err := table.Write(out, plan.Table, target, 512); err != nil {
 				t.Fatal(err)
@@ -98,7 +99,7 @@ func TestGrowDisk(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			dev := volumetest.Loop(t, disk, 512, "--offset", fmt.Sprint(start), "--sizelimit", fmt.Sprint(plan.To))
+			dev, _ := volumetest.Loop(t, disk, 512, "--offset", fmt.Sprint(start), "--sizelimit", fmt.Sprint(plan.To))
 			if err := FileSystem(context.Background(), dev, c.kind); err != nil {
 				if errors.Is(err, ErrNoDriver) || errors.Is(err, unix.EPERM) && !mayResize(t) {
 					t.Skip(err)
@@ -115,8 +116,8 @@ func TestGrowDisk(t *testing.T) {
 			if got := grown.Info().Size; got > plan.To || got < plan.To-17*mib {
 				t.Errorf("it has %d bytes on a partition of %d", got, plan.To)
 			}
-			dir, unmount := volumetest.Mount(t, dev)
-			volumetest.SameTree(t, want, volumetest.Sums(t, dir))
+			dir, unmount := volumetest.Mount(t, dev, c.kind, "")
+			volumetest.Same(t, want, volumetest.List(t, dir))
 			unmount()
 			// Asked again, it changes nothing.
 			if err := FileSystem(context.Background(), dev, c.kind); err != nil {
@@ -143,15 +144,15 @@ func mayResize(t *testing.T) bool {
 }
 
 // fill makes a file system with files in it.
-func fill(t *testing.T, kind string, size int64, mkfs []string) (path string, sums map[string]string) {
+func fill(t *testing.T, kind string, size int64, mkfs []string) (path, list string) {
 	t.Helper()
-	path = volumetest.Sparse(t, "fs", size)
+	path = volumetest.Sparse(t, size)
 	volumetest.Run(t, mkfs[0], append(mkfs[1:len(mkfs):len(mkfs)], path)...)
-	dir, unmount := volumetest.Mount(t, path, "-o", "loop")
-	volumetest.Tree(t, dir, 5, 3*mib)
-	sums = volumetest.Sums(t, dir)
+	dir, unmount := volumetest.Mount(t, path, kind, "")
+	volumetest.Fill(t, dir, 3)
+	list = volumetest.List(t, dir)
 	unmount()
-	return path, sums
+	return path, list
 }
 
 func copyTo(t *testing.T, from, to string, off int64) {
@@ -280,7 +281,7 @@ func TestFit(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	file := volumetest.Sparse(t, "file", mib)
+	file := volumetest.Sparse(t, mib)
 	for _, c := range []struct{ device, kind, want string }{
 		{file, "ntfs", `"ntfs" is not one of`},
 		{file, "ext4", "not a block device"},

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 24<<20 + 512
@@ -19,13 +19,13 @@ const size = 24<<20 + 512
 // allocation file is long enough for 16384 blocks, more than the volume has.
 func mkfs(t *testing.T) string {
 	t.Helper()
-	fstest.Need(t, "xorriso", "blkid")
+	volumetest.Need(t, "xorriso", "blkid")
 	tree, iso := t.TempDir(), filepath.Join(t.TempDir(), "image.iso")
 	// Only empty files: xorriso does not mark the blocks of others in the bitmap.
 	if err := os.WriteFile(filepath.Join(tree, "by xorriso"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	fstest.Run(t, "xorriso", "-as", "mkisofs", "-quiet", "-hfsplus", "-V", "DCTEST", "-o", iso, tree)
+	volumetest.Run(t, "xorriso", "-as", "mkisofs", "-quiet", "-hfsplus", "-V", "DCTEST", "-o", iso, tree)
 	p, err := os.ReadFile(iso)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func mkfs(t *testing.T) string {
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -78,30 +78,30 @@ func load(t *testing.T, image string) (*FS, []volume.Extent) {
 
 func TestAgainstLinux(t *testing.T) {
 	image := mkfs(t)
-	list := fstest.Guest(t, fstest.GuestFill, image, "hfsplus", "", 8)
+	list := volumetest.Guest(t, volumetest.GuestFill, image, "hfsplus", "", 8)
 	fs, extents := load(t, image)
 	info := fs.Info()
-	if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || info.Label != "DCTEST" || !strings.Contains(blkid, info.UUID) {
+	if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || info.Label != "DCTEST" || !strings.Contains(blkid, info.UUID) {
 		t.Errorf("%+v, blkid says %s", info, blkid)
 	}
 	if used := volume.Bytes(extents); used > info.Used+8192 || used < info.Used || used > size*3/4 {
 		t.Errorf("%d bytes are used, the header counts %d", used, info.Used)
 	}
-	fstest.Record(t, "filled", image, use)
-	fstest.Need(t, "partclone.hfsp")
-	theirs, block := fstest.Partclone(t, "hfsp", image)
-	more, less := fstest.Compare(extents, theirs)
+	volumetest.Record(t, "filled", image, use)
+	volumetest.Need(t, "partclone.hfsp")
+	theirs, block := volumetest.Partclone(t, "hfsp", image)
+	more, less := volumetest.Compare(extents, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(extents), more, less)
 	if more > 2*block || less != 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
 	}
-	restored := fstest.Restore(t, image, extents)
-	fstest.Same(t, list, fstest.Guest(t, fstest.GuestList, restored, "hfsplus", "", 0))
+	restored := volumetest.Restore(t, image, extents)
+	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "hfsplus", "", 0))
 }
 
 func TestCrash(t *testing.T) {
 	image := mkfs(t)
-	fstest.Guest(t, fstest.GuestCrash, image, "hfsplus", "", 4)
+	volumetest.Guest(t, volumetest.GuestCrash, image, "hfsplus", "", 4)
 	fs, extents := load(t, image)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
@@ -110,7 +110,7 @@ func TestCrash(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	image := mkfs(t)
-	f, _ := fstest.Open(t, image)
+	f, _ := volumetest.Open(t, image)
 	if _, err := Open(f, size/2); err == nil || errors.Is(err, volume.ErrNotThis) {
 		t.Errorf("a short partition: %v", err)
 	}
@@ -126,7 +126,7 @@ func use(r io.ReaderAt, size int64) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -138,14 +138,14 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

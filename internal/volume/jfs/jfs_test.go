@@ -7,21 +7,21 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 80<<20 + 512
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	fstest.Need(t, "mkfs.jfs", "fsck.jfs", "blkid")
+	volumetest.Need(t, "mkfs.jfs", "fsck.jfs", "blkid")
 	args := append([]string{"-q", "-L", "dc-test"}, strings.Fields(options)...)
-	fstest.Run(t, "mkfs.jfs", append(args, image)...)
+	volumetest.Run(t, "mkfs.jfs", append(args, image)...)
 }
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -37,44 +37,44 @@ func TestAgainstLinux(t *testing.T) {
 	for _, options := range []string{"", "-O"} {
 		t.Run("mkfs.jfs "+options, func(t *testing.T) {
 			t.Parallel()
-			image := fstest.Sparse(t, size)
+			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
-			list := fstest.Guest(t, fstest.GuestFill, image, "jfs", "", 12)
+			list := volumetest.Guest(t, volumetest.GuestFill, image, "jfs", "", 12)
 			fs, extents := load(t, image)
 			info := fs.Info()
-			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
 			}
 			if used := volume.Bytes(extents); used > size*3/4 {
 				t.Errorf("%d bytes are used", used)
 			}
 			if options == "" {
-				fstest.Record(t, "filled", image, use)
+				volumetest.Record(t, "filled", image, use)
 			}
-			restored := fstest.Restore(t, image, extents)
-			fstest.Run(t, "fsck.jfs", "-n", "-f", restored)
-			fstest.Same(t, list, fstest.Guest(t, fstest.GuestList, restored, "jfs", "", 0))
+			restored := volumetest.Restore(t, image, extents)
+			volumetest.Run(t, "fsck.jfs", "-n", "-f", restored)
+			volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "jfs", "", 0))
 		})
 	}
 }
 
 func TestCrash(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	list := fstest.Guest(t, fstest.GuestCrash, image, "jfs", "", 4)
+	list := volumetest.Guest(t, volumetest.GuestCrash, image, "jfs", "", 4)
 	fs, extents := load(t, image)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
-	restored := fstest.Restore(t, image, extents)
-	_, _ = fstest.Try(t, "fsck.jfs", "-a", restored) // replays the log; it reports what it changed by its exit status
-	fstest.Same(t, list, fstest.Guest(t, fstest.GuestList, restored, "jfs", "", 0))
+	restored := volumetest.Restore(t, image, extents)
+	_, _ = volumetest.Try(t, "fsck.jfs", "-a", restored) // replays the log; it reports what it changed by its exit status
+	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "jfs", "", 0))
 }
 
 func TestRefusals(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	f, _ := fstest.Open(t, image)
+	f, _ := volumetest.Open(t, image)
 	if _, err := Open(f, size/2); err == nil || errors.Is(err, volume.ErrNotThis) {
 		t.Errorf("a short partition: %v", err)
 	}
@@ -90,7 +90,7 @@ func use(r io.ReaderAt, size int64) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -102,14 +102,14 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

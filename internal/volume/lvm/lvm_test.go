@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
 )
 
@@ -21,7 +21,7 @@ const mib = 1 << 20
 // arguments of lvm; $V is the group's name.
 func group(t *testing.T, sizes []int64, commands ...string) (images []string, lvm func(args ...string) string) {
 	t.Helper()
-	fstest.Need(t, "lvm", "losetup")
+	volumetest.Need(t, "lvm", "losetup")
 	vg := fmt.Sprintf("dc-lvm-%d-%s", os.Getpid(), strings.ToLower(filepath.Base(t.Name())))
 	vg = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
@@ -31,8 +31,8 @@ func group(t *testing.T, sizes []int64, commands ...string) (images []string, lv
 	}, vg)
 	var devices []string
 	for _, size := range sizes {
-		image := fstest.Sparse(t, size)
-		device, _ := fstest.Loop(t, image)
+		image := volumetest.Sparse(t, size)
+		device, _ := volumetest.Loop(t, image, 512)
 		images, devices = append(images, image), append(devices, device)
 	}
 	accept := `"a|^` + strings.Join(devices, `$|","a|^`) + `$|"`
@@ -44,7 +44,7 @@ func group(t *testing.T, sizes []int64, commands ...string) (images []string, lv
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "$V", vg)
 		}
-		out := fstest.Run(t, "lvm", append(args, "--driverloaded", "n", "--config", config)...)
+		out := volumetest.Run(t, "lvm", append(args, "--driverloaded", "n", "--config", config)...)
 		_, after, found := strings.Cut(out, "will be attempted.\n") // the warning that there is no device-mapper
 		if found {
 			return after
@@ -63,7 +63,7 @@ func group(t *testing.T, sizes []int64, commands ...string) (images []string, lv
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fstest.Check(t, extents, n)
+	volumetest.Check(t, extents, n)
 	return fs, extents
 }
 
@@ -88,7 +88,7 @@ func TestLinear(t *testing.T) {
 	create := "lvcreate -q -y -an -Zn -Wn "
 	images, lvm := group(t, []int64{400 * mib}, create+"-L 100M -n root $V", create+"-L 40M -n other $V", "lvextend -q -L 180M $V/root", create+"-L 8M -n gone $V", "lvremove -q -y $V/gone")
 	image := images[0]
-	fstest.Need(t, "mkfs.xfs", "xfs_repair", "blkid")
+	volumetest.Need(t, "mkfs.xfs", "xfs_repair", "blkid")
 
 	// What lvm says of the pieces, in extents of 4 MiB.
 	type piece struct{ lv, at, n int64 }
@@ -110,11 +110,11 @@ func TestLinear(t *testing.T) {
 	if len(root) < 2 {
 		t.Fatalf("the volume has %d pieces", len(root))
 	}
-	inner := fstest.Sparse(t, lvAt)
-	fstest.Run(t, "mkfs.xfs", "--unsupported", "-q", inner)
-	dir, unmount := fstest.Mount(t, inner, "xfs", "")
-	fstest.Fill(t, dir, 20)
-	list := fstest.List(t, dir)
+	inner := volumetest.Sparse(t, lvAt)
+	volumetest.Run(t, "mkfs.xfs", "--unsupported", "-q", inner)
+	dir, unmount := volumetest.Mount(t, inner, "xfs", "")
+	volumetest.Fill(t, dir, 20)
+	list := volumetest.List(t, dir)
 	unmount()
 	move := func(disk, file string, out bool) {
 		t.Helper()
@@ -123,7 +123,7 @@ func TestLinear(t *testing.T) {
 			if out {
 				from, to, skip, seek = disk, file, p.at, p.lv
 			}
-			fstest.Run(t, "dd", "if="+from, "of="+to, "bs=4M", "conv=notrunc", "status=none", "iflag=skip_bytes,count_bytes", "oflag=seek_bytes",
+			volumetest.Run(t, "dd", "if="+from, "of="+to, "bs=4M", "conv=notrunc", "status=none", "iflag=skip_bytes,count_bytes", "oflag=seek_bytes",
 				fmt.Sprintf("skip=%d", skip), fmt.Sprintf("seek=%d", seek), fmt.Sprintf("count=%d", p.n))
 		}
 	}
@@ -131,18 +131,18 @@ func TestLinear(t *testing.T) {
 
 	fs, extents := load(t, image)
 	info := fs.Info()
-	if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || !strings.Contains(blkid, `"`+info.UUID+`"`) || !strings.Contains(strings.Join(info.Notes, "\n"), "/root: xfs") {
+	if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || !strings.Contains(blkid, `"`+info.UUID+`"`) || !strings.Contains(strings.Join(info.Notes, "\n"), "/root: xfs") {
 		t.Errorf("%+v, blkid says %s", info, blkid)
 	}
 	if used := volume.Bytes(extents); used > 100*mib {
 		t.Errorf("%d bytes are used", used)
 	}
-	restored := fstest.Restore(t, image, extents)
+	restored := volumetest.Restore(t, image, extents)
 	again := filepath.Join(t.TempDir(), "inner.img")
 	move(restored, again, true)
-	fstest.Run(t, "xfs_repair", "-n", "-f", again)
-	dir, _ = fstest.Mount(t, again, "xfs", "nouuid")
-	fstest.Same(t, list, fstest.List(t, dir))
+	volumetest.Run(t, "xfs_repair", "-n", "-f", again)
+	dir, _ = volumetest.Mount(t, again, "xfs", "nouuid")
+	volumetest.Same(t, list, volumetest.List(t, dir))
 }
 
 func TestWhole(t *testing.T) {
@@ -172,7 +172,7 @@ func TestWhole(t *testing.T) {
 }
 
 func TestOrphan(t *testing.T) {
-	fstest.Need(t, "lvm")
+	volumetest.Need(t, "lvm")
 	images, _ := group(t, []int64{64 * mib}, "vgremove -q -y $V")
 	fs, extents := load(t, images[0])
 	if volume.Bytes(extents) != 64*mib || len(fs.Info().Notes) != 1 {
@@ -181,10 +181,10 @@ func TestOrphan(t *testing.T) {
 }
 
 func TestRecordSeeds(t *testing.T) {
-	fstest.Updating(t)
+	volumetest.Updating(t)
 	create := "lvcreate -q -y -an -Zn -Wn "
 	images, _ := group(t, []int64{200 * mib}, create+"-L 32M -n one $V", create+"-L 16M -n two $V", "lvextend -q -L 48M $V/one")
-	fstest.Record(t, "two", images[0], func(r io.ReaderAt, size int64) { _, _ = Open(r, size) })
+	volumetest.Record(t, "two", images[0], func(r io.ReaderAt, size int64) { _, _ = Open(r, size) })
 }
 
 // TestSnapshot is by metadata alone: without device-mapper lvm makes no snapshots and no thin pools.
@@ -216,7 +216,7 @@ func TestSnapshot(t *testing.T) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -228,13 +228,13 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			return
 		}
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }
@@ -260,6 +260,6 @@ func FuzzText(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fstest.Check(t, extents, size)
+		volumetest.Check(t, extents, size)
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 64<<20 + 512*77
@@ -21,12 +21,12 @@ func TestMembers(t *testing.T) {
 			if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			fstest.Run(t, "cryptsetup", "luksFormat", "-q", "--type", kind, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", image, key)
+			volumetest.Run(t, "cryptsetup", "luksFormat", "-q", "--type", kind, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", image, key)
 		}
 	}
 	md := func(version string) func(*testing.T, string) {
 		return func(t *testing.T, image string) {
-			fstest.Need(t, "mdadm")
+			volumetest.Need(t, "mdadm")
 			raidImage(t, image, version)
 		}
 	}
@@ -49,9 +49,9 @@ func TestMembers(t *testing.T) {
 		{"bcache", "bcache", "bcache", put(4096+24, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			image := fstest.Sparse(t, size)
+			image := volumetest.Sparse(t, size)
 			c.make(t, image)
-			f, n := fstest.Open(t, image)
+			f, n := volumetest.Open(t, image)
 			fs, err := Open(f, n)
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +62,7 @@ func TestMembers(t *testing.T) {
 				t.Errorf("%s %+v %v", fs.Type(), info, err)
 			}
 			if strings.HasPrefix(c.name, "LUKS") || strings.HasPrefix(c.name, "md 1") {
-				blkid := fstest.Run(t, "blkid", "-p", image)
+				blkid := volumetest.Run(t, "blkid", "-p", image)
 				if !strings.Contains(blkid, `TYPE="`+c.typ+`"`) || info.UUID == "" || !strings.Contains(blkid, `UUID="`+info.UUID+`"`) {
 					t.Errorf("UUID %s, blkid says %s", info.UUID, blkid)
 				}
@@ -126,8 +126,8 @@ func raidImage(t *testing.T, image, version string) {
 		sum(216)
 	}
 	put(at, string(p))(t, image)
-	device, detach := fstest.Loop(t, image)
-	out := fstest.Run(t, "mdadm", "--examine", device)
+	device, detach := volumetest.Loop(t, image, 512)
+	out := volumetest.Run(t, "mdadm", "--examine", device)
 	detach()
 	if !strings.Contains(out, "Version : "+version[:3]) || !strings.Contains(out, "Raid Level : raid1") {
 		t.Fatalf("mdadm --examine: %s", out)

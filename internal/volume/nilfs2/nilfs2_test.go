@@ -8,21 +8,21 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 func TestRecognised(t *testing.T) {
-	fstest.Need(t, "mkfs.nilfs2", "blkid")
+	volumetest.Need(t, "mkfs.nilfs2", "blkid")
 	const size = 64 << 20
-	image := fstest.Sparse(t, size)
-	fstest.Run(t, "mkfs.nilfs2", "-q", "-B", "64", "-L", "dc-test", image)
-	f, n := fstest.Open(t, image)
+	image := volumetest.Sparse(t, size)
+	volumetest.Run(t, "mkfs.nilfs2", "-q", "-B", "64", "-L", "dc-test", image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
 	}
 	info := fs.Info()
-	blkid := fstest.Run(t, "blkid", "-p", image)
+	blkid := volumetest.Run(t, "blkid", "-p", image)
 	extents, err := fs.Extents()
 	if err != nil || volume.Bytes(extents) != size || !info.Clean || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) || !strings.Contains(blkid, `"`+fs.Type()+`"`) {
 		t.Errorf("%+v %v, blkid says %s", info, err, blkid)

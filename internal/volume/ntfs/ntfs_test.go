@@ -12,27 +12,27 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 96<<20 + 512
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	fstest.Need(t, "mkntfs", "ntfs-3g", "ntfsfix", "ntfsresize", "blkid")
+	volumetest.Need(t, "mkntfs", "ntfs-3g", "ntfsfix", "ntfsresize", "blkid")
 	args := append([]string{"-F", "-Q", "-q", "-L", "dc test ä"}, strings.Fields(options)...)
-	fstest.Run(t, "mkntfs", append(args, image)...)
+	volumetest.Run(t, "mkntfs", append(args, image)...)
 }
 
 func TestAgainstNTFS3G(t *testing.T) {
 	for _, options := range []string{"", "-c 512", "-c 1024", "-c 2048", "-c 16384", "-c 65536", "-c 131072", "-c 524288", "-c 2097152", "-s 1024", "-s 4096", "-C"} {
 		t.Run("mkntfs "+options, func(t *testing.T) {
 			t.Parallel()
-			image := fstest.Sparse(t, size)
+			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
-			dir, unmount := fstest.FUSE(t, image, "ntfs-3g")
+			dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
 			if len(options) < 9 {
-				fstest.Fill(t, dir, 20)
+				volumetest.Fill(t, dir, 20)
 			} else { // in clusters this large every file is a large one
 				for i := range 8 {
 					if err := os.WriteFile(filepath.Join(dir, strings.Repeat("x", i+1)), bytes.Repeat([]byte{byte(i)}, 5000*i), 0o600); err != nil {
@@ -40,18 +40,18 @@ func TestAgainstNTFS3G(t *testing.T) {
 					}
 				}
 			}
-			list := fstest.List(t, dir)
+			list := volumetest.List(t, dir)
 			unmount()
 			fs, extents := load(t, image)
 			info := fs.Info()
-			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, info.UUID) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, info.UUID) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
-			restored := fstest.Restore(t, image, extents)
-			fstest.Run(t, "ntfsfix", "-n", restored)
-			fstest.Run(t, "ntfsresize", "-i", "-f", restored)
-			dir, unmount = fstest.FUSE(t, restored, "ntfs-3g", "-o", "ro")
-			fstest.Same(t, list, fstest.List(t, dir))
+			restored := volumetest.Restore(t, image, extents)
+			volumetest.Run(t, "ntfsfix", "-n", restored)
+			volumetest.Run(t, "ntfsresize", "-i", "-f", restored)
+			dir, unmount = volumetest.FUSE(t, restored, "ntfs-3g", "-o", "ro")
+			volumetest.Same(t, list, volumetest.List(t, dir))
 			unmount()
 		})
 	}
@@ -59,7 +59,7 @@ func TestAgainstNTFS3G(t *testing.T) {
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -73,15 +73,15 @@ func load(t *testing.T, image string) (*FS, []volume.Extent) {
 
 // TestPartclone: ours has the sectors behind the last cluster in addition, with the backup boot sector.
 func TestPartclone(t *testing.T) {
-	fstest.Need(t, "partclone.ntfs")
-	image := fstest.Sparse(t, size)
+	volumetest.Need(t, "partclone.ntfs")
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	dir, unmount := fstest.FUSE(t, image, "ntfs-3g")
-	fstest.Fill(t, dir, 24)
+	dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
+	volumetest.Fill(t, dir, 24)
 	unmount()
 	_, ours := load(t, image)
-	theirs, block := fstest.Partclone(t, "ntfs", image)
-	more, less := fstest.Compare(ours, theirs)
+	theirs, block := volumetest.Partclone(t, "ntfs", image)
+	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
 	if more > block || less != 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
@@ -91,9 +91,9 @@ func TestPartclone(t *testing.T) {
 // TestFragmentedTable has a master file table whose runs do not fit into one record: it had to grow in a full volume, into the
 // holes that deleted files left.
 func TestFragmentedTable(t *testing.T) {
-	image := fstest.Sparse(t, 12<<20)
+	image := volumetest.Sparse(t, 12<<20)
 	mkfs(t, image, "-c 512")
-	dir, unmount := fstest.FUSE(t, image, "ntfs-3g")
+	dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
 	var names []string
 	for i := range 1 << 16 {
 		name := filepath.Join(dir, fmt.Sprintf("%05d", i))
@@ -113,7 +113,7 @@ func TestFragmentedTable(t *testing.T) {
 			break
 		}
 	}
-	list := fstest.List(t, dir)
+	list := volumetest.List(t, dir)
 	unmount()
 	fs, extents := load(t, image)
 	attrs, err := fs.file(fileMFT)
@@ -123,14 +123,14 @@ func TestFragmentedTable(t *testing.T) {
 	if !slices.ContainsFunc(attrs, func(a attribute) bool { return a.kind == attrList }) {
 		t.Errorf("the master file table has %d runs and no attribute list: the test does not reach what it is for", len(fs.mft))
 	}
-	fstest.Record(t, "fragmented", image, func(r io.ReaderAt, size int64) {
+	volumetest.Record(t, "fragmented", image, func(r io.ReaderAt, size int64) {
 		if fs, err := Open(r, size); err == nil {
 			_, _ = fs.Extents()
 		}
 	})
-	restored := fstest.Restore(t, image, extents)
-	dir, _ = fstest.FUSE(t, restored, "ntfs-3g", "-o", "ro")
-	fstest.Same(t, list, fstest.List(t, dir))
+	restored := volumetest.Restore(t, image, extents)
+	dir, _ = volumetest.FUSE(t, restored, "ntfs-3g", "-o", "ro")
+	volumetest.Same(t, list, volumetest.List(t, dir))
 }
 
 // patched is an image of which some bytes are replaced.
@@ -149,9 +149,9 @@ func (p patched) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func TestDirty(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -213,9 +213,9 @@ func TestDirty(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	if _, err := Open(f, n/2); err == nil || !strings.Contains(err.Error(), "claims") {
 		t.Errorf("a short partition: %v", err)
 	}
@@ -228,11 +228,11 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestRecordSeeds(t *testing.T) {
-	fstest.Updating(t)
+	volumetest.Updating(t)
 	for name, options := range map[string]string{"small": "-c 512", "default": "", "large": "-c 131072"} {
-		image := fstest.Sparse(t, 16<<20)
+		image := volumetest.Sparse(t, 16<<20)
 		mkfs(t, image, options)
-		fstest.Record(t, name, image, func(r io.ReaderAt, size int64) {
+		volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
 			if fs, err := Open(r, size); err == nil {
 				_, _ = fs.Extents()
 			}
@@ -241,7 +241,7 @@ func TestRecordSeeds(t *testing.T) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -250,7 +250,7 @@ func TestSeeds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fstest.Check(t, extents, size)
+		volumetest.Check(t, extents, size)
 		if used := volume.Bytes(extents); used == 0 || used == size {
 			t.Errorf("%d of %d bytes are used", used, size)
 		}
@@ -258,14 +258,14 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

@@ -18,7 +18,7 @@ const mib = 1 << 20
 func TestProbe(t *testing.T) {
 	run := func(name string, args ...string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
-			volumetest.Need(t, false, name)
+			volumetest.Need(t, name)
 			volumetest.Run(t, name, append(args, path)...)
 		}
 	}
@@ -60,7 +60,7 @@ func TestProbe(t *testing.T) {
 		{"two at once", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(4096-10, "SWAPSPACE2"), poke(1024, "\x01\x00\x00\x00")), "raw", true, " and swap"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			path := volumetest.Sparse(t, "disk", 64*mib)
+			path := volumetest.Sparse(t, 64*mib)
 			c.make(t, path)
 			f, size := volumetest.Open(t, path)
 			fs, err := Probe(f, size)
@@ -71,7 +71,7 @@ func TestProbe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			volumetest.CheckExtents(t, size, ext)
+			volumetest.Check(t, ext, size)
 			notes := strings.Join(fs.Info().Notes, " ")
 			isWhole := cmp.Equal(ext, []volume.Extent{{Length: size}})
 			if fs.Type() != c.typ || isWhole != c.whole || !strings.Contains(notes, c.note) {
@@ -107,7 +107,7 @@ func FuzzProbe(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		volumetest.CheckExtents(t, int64(len(disk)), ext)
+		volumetest.Check(t, ext, int64(len(disk)))
 	})
 }
 

@@ -7,21 +7,21 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 80<<20 + 512
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	fstest.Need(t, "mkreiserfs", "reiserfsck", "blkid")
+	volumetest.Need(t, "mkreiserfs", "reiserfsck", "blkid")
 	args := append([]string{"-q", "-ff", "-l", "dc-test"}, strings.Fields(options)...)
-	fstest.Run(t, "mkreiserfs", append(args, image)...)
+	volumetest.Run(t, "mkreiserfs", append(args, image)...)
 }
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -37,42 +37,42 @@ func TestAgainstLinux(t *testing.T) {
 	for _, options := range []string{"", "-b 1024"} {
 		t.Run("mkreiserfs "+options, func(t *testing.T) {
 			t.Parallel()
-			image := fstest.Sparse(t, size)
+			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
-			list := fstest.Guest(t, fstest.GuestFill, image, "reiserfs", "", 12)
+			list := volumetest.Guest(t, volumetest.GuestFill, image, "reiserfs", "", 12)
 			fs, extents := load(t, image)
 			info := fs.Info()
-			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
 			}
 			if used := volume.Bytes(extents); used > size*3/4 {
 				t.Errorf("%d bytes are used", used)
 			}
 			if options == "" {
-				fstest.Record(t, "filled", image, use)
+				volumetest.Record(t, "filled", image, use)
 			}
-			restored := fstest.Restore(t, image, extents)
-			fstest.Run(t, "reiserfsck", "--check", "-y", "-q", restored)
-			fstest.Same(t, list, fstest.Guest(t, fstest.GuestList, restored, "reiserfs", "", 0))
+			restored := volumetest.Restore(t, image, extents)
+			volumetest.Run(t, "reiserfsck", "--check", "-y", "-q", restored)
+			volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "reiserfs", "", 0))
 		})
 	}
 }
 
 func TestCrash(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	list := fstest.Guest(t, fstest.GuestCrash, image, "reiserfs", "", 4)
+	list := volumetest.Guest(t, volumetest.GuestCrash, image, "reiserfs", "", 4)
 	fs, extents := load(t, image)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
-	fstest.Same(t, list, fstest.Guest(t, fstest.GuestList, fstest.Restore(t, image, extents), "reiserfs", "", 0))
+	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "reiserfs", "", 0))
 }
 
 func TestRefusals(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	f, _ := fstest.Open(t, image)
+	f, _ := volumetest.Open(t, image)
 	if _, err := Open(f, size/2); err == nil || errors.Is(err, volume.ErrNotThis) {
 		t.Errorf("a short partition: %v", err)
 	}
@@ -88,7 +88,7 @@ func use(r io.ReaderAt, size int64) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -100,14 +100,14 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

@@ -1,30 +1,52 @@
 package swap
 
 import (
-	"flag"
+	"io"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-var update = flag.Bool("update", false, "make the samples in testdata again")
-
-// TestSamples makes the samples for FuzzOpen, when asked, and reads them.
-func TestSamples(t *testing.T) {
-	if *update {
-		for name, page := range map[string]string{"4k": "4096", "64k": "65536"} {
-			path := volumetest.Sparse(t, "swap", mib)
-			volumetest.Run(t, "mkswap", "-p", page, path)
-			volumetest.SaveSample(t, name, path)
-		}
-	}
-	for name, sample := range volumetest.Samples(t) {
-		if _, err := Open(volumetest.Patch(sample, nil), int64(len(sample))); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+// TestRecordSeeds makes the seeds for FuzzOpen.
+func TestRecordSeeds(t *testing.T) {
+	volumetest.Updating(t)
+	for name, page := range map[string]string{"4k": "4096", "64k": "65536"} {
+		image := volumetest.Sparse(t, mib)
+		volumetest.Run(t, "mkswap", "-p", page, image)
+		record(t, name, image)
 	}
 }
 
+func record(t *testing.T, name, image string) {
+	t.Helper()
+	volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
+		if fs, err := Open(r, size); err == nil {
+			_, _ = fs.Extents()
+		}
+	})
+}
+
+func TestSeeds(t *testing.T) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+		fs, err := Open(r, size)
+		if err == nil {
+			_, err = fs.Extents()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, Open, 1024, 1028, 1032, 4086, 65526)
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+		fs, err := Open(r, size)
+		if err != nil {
+			return
+		}
+		_ = fs.Info()
+		if extents, err := fs.Extents(); err == nil {
+			volumetest.Check(t, extents, size)
+		}
+	})
 }

@@ -15,7 +15,7 @@ import (
 const mib = 1 << 20
 
 func TestMkswap(t *testing.T) {
-	volumetest.Need(t, false, "mkswap")
+	volumetest.Need(t, "mkswap")
 	for _, c := range []struct {
 		page int64
 		args []string
@@ -28,7 +28,7 @@ func TestMkswap(t *testing.T) {
 		{65536, []string{"-p", "65536"}},
 	} {
 		t.Run(fmt.Sprint(c.page, c.args), func(t *testing.T) {
-			path := volumetest.Sparse(t, "swap", 8*mib)
+			path := volumetest.Sparse(t, 8*mib)
 			if len(c.args) > 0 && c.args[0] == "-e" && !strings.Contains(volumetest.Run(t, "mkswap", "--help"), "--endianness") {
 				t.Skip("this mkswap writes its own byte order only")
 			}
@@ -47,14 +47,14 @@ func TestMkswap(t *testing.T) {
 			}
 			volumetest.LikeBlkid(t, path, fs)
 			// What is restored is a swap area again.
-			volumetest.LikeBlkid(t, volumetest.Restore(t, path, size, ext), fs)
+			volumetest.LikeBlkid(t, volumetest.Restore(t, path, ext), fs)
 		})
 	}
 }
 
 func TestHibernated(t *testing.T) {
-	volumetest.Need(t, false, "mkswap")
-	path := volumetest.Sparse(t, "swap", 8*mib)
+	volumetest.Need(t, "mkswap")
+	path := volumetest.Sparse(t, 8*mib)
 	volumetest.Run(t, "mkswap", path)
 	f, size := volumetest.Open(t, path)
 	for _, signature := range hibernated {
@@ -78,7 +78,7 @@ func TestHibernated(t *testing.T) {
 
 func TestNotSwap(t *testing.T) {
 	for _, size := range []int64{0, 100, 4095, 4096, 65536, mib} {
-		f, size := volumetest.Open(t, volumetest.Sparse(t, "swap", size))
+		f, size := volumetest.Open(t, volumetest.Sparse(t, size))
 		if _, err := Open(f, size); !errors.Is(err, volume.ErrNotThis) {
 			t.Errorf("%d zeroes: %v", size, err)
 		}

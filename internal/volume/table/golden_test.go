@@ -77,7 +77,7 @@ func loadSectors(t *testing.T, path string) *os.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, _ := volumetest.Open(t, volumetest.Sparse(t, "disk", diskSize))
+	f, _ := volumetest.Open(t, volumetest.Sparse(t, diskSize))
 	for line := range strings.Lines(string(text)) {
 		var off int64
 		var data string

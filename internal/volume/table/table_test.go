@@ -72,9 +72,10 @@ const diskSize = 256 * mib
 // makeDisk partitions a disk with the real tools, with boot code and a boot loader in the gap.
 func makeDisk(t *testing.T, script string, sg []string, ss int) (path, dev string) {
 	t.Helper()
-	volumetest.Need(t, true, "sfdisk", "sgdisk", "losetup")
-	path = volumetest.Sparse(t, "disk", diskSize)
-	dev = volumetest.Loop(t, path, ss)
+	volumetest.Root(t)
+	volumetest.Need(t, "sfdisk", "sgdisk", "losetup")
+	path = volumetest.Sparse(t, diskSize)
+	dev, _ = volumetest.Loop(t, path, ss)
 	volumetest.RunIn(t, sectors(script, ss), "sfdisk", "-q", "--no-reread", "--no-tell-kernel", dev)
 	if sg != nil {
 		volumetest.Run(t, "sgdisk", append(sg, dev)...)
@@ -247,7 +248,7 @@ func TestAgainstSfdisk(t *testing.T) {
 }
 
 func restoreTable(t *testing.T, src *os.File, tbl *volume.Table, want []volume.Partition, size int64, ss int, name string) {
-	out, _ := volumetest.Open(t, volumetest.Sparse(t, "target", size))
+	out, _ := volumetest.Open(t, volumetest.Sparse(t, size))
 	junk := make([]byte, min(mib, size))
 	rand.NewChaCha8([32]byte{}).Read(junk)
 	out.WriteAt(junk, 0)
@@ -266,7 +267,7 @@ func restoreTable(t *testing.T, src *os.File, tbl *volume.Table, want []volume.P
 	if err != nil || !same {
 		t.Errorf("Same after Write: %v %v", same, err)
 	}
-	dev := volumetest.Loop(t, out.Name(), ss)
+	dev, _ := volumetest.Loop(t, out.Name(), ss)
 	verify(t, dev, tbl)
 	id, got := bySfdisk(t, dev, ss)
 	if id != tbl.DiskID {
@@ -293,7 +294,7 @@ func restoreTable(t *testing.T, src *os.File, tbl *volume.Table, want []volume.P
 func gptDisk(t *testing.T) (*os.File, int64) {
 	t.Helper()
 	tbl := sampleGPT()
-	f, size := volumetest.Open(t, volumetest.Sparse(t, "disk", diskSize))
+	f, size := volumetest.Open(t, volumetest.Sparse(t, diskSize))
 	if err := Write(f, tbl, size, 512); err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +402,7 @@ func TestTooSmall(t *testing.T) {
 
 // A disk of 4096-byte sectors whose image file is read as if it had 512-byte ones.
 func TestOtherSectorSize(t *testing.T) {
-	f, size := volumetest.Open(t, volumetest.Sparse(t, "disk", diskSize))
+	f, size := volumetest.Open(t, volumetest.Sparse(t, diskSize))
 	if err := Write(f, sampleGPT(), size, 4096); err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +417,7 @@ func TestOtherSectorSize(t *testing.T) {
 
 // What is not a table that can be trusted is captured whole.
 func TestNotATable(t *testing.T) {
-	volumetest.Need(t, false, "mkfs.fat")
+	volumetest.Need(t, "mkfs.fat")
 	for _, c := range []struct {
 		name string
 		make func(t *testing.T, path string)
@@ -446,7 +447,7 @@ func TestNotATable(t *testing.T) {
 		}, "more than 256"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			path := volumetest.Sparse(t, "disk", 64*mib)
+			path := volumetest.Sparse(t, 64*mib)
 			c.make(t, path)
 			f, size := volumetest.Open(t, path)
 			tbl, err := Read(f, size, 512)

@@ -10,24 +10,24 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 // mkfs makes a UFS with makefs from a filled tree. Linux writes no UFS, so nothing is deleted in it; it has free space in
 // every group all the same.
 func mkfs(t *testing.T, options, order string) (image, tree string) {
 	t.Helper()
-	fstest.Need(t, "makefs", "blkid")
+	volumetest.Need(t, "makefs", "blkid")
 	tree, image = t.TempDir(), filepath.Join(t.TempDir(), "disk.img")
-	fstest.Fill(t, tree, 16)
+	volumetest.Fill(t, tree, 16)
 	_ = os.Remove(filepath.Join(tree, "long-soft"))
-	fstest.Run(t, "makefs", "-t", "ffs", "-B", order, "-s", "64m", "-o", options, image, tree)
+	volumetest.Run(t, "makefs", "-t", "ffs", "-B", order, "-s", "64m", "-o", options, image, tree)
 	return image, tree
 }
 
 func load(t *testing.T, image string) (*FS, []volume.Extent) {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -51,26 +51,26 @@ func TestAgainstMakefs(t *testing.T) {
 			image, tree := mkfs(t, c.options, c.order)
 			fs, extents := load(t, image)
 			info := fs.Info()
-			if blkid := fstest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, `"ufs"`) || !strings.Contains(blkid, info.UUID) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, `"ufs"`) || !strings.Contains(blkid, info.UUID) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
 			}
 			if used := volume.Bytes(extents); used < info.Used || used > info.Used+1<<20 || used > 48<<20 {
 				t.Errorf("%d bytes are used, the superblock counts %d", used, info.Used)
 			}
 			if strings.HasPrefix(c.name, "UFS1 ") || c.name == "UFS2" {
-				fstest.Record(t, strings.ToLower(strings.ReplaceAll(c.name, " ", "-")), image, use)
+				volumetest.Record(t, strings.ToLower(strings.ReplaceAll(c.name, " ", "-")), image, use)
 			}
-			restored := fstest.Restore(t, image, extents)
+			restored := volumetest.Restore(t, image, extents)
 			contains(t, restored, tree)
 			if c.mount == "" {
 				return // makefs puts the superblock of UFS2 where Linux does not look for it
 			}
 			mount := c.mount
-			list := fstest.Guest(t, fstest.GuestReadOnly, image, "ufs", mount, 0)
+			list := volumetest.Guest(t, volumetest.GuestReadOnly, image, "ufs", mount, 0)
 			if strings.Count(list, "\n") < 170 {
 				t.Errorf("the guest sees %d lines", strings.Count(list, "\n"))
 			}
-			fstest.Same(t, list, fstest.Guest(t, fstest.GuestReadOnly, restored, "ufs", mount, 0))
+			volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestReadOnly, restored, "ufs", mount, 0))
 		})
 	}
 }
@@ -114,7 +114,7 @@ func TestDirtyIsCapturedWhole(t *testing.T) {
 	if _, err := f.WriteAt([]byte{0}, 8<<10+209); err != nil {
 		t.Fatal(err)
 	}
-	_, size := fstest.Open(t, image)
+	_, size := volumetest.Open(t, image)
 	fs, extents := load(t, image)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%+v", fs.Info())
@@ -131,7 +131,7 @@ func use(r io.ReaderAt, size int64) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -143,14 +143,14 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

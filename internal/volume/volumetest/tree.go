@@ -2,127 +2,175 @@ package volumetest
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
-// A TreeOption leaves out of a tree what a file system does not know.
-type TreeOption int
-
-// What Tree leaves out.
-const (
-	NoLinks  TreeOption = iota // no symbolic and hard links
-	NoSparse                   // no holes
-)
-
-// Tree fills dir with about size bytes of files: many tiny ones, empty ones, one of a third of the size, sparse ones,
-// deep directories, long names, and one directory of many entries. The same seed makes the same tree.
-func Tree(t testing.TB, dir string, seed uint64, size int64, options ...TreeOption) {
+// Fill writes a varied tree into dir: tiny, large, sparse, fragmented and deleted files, hard and symbolic links, many names.
+// Features that the file system lacks are left out silently; megabytes bounds what is written.
+func Fill(t testing.TB, dir string, megabytes int) {
 	t.Helper()
-	var key [32]byte
-	key[0], key[1] = byte(seed), byte(seed>>8)
-	src := rand.NewChaCha8(key)
-	rng := rand.New(src)
-	write := func(name string, n int64) {
-		t.Helper()
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		data := make([]byte, n)
-		src.Read(data)
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("huge.bin", size/3)
-	left := size / 3
-	for i := 0; left > 0 && i < 400; i++ {
-		n := int64(rng.IntN(3000))
-		if rng.IntN(8) == 0 {
-			n = int64(rng.IntN(300_000))
-		}
-		write(fmt.Sprintf("d%d/e%d/file-%d", rng.IntN(5), rng.IntN(7), i), min(n, left))
-		left -= n
-	}
-	for i := range 300 {
-		write(fmt.Sprintf("many/a file with a rather long name, number %d.text", i), int64(i%7))
-	}
-	write(strings.Repeat("deep/", 20)+"bottom", 100)
-	write("empty", 0)
-	if !slices.Contains(options, NoSparse) {
-		write("sparse", 100)
-		if err := os.Truncate(filepath.Join(dir, "sparse"), 50<<20); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !slices.Contains(options, NoLinks) {
-		for name, err := range map[string]error{
-			"hard":     os.Link(filepath.Join(dir, "empty"), filepath.Join(dir, "hard")),
-			"fast":     os.Symlink("huge.bin", filepath.Join(dir, "fast-link")),
-			"slow":     os.Symlink(strings.Repeat("x", 200), filepath.Join(dir, "slow-link")),
-			"nowhere":  os.Symlink("/nowhere", filepath.Join(dir, "d0/dangling")),
-			"hardlink": os.Link(filepath.Join(dir, "huge.bin"), filepath.Join(dir, "huge-hard")),
-		} {
-			if err != nil {
-				t.Fatal(name, err)
-			}
-		}
+	if err := fill(dir, megabytes); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// Sums returns for every file below dir its size and checksum, for every link its target, for every directory a mark.
-func Sums(t testing.TB, dir string) map[string]string {
+// Sync writes out the file system that dir is on, and no other.
+func Sync(t testing.TB, dir string) {
 	t.Helper()
-	sums := map[string]string{}
+	if err := syncFS(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// List is a full listing of dir with modes, sizes and checksums, one line a name.
+func List(t testing.TB, dir string) string {
+	t.Helper()
+	out, err := list(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// filler remembers the first error, so that fill reads as the list of what it makes.
+type filler struct {
+	dir string
+	rng *rand.Rand
+	err error
+}
+
+func (f *filler) bytes(n int) []byte {
+	p := make([]byte, n)
+	for i := 0; i+8 <= n; i += 8 {
+		v := f.rng.Uint64()
+		for j := range 8 {
+			p[i+j] = byte(v >> (8 * j))
+		}
+	}
+	return p
+}
+
+func (f *filler) put(name string, p []byte) {
+	if f.err != nil {
+		return
+	}
+	path := filepath.Join(f.dir, name)
+	if f.err = os.MkdirAll(filepath.Dir(path), 0o755); f.err == nil {
+		f.err = os.WriteFile(path, p, 0o644)
+	}
+}
+
+func (f *filler) remove(name string) {
+	if f.err == nil {
+		f.err = os.Remove(filepath.Join(f.dir, name))
+	}
+}
+
+func fill(dir string, megabytes int) error {
+	f := &filler{dir: dir, rng: rand.New(rand.NewPCG(7, uint64(megabytes)))}
+	for i := range 150 {
+		f.put(fmt.Sprintf("many/dir%d/file with a longer name %04d", i%7, i), f.bytes(f.rng.IntN(3000)))
+	}
+	f.put("empty", nil)
+	f.put("tiny", []byte("x"))
+	f.put("large", f.bytes(megabytes<<20/2))
+	for i := range 40 { // every second one goes, so that what follows is written into holes
+		f.put(fmt.Sprintf("hole%d", i), f.bytes(megabytes<<20/160))
+	}
+	for i := 0; i < 40; i += 2 {
+		f.remove(fmt.Sprintf("hole%d", i))
+	}
+	if f.err == nil {
+		f.err = syncFS(dir)
+	}
+	f.put("fragmented", f.bytes(megabytes<<20/10))
+	if f.err != nil {
+		return f.err
+	}
+	sparse, err := os.Create(filepath.Join(dir, "sparse"))
+	if err != nil {
+		return err
+	}
+	for i := range int64(5) {
+		if _, err := sparse.WriteAt([]byte("island"), i*3<<20/2); err != nil {
+			return err
+		}
+	}
+	if err := sparse.Close(); err != nil {
+		return err
+	}
+	_ = os.Link(filepath.Join(dir, "tiny"), filepath.Join(dir, "tiny-hard"))
+	_ = os.Symlink("tiny", filepath.Join(dir, "tiny-soft"))
+	_ = os.Symlink(strings.Repeat("a/long/target/", 60), filepath.Join(dir, "long-soft"))
+	_ = unix.Setxattr(filepath.Join(dir, "large"), "user.colour", f.bytes(700), 0) // too long for most inodes, short enough for a block of 1 KiB
+	_ = os.Chmod(filepath.Join(dir, "tiny"), 0o4711)
+	return nil
+}
+
+func syncFS(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return fmt.Errorf("syncfs %s: %w", dir, err)
+	}
+	return nil
+}
+
+func list(dir string) (string, error) {
+	var out strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name, _ := filepath.Rel(dir, path)
-		switch {
-		case d.IsDir():
-			sums[name] = "directory"
-		case d.Type()&fs.ModeSymlink != 0:
-			to, err := os.Readlink(path)
-			sums[name] = "-> " + to
-			return err
-		default:
-			data, err := os.ReadFile(path)
-			sums[name] = fmt.Sprintf("%d %x", len(data), sha256.Sum256(data))
+		info, err := d.Info()
+		if err != nil {
 			return err
 		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&out, "%s %v", rel, info.Mode())
+		switch {
+		case info.Mode().IsRegular():
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			h := sha256.New()
+			_, err = io.Copy(h, f)
+			f.Close()
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			fmt.Fprintf(&out, " %d %s", info.Size(), hex.EncodeToString(h.Sum(nil)[:8]))
+			var value [4096]byte
+			if n, err := unix.Getxattr(path, "user.colour", value[:]); err == nil {
+				sum := sha256.Sum256(value[:n])
+				fmt.Fprintf(&out, " xattr %d %x", n, sum[:8])
+			}
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&out, " -> %s", target)
+		}
+		fmt.Fprintln(&out)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	delete(sums, ".")
-	delete(sums, "lost+found")
-	return sums
-}
-
-// SameTree fails the test when two results of Sums differ, naming some of the files.
-func SameTree(t testing.TB, want, got map[string]string) {
-	t.Helper()
-	bad := 0
-	names := maps.Clone(want)
-	maps.Copy(names, got)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if want[name] != got[name] {
-			if bad++; bad <= 5 {
-				t.Errorf("%s: want %q, got %q", name, want[name], got[name])
-			}
-		}
-	}
-	if bad > 5 {
-		t.Errorf("... %d files differ in all", bad)
-	}
+	return out.String(), err
 }

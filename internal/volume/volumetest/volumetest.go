@@ -1,9 +1,12 @@
-// Package volumetest is what the tests of the file system readers share: tools that may be missing, sparse disks, loop
-// devices, a varied tree of files, and the restore that proves an allocation map.
+// Package volumetest judges allocation maps with independent tools: the real mkfs makes the file system, the host's kernel or
+// a FUSE program fills it, only the extents of the map are copied onto a file full of random bytes, and the file
+// system's own checker, a listing with checksums and partclone's bitmap say whether that was enough.
 package volumetest
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -12,58 +15,89 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
-// Need skips the test unless it runs as root (when root is true) and all the tools are there. In CI a missing tool is a
-// failure: a test that is skipped there proves nothing.
-func Need(t testing.TB, root bool, tools ...string) {
+// Skip skips the test for a reason of this machine. Where CI=true the machine is meant to have everything, and it fails.
+func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s, which CI must have", what)
-		}
-		t.Skip(what)
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI must not skip: "+format, args...)
 	}
-	for _, name := range tools {
-		if _, err := exec.LookPath(name); err != nil {
-			missing(name + " is not installed")
+	t.Skipf(format, args...)
+}
+
+// Need skips unless all the tools are installed.
+func Need(t testing.TB, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if find(tool) == "" {
+			Skip(t, "%s is not installed", tool)
 		}
-	}
-	if root && os.Getuid() != 0 {
-		missing("not root")
 	}
 }
 
-// Run runs a tool and returns what it printed on standard output; a failure of the tool ends the test.
-func Run(t testing.TB, name string, args ...string) string {
+// Root skips unless the test runs as root.
+func Root(t testing.TB) {
 	t.Helper()
-	return RunIn(t, "", name, args...)
+	if os.Geteuid() != 0 {
+		Skip(t, "it needs root")
+	}
+}
+
+func find(tool string) string {
+	if p, err := exec.LookPath(tool); err == nil {
+		return p
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		p := filepath.Join(dir, tool)
+		if info, err := os.Stat(p); err == nil && info.Mode()&0o111 != 0 {
+			return p
+		}
+	}
+	return ""
+}
+
+// Try runs a tool for at most two minutes and returns what it printed on both streams.
+func Try(t testing.TB, tool string, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := start(t, "", &out, &out, tool, args)
+	return out.String(), err
+}
+
+// Run runs a tool that must succeed, for at most two minutes, and returns its standard output.
+func Run(t testing.TB, tool string, args ...string) string {
+	t.Helper()
+	return RunIn(t, "", tool, args...)
 }
 
 // RunIn is Run with stdin given to the tool.
-func RunIn(t testing.TB, stdin, name string, args ...string) string {
+func RunIn(t testing.TB, stdin, tool string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "MTOOLS_SKIP_CHECK=1")
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, tail(out.String()), tail(errs.String()))
+	if err := start(t, stdin, &out, &errs, tool, args); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", tool, strings.Join(args, " "), err, out.String(), errs.String())
 	}
 	return out.String()
 }
 
-func tail(s string) string {
-	if len(s) > 4000 {
-		return "..." + s[len(s)-4000:]
+func start(t testing.TB, stdin string, out, errs *bytes.Buffer, tool string, args []string) error {
+	t.Helper()
+	path := find(tool)
+	if path == "" {
+		Skip(t, "%s is not installed", tool)
 	}
-	return s
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // also in a cleanup
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), out, errs
+	return cmd.Run()
 }
 
 // Dir makes a directory that is gone after the test: in memory when there is plenty, because that takes a third of the time.
@@ -73,55 +107,36 @@ func Dir(t testing.TB) string {
 	if unix.Statfs("/dev/shm", &st) != nil || int64(st.Bavail)*st.Bsize < 4<<30 {
 		return t.TempDir()
 	}
-	d, err := os.MkdirTemp("/dev/shm", "dc-volume-")
+	dir, err := os.MkdirTemp("/dev/shm", "dc-volume-")
 	if err != nil {
 		return t.TempDir()
 	}
-	t.Cleanup(func() { os.RemoveAll(d) })
-	return d
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
-// Sparse makes a file of size zero bytes that is gone after the test.
-func Sparse(t testing.TB, name string, size int64) string {
+// Sparse makes an empty file of the given size that is gone after the test, and returns its path.
+func Sparse(t testing.TB, size int64) string {
 	t.Helper()
-	path := filepath.Join(Dir(t), name)
-	f, err := os.Create(path)
-	if err == nil {
-		err = f.Truncate(size)
+	path := filepath.Join(Dir(t), "disk.img")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
+	if err := os.Truncate(path, size); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// Random makes a file of size bytes none of which is likely to be right by chance.
-func Random(t testing.TB, name string, size int64) string {
+// Copy makes a copy of a file, holes included, that is gone after the test.
+func Copy(t testing.TB, path string) string {
 	t.Helper()
-	path := Sparse(t, name, 0)
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	buf := make([]byte, min(size, 1<<20))
-	var seed [32]byte
-	for at := int64(0); at < size; at += int64(len(buf)) {
-		if at%(16<<20) == 0 {
-			seed[0]++
-			rand.NewChaCha8(seed).Read(buf)
-		}
-		if _, err := f.Write(buf[:min(int64(len(buf)), size-at)]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
+	to := filepath.Join(Dir(t), "copy.img")
+	Run(t, "cp", "--sparse=always", path, to)
+	return to
 }
 
-// Open opens a file for the length of the test and tells its size.
+// Open opens a file or a block device for reading and writing and tells its size; it is closed with the test.
 func Open(t testing.TB, path string) (*os.File, int64) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -130,102 +145,232 @@ func Open(t testing.TB, path string) (*os.File, int64) {
 	}
 	t.Cleanup(func() { f.Close() })
 	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f, size
 }
 
-// Loop attaches a file to a loop device with the given sector size until the test ends.
-func Loop(t testing.TB, path string, sectorSize int, options ...string) string {
+// Mount mounts an image or a block device with the host's kernel and returns the directory. The mount ends with the test, or earlier with
+// the function returned.
+func Mount(t testing.TB, image, fstype, options string) (dir string, unmount func()) {
 	t.Helper()
-	Need(t, true, "losetup")
-	args := append([]string{"--find", "--show", "--sector-size", strconv.Itoa(sectorSize)}, options...)
-	dev := strings.TrimSpace(Run(t, "losetup", append(args, path)...))
-	t.Cleanup(func() { exec.Command("losetup", "--detach", dev).Run() })
-	return dev
-}
-
-// Restore copies only the extents of the file src to a new file that has random bytes everywhere else, which is what a
-// disk looks like to which an image is restored. The file system's own checker must find nothing wrong there. Of a gap of
-// more than 16 MiB only the first and the last 8 MiB are random: a block that is missing from the map is as wrong when
-// it is zero.
-func Restore(t testing.TB, src string, size int64, extents []volume.Extent) string {
-	t.Helper()
-	CheckExtents(t, size, extents)
-	dst := Sparse(t, "restored", size)
-	in, _ := Open(t, src)
-	out, _ := Open(t, dst)
-	buf := make([]byte, 1<<20)
-	for _, e := range extents {
-		w := io.NewOffsetWriter(out, e.Offset)
-		if n, err := io.CopyBuffer(w, io.NewSectionReader(in, e.Offset, e.Length), buf); err != nil || n != e.Length {
-			t.Fatalf("copying extent %+v: %d bytes, %v", e, n, err)
+	Root(t)
+	if list, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(list), "\t"+fstype+"\n") {
+		if _, err := Try(t, "modprobe", fstype); err != nil {
+			t.Skipf("this kernel has no %s", fstype) // not a missing tool: no CI can install it
 		}
 	}
-	const most = 8 << 20
-	random := make([]byte, most)
-	rand.NewChaCha8([32]byte{42}).Read(random)
+	dir = t.TempDir()
+	if info, err := os.Stat(image); err == nil && info.Mode().IsRegular() {
+		options = strings.TrimSuffix("loop,"+options, ",")
+	}
+	args := []string{"-t", fstype, image, dir}
+	if options != "" {
+		args = append(args, "-o", options)
+	}
+	Run(t, "mount", args...)
+	done := false
+	unmount = func() {
+		if done {
+			return
+		}
+		done = true
+		detach(t, dir)
+	}
+	t.Cleanup(unmount)
+	return dir, unmount
+}
+
+// detach unmounts dir. Another test's child process may hold one of our files for the moment between its fork and its exec, so
+// a busy mount is tried again.
+func detach(t testing.TB, dir string) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for try := 1; ; try++ {
+		out, err := exec.Command("umount", dir).CombinedOutput()
+		if err == nil {
+			return
+		}
+		if try == 100 || !strings.Contains(string(out), "busy") {
+			t.Errorf("umount %s: %v %s", dir, err, out)
+			return
+		}
+		<-tick.C
+	}
+}
+
+// Check fails the test unless the extents are sorted, merged and within size.
+func Check(t testing.TB, extents []volume.Extent, size int64) {
+	t.Helper()
+	at := int64(-1)
+	for i, e := range extents {
+		if e.Length <= 0 || e.Offset <= at || e.End() > size {
+			t.Fatalf("extent %d of %d is %+v, after %d, in %d bytes", i, len(extents), e, at, size)
+		}
+		at = e.End()
+	}
+}
+
+// Restore copies nothing but the extents of image onto a new file that has random bytes everywhere else, which is what a disk
+// looks like to which an image is restored, and returns its path. Of a gap of more than 16 MiB only the first and the last 8 MiB
+// are random: a block that is missing from the map is as wrong when it is zero.
+func Restore(t testing.TB, image string, extents []volume.Extent) string {
+	t.Helper()
+	src, size := Open(t, image)
+	Check(t, extents, size)
+	path := Sparse(t, size)
+	dst, _ := Open(t, path)
+	for _, e := range extents {
+		if n, err := io.Copy(io.NewOffsetWriter(dst, e.Offset), io.NewSectionReader(src, e.Offset, e.Length)); err != nil || n != e.Length {
+			t.Fatalf("copying %+v: %d bytes, %v", e, n, err)
+		}
+	}
+	junk := make([]byte, 8<<20)
+	noise := rand.NewChaCha8([32]byte{1})
+	if _, err := noise.Read(junk); err != nil {
+		t.Fatal(err)
+	}
 	for _, gap := range volume.Invert(extents, size) {
-		n := min(gap.Length, most)
-		for _, off := range []int64{gap.Offset, max(gap.Offset+n, gap.End()-most)} {
-			if n := min(n, gap.End()-off); n > 0 {
-				if _, err := out.WriteAt(random[:n], off); err != nil {
+		n := min(gap.Length, int64(len(junk)))
+		for _, at := range []int64{gap.Offset, max(gap.Offset+n, gap.End()-int64(len(junk)))} {
+			if n := min(n, gap.End()-at); n > 0 {
+				if _, err := dst.WriteAt(junk[:n], at); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 	}
-	return dst
+	return path
 }
 
-// CheckExtents fails the test when extents break their contract.
-func CheckExtents(t testing.TB, size int64, extents []volume.Extent) {
+// Same fails the test when two listings differ, and shows the first differing lines.
+func Same(t testing.TB, want, got string) {
 	t.Helper()
-	end := int64(-1)
-	for _, e := range extents {
-		if e.Length <= 0 || e.Offset <= end || e.End() > size {
-			t.Fatalf("extent %+v of a partition of %d bytes; the one before ends at %d", e, size, end)
+	if want == got {
+		return
+	}
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			t.Fatalf("listing differs in line %d:\nwant %s\n got %s", i+1, w[i], g[i])
 		}
-		end = e.End()
+	}
+	t.Fatalf("listing has %d lines, want %d", len(g), len(w))
+}
+
+// Zeroes tells whether the bytes of an image in e are all zero.
+func Zeroes(t testing.TB, image string, e volume.Extent) bool {
+	t.Helper()
+	f, _ := Open(t, image)
+	p := make([]byte, 1<<16)
+	for at := e.Offset; at < e.End(); at += int64(len(p)) {
+		n := min(int64(len(p)), e.End()-at)
+		if _, err := f.ReadAt(p[:n], at); err != nil {
+			t.Fatal(err)
+		}
+		if len(bytes.Trim(p[:n], "\x00")) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// FUSE mounts an image with a FUSE program that takes the image and the directory as its last arguments.
+func FUSE(t testing.TB, image string, program ...string) (dir string, unmount func()) {
+	t.Helper()
+	Root(t)
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		Skip(t, "this machine has no FUSE: %v", err)
+	}
+	dir = t.TempDir()
+	Run(t, program[0], append(program[1:len(program):len(program)], image, dir)...)
+	done := false
+	unmount = func() {
+		if done {
+			return
+		}
+		done = true
+		detach(t, dir)
+		released(t, image)
+	}
+	t.Cleanup(unmount)
+	return dir, unmount
+}
+
+// released waits until no other process has the image open: umount returns before the FUSE program has written its last bytes.
+func released(t testing.TB, image string) {
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if !openElsewhere(image) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Errorf("%s is still open 30 s after umount", image)
+			return
+		case <-tick.C:
+		}
 	}
 }
 
-// Blkid returns what blkid finds in a file: TYPE, UUID, LABEL and so on.
-func Blkid(t testing.TB, path string) map[string]string {
-	t.Helper()
-	Need(t, false, "blkid")
-	facts := map[string]string{}
-	for line := range strings.Lines(Run(t, "blkid", "-p", "-o", "export", path)) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			facts[key] = strings.ReplaceAll(value, "\\ ", " ")
+func openElsewhere(image string) bool {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return false
+	}
+	self := fmt.Sprintf("/proc/%d/", os.Getpid())
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && target == image && !strings.HasPrefix(link, self) {
+			return true
 		}
 	}
-	return facts
+	return false
 }
 
-// LikeBlkid fails the test when blkid calls the file system something else.
-func LikeBlkid(t testing.TB, path string, fs volume.FileSystem) {
+// Loop gives an image a block device with sectors of sectorSize, until the test ends or detach is called. The options are
+// losetup's.
+func Loop(t testing.TB, image string, sectorSize int, options ...string) (device string, detach func()) {
 	t.Helper()
-	want, info := Blkid(t, path), fs.Info()
+	Root(t)
+	args := append([]string{"--find", "--show", "--sector-size", strconv.Itoa(sectorSize)}, options...)
+	device = strings.TrimSpace(Run(t, "losetup", append(args, image)...))
+	done := false
+	detach = func() {
+		if done {
+			return
+		}
+		done = true
+		if out, err := exec.Command("losetup", "-d", device).CombinedOutput(); err != nil {
+			t.Errorf("losetup -d %s: %v %s", device, err, out)
+		}
+	}
+	t.Cleanup(detach)
+	return device, detach
+}
+
+// LikeBlkid fails the test when blkid calls the file system in an image something else.
+func LikeBlkid(t testing.TB, image string, fs volume.FileSystem) {
+	t.Helper()
+	want, info := Blkid(t, image), fs.Info()
 	if fs.Type() != want["TYPE"] || info.UUID != want["UUID"] || info.Label != want["LABEL"] {
 		t.Errorf("type %q, UUID %q, label %q; blkid says %v", fs.Type(), info.UUID, info.Label, want)
 	}
 }
 
-// Mount mounts a file or device until the test ends, or until the returned function is called.
-func Mount(t testing.TB, what string, options ...string) (dir string, unmount func()) {
+// Blkid returns what blkid finds in an image: TYPE, UUID, LABEL and so on.
+func Blkid(t testing.TB, image string) map[string]string {
 	t.Helper()
-	Need(t, true, "mount", "umount")
-	dir = t.TempDir()
-	Run(t, "mount", append(options, what, dir)...)
-	done := false
-	unmount = func() {
-		if !done {
-			done = true
-			Run(t, "umount", dir)
+	facts := map[string]string{}
+	for line := range strings.Lines(Run(t, "blkid", "-p", "-o", "export", image)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			facts[key] = strings.ReplaceAll(value, "\\ ", " ")
 		}
 	}
-	t.Cleanup(unmount)
-	return dir, unmount
+	return facts
 }

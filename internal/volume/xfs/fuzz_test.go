@@ -5,27 +5,27 @@ import (
 	"io"
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 func reader(p []byte) io.ReaderAt { return bytes.NewReader(p) }
 
 func FuzzOpen(f *testing.F) {
-	fstest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := open(r, size, false)
 		if err != nil {
 			return
 		}
 		_ = fs.Info()
 		if extents, err := fs.Extents(); err == nil {
-			fstest.Check(t, extents, size)
+			volumetest.Check(t, extents, size)
 		}
 	})
 }
 
 // recordSeed keeps what the reader reads of image as a seed.
 func recordSeed(t *testing.T, name, image string) {
-	fstest.Record(t, name, image, func(r io.ReaderAt, size int64) {
+	volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
 		if fs, err := Open(r, size); err == nil {
 			_, _ = fs.Extents()
 		}
@@ -33,7 +33,7 @@ func recordSeed(t *testing.T, name, image string) {
 }
 
 func TestSeeds(t *testing.T) {
-	fstest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)
@@ -42,6 +42,6 @@ func TestSeeds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fstest.Check(t, extents, size)
+		volumetest.Check(t, extents, size)
 	})
 }

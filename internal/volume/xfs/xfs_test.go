@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
-	"github.com/diskcast/diskcast/internal/volume/fstest"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 const size = 160 << 20
@@ -32,14 +32,14 @@ func TestAgainstXfsprogs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			image := fstest.Sparse(t, size)
+			image := volumetest.Sparse(t, size)
 			mkfs(t, image, c.options)
-			dir, unmount := fstest.Mount(t, image, "xfs", "")
-			fstest.Fill(t, dir, 24)
-			list := fstest.List(t, dir)
+			dir, unmount := volumetest.Mount(t, image, "xfs", "")
+			volumetest.Fill(t, dir, 24)
+			list := volumetest.List(t, dir)
 			unmount()
 			fs := judge(t, image, list)
-			if info := fs.Info(); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(fstest.Run(t, "blkid", "-p", image), info.UUID) {
+			if info := fs.Info(); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(volumetest.Run(t, "blkid", "-p", image), info.UUID) {
 				t.Errorf("info is %+v", info)
 			}
 		})
@@ -48,15 +48,15 @@ func TestAgainstXfsprogs(t *testing.T) {
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	fstest.Need(t, "mkfs.xfs", "xfs_repair", "blkid")
+	volumetest.Need(t, "mkfs.xfs", "xfs_repair", "blkid")
 	args := append([]string{"--unsupported", "-q", "-f", "-L", "dc-test"}, strings.Fields(options)...)
-	fstest.Run(t, "mkfs.xfs", append(args, image)...)
+	volumetest.Run(t, "mkfs.xfs", append(args, image)...)
 }
 
 // judge restores nothing but the extents and has xfs_repair and the kernel look at the result.
 func judge(t *testing.T, image, list string) *FS {
 	t.Helper()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -65,18 +65,18 @@ func judge(t *testing.T, image, list string) *FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	restored := fstest.Restore(t, image, extents)
+	restored := volumetest.Restore(t, image, extents)
 	if fs.Info().Clean {
-		fstest.Run(t, "xfs_repair", "-n", "-f", restored)
+		volumetest.Run(t, "xfs_repair", "-n", "-f", restored)
 		if used := volume.Bytes(extents); used < fs.Info().Used || used > fs.Info().Used+int64(fs.sb.agCount)*16*fs.sb.blockSize {
 			t.Errorf("the map has %d bytes, the superblock counts %d", used, fs.Info().Used)
 		}
 	}
-	dir, unmount := fstest.Mount(t, restored, "xfs", "nouuid")
-	fstest.Same(t, list, fstest.List(t, dir))
+	dir, unmount := volumetest.Mount(t, restored, "xfs", "nouuid")
+	volumetest.Same(t, list, volumetest.List(t, dir))
 	unmount()
 	if !fs.Info().Clean {
-		fstest.Run(t, "xfs_repair", "-n", "-f", restored)
+		volumetest.Run(t, "xfs_repair", "-n", "-f", restored)
 	}
 	return fs
 }
@@ -86,8 +86,8 @@ func TestVersion4(t *testing.T) {
 	for _, options := range []string{"-m crc=0", "-m crc=0 -b size=512", "-m crc=0 -n ftype=0 -i attr=1 -l version=1"} {
 		t.Run(options, func(t *testing.T) {
 			t.Parallel()
-			fstest.Need(t, "mkfs.xfs", "xfs_repair", "xfs_db")
-			image, file := fstest.Sparse(t, size), filepath.Join(t.TempDir(), "file")
+			volumetest.Need(t, "mkfs.xfs", "xfs_repair", "xfs_db")
+			image, file := volumetest.Sparse(t, size), filepath.Join(t.TempDir(), "file")
 			data := []byte(strings.Repeat("protofile ", 500_000))
 			if err := os.WriteFile(file, data, 0o600); err != nil {
 				t.Fatal(err)
@@ -98,7 +98,7 @@ func TestVersion4(t *testing.T) {
 				t.Fatal(err)
 			}
 			mkfs(t, image, options+" -p "+proto)
-			f, n := fstest.Open(t, image)
+			f, n := volumetest.Open(t, image)
 			fs, err := Open(f, n)
 			if err != nil {
 				t.Fatal(err)
@@ -110,8 +110,8 @@ func TestVersion4(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			restored := fstest.Restore(t, image, extents)
-			fstest.Run(t, "xfs_repair", "-n", "-f", restored)
+			restored := volumetest.Restore(t, image, extents)
+			volumetest.Run(t, "xfs_repair", "-n", "-f", restored)
 			p, err := os.ReadFile(restored)
 			if err != nil {
 				t.Fatal(err)
@@ -125,13 +125,13 @@ func TestVersion4(t *testing.T) {
 
 // TestPartclone compares with partclone's bitmap: ours may hold the blocks that wait in the AGFL, and nothing less.
 func TestPartclone(t *testing.T) {
-	fstest.Need(t, "partclone.xfs")
-	image := fstest.Sparse(t, size)
+	volumetest.Need(t, "partclone.xfs")
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
-	dir, unmount := fstest.Mount(t, image, "xfs", "")
-	fstest.Fill(t, dir, 24)
+	dir, unmount := volumetest.Mount(t, image, "xfs", "")
+	volumetest.Fill(t, dir, 24)
 	unmount()
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -140,8 +140,8 @@ func TestPartclone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, block := fstest.Partclone(t, "xfs", image)
-	more, less := fstest.Compare(ours, theirs)
+	theirs, block := volumetest.Partclone(t, "xfs", image)
+	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
 	if more > 64*block || less > 64*block {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
@@ -153,12 +153,12 @@ func TestJournal(t *testing.T) {
 	for _, options := range []string{"", "-m rmapbt=1", "-b size=1024 -l su=256k"} {
 		t.Run("mkfs "+options, func(t *testing.T) {
 			t.Parallel()
-			fstest.Need(t, "xfs_io")
-			image := fstest.Sparse(t, size)
+			volumetest.Need(t, "xfs_io")
+			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
-			dir, unmount := fstest.Mount(t, image, "xfs", "")
-			fstest.Fill(t, dir, 16)
-			fstest.Sync(t, dir)
+			dir, unmount := volumetest.Mount(t, image, "xfs", "")
+			volumetest.Fill(t, dir, 16)
+			volumetest.Sync(t, dir)
 			for i := range 3 {
 				late := filepath.Join(dir, "late"+strings.Repeat("x", i))
 				if err := os.WriteFile(late, []byte(strings.Repeat("written last", 200_000)), 0o600); err != nil {
@@ -167,10 +167,10 @@ func TestJournal(t *testing.T) {
 				if err := os.Remove(filepath.Join(dir, []string{"hole1", "hole3", "hole5"}[i])); err != nil {
 					t.Fatal(err)
 				}
-				fstest.Run(t, "xfs_io", "-c", "fsync", late)
+				volumetest.Run(t, "xfs_io", "-c", "fsync", late)
 			}
-			list := fstest.List(t, dir)
-			fstest.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
+			list := volumetest.List(t, dir)
+			volumetest.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
 			unmount()
 			fs := judge(t, image, list)
 			if info := fs.Info(); info.Clean || len(info.Notes) != 1 || fs.whole || fs.over == nil || len(fs.over.chunks) == 0 {
@@ -185,12 +185,12 @@ func TestJournal(t *testing.T) {
 
 // TestRecordSeeds makes the seeds of the fuzz test, with -update-seeds.
 func TestRecordSeeds(t *testing.T) {
-	fstest.Updating(t)
+	volumetest.Updating(t)
 	for name, options := range map[string]string{"v5": "", "v4": "-m crc=0", "journal": "-b size=1024"} {
-		image := fstest.Sparse(t, size)
+		image := volumetest.Sparse(t, size)
 		mkfs(t, image, options)
 		if name != "v4" {
-			dir, unmount := fstest.Mount(t, image, "xfs", "")
+			dir, unmount := volumetest.Mount(t, image, "xfs", "")
 			for _, name := range []string{"a", "b"} {
 				if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 10000), 0o600); err != nil {
 					t.Fatal(err)
@@ -199,9 +199,9 @@ func TestRecordSeeds(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, "a")); err != nil {
 				t.Fatal(err)
 			}
-			fstest.Sync(t, dir)
+			volumetest.Sync(t, dir)
 			if name == "journal" {
-				fstest.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
+				volumetest.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
 			}
 			unmount()
 		}
@@ -210,14 +210,14 @@ func TestRecordSeeds(t *testing.T) {
 }
 
 func n(t *testing.T, path string) int64 {
-	_, size := fstest.Open(t, path)
+	_, size := volumetest.Open(t, path)
 	return size
 }
 
 func TestExternalLogIsCapturedWhole(t *testing.T) {
-	image, log := fstest.Sparse(t, size), fstest.Sparse(t, 64<<20)
+	image, log := volumetest.Sparse(t, size), volumetest.Sparse(t, 64<<20)
 	mkfs(t, image, "-l logdev="+log)
-	f, n := fstest.Open(t, image)
+	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +229,7 @@ func TestExternalLogIsCapturedWhole(t *testing.T) {
 }
 
 func TestDamage(t *testing.T) {
-	image := fstest.Sparse(t, size)
+	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
 	whole, err := os.ReadFile(image)
 	if err != nil {

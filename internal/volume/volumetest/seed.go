@@ -1,4 +1,4 @@
-package fstest
+package volumetest
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package fstest
+package volumetest
 
 import (
 	"context"
@@ -28,13 +28,29 @@ const (
 )
 
 const (
-	envDo, envFS, envOptions, envMB, envOut = "FSTEST_DO", "FSTEST_FS", "FSTEST_OPTIONS", "FSTEST_MB", "FSTEST_OUT"
+	envDo, envFS, envOptions, envMB, envOut = "VOLUMETEST_DO", "VOLUMETEST_FS", "VOLUMETEST_OPTIONS", "VOLUMETEST_MB", "VOLUMETEST_OUT"
 	guestDisk                               = "/dev/ubda"
 )
 
+// callPrefix is before the name of a function of the test's own.
+const callPrefix = "call:"
+
 func init() {
-	if os.Getpid() == 1 && os.Getenv(envDo) != "" {
-		guest()
+	if do := os.Getenv(envDo); os.Getpid() == 1 && do != "" && !strings.HasPrefix(do, callPrefix) {
+		guest(guestWork)
+	}
+}
+
+// InGuest is for a test's init function: it makes f what Guest("call:"+name, ...) does with its disk inside of the guest, where
+// it is root with all capabilities on a kernel of its own.
+func InGuest(name string, f func(device, fstype string) (string, error)) {
+	if os.Getpid() == 1 && os.Getenv(envDo) == callPrefix+name {
+		guest(func() (string, error) {
+			if err := guestKernel(); err != nil {
+				return "", err
+			}
+			return f(guestDisk, os.Getenv(envFS))
+		})
 	}
 }
 
@@ -79,8 +95,8 @@ func Guest(t testing.TB, do, image, fstype, options string, megabytes int) strin
 }
 
 // guest is what runs as process 1 inside.
-func guest() {
-	listing, err := guestWork()
+func guest(work func() (string, error)) {
+	listing, err := work()
 	text := "ok\n" + listing
 	if err != nil {
 		text = strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
@@ -94,10 +110,7 @@ func guest() {
 
 func guestWork() (string, error) {
 	do, fstype := os.Getenv(envDo), os.Getenv(envFS)
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return "", fmt.Errorf("mount /proc: %w", err)
-	}
-	if err := guestModule(fstype); err != nil {
+	if err := guestKernel(); err != nil {
 		return "", err
 	}
 	if err := unix.Mount("tmpfs", "/mnt", "tmpfs", 0, ""); err != nil {
@@ -137,6 +150,14 @@ func guestWork() (string, error) {
 	}
 	unix.Sync()
 	return listing, nil
+}
+
+// guestKernel makes the kernel ready for the file system.
+func guestKernel() error {
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return guestModule(os.Getenv(envFS))
 }
 
 // late writes what a journal then holds: some files come, some go, everything synced.
