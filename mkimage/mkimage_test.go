@@ -189,7 +189,7 @@ func TestBootDirectory(t *testing.T) {
 		},
 		{
 			"no module", []string{"--modules", "none", "--base-url", "http://${next-server}:8080/boot", "--append", "a=1 b"},
-			[]artifact{lacks(modules + "kernel/fs/ext4/ext4.ko"), hasFile{"boot.ipxe", "kernel http://${next-server}:8080/boot/vmlinuz initrd="}, hasFile{"boot.ipxe", "panic=60 a=1 b ||"}},
+			[]artifact{lacks(modules + "kernel/fs/ext4/ext4.ko"), hasFile{"boot.ipxe", "kernel http://${next-server}:8080/boot/vmlinuz initrd="}, hasFile{"boot.ipxe", "mitigations=off a=1 b ||"}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
