@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/ext"
+)
+
+// Names of the rivals, which judge looks up.
+const (
+	checked   = "partclone | zstd -T0 -3"
+	unchecked = "partclone -a0 | zstd -T0 -3"
+)
+
+func (b *bench) all() error {
+	if err := b.measureDisk(); err != nil {
+		return err
+	}
+	for _, f := range []func() error{b.captures, b.restores, b.deltas} {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) measureDisk() error {
+	f, err := os.Open(b.disk)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	fs, err := ext.Open(f, st.Size())
+	if err != nil {
+		return fmt.Errorf("%s: %w", b.disk, err)
+	}
+	extents, err := fs.Extents()
+	if err != nil {
+		return err
+	}
+	b.used = volume.Bytes(extents)
+	fmt.Fprintf(b.log, "%d MB used of %d\n", b.used/1e6, st.Size()/1e6)
+	return nil
+}
+
+// rival is one way to keep what partclone reads.
+type rival struct{ who, options, pack, unpack, restore, file string }
+
+var rivals = []rival{
+	{checked, "", "zstd -q -T0 -3 -c", "zstd -q -dc", "partclone.restore", "pc.zst"},
+	{unchecked, "-a0", "zstd -q -T0 -3 -c", "zstd -q -dc", "partclone.restore -C -W -f 1", "pc0.zst"},
+	{"partclone | pigz", "", "pigz -c", "pigz -dc", "partclone.restore", "pc.gz"},
+}
+
+func (b *bench) captures() error {
+	for _, r := range rivals {
+		out := b.path(r.file)
+		err := b.measure(step{kind: "capture", who: r.who,
+			shell: fmt.Sprintf("partclone.ext4 -c %s -s %s -o - -L /dev/null 2>/dev/null | %s >%s", r.options, b.disk, r.pack, out),
+			size:  func() int64 { return fileSize(out) }})
+		if err != nil {
+			return err
+		}
+	}
+	for _, level := range []string{"fast", "small", "default"} {
+		store := "store-" + level
+		err := b.measure(step{kind: "capture", who: "diskcast " + level, child: []string{"capture", b.path(store), "disk", level, b.disk},
+			before: func() error { return b.remove(store) }})
+		if err != nil {
+			return err
+		}
+	}
+	return b.remove("store-fast", "store-small")
+}
+
+func (b *bench) restores() error {
+	target := b.path("target")
+	fsck := func() error { return command(b.ctx, b.log, "e2fsck", "-fn", target) }
+	for _, r := range rivals {
+		if fileSize(b.path(r.file)) == 0 {
+			continue
+		}
+		err := b.measure(step{kind: "restore", who: r.who,
+			shell:  fmt.Sprintf("%s %s | %s -s - -O %s -L /dev/null 2>/dev/null", r.unpack, b.path(r.file), r.restore, target),
+			before: func() error { return b.fresh(target) }, after: fsck})
+		if err != nil {
+			return err
+		}
+	}
+	if err := b.remove("pc.zst", "pc0.zst", "pc.gz"); err != nil {
+		return err
+	}
+	return b.measure(step{kind: "restore", who: "diskcast", child: []string{"restore", b.path("store-default"), "disk", target},
+		before: func() error { return b.fresh(target) },
+		after:  func() error { return errFirst(fsck(), b.check("disk", target)) },
+		note:   "every byte hashed before it is written"})
+}
+
+// fresh makes an empty target of the disk's size.
+func (b *bench) fresh(target string) error {
+	if err := os.RemoveAll(target); err != nil {
+		return err
+	}
+	return sparse(target, fileSize(b.disk))
+}
+
+func (b *bench) check(name, target string) error {
+	return command(b.ctx, b.log, os.Args[0], "child", "check", b.path("store-default"), name, target)
+}
+
+func errFirst(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deltas changes 5 % of the chunks, captures again into the same store, and restores onto a disk that has the old image.
+func (b *bench) deltas() error {
+	if fileSize(b.path("store-default/index.json")) == 0 {
+		return nil
+	}
+	old, target, store := b.path("old"), b.path("target"), b.path("store-default")
+	if err := command(b.ctx, b.log, os.Args[0], "child", "restore", store, "disk", old); err != nil {
+		return err
+	}
+	cells, changed, err := change(b.disk)
+	if err != nil {
+		return err
+	}
+	note := fmt.Sprintf("%d of %d cells changed", changed, cells)
+	err = b.measure(step{kind: "capture again", who: "diskcast default", child: []string{"capture", b.path("again"), "next", "default", b.disk},
+		before: func() error {
+			if err := b.remove("again"); err != nil {
+				return err
+			}
+			return command(b.ctx, b.log, "cp", "-a", store, b.path("again"))
+		}, note: note})
+	if err != nil {
+		return err
+	}
+	if err := b.remove("again"); err != nil {
+		return err
+	}
+	if err := command(b.ctx, b.log, os.Args[0], "child", "capture", store, "next", "default", b.disk); err != nil {
+		return err
+	}
+	return b.measure(step{kind: "restore delta", who: "diskcast", child: []string{"delta", store, "next", target},
+		before: func() error {
+			if err := os.RemoveAll(target); err != nil {
+				return err
+			}
+			return command(b.ctx, b.log, "cp", "--sparse=always", old, target)
+		},
+		after: func() error { return b.check("next", target) }, note: note})
+}

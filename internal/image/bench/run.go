@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type bench struct {
+	ctx      context.Context
+	runs     int
+	only     *regexp.Regexp
+	dir      string // on tmpfs
+	disk     string
+	used     int64 // bytes of the disk that the file system uses
+	out, log io.Writer
+	rows     []row
+	bars     []bar
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fl.SetOutput(stderr)
+	runs := fl.Int("runs", 3, "runs of each case; the median counts")
+	disk := fl.String("disk", "", "file with an ext4 file system (default: a Debian root that is made)")
+	dir := fl.String("dir", "/dev/shm", "directory on tmpfs, with room for about 8 GB")
+	only := fl.String("only", "", "regular expression of the cases to run")
+	out := fl.String("out", "build/bench/image.json", "file for the results")
+	if err := fl.Parse(args); err != nil {
+		return err
+	}
+	re, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	if *disk == "" {
+		if *disk, err = makeDisk(ctx, "build/cache", stderr); err != nil {
+			return fmt.Errorf("making the disk: %w", err)
+		}
+	}
+	tmp, err := os.MkdirTemp(*dir, "diskcast-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), out: stdout, log: stderr}
+	if err := command(ctx, stderr, "cp", "--sparse=always", *disk, b.disk); err != nil {
+		return err
+	}
+	if err := b.all(); err != nil {
+		return err
+	}
+	b.judge()
+	b.print()
+	return b.save(*out)
+}
+
+// step is one program that is measured.
+type step struct {
+	kind, who string
+	shell     string   // of a rival
+	child     []string // of ours
+	before    func() error
+	after     func() error // not measured; what it says is wrong fails the bench
+	size      func() int64 // of what a capture made
+	note      string
+}
+
+// measure runs a step several times.
+func (b *bench) measure(s step) error {
+	if !b.only.MatchString(s.kind + " " + s.who) {
+		return nil
+	}
+	fmt.Fprintf(b.log, "%s: %s\n", s.kind, s.who)
+	r := row{Case: s.kind, Who: s.who, Note: s.note}
+	var seconds []float64
+	for range b.runs {
+		if s.before != nil {
+			if err := s.before(); err != nil {
+				return err
+			}
+		}
+		cmd := exec.CommandContext(b.ctx, "sh", "-c", "set -e; "+s.shell)
+		if s.child != nil {
+			cmd = exec.CommandContext(b.ctx, os.Args[0], append([]string{"child"}, s.child...)...)
+		}
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		start := time.Now()
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("%s: %s: %w: %s", s.kind, s.who, err, strings.TrimSpace(stderr.String()))
+		}
+		seconds = append(seconds, time.Since(start).Seconds())
+		use := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+		cpu := time.Duration(use.Utime.Nano() + use.Stime.Nano()).Seconds()
+		if strings.HasPrefix(s.kind, "capture") {
+			r.CPU.Send = cpu
+		} else {
+			r.CPU.Recv = cpu
+		}
+		if s.child != nil {
+			r.RSS = max(r.RSS, use.Maxrss*1024) // of one process: a pipeline's programs are not added up
+			var o outcome
+			if err := json.Unmarshal(stdout.Bytes(), &o); err != nil {
+				return err
+			}
+			r.Bytes = max(o.Stored, o.Written)
+		}
+		if s.size != nil {
+			r.Bytes = s.size()
+		}
+		if s.after != nil {
+			if err := s.after(); err != nil {
+				return fmt.Errorf("%s: %s: %w", s.kind, s.who, err)
+			}
+		}
+	}
+	r.Seconds = spreadOf(seconds)
+	r.MBps = float64(b.used) / 1e6 / r.Seconds.Median
+	b.rows = append(b.rows, r)
+	return nil
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *bench) remove(names ...string) error {
+	var err error
+	for _, n := range names {
+		err = errors.Join(err, os.RemoveAll(b.path(n)))
+	}
+	return err
+}
+
+func fileSize(path string) int64 {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
+func (b *bench) save(path string) error {
+	cpu := ""
+	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if m := regexp.MustCompile(`model name\s*:\s*(.*)`).FindSubmatch(raw); m != nil {
+			cpu = string(m[1])
+		}
+	}
+	raw, err := json.MarshalIndent(map[string]any{
+		"machine": map[string]any{"cpu": cpu, "cpus": runtime.NumCPU(), "go": runtime.Version(), "used_bytes": b.used},
+		"rows":    b.rows, "bars": b.bars,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(raw, '\n'), 0o644)
+}
