@@ -15,7 +15,7 @@ import (
 )
 
 // volume makes a directory that stands for a mounted partition; "->" makes a link.
-func volume(t *testing.T, number int, fs, uuid string, files map[string]string) Volume {
+func mounted(t *testing.T, number int, fs, uuid string, files map[string]string) Volume {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -67,43 +67,43 @@ func TestFind(t *testing.T) {
 		want *System
 	}{
 		{"UEFI Debian", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/debian/grub.cfg": espStub, "EFI/BOOT/grub.cfg": "broken {"}),
-				volume(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
+			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/debian/grub.cfg": espStub, "EFI/BOOT/grub.cfg": "broken {"}),
+				mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
 		}, with(debian, "GRUB, /EFI/debian/grub.cfg on partition 1")},
 		{"BIOS Debian", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
+			return []Volume{mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
 		}, with(debian, "GRUB, /boot/grub/grub.cfg on partition 2")},
 		{"the EFI configuration points nowhere", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/debian/grub.cfg": strings.ReplaceAll(espStub, "gpt2", "gpt7")}),
-				volume(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
+			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/debian/grub.cfg": strings.ReplaceAll(espStub, "gpt2", "gpt7")}),
+				mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
 		}, with(debian, "GRUB, /EFI/debian/grub.cfg on partition 1")},
 		{"the entry's kernel is gone: next best", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg, "boot/vmlinuz-6.1": ""}))}
+			return []Volume{mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg, "boot/vmlinuz-6.1": ""}))}
 		}, &System{Title: "Linux 5.10", Source: "the newest kernel, /boot/vmlinuz-5.10 on partition 2", Kernel: f(2, "/boot/vmlinuz-5.10"), Initrds: []grub.File{f(2, "/boot/initrd.img-5.10")}, Args: "root=UUID=rrrr ro"}},
 		{"no boot loader, /boot apart", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 1, "ext4", "bbbb", map[string]string{"vmlinuz-6.9.1": "k", "vmlinuz-6.10.0": "k", "initramfs-6.10.0.img": "i", "vmlinuz-0-rescue-1": "k"}),
-				volume(t, 2, "xfs", "rrrr", map[string]string{"etc/fstab": "x", "etc/kernel/cmdline": "root=UUID=rrrr rw  quiet\n"})}
+			return []Volume{mounted(t, 1, "ext4", "bbbb", map[string]string{"vmlinuz-6.9.1": "k", "vmlinuz-6.10.0": "k", "initramfs-6.10.0.img": "i", "vmlinuz-0-rescue-1": "k"}),
+				mounted(t, 2, "xfs", "rrrr", map[string]string{"etc/fstab": "x", "etc/kernel/cmdline": "root=UUID=rrrr rw  quiet\n"})}
 		}, &System{Title: "Linux 6.10.0", Source: "the newest kernel, /vmlinuz-6.10.0 on partition 1", Kernel: f(1, "/vmlinuz-6.10.0"), Initrds: []grub.File{f(1, "/initramfs-6.10.0.img")}, Args: "root=UUID=rrrr rw quiet"}},
 		{"links as Debian's root has them, absolute ones too", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 0, "ext4", "rrrr", map[string]string{"etc/fstab": "x", "vmlinuz": "->/boot/vmlinuz-x", "boot/vmlinuz-x": "k", "initrd.img": "->boot/i", "boot/i": "i",
+			return []Volume{mounted(t, 0, "ext4", "rrrr", map[string]string{"etc/fstab": "x", "vmlinuz": "->/boot/vmlinuz-x", "boot/vmlinuz-x": "k", "initrd.img": "->boot/i", "boot/i": "i",
 				"extlinux.conf": "default l\nlabel l\n menu label ^Linux\n kernel /vmlinuz\n append root=/dev/sda1 ro initrd=/initrd.img\n"})}
 		}, &System{Title: "Linux", Source: "extlinux, /extlinux.conf on partition 0", Kernel: f(0, "/vmlinuz"), Initrds: []grub.File{f(0, "/initrd.img")}, Args: "root=/dev/sda1 ro"}},
 		{"systemd-boot", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 1, "vfat", "AAAA-0001", map[string]string{"loader/entries/a.conf": "title Arch\nlinux /vmlinuz-linux\ninitrd /i.img\noptions root=PARTUUID=1 rw\n", "vmlinuz-linux": "k", "i.img": "i", "loader/loader.conf": "default a\n"}),
-				volume(t, 2, "ext4", "rrrr", map[string]string{"etc/fstab": "x"})}
+			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"loader/entries/a.conf": "title Arch\nlinux /vmlinuz-linux\ninitrd /i.img\noptions root=PARTUUID=1 rw\n", "vmlinuz-linux": "k", "i.img": "i", "loader/loader.conf": "default a\n"}),
+				mounted(t, 2, "ext4", "rrrr", map[string]string{"etc/fstab": "x"})}
 		}, &System{Title: "Arch", Source: "systemd-boot, /loader/entries on partition 1", Kernel: f(1, "/vmlinuz-linux"), Initrds: []grub.File{f(1, "/i.img")}, Args: "root=PARTUUID=1 rw"}},
 		{"btrfs with subvolumes", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 2, "btrfs", "rrrr", map[string]string{"@/etc/fstab": "x", "@/boot/vmlinuz-6.1": "k", "@/boot/initrd-6.1": "i"})}
+			return []Volume{mounted(t, 2, "btrfs", "rrrr", map[string]string{"@/etc/fstab": "x", "@/boot/vmlinuz-6.1": "k", "@/boot/initrd-6.1": "i"})}
 		}, &System{Title: "Linux 6.1", Source: "the newest kernel, /boot/vmlinuz-6.1 on partition 2", Kernel: f(2, "/boot/vmlinuz-6.1"), Initrds: []grub.File{f(2, "/boot/initrd-6.1")}, Args: "root=UUID=rrrr ro rootflags=subvol=@"}},
 		{"extlinux with a default that is marked", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 1, "ext4", "rrrr", map[string]string{"boot/extlinux/extlinux.conf": "DEFAULT menu.c32\nPROMPT 0\nLABEL virt\n  MENU DEFAULT\n  LINUX ../vmlinuz-virt\n  INITRD ../u.img,../initramfs-virt\n  APPEND root=UUID=1 modules=ext4\n",
+			return []Volume{mounted(t, 1, "ext4", "rrrr", map[string]string{"boot/extlinux/extlinux.conf": "DEFAULT menu.c32\nPROMPT 0\nLABEL virt\n  MENU DEFAULT\n  LINUX ../vmlinuz-virt\n  INITRD ../u.img,../initramfs-virt\n  APPEND root=UUID=1 modules=ext4\n",
 				"boot/vmlinuz-virt": "k", "boot/u.img": "u", "boot/initramfs-virt": "i"})}
 		}, &System{Title: "virt", Source: "extlinux, /boot/extlinux/extlinux.conf on partition 1", Kernel: f(1, "/boot/vmlinuz-virt"), Initrds: []grub.File{f(1, "/boot/u.img"), f(1, "/boot/initramfs-virt")}, Args: "root=UUID=1 modules=ext4"}},
 		{"Windows", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/Microsoft/Boot/bootmgfw.efi": "x"})}
+			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/Microsoft/Boot/bootmgfw.efi": "x"})}
 		}, nil},
 		{"a kernel and two roots", func(t *testing.T) []Volume {
-			return []Volume{volume(t, 1, "ext4", "r1", root(nil)), volume(t, 2, "ext4", "r2", root(nil))}
+			return []Volume{mounted(t, 1, "ext4", "r1", root(nil)), mounted(t, 2, "ext4", "r2", root(nil))}
 		}, nil},
 	}
 	for _, tt := range tests {
@@ -128,7 +128,7 @@ func TestFind(t *testing.T) {
 
 // TestLinksStayInside has links that lead out of the volume, in circles, and to nothing.
 func TestLinksStayInside(t *testing.T) {
-	v := NewVolumes(volume(t, 1, "ext4", "", map[string]string{
+	v := NewVolumes(mounted(t, 1, "ext4", "", map[string]string{
 		"up": "->../../../../../../etc/hostname", "abs": "->/etc/hostname", "loop": "->loop", "etc/hostname": "inside", "dir/in": "->../etc/hostname", "nowhere": "->/x/y",
 	}))
 	for _, name := range []string{"up", "/abs", "dir/in", "/dir/../abs", "../../abs"} {
@@ -149,7 +149,7 @@ func TestLinksStayInside(t *testing.T) {
 
 // TestInitrds checks how several initrds become one: each begins at a multiple of four bytes.
 func TestInitrds(t *testing.T) {
-	v := NewVolumes(volume(t, 1, "ext4", "", map[string]string{"a": "12345", "b": "1234", "c": "1"}))
+	v := NewVolumes(mounted(t, 1, "ext4", "", map[string]string{"a": "12345", "b": "1234", "c": "1"}))
 	r, err := openInitrds(v, []grub.File{f(1, "/a"), f(1, "/b"), f(1, "/c")})
 	if err != nil {
 		t.Fatal(err)

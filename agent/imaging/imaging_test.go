@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	diskSize = 24 << 20
-	grid     = 1 << 20
+	diskSize = 12 << 20
+	grid     = 512 << 10
 	sector   = 512
 )
 
@@ -47,7 +47,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	m := imagetest.NewMemory(make([]byte, diskSize), sector)
-	g := imagetest.GPT(diskSize, sector, 4<<20, 14<<20)
+	g := imagetest.GPT(diskSize, sector, 2<<20, 7<<20)
 	for i, p := range g.Partitions {
 		imagetest.Fill(m.Bytes()[p.Start:p.End()], 7+uint64(i))
 	}
@@ -418,7 +418,7 @@ func TestDroppedForMemory(t *testing.T) {
 				recv = f
 				// A part of every frame first: more than fit in memory.
 				for i, fr := range w.im.Index().Frames {
-					k := min(fr.Length, 300_000)
+					k := min(fr.Length, 150_000)
 					parts += k
 					if err := f.Deliver(fr.Object, w.object[fr.Object:fr.Object+k]); err != nil {
 						return err
@@ -502,8 +502,8 @@ func TestRefusals(t *testing.T) {
 		{"no such disk", func(_ *world, d *session.Descriptor) { d.Target.Serial = "two" }, []string{"no disk fits", "/dev/vda", "another serial"}},
 		{"in use", func(w *world, _ *session.Descriptor) { w.inUse = "vda1 is mounted at /x" }, []string{"/dev/vda is in use (vda1 is mounted at /x)"}},
 		{"too small", func(w *world, _ *session.Descriptor) {
-			w.disks[0].Size = 8 << 20
-			w.target = imagetest.NewMemory(w.target.Bytes()[:8<<20:8<<20], sector)
+			w.disks[0].Size = 4 << 20
+			w.target = imagetest.NewMemory(w.target.Bytes()[:4<<20:4<<20], sector)
 		}, []string{"image img cannot go to /dev/vda", "nothing was written"}},
 		{"another object", func(_ *world, d *session.Descriptor) { d.Image.ObjectSize++ }, []string{"its index describes an object of"}},
 	}
