@@ -19,7 +19,9 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 	if run != s.annRun {
 		// The end of a pass is told at once: it is what makes receivers say what they still lack.
 		s.announce = now
-		if !run {
+		if run {
+			s.runAt = now
+		} else {
 			s.idleAt = now
 		}
 	}
@@ -54,7 +56,7 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 	s.Replies++
 	every := annRun
 	switch {
-	case changed || len(s.acks) > 0:
+	case changed || len(s.acks) > 0 || run && now-s.runAt < 200*ms:
 		every = annFast
 	case !run && now-s.idleAt < 10*sec:
 		every = annIdle

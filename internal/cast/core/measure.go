@@ -91,6 +91,9 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	if p.delay < p.queued.low+standing/2 {
 		p.lastDelay = 0
 	}
+	if !full || p.fullSince < c.cutAt {
+		p.fullSince = now
+	}
 	bound := max(lossFloor, 3*math.Sqrt((p.baseline+lossFloor)/n))
 	if full {
 		bound = max(fullFloor, 3*math.Sqrt((p.baseline+fullFloor)/n))
@@ -110,6 +113,8 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		if c.suspicion += min(excess/bound, 3); c.suspicion >= 2 {
 			s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, 0, excess, false)
 		}
+	case full && (!c.shared || c.others > 0 || c.rate > mine*c.best) && now-p.fullSince > fullTime && c.rate > 0.9*p.avg:
+		s.congested(now, p, betaFull*c.rate, 0, max(excess, 0), false)
 	default:
 		c.suspicion /= 2
 		if !full || loss < p.baseline {
@@ -189,7 +194,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 			if memory {
 				what = fmt.Sprintf("has its memory %d %% full: its disk or CPU does not keep up", int(p.Pressure)*100/255)
 			}
-			p.State, p.slowAt, p.goodAt = PeerSlow, now, 0
+			p.State, p.slowAt, p.goodAt, p.limit = PeerSlow, now, 0, target
 			p.Why = fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
 				what, c.rate/1e6, target/1e6, floor/1e6)
 			s.count()
@@ -205,11 +210,11 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 	}
 	p.limit, p.limitAt = target, now
 	reached := c.rate * (1 - max(excess, 0))
-	alone := (reached >= aloneShare*c.best || memory) && !c.others
+	alone := (reached >= aloneShare*c.best || memory) && c.others == 0
 	if !memory {
 		s.cfg.Share.lost(s, now, true)
 	}
-	if !memory && !p.test.on {
+	if !memory && !p.test.on && excess > lossFloor {
 		p.test = lossTest{on: true, seq: s.seq, excess: excess, before: c.cutState, cutAt: now}
 		p.test.before.was = c.rate
 	}

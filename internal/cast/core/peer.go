@@ -50,6 +50,7 @@ type Peer struct {
 	limitAt   int64
 	delay     int64 // latest one-way delay and report's way back
 	queued    queueing
+	fullSince int64 // since when the queue before it is full
 	lastDelay int64 // at the latest cut for it
 	win       window
 	test      lossTest

@@ -24,13 +24,15 @@ type rateControl struct {
 	doubleAt  int64
 	roundBest float64 // most that reached any peer since the doubling
 	roundLow  float64 // least loss
+	untried   int     // rounds in which the rate was not reached
 	roundSent float64 // rate at which roundBest was sent
 	lastBest  float64
 
 	cutState
 	cutSeq    uint64
 	suspicion float64 // that what is lost is lost by congestion
-	others    bool    // other casts of ours share the way
+	linkBest  float64 // best of the casts that share the way
+	others    int     // other casts of ours that share the way
 	best      float64 // most that reached any peer, slowly forgotten
 	grownAt   int64
 	rtt       int64
@@ -67,6 +69,9 @@ const (
 	beta       = 0.85             // rate after a cut
 	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
+	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
+	betaFull   = 0.92             // and this far
+	mine       = 0.55             // of the line: beside others no less than this is given up for a full queue alone
 	standing   = 40 * ms          // delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
 	lowestRate = 1e6              // never slower
 	lossFloor  = 0.005            // loss above the baseline that is congestion
@@ -229,7 +234,8 @@ func (c *rateControl) grow(now int64) {
 	if c.shared {
 		rtt := float64(min(max(c.rtt, 2*ms), 50*ms)) / 1e9
 		a := tcpBits / rtt / rtt
-		a = min(max(a, 0.02*c.best, slowest), max(0.4*c.best, 5*slowest)) * c.weight
+		best := max(c.best, c.linkBest)
+		a = min(max(a, 0.02*best, slowest), max(0.4*best, 5*slowest)) * c.weight / float64(1+c.others)
 		if since > 1 {
 			a *= math.Exp2(min(2*(since-1), 6)) // whoever shared the line has gone
 		}
@@ -251,13 +257,15 @@ func (c *rateControl) round(now int64, seq uint64) {
 	if c.roundBest == 0 {
 		return
 	}
-	if c.roundSent < 0.7*c.rate && c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && !c.limited() {
+	if c.roundSent < 0.75*c.rate && c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.untried < 6 {
 		// It was not tried yet: the pace was held back for want of news.
+		c.untried++
 		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
 		c.lastBest = max(c.lastBest, 1)
 		return
 	}
-	if c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && !c.limited() && c.rate < c.high && now >= c.hold {
+	if c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.roundSent >= 0.75*c.rate && c.rate < c.high && now >= c.hold {
+		c.untried = 0
 		c.lastBest = c.roundBest
 		c.set(2 * c.rate)
 		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1

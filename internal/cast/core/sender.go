@@ -93,6 +93,7 @@ type Sender struct {
 	streaming []*Peer
 	sharing   bool // known to cfg.Share
 	sharedAt  int64
+	runAt     int64 // when sending began
 	idleAt    int64
 
 	SentPackets, SentRepair int64

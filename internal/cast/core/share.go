@@ -18,8 +18,9 @@ type LinkShare struct {
 
 type shareEntry struct {
 	rate, weight float64
-	lossAt       int64 // when it last lost anything to congestion
-	cutAt        int64 // when it backed off, 0 once that was weighed
+	best         float64 // most that reached any receiver
+	lossAt       int64   // when it last lost anything to congestion
+	cutAt        int64   // when it backed off, 0 once that was weighed
 	meets        map[*Sender]float64
 }
 
@@ -31,7 +32,7 @@ const (
 )
 
 // publish notes the pace of a cast that has something to send, and returns the pace that it should move to: its own when nobody shares its way.
-func (l *LinkShare) publish(now int64, s *Sender, rate, weight float64) (fair float64, others int) {
+func (l *LinkShare) publish(now int64, s *Sender, rate, weight, best float64) (fair, linkBest float64, others int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.casts == nil {
@@ -45,7 +46,8 @@ func (l *LinkShare) publish(now int64, s *Sender, rate, weight float64) (fair fl
 		}
 		l.casts[s] = e
 	}
-	e.rate, e.weight = rate, weight
+	e.rate, e.weight, e.best = rate, weight, best
+	linkBest = best
 	l.weigh(now, s, e)
 	sum, weights := rate, weight
 	for o, score := range e.meets {
@@ -53,9 +55,10 @@ func (l *LinkShare) publish(now int64, s *Sender, rate, weight float64) (fair fl
 			others++
 			sum += l.casts[o].rate
 			weights += l.casts[o].weight
+			linkBest = max(linkBest, l.casts[o].best)
 		}
 	}
-	return sum * weight / weights, others
+	return sum * weight / weights, linkBest, others
 }
 
 // weigh judges, some time after a cast backed off, who lost together with it.
@@ -123,8 +126,8 @@ func (s *Sender) share(now int64) {
 		// The line may be in use: begin with a part of what the others have instead of finding out the hard way.
 		rate = 0
 	}
-	fair, others := l.publish(now, s, rate, s.cfg.Weight)
-	c.others = others > 0
+	fair, linkBest, others := l.publish(now, s, rate, s.cfg.Weight, c.best)
+	c.others, c.linkBest = others, linkBest
 	if others > 0 {
 		switch {
 		case !s.sharing:

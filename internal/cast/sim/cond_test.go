@@ -52,6 +52,7 @@ func TestEightCasts(t *testing.T) {
 	for i := range 8 {
 		cfg.Casts = append(cfg.Casts, Cast{Size: size, Start: int64(i) * 50 * Millisecond, Receivers: receivers(2, nil)})
 	}
+	cfg.Trace = trace(t)
 	all := Run(cfg)
 	var sum, sq float64
 	var last int64
@@ -69,7 +70,7 @@ func TestBesideTCP(t *testing.T) {
 	const size = 1 << 30
 	for _, q := range []int{128 << 10, 512 << 10, 2 << 20} {
 		res := Run(Config{Seed: 1, Until: 8 * Second, Tick: 25 * Microsecond, Uplink: gbit(q), TCP: 1,
-			Casts: []Cast{{Size: size, Receivers: receivers(2, nil)}}})[0]
+			Trace: trace(t), Casts: []Cast{{Size: size, Receivers: receivers(2, nil)}}})[0]
 		t.Logf("queue %d KiB: cast has %.0f Mbit/s, TCP %.0f", q>>10, res.ShareBits/8/1e6, res.TCPBits/8/1e6)
 	}
 }
@@ -78,6 +79,7 @@ func TestRestart(t *testing.T) {
 	const size = 256 << 20
 	res := Run(Config{
 		Seed: 1, Until: 60 * Second, Uplink: gbit(512 << 10),
+		Trace: trace(t),
 		Casts: []Cast{{Size: size, Restart: 1100 * Millisecond, Receivers: receivers(2, nil)}},
 	})[0]
 	show(t, size, 1e9, res)
