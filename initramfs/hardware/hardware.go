@@ -92,7 +92,8 @@ func (d *Drivers) Pending() ([]string, error) {
 	return d.fresh(aliases), nil
 }
 
-// Follow goes on after Settle: it loads drivers for devices that come later, and calls changed after every event, until ctx ends.
+// Follow goes on after Settle: it loads drivers for devices that come later, until ctx ends. changed, if not nil, is called after
+// the drivers for each lot of events are loaded.
 func (d *Drivers) Follow(ctx context.Context, changed func()) error {
 	for {
 		if err := d.Events.Wait(ctx); err != nil {
@@ -107,7 +108,9 @@ func (d *Drivers) Follow(ctx context.Context, changed func()) error {
 				break
 			}
 		}
-		changed()
+		if changed != nil {
+			changed()
+		}
 	}
 }
 

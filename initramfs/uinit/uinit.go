@@ -44,8 +44,7 @@ func run(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) erro
 	if cmdline.ContainsFlag("diskcast.shell") {
 		shells.start(ctx)
 	}
-	changed := prepareHardware(ctx, log, started)
-	waitForNIC(ctx, log, bootMAC(), changed)
+	prepareHardware(ctx, log, started)
 	s := &supervisor{
 		command: []string{agentPath}, output: out, log: log, after: time.After,
 		failed: func() { shells.start(ctx) },
@@ -70,31 +69,23 @@ func uptime() string {
 	return up
 }
 
-// prepareHardware loads the machine's drivers. The channel gets a value whenever devices changed.
-func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time) <-chan struct{} {
-	changed := make(chan struct{}, 1)
+// prepareHardware loads the machine's drivers, and goes on doing so for what is plugged in later.
+func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time) {
 	drivers, err := newDrivers(log)
 	if err != nil {
 		// A kernel with everything built in, or an archive made with --modules none.
 		log.Warn("no drivers are loaded", "err", err)
-		close(changed)
-		return changed
+		return
 	}
 	if err := drivers.Settle(ctx); err != nil {
 		log.Error("drivers", "err", err)
 	}
 	log.Info("drivers are loaded", "modules", drivers.Loaded(), "seconds", time.Since(started).Seconds())
-	// Ends with ctx, which is never: hardware can be plugged in as long as the node runs.
+	// Ends with ctx, which is never.
 	go func() {
-		err := drivers.Follow(ctx, func() {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		})
+		err := drivers.Follow(ctx, nil)
 		log.Error("new devices are no longer noticed", "err", err)
 	}()
-	return changed
 }
 
 func newDrivers(log *slog.Logger) (*hardware.Drivers, error) {
