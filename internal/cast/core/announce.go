@@ -53,6 +53,7 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 	}
 	seq = s.seq
 	s.seq++
+	s.ctl.note(now, s.seq)
 	s.Replies++
 	every := annRun
 	switch {

@@ -142,8 +142,12 @@ func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	if int(p.Pressure) >= pressed && s.active == 1 {
 		c.roundLow = 1
 	}
+	sent := c.rateOf(win)
+	if sent == 0 {
+		return
+	}
 	if p.Rate > c.roundBest {
-		c.roundBest, c.roundSent = p.Rate, c.rateOf(win)
+		c.roundBest, c.roundSent = p.Rate, sent
 	}
 	c.roundLow = min(c.roundLow, loss)
 	if loss < 0.1 && p.Rate > 0.7*c.roundSent {

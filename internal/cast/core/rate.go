@@ -110,13 +110,7 @@ func (c *rateControl) init(cfg SenderConfig, bits float64, now int64) {
 
 // sent notes that n packets went out, the last of them before seq.
 func (c *rateControl) sent(now int64, seq uint64, n int) {
-	if t := &c.times[c.timeAt]; now-t.at > ms/2 {
-		c.timeAt = (c.timeAt + 1) % len(c.times)
-		c.times[c.timeAt] = struct {
-			seq uint64
-			at  int64
-		}{seq, now}
-	}
+	c.note(now, seq)
 	c.sentBits += float64(n) * c.bits
 	if t := now - c.markAt; t >= 5*ms {
 		r := c.sentBits / float64(t) * 1e9
@@ -129,6 +123,17 @@ func (c *rateControl) sent(now int64, seq uint64, n int) {
 			c.listen(now, seq)
 		}
 		c.grow(now)
+	}
+}
+
+// note remembers that everything before seq was sent by now.
+func (c *rateControl) note(now int64, seq uint64) {
+	if t := &c.times[c.timeAt]; now-t.at > ms/2 || t.seq == 0 {
+		c.timeAt = (c.timeAt + 1) % len(c.times)
+		c.times[c.timeAt] = struct {
+			seq uint64
+			at  int64
+		}{seq, now}
 	}
 }
 
@@ -201,7 +206,7 @@ func (c *rateControl) listen(now int64, seq uint64) {
 func (c *rateControl) rateOf(w window) float64 {
 	first, last := c.age(0, w.first), c.age(0, w.top)
 	if first == -1 || last == -1 || first-last < ms {
-		return c.rate
+		return 0 // not known
 	}
 	return float64(w.top-w.first) * c.bits / float64(first-last) * 1e9
 }

@@ -41,6 +41,7 @@ func TestLateJoin(t *testing.T) {
 	const size = 512 << 20
 	res := Run(Config{
 		Seed: 1, Until: 100 * Second, Uplink: gbit(512 << 10),
+		Trace: trace(t),
 		Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { r.Arrive = int64(i) * 2309 * Millisecond })}},
 	})[0]
 	show(t, size, 1e9, res)
