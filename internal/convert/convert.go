@@ -155,19 +155,29 @@ func refuse(kind string) error {
 
 // unpack reads a stream into a scratch file.
 func unpack(ctx context.Context, s io.Reader, o Options) (Disk, error) {
-	r, compressed, err := decompress(&cancelReader{ctx, s})
+	d, err := newScratch(o)
 	if err != nil {
 		return nil, err
+	}
+	if d.format, err = unpackTo(&cancelReader{ctx, s}, d); err != nil {
+		d.Close()
+		return nil, err
+	}
+	d.done()
+	return d, nil
+}
+
+// unpackTo reads a stream of any format, compressed or not, and names the format.
+func unpackTo(stream io.Reader, d sink) (format string, err error) {
+	r, compressed, err := decompress(stream)
+	if err != nil {
+		return "", err
 	}
 	defer r.Close()
 	in := bufio.NewReaderSize(r, 1<<20)
 	head, err := in.Peek(sniffSize)
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("unpacking: %w", err)
-	}
-	d, err := newScratch(o)
-	if err != nil {
-		return nil, err
+		return "", fmt.Errorf("unpacking: %w", err)
 	}
 	kind := sniff(head)
 	switch kind {
@@ -179,23 +189,17 @@ func unpack(ctx context.Context, s io.Reader, o Options) (Disk, error) {
 		err = readImagezip(in, d)
 	case "":
 		kind = "raw"
-		err = d.fill(in)
+		err = fill(in, d)
 	default:
 		err = refuse(kind)
 		if err == nil || kind == "qcow2" {
 			err = fmt.Errorf("%w: %s inside of %s; unpack it first", ErrFormat, kind, compressed)
 		}
 	}
-	if err != nil {
-		d.Close()
-		return nil, err
-	}
-	d.format = kind
 	if compressed != "" {
-		d.format += "+" + compressed
+		kind += "+" + compressed
 	}
-	d.done()
-	return d, nil
+	return kind, err
 }
 
 // cancelReader ends a long stream when ctx does.

@@ -18,8 +18,8 @@ const (
 // readImagezip reads Frisbee's .ndz of versions 1 to 4: chunks of 1 MiB, each with a header, its regions and relocations in the first
 // bytes, a zlib stream behind them, and padding. Relocations correct sector numbers when a partition is put elsewhere on a disk;
 // the image is unpacked to where it came from, so there is nothing to correct.
-func readImagezip(r io.Reader, d *scratch) error {
-	if err := d.setSize(d.max); err != nil {
+func readImagezip(r io.Reader, d sink) error {
+	if err := d.setSize(d.limit()); err != nil {
 		return err
 	}
 	chunk := make([]byte, ndzChunk)
@@ -44,15 +44,15 @@ func readImagezip(r io.Reader, d *scratch) error {
 	if end == 0 {
 		return errors.New("imagezip: it holds nothing")
 	}
-	d.notes = append(d.notes, "imagezip keeps no disk size: the disk ends where the image's last chunk ends.")
+	d.note("imagezip keeps no disk size: the disk ends where the image's last chunk ends.")
 	if relocations {
-		d.notes = append(d.notes, "The image has relocations for other places on a disk; it was unpacked to its own place.")
+		d.note("The image has relocations for other places on a disk; it was unpacked to its own place.")
 	}
 	return nil
 }
 
 // ndz unpacks one chunk, and returns where on the disk it ends.
-func ndz(chunk []byte, d *scratch) (end int64, relocations bool, err error) {
+func ndz(chunk []byte, d sink) (end int64, relocations bool, err error) {
 	version := int(le.Uint32(chunk)) - ndzMagic + 1
 	size, regionSize, regions := int64(le.Uint32(chunk[4:])), int64(le.Uint32(chunk[16:])), int64(le.Uint32(chunk[20:]))
 	head := int64(36)

@@ -9,7 +9,7 @@ import (
 // readNtfsclone reads the special image of ntfsclone(8): a header of 50 bytes (magic, u8 major and minor version, u32 cluster size,
 // u64 device size, clusters and clusters in use, u32 offset of the data), then commands: 0 and a u64 count skips clusters, 1 is
 // followed by a cluster. All little-endian.
-func readNtfsclone(r io.Reader, d *scratch) error {
+func readNtfsclone(r io.Reader, d sink) error {
 	var head [50]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return fmt.Errorf("ntfsclone header: %w", short(err))
@@ -36,7 +36,7 @@ func readNtfsclone(r io.Reader, d *scratch) error {
 	for at := int64(0); at <= clusters; {
 		var command [1]byte
 		if _, err := io.ReadFull(r, command[:]); err == io.EOF && at >= clusters {
-			break // older versions keep no cluster for the backup boot sector
+			break // older versions keep no backup boot sector
 		} else if err != nil {
 			return fmt.Errorf("ntfsclone data: cluster %d: %w", at, short(err))
 		}
@@ -51,10 +51,12 @@ func readNtfsclone(r io.Reader, d *scratch) error {
 			}
 			at += n
 		case 1:
-			if _, err := io.ReadFull(r, buf); err != nil {
+			n, err := io.ReadFull(r, buf)
+			if err != nil && (at < clusters || err != io.ErrUnexpectedEOF) {
 				return fmt.Errorf("ntfsclone data: cluster %d: %w", at, short(err))
 			}
-			p := buf[:max(0, min(cluster, size-at*cluster))]
+			// Behind the last cluster comes the backup boot sector, alone.
+			p := buf[:max(0, min(int64(n), size-at*cluster))]
 			if err := d.write(p, min(size, at*cluster)); err != nil {
 				return err
 			}
@@ -63,6 +65,6 @@ func readNtfsclone(r io.Reader, d *scratch) error {
 			return errors.New("ntfsclone data: an unknown command; the image is damaged")
 		}
 	}
-	d.notes = append(d.notes, "ntfsclone image of an NTFS volume.")
+	d.note("ntfsclone image of an NTFS volume.")
 	return nil
 }

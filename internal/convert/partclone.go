@@ -53,7 +53,7 @@ type partclone struct {
 }
 
 // readPartclone reads an image of version 0001 or 0002 into d.
-func readPartclone(r io.Reader, d *scratch) error {
+func readPartclone(r io.Reader, d sink) error {
 	head := make([]byte, partcloneHead2)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return fmt.Errorf("partclone header: %w", short(err))
@@ -85,9 +85,9 @@ func readPartclone(r io.Reader, d *scratch) error {
 	if err := p.data(r, bitmap, d); err != nil {
 		return fmt.Errorf("partclone data: %w", err)
 	}
-	d.notes = append(d.notes, fmt.Sprintf("partclone image of a %s file system.", p.fs))
+	d.note(fmt.Sprintf("partclone image of a %s file system.", p.fs))
 	if p.version1 || p.mode == sumNone {
-		d.notes = append(d.notes, "This image carries no checksums that could be checked.")
+		d.note("This image carries no checksums that could be checked.")
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func newSummer(mode uint16) summer {
 }
 
 // data reads the used blocks, with a checksum behind each strip of them and behind a short last one.
-func (p *partclone) data(r io.Reader, bitmap []byte, d *scratch) error {
+func (p *partclone) data(r io.Reader, bitmap []byte, d sink) error {
 	buf := make([]byte, p.block)
 	sums, got, strip := newSummer(p.mode), make([]byte, p.sumSize), int64(0)
 	endStrip := func(block int64) error {

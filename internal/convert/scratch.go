@@ -45,6 +45,17 @@ func (s *scratch) setSize(n int64) error {
 	return nil
 }
 
+// sink takes what a stream unpacks to: a whole disk (scratch) or a part of one (window).
+type sink interface {
+	setSize(n int64) error
+	limit() int64
+	write(p []byte, off int64) error
+	note(s string)
+}
+
+func (s *scratch) limit() int64  { return s.max }
+func (s *scratch) note(n string) { s.notes = append(s.notes, n) }
+
 const grain = 4096
 
 var zeros [64 << 10]byte
@@ -68,7 +79,7 @@ func (s *scratch) write(p []byte, off int64) error {
 }
 
 // fill takes a raw disk of unknown size from a stream. Runs of zeros do not count as allocated.
-func (s *scratch) fill(r io.Reader) error {
+func fill(r io.Reader, s sink) error {
 	buf := make([]byte, 1<<20)
 	for at := int64(0); ; {
 		n, err := io.ReadFull(r, buf)

@@ -1,0 +1,457 @@
+package convert
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
+)
+
+const mib = 1 << 20
+
+// sample is a file with an ext4 on it, some of it filled, and its bytes.
+func sample(t *testing.T) (path string, data []byte) {
+	t.Helper()
+	volumetest.Need(t, "mkfs.ext4")
+	path = volumetest.Sparse(t, 40*mib+512)
+	tree := t.TempDir()
+	volumetest.Fill(t, tree, 6)
+	volumetest.Run(t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-d", tree, path, "40m")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, data
+}
+
+func openDisk(t *testing.T, path string) Disk {
+	t.Helper()
+	d, err := OpenContext(t.Context(), path, Options{Scratch: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	volumetest.Check(t, d.Allocated(), d.Size())
+	return d
+}
+
+// content reads a disk whole, and checks that outside of what it calls allocated there is nothing.
+func content(t *testing.T, d Disk) []byte {
+	t.Helper()
+	p := make([]byte, d.Size())
+	if n, err := d.ReadAt(p, 0); int64(n) != d.Size() || err != nil && err != io.EOF {
+		t.Fatalf("read %d bytes of %d: %v", n, d.Size(), err)
+	}
+	for _, e := range volume.Invert(d.Allocated(), d.Size()) {
+		if len(bytes.Trim(p[e.Offset:e.End()], "\x00")) != 0 {
+			t.Fatalf("bytes %+v are not allocated and not zero", e)
+		}
+	}
+	return p
+}
+
+func same(t *testing.T, want, got []byte) {
+	t.Helper()
+	if len(want) != len(got) {
+		t.Fatalf("%d bytes, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if want[i] != got[i] {
+			t.Fatalf("byte %d is %#x, want %#x", i, got[i], want[i])
+		}
+	}
+}
+
+func TestRawAndCompressed(t *testing.T) {
+	path, data := sample(t)
+	d := openDisk(t, path)
+	same(t, data, content(t, d))
+	if d.Format() != "raw" || volume.Bytes(d.Allocated()) > 24*mib {
+		t.Errorf("%s, %d bytes allocated", d.Format(), volume.Bytes(d.Allocated()))
+	}
+	for _, c := range [][]string{{"gz", "gzip", "-1", "-k"}, {"xz", "xz", "-0", "-k"}, {"zst", "zstd", "-q", "-1", "--long=27", "-k"}, {"lz4", "lz4", "-q", "-1", "-k"}, {"bz2", "bzip2", "-1", "-k"}} {
+		t.Run(c[0], func(t *testing.T) {
+			volumetest.Need(t, c[1])
+			out := path + "." + c[0]
+			if c[0] == "lz4" {
+				volumetest.Run(t, "lz4", "-q", "-1", path, out)
+			} else {
+				volumetest.Run(t, c[1], append(c[2:], path)...)
+			}
+			d := openDisk(t, out)
+			same(t, data, content(t, d))
+			if d.Format() != "raw+"+c[0] {
+				t.Errorf("format %s", d.Format())
+			}
+			p, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut := filepath.Join(t.TempDir(), "cut")
+			if err := os.WriteFile(cut, p[:len(p)-len(p)/3], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if d, err := Open(cut); err == nil {
+				t.Errorf("a truncated file gave a disk of %d bytes", d.Size())
+			}
+			if _, err := OpenContext(t.Context(), out, Options{MaxSize: mib}); err == nil || !strings.Contains(err.Error(), "limit") {
+				t.Errorf("a disk beyond the limit: %v", err)
+			}
+		})
+	}
+	t.Run("split", func(t *testing.T) {
+		volumetest.Need(t, "split")
+		base := filepath.Join(t.TempDir(), "disk.gz.")
+		volumetest.Run(t, "split", "-b", "100k", "-a", "3", path+".gz", base)
+		same(t, data, content(t, openDisk(t, base+"aaa")))
+	})
+}
+
+func TestQcow2(t *testing.T) {
+	volumetest.Need(t, "qemu-img")
+	path, data := sample(t)
+	for _, c := range [][]string{
+		{}, {"-o", "compat=0.10"}, {"-o", "cluster_size=512"}, {"-o", "cluster_size=2M"}, {"-c"}, {"-c", "-o", "compression_type=zstd"}, {"-c", "-o", "cluster_size=4k"},
+		{"-o", "preallocation=metadata"}, {"-o", "lazy_refcounts=on"},
+	} {
+		t.Run(strings.Join(c, " "), func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "disk.qcow2")
+			args := append([]string{"convert", "-O", "qcow2"}, c...)
+			volumetest.Run(t, "qemu-img", append(args, path, out)...)
+			d := openDisk(t, out)
+			same(t, data, content(t, d))
+			if len(c) == 0 && volume.Bytes(d.Allocated()) > 24*mib {
+				t.Errorf("%d bytes are allocated", volume.Bytes(d.Allocated()))
+			}
+		})
+	}
+	dir := t.TempDir()
+	base, top := filepath.Join(dir, "base.qcow2"), filepath.Join(dir, "top.qcow2")
+	volumetest.Run(t, "qemu-img", "create", "-q", "-f", "qcow2", base, "10M")
+	volumetest.Run(t, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", top)
+	extended, vmdk := filepath.Join(dir, "extended.qcow2"), filepath.Join(dir, "disk.vmdk")
+	volumetest.Run(t, "qemu-img", "create", "-q", "-f", "qcow2", "-o", "extended_l2=on", extended, "10M")
+	volumetest.Run(t, "qemu-img", "create", "-q", "-f", "vmdk", vmdk, "10M")
+	for _, refused := range []string{top, extended, vmdk} {
+		if _, err := Open(refused); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "qemu-img convert") {
+			t.Errorf("%s: %v", refused, err)
+		}
+	}
+}
+
+func TestPartclone(t *testing.T) {
+	path, data := sample(t)
+	for _, c := range []struct{ name, tool string }{{"-a0", "extfs"}, {"-a1", "extfs"}, {"-a1 -k 7", "extfs"}, {"-a1 -K", "extfs"}, {"-a1 -k 3 -K", "extfs"}} {
+		t.Run(c.name, func(t *testing.T) {
+			volumetest.Need(t, "partclone."+c.tool)
+			dir := t.TempDir()
+			out := filepath.Join(dir, "image")
+			args := append(strings.Fields(c.name), "-c", "-s", path, "-o", out, "-L", filepath.Join(dir, "log"))
+			volumetest.Run(t, "partclone."+c.tool, args...)
+			d := openDisk(t, out)
+			got := content(t, d)
+			// partclone takes what the file system uses; of the sample, nothing else is there.
+			same(t, data[:40*mib], got)
+			restored := filepath.Join(dir, "restored")
+			if err := os.WriteFile(restored, got, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			volumetest.Run(t, "e2fsck", "-fn", restored)
+
+			p, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, at := range map[string]int{"header": 60, "bitmap": 200, "data": len(p) - 5000} {
+				bad := bytes.Clone(p)
+				bad[at] ^= 1
+				if err := readPartclone(bytes.NewReader(bad), testScratch(t)); err == nil && (name != "data" || c.name != "-a0") {
+					t.Errorf("damage in the %s was not noticed", name)
+				}
+			}
+			if err := readPartclone(bytes.NewReader(p[:len(p)-9]), testScratch(t)); err == nil || !strings.Contains(err.Error(), "truncated") {
+				t.Errorf("a truncated image: %v", err)
+			}
+		})
+	}
+}
+
+func testScratch(t testing.TB) *scratch {
+	t.Helper()
+	d, err := newScratch(Options{Scratch: t.TempDir(), MaxSize: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// build makes a partclone image in any mode, for those that the packaged partclone does not write.
+func build(data []byte, block int, mode uint16, strip int, reseed, version1 bool) []byte {
+	blocks := len(data) / block
+	var out []byte
+	if version1 {
+		out = make([]byte, partcloneHead1)
+		copy(out, "partclone-image")
+		copy(out[15:], "EXTFS")
+		copy(out[30:], "0001")
+		le.PutUint32(out[36:], uint32(block))
+		le.PutUint64(out[40:], uint64(len(data)))
+		le.PutUint64(out[48:], uint64(blocks))
+		for i := range blocks {
+			out = append(out, byte(1-i%2))
+		}
+		out = append(out, partcloneEnd...)
+		for i := 0; i < blocks; i += 2 {
+			out = append(append(out, data[i*block:(i+1)*block]...), 1, 2, 3, 4)
+		}
+		return out
+	}
+	out = make([]byte, partcloneHead2)
+	copy(out, "partclone-image")
+	copy(out[30:], "0002")
+	le.PutUint16(out[34:], 0xc0de)
+	copy(out[36:], "EXTFS")
+	le.PutUint64(out[52:], uint64(len(data)))
+	le.PutUint64(out[60:], uint64(blocks))
+	le.PutUint32(out[84:], uint32(block))
+	le.PutUint16(out[96:], mode)
+	le.PutUint16(out[98:], map[uint16]uint16{sumNone: 0, sumCRC32: 4, sumXXH64: 8, sumXXH128: 16, sumLegacy: 4}[mode])
+	le.PutUint32(out[100:], uint32(strip))
+	out[105] = 1
+	if reseed {
+		out[104] = 1
+	}
+	le.PutUint32(out[106:], rawCRC(out[:106]))
+	bitmap := make([]byte, (blocks+7)/8)
+	for i := 0; i < blocks; i += 2 {
+		bitmap[i/8] |= 1 << (i % 8)
+	}
+	out = append(out, bitmap...)
+	out = le.AppendUint32(out, rawCRC(bitmap))
+	s, n := newSummer(mode), 0
+	end := func() {
+		if s != nil {
+			out = append(out, s.sum(le)...)
+			if reseed {
+				s.Reset()
+			}
+		} else if mode == sumLegacy {
+			out = append(out, 9, 9, 9, 9)
+		}
+		n = 0
+	}
+	for i := 0; i < blocks; i += 2 {
+		p := data[i*block : (i+1)*block]
+		out = append(out, p...)
+		if s != nil {
+			_, _ = s.Write(p)
+		}
+		if n++; n == strip {
+			end()
+		}
+	}
+	if n > 0 {
+		end()
+	}
+	return out
+}
+
+func everySecond(data []byte, block int) []byte {
+	want := bytes.Clone(data)
+	for i := block; i < len(want); i += 2 * block {
+		clear(want[i : i+block])
+	}
+	return want
+}
+
+func TestPartcloneModes(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 16*1024)
+	const block = 1024
+	want := everySecond(data, block)
+	for _, c := range []struct {
+		mode             uint16
+		strip            int
+		reseed, version1 bool
+	}{{sumNone, 0, false, false}, {sumCRC32, 5, true, false}, {sumXXH64, 5, true, false}, {sumXXH64, 4, false, false}, {sumXXH128, 2560, true, false}, {sumXXH128, 3, false, false}, {sumLegacy, 1, true, false}, {0, 0, false, true}} {
+		image := build(data, block, c.mode, c.strip, c.reseed, c.version1)
+		d := testScratch(t)
+		if err := readPartclone(bytes.NewReader(image), d); err != nil {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		d.done()
+		same(t, want, content(t, d))
+		if c.mode == sumXXH64 || c.mode == sumXXH128 {
+			image[len(image)-40] ^= 1
+			if err := readPartclone(bytes.NewReader(image), testScratch(t)); err == nil || !strings.Contains(err.Error(), "checksum") {
+				t.Errorf("%+v: damage was not noticed: %v", c, err)
+			}
+		}
+	}
+}
+
+func TestNtfsclone(t *testing.T) {
+	volumetest.Need(t, "mkntfs", "ntfsclone", "ntfs-3g")
+	for i, options := range []string{"", "-c 1024", "-c 65536", ""} {
+		image := volumetest.Sparse(t, 24*mib+512*int64(1+2*i))
+		volumetest.Run(t, "mkntfs", append(strings.Fields("-F -Q -q "+options), image)...)
+		dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
+		if err := os.WriteFile(dir+"/file", bytes.Repeat([]byte("some data"), 300_000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		unmount()
+		tmp := t.TempDir()
+		special, restored := filepath.Join(tmp, "special"), filepath.Join(tmp, "restored")
+		volumetest.Run(t, "ntfsclone", "--save-image", "-q", "-f", "-o", special, image)
+		volumetest.Run(t, "ntfsclone", "--restore-image", "-q", "-o", restored, special)
+		want, err := os.ReadFile(restored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := openDisk(t, special)
+		got := content(t, d)
+		if len(got) < len(want) {
+			t.Fatalf("%d bytes, ntfsclone restores %d", len(got), len(want))
+		}
+		same(t, want, got[:len(want)])
+	}
+}
+
+// ndzImage makes an imagezip file of one chunk as FORMATS describe it; no package has imagezip.
+func ndzImage(t testing.TB, version int, data []byte, regions [][2]uint32) []byte {
+	t.Helper()
+	head := map[int]int{1: 24, 2: 36, 3: 36, 4: 344}[version]
+	chunk := make([]byte, 4096, ndzChunk)
+	le.PutUint32(chunk, uint32(ndzMagic+version-1))
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	at := 0
+	for i, r := range regions {
+		le.PutUint32(chunk[head+8*i:], r[0])
+		le.PutUint32(chunk[head+8*i+4:], r[1])
+		if _, err := w.Write(data[at : at+int(r[1])*ndzSector]); err != nil {
+			t.Fatal(err)
+		}
+		at += int(r[1]) * ndzSector
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	le.PutUint32(chunk[4:], uint32(z.Len()))
+	le.PutUint32(chunk[12:], 1)
+	le.PutUint32(chunk[16:], 4096)
+	le.PutUint32(chunk[20:], uint32(len(regions)))
+	if version > 1 {
+		le.PutUint32(chunk[28:], 4000)
+	}
+	chunk = append(chunk, z.Bytes()...)
+	return chunk[:ndzChunk]
+}
+
+func TestImagezip(t *testing.T) {
+	data := bytes.Repeat([]byte("sector data here"), 32*100)
+	regions := [][2]uint32{{0, 40}, {100, 60}}
+	for version := 1; version <= 4; version++ {
+		path := filepath.Join(t.TempDir(), "image.ndz")
+		image := ndzImage(t, version, data, regions)
+		if err := os.WriteFile(path, image, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := openDisk(t, path)
+		size := 4000
+		if version == 1 {
+			size = 160
+		}
+		want := make([]byte, size*ndzSector)
+		copy(want, data[:40*ndzSector])
+		copy(want[100*ndzSector:], data[40*ndzSector:100*ndzSector])
+		same(t, want, content(t, d))
+		image[4096+20] ^= 1
+		if err := readImagezip(bytes.NewReader(image), testScratch(t)); err == nil {
+			t.Error("damage was not noticed")
+		}
+		if version == 4 {
+			image[36] = 1
+			if err := readImagezip(bytes.NewReader(image), testScratch(t)); !errors.Is(err, ErrFormat) {
+				t.Errorf("encrypted: %v", err)
+			}
+		}
+	}
+}
+
+func TestExport(t *testing.T) {
+	path, data := sample(t)
+	d := openDisk(t, path)
+	create := func(name string) *os.File {
+		f, err := os.Create(filepath.Join(t.TempDir(), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	raw := create("raw")
+	if err := ExportRaw(t.Context(), d, d.Size(), d.Allocated(), raw); err != nil {
+		t.Fatal(err)
+	}
+	same(t, data, content(t, openDisk(t, raw.Name())))
+
+	volumetest.Need(t, "qemu-img")
+	for _, size := range []int64{d.Size(), 3 << 40} {
+		q := create("disk.qcow2")
+		if err := ExportQcow2(t.Context(), d, size, d.Allocated(), q); err != nil {
+			t.Fatal(err)
+		}
+		if out := volumetest.Run(t, "qemu-img", "check", q.Name()); !strings.Contains(out, "No errors") {
+			t.Errorf("qemu-img check: %s", out)
+		}
+		if size == d.Size() {
+			volumetest.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", path, q.Name())
+			same(t, data, content(t, openDisk(t, q.Name())))
+		}
+	}
+
+	volumetest.Need(t, "partclone.restore", "partclone.chkimg")
+	for _, block := range []int64{512, 4096} {
+		p := create("image")
+		if err := ExportPartclone(t.Context(), d, d.Size(), d.Allocated(), Partition{PartcloneName("ext4"), block}, p); err != nil {
+			t.Fatal(err)
+		}
+		target, log := volumetest.Sparse(t, d.Size()), filepath.Join(t.TempDir(), "log")
+		volumetest.Run(t, "partclone.chkimg", "-s", p.Name(), "-L", log)
+		volumetest.Run(t, "partclone.restore", "-C", "-O", target, "-s", p.Name(), "-L", log)
+		got, err := os.ReadFile(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, data, got)
+		same(t, data, content(t, openDisk(t, p.Name())))
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	dir := t.TempDir()
+	for name, head := range map[string]string{"lzo": "\x89LZO\x00\r\n", "lzip": "LZIP\x01", "lrz": "LRZI\x00", "partimage": "PaRtImAgE-VoLuMe", "vhdx": "vhdxfile"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, append([]byte(head), make([]byte, 4096)...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Open(filepath.Join(dir, "absent")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("absent: %v", err)
+	}
+	if _, err := Open("/dev/null"); err == nil {
+		t.Error("/dev/null was opened")
+	}
+}

@@ -1,0 +1,182 @@
+package convert
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// sfdisk is what `sfdisk --dump` and `parted unit s print` say of a disk.
+type sfdisk struct {
+	label  string
+	sector int64
+	size   int64 // bytes
+	parts  []sfPart
+}
+
+type sfPart struct {
+	name        string // "sda1"
+	number      int
+	start, size int64 // bytes
+	kind        string
+}
+
+func (p sfPart) extended() bool { return p.kind == "5" || p.kind == "f" || p.kind == "85" }
+
+const maxParts = 4096
+
+// first is where the first partition begins.
+func (t sfdisk) first() int64 {
+	first := t.size
+	for _, p := range t.parts {
+		if p.size > 0 {
+			first = min(first, p.start)
+		}
+	}
+	return first
+}
+
+func parseSfdisk(dump, parted string) (sfdisk, error) {
+	t := sfdisk{sector: 512}
+	lastLBA := int64(0)
+	type line struct{ name, fields string }
+	var lines []line
+	for s := bufio.NewScanner(strings.NewReader(dump)); s.Scan(); {
+		name, fields, found := strings.Cut(s.Text(), ":")
+		name, fields = strings.TrimSpace(name), strings.TrimSpace(fields)
+		if !found {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(name, "/dev/"):
+			lines = append(lines, line{name[strings.LastIndexByte(name, '/')+1:], fields})
+		case name == "label":
+			t.label = fields
+		case name == "sector-size":
+			t.sector, _ = strconv.ParseInt(fields, 10, 64)
+		case name == "last-lba":
+			lastLBA, _ = strconv.ParseInt(fields, 10, 64)
+		}
+	}
+	// parted's report is the only place that has the size of a disk.
+	for s := bufio.NewScanner(strings.NewReader(parted)); s.Scan(); {
+		if rest, ok := strings.CutPrefix(s.Text(), "Sector size (logical/physical): "); ok {
+			logical, _, _ := strings.Cut(rest, "B")
+			t.sector, _ = strconv.ParseInt(logical, 10, 64)
+		}
+	}
+	if t.sector != 512 && t.sector != 4096 {
+		return t, fmt.Errorf("its disk has sectors of %d bytes", t.sector)
+	}
+	sectors := int64(0)
+	for s := bufio.NewScanner(strings.NewReader(parted)); s.Scan(); {
+		if rest, ok := strings.CutPrefix(s.Text(), "Disk /dev/"); ok {
+			_, size, _ := strings.Cut(rest, ": ")
+			sectors, _ = strconv.ParseInt(strings.TrimSuffix(size, "s"), 10, 64)
+		}
+	}
+	if len(lines) > maxParts {
+		return t, fmt.Errorf("its table has %d partitions", len(lines))
+	}
+	end := int64(0)
+	for _, l := range lines {
+		p := sfPart{name: l.name}
+		digits := strings.TrimRight(l.name, "0123456789")
+		p.number, _ = strconv.Atoi(l.name[len(digits):])
+		for _, field := range strings.Split(l.fields, ",") {
+			key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+			value = strings.TrimSpace(value)
+			n, err := strconv.ParseInt(value, 10, 64)
+			switch key {
+			case "start", "size":
+				if err != nil || n < 0 || n > 1<<40 {
+					return t, fmt.Errorf("partition %s has %s %q", l.name, key, value)
+				}
+				if key == "start" {
+					p.start = n * t.sector
+				} else {
+					p.size = n * t.sector
+				}
+			case "type", "Id":
+				p.kind = strings.ToLower(value)
+			}
+		}
+		if p.size > 0 {
+			t.parts = append(t.parts, p)
+			end = max(end, p.start+p.size)
+		}
+	}
+	if len(t.parts) == 0 {
+		return t, errors.New("its sfdisk dump (…-pt.sf) lists no partitions")
+	}
+	switch {
+	case sectors > 0 && sectors < 1<<50:
+		t.size = sectors * t.sector
+	case lastLBA > 0 && lastLBA < 1<<50:
+		t.size = (lastLBA + 1 + 1 + 16384/t.sector) * t.sector // the backup entries and header are behind the last usable sector
+	default:
+		t.size = end
+	}
+	if end > t.size {
+		return t, fmt.Errorf("its partitions end at %d, and its disk at %d", end, t.size)
+	}
+	return t, nil
+}
+
+// logicals writes the chain of extended boot records. The dump does not say where they are; they are put 1 MiB before each logical
+// partition, as partitioning programs do, or as far before it as there is room, and the first one where the extended partition begins.
+func (c *clonezilla) logicals() error {
+	var extended *sfPart
+	var logical []sfPart
+	for i, p := range c.table.parts {
+		if p.extended() {
+			extended = &c.table.parts[i]
+		} else if p.number > 4 && c.table.label != "gpt" {
+			logical = append(logical, p)
+		}
+	}
+	if extended == nil || c.table.label == "gpt" || len(logical) == 0 {
+		return nil
+	}
+	at := make([]int64, len(logical))
+	for i, p := range logical {
+		at[i] = extended.start
+		if i > 0 {
+			before := logical[i-1].start + logical[i-1].size
+			at[i] = max(before, p.start-1<<20)
+		}
+		if at[i] >= p.start {
+			return fmt.Errorf("there is no room for the boot record of logical partition %s", p.name)
+		}
+	}
+	for i, p := range logical {
+		record := make([]byte, 512)
+		if i == 0 { // what boot code may be in the first one
+			old, _ := c.small(extended.name + "-ebr")
+			copy(record, old[:min(len(old), 446)])
+		}
+		kind, err := strconv.ParseUint(p.kind, 16, 8)
+		if err != nil {
+			return fmt.Errorf("logical partition %s has type %q", p.name, p.kind)
+		}
+		c.entry(record[446:], byte(kind), p.start-at[i], p.size)
+		if i+1 < len(logical) {
+			next := logical[i+1]
+			c.entry(record[462:], 5, at[i+1]-extended.start, next.start+next.size-at[i+1])
+		}
+		record[510], record[511] = 0x55, 0xaa
+		if err := c.out.write(record, at[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry fills a dos partition entry; its CHS fields say that only the LBA counts.
+func (c *clonezilla) entry(e []byte, kind byte, start, size int64) {
+	copy(e, []byte{0, 0xfe, 0xff, 0xff, kind, 0xfe, 0xff, 0xff})
+	le.PutUint32(e[8:], uint32(start/c.table.sector))
+	le.PutUint32(e[12:], uint32(size/c.table.sector))
+}
