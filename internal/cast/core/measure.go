@@ -104,7 +104,7 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	case p.delay > p.queued.low+standing && now-c.cutAt > standing/2 && p.delay > p.lastDelay+standing/8:
 		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
 		p.lastDelay = p.delay
-		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/8), min(p.Rate, c.rate), excess, true)
+		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/8), min(p.Rate, c.rate), excess, loss < 0.2)
 	case win.first < c.cutSeq:
 		// The window began before the latest cut: it has been answered already.
 	case excess > bound:
@@ -185,7 +185,7 @@ func (s *Sender) testLoss(now int64, p *Peer, win window, n, lost float64) {
 // congested lowers the pace for peer p, or stops waiting for it when that would hold the others back.
 func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, memory bool) {
 	c := &s.ctl
-	if floor := s.floor(now, p); target < floor {
+	if floor := s.floor(now, p, target); target < floor {
 		if p.slowAt == 0 {
 			p.slowAt = now
 		}
@@ -222,7 +222,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		p.test = lossTest{on: true, seq: s.seq, excess: excess, before: c.cutState, cutAt: now}
 		p.test.before.was = c.rate
 	}
-	if !memory {
+	if wmax == 0 && !memory {
 		wmax = reached
 	} else {
 		wmax = max(wmax, target*1.1)
@@ -232,7 +232,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 }
 
 // floor is the rate that the group must not fall below for p's sake.
-func (s *Sender) floor(now int64, p *Peer) float64 {
+func (s *Sender) floor(now int64, p *Peer, target float64) float64 {
 	if s.active < 2 {
 		return 0
 	}
@@ -240,7 +240,8 @@ func (s *Sender) floor(now int64, p *Peer) float64 {
 	fresh := now - max(sec, 3*s.fb.active)
 	var rates []float64
 	for _, o := range s.order {
-		if o == p || !o.waited() || o.Heard < fresh || int(o.Pressure) >= easing || now-o.limitAt < 2*sec && o.limitAt != 0 {
+		if o == p || !o.waited() || o.Heard < fresh || int(o.Pressure) >= easing ||
+			o.limitAt != 0 && now-o.limitAt < 2*sec && o.limit < 2*target {
 			continue
 		}
 		rates = append(rates, max(o.Rate, s.ctl.best*0.9))
