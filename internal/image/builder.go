@@ -30,6 +30,7 @@ type BuilderOptions struct {
 	DiskSize int64
 	Grid     int64  // DefaultGrid when 0
 	Parent   string // the image whose frames are preferred where the store has one more than once; may be empty
+	Alone    bool   // refer to no blob of another image
 }
 
 // Builder makes an image out of chunks, in the order of the disk. Frames that the store has are referred to, the others go into one
@@ -82,6 +83,9 @@ func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 	b := &Builder{
 		s: s, use: use, known: map[frameKey]place{}, order: map[int]int{}, mine: map[frameKey]int32{}, fresh: -1,
 		index: Index{DiskSize: o.DiskSize, Grid: o.Grid},
+	}
+	if o.Alone {
+		return b, nil
 	}
 	if err := b.load(o.Parent); err != nil {
 		b.Abort()

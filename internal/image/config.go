@@ -36,7 +36,7 @@ type Config struct {
 	Partitions []Partition `json:"partitions"`
 	// Firmware is what the disk can be started by as far as its table tells: BIOS, UEFI, Both, or empty.
 	Firmware string `json:"firmware,omitempty"`
-	// Level of compression: fast, default or small. Frames that the store had already may be of another level.
+	// Level of compression: fast, default, small, or best of an image that was compressed again. Frames that the store had already may be of another level.
 	Level  string `json:"level"`
 	Chunks int    `json:"chunks"`
 	Stored int64  `json:"stored"` // bytes of the disk that are in frames
