@@ -105,7 +105,7 @@ func TestCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 			without := volume.Merge(size, m.runs.Extents(), m.meta.Extents())
-			if only := volume.Bytes(volume.Subtract(ext, without)); only < mib {
+			if only := volume.Bytes(volume.Subtract(ext, without)); only < 64<<10 {
 				t.Errorf("the journal adds only %d bytes", only)
 			}
 			restored := volumetest.Restore(t, path, ext)
