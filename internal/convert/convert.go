@@ -169,12 +169,13 @@ func unpack(ctx context.Context, s io.Reader, o Options) (Disk, error) {
 
 // unpackTo reads a stream of any format, compressed or not, and names the format.
 func unpackTo(stream io.Reader, d sink) (format string, err error) {
-	r, compressed, err := decompress(stream)
+	packed := &counter{r: stream}
+	r, compressed, err := decompress(packed)
 	if err != nil {
 		return "", err
 	}
 	defer r.Close()
-	in := bufio.NewReaderSize(r, 1<<20)
+	in := bufio.NewReaderSize(&bombGuard{r: r, packed: packed}, 1<<20)
 	head, err := in.Peek(sniffSize)
 	if err != nil && err != io.EOF {
 		return "", fmt.Errorf("unpacking: %w", err)

@@ -14,16 +14,19 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-const mib = 1 << 20
+const (
+	mib        = 1 << 20
+	sampleSize = 16 * mib // of the file system in the sample
+)
 
 // sample is a file with an ext4 on it, some of it filled, and its bytes.
 func sample(t *testing.T) (path string, data []byte) {
 	t.Helper()
 	volumetest.Need(t, "mkfs.ext4")
-	path = volumetest.Sparse(t, 40*mib+512)
+	path = volumetest.Sparse(t, sampleSize+512)
 	tree := t.TempDir()
-	volumetest.Fill(t, tree, 6)
-	volumetest.Run(t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-d", tree, path, "40m")
+	volumetest.Fill(t, tree, 4)
+	volumetest.Run(t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-d", tree, path, "16m")
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +76,7 @@ func TestRawAndCompressed(t *testing.T) {
 	path, data := sample(t)
 	d := openDisk(t, path)
 	same(t, data, content(t, d))
-	if d.Format() != "raw" || volume.Bytes(d.Allocated()) > 24*mib {
+	if d.Format() != "raw" || volume.Bytes(d.Allocated()) > 12*mib {
 		t.Errorf("%s, %d bytes allocated", d.Format(), volume.Bytes(d.Allocated()))
 	}
 	for _, c := range [][]string{{"gz", "gzip", "-1", "-k"}, {"xz", "xz", "-0", "-k"}, {"zst", "zstd", "-q", "-1", "--long=27", "-k"}, {"lz4", "lz4", "-q", "-1", "-k"}, {"bz2", "bzip2", "-1", "-k"}} {
@@ -127,7 +130,7 @@ func TestQcow2(t *testing.T) {
 			volumetest.Run(t, "qemu-img", append(args, path, out)...)
 			d := openDisk(t, out)
 			same(t, data, content(t, d))
-			if len(c) == 0 && volume.Bytes(d.Allocated()) > 24*mib {
+			if len(c) == 0 && volume.Bytes(d.Allocated()) > 12*mib {
 				t.Errorf("%d bytes are allocated", volume.Bytes(d.Allocated()))
 			}
 		})
@@ -150,6 +153,7 @@ func TestPartclone(t *testing.T) {
 	path, data := sample(t)
 	for _, c := range []struct{ name, tool string }{{"-a0", "extfs"}, {"-a1", "extfs"}, {"-a1 -k 7", "extfs"}, {"-a1 -K", "extfs"}, {"-a1 -k 3 -K", "extfs"}} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			volumetest.Need(t, "partclone."+c.tool)
 			dir := t.TempDir()
 			out := filepath.Join(dir, "image")
@@ -158,7 +162,7 @@ func TestPartclone(t *testing.T) {
 			d := openDisk(t, out)
 			got := content(t, d)
 			// partclone takes what the file system uses; of the sample, nothing else is there.
-			same(t, data[:40*mib], got)
+			same(t, data[:sampleSize], got)
 			restored := filepath.Join(dir, "restored")
 			if err := os.WriteFile(restored, got, 0o600); err != nil {
 				t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
@@ -69,6 +70,39 @@ func (w whole) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errTruncated
+	}
+	return n, err
+}
+
+// counter counts what is read; a decompressor may read from a goroutine of its own.
+type counter struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// bombGuard refuses a stream that unpacks to far more than a disk of zeros does: zstd makes those 32768 times smaller, gzip 1032 times.
+// What begins with this many bytes of zeros may still be a sparse disk.
+type bombGuard struct {
+	r      io.Reader
+	packed *counter
+	n      int64
+}
+
+const (
+	bombFree  = 64 << 30
+	bombRatio = 40_000
+)
+
+func (b *bombGuard) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.n += int64(n); b.n > bombFree && b.n-bombFree > bombRatio*b.packed.n.Load() {
+		return n, fmt.Errorf("it unpacks to more than %d times its size: this is no disk", bombRatio)
 	}
 	return n, err
 }

@@ -2,12 +2,11 @@ package convert
 
 import (
 	"bytes"
+	"compress/flate"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // limited is a scratch for fuzzing: nothing beyond 64 MiB.
@@ -61,20 +60,30 @@ func FuzzImagezip(f *testing.F) {
 }
 
 func FuzzQcow2(f *testing.F) {
-	small := filepath.Join(f.TempDir(), "seed.qcow2")
-	out, err := os.Create(small)
+	// Clusters of 512 bytes: header, first table, second table with a plain and a compressed cluster, these two.
+	seed := make([]byte, 4*512)
+	copy(seed, "QFI\xfb")
+	be.PutUint32(seed[4:], 3)
+	be.PutUint32(seed[20:], 9)
+	be.PutUint64(seed[24:], 3*512)
+	be.PutUint32(seed[36:], 1)
+	be.PutUint64(seed[40:], 512)
+	be.PutUint32(seed[100:], 104)
+	be.PutUint64(seed[512:], 1024|1<<63)
+	be.PutUint64(seed[1024:], 1536|1<<63)
+	be.PutUint64(seed[1032:], 2048|l2Packed)
+	var packed bytes.Buffer
+	w, err := flate.NewWriter(&packed, 9)
 	if err != nil {
 		f.Fatal(err)
 	}
-	data := bytes.NewReader(bytes.Repeat([]byte("x"), mib))
-	if err := ExportQcow2(f.Context(), data, mib, []volume.Extent{{Offset: 70000, Length: 4096}}, out); err != nil {
+	if _, err := w.Write(bytes.Repeat([]byte("packed.."), 64)); err != nil {
 		f.Fatal(err)
 	}
-	out.Close()
-	seed, err := os.ReadFile(small)
-	if err != nil {
+	if err := w.Close(); err != nil {
 		f.Fatal(err)
 	}
+	seed = append(seed, packed.Bytes()...)
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, p []byte) {
 		path := filepath.Join(t.TempDir(), "disk")
@@ -88,6 +97,9 @@ func FuzzQcow2(f *testing.F) {
 		defer file.Close()
 		d, err := openQcow2(file)
 		if err != nil {
+			if bytes.Equal(p, seed) {
+				t.Fatal(err)
+			}
 			return
 		}
 		buf := make([]byte, 1<<16)
