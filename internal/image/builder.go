@@ -49,6 +49,7 @@ type Builder struct {
 	out   *bufio.Writer
 	fresh int // number of the new blob in the new image, -1 while there is none
 	added int64
+	old   int // how many blobs of other images may be referred to
 	done  bool
 }
 
@@ -82,6 +83,7 @@ func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 	}
 	b := &Builder{
 		s: s, use: use, known: map[frameKey]place{}, order: map[int]int{}, mine: map[frameKey]int32{}, fresh: -1,
+		old:   MaxBlobs - 1, // one is for the new blob
 		index: Index{DiskSize: o.DiskSize, Grid: o.Grid},
 	}
 	if o.Alone {
@@ -220,7 +222,7 @@ func (b *Builder) refer(blob int) bool {
 	if _, ok := b.order[blob]; ok {
 		return true
 	}
-	if len(b.order) >= MaxBlobs-1 { // one is for the new blob
+	if len(b.order) >= b.old {
 		return false
 	}
 	b.order[blob] = b.index.Blobs

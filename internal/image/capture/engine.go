@@ -73,16 +73,16 @@ type engine struct {
 	order chan *job // the same jobs, to the collector
 }
 
-// budget says how many workers and cells under way fit the memory: a cell may need its size for the disk's bytes and as much for the frame.
+// budget says how many workers and cells under way fit the memory. A cell needs its size for the disk's bytes and mostly less than half of that for the frame.
 func budget(o Options) (workers, jobs int) {
-	enc := image.EncoderMemory(o.Level, o.Grid)
+	enc, job := image.EncoderMemory(o.Level, o.Grid), o.Grid*3/2
 	for workers = o.Workers; workers > 1; workers-- {
-		if int64(workers)*enc+int64(2*workers+1)*2*o.Grid <= o.Memory {
+		if int64(workers)*enc+int64(workers+2)*job <= o.Memory {
 			break
 		}
 	}
-	jobs = int((o.Memory - int64(workers)*enc) / (2 * o.Grid))
-	return workers, max(2, min(jobs, 3*workers+2))
+	jobs = int((o.Memory - int64(workers)*enc) / job)
+	return workers, max(3, min(jobs, 3*workers+2))
 }
 
 func (e *engine) read(ctx context.Context) error {

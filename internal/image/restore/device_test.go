@@ -77,6 +77,10 @@ func TestBlockDevice(t *testing.T) {
 			if stats.Written != stats.ToWrite {
 				t.Errorf("stats do not add up: %+v", stats)
 			}
+			stats, err = restore.Local(context.Background(), im, target, restore.LocalOptions{Delta: true})
+			if err != nil || stats.Needed != 0 || stats.Written != 0 {
+				t.Errorf("restored again as a delta: %+v %v", stats, err)
+			}
 			if err := restore.RereadTable(target); err != nil {
 				t.Error(err)
 			}
