@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestPlugPulled(t *testing.T) {
 	image := b.add("debian", debian)
 	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{}), b.node("c", site.Hardware{Junk: true})}
 	victim := nodes[2]
-	se := b.create(image, nodes, "--min-nodes", "3", "--boot", "poweroff")
+	se := b.create(image, nodes, "--min-nodes", "3", "--boot", "poweroff", "--rate", "40M")
 	b.on(nodes...)
 	b.until(se, "the third node to have written a third", func(v site.View) bool { return written(v, victim) > 0.33 })
 	victim.Unplug()
@@ -75,12 +76,15 @@ func TestLateNode(t *testing.T) {
 	if err := late.Pause(b.ctx); err != nil {
 		t.Fatal(err)
 	}
-	se := b.create(image, []*site.Node{early, late}, "--boot", "poweroff", "--rate", "40M")
+	// Slow enough that even an emulated node loses nothing: what is sent twice is then only what the late one missed.
+	se := b.create(image, []*site.Node{early, late}, "--boot", "poweroff", "--rate", "12M")
 	b.until(se, "the early node to have half", func(v site.View) bool { return received(v, early) > 0.5 })
 	if err := late.Resume(b.ctx); err != nil {
 		t.Fatal(err)
 	}
-	joined := b.until(se, "the late node's first byte", func(v site.View) bool { return received(v, late) > 0 })
+	joined := b.until(se, "the late node to join the cast", func(v site.View) bool {
+		return slices.ContainsFunc(v.Session.Cast.Stats.Receivers, func(r model.Receiver) bool { return r.Node == late.ID })
+	})
 	v := b.done(se)
 	b.off(early, late)
 	b.same(early, im)
@@ -91,7 +95,7 @@ func TestLateNode(t *testing.T) {
 	missed := joined.Session.Cast.Stats.Sent
 	t.Logf("object %d bytes, the late node missed %d (%.0f %%), sent in all %d: %.1f %% over object and missed",
 		size, missed, 100*float64(missed)/float64(size), sent, 100*(float64(sent)/float64(size+missed)-1))
-	if missed < size/4 || missed > size {
+	if missed < size/4 || missed > size*95/100 {
 		t.Fatalf("the late node missed %d of %d bytes: the test did not make it late", missed, size)
 	}
 	if limit := size + missed + missed/20; sent > limit {

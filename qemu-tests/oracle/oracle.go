@@ -176,6 +176,6 @@ func sameTree(ctx context.Context, read func(context.Context, string, int64, str
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", what, disk, err)
 	}
-	*done = append(*done, fmt.Sprintf("%s: %d files, directories and links equal the source tree (SHA-256, owner, mode)", what, n))
+	*done = append(*done, fmt.Sprintf("%s: all %d files, directories and links equal the source tree", what, n))
 	return nil
 }

@@ -73,7 +73,7 @@ func Login(ctx context.Context, m *vm.VM) error {
 	if err := m.Console().Send("echo is-''root: $(findmnt -no UUID /) $(cat /etc/hostname)\n"); err != nil {
 		return err
 	}
-	got, err := m.Expect(ctx, `^is-root: (.*)$`)
+	got, err := m.Expect(ctx, `^is-root: (.*)\n`)
 	if err != nil {
 		return err
 	}
