@@ -123,6 +123,29 @@ func TestVersion4(t *testing.T) {
 	}
 }
 
+// TestVersion4Journal has an older kernel, which still knows version 4, fill one and crash.
+func TestVersion4Journal(t *testing.T) {
+	t.Parallel()
+	image := volumetest.Sparse(t, size)
+	mkfs(t, image, "-m crc=0")
+	list := volumetest.Guest(t, volumetest.GuestCrash, image, "xfs", "", 8)
+	f, n := volumetest.Open(t, image)
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fs.Info().Clean || fs.whole || volume.Bytes(extents) == n {
+		t.Errorf("%+v, captured whole: %v", fs.Info(), fs.whole)
+	}
+	restored := volumetest.Restore(t, image, extents)
+	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "xfs", "nouuid", 0))
+	volumetest.Run(t, "xfs_repair", "-n", "-f", restored)
+}
+
 // TestPartclone compares with partclone's bitmap: ours may hold the blocks that wait in the AGFL, and nothing less.
 func TestPartclone(t *testing.T) {
 	volumetest.Need(t, "partclone.xfs")
