@@ -38,12 +38,12 @@ func TestRealFileSystems(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(path, 160*mib); err != nil {
+	if err := os.Truncate(path, 90*mib); err != nil {
 		t.Fatal(err)
 	}
-	volumetest.RunIn(t, "label: gpt\n1MiB,40MiB,U\n41MiB,100MiB,L\n", "sfdisk", "-q", path)
+	volumetest.RunIn(t, "label: gpt\n1MiB,34MiB,U\n35MiB,40MiB,L\n", "sfdisk", "-q", path)
 	esp, root := filepath.Join(dir, "esp"), filepath.Join(dir, "root")
-	for p, n := range map[string]int64{esp: 40 * mib, root: 100 * mib} {
+	for p, n := range map[string]int64{esp: 34 * mib, root: 40 * mib} {
 		if err := os.WriteFile(p, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestRealFileSystems(t *testing.T) {
 	volumetest.Run(t, "mkfs.ext4", "-q", "-L", "root", "-d", tree, root)
 	disk := read(t, path)
 	copy(disk[mib:], read(t, esp))
-	copy(disk[41*mib:], read(t, root))
+	copy(disk[35*mib:], read(t, root))
 
 	s, err := image.OpenStore(filepath.Join(dir, "store"))
 	if err != nil {
@@ -69,7 +69,7 @@ func TestRealFileSystems(t *testing.T) {
 		c.Partitions[1].FS != "ext4" || c.Partitions[1].Label != "root" || !c.Partitions[1].Clean {
 		t.Errorf("config %+v", c)
 	}
-	if r.Read > 30*mib {
+	if r.Read > 20*mib {
 		t.Errorf("%d bytes were read of file systems with 4 MiB in them", r.Read)
 	}
 	im, err := s.Open("debian")
@@ -77,7 +77,7 @@ func TestRealFileSystems(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer im.Close()
-	for _, size := range []int64{160 * mib, 300 * mib, 143 * mib} {
+	for _, size := range []int64{90 * mib, 120 * mib, 77 * mib} {
 		old := make([]byte, size)
 		imagetest.Random(old, 3)
 		target := imagetest.NewMemory(old, 512)
@@ -85,8 +85,8 @@ func TestRealFileSystems(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := target.Bytes()
-		write(t, esp, got[mib:41*mib])
-		write(t, root, got[41*mib:141*mib])
+		write(t, esp, got[mib:35*mib])
+		write(t, root, got[35*mib:75*mib])
 		write(t, path, got)
 		volumetest.Run(t, "fsck.fat", "-n", esp)
 		volumetest.Run(t, "e2fsck", "-fn", root)
