@@ -38,13 +38,12 @@ const (
 
 // FS is a JFS file system.
 type FS struct {
-	r      io.ReaderAt
-	size   int64
-	block  int64
-	blocks int64 // that the map describes
-	info   volume.Info
-	extra  []volume.Extent
-	whole  bool
+	r     io.ReaderAt
+	size  int64
+	block int64
+	info  volume.Info
+	extra []volume.Extent
+	whole bool
 }
 
 // pxd is a run of blocks: 24 bits of length, 40 bits of address.

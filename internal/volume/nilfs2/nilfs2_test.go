@@ -3,6 +3,7 @@ package nilfs2
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -11,40 +12,121 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-func TestRecognised(t *testing.T) {
+const size = 128<<20 + 512
+
+func mkfs(t *testing.T, options string) string {
+	t.Helper()
 	volumetest.Need(t, "mkfs.nilfs2", "blkid")
-	const size = 64 << 20
 	image := volumetest.Sparse(t, size)
-	volumetest.Run(t, "mkfs.nilfs2", "-q", "-B", "64", "-L", "dc-test", image)
+	volumetest.Run(t, "mkfs.nilfs2", append(strings.Fields("-q -L dc-test "+options), image)...)
+	return image
+}
+
+func load(t *testing.T, image string) (*FS, []volume.Extent) {
+	t.Helper()
 	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := fs.Info()
-	blkid := volumetest.Run(t, "blkid", "-p", image)
 	extents, err := fs.Extents()
-	if err != nil || volume.Bytes(extents) != size || !info.Clean || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) || !strings.Contains(blkid, `"`+fs.Type()+`"`) {
-		t.Errorf("%+v %v, blkid says %s", info, err, blkid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs, extents
+}
+
+func TestAgainstLinux(t *testing.T) {
+	for _, options := range []string{"-B 64", "-B 128 -b 1024"} {
+		t.Run("mkfs.nilfs2 "+options, func(t *testing.T) {
+			t.Parallel()
+			image := mkfs(t, options)
+			list := volumetest.Guest(t, volumetest.GuestFill, image, "nilfs2", "", 12)
+			fs, extents := load(t, image)
+			info := fs.Info()
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+				t.Errorf("%+v, blkid says %s", info, blkid)
+			}
+			if used := volume.Bytes(extents); used > size*3/4 || used < 8<<20 {
+				t.Errorf("%d bytes are used", used)
+			}
+			if options == "-B 64" {
+				volumetest.Record(t, "filled", image, use)
+			}
+			restored := volumetest.Restore(t, image, extents)
+			volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "nilfs2", "", 0))
+		})
+	}
+}
+
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	image := mkfs(t, "-B 64")
+	list := volumetest.Guest(t, volumetest.GuestCrash, image, "nilfs2", "", 4)
+	fs, extents := load(t, image)
+	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
+		t.Errorf("%v %+v", extents, fs.Info())
+	}
+	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "nilfs2", "", 0))
+}
+
+func TestRefusals(t *testing.T) {
+	image := mkfs(t, "-B 64")
+	_, extents := load(t, image)
+	if used := volume.Bytes(extents); used > 4<<20 {
+		t.Errorf("an empty one has %d bytes", used)
+	}
+	f, _ := volumetest.Open(t, image)
+	if _, err := Open(f, size/2); err == nil || errors.Is(err, volume.ErrNotThis) {
+		t.Errorf("a short partition: %v", err)
 	}
 	p, err := os.ReadFile(image)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p[superAt+100] ^= 1
-	if _, err := Open(bytes.NewReader(p), n); err == nil || errors.Is(err, volume.ErrNotThis) {
+	if _, err := Open(bytes.NewReader(p), size); err == nil || errors.Is(err, volume.ErrNotThis) {
 		t.Errorf("a damaged superblock: %v", err)
 	}
 }
 
+func use(r io.ReaderAt, size int64) {
+	if fs, err := Open(r, size); err == nil {
+		_, _ = fs.Extents()
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+		fs, err := Open(r, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = fs.Extents(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzOpen fixes the superblock's checksum, so that what is behind it is reached.
 func FuzzOpen(f *testing.F) {
-	p := make([]byte, 4096)
-	p[superAt] = 2
-	le.PutUint16(p[superAt+6:], magic)
-	f.Add(p)
-	f.Fuzz(func(t *testing.T, p []byte) {
-		if fs, err := Open(bytes.NewReader(p), int64(len(p))); err == nil {
-			_ = fs.Info()
+	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
+		if fs, err := Open(r, size); err == nil {
+			if extents, err := fs.Extents(); err == nil {
+				volumetest.Check(t, extents, size)
+			}
+		}
+		sb := make([]byte, 1024)
+		if _, err := r.ReadAt(sb, superAt); err != nil {
+			return
+		}
+		fs := &FS{r: r, size: size, seed: le.Uint32(sb[12:])}
+		if size < 3*tailSize || fs.super(sb) != nil {
+			return
+		}
+		extents, err := fs.Extents()
+		if err == nil {
+			volumetest.Check(t, extents, size)
 		}
 	})
 }

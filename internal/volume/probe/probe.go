@@ -77,7 +77,7 @@ var readers = []reader{
 	{"F2FS", open(f2fs.Open)},
 	{"HFS+", open(hfsplus.Open)},
 	{"JFS", open(jfs.Open)},
-	{"NILFS2", nilfs2.Open},
+	{"NILFS2", open(nilfs2.Open)},
 	{"NTFS", open(ntfs.Open)},
 	{"ReiserFS", open(reiserfs.Open)},
 	{"UFS", open(ufs.Open)},
