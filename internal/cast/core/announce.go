@@ -142,6 +142,7 @@ type feedback struct {
 	since          int64
 	nActive, nDone int
 	perSecond      float64
+	most           float64 // receivers that there seemed to be lately
 }
 
 // Reports a second that are aimed at, of receivers that lack something and of those that are done.
@@ -184,7 +185,11 @@ func (f *feedback) update(now int64, present int) bool {
 	f.perSecond = 0.5*f.perSecond + 0.5*float64(f.nActive+f.nDone)*float64(sec)/float64(t)
 	f.active = adapt(f.active, f.nActive, t, activeTarget)
 	// Those that are here now will all be done at about the same time.
-	f.done = max(adapt(f.done, f.nDone, t, doneTarget), int64(present)*sec/doneTarget)
+	f.most *= 1 - min(float64(t)/float64(20*sec), 1)
+	if n := f.nActive; n >= 8 {
+		f.most = max(f.most, float64(n)*float64(a)/float64(t))
+	}
+	f.done = max(adapt(f.done, f.nDone, t, doneTarget), int64(max(float64(present), f.most)*float64(sec)/doneTarget))
 	if present == 0 {
 		f.active = max(f.active, f.init0)
 	}

@@ -86,6 +86,9 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		c.best = d
 	}
 	s.testLoss(now, p, win, n, lost)
+	if p.learned == 0 {
+		p.baseline = max(p.baseline, s.typical)
+	}
 	excess := loss - p.baseline
 	full := p.queued.full(p.delay)
 	if p.delay < p.queued.low+standing/2 {
@@ -128,6 +131,10 @@ func learn(p *Peer, n, loss float64) {
 	w := min(n/20000, 0.3)
 	if loss < p.baseline {
 		w = min(n/10000, 0.3)
+	}
+	if p.learned++; p.learned < 10 {
+		// Nothing is known of it yet: in a large group it is long until it reports again.
+		w = max(w, 1/float64(p.learned))
 	}
 	p.baseline = min(p.baseline+w*(loss-p.baseline), maxBaseline)
 }
@@ -185,7 +192,11 @@ func (s *Sender) testLoss(now int64, p *Peer, win window, n, lost float64) {
 // congested lowers the pace for peer p, or stops waiting for it when that would hold the others back.
 func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, memory bool) {
 	c := &s.ctl
-	if floor := s.floor(now, p, target); target < floor {
+	stands := target
+	if !memory {
+		stands = max(p.Rate, target)
+	}
+	if floor := s.floor(now, p, target); stands < floor && (memory || stands < 0.6*c.rate) {
 		if p.slowAt == 0 {
 			p.slowAt = now
 		}
@@ -200,7 +211,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 			}
 			p.State, p.slowAt, p.goodAt, p.limit = PeerSlow, now, 0, target
 			p.Why = fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
-				what, c.rate/1e6, target/1e6, floor/1e6)
+				what, c.rate/1e6, stands/1e6, floor/1e6)
 			s.count()
 			s.event("slow", p, p.Why)
 			s.relieve(p)

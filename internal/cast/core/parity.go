@@ -12,12 +12,18 @@ import (
 // repaired on request. N is counted at several levels of loss, since ten thousand clean receivers need nothing because one is bad.
 func (s *Sender) foresee() {
 	losses := s.losses[:0]
+	sum, learned := 0.0, 0.0
 	for _, p := range s.order {
+		if p.waited() && p.learned > 0 {
+			sum += p.baseline
+			learned++
+		}
 		if p.waited() && p.baseline > 1e-5 {
 			losses = append(losses, p.baseline)
 		}
 	}
 	s.losses = losses
+	s.typical = sum / max(learned, 1)
 	slices.Sort(losses)
 	slices.Reverse(losses)
 	k := float64(s.p.K)

@@ -44,6 +44,7 @@ type Peer struct {
 	broke     bool    // credit ran out
 	creditAt  uint64  // sequence number up to which losses were credited
 	avg       float64 // Rate, smoothed
+	learned   int     // windows that baseline was learned from
 	slowAt    int64   // when it became slow
 	goodAt    int64   // when it last kept up, while slow
 	limit     float64 // pace that it was last seen to stand

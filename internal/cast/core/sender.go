@@ -89,6 +89,7 @@ type Sender struct {
 	annRun    bool  // what the latest said
 	swept     int64
 	losses    []float64 // scratch of foresee
+	typical   float64   // mean baseline loss
 	ahead     float64   // parity packets a block before anyone asks
 	streaming []*Peer
 	sharing   bool // known to cfg.Share

@@ -7,7 +7,7 @@ import (
 func TestSlowReceiver(t *testing.T) {
 	const size = 512 << 20
 	res := Run(Config{
-		Seed: 1, Until: 100 * Second, Uplink: gbit(512 << 10),
+		Seed: 1, Until: 130 * Second, Uplink: gbit(512 << 10),
 		Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) {
 			r.Stream = true
 			if i == 1 {

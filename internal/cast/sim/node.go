@@ -126,6 +126,9 @@ func (c *castRun) take(n *node, f *flight) {
 	}
 	if v == core.Useful {
 		n.useful++
+		if f.use != nil && !f.use.Load() {
+			f.use.Store(true)
+		}
 		if p.Complete {
 			if n.Sink == 0 && n.Stall == 0 {
 				n.core.Release(f.at, p)
@@ -237,6 +240,7 @@ func (c *castRun) over(now int64) bool {
 }
 
 func (c *castRun) result(r *run) Result {
+	c.tally(len(c.tracked))
 	res := c.res
 	if c.s != nil {
 		c.keep()

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/diskcast/diskcast/internal/cast/core"
 	"github.com/diskcast/diskcast/internal/cast/wire"
@@ -98,6 +99,7 @@ type Result struct {
 	Missed      int64 // packets that passed before receivers arrived: what late ones truly missed
 	RateMax     float64
 	Useless     int64
+	Wasted      int64 // packets that no receiver had a use for
 	Events      []string
 	ShareBits   float64 // to the group, on the wire
 	TCPBits     float64 // that TCP flows moved
@@ -171,7 +173,8 @@ type flight struct {
 	ctl   []byte // an ANNOUNCE, or nil
 	uni   bool   // STREAM
 	reply bool
-	lost  uint64 // bit i: switch i lost it
+	lost  uint64       // bit i: switch i lost it
+	use   *atomic.Bool // somebody needed it
 	bits  float64
 }
 
@@ -218,6 +221,34 @@ type castRun struct {
 	started bool
 	bits    float64
 	passed  int64
+	tracked []*atomic.Bool
+	spare   []*atomic.Bool
+}
+
+// track gives a mark to a packet; marks are counted once their packets cannot be on their way any more.
+func (c *castRun) track() *atomic.Bool {
+	var b *atomic.Bool
+	if n := len(c.spare); n > 0 {
+		b, c.spare = c.spare[n-1], c.spare[:n-1]
+		b.Store(false)
+	} else {
+		b = new(atomic.Bool)
+	}
+	c.tracked = append(c.tracked, b)
+	if len(c.tracked) > 200000 {
+		c.tally(100000)
+	}
+	return b
+}
+
+func (c *castRun) tally(n int) {
+	for _, b := range c.tracked[:n] {
+		if !b.Load() {
+			c.res.Wasted++
+		}
+		c.spare = append(c.spare, b)
+	}
+	c.tracked = append(c.tracked[:0], c.tracked[n:]...)
 }
 
 var hook = func(*run) {}
@@ -413,6 +444,9 @@ func (c *castRun) flood(r *run, f flight, bits float64) {
 		}
 	}
 	f.bits = bits
+	if f.ctl == nil {
+		f.use = c.track()
+	}
 	c.air = append(c.air, f)
 }
 

@@ -28,8 +28,8 @@ func ideal(size int64, rate float64) float64 {
 
 func show(t *testing.T, size int64, rate float64, res Result) {
 	t.Helper()
-	t.Logf("sent %.4f of object, first %.3f s, last %.3f s (ideal %.3f), control %d peak %d/s, useless %d, max mem %d MiB, wrong %d, events %v",
-		res.Bytes, float64(res.First)/1e9, float64(res.Last)/1e9, ideal(size, rate), res.Control, res.ControlPeak, res.Useless, res.MaxMemory>>20, res.Wrong, res.Events)
+	t.Logf("sent %.4f of object, %.4f in vain, first %.3f s, last %.3f s (ideal %.3f), control %d peak %d/s, useless %d, max mem %d MiB, wrong %d, events %v",
+		res.Bytes, float64(res.Wasted)/float64(res.Objects), float64(res.First)/1e9, float64(res.Last)/1e9, ideal(size, rate), res.Control, res.ControlPeak, res.Useless, res.MaxMemory>>20, res.Wrong, res.Events)
 }
 
 func TestGbit(t *testing.T) {
