@@ -93,6 +93,7 @@ func (z *zilla) sameTable(written string) {
 }
 
 func TestClonezillaGPT(t *testing.T) {
+	t.Parallel()
 	const size = 128 * mib
 	z := newZilla(t, size, "label: gpt\nstart=2048, size=40960, name=root\nstart=43008, size=20480, type=swap\nstart=63488, size=40960\nstart=104448, size=40960\n")
 	z.ext4("sda1", 2048, 20, "gz")
@@ -135,6 +136,7 @@ func TestClonezillaGPT(t *testing.T) {
 }
 
 func TestClonezillaLogical(t *testing.T) {
+	t.Parallel()
 	const size = 160 * mib
 	z := newZilla(t, size, "label: dos\nlabel-id: 0x12345678\n2048,40960,83,*\n43008,,5\n45056,40960,83\n88064,40960,83\n131072,20480,83\n")
 	z.ext4("sda1", 2048, 20, "xz")

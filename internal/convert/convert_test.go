@@ -73,6 +73,7 @@ func same(t *testing.T, want, got []byte) {
 }
 
 func TestRawAndCompressed(t *testing.T) {
+	t.Parallel()
 	path, data := sample(t)
 	d := openDisk(t, path)
 	same(t, data, content(t, d))
@@ -118,6 +119,7 @@ func TestRawAndCompressed(t *testing.T) {
 }
 
 func TestQcow2(t *testing.T) {
+	t.Parallel()
 	volumetest.Need(t, "qemu-img")
 	path, data := sample(t)
 	for _, c := range [][]string{
@@ -150,6 +152,7 @@ func TestQcow2(t *testing.T) {
 }
 
 func TestPartclone(t *testing.T) {
+	t.Parallel()
 	path, data := sample(t)
 	for _, c := range []struct{ name, tool string }{{"-a0", "extfs"}, {"-a1", "extfs"}, {"-a1 -k 7", "extfs"}, {"-a1 -K", "extfs"}, {"-a1 -k 3 -K", "extfs"}} {
 		t.Run(c.name, func(t *testing.T) {
@@ -303,6 +306,7 @@ func TestPartcloneModes(t *testing.T) {
 }
 
 func TestNtfsclone(t *testing.T) {
+	t.Parallel()
 	volumetest.Need(t, "mkntfs", "ntfsclone", "ntfs-3g")
 	for i, options := range []string{"", "-c 1024", "-c 65536", ""} {
 		image := volumetest.Sparse(t, 24*mib+512*int64(1+2*i))
@@ -361,6 +365,7 @@ func ndzImage(t testing.TB, version int, data []byte, regions [][2]uint32) []byt
 }
 
 func TestImagezip(t *testing.T) {
+	t.Parallel()
 	data := bytes.Repeat([]byte("sector data here"), 32*100)
 	regions := [][2]uint32{{0, 40}, {100, 60}}
 	for version := 1; version <= 4; version++ {
@@ -392,6 +397,7 @@ func TestImagezip(t *testing.T) {
 }
 
 func TestExport(t *testing.T) {
+	t.Parallel()
 	path, data := sample(t)
 	d := openDisk(t, path)
 	create := func(name string) *os.File {
