@@ -23,7 +23,7 @@ type zilla struct {
 func newZilla(t *testing.T, size int64, script string) *zilla {
 	t.Helper()
 	volumetest.Need(t, "sfdisk", "parted", "mkfs.ext4", "mkswap", "partclone.extfs", "split")
-	z := &zilla{t: t, dir: t.TempDir(), disk: volumetest.Sparse(t, size)}
+	z := &zilla{t: t, dir: volumetest.Dir(t), disk: volumetest.Sparse(t, size)}
 	volumetest.RunIn(t, script, "sfdisk", "-q", z.disk)
 	z.file("disk", "sda\n")
 	z.file("sda-pt.sf", strings.ReplaceAll(volumetest.Run(t, "sfdisk", "-d", z.disk), z.disk, "/dev/sda"))
@@ -49,13 +49,13 @@ func (z *zilla) ext4(name string, sector, megabytes int64, pack string) {
 	z.t.Helper()
 	t := z.t
 	fs := volumetest.Sparse(t, megabytes*mib)
-	tree := t.TempDir()
+	tree := volumetest.Dir(t)
 	if err := os.WriteFile(filepath.Join(tree, "file of "+name), bytes.Repeat([]byte(name), 300_000), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	volumetest.Run(t, "mkfs.ext4", "-q", "-F", "-d", tree, fs)
 	volumetest.Run(t, "dd", "if="+fs, "of="+z.disk, "bs=512", fmt.Sprintf("seek=%d", sector), "conv=notrunc,sparse", "status=none")
-	image := filepath.Join(t.TempDir(), "image")
+	image := filepath.Join(volumetest.Dir(t), "image")
 	volumetest.Run(t, "partclone.extfs", "-c", "-s", fs, "-o", image, "-L", image+".log")
 	base := filepath.Join(z.dir, name+".ext4-ptcl-img.")
 	switch pack {
@@ -78,7 +78,7 @@ func (z *zilla) ext4(name string, sector, megabytes int64, pack string) {
 func (z *zilla) written() (string, Disk) {
 	z.t.Helper()
 	d := openDisk(z.t, z.dir)
-	path := filepath.Join(z.t.TempDir(), "written")
+	path := filepath.Join(volumetest.Dir(z.t), "written")
 	if err := os.WriteFile(path, content(z.t, d), 0o600); err != nil {
 		z.t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestClonezillaLogical(t *testing.T) {
 	written, d := z.written()
 	z.sameTable(written)
 	for _, at := range []int64{2048, 45056, 88064} {
-		part := filepath.Join(t.TempDir(), "part")
+		part := filepath.Join(volumetest.Dir(t), "part")
 		volumetest.Run(t, "dd", "if="+written, "of="+part, "bs=512", fmt.Sprintf("skip=%d", at), "count=40960", "status=none")
 		volumetest.Run(t, "e2fsck", "-fn", part)
 	}
@@ -192,7 +192,7 @@ func TestClonezillaLVM(t *testing.T) {
 	z.file("swappt-"+vg+"-swap.info", "UUID=\"01234567-89ab-cdef-0123-456789abcdef\"\n")
 
 	written, _ := z.written()
-	part := filepath.Join(t.TempDir(), "part")
+	part := filepath.Join(volumetest.Dir(t), "part")
 	volumetest.Run(t, "dd", "if="+written, "of="+part, "bs=512", fmt.Sprintf("skip=%d", start), fmt.Sprintf("count=%d", count), "status=none")
 	device, _ = volumetest.Loop(t, part, 512)
 	config = strings.Replace(config, config[strings.Index(config, "^"):strings.Index(config, "$|")], "^"+device, 1)
@@ -201,7 +201,7 @@ func TestClonezillaLVM(t *testing.T) {
 	}
 	lvm("vgck", vg)
 	// The file system, put together from the extents that lvm names.
-	inner := filepath.Join(t.TempDir(), "inner")
+	inner := filepath.Join(volumetest.Dir(t), "inner")
 	seek := int64(0)
 	for _, r := range ranges {
 		_, span, found := strings.Cut(r, ":")

@@ -24,7 +24,7 @@ func sample(t *testing.T) (path string, data []byte) {
 	t.Helper()
 	volumetest.Need(t, "mkfs.ext4")
 	path = volumetest.Sparse(t, sampleSize+512)
-	tree := t.TempDir()
+	tree := volumetest.Dir(t)
 	volumetest.Fill(t, tree, 4)
 	volumetest.Run(t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-d", tree, path, "16m")
 	data, err := os.ReadFile(path)
@@ -36,7 +36,7 @@ func sample(t *testing.T) (path string, data []byte) {
 
 func openDisk(t *testing.T, path string) Disk {
 	t.Helper()
-	d, err := OpenContext(t.Context(), path, Options{Scratch: t.TempDir()})
+	d, err := OpenContext(t.Context(), path, Options{Scratch: volumetest.Dir(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestRawAndCompressed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cut := filepath.Join(t.TempDir(), "cut")
+			cut := filepath.Join(volumetest.Dir(t), "cut")
 			if err := os.WriteFile(cut, p[:len(p)-len(p)/3], 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestRawAndCompressed(t *testing.T) {
 	}
 	t.Run("split", func(t *testing.T) {
 		volumetest.Need(t, "split")
-		base := filepath.Join(t.TempDir(), "disk.gz.")
+		base := filepath.Join(volumetest.Dir(t), "disk.gz.")
 		volumetest.Run(t, "split", "-b", "100k", "-a", "3", path+".gz", base)
 		same(t, data, content(t, openDisk(t, base+"aaa")))
 	})
@@ -127,7 +127,7 @@ func TestQcow2(t *testing.T) {
 		{"-o", "preallocation=metadata"}, {"-o", "lazy_refcounts=on"},
 	} {
 		t.Run(strings.Join(c, " "), func(t *testing.T) {
-			out := filepath.Join(t.TempDir(), "disk.qcow2")
+			out := filepath.Join(volumetest.Dir(t), "disk.qcow2")
 			args := append([]string{"convert", "-O", "qcow2"}, c...)
 			volumetest.Run(t, "qemu-img", append(args, path, out)...)
 			d := openDisk(t, out)
@@ -137,7 +137,7 @@ func TestQcow2(t *testing.T) {
 			}
 		})
 	}
-	dir := t.TempDir()
+	dir := volumetest.Dir(t)
 	base, top := filepath.Join(dir, "base.qcow2"), filepath.Join(dir, "top.qcow2")
 	volumetest.Run(t, "qemu-img", "create", "-q", "-f", "qcow2", base, "10M")
 	volumetest.Run(t, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", top)
@@ -158,7 +158,7 @@ func TestPartclone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			volumetest.Need(t, "partclone."+c.tool)
-			dir := t.TempDir()
+			dir := volumetest.Dir(t)
 			out := filepath.Join(dir, "image")
 			args := append(strings.Fields(c.name), "-c", "-s", path, "-o", out, "-L", filepath.Join(dir, "log"))
 			volumetest.Run(t, "partclone."+c.tool, args...)
@@ -192,7 +192,7 @@ func TestPartclone(t *testing.T) {
 
 func testScratch(t testing.TB) *scratch {
 	t.Helper()
-	d, err := newScratch(Options{Scratch: t.TempDir(), MaxSize: 1 << 30})
+	d, err := newScratch(Options{Scratch: volumetest.Dir(t), MaxSize: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestNtfsclone(t *testing.T) {
 			t.Fatal(err)
 		}
 		unmount()
-		tmp := t.TempDir()
+		tmp := volumetest.Dir(t)
 		special, restored := filepath.Join(tmp, "special"), filepath.Join(tmp, "restored")
 		volumetest.Run(t, "ntfsclone", "--save-image", "-q", "-f", "-o", special, image)
 		volumetest.Run(t, "ntfsclone", "--restore-image", "-q", "-o", restored, special)
@@ -369,7 +369,7 @@ func TestImagezip(t *testing.T) {
 	data := bytes.Repeat([]byte("sector data here"), 32*100)
 	regions := [][2]uint32{{0, 40}, {100, 60}}
 	for version := 1; version <= 4; version++ {
-		path := filepath.Join(t.TempDir(), "image.ndz")
+		path := filepath.Join(volumetest.Dir(t), "image.ndz")
 		image := ndzImage(t, version, data, regions)
 		if err := os.WriteFile(path, image, 0o600); err != nil {
 			t.Fatal(err)
@@ -401,7 +401,7 @@ func TestExport(t *testing.T) {
 	path, data := sample(t)
 	d := openDisk(t, path)
 	create := func(name string) *os.File {
-		f, err := os.Create(filepath.Join(t.TempDir(), name))
+		f, err := os.Create(filepath.Join(volumetest.Dir(t), name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,7 +435,7 @@ func TestExport(t *testing.T) {
 		if err := ExportPartclone(t.Context(), d, d.Size(), d.Allocated(), Partition{PartcloneName("ext4"), block}, p); err != nil {
 			t.Fatal(err)
 		}
-		target, log := volumetest.Sparse(t, d.Size()), filepath.Join(t.TempDir(), "log")
+		target, log := volumetest.Sparse(t, d.Size()), filepath.Join(volumetest.Dir(t), "log")
 		volumetest.Run(t, "partclone.chkimg", "-s", p.Name(), "-L", log)
 		volumetest.Run(t, "partclone.restore", "-C", "-O", target, "-s", p.Name(), "-L", log)
 		got, err := os.ReadFile(target)
@@ -448,7 +448,7 @@ func TestExport(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	dir := t.TempDir()
+	dir := volumetest.Dir(t)
 	for name, head := range map[string]string{"lzo": "\x89LZO\x00\r\n", "lzip": "LZIP\x01", "lrz": "LRZI\x00", "partimage": "PaRtImAgE-VoLuMe", "vhdx": "vhdxfile"} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, append([]byte(head), make([]byte, 4096)...), 0o600); err != nil {

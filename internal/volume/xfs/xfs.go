@@ -183,6 +183,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		if err := fs.group(ag, gaps); err != nil {
 			if fs.over != nil {
 				// The log did not hold what the trees need. What is known for certain is that everything may be used.
+				fs.whole = true
+				fs.info.Notes = append(fs.info.Notes, fmt.Sprintf("What the journal does to its free space cannot be told (group %d: %v), so it is captured whole.", ag, err))
 				return []volume.Extent{{Offset: 0, Length: fs.size}}, nil
 			}
 			return nil, fmt.Errorf("xfs allocation group %d: %w", ag, err)
