@@ -115,7 +115,7 @@ func (g *Groups) heard(ctx context.Context, group netip.AddrPort, ifi *net.Inter
 	m.SetDeadline(time.Now().Add(g.listen))
 	stop := context.AfterFunc(ctx, func() { m.Close() })
 	defer stop()
-	err = m.Receive(func([]byte) {})
+	_, err = m.Receive(func([]byte) {})
 	switch {
 	case err == nil:
 		return true, nil

@@ -94,6 +94,12 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	if p.delay < p.queued.low+standing/2 {
 		p.lastDelay = 0
 	}
+	if p.delay < p.queued.low+standing {
+		p.overSince, p.overs = now, 0
+	}
+	p.overs++
+	// One late report is a machine that was busy; several in a row are a queue.
+	over := p.delay > p.queued.low+standing && p.overs > 3 && now-p.overSince > standing
 	if !full || p.fullSince < c.cutAt {
 		p.fullSince = now
 	}
@@ -101,10 +107,18 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	if full {
 		bound = max(fullFloor, 3*math.Sqrt((p.baseline+fullFloor)/n))
 	}
+	if c.doubt && win.first >= c.cutSeq {
+		c.doubt = false
+		if excess <= bound && p.delay < p.queued.low+standing/2 && c.sure.was > c.rate {
+			c.cutState = c.sure
+			c.set(c.sure.was)
+			c.cutSeq = s.seq
+		}
+	}
 	switch {
 	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
 		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), 0, excess, true)
-	case p.delay > p.queued.low+standing && now-c.cutAt > standing/2 && p.delay > p.lastDelay+standing/8:
+	case over && now-c.cutAt > standing/2 && p.delay > p.lastDelay+standing/8:
 		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
 		p.lastDelay = p.delay
 		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/8), min(p.Rate, c.rate), excess, loss < 0.2)

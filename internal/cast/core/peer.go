@@ -52,6 +52,8 @@ type Peer struct {
 	delay     int64 // latest one-way delay and report's way back
 	queued    queueing
 	fullSince int64 // since when the queue before it is full
+	overSince int64 // since when its delay is above standing
+	overs     int   // reports since
 	lastDelay int64 // at the latest cut for it
 	win       window
 	test      lossTest

@@ -40,14 +40,16 @@ type rateControl struct {
 
 	sentBits float64 // since markAt
 	markAt   int64
-	sendRate float64 // what really went out lately
-	idled    bool    // the plan ran dry since markAt
-	hold     int64   // no growth before: a receiver's memory fills
-	heardSeq uint64  // highest number that any receiver has reported
-	blind    bool    // startup, and nothing was reported yet of what was sent
-	movedAt  int64   // when heardSeq grew
-	blindAt  int64   // latest cut for want of news
-	gap      int64   // expected time between reports, whoever sends them
+	sendRate float64  // what really went out lately
+	idled    bool     // the plan ran dry since markAt
+	hold     int64    // no growth before: a receiver's memory fills
+	doubt    bool     // cuts for want of news that nothing has confirmed
+	sure     cutState // before them
+	heardSeq uint64   // highest number that any receiver has reported
+	blind    bool     // startup, and nothing was reported yet of what was sent
+	movedAt  int64    // when heardSeq grew
+	blindAt  int64    // latest cut for want of news
+	gap      int64    // expected time between reports, whoever sends them
 	times    [1024]struct {
 		seq uint64
 		at  int64
@@ -175,7 +177,7 @@ func (c *rateControl) pace() float64 {
 }
 
 // patience is how long news may be missing. A receiver that drowns in packets reports none at all, so silence is congestion.
-func (c *rateControl) patience() int64 { return max(40*ms, 4*c.gap) }
+func (c *rateControl) patience() int64 { return max(80*ms, 4*c.gap) }
 
 // listen slows down when nothing is heard of what was sent.
 func (c *rateControl) listen(now int64, seq uint64) {
@@ -197,6 +199,11 @@ func (c *rateControl) listen(now int64, seq uint64) {
 	if lag > c.patience() && now-c.movedAt > c.patience() && now-c.blindAt > c.patience() {
 		c.blindAt = now
 		c.startup = false
+		if !c.doubt {
+			// It may be that a machine stood still for a moment: then this is undone.
+			c.doubt, c.sure = true, c.cutState
+			c.sure.was = c.rate
+		}
 		to := min(max(c.rate/2, c.best/16), c.rate)
 		c.cut(now, seq, to, to, c.shared)
 	}

@@ -101,17 +101,15 @@ func (m *Member) Join(on bool) error {
 	return nil
 }
 
-// Receive waits for packets and calls f with each; the bytes are f's until it returns. It returns after one batch.
-func (m *Member) Receive(f func(pkt []byte)) error {
-	var n int
-	var err error
+// Receive waits for packets and calls f with each; the bytes are f's until it returns. It returns after one batch, of n messages of the kernel.
+func (m *Member) Receive(f func(pkt []byte)) (n int, err error) {
 	if m.p4 != nil {
 		n, err = m.p4.ReadBatch(m.ms, 0)
 	} else {
 		n, err = m.p6.ReadBatch(m.ms, 0)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for i := range m.ms[:n] {
 		b := m.ms[i].Buffers[0][:m.ms[i].N]
@@ -127,7 +125,7 @@ func (m *Member) Receive(f func(pkt []byte)) error {
 			f(b)
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // segment returns the size that the packets of a received super-packet have, from its UDP_GRO control message; 0 if there is none.
