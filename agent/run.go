@@ -30,8 +30,18 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// version is the release; the build sets it.
-var version = "dev"
+// release is the file that the build of the userland leaves its version in. A variable set by the linker does not do: the
+// commands of a busybox lose their initialisers to init functions.
+const release = "/etc/diskcast/release"
+
+// version is the release, "dev" where there is none.
+func version() string {
+	text, err := os.ReadFile(release)
+	if v := strings.TrimSpace(string(text)); err == nil && v != "" {
+		return v
+	}
+	return "dev"
+}
 
 type options struct {
 	site, cmdline     string
@@ -125,7 +135,7 @@ func sinceBoot() time.Duration {
 }
 
 func (a *agent) run(ctx context.Context) error {
-	a.log.Info("diskcast agent", "version", version, "server", a.settings.Server)
+	a.log.Info("diskcast agent", "version", version(), "server", a.settings.Server)
 	if !a.o.noBoot {
 		mountFilesystems(a.log)
 	}
@@ -163,7 +173,7 @@ func (a *agent) run(ctx context.Context) error {
 		boot = bootos.Stay{}
 	}
 	n := node.New(node.Options{
-		API: a.client, Report: a.events, Boot: boot, Log: a.log,
+		API: a.client, Report: a.events, Boot: boot, Log: a.log, Capture: a.capture(memory),
 		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
 			return imaging.Restore(ctx, d, casts, imaging.Options{
 				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
@@ -180,7 +190,7 @@ func (a *agent) run(ctx context.Context) error {
 }
 
 func (a *agent) hello() session.Hello {
-	return session.Hello{V: session.Version, Boot: a.boot, Agent: version, Inventory: a.look()}
+	return session.Hello{V: session.Version, Boot: a.boot, Agent: version(), Inventory: a.look()}
 }
 
 // look reads the inventory, with the disks that a descriptor may choose from.

@@ -208,6 +208,7 @@ type request struct {
 	query      url.Values
 	token      string
 	body       []byte
+	kind       string // Content-Type of body; empty means JSON
 	ranged     string // value of the Range header
 	ownTimeout bool   // the caller bounds the attempt itself
 }
@@ -230,7 +231,10 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		return nil, permanent{err}
 	}
 	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		if r.kind == "" {
+			r.kind = "application/json"
+		}
+		req.Header.Set("Content-Type", r.kind)
 	}
 	if r.token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.token)

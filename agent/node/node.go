@@ -48,6 +48,7 @@ type Options struct {
 	API     API
 	Report  Reporter
 	Restore Restorer
+	Capture Capturer // nil: the node cannot
 	Boot    Booter
 	Log     *slog.Logger // nil discards
 	// Wait is how long the server may hold a request for a descriptor; 0 means 30 s.
@@ -148,7 +149,10 @@ func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.D
 	case session.Reboot:
 		n.leave(ctx, session.BootReboot, "the server asks for it")
 	case session.Capture:
-		n.fail(errors.New("this agent cannot capture yet; attach the disk to the server and use 'diskcast image capture' there"))
+		if n.o.Capture != nil {
+			return n.capture(ctx, d)
+		}
+		n.fail(errors.New("this agent cannot capture; attach the disk to the server and use 'diskcast image capture' there"))
 	case session.Restore:
 		return n.restore(ctx, d)
 	}

@@ -192,7 +192,7 @@ func TestFailuresKeepTheNode(t *testing.T) {
 	}
 	check(t, got,
 		"session s-bad", "restore bad", "error failed chunk 3 is damaged",
-		"session c", "error failed this agent cannot capture yet; attach the disk to the server and use 'diskcast image capture' there",
+		"session c", "error failed this agent cannot capture; attach the disk to the server and use 'diskcast image capture' there",
 		"session s-bug", "restore bug", "error failed the agent is broken, please report this: index out of range",
 		"session ", "info boot reboot: the server asks for it", "flush", "REBOOT", "error failed the machine does not obey: reboot: EPERM; switch it off and on",
 		"session s-good", "restore good", "info boot stay: as the session asks", "flush",

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 )
 
@@ -29,7 +30,9 @@ type Descriptor struct {
 	// auto does so when the disk already carries the partition table that the plan would write.
 	Mode   string `json:"mode,omitempty"`
 	Verify bool   `json:"verify,omitempty"` // read back and hash every chunk after writing
-	Boot   *Boot  `json:"boot,omitempty"`
+	// Upload says what a capture makes of the disk; Target is then the disk that is read.
+	Upload *Upload `json:"upload,omitempty"`
+	Boot   *Boot   `json:"boot,omitempty"`
 }
 
 // Modes of a restore.
@@ -67,7 +70,15 @@ type Cast struct {
 	K        int            `json:"k"`        // source packets a block
 }
 
-// Target says which disk to write. Every rule given must hold; exactly one disk must be left.
+// Upload is an image on its way from a node to the server: /v1/node/{node}/captures/{id}.
+type Upload struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`  // that the image gets
+	Level string `json:"level"` // of compression: fast, default or small
+	Grid  int64  `json:"grid"`  // bytes of a cell
+}
+
+// Target says which disk to write, or to read. Every rule given must hold; exactly one disk must be left.
 type Target struct {
 	Path    string `json:"path,omitempty"`
 	Serial  string `json:"serial,omitempty"`
@@ -109,7 +120,10 @@ func (d *Descriptor) check() error {
 		return err
 	}
 	if d.Action == Capture {
-		return nil
+		if err := d.Upload.check(); err != nil {
+			return err
+		}
+		return d.checkBoot()
 	}
 	switch d.Mode {
 	case "", Auto, Full, Delta:
@@ -130,15 +144,42 @@ func (d *Descriptor) check() error {
 			return fmt.Errorf("descriptor: cast is of %d bytes, image object of %d", d.Cast.Size, d.Image.ObjectSize)
 		}
 	}
-	if d.Boot != nil {
-		switch d.Boot.Method {
-		case BootKexec, BootReboot, BootPoweroff, BootStay:
-		default:
-			return fmt.Errorf("descriptor: unknown boot method %q", d.Boot.Method)
+	return d.checkBoot()
+}
+
+func (d *Descriptor) checkBoot() error {
+	if d.Boot == nil {
+		return nil
+	}
+	switch d.Boot.Method {
+	case BootReboot, BootPoweroff, BootStay:
+	case BootKexec:
+		if d.Action == Capture {
+			return fmt.Errorf("descriptor: a capture restores nothing that kexec could start")
 		}
+	default:
+		return fmt.Errorf("descriptor: unknown boot method %q", d.Boot.Method)
 	}
 	return nil
 }
+
+func (u *Upload) check() error {
+	switch {
+	case u == nil:
+		return fmt.Errorf("descriptor: a capture without upload")
+	case !uploadID.MatchString(u.ID):
+		return fmt.Errorf("upload: id %q", u.ID)
+	case u.Name == "":
+		return fmt.Errorf("upload: no name for the image")
+	case u.Level != "fast" && u.Level != "default" && u.Level != "small":
+		return fmt.Errorf("upload: level %q is none of fast, default, small", u.Level)
+	case u.Grid < 64<<10 || u.Grid > 64<<20 || u.Grid&(u.Grid-1) != 0:
+		return fmt.Errorf("upload: grid of %d bytes is not a power of two in 64 KiB..64 MiB", u.Grid)
+	}
+	return nil
+}
+
+var uploadID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 func (t *Target) check() error {
 	if t.MinSize < 0 || t.MaxSize < 0 || (t.MaxSize != 0 && t.MaxSize < t.MinSize) {

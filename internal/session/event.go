@@ -60,6 +60,10 @@ type Progress struct {
 	ToWrite   int64   `json:"to_write"`  // bytes that will be on the disk in the end
 	Loss      float64 `json:"loss"`      // share of packets lost so far, 0..1
 	Rejected  int64   `json:"rejected"`  // packets dropped as forged, replayed or foreign
+	// Of a capture: bytes of the disk that were read, that will be, and bytes of frames that were sent.
+	Read   int64 `json:"read,omitempty"`
+	ToRead int64 `json:"to_read,omitempty"`
+	Sent   int64 `json:"sent,omitempty"`
 }
 
 func (e *Events) version() int { return e.V }

@@ -29,6 +29,13 @@ func restoreDescriptor() *Descriptor {
 	}
 }
 
+func captureDescriptor() *Descriptor {
+	return &Descriptor{
+		V: Version, Session: "s2", Node: "n1", Serial: 8, Action: Capture, Target: &Target{Path: "/dev/sda"},
+		Upload: &Upload{ID: "s2-0a1b", Name: "golden", Level: "default", Grid: 4 << 20}, Boot: &Boot{Method: BootReboot},
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	docs := map[string]struct{ in, out Document }{
 		"hello": {&Hello{V: 1, Boot: "b", Agent: "1", Inventory: Inventory{
@@ -38,6 +45,7 @@ func TestRoundTrip(t *testing.T) {
 		}}, &Hello{}},
 		"hello reply": {&HelloReply{V: 1, Node: "n1", Token: "t"}, &HelloReply{}},
 		"descriptor":  {restoreDescriptor(), &Descriptor{}},
+		"capture":     {captureDescriptor(), &Descriptor{}},
 		"events": {&Events{V: 1, Boot: "b", Events: []Event{
 			{Seq: 1, Session: "s1", Step: StepProgress, Level: Info, Since: 3.5, Progress: &Progress{Received: 5, Needed: 9, Loss: 0.01}},
 		}}, &Events{}},
@@ -109,6 +117,25 @@ func TestDecodeRefuses(t *testing.T) {
 		"mode":             {edit(func(d *Descriptor) { d.Mode = "fast" }), `unknown mode "fast"`},
 		"boot":             {edit(func(d *Descriptor) { d.Boot.Method = "hope" }), `unknown boot method "hope"`},
 	}
+	for name, x := range map[string]struct {
+		f    func(*Descriptor)
+		want string
+	}{
+		"capture without upload": {func(d *Descriptor) { d.Upload = nil }, "without upload"},
+		"upload id":              {func(d *Descriptor) { d.Upload.ID = "../x" }, "upload: id"},
+		"upload name":            {func(d *Descriptor) { d.Upload.Name = "" }, "no name"},
+		"upload level":           {func(d *Descriptor) { d.Upload.Level = "best" }, "fast, default, small"},
+		"upload grid":            {func(d *Descriptor) { d.Upload.Grid = 3 << 20 }, "power of two"},
+		"capture and kexec":      {func(d *Descriptor) { d.Boot.Method = BootKexec }, "kexec"},
+	} {
+		d := captureDescriptor()
+		x.f(d)
+		raw, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases[name] = struct{ doc, want string }{string(raw), x.want}
+	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			err := Decode(strings.NewReader(c.doc), &Descriptor{})
@@ -126,7 +153,7 @@ func FuzzDescriptor(f *testing.F) {
 	}
 	f.Add(raw)
 	f.Add([]byte(`{"v":1,"action":"idle"}`))
-	f.Add([]byte(`{"v":1,"action":"capture","session":"s","target":{}}`))
+	f.Add([]byte(`{"v":1,"action":"capture","session":"s","target":{},"upload":{"id":"u","name":"n","level":"fast","grid":65536}}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		var d Descriptor
 		if Decode(bytes.NewReader(doc), &d) != nil {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/images"
@@ -29,13 +30,22 @@ type Images interface {
 	List() ([]images.Entry, error)
 }
 
+// Captures takes what nodes send of their disks.
+type Captures interface {
+	Has(u *engine.Upload, disk int64, sum [32]byte, size int64) (bool, error)
+	Put(u *engine.Upload, disk int64, sum [32]byte, size int64, stored []byte) error
+	// Finish makes the image and returns its digest.
+	Finish(ctx context.Context, u *engine.Upload, disk int64, x *image.Index, cfg *image.Config) (string, error)
+}
+
 // API is the handler of all of /v1/.
 type API struct {
-	engine *engine.Engine
-	images Images
-	token  [sha256.Size]byte // of the operator
-	log    *slog.Logger
-	mux    *http.ServeMux
+	engine   *engine.Engine
+	images   Images
+	captures Captures
+	token    [sha256.Size]byte // of the operator
+	log      *slog.Logger
+	mux      *http.ServeMux
 }
 
 var _ http.Handler = (*API)(nil)
@@ -43,12 +53,17 @@ var _ http.Handler = (*API)(nil)
 // maxBody bounds any request's body; session.Decode bounds documents too.
 const maxBody = session.MaxDocument
 
-// New returns the handler.
-func New(e *engine.Engine, im Images, operatorToken string, log *slog.Logger) *API {
-	a := &API{engine: e, images: im, token: sha256.Sum256([]byte(operatorToken)), log: log, mux: http.NewServeMux()}
+// New returns the handler. captures is nil where no captures are taken.
+func New(e *engine.Engine, im Images, captures Captures, operatorToken string, log *slog.Logger) *API {
+	a := &API{engine: e, images: im, captures: captures, token: sha256.Sum256([]byte(operatorToken)), log: log, mux: http.NewServeMux()}
 	a.mux.HandleFunc("POST /v1/node/hello", a.hello)
 	a.mux.HandleFunc("GET /v1/node/{node}/descriptor", a.node(a.descriptor))
 	a.mux.HandleFunc("POST /v1/node/{node}/events", a.node(a.events))
+	if captures != nil {
+		a.mux.HandleFunc("GET /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.hasFrame))
+		a.mux.HandleFunc("PUT /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.putFrame))
+		a.mux.HandleFunc("POST /v1/node/{node}/captures/{id}/finish", a.node(a.finishCapture))
+	}
 	a.mux.HandleFunc("GET /v1/blobs/{digest}", a.reader(a.blob))
 	a.mux.HandleFunc("GET /v1/objects/{digest}", a.reader(a.object))
 
@@ -67,16 +82,29 @@ func New(e *engine.Engine, im Images, operatorToken string, log *slog.Logger) *A
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	if r.Method == http.MethodPost {
+	_, pattern := a.mux.Handler(r)
+	limit, patience := bodyLimit(pattern)
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	if r.Method == http.MethodPost || r.Method == http.MethodPut {
 		// A body that trickles in would hold its connection for ever. Not every writer has deadlines (tests' do not).
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(30 * time.Second))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
 	}
-	if _, pattern := a.mux.Handler(r); pattern == "" {
+	if pattern == "" {
 		a.fail(w, r, http.StatusNotFound, errors.New("no such endpoint: "+r.Method+" "+r.URL.Path))
 		return
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// bodyLimit is how large a request's body may be, and how long it may take.
+func bodyLimit(pattern string) (int64, time.Duration) {
+	switch {
+	case strings.HasSuffix(pattern, "/frames/{frame}"):
+		return maxFrame, 2 * time.Minute
+	case strings.HasSuffix(pattern, "/finish"):
+		return image.MaxConfig + image.MaxIndex, 10 * time.Minute
+	}
+	return maxBody, 30 * time.Second
 }
 
 func bearer(r *http.Request) string {

@@ -76,7 +76,7 @@ func newRig(t *testing.T) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.e.Run(ctx) }()
-	r.srv = httptest.NewUnstartedServer(New(r.e, blobs{}, r.id.Token, slog.New(slog.DiscardHandler)))
+	r.srv = httptest.NewUnstartedServer(New(r.e, blobs{}, nil, r.id.Token, slog.New(slog.DiscardHandler)))
 	r.srv.TLS = &tls.Config{Certificates: []tls.Certificate{r.id.Cert}}
 	r.srv.StartTLS()
 	t.Cleanup(func() {

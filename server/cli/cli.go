@@ -1,7 +1,7 @@
 // Package cli is the command line of diskcast. A command is a function of its arguments, stdin, stdout and stderr.
 //
 // Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
-// image; 4 an image is damaged.
+// image, or a capture failed; 4 an image is damaged.
 package cli
 
 import (

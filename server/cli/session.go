@@ -16,7 +16,7 @@ import (
 func sessionCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "session", Aliases: []string{"sessions"},
-		Short: "Create and follow sessions: one image going to a set of nodes",
+		Short: "Create and follow sessions: one image going to a set of nodes, or coming from one",
 		Args:  args(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -31,7 +31,7 @@ func sessionCreate(e *env) *cobra.Command {
 	var maxWait, giveUp time.Duration
 	var watch bool
 	cmd := &cobra.Command{
-		Use:   "create --image NAME --nodes WHICH",
+		Use:   "create --image NAME|--capture NAME --nodes WHICH",
 		Short: "Create a session",
 		Long: `Create a session: the nodes named receive the image, write it to the disk that the rule chooses, and boot it.
 
@@ -43,17 +43,21 @@ WHICH nodes:
 The session starts with the first node, or with --min-nodes of them, or when --max-wait is over. Nodes that come later
 join in, and only what they miss is sent again. It ends when every node is done or has failed.
 
+With --capture, one node's disk becomes an image on the server instead: the node reads what its file systems use, and
+sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
+
 Which DISK (all parts of the rule must hold; exactly one disk must be left):
   only           the machine's only disk (the default)
   path=/dev/sda  serial=S4X...  min=100G  max=2T  joined by commas`,
 		Example: `  diskcast session create --image debian --nodes 30 --watch
   diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk path=/dev/nvme0n1
+  diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk path=/dev/sda --watch
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec.V = session.Version
-			if spec.Image == "" {
-				return usage("name the image with --image (`diskcast image list` lists them)")
+			if err := checkCreate(cmd, &spec); err != nil {
+				return err
 			}
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
@@ -63,7 +67,9 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 				return err
 			}
 			spec.Target, spec.MaxWait, spec.GiveUp = *target, maxWait.Seconds(), giveUp.Seconds()
-			spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
+			if spec.Capture == "" || cmd.Flags().Changed("boot") {
+				spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
+			}
 			if spec.Rate, err = parseRate(rate); err != nil {
 				return err
 			}
@@ -90,6 +96,9 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 	}
 	f := cmd.Flags()
 	f.StringVar(&spec.Image, "image", "", "image, by name or digest")
+	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
+	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")
+	f.StringVar(&spec.Parent, "parent", "", "of a capture: image whose chunks are preferred where several have the same")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or MAC addresses joined by commas")
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
@@ -97,11 +106,31 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
 	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
-	f.StringVar(&boot, "boot", session.BootKexec, "what nodes do in the end: kexec, reboot, poweroff or stay")
+	f.StringVar(&boot, "boot", session.BootKexec, "what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
 	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
 	return cmd
+}
+
+// checkCreate looks at what goes with a restore and what with a capture.
+func checkCreate(cmd *cobra.Command, spec *model.Spec) error {
+	switch {
+	case spec.Image == "" && spec.Capture == "":
+		return usage("name the image with --image (`diskcast image list` lists them), or the one to be made with --capture")
+	case spec.Image != "" && spec.Capture != "":
+		return usage("--image sends an image to nodes, --capture makes one of a node's disk: give one of the two")
+	}
+	of, wrong := "--image", []string{"level", "parent"}
+	if spec.Capture != "" {
+		of, wrong = "--capture", []string{"mode", "verify", "rate", "append"}
+	}
+	for _, name := range wrong {
+		if cmd.Flags().Changed(name) {
+			return usage("--%s does not go with %s", name, of)
+		}
+	}
+	return nil
 }
 
 func parseNodes(s string, spec *model.Spec) error {
@@ -224,7 +253,10 @@ func sessionShow(e *env) *cobra.Command {
 }
 
 func (e *env) showSession(s *model.Session) error {
-	rows := [][]string{{"session", s.ID}, {"state", s.State}, {"image", s.Image.Name + "  " + s.Image.Manifest}, {"object", bytesWords(s.Image.ObjectSize)}}
+	rows := [][]string{{"session", s.ID}, {"state", s.State}, {"image", s.Image.Name + "  " + s.Image.Manifest}}
+	if s.Image.Manifest != "" {
+		rows = append(rows, []string{"object", bytesWords(s.Image.ObjectSize)})
+	}
 	if s.Reason != "" {
 		rows = append(rows, []string{"reason", s.Reason})
 	}

@@ -22,6 +22,7 @@ var stepWords = map[string]string{
 	session.StepTable:     "partition table",
 	session.StepFirstByte: "first byte",
 	session.StepLastByte:  "last byte",
+	session.StepUploaded:  "stored",
 }
 
 // printTimeline prints when each step was reached, since the first one, and how fast the bytes came.
@@ -57,6 +58,14 @@ func printTimeline(w io.Writer, steps map[string]model.Mark, p *session.Progress
 	}
 	if p == nil {
 		return nil
+	}
+	if p.ToRead > 0 {
+		line := "  " + progressWords(p)
+		if from, to := steps[session.StepPlan], steps[session.StepUploaded]; !from.Time.IsZero() && !to.Time.IsZero() {
+			line += ", " + rateWords(p.Read, to.Time.Sub(from.Time))
+		}
+		_, err := fmt.Fprintln(w, line)
+		return err
 	}
 	first, last, written := steps[session.StepFirstByte], steps[session.StepLastByte], steps[session.StepWritten]
 	line := fmt.Sprintf("  received %s of %s (multicast %s, unicast %s)", bytesWords(p.Received), bytesWords(p.Needed), bytesWords(p.Multicast), bytesWords(p.Unicast))

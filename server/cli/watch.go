@@ -91,6 +91,9 @@ func (w *lineWatcher) line(l *model.Line) error {
 func (w *lineWatcher) close() {}
 
 func progressWords(p *session.Progress) string {
+	if p.ToRead > 0 {
+		return fmt.Sprintf("read %s of %s, sent %s", bytesWords(p.Read), bytesWords(p.ToRead), bytesWords(p.Sent))
+	}
 	return fmt.Sprintf("received %s of %s, written %s of %s", bytesWords(p.Received), bytesWords(p.Needed), bytesWords(p.Written), bytesWords(p.ToWrite))
 }
 
@@ -141,14 +144,14 @@ func (w *barWatcher) node(p *model.Part) {
 		w.bars[p.Node] = bar
 	}
 	if bar != nil && p.Progress != nil {
-		bar.SetTotal(max(1, p.Progress.ToWrite), false)
-		bar.SetCurrent(p.Progress.Written)
+		bar.SetTotal(max(1, p.Progress.ToWrite+p.Progress.ToRead), false) // one of the two
+		bar.SetCurrent(p.Progress.Written + p.Progress.Read)
 	}
 	var done, total int64
 	for _, q := range w.parts {
 		if q.Progress != nil {
-			done += q.Progress.Written
-			total += q.Progress.ToWrite
+			done += q.Progress.Written + q.Progress.Read
+			total += q.Progress.ToWrite + q.Progress.ToRead
 		}
 	}
 	w.all.SetTotal(max(1, total), false)

@@ -159,15 +159,18 @@ func (e *Engine) settleReboot(n *node) {
 		return
 	}
 	p := s.parts[n.ID]
-	if p.State == model.Running && complete(&s.Spec, p) {
+	if p.State == model.Running && complete(s, p) {
 		e.finishPart(s, n, p, model.Done, "")
 	}
 }
 
 // complete reports whether the node has reported all that a good restore reports before it boots.
-func complete(spec *model.Spec, p *model.Part) bool {
+func complete(s *sess, p *model.Part) bool {
+	if s.Upload != nil {
+		return s.Image.Manifest != ""
+	}
 	last := session.StepWritten
-	if spec.Verify {
+	if s.Spec.Verify {
 		last = session.StepVerified
 	}
 	_, ok := p.Steps[last]

@@ -23,7 +23,7 @@ const recheck = time.Minute
 // suspect looks whether the server's own copy of a chunk is damaged, and fails every session of the image if so.
 // Chunk -1 looks at the whole image.
 func (e *Engine) suspect(s *sess, chunk int) {
-	if e.runCtx == nil || s.Over() {
+	if e.runCtx == nil || s.Over() || s.Upload != nil {
 		return
 	}
 	manifest, name := s.Image.Manifest, s.Image.Name

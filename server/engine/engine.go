@@ -51,6 +51,12 @@ type Casts interface {
 	New(c session.Cast, src io.ReaderAt, o CastOptions) (Cast, error)
 }
 
+// Captures is where captures on their way are kept.
+type Captures interface {
+	// End throws away what has come of an upload, if there is anything.
+	End(upload string)
+}
+
 // CastOptions are the settings of a cast.
 type CastOptions struct {
 	Rate int64 // bits a second, 0: rate control
@@ -87,6 +93,8 @@ type Config struct {
 	Store  state.Store
 	Images Images
 	Casts  Casts
+	// Captures keeps what nodes send of their disks; nil: there are no capture sessions.
+	Captures Captures
 	// Addr is the address at which nodes reach casts' feedback.
 	Addr netip.Addr
 	Log  *slog.Logger

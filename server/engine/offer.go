@@ -11,7 +11,7 @@ func (e *Engine) greet(n *node) {
 	s := e.current(n)
 	if s == nil {
 		// A node that failed is restarted by the operator to try again.
-		if last := e.sessions[n.Last]; last != nil && last.State == model.Casting {
+		if last := e.sessions[n.Last]; last != nil && last.Going() {
 			if p := last.parts[n.ID]; p != nil && p.State == model.Failed {
 				n.Session = last.ID
 				e.offer(last, n, p)
@@ -31,8 +31,12 @@ func (e *Engine) offer(s *sess, n *node, p *model.Part) {
 	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
 	p.Steps, p.Heard = e.startTrace(n), e.now()
 	p.Boots++
-	n.Imaged = false
-	e.describeRestore(s, n)
+	if s.Upload != nil {
+		e.describeCapture(s, n)
+	} else {
+		n.Imaged = false
+		e.describeRestore(s, n)
+	}
 	e.savePart(s, n.ID)
 }
 

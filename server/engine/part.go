@@ -67,7 +67,11 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		p.Steps = merge(p.Steps, ev.Step, model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message})
 	}
 	p.Step, p.State = ev.Step, model.Running
-	if ev.Step == session.StepBoot {
+	if ev.Step == session.StepUploaded && s.Upload != nil {
+		e.uploaded(s, n, p)
+		return
+	}
+	if ev.Step == session.StepBoot && s.Upload == nil {
 		if s.Spec.Boot.Method != session.BootStay {
 			n.Where = model.Left
 		}
@@ -91,7 +95,7 @@ func merge(steps map[string]model.Mark, step string, m model.Mark) map[string]mo
 }
 
 func sane(p *session.Progress) bool {
-	for _, v := range []int64{p.Received, p.Needed, p.Multicast, p.Unicast, p.Written, p.ToWrite, p.Rejected} {
+	for _, v := range []int64{p.Received, p.Needed, p.Multicast, p.Unicast, p.Written, p.ToWrite, p.Rejected, p.Read, p.ToRead, p.Sent} {
 		if v < 0 {
 			return false
 		}

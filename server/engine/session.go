@@ -17,7 +17,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	if err := spec.Check(); err != nil {
 		return nil, refuse("%w", err)
 	}
-	img, err := e.cfg.Images.Describe(spec.Image)
+	img, err := e.describeImage(&spec)
 	if err != nil {
 		return nil, refuse("%w (`diskcast image list` lists the images)", err)
 	}
@@ -44,6 +44,9 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 			e.mu.Unlock()
 			return nil, err
 		}
+	}
+	if spec.Capture != "" {
+		s.Upload = newUpload(s.ID, &spec)
 	}
 	e.prune()
 	e.sessions[s.ID] = s
@@ -152,7 +155,7 @@ func (e *Engine) join(n *node) {
 	p.Steps = e.startTrace(n)
 	e.savePart(s, n.ID)
 	e.saveNode(n)
-	if s.State == model.Casting {
+	if s.Going() {
 		e.offer(s, n, p)
 	} else {
 		e.advance(s)
@@ -164,7 +167,7 @@ func (e *Engine) advance(s *sess) {
 	switch s.State {
 	case model.Waiting:
 		e.maybeStart(s)
-	case model.Casting:
+	case model.Casting, model.Capturing:
 		e.giveUp(s)
 		e.maybeEnd(s)
 	}
@@ -202,6 +205,9 @@ func (e *Engine) maybeStart(s *sess) {
 		return
 	}
 	s.State, s.Started = model.Casting, e.now()
+	if s.Upload != nil {
+		s.State = model.Capturing
+	}
 	e.saveSession(s)
 	e.log.Info("session starts", "session", s.ID, "nodes", there)
 	for _, id := range s.order {
@@ -253,7 +259,7 @@ func (e *Engine) maybeEnd(s *sess) {
 	if len(s.Spec.Nodes) > 0 {
 		need = len(s.parts) // two of the names may be of one machine
 	}
-	if s.State != model.Casting || over < there || (there < need && !e.late(s)) {
+	if !s.Going() || over < there || (there < need && !e.late(s)) {
 		return
 	}
 	var bad []string
@@ -264,6 +270,10 @@ func (e *Engine) maybeEnd(s *sess) {
 	}
 	if len(bad) == 0 {
 		e.end(s, model.Done, "")
+		return
+	}
+	if s.Upload != nil {
+		e.end(s, model.Failed, strings.Join(bad, "; "))
 		return
 	}
 	total := len(s.parts)
@@ -290,6 +300,7 @@ func (e *Engine) end(s *sess, state, reason string) {
 	if s.stop != nil {
 		s.stop()
 	}
+	e.endUpload(s)
 	var free []*node
 	for _, id := range s.order {
 		p, n := s.parts[id], e.nodes[id]

@@ -39,6 +39,8 @@ type sess struct {
 type sessRecord struct {
 	model.Session
 	Params *session.Cast `json:"params,omitempty"` // nil when the object is empty
+	// Upload is set for a capture. Its image's Manifest is empty until it is stored.
+	Upload *session.Upload `json:"upload,omitempty"`
 }
 
 func (s *sess) add(p *model.Part) {

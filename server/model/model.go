@@ -12,6 +12,7 @@ import (
 const (
 	Waiting   = "waiting"   // for min-nodes or max-wait
 	Casting   = "casting"   // nodes receive
+	Capturing = "capturing" // a node reads its disk and sends it
 	Done      = "done"      // every node has it
 	Failed    = "failed"    // Reason says what and what next
 	Cancelled = "cancelled" // by the operator
@@ -38,13 +39,20 @@ const (
 var TimelineSteps = []string{
 	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
 	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
-	session.StepWritten, session.StepVerified, session.StepBoot,
+	session.StepWritten, session.StepVerified, session.StepUploaded, session.StepBoot,
 }
 
-// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set.
+// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image and
+// Capture.
 type Spec struct {
-	V     int      `json:"v"`
-	Image string   `json:"image"` // name or digest
+	V     int    `json:"v"`
+	Image string `json:"image,omitempty"` // name or digest
+	// Capture is the name for the image of a node's disk; Level is how it is compressed, Parent an image whose chunks are
+	// preferred where several have the same.
+	Capture string `json:"capture,omitempty"`
+	Level   string `json:"level,omitempty"`
+	Parent  string `json:"parent,omitempty"`
+
 	All   bool     `json:"all,omitempty"`
 	Count int      `json:"count,omitempty"` // the first so many nodes that come
 	Nodes []string `json:"nodes,omitempty"` // node names or MAC addresses
@@ -79,6 +87,9 @@ type Session struct {
 	// Parts is left out of watch lines: each part has a line of its own.
 	Parts []Part `json:"parts,omitempty"`
 }
+
+// Going reports whether nodes work for the session.
+func (s *Session) Going() bool { return s.State == Casting || s.State == Capturing }
 
 // Over reports whether the session has ended.
 func (s *Session) Over() bool { return Over(s.State) }

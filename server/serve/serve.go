@@ -21,6 +21,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/boot"
+	"github.com/diskcast/diskcast/server/captures"
 	"github.com/diskcast/diskcast/server/casts"
 	"github.com/diskcast/diskcast/server/dhcp"
 	"github.com/diskcast/diskcast/server/engine"
@@ -95,13 +96,15 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	ims := images.New(st)
 	defer ims.Close()
+	caps := captures.New(st, log.With("task", "captures"))
+	defer caps.Close()
 
 	if cfg.Casts == nil {
 		if cfg.Casts, err = casts.New(cfg.Interface, cfg.Groups, cfg.RateCap); err != nil {
 			return err
 		}
 	}
-	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Addr: prefix.Addr(), Log: log.With("task", "engine")})
+	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(), Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}
@@ -120,7 +123,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	tasks := []task.Task{
 		eng,
-		newHTTP("api", cfg.Listen, api.New(eng, ims, identity.Token, log.With("task", "api")), tlsConfig, log),
+		newHTTP("api", cfg.Listen, api.New(eng, ims, caps, identity.Token, log.With("task", "api")), tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
 	}
 	if cfg.DHCP != dhcp.Off {

@@ -1,0 +1,192 @@
+// Package capturing carries out the capture of a descriptor: it chooses the disk, finds out what on it is in use, and
+// sends the chunks that the server does not have. Nothing is written to the disk.
+//
+// It keeps nothing: a capture that was interrupted, by a power cut or a server that was killed, is run again from the
+// start, and what the server took before is read and hashed, but neither compressed nor sent.
+package capturing
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/diskcast/diskcast/agent/client"
+	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// Server is what a capture needs of the node API; *client.Client is one.
+type Server interface {
+	HasFrame(ctx context.Context, capture string, disk int64, f client.Frame) (bool, error)
+	PutFrame(ctx context.Context, capture string, disk int64, f client.Frame, stored []byte) error
+	FinishCapture(ctx context.Context, capture string, disk int64, config, index []byte) (digest string, err error)
+}
+
+var _ Server = (*client.Client)(nil)
+
+// Reporter takes the steps of the capture.
+type Reporter interface {
+	Step(step, level, message string, p *session.Progress)
+	Progress(message string, p session.Progress)
+}
+
+// Disks is the hardware.
+type Disks interface {
+	List() []session.Disk
+	// InUse says what uses a disk; empty when nothing does.
+	InUse(path string) (string, error)
+}
+
+// Options of Capture.
+type Options struct {
+	Server Server
+	Report Reporter
+	Disks  Disks
+	// Workers hash and compress; Memory bounds their buffers, in bytes. 0: the package's defaults.
+	Workers int
+	Memory  int64
+	// Uploads is how many frames are on their way at the same time; 0 means 4.
+	Uploads int
+	Log     *slog.Logger // nil discards
+}
+
+// tries is how often a capture is run when the server has lost frames that it had taken.
+const tries = 3
+
+// Capture sends the descriptor's disk and returns the digest of the image.
+func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, error) {
+	if o.Uploads <= 0 {
+		o.Uploads = 4
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	chosen, err := choose(o.Disks, *d.Target)
+	if err != nil {
+		return "", err
+	}
+	src, err := capture.OpenSource(chosen.Path)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
+	found, err := capture.Survey(src, src.Size, src.SectorSize)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", chosen.Path, err)
+	}
+	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), nil)
+	for _, p := range found.Config.Partitions {
+		for _, n := range p.Notes {
+			o.Log.Warn("partition: "+n, "disk", chosen.Path, "number", p.Number)
+		}
+	}
+	for try := 1; ; try++ {
+		digest, r, err := send(ctx, src, d.Upload, found, o)
+		var status *client.StatusError
+		if errors.As(err, &status) && status.Code == http.StatusConflict && try < tries {
+			o.Log.Warn("the server lacks frames that it had taken; reading the disk again for them", "error", err)
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("capture of %s: %w", chosen.Path, err)
+		}
+		p := r.progress()
+		o.Report.Step(session.StepUploaded, session.Info, fmt.Sprintf("%s is image %s, %s; read %s in %v, sent %s", chosen.Path, d.Upload.Name, digest,
+			disk.Bytes(p.Read), time.Since(r.began).Round(100*time.Millisecond), disk.Bytes(p.Sent)), &p)
+		return digest, nil
+	}
+}
+
+func choose(disks Disks, rule session.Target) (session.Disk, error) {
+	list := append([]session.Disk(nil), disks.List()...)
+	for i := range list {
+		list[i].ReadOnly = false // enough for reading
+	}
+	chosen, err := disk.Choose(list, rule)
+	if err != nil {
+		return chosen, err
+	}
+	use, err := disks.InUse(chosen.Path)
+	if err != nil {
+		return chosen, fmt.Errorf("%s: cannot tell whether it is in use: %w", chosen.Path, err)
+	}
+	if use != "" {
+		return chosen, fmt.Errorf("%s is in use (%s), and would change while it is read. Unmount it on the node, or choose another disk", chosen.Path, use)
+	}
+	return chosen, nil
+}
+
+func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
+	var used int64
+	for _, e := range found.Extents {
+		used += e.Length
+	}
+	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", disk.Describe(d), len(found.Config.Partitions), disk.Bytes(used), u.Name, u.Level)
+}
+
+// run counts what one reading of the disk does.
+type run struct {
+	began        time.Time
+	rec          *capture.Recorder
+	read, toRead int64
+}
+
+func (r *run) progress() session.Progress {
+	return session.Progress{Read: r.read, ToRead: r.toRead, Sent: r.rec.Sent()}
+}
+
+// send reads the disk once, sends what the server lacks, and has it make the image.
+func send(ctx context.Context, src *capture.Source, u *session.Upload, found *capture.Disk, o Options) (string, *run, error) {
+	r := &run{began: time.Now()}
+	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, src.Size}, src.Size, u.Grid, o.Uploads)
+	defer r.rec.Close()
+	var res capture.Result
+	err := capture.Chunks(ctx, src, found, r.rec, capture.Options{Level: u.Level, Grid: u.Grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
+		Progress: func(done, total int64) {
+			r.read, r.toRead = done, total
+			o.Report.Progress("reading", r.progress())
+		}}, &res)
+	if err != nil {
+		return "", r, err
+	}
+	index, err := r.rec.Index()
+	if err != nil {
+		return "", r, err
+	}
+	cfg := *found.Config
+	cfg.Level = u.Level
+	sum := index.Content()
+	cfg.Content = hex.EncodeToString(sum[:])
+	config, err := cfg.Marshal()
+	if err != nil {
+		return "", r, err
+	}
+	blob, err := index.AppendBinary(nil)
+	if err != nil {
+		return "", r, err
+	}
+	digest, err := o.Server.FinishCapture(ctx, u.ID, src.Size, config, blob)
+	return digest, r, err
+}
+
+// remote is the server's side of the capture.
+type remote struct {
+	s    Server
+	id   string
+	disk int64
+}
+
+var _ capture.Remote = (*remote)(nil)
+
+func (r *remote) Has(ctx context.Context, sum [32]byte, size int64) (bool, error) {
+	return r.s.HasFrame(ctx, r.id, r.disk, client.Frame{Sum: sum, Size: size})
+}
+
+func (r *remote) Put(ctx context.Context, sum [32]byte, size int64, stored []byte) error {
+	return r.s.PutFrame(ctx, r.id, r.disk, client.Frame{Sum: sum, Size: size}, stored)
+}

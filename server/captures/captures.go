@@ -1,0 +1,176 @@
+// Package captures keeps what nodes send of their disks until it is an image. It lives in stages of the image store, so
+// that a server which was killed has all the frames that it took; a stage is opened when a node asks for it.
+package captures
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/engine"
+)
+
+// Store takes captures into an image store. Its methods may be called from several goroutines.
+type Store struct {
+	st  *image.Store
+	log *slog.Logger
+
+	mu   sync.Mutex
+	open map[string]*upload
+}
+
+// upload is one capture under way. Frames come side by side; making the image, or an end of it, waits for them.
+type upload struct {
+	mu    sync.RWMutex
+	disk  int64
+	stage *image.Stage // nil: not open
+	over  bool
+}
+
+var _ engine.Captures = (*Store)(nil)
+
+// New returns a Store.
+func New(st *image.Store, log *slog.Logger) *Store {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Store{st: st, log: log, open: map[string]*upload{}}
+}
+
+func (s *Store) find(id string) *upload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.open[id]
+	if u == nil {
+		u = &upload{}
+		s.open[id] = u
+	}
+	return u
+}
+
+// with runs f with the stage of the capture open. A node that comes back with a disk of another size starts again, with
+// the frames that are there.
+func (s *Store) with(u *engine.Upload, disk int64, f func(*image.Stage) error) error {
+	up := s.find(u.ID)
+	for {
+		up.mu.RLock()
+		if up.over {
+			up.mu.RUnlock()
+			return fmt.Errorf("capture %s: %w: its session is over", u.ID, image.ErrNotFound)
+		}
+		if up.stage != nil && up.disk == disk {
+			defer up.mu.RUnlock()
+			return f(up.stage)
+		}
+		up.mu.RUnlock()
+		if err := s.prepare(up, u, disk); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) prepare(up *upload, u *engine.Upload, disk int64) error {
+	up.mu.Lock()
+	defer up.mu.Unlock()
+	if up.over || (up.stage != nil && up.disk == disk) {
+		return nil
+	}
+	if up.stage != nil {
+		up.stage.Close()
+		up.stage = nil
+	}
+	stage, err := s.st.OpenStage(u.ID, image.BuilderOptions{DiskSize: disk, Grid: u.Grid, Parent: u.Parent})
+	if err != nil {
+		return err
+	}
+	up.stage, up.disk = stage, disk
+	s.log.Info("capture is taken in", "capture", u.ID, "image", u.Name, "disk", disk)
+	return nil
+}
+
+// Has reports whether a frame need not be sent.
+func (s *Store) Has(u *engine.Upload, disk int64, sum [32]byte, size int64) (have bool, err error) {
+	err = s.with(u, disk, func(g *image.Stage) error {
+		have = g.Has(sum, size)
+		return nil
+	})
+	return have, err
+}
+
+// Put takes a frame, which is decoded and hashed before it counts.
+func (s *Store) Put(u *engine.Upload, disk int64, sum [32]byte, size int64, stored []byte) error {
+	return s.with(u, disk, func(g *image.Stage) error { return g.Put(sum, size, stored) })
+}
+
+// Finish makes the image. It goes on when ctx ends, because a node that lost its connection asks again, and must then
+// not begin anew.
+func (s *Store) Finish(ctx context.Context, u *engine.Upload, disk int64, x *image.Index, cfg *image.Config) (string, error) {
+	if cfg.DiskSize != disk || x.DiskSize != disk {
+		return "", fmt.Errorf("capture %s: %w: config and index are of disks of %d and %d bytes, not %d", u.ID, image.ErrFormat, cfg.DiskSize, x.DiskSize, disk)
+	}
+	cfg.Level = u.Level
+	if err := s.with(u, disk, func(*image.Stage) error { return nil }); err != nil {
+		return "", err
+	}
+	up := s.find(u.ID)
+	up.mu.Lock()
+	defer up.mu.Unlock()
+	if up.over || up.stage == nil || up.disk != disk {
+		return "", fmt.Errorf("capture %s: %w: another request ended it meanwhile", u.ID, image.ErrNotFound)
+	}
+	digest, err := up.stage.Finish(context.WithoutCancel(ctx), x, cfg, u.Name, time.Now().UTC(), map[string]string{"org.diskcast.session": u.Session})
+	var missing *image.MissingError
+	if errors.As(err, &missing) {
+		s.log.Warn("capture lacks frames", "capture", u.ID, "frames", len(missing.Frames))
+	}
+	if err != nil {
+		return "", err
+	}
+	up.stage = nil // gone; should the answer be lost, another is opened, which finds all frames in the store
+	return digest, nil
+}
+
+// End implements engine.Captures.
+func (s *Store) End(id string) {
+	up := s.find(id)
+	up.mu.Lock()
+	defer up.mu.Unlock()
+	up.over = true // it stays in s.open: a request that is late must not begin the stage anew
+	if up.stage == nil {
+		// Of before a restart of the server, perhaps.
+		ids, err := s.st.Stages()
+		if err != nil || !slices.Contains(ids, id) {
+			return
+		}
+		if up.stage, err = s.st.OpenStage(id, image.BuilderOptions{DiskSize: 1 << 40}); err != nil {
+			s.log.Warn("what came of a capture stays until `diskcast image gc --partial`", "capture", id, "err", err)
+			return
+		}
+	}
+	if err := up.stage.Discard(); err != nil {
+		s.log.Warn("what came of a capture stays until `diskcast image gc --partial`", "capture", id, "err", err)
+	}
+	up.stage = nil
+}
+
+// Close lets go of all captures; what has come of them stays for the next Store.
+func (s *Store) Close() {
+	s.mu.Lock()
+	all := s.open
+	s.open = map[string]*upload{}
+	s.mu.Unlock()
+	for _, up := range all {
+		up.mu.Lock()
+		if up.stage != nil {
+			up.stage.Close()
+			up.stage = nil
+		}
+		up.over = true
+		up.mu.Unlock()
+	}
+}
