@@ -26,10 +26,10 @@ go-check:
 export CGO_ENABLED := 0
 # The version is the commit; a build outside a checkout says "dev".
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-BUILD = $(GO) build -trimpath -ldflags "-X github.com/diskcast/diskcast/server/cli.Version=$(VERSION)"
+BUILD = $(GO) build -trimpath -ldflags "-X github.com/diskcast/diskcast/server/cli.Version=$(VERSION) -X main.version=$(VERSION)"
 
 $(USERLAND): $(NODE_SOURCES) | go-check
-	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland
+	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland -version $(VERSION)
 
 build/bin/mkimage: $(SOURCES) $(USERLAND) | go-check
 	$(BUILD) -o $@ ./mkimage
@@ -58,7 +58,7 @@ test-unit: build ## everything but the whole machines
 	$(GO) vet ./...
 	$(GO) test -timeout 10m $(UNIT_PACKAGES)
 
-test-qemu: build ## whole machines, from power-on to login
+test-qemu: build build/bin/demo ## whole machines, from power-on to login
 	@.ci/packages test
 	$(AS_ROOT) $(GO) test -p 1 -timeout 28m ./qemu-tests/...
 
