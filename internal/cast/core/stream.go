@@ -20,6 +20,11 @@ type streamState struct {
 	got     uint64
 	top     uint64
 	active  bool
+	base    float64 // loss that does not depend on the rate
+	// A plan is cut to window blocks.
+	window, left int
+	planned      int    // packets of this plan
+	need         uint32 // of the receiver when it was made
 }
 
 // StreamPacket is a packet of a unicast stream.
@@ -70,11 +75,13 @@ func (s *Sender) streamReport(now int64, p *Peer, r *wire.ReportBody) {
 		n := float64(r.StreamTop - t.top)
 		loss := max(n-float64(r.StreamGot-t.got), 0) / n
 		switch {
-		case loss > 0.02 || int(r.Pressure) >= pressed:
+		case loss > t.base+0.02 || int(r.Pressure) >= pressed:
 			t.rate *= 0.7
 		case n >= 8 && int(r.Pressure) < easing:
 			t.rate *= 1.15
 		}
+		// Loss that stays whatever the rate is the medium's own.
+		t.base += 0.3 * (min(loss, 0.5) - t.base)
 		t.top, t.got = r.StreamTop, r.StreamGot
 	}
 	t.rate = max(min(t.rate, s.streamCap()), lowestRate)
@@ -82,6 +89,18 @@ func (s *Sender) streamReport(now int64, p *Peer, r *wire.ReportBody) {
 	if through && (r.StreamTop >= t.doneSeq || now-t.doneAt > 500*ms) {
 		t.records = append(t.records[:0], r.Records...)
 		t.rec, t.block = wire.Record{}, 0
+		// What a plan brings should be most of what it sent. If it is not, the receiver's memory had no room for so many
+		// blocks at once.
+		brought := int64(t.need) - int64(r.Need)
+		switch {
+		case t.window == 0:
+			t.window = 16
+		case t.need > 0 && brought < int64(t.planned/2):
+			t.window = max(t.window/2, 1)
+		default:
+			t.window = min(2*t.window, 256)
+		}
+		t.left, t.planned, t.need = t.window, 0, r.Need
 	}
 }
 
@@ -144,6 +163,10 @@ func (s *Sender) nextStream(t *streamState) bool {
 			if need == 0 || s.bad.has(int(b)) {
 				continue
 			}
+			if t.left--; t.left < 0 {
+				t.records, t.rec, t.block = nil, wire.Record{}, 0
+				return false
+			}
 			k := s.p.SourcePackets(int(b))
 			next := max(int(t.rec.Next), s.p.K)
 			if need < k && next+need <= s.p.K+MaxParity {
@@ -151,6 +174,7 @@ func (s *Sender) nextStream(t *streamState) bool {
 			} else {
 				t.cur = burst{block: uint32(b), k: k}
 			}
+			t.planned += t.cur.left()
 			return true
 		}
 		var ok bool

@@ -35,6 +35,7 @@ func (c *castRun) live(r *run, n *node) {
 				}
 			}
 		}
+		c.complete(n, r.now)
 		n.late = c.passed
 	case !n.alive:
 		return
