@@ -29,7 +29,7 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 		return nil, 0, false
 	}
 	s.annRun = run
-	changed := s.fb.update(now, s.present())
+	changed := s.fb.update(now, s.present(), s.active)
 	a := wire.AnnounceBody{
 		Active: uint32(s.fb.active / 1000), Done: uint32(s.fb.done / 1000), Kick: uint32(s.kick() / 1000),
 		Receivers: uint32(len(s.order)), Size: s.p.Size, Payload: uint16(s.p.Payload), K: uint16(s.p.K),
@@ -176,20 +176,20 @@ func (f *feedback) report(now int64, done bool) bool {
 func (f *feedback) reportsPerSecond() float64 { return f.perSecond }
 
 // update adapts the intervals to the reports since the last update, and says whether they changed much.
-func (f *feedback) update(now int64, present int) bool {
+func (f *feedback) update(now int64, present, active int) bool {
 	t := now - f.since
 	if t < annFast {
 		return false
 	}
 	a, d := f.active, f.done
 	f.perSecond = 0.5*f.perSecond + 0.5*float64(f.nActive+f.nDone)*float64(sec)/float64(t)
-	f.active = adapt(f.active, f.nActive, t, activeTarget)
+	f.active = adapt(f.active, f.nActive, t, activeTarget, active)
 	// Those that are here now will all be done at about the same time.
 	f.most *= 1 - min(float64(t)/float64(20*sec), 1)
-	if n := f.nActive; n >= 8 {
+	if n := f.nActive; n >= 8 && active < 32 {
 		f.most = max(f.most, float64(n)*float64(a)/float64(t))
 	}
-	f.done = max(adapt(f.done, f.nDone, t, doneTarget), int64(max(float64(present), f.most)*float64(sec)/doneTarget))
+	f.done = max(adapt(f.done, f.nDone, t, doneTarget, 0), int64(max(float64(present), f.most)*float64(sec)/doneTarget))
 	if present == 0 {
 		f.active = max(f.active, f.init0)
 	}
@@ -197,16 +197,24 @@ func (f *feedback) update(now int64, present int) bool {
 	return f.active < a*3/4 || f.active > a*3/2 || f.done < d*3/4 || f.done > d*3/2
 }
 
-// adapt returns the interval that would have brought the target number of reports a second. Growth is taken at once; shrinking goes by
-// halves, since reports that did not come say little about receivers that wait.
-func adapt(interval int64, n int, t int64, target int64) int64 {
-	receivers := float64(n+1) * float64(interval) / float64(t)
-	want := int64(receivers / float64(target) * 1e9)
+// adapt returns the interval that would have brought the target number of reports a second, and never one at which the known receivers
+// alone bring more. While few are known, growth is taken at once, since thousands may have come at the same moment. In a group that is known
+// both ways go by small steps: receivers that a longer interval kept waiting report all together when it shrinks.
+func adapt(interval int64, n int, t int64, target int64, known int) int64 {
+	least := max(shortest, int64(known)*sec/target)
+	want := int64(float64(n+1) * float64(interval) / float64(t) / float64(target) * 1e9)
+	crowd := known >= 32
 	if want > interval {
-		if n < 4 {
-			return interval // one or two more than expected say nothing
+		if n < 4 || int64(n)*sec < 2*target*t {
+			return max(interval, least) // chance
 		}
-		return min(want, maxInterval)
+		if crowd {
+			want = min(want, 2*interval)
+		}
+		return min(max(want, least), maxInterval)
 	}
-	return max(want, interval/2, shortest)
+	if crowd {
+		return max(want, interval*9/10, least)
+	}
+	return max(want, interval/2, least)
 }

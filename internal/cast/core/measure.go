@@ -303,13 +303,17 @@ func (s *Sender) slowMeasure(now int64, p *Peer, loss float64) {
 // judge moves peers that stayed slow to unicast.
 func (s *Sender) judge(now int64) {
 	for _, p := range s.order {
-		if p.State == PeerSlow && now-p.slowAt > sec && p.goodAt == 0 {
-			if s.active == 0 {
-				// Nobody is left to wait: the group goes at its pace.
-				p.State, p.slowAt = PeerActive, 0
-				s.count()
-				continue
-			}
+		if p.State != PeerSlow || now-p.slowAt <= sec {
+			continue
+		}
+		if s.active == 0 {
+			// Nobody is left to wait: the group goes at its pace.
+			p.State, p.slowAt = PeerActive, 0
+			s.count()
+			continue
+		}
+		// One that keeps up lately, or that nothing was sent to, is not judged.
+		if p.goodAt == 0 {
 			p.State = PeerUnicast
 			s.event("unicast", p, p.Why)
 		}
