@@ -168,7 +168,7 @@ func TestHaveDeliverAgain(t *testing.T) {
 	s, _ := startSender(t, l, p, bytesAt(obj), SenderOptions{Rate: 100e6})
 	m := newMemory(len(obj))
 	bs := p.BlockSize()
-	var r *Receiver
+	var r *Receiver // set before anything is received
 	var once sync.Once
 	m.each = func(off int64, b []byte) error {
 		once.Do(func() {
@@ -186,19 +186,16 @@ func TestHaveDeliverAgain(t *testing.T) {
 		return nil
 	}
 	copy(m.b, obj[:10*bs])
-	r, done := func() (*Receiver, <-chan error) {
-		r, err := NewReceiver(p, m, ReceiverOptions{Interface: "eth0", Have: []Range{{Offset: 0, Length: 10 * bs}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r, nil
-	}()
+	var err error
+	r, err = NewReceiver(p, m, ReceiverOptions{Interface: "eth0", Have: []Range{{Offset: 0, Length: 10 * bs}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := r.Missing(); len(got) != 1 || got[0] != (Range{Offset: 10 * bs, Length: p.Size - 10*bs}) {
 		t.Fatalf("missing %v after Have", got)
 	}
-	ch := make(chan error, 1)
-	go func() { ch <- l.Do(l.Node(1), func() error { return r.Run(t.Context()) }) }()
-	done = ch
+	done := make(chan error, 1)
+	go func() { done <- l.Do(l.Node(1), func() error { return r.Run(t.Context()) }) }()
 	wait(t, done, obj, m.b)
 	want := p.Size - 10*bs - 3*bs
 	if sent := s.Stats().Payload; sent > want+want/4+4*bs {
@@ -210,7 +207,7 @@ func TestHaveDeliverAgain(t *testing.T) {
 		t.Fatalf("missing %v after Again", got)
 	}
 	clear(m.b[5*bs : 7*bs])
-	go func() { ch <- l.Do(l.Node(1), func() error { return r.Run(t.Context()) }) }()
+	go func() { done <- l.Do(l.Node(1), func() error { return r.Run(t.Context()) }) }()
 	wait(t, done, obj, m.b)
 }
 

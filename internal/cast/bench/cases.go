@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/diskcast/diskcast/internal/cast/netlab"
 )
@@ -20,9 +19,18 @@ const queue = 512 << 10
 func linePayload(mbit float64) float64 { return mbit * 1e6 / 8 * 1408 / 1490 }
 
 var cases = []benchCase{
-	{"unshaped null", func(b *bench, name string) error { return b.compare(name, false, nil) }},
-	{"unshaped file", func(b *bench, name string) error { return b.compare(name, true, nil) }},
-	{"1 Gbit", func(b *bench, name string) error { return b.compare(name, true, gbit) }},
+	{"unshaped, to /dev/null", func(b *bench, name string) error { return b.compare(name, false, nil, "-1") }},
+	{"unshaped, to tmpfs", func(b *bench, name string) error { return b.compare(name, true, nil, "-1") }},
+	{"1 Gbit", func(b *bench, name string) error { return b.compare(name, true, gbit, "900000") }},
+	{"1 Gbit, 1 % loss at one", lossy(10, 0)},
+	{"1 Gbit, 1 % loss at both", lossy(10, 10)},
+	{"1 Gbit, 5 % loss at one", lossy(50, 0)},
+	{"1 Gbit, 5 % loss at both", lossy(50, 50)},
+	{"1 Gbit, one receiver at 50 Mbit", (*bench).slow},
+	{"1 Gbit, the second joins at 50 %", (*bench).late},
+	{"1 Gbit, 8 casts", (*bench).eight},
+	{"1 Gbit, beside TCP", (*bench).besideTCP},
+	{"1 Gbit, sender restarted", (*bench).restart},
 }
 
 // gbit shapes the ports of all receivers to 1 Gbit.
@@ -39,7 +47,7 @@ func gbit(l *netlab.Lab, receivers int) error {
 }
 
 // compare measures all programs in one condition.
-func (b *bench) compare(name string, file bool, shape func(*netlab.Lab, int) error) error {
+func (b *bench) compare(name string, file bool, shape func(*netlab.Lab, int) error, uftpRate string) error {
 	const receivers = 2
 	l, err := b.lab(receivers + 1)
 	if err != nil {
@@ -54,6 +62,9 @@ func (b *bench) compare(name string, file bool, shape func(*netlab.Lab, int) err
 	programs := []program{ours}
 	if b.rivals {
 		programs = append(programs, udpcast)
+		if file {
+			programs = append(programs, uftpAt(uftpRate))
+		}
 	}
 	for _, p := range programs {
 		var samples []sample
@@ -88,5 +99,3 @@ func (b *bench) add(name, who string, samples []sample) *row {
 	b.rows = append(b.rows, r)
 	return &b.rows[len(b.rows)-1]
 }
-
-var _ = os.DevNull

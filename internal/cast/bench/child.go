@@ -23,8 +23,6 @@ type childFlags struct {
 	file      string
 	receivers int
 	seconds   float64
-	delay     float64
-	have      int64
 	profile   string
 	rate      int64
 	stagger   time.Duration
@@ -127,6 +125,12 @@ func childSend(ctx context.Context, args []string, stdout io.Writer) error {
 					}
 				}
 			}()
+			ctx := ctx
+			if c.seconds > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, time.Duration(c.seconds*float64(time.Second)))
+				defer cancel()
+			}
 			errs[i] = s.Run(ctx)
 			close(tick)
 			st := s.Stats()

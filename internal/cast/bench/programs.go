@@ -160,3 +160,44 @@ var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, fi
 	}
 	return s, b.check(receivers, file)
 }}
+
+// uftp with no pace of its own where the line is free, and a fixed one a little below the line's where it is shaped: its manual's advice for
+// LANs. Its receivers are daemons that write files; the sender ends when all have confirmed.
+func uftpAt(rate string) program {
+	return program{"uftp", func(b *bench, l *netlab.Lab, receivers int, file bool, _ ...string) (sample, error) {
+		var ps []*proc
+		for i := range receivers {
+			dir := filepath.Join(b.dir, fmt.Sprintf("uftp%d", i+1))
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return sample{}, err
+			}
+			p, err := b.start(l.Node(i+1), "uftpd", "-d", "-I", "eth0", "-M", "239.77.7.1", "-D", dir, "-B", "33554432")
+			if err != nil {
+				return sample{}, err
+			}
+			ps = append(ps, p)
+		}
+		b.ready(l, receivers)
+		var s sample
+		start := time.Now()
+		p, err := b.start(l.Node(0), "uftp", "-I", "eth0", "-M", "239.77.7.1", "-P", "239.77.7.2", "-R", rate, "-B", "33554432", "-Y", "none", b.file)
+		if err != nil {
+			return s, err
+		}
+		err = p.wait(limit)
+		s.seconds = time.Since(start).Seconds()
+		s.send = p.cpu()
+		for i, r := range ps {
+			r.cmd.Process.Signal(os.Interrupt)
+			r.wait(5 * time.Second)
+			s.recv = max(s.recv, r.cpu())
+			s.rss = max(s.rss, r.rss())
+			name := filepath.Join(b.dir, fmt.Sprintf("uftp%d", i+1), filepath.Base(b.file))
+			if err == nil {
+				err = b.same(name)
+			}
+			os.RemoveAll(filepath.Dir(name))
+		}
+		return s, err
+	}}
+}

@@ -53,6 +53,15 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		p.queued.note(p.delay)
 		c.rtt = (7*c.rtt + p.delay) / 8
 	}
+	if c.doubt && r.Top >= c.cutSeq && loss < 0.3 && p.waited() && p.delay < p.queued.low+standing/2 {
+		// News is back, and good: the machine had stood still.
+		c.doubt = false
+		if c.sure.was > c.rate {
+			c.cutState = c.sure
+			c.set(c.sure.was)
+			c.cutSeq = s.seq
+		}
+	}
 	if n < 16 {
 		return
 	}
@@ -107,13 +116,8 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	if full {
 		bound = max(fullFloor, 3*math.Sqrt((p.baseline+fullFloor)/n))
 	}
-	if c.doubt && win.first >= c.cutSeq {
+	if win.first >= c.cutSeq {
 		c.doubt = false
-		if excess <= bound && p.delay < p.queued.low+standing/2 && c.sure.was > c.rate {
-			c.cutState = c.sure
-			c.set(c.sure.was)
-			c.cutSeq = s.seq
-		}
 	}
 	switch {
 	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
@@ -121,7 +125,11 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	case over && now-c.cutAt > standing/2 && p.delay > p.lastDelay+standing/8:
 		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
 		p.lastDelay = p.delay
-		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/8), min(p.Rate, c.rate), excess, loss < 0.2)
+		least := 8.0
+		if c.limited() {
+			least = 2 // what came says little of what could have come
+		}
+		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/least), min(p.Rate, c.rate), excess, loss < 0.2)
 	case win.first < c.cutSeq:
 		// The window began before the latest cut: it has been answered already.
 	case excess > bound:

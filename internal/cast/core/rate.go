@@ -75,7 +75,7 @@ const (
 	betaFull   = 0.92             // and this far
 	mine       = 0.55             // of the line: beside others no less than this is given up for a full queue alone
 	standing   = 40 * ms          // delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
-	lowestRate = 1e6              // never slower
+	lowestRate = 5e6              // never slower: a receiver that stands less than this is not waited for in any LAN
 	lossFloor  = 0.005            // loss above the baseline that is congestion
 	fullFloor  = 0.002            // the same while the queue is full: then all loss is
 	pressed    = 150              // pressure that slows the pace, of 255
@@ -177,7 +177,9 @@ func (c *rateControl) pace() float64 {
 }
 
 // patience is how long news may be missing. A receiver that drowns in packets reports none at all, so silence is congestion.
-func (c *rateControl) patience() int64 { return max(80*ms, 4*c.gap) }
+func (c *rateControl) patience() int64 {
+	return max(80*ms, 4*c.gap, int64(32*c.bits/c.rate*1e9))
+}
 
 // listen slows down when nothing is heard of what was sent.
 func (c *rateControl) listen(now int64, seq uint64) {
@@ -204,7 +206,7 @@ func (c *rateControl) listen(now int64, seq uint64) {
 			c.doubt, c.sure = true, c.cutState
 			c.sure.was = c.rate
 		}
-		to := min(max(c.rate/2, c.best/16), c.rate)
+		to := min(max(c.rate/2, c.best/8), c.rate)
 		c.cut(now, seq, to, to, c.shared)
 	}
 }

@@ -17,7 +17,9 @@ func TestSlowReceiver(t *testing.T) {
 		Trace: trace(t),
 	})[0]
 	show(t, size, 1e9, res)
-	t.Log(res.Done, res.Streamed)
+	if fast := float64(res.Done[0]) / 1e9; res.Wrong > 0 || fast > 1.08*ideal(size, 1e9) {
+		t.Errorf("the fast receiver took %.2f s, %d receivers are not complete", fast, res.Wrong)
+	}
 }
 
 func TestSlowSink(t *testing.T) {
@@ -32,7 +34,9 @@ func TestSlowSink(t *testing.T) {
 				Casts: []Cast{{Size: size, Receivers: receivers(len(c.sinks), func(i int, r *Receiver) { r.Sink = c.sinks[i]; r.Stream = true })}},
 			})[0]
 			show(t, size, 1e9, res)
-			t.Log(res.Done, res.Streamed, float64(size)*8/c.sinks[0])
+			if res.Wrong > 0 || res.Bytes > 1.05 {
+				t.Errorf("sent %.3f of the object, %d receivers are not complete", res.Bytes, res.Wrong)
+			}
 		})
 	}
 }
@@ -45,6 +49,9 @@ func TestLateJoin(t *testing.T) {
 		Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { r.Arrive = int64(i) * 2309 * Millisecond })}},
 	})[0]
 	show(t, size, 1e9, res)
+	if res.Wrong > 0 || res.Bytes > 1.52 {
+		t.Errorf("sent %.3f of the object", res.Bytes)
+	}
 }
 
 func TestEightCasts(t *testing.T) {
@@ -63,6 +70,9 @@ func TestEightCasts(t *testing.T) {
 		sum += d
 		sq += d * d
 		last = max(last, res.Last)
+	}
+	if jain := sum * sum / (8 * sq); jain < 0.98 || float64(last)/1e9 > 8*ideal(size, 1e9)/0.95 {
+		t.Errorf("Jain's index is %.4f, all took %.2f s", jain, float64(last)/1e9)
 	}
 	t.Logf("Jain %.4f, all in %.3f s, ideal %.3f", sum*sum/(8*sq), float64(last)/1e9, 8*ideal(size, 1e9))
 }
@@ -84,6 +94,9 @@ func TestRestart(t *testing.T) {
 		Casts: []Cast{{Size: size, Restart: 1100 * Millisecond, Receivers: receivers(2, nil)}},
 	})[0]
 	show(t, size, 1e9, res)
+	if res.Wrong > 0 || res.Bytes > 1.05 {
+		t.Errorf("both senders sent %.3f of the object", res.Bytes)
+	}
 }
 
 // TestAllSlow has receivers that all take far less than the line brings: none of them is a straggler, and the pace must come down to theirs.

@@ -53,6 +53,13 @@ func TestGbit(t *testing.T) {
 				Trace: trace(t),
 			})[0]
 			show(t, size, 1e9, res)
+			share, slower := 1.03, 1.04
+			if c.loss[0] > 0.02 {
+				share, slower = 1.08, 1.20
+			}
+			if took := float64(res.Last) / 1e9; res.Wrong > 0 || res.Bytes > share || took > slower*ideal(size, 1e9) {
+				t.Errorf("sent %.3f of the object in %.3f s", res.Bytes, took)
+			}
 		})
 	}
 }
