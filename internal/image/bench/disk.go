@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -13,14 +14,14 @@ import (
 )
 
 // packages make a Debian root of about 2 GB: a workstation's compilers, interpreters, documents and firmware.
-const packages = "linux-image-amd64,build-essential,git,gdb,vim,emacs-nox,python3,python3-numpy,python3-scipy,perl,ruby,golang-go,default-jdk-headless," +
-	"texlive-base,firmware-linux-free,man-db,manpages-dev,systemd-sysv,openssh-server,postgresql,libboost-dev,llvm,fonts-dejavu,locales-all"
+const packages = "linux-image-amd64,build-essential,git,gdb,vim,emacs-nox,python3,python3-numpy,python3-scipy,perl,ruby," +
+	"texlive-base,firmware-linux-free,man-db,manpages-dev,systemd-sysv,openssh-server,postgresql,libboost-dev,fonts-dejavu"
 
 const diskSize = 8 << 30
 
 // makeDisk makes the ext4 file system that the bench captures, unless the cache has it.
 func makeDisk(ctx context.Context, cache string, log io.Writer) (string, error) {
-	path := filepath.Join(cache, "bench-root.ext4")
+	path := filepath.Join(cache, fmt.Sprintf("bench-root-%08x.ext4", crc32.ChecksumIEEE([]byte(packages))))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
