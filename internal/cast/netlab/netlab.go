@@ -62,10 +62,10 @@ func (l *Lab) build() error {
 		for _, args := range [][]string{
 			{"ip", "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", l.Bridge()},
 			{"ip", "link", "set", "lo", "up"},
-			{"ip", "addr", "add", fmt.Sprintf("10.77.0.%d/24", i+1), "dev", "eth0"},
+			{"ip", "addr", "add", fmt.Sprintf("10.77.0.%d/24", i+1), "brd", "+", "dev", "eth0"},
 			{"ip", "addr", "add", fmt.Sprintf("fd77::%d/64", i+1), "dev", "eth0", "nodad"},
 			{"ip", "link", "set", "eth0", "up"},
-			{"ip", "route", "add", "239.0.0.0/8", "dev", "eth0"},
+			{"ip", "route", "add", "224.0.0.0/4", "dev", "eth0"},
 		} {
 			if err := l.On(ns, args...); err != nil {
 				return err
