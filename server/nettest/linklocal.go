@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// WaitLinkLocal waits until the interface, of the caller's namespace, has its link-local IPv6 address: the kernel gives it
-// some time after both ends of a cable are up.
+// WaitLinkLocal waits until the interface, of the caller's namespace, can send from its link-local IPv6 address: the kernel
+// gives it some time after both ends of a cable are up, and looks first whether another host has it.
 func WaitLinkLocal(name string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
@@ -23,7 +24,7 @@ func WaitLinkLocal(name string) error {
 	for {
 		select {
 		case u := <-updates:
-			if u.NewAddr && u.LinkIndex == link.Attrs().Index && u.LinkAddress.IP.IsLinkLocalUnicast() && u.LinkAddress.IP.To4() == nil {
+			if u.NewAddr && u.LinkIndex == link.Attrs().Index && u.Flags&unix.IFA_F_TENTATIVE == 0 && u.LinkAddress.IP.IsLinkLocalUnicast() && u.LinkAddress.IP.To4() == nil {
 				return nil
 			}
 		case <-timeout:
