@@ -56,7 +56,7 @@ test: test-unit test-qemu ## unit tests, tests in network namespaces, whole mach
 
 test-unit: build ## everything but the whole machines
 	$(GO) vet ./...
-	$(GO) test -timeout 10m $(UNIT_PACKAGES)
+	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -timeout 10m $(UNIT_PACKAGES)
 
 test-qemu: build build/bin/demo ## whole machines, from power-on to login
 	@.ci/packages test
