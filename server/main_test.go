@@ -21,6 +21,12 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"diskcast": main,
+		"capturenode": func() {
+			if err := captureNode(context.Background(), os.Args[1:]); err != nil {
+				fmt.Fprintf(os.Stderr, "capturenode: %v\n", err)
+				os.Exit(1)
+			}
+		},
 		"fakenode": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
