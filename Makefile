@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test test-unit test-qemu lint size fuzz bench-cast clean go-check
+.PHONY: help build initramfs demo test test-unit test-qemu test-volumes lint size fuzz bench-cast bench-image sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -62,6 +62,10 @@ test-qemu: build build/bin/demo ## whole machines, from power-on to login
 	@.ci/packages test
 	$(AS_ROOT) $(GO) test -p 1 -timeout 28m ./qemu-tests/...
 
+test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
+	@.ci/packages test
+	$(AS_ROOT) env CI=true $(GO) test -count=1 -timeout 20m ./internal/volume/...
+
 lint: | go-check ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l agent initramfs internal mkimage server qemu-tests); [ -z "$$out" ] || { echo "gofmt -w: $$out"; exit 1; }
 	$(GO) vet ./...
@@ -82,6 +86,13 @@ fuzz: | go-check ## every fuzz target for FUZZTIME (60s)
 bench-cast: | go-check ## one sender, two receivers, beside udpcast in the same run
 	@.ci/packages test
 	$(AS_ROOT) $(GO) run ./internal/cast/bench
+
+sim-cast: | go-check ## the same protocol code with 1 to 10,000 receivers on a virtual clock
+	$(GO) run ./internal/cast/simcast
+
+bench-image: | go-check ## capture and restore, beside partclone with zstd and pigz in the same run
+	@.ci/packages test
+	$(AS_ROOT) $(GO) run ./internal/image/bench
 
 clean: ## build/ without the cache of downloaded and made images; CACHE=1 clears that too
 	@for d in build/*; do [ "$$d" = build/cache ] && [ -z "$(CACHE)" ] || rm -rf "$$d"; done
