@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -44,17 +43,7 @@ func (n *Node) capture(ctx context.Context, d *session.Descriptor) (next *sessio
 }
 
 func (n *Node) captureAndLeave(ctx context.Context, d *session.Descriptor, leaving chan<- struct{}) {
-	err := n.guardedCapture(ctx, d)
-	debug.FreeOSMemory()
-	switch {
-	case err == nil:
-	case errors.Is(context.Cause(ctx), imaging.ErrReplaced):
-		n.o.Log.Warn("stopped before the disk was captured", "session", d.Session)
-		return
-	case ctx.Err() != nil:
-		return
-	default:
-		n.fail(err)
+	if !n.succeeded(ctx, d, n.guardedCapture(ctx, d), "stopped before the disk was captured") {
 		return
 	}
 	close(leaving)

@@ -235,21 +235,26 @@ func sameCast(a, b *session.Cast) bool {
 // restoreAndBoot reports how it went.
 func (n *Node) restoreAndBoot(ctx context.Context, d *session.Descriptor, w *work) {
 	result, err := n.guarded(ctx, d, w.casts)
-	// What the restore held in memory makes room for a kernel.
-	debug.FreeOSMemory()
-	switch {
-	case err == nil:
-	case errors.Is(context.Cause(ctx), imaging.ErrReplaced):
-		n.o.Log.Warn("stopped before the disk was complete", "session", d.Session)
-		return
-	case ctx.Err() != nil:
-		return
-	default:
-		n.fail(err)
+	if !n.succeeded(ctx, d, err, "stopped before the disk was complete") {
 		return
 	}
 	close(w.leaving)
 	n.boot(ctx, d, result)
+}
+
+// succeeded tells how the work of a descriptor ended: it reports a failure, and logs replaced when a newer descriptor took its place.
+func (n *Node) succeeded(ctx context.Context, d *session.Descriptor, err error, replaced string) bool {
+	// What the work held in memory makes room for a kernel.
+	debug.FreeOSMemory()
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(context.Cause(ctx), imaging.ErrReplaced):
+		n.o.Log.Warn(replaced, "session", d.Session)
+	case ctx.Err() == nil:
+		n.fail(err)
+	}
+	return false
 }
 
 // guarded makes a panic in the restore, which would be a bug, a failure like others: with its place, on the server.
