@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,6 +150,53 @@ func TestCopy(t *testing.T) {
 	}
 	if list, err := other.List(); err != nil || len(list) != 0 {
 		t.Errorf("list %v %v", list, err)
+	}
+}
+
+// TestIngestTwice has eight take the same blob into one store at the same time: one fetches it, the others wait for that, and one whose
+// patience ends says what it waited for.
+func TestIngestTwice(t *testing.T) {
+	to := newStore(t)
+	data := filled(1<<20, 81)
+	b := image.Blob{Digest: image.Digest(data), Size: int64(len(data))}
+	begun, hold := make(chan struct{}), make(chan struct{})
+	var fetches atomic.Int32
+	get := func(off int64) (io.ReadCloser, error) {
+		if fetches.Add(1) == 1 {
+			close(begun)
+		}
+		<-hold
+		return io.NopCloser(bytes.NewReader(data[off:])), nil
+	}
+	take := func(ctx context.Context) error {
+		g, err := to.NewIngest()
+		if err != nil {
+			return err
+		}
+		defer g.Close()
+		return g.Blob(ctx, b, get, nil)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := take(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-begun
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := take(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while it is fetched: %v", err)
+	}
+	close(hold)
+	wg.Wait()
+	if n := fetches.Load(); n != 1 {
+		t.Errorf("it was fetched %d times", n)
+	}
+	if n := files(t, filepath.Join(to.Dir(), ".diskcast", "partial")); n != 0 {
+		t.Errorf("%d partial files are left", n)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -96,19 +95,13 @@ func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.Rea
 		return err
 	}
 	path := filepath.Join(dir, b.Digest[len("sha256:"):])
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := own(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("another process fetches it: %w", ErrBusy)
-	}
 	if g.Have(b) { // from whoever held the lock before
-		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return os.Remove(path)
 	}
 	h := sha256.New()
 	w := &counter{ctx: ctx, w: io.MultiWriter(f, h), limit: b.Size, progress: progress}
@@ -142,6 +135,42 @@ func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.Rea
 		return err
 	}
 	return os.Rename(path, g.s.blobPath(b.Digest))
+}
+
+// own opens the file of a blob that is half fetched, and waits while another process or goroutine fetches the same blob: the two would write
+// the same bytes to the same place, and the second has nothing to do when the first is done.
+func own(ctx context.Context, path string) (*os.File, error) {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			// Whoever held the lock may have moved the file into place: then this is no longer the one behind the name.
+			mine, err := f.Stat()
+			if err != nil {
+				f.Close()
+				return nil, err
+			}
+			if now, err := os.Stat(path); err == nil && os.SameFile(mine, now) {
+				return f, nil
+			}
+			f.Close()
+			continue
+		}
+		f.Close()
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for another process that fetches the same: %w", context.Cause(ctx))
+		case <-again.C:
+		}
+	}
 }
 
 // counter passes on at most limit bytes.
