@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"rawdisk":  rawDisk,
+			"textdisk": textDisk,
 			"flip":     flip,
 			"perm":     perm,
 			"scribble": scribble,
@@ -87,6 +89,24 @@ func rawDisk(ts *testscript.TestScript, neg bool, args []string) {
 	mib, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(writeDisk(ts.MkAbs(args[0]), int64(mib)<<20))
+}
+
+// textDisk FILE MIB makes a raw disk that compresses the better the more is done for it.
+func textDisk(ts *testscript.TestScript, neg bool, args []string) {
+	mib, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	r, words := rand.New(rand.NewPCG(uint64(mib), 1)), make([]string, 3000)
+	for i := range words {
+		words[i] = strconv.FormatUint(r.Uint64N(1<<(8+uint(i%40))), 36)
+	}
+	var b bytes.Buffer
+	for b.Len() < mib<<20 {
+		// Some words are common, most are not.
+		n := 1 + r.IntN(len(words))
+		b.WriteString(words[r.IntN(n)])
+		b.WriteByte(' ')
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes()[:mib<<20], 0o644))
 }
 
 // flip FILE flips a bit in the middle of a file.

@@ -30,7 +30,8 @@ type BuilderOptions struct {
 	DiskSize int64
 	Grid     int64  // DefaultGrid when 0
 	Parent   string // the image whose frames are preferred where the store has one more than once; may be empty
-	Alone    bool   // refer to no blob of another image
+	// From says of which images frames may be taken; nil: of all.
+	From func(*Config) bool
 }
 
 // Builder makes an image out of chunks, in the order of the disk. Frames that the store has are referred to, the others go into one
@@ -86,10 +87,7 @@ func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 		old:   MaxBlobs - 1, // one is for the new blob
 		index: Index{DiskSize: o.DiskSize, Grid: o.Grid},
 	}
-	if o.Alone {
-		return b, nil
-	}
-	if err := b.load(o.Parent); err != nil {
+	if err := b.load(o.Parent, o.From); err != nil {
 		b.Abort()
 		return nil, err
 	}

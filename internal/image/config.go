@@ -23,6 +23,9 @@ const (
 	Both = "bios+uefi"
 )
 
+// Best is Config.Level of an image that was compressed again, and all of it.
+const Best = "best"
+
 // Config is the config blob of an image: what the operator and the plan of a restore must know of the source disk.
 // Nothing in it depends on when, where or by whom the disk was captured, so that one disk always gives one digest.
 type Config struct {
@@ -36,7 +39,7 @@ type Config struct {
 	Partitions []Partition `json:"partitions"`
 	// Firmware is what the disk can be started by as far as its table tells: BIOS, UEFI, Both, or empty.
 	Firmware string `json:"firmware,omitempty"`
-	// Level of compression: fast, default, small, or best of an image that was compressed again. Frames that the store had already may be of another level.
+	// Level of compression: fast, default, small, or Best. Frames that the store had already may be of another level, except in an image of Best.
 	Level  string `json:"level"`
 	Chunks int    `json:"chunks"`
 	Stored int64  `json:"stored"` // bytes of the disk that are in frames

@@ -4,7 +4,7 @@ import "fmt"
 
 // load learns the frames of the images of the store: the parent first, then the others in the order of the list, so that the
 // choice among equal frames does not depend on chance. An image that cannot be read is passed over.
-func (b *Builder) load(parent string) error {
+func (b *Builder) load(parent string, from func(*Config) bool) error {
 	entries, err := b.s.List()
 	if err != nil {
 		return err
@@ -31,7 +31,9 @@ func (b *Builder) load(parent string) error {
 		if err != nil {
 			continue
 		}
-		b.learn(m, numbers)
+		if from == nil || from(m.config) {
+			b.learn(m, numbers)
+		}
 		m.Close()
 	}
 	return nil

@@ -265,6 +265,25 @@ func (g *Stage) read(k frameKey) ([]byte, error) {
 	return nil, nil
 }
 
+// ObjectSize is the length of the object of the image that Finish would make of x, as far as its frames are here.
+func (g *Stage) ObjectSize(x *Index) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var n int64
+	for i := range x.Frames {
+		k := frameKey{x.Frames[i].Sum, x.Frames[i].Size}
+		if p, ok := g.b.known[k]; ok {
+			n += p.length
+		} else {
+			n += g.held[k].length
+		}
+	}
+	return n
+}
+
+// Unlock lets garbage collection run while the stage is open. What it takes, of images that are removed meanwhile, Finish misses.
+func (g *Stage) Unlock() { g.b.Abort() }
+
 // Close ends the use of the stage and keeps what is in it for the next OpenStage.
 func (g *Stage) Close() { g.b.Abort() }
 

@@ -23,7 +23,7 @@ An IMAGE is named by its name, or by its digest, of which the first 12 digits ar
 	}
 	cmd.PersistentFlags().StringVar(&e.store, "store", "", "image store (default STATE/images)")
 	cmd.AddCommand(imageImport(e), imageCapture(e), imageExport(e), imageList(e), imageShow(e), imageDiff(e), imageVerify(e), imageRestore(e),
-		imageTag(e), imageRemove(e), imageGC(e), imagePush(e), imagePull(e))
+		imageOptimize(e), imageTag(e), imageRemove(e), imageGC(e), imagePush(e), imagePull(e))
 	return cmd
 }
 

@@ -30,20 +30,16 @@ func Go(grid int64) (Compressor, error) {
 	return func(_ context.Context, dst, p []byte) ([]byte, error) { return e.Encode(dst, p), nil }, nil
 }
 
-// Program is the program zstd at a level from 1 to 19, at the lowest priority: the work can wait, a cast cannot. An error that wraps exec.ErrNotFound says that it is not
-// installed. One process compresses one frame, which takes it seconds; starting it takes milliseconds, and there is no C in our own process.
+// Program is the program zstd at a level from 1 to 19. An error that wraps exec.ErrNotFound says that it is not installed. One process compresses one
+// frame, which takes it seconds; starting it takes milliseconds, and there is no C in our own process.
 func Program(level int) (Compressor, error) {
 	path, err := exec.LookPath("zstd")
 	if err != nil {
 		return nil, fmt.Errorf("zstd is not installed: %w", err)
 	}
-	args := []string{path, "-" + strconv.Itoa(level), "-q", "-c", "--no-check"}
-	if nice, err := exec.LookPath("nice"); err == nil {
-		args = append([]string{nice, "-n", "19"}, args...)
-	}
 	return func(ctx context.Context, dst, p []byte) ([]byte, error) {
 		// The size that is pledged gets into the frame's header.
-		cmd := exec.CommandContext(ctx, args[0], append(args[1:len(args):len(args)], "--stream-size="+strconv.Itoa(len(p)))...)
+		cmd := exec.CommandContext(ctx, path, "-"+strconv.Itoa(level), "-q", "-c", "--no-check", "--stream-size="+strconv.Itoa(len(p)))
 		out := bytes.NewBuffer(dst)
 		var errs strings.Builder
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(p), out, &errs

@@ -3,15 +3,18 @@
 // The chunks, their sums and so the restored disk stay the same; only the frames change. An image is sent to many nodes many times and captured
 // once, and at 1 Gbit/s its size is the restore's time, so minutes of a server's idle time are well spent on it. Levels beyond what the Go encoder has
 // come from the program zstd where it is installed (level 19 made 0.80 of the size of level 3 from a Debian root, the Go encoder's best 0.90).
+//
+// What is done is kept frame by frame in a stage of the store, so that work that was broken off, by a kill or by a session that begins, goes on where it was.
+// Frames of images that were optimized before are shared and not compressed again: twenty captures of one machine cost little more than one.
 package optimize
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/diskcast/diskcast/internal/image"
 )
@@ -21,219 +24,121 @@ type Compressor func(ctx context.Context, dst, p []byte) ([]byte, error)
 
 // Options of Image. The zero value of a field is its default.
 type Options struct {
-	Name string // the name that the new image gets; empty: the names of the old one move to it
+	Again bool // also an image that was optimized before
 	// New makes a compressor for each worker: the program zstd at level 19, or the Go encoder's best where that is not installed.
 	New      func(grid int64) (Compressor, error)
-	Workers  int // one for each CPU by default
-	Created  time.Time
+	Workers  int            // one for each CPU by default
 	Progress image.Progress // bytes of the disk
 }
 
 // Result is what Image did.
 type Result struct {
-	Digest        string // of the new image; that of the old one when nothing became smaller
-	Before, After int64  // bytes of the object
+	Digest        string   // of the new image; that of the old one when it was as small before
+	Names         []string // that the new image took over
+	Before, After int64    // bytes of the object
+	Done          bool     // there was nothing to do: it was optimized before
 }
 
-// Image compresses the image ref of the store again into an image whose one data blob it shares with nobody. Each frame becomes the smaller of what it was
-// and what the compressor makes of it. The old image loses its names and stays until it is removed.
+// annotation is beside an image that was optimized and did not become smaller.
+const annotation = "org.diskcast.optimized"
+
+// worthwhile is the least by which an object must become smaller for its image to get another digest.
+const worthwhile = 0.01
+
+// Done reports whether the image was optimized before, with success or without.
+func Done(cfg *image.Config, e image.Entry) bool {
+	return cfg.Level == image.Best || e.Annotations[annotation] != ""
+}
+
+// Image compresses the image ref of the store again. Each frame becomes the smaller of what it was and what the compressor makes of it, or is one that another
+// optimized image has. The names of the image go over to the new one; the old one stays without a name. Ended at any point, by ctx or by a kill, it leaves the
+// image as it was, and the next call goes on from there. While another process optimizes in the store the error is image.ErrBusy.
 func Image(ctx context.Context, s *image.Store, ref string, o Options) (*Result, error) {
 	m, err := s.Open(ref)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
+	entry := about(s, m.Manifest())
+	if Done(m.Config(), entry) && !o.Again {
+		return &Result{Digest: m.Manifest(), Before: m.ObjectSize(), After: m.ObjectSize(), Done: true}, nil
+	}
 	if o.New == nil {
 		o.New = Best
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	x := m.Index()
-	b, err := s.NewBuilder(image.BuilderOptions{DiskSize: x.DiskSize, Grid: x.Grid, Alone: true})
+	work, err := s.Exclusive("optimize")
+	if errors.Is(err, image.ErrBusy) {
+		return nil, fmt.Errorf("%w: another process optimizes images there; try again when it has ended", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer b.Abort()
-	if err := frames(ctx, m, b, o); err != nil {
-		return nil, fmt.Errorf("compressing %s again: %w", ref, err)
-	}
-	r := &Result{Digest: m.Manifest(), Before: m.ObjectSize(), After: b.Index().ObjectSize()}
-	if r.After >= r.Before {
+	defer work.Close()
+	for try := 1; ; try++ {
+		r, err := once(ctx, s, m, entry, o)
+		// Garbage collection may have taken frames of another image that were to be shared.
+		if missing := new(image.MissingError); errors.As(err, &missing) && try < 3 {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("compressing %s again: %w", ref, err)
+		}
 		return r, nil
 	}
-	names, created, notes := about(s, m.Manifest())
-	if o.Name != "" {
-		names = []string{o.Name}
-	}
-	if len(names) == 0 {
-		names = []string{""}
-	}
-	cfg := *m.Config()
-	cfg.Level = "best"
-	if r.Digest, err = b.Commit(&cfg, names[0], created, notes); err != nil {
-		return nil, err
-	}
-	for _, n := range names[1:] {
-		if err := s.Tag(r.Digest, n); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
 }
 
-// about returns the names of an image and what is known of its capture.
-func about(s *image.Store, digest string) (names []string, created time.Time, notes map[string]string) {
+func once(ctx context.Context, s *image.Store, m *image.Image, entry image.Entry, o Options) (*Result, error) {
+	x, own := m.Index(), m.Config().Content
+	id := "optimize-" + strings.TrimPrefix(m.Manifest(), "sha256:")[:32]
+	g, err := s.OpenStage(id, image.BuilderOptions{DiskSize: x.DiskSize, Grid: x.Grid,
+		From: func(c *image.Config) bool { return c.Level == image.Best && (c.Content != own || !o.Again) }})
+	if err != nil {
+		return nil, err
+	}
+	defer g.Close()
+	g.Unlock() // it may take hours
+	if err := frames(ctx, m, g, o); err != nil {
+		return nil, err
+	}
+	r := &Result{Digest: m.Manifest(), Before: m.ObjectSize(), After: g.ObjectSize(x)}
+	if float64(r.After) > float64(r.Before)*(1-worthwhile) {
+		r.After = r.Before
+		if err := s.Annotate(r.Digest, annotation, time.Now().UTC().Format(time.RFC3339)); err != nil {
+			return nil, err
+		}
+		return r, g.Discard()
+	}
+	cfg := *m.Config()
+	cfg.Level = image.Best
+	// Without a name until it takes over all names in one step.
+	if r.Digest, err = g.Finish(ctx, x, &cfg, "", entry.Created, entry.Annotations); err != nil {
+		return nil, err
+	}
+	r.Names, err = s.Replace(m.Manifest(), r.Digest)
+	return r, err
+}
+
+// about returns what the store knows of an image beside it, without its name.
+func about(s *image.Store, digest string) image.Entry {
 	list, err := s.List()
 	if err != nil {
-		return nil, created, nil
+		return image.Entry{}
 	}
 	for _, e := range list {
 		if e.Digest != digest {
 			continue
 		}
-		created, notes = e.Created, e.Annotations
-		if e.Name != "" {
-			names = append(names, e.Name)
-		}
-	}
-	return names, created, notes
-}
-
-// job is a frame on its way, in the order of the object.
-type job struct {
-	frame  int
-	stored []byte
-	err    error
-	ready  chan struct{}
-}
-
-// frames compresses all frames in parallel and adds the chunks in the order of the disk.
-func frames(ctx context.Context, m *image.Image, b *image.Builder, o Options) error {
-	x := m.Index()
-	workers := make([]*worker, o.Workers)
-	for i := range workers {
-		var err error
-		if workers[i], err = newWorker(m, o); err != nil {
-			return err
-		}
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	work := make(chan *job, o.Workers)
-	order := make(chan *job, 2*o.Workers) // bounds what is under way
-	g.Go(func() error {                   // ends when all frames were handed out
-		defer close(work)
-		defer close(order)
-		for i := range x.Frames {
-			j := &job{frame: i, ready: make(chan struct{})}
-			for _, c := range []chan *job{order, work} {
-				select {
-				case c <- j:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+		notes := map[string]string{}
+		for k, v := range e.Annotations {
+			if k != image.AnnotationName {
+				notes[k] = v
 			}
 		}
-		return nil
-	})
-	for _, w := range workers {
-		g.Go(func() error { // ends when work is closed
-			defer w.dec.Close()
-			for j := range work {
-				j.stored, j.err = w.frame(ctx, j.frame)
-				close(j.ready)
-			}
-			return nil
-		})
+		e.Name, e.Annotations = "", notes
+		return e
 	}
-	g.Go(func() error { return add(ctx, m, b, order, o.Progress) })
-	return g.Wait()
-}
-
-// add adds each chunk; a chunk that is the first of its frame takes the next job.
-func add(ctx context.Context, m *image.Image, b *image.Builder, order <-chan *job, progress image.Progress) error {
-	x := m.Index()
-	next := 0
-	var done int64
-	for i := range x.Chunks {
-		c := &x.Chunks[i]
-		data := image.ChunkData{Cell: c.Cell, Extents: c.Extents, Zeros: c.Zeros}
-		if c.Frame >= 0 {
-			data.Sum = x.Frames[c.Frame].Sum
-		}
-		if int(c.Frame) == next {
-			next++
-			j, ok := <-order
-			if !ok {
-				return ctx.Err()
-			}
-			select {
-			case <-j.ready:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if j.err != nil {
-				return j.err
-			}
-			data.Stored = j.stored
-			done += x.Frames[c.Frame].Size
-		}
-		if err := b.Add(data); err != nil {
-			return err
-		}
-		if progress != nil {
-			progress(done, m.Config().Stored)
-		}
-	}
-	return nil
-}
-
-type worker struct {
-	m        *image.Image
-	dec      *image.Decoder
-	compress Compressor
-	in       []byte
-	out      []byte
-	again    []byte
-}
-
-func newWorker(m *image.Image, o Options) (*worker, error) {
-	c, err := o.New(m.Index().Grid)
-	if err != nil {
-		return nil, err
-	}
-	d, err := image.NewDecoder()
-	if err != nil {
-		return nil, err
-	}
-	grid := m.Index().Grid
-	return &worker{m: m, dec: d, compress: c, out: make([]byte, grid+image.Slack), again: make([]byte, grid+image.Slack)}, nil
-}
-
-// frame returns the smaller form of a frame. What the compressor made is decoded and hashed before it is believed.
-func (w *worker) frame(ctx context.Context, i int) ([]byte, error) {
-	f := &w.m.Index().Frames[i]
-	if int64(cap(w.in)) < f.Length {
-		w.in = make([]byte, f.Length)
-	}
-	in := w.in[:f.Length]
-	if _, err := w.m.Object().ReadAt(in, f.Object); err != nil {
-		return nil, err
-	}
-	data, err := w.dec.Decode(f, in, w.out)
-	if err != nil {
-		return nil, w.m.Damage(i, err.Error())
-	}
-	stored, err := w.compress(ctx, nil, data)
-	if err != nil {
-		return nil, fmt.Errorf("frame %d: %w", i, err)
-	}
-	if int64(len(stored)) >= f.Length {
-		return append([]byte(nil), in...), nil
-	}
-	check := image.Frame{Length: int64(len(stored)), Size: f.Size, Sum: f.Sum, CRC: image.Checksum(stored)}
-	if _, err := w.dec.Decode(&check, stored, w.again); err != nil {
-		return nil, fmt.Errorf("frame %d: the compressor made something else of it: %w", i, err)
-	}
-	return stored, nil
+	return image.Entry{}
 }
