@@ -169,9 +169,13 @@ func complete(s *sess, p *model.Part) bool {
 	if s.Upload != nil {
 		return s.Image.Manifest != ""
 	}
-	last := session.StepWritten
-	if s.Spec.Verify {
+	last := session.StepGrown // told in any case, also where nothing grows
+	switch {
+	case !s.Spec.NoGrow:
+	case s.Spec.Verify:
 		last = session.StepVerified
+	default:
+		last = session.StepWritten
 	}
 	_, ok := p.Steps[last]
 	return ok

@@ -122,6 +122,7 @@ type Engine struct {
 	checks   map[string]*check
 	reserved map[netip.Addr]bool // groups of sessions that are being made
 	began    time.Time           // when this engine was made: nobody was heard before
+	activity chan struct{}       // closed and replaced when a session changes
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -138,7 +139,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log), ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, sessions: map[string]*sess{},
-		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now()}
+		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), activity: make(chan struct{})}
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
 	}
@@ -163,7 +164,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.runCtx = ctx
 	for _, id := range e.order {
-		if s := e.sessions[id]; s.State == model.Casting {
+		s := e.sessions[id]
+		if s.Over() {
+			continue
+		}
+		if err := e.hold(s); err != nil {
+			e.log.Warn("image of a session", "session", id, "image", s.Image.Name, "err", err)
+		}
+		if s.State == model.Casting {
 			e.log.Info("session goes on", "session", id, "image", s.Image.Name)
 			e.resume(s)
 		}
@@ -186,6 +194,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	e.runCtx = nil // no cast starts any more
+	for _, s := range e.sessions {
+		e.letGo(s)
+	}
 	e.mu.Unlock()
 	e.casts.Wait()
 	stop()

@@ -186,6 +186,10 @@ func TestRebootInTheMiddle(t *testing.T) {
 		t.Errorf("late node: %s", b.told())
 	}
 	a.say(s.ID, goodRestore...)
+	b.say(s.ID, goodRestore[:len(goodRestore)-2]...)
+	if !b.powerOn() || b.told() != "restore "+s.ID {
+		t.Error("a machine whose file system may not have been grown was sent to its disk")
+	}
 	b.say(s.ID, goodRestore[:len(goodRestore)-1]...) // the last event is lost with the machine's reboot
 	h.expect(s.ID, "casting done running")
 	if b.powerOn() {
@@ -193,7 +197,7 @@ func TestRebootInTheMiddle(t *testing.T) {
 	}
 	h.expect(s.ID, "done done done")
 	v, _ := h.e.Session(s.ID)
-	if v.Parts[0].Boots != 2 || v.Parts[1].Boots != 1 {
+	if v.Parts[0].Boots != 2 || v.Parts[1].Boots != 2 {
 		t.Errorf("boots: %d, %d", v.Parts[0].Boots, v.Parts[1].Boots)
 	}
 }

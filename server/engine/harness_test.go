@@ -178,7 +178,7 @@ func (m *machine) say(id string, steps ...string) {
 	}
 }
 
-var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepBoot}
+var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepGrown, session.StepBoot}
 
 func (h *house) state(id string) string {
 	h.t.Helper()

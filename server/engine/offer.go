@@ -49,7 +49,7 @@ func (e *Engine) describeRestore(s *sess, n *node) {
 	}
 	img, target, boot := s.Image, s.Spec.Target, *s.Spec.Boot
 	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Restore, Image: &img, Cast: s.Params, Target: &target,
-		Mode: s.Spec.Mode, Verify: s.Spec.Verify, Boot: &boot})
+		Mode: s.Spec.Mode, Verify: s.Spec.Verify, NoGrow: s.Spec.NoGrow, Boot: &boot})
 }
 
 func sameCast(a, b *session.Cast) bool {

@@ -48,6 +48,11 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	if spec.Capture != "" {
 		s.Upload = newUpload(s.ID, &spec)
 	}
+	if err := e.hold(s); err != nil {
+		e.seq--
+		e.mu.Unlock()
+		return nil, refuse("%w", err)
+	}
 	e.prune()
 	e.sessions[s.ID] = s
 	e.order = append(e.order, s.ID)
@@ -301,6 +306,7 @@ func (e *Engine) end(s *sess, state, reason string) {
 		s.stop()
 	}
 	e.endUpload(s)
+	e.letGo(s)
 	var free []*node
 	for _, id := range s.order {
 		p, n := s.parts[id], e.nodes[id]
@@ -343,6 +349,8 @@ func (e *Engine) Cancel(ctx context.Context, id string) (*model.Session, error) 
 func (e *Engine) saveSession(s *sess) {
 	e.w.put(sessPrefix+s.ID, s.sessRecord)
 	e.touchSession(s)
+	close(e.activity)
+	e.activity = make(chan struct{})
 }
 
 func (e *Engine) savePart(s *sess, id string) {

@@ -34,6 +34,7 @@ type sess struct {
 
 	cast Cast // nil while none runs
 	stop context.CancelFunc
+	held Object // keeps the image from garbage collection until the session is over
 }
 
 type sessRecord struct {

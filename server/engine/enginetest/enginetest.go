@@ -22,6 +22,7 @@ type Images struct {
 	damage  map[string]error
 	checked []string // "manifest chunk", in the order of the checks
 	more    chan struct{}
+	open    map[string]int // objects, by manifest
 }
 
 var _ engine.Images = (*Images)(nil)
@@ -65,13 +66,35 @@ func (i *Images) Blobs(manifest string) ([]string, error) {
 	return nil, image.ErrNotFound
 }
 
-type object struct{ *bytes.Reader }
+type object struct {
+	*bytes.Reader
+	count func(int)
+}
 
-func (object) Close() error { return nil }
+func (o object) Close() error {
+	o.count(-1)
+	return nil
+}
 
 // Object implements engine.Images.
 func (i *Images) Object(manifest string) (engine.Object, error) {
-	return object{bytes.NewReader(make([]byte, 1000))}, nil
+	count := func(n int) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if i.open == nil {
+			i.open = map[string]int{}
+		}
+		i.open[manifest] += n
+	}
+	count(1)
+	return object{bytes.NewReader(make([]byte, 1000)), count}, nil
+}
+
+// Open is how many objects of the image with the name are open.
+func (i *Images) Open(name string) int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.open[Digest(name, "manifest")]
 }
 
 // Check implements engine.Images.
