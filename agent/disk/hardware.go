@@ -49,6 +49,11 @@ func (h *Hardware) Open(d session.Disk) (restore.Target, error) {
 	return restore.OpenTarget(d.Path, restore.TargetOptions{SectorSize: d.SectorSize})
 }
 
+// Grow makes a file system fill the partition that has grown around it.
+func (h *Hardware) Grow(ctx context.Context, d session.Disk, g restore.Growth) error {
+	return g.FileSystem(ctx, d.Path, d.SectorSize)
+}
+
 // nodesWithin bounds the wait for the partitions' device nodes. The kernel makes them while it reads the table.
 const nodesWithin = 15 * time.Second
 

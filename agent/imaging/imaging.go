@@ -41,6 +41,8 @@ type Disks interface {
 	Open(d session.Disk) (restore.Target, error)
 	// Reread has the kernel take over the new partition table and waits for the partitions' nodes.
 	Reread(ctx context.Context, path string, partitions []int) error
+	// Grow makes a file system fill the partition that has grown around it. Its error says what is left to be done.
+	Grow(ctx context.Context, d session.Disk, g restore.Growth) error
 }
 
 // Receiver receives the object; cast.Receiver is one.
@@ -119,7 +121,36 @@ func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.C
 		// The disk is right; a node that must restart to see its partitions is not a failed restore.
 		o.Log.Warn("the kernel did not take over the new partition table", "disk", chosen.Path, "error", err)
 	}
+	if !d.NoGrow {
+		if err := r.grow(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return &Result{Disk: chosen, Config: cfg}, nil
+}
+
+// grow is the last thing that is done to the disk: from then on it is no longer what the image says. A file system that could
+// not be grown is no failed restore, since its system has all that it had on the source.
+func (r *run) grow(ctx context.Context) error {
+	g := r.plan.Growth()
+	switch {
+	case g.Note != "":
+		r.step(session.StepGrown, session.Info, "nothing grows: "+g.Note, nil)
+		return nil
+	case g.FS == "":
+		r.step(session.StepGrown, session.Info, "the disk is not larger than the image's: nothing to grow", nil)
+		return nil
+	}
+	err := r.o.Disks.Grow(ctx, r.disk, g)
+	switch {
+	case err == nil:
+		r.step(session.StepGrown, session.Info, g.Words(), nil)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	default:
+		r.step(session.StepGrown, session.Warn, err.Error(), nil)
+	}
+	return nil
 }
 
 func numbers(cfg *image.Config) []int {
@@ -169,7 +200,11 @@ type run struct {
 
 // write is the restore from plan to verification.
 func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
-	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize())
+	var options []restore.PlanOption
+	if !r.d.NoGrow {
+		options = append(options, restore.Grow())
+	}
+	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize(), options...)
 	if err != nil {
 		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, disk.Describe(r.disk), err)
 	}

@@ -37,6 +37,8 @@ type world struct {
 	target *imagetest.Memory
 	inUse  string
 	reread []int
+	grown  []restore.Growth
+	grow   error // of growing
 
 	mu      sync.Mutex
 	steps   []string // "level step message"
@@ -128,7 +130,11 @@ func (w *world) List() []session.Disk                              { return w.di
 func (w *world) InUse(string) (string, error)                      { return w.inUse, nil }
 func (w *world) Open(session.Disk) (restore.Target, error)         { return w.target, nil }
 func (w *world) Reread(_ context.Context, _ string, n []int) error { w.reread = n; return nil }
-func (w *world) Progress(string, session.Progress)                 {}
+func (w *world) Grow(_ context.Context, _ session.Disk, g restore.Growth) error {
+	w.grown = append(w.grown, g)
+	return w.grow
+}
+func (w *world) Progress(string, session.Progress) {}
 func (w *world) Step(step, level, message string, p *session.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -30,6 +30,8 @@ type Descriptor struct {
 	// auto does so when the disk already carries the partition table that the plan would write.
 	Mode   string `json:"mode,omitempty"`
 	Verify bool   `json:"verify,omitempty"` // read back and hash every chunk after writing
+	// NoGrow leaves the last partition and its file system as they were on the source, although the disk is larger.
+	NoGrow bool `json:"no_grow,omitempty"`
 	// Upload says what a capture makes of the disk; Target is then the disk that is read.
 	Upload *Upload `json:"upload,omitempty"`
 	Boot   *Boot   `json:"boot,omitempty"`

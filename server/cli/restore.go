@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
 )
 
@@ -21,9 +23,14 @@ func imageRestore(e *env) *cobra.Command {
 		Use:   "restore IMAGE TARGET",
 		Short: "Write an image to a disk or a file of this machine",
 		Long: `Write an image to a disk or a file of this machine, with the same engine that nodes use: what does not fit is refused
-before the first write, and every chunk is hashed before it is written. A disk is asked about first, unless --yes is given.`,
+before the first write, and every chunk is hashed before it is written. A disk is asked about first, unless --yes is given.
+
+On a target that is larger than the image's disk, the last partition is given the rest, and after everything was written and
+verified its file system (ext2, ext3, ext4, XFS or btrfs) is grown by this machine's kernel, which takes root; where that cannot be,
+a warning says what is left to be done. --grow=false leaves all sizes as they are. A smaller target will do if no partition's
+file system reaches beyond its end.`,
 		Example: `  diskcast image restore debian /dev/sdb --verify
-  diskcast image restore debian disk.img --size 20G --grow
+  diskcast image restore debian disk.img --size 20G
   diskcast image restore debian /dev/sdb --delta --yes`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -57,36 +64,86 @@ before the first write, and every chunk is hashed before it is written. A disk i
 			if err != nil {
 				return err
 			}
-			defer t.Close()
 			if grow {
 				o.Plan = append(o.Plan, restore.Grow())
 			}
-			bars := &stepBars{e: e, target: a[1]}
-			o.Progress = bars.update
-			o.Warn = func(s string) { fmt.Fprintf(e.err, "diskcast: warning: %s\n", s) }
-			began := time.Now()
-			st, err := restore.Local(cmd.Context(), im, t, o)
-			bars.close()
-			if err != nil {
-				return fmt.Errorf("restore of %s to %s: %w", a[0], a[1], err)
-			}
-			took := time.Since(began)
-			if e.json {
-				return e.printJSON(map[string]any{"image": a[0], "digest": im.Manifest(), "target": a[1], "written": st.Written, "needed": st.Needed, "seconds": took.Seconds(), "verified": o.Verify})
-			}
-			_, err = fmt.Fprintf(e.out, "%s is on %s: wrote %s in %.1f s (%s)\n", a[0], a[1], bytesWords(st.Written), took.Seconds(), rateWords(st.Written, took))
-			return err
+			r := &localRestore{env: e, image: a[0], target: a[1], o: o}
+			return r.run(cmd.Context(), im, t)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.Delta, "delta", false, "hash the target first and write only what differs")
 	f.BoolVar(&o.Verify, "verify", false, "read back and compare")
 	f.IntVar(&o.Workers, "workers", 0, "goroutines that decode and write (default: one for each CPU)")
-	f.BoolVar(&grow, "grow", false, "give the last partition the rest of a larger target")
+	f.BoolVar(&grow, "grow", true, "give the last partition and its file system the rest of a larger target")
 	f.BoolVar(&yes, "yes", false, "do not ask before overwriting a disk")
 	f.StringVar(&size, "size", "", "size of a target file (default: the image's disk)")
 	f.IntVar(&sector, "sector-size", 0, "bytes of a sector of a target file (default: the image's)")
 	return cmd
+}
+
+// localRestore is one restore of this machine.
+type localRestore struct {
+	*env
+	image, target string
+	o             restore.LocalOptions
+	growth        restore.Growth
+}
+
+func (r *localRestore) warn(s string) { fmt.Fprintf(r.err, "diskcast: warning: %s\n", s) }
+
+// run restores to t, closes it, and grows what the plan made room for.
+func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Target) error {
+	bars := &stepBars{e: r.env, target: r.target}
+	r.o.Progress = bars.update
+	r.o.Planned = func(p *restore.Plan) {
+		r.growth = p.Growth()
+		for _, s := range p.Warnings() {
+			r.warn(s)
+		}
+	}
+	began := time.Now()
+	st, err := restore.Local(ctx, im, t, r.o)
+	bars.close()
+	if err == nil {
+		// While it is open: nobody else can use the disk then, so the kernel cannot refuse because it is in use.
+		if e := restore.RereadTable(t); e != nil && len(im.Config().Table.Partitions) > 0 {
+			r.warn(e.Error() + "; this machine goes by the old table until it restarts, or `partprobe` is run")
+		}
+	}
+	if e := t.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("restore of %s to %s: %w", r.image, r.target, err)
+	}
+	grown := false
+	if r.growth.FS != "" {
+		switch err := r.growth.FileSystem(ctx, r.target, t.SectorSize()); {
+		case ctx.Err() != nil:
+			return err
+		case err != nil:
+			r.warn(err.Error())
+		default:
+			grown = true
+		}
+	}
+	took := time.Since(began)
+	if r.json {
+		doc := map[string]any{"image": r.image, "digest": im.Manifest(), "target": r.target, "written": st.Written, "needed": st.Needed, "seconds": took.Seconds(), "verified": r.o.Verify}
+		if g := r.growth; g.FS != "" {
+			doc["grown"] = map[string]any{"partition": g.Number, "from": g.From, "to": g.To, "file_system": g.FS, "filled": grown}
+		}
+		return r.printJSON(doc)
+	}
+	fmt.Fprintf(r.out, "%s is on %s: wrote %s in %.1f s (%s)\n", r.image, r.target, bytesWords(st.Written), took.Seconds(), rateWords(st.Written, took))
+	switch g := r.growth; {
+	case grown:
+		_, err = fmt.Fprintf(r.out, "%s\n", g.Words())
+	case g.Note != "":
+		_, err = fmt.Fprintf(r.out, "nothing was grown: %s\n", g.Note)
+	}
+	return err
 }
 
 // confirm asks on a terminal; elsewhere nobody could answer.

@@ -29,7 +29,7 @@ func sessionCreate(e *env) *cobra.Command {
 	var spec model.Spec
 	var nodes, disk, rate, boot, kernelArgs string
 	var maxWait, giveUp time.Duration
-	var watch bool
+	var watch, grow bool
 	cmd := &cobra.Command{
 		Use:   "create --image NAME|--capture NAME --nodes WHICH",
 		Short: "Create a session",
@@ -42,6 +42,9 @@ WHICH nodes:
 
 The session starts with the first node, or with --min-nodes of them, or when --max-wait is over. Nodes that come later
 join in, and only what they miss is sent again. It ends when every node is done or has failed.
+
+On a disk that is larger than the image's, the last partition and its file system (ext2, ext3, ext4, XFS or btrfs) are grown to
+the end of the disk, after everything was written, and verified if that was asked for. --grow=false leaves all sizes as they are.
 
 With --capture, one node's disk becomes an image on the server instead: the node reads what its file systems use, and
 sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
@@ -66,6 +69,7 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 			if err != nil {
 				return err
 			}
+			spec.NoGrow = !grow
 			spec.Target, spec.MaxWait, spec.GiveUp = *target, maxWait.Seconds(), giveUp.Seconds()
 			if spec.Capture == "" || cmd.Flags().Changed("boot") {
 				spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
@@ -106,6 +110,7 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
 	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
+	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")
 	f.StringVar(&boot, "boot", session.BootKexec, "what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
 	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
@@ -123,7 +128,7 @@ func checkCreate(cmd *cobra.Command, spec *model.Spec) error {
 	}
 	of, wrong := "--image", []string{"level", "parent"}
 	if spec.Capture != "" {
-		of, wrong = "--capture", []string{"mode", "verify", "rate", "append"}
+		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append"}
 	}
 	for _, name := range wrong {
 		if cmd.Flags().Changed(name) {

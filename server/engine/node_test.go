@@ -260,7 +260,7 @@ func TestWatch(t *testing.T) {
 			steps = append(steps, l.Event.Event.Step)
 		}
 	}
-	if got := strings.Join(steps, " "); got != "plan table first-byte last-byte written boot" {
+	if got := strings.Join(steps, " "); got != "plan table first-byte last-byte written grown boot" {
 		t.Errorf("events: %s", got)
 	}
 	last := lines[len(lines)-1]

@@ -39,7 +39,7 @@ const (
 var TimelineSteps = []string{
 	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
 	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
-	session.StepWritten, session.StepVerified, session.StepUploaded, session.StepBoot,
+	session.StepWritten, session.StepVerified, session.StepGrown, session.StepUploaded, session.StepBoot,
 }
 
 // Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image and
@@ -65,6 +65,7 @@ type Spec struct {
 	Target session.Target `json:"target"`
 	Mode   string         `json:"mode,omitempty"`
 	Verify bool           `json:"verify,omitempty"`
+	NoGrow bool           `json:"no_grow,omitempty"` // leaves the last partition of a larger disk as it was on the source
 	Boot   *session.Boot  `json:"boot,omitempty"`
 	// Rate fixes the cast's pace, in bits a second; 0 leaves it to the cast.
 	Rate int64 `json:"rate,omitempty"`

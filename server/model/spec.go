@@ -89,8 +89,8 @@ func (s *Spec) checkCapture() error {
 		return errors.New("a session restores an image or captures one: name one of the two")
 	case s.All || s.Count > 1 || len(s.Nodes) > 1:
 		return errors.New("a capture reads one node's disk: name that node, or 1 for the first that comes")
-	case s.Mode != "" || s.Verify || s.Rate != 0:
-		return errors.New("mode, verify and rate are of a restore: a capture is hashed on both sides anyway")
+	case s.Mode != "" || s.Verify || s.NoGrow || s.Rate != 0:
+		return errors.New("mode, verify, no_grow and rate are of a restore: a capture is hashed on both sides anyway")
 	case len(s.Parent) > 300:
 		return errors.New("the parent's name is too long")
 	}

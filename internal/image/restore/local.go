@@ -16,7 +16,7 @@ type LocalOptions struct {
 	Verify   bool // read back
 	Plan     []PlanOption
 	Progress func(step string, done, total int64) // step is hash, write or verify; called from one goroutine at a time
-	Warn     func(string)                         // of each warning of the plan, before the first write
+	Planned  func(*Plan)                          // called before the first write
 }
 
 // Local restores an image of a local store.
@@ -25,10 +25,8 @@ func Local(ctx context.Context, im *image.Image, t Target, o LocalOptions) (Stat
 	if err != nil {
 		return Stats{}, fmt.Errorf("image %s: %w", im.Name(), err)
 	}
-	if o.Warn != nil {
-		for _, s := range p.Warnings() {
-			o.Warn(s)
-		}
+	if o.Planned != nil {
+		o.Planned(p)
 	}
 	var have []Range
 	if o.Delta {

@@ -3,7 +3,6 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/volume"
@@ -17,6 +16,7 @@ type Plan struct {
 	size     int64
 	sector   int
 	grow     bool
+	growth   Growth
 	table    *volume.Table // as it will be on the target
 	pieces   []table.Piece
 	tables   []image.Extent // where the pieces lie
@@ -31,7 +31,7 @@ type Plan struct {
 // PlanOption changes a plan.
 type PlanOption func(*Plan)
 
-// Grow gives the last partition the space that a larger target has after it. Its file system is not grown.
+// Grow gives the last partition the space that a larger target has after it. Growth tells what came of it.
 func Grow() PlanOption { return func(p *Plan) { p.grow = true } }
 
 // TooSmallError says by how much a target is too small.
@@ -71,96 +71,6 @@ func NewPlan(cfg *image.Config, idx *image.Index, size int64, sectorSize int, o 
 	p.wipe = p.signatures()
 	p.zeros = p.allZeros()
 	return p, nil
-}
-
-// fit makes the table as it will be on the target. The last partition may be cut short when its file system does not reach to its end.
-func (p *Plan) fit() error {
-	t := *p.cfg.Table
-	t.Partitions = slices.Clone(t.Partitions)
-	p.table = &t
-	if t.Kind == table.KindNone {
-		for _, fs := range p.cfg.Partitions {
-			if need := fs.FSSize; fs.FS != volume.TypeRaw && need > p.size {
-				return &TooSmallError{need, p.size, fmt.Sprintf("the %s file system of the image has %d bytes", fs.FS, need)}
-			}
-		}
-		return nil
-	}
-	tail := p.tail()
-	last := p.lastPartition()
-	for i := range t.Partitions {
-		part := &t.Partitions[i]
-		if part.End() <= p.size-tail {
-			continue
-		}
-		fs := &p.cfg.Partitions[i]
-		end := part.End()
-		if i == last && part.EBRStart == 0 && fs.FS != volume.TypeRaw && fs.FSSize > 0 && fs.FSSize < part.Size {
-			end = part.Start + fs.FSSize
-			if end <= p.size-tail {
-				part.Size = (p.size-tail)/int64(p.sector)*int64(p.sector) - part.Start
-				p.warnings = append(p.warnings, fmt.Sprintf("partition %d is cut from %d to %d bytes; its file system does not need the rest",
-					part.Number, fs.Size, part.Size))
-				continue
-			}
-		}
-		return &TooSmallError{end + tail, p.size, fmt.Sprintf("partition %d (%s) needs the bytes up to %d, and the partition table %d after it; "+
-			"choose a larger disk, or shrink that file system and its partition on the source and capture again", part.Number, fs.FS, end, tail)}
-	}
-	if p.grow && last >= 0 {
-		p.enlarge(last, tail)
-	}
-	return nil
-}
-
-// tail is what the table needs at the end of the target.
-func (p *Plan) tail() int64 {
-	g := p.cfg.Table.GPT
-	if p.cfg.Table.Kind != table.KindGPT || g == nil || g.EntryCount < 0 || g.EntrySize < 0 || g.EntryCount > 1<<20 || g.EntrySize > 1<<20 {
-		return 0 // a table that cannot be is refused by Layout
-	}
-	s := int64(p.sector)
-	array := (int64(g.EntryCount)*int64(g.EntrySize) + s - 1) / s * s
-	return array + s + p.size%s
-}
-
-func (p *Plan) lastPartition() int {
-	last := -1
-	for i, part := range p.table.Partitions {
-		if last < 0 || part.Start > p.table.Partitions[last].Start {
-			last = i
-		}
-	}
-	return last
-}
-
-// growable are the file systems that can be told to use more space.
-var growable = []string{"ext2", "ext3", "ext4", "xfs", "btrfs"}
-
-func (p *Plan) enlarge(i int, tail int64) {
-	part, fs := &p.table.Partitions[i], &p.cfg.Partitions[i]
-	const unit = 1 << 20
-	end := (p.size - tail) / unit * unit
-	if p.table.Kind == table.KindDOS {
-		end = min(end, (1<<32-1)*int64(p.sector)/unit*unit) // 32-bit sector numbers
-	}
-	switch {
-	case end <= part.End():
-	case !slices.Contains(growable, fs.FS) || part.EBRStart != 0:
-		p.warnings = append(p.warnings, fmt.Sprintf("partition %d (%s) is the last and cannot be grown: %d bytes after it stay free", part.Number, fs.FS, end-part.End()))
-	default:
-		part.Size = end - part.Start
-	}
-}
-
-// Grown is the number of the partition that Grow made larger, 0 when there is none.
-func (p *Plan) Grown() int {
-	for i, part := range p.table.Partitions {
-		if part.Size > p.cfg.Partitions[i].Size {
-			return part.Number
-		}
-	}
-	return 0
 }
 
 // sectors refuses what a disk with larger sectors than the source's cannot carry.

@@ -287,14 +287,15 @@ func (t *fileTarget) Close() error {
 	return errors.Join(err, t.f.Close())
 }
 
-// RereadTable makes the kernel read the partition table of a block device again. For a file it does nothing.
-// It works while the target is open, which keeps others from doing it.
+// RereadTable makes the kernel read the partition table of a block device again. For a file, or a device that cannot have partitions,
+// it does nothing. It works while the target is open, which keeps others from doing it.
 func RereadTable(t Target) error {
 	f, ok := t.(*fileTarget)
 	if !ok || !f.device {
 		return nil
 	}
-	if err := unix.IoctlSetInt(int(f.f.Fd()), unix.BLKRRPART, 0); err != nil {
+	err := unix.IoctlSetInt(int(f.f.Fd()), unix.BLKRRPART, 0)
+	if err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("re-reading the partition table of %s: %w", f.f.Name(), err)
 	}
 	return nil

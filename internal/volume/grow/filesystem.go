@@ -26,6 +26,17 @@ var kinds = []string{"ext2", "ext3", "ext4", "xfs", "btrfs"}
 // Can says whether file systems of this type can be grown.
 func Can(kind string) bool { return slices.Contains(kinds, kind) }
 
+// Command is what grows a file system of this type in the system that has it mounted, for a message.
+func Command(kind string) string {
+	switch kind {
+	case "xfs":
+		return "xfs_growfs MOUNTPOINT"
+	case "btrfs":
+		return "btrfs filesystem resize max MOUNTPOINT"
+	}
+	return "resize2fs DEVICE"
+}
+
 // FileSystem grows the file system of the given type on the block device to the size of the device. It mounts it for that
 // in a directory of its own, where nothing can be executed, so the device must not be in use. A file system that fills its
 // device already is left alone. Growing is atomic in all of them: after a crash it has the old size or the new one.

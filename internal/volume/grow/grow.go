@@ -39,7 +39,7 @@ func Table(t *volume.Table, size int64, ss int, kinds func(number int) string) P
 	}
 	p := t.Partitions[i]
 	if kind := kinds(p.Number); !Can(kind) {
-		return keep("Partition %d, the last one, keeps its size: %q cannot be grown. %d bytes of the disk stay unused.",
+		return keep("partition %d, the last one, keeps its size: %q cannot be grown; %d bytes of the disk stay unused",
 			p.Number, kind, size-p.End())
 	}
 	end := size
@@ -48,14 +48,14 @@ func Table(t *volume.Table, size int64, ss int, kinds func(number int) string) P
 		// The backup takes the end of the disk: as many bytes as the smallest disk has behind its last partition.
 		end -= table.MinSize(t, ss) - furthest(t)
 		if inHybrid(t, p) {
-			return keep("Partition %d keeps its size, because the hybrid MBR lists it too.", p.Number)
+			return keep("partition %d keeps its size, because the hybrid MBR lists it too", p.Number)
 		}
 	case table.KindDOS:
 		end = min(end, (1<<32-1)*int64(ss)) // 32-bit sector numbers
 	}
 	end = end / align * align
 	if end <= p.End() {
-		return keep("Partition %d keeps its size: there is less than 1 MiB behind it that a %s table can use.", p.Number, t.Kind)
+		return keep("partition %d keeps its size: there is less than 1 MiB behind it that a %s table can use", p.Number, t.Kind)
 	}
 	return Plan{Table: resized(t, i, end), Number: p.Number, From: p.Size, To: end - p.Start}
 }

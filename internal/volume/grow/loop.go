@@ -1,0 +1,45 @@
+package grow
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Loop makes a block device of size bytes from byte off of a file or of another block device. Closing the result removes it.
+// It is for a partition that the kernel does not know as one: of a regular file, or of a device that cannot have partitions.
+func Loop(path string, off, size int64, sectorSize int) (device *os.File, err error) {
+	back, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer back.Close() // the loop device holds the file itself
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("a loop device: %w", err)
+	}
+	defer control.Close()
+	for range 100 {
+		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			return nil, fmt.Errorf("a loop device: %w", err)
+		}
+		d, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", n), os.O_RDWR, 0)
+		if err != nil {
+			return nil, fmt.Errorf("a loop device: %w", err)
+		}
+		err = unix.IoctlLoopConfigure(int(d.Fd()), &unix.LoopConfig{Fd: uint32(back.Fd()), Size: uint32(sectorSize),
+			Info: unix.LoopInfo64{Offset: uint64(off), Sizelimit: uint64(size), Flags: unix.LO_FLAGS_AUTOCLEAR}})
+		if err == nil {
+			return d, nil
+		}
+		d.Close()
+		// Somebody else took it between the two calls.
+		if !errors.Is(err, unix.EBUSY) {
+			return nil, fmt.Errorf("a loop device over %s: %w", path, err)
+		}
+	}
+	return nil, errors.New("every free loop device was taken by others at once")
+}
