@@ -81,9 +81,3 @@ func optimizedWords(r *optimize.Result, took time.Duration) string {
 	}
 	return fmt.Sprintf("%s, was %s (%.2f of it, %.1f s)", bytesWords(r.After), bytesWords(r.Before), float64(r.After)/float64(r.Before), took.Seconds())
 }
-
-// Words of `serve --optimize`.
-const (
-	optimizeOff  = "off"
-	optimizeIdle = "idle"
-)

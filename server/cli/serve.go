@@ -15,7 +15,7 @@ import (
 
 func serveCommand(e *env) *cobra.Command {
 	var cfg serve.Config
-	var mode, address, router, groups, rate string
+	var mode, address, router, groups, rate, optimizing string
 	var dns []string
 	cmd := &cobra.Command{
 		Use:   "serve --interface IF",
@@ -68,6 +68,13 @@ Killed at any moment and started again, the server goes on with the sessions it 
 			if cfg.RateCap, err = parseRate(rate); err != nil {
 				return err
 			}
+			switch optimizing {
+			case "idle":
+				cfg.Optimize = true
+			case "off":
+			default:
+				return usage("--optimize %q is none of off, idle", optimizing)
+			}
 			cfg.Started = func(i serve.Info) { e.started(i) }
 			return serve.Run(cmd.Context(), cfg)
 		},
@@ -87,6 +94,7 @@ Killed at any moment and started again, the server goes on with the sessions it 
 	f.StringVar(&cfg.Listen, "listen", ":8443", "address of the API over HTTPS")
 	f.StringVar(&groups, "groups", cast.DefaultGroups.String(), "multicast groups to take casts' from")
 	f.BoolVar(&cfg.Querier, "querier", true, "ask hosts for their multicast groups (IGMP, MLD) when nobody else on the LAN does")
+	f.StringVar(&optimizing, "optimize", "off", "idle: compress images again, better, while no session runs, as image optimize does")
 	f.StringVar(&rate, "rate-cap", "", "bound on each cast's rate, such as 900M (bits a second; default: the link)")
 	return cmd
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/diskcast/diskcast/server/dhcp"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/images"
+	"github.com/diskcast/diskcast/server/optimizer"
 	"github.com/diskcast/diskcast/server/solicit"
 	"github.com/diskcast/diskcast/server/state"
 	"github.com/diskcast/diskcast/server/task"
@@ -49,6 +50,7 @@ type Config struct {
 	Groups    netip.Prefix // of multicast, for casts
 	Querier   bool         // ask hosts for their groups, when nobody else does
 	RateCap   int64        // bits a second of each cast, 0: none
+	Optimize  bool         // images, while no session runs
 	Log       *slog.Logger
 	Casts     engine.Casts // nil: the network's
 	// Started is called when everything is ready.
@@ -139,6 +141,9 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 		tasks = append(tasks, newQuerier(q, log))
+	}
+	if cfg.Optimize {
+		tasks = append(tasks, optimizer.New(optimizer.Config{Store: st, Sessions: eng, Log: log.With("task", "optimizer")}))
 	}
 	if cfg.TFTP {
 		listen := func() (*net.UDPConn, error) {
