@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // TestTwoNodesToLogin is the whole line: two blank machines, the stock PXE ROM, one image, one session, kexec, and the
-// login prompt of the restored Debian, which is then logged into. Nobody sets the rate: that the cast finds what two slow
+// login prompt of the restored Debian, which is then logged into, and whose root has grown to the size of the larger disk. Nobody sets the rate: that the cast finds what two slow
 // machines can take is part of what is shown.
 func TestTwoNodesToLogin(t *testing.T) {
 	b := setup(t, 8*time.Minute, lab.Options{Snooping: true})
@@ -29,6 +30,17 @@ func TestTwoNodesToLogin(t *testing.T) {
 		}
 		if err := osimage.Login(b.ctx, n.VM); err != nil {
 			t.Fatal(err)
+		}
+		// The disk has 2 GiB, the image's root 448 MiB. findmnt asks the running kernel; ext4 takes its own tables off.
+		if err := n.Console().Send("echo root-''bytes: $(findmnt -bno SIZE /)\n"); err != nil {
+			t.Fatal(err)
+		}
+		m, err := n.Expect(b.ctx, `^root-bytes: (\d+)`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size, err := strconv.ParseInt(m.Groups[1], 10, 64); err != nil || size < 17e8 {
+			t.Errorf("%s: the root has %s bytes (%v): it was not grown", n.Name(), m.Groups[1], err)
 		}
 		if err := n.Console().Send("poweroff\n"); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/diskcast/diskcast/qemu-tests/proc"
@@ -114,7 +115,7 @@ func FATTree(ctx context.Context, disk string, offset int64, dir string) (Tree, 
 // Disk is what a restored disk must be.
 type Disk struct {
 	Path string
-	Like string // the disk that was imaged: its partitions' places, types, UUIDs and names must be the same
+	Like string // the disk that was imaged: its partitions' places, types, UUIDs and names must be the same, but for growing
 	Root Tree   // what must be on the ext4 partition; nil: not looked at
 	ESP  Tree   // what must be on the EFI system partition; nil: not looked at
 	// Ignore names paths of the root that may differ, with all below: what a booted system writes to.
@@ -127,7 +128,8 @@ const (
 	rootType = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
 )
 
-// Check holds a restored disk against what it must be. The result names each thing that was checked, for a person.
+// Check holds a restored disk against what it must be. Where the disk is larger than the one that was imaged and the root lies
+// last, the root's partition and its file system must have grown to the end. The result names each thing that was checked, for a person.
 func Check(ctx context.Context, d Disk, dir string) ([]string, error) {
 	got, err := Table(ctx, d.Path)
 	if err != nil {
@@ -137,10 +139,17 @@ func Check(ctx context.Context, d Disk, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	grown, err := grow(d, want)
+	if err != nil {
+		return nil, err
+	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		return nil, fmt.Errorf("partitions of %s:\n got %v\nwant %v", d.Path, got, want)
 	}
 	done := []string{fmt.Sprintf("sfdisk --verify: %d partitions, same places, types, UUIDs and names", len(got))}
+	if grown {
+		done[0] += "; the last one reaches to the end of the disk"
+	}
 	var errs []error
 	for _, p := range got {
 		switch p.Type {
@@ -155,12 +164,59 @@ func Check(ctx context.Context, d Disk, dir string) ([]string, error) {
 			err := CheckExt(ctx, d.Path, p.Start)
 			if err == nil {
 				done = append(done, "e2fsck -fn: clean")
+				err = fills(ctx, d.Path, p, &done)
+			}
+			if err == nil {
 				err = sameTree(ctx, ExtTree, d.Path, p.Start, dir, d.Root, d.Ignore, "root", &done)
 			}
 			errs = append(errs, err)
 		}
 	}
 	return done, errors.Join(errs...)
+}
+
+// grow changes the partitions of the imaged disk to what they are on a larger one, and tells whether there was anything to change.
+func grow(d Disk, ps []Partition) (bool, error) {
+	fi, err := os.Stat(d.Path)
+	if err != nil {
+		return false, err
+	}
+	like, err := os.Stat(d.Like)
+	if err != nil {
+		return false, err
+	}
+	if fi.Size() <= like.Size() || len(ps) == 0 || ps[len(ps)-1].Type != rootType {
+		return false, nil
+	}
+	// The backup table takes 33 sectors at the end; partitions end on a whole MiB.
+	const mib = 1 << 20
+	last := &ps[len(ps)-1]
+	last.Size = (fi.Size()-33*512)/mib*mib - last.Start
+	return true, nil
+}
+
+// fills asks dumpe2fs whether the file system uses its partition, but for a last piece that is too short for a block group.
+func fills(ctx context.Context, disk string, p Partition, done *[]string) error {
+	out, err := proc.Output(ctx, "dumpe2fs", "-h", fmt.Sprintf("%s?offset=%d", disk, p.Start))
+	if err != nil {
+		return err
+	}
+	var blocks, size int64
+	for _, line := range strings.Split(out, "\n") {
+		name, value, _ := strings.Cut(line, ":")
+		n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		switch name {
+		case "Block count":
+			blocks = n
+		case "Block size":
+			size = n
+		}
+	}
+	if blocks*size > p.Size || blocks*size < p.Size-p.Size/64 {
+		return fmt.Errorf("the file system has %d bytes on a partition of %d of %s", blocks*size, p.Size, disk)
+	}
+	*done = append(*done, fmt.Sprintf("dumpe2fs: the file system has %d of the partition's %d MiB", blocks*size>>20, p.Size>>20))
+	return nil
 }
 
 func sameTree(ctx context.Context, read func(context.Context, string, int64, string) (Tree, error),
