@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/ext"
 )
@@ -45,6 +46,7 @@ func (b *bench) measureDisk() error {
 		return err
 	}
 	b.used = volume.Bytes(extents)
+	b.report.Machine["used_bytes"] = b.used
 	fmt.Fprintf(b.log, "%d MB used of %d\n", b.used/1e6, st.Size()/1e6)
 	return nil
 }
@@ -81,7 +83,7 @@ func (b *bench) captures() error {
 
 func (b *bench) restores() error {
 	target := b.path("target")
-	fsck := func() error { return command(b.ctx, b.log, "e2fsck", "-fn", target) }
+	fsck := func() error { return benchkit.Command(b.ctx, b.log, "e2fsck", "-fn", target) }
 	for _, r := range rivals {
 		if fileSize(b.path(r.file)) == 0 {
 			continue
@@ -107,11 +109,11 @@ func (b *bench) fresh(target string) error {
 	if err := os.RemoveAll(target); err != nil {
 		return err
 	}
-	return sparse(target, fileSize(b.disk))
+	return benchkit.Sparse(target, fileSize(b.disk))
 }
 
 func (b *bench) check(name, target string) error {
-	return command(b.ctx, b.log, os.Args[0], "child", "check", b.path("store-default"), name, target)
+	return benchkit.Command(b.ctx, b.log, os.Args[0], "child", "check", b.path("store-default"), name, target)
 }
 
 func errFirst(errs ...error) error {
@@ -129,7 +131,7 @@ func (b *bench) deltas() error {
 		return nil
 	}
 	old, target, store := b.path("old"), b.path("target"), b.path("store-default")
-	if err := command(b.ctx, b.log, os.Args[0], "child", "restore", store, "disk", old); err != nil {
+	if err := benchkit.Command(b.ctx, b.log, os.Args[0], "child", "restore", store, "disk", old); err != nil {
 		return err
 	}
 	cells, changed, err := change(b.disk)
@@ -142,7 +144,7 @@ func (b *bench) deltas() error {
 			if err := b.remove("again"); err != nil {
 				return err
 			}
-			return command(b.ctx, b.log, "cp", "-a", store, b.path("again"))
+			return benchkit.Command(b.ctx, b.log, "cp", "-a", store, b.path("again"))
 		}, note: note})
 	if err != nil {
 		return err
@@ -150,7 +152,7 @@ func (b *bench) deltas() error {
 	if err := b.remove("again"); err != nil {
 		return err
 	}
-	if err := command(b.ctx, b.log, os.Args[0], "child", "capture", store, "next", "default", b.disk); err != nil {
+	if err := benchkit.Command(b.ctx, b.log, os.Args[0], "child", "capture", store, "next", "default", b.disk); err != nil {
 		return err
 	}
 	return b.measure(step{kind: "restore delta", who: "diskcast", child: []string{"delta", store, "next", target},
@@ -158,7 +160,7 @@ func (b *bench) deltas() error {
 			if err := os.RemoveAll(target); err != nil {
 				return err
 			}
-			return command(b.ctx, b.log, "cp", "--sparse=always", old, target)
+			return benchkit.Command(b.ctx, b.log, "cp", "--sparse=always", old, target)
 		},
 		after: func() error { return b.check("next", target) }, note: note})
 }

@@ -12,22 +12,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/benchkit"
 )
 
 type bench struct {
-	ctx      context.Context
-	runs     int
-	only     *regexp.Regexp
-	dir      string // on tmpfs
-	disk     string
-	used     int64 // bytes of the disk that the file system uses
-	out, log io.Writer
-	rows     []row
-	bars     []bar
+	ctx    context.Context
+	runs   int
+	only   *regexp.Regexp
+	dir    string // on tmpfs
+	disk   string
+	used   int64 // bytes of the disk that the file system uses
+	log    io.Writer
+	report *benchkit.Report
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if *disk == "" {
-		if *disk, err = makeDisk(ctx, "build/cache", stderr); err != nil {
+		if *disk, err = benchkit.Root(ctx, "build/cache", stderr); err != nil {
 			return fmt.Errorf("making the disk: %w", err)
 		}
 	}
@@ -55,16 +55,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), out: stdout, log: stderr}
-	if err := command(ctx, stderr, "cp", "--sparse=always", *disk, b.disk); err != nil {
+	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), log: stderr, report: benchkit.New("MB stored or written")}
+	if err := benchkit.Command(ctx, stderr, "cp", "--sparse=always", *disk, b.disk); err != nil {
 		return err
 	}
 	if err := b.all(); err != nil {
 		return err
 	}
 	b.judge()
-	b.print()
-	return b.save(*out)
+	if err := b.report.Print(stdout); err != nil {
+		return err
+	}
+	return b.report.Save(*out)
 }
 
 // step is one program that is measured.
@@ -84,7 +86,7 @@ func (b *bench) measure(s step) error {
 		return nil
 	}
 	fmt.Fprintf(b.log, "%s: %s\n", s.kind, s.who)
-	r := row{Case: s.kind, Who: s.who, Note: s.note}
+	r := benchkit.Row{Case: s.kind, Who: s.who, Note: s.note}
 	var seconds []float64
 	for range b.runs {
 		if s.before != nil {
@@ -127,9 +129,9 @@ func (b *bench) measure(s step) error {
 			}
 		}
 	}
-	r.Seconds = spreadOf(seconds)
+	r.Seconds = benchkit.SpreadOf(seconds...)
 	r.MBps = float64(b.used) / 1e6 / r.Seconds.Median
-	b.rows = append(b.rows, r)
+	b.report.Rows = append(b.report.Rows, r)
 	return nil
 }
 
@@ -149,24 +151,4 @@ func fileSize(path string) int64 {
 		return 0
 	}
 	return st.Size()
-}
-
-func (b *bench) save(path string) error {
-	cpu := ""
-	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if m := regexp.MustCompile(`model name\s*:\s*(.*)`).FindSubmatch(raw); m != nil {
-			cpu = string(m[1])
-		}
-	}
-	raw, err := json.MarshalIndent(map[string]any{
-		"machine": map[string]any{"cpu": cpu, "cpus": runtime.NumCPU(), "go": runtime.Version(), "used_bytes": b.used},
-		"rows":    b.rows, "bars": b.bars,
-	}, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(raw, '\n'), 0o644)
 }

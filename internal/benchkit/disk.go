@@ -1,0 +1,73 @@
+package benchkit
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// packages make a Debian root of about 2 GB: a workstation's compilers, interpreters, documents and firmware.
+const packages = "linux-image-amd64,build-essential,git,gdb,vim,emacs-nox,python3,python3-numpy,python3-scipy,perl,ruby," +
+	"texlive-base,firmware-linux-free,man-db,manpages-dev,systemd-sysv,openssh-server,postgresql,libboost-dev,fonts-dejavu"
+
+const diskSize = 8 << 30
+
+// Root makes a disk without partitions, an ext4 file system of 8 GiB with a Debian root of about 2 GB, unless the cache has it. It needs root and mmdebstrap.
+func Root(ctx context.Context, cache string, log io.Writer) (string, error) {
+	path := filepath.Join(cache, fmt.Sprintf("bench-root-%08x.ext4", crc32.ChecksumIEEE([]byte(packages))))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(cache, "bench-root-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	mirror := os.Getenv("DISKCAST_MIRROR")
+	if mirror == "" {
+		mirror = "http://deb.debian.org/debian"
+	}
+	fmt.Fprintln(log, "making a Debian root of about 2 GB with mmdebstrap; it is kept in", cache)
+	tree, tmp := filepath.Join(dir, "root"), filepath.Join(dir, "disk")
+	if err := Command(ctx, log, "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=directory", "--include="+packages,
+		"--aptopt=APT::Install-Recommends \"false\"", "bookworm", tree, mirror); err != nil {
+		return "", err
+	}
+	if err := Sparse(tmp, diskSize); err != nil {
+		return "", err
+	}
+	if err := Command(ctx, log, "mkfs.ext4", "-q", "-F", "-d", tree, tmp); err != nil {
+		return "", err
+	}
+	return path, os.Rename(tmp, path)
+}
+
+// Command runs a program whose words matter only when it fails.
+func Command(ctx context.Context, log io.Writer, name string, args ...string) error {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		_, _ = log.Write(out)
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// Sparse makes a file of so many bytes that takes no room.
+func Sparse(path string, size int64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(size); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
