@@ -52,10 +52,13 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
+// store is not the state's own, to see that the server keeps to what it is told.
+func (l *lab) store() string { return filepath.Join(l.state, "elsewhere") }
+
 // serve starts the server and waits until it is ready.
 func (l *lab) serve() {
 	l.t.Helper()
-	l.cmd = exec.Command("diskcast", "serve", "--json", "--debug", "--state", l.state, "--interface", nettest.Server, "--dhcp", "full", "--dhcp-range", "10.77.0.100-10.77.0.120")
+	l.cmd = exec.Command("diskcast", "serve", "--json", "--debug", "--state", l.state, "--store", l.store(), "--interface", nettest.Server, "--dhcp", "full", "--dhcp-range", "10.77.0.100-10.77.0.120")
 	l.cmd.Stderr = l.log
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
@@ -83,7 +86,11 @@ func (l *lab) kill() {
 // diskcast runs a command on the server's machine and returns what it printed.
 func (l *lab) diskcast(args ...string) string {
 	l.t.Helper()
-	cmd := exec.Command("diskcast", append(args, "--state", l.state)...)
+	args = append(args, "--state", l.state)
+	if args[0] == "image" {
+		args = append(args, "--store", l.store())
+	}
+	cmd := exec.Command("diskcast", args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	var err error

@@ -30,7 +30,7 @@ Killed at any moment and started again, the server goes on with the sessions it 
   diskcast serve --interface eth1 --dhcp full --dhcp-range 10.0.0.100-10.0.0.200 --state /srv/diskcast`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.State, cfg.DHCP, cfg.Log = e.state, dhcp.Mode(mode), e.log()
+			cfg.State, cfg.Store, cfg.DHCP, cfg.Log = e.state, e.store, dhcp.Mode(mode), e.log()
 			if cfg.Interface == "" {
 				return usage("name the interface that the nodes are on with --interface")
 			}
