@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test test-unit test-qemu test-volumes lint size fuzz bench-cast bench-image sim-cast clean go-check
+.PHONY: help build initramfs demo test test-unit test-qemu test-volumes lint size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -93,6 +93,14 @@ sim-cast: | go-check ## the same protocol code with 1 to 10,000 receivers on a v
 bench-image: | go-check ## capture and restore, beside partclone with zstd and pigz in the same run
 	@.ci/packages test
 	$(AS_ROOT) $(GO) run ./internal/image/bench
+
+build/bin/agent: $(NODE_SOURCES) | go-check
+	$(BUILD) -o $@ ./agent
+	@touch $@
+
+bench-restore: build/bin/diskcast build/bin/agent ## server to disks at 1 Gbit, beside udpcast with partclone in the same run
+	@.ci/packages test
+	$(AS_ROOT) $(GO) run ./internal/restorebench
 
 clean: ## build/ without the cache of downloaded and made images; CACHE=1 clears that too
 	@for d in build/*; do [ "$$d" = build/cache ] && [ -z "$(CACHE)" ] || rm -rf "$$d"; done

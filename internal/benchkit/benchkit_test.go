@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestReport(t *testing.T) {
@@ -53,5 +54,18 @@ func TestReport(t *testing.T) {
 	}
 	if err := json.Unmarshal(raw, &back); err != nil || back.Machine["cpus"] == nil || len(back.Rows) != 2 || back.Rows[0]["bytes_sent"] != 5e6 || len(back.Bars) != 3 {
 		t.Errorf("%s %v", raw, err)
+	}
+}
+
+func TestStill(t *testing.T) {
+	for stood, want := range map[time.Duration]time.Duration{stillLimit: 0, 2 * stillLimit: 2 * stillLimit} {
+		s := &Still{stop: make(chan struct{})}
+		s.worst.Store(int64(stood))
+		if got := s.Stood(); got != want {
+			t.Errorf("a thread that waited for %v says that the machine stood still for %v", stood, got)
+		}
+	}
+	if Watch().Stood() < 0 {
+		t.Error("it stood still for less than no time")
 	}
 }
