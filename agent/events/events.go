@@ -90,6 +90,18 @@ func (r *Reporter) Step(step, level, message string, p *session.Progress) {
 	r.add(session.Event{Session: r.session, Step: step, Level: level, Message: message, Progress: p})
 }
 
+// Refused queues the report of a chunk whose bytes are not what the image's index says.
+func (r *Reporter) Refused(chunk int, message string) {
+	e := session.Event{Step: session.StepChunk, Level: session.Warn, Message: message}
+	if chunk >= 0 {
+		e.Chunk = &chunk
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.Session = r.session
+	r.add(e)
+}
+
 // Stepf is Step without progress and with a format.
 func (r *Reporter) Stepf(step, level, format string, args ...any) {
 	r.Step(step, level, fmt.Sprintf(format, args...), nil)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,8 @@ func TestOrderAndNumbers(t *testing.T) {
 		r.Stepf(session.StepAgent, session.Info, "node %s", "n1")
 		r.Session("s1")
 		r.Step(session.StepPlan, session.Info, "plan", &session.Progress{Needed: 5})
+		r.Refused(0, "the first")
+		r.Refused(-1, "which?")
 		log := r.Logger(slog.LevelInfo)
 		log.With("nic", "eth0").WithGroup("g").Warn("a line", "k", "v w", "n", 1, slog.Group("h", "i", 2))
 		log.Debug("not this")
@@ -81,14 +84,16 @@ func TestOrderAndNumbers(t *testing.T) {
 		want := []session.Event{
 			{Seq: 1, Step: "agent", Level: "info", Message: "node n1", Since: 1.5},
 			{Seq: 2, Session: "s1", Step: "plan", Level: "info", Message: "plan", Since: 1.5},
-			{Seq: 3, Session: "s1", Step: "log", Level: "warn", Message: `a line nic=eth0 g.k="v w" g.n=1 g.h.i=2`, Since: 1.5},
+			{Seq: 3, Session: "s1", Step: "chunk", Level: "warn", Message: "the first", Since: 1.5, Chunk: new(0)},
+			{Seq: 4, Session: "s1", Step: "chunk", Level: "warn", Message: "which?", Since: 1.5},
+			{Seq: 5, Session: "s1", Step: "log", Level: "warn", Message: `a line nic=eth0 g.k="v w" g.n=1 g.h.i=2`, Since: 1.5},
 		}
 		if len(m.got) != len(want) {
 			t.Fatalf("%d events: %+v", len(m.got), m.got)
 		}
 		for i, e := range m.got {
 			e.Progress = nil
-			if e != want[i] {
+			if !reflect.DeepEqual(e, want[i]) {
 				t.Errorf("event %d: %+v, want %+v", i, e, want[i])
 			}
 		}

@@ -7,7 +7,6 @@ package imaging
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -31,6 +30,8 @@ type Server interface {
 type Reporter interface {
 	Step(step, level, message string, p *session.Progress)
 	Progress(message string, p session.Progress)
+	// Refused reports a chunk of the image, by its number in the index, whose bytes are not what the index says.
+	Refused(chunk int, message string)
 }
 
 // Disks is the hardware.
@@ -243,10 +244,6 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 		r.o.Report.Progress(fmt.Sprintf("reading back: %s", percent(done, total)), r.counts)
 	})
 	if err != nil {
-		var damage *image.DamageError
-		if errors.As(err, &damage) {
-			r.step(session.StepChunk, session.Error, "read back from the disk: "+err.Error(), nil)
-		}
 		return fmt.Errorf("%s does not hold what was written to it: %w", r.disk.Path, err)
 	}
 	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", &r.counts)

@@ -141,6 +141,10 @@ func (w *world) Step(step, level, message string, p *session.Progress) {
 	w.steps = append(w.steps, level+" "+step+" "+message)
 }
 
+func (w *world) Refused(chunk int, message string) {
+	w.Step(session.StepChunk, session.Warn, fmt.Sprintf("[%d] %s", chunk, message), nil)
+}
+
 // said tells whether a report has these words.
 func (w *world) said(words string) bool {
 	w.mu.Lock()
@@ -547,7 +551,7 @@ func TestDamagedBlob(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("img: chunk %d ", chunk)) {
 				t.Fatalf("error %v does not name chunk %d", err, chunk)
 			}
-			w.mustSay(fmt.Sprintf("warn chunk img: chunk %d (disk offset", chunk))
+			w.mustSay(fmt.Sprintf("warn chunk [%d] img: chunk %d (disk offset", chunk, chunk))
 			if w.said("info written") || w.said("info verified") {
 				t.Error("a success was reported")
 			}

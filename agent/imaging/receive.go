@@ -355,9 +355,9 @@ func (rc *reception) onAgain(off, n int64) {
 	}
 }
 
-// onRejected reports a chunk whose bytes are not what the index says. The words "chunk N" are what the server looks for.
+// onRejected reports a chunk whose bytes are not what the index says. The server then looks at its own copy of it.
 func (rc *reception) onRejected(d *image.DamageError) {
-	rc.step(session.StepChunk, session.Warn, d.Error()+"; it was not written and is asked for again", nil)
+	rc.o.Report.Refused(d.Chunk, d.Error()+"; it was not written and is asked for again")
 }
 
 func (rc *reception) firstByte(way string) {

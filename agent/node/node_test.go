@@ -55,7 +55,8 @@ func (f *fake) Descriptor(ctx context.Context, after uint64, wait time.Duration)
 	}
 }
 
-func (f *fake) Session(id string) { f.note("session %s", id) }
+func (f *fake) Session(id string)   { f.note("session %s", id) }
+func (f *fake) Refused(int, string) {}
 func (f *fake) Step(step, level, message string, _ *session.Progress) {
 	f.note("%s %s %s", level, step, message)
 }

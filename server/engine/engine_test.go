@@ -306,7 +306,7 @@ func TestDamageFailsItsSessionsOnly(t *testing.T) {
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	b.powerOn()
-	a.say(bad.ID, session.StepChunk+": image debian: chunk 7 is damaged")
+	a.refuse(bad.ID, new(7), "image debian: a chunk is damaged")
 	sub, err := h.e.Watch(bad.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +317,8 @@ func TestDamageFailsItsSessionsOnly(t *testing.T) {
 	}
 	h.expect(bad.ID, "casting offered") // the server's copy is whole: the node is wrong
 	h.images.Damage("debian", errors.New("image debian: chunk 8 at offset 4096 is damaged"))
-	a.say(bad.ID, session.StepChunk+": image debian: chunk 8 is damaged")
+	// One that the node cannot name, which is never a number below 0: the whole image is looked at.
+	a.refuse(bad.ID, new(-5), "image debian: it is damaged")
 	waitOver(t, sub)
 	h.expect(bad.ID, "failed failed")
 	h.expect(other.ID, "casting offered")
@@ -328,7 +329,7 @@ func TestDamageFailsItsSessionsOnly(t *testing.T) {
 	if a.told() != "idle" || b.told() != "restore "+other.ID {
 		t.Errorf("told: %s, %s", a.told(), b.told())
 	}
-	want := []string{enginetest.Digest("debian", "manifest") + " 7", enginetest.Digest("debian", "manifest") + " 8"}
+	want := []string{enginetest.Digest("debian", "manifest") + " 7", enginetest.Digest("debian", "manifest") + " -1"}
 	if got, _ := h.images.Checks(t.Context(), 2); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("checks: %v", got)
 	}

@@ -178,6 +178,16 @@ func (m *machine) say(id string, steps ...string) {
 	}
 }
 
+// refuse reports a chunk whose hash is wrong.
+func (m *machine) refuse(id string, chunk *int, words string) {
+	m.h.t.Helper()
+	m.seq++
+	ev := session.Event{Seq: m.seq, Session: id, Step: session.StepChunk, Level: session.Warn, Message: words, Chunk: chunk, Since: float64(m.seq)}
+	if err := m.h.e.Events(m.h.t.Context(), m.id, &session.Events{V: 1, Boot: m.boot, Events: []session.Event{ev}}); err != nil {
+		m.h.t.Fatal(err)
+	}
+}
+
 var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepGrown, session.StepBoot}
 
 func (h *house) state(id string) string {

@@ -1,9 +1,6 @@
 package engine
 
 import (
-	"regexp"
-	"strconv"
-
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -53,7 +50,11 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 	case session.StepChunk:
 		p.Warning = ev.Message
 		e.savePart(s, n.ID)
-		e.suspect(s, chunkOf(ev.Message))
+		chunk := -1
+		if ev.Chunk != nil && *ev.Chunk >= 0 {
+			chunk = *ev.Chunk
+		}
+		e.suspect(s, chunk)
 		return
 	case session.StepFailed:
 		p.Steps = merge(p.Steps, ev.Step, model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message})
@@ -104,19 +105,4 @@ func sane(p *session.Progress) bool {
 		}
 	}
 	return p.Loss >= 0 && p.Loss <= 1
-}
-
-var chunkWords = regexp.MustCompile(`\bchunk (\d{1,9})\b`)
-
-// chunkOf finds which chunk a message is about, -1 when it does not say.
-func chunkOf(message string) int {
-	m := chunkWords.FindStringSubmatch(message)
-	if m == nil {
-		return -1
-	}
-	n, err := strconv.Atoi(m[1])
-	if err != nil {
-		return -1
-	}
-	return n
 }

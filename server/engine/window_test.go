@@ -46,16 +46,6 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-func TestChunkOf(t *testing.T) {
-	for in, want := range map[string]int{
-		"image d: chunk 17 at offset 5 is damaged": 17, "chunk 0": 0, "no number": -1, "chunk 99999999999": -1, "chunks 5": -1,
-	} {
-		if got := chunkOf(in); got != want {
-			t.Errorf("%q: %d, want %d", in, got, want)
-		}
-	}
-}
-
 func FuzzPrintable(f *testing.F) {
 	f.Add("line \x1b[2J\u202e")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -65,6 +55,5 @@ func FuzzPrintable(f *testing.F) {
 				t.Errorf("%q has a control character", got)
 			}
 		}
-		chunkOf(got)
 	})
 }
