@@ -67,6 +67,7 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	}
 	win := p.win
 	p.win = window{}
+	p.line.note(now, win, c)
 	w := min(n/2000, 0.5)
 	p.Loss += w * (loss - p.Loss)
 	if win.span >= 1000 {
@@ -239,10 +240,11 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 			s.relieve(p)
 			return
 		}
-		if !memory {
+		if !memory || c.rate <= floor {
 			return
 		}
-	} else {
+		target = floor // it will lose what it has no room for, and is waited for no longer if that goes on
+	} else if !memory || c.rate > 2*floor {
 		p.slowAt = 0
 	}
 	p.limit, p.limitAt = target, now
@@ -255,13 +257,30 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		p.test = lossTest{on: true, seq: s.seq, excess: excess, before: c.cutState, cutAt: now}
 		p.test.before.was = c.rate
 	}
-	if wmax == 0 && !memory {
+	settle, flat := int64(0), int64(0)
+	full := memory && wmax == 0
+	most := wmax
+	if most == 0 {
+		most = reached
+	}
+	switch line := p.line.rate(); {
+	case alone && !full && line > 0.8*most:
+		// The line is known: let its queue drain, then keep just below it. What was learned in a short time is believed for a short time.
+		if wmax == 0 {
+			target = min(target, drainShare*line)
+		}
+		wmax = min(most, line)
+		queue := float64(min(p.delay, p.queued.high) - p.queued.low)
+		settle = now + min(max(int64(queue*target/max(line-target, line/100)/2), 20*ms), 100*ms)
+		flat = now + min(max((now-s.runAt)/4, 30*ms), flatTime)
+	case wmax == 0 && !memory:
 		wmax = reached
-	} else {
+	default:
 		wmax = max(wmax, target*1.1)
 		c.hold = now + 3*shortest
 	}
 	c.cut(now, s.seq, wmax, target, !alone)
+	c.settle, c.flat = settle, flat
 }
 
 // floor is the rate that the group must not fall below for p's sake.

@@ -97,7 +97,9 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 	case PeerActive:
 		if was == PeerUnicast || was == PeerSilent {
 			if p.limit > 0 && p.limit < s.ctl.rate && s.active <= 1 && !s.ctl.fixed {
-				s.ctl.cut(now, s.seq, p.limit, p.limit, false) // nobody else is there: go at its pace from the start
+				// Nobody else is there: go at its pace from the start, and measure it by itself.
+				s.ctl.best = p.limit
+				s.ctl.cut(now, s.seq, p.limit, p.limit, false)
 			}
 			p.test, p.limit, p.back, p.slowAt = lossTest{}, 0, false, 0
 			p.credit = max(p.credit, s.fullCredit()/4)

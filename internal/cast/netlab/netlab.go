@@ -103,14 +103,20 @@ func (l *Lab) On(ns string, args ...string) error {
 	return run(append([]string{"ip", "netns", "exec", ns}, args...)...)
 }
 
-// Plain switches segmentation and receive offloads off on both ends of every node's link, so that shaping and loss see single packets.
+// Plain makes every node's wire carry single packets: segmentation is switched off at the bridge's ports, where the super-packets of a sender are
+// cut up as its NIC would, and the nodes gather what they receive, as NICs do. A queue (Shape, ShapeOut) stands before that: it counts a super-packet
+// as the bytes of all its packets, headers included, and drops it whole.
 func (l *Lab) Plain() error {
-	off := []string{"tx-udp-segmentation", "off", "gso", "off", "tso", "off", "gro", "off"}
+	// Bridged packets that go through the firewall one by one are no part of a switch.
+	for _, family := range []string{"iptables", "ip6tables", "arptables"} {
+		// Without br_netfilter in the kernel there is nothing to switch off.
+		_ = l.On(l.Bridge(), "sysctl", "-q", "-w", "net.bridge.bridge-nf-call-"+family+"=0")
+	}
 	for i := range l.nodes {
-		if err := l.On(l.Node(i), append([]string{"ethtool", "-K", "eth0"}, off...)...); err != nil {
+		if err := l.On(l.Bridge(), "ethtool", "-K", Port(i), "tx-udp-segmentation", "off", "gso", "off", "tso", "off", "gro", "off"); err != nil {
 			return err
 		}
-		if err := l.On(l.Bridge(), append([]string{"ethtool", "-K", Port(i)}, off...)...); err != nil {
+		if err := l.On(l.Node(i), "ethtool", "-K", "eth0", "gro", "on"); err != nil {
 			return err
 		}
 	}
@@ -132,6 +138,14 @@ func (l *Lab) ShapeOut(i, mbit, limit int) error {
 // Lose makes node i lose permille thousandths of the multicast it receives. Call Plain first.
 func (l *Lab) Lose(i, permille int) error {
 	l.On(l.Node(i), "nft", "delete", "table", "ip", "lose")
+	// What a NIC gathered would be lost together.
+	gather := "off"
+	if permille == 0 {
+		gather = "on"
+	}
+	if err := l.On(l.Node(i), "ethtool", "-K", "eth0", "gro", gather); err != nil {
+		return err
+	}
 	if permille == 0 {
 		return nil
 	}
