@@ -27,6 +27,7 @@ const (
 type sample struct {
 	seconds      float64 // from its start until the last disk was written and flushed, or read back
 	create       float64 // from the operator's command to the start
+	received     float64 // from the start until the last node had everything
 	send, recv   float64 // CPU
 	rss          int64
 	wire         int64
@@ -46,7 +47,7 @@ func (b *bench) ours(name, who string, loss int, verify bool) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(b.log, "%s: %s: %.2f s\n", name, who, s.seconds)
+		fmt.Fprintf(b.log, "%s: %s: %.2f s, received after %.2f s; CPU seconds: server %.2f, node %.2f\n", name, who, s.seconds, s.received, s.send, s.recv)
 		seconds, create, all = append(seconds, s.seconds), append(create, s.create), append(all, s)
 	}
 	r := benchkit.Row{Case: name, Who: who, Seconds: benchkit.SpreadOf(seconds...)}
@@ -190,6 +191,7 @@ func (b *bench) account(l *netlab.Lab, asked time.Time, verify bool, s *sample) 
 			return fmt.Errorf("a node did not report %q: %s", last, out)
 		}
 		s.seconds = max(s.seconds, p.Steps[last].Time.Sub(v.Started).Seconds())
+		s.received = max(s.received, p.Steps[session.StepLastByte].Time.Sub(v.Started).Seconds())
 		s.direct += p.Progress.Unicast
 	}
 	s.create, s.cast = v.Started.Sub(asked).Seconds(), v.Cast.Stats.Sent
