@@ -1,12 +1,11 @@
 package sock
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
+	"os"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -32,31 +31,16 @@ const ReceiveBuffer = 32 << 20
 
 // Listen opens a socket for the packets of group on ifi; Join joins it.
 func Listen(group netip.AddrPort, ifi *net.Interface, gro bool) (*Member, error) {
-	network := "udp4"
-	if group.Addr().Is6() {
-		network = "udp6"
-		group = netip.AddrPortFrom(group.Addr().WithZone(ifi.Name), group.Port())
-	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
-		return err
-	}}
-	// Bound to the group's address, the socket sees nothing but the group.
-	conn, err := lc.ListenPacket(context.Background(), network, group.String())
+	conn, err := bind(group, ifi)
 	if err != nil {
 		return nil, fmt.Errorf("cast: listening to %v on %s: %w", group, ifi.Name, err)
 	}
-	m := &Member{conn: conn.(*net.UDPConn), ifi: ifi, group: net.UDPAddrFromAddrPort(group)}
+	m := &Member{conn: conn, ifi: ifi, group: net.UDPAddrFromAddrPort(group)}
 	setBuffer(m.conn, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, ReceiveBuffer)
 	err = control(m.conn, func(fd int) error {
 		m.rcvbuf, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
 		if gro && unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) == nil {
 			m.gro = true
-		}
-		if group.Addr().Is4() {
-			// Only what this socket joined, on the interface where it joined (Linux 2.6.31).
-			return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0)
 		}
 		return nil
 	})
@@ -76,6 +60,40 @@ func Listen(group netip.AddrPort, ifi *net.Interface, gro bool) (*Member, error)
 		m.ms[i].OOB = make([]byte, 128)
 	}
 	return m, nil
+}
+
+// bind opens a socket that is bound to the group's own address, so that it sees nothing but the group. Package net would bind the wildcard address,
+// and the socket would see all groups of the port that anybody here has joined.
+func bind(group netip.AddrPort, ifi *net.Interface) (*net.UDPConn, error) {
+	family, to := unix.AF_INET, unix.Sockaddr(nil)
+	if a := group.Addr(); a.Is6() {
+		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(group.Port()), ZoneId: uint32(ifi.Index), Addr: a.As16()}
+	} else {
+		to = &unix.SockaddrInet4{Port: int(group.Port()), Addr: a.As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), "cast")
+	defer f.Close()
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return nil, os.NewSyscallError("setsockopt", err)
+	}
+	if family == unix.AF_INET {
+		// Only what this socket joined, on the interface where it joined (Linux 2.6.31).
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0); err != nil {
+			return nil, os.NewSyscallError("setsockopt", err)
+		}
+	}
+	if err := unix.Bind(fd, to); err != nil {
+		return nil, os.NewSyscallError("bind", err)
+	}
+	conn, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UDPConn), nil
 }
 
 // Join joins the group, or leaves it.
