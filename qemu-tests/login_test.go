@@ -35,7 +35,7 @@ func TestTwoNodesToLogin(t *testing.T) {
 		if err := n.Console().Send("echo root-''bytes: $(findmnt -bno SIZE /)\n"); err != nil {
 			t.Fatal(err)
 		}
-		m, err := n.Expect(b.ctx, `^root-bytes: (\d+)`)
+		m, err := n.Expect(b.ctx, `^root-bytes: (\d+)\s`)
 		if err != nil {
 			t.Fatal(err)
 		}
