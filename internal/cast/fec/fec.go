@@ -1,8 +1,13 @@
 // Package fec makes and uses the parity packets of a cast: a systematic Reed-Solomon code over GF(2^8), K source packets and up
 // to 127 parity packets a block. Any K of them give back the block.
+//
+// The code's matrix and the arithmetic on packets are those of klauspost/reedsolomon. What it does with them is not used here: it inverts a K by K
+// matrix for each call that does not want all rows, which costs more than the packets do. The few rows that a cast wants at a time are summed up
+// directly, and e lost packets cost the inversion of an e by e matrix.
 package fec
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -15,50 +20,57 @@ const MaxParity = 127
 // Codec codes blocks of one K and payload. It may be used by several goroutines.
 type Codec struct {
 	k, payload int
-	rs         reedsolomon.Encoder
-	zero       []byte
+	rows       [][]byte // of the code's matrix, K coefficients each: parity row r is the sum of rows[r][i] times source packet i
 	scratch    sync.Pool
 }
 
-type scratch struct {
-	shards   [][]byte
-	required []bool
-}
+var field reedsolomon.LowLevel
 
 // New makes a codec for blocks of k packets of payload bytes.
 func New(k, payload int) (*Codec, error) {
-	// One goroutine a call: blocks are small, and other blocks and casts have use for the other cores. The cache of inverted matrices
-	// would grow without bound, since losses are random.
-	rs, err := reedsolomon.New(k, MaxParity, reedsolomon.WithMaxGoroutines(1), reedsolomon.WithInversionCache(false))
+	rows, err := matrix(k)
 	if err != nil {
 		return nil, fmt.Errorf("cast: Reed-Solomon code for %d packets a block: %w", k, err)
 	}
-	c := &Codec{k: k, payload: payload, rs: rs, zero: make([]byte, payload)}
-	c.scratch.New = func() any {
-		return &scratch{make([][]byte, k+MaxParity), make([]bool, k+MaxParity)}
-	}
+	c := &Codec{k: k, payload: payload, rows: rows}
+	c.scratch.New = func() any { return new(scratch) }
 	return c, nil
+}
+
+// matrix learns the parity rows of the code by encoding K packets of K bytes that are the unit matrix.
+func matrix(k int) ([][]byte, error) {
+	rs, err := reedsolomon.New(k, MaxParity)
+	if err != nil {
+		return nil, err
+	}
+	shards := make([][]byte, k+MaxParity)
+	for i := range shards {
+		shards[i] = make([]byte, k)
+		if i < k {
+			shards[i][i] = 1
+		}
+	}
+	if err := rs.Encode(shards); err != nil {
+		return nil, err
+	}
+	return shards[k:], nil
 }
 
 // Parity computes parity rows first, first+1, ... of a block into dst, whose slices are of payload bytes. data is the block, a whole number of
 // packets; packets that it lacks to K count as zeroes.
 func (c *Codec) Parity(data []byte, first int, dst [][]byte) error {
-	s := c.scratch.Get().(*scratch)
-	defer c.put(s)
-	for i := range c.k {
-		s.shards[i] = c.zero
-		if end := (i + 1) * c.payload; end <= len(data) {
-			s.shards[i] = data[i*c.payload : end]
+	n := len(data) / c.payload
+	if len(data)%c.payload != 0 || n > c.k || first < 0 || first+len(dst) > MaxParity {
+		return fmt.Errorf("cast: parity rows %d to %d of a block of %d bytes", first, first+len(dst), len(data))
+	}
+	for _, d := range dst {
+		clear(d)
+	}
+	for i := range n {
+		packet := data[i*c.payload : (i+1)*c.payload]
+		for j, d := range dst {
+			field.GalMulSliceXor(c.rows[first+j][i], packet, d)
 		}
-	}
-	for i, d := range dst {
-		s.shards[c.k+first+i] = d[:0]
-		s.required[c.k+first+i] = true
-	}
-	if err := c.rs.(interface {
-		ReconstructSome([][]byte, []bool) error
-	}).ReconstructSome(s.shards, s.required); err != nil {
-		return fmt.Errorf("cast: parity: %w", err)
 	}
 	return nil
 }
@@ -69,33 +81,102 @@ type Packet struct {
 	Data []byte
 }
 
+// scratch is what one call of Decode needs.
+type scratch struct {
+	lost []int
+	sums [][]byte
+	rows [][]byte // coefficients of the lost packets, and beside them the unit matrix that becomes their inverse
+}
+
 // Decode fills in the source packets of data that are not held. data is the block, a whole number of packets; held says which of
-// them are there. There must be as many parity packets as are lacking.
+// them are there. There must be at least as many parity packets as are lacking.
 func (c *Codec) Decode(data []byte, held func(i int) bool, parity []Packet) error {
 	s := c.scratch.Get().(*scratch)
-	defer c.put(s)
-	for i := range c.k {
-		start, end := i*c.payload, (i+1)*c.payload
-		switch {
-		case end > len(data):
-			s.shards[i] = c.zero
-		case held(i):
-			s.shards[i] = data[start:end]
-		default:
-			s.shards[i] = data[start:start:end]
+	defer c.scratch.Put(s)
+	n := len(data) / c.payload
+	if n > c.k {
+		return fmt.Errorf("cast: repairing a block of %d bytes", len(data))
+	}
+	s.lost = s.lost[:0]
+	for i := range n {
+		if !held(i) {
+			s.lost = append(s.lost, i)
 		}
 	}
-	for _, p := range parity {
-		s.shards[c.k+p.Row] = p.Data
+	e := len(s.lost)
+	if e == 0 {
+		return nil
 	}
-	if err := c.rs.ReconstructData(s.shards); err != nil {
-		return fmt.Errorf("cast: repairing a block: %w", err)
+	if len(parity) < e {
+		return fmt.Errorf("cast: repairing a block: %d packets are lost and %d parity packets are here", e, len(parity))
+	}
+	parity = parity[:e]
+	s.room(e, c.payload)
+	for j, p := range parity {
+		if p.Row < 0 || p.Row >= MaxParity || len(p.Data) != c.payload {
+			return fmt.Errorf("cast: repairing a block: parity packet of row %d with %d bytes", p.Row, len(p.Data))
+		}
+		copy(s.sums[j], p.Data)
+		for l, i := range s.lost {
+			s.rows[j][l] = c.rows[p.Row][i]
+		}
+		s.rows[j][e+j] = 1
+	}
+	// What the packets that are here contribute goes out of the sums; what stays is the lost ones'.
+	for i, l := 0, 0; i < n; i++ {
+		if l < e && s.lost[l] == i {
+			l++
+			continue
+		}
+		packet := data[i*c.payload : (i+1)*c.payload]
+		for j, p := range parity {
+			field.GalMulSliceXor(c.rows[p.Row][i], packet, s.sums[j])
+		}
+	}
+	if err := invert(s.rows); err != nil {
+		return err
+	}
+	for l, i := range s.lost {
+		packet := data[i*c.payload : (i+1)*c.payload]
+		clear(packet)
+		for j := range parity {
+			field.GalMulSliceXor(s.rows[l][e+j], s.sums[j], packet)
+		}
 	}
 	return nil
 }
 
-func (c *Codec) put(s *scratch) {
-	clear(s.shards)
-	clear(s.required)
-	c.scratch.Put(s)
+// room makes e sums of payload bytes, and e cleared rows of 2e.
+func (s *scratch) room(e, payload int) {
+	for len(s.sums) < e {
+		s.sums = append(s.sums, make([]byte, payload))
+	}
+	flat := make([]byte, e*2*e)
+	s.rows = s.rows[:0]
+	for j := range e {
+		s.rows = append(s.rows, flat[j*2*e:(j+1)*2*e])
+	}
+}
+
+// invert turns rows (A | 1) into (1 | A^-1), by Gauss and Jordan.
+func invert(rows [][]byte) error {
+	for i := range rows {
+		at := i
+		for at < len(rows) && rows[at][i] == 0 {
+			at++
+		}
+		if at == len(rows) {
+			return errors.New("cast: repairing a block: the same parity packet twice")
+		}
+		rows[i], rows[at] = rows[at], rows[i]
+		if v := rows[i][i]; v != 1 {
+			field.GalMulSlice(reedsolomon.Inv(v), rows[i], rows[i])
+		}
+		for j := range rows {
+			if v := rows[j][i]; j != i && v != 0 {
+				field.GalMulSliceXor(v, rows[i], rows[j])
+			}
+		}
+	}
+	return nil
 }

@@ -55,6 +55,44 @@ func TestAnyKPackets(t *testing.T) {
 	}
 }
 
+func TestRefusals(t *testing.T) {
+	const payload = 64
+	codec, err := New(8, payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 8*payload)
+	row := make([]byte, payload)
+	lost := func(i int) bool { return i > 1 }
+	for name, parity := range map[string][]Packet{
+		"too few":        {{0, row}},
+		"the same row":   {{3, row}, {3, row}},
+		"no such row":    {{0, row}, {MaxParity, row}},
+		"short parity":   {{0, row}, {1, row[1:]}},
+		"row below zero": {{-1, row}, {1, row}},
+	} {
+		if err := codec.Decode(data, lost, parity); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if codec.Decode(make([]byte, 9*payload), lost, nil) == nil || codec.Parity(make([]byte, 9*payload), 0, [][]byte{row}) == nil {
+		t.Error("a block of nine packets: no error")
+	}
+	if codec.Parity(data, MaxParity, [][]byte{row}) == nil {
+		t.Error("a row that is not there: no error")
+	}
+}
+
+func BenchmarkParity(b *testing.B) {
+	codec, _ := New(128, 1408)
+	data := make([]byte, 128*1408)
+	row := make([]byte, 1408)
+	b.SetBytes(1408)
+	for b.Loop() {
+		codec.Parity(data, 5, [][]byte{row})
+	}
+}
+
 func BenchmarkDecode(b *testing.B) {
 	codec, _ := New(128, 1408)
 	data := make([]byte, 128*1408)
