@@ -247,6 +247,11 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 	} else if !memory || c.rate > 2*floor {
 		p.slowAt = 0
 	}
+	if !memory && excess > drowning && now-c.triedAt > retry && s.unharmed(now, p) {
+		// It drowns while others lose nothing: what those stand was never learned, and as long as the pace follows this one it never will be.
+		c.restart(now, s.seq)
+		return
+	}
 	p.limit, p.limitAt = target, now
 	reached := c.rate * (1 - max(excess, 0))
 	alone := (reached >= aloneShare*c.best || memory) && c.others == 0
@@ -281,6 +286,16 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 	}
 	c.cut(now, s.seq, wmax, target, !alone)
 	c.settle, c.flat = settle, flat
+}
+
+// unharmed says whether another peer that is heard and waited for loses nothing to speak of.
+func (s *Sender) unharmed(now int64, p *Peer) bool {
+	for _, o := range s.order {
+		if o != p && o.waited() && now-o.Heard < max(sec/2, 3*s.fb.active) && o.Loss < o.baseline+0.02 && int(o.Pressure) < easing {
+			return true
+		}
+	}
+	return false
 }
 
 // floor is the rate that the group must not fall below for p's sake.

@@ -20,6 +20,7 @@ type rateControl struct {
 	bits            float64 // of a packet
 
 	startup   bool
+	triedAt   int64 // latest restart
 	doubleSeq uint64
 	doubleAt  int64
 	roundBest float64 // most that reached any peer since the doubling
@@ -76,6 +77,8 @@ const (
 	drainShare = 0.92             // of the line, while the queue before it drains
 	flatShare  = 1.0              // of the line, between probes: what little stands in its queue bridges the moments in which the sender had to wait for a CPU
 	flatTime   = 1 * sec          // between probes
+	drowning   = 0.3              // loss of a peer that the pace is far too high for
+	retry      = 10 * sec         // between starts
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
 	betaFull   = 0.92             // and this far
@@ -107,6 +110,7 @@ func (c *rateControl) init(cfg SenderConfig, bits float64, now int64) {
 	c.low = min(c.low, c.high)
 	c.rtt = unknownRTT
 	c.doubleAt, c.markAt, c.grownAt, c.heardAt = now, now, now, now
+	c.triedAt = now - retry
 	if cfg.Rate > 0 {
 		c.fixed, c.rate = true, cfg.Rate
 		return
@@ -317,6 +321,12 @@ func (c *rateControl) round(now int64, seq uint64) {
 		to := max(0.95*best, c.rate/8)
 		c.cut(now, seq, max(best, to), to, false)
 	}
+}
+
+// restart goes through the start again, from the present pace on.
+func (c *rateControl) restart(now int64, seq uint64) {
+	c.startup, c.triedAt, c.untried = true, now, 0
+	c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.lastBest, c.clean = seq, now, 0, 1, 0, 0
 }
 
 // cut lowers the pace.

@@ -191,6 +191,11 @@ func (s *Sender) need(p *Peer, b, n int, next uint8, top uint64) {
 	if s.cur.left() > 0 && int(s.cur.block) == b && top == 0 {
 		n = min(n, k-s.cur.left())
 	}
+	if n > k*3/4 {
+		// Encoding a parity packet reads the whole block: for a receiver that lacks most of it the block is sent again, when its turn comes.
+		// It is likely one that is about to be left out.
+		n = k
+	}
 	have := int(s.want[b])
 	if n <= have {
 		return

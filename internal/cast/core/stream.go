@@ -169,7 +169,7 @@ func (s *Sender) nextStream(t *streamState) bool {
 			}
 			k := s.p.SourcePackets(int(b))
 			next := max(int(t.rec.Next), s.p.K)
-			if need < k && next+need <= s.p.K+MaxParity {
+			if need <= k*3/4 && next+need <= s.p.K+MaxParity {
 				t.cur = burst{block: uint32(b), parity: next, to: next + need}
 			} else {
 				t.cur = burst{block: uint32(b), k: k}
