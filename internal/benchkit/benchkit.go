@@ -27,7 +27,7 @@ func SpreadOf(v ...float64) Spread {
 		return Spread{}
 	}
 	v = slices.Sorted(slices.Values(v))
-	return Spread{v[len(v)/2], v[0], v[len(v)-1]}
+	return Spread{(v[(len(v)-1)/2] + v[len(v)/2]) / 2, v[0], v[len(v)-1]}
 }
 
 // Row is one program in one case.

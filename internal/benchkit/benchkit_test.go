@@ -14,7 +14,7 @@ func TestReport(t *testing.T) {
 	r.Rows = append(r.Rows, Row{Case: "quiet", Who: "ours", Seconds: SpreadOf(3, 1, 2), RSS: 64 << 20, BytesSent: 5e6},
 		Row{Case: "quiet", Who: "theirs", Seconds: SpreadOf(5)})
 	ours, theirs := r.Find("quiet", "ours"), r.Find("quiet", "theirs")
-	if ours.Seconds != (Spread{2, 1, 3}) || r.Find("loud", "ours") != nil || SpreadOf() != (Spread{}) {
+	if ours.Seconds != (Spread{2, 1, 3}) || r.Find("loud", "ours") != nil || SpreadOf() != (Spread{}) || SpreadOf(4, 1) != (Spread{2.5, 1, 4}) {
 		t.Errorf("%+v", ours)
 	}
 	r.Faster("speed", ours, theirs, 2.2)

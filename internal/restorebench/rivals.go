@@ -46,7 +46,7 @@ func (b *bench) rival(r rival) error {
 		if err != nil {
 			return fmt.Errorf("--max-bitrate %s: %w", bitrate, err)
 		}
-		fmt.Fprintf(b.log, "%s: %s: %.2f s with --max-bitrate %s\n", plain, r.who, s.seconds, bitrate)
+		fmt.Fprintf(b.log, "%s: %s: %.2f s with --max-bitrate %s; CPU seconds: server %.2f, node %.2f\n", plain, r.who, s.seconds, bitrate, s.send, s.recv)
 		times[bitrate] = append(times[bitrate], s)
 		return nil
 	}
@@ -69,11 +69,8 @@ func (b *bench) rival(r rival) error {
 	}
 	row := benchkit.Row{Case: plain, Who: r.who, Seconds: benchkit.SpreadOf(seconds...)}
 	row.MBps = float64(b.used) / 1e6 / row.Seconds.Median
-	for _, s := range times[best] {
-		if s.seconds == row.Seconds.Median {
-			row.BytesSent, row.CPU.Send, row.CPU.Recv = s.wire, s.send, s.recv
-		}
-	}
+	s := middle(times[best], row.Seconds.Median)
+	row.BytesSent, row.CPU.Send, row.CPU.Recv = s.wire, s.send, s.recv
 	st, err := os.Stat(b.path(r.file))
 	if err != nil {
 		return err
