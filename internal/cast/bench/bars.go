@@ -27,9 +27,11 @@ func (b *bench) judge() {
 			b.bar(name+": CPU of a receiver / udpcast's", "<= 0.25", "%.2f", recv, recv <= 0.25)
 		}
 	}
-	if us := b.find("1 Gbit", ours.name); us != nil {
-		line := us.MBps * 1e6 / linePayload(1000)
-		b.bar("1 Gbit: share of the line's payload rate", ">= 0.97", "%.3f", line, line >= 0.97)
+	for _, name := range []string{"1 Gbit", "1 Gbit, to tmpfs"} {
+		if us := b.find(name, ours.name); us != nil {
+			line := us.MBps * 1e6 / linePayload(1000)
+			b.bar(name+": share of the line's payload rate", ">= 0.97", "%.3f", line, line >= 0.97)
+		}
 	}
 	rss := int64(0)
 	for _, r := range b.rows {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -75,8 +76,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(stdout, "# %s\n", c.name)
+		first, stolen := len(b.rows), stolenShare()
 		if err := c.run(b, c.name); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		share := stolen()
+		for i := range b.rows[first:] {
+			b.rows[first+i].Stolen = share
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -224,6 +230,33 @@ func (b *bench) write(name string) error {
 		return err
 	}
 	return os.WriteFile(name, append(data, '\n'), 0o644)
+}
+
+// stolenShare starts to count; what it returns says which share of the CPUs' time since then a hypervisor gave to others. Figures that were taken
+// while it was large say more about the neighbours than about the programs.
+func stolenShare() func() float64 {
+	count := func() (stolen, all float64) {
+		data, _ := os.ReadFile("/proc/stat")
+		line, _, _ := strings.Cut(string(data), "\n")
+		for i, f := range strings.Fields(line) {
+			v, _ := strconv.ParseFloat(f, 64)
+			if i == 8 {
+				stolen = v
+			}
+			if i <= 8 { // guest time is in user time already
+				all += v
+			}
+		}
+		return stolen, all
+	}
+	stolen, all := count()
+	return func() float64 {
+		s, a := count()
+		if a <= all {
+			return 0
+		}
+		return (s - stolen) / (a - all)
+	}
 }
 
 func cpuModel() string {

@@ -34,6 +34,7 @@ type row struct {
 	BytesSent int64   `json:"bytes_sent,omitempty"` // payload, repair included
 	Share     float64 `json:"bytes_per_object_byte,omitempty"`
 	RSS       int64   `json:"receiver_rss,omitempty"`
+	Stolen    float64 `json:"stolen_share"` // of the CPUs' time, by the hypervisor, during the whole case
 	Note      string  `json:"note,omitempty"`
 }
 
@@ -60,14 +61,14 @@ func (b *bench) find(name, who string) *row {
 
 func (b *bench) print() {
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\ncase\twho\tseconds\tMB/s\tCPU send\tCPU recv\tsent/object\trecv MiB\tnote")
+	fmt.Fprintln(w, "\ncase\twho\tseconds\tMB/s\tCPU send\tCPU recv\tsent/object\trecv MiB\tstolen\tnote")
 	for _, r := range b.rows {
 		sent := "-"
 		if r.Share > 0 {
 			sent = fmt.Sprintf("%.3f", r.Share)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.2f (%.2f-%.2f)\t%.0f\t%.2f\t%.2f\t%s\t%.0f\t%s\n", r.Case, r.Who, r.Seconds.Median, r.Seconds.Min, r.Seconds.Max,
-			r.MBps, r.CPU.Send, r.CPU.Recv, sent, float64(r.RSS)/(1<<20), r.Note)
+		fmt.Fprintf(w, "%s\t%s\t%.2f (%.2f-%.2f)\t%.0f\t%.2f\t%.2f\t%s\t%.0f\t%.0f %%\t%s\n", r.Case, r.Who, r.Seconds.Median, r.Seconds.Min, r.Seconds.Max,
+			r.MBps, r.CPU.Send, r.CPU.Recv, sent, float64(r.RSS)/(1<<20), 100*r.Stolen, r.Note)
 	}
 	w.Flush()
 	fmt.Fprintln(w, "\nbar\twant\tgot\t")
