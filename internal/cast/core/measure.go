@@ -162,10 +162,20 @@ func learn(p *Peer, n, loss float64) {
 	p.baseline = min(p.baseline+w*(loss-p.baseline), maxBaseline)
 }
 
+// crowd is how many receivers must lose to end a round of startup before its time.
+const crowd = 8
+
 // startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the sender from learning
 // what the others stand.
 func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	c := &s.ctl
+	if loss > p.baseline+0.1 && win.top > c.doubleSeq && s.active > crowd {
+		// In a crowd it takes long until a round is heard of as a whole. Where so many lose, none is the one that is slow.
+		if c.lossy++; c.lossy > crowd {
+			c.stop(now, s.seq, max(c.roundBest, c.clean, (1-loss)*c.rate/2))
+			return
+		}
+	}
 	if win.first < c.doubleSeq {
 		return
 	}

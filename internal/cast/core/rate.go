@@ -25,6 +25,7 @@ type rateControl struct {
 	doubleAt  int64
 	roundBest float64 // most that reached any peer since the doubling
 	roundLow  float64 // least loss
+	lossy     int     // reports of loss in this round
 	untried   int     // rounds in which the rate was not reached
 	roundSent float64 // rate at which roundBest was sent
 	lastBest  float64
@@ -304,7 +305,7 @@ func (c *rateControl) round(now int64, seq uint64) {
 			c.clean = min(c.roundBest, c.roundSent)
 		}
 		c.set(2 * c.rate)
-		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
+		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.lossy = seq, now, 0, 1, 0
 		return
 	}
 	c.startup = false
@@ -317,16 +318,22 @@ func (c *rateControl) round(now int64, seq uint64) {
 		c.cut(now, seq, c.rate, c.rate, false)
 	default:
 		// A window that was starved by chance must not end it all: no less than what went well in the round before, and at most an eighth at a time.
-		best := max(c.roundBest, c.clean)
-		to := max(0.95*best, c.rate/8)
-		c.cut(now, seq, max(best, to), to, false)
+		c.stop(now, seq, max(c.roundBest, c.clean))
 	}
+}
+
+// stop ends startup at what is known to get through.
+func (c *rateControl) stop(now int64, seq uint64, best float64) {
+	c.startup = false
+	c.best = max(c.best, best)
+	to := max(0.95*best, c.rate/8)
+	c.cut(now, seq, max(best, to), to, false)
 }
 
 // restart goes through the start again, from the present pace on.
 func (c *rateControl) restart(now int64, seq uint64) {
 	c.startup, c.triedAt, c.untried = true, now, 0
-	c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.lastBest, c.clean = seq, now, 0, 1, 0, 0
+	c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.lastBest, c.clean, c.lossy = seq, now, 0, 1, 0, 0, 0
 }
 
 // cut lowers the pace.
