@@ -273,18 +273,12 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		p.test.before.was = c.rate
 	}
 	settle, flat := int64(0), int64(0)
-	full := memory && wmax == 0
-	most := wmax
-	if most == 0 {
-		most = reached
-	}
 	switch line := p.line.rate(); {
-	case alone && !full && line > 0.8*most:
-		// The line is known: let its queue drain, then keep just below it. What was learned in a short time is believed for a short time.
-		if wmax == 0 {
-			target = min(target, drainShare*line)
-		}
-		wmax = min(most, line)
+	case wmax == 0 && alone && !memory && excess < mild && line > 0.8*reached && p.avg > 0.8*line:
+		// The line is known: let its queue drain, then keep just below it. What was learned in a short time is believed for a short time. Where much
+		// is lost it is no line with a queue: a receiver that drowns, whose best moments say little of what it can take for long.
+		wmax = min(reached, line)
+		target = min(target, drainShare*wmax)
 		queue := float64(min(p.delay, p.queued.high) - p.queued.low)
 		settle = now + min(max(int64(queue*target/max(line-target, line/100)/2), 20*ms), 100*ms)
 		flat = now + min(max((now-s.runAt)/4, 30*ms), flatTime)

@@ -79,7 +79,8 @@ const (
 	flatShare  = 1.0              // of the line, between probes: what little stands in its queue bridges the moments in which the sender had to wait for a CPU
 	flatTime   = 1 * sec          // between probes
 	drowning   = 0.3              // loss of a peer that the pace is far too high for
-	retry      = 10 * sec         // between starts
+	mild       = 0.1              // loss that a queue may have that is full by a little
+	retry      = 60 * sec         // between starts
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
 	betaFull   = 0.92             // and this far
@@ -189,7 +190,7 @@ func (c *rateControl) pace() float64 {
 
 // patience is how long news may be missing. A receiver that drowns in packets reports none at all, so silence is congestion.
 func (c *rateControl) patience() int64 {
-	return max(120*ms, 4*c.gap, int64(32*c.bits/c.rate*1e9))
+	return max(80*ms, 4*c.gap, int64(32*c.bits/c.rate*1e9))
 }
 
 // listen slows down when nothing is heard of what was sent.
