@@ -67,7 +67,6 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	}
 	win := p.win
 	p.win = window{}
-	p.line.note(now, win, c)
 	w := min(n/2000, 0.5)
 	p.Loss += w * (loss - p.Loss)
 	if win.span >= 1000 {
@@ -162,20 +161,10 @@ func learn(p *Peer, n, loss float64) {
 	p.baseline = min(p.baseline+w*(loss-p.baseline), maxBaseline)
 }
 
-// crowd is how many receivers must lose to end a round of startup before its time.
-const crowd = 8
-
 // startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the sender from learning
 // what the others stand.
 func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	c := &s.ctl
-	if loss > p.baseline+0.1 && win.top > c.doubleSeq && s.active > crowd {
-		// In a crowd it takes long until a round is heard of as a whole. Where so many lose, none is the one that is slow.
-		if c.lossy++; c.lossy > crowd {
-			c.stop(now, s.seq, max(c.roundBest, c.clean, (1-loss)*c.rate/2))
-			return
-		}
-	}
 	if win.first < c.doubleSeq {
 		return
 	}
@@ -250,17 +239,11 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 			s.relieve(p)
 			return
 		}
-		if !memory || c.rate <= floor {
+		if !memory {
 			return
 		}
-		target = floor // it will lose what it has no room for, and is waited for no longer if that goes on
-	} else if !memory || c.rate > 2*floor {
+	} else {
 		p.slowAt = 0
-	}
-	if !memory && excess > drowning && now-c.triedAt > retry && s.unharmed(now, p) {
-		// It drowns while others lose nothing: what those stand was never learned, and as long as the pace follows this one it never will be.
-		c.restart(now, s.seq)
-		return
 	}
 	p.limit, p.limitAt = target, now
 	reached := c.rate * (1 - max(excess, 0))
@@ -272,34 +255,13 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		p.test = lossTest{on: true, seq: s.seq, excess: excess, before: c.cutState, cutAt: now}
 		p.test.before.was = c.rate
 	}
-	settle, flat := int64(0), int64(0)
-	switch line := p.line.rate(); {
-	case wmax == 0 && alone && !memory && excess < mild && line > 0.8*reached && p.avg > 0.8*line:
-		// The line is known: let its queue drain, then keep just below it. What was learned in a short time is believed for a short time. Where much
-		// is lost it is no line with a queue: a receiver that drowns, whose best moments say little of what it can take for long.
-		wmax = min(reached, line)
-		target = min(target, drainShare*wmax)
-		queue := float64(min(p.delay, p.queued.high) - p.queued.low)
-		settle = now + min(max(int64(queue*target/max(line-target, line/100)/2), 20*ms), 100*ms)
-		flat = now + min(max((now-s.runAt)/4, 30*ms), flatTime)
-	case wmax == 0 && !memory:
+	if wmax == 0 && !memory {
 		wmax = reached
-	default:
+	} else {
 		wmax = max(wmax, target*1.1)
 		c.hold = now + 3*shortest
 	}
 	c.cut(now, s.seq, wmax, target, !alone)
-	c.settle, c.flat = settle, flat
-}
-
-// unharmed says whether another peer that is heard and waited for loses nothing to speak of.
-func (s *Sender) unharmed(now int64, p *Peer) bool {
-	for _, o := range s.order {
-		if o != p && o.waited() && now-o.Heard < max(sec/2, 3*s.fb.active) && o.Loss < o.baseline+0.02 && int(o.Pressure) < easing {
-			return true
-		}
-	}
-	return false
 }
 
 // floor is the rate that the group must not fall below for p's sake.

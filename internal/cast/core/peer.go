@@ -56,7 +56,6 @@ type Peer struct {
 	overs     int   // reports since
 	lastDelay int64 // at the latest cut for it
 	win       window
-	line      lineRate
 	test      lossTest
 	replyAt   int64
 	back      bool // told to come back to the group

@@ -29,11 +29,8 @@ func (s *Sender) Plan(now int64, out []Packet) []Packet {
 		}
 		s.begun = true
 	}
-	most := s.batch(rate)
+	most := min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))
 	n := min(most, int(s.pace.tokens/s.bits))
-	if n < most && int64(n) < s.Pending() {
-		n = 0 // a burst costs about the same whatever its size
-	}
 	start := len(out)
 	for n > 0 {
 		if s.cur.left() == 0 && !s.nextBurst() {
@@ -65,11 +62,6 @@ func (s *Sender) Plan(now int64, out []Packet) []Packet {
 		s.pace.tokens = min(s.pace.tokens, 0.5*rate*burstTime+s.bits)
 	}
 	return out
-}
-
-// batch is how many packets make a burst at that pace.
-func (s *Sender) batch(rate float64) int {
-	return min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))
 }
 
 // nextBurst chooses the next block: repairs first, since partial blocks hold memory at receivers, then whole blocks in a circle.
@@ -137,7 +129,8 @@ func (s *Sender) Next(now int64) int64 {
 	next := s.announce
 	if s.Sending() {
 		rate := s.ctl.pace()
-		need := s.bits * float64(min(int64(s.batch(rate)), max(s.Pending(), 1)))
+		need := min(s.bits*float64(min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))), rate*catchUpTime)
+		need = max(need, s.bits)
 		wait := (need - s.pace.tokens) / rate * 1e9
 		next = min(next, s.pace.last+int64(max(wait, 0)))
 	} else if !s.begun && s.cfg.MaxWait > 0 && s.first > 0 {

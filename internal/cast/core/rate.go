@@ -20,16 +20,13 @@ type rateControl struct {
 	bits            float64 // of a packet
 
 	startup   bool
-	triedAt   int64 // latest restart
 	doubleSeq uint64
 	doubleAt  int64
 	roundBest float64 // most that reached any peer since the doubling
 	roundLow  float64 // least loss
-	lossy     int     // reports of loss in this round
 	untried   int     // rounds in which the rate was not reached
 	roundSent float64 // rate at which roundBest was sent
 	lastBest  float64
-	clean     float64 // most that reached a peer in a round without loss
 
 	cutState
 	cutSeq    uint64
@@ -67,20 +64,12 @@ type cutState struct {
 	wcut   float64 // rate after the cut
 	cutAt  int64
 	shared bool
-	settle int64 // until then a queue drains
-	flat   int64 // and from then until this time the pace is just below the line; 0: the line is not known
 }
 
 // Constants of rate control.
 const (
 	beta       = 0.85             // rate after a cut
 	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
-	drainShare = 0.92             // of the line, while the queue before it drains
-	flatShare  = 1.0              // of the line, between probes: what little stands in its queue bridges the moments in which the sender had to wait for a CPU
-	flatTime   = 1 * sec          // between probes
-	drowning   = 0.3              // loss of a peer that the pace is far too high for
-	mild       = 0.1              // loss that a queue may have that is full by a little
-	retry      = 60 * sec         // between starts
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
 	betaFull   = 0.92             // and this far
@@ -112,7 +101,6 @@ func (c *rateControl) init(cfg SenderConfig, bits float64, now int64) {
 	c.low = min(c.low, c.high)
 	c.rtt = unknownRTT
 	c.doubleAt, c.markAt, c.grownAt, c.heardAt = now, now, now, now
-	c.triedAt = now - retry
 	if cfg.Rate > 0 {
 		c.fixed, c.rate = true, cfg.Rate
 		return
@@ -270,15 +258,6 @@ func (c *rateControl) grow(now int64) {
 	}
 	k := float64(cubicTime) / 1e9
 	x := since - k
-	switch {
-	case now < c.settle:
-		return
-	case now < c.flat:
-		c.set(max(c.rate, flatShare*c.wmax))
-		return
-	case c.flat != 0:
-		x = float64(now-c.flat) / 1e9
-	}
 	w := c.wmax + max(c.wmax-c.wcut, (1-beta)*c.wmax)*x*x*x/(k*k*k)
 	if w > c.rate {
 		c.set(min(w, c.rate*(1+4*dt)))
@@ -302,11 +281,8 @@ func (c *rateControl) round(now int64, seq uint64) {
 	if c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.roundSent >= 0.75*c.rate && c.rate < c.high && now >= c.hold {
 		c.untried = 0
 		c.lastBest = c.roundBest
-		if c.roundLow < 0.02 {
-			c.clean = min(c.roundBest, c.roundSent)
-		}
 		c.set(2 * c.rate)
-		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.lossy = seq, now, 0, 1, 0
+		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
 		return
 	}
 	c.startup = false
@@ -318,23 +294,10 @@ func (c *rateControl) round(now int64, seq uint64) {
 	case c.rate >= c.high && c.roundLow < 0.02:
 		c.cut(now, seq, c.rate, c.rate, false)
 	default:
-		// A window that was starved by chance must not end it all: no less than what went well in the round before, and at most an eighth at a time.
-		c.stop(now, seq, max(c.roundBest, c.clean))
+		// A window that was starved by chance must not end it all: at most an eighth at a time.
+		to := max(0.95*c.roundBest, c.rate/8)
+		c.cut(now, seq, max(c.roundBest, to), to, false)
 	}
-}
-
-// stop ends startup at what is known to get through.
-func (c *rateControl) stop(now int64, seq uint64, best float64) {
-	c.startup = false
-	c.best = max(c.best, best)
-	to := max(0.95*best, c.rate/8)
-	c.cut(now, seq, max(best, to), to, false)
-}
-
-// restart goes through the start again, from the present pace on.
-func (c *rateControl) restart(now int64, seq uint64) {
-	c.startup, c.triedAt, c.untried = true, now, 0
-	c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.lastBest, c.clean, c.lossy = seq, now, 0, 1, 0, 0, 0
 }
 
 // cut lowers the pace.
@@ -342,7 +305,6 @@ func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) 
 	c.set(to)
 	c.wmax, c.wcut = min(wmax, c.high), c.rate
 	c.cutAt, c.cutSeq, c.shared = now, seq, shared
-	c.settle, c.flat = 0, 0
 	c.grownAt = now
 	c.suspicion = 0
 }

@@ -97,9 +97,7 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 	case PeerActive:
 		if was == PeerUnicast || was == PeerSilent {
 			if p.limit > 0 && p.limit < s.ctl.rate && s.active <= 1 && !s.ctl.fixed {
-				// Nobody else is there: go at its pace from the start, and measure it by itself.
-				s.ctl.best = p.limit
-				s.ctl.cut(now, s.seq, p.limit, p.limit, false)
+				s.ctl.cut(now, s.seq, p.limit, p.limit, false) // nobody else is there: go at its pace from the start
 			}
 			p.test, p.limit, p.back, p.slowAt = lossTest{}, 0, false, 0
 			p.credit = max(p.credit, s.fullCredit()/4)
@@ -190,11 +188,6 @@ func (s *Sender) need(p *Peer, b, n int, next uint8, top uint64) {
 	n -= s.inFlight(b, top)
 	if s.cur.left() > 0 && int(s.cur.block) == b && top == 0 {
 		n = min(n, k-s.cur.left())
-	}
-	if n > k*3/4 {
-		// Encoding a parity packet reads the whole block: for a receiver that lacks most of it the block is sent again, when its turn comes.
-		// It is likely one that is about to be left out.
-		n = k
 	}
 	have := int(s.want[b])
 	if n <= have {

@@ -48,7 +48,7 @@ func (s *Sender) ReplySeq(p *Peer) uint64 {
 func (s *Sender) streamCap() float64 {
 	limit := s.cfg.Stream
 	if limit == 0 {
-		limit = max(s.ctl.best, s.cfg.Link, 1e8) / 50
+		limit = max(s.ctl.best, s.cfg.Link, 1e8) / 10
 	}
 	n := float64(len(s.streaming))
 	if s.active == 0 {
@@ -169,7 +169,7 @@ func (s *Sender) nextStream(t *streamState) bool {
 			}
 			k := s.p.SourcePackets(int(b))
 			next := max(int(t.rec.Next), s.p.K)
-			if need <= k*3/4 && next+need <= s.p.K+MaxParity {
+			if need < k && next+need <= s.p.K+MaxParity {
 				t.cur = burst{block: uint32(b), parity: next, to: next + need}
 			} else {
 				t.cur = burst{block: uint32(b), k: k}
