@@ -1,5 +1,5 @@
-// Package benchkit is what benches of images have in common: the disk that they work on, rows with medians, promises ("bars") that are kept or missed, a
-// table for people, and a file for programs. A bar that is missed is printed as missed and stays in the file; it is not an error.
+// Package benchkit is what the benches have in common: the disk that those of images work on, rows with medians, promises ("bars") that are kept or
+// missed, a table for people, and a file for programs. The benches of the cast have rows of their own and share the rest. A bar that is missed is printed as missed and stays in the file; it is not an error.
 package benchkit
 
 import (
@@ -67,10 +67,15 @@ type Report struct {
 
 // New returns a report about this machine.
 func New(title string) *Report {
+	return &Report{Title: title, Rows: []Row{}, Bars: []Bar{}, Machine: Machine()}
+}
+
+// Machine describes the machine that a bench runs on.
+func Machine() map[string]any {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return &Report{Title: title, Rows: []Row{}, Bars: []Bar{}, Machine: map[string]any{
+	return map[string]any{
 		"cpu": cpuModel(), "cpus": runtime.NumCPU(), "kernel": strings.TrimSpace(string(kernel)), "go": runtime.Version(),
-	}}
+	}
 }
 
 func cpuModel() string {
@@ -151,8 +156,14 @@ func (r *Report) Print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	return PrintBars(out, r.Bars)
+}
+
+// PrintBars writes the table of promises.
+func PrintBars(out io.Writer, bars []Bar) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nbar\twant\tgot\t")
-	for _, x := range r.Bars {
+	for _, x := range bars {
 		mark := "ok"
 		if !x.OK {
 			mark = "MISSED"
@@ -163,8 +174,11 @@ func (r *Report) Print(out io.Writer) error {
 }
 
 // Save writes the report as JSON.
-func (r *Report) Save(path string) error {
-	raw, err := json.MarshalIndent(r, "", "  ")
+func (r *Report) Save(path string) error { return Save(path, r) }
+
+// Save writes a bench's document as JSON, making the folder that it goes to.
+func Save(path string, doc any) error {
+	raw, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/cast/netlab"
 )
 
@@ -92,10 +93,10 @@ func (b *bench) add(name, who string, samples []sample) *row {
 		sent = append(sent, float64(s.sent.Payload))
 		r.RSS = max(r.RSS, s.rss)
 	}
-	r.Seconds = spreadOf(sec)
+	r.Seconds = benchkit.SpreadOf(sec...)
 	r.MBps = float64(b.size) / 1e6 / r.Seconds.Median
-	r.CPU.Send, r.CPU.Recv = spreadOf(send).Median, spreadOf(recv).Median
-	r.BytesSent = int64(spreadOf(sent).Median)
+	r.CPU.Send, r.CPU.Recv = benchkit.SpreadOf(send...).Median, benchkit.SpreadOf(recv...).Median
+	r.BytesSent = int64(benchkit.SpreadOf(sent...).Median)
 	r.Share = float64(r.BytesSent) / float64(b.size)
 	b.rows = append(b.rows, r)
 	return &b.rows[len(b.rows)-1]

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/cast/netlab"
 )
 
@@ -58,7 +59,7 @@ func lossy(first, second int) func(b *bench, name string) error {
 			ratio := r.Seconds.Median / base.Seconds.Median
 			b.bar(name+": time / lossless", fmt.Sprintf("<= %.2f", slower), "%.3f", ratio, ratio <= slower)
 			if second == 0 {
-				ratio := spreadOf(clean).Median / base.Seconds.Median
+				ratio := benchkit.SpreadOf(clean...).Median / base.Seconds.Median
 				b.bar(name+": time of the clean receiver / lossless", "<= 1.05", "%.3f", ratio, ratio <= 1.05)
 			}
 		}

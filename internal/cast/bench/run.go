@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,12 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/cast/netlab"
 )
 
@@ -33,7 +32,7 @@ type bench struct {
 	dir    string // tmpfs
 	file   string // the object
 	rows   []row
-	bars   []bar
+	bars   []benchkit.Bar
 	labs   int
 	detail bool
 	extra  []string // more arguments for our sender
@@ -89,8 +88,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	b.judge()
-	b.print()
-	return b.write(*out)
+	if err := b.print(); err != nil {
+		return err
+	}
+	machine := benchkit.Machine()
+	machine["runs"], machine["object_bytes"] = b.runs, b.size
+	return benchkit.Save(*out, map[string]any{"machine": machine, "rows": b.rows, "bars": b.bars})
 }
 
 func makeObject(name string, size int64) error {
@@ -213,25 +216,6 @@ func (b *bench) same(name string) error {
 	return nil
 }
 
-func (b *bench) write(name string) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	doc := map[string]any{
-		"machine": map[string]any{
-			"cpu": cpuModel(), "cpus": runtime.NumCPU(), "kernel": strings.TrimSpace(string(kernel)), "go": runtime.Version(),
-			"runs": b.runs, "object_bytes": b.size,
-		},
-		"rows": b.rows, "bars": b.bars,
-	}
-	data, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, append(data, '\n'), 0o644)
-}
-
 // stolenShare starts to count; what it returns says which share of the CPUs' time since then a hypervisor gave to others. Figures that were taken
 // while it was large say more about the neighbours than about the programs.
 func stolenShare() func() float64 {
@@ -257,14 +241,4 @@ func stolenShare() func() float64 {
 		}
 		return (s - stolen) / (a - all)
 	}
-}
-
-func cpuModel() string {
-	data, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
 }

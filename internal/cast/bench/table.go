@@ -2,31 +2,17 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"text/tabwriter"
+
+	"github.com/diskcast/diskcast/internal/benchkit"
 )
-
-// spread is a median with its extremes.
-type spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
-func spreadOf(v []float64) spread {
-	if len(v) == 0 {
-		return spread{}
-	}
-	v = slices.Sorted(slices.Values(v))
-	return spread{v[len(v)/2], v[0], v[len(v)-1]}
-}
 
 // row is one program in one condition.
 type row struct {
-	Case    string  `json:"case"`
-	Who     string  `json:"who"`
-	Seconds spread  `json:"seconds"` // from the sender's start to the last receiver's end
-	MBps    float64 `json:"mb_per_s"`
+	Case    string          `json:"case"`
+	Who     string          `json:"who"`
+	Seconds benchkit.Spread `json:"seconds"` // from the sender's start to the last receiver's end
+	MBps    float64         `json:"mb_per_s"`
 	CPU     struct {
 		Send float64 `json:"send"`
 		Recv float64 `json:"recv"` // of one receiver
@@ -38,16 +24,9 @@ type row struct {
 	Note      string  `json:"note,omitempty"`
 }
 
-// bar is a promise.
-type bar struct {
-	Name string `json:"name"`
-	Want string `json:"want"`
-	Got  string `json:"got"`
-	OK   bool   `json:"ok"`
-}
-
+// bar adds a promise.
 func (b *bench) bar(name, want, format string, got float64, ok bool) {
-	b.bars = append(b.bars, bar{name, want, fmt.Sprintf(format, got), ok})
+	b.bars = append(b.bars, benchkit.Bar{Name: name, Want: want, Got: fmt.Sprintf(format, got), OK: ok})
 }
 
 func (b *bench) find(name, who string) *row {
@@ -59,7 +38,7 @@ func (b *bench) find(name, who string) *row {
 	return nil
 }
 
-func (b *bench) print() {
+func (b *bench) print() error {
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\ncase\twho\tseconds\tMB/s\tCPU send\tCPU recv\tsent/object\trecv MiB\tstolen\tnote")
 	for _, r := range b.rows {
@@ -70,14 +49,8 @@ func (b *bench) print() {
 		fmt.Fprintf(w, "%s\t%s\t%.2f (%.2f-%.2f)\t%.0f\t%.2f\t%.2f\t%s\t%.0f\t%.0f %%\t%s\n", r.Case, r.Who, r.Seconds.Median, r.Seconds.Min, r.Seconds.Max,
 			r.MBps, r.CPU.Send, r.CPU.Recv, sent, float64(r.RSS)/(1<<20), 100*r.Stolen, r.Note)
 	}
-	w.Flush()
-	fmt.Fprintln(w, "\nbar\twant\tgot\t")
-	for _, x := range b.bars {
-		mark := "ok"
-		if !x.OK {
-			mark = "MISSED"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", x.Name, x.Want, x.Got, mark)
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	w.Flush()
+	return benchkit.PrintBars(b.out, b.bars)
 }

@@ -7,17 +7,16 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"text/tabwriter"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/cast/sim"
 )
 
@@ -47,13 +46,6 @@ type row struct {
 	Took      float64 `json:"simulated_in_seconds"`
 }
 
-type bar struct {
-	Name string `json:"name"`
-	Want string `json:"want"`
-	Got  string `json:"got"`
-	OK   bool   `json:"ok"`
-}
-
 func run(args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("simcast", flag.ContinueOnError)
 	most := fs.Int("max", 10000, "receivers at most")
@@ -73,16 +65,11 @@ func run(args []string, stdout io.Writer) error {
 		}
 	}
 	bars := judge(rows)
-	show(stdout, rows, bars)
+	if err := show(stdout, rows, bars); err != nil {
+		return err
+	}
 	doc := map[string]any{"machine": map[string]any{"go": runtime.Version(), "virtual": true}, "rows": rows, "bars": bars}
-	data, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(*out), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(*out, append(data, '\n'), 0o644); err != nil {
+	if err := benchkit.Save(*out, doc); err != nil {
 		return err
 	}
 	if *svg == "" {
@@ -136,8 +123,8 @@ func simulate(n int, loss float64, spread int64) row {
 	return r
 }
 
-func judge(rows []row) []bar {
-	var bars []bar
+func judge(rows []row) []benchkit.Bar {
+	var bars []benchkit.Bar
 	worst, wrong, vain := int64(0), 0, 0.0
 	for _, r := range rows {
 		worst = max(worst, r.Peak)
@@ -148,16 +135,16 @@ func judge(rows []row) []bar {
 		}
 		if r.Receivers == 10000 {
 			want := map[float64]float64{0.001: 1.05, 0.01: 1.20}[r.Loss]
-			bars = append(bars, bar{r.Case + ": bytes sent / object", fmt.Sprintf("<= %.2f", want), fmt.Sprintf("%.3f", r.Bytes), r.Bytes <= want})
+			bars = append(bars, benchkit.Bar{Name: r.Case + ": bytes sent / object", Want: fmt.Sprintf("<= %.2f", want), Got: fmt.Sprintf("%.3f", r.Bytes), OK: r.Bytes <= want})
 		}
 	}
 	return append(bars,
-		bar{"arrivals over 30 s: sent but of use to nobody / object", "<= 0.10", fmt.Sprintf("%.3f", vain), vain <= 0.10},
-		bar{"control messages in any second", "<= 1000", fmt.Sprint(worst), worst <= 1000},
-		bar{"live receivers without the object", "0", fmt.Sprint(wrong), wrong == 0})
+		benchkit.Bar{Name: "arrivals over 30 s: sent but of use to nobody / object", Want: "<= 0.10", Got: fmt.Sprintf("%.3f", vain), OK: vain <= 0.10},
+		benchkit.Bar{Name: "control messages in any second", Want: "<= 1000", Got: fmt.Sprint(worst), OK: worst <= 1000},
+		benchkit.Bar{Name: "live receivers without the object", Want: "0", Got: fmt.Sprint(wrong), OK: wrong == 0})
 }
 
-func show(stdout io.Writer, rows []row, bars []bar) {
+func show(stdout io.Writer, rows []row, bars []benchkit.Bar) error {
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nreceivers\tloss\tarrive\tobject MiB\tsent/object\tof use to none\tcontrol/s\tpeak/s\tfirst s\tlast s\tlast/first")
 	for _, r := range rows {
@@ -168,13 +155,8 @@ func show(stdout io.Writer, rows []row, bars []bar) {
 		fmt.Fprintf(w, "%d\t%.1f %%\t%s\t%d\t%.3f\t%.4f\t%.0f\t%d\t%.2f\t%.2f\t%.2f\n", r.Receivers, 100*r.Loss, when, r.Object>>20, r.Bytes, r.Vain, r.Control, r.Peak,
 			r.First, r.Last, r.Ratio)
 	}
-	fmt.Fprintln(w, "\nbar\twant\tgot\t")
-	for _, b := range bars {
-		mark := "ok"
-		if !b.OK {
-			mark = "MISSED"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", b.Name, b.Want, b.Got, mark)
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	w.Flush()
+	return benchkit.PrintBars(stdout, bars)
 }
