@@ -50,7 +50,7 @@ type SenderOptions struct {
 	// is sent away to unicast (0: a quarter of what the others take).
 	Rate, Cap, Floor int64
 	// Unicast is the rate limit, in bits a second, of the stream to a receiver that cannot be in the group and
-	// asked for a stream. 0: a tenth of the link.
+	// asked for a stream. 0: a fiftieth of the link while the group runs.
 	Unicast int64
 	// Weight is this cast's part of a link that it shares with others; 0 means 1.
 	Weight int

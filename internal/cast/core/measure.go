@@ -55,12 +55,12 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	}
 	if c.doubt && r.Top >= c.cutSeq && loss < 0.3 && p.waited() && p.delay < p.queued.low+standing/2 {
 		// News is back, and good: the machine had stood still.
+		// Where that happens often it is one that drowns.
 		c.doubt = false
-		if c.sure.was > c.rate {
-			c.cutState = c.sure
-			c.set(c.sure.was)
-			c.cutSeq = s.seq
+		if c.sure.was > c.rate && now-c.doubted > 5*sec {
+			c.cut(now, s.seq, c.sure.was, c.sure.was, c.sure.shared)
 		}
+		c.doubted = now
 	}
 	if n < 16 {
 		return
@@ -71,7 +71,7 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	p.Loss += w * (loss - p.Loss)
 	if win.span >= 1000 {
 		d := float64(win.got) * s.bits / float64(win.span) * 1e6
-		p.Rate = min(d, 2*c.rate)
+		p.Rate = min(d, 2*max(c.rate, c.rateOf(win)))
 	} else {
 		p.Rate = c.rate * (1 - loss)
 	}
@@ -104,11 +104,12 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		p.lastDelay = 0
 	}
 	if p.delay < p.queued.low+standing {
-		p.overSince, p.overs = now, 0
+		p.overSince, p.overs, p.drains = now, 0, 0
 	}
 	p.overs++
+	p.drains = max(p.drains, p.Rate)
 	// One late report is a machine that was busy; several in a row are a queue.
-	over := p.delay > p.queued.low+standing && p.overs > 3 && now-p.overSince > standing
+	over := p.delay > p.queued.low+standing && p.overs > 3 && now-p.overSince > standing/2
 	if !full || p.fullSince < c.cutAt {
 		p.fullSince = now
 	}
@@ -118,18 +119,27 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	}
 	if win.first >= c.cutSeq {
 		c.doubt = false
+		if c.draining == p {
+			// All that waited before it when the pace was cut is through, and what it took meanwhile is what it can take.
+			c.draining = nil
+			c.cut(now, s.seq, c.wmax, max(0.9*c.wmax, c.rate), c.shared)
+			c.slow = true
+		}
 	}
 	switch {
 	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
 		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), 0, excess, true)
-	case over && now-c.cutAt > standing/2 && p.delay > p.lastDelay+standing/8:
+	case over && p.delay > p.lastDelay+standing/8 && (r.Top >= c.cutSeq || 0.5*p.drains < 0.9*c.rate) && now-c.cutAt > standing/2:
 		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
 		p.lastDelay = p.delay
 		least := 8.0
 		if c.limited() {
 			least = 2 // what came says little of what could have come
 		}
-		s.congested(now, p, max(0.5*min(p.Rate, c.rate), c.rate/least), min(p.Rate, c.rate), excess, loss < 0.2)
+		s.congested(now, p, max(0.5*p.drains, c.rate/least), p.drains, excess, loss < 0.2)
+		if c.cutAt == now {
+			c.draining = p
+		}
 	case win.first < c.cutSeq:
 		// The window began before the latest cut: it has been answered already.
 	case excess > bound:

@@ -51,10 +51,11 @@ type Peer struct {
 	limitAt   int64
 	delay     int64 // latest one-way delay and report's way back
 	queued    queueing
-	fullSince int64 // since when the queue before it is full
-	overSince int64 // since when its delay is above standing
-	overs     int   // reports since
-	lastDelay int64 // at the latest cut for it
+	fullSince int64   // since when the queue before it is full
+	overSince int64   // since when its delay is above standing
+	overs     int     // reports since
+	drains    float64 // most that reached it since then
+	lastDelay int64   // at the latest cut for it
 	win       window
 	test      lossTest
 	replyAt   int64

@@ -43,6 +43,8 @@ type rateControl struct {
 	sendRate float64  // what really went out lately
 	idled    bool     // the plan ran dry since markAt
 	hold     int64    // no growth before: a receiver's memory fills
+	draining *Peer    // whose queue is to be empty before the pace grows
+	doubted  int64    // when doubt was last resolved for the better
 	doubt    bool     // cuts for want of news that nothing has confirmed
 	sure     cutState // before them
 	heardSeq uint64   // highest number that any receiver has reported
@@ -64,17 +66,20 @@ type cutState struct {
 	wcut   float64 // rate after the cut
 	cutAt  int64
 	shared bool
+	slow   bool // a receiver with a long queue was the reason
 }
 
 // Constants of rate control.
 const (
 	beta       = 0.85             // rate after a cut
 	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
+	slowTime   = 700 * ms         // the same when a receiver sets the pace
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
 	betaFull   = 0.92             // and this far
 	mine       = 0.55             // of the line: beside others no less than this is given up for a full queue alone
-	standing   = 40 * ms          // delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
+	standing   = 80 * ms          // delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
+	quietTime  = 80 * ms          // without news of what was sent: somebody drowns
 	lowestRate = 5e6              // never slower: a receiver that stands less than this is not waited for in any LAN
 	lossFloor  = 0.005            // loss above the baseline that is congestion
 	fullFloor  = 0.002            // the same while the queue is full: then all loss is
@@ -82,6 +87,8 @@ const (
 	easing     = 80               // pressure at which the pace may grow again
 	forget     = 0.02             // of best, a second
 	slowest    = 2e7              // of growth beside others, bits a second each second
+	perRTT     = 0.5              // growth of the pace in a round trip
+	beyond     = 1.5              // of best: the pace does not grow past it, until more has reached somebody
 	aloneShare = 0.97             // of best, at congestion: less means that somebody else has the rest
 	unknownRTT = 5 * ms           // before it was measured
 	tcpBits    = 0.5 * 1500.0 * 8 // growth of half a packet a round trip each round trip: TCP's, for a cut to beta
@@ -178,7 +185,7 @@ func (c *rateControl) pace() float64 {
 
 // patience is how long news may be missing. A receiver that drowns in packets reports none at all, so silence is congestion.
 func (c *rateControl) patience() int64 {
-	return max(80*ms, 4*c.gap, int64(32*c.bits/c.rate*1e9))
+	return max(quietTime, 4*c.gap, int64(32*c.bits/c.rate*1e9))
 }
 
 // listen slows down when nothing is heard of what was sent.
@@ -204,10 +211,10 @@ func (c *rateControl) listen(now int64, seq uint64) {
 		if !c.doubt {
 			// It may be that a machine stood still for a moment: then this is undone.
 			c.doubt, c.sure = true, c.cutState
-			c.sure.was = c.rate
+			c.sure.was, c.sure.wmax = c.rate, max(c.rate, min(c.wmax, beyond*c.rate))
 		}
 		to := min(max(c.rate/2, c.best/8), c.rate)
-		c.cut(now, seq, to, to, c.shared)
+		c.cut(now, seq, c.sure.wmax, to, c.shared)
 	}
 }
 
@@ -238,7 +245,7 @@ func (c *rateControl) grow(now int64) {
 		c.set(c.rate * math.Exp2(-dt))
 		return
 	}
-	if c.startup || now < c.hold || c.limited() {
+	if c.startup || now < c.hold || c.limited() || c.draining != nil || c.doubt {
 		if c.limited() && now-c.cutAt > 500*ms {
 			c.wmax = max(c.wmax, c.rate)
 		}
@@ -257,10 +264,18 @@ func (c *rateControl) grow(now int64) {
 		return
 	}
 	k := float64(cubicTime) / 1e9
+	if c.slow {
+		k = float64(slowTime) / 1e9
+	}
 	x := since - k
 	w := c.wmax + max(c.wmax-c.wcut, (1-beta)*c.wmax)*x*x*x/(k*k*k)
+	// What growth did must be heard before more of it: no more than perRTT a round trip, nor far beyond what has reached anybody.
+	w = min(w, c.rate*(1+min(4, perRTT*1e9/float64(max(c.rtt, ms)))*dt))
+	if c.best > 0 {
+		w = min(w, beyond*c.best)
+	}
 	if w > c.rate {
-		c.set(min(w, c.rate*(1+4*dt)))
+		c.set(w)
 	}
 }
 
@@ -304,7 +319,7 @@ func (c *rateControl) round(now int64, seq uint64) {
 func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) {
 	c.set(to)
 	c.wmax, c.wcut = min(wmax, c.high), c.rate
-	c.cutAt, c.cutSeq, c.shared = now, seq, shared
+	c.cutAt, c.cutSeq, c.shared, c.slow = now, seq, shared, false
 	c.grownAt = now
 	c.suspicion = 0
 }
@@ -312,10 +327,11 @@ func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) 
 // Debug describes the state of rate control for a test's log.
 func (s *Sender) Debug() string {
 	c := &s.ctl
-	out := fmt.Sprintf("startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f", c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
+	out := fmt.Sprintf("slow %v draining %v startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f", c.slow, c.draining != nil, c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
 		float64(c.rtt)/1e6, float64(s.fb.active)/1e6, s.ahead)
 	for _, p := range s.order[:min(len(s.order), 3)] {
-		out += fmt.Sprintf(" [%v base %.4f loss %.4f press %d rate %.0f]", p.State, p.baseline, p.Loss, p.Pressure, p.Rate/1e6)
+		out += fmt.Sprintf(" [%v base %.4f loss %.4f press %d rate %.1f delay %.0f of %.0f to %.0f ms]",
+			p.State, p.baseline, p.Loss, p.Pressure, p.Rate/1e6, float64(p.delay)/1e6, float64(p.queued.low)/1e6, float64(p.queued.high)/1e6)
 	}
 	return out
 }

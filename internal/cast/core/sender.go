@@ -15,7 +15,7 @@ type SenderConfig struct {
 	Cap      float64 // bound of rate control; 0: none
 	Floor    float64 // a receiver that stands less holds the others back; 0: a quarter of what the others take
 	Link     float64 // speed of the NIC; 0: unknown
-	Stream   float64 // pace of a unicast stream at most; 0: a tenth of the link
+	Stream   float64 // pace of a unicast stream at most; 0: a fiftieth of the link while the group runs
 	Weight   float64 // share of a link among casts; 0: 1
 	Framing  int     // bytes on the wire of a data packet beyond UDP payload; 0: Ethernet and IPv4
 	Expect   int     // receivers expected, a hint; nothing is sent before so many have joined
@@ -260,6 +260,9 @@ func (s *Sender) count() {
 		if p.waited() {
 			s.active++
 		}
+	}
+	if p := s.ctl.draining; p != nil && !p.waited() {
+		s.ctl.draining = nil
 	}
 }
 

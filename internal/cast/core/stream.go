@@ -48,7 +48,7 @@ func (s *Sender) ReplySeq(p *Peer) uint64 {
 func (s *Sender) streamCap() float64 {
 	limit := s.cfg.Stream
 	if limit == 0 {
-		limit = max(s.ctl.best, s.cfg.Link, 1e8) / 10
+		limit = max(s.ctl.best, s.cfg.Link, 5e8) / 50
 	}
 	n := float64(len(s.streaming))
 	if s.active == 0 {

@@ -109,6 +109,9 @@ func TestAllSlow(t *testing.T) {
 		{"ports of 80 Mbit", Receiver{Link: Link{Rate: 80e6, Queue: 128 << 10, Delay: 50 * Microsecond}}},
 		{"sinks of 64 Mbit, 8 MiB of memory", Receiver{Sink: 64e6, Memory: 8 << 20, Link: Link{Delay: 50 * Microsecond}}},
 		{"receive livelock above 100 Mbit", Receiver{Livelock: 100e6, Link: Link{Delay: 50 * Microsecond}}},
+		{"drowning at 20 Mbit, large buffer", Receiver{Livelock: 20e6, Buffer: 16 << 20, Ring: 1250 * 1500, Link: Link{Delay: 50 * Microsecond}}},
+		{"drowning at 20 Mbit with stops", Receiver{Livelock: 25e6, Stutter: 0.2, Buffer: 16 << 20, Ring: 1250 * 1500, Link: Link{Delay: 50 * Microsecond}}},
+		{"drowning at 20 Mbit with stops and a slow disk", Receiver{Livelock: 25e6, Stutter: 0.3, Sink: 30e6, Buffer: 16 << 20, Ring: 1250 * 1500, Link: Link{Delay: 50 * Microsecond}}},
 		{"receive livelock above 100 Mbit, large buffer", Receiver{Livelock: 100e6, Buffer: 8 << 20, Link: Link{Delay: 50 * Microsecond}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

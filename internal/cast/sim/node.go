@@ -73,7 +73,7 @@ func (c *castRun) hear(r *run, n *node, f *flight) {
 		return
 	}
 	if n.Livelock > 0 {
-		if at, ok = n.cpu.take(at, f.bits, n.Livelock, max(n.Buffer, 212992)); !ok {
+		if at, ok = n.cpu.take(at, f.bits, &n.Receiver); !ok {
 			return
 		}
 	}
@@ -87,27 +87,65 @@ func (c *castRun) hear(r *run, n *node, f *flight) {
 	n.fifo[len(n.fifo)-1].at = at
 }
 
-// livelock is a CPU that handles so many bits a second, of which every packet that comes, taken or not, costs a part.
+// livelock is a CPU that handles so many bits a second, of which every packet that comes, taken or not, costs a part, and that
+// may stand still at times.
 type livelock struct {
 	at      int64
-	backlog float64
+	backlog float64 // bits in the socket
+	rng     *rand.Rand
+	stops   int64 // when it will stand still next
+	until   int64 // and until when
+	ring    float64
 }
 
 const arrivalCost = 0.4
 
-func (l *livelock) take(t int64, bits, rate float64, buffer int) (int64, bool) {
-	if t > l.at {
-		l.backlog = max(0, l.backlog-rate*float64(t-l.at)/1e9)
-		l.at = t
+// run lets the CPU work until t.
+func (l *livelock) run(t int64, x *Receiver) {
+	for l.at < t {
+		to := t
+		stopped := false
+		if x.Stutter > 0 {
+			if l.stops == 0 || l.at >= l.until && l.stops < l.until {
+				pause := 20e6 + 380e6*l.rng.Float64()
+				l.stops = l.at + int64(pause*(1-x.Stutter)/x.Stutter*2*l.rng.Float64()) + 1
+				l.until = l.stops + int64(pause)
+			}
+			switch {
+			case l.at < l.stops:
+				to = min(t, l.stops)
+			case l.at < l.until:
+				to, stopped = min(t, l.until), true
+			}
+		}
+		if !stopped {
+			work := x.Livelock * float64(to-l.at) / 1e9
+			// The interrupt comes first and takes time from what waits in the socket.
+			ring := min(work/arrivalCost, l.ring)
+			l.ring -= ring
+			l.backlog = max(0, l.backlog-(work-ring*arrivalCost)/(1-arrivalCost))
+		}
+		l.at = to
 	}
-	// The interrupt comes first and takes time from what waits in the socket.
-	l.backlog += arrivalCost * bits
-	if l.backlog > float64(buffer)*8 {
-		l.backlog = min(l.backlog, float64(buffer)*8*1.2)
+}
+
+// take is a packet that comes at t. It returns when the program will have it.
+func (l *livelock) take(t int64, bits float64, x *Receiver) (int64, bool) {
+	l.run(t, x)
+	if x.Ring > 0 && l.ring+bits > float64(x.Ring)*8 {
 		return 0, false
 	}
-	l.backlog += (1 - arrivalCost) * bits
-	return t + int64(l.backlog/rate*1e9), true
+	l.ring += bits
+	buffer := float64(max(x.Buffer, 212992)) * 8
+	if l.backlog+bits > buffer {
+		return 0, false
+	}
+	l.backlog += bits
+	wait := int64((l.backlog*(1-arrivalCost) + l.ring*arrivalCost) / x.Livelock * 1e9)
+	if x.Stutter > 0 && l.at >= l.stops && l.at < l.until {
+		wait += l.until - l.at
+	}
+	return t + wait, true
 }
 
 func (c *castRun) take(n *node, f *flight) {

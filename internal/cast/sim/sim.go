@@ -48,6 +48,8 @@ type Receiver struct {
 	// A receiver whose CPU drowns in packets: above this rate it takes the fewer the more come. Buffer is its socket's, bytes.
 	Livelock float64
 	Buffer   int
+	Ring     int     // bytes that wait before the CPU has seen them, in the NIC: what comes while it is full is lost; 0: no limit
+	Stutter  float64 // share of the time for which the CPU stands still, 20 to 400 ms each time: an emulated or overloaded machine
 	Sink     float64 // bits a second that the sink takes; 0: no limit
 	Have     float64 // share of the blocks it has when it starts
 	Memory   int64   // 0: 64 MiB
@@ -319,6 +321,7 @@ func (r *run) newCast(i int) *castRun {
 		n := &node{Receiver: c.Receivers[j], id: uint64(j + 1)}
 		n.port = queue{link: n.Link}
 		n.loss = lossState{Loss: n.Loss, rng: rand.New(rand.NewPCG(r.cfg.Seed+uint64(i), uint64(j)+10))}
+		n.cpu.rng = rand.New(rand.NewPCG(r.cfg.Seed+uint64(i), uint64(j)+200010))
 		n.back = lossState{Loss: n.Back, rng: rand.New(rand.NewPCG(r.cfg.Seed+uint64(i), uint64(j)+100010))}
 		c.nodes = append(c.nodes, n)
 		c.byID[n.id] = n
