@@ -124,7 +124,7 @@ func (s *Sender) bound(now int64) {
 			continue
 		}
 		p.broke = false
-		if s.active > 1 && p.State == PeerActive {
+		if s.contended() && p.State == PeerActive {
 			p.State, p.slowAt = PeerUnicast, now
 			p.Why = "it asked for more than it can have lost"
 			s.count()

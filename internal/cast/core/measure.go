@@ -24,7 +24,10 @@ type window struct {
 	span            uint64 // microseconds
 }
 
-const maxBaseline = 0.25
+const (
+	maxBaseline = 0.25
+	strainTime  = 2 * sec
+)
 
 // measure learns from the window of a peer's report.
 func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
@@ -82,6 +85,10 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	}
 	if int(p.Pressure) >= easing {
 		c.hold = max(c.hold, now+2*shortest)
+		p.strainedAt = now
+	}
+	if s.strained(now, p) {
+		return
 	}
 	if p.State == PeerSlow {
 		s.slowMeasure(now, p, loss)
@@ -156,6 +163,36 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 			learn(p, n, loss)
 		}
 	}
+}
+
+// strained looks at what a peer whose memory fills took over strainTime, bursts and pauses alike, and stops waiting for it when that
+// holds the others back.
+func (s *Sender) strained(now int64, p *Peer) bool {
+	t := now - p.takenAt
+	switch {
+	case p.State != PeerActive || s.active < 2 || p.takenAt == 0 && p.strainedAt != now:
+		p.takenAt = 0
+	case p.takenAt == 0:
+		p.takenAt, p.takenNeed = now, p.Need
+	case t >= strainTime:
+		took := (float64(p.takenNeed) - float64(p.Need)) * s.bits / float64(t) * 1e9
+		p.takenAt = 0
+		if floor := s.floor(now, p, took); p.strainedAt > now-t/2 && took < floor {
+			p.limit = took
+			s.slow(now, p, fmt.Sprintf("its memory is %d %% full, since its disk or CPU takes but %.0f Mbit/s, while the others stand more than %.0f",
+				int(p.Pressure)*100/255, took/1e6, floor/1e6))
+			return true
+		}
+	}
+	return false
+}
+
+// slow stops waiting for a peer.
+func (s *Sender) slow(now int64, p *Peer, why string) {
+	p.State, p.slowAt, p.goodAt, p.Why = PeerSlow, now, 0, why
+	s.count()
+	s.event("slow", p, p.Why)
+	s.relieve(p)
 }
 
 // learn follows the loss that a peer has without congestion: down fast, up slowly, since what congestion there is hides in it.
@@ -241,12 +278,9 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 			if memory {
 				what = fmt.Sprintf("has its memory %d %% full: its disk or CPU does not keep up", int(p.Pressure)*100/255)
 			}
-			p.State, p.slowAt, p.goodAt, p.limit = PeerSlow, now, 0, target
-			p.Why = fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
-				what, c.rate/1e6, stands/1e6, floor/1e6)
-			s.count()
-			s.event("slow", p, p.Why)
-			s.relieve(p)
+			p.limit = target
+			s.slow(now, p, fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
+				what, c.rate/1e6, stands/1e6, floor/1e6))
 			return
 		}
 		if !memory {
@@ -283,7 +317,7 @@ func (s *Sender) floor(now int64, p *Peer, target float64) float64 {
 	fresh := now - max(sec, 3*s.fb.active)
 	var rates []float64
 	for _, o := range s.order {
-		if o == p || !o.waited() || o.Heard < fresh || int(o.Pressure) >= easing ||
+		if o == p || !o.waited() || o.Heard < fresh || o.strainedAt != 0 && now-o.strainedAt < 5*strainTime ||
 			o.limitAt != 0 && now-o.limitAt < 2*sec && o.limit < 2*target {
 			continue
 		}
@@ -333,6 +367,7 @@ func (s *Sender) judge(now int64) {
 		// One that keeps up lately, or that nothing was sent to, is not judged.
 		if p.goodAt == 0 {
 			p.State = PeerUnicast
+			s.count()
 			s.event("unicast", p, p.Why)
 		}
 	}

@@ -57,10 +57,13 @@ type Peer struct {
 	drains    float64 // most that reached it since then
 	lastDelay int64   // at the latest cut for it
 	win       window
-	test      lossTest
-	replyAt   int64
-	back      bool // told to come back to the group
-	stream    streamState
+	// A peer that was strained was short of memory; taken is where it stood when that was first seen.
+	strainedAt, takenAt int64
+	takenNeed           uint32
+	test                lossTest
+	replyAt             int64
+	back                bool // told to come back to the group
+	stream              streamState
 }
 
 // waited says whether the group waits for this peer: its needs are sent and its losses slow the pace.

@@ -29,8 +29,11 @@ func (s *Sender) Plan(now int64, out []Packet) []Packet {
 		}
 		s.begun = true
 	}
-	most := min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))
+	most := s.batch(rate)
 	n := min(most, int(s.pace.tokens/s.bits))
+	if n < most && int64(n) < s.Pending() {
+		n = 0 // a burst costs about the same whatever its size
+	}
 	start := len(out)
 	for n > 0 {
 		if s.cur.left() == 0 && !s.nextBurst() {
@@ -62,6 +65,11 @@ func (s *Sender) Plan(now int64, out []Packet) []Packet {
 		s.pace.tokens = min(s.pace.tokens, 0.5*rate*burstTime+s.bits)
 	}
 	return out
+}
+
+// batch is how many packets make a burst at that pace.
+func (s *Sender) batch(rate float64) int {
+	return min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))
 }
 
 // nextBurst chooses the next block: repairs first, since partial blocks hold memory at receivers, then whole blocks in a circle.
@@ -129,7 +137,7 @@ func (s *Sender) Next(now int64) int64 {
 	next := s.announce
 	if s.Sending() {
 		rate := s.ctl.pace()
-		need := min(s.bits*float64(min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))), rate*catchUpTime)
+		need := min(s.bits*float64(s.batch(rate)), rate*catchUpTime)
 		need = max(need, s.bits)
 		wait := (need - s.pace.tokens) / rate * 1e9
 		next = min(next, s.pace.last+int64(max(wait, 0)))

@@ -77,12 +77,14 @@ type Sender struct {
 	peers  map[uint64]*Peer
 	order  []*Peer // the same, oldest first
 	active int     // peers that are waited for
-	acks   []ack
-	ctl    rateControl
-	fb     feedback
-	pace   pacer
-	first  int64 // when the first receiver came, 0: none yet
-	begun  bool  // Expect is met
+	// Peers that were sent out of the group and get nothing from us there.
+	outside int
+	acks    []ack
+	ctl     rateControl
+	fb      feedback
+	pace    pacer
+	first   int64 // when the first receiver came, 0: none yet
+	begun   bool  // Expect is met
 
 	started   int64
 	announce  int64 // when the next ANNOUNCE is due
@@ -251,14 +253,20 @@ func (s *Sender) peer(now int64, id uint64, addr netip.AddrPort, label string) *
 	return p
 }
 
+// contended says that what one peer is sent costs others time: in the group, or waiting to come back to it.
+func (s *Sender) contended() bool { return s.active > 1 || s.active == 1 && s.outside > 0 }
+
 // maxPeers bounds what holders of the key can make a sender remember: about 20 MB.
 const maxPeers = 1 << 16
 
 func (s *Sender) count() {
-	s.active = 0
+	s.active, s.outside = 0, 0
 	for _, p := range s.order {
-		if p.waited() {
+		switch {
+		case p.waited():
 			s.active++
+		case p.State == PeerUnicast && p.flags&wire.RepStream == 0:
+			s.outside++
 		}
 	}
 	if p := s.ctl.draining; p != nil && !p.waited() {

@@ -67,7 +67,8 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 		p.State = PeerGone
 	case r.Flags&wire.RepAway != 0:
 		if p.State != PeerUnicast && !p.back {
-			p.State, p.Why = PeerUnicast, "it left the group by its own decision"
+			// Or a sender before this one told it to.
+			p.State, p.Why, p.slowAt = PeerUnicast, "it left the group by its own decision", now
 		}
 	case r.Flags&wire.RepSilent != 0:
 		// A receiver that comes says so too, until it hears something: that is no news.
@@ -100,7 +101,7 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 				s.ctl.cut(now, s.seq, p.limit, p.limit, false) // nobody else is there: go at its pace from the start
 			}
 			p.test, p.limit, p.back, p.slowAt = lossTest{}, 0, false, 0
-			p.credit = max(p.credit, s.fullCredit()/4)
+			p.credit = max(p.credit, s.fullCredit()) // it may still lack all of it
 			s.event("back", p, "")
 		}
 	case PeerUnicast:
@@ -194,7 +195,7 @@ func (s *Sender) need(p *Peer, b, n int, next uint8, top uint64) {
 		return
 	}
 	cost := float64(n - have)
-	if s.active > 1 {
+	if s.contended() {
 		if p.credit < cost {
 			p.broke = true
 			return
