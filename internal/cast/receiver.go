@@ -196,7 +196,7 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
 // How long to let messages gather when a batch had but few.
 const (
 	fewMessages = 4
-	gather      = 150 * time.Microsecond
+	gather      = 300 * time.Microsecond
 )
 
 // replies takes what the sender sends to us alone.
