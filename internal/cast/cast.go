@@ -73,7 +73,7 @@ type ReceiverOptions struct {
 	Interface string // to join the group on; empty: the one that routes to Params.Feedback
 	Label     string // shown at the sender; at most 32 bytes are sent
 	Have      []Range
-	// Memory bounds the bytes of blocks that are not yet with the sink; 0 means 64 MiB.
+	// Memory bounds the bytes of blocks that are not yet with the sink; 0 means 40 MiB, which keeps a program below 96 MiB.
 	Memory int64
 	// SilenceAfter is how long after joining the absence of multicast is reported; 0 means 3 s.
 	SilenceAfter time.Duration

@@ -41,7 +41,7 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 		return nil, err
 	}
 	if o.Memory == 0 {
-		o.Memory = 64 << 20
+		o.Memory = 40 << 20
 	}
 	if o.SilenceAfter == 0 {
 		o.SilenceAfter = 3 * time.Second
@@ -196,7 +196,7 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
 // How long to let messages gather when a batch had but few.
 const (
 	fewMessages = 4
-	gather      = 300 * time.Microsecond
+	gather      = 500 * time.Microsecond
 )
 
 // replies takes what the sender sends to us alone.
