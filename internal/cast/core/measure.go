@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
@@ -24,10 +23,7 @@ type window struct {
 	span            uint64 // microseconds
 }
 
-const (
-	maxBaseline = 0.25
-	strainTime  = 2 * sec
-)
+const maxBaseline = 0.25
 
 // measure learns from the window of a peer's report.
 func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
@@ -57,8 +53,7 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		c.rtt = (7*c.rtt + p.delay) / 8
 	}
 	if c.doubt && r.Top >= c.cutSeq && loss < 0.3 && p.waited() && p.delay < p.queued.low+standing/2 {
-		// News is back, and good: the machine had stood still.
-		// Where that happens often it is one that drowns.
+		// News is back, and good: the machine had stood still. Where that happens often it is one that drowns.
 		c.doubt = false
 		if c.sure.was > c.rate && now-c.doubted > 5*sec {
 			c.cut(now, s.seq, c.sure.was, c.sure.was, c.sure.shared)
@@ -102,6 +97,12 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		c.best = d
 	}
 	s.testLoss(now, p, win, n, lost)
+	s.answer(now, p, r, win, n, loss)
+}
+
+// answer changes the pace for what a window of n packets, of which the share loss was lost, and the way's delay say.
+func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, loss float64) {
+	c := &s.ctl
 	if p.learned == 0 {
 		p.baseline = max(p.baseline, s.typical)
 	}
@@ -163,36 +164,6 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 			learn(p, n, loss)
 		}
 	}
-}
-
-// strained looks at what a peer whose memory fills took over strainTime, bursts and pauses alike, and stops waiting for it when that
-// holds the others back.
-func (s *Sender) strained(now int64, p *Peer) bool {
-	t := now - p.takenAt
-	switch {
-	case p.State != PeerActive || s.active < 2 || p.takenAt == 0 && p.strainedAt != now:
-		p.takenAt = 0
-	case p.takenAt == 0:
-		p.takenAt, p.takenNeed = now, p.Need
-	case t >= strainTime:
-		took := (float64(p.takenNeed) - float64(p.Need)) * s.bits / float64(t) * 1e9
-		p.takenAt = 0
-		if floor := s.floor(now, p, took); p.strainedAt > now-t/2 && took < floor {
-			p.limit = took
-			s.slow(now, p, fmt.Sprintf("its memory is %d %% full, since its disk or CPU takes but %.0f Mbit/s, while the others stand more than %.0f",
-				int(p.Pressure)*100/255, took/1e6, floor/1e6))
-			return true
-		}
-	}
-	return false
-}
-
-// slow stops waiting for a peer.
-func (s *Sender) slow(now int64, p *Peer, why string) {
-	p.State, p.slowAt, p.goodAt, p.Why = PeerSlow, now, 0, why
-	s.count()
-	s.event("slow", p, p.Why)
-	s.relieve(p)
 }
 
 // learn follows the loss that a peer has without congestion: down fast, up slowly, since what congestion there is hides in it.
@@ -306,71 +277,6 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		c.hold = now + 3*shortest
 	}
 	c.cut(now, s.seq, wmax, target, !alone)
-}
-
-// floor is the rate that the group must not fall below for p's sake.
-func (s *Sender) floor(now int64, p *Peer, target float64) float64 {
-	if s.active < 2 {
-		return 0
-	}
-	// What others get who are not in trouble themselves.
-	fresh := now - max(sec, 3*s.fb.active)
-	var rates []float64
-	for _, o := range s.order {
-		if o == p || !o.waited() || o.Heard < fresh || o.strainedAt != 0 && now-o.strainedAt < 5*strainTime ||
-			o.limitAt != 0 && now-o.limitAt < 2*sec && o.limit < 2*target {
-			continue
-		}
-		rates = append(rates, max(o.Rate, s.ctl.best*0.9))
-		if len(rates) >= 64 {
-			break
-		}
-	}
-	if len(rates) == 0 || len(rates) < s.active/4 && len(rates) < 16 {
-		return 0
-	}
-	if s.cfg.Floor > 0 {
-		return s.cfg.Floor
-	}
-	slices.Sort(rates)
-	return rates[len(rates)/2] / 4
-}
-
-// slowMeasure lets a slow peer back when it keeps up for a second.
-func (s *Sender) slowMeasure(now int64, p *Peer, loss float64) {
-	if loss > p.baseline+0.02 || int(p.Pressure) >= easing {
-		p.goodAt = 0
-		return
-	}
-	if p.goodAt == 0 {
-		p.goodAt = now
-	}
-	if now-p.goodAt > sec {
-		p.State, p.slowAt = PeerActive, 0
-		s.count()
-		s.event("back", p, "it keeps up")
-	}
-}
-
-// judge moves peers that stayed slow to unicast.
-func (s *Sender) judge(now int64) {
-	for _, p := range s.order {
-		if p.State != PeerSlow || now-p.slowAt <= sec {
-			continue
-		}
-		if s.active == 0 {
-			// Nobody is left to wait: the group goes at its pace.
-			p.State, p.slowAt = PeerActive, 0
-			s.count()
-			continue
-		}
-		// One that keeps up lately, or that nothing was sent to, is not judged.
-		if p.goodAt == 0 {
-			p.State = PeerUnicast
-			s.count()
-			s.event("unicast", p, p.Why)
-		}
-	}
 }
 
 // queueing tells from delays whether the queue before a receiver is full.

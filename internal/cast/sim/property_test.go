@@ -67,6 +67,9 @@ func schedule(seed uint64) (what, problem string) {
 				x.Liar = true
 				liars++
 			}
+		case 6:
+			x.Livelock, x.Stutter = pick(20e6, 200e6), pick(0, 0.2)
+			x.Buffer, x.Ring = int(pick(1<<20, 16<<20)), 1250*1500
 		}
 		c.Receivers = append(c.Receivers, x)
 	}
