@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -94,13 +93,8 @@ func TestTFTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	var seen []Fetch
-	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, func(f Fetch) {
-		mu.Lock()
-		defer mu.Unlock()
-		seen = append(seen, f)
-	}, slog.New(slog.DiscardHandler))
+	fetches := make(chan Fetch, 100)
+	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, func(f Fetch) { fetches <- f }, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- task.Run(ctx, slog.New(slog.DiscardHandler), nil, srv) }()
@@ -133,6 +127,13 @@ func TestTFTP(t *testing.T) {
 		if !bytes.Equal(got.Bytes(), want) {
 			t.Errorf("block %d: %d bytes of %d, or others", block, got.Len(), len(want))
 		}
+		// The server hears of the end a little later than the client knows it.
+		for _, f := range []Fetch{{Start: true}, {Bytes: int64(len(want))}} {
+			f.Addr, f.File, f.Via = netip.MustParseAddr("127.0.0.1"), "undionly.kpxe", "tftp"
+			if got := <-fetches; got != f {
+				t.Errorf("block %d: %+v seen, not %+v", block, got, f)
+			}
+		}
 	}
 	c, err := tftp.NewClient(conn.LocalAddr().String())
 	if err != nil {
@@ -150,11 +151,8 @@ func TestTFTP(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	last := seen[len(seen)-1]
-	if len(seen) != 10 || last != (Fetch{Addr: netip.MustParseAddr("127.0.0.1"), File: "undionly.kpxe", Via: "tftp", Bytes: int64(len(want))}) {
-		t.Errorf("%d fetches seen, the last %+v", len(seen), last)
+	if len(fetches) > 0 {
+		t.Errorf("seen without a file: %+v", <-fetches)
 	}
 }
 

@@ -59,11 +59,13 @@ func (t *TFTP) Run(ctx context.Context) error {
 	srv.SetHook(hook{t.log})
 	close(t.ready)
 	// Shutdown waits for the transfers under way; their readers fail when ctx ends.
-	stop := context.AfterFunc(ctx, srv.Shutdown)
-	defer stop()
-	if err := srv.Serve(conn); err != nil && ctx.Err() == nil {
+	down := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { srv.Shutdown(); close(down) })
+	err = srv.Serve(conn)
+	if stop() {
 		return err
 	}
+	<-down
 	return nil
 }
 

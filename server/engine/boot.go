@@ -101,7 +101,7 @@ func (e *Engine) makeRoom() bool {
 			continue
 		}
 		stubs++
-		if oldest == nil || n.LastSeen.Before(oldest.LastSeen) {
+		if oldest == nil || n.LastSeen.Before(oldest.LastSeen) || n.LastSeen.Equal(oldest.LastSeen) && n.ID < oldest.ID {
 			oldest = n
 		}
 	}
