@@ -43,15 +43,18 @@ func (b *bench) rival(r rival) error {
 	times, best := map[string][]sample{}, ""
 	failed := 0
 	one := func(bitrate string) error {
-		s, err := b.steady(r.who, func() (sample, error) { return b.udpcast(r, bitrate) })
-		for tries := 1; err != nil; tries++ {
+		var s sample
+		for tries := 1; ; tries++ {
+			var err error
+			if s, err = b.steady(r.who, func() (sample, error) { return b.udpcast(r, bitrate) }); err == nil {
+				break
+			}
 			// udpcast gives up now and then; the runs that it ends are what counts.
 			failed++
 			if b.ctx.Err() != nil || tries == 3 {
-				return fmt.Errorf("--max-bitrate %s, three times: %w", bitrate, err)
+				return fmt.Errorf("--max-bitrate %s, at try %d: %w", bitrate, tries, err)
 			}
 			fmt.Fprintf(b.log, "%s: %s with --max-bitrate %s failed, once more: %v\n", plain, r.who, bitrate, err)
-			s, err = b.steady(r.who, func() (sample, error) { return b.udpcast(r, bitrate) })
 		}
 		fmt.Fprintf(b.log, "%s: %s: %.2f s with --max-bitrate %s; CPU seconds: server %.2f, node %.2f\n", plain, r.who, s.seconds, bitrate, s.send, s.recv)
 		times[bitrate] = append(times[bitrate], s)

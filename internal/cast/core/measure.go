@@ -249,8 +249,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 			if memory {
 				what = fmt.Sprintf("has its memory %d %% full: its disk or CPU does not keep up", int(p.Pressure)*100/255)
 			}
-			p.limit = target
-			s.slow(now, p, fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
+			s.slow(now, p, target, fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
 				what, c.rate/1e6, stands/1e6, floor/1e6))
 			return
 		}

@@ -21,8 +21,7 @@ func (s *Sender) strained(now int64, p *Peer) bool {
 		took := (float64(p.takenNeed) - float64(p.Need)) * s.bits / float64(t) * 1e9
 		p.takenAt = 0
 		if floor := s.floor(now, p, took); p.strainedAt > now-t/2 && took < floor {
-			p.limit = took
-			s.slow(now, p, fmt.Sprintf("its memory is %d %% full, since its disk or CPU takes but %.0f Mbit/s, while the others stand more than %.0f",
+			s.slow(now, p, took, fmt.Sprintf("its memory is %d %% full, since its disk or CPU takes but %.0f Mbit/s, while the others stand more than %.0f",
 				int(p.Pressure)*100/255, took/1e6, floor/1e6))
 			return true
 		}
@@ -30,9 +29,9 @@ func (s *Sender) strained(now int64, p *Peer) bool {
 	return false
 }
 
-// slow stops waiting for a peer.
-func (s *Sender) slow(now int64, p *Peer, why string) {
-	p.State, p.slowAt, p.goodAt, p.Why = PeerSlow, now, 0, why
+// slow stops waiting for a peer, which stands but limit, bits a second.
+func (s *Sender) slow(now int64, p *Peer, limit float64, why string) {
+	p.State, p.slowAt, p.goodAt, p.limit, p.Why = PeerSlow, now, 0, limit, why
 	s.count()
 	s.event("slow", p, p.Why)
 	s.relieve(p)
