@@ -1,9 +1,11 @@
 package qemutests
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -98,28 +100,70 @@ func payloads(raw []byte, group netip.AddrPort, limit int) [][]byte {
 	return out
 }
 
-// leak looks for pieces of the object in captured bytes: for every 64 bytes of the object, whether its first 8 occur
-// anywhere. It returns where in the object the first such piece is, or -1. Pieces of a single repeated byte tell nothing
-// and are left out; that 8 encrypted bytes equal one of the others by chance has a probability below 1 in 100,000.
+// leakPiece is how many bytes of the object are looked for at a time. What a packet carries in the clear holds many pieces
+// of that length, and compressed data does not repeat one by chance.
+const leakPiece = 32
+
+// leak looks for pieces of the object in captured bytes: for every 64 bytes of the object, whether its first leakPiece
+// occur anywhere. It returns where in the object the first such piece is, or -1. Left out is a piece of fewer than 16
+// different bytes (zeros, counters, tables): a capture, which has the machine's whole boot in it, can hold one that is not
+// the object's.
 func leak(object io.ReaderAt, size int64, captured []byte) (int64, error) {
-	pieces := map[uint64]int64{}
+	type place struct {
+		at    int64
+		piece [leakPiece]byte
+	}
+	pieces := map[uint64]place{}
 	buf := make([]byte, 1<<20)
 	for off := int64(0); off < size; off += int64(len(buf)) {
 		n, err := object.ReadAt(buf[:min(int64(len(buf)), size-off)], off)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
-		for i := 0; i+8 <= n; i += 64 {
-			w := binary.LittleEndian.Uint64(buf[i:])
-			if w != uint64(buf[i])*0x0101010101010101 {
-				pieces[w] = off + int64(i)
+		for i := 0; i+leakPiece <= n; i += 64 {
+			piece := [leakPiece]byte(buf[i:])
+			if distinct(piece[:]) >= 16 {
+				pieces[binary.LittleEndian.Uint64(piece[:])] = place{off + int64(i), piece}
 			}
 		}
 	}
-	for i := 0; i+8 <= len(captured); i++ {
-		if at, ok := pieces[binary.LittleEndian.Uint64(captured[i:])]; ok {
-			return at, nil
+	for i := 0; i+leakPiece <= len(captured); i++ {
+		if p, ok := pieces[binary.LittleEndian.Uint64(captured[i:])]; ok && bytes.Equal(p.piece[:], captured[i:i+leakPiece]) {
+			return p.at, nil
 		}
 	}
 	return -1, nil
+}
+
+// distinct counts the different bytes of b.
+func distinct(b []byte) (n int) {
+	var seen [256]bool
+	for _, c := range b {
+		if !seen[c] {
+			seen[c], n = true, n+1
+		}
+	}
+	return n
+}
+
+// TestLeak holds that the search TestWire rests on finds one packet's payload among bytes of others, wherever it begins,
+// and nothing where there is none of it.
+func TestLeak(t *testing.T) {
+	object := make([]byte, 3<<20)
+	random := rand.NewChaCha8([32]byte{1})
+	random.Read(object)
+	clear(object[1<<20 : 1<<20+4096]) // the zeros of the object are in every capture
+	captured := make([]byte, 1<<20)
+	random.Read(captured[4096:])
+	if at, err := leak(bytes.NewReader(object), int64(len(object)), captured); at >= 0 || err != nil {
+		t.Errorf("found %d, %v in a capture without the object", at, err)
+	}
+	for _, from := range []int{0, 77, 2<<20 + 13} {
+		with := bytes.Clone(captured)
+		copy(with[100_003:], object[from:from+1400])
+		at, err := leak(bytes.NewReader(object), int64(len(object)), with)
+		if want := int64(from+63) / 64 * 64; at != want || err != nil {
+			t.Errorf("found %d, %v where the object's bytes from %d on were in the clear, want %d", at, err, from, want)
+		}
+	}
 }
