@@ -19,7 +19,7 @@ func (b *bench) all() error {
 	if err := b.measureDisk(); err != nil {
 		return err
 	}
-	for _, f := range []func() error{b.captures, b.restores, b.deltas} {
+	for _, f := range []func() error{b.captures, b.restores, b.deltas, b.optimized} {
 		if err := f(); err != nil {
 			return err
 		}
@@ -54,6 +54,11 @@ func (b *bench) measureDisk() error {
 // rival is one way to keep what partclone reads.
 type rival struct{ who, options, pack, unpack, restore, file string }
 
+// capture is the pipeline that makes out of the disk.
+func (r rival) capture(disk, out string) string {
+	return fmt.Sprintf("partclone.ext4 -c %s -s %s -o - -L /dev/null 2>/dev/null | %s >%s", r.options, disk, r.pack, out)
+}
+
 var rivals = []rival{
 	{checked, "", "zstd -q -T0 -3 -c", "zstd -q -dc", "partclone.restore", "pc.zst"},
 	{unchecked, "-a0", "zstd -q -T0 -3 -c", "zstd -q -dc", "partclone.restore -C -W -f 1", "pc0.zst"},
@@ -64,8 +69,7 @@ func (b *bench) captures() error {
 	for _, r := range rivals {
 		out := b.path(r.file)
 		err := b.measure(step{kind: "capture", who: r.who,
-			shell: fmt.Sprintf("partclone.ext4 -c %s -s %s -o - -L /dev/null 2>/dev/null | %s >%s", r.options, b.disk, r.pack, out),
-			size:  func() int64 { return fileSize(out) }})
+			shell: r.capture(b.disk, out), size: func() int64 { return fileSize(out) }})
 		if err != nil {
 			return err
 		}

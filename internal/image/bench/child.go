@@ -8,12 +8,13 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/image/optimize"
 	"github.com/diskcast/diskcast/internal/image/restore"
 )
 
 // outcome is what a child tells its parent.
 type outcome struct {
-	Stored  int64 `json:"stored"`  // bytes that the capture added to the store
+	Stored  int64 `json:"stored"`  // bytes that the capture added to the store, or that the optimized image has
 	Object  int64 `json:"object"`  // bytes of the image
 	Written int64 `json:"written"` // bytes that the restore wrote
 }
@@ -21,9 +22,10 @@ type outcome struct {
 // child is one of our own operations in a process of its own, so that its CPU time and memory are told apart:
 //
 //	child capture STORE NAME LEVEL DISK
+//	child optimize STORE NAME
 //	child restore STORE NAME TARGET | delta STORE NAME TARGET | check STORE NAME TARGET
-func child(ctx context.Context, args []string, stdout io.Writer) error {
-	if len(args) < 4 {
+func child(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) < 3 || args[0] != "optimize" && len(args) < 4 {
 		return fmt.Errorf("child: %d arguments", len(args))
 	}
 	s, err := image.OpenStore(args[1])
@@ -42,6 +44,14 @@ func child(ctx context.Context, args []string, stdout io.Writer) error {
 			return err
 		}
 		o.Stored, o.Object = r.Added, r.Object
+		return json.NewEncoder(stdout).Encode(o)
+	}
+	if args[0] == "optimize" {
+		r, err := optimize.Image(ctx, s, args[2], optimize.Options{Progress: tell(stderr)})
+		if err != nil {
+			return err
+		}
+		o.Stored, o.Object = r.After, r.After
 		return json.NewEncoder(stdout).Encode(o)
 	}
 	im, err := s.Open(args[2])

@@ -16,6 +16,9 @@ func (b *bench) judge() {
 			b.report.Share("size, "+x.r.Who+" beside "+checked, float64(x.r.Bytes), float64(zstd.Bytes), x.want)
 		}
 	}
+	if o := b.report.Find("optimize", "diskcast"); o != nil {
+		b.report.Share("size, diskcast optimized beside "+checked, float64(o.Bytes), float64(b.zstdSize), 0.85)
+	}
 	full := b.report.Find("restore", "diskcast")
 	b.report.Faster("verified restore beside the checked partclone", full, b.report.Find("restore", checked), 3)
 	b.report.Faster("verified restore beside the unchecked partclone", full, b.report.Find("restore", unchecked), 1.2)
@@ -26,5 +29,5 @@ func (b *bench) judge() {
 	if again := b.report.Find("capture again", "diskcast default"); again != nil && def != nil {
 		b.report.Share("second capture, new bytes", float64(again.Bytes), float64(def.Bytes), 0.07)
 	}
-	b.report.Memory("memory of each of our processes", 256<<20)
+	b.report.Memory("memory of each of our processes, with the programs that it starts", 256<<20)
 }

@@ -20,14 +20,16 @@ import (
 )
 
 type bench struct {
-	ctx    context.Context
-	runs   int
-	only   *regexp.Regexp
-	dir    string // on tmpfs
-	disk   string
-	used   int64 // bytes of the disk that the file system uses
-	log    io.Writer
-	report *benchkit.Report
+	ctx      context.Context
+	runs     int
+	only     *regexp.Regexp
+	dir      string // on tmpfs
+	disk     string // copied from source; the deltas change it
+	source   string
+	used     int64 // bytes of the disk that the file system uses
+	zstdSize int64 // bytes that partclone | zstd -T0 -3 makes of it
+	log      io.Writer
+	report   *benchkit.Report
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -35,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fl.SetOutput(stderr)
 	runs := fl.Int("runs", 3, "runs of each case; the median counts")
 	disk := fl.String("disk", "", "file with an ext4 file system (default: a Debian root that is made)")
-	dir := fl.String("dir", "/dev/shm", "directory on tmpfs, with room for about 8 GB")
+	dir := fl.String("dir", "/dev/shm", "directory on tmpfs, with room for about 9 GB")
 	only := fl.String("only", "", "regular expression of the cases to run")
 	out := fl.String("out", "build/bench/image.json", "file for the results")
 	if err := fl.Parse(args); err != nil {
@@ -55,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), log: stderr, report: benchkit.New("MB stored or written")}
+	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), source: *disk, log: stderr, report: benchkit.New("MB stored or written")}
 	if err := benchkit.Command(ctx, stderr, "cp", "--sparse=always", *disk, b.disk); err != nil {
 		return err
 	}
@@ -78,17 +80,26 @@ type step struct {
 	after     func() error // not measured; what it says is wrong fails the bench
 	size      func() int64 // of what a capture made
 	note      string
+	once      bool // measured once, whatever -runs says
+	aloud     bool // what the child says on its stderr is shown while it runs
 }
+
+// wants says whether -only names a case.
+func (b *bench) wants(kind, who string) bool { return b.only.MatchString(kind + " " + who) }
 
 // measure runs a step several times.
 func (b *bench) measure(s step) error {
-	if !b.only.MatchString(s.kind + " " + s.who) {
+	if !b.wants(s.kind, s.who) {
 		return nil
 	}
 	fmt.Fprintf(b.log, "%s: %s\n", s.kind, s.who)
 	r := benchkit.Row{Case: s.kind, Who: s.who, Note: s.note}
 	var seconds []float64
-	for range b.runs {
+	runs := b.runs
+	if s.once {
+		runs = 1
+	}
+	for range runs {
 		if s.before != nil {
 			if err := s.before(); err != nil {
 				return err
@@ -100,20 +111,30 @@ func (b *bench) measure(s step) error {
 		}
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if s.aloud {
+			cmd.Stderr = io.MultiWriter(&stderr, b.log)
+		}
 		start := time.Now()
-		if err := cmd.Run(); err != nil {
+		if err := cmd.Start(); err != nil {
+			return fmt.Errorf("%s: %s: %w", s.kind, s.who, err)
+		}
+		family := watchFamily(cmd.Process.Pid)
+		err := cmd.Wait()
+		took, rss := time.Since(start), family.stop()
+		if err != nil {
 			return fmt.Errorf("%s: %s: %w: %s", s.kind, s.who, err, strings.TrimSpace(stderr.String()))
 		}
-		seconds = append(seconds, time.Since(start).Seconds())
+		seconds = append(seconds, took.Seconds())
 		use := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 		cpu := time.Duration(use.Utime.Nano() + use.Stime.Nano()).Seconds()
-		if strings.HasPrefix(s.kind, "capture") {
+		if !strings.HasPrefix(s.kind, "restore") {
 			r.CPU.Send = cpu
 		} else {
 			r.CPU.Recv = cpu
 		}
 		if s.child != nil {
-			r.RSS = max(r.RSS, use.Maxrss*1024) // of one process: a pipeline's programs are not added up
+			// The kernel's figure is exact and that of the largest of the process and what it started; the other one adds them up.
+			r.RSS = max(r.RSS, use.Maxrss*1024, rss)
 			var o outcome
 			if err := json.Unmarshal(stdout.Bytes(), &o); err != nil {
 				return err
