@@ -233,7 +233,7 @@ func (b *bench) off(nodes ...*site.Node) {
 // same holds a node's disk against the image that it should have.
 func (b *bench) same(n *site.Node, im *osimage.Image, ignore ...string) {
 	b.Helper()
-	done, err := oracle.Check(b.ctx, oracle.Disk{Path: n.Disk, Like: im.Disk, Root: im.Root, ESP: im.ESP, Ignore: ignore}, b.dir)
+	done, err := oracle.Check(b.ctx, oracle.Disk{Path: n.Disk, Like: im.Disk, FS: im.FS, Root: im.Root, ESP: im.ESP, Ignore: ignore}, b.dir)
 	if err != nil {
 		b.Fatalf("disk of %s: %v", n.Name(), err)
 	}

@@ -1,5 +1,6 @@
-// Package oracle judges a restored disk with programs that are not ours: sfdisk for the partition table, e2fsck and
-// fsck.fat for the file systems, debugfs and mtools to read every file back out. It mounts nothing.
+// Package oracle judges a restored disk with programs that are not ours: sfdisk for the partition table, e2fsck,
+// fsck.fat, xfs_repair and btrfs check for the file systems, debugfs, mtools and a user-mode Linux to read every file back out. It mounts nothing
+// on this machine.
 package oracle
 
 import (
@@ -116,7 +117,8 @@ func FATTree(ctx context.Context, disk string, offset int64, dir string) (Tree, 
 type Disk struct {
 	Path string
 	Like string // the disk that was imaged: its partitions' places, types, UUIDs and names must be the same, but for growing
-	Root Tree   // what must be on the ext4 partition; nil: not looked at
+	FS   string // what is on the root partition: ext4 (also when empty), xfs or btrfs
+	Root Tree   // what must be on it; nil: not looked at
 	ESP  Tree   // what must be on the EFI system partition; nil: not looked at
 	// Ignore names paths of the root that may differ, with all below: what a booted system writes to.
 	Ignore []string
@@ -161,15 +163,7 @@ func Check(ctx context.Context, d Disk, dir string) ([]string, error) {
 			}
 			errs = append(errs, err)
 		case rootType:
-			err := CheckExt(ctx, d.Path, p.Start)
-			if err == nil {
-				done = append(done, "e2fsck -fn: clean")
-				err = fills(ctx, d.Path, p, &done)
-			}
-			if err == nil {
-				err = sameTree(ctx, ExtTree, d.Path, p.Start, dir, d.Root, d.Ignore, "root", &done)
-			}
-			errs = append(errs, err)
+			errs = append(errs, d.root(ctx, p, dir, &done))
 		}
 	}
 	return done, errors.Join(errs...)
@@ -195,28 +189,56 @@ func grow(d Disk, ps []Partition) (bool, error) {
 	return true, nil
 }
 
-// fills asks dumpe2fs whether the file system uses its partition, but for a last piece that is too short for a block group.
-func fills(ctx context.Context, disk string, p Partition, done *[]string) error {
-	out, err := proc.Output(ctx, "dumpe2fs", "-h", fmt.Sprintf("%s?offset=%d", disk, p.Start))
+// root judges the root partition.
+func (d Disk) root(ctx context.Context, p Partition, dir string, done *[]string) error {
+	if d.FS != "" && d.FS != "ext4" {
+		return d.other(ctx, p, dir, done)
+	}
+	if err := CheckExt(ctx, d.Path, p.Start); err != nil {
+		return err
+	}
+	*done = append(*done, "e2fsck -fn: clean")
+	size, _, err := extSize(ctx, d.Path, p.Start)
 	if err != nil {
 		return err
 	}
-	var blocks, size int64
-	for _, line := range strings.Split(out, "\n") {
-		name, value, _ := strings.Cut(line, ":")
-		n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-		switch name {
-		case "Block count":
-			blocks = n
-		case "Block size":
-			size = n
+	if err := fills(size, p, d.Path, "dumpe2fs", done); err != nil {
+		return err
+	}
+	return sameTree(ctx, ExtTree, d.Path, p.Start, dir, d.Root, d.Ignore, "root", done)
+}
+
+// extSize asks dumpe2fs how many bytes the file system has, and whether its journal holds what is not in its place yet.
+func extSize(ctx context.Context, disk string, offset int64) (size int64, dirty bool, err error) {
+	out, err := proc.Output(ctx, "dumpe2fs", "-h", fmt.Sprintf("%s?offset=%d", disk, offset))
+	v := values(out, ":")
+	return number(v["Block count"]) * number(v["Block size"]), strings.Contains(v["Filesystem features"], "needs_recovery"), err
+}
+
+// fills holds the size of a file system against that of its partition. A last piece may be too short for a block group.
+func fills(size int64, p Partition, disk, tool string, done *[]string) error {
+	if size > p.Size || size < p.Size-p.Size/64 {
+		return fmt.Errorf("the file system has %d bytes on a partition of %d of %s", size, p.Size, disk)
+	}
+	*done = append(*done, fmt.Sprintf("%s: the file system has %d of the partition's %d MiB", tool, size>>20, p.Size>>20))
+	return nil
+}
+
+// values reads lines of names and values.
+func values(text, separator string) map[string]string {
+	v := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(line, separator); ok {
+			v[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}
 	}
-	if blocks*size > p.Size || blocks*size < p.Size-p.Size/64 {
-		return fmt.Errorf("the file system has %d bytes on a partition of %d of %s", blocks*size, p.Size, disk)
-	}
-	*done = append(*done, fmt.Sprintf("dumpe2fs: the file system has %d of the partition's %d MiB", blocks*size>>20, p.Size>>20))
-	return nil
+	return v
+}
+
+// number is 0 for what is none: no file system has that size.
+func number(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
 }
 
 func sameTree(ctx context.Context, read func(context.Context, string, int64, string) (Tree, error),

@@ -1,6 +1,7 @@
 package osimage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ type meta struct {
 	RootUUID string `json:"root_uuid"`
 	Cmdline  string `json:"cmdline,omitempty"`
 	Release  string `json:"release,omitempty"` // of the kernel
+	FS       string `json:"fs,omitempty"`      // of the root; ext4 when empty
 }
 
 // cached returns the image of that name in the cache, and makes it with build if it is not there. build works in a
@@ -82,7 +84,7 @@ func load(dir string) (*Image, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	im := &Image{Dir: dir, Disk: filepath.Join(dir, "disk.raw"), RootUUID: m.RootUUID, Cmdline: m.Cmdline}
+	im := &Image{Dir: dir, Disk: filepath.Join(dir, "disk.raw"), RootUUID: m.RootUUID, Cmdline: m.Cmdline, FS: cmp.Or(m.FS, "ext4")}
 	fi, err := os.Stat(im.Disk)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type Image struct {
 	Size int64       // bytes
 	Root oracle.Tree // the root file system as it went in
 	ESP  oracle.Tree // the EFI system partition as it went in
+	FS   string      // of the root: ext4, xfs or btrfs
 
 	// Kernel and Modules (the directory /lib/modules/RELEASE) are those of the Debian inside; empty for a small image.
 	Kernel, Initrd, Modules string

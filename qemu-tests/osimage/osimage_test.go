@@ -74,3 +74,47 @@ func flipMarker(disk string, f *os.File) error {
 	_, err = f.WriteAt([]byte{'D'}, int64(at))
 	return err
 }
+
+// TestGrowable makes the disks whose roots grow and reads back with other programs what went in.
+func TestGrowable(t *testing.T) {
+	need(t, "sfdisk", "mkswap", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "e2fsck", "debugfs", "xfs_repair", "xfs_db", "btrfs", "linux.uml")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cache := t.TempDir()
+	for kind := range growable {
+		t.Run(kind, func(t *testing.T) {
+			im, err := Growable(ctx, cache, kind, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(im.Root) < 150 || im.FS != kind {
+				t.Fatalf("a tree of %d entries, %s", len(im.Root), im.FS)
+			}
+			d := oracle.Disk{Path: im.Disk, Like: im.Disk, FS: im.FS, Root: im.Root}
+			done, err := oracle.Check(ctx, d, cache)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range done {
+				t.Log(line)
+			}
+			if _, dirty, err := oracle.Interrupted(ctx, d, cache); kind != "btrfs" && (dirty || err != nil) {
+				t.Errorf("its journal is in use: %v, %v", dirty, err)
+			}
+			if kind == "btrfs" {
+				return // which finds the changed byte itself
+			}
+			f, err := os.OpenFile(im.Disk, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if err := flipMarker(im.Disk, f); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := oracle.Check(ctx, d, cache); err == nil {
+				t.Fatal("a changed byte in a file went unnoticed")
+			}
+		})
+	}
+}

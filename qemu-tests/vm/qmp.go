@@ -15,7 +15,7 @@ type qmp struct {
 	mu      sync.Mutex
 	next    int
 	ready   chan struct{} // closed when QEMU takes commands
-	pending map[int]chan error
+	pending map[int]chan answer
 	err     error // why the connection ended
 }
 
@@ -29,11 +29,17 @@ type qmpMessage struct {
 	} `json:"error"`
 }
 
+// answer is what QEMU says to a command.
+type answer struct {
+	result json.RawMessage
+	err    error
+}
+
 // capabilities is the id of the first request.
 const capabilities = 1
 
 func newQMP(c net.Conn) *qmp {
-	q := &qmp{conn: c, next: capabilities, ready: make(chan struct{}), pending: map[int]chan error{}}
+	q := &qmp{conn: c, next: capabilities, ready: make(chan struct{}), pending: map[int]chan answer{}}
 	go q.read()
 	return q
 }
@@ -61,9 +67,9 @@ func (q *qmp) read() {
 				continue
 			}
 			if m.Error != nil {
-				ch <- fmt.Errorf("%s: %s", m.Error.Class, m.Error.Desc)
+				ch <- answer{err: fmt.Errorf("%s: %s", m.Error.Class, m.Error.Desc)}
 			} else {
-				ch <- nil
+				ch <- answer{result: m.Return}
 			}
 		}
 	}
@@ -74,42 +80,49 @@ func (q *qmp) fail(err error) {
 	defer q.mu.Unlock()
 	q.err = err
 	for id, ch := range q.pending {
-		ch <- err
+		ch <- answer{err: err}
 		delete(q.pending, id)
 	}
 }
 
+// execute gives a command and returns when QEMU has carried it out.
 func (q *qmp) execute(ctx context.Context, command string) error {
+	_, err := q.ask(ctx, command)
+	return err
+}
+
+// ask gives a command and returns its result.
+func (q *qmp) ask(ctx context.Context, command string) (json.RawMessage, error) {
 	select {
 	case <-q.ready:
 	case <-ctx.Done():
-		return fmt.Errorf("qmp %s: %w", command, ctx.Err())
+		return nil, fmt.Errorf("qmp %s: %w", command, ctx.Err())
 	}
 	q.mu.Lock()
 	if q.err != nil {
 		q.mu.Unlock()
-		return fmt.Errorf("qmp %s: %w", command, q.err)
+		return nil, fmt.Errorf("qmp %s: %w", command, q.err)
 	}
 	q.next++
 	id := q.next
-	ch := make(chan error, 1)
+	ch := make(chan answer, 1)
 	q.pending[id] = ch
 	q.mu.Unlock()
 	req, err := json.Marshal(map[string]any{"execute": command, "id": id})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := q.conn.Write(append(req, '\n')); err != nil {
-		return fmt.Errorf("qmp %s: %w", command, err)
+		return nil, fmt.Errorf("qmp %s: %w", command, err)
 	}
 	select {
-	case err := <-ch:
-		if err != nil {
-			return fmt.Errorf("qmp %s: %w", command, err)
+	case a := <-ch:
+		if a.err != nil {
+			return nil, fmt.Errorf("qmp %s: %w", command, a.err)
 		}
-		return nil
+		return a.result, nil
 	case <-ctx.Done():
-		return fmt.Errorf("qmp %s: %w", command, ctx.Err())
+		return nil, fmt.Errorf("qmp %s: %w", command, ctx.Err())
 	}
 }
 

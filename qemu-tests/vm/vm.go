@@ -10,6 +10,7 @@ package vm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -195,6 +196,33 @@ func (v *VM) command(ctx context.Context, name string) error {
 		return fmt.Errorf("machine %s is off", v.o.Name)
 	}
 	return q.execute(ctx, name)
+}
+
+// Writes counts the requests to write that the machine's disks have carried out since it was switched on.
+func (v *VM) Writes(ctx context.Context) (int64, error) {
+	v.mu.Lock()
+	q := v.qmp
+	v.mu.Unlock()
+	if q == nil {
+		return 0, fmt.Errorf("machine %s is off", v.o.Name)
+	}
+	raw, err := q.ask(ctx, "query-blockstats")
+	if err != nil {
+		return 0, err
+	}
+	var disks []struct {
+		Stats struct {
+			Writes int64 `json:"wr_operations"`
+		} `json:"stats"`
+	}
+	if err := json.Unmarshal(raw, &disks); err != nil {
+		return 0, fmt.Errorf("qmp query-blockstats: %w", err)
+	}
+	var n int64
+	for _, d := range disks {
+		n += d.Stats.Writes
+	}
+	return n, nil
 }
 
 // WaitOff waits until the machine is off: by itself, by the button or by the plug. The error is QEMU's own failure.
