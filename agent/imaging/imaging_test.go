@@ -364,6 +364,54 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestLastWords has a receiver that says something and ends while the restore is busy with something else: it is told all the same.
+func TestLastWords(t *testing.T) {
+	w := newWorld(t)
+	if err := w.restore(w.descriptor(), w.multicast(nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 30 { // the restore looks first at any of what has happened
+		w.steps = nil
+		over := make(chan struct{})
+		o := w.options(func(p cast.Params, sink cast.Sink, o cast.ReceiverOptions) (Receiver, error) {
+			r, err := w.multicast(func(_ context.Context, f *fakeCast) error {
+				f.o.OnState(cast.State{Phase: cast.Silent, Why: "no multicast for 3 s"})
+				return nil
+			})(p, sink, o)
+			return ending{r, over}, err
+		})
+		o.Report = slow{w, over}
+		if _, err := Restore(t.Context(), w.descriptor(), nil, o); err != nil {
+			t.Fatal(err)
+		}
+		w.mustSay("warn multicast no multicast for 3 s; fetching by HTTP")
+	}
+}
+
+// ending tells when it has ended.
+type ending struct {
+	Receiver
+	over chan struct{}
+}
+
+func (e ending) Run(ctx context.Context) error {
+	defer close(e.over)
+	return e.Receiver.Run(ctx)
+}
+
+// slow takes its time over one step, until the receiver has ended.
+type slow struct {
+	*world
+	over chan struct{}
+}
+
+func (s slow) Step(step, level, message string, p *session.Progress) {
+	if step == session.StepLastByte {
+		<-s.over
+	}
+	s.world.Step(step, level, message, p)
+}
+
 // TestSentAway is a straggler: the sender wants it to fetch all of the rest.
 func TestSentAway(t *testing.T) {
 	w := newWorld(t)

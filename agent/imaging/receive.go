@@ -142,12 +142,14 @@ func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *sess
 		go func() { ended <- recv.Run(ctx) }()
 	}
 	go func() { fetched <- rc.fetchMissing(ctx, recv) }()
+	bad := false
 	defer func() {
 		cancel()
 		if running {
 			<-ended
 		}
 		<-fetched
+		rc.tell(bad) // what it said at the very end
 	}()
 	start()
 
@@ -156,7 +158,6 @@ func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *sess
 	defer tick.Stop()
 	done := rc.w.Done()
 	var bye <-chan time.Time
-	bad := false
 	for {
 		select {
 		case <-rc.state:
