@@ -41,22 +41,28 @@ func NewGroups(prefix netip.Prefix, low, high uint16) (*Groups, error) {
 	}
 	return &Groups{
 		prefix: prefix, low: int(low), num: int(high) - int(low) + 1, used: map[netip.Addr]bool{},
-		// Longer than the longest pause between announces of a cast that waits: 400 ms.
-		listen: 600 * time.Millisecond,
+		// A cast that waits announces itself every 400 ms: one of two may be lost or late.
+		listen: 900 * time.Millisecond,
 	}, nil
 }
 
 // Take returns a group that is free. It joins it on the interface for a moment, to hear whether somebody uses it already.
 func (g *Groups) Take(ctx context.Context, ifi *net.Interface) (netip.AddrPort, error) {
+	busy := map[netip.Addr]bool{}
 	for range 64 {
 		group, ok := g.pick()
 		if !ok {
+			continue
+		}
+		if busy[group.Addr()] {
+			g.Release(group)
 			continue
 		}
 		heard, err := g.heard(ctx, group, ifi)
 		if err == nil && !heard {
 			return group, nil
 		}
+		busy[group.Addr()] = true
 		g.Release(group)
 		if err != nil {
 			return netip.AddrPort{}, fmt.Errorf("cast: trying group %v on %s: %w", group, ifi.Name, err)
@@ -112,10 +118,17 @@ func (g *Groups) heard(ctx context.Context, group netip.AddrPort, ifi *net.Inter
 	if err := m.Join(true); err != nil {
 		return false, err
 	}
-	m.SetDeadline(time.Now().Add(g.listen))
 	stop := context.AfterFunc(ctx, func() { m.Close() })
 	defer stop()
-	_, err = m.Receive(func([]byte) {})
+	for {
+		end := time.Now().Add(g.listen)
+		m.SetDeadline(end)
+		_, err = m.Receive(func([]byte) {})
+		// A machine that stood still meanwhile has not listened.
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(end) < g.listen/8 {
+			break
+		}
+	}
 	switch {
 	case err == nil:
 		return true, nil
