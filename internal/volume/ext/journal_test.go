@@ -51,12 +51,27 @@ func crashWith(t *testing.T, path string, n int, fill func([]byte), options stri
 			t.Fatal(err)
 		}
 	}
-	want = volumetest.List(t, dir)
 	// fsync has put the data in place and the metadata into the journal; the kernel writes the metadata to its place half
-	// a minute later. (Not even a shut down file system would do: umount writes what the block device has in memory.)
-	image = volumetest.Copy(t, path)
+	// a minute later, or at once when any program calls sync(2), so nothing is done before the copy that can wait. (Not
+	// even a shut down file system would do: umount writes what the block device has in memory.)
+	image = moment(t, path)
+	want = volumetest.List(t, dir)
 	unmount()
 	return image, want
+}
+
+// moment copies a disk that is in use as it was at one moment: what was read for the copy is read again, and the same. A copy
+// whose journal is younger than its bitmaps is nothing that a crash leaves.
+func moment(t *testing.T, path string) string {
+	t.Helper()
+	for range 20 {
+		image := volumetest.Copy(t, path)
+		if _, err := volumetest.Try(t, "cmp", path, image); err == nil {
+			return image
+		}
+	}
+	t.Fatalf("%s changes while it is copied, twenty times", path)
+	return ""
 }
 
 // files takes from a listing what debugfs does not extract: extended attributes, and the directory itself.
@@ -101,6 +116,7 @@ func TestCrash(t *testing.T) {
 // unwritten is a crash before the kernel wrote the bitmaps home, for otherwise they alone would do and the journal would not be tried. The kernel
 // may write them at any moment: then the machine crashes anew.
 func unwritten(t *testing.T, capacity int64, args, options string) (path, want string, ext []volume.Extent) {
+	t.Helper()
 	for try := 1; ; try++ {
 		path, want := crash(t, capacity, args, options)
 		f, size := volumetest.Open(t, path)
@@ -133,7 +149,7 @@ func unwritten(t *testing.T, capacity int64, args, options string) (path, want s
 // docs/volume.md says that partclone takes an unclean file system without a word and loses what only the journal knows.
 func TestPartcloneAfterCrash(t *testing.T) {
 	volumetest.Need(t, "partclone.ext4", "partclone.restore")
-	path, want := crash(t, 96*mib, "-t ext4 -b 4096", "")
+	path, want, _ := unwritten(t, 96*mib, "-t ext4 -b 4096", "")
 	dir := volumetest.Dir(t)
 	image, log := filepath.Join(dir, "image"), filepath.Join(dir, "log")
 	volumetest.Run(t, "partclone.ext4", "-q", "-c", "-s", path, "-o", image, "-L", log)

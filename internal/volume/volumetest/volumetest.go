@@ -46,6 +46,21 @@ func Root(t testing.TB) {
 	}
 }
 
+// MayResize says whether this process has CAP_SYS_RESOURCE (24), which the ext4 driver wants to see of who resizes.
+func MayResize(t testing.TB) bool {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "CapEff:")
+	var caps uint64
+	if _, err := fmt.Sscanf(strings.TrimSpace(rest), "%x", &caps); err != nil {
+		t.Fatal(err)
+	}
+	return caps>>24&1 == 1
+}
+
 func find(tool string) string {
 	if p, err := exec.LookPath(tool); err == nil {
 		return p
