@@ -16,7 +16,7 @@ func TestTooManyBlobs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := NewEncoder(Fast, MinGrid)
+	e, err := NewEncoder(Fast)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
+
+	"github.com/diskcast/diskcast/internal/image/zenc"
 )
 
 // Slack is how much longer than the decoded size a buffer for Decoder.Decode should be: with it the decoder
@@ -102,43 +104,23 @@ const (
 // Encoder hashes and compresses the bytes of chunks. One goroutine at a time may use it. What it gives for the same
 // bytes and level is always the same.
 type Encoder struct {
-	z   *zstd.Encoder
+	z   *zenc.Encoder
 	h   *blake3.Hasher
 	sum [32]byte
 }
 
-// EncoderMemory is about how many bytes an encoder of a level needs for itself with cells of grid bytes.
-func EncoderMemory(level string, grid int64) int64 {
-	switch level {
-	case Fast:
-		return 2*grid + 1<<20
-	case Small:
-		return 2*grid + 40<<20
-	}
-	return 2*grid + 2<<20
-}
+var levels = map[string]zenc.Level{Fast: zenc.Fast, Default: zenc.Default, Small: zenc.Small}
 
-// NewEncoder returns an encoder for cells of up to grid bytes.
-func NewEncoder(level string, grid int64) (*Encoder, error) {
-	var l zstd.EncoderLevel
-	switch level {
-	case Fast:
-		l = zstd.SpeedFastest
-	case Default:
-		l = zstd.SpeedDefault
-	case Small:
-		l = zstd.SpeedBestCompression
-	default:
+// EncoderMemory is about how many bytes an encoder of a level needs for itself with cells of grid bytes.
+func EncoderMemory(level string, grid int64) int64 { return zenc.Memory(levels[level], grid) }
+
+// NewEncoder returns an encoder of a level.
+func NewEncoder(level string) (*Encoder, error) {
+	l, ok := levels[level]
+	if !ok {
 		return nil, fmt.Errorf("level %q is not fast, default or small", level)
 	}
-	// The window is the cell: a frame is one segment and says its content size, and no match is out of reach. With "lower memory"
-	// the encoder would keep one window instead of two and be some 5 % slower.
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(l), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-		zstd.WithWindowSize(int(grid)), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(false))
-	if err != nil {
-		return nil, fmt.Errorf("zstd encoder: %w", err)
-	}
-	return &Encoder{z: z, h: blake3.New()}, nil
+	return &Encoder{z: zenc.New(l), h: blake3.New()}, nil
 }
 
 // Sum is BLAKE3-256 of p.

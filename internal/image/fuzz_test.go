@@ -40,7 +40,7 @@ func FuzzConfig(f *testing.F) {
 
 // FuzzDecode feeds hostile frames of which the checksums are right to the decoder.
 func FuzzDecode(f *testing.F) {
-	e, err := image.NewEncoder(image.Fast, image.DefaultGrid)
+	e, err := image.NewEncoder(image.Fast)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type Config struct {
 	Store    *image.Store
 	Sessions Sessions
 	Log      *slog.Logger
-	New      func(grid int64) (optimize.Compressor, error) // nil: optimize.Best
+	New      func() (optimize.Compressor, error) // nil: optimize.Best
 	// Look is when to look for images that other programs have brought into the store; nil: every minute.
 	Look <-chan time.Time
 }

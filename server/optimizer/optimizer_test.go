@@ -71,8 +71,8 @@ func (h *house) image(name string, seed uint64) string {
 // run runs the optimizer until the returned function is called, which waits for its end.
 func (h *house) run() (stop func()) {
 	ctx, cancel := context.WithCancel(h.t.Context())
-	task := optimizer.New(optimizer.Config{Store: h.st, Sessions: h.sessions, Look: h.look, New: func(grid int64) (optimize.Compressor, error) {
-		c, err := optimize.Go(grid)
+	task := optimizer.New(optimizer.Config{Store: h.st, Sessions: h.sessions, Look: h.look, New: func() (optimize.Compressor, error) {
+		c, err := optimize.Go()
 		return func(ctx context.Context, dst, p []byte) ([]byte, error) {
 			h.asked <- struct{}{}
 			select {

@@ -38,7 +38,7 @@ func Chunks(ctx context.Context, src io.ReaderAt, d *Disk, sink Sink, o Options,
 	encs := make([]*image.Encoder, workers)
 	for i := range encs {
 		var err error
-		if encs[i], err = image.NewEncoder(o.Level, o.Grid); err != nil {
+		if encs[i], err = image.NewEncoder(o.Level); err != nil {
 			return err
 		}
 	}
@@ -159,7 +159,7 @@ func (e *engine) collect(ctx context.Context) error {
 		err := e.sink.Add(j.chunk)
 		if errors.Is(err, image.ErrNeedStored) {
 			if spare == nil {
-				if spare, err = image.NewEncoder(e.o.Level, e.o.Grid); err != nil {
+				if spare, err = image.NewEncoder(e.o.Level); err != nil {
 					return err
 				}
 			}

@@ -128,7 +128,7 @@ func TestStageRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	e, err := image.NewEncoder(capture.Fast, 64<<10)
+	e, err := image.NewEncoder(capture.Fast)
 	if err != nil {
 		t.Fatal(err)
 	}

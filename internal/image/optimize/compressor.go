@@ -13,17 +13,17 @@ import (
 )
 
 // Best is the strongest compressor that this machine has.
-func Best(grid int64) (Compressor, error) {
+func Best() (Compressor, error) {
 	c, err := Program(19)
 	if errors.Is(err, exec.ErrNotFound) {
-		return Go(grid)
+		return Go()
 	}
 	return c, err
 }
 
-// Go is the Go encoder at its best level, for cells of up to grid bytes.
-func Go(grid int64) (Compressor, error) {
-	e, err := image.NewEncoder(image.Small, grid)
+// Go is the Go encoder at its best level.
+func Go() (Compressor, error) {
+	e, err := image.NewEncoder(image.Small)
 	if err != nil {
 		return nil, err
 	}

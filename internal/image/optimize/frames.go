@@ -87,7 +87,7 @@ type worker struct {
 }
 
 func newWorker(m *image.Image, o Options) (*worker, error) {
-	c, err := o.New(m.Index().Grid)
+	c, err := o.New()
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ type Compressor func(ctx context.Context, dst, p []byte) ([]byte, error)
 type Options struct {
 	Again bool // also an image that was optimized before
 	// New makes a compressor for each worker: the program zstd at level 19, or the Go encoder's best where that is not installed.
-	New      func(grid int64) (Compressor, error)
+	New      func() (Compressor, error)
 	Workers  int            // one for each CPU by default
 	Progress image.Progress // bytes of the disk
 }

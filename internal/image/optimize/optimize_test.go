@@ -39,12 +39,12 @@ func captured(t *testing.T, s *image.Store, name string, disk []byte) *capture.R
 func TestImage(t *testing.T) {
 	disk := make([]byte, 3<<20)
 	imagetest.Fill(disk, 12)
-	for name, make := range map[string]func(int64) (optimize.Compressor, error){
-		"program": func(int64) (optimize.Compressor, error) { return optimize.Program(12) },
+	for name, make := range map[string]func() (optimize.Compressor, error){
+		"program": func() (optimize.Compressor, error) { return optimize.Program(12) },
 		"go":      optimize.Go,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := make(1 << 20); errors.Is(err, exec.ErrNotFound) {
+			if _, err := make(); errors.Is(err, exec.ErrNotFound) {
 				t.Skip(err)
 			}
 			ctx, s := t.Context(), store(t)
@@ -104,9 +104,9 @@ func TestImage(t *testing.T) {
 }
 
 // counting is a Go compressor that counts the frames it makes; it fails from the frame with the number fail on.
-func counting(n *atomic.Int64, fail int64) func(int64) (optimize.Compressor, error) {
-	return func(grid int64) (optimize.Compressor, error) {
-		c, err := optimize.Go(grid)
+func counting(n *atomic.Int64, fail int64) func() (optimize.Compressor, error) {
+	return func() (optimize.Compressor, error) {
+		c, err := optimize.Go()
 		return func(ctx context.Context, dst, p []byte) ([]byte, error) {
 			if n.Add(1) >= fail {
 				return nil, errors.New("power cut")
@@ -200,7 +200,7 @@ func TestLyingCompressor(t *testing.T) {
 	disk := make([]byte, 1<<20)
 	imagetest.Fill(disk, 13)
 	captured(t, s, "a", disk)
-	lie := func(int64) (optimize.Compressor, error) {
+	lie := func() (optimize.Compressor, error) {
 		return func(_ context.Context, dst, p []byte) ([]byte, error) { return append(dst, p[:10]...), nil }, nil
 	}
 	if _, err := optimize.Image(ctx, s, "a", optimize.Options{New: lie}); err == nil {
