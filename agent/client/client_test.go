@@ -34,6 +34,8 @@ type server struct {
 	token  atomic.Value // the only one that is valid
 	hellos atomic.Int32
 	mux    *http.ServeMux
+	// accepted is called with the number of each connection, before its handshake.
+	accepted atomic.Pointer[func(n int32)]
 }
 
 func newServer(t *testing.T) *server {
@@ -55,6 +57,14 @@ func newServer(t *testing.T) *server {
 		}
 		s.mux.ServeHTTP(w, r)
 	}))
+	var conns atomic.Int32
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			if n, f := conns.Add(1), s.accepted.Load(); f != nil {
+				(*f)(n)
+			}
+		}
+	}
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -107,8 +117,15 @@ func TestPin(t *testing.T) {
 		o.Pin[0]++
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	// It has seen the wrong key several times when its patience ends: the first connection was the other client's.
+	enough := func(n int32) {
+		if n == 5 {
+			cancel()
+		}
+	}
+	s.accepted.Store(&enough)
 	if err := wrong.Connect(ctx); !errors.Is(err, ErrPin) {
 		t.Errorf("with another pin: %v, want ErrPin", err)
 	}
