@@ -20,8 +20,9 @@ type Store struct {
 	st  *image.Store
 	log *slog.Logger
 
-	mu   sync.Mutex
-	open map[string]*upload
+	mu     sync.Mutex
+	open   map[string]*upload
+	closed bool
 }
 
 // upload is one capture under way. Frames come side by side; making the image, or an end of it, waits for them.
@@ -29,8 +30,14 @@ type upload struct {
 	mu    sync.RWMutex
 	disk  int64
 	stage *image.Stage // nil: not open
-	over  bool
+	over  error        // why no request is taken any more
 }
+
+var (
+	errOver = fmt.Errorf("%w: its session is over", image.ErrNotFound)
+	// errClosed is not the node's fault: it asks again, and the next server takes the capture up.
+	errClosed = errors.New("the server ends")
+)
 
 var _ engine.Captures = (*Store)(nil)
 
@@ -46,6 +53,9 @@ func (s *Store) find(id string) *upload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.open[id]
+	if u == nil && s.closed {
+		return &upload{over: errClosed}
+	}
 	if u == nil {
 		u = &upload{}
 		s.open[id] = u
@@ -59,9 +69,9 @@ func (s *Store) with(u *engine.Upload, disk int64, f func(*image.Stage) error) e
 	up := s.find(u.ID)
 	for {
 		up.mu.RLock()
-		if up.over {
+		if err := up.over; err != nil {
 			up.mu.RUnlock()
-			return fmt.Errorf("capture %s: %w: its session is over", u.ID, image.ErrNotFound)
+			return fmt.Errorf("capture %s: %w", u.ID, err)
 		}
 		if up.stage != nil && up.disk == disk {
 			defer up.mu.RUnlock()
@@ -77,7 +87,7 @@ func (s *Store) with(u *engine.Upload, disk int64, f func(*image.Stage) error) e
 func (s *Store) prepare(up *upload, u *engine.Upload, disk int64) error {
 	up.mu.Lock()
 	defer up.mu.Unlock()
-	if up.over || (up.stage != nil && up.disk == disk) {
+	if up.over != nil || (up.stage != nil && up.disk == disk) {
 		return nil
 	}
 	if up.stage != nil {
@@ -120,7 +130,10 @@ func (s *Store) Finish(ctx context.Context, u *engine.Upload, disk int64, x *ima
 	up := s.find(u.ID)
 	up.mu.Lock()
 	defer up.mu.Unlock()
-	if up.over || up.stage == nil || up.disk != disk {
+	if errors.Is(up.over, errClosed) {
+		return "", fmt.Errorf("capture %s: %w", u.ID, up.over)
+	}
+	if up.over != nil || up.stage == nil || up.disk != disk {
 		return "", fmt.Errorf("capture %s: %w: another request ended it meanwhile", u.ID, image.ErrNotFound)
 	}
 	digest, err := up.stage.Finish(context.WithoutCancel(ctx), x, cfg, u.Name, time.Now().UTC(), map[string]string{"org.diskcast.session": u.Session})
@@ -140,7 +153,7 @@ func (s *Store) End(id string) {
 	up := s.find(id)
 	up.mu.Lock()
 	defer up.mu.Unlock()
-	up.over = true // it stays in s.open: a request that is late must not begin the stage anew
+	up.over = errOver // it stays in s.open: a request that is late must not begin the stage anew
 	if up.stage == nil {
 		// Of before a restart of the server, perhaps.
 		ids, err := s.st.Stages()
@@ -162,7 +175,7 @@ func (s *Store) End(id string) {
 func (s *Store) Close() {
 	s.mu.Lock()
 	all := s.open
-	s.open = map[string]*upload{}
+	s.open, s.closed = map[string]*upload{}, true
 	s.mu.Unlock()
 	for _, up := range all {
 		up.mu.Lock()
@@ -170,7 +183,9 @@ func (s *Store) Close() {
 			up.stage.Close()
 			up.stage = nil
 		}
-		up.over = true
+		if up.over == nil {
+			up.over = errClosed
+		}
 		up.mu.Unlock()
 	}
 }
