@@ -63,6 +63,12 @@ func TestOverTheWire(t *testing.T) {
 		t.Skip("this kernel has no IPv6")
 	}
 	n := nettest.New(t)
+	// The server answers from its link-local address, which the kernel may give it later than the client has one.
+	n.Do(func() {
+		if err := nettest.WaitLinkLocal(nettest.Server); err != nil {
+			t.Error(err)
+		}
+	})
 	s := New(nettest.Server, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := n.Go(func() {
