@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -106,7 +105,8 @@ func TestPublishIsOneStep(t *testing.T) {
 	if err := Publish(out, version(0)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	failed := make(chan error, 1)
 	go func() {
 		defer stop()
