@@ -87,12 +87,12 @@ func (q *qmp) fail(err error) {
 
 // execute gives a command and returns when QEMU has carried it out.
 func (q *qmp) execute(ctx context.Context, command string) error {
-	_, err := q.ask(ctx, command)
+	_, err := q.ask(ctx, command, nil)
 	return err
 }
 
-// ask gives a command and returns its result.
-func (q *qmp) ask(ctx context.Context, command string) (json.RawMessage, error) {
+// ask gives a command, with arguments if it takes some, and returns its result.
+func (q *qmp) ask(ctx context.Context, command string, arguments map[string]any) (json.RawMessage, error) {
 	select {
 	case <-q.ready:
 	case <-ctx.Done():
@@ -108,7 +108,11 @@ func (q *qmp) ask(ctx context.Context, command string) (json.RawMessage, error) 
 	ch := make(chan answer, 1)
 	q.pending[id] = ch
 	q.mu.Unlock()
-	req, err := json.Marshal(map[string]any{"execute": command, "id": id})
+	doc := map[string]any{"execute": command, "id": id}
+	if arguments != nil {
+		doc["arguments"] = arguments
+	}
+	req, err := json.Marshal(doc)
 	if err != nil {
 		return nil, err
 	}

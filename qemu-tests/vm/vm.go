@@ -173,11 +173,9 @@ func (v *VM) Unplug() {
 
 // PowerButton presses the power button (ACPI); the guest decides what to do.
 func (v *VM) PowerButton(ctx context.Context) error {
-	v.mu.Lock()
-	q := v.qmp
-	v.mu.Unlock()
-	if q == nil {
-		return fmt.Errorf("machine %s is off", v.o.Name)
+	q, err := v.monitor()
+	if err != nil {
+		return err
 	}
 	return q.execute(ctx, "system_powerdown")
 }
@@ -189,24 +187,20 @@ func (v *VM) Pause(ctx context.Context) error { return v.command(ctx, "stop") }
 func (v *VM) Resume(ctx context.Context) error { return v.command(ctx, "cont") }
 
 func (v *VM) command(ctx context.Context, name string) error {
-	v.mu.Lock()
-	q := v.qmp
-	v.mu.Unlock()
-	if q == nil {
-		return fmt.Errorf("machine %s is off", v.o.Name)
+	q, err := v.monitor()
+	if err != nil {
+		return err
 	}
 	return q.execute(ctx, name)
 }
 
 // Writes counts the requests to write that the machine's disks have carried out since it was switched on.
 func (v *VM) Writes(ctx context.Context) (int64, error) {
-	v.mu.Lock()
-	q := v.qmp
-	v.mu.Unlock()
-	if q == nil {
-		return 0, fmt.Errorf("machine %s is off", v.o.Name)
+	q, err := v.monitor()
+	if err != nil {
+		return 0, err
 	}
-	raw, err := q.ask(ctx, "query-blockstats")
+	raw, err := q.ask(ctx, "query-blockstats", nil)
 	if err != nil {
 		return 0, err
 	}
@@ -223,6 +217,32 @@ func (v *VM) Writes(ctx context.Context) (int64, error) {
 		n += d.Stats.Writes
 	}
 	return n, nil
+}
+
+// SlowWrites has the disks of the running machine carry out at most so many writes a second, until it is switched off.
+func (v *VM) SlowWrites(ctx context.Context, perSecond int) error {
+	q, err := v.monitor()
+	if err != nil {
+		return err
+	}
+	for i := range v.o.Disks {
+		_, err = q.ask(ctx, "block_set_io_throttle", map[string]any{"device": "disk" + itoa(i),
+			"bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": perSecond})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// monitor is the connection to the running machine's QEMU.
+func (v *VM) monitor() (*qmp, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.qmp == nil {
+		return nil, fmt.Errorf("machine %s is off", v.o.Name)
+	}
+	return v.qmp, nil
 }
 
 // WaitOff waits until the machine is off: by itself, by the button or by the plug. The error is QEMU's own failure.
