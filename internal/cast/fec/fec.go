@@ -1,7 +1,7 @@
 // Package fec makes and uses the parity packets of a cast: a systematic Reed-Solomon code over GF(2^8), K source packets and up
 // to 127 parity packets a block. Any K of them give back the block.
 //
-// The code's matrix and the arithmetic on packets are those of klauspost/reedsolomon. What it does with them is not used here: it inverts a K by K
+// The code and the arithmetic on packets are those of klauspost/reedsolomon. What else it does with them is not used here: it inverts a K by K
 // matrix for each call that does not want all rows, which costs more than the packets do. The few rows that a cast wants at a time are summed up
 // directly, and e lost packets cost the inversion of an e by e matrix.
 package fec
@@ -28,33 +28,52 @@ var field reedsolomon.LowLevel
 
 // New makes a codec for blocks of k packets of payload bytes.
 func New(k, payload int) (*Codec, error) {
-	rows, err := matrix(k)
-	if err != nil {
-		return nil, fmt.Errorf("cast: Reed-Solomon code for %d packets a block: %w", k, err)
+	if k < 1 || k+MaxParity > 256 {
+		return nil, fmt.Errorf("cast: Reed-Solomon code for %d packets a block: it has from 1 to %d", k, 256-MaxParity)
 	}
-	c := &Codec{k: k, payload: payload, rows: rows}
+	c := &Codec{k: k, payload: payload, rows: matrix(k)}
 	c.scratch.New = func() any { return new(scratch) }
 	return c, nil
 }
 
-// matrix learns the parity rows of the code by encoding K packets of K bytes that are the unit matrix.
-func matrix(k int) ([][]byte, error) {
-	rs, err := reedsolomon.New(k, MaxParity)
-	if err != nil {
-		return nil, err
-	}
-	shards := make([][]byte, k+MaxParity)
-	for i := range shards {
-		shards[i] = make([]byte, k)
-		if i < k {
-			shards[i][i] = 1
+// matrix makes the parity rows of the code. Packet i of a block is the value at i of a polynomial of degree below k, and parity row r
+// its value at k+r, which Lagrange's formula gives as a sum over the packets: that of i with the product of (k+r-j)/(i-j) over all other
+// packets j. It is the matrix of reedsolomon.New, which inverts one of k by k and takes 25 ms for 128 packets.
+func matrix(k int) [][]byte {
+	// Logarithms, in which products are sums modulo 255. Differences are exclusive or.
+	from := make([]int, k) // of the product of i-j
+	for i := range k {
+		for j := range k {
+			if j != i {
+				from[i] += logs[i^j]
+			}
 		}
 	}
-	if err := rs.Encode(shards); err != nil {
-		return nil, err
+	rows := make([][]byte, MaxParity)
+	for r := range rows {
+		x, all := k+r, 0
+		for j := range k {
+			all += logs[x^j]
+		}
+		rows[r] = make([]byte, k)
+		for i := range k {
+			rows[r][i] = powers[((all-logs[x^i]-from[i])%255+255)%255]
+		}
 	}
-	return shards[k:], nil
+	return rows
 }
+
+// powers of 2 in GF(2^8) modulo x^8+x^4+x^3+x^2+1, and the logarithm of each power; 0 has none.
+var powers, logs = func() (powers [255]byte, logs [256]int) {
+	x := 1
+	for i := range powers {
+		powers[i], logs[x] = byte(x), i
+		if x <<= 1; x > 255 {
+			x ^= 0x11D
+		}
+	}
+	return powers, logs
+}()
 
 // Parity computes parity rows first, first+1, ... of a block into dst, whose slices are of payload bytes. data is the block, a whole number of
 // packets; packets that it lacks to K count as zeroes.

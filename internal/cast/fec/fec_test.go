@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/klauspost/reedsolomon"
 )
 
 func TestAnyKPackets(t *testing.T) {
@@ -101,5 +103,35 @@ func BenchmarkDecode(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
 		codec.Decode(data, func(i int) bool { return i != 5 && i != 77 }, []Packet{{0, par[0]}, {1, par[1]}})
+	}
+}
+
+// TestMatrix holds that the code is that of klauspost/reedsolomon: the rows are what it makes of the unit matrix.
+func TestMatrix(t *testing.T) {
+	for _, k := range []int{1, 2, 7, 100, 128, 129} {
+		rs, err := reedsolomon.New(k, MaxParity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shards := make([][]byte, k+MaxParity)
+		for i := range shards {
+			shards[i] = make([]byte, k)
+			if i < k {
+				shards[i][i] = 1
+			}
+		}
+		if err := rs.Encode(shards); err != nil {
+			t.Fatal(err)
+		}
+		for r, row := range matrix(k) {
+			if !bytes.Equal(row, shards[k+r]) {
+				t.Fatalf("row %d for %d packets is %x, want %x", r, k, row, shards[k+r])
+			}
+		}
+	}
+	for _, k := range []int{-1, 0, 130} {
+		if _, err := New(k, 100); err == nil {
+			t.Errorf("a code for %d packets was made", k)
+		}
 	}
 }
