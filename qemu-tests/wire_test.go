@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,14 +48,19 @@ func TestWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	se := b.create(name, []*site.Node{n}, "--boot", "poweroff", "--rate", "40M")
+	se := b.create(name, []*site.Node{n}, "--boot", "poweroff", "--rate", "20M")
 	inject := b.injector()
 	b.on(n)
 	v := b.until(se, "a tenth of the object", func(v site.View) bool { return received(v, n) > 0.1 })
 	group := netip.MustParseAddrPort(v.Session.Cast.Group)
 	replayed := capture.packets(t, group, 200)
 	forged := forge(replayed)
-	inject.send(t, group, append(replayed, forged...))
+	// What is lost before a machine that waits for a processor is counted by nobody: then once more.
+	times := 0
+	for v := v; times < 5 && rejected(v, n) < int64(len(forged)) && !v.Session.Over(); v = se.View() {
+		inject.send(t, group, slices.Concat(replayed, forged))
+		times++
+	}
 	v = b.done(se)
 	b.off(n)
 	capture.stop(t)
@@ -80,13 +86,20 @@ func TestWire(t *testing.T) {
 	if at, err := leak(stored.Object(), stored.ObjectSize(), raw); err != nil || at >= 0 {
 		t.Errorf("the wire carried the object's bytes at %d in the clear (%v)", at, err)
 	}
-	p := v.Parts[n.ID].Progress
-	if p == nil || p.Rejected < int64(len(forged)) {
-		t.Errorf("the node counted %+v, want at least the %d forged packets of the injected ones as rejected", p, len(forged))
+	if got := rejected(v, n); got < int64(len(forged)) {
+		t.Errorf("the node rejected %d packets of %d times %d forged and %d replayed ones, want at least %d", got, times, len(forged), len(replayed), len(forged))
 	} else {
-		t.Logf("injected %d forged and %d replayed packets: the node rejected %d", len(forged), len(replayed), p.Rejected)
+		t.Logf("injected %d times %d forged and %d replayed packets: the node rejected %d", times, len(forged), len(replayed), got)
 	}
 	b.same(n, im)
+}
+
+// rejected is how many packets a node says that it has rejected.
+func rejected(v site.View, n *site.Node) int64 {
+	if p := v.Parts[n.ID].Progress; p != nil {
+		return p.Rejected
+	}
+	return 0
 }
 
 // forge makes packets that look like those of the cast: with a changed payload, a changed header, cut short, and of noise.
@@ -126,9 +139,13 @@ func (b *bench) injector() *injector {
 	return i
 }
 
+// send sends 500 packets a second: all at once would be as many as may queue before an emulated machine.
 func (i *injector) send(t *testing.T, group netip.AddrPort, packets [][]byte) {
 	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
 	for _, p := range packets {
+		<-tick.C
 		if _, err := i.conn.WriteTo(p, net.UDPAddrFromAddrPort(group)); err != nil {
 			t.Fatal(err)
 		}
