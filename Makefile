@@ -74,14 +74,8 @@ lint: | go-check ## gofmt, go vet, staticcheck
 size: $(USERLAND) ## what the initramfs holds, and how large it is
 	$(GO) run ./initramfs/size
 
-FUZZTIME ?= 60s
 fuzz: | go-check ## every fuzz target for FUZZTIME (60s)
-	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' agent initramfs internal mkimage server); do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
-			echo "== ./$$(dirname $$file) $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./$$(dirname $$file); \
-		done; \
-	done
+	@GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),60s)' .ci/fuzz
 
 bench-cast: | go-check ## one sender, two receivers, beside udpcast in the same run
 	@.ci/packages test
