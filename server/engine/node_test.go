@@ -252,6 +252,10 @@ func TestWatch(t *testing.T) {
 	defer sub.Close()
 	a := h.machine(1)
 	a.powerOn()
+	// A cast whose nodes are done before it has begun sends nothing.
+	if err := h.casts.Wait(t.Context(), running(1)); err != nil {
+		t.Fatal(err)
+	}
 	a.say(s.ID, goodRestore...)
 	lines := waitOver(t, sub)
 	var steps []string
