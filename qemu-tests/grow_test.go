@@ -75,7 +75,7 @@ func TestGrow(t *testing.T) {
 // TestPlugPulledGrowing cuts the power while the node grows the file system: everything is written, and the kernel is at work on the
 // new size. Switched on again, the node makes the disk right, whatever state it was left in.
 func TestPlugPulledGrowing(t *testing.T) {
-	b := setup(t, 5*time.Minute, lab.Options{})
+	b := setup(t, 8*time.Minute, lab.Options{})
 	all := b.growers("ext4", "xfs")
 	// The cuts are aimed by how many times the disk was written to since the node said that everything is written. Debian 12's kernel mounts an
 	// ext4 with 2 writes and has the new size in its place after 12 of 90; it grows an XFS with 20 writes to new headers, uses the log from the 22nd to the 36th,
