@@ -143,6 +143,7 @@ type feedback struct {
 	nActive, nDone int
 	perSecond      float64
 	most           float64 // receivers that there seemed to be lately
+	shrank         bool    // the active interval is shorter than before
 }
 
 // Reports a second that are aimed at, of receivers that lack something and of those that are done.
@@ -184,15 +185,17 @@ func (f *feedback) update(now int64, present, active int) bool {
 	a, d := f.active, f.done
 	f.perSecond = 0.5*f.perSecond + 0.5*float64(f.nActive+f.nDone)*float64(sec)/float64(t)
 	f.active = adapt(f.active, f.nActive, t, activeTarget, active)
-	// Those that are here now will all be done at about the same time.
+	// Those that are here now will all be done at about the same time. How many they are is what their reports say, few as they are
+	// while few receivers are known, and otherwise enough of them, at an interval that had not become shorter: then reports come all together.
 	f.most *= 1 - min(float64(t)/float64(20*sec), 1)
-	if n := f.nActive; n >= 8 && active < 32 {
+	if n := f.nActive; n >= 8 && (active < 32 || n >= 32 && !f.shrank) {
 		f.most = max(f.most, float64(n)*float64(a)/float64(t))
 	}
-	f.done = max(adapt(f.done, f.nDone, t, doneTarget, 0), int64(max(float64(present), f.most)*float64(sec)/doneTarget))
+	f.done = adapt(f.done, f.nDone, t, doneTarget, max(present, int(f.most)))
 	if present == 0 {
 		f.active = max(f.active, f.init0)
 	}
+	f.shrank = f.active < a
 	f.since, f.nActive, f.nDone = now, 0, 0
 	return f.active < a*3/4 || f.active > a*3/2 || f.done < d*3/4 || f.done > d*3/2
 }
