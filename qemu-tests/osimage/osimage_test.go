@@ -3,6 +3,7 @@ package osimage
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -51,13 +52,8 @@ func TestSmall(t *testing.T) {
 	if _, err := Small(ctx, cache, 1, nil); err != nil || time.Since(start) > time.Second {
 		t.Fatalf("second time: %v, %v", time.Since(start), err)
 	}
-	f, err := os.OpenFile(im.Disk, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	// One changed byte of a file must be noticed: the check itself is checked.
-	if err := flipMarker(im.Disk, f); err != nil {
+	if err := flipMarker(im.Disk); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := oracle.Check(ctx, oracle.Disk{Path: im.Disk, Like: im.Disk, Root: im.Root, ESP: im.ESP}, cache); err == nil {
@@ -65,14 +61,18 @@ func TestSmall(t *testing.T) {
 	}
 }
 
-func flipMarker(disk string, f *os.File) error {
+// flipMarker changes a byte of the first file that holds the marker.
+func flipMarker(disk string) error {
 	b, err := os.ReadFile(disk)
 	if err != nil {
 		return err
 	}
-	at := bytes.Index(b, []byte(Marker))
-	_, err = f.WriteAt([]byte{'D'}, int64(at))
-	return err
+	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{'D'}, int64(bytes.Index(b, []byte(Marker))))
+	return errors.Join(err, f.Close())
 }
 
 // TestGrowable makes the disks whose roots grow and reads back with other programs what went in.
@@ -104,12 +104,7 @@ func TestGrowable(t *testing.T) {
 			if kind == "btrfs" {
 				return // which finds the changed byte itself
 			}
-			f, err := os.OpenFile(im.Disk, os.O_WRONLY, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			if err := flipMarker(im.Disk, f); err != nil {
+			if err := flipMarker(im.Disk); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := oracle.Check(ctx, d, cache); err == nil {

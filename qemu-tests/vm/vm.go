@@ -172,13 +172,7 @@ func (v *VM) Unplug() {
 }
 
 // PowerButton presses the power button (ACPI); the guest decides what to do.
-func (v *VM) PowerButton(ctx context.Context) error {
-	q, err := v.monitor()
-	if err != nil {
-		return err
-	}
-	return q.execute(ctx, "system_powerdown")
-}
+func (v *VM) PowerButton(ctx context.Context) error { return v.command(ctx, "system_powerdown") }
 
 // Pause stops the machine's CPUs, Resume starts them again: a node that hangs for a while.
 func (v *VM) Pause(ctx context.Context) error { return v.command(ctx, "stop") }

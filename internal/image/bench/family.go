@@ -37,8 +37,11 @@ func watchFamily(pid int) *family {
 	return f
 }
 
-// stop ends the watch and returns the most bytes that were seen.
+// stop ends the watch and returns the most bytes that were seen; 0 of a family that nobody watches.
 func (f *family) stop() int64 {
+	if f == nil {
+		return 0
+	}
 	close(f.end)
 	f.wait.Wait()
 	return f.most

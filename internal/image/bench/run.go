@@ -118,9 +118,13 @@ func (b *bench) measure(s step) error {
 		if err := cmd.Start(); err != nil {
 			return fmt.Errorf("%s: %s: %w", s.kind, s.who, err)
 		}
-		family := watchFamily(cmd.Process.Pid)
+		var ours *family // nobody asks for the rivals' memory
+		if s.child != nil {
+			ours = watchFamily(cmd.Process.Pid)
+		}
 		err := cmd.Wait()
-		took, rss := time.Since(start), family.stop()
+		took := time.Since(start)
+		rss := ours.stop()
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w: %s", s.kind, s.who, err, strings.TrimSpace(stderr.String()))
 		}

@@ -1,8 +1,8 @@
 // Package zenc makes the zstd frames (RFC 8878) of an image, one for each cell.
 //
-// A capture waits for nothing but the compression, so it has encoders of its own: at each level they are faster than those
-// of github.com/klauspost/compress/zstd and make less or about the same of what is on disks (docs/image-format.md has the
-// figures). Literals are coded by that project's huff0; what is here is the search for matches, a finder for each level,
+// A capture waits for nothing but the compression, so it has encoders of its own: at each level they are as fast as those
+// of github.com/klauspost/compress/zstd or faster, and make less or about the same of what is on disks
+// (docs/image-format.md has the figures). Literals are coded by that project's huff0; what is here is the search for matches, a finder for each level,
 // and the coding of sequences. Any zstd decoder reads the frames: they are one segment, with the content size in the
 // header and no checksum.
 package zenc
