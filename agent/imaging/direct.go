@@ -10,6 +10,7 @@ import (
 // direct is the Receiver of a session without a cast: it only keeps account of what is missing, and everything
 // comes by HTTP.
 type direct struct {
+	why     string // nothing comes by multicast
 	onState func(cast.State)
 
 	mu      sync.Mutex
@@ -19,12 +20,12 @@ type direct struct {
 	whole   chan struct{} // closed while nothing is missing
 }
 
-func newDirect(size int64, o cast.ReceiverOptions) *direct {
+func newDirect(size int64, why string, o cast.ReceiverOptions) *direct {
 	var have rangeSet
 	for _, r := range o.Have {
 		have = have.add(r.Offset, r.Length)
 	}
-	d := &direct{onState: o.OnState, size: size, missing: have.complement(size), whole: make(chan struct{})}
+	d := &direct{why: why, onState: o.OnState, size: size, missing: have.complement(size), whole: make(chan struct{})}
 	if len(d.missing) == 0 {
 		close(d.whole)
 	}
@@ -33,7 +34,7 @@ func newDirect(size int64, o cast.ReceiverOptions) *direct {
 
 // Run waits until nothing is missing.
 func (d *direct) Run(ctx context.Context) error {
-	d.onState(cast.State{Phase: cast.Unicast, Why: "the session has no cast"})
+	d.onState(cast.State{Phase: cast.Unicast, Why: d.why})
 	d.mu.Lock()
 	whole := d.whole
 	d.mu.Unlock()

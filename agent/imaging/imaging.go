@@ -221,32 +221,42 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	}
 	var have []restore.Range
 	if delta {
-		have, err = plan.Present(ctx, r.target, func(done, total int64) {
-			r.o.Report.Progress(fmt.Sprintf("hashing what is on the disk: %s", percent(done, total)), session.Progress{})
-		})
-		if err != nil {
-			return fmt.Errorf("%s: comparing it with the image: %w", r.disk.Path, err)
+		if have, err = r.present(ctx); err != nil {
+			return err
 		}
 	}
+	if err := r.writeTable(same); err != nil {
+		return err
+	}
+	rc := &reception{run: r, cast: r.d.Cast, why: "the session has no cast"}
+	if err := rc.receive(ctx, have, casts, r.d.Verify); err != nil {
+		return err
+	}
+	if r.d.Verify {
+		return r.verify(ctx, casts)
+	}
+	return nil
+}
+
+// present hashes what is on the disk and returns what need not be received.
+func (r *run) present(ctx context.Context) ([]restore.Range, error) {
+	have, err := r.plan.Present(ctx, r.target, func(done, total int64) {
+		r.o.Report.Progress(fmt.Sprintf("hashing what is on the disk: %s", percent(done, total)), r.counts)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: comparing it with the image: %w", r.disk.Path, err)
+	}
+	return have, nil
+}
+
+// writeTable puts the partition table on the disk, unless the same is there.
+func (r *run) writeTable(same bool) error {
 	if !same {
-		if err := plan.WriteTable(r.target); err != nil {
+		if err := r.plan.WriteTable(r.target); err != nil {
 			return fmt.Errorf("%s: writing the partition table: %w", r.disk.Path, err)
 		}
 	}
 	r.step(session.StepTable, session.Info, tableWords(r.cfg, same), nil)
-	if err := r.receive(ctx, have, casts); err != nil {
-		return err
-	}
-	if !r.d.Verify {
-		return nil
-	}
-	err = plan.Verify(ctx, r.target, func(done, total int64) {
-		r.o.Report.Progress(fmt.Sprintf("reading back: %s", percent(done, total)), r.counts)
-	})
-	if err != nil {
-		return fmt.Errorf("%s does not hold what was written to it: %w", r.disk.Path, err)
-	}
-	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", &r.counts)
 	return nil
 }
 

@@ -20,7 +20,9 @@ const farewell = 3 * time.Second
 // reception carries the object from one receiver after another into the writer.
 type reception struct {
 	*run
-	w *restore.Writer
+	w    *restore.Writer
+	cast *session.Cast // that it begins with; nil: HTTP alone
+	why  string        // when cast is nil
 
 	kick  chan struct{} // the unicast side has something to look at
 	again chan struct{} // the receiver was asked for bytes anew
@@ -32,17 +34,19 @@ type reception struct {
 	phase       cast.Phase
 	states      []cast.State // to be told of
 	first, last bool
-	base        session.Progress // what earlier receivers of this restore counted
+	base        session.Progress // what earlier receptions and receivers of this restore counted
 	delivered   int64            // by HTTP, in all
 	stopFetch   context.CancelCauseFunc
 }
 
 // receive gets every byte that the disk lacks and waits until it is written and flushed.
-func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *session.Cast) error {
-	rc := &reception{run: r, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), state: make(chan struct{}, 1)}
+func (rc *reception) receive(ctx context.Context, have []restore.Range, casts <-chan *session.Cast, readBack bool) error {
+	r := rc.run
+	rc.kick, rc.again, rc.state = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	rc.base = r.counts
 	w, err := restore.NewWriter(r.plan, r.target, restore.WriterOptions{
 		Name: r.d.Image.Name, Workers: r.o.Workers, Memory: r.o.WriterMemory,
-		Again: rc.onAgain, Rejected: rc.onRejected, Have: have,
+		Again: rc.onAgain, Rejected: rc.onRejected, Have: have, ReadBack: readBack,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.disk.Path, err)
@@ -74,7 +78,7 @@ func (rc *reception) cycle(ctx context.Context, have []restore.Range, casts <-ch
 	for _, h := range have {
 		here = append(here, cast.Range(h))
 	}
-	c := rc.d.Cast
+	c := rc.cast
 	for {
 		recv, err := rc.open(c, here)
 		if err != nil {
@@ -97,7 +101,7 @@ func (rc *reception) open(c *session.Cast, have []cast.Range) (Receiver, error) 
 	}
 	var recv Receiver
 	if c == nil {
-		recv = newDirect(rc.d.Image.ObjectSize, o)
+		recv = newDirect(rc.d.Image.ObjectSize, rc.why, o)
 	} else {
 		p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
 		copy(p.Key[:], c.Key)
@@ -325,11 +329,11 @@ func (rc *reception) tell(bad bool) bool {
 		switch s.Phase {
 		case cast.Silent, cast.Unicast:
 			level := session.Warn
-			if rc.d.Cast == nil {
+			if rc.cast == nil {
 				level = session.Info // as planned
 			}
 			rc.step(session.StepMulticast, level, s.Why+"; fetching by HTTP", nil)
-			bad = rc.d.Cast != nil
+			bad = rc.cast != nil
 		case cast.Receiving:
 			if bad {
 				rc.step(session.StepMulticast, session.Info, "multicast arrives again", nil)
@@ -388,9 +392,12 @@ func (rc *reception) progress() session.Progress {
 	w := rc.w.Stats()
 	rc.mu.Lock()
 	recv, p := rc.recv, rc.base
-	p.Unicast = rc.delivered
+	p.Unicast += rc.delivered
 	rc.mu.Unlock()
-	p.Received, p.Needed, p.Written, p.ToWrite = w.Received, w.Needed, w.Written, w.ToWrite
+	p.Received += w.Received
+	p.Needed += w.Needed
+	p.Written += w.Written
+	p.ToWrite += w.ToWrite
 	if recv != nil {
 		s := recv.Stats()
 		p.Multicast += s.Multicast + s.Stream

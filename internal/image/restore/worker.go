@@ -89,7 +89,7 @@ func (w *Writer) outcome(frame int32, damage, err error) {
 }
 
 // frame decodes, checks and writes one frame. damage says what is wrong with its bytes; err that the disk failed. Nothing is
-// written before the whole frame is known to be right.
+// written before the whole frame has passed the checks that WriterOptions.ReadBack leaves to it.
 func (k *worker) frame(i int32, stored []byte) (damage, err error) {
 	w := k.w
 	f := &w.p.idx.Frames[i]
@@ -97,7 +97,11 @@ func (k *worker) frame(i int32, stored []byte) (damage, err error) {
 		k.out = alignedBuffer(w.p.idx.Grid + image.Slack)
 	}
 	begin := time.Now()
-	data, damage := k.dec.Decode(f, stored, k.out)
+	decode := k.dec.Decode
+	if w.o.ReadBack {
+		decode = k.dec.DecodeUnsummed
+	}
+	data, damage := decode(f, stored, k.out)
 	decoded := time.Now()
 	if damage != nil {
 		return damage, nil

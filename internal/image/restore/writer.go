@@ -25,6 +25,9 @@ type WriterOptions struct {
 	// Rejected is told of each frame whose bytes were not what the index says, before Again. No lock is held.
 	Rejected func(*image.DamageError)
 	Have     []Range // of the object: frames that lie wholly within are not needed
+	// ReadBack says that Verify is called afterwards, which hashes every chunk on the disk. Then a frame is held only against its lengths and CRC-32C
+	// before it is written, not hashed twice.
+	ReadBack bool
 }
 
 // Stats of a Writer. Bytes of the disk, unless said otherwise.
