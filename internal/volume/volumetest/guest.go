@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,10 +12,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/uml"
 )
 
-// The host's kernel lacks many file systems. User-mode Linux (Debian's package user-mode-linux) has them: a Linux kernel that
-// runs as a process, here with the host's files as its root and the test's own binary as its init. It starts in two seconds.
+// The host's kernel lacks many file systems. User-mode Linux has them (package uml).
 
 // What a guest does.
 const (
@@ -27,108 +27,49 @@ const (
 	GuestReadOnly = "list-ro"
 )
 
-const (
-	envDo, envFS, envOptions, envMB, envOut = "VOLUMETEST_DO", "VOLUMETEST_FS", "VOLUMETEST_OPTIONS", "VOLUMETEST_MB", "VOLUMETEST_OUT"
-	guestDisk                               = "/dev/ubda"
-)
-
 // callPrefix is before the name of a function of the test's own.
 const callPrefix = "call:"
 
 func init() {
-	if do := os.Getenv(envDo); os.Getpid() == 1 && do != "" && !strings.HasPrefix(do, callPrefix) {
-		guest(guestWork)
+	for _, do := range []string{GuestFill, GuestCrash, GuestList, GuestReadOnly} {
+		uml.Handle(do, guestWork)
 	}
 }
 
 // InGuest is for a test's init function: it makes f what Guest("call:"+name, ...) does with its disk inside of the guest, where
 // it is root with all capabilities on a kernel of its own.
 func InGuest(name string, f func(device, fstype string) (string, error)) {
-	if os.Getpid() == 1 && os.Getenv(envDo) == callPrefix+name {
-		guest(func() (string, error) {
-			if err := guestKernel(); err != nil {
-				return "", err
-			}
-			return f(guestDisk, os.Getenv(envFS))
-		})
-	}
+	uml.Handle(callPrefix+name, func(t uml.Task) (string, error) { return f(uml.Disk, t.FS) })
 }
 
 // Guest runs a guest with the image as its disk and returns the listing it made.
 func Guest(t testing.TB, do, image, fstype, options string, megabytes int) string {
 	t.Helper()
-	Need(t, "linux.uml")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := filepath.Join(t.TempDir(), "listing")
-	tmp, err := os.MkdirTemp("", "guest") // not t.TempDir: a comma or a colon in its name would mean something to the guest
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(tmp)
-	disk := filepath.Join(tmp, "disk")
-	if err := os.Symlink(image, disk); err != nil {
-		t.Fatal(err)
-	}
+	Need(t, uml.Program)
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, find("linux.uml"), "mem=192M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet",
-		"init="+self, "ubd0="+disk, "con=null", "con0=null,fd:1", "panic=-1",
-		envDo+"="+do, envFS+"="+fstype, envOptions+"="+options, envMB+"="+strconv.Itoa(megabytes), envOut+"="+out)
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp) // where it keeps its memory
-	cmd.WaitDelay = 5 * time.Second
-	console, err := cmd.CombinedOutput()
-	p, readErr := os.ReadFile(out)
-	if readErr != nil {
-		t.Fatalf("guest to %s %s: %v\n%s", do, fstype, err, console)
-	}
-	status, listing, _ := strings.Cut(string(p), "\n")
+	// Not in t.TempDir: what is in its name could mean something to the guest.
+	listing, err := uml.Run(ctx, "", uml.Task{Name: do, Disk: image, FS: fstype, Args: []string{options, strconv.Itoa(megabytes)}})
 	switch {
-	case strings.HasPrefix(status, "absent"):
-		Skip(t, "%s", status)
-	case status != "ok":
-		t.Fatalf("guest to %s %s: %s\n%s", do, fstype, status, console)
+	case errors.Is(err, uml.ErrAbsent):
+		Skip(t, "%v", err)
+	case err != nil:
+		t.Fatalf("guest to %s %s: %v", do, fstype, err)
 	}
 	return listing
 }
 
-// guest is what runs as process 1 inside.
-func guest(work func() (string, error)) {
-	listing, err := work()
-	text := "ok\n" + listing
-	if err != nil {
-		text = strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
-	}
-	if err := os.WriteFile(os.Getenv(envOut), []byte(text), 0o644); err != nil {
-		fmt.Println(err)
-	}
-	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
-	select {}
-}
-
-func guestWork() (string, error) {
-	do, fstype := os.Getenv(envDo), os.Getenv(envFS)
-	if err := guestKernel(); err != nil {
-		return "", err
-	}
-	if err := unix.Mount("tmpfs", "/mnt", "tmpfs", 0, ""); err != nil {
-		return "", fmt.Errorf("mount /mnt: %w", err)
-	}
-	const dir = "/mnt/fs"
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
-	}
+func guestWork(t uml.Task) (string, error) {
+	dir, do, options := uml.Mounts, t.Name, t.Args[0]
 	var flags uintptr
 	if do == GuestReadOnly {
 		flags = unix.MS_RDONLY
 	}
-	if err := unix.Mount(guestDisk, dir, fstype, flags, os.Getenv(envOptions)); err != nil {
-		return "", fmt.Errorf("mount %s: %w", fstype, err)
+	if err := unix.Mount(uml.Disk, dir, t.FS, flags, options); err != nil {
+		return "", fmt.Errorf("mount %s: %w", t.FS, err)
 	}
 	if do == GuestFill || do == GuestCrash {
-		megabytes, err := strconv.Atoi(os.Getenv(envMB))
+		megabytes, err := strconv.Atoi(t.Args[1])
 		if err != nil {
 			return "", err
 		}
@@ -152,14 +93,6 @@ func guestWork() (string, error) {
 	return listing, nil
 }
 
-// guestKernel makes the kernel ready for the file system.
-func guestKernel() error {
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
-	}
-	return guestModule(os.Getenv(envFS))
-}
-
 // late writes what a journal then holds: some files come, some go, everything synced.
 func late(dir string) error {
 	if err := syncFS(dir); err != nil {
@@ -177,33 +110,4 @@ func late(dir string) error {
 		}
 	}
 	return syncFS(dir)
-}
-
-// guestModule loads the module of a file system that is not built in.
-func guestModule(fstype string) error {
-	known := func() bool {
-		p, _ := os.ReadFile("/proc/filesystems")
-		return strings.Contains(string(p), "\t"+fstype+"\n")
-	}
-	if known() {
-		return nil
-	}
-	for _, need := range []string{"crypto/crc32_generic", "drivers/cdrom/cdrom", "fs/nls/nls_utf8", "fs/" + fstype + "/" + fstype} {
-		paths, _ := filepath.Glob("/usr/lib/uml/modules/*/kernel/" + need + ".ko")
-		for _, path := range paths {
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			err = unix.FinitModule(int(f.Fd()), "", 0)
-			f.Close()
-			if err != nil && !errors.Is(err, unix.EEXIST) {
-				return fmt.Errorf("load %s: %w", path, err)
-			}
-		}
-	}
-	if !known() {
-		return fmt.Errorf("absent: the guest's kernel has no %s", fstype)
-	}
-	return nil
 }
