@@ -87,11 +87,11 @@ func (b *bench) session(loss int, verify bool) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	defer server.stop()
-	var agents []*proc
+	defer server.Stop()
+	var agents []*benchkit.Child
 	defer func() {
 		for _, a := range agents {
-			a.stop()
+			a.Stop()
 		}
 	}()
 	for i := range nodes {
@@ -119,40 +119,40 @@ func (b *bench) session(loss int, verify bool) (s sample, err error) {
 	if err := b.account(l, asked, verify, &s); err != nil {
 		return s, err
 	}
-	server.stop()
-	s.send = server.cpu()
+	server.Stop()
+	s.send = server.CPU()
 	for _, a := range agents {
-		a.stop()
-		s.recv, s.rss = max(s.recv, a.cpu()), max(s.rss, a.rss())
+		a.Stop()
+		s.recv, s.rss = max(s.recv, a.CPU()), max(s.rss, a.RSS())
 	}
 	return s, b.check()
 }
 
 // serve starts the server on node 0. The words are the kernel command line that tells a node of it.
-func (b *bench) serve(l *netlab.Lab) (server *proc, words string, err error) {
+func (b *bench) serve(l *netlab.Lab) (server *benchkit.Child, words string, err error) {
 	rd, wr := io.Pipe()
-	server, err = b.startTo(l.Node(0), wr, b.program("diskcast"), "serve", "--json", "--state", b.path("state"), "--store", b.store(), "--interface", "eth0",
+	server, err = b.startTo(wr, l.Node(0), b.program("diskcast"), "serve", "--json", "--state", b.path("state"), "--store", b.store(), "--interface", "eth0",
 		"--dhcp", "off", "--tftp=false")
 	if err != nil {
 		return nil, "", err
 	}
 	var info struct{ Server, Pin string }
 	if err := json.NewDecoder(rd).Decode(&info); err != nil {
-		server.stop()
-		return nil, "", fmt.Errorf("the server does not start: %w: %s", err, server.words())
+		server.Stop()
+		return nil, "", fmt.Errorf("the server does not start: %w: %s", err, server.Words())
 	}
 	go io.Copy(io.Discard, rd) // ends with the server
 	return server, fmt.Sprintf("diskcast.server=%s diskcast.pin=%s", info.Server, info.Pin), nil
 }
 
 // agent starts the agent on a node and waits until the server knows it.
-func (b *bench) agent(l *netlab.Lab, i int, words string) (*proc, error) {
+func (b *bench) agent(l *netlab.Lab, i int, words string) (*benchkit.Child, error) {
 	cmdline := b.path("cmdline")
 	if err := os.WriteFile(cmdline, []byte(words+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	rd, wr := io.Pipe()
-	p, err := b.startTo(l.Node(i+1), wr, b.program("agent"), "-no-network", "-no-boot", "-site", b.path("site.json"), "-cmdline", cmdline, "-disk", b.target(i))
+	p, err := b.startTo(wr, l.Node(i+1), b.program("agent"), "-no-network", "-no-boot", "-site", b.path("site.json"), "-cmdline", cmdline, "-disk", b.target(i))
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +163,8 @@ func (b *bench) agent(l *netlab.Lab, i int, words string) (*proc, error) {
 			return p, nil
 		}
 	}
-	p.stop()
-	return nil, fmt.Errorf("agent: %w: %s", lines.Err(), p.words())
+	p.Stop()
+	return nil, fmt.Errorf("agent: %w: %s", lines.Err(), p.Words())
 }
 
 // account reads off the server's timeline.

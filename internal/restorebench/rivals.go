@@ -1,15 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/diskcast/diskcast/internal/benchkit"
-	"github.com/diskcast/diskcast/internal/cast/netlab"
 )
 
 // rival is udpcast with what makes an image for it and what writes one from it.
@@ -124,10 +121,10 @@ func (b *bench) udpcast(r rival, bitrate string) (s sample, err error) {
 		return s, err
 	}
 	defer l.Close()
-	var all []*proc
+	var all []*benchkit.Child
 	defer func() {
 		for _, p := range all {
-			p.stop()
+			p.Stop()
 		}
 	}()
 	for i := range nodes {
@@ -138,7 +135,7 @@ func (b *bench) udpcast(r rival, bitrate string) (s sample, err error) {
 		all = append(all, p)
 	}
 	for i := range nodes {
-		if err := b.listens(l, i+1); err != nil {
+		if err := benchkit.Listens(b.ctx, l.Node(i+1)); err != nil {
 			return s, err
 		}
 	}
@@ -155,40 +152,21 @@ func (b *bench) udpcast(r rival, bitrate string) (s sample, err error) {
 		return s, err
 	}
 	receivers := all
-	all = append([]*proc{sender}, all...)
+	all = append([]*benchkit.Child{sender}, all...)
 	for _, p := range receivers {
-		if err := p.wait(); err != nil {
+		if err := p.Wait(limit); err != nil {
 			return s, err
 		}
-		s.seconds, s.recv = max(s.seconds, p.end.Sub(sender.began).Seconds()), max(s.recv, p.cpu())
+		s.seconds, s.recv = max(s.seconds, p.Ended.Sub(sender.Began).Seconds()), max(s.recv, p.CPU())
 	}
-	if err := sender.wait(); err != nil {
+	if err := sender.Wait(limit); err != nil {
 		return s, err
 	}
-	s.send = sender.cpu()
+	s.send = sender.CPU()
 	after, err := b.wire(l)
 	if err != nil {
 		return s, err
 	}
 	s.wire = after - before
 	return s, b.check()
-}
-
-// listens waits until a program on the node has a UDP socket.
-func (b *bench) listens(l *netlab.Lab, i int) error {
-	for range 500 {
-		out, err := b.output(l.Node(i), "cat", "/proc/net/udp")
-		if err != nil {
-			return err
-		}
-		if strings.Count(out, "\n") > 1 {
-			return nil
-		}
-		select {
-		case <-b.ctx.Done():
-			return b.ctx.Err()
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return errors.New("udp-receiver does not listen")
 }

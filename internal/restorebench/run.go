@@ -244,8 +244,8 @@ func (b *bench) local() error {
 			if err != nil {
 				return s, err
 			}
-			err = p.wait()
-			s.recv, s.seconds = p.cpu(), p.end.Sub(p.began).Seconds()
+			err = p.Wait(limit)
+			s.recv, s.seconds = p.CPU(), p.Ended.Sub(p.Began).Seconds()
 			return s, err
 		})
 		if err != nil {

@@ -115,14 +115,16 @@ func (b *bench) late(name string) error {
 
 // staggered starts the second receiver some time after the first.
 func (b *bench) staggered(l *netlab.Lab, after time.Duration) (sample, error) {
-	recv := func(i int) (*proc, error) {
+	recv := func(i int) (*benchkit.Child, error) {
 		return b.start(l.Node(i), self(), "child-recv", "-size", fmt.Sprint(b.size), "-file", b.target(i, false))
 	}
 	first, err := recv(1)
 	if err != nil {
 		return sample{}, err
 	}
-	b.ready(l, 1)
+	if err := b.ready(l, 1); err != nil {
+		return sample{}, err
+	}
 	start := time.Now()
 	p, err := b.start(l.Node(0), self(), "child-send", "-size", fmt.Sprint(b.size), "-file", b.file, "-receivers", "1")
 	if err != nil {
@@ -138,19 +140,19 @@ func (b *bench) staggered(l *netlab.Lab, after time.Duration) (sample, error) {
 		return sample{}, err
 	}
 	var s sample
-	for _, r := range []*proc{first, second} {
-		if err := r.wait(limit); err != nil {
+	for _, r := range []*benchkit.Child{first, second} {
+		if err := r.Wait(limit); err != nil {
 			return s, err
 		}
-		s.recv = max(s.recv, r.cpu())
-		s.rss = max(s.rss, r.rss())
-		s.seconds = max(s.seconds, r.end.Sub(start).Seconds())
+		s.recv = max(s.recv, r.CPU())
+		s.rss = max(s.rss, r.RSS())
+		s.seconds = max(s.seconds, r.Ended.Sub(start).Seconds())
 	}
-	if err := p.wait(limit); err != nil {
+	if err := p.Wait(limit); err != nil {
 		return s, err
 	}
-	s.send = p.cpu()
-	return s, json.Unmarshal(p.out.Bytes(), &s.sent)
+	s.send = p.CPU()
+	return s, json.Unmarshal(p.Output(), &s.sent)
 }
 
 // eight runs eight casts of an eighth of the object each, from one sender to one receiver: the line is the receiver's port.
@@ -166,16 +168,18 @@ func (b *bench) eight(name string) error {
 	if err != nil {
 		return err
 	}
-	b.ready(l, 1)
-	s, p, err := b.measure(l, []*proc{r}, []string{self(), "child-send", "-casts", fmt.Sprint(n), "-size", fmt.Sprint(size), "-file", b.file, "-receivers", "1"})
+	if err := b.ready(l, 1); err != nil {
+		return err
+	}
+	s, p, err := b.measure(l, []*benchkit.Child{r}, []string{self(), "child-send", "-casts", fmt.Sprint(n), "-size", fmt.Sprint(size), "-file", b.file, "-receivers", "1"})
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(p.out.Bytes(), &s.sent); err != nil {
+	if err := json.Unmarshal(p.Output(), &s.sent); err != nil {
 		return err
 	}
 	var got []recvResult
-	if err := json.Unmarshal(r.out.Bytes(), &got); err != nil {
+	if err := json.Unmarshal(r.Output(), &got); err != nil {
 		return err
 	}
 	first, last := got[0].First, got[0].End
@@ -264,7 +268,7 @@ func (b *bench) restart(name string) error {
 		return err
 	}
 	defer l.Close()
-	var ps []*proc
+	var ps []*benchkit.Child
 	for i := range 2 {
 		p, err := b.start(l.Node(i+1), self(), "child-recv", "-size", fmt.Sprint(b.size), "-file", b.target(i+1, true))
 		if err != nil {
@@ -272,7 +276,9 @@ func (b *bench) restart(name string) error {
 		}
 		ps = append(ps, p)
 	}
-	b.ready(l, 2)
+	if err := b.ready(l, 2); err != nil {
+		return err
+	}
 	send := []string{self(), "child-send", "-size", fmt.Sprint(b.size), "-file", b.file, "-receivers", "2"}
 	half := float64(b.size) / linePayload(1000) / 2
 	start := time.Now()
@@ -281,7 +287,7 @@ func (b *bench) restart(name string) error {
 		return err
 	}
 	// It stops without a word, as a killed one would, but it can still say how much it sent.
-	if err := old.wait(limit); err != nil {
+	if err := old.Wait(limit); err != nil {
 		return err
 	}
 	s, p, err := b.measure(l, ps, send)
@@ -290,10 +296,10 @@ func (b *bench) restart(name string) error {
 	}
 	s.seconds = time.Since(start).Seconds()
 	var before, after sendResult
-	if err := json.Unmarshal(old.out.Bytes(), &before); err != nil {
+	if err := json.Unmarshal(old.Output(), &before); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(p.out.Bytes(), &after); err != nil {
+	if err := json.Unmarshal(p.Output(), &after); err != nil {
 		return err
 	}
 	s.sent.Payload = before.Payload + after.Payload

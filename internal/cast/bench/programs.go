@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/cast/netlab"
 )
 
@@ -38,7 +38,7 @@ func (b *bench) target(i int, file bool) string {
 }
 
 // measure starts the receivers, then the sender, and waits for all.
-func (b *bench) measure(l *netlab.Lab, receivers []*proc, send []string) (sample, *proc, error) {
+func (b *bench) measure(l *netlab.Lab, receivers []*benchkit.Child, send []string) (sample, *benchkit.Child, error) {
 	var s sample
 	start := time.Now()
 	p, err := b.start(l.Node(0), send...)
@@ -46,19 +46,19 @@ func (b *bench) measure(l *netlab.Lab, receivers []*proc, send []string) (sample
 		return s, nil, err
 	}
 	for _, r := range receivers {
-		if err := r.wait(limit); err != nil {
-			p.kill()
+		if err := r.Wait(limit); err != nil {
+			p.Stop()
 			return s, p, err
 		}
-		s.each = append(s.each, r.end.Sub(start).Seconds())
-		s.seconds = max(s.seconds, r.end.Sub(start).Seconds())
-		s.recv = max(s.recv, r.cpu())
-		s.rss = max(s.rss, r.rss())
+		s.each = append(s.each, r.Ended.Sub(start).Seconds())
+		s.seconds = max(s.seconds, r.Ended.Sub(start).Seconds())
+		s.recv = max(s.recv, r.CPU())
+		s.rss = max(s.rss, r.RSS())
 	}
-	if err := p.wait(limit); err != nil {
+	if err := p.Wait(limit); err != nil {
 		return s, p, err
 	}
-	s.send = p.cpu()
+	s.send = p.CPU()
 	return s, p, nil
 }
 
@@ -81,7 +81,7 @@ var ours = program{"diskcast", func(b *bench, l *netlab.Lab, receivers int, file
 }}
 
 func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
-	var ps []*proc
+	var ps []*benchkit.Child
 	for i := range receivers {
 		args := []string{self(), "child-recv", "-size", fmt.Sprint(b.size), "-file", b.target(i+1, file)}
 		if pr := os.Getenv("BENCH_PROFILE"); pr != "" {
@@ -93,7 +93,9 @@ func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (
 		}
 		ps = append(ps, p)
 	}
-	b.ready(l, receivers)
+	if err := b.ready(l, receivers); err != nil {
+		return sample{}, err
+	}
 	args := append([]string{self(), "child-send", "-size", fmt.Sprint(b.size), "-file", b.file, "-receivers", fmt.Sprint(receivers)}, extra...)
 	if pr := os.Getenv("BENCH_PROFILE"); pr != "" {
 		args = append(args, "-profile", pr+".send")
@@ -102,12 +104,12 @@ func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(p.out.Bytes(), &s.sent); err != nil {
+	if err := json.Unmarshal(p.Output(), &s.sent); err != nil {
 		return s, err
 	}
 	for _, r := range ps {
 		var rr []recvResult
-		if err := json.Unmarshal(r.out.Bytes(), &rr); err != nil {
+		if err := json.Unmarshal(r.Output(), &rr); err != nil {
 			return s, err
 		}
 		s.received = append(s.received, rr)
@@ -121,31 +123,19 @@ func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (
 	return s, b.check(receivers, file)
 }
 
-// ready waits until the receivers of whatever program listen: until each node has a UDP socket open.
-func (b *bench) ready(l *netlab.Lab, receivers int) {
+// ready waits until the receivers of whatever program listen.
+func (b *bench) ready(l *netlab.Lab, receivers int) error {
 	for i := range receivers {
-		for range 200 {
-			out, _ := b.output(l.Node(i+1), "cat", "/proc/net/udp")
-			if strings.Count(out, "\n") > 1 {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
+		if err := benchkit.Listens(b.ctx, l.Node(i+1)); err != nil {
+			return err
 		}
 	}
-}
-
-func (b *bench) output(ns string, args ...string) (string, error) {
-	p, err := b.start(ns, args...)
-	if err != nil {
-		return "", err
-	}
-	err = p.wait(10 * time.Second)
-	return p.out.String(), err
+	return nil
 }
 
 // udpcast with its best documented settings for a switched LAN: full duplex is its default; nothing else speeds it up there.
 var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
-	var ps []*proc
+	var ps []*benchkit.Child
 	for i := range receivers {
 		p, err := b.start(l.Node(i+1), "udp-receiver", "--interface", "eth0", "--nokbd", "--nosync", "--file", b.target(i+1, file))
 		if err != nil {
@@ -153,7 +143,9 @@ var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, fi
 		}
 		ps = append(ps, p)
 	}
-	b.ready(l, receivers)
+	if err := b.ready(l, receivers); err != nil {
+		return sample{}, err
+	}
 	s, _, err := b.measure(l, ps, []string{"udp-sender", "--interface", "eth0", "--nokbd", "--full-duplex", "--min-receivers", fmt.Sprint(receivers), "--file", b.file})
 	if err != nil {
 		return s, err
@@ -165,7 +157,7 @@ var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, fi
 // LANs. Its receivers are daemons that write files; the sender ends when all have confirmed.
 func uftpAt(rate string) program {
 	return program{"uftp", func(b *bench, l *netlab.Lab, receivers int, file bool, _ ...string) (sample, error) {
-		var ps []*proc
+		var ps []*benchkit.Child
 		for i := range receivers {
 			dir := filepath.Join(b.dir, fmt.Sprintf("uftp%d", i+1))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -177,21 +169,22 @@ func uftpAt(rate string) program {
 			}
 			ps = append(ps, p)
 		}
-		b.ready(l, receivers)
+		if err := b.ready(l, receivers); err != nil {
+			return sample{}, err
+		}
 		var s sample
 		start := time.Now()
 		p, err := b.start(l.Node(0), "uftp", "-I", "eth0", "-M", "239.77.7.1", "-P", "239.77.7.2", "-R", rate, "-B", "33554432", "-Y", "none", b.file)
 		if err != nil {
 			return s, err
 		}
-		err = p.wait(limit)
+		err = p.Wait(limit)
 		s.seconds = time.Since(start).Seconds()
-		s.send = p.cpu()
+		s.send = p.CPU()
 		for i, r := range ps {
-			r.cmd.Process.Signal(os.Interrupt)
-			r.wait(5 * time.Second)
-			s.recv = max(s.recv, r.cpu())
-			s.rss = max(s.rss, r.rss())
+			r.Stop()
+			s.recv = max(s.recv, r.CPU())
+			s.rss = max(s.rss, r.RSS())
 			name := filepath.Join(b.dir, fmt.Sprintf("uftp%d", i+1), filepath.Base(b.file))
 			if err == nil {
 				err = b.same(name)

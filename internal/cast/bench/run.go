@@ -9,13 +9,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/cast/netlab"
@@ -106,69 +103,9 @@ func makeObject(name string, size int64) error {
 	return err
 }
 
-// proc is a program running in a node.
-type proc struct {
-	name string
-	cmd  *exec.Cmd
-	out  bytes.Buffer
-	err  bytes.Buffer
-	done chan error
-	end  time.Time
-}
-
 // start runs a program in a namespace.
-func (b *bench) start(ns string, args ...string) (*proc, error) {
-	p := &proc{name: args[0], done: make(chan error, 1)}
-	p.cmd = exec.CommandContext(b.ctx, "ip", append([]string{"netns", "exec", ns}, args...)...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		err := p.cmd.Wait()
-		p.end = time.Now()
-		p.done <- err
-	}()
-	return p, nil
-}
-
-func (p *proc) wait(limit time.Duration) error {
-	select {
-	case err := <-p.done:
-		if err != nil {
-			return fmt.Errorf("%s: %w: %s", filepath.Base(p.name), err, strings.TrimSpace(p.err.String()+p.out.String()))
-		}
-		return nil
-	case <-time.After(limit):
-		p.kill()
-		return fmt.Errorf("%s did not end within %v: %s", filepath.Base(p.name), limit, strings.TrimSpace(p.err.String()+p.out.String()))
-	}
-}
-
-func (p *proc) kill() {
-	p.cmd.Process.Kill()
-	select {
-	case <-p.done:
-	case <-time.After(5 * time.Second):
-	}
-}
-
-// cpu is the CPU time of an ended program in seconds, the kernel's on its behalf included.
-func (p *proc) cpu() float64 {
-	st := p.cmd.ProcessState
-	if st == nil {
-		return 0
-	}
-	return (st.UserTime() + st.SystemTime()).Seconds()
-}
-
-// rss is the largest memory of an ended program in bytes.
-func (p *proc) rss() int64 {
-	if u, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return u.Maxrss * 1024
-	}
-	return 0
+func (b *bench) start(ns string, args ...string) (*benchkit.Child, error) {
+	return benchkit.Program{Args: args, Namespace: ns}.Start(b.ctx)
 }
 
 func (b *bench) lab(nodes int) (*netlab.Lab, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/benchkit"
@@ -71,6 +68,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return b.report.Save(*out)
 }
 
+// limit bounds, generously, every program that is measured.
+const limit = time.Hour
+
 // step is one program that is measured.
 type step struct {
 	kind, who string
@@ -105,42 +105,37 @@ func (b *bench) measure(s step) error {
 				return err
 			}
 		}
-		cmd := exec.CommandContext(b.ctx, "sh", "-c", "set -e; "+s.shell)
+		p := benchkit.Program{Args: []string{"sh", "-c", "set -e; " + s.shell}}
 		if s.child != nil {
-			cmd = exec.CommandContext(b.ctx, os.Args[0], append([]string{"child"}, s.child...)...)
+			p.Args = append([]string{os.Args[0], "child"}, s.child...)
 		}
-		var stdout, stderr bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		if s.aloud {
-			cmd.Stderr = io.MultiWriter(&stderr, b.log)
+			p.Stderr = b.log
 		}
-		start := time.Now()
-		if err := cmd.Start(); err != nil {
+		c, err := p.Start(b.ctx)
+		if err != nil {
 			return fmt.Errorf("%s: %s: %w", s.kind, s.who, err)
 		}
 		var ours *family // nobody asks for the rivals' memory
 		if s.child != nil {
-			ours = watchFamily(cmd.Process.Pid)
+			ours = watchFamily(c.PID())
 		}
-		err := cmd.Wait()
-		took := time.Since(start)
+		err = c.Wait(limit)
 		rss := ours.stop()
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w: %s", s.kind, s.who, err, strings.TrimSpace(stderr.String()))
+			return fmt.Errorf("%s: %s: %w", s.kind, s.who, err)
 		}
-		seconds = append(seconds, took.Seconds())
-		use := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-		cpu := time.Duration(use.Utime.Nano() + use.Stime.Nano()).Seconds()
+		seconds = append(seconds, c.Ended.Sub(c.Began).Seconds())
 		if !strings.HasPrefix(s.kind, "restore") {
-			r.CPU.Send = cpu
+			r.CPU.Send = c.CPU()
 		} else {
-			r.CPU.Recv = cpu
+			r.CPU.Recv = c.CPU()
 		}
 		if s.child != nil {
 			// The kernel's figure is exact and that of the largest of the process and what it started; the other one adds them up.
-			r.RSS = max(r.RSS, use.Maxrss*1024, rss)
+			r.RSS = max(r.RSS, c.RSS(), rss)
 			var o outcome
-			if err := json.Unmarshal(stdout.Bytes(), &o); err != nil {
+			if err := json.Unmarshal(c.Output(), &o); err != nil {
 				return err
 			}
 			r.Bytes = max(o.Stored, o.Written)
