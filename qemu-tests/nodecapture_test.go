@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
-	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/proc"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/server/model"
@@ -19,7 +19,7 @@ func TestCaptureNode(t *testing.T) {
 	b := setup(t, 6*time.Minute, lab.Options{})
 	debian := debianImage(b.ctx, t)
 	n := b.node("a", site.Hardware{Disks: []int64{debian.Size}})
-	if err := osimage.CopySparse(b.ctx, debian.Disk, n.Disk); err != nil {
+	if err := sparse.Copy(b.ctx, debian.Disk, n.Disk); err != nil {
 		t.Fatal(err)
 	}
 	// The lowest level, because most of an emulated node's time would go into another.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/diskcast/diskcast/internal/sparse"
 )
 
 // packages make a Debian root of about 2 GB: a workstation's compilers, interpreters, documents and firmware.
@@ -40,7 +42,7 @@ func Root(ctx context.Context, cache string, log io.Writer) (string, error) {
 		"--aptopt=APT::Install-Recommends \"false\"", "bookworm", tree, mirror); err != nil {
 		return "", err
 	}
-	if err := Sparse(tmp, diskSize); err != nil {
+	if err := sparse.Create(tmp, diskSize); err != nil {
 		return "", err
 	}
 	if err := Command(ctx, log, "mkfs.ext4", "-q", "-F", "-d", tree, tmp); err != nil {
@@ -57,17 +59,4 @@ func Command(ctx context.Context, log io.Writer, name string, args ...string) er
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
-}
-
-// Sparse makes a file of so many bytes that takes no room.
-func Sparse(path string, size int64) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := f.Truncate(size); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/sparse"
 )
 
 func init() {
@@ -33,7 +34,7 @@ func disk(t *testing.T) string {
 	t.Helper()
 	need.Tools(t, Program)
 	path := filepath.Join(t.TempDir(), "a, b: c.img")
-	if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, 8<<20)); err != nil {
+	if err := sparse.Create(path, 8<<20); err != nil {
 		t.Fatal(err)
 	}
 	return path

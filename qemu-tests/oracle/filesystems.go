@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/proc"
 )
 
@@ -14,7 +15,7 @@ import (
 func (d Disk) other(ctx context.Context, p Partition, dir string, done *[]string) error {
 	part := filepath.Join(dir, "check."+d.FS)
 	defer os.Remove(part)
-	if err := copyRange(d.Path, p, part); err != nil {
+	if err := sparse.Extract(ctx, d.Path, p.Start, p.Size, part); err != nil {
 		return err
 	}
 	var err error
@@ -98,7 +99,7 @@ func Interrupted(ctx context.Context, d Disk, dir string) (size int64, dirty boo
 		}
 		part := filepath.Join(dir, "interrupted."+d.FS)
 		defer os.Remove(part)
-		if err := copyRange(d.Path, p, part); err != nil {
+		if err := sparse.Extract(ctx, d.Path, p.Start, p.Size, part); err != nil {
 			return 0, false, err
 		}
 		return xfsSize(ctx, part)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/proc"
 )
 
@@ -70,7 +71,7 @@ func CheckExt(ctx context.Context, disk string, offset int64) error {
 func CheckFAT(ctx context.Context, disk string, p Partition, dir string) error {
 	part := filepath.Join(dir, "check.fat")
 	defer os.Remove(part)
-	if err := copyRange(disk, p, part); err != nil {
+	if err := sparse.Extract(ctx, disk, p.Start, p.Size, part); err != nil {
 		return err
 	}
 	return proc.Run(ctx, nil, "fsck.fat", "-n", part)

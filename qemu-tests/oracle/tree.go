@@ -170,41 +170,6 @@ func LoadTree(path string) (Tree, error) {
 	return t, nil
 }
 
-// copyRange copies a partition into a sparse file.
-func copyRange(disk string, p Partition, to string) (err error) {
-	in, err := os.Open(disk)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	if err := out.Truncate(p.Size); err != nil {
-		return err
-	}
-	r := io.NewSectionReader(in, p.Start, p.Size)
-	buf := make([]byte, 1<<20)
-	zero := make([]byte, 1<<20)
-	for off := int64(0); ; {
-		n, err := io.ReadFull(r, buf)
-		if n > 0 && string(buf[:n]) != string(zero[:n]) {
-			if _, err := out.WriteAt(buf[:n], off); err != nil {
-				return err
-			}
-		}
-		off += int64(n)
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // FirstNonZero is the place of the first byte that is not zero in a range of a file, or -1.
 func FirstNonZero(path string, from, length int64) (int64, error) {
 	f, err := os.Open(path)

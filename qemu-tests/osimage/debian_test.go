@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 )
@@ -22,7 +23,7 @@ func TestDebianBoots(t *testing.T) {
 	}
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk.raw")
-	if err := CopySparse(ctx, im.Disk, disk); err != nil {
+	if err := sparse.Copy(ctx, im.Disk, disk); err != nil {
 		t.Fatal(err)
 	}
 	m := vm.New(vm.Options{Name: "debian", Disks: []vm.Disk{{Path: disk}}, Log: testLog(t, "debian"),

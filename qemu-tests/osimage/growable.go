@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/proc"
 )
@@ -64,37 +65,32 @@ func Growable(ctx context.Context, cache, kind string, log logWriter) (*Image, e
 		if err := errors.Join(tree.Save(filepath.Join(dir, "root.json")), oracle.Tree{}.Save(filepath.Join(dir, "esp.json"))); err != nil {
 			return meta{}, err
 		}
-		if err := Sparse(disk, mib+swap+g.size+mib); err != nil {
+		if err := sparse.Create(disk, mib+swap+g.size+mib); err != nil {
 			return meta{}, err
 		}
 		if err := proc.Input(ctx, log, strings.NewReader(script), "sfdisk", "--quiet", disk); err != nil {
 			return meta{}, err
 		}
-		if err := Sparse(part, swap); err != nil {
+		if err := sparse.Create(part, swap); err != nil {
 			return meta{}, err
 		}
 		if err := proc.Run(ctx, log, "mkswap", "-q", "-L", "swap", part); err != nil {
 			return meta{}, err
 		}
-		if err := insert(ctx, part, disk, mib); err != nil {
+		if err := sparse.Insert(ctx, part, disk, mib); err != nil {
 			return meta{}, err
 		}
-		if err := errors.Join(os.Remove(part), Sparse(part, g.size)); err != nil {
+		if err := errors.Join(os.Remove(part), sparse.Create(part, g.size)); err != nil {
 			return meta{}, err
 		}
 		if err := g.make(ctx, log, part, g.uuid, root); err != nil {
 			return meta{}, err
 		}
-		if err := insert(ctx, part, disk, mib+swap); err != nil {
+		if err := sparse.Insert(ctx, part, disk, mib+swap); err != nil {
 			return meta{}, err
 		}
 		return meta{RootUUID: g.uuid, FS: kind}, errors.Join(os.Remove(part), os.RemoveAll(root))
 	})
-}
-
-// insert copies a partition to its place on a disk.
-func insert(ctx context.Context, part, disk string, offset int64) error {
-	return proc.Run(ctx, nil, "dd", "if="+part, "of="+disk, "bs=1M", fmt.Sprintf("seek=%d", offset/mib), "conv=notrunc,sparse", "status=none")
 }
 
 // plantLittle grows a tree with less in it than plant's: the file system's own tools carry it into the file system, and an emulated node out of it.

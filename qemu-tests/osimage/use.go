@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 )
 
@@ -35,24 +34,6 @@ func ModuleRoot() string {
 			return wd
 		}
 	}
-}
-
-// Sparse makes an empty disk of a size: the blank disk of a machine.
-func Sparse(path string, size int64) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := f.Truncate(size); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}
-
-// CopySparse copies a disk without filling its holes.
-func CopySparse(ctx context.Context, from, to string) error {
-	return proc.Run(ctx, nil, "cp", "--sparse=always", from, to)
 }
 
 // Login logs in on the serial console of a machine that shows the prompt, and asks the system what its root is.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 )
@@ -45,7 +46,7 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 	var disks []vm.Disk
 	for i, size := range h.Disks {
 		path := filepath.Join(s.o.Dir, fmt.Sprintf("%s-%d.raw", name, i))
-		if err := osimage.Sparse(path, size); err != nil {
+		if err := sparse.Create(path, size); err != nil {
 			return nil, err
 		}
 		disks = append(disks, vm.Disk{Path: path, Serial: fmt.Sprintf("%s-%d", name, i)})

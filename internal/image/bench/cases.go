@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/diskcast/diskcast/internal/benchkit"
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/ext"
 )
@@ -113,7 +114,7 @@ func (b *bench) fresh(target string) error {
 	if err := os.RemoveAll(target); err != nil {
 		return err
 	}
-	return benchkit.Sparse(target, fileSize(b.disk))
+	return sparse.Create(target, fileSize(b.disk))
 }
 
 func (b *bench) check(name, target string) error {
@@ -164,7 +165,7 @@ func (b *bench) deltas() error {
 			if err := os.RemoveAll(target); err != nil {
 				return err
 			}
-			return benchkit.Command(b.ctx, b.log, "cp", "--sparse=always", old, target)
+			return sparse.Copy(b.ctx, old, target)
 		},
 		after: func() error { return b.check("next", target) }, note: note})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/benchkit"
+	"github.com/diskcast/diskcast/internal/sparse"
 )
 
 type bench struct {
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(tmp)
 	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), source: *disk, log: stderr, report: benchkit.New("MB stored or written")}
-	if err := benchkit.Command(ctx, stderr, "cp", "--sparse=always", *disk, b.disk); err != nil {
+	if err := sparse.Copy(ctx, *disk, b.disk); err != nil {
 		return err
 	}
 	if err := b.all(); err != nil {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/sparse"
 )
 
 // Skip skips the test for a reason of this machine. Where CI=true the machine is meant to have everything, and it fails.
@@ -131,10 +133,7 @@ func Dir(t testing.TB) string {
 func Sparse(t testing.TB, size int64) string {
 	t.Helper()
 	path := filepath.Join(Dir(t), "disk.img")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, size); err != nil {
+	if err := sparse.Create(path, size); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -144,7 +143,9 @@ func Sparse(t testing.TB, size int64) string {
 func Copy(t testing.TB, path string) string {
 	t.Helper()
 	to := filepath.Join(Dir(t), "copy.img")
-	Run(t, "cp", "--sparse=always", path, to)
+	if err := sparse.Copy(t.Context(), path, to); err != nil {
+		t.Fatal(err)
+	}
 	return to
 }
 
