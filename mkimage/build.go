@@ -17,14 +17,15 @@ import (
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/modules"
+	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
 
 // defaultIPXE is where Debian's and Ubuntu's package ipxe has its binaries.
 const defaultIPXE = "/usr/lib/ipxe"
 
 type options struct {
-	kernel, server, pin, console, append, baseURL, ipxe, out string
-	modulesFrom, modules, firmware                           []string
+	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
+	modulesFrom, modules, firmware                                       []string
 }
 
 // build makes the boot directory. epoch is SOURCE_DATE_EPOCH; archive gives the userland.
@@ -47,6 +48,9 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if c.IPXE, err = o.readIPXE(r); err != nil {
 		return nil, err
 	}
+	if c.SecureBoot, err = o.openLoaders(r); err != nil {
+		return nil, err
+	}
 	k, err := kernel.Open(kernel.Options{Kernel: o.kernel, Modules: o.modulesFrom, Firmware: o.firmware})
 	if err != nil {
 		return nil, err
@@ -61,6 +65,7 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	o.noteLoaders(c, r)
 	files, manifest, err := bootdir.Files(c)
 	if err != nil {
 		return nil, err
@@ -123,6 +128,36 @@ func (o *options) readIPXE(r *result) (map[string][]byte, error) {
 		return nil, nil
 	}
 	return bootdir.ReadIPXE(defaultIPXE)
+}
+
+// noLoaders is the word that leaves shim and GRUB out.
+const noLoaders = "none"
+
+func (o *options) openLoaders(r *result) (*secureboot.Loaders, error) {
+	if o.shim == noLoaders {
+		return nil, nil
+	}
+	l, err := secureboot.Open(o.shim, o.grub)
+	// Without one word about them, what is installed decides; with one, both are wanted.
+	if errors.Is(err, secureboot.ErrMissing) && o.shim == "" && o.grub == "" {
+		r.Notes = append(r.Notes, fmt.Sprintf("no shim and GRUB in the directory: machines with Secure Boot on cannot start from it; %v (or --shim %s)", err, noLoaders))
+		return nil, nil
+	}
+	return l, err
+}
+
+// noteLoaders says where shim and GRUB do not go together with the rest.
+func (o *options) noteLoaders(c *bootdir.Content, r *result) {
+	if c.SecureBoot == nil {
+		return
+	}
+	r.Notes = append(r.Notes, c.SecureBoot.Check(c.Kernel)...)
+	if o.baseURL != "" && (!c.SecureBoot.HTTP || strings.Contains(o.baseURL, "${")) {
+		r.Notes = append(r.Notes, "--base-url is for iPXE; this GRUB loads kernel and archive from where it came itself")
+	}
+	if !bootdir.GRUBTakes(o.append) {
+		r.Notes = append(r.Notes, `GRUB does not hand --append on as iPXE does: it knows no ${...}, and puts a backslash before \ and '`)
+	}
 }
 
 var (

@@ -15,7 +15,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const long = `Makes a boot directory for diskcast serve: kernel, archive (userland, kernel modules, site settings), iPXE and its script.
+const long = `Makes a boot directory for diskcast serve: kernel, archive (userland, kernel modules, site settings), iPXE and
+its script, and for machines with Secure Boot on shim and GRUB.
 
 The same inputs give the same bytes. The directory changes in one step, also under a running server. Times in the archive are
 those of SOURCE_DATE_EPOCH, or 1970.
@@ -37,6 +38,10 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
 
   # network cards that need firmware, and one module more than usual
   mkimage --kernel linux-image.deb --firmware firmware-bnx2x.deb --modules default,ipmi_si --server ... --pin ... --out boot
+
+  # machines with Secure Boot on: boot loaders of the kernel's distribution, here from packages that are not installed
+  apt-get download shim-signed grub-efi-amd64-signed
+  mkimage --shim shim-signed_*.deb --grub grub-efi-amd64-signed_*.deb --kernel ... --server ... --pin ... --out boot
 
   # the pin of the server's key
   diskcast token --state /var/lib/diskcast`
@@ -73,8 +78,10 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 	f.StringVar(&o.pin, "pin", "", "the server's key: sha256: and 64 hexadecimal digits")
 	f.StringVar(&o.console, "console", "", "serial console of the nodes, as ttyS0,115200")
 	f.StringVar(&o.append, "append", "", "added to the kernel's command line of every node")
-	f.StringVar(&o.baseURL, "base-url", "", "where the iPXE script finds kernel and archive (default: beside itself)")
+	f.StringVar(&o.baseURL, "base-url", "", "where iPXE and GRUB find kernel and archive (default: beside their script)")
 	f.StringVar(&o.ipxe, "ipxe", "", "folder with undionly.kpxe, ipxe.efi, snponly.efi (default "+defaultIPXE+" when it is there)")
+	f.StringVar(&o.shim, "shim", "", "for Secure Boot: shimx64.efi.signed, or the package shim-signed (default: the installed one); none leaves shim and GRUB out")
+	f.StringVar(&o.grub, "grub", "", "for Secure Boot: grubnetx64.efi.signed, or the package grub-efi-amd64-signed (default: the installed one)")
 	f.StringVar(&o.out, "out", "", "boot directory to make or to replace")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	for _, name := range []string{"kernel", "out"} {

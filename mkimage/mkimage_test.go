@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
+	"github.com/diskcast/diskcast/mkimage/secureboot/secureboottest"
 	"github.com/diskcast/diskcast/mkimage/userland"
 )
 
@@ -32,6 +34,21 @@ func testUserland() ([]byte, error) {
 	var b bytes.Buffer
 	_, err := a.Pack(&b, time.Time{})
 	return b.Bytes(), err
+}
+
+// loaders are shim and GRUB of one distribution, whose GRUB has these modules, as arguments for mkimage.
+func loaders(t *testing.T, modules ...string) []string {
+	t.Helper()
+	v := secureboottest.NewVendor(t, "Debian")
+	args := []string{}
+	for flag, data := range map[string][]byte{"--shim": secureboottest.Shim(t, v), "--grub": secureboottest.GRUB(t, v, append(modules, "efinet", "tftp")...)} {
+		name := filepath.Join(t.TempDir(), "loader.efi")
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, flag, name)
+	}
+	return args
 }
 
 // inputs are files as an operator has them.
@@ -69,6 +86,10 @@ func mkimage(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := newCommand(testUserland)
+	// What is installed here must not decide what a test sees.
+	if !slices.Contains(args, "--shim") && !slices.Contains(args, "--grub") {
+		args = append(args, "--shim", "none")
+	}
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
@@ -141,6 +162,34 @@ func (l lacks) check(t *testing.T, _ string, a *ramfs.Archive) {
 	}
 }
 
+func TestNotes(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	for name, c := range map[string]struct {
+		args []string
+		want string // "" for none about shim and GRUB
+	}{
+		"none wanted":        {[]string{"--shim", "none"}, ""},
+		"kernel not signed":  {loaders(t), "the kernel carries no signature"},
+		"base URL":           {append(loaders(t), "--base-url", "http://10.0.0.1:8080/boot"), "--base-url is for iPXE"},
+		"base URL with HTTP": {append(loaders(t, "http"), "--base-url", "http://10.0.0.1:8080/boot"), "the kernel carries no signature"},
+		"iPXE's setting":     {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
+	} {
+		out := filepath.Join(t.TempDir(), "boot")
+		text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--modules", "none", "--json", "--server", "https://a:1", "--pin", testPin)...)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var r result
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		notes := strings.Join(r.Notes, "\n")
+		if c.want == "" && notes != "" || !strings.Contains(notes, c.want) || strings.Contains(notes, "--base-url") != (name == "base URL") {
+			t.Errorf("%s: notes %q, want %q", name, notes, c.want)
+		}
+	}
+}
+
 func manifest(t *testing.T, dir string) *bootdir.Manifest {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, bootdir.ManifestFile))
@@ -190,6 +239,18 @@ func TestBootDirectory(t *testing.T) {
 		{
 			"no module", []string{"--modules", "none", "--base-url", "http://${next-server}:8080/boot", "--append", "a=1 b"},
 			[]artifact{lacks(modules + "kernel/fs/ext4/ext4.ko"), hasFile{"boot.ipxe", "kernel http://${next-server}:8080/boot/vmlinuz initrd="}, hasFile{"boot.ipxe", "mitigations=off a=1 b ||"}},
+		},
+		{
+			"Secure Boot", append(loaders(t), "--modules", "none", "--append", `a=1 b="x $y"`),
+			[]artifact{
+				hasFile{"shimx64.efi", "MZ"}, hasFile{"grubx64.efi", "mimg"},
+				hasFile{"grub/grub.cfg", `linux "$cmdpath/vmlinuz" "BOOTIF=01-$net_default_mac" 'console=tty0' 'panic=60' 'quiet' 'mitigations=off' 'a=1' 'b=x $y'; then`},
+				hasFile{"manifest.json", `"http": false`},
+			},
+		},
+		{
+			"GRUB with HTTP", append(loaders(t, "http"), "--modules", "none", "--base-url", "http://10.0.0.1:8080/boot/"),
+			[]artifact{hasFile{"grub/grub.cfg", `initrd "(http,10.0.0.1:8080)/boot/initramfs.img"`}, hasFile{"manifest.json", `"http": true`}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -277,6 +338,8 @@ func TestRefuses(t *testing.T) {
 		"base URL":        {[]string{"--base-url", "10.0.0.1/boot"}, "http://10.0.0.1:8080/boot"},
 		"two lines":       {[]string{"--append", "a\nboot"}, "end of a line"},
 		"module":          {[]string{"--modules", "nothing"}, `"nothing" is neither a group`},
+		"no shim":         {[]string{"--shim", "/nowhere"}, "--shim /nowhere"},
+		"no GRUB":         {[]string{"--shim", kernel}, "the package has no shimx64.efi.signed"},
 		"iPXE":            {[]string{"--ipxe", filepath.Dir(kernel)}, "install the package ipxe"},
 		"kernel":          {[]string{"--kernel", "/nowhere"}, "no such file"},
 		"out":             {[]string{"--out", filepath.Dir(kernel)}, "not a boot directory"},

@@ -1,4 +1,5 @@
-// Package bootdir makes the folder that a network boots from: kernel, archive, iPXE and its script, and a manifest.
+// Package bootdir makes the folder that a network boots from: kernel, archive, iPXE and its script, shim and GRUB with its configuration, and
+// a manifest.
 //
 // The same inputs give the same bytes. The folder appears, or changes, in one step: a server that reads it while it is
 // made sees the old one or the new one.
@@ -19,9 +20,10 @@ import (
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/modules"
+	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
 
-// Names of the files in a boot directory. The names are what boot.ipxe, the server's DHCP and its timeline of a node count on.
+// Names of the files in a boot directory. The names are what boot.ipxe, grub.cfg, the server's DHCP and its timeline of a node count on.
 const (
 	KernelFile   = "vmlinuz"
 	ArchiveFile  = "initramfs.img"
@@ -41,7 +43,9 @@ type Content struct {
 	Append   string // added to the kernel's command line
 	BaseURL  string // where the script finds kernel and archive; empty: where the script itself came from
 	IPXE     map[string][]byte
-	ModTime  time.Time // of every record in the archive
+	// SecureBoot is shim and GRUB; nil leaves them out.
+	SecureBoot *secureboot.Loaders
+	ModTime    time.Time // of every record in the archive
 	// Generator is the program and its release, for the manifest.
 	Generator string
 }
@@ -63,9 +67,15 @@ type Manifest struct {
 	Userland  string          `json:"userland"` // sha256 of the embedded archive
 	Modules   []string        `json:"modules"`
 	Firmware  []string        `json:"firmware,omitempty"`
+	GRUB      *GRUB           `json:"grub,omitempty"` // what the server must know of the GRUB behind shim; nil without one
 	Files     map[string]File `json:"files"`
 	Unpacked  int64           `json:"unpacked"`  // bytes of memory that the archive takes on a node
 	Generator string          `json:"generator"` // mkimage and its release
+}
+
+// GRUB is what the manifest says of GRUB.
+type GRUB struct {
+	HTTP bool `json:"http"` // it can load by HTTP, so that a machine can start it by UEFI HTTP boot
 }
 
 // File is one file of the directory.
@@ -93,6 +103,10 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		return nil, nil, err
 	}
 	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img.Bytes(), ScriptFile: []byte(Script(c))}
+	if c.SecureBoot != nil {
+		files[ShimFile], files[GRUBFile], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB, []byte(GRUBConfig(c))
+		m.GRUB = &GRUB{HTTP: c.SecureBoot.HTTP}
+	}
 	for name, data := range c.IPXE {
 		if _, ok := files[name]; ok || name == ManifestFile {
 			return nil, nil, fmt.Errorf("an iPXE file is called %s, which is the name of another file", name)

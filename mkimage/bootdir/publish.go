@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,13 @@ func Publish(out string, files map[string][]byte) error {
 		return err
 	}
 	for name, data := range files {
-		if err := writeSynced(filepath.Join(temp, name), data); err != nil {
+		path := filepath.Join(temp, name)
+		if dir := filepath.Dir(path); dir != temp {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := writeSynced(path, data); err != nil {
 			return err
 		}
 	}
@@ -71,32 +78,43 @@ func replaceable(out string) (exists bool, err error) {
 	return true, nil
 }
 
-// replaceFiles is for file systems that cannot exchange two directories. Each file changes in one step; the script comes after
-// what it names, and what is left over goes last.
+// replaceFiles is for file systems that cannot exchange two directories. Each file changes in one step; the scripts come after
+// what they name, and what is left over goes last.
 func replaceFiles(temp, out string, files map[string][]byte) error {
+	last := []string{GRUBConfigFile, ScriptFile, ManifestFile}
 	order := []string{}
+	keep := map[string]bool{} // the files, and the folders that they are in
 	for name := range files {
-		if name != ScriptFile && name != ManifestFile {
+		if !slices.Contains(last, name) {
 			order = append(order, name)
 		}
+		for ; name != "."; name = filepath.Dir(name) {
+			keep[name] = true
+		}
 	}
-	for _, name := range append(order, ScriptFile, ManifestFile) {
+	for _, name := range append(order, last...) {
+		if _, ok := files[name]; !ok {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(out, name)), 0o755); err != nil {
+			return err
+		}
 		if err := os.Rename(filepath.Join(temp, name), filepath.Join(out, name)); err != nil {
 			return err
 		}
 	}
-	entries, err := os.ReadDir(out)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if _, ok := files[e.Name()]; !ok {
-			if err := os.RemoveAll(filepath.Join(out, e.Name())); err != nil {
-				return err
-			}
+	return fs.WalkDir(os.DirFS(out), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "." || keep[name] {
+			return err
 		}
-	}
-	return nil
+		if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	})
 }
 
 func writeSynced(name string, data []byte) error {

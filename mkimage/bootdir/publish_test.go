@@ -3,6 +3,7 @@ package bootdir
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,22 +15,28 @@ import (
 
 func version(n int) map[string][]byte {
 	text := []byte(fmt.Sprint("version ", n))
-	return map[string][]byte{KernelFile: text, ArchiveFile: text, ScriptFile: text, ManifestFile: text, fmt.Sprint("only-", n%2): text}
+	return map[string][]byte{KernelFile: text, ArchiveFile: text, ScriptFile: text, ManifestFile: text, fmt.Sprint("only-", n%2): text,
+		GRUBConfigFile: text, fmt.Sprintf("folder-%d/only", n%2): text}
 }
 
 func content(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
-	entries, err := os.ReadDir(dir)
+	files := map[string][]byte{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		if d.IsDir() {
+			files[name] = nil
+			return nil
+		}
+		// The folder that a file is in need not be told.
+		delete(files, filepath.Dir(name))
+		files[name], err = os.ReadFile(filepath.Join(dir, name))
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	files := map[string][]byte{}
-	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[e.Name()] = data
 	}
 	return files
 }

@@ -1,8 +1,11 @@
 package bootdir
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
 
 func TestScript(t *testing.T) {
@@ -45,5 +48,44 @@ func checkLabels(t *testing.T, text string) {
 				t.Errorf("no label for %q", strings.TrimSpace(line))
 			}
 		}
+	}
+}
+
+func TestGRUBWords(t *testing.T) {
+	for in, want := range map[string]string{
+		"a b=1":                      "'a' 'b=1'",
+		`dyndbg="file x.c +p" quiet`: "'dyndbg=file x.c +p' 'quiet'",
+		"  a;b  $c ":                 "'a;b' '$c'",
+		"it's":                       `'it'\''s'`,
+		"":                           "",
+	} {
+		if got := grubWords(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestGRUBPath(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://10.0.0.1:8080/boot/":        "(http,10.0.0.1:8080)/boot",
+		"http://boot.example":               "(http,boot.example)",
+		"https://boot.example/":             "",
+		"http://${next-server}:8080/boot":   "",
+		"http://10.0.0.1/${net0/mac}/boot/": "",
+		"":                                  "",
+	} {
+		if got, ok := grubPath(in); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// The shell of a Unix reads what GRUB's reads in this file: an independent judge of its syntax.
+func TestGRUBConfigSyntax(t *testing.T) {
+	text := GRUBConfig(&Content{Release: "6.1", Append: `a="b c" x=$y it's`, SecureBoot: &secureboot.Loaders{}})
+	cmd := exec.Command("sh", "-n")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s in\n%s", err, out, text)
 	}
 }

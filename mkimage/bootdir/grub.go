@@ -1,0 +1,115 @@
+package bootdir
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Names of the files for Secure Boot. The firmware loads shim, whatever its name; shim loads grubx64.efi from beside itself; Debian's GRUB
+// reads /grub/grub.cfg of the server that it came from.
+const (
+	ShimFile       = "shimx64.efi"
+	GRUBFile       = "grubx64.efi"
+	GRUBConfigFile = "grub/grub.cfg"
+)
+
+// GRUBConfig is grub/grub.cfg: what boot.ipxe is for iPXE.
+func GRUBConfig(c *Content) string {
+	// $cmdpath is the place that GRUB itself was loaded from, as (tftp,10.0.0.1); $prefix is that with /grub at its end, and without the folder
+	// that GRUB may lie in.
+	base := "$cmdpath"
+	if c.SecureBoot.HTTP {
+		if dir, ok := grubPath(c.BaseURL); ok {
+			base = dir
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, grubHead, c.Release)
+	// No initrd=: GRUB passes the archive in memory, and the EFI stub of the kernel would look for a file of that name.
+	fmt.Fprintf(&b, grubLoop, base+"/"+KernelFile, grubWords(Cmdline(c)), base+"/"+ArchiveFile)
+	b.WriteString(grubTail)
+	return b.String()
+}
+
+// grubPath writes http://10.0.0.1:8080/boot as GRUB does: (http,10.0.0.1:8080)/boot. Settings of iPXE mean nothing to it.
+func grubPath(base string) (string, bool) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" || strings.Contains(base, "$") {
+		return "", false
+	}
+	return "(http," + u.Host + ")" + strings.TrimSuffix(u.Path, "/"), true
+}
+
+// GRUBTakes reports whether GRUB can hand on the words of a kernel command line as iPXE does. GRUB puts a backslash before
+// these two, and it does not know iPXE's settings.
+func GRUBTakes(cmdline string) bool {
+	return !strings.ContainsAny(cmdline, `\'`) && !strings.Contains(cmdline, "${")
+}
+
+// grubWords quotes a kernel command line for GRUB's shell. The kernel cuts it at blanks outside double quotes; so must be cut
+// here, because GRUB would escape the quotes. A word with a blank in it gets them back from GRUB.
+func grubWords(cmdline string) string {
+	var words []string
+	var word strings.Builder
+	quoted := false
+	end := func() {
+		if w := word.String(); w != "" {
+			words = append(words, "'"+strings.ReplaceAll(w, "'", `'\''`)+"'")
+		}
+		word.Reset()
+	}
+	for _, r := range cmdline {
+		switch {
+		case r == '"':
+			quoted = !quoted
+		case !quoted && (r == ' ' || r == '\t'):
+			end()
+		default:
+			word.WriteRune(r)
+		}
+	}
+	end()
+	return strings.Join(words, " ")
+}
+
+// The server fills in node-MAC.cfg: it tells GRUB to leave where the machine is to start from its own disk.
+const grubHead = `# Made by mkimage.
+echo
+echo "diskcast: $net_default_mac with address $net_default_ip starts Linux %s"
+source "$cmdpath/grub/node-$net_default_mac.cfg"
+`
+
+// A kernel that is loaded is not loaded again: Debian 12's GRUB ends in an exception when it is. The loop has words in place of a count, because
+// GRUB cannot count.
+const grubLoop = `
+set kernel=
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  if [ -z "$kernel" ]; then
+    if linux "%s" "BOOTIF=01-$net_default_mac" %s; then
+      set kernel=loaded
+    fi
+  fi
+  if [ -n "$kernel" ]; then
+    if initrd "%s"; then
+      echo "diskcast: starting the kernel"
+      boot
+    fi
+  fi
+  echo
+  echo "diskcast: the node could not be started (attempt $try of 20); what GRUB says of it is above."
+  echo "diskcast: bad shim signature: shim, GRUB and kernel are not of one distribution, or the kernel is not signed."
+  echo "diskcast: else: is the server up, does it serve its boot directory, and can $net_default_ip reach $net_default_server?"
+  if [ "$try" != 20 ]; then
+    echo "diskcast: next attempt in 5 seconds"
+    sleep 5
+  fi
+done
+`
+
+// With success the firmware would think that an operating system had run, and end its boot order (UEFI 2.10, 3.1.1).
+const grubTail = `
+echo "diskcast: giving up; the firmware goes on with its next boot device."
+sleep 5
+exit 1
+`

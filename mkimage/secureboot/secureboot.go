@@ -1,0 +1,152 @@
+// Package secureboot finds the boot loaders that firmware with Secure Boot on starts as it left the factory: shim, which
+// carries Microsoft's signature, and the GRUB for network boot that shim's distribution signed. Nobody has to enrol a key.
+//
+// shim starts only what was signed with a key of its own distribution, and so does its GRUB: both, and the kernel, must come from
+// the same one. Check tells when they do not, before a machine does so in its own words.
+package secureboot
+
+import (
+	"archive/tar"
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/mkimage/deb"
+)
+
+// Where Debian's packages shim-signed and grub-efi-amd64-signed put their files. Ubuntu's shim has ".latest" at its end and a link
+// without.
+const (
+	InstalledShim = "/usr/lib/shim/shimx64.efi.signed"
+	InstalledGRUB = "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"
+)
+
+// maxLoader bounds a boot loader, in bytes. shim has 1 MB, GRUB 4.
+const maxLoader = 64 << 20
+
+// Loaders are the two programs, unchanged.
+type Loaders struct {
+	Shim, GRUB []byte
+	// HTTP tells that GRUB can load files by HTTP as well as by TFTP. Debian's learnt it with release 13.
+	HTTP bool
+}
+
+// ErrMissing is that a boot loader is not installed.
+var ErrMissing = errors.New("not installed")
+
+// Open reads shim and GRUB, each from a file, or from a package that needs not be installed. An empty name is the place where the
+// installed package has it; if it is not there, the error is ErrMissing.
+func Open(shim, grub string) (*Loaders, error) {
+	l := &Loaders{}
+	for _, x := range []struct {
+		flag, name, installed, pack string
+		into                        *[]byte
+	}{
+		{"--shim", shim, InstalledShim, "shim-signed", &l.Shim},
+		{"--grub", grub, InstalledGRUB, "grub-efi-amd64-signed", &l.GRUB},
+	} {
+		data, err := read(x.name, x.installed)
+		if x.name == "" && errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w: install the package %s, or give the package to %s", x.installed, ErrMissing, x.pack, x.flag)
+		}
+		if err == nil {
+			err = signed(data)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", x.flag, cmp.Or(x.name, x.installed), err)
+		}
+		*x.into = data
+	}
+	names, err := grubModules(l.GRUB)
+	grub = cmp.Or(grub, InstalledGRUB)
+	if err != nil {
+		return nil, fmt.Errorf("--grub %s: %w", grub, err)
+	}
+	// Such are the GRUBs for disks and for CDs, which are signed too.
+	if !slices.Contains(names, "efinet") || !slices.Contains(names, "tftp") {
+		return nil, fmt.Errorf("--grub %s: this GRUB cannot boot from the network; the one that can is called grubnetx64.efi.signed", grub)
+	}
+	l.HTTP = slices.Contains(names, "http")
+	return l, nil
+}
+
+// read reads a loader from a file, from a package, or, when no name is given, from where it is installed.
+func read(name, installed string) ([]byte, error) {
+	if name == "" {
+		name = installed
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := bufio.NewReader(f)
+	if magic, err := r.Peek(len(deb.Magic)); err != nil || string(magic) != deb.Magic {
+		return readAll(r)
+	}
+	want := path.Base(installed)
+	var data []byte
+	err = deb.Walk(r, func(h *tar.Header, content io.Reader) error {
+		base := path.Base(h.Name)
+		if h.Typeflag != tar.TypeReg || base != want && base != want+".latest" {
+			return nil
+		}
+		var err error
+		data, err = readAll(content)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
+		return nil, fmt.Errorf("the package has no %s", want)
+	}
+	return data, nil
+}
+
+func readAll(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxLoader+1))
+	if err == nil && len(data) > maxLoader {
+		err = fmt.Errorf("more than %d bytes", maxLoader)
+	}
+	return data, err
+}
+
+// Check compares who signed GRUB and the kernel with whom shim trusts, and returns in words what a machine with Secure Boot on
+// would refuse. Nothing is said where shim's key cannot be read.
+func (l *Loaders) Check(kernel []byte) []string {
+	vendor, err := vendorKey(l.Shim)
+	if err != nil {
+		return nil
+	}
+	var notes []string
+	for _, x := range []struct {
+		what string
+		data []byte
+	}{{"GRUB", l.GRUB}, {"the kernel", kernel}} {
+		signers, err := signers(x.data)
+		if err != nil || len(signers) == 0 {
+			notes = append(notes, fmt.Sprintf("%s carries no signature: machines with Secure Boot on refuse it, the others start", x.what))
+			continue
+		}
+		var names []string
+		trusted := false
+		for _, c := range signers {
+			names = append(names, c.Subject.CommonName)
+			// Not CheckSignatureFrom: distributions' keys lack the marks that it wants of an authority.
+			trusted = trusted || c.Equal(vendor) || vendor.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+		}
+		if !trusted {
+			notes = append(notes, fmt.Sprintf("%s was signed by %q, and this shim trusts only %q: machines with Secure Boot on refuse it; take shim, GRUB and kernel from the same distribution (--shim, --grub)",
+				x.what, strings.Join(names, ", "), vendor.Subject.CommonName))
+		}
+	}
+	return notes
+}
