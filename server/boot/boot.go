@@ -75,6 +75,9 @@ func clean(name string) (string, error) {
 	return name, nil
 }
 
+// LocalDisk is the File of a Fetch by which a machine learnt that it is to boot its own disk.
+const LocalDisk = "local disk"
+
 // Fetch is one boot file that a machine fetched, for its timeline.
 type Fetch struct {
 	Addr netip.Addr // the machine's

@@ -94,7 +94,7 @@ func TestTFTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetches := make(chan Fetch, 100)
-	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, func(f Fetch) { fetches <- f }, slog.New(slog.DiscardHandler))
+	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, local, func(f Fetch) { fetches <- f }, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- task.Run(ctx, slog.New(slog.DiscardHandler), nil, srv) }()
@@ -139,6 +139,21 @@ func TestTFTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for mac, want := range map[string]string{"52:54:00:00:00:01": grubLocal, "52:54:00:00:00:02": grubNetwork} {
+		wt, err := c.Receive("/grub/node-"+mac+".cfg", "octet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		if _, err := wt.WriteTo(&got); err != nil || got.String() != want {
+			t.Errorf("GRUB of %s: %q, %v", mac, &got, err)
+		}
+		for _, start := range []bool{true, false} {
+			if f := <-fetches; f.MAC != mac || f.Start != start || (f.File == LocalDisk) != (want == grubLocal) {
+				t.Errorf("%+v seen", f)
+			}
+		}
+	}
 	if _, err := c.Receive("../secret", "octet"); err == nil || strings.Contains(err.Error(), d.Path()) {
 		t.Errorf("read of ../secret: %v", err)
 	}
@@ -156,10 +171,13 @@ func TestTFTP(t *testing.T) {
 	}
 }
 
+// local is one machine that has its image.
+func local(mac string) bool { return mac == "52:54:00:00:00:01" }
+
 func TestHTTP(t *testing.T) {
 	var seen []Fetch
 	h := &Handler{Dir: tree(t), Log: slog.New(slog.DiscardHandler),
-		Local:   func(mac string) bool { return mac == "52:54:00:00:00:01" },
+		Local:   local,
 		Observe: func(f Fetch) { seen = append(seen, f) }}
 	get := func(method, path, rng string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
@@ -181,6 +199,12 @@ func TestHTTP(t *testing.T) {
 		{"nonsense MAC", "GET", "/boot/boot.ipxe?mac=x", "", 200, "#!ipxe\nkernel vmlinuz\n"},
 		{"range", "GET", "/boot/boot.ipxe", "bytes=2-5", 206, "ipxe"},
 		{"head", "HEAD", "/boot/boot.ipxe", "", 200, ""},
+		{"GRUB of a finished machine", "GET", "/boot/grub/node-52:54:00:00:00:01.cfg", "", 200, grubLocal},
+		{"GRUB of another machine", "GET", "/boot/grub/node-52:54:00:00:00:02.cfg", "", 200, grubNetwork},
+		{"GRUB's configuration", "GET", "/boot/grub/grub.cfg", "", 200, "menu"},
+		{"GRUB's configuration at its own place", "GET", "/grub/grub.cfg", "", 200, "menu"},
+		{"GRUB's list of modules", "GET", "/grub/x86_64-efi/command.lst", "", 404, "Not Found\n"},
+		{"GRUB's way out", "GET", "/grub/../../secret", "", 404, "Not Found\n"},
 		{"out", "GET", "/boot/../secret", "", 404, "Not Found\n"},
 		{"link out", "GET", "/boot/out", "", 500, "Internal Server Error\n"},
 		{"directory", "GET", "/boot/grub", "", 404, "Not Found\n"},
@@ -199,5 +223,44 @@ func TestHTTP(t *testing.T) {
 	}
 	if w := get("GET", "/boot/boot.ipxe", ""); w.Result().StatusCode != http.StatusOK {
 		t.Error(w.Code)
+	}
+}
+
+// What boot loaders ask for as a matter of course is not worth a line in the log.
+func TestOptional(t *testing.T) {
+	for name, want := range map[string]bool{
+		"revocations.efi": true, "revocations_sbat.efi": true, "/shim_certificate_0.efi": true, "shim_certificate.efi": true,
+		"/grub/x86_64-efi/command.lst": true, "grub/grub.cfg-01-52-54-00-00-00-01": true, "boot/grub/x86_64-efi/fs.lst": true,
+		"grub/grub.cfg": false, "grubx64.efi": false, "vmlinuz": false, "": false, "../grub/x": false,
+	} {
+		if got := optional(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
+
+func TestGRUBNode(t *testing.T) {
+	for name, want := range map[string]string{
+		"grub/node-52:54:00:00:00:01.cfg": "52:54:00:00:00:01", "/grub/node-52-54-00-00-00-0A.cfg": "52:54:00:00:00:0a",
+		"grub/node-.cfg": "", "grub/node-52:54:00:00:00:01": "", "node-52:54:00:00:00:01.cfg": "", "grub/node-x.cfg": "", "": "",
+	} {
+		if got, ok := grubNode(name); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", name, got, ok)
+		}
+	}
+}
+
+func TestGRUBHasHTTP(t *testing.T) {
+	for text, want := range map[string]bool{`{"grub":{"http":true}}`: true, `{"grub":{"http":false}}`: false, `{}`: false, `{`: false} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := NewDir(dir).GRUBHasHTTP(); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	if NewDir("/nowhere").GRUBHasHTTP() {
+		t.Error("no directory, but HTTP")
 	}
 }

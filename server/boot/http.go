@@ -2,11 +2,13 @@ package boot
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -25,7 +27,7 @@ sanboot --no-describe --drive 0x80 || exit 1
 `
 
 // Handler serves GET and HEAD of /boot/<file>, with ranges. For the machine named by ?mac=, /boot/boot.ipxe is the
-// script of the boot directory where local is false for it, else Localboot.
+// script of the boot directory where local is false for it, else Localboot. GRUB's node-MAC.cfg says the same to GRUB.
 type Handler struct {
 	Dir     *Dir
 	Local   func(mac string) bool
@@ -40,6 +42,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, ok := strings.CutPrefix(r.URL.Path, "/boot/")
+	// A GRUB that came by HTTP asks for its configuration in this place, wherever it lay itself.
+	if !ok && strings.HasPrefix(r.URL.Path, "/grub/") {
+		name, ok = r.URL.Path, true
+	}
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -48,22 +54,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if hw, err := net.ParseMAC(r.URL.Query().Get("mac")); err == nil && len(hw) == 6 {
 		mac = hw.String()
 	}
-	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: "http", Start: true}
+	fetch := Fetch{Addr: peer(r), MAC: mac, File: strings.TrimLeft(name, "/"), Via: "http", Start: true}
 	if name == Script && mac != "" && h.Local != nil && h.Local(mac) {
-		fetch.File = "local disk"
-		h.observe(fetch)
-		w.Header().Set("Content-Type", "text/plain")
-		w.Header().Set("Cache-Control", "no-store")
-		if _, err := w.Write([]byte(Localboot)); err != nil {
-			return
+		fetch.File = LocalDisk
+		h.text(w, fetch, Localboot)
+		return
+	}
+	if mac, ok := grubNode(name); ok {
+		fetch.MAC = mac
+		text := grubNetwork
+		if h.Local != nil && h.Local(mac) {
+			fetch.File, text = LocalDisk, grubLocal
 		}
-		fetch.Start, fetch.Bytes = false, int64(len(Localboot))
-		h.observe(fetch)
+		h.text(w, fetch, text)
 		return
 	}
 	f, info, err := h.Dir.Open(name)
 	if err != nil {
-		h.Log.Info("boot file not served", "peer", r.RemoteAddr, "err", err)
+		level := slog.LevelInfo
+		if optional(name) {
+			level = slog.LevelDebug
+		}
+		h.Log.Log(r.Context(), level, "boot file not served", "peer", r.RemoteAddr, "err", err)
 		code := http.StatusNotFound
 		if !errors.Is(err, fs.ErrNotExist) {
 			code = http.StatusInternalServerError
@@ -72,7 +84,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	if name == Script {
+	if name == Script || strings.HasSuffix(name, ".cfg") {
 		w.Header().Set("Content-Type", "text/plain")
 		w.Header().Set("Cache-Control", "no-store")
 	} else {
@@ -87,6 +99,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fetch.Start, fetch.Bytes = false, cw.n
 		h.observe(fetch)
 	}
+}
+
+// text answers with a text that is in no file.
+func (h *Handler) text(w http.ResponseWriter, fetch Fetch, text string) {
+	h.observe(fetch)
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // GRUB wants to know
+	if _, err := io.WriteString(w, text); err != nil {
+		return
+	}
+	fetch.Start, fetch.Bytes = false, int64(len(text))
+	h.observe(fetch)
 }
 
 func (h *Handler) observe(f Fetch) {

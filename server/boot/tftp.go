@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/pin/tftp/v3"
@@ -21,21 +23,26 @@ type TFTP struct {
 	dir     *Dir
 	listen  func() (*net.UDPConn, error)
 	mtu     int
+	local   func(mac string) bool
 	observe func(Fetch)
 	log     *slog.Logger
 	ready   chan struct{}
 	slots   chan struct{}
 }
 
-// NewTFTP returns a TFTP server on the socket that listen opens. mtu is the interface's, or 0 for Ethernet's.
-func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, observe func(Fetch), log *slog.Logger) *TFTP {
+// NewTFTP returns a TFTP server on the socket that listen opens. mtu is the interface's, or 0 for Ethernet's. local tells which machines
+// are to boot their own disk.
+func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, local func(mac string) bool, observe func(Fetch), log *slog.Logger) *TFTP {
 	if observe == nil {
 		observe = func(Fetch) {}
+	}
+	if local == nil {
+		local = func(string) bool { return false }
 	}
 	if mtu == 0 {
 		mtu = 1500
 	}
-	return &TFTP{dir: dir, listen: listen, mtu: mtu, observe: observe, log: log,
+	return &TFTP{dir: dir, listen: listen, mtu: mtu, local: local, observe: observe, log: log,
 		ready: make(chan struct{}), slots: make(chan struct{}, maxTransfers)}
 }
 
@@ -76,22 +83,39 @@ func (t *TFTP) read(ctx context.Context, name string, rf io.ReaderFrom) error {
 	default:
 		return errors.New("server busy: too many TFTP transfers")
 	}
-	f, info, err := t.dir.Open(name)
-	if err != nil {
-		t.log.Info("TFTP request refused", "err", err)
-		return errors.New("file not found") // what the client shows: no paths of ours
+	fetch := Fetch{Via: "tftp"}
+	var from io.Reader
+	var size int64
+	if mac, ok := grubNode(name); ok {
+		text := grubNetwork
+		fetch.File, fetch.MAC = path.Base(name), mac
+		if t.local(mac) {
+			text, fetch.File = grubLocal, LocalDisk
+		}
+		from, size = strings.NewReader(text), int64(len(text))
+	} else {
+		f, info, err := t.dir.Open(name)
+		if err != nil {
+			level := slog.LevelInfo
+			if optional(name) {
+				level = slog.LevelDebug
+			}
+			t.log.Log(ctx, level, "TFTP request refused", "err", err)
+			return errors.New("file not found") // what the client shows: no paths of ours
+		}
+		defer f.Close()
+		fetch.File = info.Name()
+		from, size = f, info.Size()
 	}
-	defer f.Close()
-	fetch := Fetch{File: info.Name(), Via: "tftp"}
 	if out, ok := rf.(tftp.OutgoingTransfer); ok {
-		out.SetSize(info.Size())
+		out.SetSize(size)
 		peer := out.RemoteAddr()
 		a, _ := netip.AddrFromSlice(peer.IP)
 		fetch.Addr = a.Unmap()
 	}
 	fetch.Start = true
 	t.observe(fetch)
-	n, err := rf.ReadFrom(&ctxReader{ctx, f})
+	n, err := rf.ReadFrom(&ctxReader{ctx, from})
 	if err != nil {
 		// Firmware asks once for the size only, and aborts: that is no failure.
 		t.log.Debug("TFTP transfer ended early", "file", fetch.File, "peer", fetch.Addr, "err", err)

@@ -15,7 +15,7 @@ import (
 
 func serveCommand(e *env) *cobra.Command {
 	var cfg serve.Config
-	var mode, address, router, groups, rate, optimizing string
+	var mode, loader, address, router, groups, rate, optimizing string
 	var dns []string
 	cmd := &cobra.Command{
 		Use:   "serve --interface IF",
@@ -31,6 +31,11 @@ Killed at any moment and started again, the server goes on with the sessions it 
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.State, cfg.Store, cfg.DHCP, cfg.Log = e.state, e.store, dhcp.Mode(mode), e.log()
+			switch cfg.UEFI = dhcp.Loader(loader); cfg.UEFI {
+			case dhcp.Auto, dhcp.WithIPXE, dhcp.WithShim:
+			default:
+				return usage("--uefi-loader %q is none of auto, ipxe, shim", loader)
+			}
 			if cfg.Interface == "" {
 				return usage("name the interface that the nodes are on with --interface")
 			}
@@ -83,6 +88,7 @@ Killed at any moment and started again, the server goes on with the sessions it 
 	f.StringVar(&cfg.Interface, "interface", "", "interface that the nodes are on")
 	f.StringVar(&address, "address", "", "the server's address on it, where it has several")
 	f.StringVar(&mode, "dhcp", string(dhcp.Proxy), "full, proxy (beside the site's DHCP server) or off")
+	f.StringVar(&loader, "uefi-loader", string(dhcp.Auto), "what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: shim where the boot directory has it")
 	f.StringVar(&cfg.Range, "dhcp-range", "", "addresses to give, A-B (full)")
 	f.StringVar(&router, "router", "", "default router to give (full)")
 	f.StringSliceVar(&dns, "dns", nil, "name servers to give (full)")

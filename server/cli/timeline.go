@@ -14,7 +14,7 @@ import (
 var stepWords = map[string]string{
 	model.StepDHCP:        "DHCP",
 	model.StepBootfile:    "first stage",
-	model.StepScript:      "iPXE script",
+	model.StepScript:      "boot script",
 	model.StepKernel:      "kernel",
 	model.StepInitramfs:   "initramfs",
 	model.StepLocal:       "local disk",

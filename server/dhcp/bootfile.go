@@ -1,8 +1,9 @@
 package dhcp
 
 import (
+	"errors"
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/insomniacslk/dhcp/iana"
@@ -11,21 +12,36 @@ import (
 // Files says which boot files there are.
 type Files interface {
 	Has(name string) bool
+	// GRUBHasHTTP reports whether the GRUB behind shim can load by HTTP.
+	GRUBHasHTTP() bool
 }
+
+// Loader is what machines with UEFI start with. Nothing in their requests says whether Secure Boot is on.
+type Loader string
+
+// Loaders.
+const (
+	Auto     Loader = "auto" // shim where the boot directory has it, else iPXE
+	WithIPXE Loader = "ipxe" // refused by firmware with Secure Boot on
+	WithShim Loader = "shim" // shim and GRUB: works with Secure Boot on and off
+)
 
 // First-stage files by preference. snponly.efi drives the NIC through the firmware that has just used it, so it works
 // with every NIC; ipxe.efi carries drivers of its own, which miss new NICs. undionly.kpxe is the same idea for BIOS.
 var (
 	biosFiles = []string{"undionly.kpxe", "pxelinux.0"}
-	uefiFiles = []string{"snponly.efi", "ipxe.efi", "shimx64.efi", "bootx64.efi"}
+	ipxeFiles = []string{"snponly.efi", "ipxe.efi"}
+	// shim loads grubx64.efi from where it came itself.
+	shimFiles  = []string{"shimx64.efi", "grubx64.efi"}
+	otherFiles = []string{"bootx64.efi"}
 )
 
 // ScriptPath is the path, below the HTTP root, of the script that iPXE is sent to.
 const ScriptPath = "/boot/boot.ipxe"
 
 // bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
-func bootFile(c Client, files Files, http netip.AddrPort) (string, error) {
-	base := "http://" + http.String()
+func bootFile(c Client, cfg *Config) (string, error) {
+	base := "http://" + cfg.HTTP.String()
 	if c.Kind == IPXE {
 		// iPXE also expands ${net0/mac}, but a machine may boot from another NIC than net0.
 		return base + ScriptPath + "?mac=" + strings.ReplaceAll(c.MAC.String(), ":", "-"), nil
@@ -36,12 +52,15 @@ func bootFile(c Client, files Files, http netip.AddrPort) (string, error) {
 		candidates = biosFiles
 	// RFC 4578 numbers x86-64 as 9 and byte code as 7; firmware says 7 and means x86-64 (the RFC's erratum 1793).
 	case iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_64_HTTP:
-		candidates = uefiFiles
+		var err error
+		if candidates, err = uefiFiles(c, cfg); err != nil {
+			return "", err
+		}
 	default:
 		return "", fmt.Errorf("no boot file for architecture %d (%s): diskcast boots x86-64 machines only", c.Arch, c.Arch)
 	}
 	for _, name := range candidates {
-		if !files.Has(name) {
+		if !cfg.Files.Has(name) {
 			continue
 		}
 		if c.Kind == HTTP {
@@ -50,4 +69,27 @@ func bootFile(c Client, files Files, http netip.AddrPort) (string, error) {
 		return name, nil
 	}
 	return "", fmt.Errorf("the boot directory has none of %s: lay it out with mkimage", strings.Join(candidates, ", "))
+}
+
+// uefiFiles lists what a UEFI machine may be given.
+func uefiFiles(c Client, cfg *Config) ([]string, error) {
+	complete := cfg.Files.Has(shimFiles[0]) && cfg.Files.Has(shimFiles[1])
+	// GRUB goes on by the protocol that it came by.
+	deaf := complete && c.Kind == HTTP && !cfg.Files.GRUBHasHTTP()
+	switch cfg.UEFILoader {
+	case WithIPXE:
+		return ipxeFiles, nil
+	case WithShim:
+		if deaf {
+			return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
+		}
+		if !complete {
+			return nil, fmt.Errorf("the boot directory lacks one of %s: give mkimage --shim and --grub", strings.Join(shimFiles, ", "))
+		}
+		return shimFiles[:1], nil
+	}
+	if complete && !deaf {
+		return shimFiles[:1], nil
+	}
+	return slices.Concat(ipxeFiles, otherFiles), nil
 }

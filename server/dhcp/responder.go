@@ -28,6 +28,8 @@ type Config struct {
 	Server netip.Prefix // the server's address on the interface, with the LAN's prefix length
 	HTTP   netip.AddrPort
 	Files  Files
+	// UEFILoader is what machines with UEFI start with; empty is Auto.
+	UEFILoader Loader
 	// The following are for the full mode.
 	Pool   *Pool
 	Router netip.Addr   // no default route is given when invalid
@@ -51,6 +53,13 @@ func NewResponder(cfg Config) (*Responder, error) {
 		return nil, fmt.Errorf("DHCP needs the server's IPv4 address, got %v", cfg.Server)
 	case cfg.Mode == Full && cfg.Pool == nil:
 		return nil, fmt.Errorf("DHCP in full mode needs a range of addresses (--dhcp-range)")
+	}
+	switch cfg.UEFILoader {
+	case "":
+		cfg.UEFILoader = Auto
+	case Auto, WithIPXE, WithShim:
+	default:
+		return nil, fmt.Errorf("UEFI loader %q is none of auto, ipxe, shim", cfg.UEFILoader)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -191,7 +200,7 @@ func (r *Responder) grant(m *dhcpv4.DHCPv4, c Client, kind dhcpv4.MessageType, a
 
 // putBoot writes the boot file into an answer, in the header's fields and as options: firmware reads either.
 func (r *Responder) putBoot(reply *dhcpv4.DHCPv4, c Client) (string, error) {
-	file, err := bootFile(c, r.cfg.Files, r.cfg.HTTP)
+	file, err := bootFile(c, &r.cfg)
 	if err != nil {
 		return "", err
 	}

@@ -22,8 +22,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// files is a boot directory of names.
+// files is a boot directory of names; "http" among them is a GRUB that can load by HTTP.
 type files []string
+
+func (f files) GRUBHasHTTP() bool { return slices.Contains(f, "http") }
 
 func (f files) Has(name string) bool { return slices.Contains(f, name) }
 
@@ -293,4 +295,45 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLoader is which first file UEFI machines get, by what the operator chose and what the boot directory has.
+func TestLoader(t *testing.T) {
+	const snponly, shim = "snponly.efi", "shimx64.efi"
+	url := func(name string) string { return "http://10.0.0.1:8080/boot/" + name }
+	both := files{"snponly.efi", "ipxe.efi", "shimx64.efi", "grubx64.efi"}
+	for _, c := range []struct {
+		name      string
+		loader    Loader
+		files     files
+		pxe, http string // the file; else, beginning with "!", a part of the problem
+	}{
+		{"both", Auto, both, shim, url(snponly)}, // GRUB without HTTP: iPXE for HTTP boot
+		{"unset", "", both, shim, url(snponly)},
+		{"both, GRUB with HTTP", Auto, append(both, "http"), shim, url(shim)},
+		{"iPXE only", Auto, allFiles, snponly, url(snponly)},
+		{"shim without GRUB", Auto, files{"shimx64.efi", "ipxe.efi"}, "ipxe.efi", url("ipxe.efi")},
+		{"shim only", Auto, both[2:], shim, "!none of snponly.efi"},
+		{"iPXE chosen", WithIPXE, append(both, "http"), snponly, url(snponly)},
+		{"iPXE chosen and not there", WithIPXE, both[2:], "!none of snponly.efi, ipxe.efi", "!none of"},
+		{"shim chosen", WithShim, both, shim, "!cannot load by HTTP"},
+		{"shim chosen, GRUB with HTTP", WithShim, append(both, "http"), shim, url(shim)},
+		{"shim chosen and not there", WithShim, allFiles, "!--shim and --grub", "!--shim and --grub"},
+	} {
+		for i, want := range []string{c.pxe, c.http} {
+			cfg := testConfig(t, Full)
+			cfg.Files, cfg.UEFILoader = c.files, c.loader
+			var seen Seen
+			cfg.Observe = func(s Seen) { seen = s }
+			answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[[]int{2, 4}[i]].mod), ServerPort)
+			if part, problem := strings.CutPrefix(want, "!"); problem && !strings.Contains(seen.Problem, part) || !problem && (seen.Given != want || seen.Problem != "") {
+				t.Errorf("%s: given %q, problem %q; want %q", c.name, seen.Given, seen.Problem, want)
+			}
+		}
+	}
+	cfg := testConfig(t, Full)
+	cfg.UEFILoader = "grub"
+	if _, err := NewResponder(cfg); err == nil || !strings.Contains(err.Error(), "auto, ipxe, shim") {
+		t.Errorf("unknown loader: %v", err)
+	}
 }

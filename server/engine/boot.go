@@ -202,7 +202,7 @@ func FetchStep(file string) string {
 		return model.StepKernel
 	case strings.HasPrefix(base, "initramfs"):
 		return model.StepInitramfs
-	case base == "boot.ipxe":
+	case base == "boot.ipxe", base == "grub.cfg":
 		return model.StepScript
 	case strings.HasSuffix(base, ".kpxe"), strings.HasSuffix(base, ".efi"), strings.HasSuffix(base, ".0"):
 		return model.StepBootfile

@@ -29,7 +29,7 @@ const (
 const (
 	StepDHCP      = "dhcp"      // first request of the firmware
 	StepBootfile  = "bootfile"  // first stage fetched
-	StepScript    = "script"    // iPXE script fetched
+	StepScript    = "script"    // iPXE script or GRUB configuration fetched
 	StepKernel    = "kernel"    // kernel fetched, all of it
 	StepInitramfs = "initramfs" // initramfs fetched, all of it
 	StepLocal     = "local"     // sent to its own disk

@@ -44,7 +44,7 @@ func (o *observer) dhcp(s dhcp.Seen) {
 
 func (o *observer) fetch(f boot.Fetch) {
 	step := engine.FetchStep(f.File)
-	if f.File == "local disk" {
+	if f.File == boot.LocalDisk {
 		step = model.StepLocal
 	}
 	// The kernel and initramfs are steps when they are there, the small files when they are asked for.

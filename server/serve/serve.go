@@ -40,6 +40,7 @@ type Config struct {
 	Interface string
 	Address   netip.Addr // one of the interface's; invalid: its first
 	DHCP      dhcp.Mode
+	UEFI      dhcp.Loader
 	Range     string // of the full mode
 	Router    netip.Addr
 	DNS       []netip.Addr
@@ -153,7 +154,7 @@ func Run(ctx context.Context, cfg Config) error {
 			}
 			return c, nil
 		}
-		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, see.fetch, log.With("task", "tftp")))
+		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, eng.Local, see.fetch, log.With("task", "tftp")))
 	}
 	return task.Run(ctx, log, func() {
 		if cfg.Started != nil {
@@ -163,7 +164,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer) (task.Task, error) {
-	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, Router: cfg.Router, DNS: cfg.DNS, Log: cfg.Log.With("task", "dhcp"), Observe: see.dhcp}
+	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Router: cfg.Router, DNS: cfg.DNS, Log: cfg.Log.With("task", "dhcp"), Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
 		rng, err := dhcp.ParseRange(cfg.Range, prefix)
 		if err != nil {

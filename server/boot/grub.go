@@ -1,0 +1,65 @@
+package boot
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"path"
+	"strings"
+)
+
+// GRUBConfig is the name of GRUB's configuration in the boot directory.
+const GRUBConfig = "grub/grub.cfg"
+
+// What GRUB is told by grub/node-MAC.cfg. It has to leave with an error, for the reason given at Localboot.
+const (
+	grubLocal = `echo "diskcast: this machine has its image; it boots its own disk"
+exit 1
+`
+	grubNetwork = "# This machine starts over the network.\n"
+)
+
+// grubNode reads which machine asks by the name of a file that no boot directory holds, but that mkimage's grub.cfg asks for.
+func grubNode(name string) (mac string, ok bool) {
+	name, err := clean(name)
+	if err != nil {
+		return "", false
+	}
+	name, prefix := strings.CutPrefix(name, "grub/node-")
+	name, suffix := strings.CutSuffix(name, ".cfg")
+	hw, err := net.ParseMAC(name)
+	if !prefix || !suffix || err != nil || len(hw) != 6 {
+		return "", false
+	}
+	return hw.String(), true
+}
+
+// optional reports whether a boot loader asks for the file as a matter of course and goes on without it: shim for lists of what was
+// revoked and for more keys, GRUB for lists of its modules and for configurations that are more special than grub.cfg.
+func optional(name string) bool {
+	name, err := clean(name)
+	if err != nil {
+		return false
+	}
+	base := path.Base(name)
+	return strings.HasPrefix(base, "revocations") || strings.HasPrefix(base, "shim_certificate") ||
+		name != GRUBConfig && (strings.HasPrefix(name, "grub/") || strings.HasPrefix(name, "boot/grub/"))
+}
+
+// maxManifest bounds, in bytes, the manifest of a boot directory; the names of all modules of a kernel take 100 KB.
+const maxManifest = 16 << 20
+
+// GRUBHasHTTP reports whether the directory's GRUB can load by HTTP, as mkimage found out.
+func (d *Dir) GRUBHasHTTP() bool {
+	f, _, err := d.Open("manifest.json")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var m struct {
+		GRUB struct {
+			HTTP bool `json:"http"`
+		} `json:"grub"`
+	}
+	return json.NewDecoder(io.LimitReader(f, maxManifest)).Decode(&m) == nil && m.GRUB.HTTP
+}
