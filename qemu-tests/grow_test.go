@@ -3,18 +3,18 @@ package qemutests
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/uml"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 )
 
@@ -29,11 +29,7 @@ type grower struct {
 // growers makes a node and a session for each of the file systems.
 func (b *bench) growers(kinds ...string) (all []*grower) {
 	b.Helper()
-	for _, p := range []string{"mkfs.xfs", "xfs_repair", "xfs_db", "xfs_logprint", "mkfs.btrfs", "btrfs", "linux.uml"} {
-		if proc.Path(p) == p && os.Getenv("CI") == "" {
-			b.Skipf("needs %s: see .ci/packages", p)
-		}
-	}
+	need.Tools(b, "mkfs.xfs", "xfs_repair", "xfs_db", "xfs_logprint", "mkfs.btrfs", "btrfs", uml.Program)
 	for _, kind := range kinds {
 		im, err := osimage.Growable(b.ctx, osimage.Cache(), kind, nil)
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 // TestDemoInterrupted ends the demo at different moments and in different ways: no process, no mount, no named namespace
 // and no disk of a machine is left.
 func TestDemoInterrupted(t *testing.T) {
-	need(t)
+	ready(t)
 	demo := filepath.Join(osimage.ModuleRoot(), "build/bin/demo")
 	cases := []struct {
 		name   string

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 	"github.com/diskcast/diskcast/server/model"
@@ -43,29 +43,15 @@ func sweep() {
 	}
 }
 
-// need skips where the machine lacks something; on CI that is a failure.
-func need(t *testing.T) {
+// ready wants what all tests here need of the machine.
+func ready(t *testing.T) {
 	t.Helper()
-	missing := ""
-	if os.Geteuid() != 0 {
-		missing = "root"
-	}
-	for _, p := range []string{vm.QEMU, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "e2fsck", "fsck.fat", "debugfs", "tcpdump"} {
-		if proc.Path(p) == p {
-			missing = p + ": see .ci/packages"
-		}
-	}
+	need.Root(t)
+	need.Tools(t, vm.QEMU, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "e2fsck", "fsck.fat", "debugfs", "tcpdump")
 	for _, p := range []string{"diskcast", "mkimage"} {
 		if _, err := os.Stat(filepath.Join(osimage.ModuleRoot(), "build/bin", p)); err != nil {
-			missing = "build/bin/" + p + ": run make build"
+			need.Skip(t, "it needs build/bin/%s: run make build", p)
 		}
-	}
-	switch {
-	case missing == "":
-	case os.Getenv("CI") != "":
-		t.Fatalf("CI lacks %s", missing)
-	default:
-		t.Skipf("needs %s", missing)
 	}
 }
 
@@ -80,7 +66,7 @@ type bench struct {
 // setup builds a site. Kernel and modules are those of the Debian image.
 func setup(t *testing.T, limit time.Duration, o lab.Options) *bench {
 	t.Helper()
-	need(t)
+	ready(t)
 	limit = patience(limit)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the test's %v are over", limit))
 	t.Cleanup(cancel)

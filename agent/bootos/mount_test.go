@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
@@ -26,7 +27,7 @@ func TestIdentify(t *testing.T) {
 		{"btrfs", []string{"mkfs.btrfs", "-q", "-L", "pool"}},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			volumetest.Need(t, tt.args[0], "blkid")
+			need.Tools(t, tt.args[0], "blkid")
 			file := filepath.Join(dir, "fs")
 			if err := os.RemoveAll(file); err != nil {
 				t.Fatal(err)
@@ -61,8 +62,8 @@ func TestIdentify(t *testing.T) {
 
 // TestMount mounts a file system whose journal was never closed, reads it, and shows that not a byte of it changed.
 func TestMount(t *testing.T) {
-	volumetest.Root(t)
-	volumetest.Need(t, "mkfs.ext4", "losetup", "debugfs")
+	need.Root(t)
+	need.Tools(t, "mkfs.ext4", "losetup", "debugfs")
 	tree, file := t.TempDir(), filepath.Join(t.TempDir(), "fs")
 	if err := os.MkdirAll(filepath.Join(tree, "boot"), 0o755); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
@@ -36,8 +37,8 @@ func needGPT(t *testing.T) {
 
 // TestReread writes a partition table onto a disk that the kernel knows without one.
 func TestReread(t *testing.T) {
-	volumetest.Root(t)
-	volumetest.Need(t, "losetup", "sfdisk")
+	need.Root(t)
+	need.Tools(t, "losetup", "sfdisk")
 	needGPT(t)
 	file := volumetest.Sparse(t, 64<<20)
 	dev, _ := volumetest.Loop(t, file, 512, "--partscan")
@@ -72,8 +73,8 @@ func TestReread(t *testing.T) {
 
 // TestBusy has a mounted partition: the disk is in use, and the kernel does not let go of the table.
 func TestBusy(t *testing.T) {
-	volumetest.Root(t)
-	volumetest.Need(t, "losetup", "addpart", "delpart", "mkfs.ext4", "mount", "umount")
+	need.Root(t)
+	need.Tools(t, "losetup", "addpart", "delpart", "mkfs.ext4", "mount", "umount")
 	dev, _ := volumetest.Loop(t, volumetest.Sparse(t, 64<<20), 512, "--partscan")
 	volumetest.Run(t, "addpart", dev, "2", "2048", "16384")
 	t.Cleanup(func() { exec.Command("delpart", dev, "2").Run() })

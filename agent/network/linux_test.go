@@ -16,17 +16,14 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 // namespace moves the test into a network namespace of its own, without a name: it goes away with the thread.
 func namespace(t *testing.T) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("this test needs root, and CI must not skip it")
-		}
-		t.Skip("network namespaces need root")
-	}
+	need.Root(t)
 	runtime.LockOSThread() // never unlocked: the thread ends with the test's goroutine
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)

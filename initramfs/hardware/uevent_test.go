@@ -3,13 +3,14 @@ package hardware
 import (
 	"context"
 	"errors"
-	"os"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 func TestSocketWaitEnds(t *testing.T) {
@@ -33,12 +34,7 @@ func TestSocketWaitEnds(t *testing.T) {
 
 // A network card that appears in a namespace of the test's own is an event there.
 func TestSocketReceives(t *testing.T) {
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("a network namespace needs root, and CI must not skip it")
-		}
-		t.Skip("a network namespace needs root")
-	}
+	need.Root(t)
 	// The thread stays locked: it is thrown away with its namespace when the test's goroutine ends.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
@@ -22,7 +23,7 @@ type zilla struct {
 
 func newZilla(t *testing.T, size int64, script string) *zilla {
 	t.Helper()
-	volumetest.Need(t, "sfdisk", "parted", "mkfs.ext4", "mkswap", "partclone.extfs", "split")
+	need.Tools(t, "sfdisk", "parted", "mkfs.ext4", "mkswap", "partclone.extfs", "split")
 	z := &zilla{t: t, dir: volumetest.Dir(t), disk: volumetest.Sparse(t, size)}
 	volumetest.RunIn(t, script, "sfdisk", "-q", z.disk)
 	z.file("disk", "sda\n")
@@ -69,7 +70,7 @@ func (z *zilla) ext4(name string, sector, megabytes int64, pack string) {
 		volumetest.Run(t, "cp", image+".zst", base+"zst")
 	case "xz", "bz2", "lz4":
 		program := map[string]string{"xz": "xz", "bz2": "bzip2", "lz4": "lz4"}[pack]
-		volumetest.Need(t, program)
+		need.Tools(t, program)
 		volumetest.Run(t, "sh", "-c", program+` -1 -c "$1" | split -b 100k -a 3 - "$2"`, "sh", image, base+pack+".")
 	}
 }
@@ -159,7 +160,7 @@ func TestClonezillaLogical(t *testing.T) {
 }
 
 func TestClonezillaLVM(t *testing.T) {
-	volumetest.Need(t, "lvm")
+	need.Tools(t, "lvm")
 	const size, start, count = 160 * mib, 2048, 300_000
 	z := newZilla(t, size, fmt.Sprintf("label: dos\n%d,%d,8e\n", start, count))
 	z.cut("sda-mbr", 0, 1)

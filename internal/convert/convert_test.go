@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -22,7 +23,7 @@ const (
 // sample is a file with an ext4 on it, some of it filled, and its bytes.
 func sample(t *testing.T) (path string, data []byte) {
 	t.Helper()
-	volumetest.Need(t, "mkfs.ext4")
+	need.Tools(t, "mkfs.ext4")
 	path = volumetest.Sparse(t, sampleSize+512)
 	tree := volumetest.Dir(t)
 	volumetest.Fill(t, tree, 4)
@@ -82,7 +83,7 @@ func TestRawAndCompressed(t *testing.T) {
 	}
 	for _, c := range [][]string{{"gz", "gzip", "-1", "-k"}, {"xz", "xz", "-0", "-k"}, {"zst", "zstd", "-q", "-1", "--long=27", "-k"}, {"lz4", "lz4", "-q", "-1", "-k"}, {"bz2", "bzip2", "-1", "-k"}} {
 		t.Run(c[0], func(t *testing.T) {
-			volumetest.Need(t, c[1])
+			need.Tools(t, c[1])
 			out := path + "." + c[0]
 			if c[0] == "lz4" {
 				volumetest.Run(t, "lz4", "-q", "-1", path, out)
@@ -111,7 +112,7 @@ func TestRawAndCompressed(t *testing.T) {
 		})
 	}
 	t.Run("split", func(t *testing.T) {
-		volumetest.Need(t, "split")
+		need.Tools(t, "split")
 		base := filepath.Join(volumetest.Dir(t), "disk.gz.")
 		volumetest.Run(t, "split", "-b", "100k", "-a", "3", path+".gz", base)
 		same(t, data, content(t, openDisk(t, base+"aaa")))
@@ -120,7 +121,7 @@ func TestRawAndCompressed(t *testing.T) {
 
 func TestQcow2(t *testing.T) {
 	t.Parallel()
-	volumetest.Need(t, "qemu-img")
+	need.Tools(t, "qemu-img")
 	path, data := sample(t)
 	for _, c := range [][]string{
 		{}, {"-o", "compat=0.10"}, {"-o", "cluster_size=512"}, {"-o", "cluster_size=2M"}, {"-c"}, {"-c", "-o", "compression_type=zstd"}, {"-c", "-o", "cluster_size=4k"},
@@ -157,7 +158,7 @@ func TestPartclone(t *testing.T) {
 	for _, c := range []struct{ name, tool string }{{"-a0", "extfs"}, {"-a1", "extfs"}, {"-a1 -k 7", "extfs"}, {"-a1 -K", "extfs"}, {"-a1 -k 3 -K", "extfs"}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			volumetest.Need(t, "partclone."+c.tool)
+			need.Tools(t, "partclone."+c.tool)
 			dir := volumetest.Dir(t)
 			out := filepath.Join(dir, "image")
 			args := append(strings.Fields(c.name), "-c", "-s", path, "-o", out, "-L", filepath.Join(dir, "log"))
@@ -307,7 +308,7 @@ func TestPartcloneModes(t *testing.T) {
 
 func TestNtfsclone(t *testing.T) {
 	t.Parallel()
-	volumetest.Need(t, "mkntfs", "ntfsclone", "ntfs-3g")
+	need.Tools(t, "mkntfs", "ntfsclone", "ntfs-3g")
 	for i, options := range []string{"", "-c 1024", "-c 65536", ""} {
 		image := volumetest.Sparse(t, 24*mib+512*int64(1+2*i))
 		volumetest.Run(t, "mkntfs", append(strings.Fields("-F -Q -q "+options), image)...)
@@ -414,7 +415,7 @@ func TestExport(t *testing.T) {
 	}
 	same(t, data, content(t, openDisk(t, raw.Name())))
 
-	volumetest.Need(t, "qemu-img")
+	need.Tools(t, "qemu-img")
 	for _, size := range []int64{d.Size(), 3 << 40} {
 		q := create("disk.qcow2")
 		if err := ExportQcow2(t.Context(), d, size, d.Allocated(), q); err != nil {
@@ -429,7 +430,7 @@ func TestExport(t *testing.T) {
 		}
 	}
 
-	volumetest.Need(t, "partclone.restore", "partclone.chkimg")
+	need.Tools(t, "partclone.restore", "partclone.chkimg")
 	for _, block := range []int64{512, 4096} {
 		p := create("image")
 		if err := ExportPartclone(t.Context(), d, d.Size(), d.Allocated(), Partition{PartcloneName("ext4"), block}, p); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 func newStore(t testing.TB) *image.Store {
@@ -50,20 +51,6 @@ func open(t testing.TB, s *image.Store, ref string) *image.Image {
 	}
 	t.Cleanup(func() { m.Close() })
 	return m
-}
-
-// tool finds a program that a test needs. Where CI runs it must be there.
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
 }
 
 func blobFile(s *image.Store, digest string) string {
@@ -112,7 +99,7 @@ func TestObject(t *testing.T) {
 
 // TestZstdReadsBlob has the reference implementation decode a data blob.
 func TestZstdReadsBlob(t *testing.T) {
-	zstd := tool(t, "zstd")
+	zstd := need.Tool(t, "zstd")
 	s := newStore(t)
 	take(t, s, "a", filled(3<<20, 5))
 	m := open(t, s, "a")
@@ -146,7 +133,7 @@ func TestZstdReadsBlob(t *testing.T) {
 
 // TestSkopeoCopies has another OCI program move an image that shares a blob with another one.
 func TestSkopeoCopies(t *testing.T) {
-	skopeo := tool(t, "skopeo")
+	skopeo := need.Tool(t, "skopeo")
 	s, to := newStore(t), filepath.Join(t.TempDir(), "copy")
 	disk := filled(4<<20, 9)
 	take(t, s, "debian:12", disk)

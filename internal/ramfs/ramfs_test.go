@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 // entry is a record as a test writes it down.
@@ -173,13 +175,7 @@ func TestWrongSize(t *testing.T) {
 
 // GNU cpio is the judge of the format.
 func TestCpio(t *testing.T) {
-	tool, err := exec.LookPath("cpio")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("cpio is not installed")
-	}
+	tool := need.Tool(t, "cpio")
 	var archive bytes.Buffer
 	if err := sample(t).Write(&archive, time.Unix(86400, 0)); err != nil {
 		t.Fatal(err)

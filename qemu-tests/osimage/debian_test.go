@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
@@ -14,7 +15,8 @@ import (
 
 // TestDebianBoots makes the Debian disk (from the cache when DISKCAST_CACHE has it) and boots a copy of it to its login.
 func TestDebianBoots(t *testing.T) {
-	need(t, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "debugfs", vm.QEMU)
+	need.Root(t)
+	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "debugfs", vm.QEMU)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	im, err := Debian(ctx, Cache(), "", nil)

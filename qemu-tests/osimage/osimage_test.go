@@ -8,29 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/uml"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 )
-
-// need skips where a program is missing; on CI that is a failure.
-func need(t *testing.T, programs ...string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		programs = append(programs, "/being/root")
-	}
-	for _, p := range programs {
-		if _, err := os.Stat(proc.Path(p)); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatalf("%s is missing on CI", p)
-			}
-			t.Skipf("needs %s", p)
-		}
-	}
-}
 
 // TestSmall makes a small disk and reads back with other programs what went in.
 func TestSmall(t *testing.T) {
-	need(t, "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "mkswap", "e2fsck", "fsck.fat", "debugfs")
+	need.Root(t)
+	need.Tools(t, "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "mkswap", "e2fsck", "fsck.fat", "debugfs")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cache := t.TempDir()
@@ -77,7 +63,8 @@ func flipMarker(disk string) error {
 
 // TestGrowable makes the disks whose roots grow and reads back with other programs what went in.
 func TestGrowable(t *testing.T) {
-	need(t, "sfdisk", "mkswap", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "e2fsck", "debugfs", "xfs_repair", "xfs_db", "btrfs", "linux.uml")
+	need.Root(t)
+	need.Tools(t, "sfdisk", "mkswap", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "e2fsck", "debugfs", "xfs_repair", "xfs_db", "btrfs", uml.Program)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cache := t.TempDir()

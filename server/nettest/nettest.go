@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 // The interface of each side, and the server's address. The client's has none: DHCP is for it to try.
@@ -27,14 +29,9 @@ type Net struct {
 	server, client *os.File
 }
 
-// New makes the network. Without root it skips the test, except where CI=true: there it fails it.
+// New makes the network. It needs root.
 func New(t testing.TB) *Net {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("network namespaces need root")
-		}
-		t.Skip("network namespaces need root")
-	}
+	need.Root(t)
 	n := &Net{t: t}
 	err := make(chan error)
 	go func() {

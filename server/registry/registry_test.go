@@ -18,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/server/registry/registrytest"
 )
 
@@ -155,7 +156,7 @@ func judge(t *testing.T, ref, want string) {
 	t.Helper()
 	bin, err := exec.LookPath("skopeo")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
+		if need.CI() {
 			t.Fatal("skopeo is missing: .ci/packages test installs it")
 		}
 		t.Log("skopeo is not installed: it does not judge")

@@ -14,13 +14,14 @@ import (
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume/table"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 // TestRealFileSystems captures a disk that sfdisk, mkfs.ext4 and mkfs.fat made, restores it over random bytes, and asks e2fsck and fsck.fat.
 func TestRealFileSystems(t *testing.T) {
-	volumetest.Need(t, "sfdisk", "mkfs.ext4", "mkfs.fat", "e2fsck", "fsck.fat")
+	need.Tools(t, "sfdisk", "mkfs.ext4", "mkfs.fat", "e2fsck", "fsck.fat")
 	const mib = 1 << 20
 	dir := t.TempDir()
 	tree := filepath.Join(dir, "tree")

@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/optimize"
 	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 func store(t *testing.T) *image.Store {
@@ -45,7 +46,7 @@ func TestImage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := make(); errors.Is(err, exec.ErrNotFound) {
-				t.Skip(err)
+				need.Skip(t, "%v", err)
 			}
 			ctx, s := t.Context(), store(t)
 			r := captured(t, s, "a", disk)

@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume/probe"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -35,9 +36,9 @@ const (
 
 func newGrower(t *testing.T, kind string) *grower {
 	t.Helper()
-	volumetest.Root(t)
-	volumetest.Need(t, "losetup", "mount", "sfdisk", "mkfs."+kind)
-	volumetest.Need(t, map[string]string{"btrfs": "btrfs", "ext4": "e2fsck"}[kind])
+	need.Root(t)
+	need.Tools(t, "losetup", "mount", "sfdisk", "mkfs."+kind)
+	need.Tools(t, map[string]string{"btrfs": "btrfs", "ext4": "e2fsck"}[kind])
 	path := volumetest.Sparse(t, growFrom)
 	volumetest.Run(t, "mkfs."+kind, "-q", path)
 	dir, unmount := volumetest.Mount(t, path, kind, "")

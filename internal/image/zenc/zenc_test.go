@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 var levels = []Level{Fast, Default, Small}
@@ -117,13 +119,7 @@ func TestFramesDecode(t *testing.T) {
 
 // TestFramesDecodeByZstd asks the reference decoder.
 func TestFramesDecodeByZstd(t *testing.T) {
-	path, err := exec.LookPath("zstd")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("zstd is missing: see .ci/packages")
-		}
-		t.Skip("zstd is not installed")
-	}
+	path := need.Tool(t, "zstd")
 	for _, l := range levels {
 		e := New(l)
 		for name, in := range cases() {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -17,7 +18,7 @@ const size = 256 << 20
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	volumetest.Need(t, "mkfs.btrfs", "btrfs", "blkid")
+	need.Tools(t, "mkfs.btrfs", "btrfs", "blkid")
 	args := append([]string{"-q", "-L", "dc-test"}, strings.Fields(options)...)
 	volumetest.Run(t, "mkfs.btrfs", append(args, image)...)
 }
@@ -109,7 +110,7 @@ func TestAgainstBtrfsProgs(t *testing.T) {
 
 // TestPartclone: ours has the first MiB in addition.
 func TestPartclone(t *testing.T) {
-	volumetest.Need(t, "partclone.btrfs")
+	need.Tools(t, "partclone.btrfs")
 	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
 	dir, unmount := volumetest.Mount(t, image, "btrfs", "")

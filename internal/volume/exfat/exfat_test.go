@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -15,7 +16,7 @@ const size = 128<<20 + 512
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	volumetest.Need(t, "mkfs.exfat", "fsck.exfat", "blkid")
+	need.Tools(t, "mkfs.exfat", "fsck.exfat", "blkid")
 	args := append([]string{"-L", "dc test ä"}, strings.Fields(options)...)
 	volumetest.Run(t, "mkfs.exfat", append(args, image)...)
 }
@@ -38,7 +39,7 @@ func TestAgainstExfatprogs(t *testing.T) {
 	for _, options := range []string{"", "-c 512", "-c 4K", "-c 128K", "-c 1M", "-b 4M"} {
 		t.Run("mkfs.exfat "+options, func(t *testing.T) {
 			t.Parallel()
-			volumetest.Need(t, "mount.exfat-fuse")
+			need.Tools(t, "mount.exfat-fuse")
 			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
 			device, detach := volumetest.Loop(t, image, 512)
@@ -71,7 +72,7 @@ func TestAgainstExfatprogs(t *testing.T) {
 }
 
 func compare(t *testing.T, image string, ours []volume.Extent) {
-	volumetest.Need(t, "partclone.exfat")
+	need.Tools(t, "partclone.exfat")
 	theirs, _ := volumetest.Partclone(t, "exfat", image)
 	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -63,7 +64,7 @@ var matrix = []struct {
 // mkfs makes a file system of the matrix and returns its path.
 func mkfs(t *testing.T, size int64, args string, tree string) string {
 	t.Helper()
-	volumetest.Need(t, "mke2fs", "dumpe2fs", "e2fsck", "debugfs")
+	need.Tools(t, "mke2fs", "dumpe2fs", "e2fsck", "debugfs")
 	path := volumetest.Sparse(t, size)
 	list := append([]string{"-q", "-F", "-L", "a label", "-U", "6b1e6f4e-8a3b-4f5c-9d1a-0123456789ab"}, strings.Fields(args)...)
 	if tree != "" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -148,7 +149,7 @@ func unwritten(t *testing.T, capacity int64, args, options string) (path, want s
 
 // docs/volume.md says that partclone takes an unclean file system without a word and loses what only the journal knows.
 func TestPartcloneAfterCrash(t *testing.T) {
-	volumetest.Need(t, "partclone.ext4", "partclone.restore")
+	need.Tools(t, "partclone.ext4", "partclone.restore")
 	path, want, _ := unwritten(t, 96*mib, "-t ext4 -b 4096", "")
 	dir := volumetest.Dir(t)
 	image, log := filepath.Join(dir, "image"), filepath.Join(dir, "log")
@@ -182,8 +183,8 @@ func TestCrashFastCommit(t *testing.T) {
 
 // The journal is on another device: without need for recovery the map is good, with it the file system is captured whole.
 func TestExternalJournal(t *testing.T) {
-	volumetest.Root(t)
-	volumetest.Need(t, "losetup", "mke2fs")
+	need.Root(t)
+	need.Tools(t, "losetup", "mke2fs")
 	dev, _ := volumetest.Loop(t, volumetest.Sparse(t, 16*mib), 512)
 	volumetest.Run(t, "mke2fs", "-q", "-F", "-b", "4096", "-O", "journal_dev", dev)
 	path := volumetest.Sparse(t, 64*mib)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -14,7 +15,7 @@ const size = 112 << 20
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	volumetest.Need(t, "mkfs.f2fs", "fsck.f2fs", "blkid")
+	need.Tools(t, "mkfs.f2fs", "fsck.f2fs", "blkid")
 	args := append([]string{"-q", "-f", "-l", "dc-test"}, strings.Fields(options)...)
 	volumetest.Run(t, "mkfs.f2fs", append(args, image)...)
 }
@@ -59,7 +60,7 @@ func TestAgainstF2fsTools(t *testing.T) {
 }
 
 func compare(t *testing.T, image string, ours []volume.Extent) {
-	volumetest.Need(t, "partclone.f2fs")
+	need.Tools(t, "partclone.f2fs")
 	theirs, _ := volumetest.Partclone(t, "f2fs", image)
 	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
@@ -82,7 +83,7 @@ func TestCrash(t *testing.T) {
 
 func TestLargeBitmap(t *testing.T) {
 	image := volumetest.Sparse(t, 4<<40) // its bitmap does not fit into the checkpoint block
-	volumetest.Need(t, "mkfs.f2fs")
+	need.Tools(t, "mkfs.f2fs")
 	if _, err := volumetest.Try(t, "mkfs.f2fs", "-q", "-f", image); err != nil {
 		t.Skipf("this file system does not hold a sparse file of 4 TiB: %v", err)
 	}

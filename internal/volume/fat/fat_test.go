@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -46,7 +47,7 @@ var matrix = []struct {
 
 func mkfs(t *testing.T, size int64, args string) string {
 	t.Helper()
-	volumetest.Need(t, "mkfs.fat", "fsck.fat", "mcopy", "mdeltree")
+	need.Tools(t, "mkfs.fat", "fsck.fat", "mcopy", "mdeltree")
 	path := volumetest.Sparse(t, size)
 	volumetest.Run(t, "mkfs.fat", append(append([]string{"-n", "A LABEL", "-i", "1234abcd"}, strings.Fields(args)...), path)...)
 	return path

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/probe"
 	"github.com/diskcast/diskcast/internal/volume/table"
@@ -45,10 +46,10 @@ var systems = []struct {
 
 func e2fsck(t *testing.T, dev string) { volumetest.Run(t, "e2fsck", "-fn", dev) }
 
-func need(t *testing.T, kind string, mkfs string) {
+func mountable(t *testing.T, kind string, mkfs string) {
 	t.Helper()
-	volumetest.Root(t)
-	volumetest.Need(t, "losetup", "mount", mkfs)
+	need.Root(t)
+	need.Tools(t, "losetup", "mount", mkfs)
 	if list, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(list), "\t"+kind+"\n") {
 		// It may be a module that is not loaded yet; the attempt to mount loads it.
 		t.Logf("%s is not among the kernel's file systems so far", kind)
@@ -59,7 +60,7 @@ func need(t *testing.T, kind string, mkfs string) {
 func TestGrowDisk(t *testing.T) {
 	for _, c := range systems {
 		t.Run(c.name, func(t *testing.T) {
-			need(t, c.kind, c.mkfs[0])
+			mountable(t, c.kind, c.mkfs[0])
 			const start = mib
 			source := volumetest.Sparse(t, start+c.from*mib+mib)
 			path, want := fill(t, c.kind, c.from*mib, c.mkfs)

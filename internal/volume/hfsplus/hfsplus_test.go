@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -19,7 +20,7 @@ const size = 24<<20 + 512
 // allocation file is long enough for 16384 blocks, more than the volume has.
 func mkfs(t *testing.T) string {
 	t.Helper()
-	volumetest.Need(t, "xorriso", "blkid")
+	need.Tools(t, "xorriso", "blkid")
 	tree, iso := t.TempDir(), filepath.Join(t.TempDir(), "image.iso")
 	// Only empty files: xorriso does not mark the blocks of others in the bitmap.
 	if err := os.WriteFile(filepath.Join(tree, "by xorriso"), nil, 0o644); err != nil {
@@ -88,7 +89,7 @@ func TestAgainstLinux(t *testing.T) {
 		t.Errorf("%d bytes are used, the header counts %d", used, info.Used)
 	}
 	volumetest.Record(t, "filled", image, use)
-	volumetest.Need(t, "partclone.hfsp")
+	need.Tools(t, "partclone.hfsp")
 	theirs, block := volumetest.Partclone(t, "hfsp", image)
 	more, less := volumetest.Compare(extents, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(extents), more, less)

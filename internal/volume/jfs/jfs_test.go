@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -14,7 +15,7 @@ const size = 80<<20 + 512
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	volumetest.Need(t, "mkfs.jfs", "fsck.jfs", "blkid")
+	need.Tools(t, "mkfs.jfs", "fsck.jfs", "blkid")
 	args := append([]string{"-q", "-L", "dc-test"}, strings.Fields(options)...)
 	volumetest.Run(t, "mkfs.jfs", append(args, image)...)
 }

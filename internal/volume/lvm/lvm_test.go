@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 	"github.com/diskcast/diskcast/internal/volume/xfs"
@@ -21,7 +22,7 @@ const mib = 1 << 20
 // arguments of lvm; $V is the group's name.
 func group(t *testing.T, sizes []int64, commands ...string) (images []string, lvm func(args ...string) string) {
 	t.Helper()
-	volumetest.Need(t, "lvm", "losetup")
+	need.Tools(t, "lvm", "losetup")
 	vg := fmt.Sprintf("dc-lvm-%d-%s", os.Getpid(), strings.ToLower(filepath.Base(t.Name())))
 	vg = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
@@ -88,7 +89,7 @@ func TestLinear(t *testing.T) {
 	create := "lvcreate -q -y -an -Zn -Wn "
 	images, lvm := group(t, []int64{400 * mib}, create+"-L 100M -n root $V", create+"-L 40M -n other $V", "lvextend -q -L 180M $V/root", create+"-L 8M -n gone $V", "lvremove -q -y $V/gone")
 	image := images[0]
-	volumetest.Need(t, "mkfs.xfs", "xfs_repair", "blkid")
+	need.Tools(t, "mkfs.xfs", "xfs_repair", "blkid")
 
 	// What lvm says of the pieces, in extents of 4 MiB.
 	type piece struct{ lv, at, n int64 }
@@ -172,7 +173,7 @@ func TestWhole(t *testing.T) {
 }
 
 func TestOrphan(t *testing.T) {
-	volumetest.Need(t, "lvm")
+	need.Tools(t, "lvm")
 	images, _ := group(t, []int64{64 * mib}, "vgremove -q -y $V")
 	fs, extents := load(t, images[0])
 	if volume.Bytes(extents) != 64*mib || len(fs.Info().Notes) != 1 {

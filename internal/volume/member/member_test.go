@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -26,7 +27,7 @@ func TestMembers(t *testing.T) {
 	}
 	md := func(version string) func(*testing.T, string) {
 		return func(t *testing.T, image string) {
-			volumetest.Need(t, "mdadm")
+			need.Tools(t, "mdadm")
 			raidImage(t, image, version)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -16,7 +17,7 @@ const size = 128<<20 + 512
 
 func mkfs(t *testing.T, options string) string {
 	t.Helper()
-	volumetest.Need(t, "mkfs.nilfs2", "blkid")
+	need.Tools(t, "mkfs.nilfs2", "blkid")
 	image := volumetest.Sparse(t, size)
 	volumetest.Run(t, "mkfs.nilfs2", append(strings.Fields("-q -L dc-test "+options), image)...)
 	return image

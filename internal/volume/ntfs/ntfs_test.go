@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -19,7 +20,7 @@ const size = 96<<20 + 512
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	volumetest.Need(t, "mkntfs", "ntfs-3g", "ntfsfix", "ntfsresize", "blkid")
+	need.Tools(t, "mkntfs", "ntfs-3g", "ntfsfix", "ntfsresize", "blkid")
 	args := append([]string{"-F", "-Q", "-q", "-L", "dc test ä"}, strings.Fields(options)...)
 	volumetest.Run(t, "mkntfs", append(args, image)...)
 }
@@ -73,7 +74,7 @@ func load(t *testing.T, image string) (*FS, []volume.Extent) {
 
 // TestPartclone: ours has the sectors behind the last cluster in addition, with the backup boot sector.
 func TestPartclone(t *testing.T) {
-	volumetest.Need(t, "partclone.ntfs")
+	need.Tools(t, "partclone.ntfs")
 	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
 	dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -18,7 +19,7 @@ const mib = 1 << 20
 func TestProbe(t *testing.T) {
 	run := func(name string, args ...string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
-			volumetest.Need(t, name)
+			need.Tools(t, name)
 			volumetest.Run(t, name, append(args, path)...)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -15,7 +16,7 @@ import (
 const mib = 1 << 20
 
 func TestMkswap(t *testing.T) {
-	volumetest.Need(t, "mkswap")
+	need.Tools(t, "mkswap")
 	for _, c := range []struct {
 		page int64
 		args []string
@@ -53,7 +54,7 @@ func TestMkswap(t *testing.T) {
 }
 
 func TestHibernated(t *testing.T) {
-	volumetest.Need(t, "mkswap")
+	need.Tools(t, "mkswap")
 	path := volumetest.Sparse(t, 8*mib)
 	volumetest.Run(t, "mkswap", path)
 	f, size := volumetest.Open(t, path)

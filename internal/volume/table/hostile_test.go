@@ -6,13 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 // What is not a table that can be trusted is captured whole.
 func TestNotATable(t *testing.T) {
-	volumetest.Need(t, "mkfs.fat")
+	need.Tools(t, "mkfs.fat")
 	for _, c := range []struct {
 		name string
 		make func(t *testing.T, path string)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -71,8 +72,8 @@ const diskSize = 256 * mib
 // makeDisk partitions a disk with the real tools, with boot code and a boot loader in the gap.
 func makeDisk(t *testing.T, script string, sg []string, ss int) (path, dev string) {
 	t.Helper()
-	volumetest.Root(t)
-	volumetest.Need(t, "sfdisk", "sgdisk", "losetup")
+	need.Root(t)
+	need.Tools(t, "sfdisk", "sgdisk", "losetup")
 	path = volumetest.Sparse(t, diskSize)
 	dev, _ = volumetest.Loop(t, path, ss)
 	volumetest.RunIn(t, sectors(script, ss), "sfdisk", "-q", "--no-reread", "--no-tell-kernel", dev)

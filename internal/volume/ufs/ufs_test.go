@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -17,7 +18,7 @@ import (
 // every group all the same.
 func mkfs(t *testing.T, options, order string) (image, tree string) {
 	t.Helper()
-	volumetest.Need(t, "makefs", "blkid")
+	need.Tools(t, "makefs", "blkid")
 	tree, image = t.TempDir(), filepath.Join(t.TempDir(), "disk.img")
 	volumetest.Fill(t, tree, 16)
 	_ = os.Remove(filepath.Join(tree, "long-soft"))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/uml"
 )
 
@@ -45,14 +46,14 @@ func InGuest(name string, f func(device, fstype string) (string, error)) {
 // Guest runs a guest with the image as its disk and returns the listing it made.
 func Guest(t testing.TB, do, image, fstype, options string, megabytes int) string {
 	t.Helper()
-	Need(t, uml.Program)
+	need.Tools(t, uml.Program)
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	// Not in t.TempDir: what is in its name could mean something to the guest.
 	listing, err := uml.Run(ctx, "", uml.Task{Name: do, Disk: image, FS: fstype, Args: []string{options, strconv.Itoa(megabytes)}})
 	switch {
 	case errors.Is(err, uml.ErrAbsent):
-		Skip(t, "%v", err)
+		need.Skip(t, "%v", err)
 	case err != nil:
 		t.Fatalf("guest to %s %s: %v", do, fstype, err)
 	}

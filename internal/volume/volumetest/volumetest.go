@@ -18,35 +18,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/sparse"
 )
-
-// Skip skips the test for a reason of this machine. Where CI=true the machine is meant to have everything, and it fails.
-func Skip(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI must not skip: "+format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
-// Need skips unless all the tools are installed.
-func Need(t testing.TB, tools ...string) {
-	t.Helper()
-	for _, tool := range tools {
-		if find(tool) == "" {
-			Skip(t, "%s is not installed", tool)
-		}
-	}
-}
-
-// Root skips unless the test runs as root.
-func Root(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		Skip(t, "it needs root")
-	}
-}
 
 // MayResize says whether this process has CAP_SYS_RESOURCE (24), which the ext4 driver wants to see of who resizes.
 func MayResize(t testing.TB) bool {
@@ -61,19 +35,6 @@ func MayResize(t testing.TB) bool {
 		t.Fatal(err)
 	}
 	return caps>>24&1 == 1
-}
-
-func find(tool string) string {
-	if p, err := exec.LookPath(tool); err == nil {
-		return p
-	}
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		p := filepath.Join(dir, tool)
-		if info, err := os.Stat(p); err == nil && info.Mode()&0o111 != 0 {
-			return p
-		}
-	}
-	return ""
 }
 
 // Try runs a tool for at most two minutes and returns what it printed on both streams.
@@ -102,10 +63,7 @@ func RunIn(t testing.TB, stdin, tool string, args ...string) string {
 
 func start(t testing.TB, stdin string, out, errs *bytes.Buffer, tool string, args []string) error {
 	t.Helper()
-	path := find(tool)
-	if path == "" {
-		Skip(t, "%s is not installed", tool)
-	}
+	path := need.Tool(t, tool)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // also in a cleanup
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -171,7 +129,7 @@ func Open(t testing.TB, path string) (*os.File, int64) {
 // the function returned.
 func Mount(t testing.TB, image, fstype, options string) (dir string, unmount func()) {
 	t.Helper()
-	Root(t)
+	need.Root(t)
 	if list, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(list), "\t"+fstype+"\n") {
 		if _, err := Try(t, "modprobe", fstype); err != nil {
 			t.Skipf("this kernel has no %s", fstype) // not a missing tool: no CI can install it
@@ -219,9 +177,9 @@ func detach(t testing.TB, dir string) {
 // FUSE mounts an image with a FUSE program that takes the image and the directory as its last arguments.
 func FUSE(t testing.TB, image string, program ...string) (dir string, unmount func()) {
 	t.Helper()
-	Root(t)
+	need.Root(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		Skip(t, "this machine has no FUSE: %v", err)
+		need.Skip(t, "this machine has no FUSE: %v", err)
 	}
 	dir = t.TempDir()
 	Run(t, program[0], append(program[1:len(program):len(program)], image, dir)...)
@@ -274,7 +232,7 @@ func openElsewhere(image string) bool {
 // losetup's.
 func Loop(t testing.TB, image string, sectorSize int, options ...string) (device string, detach func()) {
 	t.Helper()
-	Root(t)
+	need.Root(t)
 	args := append([]string{"--find", "--show", "--sector-size", strconv.Itoa(sectorSize)}, options...)
 	device = strings.TrimSpace(Run(t, "losetup", append(args, image)...))
 	done := false

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
@@ -48,7 +49,7 @@ func TestAgainstXfsprogs(t *testing.T) {
 
 func mkfs(t *testing.T, image, options string) {
 	t.Helper()
-	volumetest.Need(t, "mkfs.xfs", "xfs_repair", "blkid")
+	need.Tools(t, "mkfs.xfs", "xfs_repair", "blkid")
 	args := append([]string{"--unsupported", "-q", "-f", "-L", "dc-test"}, strings.Fields(options)...)
 	volumetest.Run(t, "mkfs.xfs", append(args, image)...)
 }
@@ -86,7 +87,7 @@ func TestVersion4(t *testing.T) {
 	for _, options := range []string{"-m crc=0", "-m crc=0 -b size=512", "-m crc=0 -n ftype=0 -i attr=1 -l version=1"} {
 		t.Run(options, func(t *testing.T) {
 			t.Parallel()
-			volumetest.Need(t, "mkfs.xfs", "xfs_repair", "xfs_db")
+			need.Tools(t, "mkfs.xfs", "xfs_repair", "xfs_db")
 			image, file := volumetest.Sparse(t, size), filepath.Join(t.TempDir(), "file")
 			data := []byte(strings.Repeat("protofile ", 500_000))
 			if err := os.WriteFile(file, data, 0o600); err != nil {
@@ -148,7 +149,7 @@ func TestVersion4Journal(t *testing.T) {
 
 // TestPartclone compares with partclone's bitmap: ours may hold the blocks that wait in the AGFL, and nothing less.
 func TestPartclone(t *testing.T) {
-	volumetest.Need(t, "partclone.xfs")
+	need.Tools(t, "partclone.xfs")
 	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
 	dir, unmount := volumetest.Mount(t, image, "xfs", "")
@@ -176,7 +177,7 @@ func TestJournal(t *testing.T) {
 	for _, options := range []string{"", "-m rmapbt=1", "-b size=1024 -l su=256k"} {
 		t.Run("mkfs "+options, func(t *testing.T) {
 			t.Parallel()
-			volumetest.Need(t, "xfs_io")
+			need.Tools(t, "xfs_io")
 			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
 			dir, unmount := volumetest.Mount(t, image, "xfs", "")

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 var started atomic.Int32
@@ -26,17 +28,11 @@ func address() string {
 // that is a failure.
 func Start(t testing.TB) (addr string) {
 	t.Helper()
-	bin, err := exec.LookPath("docker-registry")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("docker-registry is missing: .ci/packages test installs it")
-		}
-		t.Skip("docker-registry is not installed")
-	}
+	bin := need.Tool(t, "docker-registry")
 	addr = address()
 	dir := t.TempDir()
 	cfg := filepath.Join(dir, "config.yml")
-	err = os.WriteFile(cfg, fmt.Appendf(nil, "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n", filepath.Join(dir, "data"), addr), 0o600)
+	err := os.WriteFile(cfg, fmt.Appendf(nil, "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n", filepath.Join(dir, "data"), addr), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
