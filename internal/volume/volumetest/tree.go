@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -91,6 +92,9 @@ func fill(dir string, megabytes int) error {
 		f.remove(fmt.Sprintf("hole%d", i))
 	}
 	if f.err == nil {
+		f.err = removed(dir)
+	}
+	if f.err == nil {
 		f.err = syncFS(dir)
 	}
 	f.put("fragmented", f.bytes(megabytes<<20/10))
@@ -115,6 +119,25 @@ func fill(dir string, megabytes int) error {
 	_ = unix.Setxattr(filepath.Join(dir, "large"), "user.colour", f.bytes(700), 0) // too long for most inodes, short enough for a block of 1 KiB
 	_ = os.Chmod(filepath.Join(dir, "tiny"), 0o4711)
 	return nil
+}
+
+// removed waits until what was removed is gone. A FUSE program hears of the last close of a file later than its closer goes on; what is
+// removed in between is given a hidden name until then.
+func removed(dir string) error {
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		hidden, err := filepath.Glob(filepath.Join(dir, ".fuse_hidden*"))
+		if err != nil || len(hidden) == 0 {
+			return err
+		}
+		select {
+		case <-deadline:
+			return fmt.Errorf("%s is still there 30 s after it was removed", hidden[0])
+		case <-tick.C:
+		}
+	}
 }
 
 func syncFS(dir string) error {
