@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
 // Partition returns the device node of partition n of a disk: /dev/sda1, /dev/nvme0n1p1.
@@ -37,7 +39,11 @@ func Reread(ctx context.Context, path string, partitions []int) error {
 		return err
 	}
 	defer events.Close()
-	if err := reread(ctx, path); err != nil {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(table.Reread(ctx, f), f.Close()); err != nil {
 		return err
 	}
 	var want []string
@@ -45,33 +51,6 @@ func Reread(ctx context.Context, path string, partitions []int) error {
 		want = append(want, Partition(path, n))
 	}
 	return waitNodes(ctx, events, want)
-}
-
-// reread asks until nobody holds a partition open: right after a large write that can be the kernel itself.
-func reread(ctx context.Context, path string) error {
-	f, err := os.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINVAL):
-			return nil // a device that cannot have partitions, such as a loop device without max_part
-		case !errors.Is(err, unix.EBUSY):
-			return fmt.Errorf("%s: the kernel does not read the partition table again: %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: the kernel does not read the partition table again, something holds the disk: %w", path, err)
-		case <-tick.C:
-		}
-	}
 }
 
 func waitNodes(ctx context.Context, events *uevents, want []string) error {

@@ -107,7 +107,7 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 	bars.close()
 	if err == nil {
 		// While it is open: nobody else can use the disk then, so the kernel cannot refuse because it is in use.
-		if e := restore.RereadTable(t); e != nil && len(im.Config().Table.Partitions) > 0 {
+		if e := restore.RereadTable(ctx, t); e != nil && len(im.Config().Table.Partitions) > 0 {
 			r.warn(e.Error() + "; this machine goes by the old table until it restarts, or `partprobe` is run")
 		}
 	}

@@ -2,40 +2,32 @@ package restore_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
 // loop makes a block device of size bytes full of old data.
 func loop(t *testing.T, size int64, sector int) (device, file string) {
 	t.Helper()
-	need.Root(t)
 	file = filepath.Join(t.TempDir(), "backing")
 	b := make([]byte, size)
 	imagetest.Random(b, 5)
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("losetup", "--find", "--show", "--partscan", "--sector-size", strconv.Itoa(sector), file).CombinedOutput()
-	if err != nil {
-		need.Skip(t, "this machine gives no loop device: %v: %s", err, out)
-	}
-	device = strings.TrimSpace(string(out))
-	t.Cleanup(func() {
-		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil {
-			t.Errorf("losetup --detach %s: %v: %s", device, err, out)
-		}
-	})
+	device, _ = volumetest.Loop(t, file, sector, "--partscan")
 	return device, file
 }
 
@@ -77,7 +69,7 @@ func TestBlockDevice(t *testing.T) {
 			if err != nil || stats.Needed != 0 || stats.Written != 0 {
 				t.Errorf("restored again as a delta: %+v %v", stats, err)
 			}
-			if err := restore.RereadTable(target); err != nil {
+			if err := restore.RereadTable(t.Context(), target); err != nil {
 				t.Error(err)
 			}
 			if err := target.Close(); err != nil {
@@ -126,5 +118,36 @@ func TestZeroOfDevice(t *testing.T) {
 		if string(before) != string(after) {
 			t.Errorf("zeroing %d bytes at %d gave something else", e.Length, e.Offset)
 		}
+	}
+}
+
+// TestRereadTable has somebody else look into a partition while the kernel is asked to read the table again.
+func TestRereadTable(t *testing.T) {
+	need.Tools(t, "addpart", "delpart")
+	device, _ := loop(t, 16<<20, 512)
+	volumetest.Run(t, "addpart", device, "1", "2048", "2048")
+	t.Cleanup(func() { _ = exec.Command("delpart", device, "1").Run() }) // the kernel has forgotten it when all went well
+	partition, err := os.Open(device + "p1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer partition.Close()
+	target, err := restore.OpenTarget(device, restore.TargetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := restore.RereadTable(ctx, target); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("without time to wait: %v", err)
+	}
+	done := make(chan error)
+	go func() { done <- restore.RereadTable(t.Context(), target) }() // ends with the partition's closing, or after some seconds
+	if err := partition.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

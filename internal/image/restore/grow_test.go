@@ -78,7 +78,7 @@ func (g *grower) write(path string, delta bool) (restore.Growth, restore.Stats) 
 	if err != nil {
 		g.Fatal(err)
 	}
-	if err := restore.RereadTable(t); err != nil {
+	if err := restore.RereadTable(g.Context(), t); err != nil {
 		g.Fatal(err)
 	}
 	if growth.Number != 1 || growth.FS != g.kind || growth.From != growFrom || growth.To != 328<<20 {

@@ -1,13 +1,17 @@
 package restore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
 // TargetOptions of OpenTarget.
@@ -287,16 +291,18 @@ func (t *fileTarget) Close() error {
 	return errors.Join(err, t.f.Close())
 }
 
+// rereadWithin bounds the wait for those who look into the partitions meanwhile. They take fractions of a second.
+const rereadWithin = 10 * time.Second
+
 // RereadTable makes the kernel read the partition table of a block device again. For a file, or a device that cannot have partitions,
-// it does nothing. It works while the target is open, which keeps others from doing it.
-func RereadTable(t Target) error {
+// it does nothing. It works while the target is open, which keeps others from doing it, but not from opening a partition: it waits
+// for their end some seconds.
+func RereadTable(ctx context.Context, t Target) error {
 	f, ok := t.(*fileTarget)
 	if !ok || !f.device {
 		return nil
 	}
-	err := unix.IoctlSetInt(int(f.f.Fd()), unix.BLKRRPART, 0)
-	if err != nil && !errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("re-reading the partition table of %s: %w", f.f.Name(), err)
-	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, rereadWithin)
+	defer cancel()
+	return table.Reread(ctx, f.f)
 }
