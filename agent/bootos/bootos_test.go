@@ -4,36 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskcast/diskcast/agent/bootos/grub"
+	"github.com/diskcast/diskcast/agent/treetest"
 )
 
-// volume makes a directory that stands for a mounted partition; "->" makes a link.
+// mounted is a mounted partition, with files as treetest makes them.
 func mounted(t *testing.T, number int, fs, uuid string, files map[string]string) Volume {
 	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if to, ok := strings.CutPrefix(content, "->"); ok {
-			err = os.Symlink(to, path)
-		} else {
-			err = os.WriteFile(path, []byte(content), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return Volume{Number: number, Type: fs, UUID: uuid, Dir: dir}
+	return Volume{Number: number, Type: fs, UUID: uuid, Dir: treetest.Make(t, files)}
 }
 
 func f(dev int, path string) grub.File { return grub.File{Device: dev, Path: path} }

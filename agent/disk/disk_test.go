@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/agent/treetest"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -90,7 +91,7 @@ func TestInUse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := InUse(tree(t, tt.files), "/dev/sda")
+			got, err := InUse(treetest.Make(t, tt.files), "/dev/sda")
 			if err != nil || got != tt.want {
 				t.Errorf("%q, %v, want %q", got, err, tt.want)
 			}
@@ -102,7 +103,7 @@ func TestInUse(t *testing.T) {
 	// Without mountinfo nothing can be said, and that must not read as "free".
 	files := with("x", "")
 	delete(files, "proc/self/mountinfo")
-	if _, err := InUse(tree(t, files), "/dev/sda"); err == nil {
+	if _, err := InUse(treetest.Make(t, files), "/dev/sda"); err == nil {
 		t.Error("no mountinfo, no error")
 	}
 }

@@ -1,40 +1,17 @@
 package inventory
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/diskcast/diskcast/agent/treetest"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// tree makes a directory of files; a value that begins with "->" is a link.
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for name, content := range files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if len(content) > 2 && content[:2] == "->" {
-			err = os.Symlink(content[2:], path)
-		} else {
-			err = os.WriteFile(path, []byte(content), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
-
 func TestUEFIMachine(t *testing.T) {
-	root := tree(t, map[string]string{
+	root := treetest.Make(t, map[string]string{
 		"sys/class/dmi/id/product_uuid":                                            "4C4C4544-0042-3510-8052-B4C04F4E4D32\n",
 		"sys/class/dmi/id/product_serial":                                          "To be filled by O.E.M.\n",
 		"sys/class/dmi/id/sys_vendor":                                              "Dell Inc.\n",
@@ -76,7 +53,7 @@ func TestUEFIMachine(t *testing.T) {
 
 func TestDisks(t *testing.T) {
 	const nvme = "sys/block/nvme0n1/"
-	root := tree(t, map[string]string{
+	root := treetest.Make(t, map[string]string{
 		"sys/block/loop0/size": "100\n", "sys/block/ram0/size": "100\n", "sys/block/zram0/size": "100\n",
 		"sys/block/sr0/size": "100\n", "sys/block/fd0/size": "8\n", "sys/block/dm-0/size": "100\n", "sys/block/md127/size": "100\n",
 		"sys/block/mmcblk0boot0/size": "100\n",
