@@ -152,6 +152,9 @@ func (o *options) noteLoaders(c *bootdir.Content, r *result) {
 		return
 	}
 	r.Notes = append(r.Notes, c.SecureBoot.Check(c.Kernel)...)
+	if !c.SecureBoot.ProxyDHCP {
+		r.Notes = append(r.Notes, fmt.Sprintf("GRUB %s does not know proxy DHCP: with `diskcast serve --dhcp proxy`, machines get iPXE, and those with Secure Boot on cannot start; give --grub a GRUB 2.12 (Debian 13's package goes with Debian 12's shim and kernel), or see docs/booting.md", c.SecureBoot.Version))
+	}
 	if o.baseURL != "" && (!c.SecureBoot.HTTP || strings.Contains(o.baseURL, "${")) {
 		r.Notes = append(r.Notes, "--base-url is for iPXE; this GRUB loads kernel and archive from where it came itself")
 	}

@@ -172,6 +172,7 @@ func TestNotes(t *testing.T) {
 		"kernel not signed":  {loaders(t), "the kernel carries no signature"},
 		"base URL":           {append(loaders(t), "--base-url", "http://10.0.0.1:8080/boot"), "--base-url is for iPXE"},
 		"base URL with HTTP": {append(loaders(t, "http"), "--base-url", "http://10.0.0.1:8080/boot"), "the kernel carries no signature"},
+		"proxy":              {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
 		"iPXE's setting":     {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
 	} {
 		out := filepath.Join(t.TempDir(), "boot")

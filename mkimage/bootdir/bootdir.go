@@ -75,7 +75,9 @@ type Manifest struct {
 
 // GRUB is what the manifest says of GRUB.
 type GRUB struct {
-	HTTP bool `json:"http"` // it can load by HTTP, so that a machine can start it by UEFI HTTP boot
+	Version   string `json:"version,omitempty"`
+	HTTP      bool   `json:"http"`       // it can load by HTTP, so that a machine can start it by UEFI HTTP boot
+	ProxyDHCP bool   `json:"proxy_dhcp"` // it finds its server beside the site's DHCP server
 }
 
 // File is one file of the directory.
@@ -105,7 +107,7 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img.Bytes(), ScriptFile: []byte(Script(c))}
 	if c.SecureBoot != nil {
 		files[ShimFile], files[GRUBFile], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB, []byte(GRUBConfig(c))
-		m.GRUB = &GRUB{HTTP: c.SecureBoot.HTTP}
+		m.GRUB = &GRUB{Version: c.SecureBoot.Version, HTTP: c.SecureBoot.HTTP, ProxyDHCP: c.SecureBoot.ProxyDHCP}
 	}
 	for name, data := range c.IPXE {
 		if _, ok := files[name]; ok || name == ManifestFile {

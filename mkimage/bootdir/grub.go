@@ -73,8 +73,26 @@ func grubWords(cmdline string) string {
 	return strings.Join(words, " ")
 }
 
-// The server fills in node-MAC.cfg: it tells GRUB to leave where the machine is to start from its own disk.
+// The server fills in node-MAC.cfg: it calls own_disk where the machine is to start from its own disk.
+//
+// Leaving is no way to the firmware's next boot device: this GRUB always leaves with success, after which firmware ends its boot order and
+// shows its menu (UEFI 2.10, 3.1.1). So the loader on the disk is started from here: a distribution's, Windows', else the one that
+// firmware starts without being told. The last comes last because it may be a program that enters the others into the firmware and restarts.
 const grubHead = `# Made by mkimage.
+function own_disk {
+  for loader in (hd*,gpt*)/EFI/*/shimx64.efi (hd*,gpt*)/EFI/Microsoft/Boot/bootmgfw.efi (hd*,gpt*)/EFI/BOOT/BOOTX64.EFI (hd*,msdos*)/EFI/BOOT/BOOTX64.EFI; do
+    if [ -f "$loader" ]; then
+      echo "diskcast: starting $loader"
+      if chainloader "$loader"; then
+        boot
+      fi
+    fi
+  done
+  echo "diskcast: no disk has a boot loader that starts; back to the firmware"
+  sleep 5
+  exit 1
+}
+
 echo
 echo "diskcast: $net_default_mac with address $net_default_ip starts Linux %s"
 source "$cmdpath/grub/node-$net_default_mac.cfg"
@@ -107,9 +125,7 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 `
 
-// With success the firmware would think that an operating system had run, and end its boot order (UEFI 2.10, 3.1.1).
 const grubTail = `
-echo "diskcast: giving up; the firmware goes on with its next boot device."
-sleep 5
-exit 1
+echo "diskcast: giving up; the machine goes on with its own disk."
+own_disk
 `

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -176,4 +177,30 @@ func moduleName(data []byte) (string, error) {
 	}
 	name, err := s.Data()
 	return strings.TrimRight(string(name), "\x00"), err
+}
+
+// grubVersion reads the release of GRUB's that a distribution's is made from, out of the lines by which firmware may revoke it (shim's
+// SBAT.md): component, generation, vendor, package, version, address.
+func grubVersion(data []byte) string {
+	text, err := section(data, ".sbat")
+	if err != nil {
+		return ""
+	}
+	for line := range bytes.Lines(text) {
+		if f := strings.Split(string(line), ","); f[0] == "grub" && len(f) >= 5 {
+			return f[4]
+		}
+	}
+	return ""
+}
+
+func atLeast(version string, major, minor int) bool {
+	a, b, _ := strings.Cut(version, ".")
+	x, err := strconv.Atoi(a)
+	// 2.12~rc1, 2.14-git
+	if i := strings.IndexFunc(b, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		b = b[:i]
+	}
+	y, err2 := strconv.Atoi(b)
+	return err == nil && err2 == nil && (x > major || x == major && y >= minor)
 }

@@ -34,8 +34,13 @@ const maxLoader = 64 << 20
 // Loaders are the two programs, unchanged.
 type Loaders struct {
 	Shim, GRUB []byte
-	// HTTP tells that GRUB can load files by HTTP as well as by TFTP. Debian's learnt it with release 13.
+	// Version of GRUB, as 2.06; empty when it does not say.
+	Version string
+	// HTTP tells that GRUB can load files by HTTP as well as by TFTP. Debian's can from release 13 on.
 	HTTP bool
+	// ProxyDHCP tells that GRUB finds its server also where a proxy named it, beside the DHCP server that gave the address: from 2.12
+	// on. An older one is at its prompt then, with no configuration, for ever.
+	ProxyDHCP bool
 }
 
 // ErrMissing is that a boot loader is not installed.
@@ -74,6 +79,8 @@ func Open(shim, grub string) (*Loaders, error) {
 		return nil, fmt.Errorf("--grub %s: this GRUB cannot boot from the network; the one that can is called grubnetx64.efi.signed", grub)
 	}
 	l.HTTP = slices.Contains(names, "http")
+	l.Version = grubVersion(l.GRUB)
+	l.ProxyDHCP = atLeast(l.Version, 2, 12)
 	return l, nil
 }
 

@@ -29,20 +29,21 @@ func TestOpen(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, shim, grub string
-		http             bool
+		http, proxy      bool
 		want             string // error
 	}{
-		{"files", file(t, shim), file(t, grub), false, ""},
-		{"packages", pack("usr/lib/shim/shimx64.efi.signed", shim), pack("usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", grub), false, ""},
-		{"Ubuntu's package", pack("usr/lib/shim/shimx64.efi.signed.latest", shim), file(t, grub), false, ""},
-		{"HTTP", file(t, shim), file(t, secureboottest.GRUB(t, debian, "efinet", "http", "tftp")), true, ""},
-		{"another package", pack("bin/sh", shim), file(t, grub), false, "the package has no shimx64.efi.signed"},
-		{"text", file(t, []byte("text")), file(t, grub), false, "--shim /"},
-		{"empty", file(t, nil), file(t, grub), false, "not a UEFI program"},
-		{"not signed", file(t, secureboottest.Program(t, nil, "")), file(t, grub), false, "carries no signature"},
-		{"GRUB for disks", file(t, shim), file(t, secureboottest.GRUB(t, debian, "ext2")), false, "grubnetx64.efi.signed"},
-		{"shim as GRUB", file(t, shim), file(t, shim), false, "not a GRUB"},
-		{"no such file", "/nowhere", file(t, grub), false, "no such file"},
+		{"files", file(t, shim), file(t, grub), false, false, ""},
+		{"packages", pack("usr/lib/shim/shimx64.efi.signed", shim), pack("usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", grub), false, false, ""},
+		{"Ubuntu's package", pack("usr/lib/shim/shimx64.efi.signed.latest", shim), file(t, grub), false, false, ""},
+		{"HTTP", file(t, shim), file(t, secureboottest.GRUB(t, debian, "efinet", "http", "tftp")), true, false, ""},
+		{"a newer GRUB", file(t, shim), file(t, secureboottest.GRUBVersion(t, debian, "2.12", "efinet", "tftp")), false, true, ""},
+		{"another package", pack("bin/sh", shim), file(t, grub), false, false, "the package has no shimx64.efi.signed"},
+		{"text", file(t, []byte("text")), file(t, grub), false, false, "--shim /"},
+		{"empty", file(t, nil), file(t, grub), false, false, "not a UEFI program"},
+		{"not signed", file(t, secureboottest.Program(t, nil, "")), file(t, grub), false, false, "carries no signature"},
+		{"GRUB for disks", file(t, shim), file(t, secureboottest.GRUB(t, debian, "ext2")), false, false, "grubnetx64.efi.signed"},
+		{"shim as GRUB", file(t, shim), file(t, shim), false, false, "not a GRUB"},
+		{"no such file", "/nowhere", file(t, grub), false, false, "no such file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, err := Open(c.shim, c.grub)
@@ -55,8 +56,8 @@ func TestOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(l.Shim) != string(shim) || l.HTTP != c.http {
-				t.Errorf("%d bytes of shim, HTTP %v", len(l.Shim), l.HTTP)
+			if string(l.Shim) != string(shim) || l.HTTP != c.http || l.ProxyDHCP != c.proxy {
+				t.Errorf("%d bytes of shim, HTTP %v, proxy %v", len(l.Shim), l.HTTP, l.ProxyDHCP)
 			}
 		})
 	}
@@ -104,4 +105,12 @@ func FuzzImage(f *testing.F) {
 		_, _ = grubModules(data)
 		(&Loaders{Shim: data, GRUB: data}).Check(data)
 	})
+}
+
+func TestAtLeast(t *testing.T) {
+	for version, want := range map[string]bool{"2.06": false, "2.12": true, "2.12~rc1": true, "2.14-git": true, "3.0": true, "2": false, "": false, "2.x": false, "1.98": false} {
+		if got := atLeast(version, 2, 12); got != want {
+			t.Errorf("%q: %v", version, got)
+		}
+	}
 }

@@ -208,7 +208,10 @@ func TestHTTP(t *testing.T) {
 		{"out", "GET", "/boot/../secret", "", 404, "Not Found\n"},
 		{"link out", "GET", "/boot/out", "", 500, "Internal Server Error\n"},
 		{"directory", "GET", "/boot/grub", "", 404, "Not Found\n"},
-		{"elsewhere", "GET", "/etc/passwd", "", 404, "404 page not found\n"},
+		{"a range of it", "GET", "/grub/grub.cfg", "bytes=1-2", 206, "en"},
+		{"elsewhere", "GET", "/etc/passwd", "", 404, "Not Found\n"},
+		{"script at the root", "GET", "/boot.ipxe?mac=52-54-00-00-00-01", "", 200, Localboot},
+		{"nothing", "GET", "/", "", 404, "Not Found\n"},
 		{"write", "PUT", "/boot/new", "", 405, "boot files are read-only\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -250,17 +253,17 @@ func TestGRUBNode(t *testing.T) {
 	}
 }
 
-func TestGRUBHasHTTP(t *testing.T) {
-	for text, want := range map[string]bool{`{"grub":{"http":true}}`: true, `{"grub":{"http":false}}`: false, `{}`: false, `{`: false} {
+func TestGRUBCan(t *testing.T) {
+	for text, want := range map[string]bool{`{"grub":{"http":true}}`: true, `{"grub":{"http":false}}`: false, `{"grub":{"proxy_dhcp":true}}`: false, `{}`: false, `{`: false} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got := NewDir(dir).GRUBHasHTTP(); got != want {
+		if got := NewDir(dir).GRUBCan("http"); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
-	if NewDir("/nowhere").GRUBHasHTTP() {
+	if NewDir("/nowhere").GRUBCan("http") {
 		t.Error("no directory, but HTTP")
 	}
 }

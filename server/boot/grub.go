@@ -11,10 +11,10 @@ import (
 // GRUBConfig is the name of GRUB's configuration in the boot directory.
 const GRUBConfig = "grub/grub.cfg"
 
-// What GRUB is told by grub/node-MAC.cfg. It has to leave with an error, for the reason given at Localboot.
+// What GRUB is told by grub/node-MAC.cfg. The function is in mkimage's grub.cfg.
 const (
 	grubLocal = `echo "diskcast: this machine has its image; it boots its own disk"
-exit 1
+own_disk
 `
 	grubNetwork = "# This machine starts over the network.\n"
 )
@@ -49,17 +49,15 @@ func optional(name string) bool {
 // maxManifest bounds, in bytes, the manifest of a boot directory; the names of all modules of a kernel take 100 KB.
 const maxManifest = 16 << 20
 
-// GRUBHasHTTP reports whether the directory's GRUB can load by HTTP, as mkimage found out.
-func (d *Dir) GRUBHasHTTP() bool {
+// GRUBCan reports whether the directory's GRUB has a feature that mkimage looked for and wrote into the manifest: "http", "proxy_dhcp".
+func (d *Dir) GRUBCan(feature string) bool {
 	f, _, err := d.Open("manifest.json")
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	var m struct {
-		GRUB struct {
-			HTTP bool `json:"http"`
-		} `json:"grub"`
+		GRUB map[string]any `json:"grub"`
 	}
-	return json.NewDecoder(io.LimitReader(f, maxManifest)).Decode(&m) == nil && m.GRUB.HTTP
+	return json.NewDecoder(io.LimitReader(f, maxManifest)).Decode(&m) == nil && m.GRUB[feature] == true
 }

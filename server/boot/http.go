@@ -26,7 +26,7 @@ iseq ${platform} efi && exit 1 ||
 sanboot --no-describe --drive 0x80 || exit 1
 `
 
-// Handler serves GET and HEAD of /boot/<file>, with ranges. For the machine named by ?mac=, /boot/boot.ipxe is the
+// Handler serves GET and HEAD of /boot/<file>, with ranges, and the same without /boot. For the machine named by ?mac=, /boot/boot.ipxe is the
 // script of the boot directory where local is false for it, else Localboot. GRUB's node-MAC.cfg says the same to GRUB.
 type Handler struct {
 	Dir     *Dir
@@ -41,20 +41,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "boot files are read-only", http.StatusMethodNotAllowed)
 		return
 	}
+	// A GRUB that came by HTTP knows the server that it came from, and not the folder.
 	name, ok := strings.CutPrefix(r.URL.Path, "/boot/")
-	// A GRUB that came by HTTP asks for its configuration in this place, wherever it lay itself.
-	if !ok && strings.HasPrefix(r.URL.Path, "/grub/") {
-		name, ok = r.URL.Path, true
-	}
 	if !ok {
-		http.NotFound(w, r)
-		return
+		name = strings.TrimPrefix(r.URL.Path, "/")
 	}
 	mac := ""
 	if hw, err := net.ParseMAC(r.URL.Query().Get("mac")); err == nil && len(hw) == 6 {
 		mac = hw.String()
 	}
-	fetch := Fetch{Addr: peer(r), MAC: mac, File: strings.TrimLeft(name, "/"), Via: "http", Start: true}
+	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: "http", Start: true}
 	if name == Script && mac != "" && h.Local != nil && h.Local(mac) {
 		fetch.File = LocalDisk
 		h.text(w, fetch, Localboot)

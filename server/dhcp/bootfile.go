@@ -12,16 +12,22 @@ import (
 // Files says which boot files there are.
 type Files interface {
 	Has(name string) bool
-	// GRUBHasHTTP reports whether the GRUB behind shim can load by HTTP.
-	GRUBHasHTTP() bool
+	// GRUBCan reports whether the GRUB behind shim has a feature.
+	GRUBCan(feature string) bool
 }
+
+// Features of GRUB that mkimage looks for.
+const (
+	grubHTTP  = "http"       // it loads by HTTP too
+	grubProxy = "proxy_dhcp" // it finds its server where a proxy DHCP server named it
+)
 
 // Loader is what machines with UEFI start with. Nothing in their requests says whether Secure Boot is on.
 type Loader string
 
 // Loaders.
 const (
-	Auto     Loader = "auto" // shim where the boot directory has it, else iPXE
+	Auto     Loader = "auto" // shim where the boot directory has it and its GRUB gets on with this server, else iPXE
 	WithIPXE Loader = "ipxe" // refused by firmware with Secure Boot on
 	WithShim Loader = "shim" // shim and GRUB: works with Secure Boot on and off
 )
@@ -73,23 +79,25 @@ func bootFile(c Client, cfg *Config) (string, error) {
 
 // uefiFiles lists what a UEFI machine may be given.
 func uefiFiles(c Client, cfg *Config) ([]string, error) {
+	if cfg.UEFILoader == WithIPXE {
+		return ipxeFiles, nil
+	}
 	complete := cfg.Files.Has(shimFiles[0]) && cfg.Files.Has(shimFiles[1])
 	// GRUB goes on by the protocol that it came by.
-	deaf := complete && c.Kind == HTTP && !cfg.Files.GRUBHasHTTP()
-	switch cfg.UEFILoader {
-	case WithIPXE:
-		return ipxeFiles, nil
-	case WithShim:
-		if deaf {
-			return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
+	deaf := c.Kind == HTTP && !cfg.Files.GRUBCan(grubHTTP)
+	if cfg.UEFILoader == Auto {
+		// Without a way to its configuration GRUB waits at its prompt for ever, which no machine must do that iPXE could start.
+		if complete && !deaf && (cfg.Mode != Proxy || c.Kind == HTTP || cfg.Files.GRUBCan(grubProxy)) {
+			return shimFiles[:1], nil
 		}
-		if !complete {
-			return nil, fmt.Errorf("the boot directory lacks one of %s: give mkimage --shim and --grub", strings.Join(shimFiles, ", "))
-		}
-		return shimFiles[:1], nil
+		return slices.Concat(ipxeFiles, otherFiles), nil
 	}
-	if complete && !deaf {
-		return shimFiles[:1], nil
+	// In proxy mode an old GRUB does work if the site's DHCP server names this server, which only the operator can know.
+	switch {
+	case !complete:
+		return nil, fmt.Errorf("the boot directory lacks one of %s: give mkimage --shim and --grub", strings.Join(shimFiles, ", "))
+	case deaf:
+		return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
 	}
-	return slices.Concat(ipxeFiles, otherFiles), nil
+	return shimFiles[:1], nil
 }

@@ -22,10 +22,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// files is a boot directory of names; "http" among them is a GRUB that can load by HTTP.
+// files is a boot directory of names; among them are features of GRUB.
 type files []string
 
-func (f files) GRUBHasHTTP() bool { return slices.Contains(f, "http") }
+func (f files) GRUBCan(feature string) bool { return slices.Contains(f, feature) }
 
 func (f files) Has(name string) bool { return slices.Contains(f, name) }
 
@@ -329,6 +329,22 @@ func TestLoader(t *testing.T) {
 			if part, problem := strings.CutPrefix(want, "!"); problem && !strings.Contains(seen.Problem, part) || !problem && (seen.Given != want || seen.Problem != "") {
 				t.Errorf("%s: given %q, problem %q; want %q", c.name, seen.Given, seen.Problem, want)
 			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		loader Loader
+		files  files
+		want   string
+	}{
+		{"old GRUB beside the site's DHCP", Auto, both, snponly},
+		{"GRUB that knows proxies", Auto, append(both, "proxy_dhcp"), shim},
+		{"old GRUB, and the operator knows better", WithShim, both, shim},
+	} {
+		cfg := testConfig(t, Proxy)
+		cfg.Files, cfg.UEFILoader = c.files, c.loader
+		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[2].mod), ServerPort); reply == nil || reply.BootFileName != c.want {
+			t.Errorf("%s: %v, want %s", c.name, reply, c.want)
 		}
 	}
 	cfg := testConfig(t, Full)

@@ -58,8 +58,14 @@ func Shim(t testing.TB, v *Vendor) []byte {
 	return Program(t, NewVendor(t, "Firmware CA"), "Firmware Signer", Section{".vendor_cert", append(table, v.cert.Raw...)})
 }
 
-// GRUB is a GRUB with modules of these names.
+// GRUB is a GRUB 2.06 with modules of these names.
 func GRUB(t testing.TB, v *Vendor, modules ...string) []byte {
+	t.Helper()
+	return GRUBVersion(t, v, "2.06", modules...)
+}
+
+// GRUBVersion is another GRUB.
+func GRUBVersion(t testing.TB, v *Vendor, version string, modules ...string) []byte {
 	t.Helper()
 	var objects []byte
 	for _, name := range modules {
@@ -70,7 +76,8 @@ func GRUB(t testing.TB, v *Vendor, modules ...string) []byte {
 	head := append([]byte("mimg\x00\x00\x00\x00"), make([]byte, 16)...)
 	binary.LittleEndian.PutUint64(head[8:], 24)
 	binary.LittleEndian.PutUint64(head[16:], uint64(24+len(objects)))
-	return Program(t, v, v.cert.Subject.CommonName+" Signer", Section{"mods", append(head, objects...)})
+	return Program(t, v, v.cert.Subject.CommonName+" Signer", Section{"mods", append(head, objects...)},
+		Section{".sbat", []byte("sbat,1,SBAT Version,sbat,1,https://example.com\ngrub,5,FSF,grub," + version + ",https://example.com\ngrub.debian,5,Debian,grub2,9-1,https://example.com\n")})
 }
 
 // Section of a program.
