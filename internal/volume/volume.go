@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // ErrNotThis is wrapped by the error of a file system's Open when its signature is absent. Any other error of Open
@@ -51,6 +52,12 @@ type Info struct {
 	Used      int64    `json:"used,omitempty"`       // bytes that the file system's own counters call used
 	Clean     bool     `json:"clean"`                // it was unmounted in order
 	Notes     []string `json:"notes,omitempty"`      // sentences for the operator
+}
+
+// Clone returns a copy that shares nothing with the original.
+func (i Info) Clone() Info {
+	i.Notes = slices.Clone(i.Notes)
+	return i
 }
 
 // TypeRaw is the Type of what no reader understood.

@@ -202,11 +202,7 @@ func (fs *FS) checksum(p []byte) error {
 func (fs *FS) Type() string { return "btrfs" }
 
 // Info returns what the superblock says. Used counts each extent once, however many copies of it the device holds.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents walks the extent tree.
 func (fs *FS) Extents() ([]volume.Extent, error) {

@@ -23,24 +23,10 @@ func mkfs(t *testing.T, image, options string) {
 	volumetest.Run(t, "mkfs.btrfs", append(args, image)...)
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 // judge restores nothing but the extents and has btrfs check and the kernel look at the result.
 func judge(t *testing.T, image, list string) *FS {
 	t.Helper()
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	restored := volumetest.Restore(t, image, extents)
 	if fs.Info().Clean {
 		volumetest.Run(t, "btrfs", "check", "--check-data-csum", restored)
@@ -101,7 +87,7 @@ func TestAgainstBtrfsProgs(t *testing.T) {
 			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
-			if _, extents := load(t, image); volume.Bytes(extents) > size/2 && c.balance == "" {
+			if _, extents := volumetest.Load(t, image, Open); volume.Bytes(extents) > size/2 && c.balance == "" {
 				t.Errorf("%d bytes are used", volume.Bytes(extents))
 			}
 		})
@@ -116,7 +102,7 @@ func TestPartclone(t *testing.T) {
 	dir, unmount := volumetest.Mount(t, image, "btrfs", "")
 	volumetest.Fill(t, dir, 24)
 	unmount()
-	fs, ours := load(t, image)
+	fs, ours := volumetest.Load(t, image, Open)
 	theirs, _ := volumetest.Partclone(t, "btrfs", image)
 	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
@@ -160,11 +146,11 @@ func TestTreeLog(t *testing.T) {
 	unmount()
 	_ = exec.Command("btrfs", "device", "scan", "--forget").Run()
 
-	fs, _ := load(t, crashed)
+	fs, _ := volumetest.Load(t, crashed, Open)
 	if info := fs.Info(); info.Clean || len(info.Notes) != 1 || fs.logRoot.logical == 0 {
 		t.Fatalf("the test does not reach what it is for: %+v", info)
 	}
-	volumetest.Record(t, "log", crashed, use)
+	volumetest.Record(t, "log", crashed, volumetest.Reads(Open))
 	judge(t, crashed, list)
 }
 
@@ -172,7 +158,7 @@ func TestSeveralDevicesAreCapturedWhole(t *testing.T) {
 	a, b := volumetest.Sparse(t, size), volumetest.Sparse(t, size)
 	mkfs(t, a, "-d raid1 -m raid1 "+b)
 	for _, image := range []string{a, b} {
-		fs, extents := load(t, image)
+		fs, extents := volumetest.Load(t, image, Open)
 		if volume.Bytes(extents) != size || !strings.Contains(fs.Info().Notes[0], "on 2 devices") {
 			t.Errorf("%v %+v", extents, fs.Info())
 		}
@@ -186,7 +172,7 @@ func TestDamage(t *testing.T) {
 	if _, err := Open(f, size/2); err == nil || !strings.Contains(err.Error(), "claims") {
 		t.Errorf("a short partition: %v", err)
 	}
-	fs, _ := load(t, image)
+	fs, _ := volumetest.Load(t, image, Open)
 	c, err := fs.find(fs.root.logical, fs.node)
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +202,7 @@ func TestDamage(t *testing.T) {
 	}
 	flip(where[0])
 	flip(where[1])
-	load(t, image) // from the second copy
+	volumetest.Load(t, image, Open) // from the second copy
 	flip(where[2])
 	fs, err = Open(f, n)
 	if err != nil {
@@ -227,44 +213,17 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-func use(r io.ReaderAt, size int64) {
-	if fs, err := Open(r, size); err == nil {
-		_, _ = fs.Extents()
-	}
-}
-
 func TestRecordSeeds(t *testing.T) {
 	volumetest.Updating(t)
 	for name, options := range map[string]string{"single": "-m single -n 4096", "mixed": "--mixed -n 4096"} {
 		image := volumetest.Sparse(t, 128<<20)
 		mkfs(t, image, options)
-		volumetest.Record(t, name, image, use)
+		volumetest.Record(t, name, image, volumetest.Reads(Open))
 	}
 }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		extents, err := fs.Extents()
-		if err != nil {
-			t.Fatal(err)
-		}
-		volumetest.Check(t, extents, size)
-	})
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
 func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := open(r, size, false)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
+	volumetest.FuzzReader(f, func(r io.ReaderAt, size int64) (*FS, error) { return open(r, size, false) })
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/field"
@@ -207,11 +206,7 @@ func (fs *FS) rootDone() error {
 func (fs *FS) Type() string { return "exfat" }
 
 // Info returns what the boot sector and the root directory say. Used is known after Extents.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads the allocation bitmap; with two FATs there are two, and a cluster that either of them has is in the map.
 func (fs *FS) Extents() ([]volume.Extent, error) {

@@ -21,20 +21,6 @@ func mkfs(t *testing.T, image, options string) {
 	volumetest.Run(t, "mkfs.exfat", append(args, image)...)
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 func TestAgainstExfatprogs(t *testing.T) {
 	for _, options := range []string{"", "-c 512", "-c 4K", "-c 128K", "-c 1M", "-b 4M"} {
 		t.Run("mkfs.exfat "+options, func(t *testing.T) {
@@ -54,7 +40,7 @@ func TestAgainstExfatprogs(t *testing.T) {
 			list := volumetest.List(t, dir)
 			unmount()
 			detach()
-			fs, extents := load(t, image)
+			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
 			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
@@ -92,7 +78,7 @@ func TestDirtyIsCapturedWhole(t *testing.T) {
 	if _, err := f.WriteAt([]byte{flagDirty}, 106); err != nil {
 		t.Fatal(err)
 	}
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	if fs.Info().Clean || volume.Bytes(extents) != 16<<20 || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
@@ -112,35 +98,12 @@ func TestRecordSeeds(t *testing.T) {
 	for name, options := range map[string]string{"small": "-c 512", "default": "", "large": "-c 128K"} {
 		image := volumetest.Sparse(t, 16<<20)
 		mkfs(t, image, options)
-		volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
-			if fs, err := Open(r, size); err == nil {
-				_, _ = fs.Extents()
-			}
-		})
+		volumetest.Record(t, name, image, volumetest.Reads(Open))
 	}
 }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = fs.Extents(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
 func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := open(r, size, false)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
+	volumetest.FuzzReader(f, func(r io.ReaderAt, size int64) (*FS, error) { return open(r, size, false) })
 }

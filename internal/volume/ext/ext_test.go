@@ -100,15 +100,7 @@ func TestMatrix(t *testing.T) {
 // prove holds the map of a clean file system against the independent tools.
 func prove(t *testing.T, path, kind string) {
 	t.Helper()
-	f, size := volumetest.Open(t, path)
-	fs, err := Open(f, size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ext, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs, ext := volumetest.Load(t, path, Open)
 	againstDumpe2fs(t, path, fs, ext)
 	restored := volumetest.Restore(t, path, ext)
 	volumetest.Run(t, "e2fsck", "-fn", restored)
@@ -174,15 +166,7 @@ func TestAgainstPartclone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := mkfs(t, 200*mib, args, tree)
-			f, size := volumetest.Open(t, path)
-			fs, err := Open(f, size)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ext, err := fs.Extents()
-			if err != nil {
-				t.Fatal(err)
-			}
+			_, ext := volumetest.Load(t, path, Open)
 			theirs, _ := volumetest.Partclone(t, "ext4", path)
 			if d := cmp.Diff(theirs, ext); d != "" {
 				t.Errorf("map (-partclone +ours): %s", d)

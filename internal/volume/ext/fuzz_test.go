@@ -1,7 +1,6 @@
 package ext
 
 import (
-	"io"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
@@ -18,47 +17,17 @@ func TestRecordSeeds(t *testing.T) {
 		"bigalloc": "-t ext4 -b 1024 -O ^metadata_csum,^has_journal,^uninit_bg,bigalloc -C 4096",
 		"csum":     "-t ext4 -b 1024 -O ^has_journal",
 	} {
-		record(t, name, mkfs(t, 8*mib, args, ""))
+		volumetest.Record(t, name, mkfs(t, 8*mib, args, ""), volumetest.Reads(Open))
 	}
 	for name, args := range map[string]string{
 		"crashed":          "-t ext4 -b 1024 -O ^metadata_csum,^uninit_bg -g 512",
 		"crashed-indirect": "-t ext3 -b 1024",
 	} {
 		image, _ := crashWith(t, mkfs(t, 8*mib, args, ""), 10, func(p []byte) { clear(p) }, "")
-		record(t, name, image)
+		volumetest.Record(t, name, image, volumetest.Reads(Open))
 	}
 }
 
-func record(t *testing.T, name, image string) {
-	t.Helper()
-	volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
-		if fs, err := Open(r, size); err == nil {
-			_, _ = fs.Extents()
-		}
-	})
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err == nil {
-			_, err = fs.Extents()
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
-}
+func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }

@@ -16,7 +16,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/field"
@@ -225,11 +224,7 @@ func (fs *FS) read(p []byte, block int64) error {
 func (fs *FS) Type() string { return "f2fs" }
 
 // Info returns what the superblock and the checkpoint say.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads the segment information table.
 func (fs *FS) Extents() ([]volume.Extent, error) {

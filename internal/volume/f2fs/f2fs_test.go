@@ -20,20 +20,6 @@ func mkfs(t *testing.T, image, options string) {
 	volumetest.Run(t, "mkfs.f2fs", append(args, image)...)
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 func TestAgainstF2fsTools(t *testing.T) {
 	for _, options := range []string{"", "-O extra_attr,inode_checksum,sb_checksum,compression -i"} {
 		t.Run("mkfs.f2fs "+options, func(t *testing.T) {
@@ -41,14 +27,14 @@ func TestAgainstF2fsTools(t *testing.T) {
 			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
 			list := volumetest.Guest(t, volumetest.GuestFill, image, "f2fs", "", 12)
-			fs, extents := load(t, image)
+			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
 			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
 			if options == "" {
 				compare(t, image, extents)
-				volumetest.Record(t, "filled", image, use)
+				volumetest.Record(t, "filled", image, volumetest.Reads(Open))
 			}
 			restored := volumetest.Restore(t, image, extents)
 			if out := volumetest.Run(t, "fsck.f2fs", "--dry-run", restored); !strings.Contains(out, "[Ok..]") || strings.Contains(out, "[Fail]") {
@@ -74,7 +60,7 @@ func TestCrash(t *testing.T) {
 	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
 	list := volumetest.Guest(t, volumetest.GuestCrash, image, "f2fs", "", 4)
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
@@ -87,7 +73,7 @@ func TestLargeBitmap(t *testing.T) {
 	if _, err := volumetest.Try(t, "mkfs.f2fs", "-q", "-f", image); err != nil {
 		t.Skipf("this file system does not hold a sparse file of 4 TiB: %v", err)
 	}
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	if fs.payload == 0 || !fs.Info().Clean || volume.Bytes(extents) != fs.Info().Used {
 		t.Errorf("payload %d, %+v, %d bytes", fs.payload, fs.Info(), volume.Bytes(extents))
 	}
@@ -105,40 +91,15 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func use(r io.ReaderAt, size int64) {
-	if fs, err := Open(r, size); err == nil {
-		_, _ = fs.Extents()
-	}
-}
-
 func TestRecordSeeds(t *testing.T) {
 	volumetest.Updating(t)
 	image := volumetest.Sparse(t, 64<<20)
 	mkfs(t, image, "")
-	volumetest.Record(t, "empty", image, use)
+	volumetest.Record(t, "empty", image, volumetest.Reads(Open))
 }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = fs.Extents(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
 func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := open(r, size, false)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
+	volumetest.FuzzReader(f, func(r io.ReaderAt, size int64) (*FS, error) { return open(r, size, false) })
 }

@@ -86,15 +86,7 @@ func TestMatrix(t *testing.T) {
 			t.Parallel()
 			path := mkfs(t, c.size<<10, c.args)
 			fill(t, path, c.tree)
-			f, size := volumetest.Open(t, path)
-			fs, err := Open(f, size)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ext, err := fs.Extents()
-			if err != nil {
-				t.Fatal(err)
-			}
+			fs, ext := volumetest.Load(t, path, Open)
 			if fs.Bits() != c.bits {
 				t.Errorf("FAT%d", fs.Bits())
 			}
@@ -140,15 +132,7 @@ func TestFewClusters(t *testing.T) {
 func TestAgainstPartclone(t *testing.T) {
 	path := mkfs(t, 64*mib, "-F 32 -s 1")
 	fill(t, path, 2)
-	f, size := volumetest.Open(t, path)
-	fs, err := Open(f, size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ext, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, ext := volumetest.Load(t, path, Open)
 	theirs, _ := volumetest.Partclone(t, "fat32", path)
 	if d := cmp.Diff(theirs, ext); d != "" {
 		t.Errorf("map (-partclone +ours): %s", d)

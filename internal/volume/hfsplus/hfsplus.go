@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
-	"slices"
 	"unicode/utf16"
 
 	"github.com/diskcast/diskcast/internal/volume"
@@ -179,11 +178,7 @@ func (fs *FS) label() string {
 func (fs *FS) Type() string { return "hfsplus" }
 
 // Info returns what the volume header and the catalog say.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads the allocation file: a bit for each block, the highest bit of a byte first.
 func (fs *FS) Extents() ([]volume.Extent, error) {

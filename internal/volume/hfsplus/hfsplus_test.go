@@ -2,7 +2,6 @@ package hfsplus
 
 import (
 	"errors"
-	"io"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -63,24 +62,10 @@ func mkfs(t *testing.T) string {
 	return image
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 func TestAgainstLinux(t *testing.T) {
 	image := mkfs(t)
 	list := volumetest.Guest(t, volumetest.GuestFill, image, "hfsplus", "", 8)
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	info := fs.Info()
 	if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || info.Label != "DCTEST" || !strings.Contains(blkid, info.UUID) {
 		t.Errorf("%+v, blkid says %s", info, blkid)
@@ -88,7 +73,7 @@ func TestAgainstLinux(t *testing.T) {
 	if used := volume.Bytes(extents); used > info.Used+8192 || used < info.Used || used > size*3/4 {
 		t.Errorf("%d bytes are used, the header counts %d", used, info.Used)
 	}
-	volumetest.Record(t, "filled", image, use)
+	volumetest.Record(t, "filled", image, volumetest.Reads(Open))
 	need.Tools(t, "partclone.hfsp")
 	theirs, block := volumetest.Partclone(t, "hfsp", image)
 	more, less := volumetest.Compare(extents, theirs)
@@ -103,7 +88,7 @@ func TestAgainstLinux(t *testing.T) {
 func TestCrash(t *testing.T) {
 	image := mkfs(t)
 	volumetest.Guest(t, volumetest.GuestCrash, image, "hfsplus", "", 4)
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
@@ -120,33 +105,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func use(r io.ReaderAt, size int64) {
-	if fs, err := Open(r, size); err == nil {
-		_, _ = fs.Extents()
-	}
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = fs.Extents(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
-}
+func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }

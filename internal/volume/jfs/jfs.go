@@ -103,11 +103,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 func (fs *FS) Type() string { return "jfs" }
 
 // Info returns what the superblock says. Used is known after Extents.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads the block allocation map.
 func (fs *FS) Extents() ([]volume.Extent, error) {

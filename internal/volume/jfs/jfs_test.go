@@ -2,7 +2,6 @@ package jfs
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -20,20 +19,6 @@ func mkfs(t *testing.T, image, options string) {
 	volumetest.Run(t, "mkfs.jfs", append(args, image)...)
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 func TestAgainstLinux(t *testing.T) {
 	for _, options := range []string{"", "-O"} {
 		t.Run("mkfs.jfs "+options, func(t *testing.T) {
@@ -41,7 +26,7 @@ func TestAgainstLinux(t *testing.T) {
 			image := volumetest.Sparse(t, size)
 			mkfs(t, image, options)
 			list := volumetest.Guest(t, volumetest.GuestFill, image, "jfs", "", 12)
-			fs, extents := load(t, image)
+			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
 			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
@@ -50,7 +35,7 @@ func TestAgainstLinux(t *testing.T) {
 				t.Errorf("%d bytes are used", used)
 			}
 			if options == "" {
-				volumetest.Record(t, "filled", image, use)
+				volumetest.Record(t, "filled", image, volumetest.Reads(Open))
 			}
 			restored := volumetest.Restore(t, image, extents)
 			volumetest.Run(t, "fsck.jfs", "-n", "-f", restored)
@@ -63,7 +48,7 @@ func TestCrash(t *testing.T) {
 	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
 	list := volumetest.Guest(t, volumetest.GuestCrash, image, "jfs", "", 4)
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
@@ -84,33 +69,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func use(r io.ReaderAt, size int64) {
-	if fs, err := Open(r, size); err == nil {
-		_, _ = fs.Extents()
-	}
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = fs.Extents(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
-}
+func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }

@@ -180,11 +180,7 @@ func (fs *FS) metadata(mda area) ([]byte, error) {
 func (fs *FS) Type() string { return "LVM2_member" }
 
 // Info returns the volume group's name as the label, and notes on what was found. Used is known after Extents.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Volumes returns the logical volumes, hidden ones included.
 func (fs *FS) Volumes() []Volume { return slices.Clone(fs.volumes) }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/field"
@@ -113,11 +112,7 @@ func (fs *FS) super(sb []byte) error {
 func (fs *FS) Type() string { return "nilfs2" }
 
 // Info returns what the superblock says.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads the segment usage file.
 func (fs *FS) Extents() ([]volume.Extent, error) {

@@ -23,27 +23,13 @@ func mkfs(t *testing.T, options string) string {
 	return image
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 func TestAgainstLinux(t *testing.T) {
 	for _, options := range []string{"-B 64", "-B 128 -b 1024"} {
 		t.Run("mkfs.nilfs2 "+options, func(t *testing.T) {
 			t.Parallel()
 			image := mkfs(t, options)
 			list := volumetest.Guest(t, volumetest.GuestFill, image, "nilfs2", "", 12)
-			fs, extents := load(t, image)
+			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
 			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
@@ -52,7 +38,7 @@ func TestAgainstLinux(t *testing.T) {
 				t.Errorf("%d bytes are used", used)
 			}
 			if options == "-B 64" {
-				volumetest.Record(t, "filled", image, use)
+				volumetest.Record(t, "filled", image, volumetest.Reads(Open))
 			}
 			restored := volumetest.Restore(t, image, extents)
 			volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "nilfs2", "", 0))
@@ -64,7 +50,7 @@ func TestCrash(t *testing.T) {
 	t.Parallel()
 	image := mkfs(t, "-B 64")
 	list := volumetest.Guest(t, volumetest.GuestCrash, image, "nilfs2", "", 4)
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
@@ -73,7 +59,7 @@ func TestCrash(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	image := mkfs(t, "-B 64")
-	_, extents := load(t, image)
+	_, extents := volumetest.Load(t, image, Open)
 	if used := volume.Bytes(extents); used > 4<<20 {
 		t.Errorf("an empty one has %d bytes", used)
 	}
@@ -91,23 +77,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func use(r io.ReaderAt, size int64) {
-	if fs, err := Open(r, size); err == nil {
-		_, _ = fs.Extents()
-	}
-}
-
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = fs.Extents(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
 // FuzzOpen fixes the superblock's checksum, so that what is behind it is reached.
 func FuzzOpen(f *testing.F) {

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/field"
@@ -150,11 +149,7 @@ func (fs *FS) volume() error {
 func (fs *FS) Type() string { return "ntfs" }
 
 // Info returns what the boot sector and $Volume say. Used is known after Extents.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads $Bitmap: a bit for each cluster, the lowest bit of a byte first.
 func (fs *FS) Extents() ([]volume.Extent, error) {

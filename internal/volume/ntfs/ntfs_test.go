@@ -43,7 +43,7 @@ func TestAgainstNTFS3G(t *testing.T) {
 			}
 			list := volumetest.List(t, dir)
 			unmount()
-			fs, extents := load(t, image)
+			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
 			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, info.UUID) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
@@ -58,20 +58,6 @@ func TestAgainstNTFS3G(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 // TestPartclone: ours has the sectors behind the last cluster in addition, with the backup boot sector.
 func TestPartclone(t *testing.T) {
 	need.Tools(t, "partclone.ntfs")
@@ -80,7 +66,7 @@ func TestPartclone(t *testing.T) {
 	dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
 	volumetest.Fill(t, dir, 24)
 	unmount()
-	_, ours := load(t, image)
+	_, ours := volumetest.Load(t, image, Open)
 	theirs, block := volumetest.Partclone(t, "ntfs", image)
 	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
@@ -116,7 +102,7 @@ func TestFragmentedTable(t *testing.T) {
 	}
 	list := volumetest.List(t, dir)
 	unmount()
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	attrs, err := fs.file(fileMFT)
 	if err != nil {
 		t.Fatal(err)
@@ -233,11 +219,7 @@ func TestRecordSeeds(t *testing.T) {
 	for name, options := range map[string]string{"small": "-c 512", "default": "", "large": "-c 131072"} {
 		image := volumetest.Sparse(t, 16<<20)
 		mkfs(t, image, options)
-		volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
-			if fs, err := Open(r, size); err == nil {
-				_, _ = fs.Extents()
-			}
-		})
+		volumetest.Record(t, name, image, volumetest.Reads(Open))
 	}
 }
 
@@ -258,15 +240,4 @@ func TestSeeds(t *testing.T) {
 	})
 }
 
-func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
-}
+func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }

@@ -11,7 +11,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/field"
@@ -105,11 +104,7 @@ func (fs *FS) journalOpen(first, length int64) (bool, error) {
 func (fs *FS) Type() string { return "reiserfs" }
 
 // Info returns what the superblock says.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads the bitmap blocks: a 1 is a used block, the lowest bit of a byte first.
 func (fs *FS) Extents() ([]volume.Extent, error) {

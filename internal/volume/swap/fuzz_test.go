@@ -1,7 +1,6 @@
 package swap
 
 import (
-	"io"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
@@ -13,40 +12,10 @@ func TestRecordSeeds(t *testing.T) {
 	for name, page := range map[string]string{"4k": "4096", "64k": "65536"} {
 		image := volumetest.Sparse(t, mib)
 		volumetest.Run(t, "mkswap", "-p", page, image)
-		record(t, name, image)
+		volumetest.Record(t, name, image, volumetest.Reads(Open))
 	}
 }
 
-func record(t *testing.T, name, image string) {
-	t.Helper()
-	volumetest.Record(t, name, image, func(r io.ReaderAt, size int64) {
-		if fs, err := Open(r, size); err == nil {
-			_, _ = fs.Extents()
-		}
-	})
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err == nil {
-			_, err = fs.Extents()
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
-}
+func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }

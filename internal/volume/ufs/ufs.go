@@ -125,11 +125,7 @@ func (fs *FS) super(sb []byte) error {
 func (fs *FS) Type() string { return "ufs" }
 
 // Info returns what the superblock says.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents reads the bitmap of every cylinder group.
 func (fs *FS) Extents() ([]volume.Extent, error) {

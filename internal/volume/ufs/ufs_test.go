@@ -3,7 +3,6 @@ package ufs
 import (
 	"crypto/sha256"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,20 +25,6 @@ func mkfs(t *testing.T, options, order string) (image, tree string) {
 	return image, tree
 }
 
-func load(t *testing.T, image string) (*FS, []volume.Extent) {
-	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs, extents
-}
-
 func TestAgainstMakefs(t *testing.T) {
 	for _, c := range []struct{ name, options, order, mount string }{
 		{"UFS1", "version=1", "le", "ufstype=44bsd"},
@@ -50,7 +35,7 @@ func TestAgainstMakefs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			image, tree := mkfs(t, c.options, c.order)
-			fs, extents := load(t, image)
+			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
 			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, `"ufs"`) || !strings.Contains(blkid, info.UUID) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
@@ -59,7 +44,7 @@ func TestAgainstMakefs(t *testing.T) {
 				t.Errorf("%d bytes are used, the superblock counts %d", used, info.Used)
 			}
 			if strings.HasPrefix(c.name, "UFS1 ") || c.name == "UFS2" {
-				volumetest.Record(t, strings.ToLower(strings.ReplaceAll(c.name, " ", "-")), image, use)
+				volumetest.Record(t, strings.ToLower(strings.ReplaceAll(c.name, " ", "-")), image, volumetest.Reads(Open))
 			}
 			restored := volumetest.Restore(t, image, extents)
 			contains(t, restored, tree)
@@ -116,7 +101,7 @@ func TestDirtyIsCapturedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, size := volumetest.Open(t, image)
-	fs, extents := load(t, image)
+	fs, extents := volumetest.Load(t, image, Open)
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%+v", fs.Info())
 	}
@@ -125,33 +110,6 @@ func TestDirtyIsCapturedWhole(t *testing.T) {
 	}
 }
 
-func use(r io.ReaderAt, size int64) {
-	if fs, err := Open(r, size); err == nil {
-		_, _ = fs.Extents()
-	}
-}
+func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = fs.Extents(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-func FuzzOpen(f *testing.F) {
-	volumetest.Fuzz(f, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			return
-		}
-		_ = fs.Info()
-		if extents, err := fs.Extents(); err == nil {
-			volumetest.Check(t, extents, size)
-		}
-	})
-}
+func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"slices"
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/field"
@@ -166,11 +165,7 @@ func goodCRC(p []byte, at int) bool {
 func (fs *FS) Type() string { return "xfs" }
 
 // Info returns what the superblock says.
-func (fs *FS) Info() volume.Info {
-	info := fs.info
-	info.Notes = slices.Clone(info.Notes)
-	return info
-}
+func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Extents walks the free-space tree of every allocation group.
 func (fs *FS) Extents() ([]volume.Extent, error) {

@@ -57,15 +57,7 @@ func mkfs(t *testing.T, image, options string) {
 // judge restores nothing but the extents and has xfs_repair and the kernel look at the result.
 func judge(t *testing.T, image, list string) *FS {
 	t.Helper()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fs, extents := volumetest.Load(t, image, Open)
 	restored := volumetest.Restore(t, image, extents)
 	if fs.Info().Clean {
 		volumetest.Run(t, "xfs_repair", "-n", "-f", restored)
@@ -130,16 +122,8 @@ func TestVersion4Journal(t *testing.T) {
 	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "-m crc=0")
 	list := volumetest.Guest(t, volumetest.GuestCrash, image, "xfs", "", 8)
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	extents, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if fs.Info().Clean || fs.whole || volume.Bytes(extents) == n {
+	fs, extents := volumetest.Load(t, image, Open)
+	if fs.Info().Clean || fs.whole || volume.Bytes(extents) == size {
 		t.Errorf("%+v, captured whole: %v", fs.Info(), fs.whole)
 	}
 	restored := volumetest.Restore(t, image, extents)
@@ -155,15 +139,7 @@ func TestPartclone(t *testing.T) {
 	dir, unmount := volumetest.Mount(t, image, "xfs", "")
 	volumetest.Fill(t, dir, 24)
 	unmount()
-	f, n := volumetest.Open(t, image)
-	fs, err := Open(f, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := fs.Extents()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, ours := volumetest.Load(t, image, Open)
 	theirs, block := volumetest.Partclone(t, "xfs", image)
 	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
@@ -229,7 +205,7 @@ func TestRecordSeeds(t *testing.T) {
 			}
 			unmount()
 		}
-		recordSeed(t, name, image)
+		volumetest.Record(t, name, image, volumetest.Reads(Open))
 	}
 }
 
