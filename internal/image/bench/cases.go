@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/sparse"
@@ -90,8 +91,13 @@ func (b *bench) restores() error {
 	target := b.path("target")
 	fsck := func() error { return benchkit.Command(b.ctx, b.log, "e2fsck", "-fn", target) }
 	for _, r := range rivals {
-		if fileSize(b.path(r.file)) == 0 {
+		if !b.wants("restore", r.who) {
 			continue
+		}
+		if fileSize(b.path(r.file)) == 0 {
+			if err := benchkit.Command(b.ctx, b.log, "sh", "-c", r.capture(b.disk, b.path(r.file))); err != nil {
+				return err
+			}
 		}
 		err := b.measure(step{kind: "restore", who: r.who,
 			shell:  fmt.Sprintf("%s %s | %s -s - -O %s -L /dev/null 2>/dev/null", r.unpack, b.path(r.file), r.restore, target),
@@ -103,10 +109,25 @@ func (b *bench) restores() error {
 	if err := b.remove("pc.zst", "pc0.zst", "pc.gz"); err != nil {
 		return err
 	}
+	if !b.wants("restore", "diskcast") {
+		return nil
+	}
+	if err := b.stored(); err != nil {
+		return err
+	}
 	return b.measure(step{kind: "restore", who: "diskcast", child: []string{"restore", b.path("store-default"), "disk", target},
 		before: func() error { return b.fresh(target) },
 		after:  func() error { return errFirst(fsck(), b.check("disk", target)) },
 		note:   "every byte hashed before it is written"})
+}
+
+// stored captures the disk at the default level where -only left that out.
+func (b *bench) stored() error {
+	store := b.path("store-default")
+	if fileSize(filepath.Join(store, "index.json")) > 0 {
+		return nil
+	}
+	return benchkit.Command(b.ctx, b.log, os.Args[0], "child", "capture", store, "disk", "default", b.disk)
 }
 
 // fresh makes an empty target of the disk's size.
@@ -132,8 +153,11 @@ func errFirst(errs ...error) error {
 
 // deltas changes 5 % of the chunks, captures again into the same store, and restores onto a disk that has the old image.
 func (b *bench) deltas() error {
-	if fileSize(b.path("store-default/index.json")) == 0 {
+	if !b.wants("capture again", "diskcast default") && !b.wants("restore delta", "diskcast") {
 		return nil
+	}
+	if err := b.stored(); err != nil {
+		return err
 	}
 	old, target, store := b.path("old"), b.path("target"), b.path("store-default")
 	if err := benchkit.Command(b.ctx, b.log, os.Args[0], "child", "restore", store, "disk", old); err != nil {
