@@ -116,8 +116,8 @@ func plantLittle(root string) error {
 		os.Lchown(filepath.Join(root, "big"), 1000, 100), os.Lchown(filepath.Join(root, "big", "random-3"), 1000, 100))
 }
 
-// prototype describes a tree for mkfs.xfs -p: after two lines that say nothing today, each entry with its name, type, mode and owner, and the end of each directory as $
-// (mkfs.xfs(8), "-p protofile").
+// prototype describes a tree for mkfs.xfs -p: after two lines that say nothing today, each entry with its name, type, mode and owner, and
+// the end of each directory as $ (mkfs.xfs(8), "-p protofile").
 func prototype(root, path string) error {
 	var b strings.Builder
 	b.WriteString("-\n0 0\n")
