@@ -4,9 +4,9 @@ package need
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/toolpath"
 )
 
 // CI says whether the environment is that of a CI, as they all set it: CI=true.
@@ -43,22 +43,9 @@ func Tools(t testing.TB, names ...string) {
 // Tool wants a program to be installed and returns where.
 func Tool(t testing.TB, name string) (path string) {
 	t.Helper()
-	path, ok := Find(name)
+	path, ok := toolpath.Find(name)
 	if !ok {
 		Skip(t, "%s is not installed: see .ci/packages", name)
 	}
 	return path
-}
-
-// Find looks for a program, also in the directories of the system's own that the PATH of an ordinary user lacks.
-func Find(name string) (path string, ok bool) {
-	if p, err := exec.LookPath(name); err == nil {
-		return p, true
-	}
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return p, true
-		}
-	}
-	return "", false
 }

@@ -10,14 +10,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/toolpath"
 )
 
 var (
@@ -63,23 +63,10 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 
 // Path is where a program lies, or its name when it is nowhere.
 func Path(name string) string {
-	if strings.Contains(name, "/") {
-		return name
-	}
-	if p, err := exec.LookPath(name); err == nil {
+	if p, ok := toolpath.Find(name); ok {
 		return p
 	}
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if p := filepath.Join(dir, name); executable(p) {
-			return p
-		}
-	}
 	return name
-}
-
-func executable(path string) bool {
-	fi, err := os.Stat(path)
-	return err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0
 }
 
 // Run runs a program to its end. Its output goes to log (which may be nil), and its last words into the error.
