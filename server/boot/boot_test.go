@@ -234,7 +234,7 @@ func TestOptional(t *testing.T) {
 	for name, want := range map[string]bool{
 		"revocations.efi": true, "revocations_sbat.efi": true, "/shim_certificate_0.efi": true, "shim_certificate.efi": true,
 		"/grub/x86_64-efi/command.lst": true, "grub/grub.cfg-01-52-54-00-00-00-01": true, "boot/grub/x86_64-efi/fs.lst": true,
-		"grub/grub.cfg": false, "grubx64.efi": false, "vmlinuz": false, "": false, "../grub/x": false,
+		"own-disk": true, "grub/grub.cfg": false, "grubx64.efi": false, "vmlinuz": false, "": false, "../grub/x": false,
 	} {
 		if got := optional(name); got != want {
 			t.Errorf("%q: %v", name, got)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"path"
 	"strings"
+
+	"github.com/diskcast/diskcast/server/dhcp"
 )
 
 // GRUBConfig is the name of GRUB's configuration in the boot directory.
@@ -35,14 +37,15 @@ func grubNode(name string) (mac string, ok bool) {
 }
 
 // optional reports whether a boot loader asks for the file as a matter of course and goes on without it: shim for lists of what was
-// revoked and for more keys, GRUB for lists of its modules and for configurations that are more special than grub.cfg.
+// revoked and for more keys, GRUB for lists of its modules and for configurations that are more special than grub.cfg; or for the file that
+// DHCP sends those to that are to boot their own disk.
 func optional(name string) bool {
 	name, err := clean(name)
 	if err != nil {
 		return false
 	}
 	base := path.Base(name)
-	return strings.HasPrefix(base, "revocations") || strings.HasPrefix(base, "shim_certificate") ||
+	return base == dhcp.OwnDisk || strings.HasPrefix(base, "revocations") || strings.HasPrefix(base, "shim_certificate") ||
 		name != GRUBConfig && (strings.HasPrefix(name, "grub/") || strings.HasPrefix(name, "boot/grub/"))
 }
 

@@ -45,6 +45,12 @@ var (
 // ScriptPath is the path, below the HTTP root, of the script that iPXE is sent to.
 const ScriptPath = "/boot/boot.ipxe"
 
+// OwnDisk is the file that a UEFI machine is sent to when it is to boot its own disk. There is no such file: firmware goes on at once with its
+// next boot device, where an answer without a file makes it ask again for a minute. Told by GRUB it would be too late: Debian 12's
+// always leaves with success, after which firmware shows its menu, and firmware that has booted from the network need not have
+// looked at its disks, so that what GRUB starts from there cannot read its own files. BIOS has no such way on; iPXE starts the disk there.
+const OwnDisk = "own-disk"
+
 // bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
 func bootFile(c Client, cfg *Config) (string, error) {
 	base := "http://" + cfg.HTTP.String()
@@ -68,6 +74,9 @@ func bootFile(c Client, cfg *Config) (string, error) {
 	for _, name := range candidates {
 		if !cfg.Files.Has(name) {
 			continue
+		}
+		if c.UEFI() && cfg.Local(c.MAC.String()) {
+			name = OwnDisk
 		}
 		if c.Kind == HTTP {
 			return base + "/boot/" + name, nil

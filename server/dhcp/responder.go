@@ -30,6 +30,8 @@ type Config struct {
 	Files  Files
 	// UEFILoader is what machines with UEFI start with; empty is Auto.
 	UEFILoader Loader
+	// Local reports whether a machine is to boot its own disk. May be nil.
+	Local func(mac string) bool
 	// The following are for the full mode.
 	Pool   *Pool
 	Router netip.Addr   // no default route is given when invalid
@@ -63,6 +65,9 @@ func NewResponder(cfg Config) (*Responder, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Local == nil {
+		cfg.Local = func(string) bool { return false }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Seen) {}

@@ -347,6 +347,20 @@ func TestLoader(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.name, reply, c.want)
 		}
 	}
+	for name, want := range map[string]string{"bios": "undionly.kpxe", "uefi-7": OwnDisk, "uefi-http": url(OwnDisk), "ipxe-uefi": "http://10.0.0.1:8080/boot/boot.ipxe?mac=52-54-00-00-00-01"} {
+		cfg := testConfig(t, Full)
+		cfg.Files = append(both, "undionly.kpxe")
+		cfg.Local = func(mac string) bool { return mac == "52:54:00:00:00:01" }
+		i := slices.IndexFunc(clients, func(c struct {
+			name string
+			mod  dhcpv4.Modifier
+		}) bool {
+			return c.name == name
+		})
+		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[i].mod), ServerPort); reply.BootFileName != want {
+			t.Errorf("%s with its image: %q, want %q", name, reply.BootFileName, want)
+		}
+	}
 	cfg := testConfig(t, Full)
 	cfg.UEFILoader = "grub"
 	if _, err := NewResponder(cfg); err == nil || !strings.Contains(err.Error(), "auto, ipxe, shim") {

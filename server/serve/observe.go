@@ -3,6 +3,7 @@ package serve
 import (
 	"log/slog"
 	"net/netip"
+	"path"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -33,6 +34,11 @@ func (o *observer) dhcp(s dhcp.Seen) {
 		}
 	case s.Problem != "":
 		o.engine.Problem(mac, s.Addr, s.Problem)
+	case path.Base(s.Given) == dhcp.OwnDisk:
+		if s.Final {
+			o.engine.Saw(mac, s.Addr, model.StepDHCP, s.Client.Kind.String()+" on UEFI")
+			o.engine.Saw(mac, s.Addr, model.StepLocal, "told to boot its own disk")
+		}
 	default:
 		firmware := "BIOS"
 		if s.Client.UEFI() {

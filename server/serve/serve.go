@@ -133,7 +133,7 @@ func Run(ctx context.Context, cfg Config) error {
 		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
 	}
 	if cfg.DHCP != dhcp.Off {
-		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
+		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see, eng.Local)
 		if err != nil {
 			return err
 		}
@@ -166,8 +166,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}, tasks...)
 }
 
-func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer) (task.Task, error) {
-	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Router: cfg.Router, DNS: cfg.DNS, Log: cfg.Log.With("task", "dhcp"), Observe: see.dhcp}
+func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer, local func(mac string) bool) (task.Task, error) {
+	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Local: local, Router: cfg.Router, DNS: cfg.DNS, Log: cfg.Log.With("task", "dhcp"), Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
 		rng, err := dhcp.ParseRange(cfg.Range, prefix)
 		if err != nil {
