@@ -66,6 +66,12 @@ type bench struct {
 // setup builds a site. Kernel and modules are those of the Debian image.
 func setup(t *testing.T, limit time.Duration, o lab.Options) *bench {
 	t.Helper()
+	return setupSite(t, limit, func(*osimage.Image) site.Options { return site.Options{Lab: o} })
+}
+
+// setupSite is setup with more said about the site.
+func setupSite(t *testing.T, limit time.Duration, options func(debian *osimage.Image) site.Options) *bench {
+	t.Helper()
 	ready(t)
 	limit = patience(limit)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the test's %v are over", limit))
@@ -79,7 +85,9 @@ func setup(t *testing.T, limit time.Duration, o lab.Options) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := site.New(ctx, site.Options{Dir: dir, Kernel: debian.Kernel, Modules: debian.Modules, Lab: o, ServerLog: log, Append: "quiet"})
+	o := options(debian)
+	o.Dir, o.Kernel, o.Modules, o.ServerLog, o.Append = dir, debian.Kernel, debian.Modules, log, "quiet"
+	s, err := site.New(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Makes the tree of a small Debian and of its EFI system partition.
-# usage: build-debian.sh ROOT ESP SUITE MIRROR PACKAGES
+# Beside it, in LOADERS, come the signed boot loaders that start it over the network.
+# usage: build-debian.sh ROOT ESP LOADERS SUITE MIRROR PACKAGES
 set -eu
-root=$1 esp=$2 suite=$3 mirror=$4 packages=$5
+root=$1 esp=$2 loaders=$3 suite=$4 mirror=$5 packages=$6
 umask 022
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p "$esp/EFI/BOOT"
-export esp
+export esp loaders
 
 # The initial ramdisk gets the three modules that a virtual disk with ext4 needs and nothing else: it is unpacked by an
 # emulated processor. MODULES=dep would look at the machine that builds.
@@ -23,6 +24,7 @@ mmdebstrap --quiet --mode=root --variant=minbase --format=directory --include="$
 	--customize-hook='for deb in "$1"/tmp/efi/*.deb; do dpkg-deb -x "$deb" "$1/tmp/efi/tree"; done' \
 	--customize-hook='cp "$1/tmp/efi/tree/usr/lib/shim/shimx64.efi.signed" "$esp/EFI/BOOT/BOOTX64.EFI"' \
 	--customize-hook='cp "$1/tmp/efi/tree/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" "$esp/EFI/BOOT/grubx64.efi"' \
+	--customize-hook='cp "$1/tmp/efi/tree/usr/lib/shim/shimx64.efi.signed" "$1/tmp/efi/tree/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed" "$loaders/"' \
 	--customize-hook='rm -r "$1/tmp/efi"' \
 	"$suite" "$root" "deb [signed-by=$keyring] $mirror $suite main"
 

@@ -100,6 +100,8 @@ func load(dir string) (*Image, error) {
 		im.Kernel = filepath.Join(dir, "vmlinuz")
 		im.Initrd = filepath.Join(dir, "initrd.img")
 		im.Modules = filepath.Join(dir, "modules", m.Release)
+		im.Shim = filepath.Join(dir, "shimx64.efi.signed")
+		im.GRUB = filepath.Join(dir, "grubnetx64.efi.signed")
 	}
 	return im, nil
 }

@@ -89,7 +89,7 @@ func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, e
 		// A process namespace of its own: when the script is killed, apt, dpkg and their children go with it, and so
 		// does the mount namespace with mmdebstrap's mounts.
 		if err := proc.Run(ctx, log, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-			"sh", script, root, esp, suite, mirror, packages); err != nil {
+			"sh", script, root, esp, dir, suite, mirror, packages); err != nil {
 			return meta{}, fmt.Errorf("make a Debian tree: %w", err)
 		}
 		release, err := customize(root, esp, l)

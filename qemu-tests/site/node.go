@@ -28,6 +28,10 @@ type Hardware struct {
 	CPUs   int     //
 	Disks  []int64 // sizes, bytes
 	Junk   bool    // the first disk is not blank: its first 64 MiB hold an older life
+	// Firmware is in the machine's flash; its variables are copied for the machine. With any, the machine boots by the
+	// firmware's own network stack, without the card's ROM.
+	Firmware vm.Firmware
+	Extra    []string // more arguments for QEMU
 	// Wire receives the console as well; nil for nobody.
 	Wire io.Writer
 }
@@ -57,6 +61,13 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 			return nil, err
 		}
 	}
+	if h.Firmware.Code != "" {
+		vars := filepath.Join(s.o.Dir, name+".vars")
+		if err := copyFile(h.Firmware.Vars, vars); err != nil {
+			return nil, err
+		}
+		h.Firmware.Vars = vars
+	}
 	if err := s.Tap(tap); err != nil {
 		return nil, err
 	}
@@ -69,11 +80,20 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 		w = io.MultiWriter(log, h.Wire)
 	}
 	node.VM = vm.New(vm.Options{
-		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks, NICs: []vm.NIC{{Tap: tap, MAC: mac}}, BootNIC: true,
+		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks, NICs: []vm.NIC{{Tap: tap, MAC: mac, NoROM: h.Firmware.Code != ""}}, BootNIC: true,
+		Firmware: h.Firmware, Extra: h.Extra,
 		UUID: fmt.Sprintf("d15cca57-0000-4000-8000-%012x", n), Start: s.Lab.Start, Log: w,
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nodes = append(s.nodes, node)
 	return node, nil
+}
+
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("firmware: %w", err)
+	}
+	return os.WriteFile(to, data, 0o600)
 }

@@ -31,6 +31,7 @@ type Options struct {
 
 	Kernel, Modules string // of the node's userland
 	Append          string // for the node's kernel command line
+	Shim, GRUB      string // for Secure Boot; without, the boot directory has none
 
 	Lab       lab.Options
 	ServerLog io.Writer
@@ -97,10 +98,14 @@ func (s *Site) prepare(ctx context.Context) error {
 	if err := s.JSON(ctx, &id, "token", "--state", s.State, "--json"); err != nil {
 		return err
 	}
-	return proc.Run(ctx, nil, filepath.Join(s.o.Bin, "mkimage"),
+	loaders := []string{"--shim", "none"}
+	if s.o.Shim != "" {
+		loaders = []string{"--shim", s.o.Shim, "--grub", s.o.GRUB}
+	}
+	return proc.Run(ctx, nil, filepath.Join(s.o.Bin, "mkimage"), append(loaders,
 		"--kernel", s.o.Kernel, "--modules-from", s.o.Modules,
 		"--server", "https://"+apiPort.String(), "--pin", id.Pin,
-		"--console", "ttyS0,115200", "--append", s.o.Append, "--out", s.bootDir())
+		"--console", "ttyS0,115200", "--append", s.o.Append, "--out", s.bootDir())...)
 }
 
 func (s *Site) bootDir() string { return filepath.Join(s.o.Dir, "boot") }

@@ -9,8 +9,7 @@ func (v *VM) args(accel Accel) []string {
 	o := v.o
 	a := []string{
 		"-name", o.Name, "-nodefaults", "-no-user-config",
-		// graphics=off makes SeaBIOS and the iPXE ROM talk on the serial port, so that a failed PXE boot can be read.
-		"-machine", "pc,graphics=off", "-display", "none",
+		"-machine", o.Firmware.machine(), "-display", "none",
 		"-m", itoa(o.Memory), "-smp", itoa(o.CPUs),
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
@@ -20,10 +19,14 @@ func (v *VM) args(accel Accel) []string {
 	if o.UUID != "" {
 		a = append(a, "-uuid", o.UUID)
 	}
-	if o.FirmwareCode != "" {
+	if o.Firmware.Code != "" {
 		a = append(a,
-			"-drive", "if=pflash,format=raw,readonly=on,file="+o.FirmwareCode,
-			"-drive", "if=pflash,format=raw,file="+o.FirmwareVars)
+			"-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+o.Firmware.Code,
+			"-drive", "if=pflash,format=raw,unit=1,file="+o.Firmware.Vars)
+	}
+	if o.Firmware.SecureBoot {
+		// The guest's system must not write to the keys by itself: only from system management mode may it be done.
+		a = append(a, "-global", "driver=cfi.pflash01,property=secure,value=on")
 	}
 	boot := 1
 	for i, n := range o.NICs {
@@ -31,7 +34,8 @@ func (v *VM) args(accel Accel) []string {
 		if o.BootNIC && i == 0 {
 			dev += fmt.Sprintf(",bootindex=%d", boot)
 			boot++
-		} else {
+		}
+		if n.NoROM || !o.BootNIC || i > 0 {
 			dev += ",romfile=" // no option ROM: only the first NIC offers PXE
 		}
 		a = append(a,
@@ -60,4 +64,15 @@ func (v *VM) args(accel Accel) []string {
 		}
 	}
 	return append(a, o.Extra...)
+}
+
+func (f Firmware) machine() string {
+	switch {
+	case f.SecureBoot:
+		return "q35,smm=on"
+	case f.Code != "":
+		return "q35"
+	}
+	// graphics=off makes SeaBIOS and the iPXE ROM talk on the serial port, so that a failed PXE boot can be read.
+	return "pc,graphics=off"
 }

@@ -33,8 +33,16 @@ type Disk struct {
 
 // NIC is one virtio-net card. Its option ROM is QEMU's stock iPXE: the PXE ROM that a blank machine boots from.
 type NIC struct {
-	Tap string // name of a persistent tap in the namespace that QEMU is started in
-	MAC string
+	Tap   string // name of a persistent tap in the namespace that QEMU is started in
+	MAC   string
+	NoROM bool // no option ROM: UEFI firmware then boots by its own network stack
+}
+
+// Firmware is what the machine has in its flash; the zero value is SeaBIOS.
+type Firmware struct {
+	Code, Vars string // UEFI flash images; the machine is a Q35 then, and writes to its variables
+	// SecureBoot is for images that keep their keys behind system management mode.
+	SecureBoot bool
 }
 
 // Options describe a machine. The zero value of a field is what a blank lab machine has.
@@ -50,8 +58,7 @@ type Options struct {
 	// Kernel, Initrd and Append boot a Linux kernel directly, without firmware's boot order.
 	Kernel, Initrd, Append string
 
-	// FirmwareCode and FirmwareVars are UEFI flash images; none means SeaBIOS. The variables file is written to.
-	FirmwareCode, FirmwareVars string
+	Firmware Firmware
 
 	Accel Accel    // none: Accelerator's choice
 	Extra []string // more arguments for QEMU
