@@ -107,7 +107,11 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 		p.baseline = max(p.baseline, s.typical)
 	}
 	excess := loss - p.baseline
-	full := p.queued.full(p.delay)
+	full, said := p.queued.full(p.delay), 0.0
+	if full {
+		said = 1
+	}
+	c.fulls += (said - c.fulls) / float64(min(max(s.active, 1), voices))
 	if p.delay < p.queued.low+standing/2 {
 		p.lastDelay = 0
 	}
@@ -156,7 +160,7 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 		if c.suspicion += min(excess/bound, 3); c.suspicion >= 2 {
 			s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, 0, excess, false)
 		}
-	case full && (!c.shared || c.others > 0 || c.rate > mine*c.best) && now-p.fullSince > fullTime && c.rate > 0.9*p.avg:
+	case full && c.fulls > mostFull && (!c.shared || c.others > 0 || c.rate > mine*c.best) && now-p.fullSince > fullTime && c.rate > 0.9*p.avg:
 		s.congested(now, p, betaFull*c.rate, 0, max(excess, 0), false)
 	default:
 		c.suspicion /= 2
@@ -200,8 +204,13 @@ func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	if loss < 0.1 && p.Rate > 0.7*c.roundSent {
 		p.baseline = loss
 	}
-	if s.active == 1 || now-c.doubleAt > 2*s.fb.active+5*ms {
-		c.round(now, s.seq)
+	c.roundHeard++
+	switch {
+	case s.active >= voices && c.roundHeard >= voices:
+		// In such a group each reports so rarely that much would be lost before it is known that a rate was doubled in vain.
+		c.round(now, s.seq, false)
+	case s.active == 1 || now-c.doubleAt > 2*s.fb.active+5*ms:
+		c.round(now, s.seq, true)
 	}
 }
 

@@ -19,18 +19,20 @@ type rateControl struct {
 	weight          float64
 	bits            float64 // of a packet
 
-	startup   bool
-	doubleSeq uint64
-	doubleAt  int64
-	roundBest float64 // most that reached any peer since the doubling
-	roundLow  float64 // least loss
-	untried   int     // rounds in which the rate was not reached
-	roundSent float64 // rate at which roundBest was sent
-	lastBest  float64
+	startup    bool
+	doubleSeq  uint64
+	doubleAt   int64
+	roundBest  float64 // most that reached any peer since the doubling
+	roundLow   float64 // least loss
+	roundHeard int     // windows since the doubling
+	untried    int     // rounds in which the rate was not reached
+	roundSent  float64 // rate at which roundBest was sent
+	lastBest   float64
 
 	cutState
 	cutSeq    uint64
 	suspicion float64 // that what is lost is lost by congestion
+	fulls     float64 // share of the latest reports that said that the queue is full
 	linkBest  float64 // best of the casts that share the way
 	others    int     // other casts of ours that share the way
 	best      float64 // most that reached any peer, slowly forgotten
@@ -77,6 +79,8 @@ const (
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
 	betaFull   = 0.92             // and this far
+	mostFull   = 0.7              // of the latest reports, as many as there are receivers but not more than voices, must say that it is full
+	voices     = 16               // receivers that speak for all of a larger group
 	mine       = 0.55             // of the line: beside others no less than this is given up for a full queue alone
 	standing   = 80 * ms          // delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
 	quietTime  = 80 * ms          // without news of what was sent: somebody drowns
@@ -281,23 +285,23 @@ func (c *rateControl) grow(now int64) {
 
 func (c *rateControl) set(r float64) { c.rate = min(max(r, c.low), c.high) }
 
-// round ends a round of startup when enough was heard of it.
-func (c *rateControl) round(now int64, seq uint64) {
+// round ends a round of startup when enough was heard of it. Another may follow at twice the rate if double says so.
+func (c *rateControl) round(now int64, seq uint64, double bool) {
 	if c.roundBest == 0 {
 		return
 	}
-	if c.roundSent < 0.75*c.rate && c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.untried < 6 {
-		// It was not tried yet: the pace was held back for want of news.
+	if c.roundSent < 0.75*c.rate && (c.untried < 2 || c.roundBest > 0.5*c.roundSent && c.roundLow < 0.5 && c.untried < 6) {
+		// It was not tried yet: the pace was held back for want of news, or the first packets came into a queue that another had filled.
 		c.untried++
-		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
+		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.roundHeard = seq, now, 0, 1, 0
 		c.lastBest = max(c.lastBest, 1)
 		return
 	}
-	if c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.roundSent >= 0.75*c.rate && c.rate < c.high && now >= c.hold {
+	if double && c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.roundSent >= 0.75*c.rate && c.rate < c.high && now >= c.hold {
 		c.untried = 0
 		c.lastBest = c.roundBest
 		c.set(2 * c.rate)
-		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow = seq, now, 0, 1
+		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.roundHeard = seq, now, 0, 1, 0
 		return
 	}
 	c.startup = false

@@ -26,6 +26,7 @@ func (r *Receiver) Announce(now int64, epoch, seq uint64, body []byte) error {
 	s := &r.sched
 	s.quiet = 0
 	s.active, s.done, s.kick = interval(a.Active), interval(a.Done), interval(a.Kick)
+	s.first = a.Flags&wire.AnnFirst != 0
 	s.sending(now, a.Flags&wire.AnnSending != 0)
 	if r.missing == 0 && a.Acked(r.cfg.ID) {
 		r.acked = true
@@ -117,9 +118,18 @@ func (r *Receiver) interval() int64 {
 	return s.active
 }
 
+// due is when the next report is due, as things stand.
+func (r *Receiver) due() int64 {
+	s := &r.sched
+	if s.first && s.heard && !s.run && r.missing > 0 && r.InGroup() && r.phase != Silent {
+		return s.dueFirst()
+	}
+	return s.due(r.interval())
+}
+
 // Next is when Poll wants to be called at the latest.
 func (r *Receiver) Next() int64 {
-	due := r.sched.due(r.interval())
+	due := r.due()
 	if r.missing > 0 && r.InGroup() && r.phase != Silent {
 		due = min(due, r.heard+r.cfg.SilenceAfter)
 	}
@@ -131,7 +141,7 @@ func (r *Receiver) Poll(now int64, buf []byte) (report []byte, seq uint64, ok bo
 	if r.missing > 0 && r.InGroup() && r.phase != Silent && now-r.heard >= r.cfg.SilenceAfter {
 		r.silent(now)
 	}
-	if now < r.sched.due(r.interval()) || r.Finished() {
+	if now < r.due() || r.Finished() {
 		return nil, 0, false
 	}
 	r.sched.sent(now)

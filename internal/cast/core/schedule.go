@@ -1,6 +1,9 @@
 package core
 
-import "math/rand/v2"
+import (
+	"math"
+	"math/rand/v2"
+)
 
 // Bounds of what a sender may announce, and what holds before anything was announced.
 const (
@@ -26,6 +29,7 @@ type schedule struct {
 	own    int64 // while nothing is heard, and while away
 	heard  bool
 	run    bool // the sender is sending
+	first  bool // nobody has reported yet
 	quiet  int  // reports since anything was heard
 	seq    uint64
 }
@@ -63,5 +67,13 @@ func (s *schedule) sent(now int64) {
 }
 
 func (s *schedule) due(interval int64) int64 { return s.base + int64(s.u*float64(interval)) }
+
+// dueFirst is when to report while nobody has. Of any number of receivers up to audience a few are first, and the others hear of it in time: the
+// chance grows by the factor e each kick/ln(audience), so that in a larger group those few are earlier (after RFC 5740, 5.2.2).
+func (s *schedule) dueFirst() int64 {
+	return s.base + int64(float64(s.kick)*max(0, 1+math.Log(min(s.u, 1))/math.Log(audience)))
+}
+
+const audience = 1e5
 
 func interval(us uint32) int64 { return min(max(int64(us)*1000, minInterval), maxInterval) }

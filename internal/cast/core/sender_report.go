@@ -25,7 +25,7 @@ func (s *Sender) Report(now int64, id, seq uint64, addr netip.AddrPort, body, bu
 	p.window.Mark(seq)
 	s.Reports++
 	done := r.Flags&wire.RepDone != 0
-	if s.fb.report(now, done) {
+	if s.fb.report(now, done, p.Joined == now) {
 		s.announce = now // more come than should: say so at once
 	}
 	if gap := now - p.Heard; gap < s.fb.active/16 && p.flags == r.Flags && p.Heard != p.Joined {

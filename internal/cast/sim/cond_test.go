@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -88,16 +89,19 @@ func TestEightCasts(t *testing.T) {
 func TestBesideTCP(t *testing.T) {
 	const size = 1 << 30
 	for _, q := range []int{128 << 10, 512 << 10, 2 << 20} {
-		res := Run(Config{Seed: 1, Until: 8 * Second, Tick: 25 * Microsecond, Uplink: gbit(q), TCP: 1,
-			Trace: trace(t), Casts: []Cast{{Size: size, Receivers: receivers(2, nil)}}})[0]
-		cast, tcp := res.ShareBits/8/1e6, res.TCPBits/8/1e6
-		t.Logf("queue %d KiB: cast has %.0f Mbit/s, TCP %.0f", q>>10, cast, tcp)
-		least := 300.0
-		if q >= 2<<20 {
-			least = 200 // TCP fills what queue there is
+		// What TCP is just doing when the cast starts should not matter much.
+		var casts, tcps []float64
+		for _, start := range []int64{0, 237 * Millisecond, 711 * Millisecond, 1185 * Millisecond} {
+			res := Run(Config{Seed: 1, Until: start + 8*Second, Tick: 25 * Microsecond, Uplink: gbit(q), TCP: 1, Trace: trace(t),
+				Casts: []Cast{{Size: size, Start: start, Receivers: receivers(2, func(_ int, r *Receiver) { r.Arrive = start })}}})[0]
+			casts, tcps = append(casts, res.ShareBits/8/1e6), append(tcps, res.TCPBits/8/1e6)
 		}
-		if min(cast, tcp) < least {
-			t.Errorf("queue %d KiB: one of them has less than %.0f Mbit/s of the line", q>>10, least)
+		t.Logf("queue %d KiB: cast has %.0f Mbit/s, TCP %.0f", q>>10, casts, tcps)
+		for _, all := range [][]float64{casts, tcps} {
+			slices.Sort(all)
+			if all[0] < 200 || all[1] < 300 {
+				t.Errorf("queue %d KiB: one of them has less than 200 Mbit/s of the line, or less than 300 in half of the cases", q>>10)
+			}
 		}
 	}
 }

@@ -38,3 +38,20 @@ func TestScale(t *testing.T) {
 		})
 	}
 }
+
+// TestArrivals has receivers that come one after the other while a cast of limited pace goes round: the last has everything about one round after it came.
+func TestArrivals(t *testing.T) {
+	const size = 32 << 20
+	const spread, round = 12 * Second, 4 * Second
+	c := Cast{Size: size, Receivers: receivers(600, func(i int, r *Receiver) {
+		r.Loss = Loss{Share: 0.001}
+		r.Arrive = spread * int64(i) / 600
+	})}
+	c.Config.Cap = size * 8 * 1.075 / (float64(round) / 1e9)
+	res := Run(Config{Seed: 1, Until: 100 * Second, Uplink: gbit(512 << 10), Casts: []Cast{c}})[0]
+	show(t, size, 1e9, res)
+	if res.Wrong > 0 || res.Last > spread+round+2*Second || res.ControlPeak > 1000 || float64(res.Wasted) > 0.1*float64(res.Objects) {
+		t.Errorf("the last was complete after %.1f s, %d are not; %d control messages in a second, %d of %d packets sent in vain", float64(res.Last)/1e9, res.Wrong,
+			res.ControlPeak, res.Wasted, res.Objects)
+	}
+}

@@ -9,7 +9,10 @@ import (
 var ErrMalformed = errors.New("malformed control message")
 
 // Flags of an ANNOUNCE.
-const AnnSending = 1
+const (
+	AnnSending = 1
+	AnnFirst   = 2 // nobody has reported yet, and the first report starts the cast
+)
 
 const announceLen = 48
 
