@@ -78,11 +78,13 @@ func grubWords(cmdline string) string {
 // Leaving is no way to the firmware's next boot device: this GRUB always leaves with success, after which firmware ends its boot order and
 // shows its menu (UEFI 2.10, 3.1.1). So the loader on the disk is started from here: a distribution's, Windows', else the one that
 // firmware starts without being told. The last comes last because it may be a program that enters the others into the firmware and restarts.
+// GRUB tells a program that it lies on $root, wherever it was loaded from: a shim that believes to lie in the network finds no files.
 const grubHead = `# Made by mkimage.
 function own_disk {
   for loader in (hd*,gpt*)/EFI/*/shimx64.efi (hd*,gpt*)/EFI/Microsoft/Boot/bootmgfw.efi (hd*,gpt*)/EFI/BOOT/BOOTX64.EFI (hd*,msdos*)/EFI/BOOT/BOOTX64.EFI; do
     if [ -f "$loader" ]; then
       echo "diskcast: starting $loader"
+      regexp --set=1:root '^\(([^)]*)\)' "$loader"
       if chainloader "$loader"; then
         boot
       fi

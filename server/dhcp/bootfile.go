@@ -46,9 +46,9 @@ var (
 const ScriptPath = "/boot/boot.ipxe"
 
 // OwnDisk is the file that a UEFI machine is sent to when it is to boot its own disk. There is no such file: firmware goes on at once with its
-// next boot device, where an answer without a file makes it ask again for a minute. Told by GRUB it would be too late: Debian 12's
-// always leaves with success, after which firmware shows its menu, and firmware that has booted from the network need not have
-// looked at its disks, so that what GRUB starts from there cannot read its own files. BIOS has no such way on; iPXE starts the disk there.
+// next boot device, where an answer without a file makes it ask again for a minute. GRUB could be told as late as iPXE is, but Debian 12's
+// always leaves with success, after which firmware shows its menu; and where GRUB starts what it finds on the disks, the boot order that was
+// set in the firmware is not asked. BIOS has no such way on; iPXE starts the disk there.
 const OwnDisk = "own-disk"
 
 // bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
