@@ -147,6 +147,13 @@ func TestSecureBoot(t *testing.T) {
 
 	b.on(n)
 	b.lockedLogin(n)
+	var node model.Node
+	if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
+		b.Fatal(err)
+	}
+	if _, ok := node.Trace[model.StepLocal]; !ok {
+		b.Errorf("the server did not tell the node to boot its own disk: %v", node.Trace)
+	}
 	b.off(n)
 	b.same(n, debian, osimage.BootWrites...)
 }
