@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/mkimage/deb"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/google/go-cmp/cmp"
@@ -62,13 +63,7 @@ func TestWalkRefuses(t *testing.T) {
 
 // A package that dpkg-deb made is the judge of the format.
 func TestDpkgDeb(t *testing.T) {
-	tool, err := exec.LookPath("dpkg-deb")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("dpkg-deb is not installed")
-	}
+	tool := need.Tool(t, "dpkg-deb")
 	for _, compression := range []string{"none", "gzip", "xz", "zstd"} {
 		dir := t.TempDir()
 		for name, text := range map[string]string{

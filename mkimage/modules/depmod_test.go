@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/google/go-cmp/cmp"
@@ -23,16 +24,7 @@ func TestDepmod(t *testing.T) {
 	if os.Getenv("DISKCAST_KERNEL_DEB") == "" {
 		t.Skip("DISKCAST_KERNEL_DEB does not name a Debian kernel package")
 	}
-	tool, err := exec.LookPath("depmod")
-	if err != nil {
-		// It is in /sbin, which is not in everybody's PATH.
-		if tool, err = exec.LookPath("/sbin/depmod"); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatal(err)
-			}
-			t.Skip("depmod (package kmod) is not installed")
-		}
-	}
+	tool := need.Tool(t, "depmod")
 	k, err := kernel.Open(kernel.Options{Kernel: os.Getenv("DISKCAST_KERNEL_DEB")})
 	if err != nil {
 		t.Fatal(err)

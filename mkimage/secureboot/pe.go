@@ -106,7 +106,7 @@ func signers(data []byte) ([]*x509.Certificate, error) {
 }
 
 // vendorKey returns the certificate that was built into a shim: the one that it trusts beside the firmware's. The section begins with
-// four numbers: size of the certificate, size of the list of what is revoked, and where they begin (shim's cert.S).
+// four numbers: size of the certificate, size of the list of what is revoked, and where they begin, from the section's start, as Debian's shim has it.
 func vendorKey(shim []byte) (*x509.Certificate, error) {
 	data, err := section(shim, ".vendor_cert")
 	if err != nil {
@@ -137,7 +137,7 @@ func section(data []byte, name string) ([]byte, error) {
 
 // grubModules lists the modules that a GRUB carries. Its section "mods" is a header (the magic "mimg", where the modules begin, size of
 // all) and objects, each behind its type and its size with this header; an object of type 0 is a module in ELF, whose section .modname
-// holds its name (GRUB's include/grub/kernel.h says so).
+// holds its name. So it is in Debian's signed GRUB 2.06 and 2.12.
 func grubModules(data []byte) ([]string, error) {
 	mods, err := section(data, "mods")
 	if err != nil || len(mods) < 24 || string(mods[:4]) != "mimg" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -12,16 +11,13 @@ import (
 	"time"
 
 	"golang.org/x/net/ipv4"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 func newLab(t *testing.T, o Options) *Lab {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("CI must run as root")
-		}
-		t.Skip("needs root")
-	}
+	need.Root(t)
 	l, err := New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -2,20 +2,15 @@ package vm
 
 import (
 	"context"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 func needQEMU(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath(QEMU); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("CI must not skip: %v", err)
-		}
-		t.Skipf("%v: apt-get install qemu-system-x86", err)
-	}
+	need.Tool(t, QEMU)
 }
 
 func TestAcceleratorBoots(t *testing.T) {
