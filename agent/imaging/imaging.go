@@ -210,26 +210,16 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, disk.Describe(r.disk), err)
 	}
 	r.plan = plan
-	same, err := plan.SameTable(r.target)
+	same, err := r.sameTable()
 	if err != nil {
-		return fmt.Errorf("%s: reading its partition table: %w", r.disk.Path, err)
+		return err
 	}
 	delta := r.d.Mode == session.Delta || (r.d.Mode != session.Full && same)
 	r.step(session.StepPlan, session.Info, r.planWords(same, delta), nil)
 	for _, w := range plan.Warnings() {
 		r.o.Log.Warn("plan: "+w, "disk", r.disk.Path)
 	}
-	var have []restore.Range
-	if delta {
-		if have, err = r.present(ctx); err != nil {
-			return err
-		}
-	}
-	if err := r.writeTable(same); err != nil {
-		return err
-	}
-	rc := &reception{run: r, cast: r.d.Cast, why: "the session has no cast"}
-	if err := rc.receive(ctx, have, casts, r.d.Verify); err != nil {
+	if err := r.fill(ctx, casts, same, delta, false); err != nil {
 		return err
 	}
 	if r.d.Verify {
@@ -238,26 +228,34 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	return nil
 }
 
-// present hashes what is on the disk and returns what need not be received.
-func (r *run) present(ctx context.Context) ([]restore.Range, error) {
-	have, err := r.plan.Present(ctx, r.target, func(done, total int64) {
-		r.o.Report.Progress(fmt.Sprintf("hashing what is on the disk: %s", percent(done, total)), r.counts)
-	})
+// sameTable reports whether the disk has the plan's partition table.
+func (r *run) sameTable() (bool, error) {
+	same, err := r.plan.SameTable(r.target)
 	if err != nil {
-		return nil, fmt.Errorf("%s: comparing it with the image: %w", r.disk.Path, err)
+		return false, fmt.Errorf("%s: reading its partition table: %w", r.disk.Path, err)
 	}
-	return have, nil
+	return same, nil
 }
 
-// writeTable puts the partition table on the disk, unless the same is there.
-func (r *run) writeTable(same bool) error {
+// fill puts on the disk the partition table, unless it is there, and every chunk, or, with delta, those that differ.
+func (r *run) fill(ctx context.Context, casts <-chan *session.Cast, same, delta, repair bool) error {
+	var have []restore.Range
+	if delta {
+		var err error
+		have, err = r.plan.Present(ctx, r.target, func(done, total int64) {
+			r.o.Report.Progress(fmt.Sprintf("hashing what is on the disk: %s", percent(done, total)), r.counts)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: comparing it with the image: %w", r.disk.Path, err)
+		}
+	}
 	if !same {
 		if err := r.plan.WriteTable(r.target); err != nil {
 			return fmt.Errorf("%s: writing the partition table: %w", r.disk.Path, err)
 		}
 	}
 	r.step(session.StepTable, session.Info, tableWords(r.cfg, same), nil)
-	return nil
+	return r.receive(ctx, have, casts, repair)
 }
 
 func (r *run) step(step, level, message string, p *session.Progress) {

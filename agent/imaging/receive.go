@@ -20,9 +20,8 @@ const farewell = 3 * time.Second
 // reception carries the object from one receiver after another into the writer.
 type reception struct {
 	*run
-	w    *restore.Writer
-	cast *session.Cast // that it begins with; nil: HTTP alone
-	why  string        // when cast is nil
+	w      *restore.Writer
+	repair bool // of what was read back wrong: by HTTP, since the cast may have gone on to other things, and hashed before it is written
 
 	kick  chan struct{} // the unicast side has something to look at
 	again chan struct{} // the receiver was asked for bytes anew
@@ -40,13 +39,12 @@ type reception struct {
 }
 
 // receive gets every byte that the disk lacks and waits until it is written and flushed.
-func (rc *reception) receive(ctx context.Context, have []restore.Range, casts <-chan *session.Cast, readBack bool) error {
-	r := rc.run
-	rc.kick, rc.again, rc.state = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	rc.base = r.counts
+func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *session.Cast, repair bool) error {
+	rc := &reception{run: r, repair: repair, base: r.counts,
+		kick: make(chan struct{}, 1), again: make(chan struct{}, 1), state: make(chan struct{}, 1)}
 	w, err := restore.NewWriter(r.plan, r.target, restore.WriterOptions{
 		Name: r.d.Image.Name, Workers: r.o.Workers, Memory: r.o.WriterMemory,
-		Again: rc.onAgain, Rejected: rc.onRejected, Have: have, ReadBack: readBack,
+		Again: rc.onAgain, Rejected: rc.onRejected, Have: have, ReadBack: r.d.Verify && !repair,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.disk.Path, err)
@@ -72,13 +70,21 @@ func signal(c chan struct{}) {
 	}
 }
 
-// cycle receives from the descriptor's cast, and from each that takes its place.
+// planned is the cast that the reception begins with; nil is HTTP alone.
+func (rc *reception) planned() *session.Cast {
+	if rc.repair {
+		return nil
+	}
+	return rc.d.Cast
+}
+
+// cycle receives from the planned cast, and from each that takes its place.
 func (rc *reception) cycle(ctx context.Context, have []restore.Range, casts <-chan *session.Cast) error {
 	here := make([]cast.Range, 0, len(have))
 	for _, h := range have {
 		here = append(here, cast.Range(h))
 	}
-	c := rc.cast
+	c := rc.planned()
 	for {
 		recv, err := rc.open(c, here)
 		if err != nil {
@@ -101,7 +107,11 @@ func (rc *reception) open(c *session.Cast, have []cast.Range) (Receiver, error) 
 	}
 	var recv Receiver
 	if c == nil {
-		recv = newDirect(rc.d.Image.ObjectSize, rc.why, o)
+		why := "the session has no cast"
+		if rc.repair {
+			why = "repair of what was read back wrong"
+		}
+		recv = newDirect(rc.d.Image.ObjectSize, why, o)
 	} else {
 		p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
 		copy(p.Key[:], c.Key)
@@ -329,11 +339,11 @@ func (rc *reception) tell(bad bool) bool {
 		switch s.Phase {
 		case cast.Silent, cast.Unicast:
 			level := session.Warn
-			if rc.cast == nil {
+			if rc.planned() == nil {
 				level = session.Info // as planned
 			}
 			rc.step(session.StepMulticast, level, s.Why+"; fetching by HTTP", nil)
-			bad = rc.cast != nil
+			bad = rc.planned() != nil
 		case cast.Receiving:
 			if bad {
 				rc.step(session.StepMulticast, session.Info, "multicast arrives again", nil)

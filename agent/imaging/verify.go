@@ -47,19 +47,11 @@ func (r *run) readBack(ctx context.Context) error {
 	return err
 }
 
-// repair brings by HTTP what the disk does not hold: the cast may have gone on to other things.
+// repair brings what the disk does not hold.
 func (r *run) repair(ctx context.Context, casts <-chan *session.Cast) error {
-	same, err := r.plan.SameTable(r.target)
-	if err != nil {
-		return fmt.Errorf("%s: reading its partition table: %w", r.disk.Path, err)
-	}
-	have, err := r.present(ctx)
+	same, err := r.sameTable()
 	if err != nil {
 		return err
 	}
-	if err := r.writeTable(same); err != nil {
-		return err
-	}
-	rc := &reception{run: r, why: "repair of what was read back wrong"}
-	return rc.receive(ctx, have, casts, false)
+	return r.fill(ctx, casts, same, true, true)
 }
