@@ -4,7 +4,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
-// How often the sender announces itself: while it has much to tell, or receivers to acknowledge, while it sends, while it waits for receivers, and once it has waited long.
+// How often the sender announces itself: while it has much to tell, while it has receivers to acknowledge, while it sends, while it waits for
+// receivers, and once it has waited long.
 const (
 	annFast = 10 * ms
 	annAcks = 20 * ms

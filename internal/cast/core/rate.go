@@ -285,6 +285,11 @@ func (c *rateControl) grow(now int64) {
 
 func (c *rateControl) set(r float64) { c.rate = min(max(r, c.low), c.high) }
 
+// newRound begins a round of startup with the packets from seq on.
+func (c *rateControl) newRound(now int64, seq uint64) {
+	c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.roundHeard = seq, now, 0, 1, 0
+}
+
 // round ends a round of startup when enough was heard of it. Another may follow at twice the rate if double says so.
 func (c *rateControl) round(now int64, seq uint64, double bool) {
 	if c.roundBest == 0 {
@@ -293,7 +298,7 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 	if c.roundSent < 0.75*c.rate && (c.untried < 2 || c.roundBest > 0.5*c.roundSent && c.roundLow < 0.5 && c.untried < 6) {
 		// It was not tried yet: the pace was held back for want of news, or the first packets came into a queue that another had filled.
 		c.untried++
-		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.roundHeard = seq, now, 0, 1, 0
+		c.newRound(now, seq)
 		c.lastBest = max(c.lastBest, 1)
 		return
 	}
@@ -301,7 +306,7 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 		c.untried = 0
 		c.lastBest = c.roundBest
 		c.set(2 * c.rate)
-		c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.roundHeard = seq, now, 0, 1, 0
+		c.newRound(now, seq)
 		return
 	}
 	c.startup = false
