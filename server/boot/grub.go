@@ -52,7 +52,7 @@ func optional(name string) bool {
 // maxManifest bounds, in bytes, the manifest of a boot directory; the names of all modules of a kernel take 100 KB.
 const maxManifest = 16 << 20
 
-// GRUBCan reports whether the directory's GRUB has a feature that mkimage looked for and wrote into the manifest: "http", "proxy_dhcp".
+// GRUBCan reports whether the directory's GRUB has a feature that mkimage looked for and wrote into the manifest: dhcp.GRUBHTTP, dhcp.GRUBProxy.
 func (d *Dir) GRUBCan(feature string) bool {
 	f, _, err := d.Open("manifest.json")
 	if err != nil {

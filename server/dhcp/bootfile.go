@@ -16,10 +16,10 @@ type Files interface {
 	GRUBCan(feature string) bool
 }
 
-// Features of GRUB that mkimage looks for.
+// Features of GRUB that mkimage looks for, as the boot directory's manifest names them.
 const (
-	grubHTTP  = "http"       // it loads by HTTP too
-	grubProxy = "proxy_dhcp" // it finds its server where a proxy DHCP server named it
+	GRUBHTTP  = "http"       // it loads by HTTP too
+	GRUBProxy = "proxy_dhcp" // it finds its server where a proxy DHCP server named it
 )
 
 // Loader is what machines with UEFI start with. Nothing in their requests says whether Secure Boot is on.
@@ -93,10 +93,10 @@ func uefiFiles(c Client, cfg *Config) ([]string, error) {
 	}
 	complete := cfg.Files.Has(shimFiles[0]) && cfg.Files.Has(shimFiles[1])
 	// GRUB goes on by the protocol that it came by.
-	deaf := c.Kind == HTTP && !cfg.Files.GRUBCan(grubHTTP)
+	deaf := c.Kind == HTTP && !cfg.Files.GRUBCan(GRUBHTTP)
 	if cfg.UEFILoader == Auto {
 		// Without a way to its configuration GRUB waits at its prompt for ever, which no machine must do that iPXE could start.
-		if complete && !deaf && (cfg.Mode != Proxy || c.Kind == HTTP || cfg.Files.GRUBCan(grubProxy)) {
+		if complete && !deaf && (cfg.Mode != Proxy || c.Kind == HTTP || cfg.Files.GRUBCan(GRUBProxy)) {
 			return shimFiles[:1], nil
 		}
 		return slices.Concat(ipxeFiles, otherFiles), nil

@@ -115,7 +115,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if _, err := os.Stat(dir.Path()); errors.Is(err, fs.ErrNotExist) {
 		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir", dir.Path())
 	}
-	if cfg.DHCP == dhcp.Proxy && cfg.UEFI == dhcp.WithShim && !dir.GRUBCan("proxy_dhcp") {
+	if cfg.DHCP == dhcp.Proxy && cfg.UEFI == dhcp.WithShim && !dir.GRUBCan(dhcp.GRUBProxy) {
 		log.Warn("the boot directory's GRUB does not know proxy DHCP: it finds its configuration only if the site's DHCP server names this server as next-server", "address", prefix.Addr())
 	}
 	routers := solicit.New(cfg.Interface, log.With("task", "router solicitations"))
