@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
 
@@ -82,10 +83,7 @@ func TestGRUBPath(t *testing.T) {
 
 // GRUB's own checker of scripts is the judge.
 func TestGRUBConfigSyntax(t *testing.T) {
-	tool, err := exec.LookPath("grub-script-check")
-	if err != nil {
-		t.Skipf("%v: apt-get install grub-common; make test-firmware has GRUB itself read the file", err)
-	}
+	tool := need.Tool(t, "grub-script-check")
 	text := GRUBConfig(&Content{Release: "6.1", Append: `a="b c" x=$y it's`, SecureBoot: &secureboot.Loaders{}})
 	cmd := exec.Command(tool)
 	cmd.Stdin = strings.NewReader(text)
