@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -9,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/diskcast/diskcast/internal/cast/aesgcm"
 )
 
 // Sealer seals and opens the packets of one key. It may be used by several goroutines, except that the buffer it is
@@ -18,15 +19,11 @@ type Sealer struct{ aead cipher.AEAD }
 const salt = "diskcast cast 1"
 
 func newSealer(key [32]byte, info []byte) (*Sealer, error) {
-	k, err := hkdf.Key(sha256.New, key[:], []byte(salt), string(info), 16)
+	k, err := hkdf.Key(sha256.New, key[:], []byte(salt), string(info), aesgcm.KeySize)
 	if err != nil {
 		return nil, fmt.Errorf("cast: deriving a key: %w", err)
 	}
-	block, err := aes.NewCipher(k)
-	if err != nil {
-		return nil, fmt.Errorf("cast: deriving a key: %w", err)
-	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := aesgcm.New([aesgcm.KeySize]byte(k))
 	if err != nil {
 		return nil, fmt.Errorf("cast: deriving a key: %w", err)
 	}
