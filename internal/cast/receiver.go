@@ -58,10 +58,7 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 	if r.rx, err = newRx(p, cfg, r.now()); err != nil {
 		return nil, err
 	}
-	r.rx.complete = func(b *rxBlock) {
-		r.queue = append(r.queue, b)
-		signal(r.work)
-	}
+	r.rx.complete = func(b *rxBlock) { r.queue = append(r.queue, b) }
 	for _, h := range o.Have {
 		r.have(h.Offset, h.Length)
 	}
@@ -170,7 +167,7 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
 	for {
 		locked := false
 		var now int64
-		n, err := m.Receive(func(pkt []byte) {
+		drained, err := m.Receive(func(pkt []byte) {
 			if !locked {
 				r.mu.Lock()
 				now, locked = r.now(), true
@@ -178,6 +175,9 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
 			r.rx.handle(now, pkt, false)
 		})
 		if locked {
+			if n := len(r.queue); n >= deliverBlocks || drained && n > 0 {
+				signal(r.work)
+			}
 			r.mu.Unlock()
 		}
 		if ctx.Err() != nil {
@@ -186,18 +186,15 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
 		if err != nil {
 			return fmt.Errorf("cast: receiving: %w", err)
 		}
-		if n < fewMessages {
+		if drained {
 			// Waking for every message costs more than the message: let some gather. The socket's buffer has room for far longer.
 			nanosleep(gather)
 		}
 	}
 }
 
-// How long to let messages gather when a batch had but few.
-const (
-	fewMessages = 4
-	gather      = 500 * time.Microsecond
-)
+// gather is how long messages gather once all were taken that had come.
+const gather = 500 * time.Microsecond
 
 // replies takes what the sender sends to us alone.
 func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn) error {
@@ -212,41 +209,50 @@ func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn) error {
 		}
 		r.mu.Lock()
 		r.rx.handle(r.now(), buf[:n], true)
+		if len(r.queue) > 0 {
+			signal(r.work)
+		}
 		r.mu.Unlock()
 		signal(r.wake)
 	}
 }
 
-// deliver passes complete blocks to the sink.
+// deliver passes complete blocks to the sink, and takes the lock once for several of them: whoever receives holds it most of the time.
 func (r *Receiver) deliver(ctx context.Context) error {
+	var blocks []*rxBlock
 	for {
 		r.mu.Lock()
-		if len(r.queue) == 0 {
-			r.mu.Unlock()
+		for _, b := range blocks {
+			r.rx.release(r.now(), b)
+		}
+		if len(blocks) > 0 && r.rx.core.Missing() == 0 {
+			signal(r.wake)
+		}
+		n := min(len(r.queue), deliverBlocks)
+		blocks = append(blocks[:0], r.queue[:n]...)
+		r.queue = append(r.queue[:0], r.queue[n:]...)
+		r.mu.Unlock()
+		if n == 0 {
 			if ctx.Err() != nil {
 				return nil
 			}
 			<-r.work
 			continue
 		}
-		b := r.queue[0]
-		r.queue = r.queue[1:]
-		r.mu.Unlock()
-		off, data, err := r.rx.finish(b)
-		if err == nil {
-			err = r.sink.Block(off, data)
+		for _, b := range blocks {
+			off, data, err := r.rx.finish(b)
+			if err == nil {
+				err = r.sink.Block(off, data)
+			}
+			if err != nil {
+				return fmt.Errorf("cast: block at byte %d: %w", off, err)
+			}
 		}
-		if err != nil {
-			return fmt.Errorf("cast: block at byte %d: %w", off, err)
-		}
-		r.mu.Lock()
-		r.rx.release(r.now(), b)
-		if r.rx.core.Missing() == 0 {
-			signal(r.wake)
-		}
-		r.mu.Unlock()
 	}
 }
+
+// deliverBlocks is how many blocks the sink is given before their memory is free again.
+const deliverBlocks = 8
 
 // lastWord is how long a complete receiver waits for the sender to know.
 const lastWord = time.Second

@@ -215,11 +215,10 @@ func nanosleep(d time.Duration) {
 	unix.Nanosleep(&ts, nil)
 }
 
-// readAhead has the blocks read that will be sent next.
+// readAhead has the blocks read that will be sent next, several at a time. last is the block that was next when it did so before.
 func (s *Sender) readAhead(last int) int {
-	first := s.tx.core.Upcoming(0)
-	if first == last || first < 0 {
-		return first
+	if next := s.tx.core.Upcoming(0); next < 0 || last >= 0 && next >= last && next < last+aheadBlocks/2 {
+		return last
 	}
 	for i := range aheadBlocks {
 		b := s.tx.core.Upcoming(i)
@@ -228,7 +227,7 @@ func (s *Sender) readAhead(last int) int {
 		}
 		s.cache.prefetch(uint32(b))
 	}
-	return first
+	return s.tx.core.Upcoming(0)
 }
 
 // sendError looks at an error of the network. A full queue or a link that is down for a while is as if the packets were lost.

@@ -137,8 +137,8 @@ func (s *Sender) Next(now int64) int64 {
 	next := s.announce
 	if s.Sending() {
 		rate := s.ctl.pace()
-		need := min(s.bits*float64(s.batch(rate)), rate*catchUpTime)
-		need = max(need, s.bits)
+		// Several bursts at once where the pace allows it: to wake for each costs as much as the burst.
+		need := max(rate*burstTime, s.bits*float64(s.batch(rate)))
 		wait := (need - s.pace.tokens) / rate * 1e9
 		next = min(next, s.pace.last+int64(max(wait, 0)))
 	} else if !s.begun && s.cfg.MaxWait > 0 && s.first > 0 {

@@ -15,7 +15,7 @@ import (
 
 // Member is a socket that receives from a multicast group.
 type Member struct {
-	conn   *net.UDPConn
+	conn   *blocking
 	p4     *ipv4.PacketConn
 	p6     *ipv6.PacketConn
 	ifi    *net.Interface
@@ -28,6 +28,9 @@ type Member struct {
 
 // ReceiveBuffer is the size of the socket's buffer, in bytes, that is asked for: 30 ms of a cast at 1 GB/s.
 const ReceiveBuffer = 32 << 20
+
+// batch is how many messages are received at once: few enough for their bytes to stay in a core's own cache until they are decrypted.
+const batch = 6
 
 // Listen opens a socket for the packets of group on ifi; Join joins it.
 func Listen(group netip.AddrPort, ifi *net.Interface, gro bool) (*Member, error) {
@@ -53,7 +56,7 @@ func Listen(group netip.AddrPort, ifi *net.Interface, gro bool) (*Member, error)
 	} else {
 		m.p6 = ipv6.NewPacketConn(m.conn)
 	}
-	m.ms = make([]ipv4.Message, 16)
+	m.ms = make([]ipv4.Message, batch)
 	for i := range m.ms {
 		// Not a power of two apart, so that the heads of the buffers do not fight for the same cache lines.
 		m.ms[i].Buffers = [][]byte{make([]byte, 1<<16+192)}
@@ -64,36 +67,19 @@ func Listen(group netip.AddrPort, ifi *net.Interface, gro bool) (*Member, error)
 
 // bind opens a socket that is bound to the group's own address, so that it sees nothing but the group. Package net would bind the wildcard address,
 // and the socket would see all groups of the port that anybody here has joined.
-func bind(group netip.AddrPort, ifi *net.Interface) (*net.UDPConn, error) {
-	family, to := unix.AF_INET, unix.Sockaddr(nil)
-	if a := group.Addr(); a.Is6() {
-		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(group.Port()), ZoneId: uint32(ifi.Index), Addr: a.As16()}
-	} else {
-		to = &unix.SockaddrInet4{Port: int(group.Port()), Addr: a.As4()}
-	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	f := os.NewFile(uintptr(fd), "cast")
-	defer f.Close()
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return nil, os.NewSyscallError("setsockopt", err)
-	}
-	if family == unix.AF_INET {
-		// Only what this socket joined, on the interface where it joined (Linux 2.6.31).
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0); err != nil {
-			return nil, os.NewSyscallError("setsockopt", err)
+func bind(group netip.AddrPort, ifi *net.Interface) (*blocking, error) {
+	return newBlocking(group, func(fd int) error {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return os.NewSyscallError("setsockopt", err)
 		}
-	}
-	if err := unix.Bind(fd, to); err != nil {
-		return nil, os.NewSyscallError("bind", err)
-	}
-	conn, err := net.FilePacketConn(f)
-	if err != nil {
-		return nil, err
-	}
-	return conn.(*net.UDPConn), nil
+		if group.Addr().Is4() {
+			// Only what this socket joined, on the interface where it joined (Linux 2.6.31).
+			if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0); err != nil {
+				return os.NewSyscallError("setsockopt", err)
+			}
+		}
+		return os.NewSyscallError("bind", unix.Bind(fd, sockaddr(group, ifi)))
+	})
 }
 
 // Join joins the group, or leaves it.
@@ -119,15 +105,17 @@ func (m *Member) Join(on bool) error {
 	return nil
 }
 
-// Receive waits for packets and calls f with each; the bytes are f's until it returns. It returns after one batch, of n messages of the kernel.
-func (m *Member) Receive(f func(pkt []byte)) (n int, err error) {
-	if m.p4 != nil {
-		n, err = m.p4.ReadBatch(m.ms, 0)
-	} else {
-		n, err = m.p6.ReadBatch(m.ms, 0)
-	}
+// Receive waits for packets and calls f with each; the bytes are f's until it returns. It returns after one batch, and says whether those
+// were all that had come.
+func (m *Member) Receive(f func(pkt []byte)) (drained bool, err error) {
+	n, err := m.conn.again(func() (int, error) {
+		if m.p4 != nil {
+			return m.p4.ReadBatch(m.ms, unix.MSG_WAITFORONE)
+		}
+		return m.p6.ReadBatch(m.ms, unix.MSG_WAITFORONE)
+	})
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	for i := range m.ms[:n] {
 		b := m.ms[i].Buffers[0][:m.ms[i].N]
@@ -143,7 +131,7 @@ func (m *Member) Receive(f func(pkt []byte)) (n int, err error) {
 			f(b)
 		}
 	}
-	return n, nil
+	return n < len(m.ms), nil
 }
 
 // segment returns the size that the packets of a received super-packet have, from its UDP_GRO control message; 0 if there is none.
@@ -183,5 +171,7 @@ func (m *Member) Buffer() int { return m.rcvbuf }
 // Close closes the socket, which leaves the group.
 func (m *Member) Close() error { return m.conn.Close() }
 
-// SetDeadline bounds the waiting of Receive.
-func (m *Member) SetDeadline(t time.Time) error { return m.conn.SetReadDeadline(t) }
+// SetDeadline bounds the waiting of the next Receive, which then fails with os.ErrDeadlineExceeded.
+func (m *Member) SetDeadline(t time.Time) error {
+	return m.conn.timeout(unix.SO_RCVTIMEO, time.Until(t))
+}

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
+	"os"
+	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -15,14 +16,17 @@ import (
 
 // Group sends to a multicast group.
 type Group struct {
-	conn *net.UDPConn
+	conn *blocking
 	p4   *ipv4.PacketConn
 	p6   *ipv6.PacketConn
 	gso  bool
 	oob  []byte
-	ms4  []ipv4.Message
+	ms   []ipv4.Message
 	pace uint64
 }
+
+// sendTimeout bounds how long a send waits for room in the socket's buffer, which packets leave as the NIC takes them.
+const sendTimeout = time.Second
 
 // DialGroup opens a socket that sends to group on ifi.
 func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Group, error) {
@@ -31,31 +35,26 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 	if !ok {
 		return nil, fmt.Errorf("cast: interface %s has no address of the family of group %v: give it one", ifi.Name, group.Addr())
 	}
-	network := "udp4"
-	if six {
-		network = "udp6"
-		group = netip.AddrPortFrom(group.Addr().WithZone(ifi.Name), group.Port())
-	}
-	dialer := net.Dialer{
-		LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)),
+	conn, err := newBlocking(group, func(fd int) error {
 		// Before the socket is connected, since connecting looks up the route.
-		Control: func(_, _ string, c syscall.RawConn) error {
-			var err error
-			c.Control(func(fd uintptr) {
-				if six {
-					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, ifi.Index)
-				} else {
-					err = unix.SetsockoptIPMreqn(int(fd), unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(ifi.Index)})
-				}
-			})
-			return err
-		},
-	}
-	conn, err := dialer.Dial(network, group.String())
+		var err error
+		if six {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, ifi.Index)
+		} else {
+			err = unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(ifi.Index)})
+		}
+		if err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(local, 0), ifi)); err != nil {
+			return os.NewSyscallError("bind", err)
+		}
+		return os.NewSyscallError("connect", unix.Connect(fd, sockaddr(group, ifi)))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cast: sending to %v on %s: %w", group, ifi.Name, err)
 	}
-	g := &Group{conn: conn.(*net.UDPConn), gso: gso}
+	g := &Group{conn: conn, gso: gso}
 	if six {
 		g.p6 = ipv6.NewPacketConn(g.conn)
 		err = errors.Join(g.p6.SetMulticastInterface(ifi), g.p6.SetMulticastHopLimit(ttl))
@@ -63,7 +62,7 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 		g.p4 = ipv4.NewPacketConn(g.conn)
 		err = errors.Join(g.p4.SetMulticastInterface(ifi), g.p4.SetMulticastTTL(ttl))
 	}
-	if err != nil {
+	if err = errors.Join(err, conn.timeout(unix.SO_SNDTIMEO, sendTimeout)); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("cast: sending to %v on %s: %w", group, ifi.Name, err)
 	}
@@ -82,19 +81,44 @@ func (g *Group) GSO() bool { return g.gso }
 // Send sends the packets that lie one after another in b, each of size bytes but the last, which may be shorter. At most
 // Batch(size) packets.
 func (g *Group) Send(b []byte, size int) error {
-	if len(b) <= size {
-		_, err := g.conn.Write(b)
-		return err
-	}
-	if g.gso {
-		binary.NativeEndian.PutUint16(g.oob[unix.CmsgLen(0):], uint16(size))
-		_, _, err := g.conn.WriteMsgUDPAddrPort(b, g.oob, netip.AddrPort{})
-		if err == nil || !refused(err) {
+	g.ms = g.ms[:0]
+	if g.gso || len(b) <= size {
+		m := ipv4.Message{Buffers: [][]byte{b}}
+		if len(b) > size {
+			binary.NativeEndian.PutUint16(g.oob[unix.CmsgLen(0):], uint16(size))
+			m.OOB = g.oob
+		}
+		g.ms = append(g.ms, m)
+		err := g.write()
+		if err == nil || m.OOB == nil || !refused(err) {
 			return err
 		}
 		g.gso = false
+		g.ms = g.ms[:0]
 	}
-	return g.sendEach(b, size)
+	for len(b) > 0 {
+		n := min(size, len(b))
+		g.ms = append(g.ms, ipv4.Message{Buffers: [][]byte{b[:n:n]}})
+		b = b[n:]
+	}
+	return g.write()
+}
+
+// write sends the messages in g.ms.
+func (g *Group) write() error {
+	for ms := g.ms; len(ms) > 0; {
+		n, err := g.conn.again(func() (int, error) {
+			if g.p4 != nil {
+				return g.p4.WriteBatch(ms, 0)
+			}
+			return g.p6.WriteBatch(ms, 0)
+		})
+		if err != nil {
+			return err
+		}
+		ms = ms[n:]
+	}
+	return nil
 }
 
 // refused tells an offload that kernel or NIC lack from an error of the network: EIO where a driver cannot checksum
@@ -102,29 +126,6 @@ func (g *Group) Send(b []byte, size int) error {
 func refused(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOPROTOOPT) ||
 		errors.Is(err, unix.EMSGSIZE)
-}
-
-func (g *Group) sendEach(b []byte, size int) error {
-	g.ms4 = g.ms4[:0]
-	for len(b) > 0 {
-		n := min(size, len(b))
-		g.ms4 = append(g.ms4, ipv4.Message{Buffers: [][]byte{b[:n:n]}})
-		b = b[n:]
-	}
-	for ms := g.ms4; len(ms) > 0; {
-		var n int
-		var err error
-		if g.p4 != nil {
-			n, err = g.p4.WriteBatch(ms, 0)
-		} else {
-			n, err = g.p6.WriteBatch(ms, 0)
-		}
-		if err != nil {
-			return err
-		}
-		ms = ms[n:]
-	}
-	return nil
 }
 
 // Pace tells the kernel the pace, in bits a second, where it paces by itself (the fq queueing discipline); elsewhere it has no effect.

@@ -85,6 +85,14 @@ func address(ifi *net.Interface, six bool, want netip.Addr) (netip.Addr, bool) {
 	return found, found.IsValid()
 }
 
+// sockaddr is an address as bind and connect take it; those of IPv6 are those of ifi.
+func sockaddr(a netip.AddrPort, ifi *net.Interface) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: uint32(ifi.Index)}
+}
+
 // LinkSpeed reads the speed of a physical NIC in bits a second; 0 where it is unknown or means nothing, as with virtual ones.
 func LinkSpeed(name string) float64 {
 	dir := filepath.Join("/sys/class/net", filepath.Base(name))
