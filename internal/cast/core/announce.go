@@ -31,7 +31,7 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 		return nil, 0, false
 	}
 	s.annRun = run
-	changed := s.fb.update(now, len(s.order), s.present(), s.active)
+	changed := s.fb.update(now, len(s.order), s.present(), s.active, s.ctl.startup)
 	a := wire.AnnounceBody{
 		Active: uint32(s.fb.active / 1000), Done: uint32(s.fb.done / 1000), Kick: uint32(s.kick() / 1000),
 		Receivers: uint32(len(s.order)), Size: s.p.Size, Payload: uint16(s.p.Payload), K: uint16(s.p.K),

@@ -79,8 +79,10 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 		return
 	}
 	if int(p.Pressure) >= easing {
-		c.hold = max(c.hold, now+2*shortest)
 		p.strainedAt = now
+		if p.waited() {
+			c.hold = max(c.hold, now+2*shortest)
+		}
 	}
 	if s.strained(now, p) {
 		return
@@ -103,6 +105,8 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 // answer changes the pace for what a window of n packets, of which the share loss was lost, and the way's delay say.
 func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, loss float64) {
 	c := &s.ctl
+	// While the memory empties, the pace is low enough, however full it still is.
+	p.pressedAt = min(p.pressedAt, p.Pressure)
 	if p.learned == 0 {
 		p.baseline = max(p.baseline, s.typical)
 	}
@@ -139,7 +143,8 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 		}
 	}
 	switch {
-	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms:
+	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms && (p.Pressure > p.pressedAt+1 || int(p.Pressure) >= brimful):
+		p.pressedAt = p.Pressure
 		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), 0, excess, true)
 	case over && p.delay > p.lastDelay+standing/8 && (r.Top >= c.cutSeq || 0.5*p.drains < 0.9*c.rate) && now-c.cutAt > standing/2:
 		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
@@ -209,7 +214,7 @@ func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	case s.active >= voices && c.roundHeard >= voices:
 		// In such a group each reports so rarely that much would be lost before it is known that a rate was doubled in vain.
 		c.round(now, s.seq, false)
-	case s.active == 1 || now-c.doubleAt > 2*s.fb.active+5*ms:
+	case s.active == 1 || now-c.doubleAt > 2*s.fb.active+min(c.rtt, 5*ms):
 		c.round(now, s.seq, true)
 	}
 }

@@ -56,6 +56,7 @@ type Peer struct {
 	overs     int     // reports since
 	drains    float64 // most that reached it since then
 	lastDelay int64   // at the latest cut for it
+	pressedAt uint8   // pressure when the pace was last cut for it, or what it has fallen to since
 	win       window
 	// A peer that was strained was short of memory; taken is where it stood when that was first seen.
 	strainedAt, takenAt int64

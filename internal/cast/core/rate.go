@@ -87,7 +87,8 @@ const (
 	lowestRate = 5e6              // never slower: a receiver that stands less than this is not waited for in any LAN
 	lossFloor  = 0.005            // loss above the baseline that is congestion
 	fullFloor  = 0.002            // the same while the queue is full: then all loss is
-	pressed    = 150              // pressure that slows the pace, of 255
+	pressed    = 150              // pressure that slows the pace while it rises, of 255
+	brimful    = 220              // and whether it rises or not
 	easing     = 80               // pressure at which the pace may grow again
 	forget     = 0.02             // of best, a second
 	slowest    = 2e7              // of growth beside others, bits a second each second
