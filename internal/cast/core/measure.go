@@ -188,6 +188,10 @@ func learn(p *Peer, n, loss float64) {
 	p.baseline = min(p.baseline+w*(loss-p.baseline), maxBaseline)
 }
 
+// quorum is how many receivers that did not get what was tried are enough to end the start before the others have been heard: until then what is sent is
+// lost to them.
+const quorum = 3
+
 // startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the sender from learning
 // what the others stand.
 func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
@@ -210,11 +214,15 @@ func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 		p.baseline = loss
 	}
 	c.roundHeard++
+	if p.roundSeq != c.doubleSeq {
+		p.roundSeq = c.doubleSeq
+		c.roundPeers++
+	}
 	switch {
 	case s.active >= voices && c.roundHeard >= voices:
 		// In such a group each reports so rarely that much would be lost before it is known that a rate was doubled in vain.
 		c.round(now, s.seq, false)
-	case s.active == 1 || now-c.doubleAt > 2*s.fb.active+min(c.rtt, 5*ms):
+	case c.roundPeers >= s.active || c.roundPeers >= quorum && c.roundBest < 0.7*c.roundSent || now-c.doubleAt > 2*s.fb.active+min(c.rtt, 5*ms):
 		c.round(now, s.seq, true)
 	}
 }

@@ -58,6 +58,7 @@ type Peer struct {
 	lastDelay int64   // at the latest cut for it
 	pressedAt uint8   // pressure when the pace was last cut for it, or what it has fallen to since
 	win       window
+	roundSeq  uint64 // the round of startup that it was last heard in
 	// A peer that was strained was short of memory; taken is where it stood when that was first seen.
 	strainedAt, takenAt int64
 	takenNeed           uint32

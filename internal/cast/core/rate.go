@@ -25,6 +25,7 @@ type rateControl struct {
 	roundBest  float64 // most that reached any peer since the doubling
 	roundLow   float64 // least loss
 	roundHeard int     // windows since the doubling
+	roundPeers int     // receivers that they are of
 	untried    int     // rounds in which the rate was not reached
 	roundSent  float64 // rate at which roundBest was sent
 	lastBest   float64
@@ -288,7 +289,7 @@ func (c *rateControl) set(r float64) { c.rate = min(max(r, c.low), c.high) }
 
 // newRound begins a round of startup with the packets from seq on.
 func (c *rateControl) newRound(now int64, seq uint64) {
-	c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.roundHeard = seq, now, 0, 1, 0
+	c.doubleSeq, c.doubleAt, c.roundBest, c.roundLow, c.roundHeard, c.roundPeers = seq, now, 0, 1, 0, 0
 }
 
 // round ends a round of startup when enough was heard of it. Another may follow at twice the rate if double says so.
