@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/qemu-tests/proc"
+	"github.com/diskcast/diskcast/internal/proc"
 )
 
 // wiretap is a running tcpdump.

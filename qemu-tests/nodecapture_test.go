@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/server/model"
 )

@@ -8,10 +8,11 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/proc"
 )
 
 // Program is what Start starts: a program, or a pipeline of a shell.
@@ -40,7 +41,7 @@ func (p Program) Start(ctx context.Context) (*Child, error) {
 	if p.Namespace != "" {
 		args = append([]string{"ip", "netns", "exec", p.Namespace}, args...)
 	}
-	c := &Child{name: filepath.Base(p.Args[0]), cmd: exec.CommandContext(ctx, args[0], args[1:]...), done: make(chan struct{})}
+	c := &Child{name: filepath.Base(p.Args[0]), cmd: proc.Command(ctx, args[0], args[1:]...), done: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.errs
 	if p.Stdout != nil {
 		c.cmd.Stdout = p.Stdout
@@ -48,21 +49,11 @@ func (p Program) Start(ctx context.Context) (*Child, error) {
 	if p.Stderr != nil {
 		c.cmd.Stderr = io.MultiWriter(&c.errs, p.Stderr)
 	}
-	// A group of its own, so that all of a pipeline is ended; and at our death the first of it at least.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	c.cmd.Cancel = c.kill
-	c.cmd.WaitDelay = 5 * time.Second
-	started := make(chan error)
+	c.Began = time.Now()
+	if err := proc.Start(c.cmd); err != nil {
+		return nil, err
+	}
 	go func() { // ends with the program
-		// The death signal comes when the thread ends that started it, so that one waits for it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		c.Began = time.Now()
-		err := c.cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
 		c.err = c.cmd.Wait()
 		c.Ended = time.Now()
 		if w, ok := p.Stdout.(io.Closer); ok {
@@ -70,9 +61,6 @@ func (p Program) Start(ctx context.Context) (*Child, error) {
 		}
 		close(c.done)
 	}()
-	if err := <-started; err != nil {
-		return nil, err
-	}
 	return c, nil
 }
 

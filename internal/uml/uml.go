@@ -13,11 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"syscall"
-	"time"
+
+	"github.com/diskcast/diskcast/internal/proc"
 )
 
 const (
@@ -79,28 +77,27 @@ func Run(ctx context.Context, dir string, t Task) (string, error) {
 	if err := save(filepath.Join(tmp, taskFile), t); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, Program, "mem=192M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet",
+	cmd := proc.Command(ctx, Program, "mem=192M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet",
 		"init="+self, "ubd0="+disk, "con=null", "con0=null,fd:1", "panic=-1", envDir+"="+tmp)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp) // where it keeps its memory
-	// It is several processes. The death signal comes when the thread that started them ends; this one stays until they have ended.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	console, ended := cmd.CombinedOutput()
+	var console bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &console, &console
+	ended := proc.Start(cmd)
+	if ended == nil {
+		ended = cmd.Wait()
+	}
 	if ctx.Err() != nil {
 		ended = context.Cause(ctx)
 	}
 	var r result
 	if err := load(filepath.Join(tmp, resultFile), &r); err != nil {
-		return "", fmt.Errorf("user-mode Linux left no result: %w: %s", errors.Join(ended, err), bytes.TrimSpace(console))
+		return "", fmt.Errorf("user-mode Linux left no result: %w: %s", errors.Join(ended, err), bytes.TrimSpace(console.Bytes()))
 	}
 	switch {
 	case r.Absent:
 		return "", fmt.Errorf("%w: %s", ErrAbsent, t.FS)
 	case r.Error != "":
-		return "", fmt.Errorf("in user-mode Linux: %s\n%s", r.Error, bytes.TrimSpace(console))
+		return "", fmt.Errorf("in user-mode Linux: %s\n%s", r.Error, bytes.TrimSpace(console.Bytes()))
 	}
 	return string(r.Out), nil
 }

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/diskcast/diskcast/qemu-tests/proc"
+	"github.com/diskcast/diskcast/internal/proc"
 )
 
 // logWriter receives what the programs say; nil for nobody.

@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 )
 
 // growable are the file systems of Growable, with the smallest size that their mkfs takes, or a little more.

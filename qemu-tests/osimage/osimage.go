@@ -16,8 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 )
 
 // Image is a finished disk with what is known of its contents.

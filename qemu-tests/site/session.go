@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 	"github.com/diskcast/diskcast/server/model"
 )
 

@@ -19,9 +19,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
-	"github.com/diskcast/diskcast/qemu-tests/proc"
 )
 
 // Options of a site.
