@@ -25,8 +25,7 @@ type Receiver struct {
 
 	mu        sync.Mutex
 	rx        *rx
-	queue     []*rxBlock    // complete blocks for the sink
-	work      chan struct{} // something is in queue, or Run ends
+	delivery  delivery
 	wake      chan struct{} // the reporter must look again
 	states    []State
 	delivered rangeSet
@@ -46,7 +45,7 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 	if o.SilenceAfter == 0 {
 		o.SilenceAfter = 3 * time.Second
 	}
-	r := &Receiver{p: p, o: o, sink: sink, log: o.Log, start: time.Now(), work: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	r := &Receiver{p: p, o: o, sink: sink, log: o.Log, start: time.Now(), wake: make(chan struct{}, 1)}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -58,7 +57,7 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 	if r.rx, err = newRx(p, cfg, r.now()); err != nil {
 		return nil, err
 	}
-	r.rx.complete = func(b *rxBlock) { r.queue = append(r.queue, b) }
+	r.rx.complete = func(b *rxBlock) { r.delivery.queue = append(r.delivery.queue, b) }
 	for _, h := range o.Have {
 		r.have(h.Offset, h.Length)
 	}
@@ -121,7 +120,6 @@ func (r *Receiver) Run(ctx context.Context) error {
 		r.farewell(conn)
 		member.Close()
 		conn.Close()
-		signal(r.work)
 	})
 	defer closing()
 	var eg errgroup.Group
@@ -131,9 +129,21 @@ func (r *Receiver) Run(ctx context.Context) error {
 			return f(ctx)
 		})
 	}
-	run(func(ctx context.Context) error { return r.receive(ctx, member) })
-	run(func(ctx context.Context) error { return r.replies(ctx, conn) })
-	run(r.deliver)
+	// A receiver that was relieved ends well, and deliveries end when there is nothing to deliver.
+	begin := func(f func() error) {
+		eg.Go(func() error {
+			err := f()
+			if err != nil {
+				cancel()
+			}
+			return err
+		})
+	}
+	receive := func(turn int) { begin(func() error { return r.receive(ctx, member, turn) }) }
+	deliver := func() { begin(r.deliver) }
+	r.resume(receive, deliver)
+	run(func(ctx context.Context) error { return r.relieve(ctx, receive) })
+	run(func(ctx context.Context) error { return r.replies(ctx, conn, deliver) })
 	run(func(ctx context.Context) error { return r.reports(ctx, member, conn) })
 	err = eg.Wait()
 	r.tell()
@@ -162,8 +172,9 @@ func (r *Receiver) missing() int {
 	return r.rx.core.Missing()
 }
 
-// receive takes packets of the group until the socket is closed.
-func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
+// receive takes packets of the group, and passes the blocks that they complete to the sink, until the socket is closed or another has
+// taken its turn.
+func (r *Receiver) receive(ctx context.Context, m *sock.Member, turn int) error {
 	for {
 		locked := false
 		var now int64
@@ -175,10 +186,16 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
 			r.rx.handle(now, pkt, false)
 		})
 		if locked {
-			if n := len(r.queue); n >= deliverBlocks || drained && n > 0 {
-				signal(r.work)
-			}
+			ours := r.delivery.take(now)
 			r.mu.Unlock()
+			if ours {
+				if err := r.deliver(); err != nil {
+					return err
+				}
+				if r.relieved(turn) {
+					return nil
+				}
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -196,8 +213,8 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member) error {
 // gather is how long messages gather once all were taken that had come.
 const gather = 500 * time.Microsecond
 
-// replies takes what the sender sends to us alone.
-func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn) error {
+// replies takes what the sender sends to us alone. It calls deliver when that has completed blocks.
+func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn, deliver func()) error {
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := conn.Read(buf)
@@ -209,50 +226,14 @@ func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn) error {
 		}
 		r.mu.Lock()
 		r.rx.handle(r.now(), buf[:n], true)
-		if len(r.queue) > 0 {
-			signal(r.work)
-		}
+		ours := r.delivery.take(0)
 		r.mu.Unlock()
+		if ours {
+			deliver()
+		}
 		signal(r.wake)
 	}
 }
-
-// deliver passes complete blocks to the sink, and takes the lock once for several of them: whoever receives holds it most of the time.
-func (r *Receiver) deliver(ctx context.Context) error {
-	var blocks []*rxBlock
-	for {
-		r.mu.Lock()
-		for _, b := range blocks {
-			r.rx.release(r.now(), b)
-		}
-		if len(blocks) > 0 && r.rx.core.Missing() == 0 {
-			signal(r.wake)
-		}
-		n := min(len(r.queue), deliverBlocks)
-		blocks = append(blocks[:0], r.queue[:n]...)
-		r.queue = append(r.queue[:0], r.queue[n:]...)
-		r.mu.Unlock()
-		if n == 0 {
-			if ctx.Err() != nil {
-				return nil
-			}
-			<-r.work
-			continue
-		}
-		for _, b := range blocks {
-			off, data, err := r.rx.finish(b)
-			if err == nil {
-				err = r.sink.Block(off, data)
-			}
-			if err != nil {
-				return fmt.Errorf("cast: block at byte %d: %w", off, err)
-			}
-		}
-	}
-}
-
-// deliverBlocks is how many blocks the sink is given before their memory is free again.
-const deliverBlocks = 8
 
 // lastWord is how long a complete receiver waits for the sender to know.
 const lastWord = time.Second
