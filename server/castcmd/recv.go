@@ -41,7 +41,7 @@ Where multicast does not arrive, the sender serves this machine by unicast, and 
 	fl.StringVarP(&f.out, "output", "o", "-", "file or device to write; - is standard output")
 	fl.StringVar(&f.label, "label", host, "name shown at the sender")
 	fl.BoolVar(&f.json, "json", false, "print progress as JSON lines")
-	fl.Int64Var(&f.memory, "memory", 64, "MiB of blocks to hold at most while they are incomplete")
+	fl.Int64Var(&f.memory, "memory", 40, "MiB of blocks to hold at most until they are written")
 	return cmd
 }
 
