@@ -74,8 +74,6 @@ func (p Program) Output(ctx context.Context, limit time.Duration) (string, error
 	return string(c.Output()), err
 }
 
-func (c *Child) kill() error { return syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) }
-
 // PID is the process ID.
 func (c *Child) PID() int { return c.cmd.Process.Pid }
 
@@ -90,7 +88,7 @@ func (c *Child) Wait(limit time.Duration) error {
 		}
 		return nil
 	case <-t.C:
-		_ = c.kill()
+		_ = c.cmd.Cancel() // kills the group
 		<-c.done
 		return fmt.Errorf("%s did not end within %v: %s", c.name, limit, c.Words())
 	}
@@ -109,7 +107,7 @@ func (c *Child) Stop() {
 	select {
 	case <-c.done:
 	case <-t.C:
-		_ = c.kill()
+		_ = c.cmd.Cancel() // kills the group
 		<-c.done
 	}
 }

@@ -217,7 +217,8 @@ func nanosleep(d time.Duration) {
 
 // readAhead has the blocks read that will be sent next, several at a time. last is the block that was next when it did so before.
 func (s *Sender) readAhead(last int) int {
-	if next := s.tx.core.Upcoming(0); next < 0 || last >= 0 && next >= last && next < last+aheadBlocks/2 {
+	next := s.tx.core.Upcoming(0)
+	if next < 0 || last >= 0 && next >= last && next < last+aheadBlocks/2 {
 		return last
 	}
 	for i := range aheadBlocks {
@@ -227,7 +228,7 @@ func (s *Sender) readAhead(last int) int {
 		}
 		s.cache.prefetch(uint32(b))
 	}
-	return s.tx.core.Upcoming(0)
+	return next
 }
 
 // sendError looks at an error of the network. A full queue or a link that is down for a while is as if the packets were lost.

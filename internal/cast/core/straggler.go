@@ -37,9 +37,6 @@ func (s *Sender) slow(now int64, p *Peer, limit float64, why string) {
 	s.relieve(p)
 	if c := &s.ctl; !c.fixed && !c.startup && s.active > 0 {
 		// The pace was this peer's. Back to what reached the others.
-		if c.draining == p {
-			c.draining = nil
-		}
 		c.hold = now
 		c.cut(now, s.seq, max(c.wmax, c.best), c.rate, c.shared)
 	}

@@ -57,10 +57,10 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 	g := &Group{conn: conn, gso: gso}
 	if six {
 		g.p6 = ipv6.NewPacketConn(g.conn)
-		err = errors.Join(g.p6.SetMulticastInterface(ifi), g.p6.SetMulticastHopLimit(ttl))
+		err = g.p6.SetMulticastHopLimit(ttl)
 	} else {
 		g.p4 = ipv4.NewPacketConn(g.conn)
-		err = errors.Join(g.p4.SetMulticastInterface(ifi), g.p4.SetMulticastTTL(ttl))
+		err = g.p4.SetMulticastTTL(ttl)
 	}
 	if err = errors.Join(err, conn.timeout(unix.SO_SNDTIMEO, sendTimeout)); err != nil {
 		conn.Close()
