@@ -30,7 +30,8 @@ type Source = io.ReaderAt
 
 // Sink takes the object at a receiver. Block is called with whole blocks (the last one of the object is shorter),
 // in any order, each once unless Again asked for it anew; p belongs to the receiver and must not be kept. Block may
-// wait: a sink that waits long is reported to the sender, which slows down. An error ends the receiver's Run.
+// wait: a sink that waits long is reported to the sender, which slows down. An error ends the receiver's Run. With ReceiverOptions.Reread it is called
+// with pieces of blocks, too.
 type Sink interface {
 	Block(off int64, p []byte) error
 }
@@ -75,6 +76,9 @@ type ReceiverOptions struct {
 	Have      []Range
 	// Memory bounds the bytes of blocks that are not yet with the sink; 0 means 40 MiB, which keeps a program below 96 MiB.
 	Memory int64
+	// Reread reads back what the sink was given, by offset in the object; nil: it cannot be read. With it a receiver gives the sink what it has of a block
+	// that waits for its repair, which then takes no memory, and can wait until those who need no repairs have everything.
+	Reread io.ReaderAt
 	// SilenceAfter is how long after joining the absence of multicast is reported; 0 means 3 s.
 	SilenceAfter time.Duration
 	// Stream asks the sender for a unicast stream when multicast does not arrive or the sender sends this receiver away.

@@ -11,11 +11,23 @@ import (
 // That is the goroutine that receives, as long as the sink is quick: the blocks are still in its core's cache, and no other thread must be woken. When the
 // sink takes its time, another goroutine takes the turn to receive, and the first one goes on with the sink alone until nothing is left to deliver.
 type delivery struct {
-	queue []*rxBlock
-	batch []*rxBlock // with the sink
-	busy  bool       // somebody delivers
-	since int64      // since when the one that receives does, 0: it does not
-	turn  int        // of receiving; who has an older one was relieved
+	queue []job
+	batch []job  // with the sink
+	spare []byte // for a block that is read back
+	busy  bool   // somebody delivers
+	since int64  // since when the one that receives does, 0: it does not
+	turn  int    // of receiving; who has an older one was relieved
+}
+
+// job is a block for the sink: a complete one, or one to be put aside.
+type job struct {
+	block *rxBlock
+	n     uint32           // its number
+	aside func(i int) bool // packets to put aside; nil: it is complete
+}
+
+func (d *delivery) add(b *rxBlock, aside func(i int) bool) {
+	d.queue = append(d.queue, job{b, b.part.Block, aside})
 }
 
 // take says whether the caller is to deliver. Since is the time if it receives, too, otherwise 0.
@@ -37,8 +49,12 @@ func (r *Receiver) deliver() error {
 	d := &r.delivery
 	for {
 		r.mu.Lock()
-		for _, b := range d.batch {
-			r.rx.release(r.now(), b)
+		for _, j := range d.batch {
+			if j.aside != nil {
+				r.rx.kept(j.block)
+			} else {
+				r.rx.release(r.now(), j.block)
+			}
 		}
 		if len(d.batch) > 0 && r.rx.core.Missing() == 0 {
 			signal(r.wake)
@@ -53,15 +69,30 @@ func (r *Receiver) deliver() error {
 		if n == 0 {
 			return nil
 		}
-		for _, b := range d.batch {
-			off, data, err := r.rx.finish(b)
-			if err == nil {
-				err = r.sink.Block(off, data)
-			}
-			if err != nil {
-				return fmt.Errorf("cast: block at byte %d: %w", off, err)
+		for _, j := range d.batch {
+			if err := r.perform(j); err != nil {
+				return fmt.Errorf("cast: block at byte %d: %w", int64(j.n)*r.p.BlockSize(), err)
 			}
 		}
+	}
+}
+
+// perform gives a block to the sink.
+func (r *Receiver) perform(j job) error {
+	switch b := j.block; {
+	case j.aside != nil:
+		return r.rx.write(j.n, b, j.aside, r.sink)
+	case b.aside != nil:
+		if r.delivery.spare == nil {
+			r.delivery.spare = make([]byte, r.p.BlockSize())
+		}
+		return r.rx.complement(b, r.delivery.spare, r.o.Reread, r.sink)
+	default:
+		off, data, err := r.rx.finish(b)
+		if err != nil {
+			return err
+		}
+		return r.sink.Block(off, data)
 	}
 }
 

@@ -53,11 +53,15 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 		Params: p, ID: wire.Random48(), Label: o.Label, Memory: o.Memory, SilenceAfter: int64(o.SilenceAfter),
 		Stream: o.Stream, Changed: r.changed,
 	}
+	var keep func(*rxBlock)
+	if o.Reread != nil {
+		keep = func(b *rxBlock) { r.delivery.add(b, b.aside.held) }
+	}
 	var err error
-	if r.rx, err = newRx(p, cfg, r.now()); err != nil {
+	if r.rx, err = newRx(p, cfg, keep, r.now()); err != nil {
 		return nil, err
 	}
-	r.rx.complete = func(b *rxBlock) { r.delivery.queue = append(r.delivery.queue, b) }
+	r.rx.complete = func(b *rxBlock) { r.delivery.add(b, nil) }
 	for _, h := range o.Have {
 		r.have(h.Offset, h.Length)
 	}

@@ -11,6 +11,7 @@ type rxBlock struct {
 	part   *core.Partial
 	data   []byte // the block, padded to whole packets; source packets are where they belong
 	parity []fec.Packet
+	aside  *aside // not nil: only what came later is here
 }
 
 // rx is a receiver without sockets and goroutines: packets in, reports and complete blocks out. Its methods must not be called at the same time.
@@ -24,8 +25,11 @@ type rx struct {
 	id     uint64
 	// complete takes a block that has enough packets; it must lead to finish and then to release.
 	complete func(*rxBlock)
+	// keep takes a block that is to be put aside; it must lead to write and then to kept. It is nil where that cannot be done.
+	keep func(*rxBlock)
 
 	free     []*rxBlock
+	freeData [][]byte
 	freePar  [][]byte
 	scratch  []byte
 	rejected Rejected
@@ -35,7 +39,7 @@ type rx struct {
 	mismatch error // the sender casts another object
 }
 
-func newRx(p Params, cfg core.ReceiverConfig, now int64) (*rx, error) {
+func newRx(p Params, cfg core.ReceiverConfig, keep func(*rxBlock), now int64) (*rx, error) {
 	r := &rx{p: p, id: cfg.ID, scratch: make([]byte, max(p.Payload, wire.MaxReport)+wire.Overhead)}
 	var err error
 	if r.codec, err = fec.New(p.K, p.Payload); err != nil {
@@ -54,6 +58,10 @@ func newRx(p Params, cfg core.ReceiverConfig, now int64) (*rx, error) {
 		if b, ok := p.Ext.(*rxBlock); ok {
 			r.recycle(b)
 		}
+	}
+	if keep != nil {
+		r.keep = keep
+		cfg.Aside = r.putAside
 	}
 	r.core = core.NewReceiver(cfg, now)
 	return r, nil
@@ -120,7 +128,7 @@ func (r *rx) data(now int64, h *wire.Header, pkt []byte, key *wire.Sealer) {
 	var par []byte
 	if verdict == core.Useful {
 		b = r.block(part)
-		if i := int(h.Index); i < r.p.K {
+		if i := int(h.Index); i < r.p.K && b.aside == nil {
 			dst = b.data[i*r.p.Payload : i*r.p.Payload : (i+1)*r.p.Payload]
 		} else {
 			par = r.takePar()
@@ -147,8 +155,12 @@ func (r *rx) data(now int64, h *wire.Header, pkt []byte, key *wire.Sealer) {
 		r.undo(part, b, par)
 		return
 	}
-	if par != nil {
-		b.parity = append(b.parity, fec.Packet{Row: int(h.Index) - r.p.K, Data: par})
+	switch i := int(h.Index); {
+	case par == nil:
+	case i < r.p.K:
+		b.aside.later = append(b.aside.later, fec.Packet{Row: i, Data: par})
+	default:
+		b.parity = append(b.parity, fec.Packet{Row: i - r.p.K, Data: par})
 	}
 	if h.Type == wire.Stream {
 		r.streamed += int64(r.p.Payload)
@@ -180,7 +192,12 @@ func (r *rx) block(p *core.Partial) *rxBlock {
 	if n := len(r.free); n > 0 {
 		b, r.free = r.free[n-1], r.free[:n-1]
 	} else {
-		b = &rxBlock{data: make([]byte, r.p.K*r.p.Payload)}
+		b = new(rxBlock)
+	}
+	if n := len(r.freeData); n > 0 {
+		b.data, r.freeData = r.freeData[n-1], r.freeData[:n-1]
+	} else {
+		b.data = make([]byte, r.p.K*r.p.Payload)
 	}
 	b.data = b.data[:p.K*r.p.Payload]
 	b.part = p
@@ -201,17 +218,36 @@ func (r *rx) takePar() []byte {
 const keepFree = 64
 
 func (r *rx) recycle(b *rxBlock) {
-	for _, p := range b.parity {
+	if b.aside != nil {
+		if b.aside.writing {
+			b.part = nil // kept will do it
+			return
+		}
+		r.recyclePar(b.aside.later)
+		b.aside = nil
+	}
+	r.recyclePar(b.parity)
+	b.parity = b.parity[:0]
+	b.part = nil
+	r.recycleData(b)
+	if len(r.free) < keepFree {
+		r.free = append(r.free, b)
+	}
+}
+
+func (r *rx) recyclePar(packets []fec.Packet) {
+	for _, p := range packets {
 		if len(r.freePar) < keepFree*8 {
 			r.freePar = append(r.freePar, p.Data)
 		}
 	}
-	b.parity = b.parity[:0]
-	b.part = nil
-	b.data = b.data[:cap(b.data)]
-	if len(r.free) < keepFree {
-		r.free = append(r.free, b)
+}
+
+func (r *rx) recycleData(b *rxBlock) {
+	if b.data != nil && len(r.freeData) < keepFree {
+		r.freeData = append(r.freeData, b.data[:cap(b.data)])
 	}
+	b.data = nil
 }
 
 // finish decodes a complete block and returns its offset and bytes. It may run beside the other methods.

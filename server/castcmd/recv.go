@@ -57,13 +57,13 @@ func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout,
 	if err != nil {
 		return err
 	}
-	sink, finish, err := openSink(f.out, p.Size, stdout)
+	sink, reread, finish, err := openSink(f.out, p.Size, stdout)
 	if err != nil {
 		return err
 	}
 	prog := newProgress(stderr, f.json, p.Size)
 	r, err := cast.NewReceiver(p, sink, cast.ReceiverOptions{
-		Interface: f.iface, Label: f.label, Memory: f.memory << 20, Stream: true,
+		Interface: f.iface, Label: f.label, Memory: f.memory << 20, Reread: reread, Stream: true,
 		OnState: func(s cast.State) {
 			if s.Why != "" {
 				prog.line(s.Phase.String(), s.Why)
@@ -81,15 +81,15 @@ func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout,
 	return err
 }
 
-// openSink opens the place to write to. finish must be called at the end, whatever happened.
-func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, finish func() error, err error) {
+// openSink opens the place to write to, and to read back from where that can be done. finish must be called at the end, whatever happened.
+func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, reread io.ReaderAt, finish func() error, err error) {
 	if name == "-" {
 		o := newOrdered(stdout)
-		return o, o.close, nil
+		return o, nil, o.close, nil
 	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o644)
+	file, readable, err := openOutput(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	st, err := file.Stat()
 	switch {
@@ -103,13 +103,16 @@ func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, finish
 		}
 	case st.Mode()&os.ModeNamedPipe != 0:
 		o := newOrdered(file)
-		return o, func() error { return errors.Join(o.close(), file.Close()) }, nil
+		return o, nil, func() error { return errors.Join(o.close(), file.Close()) }, nil
 	}
 	if err != nil {
 		file.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	plain := st.Mode()&os.ModeCharDevice != 0 // /dev/null knows no offsets
+	if readable && !plain {
+		reread = file
+	}
 	return cast.SinkFunc(func(off int64, p []byte) error {
 		if plain {
 			_, err := file.Write(p)
@@ -117,7 +120,19 @@ func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, finish
 		}
 		_, err := file.WriteAt(p, off)
 		return err
-	}), file.Close, nil
+	}), reread, file.Close, nil
+}
+
+// openOutput opens a file or device, for reading too where that is allowed. A pipe is opened for writing only: its reader is to see its end.
+func openOutput(name string) (file *os.File, readable bool, err error) {
+	st, err := os.Stat(name)
+	if err != nil || st.Mode().IsRegular() || st.Mode()&os.ModeDevice != 0 {
+		if file, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644); err == nil {
+			return file, true, nil
+		}
+	}
+	file, err = os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o644)
+	return file, false, err
 }
 
 // ordered writes blocks to a pipe in order. Those that come before their turn wait in a file without a name.

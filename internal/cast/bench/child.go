@@ -186,7 +186,7 @@ func childRecv(ctx context.Context, args []string, stdout io.Writer) error {
 		if name != os.DevNull && c.n > 1 {
 			name = fmt.Sprintf("%s.%d", c.file, i)
 		}
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
 		if err != nil {
 			return err
 		}
@@ -204,9 +204,13 @@ func childRecv(ctx context.Context, args []string, stdout io.Writer) error {
 			_, err := f.WriteAt(p, off)
 			return err
 		})
+		var reread io.ReaderAt
+		if name != os.DevNull {
+			reread = f
+		}
 		host, _ := os.Hostname()
 		r, err := cast.NewReceiver(c.params(i), sink, cast.ReceiverOptions{
-			Interface: "eth0", Label: fmt.Sprint(host, os.Getpid()), Stream: true,
+			Interface: "eth0", Label: fmt.Sprint(host, os.Getpid()), Reread: reread, Stream: true,
 			OnState: func(s cast.State) { res.State = append(res.State, fmt.Sprintf("%v %s", s.Phase, s.Why)) },
 		})
 		if err != nil {

@@ -34,7 +34,7 @@ func (b *bench) target(i int, file bool) string {
 	if !file {
 		return os.DevNull
 	}
-	return filepath.Join(b.dir, fmt.Sprintf("out%d", i))
+	return filepath.Join(b.to.dir, fmt.Sprintf("out%d", i))
 }
 
 // measure starts the receivers, then the sender, and waits for all.
@@ -159,7 +159,7 @@ func uftpAt(rate string) program {
 	return program{"uftp", func(b *bench, l *netlab.Lab, receivers int, file bool, _ ...string) (sample, error) {
 		var ps []*benchkit.Child
 		for i := range receivers {
-			dir := filepath.Join(b.dir, fmt.Sprintf("uftp%d", i+1))
+			dir := filepath.Join(b.to.dir, fmt.Sprintf("uftp%d", i+1))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return sample{}, err
 			}
@@ -185,7 +185,7 @@ func uftpAt(rate string) program {
 			r.Stop()
 			s.recv = max(s.recv, r.CPU())
 			s.rss = max(s.rss, r.RSS())
-			name := filepath.Join(b.dir, fmt.Sprintf("uftp%d", i+1), filepath.Base(b.file))
+			name := filepath.Join(b.to.dir, fmt.Sprintf("uftp%d", i+1), filepath.Base(b.file))
 			if err == nil {
 				err = b.same(name)
 			}

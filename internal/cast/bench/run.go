@@ -26,7 +26,9 @@ type bench struct {
 	size   int64
 	only   *regexp.Regexp
 	rivals bool
-	dir    string // tmpfs
+	small  *tmpfs
+	huge   *tmpfs // of huge pages
+	to     *tmpfs // what receivers write to
 	file   string // the object
 	rows   []row
 	bars   []benchkit.Bar
@@ -58,12 +60,16 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return fmt.Errorf("cannot run here: %s (Debian: apt-get install iproute2 nftables ethtool udpcast uftp)", why)
 	}
 	b := &bench{ctx: ctx, out: stdout, runs: *runs, size: *size << 20, only: re, rivals: *rivals, detail: *detail, extra: strings.Fields(os.Getenv("BENCH_SEND"))}
-	b.dir, err = os.MkdirTemp("/dev/shm", "dc-cast-bench-")
-	if err != nil {
+	if b.huge, err = newTmpfs(true); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.dir)
-	b.file = filepath.Join(b.dir, "object")
+	defer b.huge.close()
+	if b.small, err = newTmpfs(false); err != nil {
+		return err
+	}
+	defer b.small.close()
+	b.to = b.small
+	b.file = filepath.Join(b.huge.dir, "object")
 	if err := makeObject(b.file, b.size); err != nil {
 		return err
 	}

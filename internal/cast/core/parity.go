@@ -9,7 +9,7 @@ import (
 //
 // With N receivers that each lose the share p, the one that lost most of a block of k packets lacks about
 // kp + sqrt(2 ln N) standard deviations. Sending a little less than that at once is almost never in vain, and the rest is
-// repaired on request. N is counted at several levels of loss, since ten thousand clean receivers need nothing because one is bad.
+// repaired on request. For those whose repairs can wait nothing is sent at once. N is counted at several levels of loss, since ten thousand clean receivers need nothing because one is bad.
 func (s *Sender) foresee() {
 	losses := s.losses[:0]
 	sum, learned := 0.0, 0.0
@@ -18,7 +18,7 @@ func (s *Sender) foresee() {
 			sum += p.baseline
 			learned++
 		}
-		if p.waited() && p.baseline > 1e-5 {
+		if p.waited() && p.baseline > 1e-5 && !s.patient(p) {
 			losses = append(losses, p.baseline)
 		}
 	}

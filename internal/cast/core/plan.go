@@ -72,7 +72,8 @@ func (s *Sender) batch(rate float64) int {
 	return min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))
 }
 
-// nextBurst chooses the next block: repairs first, since partial blocks hold memory at receivers, then whole blocks in a circle.
+// nextBurst chooses the next block: repairs first, since partial blocks hold memory at receivers, then whole blocks in a circle, then
+// the repairs that can wait.
 func (s *Sender) nextBurst() bool {
 	b := -1
 	switch {
@@ -86,6 +87,11 @@ func (s *Sender) nextBurst() bool {
 			b = s.fresh.next(0)
 		}
 		s.cursor = b + 1
+	case s.nLater > 0:
+		if b = s.later.next(s.fixes); b < 0 {
+			b = s.later.next(0)
+		}
+		s.fixes = b + 1
 	default:
 		return false
 	}

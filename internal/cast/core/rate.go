@@ -338,8 +338,8 @@ func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) 
 // Debug describes the state of rate control for a test's log.
 func (s *Sender) Debug() string {
 	c := &s.ctl
-	out := fmt.Sprintf("slow %v draining %v startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f", c.slow, c.draining != nil, c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
-		float64(c.rtt)/1e6, float64(s.fb.active)/1e6, s.ahead)
+	out := fmt.Sprintf("slow %v draining %v startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f later %d", c.slow, c.draining != nil, c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
+		float64(c.rtt)/1e6, float64(s.fb.active)/1e6, s.ahead, s.nLater)
 	for _, p := range s.order[:min(len(s.order), 3)] {
 		out += fmt.Sprintf(" [%v base %.4f loss %.4f press %d rate %.1f delay %.0f of %.0f to %.0f ms]",
 			p.State, p.baseline, p.Loss, p.Pressure, p.Rate/1e6, float64(p.delay)/1e6, float64(p.queued.low)/1e6, float64(p.queued.high)/1e6)

@@ -23,6 +23,9 @@ type ReceiverConfig struct {
 	Rand         *rand.Rand
 	// Dropped is called with a partial block that is given up for memory.
 	Dropped func(*Partial)
+	// Aside is called with a partial block of which the driver is to write the packets that are held where it can read them back. When it has, it
+	// calls IsAside. It is nil where that cannot be done.
+	Aside func(*Partial)
 	// Changed is called when Phase or Why change.
 	Changed func()
 }
@@ -40,7 +43,10 @@ type Receiver struct {
 	missing int      // blocks
 	memory  int      // packets held, and places reserved for them
 	limit   int
-	waiting int // of memory: complete blocks that the sink is still to take
+	waiting int // of memory: what the sink is still to take
+	begun   [asideAfter]*Partial
+	begins  int
+	listed  int // the block that the next report's list begins with
 
 	cur       *channel // the sender's current epoch
 	old       []*channel

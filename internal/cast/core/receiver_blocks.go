@@ -8,6 +8,9 @@ type Partial struct {
 	Parity   int // of these, parity packets
 	Complete bool
 	lost     bool // the sink lost bytes of the complete block while taking it: it must come anew
+	put      bool // aside, or about to be
+	cost     int  // packets of memory it takes, places reserved for it included
+	queued   int  // of these, what waits for the sink
 	// Ext belongs to the driver: the packets' bytes.
 	Ext  any
 	bits [4]uint64
@@ -16,6 +19,12 @@ type Partial struct {
 
 // Has says whether the packet of that index is held.
 func (p *Partial) Has(index uint8) bool { return p.bits[index>>6]&(1<<(index&63)) != 0 }
+
+// Held returns what Has says now.
+func (p *Partial) Held() func(i int) bool {
+	bits := p.bits
+	return func(i int) bool { return bits[i>>6]&(1<<(i&63)) != 0 }
+}
 
 func (p *Partial) need() int { return p.K - p.Count }
 
@@ -63,7 +72,7 @@ func (r *Receiver) Peek(block uint32, index uint8) (*Partial, Verdict) {
 	if p == nil {
 		cost = k
 	}
-	if int(index) >= r.p.K {
+	if int(index) >= r.p.K || p != nil && p.put {
 		cost++
 	}
 	// A block that was begun may go on: take makes room by giving up another.
@@ -93,9 +102,10 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 		return p, v
 	}
 	if p.Count == 0 {
+		r.putAside()
 		r.partial[block], r.spare = p, nil
 		r.part.set(int(block))
-		r.memory += p.K
+		r.charge(p, p.K)
 	}
 	r.last = p
 	p.bits[index>>6] |= 1 << (index & 63)
@@ -103,17 +113,23 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 	p.Count++
 	if int(index) >= r.p.K {
 		p.Parity++
-		r.memory++
+	}
+	if int(index) >= r.p.K || p.put {
+		r.charge(p, 1)
 		if r.memory > r.limit {
 			r.evict(p)
 		}
 	}
 	if p.Count == p.K {
 		p.Complete = true
-		r.waiting += p.K + p.Parity
+		r.queue(p, p.cost-p.queued)
 	}
 	return p, Useful
 }
+
+// charge adds n packets to the memory that p takes, queue to what of it waits for the sink.
+func (r *Receiver) charge(p *Partial, n int) { p.cost += n; r.memory += n }
+func (r *Receiver) queue(p *Partial, n int)  { p.queued += n; r.waiting += n }
 
 // Release says that the sink has taken a complete block.
 func (r *Receiver) Release(now int64, p *Partial) {
@@ -131,10 +147,8 @@ func (r *Receiver) drop(p *Partial) {
 	}
 	delete(r.partial, p.Block)
 	r.part.clear(int(p.Block))
-	r.memory -= p.K + p.Parity
-	if p.Complete {
-		r.waiting -= p.K + p.Parity
-	}
+	r.queue(p, -p.queued)
+	r.charge(p, -p.cost)
 	if r.last == p {
 		r.last = nil
 	}
@@ -144,7 +158,7 @@ func (r *Receiver) drop(p *Partial) {
 func (r *Receiver) evict(p *Partial) {
 	var victim *Partial
 	for _, o := range r.partial {
-		if o == p || o.Complete {
+		if o == p || o.queued > 0 {
 			continue
 		}
 		if victim == nil || o.Count < victim.Count || o.Count == victim.Count && o.Block > victim.Block {

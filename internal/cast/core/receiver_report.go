@@ -38,8 +38,18 @@ func (r *Receiver) appendReport(now int64, buf []byte, flags uint8) []byte {
 	}
 	label := min(len(b.Label), wire.MaxLabel)
 	e := encoder{room: wire.MaxReport - reportFixed - label}
-	if r.missing > 0 {
-		r.list(&e)
+	switch {
+	case r.missing == 0:
+	case r.patient():
+		b.Flags |= wire.RepPatient
+		e.room /= 2
+		r.listWhole(&e)
+		e.room = wire.MaxReport - reportFixed - label
+		e.full = false
+		r.listPartial(&e)
+	default:
+		r.listPartial(&e)
+		r.listWhole(&e)
 	}
 	if e.full {
 		b.Flags |= wire.RepTruncated
@@ -63,14 +73,25 @@ func (r *Receiver) need() (packets, blocks uint32) {
 	return uint32(min(n, math.MaxUint32)), uint32(r.missing)
 }
 
-// list encodes what every block lacks: first the partial ones, which hold memory until they are repaired, then the rest in runs.
-func (r *Receiver) list(e *encoder) {
-	for b := r.part.next(0); b >= 0 && !e.full; b = r.part.next(b + 1) {
-		if p := r.partial[uint32(b)]; !p.Complete {
-			e.block(uint32(b), uint8(p.need()), p.next)
+// listPartial encodes what the partial blocks lack. Where a report has not had room for all, the next one goes on.
+func (r *Receiver) listPartial(e *encoder) {
+	from := r.listed
+	r.listed = 0
+	for _, part := range [2][2]int{{from, r.blocks}, {0, from}} {
+		for b := r.part.next(part[0]); b >= 0 && b < part[1] && !e.full; b = r.part.next(b + 1) {
+			if p := r.partial[uint32(b)]; !p.Complete {
+				e.block(uint32(b), uint8(p.need()), p.next)
+				if e.full {
+					r.listed = b
+				}
+			}
 		}
+		e.flush()
 	}
-	e.flush()
+}
+
+// listWhole encodes the blocks of which nothing is held, in runs.
+func (r *Receiver) listWhole(e *encoder) {
 	last := r.blocks - 1
 	for b := r.have.nextNot(r.part, 0, r.blocks); b < r.blocks && !e.full; {
 		end := r.have.nextEither(r.part, b, r.blocks)

@@ -64,6 +64,7 @@ type Sender struct {
 	sent   []sent
 	fresh  bitset // blocks wanted whole
 	repair bitset // blocks wanted in part
+	later  bitset // the same, but their repair can wait
 	empty  bitset // stays empty
 	once   bitset // blocks whose source packets were sent in this epoch
 	bad    bitset // blocks that the source cannot give
@@ -73,6 +74,7 @@ type Sender struct {
 	wanted int64 // packets wanted in all
 	nFresh int
 	nFix   int
+	nLater int
 
 	peers  map[uint64]*Peer
 	order  []*Peer // the same, oldest first
@@ -132,7 +134,7 @@ func NewSender(cfg SenderConfig, now int64) *Sender {
 		want:  make([]uint8, n),
 		next:  make([]uint8, n),
 		sent:  make([]sent, n),
-		fresh: newBitset(n), repair: newBitset(n), empty: newBitset(n), once: newBitset(n), bad: newBitset(n),
+		fresh: newBitset(n), repair: newBitset(n), later: newBitset(n), empty: newBitset(n), once: newBitset(n), bad: newBitset(n),
 		peers:   map[uint64]*Peer{},
 		started: now, announce: now, swept: now, idleAt: now,
 	}
@@ -197,6 +199,9 @@ func (s *Sender) setWant(b int, n uint8) {
 	case s.fresh.has(b):
 		s.fresh.clear(b)
 		s.nFresh--
+	case s.later.has(b):
+		s.later.clear(b)
+		s.nLater--
 	default:
 		s.repair.clear(b)
 		s.nFix--
@@ -219,6 +224,9 @@ func (s *Sender) clearWants() {
 		s.setWant(b, 0)
 	}
 	for b := s.repair.next(0); b >= 0; b = s.repair.next(b + 1) {
+		s.setWant(b, 0)
+	}
+	for b := s.later.next(0); b >= 0; b = s.later.next(b + 1) {
 		s.setWant(b, 0)
 	}
 }

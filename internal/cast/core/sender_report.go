@@ -190,10 +190,18 @@ func (s *Sender) need(p *Peer, b, n int, next uint8, top uint64) {
 	if s.cur.left() > 0 && int(s.cur.block) == b && top == 0 {
 		n = min(n, k-s.cur.left())
 	}
+	if n <= 0 {
+		return
+	}
+	patient := s.patient(p)
+	if !patient {
+		s.hasten(b)
+	}
 	have := int(s.want[b])
 	if n <= have {
 		return
 	}
+	patient = patient && (have == 0 || s.later.has(b))
 	cost := float64(n - have)
 	if s.contended() {
 		if p.credit < cost {
@@ -207,6 +215,9 @@ func (s *Sender) need(p *Peer, b, n int, next uint8, top uint64) {
 		s.next[b] = next
 	}
 	s.setWant(b, uint8(n))
+	if patient {
+		s.postpone(b)
+	}
 }
 
 // credit lets a peer ask for as much as it may have lost since: half of what was sent at most, whatever it claims. Its first

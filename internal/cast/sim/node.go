@@ -25,9 +25,13 @@ func (c *castRun) live(r *run, n *node) {
 			mem = 64 << 20
 		}
 		rng := rand.New(rand.NewPCG(r.cfg.Seed+7, n.id))
-		n.core = core.NewReceiver(core.ReceiverConfig{
+		cfg := core.ReceiverConfig{
 			Params: c.p, ID: n.id, Memory: mem, SilenceAfter: 3 * Second, Stream: n.Stream, Rand: rng, Label: fmt.Sprint("n", n.id),
-		}, r.now)
+		}
+		if n.Reread {
+			cfg.Aside = func(p *core.Partial) { n.held = append(n.held, held{p, true}) }
+		}
+		n.core = core.NewReceiver(cfg, r.now)
 		if n.Have > 0 {
 			for b := range c.p.Blocks() {
 				if rng.Float64() < n.Have {
@@ -169,12 +173,12 @@ func (c *castRun) take(n *node, f *flight) {
 			f.use.Store(true)
 		}
 		if p.Complete {
-			if n.Sink == 0 && n.Stall == 0 {
+			if n.Sink == 0 && n.Stall == 0 && len(n.held) == 0 {
 				n.core.Release(f.at, p)
 				c.complete(n, f.at)
 				return
 			}
-			n.held = append(n.held, p)
+			n.held = append(n.held, held{p, false})
 		}
 	}
 }
@@ -182,10 +186,14 @@ func (c *castRun) take(n *node, f *flight) {
 // drain lets the sink take what it can by now.
 func (c *castRun) drain(r *run, n *node) {
 	for len(n.held) > 0 && n.sinkAt <= r.now && (n.Stall == 0 || r.now < n.Stall || r.now >= n.Resume) {
-		p := n.held[0]
+		p, aside := n.held[0].p, n.held[0].aside
 		n.held = n.held[1:]
-		n.core.Release(r.now, p)
-		c.complete(n, r.now)
+		if aside {
+			n.core.IsAside(p)
+		} else {
+			n.core.Release(r.now, p)
+			c.complete(n, r.now)
+		}
 		if n.Sink > 0 {
 			n.sinkAt = max(n.sinkAt, r.now-r.tick) + int64(float64(p.K*c.p.Payload)*8/n.Sink*1e9)
 		}

@@ -48,7 +48,7 @@ func schedule(seed uint64) (what, problem string) {
 			Loss:   Loss{Share: pick(0, 0, 0.001, 0.01, 0.05, 0.2), Burst: pick(1, 1, 5, 30)},
 			Back:   Loss{Share: pick(0, 0, 0.1, 0.5)},
 			Memory: memory, Stream: r.IntN(4) > 0,
-			Have: pick(0, 0, 0, 0.5, 0.95),
+			Have: pick(0, 0, 0, 0.5, 0.95), Reread: (seed+uint64(i))%3 == 0,
 		}
 		switch r.IntN(8) {
 		case 0:

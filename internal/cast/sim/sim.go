@@ -51,6 +51,7 @@ type Receiver struct {
 	Ring     int     // bytes that wait before the CPU has seen them, in the NIC: what comes while it is full is lost; 0: no limit
 	Stutter  float64 // share of the time for which the CPU stands still, 20 to 400 ms each time: an emulated or overloaded machine
 	Sink     float64 // bits a second that the sink takes; 0: no limit
+	Reread   bool    // and can be read back
 	Have     float64 // share of the blocks it has when it starts
 	Memory   int64   // 0: 64 MiB
 	Deaf     bool    // multicast does not reach it
@@ -193,11 +194,17 @@ type node struct {
 	dead   bool
 	done   int64
 	sinkAt int64
-	held   []*core.Partial
+	held   []held
 	useful int64
 	liar   uint64
 	late   int64
 	cpu    livelock
+}
+
+// held is a block that waits for the sink, to be taken or, when it is not whole, to be put aside.
+type held struct {
+	p     *core.Partial
+	aside bool
 }
 
 type upward struct {

@@ -34,22 +34,27 @@ func show(t *testing.T, size int64, rate float64, res Result) {
 
 func TestGbit(t *testing.T) {
 	const size = 512 << 20
+	var alone float64 // seconds of the second receiver beside one that loses nothing either
 	for _, c := range []struct {
-		name string
-		loss []float64
-		q    int
+		name   string
+		loss   []float64
+		q      int
+		reread bool
 	}{
-		{"clean", []float64{0, 0}, 512 << 10},
-		{"clean, small queue", []float64{0, 0}, 128 << 10},
-		{"1% at one", []float64{0.01, 0}, 512 << 10},
-		{"1% at both", []float64{0.01, 0.01}, 512 << 10},
-		{"5% at one", []float64{0.05, 0}, 512 << 10},
-		{"5% at both", []float64{0.05, 0.05}, 512 << 10},
+		{"clean", []float64{0, 0}, 512 << 10, false},
+		{"clean, small queue", []float64{0, 0}, 128 << 10, false},
+		{"1% at one", []float64{0.01, 0}, 512 << 10, false},
+		{"1% at both", []float64{0.01, 0.01}, 512 << 10, false},
+		{"5% at one", []float64{0.05, 0}, 512 << 10, false},
+		{"5% at both", []float64{0.05, 0.05}, 512 << 10, false},
+		{"1% at one, sinks are read back", []float64{0.01, 0}, 512 << 10, true},
+		{"5% at one, sinks are read back", []float64{0.05, 0}, 512 << 10, true},
+		{"5% at both, sinks are read back", []float64{0.05, 0.05}, 512 << 10, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			res := Run(Config{
 				Seed: 1, Until: 60 * Second, Uplink: gbit(c.q),
-				Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { r.Loss.Share = c.loss[i] })}},
+				Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) { r.Loss.Share, r.Reread = c.loss[i], c.reread })}},
 				Trace: trace(t),
 			})[0]
 			show(t, size, 1e9, res)
@@ -59,6 +64,14 @@ func TestGbit(t *testing.T) {
 			}
 			if took := float64(res.Last) / 1e9; res.Wrong > 0 || res.Bytes > share || took > slower*ideal(size, 1e9) {
 				t.Errorf("sent %.3f of the object in %.3f s", res.Bytes, took)
+			}
+			second := float64(res.Done[1]) / 1e9
+			if alone == 0 {
+				alone = second
+			}
+			t.Logf("the second one took %.4f of its time beside one that loses nothing", second/alone)
+			if c.reread && c.loss[1] == 0 && second > 1.03*alone {
+				t.Errorf("the second one, which loses nothing, took %.3f s; beside one that loses nothing either %.3f", second, alone)
 			}
 		})
 	}

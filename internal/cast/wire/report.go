@@ -10,6 +10,7 @@ const (
 	RepLeaving   = 8  // gives up
 	RepAway      = 16 // not in the group now
 	RepTruncated = 32 // the list of blocks was cut short
+	RepPatient   = 64 // repairs may wait
 )
 
 const reportLen = 70
