@@ -44,6 +44,7 @@ type Receiver struct {
 	memory  int      // packets held, and places reserved for them
 	limit   int
 	waiting int // of memory: what the sink is still to take
+	idle    int // partial blocks of which it is to take nothing
 	begun   [asideAfter]*Partial
 	begins  int
 	listed  int // the block that the next report's list begins with

@@ -75,8 +75,8 @@ func (r *Receiver) Peek(block uint32, index uint8) (*Partial, Verdict) {
 	if int(index) >= r.p.K || p != nil && p.put {
 		cost++
 	}
-	// A block that was begun may go on: take makes room by giving up another.
-	if r.memory+cost > r.limit && (p == nil || len(r.partial) < 2) {
+	// A block that was begun may go on: take makes room by giving up another, of those that the sink is not to take.
+	if r.memory+cost > r.limit && (p == nil || r.idle == 0 || r.idle == 1 && p.queued == 0) {
 		return p, NoMemory
 	}
 	if p == nil {
@@ -105,6 +105,7 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 		r.putAside()
 		r.partial[block], r.spare = p, nil
 		r.part.set(int(block))
+		r.idle++
 		r.charge(p, p.K)
 	}
 	r.last = p
@@ -127,9 +128,21 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 	return p, Useful
 }
 
-// charge adds n packets to the memory that p takes, queue to what of it waits for the sink.
+// charge adds n packets to the memory that p takes.
 func (r *Receiver) charge(p *Partial, n int) { p.cost += n; r.memory += n }
-func (r *Receiver) queue(p *Partial, n int)  { p.queued += n; r.waiting += n }
+
+// queue adds n packets to what of it waits for the sink.
+func (r *Receiver) queue(p *Partial, n int) {
+	was := p.queued
+	p.queued += n
+	r.waiting += n
+	switch {
+	case was == 0 && p.queued > 0:
+		r.idle--
+	case was > 0 && p.queued == 0:
+		r.idle++
+	}
+}
 
 // Release says that the sink has taken a complete block.
 func (r *Receiver) Release(now int64, p *Partial) {
@@ -149,6 +162,7 @@ func (r *Receiver) drop(p *Partial) {
 	r.part.clear(int(p.Block))
 	r.queue(p, -p.queued)
 	r.charge(p, -p.cost)
+	r.idle--
 	if r.last == p {
 		r.last = nil
 	}
