@@ -32,22 +32,23 @@ type ReceiverConfig struct {
 
 // Receiver is the receiving side of a cast.
 type Receiver struct {
-	cfg     ReceiverConfig
-	p       Params
-	blocks  int
-	have    bitset
-	part    bitset
-	partial map[uint32]*Partial
-	last    *Partial // the partial of the latest packet
-	spare   *Partial // not registered yet
-	missing int      // blocks
-	memory  int      // packets held, and places reserved for them
-	limit   int
-	waiting int // of memory: what the sink is still to take
-	idle    int // partial blocks of which it is to take nothing
-	begun   [asideAfter]*Partial
-	begins  int
-	listed  int // the block that the next report's list begins with
+	cfg       ReceiverConfig
+	p         Params
+	blocks    int
+	have      bitset
+	part      bitset
+	partial   map[uint32]*Partial
+	last      *Partial // the partial of the latest packet
+	spare     *Partial // not registered yet
+	missing   int      // blocks
+	memory    int      // packets held, and places reserved for them
+	limit     int
+	waiting   int // of memory: what the sink is still to take
+	evictable int // partial blocks that can be given up
+	begun     [asideAfter]*Partial
+	begins    int // blocks, of which begun has the latest
+	asides    int // blocks put aside
+	listed    int // the block that the next report's list begins with
 
 	cur       *channel // the sender's current epoch
 	old       []*channel

@@ -76,7 +76,7 @@ func (r *Receiver) Peek(block uint32, index uint8) (*Partial, Verdict) {
 		cost++
 	}
 	// A block that was begun may go on: take makes room by giving up another, of those that the sink is not to take.
-	if r.memory+cost > r.limit && (p == nil || r.idle == 0 || r.idle == 1 && p.queued == 0) {
+	if r.memory+cost > r.limit && (p == nil || r.evictable == 0 || r.evictable == 1 && p.evictable()) {
 		return p, NoMemory
 	}
 	if p == nil {
@@ -105,7 +105,6 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 		r.putAside()
 		r.partial[block], r.spare = p, nil
 		r.part.set(int(block))
-		r.idle++
 		r.charge(p, p.K)
 	}
 	r.last = p
@@ -129,20 +128,26 @@ func (r *Receiver) take(block uint32, index uint8) (*Partial, Verdict) {
 }
 
 // charge adds n packets to the memory that p takes.
-func (r *Receiver) charge(p *Partial, n int) { p.cost += n; r.memory += n }
+func (r *Receiver) charge(p *Partial, n int) { r.account(p, p.cost+n, p.queued) }
 
 // queue adds n packets to what of it waits for the sink.
-func (r *Receiver) queue(p *Partial, n int) {
-	was := p.queued
-	p.queued += n
-	r.waiting += n
-	switch {
-	case was == 0 && p.queued > 0:
-		r.idle--
-	case was > 0 && p.queued == 0:
-		r.idle++
+func (r *Receiver) queue(p *Partial, n int) { r.account(p, p.cost, p.queued+n) }
+
+func (r *Receiver) account(p *Partial, cost, queued int) {
+	before := p.evictable()
+	r.memory += cost - p.cost
+	r.waiting += queued - p.queued
+	p.cost, p.queued = cost, queued
+	switch after := p.evictable(); {
+	case after && !before:
+		r.evictable++
+	case before && !after:
+		r.evictable--
 	}
 }
+
+// evictable says that giving p up frees memory: the sink is to take nothing of it.
+func (p *Partial) evictable() bool { return p.cost > 0 && p.queued == 0 }
 
 // Release says that the sink has taken a complete block.
 func (r *Receiver) Release(now int64, p *Partial) {
@@ -160,33 +165,44 @@ func (r *Receiver) drop(p *Partial) {
 	}
 	delete(r.partial, p.Block)
 	r.part.clear(int(p.Block))
-	r.queue(p, -p.queued)
-	r.charge(p, -p.cost)
-	r.idle--
+	r.account(p, 0, 0)
+	if p.put {
+		r.asides--
+	}
 	if r.last == p {
 		r.last = nil
 	}
 }
 
-// evict gives up the partial block that has come least far, other than p.
+// evict gives up partial blocks other than p, those first that have come least far of what is not aside, until memory is bounded again.
 func (r *Receiver) evict(p *Partial) {
-	var victim *Partial
-	for _, o := range r.partial {
-		if o == p || o.queued > 0 {
-			continue
+	for r.memory > r.limit {
+		var victim *Partial
+		for _, o := range r.partial {
+			if o != p && o.evictable() && (victim == nil || o.before(victim)) {
+				victim = o
+			}
 		}
-		if victim == nil || o.Count < victim.Count || o.Count == victim.Count && o.Block > victim.Block {
-			victim = o
+		if victim == nil {
+			return
+		}
+		r.drop(victim)
+		r.Evicted++
+		if r.cfg.Dropped != nil {
+			r.cfg.Dropped(victim)
 		}
 	}
-	if victim == nil {
-		return
+}
+
+// before says that p is given up before o.
+func (p *Partial) before(o *Partial) bool {
+	switch {
+	case p.put != o.put:
+		return o.put
+	case p.Count != o.Count:
+		return p.Count < o.Count
 	}
-	r.drop(victim)
-	r.Evicted++
-	if r.cfg.Dropped != nil {
-		r.cfg.Dropped(victim)
-	}
+	return p.Block > o.Block
 }
 
 // Queues tells how full the driver's own queues are, 0..255.
