@@ -36,5 +36,5 @@ const lossy = 0.002
 
 // patient says that peer p can wait for its repairs, and that this helps others.
 func (s *Sender) patient(p *Peer) bool {
-	return p.flags&wire.RepPatient != 0 && p.baseline > lossy && s.fb.active <= prompt
+	return p.flags&wire.RepPatient != 0 && p.baseline > lossy && s.fb.active <= prompt && s.clean
 }

@@ -79,7 +79,7 @@ func TestPostpone(t *testing.T) {
 		p := testParams(20 * 128 * 1408)
 		s := NewSender(SenderConfig{Params: p, Epoch: 9, Rate: 1e12}, 1)
 		clean, lossy := s.peer(1, 5, p.Feedback, ""), s.peer(1, 6, p.Feedback, "")
-		s.fb.active = shortest
+		s.fb.active, s.clean = shortest, true
 		lossy.baseline = 0.05
 		if patient {
 			lossy.flags = wire.RepPatient

@@ -75,6 +75,7 @@ type Sender struct {
 	nFresh int
 	nFix   int
 	nLater int
+	clean  bool // somebody who is waited for loses nothing without congestion
 
 	peers  map[uint64]*Peer
 	order  []*Peer // the same, oldest first
