@@ -50,7 +50,9 @@ func (s *Sender) measure(now int64, p *Peer, r *wire.ReportBody) {
 	if age := c.age(now, r.Top); age >= 0 {
 		p.delay = max(age-int64(r.Hold)*1000, 0)
 		p.queued.note(p.delay)
-		c.rtt = (7*c.rtt + p.delay) / 8
+		if p.waited() {
+			c.rtt = (7*c.rtt + p.delay) / 8
+		}
 	}
 	if c.doubt && r.Top >= c.cutSeq && loss < 0.3 && p.waited() && p.delay < p.queued.low+standing/2 {
 		// News is back, and good: the machine had stood still. Where that happens often it is one that drowns.
@@ -258,7 +260,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 	if !memory {
 		stands = max(p.Rate, target)
 	}
-	if floor := s.floor(now, p, target); stands < floor && (memory || stands < 0.6*c.rate) {
+	if floor := s.floor(now, p, target, memory); stands < floor && (memory || stands < 0.6*c.rate) {
 		if p.slowAt == 0 {
 			p.slowAt = now
 		}

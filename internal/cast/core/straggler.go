@@ -20,7 +20,7 @@ func (s *Sender) strained(now int64, p *Peer) bool {
 	case t >= strainTime:
 		took := (float64(p.takenNeed) - float64(p.Need)) * s.bits / float64(t) * 1e9
 		p.takenAt = 0
-		if floor := s.floor(now, p, took); p.strainedAt > now-t/2 && took < floor {
+		if floor := s.floor(now, p, took, true); p.strainedAt > now-t/2 && took < floor {
 			s.slow(now, p, took, fmt.Sprintf("its memory is %d %% full, since its disk or CPU takes but %.0f Mbit/s, while the others stand more than %.0f",
 				int(p.Pressure)*100/255, took/1e6, floor/1e6))
 			return true
@@ -36,14 +36,15 @@ func (s *Sender) slow(now int64, p *Peer, limit float64, why string) {
 	s.event("slow", p, p.Why)
 	s.relieve(p)
 	if c := &s.ctl; !c.fixed && !c.startup && s.active > 0 {
-		// The pace was this peer's. Back to what reached the others.
+		// The pace was this peer's, and it may have been what seemed to share the line. Back to what reached the others.
 		c.hold = now
-		c.cut(now, s.seq, max(c.wmax, c.best), c.rate, c.shared)
+		c.cut(now, s.seq, max(c.wmax, c.best), c.rate, false)
 	}
 }
 
-// floor is the rate that the group must not fall below for p's sake.
-func (s *Sender) floor(now int64, p *Peer, target float64) float64 {
+// floor is the rate that the group must not fall below for p's sake, whose memory is full or who loses packets. What others take whose memory was
+// filling lately is no measure for a full memory, since they may have the same kind of disk.
+func (s *Sender) floor(now int64, p *Peer, target float64, memory bool) float64 {
 	if s.active < 2 {
 		return 0
 	}
@@ -51,11 +52,15 @@ func (s *Sender) floor(now int64, p *Peer, target float64) float64 {
 	fresh := now - max(sec, 3*s.fb.active)
 	var rates []float64
 	for _, o := range s.order {
-		if o == p || !o.waited() || o.Heard < fresh || o.strainedAt != 0 && now-o.strainedAt < 5*strainTime ||
-			o.limitAt != 0 && now-o.limitAt < 2*sec && o.limit < 2*target {
+		strained := o.strainedAt != 0 && now-o.strainedAt < 5*strainTime
+		if o == p || !o.waited() || o.Heard < fresh || strained && memory || o.limitAt != 0 && now-o.limitAt < 2*sec && o.limit < 2*target {
 			continue
 		}
-		rates = append(rates, max(o.Rate, s.ctl.best*0.9))
+		rate := o.Rate
+		if !strained {
+			rate = max(rate, s.ctl.best*0.9)
+		}
+		rates = append(rates, rate)
 		if len(rates) >= 64 {
 			break
 		}

@@ -7,19 +7,34 @@ import (
 
 func TestSlowReceiver(t *testing.T) {
 	const size = 512 << 20
-	res := Run(Config{
-		Seed: 1, Until: 130 * Second, Uplink: gbit(512 << 10),
-		Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) {
-			r.Stream = true
-			if i == 1 {
-				r.Link = Link{Rate: 50e6, Queue: 256 << 10, Delay: 50 * Microsecond}
+	for _, c := range []struct {
+		name  string
+		stall int64 // of the fast one's sink, from the 25th millisecond on
+		over  int64 // that it may take beside the line's time
+	}{
+		{"at 50 Mbit", 0, 0},
+		// Its memory fills, and it is still the one whose pace counts.
+		{"at 50 Mbit, and the fast one's sink stands still for a moment", 30 * Millisecond, 60 * Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			res := Run(Config{
+				Seed: 1, Until: 130 * Second, Uplink: gbit(512 << 10),
+				Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) {
+					r.Stream = true
+					switch {
+					case i == 1:
+						r.Link = Link{Rate: 50e6, Queue: 256 << 10, Delay: 50 * Microsecond}
+					case c.stall > 0:
+						r.Memory, r.Stall, r.Resume = 6<<20, 25*Millisecond, 25*Millisecond+c.stall
+					}
+				})}},
+				Trace: trace(t),
+			})[0]
+			show(t, size, 1e9, res)
+			if fast := float64(res.Done[0]) / 1e9; res.Wrong > 0 || fast > 1.05*ideal(size, 1e9)+float64(c.over)/1e9 {
+				t.Errorf("the fast receiver took %.2f s, %d receivers are not complete", fast, res.Wrong)
 			}
-		})}},
-		Trace: trace(t),
-	})[0]
-	show(t, size, 1e9, res)
-	if fast := float64(res.Done[0]) / 1e9; res.Wrong > 0 || fast > 1.05*ideal(size, 1e9) {
-		t.Errorf("the fast receiver took %.2f s, %d receivers are not complete", fast, res.Wrong)
+		})
 	}
 }
 
