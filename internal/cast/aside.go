@@ -60,8 +60,8 @@ func (r *rx) runs(n int, in func(i int) bool, f func(at int, off int64, length i
 }
 
 // write gives the sink the packets of block n that are put aside. It may run beside the other methods.
-func (r *rx) write(n uint32, b *rxBlock, held func(i int) bool, sink Sink) error {
-	return r.runs(int(n), held, func(at int, off int64, length int) error { return sink.Block(off, b.data[at:at+length]) })
+func (r *rx) write(n uint32, b *rxBlock, sink Sink) error {
+	return r.runs(int(n), b.aside.held, func(at int, off int64, length int) error { return sink.Block(off, b.data[at:at+length]) })
 }
 
 // complement finishes a block that was put aside: it reads back what the sink has, into buf, and gives the sink the rest. It may run beside the other methods.
@@ -69,6 +69,9 @@ func (r *rx) complement(b *rxBlock, buf []byte, from io.ReaderAt, sink Sink) err
 	n, a := int(b.part.Block), b.aside
 	buf = buf[:r.p.SourcePackets(n)*r.p.Payload]
 	clear(buf[len(buf)-r.p.Payload:]) // what pads the last packet is not at the sink
+	for _, p := range a.later {
+		copy(buf[p.Row*r.p.Payload:], p.Data)
+	}
 	if len(b.parity) > 0 {
 		err := r.runs(n, a.held, func(at int, off int64, length int) error {
 			if _, err := from.ReadAt(buf[at:at+length], off); err != nil {
@@ -79,11 +82,6 @@ func (r *rx) complement(b *rxBlock, buf []byte, from io.ReaderAt, sink Sink) err
 		if err != nil {
 			return err
 		}
-	}
-	for _, p := range a.later {
-		copy(buf[p.Row*r.p.Payload:], p.Data)
-	}
-	if len(b.parity) > 0 {
 		if err := r.codec.Decode(buf, func(i int) bool { return b.part.Has(uint8(i)) }, b.parity); err != nil {
 			return err
 		}

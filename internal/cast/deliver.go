@@ -22,11 +22,11 @@ type delivery struct {
 // job is a block for the sink: a complete one, or one to be put aside.
 type job struct {
 	block *rxBlock
-	n     uint32           // its number
-	aside func(i int) bool // packets to put aside; nil: it is complete
+	n     uint32 // its number
+	aside bool   // what is here of it is to be put aside; otherwise it is complete
 }
 
-func (d *delivery) add(b *rxBlock, aside func(i int) bool) {
+func (d *delivery) add(b *rxBlock, aside bool) {
 	d.queue = append(d.queue, job{b, b.part.Block, aside})
 }
 
@@ -50,7 +50,7 @@ func (r *Receiver) deliver() error {
 	for {
 		r.mu.Lock()
 		for _, j := range d.batch {
-			if j.aside != nil {
+			if j.aside {
 				r.rx.kept(j.block)
 			} else {
 				r.rx.release(r.now(), j.block)
@@ -80,8 +80,8 @@ func (r *Receiver) deliver() error {
 // perform gives a block to the sink.
 func (r *Receiver) perform(j job) error {
 	switch b := j.block; {
-	case j.aside != nil:
-		return r.rx.write(j.n, b, j.aside, r.sink)
+	case j.aside:
+		return r.rx.write(j.n, b, r.sink)
 	case b.aside != nil:
 		if r.delivery.spare == nil {
 			r.delivery.spare = make([]byte, r.p.BlockSize())

@@ -55,13 +55,13 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 	}
 	var keep func(*rxBlock)
 	if o.Reread != nil {
-		keep = func(b *rxBlock) { r.delivery.add(b, b.aside.held) }
+		keep = func(b *rxBlock) { r.delivery.add(b, true) }
 	}
 	var err error
 	if r.rx, err = newRx(p, cfg, keep, r.now()); err != nil {
 		return nil, err
 	}
-	r.rx.complete = func(b *rxBlock) { r.delivery.add(b, nil) }
+	r.rx.complete = func(b *rxBlock) { r.delivery.add(b, false) }
 	for _, h := range o.Have {
 		r.have(h.Offset, h.Length)
 	}

@@ -5,7 +5,7 @@ import "github.com/diskcast/diskcast/internal/cast/wire"
 // A receiver that loses nothing waits for the repairs of those that do, unless they come after all that it needs itself. So repairs wait until nothing
 // whole is left to send, where those that lack them say that waiting costs them nothing.
 
-// most bytes of blocks whose repairs wait. To repair them both ends read them a second time, which should not take a disk.
+// mostLater bounds the bytes of blocks whose repairs wait. To repair them both ends read them a second time, which should not take a disk.
 const mostLater = 1 << 30
 
 // postpone has the repair of block b wait, if there is room for that.

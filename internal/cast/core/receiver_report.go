@@ -37,15 +37,15 @@ func (r *Receiver) appendReport(now int64, buf []byte, flags uint8) []byte {
 		b.Flags |= wire.RepAway
 	}
 	label := min(len(b.Label), wire.MaxLabel)
-	e := encoder{room: wire.MaxReport - reportFixed - label}
+	room := wire.MaxReport - reportFixed - label
+	e := encoder{room: room}
 	switch {
 	case r.missing == 0:
 	case r.patient():
 		b.Flags |= wire.RepPatient
 		e.room /= 2
 		r.listWhole(&e)
-		e.room = wire.MaxReport - reportFixed - label
-		e.full = false
+		e.room, e.full = room, false
 		r.listPartial(&e)
 	default:
 		r.listPartial(&e)
