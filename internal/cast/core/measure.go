@@ -10,7 +10,8 @@ import (
 // lossTest asks whether a receiver's loss went away with a cut of the pace.
 type lossTest struct {
 	on      bool
-	seq     uint64 // the cut
+	seq     uint64  // the cut
+	sent    float64 // rate before it
 	excess  float64
 	before  cutState
 	cutAt   int64
@@ -165,7 +166,7 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 		s.cfg.Share.lost(s, now, false)
 		// Once may be chance. Twice in a row, or at two receivers, or three times as much, is not.
 		if c.suspicion += min(excess/bound, 3); c.suspicion >= 2 {
-			s.congested(now, p, min(beta, (1-excess)*0.98)*c.rate, 0, excess, false)
+			s.congested(now, p, min(beta, (1-excess)*0.98)*c.tried(win), 0, excess, false)
 		}
 	case full && c.fulls > mostFull && (!c.shared || c.others > 0 || c.rate > mine*c.best) && now-p.fullSince > fullTime && c.rate > 0.9*p.avg:
 		s.congested(now, p, betaFull*c.rate, 0, max(excess, 0), false)
@@ -204,7 +205,7 @@ func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	if int(p.Pressure) >= pressed && s.active == 1 {
 		c.roundLow = 1
 	}
-	sent := c.rateOf(win)
+	sent := min(c.rateOf(win), c.rate)
 	if sent == 0 {
 		return
 	}
@@ -241,6 +242,9 @@ func (s *Sender) testLoss(now int64, p *Peer, win window, n, lost float64) {
 		return
 	}
 	t.on = false
+	if after := s.ctl.rateOf(window{first: t.seq, top: win.top}); after > 0.95*t.sent {
+		return // the cut did not change what is sent
+	}
 	left := t.lost/t.n - p.baseline
 	if left < 0.5*t.excess || t.n < 50 {
 		return
@@ -258,7 +262,8 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 	c := &s.ctl
 	stands := target
 	if !memory {
-		stands = max(p.Rate, target)
+		// Its baseline is bounded, what it loses is not.
+		stands = max(p.Rate, min(target, (1-p.baseline-excess)*c.rate))
 	}
 	if floor := s.floor(now, p, target, memory); stands < floor && (memory || stands < 0.6*c.rate) {
 		if p.slowAt == 0 {
@@ -290,7 +295,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		s.cfg.Share.lost(s, now, true)
 	}
 	if !memory && !p.test.on && excess > lossFloor {
-		p.test = lossTest{on: true, seq: s.seq, excess: excess, before: c.cutState, cutAt: now}
+		p.test = lossTest{on: true, seq: s.seq, sent: c.tried(window{}), excess: excess, before: c.cutState, cutAt: now}
 		p.test.before.was = c.rate
 	}
 	if wmax == 0 && !memory {

@@ -65,17 +65,21 @@ type rateControl struct {
 // cutState is the latest cut of the pace, and all that growth goes by.
 type cutState struct {
 	was    float64 // rate before the cut
-	wmax   float64 // rate at which the latest congestion began
+	wmax   float64 // rate at which the latest congestion began, 0: there was none yet
 	wcut   float64 // rate after the cut
 	cutAt  int64
 	shared bool
 	slow   bool // a receiver with a long queue was the reason
+	rough  bool // the start's finding, of a few milliseconds
 }
 
 // Constants of rate control.
 const (
 	beta       = 0.85             // rate after a cut
 	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
+	outgrown   = 1.1              // of the rate of the latest congestion: past it, that says nothing any more
+	restart    = 25.0             // growth of the pace from there on, of itself a second
+	roughTime  = 40 * ms          // the same after the start
 	slowTime   = 700 * ms         // the same when a receiver sets the pace
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
@@ -236,6 +240,11 @@ func (c *rateControl) rateOf(w window) float64 {
 // limited says that the sender itself cannot keep the pace, or has little to send: a higher pace would tell nothing.
 func (c *rateControl) limited() bool { return c.sendRate < 0.75*c.pace() }
 
+// tried is the rate at which a window was sent: less than the pace where the sender cannot keep it.
+func (c *rateControl) tried(win window) float64 {
+	return min(c.rate, max(c.sendRate, c.rateOf(win), c.low))
+}
+
 // grow probes for more when nothing speaks against it. It is called every few milliseconds.
 func (c *rateControl) grow(now int64) {
 	dt := min(float64(now-c.grownAt)/1e9, 0.05)
@@ -252,7 +261,7 @@ func (c *rateControl) grow(now int64) {
 		return
 	}
 	if c.startup || now < c.hold || c.limited() || c.draining != nil || c.doubt {
-		if c.limited() && now-c.cutAt > 500*ms {
+		if c.limited() && now-c.cutAt > 500*ms && c.wmax > 0 {
 			c.wmax = max(c.wmax, c.rate)
 		}
 		return
@@ -270,13 +279,21 @@ func (c *rateControl) grow(now int64) {
 		return
 	}
 	k := float64(cubicTime) / 1e9
-	if c.slow {
+	switch {
+	case c.slow:
 		k = float64(slowTime) / 1e9
+	case c.rough:
+		k = float64(roughTime) / 1e9
 	}
 	x := since - k
 	w := c.wmax + max(c.wmax-c.wcut, (1-beta)*c.wmax)*x*x*x/(k*k*k)
+	most := 4.0
+	if !c.slow && c.rate > outgrown*c.wmax {
+		// What held the pace back is not there any more.
+		w, most = c.high, restart
+	}
 	// What growth did must be heard before more of it: no more than perRTT a round trip, nor far beyond what has reached anybody.
-	w = min(w, c.rate*(1+min(4, perRTT*1e9/float64(max(c.rtt, ms)))*dt))
+	w = min(w, c.rate*(1+min(most, perRTT*1e9/float64(max(c.rtt, ms)))*dt))
 	if c.best > 0 {
 		w = min(w, beyond*c.best)
 	}
@@ -314,15 +331,16 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 	c.startup = false
 	c.best = max(c.best, c.roundBest)
 	switch {
-	case c.limited():
-		c.wmax = max(c.rate, c.sendRate)
-		c.cut(now, seq, c.wmax, max(1.1*c.sendRate, 0.5*c.rate), false)
+	case c.roundSent < 0.75*c.rate && c.roundLow < 0.1:
+		// The sender makes no more at the moment. Of the network nothing is known yet.
+		c.cut(now, seq, 0, max(1.1*c.sendRate, 0.5*c.rate), false)
 	case c.rate >= c.high && c.roundLow < 0.02:
 		c.cut(now, seq, c.rate, c.rate, false)
 	default:
 		// A window that was starved by chance must not end it all: at most an eighth at a time.
 		to := max(0.95*c.roundBest, c.rate/8)
 		c.cut(now, seq, max(c.roundBest, to), to, false)
+		c.rough = true
 	}
 }
 
@@ -330,7 +348,7 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) {
 	c.set(to)
 	c.wmax, c.wcut = min(wmax, c.high), c.rate
-	c.cutAt, c.cutSeq, c.shared, c.slow = now, seq, shared, false
+	c.cutAt, c.cutSeq, c.shared, c.slow, c.rough = now, seq, shared, false, false
 	c.grownAt = now
 	c.suspicion = 0
 }

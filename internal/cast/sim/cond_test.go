@@ -3,23 +3,28 @@ package sim
 import (
 	"slices"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/cast/core"
 )
 
 func TestSlowReceiver(t *testing.T) {
 	const size = 512 << 20
 	for _, c := range []struct {
 		name  string
-		stall int64 // of the fast one's sink, from the 25th millisecond on
-		over  int64 // that it may take beside the line's time
+		cpu   float64 // of the sender, bits a second
+		stall int64   // of the fast one's sink, from the 25th millisecond on
+		over  int64   // that it may take beside the line's time
 	}{
-		{"at 50 Mbit", 0, 0},
+		{"at 50 Mbit", 0, 0, 0},
+		// The pace that it tries is not what it sends: a cut of the pace from there changes nothing at first.
+		{"at 50 Mbit, and the sender makes but 1.2 Gbit", 1.2e9, 0, 100 * Millisecond},
 		// Its memory fills, and it is still the one whose pace counts.
-		{"at 50 Mbit, and the fast one's sink stands still for a moment", 30 * Millisecond, 60 * Millisecond},
+		{"at 50 Mbit, and the fast one's sink stands still for a moment", 0, 30 * Millisecond, 60 * Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			res := Run(Config{
 				Seed: 1, Until: 130 * Second, Uplink: gbit(512 << 10),
-				Casts: []Cast{{Size: size, Receivers: receivers(2, func(i int, r *Receiver) {
+				Casts: []Cast{{Size: size, CPU: c.cpu, Receivers: receivers(2, func(i int, r *Receiver) {
 					r.Stream = true
 					switch {
 					case i == 1:
@@ -35,6 +40,23 @@ func TestSlowReceiver(t *testing.T) {
 				t.Errorf("the fast receiver took %.2f s, %d receivers are not complete", fast, res.Wrong)
 			}
 		})
+	}
+}
+
+// TestSlowStart has a sender that makes little in its first moments, on a fast line: what was tried then says nothing of the line.
+func TestSlowStart(t *testing.T) {
+	const size = 2 << 30
+	for _, warm := range []int64{10, 30, 40, 100} {
+		res := Run(Config{
+			Seed: 1, Until: 60 * Second, Uplink: Link{Rate: 1e10, Queue: 4 << 20, Delay: 50 * Microsecond}, Tick: 100 * Microsecond, Trace: trace(t),
+			Casts: []Cast{{
+				Size: size, Config: core.SenderConfig{Expect: 2}, CPU: 1.2e9, Warm: warm * Millisecond, Receivers: receivers(2, nil),
+			}},
+		})[0]
+		show(t, size, 1e10, res)
+		if over := float64(res.First)/1e9 - ideal(size, 1e10) - float64(warm)/1e3; res.Wrong > 0 || over > 0.3 {
+			t.Errorf("made 1.2 Gbit/s for %d ms: %.2f s over what the line takes", warm, over)
+		}
 	}
 }
 

@@ -64,7 +64,9 @@ type Receiver struct {
 type Cast struct {
 	Size      int64
 	Start     int64
-	Restart   int64 // when the sender dies and starts anew; 0: never
+	Restart   int64   // when the sender dies and starts anew; 0: never
+	CPU       float64 // bits a second that the sender makes at most; 0: no limit
+	Warm      int64   // when that limit ends; 0: never
 	Config    core.SenderConfig
 	Receivers []Receiver
 }
@@ -230,6 +232,7 @@ type castRun struct {
 	started bool
 	bits    float64
 	passed  int64
+	busy    int64 // until when the sender makes packets
 	tracked []*atomic.Bool
 	spare   []*atomic.Bool
 }
@@ -409,8 +412,7 @@ func parallel(nodes []*node, f func(*node)) {
 
 // send lets the sender do what falls into this tick.
 func (c *castRun) send(r *run) {
-	from := r.now - r.tick
-	for t := from; t < r.now; {
+	for t := max(r.now-r.tick, c.busy); t < r.now; {
 		if body, seq, ok := c.s.PollAnnounce(t, nil); ok {
 			c.count(r, 1)
 			c.flood(r, flight{at: t, seq: seq, epoch: c.s.Epoch(), ctl: body}, 800)
@@ -429,7 +431,10 @@ func (c *castRun) send(r *run) {
 			}
 		}
 		c.res.RateMax = max(c.res.RateMax, c.s.Rate())
-		if next := c.s.Next(t); next > t {
+		if c.CPU > 0 && (c.Warm == 0 || t < c.Warm) {
+			c.busy = t + int64(float64(len(c.plan))*c.bits/c.CPU*1e9)
+		}
+		if next := max(c.s.Next(t), c.busy); next > t {
 			t = next
 		} else if len(c.plan) == 0 {
 			t += 10 * Microsecond
