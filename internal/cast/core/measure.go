@@ -305,6 +305,7 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		c.hold = now + 3*shortest
 	}
 	c.cut(now, s.seq, wmax, target, !alone)
+	c.rough = memory && target > busy
 }
 
 // queueing tells from delays whether the queue before a receiver is full.

@@ -70,7 +70,7 @@ type cutState struct {
 	cutAt  int64
 	shared bool
 	slow   bool // a receiver with a long queue was the reason
-	rough  bool // the start's finding, of a few milliseconds
+	rough  bool // found in a few milliseconds
 }
 
 // Constants of rate control.
@@ -80,6 +80,7 @@ const (
 	outgrown   = 1.1              // of the rate of the latest congestion: past it, that says nothing any more
 	restart    = 25.0             // growth of the pace from there on, of itself a second
 	roughTime  = 40 * ms          // the same after the start
+	busy       = 2e9              // a receiver that takes more and has no memory left is one whose CPU was busy for a moment, not one with a slow disk
 	slowTime   = 700 * ms         // the same when a receiver sets the pace
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
