@@ -142,7 +142,7 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 			// All that waited before it when the pace was cut is through, and what it took meanwhile is what it can take.
 			c.draining = nil
 			c.cut(now, s.seq, c.wmax, max(0.9*c.wmax, c.rate), c.shared)
-			c.slow = true
+			c.back = slowTime
 		}
 	}
 	switch {
@@ -305,7 +305,9 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		c.hold = now + 3*shortest
 	}
 	c.cut(now, s.seq, wmax, target, !alone)
-	c.rough = memory && target > busy
+	if memory && target > busyCPU {
+		c.back = roughTime
+	}
 }
 
 // queueing tells from delays whether the queue before a receiver is full.

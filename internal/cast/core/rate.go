@@ -69,19 +69,18 @@ type cutState struct {
 	wcut   float64 // rate after the cut
 	cutAt  int64
 	shared bool
-	slow   bool // a receiver with a long queue was the reason
-	rough  bool // found in a few milliseconds
+	back   int64 // time until the pace is back at wmax, when alone
 }
 
 // Constants of rate control.
 const (
 	beta       = 0.85             // rate after a cut
 	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
+	roughTime  = 40 * ms          // the same where that rate was found in a few milliseconds: at the start, or when a CPU was busy
+	slowTime   = 700 * ms         // the same when a receiver with a long queue sets the pace
+	busyCPU    = 2e9              // a receiver that takes more and has no memory left is one whose CPU was busy for a moment, not one with a slow disk
 	outgrown   = 1.1              // of the rate of the latest congestion: past it, that says nothing any more
 	restart    = 25.0             // growth of the pace from there on, of itself a second
-	roughTime  = 40 * ms          // the same after the start
-	busy       = 2e9              // a receiver that takes more and has no memory left is one whose CPU was busy for a moment, not one with a slow disk
-	slowTime   = 700 * ms         // the same when a receiver sets the pace
 	firstRate  = 1e9              // of a cast whose link is faster or unknown
 	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
 	betaFull   = 0.92             // and this far
@@ -241,7 +240,7 @@ func (c *rateControl) rateOf(w window) float64 {
 // limited says that the sender itself cannot keep the pace, or has little to send: a higher pace would tell nothing.
 func (c *rateControl) limited() bool { return c.sendRate < 0.75*c.pace() }
 
-// tried is the rate at which a window was sent: less than the pace where the sender cannot keep it.
+// tried is the rate at which a window was sent, or what is sent now if the window is empty: less than the pace where the sender cannot keep it.
 func (c *rateControl) tried(win window) float64 {
 	return min(c.rate, max(c.sendRate, c.rateOf(win), c.low))
 }
@@ -279,17 +278,11 @@ func (c *rateControl) grow(now int64) {
 		c.set(c.rate + a*dt)
 		return
 	}
-	k := float64(cubicTime) / 1e9
-	switch {
-	case c.slow:
-		k = float64(slowTime) / 1e9
-	case c.rough:
-		k = float64(roughTime) / 1e9
-	}
+	k := float64(c.back) / 1e9
 	x := since - k
 	w := c.wmax + max(c.wmax-c.wcut, (1-beta)*c.wmax)*x*x*x/(k*k*k)
 	most := 4.0
-	if !c.slow && c.rate > outgrown*c.wmax {
+	if c.back != slowTime && c.rate > outgrown*c.wmax {
 		// What held the pace back is not there any more.
 		w, most = c.high, restart
 	}
@@ -341,7 +334,7 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 		// A window that was starved by chance must not end it all: at most an eighth at a time.
 		to := max(0.95*c.roundBest, c.rate/8)
 		c.cut(now, seq, max(c.roundBest, to), to, false)
-		c.rough = true
+		c.back = roughTime
 	}
 }
 
@@ -349,7 +342,7 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) {
 	c.set(to)
 	c.wmax, c.wcut = min(wmax, c.high), c.rate
-	c.cutAt, c.cutSeq, c.shared, c.slow, c.rough = now, seq, shared, false, false
+	c.cutAt, c.cutSeq, c.shared, c.back = now, seq, shared, cubicTime
 	c.grownAt = now
 	c.suspicion = 0
 }
@@ -357,7 +350,7 @@ func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) 
 // Debug describes the state of rate control for a test's log.
 func (s *Sender) Debug() string {
 	c := &s.ctl
-	out := fmt.Sprintf("slow %v draining %v startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f later %d", c.slow, c.draining != nil, c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
+	out := fmt.Sprintf("back in %d ms draining %v startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f later %d", c.back/ms, c.draining != nil, c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
 		float64(c.rtt)/1e6, float64(s.fb.active)/1e6, s.ahead, s.nLater)
 	for _, p := range s.order[:min(len(s.order), 3)] {
 		out += fmt.Sprintf(" [%v base %.4f loss %.4f press %d rate %.1f delay %.0f of %.0f to %.0f ms]",
