@@ -208,7 +208,7 @@ func isLayout(path string) bool {
 
 // importLayout takes an image from another OCI layout. What is broken off is taken up again.
 func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) error {
-	from, err := image.OpenStore(dir)
+	from, err := image.OpenLayout(dir)
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("open the layout %s: %w (it is locked while it is read; copy it to a place where you may write)", dir, err)
 	}

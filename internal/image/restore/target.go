@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/private"
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
@@ -91,7 +92,7 @@ func deviceGeometry(f *os.File) (size int64, sector int, err error) {
 }
 
 func openFile(path string, o TargetOptions) (*fileTarget, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
 	if err != nil {
 		return nil, err
 	}
