@@ -129,6 +129,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	tasks := []task.Task{
 		eng,
+		state.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, api.New(eng, ims, caps, identity.Token, log.With("task", "api")), tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
 	}
