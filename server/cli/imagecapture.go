@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/convert"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 // captureFlags are what import and capture share.
@@ -264,7 +265,7 @@ func imageNotes(c *image.Config) []string {
 	var out []string
 	for i := range c.Partitions {
 		for _, n := range c.Partitions[i].Notes {
-			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain(n)))
+			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain.Line(n, 0)))
 		}
 	}
 	return out

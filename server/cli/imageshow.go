@@ -3,12 +3,11 @@ package cli
 import (
 	"fmt"
 	"strconv"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 func imageShow(e *env) *cobra.Command {
@@ -153,7 +152,7 @@ func (e *env) showImage(ref string, im *image.Image, shared []sharedRow, both in
 		if p.FSSize > 0 {
 			of = percentWords(p.Used, p.FSSize)
 		}
-		rows = append(rows, []string{strconv.Itoa(p.Number), strconv.FormatInt(p.Start, 10), bytesWords(p.Size), p.FS, bytesWords(p.Used), of, bytesWords(p.Allocated), dash(plain(p.Label)), dash(plain(partName(c, p.Number)))})
+		rows = append(rows, []string{strconv.Itoa(p.Number), strconv.FormatInt(p.Start, 10), bytesWords(p.Size), p.FS, bytesWords(p.Used), of, bytesWords(p.Allocated), dash(plain.Line(p.Label, 0)), dash(plain.Line(partName(c, p.Number), 0))})
 	}
 	if err := table(e.out, rows); err != nil {
 		return err
@@ -166,16 +165,6 @@ func percentWords(n, of int64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(of))
-}
-
-// plain makes text that was read from a disk fit for a terminal: what would move the cursor becomes a question mark.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // partName is the partition's name in the table.

@@ -9,6 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/model"
@@ -28,7 +29,7 @@ func (e *env) watch(ctx context.Context, c *api.Client, id string) error {
 			last = l.Session
 		}
 		return show.line(&l)
-	}, func(err error) { fmt.Fprintf(e.err, "diskcast: %v; asking again\n", err) })
+	}, func(err error) { fmt.Fprintf(e.err, "diskcast: %s; asking again\n", plain.Line(err.Error(), 0)) })
 	show.close()
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -32,6 +33,7 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	if _, had := n.Trace[step]; had {
 		return // firmware asks more than once; the first time is the step
 	}
+	message = plain.Line(message, maxMessage)
 	n.Trace[step] = model.Mark{Time: now, Message: message}
 	if step == model.StepLocal {
 		n.Where = model.Left
@@ -49,6 +51,7 @@ func (e *Engine) Problem(mac string, addr netip.Addr, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.bootNode(mac, addr)
+	message = plain.Line(message, maxMessage)
 	if n == nil || n.Problem == message {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -17,6 +18,7 @@ import (
 const (
 	maxInventory = 64 << 10 // bytes of JSON
 	maxBootID    = 128
+	maxWord      = 512  // bytes of a string of the inventory; a longer one is cut
 	maxStubs     = 1024 // nodes that asked for boot files and never said hello
 )
 
@@ -29,6 +31,10 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if len(h.Boot) > maxBootID || len(h.Agent) > maxBootID {
 		return nil, refuse("boot id or agent version is longer than %d bytes", maxBootID)
 	}
+	if !printable(h.Boot) || !printable(h.Agent) {
+		return nil, refuse("boot id or agent version has characters that cannot be printed")
+	}
+	plain.Strings(&h.Inventory, maxWord)
 	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
@@ -67,6 +73,8 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	e.log.Info("hello", "node", reply.Node, "addr", from, "reboot", rebooted, "agent", h.Agent)
 	return reply, nil
 }
+
+func printable(s string) bool { return plain.Line(s, 0) == s }
 
 // macsOf returns the valid MAC addresses of an inventory, the boot NIC's first.
 func macsOf(inv *session.Inventory) []string {

@@ -136,7 +136,7 @@ func TestEventsAreKeptOnceAndBounded(t *testing.T) {
 	if err != nil || len(lines) != 10 {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
-	if got := lines[9].Event.Message; got != "line 699?[31m" {
+	if got := lines[9].Event.Message; got != "line 699\ufffd[31m" {
 		t.Errorf("last line %q", got)
 	}
 	if lines, _ = h.e.Log(t.Context(), a.mac, 10000, true); len(lines) != 512 {
