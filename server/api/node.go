@@ -15,17 +15,38 @@ import (
 const maxWait = time.Minute
 
 func (a *API) hello(w http.ResponseWriter, r *http.Request) {
-	var h session.Hello
-	if err := decode(r, &h); err != nil {
-		a.failDocument(w, r, err)
+	h, ok := a.readHello(w, r)
+	if !ok {
 		return
 	}
-	reply, err := a.engine.Hello(r.Context(), &h, peerAddr(r))
+	reply, err := a.engine.Hello(r.Context(), h, peerAddr(r))
 	if err != nil {
 		a.failFor(w, r, err)
 		return
 	}
 	a.reply(w, http.StatusOK, reply)
+}
+
+// readHello reads a stranger's document in bounded memory, and answers when it does not.
+func (a *API) readHello(w http.ResponseWriter, r *http.Request) (*session.Hello, bool) {
+	from := peerAddr(r)
+	if !a.hellos.enter(from) {
+		a.fail(w, r, http.StatusServiceUnavailable, fmt.Errorf("%d hellos come from this address at once: ask again", maxHellosFrom))
+		return nil, false
+	}
+	defer a.hellos.leave(from)
+	release, err := a.strangers.take(r, maxHello, helloPatience)
+	if err != nil {
+		a.fail(w, r, http.StatusServiceUnavailable, err)
+		return nil, false
+	}
+	defer release()
+	h := &session.Hello{}
+	if err := decode(r, h); err != nil {
+		a.failDocument(w, r, err)
+		return nil, false
+	}
+	return h, true
 }
 
 func (a *API) descriptor(w http.ResponseWriter, r *http.Request, node string) {

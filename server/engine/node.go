@@ -34,10 +34,10 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if !printable(h.Boot) || !printable(h.Agent) {
 		return nil, refuse("boot id or agent version has characters that cannot be printed")
 	}
-	plain.Strings(&h.Inventory, maxWord)
 	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
+	plain.Strings(&h.Inventory, maxWord)
 
 	e.mu.Lock()
 	n, err := e.findOrAdd(macs)
