@@ -18,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // Server is what a capture needs of the node API; *client.Client is one.
@@ -79,7 +80,7 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
 	}
-	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), nil)
+	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), &session.Progress{ToRead: volume.Bytes(found.Extents)})
 	for _, p := range found.Config.Partitions {
 		for _, n := range p.Notes {
 			o.Log.Warn("partition: "+n, "disk", chosen.Path, "number", p.Number)
@@ -122,10 +123,7 @@ func choose(disks Disks, rule session.Target) (session.Disk, error) {
 }
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
-	var used int64
-	for _, e := range found.Extents {
-		used += e.Length
-	}
+	used := volume.Bytes(found.Extents)
 	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", disk.Describe(d), len(found.Config.Partitions), disk.Bytes(used), u.Name, u.Level)
 }
 

@@ -107,14 +107,19 @@ func walkMap(v reflect.Value, max int) {
 
 // NewWriter returns a writer that passes Text of what is written on to w. It is the last guard: what is printed as a row of its
 // own must be a Line before.
-func NewWriter(w io.Writer) io.Writer { return &writer{w: w} }
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-type writer struct {
+// Writer is what NewWriter returns.
+type Writer struct {
 	w    io.Writer
 	rest []byte // a rune that is not complete yet
 }
 
-func (w *writer) Write(p []byte) (int, error) {
+// Unwrap returns the writer behind it.
+func (w *Writer) Unwrap() io.Writer { return w.w }
+
+// Write implements io.Writer.
+func (w *Writer) Write(p []byte) (int, error) {
 	b := append(w.rest, p...)
 	n := len(b)
 	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {

@@ -183,6 +183,9 @@ func (e *env) storeDir() string {
 
 // terminal returns the file behind w when it is a terminal.
 func terminal(w any) (*os.File, bool) {
+	if p, ok := w.(*plain.Writer); ok {
+		w = p.Unwrap()
+	}
 	f, ok := w.(*os.File)
 	return f, ok && term.IsTerminal(int(f.Fd()))
 }

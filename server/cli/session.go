@@ -265,6 +265,9 @@ func (e *env) showSession(s *model.Session) error {
 	if s.Reason != "" {
 		rows = append(rows, []string{"reason", s.Reason})
 	}
+	for _, w := range s.Warnings {
+		rows = append(rows, []string{"warning", w})
+	}
 	if c := s.Cast; c != nil {
 		st := &c.Stats
 		rows = append(rows, []string{"group", c.Group},

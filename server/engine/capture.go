@@ -20,6 +20,9 @@ func (e *Engine) describeImage(spec *model.Spec) (session.Image, error) {
 	if e.cfg.Captures == nil {
 		return session.Image{}, errors.New("this server takes no captures")
 	}
+	if err := e.roomFor(); err != nil {
+		return session.Image{}, err
+	}
 	if spec.Parent != "" {
 		if _, err := e.cfg.Images.Describe(spec.Parent); err != nil {
 			return session.Image{}, fmt.Errorf("parent: %w", err)

@@ -55,6 +55,8 @@ type Casts interface {
 type Captures interface {
 	// End throws away what has come of an upload, if there is anything.
 	End(upload string)
+	// Room is how many bytes are free where they are kept.
+	Room() (int64, error)
 }
 
 // CastOptions are the settings of a cast.
@@ -137,7 +139,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log), ready: make(chan struct{}),
+	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log, cfg.Now), ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, sessions: map[string]*sess{},
 		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), activity: make(chan struct{})}
 	if err := e.load(ctx); err != nil {

@@ -22,6 +22,7 @@ type house struct {
 	store  state.Store
 	images *enginetest.Images
 	casts  *enginetest.Casts
+	room   engine.Captures // nil: no captures
 	tick   chan time.Time
 	addr   netip.Addr
 
@@ -47,7 +48,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	for _, f := range setup {
 		f(h.casts)
 	}
-	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Addr: h.addr, Now: h.clock, Tick: h.tick})
+	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Addr: h.addr, Now: h.clock, Tick: h.tick})
 	if err != nil {
 		h.t.Fatal(err)
 	}

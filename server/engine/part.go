@@ -68,6 +68,9 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		p.Steps = merge(p.Steps, ev.Step, model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message})
 	}
 	p.Step, p.State = ev.Step, model.Running
+	if ev.Step == session.StepPlan && s.Upload != nil && p.Progress != nil {
+		p.Warning = e.mayNotFit(p.Progress.ToRead)
+	}
 	if ev.Step == session.StepGrown && ev.Level != session.Info {
 		p.Warning = ev.Message
 	}

@@ -175,6 +175,9 @@ func (e *Engine) advance(s *sess) {
 	case model.Casting, model.Capturing:
 		e.giveUp(s)
 		e.maybeEnd(s)
+		if !s.Over() {
+			e.endTroubled(s)
+		}
 	}
 }
 
@@ -282,10 +285,11 @@ func (e *Engine) maybeEnd(s *sess) {
 		return
 	}
 	total := len(s.parts)
+	have := total - len(bad)
 	if len(bad) > 5 {
-		bad = append(bad[:5], "...")
+		bad = append(bad[:5], fmt.Sprintf("and %d more", len(bad)-5))
 	}
-	e.end(s, model.Failed, fmt.Sprintf("%d of %d nodes have the image; %s", total-len(bad), total, strings.Join(bad, "; ")))
+	e.end(s, model.Failed, fmt.Sprintf("%d of %d nodes have the image; %s", have, total, strings.Join(bad, "; ")))
 }
 
 // finishPart ends one node's part.

@@ -32,9 +32,10 @@ type sess struct {
 	parts map[string]*model.Part // value of "part/<id>/<node>"
 	order []string               // of parts, as they joined
 
-	cast Cast // nil while none runs
-	stop context.CancelFunc
-	held Object // keeps the image from garbage collection until the session is over
+	store trouble // of a capture
+	cast  Cast    // nil while none runs
+	stop  context.CancelFunc
+	held  Object // keeps the image from garbage collection until the session is over
 }
 
 type sessRecord struct {

@@ -85,6 +85,8 @@ type Session struct {
 	Started time.Time     `json:"started,omitzero"`
 	Ended   time.Time     `json:"ended,omitzero"`
 	Cast    *Cast         `json:"cast,omitempty"`
+	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each node's warning.
+	Warnings []string `json:"warnings,omitempty"`
 	// Parts is left out of watch lines: each part has a line of its own.
 	Parts []Part `json:"parts,omitempty"`
 }
