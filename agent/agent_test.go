@@ -105,6 +105,13 @@ func newFakeServer(t *testing.T) (*fakeServer, []byte) {
 	mux.HandleFunc("POST /v1/node/hello", s.hello)
 	mux.HandleFunc("GET /v1/node/{node}/descriptor", s.descriptor)
 	mux.HandleFunc("POST /v1/node/{node}/events", s.event)
+	mux.HandleFunc("POST /v1/node/{node}/disk", func(w http.ResponseWriter, r *http.Request) {
+		var c session.DiskChoice
+		if err := session.Decode(r.Body, &c); err != nil {
+			t.Errorf("disk choice: %v", err)
+		}
+		json.NewEncoder(w).Encode(c)
+	})
 	mux.HandleFunc("GET /v1/blobs/{digest}", func(w http.ResponseWriter, r *http.Request) {
 		b, size, err := store.BlobReader(r.PathValue("digest"))
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,6 +173,7 @@ func (a *agent) run(ctx context.Context) error {
 	if a.o.noBoot {
 		boot = bootos.Stay{}
 	}
+	g.Go(func() error { return a.watchDisks(ctx) })
 	n := node.New(node.Options{
 		API: a.client, Report: a.events, Boot: boot, Log: a.log, Capture: a.capture(memory),
 		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
@@ -198,6 +200,41 @@ func (a *agent) look() session.Inventory {
 	inv := a.inventory.Read()
 	inv.Disks = a.disks.List()
 	return inv
+}
+
+// disksEvery is how often the disks are looked at: a few files of sysfs.
+const disksEvery = 5 * time.Second
+
+// watchDisks tells the server of disks that come late or go, so that its inventory is what is there.
+func (a *agent) watchDisks(ctx context.Context) error {
+	tick := time.NewTicker(disksEvery)
+	defer tick.Stop()
+	told := a.disks.List()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		now := a.disks.List()
+		if slices.Equal(told, now) {
+			continue
+		}
+		for _, d := range now {
+			if !slices.Contains(told, d) {
+				a.log.Info("a disk came", "disk", disk.Describe(d))
+			}
+		}
+		for _, d := range told {
+			if !slices.Contains(now, d) {
+				a.log.Warn("a disk is gone, or changed", "disk", disk.Describe(d))
+			}
+		}
+		if err := a.client.Refresh(ctx); err != nil {
+			return err
+		}
+		told = now
+	}
 }
 
 // greeting is what this node is, in one line.

@@ -26,6 +26,7 @@ type Server interface {
 	HasFrame(ctx context.Context, capture string, disk int64, f client.Frame) (bool, error)
 	PutFrame(ctx context.Context, capture string, disk int64, f client.Frame, stored []byte) error
 	FinishCapture(ctx context.Context, capture string, disk int64, config, index []byte) (digest string, err error)
+	disk.Server
 }
 
 var _ Server = (*client.Client)(nil)
@@ -67,7 +68,7 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	chosen, err := choose(o.Disks, *d.Target)
+	chosen, err := choose(o.Disks, d)
 	if err != nil {
 		return "", err
 	}
@@ -79,6 +80,9 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	found, err := capture.Survey(src, src.Size, src.SectorSize)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
+	}
+	if err := disk.Settle(ctx, o.Server, d, chosen, o.Disks.List); err != nil {
+		return "", err
 	}
 	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), &session.Progress{ToRead: volume.Bytes(found.Extents)})
 	for _, p := range found.Config.Partitions {
@@ -103,12 +107,12 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	}
 }
 
-func choose(disks Disks, rule session.Target) (session.Disk, error) {
+func choose(disks Disks, d *session.Descriptor) (session.Disk, error) {
 	list := append([]session.Disk(nil), disks.List()...)
 	for i := range list {
 		list[i].ReadOnly = false // enough for reading
 	}
-	chosen, err := disk.Choose(list, rule)
+	chosen, err := disk.ForSession(list, d)
 	if err != nil {
 		return chosen, err
 	}

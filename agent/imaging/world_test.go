@@ -38,7 +38,8 @@ type world struct {
 	inUse  string
 	reread []int
 	grown  []restore.Growth
-	grow   error // of growing
+	grow   error           // of growing
+	chosen *session.DiskID // by the session on this node
 
 	mu      sync.Mutex
 	steps   []string // "level step message"
@@ -123,6 +124,15 @@ func (w *world) Object(ctx context.Context, manifest string, off, n int64, fn fu
 		w.mu.Unlock()
 	}
 	return nil
+}
+
+func (w *world) ChooseDisk(_ context.Context, _ string, d session.DiskID) (session.DiskID, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.chosen == nil {
+		w.chosen = &d
+	}
+	return *w.chosen, nil
 }
 
 // List, InUse, Open and Reread are the hardware.

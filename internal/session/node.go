@@ -64,19 +64,6 @@ type Inventory struct {
 	NICs       []NIC  `json:"nics"`
 }
 
-// Disk is one whole block device of a node.
-type Disk struct {
-	Path       string `json:"path"` // /dev/vda
-	Size       int64  `json:"size"` // bytes
-	SectorSize int    `json:"sector_size"`
-	Model      string `json:"model,omitempty"`
-	Serial     string `json:"serial,omitempty"`
-	WWN        string `json:"wwn,omitempty"`
-	Rotational bool   `json:"rotational"`
-	ReadOnly   bool   `json:"read_only"`
-	Removable  bool   `json:"removable"`
-}
-
 // NIC is one network interface of a node.
 type NIC struct {
 	Name   string   `json:"name"`

@@ -63,6 +63,7 @@ func New(e *engine.Engine, im Images, captures Captures, operatorToken string, l
 	a.mux.HandleFunc("POST /v1/node/hello", a.hello)
 	a.mux.HandleFunc("GET /v1/node/{node}/descriptor", a.node(a.descriptor))
 	a.mux.HandleFunc("POST /v1/node/{node}/events", a.node(a.events))
+	a.mux.HandleFunc("POST /v1/node/{node}/disk", a.node(a.disk))
 	if captures != nil {
 		a.mux.HandleFunc("GET /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.hasFrame))
 		a.mux.HandleFunc("PUT /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.putFrame))

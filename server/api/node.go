@@ -90,6 +90,20 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, node string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
+	var c session.DiskChoice
+	if err := decode(r, &c); err != nil {
+		a.failDocument(w, r, err)
+		return
+	}
+	first, err := a.engine.ChooseDisk(r.Context(), node, &c)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, session.DiskChoice{V: session.Version, Session: c.Session, Disk: first})
+}
+
 func (a *API) blob(w http.ResponseWriter, r *http.Request, digest string) {
 	rd, size, err := a.images.OpenBlob(digest)
 	a.content(w, r, digest, rd, size, err)

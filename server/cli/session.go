@@ -50,11 +50,16 @@ With --capture, one node's disk becomes an image on the server instead: the node
 sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
 
 Which DISK (all parts of the rule must hold; exactly one disk must be left):
-  only           the machine's only disk (the default)
-  path=/dev/sda  serial=S4X...  min=100G  max=2T  joined by commas`,
+  only                 the machine's only disk (the default); removable and USB disks do not count
+  serial=S4X...        wwn=naa.5000c500...  by-path=pci-0000:00:1f.2-ata-1  model='Samsung SSD 9*'
+  type=nvme|ssd|hdd|usb   min=100G  max=2T
+  smallest  largest    of those that are left; first: by place
+  path=/dev/sda        what the kernel calls so when the node's first plan is made; it may be another disk at each start
+Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's first plan
+in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.`,
 		Example: `  diskcast session create --image debian --nodes 30 --watch
-  diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk path=/dev/nvme0n1
-  diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk path=/dev/sda --watch
+  diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
+  diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,6 +89,9 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 			s, err := c.Create(cmd.Context(), spec)
 			if err != nil {
 				return err
+			}
+			for _, w := range s.Warnings {
+				fmt.Fprintf(e.err, "diskcast: warning: %s\n", w)
 			}
 			if watch {
 				if !e.json {
@@ -158,37 +166,6 @@ func parseNodes(s string, spec *model.Spec) error {
 		}
 	}
 	return nil
-}
-
-// parseDisk reads a disk rule.
-func parseDisk(s string) (*session.Target, error) {
-	t := &session.Target{}
-	for part := range strings.SplitSeq(s, ",") {
-		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		var err error
-		switch {
-		case key == "only" && value == "":
-		case value == "":
-			err = usage("--disk: %q is none of only, path=, serial=, min=, max=", part)
-		case key == "path":
-			t.Path = value
-			if !strings.HasPrefix(value, "/dev/") {
-				err = usage("--disk: path %q is not under /dev", value)
-			}
-		case key == "serial":
-			t.Serial = value
-		case key == "min":
-			t.MinSize, err = parseSize(value)
-		case key == "max":
-			t.MaxSize, err = parseSize(value)
-		default:
-			err = usage("--disk: %q is none of only, path=, serial=, min=, max=", part)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return t, nil
 }
 
 func sessionList(e *env) *cobra.Command {
@@ -281,6 +258,9 @@ func (e *env) showSession(s *model.Session) error {
 		fmt.Fprintf(e.out, "\nnode %s  %s", p.Node, p.State)
 		if p.Reason != "" {
 			fmt.Fprintf(e.out, ": %s", p.Reason)
+		}
+		if p.Disk != nil {
+			fmt.Fprintf(e.out, "\n  on %s", p.Disk.Words())
 		}
 		if p.Warning != "" {
 			fmt.Fprintf(e.out, "\n  warning: %s", p.Warning)

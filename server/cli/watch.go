@@ -61,7 +61,7 @@ func (w jsonWatcher) close()                   {}
 
 // lineWatcher prints a line for each thing worth one: not on a terminal, nobody wants a bar.
 type lineWatcher struct {
-	out   io.Writer
+	out    io.Writer
 	state  string
 	warned warned
 	told   map[string]time.Time

@@ -46,7 +46,7 @@ func (e *Engine) describeCapture(s *sess, n *node) {
 		return
 	}
 	up, target, boot := *s.Upload, s.Spec.Target, *s.Spec.Boot
-	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Capture, Upload: &up, Target: &target, Boot: &boot})
+	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Capture, Upload: &up, Target: &target, Disk: s.parts[n.ID].Disk, Boot: &boot})
 }
 
 // Upload is what the API must know of a capture that a node works on.

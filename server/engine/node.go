@@ -47,7 +47,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	}
 	now := e.now()
 	rebooted := n.Boot != h.Boot
-	n.Inventory, n.Agent, n.LastSeen, n.Problem = h.Inventory, h.Agent, now, ""
+	n.Inventory, n.Agent, n.LastSeen, n.Problem = h.Inventory, h.Agent, now, diskProblem(&h.Inventory)
 	if from.IsValid() {
 		n.Addr = from.String()
 		e.byAddr[from] = macs[0]

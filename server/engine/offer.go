@@ -48,7 +48,7 @@ func (e *Engine) describeRestore(s *sess, n *node) {
 		return
 	}
 	img, target, boot := s.Image, s.Spec.Target, *s.Spec.Boot
-	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Restore, Image: &img, Cast: s.Params, Target: &target,
+	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Restore, Image: &img, Cast: s.Params, Target: &target, Disk: s.parts[n.ID].Disk,
 		Mode: s.Spec.Mode, Verify: s.Spec.Verify, NoGrow: s.Spec.NoGrow, Boot: &boot})
 }
 

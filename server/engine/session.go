@@ -72,6 +72,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	}
 	e.advance(s)
 	view := e.view(s, true)
+	view.Warnings = append(spec.Advice(), view.Warnings...)
 	e.mu.Unlock()
 	if err := e.w.wait(ctx); err != nil {
 		return nil, err

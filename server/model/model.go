@@ -150,6 +150,8 @@ type Part struct {
 	Joined   time.Time         `json:"joined,omitzero"`
 	Heard    time.Time         `json:"heard,omitzero"` // last word from the node
 	Warning  string            `json:"warning,omitempty"`
+	// Disk is what the node's first plan in the session chose; it touches no other.
+	Disk *session.DiskID `json:"disk,omitempty"`
 }
 
 // Over reports whether nothing more is expected of the part.

@@ -127,3 +127,13 @@ func bootAppend(b *session.Boot) string {
 	}
 	return b.Append
 }
+
+// Advice is what the operator should know of a spec that can be.
+func (s *Spec) Advice() []string {
+	var out []string
+	if p := s.Target.Path; p != "" {
+		out = append(out, fmt.Sprintf("%s is a name that the kernel gives anew at each start, to whichever disk comes first. Each node's first plan decides which "+
+			"disk it is, and the session keeps to that one. serial=, wwn= and by-path= name a disk for good; `diskcast node show` prints them.", p))
+	}
+	return out
+}
