@@ -100,7 +100,17 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 		return nil, err
 	}
 	defer s.Close()
-	return unpack(ctx, s, o)
+	d, err := unpack(ctx, s, o)
+	if err == nil && len(pieces) > 1 && d.format == "raw" {
+		if want := tableEnd(d, d.max); want > d.size {
+			d.Close()
+			return nil, fmt.Errorf("its partition table goes up to byte %d, and its %d pieces to %d: pieces are missing at its end", want, len(pieces), d.size)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // openFile opens what is read in place. Both results are nil for a stream.
@@ -126,7 +136,7 @@ func openFile(f *os.File) (Disk, error) {
 const noteSquashfs = "It is a squashfs file system without a partition table: no disk boots by it alone."
 
 // unpack reads a stream into a scratch file.
-func unpack(ctx context.Context, s io.Reader, o Options) (Disk, error) {
+func unpack(ctx context.Context, s io.Reader, o Options) (*scratch, error) {
 	d, err := newScratch(o)
 	if err != nil {
 		return nil, err

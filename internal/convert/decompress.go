@@ -11,7 +11,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
-	"github.com/pierrec/lz4/v4"
 	"github.com/therootcompany/xz"
 )
 
@@ -35,7 +34,7 @@ var decompressors = map[string]func(io.Reader) (io.ReadCloser, error){
 		}
 		return io.NopCloser(z), nil
 	},
-	"lz4": func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(lz4.NewReader(r)), nil },
+	"lz4": func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(newLz4(r)), nil },
 	"bz2": func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil },
 }
 
