@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -109,6 +110,9 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(pieces) > 1 && strings.HasSuffix(pieces[0], ".001") {
+		d.note(fmt.Sprintf("%s was taken for the first piece, as there is no .000.", pieces[0]))
 	}
 	return d, nil
 }
