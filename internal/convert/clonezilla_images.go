@@ -13,7 +13,7 @@ var errNoImage = errors.New("no image")
 
 // imageName is what follows the device in the name of its image: .ext4-ptcl-img.gz, .ntfs-img, .dd-img.zst, or partimage's .000. If it was
 // split, .aa or .aaa and on follow. Others (.torrent, .info, checksums) are leftovers.
-var imageName = regexp.MustCompile(`^(?:\.[A-Za-z0-9_+-]+-(ptcl)-img|\.(ntfs|dd)-img|())` +
+var imageName = regexp.MustCompile(`^(?:\.(?:(dd)|[A-Za-z0-9_+-]+)-(ptcl)-img|\.(ntfs|dd)-img|())` +
 	`((?:\.(?:gz|bz2|lzo|lzma|xz|lzip|lz|lrz|lz4|zst|uncomp))?)(\.[a-z]{2,3}|\.000)?$`)
 
 // pieceOf tells what a file of the directory is to a device: the name of the image without the suffix of the piece, and what program's it is.
@@ -22,13 +22,14 @@ func pieceOf(name string) (image, program string, ok bool) {
 	if m == nil {
 		return "", "", false
 	}
-	if program = m[1] + m[2]; program == "" {
+	suffix := m[len(m)-1]
+	if program = m[1] + m[2] + m[3]; program == "" {
 		program = "partimage"
-		if s := m[5]; s != ".aa" && s != ".aaa" && s != ".000" {
+		if s := suffix; s != ".aa" && s != ".aaa" && s != ".000" {
 			return "", "", false
 		}
 	}
-	return strings.TrimSuffix(name, m[5]), program, true
+	return strings.TrimSuffix(name, suffix), program, true
 }
 
 // place finds a device's image and unpacks it into w.
@@ -81,9 +82,10 @@ func (c *clonezilla) unpackImage(path, program string, w sink) error {
 		return err
 	}
 	format, _, _ = strings.Cut(format, "+")
-	want := map[string]string{"ptcl": "partclone", "ntfs": "ntfsclone", "dd": "raw"}[program]
+	// partclone.dd writes plain data; partclone.imager does not.
+	want := map[string]string{"ptcl": "partclone", "ddptcl": "raw", "ntfs": "ntfsclone", "dd": "raw"}[program]
 	switch {
-	case want != format:
+	case want != format && (program != "ddptcl" || format != "partclone"):
 		return fmt.Errorf("by its name it is of %s, and what is in it is %s: its beginning is missing, or it is damaged or encrypted", want, format)
 	case format == "raw" && sized.n != w.limit():
 		return fmt.Errorf("it has %d bytes of a partition of %d: it was cut", sized.n, w.limit())

@@ -253,7 +253,7 @@ func TestClonezillaPieces(t *testing.T) {
 	}
 }
 
-// TestClonezillaDD reads what partclone.dd saves.
+// TestClonezillaDD reads what partclone.dd saves, which is plain data in spite of its name.
 func TestClonezillaDD(t *testing.T) {
 	t.Parallel()
 	need.Tools(t, "partclone.dd")
@@ -265,9 +265,6 @@ func TestClonezillaDD(t *testing.T) {
 	part := filepath.Join(volumetest.Dir(t), "part")
 	volumetest.Run(t, "dd", "if="+z.disk, "of="+part, "bs=512", "skip=2048", "count=16384", "status=none")
 	volumetest.Run(t, "partclone.dd", "-s", part, "-o", filepath.Join(z.dir, "sda1.dd-ptcl-img.uncomp"), "-L", part+".log")
-	if head, err := os.ReadFile(filepath.Join(z.dir, "sda1.dd-ptcl-img.uncomp")); err != nil || !strings.HasPrefix(string(head), "partclone-image") {
-		t.Skipf("this partclone.dd writes plain data (%v)", err)
-	}
 	z.sameDisk()
 }
 
