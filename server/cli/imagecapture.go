@@ -177,11 +177,11 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)
 	}
-	notes = append(notes, unrecognised(r.Config)...)
 	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
 	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
 		return err
 	}
+	out.Notes = append(out.Notes, unrecognised(r.Config)...)
 	if e.json {
 		return e.printJSON(out)
 	}
