@@ -27,6 +27,9 @@ type clonezilla struct {
 	notes  []string
 }
 
+// brokenMark is the file that Clonezilla leaves in a directory when it failed.
+const brokenMark = "THIS_IMAGE_DIR_IS_BROKEN.txt"
+
 // byClonezilla is the way out for what is not read here.
 const byClonezilla = "restore it with Clonezilla to a disk, and capture that disk"
 
@@ -37,6 +40,8 @@ func openClonezilla(ctx context.Context, dir string, o Options) (Disk, error) {
 	disks := strings.Fields(c.text("disk"))
 	parts := strings.Fields(c.text("parts"))
 	switch {
+	case exists(filepath.Join(dir, brokenMark)):
+		return nil, fmt.Errorf("Clonezilla did not finish it and marked it so (%s: %.200q); save it again", brokenMark, strings.TrimSpace(c.text(brokenMark)))
 	case len(disks) == 0 && len(parts) == 0:
 		return nil, noClonezilla(dir)
 	case len(disks) > 1:
@@ -145,6 +150,9 @@ func noClonezilla(dir string) error {
 	found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*", "parts"))
 	if len(found) > 0 {
 		return fmt.Errorf("%w: the directory holds Clonezilla images and is none: give one of them, such as %s", ErrFormat, filepath.Dir(found[0]))
+	}
+	if found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*-pt.sf")); len(found) > 0 {
+		return fmt.Errorf("%w: the directory has neither a file named disk nor one named parts: Clonezilla did not finish it; save it again", ErrFormat)
 	}
 	if found, _ := filepath.Glob(filepath.Join(globQuote(dir), "DiskDescriptor.xml")); len(found) > 0 {
 		return fmt.Errorf("%w: it is a Parallels disk; %s (IN is the .hds file in the directory)", ErrFormat, convertBy("qemu-img convert -f parallels -O raw IN OUT"))

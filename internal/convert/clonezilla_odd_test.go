@@ -248,6 +248,10 @@ func TestClonezillaPieces(t *testing.T) {
 	c.file("disk", "sda\n")
 	c.file("parts", "sda1 sda2 sdb1\n")
 	c.refused("names sdb1")
+	c.file(brokenMark, "no space left\n")
+	c.refused("no space left")
+	c.remove(brokenMark, "disk", "parts")
+	c.refused("did not finish it")
 	if _, err := Open(filepath.Dir(z.dir)); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "give one of them") {
 		t.Errorf("the directory above: %v", err)
 	}

@@ -81,15 +81,15 @@ const grain = 4096
 
 var zeros [64 << 10]byte
 
-// write puts data at off. Zeros are not written: the file has none at the start, and a format's data come once only.
+// write puts data at off. Zeros are neither written nor count as allocated: the file has none at the start, and a format's data come once.
 func (s *scratch) write(p []byte, off int64) error {
 	if off < 0 || off > s.size || int64(len(p)) > s.size-off {
 		return fmt.Errorf("it has %d bytes for offset %d of a disk of %d bytes", len(p), off, s.size)
 	}
-	s.runs.Add(off, int64(len(p)))
 	for len(p) > 0 {
 		n := min(len(p), len(zeros))
 		if !bytes.Equal(p[:n], zeros[:n]) {
+			s.runs.Add(off, int64(n))
 			if _, err := s.f.WriteAt(p[:n], off); err != nil {
 				return fmt.Errorf("unpacking: %w", err)
 			}

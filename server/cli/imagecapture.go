@@ -181,7 +181,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
 		return err
 	}
-	out.Notes = append(out.Notes, unrecognised(r.Config)...)
+	out.Notes = append(out.Notes, unrecognised(r)...)
 	if e.json {
 		return e.printJSON(out)
 	}
@@ -275,8 +275,9 @@ func imageNotes(c *image.Config) []string {
 }
 
 // unrecognised is a note for a disk that may be none.
-func unrecognised(c *image.Config) []string {
-	if len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
+func unrecognised(r *capture.Result) []string {
+	c := r.Config
+	if r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
 		return nil
 	}
 	return []string{"Neither a partition table nor a file system was recognised. An archive, or an image of another program's, would be stored in this way too: is this a disk?"}
