@@ -173,7 +173,7 @@ func unpackTo(stream io.Reader, d sink) (format string, err error) {
 	case k.name == "tar":
 		format, err = untar(in, d)
 	case k.name == "qcow2" || k.stream() && decompressors[k.name] != nil:
-		err = fmt.Errorf("%w: it is a %s file inside of %s; unpack it first, and import what comes out", ErrFormat, k.what, compressed)
+		err = fmt.Errorf("%w: its format is %s inside of %s; %s", ErrFormat, k.what, compressed, unpackBy(unpackers[compressed]))
 	default:
 		format, err = unpackKind(k, in, d)
 	}

@@ -3,7 +3,6 @@ package convert
 import (
 	"bufio"
 	"compress/bzip2"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +35,11 @@ var decompressors = map[string]func(io.Reader) (io.ReadCloser, error){
 	},
 	"lz4": func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(newLz4(r)), nil },
 	"bz2": func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil },
+}
+
+// unpackers are the commands that do the same.
+var unpackers = map[string]string{
+	"gz": "gzip -dc IN > OUT", "zst": "zstd -dc --long=31 IN > OUT", "xz": "xz -dc IN > OUT", "lz4": "lz4 -dc IN > OUT", "bz2": "bzip2 -dc IN > OUT",
 }
 
 // decompress peels off one layer of compression, and says which it was.
@@ -76,9 +80,8 @@ func (w *whole) Read(p []byte) (int, error) {
 	w.some = w.some || n > 0
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%s: %w", w.k.what, worded(w.k, err))
-		if w.some && (errors.Is(err, gzip.ErrHeader) || errors.Is(err, zstd.ErrMagicMismatch)) {
-			err = fmt.Errorf("%w; something else follows its end: if that is to be left out, unpack it by hand (`%s`)", err, map[string]string{
-				"gz": "gzip -dc IN > OUT", "zst": "zstd -dc IN > OUT"}[w.k.name])
+		if w.some && (errors.Is(err, pgzip.ErrHeader) || errors.Is(err, zstd.ErrMagicMismatch)) {
+			err = fmt.Errorf("%w: behind the end of the stream lies something else; if that is no part of it, %s", err, unpackBy(unpackers[w.k.name]))
 		}
 	}
 	return n, err
@@ -90,11 +93,7 @@ func worded(k kind, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errTruncated
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrWindowSizeTooSmall), errors.Is(err, xz.ErrMemlimit):
-		way := "zstd -d --long=31 IN -o OUT"
-		if k.name == "xz" {
-			way = "xz -dc IN > OUT"
-		}
-		return fmt.Errorf("%w: unpacking it takes a window of more than %d MiB of memory; unpack it first with `%s`", ErrFormat, maxWindow>>20, way)
+		return fmt.Errorf("%w: unpacking it takes a window of more than %d MiB of memory; %s", ErrFormat, maxWindow>>20, unpackBy(unpackers[k.name]))
 	}
 	return err
 }

@@ -14,7 +14,7 @@ const sniffSize = 512
 // kind is a format that is told by its first bytes.
 type kind struct {
 	name  string
-	what  string // "a ... file", for the operator
+	what  string // for the operator
 	way   string // how the operator gets at the disk in it; empty for what this package reads
 	at    int    // where the magic bytes are
 	magic string
@@ -186,4 +186,4 @@ func (k kind) stream() bool {
 }
 
 // refuse is the error for a format that is not read.
-func (k kind) refuse() error { return fmt.Errorf("%w: it is a %s file; %s", ErrFormat, k.what, k.way) }
+func (k kind) refuse() error { return fmt.Errorf("%w: its format is %s; %s", ErrFormat, k.what, k.way) }

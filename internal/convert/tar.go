@@ -60,7 +60,7 @@ func tarMember(h *tar.Header, t io.Reader, d sink) (string, error) {
 	}
 	k := sniff(head)
 	if k.name == "qcow2" || k.name == "tar" || decompressors[k.name] != nil {
-		return "", fmt.Errorf("%w: it is a tar file with the %s file %s; unpack it with `tar -xf IN`, and import that", ErrFormat, k.what, h.Name)
+		return "", fmt.Errorf("%w: it is a tar file with %s, whose format is %s; unpack it with `tar -xf IN`, and import that", ErrFormat, h.Name, k.what)
 	}
 	format, err := unpackKind(k, in, d)
 	if err != nil {

@@ -83,13 +83,8 @@ func TestWayOut(t *testing.T) {
 			}
 			_, way, found := strings.Cut(err.Error(), "`")
 			way, _, closed := strings.Cut(way, "`")
-			switch name { // no command, or one that leaves the file's own name
-			case "gzip in gzip", "qcow2 in xz":
-				if !strings.Contains(err.Error(), "unpack it first") {
-					t.Errorf("%v", err)
-				}
-				return
-			case "compress":
+			switch name {
+			case "compress": // no disk in it
 				return
 			case "several in a tar":
 				if !strings.Contains(err.Error(), "given.raw, given.txt") {
@@ -176,18 +171,14 @@ func TestTar(t *testing.T) {
 	same(t, ext[:sampleSize], content(t, openDisk(t, filepath.Join(dir, "one.tar"))))
 
 	for script, want := range map[string]string{
-		"tar -cJf bad disk.raw sub log":                               "disk.raw, disk.raw, log",
-		"tar -cf bad --exclude='*' sub; tar -cf bad -T /dev/null sub": "disk.raw",
-		"mkdir -p none; tar -cf bad none":                             "without a regular file",
-		"tar -cf whole disk.raw; head -c 1000000 whole >bad":          "truncated",
-		"tar -cJf whole disk.raw; head -c 1000 whole >bad":            "truncated",
-		"gzip -1kc disk.raw >g.gz; tar -cf bad g.gz":                  "tar -xf IN",
+		"tar -cJf bad disk.raw sub log":                      "disk.raw, disk.raw, log",
+		"mkdir -p none; tar -cf bad none":                    "without a regular file",
+		"tar -cf whole disk.raw; head -c 1000000 whole >bad": "truncated",
+		"tar -cJf whole disk.raw; head -c 1000 whole >bad":   "truncated",
+		"gzip -1kc disk.raw >g.gz; tar -cf bad g.gz":         "g.gz, whose format is gzip",
 	} {
 		sh(script)
 		d, err := OpenContext(t.Context(), filepath.Join(dir, "bad"), Options{Scratch: dir})
-		if strings.HasPrefix(script, "tar -cf bad --exclude") {
-			continue
-		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v", script, d, err)
 		}
@@ -243,8 +234,9 @@ func TestEveryCut(t *testing.T) {
 				}
 			}
 			d := testScratch(t)
-			if _, err := unpackTo(bytes.NewReader(append(bytes.Clone(p), "garbage behind it"...)), d); err == nil {
-				t.Errorf("garbage behind it was not noticed: %d bytes", d.size)
+			_, err = unpackTo(bytes.NewReader(append(bytes.Clone(p), "garbage behind it"...)), d)
+			if err == nil || (tool == "gzip" || tool == "zstd") && !strings.Contains(err.Error(), tool+" -dc") {
+				t.Errorf("garbage behind it: %d bytes, %v", d.size, err)
 			}
 		})
 	}
@@ -256,7 +248,7 @@ func TestWindows(t *testing.T) {
 	dir := volumetest.Dir(t)
 	// From a pipe, so that the frame does not say how little is in it.
 	volumetest.Run(t, "sh", "-ec", "cd "+dir+"; head -c 3M /dev/zero | zstd -q --long=31 --ultra -20 -c >long; head -c 20M /dev/zero >z; lz4 -q -l -1 z legacy; pzstd -q -p 2 z -o pz")
-	if _, err := Open(filepath.Join(dir, "long")); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "256 MiB of memory") || !strings.Contains(err.Error(), "zstd -d --long=31") {
+	if _, err := Open(filepath.Join(dir, "long")); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "256 MiB of memory") || !strings.Contains(err.Error(), "zstd -dc --long=31") {
 		t.Errorf("a long window: %v", err)
 	}
 	for name, format := range map[string]string{"legacy": "raw+lz4", "pz": "raw+zst"} {

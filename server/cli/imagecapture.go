@@ -143,8 +143,8 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 		sector = c.sector
 	}
 	if d.Size() == 0 || d.Size()%int64(sector) != 0 {
-		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image, or it was cut (if it is one, and only zeros "+
-			"are missing, `truncate -s %%%d %s` adds them)", path, d.Format(), d.Size(), sector, sector, path)
+		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image, or was cut; if it is one without its last zeros, "+
+			"unpacked and padded (`truncate -s %%%d FILE`) it is taken", path, d.Format(), d.Size(), sector, sector)
 	}
 	return e.capture(ctx, path, d, d.Size(), sector, c, d.Notes())
 }
