@@ -41,7 +41,7 @@ func openClonezilla(ctx context.Context, dir string, o Options) (Disk, error) {
 	parts := strings.Fields(c.text("parts"))
 	switch {
 	case exists(filepath.Join(dir, brokenMark)):
-		return nil, fmt.Errorf("Clonezilla did not finish it and marked it so (%s: %.200q); save it again", brokenMark, strings.TrimSpace(c.text(brokenMark)))
+		return nil, fmt.Errorf("it was not finished, and Clonezilla marked it so (%s: %.200q); save it again", brokenMark, strings.TrimSpace(c.text(brokenMark)))
 	case len(disks) == 0 && len(parts) == 0:
 		return nil, noClonezilla(dir)
 	case len(disks) > 1:

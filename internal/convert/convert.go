@@ -172,6 +172,8 @@ func unpackTo(stream io.Reader, d sink) (format string, err error) {
 	switch k := sniff(head); {
 	case k.name == "tar":
 		format, err = untar(in, d)
+	case k.name == "qcow2" && compressed == "":
+		err = fmt.Errorf("%w: it is a qcow2 file in pieces; join them first with `cat IN.* > OUT`, and import OUT", ErrFormat)
 	case k.name == "qcow2" || k.stream() && decompressors[k.name] != nil:
 		err = fmt.Errorf("%w: its format is %s inside of %s; %s", ErrFormat, k.what, compressed, unpackBy(unpackers[compressed]))
 	default:

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +76,17 @@ func TestFirstNumber(t *testing.T) {
 	same(t, data, content(t, d))
 	if notes := strings.Join(d.Notes(), " "); !strings.Contains(notes, "disk.001 was taken for the first piece") {
 		t.Errorf("notes %q", notes)
+	}
+}
+
+func TestSplitQcow2(t *testing.T) {
+	need.Tools(t, "qemu-img")
+	disk, _ := smallDisk(t)
+	base := filepath.Join(volumetest.Dir(t), "disk")
+	volumetest.Run(t, "qemu-img", "convert", "-O", "qcow2", disk, base)
+	volumetest.Run(t, "split", "-b", "300k", base, base+".")
+	if _, err := Open(base + ".aa"); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "join them first") {
+		t.Error(err)
 	}
 }
 
