@@ -61,7 +61,9 @@ func imageImport(e *env) *cobra.Command {
 
 What a file is, is told by what is in it, not by its name:
   raw disk images, also sparse ones      qcow2
-  partclone, ntfsclone, imagezip (.ndz)  any of these but qcow2 packed with gzip, xz, zstd, lz4 or bzip2, also split (.aa, .ab)
+  partclone, ntfsclone, imagezip (.ndz)  fixed VHDs (.vhd)
+  any of these but qcow2 packed with gzip, xz, zstd, lz4 or bzip2, also split (.aa, .ab or .001, .002)
+  a tar file of these, packed or not, with one disk and nothing else in it
 A directory is a Clonezilla image, or an OCI layout such as another store, of which --image names the image.
 
 Only what the file systems use is stored; what is not understood is stored whole, zeroes left out, and said so. Chunks that
@@ -142,7 +144,8 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 		sector = c.sector
 	}
 	if d.Size() == 0 || d.Size()%int64(sector) != 0 {
-		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image", path, d.Format(), d.Size(), sector)
+		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image, or was cut; if it is one without its last zeros, "+
+			"unpacked and padded (`truncate -s %%%d FILE`) it is taken", path, d.Format(), d.Size(), sector, sector)
 	}
 	return e.capture(ctx, path, d, d.Size(), sector, c, d.Notes())
 }
@@ -179,6 +182,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
 		return err
 	}
+	out.Notes = append(out.Notes, unrecognised(r)...)
 	if e.json {
 		return e.printJSON(out)
 	}
@@ -269,6 +273,15 @@ func imageNotes(c *image.Config) []string {
 		}
 	}
 	return out
+}
+
+// unrecognised is a note for a disk that may be none.
+func unrecognised(r *capture.Result) []string {
+	c := r.Config
+	if r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
+		return nil
+	}
+	return []string{"Neither a partition table nor a file system was recognised. An archive, or an image of another program's, would be stored in this way too: is this a disk?"}
 }
 
 func printNotes(w io.Writer, notes []string) error {
