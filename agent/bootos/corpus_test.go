@@ -29,13 +29,13 @@ import (
 //
 // "pN/PATH" is a file on partition N; "p0" is a disk without a partition table. Three names are special:
 //
-//	disk                one line a file system: p1 fs=vfat uuid=AAAA-0001 label=EFI partuuid=... type=esp
+//	disk                one line a file system: p1 fs=vfat uuid=AAAA-0001 label=EFI type=esp default=/@/.snapshots/1/snapshot
 //	empty               names of files whose content does not matter, one a line: kernels, initrds
 //	pN/NAME -> TARGET   (a line of links) a symbolic link
 func TestBootTrees(t *testing.T) {
 	for _, tree := range readTrees(t) {
 		t.Run(tree.name, func(t *testing.T) {
-			got, err := Find(tree.volumes(t), tree.uefi)
+			got, err := Find(tree.volumes(t), tree.firmware(t))
 			switch {
 			case tree.wantErr != "":
 				var restart *grub.Restart
@@ -148,6 +148,14 @@ func readTree(a *txtar.Archive) (bootTree, error) {
 				tree.files[name] = "->" + to
 			}
 		default:
+			if name, ok := strings.CutPrefix(f.Name, "pe "); ok {
+				program, err := peFile(text)
+				if err != nil {
+					return tree, err
+				}
+				tree.files[name] = program
+				continue
+			}
 			tree.files[f.Name] = text
 		}
 	}
@@ -169,6 +177,7 @@ func diskLine(line string) (v Volume, err error) {
 	if v.Number, err = strconv.Atoi(strings.TrimPrefix(words[0], "p")); err != nil {
 		return v, fmt.Errorf("disk: %q", line)
 	}
+	v.PartUUID = "uuid-of-" + words[0]
 	for _, w := range words[1:] {
 		switch k, value, _ := strings.Cut(w, "="); k {
 		case "fs":
@@ -177,6 +186,10 @@ func diskLine(line string) (v Volume, err error) {
 			v.UUID = value
 		case "label":
 			v.Label = value
+		case "default":
+			v.Default = value
+		case "type":
+			v.PartType = map[string]string{"esp": espType, "xbootldr": xbootldr, "linux": "linux"}[value]
 		default:
 			return v, fmt.Errorf("disk: %q is not known", k)
 		}

@@ -68,7 +68,7 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		p.Steps = merge(p.Steps, ev.Step, model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message})
 	}
 	p.Step, p.State = ev.Step, model.Running
-	if ev.Step == session.StepGrown && ev.Level != session.Info {
+	if (ev.Step == session.StepGrown || ev.Step == session.StepBoot) && ev.Level != session.Info {
 		p.Warning = ev.Message
 	}
 	if ev.Step == session.StepUploaded && s.Upload != nil {
