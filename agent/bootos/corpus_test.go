@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/diskcast/diskcast/agent/bootos/efi/efitest"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 	"github.com/diskcast/diskcast/agent/treetest"
 	"github.com/diskcast/diskcast/internal/need"
@@ -154,6 +155,10 @@ func readTree(a *txtar.Archive) (bootTree, error) {
 					return tree, err
 				}
 				tree.files[name] = program
+				continue
+			}
+			if name, ok := strings.CutPrefix(f.Name, "wide "); ok {
+				tree.files[name] = string(efitest.Wide(text))
 				continue
 			}
 			tree.files[f.Name] = text

@@ -17,7 +17,8 @@ import (
 //	mbr: grub | legacy | lilo | chain | empty   (the first sector's boot code; without the line it is not known)
 //	pbr: p1 extlinux | windows                  (the active partition and its boot code)
 //
-// A file "pe pN/NAME" is an EFI program with sections, one line each: its name, a blank, its text as Go writes strings, without quotes.
+// A file "pe pN/NAME" is an EFI program with sections, one line each: its name, a blank, its text as Go writes strings, without quotes;
+// "wide pN/NAME" is text in UTF-16.
 
 // firmware is what the head says of the firmware.
 func (b *bootTree) firmware(t *testing.T) Firmware {

@@ -120,6 +120,7 @@ var marks = []struct {
 }{
 	{"#### LoaderInfo: systemd-boot", SystemdBoot},
 	{"bootmgfw.pdb", Windows},
+	{"\nshim,", Shim}, // .sbat
 	{"UEFI SHIM\n$Version", Shim},
 	{"rEFInd - ", REFInd},
 	{"elilo.conf", Elilo},
