@@ -20,7 +20,8 @@ const (
 	sectorSize    = 512
 	maxCore       = 2 << 20
 	maxCoreParts  = 32
-	maxUnpacked   = 16 << 20
+	maxUnpacked   = 4 << 20
+	maxTried      = 64 << 20 // bytes that are unpacked in all while the stream is looked for
 	decompressors = 16 << 10 // bytes within which the stream begins
 )
 
@@ -66,11 +67,13 @@ func parseCore(core []byte) (*GRUBImage, error) {
 		return nil, errors.New("its core is not of a form that is read here")
 	}
 	// Where the decompressor ends it does not say; a stream begins with a zero, and another place does not unpack to this size.
-	for at := 32; at < len(core) && at < decompressors; at += 4 {
+	tried, plain := 0, make([]byte, unpacked)
+	for at := 32; at < len(core) && at < decompressors && tried < maxTried; at += 4 {
 		if core[at] != 0 {
 			continue
 		}
-		plain, err := unpack(core[at:], int(unpacked))
+		n, err := unpack(core[at:], plain)
+		tried += n
 		if err != nil {
 			continue
 		}
@@ -88,15 +91,13 @@ func parseCore(core []byte) (*GRUBImage, error) {
 	return nil, errors.New("no modules were found in its core")
 }
 
-// unpack reads a stream with the settings that grub-mkimage has: lc 3, lp 0, pb 2, a dictionary of 64 KiB.
-func unpack(b []byte, size int) ([]byte, error) {
+// unpack fills out from a stream with the settings that grub-mkimage has: lc 3, lp 0, pb 2, a dictionary of 64 KiB.
+func unpack(b []byte, out []byte) (int, error) {
 	header := binary.LittleEndian.AppendUint32([]byte{3 + 9*(0+5*2)}, 1<<16)
-	header = binary.LittleEndian.AppendUint64(header, uint64(size))
+	header = binary.LittleEndian.AppendUint64(header, uint64(len(out)))
 	r, err := lzma.NewReader(io.MultiReader(bytes.NewReader(header), bytes.NewReader(b)))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	out := make([]byte, size)
-	_, err = io.ReadFull(r, out)
-	return out, err
+	return io.ReadFull(r, out)
 }
