@@ -40,65 +40,46 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// CompareVersions orders versions as UAPI.10, "Version Format Specification", does: ~ is before everything, also before the end; then the
-// end, then - ^ and . in this order; numbers by value and above letters; letters as ASCII has them. Other characters only separate.
+// CompareVersions orders versions as UAPI.10, "Version Format Specification", and systemd do: ~ is before everything, also before the end;
+// then the end, then - ^ and . in this order; numbers by value and above letters; letters as ASCII has them. Other characters only separate.
 func CompareVersions(a, b string) int {
 	for {
 		a, b = strings.TrimLeftFunc(a, separates), strings.TrimLeftFunc(b, separates)
-		if c := cmp.Compare(first(a), first(b)); c != 0 {
-			return c
-		}
-		if a == "" {
-			return 0
-		}
-		var x, y string
-		switch first(a) {
-		case digit:
-			x, a = cut(a, isDigit)
-			y, b = cut(b, isDigit)
-			x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
-			if c := cmp.Compare(len(x), len(y)); c != 0 {
-				return c
+		for _, mark := range []string{"~", "", "-", "^", "."} {
+			if mark == "" {
+				if a == "" || b == "" {
+					return cmp.Compare(len(a), len(b))
+				}
+				continue
 			}
-		case letter:
-			x, a = cut(a, isLetter)
-			y, b = cut(b, isLetter)
-		default:
-			a, b = a[1:], b[1:]
+			restA, inA := strings.CutPrefix(a, mark)
+			restB, inB := strings.CutPrefix(b, mark)
+			if inA != inB {
+				return -compareBool(inA, inB)
+			}
+			a, b = restA, restB
 		}
-		if c := strings.Compare(x, y); c != 0 {
+		if c := compareRun(&a, &b); c != 0 {
 			return c
 		}
 	}
 }
 
-// Ranks of what a version goes on with.
-const (
-	tilde = iota
-	end
-	dash
-	caret
-	dot
-	letter
-	digit
-)
-
-func first(s string) int {
-	switch {
-	case s == "":
-		return end
-	case s[0] == '~':
-		return tilde
-	case s[0] == '-':
-		return dash
-	case s[0] == '^':
-		return caret
-	case s[0] == '.':
-		return dot
-	case isDigit(rune(s[0])):
-		return digit
+// compareRun compares the digits, or the letters, that both begin with, and cuts them off.
+func compareRun(a, b *string) int {
+	x, restA := cut(*a, isDigit)
+	y, restB := cut(*b, isDigit)
+	if x != "" || y != "" {
+		if x == "" || y == "" {
+			return cmp.Compare(len(x), len(y))
+		}
+		*a, *b = restA, restB
+		x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+		return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y))
 	}
-	return letter
+	x, *a = cut(*a, isLetter)
+	y, *b = cut(*b, isLetter)
+	return strings.Compare(x, y)
 }
 
 func cut(s string, of func(rune) bool) (head, rest string) {
