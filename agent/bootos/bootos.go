@@ -40,6 +40,10 @@ func Find(v *Volumes, uefi bool) (*System, error) {
 			s.Source = try.what
 			return s, nil
 		}
+		var restart *grub.Restart
+		if errors.As(err, &restart) {
+			return nil, fmt.Errorf("%s: %w", try.what, err)
+		}
 		why = append(why, fmt.Sprintf("%s: %v", try.what, err))
 	}
 	if len(why) == 0 {

@@ -53,9 +53,8 @@ func (f File) String() string { return fmt.Sprintf("(partition %d)%s", f.Device,
 
 // Errors that a caller may want to tell apart.
 var (
-	ErrEmpty  = errors.New("its menu is empty")
-	ErrLimit  = errors.New("it runs longer than a boot menu should")
-	ErrNoLoad = errors.New("the chosen entry loads no Linux kernel")
+	ErrEmpty = errors.New("its menu is empty")
+	ErrLimit = errors.New("it runs longer than a boot menu should")
 )
 
 // Limits on a configuration.
@@ -148,7 +147,12 @@ func (s *shell) choose(want string, depth int) (*Entry, error) {
 		return sub.choose(rest, depth+1)
 	}
 	if sub.kernel == nil {
-		return nil, fmt.Errorf("menu entry %q: %w", item.title, ErrNoLoad)
+		return nil, &Restart{Entry: item.title, Why: "it loads no Linux kernel"}
+	}
+	for _, f := range append([]File{*sub.kernel}, sub.initrds...) {
+		if !s.files.Exists(f.Device, f.Path, false) {
+			return nil, &Restart{Entry: item.title, Why: fmt.Sprintf("%v is not there", f)}
+		}
 	}
 	e := &Entry{Title: item.title, Kernel: *sub.kernel, Initrds: sub.initrds, Args: sub.args}
 	return e, nil
