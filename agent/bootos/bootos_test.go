@@ -23,7 +23,8 @@ func f(dev int, path string) grub.File { return grub.File{Device: dev, Path: pat
 
 const espStub = "search.fs_uuid rrrr root hd0,gpt2\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"
 
-const grubCfg = `menuentry 'Debian' {
+const grubCfg = `set timeout=5
+menuentry 'Debian' {
 	search --no-floppy --fs-uuid --set=root rrrr
 	linux /boot/vmlinuz-6.1 root=UUID=rrrr ro quiet
 	initrd /boot/initrd.img-6.1
@@ -60,9 +61,9 @@ func TestFind(t *testing.T) {
 			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/debian/grub.cfg": strings.ReplaceAll(espStub, "gpt2", "gpt7")}),
 				mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
 		}, with(debian, "GRUB, /EFI/debian/grub.cfg on partition 1")},
-		{"the entry's kernel is gone: next best", func(t *testing.T) []Volume {
+		{"the entry's kernel is gone", func(t *testing.T) []Volume {
 			return []Volume{mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg, "boot/vmlinuz-6.1": ""}))}
-		}, &System{Title: "Linux 5.10", Source: "the newest kernel, /boot/vmlinuz-5.10 on partition 2", Kernel: f(2, "/boot/vmlinuz-5.10"), Initrds: []grub.File{f(2, "/boot/initrd.img-5.10")}, Args: "root=UUID=rrrr ro"}},
+		}, nil},
 		{"no boot loader, /boot apart", func(t *testing.T) []Volume {
 			return []Volume{mounted(t, 1, "ext4", "bbbb", map[string]string{"vmlinuz-6.9.1": "k", "vmlinuz-6.10.0": "k", "initramfs-6.10.0.img": "i", "vmlinuz-0-rescue-1": "k"}),
 				mounted(t, 2, "xfs", "rrrr", map[string]string{"etc/fstab": "x", "etc/kernel/cmdline": "root=UUID=rrrr rw  quiet\n"})}
@@ -93,7 +94,8 @@ func TestFind(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := Find(NewVolumes(tt.vols(t)...), true)
 			if tt.want == nil {
-				if !errors.Is(err, ErrNoSystem) {
+				var restart *grub.Restart
+				if !errors.Is(err, ErrNoSystem) && !errors.As(err, &restart) {
 					t.Fatalf("%+v, %v, want ErrNoSystem", got, err)
 				}
 				t.Log(err)
