@@ -87,9 +87,10 @@ func partUUID(t *volume.Table, p volume.Partition) string {
 
 // firmware says what the machine's firmware knows of the disk.
 func (m *Machine) firmware(r *imaging.Result) (Firmware, error) {
+	table := map[string]string{"gpt": "gpt", "dos": "msdos"}[r.Config.Table.Kind]
 	if _, err := os.Stat(filepath.Join(m.Root, "sys/firmware/efi")); err == nil {
 		vars := efi.Variables{Dir: filepath.Join(m.Root, "sys/firmware/efi/efivars")}
-		fw := Firmware{UEFI: true, BootEntries: vars.BootEntries()}
+		fw := Firmware{UEFI: true, Table: table, BootEntries: vars.BootEntries()}
 		if vars.Readable() {
 			fw.Variables = vars
 		}
@@ -100,7 +101,7 @@ func (m *Machine) firmware(r *imaging.Result) (Firmware, error) {
 		return Firmware{}, err
 	}
 	defer d.Close()
-	fw := Firmware{MBR: make([]byte, 512)}
+	fw := Firmware{Table: table, MBR: make([]byte, 512)}
 	if _, err := d.ReadAt(fw.MBR, 0); err != nil {
 		return Firmware{}, fmt.Errorf("reading the first sector of %s: %w", r.Disk.Path, err)
 	}

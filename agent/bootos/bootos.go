@@ -36,7 +36,8 @@ var ErrNoSystem = errors.New("nothing on the disk can be started")
 
 // Firmware is what the machine's firmware knows of the disk, beside its files.
 type Firmware struct {
-	UEFI bool
+	UEFI  bool
+	Table string // kind of the disk's partition table as GRUB calls it, "gpt" or "msdos"; empty: not known
 	// BootEntries are UEFI's, in the order in which they are tried.
 	BootEntries []efi.BootEntry
 	Variables   sdboot.Variables // nil: they cannot be read

@@ -23,7 +23,8 @@ func f(dev int, path string) grub.File { return grub.File{Device: dev, Path: pat
 
 const espStub = "search.fs_uuid rrrr root hd0,gpt2\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"
 
-const grubCfg = `menuentry 'Debian' {
+const grubCfg = `set timeout=5
+menuentry 'Debian' {
 	search --no-floppy --fs-uuid --set=root rrrr
 	linux /boot/vmlinuz-6.1 root=UUID=rrrr ro quiet
 	initrd /boot/initrd.img-6.1

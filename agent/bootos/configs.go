@@ -137,7 +137,7 @@ func (f *finder) runGRUB(v *Volumes, dev int, file string) (*System, error) {
 
 // runGRUBFiles has GRUB see files, which are those of v and perhaps one more.
 func (f *finder) runGRUBFiles(v *Volumes, files grub.Files, dev int, file string) (*System, error) {
-	e, err := grub.Default(files, grub.Options{Device: dev, Path: file, UEFI: f.fw.UEFI})
+	e, err := grub.Default(files, grub.Options{Device: dev, Path: file, UEFI: f.fw.UEFI, Table: f.fw.Table})
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func content(t *testing.T, name string) string {
 // TestGRUBProgram follows GRUBs that grub-mkimage made, of which only the bytes say which of two systems they start.
 func TestGRUBProgram(t *testing.T) {
 	cfg := func(v string) string {
-		return "menuentry '" + v + "' { linux /boot/vmlinuz v=" + v + "; }\n"
+		return "set timeout=5\nmenuentry '" + v + "' { linux /boot/vmlinuz v=" + v + "; }\n"
 	}
 	for name, tt := range map[string]struct{ prefix, config, want string }{
 		"a prefix with a partition":     {"(,gpt3)/boot/grub", "", "two"},
@@ -95,8 +95,8 @@ func TestGRUBInTheGap(t *testing.T) {
 		t.Fatalf("%+v, %v", fw.GRUB, err)
 	}
 	v := NewVolumes(
-		mounted(t, 1, "ext4", "rrrr", map[string]string{"boot/grub/grub.cfg": "menuentry one { linux /vmlinuz one; }\n", "vmlinuz": "k"}),
-		mounted(t, 2, "ext4", "ssss", map[string]string{"boot/grub/grub.cfg": "menuentry two { linux /vmlinuz two; }\n", "vmlinuz": "k"}))
+		mounted(t, 1, "ext4", "rrrr", map[string]string{"boot/grub/grub.cfg": "set timeout=5\nmenuentry one { linux /vmlinuz one; }\n", "vmlinuz": "k"}),
+		mounted(t, 2, "ext4", "ssss", map[string]string{"boot/grub/grub.cfg": "set timeout=5\nmenuentry two { linux /vmlinuz two; }\n", "vmlinuz": "k"}))
 	if s, err := Find(v, fw); err != nil || !strings.HasSuffix(s.Args, "two") || s.Kernel.Device != 2 {
 		t.Errorf("%+v, %v, want the second", s, err)
 	}

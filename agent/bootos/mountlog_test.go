@@ -62,6 +62,7 @@ func write(t *testing.T, name, text string) {
 }
 
 const suseConfig = `set btrfs_relative_path="yes"
+set timeout=5
 menuentry 'openSUSE' { search --fs-uuid --set=root UUID; linux /boot/vmlinuz root=UUID=UUID; initrd /boot/initrd; }
 `
 

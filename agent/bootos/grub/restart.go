@@ -8,6 +8,7 @@ import "fmt"
 type Restart struct {
 	Entry string // title of the menu entry; empty when it came to none
 	Why   string
+	Err   error // what Why was made of, if anything
 }
 
 func (r *Restart) Error() string {
@@ -16,3 +17,5 @@ func (r *Restart) Error() string {
 	}
 	return fmt.Sprintf("menu entry %q: %s", r.Entry, r.Why)
 }
+
+func (r *Restart) Unwrap() error { return r.Err }
