@@ -70,7 +70,7 @@ menuentry 'openSUSE' { search --fs-uuid --set=root UUID; linux /boot/vmlinuz roo
 func TestBtrfsDefaultSubvolume(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "mkfs.btrfs", "btrfs", "losetup")
-	image := volumetest.Sparse(t, 256<<20)
+	image := volumetest.Sparse(t, 128<<20)
 	volumetest.Run(t, "mkfs.btrfs", "-q", "-U", "5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01", image)
 	const uuid = "5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01"
 	dir, unmount := volumetest.Mount(t, image, "btrfs", "")
@@ -120,10 +120,13 @@ func TestBtrfsDefaultSubvolume(t *testing.T) {
 // TestDirtyLogs mounts file systems as a power cut leaves them, with a log that wants to be replayed, on a disk that is set read-only.
 func TestDirtyLogs(t *testing.T) {
 	need.Root(t)
-	for _, tt := range []struct{ fs, mkfs string }{{"btrfs", "mkfs.btrfs"}, {"xfs", "mkfs.xfs"}, {"ext4", "mkfs.ext4"}} {
+	for _, tt := range []struct {
+		fs, mkfs string
+		size     int64
+	}{{"btrfs", "mkfs.btrfs", 128 << 20}, {"xfs", "mkfs.xfs", 320 << 20}, {"ext4", "mkfs.ext4", 32 << 20}} {
 		t.Run(tt.fs, func(t *testing.T) {
 			need.Tools(t, tt.mkfs, "losetup")
-			image := volumetest.Sparse(t, 320<<20)
+			image := volumetest.Sparse(t, tt.size)
 			volumetest.Run(t, tt.mkfs, "-q", image)
 			dir, unmount := volumetest.Mount(t, image, tt.fs, "")
 			write(t, filepath.Join(dir, "boot/vmlinuz"), "kernel")
