@@ -28,11 +28,12 @@ import (
 //	want: restart WORDS OF THE REASON      (a *grub.Restart: the choice is known, and only firmware and loader can carry it out)
 //	want: refuse WORDS OF THE REASON       (any other error)
 //
-// "pN/PATH" is a file on partition N; "p0" is a disk without a partition table. Three names are special:
+// "pN/PATH" is a file on partition N; "p0" is a disk without a partition table. Four names are special:
 //
 //	disk                one line a file system: p1 fs=vfat uuid=AAAA-0001 label=EFI type=esp default=/@/.snapshots/1/snapshot
 //	empty               names of files whose content does not matter, one a line: kernels, initrds
-//	pN/NAME -> TARGET   (a line of links) a symbolic link
+//	links               symbolic links, one a line: p1/vmlinuz -> boot/vmlinuz-6.1
+//	pN@SECTOR           what is in a partition from that sector on, for block lists
 func TestBootTrees(t *testing.T) {
 	for _, tree := range readTrees(t) {
 		t.Run(tree.name, func(t *testing.T) {
@@ -165,7 +166,7 @@ func readTree(a *txtar.Archive) (bootTree, error) {
 		}
 	}
 	for name := range tree.files {
-		part, _, _ := strings.Cut(name, "/")
+		part, _, _ := strings.Cut(strings.Replace(name, "@", "/", 1), "/")
 		if !slices.ContainsFunc(tree.disk, func(v Volume) bool { return part == "p"+strconv.Itoa(v.Number) }) {
 			return tree, fmt.Errorf("%s is on no file system of the file disk", name)
 		}
@@ -214,9 +215,32 @@ func (b *bootTree) volumes(t *testing.T) *Volumes {
 			}
 		}
 		v.Dir = treetest.Make(t, files)
+		v.Device = b.device(t, v.Number)
 		vols = append(vols, v)
 	}
 	return NewVolumes(vols...)
+}
+
+// device makes a sparse file that stands for a partition, when the tree says what is in its sectors.
+func (b *bootTree) device(t *testing.T, number int) string {
+	t.Helper()
+	for name, content := range b.files {
+		sector, is := strings.CutPrefix(name, fmt.Sprintf("p%d@", number))
+		if !is {
+			continue
+		}
+		n, err := strconv.ParseInt(sector, 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "device")
+		disk := append(make([]byte, n*512), content...)
+		if err := os.WriteFile(path, append(disk, make([]byte, 4096)...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return ""
 }
 
 // wantLine writes a system as the head of a tree does.

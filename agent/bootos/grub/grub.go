@@ -103,7 +103,7 @@ func Default(files Files, o Options) (*Entry, error) {
 	// GRUB_FORCE_PARTUUID of Ubuntu's cloud images: the first start is tried without an initrd, with panic=-1, after initrdfail=1
 	// has been saved for the next one, which then takes the initrd. A kernel that is started from here would come back to us
 	// instead, for ever where the disk's driver is a module. So it starts as after a first try that failed.
-	s.env.vars["initrdfail"] = variable{value: "1"}
+	s.env.vars["initrdfail"] = variable{value: "1", exported: true} // through configfile too
 	entry, err := s.config(o.Device, o.Path)
 	var restart *Restart
 	switch {
