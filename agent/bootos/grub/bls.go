@@ -1,7 +1,6 @@
 package grub
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"sort"
@@ -262,105 +261,6 @@ func run(v string, is func(byte) bool) int {
 		n++
 	}
 	return n
-}
-
-// Loader returns what systemd-boot would boot from a device: the first entry that the pattern of loader.conf's default line fits,
-// else the newest.
-func Loader(files Files, dev int) (*Entry, error) {
-	var entries []blsEntry
-	for _, e := range readBLS(files, dev, "/loader/entries") {
-		if e.first("linux") != "" {
-			entries = append(entries, e)
-		}
-	}
-	if len(entries) == 0 {
-		return nil, errors.New("it has no Boot Loader Specification entries")
-	}
-	sort.SliceStable(entries, func(i, j int) bool {
-		if c := CompareVersions(entries[i].first("version"), entries[j].first("version")); c != 0 {
-			return c > 0
-		}
-		return CompareVersions(entries[i].id, entries[j].id) > 0
-	})
-	if b, err := files.ReadFile(dev, "/loader/loader.conf", 64<<10); err == nil {
-		for line := range strings.Lines(string(b)) {
-			w := strings.Fields(line)
-			if len(w) != 2 || w[0] != "default" {
-				continue
-			}
-			for _, e := range entries {
-				fits, _ := path.Match(w[1], e.id+".conf")
-				fits2, _ := path.Match(w[1], e.id)
-				if fits || fits2 {
-					return e.entry(dev)
-				}
-			}
-		}
-	}
-	return entries[0].entry(dev)
-}
-
-func (e blsEntry) entry(dev int) (*Entry, error) {
-	out := &Entry{Title: e.first("title"), Kernel: File{dev, path.Join("/", e.first("linux"))}, Args: strings.Join(e.keys["options"], " ")}
-	for _, i := range e.keys["initrd"] {
-		out.Initrds = append(out.Initrds, File{dev, path.Join("/", i)})
-	}
-	if HasVariables(out.Args) {
-		return nil, &Restart{Entry: out.Title, Why: "its options have variables, which only Red Hat's GRUB fills in: " + out.Args}
-	}
-	return out, nil
-}
-
-// CompareVersions orders kernel versions and the names that carry them: runs of digits by value, a tilde before
-// everything, so that 6.10 is above 6.9 and 6.10~rc1 below 6.10.
-func CompareVersions(a, b string) int {
-	for a != "" || b != "" {
-		ra, na, resta := splitVersion(a)
-		rb, nb, restb := splitVersion(b)
-		if c := compareText(ra, rb); c != 0 {
-			return c
-		}
-		if len(na) != len(nb) {
-			return compareInt(len(na), len(nb))
-		}
-		if c := strings.Compare(na, nb); c != 0 {
-			return c
-		}
-		a, b = resta, restb
-	}
-	return 0
-}
-
-// splitVersion cuts off text up to digits, and the digits without leading zeros.
-func splitVersion(v string) (text, digits, rest string) {
-	i := strings.IndexAny(v, "0123456789")
-	if i < 0 {
-		return v, "", ""
-	}
-	j := i
-	for j < len(v) && v[j] >= '0' && v[j] <= '9' {
-		j++
-	}
-	return v[:i], strings.TrimLeft(v[i:j], "0"), v[j:]
-}
-
-func compareText(a, b string) int {
-	for i := 0; i < len(a) || i < len(b); i++ {
-		if c := compareInt(rank(a, i), rank(b, i)); c != 0 {
-			return c
-		}
-	}
-	return 0
-}
-
-func rank(s string, i int) int {
-	switch {
-	case i >= len(s):
-		return 0
-	case s[i] == '~':
-		return -1
-	}
-	return int(s[i])
 }
 
 func compareInt(a, b int) int {

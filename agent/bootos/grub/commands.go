@@ -246,7 +246,7 @@ func configfile(s *shell, args []string) (int, error) {
 	return ok, errBoot
 }
 
-// missing is the error of a configuration that leads where nothing can be read from here; nil when it is only not there.
+// missing is the error of a name that leads where nothing can be read from here; nil when the file itself may only not be there.
 func (s *shell) missing(name string) error {
 	if why := s.doubt(name); why != "" {
 		return &Restart{Why: why}
@@ -260,5 +260,5 @@ func (s *shell) missing(name string) error {
 			}
 		}
 	}
-	return &Restart{Why: fmt.Sprintf("its configuration goes on in %s, which is on no file system that can be read here", name)}
+	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read here", name)}
 }

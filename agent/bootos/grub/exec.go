@@ -24,7 +24,6 @@ const (
 var (
 	errReturn = errors.New("return") // to the function or menu entry that is running
 	errBoot   = errors.New("boot")   // for good: what is loaded is started
-	errBreak  = errors.New("break")
 )
 
 // variable is a value and whether the contexts that are opened later inherit it.
@@ -272,43 +271,39 @@ func (s *shell) simple(c *simple) (int, error) {
 	if len(args) == 0 {
 		return 0, nil
 	}
-	status, known, err := s.call(args, c)
-	if err != nil {
+	status, err := s.call(args, c)
+	switch {
+	case err != nil || !not:
 		return status, err
+	case status == ok:
+		return statusFalse, nil
 	}
-	if not && known {
-		// What failed for another reason than "false" counts as done, so "!" of it is not true either.
-		status = map[int]int{ok: statusFalse}[status]
-	}
-	return status, nil
+	return ok, nil
 }
 
 // call runs a command, else a function of the configuration, else an assignment. Commands come first in GRUB: a function cannot hide one.
-func (s *shell) call(args []string, c *simple) (status int, known bool, err error) {
+func (s *shell) call(args []string, c *simple) (status int, err error) {
 	name := args[0]
 	if name == "menuentry" || name == "submenu" {
-		status, err = s.menuentry(args, c.body)
-		return status, true, err
+		return s.menuentry(args, c.body)
 	}
 	if c.block != "" {
 		args = append(args, c.block)
 	}
 	if f, is := commands[name]; is {
-		status, err = f(s, args[1:])
-		return status, true, err
+		return f(s, args[1:])
 	}
 	if f, is := s.functions[name]; is {
-		status, err = s.callFunction(f, args[1:])
-		return status, true, err
+		return s.callFunction(f, args[1:])
 	}
 	if name, value, is := strings.Cut(name, "="); is {
-		return 0, false, s.set(name, value)
+		return ok, s.set(name, value)
 	}
 	why, is := onlyGRUB[name]
 	if !is {
 		why = "is not known here"
 	}
-	return 0, false, &Restart{Why: fmt.Sprintf("line %d of its configuration calls %s, which %s", c.line+1, name, why)}
+	return statusFalse, &Restart{Why: fmt.Sprintf("line %d of its configuration calls %s, which %s", c.line+1, name, why)}
 }
 
 // callFunction runs a function or, with the words of a menu entry, its body.

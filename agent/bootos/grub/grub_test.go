@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"path"
 	"sort"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 // fakeFiles is a disk for tests: "DEVICE:/path" -> content, and what devices are called.
@@ -371,14 +374,27 @@ func TestShell(t *testing.T) {
 	}
 }
 
-func TestParseErrors(t *testing.T) {
+// TestSyntaxLikeGRUB has GRUB's own parser judge scripts, and takes the ones that it takes.
+func TestSyntaxLikeGRUB(t *testing.T) {
+	check := need.Tool(t, "grub-script-check")
 	for _, script := range []string{
 		"if true; then", "fi", "if true; fi", "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
-		"while true; done", "for x in a b; set y; done", strings.Repeat("if ", 500),
+		"while true; done", "for x in a b; set y; done", "if true; then echo a; fi", "echo a b", "echo {a b}", "echo a{b", "echo a > b", "a | b",
+		"a & b", "echo $", `echo "$"`, "echo ${a", "echo ${a.b}", "echo ${1} $1 $@ $* $# $?", "function f { echo a; }", "function f\n{\necho a\n}",
+		"if true; then function f { echo a; }; fi", "for x in a b; do echo $x; done", "for x in a b\ndo\necho $x\ndone", "while true; do break; done",
+		"menuentry 'a' --id b {\n linux /k\n}", "submenu a { menuentry b { true; } }", "if [ a = b ]\nthen\necho a\nelif true\nthen\necho b\nelse\necho c\nfi",
+		"echo a\\\nb", "# only this", "", "echo a;", "menuentry a { }", "function f { }", "if true; then fi", "echo if then else", "until false; do echo; done",
+		"for x in; do echo; done", "! true", "[ a ]", "a=b", "echo 'a\nb' \"c\nd\"", "for x in a b; do done", "echo a } b",
 	} {
-		if _, err := parse(script); err == nil {
-			t.Errorf("%q was parsed", script)
+		cmd := exec.Command(check)
+		cmd.Stdin = strings.NewReader("true\n" + script + "\n") // it refuses a script without a command
+		judge := cmd.Run()
+		if _, err := parse(script); (err == nil) != (judge == nil) {
+			t.Errorf("%q: GRUB says %v, we say %v", script, judge, err)
 		}
+	}
+	if _, err := parse(strings.Repeat("if ", 500)); !errors.Is(err, ErrLimit) {
+		t.Errorf("500 times if: %v", err)
 	}
 }
 
@@ -397,30 +413,27 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-func TestCompareVersions(t *testing.T) {
-	ascending := []string{"", "5.10.0-9", "5.10.0-10", "6.1.0-50-amd64", "6.1.0-56-amd64", "6.9", "6.10~rc1", "6.10", "6.10.1"}
+// TestPackageOrder has the order of Red Hat's GRUB: NAME-VERSION-RELEASE by the rules of RPM (rpm-version(7)).
+func TestPackageOrder(t *testing.T) {
+	ascending := []string{
+		"a-0-rescue", "a-5.14.0-427.9.1.el9", "a-5.14.0-427.13.1.el9", "a-6.1.0~rc1-1", "a-6.1.0-1", "a-6.1.0^git1-1", "a-6.1.0.1-1",
+		"a-6.9.12-200.fc40", "a-6.10.3-200.fc40", "a-6.10.3-200.fc40.x", "b-0-rescue",
+	}
 	for i, a := range ascending {
 		for j, b := range ascending {
-			if got, want := CompareVersions(a, b), compareInt(i, j); got != want {
+			if got, want := comparePackages(a, b), compareInt(i, j); got != want {
 				t.Errorf("%q, %q: %d, want %d", a, b, got, want)
 			}
 		}
 	}
 }
 
-func TestLoader(t *testing.T) {
-	f := &fakeFiles{files: map[string]string{
-		"1:/loader/entries/arch.conf":     "title Arch\nlinux /vmlinuz-linux\ninitrd /intel-ucode.img\ninitrd /initramfs-linux.img\noptions root=PARTUUID=1 rw\n",
-		"1:/loader/entries/arch-lts.conf": "title Arch LTS\nlinux /vmlinuz-linux-lts\noptions root=PARTUUID=1\n",
-	}}
-	for conf, want := range map[string]string{"default arch.conf\n": "Arch", "default arch-*\n": "Arch LTS", "timeout 3\n": "Arch LTS"} {
-		f.files["1:/loader/loader.conf"] = conf
-		e, err := Loader(f, 1)
-		if err != nil || e.Title != want {
-			t.Errorf("%q: %v, %v, want %s", conf, e, err, want)
-		}
-		if want == "Arch" && len(e.Initrds) != 2 {
-			t.Errorf("%d initrds, want 2", len(e.Initrds))
+func TestHasVariables(t *testing.T) {
+	for value, want := range map[string]bool{
+		"root=/dev/sda1 ro": false, "$kernelopts ro": true, "ro $tuned_params": true, "cost=$5": false, "a$": false, "": false,
+	} {
+		if got := HasVariables(value); got != want {
+			t.Errorf("%q: %v, want %v", value, got, want)
 		}
 	}
 }
@@ -434,6 +447,5 @@ func FuzzDefault(f *testing.F) {
 		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err == nil && e.Kernel.Path == "" {
 			t.Error("an entry without a kernel")
 		}
-		_, _ = Loader(files, 1)
 	})
 }

@@ -99,7 +99,7 @@ func (p *parser) list(until ...string) (*list, error) {
 	for {
 		switch {
 		case p.tok.end || p.tok.mark == '}':
-			return l, nil
+			return p.some(l)
 		case p.separator():
 			if err := p.advance(); err != nil {
 				return nil, err
@@ -108,7 +108,7 @@ func (p *parser) list(until ...string) (*list, error) {
 		}
 		for _, k := range until {
 			if p.tok.mark == 0 && p.tok.word.literal() == k {
-				return l, nil
+				return p.some(l)
 			}
 		}
 		c, err := p.command()
@@ -117,6 +117,14 @@ func (p *parser) list(until ...string) (*list, error) {
 		}
 		l.cmds = append(l.cmds, c)
 	}
+}
+
+// some refuses a list without a command: GRUB wants one everywhere but in the file itself.
+func (p *parser) some(l *list) (*list, error) {
+	if len(l.cmds) == 0 && p.depth > 1 {
+		return nil, p.unexpected()
+	}
+	return l, nil
 }
 
 // expect passes over a keyword.

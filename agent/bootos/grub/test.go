@@ -133,6 +133,10 @@ func (t *tester) unary(op, v string) (value, known bool) {
 	default:
 		return false, false
 	}
+	// A file that GRUB could see and we cannot is not the same as none.
+	if t.err = t.s.missing(v); t.err != nil {
+		return false, true
+	}
 	f, err := t.s.locate(v)
 	if err != nil {
 		return false, true

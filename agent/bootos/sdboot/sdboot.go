@@ -181,7 +181,7 @@ func (e *Entry) check(files Files) error {
 		return restart("it brings the device tree %s, which kexec cannot pass on", e.devicetree)
 	case e.other != "":
 		return restart("it has the line %q, which is not followed here", e.other)
-	case strings.Contains(e.Args+e.Kernel+strings.Join(e.Initrds, ""), "$"):
+	case grub.HasVariables(e.Args + " " + e.Kernel + " " + strings.Join(e.Initrds, " ")):
 		return restart("it has a $variable, and no GRUB is here to give it a value")
 	}
 	for _, i := range e.Initrds {
