@@ -32,15 +32,12 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	}
 	disk.SetReadOnly(r.Disk.Path, true)
 	defer disk.SetReadOnly(r.Disk.Path, false)
-	v, err := Mount(m.Dir, devices)
+	v := Mount(m.Dir, devices)
 	defer func() {
 		if err := v.Unmount(); err != nil {
 			m.log().Warn("the restored system is still mounted", "error", err)
 		}
 	}()
-	if err != nil {
-		return "", err
-	}
 	m.log().Debug("looking for the system to boot", "on", v)
 	fw, err := m.firmware(r)
 	if err != nil {

@@ -52,6 +52,9 @@ type Firmware struct {
 func Find(v *Volumes, fw Firmware) (*System, error) {
 	f := &finder{v: v, fw: fw}
 	found := f.loaders()
+	if v.unread && (f.bare || len(found) == 0) {
+		return nil, &Restart{Why: fmt.Sprintf("the boot loader that the firmware starts was not found, and may be on what could not be read: %v", v)}
+	}
 	if len(found) == 0 {
 		s, err := guessed(v)
 		if err != nil {

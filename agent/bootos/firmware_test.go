@@ -209,6 +209,28 @@ func TestFirmware(t *testing.T) {
 	}
 }
 
+// TestNothingMounted: a disk without a file system that we read may start all the same.
+func TestNothingMounted(t *testing.T) {
+	ntfs := Mount(t.TempDir(), []Device{{Number: 1, Path: filepath.Join(t.TempDir(), "gone")}})
+	for name, tt := range map[string]struct {
+		v       *Volumes
+		fw      Firmware
+		restart bool
+	}{
+		"Windows on a BIOS":                    {NewVolumes(), Firmware{MBR: sectors["chain"], PBR: sectors["windows"], Active: 1}, true},
+		"GRUB with all else in LVM":            {NewVolumes(), Firmware{MBR: sectors["grub"]}, true},
+		"a file system that could not be read": {ntfs, Firmware{UEFI: true}, true},
+		"nothing at all":                       {NewVolumes(), Firmware{MBR: sectors["empty"]}, false},
+		"nothing at all for UEFI":              {NewVolumes(), Firmware{UEFI: true}, false},
+	} {
+		s, err := Find(tt.v, tt.fw)
+		var r *Restart
+		if s != nil || errors.As(err, &r) != tt.restart || errors.Is(err, ErrNoSystem) == tt.restart {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+}
+
 func TestPartUUID(t *testing.T) {
 	for _, tt := range []struct {
 		table volume.Table

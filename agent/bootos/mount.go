@@ -20,21 +20,19 @@ type Device struct {
 }
 
 // Mount mounts, read-only and below dir, every device that carries a file system which a boot loader reads.
-// Unmount must be called, also after an error.
-func Mount(dir string, devices []Device) (*Volumes, error) {
+// Unmount must be called. What was not mounted is in Skipped.
+func Mount(dir string, devices []Device) *Volumes {
 	v := NewVolumes()
 	for _, d := range devices {
 		vol, err := mountOne(filepath.Join(dir, strconv.Itoa(d.Number)), d)
 		if err != nil {
 			v.Skipped = append(v.Skipped, fmt.Sprintf("partition %d: %v", d.Number, err))
+			v.unread = v.unread || !errors.Is(err, errUnknownFS)
 			continue
 		}
 		v.byNumber[d.Number] = *vol
 	}
-	if len(v.byNumber) == 0 {
-		return v, fmt.Errorf("%w: nothing on the disk can be mounted: %v", ErrNoSystem, v)
-	}
-	return v, nil
+	return v
 }
 
 var errUnknownFS = errors.New("no file system that a boot loader reads")

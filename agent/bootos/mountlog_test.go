@@ -21,7 +21,7 @@ func mountedDisk(t *testing.T, image string) *Volumes {
 	t.Helper()
 	before := sum(t, image)
 	loop, _ := volumetest.Loop(t, image, 512, "-r")
-	v, err := Mount(filepath.Join(t.TempDir(), "os"), []Device{{Number: 1, Path: loop}})
+	v := Mount(filepath.Join(t.TempDir(), "os"), []Device{{Number: 1, Path: loop}})
 	t.Cleanup(func() {
 		if err := v.Unmount(); err != nil {
 			t.Error(err)
@@ -30,8 +30,8 @@ func mountedDisk(t *testing.T, image string) *Volumes {
 			t.Error("the file system was written to")
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
+	if len(v.Skipped) > 0 {
+		t.Fatal(v.Skipped)
 	}
 	return v
 }

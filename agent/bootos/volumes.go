@@ -35,13 +35,14 @@ type Volumes struct {
 	byNumber map[int]Volume
 	// Skipped says, in words, which partitions were not mounted and why.
 	Skipped []string
+	unread  bool // one of these has a file system that a boot loader reads
 	// byDefault has paths begin at the default subvolume of a btrfs, not at its top.
 	byDefault bool
 }
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
-	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, byDefault: true}
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, byDefault: true}
 }
 
 // fromTop is where a file is from the top of its file system, links followed.
