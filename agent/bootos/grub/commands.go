@@ -94,7 +94,11 @@ func export(s *shell, args []string) (int, error) {
 }
 
 func eval(s *shell, args []string) (int, error) {
-	l, err := parse(strings.Join(args, " "))
+	text := strings.Join(args, " ")
+	if err := s.charge(len(text)); err != nil {
+		return statusFalse, err
+	}
+	l, err := parse(text)
 	if err != nil {
 		return invalid, err
 	}
