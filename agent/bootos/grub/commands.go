@@ -39,9 +39,10 @@ func init() {
 			ntldr freedos freebsd plan9 truecrypt pxechainloader kfreebsd knetbsd kopenbsd xnu_kernel xnu_kernel64 xnu_uuid appleloader
 			openbsd netbsd legacy_kernel legacy_initrd kernel uki`,
 		"leaves GRUB": `exit halt reboot normal_exit`,
-		"leads to a configuration of another kind": `legacy_configfile legacy_source syslinux_configfile syslinux_source extract_entries_source extract_entries_configfile extract_legacy_entries_source extract_syslinux_entries_source`,
-		"waits for somebody at the keyboard":       `read getkey authenticate`,
-		"asks for a passphrase":                    `cryptomount zfskey`,
+		"leads to a configuration of another kind": `legacy_configfile legacy_source syslinux_configfile syslinux_source
+			extract_entries_source extract_entries_configfile extract_legacy_entries_source extract_syslinux_entries_source`,
+		"waits for somebody at the keyboard": `read getkey authenticate`,
+		"asks for a passphrase":              `cryptomount zfskey`,
 		"asks the machine, which only GRUB can here": `smbios getenv date rdmsr lspci setpci lsefi lsefisystab lsefimmap lsacpi gptprio.next
 			efifwsetup hdparm uppermem net_bootp net_dhcp net_add_addr net_add_route net_nslookup`,
 		"changes the machine or the disk before the kernel starts": `parttool drivemap gptsync badram cutmem acpi fakebios loadbios fix_video
@@ -94,7 +95,11 @@ func export(s *shell, args []string) (int, error) {
 }
 
 func eval(s *shell, args []string) (int, error) {
-	l, err := parse(strings.Join(args, " "))
+	text := strings.Join(args, " ")
+	if err := s.charge(len(text)); err != nil {
+		return statusFalse, err
+	}
+	l, err := parse(text)
 	if err != nil {
 		return invalid, err
 	}

@@ -16,7 +16,7 @@ func (s *shell) envBlock(file string) (vars map[string]string, names []string, s
 		file = s.get("prefix") + "/grubenv"
 	}
 	b, err := s.read(file, 64<<10)
-	if err != nil {
+	if err != nil || s.charge(len(b)) != nil {
 		return nil, nil, badFilename
 	}
 	if !bytes.HasPrefix(b, []byte(envMagic)) {

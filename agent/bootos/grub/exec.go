@@ -181,6 +181,14 @@ func (s *shell) command(c command) (status int, err error) {
 	return status, s.set("?", strconv.Itoa(status))
 }
 
+// charge counts bytes that are read, parsed or put together as commands: a few large words or files in a loop take as long as many small ones.
+func (s *shell) charge(bytes int) error {
+	if s.steps += bytes / 128; s.steps > maxCommands {
+		return ErrLimit
+	}
+	return nil
+}
+
 func (s *shell) execute(c command) (int, error) {
 	switch c := c.(type) {
 	case *simple:
@@ -387,7 +395,7 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 			}
 		}
 	}
-	return out, unordered, nil
+	return out, unordered, s.charge(total)
 }
 
 func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }

@@ -127,6 +127,9 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 	if err != nil {
 		return nil, nil
 	}
+	if err := s.charge(len(names) * 128); err != nil {
+		return nil, err
+	}
 	sort.Strings(names)
 	var out []string
 	for _, n := range names {

@@ -78,8 +78,10 @@ const (
 	maxDepth     = 24
 	maxEntries   = 4096
 	maxValue     = 64 << 10 // bytes of a variable or of all words of a command
-	maxMemory    = 8 << 20  // bytes of all variables
+	maxMemory    = 8 << 20  // bytes of all variables and menu entries' words
 	maxVariables = 8192
+	maxDoubts    = 256 // variables that a search could not set
+	maxFallbacks = 64
 )
 
 // Options of Default.
@@ -165,6 +167,9 @@ func (s *shell) source(dev int, path string) error {
 	defer func() { s.depth-- }()
 	src, err := s.files.ReadFile(dev, path, maxConfig)
 	if err != nil {
+		return err
+	}
+	if err := s.charge(len(src)); err != nil {
 		return err
 	}
 	l, err := parse(string(src))

@@ -309,6 +309,11 @@ menuentry "Settings" { fwsetup }`,
 		{"a loop without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=1; done"}}, File{1, "/g"}, nil, ErrLimit},
 		{"a function without end", &fakeFiles{files: map[string]string{"1:/g": "function f { f; f; }\nf\n"}}, File{1, "/g"}, nil, ErrLimit},
 		{"a file that sources itself", &fakeFiles{files: map[string]string{"1:/g": "source /g\nsource /g"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a fallback without end", &fakeFiles{files: map[string]string{"1:/g": "set timeout=0\nset fallback=0\nmenuentry a { set fallback=0; }"}}, File{1, "/g"}, nil, ErrLimit},
+		{"names of searches without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=a$a; search --label nosuch --set $a; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"large files without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do source /h; done", "1:/h": strings.Repeat("#", 4<<20)}}, File{1, "/g"}, nil, ErrLimit},
+		{"large words without end", &fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) + "\nwhile true; do echo $a; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a menu that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) + "\nwhile true; do menuentry $a { true; }; done"}}, File{1, "/g"}, nil, ErrLimit},
 		{"a variable that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=xxxxxxxx\nwhile true; do set a=$a$a; done"}}, File{1, "/g"}, nil, ErrLimit},
 	}
 	for _, tt := range tests {

@@ -51,7 +51,10 @@ func (s *shell) menuentry(words []string, body *list) (int, error) {
 }
 
 func (s *shell) addItem(m item) error {
-	if len(s.env.menu) >= maxEntries {
+	for _, a := range append(m.args, m.id) {
+		s.memory += len(a)
+	}
+	if len(s.env.menu) >= maxEntries || s.memory > maxMemory {
 		return ErrLimit
 	}
 	s.env.menu = append(s.env.menu, m)
@@ -99,6 +102,9 @@ func (s *shell) boot() (*Entry, error) {
 		}
 		failures = append(failures, s.failed)
 		next, more := s.nextFallback()
+		if len(failures) > 2*maxFallbacks {
+			return nil, ErrLimit
+		}
 		if !more {
 			break
 		}

@@ -82,7 +82,9 @@ func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 	}
 	if !found {
 		if name != "" {
-			s.doubts[name] = fmt.Sprintf("the %s %q", kind, value)
+			if s.doubts[name] = fmt.Sprintf("the %s %q", kind, value); len(s.doubts) > maxDoubts {
+				return noDevice, ErrLimit
+			}
 		}
 		return noDevice, nil
 	}

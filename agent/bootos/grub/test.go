@@ -148,6 +148,7 @@ func (t *tester) unary(op, v string) (value, known bool) {
 		return t.s.exists(v), true
 	case "-s":
 		b, err := t.s.files.ReadFile(f.Device, f.Path, maxConfig)
+		t.err = t.s.charge(len(b))
 		return err == nil && len(b) > 0, true
 	}
 	return t.s.files.Exists(f.Device, f.Path, false), true
