@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -149,6 +150,12 @@ func TestWaysToLeave(t *testing.T) {
 		{"no word about it means kexec", &fake{}, nil, []string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC"}},
 		{"reboot", &fake{}, &session.Boot{Method: session.BootReboot}, []string{"info boot reboot: as the session asks", "flush", "REBOOT"}},
 		{"poweroff", &fake{}, &session.Boot{Method: session.BootPoweroff}, []string{"info boot poweroff: as the session asks", "flush", "POWEROFF"}},
+		{"the loader's own work", &fake{prepare: fmt.Errorf("GRUB, /grub/grub.cfg on partition 1: %w", &bootos.Restart{Entry: "Debian, with Xen", Why: "it loads no Linux kernel"})}, nil,
+			[]string{"prepare ", "info boot reboot: the machine's own boot loader starts the disk, through the firmware: " +
+				`GRUB, /grub/grub.cfg on partition 1: menu entry "Debian, with Xen": it loads no Linux kernel`, "flush", "REBOOT"}},
+		{"nothing to start", &fake{prepare: fmt.Errorf("%w: there is no boot loader on it, and no kernel is in /boot", bootos.ErrNoSystem)}, nil,
+			[]string{"prepare ", "error boot reboot: the disk is written, but nothing on the disk can be started: there is no boot loader on it, and no kernel is in /boot; " +
+				"a restart will not start it either: see whether the image is a system for this machine", "flush", "REBOOT"}},
 		{"kexec is impossible", &fake{prepare: errors.New("locked down")}, nil,
 			[]string{"prepare ", "info boot reboot: kexec is impossible, so the firmware has to start the disk: locked down", "flush", "REBOOT"}},
 		{"kexec fails", &fake{kexec: errors.New("EBUSY")}, nil,
