@@ -115,6 +115,7 @@ func (rc *reception) open(c *session.Cast, have []cast.Range) (Receiver, error) 
 	} else {
 		p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
 		copy(p.Key[:], c.Key)
+		copy(p.Sender[:], c.Sender)
 		var err error
 		if recv, err = rc.o.Receiver(p, cast.SinkFunc(rc.block), o); err != nil {
 			return nil, fmt.Errorf("receiving: %w", err)

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/core"
 	"github.com/diskcast/diskcast/internal/cast/sock"
-	"github.com/diskcast/diskcast/internal/cast/wire"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -50,7 +50,7 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	cfg := core.ReceiverConfig{
-		Params: p, ID: wire.Random48(), Label: o.Label, Memory: o.Memory, SilenceAfter: int64(o.SilenceAfter),
+		Params: p, Label: o.Label, Memory: o.Memory, SilenceAfter: int64(o.SilenceAfter),
 		Stream: o.Stream, Changed: r.changed,
 	}
 	var keep func(*rxBlock)
@@ -165,7 +165,7 @@ func (r *Receiver) farewell(conn *net.UDPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rx.core.Missing() > 0 {
-		buf := make([]byte, wire.MaxReport+wire.Overhead)
+		buf := make([]byte, reportLen)
 		conn.Write(r.rx.leave(r.now(), buf))
 	}
 }
@@ -182,12 +182,12 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member, turn int) error 
 	for {
 		locked := false
 		var now int64
-		drained, err := m.Receive(func(pkt []byte) {
+		drained, err := m.Receive(func(pkt []byte, from netip.Addr) {
 			if !locked {
 				r.mu.Lock()
 				now, locked = r.now(), true
 			}
-			r.rx.handle(now, pkt, false)
+			r.rx.handle(now, pkt, from, false)
 		})
 		if locked {
 			ours := r.delivery.take(now)
@@ -229,7 +229,7 @@ func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn, deliver func(
 			continue // nobody listens there: the sender is not up, which the core notices by itself
 		}
 		r.mu.Lock()
-		r.rx.handle(r.now(), buf[:n], true)
+		r.rx.handle(r.now(), buf[:n], netip.Addr{}, true)
 		ours := r.delivery.take(0)
 		r.mu.Unlock()
 		if ours {
@@ -244,7 +244,7 @@ const lastWord = time.Second
 
 // reports makes the reports that are due, follows the core in and out of the group, and ends when all is done.
 func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPConn) error {
-	buf := make([]byte, wire.MaxReport+wire.Overhead)
+	buf := make([]byte, reportLen)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var complete time.Time

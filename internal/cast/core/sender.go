@@ -22,7 +22,8 @@ type SenderConfig struct {
 	MaxWait  int64   // from the first receiver on, that Expect is waited for; 0: no limit
 	Rand     *rand.Rand
 	Event    func(kind string, p *Peer, why string)
-	MaxBatch int // packets a burst at most
+	MaxBatch int        // packets a burst at most
+	Source   netip.Addr // that the group's packets come from; invalid: unknown
 	// Share is common to the casts that leave by one NIC; may be nil.
 	Share *LinkShare
 }
@@ -101,6 +102,8 @@ type Sender struct {
 	sharedAt  int64
 	runAt     int64 // when sending began
 	idleAt    int64
+	waryAt    int64  // when a receiver last said that somebody else sends with the key
+	annSeq    uint64 // number of the latest ANNOUNCE
 
 	SentPackets, SentRepair int64
 	Reports, Replies        int64
