@@ -212,6 +212,7 @@ type fakeCast struct {
 	mu      sync.Mutex
 	missing rangeSet
 	sent    int64
+	wrong   int // times that its bytes were not the object's
 	change  chan struct{}
 	// play brings blocks until it returns; default all that is missing, last first.
 	play func(ctx context.Context, f *fakeCast) error
@@ -287,6 +288,17 @@ func (f *fakeCast) Deliver(off int64, p []byte) error {
 	default:
 	}
 	return nil
+}
+
+// Wrong leaves the group at the third piece, as a real receiver does after some.
+func (f *fakeCast) Wrong() {
+	f.mu.Lock()
+	f.wrong++
+	leave := f.wrong == 3
+	f.mu.Unlock()
+	if leave {
+		f.o.OnState(cast.State{Phase: cast.Unicast, Why: "wrong bytes come by multicast"})
+	}
 }
 
 func (f *fakeCast) Missing() []cast.Range {

@@ -170,6 +170,15 @@ func (r *Receiver) farewell(conn *net.UDPConn) {
 	}
 }
 
+// Wrong notes that bytes which came by multicast are not the object's, as a hash says that is known by another way. Where that happens often the
+// receiver leaves the group for a while.
+func (r *Receiver) Wrong() {
+	r.mu.Lock()
+	r.rx.core.Wrong(r.now())
+	r.mu.Unlock()
+	signal(r.wake)
+}
+
 func (r *Receiver) missing() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -239,6 +248,9 @@ func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn, deliver func(
 	}
 }
 
+// rejoin is how long a silent receiver waits until it tells the switches anew that it is in the group.
+const rejoin = 5 * time.Second
+
 // lastWord is how long a complete receiver waits for the sender to know.
 const lastWord = time.Second
 
@@ -247,7 +259,7 @@ func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPCon
 	buf := make([]byte, reportLen)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var complete time.Time
+	var complete, joined time.Time
 	for {
 		r.mu.Lock()
 		now := r.now()
@@ -255,12 +267,22 @@ func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPCon
 		report, due := r.rx.poll(now, buf)
 		next := r.rx.core.Next()
 		in := r.rx.core.InGroup()
+		phase, _ := r.rx.core.Phase()
 		finished, missing := r.rx.core.Finished(), r.rx.core.Missing()
 		r.mu.Unlock()
 		if due {
 			conn.Write(report)
 		}
 		r.tell()
+		if in && phase == core.Silent && time.Since(joined) > rejoin {
+			// A switch may have forgotten us, or been told that we left.
+			if err := m.Join(false); err != nil {
+				return err
+			}
+		}
+		if !m.Joined() {
+			joined = time.Now()
+		}
 		if err := m.Join(in); err != nil {
 			return err
 		}

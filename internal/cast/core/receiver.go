@@ -150,6 +150,7 @@ func (r *Receiver) place(now int64, epoch, seq uint64) (fresh bool) {
 	if c == nil {
 		if r.cur != nil {
 			// The sender has started anew, or somebody says so: its ANNOUNCE will tell.
+			r.unknown(now)
 			return true
 		}
 		c = newChannel(now, epoch)
@@ -205,6 +206,7 @@ func (r *Receiver) become(c *channel) {
 	}
 	r.cur = c
 	c.restart()
+	r.strange.unknownAt = 0
 }
 
 // Data takes an authentic data packet of the group. On Useful the Partial says where its bytes belong; when it is then

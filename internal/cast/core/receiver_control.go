@@ -26,14 +26,15 @@ func (r *Receiver) proved(now int64, epoch, seq uint64) bool {
 		// One seen before, while the current one is silent: the one in between was a replayed recording.
 		r.become(c)
 	}
-	if c.prove(now, seq) {
+	if c.wary {
+		c.window.Mark(seq)
+	}
+	switch {
+	case c.prove(now, seq):
 		r.odd(now, wire.Ahead)
 		r.sched.urgent(now)
-	}
-	if c.fresh(seq) && !c.wary {
+	case !c.wary && c.fresh(seq):
 		c.mark(now, seq)
-	} else {
-		c.window.Mark(seq)
 	}
 	if c != r.cur {
 		return false

@@ -13,6 +13,8 @@ type strange struct {
 	n    [wire.KindsOfStrange]uint32
 	from netip.Addr // of the latest whose address was another than the sender's
 	told uint32     // how many there were when the user was told
+	// Since when packets of an epoch come that no ANNOUNCE has spoken of; 0: none do.
+	unknownAt int64
 	// Blocks that came wrong lately, and until when the receiver stays out of the group for that.
 	wrong   int
 	wrongAt int64
@@ -55,13 +57,16 @@ func Suspicion(n [wire.KindsOfStrange]uint32, from netip.Addr) string {
 		}
 	}
 	say(wire.Elsewhere, "packets from another address than the sender's")
-	say(wire.Ahead, "packets with numbers that the sender has not reached")
+	say(wire.Ahead, "packets with numbers or an epoch that the sender has not reached")
 	say(wire.Behind, "packets whose numbers were taken before they came")
 	say(wire.Unsigned, "ANNOUNCEs that the sender did not sign")
-	say(wire.Wrong, "blocks with wrong bytes")
+	say(wire.Wrong, "pieces with wrong bytes")
 	who := "from the sender's own address, which is forged"
 	if from.IsValid() {
 		who = "from " + from.String()
+	}
+	if n[wire.Wrong] > 0 && len(seen) == 1 {
+		return fmt.Sprintf("%s came by multicast: somebody who has this cast's key, as all its receivers do, sends them, or the sender's own copy is damaged", seen[0])
 	}
 	return fmt.Sprintf("somebody who has this cast's key, as all its receivers do, or repeats its packets, sends to the group %s: %s", who, strings.Join(seen, ", "))
 }
@@ -80,6 +85,16 @@ func (r *Receiver) odd(now int64, kind wire.Strange) {
 }
 
 func (r *Receiver) suspicion() string { return Suspicion(r.strange.n, r.strange.from) }
+
+// unknown counts a packet of an epoch that the sender has not announced. A sender that started anew announces it at once.
+func (r *Receiver) unknown(now int64) {
+	switch at := &r.strange.unknownAt; {
+	case *at == 0:
+		*at = now
+	case now-*at > sec:
+		r.odd(now, wire.Ahead)
+	}
+}
 
 // Strange notes a packet of that kind, which the driver has seen to be of somebody else who has the key. From is its address, unless it is the sender's.
 func (r *Receiver) Strange(now int64, kind wire.Strange, from netip.Addr) {
@@ -110,8 +125,8 @@ func (r *Receiver) Wrong(now int64) {
 	s.out, s.until = true, now+s.stay
 	s.wrong = 0
 	if r.missing > 0 {
-		r.setPhase(Unicast, fmt.Sprintf("%d blocks that came by multicast had other bytes than the sender's, so this receiver stays out of the group for %.0f s: %s",
-			s.n[wire.Wrong], float64(s.stay)/1e9, r.suspicion()))
+		r.setPhase(Unicast, fmt.Sprintf("so much of what came by multicast has wrong bytes that this receiver stays out of the group for %.0f s: %s",
+			float64(s.stay)/1e9, r.suspicion()))
 	}
 	r.sched.urgent(now)
 }

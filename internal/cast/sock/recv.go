@@ -105,6 +105,9 @@ func (m *Member) Join(on bool) error {
 	return nil
 }
 
+// Joined says whether the socket is in the group.
+func (m *Member) Joined() bool { return m.joined }
+
 // Receive waits for packets and calls f with each and the address that it came from; the bytes are f's until it returns. It returns after one batch, and says whether those
 // were all that had come.
 func (m *Member) Receive(f func(pkt []byte, from netip.Addr)) (drained bool, err error) {
