@@ -148,15 +148,14 @@ func TestPoisoned(t *testing.T) {
 	}
 	var recv *fakeCast
 	err := w.restore(w.descriptor(), w.multicast(func(ctx context.Context, f *fakeCast) error {
-		recv = f
-		f.o.OnState(cast.State{Phase: cast.Receiving, Why: "somebody sends beside the sender"})
-		for len(f.Missing()) > 0 {
-			f.mu.Lock()
-			away := f.wrong >= 3
-			f.mu.Unlock()
-			if !away {
-				off := f.Missing()[0].Offset
-				n := min(int64(20_000), f.Missing()[0].Length)
+		phase := cast.State{Phase: cast.Receiving, Why: "somebody sends beside the sender"}
+		if recv = f; f.left() {
+			phase = cast.State{Phase: cast.Unicast, Why: "wrong bytes come by multicast"}
+		}
+		f.o.OnState(phase)
+		for m := f.Missing(); len(m) > 0 || !f.left(); m = f.Missing() {
+			if len(m) > 0 && !f.left() {
+				off, n := m[0].Offset, min(m[0].Length, 20_000)
 				f.mu.Lock()
 				f.missing = f.missing.remove(off, n)
 				f.mu.Unlock()

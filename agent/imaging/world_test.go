@@ -277,6 +277,10 @@ func (f *fakeCast) Again(off, n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.missing = f.missing.add(off, n)
+	select {
+	case f.change <- struct{}{}:
+	default:
+	}
 }
 
 func (f *fakeCast) Deliver(off int64, p []byte) error {
@@ -290,11 +294,20 @@ func (f *fakeCast) Deliver(off int64, p []byte) error {
 	return nil
 }
 
+// leaves is how many wrong pieces make a fakeCast leave the group.
+const leaves = 3
+
+func (f *fakeCast) left() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wrong >= leaves
+}
+
 // Wrong leaves the group at the third piece, as a real receiver does after some.
 func (f *fakeCast) Wrong() {
 	f.mu.Lock()
 	f.wrong++
-	leave := f.wrong == 3
+	leave := f.wrong == leaves
 	f.mu.Unlock()
 	if leave {
 		f.o.OnState(cast.State{Phase: cast.Unicast, Why: "wrong bytes come by multicast"})
