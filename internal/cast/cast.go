@@ -136,7 +136,7 @@ type Rejected struct {
 	Replayed  int64 // authentic once, seen before
 	Stranger  int64 // from another address than the sender's
 	Unsigned  int64 // ANNOUNCEs sealed with the key, but not signed by the sender
-	Unread    int64 // ANNOUNCEs that came too often to be looked at
+	Unread    int64 // ANNOUNCEs, or reports of new receivers, that came too often to be looked at
 	Impostor  int64 // reports in the name of a receiver that did not make them, or of too many receivers at one address
 }
 
@@ -201,7 +201,7 @@ type Peer struct {
 
 // Event is a change at the sender.
 type Event struct {
-	Kind string // "join", "done", "slow", "unicast", "back", "silent", "gone"; "hostile": it sees somebody else send with the key; "version": it speaks another version
+	Kind string // "join", "done", "slow", "unicast", "back", "silent", "gone"; "hostile": it sees somebody else send with the key; "version": it speaks another version; "crowd": there is no room for it
 	Peer Peer
 	Why  string
 }

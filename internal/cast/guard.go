@@ -45,7 +45,10 @@ type budget struct {
 }
 
 func (b *budget) take(now int64, perSecond float64) bool {
-	b.left = min(b.left+float64(now-b.at)*perSecond/1e9, perSecond/4)
+	b.left += float64(now-b.at) * perSecond / 1e9
+	if b.at == 0 || b.left > perSecond/4 {
+		b.left = perSecond / 4
+	}
 	b.at = now
 	if b.left < 1 {
 		return false

@@ -261,6 +261,7 @@ func (s *Sender) Stats() SenderStats {
 		Wire: c.WireBytes(), Packets: c.SentPackets, Reports: c.Reports, Replies: c.Replies,
 		Pending: c.Pending() * pay, Rate: c.Rate(), Sending: c.Sending(), Rejected: s.tx.rejected,
 	}
+	st.Rejected.Impostor += c.Crowded
 	now := s.now()
 	most := uint32(0)
 	for _, p := range c.Peers() {

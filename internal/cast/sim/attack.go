@@ -37,6 +37,11 @@ type attacker struct {
 	began    int64
 }
 
+// addr is where a node reports from.
+func (n *node) addr() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n.id >> 8), byte(n.id)}), 1)
+}
+
 // attack puts the packets of this tick beside the sender's, before those or after them.
 func (c *castRun) attack(r *run) {
 	a := &c.attacker

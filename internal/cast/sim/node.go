@@ -262,7 +262,7 @@ func (c *castRun) deliverUp(r *run) {
 		if !c.s.ReportFresh(u.from.id, u.seq) {
 			continue
 		}
-		reply, ok, err := c.s.Report(u.at, u.from.id, u.seq, c.p.Feedback, u.body, nil)
+		reply, ok, err := c.s.Report(u.at, u.from.id, u.seq, u.from.addr(), u.body, nil)
 		if err != nil || !ok {
 			continue
 		}
