@@ -48,10 +48,10 @@ func TestReportsOfAnother(t *testing.T) {
 		t.Fatal("no report is due")
 	}
 	s.handle(3e9, bytes.Clone(report), at, scratch, out)
-	for _, public := range [][wire.PublicLen]byte{r[1].guest.Public(), r[0].guest.Public()} {
+	for i, public := range [][wire.PublicLen]byte{r[1].guest.Public(), r[0].guest.Public()} {
 		pkt := make([]byte, reportLen)
-		body, seq := r[1].core.Leave(4e9, pkt[reportStart:reportStart])
-		h := wire.Header{Type: wire.Report, Cast: r[1].p.ID, Origin: r[0].guest.ID, Seq: seq + 1<<40}
+		body, _ := r[1].core.Leave(4e9, pkt[reportStart:reportStart])
+		h := wire.Header{Type: wire.Report, Cast: r[1].p.ID, Origin: r[0].guest.ID, Seq: wire.MaxSeq - uint64(1-i)}
 		n := r[1].guest.SealReport(r[1].report, pkt, &h, body)
 		outer, err := r[1].report.Open(nil, pkt[:n])
 		if err != nil {
