@@ -15,7 +15,9 @@ type guard struct {
 	sender  netip.Addr // invalid until it is known that addresses come as they were sent
 	signed  budget     // ANNOUNCEs that are verified, 0.1 ms of CPU each
 	others  budget     // the same from other addresses
-	samples budget     // of packets from other addresses, to learn whether who sends them has the key
+	samples budget     // of packets from other addresses, and of numbers that came before, to learn whether who sends them has the key
+	// What came lately under each number: 48 bits of epoch and number, 16 of the tag. The sender uses no number twice.
+	came [wire.WindowLen]uint64
 }
 
 // Looks a second. The sender makes up to 100 ANNOUNCEs a second, and 200 at 1 Gbit/s while somebody else sends.
@@ -108,6 +110,26 @@ func (r *rx) announce(now int64, h *wire.Header, pkt []byte, from netip.Addr) {
 	if err := r.core.Announce(now, h.Origin, h.Seq, body); err != nil {
 		r.rejected.Malformed++
 		r.core.Mismatch(err)
+	}
+}
+
+// mark is what is remembered of a packet.
+func mark(h *wire.Header, pkt []byte) uint64 {
+	return (h.Seq^h.Origin)<<16 | uint64(pkt[len(pkt)-2])<<8 | uint64(pkt[len(pkt)-1])
+}
+
+// note remembers a packet that was taken.
+func (g *guard) note(h *wire.Header, pkt []byte) { g.came[h.Seq%wire.WindowLen] = mark(h, pkt) }
+
+// again counts a packet that is not needed and whose number came before: as a replay, or, when it is another packet, as one of two of which the sender has made but one.
+func (r *rx) again(now int64, h *wire.Header, pkt []byte) {
+	r.rejected.Replayed++
+	was := r.guard.came[h.Seq%wire.WindowLen]
+	if was>>16 != h.Seq^h.Origin || was == mark(h, pkt) || !r.guard.samples.take(now, sampleLooks) {
+		return
+	}
+	if _, err := r.group.Open(r.scratch[:0], pkt); err == nil {
+		r.core.Strange(now, wire.Twice, netip.Addr{})
 	}
 }
 

@@ -123,6 +123,9 @@ func TestHostileReceiver(t *testing.T) {
 			h.Block, h.Index = 0, 0
 			return &h, useless
 		}, "from the sender's own address"},
+		{"what the sender sends, with other bytes, from its address", true, 40, func(h wire.Header, n int) (*wire.Header, []byte) {
+			return &h, useless // after the sender's own, so that nothing comes of it
+		}, "came before with other bytes"},
 		{"ends and reports once an hour, from its address", true, 40, func(h wire.Header, n int) (*wire.Header, []byte) {
 			h.Type, h.Seq, h.Block, h.Index = wire.Announce, h.Seq+100000, 0, 0
 			hour := uint32(3600e6)

@@ -114,7 +114,7 @@ func (r *rx) handle(now int64, pkt []byte, from netip.Addr, unicast bool) {
 func (r *rx) data(now int64, h *wire.Header, pkt []byte, key *wire.Sealer) {
 	part, verdict := r.core.Peek(h.Block, h.Index)
 	if verdict != core.Useful && h.Type == wire.Data && !r.core.Fresh(h.Origin, h.Seq) {
-		r.rejected.Replayed++
+		r.again(now, h, pkt)
 		return
 	}
 	dst := r.scratch[:0]
@@ -138,6 +138,7 @@ func (r *rx) data(now int64, h *wire.Header, pkt []byte, key *wire.Sealer) {
 	if unicast := h.Type == wire.Stream; unicast {
 		_, verdict = r.core.StreamData(now, h.Origin, h.Seq, h.Block, h.Index)
 	} else {
+		r.guard.note(h, pkt)
 		_, verdict = r.core.Data(now, h.Origin, h.Seq, h.Block, h.Index)
 	}
 	switch verdict {

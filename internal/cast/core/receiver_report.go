@@ -63,7 +63,7 @@ func (r *Receiver) appendReport(now int64, buf []byte, flags uint8) []byte {
 	return b.Append(buf, e.records)
 }
 
-const reportFixed = 108
+const reportFixed = 112
 
 // need counts the packets and blocks that are lacking.
 func (r *Receiver) need() (packets, blocks uint32) {

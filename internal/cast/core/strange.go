@@ -59,6 +59,7 @@ func Suspicion(n [wire.KindsOfStrange]uint32, from netip.Addr) string {
 	say(wire.Elsewhere, "packets from another address than the sender's")
 	say(wire.Ahead, "packets with numbers or an epoch that the sender has not reached")
 	say(wire.Behind, "packets whose numbers were taken before they came")
+	say(wire.Twice, "packets with numbers that came before with other bytes")
 	say(wire.Unsigned, "ANNOUNCEs that the sender did not sign")
 	say(wire.Wrong, "pieces with wrong bytes")
 	who := "from the sender's own address, which is forged"

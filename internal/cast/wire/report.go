@@ -17,7 +17,7 @@ const (
 	RepWary      = 128 // counts only numbers that the sender has announced, since another who has the key sends
 )
 
-const reportLen = 106
+const reportLen = 110
 
 // ReportBody is the body of a REPORT.
 type ReportBody struct {
@@ -53,7 +53,8 @@ const (
 	Behind                        // with a number that was seen, or is behind the window, but with news in it: the sender's own were displaced
 	Unsigned                      // an ANNOUNCE that the sender did not sign
 	Wrong                         // blocks whose bytes are not the object's
-	KindsOfStrange = 5
+	Twice                         // with a number that came before with other bytes
+	KindsOfStrange = 6
 )
 
 // Record says what a run of blocks lacks.
@@ -119,7 +120,7 @@ func (r *ReportBody) Parse(b []byte) error {
 	for i := range r.Strange {
 		r.Strange[i] = binary.BigEndian.Uint32(b[70+4*i:])
 	}
-	r.From = getAddr(b[90:])
+	r.From = getAddr(b[94:])
 	if label > MaxLabel || len(b) < reportLen+label+2 {
 		return ErrMalformed
 	}
