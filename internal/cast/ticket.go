@@ -52,7 +52,7 @@ func ParseTicket(s string) (Params, error) {
 		return p, errors.New("this ticket is of an older diskcast: both ends must be of the same version")
 	}
 	if strings.HasPrefix(s, senderPrefix) {
-		return p, errors.New("this is what a sender goes on with, and its secret: keep it, and give receivers the ticket that begins with " + ticketPrefix)
+		return p, errors.New("this is what a sender goes on with, and its secret: keep it, and give receivers the other ticket")
 	}
 	body, ok := strings.CutPrefix(s, ticketPrefix)
 	if !ok || len(s) > maxTicket {
