@@ -113,9 +113,6 @@ func (r *Receiver) Reply(now int64, origin, seq uint64, body []byte) error {
 		r.become(c)
 	}
 	c.denied = false
-	if c.place == 0 && c.placeAt == 0 {
-		c.place, c.placeAt = m.Place, now // what comes before the first ANNOUNCE
-	}
 	if far := m.Place + jumpRoom + uint64(c.pps); !c.wary && (m.Flags&wire.RplMisled != 0 || c.got > 0 && c.top > far) {
 		r.odd(now, wire.Ahead)
 		c.distrust(now, max(m.Place, 1)-1)

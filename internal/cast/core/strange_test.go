@@ -183,3 +183,19 @@ func TestComeBackByOwnDecision(t *testing.T) {
 		}
 	}
 }
+
+// TestFastBeforeTheFirstAnnounce has a receiver that knows the sender's place from a REPLY hear a tenth of a second of 10 Gbit/s before an ANNOUNCE: nobody is suspected.
+func TestFastBeforeTheFirstAnnounce(t *testing.T) {
+	r := newTestReceiver(1<<30, 64<<20)
+	reply := wire.ReplyBody{Receiver: 5, Echo: r.sched.seq, Place: 1}
+	if err := r.Reply(1*ms, 9, 1, reply.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(85000) {
+		r.Data(2*ms+int64(i)*1200, 9, 2+i, 0, 0)
+	}
+	announce(t, r, 110*ms, 85002)
+	if n, _ := r.Strangers(); n != [wire.KindsOfStrange]uint32{} {
+		t.Errorf("counted %v packets of somebody else, want none", n)
+	}
+}
