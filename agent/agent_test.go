@@ -207,7 +207,13 @@ func (s *fakeServer) session(ctx context.Context, serial uint64) (*cast.Sender, 
 	rand.Read(c.Key)
 	p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
 	copy(p.Key[:], c.Key)
-	sender, err := cast.NewSender(p, s.im.Object(), cast.SenderOptions{Rate: 400e6})
+	secret := cast.NewSecret()
+	var err error
+	if p.Sender, err = cast.PublicOf(secret); err != nil {
+		s.t.Fatal(err)
+	}
+	c.Sender = p.Sender[:]
+	sender, err := cast.NewSender(p, s.im.Object(), cast.SenderOptions{Secret: secret, Rate: 400e6})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ type Receiver interface {
 	Again(off, n int64)
 	Deliver(off int64, p []byte) error
 	Missing() []cast.Range
+	Wrong() // bytes that came by multicast are not the object's
 	Stats() cast.ReceiverStats
 }
 

@@ -222,6 +222,7 @@ type fakeCast struct {
 	mu      sync.Mutex
 	missing rangeSet
 	sent    int64
+	wrong   int // times that its bytes were not the object's
 	change  chan struct{}
 	// play brings blocks until it returns; default all that is missing, last first.
 	play func(ctx context.Context, f *fakeCast) error
@@ -286,6 +287,10 @@ func (f *fakeCast) Again(off, n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.missing = f.missing.add(off, n)
+	select {
+	case f.change <- struct{}{}:
+	default:
+	}
 }
 
 func (f *fakeCast) Deliver(off int64, p []byte) error {
@@ -297,6 +302,26 @@ func (f *fakeCast) Deliver(off int64, p []byte) error {
 	default:
 	}
 	return nil
+}
+
+// leaves is how many wrong pieces make a fakeCast leave the group.
+const leaves = 3
+
+func (f *fakeCast) left() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wrong >= leaves
+}
+
+// Wrong leaves the group at the third piece, as a real receiver does after some.
+func (f *fakeCast) Wrong() {
+	f.mu.Lock()
+	f.wrong++
+	leave := f.wrong == leaves
+	f.mu.Unlock()
+	if leave {
+		f.o.OnState(cast.State{Phase: cast.Unicast, Why: "wrong bytes come by multicast"})
+	}
 }
 
 func (f *fakeCast) Missing() []cast.Range {

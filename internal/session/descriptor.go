@@ -68,6 +68,7 @@ type Cast struct {
 	Group    netip.AddrPort `json:"group"`    // multicast group and UDP port
 	Feedback netip.AddrPort `json:"feedback"` // where the sender listens for state reports
 	Key      []byte         `json:"key"`      // 32 bytes, base64 in JSON
+	Sender   []byte         `json:"sender"`   // public keys of the sender, 64 bytes, base64 in JSON
 	Size     int64          `json:"size"`     // object size, bytes
 	Payload  int            `json:"payload"`  // source bytes a packet
 	K        int            `json:"k"`        // source packets a block

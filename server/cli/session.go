@@ -249,6 +249,9 @@ func (e *env) showSession(s *model.Session) error {
 		st := &c.Stats
 		rows = append(rows, []string{"group", c.Group},
 			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", bytesWords(st.Sent), bytesWords(st.Repair), bytesWords(st.Wire))})
+		if st.Warning != "" {
+			rows = append(rows, []string{"warning", st.Warning})
+		}
 	}
 	if err := table(e.out, rows); err != nil {
 		return err

@@ -48,6 +48,8 @@ type Object interface {
 type Casts interface {
 	// Group returns a group address and port that nobody on the LAN is heard to use.
 	Group(ctx context.Context) (netip.AddrPort, error)
+	// Sender returns the public keys, for session.Cast, of the sender that has a secret of 32 bytes.
+	Sender(secret []byte) ([]byte, error)
 	New(c session.Cast, src io.ReaderAt, o CastOptions) (Cast, error)
 }
 
@@ -61,7 +63,8 @@ type Captures interface {
 
 // CastOptions are the settings of a cast.
 type CastOptions struct {
-	Rate int64 // bits a second, 0: rate control
+	Rate   int64  // bits a second, 0: rate control
+	Secret []byte // of session.Cast's Sender
 	// OnReadError is told of object bytes that cannot be read.
 	OnReadError func(off, n int64, err error)
 	Log         *slog.Logger

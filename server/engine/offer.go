@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -56,5 +57,5 @@ func sameCast(a, b *session.Cast) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback
+	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback && bytes.Equal(a.Sender, b.Sender)
 }

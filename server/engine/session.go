@@ -39,7 +39,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	e.seq++
 	s.Session = model.Session{ID: sessionID(e.seq), Spec: spec, Image: img, State: model.Waiting, Created: e.now()}
 	if img.ObjectSize > 0 {
-		if s.Params, err = e.allocate(group, img.ObjectSize); err != nil {
+		if s.Params, s.Secret, err = e.allocate(group, img.ObjectSize); err != nil {
 			e.seq--
 			e.mu.Unlock()
 			return nil, err

@@ -41,6 +41,7 @@ type sess struct {
 type sessRecord struct {
 	model.Session
 	Params *session.Cast `json:"params,omitempty"` // nil when the object is empty
+	Secret []byte        `json:"secret,omitempty"` // of the cast's sender; nodes never get it
 	// Upload is set for a capture. Its image's Manifest is empty until it is stored.
 	Upload *session.Upload `json:"upload,omitempty"`
 }

@@ -119,15 +119,18 @@ type CastStats struct {
 	Rate      float64    `json:"rate"` // bits a second that rate control allows now
 	Receivers []Receiver `json:"receivers,omitempty"`
 	Rejected  int64      `json:"rejected"` // packets dropped by the sender
+	// Warning says what nodes saw of somebody else who sends with the cast's key; empty if nothing.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Receiver is a node as the cast's sender sees it.
 type Receiver struct {
-	Node  string  `json:"node"`
-	State string  `json:"state"`
-	Need  int64   `json:"need"` // object bytes
-	Loss  float64 `json:"loss"` // 0..1
-	Rate  float64 `json:"rate"` // bits a second
+	Node    string  `json:"node"`
+	State   string  `json:"state"`
+	Need    int64   `json:"need"`              // object bytes
+	Loss    float64 `json:"loss"`              // 0..1
+	Rate    float64 `json:"rate"`              // bits a second
+	Warning string  `json:"warning,omitempty"` // as CastStats.Warning
 }
 
 // Mark is when a step was reached.

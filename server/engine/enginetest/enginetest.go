@@ -151,6 +151,9 @@ func (c *Casts) Group(context.Context) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 0, 0, c.groups}), 1000+uint16(c.groups)), nil
 }
 
+// Sender implements engine.Casts.
+func (c *Casts) Sender(secret []byte) ([]byte, error) { return bytes.Repeat(secret, 2), nil }
+
 // New implements engine.Casts.
 func (c *Casts) New(p session.Cast, src io.ReaderAt, o engine.CastOptions) (engine.Cast, error) {
 	if c.Broken != nil {
