@@ -3,9 +3,9 @@ package ext
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 
 	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/field"
 )
 
 // counted is a group's own count of free clusters.
@@ -19,14 +19,7 @@ func (sb *super) clustersIn(group int64) int64 {
 
 // compare compares a group's bitmap with its descriptor's count.
 func (m *mapper) compare(g *group, bitmap []byte) error {
-	clusters := m.fs.sb.clustersIn(g.number)
-	free := clusters
-	for i := int64(0); i < clusters/8; i++ {
-		free -= int64(bits.OnesCount8(bitmap[i]))
-	}
-	if n := clusters % 8; n > 0 {
-		free -= int64(bits.OnesCount8(bitmap[clusters/8] & (1<<n - 1)))
-	}
+	free := field.Zeros(bitmap, m.fs.sb.clustersIn(g.number))
 	if free != g.free {
 		return fmt.Errorf("its block bitmap has %d free clusters, and its descriptor counts %d", free, g.free)
 	}
