@@ -264,7 +264,7 @@ func TestContradiction(t *testing.T) {
 
 // TestTail has sectors behind the last whole cluster: nothing calls them free.
 func TestTail(t *testing.T) {
-	image := mkfs(t, 40*mib+3*512, "-F 16 -s 8 -a -R 3")
+	image := mkfs(t, 40*mib+3*1024, "-F 16 -s 8 -a -R 4")
 	fs, extents := volumetest.Load(t, image, Open)
 	tail := fs.dataStart() + fs.clusters*fs.cluster
 	if last := extents[len(extents)-1]; fs.Info().Size != fs.total || tail == fs.total || last.Offset != tail || last.End() != fs.total {
