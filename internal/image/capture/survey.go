@@ -24,12 +24,16 @@ func Survey(src io.ReaderAt, size int64, sectorSize int) (*Disk, error) {
 	if t.Kind == "none" {
 		parts = []volume.Partition{{Number: 0, Start: 0, Size: size}}
 	}
+	disk, err := probe.NewDisk(src, t)
+	if err != nil {
+		return nil, err
+	}
 	all := [][]volume.Extent{t.Regions}
 	for _, p := range parts {
 		if p.Start < 0 || p.Size < 0 || p.Start > size || p.Size > size-p.Start {
 			return nil, fmt.Errorf("partition %d (%d bytes from %d) ends beyond the disk of %d bytes: repair the table first", p.Number, p.Size, p.Start, size)
 		}
-		fs, err := probe.Probe(io.NewSectionReader(src, p.Start, p.Size), p.Size)
+		fs, err := disk.Partition(p)
 		if err != nil {
 			return nil, fmt.Errorf("partition %d: %w", p.Number, err)
 		}
