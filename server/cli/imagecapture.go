@@ -150,8 +150,9 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 type captured struct {
 	Name   string   `json:"name"`
 	Digest string   `json:"digest"`
-	Read   int64    `json:"read"`   // bytes of the disk
-	Zeros  int64    `json:"zeros"`  // of Read
+	Read   int64    `json:"read"`   // bytes of the disk that were read
+	Holes  int64    `json:"holes"`  // bytes of the disk that were not read: the source says that they are zero
+	Zeros  int64    `json:"zeros"`  // of both, bytes that are only noted
 	Added  int64    `json:"added"`  // bytes that the store did not have
 	Object int64    `json:"object"` // bytes that a restore sends
 	Notes  []string `json:"notes,omitempty"`
@@ -174,14 +175,19 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)
 	}
-	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
+	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
 	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
 		return err
 	}
 	if e.json {
 		return e.printJSON(out)
 	}
-	fmt.Fprintf(e.out, "%s  %s\nread %s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; verified\n", c.name, r.Digest, bytesWords(r.Read), out.Seconds, bytesWords(r.Zeros), bytesWords(r.Object), bytesWords(r.Added))
+	holes := ""
+	if r.Holes > 0 {
+		holes = fmt.Sprintf(" and passed over %s of holes", bytesWords(r.Holes))
+	}
+	fmt.Fprintf(e.out, "%s  %s\nread %s%s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; verified\n", c.name, r.Digest,
+		bytesWords(r.Read), holes, out.Seconds, bytesWords(r.Zeros), bytesWords(r.Object), bytesWords(r.Added))
 	return printNotes(e.out, out.Notes)
 }
 

@@ -60,13 +60,14 @@ type Options struct {
 type Result struct {
 	Digest string        // of the manifest
 	Config *image.Config // as stored
-	Read   int64         // bytes of the disk that were read as data
-	Zeros  int64         // of Read, bytes that were elided as zeros
+	Read   int64         // allocated bytes that were read
+	Holes  int64         // allocated bytes that were not read, because the source says that they are zero
+	Zeros  int64         // of Read and Holes, bytes that were elided as zeros
 	Added  int64         // compressed bytes that the store did not have
 	Object int64         // length of the image's object
 }
 
-// Capture reads the disk src of size bytes into the store. The same disk gives the same digest, whatever the number of workers,
+// Capture reads the disk src of size bytes into the store. What src knows to be zero (see Sparse) is not read. The same disk gives the same digest, whatever the number of workers,
 // as long as the store has no other images whose chunks it shares.
 func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o Options) (*Result, error) {
 	if o.Store == nil {

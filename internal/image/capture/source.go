@@ -6,6 +6,9 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // Source is a disk to be captured.
@@ -29,6 +32,9 @@ func OpenSource(path string) (*Source, error) {
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // advice: a longer read-ahead
 	return s, nil
 }
+
+// Allocated implements Sparse: the holes of a sparse file are asked of its file system. A block device is data.
+func (s *Source) Allocated() []volume.Extent { return sparse.Data(s.File, s.Size) }
 
 func (s *Source) geometry() error {
 	st, err := s.Stat()
