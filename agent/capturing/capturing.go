@@ -17,6 +17,7 @@ import (
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/inuse"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -38,8 +39,6 @@ type Reporter interface {
 // Disks is the hardware.
 type Disks interface {
 	List() []session.Disk
-	// InUse says what uses a disk; empty when nothing does.
-	InUse(path string) (string, error)
 }
 
 // Options of Capture.
@@ -71,6 +70,10 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		return "", err
 	}
 	src, err := capture.OpenSource(chosen.Path)
+	var used *inuse.Error
+	if errors.As(err, &used) {
+		return "", fmt.Errorf("%w. Unmount or stop it on the node, or choose another disk", used)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -107,18 +110,7 @@ func choose(disks Disks, rule session.Target) (session.Disk, error) {
 	for i := range list {
 		list[i].ReadOnly = false // enough for reading
 	}
-	chosen, err := disk.Choose(list, rule)
-	if err != nil {
-		return chosen, err
-	}
-	use, err := disks.InUse(chosen.Path)
-	if err != nil {
-		return chosen, fmt.Errorf("%s: cannot tell whether it is in use: %w", chosen.Path, err)
-	}
-	if use != "" {
-		return chosen, fmt.Errorf("%s is in use (%s), and would change while it is read. Unmount it on the node, or choose another disk", chosen.Path, use)
-	}
-	return chosen, nil
+	return disk.Choose(list, rule)
 }
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
@@ -152,6 +144,9 @@ func send(ctx context.Context, src *capture.Source, u *session.Upload, found *ca
 			o.Report.Progress("reading", r.progress())
 		}}, &res)
 	if err != nil {
+		return "", r, err
+	}
+	if err := src.Changed(); err != nil {
 		return "", r, err
 	}
 	index, err := r.rec.Index()

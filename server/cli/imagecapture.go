@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/convert"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/inuse"
 )
 
 // captureFlags are what import and capture share.
@@ -22,6 +23,7 @@ type captureFlags struct {
 	name, level, parent string
 	sector              int
 	workers             int
+	live                bool
 	scratch             string
 	ref                 string
 }
@@ -31,6 +33,7 @@ func (c *captureFlags) register(cmd *cobra.Command) {
 	f.StringVar(&c.level, "level", capture.Default, "compression: fast, default or small")
 	f.StringVar(&c.parent, "parent", "", "image whose chunks are preferred where several have the same")
 	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
+	f.BoolVar(&c.live, "live", false, "take a disk that is in use: what is written meanwhile may make the copy unusable")
 	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
 }
 
@@ -95,8 +98,9 @@ func imageCapture(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "capture DEVICE|FILE NAME",
 		Short: "Capture a disk of this machine as an image",
-		Long: `Capture a disk of this machine as an image, and verify what was stored. The disk must not be mounted for writing. A disk of
-a node is captured by ` + "`diskcast session create --capture`" + `.`,
+		Long: `Capture a disk of this machine as an image, and verify what was stored. A disk in use is refused: mounted, in whatever namespace,
+swap, part of an LVM, RAID or dm device, or open for writing. --live takes it all the same; the image is then of many different
+moments and says so. A disk of a node is captured by ` + "`diskcast session create --capture`" + `.`,
 		Example: `  diskcast image capture /dev/sdb golden
   diskcast image capture /dev/sdb golden-2 --parent golden --level fast`,
 		Args: args(cobra.ExactArgs(2)),
@@ -114,15 +118,35 @@ a node is captured by ` + "`diskcast session create --capture`" + `.`,
 
 // importForeign stores a file of another program's, a device, or a Clonezilla directory.
 func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) error {
-	info, err := os.Stat(path)
-	if err == nil && info.Mode()&os.ModeDevice != 0 {
-		src, err := openDevice(path)
+	if info, err := os.Stat(path); err == nil && !info.IsDir() { // else a directory, or the first piece of a split file, which convert looks for
+		src, err := openSource(path, c.live)
 		if err != nil {
 			return err
 		}
 		defer src.Close()
-		return e.capture(ctx, path, src, src.Size, src.SectorSize, c, nil)
+		if !info.Mode().IsRegular() {
+			return e.capture(ctx, path, src, src.Size, src.SectorSize, c, src, nil)
+		}
+		return e.importFile(ctx, path, c, src)
 	}
+	return e.importFile(ctx, path, c, nil)
+}
+
+// openSource refuses what is in use with the way out, unless live.
+func openSource(path string, live bool) (*capture.Source, error) {
+	if live {
+		return capture.OpenLive(path)
+	}
+	src, err := capture.OpenSource(path)
+	var used *inuse.Error
+	if errors.As(err, &used) {
+		return nil, fmt.Errorf("%w: unmount or stop what uses it, or copy it with --live as it is, which may give an image that cannot be used", used)
+	}
+	return src, err
+}
+
+// importFile stores a file of another program's or a Clonezilla directory. held, of a single file, keeps watch over it.
+func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held *capture.Source) error {
 	st, err := e.openStore()
 	if err != nil {
 		return err
@@ -143,7 +167,7 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 	if d.Size() == 0 || d.Size()%int64(sector) != 0 {
 		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image", path, d.Format(), d.Size(), sector)
 	}
-	return e.capture(ctx, path, d, d.Size(), sector, c, d.Notes())
+	return e.capture(ctx, path, d, d.Size(), sector, c, held, d.Notes())
 }
 
 // captured is what a capture or an import gave.
@@ -161,16 +185,20 @@ type captured struct {
 	VerifySeconds float64 `json:"verify_seconds"`
 }
 
-// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes.
-func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, notes []string) error {
+// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes. held may be nil.
+func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, held *capture.Source, notes []string) error {
 	st, err := e.openStore()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	bar := e.progress("reading " + path)
-	r, err := capture.Capture(ctx, src, size, sector, capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Workers: c.workers,
-		Created: began.UTC(), Log: e.quiet(), Progress: bar.update})
+	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Workers: c.workers,
+		Created: began.UTC(), Log: e.quiet(), Progress: bar.update}
+	if held != nil {
+		o.Users, o.Check = held.Users, held.Changed
+	}
+	r, err := capture.Capture(ctx, src, size, sector, o)
 	bar.close()
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)
@@ -268,6 +296,9 @@ func onlyImage(st *image.Store) (string, error) {
 // imageNotes are what a capture found that the operator should know.
 func imageNotes(c *image.Config) []string {
 	var out []string
+	for _, n := range c.Table.Notes {
+		out = append(out, plain(n))
+	}
 	for i := range c.Partitions {
 		for _, n := range c.Partitions[i].Notes {
 			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain(n)))

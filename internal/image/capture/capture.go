@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
@@ -51,7 +52,11 @@ type Options struct {
 	// Created is written beside the name in the store, not into the image.
 	Created time.Time
 	// Notes are annotations beside the name in the store, not in the image.
-	Notes    map[string]string
+	Notes map[string]string
+	// Users says who uses the disk while it is read, in words; it becomes a note of the image (see LiveNote).
+	Users []string
+	// Check, when it is not nil, is asked when the disk was read and before the image is made; its error ends the capture.
+	Check    func() error
 	Log      *slog.Logger
 	Progress image.Progress // bytes of the disk that are allocated
 }
@@ -87,6 +92,9 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 		o.Log.Info("partition", "number", p.Number, "start", p.Start, "size", p.Size, "fs", p.FS, "used", p.Used,
 			"allocated", p.Allocated, "notes", p.Notes)
 	}
+	if len(o.Users) > 0 {
+		d.Table.Notes = append(d.Table.Notes, LiveNote(o.Users))
+	}
 	b, err := o.Store.NewBuilder(image.BuilderOptions{DiskSize: size, Grid: o.Grid, Parent: o.Parent})
 	if err != nil {
 		return nil, err
@@ -96,6 +104,11 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 	if err := Chunks(ctx, src, d, b, o, res); err != nil {
 		return nil, err
 	}
+	if o.Check != nil {
+		if err := o.Check(); err != nil {
+			return nil, err
+		}
+	}
 	res.Added, res.Object = b.Added(), b.Index().ObjectSize()
 	d.Config.Level = o.Level
 	res.Digest, err = b.Commit(d.Config, o.Name, o.Created, o.Notes)
@@ -103,6 +116,12 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 		return nil, fmt.Errorf("storing the image: %w", err)
 	}
 	return res, nil
+}
+
+// LiveNote tells the operator what an image of a disk in use is.
+func LiveNote(users []string) string {
+	return "The disk was in use while it was copied (" + strings.Join(users, "; ") + "): a file system that was written then is as after a pulled plug, " +
+		"but of many different moments, so it may be damaged beyond what a check can mend."
 }
 
 func (o *Options) defaults() {

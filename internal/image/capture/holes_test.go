@@ -85,7 +85,6 @@ func TestHugeSparseFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
 	if err := f.Truncate(size); errors.Is(err, syscall.EFBIG) {
 		t.Skipf("the file system of %s takes no file of %d bytes", dir, int64(size))
 	} else if err != nil {
@@ -98,6 +97,9 @@ func TestHugeSparseFile(t *testing.T) {
 		if _, err := f.WriteAt(data, at); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := f.Close(); err != nil { // else it is in use
+		t.Fatal(err)
 	}
 	src, err := capture.OpenSource(path)
 	if err != nil {
