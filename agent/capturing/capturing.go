@@ -16,6 +16,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/inuse"
 	"github.com/diskcast/diskcast/internal/session"
@@ -135,10 +136,11 @@ func (r *run) progress() session.Progress {
 // send reads the disk once, sends what the server lacks, and has it make the image.
 func send(ctx context.Context, src *capture.Source, u *session.Upload, found *capture.Disk, o Options) (string, *run, error) {
 	r := &run{began: time.Now()}
-	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, src.Size}, src.Size, u.Grid, o.Uploads)
+	grid := max(u.Grid, image.GridFor(src.Size))
+	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, src.Size}, src.Size, grid, o.Uploads)
 	defer r.rec.Close()
 	var res capture.Result
-	err := capture.Chunks(ctx, src, found, r.rec, capture.Options{Level: u.Level, Grid: u.Grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
+	err := capture.Chunks(ctx, src, found, r.rec, capture.Options{Level: u.Level, Grid: grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
 		Progress: func(done, total int64) {
 			r.read, r.toRead = done, total
 			o.Report.Progress("reading", r.progress())

@@ -24,6 +24,8 @@ type captureFlags struct {
 	sector              int
 	workers             int
 	live                bool
+	grid                string
+	cell                int64 // grid, parsed
 	scratch             string
 	ref                 string
 }
@@ -34,6 +36,7 @@ func (c *captureFlags) register(cmd *cobra.Command) {
 	f.StringVar(&c.parent, "parent", "", "image whose chunks are preferred where several have the same")
 	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
 	f.BoolVar(&c.live, "live", false, "take a disk that is in use: what is written meanwhile may make the copy unusable")
+	f.StringVar(&c.grid, "grid", "", "size of the pieces that the disk is cut into, a power of two from 64K to 64M (default: 4M, more for a disk of more than 8 TiB)")
 	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
 }
 
@@ -47,6 +50,15 @@ func (c *captureFlags) check() error {
 	case 0, 512, 4096:
 	default:
 		return usage("--sector-size %d is neither 512 nor 4096", c.sector)
+	}
+	if c.grid != "" {
+		var err error
+		if c.cell, err = parseSize(c.grid); err == nil {
+			err = image.CheckGrid(c.cell)
+		}
+		if err != nil {
+			return usage("--grid: %w", err)
+		}
 	}
 	if err := image.CheckName(c.name); err != nil {
 		return usage("%w", err)
@@ -193,7 +205,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	}
 	began := time.Now()
 	bar := e.progress("reading " + path)
-	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Workers: c.workers,
+	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers,
 		Created: began.UTC(), Log: e.quiet(), Progress: bar.update}
 	if held != nil {
 		o.Users, o.Check = held.Users, held.Changed

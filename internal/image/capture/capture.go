@@ -41,7 +41,7 @@ type Options struct {
 	Name  string       // the name that the image gets; empty: none
 	// Level is Fast, Default or Small.
 	Level string
-	// Grid is the size of a cell in bytes, a power of two; 4 MiB by default.
+	// Grid is the size of a cell in bytes, a power of two; image.GridFor the disk by default.
 	Grid int64
 	// Workers is the number of goroutines that hash and compress; one for each CPU by default.
 	Workers int
@@ -83,7 +83,7 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 			return nil, err
 		}
 	}
-	o.defaults()
+	o.defaults(size)
 	d, err := Survey(src, size, sectorSize)
 	if err != nil {
 		return nil, err
@@ -124,12 +124,12 @@ func LiveNote(users []string) string {
 		"but of many different moments, so it may be damaged beyond what a check can mend."
 }
 
-func (o *Options) defaults() {
+func (o *Options) defaults(disk int64) {
 	if o.Level == "" {
 		o.Level = Default
 	}
 	if o.Grid == 0 {
-		o.Grid = image.DefaultGrid
+		o.Grid = image.GridFor(disk)
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)

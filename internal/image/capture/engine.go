@@ -29,7 +29,7 @@ type job struct {
 
 // Chunks reads the allocated bytes of the disk and hands its chunks to the sink.
 func Chunks(ctx context.Context, src io.ReaderAt, d *Disk, sink Sink, o Options, res *Result) error {
-	o.defaults()
+	o.defaults(d.Config.DiskSize)
 	workers, jobs := budget(o)
 	e := &engine{src: src, d: d, sink: sink, o: o, res: res, total: volume.Bytes(d.Extents), holes: holesOf(src, d.Config.DiskSize),
 		free: make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs)}
