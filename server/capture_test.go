@@ -64,7 +64,6 @@ type captured struct {
 }
 
 func (n *captured) List() []session.Disk              { return []session.Disk{n.disk} }
-func (n *captured) InUse(string) (string, error)      { return "", nil }
 func (n *captured) Progress(string, session.Progress) {}
 
 func (n *captured) Step(step, level, message string, p *session.Progress) {

@@ -16,7 +16,9 @@ import (
 
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/inuse"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -40,8 +42,6 @@ type Reporter interface {
 // Disks is the hardware.
 type Disks interface {
 	List() []session.Disk
-	// InUse says what uses a disk; empty when nothing does.
-	InUse(path string) (string, error)
 }
 
 // Options of Capture.
@@ -73,6 +73,10 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		return "", err
 	}
 	src, err := capture.OpenSource(chosen.Path)
+	var used *inuse.Error
+	if errors.As(err, &used) {
+		return "", fmt.Errorf("%w. Unmount or stop it on the node, or choose another disk", used)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -112,18 +116,7 @@ func choose(disks Disks, d *session.Descriptor) (session.Disk, error) {
 	for i := range list {
 		list[i].ReadOnly = false // enough for reading
 	}
-	chosen, err := disk.ForSession(list, d)
-	if err != nil {
-		return chosen, err
-	}
-	use, err := disks.InUse(chosen.Path)
-	if err != nil {
-		return chosen, fmt.Errorf("%s: cannot tell whether it is in use: %w", chosen.Path, err)
-	}
-	if use != "" {
-		return chosen, fmt.Errorf("%s is in use (%s), and would change while it is read. Unmount it on the node, or choose another disk", chosen.Path, use)
-	}
-	return chosen, nil
+	return disk.ForSession(list, d)
 }
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
@@ -145,15 +138,19 @@ func (r *run) progress() session.Progress {
 // send reads the disk once, sends what the server lacks, and has it make the image.
 func send(ctx context.Context, src *capture.Source, u *session.Upload, found *capture.Disk, o Options) (string, *run, error) {
 	r := &run{began: time.Now()}
-	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, src.Size}, src.Size, u.Grid, o.Uploads)
+	grid := max(u.Grid, image.GridFor(src.Size))
+	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, src.Size}, src.Size, grid, o.Uploads)
 	defer r.rec.Close()
 	var res capture.Result
-	err := capture.Chunks(ctx, src, found, r.rec, capture.Options{Level: u.Level, Grid: u.Grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
+	err := capture.Chunks(ctx, src, found, r.rec, capture.Options{Level: u.Level, Grid: grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
 		Progress: func(done, total int64) {
 			r.read, r.toRead = done, total
 			o.Report.Progress("reading", r.progress())
 		}}, &res)
 	if err != nil {
+		return "", r, err
+	}
+	if err := src.Changed(); err != nil {
 		return "", r, err
 	}
 	index, err := r.rec.Index()

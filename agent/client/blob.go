@@ -12,22 +12,21 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// MaxBlob bounds, in bytes, a blob that a node takes into memory: the config or the index of an image.
-const MaxBlob = 128 << 20
-
-// Blob fetches a whole blob and checks it against its digest. A connection that breaks is resumed where it broke.
+// Blob fetches a whole blob, the config or the index of an image, of at most image.MaxIndex bytes, and checks it against its digest. A connection that breaks is resumed where it broke.
 func (c *Client) Blob(ctx context.Context, b session.Blob) ([]byte, error) {
-	if b.Size <= 0 || b.Size > MaxBlob {
-		return nil, fmt.Errorf("blob %s: size of %d bytes is not in 1..%d", b.Digest, b.Size, MaxBlob)
+	if b.Size <= 0 || b.Size > image.MaxIndex {
+		return nil, fmt.Errorf("blob %s: size of %d bytes is not in 1..%d", b.Digest, b.Size, image.MaxIndex)
 	}
 	hexsum, ok := strings.CutPrefix(b.Digest, "sha256:")
 	if !ok {
 		return nil, fmt.Errorf("blob %s: only sha256 digests are known", b.Digest)
 	}
 	var buf bytes.Buffer
+	buf.Grow(int(b.Size)) // growing by and by takes twice as much
 	err := c.stream(ctx, "blob "+b.Digest, []string{"v1", "blobs", b.Digest}, 0, b.Size, func(_ int64, p []byte) error {
 		buf.Write(p)
 		return nil

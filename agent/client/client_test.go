@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -295,7 +296,7 @@ func TestBlobAndObject(t *testing.T) {
 	if _, err := c.Blob(ctx, session.Blob{Digest: digest([]byte("x")), Size: int64(len(body))}); err == nil || !strings.Contains(err.Error(), "image verify") {
 		t.Errorf("a blob with another hash: %v", err)
 	}
-	for _, b := range []session.Blob{{Digest: "sha256:0", Size: 0}, {Digest: "sha256:0", Size: MaxBlob + 1}, {Digest: "md5:0", Size: 1}} {
+	for _, b := range []session.Blob{{Digest: "sha256:0", Size: 0}, {Digest: "sha256:0", Size: image.MaxIndex + 1}, {Digest: "md5:0", Size: 1}} {
 		if _, err := c.Blob(ctx, b); err == nil {
 			t.Errorf("%+v was fetched", b)
 		}
@@ -382,4 +383,17 @@ func TestWrongClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	connected(t, s, func(o *Options) { o.Server, o.Pin = old.URL, PinOf(cert.RawSubjectPublicKeyInfo) })
+}
+
+// TestLargeIndex takes an index that is larger than what a node once took, and smaller than what a store does.
+func TestLargeIndex(t *testing.T) {
+	body := make([]byte, 129<<20)
+	s := newServer(t)
+	s.mux.HandleFunc("GET /v1/blobs/{digest}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	})
+	c, ctx := connected(t, s)
+	if got, err := c.Blob(ctx, session.Blob{Digest: digest(body), Size: int64(len(body))}); err != nil || len(got) != len(body) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
 }

@@ -28,7 +28,7 @@ type ChunkData struct {
 // BuilderOptions of NewBuilder.
 type BuilderOptions struct {
 	DiskSize int64
-	Grid     int64  // DefaultGrid when 0
+	Grid     int64  // GridFor(DiskSize) when 0
 	Parent   string // the image whose frames are preferred where the store has one more than once; may be empty
 	// From says of which images frames may be taken; nil: of all.
 	From func(*Config) bool
@@ -70,9 +70,9 @@ type place struct {
 // NewBuilder starts an image. Commit or Abort must be called.
 func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 	if o.Grid == 0 {
-		o.Grid = DefaultGrid
+		o.Grid = GridFor(o.DiskSize)
 	}
-	if err := checkGrid(o.Grid); err != nil {
+	if err := CheckGrid(o.Grid); err != nil {
 		return nil, err
 	}
 	if o.DiskSize < 0 || o.DiskSize > maxDisk {
@@ -124,8 +124,7 @@ func (b *Builder) Add(c ChunkData) error {
 		chunk.Frame = f
 		b.index.Frames[f].Chunks = append(b.index.Frames[f].Chunks, int32(len(b.index.Chunks)))
 	}
-	b.index.Chunks = append(b.index.Chunks, chunk)
-	return nil
+	return b.index.AddChunk(chunk)
 }
 
 // frame returns the number of the frame, and stores it where neither the image nor the store has it.
@@ -148,8 +147,7 @@ func (b *Builder) frame(k frameKey, stored []byte) (int32, error) {
 		}
 		f.Blob, f.Offset, f.Length, f.CRC = b.fresh, b.added-int64(len(stored)), int64(len(stored)), Checksum(stored)
 	}
-	n := int32(len(b.index.Frames))
-	b.index.Frames = append(b.index.Frames, f)
+	n := b.index.AddFrame(f)
 	b.mu.Lock()
 	b.mine[k] = n
 	b.mu.Unlock()

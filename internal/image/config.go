@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -66,6 +68,15 @@ type Partition struct {
 	Notes     []string `json:"notes,omitempty"`      // in words for the operator
 }
 
+// CheckSize says before anything was read that the config of a disk, which lacks only what the chunks tell, is larger than anybody takes.
+func (c *Config) CheckSize() error {
+	full := *c
+	full.Content = strings.Repeat("0", 64)
+	full.Level, full.Chunks, full.Stored, full.Zeros = Default, math.MaxInt32, c.DiskSize, 0
+	_, err := full.Marshal()
+	return err
+}
+
 // Marshal returns the config blob.
 func (c *Config) Marshal() ([]byte, error) {
 	if err := c.check(); err != nil {
@@ -76,7 +87,8 @@ func (c *Config) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	if len(b) > MaxConfig {
-		return nil, fmt.Errorf("config has %d bytes, more than the %d allowed", len(b), MaxConfig)
+		return nil, fmt.Errorf("what there is to say of the disk's %d partitions has %d bytes, more than the %d that an image can hold: capture the partitions one by one",
+			len(c.Partitions), len(b), MaxConfig)
 	}
 	return b, nil
 }

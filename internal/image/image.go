@@ -33,6 +33,18 @@ type Index struct {
 	Frames   []Frame // in the order of the object
 	Chunks   []Chunk // in the order of the disk, at most one for each cell
 	Blobs    int     // number of data blobs that the frames lie in
+
+	least int64 // bytes that the blob of what was added has at the least
+}
+
+// GridFor is the size of a cell for a disk of so many bytes: DefaultGrid up to 8 TiB, then as much more as keeps the number of cells at 2^21,
+// so that the index stays within MaxIndex and the memory of a node.
+func GridFor(disk int64) int64 {
+	grid := int64(DefaultGrid)
+	for grid < MaxGrid && disk>>21 > grid {
+		grid *= 2
+	}
+	return grid
 }
 
 // Frame is one stored zstd frame. Several chunks with the same bytes share one.

@@ -9,7 +9,8 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// MaxIndex bounds, in bytes, an index blob: 16 TiB of disk at 4 MiB a cell and 60 bytes a chunk.
+// MaxIndex bounds, in bytes, an index blob. It is the one limit of all who write, store, send or take one: builder, store, registry, server and node.
+// It is room for 2^22 chunks of 60 bytes; GridFor keeps a disk at half of that.
 const MaxIndex = 256 << 20
 
 // maxDisk bounds the size of a disk so that no sum of offsets can overflow.
@@ -28,7 +29,7 @@ func maxStored(size int64) int64 { return size + size>>7 + 512 }
 
 // AppendBinary appends the index blob to b.
 func (x *Index) AppendBinary(b []byte) ([]byte, error) {
-	if err := checkGrid(x.Grid); err != nil {
+	if err := CheckGrid(x.Grid); err != nil {
 		return nil, err
 	}
 	le := binary.LittleEndian
@@ -61,9 +62,34 @@ func (x *Index) AppendBinary(b []byte) ([]byte, error) {
 		cell = c.Cell
 	}
 	if len(b) > MaxIndex {
-		return nil, fmt.Errorf("the index has %d bytes, more than the %d allowed: capture with a larger grid", len(b), MaxIndex)
+		return nil, x.tooLarge()
 	}
 	return b, nil
+}
+
+// AddFrame appends a frame and returns its number.
+func (x *Index) AddFrame(f Frame) int32 {
+	x.least += frameFixed + 4
+	x.Frames = append(x.Frames, f)
+	return int32(len(x.Frames) - 1)
+}
+
+// AddChunk appends a chunk. It fails as soon as the index cannot become small enough any more, not when the whole disk was read.
+func (x *Index) AddChunk(c Chunk) error {
+	if x.least += 3 + 2*int64(len(c.Extents)+len(c.Zeros)); x.least > MaxIndex {
+		return x.tooLarge()
+	}
+	x.Chunks = append(x.Chunks, c)
+	return nil
+}
+
+// tooLarge tells the way out: fewer frames, or, where they cannot be fewer, fewer runs.
+func (x *Index) tooLarge() error {
+	way := fmt.Sprintf("capture the disk with a larger grid (--grid %dK)", 2*x.Grid>>10)
+	if x.Grid >= MaxGrid {
+		way = "the disk is too large or its data too scattered for one image; capture its partitions one by one"
+	}
+	return fmt.Errorf("the index of the image would have more than the %d MiB that stores and nodes take: %s", MaxIndex>>20, way)
 }
 
 // appendRuns writes the stored and zero extents of a chunk in the order of the disk.
@@ -112,7 +138,8 @@ func (x *Index) Content() [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-func checkGrid(grid int64) error {
+// CheckGrid says why no image can have cells of so many bytes.
+func CheckGrid(grid int64) error {
 	if grid < MinGrid || grid > MaxGrid || grid&(grid-1) != 0 {
 		return fmt.Errorf("a grid of %d bytes is not a power of two from %d to %d", grid, MinGrid, MaxGrid)
 	}

@@ -18,7 +18,7 @@ func ParseIndex(b []byte) (*Index, error) {
 
 func parseIndex(b []byte) (*Index, error) {
 	if len(b) > MaxIndex {
-		return nil, fmt.Errorf("it has %d bytes, more than the %d allowed", len(b), MaxIndex)
+		return nil, fmt.Errorf("it has %d bytes, more than the %d that stores and nodes take", len(b), MaxIndex)
 	}
 	if len(b) < indexHeader || string(b[:8]) != indexMagic {
 		return nil, fmt.Errorf("it does not begin with %q", indexMagic)
@@ -32,7 +32,7 @@ func parseIndex(b []byte) (*Index, error) {
 		return nil, fmt.Errorf("a grid of 2^%d bytes", log)
 	}
 	x := &Index{Grid: 1 << log}
-	if err := checkGrid(x.Grid); err != nil {
+	if err := CheckGrid(x.Grid); err != nil {
 		return nil, err
 	}
 	disk := le.Uint64(b[16:])

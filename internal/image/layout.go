@@ -92,6 +92,9 @@ func (s *Store) writeIndex(x *ocispec.Index) error {
 	if err != nil {
 		return fmt.Errorf("image store: %w", err)
 	}
+	if len(b) > maxLayoutIndex {
+		return fmt.Errorf("image store %s: the list of its images would have %d bytes, more than the %d that can be read: remove some (`diskcast image rm`)", s.dir, len(b), maxLayoutIndex)
+	}
 	return s.replace(ocispec.ImageIndexFile, b)
 }
 

@@ -77,6 +77,9 @@ func checkManifest(m *ocispec.Manifest) error {
 		case d.MediaType != DataType:
 			return fmt.Errorf("layer %d is %q, not a data blob", i-1, d.MediaType)
 		}
+		if i == 1 && d.Size > limit {
+			return fmt.Errorf("its index has %d bytes, more than the %d that stores and nodes take: capture the disk again, with a larger grid (--grid)", d.Size, limit)
+		}
 		if d.Size <= 0 || d.Size > limit {
 			return fmt.Errorf("blob %s of %d bytes", d.Digest, d.Size)
 		}

@@ -79,7 +79,7 @@ type Upload struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`  // that the image gets
 	Level string `json:"level"` // of compression: fast, default or small
-	Grid  int64  `json:"grid"`  // bytes of a cell
+	Grid  int64  `json:"grid"`  // bytes of a cell at the least; image.GridFor the disk where that is more
 }
 
 // Methods of Boot.

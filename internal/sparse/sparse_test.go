@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // islands are where the sample has data, beside what begins and ends in the middle of a grain.
@@ -110,5 +112,35 @@ func TestCancelled(t *testing.T) {
 	stop(why)
 	if err := Copy(ctx, from, filepath.Join(t.TempDir(), "copy")); !errors.Is(err, why) {
 		t.Error(err)
+	}
+}
+
+func TestData(t *testing.T) {
+	path, content := sample(t)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	runs := Data(f, size)
+	if n := volume.Bytes(runs); n > 7<<20 {
+		t.Errorf("%d bytes are data: %v", n, runs)
+	}
+	for _, hole := range volume.Invert(runs, size) {
+		if !bytes.Equal(content[hole.Offset:hole.End()], make([]byte, hole.Length)) {
+			t.Errorf("%+v is not zero", hole)
+		}
+	}
+	// A file that is shorter than it should be is for a read to find, and a device that cannot tell is data.
+	if runs := Data(f, size+1); volume.Bytes(runs) != size+1 {
+		t.Errorf("of a file that is too short: %v", runs)
+	}
+	null, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if runs := Data(null, size); volume.Bytes(runs) != size {
+		t.Errorf("of a device: %v", runs)
 	}
 }

@@ -96,7 +96,7 @@ func (s *Store) prepare(up *upload, u *engine.Upload, disk int64) error {
 		up.stage.Close()
 		up.stage = nil
 	}
-	stage, err := s.st.OpenStage(u.ID, image.BuilderOptions{DiskSize: disk, Grid: u.Grid, Parent: u.Parent})
+	stage, err := s.st.OpenStage(u.ID, image.BuilderOptions{DiskSize: disk, Grid: max(u.Grid, image.GridFor(disk)), Parent: u.Parent})
 	if err != nil {
 		return err
 	}

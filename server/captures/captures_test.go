@@ -165,13 +165,11 @@ func (l *lab) disk(size int64) (string, []byte) {
 type disks struct {
 	path string
 	size int64
-	use  string
 }
 
 func (d disks) List() []session.Disk {
 	return []session.Disk{{Path: d.path, Size: d.size, SectorSize: 512, ReadOnly: true}}
 }
-func (d disks) InUse(string) (string, error) { return d.use, nil }
 
 // reports keeps the last step and its counts.
 type reports struct {
@@ -389,7 +387,13 @@ func TestRefusals(t *testing.T) {
 	s := l.create("golden")
 	d := l.descriptor(c)
 	var r reports
-	if _, err := capturing.Capture(t.Context(), d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: 16 << 20, use: "sda1 is mounted at /mnt"}}); err == nil || !strings.Contains(err.Error(), "mounted at /mnt") {
+	w, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := capturing.Capture(t.Context(), d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: 16 << 20}}); err == nil ||
+		!strings.Contains(err.Error(), "open for writing") || !strings.Contains(err.Error(), "on the node") {
 		t.Errorf("disk in use: %v", err)
 	}
 	// A frame that is not what its name says, a node that claims success, another node's capture.

@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/convert"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/inuse"
 	"github.com/diskcast/diskcast/internal/plain"
 )
 
@@ -23,6 +24,9 @@ type captureFlags struct {
 	name, level, parent string
 	sector              int
 	workers             int
+	live                bool
+	grid                string
+	cell                int64 // grid, parsed
 	scratch             string
 	ref                 string
 }
@@ -32,6 +36,8 @@ func (c *captureFlags) register(cmd *cobra.Command) {
 	f.StringVar(&c.level, "level", capture.Default, "compression: fast, default or small")
 	f.StringVar(&c.parent, "parent", "", "image whose chunks are preferred where several have the same")
 	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
+	f.BoolVar(&c.live, "live", false, "take a disk that is in use: what is written meanwhile may make the copy unusable")
+	f.StringVar(&c.grid, "grid", "", "size of the pieces that the disk is cut into, a power of two from 64K to 64M (default: 4M, more for a disk of more than 8 TiB)")
 	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
 }
 
@@ -45,6 +51,15 @@ func (c *captureFlags) check() error {
 	case 0, 512, 4096:
 	default:
 		return usage("--sector-size %d is neither 512 nor 4096", c.sector)
+	}
+	if c.grid != "" {
+		var err error
+		if c.cell, err = parseSize(c.grid); err == nil {
+			err = image.CheckGrid(c.cell)
+		}
+		if err != nil {
+			return usage("--grid: %w", err)
+		}
 	}
 	if err := image.CheckName(c.name); err != nil {
 		return usage("%w", err)
@@ -98,8 +113,9 @@ func imageCapture(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "capture DEVICE|FILE NAME",
 		Short: "Capture a disk of this machine as an image",
-		Long: `Capture a disk of this machine as an image, and verify what was stored. The disk must not be mounted for writing. A disk of
-a node is captured by ` + "`diskcast session create --capture`" + `.`,
+		Long: `Capture a disk of this machine as an image, and verify what was stored. A disk in use is refused: mounted, in whatever namespace,
+swap, part of an LVM, RAID or dm device, or open for writing. --live takes it all the same; the image is then of many different
+moments and says so. A disk of a node is captured by ` + "`diskcast session create --capture`" + `.`,
 		Example: `  diskcast image capture /dev/sdb golden
   diskcast image capture /dev/sdb golden-2 --parent golden --level fast`,
 		Args: args(cobra.ExactArgs(2)),
@@ -117,15 +133,35 @@ a node is captured by ` + "`diskcast session create --capture`" + `.`,
 
 // importForeign stores a file of another program's, a device, or a Clonezilla directory.
 func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) error {
-	info, err := os.Stat(path)
-	if err == nil && info.Mode()&os.ModeDevice != 0 {
-		src, err := openDevice(path)
+	if info, err := os.Stat(path); err == nil && !info.IsDir() { // else a directory, or the first piece of a split file, which convert looks for
+		src, err := openSource(path, c.live)
 		if err != nil {
 			return err
 		}
 		defer src.Close()
-		return e.capture(ctx, path, src, src.Size, src.SectorSize, c, nil)
+		if !info.Mode().IsRegular() {
+			return e.capture(ctx, path, src, src.Size, src.SectorSize, c, src, nil)
+		}
+		return e.importFile(ctx, path, c, src)
 	}
+	return e.importFile(ctx, path, c, nil)
+}
+
+// openSource refuses what is in use with the way out, unless live.
+func openSource(path string, live bool) (*capture.Source, error) {
+	if live {
+		return capture.OpenLive(path)
+	}
+	src, err := capture.OpenSource(path)
+	var used *inuse.Error
+	if errors.As(err, &used) {
+		return nil, fmt.Errorf("%w: unmount or stop what uses it, or copy it with --live as it is, which may give an image that cannot be used", used)
+	}
+	return src, err
+}
+
+// importFile stores a file of another program's or a Clonezilla directory. held, of a single file, keeps watch over it.
+func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held *capture.Source) error {
 	st, err := e.openStore()
 	if err != nil {
 		return err
@@ -147,15 +183,16 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image, or was cut; if it is one without its last zeros, "+
 			"unpacked and padded (`truncate -s %%%d FILE`) it is taken", path, d.Format(), d.Size(), sector, sector)
 	}
-	return e.capture(ctx, path, d, d.Size(), sector, c, d.Notes())
+	return e.capture(ctx, path, d, d.Size(), sector, c, held, d.Notes())
 }
 
 // captured is what a capture or an import gave.
 type captured struct {
 	Name   string   `json:"name"`
 	Digest string   `json:"digest"`
-	Read   int64    `json:"read"`   // bytes of the disk
-	Zeros  int64    `json:"zeros"`  // of Read
+	Read   int64    `json:"read"`   // bytes of the disk that were read
+	Holes  int64    `json:"holes"`  // bytes of the disk that were not read: the source says that they are zero
+	Zeros  int64    `json:"zeros"`  // of both, bytes that are only noted
 	Added  int64    `json:"added"`  // bytes that the store did not have
 	Object int64    `json:"object"` // bytes that a restore sends
 	Notes  []string `json:"notes,omitempty"`
@@ -164,21 +201,25 @@ type captured struct {
 	VerifySeconds float64 `json:"verify_seconds"`
 }
 
-// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes.
-func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, notes []string) error {
+// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes. held may be nil.
+func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, held *capture.Source, notes []string) error {
 	st, err := e.openStore()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	bar := e.progress("reading " + path)
-	r, err := capture.Capture(ctx, src, size, sector, capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Workers: c.workers,
-		Created: began.UTC(), Log: e.quiet(), Progress: bar.update})
+	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers,
+		Created: began.UTC(), Log: e.quiet(), Progress: bar.update}
+	if held != nil {
+		o.Users, o.Check = held.Users, held.Changed
+	}
+	r, err := capture.Capture(ctx, src, size, sector, o)
 	bar.close()
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)
 	}
-	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
+	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
 	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
 		return err
 	}
@@ -186,7 +227,12 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if e.json {
 		return e.printJSON(out)
 	}
-	fmt.Fprintf(e.out, "%s  %s\nread %s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; verified\n", c.name, r.Digest, bytesWords(r.Read), out.Seconds, bytesWords(r.Zeros), bytesWords(r.Object), bytesWords(r.Added))
+	holes := ""
+	if r.Holes > 0 {
+		holes = fmt.Sprintf(" and passed over %s of holes", bytesWords(r.Holes))
+	}
+	fmt.Fprintf(e.out, "%s  %s\nread %s%s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; verified\n", c.name, r.Digest,
+		bytesWords(r.Read), holes, out.Seconds, bytesWords(r.Zeros), bytesWords(r.Object), bytesWords(r.Added))
 	return printNotes(e.out, out.Notes)
 }
 
@@ -267,6 +313,9 @@ func onlyImage(st *image.Store) (string, error) {
 // imageNotes are what a capture found that the operator should know.
 func imageNotes(c *image.Config) []string {
 	var out []string
+	for _, n := range c.Table.Notes {
+		out = append(out, plain.Line(n, 0))
+	}
 	for i := range c.Partitions {
 		for _, n := range c.Partitions[i].Notes {
 			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain.Line(n, 0)))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -150,5 +151,41 @@ func flipInLargest(t *testing.T, dir string) {
 	b[0] ^= 1
 	if _, err := f.WriteAt(b, size/2); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestIndexTooLarge has an image whose index no node takes: a session about it is refused, because it is described first.
+func TestIndexTooLarge(t *testing.T) {
+	s, dir := stored(t)
+	d, err := s.Describe("debian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := func(digest string) string {
+		return filepath.Join(dir, "blobs/sha256", strings.TrimPrefix(digest, "sha256:"))
+	}
+	manifest, err := os.ReadFile(blob(d.Manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := fmt.Sprintf(`"size":%d`, d.Index.Size)
+	large := bytes.Replace(manifest, []byte(size), fmt.Appendf(nil, `"size":%d`, image.MaxIndex+1), 1)
+	if bytes.Equal(large, manifest) {
+		t.Fatalf("no %s in %s", size, manifest)
+	}
+	if err := os.WriteFile(blob(image.Digest(large)), large, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = bytes.ReplaceAll(list, []byte(d.Manifest), []byte(image.Digest(large)))
+	list = bytes.ReplaceAll(list, fmt.Appendf(nil, `"size":%d`, len(manifest)), fmt.Appendf(nil, `"size":%d`, len(large)))
+	if err := os.WriteFile(filepath.Join(dir, "index.json"), list, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Describe("debian"); err == nil || !strings.Contains(err.Error(), "larger grid") {
+		t.Errorf("described: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
@@ -40,7 +41,7 @@ type Options struct {
 	Name  string       // the name that the image gets; empty: none
 	// Level is Fast, Default or Small.
 	Level string
-	// Grid is the size of a cell in bytes, a power of two; 4 MiB by default.
+	// Grid is the size of a cell in bytes, a power of two; image.GridFor the disk by default.
 	Grid int64
 	// Workers is the number of goroutines that hash and compress; one for each CPU by default.
 	Workers int
@@ -51,7 +52,11 @@ type Options struct {
 	// Created is written beside the name in the store, not into the image.
 	Created time.Time
 	// Notes are annotations beside the name in the store, not in the image.
-	Notes    map[string]string
+	Notes map[string]string
+	// Users says who uses the disk while it is read, in words; it becomes a note of the image (see LiveNote).
+	Users []string
+	// Check, when it is not nil, is asked when the disk was read and before the image is made; its error ends the capture.
+	Check    func() error
 	Log      *slog.Logger
 	Progress image.Progress // bytes of the disk that are allocated
 }
@@ -60,13 +65,14 @@ type Options struct {
 type Result struct {
 	Digest string        // of the manifest
 	Config *image.Config // as stored
-	Read   int64         // bytes of the disk that were read as data
-	Zeros  int64         // of Read, bytes that were elided as zeros
+	Read   int64         // allocated bytes that were read
+	Holes  int64         // allocated bytes that were not read, because the source says that they are zero
+	Zeros  int64         // of Read and Holes, bytes that were elided as zeros
 	Added  int64         // compressed bytes that the store did not have
 	Object int64         // length of the image's object
 }
 
-// Capture reads the disk src of size bytes into the store. The same disk gives the same digest, whatever the number of workers,
+// Capture reads the disk src of size bytes into the store. What src knows to be zero (see Sparse) is not read. The same disk gives the same digest, whatever the number of workers,
 // as long as the store has no other images whose chunks it shares.
 func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o Options) (*Result, error) {
 	if o.Store == nil {
@@ -77,7 +83,7 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 			return nil, err
 		}
 	}
-	o.defaults()
+	o.defaults(size)
 	d, err := Survey(src, size, sectorSize)
 	if err != nil {
 		return nil, err
@@ -85,6 +91,9 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 	for _, p := range d.Config.Partitions {
 		o.Log.Info("partition", "number", p.Number, "start", p.Start, "size", p.Size, "fs", p.FS, "used", p.Used,
 			"allocated", p.Allocated, "notes", p.Notes)
+	}
+	if len(o.Users) > 0 {
+		d.Table.Notes = append(d.Table.Notes, LiveNote(o.Users))
 	}
 	b, err := o.Store.NewBuilder(image.BuilderOptions{DiskSize: size, Grid: o.Grid, Parent: o.Parent})
 	if err != nil {
@@ -95,6 +104,11 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 	if err := Chunks(ctx, src, d, b, o, res); err != nil {
 		return nil, err
 	}
+	if o.Check != nil {
+		if err := o.Check(); err != nil {
+			return nil, err
+		}
+	}
 	res.Added, res.Object = b.Added(), b.Index().ObjectSize()
 	d.Config.Level = o.Level
 	res.Digest, err = b.Commit(d.Config, o.Name, o.Created, o.Notes)
@@ -104,12 +118,18 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 	return res, nil
 }
 
-func (o *Options) defaults() {
+// LiveNote tells the operator what an image of a disk in use is.
+func LiveNote(users []string) string {
+	return "The disk was in use while it was copied (" + strings.Join(users, "; ") + "): a file system that was written then is as after a pulled plug, " +
+		"but of many different moments, so it may be damaged beyond what a check can mend."
+}
+
+func (o *Options) defaults(disk int64) {
 	if o.Level == "" {
 		o.Level = Default
 	}
 	if o.Grid == 0 {
-		o.Grid = image.DefaultGrid
+		o.Grid = image.GridFor(disk)
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)

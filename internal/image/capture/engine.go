@@ -18,19 +18,20 @@ const joinGap = 64 << 10
 // job is one cell on its way. Jobs are used again, with their buffers.
 type job struct {
 	cell  cell
+	holes int64  // bytes of the cell that need not be read
+	empty []cell // instead of a cell: those that are all hole, in a row
 	buf   []byte // the cell, every byte at its place; then the stored bytes at the front
 	data  []byte // of buf
 	chunk image.ChunkData
-	out   []byte // the frame
-	err   error
+	out   []byte        // the frame
 	ready chan struct{} // capacity 1: the worker is done
 }
 
 // Chunks reads the allocated bytes of the disk and hands its chunks to the sink.
 func Chunks(ctx context.Context, src io.ReaderAt, d *Disk, sink Sink, o Options, res *Result) error {
-	o.defaults()
+	o.defaults(d.Config.DiskSize)
 	workers, jobs := budget(o)
-	e := &engine{src: src, d: d, sink: sink, o: o, res: res, total: volume.Bytes(d.Extents),
+	e := &engine{src: src, d: d, sink: sink, o: o, res: res, total: volume.Bytes(d.Extents), holes: holesOf(src, d.Config.DiskSize),
 		free: make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs)}
 	for range jobs {
 		e.free <- &job{ready: make(chan struct{}, 1)}
@@ -68,6 +69,7 @@ type engine struct {
 	o     Options
 	res   *Result
 	total int64
+	holes []volume.Extent // of the source
 	free  chan *job
 	work  chan *job // to the workers
 	order chan *job // the same jobs, to the collector
@@ -86,18 +88,40 @@ func budget(o Options) (workers, jobs int) {
 }
 
 func (e *engine) read(ctx context.Context) error {
-	return cells(e.d.Extents, e.o.Grid, func(c cell) error {
-		var j *job
-		select {
-		case j = <-e.free:
-		case <-ctx.Done():
-			return ctx.Err()
+	var empty []cell
+	flush := func() error {
+		if len(empty) == 0 {
+			return nil
+		}
+		j, err := e.job(ctx)
+		if err != nil {
+			return err
+		}
+		j.empty, empty = empty, nil
+		j.ready <- struct{}{} // cannot block: nobody else has the job
+		e.order <- j
+		return nil
+	}
+	err := cells(e.d.Extents, e.o.Grid, func(c cell) error {
+		data := volume.Subtract(c.extents, e.holes)
+		if len(data) == 0 {
+			if empty = append(empty, c); len(empty) < maxEmpty {
+				return nil
+			}
+			return flush()
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		j, err := e.job(ctx)
+		if err != nil {
+			return err
 		}
 		if j.buf == nil {
 			j.buf = make([]byte, e.o.Grid)
 		}
-		j.cell, j.err = c, nil
-		if err := readCell(e.src, c, e.o.Grid, j.buf); err != nil {
+		j.cell, j.holes = c, volume.Bytes(c.extents)-volume.Bytes(data)
+		if err := readCell(e.src, c, data, e.o.Grid, j.buf); err != nil {
 			return err
 		}
 		// Neither can block: both hold all jobs there are.
@@ -105,15 +129,30 @@ func (e *engine) read(ctx context.Context) error {
 		e.work <- j
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return flush()
 }
 
-// readCell reads the extents of a cell to their places in buf, with few and long reads.
-func readCell(src io.ReaderAt, c cell, grid int64, buf []byte) error {
+// job waits for one that is free.
+func (e *engine) job(ctx context.Context) (*job, error) {
+	select {
+	case j := <-e.free:
+		j.empty = nil
+		return j, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// readCell brings the extents of a cell to their places in buf: data, the part of them that is not hole, with few and long reads.
+func readCell(src io.ReaderAt, c cell, data []volume.Extent, grid int64, buf []byte) error {
 	base := c.number * grid
-	for i := 0; i < len(c.extents); {
-		from, to := c.extents[i].Offset, c.extents[i].End()
-		for i++; i < len(c.extents) && c.extents[i].Offset-to <= joinGap; i++ {
-			to = c.extents[i].End()
+	for i := 0; i < len(data); {
+		from, to := data[i].Offset, data[i].End()
+		for i++; i < len(data) && data[i].Offset-to <= joinGap; i++ {
+			to = data[i].End()
 		}
 		n, err := src.ReadAt(buf[from-base:to-base], from)
 		if int64(n) < to-from {
@@ -122,6 +161,9 @@ func readCell(src io.ReaderAt, c cell, grid int64, buf []byte) error {
 			}
 			return fmt.Errorf("reading the disk at byte %d: %w; the disk or file may be failing or was cut short: check it (smartctl, dmesg)", from+int64(n), err)
 		}
+	}
+	for _, hole := range volume.Subtract(c.extents, data) {
+		clear(buf[hole.Offset-base : hole.End()-base])
 	}
 	return nil
 }
@@ -149,34 +191,48 @@ func (j *job) encode(enc *image.Encoder) {
 // collect hands the chunks on in the order of the disk.
 func (e *engine) collect(ctx context.Context) error {
 	var spare *image.Encoder
-	var done int64
 	for j := range e.order {
 		select {
 		case <-j.ready:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		err := e.sink.Add(j.chunk)
-		if errors.Is(err, image.ErrNeedStored) {
-			if spare == nil {
-				if spare, err = image.NewEncoder(e.o.Level); err != nil {
-					return err
-				}
-			}
-			j.encode(spare)
-			err = e.sink.Add(j.chunk)
-		}
-		if err != nil {
+		if err := e.add(j, &spare); err != nil {
 			return err
 		}
-		n := volume.Bytes(j.cell.extents)
-		done += n
-		e.res.Read += n
-		e.res.Zeros += volume.Bytes(j.chunk.Zeros)
 		if e.o.Progress != nil {
-			e.o.Progress(done, e.total)
+			e.o.Progress(e.res.Read+e.res.Holes, e.total)
 		}
 		e.free <- j // cannot block: it holds all jobs there are
 	}
 	return ctx.Err()
+}
+
+// add gives the sink the chunks of a job and counts them.
+func (e *engine) add(j *job, spare **image.Encoder) error {
+	for _, c := range j.empty {
+		if err := e.sink.Add(image.ChunkData{Cell: c.number, Zeros: c.extents}); err != nil {
+			return err
+		}
+		n := volume.Bytes(c.extents)
+		e.res.Holes += n
+		e.res.Zeros += n
+	}
+	if j.empty != nil {
+		return nil
+	}
+	err := e.sink.Add(j.chunk)
+	if errors.Is(err, image.ErrNeedStored) {
+		if *spare == nil {
+			if *spare, err = image.NewEncoder(e.o.Level); err != nil {
+				return err
+			}
+		}
+		j.encode(*spare)
+		err = e.sink.Add(j.chunk)
+	}
+	e.res.Read += volume.Bytes(j.cell.extents) - j.holes
+	e.res.Holes += j.holes
+	e.res.Zeros += volume.Bytes(j.chunk.Zeros)
+	return err
 }

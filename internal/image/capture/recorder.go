@@ -80,8 +80,7 @@ func (r *Recorder) Add(c image.ChunkData) error {
 		}
 		chunk.Frame = n
 	}
-	r.index.Chunks = append(r.index.Chunks, chunk)
-	return nil
+	return r.index.AddChunk(chunk)
 }
 
 func (r *Recorder) frame(k key, stored []byte) (int32, error) {
@@ -98,8 +97,7 @@ func (r *Recorder) frame(k key, stored []byte) (int32, error) {
 			return 0, err
 		}
 	}
-	n = int32(len(r.index.Frames))
-	r.index.Frames = append(r.index.Frames, f)
+	n = r.index.AddFrame(f)
 	r.index.Blobs = 1
 	r.mu.Lock()
 	r.mine[k] = n

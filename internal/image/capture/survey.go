@@ -68,7 +68,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int) (*Disk, error) {
 		own = append(own, volume.Extent{Offset: p.Offset, Length: int64(len(p.Data))})
 	}
 	ext := volume.Subtract(volume.Merge(size, all...), volume.Merge(size, own))
-	return &Disk{Config: cfg, Extents: ext, Table: t}, nil
+	return &Disk{Config: cfg, Extents: ext, Table: t}, cfg.CheckSize()
 }
 
 // Partition types that tell how a disk can be started.
