@@ -187,3 +187,8 @@ func (c *Contents) Fallback(arch string) (Loader, bool) {
 	}
 	return c.Fallbacks[i], true
 }
+
+// Is tells an EFI system partition by its type in a GPT or an MBR, as package volume writes types.
+func Is(partitionType string) bool {
+	return partitionType == "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" || partitionType == "0xef"
+}
