@@ -262,6 +262,9 @@ func onlyImage(st *image.Store) (string, error) {
 // imageNotes are what a capture found that the operator should know.
 func imageNotes(c *image.Config) []string {
 	var out []string
+	for _, n := range c.StartNotes() {
+		out = append(out, plain(n))
+	}
 	for i := range c.Partitions {
 		for _, n := range c.Partitions[i].Notes {
 			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain(n)))

@@ -109,6 +109,8 @@ type machine struct {
 	boots int
 	seq   uint64
 	token string
+	// firmware is what its inventory says.
+	firmware string
 }
 
 func (h *house) machine(n int) *machine {
@@ -134,7 +136,7 @@ func (m *machine) powerOn() bool {
 func (m *machine) hello() {
 	m.h.t.Helper()
 	r, err := m.h.e.Hello(m.h.t.Context(), &session.Hello{V: 1, Boot: m.boot, Agent: "test",
-		Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
+		Inventory: session.Inventory{Firmware: m.firmware, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
 	if err != nil {
 		m.h.t.Fatal(err)
 	}
