@@ -109,6 +109,12 @@ func nodeShow(e *env) *cobra.Command {
 			if n.Problem != "" {
 				rows = append(rows, []string{"problem", n.Problem})
 			}
+			if inv.Problem != "" {
+				rows = append(rows, []string{"problem", plain(inv.Problem)})
+			}
+			for _, what := range inv.Undriven {
+				rows = append(rows, []string{"no driver", plain(what)})
+			}
 			for _, d := range inv.Disks {
 				rows = append(rows, []string{"disk", fmt.Sprintf("%s  %s  %s  serial %s  %d-byte sectors", d.Path, bytesWords(d.Size), dash(d.Model), dash(d.Serial), d.SectorSize)})
 			}
