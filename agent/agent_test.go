@@ -273,7 +273,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("last byte: %+v", e.Progress)
 		}
 	}
-	if got, want := strings.Join(steps, " "), "plan table first-byte last-byte written verified grown boot"; got != want {
+	if got, want := strings.Join(steps, " "), "plan table first-byte last-byte written verified grown entry boot"; got != want {
 		t.Errorf("steps %s, want %s", got, want)
 	}
 	got, err := os.ReadFile(disk)

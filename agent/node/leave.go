@@ -4,12 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/session"
 )
+
+// enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself is said to be one.
+func (n *Node) enter(ctx context.Context, r *imaging.Result) {
+	level := session.Info
+	words, err := n.guardedEntry(ctx, r)
+	if err != nil {
+		level, words = session.Warn, err.Error()
+	}
+	n.o.Report.Step(session.StepEntry, level, words, nil)
+}
+
+// guardedEntry keeps a panic, which would be a bug, from taking a good restore with it.
+func (n *Node) guardedEntry(ctx context.Context, r *imaging.Result) (words string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("no boot entry was made, because the agent is broken, please report this: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return n.o.Entry(ctx, r)
+}
 
 // boot leaves the network userland in the way that the descriptor says.
 func (n *Node) boot(ctx context.Context, d *session.Descriptor, r *imaging.Result) {

@@ -41,6 +41,9 @@ type Config struct {
 	Partitions []Partition `json:"partitions"`
 	// Firmware is what the disk can be started by as far as its table tells: BIOS, UEFI, Both, or empty.
 	Firmware string `json:"firmware,omitempty"`
+	// EFI is what the disk's EFI system partitions have for UEFI firmware to start; nil when there are none, and in images from before
+	// this was recorded.
+	EFI *EFI `json:"efi,omitempty"`
 	// Level of compression: fast, default, small, or Best. Frames that the store had already may be of another level, except in an image of Best.
 	Level  string `json:"level"`
 	Chunks int    `json:"chunks"`
@@ -49,6 +52,14 @@ type Config struct {
 	// Content is Index.Content in hex: equal for two images of the same disk even when they were compressed at
 	// different levels or share blobs with different images.
 	Content string `json:"content"`
+}
+
+// EFI lists programs by their paths on an EFI system partition: "EFI/debian/shimx64.efi".
+type EFI struct {
+	// Fallbacks are what firmware starts on a disk that it knows nothing of: EFI/BOOT/BOOTX64.EFI and those of other processors.
+	Fallbacks []string `json:"fallbacks,omitempty"`
+	Loaders   []string `json:"loaders,omitempty"` // all others that are known; only a boot entry in the firmware's memory starts them
+	Problem   string   `json:"problem,omitempty"` // in words, when a partition could not be read
 }
 
 // Partition is what is in a partition of the source. Sizes are in bytes.
@@ -133,8 +144,14 @@ func (c *Config) check() error {
 	if b, err := hex.DecodeString(c.Content); err != nil || len(b) != 32 {
 		return fmt.Errorf("content sum %q is not 64 hex digits", c.Content)
 	}
+	if e := c.EFI; e != nil && len(e.Fallbacks)+len(e.Loaders) > maxPrograms {
+		return fmt.Errorf("%d programs for UEFI firmware, more than %d", len(e.Fallbacks)+len(e.Loaders), maxPrograms)
+	}
 	return c.checkPartitions()
 }
+
+// maxPrograms bounds what EFI lists.
+const maxPrograms = 1024
 
 func (c *Config) checkPartitions() error {
 	if c.Table.Kind == "none" {

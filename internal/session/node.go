@@ -62,6 +62,10 @@ type Inventory struct {
 	Memory     int64  `json:"memory"`
 	Disks      []Disk `json:"disks"`
 	NICs       []NIC  `json:"nics"`
+	// Undriven names controllers of disks and network cards that the node's kernel has no driver for, in words.
+	Undriven []string `json:"undriven,omitempty"`
+	// Problem is what is wrong with the node itself, in words: its archive did not fit into its memory.
+	Problem string `json:"problem,omitempty"`
 }
 
 // NIC is one network interface of a node.

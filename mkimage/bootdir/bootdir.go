@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/archiveend"
 	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/internal/ramfs"
@@ -120,7 +121,19 @@ func archive(c *Content) (*ramfs.Archive, error) {
 			return nil, err
 		}
 	}
-	return a, nil
+	return a, addEnd(a)
+}
+
+// addEnd adds the record by which a node sees that it has all of the archive.
+func addEnd(a *ramfs.Archive) error {
+	if err := a.Add(ramfs.NewFile(archiveend.Name, 0o444, nil)); err != nil {
+		return err
+	}
+	all := a.Records()
+	if last := all[len(all)-1].Name; last != archiveend.Name {
+		return fmt.Errorf("the archive would end with %s, behind %s, which must be its last record", last, archiveend.Name)
+	}
+	return nil
 }
 
 func addModules(a *ramfs.Archive, c *Content) error {

@@ -316,6 +316,9 @@ func imageNotes(c *image.Config) []string {
 	for _, n := range c.Table.Notes {
 		out = append(out, plain.Line(n, 0))
 	}
+	for _, n := range c.StartNotes() {
+		out = append(out, plain.Line(n, 0))
+	}
 	for i := range c.Partitions {
 		for _, n := range c.Partitions[i].Notes {
 			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain.Line(n, 0)))

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -122,6 +124,7 @@ func (e *env) showImage(ref string, im *image.Image, shared []sharedRow, both in
 		{"image", ref}, {"digest", im.Manifest()},
 		{"disk", fmt.Sprintf("%s (%d bytes, %d-byte sectors), %s table", bytesWords(c.DiskSize), c.DiskSize, c.SectorSize, c.Table.Kind)},
 		{"firmware", dash(c.Firmware)},
+		{"for UEFI", efiWords(c.EFI)},
 		{"in image", fmt.Sprintf("%s of the disk, and %s of zeros that are only noted", bytesWords(c.Stored), bytesWords(c.Zeros))},
 		{"compressed", fmt.Sprintf("%s (%s), level %s", bytesWords(im.ObjectSize()), percentWords(im.ObjectSize(), c.Stored), c.Level)},
 		{"chunks", fmt.Sprintf("%d of up to %s, in %d frames, in %d data blobs", len(im.Index().Chunks), bytesWords(im.Index().Grid), len(im.Index().Frames), im.Index().Blobs)},
@@ -158,6 +161,19 @@ func (e *env) showImage(ref string, im *image.Image, shared []sharedRow, both in
 		return err
 	}
 	return printNotes(e.out, imageNotes(c))
+}
+
+// efiWords lists what UEFI firmware can start.
+func efiWords(e *image.EFI) string {
+	if e == nil {
+		return "-"
+	}
+	paths := append(slices.Clone(e.Fallbacks), e.Loaders...)
+	words := strings.Join(paths[:min(len(paths), 6)], ", ")
+	if more := len(paths) - 6; more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	return dash(plain.Line(words, 0))
 }
 
 func percentWords(n, of int64) string {

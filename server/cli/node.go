@@ -132,6 +132,12 @@ func nodeShow(e *env) *cobra.Command {
 			if n.Problem != "" {
 				rows = append(rows, []string{"problem", n.Problem})
 			}
+			if inv.Problem != "" {
+				rows = append(rows, []string{"problem", inv.Problem})
+			}
+			for _, what := range inv.Undriven {
+				rows = append(rows, []string{"no driver", what})
+			}
 			for _, d := range inv.Disks {
 				rows = append(rows, []string{"disk", diskWords(&d)})
 			}

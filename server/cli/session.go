@@ -93,6 +93,9 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 			for _, w := range s.Warnings {
 				fmt.Fprintf(e.err, "diskcast: warning: %s\n", w)
 			}
+			if !e.json {
+				e.createNotes(s)
+			}
 			if watch {
 				if !e.json {
 					fmt.Fprintf(e.out, "session %s\n", s.ID)
@@ -124,6 +127,18 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
 	return cmd
+}
+
+// createNotes says, beside the session's name, what the operator should know before disks are written.
+func (e *env) createNotes(s *model.Session) {
+	for _, n := range s.Notes {
+		fmt.Fprintf(e.err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
+	}
+	for i := range s.Parts {
+		if p := &s.Parts[i]; p.Warning != "" {
+			fmt.Fprintf(e.err, "diskcast: warning: node %s: %s\n", p.Node, p.Warning)
+		}
+	}
 }
 
 // checkCreate looks at what goes with a restore and what with a capture.
@@ -192,11 +207,28 @@ func sessionList(e *env) *cobra.Command {
 				if s.Cast != nil {
 					group = s.Cast.Group
 				}
-				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ago(s.Created), s.Reason})
+				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ago(s.Created), remark(&s)})
 			}
 			return table(e.out, rows)
 		},
 	}
+}
+
+// remark is the reason of a session's end, or how many of its nodes have a warning: done is not always well.
+func remark(s *model.Session) string {
+	warned := 0
+	for i := range s.Parts {
+		if s.Parts[i].Warning != "" {
+			warned++
+		}
+	}
+	switch {
+	case warned == 0:
+		return s.Reason
+	case s.Reason != "":
+		return fmt.Sprintf("%s; %d with a warning", s.Reason, warned)
+	}
+	return fmt.Sprintf("%d with a warning: session show %s", warned, s.ID)
 }
 
 func tally(parts []model.Part) (done, failed int) {
@@ -244,6 +276,9 @@ func (e *env) showSession(s *model.Session) error {
 	}
 	for _, w := range s.Warnings {
 		rows = append(rows, []string{"warning", w})
+	}
+	for _, n := range s.Notes {
+		rows = append(rows, []string{"note", n})
 	}
 	if c := s.Cast; c != nil {
 		st := &c.Stats

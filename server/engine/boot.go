@@ -172,15 +172,8 @@ func complete(s *sess, p *model.Part) bool {
 	if s.Upload != nil {
 		return s.Image.Manifest != ""
 	}
-	last := session.StepGrown // told in any case, also where nothing grows
-	switch {
-	case !s.Spec.NoGrow:
-	case s.Spec.Verify:
-		last = session.StepVerified
-	default:
-		last = session.StepWritten
-	}
-	_, ok := p.Steps[last]
+	// Told in any case, also where no boot entry can be made. Before it, the disk may be right and never start again by itself.
+	_, ok := p.Steps[session.StepEntry]
 	return ok
 }
 

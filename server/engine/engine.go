@@ -33,6 +33,10 @@ type Images interface {
 	Blobs(manifest string) ([]string, error)
 	// Object opens the object of the image with the manifest.
 	Object(manifest string) (Object, error)
+	// StartNotes are what the operator should know of how a disk with the image starts.
+	StartNotes(manifest string) []string
+	// FirmwareWarning says why a machine with the firmware (session.BIOS or UEFI) will not start a disk with the image; empty when it may.
+	FirmwareWarning(manifest, firmware string) string
 	// Check reads the stored bytes of the chunk and hashes them; chunk -1 means all chunks. Damage is an error that
 	// names image, chunk and offset.
 	Check(ctx context.Context, manifest string, chunk int) error

@@ -110,6 +110,8 @@ type machine struct {
 	boots int
 	seq   uint64
 	token string
+	// firmware is what its inventory says.
+	firmware string
 }
 
 func (h *house) machine(n int) *machine {
@@ -135,7 +137,7 @@ func (m *machine) powerOn() bool {
 func (m *machine) hello() {
 	m.h.t.Helper()
 	r, err := m.h.e.Hello(m.h.t.Context(), &session.Hello{V: 1, Boot: m.boot, Agent: "test",
-		Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
+		Inventory: session.Inventory{Firmware: m.firmware, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
 	if err != nil {
 		m.h.t.Fatal(err)
 	}
@@ -189,7 +191,7 @@ func (m *machine) refuse(id string, chunk *int, words string) {
 	}
 }
 
-var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepGrown, session.StepBoot}
+var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry, session.StepBoot}
 
 func (h *house) state(id string) string {
 	h.t.Helper()

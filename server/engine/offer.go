@@ -29,7 +29,7 @@ func (e *Engine) greet(n *node) {
 
 // offer gives the node its descriptor.
 func (e *Engine) offer(s *sess, n *node, p *model.Part) {
-	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
+	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", e.firmwareWarning(s, n), nil, ""
 	p.Steps, p.Heard = e.startTrace(n), e.now()
 	p.Boots++
 	if s.Upload != nil {
@@ -39,6 +39,14 @@ func (e *Engine) offer(s *sess, n *node, p *model.Part) {
 		e.describeRestore(s, n)
 	}
 	e.savePart(s, n.ID)
+}
+
+// firmwareWarning says that the node's firmware is not one that starts the image. A node that never said hello has no firmware that is known.
+func (e *Engine) firmwareWarning(s *sess, n *node) string {
+	if n == nil || s.Upload != nil || n.Inventory.Firmware == "" {
+		return ""
+	}
+	return e.cfg.Images.FirmwareWarning(s.Image.Manifest, n.Inventory.Firmware)
 }
 
 // describeRestore writes the descriptor anew only when it would say something else: a node that rebooted gets the

@@ -74,7 +74,7 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 	if ev.Step == session.StepPlan && s.Upload != nil && p.Progress != nil {
 		p.Warning = e.mayNotFit(p.Progress.ToRead)
 	}
-	if (ev.Step == session.StepGrown || ev.Step == session.StepBoot) && ev.Level != session.Info {
+	if (ev.Step == session.StepGrown || ev.Step == session.StepEntry || ev.Step == session.StepBoot) && ev.Level != session.Info {
 		warn(p, ev.Message)
 	}
 	if ev.Step == session.StepUploaded && s.Upload != nil {

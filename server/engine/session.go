@@ -47,6 +47,8 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	}
 	if spec.Capture != "" {
 		s.Upload = newUpload(s.ID, &spec)
+	} else {
+		s.Notes = e.cfg.Images.StartNotes(img.Manifest)
 	}
 	if err := e.hold(s); err != nil {
 		e.seq--
@@ -61,7 +63,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 		if known := e.byMAC[strings.ReplaceAll(id, "-", ":")]; known != "" {
 			id = known
 		}
-		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting})
+		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting, Warning: e.firmwareWarning(s, e.nodes[id])})
 		e.savePart(s, id)
 	}
 	e.saveSession(s)

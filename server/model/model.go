@@ -39,7 +39,7 @@ const (
 var TimelineSteps = []string{
 	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
 	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
-	session.StepWritten, session.StepVerified, session.StepGrown, session.StepUploaded, session.StepBoot,
+	session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry, session.StepUploaded, session.StepBoot,
 }
 
 // Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image and
@@ -87,6 +87,7 @@ type Session struct {
 	Cast    *Cast         `json:"cast,omitempty"`
 	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each node's warning.
 	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // what the operator should know of the image before it is on disks
 	// Parts is left out of watch lines: each part has a line of its own.
 	Parts []Part `json:"parts,omitempty"`
 }

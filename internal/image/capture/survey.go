@@ -6,6 +6,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/esp"
+	"github.com/diskcast/diskcast/internal/volume/fat"
 	"github.com/diskcast/diskcast/internal/volume/probe"
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
@@ -57,6 +59,9 @@ func Survey(src io.ReaderAt, size int64, sectorSize int) (*Disk, error) {
 			FS: fs.Type(), Label: in.Label, UUID: in.UUID, FSSize: in.Size, BlockSize: in.BlockSize,
 			Used: in.Used, Allocated: used, Clean: in.Clean, Notes: in.Notes,
 		})
+		if esp.Is(p.Type) || t.Kind == "none" && fs.Type() == "vfat" {
+			startable(cfg, p, io.NewSectionReader(src, p.Start, p.Size))
+		}
 	}
 	// Table.Regions lies outside of what table.Write makes; what a partition claims of the table's own places is not for us to write.
 	pieces, err := table.Layout(t, size, t.SectorSize)
@@ -71,21 +76,39 @@ func Survey(src io.ReaderAt, size int64, sectorSize int) (*Disk, error) {
 	return &Disk{Config: cfg, Extents: ext, Table: t}, cfg.CheckSize()
 }
 
-// Partition types that tell how a disk can be started.
-const (
-	typeESP      = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-	typeBIOSBoot = "21686148-6449-6e6f-744e-656564454649"
-)
+// startable records what UEFI firmware can start from a partition.
+func startable(cfg *image.Config, p volume.Partition, r io.ReaderAt) {
+	found := &esp.Contents{}
+	f, err := fat.Open(r, p.Size)
+	if err == nil {
+		found, err = esp.Scan(f)
+	}
+	if cfg.Table.Kind == "none" && (err != nil || len(found.Fallbacks) == 0) {
+		return // a file system like any other
+	}
+	if cfg.EFI == nil {
+		cfg.EFI = &image.EFI{}
+	}
+	if err != nil {
+		cfg.EFI.Problem = fmt.Sprintf("partition %d: %v", p.Number, err)
+		return
+	}
+	for _, l := range found.Fallbacks {
+		cfg.EFI.Fallbacks = append(cfg.EFI.Fallbacks, l.Path)
+	}
+	for _, l := range found.Loaders {
+		cfg.EFI.Loaders = append(cfg.EFI.Loaders, l.Path)
+	}
+}
+
+// typeBIOSBoot is the type of the partition that GRUB's second stage is in.
+const typeBIOSBoot = "21686148-6449-6e6f-744e-656564454649"
 
 func firmware(t *volume.Table) string {
 	var bios, uefi bool
 	for _, p := range t.Partitions {
-		switch p.Type {
-		case typeESP, "0xef":
-			uefi = true
-		case typeBIOSBoot:
-			bios = true
-		}
+		uefi = uefi || esp.Is(p.Type)
+		bios = bios || p.Type == typeBIOSBoot
 	}
 	if t.Kind == "dos" && len(t.MBR) >= 512 {
 		for _, b := range t.MBR[:440] { // boot code, before the disk signature

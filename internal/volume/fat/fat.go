@@ -172,7 +172,7 @@ func (fs *FS) readState(b []byte) error {
 	case 32:
 		fs.clean = fs.clean && binary.LittleEndian.Uint32(entries[4:])&0x08000000 != 0
 	}
-	return fs.entries(func(e []byte) error {
+	return fs.rootEntries(func(e []byte) error {
 		if e[11]&0x08 != 0 && !fs.labelled {
 			fs.label, fs.labelled = label(e[:11]), true
 		}
@@ -180,9 +180,9 @@ func (fs *FS) readState(b []byte) error {
 	})
 }
 
-// entries visits the root directory's entries of 32 bytes, without deleted ones and parts of long names; of a FAT32 those in its first
+// rootEntries visits the root directory's entries of 32 bytes, without deleted ones and parts of long names; of a FAT32 those in its first
 // cluster.
-func (fs *FS) entries(visit func(e []byte) error) error {
+func (fs *FS) rootEntries(visit func(e []byte) error) error {
 	off, n := fs.dataStart()-fs.root, fs.root
 	if fs.bits == 32 {
 		off, n = fs.clusterStart(fs.rootCluster), fs.cluster

@@ -99,7 +99,7 @@ func (fs *FS) check(used []volume.Extent) error {
 	if fs.bits == 32 && fs.clusters > 0 && !isUsed(fs.rootCluster) {
 		return fmt.Errorf("the file allocation tables call cluster %d free, where the root directory is", fs.rootCluster)
 	}
-	return fs.entries(func(e []byte) error {
+	return fs.rootEntries(func(e []byte) error {
 		first := int64(binary.LittleEndian.Uint16(e[26:]))
 		if fs.bits == 32 {
 			first |= int64(binary.LittleEndian.Uint16(e[20:])) << 16

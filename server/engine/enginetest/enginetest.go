@@ -56,6 +56,22 @@ func (i *Images) Describe(ref string) (session.Image, error) {
 		Index: session.Blob{Digest: Digest(ref, "index"), Size: 10}, ObjectSize: size}, nil
 }
 
+// StartNotes implements engine.Images: "lonely" has no fallback.
+func (i *Images) StartNotes(manifest string) []string {
+	if manifest == Digest("lonely", "manifest") {
+		return []string{"it has no fallback"}
+	}
+	return nil
+}
+
+// FirmwareWarning implements engine.Images: "lonely" is for UEFI only.
+func (i *Images) FirmwareWarning(manifest, firmware string) string {
+	if manifest == Digest("lonely", "manifest") && firmware == session.BIOS {
+		return "the image starts by UEFI and this machine by BIOS"
+	}
+	return ""
+}
+
 // Blobs implements engine.Images.
 func (i *Images) Blobs(manifest string) ([]string, error) {
 	for _, name := range []string{"debian", "ubuntu"} {
