@@ -55,15 +55,18 @@ type Partition struct {
 	Start  int64 `json:"start"`
 	Size   int64 `json:"size"`
 
-	FS        string   `json:"fs"` // as blkid names it: ext4, vfat, swap, ...; raw when not understood
-	Label     string   `json:"label,omitempty"`
-	UUID      string   `json:"uuid,omitempty"`
-	FSSize    int64    `json:"fs_size,omitempty"`    // bytes that the file system claims
-	BlockSize int64    `json:"block_size,omitempty"` // bytes of an allocation unit
-	Used      int64    `json:"used"`                 // bytes in use by the file system's own account
-	Allocated int64    `json:"allocated"`            // bytes of the partition that are in the image, zeros included
-	Clean     bool     `json:"clean"`                // it was unmounted in order
-	Notes     []string `json:"notes,omitempty"`      // in words for the operator
+	FS        string `json:"fs"` // as blkid names it: ext4, vfat, swap, ...; raw when not understood
+	Label     string `json:"label,omitempty"`
+	UUID      string `json:"uuid,omitempty"`
+	FSSize    int64  `json:"fs_size,omitempty"`    // bytes that the file system claims
+	BlockSize int64  `json:"block_size,omitempty"` // bytes of an allocation unit
+	Used      int64  `json:"used"`                 // bytes in use by the file system's own account
+	Allocated int64  `json:"allocated"`            // bytes of the partition that are in the image, zeros included
+	Clean     bool   `json:"clean"`                // it was unmounted in order
+	// BootCopy is where, behind the end of an NTFS that has its own backup boot sector, the last sector of the partition is
+	// one more copy of the boot sector, in bytes of the disk. A smaller disk does without it. 0: nowhere.
+	BootCopy int64    `json:"boot_copy,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // in words for the operator
 }
 
 // Marshal returns the config blob.
@@ -139,6 +142,9 @@ func (c *Config) checkPartitions() error {
 		}
 		if p.FSSize < 0 || p.BlockSize < 0 || p.Used < 0 || p.Allocated < 0 {
 			return fmt.Errorf("partition %d has a negative size", p.Number)
+		}
+		if p.BootCopy < 0 || p.BootCopy > 0 && (p.BootCopy < p.Start+p.FSSize || p.BootCopy > p.Start+p.Size-512) {
+			return fmt.Errorf("partition %d has a copy of its boot sector at byte %d, which is not behind its file system", p.Number, p.BootCopy)
 		}
 		if c.Table.Kind == "none" {
 			continue

@@ -22,6 +22,7 @@ type captureFlags struct {
 	name, level, parent string
 	sector              int
 	workers             int
+	gaps                string
 	scratch             string
 	ref                 string
 }
@@ -31,6 +32,7 @@ func (c *captureFlags) register(cmd *cobra.Command) {
 	f.StringVar(&c.level, "level", capture.Default, "compression: fast, default or small")
 	f.StringVar(&c.parent, "parent", "", "image whose chunks are preferred where several have the same")
 	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
+	f.StringVar(&c.gaps, "gaps", gapsKeep, "what lies in no partition: keep, or drop all but what boot loaders use (the first 64 MiB before the first partition)")
 	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
 }
 
@@ -40,6 +42,9 @@ func (c *captureFlags) check() error {
 	default:
 		return usage("--level %q is none of fast, default, small", c.level)
 	}
+	if err := checkGaps(c.gaps); err != nil {
+		return err
+	}
 	switch c.sector {
 	case 0, 512, 4096:
 	default:
@@ -47,6 +52,19 @@ func (c *captureFlags) check() error {
 	}
 	if err := image.CheckName(c.name); err != nil {
 		return usage("%w", err)
+	}
+	return nil
+}
+
+// Values of --gaps.
+const (
+	gapsKeep = "keep"
+	gapsDrop = "drop"
+)
+
+func checkGaps(s string) error {
+	if s != gapsKeep && s != gapsDrop {
+		return usage("--gaps %q is neither keep nor drop", s)
 	}
 	return nil
 }
@@ -63,8 +81,8 @@ What a file is, is told by what is in it, not by its name:
   partclone, ntfsclone, imagezip (.ndz)  any of these but qcow2 packed with gzip, xz, zstd, lz4 or bzip2, also split (.aa, .ab)
 A directory is a Clonezilla image, or an OCI layout such as another store, of which --image names the image.
 
-Only what the file systems use is stored; what is not understood is stored whole, zeroes left out, and said so. Chunks that
-the store has already are not stored again.`,
+What a file system calls free is left out, if it was recognised beyond doubt; everything else that is not zero is stored, also what
+lies in no partition (--gaps drop leaves that out, and says how much). Chunks that the store has already are not stored again.`,
 		Example: `  diskcast image import debian.img --name debian
   diskcast image import debian.qcow2 --name debian --level small
   diskcast image import /home/partimag/lab-2024 --name lab
@@ -121,7 +139,7 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 			return err
 		}
 		defer src.Close()
-		return e.capture(ctx, path, src, src.Size, src.SectorSize, c, nil)
+		return e.capture(ctx, path, src, src.Size, src.SectorSize, c, false, nil)
 	}
 	st, err := e.openStore()
 	if err != nil {
@@ -143,7 +161,7 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 	if d.Size() == 0 || d.Size()%int64(sector) != 0 {
 		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image", path, d.Format(), d.Size(), sector)
 	}
-	return e.capture(ctx, path, d, d.Size(), sector, c, d.Notes())
+	return e.capture(ctx, path, d, d.Size(), sector, c, c.sector == 0, d.Notes())
 }
 
 // captured is what a capture or an import gave.
@@ -160,15 +178,23 @@ type captured struct {
 	VerifySeconds float64 `json:"verify_seconds"`
 }
 
-// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes.
-func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, notes []string) error {
+// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes. guessed says that the
+// sector size is not known.
+func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, guessed bool, notes []string) error {
+	var survey []capture.SurveyOption
+	if guessed {
+		survey = append(survey, capture.GuessedSector())
+	}
+	if c.gaps == gapsDrop {
+		survey = append(survey, capture.DropGaps())
+	}
 	st, err := e.openStore()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	bar := e.progress("reading " + path)
-	r, err := capture.Capture(ctx, src, size, sector, capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Workers: c.workers,
+	r, err := capture.Capture(ctx, src, size, sector, capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Workers: c.workers, Survey: survey,
 		Created: began.UTC(), Log: e.quiet(), Progress: bar.update})
 	bar.close()
 	if err != nil {
@@ -262,6 +288,9 @@ func onlyImage(st *image.Store) (string, error) {
 // imageNotes are what a capture found that the operator should know.
 func imageNotes(c *image.Config) []string {
 	var out []string
+	for _, n := range c.Table.Notes {
+		out = append(out, "disk: "+plain(n))
+	}
 	for i := range c.Partitions {
 		for _, n := range c.Partitions[i].Notes {
 			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain(n)))
