@@ -63,9 +63,9 @@ type Partition struct {
 	Used      int64  `json:"used"`                 // bytes in use by the file system's own account
 	Allocated int64  `json:"allocated"`            // bytes of the partition that are in the image, zeros included
 	Clean     bool   `json:"clean"`                // it was unmounted in order
-	// BootCopy is where, behind the end of an NTFS that has its own backup boot sector, the last sector of the partition is
-	// one more copy of the boot sector, in bytes of the disk. A smaller disk does without it. 0: nowhere.
-	BootCopy int64    `json:"boot_copy,omitempty"`
+	// BootCopy is the last sector of the partition, 512 bytes, when it lies behind the end of an NTFS that has a backup of its boot
+	// sector of its own and is one more copy of it. It is in the image like other bytes; on a smaller disk it is written at the new end.
+	BootCopy []byte   `json:"boot_copy,omitempty"`
 	Notes    []string `json:"notes,omitempty"` // in words for the operator
 }
 
@@ -143,8 +143,8 @@ func (c *Config) checkPartitions() error {
 		if p.FSSize < 0 || p.BlockSize < 0 || p.Used < 0 || p.Allocated < 0 {
 			return fmt.Errorf("partition %d has a negative size", p.Number)
 		}
-		if p.BootCopy < 0 || p.BootCopy > 0 && (p.BootCopy < p.Start+p.FSSize || p.BootCopy > p.Start+p.Size-512) {
-			return fmt.Errorf("partition %d has a copy of its boot sector at byte %d, which is not behind its file system", p.Number, p.BootCopy)
+		if n := int64(len(p.BootCopy)); n != 0 && (n != 512 || p.FSSize > p.Size-n) {
+			return fmt.Errorf("partition %d has %d bytes as the copy of its boot sector", p.Number, n)
 		}
 		if c.Table.Kind == "none" {
 			continue

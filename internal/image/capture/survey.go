@@ -62,9 +62,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 		all = append(all, ext)
 		cfg.Partitions = append(cfg.Partitions, in)
 		edges = append(edges, p.Start, p.End(), p.Start+in.FSSize)
-		if in.BootCopy > 0 {
-			edges = append(edges, in.BootCopy)
-		}
+		edges = append(edges, p.End()-int64(len(in.BootCopy)))
 	}
 	// Table.Regions lies outside of what table.Write makes; what a partition claims of the table's own places is not for us to write.
 	pieces, err := table.Layout(t, size, t.SectorSize)
@@ -114,7 +112,7 @@ func (s *survey) partition(t *volume.Table, p volume.Partition) (image.Partition
 		FS: fs.Type(), Label: in.Label, UUID: in.UUID, FSSize: in.Size, BlockSize: in.BlockSize,
 		Used: in.Used, Allocated: volume.Bytes(ext), Clean: in.Clean, Notes: in.Notes,
 	}
-	if fs.Type() == "ntfs" && in.Size < p.Size {
+	if fs.Type() == "ntfs" && in.Size <= p.Size-512 {
 		if out.BootCopy, err = bootCopy(s.src, p, in.Size); err != nil {
 			return none, nil, fmt.Errorf("partition %d (%s): %w", p.Number, fs.Type(), err)
 		}
@@ -126,26 +124,26 @@ func (s *survey) partition(t *volume.Table, p volume.Partition) (image.Partition
 	return out, moved, nil
 }
 
-// bootCopy returns where the last sector of a partition is one more copy of the boot sector of an NTFS that was made smaller and
-// has its own backup at its own end, in bytes of the disk; 0 if it is not.
-func bootCopy(src io.ReaderAt, p volume.Partition, fsSize int64) (int64, error) {
+// bootCopy returns the last sector of a partition if it is one more copy of the boot sector of an NTFS that was made smaller and
+// has its own backup at its own end; nil if it is not.
+func bootCopy(src io.ReaderAt, p volume.Partition, fsSize int64) ([]byte, error) {
 	var boot [512]byte
 	if err := volume.ReadAt(src, p.End(), p.Start, boot[:]); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if len(boot) != int(binary.LittleEndian.Uint16(boot[11:])) { // bytes of a sector
-		return 0, nil
+		return nil, nil
 	}
 	for _, at := range []int64{p.Start + fsSize, p.End()} {
 		var copied [512]byte
 		if err := volume.ReadAt(src, p.End(), at-512, copied[:]); err != nil {
-			return 0, err
+			return nil, err
 		}
 		if copied != boot {
-			return 0, nil
+			return nil, nil
 		}
 	}
-	return p.End() - 512, nil
+	return boot[:], nil
 }
 
 // cut cuts extents at the given bytes of the disk.

@@ -44,10 +44,7 @@ func (p *Plan) fit() error {
 	if plan.Number > 0 {
 		p.warnings = append(p.warnings, fmt.Sprintf("partition %d is cut from %d to %d bytes; its file system does not need the rest",
 			plan.Number, plan.From, plan.To))
-		if fs := p.partition(plan.Number); fs.BootCopy >= fs.Start+plan.To {
-			p.warnings = append(p.warnings, fmt.Sprintf("partition %d: the copy of its boot sector at its old end, byte %d, is left out; "+
-				"its file system has its own backup at byte %d", plan.Number, fs.BootCopy, fs.Start+fs.FSSize-512))
-		}
+		p.moveBootCopy(p.partition(plan.Number), plan.To)
 	}
 	if p.table != t || !p.grow {
 		return nil
@@ -79,11 +76,25 @@ func (p *Plan) needs(fs *image.Partition) int64 {
 	}
 	need := fs.FSSize
 	p.stored(fs.Start+fs.FSSize, fs.Start+fs.Size, func(e image.Extent) {
-		if e.Offset != fs.BootCopy {
+		if !p.bootCopy(e) {
 			need = e.End() - fs.Start
 		}
 	})
 	return need
+}
+
+// moveBootCopy puts the copy of the boot sector at the end of a partition that is cut to size bytes.
+func (p *Plan) moveBootCopy(fs *image.Partition, size int64) {
+	n := int64(len(fs.BootCopy))
+	if n == 0 {
+		return
+	}
+	words := "is left out: the file system's own backup is there"
+	if at := fs.Start + size - n; size-n >= p.needs(fs) {
+		p.pieces = append(p.pieces, table.Piece{Offset: at, Data: fs.BootCopy})
+		words = fmt.Sprintf("is made anew at byte %d", at)
+	}
+	p.warnings = append(p.warnings, fmt.Sprintf("partition %d: the copy of its boot sector at its old end, byte %d, %s", fs.Number, fs.Start+fs.Size-n, words))
 }
 
 // stored calls f with the bytes in [from, to) that the image has and that are not noted as zeros, in order.

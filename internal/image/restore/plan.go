@@ -20,8 +20,8 @@ type Plan struct {
 	sector   int
 	grow     bool
 	growth   Growth
-	table    *volume.Table // as it will be on the target
-	pieces   []table.Piece
+	table    *volume.Table  // as it will be on the target
+	pieces   []table.Piece  // the table, and a boot sector's copy that moved
 	tables   []image.Extent // where the pieces lie
 	wipe     []image.Extent
 	warnings []string
@@ -98,8 +98,7 @@ func (p *Plan) layout() error {
 	if p.table.Kind == table.KindNone {
 		return nil
 	}
-	var err error
-	p.pieces, err = table.Layout(p.table, p.size, p.sector)
+	pieces, err := table.Layout(p.table, p.size, p.sector)
 	var small *table.TooSmallError
 	if errors.As(err, &small) {
 		return &TooSmallError{small.Need, p.size, "the partition table of the image does not fit"}
@@ -107,6 +106,7 @@ func (p *Plan) layout() error {
 	if err != nil {
 		return fmt.Errorf("the image's partition table cannot be put on this disk: %w", err)
 	}
+	p.pieces = append(p.pieces, pieces...)
 	for _, x := range p.pieces {
 		e := image.Extent{Offset: x.Offset, Length: int64(len(x.Data))}
 		if e.Offset < 0 || e.Length > p.size || e.Offset > p.size-e.Length {
@@ -172,7 +172,8 @@ func (p *Plan) beyond() error {
 
 // bootCopy says whether e is the copy of a boot sector that a smaller disk does without.
 func (p *Plan) bootCopy(e image.Extent) bool {
-	return slices.ContainsFunc(p.cfg.Partitions, func(fs image.Partition) bool { return fs.BootCopy > 0 && fs.BootCopy == e.Offset && e.Length <= 512 })
+	fs := p.inside(e.Offset)
+	return fs != nil && e.Length == int64(len(fs.BootCopy)) && e.End() == fs.Start+fs.Size
 }
 
 // inside returns the partition of the source that a byte lies in, nil if it lies in none.

@@ -59,11 +59,11 @@ func (s *scanner) chunk(i int, notZero func(image.Extent)) (same bool, err error
 	c := &s.p.idx.Chunks[i]
 	base := c.Cell * s.p.idx.Grid
 	s.runs = inOrder(s.runs[:0], c)
-	for len(s.runs) > 0 && s.runs[len(s.runs)-1].Offset >= s.p.size {
-		if err := s.bootSector(base, s.runs[len(s.runs)-1]); err != nil {
-			return false, err
-		}
-		s.runs = s.runs[:len(s.runs)-1]
+	// What the target has no room for is the copy of a boot sector, which the config has too.
+	for n := len(s.runs) - 1; n >= 0 && s.runs[n].Offset >= s.p.size; n-- {
+		e := s.runs[n]
+		copy(s.buf[e.Offset-base:e.End()-base], s.p.inside(e.Offset).BootCopy)
+		s.runs = s.runs[:n]
 	}
 	if err := s.read(base, s.runs); err != nil {
 		return false, err
@@ -77,19 +77,6 @@ func (s *scanner) chunk(i int, notZero func(image.Extent)) (same bool, err error
 		return true, nil
 	}
 	return s.dec.SumExtents(s.buf, base, c.Extents) == s.p.idx.Frames[c.Frame].Sum, nil
-}
-
-// bootSector puts into buf what the target has no room for, a copy of a boot sector, from where it is a copy of.
-func (s *scanner) bootSector(base int64, e image.Extent) error {
-	fs := s.p.inside(e.Offset)
-	if fs == nil {
-		return fmt.Errorf("bytes %d+%d lie beyond the target's %d bytes", e.Offset, e.Length, s.p.size)
-	}
-	to := s.buf[e.Offset-base : e.End()-base]
-	if n, err := s.t.ReadAt(to, fs.Start); n < len(to) {
-		return fmt.Errorf("reading the target at byte %d: %w", fs.Start, err)
-	}
-	return nil
 }
 
 // inOrder appends the stored and zero extents of c in the order of the disk.

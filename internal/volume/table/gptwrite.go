@@ -122,7 +122,7 @@ func sameDisk(t *volume.Table, size, sector int64) bool {
 // with the end of the disk. A value that would exclude a partition is widened.
 func usable(t *volume.Table, size, sector int64) (from, to int64) {
 	g := t.GPT
-	if sameDisk(t, size, sector) {
+	if sameDisk(t, size, sector) && g.FirstUsable > 0 && g.FirstUsable < g.UsableEnd {
 		return g.FirstUsable / sector, g.UsableEnd/sector - 1
 	}
 	lowest, highest := tableEnd(t, sector)/sector, size/sector-2-arraySectors(g, sector)
