@@ -197,7 +197,7 @@ func layoutDOS(t *volume.Table, ss int) ([]Piece, error) {
 }
 
 func layoutLogicals(x *volume.Partition, logicals []volume.Partition, sector int64) ([]Piece, error) {
-	if x == nil {
+	if x == nil || len(logicals) == 0 && len(x.EBR) == 0 { // a container that was never used has no record
 		return nil, nil
 	}
 	chain := logicals
