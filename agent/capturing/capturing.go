@@ -80,6 +80,9 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
 	}
 	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), nil)
+	for _, n := range found.Table.Notes {
+		o.Log.Warn("partition table: "+n, "disk", chosen.Path)
+	}
 	for _, p := range found.Config.Partitions {
 		for _, n := range p.Notes {
 			o.Log.Warn("partition: "+n, "disk", chosen.Path, "number", p.Number)
