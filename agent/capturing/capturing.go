@@ -75,7 +75,11 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		return "", err
 	}
 	defer src.Close()
-	found, err := capture.Survey(src, src.Size, src.SectorSize)
+	var options []capture.SurveyOption
+	if d.Upload.DropGaps {
+		options = append(options, capture.DropGaps())
+	}
+	found, err := capture.Survey(src, src.Size, src.SectorSize, options...)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
 	}

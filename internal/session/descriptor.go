@@ -78,6 +78,8 @@ type Upload struct {
 	Name  string `json:"name"`  // that the image gets
 	Level string `json:"level"` // of compression: fast, default or small
 	Grid  int64  `json:"grid"`  // bytes of a cell
+	// DropGaps leaves out what lies in no partition, except where boot loaders are by custom.
+	DropGaps bool `json:"drop_gaps,omitempty"`
 }
 
 // Target says which disk to write, or to read. Every rule given must hold; exactly one disk must be left.
