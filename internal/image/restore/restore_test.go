@@ -219,17 +219,28 @@ func TestOldSignaturesAreWiped(t *testing.T) {
 	const mib = 1 << 20
 	// A disk with one partition in its middle of which nothing is allocated near the disk's end.
 	src := disk(t, 40*mib, 512, 23, 4*mib)
-	im := captured(t, src, 512, capture.Options{})
-	target := dirty(60*mib, 512)
-	if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	tail := target.Bytes()[59*mib : 60*mib-33*512]
-	if !image.IsZero(tail) {
-		t.Error("the end of the disk keeps what was there")
-	}
-	if image.IsZero(target.Bytes()[30*mib : 31*mib]) {
-		t.Error("unallocated bytes in the middle were written")
+	for _, c := range []struct {
+		name    string
+		options []capture.SurveyOption
+		stale   bool // the space behind the partition keeps what was on the target
+	}{
+		{"gaps", nil, false},
+		{"gaps dropped", []capture.SurveyOption{capture.DropGaps()}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			im := captured(t, src, 512, capture.Options{Survey: c.options})
+			target := dirty(60*mib, 512)
+			if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			tail := target.Bytes()[59*mib : 60*mib-33*512]
+			if !image.IsZero(tail) {
+				t.Error("the end of the disk keeps what was there")
+			}
+			if got := !image.IsZero(target.Bytes()[30*mib : 31*mib]); got != c.stale {
+				t.Errorf("the space behind the partition keeps what was there: %v, want %v", got, c.stale)
+			}
+		})
 	}
 }
 
