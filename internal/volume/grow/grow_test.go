@@ -280,6 +280,24 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// An extended partition with a free tail ends with a smaller disk; its logical partition stays.
+func TestFitContainer(t *testing.T) {
+	logical := volume.Partition{Number: 5, Start: 100 * mib, Size: 50 * mib, Type: "0x83", EBRStart: 99 * mib}
+	container := volume.Partition{Number: 2, Start: 99 * mib, Size: 101 * mib, Type: "0x05"}
+	tbl := dos(&container, part(1, 90), logical)
+	tbl.Partitions[0].Number, tbl.Partitions[1] = 1, logical
+	plan, err := Fit(tbl, 160*mib, 512, func(int) int64 { return 0 })
+	if err != nil || plan.Number != 0 || plan.Table.Extended.End() != 160*mib || plan.Table.Partitions[1].Size != 50*mib {
+		t.Errorf("%+v %v", plan, err)
+	}
+	if _, err := table.Layout(plan.Table, 160*mib, 512); err != nil {
+		t.Error(err)
+	}
+	if container.Size != 101*mib {
+		t.Error("the given table was changed")
+	}
+}
+
 func TestRefused(t *testing.T) {
 	file := volumetest.Sparse(t, mib)
 	for _, c := range []struct{ device, kind, want string }{
