@@ -81,7 +81,11 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		return "", err
 	}
 	defer src.Close()
-	found, err := capture.Survey(src, src.Size, src.SectorSize)
+	var options []capture.SurveyOption
+	if d.Upload.DropGaps {
+		options = append(options, capture.DropGaps())
+	}
+	found, err := capture.Survey(src, src.Size, src.SectorSize, options...)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
 	}
@@ -89,6 +93,9 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		return "", err
 	}
 	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), &session.Progress{ToRead: volume.Bytes(found.Extents)})
+	for _, n := range found.Table.Notes {
+		o.Log.Warn("partition table: "+n, "disk", chosen.Path)
+	}
 	for _, p := range found.Config.Partitions {
 		for _, n := range p.Notes {
 			o.Log.Warn("partition: "+n, "disk", chosen.Path, "number", p.Number)

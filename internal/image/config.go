@@ -68,15 +68,18 @@ type Partition struct {
 	Start  int64 `json:"start"`
 	Size   int64 `json:"size"`
 
-	FS        string   `json:"fs"` // as blkid names it: ext4, vfat, swap, ...; raw when not understood
-	Label     string   `json:"label,omitempty"`
-	UUID      string   `json:"uuid,omitempty"`
-	FSSize    int64    `json:"fs_size,omitempty"`    // bytes that the file system claims
-	BlockSize int64    `json:"block_size,omitempty"` // bytes of an allocation unit
-	Used      int64    `json:"used"`                 // bytes in use by the file system's own account
-	Allocated int64    `json:"allocated"`            // bytes of the partition that are in the image, zeros included
-	Clean     bool     `json:"clean"`                // it was unmounted in order
-	Notes     []string `json:"notes,omitempty"`      // in words for the operator
+	FS        string `json:"fs"` // as blkid names it: ext4, vfat, swap, ...; raw when not understood
+	Label     string `json:"label,omitempty"`
+	UUID      string `json:"uuid,omitempty"`
+	FSSize    int64  `json:"fs_size,omitempty"`    // bytes that the file system claims
+	BlockSize int64  `json:"block_size,omitempty"` // bytes of an allocation unit
+	Used      int64  `json:"used"`                 // bytes in use by the file system's own account
+	Allocated int64  `json:"allocated"`            // bytes of the partition that are in the image, zeros included
+	Clean     bool   `json:"clean"`                // it was unmounted in order
+	// BootCopy is the last sector of the partition, 512 bytes, when it lies behind the end of an NTFS that has a backup of its boot
+	// sector of its own and is one more copy of it. It is in the image like other bytes; on a smaller disk it is written at the new end.
+	BootCopy []byte   `json:"boot_copy,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // in words for the operator
 }
 
 // CheckSize says before anything was read that the config of a disk, which lacks only what the chunks tell, is larger than anybody takes.
@@ -168,6 +171,9 @@ func (c *Config) checkPartitions() error {
 		}
 		if p.FSSize < 0 || p.BlockSize < 0 || p.Used < 0 || p.Allocated < 0 {
 			return fmt.Errorf("partition %d has a negative size", p.Number)
+		}
+		if n := int64(len(p.BootCopy)); n != 0 && (n != 512 || p.FSSize > p.Size-n) {
+			return fmt.Errorf("partition %d has %d bytes as the copy of its boot sector", p.Number, n)
 		}
 		if c.Table.Kind == "none" {
 			continue

@@ -80,6 +80,8 @@ type Upload struct {
 	Name  string `json:"name"`  // that the image gets
 	Level string `json:"level"` // of compression: fast, default or small
 	Grid  int64  `json:"grid"`  // bytes of a cell at the least; image.GridFor the disk where that is more
+	// DropGaps leaves out what lies in no partition, except where boot loaders are by custom.
+	DropGaps bool `json:"drop_gaps,omitempty"`
 }
 
 // Methods of Boot.

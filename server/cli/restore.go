@@ -12,7 +12,6 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
-	"github.com/diskcast/diskcast/internal/plain"
 )
 
 func imageRestore(e *env) *cobra.Command {
@@ -99,8 +98,8 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 	r.o.Progress = bars.update
 	r.o.Planned = func(p *restore.Plan) {
 		r.growth = p.Growth()
-		for _, n := range im.Config().StartNotes() {
-			r.warn(plain.Line(n, 0))
+		for _, n := range imageNotes(im.Config()) {
+			fmt.Fprintf(r.err, "note: %s\n", n)
 		}
 		for _, s := range p.Warnings() {
 			r.warn(s)

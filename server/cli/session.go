@@ -27,7 +27,7 @@ func sessionCommand(e *env) *cobra.Command {
 
 func sessionCreate(e *env) *cobra.Command {
 	var spec model.Spec
-	var nodes, disk, rate, boot, kernelArgs string
+	var nodes, disk, rate, boot, kernelArgs, gaps string
 	var maxWait, giveUp time.Duration
 	var watch, grow bool
 	cmd := &cobra.Command{
@@ -46,8 +46,8 @@ join in, and only what they miss is sent again. It ends when every node is done 
 On a disk that is larger than the image's, the last partition and its file system (ext2, ext3, ext4, XFS or btrfs) are grown to
 the end of the disk, after everything was written, and verified if that was asked for. --grow=false leaves all sizes as they are.
 
-With --capture, one node's disk becomes an image on the server instead: the node reads what its file systems use, and
-sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
+With --capture, one node's disk becomes an image on the server instead: the node reads all that no file system calls free,
+and sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
 
 Which DISK (all parts of the rule must hold; exactly one disk must be left):
   only                 the machine's only disk (the default); removable and USB disks do not count
@@ -67,6 +67,10 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 			if err := checkCreate(cmd, &spec); err != nil {
 				return err
 			}
+			if err := checkGaps(gaps); err != nil {
+				return err
+			}
+			spec.DropGaps = gaps == gapsDrop
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
 			}
@@ -114,6 +118,7 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
 	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")
 	f.StringVar(&spec.Parent, "parent", "", "of a capture: image whose chunks are preferred where several have the same")
+	f.StringVar(&gaps, "gaps", gapsKeep, "of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or MAC addresses joined by commas")
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
@@ -149,7 +154,7 @@ func checkCreate(cmd *cobra.Command, spec *model.Spec) error {
 	case spec.Image != "" && spec.Capture != "":
 		return usage("--image sends an image to nodes, --capture makes one of a node's disk: give one of the two")
 	}
-	of, wrong := "--image", []string{"level", "parent"}
+	of, wrong := "--image", []string{"level", "parent", "gaps"}
 	if spec.Capture != "" {
 		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append"}
 	}

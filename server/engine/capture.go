@@ -35,7 +35,7 @@ func (e *Engine) describeImage(spec *model.Spec) (session.Image, error) {
 func newUpload(id string, spec *model.Spec) *session.Upload {
 	var b [6]byte
 	rand.Read(b[:])
-	return &session.Upload{ID: id + "-" + hex.EncodeToString(b[:]), Name: spec.Capture, Level: spec.Level, Grid: image.DefaultGrid}
+	return &session.Upload{ID: id + "-" + hex.EncodeToString(b[:]), Name: spec.Capture, Level: spec.Level, Grid: image.DefaultGrid, DropGaps: spec.DropGaps}
 }
 
 // describeCapture writes the descriptor once: a node that rebooted gets the same one again, and the server has what

@@ -52,6 +52,8 @@ type Spec struct {
 	Capture string `json:"capture,omitempty"`
 	Level   string `json:"level,omitempty"`
 	Parent  string `json:"parent,omitempty"`
+	// DropGaps leaves out of a capture what lies in no partition, except where boot loaders are by custom.
+	DropGaps bool `json:"drop_gaps,omitempty"`
 
 	All   bool     `json:"all,omitempty"`
 	Count int      `json:"count,omitempty"` // the first so many nodes that come

@@ -35,8 +35,8 @@ func (s *Spec) Check() error {
 		}
 	} else if s.Image == "" || len(s.Image) > 300 {
 		return errors.New("no image named: see `diskcast image list`")
-	} else if s.Level != "" || s.Parent != "" {
-		return errors.New("level and parent are of a capture")
+	} else if s.Level != "" || s.Parent != "" || s.DropGaps {
+		return errors.New("level, parent and drop_gaps are of a capture")
 	}
 	chosen := 0
 	for _, b := range []bool{s.All, s.Count != 0, len(s.Nodes) > 0} {
