@@ -211,7 +211,7 @@ func (e *engine) collect(ctx context.Context) error {
 // add gives the sink the chunks of a job and counts them.
 func (e *engine) add(j *job, spare **image.Encoder) error {
 	for _, c := range j.empty {
-		if err := e.sink.Add(image.ChunkData{Cell: c.number, Zeros: c.extents}); err != nil {
+		if err := e.sink.Add(image.ChunkData{Cell: c.number, Zeros: volume.Merge(e.d.Config.DiskSize, c.extents)}); err != nil {
 			return err
 		}
 		n := volume.Bytes(c.extents)
