@@ -261,14 +261,11 @@ func countPrimary(parts []partition) (n int) {
 	return n
 }
 
-// oldGPT leaves the backup of a GPT at the end of the disk, as a program does that knows only DOS tables, where nothing else is.
+// oldGPT leaves the backup of a GPT at the end of the disk, as a program does that knows only dos tables, if nothing else is there.
 func (d *disk) oldGPT(r *rand.Rand) {
 	old := make([]byte, len(d.bytes))
-	putGPT(r, old, d.sector, []partition{{start: 64 * d.sector, size: 100 * d.sector}})
-	tail := int64(len(old)) - gptHead(d.sector) + d.sector
-	if tail < 0 {
-		return
+	if tail := int64(len(old)) - gptHead(d.sector) + d.sector; tail >= d.end {
+		putGPT(r, old, d.sector, []partition{{start: 64 * d.sector, size: 100 * d.sector}})
+		copy(d.bytes[tail:], old[tail:])
 	}
-	d.free = volume.Subtract(d.free, []volume.Extent{{Offset: tail, Length: int64(len(old)) - tail}})
-	copy(d.bytes[tail:], old[tail:])
 }
