@@ -105,6 +105,13 @@ func newFakeServer(t *testing.T) (*fakeServer, []byte) {
 	mux.HandleFunc("POST /v1/node/hello", s.hello)
 	mux.HandleFunc("GET /v1/node/{node}/descriptor", s.descriptor)
 	mux.HandleFunc("POST /v1/node/{node}/events", s.event)
+	mux.HandleFunc("POST /v1/node/{node}/disk", func(w http.ResponseWriter, r *http.Request) {
+		var c session.DiskChoice
+		if err := session.Decode(r.Body, &c); err != nil {
+			t.Errorf("disk choice: %v", err)
+		}
+		json.NewEncoder(w).Encode(c)
+	})
 	mux.HandleFunc("GET /v1/blobs/{digest}", func(w http.ResponseWriter, r *http.Request) {
 		b, size, err := store.BlobReader(r.PathValue("digest"))
 		if err != nil {
@@ -200,7 +207,13 @@ func (s *fakeServer) session(ctx context.Context, serial uint64) (*cast.Sender, 
 	rand.Read(c.Key)
 	p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
 	copy(p.Key[:], c.Key)
-	sender, err := cast.NewSender(p, s.im.Object(), cast.SenderOptions{Rate: 400e6})
+	secret := cast.NewSecret()
+	var err error
+	if p.Sender, err = cast.PublicOf(secret); err != nil {
+		s.t.Fatal(err)
+	}
+	c.Sender = p.Sender[:]
+	sender, err := cast.NewSender(p, s.im.Object(), cast.SenderOptions{Secret: secret, Rate: 400e6})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -260,7 +273,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("last byte: %+v", e.Progress)
 		}
 	}
-	if got, want := strings.Join(steps, " "), "plan table first-byte last-byte written verified grown boot"; got != want {
+	if got, want := strings.Join(steps, " "), "plan table first-byte last-byte written verified grown entry boot"; got != want {
 		t.Errorf("steps %s, want %s", got, want)
 	}
 	got, err := os.ReadFile(disk)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/diskcast/diskcast/agent/network"
 	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/agent/site"
+	"github.com/diskcast/diskcast/internal/archiveend"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -140,6 +142,7 @@ func (a *agent) run(ctx context.Context) error {
 		mountFilesystems(a.log)
 	}
 	memory := limitMemory(a.inventory)
+	a.lacks()
 	var err error
 	a.client, err = client.New(client.Options{Server: a.settings.Server, Pin: a.pin, Hello: a.hello, Log: a.log})
 	if err != nil {
@@ -172,8 +175,9 @@ func (a *agent) run(ctx context.Context) error {
 	if a.o.noBoot {
 		boot = bootos.Stay{}
 	}
+	g.Go(func() error { return a.watchDisks(ctx) })
 	n := node.New(node.Options{
-		API: a.client, Report: a.events, Boot: boot, Log: a.log, Capture: a.capture(memory),
+		API: a.client, Report: a.events, Boot: boot, Log: a.log, Capture: a.capture(memory), Entry: a.entry,
 		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
 			return imaging.Restore(ctx, d, casts, imaging.Options{
 				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
@@ -197,7 +201,64 @@ func (a *agent) hello() session.Hello {
 func (a *agent) look() session.Inventory {
 	inv := a.inventory.Read()
 	inv.Disks = a.disks.List()
+	if err := archiveend.Check("/", inv.Memory); err != nil {
+		inv.Problem = err.Error()
+	}
 	return inv
+}
+
+// disksEvery is how often the disks are looked at: a few files of sysfs.
+const disksEvery = 5 * time.Second
+
+// watchDisks tells the server of disks that come late or go, so that its inventory is what is there.
+func (a *agent) watchDisks(ctx context.Context) error {
+	tick := time.NewTicker(disksEvery)
+	defer tick.Stop()
+	told := a.disks.List()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		now := a.disks.List()
+		if slices.Equal(told, now) {
+			continue
+		}
+		for _, d := range now {
+			if !slices.Contains(told, d) {
+				a.log.Info("a disk came", "disk", disk.Describe(d))
+			}
+		}
+		for _, d := range told {
+			if !slices.Contains(now, d) {
+				a.log.Warn("a disk is gone, or changed", "disk", disk.Describe(d))
+			}
+		}
+		if err := a.client.Refresh(ctx); err != nil {
+			return err
+		}
+		told = now
+	}
+}
+
+// lacks says, before there is a network to say it through, what the node has no driver for: it may be the network.
+func (a *agent) lacks() {
+	inv := a.look()
+	if inv.Problem != "" {
+		a.log.Error(inv.Problem)
+	}
+	// A machine that has disks and network may do without its other controllers.
+	level := slog.LevelInfo
+	if len(inv.Disks) == 0 || len(inv.NICs) == 0 {
+		level = slog.LevelWarn
+	}
+	for _, what := range inv.Undriven {
+		a.log.Log(context.Background(), level, "no driver for the "+what+": is its module in the boot directory (mkimage --modules), and its firmware (--firmware)?")
+	}
+	if len(inv.NICs) == 0 {
+		a.log.Error("this node has no network card that its kernel knows; it cannot reach the server")
+	}
 }
 
 // greeting is what this node is, in one line.
@@ -211,8 +272,18 @@ func (a *agent) greeting() string {
 	for _, d := range inv.Disks {
 		disks = append(disks, disk.Describe(d))
 	}
-	return fmt.Sprintf("node %s: %s, %s firmware, %s of memory, disks: %s",
+	if len(disks) == 0 {
+		disks = []string{"none that the kernel knows"}
+	}
+	words := fmt.Sprintf("node %s: %s, %s firmware, %s of memory, disks: %s",
 		a.client.Node(), what, inv.Firmware, disk.Bytes(inv.Memory), strings.Join(disks, "; "))
+	if len(inv.Undriven) > 0 {
+		words += "; without driver: " + strings.Join(inv.Undriven, "; ")
+	}
+	if inv.Problem != "" {
+		words += "; " + inv.Problem
+	}
+	return words
 }
 
 // reach tells whether the server's port answers.

@@ -33,6 +33,9 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if err := bootdir.CheckOut(o.out); err != nil {
+		return nil, fmt.Errorf("--out: %w", err)
+	}
 	modTime, err := parseEpoch(epoch)
 	if err != nil {
 		return nil, err
@@ -41,6 +44,9 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	c := &bootdir.Content{
 		Site:   bootdir.Site{V: 1, Server: o.server, Pin: o.pin, Console: o.console},
 		Append: o.append, BaseURL: o.baseURL, ModTime: modTime, Generator: "mkimage " + version,
+	}
+	if err := bootdir.CheckCmdline(c, kernel.MaxCmdline); err != nil {
+		return nil, err
 	}
 	if c.Userland, err = archive(); err != nil {
 		return nil, err
@@ -71,15 +77,32 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 		return nil, err
 	}
 	r.Manifest = manifest
+	if need := memoryNeed(manifest); need > leastMemory {
+		r.Notes = append(r.Notes, fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than the usual %d, because the kernel unpacks it into a file system that has half of the memory: "+
+			"with less, the node says that the archive did not fit; fewer --modules or less --firmware make it smaller", need>>20, leastMemory>>20))
+	}
 	if o.server == "" {
 		r.Notes = append(r.Notes, "no --server: nodes will need diskcast.server= and diskcast.pin= on their kernel command line (--append)")
 	}
 	return r, bootdir.Publish(o.out, files)
 }
 
+// leastMemory is what a node has at least (docs/agent.md), in bytes.
+const leastMemory = 512 << 20
+
+// memoryNeed is the memory, in bytes, with which the archive is unpacked to its end: the unpacked files may take half of what the kernel leaves, the
+// packed archive is still there meanwhile, and the kernel takes its part.
+func memoryNeed(m *bootdir.Manifest) int64 {
+	const kernel = 64 << 20 // code, data and page tables of a distribution's kernel on a machine of this size
+	return max(2*m.Unpacked, m.Unpacked+m.Files[bootdir.ArchiveFile].Size) + kernel
+}
+
 // choose fills in the kernel, its modules and their firmware.
 func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result) error {
 	c.Kernel, c.Release = k.Vmlinuz(), k.Release
+	if err := bootdir.CheckCmdline(c, kernel.CmdlineSize(c.Kernel)); err != nil {
+		return err
+	}
 	var selection []string
 	for _, word := range o.modules {
 		if word == "default" {

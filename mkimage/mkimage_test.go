@@ -327,6 +327,15 @@ func TestOutput(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	kernel, _, ipxe := inputs(t)
+	meta, other := filepath.Join(t.TempDir(), "meta.deb"), filepath.Join(t.TempDir(), "other.deb")
+	for name, control := range map[string]string{
+		meta:  "Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2)\n",
+		other: "Package: bash\nDepends: base-files\n",
+	} {
+		if err := os.WriteFile(name, debtest.WithControl(t, ".xz", control, debtest.File{Name: "usr/share/doc/"}), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -344,6 +353,12 @@ func TestRefuses(t *testing.T) {
 		"iPXE":            {[]string{"--ipxe", filepath.Dir(kernel)}, "install the package ipxe"},
 		"kernel":          {[]string{"--kernel", "/nowhere"}, "no such file"},
 		"out":             {[]string{"--out", filepath.Dir(kernel)}, "not a boot directory"},
+		"out is a file":   {[]string{"--out", kernel}, "is a file: name a folder"},
+		"out in a file":   {[]string{"--out", kernel + "/boot/x"}, "is not a folder"},
+		"out read-only":   {[]string{"--out", "/proc/boot"}, "cannot be made: writing to /proc"},
+		"command line":    {[]string{"--append", strings.Repeat("x", 1850)}, "shorten --append by "},
+		"metapackage":     {[]string{"--kernel", meta}, "only names the real one: apt-get download linux-image-6.1.0-56-amd64"},
+		"other package":   {[]string{"--kernel", other}, "no kernel (boot/vmlinuz-*) in the package bash; --kernel wants linux-image-RELEASE"},
 		"words":           {[]string{"x"}, "unknown command"},
 		"unknown setting": {[]string{"--serve"}, "unknown flag"},
 	} {
@@ -359,6 +374,46 @@ func TestRefuses(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
 	if _, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", "x"); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
 		t.Errorf("SOURCE_DATE_EPOCH: %v", err)
+	}
+}
+
+// TestAtOnce refuses what cannot succeed before it does any work: the userland is not even asked for.
+func TestAtOnce(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	for name, args := range map[string][]string{
+		"out":          {"--out", kernel},
+		"command line": {"--out", filepath.Join(t.TempDir(), "boot"), "--append", strings.Repeat("x", 3000)},
+	} {
+		cmd := newCommand(func() ([]byte, error) { return nil, errors.New("the userland was asked for") })
+		cmd.SetArgs(append([]string{"--kernel", kernel, "--ipxe", ipxe, "--shim", "none"}, args...))
+		if err := cmd.Execute(); err == nil || strings.Contains(err.Error(), "asked for") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestMemoryNote warns of an archive that nodes of 512 MiB cannot unpack.
+func TestMemoryNote(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	firmware := filepath.Join(t.TempDir(), "firmware")
+	if err := os.MkdirAll(firmware, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for mib, want := range map[int64]bool{200: false, 230: true} {
+		file := filepath.Join(firmware, "card.bin")
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(file, mib<<20); err != nil {
+			t.Fatal(err)
+		}
+		text, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--firmware", firmware, "--out", filepath.Join(t.TempDir(), "boot"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(text, "MiB of memory for this archive, more than the usual 512"); got != want {
+			t.Errorf("with %d MiB of firmware, warned %v, want %v:\n%s", mib, got, want, text)
+		}
 	}
 }
 

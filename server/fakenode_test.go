@@ -251,7 +251,7 @@ func (n *fake) receive(ctx context.Context, d *session.Descriptor) error {
 	if string(want) != string(object) {
 		return errors.New("the cast's object is not the one that HTTP gives")
 	}
-	for _, step := range []string{session.StepLastByte, session.StepWritten, session.StepGrown, session.StepBoot} {
+	for _, step := range []string{session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry, session.StepBoot} {
 		if err := n.say(ctx, d, step, prog); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/cli"
 )
 
@@ -18,7 +19,7 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "diskcast: %v\n", err)
+		fmt.Fprintf(os.Stderr, "diskcast: %s\n", plain.Text(err.Error()))
 	}
 	os.Exit(cli.ExitCode(err))
 }

@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/imaging"
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // Machine leaves the network userland of a real node.
@@ -29,17 +32,18 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	}
 	disk.SetReadOnly(r.Disk.Path, true)
 	defer disk.SetReadOnly(r.Disk.Path, false)
-	v, err := Mount(m.Dir, devices)
+	v := Mount(m.Dir, devices)
 	defer func() {
 		if err := v.Unmount(); err != nil {
 			m.log().Warn("the restored system is still mounted", "error", err)
 		}
 	}()
+	m.log().Debug("looking for the system to boot", "on", v)
+	fw, err := m.firmware(r)
 	if err != nil {
 		return "", err
 	}
-	m.log().Debug("looking for the system to boot", "on", v)
-	s, err := Find(v, m.uefi())
+	s, err := Find(v, fw)
 	if err != nil {
 		return "", err
 	}
@@ -50,6 +54,9 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	if err := load(v, s, s.Args); err != nil {
 		return "", err
 	}
+	if s.Note != "" {
+		m.log().Warn("the system that is started: "+s.Note, "source", s.Source)
+	}
 	return s.Words(), nil
 }
 
@@ -59,7 +66,7 @@ func (m *Machine) devices(r *imaging.Result) ([]Device, error) {
 	}
 	var out []Device
 	for _, p := range r.Config.Table.Partitions {
-		out = append(out, Device{Number: p.Number, Path: disk.Partition(r.Disk.Path, p.Number)})
+		out = append(out, Device{Number: p.Number, Path: disk.Partition(r.Disk.Path, p.Number), PartUUID: partUUID(r.Config.Table, p), PartType: p.Type})
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%w: the partition table is empty", ErrNoSystem)
@@ -67,10 +74,56 @@ func (m *Machine) devices(r *imaging.Result) ([]Device, error) {
 	return out, nil
 }
 
-func (m *Machine) uefi() bool {
-	_, err := os.Stat(filepath.Join(m.Root, "sys/firmware/efi"))
-	return err == nil
+// partUUID is a partition's name as Linux and the firmware's boot entries write it: GPT's GUID, or the disk's signature and a number.
+func partUUID(t *volume.Table, p volume.Partition) string {
+	if t.Kind == "dos" {
+		return fmt.Sprintf("%s-%02x", strings.TrimPrefix(t.DiskID, "0x"), p.Number)
+	}
+	return strings.ToLower(p.UUID)
 }
+
+// firmware says what the machine's firmware knows of the disk.
+func (m *Machine) firmware(r *imaging.Result) (Firmware, error) {
+	table := map[string]string{"gpt": "gpt", "dos": "msdos"}[r.Config.Table.Kind]
+	if _, err := os.Stat(filepath.Join(m.Root, "sys/firmware/efi")); err == nil {
+		vars := efi.Variables{Dir: filepath.Join(m.Root, "sys/firmware/efi/efivars")}
+		fw := Firmware{UEFI: true, Table: table, BootEntries: vars.BootEntries()}
+		if vars.Readable() {
+			fw.Variables = vars
+		}
+		return fw, nil
+	}
+	d, err := os.Open(r.Disk.Path)
+	if err != nil {
+		return Firmware{}, err
+	}
+	defer d.Close()
+	fw := Firmware{Table: table, MBR: make([]byte, 512)}
+	if _, err := d.ReadAt(fw.MBR, 0); err != nil {
+		return Firmware{}, fmt.Errorf("reading the first sector of %s: %w", r.Disk.Path, err)
+	}
+	for _, p := range r.Config.Table.Partitions {
+		if !p.Bootable && p.Attributes&legacyBoot == 0 {
+			continue
+		}
+		fw.Active, fw.PBR = p.Number, make([]byte, 512)
+		if _, err := d.ReadAt(fw.PBR, p.Start); err != nil {
+			return Firmware{}, fmt.Errorf("reading the first sector of partition %d: %w", p.Number, err)
+		}
+		break
+	}
+	if codeOf(fw.MBR) == codeGRUB {
+		// What cannot be read is as if it were not known: then all its configurations must agree.
+		fw.GRUB, err = efi.ReadBIOSCore(d, fw.MBR)
+		if err != nil {
+			m.log().Debug("GRUB's core is not read", "error", err)
+		}
+	}
+	return fw, nil
+}
+
+// legacyBoot is the attribute of a GPT partition whose boot sector a BIOS loader starts (UEFI 2.10, table 5.8, bit 2).
+const legacyBoot = 1 << 2
 
 func (m *Machine) log() *slog.Logger {
 	if m.Log == nil {

@@ -1,19 +1,20 @@
 // Package bootos starts the system that was written to a disk: it mounts the partitions read-only, finds out which kernel, initrds and
-// command line the system's own boot loader would use, and loads them with kexec.
+// command line the machine's own boot loader would use, and loads them with kexec.
 //
-// It asks in this order: GRUB, by the small configuration on an EFI system partition first, because that one points at the right one of
-// several; systemd-boot; extlinux; and, where no loader is configured, the newest kernel in /boot. Whatever is
-// not Linux, or cannot be started from here, is left to the firmware.
+// The rule: it starts what the machine's own loader would have started, or the machine restarts through its firmware. It goes the
+// firmware's way: to the program that firmware would start, from there to the loader's configuration, and through that to its end. Where
+// several loaders may be meant, they must agree. A kernel is guessed only on a disk with no loader at all.
 package bootos
 
 import (
 	"errors"
 	"fmt"
-	"path"
-	"sort"
+	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
+	"github.com/diskcast/diskcast/agent/bootos/sdboot"
 )
 
 // System is what a disk boots.
@@ -23,30 +24,60 @@ type System struct {
 	Kernel  grub.File
 	Initrds []grub.File
 	Args    string // kernel command line
+	Unified bool   // Kernel is a unified kernel image, with kernel and initrd in it
+	Note    string // what the operator has to know about it; mostly empty
 }
 
-// ErrNoSystem is wrapped by the error of a disk on which nothing was found that kexec could start.
-var ErrNoSystem = errors.New("no Linux system was found that can be started with kexec")
+// Restart is the error of a choice that is known, and that only the machine's firmware and loader can carry out.
+type Restart = grub.Restart
 
-// Find returns the system that the disk boots by default. The error names what was looked at.
-func Find(v *Volumes, uefi bool) (*System, error) {
-	var why []string
-	for _, try := range candidates(v, uefi) {
-		s, err := try.load()
-		if err == nil {
-			err = v.check(s)
-		}
-		if err == nil {
-			s.Source = try.what
-			return s, nil
-		}
-		why = append(why, fmt.Sprintf("%s: %v", try.what, err))
-	}
-	if len(why) == 0 {
-		why = append(why, "no boot loader configuration and no /boot/vmlinuz* on "+v.String())
-	}
-	return nil, fmt.Errorf("%w (%s)", ErrNoSystem, strings.Join(why, "; "))
+// ErrNoSystem is wrapped by the error of a disk from which nothing can be started, by its own loader neither.
+var ErrNoSystem = errors.New("nothing on the disk can be started")
+
+// Firmware is what the machine's firmware knows of the disk, beside its files.
+type Firmware struct {
+	UEFI  bool
+	Table string // kind of the disk's partition table as GRUB calls it, "gpt" or "msdos"; empty: not known
+	// BootEntries are UEFI's, in the order in which they are tried.
+	BootEntries []efi.BootEntry
+	Variables   sdboot.Variables // nil: they cannot be read
+	// MBR is the disk's first sector and PBR that of its active partition, which is Active; nil: not known.
+	MBR, PBR []byte
+	Active   int
+	GRUB     *efi.GRUBImage // what the GRUB behind the first sector carries; nil: not known
 }
+
+// Find returns the system that the machine would start from the disk. A *Restart says that the loader itself must do it; an error
+// that wraps ErrNoSystem, that nothing will; any other, that a configuration was not understood.
+func Find(v *Volumes, fw Firmware) (*System, error) {
+	f := &finder{v: v, fw: fw}
+	found := f.loaders()
+	if v.unread && (f.bare || len(found) == 0) {
+		return nil, &Restart{Why: fmt.Sprintf("the boot loader that the firmware starts was not found, and may be on what could not be read: %v", v)}
+	}
+	if len(found) == 0 {
+		s, err := guessed(v)
+		if err != nil {
+			return nil, fmt.Errorf("%w: there is no boot loader on it, and %w", ErrNoSystem, err)
+		}
+		s.Note = noLoader
+		return s, nil
+	}
+	s, err := agree(found)
+	if err == nil {
+		err = v.check(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.bare {
+		s.Note = strings.TrimSpace(s.Note + " " + noLoader)
+	}
+	return s, nil
+}
+
+// noLoader is the note on a system that only we can start.
+const noLoader = "no boot loader that this machine's firmware starts is on the disk: the machine will not start from it by itself."
 
 // candidate is a place where a boot configuration is.
 type candidate struct {
@@ -54,97 +85,44 @@ type candidate struct {
 	load func() (*System, error)
 }
 
-// grubConfigs are where distributions keep the configuration that grub-mkconfig makes.
-var grubConfigs = []string{"/boot/grub/grub.cfg", "/grub/grub.cfg", "/boot/grub2/grub.cfg", "/grub2/grub.cfg"}
-
-func candidates(v *Volumes, uefi bool) []candidate {
-	var out []candidate
-	grubAt := func(dev int, file string) {
-		out = append(out, candidate{
-			what: fmt.Sprintf("GRUB, %s on partition %d", file, dev),
-			load: func() (*System, error) {
-				return fromEntry(grub.Default(v, grub.Options{Device: dev, Path: file, UEFI: uefi}))
-			},
-		})
-	}
-	for _, dev := range v.Numbers() {
-		for _, file := range efiConfigs(v, dev) {
-			grubAt(dev, file)
-		}
-	}
-	for _, dev := range v.Numbers() {
-		for _, file := range grubConfigs {
-			if v.Exists(dev, file, false) {
-				grubAt(dev, file)
-			}
-		}
-	}
-	for _, dev := range v.Numbers() {
-		if v.Exists(dev, "/loader/entries", true) {
-			out = append(out, candidate{
-				what: fmt.Sprintf("systemd-boot, /loader/entries on partition %d", dev),
-				load: func() (*System, error) { return fromEntry(grub.Loader(v, dev)) },
-			})
-		}
-	}
-	for _, dev := range v.Numbers() {
-		for _, file := range extlinuxConfigs {
-			if v.Exists(dev, file, false) {
-				out = append(out, candidate{
-					what: fmt.Sprintf("extlinux, %s on partition %d", file, dev),
-					load: func() (*System, error) { return extlinux(v, dev, file) },
-				})
-			}
-		}
-	}
-	for _, dev := range v.Numbers() {
-		if k := newestKernel(v, dev); k != "" {
-			out = append(out, candidate{
-				what: fmt.Sprintf("the newest kernel, %s on partition %d", k, dev),
-				load: func() (*System, error) { return guess(v, dev, k) },
-			})
-		}
-	}
-	return out
-}
-
-// efiConfigs lists EFI/*/grub.cfg, the removable-media folder BOOT last: a distribution's own is more exact.
-func efiConfigs(v *Volumes, dev int) []string {
-	var out []string
-	for _, efi := range []string{"/EFI", "/efi"} {
-		names, err := v.List(dev, efi)
-		if err != nil {
-			continue
-		}
-		sort.Slice(names, func(i, j int) bool {
-			bi, bj := strings.EqualFold(names[i], "BOOT"), strings.EqualFold(names[j], "BOOT")
-			if bi != bj {
-				return bj
-			}
-			return names[i] < names[j]
-		})
-		for _, n := range names {
-			if file := path.Join(efi, n, "grub.cfg"); v.Exists(dev, file, false) {
-				out = append(out, file)
-			}
-		}
-		break // vfat does not tell /EFI from /efi
-	}
-	return out
-}
-
-func fromEntry(e *grub.Entry, err error) (*System, error) {
+func (c candidate) run() (*System, error) {
+	s, err := c.load()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", c.what, err)
 	}
-	return &System{Title: e.Title, Kernel: e.Kernel, Initrds: e.Initrds, Args: e.Args}, nil
+	s.Source = c.what
+	return s, nil
+}
+
+// agree returns what all candidates start. Where they differ it cannot be known which of them the machine would use.
+func agree(found []candidate) (*System, error) {
+	s, err := found[0].run()
+	if len(found) == 1 {
+		return s, err
+	}
+	say := func(c candidate, s *System, err error) string {
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%s: %s with %q", c.what, s.Kernel.Path, s.Args)
+	}
+	words, same := []string{say(found[0], s, err)}, err == nil
+	for _, c := range found[1:] {
+		other, err := c.run()
+		words = append(words, say(c, other, err))
+		same = same && err == nil && s.Kernel == other.Kernel && slices.Equal(s.Initrds, other.Initrds) && s.Args == other.Args
+	}
+	if !same {
+		return nil, &Restart{Why: "several boot loaders are on the disk and which one the firmware starts is not known: " + strings.Join(words, "; ")}
+	}
+	return s, nil
 }
 
 // check makes sure that the files are there.
 func (v *Volumes) check(s *System) error {
 	for _, f := range append([]grub.File{s.Kernel}, s.Initrds...) {
 		if !v.Exists(f.Device, f.Path, false) {
-			return fmt.Errorf("%s boots %v, which is not there", s.Title, f)
+			return fmt.Errorf("%s: %w", s.Source, &Restart{Entry: s.Title, Why: fmt.Sprintf("%v is not there", f)})
 		}
 	}
 	return nil
@@ -157,8 +135,15 @@ func (s *System) Words() string {
 		initrds = append(initrds, i.Path)
 	}
 	with := "without initrd"
-	if len(initrds) > 0 {
+	switch {
+	case len(initrds) > 0:
 		with = "with " + strings.Join(initrds, ", ")
+	case s.Unified:
+		with = "as it is put together"
 	}
-	return fmt.Sprintf("%s: %s %s, command line %q (%s)", s.Title, s.Kernel.Path, with, s.Args, s.Source)
+	words := fmt.Sprintf("%s: %s %s, command line %q (%s)", s.Title, s.Kernel.Path, with, s.Args, s.Source)
+	if s.Note != "" {
+		words += "; " + s.Note
+	}
+	return words
 }

@@ -1,7 +1,6 @@
 package bootos
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -9,132 +8,153 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
-// extlinuxConfigs are where EXTLINUX and SYSLINUX look, and U-Boot's distro boot.
+// extlinuxConfigs are where EXTLINUX and SYSLINUX look, in their order, and U-Boot's distro boot.
 var extlinuxConfigs = []string{
 	"/boot/extlinux/extlinux.conf", "/extlinux/extlinux.conf", "/boot/extlinux.conf", "/extlinux.conf",
-	"/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg", "/syslinux.cfg",
+	"/boot/syslinux/extlinux.conf", "/syslinux/extlinux.conf",
+	"/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg", "/boot/extlinux/syslinux.cfg", "/extlinux/syslinux.cfg", "/syslinux.cfg",
 }
 
-type extlinuxLabel struct {
-	name, title, kernel, args string
-	initrds                   []string
-	isDefault                 bool
-}
-
-// extlinux reads a configuration and returns its default entry: that of the default line, else the one marked
-// "menu default", else the first.
-func extlinux(v *Volumes, dev int, file string) (*System, error) {
-	b, err := v.ReadFile(dev, file, 1<<20)
-	if err != nil {
-		return nil, err
-	}
-	labels, wanted, globalArgs := parseExtlinux(string(b))
-	var l *extlinuxLabel
-	for i := range labels {
-		if labels[i].kernel == "" {
+// extlinuxes lists the configurations of a partition, or with 0 of all: of each the first that its loader would find. EXTLINUX reads a
+// btrfs from its default subvolume.
+func (f *finder) extlinuxes(only int) []candidate {
+	var out []candidate
+	for _, dev := range f.v.Numbers() {
+		if only != 0 && dev != only {
 			continue
 		}
-		if l == nil {
-			l = &labels[i]
-		}
-		if wanted == "" && labels[i].isDefault || wanted != "" && labels[i].name == wanted {
-			l = &labels[i]
+		v := f.v.fromDefault()
+		for _, file := range extlinuxConfigs {
+			if !v.Exists(dev, file, false) {
+				continue
+			}
+			out = append(out, candidate{
+				what: fmt.Sprintf("extlinux, %s on partition %d", file, dev),
+				load: func() (*System, error) { return extlinux(v, dev, file) },
+			})
 			break
 		}
 	}
-	if l == nil {
-		return nil, errors.New("it has no entry with a kernel")
+	return out
+}
+
+// extlinux reads a configuration and returns what it starts when nobody touches a key.
+func extlinux(v *Volumes, dev int, file string) (*System, error) {
+	c := &extlinuxConfig{read: func(name string) (string, error) {
+		b, err := v.ReadFile(dev, relative(file, name), 1<<20)
+		return string(b), err
+	}}
+	text, err := v.ReadFile(dev, file, 1<<20)
+	if err != nil {
+		return nil, err
 	}
-	s := &System{Title: l.title, Kernel: relative(dev, file, l.kernel), Args: l.args}
+	if err := c.parse(string(text), 0); err != nil {
+		return nil, err
+	}
+	l, err := c.choose()
+	if err != nil {
+		return nil, err
+	}
+	at := func(name string) grub.File { return v.fromTop(grub.File{Device: dev, Path: relative(file, name)}) }
+	s := &System{Title: l.title, Kernel: at(l.kernel), Args: l.args}
 	if s.Title == "" {
 		s.Title = l.name
 	}
 	for _, i := range l.initrds {
-		s.Initrds = append(s.Initrds, relative(dev, file, i))
+		s.Initrds = append(s.Initrds, at(i))
 	}
-	if s.Args == "" {
-		s.Args = globalArgs
-	}
-	// "append -" means: not even the global ones.
-	if s.Args == "-" {
-		s.Args = ""
-	}
-	if v.Exists(dev, s.Kernel.Path, false) {
-		return s, nil
-	}
-	return nil, fmt.Errorf("its kernel %s is not there", s.Kernel.Path)
+	return s, nil
 }
 
 // relative resolves a name as EXTLINUX does: from the configuration's own folder.
-func relative(dev int, file, name string) grub.File {
+func relative(file, name string) string {
 	if !path.IsAbs(name) {
 		name = path.Join(path.Dir(file), name)
 	}
-	return grub.File{Device: dev, Path: path.Clean(name)}
+	return path.Clean(name)
 }
 
-func parseExtlinux(text string) (labels []extlinuxLabel, wanted, args string) {
-	const maxLabels = 1024
-	var cur *extlinuxLabel
-	initrds := func(list string) (out []string) {
-		for _, i := range strings.Split(list, ",") {
-			if i = strings.TrimSpace(i); i != "" {
-				out = append(out, i)
+// choose picks the entry: that of ONTIMEOUT where a menu or prompt waits only for a time; that of DEFAULT; with a menu, the one marked
+// MENU DEFAULT, else the first one. Words behind the name are the kernel's.
+func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
+	if c.saves {
+		return nil, &Restart{Why: "its menu starts what was chosen last, which SYSLINUX keeps outside of files"}
+	}
+	command := c.wanted
+	if c.waits && c.timeout && c.onTimeout != "" {
+		command = c.onTimeout
+	}
+	name, words, _ := strings.Cut(command, " ")
+	menu := c.menu || isModule(name, "menu.c32") || isModule(name, "vesamenu.c32")
+	for i := range c.labels {
+		if l := &c.labels[i]; l.name == name && name != "" {
+			return c.finish(*l, strings.TrimSpace(words))
+		}
+	}
+	switch {
+	case menu:
+		var first *extlinuxLabel
+		for i := range c.labels {
+			l := &c.labels[i]
+			switch {
+			case l.submenu || l.hidden:
+			case l.isDefault:
+				return c.finish(*l, "")
+			case first == nil:
+				first = l
 			}
 		}
-		return out
+		if c.deepDefault || first == nil {
+			return nil, &Restart{Why: "its menu begins in a submenu, or is empty"}
+		}
+		return c.finish(*first, "")
+	case name != "" && c.implicit != "0":
+		// A kernel's name without a label.
+		return c.finish(extlinuxLabel{name: name, kind: "kernel", kernel: name}, strings.TrimSpace(words))
 	}
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(line), "\t", " "), " ")
-		value = strings.TrimSpace(value)
-		key = strings.ToLower(key)
-		if key == "menu" && cur != nil {
-			sub, rest, _ := strings.Cut(value, " ")
-			switch strings.ToLower(sub) {
-			case "label":
-				cur.title = strings.ReplaceAll(strings.TrimSpace(rest), "^", "")
-			case "default":
-				cur.isDefault = true
-			}
+	return nil, &Restart{Why: "it names no default entry and waits for somebody to choose"}
+}
+
+// finish gives an entry its command line, and refuses what is not a Linux kernel with nothing but files.
+func (c *extlinuxConfig) finish(l extlinuxLabel, words string) (*extlinuxLabel, error) {
+	restart := func(format string, args ...any) (*extlinuxLabel, error) {
+		return nil, &Restart{Entry: l.name, Why: fmt.Sprintf(format, args...)}
+	}
+	if l.kind == "" { // a label without a kernel is a kernel's name
+		l.kind, l.kernel = "kernel", l.name
+	}
+	switch {
+	case l.kind != "linux" && l.kind != "kernel":
+		return restart("it is started with %q, which is no Linux kernel", strings.TrimSpace(l.kind+" "+l.kernel))
+	case l.kind == "kernel" && notLinux[strings.ToLower(path.Ext(l.kernel))]:
+		return restart("%s is no Linux kernel", l.kernel)
+	case strings.Contains(l.kernel, "::"):
+		return restart("%s is in the network", l.kernel)
+	case l.fdt != "":
+		return restart("it brings the device tree %s, which kexec cannot pass on", l.fdt)
+	case c.sysappend != "" && c.sysappend != "0" || l.sysappend != "" && l.sysappend != "0":
+		return restart("SYSAPPEND adds words that only SYSLINUX knows")
+	}
+	args := l.append
+	switch {
+	case args == "-": // not even the global ones
+		args = ""
+	case !l.hasAppend:
+		args = c.append
+	}
+	kept := []string{}
+	for _, w := range strings.Fields(args + " " + words) {
+		if i, ok := strings.CutPrefix(w, "initrd="); ok {
+			l.initrds = list(i) // the last one counts
 			continue
 		}
-		switch key {
-		case "default":
-			if cur == nil {
-				wanted = value
-			}
-		case "ontimeout":
-			wanted = value
-		case "label":
-			if len(labels) == maxLabels {
-				return labels, wanted, args
-			}
-			labels = append(labels, extlinuxLabel{name: value})
-			cur = &labels[len(labels)-1]
-		case "kernel", "linux":
-			// A .c32 is a program of SYSLINUX, such as its menu.
-			if cur != nil && !strings.HasSuffix(value, ".c32") {
-				cur.kernel = value
-			}
-		case "initrd":
-			if cur != nil {
-				cur.initrds = append(cur.initrds, initrds(value)...)
-			}
-		case "append":
-			var kept []string
-			for _, w := range strings.Fields(value) {
-				if i, ok := strings.CutPrefix(w, "initrd="); ok && cur != nil {
-					cur.initrds = append(cur.initrds, initrds(i)...)
-					continue
-				}
-				kept = append(kept, w)
-			}
-			if cur != nil {
-				cur.args = strings.Join(kept, " ")
-			} else {
-				args = strings.Join(kept, " ")
-			}
-		}
+		kept = append(kept, w)
 	}
-	return labels, wanted, args
+	l.args = strings.Join(kept, " ")
+	return &l, nil
 }
+
+// notLinux are endings that tell SYSLINUX that a KERNEL is something else: a module, a boot sector, a network program, a disk image.
+var notLinux = map[string]bool{".c32": true, ".com": true, ".cbt": true, ".bin": true, ".bs": true, ".bss": true, ".0": true, ".img": true}
+
+func isModule(name, module string) bool { return strings.EqualFold(path.Base(name), module) }

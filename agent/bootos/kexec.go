@@ -9,27 +9,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
 // load gives kernel, initrds and command line to the kernel with kexec_file_load, which copies them: afterwards the
 // disk may be unmounted. It is the only kind of kexec that a locked-down kernel allows, and then only for a signed kernel.
 func load(v *Volumes, s *System, args string) error {
-	kpath, err := v.Path(s.Kernel)
-	if err != nil {
-		return err
-	}
-	kernel, err := os.Open(kpath)
+	kernel, initrd, err := open(v, s)
 	if err != nil {
 		return err
 	}
 	defer kernel.Close()
 	flags, initrdFD := unix.KEXEC_FILE_NO_INITRAMFS, 0
-	if len(s.Initrds) > 0 {
-		initrd, err := openInitrds(v, s.Initrds)
-		if err != nil {
-			return err
-		}
+	if initrd != nil {
 		defer initrd.Close()
 		flags, initrdFD = 0, int(initrd.Fd())
 	}
@@ -39,7 +32,52 @@ func load(v *Volumes, s *System, args string) error {
 	return nil
 }
 
-// maxInitrds bounds, in bytes, initrds that are put together in memory.
+// open returns a system's kernel and its initrds as one; nil when it has none.
+func open(v *Volumes, s *System) (kernel, initrd *os.File, err error) {
+	if s.Unified {
+		return openUnified(v, s.Kernel)
+	}
+	kpath, err := v.Path(s.Kernel)
+	if err != nil {
+		return nil, nil, err
+	}
+	if kernel, err = os.Open(kpath); err != nil || len(s.Initrds) == 0 {
+		return kernel, nil, err
+	}
+	if initrd, err = openInitrds(v, s.Initrds); err != nil {
+		kernel.Close()
+		return nil, nil, err
+	}
+	return kernel, initrd, nil
+}
+
+// openUnified copies kernel and initrds out of a unified kernel image.
+func openUnified(v *Volumes, file grub.File) (kernel, initrd *os.File, err error) {
+	prog, r, err := v.program(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	im, err := prog.Image()
+	if err != nil {
+		return nil, nil, err
+	}
+	part := func(r2 efi.Range) io.Reader { return io.NewSectionReader(r, r2.Offset, r2.Size) }
+	if kernel, err = memoryFile("kernel", part(im.Kernel)); err != nil || len(im.Initrds) == 0 {
+		return kernel, nil, err
+	}
+	var parts []io.Reader
+	for _, i := range im.Initrds {
+		parts = append(parts, part(i))
+	}
+	if initrd, err = memoryFile("initrds", parts...); err != nil {
+		kernel.Close()
+		return nil, nil, err
+	}
+	return kernel, initrd, nil
+}
+
+// maxInitrds bounds, in bytes, what is put together in memory.
 const maxInitrds = 1 << 30
 
 // openInitrds opens the only initrd, or puts several together: the kernel reads archives one after another, each
@@ -52,43 +90,45 @@ func openInitrds(v *Volumes, files []grub.File) (*os.File, error) {
 		}
 		return os.Open(p)
 	}
-	fd, err := unix.MemfdCreate("initrds", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("memory for the initrds: %w", err)
-	}
-	all := os.NewFile(uintptr(fd), "initrds")
-	total := int64(0)
+	var parts []io.Reader
 	for _, f := range files {
-		n, err := appendInitrd(all, v, f, maxInitrds-total)
+		p, err := v.Path(f)
 		if err != nil {
-			all.Close()
 			return nil, fmt.Errorf("initrd %v: %w", f, err)
 		}
-		total += n
+		r, err := os.Open(p)
+		if err != nil {
+			return nil, fmt.Errorf("initrd %v: %w", f, err)
+		}
+		defer r.Close()
+		parts = append(parts, r)
 	}
-	return all, nil
+	return memoryFile("initrds", parts...)
 }
 
-func appendInitrd(w io.Writer, v *Volumes, f grub.File, max int64) (int64, error) {
-	p, err := v.Path(f)
+// memoryFile puts parts together in memory, each at a multiple of four bytes.
+func memoryFile(name string, parts ...io.Reader) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
-		return 0, err
+		return nil, fmt.Errorf("memory for the %s: %w", name, err)
 	}
-	r, err := os.Open(p)
-	if err != nil {
-		return 0, err
+	all := os.NewFile(uintptr(fd), name)
+	left := int64(maxInitrds)
+	for _, r := range parts {
+		n, err := io.Copy(all, io.LimitReader(r, left+1))
+		if err == nil && n > left {
+			err = fmt.Errorf("it has more than %d bytes", int64(maxInitrds))
+		}
+		if err == nil && len(parts) > 1 {
+			_, err = all.Write(make([]byte, -n&3))
+		}
+		if err != nil {
+			all.Close()
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		left -= n
 	}
-	defer r.Close()
-	n, err := io.Copy(w, io.LimitReader(r, max+1))
-	if err != nil {
-		return n, err
-	}
-	if n > max {
-		return n, errors.New("the initrds are too large")
-	}
-	pad := -n & 3
-	_, err = w.Write(make([]byte, pad))
-	return n + pad, err
+	return all, nil
 }
 
 // loadError says what an errno of kexec_file_load means and what can be done.

@@ -6,32 +6,33 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // Device is a partition, or with Number 0 a whole disk without a partition table.
 type Device struct {
-	Number int
-	Path   string
+	Number   int
+	Path     string
+	PartUUID string // as Linux writes it: a GUID in lower case, or 1234abcd-01
+	PartType string // type GUID in lower case, or 0x83
 }
 
 // Mount mounts, read-only and below dir, every device that carries a file system which a boot loader reads.
-// Unmount must be called, also after an error.
-func Mount(dir string, devices []Device) (*Volumes, error) {
+// Unmount must be called. What was not mounted is in Skipped.
+func Mount(dir string, devices []Device) *Volumes {
 	v := NewVolumes()
 	for _, d := range devices {
 		vol, err := mountOne(filepath.Join(dir, strconv.Itoa(d.Number)), d)
 		if err != nil {
 			v.Skipped = append(v.Skipped, fmt.Sprintf("partition %d: %v", d.Number, err))
+			v.unread = v.unread || !errors.Is(err, errUnknownFS)
 			continue
 		}
 		v.byNumber[d.Number] = *vol
 	}
-	if len(v.byNumber) == 0 {
-		return v, fmt.Errorf("%w: nothing on the disk can be mounted: %v", ErrNoSystem, v)
-	}
-	return v, nil
+	return v
 }
 
 var errUnknownFS = errors.New("no file system that a boot loader reads")
@@ -49,15 +50,80 @@ func mountOne(dir string, d Device) (*Volume, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	vol := &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir, PartUUID: d.PartUUID, PartType: d.PartType}
+	if k.name == "btrfs" {
+		if vol.Default, err = defaultSubvolume(d.Path, dir, k); err != nil {
+			return nil, err
+		}
+	}
+	return vol, mountAs(d.Path, dir, k, k.options)
+}
+
+// mountAs mounts with the first of the kind's ways of leaving the journal alone that this kernel knows. A way that it does not know
+// is an EINVAL; the last one's error counts.
+func mountAs(device, dir string, k *fsKind, options string) error {
 	// Nothing on the restored system is run or trusted here: no devices, no set-uid, no programs.
 	const flags = unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
-	if err := unix.Mount(d.Path, dir, k.driver, flags, k.options); err != nil {
-		if errors.Is(err, unix.ENODEV) {
-			return nil, fmt.Errorf("%s: this kernel cannot read %s: is its module in the boot directory?", d.Path, k.name)
+	var err error
+	for _, way := range k.noReplay {
+		err = unix.Mount(device, dir, k.driver, flags, strings.Trim(options+","+way, ","))
+		if !errors.Is(err, unix.EINVAL) {
+			break
 		}
-		return nil, fmt.Errorf("mounting %s as %s: %w", d.Path, k.name, err)
 	}
-	return &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir}, nil
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("%s: this kernel cannot read %s: is its module in the boot directory?", device, k.name)
+	}
+	return fmt.Errorf("mounting %s as %s: %w", device, k.name, err)
+}
+
+// defaultSubvolume returns the path of a btrfs' default subvolume from the top: "/@/.snapshots/5/snapshot"; empty when it is the top.
+// The kernel knows: it mounts that one when it is not told another, and names it in mountinfo.
+func defaultSubvolume(device, dir string, k *fsKind) (string, error) {
+	if err := mountAs(device, dir, k, ""); err != nil {
+		return "", err
+	}
+	defer unix.Unmount(dir, 0)
+	info, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	sub, err := mountRoot(string(info), dir)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(sub, "/"), nil
+}
+
+// mountRoot finds which folder of its file system is mounted at dir: the fourth word of a line of mountinfo, the fifth being dir
+// (proc_pid_mountinfo(5)). The last mount on a folder counts.
+func mountRoot(mountinfo, dir string) (root string, err error) {
+	err = fmt.Errorf("%s is not mounted", dir)
+	for line := range strings.Lines(mountinfo) {
+		if w := strings.Fields(line); len(w) > 5 && unescape(w[4]) == dir {
+			root, err = unescape(w[3]), nil
+		}
+	}
+	return root, err
+}
+
+// unescape reads mountinfo's \ooo for blanks and backslashes.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // Unmount takes everything down again.

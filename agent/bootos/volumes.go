@@ -8,9 +8,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
+	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
@@ -21,7 +23,11 @@ type Volume struct {
 	Type   string
 	UUID   string
 	Label  string
-	Dir    string // where it is mounted
+	Dir    string // where it is mounted: of a btrfs, its top
+
+	Default  string // of a btrfs: the default subvolume's path from the top, "/@/.snapshots/1/snapshot"; empty when it is the top
+	PartUUID string // as Device has them
+	PartType string
 }
 
 // Volumes is the file systems of a disk, as a boot loader sees them.
@@ -29,9 +35,75 @@ type Volumes struct {
 	byNumber map[int]Volume
 	// Skipped says, in words, which partitions were not mounted and why.
 	Skipped []string
+	unread  bool // one of these has a file system that a boot loader reads
+	// byDefault has paths begin at the default subvolume of a btrfs, not at its top.
+	byDefault bool
 }
 
-var _ grub.Files = (*Volumes)(nil)
+// fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
+func (v *Volumes) fromDefault() *Volumes {
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, byDefault: true}
+}
+
+// fromTop is where a file is from the top of its file system, links followed.
+func (v *Volumes) fromTop(f grub.File) grub.File {
+	vol := v.byNumber[f.Device]
+	if full, _, err := v.resolve(f.Device, f.Path); v.byDefault && vol.Default != "" && err == nil {
+		f.Path = path.Join("/", strings.TrimPrefix(full, vol.Dir))
+	}
+	return f
+}
+
+// roots are the folders of a file system, from its top, that may be the root of a system: of a btrfs also its default subvolume and those
+// that installers name so.
+func (v *Volumes) roots(dev int) []string {
+	out := []string{""}
+	vol := v.byNumber[dev]
+	if vol.Type != "btrfs" {
+		return out
+	}
+	for _, sub := range []string{vol.Default, "/@", "/@rootfs", "/root"} {
+		if !slices.Contains(out, sub) && v.Exists(dev, sub, true) {
+			out = append(out, sub)
+		}
+	}
+	return out
+}
+
+// program reads what an EFI program is. The file must be closed when nothing more is read of it.
+func (v *Volumes) program(f grub.File) (*efi.Program, *os.File, error) {
+	p, err := v.Path(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := os.Open(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	var prog *efi.Program
+	fi, err := r.Stat()
+	if err == nil {
+		prog, err = efi.Read(r, fi.Size())
+	}
+	if err != nil {
+		r.Close()
+		return nil, nil, err
+	}
+	return prog, r, nil
+}
+
+// OSRelease returns the section .osrel of a unified kernel image; empty for what is none.
+func (v *Volumes) OSRelease(dev int, name string) string {
+	prog, r, err := v.program(grub.File{Device: dev, Path: name})
+	if err != nil {
+		return ""
+	}
+	defer r.Close()
+	if prog.Kind != efi.UKI {
+		return ""
+	}
+	return prog.OSRelease()
+}
 
 // NewVolumes puts volumes together.
 func NewVolumes(vs ...Volume) *Volumes {
@@ -65,10 +137,6 @@ func (v *Volumes) String() string {
 	return strings.Join(s, ", ")
 }
 
-// subvolumes are where distributions put the root in a btrfs; GRUB's paths are relative to the default subvolume there,
-// ours to the top.
-var subvolumes = []string{"", "/@", "/@rootfs", "/root", "/@/.snapshots/1/snapshot"}
-
 var errLoop = errors.New("too many symbolic links")
 
 // resolve finds the real place of a file: links are followed inside the volume, wherever they claim to point.
@@ -77,19 +145,11 @@ func (v *Volumes) resolve(dev int, name string) (string, fs.FileInfo, error) {
 	if !ok {
 		return "", nil, fmt.Errorf("partition %d is not mounted: %w", dev, fs.ErrNotExist)
 	}
-	subs := subvolumes[:1]
-	if vol.Type == "btrfs" {
-		subs = subvolumes
+	root := vol.Dir
+	if v.byDefault {
+		root = filepath.Join(root, vol.Default)
 	}
-	var err error
-	for _, sub := range subs {
-		var p string
-		var fi fs.FileInfo
-		if p, fi, err = resolveIn(filepath.Join(vol.Dir, sub), name); err == nil {
-			return p, fi, nil
-		}
-	}
-	return "", nil, err
+	return resolveIn(root, name)
 }
 
 // resolveIn follows links as a chroot to root would.

@@ -20,6 +20,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/inuse"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // Server is what a capture needs of the node API; *client.Client is one.
@@ -27,6 +28,7 @@ type Server interface {
 	HasFrame(ctx context.Context, capture string, disk int64, f client.Frame) (bool, error)
 	PutFrame(ctx context.Context, capture string, disk int64, f client.Frame, stored []byte) error
 	FinishCapture(ctx context.Context, capture string, disk int64, config, index []byte) (digest string, err error)
+	disk.Server
 }
 
 var _ Server = (*client.Client)(nil)
@@ -66,7 +68,7 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	chosen, err := choose(o.Disks, *d.Target)
+	chosen, err := choose(o.Disks, d)
 	if err != nil {
 		return "", err
 	}
@@ -79,11 +81,21 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		return "", err
 	}
 	defer src.Close()
-	found, err := capture.Survey(src, src.Size, src.SectorSize)
+	var options []capture.SurveyOption
+	if d.Upload.DropGaps {
+		options = append(options, capture.DropGaps())
+	}
+	found, err := capture.Survey(src, src.Size, src.SectorSize, options...)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
 	}
-	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), nil)
+	if err := disk.Settle(ctx, o.Server, d, chosen, o.Disks.List); err != nil {
+		return "", err
+	}
+	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), &session.Progress{ToRead: volume.Bytes(found.Extents)})
+	for _, n := range found.Table.Notes {
+		o.Log.Warn("partition table: "+n, "disk", chosen.Path)
+	}
 	for _, p := range found.Config.Partitions {
 		for _, n := range p.Notes {
 			o.Log.Warn("partition: "+n, "disk", chosen.Path, "number", p.Number)
@@ -106,19 +118,16 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	}
 }
 
-func choose(disks Disks, rule session.Target) (session.Disk, error) {
+func choose(disks Disks, d *session.Descriptor) (session.Disk, error) {
 	list := append([]session.Disk(nil), disks.List()...)
 	for i := range list {
 		list[i].ReadOnly = false // enough for reading
 	}
-	return disk.Choose(list, rule)
+	return disk.ForSession(list, d)
 }
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
-	var used int64
-	for _, e := range found.Extents {
-		used += e.Length
-	}
+	used := volume.Bytes(found.Extents)
 	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", disk.Describe(d), len(found.Config.Partitions), disk.Bytes(used), u.Name, u.Level)
 }
 

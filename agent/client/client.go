@@ -163,6 +163,33 @@ func (c *Client) Descriptor(ctx context.Context, after uint64, wait time.Duratio
 	return d, err
 }
 
+// Refresh says hello again, with what the node's hardware is now. The server knows the same boot by its name.
+func (c *Client) Refresh(ctx context.Context) error {
+	_, token := c.identity()
+	return c.hello(ctx, token)
+}
+
+// ChooseDisk tells the server which disk the node's plan chose, and returns the one that counts for the session.
+func (c *Client) ChooseDisk(ctx context.Context, id string, disk session.DiskID) (session.DiskID, error) {
+	body, err := json.Marshal(&session.DiskChoice{V: session.Version, Session: id, Disk: disk})
+	if err != nil {
+		return session.DiskID{}, fmt.Errorf("disk choice: %w", err)
+	}
+	var reply session.DiskChoice
+	err = c.authorised(ctx, "disk choice", func(ctx context.Context, node, token string) error {
+		resp, err := c.send(ctx, request{method: http.MethodPost, path: []string{"v1", "node", node, "disk"}, token: token, body: body})
+		if err != nil {
+			return err
+		}
+		defer drain(resp)
+		if err := session.Decode(resp.Body, &reply); err != nil {
+			return permanent{fmt.Errorf("disk choice: %w", err)}
+		}
+		return nil
+	})
+	return reply.Disk, err
+}
+
 // PostEvents delivers one batch.
 func (c *Client) PostEvents(ctx context.Context, batch session.Events) error {
 	batch.V = session.Version

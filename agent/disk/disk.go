@@ -3,8 +3,11 @@
 package disk
 
 import (
+	"cmp"
 	"fmt"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -13,27 +16,72 @@ import (
 // Choose returns the one disk for which everything in rule holds. Otherwise the error lists every disk and, where
 // the rule does not hold, why: the operator writes the next rule from it.
 func Choose(disks []session.Disk, rule session.Target) (session.Disk, error) {
+	whys := make([]string, len(disks))
+	for i, d := range disks {
+		whys[i] = refuse(d, rule)
+	}
+	pick(disks, whys, rule)
 	var fit []session.Disk
-	var lines []string
-	for _, d := range disks {
-		why := refuse(d, rule)
-		if why == "" {
+	var loose, writable int
+	for i, d := range disks {
+		if whys[i] == "" {
 			fit = append(fit, d)
-		} else {
+		}
+		if !d.ReadOnly {
+			writable++
+			if d.Loose() {
+				loose++
+			}
+		}
+	}
+	switch {
+	case len(disks) == 0:
+		return session.Disk{}, fmt.Errorf("this node has no disk that the kernel knows: is a driver missing in the boot directory, or the controller off in the firmware setup?")
+	case len(fit) == 0 && loose == writable && loose > 0 && !rule.Names():
+		return session.Disk{}, fmt.Errorf("this node has only removable or USB disks, which count only for a rule that names them (type=usb, serial=, by-path=); "+
+			"nothing was written. If it has another disk, its driver may be missing in the boot directory. The disks of this node:\n%s", list(disks, whys))
+	case len(fit) == 0:
+		return session.Disk{}, fmt.Errorf("no disk fits the rule (%s); nothing was written. The disks of this node:\n%s", Rule(rule), list(disks, whys))
+	case len(fit) > 1:
+		return session.Disk{}, fmt.Errorf("the rule (%s) fits %d disks and must fit one; nothing was written. Name a serial, a wwn, a place (by-path) or a size class, "+
+			"or add smallest, largest or first. The disks of this node:\n%s", Rule(rule), len(fit), list(disks, whys))
+	}
+	return fit[0], nil
+}
+
+// Find returns the disk that an earlier plan of the session chose, wherever the kernel has it now.
+func Find(disks []session.Disk, id session.DiskID) (session.Disk, error) {
+	var fit []session.Disk
+	for _, d := range disks {
+		if id.Is(&d) {
+			fit = append(fit, d)
+		}
+	}
+	if len(fit) > 1 && id.BusPath != "" { // makers have given several disks one serial
+		fit = slices.DeleteFunc(fit, func(d session.Disk) bool { return d.BusPath != id.BusPath })
+	}
+	whys := make([]string, len(disks))
+	switch {
+	case len(fit) == 0:
+		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, is not there; nothing was written to another. If the disk was exchanged, "+
+			"begin a new session. The disks of this node:\n%s", id.Words(), list(disks, whys))
+	case len(fit) > 1:
+		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, could be any of %d disks; nothing was written. The disks of this node:\n%s",
+			id.Words(), len(fit), list(disks, whys))
+	}
+	return fit[0], nil
+}
+
+func list(disks []session.Disk, whys []string) string {
+	var lines []string
+	for i, d := range disks {
+		why := whys[i]
+		if why != "" {
 			why = ": " + why
 		}
 		lines = append(lines, "  "+Describe(d)+why)
 	}
-	list := strings.Join(lines, "\n")
-	switch {
-	case len(disks) == 0:
-		return session.Disk{}, fmt.Errorf("this node has no disk that the kernel knows: is a driver missing in the boot directory, or the controller off in the firmware setup?")
-	case len(fit) == 0:
-		return session.Disk{}, fmt.Errorf("no disk fits the rule (%s); nothing was written. The disks of this node:\n%s", Rule(rule), list)
-	case len(fit) > 1:
-		return session.Disk{}, fmt.Errorf("the rule (%s) fits %d disks and must fit one; nothing was written. Name a serial, path or size class. The disks of this node:\n%s", Rule(rule), len(fit), list)
-	}
-	return fit[0], nil
+	return strings.Join(lines, "\n")
 }
 
 // refuse says why d does not fit; empty when it does.
@@ -41,16 +89,118 @@ func refuse(d session.Disk, rule session.Target) string {
 	switch {
 	case rule.Path != "" && !samePath(d.Path, rule.Path):
 		return "another path"
-	case rule.Serial != "" && !strings.EqualFold(rule.Serial, d.Serial) && !strings.EqualFold(rule.Serial, d.WWN):
+	case rule.ByPath != "" && !matches(rule.ByPath, d.BusPath):
+		return "another place"
+	case rule.Serial != "" && !strings.EqualFold(rule.Serial, d.Serial) && !sameWWN(rule.Serial, d.WWN):
 		return "another serial"
+	case rule.WWN != "" && !sameWWN(rule.WWN, d.WWN):
+		return "another wwn"
+	case rule.Model != "" && !matches(rule.Model, d.Model):
+		return "another model"
+	case rule.Type != "" && !isType(&d, rule.Type):
+		return "not of type " + rule.Type
 	case d.Size < rule.MinSize:
 		return "smaller than the rule's " + Bytes(rule.MinSize)
 	case rule.MaxSize != 0 && d.Size > rule.MaxSize:
 		return "larger than the rule's " + Bytes(rule.MaxSize)
 	case d.ReadOnly:
 		return "read-only"
+	case d.Bus == session.BusUSB && !rule.Names():
+		return "a USB disk, which the rule does not name"
+	case d.Removable && !rule.Names():
+		return "removable, which the rule does not name"
 	}
 	return ""
+}
+
+// pick leaves, of the disks without a why, those that smallest, largest and first mean.
+func pick(disks []session.Disk, whys []string, rule session.Target) {
+	keep := func(why string, better func(a, b *session.Disk) int) {
+		best := -1
+		for i := range disks {
+			if whys[i] == "" && (best < 0 || better(&disks[i], &disks[best]) < 0) {
+				best = i
+			}
+		}
+		for i := range disks {
+			if whys[i] == "" && better(&disks[i], &disks[best]) > 0 {
+				whys[i] = why
+			}
+		}
+	}
+	if rule.Smallest {
+		keep("not the smallest", func(a, b *session.Disk) int { return cmp.Compare(a.Size, b.Size) })
+	}
+	if rule.Largest {
+		keep("not the largest", func(a, b *session.Disk) int { return cmp.Compare(b.Size, a.Size) })
+	}
+	if rule.First {
+		keep("not the first", func(a, b *session.Disk) int { return comparePlaces(a.BusPath, b.BusPath) })
+	}
+}
+
+// comparePlaces orders places on the bus so that port 2 comes before port 10; a disk without one comes last.
+func comparePlaces(a, b string) int {
+	if (a == "") != (b == "") {
+		return cmp.Compare(len(b), len(a))
+	}
+	for a != "" && b != "" {
+		da, db := digits(a), digits(b)
+		if da == "" || db == "" {
+			if a[0] != b[0] {
+				return cmp.Compare(a[0], b[0])
+			}
+			a, b = a[1:], b[1:]
+			continue
+		}
+		na, nb := strings.TrimLeft(da, "0"), strings.TrimLeft(db, "0")
+		if c := cmp.Or(cmp.Compare(len(na), len(nb)), cmp.Compare(na, nb)); c != 0 {
+			return c
+		}
+		a, b = a[len(da):], b[len(db):]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// digits is the run of hex digits at the start of s, which is how PCI counts.
+func digits(s string) string {
+	n := strings.IndexFunc(s, func(r rune) bool { return !('0' <= r && r <= '9' || 'a' <= r && r <= 'f') })
+	if n < 0 {
+		return s
+	}
+	return s[:n]
+}
+
+func matches(pattern, s string) bool {
+	ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(s))
+	return err == nil && ok
+}
+
+// sameWWN takes a WWN with or without what the kernel (naa., eui., t10.) and udev (0x, wwn-0x) write before it.
+func sameWWN(a, b string) bool {
+	return a != "" && b != "" && bareWWN(a) == bareWWN(b)
+}
+
+func bareWWN(s string) string {
+	s = strings.ToLower(s)
+	for _, p := range []string{"wwn-", "nvme-", "naa.", "eui.", "t10.", "0x"} {
+		s = strings.TrimPrefix(s, p)
+	}
+	return s
+}
+
+func isType(d *session.Disk, typ string) bool {
+	switch typ {
+	case session.TypeUSB:
+		return d.Bus == session.BusUSB
+	case session.TypeNVMe:
+		return d.Bus == "nvme"
+	case session.TypeHDD:
+		return d.Rotational && d.Bus != session.BusUSB
+	case session.TypeSSD:
+		return !d.Rotational && d.Bus != session.BusUSB
+	}
+	return false
 }
 
 // samePath lets a rule name a link such as /dev/disk/by-id/... where there is one.
@@ -65,17 +215,24 @@ func samePath(path, rule string) bool {
 // Rule writes a rule in words.
 func Rule(t session.Target) string {
 	var w []string
-	if t.Path != "" {
-		w = append(w, "path "+t.Path)
-	}
-	if t.Serial != "" {
-		w = append(w, "serial "+t.Serial)
+	for _, x := range []struct{ name, v string }{{"path ", t.Path}, {"by-path ", t.ByPath}, {"serial ", t.Serial}, {"wwn ", t.WWN}, {"model ", t.Model}, {"type ", t.Type}} {
+		if x.v != "" {
+			w = append(w, x.name+x.v)
+		}
 	}
 	if t.MinSize != 0 {
 		w = append(w, "at least "+Bytes(t.MinSize))
 	}
 	if t.MaxSize != 0 {
 		w = append(w, "at most "+Bytes(t.MaxSize))
+	}
+	for _, x := range []struct {
+		name string
+		on   bool
+	}{{"smallest", t.Smallest}, {"largest", t.Largest}, {"first", t.First}} {
+		if x.on {
+			w = append(w, x.name)
+		}
 	}
 	if len(w) == 0 {
 		return "the only disk"
@@ -93,6 +250,9 @@ func Describe(d session.Disk) string {
 		s += ", serial " + d.Serial
 	} else if d.WWN != "" {
 		s += ", wwn " + d.WWN
+	}
+	if d.BusPath != "" {
+		s += ", at " + d.BusPath
 	}
 	if d.Removable {
 		s += ", removable"

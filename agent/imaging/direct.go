@@ -68,6 +68,9 @@ func (d *direct) Deliver(off int64, p []byte) error {
 	return nil
 }
 
+// Wrong does nothing: nothing comes by multicast.
+func (d *direct) Wrong() {}
+
 func (d *direct) Missing() []cast.Range {
 	d.mu.Lock()
 	defer d.mu.Unlock()

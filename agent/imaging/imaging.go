@@ -24,6 +24,7 @@ type Server interface {
 	Blob(ctx context.Context, b session.Blob) ([]byte, error)
 	// Object hands over bytes [off, off+n) of an image's object in order; p is valid only during the call.
 	Object(ctx context.Context, manifest string, off, n int64, fn func(off int64, p []byte) error) error
+	disk.Server
 }
 
 // Reporter takes the steps of the restore.
@@ -52,6 +53,7 @@ type Receiver interface {
 	Again(off, n int64)
 	Deliver(off int64, p []byte) error
 	Missing() []cast.Range
+	Wrong() // bytes that came by multicast are not the object's
 	Stats() cast.ReceiverStats
 }
 
@@ -96,7 +98,7 @@ func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.C
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := disk.Choose(o.Disks.List(), *d.Target)
+	chosen, err := disk.ForSession(o.Disks.List(), d)
 	if err != nil {
 		return nil, err
 	}
@@ -210,6 +212,9 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, disk.Describe(r.disk), err)
 	}
 	r.plan = plan
+	if err := disk.Settle(ctx, r.o.Server, r.d, r.disk, r.o.Disks.List); err != nil {
+		return err
+	}
 	same, err := r.sameTable()
 	if err != nil {
 		return err

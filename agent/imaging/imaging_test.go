@@ -139,6 +139,49 @@ func TestSentAway(t *testing.T) {
 	}
 }
 
+// TestPoisoned has every byte of the cast be wrong: nothing of it is written, and what is right comes by HTTP.
+func TestPoisoned(t *testing.T) {
+	w := newWorld(t)
+	bad := bytes.Clone(w.object)
+	for i := range bad {
+		bad[i] ^= 1
+	}
+	var recv *fakeCast
+	err := w.restore(w.descriptor(), w.multicast(func(ctx context.Context, f *fakeCast) error {
+		phase := cast.State{Phase: cast.Receiving, Why: "somebody sends beside the sender"}
+		if recv = f; f.left() {
+			phase = cast.State{Phase: cast.Unicast, Why: "wrong bytes come by multicast"}
+		}
+		f.o.OnState(phase)
+		for m := f.Missing(); len(m) > 0 || !f.left(); m = f.Missing() {
+			if len(m) > 0 && !f.left() {
+				off, n := m[0].Offset, min(m[0].Length, 20_000)
+				f.mu.Lock()
+				f.missing = f.missing.remove(off, n)
+				f.mu.Unlock()
+				if err := f.sink.Block(off, bad[off:off+n]); err != nil {
+					return err
+				}
+				continue
+			}
+			select {
+			case <-f.change:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.complete()
+	if recv.wrong < 3 {
+		t.Errorf("the receiver was told of %d wrong pieces, want 3 and more", recv.wrong)
+	}
+	w.mustSay("warn multicast somebody sends beside the sender", "warn multicast wrong bytes come by multicast; fetching by HTTP")
+}
+
 // TestRecast has the server come back with another cast when half is there: the other half is asked for, no more.
 func TestRecast(t *testing.T) {
 	w := newWorld(t)

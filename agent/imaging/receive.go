@@ -115,6 +115,7 @@ func (rc *reception) open(c *session.Cast, have []cast.Range) (Receiver, error) 
 	} else {
 		p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
 		copy(p.Key[:], c.Key)
+		copy(p.Sender[:], c.Sender)
 		var err error
 		if recv, err = rc.o.Receiver(p, cast.SinkFunc(rc.block), o); err != nil {
 			return nil, fmt.Errorf("receiving: %w", err)
@@ -349,6 +350,9 @@ func (rc *reception) tell(bad bool) bool {
 				rc.step(session.StepMulticast, session.Info, "multicast arrives again", nil)
 			}
 			bad = false
+			if s.Why != "" {
+				rc.step(session.StepMulticast, session.Warn, s.Why, nil)
+			}
 		case cast.Complete:
 			rc.lastByte()
 		}
@@ -370,8 +374,15 @@ func (rc *reception) onAgain(off, n int64) {
 	}
 }
 
-// onRejected reports a chunk whose bytes are not what the index says. The server then looks at its own copy of it.
+// onRejected reports a chunk whose bytes are not what the index says. The server then looks at its own copy of it. Where many come so by multicast, the
+// receiver leaves the group for a while.
 func (rc *reception) onRejected(d *image.DamageError) {
+	rc.mu.Lock()
+	recv, grouped := rc.recv, rc.phase == cast.Receiving
+	rc.mu.Unlock()
+	if recv != nil && grouped {
+		recv.Wrong()
+	}
 	rc.o.Report.Refused(d.Chunk, d.Error()+"; it was not written and is asked for again")
 }
 

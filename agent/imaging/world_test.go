@@ -38,7 +38,8 @@ type world struct {
 	inUse  string
 	reread []int
 	grown  []restore.Growth
-	grow   error // of growing
+	grow   error           // of growing
+	chosen *session.DiskID // by the session on this node
 
 	mu      sync.Mutex
 	steps   []string // "level step message"
@@ -123,6 +124,15 @@ func (w *world) Object(ctx context.Context, manifest string, off, n int64, fn fu
 		w.mu.Unlock()
 	}
 	return nil
+}
+
+func (w *world) ChooseDisk(_ context.Context, _ string, d session.DiskID) (session.DiskID, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.chosen == nil {
+		w.chosen = &d
+	}
+	return *w.chosen, nil
 }
 
 // List, InUse, Open and Reread are the hardware.
@@ -212,6 +222,7 @@ type fakeCast struct {
 	mu      sync.Mutex
 	missing rangeSet
 	sent    int64
+	wrong   int // times that its bytes were not the object's
 	change  chan struct{}
 	// play brings blocks until it returns; default all that is missing, last first.
 	play func(ctx context.Context, f *fakeCast) error
@@ -276,6 +287,10 @@ func (f *fakeCast) Again(off, n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.missing = f.missing.add(off, n)
+	select {
+	case f.change <- struct{}{}:
+	default:
+	}
 }
 
 func (f *fakeCast) Deliver(off int64, p []byte) error {
@@ -287,6 +302,26 @@ func (f *fakeCast) Deliver(off int64, p []byte) error {
 	default:
 	}
 	return nil
+}
+
+// leaves is how many wrong pieces make a fakeCast leave the group.
+const leaves = 3
+
+func (f *fakeCast) left() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wrong >= leaves
+}
+
+// Wrong leaves the group at the third piece, as a real receiver does after some.
+func (f *fakeCast) Wrong() {
+	f.mu.Lock()
+	f.wrong++
+	leave := f.wrong == leaves
+	f.mu.Unlock()
+	if leave {
+		f.o.OnState(cast.State{Phase: cast.Unicast, Why: "wrong bytes come by multicast"})
+	}
 }
 
 func (f *fakeCast) Missing() []cast.Range {

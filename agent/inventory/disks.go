@@ -7,11 +7,15 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
 // notDisks are block devices that are no target for an operating system: made of memory or of other devices, or media drives.
 var notDisks = regexp.MustCompile(`^(loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock|mmcblk[0-9]+(boot|rpmb|gp))[0-9]*`)
+
+// maxWord bounds what a disk says of itself, in bytes.
+const maxWord = 256
 
 // Disks lists the whole disks, by path. A drive without a medium (size 0) is not one.
 func (r *Reader) Disks() []session.Disk {
@@ -46,13 +50,17 @@ func (r *Reader) Disk(name string) session.Disk {
 		WWN:        r.first(at, "wwid", "device/wwid"),
 		Rotational: r.line(at, "queue/rotational") == "1",
 		ReadOnly:   r.line(at, "ro") == "1",
-		Removable:  r.line(at, "removable") == "1",
+		Removable:  r.line(at, "removable") == "1" || r.line(at, "device/type") == "SD",
 	}
 	if d.SectorSize == 0 {
 		d.SectorSize = 512
 	}
 	if d.Serial == "" {
 		d.Serial = r.vpdSerial(at)
+	}
+	d.Bus, d.BusPath = r.place(name)
+	for _, s := range []*string{&d.Model, &d.Serial, &d.WWN} {
+		*s = plain.Line(*s, maxWord) // as the server keeps it
 	}
 	return d
 }

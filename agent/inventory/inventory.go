@@ -38,6 +38,7 @@ func (r *Reader) Read() session.Inventory {
 		Lockdown: r.lockdown(),
 		Disks:    r.Disks(),
 		NICs:     r.NICs(),
+		Undriven: r.Undriven(),
 	}
 	if r.exists("sys/firmware/efi") {
 		inv.Firmware = session.UEFI

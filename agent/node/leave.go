@@ -2,12 +2,35 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
+	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/session"
 )
+
+// enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself is said to be one.
+func (n *Node) enter(ctx context.Context, r *imaging.Result) {
+	level := session.Info
+	words, err := n.guardedEntry(ctx, r)
+	if err != nil {
+		level, words = session.Warn, err.Error()
+	}
+	n.o.Report.Step(session.StepEntry, level, words, nil)
+}
+
+// guardedEntry keeps a panic, which would be a bug, from taking a good restore with it.
+func (n *Node) guardedEntry(ctx context.Context, r *imaging.Result) (words string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("no boot entry was made, because the agent is broken, please report this: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return n.o.Entry(ctx, r)
+}
 
 // boot leaves the network userland in the way that the descriptor says.
 func (n *Node) boot(ctx context.Context, d *session.Descriptor, r *imaging.Result) {
@@ -21,7 +44,7 @@ func (n *Node) boot(ctx context.Context, d *session.Descriptor, r *imaging.Resul
 	}
 	what, err := n.o.Boot.Prepare(ctx, r, appendix)
 	if err != nil {
-		n.leave(ctx, session.BootReboot, fmt.Sprintf("kexec is impossible, so the firmware has to start the disk: %v", err))
+		n.restart(ctx, err)
 		return
 	}
 	n.say(ctx, session.Info, "kexec: "+what)
@@ -29,9 +52,26 @@ func (n *Node) boot(ctx context.Context, d *session.Descriptor, r *imaging.Resul
 	n.leave(ctx, session.BootReboot, fmt.Sprintf("kexec failed, so the firmware has to start the disk: %v", err))
 }
 
+// restart leaves the disk to the firmware. That the machine's own loader must do what is on the disk is no fault; that nothing can be
+// started from the disk is one, although the restore itself is done.
+func (n *Node) restart(ctx context.Context, err error) {
+	var own *bootos.Restart
+	switch {
+	case errors.Is(err, bootos.ErrNoSystem):
+		n.leaveAs(ctx, session.Error, session.BootReboot, fmt.Sprintf("the disk is written, but %v; a restart will not start it either: see whether the image is a system for this machine", err))
+	case errors.As(err, &own):
+		n.leave(ctx, session.BootReboot, fmt.Sprintf("the machine's own boot loader starts the disk, through the firmware: %v", err))
+	default:
+		n.leave(ctx, session.BootReboot, fmt.Sprintf("kexec is impossible, so the firmware has to start the disk: %v", err))
+	}
+}
+
 // leave restarts, switches off or stays, and says so first.
 func (n *Node) leave(ctx context.Context, method, why string) {
-	level := session.Info
+	n.leaveAs(ctx, session.Info, method, why)
+}
+
+func (n *Node) leaveAs(ctx context.Context, level, method, why string) {
 	var do func() error
 	switch method {
 	case session.BootStay:

@@ -43,12 +43,16 @@ type Booter interface {
 // Restorer is imaging.Restore with its options filled in.
 type Restorer func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error)
 
+// Entry makes the machine start a restored disk by itself, and says what it did. An error says what the machine will do instead; the restore is good.
+type Entry func(ctx context.Context, r *imaging.Result) (string, error)
+
 // Options of a node.
 type Options struct {
 	API     API
 	Report  Reporter
 	Restore Restorer
 	Capture Capturer // nil: the node cannot
+	Entry   Entry
 	Boot    Booter
 	Log     *slog.Logger // nil discards
 	// Wait is how long the server may hold a request for a descriptor; 0 means 30 s.
@@ -239,6 +243,7 @@ func (n *Node) restoreAndBoot(ctx context.Context, d *session.Descriptor, w *wor
 		return
 	}
 	close(w.leaving)
+	n.enter(ctx, result)
 	n.boot(ctx, d, result)
 }
 

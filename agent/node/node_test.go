@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -26,6 +27,8 @@ type fake struct {
 	log []string
 
 	restore func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) error
+	entry   error
+	bug     bool // in making the boot entry
 	prepare error
 	kexec   error
 	reboot  error
@@ -62,6 +65,13 @@ func (f *fake) Step(step, level, message string, _ *session.Progress) {
 }
 func (f *fake) Progress(string, session.Progress) {}
 func (f *fake) Flush(context.Context) error       { f.note("flush"); return f.flush }
+
+func (f *fake) enter(context.Context, *imaging.Result) (string, error) {
+	if f.bug {
+		panic("index out of range")
+	}
+	return "made", f.entry
+}
 
 func (f *fake) Prepare(_ context.Context, _ *imaging.Result, appendix string) (string, error) {
 	f.note("prepare %s", appendix)
@@ -105,7 +115,7 @@ func play(t *testing.T, f *fake, script func(f *fake)) []string {
 		f.descs, f.errs, f.left = make(chan *session.Descriptor), make(chan error), make(chan string, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		f.stopped = ctx
-		n := New(Options{API: f, Report: f, Restore: f.run, Boot: f})
+		n := New(Options{API: f, Report: f, Restore: f.run, Boot: f, Entry: f.enter})
 		ended := make(chan error, 1)
 		go func() { ended <- n.Run(ctx) }()
 		script(f)
@@ -136,7 +146,7 @@ func TestRestoreAndKexec(t *testing.T) {
 		// The server now knows that the node is done and says so; that must not stop the kexec, nor start anything.
 		f.descs <- &session.Descriptor{Serial: 3, Action: session.Idle}
 	})
-	check(t, got, "session ", "session s-a", "restore a", "prepare quiet", "info boot kexec: Debian", "flush", "KEXEC")
+	check(t, got, "session ", "session s-a", "restore a", "info entry made", "prepare quiet", "info boot kexec: Debian", "flush", "KEXEC")
 }
 
 func TestWaysToLeave(t *testing.T) {
@@ -149,6 +159,12 @@ func TestWaysToLeave(t *testing.T) {
 		{"no word about it means kexec", &fake{}, nil, []string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC"}},
 		{"reboot", &fake{}, &session.Boot{Method: session.BootReboot}, []string{"info boot reboot: as the session asks", "flush", "REBOOT"}},
 		{"poweroff", &fake{}, &session.Boot{Method: session.BootPoweroff}, []string{"info boot poweroff: as the session asks", "flush", "POWEROFF"}},
+		{"the loader's own work", &fake{prepare: fmt.Errorf("GRUB, /grub/grub.cfg on partition 1: %w", &bootos.Restart{Entry: "Debian, with Xen", Why: "it loads no Linux kernel"})}, nil,
+			[]string{"prepare ", "info boot reboot: the machine's own boot loader starts the disk, through the firmware: " +
+				`GRUB, /grub/grub.cfg on partition 1: menu entry "Debian, with Xen": it loads no Linux kernel`, "flush", "REBOOT"}},
+		{"nothing to start", &fake{prepare: fmt.Errorf("%w: there is no boot loader on it, and no kernel is in /boot", bootos.ErrNoSystem)}, nil,
+			[]string{"prepare ", "error boot reboot: the disk is written, but nothing on the disk can be started: there is no boot loader on it, and no kernel is in /boot; " +
+				"a restart will not start it either: see whether the image is a system for this machine", "flush", "REBOOT"}},
 		{"kexec is impossible", &fake{prepare: errors.New("locked down")}, nil,
 			[]string{"prepare ", "info boot reboot: kexec is impossible, so the firmware has to start the disk: locked down", "flush", "REBOOT"}},
 		{"kexec fails", &fake{kexec: errors.New("EBUSY")}, nil,
@@ -161,8 +177,28 @@ func TestWaysToLeave(t *testing.T) {
 				f.descs <- restore(1, "a", tt.boot)
 				<-f.left
 			})
-			check(t, got, append([]string{"session s-a", "restore a"}, tt.want...)...)
+			check(t, got, append([]string{"session s-a", "restore a", "info entry made"}, tt.want...)...)
 		})
+	}
+}
+
+// TestNoEntry leaves a machine without a boot entry: the restore is good, and the operator is told before the node leaves.
+func TestNoEntry(t *testing.T) {
+	for _, c := range []struct {
+		fake *fake
+		want string
+	}{
+		{&fake{entry: errors.New("this disk will not start by itself: memory full")}, "warn entry this disk will not start by itself: memory full"},
+		{&fake{bug: true}, "warn entry no boot entry was made, because the agent is broken, please report this: index out of range"},
+	} {
+		got := play(t, c.fake, func(f *fake) {
+			f.descs <- restore(1, "a", nil)
+			<-f.left
+		})
+		for i, line := range got {
+			got[i], _, _ = strings.Cut(line, "\n") // without the stack
+		}
+		check(t, got, "session s-a", "restore a", c.want, "prepare ", "info boot kexec: Debian", "flush", "KEXEC")
 	}
 }
 
@@ -196,7 +232,7 @@ func TestFailuresKeepTheNode(t *testing.T) {
 		"session c", "error failed this agent cannot capture; attach the disk to the server and use 'diskcast image capture' there",
 		"session s-bug", "restore bug", "error failed the agent is broken, please report this: index out of range",
 		"session ", "info boot reboot: the server asks for it", "flush", "REBOOT", "error failed the machine does not obey: reboot: EPERM; switch it off and on",
-		"session s-good", "restore good", "info boot stay: as the session asks", "flush",
+		"session s-good", "restore good", "info entry made", "info boot stay: as the session asks", "flush",
 		"session ")
 }
 
@@ -221,7 +257,7 @@ func TestReplaced(t *testing.T) {
 		})
 		want := []string{"session s-a", "restore a", "cancelled: " + imaging.ErrReplaced.Error(), name}
 		if next.Action == session.Restore {
-			want = append(want, "restore b", "info boot stay: as the session asks", "flush")
+			want = append(want, "restore b", "info entry made", "info boot stay: as the session asks", "flush")
 		}
 		check(t, got, want...)
 	}
@@ -255,5 +291,5 @@ func TestNewCast(t *testing.T) {
 		<-f.left
 	})
 	check(t, got, "session s-a", "restore a", fmt.Sprintf("cast %v", &session.Cast{ID: 2}), "cast <nil>",
-		"info boot poweroff: as the session asks", "flush", "POWEROFF")
+		"info entry made", "info boot poweroff: as the session asks", "flush", "POWEROFF")
 }

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/initramfs/hardware"
+	"github.com/diskcast/diskcast/internal/archiveend"
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/u-root/u-root/pkg/cmdline"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -44,12 +46,24 @@ func run(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) erro
 	if cmdline.ContainsFlag("diskcast.shell") {
 		shells.start(ctx)
 	}
+	if err := archiveend.Check("/", memory()); err != nil {
+		log.Error(err.Error())
+	}
 	prepareHardware(ctx, log, started)
 	s := &supervisor{
 		command: []string{agentPath}, output: out, log: log, after: time.After,
 		failed: func() { shells.start(ctx) },
 	}
 	return s.run(ctx)
+}
+
+// memory is the node's memory in bytes, as far as the kernel uses it.
+func memory() int64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return int64(info.Totalram) * int64(info.Unit)
 }
 
 // dropTime leaves the time of day out of the log: a node's clock is often wrong. The kernel's own clock is what events carry.

@@ -17,10 +17,29 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/core"
+	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
 // Params is everything that a receiver must know of a cast beforehand.
 type Params = core.Params
+
+// Secret is what a sender proves itself with, and Public what its receivers know it by: Params.Sender.
+type (
+	Secret = wire.Secret
+	Public = wire.Public
+)
+
+// NewSecret draws a secret for a new cast. A sender that goes on after a restart needs the same one.
+func NewSecret() Secret { return wire.NewSecret() }
+
+// PublicOf is what receivers know the holder of a secret by.
+func PublicOf(s Secret) (Public, error) {
+	signer, err := wire.NewSigner(s)
+	if err != nil {
+		return Public{}, err
+	}
+	return signer.Public(), nil
+}
 
 // Range is a run of bytes of the object.
 type Range = core.Range
@@ -44,6 +63,7 @@ func (f SinkFunc) Block(off int64, p []byte) error { return f(off, p) }
 
 // SenderOptions are the settings of a sender. The zero value is good.
 type SenderOptions struct {
+	Secret    Secret // of Params.Sender
 	Interface string // to send multicast from; empty: the interface that Feedback's address is on
 	Listen    string // address to receive reports on; empty: Params.Feedback
 	// Rates are in bits a second of what goes on the wire (UDP payload, UDP, IP and Ethernet framing). Rate fixes the pace and
@@ -114,10 +134,16 @@ type Rejected struct {
 	Malformed int64 // authentic but not understood
 	Forged    int64 // authentication failed
 	Replayed  int64 // authentic once, seen before
+	Stranger  int64 // from another address than the sender's
+	Unsigned  int64 // ANNOUNCEs sealed with the key, but not signed by the sender
+	Unread    int64 // ANNOUNCEs, or reports of new receivers, that came too often to be looked at
+	Impostor  int64 // reports in the name of a receiver that did not make them, or of too many receivers at one address
 }
 
 // Total is the sum.
-func (r Rejected) Total() int64 { return r.Foreign + r.Malformed + r.Forged + r.Replayed }
+func (r Rejected) Total() int64 {
+	return r.Foreign + r.Malformed + r.Forged + r.Replayed + r.Stranger + r.Unsigned + r.Unread + r.Impostor
+}
 
 // ReceiverStats is a snapshot of a receiver. Sizes are in object bytes unless they say otherwise.
 type ReceiverStats struct {
@@ -136,6 +162,8 @@ type ReceiverStats struct {
 	Refused   int64   // packets not taken because memory was full
 	Memory    int64   // bytes of blocks held now
 	Rejected  Rejected
+	// Suspicion says, in plain words, what was seen of somebody else who sends with the cast's key; "" if nothing was.
+	Suspicion string
 }
 
 // SenderStats is a snapshot of a sender.
@@ -152,6 +180,8 @@ type SenderStats struct {
 	Sending   bool    // false while no receiver needs anything
 	Receivers []Peer
 	Rejected  Rejected
+	// Suspicion is what the receiver that saw most of somebody else who sends with the cast's key says of it; "" if none did.
+	Suspicion string
 }
 
 // Peer is a receiver as the sender sees it.
@@ -165,11 +195,13 @@ type Peer struct {
 	Rate     float64 // bits a second of the object that reached it lately
 	State    string  // "active", "slow", "unicast", "silent", "done", "gone"
 	Heard    time.Duration
+	// Suspicion says what this receiver has seen of somebody else who sends with the cast's key; "" if nothing.
+	Suspicion string `json:",omitempty"`
 }
 
 // Event is a change at the sender.
 type Event struct {
-	Kind string // "join", "done", "slow", "unicast", "back", "silent", "gone", "start", "idle"
+	Kind string // "join", "done", "slow", "unicast", "back", "silent", "gone"; "hostile": it sees somebody else send with the key; "version": it speaks another version; "crowd": there is no room for it
 	Peer Peer
 	Why  string
 }

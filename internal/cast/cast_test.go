@@ -86,13 +86,17 @@ func params(size int) Params {
 	for i := range p.Key {
 		p.Key[i] = byte(i)
 	}
+	p.Sender, _ = PublicOf(testSecret)
 	return p.WithDefaults()
 }
+
+// testSecret is that of all senders in tests.
+var testSecret = Secret{1, 2, 3}
 
 // startSender runs a sender on node 0.
 func startSender(t *testing.T, l *netlab.Lab, p Params, src Source, o SenderOptions) (*Sender, context.CancelFunc) {
 	t.Helper()
-	o.Interface = "eth0"
+	o.Interface, o.Secret = "eth0", testSecret
 	var s *Sender
 	if err := l.Do(l.Node(0), func() (err error) {
 		s, err = NewSender(p, src, o)

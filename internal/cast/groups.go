@@ -123,7 +123,7 @@ func (g *Groups) heard(ctx context.Context, group netip.AddrPort, ifi *net.Inter
 	for {
 		end := time.Now().Add(g.listen)
 		m.SetDeadline(end)
-		_, err = m.Receive(func([]byte) {})
+		_, err = m.Receive(func([]byte, netip.Addr) {})
 		// A machine that stood still meanwhile has not listened.
 		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(end) < g.listen/8 {
 			break

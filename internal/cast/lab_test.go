@@ -352,7 +352,7 @@ func inject(ctx context.Context, p Params, listens, injected chan<- struct{}) er
 		binary.BigEndian.PutUint32(forged[8:], 7) // another epoch
 		group.Write(forged)
 		group.Write(pkt[:20])
-		forged[1] = 0x13 // a REPORT
+		forged[1] = 0x23 // a REPORT
 		feedback.Write(forged)
 		feedback.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
 		if rounds++; rounds == 3 {

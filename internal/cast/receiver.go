@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/core"
 	"github.com/diskcast/diskcast/internal/cast/sock"
-	"github.com/diskcast/diskcast/internal/cast/wire"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -50,7 +50,7 @@ func NewReceiver(p Params, sink Sink, o ReceiverOptions) (*Receiver, error) {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	cfg := core.ReceiverConfig{
-		Params: p, ID: wire.Random48(), Label: o.Label, Memory: o.Memory, SilenceAfter: int64(o.SilenceAfter),
+		Params: p, Label: o.Label, Memory: o.Memory, SilenceAfter: int64(o.SilenceAfter),
 		Stream: o.Stream, Changed: r.changed,
 	}
 	var keep func(*rxBlock)
@@ -165,9 +165,18 @@ func (r *Receiver) farewell(conn *net.UDPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rx.core.Missing() > 0 {
-		buf := make([]byte, wire.MaxReport+wire.Overhead)
+		buf := make([]byte, reportLen)
 		conn.Write(r.rx.leave(r.now(), buf))
 	}
+}
+
+// Wrong notes that bytes which came by multicast are not the object's, as a hash says that is known by another way. Where that happens often the
+// receiver leaves the group for a while.
+func (r *Receiver) Wrong() {
+	r.mu.Lock()
+	r.rx.core.Wrong(r.now())
+	r.mu.Unlock()
+	signal(r.wake)
 }
 
 func (r *Receiver) missing() int {
@@ -182,12 +191,12 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member, turn int) error 
 	for {
 		locked := false
 		var now int64
-		drained, err := m.Receive(func(pkt []byte) {
+		drained, err := m.Receive(func(pkt []byte, from netip.Addr) {
 			if !locked {
 				r.mu.Lock()
 				now, locked = r.now(), true
 			}
-			r.rx.handle(now, pkt, false)
+			r.rx.handle(now, pkt, from, false)
 		})
 		if locked {
 			ours := r.delivery.take(now)
@@ -229,7 +238,7 @@ func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn, deliver func(
 			continue // nobody listens there: the sender is not up, which the core notices by itself
 		}
 		r.mu.Lock()
-		r.rx.handle(r.now(), buf[:n], true)
+		r.rx.handle(r.now(), buf[:n], netip.Addr{}, true)
 		ours := r.delivery.take(0)
 		r.mu.Unlock()
 		if ours {
@@ -239,15 +248,18 @@ func (r *Receiver) replies(ctx context.Context, conn *net.UDPConn, deliver func(
 	}
 }
 
+// rejoin is how long a silent receiver waits until it tells the switches anew that it is in the group.
+const rejoin = 5 * time.Second
+
 // lastWord is how long a complete receiver waits for the sender to know.
 const lastWord = time.Second
 
 // reports makes the reports that are due, follows the core in and out of the group, and ends when all is done.
 func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPConn) error {
-	buf := make([]byte, wire.MaxReport+wire.Overhead)
+	buf := make([]byte, reportLen)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var complete time.Time
+	var complete, joined time.Time
 	for {
 		r.mu.Lock()
 		now := r.now()
@@ -255,12 +267,22 @@ func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPCon
 		report, due := r.rx.poll(now, buf)
 		next := r.rx.core.Next()
 		in := r.rx.core.InGroup()
+		phase, _ := r.rx.core.Phase()
 		finished, missing := r.rx.core.Finished(), r.rx.core.Missing()
 		r.mu.Unlock()
 		if due {
 			conn.Write(report)
 		}
 		r.tell()
+		if in && phase == core.Silent && time.Since(joined) > rejoin {
+			// A switch may have forgotten us, or been told that we left.
+			if err := m.Join(false); err != nil {
+				return err
+			}
+		}
+		if !m.Joined() {
+			joined = time.Now()
+		}
 		if err := m.Join(in); err != nil {
 			return err
 		}

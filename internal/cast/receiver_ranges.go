@@ -2,6 +2,7 @@ package cast
 
 import (
 	"fmt"
+	"github.com/diskcast/diskcast/internal/cast/core"
 	"slices"
 )
 
@@ -84,7 +85,7 @@ func (r *Receiver) Stats() ReceiverStats {
 		State: State{phase, why}, Size: r.p.Size,
 		Multicast: r.rx.useful, Stream: r.rx.streamed, Delivered: r.byOther, Wire: r.rx.wire,
 		Packets: int64(got), Lost: int64(lost), Useless: c.Useless, Evicted: c.Evicted, Refused: c.Refused, Memory: c.Memory(),
-		Rejected: r.rx.rejected,
+		Rejected: r.rx.rejected, Suspicion: core.Suspicion(c.Strangers()),
 	}
 	if got+lost > 0 {
 		st.Loss = float64(lost) / float64(got+lost)

@@ -1,6 +1,8 @@
 package cast
 
 import (
+	"net/netip"
+
 	"github.com/diskcast/diskcast/internal/cast/core"
 	"github.com/diskcast/diskcast/internal/cast/fec"
 	"github.com/diskcast/diskcast/internal/cast/wire"
@@ -21,8 +23,8 @@ type rx struct {
 	codec  *fec.Codec
 	group  *wire.Sealer
 	report *wire.Sealer
-	reply  *wire.Sealer
-	id     uint64
+	guest  *wire.Guest // who we are
+	guard  guard
 	// complete takes a block that has enough packets; it must lead to finish and then to release.
 	complete func(*rxBlock)
 	// keep takes a block that is to be put aside; it must lead to write and then to kept. It is nil where that cannot be done.
@@ -36,11 +38,10 @@ type rx struct {
 	wire     int64
 	useful   int64 // payload bytes
 	streamed int64
-	mismatch error // the sender casts another object
 }
 
 func newRx(p Params, cfg core.ReceiverConfig, keep func(*rxBlock), now int64) (*rx, error) {
-	r := &rx{p: p, id: cfg.ID, scratch: make([]byte, max(p.Payload, wire.MaxReport)+wire.Overhead)}
+	r := &rx{p: p, scratch: make([]byte, max(p.Payload, wire.MaxControl)+wire.Overhead)}
 	var err error
 	if r.codec, err = fec.New(p.K, p.Payload); err != nil {
 		return nil, err
@@ -51,9 +52,10 @@ func newRx(p Params, cfg core.ReceiverConfig, keep func(*rxBlock), now int64) (*
 	if r.report, err = wire.ReportKey(p.Key, p.ID); err != nil {
 		return nil, err
 	}
-	if r.reply, err = wire.ReplyKey(p.Key, p.ID, cfg.ID); err != nil {
+	if r.guest, err = wire.NewGuest(p.Key, p.ID, p.Sender); err != nil {
 		return nil, err
 	}
+	cfg.ID = r.guest.ID
 	cfg.Dropped = func(p *core.Partial) {
 		if b, ok := p.Ext.(*rxBlock); ok {
 			r.recycle(b)
@@ -67,18 +69,18 @@ func newRx(p Params, cfg core.ReceiverConfig, keep func(*rxBlock), now int64) (*
 	return r, nil
 }
 
-// handle takes one packet, from the group or, when unicast is set, from the sender alone.
-func (r *rx) handle(now int64, pkt []byte, unicast bool) {
+// handle takes one packet that came from an address, to the group or, when unicast is set, to us alone.
+func (r *rx) handle(now int64, pkt []byte, from netip.Addr, unicast bool) {
 	r.wire += int64(len(pkt))
 	var h wire.Header
 	if h.Parse(pkt) != nil || h.Cast != r.p.ID {
-		r.rejected.Foreign++
+		r.foreign(pkt)
 		return
 	}
 	switch {
 	case h.Type == wire.Data && !unicast && len(pkt) == r.p.Payload+wire.Overhead:
-		if !r.core.Fresh(h.Origin, h.Seq) {
-			r.rejected.Replayed++
+		if r.guard.stranger(from) {
+			r.stranger(now, &h, pkt, from)
 			return
 		}
 		r.data(now, &h, pkt, r.group)
@@ -87,27 +89,15 @@ func (r *rx) handle(now int64, pkt []byte, unicast bool) {
 			r.rejected.Replayed++
 			return
 		}
-		r.data(now, &h, pkt, r.reply)
-	case h.Type == wire.Announce && !unicast && len(pkt) <= wire.MaxReport+wire.Overhead:
-		if !r.core.Fresh(h.Origin, h.Seq) {
-			r.rejected.Replayed++
-			return
-		}
-		body, err := r.group.Open(r.scratch[:0], pkt)
-		if err != nil {
-			r.rejected.Forged++
-			return
-		}
-		if err := r.core.Announce(now, h.Origin, h.Seq, body); err != nil {
-			r.rejected.Malformed++
-			r.mismatch = err
-		}
-	case h.Type == wire.Reply && unicast && len(pkt) <= wire.MaxReport+wire.Overhead:
+		r.data(now, &h, pkt, r.guest.Reply)
+	case h.Type == wire.Announce && !unicast && len(pkt) <= wire.MaxControl+wire.Overhead:
+		r.announce(now, &h, pkt, from)
+	case h.Type == wire.Reply && unicast && len(pkt) <= wire.MaxControl+wire.Overhead:
 		if !r.core.StreamFresh(h.Origin, h.Seq) {
 			r.rejected.Replayed++
 			return
 		}
-		body, err := r.reply.Open(r.scratch[:0], pkt)
+		body, err := r.guest.Reply.Open(r.scratch[:0], pkt)
 		if err != nil {
 			r.rejected.Forged++
 			return
@@ -123,6 +113,10 @@ func (r *rx) handle(now int64, pkt []byte, unicast bool) {
 // data takes a DATA or STREAM packet. Its bytes are decrypted straight to where they belong in the block.
 func (r *rx) data(now int64, h *wire.Header, pkt []byte, key *wire.Sealer) {
 	part, verdict := r.core.Peek(h.Block, h.Index)
+	if verdict != core.Useful && h.Type == wire.Data && !r.core.Fresh(h.Origin, h.Seq) {
+		r.again(now, h, pkt)
+		return
+	}
 	dst := r.scratch[:0]
 	var b *rxBlock
 	var par []byte
@@ -144,6 +138,7 @@ func (r *rx) data(now int64, h *wire.Header, pkt []byte, key *wire.Sealer) {
 	if unicast := h.Type == wire.Stream; unicast {
 		_, verdict = r.core.StreamData(now, h.Origin, h.Seq, h.Block, h.Index)
 	} else {
+		r.guard.note(h, pkt)
 		_, verdict = r.core.Data(now, h.Origin, h.Seq, h.Block, h.Index)
 	}
 	switch verdict {
@@ -270,7 +265,7 @@ func (r *rx) release(now int64, b *rxBlock) {
 
 // poll makes the report that is due, sealed, into buf.
 func (r *rx) poll(now int64, buf []byte) ([]byte, bool) {
-	body, seq, ok := r.core.Poll(now, buf[wire.HeaderLen:wire.HeaderLen])
+	body, seq, ok := r.core.Poll(now, buf[reportStart:reportStart])
 	if !ok {
 		return nil, false
 	}
@@ -279,14 +274,20 @@ func (r *rx) poll(now int64, buf []byte) ([]byte, bool) {
 
 // leave makes a last report, which says that the receiver gives up.
 func (r *rx) leave(now int64, buf []byte) []byte {
-	body, seq := r.core.Leave(now, buf[wire.HeaderLen:wire.HeaderLen])
+	body, seq := r.core.Leave(now, buf[reportStart:reportStart])
 	return r.seal(buf, body, seq)
 }
 
 func (r *rx) seal(buf, body []byte, seq uint64) []byte {
-	h := wire.Header{Type: wire.Report, Cast: r.p.ID, Origin: r.id, Seq: seq}
-	return buf[:r.report.Seal(buf, &h, body)]
+	h := wire.Header{Type: wire.Report, Cast: r.p.ID, Origin: r.guest.ID, Seq: seq}
+	return buf[:r.guest.SealReport(r.report, buf, &h, body)]
 }
+
+// reportStart is where the body of a REPORT stands in its packet, and reportLen the packet's length at most.
+const (
+	reportStart = wire.HeaderLen + wire.PublicLen
+	reportLen   = wire.MaxControl + wire.Overhead
+)
 
 // ranges turns byte ranges into the blocks that they cover whole, or, with touch, that they touch.
 func ranges(p Params, off, n int64, touch bool) (first, end int) {

@@ -75,14 +75,17 @@ func NewSender(p Params, src Source, o SenderOptions) (*Sender, error) {
 		Params: p, Epoch: wire.Random48(),
 		Rate: float64(o.Rate), Cap: float64(o.Cap), Floor: float64(o.Floor), Stream: float64(o.Unicast),
 		Link: sock.LinkSpeed(ifi.Name), Weight: float64(o.Weight), Framing: framing,
-		Share: s.share, Expect: o.MinReceivers, MaxWait: int64(o.MaxWait), MaxBatch: sock.Batch(p.Payload + wire.Overhead),
+		Source: s.group.From(), Share: s.share, Expect: o.MinReceivers, MaxWait: int64(o.MaxWait), MaxBatch: sock.Batch(p.Payload + wire.Overhead),
 		Event: func(kind string, peer *core.Peer, why string) {
 			s.events = append(s.events, Event{kind, s.peer(s.now(), peer), why})
 		},
 	}
-	if s.tx, err = newTx(p, cfg, s.cache, s.now()); err != nil {
+	if s.tx, err = newTx(p, o.Secret, cfg, s.cache, s.now()); err != nil {
 		s.close()
 		return nil, err
+	}
+	s.tx.older = func(from netip.AddrPort, why string) {
+		s.events = append(s.events, Event{"version", Peer{Addr: from}, why})
 	}
 	return s, nil
 }
@@ -118,7 +121,7 @@ func (s *Sender) Run(ctx context.Context) error {
 // listen takes reports until the socket is closed.
 func (s *Sender) listen(ctx context.Context) error {
 	buf := make([]byte, 1<<16)
-	scratch, out := make([]byte, 1<<16), make([]byte, wire.MaxReport+wire.Overhead)
+	scratch, out := make([]byte, 1<<16), make([]byte, wire.MaxControl+wire.Overhead)
 	for {
 		n, from, err := s.fb.ReadFromUDPAddrPort(buf)
 		if err != nil {
@@ -157,7 +160,7 @@ func (s *Sender) unlock() {
 func (s *Sender) send(ctx context.Context) error {
 	size := s.p.Payload + wire.Overhead
 	buf := make([]byte, sock.Batch(size)*size)
-	ctl := make([]byte, max(wire.MaxReport+wire.Overhead, size))
+	ctl := make([]byte, max(wire.MaxControl+wire.Overhead, size))
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	ahead := -1
@@ -243,6 +246,7 @@ func (s *Sender) peer(now int64, p *core.Peer) Peer {
 	return Peer{
 		ID: p.ID, Label: p.Label, Addr: p.Addr, Need: int64(p.Need) * int64(s.p.Payload), Loss: p.Loss,
 		Pressure: float64(p.Pressure) / 255, Rate: p.Rate, State: p.State.String(), Heard: time.Duration(now - p.Heard),
+		Suspicion: p.Suspicion(),
 	}
 }
 
@@ -257,9 +261,14 @@ func (s *Sender) Stats() SenderStats {
 		Wire: c.WireBytes(), Packets: c.SentPackets, Reports: c.Reports, Replies: c.Replies,
 		Pending: c.Pending() * pay, Rate: c.Rate(), Sending: c.Sending(), Rejected: s.tx.rejected,
 	}
+	st.Rejected.Impostor += c.Crowded
 	now := s.now()
+	most := uint32(0)
 	for _, p := range c.Peers() {
 		st.Receivers = append(st.Receivers, s.peer(now, p))
+		if n := p.Strangers(); n > most {
+			most, st.Suspicion = n, fmt.Sprintf("%s says: %s", p.Label, p.Suspicion())
+		}
 	}
 	return st
 }

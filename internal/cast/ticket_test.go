@@ -20,7 +20,7 @@ func TestTicket(t *testing.T) {
 	if got, err := ParseTicket(Ticket(p)); err != nil || got != p {
 		t.Errorf("got %+v, %v, want %+v", got, err, p)
 	}
-	for _, bad := range []string{"", "diskcast1.", "diskcast2." + s, s[:len(s)-1], strings.Replace(s, "A", "B", 1)} {
+	for _, bad := range []string{"", "diskcast1.", "diskcast9." + s, s[:len(s)-1], strings.Replace(s, "A", "B", 1)} {
 		if _, err := ParseTicket(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -1,6 +1,8 @@
 package cast
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/diskcast/diskcast/internal/cast/core"
@@ -16,14 +18,19 @@ type tx struct {
 	group  *wire.Sealer
 	report *wire.Sealer
 	blocks blockCache
-	// replies holds the sealers of the receivers that something was sent to alone.
-	replies map[uint64]*wire.Sealer
+	signer *wire.Signer
+	// pairs holds what seals packets between us and each receiver that was heard lately.
+	pairs     map[uint64]*wire.Pair
+	newcomers budget
 
 	rejected Rejected
 	plan     []core.Packet
 	streams  []core.StreamPacket
 	parity   [][]byte
 	sealed   int64 // bytes of packets sealed for the group
+	// older is called, at most once a second, with a receiver that speaks another version of the protocol.
+	older   func(from netip.AddrPort, why string)
+	olderAt int64
 }
 
 // blockCache gives the bytes of blocks, padded with zeroes to whole packets. An error means that the source cannot be read there.
@@ -31,9 +38,15 @@ type blockCache interface {
 	block(n uint32) (data []byte, err error)
 }
 
-func newTx(p Params, cfg core.SenderConfig, blocks blockCache, now int64) (*tx, error) {
-	t := &tx{p: p, blocks: blocks, replies: map[uint64]*wire.Sealer{}}
+func newTx(p Params, secret Secret, cfg core.SenderConfig, blocks blockCache, now int64) (*tx, error) {
+	t := &tx{p: p, blocks: blocks, pairs: map[uint64]*wire.Pair{}}
 	var err error
+	if t.signer, err = wire.NewSigner(secret); err != nil {
+		return nil, err
+	}
+	if t.signer.Public() != p.Sender {
+		return nil, errors.New("cast: the sender's secret is not that of the public key that its receivers know")
+	}
 	if t.codec, err = fec.New(p.K, p.Payload); err != nil {
 		return nil, err
 	}
@@ -50,17 +63,26 @@ func newTx(p Params, cfg core.SenderConfig, blocks blockCache, now int64) (*tx, 
 // handle takes a packet that came to the feedback address and returns the packet to answer it with, in buf, if there is one.
 func (t *tx) handle(now int64, pkt []byte, from netip.AddrPort, scratch, buf []byte) []byte {
 	var h wire.Header
-	if h.Parse(pkt) != nil || h.Cast != t.p.ID || h.Type != wire.Report || len(pkt) > wire.MaxReport+wire.Overhead {
-		t.rejected.Foreign++
+	if h.Parse(pkt) != nil || h.Cast != t.p.ID || h.Type != wire.Report || len(pkt) > reportLen {
+		t.foreign(now, pkt, from)
 		return nil
 	}
 	if !t.core.ReportFresh(h.Origin, h.Seq) {
 		t.rejected.Replayed++
 		return nil
 	}
-	body, err := t.report.Open(scratch[:0], pkt)
+	outer, err := t.report.Open(scratch[:0], pkt)
 	if err != nil {
 		t.rejected.Forged++
+		return nil
+	}
+	pair, body, err := t.open(now, &h, outer)
+	switch {
+	case errors.Is(err, errBusy):
+		t.rejected.Unread++
+		return nil
+	case err != nil:
+		t.rejected.Impostor++
 		return nil
 	}
 	reply, ok, err := t.core.Report(now, h.Origin, h.Seq, from, body, buf[wire.HeaderLen:wire.HeaderLen])
@@ -72,31 +94,58 @@ func (t *tx) handle(now int64, pkt []byte, from netip.AddrPort, scratch, buf []b
 		return nil
 	}
 	peer := t.core.Peer(h.Origin)
-	key := t.replyKey(h.Origin)
-	if peer == nil || key == nil {
+	if peer == nil {
 		return nil
 	}
 	rh := wire.Header{Type: wire.Reply, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: t.core.ReplySeq(peer)}
-	return buf[:key.Seal(buf, &rh, reply)]
+	return buf[:pair.Reply.Seal(buf, &rh, reply)]
 }
 
-func (t *tx) replyKey(id uint64) *wire.Sealer {
-	if k := t.replies[id]; k != nil {
-		return k
-	}
-	k, err := wire.ReplyKey(t.p.Key, t.p.ID, id)
+// open opens the inner part of a report, which proves that the receiver of that id has made it.
+func (t *tx) open(now int64, h *wire.Header, outer []byte) (*wire.Pair, []byte, error) {
+	public, err := wire.ReportPublic(h.Origin, outer)
 	if err != nil {
-		return nil
+		return nil, nil, err
 	}
-	if len(t.replies) >= maxReplyKeys {
-		clear(t.replies)
+	pair := t.pairs[h.Origin]
+	known := pair != nil && pair.Public() == public
+	if !known && !t.newcomers.take(now, newLooks) {
+		return nil, nil, errBusy
 	}
-	t.replies[id] = k
-	return k
+	if !known {
+		if pair, err = t.signer.Pair(t.p.Key, t.p.ID, public); err != nil {
+			return nil, nil, err
+		}
+	}
+	body, err := pair.OpenReport(h, outer)
+	if err == nil && !known {
+		if len(t.pairs) >= maxPairs {
+			clear(t.pairs)
+		}
+		t.pairs[h.Origin] = pair
+	}
+	return pair, body, err
 }
 
-// maxReplyKeys bounds the memory that sealers take: about 1 KB each.
-const maxReplyKeys = 4096
+// foreign counts a packet that is not of this cast, and tells when it is of another version of the protocol.
+func (t *tx) foreign(now int64, pkt []byte, from netip.AddrPort) {
+	t.rejected.Foreign++
+	v := wire.Version(pkt)
+	if v == 0 || v == wire.ProtocolVersion || t.older == nil || t.olderAt != 0 && now-t.olderAt < 1e9 {
+		return
+	}
+	t.olderAt = now
+	t.older(from, fmt.Sprintf("a receiver at %v speaks version %d of the cast protocol, this sender version %d, so it is not served by multicast: "+
+		"bring it, or the boot files that it starts from, to the same diskcast version", from, v, wire.ProtocolVersion))
+}
+
+// newLooks is how many receivers a second may be new: a secret is made for each, which takes 0.07 ms of CPU.
+const newLooks = 2000
+
+var errBusy = errors.New("too many new receivers at once")
+
+// maxPairs bounds the memory that sealers take: about 2 KB each receiver.
+const maxPairs = 4096
 
 // announce makes the ANNOUNCE that is due, in buf.
 func (t *tx) announce(now int64, buf []byte) []byte {
@@ -105,7 +154,7 @@ func (t *tx) announce(now int64, buf []byte) []byte {
 		return nil
 	}
 	h := wire.Header{Type: wire.Announce, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: seq}
-	return buf[:t.group.Seal(buf, &h, body)]
+	return buf[:t.group.Seal(buf, &h, t.signer.Sign(&h, body))]
 }
 
 // burst plans and seals packets to the group, one after another into buf, and returns them. All are of the same size.
@@ -168,12 +217,12 @@ func (t *tx) seal(run []core.Packet, buf []byte) int {
 func (t *tx) unicast(now int64, buf []byte, send func(to netip.AddrPort, pkt []byte)) int {
 	t.streams = t.core.PlanStreams(now, t.streams[:0])
 	for _, s := range t.streams {
-		key := t.replyKey(s.Peer.ID)
+		pair := t.pairs[s.Peer.ID]
 		data, err := t.blocks.block(s.Block)
 		if err != nil {
 			t.core.Unavailable(s.Block)
 		}
-		if err != nil || key == nil {
+		if err != nil || pair == nil {
 			continue
 		}
 		h := wire.Header{Type: wire.Stream, Index: s.Index, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: s.Seq, Block: s.Block}
@@ -186,7 +235,7 @@ func (t *tx) unicast(now int64, buf []byte, send func(to netip.AddrPort, pkt []b
 				continue
 			}
 		}
-		send(s.Peer.Addr, buf[:key.Seal(buf, &h, body)])
+		send(s.Peer.Addr, buf[:pair.Reply.Seal(buf, &h, body)])
 	}
 	return len(t.streams)
 }

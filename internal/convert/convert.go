@@ -16,8 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -102,7 +101,20 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 		return nil, err
 	}
 	defer s.Close()
-	return unpack(ctx, s, o)
+	d, err := unpack(ctx, s, o)
+	if err == nil && len(pieces) > 1 && d.format == "raw" {
+		if want := tableEnd(d, d.max); want > d.size {
+			d.Close()
+			return nil, fmt.Errorf("its partition table goes up to byte %d, and its %d pieces to %d: pieces are missing at its end", want, len(pieces), d.size)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(pieces) > 1 && strings.HasSuffix(pieces[0], ".001") {
+		d.note(fmt.Sprintf("%s was taken for the first piece, as there is no .000.", pieces[0]))
+	}
+	return d, nil
 }
 
 // openFile opens what is read in place. Both results are nil for a stream.
@@ -112,54 +124,31 @@ func openFile(f *os.File) (Disk, error) {
 	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
 		return nil, err
 	}
-	switch kind := sniff(head[:n]); kind {
-	case "qcow2":
+	switch k := sniff(head[:n]); {
+	case k.stream():
+		return nil, nil
+	case k.way != "":
+		return nil, k.refuse()
+	case k.name == "qcow2":
 		return openQcow2(f)
-	case "":
-		return openRaw(f)
-	default:
-		return nil, refuse(kind)
+	case k.name == "squashfs":
+		return openRaw(f, noteSquashfs)
 	}
+	return openRaw(f)
 }
 
-const sniffSize = 64
-
-// sniff names the format of a file that begins with head. The empty string is a raw disk, which may begin with anything.
-func sniff(head []byte) string {
-	for _, m := range []struct{ magic, name string }{
-		{"\x1f\x8b", "gz"}, {"\x28\xb5\x2f\xfd", "zst"}, {"\xfd7zXZ\x00", "xz"}, {"\x04\x22\x4d\x18", "lz4"}, {"BZh", "bz2"},
-		{"LZIP", "lzip"}, {"\x89LZO\x00", "lzo"}, {"LRZI", "lrz"},
-		{"QFI\xfb", "qcow2"}, {"partclone-image", "partclone"}, {"\x00ntfsclone-image", "ntfsclone"},
-		{"\x69\x69\x69\x69", "imagezip"}, {"\x6a\x69\x69\x69", "imagezip"}, {"\x6b\x69\x69\x69", "imagezip"}, {"\x6c\x69\x69\x69", "imagezip"},
-		{"KDMV", "vmdk"}, {"# Disk DescriptorFile", "vmdk"}, {"vhdxfile", "vhdx"}, {"conectix", "vhd"}, {"<<< ", "vdi"}, {"PaRtImAgE-VoLuMe", "partimage"},
-	} {
-		if len(head) >= len(m.magic) && string(head[:len(m.magic)]) == m.magic {
-			return m.name
-		}
-	}
-	return ""
-}
-
-// refuse is nil for the formats that are streams.
-func refuse(kind string) error {
-	switch kind {
-	case "gz", "zst", "xz", "lz4", "bz2", "partclone", "ntfsclone", "imagezip":
-		return nil
-	case "lzip", "lzo", "lrz":
-		return fmt.Errorf("%w: it is compressed with %s; unpack it with that program first", ErrFormat, kind)
-	case "partimage":
-		return fmt.Errorf("%w: it is a partimage volume; restore it with partimage and capture the result", ErrFormat)
-	}
-	return fmt.Errorf("%w: it is a %s file; convert it with `qemu-img convert -O qcow2` first", ErrFormat, kind)
-}
+const noteSquashfs = "It is a squashfs file system without a partition table: no disk boots by it alone."
 
 // unpack reads a stream into a scratch file.
-func unpack(ctx context.Context, s io.Reader, o Options) (Disk, error) {
+func unpack(ctx context.Context, s io.Reader, o Options) (*scratch, error) {
 	d, err := newScratch(o)
 	if err != nil {
 		return nil, err
 	}
-	if d.format, err = unpackTo(&cancelReader{ctx, s}, d); err != nil {
+	if d.format, err = unpackTo(&cancelReader{ctx, s}, d); err == nil {
+		err = d.trim()
+	}
+	if err != nil {
 		d.Close()
 		return nil, err
 	}
@@ -180,27 +169,40 @@ func unpackTo(stream io.Reader, d sink) (format string, err error) {
 	if err != nil && err != io.EOF {
 		return "", fmt.Errorf("unpacking: %w", err)
 	}
-	kind := sniff(head)
-	switch kind {
-	case "partclone":
-		err = readPartclone(in, d)
-	case "ntfsclone":
-		err = readNtfsclone(in, d)
-	case "imagezip":
-		err = readImagezip(in, d)
-	case "":
-		kind = "raw"
-		err = fill(in, d)
+	switch k := sniff(head); {
+	case k.name == "tar":
+		format, err = untar(in, d)
+	case k.name == "qcow2" && compressed == "":
+		err = fmt.Errorf("%w: it is a qcow2 file in pieces; join them first with `cat IN.* > OUT`, and import OUT", ErrFormat)
+	case k.name == "qcow2" || k.stream() && decompressors[k.name] != nil:
+		err = fmt.Errorf("%w: its format is %s inside of %s; %s", ErrFormat, k.what, compressed, unpackBy(unpackers[compressed]))
 	default:
-		err = refuse(kind)
-		if err == nil || kind == "qcow2" {
-			err = fmt.Errorf("%w: %s inside of %s; unpack it first", ErrFormat, kind, compressed)
-		}
+		format, err = unpackKind(k, in, d)
 	}
 	if compressed != "" {
-		kind += "+" + compressed
+		format += "+" + compressed
 	}
-	return kind, err
+	return format, err
+}
+
+// unpackKind reads a stream that is not compressed.
+func unpackKind(k kind, in io.Reader, d sink) (format string, err error) {
+	switch {
+	case k.name == "partclone":
+		err = readPartclone(in, d)
+	case k.name == "ntfsclone":
+		err = readNtfsclone(in, d)
+	case k.name == "imagezip":
+		err = readImagezip(in, d)
+	case k.way != "":
+		err = k.refuse()
+	default:
+		if k.name == "squashfs" {
+			d.note(noteSquashfs)
+		}
+		return "raw", fill(in, d)
+	}
+	return k.name, err
 }
 
 // cancelReader ends a long stream when ctx does.
@@ -215,45 +217,6 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 	}
 	return c.r.Read(p)
 }
-
-// splitPieces lists the files of an image cut by split(1): NAME.aa, NAME.ab and on, or with three letters.
-func splitPieces(path string) ([]string, error) {
-	base := path
-	if suffix := filepath.Ext(path); isFirst(suffix) {
-		base = path[:len(path)-len(suffix)]
-	} else if _, err := os.Stat(path); err == nil {
-		return []string{path}, nil
-	}
-	for _, width := range []int{2, 3} {
-		var pieces []string
-		suffix := slices.Repeat([]byte{'a'}, width)
-		for {
-			name := base + "." + string(suffix)
-			if _, err := os.Stat(name); err != nil {
-				break
-			}
-			pieces = append(pieces, name)
-			i := width - 1
-			for ; i >= 0 && suffix[i] == 'z'; i-- {
-				suffix[i] = 'a'
-			}
-			if i < 0 {
-				break
-			}
-			suffix[i]++
-		}
-		if len(pieces) > 0 {
-			return pieces, nil
-		}
-	}
-	_, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	return []string{path}, nil
-}
-
-func isFirst(suffix string) bool { return suffix == ".aa" || suffix == ".aaa" }
 
 // openStream opens pieces as one stream.
 func openStream(pieces []string) (io.ReadCloser, error) {

@@ -66,5 +66,5 @@ func readNtfsclone(r io.Reader, d sink) error {
 		}
 	}
 	d.note("ntfsclone image of an NTFS volume.")
-	return nil
+	return bootSector(d, size)
 }

@@ -86,6 +86,9 @@ func readPartclone(r io.Reader, d sink) error {
 		return fmt.Errorf("partclone data: %w", err)
 	}
 	d.note(fmt.Sprintf("partclone image of a %s file system.", p.fs))
+	if err := bootSector(d, p.size); err != nil {
+		return err
+	}
 	if p.version1 || p.mode == sumNone {
 		d.note("This image carries no checksums that could be checked.")
 	}
@@ -291,8 +294,11 @@ func (p *partclone) data(r io.Reader, bitmap []byte, d sink) error {
 		return nil
 	}
 	last := int64(0)
-	for i := range p.blocks {
+	for i := int64(0); i < p.blocks; i++ {
 		if bitmap != nil && bitmap[i/8]>>(i%8)&1 == 0 {
+			if i%8 == 0 && bitmap[i/8] == 0 { // a large disk is empty for the most part
+				i += 7
+			}
 			continue
 		}
 		if _, err := io.ReadFull(r, buf); err != nil {

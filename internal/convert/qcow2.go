@@ -46,7 +46,6 @@ type qcow2 struct {
 	tables map[int64][]uint64 // by their place in the file
 	packed map[uint64][]byte  // by their entry
 
-	once sync.Once
 	runs []volume.Extent
 }
 
@@ -69,14 +68,15 @@ func (q *qcow2) header() error {
 	}
 	version := be.Uint32(head[4:])
 	if version != 2 && version != 3 {
-		return fmt.Errorf("%w: version %d", ErrFormat, version)
+		return fmt.Errorf("%w: it is of version %d; %s", ErrFormat, version, convertBy("qemu-img convert -f qcow -O raw IN OUT"))
 	}
 	q.bits, q.size = uint(be.Uint32(head[20:])), int64(be.Uint64(head[24:]))
 	switch {
 	case be.Uint64(head[8:]) != 0 || be.Uint32(head[16:]) != 0:
-		return fmt.Errorf("%w: it has a backing file; flatten it with `qemu-img convert -O qcow2` first", ErrFormat)
+		return fmt.Errorf("%w: it has a backing file; with that beside it, %s", ErrFormat, qemuImg)
 	case be.Uint32(head[32:]) != 0:
-		return fmt.Errorf("%w: it is encrypted; decrypt it with qemu-img first", ErrFormat)
+		return fmt.Errorf("%w: it is encrypted; decrypt it with `qemu-img convert --object secret,id=k,file=KEYFILE --image-opts "+
+			"driver=qcow2,encrypt.key-secret=k,file.filename=IN -O raw OUT`, and import OUT", ErrFormat)
 	case q.bits < 9 || q.bits > 21:
 		return fmt.Errorf("clusters of 2^%d bytes", q.bits)
 	case q.size < 1:
@@ -88,11 +88,11 @@ func (q *qcow2) header() error {
 		case incompatible&qcowCorrupt != 0:
 			return errors.New("it is marked corrupt; repair it with `qemu-img check -r all`")
 		case incompatible&qcowData != 0:
-			return fmt.Errorf("%w: its data are in another file; flatten it with `qemu-img convert -O qcow2` first", ErrFormat)
+			return fmt.Errorf("%w: its data are in another file; with that beside it, %s", ErrFormat, qemuImg)
 		case incompatible&qcowExtended != 0:
-			return fmt.Errorf("%w: it has extended L2 entries; convert it with `qemu-img convert -O qcow2` first", ErrFormat)
+			return fmt.Errorf("%w: it has extended L2 entries; %s", ErrFormat, qemuImg)
 		case incompatible&^(qcowDirty|qcowCompression) != 0:
-			return fmt.Errorf("%w: unknown incompatible features %#x", ErrFormat, incompatible)
+			return fmt.Errorf("%w: unknown incompatible features %#x; %s", ErrFormat, incompatible, qemuImg)
 		}
 		if incompatible&qcowCompression != 0 && length > 104 {
 			switch head[104] {
@@ -104,7 +104,7 @@ func (q *qcow2) header() error {
 				}
 				q.zstd = z
 			default:
-				return fmt.Errorf("%w: compression type %d", ErrFormat, head[104])
+				return fmt.Errorf("%w: compression type %d; %s", ErrFormat, head[104], qemuImg)
 			}
 		}
 	}
@@ -119,8 +119,42 @@ func (q *qcow2) header() error {
 		return fmt.Errorf("its first table has %d entries at %d, for a disk of %d bytes", n, at, q.size)
 	}
 	var err error
-	q.l1, err = q.table(at, want)
-	return err
+	if q.l1, err = q.table(at, want); err != nil {
+		return err
+	}
+	return q.survey()
+}
+
+// survey goes through all tables once: it collects the runs, and refuses a file that does not have all that its tables name.
+func (q *qcow2) survey() error {
+	runs := volume.NewRuns(q.size)
+	for i := range int64(len(q.l1)) {
+		t, err := q.l2(i)
+		if err != nil {
+			return err
+		}
+		for j, e := range t {
+			at := (i*q.perL2 + int64(j)) * q.cluster
+			if e&l2Packed == 0 && (e&l2Zero != 0 || e&l2Offset == 0) || at >= q.size {
+				continue
+			}
+			if end := q.end(e, min(q.cluster, q.size-at)); end > q.file {
+				return fmt.Errorf("it was cut: byte %d of the disk would be at %d of the file, which has %d bytes; copy it again, and see `qemu-img check`", at, end, q.file)
+			}
+			runs.Add(at, q.cluster)
+		}
+	}
+	q.runs = runs.Extents()
+	return nil
+}
+
+// end is where the first n bytes of a cluster end in the file; of a compressed one, which may end before its last sector does, at least.
+func (q *qcow2) end(e uint64, n int64) int64 {
+	if e&l2Packed == 0 {
+		return int64(e&l2Offset) + n
+	}
+	at, n := q.place(e)
+	return at + n - 511
 }
 
 func (q *qcow2) table(at, n int64) ([]uint64, error) {
@@ -213,26 +247,29 @@ func (q *qcow2) read(part []byte, e uint64, in int64) error {
 	if at > q.file {
 		return fmt.Errorf("its cluster would be at %d of a file of %d bytes", at, q.file)
 	}
-	n, err := q.f.ReadAt(part, at+in)
-	if err == io.EOF { // the last cluster of a file may be short
-		clear(part[n:])
-		err = nil
+	if _, err := q.f.ReadAt(part, at+in); err != nil {
+		return short(err)
 	}
-	return err
+	return nil
 }
 
-// unpack reads a compressed cluster: the lower bits of its entry are its place in the file, the upper ones how many further sectors
-// of 512 bytes it touches.
-func (q *qcow2) unpack(e uint64) ([]byte, error) {
+// place tells where a compressed cluster lies in the file: the lower bits of its entry are the place, the upper ones how many further
+// sectors of 512 bytes it touches.
+func (q *qcow2) place(e uint64) (at, n int64) {
 	e &^= 3 << 62
+	shift := 62 - (q.bits - 8)
+	at = int64(e & (1<<shift - 1))
+	return at, (int64(e>>shift)+1)*512 - at&511
+}
+
+// unpack reads a compressed cluster.
+func (q *qcow2) unpack(e uint64) ([]byte, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p := q.packed[e]; p != nil {
 		return p, nil
 	}
-	shift := 62 - (q.bits - 8)
-	at := int64(e & (1<<shift - 1))
-	n := (int64(e>>shift)+1)*512 - at&511
+	at, n := q.place(e)
 	if at >= q.file || n > 2*q.cluster {
 		return nil, fmt.Errorf("its compressed cluster would be at %d of a file of %d bytes", at, q.file)
 	}
@@ -265,27 +302,7 @@ func (q *qcow2) SectorSize() int { return 512 }
 func (q *qcow2) Format() string  { return "qcow2" }
 func (q *qcow2) Notes() []string { return slices.Clone(q.notes) }
 
-// Allocated goes through all tables once. What cannot be read counts as allocated: reading it will say what is wrong.
-func (q *qcow2) Allocated() []volume.Extent {
-	q.once.Do(func() {
-		runs := volume.NewRuns(q.size)
-		for i := range int64(len(q.l1)) {
-			span := q.cluster * q.perL2
-			t, err := q.l2(i)
-			if err != nil {
-				runs.Add(i*span, span)
-				continue
-			}
-			for j, e := range t {
-				if e&l2Packed != 0 || e&l2Zero == 0 && e&l2Offset != 0 {
-					runs.Add(i*span+int64(j)*q.cluster, q.cluster)
-				}
-			}
-		}
-		q.runs = runs.Extents()
-	})
-	return slices.Clone(q.runs)
-}
+func (q *qcow2) Allocated() []volume.Extent { return slices.Clone(q.runs) }
 
 func (q *qcow2) Close() error {
 	if q.zstd != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -66,6 +67,7 @@ func (s *scratch) setSize(n int64) error {
 
 // sink takes what a stream unpacks to: a whole disk (scratch) or a part of one (window).
 type sink interface {
+	io.ReaderAt // what was written so far
 	setSize(n int64) error
 	limit() int64
 	write(p []byte, off int64) error
@@ -79,15 +81,15 @@ const grain = 4096
 
 var zeros [64 << 10]byte
 
-// write puts data at off. Zeros are not written: the file has none at the start, and a format's data come once only.
+// write puts data at off. Zeros are neither written nor count as allocated: the file has none at the start, and a format's data come once.
 func (s *scratch) write(p []byte, off int64) error {
 	if off < 0 || off > s.size || int64(len(p)) > s.size-off {
 		return fmt.Errorf("it has %d bytes for offset %d of a disk of %d bytes", len(p), off, s.size)
 	}
-	s.runs.Add(off, int64(len(p)))
 	for len(p) > 0 {
 		n := min(len(p), len(zeros))
 		if !bytes.Equal(p[:n], zeros[:n]) {
+			s.runs.Add(off, int64(n))
 			if _, err := s.f.WriteAt(p[:n], off); err != nil {
 				return fmt.Errorf("unpacking: %w", err)
 			}
@@ -123,6 +125,19 @@ func fill(r io.Reader, s sink) error {
 	}
 }
 
+// trim cuts off what is behind the disk in a raw file that was unpacked.
+func (s *scratch) trim() error {
+	if !strings.HasPrefix(s.format, "raw") {
+		return nil
+	}
+	size, note, err := footer(s.f, s.size)
+	if err == nil && note != "" {
+		s.size = size
+		s.note(note)
+	}
+	return err
+}
+
 func (s *scratch) done() { s.extent = clip(s.runs.Extents(), s.size) }
 
 // clip cuts a list of runs off at size.
@@ -155,13 +170,14 @@ func readSparse(r io.ReaderAt, size int64, p []byte, off int64) (int, error) {
 
 // rawDisk is a file that is a disk as it is.
 type rawDisk struct {
-	f    *os.File
-	size int64
-	once sync.Once
-	runs []volume.Extent
+	f     *os.File
+	size  int64 // of the disk; the file may have a footer
+	notes []string
+	once  sync.Once
+	runs  []volume.Extent
 }
 
-func openRaw(f *os.File) (Disk, error) {
+func openRaw(f *os.File, notes ...string) (Disk, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -169,14 +185,21 @@ func openRaw(f *os.File) (Disk, error) {
 	if info.Size() == 0 {
 		return nil, errors.New("it is empty")
 	}
-	return &rawDisk{f: f, size: info.Size()}, nil
+	size, note, err := footer(f, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		notes = append(notes, note)
+	}
+	return &rawDisk{f: f, size: size, notes: notes}, nil
 }
 
-func (d *rawDisk) ReadAt(p []byte, off int64) (int, error) { return d.f.ReadAt(p, off) }
+func (d *rawDisk) ReadAt(p []byte, off int64) (int, error) { return readSparse(d.f, d.size, p, off) }
 func (d *rawDisk) Size() int64                             { return d.size }
 func (d *rawDisk) SectorSize() int                         { return 512 }
 func (d *rawDisk) Format() string                          { return "raw" }
-func (d *rawDisk) Notes() []string                         { return nil }
+func (d *rawDisk) Notes() []string                         { return slices.Clone(d.notes) }
 func (d *rawDisk) Close() error                            { return d.f.Close() }
 
 // Allocated asks the file system for the holes of a sparse file.

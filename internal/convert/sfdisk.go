@@ -14,6 +14,8 @@ type sfdisk struct {
 	sector int64
 	size   int64 // bytes
 	parts  []sfPart
+	// guessed says that nothing but the partitions tells the size
+	guessed bool
 }
 
 type sfPart struct {
@@ -21,6 +23,7 @@ type sfPart struct {
 	number      int
 	start, size int64 // bytes
 	kind        string
+	bootable    bool
 }
 
 func (p sfPart) extended() bool { return p.kind == "5" || p.kind == "f" || p.kind == "85" }
@@ -101,6 +104,8 @@ func parseSfdisk(dump, parted string) (sfdisk, error) {
 				}
 			case "type", "Id":
 				p.kind = strings.ToLower(value)
+			case "bootable":
+				p.bootable = true
 			}
 		}
 		if p.size > 0 {
@@ -117,66 +122,10 @@ func parseSfdisk(dump, parted string) (sfdisk, error) {
 	case lastLBA > 0 && lastLBA < 1<<50:
 		t.size = (lastLBA + 1 + 1 + 16384/t.sector) * t.sector // the backup entries and header are behind the last usable sector
 	default:
-		t.size = end
+		t.size, t.guessed = end, true
 	}
 	if end > t.size {
 		return t, fmt.Errorf("its partitions end at %d, and its disk at %d", end, t.size)
 	}
 	return t, nil
-}
-
-// logicals writes the chain of extended boot records. The dump does not say where they are; they are put 1 MiB before each logical
-// partition, as partitioning programs do, or as far before it as there is room, and the first one where the extended partition begins.
-func (c *clonezilla) logicals() error {
-	var extended *sfPart
-	var logical []sfPart
-	for i, p := range c.table.parts {
-		if p.extended() {
-			extended = &c.table.parts[i]
-		} else if p.number > 4 && c.table.label != "gpt" {
-			logical = append(logical, p)
-		}
-	}
-	if extended == nil || c.table.label == "gpt" || len(logical) == 0 {
-		return nil
-	}
-	at := make([]int64, len(logical))
-	for i, p := range logical {
-		at[i] = extended.start
-		if i > 0 {
-			before := logical[i-1].start + logical[i-1].size
-			at[i] = max(before, p.start-1<<20)
-		}
-		if at[i] >= p.start {
-			return fmt.Errorf("there is no room for the boot record of logical partition %s", p.name)
-		}
-	}
-	for i, p := range logical {
-		record := make([]byte, 512)
-		if i == 0 { // what boot code may be in the first one
-			old, _ := c.small(extended.name + "-ebr")
-			copy(record, old[:min(len(old), 446)])
-		}
-		kind, err := strconv.ParseUint(p.kind, 16, 8)
-		if err != nil {
-			return fmt.Errorf("logical partition %s has type %q", p.name, p.kind)
-		}
-		c.entry(record[446:], byte(kind), p.start-at[i], p.size)
-		if i+1 < len(logical) {
-			next := logical[i+1]
-			c.entry(record[462:], 5, at[i+1]-extended.start, next.start+next.size-at[i+1])
-		}
-		record[510], record[511] = 0x55, 0xaa
-		if err := c.out.write(record, at[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// entry fills a dos partition entry; its CHS fields say that only the LBA counts.
-func (c *clonezilla) entry(e []byte, kind byte, start, size int64) {
-	copy(e, []byte{0, 0xfe, 0xff, 0xff, kind, 0xfe, 0xff, 0xff})
-	le.PutUint32(e[8:], uint32(start/c.table.sector))
-	le.PutUint32(e[12:], uint32(size/c.table.sector))
 }

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 // BlobReader reads one blob.
@@ -109,7 +111,7 @@ func (w *blobWriter) commit() (digest string, err error) {
 		return "", w.err
 	}
 	digest = "sha256:" + hex.EncodeToString(w.h.Sum(nil))
-	if err := errors.Join(w.f.Chmod(0o644), w.f.Sync(), w.f.Close()); err != nil {
+	if err := errors.Join(w.f.Chmod(private.FileMode), w.f.Sync(), w.f.Close()); err != nil {
 		return "", fmt.Errorf("flushing blob %s: %w", digest, err)
 	}
 	if err := os.Rename(w.f.Name(), w.s.blobPath(digest)); err != nil {

@@ -41,6 +41,9 @@ type Config struct {
 	Partitions []Partition `json:"partitions"`
 	// Firmware is what the disk can be started by as far as its table tells: BIOS, UEFI, Both, or empty.
 	Firmware string `json:"firmware,omitempty"`
+	// EFI is what the disk's EFI system partitions have for UEFI firmware to start; nil when there are none, and in images from before
+	// this was recorded.
+	EFI *EFI `json:"efi,omitempty"`
 	// Level of compression: fast, default, small, or Best. Frames that the store had already may be of another level, except in an image of Best.
 	Level  string `json:"level"`
 	Chunks int    `json:"chunks"`
@@ -51,21 +54,32 @@ type Config struct {
 	Content string `json:"content"`
 }
 
+// EFI lists programs by their paths on an EFI system partition: "EFI/debian/shimx64.efi".
+type EFI struct {
+	// Fallbacks are what firmware starts on a disk that it knows nothing of: EFI/BOOT/BOOTX64.EFI and those of other processors.
+	Fallbacks []string `json:"fallbacks,omitempty"`
+	Loaders   []string `json:"loaders,omitempty"` // all others that are known; only a boot entry in the firmware's memory starts them
+	Problem   string   `json:"problem,omitempty"` // in words, when a partition could not be read
+}
+
 // Partition is what is in a partition of the source. Sizes are in bytes.
 type Partition struct {
 	Number int   `json:"number"`
 	Start  int64 `json:"start"`
 	Size   int64 `json:"size"`
 
-	FS        string   `json:"fs"` // as blkid names it: ext4, vfat, swap, ...; raw when not understood
-	Label     string   `json:"label,omitempty"`
-	UUID      string   `json:"uuid,omitempty"`
-	FSSize    int64    `json:"fs_size,omitempty"`    // bytes that the file system claims
-	BlockSize int64    `json:"block_size,omitempty"` // bytes of an allocation unit
-	Used      int64    `json:"used"`                 // bytes in use by the file system's own account
-	Allocated int64    `json:"allocated"`            // bytes of the partition that are in the image, zeros included
-	Clean     bool     `json:"clean"`                // it was unmounted in order
-	Notes     []string `json:"notes,omitempty"`      // in words for the operator
+	FS        string `json:"fs"` // as blkid names it: ext4, vfat, swap, ...; raw when not understood
+	Label     string `json:"label,omitempty"`
+	UUID      string `json:"uuid,omitempty"`
+	FSSize    int64  `json:"fs_size,omitempty"`    // bytes that the file system claims
+	BlockSize int64  `json:"block_size,omitempty"` // bytes of an allocation unit
+	Used      int64  `json:"used"`                 // bytes in use by the file system's own account
+	Allocated int64  `json:"allocated"`            // bytes of the partition that are in the image, zeros included
+	Clean     bool   `json:"clean"`                // it was unmounted in order
+	// BootCopy is the last sector of the partition, 512 bytes, when it lies behind the end of an NTFS that has a backup of its boot
+	// sector of its own and is one more copy of it. It is in the image like other bytes; on a smaller disk it is written at the new end.
+	BootCopy []byte   `json:"boot_copy,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // in words for the operator
 }
 
 // CheckSize says before anything was read that the config of a disk, which lacks only what the chunks tell, is larger than anybody takes.
@@ -133,8 +147,14 @@ func (c *Config) check() error {
 	if b, err := hex.DecodeString(c.Content); err != nil || len(b) != 32 {
 		return fmt.Errorf("content sum %q is not 64 hex digits", c.Content)
 	}
+	if e := c.EFI; e != nil && len(e.Fallbacks)+len(e.Loaders) > maxPrograms {
+		return fmt.Errorf("%d programs for UEFI firmware, more than %d", len(e.Fallbacks)+len(e.Loaders), maxPrograms)
+	}
 	return c.checkPartitions()
 }
+
+// maxPrograms bounds what EFI lists.
+const maxPrograms = 1024
 
 func (c *Config) checkPartitions() error {
 	if c.Table.Kind == "none" {
@@ -151,6 +171,9 @@ func (c *Config) checkPartitions() error {
 		}
 		if p.FSSize < 0 || p.BlockSize < 0 || p.Used < 0 || p.Allocated < 0 {
 			return fmt.Errorf("partition %d has a negative size", p.Number)
+		}
+		if n := int64(len(p.BootCopy)); n != 0 && (n != 512 || p.FSSize > p.Size-n) {
+			return fmt.Errorf("partition %d has %d bytes as the copy of its boot sector", p.Number, n)
 		}
 		if c.Table.Kind == "none" {
 			continue

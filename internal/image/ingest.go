@@ -13,6 +13,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 // Blob describes a blob of an image.
@@ -91,7 +93,7 @@ func (g *Ingest) Blob(ctx context.Context, b Blob, open func(off int64) (io.Read
 
 func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
 	dir := g.s.partialDir()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, private.DirMode); err != nil {
 		return err
 	}
 	path := filepath.Join(dir, b.Digest[len("sha256:"):])
@@ -143,7 +145,7 @@ func own(ctx context.Context, path string) (*os.File, error) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
 		if err != nil {
 			return nil, err
 		}

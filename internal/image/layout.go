@@ -12,6 +12,8 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 // maxLayoutIndex bounds, in bytes, index.json.
@@ -26,7 +28,7 @@ func (s *Store) partialDir() string { return filepath.Join(s.dir, ".diskcast", "
 // create lays out an empty store. index.json comes last: a directory without it is not yet a store.
 func (s *Store) create() error {
 	for _, d := range []string{filepath.Join(s.dir, "blobs", "sha256"), s.tmpDir()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := os.MkdirAll(d, private.DirMode); err != nil {
 			return err
 		}
 	}
@@ -112,7 +114,7 @@ func (s *Store) change(f func(*ocispec.Index) error) error {
 
 // replace puts a file in place in one step that survives a crash at any instruction.
 func (s *Store) replace(name string, b []byte) error {
-	if err := os.MkdirAll(s.tmpDir(), 0o755); err != nil {
+	if err := os.MkdirAll(s.tmpDir(), private.DirMode); err != nil {
 		return fmt.Errorf("image store: %w", err)
 	}
 	f, err := os.CreateTemp(s.tmpDir(), name+"-*")
@@ -121,7 +123,7 @@ func (s *Store) replace(name string, b []byte) error {
 	}
 	defer os.Remove(f.Name()) // fails after the rename, as it should
 	_, err = f.Write(b)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(private.FileMode), f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("image store: %w", err)
 	}
 	if err := os.Rename(f.Name(), filepath.Join(s.dir, name)); err != nil {
@@ -141,11 +143,11 @@ var ErrBusy = errors.New("the store is in use")
 
 // lock takes a lock; how is LOCK_EX or LOCK_SH, or'ed with LOCK_NB. Closing the file lets go.
 func (s *Store) lock(name string, how int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, private.FileMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		// A layout made by another program, or copied without our directory.
-		if err = os.MkdirAll(s.tmpDir(), 0o755); err == nil {
-			f, err = os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, 0o644)
+		if err = os.MkdirAll(s.tmpDir(), private.DirMode); err == nil {
+			f, err = os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, private.FileMode)
 		}
 	}
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 // Stage collects the frames of an image that is captured elsewhere and sent here: in any order, from several connections, and again after
@@ -68,7 +70,7 @@ func (s *Store) OpenStage(id string, o BuilderOptions) (*Stage, error) {
 
 // load takes stock of the frames of an earlier process. A file's name says what must be in it.
 func (g *Stage) load() error {
-	if err := os.MkdirAll(g.dir, 0o755); err != nil {
+	if err := os.MkdirAll(g.dir, private.DirMode); err != nil {
 		return err
 	}
 	list, err := os.ReadDir(g.dir)

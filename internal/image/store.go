@@ -11,13 +11,19 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 // Store is an OCI image layout directory. Its methods may be called from several goroutines and several processes.
 type Store struct{ dir string }
 
-// OpenStore opens the store in dir and makes it when dir does not exist or is empty.
+// OpenStore opens the store in dir and makes it when dir does not exist or is empty. One that others can look into is
+// refused with a *private.OpenError.
 func OpenStore(dir string) (*Store, error) {
+	if err := private.Dir(dir, "the images in it and the passwords and keys in those"); err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
 	s := &Store{dir: dir}
 	err := s.checkLayout()
 	if err == nil {
@@ -40,6 +46,16 @@ func OpenStore(dir string) (*Store, error) {
 	}
 	if err := s.create(); err != nil {
 		return nil, fmt.Errorf("making image store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// OpenLayout opens an OCI image layout that some other program may have made, to copy from it. Who may read it is not
+// our concern.
+func OpenLayout(dir string) (*Store, error) {
+	s := &Store{dir: dir}
+	if err := s.checkLayout(); err != nil {
+		return nil, fmt.Errorf("image layout %s: %w", dir, err)
 	}
 	return s, nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"strings"
 )
 
 // Actions of a descriptor.
@@ -26,6 +25,8 @@ type Descriptor struct {
 	Image  *Image  `json:"image,omitempty"`
 	Cast   *Cast   `json:"cast,omitempty"`
 	Target *Target `json:"target,omitempty"`
+	// Disk is the disk that the node's first plan in this session chose; the session touches no other. nil before that plan.
+	Disk *DiskID `json:"disk,omitempty"`
 	// Mode is full, delta or auto. Delta hashes what is on the disk and receives only what differs;
 	// auto does so when the disk already carries the partition table that the plan would write.
 	Mode   string `json:"mode,omitempty"`
@@ -67,6 +68,7 @@ type Cast struct {
 	Group    netip.AddrPort `json:"group"`    // multicast group and UDP port
 	Feedback netip.AddrPort `json:"feedback"` // where the sender listens for state reports
 	Key      []byte         `json:"key"`      // 32 bytes, base64 in JSON
+	Sender   []byte         `json:"sender"`   // public keys of the sender, 64 bytes, base64 in JSON
 	Size     int64          `json:"size"`     // object size, bytes
 	Payload  int            `json:"payload"`  // source bytes a packet
 	K        int            `json:"k"`        // source packets a block
@@ -78,14 +80,8 @@ type Upload struct {
 	Name  string `json:"name"`  // that the image gets
 	Level string `json:"level"` // of compression: fast, default or small
 	Grid  int64  `json:"grid"`  // bytes of a cell at the least; image.GridFor the disk where that is more
-}
-
-// Target says which disk to write, or to read. Every rule given must hold; exactly one disk must be left.
-type Target struct {
-	Path    string `json:"path,omitempty"`
-	Serial  string `json:"serial,omitempty"`
-	MinSize int64  `json:"min_size,omitempty"` // bytes
-	MaxSize int64  `json:"max_size,omitempty"` // bytes
+	// DropGaps leaves out what lies in no partition, except where boot loaders are by custom.
+	DropGaps bool `json:"drop_gaps,omitempty"`
 }
 
 // Methods of Boot.
@@ -118,8 +114,8 @@ func (d *Descriptor) check() error {
 	if d.Target == nil {
 		return fmt.Errorf("descriptor: no target rule")
 	}
-	if err := d.Target.check(); err != nil {
-		return err
+	if err := d.Target.Check(); err != nil {
+		return fmt.Errorf("target: %w", err)
 	}
 	if d.Action == Capture {
 		if err := d.Upload.check(); err != nil {
@@ -182,16 +178,6 @@ func (u *Upload) check() error {
 }
 
 var uploadID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-
-func (t *Target) check() error {
-	if t.MinSize < 0 || t.MaxSize < 0 || (t.MaxSize != 0 && t.MaxSize < t.MinSize) {
-		return fmt.Errorf("target: size class %d-%d is empty", t.MinSize, t.MaxSize)
-	}
-	if t.Path != "" && !strings.HasPrefix(t.Path, "/dev/") {
-		return fmt.Errorf("target: path %q is not under /dev", t.Path)
-	}
-	return nil
-}
 
 func (i *Image) check() error {
 	if i.Manifest == "" || i.Config.Digest == "" || i.Index.Digest == "" {

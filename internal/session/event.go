@@ -18,6 +18,7 @@ const (
 	StepWritten   = "written"    // everything is on the disk and flushed
 	StepVerified  = "verified"   // read back and hashed
 	StepGrown     = "grown"      // the last file system fills a larger disk, or Message says why not; not with Descriptor.NoGrow
+	StepEntry     = "entry"      // the machine has a boot entry for the disk; with level warn, Message says why not and what follows
 	StepBoot      = "boot"       // how the node leaves: kexec, reboot, ...; the last event of a good restore
 	StepUploaded  = "uploaded"   // a capture is stored on the server
 	StepFailed    = "failed"     // the session failed on this node; Message says why and what to do

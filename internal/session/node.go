@@ -62,19 +62,10 @@ type Inventory struct {
 	Memory     int64  `json:"memory"`
 	Disks      []Disk `json:"disks"`
 	NICs       []NIC  `json:"nics"`
-}
-
-// Disk is one whole block device of a node.
-type Disk struct {
-	Path       string `json:"path"` // /dev/vda
-	Size       int64  `json:"size"` // bytes
-	SectorSize int    `json:"sector_size"`
-	Model      string `json:"model,omitempty"`
-	Serial     string `json:"serial,omitempty"`
-	WWN        string `json:"wwn,omitempty"`
-	Rotational bool   `json:"rotational"`
-	ReadOnly   bool   `json:"read_only"`
-	Removable  bool   `json:"removable"`
+	// Undriven names controllers of disks and network cards that the node's kernel has no driver for, in words.
+	Undriven []string `json:"undriven,omitempty"`
+	// Problem is what is wrong with the node itself, in words: its archive did not fit into its memory.
+	Problem string `json:"problem,omitempty"`
 }
 
 // NIC is one network interface of a node.

@@ -3,6 +3,7 @@ package volume
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"slices"
 )
@@ -177,4 +178,13 @@ func Bytes(ext []Extent) int64 {
 		n += e.Length
 	}
 	return n
+}
+
+// Require fails unless used, which must be merged, holds all of the n bytes at off. Readers ask it for what their file system cannot do
+// without: a map that calls such a place free is wrong, in other places too.
+func Require(used []Extent, what string, off, n int64) error {
+	if lacks := Subtract([]Extent{{off, n}}, used); n > 0 && len(lacks) > 0 {
+		return fmt.Errorf("its map calls %d bytes at %d free, where it has %s", lacks[0].Length, lacks[0].Offset, what)
+	}
+	return nil
 }

@@ -70,8 +70,11 @@ type Table struct {
 	DiskSize   int64       `json:"disk_size"`         // bytes
 	DiskID     string      `json:"disk_id,omitempty"` // GUID in lower case, or 0x%08x for dos
 	Partitions []Partition `json:"partitions,omitempty"`
-	// Regions are bytes outside the partitions, and outside what Write makes, that must be captured as they are:
-	// the gap before the first partition, where boot loaders keep their second stage.
+	// Refused says, of a table of Kind "none", that the disk has something like a table that cannot be trusted. What looks like a
+	// file system below it cannot be either: it may be left over from before the table.
+	Refused bool `json:"refused,omitempty"`
+	// Regions are all bytes outside the partitions and outside what is the table's own: gaps before, between and behind
+	// partitions, where boot loaders and others keep what no table names.
 	Regions []Extent `json:"regions,omitempty"`
 	Notes   []string `json:"notes,omitempty"` // sentences for the operator
 
@@ -90,6 +93,21 @@ type GPT struct {
 	Entries     int64 `json:"entries_start"` // bytes; where the primary entry array is, normally 2 sectors
 	FirstUsable int64 `json:"first_usable"`  // bytes
 	UsableEnd   int64 `json:"usable_end"`    // bytes; the first byte after the usable space
+	// Backup is where the backup header lies, in bytes, when that is not the last sector (the disk was enlarged); BackupEntries
+	// is where its array begins.
+	Backup        int64 `json:"backup,omitempty"`
+	BackupEntries int64 `json:"backup_entries,omitempty"`
+	// Header is the sector of the primary header without the zeros at its end. It is kept only when it has something that the
+	// other fields do not tell: another revision, a longer header, reserved bytes.
+	Header []byte `json:"header,omitempty"`
+	// Slots are entries that name no partition and are not empty: deleted ones, and ones of no length.
+	Slots []Slot `json:"slots,omitempty"`
+}
+
+// Slot is an entry of a GPT as it is on the disk.
+type Slot struct {
+	Number int    `json:"number"` // from 1
+	Data   []byte `json:"data"`
 }
 
 // Partition is one entry of a partition table.
@@ -106,6 +124,9 @@ type Partition struct {
 	// Table.Extended they are set when the chain begins with a record that describes no partition.
 	EBRStart int64  `json:"ebr_start,omitempty"`
 	EBR      []byte `json:"ebr,omitempty"`
+	// Entry is the GPT entry as it is on the disk, kept only when the other fields do not tell all of it: bytes behind the end
+	// of the name, a name that is not UTF-16, an entry of more than 128 bytes.
+	Entry []byte `json:"entry,omitempty"`
 }
 
 // End returns the offset of the first byte after the partition.

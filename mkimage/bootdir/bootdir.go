@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/archiveend"
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/modules"
@@ -28,7 +30,7 @@ const (
 	KernelFile   = "vmlinuz"
 	ArchiveFile  = "initramfs.img"
 	ScriptFile   = "boot.ipxe"
-	ManifestFile = "manifest.json"
+	ManifestFile = contract.ManifestFile
 )
 
 // Content is everything that goes into a boot directory.
@@ -50,41 +52,13 @@ type Content struct {
 	Generator string
 }
 
-// Site is /etc/diskcast/site.json of the node.
-type Site struct {
-	V       int    `json:"v"`
-	Server  string `json:"server,omitempty"`  // https://10.0.0.1:8443
-	Pin     string `json:"pin,omitempty"`     // sha256: and hex: the server's key
-	Console string `json:"console,omitempty"` // ttyS0,115200
-}
-
-// Manifest lists a boot directory: manifest.json.
-type Manifest struct {
-	V         int             `json:"v"`
-	Kernel    string          `json:"kernel"`  // release
-	Cmdline   string          `json:"cmdline"` // what every node is started with, beside what only it has
-	Site      Site            `json:"site"`
-	Userland  string          `json:"userland"` // sha256 of the embedded archive
-	Modules   []string        `json:"modules"`
-	Firmware  []string        `json:"firmware,omitempty"`
-	GRUB      *GRUB           `json:"grub,omitempty"` // what the server must know of the GRUB behind shim; nil without one
-	Files     map[string]File `json:"files"`
-	Unpacked  int64           `json:"unpacked"`  // bytes of memory that the archive takes on a node
-	Generator string          `json:"generator"` // mkimage and its release
-}
-
-// GRUB is what the manifest says of GRUB.
-type GRUB struct {
-	Version   string `json:"version,omitempty"`
-	HTTP      bool   `json:"http"`       // it can load by HTTP, so that a machine can start it by UEFI HTTP boot
-	ProxyDHCP bool   `json:"proxy_dhcp"` // it finds its server beside the site's DHCP server
-}
-
-// File is one file of the directory.
-type File struct {
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
-}
+// What the server reads too.
+type (
+	Site     = contract.Site
+	Manifest = contract.Manifest
+	GRUB     = contract.GRUB
+	File     = contract.File
+)
 
 // Files makes all files of the directory, and the manifest that is one of them.
 func Files(c *Content) (map[string][]byte, *Manifest, error) {
@@ -147,7 +121,19 @@ func archive(c *Content) (*ramfs.Archive, error) {
 			return nil, err
 		}
 	}
-	return a, nil
+	return a, addEnd(a)
+}
+
+// addEnd adds the record by which a node sees that it has all of the archive.
+func addEnd(a *ramfs.Archive) error {
+	if err := a.Add(ramfs.NewFile(archiveend.Name, 0o444, nil)); err != nil {
+		return err
+	}
+	all := a.Records()
+	if last := all[len(all)-1].Name; last != archiveend.Name {
+		return fmt.Errorf("the archive would end with %s, behind %s, which must be its last record", last, archiveend.Name)
+	}
+	return nil
 }
 
 func addModules(a *ramfs.Archive, c *Content) error {

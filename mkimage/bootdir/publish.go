@@ -61,6 +61,43 @@ func Publish(out string, files map[string][]byte) error {
 	return syncDir(parent)
 }
 
+// CheckOut tells at once whether Publish could put a directory there: what is wrong after minutes of work is wrong now.
+func CheckOut(out string) error {
+	if out == "" {
+		return errors.New("no directory is named")
+	}
+	if real, err := filepath.EvalSymlinks(out); err == nil {
+		out = real
+	}
+	st, err := os.Stat(out)
+	switch {
+	case err == nil && !st.IsDir():
+		return fmt.Errorf("%s is a file: name a folder, which is made, or a boot directory, which is replaced", out)
+	case err == nil:
+		if _, err := replaceable(out); err != nil {
+			return err
+		}
+	}
+	// The new one is made beside the old one, in the nearest folder that is there.
+	for at := filepath.Dir(filepath.Clean(out)); ; at = filepath.Dir(at) {
+		st, err := os.Stat(at)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case errors.Is(err, unix.ENOTDIR), err == nil && !st.IsDir():
+			return fmt.Errorf("%s cannot be made: %s is not a folder", out, at)
+		case err != nil:
+			return err
+		}
+		// Trying is the only way to know: root may write everywhere, but for file systems that take nothing.
+		temp, err := os.MkdirTemp(at, ".mkimage-")
+		if err != nil {
+			return fmt.Errorf("%s cannot be made: writing to %s: %w", out, at, err)
+		}
+		return os.Remove(temp)
+	}
+}
+
 func replaceable(out string) (exists bool, err error) {
 	entries, err := os.ReadDir(out)
 	if errors.Is(err, fs.ErrNotExist) {

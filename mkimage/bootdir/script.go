@@ -22,6 +22,19 @@ func Cmdline(c *Content) string {
 	return strings.Join(words, " ")
 }
 
+// nodeWords is room, in bytes, for what the boot loaders add for each node: the kernel's own name (GRUB), initrd= and BOOTIF=.
+const nodeWords = 160
+
+// CheckCmdline tells whether the kernel takes the whole command line of a node. A longer one is cut off without a word, by
+// the boot loader or the kernel, and what is cut is what the operator added. max is the kernel's limit in bytes.
+func CheckCmdline(c *Content, max int) error {
+	if over := len(Cmdline(c)) + nodeWords - max; over > 0 {
+		return fmt.Errorf("the kernel's command line would have %d characters, and with %d for what each node adds the kernel takes %d: shorten --append by %d",
+			len(Cmdline(c)), nodeWords, max, over)
+	}
+	return nil
+}
+
 // Script is boot.ipxe.
 func Script(c *Content) string {
 	base := c.BaseURL

@@ -26,6 +26,11 @@ const maxFile = 1 << 30
 // Walk calls do for every record of the package's data, in the order of the package. Names are clean and relative:
 // "boot/vmlinuz-6.1.0". The reader is valid during the call and gives exactly header.Size bytes.
 func Walk(r io.Reader, do func(header *tar.Header, content io.Reader) error) error {
+	return walk(r, "data.tar", do)
+}
+
+// walk goes through one of the archives in the package.
+func walk(r io.Reader, member string, do func(header *tar.Header, content io.Reader) error) error {
 	a, err := newArReader(r)
 	if err != nil {
 		return err
@@ -33,12 +38,12 @@ func Walk(r io.Reader, do func(header *tar.Header, content io.Reader) error) err
 	for {
 		name, content, err := a.next()
 		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("no data.tar: not a Debian package")
+			return fmt.Errorf("no %s: not a Debian package", member)
 		}
 		if err != nil {
 			return err
 		}
-		if !strings.HasPrefix(name, "data.tar") {
+		if !strings.HasPrefix(name, member) {
 			continue
 		}
 		plain, done, err := decompress(name, content)

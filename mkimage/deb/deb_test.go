@@ -98,11 +98,31 @@ func TestDpkgDeb(t *testing.T) {
 	}
 }
 
+func TestControl(t *testing.T) {
+	control, err := deb.Control(bytes.NewReader(debtest.WithControl(t, ".xz", "Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2),\n firmware | other,\n b:any (>= 1)\nPre-Depends: dpkg\nDescription: x\n Depends: none\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := deb.Field(control, "package"); got != "linux-image-amd64" {
+		t.Errorf("Package is %q", got)
+	}
+	if d := cmp.Diff([]string{"linux-image-6.1.0-56-amd64", "firmware", "b", "dpkg"}, deb.Depends(control)); d != "" {
+		t.Error(d)
+	}
+	if _, err := deb.Control(bytes.NewReader(debtest.Package(t, ".xz"))); err == nil {
+		t.Error("a control archive of one byte was read")
+	}
+}
+
 func FuzzWalk(f *testing.F) {
 	for _, suffix := range []string{"", ".gz", ".xz", ".zst"} {
 		f.Add(debtest.Package(f, suffix, debtest.File{Name: "a/"}, debtest.File{Name: "a/b", Text: "text"}))
 	}
+	f.Add(debtest.WithControl(f, ".xz", "Package: a\nDepends: b, c\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if control, err := deb.Control(bytes.NewReader(data)); err == nil {
+			deb.Depends(control)
+		}
 		_ = deb.Walk(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
 			if strings.HasPrefix(h.Name, "/") || strings.HasPrefix(h.Name, "../") {
 				t.Errorf("name %q", h.Name)

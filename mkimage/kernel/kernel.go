@@ -105,6 +105,9 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(images) == 0 {
+		return nil, noKernel(o.Kernel)
+	}
 	if len(images) != 1 {
 		return nil, fmt.Errorf("%s: %d kernels in the package instead of one: %s", o.Kernel, len(images), strings.Join(images, " "))
 	}
@@ -115,6 +118,25 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 		return append([]string{o.Kernel}, o.Modules...), nil
 	}
 	return []string{o.Kernel}, nil
+}
+
+// noKernel says what to do with a package that holds no kernel: most often it only names, in its dependencies, the one that does.
+func noKernel(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	control, err := deb.Control(f)
+	if err != nil {
+		return fmt.Errorf("%s: no kernel (boot/vmlinuz-*) in the package", name)
+	}
+	for _, d := range deb.Depends(control) {
+		if strings.HasPrefix(d, "linux-image-") {
+			return fmt.Errorf("%s: no kernel in it; the package only names the real one: apt-get download %s, and give that to --kernel", name, d)
+		}
+	}
+	return fmt.Errorf("%s: no kernel (boot/vmlinuz-*) in the package %s; --kernel wants linux-image-RELEASE", name, deb.Field(control, "Package"))
 }
 
 func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {

@@ -1,6 +1,8 @@
 package kernel_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -131,7 +133,7 @@ func TestOpenRefuses(t *testing.T) {
 		"short":        {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
 		"text":         {kernel.Options{Kernel: write(t, filepath.Join(dir, "text"), []byte("this is no kernel"))}, "not an x86 Linux kernel"},
 		"no modules":   {kernel.Options{Kernel: write(t, filepath.Join(dir, "vmlinuz"), []byte(image))}, "--modules-from"},
-		"no kernel":    {kernel.Options{Kernel: write(t, filepath.Join(dir, "a.deb"), debtest.Package(t, "", f("boot/x", "x")))}, "0 kernels"},
+		"no kernel":    {kernel.Options{Kernel: write(t, filepath.Join(dir, "a.deb"), debtest.Package(t, "", f("boot/x", "x")))}, "no kernel (boot/vmlinuz-*)"},
 		"two kernels":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "b.deb"), debtest.Package(t, "", f("boot/vmlinuz-1", image), f("boot/vmlinuz-2", image)))}, "2 kernels"},
 		"bad package":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "c.deb"), []byte("!<arch>\nxxxx"))}, "ends early"},
 		"not a folder": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"), Modules: []string{dir}}, "not a folder /lib/modules"},
@@ -140,6 +142,26 @@ func TestOpenRefuses(t *testing.T) {
 		_, err := kernel.Open(c.o)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestCmdlineSize(t *testing.T) {
+	image := kerneltest.Image("6.1.0-1")
+	set := func(protocol uint16, size uint32) []byte {
+		b := bytes.Clone(image)
+		binary.LittleEndian.PutUint16(b[0x206:], protocol)
+		binary.LittleEndian.PutUint32(b[0x238:], size)
+		return b
+	}
+	for _, c := range []struct {
+		image []byte
+		want  int
+	}{
+		{image, kernel.MaxCmdline}, {set(0x20f, 2047), 2047}, {set(0x20f, 1000), 1000}, {set(0x205, 1000), kernel.MaxCmdline}, {set(0x20f, 1<<30), kernel.MaxCmdline}, {nil, kernel.MaxCmdline},
+	} {
+		if got := kernel.CmdlineSize(c.image); got != c.want {
+			t.Errorf("CmdlineSize = %d, want %d", got, c.want)
 		}
 	}
 }

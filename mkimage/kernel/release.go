@@ -10,7 +10,9 @@ import (
 // Offsets in a bzImage: Linux, Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
 const (
 	headerMagic   = 0x202 // "HdrS"
+	protocol      = 0x206 // 16 bits: version of the boot protocol
 	kernelVersion = 0x20e // 16 bits: offset of the version string, less 0x200
+	cmdlineSize   = 0x238 // 32 bits, since protocol 2.06: longest command line, without the zero at its end
 	maxRelease    = 128
 )
 
@@ -41,4 +43,20 @@ func Release(image []byte) (string, error) {
 		return s, nil
 	}
 	return "", fmt.Errorf("the image's release %q is not a name", text)
+}
+
+// MaxCmdline is the longest command line of an x86 kernel, in bytes, without the zero at its end: COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h, less one.
+const MaxCmdline = 2047
+
+// CmdlineSize is the longest command line that the image takes, in bytes, by its own header.
+func CmdlineSize(image []byte) int {
+	if len(image) < cmdlineSize+4 {
+		return MaxCmdline
+	}
+	switch n := binary.LittleEndian.Uint32(image[cmdlineSize:]); {
+	case binary.LittleEndian.Uint16(image[protocol:]) < 0x206, n == 0, n > MaxCmdline:
+		return MaxCmdline
+	default:
+		return int(n)
+	}
 }

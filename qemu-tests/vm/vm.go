@@ -187,6 +187,16 @@ func (v *VM) Pause(ctx context.Context) error { return v.command(ctx, "stop") }
 // Resume undoes Pause.
 func (v *VM) Resume(ctx context.Context) error { return v.command(ctx, "cont") }
 
+// Cable plugs the network cable of the running machine's first card in or pulls it out.
+func (v *VM) Cable(ctx context.Context, in bool) error {
+	q, err := v.monitor()
+	if err != nil {
+		return err
+	}
+	_, err = q.ask(ctx, "set_link", map[string]any{"name": "net0", "up": in})
+	return err
+}
+
 func (v *VM) command(ctx context.Context, name string) error {
 	q, err := v.monitor()
 	if err != nil {

@@ -46,6 +46,9 @@ type API struct {
 	token    [sha256.Size]byte // of the operator
 	log      *slog.Logger
 	mux      *http.ServeMux
+
+	strangers, nodes *pool // bodies in memory
+	hellos           hellos
 }
 
 var _ http.Handler = (*API)(nil)
@@ -55,10 +58,12 @@ const maxBody = session.MaxDocument
 
 // New returns the handler. captures is nil where no captures are taken.
 func New(e *engine.Engine, im Images, captures Captures, operatorToken string, log *slog.Logger) *API {
-	a := &API{engine: e, images: im, captures: captures, token: sha256.Sum256([]byte(operatorToken)), log: log, mux: http.NewServeMux()}
+	a := &API{engine: e, images: im, captures: captures, token: sha256.Sum256([]byte(operatorToken)), log: log, mux: http.NewServeMux(),
+		strangers: newPool(strangerBodies), nodes: newPool(nodeBodies), hellos: hellos{from: map[netip.Addr]int{}}}
 	a.mux.HandleFunc("POST /v1/node/hello", a.hello)
 	a.mux.HandleFunc("GET /v1/node/{node}/descriptor", a.node(a.descriptor))
 	a.mux.HandleFunc("POST /v1/node/{node}/events", a.node(a.events))
+	a.mux.HandleFunc("POST /v1/node/{node}/disk", a.node(a.disk))
 	if captures != nil {
 		a.mux.HandleFunc("GET /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.hasFrame))
 		a.mux.HandleFunc("PUT /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.putFrame))
@@ -101,6 +106,8 @@ func bodyLimit(pattern string) (int64, time.Duration) {
 	switch {
 	case strings.HasSuffix(pattern, "/frames/{frame}"):
 		return maxFrame, 2 * time.Minute
+	case strings.HasSuffix(pattern, "/hello"):
+		return maxHello, helloPatience
 	case strings.HasSuffix(pattern, "/finish"):
 		return image.MaxConfig + image.MaxIndex, 10 * time.Minute
 	}
@@ -141,6 +148,15 @@ func (a *API) node(h func(w http.ResponseWriter, r *http.Request, node string)) 
 		if err != nil {
 			a.fail(w, r, http.StatusUnauthorized, err)
 			return
+		}
+		if r.Method != http.MethodGet {
+			limit, patience := bodyLimit(r.Pattern)
+			release, err := a.nodes.take(r, limit, patience)
+			if err != nil {
+				a.fail(w, r, http.StatusServiceUnavailable, err)
+				return
+			}
+			defer release()
 		}
 		h(w, r, id)
 	}

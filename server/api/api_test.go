@@ -200,7 +200,7 @@ func TestRefusals(t *testing.T) {
 		{"hello that is no JSON", "POST", "/v1/node/hello", "", "x", 400, "not valid JSON"},
 		{"hello of another version", "POST", "/v1/node/hello", "", `{"v":2,"boot":"b","inventory":{"nics":[{}]}}`, 400, "v=2"},
 		{"hello without MAC", "POST", "/v1/node/hello", "", `{"v":1,"boot":"b","inventory":{"nics":[{}]}}`, 422, "MAC"},
-		{"huge hello", "POST", "/v1/node/hello", "", `{"v":1,"boot":"` + strings.Repeat("b", 2<<20) + `"}`, 413, "1048576"},
+		{"huge hello", "POST", "/v1/node/hello", "", `{"v":1,"boot":"` + strings.Repeat("b", 2<<20) + `"}`, 413, "131072"},
 		{"descriptor without token", "GET", "/v1/node/" + one.Node + "/descriptor", "", "", 401, "hello"},
 		{"another node's descriptor", "GET", "/v1/node/" + one.Node + "/descriptor", two.Token, "", 401, "hello"},
 		{"descriptor with the operator's token", "GET", "/v1/node/" + one.Node + "/descriptor", r.id.Token, "", 401, "hello"},

@@ -57,7 +57,7 @@ func (a *API) hasFrame(w http.ResponseWriter, r *http.Request, node string) {
 	}
 	have, err := a.captures.Has(u, disk, sum, size)
 	if err != nil {
-		a.failCapture(w, r, err)
+		a.failCapture(w, r, u, err)
 		return
 	}
 	a.reply(w, http.StatusOK, session.FrameReply{V: session.Version, Have: have})
@@ -79,9 +79,10 @@ func (a *API) putFrame(w http.ResponseWriter, r *http.Request, node string) {
 		return
 	}
 	if err := a.captures.Put(u, disk, sum, size, stored); err != nil {
-		a.failCapture(w, r, err)
+		a.failCapture(w, r, u, err)
 		return
 	}
+	a.engine.CaptureFailed(u, nil)
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -114,7 +115,7 @@ func (a *API) finishCapture(w http.ResponseWriter, r *http.Request, node string)
 			return
 		}
 		if digest, err = a.captures.Finish(r.Context(), u, disk, x, cfg); err != nil {
-			a.failCapture(w, r, err)
+			a.failCapture(w, r, u, err)
 			return
 		}
 		if err := a.engine.Captured(r.Context(), u, digest); err != nil {
@@ -141,15 +142,19 @@ func readImage(body io.Reader, config int64) (*image.Config, *image.Index, error
 	return cfg, x, err
 }
 
-// failCapture finds the status for an error of the store: what the node can mend has one of its own.
-func (a *API) failCapture(w http.ResponseWriter, r *http.Request, err error) {
+// failCapture finds the status for an error of the store: what the node can mend has one of its own, what the server's operator must
+// mend is the session's trouble.
+func (a *API) failCapture(w http.ResponseWriter, r *http.Request, u *engine.Upload, err error) {
 	var missing *image.MissingError
 	switch {
 	case errors.As(err, &missing):
 		a.fail(w, r, http.StatusConflict, err)
 	case errors.Is(err, image.ErrFormat):
 		a.fail(w, r, http.StatusUnprocessableEntity, err)
+	case errors.Is(err, engine.ErrNotFound), errors.Is(err, image.ErrNotFound), r.Context().Err() != nil:
+		a.failFor(w, r, err)
 	default:
+		a.engine.CaptureFailed(u, err)
 		a.failFor(w, r, err)
 	}
 }

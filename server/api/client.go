@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/images"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -115,7 +116,7 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&e); err != nil || e.Error == "" {
 		e.Error = "server says " + resp.Status
 	}
-	return nil, &StatusError{Code: resp.StatusCode, Message: e.Error}
+	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0)}
 }
 
 // maxAnswer bounds an answer: 20,000 nodes with their inventories.
@@ -134,6 +135,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, in any) (T
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&out); err != nil {
 		return out, fmt.Errorf("%s %s: answer is not understood: %w", method, path, err)
 	}
+	plain.Strings(&out, 0)
 	return out, nil
 }
 
@@ -235,6 +237,7 @@ func (c *Client) watchOnce(ctx context.Context, id string, f func(model.Line) er
 		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
 			return over, got, fmt.Errorf("line is not understood: %w", err)
 		}
+		plain.Strings(&l, 0)
 		got = true
 		over = l.Session != nil && l.Session.Over()
 		if err := f(l); err != nil {

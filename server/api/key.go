@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 // Files of the state directory.
@@ -36,7 +38,7 @@ type Identity struct {
 
 // LoadIdentity reads the identity from the state directory and makes what is missing.
 func LoadIdentity(dir string) (*Identity, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := private.Dir(dir, "the server's key and the operator's token"); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	id := &Identity{}

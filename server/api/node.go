@@ -15,17 +15,38 @@ import (
 const maxWait = time.Minute
 
 func (a *API) hello(w http.ResponseWriter, r *http.Request) {
-	var h session.Hello
-	if err := decode(r, &h); err != nil {
-		a.failDocument(w, r, err)
+	h, ok := a.readHello(w, r)
+	if !ok {
 		return
 	}
-	reply, err := a.engine.Hello(r.Context(), &h, peerAddr(r))
+	reply, err := a.engine.Hello(r.Context(), h, peerAddr(r))
 	if err != nil {
 		a.failFor(w, r, err)
 		return
 	}
 	a.reply(w, http.StatusOK, reply)
+}
+
+// readHello reads a stranger's document in bounded memory, and answers when it does not.
+func (a *API) readHello(w http.ResponseWriter, r *http.Request) (*session.Hello, bool) {
+	from := peerAddr(r)
+	if !a.hellos.enter(from) {
+		a.fail(w, r, http.StatusServiceUnavailable, fmt.Errorf("%d hellos come from this address at once: ask again", maxHellosFrom))
+		return nil, false
+	}
+	defer a.hellos.leave(from)
+	release, err := a.strangers.take(r, maxHello, helloPatience)
+	if err != nil {
+		a.fail(w, r, http.StatusServiceUnavailable, err)
+		return nil, false
+	}
+	defer release()
+	h := &session.Hello{}
+	if err := decode(r, h); err != nil {
+		a.failDocument(w, r, err)
+		return nil, false
+	}
+	return h, true
 }
 
 func (a *API) descriptor(w http.ResponseWriter, r *http.Request, node string) {
@@ -67,6 +88,20 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, node string) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
+	var c session.DiskChoice
+	if err := decode(r, &c); err != nil {
+		a.failDocument(w, r, err)
+		return
+	}
+	first, err := a.engine.ChooseDisk(r.Context(), node, &c)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, session.DiskChoice{V: session.Version, Session: c.Session, Disk: first})
 }
 
 func (a *API) blob(w http.ResponseWriter, r *http.Request, digest string) {

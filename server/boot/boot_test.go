@@ -254,7 +254,8 @@ func TestGRUBNode(t *testing.T) {
 }
 
 func TestGRUBCan(t *testing.T) {
-	for text, want := range map[string]bool{`{"grub":{"http":true}}`: true, `{"grub":{"http":false}}`: false, `{"grub":{"proxy_dhcp":true}}`: false, `{}`: false, `{`: false} {
+	for text, want := range map[string]bool{`{"v":1,"grub":{"http":true}}`: true, `{"v":1,"grub":{"http":false}}`: false,
+		`{"v":1,"grub":{"proxy_dhcp":true}}`: false, `{"v":1}`: false, `{"v":2,"grub":{"http":true}}`: false, `{`: false} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

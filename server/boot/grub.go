@@ -1,12 +1,11 @@
 package boot
 
 import (
-	"encoding/json"
-	"io"
 	"net"
 	"path"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/dhcp"
 )
 
@@ -49,18 +48,22 @@ func optional(name string) bool {
 		name != GRUBConfig && (strings.HasPrefix(name, "grub/") || strings.HasPrefix(name, "boot/grub/"))
 }
 
-// maxManifest bounds, in bytes, the manifest of a boot directory; the names of all modules of a kernel take 100 KB.
-const maxManifest = 16 << 20
-
 // GRUBCan reports whether the directory's GRUB has a feature that mkimage looked for and wrote into the manifest: dhcp.GRUBHTTP, dhcp.GRUBProxy.
 func (d *Dir) GRUBCan(feature string) bool {
-	f, _, err := d.Open("manifest.json")
+	f, _, err := d.Open(bootdir.ManifestFile)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	var m struct {
-		GRUB map[string]any `json:"grub"`
+	m, err := bootdir.ReadManifest(f)
+	if err != nil || m.GRUB == nil {
+		return false
 	}
-	return json.NewDecoder(io.LimitReader(f, maxManifest)).Decode(&m) == nil && m.GRUB[feature] == true
+	switch feature {
+	case dhcp.GRUBHTTP:
+		return m.GRUB.HTTP
+	case dhcp.GRUBProxy:
+		return m.GRUB.ProxyDHCP
+	}
+	return false
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/engine"
 )
@@ -169,6 +171,15 @@ func (s *Store) End(id string) {
 		s.log.Warn("what came of a capture stays until `diskcast image gc --partial`", "capture", id, "err", err)
 	}
 	up.stage = nil
+}
+
+// Room implements engine.Captures.
+func (s *Store) Room() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.st.Dir(), &st); err != nil {
+		return 0, fmt.Errorf("%s: %w", s.st.Dir(), err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // Close lets go of all captures; what has come of them stays for the next Store.

@@ -22,9 +22,9 @@ func Command() *cobra.Command {
 		Long: `Send one file or pipe to many machines at once by reliable, encrypted multicast.
 
   server$ diskcast cast send disk.img
-  diskcast1.AAAAB...                       (the ticket: pass it on secretly, it holds the key)
-  node1$  diskcast cast recv diskcast1.AAAAB... -o /dev/sda
-  node2$  diskcast cast recv diskcast1.AAAAB... | tar x`,
+  diskcast2.AAAAB...                       (the ticket: pass it on secretly, it holds the key)
+  node1$  diskcast cast recv diskcast2.AAAAB... -o /dev/sda
+  node2$  diskcast cast recv diskcast2.AAAAB... | tar x`,
 	}
 	cmd.AddCommand(sendCommand(), recvCommand())
 	return cmd

@@ -181,7 +181,7 @@ func (p *progress) sender(s cast.SenderStats) {
 	if p.json {
 		p.object(map[string]any{
 			"bytes_per_second": rate, "pace_bits_per_second": s.Rate, "payload": s.Payload, "repair": s.Repair, "streamed": s.Streamed, "pending": s.Pending,
-			"receivers": s.Receivers, "sending": s.Sending,
+			"receivers": s.Receivers, "sending": s.Sending, "rejected": s.Rejected, "warning": s.Suspicion,
 		})
 		return
 	}
@@ -203,7 +203,7 @@ func (p *progress) senderDone(s cast.SenderStats, err error) {
 	p.wipe()
 	t := time.Since(p.start).Seconds()
 	if p.json {
-		p.object(map[string]any{"event": "end", "payload": s.Payload, "repair": s.Repair, "streamed": s.Streamed, "receivers": s.Receivers, "error": text(err)})
+		p.object(map[string]any{"event": "end", "payload": s.Payload, "repair": s.Repair, "streamed": s.Streamed, "receivers": s.Receivers, "warning": s.Suspicion, "error": text(err)})
 		return
 	}
 	done := 0
@@ -214,6 +214,9 @@ func (p *progress) senderDone(s cast.SenderStats, err error) {
 	}
 	fmt.Fprintf(p.w, "%d of %d receivers have everything; sent %s for an object of %s, %s of it repair, in %.1f s\n", done, len(s.Receivers), size(s.Payload+s.Streamed),
 		size(p.size), size(s.Repair), t)
+	if s.Suspicion != "" {
+		fmt.Fprintf(p.w, "warning: %s\n", s.Suspicion)
+	}
 }
 
 func (p *progress) receiver(s cast.ReceiverStats) {
@@ -224,7 +227,7 @@ func (p *progress) receiver(s cast.ReceiverStats) {
 	if p.json {
 		p.object(map[string]any{
 			"phase": s.State.Phase.String(), "received": got, "size": s.Size, "bytes_per_second": rate, "loss": s.Loss, "multicast": s.Multicast, "stream": s.Stream,
-			"rejected": s.Rejected, "memory": s.Memory,
+			"rejected": s.Rejected, "memory": s.Memory, "warning": s.Suspicion,
 		})
 		return
 	}
@@ -241,11 +244,14 @@ func (p *progress) receiverDone(s cast.ReceiverStats, err error) {
 	p.wipe()
 	t := time.Since(p.start).Seconds()
 	if p.json {
-		p.object(map[string]any{"event": "end", "received": s.Size - s.Missing, "loss": s.Loss, "multicast": s.Multicast, "stream": s.Stream, "error": text(err)})
+		p.object(map[string]any{"event": "end", "received": s.Size - s.Missing, "loss": s.Loss, "multicast": s.Multicast, "stream": s.Stream, "warning": s.Suspicion, "error": text(err)})
 		return
 	}
 	if err == nil {
 		fmt.Fprintf(p.w, "received %s in %.1f s, %.1f MB/s, loss %.2f %%, %s of it by unicast\n", size(s.Size), t, float64(s.Size)/t/1e6, 100*s.Loss, size(s.Stream))
+	}
+	if s.Suspicion != "" {
+		fmt.Fprintf(p.w, "warning: %s. What was received may not be the sender's: compare check sums\n", s.Suspicion)
 	}
 }
 

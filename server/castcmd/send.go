@@ -41,8 +41,8 @@ func sendCommand() *cobra.Command {
 		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is printed on standard output.
 
 It ends when at least --min-receivers have come and every one that came has everything, or has gone; with --keep it serves
-until it is interrupted. Receivers may come at any time and get what they missed. When it is killed, start it anew with --ticket and
-the same file: receivers go on where they were.`,
+until it is interrupted. Receivers may come at any time and get what they missed. When it is killed, start it anew with --ticket,
+what it printed on standard error for that (its secret: keep it), and the same file: receivers go on where they were.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
@@ -61,7 +61,7 @@ the same file: receivers go on where they were.`,
 	fl.BoolVar(&f.json, "json", false, "print progress as JSON lines")
 	fl.StringVar(&f.groups, "groups", cast.DefaultGroups.String(), "range of multicast groups to choose from")
 	fl.IntVar(&f.port, "port", 0, "UDP port for reports (default: any)")
-	fl.StringVar(&f.ticket, "ticket", "", "go on with the ticket of a sender that was killed")
+	fl.StringVar(&f.ticket, "ticket", "", "go on as a sender that was killed, with what it printed for that")
 	fl.BoolVar(&f.keep, "keep", false, "serve until interrupted")
 	fl.Int64Var(&f.size, "size", 0, "bytes that standard input will have: sending begins while they come (default: read it to its end first)")
 	fl.StringVar(&f.spool, "spool", "", "directory for a copy of standard input, which late receivers need (default: $TMPDIR)")
@@ -75,13 +75,13 @@ func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout
 		return err
 	}
 	defer closeSource()
-	p, err := f.params(ctx, size)
+	p, secret, err := f.params(ctx, size)
 	if err != nil {
 		return err
 	}
 	prog := newProgress(stderr, f.json, p.Size)
 	s, err := cast.NewSender(p, src, cast.SenderOptions{
-		Interface: f.iface, Rate: int64(f.rate), Cap: int64(f.cap), Floor: int64(f.floor), Weight: f.weight, TTL: f.ttl,
+		Secret: secret, Interface: f.iface, Rate: int64(f.rate), Cap: int64(f.cap), Floor: int64(f.floor), Weight: f.weight, TTL: f.ttl,
 		UntilDone: !f.keep, MinReceivers: f.minReceivers, MaxWait: f.maxWait,
 		OnReadError: func(r cast.Range, err error) {
 			prog.line("error", fmt.Sprintf("bytes %d-%d cannot be read and are not sent: %v", r.Offset, r.Offset+r.Length, err))
@@ -92,6 +92,9 @@ func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout
 		return err
 	}
 	fmt.Fprintln(stdout, cast.Ticket(p))
+	if f.ticket == "" {
+		prog.line("resume", "if this sender is killed, go on with --ticket "+cast.SenderTicket(p, secret))
+	}
 	prog.run(func() { prog.sender(s.Stats()) })
 	err = s.Run(ctx)
 	prog.stop()
@@ -100,34 +103,35 @@ func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout
 }
 
 // params chooses group, key and addresses, or takes them from the ticket.
-func (f *sendFlags) params(ctx context.Context, size int64) (cast.Params, error) {
+func (f *sendFlags) params(ctx context.Context, size int64) (cast.Params, cast.Secret, error) {
 	if f.ticket != "" {
-		p, err := cast.ParseTicket(f.ticket)
+		p, secret, err := cast.ParseSenderTicket(f.ticket)
 		if err == nil && p.Size != size {
 			err = fmt.Errorf("the ticket is for %d bytes, this file has %d: a ticket goes on with the same file", p.Size, size)
 		}
-		return p, err
+		return p, secret, err
 	}
 	var p cast.Params
+	secret := cast.NewSecret()
 	prefix, err := netip.ParsePrefix(f.groups)
 	if err != nil {
-		return p, fmt.Errorf("--groups: %w", err)
+		return p, secret, fmt.Errorf("--groups: %w", err)
 	}
 	ifi, local, err := sock.Local(f.iface, prefix.Addr().Is6())
 	if err != nil {
-		return p, err
+		return p, secret, err
 	}
 	groups, err := cast.NewGroups(prefix, 20000, 29999)
 	if err != nil {
-		return p, err
+		return p, secret, err
 	}
 	if p.Group, err = groups.Take(ctx, ifi); err != nil {
-		return p, err
+		return p, secret, err
 	}
 	port := f.port
 	if port == 0 {
 		if port, err = freePort(local); err != nil {
-			return p, err
+			return p, secret, err
 		}
 	}
 	p.Feedback = netip.AddrPortFrom(local.WithZone(""), uint16(port))
@@ -136,15 +140,18 @@ func (f *sendFlags) params(ctx context.Context, size int64) (cast.Params, error)
 		mtu = min(ifi.MTU, 9000)
 	}
 	if p.Payload, err = cast.PayloadFor(mtu); err != nil {
-		return p, err
+		return p, secret, err
 	}
 	p.Size = size
 	var id [4]byte
 	rand.Read(id[:])
 	p.ID = uint32(id[0])<<24 | uint32(id[1])<<16 | uint32(id[2])<<8 | uint32(id[3])
 	rand.Read(p.Key[:])
+	if p.Sender, err = cast.PublicOf(secret); err != nil {
+		return p, secret, err
+	}
 	p = p.WithDefaults()
-	return p, p.Check()
+	return p, secret, p.Check()
 }
 
 // freePort finds a UDP port that nobody uses.

@@ -58,7 +58,16 @@ func Params(c session.Cast) (cast.Params, error) {
 	if copy(p.Key[:], c.Key) != len(p.Key) || len(c.Key) != len(p.Key) {
 		return p, fmt.Errorf("cast key has %d bytes, not %d", len(c.Key), len(p.Key))
 	}
+	if copy(p.Sender[:], c.Sender) != len(p.Sender) || len(c.Sender) != len(p.Sender) {
+		return p, fmt.Errorf("cast's sender has public keys of %d bytes, not %d: server and node must be of the same diskcast version", len(c.Sender), len(p.Sender))
+	}
 	return p, nil
+}
+
+// Sender implements engine.Casts.
+func (n *Network) Sender(secret []byte) ([]byte, error) {
+	p, err := cast.PublicOf(cast.Secret(secret))
+	return p[:], err
 }
 
 // New implements engine.Casts.
@@ -68,7 +77,7 @@ func (n *Network) New(c session.Cast, src io.ReaderAt, o engine.CastOptions) (en
 		return nil, err
 	}
 	s, err := cast.NewSender(p, src, cast.SenderOptions{
-		Interface: n.iface.Name, Rate: o.Rate, Cap: n.cap, Log: o.Log,
+		Secret: cast.Secret(o.Secret), Interface: n.iface.Name, Rate: o.Rate, Cap: n.cap, Log: o.Log,
 		OnReadError: func(r cast.Range, err error) { o.OnReadError(r.Offset, r.Length, err) },
 	})
 	if err != nil {
@@ -83,9 +92,9 @@ func (r running) Run(ctx context.Context) error { return r.s.Run(ctx) }
 
 func (r running) Stats() model.CastStats {
 	s := r.s.Stats()
-	out := model.CastStats{Sending: s.Sending, Sent: s.Payload, Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected.Total()}
+	out := model.CastStats{Sending: s.Sending, Sent: s.Payload, Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected.Total(), Warning: s.Suspicion}
 	for _, p := range s.Receivers {
-		out.Receivers = append(out.Receivers, model.Receiver{Node: p.Label, State: p.State, Need: p.Need, Loss: p.Loss, Rate: p.Rate})
+		out.Receivers = append(out.Receivers, model.Receiver{Node: p.Label, State: p.State, Need: p.Need, Loss: p.Loss, Rate: p.Rate, Warning: p.Suspicion})
 	}
 	return out
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/castcmd"
 )
@@ -62,18 +63,19 @@ func ExitCode(err error) int {
 
 // env is what every command works with.
 type env struct {
-	in       io.Reader
-	out, err io.Writer
-	json     bool
-	state    string
-	store    string
-	server   string
-	debug    bool
+	in     io.Reader
+	out    io.Writer // plain text
+	err    io.Writer
+	json   bool
+	state  string
+	store  string
+	server string
+	debug  bool
 }
 
 // Run runs one command line.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := newRoot(&env{in: stdin, out: stdout, err: stderr})
+	root := newRoot(&env{in: stdin, out: plain.NewWriter(stdout), err: stderr})
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -181,6 +183,9 @@ func (e *env) storeDir() string {
 
 // terminal returns the file behind w when it is a terminal.
 func terminal(w any) (*os.File, bool) {
+	if p, ok := w.(*plain.Writer); ok {
+		w = p.Unwrap()
+	}
 	f, ok := w.(*os.File)
 	return f, ok && term.IsTerminal(int(f.Fd()))
 }

@@ -27,7 +27,7 @@ func TestParseDisk(t *testing.T) {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "largest", "path=sda", "path=", "only=1", "min=x", "min=-1", "max=0", "size=1G"} {
+	for _, in := range []string{"", "tallest", "path=sda", "path=", "only=1", "min=x", "min=-1", "max=0", "size=1G"} {
 		if got, err := parseDisk(in); err == nil || ExitCode(err) != exitUsage {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}

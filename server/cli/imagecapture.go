@@ -16,6 +16,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/inuse"
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 // captureFlags are what import and capture share.
@@ -26,6 +27,7 @@ type captureFlags struct {
 	live                bool
 	grid                string
 	cell                int64 // grid, parsed
+	gaps                string
 	scratch             string
 	ref                 string
 }
@@ -37,6 +39,7 @@ func (c *captureFlags) register(cmd *cobra.Command) {
 	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
 	f.BoolVar(&c.live, "live", false, "take a disk that is in use: what is written meanwhile may make the copy unusable")
 	f.StringVar(&c.grid, "grid", "", "size of the pieces that the disk is cut into, a power of two from 64K to 64M (default: 4M, more for a disk of more than 8 TiB)")
+	f.StringVar(&c.gaps, "gaps", gapsKeep, "what lies in no partition: keep, or drop all but what boot loaders use (the first 64 MiB before the first partition)")
 	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
 }
 
@@ -45,6 +48,9 @@ func (c *captureFlags) check() error {
 	case capture.Fast, capture.Default, capture.Small:
 	default:
 		return usage("--level %q is none of fast, default, small", c.level)
+	}
+	if err := checkGaps(c.gaps); err != nil {
+		return err
 	}
 	switch c.sector {
 	case 0, 512, 4096:
@@ -66,6 +72,19 @@ func (c *captureFlags) check() error {
 	return nil
 }
 
+// Values of --gaps.
+const (
+	gapsKeep = "keep"
+	gapsDrop = "drop"
+)
+
+func checkGaps(s string) error {
+	if s != gapsKeep && s != gapsDrop {
+		return usage("--gaps %q is neither keep nor drop", s)
+	}
+	return nil
+}
+
 func imageImport(e *env) *cobra.Command {
 	var c captureFlags
 	cmd := &cobra.Command{
@@ -75,11 +94,13 @@ func imageImport(e *env) *cobra.Command {
 
 What a file is, is told by what is in it, not by its name:
   raw disk images, also sparse ones      qcow2
-  partclone, ntfsclone, imagezip (.ndz)  any of these but qcow2 packed with gzip, xz, zstd, lz4 or bzip2, also split (.aa, .ab)
+  partclone, ntfsclone, imagezip (.ndz)  fixed VHDs (.vhd)
+  any of these but qcow2 packed with gzip, xz, zstd, lz4 or bzip2, also split (.aa, .ab or .001, .002)
+  a tar file of these, packed or not, with one disk and nothing else in it
 A directory is a Clonezilla image, or an OCI layout such as another store, of which --image names the image.
 
-Only what the file systems use is stored; what is not understood is stored whole, zeroes left out, and said so. Chunks that
-the store has already are not stored again.`,
+What a file system calls free is left out, if it was recognised beyond doubt; everything else that is not zero is stored, also what
+lies in no partition (--gaps drop leaves that out, and says how much). Chunks that the store has already are not stored again.`,
 		Example: `  diskcast image import debian.img --name debian
   diskcast image import debian.qcow2 --name debian --level small
   diskcast image import /home/partimag/lab-2024 --name lab
@@ -137,7 +158,7 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 		}
 		defer src.Close()
 		if !info.Mode().IsRegular() {
-			return e.capture(ctx, path, src, src.Size, src.SectorSize, c, src, nil)
+			return e.capture(ctx, path, src, src.Size, src.SectorSize, c, false, src, nil)
 		}
 		return e.importFile(ctx, path, c, src)
 	}
@@ -177,9 +198,10 @@ func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held
 		sector = c.sector
 	}
 	if d.Size() == 0 || d.Size()%int64(sector) != 0 {
-		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image", path, d.Format(), d.Size(), sector)
+		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image, or was cut; if it is one without its last zeros, "+
+			"unpacked and padded (`truncate -s %%%d FILE`) it is taken", path, d.Format(), d.Size(), sector, sector)
 	}
-	return e.capture(ctx, path, d, d.Size(), sector, c, held, d.Notes())
+	return e.capture(ctx, path, d, d.Size(), sector, c, c.sector == 0, held, d.Notes())
 }
 
 // captured is what a capture or an import gave.
@@ -197,15 +219,23 @@ type captured struct {
 	VerifySeconds float64 `json:"verify_seconds"`
 }
 
-// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes. held may be nil.
-func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, held *capture.Source, notes []string) error {
+// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes. guessed says that the
+// sector size is not known; held may be nil.
+func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, guessed bool, held *capture.Source, notes []string) error {
+	var survey []capture.SurveyOption
+	if guessed {
+		survey = append(survey, capture.GuessedSector())
+	}
+	if c.gaps == gapsDrop {
+		survey = append(survey, capture.DropGaps())
+	}
 	st, err := e.openStore()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	bar := e.progress("reading " + path)
-	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers,
+	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers, Survey: survey,
 		Created: began.UTC(), Log: e.quiet(), Progress: bar.update}
 	if held != nil {
 		o.Users, o.Check = held.Users, held.Changed
@@ -219,6 +249,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
 		return err
 	}
+	out.Notes = append(out.Notes, unrecognised(r)...)
 	if e.json {
 		return e.printJSON(out)
 	}
@@ -254,7 +285,7 @@ func isLayout(path string) bool {
 
 // importLayout takes an image from another OCI layout. What is broken off is taken up again.
 func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) error {
-	from, err := image.OpenStore(dir)
+	from, err := image.OpenLayout(dir)
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("open the layout %s: %w (it is locked while it is read; copy it to a place where you may write)", dir, err)
 	}
@@ -309,14 +340,26 @@ func onlyImage(st *image.Store) (string, error) {
 func imageNotes(c *image.Config) []string {
 	var out []string
 	for _, n := range c.Table.Notes {
-		out = append(out, plain(n))
+		out = append(out, "disk: "+plain.Line(n, 0))
+	}
+	for _, n := range c.StartNotes() {
+		out = append(out, plain.Line(n, 0))
 	}
 	for i := range c.Partitions {
 		for _, n := range c.Partitions[i].Notes {
-			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain(n)))
+			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain.Line(n, 0)))
 		}
 	}
 	return out
+}
+
+// unrecognised is a note for a disk that may be none.
+func unrecognised(r *capture.Result) []string {
+	c := r.Config
+	if r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
+		return nil
+	}
+	return []string{"Neither a partition table nor a file system was recognised. An archive, or an image of another program's, would be stored in this way too: is this a disk?"}
 }
 
 func printNotes(w io.Writer, notes []string) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/convert"
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/private"
 	"github.com/diskcast/diskcast/server/diskview"
 )
 
@@ -133,7 +134,7 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 	if err := writeFormat(ctx, im, d, f, format, partition, bar); err != nil {
 		return 0, err
 	}
-	if err := f.Chmod(0o644); err != nil {
+	if err := f.Chmod(private.FileMode); err != nil {
 		return 0, err
 	}
 	if err := f.Sync(); err != nil {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"strings"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 // Sizes of the pictures, in parts of the disk.
@@ -103,4 +103,4 @@ func scale(n, of int64, to int) float64 {
 }
 
 // svgText is text that was read from a disk, without what XML cannot hold.
-func svgText(s string) string { return html.EscapeString(plain(strings.ToValidUTF8(s, "?"))) }
+func svgText(s string) string { return html.EscapeString(plain.Line(s, 0)) }

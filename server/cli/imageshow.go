@@ -2,13 +2,14 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 func imageShow(e *env) *cobra.Command {
@@ -123,6 +124,7 @@ func (e *env) showImage(ref string, im *image.Image, shared []sharedRow, both in
 		{"image", ref}, {"digest", im.Manifest()},
 		{"disk", fmt.Sprintf("%s (%d bytes, %d-byte sectors), %s table", bytesWords(c.DiskSize), c.DiskSize, c.SectorSize, c.Table.Kind)},
 		{"firmware", dash(c.Firmware)},
+		{"for UEFI", efiWords(c.EFI)},
 		{"in image", fmt.Sprintf("%s of the disk, and %s of zeros that are only noted", bytesWords(c.Stored), bytesWords(c.Zeros))},
 		{"compressed", fmt.Sprintf("%s (%s), level %s", bytesWords(im.ObjectSize()), percentWords(im.ObjectSize(), c.Stored), c.Level)},
 		{"chunks", fmt.Sprintf("%d of up to %s, in %d frames, in %d data blobs", len(im.Index().Chunks), bytesWords(im.Index().Grid), len(im.Index().Frames), im.Index().Blobs)},
@@ -153,7 +155,7 @@ func (e *env) showImage(ref string, im *image.Image, shared []sharedRow, both in
 		if p.FSSize > 0 {
 			of = percentWords(p.Used, p.FSSize)
 		}
-		rows = append(rows, []string{strconv.Itoa(p.Number), strconv.FormatInt(p.Start, 10), bytesWords(p.Size), p.FS, bytesWords(p.Used), of, bytesWords(p.Allocated), dash(plain(p.Label)), dash(plain(partName(c, p.Number)))})
+		rows = append(rows, []string{strconv.Itoa(p.Number), strconv.FormatInt(p.Start, 10), bytesWords(p.Size), p.FS, bytesWords(p.Used), of, bytesWords(p.Allocated), dash(plain.Line(p.Label, 0)), dash(plain.Line(partName(c, p.Number), 0))})
 	}
 	if err := table(e.out, rows); err != nil {
 		return err
@@ -161,21 +163,24 @@ func (e *env) showImage(ref string, im *image.Image, shared []sharedRow, both in
 	return printNotes(e.out, imageNotes(c))
 }
 
+// efiWords lists what UEFI firmware can start.
+func efiWords(e *image.EFI) string {
+	if e == nil {
+		return "-"
+	}
+	paths := append(slices.Clone(e.Fallbacks), e.Loaders...)
+	words := strings.Join(paths[:min(len(paths), 6)], ", ")
+	if more := len(paths) - 6; more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	return dash(plain.Line(words, 0))
+}
+
 func percentWords(n, of int64) string {
 	if of <= 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(of))
-}
-
-// plain makes text that was read from a disk fit for a terminal: what would move the cursor becomes a question mark.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // partName is the partition's name in the table.

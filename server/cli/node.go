@@ -50,7 +50,7 @@ func nodeList(e *env) *cobra.Command {
 			}
 			for _, n := range nodes {
 				if n.Problem != "" {
-					fmt.Fprintf(e.out, "%s cannot boot: %s\n", n.ID, n.Problem)
+					fmt.Fprintf(e.out, "%s: %s\n", n.ID, n.Problem)
 				}
 			}
 			return nil
@@ -78,6 +78,29 @@ func disks(n *model.Node) string {
 		out = append(out, strings.TrimPrefix(d.Path, "/dev/")+" "+bytesWords(d.Size))
 	}
 	return dash(strings.Join(out, ", "))
+}
+
+// diskWords is a disk with all that a rule of session create --disk can use.
+func diskWords(d *session.Disk) string {
+	w := []string{d.Path, bytesWords(d.Size), strconv.Itoa(d.SectorSize) + "-byte sectors", "model=" + dash(d.Model), "serial=" + dash(d.Serial),
+		"wwn=" + dash(d.WWN), "by-path=" + dash(d.BusPath)}
+	switch {
+	case d.Bus == session.BusUSB:
+		w = append(w, "type=usb")
+	case d.Bus == "nvme":
+		w = append(w, "type=nvme")
+	case d.Rotational:
+		w = append(w, "type=hdd")
+	default:
+		w = append(w, "type=ssd")
+	}
+	if d.Removable {
+		w = append(w, "removable")
+	}
+	if d.ReadOnly {
+		w = append(w, "read-only")
+	}
+	return strings.Join(w, "  ")
 }
 
 func nodeShow(e *env) *cobra.Command {
@@ -109,8 +132,14 @@ func nodeShow(e *env) *cobra.Command {
 			if n.Problem != "" {
 				rows = append(rows, []string{"problem", n.Problem})
 			}
+			if inv.Problem != "" {
+				rows = append(rows, []string{"problem", inv.Problem})
+			}
+			for _, what := range inv.Undriven {
+				rows = append(rows, []string{"no driver", what})
+			}
 			for _, d := range inv.Disks {
-				rows = append(rows, []string{"disk", fmt.Sprintf("%s  %s  %s  serial %s  %d-byte sectors", d.Path, bytesWords(d.Size), dash(d.Model), dash(d.Serial), d.SectorSize)})
+				rows = append(rows, []string{"disk", diskWords(&d)})
 			}
 			for _, nic := range inv.NICs {
 				rows = append(rows, []string{"nic", fmt.Sprintf("%s  %s  %s  %s", nic.Name, nic.MAC, link(&nic), strings.Join(nic.Addrs, " "))})

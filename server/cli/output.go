@@ -8,6 +8,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 // printJSON prints one document on one line.
@@ -16,15 +20,36 @@ func (e *env) printJSON(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.out.Write(append(b, '\n'))
+	_, err = io.WriteString(e.out, escaped(string(b))+"\n")
 	return err
+}
+
+// escaped writes what cannot be printed, in the strings of a JSON document, as JSON's escapes.
+func escaped(doc string) string {
+	var b strings.Builder
+	for _, r := range doc {
+		switch {
+		case r < 0x7f || unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // table prints rows in columns.
 func table(w io.Writer, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, r := range rows {
-		if _, err := fmt.Fprintln(tw, strings.Join(r, "\t")); err != nil {
+		cells := make([]string, len(r))
+		for i, c := range r {
+			cells[i] = plain.Line(c, 0)
+		}
+		if _, err := fmt.Fprintln(tw, strings.Join(cells, "\t")); err != nil {
 			return err
 		}
 	}

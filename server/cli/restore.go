@@ -98,6 +98,9 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 	r.o.Progress = bars.update
 	r.o.Planned = func(p *restore.Plan) {
 		r.growth = p.Growth()
+		for _, n := range imageNotes(im.Config()) {
+			fmt.Fprintf(r.err, "note: %s\n", n)
+		}
 		for _, s := range p.Warnings() {
 			r.warn(s)
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/dhcp"
 	"github.com/diskcast/diskcast/server/serve"
+	"github.com/diskcast/diskcast/server/sluice"
 )
 
 func serveCommand(e *env) *cobra.Command {
@@ -30,7 +32,8 @@ Killed at any moment and started again, the server goes on with the sessions it 
   diskcast serve --interface eth1 --dhcp full --dhcp-range 10.0.0.100-10.0.0.200 --state /srv/diskcast`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.State, cfg.Store, cfg.DHCP, cfg.Log = e.state, e.store, dhcp.Mode(mode), e.log()
+			cfg.State, cfg.Store, cfg.DHCP = e.state, e.store, dhcp.Mode(mode)
+			cfg.Log = slog.New(sluice.New(e.log().Handler()))
 			switch cfg.UEFI = dhcp.Loader(loader); cfg.UEFI {
 			case dhcp.Auto, dhcp.WithIPXE, dhcp.WithShim:
 			default:

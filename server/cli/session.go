@@ -27,7 +27,7 @@ func sessionCommand(e *env) *cobra.Command {
 
 func sessionCreate(e *env) *cobra.Command {
 	var spec model.Spec
-	var nodes, disk, rate, boot, kernelArgs string
+	var nodes, disk, rate, boot, kernelArgs, gaps string
 	var maxWait, giveUp time.Duration
 	var watch, grow bool
 	cmd := &cobra.Command{
@@ -46,15 +46,20 @@ join in, and only what they miss is sent again. It ends when every node is done 
 On a disk that is larger than the image's, the last partition and its file system (ext2, ext3, ext4, XFS or btrfs) are grown to
 the end of the disk, after everything was written, and verified if that was asked for. --grow=false leaves all sizes as they are.
 
-With --capture, one node's disk becomes an image on the server instead: the node reads what its file systems use, and
-sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
+With --capture, one node's disk becomes an image on the server instead: the node reads all that no file system calls free,
+and sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
 
 Which DISK (all parts of the rule must hold; exactly one disk must be left):
-  only           the machine's only disk (the default)
-  path=/dev/sda  serial=S4X...  min=100G  max=2T  joined by commas`,
+  only                 the machine's only disk (the default); removable and USB disks do not count
+  serial=S4X...        wwn=naa.5000c500...  by-path=pci-0000:00:1f.2-ata-1  model='Samsung SSD 9*'
+  type=nvme|ssd|hdd|usb   min=100G  max=2T
+  smallest  largest    of those that are left; first: by place
+  path=/dev/sda        what the kernel calls so when the node's first plan is made; it may be another disk at each start
+Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's first plan
+in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.`,
 		Example: `  diskcast session create --image debian --nodes 30 --watch
-  diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk path=/dev/nvme0n1
-  diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk path=/dev/sda --watch
+  diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
+  diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -62,6 +67,10 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 			if err := checkCreate(cmd, &spec); err != nil {
 				return err
 			}
+			if err := checkGaps(gaps); err != nil {
+				return err
+			}
+			spec.DropGaps = gaps == gapsDrop
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
 			}
@@ -85,6 +94,12 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 			if err != nil {
 				return err
 			}
+			for _, w := range s.Warnings {
+				fmt.Fprintf(e.err, "diskcast: warning: %s\n", w)
+			}
+			if !e.json {
+				e.createNotes(s)
+			}
 			if watch {
 				if !e.json {
 					fmt.Fprintf(e.out, "session %s\n", s.ID)
@@ -103,6 +118,7 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
 	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")
 	f.StringVar(&spec.Parent, "parent", "", "of a capture: image whose chunks are preferred where several have the same")
+	f.StringVar(&gaps, "gaps", gapsKeep, "of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or MAC addresses joined by commas")
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
@@ -118,6 +134,18 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 	return cmd
 }
 
+// createNotes says, beside the session's name, what the operator should know before disks are written.
+func (e *env) createNotes(s *model.Session) {
+	for _, n := range s.Notes {
+		fmt.Fprintf(e.err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
+	}
+	for i := range s.Parts {
+		if p := &s.Parts[i]; p.Warning != "" {
+			fmt.Fprintf(e.err, "diskcast: warning: node %s: %s\n", p.Node, p.Warning)
+		}
+	}
+}
+
 // checkCreate looks at what goes with a restore and what with a capture.
 func checkCreate(cmd *cobra.Command, spec *model.Spec) error {
 	switch {
@@ -126,7 +154,7 @@ func checkCreate(cmd *cobra.Command, spec *model.Spec) error {
 	case spec.Image != "" && spec.Capture != "":
 		return usage("--image sends an image to nodes, --capture makes one of a node's disk: give one of the two")
 	}
-	of, wrong := "--image", []string{"level", "parent"}
+	of, wrong := "--image", []string{"level", "parent", "gaps"}
 	if spec.Capture != "" {
 		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append"}
 	}
@@ -160,37 +188,6 @@ func parseNodes(s string, spec *model.Spec) error {
 	return nil
 }
 
-// parseDisk reads a disk rule.
-func parseDisk(s string) (*session.Target, error) {
-	t := &session.Target{}
-	for part := range strings.SplitSeq(s, ",") {
-		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		var err error
-		switch {
-		case key == "only" && value == "":
-		case value == "":
-			err = usage("--disk: %q is none of only, path=, serial=, min=, max=", part)
-		case key == "path":
-			t.Path = value
-			if !strings.HasPrefix(value, "/dev/") {
-				err = usage("--disk: path %q is not under /dev", value)
-			}
-		case key == "serial":
-			t.Serial = value
-		case key == "min":
-			t.MinSize, err = parseSize(value)
-		case key == "max":
-			t.MaxSize, err = parseSize(value)
-		default:
-			err = usage("--disk: %q is none of only, path=, serial=, min=, max=", part)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return t, nil
-}
-
 func sessionList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
@@ -215,11 +212,28 @@ func sessionList(e *env) *cobra.Command {
 				if s.Cast != nil {
 					group = s.Cast.Group
 				}
-				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ago(s.Created), s.Reason})
+				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ago(s.Created), remark(&s)})
 			}
 			return table(e.out, rows)
 		},
 	}
+}
+
+// remark is the reason of a session's end, or how many of its nodes have a warning: done is not always well.
+func remark(s *model.Session) string {
+	warned := 0
+	for i := range s.Parts {
+		if s.Parts[i].Warning != "" {
+			warned++
+		}
+	}
+	switch {
+	case warned == 0:
+		return s.Reason
+	case s.Reason != "":
+		return fmt.Sprintf("%s; %d with a warning", s.Reason, warned)
+	}
+	return fmt.Sprintf("%d with a warning: session show %s", warned, s.ID)
 }
 
 func tally(parts []model.Part) (done, failed int) {
@@ -265,10 +279,19 @@ func (e *env) showSession(s *model.Session) error {
 	if s.Reason != "" {
 		rows = append(rows, []string{"reason", s.Reason})
 	}
+	for _, w := range s.Warnings {
+		rows = append(rows, []string{"warning", w})
+	}
+	for _, n := range s.Notes {
+		rows = append(rows, []string{"note", n})
+	}
 	if c := s.Cast; c != nil {
 		st := &c.Stats
 		rows = append(rows, []string{"group", c.Group},
 			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", bytesWords(st.Sent), bytesWords(st.Repair), bytesWords(st.Wire))})
+		if st.Warning != "" {
+			rows = append(rows, []string{"warning", st.Warning})
+		}
 	}
 	if err := table(e.out, rows); err != nil {
 		return err
@@ -278,6 +301,9 @@ func (e *env) showSession(s *model.Session) error {
 		fmt.Fprintf(e.out, "\nnode %s  %s", p.Node, p.State)
 		if p.Reason != "" {
 			fmt.Fprintf(e.out, ": %s", p.Reason)
+		}
+		if p.Disk != nil {
+			fmt.Fprintf(e.out, "\n  on %s", p.Disk.Words())
 		}
 		if p.Warning != "" {
 			fmt.Fprintf(e.out, "\n  warning: %s", p.Warning)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/model"
@@ -20,15 +22,15 @@ func (e *env) watch(ctx context.Context, c *api.Client, id string) error {
 	show := watcher(&lineWatcher{out: e.out})
 	if e.json {
 		show = jsonWatcher{e}
-	} else if _, ok := terminal(e.out); ok {
-		show = newBarWatcher(ctx, e.out)
+	} else if f, ok := terminal(e.out); ok {
+		show = newBarWatcher(ctx, f)
 	}
 	err := c.Watch(ctx, id, func(l model.Line) error {
 		if l.Session != nil {
 			last = l.Session
 		}
 		return show.line(&l)
-	}, func(err error) { fmt.Fprintf(e.err, "diskcast: %v; asking again\n", err) })
+	}, func(err error) { fmt.Fprintf(e.err, "diskcast: %s; asking again\n", plain.Line(err.Error(), 0)) })
 	show.close()
 	if err != nil {
 		return err
@@ -59,9 +61,10 @@ func (w jsonWatcher) close()                   {}
 
 // lineWatcher prints a line for each thing worth one: not on a terminal, nobody wants a bar.
 type lineWatcher struct {
-	out   io.Writer
-	state string
-	told  map[string]time.Time
+	out    io.Writer
+	state  string
+	warned warned
+	told   map[string]time.Time
 }
 
 // progressEvery is how often a node's progress is worth a line.
@@ -69,6 +72,11 @@ const progressEvery = 5 * time.Second
 
 func (w *lineWatcher) line(l *model.Line) error {
 	var err error
+	for _, words := range w.warned.news(l.Session) {
+		if _, err := fmt.Fprintf(w.out, "%s session %s warning: %s\n", time.Now().Format("15:04:05.000"), l.Session.ID, words); err != nil {
+			return err
+		}
+	}
 	switch {
 	case l.Event != nil:
 		_, err = fmt.Fprintln(w.out, eventLine(l.Event))
@@ -90,6 +98,27 @@ func (w *lineWatcher) line(l *model.Line) error {
 
 func (w *lineWatcher) close() {}
 
+// warned remembers which warnings of a session were printed, by their first sentences, which hold no time that runs.
+type warned map[string]bool
+
+// news returns the session's warnings that were not printed before; those that are gone may come again.
+func (w *warned) news(s *model.Session) []string {
+	if s == nil {
+		return nil
+	}
+	var out []string
+	now := warned{}
+	for _, words := range s.Warnings {
+		first, _, _ := strings.Cut(words, ". ")
+		if !(*w)[first] {
+			out = append(out, words)
+		}
+		now[first] = true
+	}
+	*w = now
+	return out
+}
+
 func progressWords(p *session.Progress) string {
 	if p.ToRead > 0 {
 		return fmt.Sprintf("read %s of %s, sent %s", bytesWords(p.Read), bytesWords(p.ToRead), bytesWords(p.Sent))
@@ -104,6 +133,7 @@ type barWatcher struct {
 	bars  map[string]*mpb.Bar
 	parts map[string]*model.Part
 	sess  *model.Session
+	warned
 }
 
 const maxBars = 16
@@ -124,6 +154,9 @@ func (w *barWatcher) line(l *model.Line) error {
 	case l.Session != nil:
 		if w.sess == nil || w.sess.State != l.Session.State {
 			fmt.Fprintf(w.p, "session %s %s %s\n", l.Session.ID, l.Session.State, l.Session.Reason)
+		}
+		for _, words := range w.news(l.Session) {
+			fmt.Fprintf(w.p, "session %s warning: %s\n", l.Session.ID, words)
 		}
 		w.sess = l.Session
 	case l.Node != nil:

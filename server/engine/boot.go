@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -32,6 +33,7 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	if _, had := n.Trace[step]; had {
 		return // firmware asks more than once; the first time is the step
 	}
+	message = plain.Line(message, maxMessage)
 	n.Trace[step] = model.Mark{Time: now, Message: message}
 	if step == model.StepLocal {
 		n.Where = model.Left
@@ -49,6 +51,7 @@ func (e *Engine) Problem(mac string, addr netip.Addr, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.bootNode(mac, addr)
+	message = plain.Line(message, maxMessage)
 	if n == nil || n.Problem == message {
 		return
 	}
@@ -169,15 +172,8 @@ func complete(s *sess, p *model.Part) bool {
 	if s.Upload != nil {
 		return s.Image.Manifest != ""
 	}
-	last := session.StepGrown // told in any case, also where nothing grows
-	switch {
-	case !s.Spec.NoGrow:
-	case s.Spec.Verify:
-		last = session.StepVerified
-	default:
-		last = session.StepWritten
-	}
-	_, ok := p.Steps[last]
+	// Told in any case, also where no boot entry can be made. Before it, the disk may be right and never start again by itself.
+	_, ok := p.Steps[session.StepEntry]
 	return ok
 }
 

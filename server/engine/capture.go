@@ -20,6 +20,9 @@ func (e *Engine) describeImage(spec *model.Spec) (session.Image, error) {
 	if e.cfg.Captures == nil {
 		return session.Image{}, errors.New("this server takes no captures")
 	}
+	if err := e.roomFor(); err != nil {
+		return session.Image{}, err
+	}
 	if spec.Parent != "" {
 		if _, err := e.cfg.Images.Describe(spec.Parent); err != nil {
 			return session.Image{}, fmt.Errorf("parent: %w", err)
@@ -32,7 +35,7 @@ func (e *Engine) describeImage(spec *model.Spec) (session.Image, error) {
 func newUpload(id string, spec *model.Spec) *session.Upload {
 	var b [6]byte
 	rand.Read(b[:])
-	return &session.Upload{ID: id + "-" + hex.EncodeToString(b[:]), Name: spec.Capture, Level: spec.Level, Grid: image.DefaultGrid}
+	return &session.Upload{ID: id + "-" + hex.EncodeToString(b[:]), Name: spec.Capture, Level: spec.Level, Grid: image.DefaultGrid, DropGaps: spec.DropGaps}
 }
 
 // describeCapture writes the descriptor once: a node that rebooted gets the same one again, and the server has what
@@ -43,7 +46,7 @@ func (e *Engine) describeCapture(s *sess, n *node) {
 		return
 	}
 	up, target, boot := *s.Upload, s.Spec.Target, *s.Spec.Boot
-	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Capture, Upload: &up, Target: &target, Boot: &boot})
+	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Capture, Upload: &up, Target: &target, Disk: s.parts[n.ID].Disk, Boot: &boot})
 }
 
 // Upload is what the API must know of a capture that a node works on.

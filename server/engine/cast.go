@@ -52,15 +52,21 @@ func (e *Engine) group(ctx context.Context) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.New("no free group for the cast: give the server a larger range with --groups")
 }
 
-// allocate makes a cast of the group.
-func (e *Engine) allocate(group netip.AddrPort, size int64) (*session.Cast, error) {
+// allocate makes a cast of the group, and the secret of its sender.
+func (e *Engine) allocate(group netip.AddrPort, size int64) (c *session.Cast, secret []byte, err error) {
 	feedback, err := e.feedback()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	secret = newSecret()
+	sender, err := e.cfg.Casts.Sender(secret)
+	if err != nil {
+		return nil, nil, err
 	}
 	var id [4]byte
 	rand.Read(id[:])
-	return &session.Cast{ID: binary.BigEndian.Uint32(id[:]) | 1, Group: group, Feedback: feedback, Key: newSecret(), Size: size, Payload: payload, K: packets}, nil
+	return &session.Cast{ID: binary.BigEndian.Uint32(id[:]) | 1, Group: group, Feedback: feedback, Key: newSecret(), Sender: sender,
+		Size: size, Payload: payload, K: packets}, secret, nil
 }
 
 // feedback chooses a port for reports that is not in use.
@@ -100,6 +106,17 @@ func free(a netip.AddrPort) bool {
 func (e *Engine) resume(s *sess) {
 	if s.Params == nil || e.runCtx == nil {
 		return
+	}
+	if len(s.Secret) == 0 {
+		// Stored by a server that did not sign.
+		s.Secret = newSecret()
+		p := *s.Params
+		var err error
+		if p.Sender, err = e.cfg.Casts.Sender(s.Secret); err != nil {
+			e.log.Error("a cast has no sender", "session", s.ID, "err", err)
+			return
+		}
+		e.move(s, &p)
 	}
 	if s.Params.Feedback.Addr() != e.cfg.Addr {
 		e.log.Warn("the server's address has changed; nodes are told", "session", s.ID, "was", s.Params.Feedback.Addr(), "is", e.cfg.Addr)
@@ -170,7 +187,7 @@ func (e *Engine) castLoop(ctx context.Context, s *sess) {
 
 func (e *Engine) castOnce(ctx context.Context, s *sess, obj Object) error {
 	e.mu.Lock()
-	params, opts := *s.Params, CastOptions{Rate: s.Spec.Rate, Log: e.log.With("session", s.ID)}
+	params, opts := *s.Params, CastOptions{Rate: s.Spec.Rate, Secret: s.Secret, Log: e.log.With("session", s.ID)}
 	e.mu.Unlock()
 	opts.OnReadError = func(off, n int64, err error) {
 		e.log.Error("image cannot be read", "session", s.ID, "offset", off, "length", n, "err", err)

@@ -33,6 +33,10 @@ type Images interface {
 	Blobs(manifest string) ([]string, error)
 	// Object opens the object of the image with the manifest.
 	Object(manifest string) (Object, error)
+	// StartNotes are what the operator should know of how a disk with the image starts.
+	StartNotes(manifest string) []string
+	// FirmwareWarning says why a machine with the firmware (session.BIOS or UEFI) will not start a disk with the image; empty when it may.
+	FirmwareWarning(manifest, firmware string) string
 	// Check reads the stored bytes of the chunk and hashes them; chunk -1 means all chunks. Damage is an error that
 	// names image, chunk and offset.
 	Check(ctx context.Context, manifest string, chunk int) error
@@ -48,6 +52,8 @@ type Object interface {
 type Casts interface {
 	// Group returns a group address and port that nobody on the LAN is heard to use.
 	Group(ctx context.Context) (netip.AddrPort, error)
+	// Sender returns the public keys, for session.Cast, of the sender that has a secret of 32 bytes.
+	Sender(secret []byte) ([]byte, error)
 	New(c session.Cast, src io.ReaderAt, o CastOptions) (Cast, error)
 }
 
@@ -55,11 +61,14 @@ type Casts interface {
 type Captures interface {
 	// End throws away what has come of an upload, if there is anything.
 	End(upload string)
+	// Room is how many bytes are free where they are kept.
+	Room() (int64, error)
 }
 
 // CastOptions are the settings of a cast.
 type CastOptions struct {
-	Rate int64 // bits a second, 0: rate control
+	Rate   int64  // bits a second, 0: rate control
+	Secret []byte // of session.Cast's Sender
 	// OnReadError is told of object bytes that cannot be read.
 	OnReadError func(off, n int64, err error)
 	Log         *slog.Logger
@@ -137,7 +146,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log), ready: make(chan struct{}),
+	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log, cfg.Now), ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, sessions: map[string]*sess{},
 		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), activity: make(chan struct{})}
 	if err := e.load(ctx); err != nil {

@@ -4,10 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/state"
@@ -16,6 +15,7 @@ import (
 const (
 	ring       = 512  // events kept of each node
 	maxMessage = 4096 // bytes of an event's message
+	maxStep    = 64   // bytes of an event's step
 	maxBatch   = 1000 // events a batch
 )
 
@@ -23,6 +23,7 @@ func eventKey(id string, n uint64) string { return fmt.Sprintf("%s%s/%016x", eve
 
 // record puts an event into the node's ring and tells those who watch.
 func (e *Engine) record(n *node, boot string, ev session.Event) {
+	ev.Message = plain.Line(ev.Message, maxMessage)
 	rec := model.Event{N: n.next, Node: n.ID, Boot: boot, Event: ev}
 	e.w.put(eventKey(n.ID, n.next), rec)
 	n.next++
@@ -94,8 +95,7 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 	if ev.Since > 0 && ev.Since < maxSince && !n.zero.IsZero() {
 		ev.Time = n.zero.Add(seconds(ev.Since))
 	}
-	ev.Message = printable(ev.Message, maxMessage)
-	ev.Step = printable(ev.Step, 64)
+	ev.Step = plain.Line(ev.Step, maxStep)
 	switch ev.Level {
 	case session.Info, session.Warn, session.Error:
 	default:
@@ -107,22 +107,6 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 	if s := e.sessions[ev.Session]; s == nil || s.parts[n.ID] == nil {
 		ev.Session = "" // not a session of this node
 	}
-}
-
-// printable cuts s to max bytes and replaces what a terminal would take as a command.
-func printable(s string, max int) string {
-	if len(s) > max {
-		s = strings.ToValidUTF8(s[:max], "")
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == utf8.RuneError:
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // Log returns the last events of a node, at most limit, oldest first. all includes timeline steps, else log lines,

@@ -22,6 +22,7 @@ type house struct {
 	store  state.Store
 	images *enginetest.Images
 	casts  *enginetest.Casts
+	room   engine.Captures // nil: no captures
 	tick   chan time.Time
 	addr   netip.Addr
 
@@ -47,7 +48,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	for _, f := range setup {
 		f(h.casts)
 	}
-	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Addr: h.addr, Now: h.clock, Tick: h.tick})
+	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Addr: h.addr, Now: h.clock, Tick: h.tick})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -109,6 +110,8 @@ type machine struct {
 	boots int
 	seq   uint64
 	token string
+	// firmware is what its inventory says.
+	firmware string
 }
 
 func (h *house) machine(n int) *machine {
@@ -134,7 +137,7 @@ func (m *machine) powerOn() bool {
 func (m *machine) hello() {
 	m.h.t.Helper()
 	r, err := m.h.e.Hello(m.h.t.Context(), &session.Hello{V: 1, Boot: m.boot, Agent: "test",
-		Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
+		Inventory: session.Inventory{Firmware: m.firmware, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
 	if err != nil {
 		m.h.t.Fatal(err)
 	}
@@ -188,7 +191,7 @@ func (m *machine) refuse(id string, chunk *int, words string) {
 	}
 }
 
-var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepGrown, session.StepBoot}
+var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry, session.StepBoot}
 
 func (h *house) state(id string) string {
 	h.t.Helper()

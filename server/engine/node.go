@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -17,6 +18,7 @@ import (
 const (
 	maxInventory = 64 << 10 // bytes of JSON
 	maxBootID    = 128
+	maxWord      = 512  // bytes of a string of the inventory; a longer one is cut
 	maxStubs     = 1024 // nodes that asked for boot files and never said hello
 )
 
@@ -29,9 +31,13 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if len(h.Boot) > maxBootID || len(h.Agent) > maxBootID {
 		return nil, refuse("boot id or agent version is longer than %d bytes", maxBootID)
 	}
+	if !printable(h.Boot) || !printable(h.Agent) {
+		return nil, refuse("boot id or agent version has characters that cannot be printed")
+	}
 	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
+	plain.Strings(&h.Inventory, maxWord)
 
 	e.mu.Lock()
 	n, err := e.findOrAdd(macs)
@@ -41,7 +47,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	}
 	now := e.now()
 	rebooted := n.Boot != h.Boot
-	n.Inventory, n.Agent, n.LastSeen, n.Problem = h.Inventory, h.Agent, now, ""
+	n.Inventory, n.Agent, n.LastSeen, n.Problem = h.Inventory, h.Agent, now, diskProblem(&h.Inventory)
 	if from.IsValid() {
 		n.Addr = from.String()
 		e.byAddr[from] = macs[0]
@@ -67,6 +73,8 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	e.log.Info("hello", "node", reply.Node, "addr", from, "reboot", rebooted, "agent", h.Agent)
 	return reply, nil
 }
+
+func printable(s string) bool { return plain.Line(s, 0) == s }
 
 // macsOf returns the valid MAC addresses of an inventory, the boot NIC's first.
 func macsOf(inv *session.Inventory) []string {

@@ -136,7 +136,7 @@ func TestEventsAreKeptOnceAndBounded(t *testing.T) {
 	if err != nil || len(lines) != 10 {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
-	if got := lines[9].Event.Message; got != "line 699?[31m" {
+	if got := lines[9].Event.Message; got != "line 699\ufffd[31m" {
 		t.Errorf("last line %q", got)
 	}
 	if lines, _ = h.e.Log(t.Context(), a.mac, 10000, true); len(lines) != 512 {
@@ -264,7 +264,7 @@ func TestWatch(t *testing.T) {
 			steps = append(steps, l.Event.Event.Step)
 		}
 	}
-	if got := strings.Join(steps, " "); got != "plan table first-byte last-byte written grown boot" {
+	if got := strings.Join(steps, " "); got != "plan table first-byte last-byte written grown entry boot" {
 		t.Errorf("events: %s", got)
 	}
 	last := lines[len(lines)-1]

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -28,7 +29,7 @@ func (e *Engine) greet(n *node) {
 
 // offer gives the node its descriptor.
 func (e *Engine) offer(s *sess, n *node, p *model.Part) {
-	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
+	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", e.firmwareWarning(s, n), nil, ""
 	p.Steps, p.Heard = e.startTrace(n), e.now()
 	p.Boots++
 	if s.Upload != nil {
@@ -40,6 +41,14 @@ func (e *Engine) offer(s *sess, n *node, p *model.Part) {
 	e.savePart(s, n.ID)
 }
 
+// firmwareWarning says that the node's firmware is not one that starts the image. A node that never said hello has no firmware that is known.
+func (e *Engine) firmwareWarning(s *sess, n *node) string {
+	if n == nil || s.Upload != nil || n.Inventory.Firmware == "" {
+		return ""
+	}
+	return e.cfg.Images.FirmwareWarning(s.Image.Manifest, n.Inventory.Firmware)
+}
+
 // describeRestore writes the descriptor anew only when it would say something else: a node that rebooted gets the
 // same one again.
 func (e *Engine) describeRestore(s *sess, n *node) {
@@ -48,7 +57,7 @@ func (e *Engine) describeRestore(s *sess, n *node) {
 		return
 	}
 	img, target, boot := s.Image, s.Spec.Target, *s.Spec.Boot
-	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Restore, Image: &img, Cast: s.Params, Target: &target,
+	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Restore, Image: &img, Cast: s.Params, Target: &target, Disk: s.parts[n.ID].Disk,
 		Mode: s.Spec.Mode, Verify: s.Spec.Verify, NoGrow: s.Spec.NoGrow, Boot: &boot})
 }
 
@@ -56,5 +65,5 @@ func sameCast(a, b *session.Cast) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback
+	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback && bytes.Equal(a.Sender, b.Sender)
 }

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -68,8 +71,11 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		p.Steps = merge(p.Steps, ev.Step, model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message})
 	}
 	p.Step, p.State = ev.Step, model.Running
-	if ev.Step == session.StepGrown && ev.Level != session.Info {
-		p.Warning = ev.Message
+	if ev.Step == session.StepPlan && s.Upload != nil && p.Progress != nil {
+		p.Warning = e.mayNotFit(p.Progress.ToRead)
+	}
+	if (ev.Step == session.StepGrown || ev.Step == session.StepEntry || ev.Step == session.StepBoot) && ev.Level != session.Info {
+		warn(p, ev.Message)
 	}
 	if ev.Step == session.StepUploaded && s.Upload != nil {
 		e.uploaded(s, n, p)
@@ -83,6 +89,14 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		return
 	}
 	e.savePart(s, n.ID)
+}
+
+// warn adds a warning to those that the operator is shown.
+func warn(p *model.Part, words string) {
+	if p.Warning != "" && !strings.Contains(p.Warning, words) {
+		words = p.Warning + "; " + words
+	}
+	p.Warning = plain.Line(words, maxMessage)
 }
 
 // maxSteps bounds the steps of a part: a node may name any.

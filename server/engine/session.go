@@ -39,7 +39,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	e.seq++
 	s.Session = model.Session{ID: sessionID(e.seq), Spec: spec, Image: img, State: model.Waiting, Created: e.now()}
 	if img.ObjectSize > 0 {
-		if s.Params, err = e.allocate(group, img.ObjectSize); err != nil {
+		if s.Params, s.Secret, err = e.allocate(group, img.ObjectSize); err != nil {
 			e.seq--
 			e.mu.Unlock()
 			return nil, err
@@ -47,6 +47,8 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	}
 	if spec.Capture != "" {
 		s.Upload = newUpload(s.ID, &spec)
+	} else {
+		s.Notes = e.cfg.Images.StartNotes(img.Manifest)
 	}
 	if err := e.hold(s); err != nil {
 		e.seq--
@@ -61,7 +63,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 		if known := e.byMAC[strings.ReplaceAll(id, "-", ":")]; known != "" {
 			id = known
 		}
-		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting})
+		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting, Warning: e.firmwareWarning(s, e.nodes[id])})
 		e.savePart(s, id)
 	}
 	e.saveSession(s)
@@ -72,6 +74,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	}
 	e.advance(s)
 	view := e.view(s, true)
+	view.Warnings = append(spec.Advice(), view.Warnings...)
 	e.mu.Unlock()
 	if err := e.w.wait(ctx); err != nil {
 		return nil, err
@@ -175,6 +178,9 @@ func (e *Engine) advance(s *sess) {
 	case model.Casting, model.Capturing:
 		e.giveUp(s)
 		e.maybeEnd(s)
+		if !s.Over() {
+			e.endTroubled(s)
+		}
 	}
 }
 
@@ -282,10 +288,11 @@ func (e *Engine) maybeEnd(s *sess) {
 		return
 	}
 	total := len(s.parts)
+	have := total - len(bad)
 	if len(bad) > 5 {
-		bad = append(bad[:5], "...")
+		bad = append(bad[:5], fmt.Sprintf("and %d more", len(bad)-5))
 	}
-	e.end(s, model.Failed, fmt.Sprintf("%d of %d nodes have the image; %s", total-len(bad), total, strings.Join(bad, "; ")))
+	e.end(s, model.Failed, fmt.Sprintf("%d of %d nodes have the image; %s", have, total, strings.Join(bad, "; ")))
 }
 
 // finishPart ends one node's part.

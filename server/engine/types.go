@@ -32,14 +32,16 @@ type sess struct {
 	parts map[string]*model.Part // value of "part/<id>/<node>"
 	order []string               // of parts, as they joined
 
-	cast Cast // nil while none runs
-	stop context.CancelFunc
-	held Object // keeps the image from garbage collection until the session is over
+	store trouble // of a capture
+	cast  Cast    // nil while none runs
+	stop  context.CancelFunc
+	held  Object // keeps the image from garbage collection until the session is over
 }
 
 type sessRecord struct {
 	model.Session
 	Params *session.Cast `json:"params,omitempty"` // nil when the object is empty
+	Secret []byte        `json:"secret,omitempty"` // of the cast's sender; nodes never get it
 	// Upload is set for a capture. Its image's Manifest is empty until it is stored.
 	Upload *session.Upload `json:"upload,omitempty"`
 }

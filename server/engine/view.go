@@ -26,6 +26,7 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 	} else if v.Cast == nil {
 		v.Cast = castView(s.Params)
 	}
+	v.Warnings = e.warnings(s)
 	v.Parts = nil
 	if parts {
 		v.Parts = []model.Part{}

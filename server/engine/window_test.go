@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math/rand/v2"
-	"strings"
 	"testing"
 )
 
@@ -33,27 +32,4 @@ func TestWindow(t *testing.T) {
 	if w.add(10_002) || !w.add(19_999) {
 		t.Error("a window that slid forgot what it saw, or takes nothing new")
 	}
-}
-
-func TestPrintable(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain": "plain", "a\nb\tc": "a b c", "\x1b]0;x\x07": "?]0;x?", "\u009b31m": "?31m", "käse": "käse", "a\xffb": "a?b",
-		strings.Repeat("x", 19) + "ä": strings.Repeat("x", 19),
-	} {
-		if got := printable(in, 20); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
-func FuzzPrintable(f *testing.F) {
-	f.Add("line \x1b[2J\u202e")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := printable(s, 50)
-		for _, r := range got {
-			if r < 0x20 || r == 0x7f {
-				t.Errorf("%q has a control character", got)
-			}
-		}
-	})
 }

@@ -14,11 +14,13 @@ import (
 type writer struct {
 	store state.Store
 	log   *slog.Logger
+	now   func() time.Time
 	kick  chan struct{}
 
 	mu  sync.Mutex
 	cur *batch // being filled
 	fly *batch // being written, nil when none is
+	bad trouble
 }
 
 // batch is the changes of one transaction; a nil value deletes.
@@ -30,8 +32,8 @@ type batch struct {
 
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
-func newWriter(s state.Store, log *slog.Logger) *writer {
-	return &writer{store: s, log: log, kick: make(chan struct{}, 1), cur: newBatch()}
+func newWriter(s state.Store, log *slog.Logger, now func() time.Time) *writer {
+	return &writer{store: s, log: log, now: now, kick: make(chan struct{}, 1), cur: newBatch()}
 }
 
 func (w *writer) put(key string, v any) {
@@ -71,6 +73,13 @@ func (w *writer) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// trouble is why records are not written, and since when.
+func (w *writer) trouble() trouble {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bad
 }
 
 // run writes until ctx ends, and then what is left.
@@ -118,7 +127,10 @@ func (w *writer) flush() bool {
 
 	w.mu.Lock()
 	w.fly = nil
-	if err != nil {
+	if err == nil {
+		w.bad = trouble{}
+	} else {
+		w.bad.is(w.now(), err)
 		w.log.Error("state could not be written; it will be tried again", "err", err)
 		for k, v := range b.m { // what was put since is newer
 			if _, newer := w.cur.m[k]; !newer {

@@ -115,6 +115,33 @@ func (s *Store) Describe(ref string) (session.Image, error) {
 	return d, nil
 }
 
+// config returns the config of an image.
+func (s *Store) config(manifest string) (*image.Config, error) {
+	e, err := s.acquire(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return e.im.Config(), s.release(e)
+}
+
+// StartNotes implements engine.Images. An image that is gone has none: whoever needs it hears of that elsewhere.
+func (s *Store) StartNotes(manifest string) []string {
+	c, err := s.config(manifest)
+	if err != nil {
+		return nil
+	}
+	return c.StartNotes()
+}
+
+// FirmwareWarning implements engine.Images.
+func (s *Store) FirmwareWarning(manifest, firmware string) string {
+	c, err := s.config(manifest)
+	if err != nil {
+		return ""
+	}
+	return c.FirmwareWarning(firmware)
+}
+
 // Blobs implements engine.Images. Data blobs are not among them: nodes read the object.
 func (s *Store) Blobs(manifest string) ([]string, error) {
 	e, err := s.acquire(manifest)

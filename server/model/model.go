@@ -39,7 +39,7 @@ const (
 var TimelineSteps = []string{
 	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
 	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
-	session.StepWritten, session.StepVerified, session.StepGrown, session.StepUploaded, session.StepBoot,
+	session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry, session.StepUploaded, session.StepBoot,
 }
 
 // Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image and
@@ -52,6 +52,8 @@ type Spec struct {
 	Capture string `json:"capture,omitempty"`
 	Level   string `json:"level,omitempty"`
 	Parent  string `json:"parent,omitempty"`
+	// DropGaps leaves out of a capture what lies in no partition, except where boot loaders are by custom.
+	DropGaps bool `json:"drop_gaps,omitempty"`
 
 	All   bool     `json:"all,omitempty"`
 	Count int      `json:"count,omitempty"` // the first so many nodes that come
@@ -85,6 +87,9 @@ type Session struct {
 	Started time.Time     `json:"started,omitzero"`
 	Ended   time.Time     `json:"ended,omitzero"`
 	Cast    *Cast         `json:"cast,omitempty"`
+	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each node's warning.
+	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // what the operator should know of the image before it is on disks
 	// Parts is left out of watch lines: each part has a line of its own.
 	Parts []Part `json:"parts,omitempty"`
 }
@@ -117,15 +122,18 @@ type CastStats struct {
 	Rate      float64    `json:"rate"` // bits a second that rate control allows now
 	Receivers []Receiver `json:"receivers,omitempty"`
 	Rejected  int64      `json:"rejected"` // packets dropped by the sender
+	// Warning says what nodes saw of somebody else who sends with the cast's key; empty if nothing.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Receiver is a node as the cast's sender sees it.
 type Receiver struct {
-	Node  string  `json:"node"`
-	State string  `json:"state"`
-	Need  int64   `json:"need"` // object bytes
-	Loss  float64 `json:"loss"` // 0..1
-	Rate  float64 `json:"rate"` // bits a second
+	Node    string  `json:"node"`
+	State   string  `json:"state"`
+	Need    int64   `json:"need"`              // object bytes
+	Loss    float64 `json:"loss"`              // 0..1
+	Rate    float64 `json:"rate"`              // bits a second
+	Warning string  `json:"warning,omitempty"` // as CastStats.Warning
 }
 
 // Mark is when a step was reached.
@@ -148,6 +156,8 @@ type Part struct {
 	Joined   time.Time         `json:"joined,omitzero"`
 	Heard    time.Time         `json:"heard,omitzero"` // last word from the node
 	Warning  string            `json:"warning,omitempty"`
+	// Disk is what the node's first plan in the session chose; it touches no other.
+	Disk *session.DiskID `json:"disk,omitempty"`
 }
 
 // Over reports whether nothing more is expected of the part.

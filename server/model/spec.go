@@ -35,8 +35,8 @@ func (s *Spec) Check() error {
 		}
 	} else if s.Image == "" || len(s.Image) > 300 {
 		return errors.New("no image named: see `diskcast image list`")
-	} else if s.Level != "" || s.Parent != "" {
-		return errors.New("level and parent are of a capture")
+	} else if s.Level != "" || s.Parent != "" || s.DropGaps {
+		return errors.New("level, parent and drop_gaps are of a capture")
 	}
 	chosen := 0
 	for _, b := range []bool{s.All, s.Count != 0, len(s.Nodes) > 0} {
@@ -126,4 +126,14 @@ func bootAppend(b *session.Boot) string {
 		return ""
 	}
 	return b.Append
+}
+
+// Advice is what the operator should know of a spec that can be.
+func (s *Spec) Advice() []string {
+	var out []string
+	if p := s.Target.Path; p != "" {
+		out = append(out, fmt.Sprintf("%s is a name that the kernel gives anew at each start, to whichever disk comes first. Each node's first plan decides which "+
+			"disk it is, and the session keeps to that one. serial=, wwn= and by-path= name a disk for good; `diskcast node show` prints them.", p))
+	}
+	return out
 }

@@ -33,6 +33,7 @@ func (t *httpTask) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", t.addr, err)
 	}
+	ln = newLimitListener(ln, t.log)
 	if t.tls != nil {
 		ln = tls.NewListener(ln, t.tls)
 	}

@@ -18,6 +18,7 @@ import (
 type observer struct {
 	engine  *engine.Engine
 	booting func(mac string)
+	astray  func() string // why machines do not come from the boot directory to this server; empty when they do
 	iface   int
 	log     *slog.Logger
 }
@@ -64,6 +65,11 @@ func (o *observer) fetch(f boot.Fetch) {
 		mac = o.neighbour(f.Addr)
 	}
 	o.engine.Saw(mac, f.Addr, step, engine.FetchMessage(f.File, f.Via, f.Bytes))
+	if step == model.StepInitramfs {
+		if why := o.astray(); why != "" {
+			o.engine.Problem(mac, f.Addr, why)
+		}
+	}
 }
 
 func (o *observer) neighbour(a netip.Addr) string {

@@ -68,6 +68,7 @@ type Info struct {
 	TokenFile string         `json:"token_file"`
 	DHCP      dhcp.Mode      `json:"dhcp"`
 	HTTP      netip.AddrPort `json:"-"`
+	API       netip.AddrPort `json:"-"`
 	BootDir   string         `json:"boot_dir"`
 	Store     string         `json:"store"`
 }
@@ -119,7 +120,8 @@ func Run(ctx context.Context, cfg Config) error {
 		log.Warn("the boot directory's GRUB does not know proxy DHCP: it finds its configuration only if the site's DHCP server names this server as next-server", "address", prefix.Addr())
 	}
 	routers := solicit.New(cfg.Interface, log.With("task", "router solicitations"))
-	see := &observer{engine: eng, booting: routers.Booting, iface: iface.Index, log: log}
+	watch := newBootWatch(dir, boot.Self{Addr: info.API, Pin: info.Pin}, eng.Nodes, log.With("task", "boot directory"))
+	see := &observer{engine: eng, booting: routers.Booting, astray: watch.problem, iface: iface.Index, log: log}
 
 	tlsConfig := &tls.Config{
 		Certificates: []tls.Certificate{identity.Cert},
@@ -129,6 +131,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	tasks := []task.Task{
 		eng,
+		watch,
+		state.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, api.New(eng, ims, caps, identity.Token, log.With("task", "api")), tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
 	}
@@ -220,6 +224,8 @@ func where(cfg Config, prefix netip.Prefix) (*Info, error) {
 		if x.scheme == "http" {
 			info.HTTP = ap
 			info.Boot += "/boot/"
+		} else {
+			info.API = ap
 		}
 	}
 	return info, nil

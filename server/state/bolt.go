@@ -5,15 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 var bucket = []byte("diskcast")
 
-// Bolt is a Store in one bbolt file.
+// Bolt is a Store in one bbolt file. Each value carries a checksum over its key and itself, which bbolt's pages lack.
 type Bolt struct {
 	db *bbolt.DB
 	watchers
@@ -21,24 +26,75 @@ type Bolt struct {
 
 var _ Store = (*Bolt)(nil)
 
-// OpenBolt opens or makes the file. Only one process may have it open.
+// OpenBolt opens or makes the file, and reads all of it. Only one process may have it open. A file that is not sound,
+// an empty one among them, is a *DamagedError; so is a missing file of which there is a copy.
 func OpenBolt(path string) (*Bolt, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 2 * time.Second, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("state %s is in use: another diskcast serve runs on this state directory; stop it, or name another --state", path)
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(copyOf(path)); err == nil {
+			return nil, damaged(path, errors.New("it is missing"))
+		}
+		if err := makeBolt(path); err != nil {
+			return nil, fmt.Errorf("make state %s: %w", path, err)
+		}
+	case err != nil:
+		return nil, fmt.Errorf("open state: %w", err)
+	case st.Size() == 0:
+		return nil, damaged(path, errors.New("it has 0 bytes"))
 	}
+	db, err := openBolt(path)
 	if err != nil {
-		return nil, fmt.Errorf("open state %s: %w", path, err)
+		return nil, err
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucket)
-		return err
-	})
-	if err != nil {
+	if err := verify(db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("prepare state %s: %w", path, err)
+		return nil, damaged(path, err)
 	}
 	return &Bolt{db: db}, nil
+}
+
+func openBolt(path string) (db *bbolt.DB, err error) {
+	how := &bbolt.Options{Timeout: 2 * time.Second, FreelistType: bbolt.FreelistMapType}
+	err = checkAll(func() (err error) {
+		db, err = bbolt.Open(path, private.FileMode, how)
+		return err
+	})
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("state %s is in use: another diskcast serve runs on this state directory; "+
+			"stop it, or name another --state", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("open state: %w", err)
+	}
+	return nil, damaged(path, err)
+}
+
+// makeBolt makes an empty state under another name first: a server that is killed meanwhile leaves no half of one.
+func makeBolt(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".state-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	defer os.Remove(f.Name())
+	db, err := bbolt.Open(f.Name(), private.FileMode, nil)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket(bucket)
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); !errors.Is(err, fs.ErrExist) { // another process was faster
+		return err
+	}
+	return nil
 }
 
 // View implements Store.
@@ -46,7 +102,9 @@ func (b *Bolt) View(ctx context.Context, f func(Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return b.db.View(func(tx *bbolt.Tx) error { return f(&boltTx{b: tx.Bucket(bucket)}) })
+	return guard(func() error {
+		return b.db.View(func(tx *bbolt.Tx) error { return f(&boltTx{b: tx.Bucket(bucket)}) })
+	})
 }
 
 // Update implements Store.
@@ -55,11 +113,13 @@ func (b *Bolt) Update(ctx context.Context, f func(WriteTx) error) error {
 		return err
 	}
 	var changed []string
-	err := b.db.Update(func(tx *bbolt.Tx) error {
-		t := &boltTx{b: tx.Bucket(bucket)}
-		err := f(t)
-		changed = t.changed
-		return err
+	err := guard(func() error {
+		return b.db.Update(func(tx *bbolt.Tx) error {
+			t := &boltTx{b: tx.Bucket(bucket)}
+			err := f(t)
+			changed = t.changed
+			return err
+		})
 	})
 	if err == nil {
 		b.tell(changed)
@@ -78,12 +138,23 @@ type boltTx struct {
 	changed []string
 }
 
-func (t *boltTx) Get(key string) ([]byte, error) { return t.b.Get([]byte(key)), nil }
+func (t *boltTx) Get(key string) ([]byte, error) {
+	v := t.b.Get([]byte(key))
+	if v == nil {
+		return nil, nil
+	}
+	v, _, err := unseal([]byte(key), v)
+	return v, err
+}
 
 func (t *boltTx) Walk(prefix string, f func(string, []byte) error) error {
 	c := t.b.Cursor()
 	p := []byte(prefix)
 	for k, v := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
+		v, _, err := unseal(k, v)
+		if err != nil {
+			return err
+		}
 		if err := f(string(k), v); err != nil {
 			return err
 		}
@@ -92,11 +163,37 @@ func (t *boltTx) Walk(prefix string, f func(string, []byte) error) error {
 }
 
 func (t *boltTx) Put(key string, value []byte) error {
-	t.changed = append(t.changed, key)
-	return t.b.Put([]byte(key), value)
+	if err := t.forget(key); err != nil {
+		return err
+	}
+	stored := seal([]byte(key), value)
+	_, sum, err := unseal([]byte(key), stored)
+	if err != nil {
+		return err
+	}
+	if err := t.b.SetSequence(t.b.Sequence() ^ sum); err != nil {
+		return err
+	}
+	return t.b.Put([]byte(key), stored)
 }
 
 func (t *boltTx) Delete(key string) error {
-	t.changed = append(t.changed, key)
+	if err := t.forget(key); err != nil {
+		return err
+	}
 	return t.b.Delete([]byte(key))
+}
+
+// forget takes what is stored under the key out of the sum of all.
+func (t *boltTx) forget(key string) error {
+	t.changed = append(t.changed, key)
+	old := t.b.Get([]byte(key))
+	if old == nil {
+		return nil
+	}
+	_, sum, err := unseal([]byte(key), old)
+	if err != nil {
+		return err
+	}
+	return t.b.SetSequence(t.b.Sequence() ^ sum)
 }

@@ -1,203 +1,266 @@
 package grub
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"sort"
+	"strconv"
 	"strings"
 )
 
-// blsDirs are where entries of the Boot Loader Specification lie: on a boot partition, or below /boot of a root partition.
-var blsDirs = []string{"/loader/entries", "/boot/loader/entries"}
-
-// blscfg adds the entries of the Boot Loader Specification to the menu, newest first, as Fedora's GRUB does.
-func blscfg(s *shell, _ []string) (int, error) {
-	devs := []string{s.vars["boot"], s.vars["root"]}
-	for _, dev := range devs {
-		n, err := parseDevice(dev)
-		if dev == "" || err != nil {
-			continue
-		}
-		entries := blsEntries(s.files, n, s.vars)
-		if len(entries) == 0 {
-			continue
-		}
-		for _, e := range entries {
-			if len(s.menu) >= maxEntries {
-				return 1, ErrLimit
-			}
-			s.menu = append(s.menu, item{title: e.title, id: e.id, entry: e.load})
-		}
-		return 0, nil
+// blscfg adds the entries of the Boot Loader Specification to the menu as Red Hat's GRUB does: from $blsdir, else /loader/entries on
+// $boot or, without one, on $root; where that has none, from /boot/loader/entries there. The highest name comes first. An entry is
+// a menu entry with the commands linux and initrd; its name without ".conf" is the id. "non-default" and "default" pick some.
+func blscfg(s *shell, args []string) (int, error) {
+	dev := s.get("boot")
+	if dev == "" {
+		dev = s.get("root")
 	}
-	return 1, nil
+	dev = strings.Trim(dev, "()")
+	n, err := parseDevice(dev)
+	if err != nil {
+		return noDevice, &Restart{Why: fmt.Sprintf("its entries are on %v", err)}
+	}
+	dirs := []string{"/loader/entries", "/boot/loader/entries"}
+	if dir := s.get("blsdir"); dir != "" {
+		dirs = []string{dir, dirs[1]}
+	}
+	var entries []blsEntry
+	for _, dir := range dirs {
+		if entries = readBLS(s.files, n, dir); len(entries) > 0 {
+			break
+		}
+	}
+	sort.SliceStable(entries, func(i, j int) bool { return comparePackages(entries[i].id, entries[j].id) > 0 })
+	s.bls = true
+	for i, e := range entries {
+		if e.first("linux") == "" || len(args) > 0 && !e.picked(args[0], s.get("default"), i) {
+			continue
+		}
+		m, err := s.blsItem(e, dev)
+		if err != nil {
+			return invalid, err
+		}
+		if err := s.addItem(m); err != nil {
+			return statusFalse, err
+		}
+	}
+	return ok, nil
+}
+
+// picked tells whether blscfg with an argument takes the entry: the file of that name, the default, or all but it.
+func (e blsEntry) picked(arg, def string, index int) bool {
+	isDefault := def != "" && (def == e.id || def == e.first("title") || def == strconv.Itoa(index))
+	switch arg {
+	case "default":
+		return isDefault
+	case "non-default":
+		return !isDefault
+	}
+	return strings.TrimSuffix(path.Base(arg), ".conf") == e.id
+}
+
+// blsItem makes a menu entry of a Boot Loader Specification entry. The commands are read as every configuration is: blanks in a row
+// become one, quotes keep words together.
+func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
+	at := "(" + dev + ")"
+	options := e.first("options")
+	if options == "" {
+		options = s.get("default_kernelopts")
+	}
+	script := "linux " + at + e.first("linux") + " " + s.blsValue(options) + "\n"
+	initrds := strings.Fields(s.get("early_initrd"))
+	for _, v := range e.keys["initrd"] {
+		initrds = append(initrds, strings.Fields(s.blsValue(v))...)
+	}
+	for i, v := range initrds {
+		initrds[i] = at + v
+	}
+	if len(initrds) > 0 {
+		script += "initrd " + strings.Join(initrds, " ") + "\n"
+	}
+	for _, key := range []string{"devicetree", "efi", "uki"} {
+		if v := e.first(key); v != "" {
+			script += "devicetree " + at + v + "\n"
+		}
+	}
+	body, err := parse(script)
+	if err != nil {
+		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
+	}
+	title := e.first("title")
+	if title == "" {
+		title = e.first("linux")
+	}
+	m := item{title: title, id: e.id, args: []string{title}, body: body, protected: s.blsValue(e.first("grub_users")) != ""}
+	for _, a := range e.keys["grub_arg"] {
+		if a == "--unrestricted" {
+			m.protected = false
+		}
+	}
+	return m, nil
+}
+
+// blsValue puts variables such as $kernelopts into a value: a blank follows each, one that is not set leaves nothing.
+func (s *shell) blsValue(v string) string {
+	var b strings.Builder
+	for {
+		text, rest, is := strings.Cut(v, "$")
+		b.WriteString(text)
+		if !is || b.Len() > maxValue {
+			return b.String()
+		}
+		n := 0
+		for n < len(rest) && isName(rest[n]) {
+			n++
+		}
+		if n > 0 {
+			if value := s.get(rest[:n]); value != "" {
+				b.WriteString(value + " ")
+			}
+		}
+		v = strings.TrimPrefix(rest[n:], " ")
+	}
+}
+
+// HasVariables tells whether a value of a Boot Loader Specification entry has variables ($kernelopts, $tuned_params), which only Red
+// Hat's GRUB fills in: another loader would hand them to the kernel as they are.
+func HasVariables(value string) bool {
+	for i := range len(value) - 1 {
+		if value[i] == '$' && isName(value[i+1]) && (value[i+1] < '0' || value[i+1] > '9') {
+			return true
+		}
+	}
+	return false
 }
 
 // blsEntry is a type 1 entry.
 type blsEntry struct {
-	id, title, version string
-	kernel             File
-	initrds            []File
-	args               string
+	id   string // the file's name without .conf
+	keys map[string][]string
 }
 
-func (e blsEntry) load() (*Entry, error) {
-	return &Entry{Title: e.title, Kernel: e.kernel, Initrds: e.initrds, Args: e.args}, nil
+// first returns a key's first value: GRUB looks at no other one but of initrd, grub_class and grub_arg.
+func (e blsEntry) first(key string) string {
+	if v := e.keys[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
 }
 
-// blsEntries reads the entries of a device, newest first. What cannot be booted from here is left out.
-func blsEntries(files Files, dev int, vars map[string]string) []blsEntry {
-	var out []blsEntry
-	for _, dir := range blsDirs {
-		names, err := files.List(dev, dir)
+// readBLS reads the entries of a directory.
+func readBLS(files Files, dev int, dir string) (out []blsEntry) {
+	names, err := files.List(dev, dir)
+	if err != nil {
+		return nil
+	}
+	for _, name := range names {
+		id, is := strings.CutSuffix(name, ".conf")
+		if !is || len(out) >= maxEntries {
+			continue
+		}
+		b, err := files.ReadFile(dev, path.Join(dir, name), 64<<10)
 		if err != nil {
 			continue
 		}
-		for _, name := range names {
-			id, ok := strings.CutSuffix(name, ".conf")
-			if !ok || len(out) >= maxEntries {
+		e := blsEntry{id: id, keys: map[string][]string{}}
+		for line := range strings.Lines(string(b)) {
+			line = strings.TrimRight(line, "\r\n")
+			i := strings.IndexAny(line, " \t")
+			if i <= 0 || line[0] == '#' {
 				continue
 			}
-			b, err := files.ReadFile(dev, path.Join(dir, name), 64<<10)
-			if err != nil {
-				continue
-			}
-			if e, ok := parseBLS(id, dev, string(b), vars); ok {
-				out = append(out, e)
-			}
+			e.keys[line[:i]] = append(e.keys[line[:i]], strings.TrimLeft(line[i:], " \t"))
 		}
-		if len(out) > 0 {
-			break
-		}
+		out = append(out, e)
 	}
-	sort.SliceStable(out, func(i, j int) bool {
-		if c := CompareVersions(out[i].version, out[j].version); c != 0 {
-			return c > 0
-		}
-		return CompareVersions(out[i].id, out[j].id) > 0
-	})
 	return out
 }
 
-// parseBLS reads "key value" lines; initrd and options may be given several times.
-func parseBLS(id string, dev int, text string, vars map[string]string) (blsEntry, bool) {
-	e := blsEntry{id: id, title: id}
-	var args []string
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(line), "\t", " "), " ")
-		value = strings.TrimSpace(value)
-		switch key {
-		case "title":
-			e.title = value
-		case "version":
-			e.version = value
-		case "linux":
-			e.kernel = File{Device: dev, Path: path.Join("/", value)}
-		case "initrd":
-			for _, w := range strings.Fields(substitute(value, vars)) {
-				e.initrds = append(e.initrds, File{Device: dev, Path: path.Join("/", w)})
-			}
-		case "options":
-			args = append(args, substitute(value, vars))
-		}
-	}
-	e.args = strings.TrimSpace(strings.Join(args, " "))
-	return e, e.kernel.Path != ""
-}
-
-// substitute puts variables such as $kernelopts into a value, once.
-func substitute(v string, vars map[string]string) string {
-	if !strings.Contains(v, "$") {
-		return v
-	}
-	w, err := (&lexer{src: `"` + strings.ReplaceAll(v, `"`, `\"`) + `"`}).word()
-	if err != nil {
-		return v
-	}
-	words, err := (&shell{vars: vars}).expand([]word{w})
-	if err != nil || len(words) != 1 {
-		return ""
-	}
-	return words[0]
-}
-
-// Loader returns what systemd-boot would boot from a device: the first entry that the pattern of loader.conf's default line fits,
-// else the newest.
-func Loader(files Files, dev int) (*Entry, error) {
-	entries := blsEntries(files, dev, nil)
-	if len(entries) == 0 {
-		return nil, errors.New("it has no Boot Loader Specification entries")
-	}
-	if b, err := files.ReadFile(dev, "/loader/loader.conf", 64<<10); err == nil {
-		for line := range strings.Lines(string(b)) {
-			w := strings.Fields(line)
-			if len(w) != 2 || w[0] != "default" {
-				continue
-			}
-			for _, e := range entries {
-				if ok, _ := path.Match(w[1], e.id+".conf"); ok || w[1] == e.id {
-					return e.load()
-				}
-				if ok, _ := path.Match(w[1], e.id); ok {
-					return e.load()
-				}
-			}
-		}
-	}
-	return entries[0].load()
-}
-
-// CompareVersions orders kernel versions and the names that carry them: runs of digits by value, a tilde before
-// everything, so that 6.10 is above 6.9 and 6.10~rc1 below 6.10.
-func CompareVersions(a, b string) int {
-	for a != "" || b != "" {
-		ra, na, resta := splitVersion(a)
-		rb, nb, restb := splitVersion(b)
-		if c := compareText(ra, rb); c != 0 {
-			return c
-		}
-		if len(na) != len(nb) {
-			return compareInt(len(na), len(nb))
-		}
-		if c := strings.Compare(na, nb); c != 0 {
-			return c
-		}
-		a, b = resta, restb
-	}
-	return 0
-}
-
-// splitVersion cuts off text up to digits, and the digits without leading zeros.
-func splitVersion(v string) (text, digits, rest string) {
-	i := strings.IndexAny(v, "0123456789")
-	if i < 0 {
-		return v, "", ""
-	}
-	j := i
-	for j < len(v) && v[j] >= '0' && v[j] <= '9' {
-		j++
-	}
-	return v[:i], strings.TrimLeft(v[i:j], "0"), v[j:]
-}
-
-func compareText(a, b string) int {
-	for i := 0; i < len(a) || i < len(b); i++ {
-		if c := compareInt(rank(a, i), rank(b, i)); c != 0 {
+// comparePackages orders the names of entries as Red Hat's GRUB does: NAME-VERSION-RELEASE, each part by the rules of RPM.
+func comparePackages(a, b string) int {
+	an, av, ar := splitPackage(a)
+	bn, bv, br := splitPackage(b)
+	for _, p := range [][2]string{{an, bn}, {av, bv}, {ar, br}} {
+		if c := compareRPM(p[0], p[1]); c != 0 {
 			return c
 		}
 	}
 	return 0
 }
 
-func rank(s string, i int) int {
-	switch {
-	case i >= len(s):
+func splitPackage(v string) (name, version, release string) {
+	if i := strings.LastIndexByte(v, '-'); i >= 0 {
+		v, release = v[:i], v[i+1:]
+	}
+	if i := strings.LastIndexByte(v, '-'); i >= 0 {
+		v, version = v[:i], v[i+1:]
+	}
+	return v, version, release
+}
+
+// compareRPM compares versions as RPM documents it (rpm-version(7)): runs of digits by value, runs of letters as text, digits above letters,
+// what goes on above what ends, ~ below everything, ^ above the end and below all else.
+func compareRPM(a, b string) int {
+	if a == b {
 		return 0
-	case s[i] == '~':
-		return -1
 	}
-	return int(s[i])
+	for a != "" || b != "" {
+		a, b = strings.TrimLeftFunc(a, separates), strings.TrimLeftFunc(b, separates)
+		for _, mark := range []byte{'~', '^'} {
+			at, bt := a != "" && a[0] == mark, b != "" && b[0] == mark
+			switch {
+			case at && bt:
+				a, b = a[1:], b[1:]
+			case at:
+				return map[bool]int{true: 1, false: -1}[mark == '^' && b == ""]
+			case bt:
+				return map[bool]int{true: -1, false: 1}[mark == '^' && a == ""]
+			}
+		}
+		if a == "" || b == "" {
+			break
+		}
+		if separates(rune(a[0])) || separates(rune(b[0])) || a[0] == '~' || b[0] == '~' || a[0] == '^' || b[0] == '^' {
+			continue
+		}
+		is := isLetter
+		if isDigit(a[0]) {
+			is = isDigit
+		}
+		i, j := run(a, is), run(b, is)
+		if j == 0 {
+			return map[bool]int{true: 1, false: -1}[isDigit(a[0])]
+		}
+		x, y := a[:i], b[:j]
+		if isDigit(a[0]) {
+			x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+			if len(x) != len(y) {
+				return compareInt(len(x), len(y))
+			}
+		}
+		if c := strings.Compare(x, y); c != 0 {
+			return c
+		}
+		a, b = a[i:], b[j:]
+	}
+	return compareInt(len(a), len(b))
+}
+
+func separates(r rune) bool {
+	return r != '~' && r != '^' && (r >= 128 || !isDigit(byte(r)) && !isLetter(byte(r)))
+}
+
+func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+
+// run returns how many bytes at the start of v are of a kind.
+func run(v string, is func(byte) bool) int {
+	n := 0
+	for n < len(v) && is(v[n]) {
+		n++
+	}
+	return n
 }
 
 func compareInt(a, b int) int {

@@ -1,8 +1,9 @@
 package grub
 
 import (
-	"bytes"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -11,217 +12,258 @@ var commands map[string]func(s *shell, args []string) (int, error)
 
 func init() {
 	commands = map[string]func(*shell, []string) (int, error){
-		"set": set, "unset": unset, "[": test, "test": test,
-		"linux": linux, "linux16": linux, "linuxefi": linux,
-		"initrd": initrd, "initrd16": initrd, "initrdefi": initrd,
-		"search": search, "search.fs_uuid": search, "search.fs_label": search, "search.file": search,
-		"load_env": loadEnv, "source": sourceCmd, ".": sourceCmd, "configfile": configfile, "normal": configfile,
-		"probe": probe, "blscfg": blscfg, "false": fails, "loadfont": fails, "keystatus": fails, "chainloader": fails, "multiboot": fails, "multiboot2": fails,
-		"eval": eval,
+		"set": set, "unset": unset, "export": export, "[": test, "test": test, "true": succeeds, "false": fails,
+		"eval": eval, "setparams": setparams, "shift": shift, "return": returns, "break": breaks, "continue": continues,
+		"increment": count(1), "decrement": count(-1),
+		"linux": linux, "linux16": linux, "linuxefi": linux, "initrd": initrd, "initrd16": initrd, "initrdefi": initrd, "boot": boot,
+		"search": search, "search.fs_uuid": searchBy("fs-uuid"), "search.fs_label": searchBy("label"), "search.file": searchBy("file"),
+		"probe": probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
+		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": configfile,
+		"blscfg": blscfg,
+		// Nobody touches a key; and without a font the menu only looks otherwise.
+		"keystatus": fails, "loadfont": fails,
 	}
-	for _, name := range []string{
-		"true", "export", "insmod", "rmmod", "echo", "save_env", "terminal_output", "terminal_input", "terminal_inputs", "terminal", "serial",
-		"background_image", "background_color", "gfxpayload", "sleep", "clear", "play", "password", "password_pbkdf2", "acpi",
-		"videoinfo", "cryptomount", "devicetree", "nativedisk", "increment", "boot", "module", "rdmsr", "wrmsr",
-	} {
-		commands[name] = func(*shell, []string) (int, error) { return 0, nil }
+	for _, name := range strings.Fields(`insmod rmmod echo terminal_output terminal_input terminal serial background_image background_color sleep
+		clear play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts list_env cat trust distrust list_trusted
+		gettext tpm efitextmode efi-set-os`) {
+		commands[name] = succeeds
 	}
 }
 
-func fails(*shell, []string) (int, error) { return 1, nil }
+// onlyGRUB are commands of GRUB that end what can be followed from here, each with the reason.
+var onlyGRUB = map[string]string{}
 
-func set(s *shell, args []string) (int, error) {
-	for _, a := range args {
-		if name, value, ok := strings.Cut(a, "="); ok {
-			s.set(name, value)
+func init() {
+	for why, names := range map[string]string{
+		"starts something other than Linux": `chainloader multiboot multiboot2 module module2 xen_hypervisor xen_module xen_linux xen_initrd xen_xsm
+			ntldr freedos freebsd plan9 truecrypt pxechainloader kfreebsd knetbsd kopenbsd xnu_kernel xnu_kernel64 xnu_uuid appleloader
+			openbsd netbsd legacy_kernel legacy_initrd kernel uki`,
+		"leaves GRUB": `exit halt reboot normal_exit`,
+		"leads to a configuration of another kind": `legacy_configfile legacy_source syslinux_configfile syslinux_source
+			extract_entries_source extract_entries_configfile extract_legacy_entries_source extract_syslinux_entries_source`,
+		"waits for somebody at the keyboard": `read getkey authenticate`,
+		"asks for a passphrase":              `cryptomount zfskey`,
+		"asks the machine, which only GRUB can here": `smbios getenv date rdmsr lspci setpci lsefi lsefisystab lsefimmap lsacpi gptprio.next
+			efifwsetup hdparm uppermem net_bootp net_dhcp net_add_addr net_add_route net_nslookup`,
+		"changes the machine or the disk before the kernel starts": `parttool drivemap gptsync badram cutmem acpi fakebios loadbios fix_video
+			wrmsr devicetree loopback btrfs-mount-subvol zfs-bootfs outb outw outl write_byte write_word write_dword`,
+	} {
+		for _, name := range strings.Fields(names) {
+			onlyGRUB[name] = why
 		}
 	}
-	return 0, nil
+}
+
+func succeeds(*shell, []string) (int, error) { return ok, nil }
+
+func fails(*shell, []string) (int, error) { return statusFalse, nil }
+
+// set takes one assignment; more words are not looked at.
+func set(s *shell, args []string) (int, error) {
+	if len(args) == 0 {
+		return ok, nil
+	}
+	name, value, is := strings.Cut(args[0], "=")
+	if !is {
+		return badArgument, nil
+	}
+	return ok, s.set(name, value)
 }
 
 func unset(s *shell, args []string) (int, error) {
-	for _, a := range args {
-		delete(s.vars, a)
-	}
-	return 0, nil
-}
-
-// linux notes the kernel and its command line. GRUB puts BOOT_IMAGE in front, and kdump and others read it.
-func linux(s *shell, args []string) (int, error) {
 	if len(args) == 0 {
-		return 1, nil
+		return badArgument, nil
 	}
-	f, err := s.locate(args[0])
-	if err != nil {
-		return 1, err
-	}
-	s.kernel, s.initrds = &f, nil
-	words := []string{"BOOT_IMAGE=" + f.Path}
-	for _, a := range args[1:] {
-		words = append(words, quote(a))
-	}
-	s.args = strings.Join(words, " ")
-	return 0, nil
-}
-
-// quote keeps a word with blanks one word for the kernel: it knows double quotes only.
-func quote(a string) string {
-	if !strings.ContainsAny(a, " \t") || strings.Contains(a, `"`) {
-		return a
-	}
-	if name, value, ok := strings.Cut(a, "="); ok {
-		return name + `="` + value + `"`
-	}
-	return `"` + a + `"`
-}
-
-func initrd(s *shell, args []string) (int, error) {
-	s.initrds = nil
 	for _, a := range args {
-		if strings.HasPrefix(a, "newc:") || strings.HasPrefix(a, "--") {
-			continue
+		s.unset(a)
+	}
+	return ok, nil
+}
+
+func export(s *shell, args []string) (int, error) {
+	if len(args) == 0 {
+		return badArgument, nil
+	}
+	for _, a := range args {
+		v := s.env.vars[a]
+		v.exported = true
+		if s.env.vars[a] = v; len(s.env.vars) > maxVariables {
+			return statusFalse, ErrLimit
 		}
-		f, err := s.locate(a)
+	}
+	return ok, nil
+}
+
+func eval(s *shell, args []string) (int, error) {
+	text := strings.Join(args, " ")
+	if err := s.charge(len(text)); err != nil {
+		return statusFalse, err
+	}
+	l, err := parse(text)
+	if err != nil {
+		return invalid, err
+	}
+	if err := s.deeper(); err != nil {
+		return statusFalse, err
+	}
+	defer func() { s.depth-- }()
+	return s.run(l)
+}
+
+func setparams(s *shell, args []string) (int, error) {
+	if s.scope == nil {
+		return invalid, nil
+	}
+	s.scope.args = args
+	return ok, nil
+}
+
+func shift(s *shell, args []string) (int, error) {
+	if s.scope == nil {
+		return ok, nil
+	}
+	n := 1
+	if len(args) > 0 {
+		var err error
+		if n, err = strconv.Atoi(args[0]); err != nil || n < 0 {
+			return badNumber, nil
+		}
+	}
+	if n > len(s.scope.args) {
+		return badArgument, nil
+	}
+	s.scope.args = s.scope.args[n:]
+	return ok, nil
+}
+
+// returns ends the function or entry that is running, with a status; outside of one it is an error and nothing more.
+func returns(s *shell, args []string) (int, error) {
+	if s.scope == nil {
+		return badArgument, nil
+	}
+	n := 0
+	if len(args) == 0 {
+		n, _ = strconv.Atoi(s.get("?"))
+	} else {
+		v, _, err := leadingNumber(args[0])
 		if err != nil {
-			return 1, err
+			return badArgument, nil
 		}
-		s.initrds = append(s.initrds, f)
+		n = int(v)
 	}
-	return 0, nil
+	return n, errReturn
 }
 
-// search sets a variable, root by default, to the device that has a UUID, label or file. search.fs_uuid and its
-// like are the forms of the small configuration on an EFI system partition: VALUE [VARIABLE [HINT...]].
-func search(s *shell, args []string) (int, error) {
-	by, name, value := ByUUID, "root", ""
-	for i := 0; i < len(args); i++ {
-		switch a := args[i]; {
-		case a == "--fs-uuid" || a == "-u":
-			by = ByUUID
-		case a == "--label" || a == "-l" || a == "--fs-label":
-			by = ByLabel
-		case a == "--file" || a == "-f":
-			by = ByFile
-		case strings.HasPrefix(a, "--set="):
-			name = a[len("--set="):]
-		case a == "--set" || a == "-s":
-			// The name may follow; "search --set -f /x" and "search --set=root" are both in use.
-			if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") && i+2 < len(args) {
-				i++
-				name = args[i]
-			}
-		case a == "--hint" || a == "-h":
-			i++
-		case strings.HasPrefix(a, "-"):
-		case value == "":
-			value = a
+func breaks(s *shell, args []string) (int, error) { return leave(s, args, false) }
+
+func continues(s *shell, args []string) (int, error) { return leave(s, args, true) }
+
+func leave(s *shell, args []string, again bool) (int, error) {
+	n := 1
+	if len(args) > 0 {
+		var err error
+		if n, err = strconv.Atoi(args[0]); err != nil || n < 1 {
+			return badArgument, nil
 		}
 	}
-	dev, ok := s.files.Find(by, value)
-	if value == "" || !ok {
-		return 1, nil
-	}
-	s.set(name, device(dev))
-	return 0, nil
+	s.breaks, s.continues = min(n, s.loops), again
+	return ok, nil
 }
 
-// envMagic is the first line of an environment block.
-const envMagic = "# GRUB Environment Block\n"
-
-// loadEnv reads variables from an environment block, $prefix/grubenv by default.
-func loadEnv(s *shell, args []string) (int, error) {
-	name := s.vars["prefix"] + "/grubenv"
-	only := map[string]bool{}
-	for i := 0; i < len(args); i++ {
-		switch a := args[i]; {
-		case a == "-f" || a == "--file":
-			if i++; i < len(args) {
-				name = args[i]
-			}
-		case strings.HasPrefix(a, "--file="):
-			name = a[len("--file="):]
-		case strings.HasPrefix(a, "-"):
-		default:
-			only[a] = true
+// count is Fedora's increment and decrement.
+func count(by int64) func(*shell, []string) (int, error) {
+	return func(s *shell, args []string) (int, error) {
+		if len(args) == 0 {
+			return badArgument, nil
 		}
+		n, _, err := leadingNumber(s.get(args[0]))
+		if err != nil {
+			n = 0
+		}
+		return ok, s.set(args[0], strconv.FormatInt(n+by, 10))
 	}
-	f, err := s.locate(name)
+}
+
+// cpuid answers for the CPU that we run on ourselves, in the only mode that the agent is built for.
+func cpuid(_ *shell, args []string) (int, error) {
+	_, err := parseOptions(args, false, []option{{short: 'l', long: "long-mode"}, {short: 'p', long: "pae"}})
 	if err != nil {
-		return 1, nil
+		return badArgument, nil
 	}
-	b, err := s.files.ReadFile(f.Device, f.Path, 64<<10)
-	if err != nil || !bytes.HasPrefix(b, []byte(envMagic)) {
-		return 1, nil
-	}
-	for line := range strings.Lines(string(b[len(envMagic):])) {
-		k, v, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
-		if ok && !strings.HasPrefix(k, "#") && (len(only) == 0 || only[k]) {
-			s.set(k, strings.ReplaceAll(v, `\\`, `\`))
-		}
-	}
-	return 0, nil
+	return ok, nil
 }
 
-func sourceCmd(s *shell, args []string) (int, error) {
-	if len(args) == 0 {
-		return 1, nil
+// hwmatch of Ubuntu tells graphics cards that cannot keep their mode from others. It decides how the screen looks.
+func hwmatch(s *shell, _ []string) (int, error) { return ok, s.set("match", "0") }
+
+// fwsetup leaves for the firmware's menu; "--is-supported" only asks whether that could be.
+func fwsetup(s *shell, args []string) (int, error) {
+	if len(args) == 1 && args[0] == "--is-supported" {
+		if s.options.UEFI {
+			return ok, nil
+		}
+		return statusFalse, nil
+	}
+	return statusFalse, &Restart{Why: "it opens the firmware's own menu"}
+}
+
+// source runs another file in the same context. GRUB goes on, with success, also when it is not there.
+func source(s *shell, args []string) (int, error) {
+	if len(args) != 1 {
+		return badArgument, nil
 	}
 	f, err := s.locate(args[0])
-	if err != nil {
-		return 1, nil
+	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
+		return ok, s.missing(args[0])
 	}
-	return outcome(s.source(f.Device, f.Path))
+	if err := s.source(f.Device, f.Path); err != nil {
+		return statusFalse, err
+	}
+	return ok, nil
 }
 
-// outcome makes an error that a configuration may go on after a status: a file that is not there, or is no configuration.
-func outcome(err error) (int, error) {
-	switch {
-	case err == nil:
-		return 0, nil
-	case errors.Is(err, ErrLimit):
-		return 1, err
-	}
-	return 1, nil
-}
-
-// configfile goes over to another configuration: nothing after it runs, and the menu so far is gone.
+// configfile goes over to another configuration. It comes back only when that has no menu, with success as GRUB has it.
 func configfile(s *shell, args []string) (int, error) {
-	name := s.vars["prefix"] + "/grub.cfg"
+	name := s.get("prefix") + "/grub.cfg"
 	if len(args) > 0 {
 		name = args[0]
 	}
 	f, err := s.locate(name)
-	if err != nil {
-		return 1, nil
+	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
+		return ok, s.missing(name)
 	}
-	menu := s.menu
-	s.menu = nil
-	status, err := outcome(s.source(f.Device, f.Path))
-	if status != 0 {
-		s.menu = menu
-		return status, err
+	if why := s.doubt(name); why != "" {
+		return statusFalse, &Restart{Why: why}
 	}
-	return 0, errReturn
-}
-
-// probe answers what the configuration of btrfs roots asks: the UUID of a device is not needed to boot, so none is set.
-func probe(s *shell, args []string) (int, error) {
-	for _, a := range args {
-		if strings.HasPrefix(a, "--set=") {
-			s.set(a[len("--set="):], "")
-		}
-	}
-	return 1, nil
-}
-
-func eval(s *shell, args []string) (int, error) {
-	l, err := parse(strings.Join(args, " "))
-	if err != nil {
-		return 1, nil
-	}
-	if s.depth++; s.depth > maxDepth {
-		return 1, ErrLimit
+	if err := s.deeper(); err != nil {
+		return statusFalse, err
 	}
 	defer func() { s.depth-- }()
-	return s.run(l)
+	defer s.open()()
+	e, err := s.config(f.Device, f.Path)
+	switch {
+	case errors.Is(err, ErrEmpty):
+		return ok, nil
+	case err != nil:
+		return statusFalse, err
+	}
+	s.loaded = e
+	return ok, errBoot
+}
+
+// missing is the error of a name that leads where nothing can be read from here; nil when the file itself may only not be there.
+func (s *shell) missing(name string) error {
+	if why := s.doubt(name); why != "" {
+		return &Restart{Why: why}
+	}
+	dev, _, err := s.split(name)
+	if err == nil {
+		var n int
+		if n, err = parseDevice(dev); err == nil {
+			if _, is := s.files.Facts(n); is {
+				return nil
+			}
+		}
+	}
+	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read here", name)}
 }

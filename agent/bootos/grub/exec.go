@@ -7,98 +7,189 @@ import (
 	"strings"
 )
 
-// errReturn unwinds to the function or file that is running.
-var errReturn = errors.New("return")
+// status is what a command leaves in $?: 0, or one of GRUB's error numbers (grub/err.h).
+const (
+	ok          = 0
+	statusFalse = 1
+	badFileType = 4
+	notFound    = 5
+	badFilename = 7
+	invalid     = 17
+	badArgument = 18
+	badNumber   = 10
+	noDevice    = 12
+)
 
-// item is an entry of the menu.
-type item struct {
-	title, id string
-	submenu   bool
-	args      []string
-	body      *list
-	entry     func() (*Entry, error) // of a Boot Loader Specification entry, which has no body
+// How a command ends the commands around it.
+var (
+	errReturn = errors.New("return") // to the function or menu entry that is running
+	errBoot   = errors.New("boot")   // for good: what is loaded is started
+)
+
+// variable is a value and whether the contexts that are opened later inherit it.
+type variable struct {
+	value    string
+	exported bool
 }
+
+// environment is what configfile and submenu open: a menu of its own, and of the variables only those that are exported.
+type environment struct {
+	vars map[string]variable
+	menu []item
+}
+
+// scope is the words that a function or menu entry was called with.
+type scope struct{ args []string }
 
 // shell is the state of a running configuration.
 type shell struct {
 	files     Files
-	vars      map[string]string
+	options   Options
+	env       *environment
 	functions map[string]*list
-	menu      []item
+	scope     *scope // nil outside functions and menu entries
 
-	kernel  *File
-	initrds []File
-	args    string
+	loaded *Entry // what linux and initrd have loaded, nil when nothing
+	failed string // why linux, or a whole menu, loaded nothing
+	last   string // title of the entry that a menu began with
 
-	steps *int // commands run so far, shared with children
-	depth int  // of functions and files
+	once      string            // why this start is one that only GRUB can count off, empty when it is not
+	doubts    map[string]string // variables that a search could not set, and what it looked for
+	unordered bool              // a loop runs over files whose order on the disk is not known
+
+	steps     int // commands run so far
+	depth     int // of functions, files and menus
+	loops     int // that run in this function
+	breaks    int // loops that break or continue still has to leave
+	continues bool
+	bls       bool // the menu has entries of the Boot Loader Specification
+	memory    int  // bytes of all variables
 }
 
-// child is a shell for a menu entry: it sees everything and changes nothing of its parent.
-func (s *shell) child() *shell {
-	c := &shell{files: s.files, vars: make(map[string]string, len(s.vars)), functions: s.functions, steps: s.steps, depth: s.depth}
-	for k, v := range s.vars {
-		c.vars[k] = v
+func newShell(files Files, o Options) *shell {
+	return &shell{
+		files: files, options: o, env: &environment{vars: map[string]variable{}},
+		functions: map[string]*list{}, doubts: map[string]string{},
 	}
-	return c
 }
 
-// set gives a variable a value. Too long a value is cut: no boot menu needs it, and it could grow without end.
-func (s *shell) set(name, value string) {
-	if len(value) > maxValue {
-		value = value[:maxValue]
+// get returns a variable's value, empty when it is not set.
+func (s *shell) get(name string) string {
+	v, _ := s.lookup(name)
+	return v
+}
+
+func (s *shell) lookup(name string) (string, bool) {
+	if s.scope != nil {
+		args := s.scope.args
+		switch {
+		case name == "#":
+			return strconv.Itoa(len(args)), true
+		case name == "@" || name == "*":
+			return strings.Join(args, " "), true
+		case name[0] >= '1' && name[0] <= '9':
+			if n, err := strconv.Atoi(name); err == nil && n <= len(args) {
+				return args[n-1], true
+			}
+			return "", false
+		}
 	}
-	s.vars[name] = value
+	v, set := s.env.vars[name]
+	return v.value, set
 }
 
-// source runs a configuration file.
-func (s *shell) source(dev int, path string) error {
-	if s.depth++; s.depth > maxDepth {
+// set gives a variable a value. A device's parentheses are taken off of root, as GRUB does.
+func (s *shell) set(name, value string) error {
+	if len(value) > maxValue || len(name) > maxValue {
 		return ErrLimit
 	}
-	defer func() { s.depth-- }()
-	src, err := s.files.ReadFile(dev, path, maxConfig)
-	if err != nil {
-		return err
+	if name == "root" && strings.HasPrefix(value, "(") && strings.HasSuffix(value, ")") {
+		value = value[1 : len(value)-1]
 	}
-	l, err := parse(string(src))
-	if err != nil {
-		return fmt.Errorf("%v: %w", File{dev, path}, err)
+	delete(s.doubts, name)
+	old := s.env.vars[name]
+	if s.memory += len(value) - len(old.value); s.memory > maxMemory || len(s.env.vars) > maxVariables {
+		return ErrLimit
 	}
-	if _, err := s.run(l); err != nil && !errors.Is(err, errReturn) {
-		return err
+	s.env.vars[name] = variable{value: value, exported: old.exported || alwaysExported[name]}
+	return nil
+}
+
+func (s *shell) unset(name string) {
+	delete(s.doubts, name)
+	s.memory -= len(s.env.vars[name].value)
+	delete(s.env.vars, name)
+}
+
+// open opens a context and returns what closes it.
+func (s *shell) open() (restore func()) {
+	outer := s.env
+	s.env = &environment{vars: map[string]variable{}}
+	for k, v := range outer.vars {
+		if v.exported {
+			s.env.vars[k] = v
+			s.memory += len(v.value)
+		}
+	}
+	return func() {
+		for _, v := range s.env.vars {
+			s.memory -= len(v.value)
+		}
+		s.env = outer
+	}
+}
+
+// deeper counts functions, files and menus inside each other.
+func (s *shell) deeper() error {
+	if s.depth++; s.depth > maxDepth {
+		return ErrLimit
 	}
 	return nil
 }
 
-// run runs commands; status is that of the last one, 0 for success as in a shell.
+// run runs commands; status is that of the last one.
 func (s *shell) run(l *list) (status int, err error) {
 	if l == nil {
 		return 0, nil
 	}
 	for _, c := range l.cmds {
+		if s.breaks > 0 {
+			break
+		}
 		if status, err = s.command(c); err != nil {
 			return status, err
 		}
-		s.vars["?"] = strconv.Itoa(status)
 	}
 	return status, nil
 }
 
 func (s *shell) step() error {
-	if s.steps == nil {
-		s.steps = new(int)
-	}
-	if *s.steps++; *s.steps > maxCommands {
+	if s.steps++; s.steps > maxCommands {
 		return ErrLimit
 	}
 	return nil
 }
 
-func (s *shell) command(c command) (int, error) {
+// command runs one command, whatever it is made of, and sets $?.
+func (s *shell) command(c command) (status int, err error) {
 	if err := s.step(); err != nil {
 		return 1, err
 	}
+	if status, err = s.execute(c); err != nil {
+		return status, err
+	}
+	return status, s.set("?", strconv.Itoa(status))
+}
+
+// charge counts bytes that are read, parsed or put together as commands: a few large words or files in a loop take as long as many small ones.
+func (s *shell) charge(bytes int) error {
+	if s.steps += bytes / 128; s.steps > maxCommands {
+		return ErrLimit
+	}
+	return nil
+}
+
+func (s *shell) execute(c command) (int, error) {
 	switch c := c.(type) {
 	case *simple:
 		return s.simple(c)
@@ -107,10 +198,11 @@ func (s *shell) command(c command) (int, error) {
 	case *loop:
 		return s.loop(c)
 	case *function:
-		s.functions[c.name] = c.body
-		return 0, nil
+		if s.functions[c.name] = c.body; len(s.functions) > maxEntries {
+			return 1, ErrLimit
+		}
 	}
-	return 1, nil
+	return 0, nil
 }
 
 func (s *shell) branch(b *branch) (int, error) {
@@ -127,100 +219,110 @@ func (s *shell) branch(b *branch) (int, error) {
 }
 
 func (s *shell) loop(l *loop) (status int, err error) {
+	s.loops++
+	defer func() { s.loops-- }()
+	// again runs the body and tells whether the loop goes on.
+	again := func() (bool, error) {
+		if err := s.step(); err != nil {
+			return false, err
+		}
+		if status, err = s.run(l.body); err != nil {
+			return false, err
+		}
+		if s.breaks > 0 {
+			s.breaks--
+			return s.breaks == 0 && s.continues, nil
+		}
+		return true, nil
+	}
 	if l.cond == nil {
-		values, err := s.expand(l.words)
+		values, unordered, err := s.expand(l.words)
 		if err != nil {
 			return 1, err
 		}
+		outer := s.unordered
+		s.unordered = outer || unordered
+		defer func() { s.unordered = outer }()
 		for _, v := range values {
-			s.set(l.name, v)
-			if status, err = s.run(l.body); err != nil {
-				return status, err
-			}
-			if err := s.step(); err != nil {
+			if err := s.set(l.name, v); err != nil {
 				return 1, err
+			}
+			if more, err := again(); err != nil || !more {
+				return status, err
 			}
 		}
 		return status, nil
 	}
 	for {
-		if err := s.step(); err != nil {
-			return 1, err
-		}
 		cond, err := s.run(l.cond)
 		if err != nil {
 			return cond, err
 		}
 		if (cond == 0) == l.until {
-			return status, nil
+			return cond, nil
 		}
-		if status, err = s.run(l.body); err != nil {
+		if more, err := again(); err != nil || !more {
 			return status, err
 		}
 	}
 }
 
 func (s *shell) simple(c *simple) (int, error) {
-	args, err := s.expand(c.words)
+	args, _, err := s.expand(c.words)
 	if err != nil {
 		return 1, fmt.Errorf("line %d: %w", c.line+1, err)
+	}
+	not := len(args) > 0 && args[0] == "!"
+	if not {
+		args = args[1:]
 	}
 	if len(args) == 0 {
 		return 0, nil
 	}
-	status, err := s.call(args, c.body)
-	if c.not && err == nil {
-		if status == 0 {
-			status = 1
-		} else {
-			status = 0
-		}
+	status, err := s.call(args, c)
+	switch {
+	case err != nil || !not:
+		return status, err
+	case status == ok:
+		return statusFalse, nil
 	}
-	return status, err
+	return ok, nil
 }
 
-// call runs a function or a command of ours. What is not known fails, as in GRUB when a module is missing.
-func (s *shell) call(args []string, body *list) (int, error) {
-	if f, ok := s.functions[args[0]]; ok {
-		return s.callFunction(f, args)
+// call runs a command, else a function of the configuration, else an assignment. Commands come first in GRUB: a function cannot hide one.
+func (s *shell) call(args []string, c *simple) (status int, err error) {
+	name := args[0]
+	if name == "menuentry" || name == "submenu" {
+		return s.menuentry(args, c.body)
 	}
-	if name, value, ok := strings.Cut(args[0], "="); ok && len(args) == 1 && name != "" {
-		s.set(name, value)
-		return 0, nil
+	if c.block != "" {
+		args = append(args, c.block)
 	}
-	switch args[0] {
-	case "menuentry", "submenu":
-		return s.menuentry(args, body)
-	case "return":
-		return 0, errReturn
-	}
-	if f, ok := commands[args[0]]; ok {
+	if f, is := commands[name]; is {
 		return f(s, args[1:])
 	}
-	return 1, nil
+	if f, is := s.functions[name]; is {
+		return s.callFunction(f, args[1:])
+	}
+	if name, value, is := strings.Cut(name, "="); is {
+		return ok, s.set(name, value)
+	}
+	why, is := onlyGRUB[name]
+	if !is {
+		why = "is not known here"
+	}
+	return statusFalse, &Restart{Why: fmt.Sprintf("line %d of its configuration calls %s, which %s", c.line+1, name, why)}
 }
 
+// callFunction runs a function or, with the words of a menu entry, its body.
 func (s *shell) callFunction(body *list, args []string) (int, error) {
-	if s.depth++; s.depth > maxDepth {
-		return 1, ErrLimit
+	if err := s.deeper(); err != nil {
+		return 1, err
 	}
-	saved := map[string]string{}
-	for i := 1; i <= 9 || i < len(args); i++ {
-		n := strconv.Itoa(i)
-		saved[n] = s.vars[n]
-		delete(s.vars, n)
-		if i < len(args) {
-			s.set(n, args[i])
-		}
-	}
-	saved["#"], saved["@"], saved["*"] = s.vars["#"], s.vars["@"], s.vars["*"]
-	s.set("#", strconv.Itoa(len(args)-1))
-	s.set("@", strings.Join(args[1:], " "))
-	s.set("*", strings.Join(args[1:], " "))
+	outer, loops := s.scope, s.loops
+	s.scope, s.loops = &scope{args: args}, 0
 	status, err := s.run(body)
-	for k, v := range saved {
-		s.vars[k] = v
-	}
+	s.scope, s.loops, s.breaks = outer, loops, 0
 	s.depth--
 	if errors.Is(err, errReturn) {
 		err = nil
@@ -228,80 +330,72 @@ func (s *shell) callFunction(body *list, args []string) (int, error) {
 	return status, err
 }
 
-// expand puts variables into words. An unquoted variable is cut at blanks and vanishes when empty.
-func (s *shell) expand(words []word) ([]string, error) {
-	var out []string
+// expand puts variables into words. An unquoted variable is cut at blanks and vanishes when empty; then * and ? outside quotes become the
+// names of files that fit, if there are any. unordered tells that they are several: GRUB takes them as the directory has them.
+func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 	total := 0
 	for _, w := range words {
-		var cur strings.Builder
+		var cur pattern
 		is := false // there is a word, if only an empty one in quotes
+		flush := func() error {
+			names, err := s.glob(cur)
+			if err != nil {
+				return err
+			}
+			for _, n := range names {
+				total += len(n) + 1
+			}
+			if total > maxValue {
+				return ErrLimit
+			}
+			unordered = unordered || len(names) > 1
+			out = append(out, names...)
+			cur = pattern{}
+			return nil
+		}
 		for _, p := range w {
-			text := p.text
-			if p.name != "" {
-				text = s.vars[p.name]
-			}
-			if total += len(text) + 1; total > maxValue {
-				return nil, ErrLimit
-			}
-			if p.name == "" || p.quoted {
-				cur.WriteString(text)
-				is = is || p.quoted || text != ""
-				continue
-			}
-			fields := strings.Fields(text)
-			for i, f := range fields {
-				if i > 0 {
-					out = append(out, cur.String())
-					cur.Reset()
+			switch {
+			case p.name == "":
+				cur.add(p.text, p.quoted)
+				is = is || p.quoted || p.text != ""
+			case p.name == "@" && s.scope != nil && p.quoted:
+				// "$@" is all words, each as it is.
+				for i, a := range s.scope.args {
+					if i > 0 {
+						if err := flush(); err != nil {
+							return nil, false, err
+						}
+					}
+					cur.add(a, true)
+					is = true
 				}
-				cur.WriteString(f)
+				is = is || p.quoted
+			case p.quoted:
+				cur.add(s.get(p.name), true)
 				is = true
+			default:
+				fields := strings.FieldsFunc(s.get(p.name), isBlank)
+				for i, f := range fields {
+					if i > 0 {
+						if err := flush(); err != nil {
+							return nil, false, err
+						}
+					}
+					cur.add(f, false)
+					is = true
+				}
+			}
+			if total+len(cur.text) > maxValue {
+				return nil, false, ErrLimit
 			}
 		}
 		if is {
-			out = append(out, cur.String())
+			if err := flush(); err != nil {
+				return nil, false, err
+			}
 		}
 	}
-	return out, nil
+	return out, unordered, s.charge(total)
 }
 
-// menuentry adds to the menu; the body runs when the entry is chosen.
-func (s *shell) menuentry(args []string, body *list) (int, error) {
-	if len(s.menu) >= maxEntries {
-		return 1, ErrLimit
-	}
-	m := item{submenu: args[0] == "submenu", body: body}
-	if body == nil {
-		// The old form has the body as the last word, in quotes.
-		if len(args) < 3 {
-			return 1, nil
-		}
-		l, err := parse(args[len(args)-1])
-		if err != nil {
-			return 1, err
-		}
-		m.body, args = l, args[:len(args)-1]
-	}
-	rest := args[1:]
-	for i := 0; i < len(rest); i++ {
-		name, value, given := strings.Cut(rest[i], "=")
-		switch name {
-		case "--id", "--class", "--users", "--hotkey", "--source", "$menuentry_id_option":
-			if !given && i+1 < len(rest) {
-				i++
-				value = rest[i]
-			}
-			if name == "--id" || name == "$menuentry_id_option" {
-				m.id = value
-			}
-		case "--unrestricted":
-		default:
-			if m.title == "" && m.args == nil {
-				m.title = rest[i]
-			}
-			m.args = append(m.args, rest[i])
-		}
-	}
-	s.menu = append(s.menu, m)
-	return 0, nil
-}
+func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }

@@ -4,12 +4,14 @@
 // The language is that of the GRUB manual, section "Writing full configuration files directly": words and quoting, variables, if, for, while,
 // until, functions, menu entries with bodies that run when they are chosen. Commands that only change how the menu looks do nothing
 // here. A configuration that runs astray is stopped by limits on commands, depth and sizes.
+//
+// The rule: what is returned is what GRUB would start if nobody touched a key. Whenever that is not Linux, or depends on something that
+// only GRUB or the firmware can do or know, the answer is a *Restart that says what.
 package grub
 
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -17,12 +19,24 @@ import (
 type Files interface {
 	// ReadFile returns a file, at most max bytes long.
 	ReadFile(device int, path string, max int64) ([]byte, error)
+	// Blocks returns count sectors of 512 bytes of a device, from sector first on.
+	Blocks(device int, first, count int64) ([]byte, error)
 	// Exists tells whether a file (or, with dir, a directory) is there.
 	Exists(device int, path string, dir bool) bool
 	// List returns the names in a directory.
 	List(device int, path string) ([]string, error)
 	// Find returns the device that has a file system with this UUID or label, or has this file.
 	Find(by By, value string) (device int, ok bool)
+	// Facts returns what is known of a device's file system; false when it has none that can be read.
+	Facts(device int) (Facts, bool)
+}
+
+// Facts are what the command probe asks of a device. An empty one is not known.
+type Facts struct {
+	FS       string // as Linux calls it: ext4, vfat
+	UUID     string // of the file system
+	Label    string
+	PartUUID string
 }
 
 // By is what search looks for.
@@ -51,20 +65,23 @@ type File struct {
 
 func (f File) String() string { return fmt.Sprintf("(partition %d)%s", f.Device, f.Path) }
 
-// Errors that a caller may want to tell apart.
+// Errors that a *Restart may wrap.
 var (
-	ErrEmpty  = errors.New("its menu is empty")
-	ErrLimit  = errors.New("it runs longer than a boot menu should")
-	ErrNoLoad = errors.New("the chosen entry loads no Linux kernel")
+	ErrEmpty = errors.New("its menu is empty")
+	ErrLimit = errors.New("it runs longer than a boot menu should")
 )
 
 // Limits on a configuration.
 const (
-	maxConfig   = 4 << 20 // bytes of one file
-	maxCommands = 200_000
-	maxDepth    = 24
-	maxEntries  = 4096
-	maxValue    = 64 << 10 // bytes of a variable or of all words of a command
+	maxConfig    = 4 << 20 // bytes of one file
+	maxCommands  = 200_000
+	maxDepth     = 24
+	maxEntries   = 4096
+	maxValue     = 64 << 10 // bytes of a variable or of all words of a command
+	maxMemory    = 8 << 20  // bytes of all variables and menu entries' words
+	maxVariables = 8192
+	maxDoubts    = 256 // variables that a search could not set
+	maxFallbacks = 64
 )
 
 // Options of Default.
@@ -72,152 +89,98 @@ type Options struct {
 	Device int    // where the configuration is
 	Path   string // of the configuration
 	UEFI   bool   // what $grub_platform says
+	Table  string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
 }
 
-// Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key.
+// Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key. The error is a *Restart
+// except where the configuration itself could not be read.
 func Default(files Files, o Options) (*Entry, error) {
-	dir := o.Path[:max(strings.LastIndexByte(o.Path, '/'), 0)]
-	s := &shell{files: files, vars: map[string]string{
-		"root":   device(o.Device),
-		"prefix": "(" + device(o.Device) + ")" + dir,
-	}, functions: map[string]*list{}}
-	s.vars["cmdpath"] = s.vars["prefix"]
-	s.vars["grub_cpu"], s.vars["grub_platform"] = "i386", "pc"
-	if o.UEFI {
-		s.vars["grub_cpu"], s.vars["grub_platform"] = "x86_64", "efi"
-	}
-	for _, f := range features {
-		s.vars["feature_"+f] = "y"
-	}
-	if err := s.source(o.Device, o.Path); err != nil {
+	if _, err := files.ReadFile(o.Device, o.Path, maxConfig); err != nil {
 		return nil, err
 	}
-	return s.choose(s.vars["default"], 0)
+	s := newShell(files, o)
+	for name, value := range s.given() {
+		s.env.vars[name] = variable{value: value, exported: true}
+	}
+	// GRUB_FORCE_PARTUUID of Ubuntu's cloud images: the first start is tried without an initrd, with panic=-1, after initrdfail=1
+	// has been saved for the next one, which then takes the initrd. A kernel that is started from here would come back to us
+	// instead, for ever where the disk's driver is a module. So it starts as after a first try that failed.
+	s.env.vars["initrdfail"] = variable{value: "1", exported: true} // through configfile too
+	entry, err := s.config(o.Device, o.Path)
+	var restart *Restart
+	switch {
+	case err == nil && s.once != "":
+		return nil, &Restart{Entry: entry.Title, Why: s.once}
+	case err == nil || errors.As(err, &restart):
+		return entry, err
+	}
+	return nil, &Restart{Why: err.Error(), Err: err}
 }
 
-// features are what GRUB 2.02 and later announce to their configuration.
-var features = []string{
-	"chainloader_bpb", "ntldr", "platform_search_hint", "default_font_path", "all_video_module", "menuentry_id",
-	"menuentry_options", "200_final", "nativedisk_cmd", "timeout_style",
+// given are the variables that GRUB sets before the configuration runs; it exports all of them.
+func (s *shell) given() map[string]string {
+	dir := s.options.Path[:max(strings.LastIndexByte(s.options.Path, '/'), 0)]
+	root := s.device(s.options.Device)
+	vars := map[string]string{
+		"root": root, "prefix": "(" + root + ")" + dir, "cmdpath": "(hd0)", "grub_cpu": "i386", "grub_platform": "pc",
+		"pager": "", "lang": "", "locale_dir": "", "secondary_locale_dir": "",
+	}
+	if s.options.UEFI {
+		vars["grub_cpu"], vars["grub_platform"], vars["cmdpath"] = "x86_64", "efi", vars["prefix"]
+	}
+	// What GRUB 2.02 and later announce to their configuration.
+	for _, f := range []string{
+		"chainloader_bpb", "ntldr", "platform_search_hint", "default_font_path", "all_video_module", "menuentry_id",
+		"menuentry_options", "200_final", "nativedisk_cmd", "timeout_style",
+	} {
+		vars["feature_"+f] = "y"
+	}
+	return vars
 }
 
-// choose picks the entry that $default means: a number, an id or a title, with ">" between a submenu and what is in it.
-func (s *shell) choose(want string, depth int) (*Entry, error) {
-	if len(s.menu) == 0 {
-		return nil, ErrEmpty
-	}
-	if depth > maxDepth {
-		return nil, ErrLimit
-	}
-	head, rest := splitDefault(want)
-	item := s.menu[0]
-	found := false
-	for i, m := range s.menu {
-		if m.id == head && m.id != "" || m.title == head || want == m.title || strconv.Itoa(i) == head {
-			item, found = m, true
-			if m.title == want {
-				rest = ""
-			}
-			break
-		}
-	}
-	if !found && want != "" && !isNumber(head) {
-		// GRUB falls back to the first entry too.
-		rest = ""
-	}
-	if item.entry != nil {
-		return item.entry()
-	}
-	// The body of an entry runs in what the configuration has set, but must not change it for the next try.
-	sub := s.child()
-	sub.set("chosen", item.title)
-	for i, a := range item.args {
-		sub.set(strconv.Itoa(i+1), a)
-	}
-	_, err := sub.run(item.body)
-	if err != nil && !errors.Is(err, errReturn) {
-		return nil, fmt.Errorf("menu entry %q: %w", item.title, err)
-	}
-	if item.submenu {
-		if rest == "" {
-			rest = sub.vars["default"]
-			if rest == want {
-				rest = "0"
-			}
-		}
-		return sub.choose(rest, depth+1)
-	}
-	if sub.kernel == nil {
-		return nil, fmt.Errorf("menu entry %q: %w", item.title, ErrNoLoad)
-	}
-	e := &Entry{Title: item.title, Kernel: *sub.kernel, Initrds: sub.initrds, Args: sub.args}
-	return e, nil
+// alwaysExported are variables of GRUB's own that stay exported when a configuration sets them.
+var alwaysExported = map[string]bool{
+	"root": true, "prefix": true, "pager": true, "lang": true, "chosen": true, "config_directory": true, "config_file": true,
 }
 
-// splitDefault cuts "submenu>entry"; ">>" is a ">" of a title.
-func splitDefault(v string) (head, rest string) {
-	for i := 0; i < len(v); i++ {
-		if v[i] != '>' {
-			continue
-		}
-		if i+1 < len(v) && v[i+1] == '>' {
-			i++
-			continue
-		}
-		return strings.ReplaceAll(v[:i], ">>", ">"), v[i+1:]
+// config runs a configuration with a menu of its own, and boots from the menu if there is one. Without error and entry it came to
+// nothing.
+func (s *shell) config(dev int, path string) (*Entry, error) {
+	err := s.source(dev, path)
+	if errors.Is(err, errBoot) {
+		return s.loaded, nil
 	}
-	return strings.ReplaceAll(v, ">>", ">"), ""
-}
-
-func isNumber(v string) bool {
-	_, err := strconv.Atoi(v)
-	return err == nil
-}
-
-// device writes a device number in a form that locate reads back.
-func device(n int) string { return "hd0," + strconv.Itoa(n) }
-
-// locate reads "(hd0,gpt2)/path", "/path" or "path"; without a device it is on $root.
-func (s *shell) locate(name string) (File, error) {
-	dev := s.vars["root"]
-	path := name
-	if strings.HasPrefix(name, "(") {
-		var ok bool
-		if dev, path, ok = strings.Cut(name[1:], ")"); !ok {
-			return File{}, fmt.Errorf("%q is no file name", name)
-		}
-		if dev == "" {
-			dev = s.vars["root"]
-		}
-	}
-	n, err := parseDevice(dev)
 	if err != nil {
-		return File{}, fmt.Errorf("%q: %w", name, err)
+		return nil, err
 	}
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
+	if len(s.env.menu) == 0 {
+		return nil, &Restart{Why: fmt.Sprintf("%v: %v", File{dev, path}, ErrEmpty), Err: ErrEmpty}
 	}
-	return File{Device: n, Path: path}, nil
+	return s.showMenu()
 }
 
-// parseDevice reads GRUB's names of a disk's partitions: hd0,gpt2 hd0,msdos1 hd1,3 ahci0,gpt2, with sub-partitions cut off. The
-// number of the disk does not count: the firmware that started us may count disks otherwise than the one GRUB will see.
-func parseDevice(name string) (int, error) {
-	name = strings.Trim(name, "()")
-	disk, part, ok := strings.Cut(name, ",")
-	if !strings.Contains(disk, "hd") && !strings.HasPrefix(disk, "ahci") && !strings.HasPrefix(disk, "usb") && !strings.HasPrefix(disk, "nvme") {
-		return 0, fmt.Errorf("device %q is not a partition of a disk", name)
+// source runs a configuration file in the present context.
+func (s *shell) source(dev int, path string) error {
+	if err := s.deeper(); err != nil {
+		return err
 	}
-	if !ok {
-		return 0, nil
+	defer func() { s.depth-- }()
+	src, err := s.files.ReadFile(dev, path, maxConfig)
+	if err != nil {
+		return err
 	}
-	part, _, _ = strings.Cut(part, ",")
-	for _, kind := range []string{"gpt", "msdos", "apple", "bsd", "part"} {
-		part = strings.TrimPrefix(part, kind)
+	if err := s.charge(len(src)); err != nil {
+		return err
 	}
-	n, err := strconv.Atoi(part)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("device %q is not a partition of a disk", name)
+	l, err := parse(string(src))
+	if err != nil {
+		return fmt.Errorf("%v: %w", File{dev, path}, err)
 	}
-	return n, nil
+	file, dir := s.env.vars["config_file"], s.env.vars["config_directory"]
+	defer func() { s.env.vars["config_file"], s.env.vars["config_directory"] = file, dir }()
+	here := "(" + s.device(dev) + ")" + path
+	s.env.vars["config_file"] = variable{value: here, exported: true}
+	s.env.vars["config_directory"] = variable{value: here[:strings.LastIndexByte(here, '/')], exported: true}
+	_, err = s.run(l)
+	return err
 }

@@ -4,18 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"path"
 	"sort"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/need"
 )
 
 // fakeFiles is a disk for tests: "DEVICE:/path" -> content, and what devices are called.
 type fakeFiles struct {
-	files map[string]string
-	uuids map[string]int
+	files  map[string]string
+	uuids  map[string]int
+	labels map[int]string
 }
 
 var _ Files = (*fakeFiles)(nil)
@@ -57,6 +61,29 @@ func (f *fakeFiles) List(dev int, name string) ([]string, error) {
 	return out, nil
 }
 
+func (f *fakeFiles) Blocks(dev int, first, count int64) ([]byte, error) {
+	s, ok := f.files[fmt.Sprintf("%d:%d+%d", dev, first, count)]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return []byte(s), nil
+}
+
+func (f *fakeFiles) Facts(dev int) (Facts, bool) {
+	for k := range f.files {
+		if strings.HasPrefix(k, fmt.Sprintf("%d:", dev)) {
+			facts := Facts{FS: "ext4", Label: f.labels[dev]}
+			for uuid, n := range f.uuids {
+				if n == dev {
+					facts.UUID = uuid
+				}
+			}
+			return facts, true
+		}
+	}
+	return Facts{}, false
+}
+
 func (f *fakeFiles) Find(by By, value string) (int, bool) {
 	if by == ByFile {
 		for k := range f.files {
@@ -65,6 +92,14 @@ func (f *fakeFiles) Find(by By, value string) (int, bool) {
 				if _, err := fmt.Sscan(rest, &dev); err == nil {
 					return dev, true
 				}
+			}
+		}
+		return 0, false
+	}
+	if by == ByLabel {
+		for n, l := range f.labels {
+			if l == value {
+				return n, true
 			}
 		}
 		return 0, false
@@ -188,8 +223,10 @@ const esp = "search.fs_uuid 1111 root hd0,gpt2 \nset prefix=($root)'/boot/grub'\
 
 func debian(def, env string) *fakeFiles {
 	f := &fakeFiles{uuids: map[string]int{"1111": 2}, files: map[string]string{
-		"1:/EFI/debian/grub.cfg": esp,
-		"2:/boot/grub/grub.cfg":  strings.Replace(debianLike, "DEFAULT", def, 1),
+		"1:/EFI/debian/grub.cfg":         esp,
+		"2:/boot/vmlinuz-6.1.0-56-amd64": "k", "2:/boot/initrd.img-6.1.0-56-amd64": "i",
+		"2:/boot/vmlinuz-6.1.0-50-amd64": "k", "2:/boot/initrd.img-6.1.0-50-amd64": "i", "2:/boot/intel-ucode.img": "i",
+		"2:/boot/grub/grub.cfg": strings.Replace(debianLike, "DEFAULT", def, 1),
 	}}
 	if env != "" {
 		f.files["2:/boot/grub/grubenv"] = envMagic + env + strings.Repeat("#", 1024-len(envMagic)-len(env))
@@ -208,7 +245,7 @@ var (
 		Title:   "Debian GNU/Linux, with Linux 6.1.0-50-amd64",
 		Kernel:  File{2, "/boot/vmlinuz-6.1.0-50-amd64"},
 		Initrds: []File{{2, "/boot/intel-ucode.img"}, {2, "/boot/initrd.img-6.1.0-50-amd64"}},
-		Args:    `BOOT_IMAGE=/boot/vmlinuz-6.1.0-50-amd64 root=UUID=1111 ro dyndbg="file a.c +p" quiet`,
+		Args:    `BOOT_IMAGE=/boot/vmlinuz-6.1.0-50-amd64 root=UUID=1111 ro "dyndbg=file a.c +p" quiet`,
 	}
 )
 
@@ -224,9 +261,9 @@ if [ -z "${kernelopts}" ]; then set kernelopts="root=UUID=root ro "; fi
 insmod blscfg
 blscfg
 menuentry "Settings" { fwsetup }`,
-		"2:/grub2/grubenv":                  envMagic + "saved_entry=abc-6.8.5-301.fc40.x86_64\nkernelopts=root=UUID=root ro rhgb\n####",
-		"2:/loader/entries/abc-6.8.5.conf":  "title not this\nversion 1\n",
-		"2:/loader/entries/z-0-rescue.conf": "title Rescue\nversion 0-rescue\nlinux /vmlinuz-0-rescue\ninitrd /initramfs-0-rescue.img\noptions root=x\n",
+		"2:/grub2/grubenv":                    envMagic + "saved_entry=abc-6.8.5-301.fc40.x86_64\nkernelopts=root=UUID=root ro rhgb\n####",
+		"2:/loader/entries/abc-6.8.5.conf":    "title not this\nversion 1\n",
+		"2:/loader/entries/abc-0-rescue.conf": "title Rescue\nversion 0-rescue\nlinux /vmlinuabc-0-rescue\ninitrd /initramfs-0-rescue.img\noptions root=x\n",
 		"2:/loader/entries/abc-6.8.5-301.fc40.x86_64.conf": "title Fedora Linux (6.8.5)\nversion 6.8.5-301.fc40.x86_64\nlinux /vmlinuz-6.8.5\n" +
 			"initrd /initramfs-6.8.5.img $tuned_initrd\noptions $kernelopts $tuned_params quiet\ngrub_class fedora\n",
 		"2:/loader/entries/abc-6.10.1-200.fc40.x86_64.conf": "title Fedora Linux (6.10.1)\nversion 6.10.1-200.fc40.x86_64\nlinux /vmlinuz-6.10.1\n" +
@@ -237,6 +274,12 @@ menuentry "Settings" { fwsetup }`,
 		newest.files[k] = v
 	}
 	delete(newest.files, "2:/grub2/grubenv")
+	for _, f := range []*fakeFiles{fedora, newest} {
+		f.files["2:/grub2/grub.cfg"] = "set timeout=5\n" + f.files["2:/grub2/grub.cfg"]
+		for _, v := range []string{"6.8.5", "6.10.1"} {
+			f.files["2:/vmlinuz-"+v], f.files["2:/initramfs-"+v+".img"] = "k", "i"
+		}
+	}
 
 	tests := []struct {
 		name  string
@@ -251,29 +294,32 @@ menuentry "Settings" { fwsetup }`,
 		{"entry of a submenu by ids", debian("gnulinux-advanced-1111>gnulinux-6.1.0-50-amd64-advanced-1111", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
 		{"entry of a submenu by title", debian("Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux 6.1.0-50-amd64", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
 		{"saved entry", debian("${saved_entry}", "saved_entry=1>1\n"), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
-		{"next entry of grub-reboot", debian("0", "next_entry=1>1\n"), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
 		{"no saved entry", debian("${saved_entry}", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
 		{"entry that is gone", debian("gnulinux-5.10", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
 		{"boot loader specification, saved", fedora, File{2, "/grub2/grub.cfg"}, &Entry{
 			Title: "Fedora Linux (6.8.5)", Kernel: File{2, "/vmlinuz-6.8.5"}, Initrds: []File{{2, "/initramfs-6.8.5.img"}},
-			Args: "root=UUID=root ro rhgb  quiet",
+			Args: "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.8.5 root=UUID=root ro rhgb quiet",
 		}, nil},
 		{"boot loader specification, newest", newest, File{2, "/grub2/grub.cfg"}, &Entry{
 			Title: "Fedora Linux (6.10.1)", Kernel: File{2, "/vmlinuz-6.10.1"}, Initrds: []File{{2, "/initramfs-6.10.1.img"}},
-			Args: "root=UUID=root ro",
+			Args: "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.10.1 root=UUID=root ro",
 		}, nil},
 		{"no menu", &fakeFiles{files: map[string]string{"1:/g": "set timeout=5\n"}}, File{1, "/g"}, nil, ErrEmpty},
-		{"an entry that is no Linux", &fakeFiles{files: map[string]string{"1:/g": "menuentry Windows {\n chainloader /EFI/x\n}\n"}}, File{1, "/g"}, nil, ErrNoLoad},
 		{"a file that is not there", &fakeFiles{}, File{1, "/g"}, nil, fs.ErrNotExist},
 		{"a loop without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=1; done"}}, File{1, "/g"}, nil, ErrLimit},
 		{"a function without end", &fakeFiles{files: map[string]string{"1:/g": "function f { f; f; }\nf\n"}}, File{1, "/g"}, nil, ErrLimit},
 		{"a file that sources itself", &fakeFiles{files: map[string]string{"1:/g": "source /g\nsource /g"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a fallback without end", &fakeFiles{files: map[string]string{"1:/g": "set timeout=0\nset fallback=0\nmenuentry a { set fallback=0; }"}}, File{1, "/g"}, nil, ErrLimit},
+		{"names of searches without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=a$a; search --label nosuch --set $a; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"large files without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do source /h; done", "1:/h": strings.Repeat("#", 4<<20)}}, File{1, "/g"}, nil, ErrLimit},
+		{"large words without end", &fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) + "\nwhile true; do echo $a; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a menu that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) + "\nwhile true; do menuentry $a { true; }; done"}}, File{1, "/g"}, nil, ErrLimit},
 		{"a variable that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=xxxxxxxx\nwhile true; do set a=$a$a; done"}}, File{1, "/g"}, nil, ErrLimit},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := Default(tt.files, Options{Device: tt.at.Device, Path: tt.at.Path, UEFI: true})
-			if !errors.Is(err, tt.err) {
+			if tt.err == nil && err != nil || !errors.Is(err, tt.err) {
 				t.Fatalf("error %v, want %v", err, tt.err)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -285,7 +331,7 @@ menuentry "Settings" { fwsetup }`,
 
 // TestShell runs scripts that leave their result in $r; the cases are sentences of the GRUB manual on quoting and commands.
 func TestShell(t *testing.T) {
-	files := &fakeFiles{files: map[string]string{"1:/f": "x", "1:/d/e": "", "1:/s": "set r=sourced; return; set r=not"}}
+	files := &fakeFiles{files: map[string]string{"1:/f": "x", "1:/d/e": "", "1:/s": "set r=sourced; return; set r=$r.on"}}
 	tests := []struct{ name, script, want string }{
 		{"single quotes", `set r='a $b "c" \d'`, `a $b "c" \d`},
 		{"double quotes", `set b=1; set r="a $b 'c' \$d \" \\ \e"`, `a 1 'c' $d " \ \e`},
@@ -297,19 +343,18 @@ func TestShell(t *testing.T) {
 		{"if elif else", `if false; then set r=1; elif [ a = b ]; then set r=2; else set r=3; fi`, `3`},
 		{"not", `if ! false; then set r=1; fi`, `1`},
 		{"numbers", `if [ 10 -gt 9 -a 010 -eq 8 ]; then set r=1; fi`, `1`},
-		{"strings", `if [ 10 > 9 ]; then set r=1; else set r=2; fi`, `2`},
+		{"strings", `if [ 10 '>' 9 ]; then set r=1; else set r=2; fi`, `2`},
 		{"or and parentheses", `if [ ( a = b -o -n x ) -a ! -z "" ]; then set r=2; else set r=1; fi`, `1`},
 		{"files", `if [ -f /f -a -d /d -a -s /f -a ! -e /g -a -e /d ]; then set r=1; fi`, `1`},
 		{"until", `set n=; until [ x$n = xaaa ]; do set n=a$n; done; set r=$n`, `aaa`},
-		{"function arguments", `function f { set r="$# $1 $2 $@"; }; f a "b c"`, `2 a b c a b c`},
+		{"function arguments", `function f { set r="$# $1 $2 $*"; }; f a "b c"`, `2 a b c a b c`},
 		{"function returns", `function f { set r=1; return; set r=2; }; f`, `1`},
-		{"source returns", `source /s`, `sourced`},
+		{"a file does not return", `source /s`, `sourced.on`},
 		{"status", `false; set r=$?`, `1`},
-		{"unknown command fails", `if nothing_like_that; then set r=1; else set r=2; fi`, `2`},
 		{"name=value without set", `r=1`, `1`},
 		{"comment", "set r=1 # set r=2\n#set r=3", `1`},
 		{"hash in a word", `set r=a#b`, `a#b`},
-		{"search for a file", `search --file --set=r /d/e`, `hd0,1`},
+		{"search for a file", `search --file --set=r /d/e`, `hd0,msdos1`},
 		{"search fails", `set r=old; search --fs-uuid --set=r nope`, `old`},
 		{"eval", `set c='set r=1'; eval $c`, `1`},
 		{"brace on its own line", "function f\n{\nset r=1\n}\nf", `1`},
@@ -320,25 +365,41 @@ func TestShell(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &shell{files: files, vars: map[string]string{"root": "hd0,1"}, functions: map[string]*list{}}
+			s := newShell(files, Options{})
+			if err := s.set("root", "hd0,1"); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := s.run(l); err != nil {
 				t.Fatal(err)
 			}
-			if got := s.vars["r"]; got != tt.want {
+			if got := s.get("r"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestParseErrors(t *testing.T) {
+// TestSyntaxLikeGRUB has GRUB's own parser judge scripts, and takes the ones that it takes.
+func TestSyntaxLikeGRUB(t *testing.T) {
+	check := need.Tool(t, "grub-script-check")
 	for _, script := range []string{
 		"if true; then", "fi", "if true; fi", "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
-		"while true; done", "for x in a b; set y; done", strings.Repeat("if ", 500),
+		"while true; done", "for x in a b; set y; done", "if true; then echo a; fi", "echo a b", "echo {a b}", "echo a{b", "echo a > b", "a | b",
+		"a & b", "echo $", `echo "$"`, "echo ${a", "echo ${a.b}", "echo ${1} $1 $@ $* $# $?", "function f { echo a; }", "function f\n{\necho a\n}",
+		"if true; then function f { echo a; }; fi", "for x in a b; do echo $x; done", "for x in a b\ndo\necho $x\ndone", "while true; do break; done",
+		"menuentry 'a' --id b {\n linux /k\n}", "submenu a { menuentry b { true; } }", "if [ a = b ]\nthen\necho a\nelif true\nthen\necho b\nelse\necho c\nfi",
+		"echo a\\\nb", "# only this", "", "echo a;", "menuentry a { }", "function f { }", "if true; then fi", "echo if then else", "until false; do echo; done",
+		"for x in; do echo; done", "! true", "[ a ]", "a=b", "echo 'a\nb' \"c\nd\"", "for x in a b; do done", "echo a } b",
 	} {
-		if _, err := parse(script); err == nil {
-			t.Errorf("%q was parsed", script)
+		cmd := exec.Command(check)
+		cmd.Stdin = strings.NewReader("true\n" + script + "\n") // it refuses a script without a command
+		judge := cmd.Run()
+		if _, err := parse(script); (err == nil) != (judge == nil) {
+			t.Errorf("%q: GRUB says %v, we say %v", script, judge, err)
 		}
+	}
+	if _, err := parse(strings.Repeat("if ", 500)); !errors.Is(err, ErrLimit) {
+		t.Errorf("500 times if: %v", err)
 	}
 }
 
@@ -357,30 +418,27 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-func TestCompareVersions(t *testing.T) {
-	ascending := []string{"", "5.10.0-9", "5.10.0-10", "6.1.0-50-amd64", "6.1.0-56-amd64", "6.9", "6.10~rc1", "6.10", "6.10.1"}
+// TestPackageOrder has the order of Red Hat's GRUB: NAME-VERSION-RELEASE by the rules of RPM (rpm-version(7)).
+func TestPackageOrder(t *testing.T) {
+	ascending := []string{
+		"a-0-rescue", "a-5.14.0-427.9.1.el9", "a-5.14.0-427.13.1.el9", "a-6.1.0~rc1-1", "a-6.1.0-1", "a-6.1.0^git1-1", "a-6.1.0.1-1",
+		"a-6.9.12-200.fc40", "a-6.10.3-200.fc40", "a-6.10.3-200.fc40.x", "b-0-rescue",
+	}
 	for i, a := range ascending {
 		for j, b := range ascending {
-			if got, want := CompareVersions(a, b), compareInt(i, j); got != want {
+			if got, want := comparePackages(a, b), compareInt(i, j); got != want {
 				t.Errorf("%q, %q: %d, want %d", a, b, got, want)
 			}
 		}
 	}
 }
 
-func TestLoader(t *testing.T) {
-	f := &fakeFiles{files: map[string]string{
-		"1:/loader/entries/arch.conf":     "title Arch\nlinux /vmlinuz-linux\ninitrd /intel-ucode.img\ninitrd /initramfs-linux.img\noptions root=PARTUUID=1 rw\n",
-		"1:/loader/entries/arch-lts.conf": "title Arch LTS\nlinux /vmlinuz-linux-lts\noptions root=PARTUUID=1\n",
-	}}
-	for conf, want := range map[string]string{"default arch.conf\n": "Arch", "default arch-*\n": "Arch LTS", "timeout 3\n": "Arch LTS"} {
-		f.files["1:/loader/loader.conf"] = conf
-		e, err := Loader(f, 1)
-		if err != nil || e.Title != want {
-			t.Errorf("%q: %v, %v, want %s", conf, e, err, want)
-		}
-		if want == "Arch" && len(e.Initrds) != 2 {
-			t.Errorf("%d initrds, want 2", len(e.Initrds))
+func TestHasVariables(t *testing.T) {
+	for value, want := range map[string]bool{
+		"root=/dev/sda1 ro": false, "$kernelopts ro": true, "ro $tuned_params": true, "cost=$5": false, "a$": false, "": false,
+	} {
+		if got := HasVariables(value); got != want {
+			t.Errorf("%q: %v, want %v", value, got, want)
 		}
 	}
 }
@@ -394,6 +452,5 @@ func FuzzDefault(f *testing.F) {
 		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err == nil && e.Kernel.Path == "" {
 			t.Error("an entry without a kernel")
 		}
-		_, _ = Loader(files, 1)
 	})
 }

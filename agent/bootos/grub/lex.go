@@ -9,7 +9,7 @@ import (
 type part struct {
 	text   string
 	name   string // of a variable; text is empty then
-	quoted bool   // not cut at blanks, and a word even when empty
+	quoted bool   // not cut at blanks, no wildcard, and a word even when empty
 }
 
 // word is one word of a command before variables are put in.
@@ -23,12 +23,13 @@ func (w word) literal() string {
 	return ""
 }
 
-// token is a word or one of the marks ; { } and end of file.
+// token is a word, one of the marks ; { } or a line's end, or the end of file.
 type token struct {
-	word word
-	mark byte // ';' for both ; and a line's end, '{', '}', 0 for a word
-	end  bool
-	line int
+	word        word
+	mark        byte // ';', '\n', '{', '}', 0 for a word
+	end         bool
+	line        int
+	start, stop int // bytes of the source
 }
 
 type lexer struct {
@@ -37,6 +38,9 @@ type lexer struct {
 	line int
 }
 
+// meta are the characters that end a word wherever they stand outside quotes, as in GRUB's own lexer.
+const meta = "{}|&;<> \t\r\n"
+
 func (l *lexer) peekByte() byte {
 	if l.pos < len(l.src) {
 		return l.src[l.pos]
@@ -44,9 +48,10 @@ func (l *lexer) peekByte() byte {
 	return 0
 }
 
-// next returns the next token. Marks are ; { } on their own: "a{b" is a word.
+// next returns the next token.
 func (l *lexer) next() (token, error) {
 	for l.pos < len(l.src) {
+		at := l.pos
 		switch c := l.src[l.pos]; {
 		case c == ' ' || c == '\t' || c == '\r':
 			l.pos++
@@ -62,27 +67,19 @@ func (l *lexer) next() (token, error) {
 		case c == '\n':
 			l.pos++
 			l.line++
-			return token{mark: ';', line: l.line - 1}, nil
-		case c == ';' || c == '&' || c == '|':
+			return token{mark: c, line: l.line - 1, start: at, stop: l.pos}, nil
+		case c == ';' || c == '{' || c == '}':
 			l.pos++
-			return token{mark: ';', line: l.line}, nil
-		case (c == '{' || c == '}') && l.alone():
-			l.pos++
-			return token{mark: c, line: l.line}, nil
+			return token{mark: c, line: l.line, start: at, stop: l.pos}, nil
+		case c == '|' || c == '&' || c == '<' || c == '>':
+			return token{}, fmt.Errorf("line %d: GRUB's shell has no %q outside quotes", l.line+1, c)
 		default:
+			line := l.line
 			w, err := l.word()
-			return token{word: w, line: l.line}, err
+			return token{word: w, line: line, start: at, stop: l.pos}, err
 		}
 	}
-	return token{end: true, line: l.line}, nil
-}
-
-// alone tells whether the brace at pos is a mark: nothing of a word follows it.
-func (l *lexer) alone() bool {
-	if l.src[l.pos] == '}' || l.pos+1 == len(l.src) {
-		return true
-	}
-	return strings.IndexByte(" \t\r\n;", l.src[l.pos+1]) >= 0
+	return token{end: true, line: l.line, start: l.pos, stop: l.pos}, nil
 }
 
 // word reads a word up to a blank or mark.
@@ -96,10 +93,10 @@ func (l *lexer) word() (word, error) {
 		w = append(w, part{text: s, quoted: quoted})
 	}
 	for l.pos < len(l.src) {
-		switch c := l.src[l.pos]; c {
-		case ' ', '\t', '\r', '\n', ';', '&', '|':
+		switch c := l.src[l.pos]; {
+		case strings.IndexByte(meta, c) >= 0:
 			return w, nil
-		case '\'':
+		case c == '\'':
 			end := strings.IndexByte(l.src[l.pos+1:], '\'')
 			if end < 0 {
 				return nil, fmt.Errorf("line %d: a quote is not closed", l.line+1)
@@ -108,12 +105,12 @@ func (l *lexer) word() (word, error) {
 			l.line += strings.Count(s, "\n")
 			text(s, true)
 			l.pos += end + 2
-		case '"':
+		case c == '"':
 			l.pos++
 			if err := l.doubleQuoted(&w, text); err != nil {
 				return nil, err
 			}
-		case '\\':
+		case c == '\\':
 			l.pos++
 			switch {
 			case l.pos == len(l.src):
@@ -124,14 +121,14 @@ func (l *lexer) word() (word, error) {
 				text(l.src[l.pos:l.pos+1], true)
 				l.pos++
 			}
-		case '$':
-			if p, ok := l.variable(); ok {
-				w = append(w, p)
-			} else {
-				text("$", false)
+		case c == '$':
+			p, err := l.variable()
+			if err != nil {
+				return nil, err
 			}
+			w = append(w, p)
 		default:
-			n := strings.IndexAny(l.src[l.pos:], " \t\r\n;&|'\"\\$")
+			n := strings.IndexAny(l.src[l.pos:], meta+"'\"\\$")
 			if n < 0 {
 				n = len(l.src) - l.pos
 			}
@@ -163,12 +160,12 @@ func (l *lexer) doubleQuoted(w *word, text func(string, bool)) error {
 				text(`\`, true)
 			}
 		case '$':
-			if p, ok := l.variable(); ok {
-				p.quoted = true
-				*w = append(*w, p)
-			} else {
-				text("$", true)
+			p, err := l.variable()
+			if err != nil {
+				return err
 			}
+			p.quoted = true
+			*w = append(*w, p)
 		default:
 			n := strings.IndexAny(l.src[l.pos:], "\"\\$")
 			if n < 0 {
@@ -183,30 +180,39 @@ func (l *lexer) doubleQuoted(w *word, text func(string, bool)) error {
 	return fmt.Errorf("line %d: a quote is not closed", l.line+1)
 }
 
-// variable reads $name, ${name}, $1, $@, $* or $?; without one of them only the $ is passed over.
-func (l *lexer) variable() (part, bool) {
+// variable reads $name, ${name}, $12, $@, $*, $# or $?. A $ before anything else is an error in GRUB too.
+func (l *lexer) variable() (part, error) {
 	l.pos++
 	rest := l.src[l.pos:]
 	if strings.HasPrefix(rest, "{") {
-		end := strings.IndexByte(rest, '}')
-		if end < 0 || strings.ContainsAny(rest[:end], " \t\n") {
-			return part{}, false
+		if end := strings.IndexByte(rest, '}'); end > 1 && nameLength(rest[1:end]) == end-1 {
+			l.pos += end + 1
+			return part{name: rest[1:end]}, nil
 		}
-		l.pos += end + 1
-		return part{name: rest[1:end]}, end > 1
+		return part{}, fmt.Errorf("line %d: ${ is not followed by a name and }", l.line+1)
 	}
-	n := 0
-	for n < len(rest) && isName(rest[n]) {
-		n++
-		if n == 1 && rest[0] >= '0' && rest[0] <= '9' {
-			break // $10 is $1 and a 0
-		}
-	}
-	if n == 0 && rest != "" && strings.IndexByte("@*#?", rest[0]) >= 0 {
-		n = 1
+	n := nameLength(rest)
+	if n == 0 {
+		return part{}, fmt.Errorf("line %d: $ is not followed by a name", l.line+1)
 	}
 	l.pos += n
-	return part{name: rest[:n]}, n > 0
+	return part{name: rest[:n]}, nil
+}
+
+// nameLength returns how many bytes at the start of s are a variable's name: a word of letters, a number, or one of @ * # ?.
+func nameLength(s string) int {
+	if s == "" {
+		return 0
+	}
+	if strings.IndexByte("@*#?", s[0]) >= 0 {
+		return 1
+	}
+	n := 0
+	number := s[0] >= '0' && s[0] <= '9'
+	for n < len(s) && isName(s[n]) && (!number || s[n] >= '0' && s[n] <= '9') {
+		n++
+	}
+	return n
 }
 
 func isName(c byte) bool {

@@ -11,8 +11,8 @@ type command any
 // simple is a command with its words and, for menuentry and submenu, a body.
 type simple struct {
 	words []word
-	body  *list
-	not   bool // with "!" in front
+	body  *list  // the block among the words, nil without
+	block string // its text, braces and all
 	line  int
 }
 
@@ -41,6 +41,8 @@ type parser struct {
 	lex   lexer
 	tok   token
 	depth int
+
+	blockEnd int // byte after the last block's brace
 }
 
 // parse reads a whole configuration.
@@ -64,6 +66,18 @@ func (p *parser) advance() (err error) {
 	return err
 }
 
+// separator tells whether the token ends a command.
+func (p *parser) separator() bool { return p.tok.mark == ';' || p.tok.mark == '\n' }
+
+func (p *parser) separators() error {
+	for p.separator() {
+		if err := p.advance(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p *parser) unexpected() error {
 	what := "the end of the file"
 	switch {
@@ -85,8 +99,8 @@ func (p *parser) list(until ...string) (*list, error) {
 	for {
 		switch {
 		case p.tok.end || p.tok.mark == '}':
-			return l, nil
-		case p.tok.mark == ';':
+			return p.some(l)
+		case p.separator():
 			if err := p.advance(); err != nil {
 				return nil, err
 			}
@@ -94,7 +108,7 @@ func (p *parser) list(until ...string) (*list, error) {
 		}
 		for _, k := range until {
 			if p.tok.mark == 0 && p.tok.word.literal() == k {
-				return l, nil
+				return p.some(l)
 			}
 		}
 		c, err := p.command()
@@ -105,12 +119,18 @@ func (p *parser) list(until ...string) (*list, error) {
 	}
 }
 
+// some refuses a list without a command: GRUB wants one everywhere but in the file itself.
+func (p *parser) some(l *list) (*list, error) {
+	if len(l.cmds) == 0 && p.depth > 1 {
+		return nil, p.unexpected()
+	}
+	return l, nil
+}
+
 // expect passes over a keyword.
 func (p *parser) expect(keyword string) error {
-	for p.tok.mark == ';' {
-		if err := p.advance(); err != nil {
-			return err
-		}
+	if err := p.separators(); err != nil {
+		return err
 	}
 	if p.tok.end || p.tok.mark != 0 || p.tok.word.literal() != keyword {
 		return fmt.Errorf("%w: %q is missing", p.unexpected(), keyword)
@@ -138,6 +158,9 @@ func (p *parser) command() (command, error) {
 	case "for":
 		return p.forLoop()
 	case "function":
+		if p.depth > 1 {
+			return nil, fmt.Errorf("line %d: a function is inside another command", p.tok.line+1)
+		}
 		return p.function()
 	case "then", "elif", "else", "fi", "do", "done":
 		return nil, p.unexpected()
@@ -226,12 +249,10 @@ func (p *parser) function() (command, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
-	for p.tok.mark == ';' {
-		if err := p.advance(); err != nil {
-			return nil, err
-		}
+	err := p.separators()
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	f.body, err = p.braces()
 	return f, err
 }
@@ -250,32 +271,30 @@ func (p *parser) braces() (*list, error) {
 	if p.tok.mark != '}' {
 		return nil, p.unexpected()
 	}
+	p.blockEnd = p.tok.stop
 	return body, p.advance()
 }
 
+// simple reads a command's words. One of them may be a block in braces, of which menuentry and submenu make their body.
 func (p *parser) simple() (command, error) {
 	s := &simple{line: p.tok.line}
-	if p.tok.word.literal() == "!" {
-		s.not = true
-		if err := p.advance(); err != nil {
-			return nil, err
-		}
-	}
-	for !p.tok.end && p.tok.mark != ';' && p.tok.mark != '}' {
+	for !p.tok.end && !p.separator() && p.tok.mark != '}' {
 		if p.tok.mark == '{' {
-			var err error
-			if s.body, err = p.braces(); err != nil {
+			if len(s.words) == 0 || s.body != nil {
+				return nil, p.unexpected()
+			}
+			start := p.tok.start
+			body, err := p.braces()
+			if err != nil {
 				return nil, err
 			}
-			break
+			s.body, s.block = body, p.lex.src[start:p.blockEnd]
+			continue
 		}
 		s.words = append(s.words, p.tok.word)
 		if err := p.advance(); err != nil {
 			return nil, err
 		}
-	}
-	if len(s.words) == 0 {
-		return nil, p.unexpected()
 	}
 	return s, nil
 }

@@ -1,137 +1,155 @@
 package grub
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
-// test is the command [ and test of the GRUB manual: strings, numbers, files, and, or, not, parentheses.
+// test is the command [ and test of the GRUB manual: strings, numbers, files, and, or, not, parentheses. Its order is GRUB's: three words
+// with an operator in the middle first, then two with one in front, then single words. Without any word it is true.
 func test(s *shell, args []string) (int, error) {
 	if n := len(args); n > 0 && args[n-1] == "]" {
 		args = args[:n-1]
 	}
 	t := tester{s: s, args: args}
-	if t.or() {
-		return 0, nil
+	if t.run(0) {
+		return ok, t.err
 	}
-	return 1, nil
+	return statusFalse, t.err
 }
 
 type tester struct {
-	s     *shell
-	args  []string
-	depth int
+	s    *shell
+	args []string
+	err  error
 }
 
-func (t *tester) peek(i int) string {
-	if i < len(t.args) {
-		return t.args[i]
-	}
-	return ""
-}
-
-func (t *tester) take(n int) { t.args = t.args[min(n, len(t.args)):] }
-
-func (t *tester) or() bool {
-	v := t.and()
-	for t.peek(0) == "-o" {
-		t.take(1)
-		w := t.and()
-		v = v || w
-	}
-	return v
-}
-
-func (t *tester) and() bool {
-	v := t.term()
-	for len(t.args) > 0 && t.peek(0) != "-o" && t.peek(0) != ")" {
-		if t.peek(0) == "-a" {
-			t.take(1)
-		}
-		w := t.term()
-		v = v && w
-	}
-	return v
-}
-
-func (t *tester) term() bool {
-	if t.depth++; t.depth > maxDepth || len(t.args) == 0 {
+func (t *tester) run(depth int) bool {
+	if depth > maxDepth {
+		t.err = ErrLimit
 		return false
 	}
-	defer func() { t.depth-- }()
-	// A binary operator wins: [ "$x" = "(" ] compares.
-	if len(t.args) >= 3 {
-		if f, ok := binary[t.peek(1)]; ok {
-			a, b := t.peek(0), t.peek(2)
-			t.take(3)
-			return f(a, b)
-		}
-	}
-	switch op := t.peek(0); op {
-	case "!":
-		if len(t.args) > 1 {
-			t.take(1)
-			return !t.term()
-		}
-	case "(":
-		if len(t.args) > 1 {
-			t.take(1)
-			v := t.or()
-			if t.peek(0) == ")" {
-				t.take(1)
+	or, and, not := false, true, false
+	update := func(v bool) { and, not = and && v != not, false }
+	for len(t.args) > 0 && t.err == nil {
+		if n := len(t.args); n >= 3 {
+			if v, is := t.binary(t.args[0], t.args[1], t.args[2]); is {
+				t.args = t.args[3:]
+				update(v)
+				continue
 			}
-			return v
 		}
-	case "-n", "-z", "-e", "-f", "-d", "-s":
-		if len(t.args) > 1 {
-			v := t.peek(1)
-			t.take(2)
-			return t.unary(op, v)
+		if len(t.args) >= 2 {
+			if v, is := t.unary(t.args[0], t.args[1]); is {
+				t.args = t.args[2:]
+				update(v)
+				continue
+			}
+		}
+		word := t.args[0]
+		t.args = t.args[1:]
+		switch word {
+		case ")":
+			return or || and
+		case "(":
+			update(t.run(depth + 1))
+		case "!":
+			not = !not
+		case "-a":
+		case "-o":
+			or, and = or || and, true
+		default:
+			update(word != "")
 		}
 	}
-	v := t.peek(0)
-	t.take(1)
-	return v != ""
+	return or || and
 }
 
-func (t *tester) unary(op, v string) bool {
+func (t *tester) binary(a, op, b string) (value, known bool) {
+	switch op {
+	case "=", "==":
+		return a == b, true
+	case "!=":
+		return a != b, true
+	case "<":
+		return a < b, true
+	case "<=":
+		return a <= b, true
+	case ">":
+		return a > b, true
+	case ">=":
+		return a >= b, true
+	case "-pgt", "-plt":
+		a, b = afterCommonPrefix(a, b)
+		x, _, _ := leadingNumber(a)
+		y, _, _ := leadingNumber(b)
+		if op == "-pgt" {
+			return x > y, true
+		}
+		return x < y, true
+	case "-nt", "-ot":
+		t.err = &Restart{Why: "its configuration compares the ages of files"}
+		return false, true
+	}
+	compare, is := comparisons[op]
+	return is && compare(integer(a), integer(b)), is
+}
+
+var comparisons = map[string]func(a, b int64) bool{
+	"-eq": func(a, b int64) bool { return a == b }, "-ne": func(a, b int64) bool { return a != b },
+	"-lt": func(a, b int64) bool { return a < b }, "-le": func(a, b int64) bool { return a <= b },
+	"-gt": func(a, b int64) bool { return a > b }, "-ge": func(a, b int64) bool { return a >= b },
+}
+
+// integer reads a number with a sign; what is none counts as 0.
+func integer(v string) int64 {
+	digits, negative := strings.CutPrefix(v, "-")
+	n, _, err := leadingNumber(digits)
+	switch {
+	case err != nil:
+		return 0
+	case negative:
+		return -n
+	}
+	return n
+}
+
+// afterCommonPrefix cuts off what two words have in common, but no digits of a number that goes on.
+func afterCommonPrefix(a, b string) (string, string) {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	for i > 0 && a[i-1] >= '0' && a[i-1] <= '9' {
+		i--
+	}
+	return a[i:], b[i:]
+}
+
+func (t *tester) unary(op, v string) (value, known bool) {
 	switch op {
 	case "-n":
-		return v != ""
+		return v != "", true
 	case "-z":
-		return v == ""
+		return v == "", true
+	case "-d", "-e", "-f", "-s":
+	default:
+		return false, false
+	}
+	// A file that GRUB could see and we cannot is not the same as none.
+	if t.err = t.s.missing(v); t.err != nil {
+		return false, true
 	}
 	f, err := t.s.locate(v)
 	if err != nil {
-		return false
+		return false, true
 	}
 	switch op {
 	case "-d":
-		return t.s.files.Exists(f.Device, f.Path, true)
+		return t.s.files.Exists(f.Device, f.Path, true), true
+	case "-e":
+		return t.s.exists(v), true
 	case "-s":
 		b, err := t.s.files.ReadFile(f.Device, f.Path, maxConfig)
-		return err == nil && len(b) > 0
-	case "-e":
-		return t.s.files.Exists(f.Device, f.Path, false) || t.s.files.Exists(f.Device, f.Path, true)
+		t.err = t.s.charge(len(b))
+		return err == nil && len(b) > 0, true
 	}
-	return t.s.files.Exists(f.Device, f.Path, false)
-}
-
-var binary = map[string]func(a, b string) bool{
-	"=": func(a, b string) bool { return a == b }, "==": func(a, b string) bool { return a == b },
-	"!=": func(a, b string) bool { return a != b },
-	"<":  func(a, b string) bool { return a < b }, ">": func(a, b string) bool { return a > b },
-	"<=": func(a, b string) bool { return a <= b }, ">=": func(a, b string) bool { return a >= b },
-	"-eq": numbers(func(a, b int64) bool { return a == b }), "-ne": numbers(func(a, b int64) bool { return a != b }),
-	"-lt": numbers(func(a, b int64) bool { return a < b }), "-le": numbers(func(a, b int64) bool { return a <= b }),
-	"-gt": numbers(func(a, b int64) bool { return a > b }), "-ge": numbers(func(a, b int64) bool { return a >= b }),
-}
-
-// numbers compares as integers; what is no number counts as 0.
-func numbers(f func(a, b int64) bool) func(a, b string) bool {
-	return func(a, b string) bool {
-		x, _ := strconv.ParseInt(strings.TrimSpace(a), 0, 64)
-		y, _ := strconv.ParseInt(strings.TrimSpace(b), 0, 64)
-		return f(x, y)
-	}
+	return t.s.files.Exists(f.Device, f.Path, false), true
 }

@@ -51,8 +51,12 @@ func (c *childFlags) params(i int) cast.Params {
 	for j := range p.Key {
 		p.Key[j] = byte(i + j)
 	}
+	p.Sender, _ = cast.PublicOf(secret)
 	return p.WithDefaults()
 }
+
+// secret is that of all senders of the bench.
+var secret = cast.Secret{1}
 
 func (c *childFlags) profiled() func() {
 	if c.profile == "" {
@@ -95,7 +99,7 @@ func childSend(ctx context.Context, args []string, stdout io.Writer) error {
 	start := time.Now()
 	for i := range c.n {
 		s, err := cast.NewSender(c.params(i), f, cast.SenderOptions{
-			Interface: "eth0", UntilDone: true, MinReceivers: c.receivers, Rate: c.rate, MaxWait: 3 * time.Second,
+			Secret: secret, Interface: "eth0", UntilDone: true, MinReceivers: c.receivers, Rate: c.rate, MaxWait: 3 * time.Second,
 			OnEvent: func(e cast.Event) {
 				mu.Lock()
 				defer mu.Unlock()

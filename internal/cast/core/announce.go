@@ -27,7 +27,7 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 			s.idleAt = now
 		}
 	}
-	if now < s.announce {
+	if now < s.announce && !(s.beset(now) && s.seq-s.annSeq >= annCount) {
 		return nil, 0, false
 	}
 	s.annRun = run
@@ -49,6 +49,7 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 		ids[i] = s.acks[i].id
 		s.acks[i].left--
 	}
+	a.Source = s.cfg.Source
 	body = a.Append(buf, ids[:n])
 	for len(s.acks) > 0 && s.acks[0].left <= 0 {
 		s.acks = s.acks[1:]
@@ -58,11 +59,12 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 	}
 	seq = s.seq
 	s.seq++
+	s.annSeq = seq
 	s.ctl.note(now, s.seq)
 	s.Replies++
 	every := annRun
 	switch {
-	case changed || run && now-s.runAt < 200*ms:
+	case changed || run && now-s.runAt < 200*ms || s.beset(now):
 		every = annFast
 	case len(s.acks) > 0:
 		every = annAcks

@@ -1,8 +1,11 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
 // Limits of Params. They are part of the protocol: docs/cast-protocol.md.
@@ -16,12 +19,14 @@ const (
 )
 
 // Params is everything that a receiver must know of a cast beforehand. It must reach the receiver over a
-// trusted channel (a descriptor over TLS, a ticket), since Key is what every packet is authenticated with.
+// trusted channel (a descriptor over TLS, a ticket), since Key is what every packet is sealed with, and Sender what tells the sender from the others that
+// have the key.
 type Params struct {
 	ID       uint32         // tells casts on one group apart
 	Group    netip.AddrPort // multicast group and UDP port
 	Feedback netip.AddrPort // where the sender listens for reports
 	Key      [32]byte       // secret shared by the sender and all receivers
+	Sender   wire.Public    // what the sender signs with; its secret is the sender's alone
 	Size     int64          // of the object, bytes
 	Payload  int            // source bytes a packet, a multiple of 64; 0 means DefaultPayload
 	K        int            // source packets a block, 1..128; 0 means DefaultK
@@ -45,6 +50,8 @@ func (p Params) Check() error {
 		return fmt.Errorf("cast: group %v is not a multicast address and port", p.Group)
 	case !p.Feedback.IsValid() || p.Feedback.Addr().IsMulticast() || p.Feedback.Port() == 0:
 		return fmt.Errorf("cast: feedback %v is not a unicast address and port", p.Feedback)
+	case p.Sender == wire.Public{}:
+		return errors.New("cast: no public key of the sender: whoever made these parameters is of an older version")
 	case p.Size < 0:
 		return fmt.Errorf("cast: object of %d bytes", p.Size)
 	case p.Payload < MinPayload || p.Payload > MaxPayload || p.Payload%64 != 0:

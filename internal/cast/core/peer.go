@@ -36,6 +36,9 @@ type Peer struct {
 	Rate     float64 // bits a second on the wire that reached it in its latest window
 	Heard    int64
 	Joined   int64
+	// What it says of somebody else who sends with the cast's key, and the address that came from.
+	Strange [wire.KindsOfStrange]uint32
+	From    netip.Addr
 
 	window    *wire.Window
 	flags     uint8
@@ -66,6 +69,10 @@ type Peer struct {
 	replyAt             int64
 	back                bool // told to come back to the group
 	stream              streamState
+	misled              bool   // its latest report counts numbers that were never sent
+	misleads            uint32 // how often that was so
+	told                uint32 // strange packets when the user was told
+	own                 bool   // it left the group by its own decision
 }
 
 // waited says whether the group waits for this peer: its needs are sent and its losses slow the pace.

@@ -53,6 +53,8 @@ type Receiver struct {
 	cur       *channel // the sender's current epoch
 	old       []*channel
 	stream    channel
+	strange   strange
+	mismatch  error  // what arrives is not what this receiver expects
 	pastLost  uint64 // lost and got of earlier epochs and generations
 	pastGot   uint64
 	heard     int64 // when multicast was last heard; start time if never
@@ -97,7 +99,7 @@ func NewReceiver(cfg ReceiverConfig, now int64) *Receiver {
 func (r *Receiver) Phase() (Phase, string) { return r.phase, r.why }
 
 // InGroup says whether the driver should be a member of the group.
-func (r *Receiver) InGroup() bool { return !r.away && !r.held }
+func (r *Receiver) InGroup() bool { return !r.away && !r.held && !r.strange.out }
 
 // Missing returns the number of blocks that are not whole.
 func (r *Receiver) Missing() int { return r.missing }
@@ -141,37 +143,51 @@ func (r *Receiver) Fresh(epoch, seq uint64) bool {
 	return c == nil || c.fresh(seq)
 }
 
-// Group notes that an authentic packet of the group came: DATA and ANNOUNCE alike.
-func (r *Receiver) Group(now int64, epoch, seq uint64) bool {
+// place counts a packet of the group by its number. Anybody who has the key can have made it, so what it says of the sender holds only as far as the
+// sender's own word, the latest ANNOUNCE, allows. It returns false for a number that was seen.
+func (r *Receiver) place(now int64, epoch, seq uint64) (fresh bool) {
 	c := r.channel(epoch)
-	switch {
-	case c == nil:
-		// An epoch never seen: the sender has started anew.
-		c = &channel{origin: epoch, window: wire.NewWindow(wire.WindowLen)}
+	if c == nil {
+		if r.cur != nil {
+			// The sender has started anew, or somebody says so: its ANNOUNCE will tell.
+			r.unknown(now)
+			return true
+		}
+		c = newChannel(now, epoch)
 		r.become(c)
 		r.sched.newEpoch(now)
-	case c != r.cur && !r.away && now-r.heard > 300*ms:
-		// One seen before, while the current one is silent: the one in between was a replayed recording.
-		r.become(c)
+	}
+	if c.ahead(now, seq) {
+		r.odd(now, wire.Ahead)
+		return true
 	}
 	if !c.fresh(seq) {
 		return false
 	}
 	c.mark(now, seq)
-	if c == r.cur {
-		r.heard = now
-		if !r.everHeard {
-			r.everHeard = true
-			r.sched.firstHeard(now)
-		}
-		if r.phase == Waiting || r.phase == Silent {
-			r.setPhase(Receiving, "")
-		}
+	if c == r.cur && c.lively(now) {
+		r.hears(now)
 	}
 	return true
 }
 
+// hears notes that multicast of the sender arrives.
+func (r *Receiver) hears(now int64) {
+	r.heard = now
+	if !r.everHeard {
+		r.everHeard = true
+		r.sched.firstHeard(now)
+	}
+	if r.phase == Waiting || r.phase == Silent {
+		r.setPhase(Receiving, r.suspicion())
+	}
+}
+
 const oldEpochs = 4
+
+func newChannel(now int64, epoch uint64) *channel {
+	return &channel{origin: epoch, window: wire.NewWindow(wire.WindowLen), born: now}
+}
 
 func (r *Receiver) become(c *channel) {
 	if r.cur != nil {
@@ -190,13 +206,19 @@ func (r *Receiver) become(c *channel) {
 	}
 	r.cur = c
 	c.restart()
+	r.strange.unknownAt = 0
 }
 
 // Data takes an authentic data packet of the group. On Useful the Partial says where its bytes belong; when it is then
-// Complete, the driver decodes it, passes it on and calls Release.
+// Complete, the driver decodes it, passes it on and calls Release. What is lacking is taken whatever its number: who could displace the sender's
+// numbers would stop the cast.
 func (r *Receiver) Data(now int64, epoch, seq uint64, block uint32, index uint8) (*Partial, Verdict) {
-	if !r.Group(now, epoch, seq) {
-		return nil, Replay
+	fresh := r.place(now, epoch, seq)
+	if !fresh {
+		if _, v := r.Peek(block, index); v != Useful {
+			return nil, Replay
+		}
+		r.odd(now, wire.Behind)
 	}
 	r.sched.sending(now, true)
 	p, v := r.take(block, index)

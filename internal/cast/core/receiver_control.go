@@ -6,9 +6,46 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
-// Announce takes the body of an authentic ANNOUNCE.
+// AnnounceFresh says whether an ANNOUNCE may be news: its number is beyond that of the latest one, whatever else had come.
+func (r *Receiver) AnnounceFresh(epoch, seq uint64) bool {
+	c := r.channel(epoch)
+	return c == nil || seq > c.place
+}
+
+// proved notes an ANNOUNCE that the sender has signed, and says whether it is of the current epoch.
+func (r *Receiver) proved(now int64, epoch, seq uint64) bool {
+	c := r.channel(epoch)
+	switch {
+	case c == nil:
+		// An epoch never seen: the sender has started anew.
+		c = newChannel(now, epoch)
+		r.become(c)
+		r.sched.newEpoch(now)
+	case c == r.cur || c.denied:
+	case !r.cur.proven(), !r.away && now-r.heard > 300*ms:
+		// One seen before, while the current one is silent: the one in between was a replayed recording.
+		r.become(c)
+	}
+	if c.wary {
+		c.window.Mark(seq)
+	}
+	switch {
+	case c.prove(now, seq):
+		r.odd(now, wire.Ahead)
+		r.sched.urgent(now)
+	case !c.wary && c.fresh(seq):
+		c.mark(now, seq)
+	}
+	if c != r.cur {
+		return false
+	}
+	r.hears(now)
+	return true
+}
+
+// Announce takes the body of an ANNOUNCE that the sender has signed.
 func (r *Receiver) Announce(now int64, epoch, seq uint64, body []byte) error {
-	if !r.Group(now, epoch, seq) {
+	if !r.AnnounceFresh(epoch, seq) {
 		return nil
 	}
 	var a wire.AnnounceBody
@@ -20,9 +57,10 @@ func (r *Receiver) Announce(now int64, epoch, seq uint64, body []byte) error {
 		return fmt.Errorf("%w: the sender casts %d bytes in packets of %d and blocks of %d, this receiver expects %d, %d, %d",
 			wire.ErrMalformed, a.Size, a.Payload, a.K, r.p.Size, r.p.Payload, r.p.K)
 	}
-	if r.cur == nil || r.cur.origin != epoch {
+	if !r.proved(now, epoch, seq) {
 		return nil
 	}
+	r.cur.pps = float64(a.Rate) / 8 / float64(r.p.Payload+wire.Overhead)
 	s := &r.sched
 	s.quiet = 0
 	s.active, s.done, s.kick = interval(a.Active), interval(a.Done), interval(a.Kick)
@@ -63,11 +101,33 @@ func (r *Receiver) Reply(now int64, origin, seq uint64, body []byte) error {
 		r.away = false
 		r.rejoin(now)
 	}
-	// The sender's word on its epoch is fresh: it answers our own report.
-	if c := r.channel(origin); c != nil && c != r.cur {
+	// The sender's word on its epoch and its place is fresh: it answers our own report.
+	c := r.channel(origin)
+	switch {
+	case c == nil:
+		c = newChannel(now, origin)
+		r.deny()
+		r.become(c)
+	case c != r.cur:
+		r.deny()
 		r.become(c)
 	}
+	c.denied = false
+	if far := m.Place + jumpRoom + uint64(c.pps); !c.wary && (m.Flags&wire.RplMisled != 0 || c.got > 0 && c.top > far) {
+		r.odd(now, wire.Ahead)
+		c.distrust(now, max(m.Place, 1)-1)
+	}
 	return nil
+}
+
+// Mismatch notes that what arrives is not what this receiver expects, which it says when it goes silent.
+func (r *Receiver) Mismatch(err error) { r.mismatch = err }
+
+// deny notes that the current epoch is not the sender's: recordings of it do not come back.
+func (r *Receiver) deny() {
+	if r.cur != nil {
+		r.cur.denied = true
+	}
 }
 
 // Hold leaves the group, or comes back to it, by our own decision.
@@ -133,11 +193,15 @@ func (r *Receiver) Next() int64 {
 	if r.missing > 0 && r.InGroup() && r.phase != Silent {
 		due = min(due, r.heard+r.cfg.SilenceAfter)
 	}
+	if r.strange.out {
+		due = min(due, r.strange.until)
+	}
 	return due
 }
 
 // Poll does what is due at the time now. It appends the body of a REPORT to buf when one is due, with its sequence number.
 func (r *Receiver) Poll(now int64, buf []byte) (report []byte, seq uint64, ok bool) {
+	r.dareBack(now)
 	if r.missing > 0 && r.InGroup() && r.phase != Silent && now-r.heard >= r.cfg.SilenceAfter {
 		r.silent(now)
 	}
@@ -159,6 +223,14 @@ func (r *Receiver) silent(now int64) {
 	seconds := float64(r.cfg.SilenceAfter) / float64(sec)
 	answers := r.lastReply != 0 && now-r.lastReply < max(3*quietInterval, r.cfg.SilenceAfter)
 	r.sched.own = firstInterval
+	if r.mismatch != nil {
+		r.setPhase(Silent, fmt.Sprintf("nothing of use came by multicast on %v for %.0f s: %v", r.p.Group, seconds, r.mismatch))
+		return
+	}
+	if why := r.suspicion(); why != "" {
+		r.setPhase(Silent, fmt.Sprintf("nothing of the sender's own came by multicast on %v for %.0f s, but %s", r.p.Group, seconds, why))
+		return
+	}
 	switch {
 	case answers && !r.everHeard:
 		r.setPhase(Silent, fmt.Sprintf("no multicast on %v for %.0f s, but the sender answers by unicast: "+

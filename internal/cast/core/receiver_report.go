@@ -23,6 +23,9 @@ func (r *Receiver) appendReport(now int64, buf []byte, flags uint8) []byte {
 		b.WinSpan = uint32((c.topTime - c.winTime) / 1000)
 		c.rotate(now, true)
 		b.Hold = uint32(min((now-c.topTime)/1000, math.MaxUint32))
+		if c.wary {
+			b.Flags |= wire.RepWary
+		}
 	}
 	if r.missing == 0 {
 		b.Flags |= wire.RepDone
@@ -36,6 +39,7 @@ func (r *Receiver) appendReport(now int64, buf []byte, flags uint8) []byte {
 	if !r.InGroup() {
 		b.Flags |= wire.RepAway
 	}
+	b.Strange, b.From = r.strange.n, r.strange.from
 	label := min(len(b.Label), wire.MaxLabel)
 	room := wire.MaxReport - reportFixed - label
 	e := encoder{room: room}
@@ -59,7 +63,7 @@ func (r *Receiver) appendReport(now int64, buf []byte, flags uint8) []byte {
 	return b.Append(buf, e.records)
 }
 
-const reportFixed = 72
+const reportFixed = 112
 
 // need counts the packets and blocks that are lacking.
 func (r *Receiver) need() (packets, blocks uint32) {

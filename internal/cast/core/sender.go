@@ -22,7 +22,8 @@ type SenderConfig struct {
 	MaxWait  int64   // from the first receiver on, that Expect is waited for; 0: no limit
 	Rand     *rand.Rand
 	Event    func(kind string, p *Peer, why string)
-	MaxBatch int // packets a burst at most
+	MaxBatch int        // packets a burst at most
+	Source   netip.Addr // that the group's packets come from; invalid: unknown
 	// Share is common to the casts that leave by one NIC; may be nil.
 	Share *LinkShare
 }
@@ -78,8 +79,9 @@ type Sender struct {
 	clean  bool // somebody who is waited for loses nothing without congestion
 
 	peers  map[uint64]*Peer
-	order  []*Peer // the same, oldest first
-	active int     // peers that are waited for
+	order  []*Peer            // the same, oldest first
+	at     map[netip.Addr]int // how many of them came from each address
+	active int                // peers that are waited for
 	// Peers that were sent out of the group and get nothing from us there.
 	outside int
 	acks    []ack
@@ -101,11 +103,14 @@ type Sender struct {
 	sharedAt  int64
 	runAt     int64 // when sending began
 	idleAt    int64
+	waryAt    int64  // when a receiver last said that somebody else sends with the key
+	annSeq    uint64 // number of the latest ANNOUNCE
 
 	SentPackets, SentRepair int64
 	Reports, Replies        int64
 	StreamPackets           int64
 	Ignored                 int64 // reports that came too often
+	Crowded                 int64 // reports of receivers that there was no room for
 }
 
 type ack struct {
@@ -136,7 +141,7 @@ func NewSender(cfg SenderConfig, now int64) *Sender {
 		next:  make([]uint8, n),
 		sent:  make([]sent, n),
 		fresh: newBitset(n), repair: newBitset(n), later: newBitset(n), empty: newBitset(n), once: newBitset(n), bad: newBitset(n),
-		peers:   map[uint64]*Peer{},
+		peers: map[uint64]*Peer{}, at: map[netip.Addr]int{},
 		started: now, announce: now, swept: now, idleAt: now,
 	}
 	for i := range s.next {
@@ -244,9 +249,14 @@ func (s *Sender) peer(now int64, id uint64, addr netip.AddrPort, label string) *
 		p.Addr = addr
 		return p
 	}
-	if len(s.order) >= maxPeers {
+	if len(s.order) >= maxPeers || s.at[addr.Addr()] >= perAddress {
+		s.Crowded++
+		if s.Crowded == 1 {
+			s.event("crowd", &Peer{ID: id, Label: label, Addr: addr}, "there are too many receivers, here or at its address, for this one to be served")
+		}
 		return nil
 	}
+	s.at[addr.Addr()]++
 	p := &Peer{ID: id, Label: label, Addr: addr, Joined: now, Heard: now, window: wire.NewWindow(64),
 		credit: s.fullCredit(), creditAt: s.seq}
 	s.peers[id] = p
@@ -265,8 +275,11 @@ func (s *Sender) peer(now int64, id uint64, addr netip.AddrPort, label string) *
 // contended says that what one peer is sent costs others time: in the group, or waiting to come back to it.
 func (s *Sender) contended() bool { return s.active > 1 || s.active == 1 && s.outside > 0 }
 
-// maxPeers bounds what holders of the key can make a sender remember: about 20 MB.
-const maxPeers = 1 << 16
+// maxPeers bounds what holders of the key can make a sender remember, about 20 MB, and perAddress what one of them can.
+const (
+	maxPeers   = 1 << 16
+	perAddress = 256
+)
 
 func (s *Sender) count() {
 	s.active, s.outside = 0, 0

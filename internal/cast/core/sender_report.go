@@ -35,6 +35,7 @@ func (s *Sender) Report(now int64, id, seq uint64, addr netip.AddrPort, body, bu
 	}
 	p.flags = r.Flags
 	p.Pressure = r.Pressure
+	s.beware(now, p, &r)
 	p.Heard = now
 	s.classify(now, p, &r)
 	switch p.State {
@@ -68,14 +69,14 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 	case r.Flags&wire.RepAway != 0:
 		if p.State != PeerUnicast && !p.back {
 			// Or a sender before this one told it to.
-			p.State, p.Why, p.slowAt = PeerUnicast, "it left the group by its own decision", now
+			p.State, p.Why, p.slowAt, p.own = PeerUnicast, "it left the group by its own decision", now, true
 		}
 	case r.Flags&wire.RepSilent != 0:
 		// A receiver that comes says so too, until it hears something: that is no news.
 		if r.Epoch != 0 || now-p.Joined > sec {
 			p.State = PeerSilent
 		}
-	case p.State == PeerUnicast && !p.back:
+	case p.State == PeerUnicast && !p.back && !p.own:
 		// It has not heard yet that it must leave.
 	case p.State == PeerSlow:
 	default:
@@ -100,7 +101,7 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 			if p.limit > 0 && p.limit < s.ctl.rate && s.active <= 1 && !s.ctl.fixed {
 				s.ctl.cut(now, s.seq, p.limit, p.limit, false) // nobody else is there: go at its pace from the start
 			}
-			p.test, p.limit, p.back, p.slowAt = lossTest{}, 0, false, 0
+			p.test, p.limit, p.back, p.own, p.slowAt = lossTest{}, 0, false, false, 0
 			p.credit = max(p.credit, s.fullCredit()) // it may still lack all of it
 			s.event("back", p, "")
 		}
@@ -234,7 +235,10 @@ func (s *Sender) credit(p *Peer, r *wire.ReportBody, top uint64) {
 
 // reply decides whether a report is answered. Receivers that hear the group learn all they need from announces.
 func (s *Sender) reply(now int64, p *Peer, seq uint64, r *wire.ReportBody, buf []byte) ([]byte, bool, error) {
-	m := wire.ReplyBody{Receiver: p.ID, Echo: seq, Interval: uint32(max(s.fb.active, 50*ms) / 1000)}
+	m := wire.ReplyBody{Receiver: p.ID, Echo: seq, Interval: uint32(max(s.fb.active, 50*ms) / 1000), Place: s.seq}
+	if p.misled {
+		m.Flags |= wire.RplMisled
+	}
 	if s.Sending() {
 		m.Flags |= wire.RplSending
 	}
@@ -253,7 +257,7 @@ func (s *Sender) reply(now int64, p *Peer, seq uint64, r *wire.ReportBody, buf [
 			p.back = true
 		}
 	case PeerActive, PeerSlow:
-		if r.Flags&wire.RepSilent == 0 && r.Epoch == s.cfg.Epoch {
+		if r.Flags&wire.RepSilent == 0 && r.Epoch == s.cfg.Epoch && !p.misled {
 			return nil, false, nil
 		}
 	}

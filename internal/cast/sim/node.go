@@ -159,6 +159,9 @@ func (c *castRun) take(n *node, f *flight) {
 	case f.reply:
 		n.core.Reply(f.at, f.epoch, f.seq, f.ctl)
 		return
+	case f.unsigned:
+		n.forged(f.at)
+		return
 	case f.ctl != nil:
 		n.core.Announce(f.at, f.epoch, f.seq, f.ctl)
 		return
@@ -169,13 +172,15 @@ func (c *castRun) take(n *node, f *flight) {
 	}
 	if v == core.Useful {
 		n.useful++
+		if f.wrong {
+			n.wrong[p] = true
+		}
 		if f.use != nil && !f.use.Load() {
 			f.use.Store(true)
 		}
 		if p.Complete {
 			if n.Sink == 0 && n.Stall == 0 && len(n.held) == 0 {
-				n.core.Release(f.at, p)
-				c.complete(n, f.at)
+				c.whole(f.at, n, p)
 				return
 			}
 			n.held = append(n.held, held{p, false})
@@ -191,8 +196,7 @@ func (c *castRun) drain(r *run, n *node) {
 		if aside {
 			n.core.IsAside(p)
 		} else {
-			n.core.Release(r.now, p)
-			c.complete(n, r.now)
+			c.whole(r.now, n, p)
 		}
 		if n.Sink > 0 {
 			n.sinkAt = max(n.sinkAt, r.now-r.tick) + int64(float64(p.K*c.p.Payload)*8/n.Sink*1e9)
@@ -258,7 +262,7 @@ func (c *castRun) deliverUp(r *run) {
 		if !c.s.ReportFresh(u.from.id, u.seq) {
 			continue
 		}
-		reply, ok, err := c.s.Report(u.at, u.from.id, u.seq, c.p.Feedback, u.body, nil)
+		reply, ok, err := c.s.Report(u.at, u.from.id, u.seq, u.from.addr(), u.body, nil)
 		if err != nil || !ok {
 			continue
 		}

@@ -23,7 +23,10 @@ func TestProperty(t *testing.T) {
 }
 
 // schedule draws a simulation from a seed, runs it and says what is wrong with the outcome.
-func schedule(seed uint64) (what, problem string) {
+func schedule(seed uint64) (what, problem string) { return scheduleWith(seed, None) }
+
+// scheduleWith does it with an attack on the cast beside all that.
+func scheduleWith(seed uint64, attack Attack) (what, problem string) {
 	r := rand.New(rand.NewPCG(seed, 99))
 	pick := func(v ...float64) float64 { return v[r.IntN(len(v))] }
 	n := 1 + r.IntN(6)
@@ -75,6 +78,13 @@ func schedule(seed uint64) (what, problem string) {
 	}
 	if seed%7 == 0 {
 		c.CPU = 1.2 * cfg.Uplink.Rate
+	}
+	if attack != None {
+		c.Attack, c.AttackRate = attack, pick(10, 300, 3000)
+		c.AttackFor = int64(pick(0, 1, 5)) * Second
+		for i := range c.Receivers {
+			c.Receivers[i].Stream = true
+		}
 	}
 	cfg.Casts = []Cast{c}
 	res := Run(cfg)[0]

@@ -62,13 +62,16 @@ type Receiver struct {
 
 // Cast is one sender and its object.
 type Cast struct {
-	Size      int64
-	Start     int64
-	Restart   int64   // when the sender dies and starts anew; 0: never
-	CPU       float64 // bits a second that the sender makes at most; 0: no limit
-	Warm      int64   // when that limit ends; 0: never
-	Config    core.SenderConfig
-	Receivers []Receiver
+	Size       int64
+	Start      int64
+	Restart    int64   // when the sender dies and starts anew; 0: never
+	CPU        float64 // bits a second that the sender makes at most; 0: no limit
+	Warm       int64   // when that limit ends; 0: never
+	Config     core.SenderConfig
+	Receivers  []Receiver
+	Attack     Attack
+	AttackRate float64 // packets a second
+	AttackFor  int64   // from the sender's first packet on; 0: to the end
 }
 
 // Config is a whole simulation.
@@ -170,17 +173,19 @@ func (l *lossState) lose() bool {
 }
 
 type flight struct {
-	at    int64
-	seq   uint64
-	block uint32
-	index uint8
-	epoch uint64
-	ctl   []byte // an ANNOUNCE, or nil
-	uni   bool   // STREAM
-	reply bool
-	lost  uint64       // bit i: switch i lost it
-	use   *atomic.Bool // somebody needed it
-	bits  float64
+	at       int64
+	seq      uint64
+	block    uint32
+	index    uint8
+	epoch    uint64
+	ctl      []byte // an ANNOUNCE, or nil
+	uni      bool   // STREAM
+	reply    bool
+	lost     uint64       // bit i: switch i lost it
+	use      *atomic.Bool // somebody needed it
+	bits     float64
+	wrong    bool // its bytes are not the object's
+	unsigned bool
 }
 
 type node struct {
@@ -201,6 +206,7 @@ type node struct {
 	liar   uint64
 	late   int64
 	cpu    livelock
+	wrong  map[*core.Partial]bool // that have a wrong packet
 }
 
 // held is a block that waits for the sink, to be taken or, when it is not whole, to be put aside.
@@ -218,23 +224,24 @@ type upward struct {
 
 type castRun struct {
 	Cast
-	p       core.Params
-	s       *core.Sender
-	nodes   []*node
-	byID    map[uint64]*node
-	inbox   []upward
-	res     Result
-	air     []flight // what went to the group in this tick
-	plan    []core.Packet
-	streams []core.StreamPacket
-	control []int64 // per second
-	old     Result  // of senders that died
-	started bool
-	bits    float64
-	passed  int64
-	busy    int64 // until when the sender makes packets
-	tracked []*atomic.Bool
-	spare   []*atomic.Bool
+	p        core.Params
+	s        *core.Sender
+	nodes    []*node
+	byID     map[uint64]*node
+	inbox    []upward
+	res      Result
+	air      []flight // what went to the group in this tick
+	plan     []core.Packet
+	streams  []core.StreamPacket
+	control  []int64 // per second
+	old      Result  // of senders that died
+	started  bool
+	bits     float64
+	passed   int64
+	busy     int64 // until when the sender makes packets
+	attacker attacker
+	tracked  []*atomic.Bool
+	spare    []*atomic.Bool
 }
 
 // track gives a mark to a packet; marks are counted once their packets cannot be on their way any more.
@@ -328,7 +335,7 @@ func (r *run) newCast(i int) *castRun {
 	}
 	c.bits = 8 * float64(r.cfg.Payload+wire.Overhead+66)
 	for j := range c.Receivers {
-		n := &node{Receiver: c.Receivers[j], id: uint64(j + 1)}
+		n := &node{Receiver: c.Receivers[j], id: uint64(j + 1), wrong: map[*core.Partial]bool{}}
 		n.port = queue{link: n.Link}
 		n.loss = lossState{Loss: n.Loss, rng: rand.New(rand.NewPCG(r.cfg.Seed+uint64(i), uint64(j)+10))}
 		n.cpu.rng = rand.New(rand.NewPCG(r.cfg.Seed+uint64(i), uint64(j)+200010))
@@ -374,6 +381,7 @@ func (c *castRun) step(r *run) {
 	}
 	if c.s != nil {
 		c.send(r)
+		c.attack(r)
 	}
 	parallel(c.nodes, func(n *node) { c.live(r, n) })
 	c.air = c.air[:0]

@@ -105,9 +105,12 @@ func (m *Member) Join(on bool) error {
 	return nil
 }
 
-// Receive waits for packets and calls f with each; the bytes are f's until it returns. It returns after one batch, and says whether those
+// Joined says whether the socket is in the group.
+func (m *Member) Joined() bool { return m.joined }
+
+// Receive waits for packets and calls f with each and the address that it came from; the bytes are f's until it returns. It returns after one batch, and says whether those
 // were all that had come.
-func (m *Member) Receive(f func(pkt []byte)) (drained bool, err error) {
+func (m *Member) Receive(f func(pkt []byte, from netip.Addr)) (drained bool, err error) {
 	n, err := m.conn.again(func() (int, error) {
 		if m.p4 != nil {
 			return m.p4.ReadBatch(m.ms, unix.MSG_WAITFORONE)
@@ -119,19 +122,28 @@ func (m *Member) Receive(f func(pkt []byte)) (drained bool, err error) {
 	}
 	for i := range m.ms[:n] {
 		b := m.ms[i].Buffers[0][:m.ms[i].N]
+		from := source(m.ms[i].Addr)
 		size := segment(m.ms[i].OOB[:m.ms[i].NN])
 		if size <= 0 {
 			size = len(b)
 		}
 		for len(b) > size {
-			f(b[:size])
+			f(b[:size], from)
 			b = b[size:]
 		}
 		if len(b) > 0 {
-			f(b)
+			f(b, from)
 		}
 	}
 	return n < len(m.ms), nil
+}
+
+// source is the IP address of a packet's sender, invalid if it is not known.
+func source(a net.Addr) netip.Addr {
+	if u, ok := a.(*net.UDPAddr); ok {
+		return u.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
 }
 
 // segment returns the size that the packets of a received super-packet have, from its UDP_GRO control message; 0 if there is none.

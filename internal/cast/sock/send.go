@@ -23,6 +23,7 @@ type Group struct {
 	oob  []byte
 	ms   []ipv4.Message
 	pace uint64
+	from netip.Addr
 }
 
 // sendTimeout bounds how long a send waits for room in the socket's buffer, which packets leave as the NIC takes them.
@@ -54,7 +55,7 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 	if err != nil {
 		return nil, fmt.Errorf("cast: sending to %v on %s: %w", group, ifi.Name, err)
 	}
-	g := &Group{conn: conn, gso: gso}
+	g := &Group{conn: conn, gso: gso, from: local.WithZone("")}
 	if six {
 		g.p6 = ipv6.NewPacketConn(g.conn)
 		err = g.p6.SetMulticastHopLimit(ttl)
@@ -74,6 +75,9 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 	binary.NativeEndian.PutUint32(h[12:], unix.UDP_SEGMENT)
 	return g, nil
 }
+
+// From is the address that packets leave from.
+func (g *Group) From() netip.Addr { return g.from }
 
 // GSO says whether packets go out with segmentation offload.
 func (g *Group) GSO() bool { return g.gso }

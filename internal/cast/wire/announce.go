@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 )
 
 // ErrMalformed says that the body of an authentic packet makes no sense.
@@ -14,12 +15,12 @@ const (
 	AnnFirst   = 2 // nobody has reported yet, and the first report starts the cast
 )
 
-const announceLen = 48
+const announceLen = 64
 
 // MaxAcks is how many acknowledged receivers fit an ANNOUNCE.
-const MaxAcks = (MaxReport - announceLen) / 6
+const MaxAcks = (MaxControl - SignatureLen - announceLen) / 6
 
-// AnnounceBody is the body of an ANNOUNCE.
+// AnnounceBody is the body of an ANNOUNCE, without the signature.
 type AnnounceBody struct {
 	Active    uint32 // report interval of receivers that lack something, microseconds
 	Done      uint32 // report interval of receivers that are done, microseconds
@@ -29,8 +30,9 @@ type AnnounceBody struct {
 	Size      int64 // of the object
 	Payload   uint16
 	K         uint16
-	Rate      uint64 // pace, bits a second
-	Pending   uint64 // packets still to be sent
+	Rate      uint64     // pace, bits a second
+	Pending   uint64     // packets still to be sent
+	Source    netip.Addr // that the group's packets come from; invalid if the sender does not know
 	acks      []byte
 }
 
@@ -48,6 +50,7 @@ func (a *AnnounceBody) Append(b []byte, acks []uint64) []byte {
 	b = binary.BigEndian.AppendUint16(b, a.K)
 	b = binary.BigEndian.AppendUint64(b, a.Rate)
 	b = binary.BigEndian.AppendUint64(b, a.Pending)
+	b = appendAddr(b, a.Source)
 	for _, id := range acks {
 		b = append48(b, id)
 	}
@@ -73,6 +76,7 @@ func (a *AnnounceBody) Parse(b []byte) error {
 	a.K = binary.BigEndian.Uint16(b[30:])
 	a.Rate = binary.BigEndian.Uint64(b[32:])
 	a.Pending = binary.BigEndian.Uint64(b[40:])
+	a.Source = getAddr(b[48:])
 	a.acks = b[announceLen : announceLen+6*n]
 	return nil
 }
@@ -85,6 +89,23 @@ func (a *AnnounceBody) Acked(id uint64) bool {
 		}
 	}
 	return false
+}
+
+// appendAddr adds an address as 16 bytes, those of IPv4 mapped into IPv6 (RFC 4291, 2.5.5.2), none as zeroes.
+func appendAddr(b []byte, a netip.Addr) []byte {
+	var raw [16]byte
+	if a.IsValid() {
+		raw = a.As16()
+	}
+	return append(b, raw[:]...)
+}
+
+func getAddr(b []byte) netip.Addr {
+	raw := [16]byte(b)
+	if raw == [16]byte{} {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom16(raw).Unmap()
 }
 
 func append48(b []byte, v uint64) []byte {

@@ -9,9 +9,10 @@ const (
 	RplBack    = 4  // come back to the group
 	RplSending = 8  // the cast is running
 	RplStream  = 16 // a unicast stream comes
+	RplMisled  = 32 // the report counts numbers that were never sent: another who has the key sends
 )
 
-const replyLen = 17
+const replyLen = 23
 
 // ReplyBody is the body of a REPLY.
 type ReplyBody struct {
@@ -19,6 +20,7 @@ type ReplyBody struct {
 	Echo     uint64 // sequence number of the report it answers
 	Flags    uint8
 	Interval uint32 // microseconds to the next report
+	Place    uint64 // sequence number of the next packet to the group
 }
 
 // Append encodes r to b.
@@ -26,7 +28,8 @@ func (r *ReplyBody) Append(b []byte) []byte {
 	b = append48(b, r.Receiver)
 	b = append48(b, r.Echo)
 	b = append(b, r.Flags)
-	return binary.BigEndian.AppendUint32(b, r.Interval)
+	b = binary.BigEndian.AppendUint32(b, r.Interval)
+	return append48(b, r.Place)
 }
 
 // Parse decodes b. Bytes that follow are of a later version and are ignored.
@@ -38,5 +41,6 @@ func (r *ReplyBody) Parse(b []byte) error {
 	r.Echo = get48(b[6:])
 	r.Flags = b[12]
 	r.Interval = binary.BigEndian.Uint32(b[13:])
+	r.Place = get48(b[17:])
 	return nil
 }

@@ -1,19 +1,23 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // Flags of a REPORT.
 const (
-	RepDone      = 1  // nothing is missing
-	RepSilent    = 2  // no multicast is heard
-	RepStream    = 4  // wants a unicast stream if it cannot be in the group
-	RepLeaving   = 8  // gives up
-	RepAway      = 16 // not in the group now
-	RepTruncated = 32 // the list of blocks was cut short
-	RepPatient   = 64 // repairs may wait
+	RepDone      = 1   // nothing is missing
+	RepSilent    = 2   // no multicast is heard
+	RepStream    = 4   // wants a unicast stream if it cannot be in the group
+	RepLeaving   = 8   // gives up
+	RepAway      = 16  // not in the group now
+	RepTruncated = 32  // the list of blocks was cut short
+	RepPatient   = 64  // repairs may wait
+	RepWary      = 128 // counts only numbers that the sender has announced, since another who has the key sends
 )
 
-const reportLen = 70
+const reportLen = 110
 
 // ReportBody is the body of a REPORT.
 type ReportBody struct {
@@ -30,12 +34,28 @@ type ReportBody struct {
 	Clock      uint32 // microseconds
 	Need       uint32 // packets
 	Blocks     uint32
-	WinFirst   uint64 // sequence number that the window of the latest packets began with
-	WinGot     uint32 // packets received in it
-	WinSpan    uint32 // its length, microseconds
+	WinFirst   uint64                 // sequence number that the window of the latest packets began with
+	WinGot     uint32                 // packets received in it
+	WinSpan    uint32                 // its length, microseconds
+	Strange    [KindsOfStrange]uint32 // packets that somebody else who has the key made, by kind
+	From       netip.Addr             // the address that the latest of them came from; invalid if none did
 	Label      []byte
 	Records    []byte // encoded; see Record.Decode
 }
+
+// Strange is a kind of packet that was sealed with the cast's key but does not come from the sender.
+type Strange int
+
+// The kinds.
+const (
+	Elsewhere      Strange = iota // from another address than the sender's
+	Ahead                         // with a number that the sender cannot have reached
+	Behind                        // with a number that was seen, or is behind the window, but with news in it: the sender's own were displaced
+	Unsigned                      // an ANNOUNCE that the sender did not sign
+	Wrong                         // blocks whose bytes are not the object's
+	Twice                         // with a number that came before with other bytes
+	KindsOfStrange = 6
+)
 
 // Record says what a run of blocks lacks.
 type Record struct {
@@ -68,6 +88,10 @@ func (r *ReportBody) Append(b []byte, records int) []byte {
 	b = append48(b, r.WinFirst)
 	b = binary.BigEndian.AppendUint32(b, r.WinGot)
 	b = binary.BigEndian.AppendUint32(b, r.WinSpan)
+	for _, n := range r.Strange {
+		b = binary.BigEndian.AppendUint32(b, n)
+	}
+	b = appendAddr(b, r.From)
 	b = append(b, label...)
 	b = binary.BigEndian.AppendUint16(b, uint16(records))
 	return append(b, r.Records...)
@@ -93,6 +117,10 @@ func (r *ReportBody) Parse(b []byte) error {
 	r.WinFirst = get48(b[56:])
 	r.WinGot = binary.BigEndian.Uint32(b[62:])
 	r.WinSpan = binary.BigEndian.Uint32(b[66:])
+	for i := range r.Strange {
+		r.Strange[i] = binary.BigEndian.Uint32(b[70+4*i:])
+	}
+	r.From = getAddr(b[94:])
 	if label > MaxLabel || len(b) < reportLen+label+2 {
 		return ErrMalformed
 	}

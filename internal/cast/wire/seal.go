@@ -16,7 +16,7 @@ import (
 // given must be the caller's own.
 type Sealer struct{ aead cipher.AEAD }
 
-const salt = "diskcast cast 1"
+const salt = "diskcast cast 2"
 
 func newSealer(key [32]byte, info []byte) (*Sealer, error) {
 	k, err := hkdf.Key(sha256.New, key[:], []byte(salt), string(info), aesgcm.KeySize)
@@ -30,22 +30,14 @@ func newSealer(key [32]byte, info []byte) (*Sealer, error) {
 	return &Sealer{aead}, nil
 }
 
-// GroupKey seals DATA and ANNOUNCE.
+// GroupKey seals DATA and ANNOUNCE. Every receiver has it.
 func GroupKey(key [32]byte, cast uint32) (*Sealer, error) {
 	return newSealer(key, binary.BigEndian.AppendUint32([]byte("group"), cast))
 }
 
-// ReportKey seals REPORT.
+// ReportKey seals the outer part of REPORT.
 func ReportKey(key [32]byte, cast uint32) (*Sealer, error) {
 	return newSealer(key, binary.BigEndian.AppendUint32([]byte("report"), cast))
-}
-
-// ReplyKey seals REPLY and STREAM to one receiver.
-func ReplyKey(key [32]byte, cast uint32, receiver uint64) (*Sealer, error) {
-	info := binary.BigEndian.AppendUint32([]byte("reply"), cast)
-	var id [6]byte
-	put48(id[:], receiver)
-	return newSealer(key, append(info, id[:]...))
 }
 
 // Seal writes the packet of header h and the given body to dst and returns its length, Overhead+len(body). dst must have

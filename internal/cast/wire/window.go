@@ -53,5 +53,16 @@ func (w *Window) Mark(seq uint64) {
 	w.bits[seq%n/64] |= 1 << (seq % 64)
 }
 
+// Count is how many numbers above after, up to last, were seen. Both must be within the window.
+func (w *Window) Count(after, last uint64) (seen uint64) {
+	n := uint64(len(w.bits)) * 64
+	for s := after + 1; s <= min(last, w.top); s++ {
+		if w.bits[s%n/64]&(1<<(s%64)) != 0 {
+			seen++
+		}
+	}
+	return seen
+}
+
 // Top is the highest number marked, 0 if none was.
 func (w *Window) Top() uint64 { return w.top }

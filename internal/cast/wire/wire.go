@@ -9,17 +9,18 @@ import (
 
 // Sizes in bytes.
 const (
-	HeaderLen = 24
-	TagLen    = 16
-	Overhead  = HeaderLen + TagLen
-	MaxReport = 1400 // body of a REPORT or an ANNOUNCE, so that it fits a 1500-byte MTU with room for tunnels
-	MaxLabel  = 32
+	HeaderLen  = 24
+	TagLen     = 16
+	Overhead   = HeaderLen + TagLen
+	MaxReport  = 1352                   // body of a REPORT, so that it fits a 1500-byte MTU with room for tunnels
+	MaxControl = MaxReport + ReportRoom // what is sealed of any control message
+	MaxLabel   = 32
 )
 
 // Type of a packet.
 type Type uint8
 
-// The types of version 1.
+// The types of version 2.
 const (
 	Data     Type = 1
 	Announce Type = 2
@@ -29,8 +30,9 @@ const (
 )
 
 const (
-	magic   = 0xDC
-	version = 1
+	magic = 0xDC
+	// ProtocolVersion is that of packets, and of the parameters that receivers are given.
+	ProtocolVersion = 2
 )
 
 // MaxSeq is the largest sequence number; origins have as many bits.
@@ -51,7 +53,7 @@ type Header struct {
 func (h *Header) Put(b []byte) {
 	_ = b[HeaderLen-1]
 	b[0] = magic
-	b[1] = version<<4 | byte(h.Type)
+	b[1] = ProtocolVersion<<4 | byte(h.Type)
 	b[2] = h.Index
 	b[3] = h.Flags
 	binary.BigEndian.PutUint32(b[4:], h.Cast)
@@ -60,12 +62,20 @@ func (h *Header) Put(b []byte) {
 	binary.BigEndian.PutUint32(b[20:], h.Block)
 }
 
+// Version is that of a packet that is one of this protocol, whatever its version; 0 if it is none.
+func Version(b []byte) int {
+	if len(b) < Overhead || b[0] != magic {
+		return 0
+	}
+	return int(b[1] >> 4)
+}
+
 // ErrForeign says that a packet is not of this protocol and version.
 var ErrForeign = errors.New("not a cast packet")
 
 // Parse reads the header of packet b. It checks what can be checked without the key.
 func (h *Header) Parse(b []byte) error {
-	if len(b) < Overhead || b[0] != magic || b[1]>>4 != version {
+	if len(b) < Overhead || b[0] != magic || b[1]>>4 != ProtocolVersion {
 		return ErrForeign
 	}
 	h.Type = Type(b[1] & 15)

@@ -49,6 +49,8 @@ type Options struct {
 	Memory int64
 	// Parent is the image whose frames are preferred where the store has one more than once.
 	Parent string
+	// Survey are the options of Survey.
+	Survey []SurveyOption
 	// Created is written beside the name in the store, not into the image.
 	Created time.Time
 	// Notes are annotations beside the name in the store, not in the image.
@@ -84,10 +86,11 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 		}
 	}
 	o.defaults(size)
-	d, err := Survey(src, size, sectorSize)
+	d, err := Survey(src, size, sectorSize, o.Survey...)
 	if err != nil {
 		return nil, err
 	}
+	o.Log.Info("partition table", "kind", d.Table.Kind, "notes", d.Table.Notes)
 	for _, p := range d.Config.Partitions {
 		o.Log.Info("partition", "number", p.Number, "start", p.Start, "size", p.Size, "fs", p.FS, "used", p.Used,
 			"allocated", p.Allocated, "notes", p.Notes)
@@ -146,6 +149,6 @@ func (o *Options) defaults(disk int64) {
 // Disk is what a survey found.
 type Disk struct {
 	Config  *image.Config   // without what only the chunks tell
-	Extents []volume.Extent // allocated bytes of the disk, in order, merged, the table's own left out
+	Extents []volume.Extent // allocated bytes of the disk, in order, the table's own left out; some touch each other
 	Table   *volume.Table
 }

@@ -82,7 +82,11 @@ func split(c cell, grid int64, buf []byte) (stored, zeros []image.Extent, data [
 		end := func(at int64) {
 			if run >= 0 && (at-run >= minZeros || run == e.Offset && at == e.End()) {
 				store(from, run)
-				zeros = append(zeros, image.Extent{Offset: run, Length: at - run})
+				if l := len(zeros); l > 0 && zeros[l-1].End() == run {
+					zeros[l-1].Length += at - run
+				} else {
+					zeros = append(zeros, image.Extent{Offset: run, Length: at - run})
+				}
 				from = at
 			}
 			run = -1

@@ -80,19 +80,19 @@ func TestBlockDevice(t *testing.T) {
 				t.Fatal(err)
 			}
 			sameData(t, im, src, imagetest.NewMemory(got, c.target))
-			readBack(t, im, device, src)
+			readBack(t, im, device, src, c.target)
 		})
 	}
 }
 
 // readBack reads through the page cache what was written past it.
-func readBack(t *testing.T, im *image.Image, device string, src []byte) {
+func readBack(t *testing.T, im *image.Image, device string, src []byte, sector int) {
 	t.Helper()
 	got, err := os.ReadFile(device)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameData(t, im, src, imagetest.NewMemory(got, 512))
+	sameData(t, im, src, imagetest.NewMemory(got, sector))
 }
 
 func TestZeroOfDevice(t *testing.T) {

@@ -3,6 +3,8 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"math"
+	"sort"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/volume"
@@ -30,12 +32,7 @@ func (p *Plan) fit() error {
 	if t.Kind == table.KindNone {
 		return p.fitWhole()
 	}
-	plan, err := grow.Fit(t, p.size, p.sector, func(number int) int64 {
-		if fs := p.partition(number); fs.FS != volume.TypeRaw {
-			return fs.FSSize
-		}
-		return 0
-	})
+	plan, err := grow.Fit(t, p.size, p.sector, func(number int) int64 { return p.needs(p.partition(number)) })
 	var small *table.TooSmallError
 	if errors.As(err, &small) {
 		return &TooSmallError{small.Need, p.size, p.lastWords()}
@@ -43,32 +40,96 @@ func (p *Plan) fit() error {
 	if err != nil {
 		return err
 	}
+	p.table = plan.Table
 	if plan.Number > 0 {
-		p.table = plan.Table
 		p.warnings = append(p.warnings, fmt.Sprintf("partition %d is cut from %d to %d bytes; its file system does not need the rest",
 			plan.Number, plan.From, plan.To))
+		p.moveBootCopy(p.partition(plan.Number), plan.To)
+	}
+	if p.table != t || !p.grow {
 		return nil
 	}
-	if !p.grow {
+	plan = grow.Table(t, p.size, p.sector, func(number int) string { return p.partition(number).FS }, p.next)
+	if plan.Number == 0 {
+		p.growth = Growth{Note: plan.Note}
 		return nil
 	}
-	plan = grow.Table(t, p.size, p.sector, func(number int) string { return p.partition(number).FS })
-	p.table, p.growth = plan.Table, Growth{Note: plan.Note}
-	if plan.Number > 0 {
-		fs := p.partition(plan.Number)
-		p.growth = Growth{Number: plan.Number, FS: fs.FS, Start: fs.Start, From: plan.From, To: plan.To}
+	fs := p.partition(plan.Number)
+	if at := p.next(fs.Start + fs.FSSize); fs.FSSize > 0 && at < fs.Start+fs.Size {
+		p.growth = Growth{Note: fmt.Sprintf("partition %d keeps its size: the image has bytes at %d, behind the end of its file system, "+
+			"over which that would grow", fs.Number, at)}
+		return nil
 	}
+	if plan.Note != "" {
+		p.warnings = append(p.warnings, fmt.Sprintf("partition %d grows only to byte %d: %s", fs.Number, fs.Start+plan.To, plan.Note))
+	}
+	p.table = plan.Table
+	p.growth = Growth{Number: plan.Number, FS: fs.FS, Start: fs.Start, From: plan.From, To: plan.To}
 	return nil
+}
+
+// needs is how many bytes of a partition a smaller disk must have: the file system, and what else is stored behind it. 0 if that
+// cannot be told.
+func (p *Plan) needs(fs *image.Partition) int64 {
+	if fs.FS == volume.TypeRaw || fs.FSSize <= 0 {
+		return 0
+	}
+	need := fs.FSSize
+	p.stored(fs.Start+fs.FSSize, fs.Start+fs.Size, func(e image.Extent) {
+		if !p.bootCopy(e) {
+			need = e.End() - fs.Start
+		}
+	})
+	return need
+}
+
+// moveBootCopy puts the copy of the boot sector at the end of a partition that is cut to size bytes.
+func (p *Plan) moveBootCopy(fs *image.Partition, size int64) {
+	n := int64(len(fs.BootCopy))
+	if n == 0 {
+		return
+	}
+	words := "is left out: the file system's own backup is there"
+	if at := fs.Start + size - n; size-n >= p.needs(fs) {
+		p.pieces = append(p.pieces, table.Piece{Offset: at, Data: fs.BootCopy})
+		words = fmt.Sprintf("is made anew at byte %d", at)
+	}
+	p.warnings = append(p.warnings, fmt.Sprintf("partition %d: the copy of its boot sector at its old end, byte %d, %s", fs.Number, fs.Start+fs.Size-n, words))
+}
+
+// stored calls f with the bytes in [from, to) that the image has and that are not noted as zeros, in order.
+func (p *Plan) stored(from, to int64, f func(image.Extent)) {
+	first := sort.Search(len(p.idx.Chunks), func(i int) bool { return (p.idx.Chunks[i].Cell+1)*p.idx.Grid > from })
+	for i := first; i < len(p.idx.Chunks) && p.idx.Chunks[i].Cell*p.idx.Grid < to; i++ {
+		for _, e := range p.idx.Chunks[i].Extents {
+			if at, end := max(e.Offset, from), min(e.End(), to); at < end {
+				f(image.Extent{Offset: at, Length: end - at})
+			}
+		}
+	}
+}
+
+// next is the first byte from a place on that the image has and that is not noted as zero; beyond every disk if there is none.
+func (p *Plan) next(from int64) int64 {
+	at := int64(math.MaxInt64)
+	p.stored(from, math.MaxInt64, func(e image.Extent) { at = min(at, e.Offset) })
+	return at
 }
 
 // fitWhole is fit for a disk without a partition table.
 func (p *Plan) fitWhole() error {
-	for _, fs := range p.cfg.Partitions {
+	for i := range p.cfg.Partitions {
+		fs := &p.cfg.Partitions[i]
+		if fs.FS == volume.TypeRaw && p.size < p.cfg.DiskSize {
+			return &TooSmallError{p.cfg.DiskSize, p.size, "the image's disk was captured whole, because what is on it is not understood, and cannot be cut"}
+		}
 		if need := fs.FSSize; fs.FS != volume.TypeRaw && need > p.size {
 			return &TooSmallError{need, p.size, fmt.Sprintf("the %s file system of the image has %d bytes", fs.FS, need)}
 		}
 		if p.grow && p.size > p.cfg.DiskSize {
-			if grow.Can(fs.FS) {
+			if at := p.next(fs.FSSize); at < math.MaxInt64 {
+				p.growth.Note = fmt.Sprintf("the image has bytes at %d, behind the end of its file system, over which that would grow", at)
+			} else if grow.Can(fs.FS) {
 				p.growth = Growth{FS: fs.FS, From: p.cfg.DiskSize, To: p.size}
 			} else {
 				p.growth.Note = fmt.Sprintf("%q cannot be grown: %d bytes of the disk stay unused", fs.FS, p.size-p.cfg.DiskSize)
@@ -93,6 +154,9 @@ func (p *Plan) lastWords() string {
 	what := fmt.Sprintf("partition %d (%s), the last one, begins at byte %d and has %d bytes", fs.Number, fs.FS, fs.Start, fs.Size)
 	if fs.FS != volume.TypeRaw && fs.FSSize > 0 && fs.FSSize < fs.Size {
 		what += fmt.Sprintf(", of which its file system needs %d", fs.FSSize)
+		if need := p.needs(fs); need > fs.FSSize {
+			what += fmt.Sprintf(" and other bytes behind it, which are in the image, reach to the %dth", need)
+		}
 	}
 	return what + "; choose a larger disk, or shrink that file system and its partition on the source and capture again"
 }

@@ -3,6 +3,9 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"sort"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/volume"
@@ -17,8 +20,8 @@ type Plan struct {
 	sector   int
 	grow     bool
 	growth   Growth
-	table    *volume.Table // as it will be on the target
-	pieces   []table.Piece
+	table    *volume.Table  // as it will be on the target
+	pieces   []table.Piece  // the table, and a boot sector's copy that moved
 	tables   []image.Extent // where the pieces lie
 	wipe     []image.Extent
 	warnings []string
@@ -95,8 +98,7 @@ func (p *Plan) layout() error {
 	if p.table.Kind == table.KindNone {
 		return nil
 	}
-	var err error
-	p.pieces, err = table.Layout(p.table, p.size, p.sector)
+	pieces, err := table.Layout(p.table, p.size, p.sector)
 	var small *table.TooSmallError
 	if errors.As(err, &small) {
 		return &TooSmallError{small.Need, p.size, "the partition table of the image does not fit"}
@@ -104,6 +106,7 @@ func (p *Plan) layout() error {
 	if err != nil {
 		return fmt.Errorf("the image's partition table cannot be put on this disk: %w", err)
 	}
+	p.pieces = append(p.pieces, pieces...)
 	for _, x := range p.pieces {
 		e := image.Extent{Offset: x.Offset, Length: int64(len(x.Data))}
 		if e.Offset < 0 || e.Length > p.size || e.Offset > p.size-e.Length {
@@ -115,52 +118,121 @@ func (p *Plan) layout() error {
 	return nil
 }
 
-// room refuses an image with allocated bytes beyond the target's end or in the place of the table.
+// room refuses an image with other bytes than zeros beyond the target's end or in the place of the table.
 func (p *Plan) room() error {
-	t := p.tables
-	for i := range p.idx.Chunks {
-		c := &p.idx.Chunks[i]
-		for _, list := range [2][]image.Extent{c.Extents, c.Zeros} {
-			for _, e := range list {
-				if e.End() > p.size {
-					return &TooSmallError{p.allocatedEnd(), p.size, "the image has allocated bytes there"}
-				}
+	if err := p.beyond(); err != nil {
+		return err
+	}
+	for _, own := range p.tables {
+		var in image.Extent
+		p.stored(own.Offset, own.End(), func(e image.Extent) {
+			if in.Length == 0 {
+				in = e
 			}
-			if len(list) == 0 || len(t) == 0 {
-				continue
-			}
-			for len(t) > 0 && t[0].End() <= c.Cell*p.idx.Grid {
-				t = t[1:]
-			}
-			for _, e := range list {
-				for _, own := range t {
-					if own.Offset >= e.End() {
-						break
-					}
-					if own.End() > e.Offset {
-						return fmt.Errorf("the image has %d bytes at %d where the partition table for sectors of %d bytes belongs (%d bytes at %d): "+
-							"choose a disk with sectors of %d", e.Length, e.Offset, p.sector, own.Length, own.Offset, p.cfg.SectorSize)
-					}
-				}
-			}
+		})
+		if in.Length == 0 {
+			continue
+		}
+		err := fmt.Errorf("the image has bytes at %d (%s) where the partition table of this disk belongs (%d bytes at %d)",
+			in.Offset, p.place(in.Offset), own.Length, own.Offset)
+		if p.sector != p.cfg.SectorSize {
+			return fmt.Errorf("%w: choose a disk with sectors of %d", err, p.cfg.SectorSize)
+		}
+		return fmt.Errorf("%w: choose a larger disk, or %s", err, p.wayOut(in.Offset))
+	}
+	p.trim()
+	return nil
+}
+
+// beyond refuses an image with other bytes than zeros behind the target's end.
+func (p *Plan) beyond() error {
+	var lost, end int64
+	first := int64(-1)
+	p.stored(p.size, math.MaxInt64, func(e image.Extent) {
+		if p.bootCopy(e) {
+			return
+		}
+		if first < 0 {
+			first = e.Offset
+		}
+		lost, end = lost+e.Length, e.End()
+	})
+	if lost == 0 {
+		return nil
+	}
+	// Behind them a GPT has its backup.
+	for _, e := range p.tables {
+		if e.End() == p.size {
+			end += e.Length
+		}
+	}
+	return &TooSmallError{end, p.size, fmt.Sprintf("the image has %d bytes that are not zero from byte %d on, %s: choose a larger disk, or %s",
+		lost, first, p.place(first), p.wayOut(first))}
+}
+
+// bootCopy says whether e is the copy of a boot sector that a smaller disk does without.
+func (p *Plan) bootCopy(e image.Extent) bool {
+	fs := p.inside(e.Offset)
+	return fs != nil && e.Length == int64(len(fs.BootCopy)) && e.End() == fs.Start+fs.Size
+}
+
+// inside returns the partition of the source that a byte lies in, nil if it lies in none.
+func (p *Plan) inside(at int64) *image.Partition {
+	for i := range p.cfg.Partitions {
+		if fs := &p.cfg.Partitions[i]; at >= fs.Start && at < fs.Start+fs.Size {
+			return fs
 		}
 	}
 	return nil
 }
 
-func (p *Plan) allocatedEnd() int64 {
-	if len(p.idx.Chunks) == 0 {
-		return 0
+// place says in words what a byte of the source belongs to.
+func (p *Plan) place(at int64) string {
+	switch fs := p.inside(at); {
+	case fs == nil:
+		return "in no partition"
+	case fs.FS != volume.TypeRaw && fs.FSSize > 0 && at >= fs.Start+fs.FSSize:
+		return fmt.Sprintf("in partition %d, behind the end of its file system", fs.Number)
+	default:
+		return fmt.Sprintf("in partition %d", fs.Number)
 	}
-	c := &p.idx.Chunks[len(p.idx.Chunks)-1]
-	var end int64
-	if n := len(c.Extents); n > 0 {
-		end = c.Extents[n-1].End()
+}
+
+// wayOut says what can be done so that the byte is not in the way.
+func (p *Plan) wayOut(at int64) string {
+	if p.inside(at) == nil {
+		return "capture with `--gaps drop` if nothing needs them"
 	}
-	if n := len(c.Zeros); n > 0 {
-		end = max(end, c.Zeros[n-1].End())
+	return "shrink that partition on the source and capture again"
+}
+
+// trim takes from the zeros of the image those that the target has no room for, and those where its own table belongs.
+func (p *Plan) trim() {
+	fits := volume.Subtract([]image.Extent{{Offset: 0, Length: p.size}}, p.tables)
+	whole := func(z image.Extent) bool {
+		i := sort.Search(len(fits), func(i int) bool { return fits[i].End() > z.Offset })
+		return i < len(fits) && fits[i].Offset <= z.Offset && z.End() <= fits[i].End()
 	}
-	return end
+	var trimmed []image.Chunk
+	for i := range p.idx.Chunks {
+		zeros := p.idx.Chunks[i].Zeros
+		if !slices.ContainsFunc(zeros, func(z image.Extent) bool { return !whole(z) }) {
+			continue
+		}
+		if trimmed == nil {
+			trimmed = slices.Clone(p.idx.Chunks)
+		}
+		trimmed[i].Zeros = nil
+		for _, z := range zeros {
+			trimmed[i].Zeros = append(trimmed[i].Zeros, volume.Subtract([]image.Extent{z}, append(slices.Clone(p.tables),
+				image.Extent{Offset: p.size, Length: math.MaxInt64 - p.size}))...)
+		}
+	}
+	if trimmed != nil {
+		idx := *p.idx
+		idx.Chunks = trimmed
+		p.idx = &idx
+	}
 }
 
 // Warnings are what the operator should know, in words.

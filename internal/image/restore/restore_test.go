@@ -13,6 +13,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
@@ -68,11 +69,24 @@ func dirty(size int64, sector int) *imagetest.Memory {
 	return imagetest.NewMemory(b, sector)
 }
 
-// sameData compares what the image promises: all allocated bytes.
+// sameData compares what the image promises: all allocated bytes, and zeros where the target has room for them beside its table.
 func sameData(t *testing.T, im *image.Image, want []byte, got *imagetest.Memory) {
 	t.Helper()
+	p, err := restore.NewPlan(im.Config(), im.Index(), got.Size(), got.SectorSize())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces, err := table.Layout(p.Table(), got.Size(), got.SectorSize())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := []image.Extent{{Offset: got.Size(), Length: 1 << 40}}
+	for _, x := range pieces {
+		own = append(own, image.Extent{Offset: x.Offset, Length: int64(len(x.Data))})
+	}
+	own = volume.Merge(1<<50, own)
 	for i, c := range im.Index().Chunks {
-		for _, e := range append(append([]image.Extent(nil), c.Extents...), c.Zeros...) {
+		for _, e := range append(append([]image.Extent(nil), c.Extents...), volume.Subtract(c.Zeros, own)...) {
 			if !bytes.Equal(want[e.Offset:e.End()], got.Bytes()[e.Offset:e.End()]) {
 				t.Fatalf("chunk %d: bytes %d+%d differ", i, e.Offset, e.Length)
 			}
@@ -205,17 +219,28 @@ func TestOldSignaturesAreWiped(t *testing.T) {
 	const mib = 1 << 20
 	// A disk with one partition in its middle of which nothing is allocated near the disk's end.
 	src := disk(t, 40*mib, 512, 23, 4*mib)
-	im := captured(t, src, 512, capture.Options{})
-	target := dirty(60*mib, 512)
-	if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	tail := target.Bytes()[59*mib : 60*mib-33*512]
-	if !image.IsZero(tail) {
-		t.Error("the end of the disk keeps what was there")
-	}
-	if image.IsZero(target.Bytes()[30*mib : 31*mib]) {
-		t.Error("unallocated bytes in the middle were written")
+	for _, c := range []struct {
+		name    string
+		options []capture.SurveyOption
+		stale   bool // the space behind the partition keeps what was on the target
+	}{
+		{"gaps", nil, false},
+		{"gaps dropped", []capture.SurveyOption{capture.DropGaps()}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			im := captured(t, src, 512, capture.Options{Survey: c.options})
+			target := dirty(60*mib, 512)
+			if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			tail := target.Bytes()[59*mib : 60*mib-33*512]
+			if !image.IsZero(tail) {
+				t.Error("the end of the disk keeps what was there")
+			}
+			if got := !image.IsZero(target.Bytes()[30*mib : 31*mib]); got != c.stale {
+				t.Errorf("the space behind the partition keeps what was there: %v, want %v", got, c.stale)
+			}
+		})
 	}
 }
 

@@ -64,6 +64,12 @@ func (s *scanner) chunk(i int, notZero func(image.Extent)) (same bool, err error
 	}
 	base := c.Cell * s.p.idx.Grid
 	s.runs = inOrder(s.runs[:0], c)
+	// What the target has no room for is the copy of a boot sector, which the config has too.
+	for n := len(s.runs) - 1; n >= 0 && s.runs[n].Offset >= s.p.size; n-- {
+		e := s.runs[n]
+		copy(s.buf[e.Offset-base:e.End()-base], s.p.inside(e.Offset).BootCopy)
+		s.runs = s.runs[:n]
+	}
 	if err := s.read(base, s.runs); err != nil {
 		return false, err
 	}

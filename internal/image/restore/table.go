@@ -69,7 +69,8 @@ func (p *Plan) matches(t Target) error {
 const wipeSpan = 1 << 20
 
 // signatures are the bytes near the ends of the disk and of its partitions that the image does not hold: they are zeroed, so that nothing
-// of what was on the target before is taken for part of the restored system.
+// of what was on the target before is taken for part of the restored system. So are the places of the image's table on a disk like the
+// source, where the table of this disk is not.
 func (p *Plan) signatures() []image.Extent {
 	ends := volume.NewRuns(p.size)
 	add := func(start, size int64) {
@@ -80,6 +81,11 @@ func (p *Plan) signatures() []image.Extent {
 	add(0, p.size)
 	for _, part := range p.table.Partitions {
 		add(part.Start, part.Size)
+	}
+	if old, err := table.Layout(p.cfg.Table, p.cfg.DiskSize, p.cfg.SectorSize); err == nil {
+		for _, x := range old {
+			ends.Add(x.Offset, int64(len(x.Data)))
+		}
 	}
 	return volume.Subtract(ends.Extents(), merged(append(p.allocated(), p.tables...)))
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/private"
 	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/table"
@@ -94,7 +95,7 @@ func deviceGeometry(f *os.File) (size int64, sector int, err error) {
 }
 
 func openFile(path string, o TargetOptions) (*fileTarget, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
 	if err != nil {
 		return nil, err
 	}

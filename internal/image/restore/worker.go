@@ -167,7 +167,9 @@ func (k *worker) write(c *image.Chunk, data []byte) error {
 func (k *worker) plan(c *image.Chunk, data []byte) {
 	k.runs = k.runs[:0]
 	for _, e := range c.Extents {
-		k.runs = append(k.runs, run{off: e.Offset, n: e.Length, data: data[:e.Length]})
+		if e.Offset < k.w.p.size { // else it is what Plan.beyond lets go
+			k.runs = append(k.runs, run{off: e.Offset, n: e.Length, data: data[:e.Length]})
+		}
 		data = data[e.Length:]
 	}
 	if v, ok := k.w.t.(vectorTarget); !ok || !v.Inline() {
@@ -184,7 +186,7 @@ func (k *worker) plan(c *image.Chunk, data []byte) {
 // nothing that matters, and short.
 func (p *Plan) fills(c *image.Chunk, f func(gap image.Extent)) {
 	z, t := c.Zeros, p.tables
-	for i := 1; i < len(c.Extents); i++ {
+	for i := 1; i < len(c.Extents) && c.Extents[i].Offset < p.size; i++ {
 		gap := image.Extent{Offset: c.Extents[i-1].End()}
 		gap.Length = c.Extents[i].Offset - gap.Offset
 		free := gap.Length

@@ -8,6 +8,10 @@
 // tree log is there (something was synced and then the power failed) its blocks and the data it points to are in no extent
 // tree: they are read from the log itself.
 //
+// Every tree block has a checksum, the sum of the extents must be what the superblock counts, and the blocks of the trees that are read must
+// be among them. The counts of block groups, the free space trees and the other trees are not compared with the extent tree: that is
+// reading all the metadata, and the work of btrfs check.
+//
 // A file system on several devices is captured whole, because no single device can tell what it holds for the others.
 package btrfs
 
@@ -71,6 +75,7 @@ type FS struct {
 	sysArray   []byte
 	used       int64
 	chunks     []chunk
+	seen       []int64 // logical addresses of tree blocks that Extents read
 }
 
 // pointer is where a tree block is, and what it must say of itself.
@@ -227,5 +232,9 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 			return nil, fmt.Errorf("btrfs tree log: %w", err)
 		}
 	}
-	return runs.Extents(), nil
+	used := runs.Extents()
+	if err := fs.check(used); err != nil {
+		return nil, fmt.Errorf("btrfs: %w", err)
+	}
+	return used, nil
 }

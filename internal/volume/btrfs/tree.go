@@ -173,10 +173,28 @@ func (fs *FS) extents(runs *volume.Runs) error {
 	return nil
 }
 
+// check wants the map to have the tree blocks by which the extent tree was found and read, in all their copies.
+func (fs *FS) check(used []volume.Extent) error {
+	for _, logical := range fs.seen {
+		c, err := fs.find(logical, fs.node)
+		if err != nil {
+			return err
+		}
+		for _, at := range c.copies {
+			if err := volume.Require(used, "a block of its own trees", at+logical-c.logical, fs.node); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // eachExtent visits what the extent tree lists, in the order of logical addresses.
 func (fs *FS) eachExtent(visit func(logical, n int64) error) error {
 	var root *pointer
-	err := fs.walk(fs.root, nil, func(k key, item []byte) error {
+	fs.seen = []int64{fs.chunkRoot.logical}
+	seen := func(logical int64) error { fs.seen = append(fs.seen, logical); return nil }
+	err := fs.walk(fs.root, seen, func(k key, item []byte) error {
 		if k.object != extentTree || k.kind != typeRoot {
 			return nil
 		}
@@ -191,7 +209,7 @@ func (fs *FS) eachExtent(visit func(logical, n int64) error) error {
 		return errors.New("the root tree does not name it")
 	}
 	next := uint64(0)
-	return fs.walk(*root, nil, func(k key, _ []byte) error {
+	return fs.walk(*root, seen, func(k key, _ []byte) error {
 		n := int64(k.offset)
 		switch k.kind {
 		case typeExtent:

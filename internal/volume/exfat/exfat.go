@@ -3,6 +3,9 @@
 // The source is Microsoft's "exFAT file system specification", sections 3 (boot regions), 4 (FAT), 6 and 7.1 (directory entries,
 // allocation bitmap). The boot regions and the FAT before the cluster heap are in the map as a whole.
 //
+// The bitmap must have what the root directory names. PercentInUse of the boot sector is not compared: Linux leaves it as it was. Directories
+// below the root are not read, which would take as long as a check by fsck.exfat.
+//
 // A volume that is marked dirty may have files in clusters that the bitmap does not know yet, so it is captured whole.
 package exfat
 
@@ -21,7 +24,9 @@ var le = binary.LittleEndian
 const (
 	entrySize      = 32
 	entryBitmap    = 0x81
+	entryUpcase    = 0x82
 	entryLabel     = 0x83
+	entryStream    = 0xc0 // where a file or directory begins
 	flagDirty      = 0x0002
 	maxRootEntries = 1 << 16 // of 2^23 that the format allows; the two entries that matter come first
 	endOfChain     = 0xfffffff8
@@ -38,10 +43,12 @@ type FS struct {
 	heap     int64 // bytes
 	clusters int64
 	bitmaps  []bitmap
+	known    []bitmap // what the root directory names: files, directories, the up-case table; its own clusters have no length here
 	info     volume.Info
 	whole    bool
 }
 
+// bitmap is where a run of clusters begins, and its length in bytes.
 type bitmap struct{ first, length int64 }
 
 // Open reads the boot sector and the root directory.
@@ -162,6 +169,7 @@ func (fs *FS) root(cluster int64) error {
 		if err != nil {
 			return err
 		}
+		fs.known = append(fs.known, bitmap{first: cluster})
 		for end := at + fs.cluster; at < end; at += int64(len(buf)) {
 			if err := volume.ReadAt(fs.r, fs.size, at, buf); err != nil {
 				return err
@@ -174,6 +182,10 @@ func (fs *FS) root(cluster int64) error {
 				case entryBitmap:
 					if len(fs.bitmaps) < 2 {
 						fs.bitmaps = append(fs.bitmaps, bitmap{int64(le.Uint32(e[20:])), int64(le.Uint64(e[24:]))})
+					}
+				case entryUpcase, entryStream:
+					if first := int64(le.Uint32(e[20:])); first != 0 {
+						fs.known = append(fs.known, bitmap{first: first})
 					}
 				case entryLabel:
 					fs.info.Label = field.UTF16(e[2 : 2+2*min(11, int(e[1]))])
@@ -212,6 +224,9 @@ func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 func (fs *FS) Extents() ([]volume.Extent, error) {
 	runs := volume.NewRuns(fs.size)
 	runs.Add(0, fs.heap)
+	// Sectors that make no whole cluster are nothing that the file system calls free.
+	end := fs.heap + fs.clusters*fs.cluster
+	runs.Add(end, fs.info.Size-end)
 	for _, b := range fs.bitmaps {
 		if err := fs.bitmap(runs, b); err != nil {
 			return nil, fmt.Errorf("exfat allocation bitmap: %w", err)
@@ -222,7 +237,22 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	if fs.whole {
 		return []volume.Extent{{Offset: 0, Length: fs.size}}, nil
 	}
-	return used, nil
+	return used, fs.check(used)
+}
+
+// check wants the bitmaps to have what the root directory names: itself, them, the up-case table, and the first cluster of each file and
+// directory in it.
+func (fs *FS) check(used []volume.Extent) error {
+	for _, b := range append(fs.known, fs.bitmaps...) {
+		at, err := fs.offset(b.first)
+		if err == nil {
+			err = volume.Require(used, "what its root directory names", at, fs.cluster)
+		}
+		if err != nil {
+			return fmt.Errorf("exfat: %w", err)
+		}
+	}
+	return nil
 }
 
 // bitmap follows the FAT chain of a bitmap, whose first bit is cluster 2.

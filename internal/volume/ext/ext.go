@@ -6,6 +6,13 @@
 // the order in which they lie on the disk. A group that was never used has the flag BLOCK_UNINIT and no bitmap; what it
 // holds (a backup of the superblock and of the descriptors, perhaps tables of other groups) is computed.
 //
+// # What is checked
+//
+// A clean file system says several times over what is free: in its bitmaps, in each group's own count, and in the superblock's total. With
+// metadata_csum a bitmap has a checksum too, without it these counts are all there is. Where they disagree, or where a bitmap calls a
+// group's own tables or the root directory free, no map is believed. That takes no more reading than the map itself. What would be dear
+// is not done: reading all inodes, to see whether each file's blocks are in a bitmap; that is e2fsck's work.
+//
 // # Unclean file systems
 //
 // After a crash the bitmaps on the disk are older than what the journal has committed: a block that was given to a file
@@ -100,6 +107,10 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	m.meta.Add(0, superOffset+superSize)
 	if err := m.groups(); err != nil {
 		return nil, err
+	}
+	used := volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents())
+	if sb.clean() {
+		return used, m.check(used)
 	}
 	if sb.incompat&incompatRecover != 0 {
 		if err := m.journal(); err != nil {

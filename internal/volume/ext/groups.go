@@ -13,6 +13,7 @@ type group struct {
 	blockBitmap int64
 	inodeBitmap int64
 	inodeTable  int64
+	free        int64 // clusters, by the descriptor's own count
 	flags       uint16
 	bitmapSum   uint32
 }
@@ -25,9 +26,11 @@ const (
 
 // mapper is one run of Extents.
 type mapper struct {
-	fs   *FS
-	runs *volume.Runs // what the bitmaps say, in order
-	meta *volume.Runs // what is known without them
+	fs     *FS
+	runs   *volume.Runs // what the bitmaps say, in order
+	meta   *volume.Runs // what is known without them
+	uninit []counted    // groups without a bitmap
+	free   int64        // clusters, by the groups' own counts
 
 	window      []byte // blocks of the disk from windowStart on
 	windowStart int64
@@ -85,12 +88,13 @@ func (fs *FS) descriptor(raw []byte, number int64) (group, error) {
 	g := group{
 		number:      number,
 		blockBitmap: int64(le.Uint32(raw)), inodeBitmap: int64(le.Uint32(raw[4:])), inodeTable: int64(le.Uint32(raw[8:])),
-		flags: le.Uint16(raw[0x12:]), bitmapSum: uint32(le.Uint16(raw[0x18:])),
+		free: int64(le.Uint16(raw[0xc:])), flags: le.Uint16(raw[0x12:]), bitmapSum: uint32(le.Uint16(raw[0x18:])),
 	}
 	if sb.descSize >= 64 {
 		g.blockBitmap |= int64(le.Uint32(raw[0x20:])) << 32
 		g.inodeBitmap |= int64(le.Uint32(raw[0x24:])) << 32
 		g.inodeTable |= int64(le.Uint32(raw[0x28:])) << 32
+		g.free |= int64(le.Uint16(raw[0x2c:])) << 16
 		g.bitmapSum |= uint32(le.Uint16(raw[0x38:])) << 16
 	}
 	if !sb.hasGroupSums() {
@@ -143,6 +147,7 @@ func (sb *super) blocksIn(group int64) int64 {
 func (m *mapper) group(list []group, i int) error {
 	sb := &m.fs.sb
 	g := &list[i]
+	m.free += g.free
 	// Bitmaps and tables may lie in another group, with flex_bg even in one that has no bitmap.
 	m.addMeta(g.blockBitmap, 1)
 	m.addMeta(g.inodeBitmap, 1)
@@ -152,6 +157,7 @@ func (m *mapper) group(list []group, i int) error {
 		if n := min(sb.overhead(g.number), sb.blocksIn(g.number)); n > 0 {
 			m.addMeta(start, n)
 		}
+		m.uninit = append(m.uninit, counted{g.number, g.free})
 		return nil
 	}
 	bitmap, err := m.bitmap(list, i)
@@ -170,6 +176,9 @@ func (m *mapper) group(list []group, i int) error {
 		}
 	}
 	m.addBitmap(g.number, bitmap)
+	if sb.clean() {
+		return m.compare(g, bitmap)
+	}
 	return nil
 }
 

@@ -14,24 +14,33 @@ type span struct {
 	logical, physical, count int64
 }
 
-// fileMap returns where the blocks of an inode are, in logical order. It serves the journal, which has no holes.
-func (fs *FS) fileMap(inode uint32) ([]span, int64, error) {
+// inode reads an inode.
+func (fs *FS) inode(number uint32) ([]byte, error) {
 	sb := &fs.sb
-	if inode < 1 || int64(inode) > sb.inodesPerGroup*sb.groupCount {
-		return nil, 0, fmt.Errorf("inode %d does not exist", inode)
+	if number < 1 || int64(number) > sb.inodesPerGroup*sb.groupCount {
+		return nil, fmt.Errorf("inode %d does not exist", number)
 	}
-	g, index := int64(inode-1)/sb.inodesPerGroup, int64(inode-1)%sb.inodesPerGroup
+	g, index := int64(number-1)/sb.inodesPerGroup, int64(number-1)%sb.inodesPerGroup
 	per := sb.descsPerBlock()
 	list, err := fs.descriptors(g/per*per, g%per+1)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	at := index * sb.inodeSize
 	block, err := fs.blocks(list[g%per].inodeTable+at/sb.blockSize, 1)
 	if err != nil {
+		return nil, err
+	}
+	return block[at%sb.blockSize:][:sb.inodeSize], nil
+}
+
+// fileMap returns where the blocks of an inode are, in logical order. It serves the journal and the root directory, which have no holes.
+func (fs *FS) fileMap(inode uint32) ([]span, int64, error) {
+	sb := &fs.sb
+	raw, err := fs.inode(inode)
+	if err != nil {
 		return nil, 0, err
 	}
-	raw := block[at%sb.blockSize:][:sb.inodeSize]
 	le := binary.LittleEndian
 	size := int64(le.Uint32(raw[4:])) | int64(le.Uint32(raw[0x6c:]))<<32
 	blocks := size / sb.blockSize

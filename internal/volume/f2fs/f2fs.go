@@ -271,6 +271,9 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		sum += valid
 		runs.AddBits(bitmap[:], perSegment, (fs.main+segment*perSegment)*blockSize, blockSize)
 	}
+	// What is behind the last whole segment, nothing calls free.
+	end := fs.main + fs.segments*perSegment
+	runs.Add(end*blockSize, (fs.blocks-end)*blockSize)
 	if want := int64(le.Uint64(fs.cp[16:])); fs.verify && sum != want {
 		return nil, fmt.Errorf("f2fs segment table: %d blocks are valid, and the checkpoint counts %d", sum, want)
 	}

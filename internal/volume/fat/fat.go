@@ -8,6 +8,10 @@
 // A cluster is reached through the table only, so a file system that was not unmounted is captured the same way: what its
 // table calls free, no check would give back to a file.
 //
+// A volume that is marked clean must agree with itself: no chain of clusters, and no entry of the root directory, may lead to a free
+// cluster. The count of free clusters in FSInfo is a hint that systems leave stale, so it is not compared; and directories below the root are
+// not read, which would take as long as a check by fsck.fat.
+//
 // Source: "Microsoft Extensible Firmware Initiative FAT32 File System Specification", version 1.03. Where the kind is
 // concerned, this package does as Linux and mtools do: a table size in the 16-bit field makes it FAT12 or FAT16.
 package fat
@@ -39,10 +43,12 @@ type FS struct {
 	clusters    int64
 	total       int64 // bytes
 
-	id    uint32
-	label string
-	clean bool
-	used  int64 // bytes, -1 until Extents has counted
+	id       uint32
+	label    string
+	labelled bool // by the root directory
+	active   int  // the table that counts
+	clean    bool
+	used     int64 // bytes, -1 until Extents has counted
 }
 
 const readSize = 1 << 20 // bytes of a table read at once; a multiple of every entry size but 12 bits
@@ -103,6 +109,9 @@ func (fs *FS) parse(b []byte) error {
 		fs.bits = 32
 		tableSectors = int64(le.Uint32(b[36:]))
 		fs.rootCluster = int64(le.Uint32(b[44:]))
+		if flags := le.Uint16(b[40:]); flags&0x80 != 0 { // the tables are not kept alike
+			fs.active = min(int(flags&0xf), fs.tables-1)
+		}
 		if version := le.Uint16(b[42:]); version != 0 {
 			return fmt.Errorf("its FAT32 version is %d.%d", version>>8, version&0xff)
 		}
@@ -163,8 +172,19 @@ func (fs *FS) readState(b []byte) error {
 	case 32:
 		fs.clean = fs.clean && binary.LittleEndian.Uint32(entries[4:])&0x08000000 != 0
 	}
+	return fs.rootEntries(func(e []byte) error {
+		if e[11]&0x08 != 0 && !fs.labelled {
+			fs.label, fs.labelled = label(e[:11]), true
+		}
+		return nil
+	})
+}
+
+// rootEntries visits the root directory's entries of 32 bytes, without deleted ones and parts of long names; of a FAT32 those in its first
+// cluster.
+func (fs *FS) rootEntries(visit func(e []byte) error) error {
 	off, n := fs.dataStart()-fs.root, fs.root
-	if fs.bits == 32 { // the label is among the first entries, in the first cluster
+	if fs.bits == 32 {
 		off, n = fs.clusterStart(fs.rootCluster), fs.cluster
 	}
 	if n == 0 || fs.clusters == 0 {
@@ -175,9 +195,11 @@ func (fs *FS) readState(b []byte) error {
 		return fmt.Errorf("the root directory: %w", err)
 	}
 	for ; len(dir) >= 32 && dir[0] != 0; dir = dir[32:] {
-		if attr := dir[11]; dir[0] != 0xe5 && attr&0x3f != 0x0f && attr&0x08 != 0 {
-			fs.label = label(dir[:11])
-			break
+		if dir[0] == 0xe5 || dir[11]&0x3f == 0x0f {
+			continue
+		}
+		if err := visit(dir[:32]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -223,16 +245,24 @@ func (fs *FS) Info() volume.Info {
 func (fs *FS) Extents() ([]volume.Extent, error) {
 	runs := volume.NewRuns(fs.total)
 	runs.Add(0, fs.dataStart())
+	// Sectors that make no whole cluster, or have no entry in a table, are nothing that the file system calls free.
+	tail := fs.clusterStart(fs.clusters + 2)
+	runs.Add(tail, fs.total-tail)
 	lists := make([][]volume.Extent, fs.tables)
 	// The copies are alike, unless something went wrong between two writes; then each may know clusters of its own.
 	for i := range fs.tables {
 		t := &table{fs: fs, runs: volume.NewRuns(fs.total)}
-		if err := t.read(fs.reserved + int64(i)*fs.table); err != nil {
+		if err := t.read(fs.reserved+int64(i)*fs.table, t.entry); err != nil {
 			return nil, fmt.Errorf("file allocation table %d: %w", i+1, err)
 		}
 		lists[i] = t.runs.Extents()
 	}
 	all := volume.Merge(fs.total, append(lists, runs.Extents())...)
 	fs.used = volume.Bytes(all)
+	if fs.clean {
+		if err := fs.check(all); err != nil {
+			return nil, err
+		}
+	}
 	return all, nil
 }

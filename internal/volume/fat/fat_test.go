@@ -221,3 +221,53 @@ func TestRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestContradiction frees clusters in the tables of a clean file system that a file of the root directory has. fsck.fat finds it too.
+func TestContradiction(t *testing.T) {
+	need.Tools(t, "mcopy", "fsck.fat")
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args  string
+		entry int64 // counted from the file's first cluster
+		want  string
+	}{
+		{"-F 16 -s 4", 0, "of the root directory begins"}, {"-F 16 -s 4", 3, "leads from cluster"},
+		{"-F 32 -s 1", 0, "of the root directory begins"}, {"-F 32 -s 1", 5, "leads from cluster"},
+		{"-F 12 -s 32", 2, "leads from cluster"},
+	} {
+		image := mkfs(t, 40*mib, c.args)
+		volumetest.Run(t, "mcopy", "-i", image, file, "::FILE")
+		fs, _ := volumetest.Load(t, image, Open)
+		first := int64(2)
+		if fs.bits == 32 {
+			first = 3 // behind the root directory
+		}
+		for i := range int64(fs.tables) {
+			n := first + c.entry
+			volumetest.Poke(t, image, fs.reserved+i*fs.table, func(p []byte) {
+				if fs.bits == 12 { // an even one
+					p[n*3/2], p[n*3/2+1] = 0, p[n*3/2+1]&0xf0
+					return
+				}
+				clear(p[n*int64(fs.bits)/8:][:fs.bits/8])
+			})
+		}
+		if out, err := volumetest.Try(t, "fsck.fat", "-n", image); err == nil {
+			t.Errorf("fsck.fat finds nothing wrong: %s", out)
+		}
+		volumetest.Refuses(t, image, Open, c.want)
+	}
+}
+
+// TestTail has sectors behind the last whole cluster: nothing calls them free.
+func TestTail(t *testing.T) {
+	image := mkfs(t, 40*mib+3*1024, "-F 16 -s 8 -a -R 4")
+	fs, extents := volumetest.Load(t, image, Open)
+	tail := fs.dataStart() + fs.clusters*fs.cluster
+	if last := extents[len(extents)-1]; fs.Info().Size != fs.total || tail == fs.total || last.Offset != tail || last.End() != fs.total {
+		t.Errorf("%d of %d bytes are in clusters, the last extent is %v", tail, fs.total, last)
+	}
+}

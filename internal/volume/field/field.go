@@ -3,6 +3,7 @@ package field
 
 import (
 	"fmt"
+	"math/bits"
 	"unicode/utf16"
 
 	"github.com/diskcast/diskcast/internal/volume"
@@ -71,3 +72,16 @@ func (g *Gaps) Free(offset, n int64) {
 
 // To ends the walk at offset.
 func (g *Gaps) To(offset int64) { g.Free(offset, 0) }
+
+// Zeros counts the bits that are 0 among the first n of a bitmap, the lowest bit of a byte first; a shorter bitmap is read as far as it goes.
+func Zeros(bitmap []byte, n int64) int64 {
+	n = min(n, 8*int64(len(bitmap)))
+	free := n
+	for _, c := range bitmap[:n/8] {
+		free -= int64(bits.OnesCount8(c))
+	}
+	if left := n % 8; left > 0 {
+		free -= int64(bits.OnesCount8(bitmap[n/8] & (1<<left - 1)))
+	}
+	return free
+}

@@ -26,12 +26,13 @@ type Plan struct {
 	// Number is the partition that changes, 0 if none does; From and To are its sizes in bytes.
 	Number   int
 	From, To int64
-	Note     string // why nothing grows, for the operator
+	Note     string // why nothing grows, or less than there is room for, for the operator
 }
 
 // Table plans the table t for a disk of size bytes with sectors of ss. kinds tells the type of the file system in a
-// partition, as volume.FileSystem.Type does. On a target that is not larger than the source the table stays as it is.
-func Table(t *volume.Table, size int64, ss int, kinds func(number int) string) Plan {
+// partition, as volume.FileSystem.Type does. next tells the first byte from a place on that a restore writes and that is not zero: what lies
+// behind the last partition is not grown over. On a target that is not larger than the source the table stays as it is.
+func Table(t *volume.Table, size int64, ss int, kinds func(number int) string, next func(from int64) int64) Plan {
 	keep := func(format string, a ...any) Plan { return Plan{Table: t, Note: fmt.Sprintf(format, a...)} }
 	i := last(t)
 	if i < 0 || size <= t.DiskSize {
@@ -53,17 +54,32 @@ func Table(t *volume.Table, size int64, ss int, kinds func(number int) string) P
 	case table.KindDOS:
 		end = min(end, (1<<32-1)*int64(ss)) // 32-bit sector numbers
 	}
+	at := next(p.End())
+	note := ""
+	if at < end {
+		note = fmt.Sprintf("the image has bytes at %d, behind partition %d and in none, over which nothing may grow "+
+			"(a capture with --gaps drop leaves them out)", at, p.Number)
+		if at/align*align <= p.End() {
+			return keep("partition %d keeps its size: %s", p.Number, note)
+		}
+		end = at
+	}
 	end = end / align * align
 	if end <= p.End() {
 		return keep("partition %d keeps its size: there is less than 1 MiB behind it that a %s table can use", p.Number, t.Kind)
 	}
-	return Plan{Table: resized(t, i, end), Number: p.Number, From: p.Size, To: end - p.Start}
+	return Plan{Table: resized(t, i, end), Number: p.Number, From: p.Size, To: end - p.Start, Note: note}
 }
 
-// Fit plans the table t for a disk of size bytes, with sectors of ss, that is too small for it as it is. The last
-// partition is cut if the file system in it ends early enough: fsEnd tells how many bytes the file system in a partition
-// claims, 0 when that is not known. The error is a *table.TooSmallError, which says by how much even that misses.
+// Fit plans the table t for a disk of size bytes, with sectors of ss, that is too small for it as it is. An extended partition
+// is cut to its last logical one, and the last partition if the file system in it ends early enough: fsEnd tells how many bytes of a
+// partition are needed, 0 when that is not known. The error is a *table.TooSmallError, which says by how much even that misses.
 func Fit(t *volume.Table, size int64, ss int, fsEnd func(number int) int64) (Plan, error) {
+	if table.MinSize(t, ss) <= size {
+		return Plan{Table: t}, nil
+	}
+	sector := max(int64(ss), int64(t.SectorSize))
+	t = shortContainer(t, size, sector)
 	if table.MinSize(t, ss) <= size {
 		return Plan{Table: t}, nil
 	}
@@ -73,7 +89,6 @@ func Fit(t *volume.Table, size int64, ss int, fsEnd func(number int) int64) (Pla
 	}
 	p := t.Partitions[i]
 	if claims := fsEnd(p.Number); claims > 0 && claims < p.Size {
-		sector := max(int64(ss), int64(t.SectorSize))
 		least := resized(t, i, p.Start+(claims+sector-1)/sector*sector)
 		if need := table.MinSize(least, ss); need <= size {
 			// As much as the disk has room for, so that the partition is not smaller than it must be.
@@ -83,6 +98,24 @@ func Fit(t *volume.Table, size int64, ss int, fsEnd func(number int) int64) (Pla
 		t = least
 	}
 	return Plan{}, &table.TooSmallError{Need: table.MinSize(t, ss), Have: size}
+}
+
+// shortContainer returns t with its extended partition cut to end with the disk of size bytes, as far as what is in it lets.
+func shortContainer(t *volume.Table, size, sector int64) *volume.Table {
+	if t.Extended == nil || t.Extended.End() <= size {
+		return t
+	}
+	x := *t.Extended
+	end := x.Start + sector // the first boot record
+	for _, p := range t.Partitions {
+		if p.Start >= x.Start && p.Start < x.End() {
+			end = max(end, p.End(), p.EBRStart+sector)
+		}
+	}
+	c := *t
+	x.Size = max(end, size/sector*sector) - x.Start
+	c.Extended = &x
+	return &c
 }
 
 // last returns the index of the partition that lies last, -1 if there is none, or if an empty container lies behind it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +74,7 @@ func TestGrowDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			target := c.from*mib*2 + 13*mib + 512
-			plan := Table(tbl, target, 512, func(int) string { return c.kind })
+			plan := Table(tbl, target, 512, func(int) string { return c.kind }, nothing)
 			// The end of the disk less backup table, rounded down.
 			if plan.Number != 1 || plan.From != c.from*mib || plan.To != target/mib*mib-mib-start {
 				t.Fatalf("%+v", plan)
@@ -188,6 +189,9 @@ func part(start, size int64) volume.Partition {
 	return volume.Partition{Start: start * mib, Size: size * mib}
 }
 
+// nothing says that an image has no bytes behind its partitions.
+func nothing(int64) int64 { return math.MaxInt64 }
+
 func TestTable(t *testing.T) {
 	logical := func() *volume.Table {
 		p1, p5, p6 := part(1, 50), part(61, 40), part(111, 60)
@@ -220,7 +224,7 @@ func TestTable(t *testing.T) {
 		{"no partitions", gpt(), 300 * mib, "ext4", 0, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			plan := Table(c.table, c.size, 512, func(int) string { return c.kind })
+			plan := Table(c.table, c.size, 512, func(int) string { return c.kind }, nothing)
 			if plan.Number != c.number || plan.Number > 0 && plan.To != c.to*mib || !strings.Contains(plan.Note, c.note) || (c.note == "") != (plan.Note == "") {
 				t.Fatalf("%+v", plan)
 			}
@@ -273,6 +277,24 @@ func TestFit(t *testing.T) {
 				t.Error("the given table was changed")
 			}
 		})
+	}
+}
+
+// An extended partition with a free tail ends with a smaller disk; its logical partition stays.
+func TestFitContainer(t *testing.T) {
+	logical := volume.Partition{Number: 5, Start: 100 * mib, Size: 50 * mib, Type: "0x83", EBRStart: 99 * mib}
+	container := volume.Partition{Number: 2, Start: 99 * mib, Size: 101 * mib, Type: "0x05"}
+	tbl := dos(&container, part(1, 90), logical)
+	tbl.Partitions[0].Number, tbl.Partitions[1] = 1, logical
+	plan, err := Fit(tbl, 160*mib, 512, func(int) int64 { return 0 })
+	if err != nil || plan.Number != 0 || plan.Table.Extended.End() != 160*mib || plan.Table.Partitions[1].Size != 50*mib {
+		t.Errorf("%+v %v", plan, err)
+	}
+	if _, err := table.Layout(plan.Table, 160*mib, 512); err != nil {
+		t.Error(err)
+	}
+	if container.Size != 101*mib {
+		t.Error("the given table was changed")
 	}
 }
 

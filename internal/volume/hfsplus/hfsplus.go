@@ -3,7 +3,8 @@
 // The source is Apple's Technical Note TN1150, "HFS Plus Volume Format" (volume header, fork data, allocation file, catalog, journal).
 // The first 1536 bytes (boot blocks and volume header) and the last 1024 bytes of the partition (alternate header) are always in
 // the map. A volume that was not unmounted, or whose journal is not empty, is captured whole. So is one that lies inside an
-// old HFS volume (an HFS wrapper), and one whose allocation file has more than eight pieces: both are refused as not understood.
+// old HFS volume (an HFS wrapper), and one whose allocation file has more than eight pieces: both are refused as not understood. The header's count of
+// free blocks must be that of the allocation file, which must have the volume's special files; files are not read.
 package hfsplus
 
 import (
@@ -27,7 +28,7 @@ const (
 
 	attrUnmounted, attrInconsistent, attrJournaled = 1 << 8, 1 << 11, 1 << 13
 
-	allocationFork, catalogFork = 112, 272
+	allocationFork, extentsFork, catalogFork = 112, 192, 272
 )
 
 // FS is an HFS+ volume.
@@ -196,7 +197,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	runs.Add(0, headerAt+headerSize)
 	runs.Add(fs.size-1024, 1024)
 	buf := make([]byte, 1<<20)
-	bit := int64(0)
+	bit, free := int64(0), int64(0)
 	for _, p := range pieces {
 		for at, end := p.start*fs.block, (p.start+p.count)*fs.block; at < end && bit < fs.blocks; {
 			part := buf[:min(int64(len(buf)), end-at)]
@@ -207,6 +208,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 				part[i] = bits.Reverse8(c)
 			}
 			runs.AddBits(part, fs.blocks-bit, bit*fs.block, fs.block)
+			free += field.Zeros(part, fs.blocks-bit)
 			bit += 8 * int64(len(part))
 			at += int64(len(part))
 		}
@@ -214,5 +216,25 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	if bit < fs.blocks {
 		return nil, fmt.Errorf("hfsplus allocation file: it has more than %d pieces, which is not understood", len(pieces))
 	}
-	return runs.Extents(), nil
+	if want := int64(be.Uint32(fs.header[48:])); free != want {
+		return nil, fmt.Errorf("hfsplus allocation file: %d blocks are free, and the volume header counts %d", free, want)
+	}
+	used := runs.Extents()
+	return used, fs.check(used)
+}
+
+// check wants the pieces of the volume's special files that the header names to be in the map.
+func (fs *FS) check(used []volume.Extent) error {
+	for at, what := range map[int]string{allocationFork: "its allocation file", extentsFork: "its extents file", catalogFork: "its catalog"} {
+		_, pieces, err := fs.fork(at)
+		for _, p := range pieces {
+			if err == nil {
+				err = volume.Require(used, what, p.start*fs.block, p.count*fs.block)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("hfsplus: %w", err)
+		}
+	}
+	return nil
 }

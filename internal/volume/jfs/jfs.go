@@ -2,7 +2,8 @@
 //
 // The source is "JFS Layout: How the Journaled File System handles the on-disk layout" (IBM developerWorks): superblock, aggregate
 // inode table, extent trees, dmap pages. The inline log and fsck's working space lie behind the blocks that the map describes; both are
-// always captured. A file system that was not unmounted is captured whole, and so is one with its log on another device.
+// always captured. Each page's count of free blocks, and their sum, must be those of its bitmaps, and the map must have itself; inodes are not
+// read. A file system that was not unmounted is captured whole, and so is one with its log on another device.
 package jfs
 
 import (
@@ -94,7 +95,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 			return nil, errors.New("jfs superblock: its log or working space is outside the partition")
 		}
 		fs.extra = append(fs.extra, volume.Extent{Offset: address * fs.block, Length: length * fs.block})
-		fs.info.Size = max(fs.info.Size, (address+length)*fs.block)
+		fs.info.Size = max(fs.info.Size, (address+length)*fs.block, int64(le.Uint64(sb[8:]))*physical)
 	}
 	return fs, nil
 }
@@ -125,6 +126,11 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	}
 	out := runs.Extents()
 	fs.info.Used = volume.Bytes(out)
+	for _, p := range file {
+		if err := volume.Require(out, "its block map", p.address*fs.block, p.count*fs.block); err != nil {
+			return nil, fmt.Errorf("jfs: %w", err)
+		}
+	}
 	return out, nil
 }
 
@@ -226,6 +232,7 @@ func (fs *FS) pages(file []piece, runs *volume.Runs) error {
 			return fmt.Errorf("the page for block %d is for %d blocks at %d", b, le.Uint32(p), start)
 		}
 		var bitmap [perMap / 8]byte
+		before := found
 		for i := 0; i < len(bitmap); i += 4 {
 			word := le.Uint32(p[working+i:]) | le.Uint32(p[persistent+i:])
 			le.PutUint32(bitmap[i:], bits.Reverse32(word))
@@ -237,10 +244,15 @@ func (fs *FS) pages(file []piece, runs *volume.Runs) error {
 				found += int64(bits.OnesCount32(zeros))
 			}
 		}
+		if counted := int64(int32(le.Uint32(p[4:]))); found-before != counted {
+			return fmt.Errorf("the page for block %d has %d free blocks, and counts %d", b, found-before, counted)
+		}
 		runs.AddBits(bitmap[:], n, b*fs.block, fs.block)
 	}
 	if found != free {
 		return fmt.Errorf("%d blocks are free, and it counts %d", found, free)
 	}
+	// What the map does not describe, it does not call free.
+	runs.Add(blocks*fs.block, fs.info.Size-blocks*fs.block)
 	return nil
 }

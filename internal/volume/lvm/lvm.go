@@ -5,9 +5,11 @@
 // metadata. A logical volume whose segments are all linear, all on this physical volume, and to which no other logical volume refers is
 // descended into. All others (striped, RAID, thin pools, caches, snapshots and their origins) are captured whole: an unchanged block of a
 // snapshot lies in the origin, where its file system may have freed it. Physical extents of no logical volume are left out.
+// Metadata has checksums; where a physical volume keeps two copies, they must be the same, and one that is marked as ignored is not read.
 package lvm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -119,13 +121,17 @@ func (fs *FS) label(label []byte) error {
 	}
 	var text []byte
 	for _, mda := range mdas {
-		if text, err = fs.metadata(mda); err == nil && text != nil {
-			break
+		another, err := fs.metadata(mda)
+		switch {
+		case err != nil:
+			return err
+		case text == nil:
+			text = another
+		case another != nil && !bytes.Equal(text, another):
+			return errors.New("its metadata areas disagree (vgck repairs that)")
 		}
 	}
 	switch {
-	case err != nil:
-		return err
 	case text == nil:
 		fs.whole = true
 		fs.info.Notes = append(fs.info.Notes, "This LVM physical volume has no copy of its volume group's metadata, or is in none. It is captured whole.")
@@ -152,7 +158,8 @@ func (fs *FS) metadata(mda area) ([]byte, error) {
 	}
 	size := int64(le.Uint64(header[32:]))
 	offset, n, sum := int64(le.Uint64(header[40:])), int64(le.Uint64(header[48:])), le.Uint32(header[56:])
-	if offset == 0 || n == 0 {
+	const ignored = 1 // the volume group keeps its metadata elsewhere, and what is here may be old
+	if offset == 0 || n == 0 || le.Uint32(header[60:])&ignored != 0 {
 		return nil, nil
 	}
 	if size < 2*sector || size > fs.size || offset < sector || offset >= size || n < 0 || n > size-sector {
@@ -238,6 +245,10 @@ func (fs *FS) descend(runs *volume.Runs, v *Volume) error {
 	}
 	for _, e := range extents {
 		v.translate(e, runs.Add)
+	}
+	// What lies behind the end of the file system, nothing calls free.
+	if end := min(info.Size, v.Size); end < v.Size {
+		v.translate(volume.Extent{Offset: end, Length: v.Size - end}, runs.Add)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -180,6 +181,49 @@ func TestOrphan(t *testing.T) {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
 }
+
+// TestIgnored has a physical volume whose own copy of the metadata is no longer kept up to date: what it says is not believed.
+func TestIgnored(t *testing.T) {
+	create := "lvcreate -q -y -an -Zn -Wn "
+	images, lvm := group(t, []int64{64 * mib, 64 * mib}, create+"-l 2 -n old $V")
+	device := strings.Fields(lvm("pvs", "--noheadings", "-o", "pv_name"))[1]
+	lvm("pvchange", "-q", "-y", "--metadataignore", "y", device)
+	lvm("lvcreate", "-q", "-y", "-an", "-Zn", "-Wn", "-l", "20", "-n", "new", "$V")
+	for i, image := range images {
+		fs, extents := load(t, image)
+		if whole := volume.Bytes(extents) == 64*mib; whole != (i == 1) || whole != strings.Contains(strings.Join(fs.Info().Notes, " "), "no copy of its volume group's metadata") {
+			t.Errorf("volume %d: %v, %+v", i, extents, fs.Info())
+		}
+	}
+}
+
+// TestBehind has data behind the end of the file system in a logical volume, as dm-verity does.
+func TestBehind(t *testing.T) {
+	images, _ := group(t, []int64{64 * mib}, "lvcreate -q -y -an -Zn -Wn -L 40M -n data $V")
+	f, n := volumetest.Open(t, images[0])
+	fs, err := Open(f, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const end = 30*mib + 512
+	fs.Descend(func(r io.ReaderAt, size int64) (volume.FileSystem, error) { return half{end}, nil })
+	extents, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := fs.volumes[0].Segments[0].Physical
+	want := volume.Merge(n, []volume.Extent{{Length: start + mib}}, []volume.Extent{{Offset: start + end, Length: 40*mib - end}}, []volume.Extent{{Offset: fs.end, Length: n - fs.end}})
+	if !slices.Equal(extents, want) {
+		t.Errorf("%v, want %v", extents, want)
+	}
+}
+
+// half is a file system that uses its first MiB of what it claims.
+type half struct{ claims int64 }
+
+func (h half) Type() string                      { return "half" }
+func (h half) Info() volume.Info                 { return volume.Info{Size: h.claims, Clean: true} }
+func (h half) Extents() ([]volume.Extent, error) { return []volume.Extent{{Length: mib}}, nil }
 
 func TestRecordSeeds(t *testing.T) {
 	volumetest.Updating(t)

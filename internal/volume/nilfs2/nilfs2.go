@@ -131,7 +131,14 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	if err := fs.usage(&usage, runs); err != nil {
 		return nil, fmt.Errorf("nilfs2 segment usage: %w", err)
 	}
-	return runs.Extents(), nil
+	// What is in no segment, nothing calls free.
+	end := fs.segments * fs.perSeg * fs.block
+	runs.Add(end, fs.devSize-end)
+	used := runs.Extents()
+	if err := volume.Require(used, "its last log", fs.last*fs.block, fs.block); err != nil {
+		return nil, fmt.Errorf("nilfs2: %w", err)
+	}
+	return used, nil
 }
 
 // superRoot reads the last block of the last log, and returns the block maps of DAT and sufile.

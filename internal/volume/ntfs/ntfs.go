@@ -4,6 +4,8 @@
 // attribute, data runs, $Bitmap, $Volume, $LogFile) and Microsoft's description of the boot sector and of cluster sizes above
 // 64 KiB. The way to the bitmap: boot sector, first record of the master file table, the table's own runs, record 6.
 //
+// NTFS keeps no count of free clusters. Instead the bitmap must have what the first file records name, as far as 64 MiB of them.
+//
 // Outside the clusters there is the backup of the boot sector, in the last sector of the partition; it is always in the map.
 // A volume that is marked dirty, or whose $LogFile is not closed, may have clusters in use that only its journal knows. NTFS's
 // journal is not documented well enough to replay it, so such a volume is captured whole.
@@ -39,6 +41,7 @@ type FS struct {
 	sectors int64 // of the volume, without the backup boot sector
 	record  int64 // bytes of a FILE record
 	mft     []run
+	mftSize int64 // bytes
 	info    volume.Info
 	whole   bool
 }
@@ -160,6 +163,9 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	fs.info.Used = volume.Bytes(used)
 	if fs.whole {
 		return []volume.Extent{{Offset: 0, Length: fs.size}}, nil
+	}
+	if err := fs.check(used); err != nil {
+		return nil, fmt.Errorf("ntfs: %w", err)
 	}
 	return used, nil
 }

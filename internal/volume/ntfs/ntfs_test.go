@@ -241,3 +241,31 @@ func TestSeeds(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }
+
+// TestContradiction frees clusters in $Bitmap that a file of the volume has. ntfsresize finds it too.
+func TestContradiction(t *testing.T) {
+	for name, cluster := range map[string]func(fs *FS) int64{
+		"the master file table": func(fs *FS) int64 { return fs.mft[0].lcn },
+		"the journal": func(fs *FS) int64 {
+			runs, _, err := fs.data(fileLogFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return runs[0].lcn
+		},
+	} {
+		image := volumetest.Sparse(t, 32<<20)
+		mkfs(t, image, "-c 4096")
+		fs, _ := volumetest.Load(t, image, Open)
+		runs, _, err := fs.data(fileBitmap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := cluster(fs)
+		volumetest.Poke(t, image, runs[0].lcn*fs.cluster, func(p []byte) { p[n/8] &^= 1 << (n % 8) })
+		if out, err := volumetest.Try(t, "ntfsresize", "--info", "--force", image); err == nil {
+			t.Errorf("%s: ntfsresize finds nothing wrong: %s", name, out)
+		}
+		volumetest.Refuses(t, image, Open, "where it has a file")
+	}
+}

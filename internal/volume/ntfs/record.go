@@ -36,14 +36,14 @@ func (fs *FS) table(lcn int64) error {
 	}
 	// Until its runs are known, its first records are known to lie together.
 	fs.mft = []run{{0, lcn, max(1, (16*fs.record+fs.cluster-1)/fs.cluster)}}
-	runs, _, err := fs.data(fileMFT)
+	runs, size, err := fs.data(fileMFT)
 	if err != nil {
 		return err
 	}
 	if len(runs) == 0 || runs[0].lcn != lcn {
 		return errors.New("its first run is not where the boot sector says")
 	}
-	fs.mft = runs
+	fs.mft, fs.mftSize = runs, size
 	return nil
 }
 
@@ -53,20 +53,25 @@ func (fs *FS) file(number int64) ([]attribute, error) {
 	if err := fs.readRuns(fs.mft, number*fs.record, p); err != nil {
 		return nil, fmt.Errorf("file record %d: %w", number, err)
 	}
-	if string(p[:4]) != "FILE" {
-		return nil, fmt.Errorf("file record %d has no FILE mark", number)
-	}
-	if err := fixup(p); err != nil {
-		return nil, fmt.Errorf("file record %d: %w", number, err)
-	}
-	if le.Uint16(p[22:])&1 == 0 {
-		return nil, fmt.Errorf("file record %d is not in use", number)
-	}
-	attrs, err := attributes(p)
+	attrs, err := fileRecord(p)
 	if err != nil {
 		return nil, fmt.Errorf("file record %d: %w", number, err)
 	}
 	return attrs, nil
+}
+
+// fileRecord returns the attributes in the bytes of a FILE record, which it changes.
+func fileRecord(p []byte) ([]attribute, error) {
+	if string(p[:4]) != "FILE" {
+		return nil, errors.New("it has no FILE mark")
+	}
+	if err := fixup(p); err != nil {
+		return nil, err
+	}
+	if le.Uint16(p[22:])&1 == 0 {
+		return nil, errors.New("it is not in use")
+	}
+	return attributes(p)
 }
 
 // fixup puts back the last two bytes of every 512, for which a check value was written.

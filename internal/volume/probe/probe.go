@@ -2,16 +2,15 @@
 //
 // Every reader looks for its own signature. What exactly one of them understands is captured by its allocation map.
 // Everything else is captured whole, all-zero blocks elided, and says so in its notes: a partition without any known
-// signature, one whose file system is damaged or has a feature that the reader does not know, and one that carries two
-// signatures at once (the rest of an older file system, or a RAID member whose metadata is at its end), because then no
-// single allocation map can be trusted.
+// signature, one whose file system is damaged or has a feature that the reader does not know, one that is a member of a RAID set or
+// pool (package member), and one that carries two signatures at once, because then no single allocation map can be trusted: the rest
+// of an older file system, a disklabel (package label), or a file system that no reader knows (package foreign).
 package probe
 
 import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/volume"
@@ -20,8 +19,10 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/ext"
 	"github.com/diskcast/diskcast/internal/volume/f2fs"
 	"github.com/diskcast/diskcast/internal/volume/fat"
+	"github.com/diskcast/diskcast/internal/volume/foreign"
 	"github.com/diskcast/diskcast/internal/volume/hfsplus"
 	"github.com/diskcast/diskcast/internal/volume/jfs"
+	"github.com/diskcast/diskcast/internal/volume/label"
 	"github.com/diskcast/diskcast/internal/volume/lvm"
 	"github.com/diskcast/diskcast/internal/volume/member"
 	"github.com/diskcast/diskcast/internal/volume/nilfs2"
@@ -36,6 +37,8 @@ import (
 type reader struct {
 	name string // shown when the reader fails
 	open func(r io.ReaderAt, size int64) (volume.FileSystem, error)
+	// tells: what it says of itself is worth reading beside other signatures too.
+	tells bool
 }
 
 // open turns a package's Open, which returns its own type, into what a reader holds.
@@ -49,12 +52,14 @@ func open[T volume.FileSystem](f func(io.ReaderAt, int64) (T, error)) func(io.Re
 	}
 }
 
-// containers are tried first: encryption, RAID, LVM. When one of them matches, what else seems to lie at the start of the
-// partition may be a file system of which it holds only a part, so no file system reader is asked.
-var containers = []reader{
-	{"encryption or RAID", member.Open},
-	{"LVM", open(lvm.Open)},
-}
+// What is looked for before file systems. When one of the first two matches, what else seems to lie at the start of the partition may be a
+// file system of which it holds only a part, so no file system reader is asked; but a disklabel says that LVM may have a part only.
+var (
+	members  = reader{name: "encryption or RAID", open: member.Open}
+	volumes  = reader{name: "LVM", open: open(lvm.Open)}
+	labels   = reader{name: "a disklabel or partition table", open: label.Open, tells: true}
+	foreigns = reader{name: "a file system without a reader", open: foreign.Open, tells: true}
+)
 
 // descend has the file systems in logical volumes probed as well, but not a volume group in a volume group.
 func descend(pv *lvm.FS) {
@@ -69,19 +74,19 @@ func descend(pv *lvm.FS) {
 
 // readers are file systems. All of them are tried, so the order does not matter.
 var readers = []reader{
-	{"ext2, ext3 or ext4", open(ext.Open)},
-	{"FAT", open(fat.Open)},
-	{"swap", open(swap.Open)},
-	{"btrfs", open(btrfs.Open)},
-	{"exFAT", open(exfat.Open)},
-	{"F2FS", open(f2fs.Open)},
-	{"HFS+", open(hfsplus.Open)},
-	{"JFS", open(jfs.Open)},
-	{"NILFS2", open(nilfs2.Open)},
-	{"NTFS", open(ntfs.Open)},
-	{"ReiserFS", open(reiserfs.Open)},
-	{"UFS", open(ufs.Open)},
-	{"XFS", open(xfs.Open)},
+	{name: "ext2, ext3 or ext4", open: open(ext.Open)},
+	{name: "FAT", open: open(fat.Open)},
+	{name: "swap", open: open(swap.Open)},
+	{name: "btrfs", open: open(btrfs.Open)},
+	{name: "exFAT", open: open(exfat.Open)},
+	{name: "F2FS", open: open(f2fs.Open)},
+	{name: "HFS+", open: open(hfsplus.Open)},
+	{name: "JFS", open: open(jfs.Open)},
+	{name: "NILFS2", open: open(nilfs2.Open)},
+	{name: "NTFS", open: open(ntfs.Open)},
+	{name: "ReiserFS", open: open(reiserfs.Open)},
+	{name: "UFS", open: open(ufs.Open)},
+	{name: "XFS", open: open(xfs.Open)},
 }
 
 // Probe finds the file system in the size bytes of r. It reads the allocation map, which the result keeps, so that a map
@@ -94,35 +99,57 @@ func Probe(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 	if err := volume.ReadAt(r, size, 0, one[:]); err != nil {
 		return nil, fmt.Errorf("reading the partition's first byte: %w", err)
 	}
-	var found []volume.FileSystem
-	var names, notes []string
-	for i, rd := range slices.Concat(containers, readers) {
-		fs, err := rd.open(r, size)
-		if errors.Is(err, volume.ErrNotThis) {
-			continue
-		}
-		names = append(names, rd.name)
-		if err != nil {
-			notes = append(notes, fmt.Sprintf("It looks like %s, but %v. It is captured whole.", rd.name, err))
-			continue
-		}
-		if i < len(containers) {
-			return load(fs, size), nil
-		}
-		found = append(found, fs)
+	r = cache(r, size)
+	var s search
+	if s.try(members, r, size); len(s.names) > 0 {
+		return s.result(size), nil
 	}
+	s.try(labels, r, size)
+	before := len(s.names)
+	if s.try(volumes, r, size); len(s.names) == before {
+		for _, rd := range append(readers, foreigns) {
+			s.try(rd, r, size)
+		}
+	}
+	return s.result(size), nil
+}
+
+// search is what was found so far.
+type search struct {
+	found []volume.FileSystem
+	names []string // of all signatures, those of damaged file systems too
+	notes []string
+}
+
+func (s *search) try(rd reader, r io.ReaderAt, size int64) {
+	fs, err := rd.open(r, size)
 	switch {
-	case len(names) == 0:
-		return volume.Whole(volume.TypeRaw, size, volume.Info{Clean: true, Notes: []string{
-			"No known file system was found. It is captured whole, without its all-zero blocks."}}), nil
-	case len(names) > 1:
-		notes = append(notes, fmt.Sprintf("It carries the signatures of %s. It is captured whole; "+
-			"wipefs removes the signature that is left over.", strings.Join(names, " and ")))
-		return volume.Whole(volume.TypeRaw, size, volume.Info{Notes: notes}), nil
-	case len(found) == 0:
-		return volume.Whole(volume.TypeRaw, size, volume.Info{Notes: notes}), nil
+	case errors.Is(err, volume.ErrNotThis):
+		return
+	case err != nil:
+		s.notes = append(s.notes, fmt.Sprintf("It looks like %s, but %v. It is captured whole.", rd.name, err))
+	default:
+		s.found = append(s.found, fs)
+		if rd.tells {
+			s.notes = append(s.notes, fs.Info().Notes...)
+		}
 	}
-	return load(found[0], size), nil
+	s.names = append(s.names, rd.name)
+}
+
+func (s *search) result(size int64) volume.FileSystem {
+	switch {
+	case len(s.names) == 0:
+		return volume.Whole(volume.TypeRaw, size, volume.Info{Clean: true, Notes: []string{
+			"No known file system was found. It is captured whole, without its all-zero blocks."}})
+	case len(s.names) > 1:
+		s.notes = append(s.notes, fmt.Sprintf("It carries the signatures of %s. It is captured whole; "+
+			"if one of them is left over from earlier, wipefs removes it.", strings.Join(s.names, " and ")))
+		return volume.Whole(volume.TypeRaw, size, volume.Info{Notes: s.notes})
+	case len(s.found) == 0:
+		return volume.Whole(volume.TypeRaw, size, volume.Info{Notes: s.notes})
+	}
+	return load(s.found[0], size)
 }
 
 // mapped is a file system whose allocation map was read.

@@ -1,7 +1,8 @@
 // Package reiserfs reads the allocation map of ReiserFS 3.5 and 3.6 from its bitmap blocks.
 //
 // The source is "The structure of the Reiser file system" by Florian Buchholz. The superblock is at 64 KiB, the first bitmap block
-// behind it, and each further one at the start of the blocks that it describes. The journal is an ordinary allocated area.
+// behind it, and each further one at the start of the blocks that it describes. The journal is an ordinary allocated area. The superblock's
+// count of free blocks must be that of the bitmaps, which must have the journal and the root of the tree; the tree is not walked.
 //
 // A file system that was not unmounted, or whose journal holds a transaction that is not in place, is captured whole; so is one
 // with its journal on another device.
@@ -33,8 +34,11 @@ type FS struct {
 	block  int64
 	blocks int64
 	free   int64
-	info   volume.Info
-	whole  bool
+
+	root, journal, journalLen int64 // blocks: of the tree, of the journal without its header
+
+	info  volume.Info
+	whole bool
 }
 
 // Open reads the superblock and looks into the journal.
@@ -58,6 +62,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	if limit := size / fs.block; fs.blocks < 1 || fs.blocks > limit || fs.free > fs.blocks {
 		return nil, fmt.Errorf("reiserfs superblock: it claims %d blocks (%d free), and the partition has room for %d", fs.blocks, fs.free, limit)
 	}
+	fs.root, fs.journal, fs.journalLen = int64(le.Uint32(sb[8:])), int64(le.Uint32(sb[12:])), int64(le.Uint32(sb[20:]))
 	fs.info = volume.Info{
 		Label: field.Text(sb[100:116]), UUID: field.UUID(sb[84:100]), BlockSize: fs.block,
 		Size: fs.blocks * fs.block, Used: (fs.blocks - fs.free) * fs.block,
@@ -70,7 +75,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	case le.Uint16(sb[50:]) != unmounted:
 		fs.whole = true
 	default:
-		open, err := fs.journalOpen(int64(le.Uint32(sb[12:])), int64(le.Uint32(sb[20:])))
+		open, err := fs.journalOpen(fs.journal, fs.journalLen)
 		if err != nil {
 			return nil, fmt.Errorf("reiserfs journal: %w", err)
 		}
@@ -131,6 +136,11 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	out := runs.Extents()
 	if used := volume.Bytes(out); used != fs.info.Used {
 		return nil, fmt.Errorf("reiserfs bitmap: %d bytes are used, and the superblock counts %d", used, fs.info.Used)
+	}
+	for what, e := range map[string]volume.Extent{"the root of its tree": {Offset: fs.root, Length: 1}, "its journal": {Offset: fs.journal, Length: fs.journalLen + 1}} {
+		if err := volume.Require(out, what, e.Offset*fs.block, e.Length*fs.block); err != nil {
+			return nil, fmt.Errorf("reiserfs bitmap: %w", err)
+		}
 	}
 	return out, nil
 }

@@ -4,6 +4,9 @@
 // bad pages, and in its last ten bytes the signature. What is in the other pages means nothing to the next boot, with one
 // exception: a hibernated system has its memory there, and says so by another signature. Then all of it is captured.
 //
+// A header that claims more than there is, and one of the format of Linux 2.0, which claims nothing, are refused: the kernel does not swap to
+// the former, and of the latter nobody can say where it ends.
+//
 // The header is documented by union swap_header in mkswap(8)'s and the kernel's public headers: at byte 1024 version, last
 // page, number of bad pages (u32 each, in the byte order of the machine), UUID and label (16 bytes each).
 package swap
@@ -11,6 +14,7 @@ package swap
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,7 +36,6 @@ type FS struct {
 	page      int64
 	claims    int64 // bytes, by the header
 	suspended bool
-	old       bool // the format of Linux 2.0
 	uuid      [16]byte
 	label     string
 }
@@ -53,7 +56,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 		switch {
 		case signature == "SWAPSPACE2":
 		case signature == "SWAP-SPACE":
-			fs.old = true
+			return nil, errors.New("it is of the format of Linux 2.0, which does not say how large it is")
 		default:
 			for _, h := range hibernated {
 				fs.suspended = fs.suspended || strings.HasPrefix(signature, h)
@@ -62,10 +65,11 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 				continue
 			}
 		}
-		if !fs.old {
-			if err := fs.header(b[1024:]); err != nil {
-				return nil, err
-			}
+		if err := fs.header(b[1024:]); err != nil {
+			return nil, err
+		}
+		if fs.claims > size && !fs.suspended {
+			return nil, fmt.Errorf("its header claims %d bytes, more than its partition of %d has", fs.claims, size)
 		}
 		return fs, nil
 	}
@@ -100,9 +104,6 @@ func (fs *FS) Info() volume.Info {
 	info := volume.Info{Label: fs.label, BlockSize: fs.page, Size: min(fs.claims, fs.size), Used: fs.page, Clean: !fs.suspended}
 	if fs.uuid != [16]byte{} {
 		info.UUID = fmt.Sprintf("%x-%x-%x-%x-%x", fs.uuid[:4], fs.uuid[4:6], fs.uuid[6:8], fs.uuid[8:10], fs.uuid[10:])
-	}
-	if fs.claims > fs.size {
-		info.Notes = append(info.Notes, fmt.Sprintf("Its header claims %d bytes, its partition has %d.", fs.claims, fs.size))
 	}
 	if fs.suspended {
 		info.Used = fs.size

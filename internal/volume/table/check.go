@@ -149,8 +149,7 @@ func checkOverlap(t *volume.Table) error {
 	return nil
 }
 
-// disjoint makes sure of Layout's promise. The regions of a table were chosen for its own sector size, and the GPT of a
-// disk with larger sectors takes more room.
+// disjoint makes sure of Layout's promise: the GPT of a disk with larger sectors takes more room.
 func disjoint(t *volume.Table, pieces []Piece) error {
 	for _, p := range pieces {
 		end := p.Offset + int64(len(p.Data))
@@ -158,12 +157,6 @@ func disjoint(t *volume.Table, pieces []Piece) error {
 			if p.Offset < q.End() && q.Start < end {
 				return fmt.Errorf("partition %d (bytes %d to %d) lies where the partition table of this disk must be (bytes %d to %d)",
 					q.Number, q.Start, q.End(), p.Offset, end)
-			}
-		}
-		for _, e := range t.Regions {
-			if p.Offset < e.End() && e.Offset < end {
-				return fmt.Errorf("the image holds boot loader code at bytes %d to %d, where the partition table of this disk must be (bytes %d to %d)",
-					e.Offset, e.End(), p.Offset, end)
 			}
 		}
 	}

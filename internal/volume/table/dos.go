@@ -12,26 +12,28 @@ import (
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
-// readDOS reads the table in mbr. Without a sound one it returns nil and why.
-func readDOS(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (*volume.Table, string, error) {
+// readDOS reads the table in mbr. An entry that Linux would make a partition of, and that this does not understand, makes it refuse.
+func readDOS(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (*volume.Table, error) {
 	sector := int64(sectorSize)
+	if err := tableLike(mbr, size/sector); err != nil {
+		return nil, err
+	}
 	id := binary.LittleEndian.Uint32(mbr[mbrDiskID:])
 	t := &volume.Table{Kind: KindDOS, SectorSize: sectorSize, DiskSize: size, DiskID: fmt.Sprintf("0x%08x", id), MBR: mbr}
 	for i := range 4 {
 		e := entryAt(mbr, i)
-		// The boot sector of a FAT or NTFS file system ends in the same two bytes and has code or text here.
-		if e.flag()&0x7f != 0 {
-			return nil, "Its first sector is a boot sector without a partition table.", nil
-		}
-		if !e.used() {
-			continue
-		}
 		switch {
+		case e.sectors() == 0:
+			continue
+		case e.flag()&0x7f != 0:
+			return nil, refuse("Entry %d of its partition table is not one: it begins with the byte 0x%02x.", i+1, e.flag())
+		case e.kind() == 0:
+			return nil, refuse("Entry %d of its partition table has no type and names %d bytes at %d, as on hybrid ISO images.",
+				i+1, e.sectors()*sector, e.start()*sector)
 		case e.kind() == typeDynamic:
-			return nil, "It is a Windows dynamic disk, whose volumes are described elsewhere. It is captured whole.", nil
+			return nil, refuse("It is a Windows dynamic disk, whose volumes are described elsewhere.")
 		case e.start() == 0:
-			return nil, "Its partition table describes the disk itself (a hybrid ISO image, or a file system with a table for show). " +
-				"It is captured whole.", nil
+			return nil, refuse("Its partition table describes the disk itself (a hybrid ISO image, or a file system with a table for show).")
 		}
 		p := volume.Partition{Number: i + 1, Start: e.start() * sector, Size: e.sectors() * sector,
 			Type: fmt.Sprintf("0x%02x", e.kind()), Bootable: e.flag() == 0x80}
@@ -41,28 +43,55 @@ func readDOS(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (*volume.Tab
 			continue
 		}
 		if t.Extended != nil {
-			return nil, "Its partition table has two extended partitions. It is captured whole.", nil
+			return nil, refuse("Its partition table has two extended partitions.")
 		}
 		t.Extended = &p
 	}
-	if len(t.Partitions) == 0 && t.Extended == nil {
-		return nil, "Its partition table is empty.", nil
-	}
 	if t.Extended != nil {
-		why, err := readLogicals(r, t)
-		if err != nil || why != "" {
-			return nil, why, err
+		if err := readLogicals(r, t); err != nil {
+			return nil, err
 		}
 	}
-	return t, "", nil
+	return t, nil
+}
+
+// tableLike tells a partition table in a sector from the boot sector of a file system. What may be both is refused.
+func tableLike(mbr []byte, sectors int64) error {
+	named, possible, show := 0, 0, 0
+	for i := range 4 {
+		e := entryAt(mbr, i)
+		if e.sectors() == 0 {
+			continue
+		}
+		named++
+		if e.plausible(sectors) {
+			possible++
+			if e.start() == 0 {
+				show++
+			}
+		}
+	}
+	switch boot := bootSector(mbr); {
+	case boot && possible == show: // mkfs.fat makes a table for show that describes the whole disk
+		return notTable("Its first sector is the boot sector of a file system, without a partition table.")
+	case boot:
+		return refuse("Its first sector is the boot sector of a file system and has a partition table as well.")
+	case named == 0 && zero(mbr[mbrDiskID:mbrEntries]):
+		return notTable("It has no partition table: its first sector is a boot sector that names no partition.")
+	case named == 0:
+		return refuse("Its partition table names no partition.")
+	case possible == 0:
+		return refuse("Its first sector has something in place of a partition table that names no place on the disk.")
+	}
+	return nil
 }
 
 // readLogicals follows the chain of extended boot records.
-func readLogicals(r io.ReaderAt, t *volume.Table) (why string, err error) {
+func readLogicals(r io.ReaderAt, t *volume.Table) error {
 	sector := int64(t.SectorSize)
 	x := t.Extended
-	bad := func(format string, a ...any) (string, error) {
-		return "Its extended partition is damaged: " + fmt.Sprintf(format, a...) + ". The disk is captured whole.", nil
+	bad := func(format string, a ...any) error {
+		return refuse("Its extended partition is damaged: %s.", fmt.Sprintf(format, a...))
 	}
 	id := binary.LittleEndian.Uint32(t.MBR[mbrDiskID:])
 	seen := map[int64]bool{}
@@ -79,16 +108,23 @@ func readLogicals(r io.ReaderAt, t *volume.Table) (why string, err error) {
 		seen[at] = true
 		ebr := make([]byte, mbrSize)
 		if err := volume.ReadAt(r, t.DiskSize, at, ebr); err != nil {
-			return "", fmt.Errorf("reading the boot record at byte %d: %w", at, err)
+			return fmt.Errorf("reading the boot record at byte %d: %w", at, err)
 		}
 		if ebr[510] != 0x55 || ebr[511] != 0xaa {
 			if at == x.Start {
-				return "", nil // a container that was never used
+				return nil // a container that was never used
 			}
 			return bad("there is no boot record at byte %d", at)
 		}
 		data, link := slots(ebr)
-		if d := entryAt(ebr, data); d.used() && !d.extended() {
+		d, next := entryAt(ebr, data), entryAt(ebr, link)
+		for i := range 4 {
+			// Linux takes any entry with a size for a partition or a link.
+			if e := entryAt(ebr, i); e.sectors() > 0 && (i > 1 || i == data && (e.kind() == 0 || e.extended()) || i == link && !e.extended()) {
+				return bad("entry %d of the boot record at byte %d names something that does not belong there", i+1, at)
+			}
+		}
+		if d.used() {
 			number := 5
 			for _, p := range t.Partitions {
 				if p.Number >= number {
@@ -100,10 +136,11 @@ func readLogicals(r io.ReaderAt, t *volume.Table) (why string, err error) {
 				EBRStart: at, EBR: ebr})
 		} else if at == x.Start {
 			x.EBRStart, x.EBR = at, ebr
+		} else {
+			return bad("the boot record at byte %d names no partition", at)
 		}
-		next := entryAt(ebr, link)
-		if !next.used() || !next.extended() {
-			return "", nil
+		if !next.used() {
+			return nil
 		}
 		at = x.Start + next.start()*sector
 	}
@@ -160,7 +197,7 @@ func layoutDOS(t *volume.Table, ss int) ([]Piece, error) {
 }
 
 func layoutLogicals(x *volume.Partition, logicals []volume.Partition, sector int64) ([]Piece, error) {
-	if x == nil {
+	if x == nil || len(logicals) == 0 && len(x.EBR) == 0 { // a container that was never used has no record
 		return nil, nil
 	}
 	chain := logicals
@@ -183,8 +220,8 @@ func layoutLogicals(x *volume.Partition, logicals []volume.Partition, sector int
 			if err := setEntry(entryAt(ebr, data), p, p.Start-p.EBRStart, p.EBRStart, sector); err != nil {
 				return nil, err
 			}
-		} else {
-			clear(entryAt(ebr, data))
+		} else if e := entryAt(ebr, data); e.used() {
+			clear(e)
 		}
 		l := entryAt(ebr, link)
 		if i+1 == len(chain) {
@@ -218,9 +255,8 @@ func setEntry(e entry, p volume.Partition, start, base, sector int64) error {
 	if err := e.set(byte(kind), start/sector, p.Size/sector, base/sector); err != nil {
 		return fmt.Errorf("partition %d: %w", p.Number, err)
 	}
-	e[0] = 0
-	if p.Bootable {
-		e[0] = 0x80
+	if p.Bootable != (e.flag() == 0x80) {
+		e[0] ^= 0x80
 	}
 	return nil
 }

@@ -29,50 +29,230 @@ type header struct {
 	entryCount, entrySize   uint32
 	entriesCRC              uint32
 	array                   []byte
+	raw                     []byte // the sector, its checksum cleared
 }
 
-// readGPT reads the GPT that the protective mbr announces. Without a sound one it returns nil and why.
-func readGPT(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (*volume.Table, string, error) {
+// readGPT reads the GPT that the protective mbr announces. repaired are the places of copies that are damaged.
+func readGPT(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (t *volume.Table, repaired []volume.Extent, err error) {
 	var why []error
-	sizes := []int{sectorSize}
+	for _, ss := range sectorSizes(sectorSize) {
+		sector := int64(ss)
+		primary, perr := readHeader(r, size, sector, 1)
+		if perr == nil {
+			t, repaired, err = fromPrimary(r, size, ss, mbr, primary)
+		} else {
+			backup, berr := readHeader(r, size, sector, size/sector-1)
+			if ss == sectorSize {
+				why = []error{perr, berr}
+			}
+			if berr != nil {
+				continue
+			}
+			t, repaired, err = fromBackup(r, size, ss, mbr, backup, perr)
+		}
+		if err == nil {
+			err = contradicted(t)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		note(t, sectorSize)
+		return t, repaired, nil
+	}
+	return nil, nil, refuse("Its boot sector announces a GPT, but the primary one is not sound (%v), and neither is the backup (%v); "+
+		"sgdisk or gdisk can repair it.", why[0], why[1])
+}
+
+// sectorSizes are the sizes for which a GPT may have been written, the likely one first.
+func sectorSizes(first int) []int {
+	sizes := []int{first}
 	for _, s := range []int{512, 4096} {
-		if s != sectorSize {
+		if s != first {
 			sizes = append(sizes, s)
 		}
 	}
-	for _, ss := range sizes {
-		sector := int64(ss)
-		last := size/sector - 1
-		primary, perr := readHeader(r, size, sector, 1)
-		if perr == nil {
-			backup, berr := readHeader(r, size, sector, int64(primary.otherLBA))
-			t := gptTable(primary, size, ss, mbr)
-			switch {
-			case berr != nil:
-				t.Notes = append(t.Notes, fmt.Sprintf("The backup GPT is missing or damaged (%v). A restore writes a new one.", berr))
-			case !bytes.Equal(primary.array, backup.array) || primary.guid != backup.guid:
-				t.Notes = append(t.Notes, "The backup GPT differs from the primary one, which counts. A restore writes both alike.")
-			case int64(primary.otherLBA) != last:
-				t.Notes = append(t.Notes, "The backup GPT is not at the end of the disk. A restore puts it there.")
-			}
-			note(t, sectorSize)
-			return t, "", nil
+	return sizes
+}
+
+func fromPrimary(r io.ReaderAt, size int64, ss int, mbr []byte, primary *header) (*volume.Table, []volume.Extent, error) {
+	sector := int64(ss)
+	last := size/sector - 1
+	t, err := gptTable(primary, size, ss, mbr)
+	if err != nil {
+		return nil, nil, err
+	}
+	header := func(lba int64) volume.Extent { return volume.Extent{Offset: lba * sector, Length: sector} }
+	array := func(lba int64) volume.Extent {
+		return volume.Extent{Offset: lba * sector, Length: int64(len(primary.array))}
+	}
+	backup, berr := readHeader(r, size, sector, int64(primary.otherLBA))
+	if berr != nil {
+		at := last - arraySectors(t.GPT, sector)
+		if ok, err := ours(r, size, header(last), array(at), primary); err != nil {
+			return nil, nil, err
+		} else if !ok {
+			return nil, nil, refuse("The backup of its GPT is missing (%v), and where it belongs, at the end of the disk, is something else.", berr)
 		}
-		backup, berr := readHeader(r, size, sector, last)
-		if berr == nil {
-			backup.entriesLBA = 2 // where the primary array was is not known
-			t := gptTable(backup, size, ss, mbr)
-			t.Notes = append(t.Notes, fmt.Sprintf("The primary GPT is damaged (%v); the backup at the end of the disk was used. "+
-				"A restore writes both.", perr))
-			note(t, sectorSize)
-			return t, "", nil
+		t.Notes = append(t.Notes, fmt.Sprintf("The backup GPT is missing or damaged (%v). A restore writes a new one.", berr))
+		return t, []volume.Extent{header(last), array(at)}, nil
+	}
+	// The backup header is not compared: it says the same of other places.
+	repaired := []volume.Extent{header(int64(primary.otherLBA))}
+	if !bytes.Equal(primary.array, backup.array) || primary.guid != backup.guid {
+		if !samePlaces(primary, backup) {
+			return nil, nil, refuse("The backup of its GPT has other partitions than the primary; sgdisk or gdisk can make them alike.")
 		}
-		if ss == sectorSize {
-			why = []error{perr, berr}
+		t.Notes = append(t.Notes, "The backup GPT differs from the primary one, which counts. A restore writes both alike.")
+		repaired = append(repaired, array(int64(backup.entriesLBA)))
+	}
+	if at := int64(primary.otherLBA); at != last || int64(backup.entriesLBA) != last-arraySectors(t.GPT, sector) {
+		t.GPT.Backup, t.GPT.BackupEntries = at*sector, int64(backup.entriesLBA)*sector
+		t.Notes = append(t.Notes, "The backup GPT is not at the end of the disk. It stays where it is on a disk of the same size; "+
+			"on another one a restore puts it at the end.")
+	}
+	return t, repaired, nil
+}
+
+// fromBackup is for a damaged primary table.
+func fromBackup(r io.ReaderAt, size int64, ss int, mbr []byte, backup *header, perr error) (*volume.Table, []volume.Extent, error) {
+	sector := int64(ss)
+	end := backup.entriesLBA
+	backup.entriesLBA = 2
+	// The damaged header may still tell where its entries are, if they are not where they normally are.
+	raw := make([]byte, sector)
+	if err := volume.ReadAt(r, size, sector, raw); err != nil {
+		return nil, nil, err
+	}
+	if lba := binary.LittleEndian.Uint64(raw[72:]); string(raw[:8]) == gptSignature && lba > 2 && lba < backup.firstUsable {
+		there, err := volume.Read(r, size, int64(lba)*sector, int64(len(backup.array)), maxArray)
+		if err == nil && bytes.Equal(there, backup.array) {
+			backup.entriesLBA = lba
 		}
 	}
-	return nil, fmt.Sprintf("Its boot sector announces a GPT, but the primary one is not sound (%v), and neither is the backup (%v). "+
-		"The disk is captured whole; sgdisk or gdisk can repair it.", why[0], why[1]), nil
+	t, err := gptTable(backup, size, ss, mbr)
+	if err != nil {
+		return nil, nil, err
+	}
+	if int64(end) != size/sector-1-arraySectors(t.GPT, sector) {
+		t.GPT.Backup, t.GPT.BackupEntries = (size/sector-1)*sector, int64(end)*sector
+	}
+	head := volume.Extent{Offset: sector, Length: sector}
+	array := volume.Extent{Offset: entriesStart(t, sector), Length: int64(len(backup.array))}
+	if ok, err := ours(r, size, head, array, backup); err != nil {
+		return nil, nil, err
+	} else if !ok {
+		return nil, nil, refuse("The primary copy of its GPT is missing (%v), and where it belongs is something else.", perr)
+	}
+	t.Notes = append(t.Notes, fmt.Sprintf("The primary GPT is damaged (%v); the backup at the end of the disk was used. "+
+		"A restore writes both.", perr))
+	// The backup header keeps what only a header of its own says.
+	return t, []volume.Extent{head, array, {Offset: (size/sector - 1) * sector, Length: sector}}, nil
+}
+
+// ours says whether the places of a copy of a GPT that cannot be read hold that copy, damaged, or nothing. want is the sound copy.
+// Others keep their metadata there too: RAID at the end of the disk, boot loaders at its start.
+func ours(r io.ReaderAt, size int64, head, array volume.Extent, want *header) (bool, error) {
+	h, err := volume.Read(r, size, head.Offset, head.Length, 4096)
+	if err != nil {
+		return false, nil // the disk has no such place; Layout says so
+	}
+	if string(h[:8]) == gptSignature || bytes.Equal(h[56:72], want.guid[:]) {
+		return true, nil
+	}
+	if !zero(h) {
+		return false, nil
+	}
+	a, err := volume.Read(r, size, array.Offset, array.Length, maxArray)
+	if err != nil {
+		return false, nil
+	}
+	return zero(a) || bytes.Equal(a, want.array), nil
+}
+
+// samePlaces says whether two copies of a GPT name the same partitions.
+func samePlaces(a, b *header) bool {
+	if a.entryCount != b.entryCount || a.entrySize != b.entrySize {
+		return false
+	}
+	for i := 0; i < len(a.array); i += int(a.entrySize) {
+		x, y := a.array[i:], b.array[i:]
+		if !bytes.Equal(x[:16], y[:16]) || !zero(x[:16]) && !bytes.Equal(x[32:48], y[32:48]) {
+			return false
+		}
+	}
+	return true
+}
+
+// contradicted refuses a GPT beside which the MBR names other places. What neither names is a gap; but a partition of the one in the middle
+// of one of the other may hold a file system that is not seen.
+func contradicted(t *volume.Table) error {
+	sector := int64(t.SectorSize)
+	for i := range 4 {
+		e := entryAt(t.MBR, i)
+		if e.sectors() == 0 || e.kind() == typeProtective {
+			continue
+		}
+		at := volume.Extent{Offset: e.start() * sector, Length: e.sectors() * sector}
+		for _, p := range t.Partitions {
+			if at.Offset < p.End() && p.Start < at.End() && (at.Offset != p.Start || at.Length != p.Size) {
+				return refuse("Entry %d of its MBR (%d bytes at %d) contradicts partition %d of its GPT (%d bytes at %d).",
+					i+1, at.Length, at.Offset, p.Number, p.Size, p.Start)
+			}
+		}
+	}
+	for _, p := range t.Partitions {
+		if p.Type == typeLDMData || p.Type == typeLDMMetadata {
+			return refuse("It is a Windows dynamic disk: partition %d is one of its database's, which says where the volumes are.", p.Number)
+		}
+	}
+	return nil
+}
+
+// Partition types of Windows dynamic disks.
+const (
+	typeLDMMetadata = "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"
+	typeLDMData     = "af9b60a0-1431-4f62-bc68-3311714a69ad"
+)
+
+// strayGPT refuses a disk on which a GPT is found although its first sector announces none: the sector was overwritten, or the GPT is
+// left over from before. t is the dos table, nil if there is none; a partition that both name alike is beyond doubt. The backup
+// counts only where nothing else claims the first sector, as boot does, the boot sector of a file system.
+func strayGPT(r io.ReaderAt, size int64, t *volume.Table, boot bool) error {
+	if t != nil && t.Kind == KindGPT {
+		return nil
+	}
+	for _, ss := range sectorSizes(512) {
+		sector := int64(ss)
+		h, err := readHeader(r, size, sector, 1)
+		if err != nil && t == nil && !boot {
+			h, err = readHeader(r, size, sector, size/sector-1)
+		}
+		if err != nil {
+			continue
+		}
+		if t != nil {
+			gpt, err := gptTable(h, size, ss, t.MBR)
+			if err == nil && !disagree(gpt, t) {
+				continue
+			}
+			return refuse("It has a dos partition table and beside it a GPT that names other places; wipefs shows both and removes the one that is wrong.")
+		}
+		return refuse("Its first sector announces no GPT, but there is one at byte %d: either the sector was overwritten (gdisk makes it again), "+
+			"or the GPT is left over (wipefs removes it).", int64(h.myLBA)*sector)
+	}
+	return nil
+}
+
+// disagree says whether two tables name places that share bytes and are not the same.
+func disagree(a, b *volume.Table) bool {
+	for _, p := range a.Partitions {
+		for _, q := range b.Partitions {
+			if p.Start < q.End() && q.Start < p.End() && (p.Start != q.Start || p.Size != q.Size) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func note(t *volume.Table, sectorSize int) {
@@ -109,7 +289,7 @@ func readHeader(r io.ReaderAt, size, sector, lba int64) (*header, error) {
 	h := &header{
 		myLBA: le.Uint64(b[24:]), otherLBA: le.Uint64(b[32:]),
 		firstUsable: le.Uint64(b[40:]), lastUsable: le.Uint64(b[48:]),
-		guid:       [16]byte(b[56:72]),
+		guid: [16]byte(b[56:72]), raw: b,
 		entriesLBA: le.Uint64(b[72:]), entryCount: le.Uint32(b[80:]), entrySize: le.Uint32(b[84:]), entriesCRC: le.Uint32(b[88:]),
 	}
 	sectors := uint64(size / sector)
@@ -136,7 +316,7 @@ func readHeader(r io.ReaderAt, size, sector, lba int64) (*header, error) {
 	return h, nil
 }
 
-func gptTable(h *header, size int64, ss int, mbr []byte) *volume.Table {
+func gptTable(h *header, size int64, ss int, mbr []byte) (*volume.Table, error) {
 	sector := int64(ss)
 	t := &volume.Table{
 		Kind: KindGPT, SectorSize: ss, DiskSize: size, DiskID: guidText(h.guid[:]), MBR: mbr,
@@ -145,23 +325,39 @@ func gptTable(h *header, size int64, ss int, mbr []byte) *volume.Table {
 			FirstUsable: int64(h.firstUsable) * sector, UsableEnd: (int64(h.lastUsable) + 1) * sector,
 		},
 	}
+	if !h.plain() {
+		t.GPT.Header = bytes.TrimRight(h.raw, "\x00")
+	}
 	le := binary.LittleEndian
 	for i := range int(h.entryCount) {
-		e := h.array[i*int(h.entrySize):]
-		if zero(e[:16]) {
+		e := h.array[i*int(h.entrySize):][:h.entrySize]
+		first, last := le.Uint64(e[32:]), le.Uint64(e[40:])
+		if zero(e[:16]) || last == first-1 {
+			if !zero(e) {
+				t.GPT.Slots = append(t.GPT.Slots, volume.Slot{Number: i + 1, Data: bytes.Clone(e)})
+			}
+			if !zero(e[:16]) {
+				t.Notes = append(t.Notes, fmt.Sprintf("Partition %d has no length. Its entry is kept.", i+1))
+			}
 			continue
 		}
 		p := volume.Partition{Number: i + 1, Type: guidText(e), UUID: guidText(e[16:]), Attributes: le.Uint64(e[48:]), Name: name(e[56:128])}
-		first, last := le.Uint64(e[32:]), le.Uint64(e[40:])
-		// Numbers beyond the disk become a place that check refuses.
-		if limit := uint64(size/sector) * 2; first > limit || last > limit || last < first {
-			p.Start, p.Size = -1, -1
-		} else {
-			p.Start, p.Size = int64(first)*sector, int64(last-first+1)*sector
+		if limit := uint64(size / sector); last < first || last >= limit {
+			return nil, refuse("Partition %d of its GPT is from sector %d to %d, and the disk has %d.", p.Number, first, last, limit)
+		}
+		p.Start, p.Size = int64(first)*sector, int64(last-first+1)*sector
+		if made, err := gptEntry(p, len(e), sector); err != nil || !bytes.Equal(made, e) {
+			p.Entry = bytes.Clone(e)
 		}
 		t.Partitions = append(t.Partitions, p)
 	}
-	return t
+	return t, nil
+}
+
+// plain says whether a header has nothing but what the fields of header tell.
+func (h *header) plain() bool {
+	le := binary.LittleEndian
+	return le.Uint32(h.raw[8:]) == gptRevision && le.Uint32(h.raw[12:]) == gptHeaderSize && zero(h.raw[20:24]) && zero(h.raw[gptHeaderSize:])
 }
 
 func name(b []byte) string {

@@ -26,6 +26,22 @@ func checkGPT(t *volume.Table, sector int64) error {
 	case t.Extended != nil:
 		return fmt.Errorf("a GPT has no extended partition")
 	}
+	if sector == int64(t.SectorSize) {
+		for _, n := range []int64{g.FirstUsable, g.UsableEnd, g.Backup, g.BackupEntries} {
+			if n < 0 || n%sector != 0 {
+				return fmt.Errorf("the GPT names byte %d, which is not possible", n)
+			}
+		}
+	}
+	if g.Backup < 0 || g.Backup > 0 && (g.Backup > t.DiskSize-sector || g.BackupEntries < 2*sector ||
+		g.BackupEntries > t.DiskSize-arraySectors(g, sector)*sector) {
+		return fmt.Errorf("the backup GPT at byte %d, its entries at %d, is not possible", g.Backup, g.BackupEntries)
+	}
+	for _, s := range g.Slots {
+		if s.Number < 1 || s.Number > g.EntryCount || len(s.Data) > g.EntrySize {
+			return fmt.Errorf("slot %d with %d bytes is not possible in this GPT", s.Number, len(s.Data))
+		}
+	}
 	for _, p := range t.Partitions {
 		if p.Number < 1 || p.Number > g.EntryCount {
 			return fmt.Errorf("partition number %d is not possible in a GPT with %d entries", p.Number, g.EntryCount)
@@ -52,15 +68,21 @@ func layoutGPT(t *volume.Table, size int64, ss int) ([]Piece, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the disk's GUID: %w", err)
 	}
-	last := size/sector - 1
-	arrayLen := arraySectors(g, sector)
 	usableFrom, usableTo := usable(t, size, sector)
 	head := func(my, other, entries int64) []byte {
 		b := make([]byte, sector)
 		le := binary.LittleEndian
-		copy(b, gptSignature)
 		le.PutUint32(b[8:], gptRevision)
 		le.PutUint32(b[12:], gptHeaderSize)
+		hsize := gptHeaderSize
+		if n := len(g.Header); n >= 16 && n <= len(b) {
+			if raw := le.Uint32(g.Header[12:]); raw >= gptHeaderSize && int64(raw) <= sector {
+				copy(b, g.Header)
+				hsize = int(raw)
+			}
+		}
+		copy(b, gptSignature)
+		le.PutUint32(b[16:], 0)
 		le.PutUint64(b[24:], uint64(my))
 		le.PutUint64(b[32:], uint64(other))
 		le.PutUint64(b[40:], uint64(usableFrom))
@@ -70,38 +92,44 @@ func layoutGPT(t *volume.Table, size int64, ss int) ([]Piece, error) {
 		le.PutUint32(b[80:], uint32(g.EntryCount))
 		le.PutUint32(b[84:], uint32(g.EntrySize))
 		le.PutUint32(b[88:], crc32.ChecksumIEEE(array))
-		le.PutUint32(b[16:], crc32.ChecksumIEEE(b[:gptHeaderSize]))
+		le.PutUint32(b[16:], crc32.ChecksumIEEE(b[:hsize]))
 		return b
 	}
 	mbr, err := gptMBR(t, size, sector)
 	if err != nil {
 		return nil, err
 	}
-	padded := make([]byte, arrayLen*sector)
-	copy(padded, array)
-	primary, backup := entriesStart(t, sector), (last-arrayLen)*sector
+	last := size/sector - 1
+	backup, backupEntries, primary := last*sector, (last-arraySectors(g, sector))*sector, entriesStart(t, sector)
+	if g.Backup > 0 && sameDisk(t, size, sector) {
+		backup, backupEntries = g.Backup, g.BackupEntries
+	}
 	return []Piece{
-		{backup, padded},
-		{last * sector, head(last, 1, last-arrayLen)},
-		{primary, padded},
-		{sector, head(1, last, primary/sector)},
+		{backupEntries, array},
+		{backup, head(backup/sector, 1, backupEntries/sector)},
+		{primary, array},
+		{sector, head(1, backup/sector, primary/sector)},
 		{0, mbr},
 	}, nil
+}
+
+// sameDisk says whether a disk is like the one that t was read from.
+func sameDisk(t *volume.Table, size, sector int64) bool {
+	return size == t.DiskSize && sector == int64(t.SectorSize)
 }
 
 // usable returns the first and last usable sector. On a disk of the same size they stay; on another one the last moves
 // with the end of the disk. A value that would exclude a partition is widened.
 func usable(t *volume.Table, size, sector int64) (from, to int64) {
 	g := t.GPT
+	if sameDisk(t, size, sector) && g.FirstUsable > 0 && g.FirstUsable < g.UsableEnd {
+		return g.FirstUsable / sector, g.UsableEnd/sector - 1
+	}
 	lowest, highest := tableEnd(t, sector)/sector, size/sector-2-arraySectors(g, sector)
 	if g.Entries > 2*int64(t.SectorSize) && g.FirstUsable < g.Entries {
 		lowest = 2 // the array was moved behind some of the usable space
 	}
-	from, to = (g.FirstUsable+sector-1)/sector, highest
-	if size == t.DiskSize && sector == int64(t.SectorSize) {
-		to = min(g.UsableEnd/sector-1, highest)
-	}
-	from = max(from, lowest)
+	from, to = max((g.FirstUsable+sector-1)/sector, lowest), highest
 	for _, p := range t.Partitions {
 		from, to = max(min(from, p.Start/sector), lowest), max(to, p.End()/sector-1)
 	}
@@ -111,41 +139,60 @@ func usable(t *volume.Table, size, sector int64) (from, to int64) {
 func gptArray(t *volume.Table, sector int64) ([]byte, error) {
 	g := t.GPT
 	array := make([]byte, g.EntryCount*g.EntrySize)
-	le := binary.LittleEndian
+	slot := func(number int) []byte { return array[(number-1)*g.EntrySize:][:g.EntrySize] }
+	for _, s := range g.Slots {
+		copy(slot(s.Number), s.Data)
+	}
 	for _, p := range t.Partitions {
-		e := array[(p.Number-1)*g.EntrySize:]
-		kind, err := parseGUID(p.Type)
+		e, err := gptEntry(p, g.EntrySize, sector)
 		if err != nil {
-			return nil, fmt.Errorf("partition %d, type: %w", p.Number, err)
+			return nil, err
 		}
-		if kind == [16]byte{} {
-			return nil, fmt.Errorf("partition %d has no type", p.Number)
-		}
-		id, err := parseGUID(p.UUID)
-		if err != nil {
-			return nil, fmt.Errorf("partition %d: %w", p.Number, err)
-		}
-		copy(e, kind[:])
-		copy(e[16:], id[:])
-		le.PutUint64(e[32:], uint64(p.Start/sector))
-		le.PutUint64(e[40:], uint64(p.End()/sector-1))
-		le.PutUint64(e[48:], p.Attributes)
-		units := utf16.Encode([]rune(p.Name))
-		if len(units) > gptNameUnits {
-			return nil, fmt.Errorf("partition %d: the name %q is longer than %d characters", p.Number, p.Name, gptNameUnits)
-		}
-		for i, u := range units {
-			le.PutUint16(e[56+2*i:], u)
-		}
+		copy(slot(p.Number), e)
 	}
 	return array, nil
+}
+
+// gptEntry makes the entry of a partition, of n bytes.
+func gptEntry(p volume.Partition, n int, sector int64) ([]byte, error) {
+	e := make([]byte, n)
+	le := binary.LittleEndian
+	kind, err := parseGUID(p.Type)
+	if err != nil {
+		return nil, fmt.Errorf("partition %d, type: %w", p.Number, err)
+	}
+	if kind == [16]byte{} {
+		return nil, fmt.Errorf("partition %d has no type", p.Number)
+	}
+	id, err := parseGUID(p.UUID)
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", p.Number, err)
+	}
+	copy(e, p.Entry)
+	copy(e, kind[:])
+	copy(e[16:], id[:])
+	le.PutUint64(e[32:], uint64(p.Start/sector))
+	le.PutUint64(e[40:], uint64(p.End()/sector-1))
+	le.PutUint64(e[48:], p.Attributes)
+	if len(p.Entry) >= gptEntrySize && name(p.Entry[56:128]) == p.Name {
+		return e, nil // as it is on the disk
+	}
+	units := utf16.Encode([]rune(p.Name))
+	if len(units) > gptNameUnits {
+		return nil, fmt.Errorf("partition %d: the name %q is longer than %d characters", p.Number, p.Name, gptNameUnits)
+	}
+	clear(e[56:128])
+	for i, u := range units {
+		le.PutUint16(e[56+2*i:], u)
+	}
+	return e, nil
 }
 
 // gptMBR adapts the protective or hybrid MBR. An entry of type 0xEE that reached to the end of the disk reaches to the
 // end of the new one; the other entries name bytes that do not move.
 func gptMBR(t *volume.Table, size, sector int64) ([]byte, error) {
 	mbr := append([]byte(nil), t.MBR...)
-	if size == t.DiskSize && sector == int64(t.SectorSize) {
+	if sameDisk(t, size, sector) {
 		return mbr, nil
 	}
 	old := int64(t.SectorSize)

@@ -79,3 +79,23 @@ func protective(mbr []byte) bool {
 	}
 	return false
 }
+
+// plausible says whether an entry names a place on a disk of so many sectors.
+func (e entry) plausible(sectors int64) bool {
+	return e.flag()&0x7f == 0 && e.sectors() > 0 && e.start()+e.sectors() <= sectors
+}
+
+// bootSector says whether a sector is the first one of a FAT, exFAT, NTFS or BitLocker file system, which ends in the same two bytes as
+// a boot sector with a partition table and has code or text where the entries are.
+func bootSector(b []byte) bool {
+	switch string(b[3:11]) {
+	case "NTFS    ", "EXFAT   ", "-FVE-FS-":
+		return true
+	}
+	le := binary.LittleEndian
+	power := func(n uint16) bool { return n != 0 && n&(n-1) == 0 }
+	return (b[0] == 0xeb || b[0] == 0xe9) && // jump
+		le.Uint16(b[11:]) >= 512 && le.Uint16(b[11:]) <= 4096 && power(le.Uint16(b[11:])) && // bytes in a sector
+		power(uint16(b[13])) && le.Uint16(b[14:]) > 0 && // sectors in a cluster, reserved ones
+		(b[16] == 1 || b[16] == 2) && (b[21] == 0xf0 || b[21] >= 0xf8) // tables, medium
+}

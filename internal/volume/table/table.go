@@ -7,9 +7,11 @@
 // which may be a container: a linked list of extended boot records (EBR), each with one logical partition and a link.
 //
 // What Read returns is complete: Write makes the table again from it, bit for bit on the same disk, adapted on another.
-// That includes the boot code in sector 0, hybrid MBR entries, attributes, names, and the boot records of logical
-// partitions. Two things are not kept: the reserved tail of a GPT header longer than 92 bytes, and bytes of a GPT entry
-// beyond the 128 that are specified. What else lies outside the partitions is in Table.Regions.
+// That includes the boot code in sector 0, hybrid MBR entries, attributes, names, reserved bytes, and the boot records of
+// logical partitions. What else lies outside the partitions is in Table.Regions.
+//
+// A table is believed only if it is beyond doubt: what names less than what may be there (entries without a type, a hybrid MBR
+// or an older table that contradicts a GPT), more than there is, or one place twice, is refused, and the disk is captured whole.
 //
 // This package does not use go-diskfs, whose tables have no logical partitions, which replaces a hybrid MBR by a
 // protective one, hides the addresses of the entry array and of the usable space, and cannot convert between sector sizes.
@@ -17,8 +19,10 @@ package table
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -42,8 +46,21 @@ type Piece struct {
 	Data   []byte
 }
 
-// Read returns the partition table of a disk of size bytes. A disk without one, or with one that this package does not
-// understand, gives a Table of Kind "none" whose Notes say why; it is then captured as one partition.
+// notTable is why a disk has no partition table at all.
+type notTable string
+
+func (n notTable) Error() string { return string(n) }
+
+// refusal is why something that looks like a partition table is not believed.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func refuse(format string, a ...any) refusal { return refusal(fmt.Sprintf(format, a...)) }
+
+// Read returns the partition table of a disk of size bytes. A disk without one gives a Table of Kind "none" whose Notes say
+// so. One whose table is damaged, contradicts itself or is of a kind that this package does not understand gives a Table of
+// Kind "none" that is Refused: the disk must be captured whole, whatever file system it seems to hold.
 // An error means that the disk cannot be read.
 //
 // sectorSize is the disk's logical sector size. A GPT that was written for another one (an image file of a 4096-byte
@@ -54,45 +71,85 @@ func Read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
 		return nil, err
 	}
 	none := &volume.Table{Kind: KindNone, SectorSize: sectorSize, DiskSize: size}
+	t, err := read(r, size, sectorSize)
+	var no notTable
+	var bad refusal
+	switch {
+	case err == nil:
+		return t, nil
+	case errors.As(err, &no):
+		none.Notes = []string{string(no)}
+	case errors.As(err, &bad):
+		none.Refused = true
+		none.Notes = []string{string(bad) + " The disk is captured whole, and no file system that it seems to hold is believed."}
+	default:
+		return nil, err
+	}
+	return none, nil
+}
+
+func read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
 	if size < 2*int64(sectorSize) {
-		none.Notes = []string{"The disk is too small for a partition table."}
-		return none, nil
+		return nil, notTable("The disk is too small for a partition table.")
 	}
 	mbr := make([]byte, mbrSize)
 	if err := volume.ReadAt(r, size, 0, mbr); err != nil {
 		return nil, fmt.Errorf("reading the first sector: %w", err)
 	}
-	if mbr[510] != 0x55 || mbr[511] != 0xaa {
-		none.Notes = []string{"It has no partition table."}
-		return none, nil
-	}
 	var t *volume.Table
-	var why string
+	var repaired []volume.Extent
 	var err error
-	if protective(mbr) {
-		t, why, err = readGPT(r, size, sectorSize, mbr)
-	} else {
-		t, why, err = readDOS(r, size, sectorSize, mbr)
+	switch {
+	case mbr[510] != 0x55 || mbr[511] != 0xaa:
+		err = notTable("It has no partition table.")
+	case protective(mbr):
+		t, repaired, err = readGPT(r, size, sectorSize, mbr)
+	default:
+		t, err = readDOS(r, size, sectorSize, mbr)
+	}
+	var no notTable
+	if err == nil || errors.As(err, &no) {
+		if stray := strayGPT(r, size, t, bootSector(mbr)); stray != nil {
+			return nil, stray
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if t == nil {
-		none.Notes = []string{why}
-		return none, nil
-	}
 	own, err := Layout(t, size, t.SectorSize)
 	if err != nil {
-		none.Notes = []string{fmt.Sprintf("Its %s partition table is not sound: %v. The disk is captured whole.", t.Kind, err)}
-		return none, nil
+		return nil, refuse("Its %s partition table is not sound: %v.", t.Kind, err)
 	}
-	return t, regions(r, t, own)
+	if err := faithful(r, t, own, repaired); err != nil {
+		return nil, err
+	}
+	t.Regions = gaps(t, own)
+	return t, nil
+}
+
+// faithful makes sure that a table that is made again on the same disk is what was read, bit for bit, but for the places of damaged
+// copies, which are repaired.
+func faithful(r io.ReaderAt, t *volume.Table, own []Piece, repaired []volume.Extent) error {
+	for _, p := range own {
+		at := volume.Extent{Offset: p.Offset, Length: int64(len(p.Data))}
+		if slices.ContainsFunc(repaired, func(e volume.Extent) bool { return e.Offset <= at.Offset && at.End() <= e.End() }) {
+			continue
+		}
+		have := make([]byte, len(p.Data))
+		if err := volume.ReadAt(r, t.DiskSize, p.Offset, have); err != nil {
+			return fmt.Errorf("reading the partition table: %w", err)
+		}
+		if !bytes.Equal(have, p.Data) {
+			return refuse("Its %s partition table has something at byte %d that could not be made again as it is.", t.Kind, p.Offset)
+		}
+	}
+	return nil
 }
 
 // Layout returns the bytes that Write puts on a disk of targetSize bytes with sectors of targetSectorSize, in the order
 // in which Write writes them. Whatever can make Write fail, apart from the disk, makes Layout fail: a partition beyond
-// the end (a *TooSmallError), one that the sector size cannot address. All pieces lie outside the partitions and outside
-// t.Regions. Pieces are not always whole sectors.
+// the end (a *TooSmallError), one that the sector size cannot address. All pieces lie outside the partitions; on the disk
+// that was read, also outside t.Regions. Pieces are not always whole sectors.
 func Layout(t *volume.Table, targetSize int64, targetSectorSize int) ([]Piece, error) {
 	if err := checkSectorSize(targetSectorSize); err != nil {
 		return nil, err

@@ -2,7 +2,8 @@
 //
 // The sources are "A Fast File System for UNIX" (McKusick et al.) and "The Design and Implementation of the FreeBSD Operating System",
 // chapter 8, with the field offsets of fs(5) of FreeBSD. Both byte orders are read. The bitmaps have a bit for each fragment, 1 for a
-// free one; superblocks, groups' headers and inodes are not free in them.
+// free one; superblocks, groups' headers and inodes are not free in them, which is checked, as are the counts of free blocks and fragments of
+// each group and of the superblock. Inodes are not read.
 //
 // A file system that was not unmounted is captured whole, whether it has soft updates, a journal, or neither.
 package ufs
@@ -46,6 +47,9 @@ type FS struct {
 	perGroup int64 // fragments
 	header   int64 // of a group, in fragments from its start
 	headSize int64 // bytes
+	perBlock int64 // fragments of a block
+	superAt  int64 // in a group, in fragments as header: its copy of the superblock
+	dataAt   int64 // and the first fragment behind its inodes
 	offset   int64 // UFS1: how far each group's header is shifted from the last one's, round and round
 	mask     int64
 	at       int64 // superblock
@@ -100,8 +104,11 @@ func (fs *FS) super(sb []byte) error {
 	case fs.headSize < groupHead || fs.headSize > 65536:
 		return fmt.Errorf("groups' headers have %d bytes", fs.headSize)
 	}
-	perBlock := block / fs.fragment
-	free := blocksFree*perBlock + fragmentsFree
+	fs.perBlock, fs.superAt, fs.dataAt = block/fs.fragment, u32(8), u32(20)
+	if fs.superAt > fs.header || fs.header >= fs.dataAt || fs.dataAt > fs.perGroup {
+		return fmt.Errorf("superblock, header and data of a group are at %d, %d and %d", fs.superAt, fs.header, fs.dataAt)
+	}
+	free := blocksFree*fs.perBlock + fragmentsFree
 	if blocksFree < 0 || blocksFree > fs.total || fragmentsFree < 0 || fragmentsFree > fs.total || free > fs.total {
 		return fmt.Errorf("%d of %d fragments are free", free, fs.total)
 	}
@@ -136,6 +143,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	runs.Add(0, fs.at+8192)
 	head := make([]byte, fs.headSize)
 	var found int64
+	var tables []volume.Extent
 	for g := range fs.groups {
 		start := g * fs.perGroup
 		at := start + fs.header
@@ -149,13 +157,23 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ufs group %d: %w", g, err)
 		}
+		// Superblock, header and inodes of the group lie between these two.
+		meta := volume.Extent{Offset: (at - fs.header + fs.superAt) * fs.fragment, Length: (fs.dataAt - fs.superAt) * fs.fragment}
+		meta.Length = min(meta.Length, (start+n)*fs.fragment-meta.Offset)
+		tables = append(tables, meta)
 		runs.Add(at*fs.fragment, min(fs.headSize, (start+n-at)*fs.fragment))
 		found += free
 	}
 	if want := fs.total - fs.info.Used/fs.fragment; found != want {
 		return nil, fmt.Errorf("ufs groups: %d fragments are free, and the superblock counts %d", found, want)
 	}
-	return runs.Extents(), nil
+	used := runs.Extents()
+	for g, e := range tables {
+		if err := volume.Require(used, "superblock and inodes of a group", e.Offset, e.Length); err != nil {
+			return nil, fmt.Errorf("ufs group %d: %w", g, err)
+		}
+	}
+	return used, nil
 }
 
 func (fs *FS) group(runs *volume.Runs, head []byte, g, start int64) (n, free int64, err error) {
@@ -179,6 +197,9 @@ func (fs *FS) group(runs *volume.Runs, head []byte, g, start int64) (n, free int
 	}
 	for _, c := range bitmap {
 		free += int64(bits.OnesCount8(c))
+	}
+	if counted := int64(fs.order.Uint32(head[28:]))*fs.perBlock + int64(fs.order.Uint32(head[36:])); counted != free {
+		return 0, 0, fmt.Errorf("its bitmap has %d free fragments, and its header counts %d", free, counted)
 	}
 	runs.AddBits(field.Flip(bitmap), n, start*fs.fragment, fs.fragment)
 	return n, free, nil

@@ -2,6 +2,7 @@ package volumetest
 
 import (
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/volume"
@@ -28,6 +29,36 @@ func read[F volume.FileSystem](t testing.TB, r io.ReaderAt, size int64, open fun
 	}
 	Check(t, extents, size)
 	return fs, extents
+}
+
+// Refuses wants the map of the file system in an image not to be believed, with an error that contains why.
+func Refuses[F volume.FileSystem](t testing.TB, image string, open func(io.ReaderAt, int64) (F, error), why string) {
+	t.Helper()
+	f, size := Open(t, image)
+	fs, err := open(f, size)
+	if err == nil {
+		if !fs.Info().Clean {
+			t.Error("it is not clean, which would be reason enough")
+		}
+		_, err = fs.Extents()
+	}
+	if err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("error %v, want %q", err, why)
+	}
+}
+
+// Poke changes up to 64 KiB of an image from a byte on.
+func Poke(t testing.TB, image string, at int64, change func(p []byte)) {
+	t.Helper()
+	f, size := Open(t, image)
+	p := make([]byte, min(64<<10, size-at))
+	if _, err := f.ReadAt(p, at); err != nil {
+		t.Fatal(err)
+	}
+	change(p)
+	if _, err := f.WriteAt(p, at); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Reads is a use for Record: all that a reader reads.

@@ -4,6 +4,10 @@
 // "Allocation Groups" (superblock, AGF, free space B+trees), "Journaling Log" and "Log Item Types". Everything in the
 // allocation groups that is not in a free-space tree counts as used, the log and the blocks of the trees among it.
 //
+// Each group has its free runs twice, by block and by size, and counts them; all of that must agree, and none of it may have the headers, the
+// log or the root directory. The superblock's count is not compared: with lazy counters it is what the last unmount left. Nor are the
+// inodes' extents, or the reverse map of newer file systems: that is reading all the metadata, and xfs_repair's work.
+//
 // A file system that was not unmounted carries changes of its free-space trees in its log only. They are replayed in
 // memory (see log.go and replay.go), so that the map is the one that the first mount will arrive at. Where that is not
 // possible the partition is captured whole.
@@ -58,6 +62,8 @@ type super struct {
 	logBlocks  int64
 	rtBlocks   uint64
 	free       int64
+	rootInode  uint64
+	inodeLog   uint // of the inodes in a block
 }
 
 // Open reads the superblock and looks into the log.
@@ -94,6 +100,8 @@ func (fs *FS) superblock(head []byte) error {
 		logStart:   be.Uint64(head[48:]),
 		logBlocks:  int64(be.Uint32(head[96:])),
 		rtBlocks:   be.Uint64(head[16:]),
+		rootInode:  be.Uint64(head[56:]),
+		inodeLog:   uint(head[123]),
 	}
 	switch {
 	case sb.version != 4 && sb.version != 5:
@@ -185,5 +193,28 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 			return nil, fmt.Errorf("xfs allocation group %d: %w", ag, err)
 		}
 	}
-	return runs.Extents(), nil
+	used := runs.Extents()
+	return used, fs.check(used)
+}
+
+// check wants the map to have the groups' headers, the log, and the inode of the root directory.
+func (fs *FS) check(used []volume.Extent) error {
+	sb := &fs.sb
+	for ag := range sb.agCount {
+		if err := volume.Require(used, "the headers of an allocation group", ag*sb.agBlocks*sb.blockSize, 4*sb.sectorSize); err != nil {
+			return fmt.Errorf("xfs: %w", err)
+		}
+	}
+	at := func(block uint64) int64 { // of a file system block: group number, then block in it
+		return (int64(block>>sb.agBlockLog)*sb.agBlocks + int64(block&(1<<sb.agBlockLog-1))) * sb.blockSize
+	}
+	if sb.logStart != 0 {
+		if err := volume.Require(used, "its log", at(sb.logStart), sb.logBlocks*sb.blockSize); err != nil {
+			return fmt.Errorf("xfs: %w", err)
+		}
+	}
+	if err := volume.Require(used, "the root directory", at(sb.rootInode>>sb.inodeLog), sb.blockSize); err != nil {
+		return fmt.Errorf("xfs: %w", err)
+	}
+	return nil
 }

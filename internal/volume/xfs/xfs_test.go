@@ -263,3 +263,23 @@ func TestDamage(t *testing.T) {
 		t.Errorf("zeros gave %v", err)
 	}
 }
+
+// TestContradiction moves a run of the tree by block number in a version 4, which has no checksums: all counts stay right. xfs_repair finds it.
+func TestContradiction(t *testing.T) {
+	image := volumetest.Sparse(t, 64<<20)
+	mkfs(t, image, "-m crc=0 -d agcount=2")
+	fs, _ := volumetest.Load(t, image, Open)
+	agf := make([]byte, 512)
+	f, _ := volumetest.Open(t, image)
+	if _, err := f.ReadAt(agf, fs.sb.sectorSize); err != nil {
+		t.Fatal(err)
+	}
+	volumetest.Poke(t, image, int64(be.Uint32(agf[16:]))*fs.sb.blockSize, func(p []byte) {
+		last := p[16+8*(int(be.Uint16(p[6:]))-1):]
+		be.PutUint32(last, be.Uint32(last)-1)
+	})
+	if out, err := volumetest.Try(t, "xfs_repair", "-n", image); err == nil {
+		t.Errorf("xfs_repair finds nothing wrong: %s", out)
+	}
+	volumetest.Refuses(t, image, Open, "hold different runs")
+}

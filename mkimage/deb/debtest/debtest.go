@@ -21,6 +21,18 @@ type File struct {
 // Package makes a package whose data is compressed as the suffix says: "", ".gz", ".xz" or ".zst".
 func Package(t testing.TB, suffix string, files ...File) []byte {
 	t.Helper()
+	return Ar(map[string][]byte{"data.tar" + suffix: archive(t, suffix, files)}, "debian-binary", "control.tar.xz", "data.tar"+suffix)
+}
+
+// WithControl is Package with the text of a control file.
+func WithControl(t testing.TB, suffix, control string, files ...File) []byte {
+	t.Helper()
+	return Ar(map[string][]byte{"control.tar.xz": archive(t, ".xz", []File{{Name: "control", Text: control}}), "data.tar" + suffix: archive(t, suffix, files)},
+		"debian-binary", "control.tar.xz", "data.tar"+suffix)
+}
+
+func archive(t testing.TB, suffix string, files []File) []byte {
+	t.Helper()
 	var data bytes.Buffer
 	z, err := compressor(&data, suffix)
 	if err != nil {
@@ -47,7 +59,7 @@ func Package(t testing.TB, suffix string, files ...File) []byte {
 			t.Fatal(err)
 		}
 	}
-	return Ar(map[string][]byte{"data.tar" + suffix: data.Bytes()}, "debian-binary", "control.tar.xz", "data.tar"+suffix)
+	return data.Bytes()
 }
 
 // Ar makes an ar archive of members in the given order; a member without content is one byte long, so that padding is needed.

@@ -56,6 +56,22 @@ func (i *Images) Describe(ref string) (session.Image, error) {
 		Index: session.Blob{Digest: Digest(ref, "index"), Size: 10}, ObjectSize: size}, nil
 }
 
+// StartNotes implements engine.Images: "lonely" has no fallback.
+func (i *Images) StartNotes(manifest string) []string {
+	if manifest == Digest("lonely", "manifest") {
+		return []string{"it has no fallback"}
+	}
+	return nil
+}
+
+// FirmwareWarning implements engine.Images: "lonely" is for UEFI only.
+func (i *Images) FirmwareWarning(manifest, firmware string) string {
+	if manifest == Digest("lonely", "manifest") && firmware == session.BIOS {
+		return "the image starts by UEFI and this machine by BIOS"
+	}
+	return ""
+}
+
 // Blobs implements engine.Images.
 func (i *Images) Blobs(manifest string) ([]string, error) {
 	for _, name := range []string{"debian", "ubuntu"} {
@@ -150,6 +166,9 @@ func (c *Casts) Group(context.Context) (netip.AddrPort, error) {
 	c.groups++
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 0, 0, c.groups}), 1000+uint16(c.groups)), nil
 }
+
+// Sender implements engine.Casts.
+func (c *Casts) Sender(secret []byte) ([]byte, error) { return bytes.Repeat(secret, 2), nil }
 
 // New implements engine.Casts.
 func (c *Casts) New(p session.Cast, src io.ReaderAt, o engine.CastOptions) (engine.Cast, error) {

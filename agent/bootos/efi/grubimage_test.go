@@ -1,0 +1,80 @@
+package efi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/need"
+)
+
+// grubMkimage makes a GRUB of a format with a prefix and a configuration inside, as grub-install does.
+func grubMkimage(t *testing.T, format, prefix, config string) string {
+	t.Helper()
+	tool := need.Tool(t, "grub-mkimage")
+	dir := t.TempDir()
+	args := []string{"-O", format, "-p", prefix, "-o", filepath.Join(dir, "grub")}
+	if config != "" {
+		if err := os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "-c", filepath.Join(dir, "config"))
+	}
+	if out, err := exec.Command(tool, append(args, "normal", "search", "part_gpt", "ext2")...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return filepath.Join(dir, "grub")
+}
+
+// TestGRUBImage reads what grub-mkimage put into GRUBs.
+func TestGRUBImage(t *testing.T) {
+	for _, want := range []GRUBImage{
+		{Prefix: "(,gpt2)/boot/grub"},
+		{Prefix: "/EFI/debian", Config: "search.fs_uuid 5b3c0f8e root\nset prefix=($root)/boot/grub\n"},
+	} {
+		t.Run("x86_64-efi"+want.Prefix, func(t *testing.T) {
+			f, err := os.Open(grubMkimage(t, "x86_64-efi", want.Prefix, want.Config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			fi, err := f.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := Read(f, fi.Size())
+			if err != nil || p.Kind != GRUB {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			got, err := p.GRUBImage()
+			if err != nil || !cmp.Equal(*got, want) {
+				t.Errorf("%+v, %v, want %+v", got, err, want)
+			}
+		})
+		t.Run("i386-pc"+want.Prefix, func(t *testing.T) {
+			core, err := os.ReadFile(grubMkimage(t, "i386-pc", want.Prefix, want.Config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// As grub-install puts it into the gap behind a table: the first sector names sector 34, the core's first sector the rest.
+			disk := make([]byte, 34*512+len(core)+512)
+			binary.LittleEndian.PutUint64(disk[0x5c:], 34)
+			copy(disk[34*512:], core)
+			binary.LittleEndian.PutUint64(disk[34*512+500:], 35)
+			binary.LittleEndian.PutUint16(disk[34*512+508:], uint16((len(core)-512+511)/512))
+			got, err := ReadBIOSCore(bytes.NewReader(disk), disk[:512])
+			if err != nil || !cmp.Equal(*got, want) {
+				t.Errorf("%+v, %v, want %+v", got, err, want)
+			}
+			disk[34*512+512+8] = 0xff
+			if got, err := ReadBIOSCore(bytes.NewReader(disk[:34*512+2048]), disk[:512]); err == nil {
+				t.Errorf("a core that is cut off gave %+v", got)
+			}
+		})
+	}
+}

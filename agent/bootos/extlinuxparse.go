@@ -1,0 +1,187 @@
+package bootos
+
+import (
+	"fmt"
+	"strings"
+)
+
+// extlinuxConfig is a configuration of SYSLINUX and its relatives (https://wiki.syslinux.org: Config, Menu), or of U-Boot.
+type extlinuxConfig struct {
+	labels      []extlinuxLabel
+	wanted      string // of DEFAULT: a label's or kernel's name, and words for the kernel
+	onTimeout   string
+	append      string // of all labels that have no APPEND
+	implicit    string
+	sysappend   string
+	menu        bool // a menu is shown
+	waits       bool // somebody may choose
+	timeout     bool // and only for a time
+	saves       bool // the menu keeps the last choice
+	deepDefault bool // MENU DEFAULT before any label of a submenu: the menu begins there
+
+	read  func(name string) (string, error)
+	depth int // of MENU BEGIN
+	inMsg bool
+}
+
+type extlinuxLabel struct {
+	name, title       string
+	kind, kernel      string // the word that names the kernel, in lower case, and the name
+	append, args      string
+	hasAppend         bool
+	initrds           []string
+	fdt, sysappend    string
+	isDefault, hidden bool
+	submenu           bool
+}
+
+const (
+	maxLabels   = 4096
+	maxIncludes = 16
+)
+
+// parse reads lines of "keyword value". Keywords are known in any case.
+func (c *extlinuxConfig) parse(text string, depth int) error {
+	if depth > maxIncludes {
+		return fmt.Errorf("files include each other more than %d deep", maxIncludes)
+	}
+	for line := range strings.Lines(text) {
+		key, value := word(line)
+		if c.inMsg {
+			c.inMsg = !strings.EqualFold(key, "endtext")
+			continue
+		}
+		if key == "" || key[0] == '#' {
+			continue
+		}
+		key = strings.ToLower(key)
+		if key == "menu" {
+			sub, rest := word(value)
+			if sub = strings.ToLower(sub); sub == "include" {
+				key, value = sub, rest
+			} else {
+				c.menuLine(sub, rest)
+				continue
+			}
+		}
+		if key == "include" {
+			name, _ := word(value)
+			// SYSLINUX goes on without a file that is not there.
+			if more, err := c.read(name); err == nil {
+				if err := c.parse(more, depth+1); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if key == "label" {
+			if len(c.labels) == maxLabels {
+				return fmt.Errorf("it has more than %d labels", maxLabels)
+			}
+			c.labels = append(c.labels, extlinuxLabel{name: value, submenu: c.depth > 0})
+			continue
+		}
+		if !c.globalLine(key, value) {
+			c.labelLine(key, value)
+		}
+	}
+	return nil
+}
+
+// globalLine takes what belongs to the whole configuration wherever it stands.
+func (c *extlinuxConfig) globalLine(key, value string) bool {
+	switch key {
+	case "default":
+		c.wanted = value
+	case "ontimeout":
+		c.onTimeout = value
+	case "timeout", "totaltimeout":
+		c.timeout = c.timeout || strings.Trim(value, "0") != ""
+	case "prompt":
+		c.waits = c.waits || value != "0"
+	case "implicit":
+		c.implicit = value
+	case "ui":
+		c.menu, c.waits = true, true
+	case "text":
+		c.inMsg = strings.EqualFold(value, "help")
+	default:
+		return false
+	}
+	name, _ := word(value)
+	if key == "default" && (isModule(name, "menu.c32") || isModule(name, "vesamenu.c32")) {
+		c.waits = true
+	}
+	return true
+}
+
+// labelLine takes what belongs to the label above, or before the first label to all.
+func (c *extlinuxConfig) labelLine(key, value string) {
+	var l *extlinuxLabel
+	if len(c.labels) > 0 {
+		l = &c.labels[len(c.labels)-1]
+	}
+	switch {
+	case key == "append" && l == nil:
+		c.append = value
+	case (key == "sysappend" || key == "ipappend") && l == nil:
+		c.sysappend = value
+	case l == nil:
+	case key == "append":
+		l.append, l.hasAppend = value, true
+	case key == "sysappend" || key == "ipappend":
+		l.sysappend = value
+	case key == "initrd":
+		l.initrds = list(value)
+	case key == "fdt" || key == "devicetree" || key == "fdtdir" || key == "devicetreedir" || key == "fdtoverlays":
+		l.fdt = value
+	case key == "linux" || key == "kernel" || kinds32[key]:
+		l.kind, l.kernel = key, value
+	}
+}
+
+// kinds32 are the words for what is not Linux.
+var kinds32 = map[string]bool{"boot": true, "bss": true, "pxe": true, "fdimage": true, "comboot": true, "com32": true, "config": true, "localboot": true}
+
+func (c *extlinuxConfig) menuLine(sub, rest string) {
+	var l *extlinuxLabel
+	if n := len(c.labels); n > 0 && c.labels[n-1].submenu == (c.depth > 0) {
+		l = &c.labels[n-1]
+	}
+	switch {
+	case sub == "begin":
+		c.depth++
+	case sub == "end":
+		c.depth = max(c.depth-1, 0)
+	case sub == "save":
+		c.saves = true
+	case sub == "default" && c.depth > 0:
+		c.deepDefault = true
+	case l == nil:
+	case sub == "label":
+		l.title = strings.ReplaceAll(rest, "^", "")
+	case sub == "default":
+		l.isDefault = true
+	case sub == "hide" || sub == "disable":
+		l.hidden = true
+	}
+}
+
+// word cuts off the first word.
+func word(line string) (first, rest string) {
+	line = strings.TrimSpace(line)
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		return line[:i], strings.TrimSpace(line[i:])
+	}
+	return line, ""
+}
+
+// list reads names with commas between them.
+func list(value string) (out []string) {
+	for _, i := range strings.Split(value, ",") {
+		if i = strings.TrimSpace(i); i != "" {
+			out = append(out, i)
+		}
+	}
+	return out
+}

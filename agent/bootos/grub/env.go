@@ -1,0 +1,97 @@
+package grub
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// envMagic is the first line of an environment block.
+const envMagic = "# GRUB Environment Block\n"
+
+// envBlock reads an environment block. When it is not there or damaged, GRUB says so and goes on with the status.
+func (s *shell) envBlock(file string) (vars map[string]string, names []string, status int) {
+	if file == "" {
+		file = s.get("prefix") + "/grubenv"
+	}
+	b, err := s.read(file, 64<<10)
+	if err != nil || s.charge(len(b)) != nil {
+		return nil, nil, badFilename
+	}
+	if !bytes.HasPrefix(b, []byte(envMagic)) {
+		return nil, nil, badFileType
+	}
+	vars = map[string]string{}
+	text := string(b[len(envMagic):])
+	for text != "" && len(names) < maxEntries {
+		var line strings.Builder
+		// A backslash takes away the meaning of what follows, a line's end too.
+		i := 0
+		for ; i < len(text) && text[i] != '\n'; i++ {
+			if text[i] == '\\' && i+1 < len(text) {
+				i++
+			}
+			line.WriteByte(text[i])
+		}
+		comment := text[0] == '#'
+		text = text[min(i+1, len(text)):]
+		if k, v, is := strings.Cut(line.String(), "="); is && !comment {
+			if _, again := vars[k]; !again {
+				names = append(names, k)
+			}
+			vars[k] = v
+		}
+	}
+	return vars, names, ok
+}
+
+var loadOptions = []option{{short: 'f', long: "file", value: true}, {short: 's', long: "skip-sig"}}
+
+// loadEnv sets variables from an environment block, $prefix/grubenv by default: all, or those that are named.
+func loadEnv(s *shell, args []string) (int, error) {
+	p, err := parseOptions(args, false, loadOptions)
+	if err != nil {
+		return badArgument, nil
+	}
+	vars, names, status := s.envBlock(p.last("file"))
+	if status != ok {
+		return status, nil
+	}
+	for _, name := range names {
+		if len(p.args) > 0 && !slices.Contains(p.args, name) {
+			continue
+		}
+		if err := s.set(name, vars[name]); err != nil {
+			return statusFalse, err
+		}
+	}
+	return ok, nil
+}
+
+// savedHarmlessly are variables that GRUB writes at a start and that do not decide what the next one starts: a start that does not write them is as
+// one that went well. Ubuntu's recordfail and initrdfail are taken back by the system that came up; Fedora's decide whether
+// the menu is shown; saved_entry becomes what it was.
+var savedHarmlessly = map[string]bool{
+	"recordfail": true, "initrdfail": true, "saved_entry": true, "boot_success": true, "boot_indeterminate": true,
+	"menu_show_once": true, "menu_show_once_timeout": true,
+}
+
+// saveEnv writes nothing. But where GRUB would write something else than is there (next_entry of grub-reboot is taken out, a boot counter
+// counts), this start is one that only GRUB can make: started from here, next_entry would be booted "once" again and again.
+func saveEnv(s *shell, args []string) (int, error) {
+	p, err := parseOptions(args, false, loadOptions[:1])
+	if err != nil || len(p.args) == 0 {
+		return badArgument, nil
+	}
+	vars, _, status := s.envBlock(p.last("file"))
+	if status != ok {
+		return status, nil
+	}
+	for _, name := range p.args {
+		if now := s.get(name); now != vars[name] && !savedHarmlessly[name] && s.once == "" {
+			s.once = fmt.Sprintf("GRUB counts this start off: it saves %s=%q over %q, which only GRUB can do", name, now, vars[name])
+		}
+	}
+	return ok, nil
+}

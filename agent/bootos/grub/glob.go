@@ -1,0 +1,156 @@
+package grub
+
+import (
+	"errors"
+	"path"
+	"sort"
+	"strings"
+)
+
+// pattern is a word with a mark on each byte that a wildcard may be: those outside quotes.
+type pattern struct {
+	text string
+	wild []bool
+}
+
+func (p *pattern) add(text string, quoted bool) {
+	p.text += text
+	for i := range len(text) {
+		p.wild = append(p.wild, !quoted && (text[i] == '*' || text[i] == '?'))
+	}
+}
+
+func (p pattern) has() bool {
+	for _, w := range p.wild {
+		if w {
+			return true
+		}
+	}
+	return false
+}
+
+// cut returns the pattern of the bytes from i to j.
+func (p pattern) cut(i, j int) pattern { return pattern{p.text[i:j], p.wild[i:j]} }
+
+// matches tells whether a name fits: * is any bytes, ? is one.
+func (p pattern) matches(name string) bool {
+	// star and mark are where the last * was, in the pattern and in the name, to try it longer.
+	i, j, star, mark := 0, 0, -1, 0
+	for j < len(name) {
+		switch {
+		case i < len(p.text) && p.wild[i] && p.text[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(p.text) && (p.wild[i] || p.text[i] == name[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(p.text) && p.wild[i] && p.text[i] == '*' {
+		i++
+	}
+	return i == len(p.text)
+}
+
+// glob returns the files that fit a word with wildcards, or the word itself: when it has none, when it does not begin with a
+// device or "/", or when nothing fits.
+func (s *shell) glob(p pattern) ([]string, error) {
+	if !p.has() || !strings.HasPrefix(p.text, "/") && !strings.HasPrefix(p.text, "(") {
+		return []string{p.text}, nil
+	}
+	heads := []string{""}
+	rest := p
+	if p.text[0] == '(' {
+		end := strings.IndexByte(p.text, ')')
+		if end < 0 {
+			return []string{p.text}, nil
+		}
+		heads, rest = nil, p.cut(end+1, len(p.text))
+		if dev := p.cut(1, end); dev.has() {
+			for _, d := range s.devices() {
+				if dev.matches(d) {
+					heads = append(heads, "("+d+")")
+				}
+			}
+		} else {
+			heads = []string{p.text[:end+1]}
+		}
+	}
+	var out []string
+	for _, head := range heads {
+		found, err := s.globPath(head, "", rest)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	if len(out) == 0 {
+		return []string{p.text}, nil
+	}
+	return out, nil
+}
+
+// globPath finds what fits rest below a directory that has been found.
+func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
+	if err := s.step(); err != nil {
+		return nil, err
+	}
+	slash := ""
+	for rest.text != "" && rest.text[0] == '/' {
+		slash, rest = "/", rest.cut(1, len(rest.text))
+	}
+	if rest.text == "" {
+		return []string{device + dir + slash}, nil
+	}
+	end := strings.IndexByte(rest.text, '/')
+	if end < 0 {
+		end = len(rest.text)
+	}
+	elem, rest := rest.cut(0, end), rest.cut(end, len(rest.text))
+	if !elem.has() {
+		next := path.Join("/", dir, elem.text)
+		if rest.text == "" && !s.exists(device+next) {
+			return nil, nil
+		}
+		return s.globPath(device, next, rest)
+	}
+	f, err := s.locate(device + dir + "/")
+	if err != nil {
+		return nil, nil
+	}
+	names, err := s.files.List(f.Device, f.Path)
+	if err != nil {
+		return nil, nil
+	}
+	if err := s.charge(len(names) * 128); err != nil {
+		return nil, err
+	}
+	sort.Strings(names)
+	var out []string
+	for _, n := range names {
+		if !elem.matches(n) {
+			continue
+		}
+		found, err := s.globPath(device, dir+"/"+n, rest)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, found...); len(out) > maxEntries {
+			return nil, ErrLimit
+		}
+	}
+	return out, nil
+}
+
+// exists tells whether a file or directory is there.
+func (s *shell) exists(name string) bool {
+	f, err := s.locate(name)
+	return err == nil && (s.files.Exists(f.Device, f.Path, false) || s.files.Exists(f.Device, f.Path, true))
+}
+
+var errNoDevice = errors.New("is not a partition of this disk")

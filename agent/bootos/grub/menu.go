@@ -1,0 +1,246 @@
+package grub
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// item is an entry of the menu.
+type item struct {
+	title, id string
+	submenu   bool
+	protected bool     // asks for a user when there are superusers
+	unordered bool     // its place in the menu depends on the order of files in a directory
+	args      []string // $1 is the title
+	body      *list
+}
+
+var menuOptions = []option{
+	{long: "class", value: true}, {long: "users", value: true}, {long: "hotkey", value: true}, {long: "source", value: true},
+	{long: "id", value: true}, {long: "unrestricted"},
+}
+
+// menuentry adds to the menu; the body runs when the entry is chosen.
+func (s *shell) menuentry(words []string, body *list) (int, error) {
+	p, err := parseOptions(words[1:], true, menuOptions)
+	if err != nil {
+		return badArgument, nil
+	}
+	if body == nil {
+		// The old form has the body as a word, in quotes.
+		if !p.has("source") {
+			return badArgument, nil
+		}
+		if body, err = parse(p.last("source")); err != nil {
+			return invalid, err
+		}
+	}
+	if len(p.args) == 0 {
+		return badArgument, nil
+	}
+	m := item{
+		title: p.args[0], id: p.args[0], args: p.args, body: body, submenu: words[0] == "submenu",
+		protected: p.has("users") || !p.has("unrestricted"), unordered: s.unordered,
+	}
+	if p.has("id") {
+		m.id = p.last("id")
+	}
+	return ok, s.addItem(m)
+}
+
+func (s *shell) addItem(m item) error {
+	for _, a := range append(m.args, m.id) {
+		s.memory += len(a)
+	}
+	if len(s.env.menu) >= maxEntries || s.memory > maxMemory {
+		return ErrLimit
+	}
+	s.env.menu = append(s.env.menu, m)
+	return nil
+}
+
+// showMenu boots the default entry of the context's menu, and its fallbacks while an entry loads nothing.
+func (s *shell) showMenu() (*Entry, error) {
+	if t := s.get("timeout"); !waits(t) {
+		entry, err := s.boot()
+		if entry == nil && err == nil {
+			return nil, &Restart{Entry: s.last, Why: s.failed}
+		}
+		return entry, err
+	}
+	m, err := s.defaultItem()
+	if err != nil {
+		return nil, err
+	}
+	return nil, &Restart{Entry: m.title, Why: "the menu has no timeout: GRUB waits for somebody to choose"}
+}
+
+// waits tells whether a timeout never ends: when it is not set, negative, or no number.
+func waits(timeout string) bool {
+	n, _, err := leadingNumber(timeout)
+	return err != nil || n < 0
+}
+
+// boot starts the default entry, else its fallbacks. Without entry and error all came to nothing: s.last and s.failed say which and why.
+func (s *shell) boot() (*Entry, error) {
+	if err := s.deeper(); err != nil {
+		return nil, err
+	}
+	defer func() { s.depth-- }()
+	m, err := s.defaultItem()
+	if err != nil {
+		return nil, err
+	}
+	var failures []string
+	first := m.title
+	for {
+		entry, err := s.start(m)
+		if entry != nil || err != nil {
+			return entry, err
+		}
+		failures = append(failures, s.failed)
+		next, more := s.nextFallback()
+		if len(failures) > 2*maxFallbacks {
+			return nil, ErrLimit
+		}
+		if !more {
+			break
+		}
+		m = &s.env.menu[next]
+		failures = append(failures, fmt.Sprintf("fallback %q", m.title))
+	}
+	s.last, s.failed = first, strings.Join(failures, ", ")
+	return nil, nil
+}
+
+// start runs an entry as GRUB does when the menu's time is over. Without entry and error it came to nothing, and s.failed says why.
+func (s *shell) start(m *item) (*Entry, error) {
+	superusers, has := s.lookup("superusers")
+	if m.protected && has {
+		return nil, &Restart{Entry: m.title, Why: fmt.Sprintf("GRUB asks for the password of one of its superusers (%s)", superusers)}
+	}
+	restore := func() {}
+	chosen, def := s.env.vars["chosen"], s.env.vars["default"]
+	if m.submenu {
+		restore = s.open()
+		s.env.vars["timeout"] = variable{value: "0"}
+	}
+	defer restore()
+	path := strings.ReplaceAll(m.id, ">", ">>")
+	if chosen.value != "" {
+		path = chosen.value + ">" + path
+	}
+	if err := s.set("chosen", path); err != nil {
+		return nil, err
+	}
+	if _, rest := splitDefault(def.value); rest != "" {
+		s.env.vars["default"] = variable{value: rest}
+	} else {
+		s.unset("default")
+	}
+	s.loaded, s.failed = nil, "it loads no Linux kernel"
+	_, err := s.callFunction(m.body, m.args)
+	var restart *Restart
+	switch {
+	case errors.As(err, &restart) && restart.Entry == "":
+		return nil, &Restart{Entry: m.title, Why: restart.Why, Err: restart.Err}
+	case err != nil && !errors.Is(err, errBoot):
+		return nil, err
+	}
+	if s.loaded != nil {
+		s.loaded.Title = m.title
+		return s.loaded, nil
+	}
+	if m.submenu && len(s.env.menu) > 0 {
+		if entry, err := s.boot(); entry != nil || err != nil {
+			return entry, err
+		}
+		s.failed = fmt.Sprintf("menu entry %q: %s", s.last, s.failed)
+		return nil, nil
+	}
+	s.env.vars["chosen"], s.env.vars["default"] = chosen, def
+	s.unset("timeout")
+	return nil, nil
+}
+
+// defaultItem picks the entry that $default means: an id, a title or a number, up to a ">" that leads into a submenu.
+func (s *shell) defaultItem() (*item, error) {
+	menu := s.env.menu
+	want := s.get("default")
+	head, _ := splitDefault(want)
+	named := -1
+	for _, of := range []func(item) string{func(m item) string { return m.id }, func(m item) string { return m.title }} {
+		for i := range menu {
+			if named < 0 && want != "" && of(menu[i]) == head {
+				named = i
+			}
+		}
+	}
+	n, rest, err := leadingNumber(head)
+	if err != nil || n < 0 || n >= int64(len(menu)) {
+		n = 0
+	}
+	at := int(n)
+	if named >= 0 {
+		at = named
+	}
+	// GRUB 2.06 takes "4.0 kernel" for number 4, later ones take it for a name. Red Hat's, whose ids begin with digits, always did.
+	if err == nil && (named >= 0 || strings.TrimSpace(rest) != "") && at != int(n) && !s.bls {
+		return nil, &Restart{Entry: menu[at].title, Why: fmt.Sprintf("its default %q is a name to one GRUB and number %d to another", want, n)}
+	}
+	if named < 0 && menu[at].unordered {
+		return nil, &Restart{Why: fmt.Sprintf("its default is entry %d, of entries in the order of files on the disk, which only GRUB sees", at)}
+	}
+	return &menu[at], nil
+}
+
+// nextFallback takes the first number off $fallback. GRUB 2.06 takes no names there; a later one may, and then what is returned is the restart
+// that is right for both.
+func (s *shell) nextFallback() (at int, more bool) {
+	value := s.get("fallback")
+	n, rest, err := leadingNumber(value)
+	if err != nil || n < 0 || n >= int64(len(s.env.menu)) || rest != "" && !isBlank(rune(rest[0])) {
+		s.unset("fallback")
+		return 0, false
+	}
+	_ = s.set("fallback", strings.TrimSpace(rest)) // shorter than it was
+	return int(n), true
+}
+
+// splitDefault cuts "submenu>entry"; ">>" is a ">" of a title.
+func splitDefault(v string) (head, rest string) {
+	for i := 0; i < len(v); i++ {
+		if v[i] != '>' {
+			continue
+		}
+		if i+1 < len(v) && v[i+1] == '>' {
+			i++
+			continue
+		}
+		return strings.ReplaceAll(v[:i], ">>", ">"), v[i+1:]
+	}
+	return strings.ReplaceAll(v, ">>", ">"), ""
+}
+
+// leadingNumber reads a number as GRUB's strtoul with base 0 does: blanks in front, 0x and 0 for hexadecimal and octal, and whatever after.
+func leadingNumber(v string) (n int64, rest string, err error) {
+	v = strings.TrimLeft(v, " \t\n")
+	digits, base := v, 10
+	switch {
+	case strings.HasPrefix(v, "0x"):
+		digits, base = v[2:], 16
+	case strings.HasPrefix(v, "0"):
+		base = 8
+	}
+	end := 0
+	for end < len(digits) {
+		if _, err := strconv.ParseUint(digits[end:end+1], base, 8); err != nil {
+			break
+		}
+		end++
+	}
+	n, err = strconv.ParseInt(digits[:end], base, 64)
+	return n, digits[end:], err
+}

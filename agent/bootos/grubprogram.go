@@ -1,0 +1,121 @@
+package bootos
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+
+	"github.com/diskcast/diskcast/agent/bootos/efi"
+	"github.com/diskcast/diskcast/agent/bootos/grub"
+)
+
+// grubProgram is the configurations that a GRUB for EFI may take: where its prefix and the configuration inside it lead.
+func (f *finder) grubProgram(file grub.File, prog *efi.Program, via string) []candidate {
+	what := fmt.Sprintf("%s, %s on partition %d%s", efi.GRUB, file.Path, file.Device, via)
+	dir := path.Dir(file.Path)
+	if prog == nil || prog.Kind != efi.GRUB {
+		// Known by its name alone: its own folder's configuration, else any.
+		if own := path.Join(dir, "grub.cfg"); f.v.Exists(file.Device, own, false) {
+			return []candidate{f.grubAt(file.Device, own)}
+		}
+		var out []candidate
+		for _, stub := range f.stubs(file.Device) {
+			out = append(out, f.grubAt(file.Device, stub))
+		}
+		if out = append(out, f.grubs()...); len(out) > 0 {
+			return out
+		}
+		return []candidate{refused(what, f.noConfig())}
+	}
+	im, err := prog.GRUBImage()
+	if err != nil {
+		return []candidate{refused(what, err)}
+	}
+	return f.grubImage(what, im, file.Device, dir)
+}
+
+func (f *finder) noConfig() error {
+	return fmt.Errorf("its configuration is on no file system that is read here: %v", f.v)
+}
+
+// grubImage is the configurations that a GRUB takes which was started from a folder of a partition.
+func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string) []candidate {
+	dev, prefix, err := prefixOf(im.Prefix, home)
+	if err != nil {
+		return []candidate{refused(what, err)}
+	}
+	if im.Config != "" && !im.Memdisk {
+		return []candidate{{what: what, load: func() (*System, error) { return f.embedded(im.Config, dev, prefix, home, dir) }}}
+	}
+	// GRUBs that distributions sign for every machine carry a file system with a configuration of theirs. They all look in the prefix and in
+	// the folder that they were started from; which comes first differs, and matters only where the two differ.
+	var out []candidate
+	var first []byte
+	look := []string{path.Join(prefix, "grub.cfg")}
+	if im.Memdisk {
+		look = []string{path.Join(prefix, "x86_64-efi", "grub.cfg"), path.Join(prefix, "grub.cfg"), path.Join(dir, "grub.cfg")}
+	}
+	for i, name := range look {
+		on := dev
+		if i == 2 {
+			on = home
+		}
+		text, err := f.v.ReadFile(on, name, 4<<20)
+		if err != nil || len(out) > 0 && bytes.Equal(text, first) {
+			continue
+		}
+		first = text
+		out = append(out, f.grubAt(on, name))
+	}
+	if len(out) == 0 {
+		return []candidate{refused(what, fmt.Errorf("%s, where it looks, is not on partition %d: %v", look[0], dev, f.v))}
+	}
+	return out
+}
+
+// embedded runs the configuration inside a GRUB, and then the one that its prefix has come to name.
+func (f *finder) embedded(config string, dev int, prefix string, home int, dir string) (*System, error) {
+	v := f.v
+	if relativePath.MatchString(config) {
+		v = v.fromDefault()
+	}
+	text := fmt.Sprintf("set cmdpath='(hd0,%d)%s'\n%s\nconfigfile $prefix/grub.cfg\n", home, dir, config)
+	files := withFile{Files: v, File: grub.File{Device: dev, Path: path.Join("/", prefix, "in-the-program.cfg")}, text: text}
+	return f.runGRUBFiles(v, files, dev, files.Path)
+}
+
+// withFile is a disk's files and one more.
+type withFile struct {
+	grub.Files
+	grub.File
+	text string
+}
+
+func (w withFile) ReadFile(dev int, name string, limit int64) ([]byte, error) {
+	if dev == w.Device && name == w.Path {
+		return []byte(w.text), nil
+	}
+	return w.Files.ReadFile(dev, name, limit)
+}
+
+func (w withFile) Exists(dev int, name string, dir bool) bool {
+	return !dir && dev == w.Device && name == w.Path || w.Files.Exists(dev, name, dir)
+}
+
+// prefixForm is a prefix with its device: "(,gpt2)/boot/grub", "(hd0,msdos1)/@/boot/grub", or without: "/EFI/debian".
+var prefixForm = regexp.MustCompile(`^(?:\((?:hd\d+)?,?(?:(?:gpt|msdos)?(\d+))?\))?(/.*)$`)
+
+func prefixOf(prefix string, home int) (dev int, dir string, err error) {
+	m := prefixForm.FindStringSubmatch(prefix)
+	if m == nil {
+		return 0, "", errors.New("it looks for its configuration in " + prefix + ", which is not a partition")
+	}
+	if m[1] == "" {
+		return home, m[2], nil
+	}
+	dev, err = strconv.Atoi(m[1])
+	return dev, m[2], err
+}

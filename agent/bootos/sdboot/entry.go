@@ -1,0 +1,176 @@
+package sdboot
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Entry is a line of systemd-boot's menu.
+type Entry struct {
+	ID         string // file name in lower case, without boot counters: "debian-6.1.conf", "debian.efi"
+	Title      string
+	Device     int
+	Kernel     string   // path of the kernel, or of the unified kernel image or EFI program
+	Initrds    []string // in order
+	Args       string
+	Left, Done int // boot counters of the file's name: tries left and tries done; -1 without
+
+	kind                        string // the key that names the kernel: "linux", "efi" or "uki"
+	sortKey, machineID, version string
+	devicetree, other           string
+}
+
+// maxEntries bounds the entries of a partition.
+const maxEntries = 4096
+
+// Entries lists the menu in systemd-boot's order. Entries without their kernel, or for another kind of machine, are not in it.
+func Entries(files Files, o Options) ([]*Entry, error) {
+	var out []*Entry
+	found := false
+	for _, dev := range append([]int{o.ESP}, o.Others...) {
+		for _, dir := range []string{"/loader/entries", "/EFI/Linux"} {
+			names, err := files.List(dev, dir)
+			if err != nil {
+				continue
+			}
+			found = true
+			for _, name := range names {
+				if strings.HasPrefix(name, ".") || hasPrefixFold(name, "auto-") || len(out) >= maxEntries {
+					continue
+				}
+				file := path.Join(dir, name)
+				var e *Entry
+				switch {
+				case dir == "/EFI/Linux" && hasSuffixFold(name, ".efi"):
+					e = unified(file, dev, files.OSRelease(dev, file))
+				case dir != "/EFI/Linux" && hasSuffixFold(name, ".conf"):
+					b, err := files.ReadFile(dev, file, maxFile)
+					if err != nil {
+						return nil, err
+					}
+					e = parse(name, dev, string(b), o.Arch)
+				}
+				if e != nil && files.Exists(dev, e.Kernel, false) {
+					out = append(out, e)
+				}
+			}
+		}
+	}
+	if !found {
+		return nil, ErrNoEntries
+	}
+	slices.SortStableFunc(out, compare)
+	return out, nil
+}
+
+// parse reads an entry of type 1; nil when it is for another architecture or starts nothing.
+func parse(name string, dev int, text, arch string) *Entry {
+	e := &Entry{Device: dev}
+	e.ID, e.Left, e.Done = counters(name)
+	var args []string
+	for key, value := range settings(text) {
+		switch key {
+		case "title":
+			e.Title = value
+		case "sort-key":
+			e.sortKey = value
+		case "machine-id":
+			e.machineID = value
+		case "version":
+			e.version = value
+		case "architecture":
+			if !strings.EqualFold(value, arch) {
+				return nil
+			}
+		case "linux", "efi", "uki":
+			e.kind, e.Kernel = key, path.Join("/", value)
+		case "initrd":
+			e.Initrds = append(e.Initrds, path.Join("/", value))
+		case "options":
+			args = append(args, value)
+		case "devicetree":
+			e.devicetree = value
+		case "devicetree-overlay", "uki-url", "profile", "extra":
+			e.other = key + " " + value
+		}
+	}
+	e.Args = strings.Join(args, " ")
+	if e.Title == "" {
+		e.Title = e.ID
+	}
+	if e.kind == "" {
+		return nil
+	}
+	return e
+}
+
+// unified makes the entry of a unified kernel image (type 2) from its os-release; nil without one.
+func unified(file string, dev int, osRelease string) *Entry {
+	os := map[string]string{}
+	for line := range strings.Lines(osRelease) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(k, "#") {
+			os[k] = strings.Trim(v, `"'`)
+		}
+	}
+	first := func(keys ...string) string {
+		for _, k := range keys {
+			if os[k] != "" {
+				return os[k]
+			}
+		}
+		return ""
+	}
+	e := &Entry{Device: dev, Kernel: file, kind: "uki"}
+	e.ID, e.Left, e.Done = counters(path.Base(file))
+	e.Title = first("PRETTY_NAME", "IMAGE_ID", "NAME", "ID")
+	e.version = first("IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID")
+	e.sortKey = first("IMAGE_ID", "ID")
+	if e.Title == "" || e.sortKey == "" {
+		return nil
+	}
+	return e
+}
+
+// counters cuts +LEFT or +LEFT-DONE off a file name (UAPI.1, "Boot counting").
+func counters(name string) (id string, left, done int) {
+	name = strings.ToLower(name)
+	ext := path.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	i := strings.LastIndexByte(stem, '+')
+	if i < 0 {
+		return name, -1, -1
+	}
+	l, d, both := strings.Cut(stem[i+1:], "-")
+	left, err := count(l)
+	if err != nil {
+		return name, -1, -1
+	}
+	done = -1
+	if both {
+		if done, err = count(d); err != nil {
+			return name, -1, -1
+		}
+	}
+	return stem[:i] + ext, left, done
+}
+
+func count(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	return int(n), err
+}
+
+// matches tells whether a shell pattern fits the entry, without regard to case.
+func (e *Entry) matches(pattern string) bool {
+	ok, err := path.Match(strings.ToLower(pattern), e.ID)
+	return ok && err == nil
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+func hasSuffixFold(s, suffix string) bool {
+	return len(s) >= len(suffix) && strings.EqualFold(s[len(s)-len(suffix):], suffix)
+}

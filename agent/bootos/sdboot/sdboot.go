@@ -1,0 +1,196 @@
+// Package sdboot finds out which entry systemd-boot would start when nobody touches a key: from the Boot Loader Specification's entries
+// (UAPI.1) of the EFI system partition and of XBOOTLDR together, loader.conf(5), and the firmware's variables of the Boot Loader Interface.
+package sdboot
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/agent/bootos/grub"
+)
+
+// Files is what systemd-boot sees of the disk.
+type Files interface {
+	ReadFile(device int, path string, max int64) ([]byte, error)
+	Exists(device int, path string, dir bool) bool
+	List(device int, path string) ([]string, error)
+	// OSRelease returns the section .osrel of a unified kernel image; empty for what is none.
+	OSRelease(device int, path string) string
+}
+
+// Variables returns a variable of the Boot Loader Interface, empty when it is not set.
+type Variables interface{ Loader(name string) string }
+
+// Options of Default.
+type Options struct {
+	ESP       int   // the partition that systemd-boot was started from, with loader.conf
+	Others    []int // XBOOTLDR
+	Arch      string
+	Variables Variables // nil: the firmware's variables cannot be read
+}
+
+// Default returns the entry that would be started. A *grub.Restart says why that cannot be known or done from here.
+func Default(files Files, o Options) (*Entry, error) {
+	if o.Variables != nil {
+		if once := o.Variables.Loader("LoaderEntryOneShot"); once != "" {
+			return nil, &grub.Restart{Entry: once, Why: "it was chosen for one start, which only systemd-boot ticks off"}
+		}
+	}
+	entries, err := Entries(files, o)
+	if err != nil {
+		return nil, err
+	}
+	e, err := choose(files, o, entries)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.check(files)
+}
+
+// choose follows the variables first, then loader.conf, then the order.
+func choose(files Files, o Options, entries []*Entry) (*Entry, error) {
+	conf, err := readConf(files, o.ESP)
+	if err != nil {
+		return nil, err
+	}
+	want, saved := conf["default"], ""
+	if o.Variables != nil {
+		saved = o.Variables.Loader("LoaderEntryLastBooted")
+		if v := o.Variables.Loader("LoaderEntryDefault"); v != "" {
+			if e, err := find(files, o, entries, pick(v, saved)); e != nil || err != nil {
+				return e, err
+			}
+		}
+	}
+	if want == "@saved" && o.Variables == nil && len(entries) > 1 {
+		return nil, &grub.Restart{Entry: want, Why: "loader.conf wants the entry that was started last, and the firmware's variable that names it cannot be read"}
+	}
+	e, err := find(files, o, entries, pick(want, saved))
+	if err != nil {
+		return nil, err
+	}
+	if e == nil && len(entries) > 0 {
+		e = entries[0]
+		// Old versions compare the pattern with the name without .conf, newer ones with the whole: which one is installed is not asked.
+		if old := slices.IndexFunc(entries, func(x *Entry) bool { return x.matches(want + ".conf") }); old > 0 {
+			return nil, &grub.Restart{Entry: entries[old].ID, Why: fmt.Sprintf("loader.conf says %q without .conf, which systemd-boot's versions read differently", want)}
+		}
+	}
+	if e == nil {
+		return nil, &grub.Restart{Why: "systemd-boot has no entry whose kernel is there, and shows its menu"}
+	}
+	// "preferred" is of newer versions: it is followed where it says the same.
+	if p := conf["preferred"]; p != "" {
+		i := slices.IndexFunc(entries, func(x *Entry) bool { return x.matches(p) && x.Left != 0 })
+		if i >= 0 && entries[i] != e {
+			return nil, &grub.Restart{Entry: entries[i].ID, Why: "loader.conf prefers it, and older versions of systemd-boot do not know the word"}
+		}
+	}
+	return e, nil
+}
+
+func pick(pattern, saved string) string {
+	if pattern == "@saved" {
+		return saved
+	}
+	return pattern
+}
+
+// find returns the first entry that a pattern fits, in the order of the menu; nil when it fits none. Entries that systemd-boot makes by
+// itself come after the others.
+func find(files Files, o Options, entries []*Entry, pattern string) (*Entry, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if e.matches(pattern) {
+			return e, nil
+		}
+	}
+	for _, a := range auto {
+		ok, _ := path.Match(strings.ToLower(pattern), a.id)
+		if ok && (a.file == "" || files.Exists(o.ESP, a.file, false)) {
+			return nil, &grub.Restart{Entry: a.id, Why: a.what + " is not started with kexec"}
+		}
+	}
+	return nil, nil
+}
+
+// auto are the entries that systemd-boot finds by itself, and the file that makes each appear.
+var auto = []struct{ id, file, what string }{
+	{"auto-osx", "/System/Library/CoreServices/boot.efi", "macOS"},
+	{"auto-windows", "/EFI/Microsoft/Boot/bootmgfw.efi", "the Windows Boot Manager"},
+	{"auto-efi-shell", "/shellx64.efi", "the EFI shell"},
+	{"auto-efi-default", "/EFI/BOOT/BOOTX64.EFI", "the firmware's fallback loader"},
+	{"auto-reboot-to-firmware-setup", "", "the firmware's setup"},
+	{"auto-poweroff", "", "switching off"},
+}
+
+// maxFile bounds, in bytes, an entry and loader.conf.
+const maxFile = 64 << 10
+
+// readConf returns the settings of loader.conf; of a key that is given twice the last counts.
+func readConf(files Files, esp int) (map[string]string, error) {
+	const name = "/loader/loader.conf"
+	conf := map[string]string{}
+	if !files.Exists(esp, name, false) {
+		return conf, nil
+	}
+	b, err := files.ReadFile(esp, name, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	for key, value := range settings(string(b)) {
+		conf[key] = value
+	}
+	return conf, nil
+}
+
+// settings yields the "key value" lines of an entry or of loader.conf.
+func settings(text string) func(yield func(key, value string) bool) {
+	return func(yield func(key, value string) bool) {
+		for line := range strings.Lines(text) {
+			line = strings.TrimSpace(line)
+			i := strings.IndexAny(line, " \t")
+			if i < 0 || line[0] == '#' {
+				continue
+			}
+			value := strings.TrimLeft(line[i:], " \t")
+			if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+				value = value[1 : n-1]
+			}
+			if !yield(line[:i], value) {
+				return
+			}
+		}
+	}
+}
+
+// check refuses what cannot be started from here as systemd-boot would start it.
+func (e *Entry) check(files Files) error {
+	restart := func(format string, args ...any) error {
+		return &grub.Restart{Entry: e.ID, Why: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case e.kind == "efi" && files.OSRelease(e.Device, e.Kernel) == "":
+		return restart("%s is an EFI program, which only the firmware starts", e.Kernel)
+	case e.devicetree != "":
+		return restart("it brings the device tree %s, which kexec cannot pass on", e.devicetree)
+	case e.other != "":
+		return restart("it has the line %q, which is not followed here", e.other)
+	case grub.HasVariables(e.Args + " " + e.Kernel + " " + strings.Join(e.Initrds, " ")):
+		return restart("it has a $variable, and no GRUB is here to give it a value")
+	}
+	for _, i := range e.Initrds {
+		if !files.Exists(e.Device, i, false) {
+			return restart("its initrd %s is not there", i)
+		}
+	}
+	return nil
+}
+
+// ErrNoEntries is the error of partitions on which nothing of the Boot Loader Specification lies.
+var ErrNoEntries = errors.New("it has no entries of the Boot Loader Specification")

@@ -1,0 +1,424 @@
+package efiboot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// nvram is a firmware's memory, with the ways in which firmware fails.
+type nvram struct {
+	vars   map[string][]byte
+	writes []string
+	refuse map[string]error // by variable
+	forget string           // a variable that is taken and not kept
+}
+
+func (n *nvram) Names() ([]string, error) { return slices.Sorted(maps.Keys(n.vars)), nil }
+
+func (n *nvram) Get(name string) ([]byte, error) {
+	b, ok := n.vars[name]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	return b, nil
+}
+
+func (n *nvram) Set(name string, data []byte) error {
+	n.writes = append(n.writes, name)
+	if err := n.refuse[name]; err != nil {
+		return err
+	}
+	if name != n.forget {
+		n.vars[name] = bytes.Clone(data)
+	}
+	return nil
+}
+
+func (n *nvram) Remove(name string) error {
+	n.writes = append(n.writes, "-"+name)
+	if err := n.refuse[name]; err != nil {
+		return err
+	}
+	delete(n.vars, name)
+	return nil
+}
+
+// show writes the memory down: the order, and each entry with its description and what it starts.
+func (n *nvram) show(t *testing.T) string {
+	t.Helper()
+	order, err := parseOrder(n.vars["BootOrder"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := []string{}
+	for _, id := range order {
+		words = append(words, fmt.Sprintf("%X", id))
+	}
+	lines := []string{strings.Join(words, ",")}
+	for _, v := range slices.Sorted(maps.Keys(n.vars)) {
+		if _, ok := number(v); !ok {
+			continue
+		}
+		o, err := ParseOption(n.vars[v])
+		if err != nil {
+			lines = append(lines, v+" damaged")
+			continue
+		}
+		line := fmt.Sprintf("%s %q", v, o.Description)
+		if p, file, ok := o.starts(); ok {
+			line += fmt.Sprintf(" %s@%d %s", p.id()[:8], p.Start, file)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+const (
+	espGUID   = "aaaaaaaa-0001-4000-8000-000000000001"
+	otherGUID = "bbbbbbbb-0001-4000-8000-000000000001"
+	goneGUID  = "cccccccc-0001-4000-8000-000000000001"
+)
+
+// makeDisk makes a disk with sfdisk and mtools: files on an EFI system partition with the GUID; "" as GUID is a disk without one.
+func makeDisk(t *testing.T, table, guid string, files map[string]string) session.Disk {
+	t.Helper()
+	need.Tools(t, "sfdisk", "mkfs.fat", "mcopy")
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	const size, start, sectors = 24 << 20, 2048, 40960
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("label: %s\nstart=%d, size=%d, type=%s", table, start, sectors, map[string]string{"gpt": "linux", "dos": "83"}[table])
+	if guid != "" {
+		script = fmt.Sprintf("label: %s\nstart=%d, size=%d, type=U", table, start, sectors)
+		if table == "gpt" {
+			script += ", uuid=" + guid
+		}
+	}
+	run(t, script+"\n", "sfdisk", "-q", path)
+	run(t, "", "mkfs.fat", "-F", "16", "-s", "1", "--offset", fmt.Sprint(start), path, fmt.Sprint(sectors/2))
+	tree := t.TempDir()
+	for name, text := range files {
+		file := filepath.Join(tree, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(files) > 0 {
+		run(t, "", "mcopy", "-Q", "-s", "-i", fmt.Sprintf("%s@@%d", path, start*512), filepath.Join(tree, "EFI"), "::/")
+	}
+	return session.Disk{Path: path, Size: size, SectorSize: 512}
+}
+
+func run(t *testing.T, input, program string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// uefi is a root with the sysfs of a machine that started by UEFI; bits is the size of the firmware's words, 0 is a BIOS.
+func uefi(t *testing.T, bits int) string {
+	t.Helper()
+	root := t.TempDir()
+	if bits > 0 {
+		dir := filepath.Join(root, "sys/firmware/efi")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "fw_platform_size"), fmt.Appendln(nil, bits), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// to is an option for a file on the partition with the GUID.
+func to(t *testing.T, description, guid string, start uint64, file string) []byte {
+	t.Helper()
+	p := Partition{Number: 1, Start: start, Size: 40960}
+	var err error
+	if p.Signature, p.GPT, err = signature(guid); err != nil {
+		t.Fatal(err)
+	}
+	return (&Option{Attributes: active, Description: description, Path: diskPath(&p, file)}).Bytes()
+}
+
+func pxe() []byte {
+	return (&Option{Attributes: active, Description: "UEFI PXEv4", Path: kinds["pxe4"].Path}).Bytes()
+}
+
+var debian = map[string]string{"EFI/debian/shimx64.efi": "shim", "EFI/debian/grubx64.efi": "grub", "EFI/debian/shimia32.efi": "shim32"}
+
+func TestEnter(t *testing.T) {
+	// Disks are only read: those with the same files are made once.
+	all, disks, other := t, map[string]session.Disk{}, makeDisk(t, "gpt", otherGUID, debian)
+	ssd := (&Option{Attributes: active, Description: "UEFI SSD", Path: kinds["sata"].Path}).Bytes()
+	for _, c := range []struct {
+		name   string
+		vars   map[string][]byte
+		files  map[string]string
+		want   string // the memory afterwards
+		words  string
+		writes int
+	}{
+		{"fresh variables", nil, debian,
+			"0\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			`boot entry Boot0000 "debian (diskcast)" was made: it starts EFI/debian/shimx64.efi on partition 1`, 2},
+		{"behind the network and before the rest",
+			map[string][]byte{"Boot0000": pxe(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
+			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"boot order 0000,0002,0001, the network before it as it was", 2},
+		{"a number that only the order knows is left alone",
+			map[string][]byte{"BootOrder": {0, 0}}, debian,
+			"0,1\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
+		{"there already: nothing is written",
+			map[string][]byte{"Boot0000": pxe(), "Boot0003": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {0, 0, 3, 0}}, debian,
+			"0,3\nBoot0000 \"UEFI PXEv4\"\nBoot0003 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "was there already", 0},
+		{"an installer's entry for the loader is used, and kept as it is",
+			map[string][]byte{"Boot0005": to(t, "debian", espGUID, 2048, "EFI/DEBIAN/SHIMX64.EFI"), "Boot0001": ssd, "BootOrder": {1, 0, 5, 0}}, debian,
+			"5,1\nBoot0001 \"UEFI SSD\"\nBoot0005 \"debian\" aaaaaaaa@2048 EFI/DEBIAN/SHIMX64.EFI", `Boot0005 "debian" was there already`, 1},
+		{"an entry with the partition at an older place is replaced",
+			map[string][]byte{"Boot0005": to(t, "debian", espGUID, 4096, "EFI/debian/shimx64.efi"), "BootOrder": {5, 0}}, debian,
+			"5\nBoot0005 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "was made anew", 1},
+		{"an entry of ours for another loader of the partition is replaced",
+			map[string][]byte{"Boot0002": to(t, "old (diskcast)", espGUID, 2048, "EFI/old/grubx64.efi"), "BootOrder": {2, 0}}, debian,
+			"2\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "was made anew", 1},
+		{"duplicates of ours, and ours for partitions that are gone, are removed",
+			map[string][]byte{
+				"Boot0001": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"), "Boot0002": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"),
+				"Boot0003": to(t, "old (diskcast)", goneGUID, 2048, "EFI/old/grubx64.efi"), "BootOrder": {2, 0, 1, 0, 3, 0}}, debian,
+			"1\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "removed Boot0002, Boot0003 of earlier sessions", 5},
+		{"entries of others for partitions that are gone, and ours for another disk, stay",
+			map[string][]byte{"Boot0001": to(t, "Windows Boot Manager", goneGUID, 2048, "EFI/Microsoft/Boot/bootmgfw.efi"),
+				"Boot0002": to(t, "data (diskcast)", otherGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {1, 0, 2, 0}}, debian,
+			"0,1,2\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"Windows Boot Manager\" cccccccc@2048 EFI/Microsoft/Boot/bootmgfw.efi\nBoot0002 \"data (diskcast)\" bbbbbbbb@2048 EFI/debian/shimx64.efi",
+			"boot order 0000,0001,0002", 2},
+		{"a damaged entry keeps its number",
+			map[string][]byte{"Boot0000": {1, 2, 3}, "BootOrder": {0, 0}}, debian,
+			"0,1\nBoot0000 damaged\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
+		{"an entry that is switched off is its operator's",
+			map[string][]byte{"Boot0000": append([]byte{0}, to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi")[1:]...), "BootOrder": {0, 0}}, debian,
+			"0,1\nBoot0000 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
+		{"the fallback gets an entry too: older entries may name another disk",
+			nil, map[string]string{"EFI/BOOT/BOOTX64.EFI": "f"},
+			"0\nBoot0000 \"BOOT (diskcast)\" aaaaaaaa@2048 EFI/BOOT/BOOTX64.EFI", "what firmware starts that knows nothing of the disk", 2},
+		{"what an entry in the order names decides between two loaders",
+			map[string][]byte{"Boot0001": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {1, 0}},
+			map[string]string{"EFI/BOOT/BOOTX64.EFI": "w", "EFI/systemd/systemd-bootx64.efi": "w", "EFI/debian/shimx64.efi": "s"},
+			"1\nBoot0001 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "what Boot0001 names already", 0},
+		{"an entry whose loader the disk does not have decides nothing, and stays",
+			map[string][]byte{"Boot0001": to(t, "fedora", espGUID, 2048, "EFI/fedora/shimx64.efi"), "BootOrder": {1, 0}}, debian,
+			"0,1\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"fedora\" aaaaaaaa@2048 EFI/fedora/shimx64.efi", "Boot0000", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			key := fmt.Sprint(c.files)
+			d, made := disks[key]
+			if !made {
+				d = makeDisk(all, "gpt", espGUID, c.files)
+				disks[key] = d
+			}
+			n := &nvram{vars: maps.Clone(c.vars)}
+			if n.vars == nil {
+				n.vars = map[string][]byte{}
+			}
+			m := &Machine{Root: uefi(t, 64), Disks: func() []session.Disk { return []session.Disk{other, d} }, Vars: n}
+			words, err := m.Enter(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := n.show(t); got != c.want {
+				t.Errorf("the firmware's memory is\n%s\nwant\n%s", got, c.want)
+			}
+			if !strings.Contains(words, c.words) {
+				t.Errorf("it says %q, want %q in it", words, c.words)
+			}
+			if len(n.writes) != c.writes {
+				t.Errorf("%d writes, want %d: %v", len(n.writes), c.writes, n.writes)
+			}
+			// A second session changes nothing.
+			n.writes = nil
+			if words, err = m.Enter(d); err != nil || !strings.Contains(words, "was there already") || len(n.writes) > 0 {
+				t.Errorf("the second time: %q, %v, writes %v", words, err, n.writes)
+			}
+		})
+	}
+}
+
+// TestEnterSaysWhatItCannot has the words for every way in which a machine is left without an entry.
+func TestEnterSaysWhatItCannot(t *testing.T) {
+	gpt := func(files map[string]string) func(*testing.T) session.Disk {
+		return func(t *testing.T) session.Disk { return makeDisk(t, "gpt", espGUID, files) }
+	}
+	withFallback := map[string]string{"EFI/BOOT/BOOTX64.EFI": "f"}
+	for _, c := range []struct {
+		name  string
+		bits  int
+		disk  func(*testing.T) session.Disk
+		nvram *nvram
+		want  []string
+	}{
+		{"the memory is full", 64, gpt(debian), &nvram{refuse: map[string]error{"Boot0000": unix.ENOSPC}},
+			[]string{dead, "EFI/debian/shimx64.efi", "Boot0000", "memory for variables is full", "efibootmgr"}},
+		{"the order cannot be written: the entry is taken back", 64, gpt(debian), &nvram{refuse: map[string]error{"BootOrder": unix.EPERM}},
+			[]string{dead, "writing BootOrder", "protected"}},
+		{"with a fallback there is hope", 64, gpt(withFallback), &nvram{refuse: map[string]error{"Boot0000": unix.EROFS}},
+			[]string{"no boot entry was made", "Firmware starts EFI/BOOT/BOOTX64.EFI of this disk, if"}},
+		{"firmware that forgets the entry", 64, gpt(debian), &nvram{forget: "Boot0000"}, []string{dead, "Boot0000 was written and cannot be read back"}},
+		{"firmware that forgets the order", 64, gpt(debian), &nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"}, []string{dead, "did not keep what was written to BootOrder"}},
+		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{dead, "the kernel offers no EFI variables"}},
+		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{dead, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
+		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{}, []string{dead, "EFI system partition (1) has no boot loader"}},
+		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) }, &nvram{}, []string{dead, "starts by UEFI", "no EFI system partition"}},
+		{"an EFI system partition that is no FAT", 64, func(t *testing.T) session.Disk {
+			d := makeDisk(t, "gpt", espGUID, debian)
+			write(t, d.Path, 1<<20, bytes.Repeat([]byte{0x55}, 4096))
+			return d
+		}, &nvram{}, []string{dead, "partition 1, the EFI system partition, cannot be read", "FAT"}},
+		{"a disk for BIOS on UEFI", 64, func(t *testing.T) session.Disk {
+			d := makeDisk(t, "dos", "", nil)
+			write(t, d.Path, 0, []byte{0xfa, 0x33, 0xc0})
+			return d
+		}, &nvram{}, []string{dead, "boot code for BIOS", "CSM"}},
+		{"a disk for UEFI on BIOS", 0, gpt(debian), &nvram{}, []string{dead, "starts by BIOS", "UEFI only"}},
+		{"a disk without boot code on BIOS", 0, func(t *testing.T) session.Disk { return makeDisk(t, "dos", "", nil) }, &nvram{}, []string{dead, "no boot code"}},
+		{"two disks with one identity", 64, gpt(debian), &nvram{}, []string{`"debian (diskcast)" was made`, "same identity"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := c.disk(t)
+			m := &Machine{Root: uefi(t, c.bits), Disks: func() []session.Disk { return []session.Disk{d} }}
+			if c.nvram != nil {
+				if c.nvram.vars == nil {
+					c.nvram.vars = map[string][]byte{}
+				}
+				m.Vars = c.nvram
+			}
+			if c.name == "two disks with one identity" {
+				twin := makeDisk(t, "gpt", espGUID, debian)
+				m.Disks = func() []session.Disk { return []session.Disk{d, twin} }
+			}
+			words, err := m.Enter(d)
+			if err == nil {
+				t.Fatalf("all is well, it says: %s", words)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%q lacks %q", err, w)
+				}
+			}
+			if c.nvram != nil && c.nvram.refuse["BootOrder"] != nil && len(c.nvram.vars) > 0 {
+				t.Errorf("an entry that nothing starts was left behind: %s", c.nvram.show(t))
+			}
+		})
+	}
+}
+
+func write(t *testing.T, path string, at int64, b []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(b, at)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOtherWays need no entry or another kind of it.
+func TestOtherWays(t *testing.T) {
+	t.Run("boot code on BIOS", func(t *testing.T) {
+		d := makeDisk(t, "dos", "", nil)
+		write(t, d.Path, 0, []byte{0xfa, 0x33, 0xc0})
+		if words, err := (&Machine{Root: uefi(t, 0)}).Enter(d); err != nil || !strings.Contains(words, "starts by BIOS") {
+			t.Errorf("%q, %v", words, err)
+		}
+	})
+	t.Run("32-bit firmware", func(t *testing.T) {
+		n := &nvram{vars: map[string][]byte{}}
+		d := makeDisk(t, "gpt", espGUID, debian)
+		if _, err := (&Machine{Root: uefi(t, 32), Vars: n}).Enter(d); err != nil || !strings.Contains(n.show(t), "EFI/debian/shimia32.efi") {
+			t.Errorf("%v: %s", err, n.show(t))
+		}
+	})
+	t.Run("an MBR", func(t *testing.T) {
+		n := &nvram{vars: map[string][]byte{}}
+		d := makeDisk(t, "dos", "esp", debian)
+		run(t, "", "sfdisk", "-q", "--disk-id", d.Path, "0x1234abcd")
+		if _, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(d); err != nil || !strings.Contains(n.show(t), "0x1234ab@2048 EFI/debian/shimx64.efi") {
+			t.Errorf("%v: %s", err, n.show(t))
+		}
+	})
+	t.Run("a file system on the whole disk", func(t *testing.T) {
+		need.Tools(t, "mkfs.fat", "mmd", "mcopy")
+		path := filepath.Join(t.TempDir(), "disk.raw")
+		run(t, "", "mkfs.fat", "-C", path, "8192")
+		run(t, "", "mmd", "-i", path, "::/EFI", "::/EFI/BOOT")
+		run(t, "f", "mcopy", "-i", path, "-", "::/EFI/BOOT/BOOTX64.EFI")
+		n := &nvram{vars: map[string][]byte{}}
+		words, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(session.Disk{Path: path, Size: 8 << 20, SectorSize: 512})
+		if err != nil || len(n.writes) > 0 || !strings.Contains(words, "firmware finds EFI/BOOT/BOOTX64.EFI") {
+			t.Errorf("%q, %v, %v", words, err, n.writes)
+		}
+	})
+}
+
+// TestEfibootmgr has efibootmgr read what Enter wrote, in a directory that stands for efivarfs.
+func TestEfibootmgr(t *testing.T) {
+	need.Tools(t, "efibootmgr")
+	dir := Dir(t.TempDir() + "/")
+	if err := dir.Set("Boot0004", pxe()); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Set("BootOrder", []byte{9, 0, 8, 0, 7, 0, 4, 0, 6, 0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Set("BootOrder", []byte{4, 0}); err != nil {
+		t.Fatal(err)
+	}
+	d := makeDisk(t, "gpt", espGUID, debian)
+	if _, err := (&Machine{Root: uefi(t, 64), Vars: dir}).Enter(d); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("EFIVARFS_PATH", string(dir))
+	out := run(t, "", "efibootmgr", "-v")
+	for _, want := range []string{
+		"BootOrder: 0004,0000\n",
+		"Boot0000* debian (diskcast)\tHD(1,GPT," + espGUID + ",0x800,0xa000)/File(\\EFI\\debian\\shimx64.efi)\n",
+		"Boot0004* UEFI PXEv4\t",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("efibootmgr -v lacks %q:\n%s", want, out)
+		}
+	}
+	if err := dir.Remove("Boot0000"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.Get("Boot0000"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a variable that was removed: %v", err)
+	}
+}

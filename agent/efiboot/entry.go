@@ -1,0 +1,234 @@
+package efiboot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/volume/esp"
+)
+
+// entry is the boot entry that is being made.
+type entry struct {
+	vars   Vars
+	system System
+	loader esp.Loader
+	why    string // the loader was chosen
+	disk   string
+
+	options map[uint16]*Option
+	order   []uint16
+	number  uint16
+}
+
+func (e *entry) read() error {
+	var err error
+	if e.options, err = options(e.vars); err != nil {
+		return err
+	}
+	b, err := e.vars.Get("BootOrder")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		e.order, err = parseOrder(b)
+	}
+	return err
+}
+
+// here tells whether an option starts a file of the partition.
+func (e *entry) here(o *Option) (file string, ok bool) {
+	if o == nil {
+		return "", false
+	}
+	p, file, ok := o.starts()
+	return file, ok && file != "" && p.same(&e.system.Partition)
+}
+
+func ours(o *Option) bool { return o != nil && strings.HasSuffix(o.Description, mark) }
+
+// prefer takes over what the firmware's memory says: an entry that somebody else made, an installer say, which names a loader that the
+// partition still has, is the machine's choice among its loaders.
+func (e *entry) prefer(arch string) {
+	all := append(slices.Clone(e.system.Contents.Loaders), e.system.Contents.Fallbacks...)
+	for _, n := range e.order {
+		file, ok := e.here(e.options[n])
+		if o := e.options[n]; !ok || ours(o) || o.class() == inert {
+			continue
+		}
+		for _, l := range all {
+			if l.Arch == arch && strings.EqualFold(l.Path, file) {
+				e.loader, e.why = l, "what "+name(n)+" names already"
+				return
+			}
+		}
+	}
+}
+
+// want is the option that should be there, and its number: the one that starts this loader already, be it with the partition at an older place,
+// else one of ours for this partition, else a new one.
+func (e *entry) want() (uint16, *Option) {
+	path := diskPath(&e.system.Partition, e.loader.Path)
+	for _, own := range []bool{false, true} {
+		for _, n := range slices.Sorted(maps.Keys(e.options)) {
+			o := e.options[n]
+			file, ok := e.here(o)
+			if !ok || ours(o) != own || o.class() == inert || !own && !strings.EqualFold(file, e.loader.Path) {
+				continue
+			}
+			if own {
+				return n, e.fresh(path)
+			}
+			p, _, _ := o.starts()
+			if p == e.system.Partition || !o.onlyPartition() {
+				return n, o
+			}
+			fixed := *o
+			fixed.Path = path
+			return n, &fixed
+		}
+	}
+	for n := uint16(0); ; n++ {
+		// A number that only the order knows may become somebody's again.
+		if _, taken := e.options[n]; !taken && !slices.Contains(e.order, n) {
+			return n, e.fresh(path)
+		}
+	}
+}
+
+func (e *entry) fresh(path []byte) *Option {
+	text := []rune(strings.Map(func(r rune) rune {
+		if r < ' ' || r > 0xffff || r >= 0xd800 && r < 0xe000 {
+			return -1 // not UCS-2
+		}
+		return r
+	}, e.loader.Name))
+	return &Option{Attributes: active, Description: string(text[:min(len(text), maxDescription)]) + mark, Path: path}
+}
+
+// write makes the entry and its place in the order, and reads both back. Nothing is written that is there already: the firmware's memory wears.
+// It returns what was done to the entry.
+func (e *entry) write() (done string, err error) {
+	n, o := e.want()
+	e.number = n
+	old, had := e.options[n]
+	done = "was there already"
+	if !had || old == nil || !old.Equal(o) {
+		done = "was made"
+		if had {
+			done = "was made anew"
+		}
+		if err := e.set(name(n), o.Bytes()); err != nil {
+			return "", err
+		}
+		e.options[n] = o
+	}
+	order := place(e.order, n, func(id uint16) class { return e.options[id].class() })
+	if !slices.Equal(order, e.order) {
+		if err := e.set("BootOrder", orderBytes(order)); err != nil {
+			if !had {
+				_ = e.vars.Remove(name(n)) // the first error is what the operator must know
+			}
+			return "", err
+		}
+		e.order = order
+	}
+	return done, nil
+}
+
+// set writes a variable and reads it back: firmware exists that takes a value and forgets it.
+func (e *entry) set(name string, data []byte) error {
+	if err := e.vars.Set(name, data); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	got, err := e.vars.Get(name)
+	if err != nil {
+		return fmt.Errorf("%s was written and cannot be read back: %w", name, err)
+	}
+	if !bytes.Equal(got, data) {
+		return fmt.Errorf("the firmware did not keep what was written to %s (%d bytes, %d are there)", name, len(data), len(got))
+	}
+	return nil
+}
+
+// words say what the entry starts and where it stands in the order.
+func (e *entry) words(done string) string {
+	var list []string
+	for _, n := range e.order {
+		list = append(list, fmt.Sprintf("%04X", n))
+	}
+	words := fmt.Sprintf("boot entry %s %q %s: it starts %s on partition %d of %s (%s), %s; boot order %s",
+		name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.id(), e.why, strings.Join(list, ","))
+	at := slices.Index(e.order, e.number)
+	if slices.ContainsFunc(e.order[:at], func(n uint16) bool { return e.options[n].class() == network }) {
+		words += ", the network before it as it was"
+	}
+	return words
+}
+
+// tidy removes entries of ours that start nothing any more: for this partition with another loader, or for a partition that no disk of
+// the machine has. It also looks for a second partition with the identity of ours.
+func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
+	known := []Partition{e.system.Partition}
+	all := m.Disks != nil
+	if all {
+		for _, other := range m.Disks() {
+			if other.Path == d.Path {
+				continue
+			}
+			c, err := open(other)
+			if err != nil {
+				all = false
+				continue
+			}
+			for _, s := range c.Systems {
+				if s.same(&e.system.Partition) {
+					twin = other.Path
+				}
+				known = append(known, s.Partition)
+			}
+			all = all && len(c.Problems) == 0
+		}
+	}
+	var removed, failed []string
+	for _, n := range slices.Sorted(maps.Keys(e.options)) {
+		o := e.options[n]
+		if n == e.number || !ours(o) {
+			continue
+		}
+		p, _, ok := o.starts()
+		stale := ok && p.same(&e.system.Partition) || all && !slices.ContainsFunc(known, func(k Partition) bool { return k.same(&p) })
+		if !stale {
+			continue
+		}
+		if err := e.remove(n); err != nil {
+			failed = append(failed, fmt.Sprintf("%s (%v)", name(n), err))
+			continue
+		}
+		removed = append(removed, name(n))
+	}
+	if len(removed) > 0 {
+		words = "; removed " + strings.Join(removed, ", ") + " of earlier sessions"
+	}
+	if len(failed) > 0 {
+		words += "; could not remove " + strings.Join(failed, ", ") + " of earlier sessions"
+	}
+	return words, twin
+}
+
+// remove takes an entry out of the order first: a number there that has no entry does no harm, and the other way round it would be lost.
+func (e *entry) remove(n uint16) error {
+	order := slices.DeleteFunc(slices.Clone(e.order), func(x uint16) bool { return x == n })
+	if len(order) != len(e.order) {
+		if err := e.set("BootOrder", orderBytes(order)); err != nil {
+			return err
+		}
+		e.order = order
+	}
+	return e.vars.Remove(name(n))
+}

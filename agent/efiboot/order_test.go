@@ -1,0 +1,93 @@
+package efiboot
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// entries as firmware makes them, by device path nodes alone.
+var kinds = map[string]*Option{
+	"pxe4":     {Attributes: active, Path: appendNode(appendNode(nil, nodeMAC, make([]byte, 33)), nodeIPv4, make([]byte, 23))},
+	"pxe6":     {Attributes: active, Path: appendNode(nil, nodeIPv6, make([]byte, 56))},
+	"http":     {Attributes: active, Path: appendNode(nil, nodeURI, nil)},
+	"lan-bios": {Attributes: active, Path: appendNode(nil, nodeBBS, []byte{0x80, 0, 0, 0, 0})},
+	"usb":      {Attributes: active, Path: appendNode(nil, nodeUSB, []byte{0, 0})},
+	"dvd":      {Attributes: active, Description: "UEFI HL-DT-ST DVDRAM GH24 DVD", Path: appendNode(nil, 0x0312, make([]byte, 6))},
+	"sata":     {Attributes: active, Description: "UEFI Samsung SSD 860", Path: appendNode(nil, 0x0312, make([]byte, 6))},
+	"other-os": {Attributes: active, Description: "Windows Boot Manager", Path: diskPath(&Partition{Number: 1, GPT: true}, "EFI/Microsoft/Boot/bootmgfw.efi")},
+	"usb-os":   {Attributes: active, Path: append(appendNode(nil, nodeUSB, []byte{0, 0}), diskPath(&Partition{Number: 1, GPT: true}, "EFI/BOOT/BOOTX64.EFI")...)},
+	"shell":    {Attributes: active, Path: appendNode(appendNode(nil, nodeFV, make([]byte, 16)), nodeFVFile, make([]byte, 16))},
+	"setup":    {Attributes: active | categoryApp | 8, Path: appendNode(nil, nodeFVFile, make([]byte, 16))},
+	"off":      {Attributes: 0, Path: appendNode(nil, 0x0312, make([]byte, 6))},
+	"off-pxe":  {Attributes: 0, Path: appendNode(nil, nodeIPv4, make([]byte, 23))},
+	"gone":     nil,
+}
+
+func TestPlace(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		order, want []string
+	}{
+		{"an empty order", nil, []string{"NEW"}},
+		{"network first, then other systems", []string{"pxe4", "pxe6", "other-os", "sata"}, []string{"pxe4", "pxe6", "NEW", "other-os", "sata"}},
+		{"the firmware's setup before the network", []string{"setup", "pxe4", "sata"}, []string{"setup", "pxe4", "NEW", "sata"}},
+		{"a disk first stays first", []string{"sata", "pxe4"}, []string{"NEW", "sata", "pxe4"}},
+		{"another system first", []string{"other-os", "pxe4", "http"}, []string{"NEW", "other-os", "pxe4", "http"}},
+		{"a USB slot before the disk keeps its place", []string{"usb", "sata", "pxe4"}, []string{"usb", "NEW", "sata", "pxe4"}},
+		{"a system on a USB disk is a system", []string{"usb-os", "pxe4"}, []string{"NEW", "usb-os", "pxe4"}},
+		{"a CD between two networks", []string{"pxe4", "dvd", "pxe6", "sata"}, []string{"pxe4", "dvd", "pxe6", "NEW", "sata"}},
+		{"a CD before the network", []string{"dvd", "pxe4", "sata"}, []string{"dvd", "pxe4", "NEW", "sata"}},
+		{"the network of a second card behind a disk", []string{"pxe4", "sata", "pxe6"}, []string{"pxe4", "NEW", "sata", "pxe6"}},
+		{"what is switched off or gone decides nothing", []string{"off", "gone", "pxe4", "sata"}, []string{"off", "gone", "pxe4", "NEW", "sata"}},
+		{"a network that is switched off is none", []string{"off-pxe", "sata"}, []string{"off-pxe", "NEW", "sata"}},
+		{"the shell behind the network", []string{"pxe4", "shell"}, []string{"pxe4", "NEW", "shell"}},
+		{"the shell alone", []string{"setup", "shell"}, []string{"setup", "NEW", "shell"}},
+		{"the network alone", []string{"http"}, []string{"http", "NEW"}},
+		{"a network card that a BIOS would start", []string{"lan-bios", "sata"}, []string{"lan-bios", "NEW", "sata"}},
+		{"moved from behind another system", []string{"pxe4", "other-os", "NEW"}, []string{"pxe4", "NEW", "other-os"}},
+		{"named twice", []string{"NEW", "pxe4", "NEW", "sata"}, []string{"pxe4", "NEW", "sata"}},
+		{"right already", []string{"pxe4", "NEW", "sata"}, []string{"pxe4", "NEW", "sata"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var names []string
+			id := func(name string) uint16 {
+				if i := slices.Index(names, name); i >= 0 {
+					return uint16(i)
+				}
+				names = append(names, name)
+				return uint16(len(names) - 1)
+			}
+			var order []uint16
+			for _, n := range c.order {
+				order = append(order, id(n))
+			}
+			got := []string{}
+			for _, n := range place(order, id("NEW"), func(n uint16) class {
+				o, ok := kinds[names[n]]
+				if !ok && names[n] != "NEW" {
+					t.Fatalf("no kind %s", names[n])
+				}
+				return o.class()
+			}) {
+				got = append(got, names[n])
+			}
+			if fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("%v becomes %v, want %v", c.order, got, c.want)
+			}
+		})
+	}
+}
+
+func TestOrderVariable(t *testing.T) {
+	if _, err := parseOrder([]byte{1, 0, 2}); err == nil {
+		t.Error("three bytes were taken as a list of 16-bit numbers")
+	}
+	order, err := parseOrder([]byte{0x02, 0x00, 0x00, 0x80})
+	if err != nil || !slices.Equal(order, []uint16{2, 0x8000}) {
+		t.Errorf("parseOrder = %x, %v", order, err)
+	}
+	if got := orderBytes(order); string(got) != "\x02\x00\x00\x80" {
+		t.Errorf("orderBytes = %x", got)
+	}
+}

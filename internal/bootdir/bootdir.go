@@ -1,0 +1,63 @@
+// Package bootdir is what mkimage, which makes a boot directory, and the server, which hands it out, agree on: the
+// manifest and the settings in it.
+package bootdir
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// ManifestFile is the name of the manifest in a boot directory.
+const ManifestFile = "manifest.json"
+
+// MaxManifest bounds, in bytes, a manifest; the names of all modules of a kernel take 100 KB.
+const MaxManifest = 16 << 20
+
+// Site is /etc/diskcast/site.json of the node.
+type Site struct {
+	V       int    `json:"v"`
+	Server  string `json:"server,omitempty"`  // https://10.0.0.1:8443
+	Pin     string `json:"pin,omitempty"`     // sha256: and hex: the server's key
+	Console string `json:"console,omitempty"` // ttyS0,115200
+}
+
+// Manifest lists a boot directory: manifest.json.
+type Manifest struct {
+	V         int             `json:"v"`
+	Kernel    string          `json:"kernel"`  // release
+	Cmdline   string          `json:"cmdline"` // what every node is started with, beside what only it has
+	Site      Site            `json:"site"`
+	Userland  string          `json:"userland"` // sha256 of the embedded archive
+	Modules   []string        `json:"modules"`
+	Firmware  []string        `json:"firmware,omitempty"`
+	GRUB      *GRUB           `json:"grub,omitempty"` // what the server must know of the GRUB behind shim; nil without one
+	Files     map[string]File `json:"files"`
+	Unpacked  int64           `json:"unpacked"`  // bytes of memory that the archive takes on a node
+	Generator string          `json:"generator"` // mkimage and its release
+}
+
+// GRUB is what the manifest says of GRUB.
+type GRUB struct {
+	Version   string `json:"version,omitempty"`
+	HTTP      bool   `json:"http"`       // it can load by HTTP, so that a machine can start it by UEFI HTTP boot
+	ProxyDHCP bool   `json:"proxy_dhcp"` // it finds its server beside the site's DHCP server
+}
+
+// File is one file of the directory.
+type File struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"` // hex
+}
+
+// ReadManifest reads a manifest of at most MaxManifest bytes.
+func ReadManifest(r io.Reader) (*Manifest, error) {
+	var m Manifest
+	if err := json.NewDecoder(io.LimitReader(r, MaxManifest)).Decode(&m); err != nil {
+		return nil, fmt.Errorf("%s: %w", ManifestFile, err)
+	}
+	if m.V != 1 {
+		return nil, fmt.Errorf("%s has version %d; this program reads version 1", ManifestFile, m.V)
+	}
+	return &m, nil
+}

@@ -1,0 +1,30 @@
+package image
+
+import "strings"
+
+// StartNotes are what the operator should know of how a disk with this image starts, whatever the machine.
+func (c *Config) StartNotes() []string {
+	switch e := c.EFI; {
+	case e == nil || len(e.Fallbacks) > 0:
+		return nil
+	case e.Problem != "":
+		return []string{"what UEFI firmware can start of it is not known: " + e.Problem}
+	case len(e.Loaders) == 0:
+		return []string{"its EFI system partition has no boot loader that is known: no UEFI machine starts it by itself"}
+	default:
+		return []string{"it has no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for " + strings.Join(e.Loaders[:min(len(e.Loaders), 4)], ", ") +
+			", which a node makes after a restore; a disk that is put into another machine needs its entry there"}
+	}
+}
+
+// FirmwareWarning says why a machine whose firmware is BIOS or UEFI will not start a disk with this image; empty when it may. What cannot be told
+// from partition table and EFI system partition is not warned of.
+func (c *Config) FirmwareWarning(firmware string) string {
+	switch {
+	case firmware == BIOS && c.Firmware == UEFI:
+		return "the image starts by UEFI and this machine by BIOS: the disk will not start by itself; switch the firmware setup to UEFI"
+	case firmware == UEFI && c.Firmware == BIOS:
+		return "the image starts by BIOS and this machine by UEFI: the disk will not start by itself; switch the firmware setup to BIOS (CSM)"
+	}
+	return ""
+}

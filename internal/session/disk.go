@@ -1,0 +1,143 @@
+package session
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Disk is one whole block device of a node.
+type Disk struct {
+	Path       string `json:"path"` // /dev/vda: a name that the kernel gives anew at each start
+	Size       int64  `json:"size"` // bytes
+	SectorSize int    `json:"sector_size"`
+	Model      string `json:"model,omitempty"`
+	Serial     string `json:"serial,omitempty"`
+	WWN        string `json:"wwn,omitempty"`      // as the kernel writes it: naa.5000c500..., eui.0025..., nvme....
+	Bus        string `json:"bus,omitempty"`      // nvme, usb, ata, scsi, virtio, mmc
+	BusPath    string `json:"bus_path,omitempty"` // where it is plugged in, as udev's by-path: pci-0000:00:1f.2-ata-1
+	Rotational bool   `json:"rotational"`
+	ReadOnly   bool   `json:"read_only"`
+	Removable  bool   `json:"removable"`
+}
+
+// BusUSB is Disk.Bus of what is behind USB.
+const BusUSB = "usb"
+
+// Loose reports whether the disk is one that people plug in and carry away: it is chosen only by a rule that names it.
+func (d *Disk) Loose() bool { return d.Removable || d.Bus == BusUSB }
+
+// DiskID is what does not change of a disk: its WWN (of an NVMe namespace, the kernel's name with its id), else its serial
+// and model, else size, model and the place on the bus.
+type DiskID struct {
+	WWN     string `json:"wwn,omitempty"`
+	Serial  string `json:"serial,omitempty"`
+	Model   string `json:"model,omitempty"`
+	BusPath string `json:"bus_path,omitempty"`
+	Size    int64  `json:"size"`           // bytes
+	Path    string `json:"path,omitempty"` // what it was called when it was chosen; for people
+}
+
+// ID returns what is known of the disk for ever.
+func (d *Disk) ID() DiskID {
+	return DiskID{WWN: d.WWN, Serial: d.Serial, Model: d.Model, BusPath: d.BusPath, Size: d.Size, Path: d.Path}
+}
+
+// Is reports whether d can be the disk. A disk that has a WWN or a serial is known by it wherever it is plugged in; one without
+// must be where it was. A file, which has none of all this, is known by its path.
+func (id *DiskID) Is(d *Disk) bool {
+	switch {
+	case id.Size != d.Size:
+		return false
+	case id.WWN != "":
+		return id.WWN == d.WWN
+	case id.Serial != "":
+		return id.Serial == d.Serial && id.Model == d.Model
+	case id.BusPath != "":
+		return id.BusPath == d.BusPath && id.Model == d.Model && d.WWN == "" && d.Serial == ""
+	}
+	return id.Path == d.Path && d.WWN == "" && d.Serial == "" && d.BusPath == ""
+}
+
+// Words name the disk for an operator.
+func (id *DiskID) Words() string {
+	w := []string{fmt.Sprintf("%d bytes", id.Size)}
+	for _, x := range []struct{ name, v string }{{"", id.Model}, {"serial ", id.Serial}, {"wwn ", id.WWN}, {"at ", id.BusPath}} {
+		if x.v != "" {
+			w = append(w, x.name+x.v)
+		}
+	}
+	if id.Path != "" {
+		return "the disk that was " + id.Path + " (" + strings.Join(w, ", ") + ")"
+	}
+	return "the disk of " + strings.Join(w, ", ")
+}
+
+// DiskChoice is POST /v1/node/{node}/disk and its answer: the disk that the node's first plan in the session chose. What was
+// chosen before wins; the node goes by the answer.
+type DiskChoice struct {
+	V       int    `json:"v"`
+	Session string `json:"session"`
+	Disk    DiskID `json:"disk"`
+}
+
+func (c *DiskChoice) version() int { return c.V }
+
+func (c *DiskChoice) check() error {
+	if c.Session == "" || c.Disk.Size <= 0 {
+		return fmt.Errorf("disk choice: session or size of the disk is missing")
+	}
+	return nil
+}
+
+// Types of Target.
+const (
+	TypeNVMe = "nvme"
+	TypeSSD  = "ssd" // does not rotate, NVMe among them
+	TypeHDD  = "hdd" // rotates
+	TypeUSB  = "usb"
+)
+
+// Target says which disk to write, or to read. Every rule given must hold; exactly one disk must be left. Removable and USB disks
+// count only for a rule that names them: by path, serial, WWN, place, model or type usb.
+type Target struct {
+	Path     string `json:"path,omitempty"`     // what the kernel calls it when the first plan is made
+	ByPath   string `json:"by_path,omitempty"`  // Disk.BusPath; * and ? stand for what may vary
+	Serial   string `json:"serial,omitempty"`   // or the WWN
+	WWN      string `json:"wwn,omitempty"`      //
+	Model    string `json:"model,omitempty"`    // * and ? stand for what may vary, case does not count
+	Type     string `json:"type,omitempty"`     // one of the types
+	MinSize  int64  `json:"min_size,omitempty"` // bytes
+	MaxSize  int64  `json:"max_size,omitempty"` // bytes
+	Smallest bool   `json:"smallest,omitempty"` // of those for which the rest holds
+	Largest  bool   `json:"largest,omitempty"`
+	First    bool   `json:"first,omitempty"` // by place, of those for which all else holds
+}
+
+// Names reports whether the rule names a disk, so that a removable one may be meant.
+func (t *Target) Names() bool {
+	return t.Path != "" || t.ByPath != "" || t.Serial != "" || t.WWN != "" || t.Model != "" || t.Type == TypeUSB
+}
+
+// Check says what cannot be meant by the rule.
+func (t *Target) Check() error {
+	switch {
+	case t.MinSize < 0 || t.MaxSize < 0 || (t.MaxSize != 0 && t.MaxSize < t.MinSize):
+		return fmt.Errorf("size class %d-%d is empty", t.MinSize, t.MaxSize)
+	case t.Path != "" && !strings.HasPrefix(t.Path, "/dev/"):
+		return fmt.Errorf("path %q is not under /dev", t.Path)
+	case t.Smallest && t.Largest:
+		return fmt.Errorf("one disk cannot be the smallest and the largest")
+	}
+	switch t.Type {
+	case "", TypeNVMe, TypeSSD, TypeHDD, TypeUSB:
+	default:
+		return fmt.Errorf("type %q is none of nvme, ssd, hdd, usb", t.Type)
+	}
+	for _, pattern := range []string{t.ByPath, t.Model} {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("pattern %q: %w", pattern, err)
+		}
+	}
+	return nil
+}

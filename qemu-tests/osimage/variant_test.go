@@ -1,0 +1,85 @@
+package osimage
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/proc"
+)
+
+// TestBootVariants makes every variant of the Debian, and has other programs look at what makes it one.
+func TestBootVariants(t *testing.T) {
+	if os.Getenv("DISKCAST_BOOT") == "" {
+		t.Skip("make test-boot runs this (DISKCAST_BOOT=1)")
+	}
+	need.Root(t)
+	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.fat", "mcopy", "mdir", "objcopy", "objdump", "grub-mkimage", "debugfs", "e2fsck", "fsck.fat", "dd")
+	for _, file := range []string{sdBoot, sdStub, grubMBR} {
+		if _, err := os.Stat(file); err != nil {
+			need.Skip(t, "%v: .ci/packages boot", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	// The Debian itself comes from the cache; the variants are made anew.
+	debian, err := Debian(ctx, Cache(), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := t.TempDir()
+	if err := os.Symlink(debian.Dir, filepath.Join(cache, filepath.Base(debian.Dir))); err != nil {
+		t.Fatal(err)
+	}
+	say := func(name string, args ...string) string {
+		t.Helper()
+		var b strings.Builder
+		if err := proc.Run(ctx, &b, name, args...); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	for _, kind := range slices.Sorted(maps.Keys(variants)) {
+		t.Run(kind, func(t *testing.T) {
+			im, err := Variant(ctx, cache, kind, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			esp := im.Disk + "@@1048576"
+			switch kind {
+			case "efi-debian":
+				if out := say("mdir", "-b", "-/", "-i", esp, "::/EFI"); strings.Contains(out, "BOOT/") || !strings.Contains(out, "debian/shimx64.efi") {
+					t.Errorf("its ESP holds\n%s", out)
+				}
+			case "systemd-boot":
+				if out := say("mdir", "-b", "-/", "-i", esp, "::/"); !strings.Contains(out, "debian-1+2.conf") || strings.Contains(out, "EFI/BOOT") {
+					t.Errorf("its ESP holds\n%s", out)
+				}
+			case "uki":
+				file := filepath.Join(t.TempDir(), "uki.efi")
+				say("mcopy", "-n", "-i", esp, "::/EFI/Linux/debian.efi", file)
+				if out := say("objdump", "-h", file); !strings.Contains(out, ".linux") || !strings.Contains(out, ".initrd") || !strings.Contains(out, ".cmdline") {
+					t.Errorf("its sections are\n%s", out)
+				}
+			case "mbr-gap", "xen":
+				if out := say("sfdisk", "-d", im.Disk); !strings.Contains(out, "label: dos") || !strings.Contains(out, "bootable") {
+					t.Errorf("its table is\n%s", out)
+				}
+				part := filepath.Join(t.TempDir(), "root")
+				say("dd", "if="+im.Disk, "of="+part, "bs=1M", "skip=1", "count=448", "conv=sparse", "status=none")
+				say("e2fsck", "-fn", part)
+				if kind == "xen" {
+					if out := say("debugfs", "-R", "ls -p /boot", part); !strings.Contains(out, "/xen.gz/") {
+						t.Errorf("/boot holds\n%s", out)
+					}
+				}
+			}
+		})
+	}
+}
