@@ -27,6 +27,7 @@ import (
 
 var (
 	seeds = flag.Int("seeds", 150, "how many disks to make")
+	from  = flag.Int64("from", 0, "the seed of the first")
 	seed  = flag.Int64("seed", -1, "the only disk to make")
 )
 
@@ -36,7 +37,7 @@ func TestRule(t *testing.T) {
 	if t.Failed() || len(all) == 0 {
 		t.Fatal("there are no file systems to make disks of")
 	}
-	first, n := int64(0), int64(*seeds)
+	first, n := *from, int64(*seeds)
 	if *seed >= 0 {
 		first, n = *seed, 1
 	}
