@@ -31,7 +31,7 @@ func (p *Pool) reclaim(known bool) (netip.Addr, bool) {
 		if _, busy := p.pending[a]; busy || rank < 0 || p.alive[a].After(now) {
 			return
 		}
-		if bestRank < 0 || rank < bestRank || rank == bestRank && at.Before(bestAt) {
+		if bestRank < 0 || rank < bestRank || rank == bestRank && (at.Before(bestAt) || at.Equal(bestAt) && a.Less(best)) {
 			best, bestAt, bestRank = a, at, rank
 		}
 	}
