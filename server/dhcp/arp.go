@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/packet"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,10 +77,23 @@ func newAsker(ifi *net.Interface, log *slog.Logger) (*asker, error) {
 			q.own = append(q.own, p.Addr())
 		}
 	}
-	if q.conn, err = packet.Listen(ifi, packet.Datagram, unix.ETH_P_ARP, nil); err != nil {
+	filter, err := bpf.Assemble(append(ofThisLAN(1), bpf.RetConstant{Val: 1 << 16}, bpf.RetConstant{Val: 0}))
+	if err != nil {
+		return nil, err
+	}
+	if q.conn, err = packet.Listen(ifi, packet.Datagram, unix.ETH_P_ARP, &packet.Config{Filter: filter}); err != nil {
 		return nil, fmt.Errorf("listen for ARP on %s: %w (it needs root or CAP_NET_RAW)", ifi.Name, err)
 	}
 	return q, nil
+}
+
+// ofThisLAN goes over the next instructions for a frame that is not this interface's: the kernel hands a packet socket those
+// of other VLANs too, and calls them another host's.
+func ofThisLAN(over uint8) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OTHERHOST, SkipTrue: over},
+	}
 }
 
 // run hears answers until the connection is closed or ctx ends.
@@ -110,7 +124,7 @@ func (q *asker) heard(a netip.Addr, mac net.HardwareAddr) {
 	for _, c := range q.waiting[a] {
 		select {
 		case c <- append(net.HardwareAddr(nil), mac...):
-		default: // one answer is enough
+		default: // enough answers
 		}
 	}
 }
@@ -123,7 +137,7 @@ func (q *asker) ask(ctx context.Context, a netip.Addr, client net.HardwareAddr) 
 			return q.self, nil
 		}
 	}
-	c := make(chan net.HardwareAddr, 1)
+	c := make(chan net.HardwareAddr, 4)
 	q.mu.Lock()
 	q.waiting[a] = append(q.waiting[a], c)
 	q.mu.Unlock()

@@ -355,6 +355,80 @@ func TestProbesAreBounded(t *testing.T) {
 	}
 }
 
+// TestHolderSpeaksUp has the holder of a lease come back while the LAN is asked whether it is there.
+func TestHolderSpeaksUp(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration // the lease was given
+		speak func(c *crowd, mac string, a netip.Addr)
+	}{
+		{"renews", firstTerm / 2, func(c *crowd, mac string, a netip.Addr) { c.renew(mac, a) }},
+		{"asks again soon after it got the lease", leasePatience, func(c *crowd, mac string, a netip.Addr) { c.renew(mac, a) }},
+		{"boots anew", firstTerm / 2, func(c *crowd, mac string, a netip.Addr) {
+			if got, _ := c.take(mac); got != a {
+				c.t.Errorf("given %v, had %v", got, a)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newCrowd(t)
+			holder := map[netip.Addr]string{}
+			for i := range 20 {
+				a, _ := r.take(stranger(i))
+				holder[a] = stranger(i)
+			}
+			r.now = r.now.Add(c.after)
+			a, ask, err := r.pool.Propose(labMachine, netip.Addr{})
+			if err != nil || !ask {
+				t.Fatal(ask, err)
+			}
+			c.speak(r, holder[a], a)
+			if err := r.pool.Confirm(labMachine, a); err == nil {
+				t.Error("it was taken from its holder")
+			}
+			if mac, _ := r.pool.MAC(a); mac != holder[a] {
+				t.Errorf("it is %q's", mac)
+			}
+		})
+	}
+}
+
+// TestWritesAreBounded is one machine that makes the server write to its disk as fast as it can.
+func TestWritesAreBounded(t *testing.T) {
+	c := newCrowd(t)
+	cycle := func(mac string) bool {
+		a, _, err := c.pool.Propose(mac, netip.Addr{})
+		if err == nil {
+			err = c.pool.Confirm(mac, a)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.pool.Commit(t.Context(), mac, a); err == nil {
+			err = c.pool.Release(t.Context(), mac, a)
+		}
+		if err != nil && !errors.Is(err, errBusy) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	n := 0
+	for cycle(stranger(1)) && n < 10_000 {
+		n++
+	}
+	if n != writesAtOnce/2 {
+		t.Errorf("%d leases were given and released, want %d", n, writesAtOnce/2)
+	}
+	c.known[labMachine] = true
+	if !cycle(labMachine) {
+		t.Error("a known machine has to wait")
+	}
+	c.now = c.now.Add(time.Second)
+	if !cycle(stranger(2)) {
+		t.Error("a second later a new machine has to wait")
+	}
+}
+
 // TestFree is what the operator frees.
 func TestFree(t *testing.T) {
 	c := newCrowd(t)

@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/proc"
@@ -304,6 +307,71 @@ func TestAddressInUseOnTheLAN(t *testing.T) {
 	v := s.View()
 	if len(v.Leases) < 2 || v.Leases[0].Addr != "10.77.0.100" || v.Leases[0].State != model.LeaseConflict || v.Leases[0].MAC != by {
 		t.Errorf("%+v", v.Leases)
+	}
+}
+
+// TestOtherVLAN has a machine of another VLAN claim an address, and then one of this LAN.
+func TestOtherVLAN(t *testing.T) {
+	n := nettest.New(t)
+	a := netip.MustParseAddr("10.77.0.100")
+	for _, c := range []struct {
+		name string
+		tag  []byte // IEEE 802.1Q
+		used bool
+	}{{"VLAN 10", []byte{0x81, 0, 0, 10}, false}, {"untagged", nil, true}} {
+		var send *packet.Conn
+		n.DoClient(func() {
+			ifi, err := net.InterfaceByName(nettest.Client)
+			if err == nil {
+				send, err = packet.Listen(ifi, packet.Raw, unix.ETH_P_ARP, nil)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		var q *asker
+		n.Do(func() {
+			ifi, err := net.InterfaceByName(nettest.Server)
+			if err == nil {
+				q, err = newAsker(ifi, slog.New(slog.DiscardHandler))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if t.Failed() {
+			return
+		}
+		go q.run(t.Context()) // ends when the socket is closed
+		host := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+		claim := probeFrame(host, a)
+		claim[7] = arpReply
+		four := a.As4()
+		copy(claim[14:], four[:])
+		claim = slices.Concat(broadcast, host, c.tag, []byte{0x08, 0x06}, claim)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := send.WriteTo(claim, &packet.Addr{HardwareAddr: broadcast}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		by, err := q.ask(t.Context(), a, net.HardwareAddr{2, 0, 0, 0, 0, 2})
+		if err != nil || (by != nil) != c.used {
+			t.Errorf("%s: in use by %v, %v; want %v", c.name, by, err, c.used)
+		}
+		close(stop)
+		<-stopped
+		send.Close()
+		q.conn.Close()
 	}
 }
 

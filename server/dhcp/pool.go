@@ -30,6 +30,10 @@ const (
 	maxProbes    = 128              // addresses that are looked at for unknown machines at once
 	fullRest     = 200 * time.Millisecond
 	leasePrefix  = "lease/"
+
+	// Writes to the disk that unknown machines may cause: so many at once, as when a lab is switched on, and then so many a second.
+	writesAtOnce = 1000
+	writesASec   = 50
 )
 
 // Pool gives addresses by hardware address. A machine gets the address it had before, whenever that is possible.
@@ -50,6 +54,8 @@ type Pool struct {
 	fullAt   time.Time                // an unknown machine got nothing
 	short    time.Time                // an address had to be reclaimed, or there was none
 	warned   time.Time
+	writes   float64 // that unknown machines may still cause, at wroteAt
+	wroteAt  time.Time
 }
 
 // conflict is an address that is used by a machine that it was not given to.
@@ -86,7 +92,8 @@ func NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		cfg.Now = time.Now
 	}
 	p := &Pool{cfg: cfg, avoid: map[netip.Addr]bool{cfg.Server.Addr(): true}, byMAC: map[string]lease{}, byAddr: map[netip.Addr]string{},
-		stored: map[netip.Addr]string{}, pending: map[netip.Addr]string{}, conflict: map[netip.Addr]conflict{}, alive: map[netip.Addr]time.Time{}}
+		stored: map[netip.Addr]string{}, pending: map[netip.Addr]string{}, conflict: map[netip.Addr]conflict{}, alive: map[netip.Addr]time.Time{},
+		writes: writesAtOnce, wroteAt: cfg.Now()}
 	if bits := cfg.Server.Bits(); bits < 31 {
 		net := addrToUint(cfg.Server.Masked().Addr())
 		p.avoid[uintToAddr(net)] = true
@@ -145,15 +152,17 @@ func (p *Pool) free(a netip.Addr, mac string) bool {
 	if !p.cfg.Range.contains(a) || p.avoid[a] {
 		return false
 	}
-	if m, ok := p.pending[a]; ok && m != mac {
-		return false
-	}
 	now := p.cfg.Now()
 	if p.conflict[a].until.After(now) {
 		return false
 	}
 	owner, taken := p.byAddr[a]
-	return !taken || owner == mac || !p.byMAC[owner].Until.After(now)
+	taken = taken && p.byMAC[owner].Until.After(now)
+	if taken {
+		return owner == mac // also while it is about to be reclaimed
+	}
+	m, chosen := p.pending[a]
+	return !chosen || m == mac
 }
 
 // has reports whether the address is the machine's now, offered or leased.
@@ -172,6 +181,7 @@ func (p *Pool) Propose(mac string, wanted netip.Addr) (a netip.Addr, ask bool, e
 	now := p.cfg.Now()
 	l, had := p.byMAC[mac]
 	if had && p.has(mac, l.Addr) {
+		delete(p.pending, l.Addr) // whoever was to have it looks elsewhere
 		if hold := now.Add(offerHold); l.Until.Before(hold) {
 			l.Until = hold
 			p.set(mac, l)
@@ -317,7 +327,11 @@ func (p *Pool) Commit(ctx context.Context, mac string, a netip.Addr) (time.Durat
 	l.Until = now.Add(l.Term)
 	// One boot makes three exchanges within a minute: only the first needs the disk.
 	if had && !old.offer && old.Addr == a && old.Term == l.Term && l.Until.Sub(old.Until) < l.Term/8 && old.Until.After(now) {
+		delete(p.pending, a)
 		return old.Until.Sub(now), nil
+	}
+	if !p.mayWrite(mac) {
+		return 0, errBusy
 	}
 	// The record of the one who had the address before goes with the same write.
 	before := p.stored[a]
@@ -333,8 +347,24 @@ func (p *Pool) Commit(ctx context.Context, mac string, a netip.Addr) (time.Durat
 		return 0, fmt.Errorf("lease could not be stored: %w", err)
 	}
 	p.keep(mac, l)
+	delete(p.pending, a)
 	delete(p.conflict, a)
 	return l.Term, nil
+}
+
+// mayWrite reports whether the store may be written for a machine now, for each write holds all others up.
+func (p *Pool) mayWrite(mac string) bool {
+	if p.cfg.Known(mac) {
+		return true
+	}
+	now := p.cfg.Now()
+	p.writes = min(writesAtOnce, p.writes+now.Sub(p.wroteAt).Seconds()*writesASec)
+	p.wroteAt = now
+	if p.writes < 1 {
+		return false
+	}
+	p.writes--
+	return true
 }
 
 // keep takes note that the lease is the one stored for the machine.
@@ -391,6 +421,9 @@ func (p *Pool) Release(ctx context.Context, mac string, a netip.Addr) error {
 		p.unset(mac)
 		return nil
 	}
+	if !p.mayWrite(mac) {
+		return errBusy
+	}
 	l.Until = p.cfg.Now()
 	if err := p.cfg.Store.Update(ctx, func(tx state.WriteTx) error { return state.PutJSON(tx, leasePrefix+mac, l) }); err != nil {
 		return fmt.Errorf("release of %v by %s: %w", a, mac, err)
@@ -406,6 +439,9 @@ func (p *Pool) Decline(ctx context.Context, mac string, a netip.Addr) (bool, err
 	l, ok := p.byMAC[mac]
 	if !ok || l.Addr != a {
 		return false, nil
+	}
+	if !l.offer && !p.mayWrite(mac) {
+		return false, errBusy
 	}
 	// Not stored, for after a restart the server or the machine will find out again.
 	p.aside(a, conflict{until: p.cfg.Now().Add(declineHold), by: mac, declined: true})

@@ -54,7 +54,7 @@ func (s *senders) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // toClients passes UDP over IPv4 to port 68, the first fragment only; everything else on the interface costs these few
 // instructions of the kernel's. Offsets are from the IPv4 header (a packet socket of datagrams).
-var toClients = []bpf.Instruction{
+var toClients = append(ofThisLAN(8),
 	bpf.LoadAbsolute{Off: 9, Size: 1},
 	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipFalse: 6},
 	bpf.LoadAbsolute{Off: 6, Size: 2},
@@ -64,7 +64,7 @@ var toClients = []bpf.Instruction{
 	bpf.JumpIf{Cond: bpf.JumpEqual, Val: ClientPort, SkipFalse: 1},
 	bpf.RetConstant{Val: 1 << 16},
 	bpf.RetConstant{Val: 0},
-}
+)
 
 func newScout(ifi *net.Interface, o *others, log *slog.Logger) (*scout, error) {
 	filter, err := bpf.Assemble(toClients)
