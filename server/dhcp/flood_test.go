@@ -274,11 +274,18 @@ func TestAddressInUse(t *testing.T) {
 	if c.asked != asked {
 		t.Error("the LAN is asked for a lease that is the machine's already")
 	}
+	aside := 0
 	for _, l := range c.view().Leases {
-		a := netip.MustParseAddr(l.Addr)
-		if c.lan[a] != "" && (l.State != model.LeaseConflict || l.MAC != "52:54:00:ee:00:01") {
+		if c.lan[netip.MustParseAddr(l.Addr)] == "" {
+			continue
+		}
+		aside++
+		if l.State != model.LeaseConflict || l.MAC != "52:54:00:ee:00:01" {
 			t.Errorf("%+v", l)
 		}
+	}
+	if n := strings.Count(c.log.String(), "is in use by a machine that it was not given to"); n == 0 || n != aside {
+		t.Errorf("the log names %d addresses in use, %d are set aside:\n%s", n, aside, &c.log)
 	}
 	// A machine that says it has such an address is refused it, and its own may be in use by itself.
 	if _, ok := c.renew("52:54:00:00:00:01", netip.MustParseAddr("10.0.0.100")); ok {
@@ -426,6 +433,22 @@ func TestWritesAreBounded(t *testing.T) {
 	c.now = c.now.Add(time.Second)
 	if !cycle(stranger(2)) {
 		t.Error("a second later a new machine has to wait")
+	}
+}
+
+// TestLANCannotBeAsked is the server's own trouble: no machine hears "no" for it.
+func TestLANCannotBeAsked(t *testing.T) {
+	c := newCrowd(t)
+	c.r.cfg.Ask = func(context.Context, netip.Addr, net.HardwareAddr) (net.HardwareAddr, error) {
+		return nil, errors.New("network is down")
+	}
+	for _, m := range []*dhcpv4.DHCPv4{request(t, labMachine), request(t, labMachine, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), requested("10.0.0.105"))} {
+		if reply, err := c.r.Answer(t.Context(), m, ServerPort); reply != nil || err == nil || !strings.Contains(err.Error(), "network is down") {
+			t.Errorf("%v: answered %v, %v", m.MessageType(), reply, err)
+		}
+	}
+	if v := c.view(); v.Free != 20 || len(c.pool.pending) != 0 {
+		t.Errorf("%d addresses are free, %d are still chosen", v.Free, len(c.pool.pending))
 	}
 }
 

@@ -294,6 +294,7 @@ func (p *Pool) InUse(mac string, a netip.Addr, by string) {
 		p.alive[a] = now.Add(conflictHold) // it was to be reclaimed, and is in use as it should be
 		return
 	}
+	p.cfg.Log.Warn("an address of the DHCP range is in use by a machine that it was not given to; it is set aside", "addr", a, "by", by, "for", conflictHold)
 	p.aside(a, conflict{until: now.Add(conflictHold), by: by})
 }
 

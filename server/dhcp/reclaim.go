@@ -58,13 +58,12 @@ const (
 func (p *Pool) rank(mac string, l lease, known bool) int {
 	age := p.cfg.Now().Sub(l.From)
 	switch {
-	case l.offer && (known || age >= offerPatience) && !p.cfg.Known(mac):
+	case p.cfg.Known(mac):
+	case l.offer && (known || age >= offerPatience):
 		return rankOffer
-	case l.offer || p.cfg.Known(mac):
-		return -1
-	case l.Term <= p.first() && (known || age >= leasePatience):
+	case !l.offer && l.Term <= p.first() && (known || age >= leasePatience):
 		return rankFirst
-	case known && l.Term > p.first():
+	case !l.offer && l.Term > p.first() && known:
 		return rankRenewed
 	}
 	return -1

@@ -193,8 +193,11 @@ func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*d
 	var term time.Duration
 	ask, err := pool.Reserve(mac, addr)
 	if err == nil && ask { // the machine was not offered it: it had it once, or says so
-		var ok bool
-		if ok, err = r.settle(ctx, c, addr); err == nil && !ok {
+		ok, serr := r.settle(ctx, c, addr)
+		if serr != nil {
+			return nil, serr // the server's trouble is no reason to refuse the machine its address
+		}
+		if !ok {
 			err = notYours(addr)
 		}
 	}
