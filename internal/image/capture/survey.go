@@ -111,9 +111,23 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 	in := fs.Info()
 	// A file system is believed only for its own range: what lies behind its end is nobody's, and captured.
 	if behind := p.Size - in.Size; behind > 0 {
-		ext = volume.Merge(p.Size, ext, []volume.Extent{{Offset: in.Size, Length: behind}})
-		if behind >= 1<<20 {
-			in.Notes = append(in.Notes, fmt.Sprintf("Its file system ends %d bytes before the partition does. They are captured as they are.", behind))
+		something, err := false, error(nil)
+		if behind >= verityBlock {
+			something, err = s.anything(p.Start+in.Size, min(behind, peekBehind))
+		}
+		if err != nil {
+			return none, nil, fmt.Errorf("partition %d (%s): looking behind its end: %w", p.Number, fs.Type(), err)
+		}
+		switch {
+		case something:
+			ext = []volume.Extent{{Offset: 0, Length: p.Size}}
+			in.Notes = append(in.Notes, fmt.Sprintf("Its file system ends %d bytes before the partition does, and something lies behind it. It may be a dm-verity tree, "+
+				"which covers free blocks too, so the partition is captured whole.", behind))
+		default:
+			ext = volume.Merge(p.Size, ext, []volume.Extent{{Offset: in.Size, Length: behind}})
+			if behind >= 1<<20 {
+				in.Notes = append(in.Notes, fmt.Sprintf("Its file system ends %d bytes before the partition does. They are captured as they are.", behind))
+			}
 		}
 	}
 	out := image.Partition{
@@ -131,6 +145,22 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 		moved[i] = volume.Extent{Offset: p.Start + e.Offset, Length: e.Length}
 	}
 	return out, moved, nil
+}
+
+// peekBehind is how much behind a file system is looked at for the beginning of something else. A hash tree of dm-verity begins right there,
+// and has at least a block.
+const (
+	peekBehind  = 1 << 20
+	verityBlock = 4096
+)
+
+// anything says whether n bytes of the disk from off are not all zero.
+func (s *survey) anything(off, n int64) (bool, error) {
+	b := make([]byte, n)
+	if err := volume.ReadAt(s.src, s.size, off, b); err != nil {
+		return false, err
+	}
+	return !image.IsZero(b), nil
 }
 
 // bootCopy returns the last sector of a partition if it is one more copy of the boot sector of an NTFS that was made smaller and

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/table"
@@ -96,6 +97,52 @@ func TestBehindFileSystem(t *testing.T) {
 		t.Errorf("of an empty file system of %d bytes only %d are left out", fsSize, volume.Bytes(free))
 	}
 	if !strings.Contains(strings.Join(d.Config.Partitions[0].Notes, " "), "ends 8388608 bytes before") {
+		t.Errorf("not said: %q", d.Config.Partitions[0].Notes)
+	}
+}
+
+// A dm-verity tree behind a file system covers its free blocks: they must come back as they were, or the system does not start.
+func TestVerityTree(t *testing.T) {
+	need.Tools(t, "mke2fs", "veritysetup")
+	const size, start, part, fsSize = 32 << 20, 1 << 20, 16 << 20, 8 << 20
+	dir := t.TempDir()
+	fs := filepath.Join(dir, "fs")
+	if err := os.WriteFile(fs, append(made(t, fsSize, "mke2fs", "-q", "-F", "-b", "4096"), make([]byte, part-fsSize)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verity := func(verb, path string, more ...string) (string, error) {
+		args := []string{verb, "--no-superblock", "--salt=00", "--data-blocks=2048", "--hash-offset=8388608", path, path}
+		out, err := exec.Command(need.Tool(t, "veritysetup"), append(args, more...)...).CombinedOutput()
+		return string(out), err
+	}
+	out, err := verity("format", fs)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_, root, _ := strings.Cut(out, "Root hash:")
+	root, _, _ = strings.Cut(strings.TrimSpace(root), "\n")
+	b, err := os.ReadFile(fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := dosDisk(t, size, 512, start, b, part)
+	d, err := capture.Survey(bytes.NewReader(disk), size, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a restore onto random bytes would leave there.
+	restored := make([]byte, size)
+	imagetest.Random(restored, 5)
+	for _, e := range d.Extents {
+		copy(restored[e.Offset:e.End()], disk[e.Offset:e.End()])
+	}
+	if err := os.WriteFile(fs, restored[start:start+part], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := verity("verify", fs, root); err != nil {
+		t.Errorf("after a restore: %v\n%s", err, out)
+	}
+	if !strings.Contains(strings.Join(d.Config.Partitions[0].Notes, " "), "captured whole") {
 		t.Errorf("not said: %q", d.Config.Partitions[0].Notes)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -19,6 +20,8 @@ type disk struct {
 	// refused says that the table is not sound: nothing is free, and a capture may say no.
 	refused bool
 	sound   []placed // the file systems that must pass their checkers
+	// mayLeave is how many bytes of free are in file systems with nothing behind them: what has something there is captured whole.
+	mayLeave int64
 	*layout
 }
 
@@ -192,6 +195,13 @@ func (d *disk) put(r *rand.Rand, i int, c content, p partition) {
 		return
 	}
 	d.sound = append(d.sound, placed{c.fs, p.start})
+	behind := bytes[c.need:]
+	if r.IntN(2) == 0 {
+		clear(behind)
+	}
+	if len(behind) < 4096 || image.IsZero(behind[:min(len(behind), mib)]) {
+		d.mayLeave += volume.Bytes(c.fs.free)
+	}
 	for _, e := range c.fs.free {
 		d.free = append(d.free, volume.Extent{Offset: p.start + e.Offset, Length: e.Length})
 	}
