@@ -45,7 +45,7 @@ func (v *VM) devices(i, bootIndex int) []device {
 		disk["driver"], disk["bus"] = "scsi-hd", controller+".0"
 		return []device{{"driver": "virtio-scsi-pci", "id": controller, "addr": fmt.Sprintf("0x%x", firstSlot+i)}, disk}
 	case USB:
-		disk["driver"], disk["bus"], disk["removable"] = "usb-storage", controller+".0", "on"
+		disk["driver"], disk["bus"], disk["removable"] = "usb-storage", controller+".0", true
 		return []device{{"driver": "qemu-xhci", "id": controller}, disk}
 	}
 	disk["driver"] = "virtio-blk-pci"
@@ -55,8 +55,12 @@ func (v *VM) devices(i, bootIndex int) []device {
 func (d device) arg() string {
 	out := fmt.Sprint(d["driver"])
 	for _, k := range slices.Sorted(maps.Keys(d)) {
-		if k != "driver" {
-			out += fmt.Sprintf(",%s=%v", k, d[k])
+		switch value := d[k]; {
+		case k == "driver":
+		case value == true:
+			out += "," + k + "=on"
+		default:
+			out += fmt.Sprintf(",%s=%v", k, value)
 		}
 	}
 	return out
