@@ -34,7 +34,7 @@ const resets = 11
 // disk that its first plan chose has the image in the end, and not one bit of the other has changed.
 func TestSwappedNames(t *testing.T) {
 	disksOnly(t)
-	b := setupSite(t, 15*time.Minute, func(*osimage.Image) site.Options { return site.Options{Append: "loglevel=6"} })
+	b := setupSite(t, 15*time.Minute, func(*osimage.Image) site.Options { return site.Options{Append: "ignore_loglevel"} })
 	image, im := b.small(1)
 	n := b.node("twin", site.Hardware{Disks: []int64{1 << 30, 1 << 30}, Buses: []vm.Bus{vm.SCSI, vm.SCSI}})
 	other := n.Disks[1]
