@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test test-unit test-qemu test-firmware test-boot test-disks test-volumes lint size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test test-unit test-qemu test-firmware test-boot test-disks test-volumes test-rule lint size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -82,6 +82,13 @@ lint: | go-check ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l agent initramfs internal mkimage server qemu-tests); [ -z "$$out" ] || { echo "gofmt -w: $$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+
+# Disks made by chance in `make test-rule`; SEED=N makes that one again.
+SEEDS ?= 2000
+
+test-rule: | go-check ## an image leaves out only what a file system calls free: 2,000 disks made by chance (some minutes)
+	@.ci/packages test
+	$(AS_ROOT) env CI=true $(GO) test -count=1 -timeout 60m -v -run TestRule ./internal/image/rule $(if $(SEED),-seed $(SEED),-seeds $(SEEDS))
 
 size: $(USERLAND) ## what the initramfs holds, and how large it is
 	$(GO) run ./initramfs/size

@@ -214,14 +214,22 @@ const disksEvery = 5 * time.Second
 func (a *agent) watchDisks(ctx context.Context) error {
 	tick := time.NewTicker(disksEvery)
 	defer tick.Stop()
-	told := a.disks.List()
+	// Whether a disk is read-only changes while the agent looks for what to start on it.
+	list := func() []session.Disk {
+		disks := slices.Clone(a.disks.List())
+		for i := range disks {
+			disks[i].ReadOnly = false
+		}
+		return disks
+	}
+	told := list()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
-		now := a.disks.List()
+		now := list()
 		if slices.Equal(told, now) {
 			continue
 		}

@@ -34,13 +34,14 @@ func (b *bench) variant(kind string) (string, *osimage.Image) {
 }
 
 // TestBootEntry images a UEFI machine with fresh variables from a disk that has EFI/debian and no fallback, as Debian's installer makes it. It is
-// started by kexec, switched off, and switched on without the network: the boot entry is all that can start it. With
-// DISKCAST_BOOT it is switched on with the network as well.
+// started by kexec, switched off, and switched on without the network: the boot entry is all that can start it. Then it is switched on
+// with the network.
 func TestBootEntry(t *testing.T) {
+	bootOnly(t)
 	if _, err := os.Stat(uefi.Code); err != nil {
 		need.Skip(t, "%v: .ci/packages test", err)
 	}
-	b := setup(t, 8*time.Minute, lab.Options{})
+	b := setup(t, 12*time.Minute, lab.Options{})
 	image, im := b.variant("efi-debian")
 	n := b.node("a", site.Hardware{Memory: 768, Firmware: uefi})
 	se := b.create(image, []*site.Node{n})
@@ -62,16 +63,14 @@ func TestBootEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.login(n)
-	if os.Getenv("DISKCAST_BOOT") != "" {
-		b.on(n)
-		b.login(n)
-		var node model.Node
-		if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := node.Trace[model.StepLocal]; !ok {
-			t.Errorf("the machine did not ask the network first: %v", node.Trace)
-		}
+	b.on(n)
+	b.login(n)
+	var node model.Node
+	if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := node.Trace[model.StepLocal]; !ok {
+		t.Errorf("the machine did not ask the network first: %v", node.Trace)
 	}
 	b.same(n, im, osimage.BootWrites...)
 }

@@ -166,7 +166,7 @@ func (b *bench) siteDHCP() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	pool, err := dhcp.NewPool(b.ctx, state.NewMemory(), r, network, time.Hour, nil)
+	pool, err := dhcp.NewPool(b.ctx, dhcp.PoolConfig{Store: state.NewMemory(), Range: r, Server: network, Term: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}

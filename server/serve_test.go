@@ -145,7 +145,7 @@ func TestFromPowerOnToBoot(t *testing.T) {
 			l.serve()
 		}
 	})
-	if got := strings.Join(said[1:], ", "); got != "descriptor "+id+" restore, step plan, step first-byte, step last-byte, step written, step grown, step boot" {
+	if got := strings.Join(said[1:], ", "); got != "descriptor "+id+" restore, step plan, step first-byte, step last-byte, step written, step grown, step entry, step boot" {
 		t.Errorf("the node said: %s", got)
 	}
 	after := l.session(id)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
@@ -204,6 +205,6 @@ func (d *rawDisk) Close() error                            { return d.f.Close() 
 
 // Allocated asks the file system for the holes of a sparse file.
 func (d *rawDisk) Allocated() []volume.Extent {
-	d.once.Do(func() { d.runs = dataRuns(d.f, d.size) })
+	d.once.Do(func() { d.runs = sparse.Data(d.f, d.size) })
 	return slices.Clone(d.runs)
 }

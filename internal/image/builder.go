@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -187,7 +188,10 @@ func (b *Builder) store(stored []byte) error {
 // Added is the number of bytes of frames that the store did not have.
 func (b *Builder) Added() int64 { return b.added }
 
-// Index is the index as far as it is built.
+// Expect makes room for so many chunks: growing by and by takes twice as much.
+func (b *Builder) Expect(chunks int) { b.index.Chunks = slices.Grow(b.index.Chunks, chunks) }
+
+// Index is the index as far as it is built. After Commit it is empty.
 func (b *Builder) Index() *Index { return &b.index }
 
 // Commit completes the config from the index, stores everything and gives the image the name, unless that is empty.
@@ -204,6 +208,7 @@ func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[
 	if err != nil {
 		return "", err
 	}
+	b.index.Chunks, b.index.Frames = nil, nil // of a large disk they are hundreds of MB, and are parsed anew
 	if _, err := ParseIndex(index); err != nil {
 		return "", fmt.Errorf("the chunks do not make an image: %w", err)
 	}

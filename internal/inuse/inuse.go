@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +34,21 @@ type Hold struct {
 }
 
 // Open opens a block device or a regular file for reading, and fails with an *Error when it is in use.
-func Open(path string) (*Hold, error) { return open(path, false) }
+func Open(path string) (*Hold, error) {
+	h, err := open(path, false)
+	for try := 1; try < tries && errors.As(err, new(*Error)); try++ {
+		time.Sleep(pause)
+		h, err = open(path, false)
+	}
+	return h, err
+}
+
+// Somebody who uses it for a moment only does not count: udev looking into a device, or a process between its fork and its exec, which has a copy of all
+// that its parent has open. There is no event to wait for.
+const (
+	tries = 4
+	pause = 100 * time.Millisecond
+)
 
 // Live opens what may be in use, and says by whom.
 func Live(path string) (*Hold, error) { return open(path, true) }

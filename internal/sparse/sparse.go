@@ -1,4 +1,5 @@
-// Package sparse makes and copies disk images as files with holes: what is zero takes no room. The tests and the benches use it.
+// Package sparse is about disk images as files with holes, in which what is zero takes no room: it tells where the holes are, and makes and copies such
+// files for tests and benches.
 package sparse
 
 import (

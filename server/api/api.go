@@ -21,6 +21,7 @@ import (
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/images"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/state"
 )
 
 // Images serves blobs and objects. The caller closes what it opens.
@@ -38,11 +39,18 @@ type Captures interface {
 	Finish(ctx context.Context, u *engine.Upload, disk int64, x *image.Index, cfg *image.Config) (string, error)
 }
 
+// DHCP is what the server does for the addresses of the LAN. FreeLease takes an IPv4 or a MAC address.
+type DHCP interface {
+	View() model.DHCP
+	FreeLease(ctx context.Context, what string) error
+}
+
 // API is the handler of all of /v1/.
 type API struct {
 	engine   *engine.Engine
 	images   Images
 	captures Captures
+	dhcp     DHCP
 	token    [sha256.Size]byte // of the operator
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -82,6 +90,14 @@ func New(e *engine.Engine, im Images, captures Captures, operatorToken string, l
 	a.mux.HandleFunc("DELETE /v1/nodes/{node}", a.operator(a.forgetNode))
 	a.mux.HandleFunc("GET /v1/nodes/{node}/log", a.operator(a.nodeLog))
 	a.mux.HandleFunc("GET /v1/images", a.operator(a.listImages))
+	a.mux.HandleFunc("GET /v1/dhcp", a.operator(a.showDHCP))
+	a.mux.HandleFunc("DELETE /v1/dhcp/leases/{lease}", a.operator(a.freeLease))
+	return a
+}
+
+// WithDHCP has the API show the server's DHCP, and returns the API.
+func (a *API) WithDHCP(d DHCP) *API {
+	a.dhcp = d
 	return a
 }
 
@@ -214,7 +230,7 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, engine.ErrSpec): // before the others: it may wrap one of them
 		code = http.StatusUnprocessableEntity
-	case errors.Is(err, engine.ErrNotFound), errors.Is(err, images.ErrNotFound):
+	case errors.Is(err, engine.ErrNotFound), errors.Is(err, images.ErrNotFound), errors.Is(err, state.ErrNotFound):
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized

@@ -180,6 +180,17 @@ func (c *Client) Log(ctx context.Context, name string, limit int, all bool) ([]m
 	return call[[]model.Event](ctx, c, "GET", fmt.Sprintf("/v1/nodes/%s/log?limit=%d&all=%v", url.PathEscape(name), limit, all), nil)
 }
 
+// DHCP returns what the server does for the LAN's addresses.
+func (c *Client) DHCP(ctx context.Context) (*model.DHCP, error) {
+	return call[*model.DHCP](ctx, c, "GET", "/v1/dhcp", nil)
+}
+
+// FreeLease ends the lease of an IPv4 or MAC address.
+func (c *Client) FreeLease(ctx context.Context, what string) error {
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/dhcp/leases/"+url.PathEscape(what), nil)
+	return err
+}
+
 // Images lists the server's images.
 func (c *Client) Images(ctx context.Context) ([]images.Entry, error) {
 	return call[[]images.Entry](ctx, c, "GET", "/v1/images", nil)

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -134,3 +136,32 @@ func (a *API) listImages(w http.ResponseWriter, r *http.Request) {
 	}
 	a.reply(w, http.StatusOK, list)
 }
+
+func (a *API) showDHCP(w http.ResponseWriter, r *http.Request) {
+	if a.dhcp == nil {
+		a.fail(w, r, http.StatusNotFound, errNoDHCP)
+		return
+	}
+	a.reply(w, http.StatusOK, a.dhcp.View())
+}
+
+func (a *API) freeLease(w http.ResponseWriter, r *http.Request) {
+	if a.dhcp == nil {
+		a.fail(w, r, http.StatusNotFound, errNoDHCP)
+		return
+	}
+	what := r.PathValue("lease")
+	if _, err := netip.ParseAddr(what); err != nil {
+		if _, err := net.ParseMAC(what); err != nil {
+			a.fail(w, r, http.StatusBadRequest, fmt.Errorf("lease %.60q is neither an IPv4 address nor a MAC address", what))
+			return
+		}
+	}
+	if err := a.dhcp.FreeLease(r.Context(), what); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+var errNoDHCP = errors.New("this server takes no part in DHCP: it runs with --dhcp off")

@@ -25,7 +25,8 @@ func serveCommand(e *env) *cobra.Command {
 		Long: `Serve network boot, casts and the API on one interface until interrupted.
 
 Beside a site's DHCP server, --dhcp proxy adds only what network boot needs. On a LAN without one, --dhcp full gives
-addresses as well. With --dhcp off, the site's DHCP server sends machines to this one by itself.
+addresses as well; it looks for another one at the start, for 4 seconds, and is refused if there is one. With --dhcp off, the
+site's DHCP server sends machines to this one by itself.
 
 Killed at any moment and started again, the server goes on with the sessions it had.`,
 		Example: `  diskcast serve --interface eth1
@@ -92,10 +93,11 @@ Killed at any moment and started again, the server goes on with the sessions it 
 	f.StringVar(&address, "address", "", "the server's address on it, where it has several")
 	f.StringVar(&mode, "dhcp", string(dhcp.Proxy), "full, proxy (beside the site's DHCP server) or off")
 	f.StringVar(&loader, "uefi-loader", string(dhcp.Auto), "what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: shim where the boot directory has it")
+	f.BoolVar(&cfg.AllowOtherDHCP, "allow-other-dhcp", false, "give addresses although another DHCP server does on the same LAN (full)")
 	f.StringVar(&cfg.Range, "dhcp-range", "", "addresses to give, A-B (full)")
 	f.StringVar(&router, "router", "", "default router to give (full)")
 	f.StringSliceVar(&dns, "dns", nil, "name servers to give (full)")
-	f.DurationVar(&cfg.LeaseTime, "lease-time", 12*time.Hour, "how long an address is given for (full)")
+	f.DurationVar(&cfg.LeaseTime, "lease-time", 12*time.Hour, "how long an address is given to a machine that booted from this server; others get a short lease that grows (full)")
 	f.StringVar(&cfg.BootDir, "boot-dir", "", "what mkimage laid out (default STATE/boot)")
 	f.StringVar(&e.store, "store", "", "image store (default STATE/images)")
 	f.BoolVar(&cfg.TFTP, "tftp", true, "serve the boot files over TFTP too")

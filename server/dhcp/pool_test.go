@@ -28,6 +28,15 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
+// propose chooses an address that nobody uses.
+func propose(p *Pool, mac string) (netip.Addr, error) {
+	a, ask, err := p.Propose(mac, netip.Addr{})
+	if err == nil && ask {
+		err = p.Confirm(mac, a)
+	}
+	return a, err
+}
+
 func TestPool(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
@@ -36,11 +45,11 @@ func TestPool(t *testing.T) {
 	ctx := t.Context()
 	give := func(mac string) netip.Addr {
 		t.Helper()
-		a, err := p.Offer(mac, netip.Addr{})
+		a, err := propose(p, mac)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Commit(ctx, mac, a); err != nil {
+		if _, err := p.Commit(ctx, mac, a); err != nil {
 			t.Fatal(err)
 		}
 		return a
@@ -52,10 +61,10 @@ func TestPool(t *testing.T) {
 	if give("a") != a {
 		t.Error("the second exchange of a boot gives another address")
 	}
-	if _, err := p.Offer("d", netip.Addr{}); err == nil || !strings.Contains(err.Error(), "widen") {
+	if _, err := propose(p, "d"); err == nil || !strings.Contains(err.Error(), "widen") {
 		t.Errorf("full pool: %v", err)
 	}
-	if err := p.Commit(ctx, "d", a); err == nil {
+	if _, err := p.Commit(ctx, "d", a); err == nil {
 		t.Error("d was given a's address")
 	}
 	if mac, ok := p.MAC(b); !ok || mac != "b" {
@@ -84,8 +93,8 @@ func TestPool(t *testing.T) {
 	}
 
 	// A declined address rests for an hour.
-	if err := p.Decline(ctx, "e", e); err != nil {
-		t.Fatal(err)
+	if was, err := p.Decline(ctx, "e", e); err != nil || !was {
+		t.Fatal(was, err)
 	}
 	if f := give("e"); f == e {
 		t.Error("declined address was given again")
@@ -93,7 +102,7 @@ func TestPool(t *testing.T) {
 	if _, ok := p.MAC(e); ok {
 		t.Error("a declined address has an owner")
 	}
-	if err := p.Commit(ctx, "g", e); err == nil {
+	if _, err := p.Commit(ctx, "g", e); err == nil {
 		t.Error("declined address was committed")
 	}
 }
@@ -101,18 +110,18 @@ func TestPool(t *testing.T) {
 func TestOfferIsHeldForAMinute(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	p := testPool(t, state.NewMemory(), "10.0.0.9-10.0.0.9", func() time.Time { return now })
-	if _, err := p.Offer("a", netip.Addr{}); err != nil {
+	if _, err := propose(p, "a"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Offer("b", netip.Addr{}); err == nil {
+	if _, err := propose(p, "b"); err == nil {
 		t.Error("offered twice")
 	}
 	p.Forget("a")
-	if _, err := p.Offer("b", netip.Addr{}); err != nil {
+	if _, err := propose(p, "b"); err != nil {
 		t.Error(err)
 	}
 	now = now.Add(offerHold + time.Second)
-	if _, err := p.Offer("c", netip.Addr{}); err != nil {
+	if _, err := propose(p, "c"); err != nil {
 		t.Error(err)
 	}
 }
@@ -121,7 +130,7 @@ func TestStoreFailureIsNoLease(t *testing.T) {
 	store := state.NewMemory()
 	p := testPool(t, store, "10.0.0.9-10.0.0.9", time.Now)
 	store.SetFail(state.ErrNotFound)
-	if err := p.Commit(t.Context(), "a", netip.MustParseAddr("10.0.0.9")); err == nil {
+	if _, err := p.Commit(t.Context(), "a", netip.MustParseAddr("10.0.0.9")); err == nil {
 		t.Error("a lease that was not stored was given")
 	}
 }

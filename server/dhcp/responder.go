@@ -3,6 +3,7 @@ package dhcp
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -37,13 +38,19 @@ type Config struct {
 	Router netip.Addr   // no default route is given when invalid
 	DNS    []netip.Addr // none is given when empty
 	Log    *slog.Logger
-	// Observe is called for each request of a machine that boots; it must not block. May be nil.
+	// Ask returns the hardware address of a machine other than the client that uses the address; nil if nobody answers. An error
+	// says that the LAN could not be asked. May be nil: the Server's.
+	Ask func(ctx context.Context, a netip.Addr, client net.HardwareAddr) (net.HardwareAddr, error)
+	// AllowOther gives addresses although another server does.
+	AllowOther bool
+	// Observe is called for each request of a machine that boots; it must not block. May be nil; called from several goroutines.
 	Observe func(Seen)
 }
 
-// Responder answers DHCP requests. It holds no socket.
+// Responder answers DHCP requests. It holds no socket. Its methods may be called from several goroutines.
 type Responder struct {
-	cfg Config
+	cfg    Config
+	others *others
 }
 
 // NewResponder checks the configuration.
@@ -72,7 +79,7 @@ func NewResponder(cfg Config) (*Responder, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Seen) {}
 	}
-	return &Responder{cfg: cfg}, nil
+	return &Responder{cfg: cfg, others: newOthers(cfg.Log)}, nil
 }
 
 // Ports on which requests come.
@@ -105,30 +112,75 @@ func (r *Responder) full(ctx context.Context, m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4,
 	}
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
-		addr, err := r.cfg.Pool.Offer(mac, addrOf(m.RequestedIPAddress()))
+		addr, err := r.offer(ctx, c, addrOf(m.RequestedIPAddress()))
 		if err != nil {
-			r.cfg.Observe(Seen{Client: c, Problem: err.Error()})
+			if !errors.Is(err, errBusy) {
+				r.cfg.Observe(Seen{Client: c, Problem: err.Error()})
+			}
 			return nil, err
 		}
-		return r.grant(m, c, dhcpv4.MessageTypeOffer, addr)
+		return r.grant(m, c, dhcpv4.MessageTypeOffer, addr, r.cfg.Pool.Term(mac))
 	case dhcpv4.MessageTypeRequest:
 		return r.request(ctx, m, c)
 	case dhcpv4.MessageTypeInform:
-		return r.grant(m, c, dhcpv4.MessageTypeAck, netip.Addr{})
+		return r.grant(m, c, dhcpv4.MessageTypeAck, netip.Addr{}, 0)
 	case dhcpv4.MessageTypeDecline:
-		r.cfg.Log.Warn("address is in use by another machine; it is set aside", "addr", m.RequestedIPAddress(), "mac", mac)
-		return nil, r.cfg.Pool.Decline(ctx, mac, addrOf(m.RequestedIPAddress()))
+		was, err := r.cfg.Pool.Decline(ctx, mac, addrOf(m.RequestedIPAddress()))
+		if was {
+			r.cfg.Log.Warn("a machine found its address in use by another; the address is set aside", "addr", m.RequestedIPAddress(), "mac", mac, "for", declineHold)
+		}
+		return nil, err
 	case dhcpv4.MessageTypeRelease:
 		return nil, r.cfg.Pool.Release(ctx, mac, addrOf(m.ClientIPAddr))
 	}
 	return nil, nil
 }
 
+// tries bounds how many addresses in use one request may come upon: firmware waits 4 s for its answer.
+const tries = 8
+
+// offer finds an address that nobody uses.
+func (r *Responder) offer(ctx context.Context, c Client, wanted netip.Addr) (netip.Addr, error) {
+	for range tries {
+		a, ask, err := r.cfg.Pool.Propose(c.MAC.String(), wanted)
+		if err != nil || !ask {
+			return a, err
+		}
+		if ok, err := r.settle(ctx, c, a); ok || err != nil {
+			return a, err
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("the %d addresses of DHCP range that were tried for %s are all in use by other machines", tries, c.MAC)
+}
+
+// settle asks the LAN about an address that was chosen for the client, and reports whether it is the client's now.
+func (r *Responder) settle(ctx context.Context, c Client, a netip.Addr) (bool, error) {
+	pool, mac := r.cfg.Pool, c.MAC.String()
+	var by net.HardwareAddr
+	if r.cfg.Ask != nil {
+		var err error
+		if by, err = r.cfg.Ask(ctx, a, c.MAC); err != nil {
+			pool.Cancel(mac, a)
+			return false, err
+		}
+	}
+	if by != nil {
+		pool.InUse(mac, a, by.String())
+		return false, nil
+	}
+	return pool.Confirm(mac, a) == nil, nil
+}
+
 // request handles DHCPREQUEST in its three forms (RFC 2131, 4.3.2).
 func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*dhcpv4.DHCPv4, error) {
-	mac := c.MAC.String()
-	if id := m.ServerIdentifier(); id != nil && addrOf(id) != r.cfg.Server.Addr() {
-		r.cfg.Pool.Forget(mac) // it took another server's offer
+	pool, mac := r.cfg.Pool, c.MAC.String()
+	if id := addrOf(m.ServerIdentifier()); id.IsValid() && id != r.cfg.Server.Addr() {
+		pool.Forget(mac)
+		r.others.note(id, nil, givesUnknown)
+		if c.Kind != Plain {
+			r.cfg.Observe(Seen{Client: c, Problem: fmt.Sprintf("it took the offer of another DHCP server, %v: this server does not boot it then; "+
+				"stop that server, or let it give the addresses and serve with --dhcp proxy", id)})
+		}
 		return nil, nil
 	}
 	addr := addrOf(m.RequestedIPAddress()) // SELECTING and INIT-REBOOT
@@ -138,7 +190,24 @@ func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*d
 	if !addr.IsValid() {
 		return nil, nil
 	}
-	if err := r.cfg.Pool.Commit(ctx, mac, addr); err != nil {
+	var term time.Duration
+	ask, err := pool.Reserve(mac, addr)
+	if err == nil && ask { // the machine was not offered it: it had it once, or says so
+		ok, serr := r.settle(ctx, c, addr)
+		if serr != nil {
+			return nil, serr // the server's trouble is no reason to refuse the machine its address
+		}
+		if !ok {
+			err = notYours(addr)
+		}
+	}
+	if err == nil {
+		term, err = pool.Commit(ctx, mac, addr)
+	}
+	switch {
+	case errors.Is(err, errBusy):
+		return nil, err
+	case err != nil:
 		r.cfg.Log.Info("DHCP request refused", "mac", mac, "addr", addr, "err", err)
 		nak, nerr := r.reply(m, dhcpv4.MessageTypeNak)
 		if nerr != nil {
@@ -147,7 +216,7 @@ func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*d
 		nak.UpdateOption(dhcpv4.OptMessage(err.Error()))
 		return nak, nil
 	}
-	return r.grant(m, c, dhcpv4.MessageTypeAck, addr)
+	return r.grant(m, c, dhcpv4.MessageTypeAck, addr, term)
 }
 
 // reply makes the frame of every answer.
@@ -167,14 +236,13 @@ func (r *Responder) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType) (*dhcpv4.DH
 }
 
 // grant is an OFFER or ACK of the full mode. An invalid addr is the answer to INFORM: parameters without a lease.
-func (r *Responder) grant(m *dhcpv4.DHCPv4, c Client, kind dhcpv4.MessageType, addr netip.Addr) (*dhcpv4.DHCPv4, error) {
+func (r *Responder) grant(m *dhcpv4.DHCPv4, c Client, kind dhcpv4.MessageType, addr netip.Addr, lease time.Duration) (*dhcpv4.DHCPv4, error) {
 	reply, err := r.reply(m, kind)
 	if err != nil {
 		return nil, err
 	}
 	reply.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(r.cfg.Server.Bits(), 32)))
 	if addr.IsValid() {
-		lease := r.cfg.Pool.Time()
 		reply.YourIPAddr = addr.AsSlice()
 		reply.UpdateOption(dhcpv4.OptIPAddressLeaseTime(lease))
 		reply.UpdateOption(dhcpv4.OptRenewTimeValue(lease / 2))

@@ -41,13 +41,16 @@ func testConfig(t testing.TB, mode Mode) Config {
 	return cfg
 }
 
+// known says of the test's machines which have booted from the server.
+func known(mac string) bool { return strings.HasPrefix(mac, "52:54:00:12") || len(mac) == 1 }
+
 func testPool(t testing.TB, s state.Store, rng string, now func() time.Time) *Pool {
 	lan := netip.MustParsePrefix("10.0.0.1/24")
 	r, err := ParseRange(rng, lan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPool(t.Context(), s, r, lan, time.Hour, now)
+	p, err := NewPool(t.Context(), PoolConfig{Store: s, Range: r, Server: lan, Term: time.Hour, Known: known, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,21 +11,29 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/udpport"
 )
 
-// Server puts a Responder on the ports of one interface. It is a task.
+// maxHandlers bounds the packets that are being answered: most take no time, one that needs a look at the LAN takes askFor.
+const maxHandlers = 1024
+
+// Server puts a Responder on the ports of one interface. It is a task. In full mode it is the only DHCP server of the
+// interface, and looks for others on the LAN: one that is there at the start ends it.
 type Server struct {
-	iface string
-	r     *Responder
-	log   *slog.Logger
-	ready chan struct{}
+	iface             string
+	r                 *Responder
+	log               *slog.Logger
+	ready             chan struct{}
+	first, soon, each time.Duration // of the search for other servers
 }
 
 // NewServer returns a server for the named interface; it hears and answers on no other.
 func NewServer(iface string, r *Responder) *Server {
-	return &Server{iface: iface, r: r, log: r.cfg.Log, ready: make(chan struct{})}
+	return &Server{iface: iface, r: r, log: r.cfg.Log, ready: make(chan struct{}), first: lookFor, soon: lookSoon, each: lookEvery}
 }
 
 // Name implements task.Task.
@@ -33,38 +42,151 @@ func (s *Server) Name() string { return "dhcp" }
 // Ready implements task.Task.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
+// View is what the operator sees.
+func (s *Server) View() model.DHCP {
+	v := model.DHCP{Mode: string(s.r.cfg.Mode), Leases: []model.Lease{}}
+	if s.r.cfg.Pool != nil {
+		s.r.cfg.Pool.View(&v)
+	}
+	s.r.others.view(&v)
+	return v
+}
+
+// FreeLease ends the lease of an address or of a MAC address.
+func (s *Server) FreeLease(ctx context.Context, what string) error {
+	if s.r.cfg.Pool == nil {
+		return fmt.Errorf("lease of %.60q: %w: this server gives no addresses (--dhcp %s)", what, state.ErrNotFound, s.r.cfg.Mode)
+	}
+	if err := s.r.cfg.Pool.Free(ctx, what); err != nil {
+		return err
+	}
+	s.log.Info("lease freed by the operator", "lease", what)
+	return nil
+}
+
 // Run implements task.Task.
 func (s *Server) Run(ctx context.Context) error {
-	ports := []int{ServerPort}
-	if s.r.cfg.Mode == Proxy {
-		ports = append(ports, ProxyPort)
-	}
-	var conns []*net.UDPConn
+	var open []net.PacketConn
 	defer func() {
-		for _, c := range conns {
+		for _, c := range open {
 			c.Close()
 		}
 	}()
-	for _, port := range ports {
-		// SO_BINDTODEVICE inside: another interface's packets never reach this socket, nor do its answers leave there.
-		c, err := server4.NewIPv4UDPConn(s.iface, &net.UDPAddr{IP: net.IPv4zero, Port: port})
-		if err != nil {
-			return fmt.Errorf("listen on UDP port %d of %s: %w (it needs root or CAP_NET_BIND_SERVICE and CAP_NET_RAW)", port, s.iface, err)
-		}
-		conns = append(conns, c)
+	conns, err := s.listen()
+	for _, c := range conns {
+		open = append(open, c)
 	}
-	close(s.ready)
+	if err != nil {
+		return err
+	}
+	var lan *asker
+	var scout *scout
+	if s.r.cfg.Mode == Full {
+		if lan, scout, err = s.lan(); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	for i, c := range conns {
-		group.Go(func() error { return s.serve(ctx, c, ports[i]) })
+	if lan != nil {
+		open = append(open, lan.conn, scout.conn)
+		if s.r.cfg.Ask == nil {
+			s.r.cfg.Ask = lan.ask
+		}
+		group.Go(func() error { return lan.run(ctx) })
+		group.Go(func() error { return scout.run(ctx) })
+	}
+	for _, c := range open {
 		stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
 		defer stop()
 	}
+	group.Go(func() error {
+		if scout != nil {
+			scout.look(ctx, s.first)
+			if list := s.r.others.giving(); len(list) > 0 && !s.r.cfg.AllowOther {
+				return otherError(s.iface, list)
+			}
+			group.Go(func() error { return scout.watch(ctx, s.soon, s.each) })
+		}
+		close(s.ready)
+		for port, c := range conns {
+			group.Go(func() error { return s.serve(ctx, c, port) })
+		}
+		return nil
+	})
 	return group.Wait()
+}
+
+// listen opens the mode's ports, also those that it returns with an error.
+func (s *Server) listen() (map[int]*net.UDPConn, error) {
+	conns := map[int]*net.UDPConn{}
+	only := func(port int) error {
+		c, err := udpport.Listen(s.iface, port)
+		if err != nil {
+			return err
+		}
+		conns[port] = c
+		return nil
+	}
+	var inUse *udpport.InUseError
+	err := only(ServerPort)
+	if s.r.cfg.Mode == Full {
+		if errors.As(err, &inUse) {
+			err = fmt.Errorf("%w: an interface has one DHCP server. Stop that program, keep it off %s, or let it give the addresses and serve with --dhcp proxy", err, s.iface)
+		}
+		return conns, err
+	}
+	// Beside the site's server there may be one of the same machine, now or later; broadcasts reach both.
+	switch {
+	case errors.As(err, &inUse):
+		s.log.Warn("the DHCP port is shared: renewals that are sent to this machine may reach the wrong program, and then go by broadcast later",
+			"port", ServerPort, "interface", s.iface, "with", inUse.Holders)
+	case err != nil:
+		return conns, err
+	default:
+		conns[ServerPort].Close()
+		delete(conns, ServerPort)
+	}
+	c, err := udpport.ListenShared(s.iface, ServerPort)
+	if errors.As(err, &inUse) {
+		return conns, fmt.Errorf("%w, which does not share it: run diskcast on another machine, or have that program name the boot files and serve with --dhcp off", err)
+	}
+	if err != nil {
+		return conns, err
+	}
+	conns[ServerPort] = c
+	if err = only(ProxyPort); errors.As(err, &inUse) {
+		err = fmt.Errorf("%w: another PXE server has it. Stop that one, or serve with --dhcp off", err)
+	}
+	return conns, err
+}
+
+// lan opens what asks the LAN. An interface without Ethernet addresses, such as lo, has no LAN to ask.
+func (s *Server) lan() (*asker, *scout, error) {
+	ifi, err := net.InterfaceByName(s.iface)
+	if err != nil {
+		return nil, nil, fmt.Errorf("interface %q: %w", s.iface, err)
+	}
+	if len(ifi.HardwareAddr) != 6 {
+		s.log.Warn("the interface is no Ethernet: neither other DHCP servers nor addresses in use can be seen", "interface", s.iface)
+		return nil, nil, nil
+	}
+	lan, err := newAsker(ifi, s.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	scout, err := newScout(ifi, s.r.others, s.log)
+	if err != nil {
+		lan.conn.Close()
+		return nil, nil, err
+	}
+	return lan, scout, nil
 }
 
 // serve ends with ctx, whose end makes reads fail.
 func (s *Server) serve(ctx context.Context, c *net.UDPConn, port int) error {
+	var handlers errgroup.Group
+	handlers.SetLimit(maxHandlers)
+	defer handlers.Wait()
 	buf := make([]byte, 4096) // a DHCP message larger than an Ethernet frame does not come from a booting machine
 	for {
 		n, from, err := c.ReadFromUDP(buf)
@@ -77,14 +199,14 @@ func (s *Server) serve(ctx context.Context, c *net.UDPConn, port int) error {
 			}
 			// Errors such as ENETDOWN come and go with the interface.
 			s.log.Warn("DHCP read failed", "port", port, "err", err)
-			select {
-			case <-ctx.Done():
+			if !pause(ctx, time.Second) {
 				return nil
-			case <-time.After(time.Second):
 			}
 			continue
 		}
-		s.handle(ctx, c, port, from, buf[:n])
+		// One client's look at the LAN must not hold the others up.
+		packet := bytes.Clone(buf[:n])
+		handlers.Go(func() error { s.handle(ctx, c, port, from, packet); return nil })
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 )
 
 // startServer runs a server on the test network until the test ends.
-func startServer(t *testing.T, n *nettest.Net, cfg Config) {
+func startServer(t *testing.T, n *nettest.Net, cfg Config) *Server {
 	s := NewServer(nettest.Server, testResponder(t, cfg))
+	s.first, s.soon, s.each = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	var err error
 	done := n.Go(func() { err = s.Run(ctx) })
@@ -30,6 +31,7 @@ func startServer(t *testing.T, n *nettest.Net, cfg Config) {
 	case <-done:
 		t.Fatalf("server: %v", err)
 	}
+	return s
 }
 
 func client(t *testing.T, n *nettest.Net, f func(ctx context.Context, c *nclient4.Client)) {

@@ -73,6 +73,18 @@ func (e *Engine) Learn(mac string, addr netip.Addr) {
 	e.nodes[id].Addr = addr.String()
 }
 
+// Known reports whether the machine did more than ask: its agent said hello, or it fetched a kernel.
+func (e *Engine) Known(mac string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.nodes[e.byMAC[mac]]
+	if n == nil {
+		return false
+	}
+	_, fetched := n.Trace[model.StepKernel]
+	return n.Boot != "" || fetched
+}
+
 // bootNode finds the node, or makes it when its MAC address is given.
 func (e *Engine) bootNode(mac string, addr netip.Addr) *node {
 	if mac == "" {

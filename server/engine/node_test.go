@@ -201,6 +201,32 @@ func TestMachinesThatNeverSayHello(t *testing.T) {
 	}
 }
 
+// TestKnown is what tells a machine that boots from one that only asks.
+func TestKnown(t *testing.T) {
+	h := newHouse(t)
+	const mac = "52:54:00:00:00:01"
+	if h.e.Known(mac) {
+		t.Error("a machine that was never seen is known")
+	}
+	h.e.Saw(mac, netip.Addr{}, model.StepDHCP, "")
+	h.e.Saw(mac, netip.Addr{}, model.StepBootfile, "") // a name and one packet to forge
+	if h.e.Known(mac) {
+		t.Error("a machine that asked for addresses is known")
+	}
+	h.e.Saw(mac, netip.Addr{}, model.StepKernel, "")
+	if !h.e.Known(mac) {
+		t.Error("a machine that fetched a kernel is not known")
+	}
+	_, err := h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b1", Inventory: session.Inventory{NICs: []session.NIC{{MAC: "52:54:00:00:00:02"}}}}, netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	if !h.e.Known("52:54:00:00:00:02") {
+		t.Error("a machine whose agent said hello is not known after a restart")
+	}
+}
+
 func TestForget(t *testing.T) {
 	h := newHouse(t)
 	s := h.create(model.Spec{Count: 1})

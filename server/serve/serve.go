@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/insomniacslk/dhcp/dhcpv4/server4"
-
 	"github.com/diskcast/diskcast/internal/cast/querier"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/api"
@@ -30,6 +28,7 @@ import (
 	"github.com/diskcast/diskcast/server/solicit"
 	"github.com/diskcast/diskcast/server/state"
 	"github.com/diskcast/diskcast/server/task"
+	"github.com/diskcast/diskcast/server/udpport"
 )
 
 // Config is what `diskcast serve` was told.
@@ -45,15 +44,17 @@ type Config struct {
 	Router    netip.Addr
 	DNS       []netip.Addr
 	LeaseTime time.Duration
-	TFTP      bool
-	HTTP      string       // TCP address of the boot files
-	Listen    string       // TCP address of the API
-	Groups    netip.Prefix // of multicast, for casts
-	Querier   bool         // ask hosts for their groups, when nobody else does
-	RateCap   int64        // bits a second of each cast, 0: none
-	Optimize  bool         // images, while no session runs
-	Log       *slog.Logger
-	Casts     engine.Casts // nil: the network's
+	// AllowOtherDHCP gives addresses although another server does (full).
+	AllowOtherDHCP bool
+	TFTP           bool
+	HTTP           string       // TCP address of the boot files
+	Listen         string       // TCP address of the API
+	Groups         netip.Prefix // of multicast, for casts
+	Querier        bool         // ask hosts for their groups, when nobody else does
+	RateCap        int64        // bits a second of each cast, 0: none
+	Optimize       bool         // images, while no session runs
+	Log            *slog.Logger
+	Casts          engine.Casts // nil: the network's
 	// Started is called when everything is ready.
 	Started func(Info)
 }
@@ -129,18 +130,20 @@ func Run(ctx context.Context, cfg Config) error {
 		// Not HTTP/2: one stream of it moves a fraction of what a plain TLS connection does, and stragglers fetch whole images.
 		NextProtos: []string{"http/1.1"},
 	}
+	handler := api.New(eng, ims, caps, identity.Token, log.With("task", "api"))
 	tasks := []task.Task{
 		eng,
 		watch,
 		state.NewKeeper(db, log.With("task", "state")),
-		newHTTP("api", cfg.Listen, api.New(eng, ims, caps, identity.Token, log.With("task", "api")), tlsConfig, log),
+		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
 	}
 	if cfg.DHCP != dhcp.Off {
-		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see, eng.Local)
+		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
 		if err != nil {
 			return err
 		}
+		handler.WithDHCP(d)
 		tasks = append(tasks, d, routers)
 	}
 	if cfg.Querier {
@@ -155,11 +158,11 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	if cfg.TFTP {
 		listen := func() (*net.UDPConn, error) {
-			c, err := server4.NewIPv4UDPConn(cfg.Interface, &net.UDPAddr{IP: net.IPv4zero, Port: 69})
-			if err != nil {
-				return nil, fmt.Errorf("listen on UDP port 69 of %s: %w (another TFTP server? --tftp=false leaves it to that)", cfg.Interface, err)
+			c, err := udpport.Listen(cfg.Interface, 69)
+			if inUse := (*udpport.InUseError)(nil); errors.As(err, &inUse) {
+				return nil, fmt.Errorf("%w: stop that TFTP server, or leave TFTP to it with --tftp=false", err)
 			}
-			return c, nil
+			return c, err
 		}
 		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, eng.Local, see.fetch, log.With("task", "tftp")))
 	}
@@ -170,14 +173,16 @@ func Run(ctx context.Context, cfg Config) error {
 	}, tasks...)
 }
 
-func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer, local func(mac string) bool) (task.Task, error) {
-	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Local: local, Router: cfg.Router, DNS: cfg.DNS, Log: cfg.Log.With("task", "dhcp"), Observe: see.dhcp}
+func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer) (*dhcp.Server, error) {
+	log := cfg.Log.With("task", "dhcp")
+	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Local: see.engine.Local,
+		Router: cfg.Router, DNS: cfg.DNS, Log: log, AllowOther: cfg.AllowOtherDHCP, Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
 		rng, err := dhcp.ParseRange(cfg.Range, prefix)
 		if err != nil {
 			return nil, err
 		}
-		if d.Pool, err = dhcp.NewPool(ctx, db, rng, prefix, cfg.LeaseTime, nil); err != nil {
+		if d.Pool, err = dhcp.NewPool(ctx, dhcp.PoolConfig{Store: db, Range: rng, Server: prefix, Term: cfg.LeaseTime, Known: see.engine.Known, Log: log}); err != nil {
 			return nil, err
 		}
 	}

@@ -103,6 +103,7 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 		return nil, err
 	}
 	defer b.Abort()
+	b.Expect(countCells(d.Extents, o.Grid))
 	res := &Result{Config: d.Config}
 	if err := Chunks(ctx, src, d, b, o, res); err != nil {
 		return nil, err

@@ -11,6 +11,17 @@ type cell struct {
 	extents []volume.Extent
 }
 
+// countCells is the number of cells with something in them.
+func countCells(ext []volume.Extent, grid int64) (n int) {
+	last := int64(-1)
+	for _, e := range ext {
+		from, to := max(e.Offset/grid, last+1), (e.End()-1)/grid
+		n += int(max(0, to-from+1))
+		last = max(last, to)
+	}
+	return n
+}
+
 // cells cuts extents along the grid and calls f for every cell with something in it.
 func cells(ext []volume.Extent, grid int64, f func(cell) error) error {
 	var c cell

@@ -15,7 +15,8 @@ import (
 func TestCells(t *testing.T) {
 	const g = 64 << 10
 	var got []cell
-	err := cells([]volume.Extent{{Offset: 100, Length: 50}, {Offset: 200, Length: 2*g + 5}, {Offset: 9 * g, Length: g}}, g, func(c cell) error {
+	ext := []volume.Extent{{Offset: 100, Length: 50}, {Offset: 200, Length: 2*g + 5}, {Offset: 9 * g, Length: g}}
+	err := cells(ext, g, func(c cell) error {
 		got = append(got, c)
 		return nil
 	})
@@ -27,6 +28,9 @@ func TestCells(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(cell{})); d != "" || err != nil {
 		t.Error(err, d)
+	}
+	if n := countCells(ext, g); n != len(want) {
+		t.Errorf("%d cells are counted", n)
 	}
 }
 

@@ -211,7 +211,11 @@ func (e *engine) collect(ctx context.Context) error {
 // add gives the sink the chunks of a job and counts them.
 func (e *engine) add(j *job, spare **image.Encoder) error {
 	for _, c := range j.empty {
-		if err := e.sink.Add(image.ChunkData{Cell: c.number, Zeros: c.extents}); err != nil {
+		zeros := c.extents
+		if len(zeros) > 1 {
+			zeros = volume.Merge(e.d.Config.DiskSize, zeros) // some may touch, and in an index no two runs of zeros do
+		}
+		if err := e.sink.Add(image.ChunkData{Cell: c.number, Zeros: zeros}); err != nil {
 			return err
 		}
 		n := volume.Bytes(c.extents)

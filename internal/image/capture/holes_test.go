@@ -130,8 +130,14 @@ func TestHugeSparseFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	if _, err := restore.Local(t.Context(), im, target, restore.LocalOptions{}); err != nil {
-		t.Fatal(err)
+	for _, delta := range []bool{false, true} {
+		stats, err := restore.Local(t.Context(), im, target, restore.LocalOptions{Verify: true, Delta: delta})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if delta && stats.Written != 0 {
+			t.Errorf("%d bytes were written again", stats.Written)
+		}
 	}
 	got := make([]byte, len(data))
 	for i, at := range places {

@@ -37,6 +37,9 @@ type vectorTarget interface {
 // uncached is a Target whose reads can come from memory instead of the medium.
 type uncached interface{ dropCache() }
 
+// holey is a Target that knows where it is zero without being read.
+type holey interface{ Holes() []image.Extent }
+
 // pageSize is the alignment of buffers, offsets and lengths for direct I/O: at least the page size of the machine. With sectors it would
 // work too, but then a direct and a buffered write could meet in one page of the page cache, and the later write-back would undo the other.
 var pageSize = int64(max(4096, osPageSize()))

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 // joinGap is the longest gap between two runs of a chunk that is read along with them.
@@ -21,6 +22,7 @@ type scanner struct {
 	p    *Plan
 	t    Target
 	dec  *image.Decoder // for its hash
+	hole []image.Extent // where the target says that it is zero
 	buf  []byte         // a cell, every byte at its place
 	runs []image.Extent
 }
@@ -57,6 +59,9 @@ func (s *scanner) read(base int64, runs []image.Extent) error {
 // chunk reports whether the stored bytes of a chunk are on the disk, and calls notZero for each of its zeros that is not.
 func (s *scanner) chunk(i int, notZero func(image.Extent)) (same bool, err error) {
 	c := &s.p.idx.Chunks[i]
+	if c.Frame < 0 && len(volume.Subtract(c.Zeros, s.hole)) == 0 {
+		return true, nil
+	}
 	base := c.Cell * s.p.idx.Grid
 	s.runs = inOrder(s.runs[:0], c)
 	// What the target has no room for is the copy of a boot sector, which the config has too.
@@ -104,6 +109,10 @@ func (p *Plan) scan(ctx context.Context, t Target, progress image.Progress, foun
 	if u, ok := t.(uncached); ok {
 		u.dropCache()
 	}
+	var holes []image.Extent
+	if h, ok := t.(holey); ok {
+		holes = h.Holes()
+	}
 	wipes := pieces(p.wipe, p.idx.Grid)
 	total := bytesOf(p.wipe)
 	for i := range p.idx.Chunks {
@@ -117,6 +126,7 @@ func (p *Plan) scan(ctx context.Context, t Target, progress image.Progress, foun
 		if err != nil {
 			return err
 		}
+		s.hole = holes
 		g.Go(func() error {
 			defer s.dec.Close()
 			for ctx.Err() == nil {

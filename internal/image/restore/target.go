@@ -11,7 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
@@ -276,6 +279,14 @@ func (t *fileTarget) Sync() error {
 		return fmt.Errorf("flushing %s: %w; the disk may be failing: see dmesg", t.f.Name(), err)
 	}
 	return nil
+}
+
+// Holes lists where a file is not backed by anything, and so reads as zero. A block device cannot tell.
+func (t *fileTarget) Holes() []image.Extent {
+	if t.device {
+		return nil
+	}
+	return volume.Invert(sparse.Data(t.f, t.size), t.size)
 }
 
 func (t *fileTarget) dropCache() {

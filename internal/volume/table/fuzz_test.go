@@ -83,6 +83,9 @@ func FuzzRead(f *testing.F) {
 		}
 		fixSums(m, 512)
 		fixSums(m, fuzzSize-512)
+		if end, err := Claims(m, fuzzSize, 512); end < 0 || err != nil {
+			t.Errorf("claims %d bytes, %v", end, err)
+		}
 		ss := 512
 		if big {
 			ss = 4096

@@ -1,0 +1,39 @@
+package table
+
+import (
+	"io"
+
+	"github.com/diskcast/diskcast/internal/volume"
+)
+
+// Claims is how many bytes a disk must have, at least, by what its first sectors say: the end of the last partition, and of a GPT the
+// backup's header. 0: they say nothing. It needs none of the rest, so that it tells of a file that was cut. limit bounds what is believed.
+func Claims(r io.ReaderAt, limit int64, sectorSize int) (int64, error) {
+	mbr := make([]byte, mbrSize)
+	if err := volume.ReadAt(r, limit, 0, mbr); err != nil {
+		return 0, err
+	}
+	if mbr[510] != 0x55 || mbr[511] != 0xaa || bootSector(mbr) {
+		return 0, nil
+	}
+	if protective(mbr) {
+		for _, ss := range sectorSizes(sectorSize) {
+			h, err := readHeader(r, limit, int64(ss), 1)
+			if err == nil {
+				return (max(int64(h.otherLBA), int64(h.lastUsable)) + 1) * int64(ss), nil
+			}
+		}
+		return 0, nil
+	}
+	end := int64(0)
+	for i := range 4 {
+		e := entryAt(mbr, i)
+		if e.flag()&0x7f != 0 {
+			return 0, nil
+		}
+		if e.used() {
+			end = max(end, (e.start()+e.sectors())*int64(sectorSize))
+		}
+	}
+	return min(end, limit), nil
+}

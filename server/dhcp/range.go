@@ -1,0 +1,47 @@
+package dhcp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Range is the addresses that a pool gives, both ends included.
+type Range struct{ First, Last netip.Addr }
+
+// maxRange bounds a pool: a /16.
+const maxRange = 1 << 16
+
+// ParseRange reads "A-B" and checks it against the server's LAN.
+func ParseRange(s string, lan netip.Prefix) (Range, error) {
+	first, last, ok := strings.Cut(s, "-")
+	if !ok {
+		return Range{}, fmt.Errorf("DHCP range %q is not of the form 10.0.0.100-10.0.0.200", s)
+	}
+	var r Range
+	var err error
+	if r.First, err = netip.ParseAddr(strings.TrimSpace(first)); err != nil {
+		return Range{}, fmt.Errorf("DHCP range %q: %w", s, err)
+	}
+	if r.Last, err = netip.ParseAddr(strings.TrimSpace(last)); err != nil {
+		return Range{}, fmt.Errorf("DHCP range %q: %w", s, err)
+	}
+	switch {
+	case !r.First.Is4() || !r.Last.Is4():
+		return Range{}, fmt.Errorf("DHCP range %q is not of IPv4 addresses", s)
+	case r.Last.Less(r.First):
+		return Range{}, fmt.Errorf("DHCP range %q ends before it begins", s)
+	case addrToUint(r.Last)-addrToUint(r.First) >= maxRange:
+		return Range{}, fmt.Errorf("DHCP range %q has more than %d addresses", s, maxRange)
+	case !lan.Contains(r.First) || !lan.Contains(r.Last):
+		return Range{}, fmt.Errorf("DHCP range %q is not within %v, the LAN of the interface", s, lan.Masked())
+	}
+	return r, nil
+}
+
+// String implements fmt.Stringer.
+func (r Range) String() string { return r.First.String() + "-" + r.Last.String() }
+
+func (r Range) size() uint32 { return addrToUint(r.Last) - addrToUint(r.First) + 1 }
+
+func (r Range) contains(a netip.Addr) bool { return a.Is4() && !a.Less(r.First) && !r.Last.Less(a) }
