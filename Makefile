@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test test-unit test-qemu test-firmware test-boot test-volumes test-rule lint size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test test-unit test-qemu test-firmware test-boot test-disks test-volumes test-rule lint size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -69,6 +69,10 @@ test-firmware: build ## whole machines by each kind of firmware, Secure Boot amo
 test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (a quarter of an hour)
 	@.ci/packages boot
 	$(AS_ROOT) env DISKCAST_BOOT=1 $(GO) test -count=1 -timeout 50m -v -p 1 -run TestBoot ./qemu-tests/osimage ./qemu-tests
+
+test-disks: build ## whole machines whose disks change their names, or come late (ten minutes)
+	@.ci/packages test
+	$(AS_ROOT) env DISKCAST_DISKS=1 DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 30m -v -run 'TestSwappedNames|TestStick' ./qemu-tests
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test

@@ -180,7 +180,7 @@ func (a *agent) run(ctx context.Context) error {
 		API: a.client, Report: a.events, Boot: boot, Log: a.log, Capture: a.capture(memory), Entry: a.entry,
 		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
 			return imaging.Restore(ctx, d, casts, imaging.Options{
-				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
+				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(), Firmware: a.inventory.Read().Firmware, DiskWait: disk.Patience,
 				Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
 			})
 		},

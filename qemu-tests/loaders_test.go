@@ -38,8 +38,8 @@ func TestBootLoaders(t *testing.T) {
 			p := v.Parts[n.ID]
 			t.Logf("entry: %s", p.Steps[session.StepEntry].Message)
 			t.Logf("boot: %s", p.Steps[session.StepBoot].Message)
-			if p.Warning != "" {
-				t.Errorf("the part has the warning %q", p.Warning)
+			if p.Warning != "" || p.Unbootable != "" {
+				t.Errorf("the part has the warning %q, unbootable %q", p.Warning, p.Unbootable)
 			}
 			b.started(n, c.entry, c.banner)
 

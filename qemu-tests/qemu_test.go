@@ -69,7 +69,7 @@ func setup(t *testing.T, limit time.Duration, o lab.Options) *bench {
 	return setupSite(t, limit, func(*osimage.Image) site.Options { return site.Options{Lab: o} })
 }
 
-// setupSite is setup with more said about the site.
+// setupSite is setup with more said about the site, its kernel among it.
 func setupSite(t *testing.T, limit time.Duration, options func(debian *osimage.Image) site.Options) *bench {
 	t.Helper()
 	ready(t)
@@ -86,7 +86,13 @@ func setupSite(t *testing.T, limit time.Duration, options func(debian *osimage.I
 		t.Fatal(err)
 	}
 	o := options(debian)
-	o.Dir, o.Kernel, o.Modules, o.ServerLog, o.Append = dir, debian.Kernel, debian.Modules, log, "quiet"
+	o.Dir, o.ServerLog = dir, log
+	if o.Kernel == "" {
+		o.Kernel, o.Modules = debian.Kernel, debian.Modules
+	}
+	if o.Append == "" {
+		o.Append = "quiet"
+	}
 	s, err := site.New(ctx, o)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/diskcast/diskcast/agent/client"
@@ -49,6 +50,8 @@ type Options struct {
 	Server Server
 	Report Reporter
 	Disks  Disks
+	// DiskWait is how long a disk that is not there may take to come.
+	DiskWait time.Duration
 	// Workers hash and compress; Memory bounds their buffers, in bytes. 0: the package's defaults.
 	Workers int
 	Memory  int64
@@ -68,7 +71,7 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	chosen, err := choose(o.Disks, d)
+	chosen, err := choose(ctx, o, d)
 	if err != nil {
 		return "", err
 	}
@@ -118,12 +121,15 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	}
 }
 
-func choose(disks Disks, d *session.Descriptor) (session.Disk, error) {
-	list := append([]session.Disk(nil), disks.List()...)
-	for i := range list {
-		list[i].ReadOnly = false // enough for reading
+func choose(ctx context.Context, o Options, d *session.Descriptor) (session.Disk, error) {
+	list := func() []session.Disk {
+		list := slices.Clone(o.Disks.List())
+		for i := range list {
+			list[i].ReadOnly = false // enough for reading
+		}
+		return list
 	}
-	return disk.ForSession(list, d)
+	return disk.Await(ctx, list, d, o.DiskWait)
 }
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {

@@ -13,6 +13,11 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
+// Missing is the error of a rule for which no disk is there, and of a session's disk that is not there: it may come late.
+type Missing struct{ error }
+
+func missing(format string, args ...any) error { return Missing{fmt.Errorf(format, args...)} }
+
 // Choose returns the one disk for which everything in rule holds. Otherwise the error lists every disk and, where
 // the rule does not hold, why: the operator writes the next rule from it.
 func Choose(disks []session.Disk, rule session.Target) (session.Disk, error) {
@@ -36,12 +41,12 @@ func Choose(disks []session.Disk, rule session.Target) (session.Disk, error) {
 	}
 	switch {
 	case len(disks) == 0:
-		return session.Disk{}, fmt.Errorf("this node has no disk that the kernel knows: is a driver missing in the boot directory, or the controller off in the firmware setup?")
+		return session.Disk{}, missing("this node has no disk that the kernel knows: is a driver missing in the boot directory, or the controller off in the firmware setup?")
 	case len(fit) == 0 && loose == writable && loose > 0 && !rule.Names():
-		return session.Disk{}, fmt.Errorf("this node has only removable or USB disks, which count only for a rule that names them (type=usb, serial=, by-path=); "+
+		return session.Disk{}, missing("this node has only removable or USB disks, which count only for a rule that names them (type=usb, serial=, by-path=); "+
 			"nothing was written. If it has another disk, its driver may be missing in the boot directory. The disks of this node:\n%s", list(disks, whys))
 	case len(fit) == 0:
-		return session.Disk{}, fmt.Errorf("no disk fits the rule (%s); nothing was written. The disks of this node:\n%s", Rule(rule), list(disks, whys))
+		return session.Disk{}, missing("no disk fits the rule (%s); nothing was written. The disks of this node:\n%s", Rule(rule), list(disks, whys))
 	case len(fit) > 1:
 		return session.Disk{}, fmt.Errorf("the rule (%s) fits %d disks and must fit one; nothing was written. Name a serial, a wwn, a place (by-path) or a size class, "+
 			"or add smallest, largest or first. The disks of this node:\n%s", Rule(rule), len(fit), list(disks, whys))
@@ -63,7 +68,7 @@ func Find(disks []session.Disk, id session.DiskID) (session.Disk, error) {
 	whys := make([]string, len(disks))
 	switch {
 	case len(fit) == 0:
-		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, is not there; nothing was written to another. If the disk was exchanged, "+
+		return session.Disk{}, missing("%s, which this session chose at first, is not there; nothing was written to another. If the disk was exchanged, "+
 			"begin a new session. The disks of this node:\n%s", id.Words(), list(disks, whys))
 	case len(fit) > 1:
 		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, could be any of %d disks; nothing was written. The disks of this node:\n%s",

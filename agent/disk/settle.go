@@ -2,8 +2,10 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -21,6 +23,34 @@ func ForSession(disks []session.Disk, d *session.Descriptor) (session.Disk, erro
 		return Find(disks, *d.Disk)
 	}
 	return Choose(disks, *d.Target)
+}
+
+// Patience is how long a node waits for a disk that is not there when its agent is: what is behind USB or a large controller comes seconds
+// after its driver.
+const Patience = 15 * time.Second
+
+// lookEvery is how often it looks meanwhile.
+const lookEvery = 250 * time.Millisecond
+
+// Await is ForSession with patience: while no disk fits, list is asked again, for as long as wait.
+func Await(ctx context.Context, list func() []session.Disk, d *session.Descriptor, wait time.Duration) (session.Disk, error) {
+	end := time.NewTimer(wait)
+	defer end.Stop()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		chosen, err := ForSession(list(), d)
+		if !errors.As(err, new(Missing)) || wait <= 0 {
+			return chosen, err
+		}
+		select {
+		case <-ctx.Done():
+			return session.Disk{}, context.Cause(ctx)
+		case <-end.C:
+			return session.Disk{}, err
+		case <-tick.C:
+		}
+	}
 }
 
 // Settle makes the chosen disk the session's, before anything is written to it. list reads the disks anew: the path must still be

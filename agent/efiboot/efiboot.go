@@ -37,8 +37,8 @@ type Machine struct {
 	Vars Vars
 }
 
-// dead is what is said of a disk that nothing will start.
-const dead = "this disk will not start by itself: "
+// ErrUnbootable is wrapped by the error of a disk that the machine will not start by itself.
+var ErrUnbootable = errors.New("this disk will not start by itself")
 
 // Enter looks at the disk and makes the machine's entry for it. It returns in words what it did. An error is for the operator: the disk is
 // right, and its text says what the machine will do and what helps.
@@ -87,9 +87,9 @@ func bios(d session.Disk, c *Contents) (string, error) {
 	case c.BootCode:
 		return "no boot entry is needed: the machine starts by BIOS, and " + d.Path + " has boot code in its first sector", nil
 	case len(c.Systems) > 0:
-		return "", fmt.Errorf("%sthis machine starts by BIOS, and %s has boot loaders for UEFI only; switch its firmware setup to UEFI", dead, d.Path)
+		return "", fmt.Errorf("%w: this machine starts by BIOS, and %s has boot loaders for UEFI only; switch its firmware setup to UEFI", ErrUnbootable, d.Path)
 	}
-	return "", fmt.Errorf("%sthis machine starts by BIOS, and %s has no boot code in its first sector", dead, d.Path)
+	return "", fmt.Errorf("%w: this machine starts by BIOS, and %s has no boot code in its first sector", ErrUnbootable, d.Path)
 }
 
 // arch is the processor that the firmware, not the kernel, was built for.
@@ -116,16 +116,16 @@ func choose(d session.Disk, c *Contents, arch string) (s System, l esp.Loader, w
 	}
 	switch {
 	case len(others) > 0:
-		err = fmt.Errorf("%sits boot loaders (%s) are for another processor than this machine's firmware (%s)", dead, strings.Join(others, ", "), arch)
+		err = fmt.Errorf("%w: its boot loaders (%s) are for another processor than this machine's firmware (%s)", ErrUnbootable, strings.Join(others, ", "), arch)
 	case len(c.Problems) > 0:
-		err = fmt.Errorf("%s%s", dead, strings.Join(c.Problems, "; "))
+		err = fmt.Errorf("%w: %s", ErrUnbootable, strings.Join(c.Problems, "; "))
 	case len(c.Systems) > 0 && c.Systems[0].Index != 0:
-		err = fmt.Errorf("%sits EFI system partition (%d) has no boot loader that is known (EFI/BOOT/BOOT%s.EFI, EFI/*/shim%s.efi, grub%s.efi and others)",
-			dead, c.Systems[0].Index, strings.ToUpper(arch), arch, arch)
+		err = fmt.Errorf("%w: its EFI system partition (%d) has no boot loader that is known (EFI/BOOT/BOOT%s.EFI, EFI/*/shim%s.efi, grub%s.efi and others)",
+			ErrUnbootable, c.Systems[0].Index, strings.ToUpper(arch), arch, arch)
 	case c.BootCode:
-		err = fmt.Errorf("%sthis machine starts by UEFI, and %s has boot code for BIOS and no EFI system partition; switch its firmware setup to BIOS (CSM)", dead, d.Path)
+		err = fmt.Errorf("%w: this machine starts by UEFI, and %s has boot code for BIOS and no EFI system partition; switch its firmware setup to BIOS (CSM)", ErrUnbootable, d.Path)
 	default:
-		err = fmt.Errorf("%sthis machine starts by UEFI, and %s has no EFI system partition", dead, d.Path)
+		err = fmt.Errorf("%w: this machine starts by UEFI, and %s has no EFI system partition", ErrUnbootable, d.Path)
 	}
 	return s, l, "", err
 }
@@ -135,7 +135,7 @@ func without(s System, l esp.Loader, arch string, why error) error {
 	if b, ok := s.Contents.Fallback(arch); ok {
 		return fmt.Errorf("no boot entry was made: %w. Firmware starts %s of this disk, if it looks for that and no older entry comes first", why, b.Path)
 	}
-	return fmt.Errorf("%sonly a boot entry can name its boot loader %s, and none was made: %w. Add one in the firmware setup, or with efibootmgr from the restored system", dead, l.Path, why)
+	return fmt.Errorf("%w: only a boot entry can name its boot loader %s, and none was made: %w. Add one in the firmware setup, or with efibootmgr from the restored system", ErrUnbootable, l.Path, why)
 }
 
 // hint adds what helps to the ways in which firmware refuses.

@@ -274,6 +274,7 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 	gpt := func(files map[string]string) func(*testing.T) session.Disk {
 		return func(t *testing.T) session.Disk { return makeDisk(t, "gpt", espGUID, files) }
 	}
+	unbootable := ErrUnbootable.Error()
 	withFallback := map[string]string{"EFI/BOOT/BOOTX64.EFI": "f"}
 	for _, c := range []struct {
 		name  string
@@ -283,29 +284,29 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 		want  []string
 	}{
 		{"the memory is full", 64, gpt(debian), &nvram{refuse: map[string]error{"Boot0000": unix.ENOSPC}},
-			[]string{dead, "EFI/debian/shimx64.efi", "Boot0000", "memory for variables is full", "efibootmgr"}},
+			[]string{unbootable, "EFI/debian/shimx64.efi", "Boot0000", "memory for variables is full", "efibootmgr"}},
 		{"the order cannot be written: the entry is taken back", 64, gpt(debian), &nvram{refuse: map[string]error{"BootOrder": unix.EPERM}},
-			[]string{dead, "writing BootOrder", "protected"}},
+			[]string{unbootable, "writing BootOrder", "protected"}},
 		{"with a fallback there is hope", 64, gpt(withFallback), &nvram{refuse: map[string]error{"Boot0000": unix.EROFS}},
 			[]string{"no boot entry was made", "Firmware starts EFI/BOOT/BOOTX64.EFI of this disk, if"}},
-		{"firmware that forgets the entry", 64, gpt(debian), &nvram{forget: "Boot0000"}, []string{dead, "Boot0000 was written and cannot be read back"}},
-		{"firmware that forgets the order", 64, gpt(debian), &nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"}, []string{dead, "did not keep what was written to BootOrder"}},
-		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{dead, "the kernel offers no EFI variables"}},
-		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{dead, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
-		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{}, []string{dead, "EFI system partition (1) has no boot loader"}},
-		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) }, &nvram{}, []string{dead, "starts by UEFI", "no EFI system partition"}},
+		{"firmware that forgets the entry", 64, gpt(debian), &nvram{forget: "Boot0000"}, []string{unbootable, "Boot0000 was written and cannot be read back"}},
+		{"firmware that forgets the order", 64, gpt(debian), &nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"}, []string{unbootable, "did not keep what was written to BootOrder"}},
+		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{unbootable, "the kernel offers no EFI variables"}},
+		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{unbootable, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
+		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{}, []string{unbootable, "EFI system partition (1) has no boot loader"}},
+		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) }, &nvram{}, []string{unbootable, "starts by UEFI", "no EFI system partition"}},
 		{"an EFI system partition that is no FAT", 64, func(t *testing.T) session.Disk {
 			d := makeDisk(t, "gpt", espGUID, debian)
 			write(t, d.Path, 1<<20, bytes.Repeat([]byte{0x55}, 4096))
 			return d
-		}, &nvram{}, []string{dead, "partition 1, the EFI system partition, cannot be read", "FAT"}},
+		}, &nvram{}, []string{unbootable, "partition 1, the EFI system partition, cannot be read", "FAT"}},
 		{"a disk for BIOS on UEFI", 64, func(t *testing.T) session.Disk {
 			d := makeDisk(t, "dos", "", nil)
 			write(t, d.Path, 0, []byte{0xfa, 0x33, 0xc0})
 			return d
-		}, &nvram{}, []string{dead, "boot code for BIOS", "CSM"}},
-		{"a disk for UEFI on BIOS", 0, gpt(debian), &nvram{}, []string{dead, "starts by BIOS", "UEFI only"}},
-		{"a disk without boot code on BIOS", 0, func(t *testing.T) session.Disk { return makeDisk(t, "dos", "", nil) }, &nvram{}, []string{dead, "no boot code"}},
+		}, &nvram{}, []string{unbootable, "boot code for BIOS", "CSM"}},
+		{"a disk for UEFI on BIOS", 0, gpt(debian), &nvram{}, []string{unbootable, "starts by BIOS", "UEFI only"}},
+		{"a disk without boot code on BIOS", 0, func(t *testing.T) session.Disk { return makeDisk(t, "dos", "", nil) }, &nvram{}, []string{unbootable, "no boot code"}},
 		{"two disks with one identity", 64, gpt(debian), &nvram{}, []string{`"debian (diskcast)" was made`, "same identity"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -329,6 +330,9 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 				if !strings.Contains(err.Error(), w) {
 					t.Errorf("%q lacks %q", err, w)
 				}
+			}
+			if got, want := errors.Is(err, ErrUnbootable), c.want[0] == unbootable; got != want {
+				t.Errorf("%q is ErrUnbootable: %v, want %v", err, got, want)
 			}
 			if c.nvram != nil && c.nvram.refuse["BootOrder"] != nil && len(c.nvram.vars) > 0 {
 				t.Errorf("an entry that nothing starts was left behind: %s", c.nvram.show(t))

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/internal/cast"
@@ -73,6 +74,10 @@ type Options struct {
 	Receiver NewReceiver // nil: Multicast
 	// Interface is the NIC to join multicast groups on; Label the name under which the sender shows this node.
 	Interface, Label string
+	// DiskWait is how long a disk that is not there may take to come.
+	DiskWait time.Duration
+	// Firmware is the machine's, session.BIOS or session.UEFI: the plan says so when that will not start the image.
+	Firmware string
 	// Workers write to the disk; WriterMemory and CastMemory bound, in bytes, what waits for them. 0: the packages' defaults.
 	Workers                  int
 	WriterMemory, CastMemory int64
@@ -98,7 +103,7 @@ func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.C
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := disk.ForSession(o.Disks.List(), d)
+	chosen, err := disk.Await(ctx, o.Disks.List, d, o.DiskWait)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +225,11 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 		return err
 	}
 	delta := r.d.Mode == session.Delta || (r.d.Mode != session.Full && same)
-	r.step(session.StepPlan, session.Info, r.planWords(same, delta), nil)
+	level, words := session.Info, r.planWords(same, delta)
+	if w := r.cfg.FirmwareWarning(r.o.Firmware); w != "" {
+		level, words = session.Warn, words+"; "+w
+	}
+	r.step(session.StepPlan, level, words, nil)
 	for _, w := range plan.Warnings() {
 		r.o.Log.Warn("plan: "+w, "disk", r.disk.Path)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -41,6 +42,26 @@ func TestNoCast(t *testing.T) {
 	w.mustSay("the session has no cast; fetching by HTTP", "info first-byte by HTTP")
 	if w.fetched != w.im.ObjectSize() {
 		t.Errorf("%d bytes by HTTP of %d", w.fetched, w.im.ObjectSize())
+	}
+}
+
+// TestPlanWarns has an image that the machine's firmware will not start: the plan says so, before anything is written.
+func TestPlanWarns(t *testing.T) {
+	for machine, want := range map[string]string{session.BIOS: "the image starts by UEFI and this machine by BIOS", session.UEFI: "", "": ""} {
+		w := newWorld(t)
+		w.im.Config().Firmware, w.im.Config().EFI = image.UEFI, nil
+		d := w.descriptor()
+		d.Cast = nil
+		o := w.options(nil)
+		o.Firmware = machine
+		if _, err := Restore(t.Context(), d, nil, o); err != nil {
+			t.Fatal(err)
+		}
+		w.complete()
+		w.order("plan", "table", "written", "verified")
+		if got := w.said("warn plan "); got != (want != "") || !w.said(want) {
+			t.Errorf("firmware %q: a warning: %v, want %q; reports:\n%s", machine, got, want, strings.Join(w.steps, "\n"))
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/agent/bootos"
+	"github.com/diskcast/diskcast/agent/efiboot"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -16,7 +17,10 @@ import (
 func (n *Node) enter(ctx context.Context, r *imaging.Result) {
 	level := session.Info
 	words, err := n.guardedEntry(ctx, r)
-	if err != nil {
+	switch {
+	case errors.Is(err, efiboot.ErrUnbootable):
+		level, words = session.Error, err.Error()
+	case err != nil:
 		level, words = session.Warn, err.Error()
 	}
 	n.o.Report.Step(session.StepEntry, level, words, nil)

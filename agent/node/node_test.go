@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskcast/diskcast/agent/bootos"
+	"github.com/diskcast/diskcast/agent/efiboot"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -188,7 +189,8 @@ func TestNoEntry(t *testing.T) {
 		fake *fake
 		want string
 	}{
-		{&fake{entry: errors.New("this disk will not start by itself: memory full")}, "warn entry this disk will not start by itself: memory full"},
+		{&fake{entry: fmt.Errorf("%w: memory full", efiboot.ErrUnbootable)}, "error entry this disk will not start by itself: memory full"},
+		{&fake{entry: errors.New("firmware may start either of two disks")}, "warn entry firmware may start either of two disks"},
 		{&fake{bug: true}, "warn entry no boot entry was made, because the agent is broken, please report this: index out of range"},
 	} {
 		got := play(t, c.fake, func(f *fake) {

@@ -25,6 +25,8 @@ func (c *Config) FirmwareWarning(firmware string) string {
 		return "the image starts by UEFI and this machine by BIOS: the disk will not start by itself; switch the firmware setup to UEFI"
 	case firmware == UEFI && c.Firmware == BIOS:
 		return "the image starts by BIOS and this machine by UEFI: the disk will not start by itself; switch the firmware setup to BIOS (CSM)"
+	case firmware == UEFI && c.EFI != nil && c.EFI.Problem == "" && len(c.EFI.Fallbacks)+len(c.EFI.Loaders) == 0:
+		return "the image's EFI system partition has no boot loader that is known, and this machine starts by UEFI: the disk will not start by itself"
 	}
 	return ""
 }

@@ -37,4 +37,17 @@ func TestFirmwareWarning(t *testing.T) {
 			t.Errorf("image %q on machine %q: %q, want %q", c.image, c.machine, got, c.want)
 		}
 	}
+	for _, c := range []struct {
+		efi     *EFI
+		machine string
+		want    bool
+	}{
+		{&EFI{}, UEFI, true}, {&EFI{}, BIOS, false}, {&EFI{}, "", false}, {&EFI{Problem: "not readable"}, UEFI, false}, {nil, UEFI, false},
+		{&EFI{Loaders: []string{"EFI/debian/shimx64.efi"}}, UEFI, false}, {&EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}}, UEFI, false},
+	} {
+		got := (&Config{Firmware: Both, EFI: c.efi}).FirmwareWarning(c.machine)
+		if strings.Contains(got, "has no boot loader that is known") != c.want || (got != "") != c.want {
+			t.Errorf("EFI system partition with %+v on machine %q: %q, want a warning: %v", c.efi, c.machine, got, c.want)
+		}
+	}
 }

@@ -18,14 +18,14 @@ const (
 	StepWritten   = "written"    // everything is on the disk and flushed
 	StepVerified  = "verified"   // read back and hashed
 	StepGrown     = "grown"      // the last file system fills a larger disk, or Message says why not; not with Descriptor.NoGrow
-	StepEntry     = "entry"      // the machine has a boot entry for the disk; with level warn, Message says why not and what follows
+	StepEntry     = "entry"      // the machine has a boot entry for the disk; with level warn or error, Message says why not and what follows
 	StepBoot      = "boot"       // how the node leaves: kexec, reboot, ...; the last event of a good restore
 	StepUploaded  = "uploaded"   // a capture is stored on the server
 	StepFailed    = "failed"     // the session failed on this node; Message says why and what to do
 	StepLog       = "log"        // a line of the node's log
 )
 
-// Levels of an event.
+// Levels of an event. At StepEntry and StepBoot, Error says that the machine will not start the disk by itself.
 const (
 	Info  = "info"
 	Warn  = "warn"

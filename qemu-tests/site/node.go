@@ -15,19 +15,21 @@ import (
 // Node is a machine of the site.
 type Node struct {
 	*vm.VM
-	MAC  string
-	Tap  string // its cable, in the lab's namespace
-	ID   string // the server's name for it
-	Disk string // raw file of its first disk
-	Log  string // everything its console said
+	MAC   string
+	Tap   string   // its cable, in the lab's namespace
+	ID    string   // the server's name for it
+	Disk  string   // raw file of its first disk
+	Disks []string // raw files of all
+	Log   string   // everything its console said
 }
 
 // Hardware of a node; the zero value is a blank machine with one disk of 2 GiB and 512 MiB of memory.
 type Hardware struct {
-	Memory int     // MiB
-	CPUs   int     //
-	Disks  []int64 // sizes, bytes
-	Junk   bool    // the first disk is not blank: its first 64 MiB hold an older life
+	Memory int      // MiB
+	CPUs   int      //
+	Disks  []int64  // sizes, bytes
+	Buses  []vm.Bus // what each disk is plugged into; those left out are virtio-blk
+	Junk   bool     // the first disk is not blank: its first 64 MiB hold an older life
 	// Firmware is in the machine's flash; its variables are copied for the machine. With any, the machine boots by the
 	// firmware's own network stack, without the card's ROM.
 	Firmware vm.Firmware
@@ -53,7 +55,11 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 		if err := sparse.Create(path, size); err != nil {
 			return nil, err
 		}
-		disks = append(disks, vm.Disk{Path: path, Serial: fmt.Sprintf("%s-%d", name, i)})
+		d := vm.Disk{Path: path, Serial: fmt.Sprintf("%s-%d", name, i)}
+		if i < len(h.Buses) {
+			d.Bus = h.Buses[i]
+		}
+		disks, node.Disks = append(disks, d), append(node.Disks, path)
 	}
 	node.Disk = disks[0].Path
 	if h.Junk {

@@ -188,6 +188,9 @@ func Describe(v View) string {
 		if p.Reason != "" {
 			fmt.Fprintf(&b, " (%s)", p.Reason)
 		}
+		if p.Unbootable != "" {
+			fmt.Fprintf(&b, " [will not start: %s]", p.Unbootable)
+		}
 		if p.Warning != "" {
 			fmt.Fprintf(&b, " [%s]", p.Warning)
 		}

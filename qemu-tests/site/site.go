@@ -29,7 +29,7 @@ type Options struct {
 	Bin string // folder with diskcast and mkimage; build/bin of the module when empty
 	Dir string // everything of the site goes here
 
-	Kernel, Modules string // of the node's userland
+	Kernel, Modules string // of the node's userland; without Modules, Kernel is a Debian package with both
 	Append          string // for the node's kernel command line
 	Shim, GRUB      string // for Secure Boot; without, the boot directory has none
 
@@ -98,12 +98,15 @@ func (s *Site) prepare(ctx context.Context) error {
 	if err := s.JSON(ctx, &id, "token", "--state", s.State, "--json"); err != nil {
 		return err
 	}
-	loaders := []string{"--shim", "none"}
+	args := []string{"--shim", "none"}
 	if s.o.Shim != "" {
-		loaders = []string{"--shim", s.o.Shim, "--grub", s.o.GRUB}
+		args = []string{"--shim", s.o.Shim, "--grub", s.o.GRUB}
 	}
-	return proc.Run(ctx, nil, filepath.Join(s.o.Bin, "mkimage"), append(loaders,
-		"--kernel", s.o.Kernel, "--modules-from", s.o.Modules,
+	if s.o.Modules != "" {
+		args = append(args, "--modules-from", s.o.Modules)
+	}
+	return proc.Run(ctx, nil, filepath.Join(s.o.Bin, "mkimage"), append(args,
+		"--kernel", s.o.Kernel,
 		"--server", "https://"+apiPort.String(), "--pin", id.Pin,
 		"--console", "ttyS0,115200", "--append", s.o.Append, "--out", s.bootDir())...)
 }

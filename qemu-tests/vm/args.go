@@ -43,19 +43,14 @@ func (v *VM) args(accel Accel) []string {
 			"-device", dev)
 	}
 	for i, d := range o.Disks {
-		dev := fmt.Sprintf("virtio-blk-pci,drive=disk%d,bootindex=%d", i, boot)
-		boot++
-		if d.Serial != "" {
-			dev += ",serial=" + d.Serial
+		// cache=unsafe: the guest's flushes do not become fsyncs of the host. A pulled plug still loses what the
+		// guest had not written; it does not take the host's page cache with it.
+		a = append(a, "-drive", fmt.Sprintf("if=none,id=%s,format=raw,cache=unsafe,discard=unmap,file=%s", diskID(i), d.Path))
+		for _, dev := range v.devices(i, boot+i) {
+			if !v.late[i] {
+				a = append(a, "-device", dev.arg())
+			}
 		}
-		if d.SectorSize != 0 {
-			dev += fmt.Sprintf(",logical_block_size=%d,physical_block_size=%d", d.SectorSize, d.SectorSize)
-		}
-		a = append(a,
-			// cache=unsafe: the guest's flushes do not become fsyncs of the host. A pulled plug still loses what the
-			// guest had not written; it does not take the host's page cache with it.
-			"-drive", fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,discard=unmap,file=%s", i, d.Path),
-			"-device", dev)
 	}
 	if o.Kernel != "" {
 		a = append(a, "-kernel", o.Kernel, "-append", o.Append)

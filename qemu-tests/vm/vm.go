@@ -24,11 +24,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk is one virtio-blk disk of a machine, backed by a raw file.
+// Disk is one disk of a machine, backed by a raw file.
 type Disk struct {
 	Path       string // raw file; its size is the disk's
 	Serial     string // as the guest sees it, at most 20 bytes
 	SectorSize int    // 512 when zero
+	Bus        Bus
 }
 
 // NIC is one virtio-net card. Its option ROM is QEMU's stock iPXE: the PXE ROM that a blank machine boots from.
@@ -81,6 +82,7 @@ type VM struct {
 	err    error         // how it ended
 	killed bool
 	on     time.Time
+	late   map[int]bool // disks that are not plugged in at power-on
 }
 
 // New returns a machine that is switched off.

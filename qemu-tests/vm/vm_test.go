@@ -2,6 +2,8 @@ package vm
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -74,5 +76,46 @@ func TestStripEscapes(t *testing.T) {
 	got += string(s.strip(nil, []byte("Jb\r\n\x1bcd")))
 	if got != "ab\nd" {
 		t.Fatalf("got %q", got)
+	}
+}
+
+// TestLateDisk plugs a disk of each bus into a running machine, and sees that without Late they are there from the start.
+func TestLateDisk(t *testing.T) {
+	needQEMU(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var disks []Disk
+	for _, bus := range []Bus{VirtioBlk, SCSI, USB} {
+		path := filepath.Join(t.TempDir(), "disk.raw")
+		if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		disks = append(disks, Disk{Path: path, Serial: "serial", Bus: bus})
+	}
+	m := New(Options{Name: "late", Memory: 64, Disks: disks})
+	m.Late(0, 1, 2)
+	for range 2 { // what was plugged in is late again at the next power-on
+		if err := m.PowerOn(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for i := range disks {
+			if err := m.Plug(ctx, i); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Plug(ctx, i); err == nil {
+				t.Errorf("disk %d was plugged in twice", i)
+			}
+		}
+		m.Unplug()
+	}
+	m.Late()
+	if err := m.PowerOn(ctx); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Unplug()
+	for i := range disks {
+		if err := m.Plug(ctx, i); err == nil {
+			t.Errorf("disk %d was not there at power-on", i)
+		}
 	}
 }

@@ -1,7 +1,7 @@
 // Package cli is the command line of diskcast. A command is a function of its arguments, stdin, stdout and stderr.
 //
 // Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
-// image, or a capture failed; 4 an image is damaged.
+// image, or a capture failed; 4 an image is damaged; 5 a session ended, every node has the image, and some will not start by themselves.
 package cli
 
 import (
@@ -27,10 +27,11 @@ var Version = "devel"
 
 // Exit codes.
 const (
-	exitFailed  = 1
-	exitUsage   = 2
-	exitSession = 3
-	exitDamage  = 4
+	exitFailed     = 1
+	exitUsage      = 2
+	exitSession    = 3
+	exitDamage     = 4
+	exitUnbootable = 5
 )
 
 // codeError gives an error an exit code.

@@ -140,8 +140,11 @@ func (e *env) createNotes(s *model.Session) {
 		fmt.Fprintf(e.err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
 	}
 	for i := range s.Parts {
-		if p := &s.Parts[i]; p.Warning != "" {
-			fmt.Fprintf(e.err, "diskcast: warning: node %s: %s\n", p.Node, p.Warning)
+		p := &s.Parts[i]
+		for _, words := range []string{p.Unbootable, p.Warning} {
+			if words != "" {
+				fmt.Fprintf(e.err, "diskcast: warning: node %s: %s\n", p.Node, words)
+			}
 		}
 	}
 }
@@ -219,7 +222,7 @@ func sessionList(e *env) *cobra.Command {
 	}
 }
 
-// remark is the reason of a session's end, or how many of its nodes have a warning: done is not always well.
+// remark is the reason of a session's end, or how many of its nodes will not start by themselves or have a warning: done is not always well.
 func remark(s *model.Session) string {
 	warned := 0
 	for i := range s.Parts {
@@ -227,13 +230,21 @@ func remark(s *model.Session) string {
 			warned++
 		}
 	}
+	var words []string
 	switch {
-	case warned == 0:
-		return s.Reason
 	case s.Reason != "":
-		return fmt.Sprintf("%s; %d with a warning", s.Reason, warned)
+		words = append(words, s.Reason)
+	case s.Unbootable > 0:
+		words = append(words, fmt.Sprintf("%d will not start by themselves", s.Unbootable))
 	}
-	return fmt.Sprintf("%d with a warning: session show %s", warned, s.ID)
+	if warned > 0 {
+		words = append(words, fmt.Sprintf("%d with a warning", warned))
+	}
+	out := strings.Join(words, "; ")
+	if out != "" && s.Reason == "" {
+		out += ": session show " + s.ID
+	}
+	return out
 }
 
 func tally(parts []model.Part) (done, failed int) {
@@ -305,6 +316,9 @@ func (e *env) showSession(s *model.Session) error {
 		if p.Disk != nil {
 			fmt.Fprintf(e.out, "\n  on %s", p.Disk.Words())
 		}
+		if p.Unbootable != "" {
+			fmt.Fprintf(e.out, "\n  will not start: %s", p.Unbootable)
+		}
 		if p.Warning != "" {
 			fmt.Fprintf(e.out, "\n  warning: %s", p.Warning)
 		}
@@ -321,7 +335,8 @@ func sessionWatch(e *env) *cobra.Command {
 		Use:   "watch SESSION",
 		Short: "Follow a session until it is over",
 		Long: `Follow a session until it is over; then print a timeline of each node. With --json, every change is one line of JSON
-(docs/node-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image.`,
+(docs/node-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5 that every node
+has it and some machines will not start from it by themselves, for the reasons that are told.`,
 		Example: "  diskcast session watch s1\n  diskcast session watch s1 --json",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -359,12 +374,16 @@ func sessionCancel(e *env) *cobra.Command {
 
 // sessionResult is the error for how a session ended.
 func sessionResult(s *model.Session) error {
-	if s == nil || s.State == model.Done {
+	code := exitSession
+	switch {
+	case s == nil, s.State == model.Done && s.Unbootable == 0:
 		return nil
+	case s.State == model.Done:
+		code = exitUnbootable
 	}
 	words := "session " + s.ID + " " + s.State
 	if s.Reason != "" {
 		words += ": " + s.Reason
 	}
-	return &codeError{exitSession, errors.New(words)}
+	return &codeError{code, errors.New(words)}
 }

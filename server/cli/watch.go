@@ -167,7 +167,11 @@ func (w *barWatcher) line(l *model.Line) error {
 
 func (w *barWatcher) node(p *model.Part) {
 	if old := w.parts[p.Node]; old != nil && old.State != p.State && p.State == model.Done {
-		fmt.Fprintf(w.p, "%s done\n", p.Node)
+		but := ""
+		if p.Unbootable != "" {
+			but = ", and will not start by itself"
+		}
+		fmt.Fprintf(w.p, "%s done%s\n", p.Node, but)
 	}
 	w.parts[p.Node] = p
 	bar := w.bars[p.Node]

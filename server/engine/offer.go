@@ -29,7 +29,8 @@ func (e *Engine) greet(n *node) {
 
 // offer gives the node its descriptor.
 func (e *Engine) offer(s *sess, n *node, p *model.Part) {
-	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", e.firmwareWarning(s, n), nil, ""
+	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
+	p.Unbootable = e.foreseen(s, n)
 	p.Steps, p.Heard = e.startTrace(n), e.now()
 	p.Boots++
 	if s.Upload != nil {
@@ -41,8 +42,9 @@ func (e *Engine) offer(s *sess, n *node, p *model.Part) {
 	e.savePart(s, n.ID)
 }
 
-// firmwareWarning says that the node's firmware is not one that starts the image. A node that never said hello has no firmware that is known.
-func (e *Engine) firmwareWarning(s *sess, n *node) string {
+// foreseen is Part.Unbootable before the node has looked at its disk: the node's firmware is not one that starts the image. A node that
+// never said hello has no firmware that is known.
+func (e *Engine) foreseen(s *sess, n *node) string {
 	if n == nil || s.Upload != nil || n.Inventory.Firmware == "" {
 		return ""
 	}

@@ -74,8 +74,15 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 	if ev.Step == session.StepPlan && s.Upload != nil && p.Progress != nil {
 		p.Warning = e.mayNotFit(p.Progress.ToRead)
 	}
-	if (ev.Step == session.StepGrown || ev.Step == session.StepEntry || ev.Step == session.StepBoot) && ev.Level != session.Info {
-		warn(p, ev.Message)
+	starts := ev.Step == session.StepEntry || ev.Step == session.StepBoot
+	if ev.Step == session.StepEntry {
+		p.Unbootable = "" // the node has looked at the disk: what was foreseen counts no more
+	}
+	switch {
+	case starts && ev.Level == session.Error:
+		p.Unbootable = also(p.Unbootable, ev.Message)
+	case (starts || ev.Step == session.StepGrown) && ev.Level != session.Info:
+		p.Warning = also(p.Warning, ev.Message)
 	}
 	if ev.Step == session.StepUploaded && s.Upload != nil {
 		e.uploaded(s, n, p)
@@ -91,12 +98,12 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 	e.savePart(s, n.ID)
 }
 
-// warn adds a warning to those that the operator is shown.
-func warn(p *model.Part, words string) {
-	if p.Warning != "" && !strings.Contains(p.Warning, words) {
-		words = p.Warning + "; " + words
+// also adds words to those that the operator is shown.
+func also(shown, words string) string {
+	if shown != "" && !strings.Contains(shown, words) {
+		words = shown + "; " + words
 	}
-	p.Warning = plain.Line(words, maxMessage)
+	return plain.Line(words, maxMessage)
 }
 
 // maxSteps bounds the steps of a part: a node may name any.

@@ -63,7 +63,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 		if known := e.byMAC[strings.ReplaceAll(id, "-", ":")]; known != "" {
 			id = known
 		}
-		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting, Warning: e.firmwareWarning(s, e.nodes[id])})
+		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting, Unbootable: e.foreseen(s, e.nodes[id])})
 		e.savePart(s, id)
 	}
 	e.saveSession(s)
@@ -160,7 +160,7 @@ func (e *Engine) join(n *node) {
 	}
 	p.State, p.Reason, p.Joined, p.Heard = model.Waiting, "", e.now(), e.now()
 	n.Session = s.ID
-	p.Steps = e.startTrace(n)
+	p.Steps, p.Unbootable = e.startTrace(n), e.foreseen(s, n)
 	e.savePart(s, n.ID)
 	e.saveNode(n)
 	if s.Going() {
@@ -280,7 +280,7 @@ func (e *Engine) maybeEnd(s *sess) {
 		}
 	}
 	if len(bad) == 0 {
-		e.end(s, model.Done, "")
+		e.end(s, model.Done, s.unbootableWords())
 		return
 	}
 	if s.Upload != nil {
@@ -291,6 +291,9 @@ func (e *Engine) maybeEnd(s *sess) {
 	have := total - len(bad)
 	if len(bad) > 5 {
 		bad = append(bad[:5], fmt.Sprintf("and %d more", len(bad)-5))
+	}
+	if w := s.unbootableWords(); w != "" {
+		bad = append(bad, w)
 	}
 	e.end(s, model.Failed, fmt.Sprintf("%d of %d nodes have the image; %s", have, total, strings.Join(bad, "; ")))
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -100,7 +101,8 @@ func (e *Engine) mayNotFit(inUse int64) string {
 	return fmt.Sprintf("The image may not fit, for the disk has %d MB in use and the image store %d MB free.", inUse>>20, free>>20)
 }
 
-// warnings are what the operator must hear of a session: the server's own trouble, and the first sentence of each node's warning.
+// warnings are what the operator must hear of a session: the server's own trouble, and the first sentence of why a node will not start
+// by itself, or else of its warning.
 func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
 		return nil
@@ -118,7 +120,7 @@ func (e *Engine) warnings(s *sess) []string {
 	}
 	more := 0
 	for _, id := range s.order {
-		w := s.parts[id].Warning
+		w := cmp.Or(s.parts[id].Unbootable, s.parts[id].Warning)
 		switch {
 		case w == "":
 		case len(out) >= maxWarnings:

@@ -27,6 +27,7 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 		v.Cast = castView(s.Params)
 	}
 	v.Warnings = e.warnings(s)
+	v.Unbootable = len(s.unbootable())
 	v.Parts = nil
 	if parts {
 		v.Parts = []model.Part{}

@@ -7,7 +7,7 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// TestBootWarning: that nothing on the disk can be started is a warning at the part, which is done, beside that of growing.
+// TestBootWarning: that nothing on the disk can be started is told at the part, which is done, beside the warning of growing.
 func TestBootWarning(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
@@ -29,8 +29,8 @@ func TestBootWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range got.Parts {
-		if want := "not grown; reboot: nothing on the disk can be started"; p.Warning != want || p.State != "done" {
-			t.Errorf("%s, warning %q, want %q", p.State, p.Warning, want)
+		if want := "reboot: nothing on the disk can be started"; p.Unbootable != want || p.Warning != "not grown" || p.State != model.Done {
+			t.Errorf("%s, unbootable %q, warning %q, want %q", p.State, p.Unbootable, p.Warning, want)
 		}
 	}
 }

@@ -13,7 +13,7 @@ const (
 	Waiting   = "waiting"   // for min-nodes or max-wait
 	Casting   = "casting"   // nodes receive
 	Capturing = "capturing" // a node reads its disk and sends it
-	Done      = "done"      // every node has it
+	Done      = "done"      // every node has it; Session.Unbootable says how many will not start by themselves
 	Failed    = "failed"    // Reason says what and what next
 	Cancelled = "cancelled" // by the operator
 )
@@ -90,6 +90,8 @@ type Session struct {
 	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each node's warning.
 	Warnings []string `json:"warnings,omitempty"`
 	Notes    []string `json:"notes,omitempty"` // what the operator should know of the image before it is on disks
+	// Unbootable is the number of parts with a Part.Unbootable that have the image or may still get it.
+	Unbootable int `json:"unbootable,omitempty"`
 	// Parts is left out of watch lines: each part has a line of its own.
 	Parts []Part `json:"parts,omitempty"`
 }
@@ -158,6 +160,9 @@ type Part struct {
 	Warning  string            `json:"warning,omitempty"`
 	// Disk is what the node's first plan in the session chose; it touches no other.
 	Disk *session.DiskID `json:"disk,omitempty"`
+	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as image and
+	// firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
+	Unbootable string `json:"unbootable,omitempty"`
 }
 
 // Over reports whether nothing more is expected of the part.

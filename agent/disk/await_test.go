@@ -1,0 +1,64 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// TestAwait waits for a disk that comes late, and for no other reason.
+func TestAwait(t *testing.T) {
+	stick := session.Disk{Path: "/dev/sda", Size: 1 << 30, Bus: session.BusUSB, Removable: true}
+	a := session.Disk{Path: "/dev/sda", Size: 1 << 30, Serial: "a"}
+	b := session.Disk{Path: "/dev/sdb", Size: 1 << 30, Serial: "b"}
+	firstB := b.ID()
+	for _, c := range []struct {
+		name  string
+		d     session.Descriptor
+		there []session.Disk // at first
+		late  *session.Disk  // comes after five seconds
+		want  string         // path; empty: an error
+		words string         // of the error
+		after time.Duration
+	}{
+		{"there", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil, "/dev/sda", "", 0},
+		{"no disk yet", session.Descriptor{Target: &session.Target{}}, nil, &a, "/dev/sda", "", 5 * time.Second},
+		{"a stick, and the disk comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, &b, "/dev/sdb", "", 5 * time.Second},
+		{"a stick that is named", session.Descriptor{Target: &session.Target{Type: session.TypeUSB}}, nil, &stick, "/dev/sda", "", 5 * time.Second},
+		{"the session's disk comes after another", session.Descriptor{Target: &session.Target{Path: "/dev/sda"}, Disk: &firstB}, []session.Disk{a}, &b, "/dev/sdb", "", 5 * time.Second},
+		{"none comes", session.Descriptor{Target: &session.Target{}}, nil, nil, "", "no disk that the kernel knows", Patience},
+		{"a stick alone", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, nil, "", "only removable or USB disks", Patience},
+		{"the session's disk is gone", session.Descriptor{Target: &session.Target{}, Disk: &firstB}, []session.Disk{a}, nil, "", "is not there", Patience},
+		{"two that fit", session.Descriptor{Target: &session.Target{}}, []session.Disk{a, b}, nil, "", "fits 2 disks", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				list := func() []session.Disk {
+					if c.late != nil && time.Since(began) >= 5*time.Second {
+						return append([]session.Disk{*c.late}, c.there...)
+					}
+					return c.there
+				}
+				got, err := Await(t.Context(), list, &c.d, Patience)
+				if got.Path != c.want || (err == nil) != (c.want != "") || (err != nil && !strings.Contains(err.Error(), c.words)) {
+					t.Errorf("%q, %v; want %q, %q", got.Path, err, c.want, c.words)
+				}
+				if took := time.Since(began); took != c.after {
+					t.Errorf("it took %v, want %v", took, c.after)
+				}
+			})
+		})
+	}
+	gone := errors.New("the session is over")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	if _, err := Await(ctx, func() []session.Disk { return nil }, &session.Descriptor{Target: &session.Target{}}, Patience); !errors.Is(err, gone) {
+		t.Errorf("cancelled while it waits: %v", err)
+	}
+}
