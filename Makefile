@@ -70,7 +70,7 @@ test-boot: build ## whole machines, a kind of boot loader each: imaged, switched
 	@.ci/packages boot
 	$(AS_ROOT) env DISKCAST_BOOT=1 $(GO) test -count=1 -timeout 50m -v -p 1 -run TestBoot ./qemu-tests/osimage ./qemu-tests
 
-test-disks: build ## whole machines whose disks change their names, or come late (ten minutes)
+test-disks: build ## whole machines whose disks change their names, or come late (a quarter of an hour)
 	@.ci/packages test
 	$(AS_ROOT) env DISKCAST_DISKS=1 DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 30m -v -run 'TestSwappedNames|TestStick' ./qemu-tests
 
