@@ -85,9 +85,9 @@ func parse(name string, dev int, text, arch string) *Entry {
 				return nil
 			}
 		case "linux", "efi", "uki":
-			e.kind, e.Kernel = key, path.Join("/", value)
+			e.kind, e.Kernel = key, efiPath(value)
 		case "initrd":
-			e.Initrds = append(e.Initrds, path.Join("/", value))
+			e.Initrds = append(e.Initrds, efiPath(value))
 		case "options":
 			args = append(args, value)
 		case "devicetree":
@@ -104,6 +104,11 @@ func parse(name string, dev int, text, arch string) *Entry {
 		return nil
 	}
 	return e
+}
+
+// efiPath is a path of an entry from the top of its partition: systemd-boot takes slashes and backslashes alike.
+func efiPath(value string) string {
+	return path.Join("/", strings.ReplaceAll(value, `\`, "/"))
 }
 
 // unified makes the entry of a unified kernel image (type 2) from its os-release; nil without one.
