@@ -164,9 +164,21 @@ func (e *entry) words(done string) string {
 	}
 	words := fmt.Sprintf("boot entry %s %q %s: it starts %s on partition %d of %s (%s), %s; boot order %s",
 		name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.id(), e.why, strings.Join(list, ","))
-	at := slices.Index(e.order, e.number)
-	if slices.ContainsFunc(e.order[:at], func(n uint16) bool { return e.options[n].class() == network }) {
+	var unsure []string
+	net := false
+	for _, n := range e.order[:slices.Index(e.order, e.number)] {
+		switch e.options[n].class() {
+		case network:
+			net = true
+		case unknown:
+			unsure = append(unsure, fmt.Sprintf("%s %q", name(n), e.options[n].Description))
+		}
+	}
+	if net {
 		words += ", the network before it as it was"
+	}
+	if len(unsure) > 0 {
+		words += fmt.Sprintf("; %s before it may be the network and kept the place: if it is a disk, firmware starts that first", strings.Join(unsure, ", "))
 	}
 	return words
 }
