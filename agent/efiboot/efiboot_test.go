@@ -60,9 +60,9 @@ func (n *nvram) Remove(name string) error {
 // show writes the memory down: the order, and each entry with its description and what it starts.
 func (n *nvram) show(t *testing.T) string {
 	t.Helper()
-	order, err := parseOrder(n.vars["BootOrder"])
-	if err != nil {
-		t.Fatal(err)
+	order, damaged, err := parseOrder(n.vars["BootOrder"])
+	if err != nil || damaged {
+		t.Fatalf("BootOrder %x: %v", n.vars["BootOrder"], err)
 	}
 	words := []string{}
 	for _, id := range order {
@@ -197,6 +197,13 @@ func TestEnter(t *testing.T) {
 			map[string][]byte{"Boot0000": thinkPad("ON-PREMISE", "00112233445566778899aabbccddeeff").Bytes(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
 			"0,2,1\nBoot0000 \"ON-PREMISE\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
 			`Boot0000 "ON-PREMISE" before it may be the network and kept the place: if it is a disk, firmware starts that first`, 2},
+		{"a damaged order is written anew, its whole numbers as they were",
+			map[string][]byte{"Boot0000": pxe(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0, 7}}, debian,
+			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"BootOrder had half a number at its end", 2},
+		{"a damaged order whose entry stands right is written anew all the same",
+			map[string][]byte{"Boot0003": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {3, 0, 7}}, debian,
+			"3\nBoot0003 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "written anew without it", 1},
 		{"a number that only the order knows is left alone",
 			map[string][]byte{"BootOrder": {0, 0}}, debian,
 			"0,1\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},

@@ -23,6 +23,8 @@ type entry struct {
 
 	options map[uint16]*Option
 	order   []uint16
+	damaged bool // the variable BootOrder has half a number at its end
+	mended  bool // it was written anew
 	number  uint16
 }
 
@@ -36,7 +38,7 @@ func (e *entry) read() error {
 		return nil
 	}
 	if err == nil {
-		e.order, err = parseOrder(b)
+		e.order, e.damaged, err = parseOrder(b)
 	}
 	return err
 }
@@ -129,14 +131,14 @@ func (e *entry) write() (done string, err error) {
 		e.options[n] = o
 	}
 	order := place(e.order, n, func(id uint16) class { return e.options[id].class() })
-	if !slices.Equal(order, e.order) {
+	if e.damaged || !slices.Equal(order, e.order) {
 		if err := e.set("BootOrder", orderBytes(order)); err != nil {
 			if !had {
 				_ = e.vars.Remove(name(n)) // the first error is what the operator must know
 			}
 			return "", err
 		}
-		e.order = order
+		e.order, e.mended = order, e.damaged
 	}
 	return done, nil
 }
@@ -173,6 +175,9 @@ func (e *entry) words(done string) string {
 		case unknown:
 			unsure = append(unsure, fmt.Sprintf("%s %q", name(n), e.options[n].Description))
 		}
+	}
+	if e.mended {
+		words += " (BootOrder had half a number at its end, and was written anew without it)"
 	}
 	if net {
 		words += ", the network before it as it was"

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -146,17 +146,16 @@ func place(order []uint16, id uint16, classOf func(uint16) class) []uint16 {
 	return slices.Insert(order, at, id)
 }
 
-var errOrder = errors.New("the variable BootOrder is no list of 16-bit numbers")
-
-func parseOrder(b []byte) ([]uint16, error) {
-	if len(b)%2 != 0 || len(b) > maxOption {
-		return nil, errOrder
+// parseOrder reads the variable BootOrder, 16-bit numbers in little endian. Of one with an odd byte at its end the whole numbers count, as
+// they do for EDK II's boot manager; damaged tells so.
+func parseOrder(b []byte) (order []uint16, damaged bool, err error) {
+	if len(b) > maxOption {
+		return nil, false, fmt.Errorf("the variable BootOrder has %d bytes", len(b))
 	}
-	var out []uint16
-	for ; len(b) > 0; b = b[2:] {
-		out = append(out, binary.LittleEndian.Uint16(b))
+	for ; len(b) >= 2; b = b[2:] {
+		order = append(order, binary.LittleEndian.Uint16(b))
 	}
-	return out, nil
+	return order, len(b) > 0, nil
 }
 
 func orderBytes(order []uint16) []byte {

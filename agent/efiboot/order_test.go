@@ -122,12 +122,15 @@ func TestPlace(t *testing.T) {
 }
 
 func TestOrderVariable(t *testing.T) {
-	if _, err := parseOrder([]byte{1, 0, 2}); err == nil {
-		t.Error("three bytes were taken as a list of 16-bit numbers")
+	if order, damaged, err := parseOrder([]byte{1, 0, 2}); err != nil || !damaged || !slices.Equal(order, []uint16{1}) {
+		t.Errorf("three bytes are %x, %v, %v: want 1 and a half number", order, damaged, err)
 	}
-	order, err := parseOrder([]byte{0x02, 0x00, 0x00, 0x80})
-	if err != nil || !slices.Equal(order, []uint16{2, 0x8000}) {
-		t.Errorf("parseOrder = %x, %v", order, err)
+	order, damaged, err := parseOrder([]byte{0x02, 0x00, 0x00, 0x80})
+	if err != nil || damaged || !slices.Equal(order, []uint16{2, 0x8000}) {
+		t.Errorf("parseOrder = %x, %v, %v", order, damaged, err)
+	}
+	if _, _, err := parseOrder(make([]byte, maxOption+2)); err == nil {
+		t.Error("an order without bound was taken")
 	}
 	if got := orderBytes(order); string(got) != "\x02\x00\x00\x80" {
 		t.Errorf("orderBytes = %x", got)
