@@ -111,7 +111,8 @@ func efiPath(value string) string {
 	return path.Join("/", strings.ReplaceAll(value, `\`, "/"))
 }
 
-// unified makes the entry of a unified kernel image (type 2) from its os-release; nil without one.
+// unified makes the entry of a unified kernel image (type 2) from its os-release; nil without any
+// name in it. Without ID it has no sort key, and comes after those that have one.
 func unified(file string, dev int, osRelease string) *Entry {
 	os := map[string]string{}
 	for line := range strings.Lines(osRelease) {
@@ -132,7 +133,7 @@ func unified(file string, dev int, osRelease string) *Entry {
 	e.Title = first("PRETTY_NAME", "IMAGE_ID", "NAME", "ID")
 	e.version = first("IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID")
 	e.sortKey = first("IMAGE_ID", "ID")
-	if e.Title == "" || e.sortKey == "" {
+	if e.Title == "" {
 		return nil
 	}
 	return e
