@@ -93,6 +93,9 @@ const (
 	goneGUID  = "cccccccc-0001-4000-8000-000000000001"
 )
 
+// pe is the head of a PE file for x64, which makes a program of the text behind it.
+var pe = "MZ" + strings.Repeat("\x00", 58) + "\x40\x00\x00\x00PE\x00\x00\x64\x86"
+
 // makeDisk makes a disk with sfdisk and mtools: files on an EFI system partition with the GUID; "" as GUID is a disk without one.
 func makeDisk(t *testing.T, table, guid string, files map[string]string) session.Disk {
 	t.Helper()
@@ -119,6 +122,9 @@ func makeDisk(t *testing.T, table, guid string, files map[string]string) session
 		file := filepath.Join(tree, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasSuffix(strings.ToLower(name), ".efi") && text != "" {
+			text = pe + text
 		}
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -238,6 +244,9 @@ func TestEnter(t *testing.T) {
 		{"the fallback gets an entry too: older entries may name another disk",
 			nil, map[string]string{"EFI/BOOT/BOOTX64.EFI": "f"},
 			"0\nBoot0000 \"BOOT (diskcast)\" aaaaaaaa@2048 EFI/BOOT/BOOTX64.EFI", "what firmware starts that knows nothing of the disk", 2},
+		{"a fallback of no bytes is none, and the words say so",
+			nil, map[string]string{"EFI/BOOT/BOOTX64.EFI": "", "EFI/debian/shimx64.efi": "s"},
+			"0\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "; EFI/BOOT/BOOTX64.EFI is empty: firmware does not start it", 2},
 		{"what an entry in the order names decides between two loaders",
 			map[string][]byte{"Boot0001": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {1, 0}},
 			map[string]string{"EFI/BOOT/BOOTX64.EFI": "w", "EFI/systemd/systemd-bootx64.efi": "w", "EFI/debian/shimx64.efi": "s"},
@@ -303,6 +312,7 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 		{"firmware that forgets the order", 64, gpt(debian), &nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"}, []string{dead, "did not keep what was written to BootOrder"}},
 		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{dead, "the kernel offers no EFI variables"}},
 		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{dead, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
+		{"a fallback of no bytes alone", 64, gpt(map[string]string{"EFI/BOOT/BOOTX64.EFI": ""}), &nvram{}, []string{dead, "no boot loader", "EFI/BOOT/BOOTX64.EFI is empty"}},
 		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{}, []string{dead, "EFI system partition (1) has no boot loader"}},
 		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) }, &nvram{}, []string{dead, "starts by UEFI", "no EFI system partition"}},
 		{"an EFI system partition that is no FAT", 64, func(t *testing.T) session.Disk {
@@ -389,7 +399,7 @@ func TestOtherWays(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "disk.raw")
 		run(t, "", "mkfs.fat", "-C", path, "8192")
 		run(t, "", "mmd", "-i", path, "::/EFI", "::/EFI/BOOT")
-		run(t, "f", "mcopy", "-i", path, "-", "::/EFI/BOOT/BOOTX64.EFI")
+		run(t, pe+"f", "mcopy", "-i", path, "-", "::/EFI/BOOT/BOOTX64.EFI")
 		n := &nvram{vars: map[string][]byte{}}
 		words, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(session.Disk{Path: path, Size: 8 << 20, SectorSize: 512})
 		if err != nil || len(n.writes) > 0 || !strings.Contains(words, "firmware finds EFI/BOOT/BOOTX64.EFI") {

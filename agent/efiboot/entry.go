@@ -185,6 +185,9 @@ func (e *entry) words(done string) string {
 	if len(unsure) > 0 {
 		words += fmt.Sprintf("; %s before it may be the network and kept the place: if it is a disk, firmware starts that first", strings.Join(unsure, ", "))
 	}
+	for _, u := range e.system.Contents.Unfit {
+		words += fmt.Sprintf("; %s: firmware does not start it", u)
+	}
 	return words
 }
 
