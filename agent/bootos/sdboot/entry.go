@@ -1,10 +1,13 @@
 package sdboot
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
 // Entry is a line of systemd-boot's menu.
@@ -22,13 +25,13 @@ type Entry struct {
 	devicetree, other           string
 }
 
-// maxEntries bounds the entries of a partition.
-const maxEntries = 4096
+// maxEntries bounds the files that may be entries. More are a restart: the one that is left out may be the default.
+const maxEntries = 1024
 
 // Entries lists the menu in systemd-boot's order. Entries without their kernel, or for another kind of machine, are not in it.
 func Entries(files Files, o Options) ([]*Entry, error) {
 	var out []*Entry
-	found := false
+	found, seen := false, 0
 	for _, dev := range append([]int{o.ESP}, o.Others...) {
 		for _, dir := range []string{"/loader/entries", "/EFI/Linux"} {
 			names, err := files.List(dev, dir)
@@ -37,8 +40,11 @@ func Entries(files Files, o Options) ([]*Entry, error) {
 			}
 			found = true
 			for _, name := range names {
-				if strings.HasPrefix(name, ".") || hasPrefixFold(name, "auto-") || len(out) >= maxEntries {
+				if strings.HasPrefix(name, ".") || hasPrefixFold(name, "auto-") {
 					continue
+				}
+				if seen++; seen > maxEntries {
+					return nil, &grub.Restart{Why: fmt.Sprintf("it has more than %d entries", maxEntries)}
 				}
 				file := path.Join(dir, name)
 				var e *Entry
