@@ -189,7 +189,8 @@ func (f *finder) shim(file grub.File, via, what string) []candidate {
 	plain, isPlain := beside("grub.efi")
 	switch {
 	case isUsual && isPlain && !f.same(usual, plain):
-		return []candidate{refused(what, fmt.Errorf("%s and %s beside it differ, and which it starts is compiled into it", path.Base(usual.Path), path.Base(plain.Path)))}
+		why := fmt.Errorf("%s and %s beside it differ, and which it starts is compiled into it", path.Base(usual.Path), path.Base(plain.Path))
+		return []candidate{refused(what, why)}
 	case isUsual:
 		return f.program(usual, via, nil)
 	case isPlain:
