@@ -50,6 +50,16 @@ type Firmware struct {
 // Find returns the system that the machine would start from the disk. A *Restart says that the loader itself must do it; an error
 // that wraps ErrNoSystem, that nothing will; any other, that a configuration was not understood.
 func Find(v *Volumes, fw Firmware) (*System, error) {
+	v.budget.begin()
+	defer v.budget.end()
+	s, err := find(v, fw)
+	if over := v.budget.err(); over != nil {
+		return nil, &Restart{Why: fmt.Sprintf("the search for the system was given up: %v", over)}
+	}
+	return s, err
+}
+
+func find(v *Volumes, fw Firmware) (*System, error) {
 	f := &finder{v: v, fw: fw}
 	found := f.loaders()
 	if v.unread && (f.bare || len(found) == 0) {

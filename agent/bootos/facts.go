@@ -25,6 +25,9 @@ func (v *Volumes) Blocks(dev int, first, count int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if err := v.budget.spend(spent{bytes: count * 512}); err != nil {
+		return nil, err
+	}
 	b := make([]byte, count*512)
 	if _, err := io.ReadFull(io.NewSectionReader(f, first*512, count*512), b); err != nil {
 		return nil, fmt.Errorf("sectors %d+%d of %s: %w", first, count, vol.Device, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -166,10 +167,15 @@ func looksLikePath(options []byte) bool {
 	return bytes.Contains(bytes.ToLower(options), []byte{'.', 0, 'e', 0, 'f', 0, 'i', 0})
 }
 
-// shim starts the GRUB beside it; as the fallback loader, before that, the program "fallback", which starts what the vendors' folders name.
+// shim starts the loader beside it; as the fallback loader, before that, the program "fallback", which starts what the vendors' folders name.
 func (f *finder) shim(file grub.File, via, what string) []candidate {
 	dir, low := path.Dir(file.Path), strings.ToLower(arch())
-	if strings.EqualFold(dir, "/EFI/BOOT") && f.v.Exists(file.Device, path.Join(dir, "fb"+low+".efi"), false) {
+	beside := func(name string) (grub.File, bool) {
+		name, ok := f.inFolder(file.Device, dir, name)
+		return grub.File{Device: file.Device, Path: path.Join(dir, name)}, ok
+	}
+	_, second := beside("fb" + low + ".efi")
+	if _, suse := beside("fallback.efi"); (second || suse) && strings.EqualFold(dir, "/EFI/BOOT") {
 		var out []candidate
 		for _, next := range f.named(file.Device) {
 			out = append(out, f.program(next, via, nil)...)
@@ -178,22 +184,57 @@ func (f *finder) shim(file grub.File, via, what string) []candidate {
 			return out
 		}
 	}
-	for _, n := range []string{"grub" + low + ".efi", "grub.efi"} {
-		if next := (grub.File{Device: file.Device, Path: path.Join(dir, n)}); f.v.Exists(next.Device, next.Path, false) {
-			return f.program(next, via, nil)
-		}
+	// Which of the names it takes is compiled in: SUSE's takes grub.efi, others take the one with the processor.
+	usual, isUsual := beside("grub" + low + ".efi")
+	plain, isPlain := beside("grub.efi")
+	switch {
+	case isUsual && isPlain && !f.same(usual, plain):
+		why := fmt.Errorf("%s and %s beside it differ, and which it starts is compiled into it", path.Base(usual.Path), path.Base(plain.Path))
+		return []candidate{refused(what, why)}
+	case isUsual:
+		return f.program(usual, via, nil)
+	case isPlain:
+		return f.program(plain, via, nil)
 	}
 	return []candidate{refused(what, fmt.Errorf("grub%s.efi, which it starts, is not beside it", low))}
 }
 
-// named lists the programs that EFI/*/BOOTX64.CSV name: lines of UTF-16, of which the first word up to a comma is the file.
+// inFolder finds a name in a folder without regard to case, as FAT does.
+func (f *finder) inFolder(dev int, dir, name string) (string, bool) {
+	names, _ := f.v.List(dev, dir)
+	i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+	if i < 0 {
+		return "", false
+	}
+	return names[i], f.v.Exists(dev, path.Join(dir, names[i]), false)
+}
+
+// same tells whether two programs are the same byte for byte.
+func (f *finder) same(a, b grub.File) bool {
+	x, err := f.v.ReadFile(a.Device, a.Path, maxProgram)
+	if err != nil {
+		return false
+	}
+	y, err := f.v.ReadFile(b.Device, b.Path, maxProgram)
+	return err == nil && bytes.Equal(x, y)
+}
+
+// named lists the programs that EFI/*/BOOTX64.CSV name, or where a folder has none EFI/*/BOOT.CSV: lines of UTF-16, of which the first word
+// up to a comma is the file.
 func (f *finder) named(dev int) []grub.File {
 	var out []grub.File
 	dirs, _ := f.v.List(dev, "/EFI")
 	for _, d := range dirs {
 		dir := path.Join("/EFI", d)
-		b, err := f.v.ReadFile(dev, path.Join(dir, "BOOT"+arch()+".CSV"), 64<<10)
-		if err != nil || strings.EqualFold(d, "BOOT") {
+		list, ok := f.inFolder(dev, dir, "BOOT"+arch()+".CSV")
+		if !ok {
+			list, ok = f.inFolder(dev, dir, "BOOT.CSV")
+		}
+		if !ok || strings.EqualFold(d, "BOOT") {
+			continue
+		}
+		b, err := f.v.ReadFile(dev, path.Join(dir, list), 64<<10)
+		if err != nil {
 			continue
 		}
 		var u []uint16
@@ -201,8 +242,8 @@ func (f *finder) named(dev int) []grub.File {
 			u = append(u, uint16(b[0])|uint16(b[1])<<8)
 		}
 		name, _, _ := strings.Cut(strings.TrimPrefix(string(utf16.Decode(u)), "\ufeff"), ",")
-		if file := path.Join(dir, path.Base(name)); f.v.Exists(dev, file, false) {
-			out = append(out, grub.File{Device: dev, Path: file})
+		if name, ok = f.inFolder(dev, dir, path.Base(name)); ok {
+			out = append(out, grub.File{Device: dev, Path: path.Join(dir, name)})
 		}
 	}
 	return out

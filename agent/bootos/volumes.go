@@ -38,11 +38,12 @@ type Volumes struct {
 	unread  bool // one of these has a file system that a boot loader reads
 	// byDefault has paths begin at the default subvolume of a btrfs, not at its top.
 	byDefault bool
+	budget    *budget // what Find may read
 }
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
-	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, byDefault: true}
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, byDefault: true, budget: v.budget}
 }
 
 // fromTop is where a file is from the top of its file system, links followed.
@@ -72,6 +73,10 @@ func (v *Volumes) roots(dev int) []string {
 
 // program reads what an EFI program is. The file must be closed when nothing more is read of it.
 func (v *Volumes) program(f grub.File) (*efi.Program, *os.File, error) {
+	return v.programBy(f, efi.Read)
+}
+
+func (v *Volumes) programBy(f grub.File, read func(io.ReaderAt, int64) (*efi.Program, error)) (*efi.Program, *os.File, error) {
 	p, err := v.Path(f)
 	if err != nil {
 		return nil, nil, err
@@ -83,7 +88,7 @@ func (v *Volumes) program(f grub.File) (*efi.Program, *os.File, error) {
 	var prog *efi.Program
 	fi, err := r.Stat()
 	if err == nil {
-		prog, err = efi.Read(r, fi.Size())
+		prog, err = read(v.budget.readerAt(r), fi.Size())
 	}
 	if err != nil {
 		r.Close()
@@ -94,7 +99,7 @@ func (v *Volumes) program(f grub.File) (*efi.Program, *os.File, error) {
 
 // OSRelease returns the section .osrel of a unified kernel image; empty for what is none.
 func (v *Volumes) OSRelease(dev int, name string) string {
-	prog, r, err := v.program(grub.File{Device: dev, Path: name})
+	prog, r, err := v.programBy(grub.File{Device: dev, Path: name}, efi.ReadSections)
 	if err != nil {
 		return ""
 	}
@@ -107,7 +112,7 @@ func (v *Volumes) OSRelease(dev int, name string) string {
 
 // NewVolumes puts volumes together.
 func NewVolumes(vs ...Volume) *Volumes {
-	v := &Volumes{byNumber: map[int]Volume{}}
+	v := &Volumes{byNumber: map[int]Volume{}, budget: newBudget()}
 	for _, x := range vs {
 		v.byNumber[x.Number] = x
 	}
@@ -137,6 +142,9 @@ func (v *Volumes) String() string {
 	return strings.Join(s, ", ")
 }
 
+// maxElements bounds the elements of a path that are still to be followed.
+const maxElements = 4096
+
 var errLoop = errors.New("too many symbolic links")
 
 // resolve finds the real place of a file: links are followed inside the volume, wherever they claim to point.
@@ -149,17 +157,20 @@ func (v *Volumes) resolve(dev int, name string) (string, fs.FileInfo, error) {
 	if v.byDefault {
 		root = filepath.Join(root, vol.Default)
 	}
-	return resolveIn(root, name)
+	return resolveIn(root, name, v.budget)
 }
 
 // resolveIn follows links as a chroot to root would.
-func resolveIn(root, name string) (string, fs.FileInfo, error) {
+func resolveIn(root, name string, b *budget) (string, fs.FileInfo, error) {
 	rest := strings.Split(path.Clean("/"+name), "/")
 	at := "/" // below root, free of links
 	if _, err := os.Lstat(root); err != nil {
 		return "", nil, err
 	}
 	for links := 0; len(rest) > 0; {
+		if err := b.spend(spent{steps: 1}); err != nil {
+			return "", nil, err
+		}
 		elem := rest[0]
 		rest = rest[1:]
 		switch elem {
@@ -188,7 +199,9 @@ func resolveIn(root, name string) (string, fs.FileInfo, error) {
 		if path.IsAbs(to) {
 			at = "/"
 		}
-		rest = append(strings.Split(to, "/"), rest...)
+		if rest = append(strings.Split(to, "/"), rest...); len(rest) > maxElements {
+			return "", nil, fmt.Errorf("%s: %w", name, errLoop)
+		}
 	}
 	full := filepath.Join(root, at)
 	fi, err := os.Lstat(full)
@@ -218,7 +231,10 @@ func (v *Volumes) ReadFile(dev int, name string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, max+1))
+	if fi, err := f.Stat(); err == nil && fi.Size() > max {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, max)
+	}
+	b, err := io.ReadAll(io.LimitReader(io.NewSectionReader(v.budget.readerAt(f), 0, 1<<62), max+1))
 	if err == nil && int64(len(b)) > max {
 		return nil, fmt.Errorf("%s is larger than %d bytes", name, max)
 	}
@@ -237,15 +253,26 @@ func (v *Volumes) List(dev int, name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(p)
+	d, err := os.Open(p)
 	if err != nil {
 		return nil, err
 	}
+	defer d.Close()
 	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
+	for {
+		some, err := d.Readdirnames(1024)
+		names = append(names, some...)
+		if err := v.budget.spend(spent{steps: len(some)}); err != nil {
+			return nil, err
+		}
+		if err == io.EOF {
+			slices.Sort(names)
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return names, nil
 }
 
 // Find returns the partition with a file system UUID, a label, or a file.

@@ -122,6 +122,9 @@ func choose(d session.Disk, c *Contents, arch string) (s System, l esp.Loader, w
 	case len(c.Systems) > 0 && c.Systems[0].Index != 0:
 		err = fmt.Errorf("%w: its EFI system partition (%d) has no boot loader that is known (EFI/BOOT/BOOT%s.EFI, EFI/*/shim%s.efi, grub%s.efi and others)",
 			ErrUnbootable, c.Systems[0].Index, strings.ToUpper(arch), arch, arch)
+		if unfit := c.Systems[0].Contents.Unfit; len(unfit) > 0 {
+			err = fmt.Errorf("%w: %s", err, strings.Join(unfit, ", "))
+		}
 	case c.BootCode:
 		err = fmt.Errorf("%w: this machine starts by UEFI, and %s has boot code for BIOS and no EFI system partition; switch its firmware setup to BIOS (CSM)", ErrUnbootable, d.Path)
 	default:

@@ -60,9 +60,9 @@ func (n *nvram) Remove(name string) error {
 // show writes the memory down: the order, and each entry with its description and what it starts.
 func (n *nvram) show(t *testing.T) string {
 	t.Helper()
-	order, err := parseOrder(n.vars["BootOrder"])
-	if err != nil {
-		t.Fatal(err)
+	order, damaged, err := parseOrder(n.vars["BootOrder"])
+	if err != nil || damaged {
+		t.Fatalf("BootOrder %x: %v", n.vars["BootOrder"], err)
 	}
 	words := []string{}
 	for _, id := range order {
@@ -93,6 +93,9 @@ const (
 	goneGUID  = "cccccccc-0001-4000-8000-000000000001"
 )
 
+// pe is the head of a PE file for x64, which makes a program of the text behind it.
+var pe = "MZ" + strings.Repeat("\x00", 58) + "\x40\x00\x00\x00PE\x00\x00\x64\x86"
+
 // makeDisk makes a disk with sfdisk and mtools: files on an EFI system partition with the GUID; "" as GUID is a disk without one.
 func makeDisk(t *testing.T, table, guid string, files map[string]string) session.Disk {
 	t.Helper()
@@ -119,6 +122,9 @@ func makeDisk(t *testing.T, table, guid string, files map[string]string) session
 		file := filepath.Join(tree, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasSuffix(strings.ToLower(name), ".efi") && text != "" {
+			text = pe + text
 		}
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -193,6 +199,17 @@ func TestEnter(t *testing.T) {
 			map[string][]byte{"Boot0000": pxe(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
 			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
 			"boot order 0000,0002,0001, the network before it as it was", 2},
+		{"behind an entry that may be the network, and says so",
+			map[string][]byte{"Boot0000": thinkPad("ON-PREMISE", "00112233445566778899aabbccddeeff").Bytes(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
+			"0,2,1\nBoot0000 \"ON-PREMISE\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			`Boot0000 "ON-PREMISE" before it may be the network and kept the place: if it is a disk, firmware starts that first`, 2},
+		{"a damaged order is written anew, its whole numbers as they were",
+			map[string][]byte{"Boot0000": pxe(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0, 7}}, debian,
+			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"BootOrder had half a number at its end", 2},
+		{"a damaged order whose entry stands right is written anew all the same",
+			map[string][]byte{"Boot0003": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {3, 0, 7}}, debian,
+			"3\nBoot0003 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "written anew without it", 1},
 		{"a number that only the order knows is left alone",
 			map[string][]byte{"BootOrder": {0, 0}}, debian,
 			"0,1\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
@@ -227,6 +244,9 @@ func TestEnter(t *testing.T) {
 		{"the fallback gets an entry too: older entries may name another disk",
 			nil, map[string]string{"EFI/BOOT/BOOTX64.EFI": "f"},
 			"0\nBoot0000 \"BOOT (diskcast)\" aaaaaaaa@2048 EFI/BOOT/BOOTX64.EFI", "what firmware starts that knows nothing of the disk", 2},
+		{"a fallback of no bytes is none, and the words say so",
+			nil, map[string]string{"EFI/BOOT/BOOTX64.EFI": "", "EFI/debian/shimx64.efi": "s"},
+			"0\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "; EFI/BOOT/BOOTX64.EFI is empty: firmware does not start it", 2},
 		{"what an entry in the order names decides between two loaders",
 			map[string][]byte{"Boot0001": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {1, 0}},
 			map[string]string{"EFI/BOOT/BOOTX64.EFI": "w", "EFI/systemd/systemd-bootx64.efi": "w", "EFI/debian/shimx64.efi": "s"},
@@ -293,6 +313,7 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 		{"firmware that forgets the order", 64, gpt(debian), &nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"}, []string{unbootable, "did not keep what was written to BootOrder"}},
 		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{unbootable, "the kernel offers no EFI variables"}},
 		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{unbootable, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
+		{"a fallback of no bytes alone", 64, gpt(map[string]string{"EFI/BOOT/BOOTX64.EFI": ""}), &nvram{}, []string{unbootable, "no boot loader", "EFI/BOOT/BOOTX64.EFI is empty"}},
 		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{}, []string{unbootable, "EFI system partition (1) has no boot loader"}},
 		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) }, &nvram{}, []string{unbootable, "starts by UEFI", "no EFI system partition"}},
 		{"an EFI system partition that is no FAT", 64, func(t *testing.T) session.Disk {
@@ -382,7 +403,7 @@ func TestOtherWays(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "disk.raw")
 		run(t, "", "mkfs.fat", "-C", path, "8192")
 		run(t, "", "mmd", "-i", path, "::/EFI", "::/EFI/BOOT")
-		run(t, "f", "mcopy", "-i", path, "-", "::/EFI/BOOT/BOOTX64.EFI")
+		run(t, pe+"f", "mcopy", "-i", path, "-", "::/EFI/BOOT/BOOTX64.EFI")
 		n := &nvram{vars: map[string][]byte{}}
 		words, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(session.Disk{Path: path, Size: 8 << 20, SectorSize: 512})
 		if err != nil || len(n.writes) > 0 || !strings.Contains(words, "firmware finds EFI/BOOT/BOOTX64.EFI") {

@@ -23,6 +23,8 @@ type entry struct {
 
 	options map[uint16]*Option
 	order   []uint16
+	damaged bool // the variable BootOrder has half a number at its end
+	mended  bool // it was written anew
 	number  uint16
 }
 
@@ -36,7 +38,7 @@ func (e *entry) read() error {
 		return nil
 	}
 	if err == nil {
-		e.order, err = parseOrder(b)
+		e.order, e.damaged, err = parseOrder(b)
 	}
 	return err
 }
@@ -129,14 +131,14 @@ func (e *entry) write() (done string, err error) {
 		e.options[n] = o
 	}
 	order := place(e.order, n, func(id uint16) class { return e.options[id].class() })
-	if !slices.Equal(order, e.order) {
+	if e.damaged || !slices.Equal(order, e.order) {
 		if err := e.set("BootOrder", orderBytes(order)); err != nil {
 			if !had {
 				_ = e.vars.Remove(name(n)) // the first error is what the operator must know
 			}
 			return "", err
 		}
-		e.order = order
+		e.order, e.mended = order, e.damaged
 	}
 	return done, nil
 }
@@ -164,9 +166,27 @@ func (e *entry) words(done string) string {
 	}
 	words := fmt.Sprintf("boot entry %s %q %s: it starts %s on partition %d of %s (%s), %s; boot order %s",
 		name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.id(), e.why, strings.Join(list, ","))
-	at := slices.Index(e.order, e.number)
-	if slices.ContainsFunc(e.order[:at], func(n uint16) bool { return e.options[n].class() == network }) {
+	var unsure []string
+	net := false
+	for _, n := range e.order[:slices.Index(e.order, e.number)] {
+		switch e.options[n].class() {
+		case network:
+			net = true
+		case unknown:
+			unsure = append(unsure, fmt.Sprintf("%s %q", name(n), e.options[n].Description))
+		}
+	}
+	if e.mended {
+		words += " (BootOrder had half a number at its end, and was written anew without it)"
+	}
+	if net {
 		words += ", the network before it as it was"
+	}
+	if len(unsure) > 0 {
+		words += fmt.Sprintf("; %s before it may be the network and kept the place: if it is a disk, firmware starts that first", strings.Join(unsure, ", "))
+	}
+	for _, u := range e.system.Contents.Unfit {
+		words += fmt.Sprintf("; %s: firmware does not start it", u)
 	}
 	return words
 }

@@ -73,13 +73,29 @@ func (o *Option) Bytes() []byte {
 
 // Types of device path nodes (UEFI specification 2.10, chapter 10): type in the upper byte, subtype in the lower.
 const (
+	nodeATAPI     = 0x0301
+	nodeSCSI      = 0x0302
+	nodeFibre     = 0x0303
 	nodeUSB       = 0x0305
+	nodeVendor    = 0x030a // a GUID, and what its owner makes of it
 	nodeMAC       = 0x030b
 	nodeIPv4      = 0x030c
 	nodeIPv6      = 0x030d
 	nodeUSBWWID   = 0x0310
+	nodeSATA      = 0x0312
+	nodeISCSI     = 0x0313
 	nodeVLAN      = 0x0314
+	nodeFibreEx   = 0x0315
+	nodeSASEx     = 0x0316
+	nodeNVMe      = 0x0317
 	nodeURI       = 0x0318
+	nodeUFS       = 0x0319
+	nodeSD        = 0x031a
+	nodeWiFi      = 0x031c
+	nodeEMMC      = 0x031d
+	nodeDNS       = 0x031f
+	nodeNVDIMM    = 0x0320
+	nodeNVMeOF    = 0x0322
 	nodeDisk      = 0x0401 // a partition of a disk
 	nodeCDROM     = 0x0402
 	nodeFile      = 0x0404

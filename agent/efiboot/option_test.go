@@ -112,7 +112,7 @@ func FuzzOption(f *testing.F) {
 		if again, err := ParseOption(o.Bytes()); err == nil && again.class() != c {
 			t.Errorf("class %d becomes %d", c, again.class())
 		}
-		ids, err := parseOrder(order)
+		ids, _, err := parseOrder(order)
 		if err != nil {
 			return
 		}

@@ -1,6 +1,7 @@
 package efiboot
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"testing"
@@ -22,6 +23,31 @@ var kinds = map[string]*Option{
 	"off":      {Attributes: 0, Path: appendNode(nil, 0x0312, make([]byte, 6))},
 	"off-pxe":  {Attributes: 0, Path: appendNode(nil, nodeIPv4, make([]byte, 23))},
 	"gone":     nil,
+	"tp-lan":   thinkPad("PCI LAN", "78a84aaf2b2afc4ea79cf5cc8f3d3803"),
+	"tp-nvme":  thinkPad("NVMe0", "001c199932d94c4eae9aa0b6e98eb8a400"),
+	"tp-hdd":   thinkPad("ATA HDD0", "91af625956449f41a7b91f4f892ab0f600"),
+	"tp-usb":   thinkPad("USB HDD", "33e821aaaf33bc4789bd419f88c50803"),
+	"tp-new":   thinkPad("ON-PREMISE", "00112233445566778899aabbccddeeff"),
+	"tp-short": thinkPad("cut off", "78a8"),
+	"vendor":   {Attributes: active, Description: "Slot 1", Path: appendNode(nil, nodeVendor, make([]byte, 32))},
+	"no-path":  {Attributes: active, Description: "Onboard"},
+	"bbs-odd":  {Attributes: active, Path: appendNode(nil, nodeBBS, []byte{0xff, 0, 0, 0, 0})},
+	"bbs-disk": {Attributes: active, Path: appendNode(nil, nodeBBS, []byte{2, 0, 0, 0, 0})},
+	"bt":       {Attributes: active, Path: appendNode(nil, 0x031b, make([]byte, 6))},
+	"virtio":   {Attributes: active, Description: "UEFI Misc Device 2", Path: appendNode(appendNode(nil, 0x0201, make([]byte, 8)), 0x0101, make([]byte, 2))},
+	"by-name":  {Attributes: active, Description: "UEFI: IPv4 Realtek", Path: appendNode(nil, 0x0101, make([]byte, 2))},
+	"fv-net":   {Attributes: active, Description: "Network Boot", Path: appendNode(nil, nodeFVFile, make([]byte, 16))},
+	"usb-lan":  {Attributes: active, Description: "USB LAN", Path: appendNode(nil, nodeUSB, []byte{0, 0})},
+	"lan-os":   {Attributes: active, Description: "LAN appliance", Path: diskPath(&Partition{Number: 1, GPT: true}, "EFI/BOOT/BOOTX64.EFI")},
+}
+
+// thinkPad is an entry for a kind of device, with the bytes that efibootmgr prints.
+func thinkPad(description, kind string) *Option {
+	b, err := hex.DecodeString(kind)
+	if err != nil {
+		panic(err)
+	}
+	return &Option{Attributes: active, Description: description, Path: appendNode(nil, nodeVendor, append([]byte(lenovo), b...))}
 }
 
 func TestPlace(t *testing.T) {
@@ -47,6 +73,22 @@ func TestPlace(t *testing.T) {
 		{"a network card that a BIOS would start", []string{"lan-bios", "sata"}, []string{"lan-bios", "NEW", "sata"}},
 		{"moved from behind another system", []string{"pxe4", "other-os", "NEW"}, []string{"pxe4", "NEW", "other-os"}},
 		{"named twice", []string{"NEW", "pxe4", "NEW", "sata"}, []string{"pxe4", "NEW", "sata"}},
+		{"a ThinkPad with the network first", []string{"tp-lan", "tp-nvme", "tp-hdd"}, []string{"tp-lan", "NEW", "tp-nvme", "tp-hdd"}},
+		{"a ThinkPad with a disk first", []string{"tp-usb", "tp-nvme", "tp-lan"}, []string{"tp-usb", "NEW", "tp-nvme", "tp-lan"}},
+		{"a ThinkPad's newer kind may be the network", []string{"tp-new", "tp-nvme"}, []string{"tp-new", "NEW", "tp-nvme"}},
+		{"a ThinkPad's kind that is cut off", []string{"tp-short", "sata"}, []string{"tp-short", "NEW", "sata"}},
+		{"another vendor's node may be the network", []string{"vendor", "sata", "pxe4"}, []string{"vendor", "NEW", "sata", "pxe4"}},
+		{"nothing but a name", []string{"no-path", "sata"}, []string{"no-path", "NEW", "sata"}},
+		{"what a BIOS does not name", []string{"bbs-odd", "bbs-disk"}, []string{"bbs-odd", "NEW", "bbs-disk"}},
+		{"a BIOS disk first", []string{"bbs-disk", "lan-bios"}, []string{"NEW", "bbs-disk", "lan-bios"}},
+		{"Bluetooth is no disk", []string{"bt", "sata"}, []string{"bt", "NEW", "sata"}},
+		{"a virtio disk as EDK II names it", []string{"virtio", "pxe4"}, []string{"NEW", "virtio", "pxe4"}},
+		{"what cannot be told, before the network", []string{"vendor", "pxe4", "sata"}, []string{"vendor", "pxe4", "NEW", "sata"}},
+		{"what cannot be told, behind a disk", []string{"sata", "vendor"}, []string{"NEW", "sata", "vendor"}},
+		{"the network by its name alone", []string{"by-name", "sata"}, []string{"by-name", "NEW", "sata"}},
+		{"a program in the firmware that starts the network", []string{"fv-net", "sata"}, []string{"fv-net", "NEW", "sata"}},
+		{"a USB network card by its name", []string{"usb-lan", "sata"}, []string{"usb-lan", "NEW", "sata"}},
+		{"a system on a partition is a system whatever its name", []string{"lan-os", "pxe4"}, []string{"NEW", "lan-os", "pxe4"}},
 		{"right already", []string{"pxe4", "NEW", "sata"}, []string{"pxe4", "NEW", "sata"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,12 +122,15 @@ func TestPlace(t *testing.T) {
 }
 
 func TestOrderVariable(t *testing.T) {
-	if _, err := parseOrder([]byte{1, 0, 2}); err == nil {
-		t.Error("three bytes were taken as a list of 16-bit numbers")
+	if order, damaged, err := parseOrder([]byte{1, 0, 2}); err != nil || !damaged || !slices.Equal(order, []uint16{1}) {
+		t.Errorf("three bytes are %x, %v, %v: want 1 and a half number", order, damaged, err)
 	}
-	order, err := parseOrder([]byte{0x02, 0x00, 0x00, 0x80})
-	if err != nil || !slices.Equal(order, []uint16{2, 0x8000}) {
-		t.Errorf("parseOrder = %x, %v", order, err)
+	order, damaged, err := parseOrder([]byte{0x02, 0x00, 0x00, 0x80})
+	if err != nil || damaged || !slices.Equal(order, []uint16{2, 0x8000}) {
+		t.Errorf("parseOrder = %x, %v, %v", order, damaged, err)
+	}
+	if _, _, err := parseOrder(make([]byte, maxOption+2)); err == nil {
+		t.Error("an order without bound was taken")
 	}
 	if got := orderBytes(order); string(got) != "\x02\x00\x00\x80" {
 		t.Errorf("orderBytes = %x", got)

@@ -56,6 +56,15 @@ const (
 
 // Read looks at a program of size bytes. An error means that it is none.
 func Read(r io.ReaderAt, size int64) (*Program, error) {
+	p, err := ReadSections(r, size)
+	if err == nil && p.Kind == Unknown {
+		p.Kind = p.kind(size)
+	}
+	return p, err
+}
+
+// ReadSections is Read that looks at the list of sections alone: of the kinds it knows only a unified kernel image.
+func ReadSections(r io.ReaderAt, size int64) (*Program, error) {
 	if size > 1<<40 {
 		return nil, errors.New("it is too large for an EFI program")
 	}
@@ -79,15 +88,14 @@ func Read(r io.ReaderAt, size int64) (*Program, error) {
 		}
 		p.sections = append(p.sections, section{name: s.Name, Range: Range{Offset: int64(s.Offset), Size: n}})
 	}
-	p.Kind = p.kind(size)
+	if p.has(".linux") {
+		p.Kind = UKI
+	}
 	return p, nil
 }
 
 // kind tells programs apart by their sections, and by the marks that they carry.
 func (p *Program) kind(size int64) Kind {
-	if p.has(".linux") {
-		return UKI
-	}
 	if p.has("mods") {
 		return GRUB
 	}

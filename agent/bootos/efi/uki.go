@@ -65,13 +65,24 @@ func (p *Program) Image() (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf(".cmdline: %w", err)
 	}
-	// The stub hands the words on in one line.
-	im.Args = strings.Join(strings.Fields(args), " ")
+	im.Args = commandLine(args)
 	im.OSRelease, err = p.text(base[".osrel"], maxText)
 	if err != nil {
 		return nil, fmt.Errorf(".osrel: %w", err)
 	}
 	return im, nil
+}
+
+// commandLine is what systemd's stub hands on of .cmdline: up to a NUL, without blanks around it, every control character a blank. Blanks inside
+// stay as they are: a value in quotes may have two.
+func commandLine(text string) string {
+	text, _, _ = strings.Cut(text, "\x00")
+	return strings.Trim(strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, text), " ")
 }
 
 // OSRelease reads the text of .osrel, by which a boot menu lists a unified kernel image; empty when it has none.

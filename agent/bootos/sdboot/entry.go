@@ -1,10 +1,13 @@
 package sdboot
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
 // Entry is a line of systemd-boot's menu.
@@ -22,13 +25,13 @@ type Entry struct {
 	devicetree, other           string
 }
 
-// maxEntries bounds the entries of a partition.
-const maxEntries = 4096
+// maxEntries bounds the files that may be entries. More are a restart: the one that is left out may be the default.
+const maxEntries = 1024
 
 // Entries lists the menu in systemd-boot's order. Entries without their kernel, or for another kind of machine, are not in it.
 func Entries(files Files, o Options) ([]*Entry, error) {
 	var out []*Entry
-	found := false
+	found, seen := false, 0
 	for _, dev := range append([]int{o.ESP}, o.Others...) {
 		for _, dir := range []string{"/loader/entries", "/EFI/Linux"} {
 			names, err := files.List(dev, dir)
@@ -37,8 +40,11 @@ func Entries(files Files, o Options) ([]*Entry, error) {
 			}
 			found = true
 			for _, name := range names {
-				if strings.HasPrefix(name, ".") || hasPrefixFold(name, "auto-") || len(out) >= maxEntries {
+				if strings.HasPrefix(name, ".") || hasPrefixFold(name, "auto-") {
 					continue
+				}
+				if seen++; seen > maxEntries {
+					return nil, &grub.Restart{Why: fmt.Sprintf("it has more than %d entries", maxEntries)}
 				}
 				file := path.Join(dir, name)
 				var e *Entry
@@ -85,9 +91,9 @@ func parse(name string, dev int, text, arch string) *Entry {
 				return nil
 			}
 		case "linux", "efi", "uki":
-			e.kind, e.Kernel = key, path.Join("/", value)
+			e.kind, e.Kernel = key, efiPath(value)
 		case "initrd":
-			e.Initrds = append(e.Initrds, path.Join("/", value))
+			e.Initrds = append(e.Initrds, efiPath(value))
 		case "options":
 			args = append(args, value)
 		case "devicetree":
@@ -106,7 +112,13 @@ func parse(name string, dev int, text, arch string) *Entry {
 	return e
 }
 
-// unified makes the entry of a unified kernel image (type 2) from its os-release; nil without one.
+// efiPath is a path of an entry from the top of its partition: systemd-boot takes slashes and backslashes alike.
+func efiPath(value string) string {
+	return path.Join("/", strings.ReplaceAll(value, `\`, "/"))
+}
+
+// unified makes the entry of a unified kernel image (type 2) from its os-release; nil without any
+// name in it. Without ID it has no sort key, and comes after those that have one.
 func unified(file string, dev int, osRelease string) *Entry {
 	os := map[string]string{}
 	for line := range strings.Lines(osRelease) {
@@ -127,7 +139,7 @@ func unified(file string, dev int, osRelease string) *Entry {
 	e.Title = first("PRETTY_NAME", "IMAGE_ID", "NAME", "ID")
 	e.version = first("IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID")
 	e.sortKey = first("IMAGE_ID", "ID")
-	if e.Title == "" || e.sortKey == "" {
+	if e.Title == "" {
 		return nil
 	}
 	return e

@@ -38,24 +38,44 @@ func Default(files Files, o Options) (*Entry, error) {
 		if once := o.Variables.Loader("LoaderEntryOneShot"); once != "" {
 			return nil, &grub.Restart{Entry: once, Why: "it was chosen for one start, which only systemd-boot ticks off"}
 		}
+		if o.Variables.Loader("LoaderConfigTimeoutOneShot") != "" {
+			return nil, &grub.Restart{Why: "its menu is to be shown at one start, which only systemd-boot ticks off"}
+		}
+	}
+	conf, err := readConf(files, o.ESP)
+	if err != nil {
+		return nil, err
+	}
+	if err := waits(conf, o.Variables); err != nil {
+		return nil, err
 	}
 	entries, err := Entries(files, o)
 	if err != nil {
 		return nil, err
 	}
-	e, err := choose(files, o, entries)
+	e, err := choose(files, o, conf, entries)
 	if err != nil {
 		return nil, err
 	}
 	return e, e.check(files)
 }
 
-// choose follows the variables first, then loader.conf, then the order.
-func choose(files Files, o Options, entries []*Entry) (*Entry, error) {
-	conf, err := readConf(files, o.ESP)
-	if err != nil {
-		return nil, err
+// waits refuses a menu that waits for somebody: systemd-boot starts nothing by itself then. The firmware's variable is above loader.conf.
+func waits(conf map[string]string, vars Variables) error {
+	timeout, where := conf["timeout"], "loader.conf"
+	if vars != nil {
+		if v := vars.Loader("LoaderConfigTimeout"); v != "" {
+			timeout, where = v, "LoaderConfigTimeout"
+		}
 	}
+	if timeout != "menu-force" {
+		return nil
+	}
+	return &grub.Restart{Why: fmt.Sprintf("systemd-boot shows its menu and waits for somebody (timeout menu-force in %s)", where)}
+}
+
+// choose follows the variables first, then loader.conf, then the order.
+func choose(files Files, o Options, conf map[string]string, entries []*Entry) (*Entry, error) {
 	want, saved := conf["default"], ""
 	if o.Variables != nil {
 		saved = o.Variables.Loader("LoaderEntryLastBooted")

@@ -64,7 +64,7 @@ func TestStartable(t *testing.T) {
 						run("", "mmd", "-i", where, "::/"+dir)
 					}
 				}
-				run("program", "mcopy", "-i", where, "-", "::/"+name)
+				run(program, "mcopy", "-i", where, "-", "::/"+name)
 			}
 			f, err := os.OpenFile(disk, os.O_RDWR, 0)
 			if err != nil {
@@ -86,6 +86,9 @@ func TestStartable(t *testing.T) {
 		})
 	}
 }
+
+// program is the head of a PE file for x64.
+var program = "MZ" + strings.Repeat("\x00", 58) + "\x40\x00\x00\x00" + "PE\x00\x00\x64\x86program"
 
 // dirs yields the folders above a file, from the top.
 func dirs(name string) func(func(string) bool) {

@@ -36,9 +36,12 @@ type Contents struct {
 	Fallbacks []Loader // one for each architecture
 	Loaders   []Loader // all others that are known, the likeliest first
 
+	// Unfit says which files have a loader's name and are none that firmware starts, and why.
+	Unfit []string
+
 	files Files
 	// second tells for an architecture that shim's second program lies beside the fallback: fb{arch}.efi, which enters every loader
-	// that a BOOT{arch}.CSV names into the firmware and starts the first.
+	// that a BOOT{arch}.CSV names into the firmware and starts the first. Under the empty name it is SUSE's, fallback.efi.
 	second map[string]bool
 }
 
@@ -97,6 +100,16 @@ func fallbackArch(name string) (string, bool) {
 	return arch, ok && slices.Contains(arches, arch)
 }
 
+// listArch is the architecture of a file BOOT{arch}.CSV; empty for what is none.
+func listArch(name string) string {
+	rest, isList := strings.CutSuffix(strings.ToLower(name), ".csv")
+	arch, ok := strings.CutPrefix(rest, "boot")
+	if !isList || !ok || !slices.Contains(arches, arch) {
+		return ""
+	}
+	return arch
+}
+
 func (c *Contents) folder(dir string) error {
 	entries, err := c.files.List(dir)
 	if err != nil {
@@ -106,7 +119,7 @@ func (c *Contents) folder(dir string) error {
 	switch strings.ToLower(name) {
 	case "boot":
 		for _, e := range entries {
-			if arch, ok := fallbackArch(e.Name); ok && !e.Dir {
+			if arch, ok := fallbackArch(e.Name); ok && !e.Dir && c.runs(path.Join(dir, e.Name)) {
 				c.Fallbacks = append(c.Fallbacks, Loader{Path: path.Join(dir, e.Name), Name: name, Arch: arch})
 			}
 			for _, arch := range arches {
@@ -114,19 +127,21 @@ func (c *Contents) folder(dir string) error {
 					c.second[arch] = true
 				}
 			}
+			if strings.EqualFold(e.Name, "fallback.efi") {
+				c.second[""] = true
+			}
 		}
 		return nil
 	case "microsoft":
 		return c.windows(path.Join(dir, "Boot"))
 	}
+	archList := slices.ContainsFunc(entries, func(e fat.Entry) bool { return listArch(e.Name) != "" })
 	for _, e := range entries {
 		if e.Dir {
 			continue
 		}
-		if arch, ok := strings.CutSuffix(strings.ToLower(e.Name), ".csv"); ok {
-			if arch, ok = strings.CutPrefix(arch, "boot"); ok && slices.Contains(arches, arch) {
-				c.list(dir, e.Name, arch, entries)
-			}
+		if arch := listArch(e.Name); arch != "" || strings.EqualFold(e.Name, "boot.csv") && !archList {
+			c.list(dir, e.Name, arch, entries)
 		}
 		if l, ok := c.known(dir, e); ok {
 			c.add(l)
@@ -166,14 +181,16 @@ func (c *Contents) Loader(arch string) (l Loader, why string, ok bool) {
 		}
 		return loaders[0], fmt.Sprintf("the first of %d boot loaders there, since no EFI/BOOT/BOOT%s.EFI says which is meant", len(folders), strings.ToUpper(arch)), true
 	}
-	if want, whole, err := c.files.Head(back.Path, maxLoader); err == nil && whole && len(want) > 0 {
+	want, whole, err := c.files.Head(back.Path, maxLoader)
+	if err == nil && whole && len(want) > 0 {
 		for _, l := range loaders {
 			if b, whole, err := c.files.Head(l.Path, maxLoader); err == nil && whole && string(b) == string(want) {
 				return l, "the same program as " + back.Path, true
 			}
 		}
 	}
-	if c.second[arch] && len(loaders) > 0 && loaders[0].rank == rankCSV {
+	// Only shim starts the second program; beside another loader it is left over.
+	if (c.second[arch] || c.second[""]) && isShim(want) && len(loaders) > 0 && loaders[0].rank == rankCSV {
 		return loaders[0], "what " + back.Path + " would enter", true
 	}
 	return back, "what firmware starts that knows nothing of the disk", true

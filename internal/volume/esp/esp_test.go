@@ -55,6 +55,24 @@ func (t tree) Head(name string, max int64) ([]byte, bool, error) {
 	return nil, false, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
+// programs gives each .efi file that is not one yet the head of a program for its name's processor; "EMPTY" and "NO PROGRAM: " stay none.
+func (t tree) programs() tree {
+	out := tree{}
+	for name, text := range t {
+		switch lower := strings.ToLower(name); {
+		case text == "EMPTY":
+			text = ""
+		case strings.HasPrefix(text, "NO PROGRAM"), strings.HasPrefix(text, "MZ"), !strings.HasSuffix(lower, ".efi"):
+		case strings.Contains(lower, "ia32"):
+			text = program(0x14c, text)
+		default:
+			text = program(0x8664, text)
+		}
+		out[name] = text
+	}
+	return out
+}
+
 // program is the head of a PE file for a processor.
 func program(machine uint16, text string) string {
 	b := make([]byte, 72)
@@ -107,14 +125,29 @@ func TestLoader(t *testing.T) {
 		{"Limine under the fallback's name", tree{"EFI/limine/BOOTX64.EFI": "l"}, "x64", "EFI/limine/BOOTX64.EFI limine", "the only"},
 		{"the fallback alone", tree{"EFI/BOOT/BOOTX64.EFI": "f", "EFI/BOOT/grubx64.efi": "g"}, "x64", "EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
 		{"a fallback that is nobody's copy", tree{"EFI/BOOT/BOOTX64.EFI": "f", "EFI/debian/grubx64.efi": "g"}, "x64", "EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
-		{"shim's second program enters what the list says", tree{"EFI/BOOT/BOOTX64.EFI": "old shim", "EFI/BOOT/fbx64.efi": "fb", "EFI/fedora/shimx64.efi": "s", "EFI/fedora/BOOTX64.CSV": csv("shimx64.efi,Fedora,,")},
+		{"shim's second program enters what the list says", tree{"EFI/BOOT/BOOTX64.EFI": "old shim\nshim,4,UEFI shim", "EFI/BOOT/fbx64.efi": "fb", "EFI/fedora/shimx64.efi": "s", "EFI/fedora/BOOTX64.CSV": csv("shimx64.efi,Fedora,,")},
 			"x64", "EFI/fedora/shimx64.efi Fedora", "what EFI/BOOT/BOOTX64.EFI would enter"},
+		{"shim's second program left over beside systemd-boot", tree{"EFI/BOOT/BOOTX64.EFI": "sd-boot", "EFI/BOOT/fbx64.efi": "fb", "EFI/fedora/shimx64.efi": "s", "EFI/fedora/BOOTX64.CSV": csv("shimx64.efi,Fedora,,")},
+			"x64", "EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
+		{"SUSE", tree{"EFI/boot/bootx64.efi": "\nshim,4,UEFI shim", "EFI/boot/fallback.efi": "fb", "EFI/opensuse/shim.efi": "s", "EFI/opensuse/grub.efi": "g", "EFI/opensuse/grubx64.efi": "h",
+			"EFI/opensuse/MokManager.efi": "m", "EFI/opensuse/boot.csv": csv("shim.efi,opensuse,,This is the boot entry for opensuse\n")},
+			"x64", "EFI/opensuse/shim.efi opensuse", "what EFI/boot/bootx64.efi would enter"},
+		{"SUSE without a fallback", tree{"EFI/opensuse/shim.efi": "s", "EFI/opensuse/grub.efi": "g", "EFI/opensuse/grubx64.efi": "h"}, "x64", "EFI/opensuse/shim.efi opensuse", "the only"},
+		{"SUSE's systemd-boot behind shim", tree{"EFI/systemd/shim.efi": "s", "EFI/systemd/grub.efi": "b", "EFI/systemd/boot.csv": csv("shim.efi,openSUSE Boot Manager,,\n")},
+			"x64", "EFI/systemd/shim.efi openSUSE Boot Manager", "the only"},
+		{"SUSE's names for another processor", tree{"EFI/opensuse/shim.efi": program(0xaa64, "s"), "EFI/opensuse/boot.csv": csv("shim.efi,opensuse,,\n")}, "x64", "", ""},
+		{"shim's list for the processor comes before the one for all", tree{"EFI/a/shimx64.efi": "s", "EFI/a/shim.efi": "t", "EFI/a/BOOTX64.CSV": csv("shimx64.efi,One,,"), "EFI/a/boot.csv": csv("shim.efi,Two,,")},
+			"x64", "EFI/a/shimx64.efi One", "the only"},
+		{"a fallback of no bytes is none", tree{"EFI/BOOT/BOOTX64.EFI": "EMPTY", "EFI/debian/shimx64.efi": "s"}, "x64", "EFI/debian/shimx64.efi debian", "the only"},
+		{"a fallback that is no program is none", tree{"EFI/BOOT/BOOTX64.EFI": "NO PROGRAM: text", "EFI/debian/shimx64.efi": "s"}, "x64", "EFI/debian/shimx64.efi debian", "the only"},
+		{"a shim of no bytes is none", tree{"EFI/debian/shimx64.efi": "EMPTY", "EFI/debian/grubx64.efi": "g", "EFI/debian/BOOTX64.CSV": csv("shimx64.efi,debian,,")}, "x64", "EFI/debian/grubx64.efi debian", "the only"},
+		{"nothing but what is no program", tree{"EFI/BOOT/BOOTX64.EFI": "EMPTY"}, "x64", "", ""},
 		{"lower case, as Linux writes it", tree{"efi/boot/bootx64.efi": "f", "efi/debian/shimx64.efi": "f"}, "x64", "efi/debian/shimx64.efi debian", "the same program as efi/boot/bootx64.efi"},
 		{"the fallback of another processor", tree{"EFI/BOOT/BOOTAA64.EFI": "f"}, "x64", "", ""},
 		{"firmware's tools are no loaders", tree{"EFI/debian/fwupdx64.efi": x64, "EFI/debian/mmx64.efi": x64, "EFI/memtest86/memtestx64.efi": x64}, "x64", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			contents, err := Scan(c.files)
+			contents, err := Scan(c.files.programs())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,13 +167,16 @@ func TestLoader(t *testing.T) {
 }
 
 func TestFallbacks(t *testing.T) {
-	c, err := Scan(tree{"EFI/BOOT/BOOTX64.EFI": "a", "EFI/BOOT/bootia32.efi": "b", "EFI/BOOT/bootmgr.efi": "c", "EFI/BOOT/fbx64.efi": "d"})
+	c, err := Scan(tree{"EFI/BOOT/BOOTX64.EFI": "a", "EFI/BOOT/bootia32.efi": "b", "EFI/BOOT/bootmgr.efi": "c", "EFI/BOOT/fbx64.efi": "d", "EFI/BOOT/BOOTAA64.EFI": "EMPTY", "EFI/BOOT/BOOTARM.EFI": "NO PROGRAM"}.programs())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Loader{{Path: "EFI/BOOT/BOOTX64.EFI", Name: "BOOT", Arch: "x64"}, {Path: "EFI/BOOT/bootia32.efi", Name: "BOOT", Arch: "ia32"}}
 	if d := cmp.Diff(want, c.Fallbacks, cmp.AllowUnexported(Loader{})); d != "" {
 		t.Error(d)
+	}
+	if want := []string{"EFI/BOOT/BOOTAA64.EFI is empty", "EFI/BOOT/BOOTARM.EFI is no EFI program"}; !slices.Equal(c.Unfit, want) {
+		t.Errorf("Unfit = %q, want %q", c.Unfit, want)
 	}
 	if l, ok := c.Fallback("ia32"); !ok || l.Path != "EFI/BOOT/bootia32.efi" {
 		t.Errorf("Fallback(ia32) = %v, %v", l, ok)
@@ -167,7 +203,7 @@ func FuzzList(f *testing.F) {
 	f.Add([]byte(csv("shimx64.efi,debian,,This is the boot entry\n")), []byte(program(0x8664, "")))
 	f.Add([]byte(csv(",,,\nshimx64.efi")), []byte("MZ"))
 	f.Fuzz(func(t *testing.T, list, head []byte) {
-		files := tree{"EFI/a/BOOTX64.CSV": string(list), "EFI/a/shimx64.efi": "s", "EFI/Linux/a.efi": string(head), "EFI/Microsoft/Boot/bootmgfw.efi": string(head)}
+		files := tree{"EFI/a/BOOTX64.CSV": string(list), "EFI/a/shimx64.efi": program(0x8664, ""), "EFI/Linux/a.efi": string(head), "EFI/Microsoft/Boot/bootmgfw.efi": string(head)}
 		c, err := Scan(files)
 		if err != nil {
 			t.Fatal(err)
