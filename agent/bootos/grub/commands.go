@@ -265,5 +265,8 @@ func (s *shell) missing(name string) error {
 			}
 		}
 	}
+	if errors.Is(err, errOtherDisk) {
+		return &Restart{Why: fmt.Sprintf("its configuration asks for %s: %v", name, err)}
+	}
 	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read here", name)}
 }

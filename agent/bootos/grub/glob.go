@@ -2,6 +2,7 @@ package grub
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"sort"
 	"strings"
@@ -71,15 +72,10 @@ func (s *shell) glob(p pattern) ([]string, error) {
 			return []string{p.text}, nil
 		}
 		heads, rest = nil, p.cut(end+1, len(p.text))
-		if dev := p.cut(1, end); dev.has() {
-			for _, d := range s.devices() {
-				if dev.matches(d) {
-					heads = append(heads, "("+d+")")
-				}
-			}
-		} else {
-			heads = []string{p.text[:end+1]}
+		if p.cut(1, end).has() {
+			return nil, &Restart{Why: fmt.Sprintf("its configuration looks on all disks for %s, and only GRUB sees them", p.text)}
 		}
+		heads = []string{p.text[:end+1]}
 	}
 	var out []string
 	for _, head := range heads {
@@ -121,7 +117,7 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 	}
 	f, err := s.locate(device + dir + "/")
 	if err != nil {
-		return nil, nil
+		return nil, s.missing(device + dir + "/")
 	}
 	names, err := s.files.List(f.Device, f.Path)
 	if err != nil {
@@ -153,4 +149,7 @@ func (s *shell) exists(name string) bool {
 	return err == nil && (s.files.Exists(f.Device, f.Path, false) || s.files.Exists(f.Device, f.Path, true))
 }
 
-var errNoDevice = errors.New("is not a partition of this disk")
+var (
+	errNoDevice  = errors.New("is not a partition of this disk")
+	errOtherDisk = errors.New("is on a disk other than hd0, the one that the machine starts from")
+)
