@@ -38,11 +38,12 @@ type Volumes struct {
 	unread  bool // one of these has a file system that a boot loader reads
 	// byDefault has paths begin at the default subvolume of a btrfs, not at its top.
 	byDefault bool
+	layers    map[grub.Layer]bool // that partitions belong to, see Holds
 }
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
-	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, byDefault: true}
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, byDefault: true}
 }
 
 // fromTop is where a file is from the top of its file system, links followed.
@@ -107,7 +108,7 @@ func (v *Volumes) OSRelease(dev int, name string) string {
 
 // NewVolumes puts volumes together.
 func NewVolumes(vs ...Volume) *Volumes {
-	v := &Volumes{byNumber: map[int]Volume{}}
+	v := &Volumes{byNumber: map[int]Volume{}, layers: map[grub.Layer]bool{}}
 	for _, x := range vs {
 		v.byNumber[x.Number] = x
 	}

@@ -265,6 +265,9 @@ func (s *shell) missing(name string) error {
 			}
 		}
 	}
+	if s.absent(dev) {
+		return nil
+	}
 	if errors.Is(err, errOtherDisk) {
 		return &Restart{Why: fmt.Sprintf("its configuration asks for %s: %v", name, err)}
 	}

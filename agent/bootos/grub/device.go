@@ -99,6 +99,21 @@ func parseDevice(name string) (int, error) {
 	return n, nil
 }
 
+// absent tells whether a device is of a layer that no partition of this disk belongs to: GRUB has no such device either.
+func (s *shell) absent(dev string) bool {
+	for prefix, layer := range layers {
+		if strings.HasPrefix(strings.Trim(dev, "()"), prefix) {
+			return !s.files.Holds(layer)
+		}
+	}
+	return false
+}
+
+// layers are how names of such devices begin.
+var layers = map[string]Layer{
+	"md/": MD, "mduuid/": MD, "lvm/": LVM, "lvmid/": LVM, "crypto": Crypto, "cryptouuid/": Crypto,
+}
+
 var (
 	diskName  = regexp.MustCompile(`^(hd|ata|ahci|scsi|usb|nvme)[0-9]+$`)
 	blockList = regexp.MustCompile(`^/?([0-9]+)\+([0-9]+)$`)

@@ -27,6 +27,8 @@ type Files interface {
 	List(device int, path string) ([]string, error)
 	// Find returns the device that has a file system with this UUID or label, or has this file.
 	Find(by By, value string) (device int, ok bool)
+	// Holds tells whether a partition of the disk is, or may be, a member of what GRUB puts together of several.
+	Holds(Layer) bool
 	// Facts returns what is known of a device's file system; false when it has none that can be read.
 	Facts(device int) (Facts, bool)
 }
@@ -38,6 +40,16 @@ type Facts struct {
 	Label    string
 	PartUUID string
 }
+
+// Layer is what GRUB puts devices together of partitions with.
+type Layer string
+
+// The layers, with the names of GRUB's modules.
+const (
+	MD     Layer = "mdraid"
+	LVM    Layer = "lvm"
+	Crypto Layer = "cryptodisk"
+)
 
 // By is what search looks for.
 type By int

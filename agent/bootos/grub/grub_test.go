@@ -20,7 +20,10 @@ type fakeFiles struct {
 	files  map[string]string
 	uuids  map[string]int
 	labels map[int]string
+	holds  Layer
 }
+
+func (f *fakeFiles) Holds(l Layer) bool { return f.holds == l }
 
 var _ Files = (*fakeFiles)(nil)
 
@@ -439,6 +442,24 @@ func TestHasVariables(t *testing.T) {
 	} {
 		if got := HasVariables(value); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
+		}
+	}
+}
+
+// TestLayers: a device of RAID, LVM or encryption is not there where no partition belongs to one, and not known where one does.
+func TestLayers(t *testing.T) {
+	for dev, layer := range map[string]Layer{
+		"md/md-boot": MD, "mduuid/1234": MD, "lvm/vg-root": LVM, "lvmid/a/b": LVM, "crypto0": Crypto, "cryptouuid/1234": Crypto,
+	} {
+		config := fmt.Sprintf("set timeout=0\nif [ -e (%s) -o -d (%s)/grub2 ]; then set a=1; fi\nsource (%s)/f\nload_env -f (%s)/e\nmenuentry a { linux /k; }", dev, dev, dev, dev)
+		files := &fakeFiles{files: map[string]string{"1:/g": config, "1:/k": "k"}}
+		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err != nil || e.Kernel != (File{1, "/k"}) {
+			t.Errorf("%s, no member: %v, %v", dev, e, err)
+		}
+		files.holds = layer
+		var restart *Restart
+		if _, err := Default(files, Options{Device: 1, Path: "/g"}); !errors.As(err, &restart) || !strings.Contains(err.Error(), "("+dev+")") {
+			t.Errorf("%s, a member: %v", dev, err)
 		}
 	}
 }
