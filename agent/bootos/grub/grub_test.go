@@ -464,6 +464,32 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// TestReadKeys: what Red Hat's blscfg takes of an entry's file.
+func TestReadKeys(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       map[string][]string
+		err        string
+	}{
+		{"blanks before keys", " title a\n\tlinux /k\n", map[string][]string{"title": {"a"}, "linux": {"/k"}}, ""},
+		{"remarks", "# a b\n # a\nlinux /k\n", map[string][]string{"linux": {"/k"}}, ""},
+		{"an empty line ends it", "title a\n\nlinux /k\n", map[string][]string{"title": {"a"}}, ""},
+		{"a key without value ends it", "title a\noptions\nlinux /k\n", map[string][]string{"title": {"a"}}, ""},
+		{"a key with one blank ends it", "title a\noptions \nlinux /k\n", map[string][]string{"title": {"a"}}, ""},
+		{"a tab", "linux\t/k\n", map[string][]string{"linux": {"/k"}}, ""},
+		{"two blanks alone", "options  \nlinux /k\n", nil, "end the entry for some GRUBs only"},
+		{"a tab and blanks", "options\troot=a ro\n", nil, "differ in where it ends"},
+	} {
+		got, err := readKeys(tt.text)
+		if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) || tt.err == "" && err != nil {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", tt.name, diff)
+		}
+	}
+}
+
 func FuzzDefault(f *testing.F) {
 	f.Add([]byte(debianLike))
 	f.Add([]byte(esp))
