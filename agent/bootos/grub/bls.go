@@ -124,7 +124,7 @@ func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
 			script += "devicetree " + at + v + "\n"
 		}
 	}
-	body, err := parse(script)
+	body, err := s.parse(script)
 	if err != nil {
 		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
 	}
@@ -196,8 +196,11 @@ func readBLS(files Files, dev int, dir string) (out []blsEntry, err error) {
 	}
 	for _, name := range names {
 		id, is := strings.CutSuffix(name, ".conf")
-		if !is || len(out) >= maxEntries {
+		if !is {
 			continue
+		}
+		if len(out) == maxEntries {
+			return nil, limit("more than %d boot entries in %v", maxEntries, File{dev, dir})
 		}
 		if strings.HasPrefix(name, ".") || id == "" {
 			continue

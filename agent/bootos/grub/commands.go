@@ -88,7 +88,7 @@ func export(s *shell, args []string) (int, error) {
 		v := s.env.vars[a]
 		v.exported = true
 		if s.env.vars[a] = v; len(s.env.vars) > maxVariables {
-			return statusFalse, ErrLimit
+			return statusFalse, limit("more than %d variables", maxVariables)
 		}
 	}
 	return ok, nil
@@ -96,10 +96,7 @@ func export(s *shell, args []string) (int, error) {
 
 func eval(s *shell, args []string) (int, error) {
 	text := strings.Join(args, " ")
-	if err := s.charge(len(text)); err != nil {
-		return statusFalse, err
-	}
-	l, err := parse(text)
+	l, err := s.parse(text)
 	if err != nil {
 		return invalid, err
 	}

@@ -30,9 +30,6 @@ func (s *shell) envBlock(file string) (vars map[string]string, names []string, s
 	case err != nil:
 		return nil, nil, badFilename, s.missing(file)
 	}
-	if err := s.charge(len(b)); err != nil {
-		return nil, nil, badFilename, err
-	}
 	if !bytes.HasPrefix(b, []byte(envMagic)) {
 		return nil, nil, badFileType, nil
 	}

@@ -14,12 +14,20 @@ type pattern struct {
 	wild []bool
 }
 
-func (p *pattern) add(text string, quoted bool) {
-	p.text += text
+// builder puts a pattern together.
+type builder struct {
+	text strings.Builder
+	wild []bool
+}
+
+func (b *builder) add(text string, quoted bool) {
+	b.text.WriteString(text)
 	for i := range len(text) {
-		p.wild = append(p.wild, !quoted && (text[i] == '*' || text[i] == '?'))
+		b.wild = append(b.wild, !quoted && (text[i] == '*' || text[i] == '?'))
 	}
 }
+
+func (b *builder) pattern() pattern { return pattern{b.text.String(), b.wild} }
 
 func (p pattern) has() bool {
 	for _, w := range p.wild {
@@ -123,9 +131,6 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 	if err != nil {
 		return nil, nil
 	}
-	if err := s.charge(len(names) * 128); err != nil {
-		return nil, err
-	}
 	sort.Strings(names)
 	var out []string
 	for _, n := range names {
@@ -137,7 +142,7 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 			return nil, err
 		}
 		if out = append(out, found...); len(out) > maxEntries {
-			return nil, ErrLimit
+			return nil, limit("more than %d files for a wildcard", maxEntries)
 		}
 	}
 	return out, nil

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -364,7 +365,7 @@ func TestShell(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l, err := parse(tt.script)
+			l, err := parse(tt.script, newMeter(time.Now))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -397,11 +398,11 @@ func TestSyntaxLikeGRUB(t *testing.T) {
 		cmd := exec.Command(check)
 		cmd.Stdin = strings.NewReader("true\n" + script + "\n") // it refuses a script without a command
 		judge := cmd.Run()
-		if _, err := parse(script); (err == nil) != (judge == nil) {
+		if _, err := parse(script, newMeter(time.Now)); (err == nil) != (judge == nil) {
 			t.Errorf("%q: GRUB says %v, we say %v", script, judge, err)
 		}
 	}
-	if _, err := parse(strings.Repeat("if ", 500)); !errors.Is(err, ErrLimit) {
+	if _, err := parse(strings.Repeat("if ", 500), newMeter(time.Now)); !errors.Is(err, ErrLimit) {
 		t.Errorf("500 times if: %v", err)
 	}
 }

@@ -33,6 +33,7 @@ type token struct {
 }
 
 type lexer struct {
+	*meter
 	src  string
 	pos  int
 	line int
@@ -182,6 +183,9 @@ func (l *lexer) doubleQuoted(w *word, text func(string, bool)) error {
 
 // variable reads $name, ${name}, $12, $@, $*, $# or $?. A $ before anything else is an error in GRUB too.
 func (l *lexer) variable() (part, error) {
+	if err := l.spend(1); err != nil {
+		return part{}, err
+	}
 	l.pos++
 	rest := l.src[l.pos:]
 	if strings.HasPrefix(rest, "{") {

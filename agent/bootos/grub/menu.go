@@ -33,7 +33,7 @@ func (s *shell) menuentry(words []string, body *list) (int, error) {
 		if !p.has("source") {
 			return badArgument, nil
 		}
-		if body, err = parse(p.last("source")); err != nil {
+		if body, err = s.parse(p.last("source")); err != nil {
 			return invalid, err
 		}
 	}
@@ -55,7 +55,7 @@ func (s *shell) addItem(m item) error {
 		s.memory += len(a)
 	}
 	if len(s.env.menu) >= maxEntries || s.memory > maxMemory {
-		return ErrLimit
+		return limit("more than %d menu entries or %d bytes of them", maxEntries, maxMemory)
 	}
 	s.env.menu = append(s.env.menu, m)
 	return nil
@@ -103,7 +103,7 @@ func (s *shell) boot() (*Entry, error) {
 		failures = append(failures, s.failed)
 		next, more := s.nextFallback()
 		if len(failures) > 2*maxFallbacks {
-			return nil, ErrLimit
+			return nil, limit("more than %d fallbacks", maxFallbacks)
 		}
 		if !more {
 			break

@@ -85,7 +85,7 @@ func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 	if !found {
 		if name != "" {
 			if s.doubts[name] = fmt.Sprintf("the %s %q", kind, value); len(s.doubts) > maxDoubts {
-				return noDevice, ErrLimit
+				return noDevice, limit("more than %d searches that find nothing", maxDoubts)
 			}
 		}
 		return noDevice, nil
