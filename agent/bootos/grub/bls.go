@@ -94,6 +94,7 @@ func (e blsEntry) picked(arg, def string, index int) bool {
 // become one, quotes keep words together.
 func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
 	at := "(" + dev + ")"
+	s.unknown = ""
 	options := e.first("options")
 	if options == "" {
 		options = s.get("default_kernelopts")
@@ -124,6 +125,10 @@ func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
 			script += "devicetree " + at + v + "\n"
 		}
 	}
+	users := s.blsValue(e.first("grub_users"))
+	if err := s.known(); err != nil {
+		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
+	}
 	body, err := s.parse(script)
 	if err != nil {
 		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
@@ -132,7 +137,7 @@ func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
 	if title == "" {
 		title = e.first("linux")
 	}
-	m := item{title: title, id: e.id, args: []string{title}, body: body, protected: s.blsValue(e.first("grub_users")) != ""}
+	m := item{title: title, id: e.id, args: []string{title}, body: body, protected: users != ""}
 	for _, a := range e.keys["grub_arg"] {
 		if a == "--unrestricted" {
 			m.protected = false

@@ -103,6 +103,9 @@ func saveEnv(s *shell, args []string) (int, error) {
 		if now := s.get(name); now != vars[name] && !savedHarmlessly[name] && s.once == "" {
 			s.once = fmt.Sprintf("GRUB counts this start off: it saves %s=%q over %q, which only GRUB can do", name, now, vars[name])
 		}
+		if err := s.known(); err != nil && !savedHarmlessly[name] {
+			return statusFalse, err
+		}
 	}
 	return ok, nil
 }

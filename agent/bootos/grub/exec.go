@@ -58,6 +58,9 @@ type shell struct {
 	doubts    map[string]string // variables that a search could not set, and what it looked for
 	unordered bool              // a loop runs over files whose order on the disk is not known
 
+	clock   bool   // the module datehook is loaded
+	unknown string // what was read that only GRUB knows
+
 	*meter
 	depth     int // of functions, files and menus
 	loops     int // that run in this function
@@ -100,6 +103,9 @@ func (s *shell) lookup(name string) (string, bool) {
 		}
 	}
 	v, set := s.env.vars[name]
+	if s.onlyGRUBKnows(name, set) {
+		s.unknown = "$" + name
+	}
 	return v.value, set
 }
 
@@ -237,8 +243,12 @@ func (s *shell) loop(l *loop) (status int, err error) {
 		return true, nil
 	}
 	if l.cond == nil {
+		s.unknown = ""
 		values, unordered, err := s.expand(l.words)
 		if err != nil {
+			return 1, err
+		}
+		if err := s.known(); err != nil {
 			return 1, err
 		}
 		outer := s.unordered
@@ -269,6 +279,7 @@ func (s *shell) loop(l *loop) (status int, err error) {
 }
 
 func (s *shell) simple(c *simple) (int, error) {
+	s.unknown = ""
 	args, _, err := s.expand(c.words)
 	if err != nil {
 		return 1, fmt.Errorf("line %d: %w", c.line+1, err)
@@ -276,6 +287,11 @@ func (s *shell) simple(c *simple) (int, error) {
 	not := len(args) > 0 && args[0] == "!"
 	if not {
 		args = args[1:]
+	}
+	if len(args) == 0 || !decidesNothing[args[0]] {
+		if err := s.known(); err != nil {
+			return 1, err
+		}
 	}
 	if len(args) == 0 {
 		return 0, nil
@@ -360,6 +376,9 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 		for _, p := range w {
 			switch {
 			case p.name == "":
+				if lang := s.get("lang"); p.translated && lang != "" && lang != "C" && !strings.HasPrefix(lang, "en") {
+					s.unknown = "the translation of a text into " + lang
+				}
 				cur.add(p.text, p.quoted)
 				is = is || p.quoted || p.text != ""
 			case p.name == "@" && s.scope != nil && p.quoted:

@@ -361,6 +361,7 @@ func TestShell(t *testing.T) {
 		{"search for a file", `search --file --set=r /d/e`, `hd0,msdos1`},
 		{"search fails", `set r=old; search --fs-uuid --set=r nope`, `old`},
 		{"eval", `set c='set r=1'; eval $c`, `1`},
+		{"translated text", `b=1; set r=a$"Boot it $b \"x"c`, `aBoot it 1 "xc`},
 		{"brace on its own line", "function f\n{\nset r=1\n}\nf", `1`},
 	}
 	for _, tt := range tests {
@@ -387,7 +388,7 @@ func TestShell(t *testing.T) {
 func TestSyntaxLikeGRUB(t *testing.T) {
 	check := need.Tool(t, "grub-script-check")
 	for _, script := range []string{
-		"if true; then", "fi", "if true; fi", "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
+		"if true; then", "fi", "if true; fi", `echo $"Boot it"`, `menuentry $"a $b" { true; }`, `echo $"a`, `echo "$"`, "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
 		"while true; done", "for x in a b; set y; done", "if true; then echo a; fi", "echo a b", "echo {a b}", "echo a{b", "echo a > b", "a | b",
 		"a & b", "echo $", `echo "$"`, "echo ${a", "echo ${a.b}", "echo ${1} $1 $@ $* $# $?", "function f { echo a; }", "function f\n{\necho a\n}",
 		"if true; then function f { echo a; }; fi", "for x in a b; do echo $x; done", "for x in a b\ndo\necho $x\ndone", "while true; do break; done",
@@ -487,6 +488,36 @@ func TestReadKeys(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: -want +got\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestOnlyGRUBKnows: what only GRUB has a value for decides nothing here.
+func TestOnlyGRUBKnows(t *testing.T) {
+	const menu = "\nset timeout=0\nmenuentry a { linux /a; }\nmenuentry b { linux /a b; }\nblscfg"
+	for _, tt := range []struct{ config, want string }{
+		{"insmod datehook\nif [ $HOUR -ge 8 ]; then default=1; fi", "$HOUR"},
+		{"HOUR=9\ninsmod datehook\nif [ $HOUR -ge 8 ]; then default=1; fi", "$HOUR"},
+		{"default=$WEEKDAY", "$WEEKDAY"},
+		{`if [ "$lockdown" = y ]; then default=1; fi`, "$lockdown"},
+		{`if [ "$shim_lock" = y ]; then default=1; fi`, "$shim_lock"},
+		{"for i in $net_default_ip; do default=1; done", "$net_default_ip"},
+		{`! [ "$pxe_default_server" ]`, "$pxe_default_server"},
+		{"$efi_start", "$efi_start"},
+		{"boot=hd0,1\nblsdir=/bls", "$net_default_mac"},
+		{"lang=de\nmenuentry $\"Boot it\" { linux /a; }", "into de"},
+		{"echo $HOUR $net_default_ip", ""},
+		{"HOUR=9\nif [ $HOUR = 8 ]; then default=1; fi", ""},
+		{"menuentry $\"Boot it\" { linux /a; }", ""},
+	} {
+		files := &fakeFiles{files: map[string]string{"1:/g": tt.config + menu, "1:/a": "a", "1:/bls/x.conf": "linux /a\noptions ip=$net_default_mac\n"}}
+		e, err := Default(files, Options{Device: 1, Path: "/g"})
+		var restart *Restart
+		if tt.want == "" && (err != nil || e.Args != "BOOT_IMAGE=/a") {
+			t.Errorf("%s: %v, %v", tt.config, e, err)
+		}
+		if tt.want != "" && (!errors.As(err, &restart) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, %v, want a restart for %s", tt.config, e, err, tt.want)
 		}
 	}
 }

@@ -10,6 +10,8 @@ type part struct {
 	text   string
 	name   string // of a variable; text is empty then
 	quoted bool   // not cut at blanks, no wildcard, and a word even when empty
+
+	translated bool // begins $"text", which GRUB shows in the language of $lang
 }
 
 // word is one word of a command before variables are put in.
@@ -121,6 +123,12 @@ func (l *lexer) word() (word, error) {
 			default:
 				text(l.src[l.pos:l.pos+1], true)
 				l.pos++
+			}
+		case c == '$' && strings.HasPrefix(l.src[l.pos:], `$"`):
+			l.pos += 2
+			w = append(w, part{quoted: true, translated: true})
+			if err := l.doubleQuoted(&w, text); err != nil {
+				return nil, err
 			}
 		case c == '$':
 			p, err := l.variable()
