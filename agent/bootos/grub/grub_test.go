@@ -410,7 +410,7 @@ func TestSyntaxLikeGRUB(t *testing.T) {
 
 func TestDevices(t *testing.T) {
 	for name, want := range map[string]int{
-		"hd0": 0, "(hd0,gpt2)": 2, "hd1,msdos5": 5, "hd0,3": 3, "ahci0,gpt7": 7, "hd0,msdos2,bsd1": 2,
+		"hd0": 0, "(hd0,gpt2)": 2, "hd0,msdos5": 5, "hd1,msdos5": -1, "hd0,3": 3, "ahci0,gpt7": -1, "hd0,msdos2,bsd1": 2,
 		"lvmid/a/b": -1, "cryptouuid/1": -1, "memdisk": -1, "hd0,x": -1, "": -1,
 	} {
 		got, err := parseDevice(name)
