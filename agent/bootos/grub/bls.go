@@ -27,7 +27,8 @@ func blscfg(s *shell, args []string) (int, error) {
 	}
 	var entries []blsEntry
 	if where := s.besideBLS(n); where != "" {
-		return statusFalse, &Restart{Why: fmt.Sprintf("there are boot entries in %s too, which newer GRUBs of Red Hat's list with the others and older ones do not", where)}
+		return statusFalse, &Restart{Why: fmt.Sprintf("there are boot entries in %s too, which newer GRUBs of Red Hat's list "+
+			"with the others and older ones do not", where)}
 	}
 	for _, dir := range dirs {
 		if entries, err = readBLS(s.files, n, dir); err != nil {
