@@ -1,9 +1,11 @@
 package bootos
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
@@ -33,4 +35,60 @@ func (v *Volumes) Blocks(dev int, first, count int64) ([]byte, error) {
 		return nil, fmt.Errorf("sectors %d+%d of %s: %w", first, count, vol.Device, err)
 	}
 	return b, nil
+}
+
+// Holds tells whether a partition of the disk belongs to RAID, LVM or encryption, or could not be asked.
+func (v *Volumes) Holds(l grub.Layer) bool { return v.layers[l] || v.layers[unknownLayer] }
+
+const unknownLayer grub.Layer = "unknown"
+
+// note remembers which layer a partition belongs to.
+func (v *Volumes) note(device string) {
+	f, err := os.Open(device)
+	if err != nil {
+		v.layers[unknownLayer] = true
+		return
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		v.layers[unknownLayer] = true
+		return
+	}
+	if l := layerOf(f, size); l != "" {
+		v.layers[l] = true
+	}
+}
+
+// layerOf tells which layer a partition of size bytes belongs to; empty for none. MD's superblock (Linux, md_p.h) is, in its versions 1.1, 1.2,
+// 1.0 and 0.90, at the start, 4 KiB behind it, and before the end; there a file system can be at the start, and it is a member all the same.
+// LVM's label is in one of the first four sectors, LUKS' at the start.
+func layerOf(r io.ReaderAt, size int64) grub.Layer {
+	at := func(offset int64, n int) []byte {
+		b := make([]byte, n)
+		if offset < 0 {
+			return b
+		}
+		if _, err := r.ReadAt(b, offset); err != nil {
+			clear(b)
+		}
+		return b
+	}
+	const magic = 0xa92b4efc
+	for _, offset := range []int64{0, 4096, (size/512 - 16) &^ 7 * 512, size&^65535 - 65536} {
+		b := at(offset, 4)
+		// Version 0.90 has the byte order of the machine that made it.
+		if binary.LittleEndian.Uint32(b) == magic || binary.BigEndian.Uint32(b) == magic {
+			return grub.MD
+		}
+	}
+	for sector := range int64(4) {
+		if string(at(sector*512, 8)) == "LABELONE" {
+			return grub.LVM
+		}
+	}
+	if strings.HasPrefix(string(at(0, 6)), "LUKS\xba\xbe") {
+		return grub.Crypto
+	}
+	return ""
 }

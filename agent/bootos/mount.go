@@ -24,6 +24,7 @@ type Device struct {
 func Mount(dir string, devices []Device) *Volumes {
 	v := NewVolumes()
 	for _, d := range devices {
+		v.note(d.Path)
 		vol, err := mountOne(filepath.Join(dir, strconv.Itoa(d.Number)), d)
 		if err != nil {
 			v.Skipped = append(v.Skipped, fmt.Sprintf("partition %d: %v", d.Number, err))

@@ -38,12 +38,13 @@ type Volumes struct {
 	unread  bool // one of these has a file system that a boot loader reads
 	// byDefault has paths begin at the default subvolume of a btrfs, not at its top.
 	byDefault bool
-	budget    *budget // what Find may read
+	budget    *budget             // what Find may read
+	layers    map[grub.Layer]bool // that partitions belong to, see Holds
 }
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
-	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, byDefault: true, budget: v.budget}
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, byDefault: true, budget: v.budget}
 }
 
 // fromTop is where a file is from the top of its file system, links followed.
@@ -112,7 +113,7 @@ func (v *Volumes) OSRelease(dev int, name string) string {
 
 // NewVolumes puts volumes together.
 func NewVolumes(vs ...Volume) *Volumes {
-	v := &Volumes{byNumber: map[int]Volume{}, budget: newBudget()}
+	v := &Volumes{byNumber: map[int]Volume{}, layers: map[grub.Layer]bool{}, budget: newBudget()}
 	for _, x := range vs {
 		v.byNumber[x.Number] = x
 	}

@@ -26,8 +26,15 @@ func blscfg(s *shell, args []string) (int, error) {
 		dirs = []string{dir, dirs[1]}
 	}
 	var entries []blsEntry
+	if where := s.besideBLS(n); where != "" {
+		return statusFalse, &Restart{Why: fmt.Sprintf("there are boot entries in %s too, which newer GRUBs of Red Hat's list "+
+			"with the others and older ones do not", where)}
+	}
 	for _, dir := range dirs {
-		if entries = readBLS(s.files, n, dir); len(entries) > 0 {
+		if entries, err = readBLS(s.files, n, dir); err != nil {
+			return statusFalse, err
+		}
+		if len(entries) > 0 {
 			break
 		}
 	}
@@ -48,6 +55,30 @@ func blscfg(s *shell, args []string) (int, error) {
 	return ok, nil
 }
 
+// besideBLS names a folder of the EFI system partition that has boot entries beside those on device n; empty when there is none.
+func (s *shell) besideBLS(n int) string {
+	if !s.options.UEFI {
+		return ""
+	}
+	for esp := range maxPartition + 1 {
+		if facts, is := s.files.Facts(esp); !is || facts.FS != "vfat" {
+			continue
+		}
+		for dir, ext := range map[string]string{"/EFI/Linux": ".efi", "/loader/entries": ".conf"} {
+			names, err := s.files.List(esp, dir)
+			if err != nil || esp == n && ext == ".conf" {
+				continue
+			}
+			for _, name := range names {
+				if strings.EqualFold(path.Ext(name), ext) {
+					return File{esp, dir}.String()
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // picked tells whether blscfg with an argument takes the entry: the file of that name, the default, or all but it.
 func (e blsEntry) picked(arg, def string, index int) bool {
 	isDefault := def != "" && (def == e.id || def == e.first("title") || def == strconv.Itoa(index))
@@ -64,15 +95,26 @@ func (e blsEntry) picked(arg, def string, index int) bool {
 // become one, quotes keep words together.
 func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
 	at := "(" + dev + ")"
+	s.unknown = ""
 	options := e.first("options")
 	if options == "" {
 		options = s.get("default_kernelopts")
 	}
 	script := "linux " + at + e.first("linux") + " " + s.blsValue(options) + "\n"
-	initrds := strings.Fields(s.get("early_initrd"))
+	var initrds []string
 	for _, v := range e.keys["initrd"] {
 		initrds = append(initrds, strings.Fields(s.blsValue(v))...)
 	}
+	// Early initrds are named without their folder, which is that of the first initrd, else of the kernel.
+	beside := e.first("linux")
+	if len(initrds) > 0 {
+		beside = initrds[0]
+	}
+	var early []string
+	for _, name := range strings.Fields(s.get("early_initrd")) {
+		early = append(early, beside[:strings.LastIndexByte(beside, '/')+1]+name)
+	}
+	initrds = append(early, initrds...)
 	for i, v := range initrds {
 		initrds[i] = at + v
 	}
@@ -84,7 +126,11 @@ func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
 			script += "devicetree " + at + v + "\n"
 		}
 	}
-	body, err := parse(script)
+	users := s.blsValue(e.first("grub_users"))
+	if err := s.known(); err != nil {
+		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
+	}
+	body, err := s.parse(script)
 	if err != nil {
 		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
 	}
@@ -92,7 +138,7 @@ func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
 	if title == "" {
 		title = e.first("linux")
 	}
-	m := item{title: title, id: e.id, args: []string{title}, body: body, protected: s.blsValue(e.first("grub_users")) != ""}
+	m := item{title: title, id: e.id, args: []string{title}, body: body, protected: users != ""}
 	for _, a := range e.keys["grub_arg"] {
 		if a == "--unrestricted" {
 			m.protected = false
@@ -149,32 +195,61 @@ func (e blsEntry) first(key string) string {
 }
 
 // readBLS reads the entries of a directory.
-func readBLS(files Files, dev int, dir string) (out []blsEntry) {
+func readBLS(files Files, dev int, dir string) (out []blsEntry, err error) {
 	names, err := files.List(dev, dir)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	for _, name := range names {
 		id, is := strings.CutSuffix(name, ".conf")
-		if !is || len(out) >= maxEntries {
+		if !is {
 			continue
 		}
-		b, err := files.ReadFile(dev, path.Join(dir, name), 64<<10)
+		if len(out) == maxEntries {
+			return nil, limit("more than %d boot entries in %v", maxEntries, File{dev, dir})
+		}
+		if strings.HasPrefix(name, ".") || id == "" {
+			continue
+		}
+		file := path.Join(dir, name)
+		b, err := files.ReadFile(dev, file, 64<<10)
 		if err != nil {
-			continue
+			return nil, &Restart{Why: fmt.Sprintf("a boot entry cannot be read: %v", err)}
 		}
-		e := blsEntry{id: id, keys: map[string][]string{}}
-		for line := range strings.Lines(string(b)) {
-			line = strings.TrimRight(line, "\r\n")
-			i := strings.IndexAny(line, " \t")
-			if i <= 0 || line[0] == '#' {
-				continue
-			}
-			e.keys[line[:i]] = append(e.keys[line[:i]], strings.TrimLeft(line[i:], " \t"))
+		e := blsEntry{id: id}
+		if e.keys, err = readKeys(string(b)); err != nil {
+			return nil, &Restart{Why: fmt.Sprintf("%v: %v", File{dev, file}, err)}
 		}
 		out = append(out, e)
 	}
-	return out
+	return out, nil
+}
+
+// readKeys reads an entry as Red Hat's GRUB does: blanks before a key do not count, a remark is passed over, and a line without a
+// value, an empty one too, is the end: what stands below it is not read. Where its versions differ it is an error.
+func readKeys(text string) (keys map[string][]string, err error) {
+	keys = map[string][]string{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimLeft(strings.TrimRight(line, "\r\n"), " \t")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		i := strings.IndexAny(line, " \t")
+		if i < 0 {
+			return keys, nil
+		}
+		key, value := line[:i], strings.TrimLeft(line[i:], " \t")
+		switch {
+		case value == "" && len(line) == i+1:
+			return keys, nil
+		case value == "":
+			return nil, fmt.Errorf("%q has blanks for a value, which end the entry for some GRUBs only", key)
+		case line[i] == '\t' && strings.Contains(line, " "):
+			return nil, fmt.Errorf("%q has a tab behind it and blanks further on, and GRUBs differ in where it ends", key)
+		}
+		keys[key] = append(keys[key], value)
+	}
+	return keys, nil
 }
 
 // comparePackages orders the names of entries as Red Hat's GRUB does: NAME-VERSION-RELEASE, each part by the rules of RPM.

@@ -19,16 +19,20 @@ func init() {
 		"search": search, "search.fs_uuid": searchBy("fs-uuid"), "search.fs_label": searchBy("label"), "search.file": searchBy("file"),
 		"probe": probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
 		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": configfile,
-		"blscfg": blscfg,
+		"blscfg": blscfg, "insmod": insmod,
 		// Nobody touches a key; and without a font the menu only looks otherwise.
 		"keystatus": fails, "loadfont": fails,
 	}
-	for _, name := range strings.Fields(`insmod rmmod echo terminal_output terminal_input terminal serial background_image background_color sleep
+	for _, name := range strings.Fields(`rmmod echo terminal_output terminal_input terminal serial background_image background_color sleep
 		clear play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts list_env cat trust distrust list_trusted
 		gettext tpm efitextmode efi-set-os`) {
 		commands[name] = succeeds
+		decidesNothing[name] = true
 	}
 }
+
+// decidesNothing are the commands whose words do not matter here.
+var decidesNothing = map[string]bool{}
 
 // onlyGRUB are commands of GRUB that end what can be followed from here, each with the reason.
 var onlyGRUB = map[string]string{}
@@ -88,7 +92,7 @@ func export(s *shell, args []string) (int, error) {
 		v := s.env.vars[a]
 		v.exported = true
 		if s.env.vars[a] = v; len(s.env.vars) > maxVariables {
-			return statusFalse, ErrLimit
+			return statusFalse, limit("more than %d variables", maxVariables)
 		}
 	}
 	return ok, nil
@@ -96,10 +100,7 @@ func export(s *shell, args []string) (int, error) {
 
 func eval(s *shell, args []string) (int, error) {
 	text := strings.Join(args, " ")
-	if err := s.charge(len(text)); err != nil {
-		return statusFalse, err
-	}
-	l, err := parse(text)
+	l, err := s.parse(text)
 	if err != nil {
 		return invalid, err
 	}
@@ -264,6 +265,12 @@ func (s *shell) missing(name string) error {
 				return nil
 			}
 		}
+	}
+	if s.absent(dev) {
+		return nil
+	}
+	if errors.Is(err, errOtherDisk) {
+		return &Restart{Why: fmt.Sprintf("its configuration asks for %s: %v", name, err)}
 	}
 	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read here", name)}
 }

@@ -29,17 +29,6 @@ func (s *shell) table() string {
 	return "msdos"
 }
 
-// devices lists the names of all file systems.
-func (s *shell) devices() []string {
-	var out []string
-	for n := range maxPartition + 1 {
-		if _, is := s.files.Facts(n); is {
-			out = append(out, s.device(n))
-		}
-	}
-	return out
-}
-
 // split cuts "(hd0,gpt2)/path" or "/path"; without a device it is on $root.
 func (s *shell) split(name string) (dev, path string, err error) {
 	dev, path = "", name
@@ -85,13 +74,16 @@ func (s *shell) doubt(name string) string {
 	return ""
 }
 
-// parseDevice reads GRUB's names of a disk's partitions: hd0,gpt2 hd0,msdos1 hd1,3 ahci0,gpt2, with sub-partitions cut off. The
-// number of the disk does not count: the firmware that started us may count disks otherwise than the one GRUB will see.
+// parseDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3, with sub-partitions cut off. Only hd0 is this
+// disk: it is what the machine starts from, and what a search here answers. Any other number or driver (hd1, ahci0) is another one.
 func parseDevice(name string) (int, error) {
 	name = strings.Trim(name, "()")
 	disk, part, given := strings.Cut(name, ",")
-	if !diskName.MatchString(disk) {
+	switch {
+	case !diskName.MatchString(disk):
 		return 0, fmt.Errorf("device %q %w", name, errNoDevice)
+	case strings.TrimRight(disk, "0") != "hd":
+		return 0, fmt.Errorf("device %q %w", name, errOtherDisk)
 	}
 	if !given {
 		return 0, nil
@@ -105,6 +97,21 @@ func parseDevice(name string) (int, error) {
 		return 0, fmt.Errorf("device %q %w", name, errNoDevice)
 	}
 	return n, nil
+}
+
+// absent tells whether a device is of a layer that no partition of this disk belongs to: GRUB has no such device either.
+func (s *shell) absent(dev string) bool {
+	for prefix, layer := range layers {
+		if strings.HasPrefix(strings.Trim(dev, "()"), prefix) {
+			return !s.files.Holds(layer)
+		}
+	}
+	return false
+}
+
+// layers are how names of such devices begin.
+var layers = map[string]Layer{
+	"md/": MD, "mduuid/": MD, "lvm/": LVM, "lvmid/": LVM, "crypto": Crypto, "cryptouuid/": Crypto,
 }
 
 var (

@@ -167,6 +167,7 @@ var _ Files = hostFiles{}
 
 func (hostFiles) ReadFile(_ int, name string, _ int64) ([]byte, error) { return os.ReadFile(name) }
 func (hostFiles) Blocks(int, int64, int64) ([]byte, error)             { return nil, fs.ErrNotExist }
+func (hostFiles) Holds(Layer) bool                                     { return false }
 func (hostFiles) Facts(dev int) (Facts, bool)                          { return Facts{}, dev == 1 }
 func (hostFiles) Exists(dev int, name string, dir bool) bool {
 	fi, err := os.Stat(name)

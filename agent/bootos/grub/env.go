@@ -10,17 +10,28 @@ import (
 // envMagic is the first line of an environment block.
 const envMagic = "# GRUB Environment Block\n"
 
-// envBlock reads an environment block. When it is not there or damaged, GRUB says so and goes on with the status.
-func (s *shell) envBlock(file string) (vars map[string]string, names []string, status int) {
+// envBlock reads an environment block. When it is not there or damaged, GRUB says so and goes on with the status. One that GRUB may read and
+// that cannot be read here is a restart.
+func (s *shell) envBlock(file string) (vars map[string]string, names []string, status int, err error) {
 	if file == "" {
 		file = s.get("prefix") + "/grubenv"
 	}
+	f, err := s.locate(file)
+	if why := s.doubt(file); why != "" {
+		return nil, nil, badFilename, &Restart{Why: why}
+	}
+	if err != nil {
+		return nil, nil, badFilename, s.missing(file)
+	}
 	b, err := s.read(file, 64<<10)
-	if err != nil || s.charge(len(b)) != nil {
-		return nil, nil, badFilename
+	switch {
+	case err != nil && (blockList.MatchString(f.Path) || s.files.Exists(f.Device, f.Path, false)):
+		return nil, nil, badFilename, &Restart{Why: fmt.Sprintf("its environment block cannot be read: %v", err)}
+	case err != nil:
+		return nil, nil, badFilename, s.missing(file)
 	}
 	if !bytes.HasPrefix(b, []byte(envMagic)) {
-		return nil, nil, badFileType
+		return nil, nil, badFileType, nil
 	}
 	vars = map[string]string{}
 	text := string(b[len(envMagic):])
@@ -43,7 +54,7 @@ func (s *shell) envBlock(file string) (vars map[string]string, names []string, s
 			vars[k] = v
 		}
 	}
-	return vars, names, ok
+	return vars, names, ok, nil
 }
 
 var loadOptions = []option{{short: 'f', long: "file", value: true}, {short: 's', long: "skip-sig"}}
@@ -54,9 +65,9 @@ func loadEnv(s *shell, args []string) (int, error) {
 	if err != nil {
 		return badArgument, nil
 	}
-	vars, names, status := s.envBlock(p.last("file"))
-	if status != ok {
-		return status, nil
+	vars, names, status, err := s.envBlock(p.last("file"))
+	if status != ok || err != nil {
+		return status, err
 	}
 	for _, name := range names {
 		if len(p.args) > 0 && !slices.Contains(p.args, name) {
@@ -84,13 +95,16 @@ func saveEnv(s *shell, args []string) (int, error) {
 	if err != nil || len(p.args) == 0 {
 		return badArgument, nil
 	}
-	vars, _, status := s.envBlock(p.last("file"))
-	if status != ok {
-		return status, nil
+	vars, _, status, err := s.envBlock(p.last("file"))
+	if status != ok || err != nil {
+		return status, err
 	}
 	for _, name := range p.args {
 		if now := s.get(name); now != vars[name] && !savedHarmlessly[name] && s.once == "" {
 			s.once = fmt.Sprintf("GRUB counts this start off: it saves %s=%q over %q, which only GRUB can do", name, now, vars[name])
+		}
+		if err := s.known(); err != nil && !savedHarmlessly[name] {
+			return statusFalse, err
 		}
 	}
 	return ok, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // status is what a command leaves in $?: 0, or one of GRUB's error numbers (grub/err.h).
@@ -57,7 +58,10 @@ type shell struct {
 	doubts    map[string]string // variables that a search could not set, and what it looked for
 	unordered bool              // a loop runs over files whose order on the disk is not known
 
-	steps     int // commands run so far
+	clock   bool   // the module datehook is loaded
+	unknown string // what was read that only GRUB knows
+
+	*meter
 	depth     int // of functions, files and menus
 	loops     int // that run in this function
 	breaks    int // loops that break or continue still has to leave
@@ -67,8 +71,12 @@ type shell struct {
 }
 
 func newShell(files Files, o Options) *shell {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := newMeter(o.Now)
 	return &shell{
-		files: files, options: o, env: &environment{vars: map[string]variable{}},
+		files: metered{files, m}, meter: m, options: o, env: &environment{vars: map[string]variable{}},
 		functions: map[string]*list{}, doubts: map[string]string{},
 	}
 }
@@ -95,13 +103,16 @@ func (s *shell) lookup(name string) (string, bool) {
 		}
 	}
 	v, set := s.env.vars[name]
+	if s.onlyGRUBKnows(name, set) {
+		s.unknown = "$" + name
+	}
 	return v.value, set
 }
 
 // set gives a variable a value. A device's parentheses are taken off of root, as GRUB does.
 func (s *shell) set(name, value string) error {
 	if len(value) > maxValue || len(name) > maxValue {
-		return ErrLimit
+		return limit("a variable of more than %d bytes", maxValue)
 	}
 	if name == "root" && strings.HasPrefix(value, "(") && strings.HasSuffix(value, ")") {
 		value = value[1 : len(value)-1]
@@ -109,7 +120,7 @@ func (s *shell) set(name, value string) error {
 	delete(s.doubts, name)
 	old := s.env.vars[name]
 	if s.memory += len(value) - len(old.value); s.memory > maxMemory || len(s.env.vars) > maxVariables {
-		return ErrLimit
+		return limit("more than %d variables or %d bytes of them", maxVariables, maxMemory)
 	}
 	s.env.vars[name] = variable{value: value, exported: old.exported || alwaysExported[name]}
 	return nil
@@ -129,6 +140,7 @@ func (s *shell) open() (restore func()) {
 		if v.exported {
 			s.env.vars[k] = v
 			s.memory += len(v.value)
+			_ = s.spend(1) // for the copy; the next step ends the run
 		}
 	}
 	return func() {
@@ -142,7 +154,7 @@ func (s *shell) open() (restore func()) {
 // deeper counts functions, files and menus inside each other.
 func (s *shell) deeper() error {
 	if s.depth++; s.depth > maxDepth {
-		return ErrLimit
+		return limit("more than %d functions, files and menus inside each other", maxDepth)
 	}
 	return nil
 }
@@ -163,11 +175,14 @@ func (s *shell) run(l *list) (status int, err error) {
 	return status, nil
 }
 
-func (s *shell) step() error {
-	if s.steps++; s.steps > maxCommands {
-		return ErrLimit
+func (s *shell) step() error { return s.spend(1) }
+
+// parse reads commands.
+func (s *shell) parse(src string) (*list, error) {
+	if err := s.charge(len(src)); err != nil {
+		return nil, err
 	}
-	return nil
+	return parse(src, s.meter)
 }
 
 // command runs one command, whatever it is made of, and sets $?.
@@ -181,14 +196,6 @@ func (s *shell) command(c command) (status int, err error) {
 	return status, s.set("?", strconv.Itoa(status))
 }
 
-// charge counts bytes that are read, parsed or put together as commands: a few large words or files in a loop take as long as many small ones.
-func (s *shell) charge(bytes int) error {
-	if s.steps += bytes / 128; s.steps > maxCommands {
-		return ErrLimit
-	}
-	return nil
-}
-
 func (s *shell) execute(c command) (int, error) {
 	switch c := c.(type) {
 	case *simple:
@@ -199,7 +206,7 @@ func (s *shell) execute(c command) (int, error) {
 		return s.loop(c)
 	case *function:
 		if s.functions[c.name] = c.body; len(s.functions) > maxEntries {
-			return 1, ErrLimit
+			return 1, limit("more than %d functions", maxEntries)
 		}
 	}
 	return 0, nil
@@ -236,8 +243,12 @@ func (s *shell) loop(l *loop) (status int, err error) {
 		return true, nil
 	}
 	if l.cond == nil {
+		s.unknown = ""
 		values, unordered, err := s.expand(l.words)
 		if err != nil {
+			return 1, err
+		}
+		if err := s.known(); err != nil {
 			return 1, err
 		}
 		outer := s.unordered
@@ -268,6 +279,7 @@ func (s *shell) loop(l *loop) (status int, err error) {
 }
 
 func (s *shell) simple(c *simple) (int, error) {
+	s.unknown = ""
 	args, _, err := s.expand(c.words)
 	if err != nil {
 		return 1, fmt.Errorf("line %d: %w", c.line+1, err)
@@ -275,6 +287,11 @@ func (s *shell) simple(c *simple) (int, error) {
 	not := len(args) > 0 && args[0] == "!"
 	if not {
 		args = args[1:]
+	}
+	if len(args) == 0 || !decidesNothing[args[0]] {
+		if err := s.known(); err != nil {
+			return 1, err
+		}
 	}
 	if len(args) == 0 {
 		return 0, nil
@@ -335,10 +352,13 @@ func (s *shell) callFunction(body *list, args []string) (int, error) {
 func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 	total := 0
 	for _, w := range words {
-		var cur pattern
+		if err := s.spend(len(w)); err != nil {
+			return nil, false, err
+		}
+		var cur builder
 		is := false // there is a word, if only an empty one in quotes
 		flush := func() error {
-			names, err := s.glob(cur)
+			names, err := s.glob(cur.pattern())
 			if err != nil {
 				return err
 			}
@@ -346,16 +366,19 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 				total += len(n) + 1
 			}
 			if total > maxValue {
-				return ErrLimit
+				return limit("words of more than %d bytes", maxValue)
 			}
 			unordered = unordered || len(names) > 1
 			out = append(out, names...)
-			cur = pattern{}
+			cur = builder{}
 			return nil
 		}
 		for _, p := range w {
 			switch {
 			case p.name == "":
+				if lang := s.get("lang"); p.translated && lang != "" && lang != "C" && !strings.HasPrefix(lang, "en") {
+					s.unknown = "the translation of a text into " + lang
+				}
 				cur.add(p.text, p.quoted)
 				is = is || p.quoted || p.text != ""
 			case p.name == "@" && s.scope != nil && p.quoted:
@@ -385,8 +408,8 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 					is = true
 				}
 			}
-			if total+len(cur.text) > maxValue {
-				return nil, false, ErrLimit
+			if total+cur.text.Len() > maxValue {
+				return nil, false, limit("words of more than %d bytes", maxValue)
 			}
 		}
 		if is {

@@ -2,6 +2,7 @@ package grub
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"sort"
 	"strings"
@@ -13,12 +14,20 @@ type pattern struct {
 	wild []bool
 }
 
-func (p *pattern) add(text string, quoted bool) {
-	p.text += text
+// builder puts a pattern together.
+type builder struct {
+	text strings.Builder
+	wild []bool
+}
+
+func (b *builder) add(text string, quoted bool) {
+	b.text.WriteString(text)
 	for i := range len(text) {
-		p.wild = append(p.wild, !quoted && (text[i] == '*' || text[i] == '?'))
+		b.wild = append(b.wild, !quoted && (text[i] == '*' || text[i] == '?'))
 	}
 }
+
+func (b *builder) pattern() pattern { return pattern{b.text.String(), b.wild} }
 
 func (p pattern) has() bool {
 	for _, w := range p.wild {
@@ -71,15 +80,10 @@ func (s *shell) glob(p pattern) ([]string, error) {
 			return []string{p.text}, nil
 		}
 		heads, rest = nil, p.cut(end+1, len(p.text))
-		if dev := p.cut(1, end); dev.has() {
-			for _, d := range s.devices() {
-				if dev.matches(d) {
-					heads = append(heads, "("+d+")")
-				}
-			}
-		} else {
-			heads = []string{p.text[:end+1]}
+		if p.cut(1, end).has() {
+			return nil, &Restart{Why: fmt.Sprintf("its configuration looks on all disks for %s, and only GRUB sees them", p.text)}
 		}
+		heads = []string{p.text[:end+1]}
 	}
 	var out []string
 	for _, head := range heads {
@@ -121,14 +125,11 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 	}
 	f, err := s.locate(device + dir + "/")
 	if err != nil {
-		return nil, nil
+		return nil, s.missing(device + dir + "/")
 	}
 	names, err := s.files.List(f.Device, f.Path)
 	if err != nil {
 		return nil, nil
-	}
-	if err := s.charge(len(names) * 128); err != nil {
-		return nil, err
 	}
 	sort.Strings(names)
 	var out []string
@@ -141,7 +142,7 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 			return nil, err
 		}
 		if out = append(out, found...); len(out) > maxEntries {
-			return nil, ErrLimit
+			return nil, limit("more than %d files for a wildcard", maxEntries)
 		}
 	}
 	return out, nil
@@ -153,4 +154,7 @@ func (s *shell) exists(name string) bool {
 	return err == nil && (s.files.Exists(f.Device, f.Path, false) || s.files.Exists(f.Device, f.Path, true))
 }
 
-var errNoDevice = errors.New("is not a partition of this disk")
+var (
+	errNoDevice  = errors.New("is not a partition of this disk")
+	errOtherDisk = errors.New("is on a disk other than hd0, the one that the machine starts from")
+)

@@ -3,7 +3,7 @@
 //
 // The language is that of the GRUB manual, section "Writing full configuration files directly": words and quoting, variables, if, for, while,
 // until, functions, menu entries with bodies that run when they are chosen. Commands that only change how the menu looks do nothing
-// here. A configuration that runs astray is stopped by limits on commands, depth and sizes.
+// here. A configuration that runs astray is stopped by the limits of limits.go.
 //
 // The rule: what is returned is what GRUB would start if nobody touched a key. Whenever that is not Linux, or depends on something that
 // only GRUB or the firmware can do or know, the answer is a *Restart that says what.
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Files is the disks that GRUB would see. A device is a partition's number; 0 is the whole disk.
@@ -27,6 +28,8 @@ type Files interface {
 	List(device int, path string) ([]string, error)
 	// Find returns the device that has a file system with this UUID or label, or has this file.
 	Find(by By, value string) (device int, ok bool)
+	// Holds tells whether a partition of the disk is, or may be, a member of what GRUB puts together of several.
+	Holds(Layer) bool
 	// Facts returns what is known of a device's file system; false when it has none that can be read.
 	Facts(device int) (Facts, bool)
 }
@@ -38,6 +41,16 @@ type Facts struct {
 	Label    string
 	PartUUID string
 }
+
+// Layer is what GRUB puts devices together of partitions with.
+type Layer string
+
+// The layers, with the names of GRUB's modules.
+const (
+	MD     Layer = "mdraid"
+	LVM    Layer = "lvm"
+	Crypto Layer = "cryptodisk"
+)
 
 // By is what search looks for.
 type By int
@@ -65,24 +78,8 @@ type File struct {
 
 func (f File) String() string { return fmt.Sprintf("(partition %d)%s", f.Device, f.Path) }
 
-// Errors that a *Restart may wrap.
-var (
-	ErrEmpty = errors.New("its menu is empty")
-	ErrLimit = errors.New("it runs longer than a boot menu should")
-)
-
-// Limits on a configuration.
-const (
-	maxConfig    = 4 << 20 // bytes of one file
-	maxCommands  = 200_000
-	maxDepth     = 24
-	maxEntries   = 4096
-	maxValue     = 64 << 10 // bytes of a variable or of all words of a command
-	maxMemory    = 8 << 20  // bytes of all variables and menu entries' words
-	maxVariables = 8192
-	maxDoubts    = 256 // variables that a search could not set
-	maxFallbacks = 64
-)
+// ErrEmpty is what a *Restart for a menu without entries wraps.
+var ErrEmpty = errors.New("its menu is empty")
 
 // Options of Default.
 type Options struct {
@@ -90,13 +87,21 @@ type Options struct {
 	Path   string // of the configuration
 	UEFI   bool   // what $grub_platform says
 	Table  string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
+
+	Now func() time.Time // the clock of the time limit; nil: the real one
 }
 
 // Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key. The error is a *Restart
 // except where the configuration itself could not be read.
 func Default(files Files, o Options) (*Entry, error) {
 	if _, err := files.ReadFile(o.Device, o.Path, maxConfig); err != nil {
+		if files.Exists(o.Device, o.Path, false) {
+			return nil, &Restart{Why: fmt.Sprintf("its configuration cannot be read: %v", err), Err: err}
+		}
 		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	s := newShell(files, o)
 	for name, value := range s.given() {
@@ -107,6 +112,9 @@ func Default(files Files, o Options) (*Entry, error) {
 	// instead, for ever where the disk's driver is a module. So it starts as after a first try that failed.
 	s.env.vars["initrdfail"] = variable{value: "1", exported: true} // through configfile too
 	entry, err := s.config(o.Device, o.Path)
+	if over := s.spend(0); over != nil {
+		err = over // what was left out for it may have been decisive
+	}
 	var restart *Restart
 	switch {
 	case err == nil && s.once != "":
@@ -169,10 +177,7 @@ func (s *shell) source(dev int, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.charge(len(src)); err != nil {
-		return err
-	}
-	l, err := parse(string(src))
+	l, err := s.parse(string(src))
 	if err != nil {
 		return fmt.Errorf("%v: %w", File{dev, path}, err)
 	}

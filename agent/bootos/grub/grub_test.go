@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,7 +21,10 @@ type fakeFiles struct {
 	files  map[string]string
 	uuids  map[string]int
 	labels map[int]string
+	holds  Layer
 }
+
+func (f *fakeFiles) Holds(l Layer) bool { return f.holds == l }
 
 var _ Files = (*fakeFiles)(nil)
 
@@ -357,11 +361,12 @@ func TestShell(t *testing.T) {
 		{"search for a file", `search --file --set=r /d/e`, `hd0,msdos1`},
 		{"search fails", `set r=old; search --fs-uuid --set=r nope`, `old`},
 		{"eval", `set c='set r=1'; eval $c`, `1`},
+		{"translated text", `b=1; set r=a$"Boot it $b \"x"c`, `aBoot it 1 "xc`},
 		{"brace on its own line", "function f\n{\nset r=1\n}\nf", `1`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l, err := parse(tt.script)
+			l, err := parse(tt.script, newMeter(time.Now))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -383,7 +388,7 @@ func TestShell(t *testing.T) {
 func TestSyntaxLikeGRUB(t *testing.T) {
 	check := need.Tool(t, "grub-script-check")
 	for _, script := range []string{
-		"if true; then", "fi", "if true; fi", "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
+		"if true; then", "fi", "if true; fi", `echo $"Boot it"`, `menuentry $"a $b" { true; }`, `echo $"a`, `echo "$"`, "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
 		"while true; done", "for x in a b; set y; done", "if true; then echo a; fi", "echo a b", "echo {a b}", "echo a{b", "echo a > b", "a | b",
 		"a & b", "echo $", `echo "$"`, "echo ${a", "echo ${a.b}", "echo ${1} $1 $@ $* $# $?", "function f { echo a; }", "function f\n{\necho a\n}",
 		"if true; then function f { echo a; }; fi", "for x in a b; do echo $x; done", "for x in a b\ndo\necho $x\ndone", "while true; do break; done",
@@ -394,18 +399,18 @@ func TestSyntaxLikeGRUB(t *testing.T) {
 		cmd := exec.Command(check)
 		cmd.Stdin = strings.NewReader("true\n" + script + "\n") // it refuses a script without a command
 		judge := cmd.Run()
-		if _, err := parse(script); (err == nil) != (judge == nil) {
+		if _, err := parse(script, newMeter(time.Now)); (err == nil) != (judge == nil) {
 			t.Errorf("%q: GRUB says %v, we say %v", script, judge, err)
 		}
 	}
-	if _, err := parse(strings.Repeat("if ", 500)); !errors.Is(err, ErrLimit) {
+	if _, err := parse(strings.Repeat("if ", 500), newMeter(time.Now)); !errors.Is(err, ErrLimit) {
 		t.Errorf("500 times if: %v", err)
 	}
 }
 
 func TestDevices(t *testing.T) {
 	for name, want := range map[string]int{
-		"hd0": 0, "(hd0,gpt2)": 2, "hd1,msdos5": 5, "hd0,3": 3, "ahci0,gpt7": 7, "hd0,msdos2,bsd1": 2,
+		"hd0": 0, "(hd0,gpt2)": 2, "hd0,msdos5": 5, "hd1,msdos5": -1, "hd0,3": 3, "ahci0,gpt7": -1, "hd0,msdos2,bsd1": 2,
 		"lvmid/a/b": -1, "cryptouuid/1": -1, "memdisk": -1, "hd0,x": -1, "": -1,
 	} {
 		got, err := parseDevice(name)
@@ -439,6 +444,80 @@ func TestHasVariables(t *testing.T) {
 	} {
 		if got := HasVariables(value); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
+		}
+	}
+}
+
+// TestLayers: a device of RAID, LVM or encryption is not there where no partition belongs to one, and not known where one does.
+func TestLayers(t *testing.T) {
+	for dev, layer := range map[string]Layer{
+		"md/md-boot": MD, "mduuid/1234": MD, "lvm/vg-root": LVM, "lvmid/a/b": LVM, "crypto0": Crypto, "cryptouuid/1234": Crypto,
+	} {
+		config := fmt.Sprintf("set timeout=0\nif [ -e (%s) -o -d (%s)/grub2 ]; then set a=1; fi\nsource (%s)/f\nload_env -f (%s)/e\nmenuentry a { linux /k; }", dev, dev, dev, dev)
+		files := &fakeFiles{files: map[string]string{"1:/g": config, "1:/k": "k"}}
+		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err != nil || e.Kernel != (File{1, "/k"}) {
+			t.Errorf("%s, no member: %v, %v", dev, e, err)
+		}
+		files.holds = layer
+		var restart *Restart
+		if _, err := Default(files, Options{Device: 1, Path: "/g"}); !errors.As(err, &restart) || !strings.Contains(err.Error(), "("+dev+")") {
+			t.Errorf("%s, a member: %v", dev, err)
+		}
+	}
+}
+
+// TestReadKeys: what Red Hat's blscfg takes of an entry's file.
+func TestReadKeys(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       map[string][]string
+		err        string
+	}{
+		{"blanks before keys", " title a\n\tlinux /k\n", map[string][]string{"title": {"a"}, "linux": {"/k"}}, ""},
+		{"remarks", "# a b\n # a\nlinux /k\n", map[string][]string{"linux": {"/k"}}, ""},
+		{"an empty line ends it", "title a\n\nlinux /k\n", map[string][]string{"title": {"a"}}, ""},
+		{"a key without value ends it", "title a\noptions\nlinux /k\n", map[string][]string{"title": {"a"}}, ""},
+		{"a key with one blank ends it", "title a\noptions \nlinux /k\n", map[string][]string{"title": {"a"}}, ""},
+		{"a tab", "linux\t/k\n", map[string][]string{"linux": {"/k"}}, ""},
+		{"two blanks alone", "options  \nlinux /k\n", nil, "end the entry for some GRUBs only"},
+		{"a tab and blanks", "options\troot=a ro\n", nil, "differ in where it ends"},
+	} {
+		got, err := readKeys(tt.text)
+		if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) || tt.err == "" && err != nil {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestOnlyGRUBKnows: what only GRUB has a value for decides nothing here.
+func TestOnlyGRUBKnows(t *testing.T) {
+	const menu = "\nset timeout=0\nmenuentry a { linux /a; }\nmenuentry b { linux /a b; }\nblscfg"
+	for _, tt := range []struct{ config, want string }{
+		{"insmod datehook\nif [ $HOUR -ge 8 ]; then default=1; fi", "$HOUR"},
+		{"HOUR=9\ninsmod datehook\nif [ $HOUR -ge 8 ]; then default=1; fi", "$HOUR"},
+		{"default=$WEEKDAY", "$WEEKDAY"},
+		{`if [ "$lockdown" = y ]; then default=1; fi`, "$lockdown"},
+		{`if [ "$shim_lock" = y ]; then default=1; fi`, "$shim_lock"},
+		{"for i in $net_default_ip; do default=1; done", "$net_default_ip"},
+		{`! [ "$pxe_default_server" ]`, "$pxe_default_server"},
+		{"$efi_start", "$efi_start"},
+		{"boot=hd0,1\nblsdir=/bls", "$net_default_mac"},
+		{"lang=de\nmenuentry $\"Boot it\" { linux /a; }", "into de"},
+		{"echo $HOUR $net_default_ip", ""},
+		{"HOUR=9\nif [ $HOUR = 8 ]; then default=1; fi", ""},
+		{"menuentry $\"Boot it\" { linux /a; }", ""},
+	} {
+		files := &fakeFiles{files: map[string]string{"1:/g": tt.config + menu, "1:/a": "a", "1:/bls/x.conf": "linux /a\noptions ip=$net_default_mac\n"}}
+		e, err := Default(files, Options{Device: 1, Path: "/g"})
+		var restart *Restart
+		if tt.want == "" && (err != nil || e.Args != "BOOT_IMAGE=/a") {
+			t.Errorf("%s: %v, %v", tt.config, e, err)
+		}
+		if tt.want != "" && (!errors.As(err, &restart) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, %v, want a restart for %s", tt.config, e, err, tt.want)
 		}
 	}
 }

@@ -10,6 +10,8 @@ type part struct {
 	text   string
 	name   string // of a variable; text is empty then
 	quoted bool   // not cut at blanks, no wildcard, and a word even when empty
+
+	translated bool // begins $"text", which GRUB shows in the language of $lang
 }
 
 // word is one word of a command before variables are put in.
@@ -33,6 +35,7 @@ type token struct {
 }
 
 type lexer struct {
+	*meter
 	src  string
 	pos  int
 	line int
@@ -121,6 +124,12 @@ func (l *lexer) word() (word, error) {
 				text(l.src[l.pos:l.pos+1], true)
 				l.pos++
 			}
+		case c == '$' && strings.HasPrefix(l.src[l.pos:], `$"`):
+			l.pos += 2
+			w = append(w, part{quoted: true, translated: true})
+			if err := l.doubleQuoted(&w, text); err != nil {
+				return nil, err
+			}
 		case c == '$':
 			p, err := l.variable()
 			if err != nil {
@@ -182,6 +191,9 @@ func (l *lexer) doubleQuoted(w *word, text func(string, bool)) error {
 
 // variable reads $name, ${name}, $12, $@, $*, $# or $?. A $ before anything else is an error in GRUB too.
 func (l *lexer) variable() (part, error) {
+	if err := l.spend(1); err != nil {
+		return part{}, err
+	}
 	l.pos++
 	rest := l.src[l.pos:]
 	if strings.HasPrefix(rest, "{") {

@@ -33,7 +33,7 @@ func (s *shell) menuentry(words []string, body *list) (int, error) {
 		if !p.has("source") {
 			return badArgument, nil
 		}
-		if body, err = parse(p.last("source")); err != nil {
+		if body, err = s.parse(p.last("source")); err != nil {
 			return invalid, err
 		}
 	}
@@ -55,7 +55,7 @@ func (s *shell) addItem(m item) error {
 		s.memory += len(a)
 	}
 	if len(s.env.menu) >= maxEntries || s.memory > maxMemory {
-		return ErrLimit
+		return limit("more than %d menu entries or %d bytes of them", maxEntries, maxMemory)
 	}
 	s.env.menu = append(s.env.menu, m)
 	return nil
@@ -103,7 +103,7 @@ func (s *shell) boot() (*Entry, error) {
 		failures = append(failures, s.failed)
 		next, more := s.nextFallback()
 		if len(failures) > 2*maxFallbacks {
-			return nil, ErrLimit
+			return nil, limit("more than %d fallbacks", maxFallbacks)
 		}
 		if !more {
 			break
@@ -170,13 +170,19 @@ func (s *shell) defaultItem() (*item, error) {
 	menu := s.env.menu
 	want := s.get("default")
 	head, _ := splitDefault(want)
-	named := -1
-	for _, of := range []func(item) string{func(m item) string { return m.id }, func(m item) string { return m.title }} {
-		for i := range menu {
-			if named < 0 && want != "" && of(menu[i]) == head {
-				named = i
-			}
+	named, byID := -1, -1
+	for i := range menu {
+		if named < 0 && want != "" && (menu[i].id == head || menu[i].title == head) {
+			named = i
 		}
+		if byID < 0 && want != "" && menu[i].id == head {
+			byID = i
+		}
+	}
+	// GRUB 2.06 takes the first entry with this title or id. One that looks at the ids of all first comes to another entry here.
+	if byID >= 0 && byID != named {
+		return nil, &Restart{Entry: menu[named].title, Why: fmt.Sprintf("its default %q is the title of this entry and the id of %q, and GRUBs differ in which they take",
+			want, menu[byID].title)}
 	}
 	n, rest, err := leadingNumber(head)
 	if err != nil || n < 0 || n >= int64(len(menu)) {

@@ -38,6 +38,7 @@ type function struct {
 }
 
 type parser struct {
+	*meter
 	lex   lexer
 	tok   token
 	depth int
@@ -46,8 +47,8 @@ type parser struct {
 }
 
 // parse reads a whole configuration.
-func parse(src string) (*list, error) {
-	p := &parser{lex: lexer{src: src}}
+func parse(src string, m *meter) (*list, error) {
+	p := &parser{meter: m, lex: lexer{src: src, meter: m}}
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
@@ -62,8 +63,10 @@ func parse(src string) (*list, error) {
 }
 
 func (p *parser) advance() (err error) {
-	p.tok, err = p.lex.next()
-	return err
+	if p.tok, err = p.lex.next(); err != nil {
+		return err
+	}
+	return p.spend(1)
 }
 
 // separator tells whether the token ends a command.
@@ -92,7 +95,7 @@ func (p *parser) unexpected() error {
 // list reads commands up to one of the keywords, a closing brace or the end; that token is left to be read.
 func (p *parser) list(until ...string) (*list, error) {
 	if p.depth++; p.depth > maxDepth*4 {
-		return nil, ErrLimit
+		return nil, limit("more than %d commands inside each other", maxDepth*4)
 	}
 	defer func() { p.depth-- }()
 	l := &list{}

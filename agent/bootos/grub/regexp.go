@@ -2,6 +2,7 @@ package grub
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 )
@@ -12,11 +13,18 @@ func regexpCommand(s *shell, args []string) (int, error) {
 	if err != nil || len(p.args) != 2 {
 		return badArgument, nil
 	}
-	re, err := regexp.CompilePOSIX(p.args[0])
+	pattern, text := p.args[0], p.args[1]
+	if len(pattern) > maxPattern || len(text) > maxMatched {
+		return statusFalse, limit("regexp with an expression of more than %d bytes or a text of more than %d", maxPattern, maxMatched)
+	}
+	if err := s.chargeMatch(pattern, text); err != nil {
+		return statusFalse, err
+	}
+	re, err := regexp.CompilePOSIX(pattern)
 	if err != nil {
 		return statusFalse, nil
 	}
-	groups := re.FindStringSubmatch(p.args[1])
+	groups := re.FindStringSubmatch(text)
 	if groups == nil {
 		return statusFalse, nil
 	}
@@ -37,4 +45,21 @@ func regexpCommand(s *shell, args []string) (int, error) {
 		}
 	}
 	return ok, nil
+}
+
+// chargeMatch spends what a match costs: every byte of the text may be held against every instruction of the expression, whose
+// repeats are written out.
+func (s *shell) chargeMatch(pattern, text string) error {
+	parsed, err := syntax.Parse(pattern, syntax.POSIX)
+	if err != nil {
+		return nil // it does not compile
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return nil
+	}
+	if len(prog.Inst) > maxPatternSize {
+		return limit("regexp with an expression that becomes more than %d instructions", maxPatternSize)
+	}
+	return s.charge(len(prog.Inst) * (stepBytes/2 + len(text)))
 }

@@ -1,6 +1,7 @@
 package grub
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -67,15 +68,16 @@ func searchBy(kind string) func(*shell, []string) (int, error) {
 func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 	by := map[string]By{"label": ByLabel, "fs-uuid": ByUUID, "file": ByFile}[kind]
 	dev, found := s.files.Find(by, value)
-	// A hint only decides between several that fit.
+	// A hint only decides between several that fit. Its disk's number is from the day of the installation.
 	for _, h := range hints {
 		n, err := parseDevice(strings.TrimSuffix(h, ","))
 		if err != nil {
+			if found && errors.Is(err, errOtherDisk) && s.fitting(by, value) > 1 {
+				return noDevice, &Restart{Why: fmt.Sprintf("several file systems fit the search for the %s %q, and its hint %v", kind, value, err)}
+			}
 			continue
 		}
-		facts, _ := s.files.Facts(n)
-		if by == ByFile && (s.files.Exists(n, value, false)) || value != "" && (by == ByUUID && strings.EqualFold(facts.UUID, value) ||
-			by == ByLabel && facts.Label == value) {
+		if s.fits(n, by, value) {
 			dev, found = n, true
 			break
 		}
@@ -83,7 +85,7 @@ func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 	if !found {
 		if name != "" {
 			if s.doubts[name] = fmt.Sprintf("the %s %q", kind, value); len(s.doubts) > maxDoubts {
-				return noDevice, ErrLimit
+				return noDevice, limit("more than %d searches that find nothing", maxDoubts)
 			}
 		}
 		return noDevice, nil
@@ -92,6 +94,30 @@ func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 		return ok, nil
 	}
 	return ok, s.set(name, s.device(dev))
+}
+
+// fits tells whether a device is one that a search is for.
+func (s *shell) fits(n int, by By, value string) bool {
+	facts, is := s.files.Facts(n)
+	switch {
+	case !is || value == "":
+		return false
+	case by == ByUUID:
+		return strings.EqualFold(facts.UUID, value)
+	case by == ByLabel:
+		return facts.Label == value
+	}
+	return s.files.Exists(n, value, false)
+}
+
+// fitting counts them.
+func (s *shell) fitting(by By, value string) (count int) {
+	for n := range maxPartition + 1 {
+		if s.fits(n, by, value) {
+			count++
+		}
+	}
+	return count
 }
 
 var probeOptions = []option{
@@ -108,7 +134,7 @@ func probe(s *shell, args []string) (int, error) {
 	unknown := &Restart{Why: "its configuration asks with probe what cannot be known here: " + strings.Join(args, " ")}
 	n, err := parseDevice(p.args[0])
 	if err != nil {
-		return noDevice, unknown
+		return noDevice, &Restart{Why: fmt.Sprintf("%s: %v", unknown.Why, err)}
 	}
 	facts, is := s.files.Facts(n)
 	answer := ""

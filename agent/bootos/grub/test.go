@@ -1,6 +1,9 @@
 package grub
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // test is the command [ and test of the GRUB manual: strings, numbers, files, and, or, not, parentheses. Its order is GRUB's: three words
 // with an operator in the middle first, then two with one in front, then single words. Without any word it is true.
@@ -23,7 +26,7 @@ type tester struct {
 
 func (t *tester) run(depth int) bool {
 	if depth > maxDepth {
-		t.err = ErrLimit
+		t.err = limit("more than %d parentheses inside each other", maxDepth)
 		return false
 	}
 	or, and, not := false, true, false
@@ -148,7 +151,9 @@ func (t *tester) unary(op, v string) (value, known bool) {
 		return t.s.exists(v), true
 	case "-s":
 		b, err := t.s.files.ReadFile(f.Device, f.Path, maxConfig)
-		t.err = t.s.charge(len(b))
+		if err != nil && t.s.files.Exists(f.Device, f.Path, false) {
+			t.err = &Restart{Why: fmt.Sprintf("its configuration asks for the size of %v: %v", f, err)}
+		}
 		return err == nil && len(b) > 0, true
 	}
 	return t.s.files.Exists(f.Device, f.Path, false), true
