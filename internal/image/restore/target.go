@@ -295,9 +295,17 @@ func (t *fileTarget) zeroDevice(off, n int64) error {
 	return nil
 }
 
+// writeHint says what to look at when a write failed.
+func writeHint(err error) string {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return "the file system that holds the target is full, or its quota is used up: make room and begin again"
+	}
+	return "the target disk may be failing: see dmesg"
+}
+
 func (t *fileTarget) Sync() error {
 	if err := t.f.Sync(); err != nil {
-		return fmt.Errorf("flushing %s: %w; the disk may be failing: see dmesg", t.f.Name(), err)
+		return fmt.Errorf("flushing %s: %w; %s", t.f.Name(), err, writeHint(err))
 	}
 	return nil
 }
