@@ -240,7 +240,7 @@ func (b *bench) local() error {
 	var cpu, seconds []float64
 	for range b.runs {
 		s, err := b.steady("a restore without network", func() (s sample, err error) {
-			p, err := b.start("", b.program("diskcast"), "image", "restore", "disk", b.target(0), "--store", b.store())
+			p, err := b.start("", b.program("diskcast"), "image", "restore", "disk", b.target(0), "--yes", "--store", b.store())
 			if err != nil {
 				return s, err
 			}

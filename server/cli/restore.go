@@ -23,7 +23,8 @@ func imageRestore(e *env) *cobra.Command {
 		Use:   "restore IMAGE TARGET",
 		Short: "Write an image to a disk or a file of this machine",
 		Long: `Write an image to a disk or a file of this machine, with the same engine that nodes use: what does not fit is refused
-before the first write, and every chunk is hashed before it is written. A disk is asked about first, unless --yes is given.
+before the first write, and every chunk is hashed before it is written. A disk, or a file that holds something, is asked about first,
+unless --yes is given. A target that is in use is refused.
 
 On a target that is larger than the image's disk, the last partition is given the rest, and after everything was written and
 verified its file system (ext2, ext3, ext4, XFS or btrfs) is grown by this machine's kernel, which takes root; where that cannot be,
@@ -45,10 +46,6 @@ file system reaches beyond its end.`,
 			switch {
 			case device && size != "":
 				return usage("--size is for files: %s has a size of its own", a[1])
-			case device && !yes:
-				if err := e.confirm(fmt.Sprintf("All data on %s will be overwritten with image %s. Type yes to go on: ", a[1], a[0])); err != nil {
-					return err
-				}
 			case !device:
 				if to.Size, err = parseSize(size); err != nil {
 					return err
@@ -58,6 +55,15 @@ file system reaches beyond its end.`,
 				}
 				if sector == 0 {
 					to.SectorSize = im.Config().SectorSize
+				}
+			}
+			// Before the question: to overwrite what is in use is no choice.
+			if err := restore.Unused(a[1]); err != nil {
+				return fmt.Errorf("target: %w", err)
+			}
+			if !yes && (device || info != nil && info.Size() > 0) {
+				if err := e.confirm(fmt.Sprintf("All data on %s will be overwritten with image %s. Type yes to go on: ", a[1], a[0])); err != nil {
+					return err
 				}
 			}
 			t, err := restore.OpenTarget(a[1], to)
@@ -76,7 +82,7 @@ file system reaches beyond its end.`,
 	f.BoolVar(&o.Verify, "verify", false, "read back and compare")
 	f.IntVar(&o.Workers, "workers", 0, "goroutines that decode and write (default: one for each CPU)")
 	f.BoolVar(&grow, "grow", true, "give the last partition and its file system the rest of a larger target")
-	f.BoolVar(&yes, "yes", false, "do not ask before overwriting a disk")
+	f.BoolVar(&yes, "yes", false, "do not ask before overwriting a disk or a file")
 	f.StringVar(&size, "size", "", "size of a target file (default: the image's disk)")
 	f.IntVar(&sector, "sector-size", 0, "bytes of a sector of a target file (default: the image's)")
 	return cmd
@@ -152,7 +158,7 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 // confirm asks on a terminal; elsewhere nobody could answer.
 func (e *env) confirm(question string) error {
 	if _, ok := terminal(e.in); !ok {
-		return usage("a disk is overwritten only with --yes, or after asking on a terminal")
+		return usage("a disk, or a file that holds something, is overwritten only with --yes, or after asking on a terminal")
 	}
 	fmt.Fprint(e.err, question)
 	answer, err := bufio.NewReader(e.in).ReadString('\n')

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/inuse"
 	"github.com/diskcast/diskcast/internal/private"
 	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/internal/volume"
@@ -30,8 +32,8 @@ type TargetOptions struct {
 	Buffered bool
 }
 
-// OpenTarget opens a block device or a file for a restore. It fails when the device is mounted or in use otherwise, or when another
-// restore writes the file.
+// OpenTarget opens a block device or a file for a restore. It fails when the device or file is in use: mounted, also by way of a loop device, or
+// open for writing in another process.
 func OpenTarget(path string, o TargetOptions) (Target, error) {
 	st, err := os.Stat(path)
 	var t *fileTarget
@@ -94,7 +96,26 @@ func deviceGeometry(f *os.File) (size int64, sector int, err error) {
 	return size, sector, nil
 }
 
+// Unused fails when something uses the block device or file at path, and says what. It is well with a path where nothing is.
+func Unused(path string) error {
+	h, err := inuse.Open(path)
+	var used *inuse.Error
+	switch {
+	case errors.As(err, &used):
+		return fmt.Errorf("%s is in use (%s) and would be overwritten under it: end that, or name another target", path, strings.Join(used.Users, "; "))
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return h.Close()
+}
+
 func openFile(path string, o TargetOptions) (*fileTarget, error) {
+	// Before it is opened here: that would count as a use.
+	if err := Unused(path); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
 	if err != nil {
 		return nil, err
@@ -274,9 +295,17 @@ func (t *fileTarget) zeroDevice(off, n int64) error {
 	return nil
 }
 
+// writeHint says what to look at when a write failed.
+func writeHint(err error) string {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return "the file system that holds the target is full, or its quota is used up: make room and begin again"
+	}
+	return "the target disk may be failing: see dmesg"
+}
+
 func (t *fileTarget) Sync() error {
 	if err := t.f.Sync(); err != nil {
-		return fmt.Errorf("flushing %s: %w; the disk may be failing: see dmesg", t.f.Name(), err)
+		return fmt.Errorf("flushing %s: %w; %s", t.f.Name(), err, writeHint(err))
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func (k *worker) frame(i int32, stored []byte) (damage, err error) {
 			continue
 		}
 		if err := k.write(&w.p.idx.Chunks[c], data); err != nil {
-			return nil, fmt.Errorf("chunk %d: %w; the target disk may be failing: see dmesg", c, err)
+			return nil, fmt.Errorf("chunk %d: %w; %s", c, err, writeHint(err))
 		}
 		n += f.Size
 		for _, r := range k.runs {

@@ -3,7 +3,8 @@
 // A FAT file system is, in this order: reserved sectors (boot sector, on FAT32 also the FSInfo sector and a copy of both),
 // one or two file allocation tables, on FAT12 and FAT16 the root directory, and clusters. The table has an entry a cluster,
 // of 12, 16 or 32 bits (28 of which count), and an entry of 0 is a free cluster. Everything before the clusters is in the
-// map, and every cluster that is not free in one of the tables; clusters marked as bad hold nothing and are not read.
+// map, and every cluster that is not free in one of the tables. A cluster that is marked bad is not free: programs hide data in such, and a
+// check may give it back to a file.
 //
 // A cluster is reached through the table only, so a file system that was not unmounted is captured the same way: what its
 // table calls free, no check would give back to a file.

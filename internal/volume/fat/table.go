@@ -56,8 +56,8 @@ func (t *table) read(off int64, visit func(n int64, value, bad uint32)) error {
 }
 
 // entry takes the entries in order. The first two stand for no cluster.
-func (t *table) entry(n int64, value, bad uint32) {
-	used := value != 0 && value != bad && n >= 2
+func (t *table) entry(n int64, value, _ uint32) {
+	used := value != 0 && n >= 2
 	switch {
 	case used && t.start == 0:
 		t.start = n

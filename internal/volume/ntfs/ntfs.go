@@ -8,7 +8,7 @@
 //
 // Outside the clusters there is the backup of the boot sector, in the last sector of the partition; it is always in the map.
 // A volume that is marked dirty, or whose $LogFile is not closed, may have clusters in use that only its journal knows. NTFS's
-// journal is not documented well enough to replay it, so such a volume is captured whole.
+// journal is not documented well enough to replay it, so such a volume is captured whole; so is one in which Windows is hibernated.
 package ntfs
 
 import (
@@ -25,9 +25,9 @@ var le = binary.LittleEndian
 
 // Numbers of metadata files, and attribute types.
 const (
-	fileMFT, fileLogFile, fileVolume, fileBitmap = 0, 2, 3, 6
+	fileMFT, fileLogFile, fileVolume, fileRoot, fileBitmap = 0, 2, 3, 5, 6
 
-	attrList, attrVolumeName, attrVolumeInfo, attrData = 0x20, 0x60, 0x70, 0x80
+	attrList, attrVolumeName, attrVolumeInfo, attrData, attrIndexRoot, attrIndex = 0x20, 0x60, 0x70, 0x80, 0x90, 0xa0
 
 	volumeDirty = 0x0001
 )
@@ -144,6 +144,16 @@ func (fs *FS) volume() error {
 		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted (Windows crashed, is hibernated, or has fast startup on): "+
 			"the journal will be replayed on first mount. What is used may be known to its journal only, so it is captured whole. "+
 			"Shut Windows down with `shutdown /s /f /t 0` for a smaller image.")
+	}
+	hibernated, err := fs.hibernated()
+	if err != nil {
+		return fmt.Errorf("looking for hiberfil.sys: %w", err)
+	}
+	if hibernated {
+		fs.whole, fs.info.Clean = true, false
+		fs.info.Notes = append(fs.info.Notes, "Windows is hibernated in it (hiberfil.sys): its memory may know of files that the disk does not, so it is "+
+			"captured whole. A restored machine will try to resume, which is dangerous on another machine, or after the disk was written. "+
+			"Shut Windows down with `shutdown /s /f /t 0` before the capture if that is not wanted.")
 	}
 	return nil
 }

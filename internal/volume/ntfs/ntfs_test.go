@@ -81,9 +81,13 @@ func TestFragmentedTable(t *testing.T) {
 	image := volumetest.Sparse(t, 12<<20)
 	mkfs(t, image, "-c 512")
 	dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
+	files := filepath.Join(dir, "files")
+	if err := os.Mkdir(files, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	var names []string
 	for i := range 1 << 16 {
-		name := filepath.Join(dir, fmt.Sprintf("%05d", i))
+		name := filepath.Join(files, fmt.Sprintf("%05d", i))
 		if err := os.WriteFile(name, bytes.Repeat([]byte{byte(i)}, 1400), 0o600); err != nil {
 			_ = os.Remove(name)
 			break
@@ -96,7 +100,7 @@ func TestFragmentedTable(t *testing.T) {
 		}
 	}
 	for i := range len(names) {
-		if os.WriteFile(filepath.Join(dir, fmt.Sprintf("new%05d", i)), nil, 0o600) != nil {
+		if os.WriteFile(filepath.Join(files, fmt.Sprintf("new%05d", i)), nil, 0o600) != nil {
 			break
 		}
 	}
@@ -112,7 +116,7 @@ func TestFragmentedTable(t *testing.T) {
 	}
 	volumetest.Record(t, "fragmented", image, func(r io.ReaderAt, size int64) {
 		if fs, err := Open(r, size); err == nil {
-			_, _ = fs.Extents()
+			_, _ = fs.bitmap() // without all the file records
 		}
 	})
 	restored := volumetest.Restore(t, image, extents)
@@ -199,6 +203,51 @@ func TestDirty(t *testing.T) {
 	}
 }
 
+// TestHibernated has a hiberfil.sys in its root directory, alone and among many names. The judge is ntfs-3g, which does not write to a volume in which
+// Windows is hibernated.
+func TestHibernated(t *testing.T) {
+	for _, c := range []struct {
+		mark       string
+		others     int
+		hibernated bool
+	}{{"hibr", 0, true}, {"HIBR", 2000, true}, {"wake", 0, false}, {"\x00\x00\x00\x00", 2000, false}} {
+		t.Run(fmt.Sprintf("%q %d", c.mark, c.others), func(t *testing.T) {
+			image := volumetest.Sparse(t, size)
+			need.Tools(t, "ntfs-3g.probe")
+			mkfs(t, image, "")
+			dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
+			for i := range c.others {
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%c%d", 'a'+i%26, i)), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, "hiberfil.sys"), append([]byte(c.mark), make([]byte, 1<<20)...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			unmount()
+			f, n := volumetest.Open(t, image)
+			fs, err := Open(f, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			extents, err := fs.Extents()
+			if err != nil {
+				t.Fatal(err)
+			}
+			noted := strings.Contains(strings.Join(fs.Info().Notes, " "), "Windows is hibernated")
+			if whole := volume.Bytes(extents) == n; whole != c.hibernated || noted != c.hibernated || fs.Info().Clean == c.hibernated {
+				t.Errorf("%d of %d bytes, %+v", volume.Bytes(extents), n, fs.Info())
+			}
+			if c.hibernated && c.others == 0 {
+				volumetest.Record(t, "hibernated", image, volumetest.Reads(Open))
+			}
+			if out, err := volumetest.Try(t, "ntfs-3g.probe", "--readwrite", image); (err != nil) != c.hibernated {
+				t.Errorf("ntfs-3g.probe says %v %s", err, out)
+			}
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	image := volumetest.Sparse(t, size)
 	mkfs(t, image, "")
@@ -234,7 +283,7 @@ func TestSeeds(t *testing.T) {
 			t.Fatal(err)
 		}
 		volumetest.Check(t, extents, size)
-		if used := volume.Bytes(extents); used == 0 || used == size {
+		if used := volume.Bytes(extents); used == 0 || (used == size) != fs.whole {
 			t.Errorf("%d of %d bytes are used", used, size)
 		}
 	})

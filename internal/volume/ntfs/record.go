@@ -29,6 +29,9 @@ const (
 	maxExtensions = 4096
 )
 
+// errNoStream says that a file has no such attribute.
+var errNoStream = errors.New("it has no data")
+
 // table finds the master file table's runs, beginning with those in its first record.
 func (fs *FS) table(lcn int64) error {
 	if lcn <= 0 || lcn > fs.size/fs.cluster {
@@ -202,9 +205,12 @@ func (fs *FS) readRuns(runs []run, at int64, p []byte) error {
 	return nil
 }
 
-// data returns the runs and the size of a file's unnamed data. A file with many runs has some of them in further records, of
+// data returns the runs and the size of a file's unnamed data.
+func (fs *FS) data(number int64) ([]run, int64, error) { return fs.stream(number, attrData, false) }
+
+// stream returns the runs and the size of a file's attribute of a kind, which is the one without or the one with a name. A file with many runs has some of them in further records, of
 // which its attribute list tells. The records of the master file table itself are found by the runs read so far.
-func (fs *FS) data(number int64) ([]run, int64, error) {
+func (fs *FS) stream(number int64, kind uint32, named bool) ([]run, int64, error) {
 	attrs, err := fs.file(number)
 	if err != nil {
 		return nil, 0, err
@@ -212,7 +218,7 @@ func (fs *FS) data(number int64) ([]run, int64, error) {
 	runs, size := []run(nil), int64(-1)
 	take := func(attrs []attribute) error {
 		for _, a := range attrs {
-			if a.kind != attrData || a.named {
+			if a.kind != kind || a.named != named {
 				continue
 			}
 			if !a.nonResident {
@@ -237,7 +243,7 @@ func (fs *FS) data(number int64) ([]run, int64, error) {
 		if a.kind != attrList {
 			continue
 		}
-		list, err := fs.list(a)
+		list, err := fs.list(a, kind, named)
 		if err != nil {
 			return nil, 0, fmt.Errorf("its attribute list: %w", err)
 		}
@@ -262,6 +268,9 @@ func (fs *FS) data(number int64) ([]run, int64, error) {
 			}
 		}
 	}
+	if size < 0 && len(runs) == 0 {
+		return nil, 0, errNoStream
+	}
 	if size < 0 || size > end(runs)*fs.cluster {
 		return nil, 0, fmt.Errorf("it has %d bytes in %d clusters", size, end(runs))
 	}
@@ -276,8 +285,8 @@ func end(runs []run) int64 {
 	return last.vcn + last.count
 }
 
-// list returns the records that hold pieces of the unnamed data, in the order of the pieces.
-func (fs *FS) list(a attribute) ([]int64, error) {
+// list returns the records that hold pieces of such an attribute, in the order of the pieces.
+func (fs *FS) list(a attribute, kind uint32, named bool) ([]int64, error) {
 	p := a.value
 	if a.nonResident {
 		runs, err := fs.decode(a, nil)
@@ -298,7 +307,7 @@ func (fs *FS) list(a attribute) ([]int64, error) {
 		if n < 26 || n > len(p) {
 			return nil, fmt.Errorf("an entry has %d bytes", n)
 		}
-		if le.Uint32(p) == attrData && p[6] == 0 {
+		if le.Uint32(p) == kind && (p[6] != 0) == named {
 			number := int64(le.Uint64(p[16:]) & 0xffffffffffff)
 			if number > fs.size/fs.record {
 				return nil, fmt.Errorf("it names file record %d", number)

@@ -2,7 +2,8 @@
 //
 // Of a swap area only the first page matters: it has room for a boot sector, a header with UUID, label and size, a list of
 // bad pages, and in its last ten bytes the signature. What is in the other pages means nothing to the next boot, with one
-// exception: a hibernated system has its memory there, and says so by another signature. Then all of it is captured.
+// exception: a hibernated system has its memory there, and says so by another signature; TuxOnIce leaves that one as it was and puts its own at the
+// first byte. Then all of it is captured.
 //
 // A header that claims more than there is, and one of the format of Linux 2.0, which claims nothing, are refused: the kernel does not swap to
 // the former, and of the latter nobody can say where it ends.
@@ -28,6 +29,9 @@ var pageSizes = []int64{4096, 8192, 16384, 32768, 65536}
 // hibernated are the signatures of an area that holds the memory of a suspended system.
 var hibernated = []string{"S1SUSPEND\x00", "S2SUSPEND\x00", "ULSUSPEND\x00", "LINHIB0001"}
 
+// tuxOnIce is the first bytes of an area that holds a system suspended by TuxOnIce, whatever the size of its pages.
+const tuxOnIce = "\xed\xc3\x02\xe9\x98\x56\xe5\x0c"
+
 const signatureSize = 10 // bytes, the last ones of the page
 
 // FS is a swap area.
@@ -47,11 +51,12 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the swap header: %w", err)
 	}
+	toi := bytes.HasPrefix(b, []byte(tuxOnIce))
 	for _, page := range pageSizes {
 		if page > n {
 			break
 		}
-		fs := &FS{size: size, page: page}
+		fs := &FS{size: size, page: page, suspended: toi}
 		signature := string(b[page-signatureSize : page])
 		switch {
 		case signature == "SWAPSPACE2":
