@@ -116,6 +116,7 @@ func (g *grower) sound(file string) {
 	}
 	f, size := volumetest.Open(g.T, dev)
 	fs, err := probe.Probe(f, size)
+	f.Close() // a loop device that is open is still on its file, which is a target again
 	if err != nil || fs.Info().Size < 310<<20 {
 		g.Errorf("it has %d bytes (%v) on a partition of %d", fs.Info().Size, err, size)
 	}
