@@ -31,7 +31,7 @@ type options struct {
 // build makes the boot directory. epoch is SOURCE_DATE_EPOCH; archive gives the userland.
 func build(ctx context.Context, o *options, epoch string, archive func() ([]byte, error)) (*result, error) {
 	if err := o.check(); err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
 	if err := bootdir.CheckOut(o.out); err != nil {
 		return nil, fmt.Errorf("--out: %w", err)

@@ -50,12 +50,21 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 	var o options
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:           "mkimage --kernel FILE --server URL --pin PIN --out DIR",
-		Short:         "Make the directory that nodes boot from",
-		Version:       version,
-		Long:          long + groupTable(),
-		Example:       example,
-		Args:          cobra.NoArgs,
+		Use:     "mkimage --kernel FILE --server URL --pin PIN --out DIR",
+		Short:   "Make the directory that nodes boot from",
+		Version: version,
+		Long:    long + groupTable(),
+		Example: example,
+		Args: func(cmd *cobra.Command, args []string) error {
+			err := cobra.NoArgs(cmd, args)
+			if err == nil {
+				err = cmd.ValidateRequiredFlags()
+			}
+			if err != nil {
+				return usageError{fmt.Errorf("%w (usage: %s)", err, cmd.UseLine())}
+			}
+			return nil
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +78,9 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 			return r.print(cmd.OutOrStdout())
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see `mkimage --help`)", err)}
+	})
 	f := cmd.Flags()
 	f.StringVar(&o.kernel, "kernel", "", "vmlinuz, or a Debian package with one")
 	f.StringSliceVar(&o.modulesFrom, "modules-from", nil, "folder /lib/modules/RELEASE, or a package with it (default: the kernel's package, or /lib/modules)")

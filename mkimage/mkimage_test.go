@@ -442,3 +442,22 @@ func TestHelp(t *testing.T) {
 		}
 	}
 }
+
+func TestExitCode(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want int
+	}{
+		"nothing":      {nil, 2},
+		"an argument":  {[]string{"--kernel", "k", "--out", "o", "extra"}, 2},
+		"unknown flag": {[]string{"--kernle", "k"}, 2},
+		"bad value":    {[]string{"--kernel", "k", "--out", filepath.Join(t.TempDir(), "o"), "--console", "tty S0"}, 2},
+		"no kernel":    {[]string{"--kernel", filepath.Join(t.TempDir(), "none"), "--out", filepath.Join(t.TempDir(), "o")}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := mkimage(t, c.args...); err == nil || exitCode(err) != c.want {
+				t.Errorf("exit code %d of %v, want %d", exitCode(err), err, c.want)
+			}
+		})
+	}
+}

@@ -42,7 +42,7 @@ func PinOf(spki []byte) Pin { return sha256.Sum256(spki) }
 // just started may believe that it is 1970, and reaches the server by whatever address DHCP made possible.
 func tlsConfig(pin Pin) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
+		MinVersion: tls.VersionTLS13,
 		// The chain is not checked; VerifyConnection below takes its place and runs on resumed sessions too.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {

@@ -12,13 +12,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/cast/netlab"
 	"github.com/diskcast/diskcast/internal/proc"
 )
 
 // Program is what Start starts: a program, or a pipeline of a shell.
 type Program struct {
 	Args      []string
-	Namespace string // network namespace (ip-netns(8)); "" is the bench's own
+	Namespace string // path of a network namespace; "" is the bench's own
 	// Stdout gets the output, which Child.Output is without then, and is closed in the end when it can be.
 	Stdout io.Writer
 	// Stderr gets what it says on its stderr, too.
@@ -39,7 +40,7 @@ type Child struct {
 func (p Program) Start(ctx context.Context) (*Child, error) {
 	args := p.Args
 	if p.Namespace != "" {
-		args = append([]string{"ip", "netns", "exec", p.Namespace}, args...)
+		args = netlab.In(p.Namespace, args...)
 	}
 	c := &Child{name: filepath.Base(p.Args[0]), cmd: proc.Command(ctx, args[0], args[1:]...), done: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.errs

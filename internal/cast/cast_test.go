@@ -20,27 +20,13 @@ func lab(t *testing.T, n int, tools ...string) *netlab.Lab {
 	if why := netlab.Missing(tools...); why != "" {
 		need.Skip(t, "network tests cannot run: %s", why)
 	}
-	l, err := netlab.New(fmt.Sprintf("t%d", labs.next()), n)
+	l, err := netlab.New(n)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
 	return l
 }
-
-type counter struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (c *counter) next() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-	return c.n
-}
-
-var labs counter
 
 // object is n bytes that do not compress.
 func object(n int) []byte {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/cast/netlab"
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
@@ -370,7 +371,8 @@ func TestCapture(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cast.pcap")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	dump := exec.CommandContext(ctx, "ip", "netns", "exec", l.Bridge(), "tcpdump", "-i", "br0", "-U", "-B", "65536", "-w", file, "udp")
+	line := netlab.In(l.Bridge(), "tcpdump", "-i", "br0", "-U", "-B", "65536", "-w", file, "udp")
+	dump := exec.CommandContext(ctx, line[0], line[1:]...)
 	stderr, err := dump.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,6 @@ type bench struct {
 	image      *image.Image
 	log        io.Writer
 	report     *benchkit.Report
-	labs       int
 	sent       int64   // object bytes that our server sent in the median run of the lossless case, HTTP included
 	overhead   float64 // seconds that `session create` takes before the session begins
 	stood      int     // runs that were not counted
@@ -145,8 +144,7 @@ func (b *bench) all() error {
 
 // lab is a switch with 1 Gbit/s to each port: to the server, which is node 0, and to the nodes.
 func (b *bench) lab() (*netlab.Lab, error) {
-	b.labs++
-	l, err := netlab.New(fmt.Sprintf("r%d", b.labs), 1+nodes)
+	l, err := netlab.New(1 + nodes)
 	if err != nil {
 		return nil, err
 	}

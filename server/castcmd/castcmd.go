@@ -25,6 +25,8 @@ func Command() *cobra.Command {
   diskcast2.AAAAB...                       (the ticket: pass it on secretly, it holds the key)
   node1$  diskcast cast recv diskcast2.AAAAB... -o /dev/sda
   node2$  diskcast cast recv diskcast2.AAAAB... | tar x`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(sendCommand(), recvCommand())
 	return cmd

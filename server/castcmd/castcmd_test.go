@@ -81,7 +81,7 @@ func TestSendRecv(t *testing.T) {
 	if why := netlab.Missing(); why != "" {
 		need.Skip(t, "network tests cannot run: %s", why)
 	}
-	l, err := netlab.New("cmd", 3)
+	l, err := netlab.New(3)
 	if err != nil {
 		t.Fatal(err)
 	}

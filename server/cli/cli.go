@@ -103,7 +103,7 @@ The line from nothing to a lab of imaged machines:
 		Version:       Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          args(cobra.NoArgs),
+		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -114,7 +114,29 @@ The line from nothing to a lab of imaged machines:
 	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"), "state directory of the server ($DISKCAST_STATE)")
 	f.BoolVar(&e.debug, "debug", false, "log more")
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), leaseCommand(e), tokenCommand(e), castcmd.Command())
+	usageErrors(root)
 	return root
+}
+
+// usageErrors makes wrong arguments and missing flags of cmd and of all commands below it usage errors.
+func usageErrors(cmd *cobra.Command) {
+	rule := cmd.Args
+	if rule == nil {
+		rule = cobra.ArbitraryArgs
+	}
+	cmd.Args = func(cmd *cobra.Command, a []string) error {
+		err := rule(cmd, a)
+		if err == nil {
+			err = cmd.ValidateRequiredFlags()
+		}
+		if err != nil {
+			return usage("%w (usage: %s)", err, cmd.UseLine())
+		}
+		return nil
+	}
+	for _, c := range cmd.Commands() {
+		usageErrors(c)
+	}
 }
 
 func envOr(name, def string) string {
@@ -122,16 +144,6 @@ func envOr(name, def string) string {
 		return v
 	}
 	return def
-}
-
-// args wraps a positional-argument rule so that breaking it is a usage error.
-func args(rule cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, a []string) error {
-		if err := rule(cmd, a); err != nil {
-			return usage("%w (usage: %s)", err, cmd.UseLine())
-		}
-		return nil
-	}
 }
 
 // log is the logger of a server; quiet that of a command that prints its results itself.

@@ -18,7 +18,7 @@ func imageCommand(e *env) *cobra.Command {
 		Long: `Store, inspect and restore images. These commands work on the store's directory itself; the server need not run.
 
 An IMAGE is named by its name, or by its digest, of which the first 12 digits are enough.`,
-		Args: args(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&e.store, "store", "", "image store (default STATE/images)")
@@ -57,7 +57,7 @@ func imageList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List the images of the store",
-		Args:  args(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := e.openStore()
 			if err != nil {
@@ -109,7 +109,7 @@ func imageVerify(e *env) *cobra.Command {
 		Use:   "verify IMAGE...",
 		Short: "Read images whole and compare every checksum",
 		Long:  "Read images whole and compare every checksum. Exit code 4 says that one is damaged; the message says where.",
-		Args:  args(cobra.MinimumNArgs(1)),
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			for _, ref := range a {
 				if err := e.verify(cmd.Context(), ref); err != nil {

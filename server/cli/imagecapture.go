@@ -105,7 +105,7 @@ lies in no partition (--gaps drop leaves that out, and says how much). Chunks th
   diskcast image import debian.qcow2 --name debian --level small
   diskcast image import /home/partimag/lab-2024 --name lab
   diskcast image import /mnt/usb/images --image debian --name debian`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if c.name == "" {
 				return usage("give the image a name with --name")
@@ -136,7 +136,7 @@ swap, part of an LVM, RAID or dm device, or open for writing. --live takes it al
 moments and says so. A disk of a node is captured by ` + "`diskcast session create --capture`" + `.`,
 		Example: `  diskcast image capture /dev/sdb golden
   diskcast image capture /dev/sdb golden-2 --parent golden --level fast`,
-		Args: args(cobra.ExactArgs(2)),
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c.name = a[1]
 			if err := c.check(); err != nil {

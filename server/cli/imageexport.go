@@ -34,7 +34,7 @@ A file that exists is not overwritten.`,
 		Example: `  diskcast image export debian /mnt/usb/images
   diskcast image export debian debian.qcow2 --format qcow2
   diskcast image export debian root.pcl --format partclone --partition 2`,
-		Args: args(cobra.ExactArgs(2)),
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			switch format {
 			case "oci", "raw", "qcow2", "partclone":

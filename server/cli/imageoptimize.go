@@ -24,7 +24,7 @@ The names go over to the new image. The old one stays without a name, for sessio
 Broken off and started again, it goes on where it was. ` + "`diskcast serve --optimize idle`" + ` does it by itself.`,
 		Example: `  diskcast image optimize debian
   diskcast image optimize debian ubuntu && diskcast image gc --unnamed`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if workers < 0 {
 				return usage("--workers %d is not a number of workers", workers)

@@ -26,7 +26,7 @@ with, are not sent.
 ` + registryWords,
 		Example: `  diskcast image push debian registry.example.org/lab/debian:12
   diskcast image push debian 10.0.0.2:5000/debian:12 --plain-http`,
-		Args: args(cobra.ExactArgs(2)),
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			st, err := e.openStore()
 			if err != nil {
@@ -67,7 +67,7 @@ digest is checked; blobs that the store has are not fetched.
 ` + registryWords,
 		Example: `  diskcast image pull registry.example.org/lab/debian:12 --name debian
   diskcast image pull 10.0.0.2:5000/debian:12 --plain-http`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r, err := registry.Open(a[0], o)
 			if err != nil {

@@ -25,7 +25,7 @@ terminal, or svg.`,
 		Example: `  diskcast image show debian
   diskcast image show debian --map
   diskcast image show debian --map=svg > debian.svg`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			switch picture {
 			case "", "blocks", "svg":

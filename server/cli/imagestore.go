@@ -15,7 +15,7 @@ func imageTag(e *env) *cobra.Command {
 		Long: `Give an image another name; those that it has stay. An image that had the name before stays in the store and is found by its
 digest, until ` + "`diskcast image gc --unnamed`" + `. Sessions that run keep the image that they began with.`,
 		Example: "  diskcast image tag debian-2024-06 debian",
-		Args:    args(cobra.ExactArgs(2)),
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if err := image.CheckName(a[1]); err != nil {
 				return usage("%w", err)
@@ -47,7 +47,7 @@ func imageRemove(e *env) *cobra.Command {
 		Long: `Take images out of the store. A name is taken from its image; the image is gone when that was its last one. A digest removes
 the image with all its names. The space is free after ` + "`diskcast image gc`" + `, as far as no other image needs it.`,
 		Example: "  diskcast image rm debian-2023\n  diskcast image gc",
-		Args:    args(cobra.MinimumNArgs(1)),
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			st, err := e.openStore()
 			if err != nil {
@@ -107,7 +107,7 @@ func imageGC(e *env) *cobra.Command {
 session, keep what is theirs. While something is captured or imported, it fails and changes nothing.`,
 		Example: `  diskcast image gc --dry-run
   diskcast image gc --unnamed --partial`,
-		Args: args(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := e.openStore()
 			if err != nil {
@@ -143,7 +143,7 @@ func imageDiff(e *env) *cobra.Command {
 		Long: `Compare two images chunk by chunk: how much of NEW is the same at the same place, what has changed, and how many bytes a
 delta restore of NEW has to send to a disk that has OLD.`,
 		Example: "  diskcast image diff debian-2024-05 debian-2024-06",
-		Args:    args(cobra.ExactArgs(2)),
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			was, err := e.openImage(a[0])
 			if err != nil {

@@ -15,7 +15,7 @@ func leaseCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "lease", Aliases: []string{"leases"},
 		Short: "List and free the addresses that DHCP gave",
-		Args:  args(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
@@ -30,7 +30,7 @@ func leaseList(e *env) *cobra.Command {
 		Long: `List the addresses of serve --dhcp full and who has them. A machine that booted from this server is known: its lease is for
 the whole time, and is never taken from it. Below are the other DHCP servers that were heard on the LAN.`,
 		Example: "  diskcast lease list\n  diskcast lease list --json | jq -r '.leases[] | select(.known | not) | .mac'",
-		Args:    args(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -92,7 +92,7 @@ func leaseFree(e *env) *cobra.Command {
 		Long: `Free an address of serve --dhcp full: end its lease or offer, or no longer set it aside. The machine is not told, and keeps the address
 until it next renews; while it answers there, the address is given to no other.`,
 		Example: "  diskcast lease free 10.0.0.117\n  diskcast lease free 52:54:00:12:34:56",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if _, err := netip.ParseAddr(a[0]); err != nil {
 				if _, err := net.ParseMAC(a[0]); err != nil {

@@ -15,7 +15,7 @@ func nodeCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "node", Aliases: []string{"nodes"},
 		Short: "List and inspect nodes",
-		Args:  args(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
@@ -28,7 +28,7 @@ func nodeList(e *env) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"},
 		Short:   "List all nodes that were ever seen",
 		Example: "  diskcast node list\n  diskcast node list --json | jq -r '.[] | select(.where==\"agent\") | .id'",
-		Args:    args(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -108,7 +108,7 @@ func nodeShow(e *env) *cobra.Command {
 		Use:     "show NODE",
 		Short:   "Show a node's hardware and its latest boot",
 		Example: "  diskcast node show 52:54:00:12:34:56",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -169,7 +169,7 @@ func nodeLog(e *env) *cobra.Command {
 		Use:     "log NODE",
 		Short:   "Show the end of a node's log",
 		Example: "  diskcast node log 52:54:00:12:34:56 --lines 20",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -208,7 +208,7 @@ func nodeForget(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "forget NODE",
 		Short: "Forget a node and its log; its next network boot is as its first",
-		Args:  args(cobra.ExactArgs(1)),
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {

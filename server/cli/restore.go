@@ -33,7 +33,7 @@ file system reaches beyond its end.`,
 		Example: `  diskcast image restore debian /dev/sdb --verify
   diskcast image restore debian disk.img --size 20G
   diskcast image restore debian /dev/sdb --delta --yes`,
-		Args: args(cobra.ExactArgs(2)),
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			im, err := e.openImage(a[0])
 			if err != nil {

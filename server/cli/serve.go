@@ -31,7 +31,7 @@ site's DHCP server sends machines to this one by itself.
 Killed at any moment and started again, the server goes on with the sessions it had.`,
 		Example: `  diskcast serve --interface eth1
   diskcast serve --interface eth1 --dhcp full --dhcp-range 10.0.0.100-10.0.0.200 --state /srv/diskcast`,
-		Args: args(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.State, cfg.Store, cfg.DHCP = e.state, e.store, dhcp.Mode(mode)
 			cfg.Log = slog.New(sluice.New(e.log().Handler()))
@@ -131,7 +131,7 @@ mkimage can be given the pin before the server runs for the first time.
 The token is as good as the server's root password: whoever has it can overwrite the disks of all nodes.`,
 		Example: `  diskcast token --state /srv/diskcast
   mkimage --pin "$(diskcast token --json | jq -r .pin)" ...`,
-		Args: args(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := api.LoadIdentity(e.state)
 			if err != nil {

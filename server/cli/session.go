@@ -17,7 +17,7 @@ func sessionCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "session", Aliases: []string{"sessions"},
 		Short: "Create and follow sessions: one image going to a set of nodes, or coming from one",
-		Args:  args(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
@@ -61,7 +61,7 @@ in the session chose stays the session's disk on that node, whatever the kernel 
   diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
   diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot`,
-		Args: args(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec.V = session.Version
 			if err := checkCreate(cmd, &spec); err != nil {
@@ -195,7 +195,7 @@ func sessionList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List sessions",
-		Args:  args(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -264,7 +264,7 @@ func sessionShow(e *env) *cobra.Command {
 		Use:     "show SESSION",
 		Short:   "Show a session and a timeline of each of its nodes",
 		Example: "  diskcast session show s1",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -338,7 +338,7 @@ func sessionWatch(e *env) *cobra.Command {
 (docs/node-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5 that every node
 has it and some machines will not start from it by themselves, for the reasons that are told.`,
 		Example: "  diskcast session watch s1\n  diskcast session watch s1 --json",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -353,7 +353,7 @@ func sessionCancel(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel SESSION",
 		Short: "End a session; its nodes stop and go idle",
-		Args:  args(cobra.ExactArgs(1)),
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {

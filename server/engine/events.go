@@ -112,16 +112,14 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 // Log returns the last events of a node, at most limit, oldest first. all includes timeline steps, else log lines,
 // warnings and errors only.
 func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]model.Event, error) {
-	id, err := model.NodeID(name)
-	if err != nil {
-		return nil, refuse("%w", err)
-	}
 	e.mu.Lock()
-	_, ok := e.nodes[id]
-	e.mu.Unlock()
-	if !ok {
-		return nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
+	n, err := e.find(name)
+	if err != nil {
+		e.mu.Unlock()
+		return nil, err
 	}
+	id := n.ID
+	e.mu.Unlock()
 	if err := e.w.wait(ctx); err != nil {
 		return nil, err
 	}

@@ -182,17 +182,12 @@ func (e *Engine) removeNode(n *node) {
 
 // Forget removes a node that has no part in a running session.
 func (e *Engine) Forget(ctx context.Context, name string) error {
-	id, err := model.NodeID(name)
-	if err != nil {
-		return refuse("%w", err)
-	}
 	e.mu.Lock()
-	n := e.nodes[id]
+	n, err := e.find(name)
 	switch {
-	case n == nil:
-		err = fmt.Errorf("node %s: %w", id, ErrNotFound)
+	case err != nil:
 	case e.current(n) != nil:
-		err = refuse("node %s has a part in session %s; cancel that first", id, n.Session)
+		err = refuse("node %s has a part in session %s; cancel that first", n.ID, n.Session)
 	default:
 		e.removeNode(n)
 	}

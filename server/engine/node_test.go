@@ -99,6 +99,12 @@ func TestHello(t *testing.T) {
 	if n, err := h.e.Node("52:54:00:00:00:01"); err != nil || n.ID != one.Node {
 		t.Errorf("by its other MAC: %+v, %v", n, err)
 	}
+	if _, err := h.e.Log(t.Context(), "52:54:00:00:00:01", 10, true); err != nil {
+		t.Errorf("log by its other MAC: %v", err)
+	}
+	if err := h.e.Forget(t.Context(), "52:54:00:00:00:01"); err != nil || len(h.e.Nodes()) != 0 {
+		t.Errorf("forgotten by its other MAC: %v, %d nodes left", err, len(h.e.Nodes()))
+	}
 }
 
 func TestSelectionByOtherMAC(t *testing.T) {

@@ -86,14 +86,24 @@ func (e *Engine) Nodes() []model.Node {
 	return out
 }
 
-// Node returns one node by name or MAC address.
+// Node returns one node by name or by the MAC address of any of its NICs.
 func (e *Engine) Node(name string) (*model.Node, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n, err := e.find(name)
+	if err != nil {
+		return nil, err
+	}
+	v := e.nodeView(n)
+	return &v, nil
+}
+
+// find looks a node up by name or by the MAC address of any of its NICs. The caller holds the lock.
+func (e *Engine) find(name string) (*node, error) {
 	id, err := model.NodeID(name)
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	n := e.nodes[id]
 	if n == nil {
 		n = e.nodes[e.byMAC[strings.ReplaceAll(id, "-", ":")]]
@@ -101,8 +111,7 @@ func (e *Engine) Node(name string) (*model.Node, error) {
 	if n == nil {
 		return nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
 	}
-	v := e.nodeView(n)
-	return &v, nil
+	return n, nil
 }
 
 func (e *Engine) nodeView(n *node) model.Node {

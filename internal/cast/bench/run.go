@@ -32,7 +32,6 @@ type bench struct {
 	file   string // the object
 	rows   []row
 	bars   []benchkit.Bar
-	labs   int
 	detail bool
 	extra  []string // more arguments for our sender
 }
@@ -115,8 +114,7 @@ func (b *bench) start(ns string, args ...string) (*benchkit.Child, error) {
 }
 
 func (b *bench) lab(nodes int) (*netlab.Lab, error) {
-	b.labs++
-	return netlab.New(fmt.Sprintf("b%d", b.labs), nodes)
+	return netlab.New(nodes)
 }
 
 // self is this program.

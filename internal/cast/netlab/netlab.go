@@ -1,5 +1,6 @@
 // Package netlab builds a small LAN of network namespaces for tests and benches of the cast: a bridge, and nodes on it by
-// veth pairs. Names begin with dc-, and everything goes away with Close. It needs root, ip, and for some calls tc, ethtool and nft.
+// veth pairs. The namespaces have no names: they are gone with Close, and with the process however it ends. It needs root,
+// ip, nsenter and unshare, and for some calls tc, ethtool and nft.
 package netlab
 
 import (
@@ -14,9 +15,8 @@ import (
 
 // Lab is a bridge with nodes. Node i has the addresses 10.77.0.i+1/24 and fd77::i+1/64 on its interface eth0.
 type Lab struct {
-	prefix string
-	nodes  int
-	ns     []string
+	bridge *os.File
+	nodes  []*os.File
 }
 
 // Missing says which of the tools that a lab needs cannot be used here, and why; empty if none.
@@ -24,7 +24,7 @@ func Missing(tools ...string) string {
 	if os.Geteuid() != 0 {
 		return "not root"
 	}
-	for _, t := range append([]string{"ip"}, tools...) {
+	for _, t := range append([]string{"ip", "nsenter", "unshare"}, tools...) {
 		if _, err := exec.LookPath(t); err != nil {
 			return "no " + t
 		}
@@ -32,18 +32,19 @@ func Missing(tools ...string) string {
 	return ""
 }
 
-// New builds a lab of n nodes. name tells labs of one process apart; it must be short.
-func New(name string, n int) (*Lab, error) {
-	l := &Lab{prefix: fmt.Sprintf("dc-cast-%d-%s", os.Getpid(), name), nodes: n}
-	if err := l.build(); err != nil {
+// New builds a lab of n nodes.
+func New(n int) (*Lab, error) {
+	l := &Lab{}
+	if err := l.build(n); err != nil {
 		l.Close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *Lab) build() error {
-	if err := l.add(l.Bridge()); err != nil {
+func (l *Lab) build(n int) error {
+	var err error
+	if l.bridge, err = namespace(); err != nil {
 		return err
 	}
 	// No spanning tree, no waiting; snooping off until a test asks for it: a bridge without a querier floods anyway.
@@ -53,12 +54,13 @@ func (l *Lab) build() error {
 	if err := l.On(l.Bridge(), "ip", "link", "set", "br0", "up"); err != nil {
 		return err
 	}
-	for i := range l.nodes {
-		ns := l.Node(i)
-		if err := l.add(ns); err != nil {
+	for i := range n {
+		node, err := namespace()
+		if err != nil {
 			return err
 		}
-		port := Port(i)
+		l.nodes = append(l.nodes, node)
+		ns, port := l.Node(i), Port(i)
 		for _, args := range [][]string{
 			{"ip", "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", l.Bridge()},
 			{"ip", "link", "set", "lo", "up"},
@@ -78,19 +80,35 @@ func (l *Lab) build() error {
 	return nil
 }
 
-func (l *Lab) add(ns string) error {
-	if err := run("ip", "netns", "add", ns); err != nil {
-		return err
+// namespace makes a network namespace that lives as long as the file, or a process or device in it.
+func namespace() (*os.File, error) {
+	type result struct {
+		f   *os.File
+		err error
 	}
-	l.ns = append(l.ns, ns)
-	return nil
+	made := make(chan result)
+	go func() {
+		// The thread is not unlocked: it ends with the goroutine, and nobody else comes into its namespace.
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			made <- result{nil, fmt.Errorf("network namespace: %w", err)}
+			return
+		}
+		f, err := os.Open("/proc/thread-self/ns/net")
+		made <- result{f, err}
+	}()
+	r := <-made
+	return r.f, r.err
 }
 
-// Bridge is the namespace of the bridge br0.
-func (l *Lab) Bridge() string { return l.prefix + "-br" }
+// path names a namespace for other programs.
+func path(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
 
-// Node is the namespace of node i.
-func (l *Lab) Node(i int) string { return fmt.Sprintf("%s-%d", l.prefix, i) }
+// Bridge is the path of the namespace of the bridge br0.
+func (l *Lab) Bridge() string { return path(l.bridge) }
+
+// Node is the path of the namespace of node i.
+func (l *Lab) Node(i int) string { return path(l.nodes[i]) }
 
 // Port is the bridge's port to node i.
 func Port(i int) string { return fmt.Sprintf("port%d", i) }
@@ -98,13 +116,23 @@ func Port(i int) string { return fmt.Sprintf("port%d", i) }
 // Addr is the IPv4 address of node i.
 func (l *Lab) Addr(i int) string { return fmt.Sprintf("10.77.0.%d", i+1) }
 
+// In is the command line that runs args in the namespace at a path, with its own devices under /sys.
+func In(ns string, args ...string) []string {
+	return append([]string{"nsenter", "--net=" + ns, "unshare", "--mount", "sh", "-c", `mount -t sysfs sysfs /sys && exec "$@"`, "sh"}, args...)
+}
+
 // On runs a command in a namespace.
 func (l *Lab) On(ns string, args ...string) error {
-	return run(append([]string{"ip", "netns", "exec", ns}, args...)...)
+	cmd := In(ns, args...)
+	out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // Plain makes every node's wire carry single packets: segmentation is switched off at the bridge's ports, where the super-packets of a sender are
-// cut up as its NIC would, and the nodes gather what they receive, as NICs do. A queue (Shape, ShapeOut) stands before that: it counts a super-packet
+// cut up as its NIC would, and the nodes gather what they receive, as NICs do. A queue (Shape) stands before that: it counts a super-packet
 // as the bytes of all its packets, headers included, and drops it whole.
 func (l *Lab) Plain() error {
 	// Bridged packets that go through the firewall one by one are no part of a switch.
@@ -129,15 +157,10 @@ func (l *Lab) Shape(i, mbit, limit int) error {
 		"rate", fmt.Sprintf("%dmbit", mbit), "burst", fmt.Sprint(max(mbit*125, 16000)), "limit", fmt.Sprint(limit))
 }
 
-// ShapeOut lets node i send at most mbit Mbit/s: the server's own NIC. Call Plain first.
-func (l *Lab) ShapeOut(i, mbit, limit int) error {
-	return l.On(l.Node(i), "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf",
-		"rate", fmt.Sprintf("%dmbit", mbit), "burst", fmt.Sprint(max(mbit*125, 16000)), "limit", fmt.Sprint(limit))
-}
-
 // Lose makes node i lose permille thousandths of the multicast it receives. Call Plain first.
 func (l *Lab) Lose(i, permille int) error {
-	l.On(l.Node(i), "nft", "delete", "table", "ip", "lose")
+	// The first time there is no such table.
+	_ = l.On(l.Node(i), "nft", "delete", "table", "ip", "lose")
 	// What a NIC gathered would be lost together.
 	gather := "off"
 	if permille == 0 {
@@ -171,7 +194,7 @@ func (l *Lab) Do(ns string, f func() error) error {
 	go func() {
 		// The thread is not unlocked: it ends with the goroutine, and with it its namespace.
 		runtime.LockOSThread()
-		fd, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			done <- fmt.Errorf("namespace %s: %w", ns, err)
 			return
@@ -189,15 +212,9 @@ func (l *Lab) Do(ns string, f func() error) error {
 
 // Close removes the lab.
 func (l *Lab) Close() {
-	for _, ns := range l.ns {
-		run("ip", "netns", "del", ns)
+	for _, f := range append(l.nodes, l.bridge) {
+		if f != nil {
+			_ = f.Close()
+		}
 	}
-}
-
-func run(args ...string) error {
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }

@@ -43,7 +43,7 @@ func TestOnSnoopingBridge(t *testing.T) {
 	if why := netlab.Missing("bridge"); why != "" {
 		need.Skip(t, "network tests cannot run: %s", why)
 	}
-	l, err := netlab.New("q", 3)
+	l, err := netlab.New(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,8 @@ func TestOnSnoopingBridge(t *testing.T) {
 	}
 	high := start(2)
 	until(t, "the bridge hears a querier on port2", func() bool {
-		out, _ := exec.Command("ip", "netns", "exec", l.Bridge(), "bridge", "-s", "-d", "mdb", "show").CombinedOutput()
+		line := netlab.In(l.Bridge(), "bridge", "-s", "-d", "mdb", "show")
+		out, _ := exec.Command(line[0], line[1:]...).CombinedOutput()
 		return strings.Contains(string(out), "router ports on br0: port2") && high.Sent() > 0
 	})
 	low := start(0)
