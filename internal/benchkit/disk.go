@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/diskcast/diskcast/internal/debian"
 	"github.com/diskcast/diskcast/internal/sparse"
 )
 
@@ -32,14 +33,10 @@ func Root(ctx context.Context, cache string, log io.Writer) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	mirror := os.Getenv("DISKCAST_MIRROR")
-	if mirror == "" {
-		mirror = "http://deb.debian.org/debian"
-	}
 	fmt.Fprintln(log, "making a Debian root of about 2 GB with mmdebstrap; it is kept in", cache)
 	tree, tmp := filepath.Join(dir, "root"), filepath.Join(dir, "disk")
 	if err := Command(ctx, log, "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=directory", "--include="+packages,
-		"--aptopt=APT::Install-Recommends \"false\"", "bookworm", tree, mirror); err != nil {
+		"--aptopt=APT::Install-Recommends \"false\"", "bookworm", tree, debian.Mirror()); err != nil {
 		return "", err
 	}
 	if err := sparse.Create(tmp, diskSize); err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/debian"
 	"github.com/diskcast/diskcast/internal/proc"
 )
 
@@ -67,13 +68,11 @@ var buildScript string
 var grubConfig string
 
 // Debian returns a disk with a small real Debian: GPT, ESP with Debian's signed shim and GRUB, ext4 root with
-// kernel, GRUB configuration and a login on the serial port. The packages come from mirror ("" means deb.debian.org
-// or $DISKCAST_MIRROR). It needs root: a tree with the right owners cannot be made without.
+// kernel, GRUB configuration and a login on the serial port. The packages come from mirror ("" means debian.Mirror). It needs
+// root: a tree with the right owners cannot be made without.
 func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, error) {
 	if mirror == "" {
-		if mirror = os.Getenv("DISKCAST_MIRROR"); mirror == "" {
-			mirror = "http://deb.debian.org/debian"
-		}
+		mirror = debian.Mirror()
 	}
 	l := debianLayout
 	name := "debian-" + key("2", suite, packages, hostname, cmdline, passwordHash, buildScript, grubConfig, l.script())
