@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test test-unit test-qemu test-firmware test-boot test-disks test-volumes test-rule lint size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test check test-unit test-qemu test-firmware test-boot test-disks test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -52,10 +52,9 @@ demo: ## two blank virtual machines, one image, one session, to both login promp
 	@$(MAKE) --no-print-directory build build/bin/demo
 	@exec $(AS_ROOT) build/bin/demo
 
-test: test-unit test-qemu ## unit tests, tests in network namespaces, whole machines under QEMU
+test: check test-unit test-qemu ## the checks, unit tests, tests in network namespaces, whole machines under QEMU
 
 test-unit: build ## everything but the whole machines
-	$(GO) vet ./...
 	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -timeout 10m $(UNIT_PACKAGES)
 
 test-qemu: build build/bin/demo ## whole machines, from power-on to login
@@ -78,10 +77,12 @@ test-volumes: | go-check ## every file system: made, filled, copied by its map, 
 	@.ci/packages test
 	$(AS_ROOT) env CI=true $(GO) test -count=1 -timeout 20m ./internal/volume/...
 
-lint: | go-check ## gofmt, go vet, staticcheck
+check: | go-check ## gofmt, go vet, staticcheck, errcheck, deadcode
 	@out=$$(gofmt -l agent initramfs internal mkimage server qemu-tests); [ -z "$$out" ] || { echo "gofmt -w: $$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(GO) tool errcheck -ignoretests -exclude .ci/errcheck ./...
+	@echo "$(GO) tool deadcode -test ./..."; out=$$($(GO) tool deadcode -test ./...) || exit 1; [ -z "$$out" ] || { echo "nobody calls:"; echo "$$out"; exit 1; }
 
 # Disks made by chance in `make test-rule`; SEED=N makes that one again.
 SEEDS ?= 2000

@@ -83,11 +83,11 @@ func mountAs(device, dir string, k *fsKind, options string) error {
 
 // defaultSubvolume returns the path of a btrfs' default subvolume from the top: "/@/.snapshots/5/snapshot"; empty when it is the top.
 // The kernel knows: it mounts that one when it is not told another, and names it in mountinfo.
-func defaultSubvolume(device, dir string, k *fsKind) (string, error) {
+func defaultSubvolume(device, dir string, k *fsKind) (path string, err error) {
 	if err := mountAs(device, dir, k, ""); err != nil {
 		return "", err
 	}
-	defer unix.Unmount(dir, 0)
+	defer func() { err = errors.Join(err, unix.Unmount(dir, 0)) }()
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", err

@@ -151,19 +151,16 @@ func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *sess
 	ended := make(chan error, 1) // of the one Run that is under way
 	fetched := make(chan error, 1)
 	running := false
+	var both sync.WaitGroup // both end with ctx at the latest, and the channels have room for what they say then
 	start := func() {
 		running = true
-		// Ends with ctx at the latest.
-		go func() { ended <- recv.Run(ctx) }()
+		both.Go(func() { ended <- recv.Run(ctx) })
 	}
-	go func() { fetched <- rc.fetchMissing(ctx, recv) }()
+	both.Go(func() { fetched <- rc.fetchMissing(ctx, recv) })
 	bad := false
 	defer func() {
 		cancel()
-		if running {
-			<-ended
-		}
-		<-fetched
+		both.Wait()
 		rc.tell(bad) // what it said at the very end
 	}()
 	start()
@@ -208,7 +205,6 @@ func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *sess
 		case <-rc.w.Failed():
 			return nil, rc.failure()
 		case err := <-fetched:
-			fetched <- nil // for the deferred wait
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}

@@ -122,7 +122,9 @@ func (g *Groups) heard(ctx context.Context, group netip.AddrPort, ifi *net.Inter
 	defer stop()
 	for {
 		end := time.Now().Add(g.listen)
-		m.SetDeadline(end)
+		if err := m.SetDeadline(end); err != nil {
+			return false, err
+		}
 		_, err = m.Receive(func([]byte, netip.Addr) {})
 		// A machine that stood still meanwhile has not listened.
 		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(end) < g.listen/8 {

@@ -166,7 +166,7 @@ func (r *Receiver) farewell(conn *net.UDPConn) {
 	defer r.mu.Unlock()
 	if r.rx.core.Missing() > 0 {
 		buf := make([]byte, reportLen)
-		conn.Write(r.rx.leave(r.now(), buf))
+		_, _ = conn.Write(r.rx.leave(r.now(), buf)) // a lost word is as good as an unsent one
 	}
 }
 
@@ -271,7 +271,7 @@ func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPCon
 		finished, missing := r.rx.core.Finished(), r.rx.core.Missing()
 		r.mu.Unlock()
 		if due {
-			conn.Write(report)
+			_, _ = conn.Write(report) // the next report says the same
 		}
 		r.tell()
 		if in && phase == core.Silent && time.Since(joined) > rejoin {

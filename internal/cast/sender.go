@@ -134,7 +134,7 @@ func (s *Sender) listen(ctx context.Context) error {
 		reply := s.tx.handle(s.now(), buf[:n], from, scratch, out)
 		s.unlock()
 		if reply != nil {
-			s.fb.WriteToUDPAddrPort(reply, from)
+			_, _ = s.fb.WriteToUDPAddrPort(reply, from) // its next report asks again
 		}
 		select {
 		case s.wake <- struct{}{}:
@@ -175,7 +175,8 @@ func (s *Sender) send(ctx context.Context) error {
 			}
 		}
 		out := s.tx.burst(now, buf)
-		streamed := s.tx.unicast(now, ctl, func(to netip.AddrPort, pkt []byte) { s.fb.WriteToUDPAddrPort(pkt, to) })
+		// What cannot be sent is lost on the way, and asked for again.
+		streamed := s.tx.unicast(now, ctl, func(to netip.AddrPort, pkt []byte) { _, _ = s.fb.WriteToUDPAddrPort(pkt, to) })
 		ahead = s.readAhead(ahead)
 		next := s.tx.core.Next(s.now())
 		rate := s.tx.core.Rate()
@@ -215,7 +216,7 @@ func (s *Sender) send(ctx context.Context) error {
 // nanosleep sleeps in the kernel: the runtime's timers are a millisecond late when nothing else runs.
 func nanosleep(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(max(d, 20*time.Microsecond)))
-	unix.Nanosleep(&ts, nil)
+	_ = unix.Nanosleep(&ts, nil) // a signal ends it early: the pacer looks at the clock
 }
 
 // readAhead has the blocks read that will be sent next, several at a time. last is the block that was next when it did so before.

@@ -113,7 +113,11 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 type Writer struct {
 	w    io.Writer
 	rest []byte // a rune that is not complete yet
+	err  error  // the first that w returned
 }
+
+// Err is the first error of the writer behind it, for those who print without looking.
+func (w *Writer) Err() error { return w.err }
 
 // Unwrap returns the writer behind it.
 func (w *Writer) Unwrap() io.Writer { return w.w }
@@ -132,6 +136,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	w.rest = append([]byte(nil), b[n:]...)
 	if _, err := io.WriteString(w.w, Text(string(b[:n]))); err != nil {
+		if w.err == nil {
+			w.err = err
+		}
 		return 0, err
 	}
 	return len(p), nil

@@ -141,7 +141,7 @@ func (b *bench) serve(l *netlab.Lab) (server *benchkit.Child, words string, err 
 		server.Stop()
 		return nil, "", fmt.Errorf("the server does not start: %w: %s", err, server.Words())
 	}
-	go io.Copy(io.Discard, rd) // ends with the server
+	go func() { _, _ = io.Copy(io.Discard, rd) }() // ends with the server
 	return server, fmt.Sprintf("diskcast.server=%s diskcast.pin=%s", info.Server, info.Pin), nil
 }
 
@@ -159,7 +159,7 @@ func (b *bench) agent(l *netlab.Lab, i int, words string) (*benchkit.Child, erro
 	lines := bufio.NewScanner(rd)
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), "] agent: node ") {
-			go io.Copy(io.Discard, rd) // ends with the agent
+			go func() { _, _ = io.Copy(io.Discard, rd) }() // ends with the agent
 			return p, nil
 		}
 	}

@@ -161,11 +161,11 @@ func setup(o Options) error {
 }
 
 // setBridge needs a writable sysfs for a moment: the netlink library has no attributes for these.
-func setBridge(settings map[string]string) error {
+func setBridge(settings map[string]string) (err error) {
 	if err := unix.Mount("", "/sys", "", unix.MS_REMOUNT, ""); err != nil {
 		return fmt.Errorf("remount sysfs: %w", err)
 	}
-	defer unix.Mount("", "/sys", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+	defer func() { err = errors.Join(err, unix.Mount("", "/sys", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")) }()
 	for name, value := range settings {
 		if err := os.WriteFile("/sys/class/net/"+Bridge+"/bridge/"+name, []byte(value), 0); err != nil {
 			return fmt.Errorf("bridge %s=%s: %w", name, value, err)

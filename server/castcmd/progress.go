@@ -103,7 +103,8 @@ func (p *progress) event(e cast.Event) {
 
 func (p *progress) object(o map[string]any) {
 	o["seconds"] = time.Since(p.start).Seconds()
-	json.NewEncoder(p.w).Encode(o)
+	// What is done does not depend on who reads of it.
+	_ = json.NewEncoder(p.w).Encode(o)
 }
 
 // wipe clears the changing line; the lock is held.

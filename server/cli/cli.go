@@ -76,7 +76,8 @@ type env struct {
 
 // Run runs one command line.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := newRoot(&env{in: stdin, out: plain.NewWriter(stdout), err: stderr})
+	out := plain.NewWriter(stdout)
+	root := newRoot(&env{in: stdin, out: out, err: stderr})
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -84,6 +85,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
+	}
+	if err == nil && out.Err() != nil {
+		return fmt.Errorf("the work is done, but what was printed is not whole: %w", out.Err())
 	}
 	return err
 }

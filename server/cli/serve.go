@@ -112,7 +112,7 @@ Killed at any moment and started again, the server goes on with the sessions it 
 
 func (e *env) started(i serve.Info) {
 	if e.json {
-		e.printJSON(i)
+		_ = e.printJSON(i) // e.out remembers that it failed
 		return
 	}
 	fmt.Fprintf(e.out, "diskcast serves on %s (%v), DHCP %s\n", i.Interface, i.Address, i.DHCP)

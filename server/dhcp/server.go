@@ -96,7 +96,7 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() error { return scout.run(ctx) })
 	}
 	for _, c := range open {
-		stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+		stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 		defer stop()
 	}
 	group.Go(func() error {
@@ -186,8 +186,8 @@ func (s *Server) lan() (*asker, *scout, error) {
 func (s *Server) serve(ctx context.Context, c *net.UDPConn, port int) error {
 	var handlers errgroup.Group
 	handlers.SetLimit(maxHandlers)
-	defer handlers.Wait()
-	buf := make([]byte, 4096) // a DHCP message larger than an Ethernet frame does not come from a booting machine
+	defer func() { _ = handlers.Wait() }() // handlers log what goes wrong, and return nil
+	buf := make([]byte, 4096)              // a DHCP message larger than an Ethernet frame does not come from a booting machine
 	for {
 		n, from, err := c.ReadFromUDP(buf)
 		if ctx.Err() != nil {

@@ -69,20 +69,20 @@ func (s *Store) acquire(manifest string) (*entry, error) {
 	return e, nil
 }
 
-func (s *Store) release(e *entry) error {
+func (s *Store) release(e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.refs--; e.refs > 0 {
-		return nil
+		return
 	}
 	s.idle = append(s.idle, e)
 	if len(s.idle) <= maxIdle {
-		return nil
+		return
 	}
 	old := s.idle[0]
 	s.idle = s.idle[1:]
 	delete(s.open, old.im.Manifest())
-	return old.im.Close()
+	old.im.Close() // its files were only read
 }
 
 // Close closes the images that nobody reads.
@@ -121,7 +121,8 @@ func (s *Store) config(manifest string) (*image.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.im.Config(), s.release(e)
+	defer s.release(e)
+	return e.im.Config(), nil
 }
 
 // StartNotes implements engine.Images. An image that is gone has none: whoever needs it hears of that elsewhere.
@@ -180,9 +181,8 @@ type object struct {
 }
 
 func (o *object) Close() error {
-	var err error
-	o.once.Do(func() { err = o.s.release(o.e) })
-	return err
+	o.once.Do(func() { o.s.release(o.e) })
+	return nil
 }
 
 // OpenBlob opens a blob for reading.
@@ -225,9 +225,7 @@ func (s *Store) List() ([]Entry, error) {
 			row.Problem = err.Error()
 		} else {
 			row.Disk, row.Object = e.im.Config().DiskSize, e.im.ObjectSize()
-			if err := s.release(e); err != nil {
-				row.Problem = err.Error()
-			}
+			s.release(e)
 		}
 		out = append(out, row)
 	}

@@ -67,7 +67,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	}
 	defer raw.Close()
-	stop := context.AfterFunc(ctx, func() { raw.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	s.mu.Lock()
 	s.conn = conn

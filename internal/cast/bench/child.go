@@ -66,7 +66,9 @@ func (c *childFlags) profiled() func() {
 	if err != nil {
 		return func() {}
 	}
-	pprof.StartCPUProfile(f)
+	if err := pprof.StartCPUProfile(f); err != nil {
+		fmt.Fprintln(os.Stderr, "no profile:", err)
+	}
 	return func() { pprof.StopCPUProfile(); f.Close() }
 }
 

@@ -36,7 +36,7 @@ type bench struct {
 	extra  []string // more arguments for our sender
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) error {
+func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	runs := fs.Int("runs", 3, "runs of each case; medians are shown")
 	size := fs.Int64("size", 512, "object size in MiB")
@@ -62,11 +62,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if b.huge, err = newTmpfs(true); err != nil {
 		return err
 	}
-	defer b.huge.close()
+	defer func() { err = errors.Join(err, b.huge.close()) }()
 	if b.small, err = newTmpfs(false); err != nil {
 		return err
 	}
-	defer b.small.close()
+	defer func() { err = errors.Join(err, b.small.close()) }()
 	b.to = b.small
 	b.file = filepath.Join(b.huge.dir, "object")
 	if err := makeObject(b.file, b.size); err != nil {

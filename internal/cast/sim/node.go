@@ -157,13 +157,13 @@ func (c *castRun) take(n *node, f *flight) {
 	var v core.Verdict
 	switch {
 	case f.reply:
-		n.core.Reply(f.at, f.epoch, f.seq, f.ctl)
+		_ = n.core.Reply(f.at, f.epoch, f.seq, f.ctl)
 		return
 	case f.unsigned:
 		n.forged(f.at)
 		return
 	case f.ctl != nil:
-		n.core.Announce(f.at, f.epoch, f.seq, f.ctl)
+		_ = n.core.Announce(f.at, f.epoch, f.seq, f.ctl)
 		return
 	case f.uni:
 		p, v = n.core.StreamData(f.at, f.epoch, f.seq, f.block, f.index)

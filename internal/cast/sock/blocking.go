@@ -50,7 +50,7 @@ func (b *blocking) SyscallConn() (syscall.RawConn, error) {
 func (b *blocking) Close() error {
 	b.closed.Store(true)
 	// Also of a socket that is not connected: it fails then, and wakes its waiters all the same (inet_shutdown).
-	control(b, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) })
+	_ = control(b, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) })
 	return b.file.Close()
 }
 

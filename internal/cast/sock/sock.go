@@ -124,11 +124,11 @@ func control(c syscall.Conn, f func(fd int) error) error {
 	return ferr
 }
 
-// setBuffer sets a socket buffer to n bytes, past the system's limit where we may.
+// setBuffer sets a socket buffer to n bytes, past the system's limit where we may. With a smaller one more is lost and repaired.
 func setBuffer(c syscall.Conn, force, plain, n int) {
-	control(c, func(fd int) error {
+	_ = control(c, func(fd int) error {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) != nil {
-			unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, n)
+			return unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, n)
 		}
 		return nil
 	})

@@ -238,9 +238,6 @@ func (p *Plan) trim() {
 // Warnings are what the operator should know, in words.
 func (p *Plan) Warnings() []string { return p.warnings }
 
-// Config is the config of the image.
-func (p *Plan) Config() *image.Config { return p.cfg }
-
 // Table is the partition table as it will be on the target.
 func (p *Plan) Table() *volume.Table { return p.table }
 

@@ -1,7 +1,6 @@
 package volumetest
 
 import (
-	"bytes"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -67,23 +66,6 @@ func Same(t testing.TB, want, got string) {
 		}
 	}
 	t.Fatalf("listing has %d lines, want %d", len(g), len(w))
-}
-
-// Zeroes tells whether the bytes of an image in e are all zero.
-func Zeroes(t testing.TB, image string, e volume.Extent) bool {
-	t.Helper()
-	f, _ := Open(t, image)
-	p := make([]byte, 1<<16)
-	for at := e.Offset; at < e.End(); at += int64(len(p)) {
-		n := min(int64(len(p)), e.End()-at)
-		if _, err := f.ReadAt(p[:n], at); err != nil {
-			t.Fatal(err)
-		}
-		if len(bytes.Trim(p[:n], "\x00")) != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // LikeBlkid fails the test when blkid calls the file system in an image something else.
