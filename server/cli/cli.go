@@ -85,7 +85,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
 	}
-	return err
+	return advised(err)
 }
 
 func newRoot(e *env) *cobra.Command {
