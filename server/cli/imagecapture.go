@@ -245,10 +245,23 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)
 	}
-	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
-	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
+	seconds := time.Since(began).Seconds()
+	verified, err := e.verifyStored(ctx, st, r.Digest, c.name)
+	var damage *image.DamageError
+	if errors.As(err, &damage) {
+		h := &healing{env: e, st: st, o: o}
+		if r, err = h.again(ctx, src, size, sector, r.Digest, err); err == nil {
+			notes = append(notes, h.notes...)
+			verified, err = e.verifyStored(ctx, st, r.Digest, c.name)
+		}
+	}
+	if errors.As(err, &damage) {
+		return &codeError{exitDamage, err} // what to do was said, and done
+	}
+	if err != nil {
 		return err
 	}
+	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: seconds, VerifySeconds: verified}
 	out.Notes = append(out.Notes, unrecognised(r)...)
 	if e.json {
 		return e.printJSON(out)
@@ -306,6 +319,10 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	bar := e.progress("copying " + ref)
 	digest, err := st.Copy(ctx, from, ref, c.name, bar.update)
 	bar.close()
+	var damage *image.DamageError
+	if errors.As(err, &damage) {
+		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
+	}
 	if err != nil {
 		return fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err)
 	}
