@@ -42,9 +42,7 @@ func (h *healing) again(ctx context.Context, src io.ReaderAt, size int64, sector
 	if len(bad) == 0 {
 		return nil, found
 	}
-	if !h.json {
-		fmt.Fprintf(h.err, "diskcast: warning: the store has some of these bytes in damaged blobs (%s): they are stored anew\n", strings.Join(bad, ", "))
-	}
+	h.warn(fmt.Sprintf("the store has some of these bytes in damaged blobs (%s): they are stored anew", strings.Join(bad, ", ")))
 	h.o.Without = bad
 	bar := h.progress("reading again")
 	h.o.Progress = bar.update

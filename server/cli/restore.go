@@ -96,8 +96,6 @@ type localRestore struct {
 	growth        restore.Growth
 }
 
-func (r *localRestore) warn(s string) { fmt.Fprintf(r.err, "diskcast: warning: %s\n", s) }
-
 // run restores to t, closes it, and grows what the plan made room for.
 func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Target) error {
 	bars := &stepBars{e: r.env, target: r.target}
@@ -105,7 +103,7 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 	r.o.Planned = func(p *restore.Plan) {
 		r.growth = p.Growth()
 		for _, n := range imageNotes(im.Config()) {
-			fmt.Fprintf(r.err, "note: %s\n", n)
+			r.note(n)
 		}
 		for _, s := range p.Warnings() {
 			r.warn(s)
