@@ -20,8 +20,12 @@ func advised(err error) error {
 	if !errors.As(err, &damage) || damage.Image == "" || errors.As(err, &code) {
 		return err
 	}
+	name := damage.Image
+	if image.CheckName(name) != nil {
+		name = "NAME" // it was asked for by its digest
+	}
 	return fmt.Errorf("%w; import or capture the same disk again (`diskcast image import FILE --name %s`), or fetch the image again from a sound copy "+
-		"(`diskcast image import DIR --image %[2]s --name %[2]s`, `diskcast image pull`): what is damaged is then stored anew", err, damage.Image)
+		"(`diskcast image import DIR --image %s --name %s`, `diskcast image pull`): what is damaged is then stored anew", err, name, damage.Image, name)
 }
 
 // healing stores a disk again whose bytes the store seemed to have already, in blobs that are damaged.
