@@ -80,7 +80,7 @@ the words). An image that cannot be opened has a problem, which is printed below
 					row.Problem = advised(err).Error()
 				} else {
 					row.Disk, row.Object, row.Firmware = im.Config().DiskSize, im.ObjectSize(), im.Config().Firmware
-					row.Notes = imageNotes(im.Config())
+					row.Notes = openNotes(im)
 					if err := im.Close(); err != nil {
 						return err
 					}

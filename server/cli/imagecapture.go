@@ -370,6 +370,15 @@ func imageNotes(c *image.Config) []string {
 	return out
 }
 
+// openNotes are imageNotes and, for an image of an older version, what it lacks.
+func openNotes(im *image.Image) []string {
+	out := imageNotes(im.Config())
+	for _, n := range im.AgeNotes() {
+		out = append(out, "image: "+n)
+	}
+	return out
+}
+
 // unrecognised is a note for a disk that may be none.
 func unrecognised(r *capture.Result) []string {
 	c := r.Config

@@ -102,7 +102,7 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 	r.o.Progress = bars.update
 	r.o.Planned = func(p *restore.Plan) {
 		r.growth = p.Growth()
-		for _, n := range imageNotes(im.Config()) {
+		for _, n := range openNotes(im) {
 			r.note(n)
 		}
 		for _, s := range p.Warnings() {
