@@ -38,6 +38,8 @@ type FS struct {
 	r    io.ReaderAt
 	size int64 // of the partition
 	sb   super
+	// replayed: the map has all that a replay of the journal would bring into use.
+	replayed bool
 }
 
 // Open reads the superblock of the file system in the size bytes of r.
@@ -72,7 +74,7 @@ func (fs *FS) Type() string {
 	return "ext2"
 }
 
-// Info returns what the superblock says.
+// Info returns what the superblock says and, after Extents, how a journal that must be replayed was dealt with.
 func (fs *FS) Info() volume.Info {
 	sb := &fs.sb
 	info := volume.Info{
@@ -80,8 +82,11 @@ func (fs *FS) Info() volume.Info {
 		Used: (sb.blocks - sb.free) * sb.blockSize, Clean: sb.clean(),
 	}
 	if sb.incompat&incompatRecover != 0 {
-		info.Notes = append(info.Notes, "It was not unmounted (needs_recovery is set). The journal is in the image, "+
-			"with all blocks that it may bring into use; the first mount of the restored file system replays it.")
+		what := "The first mount of the restored file system replays its journal, as the next mount of this one would have."
+		if fs.replayed {
+			what = "The journal is in the image, with all blocks that it may bring into use; the first mount of the restored file system replays it."
+		}
+		info.Notes = append(info.Notes, "It was not unmounted (needs_recovery is set). "+what)
 	}
 	if sb.journalDev() {
 		info.Notes = append(info.Notes, fmt.Sprintf("Its journal is on another device (journal UUID %s), which must be captured and restored too.",
@@ -116,6 +121,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		if err := m.journal(); err != nil {
 			return nil, err
 		}
+		fs.replayed = true
 	}
 	return volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents()), nil
 }
