@@ -30,6 +30,7 @@ type captureFlags struct {
 	gaps                string
 	scratch             string
 	ref                 string
+	contained           string // that the device holds a file, in words
 }
 
 func (c *captureFlags) register(cmd *cobra.Command) {
@@ -158,6 +159,7 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 		}
 		defer src.Close()
 		if !info.Mode().IsRegular() {
+			c.contained = convert.Contained(src, path)
 			return e.capture(ctx, path, src, src.Size, src.SectorSize, c, false, src, nil)
 		}
 		return e.importFile(ctx, path, c, src)
@@ -228,6 +230,9 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	}
 	if c.gaps == gapsDrop {
 		survey = append(survey, capture.DropGaps())
+	}
+	if c.contained != "" {
+		survey = append(survey, capture.Note(c.contained))
 	}
 	st, err := e.openStore()
 	if err != nil {

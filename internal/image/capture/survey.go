@@ -25,8 +25,12 @@ func DropGaps() SurveyOption { return func(s *survey) { s.dropGaps = true } }
 // file system is found, and by the other size one is, is then read by the other size, which is said in the notes of the table.
 func GuessedSector() SurveyOption { return func(s *survey) { s.guessed = true } }
 
+// Note adds words of the caller's to the notes of the table.
+func Note(words string) SurveyOption { return func(s *survey) { s.notes = append(s.notes, words) } }
+
 type survey struct {
 	dropGaps, guessed bool
+	notes             []string
 	src               io.ReaderAt
 	size              int64
 }
@@ -44,6 +48,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 	if err != nil {
 		return nil, fmt.Errorf("reading the partition table: %w", err)
 	}
+	t.Notes = append(t.Notes, s.notes...)
 	cfg := &image.Config{V: image.ConfigVersion, DiskSize: size, SectorSize: t.SectorSize, Table: t, Firmware: firmware(t)}
 	parts := t.Partitions
 	if t.Kind == table.KindNone {
