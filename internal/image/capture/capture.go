@@ -153,4 +153,5 @@ type Disk struct {
 	Config  *image.Config   // without what only the chunks tell
 	Extents []volume.Extent // allocated bytes of the disk, in order, the table's own left out; some touch each other
 	Table   *volume.Table
+	Bad     []volume.Extent // bytes that the file systems call bad: who cannot read these loses nothing
 }

@@ -33,6 +33,7 @@ type survey struct {
 	notes             []string
 	src               io.ReaderAt
 	size              int64
+	bad               []volume.Extent // of the disk
 }
 
 // Survey reads the partition table and the allocation maps of a disk.
@@ -88,7 +89,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 		own = append(own, volume.Extent{Offset: p.Offset, Length: int64(len(p.Data))})
 	}
 	ext := volume.Subtract(volume.Merge(size, all...), volume.Merge(size, own))
-	return &Disk{Config: cfg, Extents: cut(ext, edges), Table: t}, cfg.CheckSize()
+	return &Disk{Config: cfg, Extents: cut(ext, edges), Table: t, Bad: volume.Merge(size, s.bad)}, cfg.CheckSize()
 }
 
 // partition looks into a partition. The extents are of the disk.
@@ -144,6 +145,9 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 		if out.BootCopy, err = bootCopy(s.src, p, in.Size); err != nil {
 			return none, nil, fmt.Errorf("partition %d (%s): %w", p.Number, fs.Type(), err)
 		}
+	}
+	for _, e := range in.Bad {
+		s.bad = append(s.bad, volume.Extent{Offset: p.Start + e.Offset, Length: e.Length})
 	}
 	moved := make([]volume.Extent, len(ext))
 	for i, e := range ext {

@@ -251,6 +251,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 // bad adds the clusters that a FAT calls bad. What the bitmap says of such a cluster is not defined, and one that is bad is not free: programs
 // hide data in them.
 func (fs *FS) bad(runs *volume.Runs) error {
+	bad := volume.NewRuns(fs.size)
 	for n := range fs.fats {
 		for at := int64(2); at < fs.clusters+2; {
 			p, err := volume.Read(fs.r, fs.size, fs.fat+n*fs.fatSize+4*at, min(1<<20, 4*(fs.clusters+2-at)), 1<<20)
@@ -260,10 +261,12 @@ func (fs *FS) bad(runs *volume.Runs) error {
 			for ; len(p) > 0; p, at = p[4:], at+1 {
 				if le.Uint32(p) == badCluster {
 					runs.Add(fs.heap+(at-2)*fs.cluster, fs.cluster)
+					bad.Add(fs.heap+(at-2)*fs.cluster, fs.cluster)
 				}
 			}
 		}
 	}
+	fs.info.Bad = bad.Extents()
 	return nil
 }
 

@@ -90,6 +90,9 @@ func TestBadCluster(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if bad := fs.Info().Bad; volume.Bytes(bad) != 2*fs.cluster {
+		t.Errorf("bad: %v", bad)
+	}
 	if more := volume.Bytes(after) - volume.Bytes(before); more != 2*fs.cluster {
 		t.Errorf("%d bytes more, not two clusters", more)
 	}

@@ -40,6 +40,7 @@ type FS struct {
 	sb   super
 	// replayed: the map has all that a replay of the journal would bring into use.
 	replayed bool
+	bad      []volume.Extent // blocks of the inode of bad blocks
 }
 
 // Open reads the superblock of the file system in the size bytes of r.
@@ -79,7 +80,7 @@ func (fs *FS) Info() volume.Info {
 	sb := &fs.sb
 	info := volume.Info{
 		Label: sb.label, UUID: sb.uuidText(), BlockSize: sb.blockSize, Size: sb.blocks * sb.blockSize,
-		Used: (sb.blocks - sb.free) * sb.blockSize, Clean: sb.clean(),
+		Used: (sb.blocks - sb.free) * sb.blockSize, Clean: sb.clean(), Bad: fs.bad,
 	}
 	if sb.incompat&incompatRecover != 0 {
 		what := "The first mount of the restored file system replays its journal, as the next mount of this one would have."
@@ -101,6 +102,21 @@ func (fs *FS) Info() volume.Info {
 	return info
 }
 
+// badBlocks reads inode 1, whose blocks are the bad ones. Who cannot read it, as when there are none, knows of none.
+func (fs *FS) badBlocks() {
+	spans, _, err := fs.fileMap(badInode)
+	if err != nil {
+		return
+	}
+	bad := volume.NewRuns(fs.size)
+	for _, s := range spans {
+		bad.Add(s.physical*fs.sb.blockSize, s.count*fs.sb.blockSize)
+	}
+	fs.bad = bad.Extents()
+}
+
+const badInode = 1
+
 // Extents returns the allocated runs.
 func (fs *FS) Extents() ([]volume.Extent, error) {
 	sb := &fs.sb
@@ -114,6 +130,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		return nil, err
 	}
 	used := volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents())
+	fs.badBlocks()
 	if sb.clean() {
 		return used, m.check(used)
 	}
