@@ -129,8 +129,11 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	if err := m.groups(); err != nil {
 		return nil, err
 	}
-	used := volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents())
 	fs.badBlocks()
+	for _, b := range fs.bad {
+		m.meta.Add(b.Offset, b.Length) // used, whatever the bitmap says
+	}
+	used := volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents())
 	if sb.clean() {
 		return used, m.check(used)
 	}
