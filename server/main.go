@@ -4,13 +4,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/cli"
 )
 
@@ -19,7 +17,7 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "diskcast: %s\n", plain.Text(err.Error()))
+		cli.WriteError(os.Stderr, os.Args[1:], err)
 	}
 	os.Exit(cli.ExitCode(err))
 }

@@ -33,6 +33,8 @@ type BuilderOptions struct {
 	Parent   string // the image whose frames are preferred where the store has one more than once; may be empty
 	// From says of which images frames may be taken; nil: of all.
 	From func(*Config) bool
+	// Without are the digests of blobs of which no frames are taken, because they are damaged.
+	Without []string
 }
 
 // Builder makes an image out of chunks, in the order of the disk. Frames that the store has are referred to, the others go into one
@@ -88,7 +90,7 @@ func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 		old:   MaxBlobs - 1, // one is for the new blob
 		index: Index{DiskSize: o.DiskSize, Grid: o.Grid},
 	}
-	if err := b.load(o.Parent, o.From); err != nil {
+	if err := b.load(o); err != nil {
 		b.Abort()
 		return nil, err
 	}

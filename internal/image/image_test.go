@@ -300,8 +300,14 @@ func TestTruncatedAndMissingBlobs(t *testing.T) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Open("a"); !errors.Is(err, image.ErrNotFound) {
+			d = nil
+			if _, err := s.Open("a"); !errors.As(err, &d) || !d.Missing || d.Image != "a" || d.Blob != c.blob(m) || errors.Is(err, image.ErrNotFound) {
 				t.Errorf("missing: %v", err)
+			} else if (c.name == "data") != (d.Chunk >= 0) {
+				t.Errorf("missing: chunk %d is named", d.Chunk)
+			}
+			if _, err := s.Open("nothing"); !errors.Is(err, image.ErrNotFound) || errors.As(err, &d) && d.Image == "nothing" {
+				t.Errorf("an image that is not there: %v", err)
 			}
 		})
 	}

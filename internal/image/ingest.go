@@ -63,7 +63,7 @@ func (s *Store) NewIngest() (*Ingest, error) {
 // Close lets garbage collection go on. After Commit it must still be called.
 func (g *Ingest) Close() error { return g.use.Close() }
 
-// Have reports whether the store has the blob.
+// Have reports whether the store has a blob of the name and the size. Whether its bytes are right is not looked at.
 func (g *Ingest) Have(b Blob) bool {
 	if checkDigest(b.Digest) != nil {
 		return false
@@ -72,23 +72,44 @@ func (g *Ingest) Have(b Blob) bool {
 	return err == nil && st.Size() == b.Size
 }
 
-// Blob takes one blob unless the store has it. open returns the blob's bytes from off on; off is not 0 when an earlier attempt got so far. The blob is
+// Blob takes one blob unless the store has it, which is not believed before its bytes were hashed: one that is damaged is replaced. open returns the blob's bytes from off on; off is not 0 when an earlier attempt got so far. The blob is
 // in the store only when its size and its digest are right.
 func (g *Ingest) Blob(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
 	if err := checkDigest(b.Digest); err != nil {
 		return err
 	}
-	if g.Have(b) {
-		if progress != nil {
-			progress(b.Size)
-		}
-		return nil
+	sound, err := g.sound(ctx, b)
+	if sound && progress != nil {
+		progress(b.Size)
 	}
-	err := g.fetch(ctx, b, open, progress)
+	if !sound && err == nil {
+		err = g.fetch(ctx, b, open, progress)
+	}
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", b.Digest, err)
 	}
 	return nil
+}
+
+// sound reports whether the store has the blob, byte for byte.
+func (g *Ingest) sound(ctx context.Context, b Blob) (bool, error) {
+	if !g.Have(b) {
+		return false, nil
+	}
+	f, _, err := g.s.openBlob(b.Digest)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(&counter{ctx: ctx, w: h, limit: b.Size}, f); err != nil && ctx.Err() != nil {
+		return false, err
+	}
+	// What cannot be read is as bad as other bytes: it is fetched again.
+	return "sha256:"+hex.EncodeToString(h.Sum(nil)) == b.Digest, nil
 }
 
 func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
@@ -102,7 +123,9 @@ func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.Rea
 		return err
 	}
 	defer f.Close()
-	if g.Have(b) { // from whoever held the lock before
+	if sound, err := g.sound(ctx, b); err != nil { // from whoever held the lock before
+		return err
+	} else if sound {
 		return os.Remove(path)
 	}
 	h := sha256.New()

@@ -1,17 +1,20 @@
 package image
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // load learns the frames of the images of the store: the parent first, then the others in the order of the list, so that the
 // choice among equal frames does not depend on chance. An image that cannot be read is passed over.
-func (b *Builder) load(parent string, from func(*Config) bool) error {
+func (b *Builder) load(o BuilderOptions) error {
 	entries, err := b.s.List()
 	if err != nil {
 		return err
 	}
 	var refs []string
-	if parent != "" {
-		p, err := b.s.Resolve(parent)
+	if o.Parent != "" {
+		p, err := b.s.Resolve(o.Parent)
 		if err != nil {
 			return fmt.Errorf("parent: %w", err)
 		}
@@ -31,8 +34,8 @@ func (b *Builder) load(parent string, from func(*Config) bool) error {
 		if err != nil {
 			continue
 		}
-		if from == nil || from(m.config) {
-			b.learn(m, numbers)
+		if o.From == nil || o.From(m.config) {
+			b.learn(m, numbers, o.Without)
 		}
 		m.Close()
 	}
@@ -42,9 +45,13 @@ func (b *Builder) load(parent string, from func(*Config) bool) error {
 // maxKnown bounds the number of frames of the store that a builder remembers: about 100 bytes each.
 const maxKnown = 1 << 20
 
-func (b *Builder) learn(m *Image, numbers map[string]int32) {
+func (b *Builder) learn(m *Image, numbers map[string]int32, without []string) {
 	local := make([]int32, m.index.Blobs)
 	for i, d := range m.manifest.Layers[1:] {
+		if slices.Contains(without, string(d.Digest)) {
+			local[i] = -1
+			continue
+		}
 		n, ok := numbers[string(d.Digest)]
 		if !ok {
 			n = int32(len(b.blobs))
@@ -55,6 +62,9 @@ func (b *Builder) learn(m *Image, numbers map[string]int32) {
 	}
 	for i := range m.index.Frames {
 		f := &m.index.Frames[i]
+		if local[f.Blob] < 0 {
+			continue
+		}
 		k := frameKey{f.Sum, f.Size}
 		if _, ok := b.known[k]; ok || len(b.known) >= maxKnown {
 			continue

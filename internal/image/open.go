@@ -42,6 +42,9 @@ func (s *Store) Open(ref string) (*Image, error) {
 		m.Close()
 		var damage *DamageError
 		if errors.As(err, &damage) {
+			if _, removed := s.Resolve(ref); removed != nil && damage.Missing {
+				return nil, removed // it was removed meanwhile
+			}
 			damage.Image = ref
 			return nil, err
 		}
@@ -53,7 +56,7 @@ func (s *Store) Open(ref string) (*Image, error) {
 func (m *Image) open(s *Store) error {
 	var err error
 	if m.pin, _, err = s.openBlob(m.digest); err != nil {
-		return err
+		return missing(err, m.digest)
 	}
 	// A file system without locks cannot have garbage collection either, which needs them.
 	if err := unix.Flock(int(m.pin.Fd()), unix.LOCK_SH); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOSYS && err != unix.ENOLCK {
@@ -61,19 +64,19 @@ func (m *Image) open(s *Store) error {
 	}
 	b, err := s.readBlob(m.digest, MaxManifest)
 	if err != nil {
-		return err
+		return missing(err, m.digest)
 	}
 	if m.manifest, err = parseManifest(b); err != nil {
 		return err
 	}
 	if b, err = s.readBlob(string(m.manifest.Config.Digest), MaxConfig); err != nil {
-		return err
+		return missing(err, string(m.manifest.Config.Digest))
 	}
 	if m.config, err = ParseConfig(b); err != nil {
 		return err
 	}
 	if b, err = s.readBlob(string(m.manifest.Layers[0].Digest), MaxIndex); err != nil {
-		return err
+		return missing(err, string(m.manifest.Layers[0].Digest))
 	}
 	if m.index, err = ParseIndex(b); err != nil {
 		return err
@@ -92,6 +95,9 @@ func (m *Image) open(s *Store) error {
 	}
 	for i, d := range data {
 		f, size, err := s.openBlob(string(d.Digest))
+		if errors.Is(err, ErrNotFound) {
+			return m.lost(i)
+		}
 		if err != nil {
 			return err
 		}
@@ -114,6 +120,28 @@ func (m *Image) cut(blob int, size int64) error {
 		}
 	}
 	return &DamageError{Image: m.name, Chunk: -1, Blob: string(d.Digest), Offset: min(size, d.Size), Reason: reason}
+}
+
+// lost is the error for a data blob that is not there: it names the first chunk that needs it.
+func (m *Image) lost(blob int) error {
+	for i := range m.index.Frames {
+		if m.index.Frames[i].Blob == blob {
+			e := m.Damage(i, gone)
+			e.Missing = true
+			return e
+		}
+	}
+	return &DamageError{Image: m.name, Chunk: -1, Blob: string(m.manifest.Layers[1+blob].Digest), Reason: gone, Missing: true}
+}
+
+const gone = "the store has no such file"
+
+// missing turns the error of opening one of an image's own blobs into what it means for the image.
+func missing(err error, digest string) error {
+	if errors.Is(err, ErrNotFound) {
+		return &DamageError{Chunk: -1, Blob: digest, Reason: gone, Missing: true}
+	}
+	return err
 }
 
 // Damage is the error for a frame.

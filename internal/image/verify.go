@@ -87,6 +87,21 @@ func (m *Image) verifyFrames(ctx context.Context, count func(int64)) error {
 	return damage
 }
 
+// DamagedBlobs reads the data blobs of the image and returns the digests of those whose bytes are not what their names say.
+func (m *Image) DamagedBlobs(ctx context.Context) ([]string, error) {
+	var bad []string
+	for i, d := range m.manifest.Layers[1:] {
+		err := m.verifyBlob(ctx, i, func(int64) {})
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil: // one that cannot be read is of no more use
+			bad = append(bad, string(d.Digest))
+		}
+	}
+	return bad, nil
+}
+
 // grow returns a slice of n bytes, b itself where that is large enough.
 func grow(b []byte, n int64) []byte {
 	if int64(cap(b)) < n {

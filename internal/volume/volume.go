@@ -52,6 +52,8 @@ type Info struct {
 	Used      int64    `json:"used,omitempty"`       // bytes that the file system's own counters call used
 	Clean     bool     `json:"clean"`                // it was unmounted in order
 	Notes     []string `json:"notes,omitempty"`      // sentences for the operator
+	// Bad are clusters or blocks that the file system itself calls bad: no file is in them, and the disk may not be able to read them. In order.
+	Bad []Extent `json:"-"`
 }
 
 // Clone returns a copy that shares nothing with the original.

@@ -2,6 +2,9 @@
 //
 // Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
 // image, or a capture failed; 4 an image is damaged; 5 a session ended, every node has the image, and some will not start by themselves.
+//
+// With --json a result is one document on stdout, and what stderr has is objects, a line each: {"error": {"message", "code", "exit"}} at the end of what
+// failed, {"warning": {"message"}}, {"note": {"message"}}, and log lines.
 package cli
 
 import (
@@ -84,12 +87,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return errors.New("interrupted")
+		return errInterrupted
 	}
 	if err == nil && out.Err() != nil {
 		return fmt.Errorf("the work is done, but what was printed is not whole: %w", out.Err())
 	}
-	return err
+	return advised(err)
 }
 
 func newRoot(e *env) *cobra.Command {

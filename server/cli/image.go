@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 func imageCommand(e *env) *cobra.Command {
@@ -50,14 +52,18 @@ type imageRow struct {
 	Disk     int64     `json:"disk"`
 	Object   int64     `json:"object"`
 	Firmware string    `json:"firmware,omitempty"`
-	Problem  string    `json:"problem,omitempty"`
+	// Notes are what its capture found that the operator should know; Problem is why the image cannot be opened. Either does not go with the other.
+	Notes   []string `json:"notes,omitempty"`
+	Problem string   `json:"problem,omitempty"`
 }
 
 func imageList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List the images of the store",
-		Args:  cobra.NoArgs,
+		Long: `List the images of the store. NOTES counts what their captures found that one should know (` + "`diskcast image show`" + ` and --json have
+the words). An image that cannot be opened has a problem, which is printed below the list, and in --json as "problem".`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := e.openStore()
 			if err != nil {
@@ -70,10 +76,11 @@ func imageList(e *env) *cobra.Command {
 			out := []imageRow{}
 			for _, x := range list {
 				row := imageRow{Name: x.Name, Digest: x.Digest, Created: x.Created}
-				if im, err := st.Open(x.Digest); err != nil {
-					row.Problem = err.Error()
+				if im, err := st.Open(cmp.Or(x.Name, x.Digest)); err != nil {
+					row.Problem = advised(err).Error()
 				} else {
 					row.Disk, row.Object, row.Firmware = im.Config().DiskSize, im.ObjectSize(), im.Config().Firmware
+					row.Notes = openNotes(im)
 					if err := im.Close(); err != nil {
 						return err
 					}
@@ -83,17 +90,41 @@ func imageList(e *env) *cobra.Command {
 			if e.json {
 				return e.printJSON(out)
 			}
-			rows := [][]string{{"NAME", "DIGEST", "DISK", "SENT", "FIRMWARE", "CREATED", "PROBLEM"}}
-			for _, r := range out {
-				created := "-"
-				if !r.Created.IsZero() {
-					created = r.Created.Local().Format(time.DateTime)
-				}
-				rows = append(rows, []string{dash(r.Name), short(r.Digest), bytesWords(r.Disk), bytesWords(r.Object), dash(r.Firmware), created, r.Problem})
-			}
-			return table(e.out, rows)
+			return e.printList(out)
 		},
 	}
+}
+
+// printList prints the table, and below it, in full, what is wrong with which image.
+func (e *env) printList(list []imageRow) error {
+	rows := [][]string{{"NAME", "DIGEST", "DISK", "SENT", "FIRMWARE", "CREATED", "NOTES"}}
+	for _, r := range list {
+		created, notes := "-", "-"
+		if !r.Created.IsZero() {
+			created = r.Created.Local().Format(time.DateTime)
+		}
+		switch n := len(r.Notes); {
+		case r.Problem != "":
+			notes = "PROBLEM, see below"
+		case n == 1:
+			notes = "1 note"
+		case n > 1:
+			notes = fmt.Sprintf("%d notes", n)
+		}
+		rows = append(rows, []string{dash(r.Name), short(r.Digest), bytesWords(r.Disk), bytesWords(r.Object), dash(r.Firmware), created, notes})
+	}
+	if err := table(e.out, rows); err != nil {
+		return err
+	}
+	for _, r := range list {
+		if r.Problem == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(e.out, "problem: %s\n", plain.Line(r.Problem, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // short cuts a digest to what people can compare, and what the store takes.

@@ -30,6 +30,7 @@ type captureFlags struct {
 	gaps                string
 	scratch             string
 	ref                 string
+	contained           string // that the device holds a file, in words
 }
 
 func (c *captureFlags) register(cmd *cobra.Command) {
@@ -158,6 +159,7 @@ func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) e
 		}
 		defer src.Close()
 		if !info.Mode().IsRegular() {
+			c.contained = convert.Contained(src, path)
 			return e.capture(ctx, path, src, src.Size, src.SectorSize, c, false, src, nil)
 		}
 		return e.importFile(ctx, path, c, src)
@@ -229,6 +231,9 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if c.gaps == gapsDrop {
 		survey = append(survey, capture.DropGaps())
 	}
+	if c.contained != "" {
+		survey = append(survey, capture.Note(c.contained))
+	}
 	st, err := e.openStore()
 	if err != nil {
 		return err
@@ -245,10 +250,23 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)
 	}
-	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
-	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
+	seconds := time.Since(began).Seconds()
+	verified, err := e.verifyStored(ctx, st, r.Digest, c.name)
+	var damage *image.DamageError
+	if errors.As(err, &damage) {
+		h := &healing{env: e, st: st, o: o}
+		if r, err = h.again(ctx, src, size, sector, r.Digest, err); err == nil {
+			notes = append(notes, h.notes...)
+			verified, err = e.verifyStored(ctx, st, r.Digest, c.name)
+		}
+	}
+	if errors.As(err, &damage) {
+		return &codeError{exitDamage, err} // what to do was said, and done
+	}
+	if err != nil {
 		return err
 	}
+	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: seconds, VerifySeconds: verified}
 	out.Notes = append(out.Notes, unrecognised(r)...)
 	if e.json {
 		return e.printJSON(out)
@@ -306,6 +324,10 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	bar := e.progress("copying " + ref)
 	digest, err := st.Copy(ctx, from, ref, c.name, bar.update)
 	bar.close()
+	var damage *image.DamageError
+	if errors.As(err, &damage) {
+		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
+	}
 	if err != nil {
 		return fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err)
 	}
@@ -349,6 +371,15 @@ func imageNotes(c *image.Config) []string {
 		for _, n := range c.Partitions[i].Notes {
 			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain.Line(n, 0)))
 		}
+	}
+	return out
+}
+
+// openNotes are imageNotes and, for an image of an older version, what it lacks.
+func openNotes(im *image.Image) []string {
+	out := imageNotes(im.Config())
+	for _, n := range im.AgeNotes() {
+		out = append(out, "image: "+n)
 	}
 	return out
 }

@@ -96,7 +96,7 @@ func (e *env) show(ref, picture string) error {
 	switch {
 	case e.json:
 		out := map[string]any{"name": ref, "digest": im.Manifest(), "object": im.ObjectSize(), "chunks": len(im.Index().Chunks), "frames": len(im.Index().Frames),
-			"grid": im.Index().Grid, "blobs": blobRows(im), "shared": shared, "shared_bytes": both, "config": im.Config()}
+			"grid": im.Index().Grid, "blobs": blobRows(im), "shared": shared, "shared_bytes": both, "config": im.Config(), "notes": append([]string{}, openNotes(im)...)}
 		if picture != "" {
 			rows := []mapRow{}
 			for _, c := range cells(mapColumns * mapLines) {
@@ -160,7 +160,7 @@ func (e *env) showImage(ref string, im *image.Image, shared []sharedRow, both in
 	if err := table(e.out, rows); err != nil {
 		return err
 	}
-	return printNotes(e.out, imageNotes(c))
+	return printNotes(e.out, openNotes(im))
 }
 
 // efiWords lists what UEFI firmware can start.

@@ -96,16 +96,14 @@ type localRestore struct {
 	growth        restore.Growth
 }
 
-func (r *localRestore) warn(s string) { fmt.Fprintf(r.err, "diskcast: warning: %s\n", s) }
-
 // run restores to t, closes it, and grows what the plan made room for.
 func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Target) error {
 	bars := &stepBars{e: r.env, target: r.target}
 	r.o.Progress = bars.update
 	r.o.Planned = func(p *restore.Plan) {
 		r.growth = p.Growth()
-		for _, n := range imageNotes(im.Config()) {
-			fmt.Fprintf(r.err, "note: %s\n", n)
+		for _, n := range openNotes(im) {
+			r.note(n)
 		}
 		for _, s := range p.Warnings() {
 			r.warn(s)

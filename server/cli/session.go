@@ -95,7 +95,7 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 				return err
 			}
 			for _, w := range s.Warnings {
-				fmt.Fprintf(e.err, "diskcast: warning: %s\n", w)
+				e.warn(w)
 			}
 			if !e.json {
 				e.createNotes(s)
@@ -143,7 +143,7 @@ func (e *env) createNotes(s *model.Session) {
 		p := &s.Parts[i]
 		for _, words := range []string{p.Unbootable, p.Warning} {
 			if words != "" {
-				fmt.Fprintf(e.err, "diskcast: warning: node %s: %s\n", p.Node, words)
+				e.warn(fmt.Sprintf("node %s: %s", p.Node, words))
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func (e *env) watch(ctx context.Context, c *api.Client, id string) error {
 			last = l.Session
 		}
 		return show.line(&l)
-	}, func(err error) { fmt.Fprintf(e.err, "diskcast: %s; asking again\n", plain.Line(err.Error(), 0)) })
+	}, func(err error) { e.warn(plain.Line(err.Error(), 0) + "; asking again") })
 	show.close()
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ type Images interface {
 	Blobs(manifest string) ([]string, error)
 	// Object opens the object of the image with the manifest.
 	Object(manifest string) (Object, error)
-	// StartNotes are what the operator should know of how a disk with the image starts.
+	// StartNotes are what the operator should know of how a disk with the image starts, and of what an image from an older version lacks.
 	StartNotes(manifest string) []string
 	// FirmwareWarning says why a machine with the firmware (session.BIOS or UEFI) will not start a disk with the image; empty when it may.
 	FirmwareWarning(manifest, firmware string) string

@@ -127,11 +127,12 @@ func (s *Store) config(manifest string) (*image.Config, error) {
 
 // StartNotes implements engine.Images. An image that is gone has none: whoever needs it hears of that elsewhere.
 func (s *Store) StartNotes(manifest string) []string {
-	c, err := s.config(manifest)
+	e, err := s.acquire(manifest)
 	if err != nil {
 		return nil
 	}
-	return c.StartNotes()
+	defer s.release(e)
+	return append(e.im.Config().StartNotes(), e.im.AgeNotes()...)
 }
 
 // FirmwareWarning implements engine.Images.

@@ -49,6 +49,8 @@ type Options struct {
 	Memory int64
 	// Parent is the image whose frames are preferred where the store has one more than once.
 	Parent string
+	// Without are damaged blobs of the store: their frames are stored anew.
+	Without []string
 	// Survey are the options of Survey.
 	Survey []SurveyOption
 	// Created is written beside the name in the store, not into the image.
@@ -98,7 +100,7 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 	if len(o.Users) > 0 {
 		d.Table.Notes = append(d.Table.Notes, LiveNote(o.Users))
 	}
-	b, err := o.Store.NewBuilder(image.BuilderOptions{DiskSize: size, Grid: o.Grid, Parent: o.Parent})
+	b, err := o.Store.NewBuilder(image.BuilderOptions{DiskSize: size, Grid: o.Grid, Parent: o.Parent, Without: o.Without})
 	if err != nil {
 		return nil, err
 	}
@@ -151,4 +153,5 @@ type Disk struct {
 	Config  *image.Config   // without what only the chunks tell
 	Extents []volume.Extent // allocated bytes of the disk, in order, the table's own left out; some touch each other
 	Table   *volume.Table
+	Bad     []volume.Extent // bytes that the file systems call bad: who cannot read these loses nothing
 }

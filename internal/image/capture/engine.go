@@ -59,7 +59,14 @@ func Chunks(ctx context.Context, src io.ReaderAt, d *Disk, sink Sink, o Options,
 		})
 	}
 	g.Go(func() error { return e.collect(ctx) }) // ends when the reader has closed order
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if n := volume.Bytes(e.unread); n > 0 {
+		d.Table.Notes = append(d.Table.Notes, fmt.Sprintf("%d bytes, from byte %d on, could not be read. A file system calls the place bad and has no file there; "+
+			"in the image it is zero. The disk is failing: replace it.", n, e.unread[0].Offset))
+	}
+	return nil
 }
 
 type engine struct {
@@ -70,9 +77,11 @@ type engine struct {
 	res   *Result
 	total int64
 	holes []volume.Extent // of the source
-	free  chan *job
-	work  chan *job // to the workers
-	order chan *job // the same jobs, to the collector
+	// unread are bytes that could not be read where a file system calls the disk bad. Only the reader writes to it.
+	unread []volume.Extent
+	free   chan *job
+	work   chan *job // to the workers
+	order  chan *job // the same jobs, to the collector
 }
 
 // budget says how many workers and cells under way fit the memory. A cell needs its size for the disk's bytes and mostly less than half of that for the frame.
@@ -121,7 +130,7 @@ func (e *engine) read(ctx context.Context) error {
 			j.buf = make([]byte, e.o.Grid)
 		}
 		j.cell, j.holes = c, volume.Bytes(c.extents)-volume.Bytes(data)
-		if err := readCell(e.src, c, data, e.o.Grid, j.buf); err != nil {
+		if err := e.readCell(c, data, j.buf); err != nil {
 			return err
 		}
 		// Neither can block: both hold all jobs there are.
@@ -147,23 +156,60 @@ func (e *engine) job(ctx context.Context) (*job, error) {
 }
 
 // readCell brings the extents of a cell to their places in buf: data, the part of them that is not hole, with few and long reads.
-func readCell(src io.ReaderAt, c cell, data []volume.Extent, grid int64, buf []byte) error {
-	base := c.number * grid
+func (e *engine) readCell(c cell, data []volume.Extent, buf []byte) error {
+	base := c.number * e.o.Grid
 	for i := 0; i < len(data); {
+		first := i
 		from, to := data[i].Offset, data[i].End()
 		for i++; i < len(data) && data[i].Offset-to <= joinGap; i++ {
 			to = data[i].End()
 		}
-		n, err := src.ReadAt(buf[from-base:to-base], from)
-		if int64(n) < to-from {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("reading the disk at byte %d: %w; the disk or file may be failing or was cut short: check it (smartctl, dmesg)", from+int64(n), err)
+		err := e.readAt(buf[from-base:to-base], from)
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			err = e.readAround(buf[from-base:to-base], from, data[first:i])
+		}
+		if err != nil {
+			return fmt.Errorf("reading the disk %w; the disk or file may be failing or was cut short: check it (smartctl, dmesg)", err)
 		}
 	}
 	for _, hole := range volume.Subtract(c.extents, data) {
 		clear(buf[hole.Offset-base : hole.End()-base])
+	}
+	return nil
+}
+
+func (e *engine) readAt(p []byte, off int64) error {
+	n, err := e.src.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("at byte %d: %w", off+int64(n), err)
+}
+
+// badPiece is how much of a bad place is given up at once: a sector of most disks.
+const badPiece = 4096
+
+// readAround reads the wanted bytes of what could not be read in one go. Pieces in bad places that cannot be read become zero. An error
+// elsewhere stays one.
+func (e *engine) readAround(p []byte, off int64, wanted []volume.Extent) error {
+	sound := volume.Subtract(wanted, e.d.Bad)
+	for _, s := range sound {
+		if err := e.readAt(p[s.Offset-off:s.End()-off], s.Offset); err != nil {
+			return err
+		}
+	}
+	for _, b := range volume.Subtract(wanted, sound) {
+		for at := b.Offset; at < b.End(); {
+			next := min(b.End(), (at/badPiece+1)*badPiece)
+			if piece := p[at-off : next-off]; e.readAt(piece, at) != nil {
+				clear(piece)
+				e.unread = append(e.unread, volume.Extent{Offset: at, Length: next - at})
+			}
+			at = next
+		}
 	}
 	return nil
 }

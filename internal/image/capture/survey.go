@@ -25,10 +25,15 @@ func DropGaps() SurveyOption { return func(s *survey) { s.dropGaps = true } }
 // file system is found, and by the other size one is, is then read by the other size, which is said in the notes of the table.
 func GuessedSector() SurveyOption { return func(s *survey) { s.guessed = true } }
 
+// Note adds words of the caller's to the notes of the table.
+func Note(words string) SurveyOption { return func(s *survey) { s.notes = append(s.notes, words) } }
+
 type survey struct {
 	dropGaps, guessed bool
+	notes             []string
 	src               io.ReaderAt
 	size              int64
+	bad               []volume.Extent // of the disk
 }
 
 // Survey reads the partition table and the allocation maps of a disk.
@@ -44,6 +49,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 	if err != nil {
 		return nil, fmt.Errorf("reading the partition table: %w", err)
 	}
+	t.Notes = append(t.Notes, s.notes...)
 	cfg := &image.Config{V: image.ConfigVersion, DiskSize: size, SectorSize: t.SectorSize, Table: t, Firmware: firmware(t)}
 	parts := t.Partitions
 	if t.Kind == table.KindNone {
@@ -56,7 +62,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 	edges := table.Edges(t) // where a run of zeros must end, so that a plan can tell what fits a target
 	if s.dropGaps {
 		if n := table.DropGaps(t); n > 0 {
-			t.Notes = append(t.Notes, fmt.Sprintf("%d bytes that lie in no partition are not in the image, as was asked for (--gaps drop).", n))
+			t.Notes = append(t.Notes, fmt.Sprintf("%d bytes that lie in no partition are not in the image, as was asked for (%s).", n, image.GapsDropped))
 		}
 	}
 	all := [][]volume.Extent{t.Regions}
@@ -83,7 +89,7 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 		own = append(own, volume.Extent{Offset: p.Offset, Length: int64(len(p.Data))})
 	}
 	ext := volume.Subtract(volume.Merge(size, all...), volume.Merge(size, own))
-	return &Disk{Config: cfg, Extents: cut(ext, edges), Table: t}, cfg.CheckSize()
+	return &Disk{Config: cfg, Extents: cut(ext, edges), Table: t, Bad: volume.Merge(size, s.bad)}, cfg.CheckSize()
 }
 
 // partition looks into a partition. The extents are of the disk.
@@ -139,6 +145,9 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 		if out.BootCopy, err = bootCopy(s.src, p, in.Size); err != nil {
 			return none, nil, fmt.Errorf("partition %d (%s): %w", p.Number, fs.Type(), err)
 		}
+	}
+	for _, e := range in.Bad {
+		s.bad = append(s.bad, volume.Extent{Offset: p.Start + e.Offset, Length: e.Length})
 	}
 	moved := make([]volume.Extent, len(ext))
 	for i, e := range ext {

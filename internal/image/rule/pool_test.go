@@ -21,6 +21,7 @@ type fileSystem struct {
 	size   int64
 	free   []volume.Extent
 	pieces []piece  // all that is not free, but for zeros
+	zero   bool     // its free bytes are zero on every disk
 	check  []string // a command that is content with the image; its path comes last
 }
 
@@ -57,6 +58,11 @@ var makers = []struct {
 	{"f2fs", 100 * mib, f2fs, by("f2fs"), []string{"fsck.f2fs", "--dry-run"}},
 	{"xfs", 300 * mib, xfs, freeOfXFS, []string{"xfs_repair", "-n", "-f"}},
 	{"swap", 2 * mib, func(t *testing.T, image string) { volumetest.Run(t, "mkswap", "-q", "-L", "swap", image) }, freeOfSwap, nil},
+	{"jfs", 17 * mib, jfs, freeOfHoles, []string{"fsck.jfs", "-n", "-f"}},
+	{"nilfs2", 20 * mib, nilfs2, freeOfZeros, nil},
+	{"reiserfs", 12 * mib, reiserfs, freeOfReiser, []string{"reiserfsck", "--check", "-q", "-y"}},
+	{"ufs", 8 * mib, ufs, freeOfZeros, nil},
+	{"ext4 in lvm", 16 * mib, lvmPV, freeOfLVM, nil},
 }
 
 // pool makes one file system of each kind, once for all seeds. A kind whose tools are missing is left out, and fails on CI.
@@ -70,7 +76,7 @@ func pool(t *testing.T) []*fileSystem {
 				t.Fatal(err)
 			}
 			m.make(t, image)
-			fs := &fileSystem{name: m.name, size: m.size, free: m.free(t, image), check: m.check}
+			fs := &fileSystem{name: m.name, size: m.size, free: m.free(t, image), check: m.check, zero: m.name == "ufs" || m.name == "nilfs2"}
 			if len(fs.check) > 0 {
 				volumetest.Run(t, fs.check[0], append(fs.check[1:len(fs.check):len(fs.check)], image)...)
 			}
@@ -100,6 +106,9 @@ func (fs *fileSystem) load(t *testing.T, image string) {
 
 // write puts the file system onto old data: its free bytes stay what they were.
 func (fs *fileSystem) write(disk []byte) {
+	if fs.zero {
+		clear(disk[:fs.size])
+	}
 	for _, e := range volume.Invert(fs.free, fs.size) {
 		clear(disk[e.Offset:e.End()])
 	}

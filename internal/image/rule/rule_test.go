@@ -102,6 +102,9 @@ func through(ctx context.Context, d *disk, dir string, seed int64) ([]byte, erro
 		return nil, err
 	}
 	defer im.Close()
+	if notes := im.AgeNotes(); len(notes) > 0 {
+		return nil, fmt.Errorf("a new image says of itself: %q", notes)
+	}
 	target := make([]byte, len(d.bytes))
 	imagetest.Random(target, uint64(seed))
 	m := imagetest.NewMemory(target, int(d.sector))

@@ -3,6 +3,8 @@
 // The source is Microsoft's "exFAT file system specification", sections 3 (boot regions), 4 (FAT), 6 and 7.1 (directory entries,
 // allocation bitmap). The boot regions and the FAT before the cluster heap are in the map as a whole.
 //
+// Clusters that a FAT calls bad are in the map, whatever the bitmap says of them.
+//
 // The bitmap must have what the root directory names. PercentInUse of the boot sector is not compared: Linux leaves it as it was. Directories
 // below the root are not read, which would take as long as a check by fsck.exfat.
 //
@@ -29,6 +31,7 @@ const (
 	entryStream    = 0xc0 // where a file or directory begins
 	flagDirty      = 0x0002
 	maxRootEntries = 1 << 16 // of 2^23 that the format allows; the two entries that matter come first
+	badCluster     = 0xfffffff7
 	endOfChain     = 0xfffffff8
 )
 
@@ -39,6 +42,7 @@ type FS struct {
 	sector   int64
 	cluster  int64
 	fat      int64 // bytes
+	fats     int64 // how many
 	fatSize  int64
 	heap     int64 // bytes
 	clusters int64
@@ -90,6 +94,7 @@ func (fs *FS) boot(boot []byte, verify bool) error {
 	}
 	volumeSize := int64(sectors) * fs.sector
 	fats := int64(boot[110])
+	fs.fats = fats
 	fs.fat, fs.fatSize = int64(le.Uint32(boot[80:]))*fs.sector, int64(le.Uint32(boot[84:]))*fs.sector
 	fs.heap, fs.clusters = int64(le.Uint32(boot[88:]))*fs.sector, int64(le.Uint32(boot[92:]))
 	switch {
@@ -232,12 +237,37 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 			return nil, fmt.Errorf("exfat allocation bitmap: %w", err)
 		}
 	}
+	if err := fs.bad(runs); err != nil {
+		return nil, fmt.Errorf("exfat FAT: %w", err)
+	}
 	used := runs.Extents()
 	fs.info.Used = volume.Bytes(used)
 	if fs.whole {
 		return []volume.Extent{{Offset: 0, Length: fs.size}}, nil
 	}
 	return used, fs.check(used)
+}
+
+// bad adds the clusters that a FAT calls bad. What the bitmap says of such a cluster is not defined, and one that is bad is not free: programs
+// hide data in them.
+func (fs *FS) bad(runs *volume.Runs) error {
+	bad := volume.NewRuns(fs.size)
+	for n := range fs.fats {
+		for at := int64(2); at < fs.clusters+2; {
+			p, err := volume.Read(fs.r, fs.size, fs.fat+n*fs.fatSize+4*at, min(1<<20, 4*(fs.clusters+2-at)), 1<<20)
+			if err != nil {
+				return err
+			}
+			for ; len(p) > 0; p, at = p[4:], at+1 {
+				if le.Uint32(p) == badCluster {
+					runs.Add(fs.heap+(at-2)*fs.cluster, fs.cluster)
+					bad.Add(fs.heap+(at-2)*fs.cluster, fs.cluster)
+				}
+			}
+		}
+	}
+	fs.info.Bad = bad.Extents()
+	return nil
 }
 
 // check wants the bitmaps to have what the root directory names: itself, them, the up-case table, and the first cluster of each file and

@@ -68,6 +68,36 @@ func compare(t *testing.T, image string, fs *FS, ours []volume.Extent) {
 	}
 }
 
+// TestBadCluster marks clusters bad in the FAT that the bitmap calls free: the first and the last of the heap's free ones.
+func TestBadCluster(t *testing.T) {
+	image := volumetest.Sparse(t, 16<<20)
+	mkfs(t, image, "-c 4K")
+	fs, before := volumetest.Load(t, image, Open)
+	f, _ := volumetest.Open(t, image)
+	for _, n := range []int64{fs.clusters / 2, fs.clusters + 1} {
+		at, err := fs.offset(n)
+		if err != nil || volume.Require(before, "", at, 1) == nil {
+			t.Fatalf("cluster %d is in use: %v", n, err)
+		}
+		if _, err := f.WriteAt([]byte("\xf7\xff\xff\xff"), fs.fat+4*n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs, after := volumetest.Load(t, image, Open)
+	for _, n := range []int64{fs.clusters / 2, fs.clusters + 1} {
+		at, _ := fs.offset(n)
+		if err := volume.Require(after, "a bad cluster", at, fs.cluster); err != nil {
+			t.Error(err)
+		}
+	}
+	if bad := fs.Info().Bad; volume.Bytes(bad) != 2*fs.cluster {
+		t.Errorf("bad: %v", bad)
+	}
+	if more := volume.Bytes(after) - volume.Bytes(before); more != 2*fs.cluster {
+		t.Errorf("%d bytes more, not two clusters", more)
+	}
+}
+
 func TestDirtyIsCapturedWhole(t *testing.T) {
 	image := volumetest.Sparse(t, 16<<20)
 	mkfs(t, image, "")

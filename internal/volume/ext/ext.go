@@ -38,6 +38,9 @@ type FS struct {
 	r    io.ReaderAt
 	size int64 // of the partition
 	sb   super
+	// replayed: the map has all that a replay of the journal would bring into use.
+	replayed bool
+	bad      []volume.Extent // blocks of the inode of bad blocks
 }
 
 // Open reads the superblock of the file system in the size bytes of r.
@@ -72,16 +75,19 @@ func (fs *FS) Type() string {
 	return "ext2"
 }
 
-// Info returns what the superblock says.
+// Info returns what the superblock says and, after Extents, how a journal that must be replayed was dealt with.
 func (fs *FS) Info() volume.Info {
 	sb := &fs.sb
 	info := volume.Info{
 		Label: sb.label, UUID: sb.uuidText(), BlockSize: sb.blockSize, Size: sb.blocks * sb.blockSize,
-		Used: (sb.blocks - sb.free) * sb.blockSize, Clean: sb.clean(),
+		Used: (sb.blocks - sb.free) * sb.blockSize, Clean: sb.clean(), Bad: fs.bad,
 	}
 	if sb.incompat&incompatRecover != 0 {
-		info.Notes = append(info.Notes, "It was not unmounted (needs_recovery is set). The journal is in the image, "+
-			"with all blocks that it may bring into use; the first mount of the restored file system replays it.")
+		what := "The first mount of the restored file system replays its journal, as the next mount of this one would have."
+		if fs.replayed {
+			what = "The journal is in the image, with all blocks that it may bring into use; the first mount of the restored file system replays it."
+		}
+		info.Notes = append(info.Notes, "It was not unmounted (needs_recovery is set). "+what)
 	}
 	if sb.journalDev() {
 		info.Notes = append(info.Notes, fmt.Sprintf("Its journal is on another device (journal UUID %s), which must be captured and restored too.",
@@ -96,6 +102,21 @@ func (fs *FS) Info() volume.Info {
 	return info
 }
 
+// badBlocks reads inode 1, whose blocks are the bad ones. Who cannot read it, as when there are none, knows of none.
+func (fs *FS) badBlocks() {
+	spans, _, err := fs.fileMap(badInode)
+	if err != nil {
+		return
+	}
+	bad := volume.NewRuns(fs.size)
+	for _, s := range spans {
+		bad.Add(s.physical*fs.sb.blockSize, s.count*fs.sb.blockSize)
+	}
+	fs.bad = bad.Extents()
+}
+
+const badInode = 1
+
 // Extents returns the allocated runs.
 func (fs *FS) Extents() ([]volume.Extent, error) {
 	sb := &fs.sb
@@ -108,6 +129,10 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	if err := m.groups(); err != nil {
 		return nil, err
 	}
+	fs.badBlocks()
+	for _, b := range fs.bad {
+		m.meta.Add(b.Offset, b.Length) // used, whatever the bitmap says
+	}
 	used := volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents())
 	if sb.clean() {
 		return used, m.check(used)
@@ -116,6 +141,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		if err := m.journal(); err != nil {
 			return nil, err
 		}
+		fs.replayed = true
 	}
 	return volume.Merge(fs.size, m.runs.Extents(), m.meta.Extents()), nil
 }

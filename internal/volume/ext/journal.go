@@ -43,6 +43,8 @@ type log struct {
 	bufStart int64  // journal block of buf[0]
 }
 
+var errFastCommit = errors.New("it was not unmounted and has fast commits in its journal, which are not read (mount and unmount it for a smaller image)")
+
 // journal adds every version of a block bitmap that the journal holds. Blocks of transactions that were not committed
 // are added as well, and revoke records are not looked at: both can only make the map larger than necessary.
 func (m *mapper) journal() error {
@@ -52,7 +54,11 @@ func (m *mapper) journal() error {
 		return fmt.Errorf("it needs recovery and its journal cannot be read: %w", err)
 	}
 	l := &log{fs: fs, spans: spans}
-	if err := l.open(blocks); err != nil {
+	err = l.open(blocks)
+	if errors.Is(err, errFastCommit) {
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("it needs recovery and its journal cannot be read: %w", err)
 	}
 	if l.start == 0 {
@@ -126,7 +132,7 @@ func (l *log) open(blocks int64) error {
 	}
 	if f := l.incompat &^ (jbdIncompatRevoke | jbdIncompat64bit | jbdIncompatAsync | jbdIncompatCsumV3); f != 0 {
 		if f&jbdIncompatFastCommit != 0 {
-			return errors.New("it has fast commits (mount and unmount the file system)")
+			return errFastCommit
 		}
 		return fmt.Errorf("it has incompatible features that this program does not know: %#x", f)
 	}

@@ -49,7 +49,8 @@ type FS struct {
 	labelled bool // by the root directory
 	active   int  // the table that counts
 	clean    bool
-	used     int64 // bytes, -1 until Extents has counted
+	used     int64           // bytes, -1 until Extents has counted
+	bad      []volume.Extent // clusters that a table calls bad
 }
 
 const readSize = 1 << 20 // bytes of a table read at once; a multiple of every entry size but 12 bits
@@ -230,7 +231,7 @@ func (fs *FS) Bits() int { return fs.bits }
 // FAT32 is a hint.
 func (fs *FS) Info() volume.Info {
 	info := volume.Info{
-		Label: fs.label, BlockSize: fs.cluster, Size: fs.total, Used: max(fs.used, 0), Clean: fs.clean,
+		Label: fs.label, BlockSize: fs.cluster, Size: fs.total, Used: max(fs.used, 0), Clean: fs.clean, Bad: fs.bad,
 		Notes: []string{fmt.Sprintf("FAT%d", fs.bits)},
 	}
 	if fs.id != 0 {
@@ -251,13 +252,15 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	runs.Add(tail, fs.total-tail)
 	lists := make([][]volume.Extent, fs.tables)
 	// The copies are alike, unless something went wrong between two writes; then each may know clusters of its own.
+	bad := volume.NewRuns(fs.total)
 	for i := range fs.tables {
-		t := &table{fs: fs, runs: volume.NewRuns(fs.total)}
+		t := &table{fs: fs, runs: volume.NewRuns(fs.total), bad: bad}
 		if err := t.read(fs.reserved+int64(i)*fs.table, t.entry); err != nil {
 			return nil, fmt.Errorf("file allocation table %d: %w", i+1, err)
 		}
 		lists[i] = t.runs.Extents()
 	}
+	fs.bad = bad.Extents()
 	all := volume.Merge(fs.total, append(lists, runs.Extents())...)
 	fs.used = volume.Bytes(all)
 	if fs.clean {

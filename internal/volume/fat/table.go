@@ -12,6 +12,7 @@ import (
 type table struct {
 	fs    *FS
 	runs  *volume.Runs
+	bad   *volume.Runs
 	start int64 // first cluster of the run of used clusters being read; 0: none
 }
 
@@ -56,8 +57,11 @@ func (t *table) read(off int64, visit func(n int64, value, bad uint32)) error {
 }
 
 // entry takes the entries in order. The first two stand for no cluster.
-func (t *table) entry(n int64, value, _ uint32) {
+func (t *table) entry(n int64, value, bad uint32) {
 	used := value != 0 && n >= 2
+	if n >= 2 && value == bad {
+		t.bad.Add(t.fs.clusterStart(n), t.fs.cluster)
+	}
 	switch {
 	case used && t.start == 0:
 		t.start = n

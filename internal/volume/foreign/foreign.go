@@ -66,6 +66,7 @@ var signatures = []signature{
 	{typ: "ocfs2", at: 2 << 10, magic: "OCFSV2"},
 	{typ: "ocfs2", at: 4 << 10, magic: "OCFSV2"},
 	{typ: "ocfs2", at: 8 << 10, magic: "OCFSV2"},
+	{typ: "scoutfs", at: 64<<10 + 4, magic: "\x8b\x42\x3c\x10"}, // of both its devices; blkid of util-linux 2.42 tells them apart
 	{typ: "nss", at: 4 << 10, magic: "SPB5"},
 	{typ: "VMFS", at: 2 << 20, magic: "\x5e\xf1\xab\x2f"},
 	{typ: "sysv", at: 512 + 504, magic: "\x20\x7e\x18\xfd"},

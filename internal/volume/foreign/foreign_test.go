@@ -66,6 +66,7 @@ func TestForeign(t *testing.T) {
 		{"nss", "nss", put(4096, "SPB5"), false},
 		{"sysv", "sysv", put(1016, "\x20\x7e\x18\xfd"), false},
 		{"xenix", "xenix", put(2040, "\x44\x55\x2b\x00"), true},
+		{"ScoutFS", "scoutfs", put(64<<10+4, "\x8b\x42\x3c\x10"), true},
 		{"ubifs", "ubifs", put(0, "\x31\x18\x10\x06"), true},
 		{"zonefs", "zonefs", put(0, "SFOZ"), true},
 	} {

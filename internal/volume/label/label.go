@@ -64,6 +64,7 @@ var kinds = []kind{
 	{"dasd", "an IBM DASD volume label", dasd},
 	{"pc98", "a PC-98 partition table", pc98},
 	{"sysv68", "a Motorola SYSV68 label", sysv68},
+	{"karma", "a Rio Karma disklabel", karma},
 	{"gpt", "a GUID partition table of its own", gpt},
 	{"dos", "a DOS partition table of its own", dos},
 	{"ldm", "the database of a Windows dynamic disk", ldm},

@@ -60,6 +60,7 @@ func TestLabels(t *testing.T) {
 		{"Ultrix", "ultrix", "Ultrix", put(16<<10-72, "\x57\x29\x03\x00\x01\x00\x00\x00"), "ultrix"},
 		{"DASD", "dasd", "DASD", put(8192, "\xe5\xd6\xd3\xf1"), ""},
 		{"SYSV68", "sysv68", "SYSV68", put(0xf8, "MOTOROLA"), ""},
+		{"Karma", "karma", "Rio Karma", put(270, "\x00\x00\x00\x00\x4d\x00\x00\x00\x02\x00\x00\x00\x10\x00\x00\x00"+strings.Repeat("\x00", 510-286)+"\x56\xab"), ""},
 		{"LDM metadata partition", "ldm", "dynamic disk", put(64*mib-512, "PRIVHEAD"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -80,3 +80,15 @@ func atari(d *disk) (string, bool) {
 func alnum(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
+
+// karma is a label in sector 0 with a magic number at its end, and two entries of 16 bytes at 270: type 0x4d at 4, first sector, number of
+// sectors behind it.
+func karma(d *disk) (string, bool) {
+	n := 0
+	for i := range 2 {
+		if e := d.at(270+16*i, 16); e[4] == 0x4d && le.Uint32(e[12:]) != 0 {
+			n++
+		}
+	}
+	return counted(n), n > 0 && le.Uint16(d.head[510:]) == 0xab56
+}

@@ -25,7 +25,7 @@ var le = binary.LittleEndian
 
 // Numbers of metadata files, and attribute types.
 const (
-	fileMFT, fileLogFile, fileVolume, fileRoot, fileBitmap = 0, 2, 3, 5, 6
+	fileMFT, fileLogFile, fileVolume, fileRoot, fileBitmap, fileBadClus = 0, 2, 3, 5, 6, 8
 
 	attrList, attrVolumeName, attrVolumeInfo, attrData, attrIndexRoot, attrIndex = 0x20, 0x60, 0x70, 0x80, 0x90, 0xa0
 
@@ -171,6 +171,7 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		return nil, fmt.Errorf("ntfs $Bitmap: %w", err)
 	}
 	fs.info.Used = volume.Bytes(used)
+	fs.bad()
 	if fs.whole {
 		return []volume.Extent{{Offset: 0, Length: fs.size}}, nil
 	}
@@ -178,6 +179,21 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		return nil, fmt.Errorf("ntfs: %w", err)
 	}
 	return used, nil
+}
+
+// bad lists the clusters of $BadClus: those that its stream $Bad, which is as large as the volume, has. Who cannot read that knows of none.
+func (fs *FS) bad() {
+	runs, _, err := fs.stream(fileBadClus, attrData, true)
+	if err != nil {
+		return
+	}
+	bad := volume.NewRuns(fs.size)
+	for _, r := range runs {
+		if r.lcn >= 0 {
+			bad.Add(r.lcn*fs.cluster, r.count*fs.cluster)
+		}
+	}
+	fs.info.Bad = bad.Extents()
 }
 
 func (fs *FS) bitmap() ([]volume.Extent, error) {
