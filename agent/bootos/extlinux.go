@@ -1,6 +1,7 @@
 package bootos
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -15,16 +16,11 @@ var extlinuxConfigs = []string{
 	"/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg", "/boot/extlinux/syslinux.cfg", "/extlinux/syslinux.cfg", "/syslinux.cfg",
 }
 
-// extlinuxes lists the configurations of a partition, or with 0 of all: of each the first that its loader would find. EXTLINUX reads a
-// btrfs from its default subvolume.
+// extlinuxes lists the configurations of a partition whose boot sector is EXTLINUX's, or with 0 of all: of each the first that its loader would find.
 func (f *finder) extlinuxes(only int) []candidate {
 	var out []candidate
-	for _, dev := range f.v.Numbers() {
-		if only != 0 && dev != only {
-			continue
-		}
-		v := f.v.fromDefault()
-		for _, file := range extlinuxConfigs {
+	add := func(v *Volumes, dev int, configs []string) {
+		for _, file := range configs {
 			if !v.Exists(dev, file, false) {
 				continue
 			}
@@ -33,6 +29,26 @@ func (f *finder) extlinuxes(only int) []candidate {
 				load: func() (*System, error) { return extlinux(v, dev, file) },
 			})
 			break
+		}
+	}
+	for _, dev := range f.v.Numbers() {
+		if only != 0 && dev != only {
+			continue
+		}
+		if f.v.byNumber[dev].Type != "btrfs" {
+			add(f.v, dev, extlinuxConfigs)
+			continue
+		}
+		v, configs, err := f.extlinuxOn(dev)
+		switch {
+		case err == nil:
+			add(v, dev, configs)
+		case only != 0 || !errors.Is(err, errNoExtlinux):
+			out = append(out, refused(fmt.Sprintf("extlinux on partition %d", dev), err))
+		}
+		if only == 0 {
+			// U-Boot reads the same files and begins at the default subvolume.
+			add(f.v.fromDefault(), dev, extlinuxConfigs)
 		}
 	}
 	return out
