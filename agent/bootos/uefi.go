@@ -22,7 +22,7 @@ func (f *finder) uefi() []candidate {
 		if file == "" {
 			file = fallback
 		}
-		if !ok || !e.Active || !f.v.Exists(dev, file, false) {
+		if !ok || !f.v.Exists(dev, file, false) {
 			continue
 		}
 		return f.program(grub.File{Device: dev, Path: file}, fmt.Sprintf(", boot entry %s %q", e.Name, e.Title), e.Options)
