@@ -106,9 +106,9 @@ var relativePath = regexp.MustCompile(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relati
 func (f *finder) grubAt(dev int, file string) candidate {
 	what := fmt.Sprintf("GRUB, %s on partition %d", file, dev)
 	return candidate{what: what, load: func() (*System, error) {
-		text, err := f.v.ReadFile(dev, file, 4<<20)
+		text, err := f.v.ReadFile(dev, file, grub.MaxConfig)
 		if err != nil {
-			return nil, err
+			return nil, &Restart{Why: unreadable(file, dev, err).Error(), Err: err}
 		}
 		sub := f.v.byNumber[dev].Default
 		below := sub != "" && strings.HasPrefix(file, sub+"/")
