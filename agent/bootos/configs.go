@@ -60,7 +60,7 @@ func (f *finder) uefiConfigs() []candidate {
 			out = append(out, f.grubAt(dev, file))
 		}
 		if f.v.Exists(dev, "/loader/entries", true) || f.hasUKI(dev) {
-			out = append(out, f.sdboot(dev, "/loader"))
+			out = append(out, f.sdboot(dev, "/loader", 0))
 		}
 	}
 	return append(out, f.byName(uefiLoaders)...)
@@ -184,12 +184,12 @@ func (f *finder) hasUKI(dev int) bool {
 	return false
 }
 
-// sdboot is systemd-boot started from a partition.
-func (f *finder) sdboot(esp int, program string) candidate {
+// sdboot is systemd-boot of a version started from a partition.
+func (f *finder) sdboot(esp int, program string, version int) candidate {
 	return candidate{
 		what: fmt.Sprintf("systemd-boot, %s on partition %d", program, esp),
 		load: func() (*System, error) {
-			o := sdboot.Options{ESP: esp, Arch: strings.ToLower(arch()), Variables: f.fw.Variables}
+			o := sdboot.Options{ESP: esp, Arch: strings.ToLower(arch()), Variables: f.fw.Variables, Version: version}
 			for _, n := range f.v.Numbers() {
 				vol := f.v.byNumber[n]
 				boot := vol.PartType == xbootldr || vol.PartType == "" && f.v.Exists(n, "/loader/entries", true)

@@ -63,6 +63,18 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestVersion: systemd-boot says which it is.
+func TestVersion(t *testing.T) {
+	for text, want := range map[string]int{" 252.39-1~deb12u2 ####": 252, " v259-rc1 ####": 259, " main ####": 0, "": 0, " 99999999999": 9999} {
+		if got := read(t, efitest.Program(efitest.Section{Name: ".sdmagic", Data: "#### LoaderInfo: systemd-boot" + text})).Version; got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+	if got := read(t, needFile(t, "/usr/lib/systemd/boot/efi/systemd-bootx64.efi")).Version; got < 200 {
+		t.Errorf("Debian's is %d", got)
+	}
+}
+
 // TestObjcopy takes an image apart that objcopy has put together with systemd's stub, as systemd-stub(7) shows it.
 func TestObjcopy(t *testing.T) {
 	need.Tools(t, "objcopy")
