@@ -11,6 +11,7 @@ type rules struct {
 	stem     bool // an entry's name is its file's without .conf (before 245: issue 15068)
 	counters bool // and has the boot counters in it (before 259: pull request 38897)
 	keys     bool // entries are ordered by sort key, machine ID and version before their name (from 251 on: UAPI.1)
+	old      bool // the order is one of its own, which is not followed (before 250: by name in several ways, the last one being the default)
 }
 
 // rulesOf lists the rules that a version may have: at its edges it is not known what was carried into stable releases. 0 is a version that is not known, which
@@ -33,7 +34,7 @@ func rulesOf(version int) []rules {
 	for _, whole := range among(243, 245) {
 		for _, stripped := range stripped {
 			for _, keys := range among(250, 252) {
-				out = append(out, rules{stem: !whole, counters: !stripped, keys: keys})
+				out = append(out, rules{stem: !whole, counters: !stripped, keys: keys, old: version != 0 && version < 250})
 			}
 		}
 	}

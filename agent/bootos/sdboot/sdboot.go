@@ -143,6 +143,9 @@ func (r rules) choose(files Files, o Options, conf map[string]string, entries []
 		return nil, err
 	}
 	if e == nil && len(entries) > 0 {
+		if r.old && len(entries) > 1 {
+			return nil, r.ownOrder("the first of them is started")
+		}
 		e = entries[0]
 		// Versions before 245 compare the pattern with the name without .conf.
 		if old := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, want+".conf") }); o.Version == 0 && old > 0 {
@@ -162,6 +165,11 @@ func (r rules) choose(files Files, o Options, conf map[string]string, entries []
 	return e, nil
 }
 
+// ownOrder refuses to guess which entry comes first.
+func (r rules) ownOrder(why string) error {
+	return &grub.Restart{Why: "systemd-boot before 250 orders its entries in ways of its own, and " + why}
+}
+
 func pick(pattern, saved string) string {
 	if pattern == "@saved" {
 		return saved
@@ -178,10 +186,20 @@ func (r rules) find(files Files, o Options, entries []*Entry, pattern string) (*
 	if r.stem && slices.ContainsFunc(entries, func(e *Entry) bool { return e.kind == kindUKI }) {
 		return nil, &grub.Restart{Entry: pattern, Why: "systemd-boot before 245 has names of its own for unified kernel images"}
 	}
+	var first *Entry
 	for _, e := range entries {
-		if r.match(e, pattern) {
-			return e, nil
+		if !r.match(e, pattern) {
+			continue
 		}
+		if first != nil && r.old {
+			return nil, r.ownOrder(fmt.Sprintf("%q fits several", pattern))
+		}
+		if first == nil {
+			first = e
+		}
+	}
+	if first != nil {
+		return first, nil
 	}
 	for _, a := range auto {
 		ok, _ := path.Match(strings.ToLower(pattern), a.id)
