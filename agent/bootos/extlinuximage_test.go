@@ -13,7 +13,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// TestBtrfsEXTLINUX has EXTLINUX's own installer put the loader on a btrfs. What is the default subvolume decides nothing.
+// TestBtrfsEXTLINUX has EXTLINUX's own installer put the loader on a btrfs. What is the default subvolume decides
+// nothing.
 func TestBtrfsEXTLINUX(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "mkfs.btrfs", "btrfs", "losetup", "extlinux")

@@ -1,5 +1,6 @@
-// Package efivars reads and writes the variables of UEFI firmware through Linux' efivarfs, and the load options among them: the boot entries. It
-// decides nothing. The agent's packages efiboot, which makes an entry, and bootos, which follows them, both read by it.
+// Package efivars reads and writes the variables of UEFI firmware through Linux' efivarfs, and the load options among
+// them: the boot entries. It decides nothing. The agent's packages efiboot, which makes an entry, and bootos, which
+// follows them, both read by it.
 package efivars
 
 import (
@@ -14,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The vendor GUIDs of variables: of those that the UEFI specification defines (section 3.3), and of the Boot Loader Interface's.
+// The vendor GUIDs of variables: of those that the UEFI specification defines (section 3.3), and of the Boot Loader
+// Interface's.
 const (
 	global = "-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 	loader = "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
@@ -23,9 +25,10 @@ const (
 // attributes of the variables written: non-volatile, seen by boot services and at run time (section 8.2).
 const attributes = 0x7
 
-// Dir is the specification's variables in a mounted efivarfs (Linux, Documentation/filesystems/efivarfs.rst): a file a variable, named name-GUID, whose first four bytes are
-// the attributes. u-root's package efivarfs is not used because it drops the reason of a refusal, which the operator must hear, and cannot remove a
-// file that the kernel has made immutable.
+// Dir is the specification's variables in a mounted efivarfs (Linux, Documentation/filesystems/efivarfs.rst): a file a
+// variable, named name-GUID, whose first four bytes are the attributes. u-root's package efivarfs is not used because
+// it drops the reason of a refusal, which the operator must hear, and cannot remove a file that the kernel has made
+// immutable.
 type Dir string
 
 const immutable = 0x10 // FS_IMMUTABLE_FL of linux/fs.h
@@ -104,7 +107,8 @@ func (d Dir) Remove(name string) error {
 	return os.Remove(d.file(name))
 }
 
-// mutable takes off the flag by which the kernel keeps careless programs from variables that it does not know to be harmless. restore puts it back.
+// mutable takes off the flag by which the kernel keeps careless programs from variables that it does not know to be
+// harmless. restore puts it back.
 func mutable(path string) (restore func(), err error) {
 	restore = func() {}
 	f, err := os.Open(path)
@@ -130,7 +134,8 @@ func mutable(path string) (restore func(), err error) {
 	}, nil
 }
 
-// Mount makes sure that the firmware's variables are mounted at dir and can be written. Its error says what the operator can do.
+// Mount makes sure that the firmware's variables are mounted at dir and can be written. Its error says what the
+// operator can do.
 func Mount(dir string) (Dir, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return "", errors.New("the kernel offers no EFI variables: its EFI runtime services are off (noefi, efi=noruntime, a real-time kernel) or broken in this firmware")

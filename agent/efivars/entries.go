@@ -65,7 +65,8 @@ func Order(s Source) (order []uint16, damaged bool, err error) {
 	return ParseOrder(b)
 }
 
-// Tried returns the entries that the boot manager tries, in its order. What cannot be read is left out: firmware skips it too.
+// Tried returns the entries that the boot manager tries, in its order. What cannot be read is left out: firmware skips
+// it too.
 func Tried(s Source) ([]Entry, error) {
 	order, _, err := Order(s)
 	if err != nil {
@@ -97,8 +98,8 @@ func Number(name string) (uint16, bool) {
 // Name is the variable of a number.
 func Name(n uint16) string { return fmt.Sprintf("Boot%04X", n) }
 
-// ParseOrder reads the variable BootOrder, 16-bit numbers in little endian. Of one with an odd byte at its end the whole numbers count, as
-// they do for EDK II's boot manager; damaged tells so.
+// ParseOrder reads the variable BootOrder, 16-bit numbers in little endian. Of one with an odd byte at its end the
+// whole numbers count, as they do for EDK II's boot manager; damaged tells so.
 func ParseOrder(b []byte) (order []uint16, damaged bool, err error) {
 	if len(b) > MaxSize {
 		return nil, false, fmt.Errorf("the variable BootOrder has %d bytes", len(b))
@@ -124,7 +125,8 @@ func (d Dir) Readable() bool {
 	return err == nil && len(names) > 0
 }
 
-// Loader returns a variable of the Boot Loader Interface, such as LoaderEntryDefault, text in UTF-16; empty when it is not set.
+// Loader returns a variable of the Boot Loader Interface, such as LoaderEntryDefault, text in UTF-16; empty when it is
+// not set.
 func (d Dir) Loader(name string) string {
 	b, err := read(filepath.Join(string(d), name+loader))
 	if err != nil {

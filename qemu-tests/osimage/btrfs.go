@@ -2,6 +2,7 @@ package osimage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,12 +17,15 @@ import (
 	"github.com/diskcast/diskcast/internal/uml"
 )
 
-// rollback is a Debian on btrfs whose default subvolume was changed. Both subvolumes have a whole system with a kernel, an initrd and a
-// configuration of their own, and the command line of each says which it is: "before" or "after" the change.
+// rollback is a Debian on btrfs whose default subvolume was changed. Both subvolumes have a whole system with a kernel, an
+// initrd and a configuration of their own, and the command line of each says which it is: "before" or "after" the change.
 type rollback struct {
-	before, after string            // paths of the subvolumes from the top
-	files         map[string]string // that each gets: @KERNEL@, @INITRD@ and @ARGS@ are those of its system, @SUB@ its path
-	extlinux      string            // folder at the top that EXTLINUX is installed to, with a system named "top" beside it; empty: none
+	Before, After string // paths of the subvolumes from the top
+	// Files that each gets: @KERNEL@, @INITRD@ and @ARGS@ are those of its system, @SUB@ is its path.
+	Files map[string]string
+	// Extlinux is the folder at the top that EXTLINUX is installed to, with a system named "top" beside it; empty: none.
+	Extlinux      string
+	UUID, Cmdline string
 }
 
 // btrfsSize is the size in bytes of the file system, which lies where mbrGap has its root.
@@ -41,32 +45,33 @@ menuentry 'Debian on btrfs' {
 }
 `
 
-// btrfsUpstream is a disk with GRUB as its authors and Debian make it, which knows no default subvolume: grub-install and grub-mkconfig, run after the
-// change, have written the subvolume's path.
+// btrfsUpstream is a disk with GRUB as its authors and Debian make it, which knows no default subvolume: grub-install
+// and grub-mkconfig, run after the change, have written the subvolume's path.
 func btrfsUpstream(ctx context.Context, b *base, disk string) error {
-	r := rollback{before: fmt.Sprintf(snapshots, 1), after: fmt.Sprintf(snapshots, 2),
-		files: map[string]string{"boot/grub/grub.cfg": strings.ReplaceAll(grubEntry, "@DIR@", "/@SUB@")}}
+	r := rollback{Before: fmt.Sprintf(snapshots, 1), After: fmt.Sprintf(snapshots, 2),
+		Files: map[string]string{"boot/grub/grub.cfg": strings.ReplaceAll(grubEntry, "@DIR@", "/@SUB@")}}
 	if err := b.btrfsDisk(ctx, disk, r); err != nil {
 		return err
 	}
-	return b.grubInGap(ctx, disk, "(hd0,msdos1)/"+r.after+"/boot/grub", "", "btrfs")
+	return b.grubInGap(ctx, disk, "(hd0,msdos1)/"+r.After+"/boot/grub", "", "btrfs")
 }
 
-// btrfsSUSE has what openSUSE's GRUB is installed with: its paths begin at the default subvolume, whichever that is. The GRUB itself is Debian's, which
-// does not know this, so that the disk starts only from the agent.
+// btrfsSUSE has what openSUSE's GRUB is installed with: its paths begin at the default subvolume, whichever that is.
+// The GRUB itself is Debian's, which does not know this, so that the disk starts only from the agent.
 func btrfsSUSE(ctx context.Context, b *base, disk string) error {
 	const relative = "set btrfs_relative_path=\"yes\"\n"
-	r := rollback{before: fmt.Sprintf(snapshots, 1), after: fmt.Sprintf(snapshots, 2),
-		files: map[string]string{"boot/grub2/grub.cfg": relative + "export btrfs_relative_path\n" + strings.ReplaceAll(grubEntry, "@DIR@", "")}}
+	r := rollback{Before: fmt.Sprintf(snapshots, 1), After: fmt.Sprintf(snapshots, 2),
+		Files: map[string]string{"boot/grub2/grub.cfg": relative + "export btrfs_relative_path\n" + strings.ReplaceAll(grubEntry, "@DIR@", "")}}
 	if err := b.btrfsDisk(ctx, disk, r); err != nil {
 		return err
 	}
 	return b.grubInGap(ctx, disk, "/boot/grub2", relative+"search.fs_uuid "+b.RootUUID+" root\nset prefix=($root)'/boot/grub2'\n", "btrfs")
 }
 
-// btrfsExtlinux has EXTLINUX, which knows no default subvolume: as Debian's installs itself it begins at the top, where it has its own kernel.
+// btrfsExtlinux has EXTLINUX, which knows no default subvolume: as Debian's installs itself it begins at the top, where
+// it has its own kernel.
 func btrfsExtlinux(ctx context.Context, b *base, disk string) error {
-	r := rollback{before: "@before", after: "@after", extlinux: "boot/extlinux", files: map[string]string{
+	r := rollback{Before: "@before", After: "@after", Extlinux: "boot/extlinux", Files: map[string]string{
 		"boot/extlinux/extlinux.conf": "SERIAL 0 115200\nDEFAULT debian\nLABEL debian\n\tLINUX @KERNEL@\n\tINITRD @INITRD@\n\tAPPEND @ARGS@\n"}}
 	if err := b.btrfsDisk(ctx, disk, r); err != nil {
 		return err
@@ -83,11 +88,12 @@ func btrfsExtlinux(ctx context.Context, b *base, disk string) error {
 	return errors.Join(err, f.Close())
 }
 
-// extlinuxMBR is the first sector of a disk, as Debian's package syslinux-common has it, that starts the active partition.
+// extlinuxMBR is the first sector of a disk, as Debian's package syslinux-common has it, that starts the active
+// partition.
 const extlinuxMBR = "/usr/lib/syslinux/mbr/mbr.bin"
 
-// btrfsDisk makes the disk with everything but what is in front of its partition. The file system is made by mkfs; its subvolumes by a user-mode Linux.
-// Set-id bits are lost on the way, as debugfs reads the tree.
+// btrfsDisk makes the disk with everything but what is in front of its partition. The file system is made by mkfs; its
+// subvolumes by a user-mode Linux. Set-id bits are lost on the way, as debugfs reads the tree.
 func (b *base) btrfsDisk(ctx context.Context, disk string, r rollback) error {
 	ext4, tree, part := filepath.Join(b.dir, "root.ext4"), filepath.Join(b.dir, "tree"), filepath.Join(b.dir, "root.btrfs")
 	defer os.RemoveAll(tree)
@@ -123,11 +129,12 @@ func (b *base) btrfsDisk(ctx context.Context, disk string, r rollback) error {
 	if fi, err := os.Stat(part); err != nil || fi.Size() != btrfsSize {
 		return fmt.Errorf("mkfs.btrfs wants another size than %d MiB for the tree: %v, %v", btrfsSize/mib, fi, err)
 	}
-	args := []string{r.before, r.after, r.extlinux, b.RootUUID, b.Cmdline}
-	for name, text := range r.files {
-		args = append(args, name, text)
+	r.UUID, r.Cmdline = b.RootUUID, b.Cmdline
+	work, err := json.Marshal(r)
+	if err != nil {
+		return err
 	}
-	if _, err := uml.Run(ctx, b.dir, uml.Task{Name: makeRollback, Disk: part, FS: "btrfs", Args: args}); err != nil {
+	if _, err := uml.Run(ctx, b.dir, uml.Task{Name: makeRollback, Disk: part, FS: "btrfs", Args: []string{string(work)}}); err != nil {
 		return err
 	}
 	return b.onePartition(ctx, disk, part, btrfsSize)
@@ -135,77 +142,97 @@ func (b *base) btrfsDisk(ctx context.Context, disk string, r rollback) error {
 
 const makeRollback = "make-rollback"
 
-func init() { uml.Handle(makeRollback, inGuest) }
-
-// inGuest turns the tree at the top of a btrfs into two subvolumes, and makes the second the default. It runs in the user-mode Linux.
-func inGuest(t uml.Task) (string, error) {
-	top, a := uml.Mounts, t.Args
-	before, after, extlinux, uuid, cmdline, files := filepath.Join(top, a[0]), filepath.Join(top, a[1]), a[2], a[3], a[4], a[5:]
-	if err := os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"); err != nil { // process 1 has none
-		return "", err
-	}
-	do := func(name string, args ...string) error {
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+func init() {
+	uml.Handle(makeRollback, func(t uml.Task) (string, error) {
+		var r rollback
+		if err := json.Unmarshal([]byte(t.Args[0]), &r); err != nil {
+			return "", err
 		}
-		return nil
+		// Process 1 has no PATH.
+		if err := os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
+			return "", err
+		}
+		if err := unix.Mount(uml.Disk, uml.Mounts, t.FS, 0, "subvol=/"); err != nil {
+			return "", err
+		}
+		return "", errors.Join(r.make(uml.Mounts), unix.Unmount(uml.Mounts, 0))
+	})
+}
+
+// make turns the tree at the top of a btrfs into two subvolumes, and makes the second the default. It runs in the user-mode
+// Linux.
+func (r rollback) make(top string) error {
+	before, after := filepath.Join(top, r.Before), filepath.Join(top, r.After)
+	if err := r.move(top, before); err != nil {
+		return err
 	}
-	if err := unix.Mount(uml.Disk, top, t.FS, 0, "subvol=/"); err != nil {
-		return "", err
+	if err := errors.Join(os.MkdirAll(filepath.Dir(after), 0o755), in("btrfs", "subvolume", "snapshot", before, after)); err != nil {
+		return err
 	}
+	systems := map[string]string{"before": r.Before, "after": r.After}
+	if r.Extlinux != "" {
+		systems["top"] = ""
+	}
+	for name, sub := range systems {
+		if err := r.configure(top, name, sub); err != nil {
+			return err
+		}
+	}
+	if r.Extlinux != "" {
+		if err := in("extlinux", "--install", filepath.Join(top, r.Extlinux)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(in("btrfs", "subvolume", "set-default", before), in("btrfs", "subvolume", "set-default", after))
+}
+
+// move makes the tree at the top the subvolume to; with EXTLINUX its boot folder stays too.
+func (r rollback) move(top, to string) error {
 	old, err := os.ReadDir(top)
 	if err != nil {
-		return "", err
+		return err
 	}
 	first := filepath.Join(top, "first")
-	if err := do("btrfs", "subvolume", "snapshot", top, first); err != nil {
-		return "", err
+	if err := in("btrfs", "subvolume", "snapshot", top, first); err != nil {
+		return err
 	}
 	for _, e := range old {
-		if extlinux != "" && e.Name() == "boot" {
+		if r.Extlinux != "" && e.Name() == "boot" {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(top, e.Name())); err != nil {
-			return "", err
+			return err
 		}
 	}
-	if dir, _, nested := strings.Cut(a[0], "/"); nested {
-		if err := do("btrfs", "subvolume", "create", filepath.Join(top, dir)); err != nil {
-			return "", err
+	if dir, _, nested := strings.Cut(r.Before, "/"); nested {
+		if err := in("btrfs", "subvolume", "create", filepath.Join(top, dir)); err != nil {
+			return err
 		}
 	}
-	if err := errors.Join(os.MkdirAll(filepath.Dir(before), 0o755), os.MkdirAll(filepath.Dir(after), 0o755), os.Rename(first, before)); err != nil {
-		return "", err
+	return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(first, to))
+}
+
+// configure gives kernel and initrd of a system its name, and writes its files.
+func (r rollback) configure(top, name, sub string) error {
+	root, kernel, initrd := filepath.Join(top, sub), "/boot/vmlinuz-"+name, "/boot/initrd-"+name
+	err := errors.Join(os.Rename(filepath.Join(root, "boot/vmlinuz"), filepath.Join(root, kernel)),
+		os.Rename(filepath.Join(root, "boot/initrd"), filepath.Join(root, initrd)))
+	if err != nil {
+		return err
 	}
-	if err := do("btrfs", "subvolume", "snapshot", before, after); err != nil {
-		return "", err
+	fill := strings.NewReplacer("@KERNEL@", kernel, "@INITRD@", initrd, "@SUB@", sub, "@UUID@", r.UUID,
+		"@ARGS@", "root=UUID="+r.UUID+" "+r.Cmdline+" "+Entry+name)
+	files := map[string]string{}
+	for file, text := range r.Files {
+		files[file] = fill.Replace(text)
 	}
-	systems := map[string]string{"before": a[0], "after": a[1]}
-	if extlinux != "" {
-		systems["top"] = ""
+	return write(root, files)
+}
+
+// in runs a program inside the guest.
+func in(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
 	}
-	for what, sub := range systems {
-		root, kernel, initrd := filepath.Join(top, sub), "/boot/vmlinuz-"+what, "/boot/initrd-"+what
-		err := errors.Join(os.Rename(filepath.Join(root, "boot/vmlinuz"), filepath.Join(root, kernel)),
-			os.Rename(filepath.Join(root, "boot/initrd"), filepath.Join(root, initrd)))
-		if err != nil {
-			return "", err
-		}
-		fill := strings.NewReplacer("@KERNEL@", kernel, "@INITRD@", initrd, "@SUB@", sub, "@UUID@", uuid,
-			"@ARGS@", "root=UUID="+uuid+" "+cmdline+" "+Entry+what)
-		for i := 0; i+1 < len(files); i += 2 {
-			if err := write(root, map[string]string{files[i]: fill.Replace(files[i+1])}); err != nil {
-				return "", err
-			}
-		}
-	}
-	if extlinux != "" {
-		if err := do("extlinux", "--install", filepath.Join(top, extlinux)); err != nil {
-			return "", err
-		}
-	}
-	if err := do("btrfs", "subvolume", "set-default", after); err != nil {
-		return "", err
-	}
-	return "", unix.Unmount(top, 0)
+	return nil
 }

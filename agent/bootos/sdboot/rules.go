@@ -14,8 +14,8 @@ type rules struct {
 	old      bool // the order is one of its own, which is not followed (before 250: by name in several ways, the last one being the default)
 }
 
-// rulesOf lists the rules that a version may have: at its edges it is not known what was carried into stable releases. 0 is a version that is not known, which
-// is taken for one of the last years.
+// rulesOf lists the rules that a version may have: at its edges it is not known what was carried into stable releases.
+// 0 is a version that is not known, which is taken for one of the last years.
 func rulesOf(version int) []rules {
 	among := func(both, after int) []bool {
 		switch {
@@ -59,9 +59,9 @@ func (r rules) match(e *Entry, pattern string) bool {
 	return ok && err == nil
 }
 
-// compare orders the menu (UAPI.1, "Sorting"; systemd-boot(7)): entries without tries left come last; those with a sort key before those
-// without; then sort key, machine ID and, newest first, version; then the name, newest first; then who has more tries left, and
-// who was tried less often.
+// compare orders the menu (UAPI.1, "Sorting"; systemd-boot(7)): entries without tries left come last; those with a sort
+// key before those without; then sort key, machine ID and, newest first, version; then the name, newest first; then who
+// has more tries left, and who was tried less often.
 func (r rules) compare(a, b *Entry) int {
 	if c := compareBool(a.Left == 0, b.Left == 0); c != 0 {
 		return c

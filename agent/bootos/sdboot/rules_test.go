@@ -45,7 +45,8 @@ func (manyFiles) List(_ int, dir string) ([]string, error) {
 	return names, nil
 }
 
-// TestLongPatterns: what is held against the names of all entries is bounded, and within the bound it does not take long.
+// TestLongPatterns: what is held against the names of all entries is bounded, and within the bound it does not take
+// long.
 func TestLongPatterns(t *testing.T) {
 	stars := strings.Repeat("*a", maxPattern/2-1)
 	start := time.Now()
