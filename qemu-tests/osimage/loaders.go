@@ -129,7 +129,7 @@ func (b *base) onePartition(ctx context.Context, disk, root string, size int64) 
 	return sparse.Insert(ctx, root, disk, gapStart)
 }
 
-// grubInGap installs GRUB with a prefix, a configuration inside it (empty: none) and the module of a file system.
+// grubInGap installs GRUB (with gzio, for Xen's image is compressed), with a prefix, a configuration inside it (empty: none) and the module of a file system.
 func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) error {
 	core, file := filepath.Join(b.dir, "core.img"), filepath.Join(b.dir, "core.cfg")
 	defer os.Remove(core)
@@ -141,8 +141,8 @@ func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) e
 		defer os.Remove(file)
 		args = append(args, "-c", file)
 	}
-	args = append(args, "biosdisk", "part_msdos", "part_gpt", fs, "normal", "configfile", "linux", "multiboot2", "search", "search_fs_uuid",
-		"echo", "serial", "terminal", "test", "loadenv", "minicmd")
+	args = append(args, "biosdisk", "part_msdos", "part_gpt", fs, "normal", "configfile", "linux", "multiboot2", "gzio",
+		"search", "search_fs_uuid", "echo", "serial", "terminal", "test", "loadenv", "minicmd")
 	if err := proc.Run(ctx, b.log, "grub-mkimage", args...); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func Variant(ctx context.Context, cache, kind string, log logWriter) (*Image, er
 	if err != nil {
 		return nil, err
 	}
-	return cached(ctx, cache, "variant-"+kind+"-"+key("2", debian.Dir), func(ctx context.Context, dir string) (meta, error) {
+	return cached(ctx, cache, "variant-"+kind+"-"+key("3", debian.Dir), func(ctx context.Context, dir string) (meta, error) {
 		b := &base{Image: debian, log: log, dir: dir, release: filepath.Base(debian.Modules)}
 		disk := filepath.Join(dir, "disk.raw")
 		if err := proc.Run(ctx, log, "cp", "--sparse=always", debian.Disk, disk); err != nil {
