@@ -129,7 +129,8 @@ func (b *base) onePartition(ctx context.Context, disk, root string, size int64) 
 	return sparse.Insert(ctx, root, disk, gapStart)
 }
 
-// grubInGap installs GRUB (with gzio, for Xen's image is compressed), with a prefix, a configuration inside it (empty: none) and the module of a file system.
+// grubInGap installs GRUB with a prefix, a configuration inside it (empty: none) and the module of a file system; with gzio too,
+// because Xen's image is compressed.
 func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) error {
 	core, file := filepath.Join(b.dir, "core.img"), filepath.Join(b.dir, "core.cfg")
 	defer os.Remove(core)
