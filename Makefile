@@ -65,9 +65,9 @@ test-firmware: build ## whole machines by each kind of firmware, Secure Boot amo
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/grub-deb)" $(GO) test -count=1 -timeout 40m -v -run 'TestFirmware|TestSecureBoot' ./qemu-tests
 
-test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (a quarter of an hour)
+test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (an hour)
 	@.ci/packages boot
-	$(AS_ROOT) env DISKCAST_BOOT=1 $(GO) test -count=1 -timeout 50m -v -p 1 -run TestBoot ./qemu-tests/osimage ./qemu-tests
+	$(AS_ROOT) env DISKCAST_BOOT=1 $(GO) test -count=1 -timeout 2h -v -p 1 -run TestBoot ./qemu-tests/osimage ./qemu-tests
 
 test-disks: build ## whole machines whose disks change their names, or come late (a quarter of an hour)
 	@.ci/packages test

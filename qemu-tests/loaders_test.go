@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,17 @@ func TestBootLoaders(t *testing.T) {
 		firmware vm.Firmware
 		entry    string // that must be started; empty: the kernel's command line tells nothing
 		banner   string // instead of a login
+		root     string // folder of its file system that must be the root; empty: the top
 	}{
-		{"systemd-boot", uefi, "tries-left", ""},
-		{"uki", uefi, "uki", ""},
-		{"mbr-gap", vm.Firmware{}, "", ""},
+		{"systemd-boot", uefi, "tries-left", "", ""},
+		{"uki", uefi, "uki", "", ""},
+		{"mbr-gap", vm.Firmware{}, "", "", ""},
 		// The hypervisor's own words show that it was started; its first guest is slow under an emulated processor.
-		{"xen", vm.Firmware{}, "", `\(XEN\).*Xen version 4`},
+		{"xen", vm.Firmware{}, "", `\(XEN\).*Xen version 4`, ""},
+		// The default subvolume was changed. GRUB was told the new one's path; EXTLINUX, which knows none, takes the kernel at the top.
+		{"btrfs", vm.Firmware{}, "after", "", "/@/.snapshots/2/snapshot"},
+		{"btrfs-extlinux", vm.Firmware{}, "top", "", "/@after"},
+		{"btrfs-suse", vm.Firmware{}, "after", "", "/@/.snapshots/2/snapshot"},
 	} {
 		t.Run(c.kind, func(t *testing.T) {
 			b := setup(t, 10*time.Minute, lab.Options{})
@@ -41,19 +47,22 @@ func TestBootLoaders(t *testing.T) {
 			if p.Warning != "" || p.Unbootable != "" {
 				t.Errorf("the part has the warning %q, unbootable %q", p.Warning, p.Unbootable)
 			}
-			b.started(n, c.entry, c.banner)
+			b.started(n, c.entry, c.banner, c.root)
+			if c.kind == "btrfs-suse" {
+				return // only openSUSE's own GRUB would start it
+			}
 
 			b.on(n)
 			if err := n.Cable(b.ctx, false); err != nil {
 				t.Fatal(err)
 			}
-			b.started(n, c.entry, c.banner)
+			b.started(n, c.entry, c.banner, c.root)
 		})
 	}
 }
 
-// started waits for the restored system, sees that it is the right entry's, and switches the machine off.
-func (b *bench) started(n *site.Node, entry, banner string) {
+// started waits for the restored system, sees that it is the right entry's with the right root, and switches the machine off.
+func (b *bench) started(n *site.Node, entry, banner, root string) {
 	b.Helper()
 	if banner != "" {
 		if _, err := n.Expect(b.ctx, banner); err != nil {
@@ -85,6 +94,15 @@ func (b *bench) started(n *site.Node, entry, banner string) {
 	}
 	if got != entry {
 		b.Errorf("the entry %q was started, want %q: %s", got, entry, m.Groups[1])
+	}
+	if err := n.Console().Send("echo root-''folder: $(findmnt -no FSROOT /)\n"); err != nil {
+		b.Fatal(err)
+	}
+	if m, err = n.Expect(b.ctx, `^root-folder: (.*)\n`); err != nil {
+		b.Fatal(err)
+	}
+	if got := strings.TrimSpace(m.Groups[1]); got != cmp.Or(root, "/") {
+		b.Errorf("the root is %q of its file system, want %q", got, cmp.Or(root, "/"))
 	}
 	if err := n.Console().Send("poweroff\n"); err != nil {
 		b.Fatal(err)

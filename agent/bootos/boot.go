@@ -13,6 +13,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/agent/efivars"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -86,8 +87,8 @@ func partUUID(t *volume.Table, p volume.Partition) string {
 func (m *Machine) firmware(r *imaging.Result) (Firmware, error) {
 	table := map[string]string{"gpt": "gpt", "dos": "msdos"}[r.Config.Table.Kind]
 	if _, err := os.Stat(filepath.Join(m.Root, "sys/firmware/efi")); err == nil {
-		vars := efi.Variables{Dir: filepath.Join(m.Root, "sys/firmware/efi/efivars")}
-		fw := Firmware{UEFI: true, Table: table, BootEntries: vars.BootEntries()}
+		vars := efivars.Dir(filepath.Join(m.Root, "sys/firmware/efi/efivars"))
+		fw := Firmware{UEFI: true, Table: table, BootEntries: bootEntries(vars)}
 		if vars.Readable() {
 			fw.Variables = vars
 		}

@@ -39,7 +39,7 @@ type Firmware struct {
 	UEFI  bool
 	Table string // kind of the disk's partition table as GRUB calls it, "gpt" or "msdos"; empty: not known
 	// BootEntries are UEFI's, in the order in which they are tried.
-	BootEntries []efi.BootEntry
+	BootEntries []BootEntry
 	Variables   sdboot.Variables // nil: they cannot be read
 	// MBR is the disk's first sector and PBR that of its active partition, which is Active; nil: not known.
 	MBR, PBR []byte

@@ -60,7 +60,7 @@ func (f *finder) uefiConfigs() []candidate {
 			out = append(out, f.grubAt(dev, file))
 		}
 		if f.v.Exists(dev, "/loader/entries", true) || f.hasUKI(dev) {
-			out = append(out, f.sdboot(dev, "/loader"))
+			out = append(out, f.sdboot(dev, "/loader", 0))
 		}
 	}
 	return append(out, f.byName(uefiLoaders)...)
@@ -106,9 +106,9 @@ var relativePath = regexp.MustCompile(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relati
 func (f *finder) grubAt(dev int, file string) candidate {
 	what := fmt.Sprintf("GRUB, %s on partition %d", file, dev)
 	return candidate{what: what, load: func() (*System, error) {
-		text, err := f.v.ReadFile(dev, file, 4<<20)
+		text, err := f.v.ReadFile(dev, file, grub.MaxConfig)
 		if err != nil {
-			return nil, err
+			return nil, &Restart{Why: unreadable(file, dev, err).Error(), Err: err}
 		}
 		sub := f.v.byNumber[dev].Default
 		below := sub != "" && strings.HasPrefix(file, sub+"/")
@@ -184,12 +184,12 @@ func (f *finder) hasUKI(dev int) bool {
 	return false
 }
 
-// sdboot is systemd-boot started from a partition.
-func (f *finder) sdboot(esp int, program string) candidate {
+// sdboot is systemd-boot of a version started from a partition.
+func (f *finder) sdboot(esp int, program string, version int) candidate {
 	return candidate{
 		what: fmt.Sprintf("systemd-boot, %s on partition %d", program, esp),
 		load: func() (*System, error) {
-			o := sdboot.Options{ESP: esp, Arch: strings.ToLower(arch()), Variables: f.fw.Variables}
+			o := sdboot.Options{ESP: esp, Arch: strings.ToLower(arch()), Variables: f.fw.Variables, Version: version}
 			for _, n := range f.v.Numbers() {
 				vol := f.v.byNumber[n]
 				boot := vol.PartType == xbootldr || vol.PartType == "" && f.v.Exists(n, "/loader/entries", true)

@@ -1,6 +1,7 @@
 package bootos
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -8,31 +9,52 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
-// extlinuxConfigs are where EXTLINUX and SYSLINUX look, in their order, and U-Boot's distro boot.
+// extlinuxConfigs are where EXTLINUX and SYSLINUX look, and U-Boot's distro boot; in a folder the first counts.
 var extlinuxConfigs = []string{
 	"/boot/extlinux/extlinux.conf", "/extlinux/extlinux.conf", "/boot/extlinux.conf", "/extlinux.conf",
 	"/boot/syslinux/extlinux.conf", "/syslinux/extlinux.conf",
 	"/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg", "/boot/extlinux/syslinux.cfg", "/extlinux/syslinux.cfg", "/syslinux.cfg",
 }
 
-// extlinuxes lists the configurations of a partition, or with 0 of all: of each the first that its loader would find. EXTLINUX reads a
-// btrfs from its default subvolume.
+// extlinuxes lists the configurations of a partition whose boot sector is EXTLINUX's, or with 0 of all. Which folder it looks into first is written
+// into the loader: where that is not read, the first configuration of each folder is in the list.
 func (f *finder) extlinuxes(only int) []candidate {
 	var out []candidate
-	for _, dev := range f.v.Numbers() {
-		if only != 0 && dev != only {
-			continue
-		}
-		v := f.v.fromDefault()
-		for _, file := range extlinuxConfigs {
-			if !v.Exists(dev, file, false) {
+	add := func(v *Volumes, dev int, configs []string, first bool) {
+		seen := map[string]bool{}
+		for _, file := range configs {
+			full, fi, err := v.resolve(dev, file)
+			if err != nil || !fi.Mode().IsRegular() || seen[path.Dir(file)] || seen[full] {
 				continue
 			}
+			seen[path.Dir(file)], seen[full] = true, true
 			out = append(out, candidate{
 				what: fmt.Sprintf("extlinux, %s on partition %d", file, dev),
 				load: func() (*System, error) { return extlinux(v, dev, file) },
 			})
-			break
+			if first {
+				break
+			}
+		}
+	}
+	for _, dev := range f.v.Numbers() {
+		if only != 0 && dev != only {
+			continue
+		}
+		if f.v.byNumber[dev].Type != "btrfs" {
+			add(f.v, dev, extlinuxConfigs, false)
+			continue
+		}
+		v, configs, err := f.extlinuxOn(dev)
+		switch {
+		case err == nil:
+			add(v, dev, configs, true)
+		case only != 0 || !errors.Is(err, errNoExtlinux):
+			out = append(out, refused(fmt.Sprintf("extlinux on partition %d", dev), err))
+		}
+		if only == 0 {
+			// U-Boot reads the same files and begins at the default subvolume.
+			add(f.v.fromDefault(), dev, extlinuxConfigs, false)
 		}
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/agent/bootos/efi/efitest"
+	"github.com/diskcast/diskcast/agent/bootos/grub"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/treetest"
 	"github.com/diskcast/diskcast/internal/image"
@@ -56,6 +57,13 @@ func TestGRUBProgram(t *testing.T) {
 		"a folder of its own partition": {"/EFI/own", "", "own"},
 		"a folder that is not there":    {"/EFI/gone", "", "restart: /EFI/gone/grub.cfg"},
 		"a volume group":                {"(lvmid/abc/def)/boot/grub", "", "restart: is not a partition"},
+		"the disk that is started from": {"(hd0,gpt3)/boot/grub", "", "two"},
+		"another disk":                  {"(hd1,gpt3)/boot/grub", "", "restart: is on a disk other than hd0"},
+		"a disk of another driver":      {"(ahci0,gpt3)/boot/grub", "", "restart: is on a disk other than hd0"},
+		"a partition that is none":      {"(,gpt0)/boot/grub", "", "restart: is not a partition"},
+		"a whole disk":                  {"(hd0)/boot/grub", "", "restart: is not on partition 0"},
+		"no folder":                     {"(hd0,gpt3)boot/grub", "", "restart: which is no folder"},
+		"larger than a configuration":   {"(,gpt3)/large", "", "restart: /large/grub.cfg on partition 3 cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := NewVolumes(
@@ -63,7 +71,8 @@ func TestGRUBProgram(t *testing.T) {
 					"EFI/BOOT/BOOTX64.EFI": content(t, mkimage(t, "x86_64-efi", tt.prefix, tt.config)), "EFI/own/grub.cfg": "search.fs_uuid rrrr root\n" + cfg("own"),
 				}),
 				mounted(t, 2, "ext4", "rrrr", map[string]string{"boot/grub/grub.cfg": "set root=hd0,gpt2\n" + cfg("one"), "boot/vmlinuz": "k"}),
-				mounted(t, 3, "ext4", "ssss", map[string]string{"boot/grub/grub.cfg": "set root=hd0,gpt3\n" + cfg("two"), "boot/vmlinuz": "k"}))
+				mounted(t, 3, "ext4", "ssss", map[string]string{"boot/grub/grub.cfg": "set root=hd0,gpt3\n" + cfg("two"), "boot/vmlinuz": "k",
+					"large/grub.cfg": cfg("large") + strings.Repeat("#\n", grub.MaxConfig/2)}))
 			s, err := Find(v, Firmware{UEFI: true})
 			words, restart := strings.CutPrefix(tt.want, "restart: ")
 			var r *Restart

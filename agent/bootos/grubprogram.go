@@ -2,11 +2,9 @@ package bootos
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"path"
-	"regexp"
-	"strconv"
+	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
@@ -63,8 +61,15 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 		if i == 2 {
 			on = home
 		}
-		text, err := f.v.ReadFile(on, name, 4<<20)
-		if err != nil || len(out) > 0 && bytes.Equal(text, first) {
+		if !f.v.Exists(on, name, false) {
+			continue
+		}
+		text, err := f.v.ReadFile(on, name, grub.MaxConfig)
+		if err != nil {
+			out = append(out, refused(what, unreadable(name, on, err)))
+			continue
+		}
+		if len(out) > 0 && bytes.Equal(text, first) {
 			continue
 		}
 		first = text
@@ -74,6 +79,11 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 		return []candidate{refused(what, fmt.Errorf("%s, where it looks, is not on partition %d: %v", look[0], dev, f.v))}
 	}
 	return out
+}
+
+// unreadable is the reason why a configuration that is there is not followed.
+func unreadable(name string, dev int, err error) error {
+	return fmt.Errorf("its configuration %s on partition %d cannot be read: %w", name, dev, err)
 }
 
 // embedded runs the configuration inside a GRUB, and then the one that its prefix has come to name.
@@ -105,17 +115,20 @@ func (w withFile) Exists(dev int, name string, dir bool) bool {
 	return !dir && dev == w.Device && name == w.Path || w.Files.Exists(dev, name, dir)
 }
 
-// prefixForm is a prefix with its device: "(,gpt2)/boot/grub", "(hd0,msdos1)/@/boot/grub", or without: "/EFI/debian".
-var prefixForm = regexp.MustCompile(`^(?:\((?:hd\d+)?,?(?:(?:gpt|msdos)?(\d+))?\))?(/.*)$`)
-
+// prefixOf cuts up a prefix: "(,gpt2)/boot/grub" and "(hd0,msdos1)/@/boot/grub" are on the disk that GRUB was started from, the first because it
+// names none, and "/EFI/debian" on the partition, which is home. Another disk than that one is not read.
 func prefixOf(prefix string, home int) (dev int, dir string, err error) {
-	m := prefixForm.FindStringSubmatch(prefix)
-	if m == nil {
-		return 0, "", errors.New("it looks for its configuration in " + prefix + ", which is not a partition")
+	dev, dir = home, prefix
+	if device, rest, given := strings.Cut(prefix, ")"); given && strings.HasPrefix(device, "(") {
+		if dir, device = rest, device[1:]; strings.HasPrefix(device, ",") {
+			device = "hd0" + device
+		}
+		if dev, err = grub.Device(device); err != nil {
+			return 0, "", fmt.Errorf("it looks for its configuration in %s: %w", prefix, err)
+		}
 	}
-	if m[1] == "" {
-		return home, m[2], nil
+	if !path.IsAbs(dir) {
+		return 0, "", fmt.Errorf("it looks for its configuration in %q, which is no folder", prefix)
 	}
-	dev, err = strconv.Atoi(m[1])
-	return dev, m[2], err
+	return dev, dir, nil
 }

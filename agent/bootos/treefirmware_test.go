@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/efi/efitest"
 )
 
@@ -26,7 +25,7 @@ func (b *bootTree) firmware(t *testing.T) Firmware {
 	fw := Firmware{UEFI: b.uefi}
 	for i, file := range strings.Fields(b.head["nvram"]) {
 		part, name, ok := strings.Cut(file, "/")
-		e := efi.BootEntry{Name: fmt.Sprintf("Boot%04X", i), Title: "entry " + strconv.Itoa(i), Active: true, Partition: "uuid-of-" + part}
+		e := BootEntry{Name: fmt.Sprintf("Boot%04X", i), Title: "entry " + strconv.Itoa(i), Partition: "uuid-of-" + part}
 		if ok {
 			e.File = "/" + name
 		}

@@ -22,7 +22,7 @@ func (f *finder) uefi() []candidate {
 		if file == "" {
 			file = fallback
 		}
-		if !ok || !e.Active || !f.v.Exists(dev, file, false) {
+		if !ok || !f.v.Exists(dev, file, false) {
 			continue
 		}
 		return f.program(grub.File{Device: dev, Path: file}, fmt.Sprintf(", boot entry %s %q", e.Name, e.Title), e.Options)
@@ -145,7 +145,11 @@ func (f *finder) program(file grub.File, via string, options []byte) []candidate
 	case efi.GRUB:
 		return f.grubProgram(file, prog, via)
 	case efi.SystemdBoot:
-		return []candidate{f.sdboot(file.Device, file.Path+via)}
+		version := 0
+		if prog != nil {
+			version = prog.Version
+		}
+		return []candidate{f.sdboot(file.Device, file.Path+via, version)}
 	case efi.UKI:
 		return []candidate{{what: what(kind), load: func() (*System, error) {
 			if len(bytes.Trim(options, "\x00")) > 0 {

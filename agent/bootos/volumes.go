@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -45,6 +46,16 @@ type Volumes struct {
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
 	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, byDefault: true, budget: v.budget}
+}
+
+// from is the same file systems with the paths of one that begin at a folder of it.
+func (v *Volumes) from(dev int, folder string) *Volumes {
+	w := v.fromDefault()
+	w.byNumber = maps.Clone(v.byNumber)
+	vol := w.byNumber[dev]
+	vol.Default = folder
+	w.byNumber[dev] = vol
+	return w
 }
 
 // fromTop is where a file is from the top of its file system, links followed.

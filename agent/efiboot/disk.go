@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/diskcast/diskcast/agent/efivars"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/esp"
@@ -23,7 +24,7 @@ type Contents struct {
 
 // System is an EFI system partition.
 type System struct {
-	Partition
+	efivars.Partition
 	Index    int // number of the partition; 0 is a disk without partition table
 	Contents *esp.Contents
 }
@@ -61,13 +62,13 @@ func Read(r io.ReaderAt, size int64, sector int) (*Contents, error) {
 
 func (c *Contents) add(r io.ReaderAt, p volume.Partition, t *volume.Table) error {
 	sector := int64(t.SectorSize)
-	s := System{Index: p.Number, Partition: Partition{Number: uint32(p.Number), Start: uint64(p.Start / sector), Size: uint64(p.Size / sector)}}
+	s := System{Index: p.Number, Partition: efivars.Partition{Number: uint32(p.Number), Start: uint64(p.Start / sector), Size: uint64(p.Size / sector)}}
 	id := p.UUID
 	if t.Kind == "dos" {
 		id = t.DiskID
 	}
 	var err error
-	if s.Signature, s.GPT, err = signature(id); err != nil {
+	if s.Signature, s.GPT, err = efivars.Signature(id); err != nil {
 		return err
 	}
 	if s.Contents, err = scan(r, p.Start, p.Size); err != nil {

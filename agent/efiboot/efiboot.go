@@ -9,15 +9,14 @@ package efiboot
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/agent/efivars"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume/esp"
 )
@@ -27,6 +26,15 @@ const mark = " (diskcast)"
 
 // maxDescription bounds the loader's name in a description, in characters: firmware's menus have a line for it.
 const maxDescription = 60
+
+// Vars is the firmware's global variables. Data is what the variable holds, without the attributes. Dir of efivars is one.
+type Vars interface {
+	efivars.Source
+	Set(name string, data []byte) error
+	Remove(name string) error
+}
+
+var _ Vars = efivars.Dir("")
 
 // Machine is what Enter works on.
 type Machine struct {
@@ -60,7 +68,7 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	}
 	vars := m.Vars
 	if vars == nil {
-		if vars, err = Mount(filepath.Join(m.Root, "sys/firmware/efi/efivars")); err != nil {
+		if vars, err = efivars.Mount(filepath.Join(m.Root, "sys/firmware/efi/efivars")); err != nil {
 			return "", without(s, l, arch, err)
 		}
 	}
@@ -151,41 +159,3 @@ func hint(err error) error {
 	}
 	return err
 }
-
-// options reads all boot entries; what cannot be parsed is nil.
-func options(vars Vars) (map[uint16]*Option, error) {
-	names, err := vars.Names()
-	if err != nil {
-		return nil, err
-	}
-	out := map[uint16]*Option{}
-	for _, name := range names {
-		n, ok := number(name)
-		if !ok {
-			continue
-		}
-		b, err := vars.Get(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		out[n] = nil // the number is taken
-		if err == nil {
-			if o, err := ParseOption(b); err == nil {
-				out[n] = o
-			}
-		}
-	}
-	return out, nil
-}
-
-// number is #### of Boot####: four hexadecimal digits, upper case.
-func number(name string) (uint16, bool) {
-	digits, ok := strings.CutPrefix(name, "Boot")
-	if !ok || len(digits) != 4 || digits != strings.ToUpper(digits) {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(digits, 16, 16)
-	return uint16(n), err == nil
-}
-
-func name(n uint16) string { return fmt.Sprintf("Boot%04X", n) }

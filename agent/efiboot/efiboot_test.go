@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/agent/efivars"
 	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -60,7 +61,7 @@ func (n *nvram) Remove(name string) error {
 // show writes the memory down: the order, and each entry with its description and what it starts.
 func (n *nvram) show(t *testing.T) string {
 	t.Helper()
-	order, damaged, err := parseOrder(n.vars["BootOrder"])
+	order, damaged, err := efivars.ParseOrder(n.vars["BootOrder"])
 	if err != nil || damaged {
 		t.Fatalf("BootOrder %x: %v", n.vars["BootOrder"], err)
 	}
@@ -70,17 +71,17 @@ func (n *nvram) show(t *testing.T) string {
 	}
 	lines := []string{strings.Join(words, ",")}
 	for _, v := range slices.Sorted(maps.Keys(n.vars)) {
-		if _, ok := number(v); !ok {
+		if _, ok := efivars.Number(v); !ok {
 			continue
 		}
-		o, err := ParseOption(n.vars[v])
+		o, err := efivars.ParseOption(n.vars[v])
 		if err != nil {
 			lines = append(lines, v+" damaged")
 			continue
 		}
 		line := fmt.Sprintf("%s %q", v, o.Description)
-		if p, file, ok := o.starts(); ok {
-			line += fmt.Sprintf(" %s@%d %s", p.id()[:8], p.Start, file)
+		if p, file, ok := o.Starts(); ok {
+			line += fmt.Sprintf(" %s@%d %s", p.ID()[:8], p.Start, file)
 		}
 		lines = append(lines, line)
 	}
@@ -166,16 +167,16 @@ func uefi(t *testing.T, bits int) string {
 // to is an option for a file on the partition with the GUID.
 func to(t *testing.T, description, guid string, start uint64, file string) []byte {
 	t.Helper()
-	p := Partition{Number: 1, Start: start, Size: 40960}
+	p := efivars.Partition{Number: 1, Start: start, Size: 40960}
 	var err error
-	if p.Signature, p.GPT, err = signature(guid); err != nil {
+	if p.Signature, p.GPT, err = efivars.Signature(guid); err != nil {
 		t.Fatal(err)
 	}
-	return (&Option{Attributes: active, Description: description, Path: diskPath(&p, file)}).Bytes()
+	return (&efivars.Option{Attributes: efivars.Active, Description: description, Path: efivars.DiskPath(&p, file)}).Bytes()
 }
 
 func pxe() []byte {
-	return (&Option{Attributes: active, Description: "UEFI PXEv4", Path: kinds["pxe4"].Path}).Bytes()
+	return (&efivars.Option{Attributes: efivars.Active, Description: "UEFI PXEv4", Path: kinds["pxe4"].Path}).Bytes()
 }
 
 var debian = map[string]string{"EFI/debian/shimx64.efi": "shim", "EFI/debian/grubx64.efi": "grub", "EFI/debian/shimia32.efi": "shim32"}
@@ -183,7 +184,7 @@ var debian = map[string]string{"EFI/debian/shimx64.efi": "shim", "EFI/debian/gru
 func TestEnter(t *testing.T) {
 	// Disks are only read: those with the same files are made once.
 	all, disks, other := t, map[string]session.Disk{}, makeDisk(t, "gpt", otherGUID, debian)
-	ssd := (&Option{Attributes: active, Description: "UEFI SSD", Path: kinds["sata"].Path}).Bytes()
+	ssd := (&efivars.Option{Attributes: efivars.Active, Description: "UEFI SSD", Path: kinds["sata"].Path}).Bytes()
 	for _, c := range []struct {
 		name   string
 		vars   map[string][]byte
@@ -415,7 +416,7 @@ func TestOtherWays(t *testing.T) {
 // TestEfibootmgr has efibootmgr read what Enter wrote, in a directory that stands for efivarfs.
 func TestEfibootmgr(t *testing.T) {
 	need.Tools(t, "efibootmgr")
-	dir := Dir(t.TempDir() + "/")
+	dir := efivars.Dir(t.TempDir() + "/")
 	if err := dir.Set("Boot0004", pxe()); err != nil {
 		t.Fatal(err)
 	}

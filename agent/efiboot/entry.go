@@ -2,13 +2,12 @@ package efiboot
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/agent/efivars"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume/esp"
 )
@@ -21,7 +20,7 @@ type entry struct {
 	why    string // the loader was chosen
 	disk   string
 
-	options map[uint16]*Option
+	options map[uint16]*efivars.Option
 	order   []uint16
 	damaged bool // the variable BootOrder has half a number at its end
 	mended  bool // it was written anew
@@ -30,29 +29,23 @@ type entry struct {
 
 func (e *entry) read() error {
 	var err error
-	if e.options, err = options(e.vars); err != nil {
+	if e.options, err = efivars.Options(e.vars); err != nil {
 		return err
 	}
-	b, err := e.vars.Get("BootOrder")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		e.order, e.damaged, err = parseOrder(b)
-	}
+	e.order, e.damaged, err = efivars.Order(e.vars)
 	return err
 }
 
 // here tells whether an option starts a file of the partition.
-func (e *entry) here(o *Option) (file string, ok bool) {
+func (e *entry) here(o *efivars.Option) (file string, ok bool) {
 	if o == nil {
 		return "", false
 	}
-	p, file, ok := o.starts()
-	return file, ok && file != "" && p.same(&e.system.Partition)
+	p, file, ok := o.Starts()
+	return file, ok && file != "" && p.Same(&e.system.Partition)
 }
 
-func ours(o *Option) bool { return o != nil && strings.HasSuffix(o.Description, mark) }
+func ours(o *efivars.Option) bool { return o != nil && strings.HasSuffix(o.Description, mark) }
 
 // prefer takes over what the firmware's memory says: an entry that somebody else made, an installer say, which names a loader that the
 // partition still has, is the machine's choice among its loaders.
@@ -60,12 +53,12 @@ func (e *entry) prefer(arch string) {
 	all := append(slices.Clone(e.system.Contents.Loaders), e.system.Contents.Fallbacks...)
 	for _, n := range e.order {
 		file, ok := e.here(e.options[n])
-		if o := e.options[n]; !ok || ours(o) || o.class() == inert {
+		if o := e.options[n]; !ok || ours(o) || classOf(o) == inert {
 			continue
 		}
 		for _, l := range all {
 			if l.Arch == arch && strings.EqualFold(l.Path, file) {
-				e.loader, e.why = l, "what "+name(n)+" names already"
+				e.loader, e.why = l, "what "+efivars.Name(n)+" names already"
 				return
 			}
 		}
@@ -74,20 +67,20 @@ func (e *entry) prefer(arch string) {
 
 // want is the option that should be there, and its number: the one that starts this loader already, be it with the partition at an older place,
 // else one of ours for this partition, else a new one.
-func (e *entry) want() (uint16, *Option) {
-	path := diskPath(&e.system.Partition, e.loader.Path)
+func (e *entry) want() (uint16, *efivars.Option) {
+	path := efivars.DiskPath(&e.system.Partition, e.loader.Path)
 	for _, own := range []bool{false, true} {
 		for _, n := range slices.Sorted(maps.Keys(e.options)) {
 			o := e.options[n]
 			file, ok := e.here(o)
-			if !ok || ours(o) != own || o.class() == inert || !own && !strings.EqualFold(file, e.loader.Path) {
+			if !ok || ours(o) != own || classOf(o) == inert || !own && !strings.EqualFold(file, e.loader.Path) {
 				continue
 			}
 			if own {
 				return n, e.fresh(path)
 			}
-			p, _, _ := o.starts()
-			if p == e.system.Partition || !o.onlyPartition() {
+			p, _, _ := o.Starts()
+			if p == e.system.Partition || !o.OnlyPartition() {
 				return n, o
 			}
 			fixed := *o
@@ -103,14 +96,14 @@ func (e *entry) want() (uint16, *Option) {
 	}
 }
 
-func (e *entry) fresh(path []byte) *Option {
+func (e *entry) fresh(path []byte) *efivars.Option {
 	text := []rune(strings.Map(func(r rune) rune {
 		if r < ' ' || r > 0xffff || r >= 0xd800 && r < 0xe000 {
 			return -1 // not UCS-2
 		}
 		return r
 	}, e.loader.Name))
-	return &Option{Attributes: active, Description: string(text[:min(len(text), maxDescription)]) + mark, Path: path}
+	return &efivars.Option{Attributes: efivars.Active, Description: string(text[:min(len(text), maxDescription)]) + mark, Path: path}
 }
 
 // write makes the entry and its place in the order, and reads both back. Nothing is written that is there already: the firmware's memory wears.
@@ -125,16 +118,16 @@ func (e *entry) write() (done string, err error) {
 		if had {
 			done = "was made anew"
 		}
-		if err := e.set(name(n), o.Bytes()); err != nil {
+		if err := e.set(efivars.Name(n), o.Bytes()); err != nil {
 			return "", err
 		}
 		e.options[n] = o
 	}
-	order := place(e.order, n, func(id uint16) class { return e.options[id].class() })
+	order := place(e.order, n, func(id uint16) class { return classOf(e.options[id]) })
 	if e.damaged || !slices.Equal(order, e.order) {
-		if err := e.set("BootOrder", orderBytes(order)); err != nil {
+		if err := e.set("BootOrder", efivars.OrderBytes(order)); err != nil {
 			if !had {
-				_ = e.vars.Remove(name(n)) // the first error is what the operator must know
+				_ = e.vars.Remove(efivars.Name(n)) // the first error is what the operator must know
 			}
 			return "", err
 		}
@@ -165,15 +158,15 @@ func (e *entry) words(done string) string {
 		list = append(list, fmt.Sprintf("%04X", n))
 	}
 	words := fmt.Sprintf("boot entry %s %q %s: it starts %s on partition %d of %s (%s), %s; boot order %s",
-		name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.id(), e.why, strings.Join(list, ","))
+		efivars.Name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.ID(), e.why, strings.Join(list, ","))
 	var unsure []string
 	net := false
 	for _, n := range e.order[:slices.Index(e.order, e.number)] {
-		switch e.options[n].class() {
+		switch classOf(e.options[n]) {
 		case network:
 			net = true
 		case unknown:
-			unsure = append(unsure, fmt.Sprintf("%s %q", name(n), e.options[n].Description))
+			unsure = append(unsure, fmt.Sprintf("%s %q", efivars.Name(n), e.options[n].Description))
 		}
 	}
 	if e.mended {
@@ -194,7 +187,7 @@ func (e *entry) words(done string) string {
 // tidy removes entries of ours that start nothing any more: for this partition with another loader, or for a partition that no disk of
 // the machine has. It also looks for a second partition with the identity of ours.
 func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
-	known := []Partition{e.system.Partition}
+	known := []efivars.Partition{e.system.Partition}
 	all := m.Disks != nil
 	if all {
 		for _, other := range m.Disks() {
@@ -207,7 +200,7 @@ func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
 				continue
 			}
 			for _, s := range c.Systems {
-				if s.same(&e.system.Partition) {
+				if s.Same(&e.system.Partition) {
 					twin = other.Path
 				}
 				known = append(known, s.Partition)
@@ -221,16 +214,16 @@ func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
 		if n == e.number || !ours(o) {
 			continue
 		}
-		p, _, ok := o.starts()
-		stale := ok && p.same(&e.system.Partition) || all && !slices.ContainsFunc(known, func(k Partition) bool { return k.same(&p) })
+		p, _, ok := o.Starts()
+		stale := ok && p.Same(&e.system.Partition) || all && !slices.ContainsFunc(known, func(k efivars.Partition) bool { return k.Same(&p) })
 		if !stale {
 			continue
 		}
 		if err := e.remove(n); err != nil {
-			failed = append(failed, fmt.Sprintf("%s (%v)", name(n), err))
+			failed = append(failed, fmt.Sprintf("%s (%v)", efivars.Name(n), err))
 			continue
 		}
-		removed = append(removed, name(n))
+		removed = append(removed, efivars.Name(n))
 	}
 	if len(removed) > 0 {
 		words = "; removed " + strings.Join(removed, ", ") + " of earlier sessions"
@@ -245,10 +238,10 @@ func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
 func (e *entry) remove(n uint16) error {
 	order := slices.DeleteFunc(slices.Clone(e.order), func(x uint16) bool { return x == n })
 	if len(order) != len(e.order) {
-		if err := e.set("BootOrder", orderBytes(order)); err != nil {
+		if err := e.set("BootOrder", efivars.OrderBytes(order)); err != nil {
 			return err
 		}
 		e.order = order
 	}
-	return e.vars.Remove(name(n))
+	return e.vars.Remove(efivars.Name(n))
 }

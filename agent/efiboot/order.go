@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/diskcast/diskcast/agent/efivars"
 )
 
 // class is what an entry of the boot order starts from.
@@ -28,57 +29,56 @@ var optical = regexp.MustCompile(`(?i)\b(dvd|cd|cd-?rom|optical)\b`)
 // netWords are what firmware calls its network entries, where the device path does not tell.
 var netWords = regexp.MustCompile(`(?i)pxe|ipv[46]|\b(ip[46]|w?lan|https?|network|ethernet|nic)\b`)
 
-// class of an option; o may be nil. What is not surely a disk is none: an entry before the network would end the machine's netboot.
-func (o *Option) class() class {
-	if o == nil || o.Attributes&active == 0 || o.Attributes&categories == categoryApp {
+// classOf is the class of an option, which may be nil. What is not surely a disk is none: an entry before the network would end the machine's netboot.
+func classOf(o *efivars.Option) class {
+	if o == nil || !o.Tried() {
 		return inert
 	}
-	c := o.pathClass()
+	nodes := o.Nodes()
+	c := pathClass(nodes)
 	switch {
 	case c != disk && c != network && netWords.MatchString(o.Description):
 		return network
-	case c == disk && optical.MatchString(o.Description) && !o.onPartition():
+	case c == disk && optical.MatchString(o.Description) && !slices.ContainsFunc(nodes, onPartition):
 		return removable
-	case c == unknown && o.miscDevice():
+	case c == unknown && miscDevice(o.Description, nodes):
 		return disk
 	}
 	return c
 }
 
 // pathClass is what the device path alone tells.
-func (o *Option) pathClass() class {
+func pathClass(nodes []efivars.Node) class {
 	c := unknown
-	for _, n := range o.nodes() {
-		switch n.kind {
-		case nodeMAC, nodeIPv4, nodeIPv6, nodeVLAN, nodeURI, nodeWiFi, nodeDNS:
+	for _, n := range nodes {
+		switch n.Kind {
+		case efivars.NodeMAC, efivars.NodeIPv4, efivars.NodeIPv6, efivars.NodeVLAN, efivars.NodeURI, efivars.NodeWiFi, efivars.NodeDNS:
 			return network
-		case nodeDisk:
+		case efivars.NodeDisk:
 			return disk // a system that was installed on it, be it a USB disk
-		case nodeATAPI, nodeSCSI, nodeFibre, nodeSATA, nodeISCSI, nodeFibreEx, nodeSASEx, nodeNVMe, nodeUFS, nodeSD, nodeEMMC, nodeNVDIMM, nodeNVMeOF:
+		case efivars.NodeATAPI, efivars.NodeSCSI, efivars.NodeFibre, efivars.NodeSATA, efivars.NodeISCSI, efivars.NodeFibreEx, efivars.NodeSASEx,
+			efivars.NodeNVMe, efivars.NodeUFS, efivars.NodeSD, efivars.NodeEMMC, efivars.NodeNVDIMM, efivars.NodeNVMeOF:
 			c = disk
-		case nodeUSB, nodeUSBWWID, nodeCDROM:
+		case efivars.NodeUSB, efivars.NodeUSBWWID, efivars.NodeCDROM:
 			c = removable
-		case nodeFVFile, nodeFV:
+		case efivars.NodeFVFile, efivars.NodeFV:
 			c = program
-		case nodeVendor:
-			c = vendor(n.data)
-		case nodeBBS:
-			c = bbs(n.data)
+		case efivars.NodeVendor:
+			c = vendor(n.Data)
+		case efivars.NodeBBS:
+			c = bbs(n.Data)
 		}
 	}
 	return c
 }
 
-func (o *Option) onPartition() bool {
-	return slices.ContainsFunc(o.nodes(), func(n node) bool { return n.kind == nodeDisk })
-}
+func onPartition(n efivars.Node) bool { return n.Kind == efivars.NodeDisk }
 
 // miscDevice recognizes EDK II's name for a disk behind a controller without a node of its own, such as virtio: nothing but the places of
 // the controller (types 1 and 2) is in its path. EDK II's network entries have the card's address in theirs.
-func (o *Option) miscDevice() bool {
-	n := o.nodes()
-	return strings.HasPrefix(o.Description, "UEFI Misc Device") && len(n) > 0 &&
-		!slices.ContainsFunc(n, func(n node) bool { return n.kind>>8 != 1 && n.kind>>8 != 2 })
+func miscDevice(description string, nodes []efivars.Node) bool {
+	return strings.HasPrefix(description, "UEFI Misc Device") && len(nodes) > 0 &&
+		!slices.ContainsFunc(nodes, func(n efivars.Node) bool { return n.Kind>>8 != 1 && n.Kind>>8 != 2 })
 }
 
 // lenovo is the GUID of ThinkPads' entries for kinds of devices, as a device path has it: bc7838d2-0f82-4d60-8316-c068ee79d25b. A second
@@ -127,11 +127,11 @@ func bbs(b []byte) class {
 
 // place puts the entry with the number id into the boot order and changes nothing else: where the network, or what may be it, came before the
 // first sure disk the entry comes right behind that, else before the first disk. Drives for removable media keep their place before a disk.
-func place(order []uint16, id uint16, classOf func(uint16) class) []uint16 {
+func place(order []uint16, id uint16, classes func(uint16) class) []uint16 {
 	order = slices.DeleteFunc(slices.Clone(order), func(n uint16) bool { return n == id })
 	at, last := -1, len(order)
 	for i, n := range order {
-		c := classOf(n)
+		c := classes(n)
 		if c == network || c == unknown {
 			at = i + 1
 		}
@@ -144,24 +144,4 @@ func place(order []uint16, id uint16, classOf func(uint16) class) []uint16 {
 		at = last
 	}
 	return slices.Insert(order, at, id)
-}
-
-// parseOrder reads the variable BootOrder, 16-bit numbers in little endian. Of one with an odd byte at its end the whole numbers count, as
-// they do for EDK II's boot manager; damaged tells so.
-func parseOrder(b []byte) (order []uint16, damaged bool, err error) {
-	if len(b) > maxOption {
-		return nil, false, fmt.Errorf("the variable BootOrder has %d bytes", len(b))
-	}
-	for ; len(b) >= 2; b = b[2:] {
-		order = append(order, binary.LittleEndian.Uint16(b))
-	}
-	return order, len(b) > 0, nil
-}
-
-func orderBytes(order []uint16) []byte {
-	var b []byte
-	for _, n := range order {
-		b = binary.LittleEndian.AppendUint16(b, n)
-	}
-	return b
 }

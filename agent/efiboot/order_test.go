@@ -5,23 +5,25 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/diskcast/diskcast/agent/efivars"
 )
 
 // entries as firmware makes them, by device path nodes alone.
-var kinds = map[string]*Option{
-	"pxe4":     {Attributes: active, Path: appendNode(appendNode(nil, nodeMAC, make([]byte, 33)), nodeIPv4, make([]byte, 23))},
-	"pxe6":     {Attributes: active, Path: appendNode(nil, nodeIPv6, make([]byte, 56))},
-	"http":     {Attributes: active, Path: appendNode(nil, nodeURI, nil)},
-	"lan-bios": {Attributes: active, Path: appendNode(nil, nodeBBS, []byte{0x80, 0, 0, 0, 0})},
-	"usb":      {Attributes: active, Path: appendNode(nil, nodeUSB, []byte{0, 0})},
-	"dvd":      {Attributes: active, Description: "UEFI HL-DT-ST DVDRAM GH24 DVD", Path: appendNode(nil, 0x0312, make([]byte, 6))},
-	"sata":     {Attributes: active, Description: "UEFI Samsung SSD 860", Path: appendNode(nil, 0x0312, make([]byte, 6))},
-	"other-os": {Attributes: active, Description: "Windows Boot Manager", Path: diskPath(&Partition{Number: 1, GPT: true}, "EFI/Microsoft/Boot/bootmgfw.efi")},
-	"usb-os":   {Attributes: active, Path: append(appendNode(nil, nodeUSB, []byte{0, 0}), diskPath(&Partition{Number: 1, GPT: true}, "EFI/BOOT/BOOTX64.EFI")...)},
-	"shell":    {Attributes: active, Path: appendNode(appendNode(nil, nodeFV, make([]byte, 16)), nodeFVFile, make([]byte, 16))},
-	"setup":    {Attributes: active | categoryApp | 8, Path: appendNode(nil, nodeFVFile, make([]byte, 16))},
-	"off":      {Attributes: 0, Path: appendNode(nil, 0x0312, make([]byte, 6))},
-	"off-pxe":  {Attributes: 0, Path: appendNode(nil, nodeIPv4, make([]byte, 23))},
+var kinds = map[string]*efivars.Option{
+	"pxe4":     {Attributes: efivars.Active, Path: efivars.AppendNode(efivars.AppendNode(nil, efivars.NodeMAC, make([]byte, 33)), efivars.NodeIPv4, make([]byte, 23))},
+	"pxe6":     {Attributes: efivars.Active, Path: efivars.AppendNode(nil, efivars.NodeIPv6, make([]byte, 56))},
+	"http":     {Attributes: efivars.Active, Path: efivars.AppendNode(nil, efivars.NodeURI, nil)},
+	"lan-bios": {Attributes: efivars.Active, Path: efivars.AppendNode(nil, efivars.NodeBBS, []byte{0x80, 0, 0, 0, 0})},
+	"usb":      {Attributes: efivars.Active, Path: efivars.AppendNode(nil, efivars.NodeUSB, []byte{0, 0})},
+	"dvd":      {Attributes: efivars.Active, Description: "UEFI HL-DT-ST DVDRAM GH24 DVD", Path: efivars.AppendNode(nil, 0x0312, make([]byte, 6))},
+	"sata":     {Attributes: efivars.Active, Description: "UEFI Samsung SSD 860", Path: efivars.AppendNode(nil, 0x0312, make([]byte, 6))},
+	"other-os": {Attributes: efivars.Active, Description: "Windows Boot Manager", Path: efivars.DiskPath(&efivars.Partition{Number: 1, GPT: true}, "EFI/Microsoft/Boot/bootmgfw.efi")},
+	"usb-os":   {Attributes: efivars.Active, Path: append(efivars.AppendNode(nil, efivars.NodeUSB, []byte{0, 0}), efivars.DiskPath(&efivars.Partition{Number: 1, GPT: true}, "EFI/BOOT/BOOTX64.EFI")...)},
+	"shell":    {Attributes: efivars.Active, Path: efivars.AppendNode(efivars.AppendNode(nil, efivars.NodeFV, make([]byte, 16)), efivars.NodeFVFile, make([]byte, 16))},
+	"setup":    {Attributes: efivars.Active | efivars.CategoryApp | 8, Path: efivars.AppendNode(nil, efivars.NodeFVFile, make([]byte, 16))},
+	"off":      {Attributes: 0, Path: efivars.AppendNode(nil, 0x0312, make([]byte, 6))},
+	"off-pxe":  {Attributes: 0, Path: efivars.AppendNode(nil, efivars.NodeIPv4, make([]byte, 23))},
 	"gone":     nil,
 	"tp-lan":   thinkPad("PCI LAN", "78a84aaf2b2afc4ea79cf5cc8f3d3803"),
 	"tp-nvme":  thinkPad("NVMe0", "001c199932d94c4eae9aa0b6e98eb8a400"),
@@ -29,25 +31,42 @@ var kinds = map[string]*Option{
 	"tp-usb":   thinkPad("USB HDD", "33e821aaaf33bc4789bd419f88c50803"),
 	"tp-new":   thinkPad("ON-PREMISE", "00112233445566778899aabbccddeeff"),
 	"tp-short": thinkPad("cut off", "78a8"),
-	"vendor":   {Attributes: active, Description: "Slot 1", Path: appendNode(nil, nodeVendor, make([]byte, 32))},
-	"no-path":  {Attributes: active, Description: "Onboard"},
-	"bbs-odd":  {Attributes: active, Path: appendNode(nil, nodeBBS, []byte{0xff, 0, 0, 0, 0})},
-	"bbs-disk": {Attributes: active, Path: appendNode(nil, nodeBBS, []byte{2, 0, 0, 0, 0})},
-	"bt":       {Attributes: active, Path: appendNode(nil, 0x031b, make([]byte, 6))},
-	"virtio":   {Attributes: active, Description: "UEFI Misc Device 2", Path: appendNode(appendNode(nil, 0x0201, make([]byte, 8)), 0x0101, make([]byte, 2))},
-	"by-name":  {Attributes: active, Description: "UEFI: IPv4 Realtek", Path: appendNode(nil, 0x0101, make([]byte, 2))},
-	"fv-net":   {Attributes: active, Description: "Network Boot", Path: appendNode(nil, nodeFVFile, make([]byte, 16))},
-	"usb-lan":  {Attributes: active, Description: "USB LAN", Path: appendNode(nil, nodeUSB, []byte{0, 0})},
-	"lan-os":   {Attributes: active, Description: "LAN appliance", Path: diskPath(&Partition{Number: 1, GPT: true}, "EFI/BOOT/BOOTX64.EFI")},
+	"vendor":   {Attributes: efivars.Active, Description: "Slot 1", Path: efivars.AppendNode(nil, efivars.NodeVendor, make([]byte, 32))},
+	"no-path":  {Attributes: efivars.Active, Description: "Onboard"},
+	"bbs-odd":  {Attributes: efivars.Active, Path: efivars.AppendNode(nil, efivars.NodeBBS, []byte{0xff, 0, 0, 0, 0})},
+	"bbs-disk": {Attributes: efivars.Active, Path: efivars.AppendNode(nil, efivars.NodeBBS, []byte{2, 0, 0, 0, 0})},
+	"bt":       {Attributes: efivars.Active, Path: efivars.AppendNode(nil, 0x031b, make([]byte, 6))},
+	"virtio": ovmf("010000001600550045004600490020004d00690073006300200044006500760069006300650000000201" +
+		"0c00d041030a000000000101060000017fff04004eac0881119f594d850ee21a522c59b2"),
+	"virtio-2": ovmf("010000001600550045004600490020004d006900730063002000440065007600690063006500200032000000" +
+		"02010c00d041030a000000000101060000027fff04004eac0881119f594d850ee21a522c59b2"),
+	"misc-usb": {Attributes: efivars.Active, Description: "UEFI Misc Device", Path: efivars.AppendNode(efivars.AppendNode(nil, 0x0101, make([]byte, 2)), 0x031b, make([]byte, 6))},
+	"by-name":  {Attributes: efivars.Active, Description: "UEFI: IPv4 Realtek", Path: efivars.AppendNode(nil, 0x0101, make([]byte, 2))},
+	"fv-net":   {Attributes: efivars.Active, Description: "Network Boot", Path: efivars.AppendNode(nil, efivars.NodeFVFile, make([]byte, 16))},
+	"usb-lan":  {Attributes: efivars.Active, Description: "USB LAN", Path: efivars.AppendNode(nil, efivars.NodeUSB, []byte{0, 0})},
+	"lan-os":   {Attributes: efivars.Active, Description: "LAN appliance", Path: efivars.DiskPath(&efivars.Partition{Number: 1, GPT: true}, "EFI/BOOT/BOOTX64.EFI")},
+}
+
+// ovmf is an entry as Debian 12's OVMF (2022.11) wrote it into its memory for a virtio-blk disk.
+func ovmf(dump string) *efivars.Option {
+	b, err := hex.DecodeString(dump)
+	if err != nil {
+		panic(err)
+	}
+	o, err := efivars.ParseOption(b)
+	if err != nil {
+		panic(err)
+	}
+	return o
 }
 
 // thinkPad is an entry for a kind of device, with the bytes that efibootmgr prints.
-func thinkPad(description, kind string) *Option {
+func thinkPad(description, kind string) *efivars.Option {
 	b, err := hex.DecodeString(kind)
 	if err != nil {
 		panic(err)
 	}
-	return &Option{Attributes: active, Description: description, Path: appendNode(nil, nodeVendor, append([]byte(lenovo), b...))}
+	return &efivars.Option{Attributes: efivars.Active, Description: description, Path: efivars.AppendNode(nil, efivars.NodeVendor, append([]byte(lenovo), b...))}
 }
 
 func TestPlace(t *testing.T) {
@@ -83,6 +102,8 @@ func TestPlace(t *testing.T) {
 		{"a BIOS disk first", []string{"bbs-disk", "lan-bios"}, []string{"NEW", "bbs-disk", "lan-bios"}},
 		{"Bluetooth is no disk", []string{"bt", "sata"}, []string{"bt", "NEW", "sata"}},
 		{"a virtio disk as EDK II names it", []string{"virtio", "pxe4"}, []string{"NEW", "virtio", "pxe4"}},
+		{"a second one", []string{"pxe4", "virtio-2", "virtio"}, []string{"pxe4", "NEW", "virtio-2", "virtio"}},
+		{"that name with a node of another bus may be the network", []string{"misc-usb", "sata"}, []string{"misc-usb", "NEW", "sata"}},
 		{"what cannot be told, before the network", []string{"vendor", "pxe4", "sata"}, []string{"vendor", "pxe4", "NEW", "sata"}},
 		{"what cannot be told, behind a disk", []string{"sata", "vendor"}, []string{"NEW", "sata", "vendor"}},
 		{"the network by its name alone", []string{"by-name", "sata"}, []string{"by-name", "NEW", "sata"}},
@@ -110,7 +131,7 @@ func TestPlace(t *testing.T) {
 				if !ok && names[n] != "NEW" {
 					t.Fatalf("no kind %s", names[n])
 				}
-				return o.class()
+				return classOf(o)
 			}) {
 				got = append(got, names[n])
 			}
@@ -121,18 +142,32 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-func TestOrderVariable(t *testing.T) {
-	if order, damaged, err := parseOrder([]byte{1, 0, 2}); err != nil || !damaged || !slices.Equal(order, []uint16{1}) {
-		t.Errorf("three bytes are %x, %v, %v: want 1 and a half number", order, damaged, err)
-	}
-	order, damaged, err := parseOrder([]byte{0x02, 0x00, 0x00, 0x80})
-	if err != nil || damaged || !slices.Equal(order, []uint16{2, 0x8000}) {
-		t.Errorf("parseOrder = %x, %v, %v", order, damaged, err)
-	}
-	if _, _, err := parseOrder(make([]byte, maxOption+2)); err == nil {
-		t.Error("an order without bound was taken")
-	}
-	if got := orderBytes(order); string(got) != "\x02\x00\x00\x80" {
-		t.Errorf("orderBytes = %x", got)
-	}
+// FuzzPlace takes any bytes for a variable and a boot order.
+func FuzzPlace(f *testing.F) {
+	f.Add((&efivars.Option{Attributes: efivars.Active, Description: "PXE", Path: kinds["pxe4"].Path, Optional: []byte{1}}).Bytes(), []byte{1})
+	f.Add([]byte{1, 0, 0, 0, 4, 0, 0, 0, 4, 1, 0, 0}, []byte{0, 0, 1, 0})
+	f.Fuzz(func(t *testing.T, b, order []byte) {
+		o, err := efivars.ParseOption(b)
+		if err != nil {
+			return
+		}
+		c := classOf(o)
+		if again, err := efivars.ParseOption(o.Bytes()); err == nil && classOf(again) != c {
+			t.Errorf("class %d becomes %d", c, classOf(again))
+		}
+		ids, _, err := efivars.ParseOrder(order)
+		if err != nil {
+			return
+		}
+		count := 0
+		got := place(ids, 7, func(uint16) class { return c })
+		for _, id := range got {
+			if id == 7 {
+				count++
+			}
+		}
+		if count != 1 {
+			t.Errorf("%x has the entry %d times", got, count)
+		}
+	})
 }

@@ -99,6 +99,7 @@ func load(dir string) (*Image, error) {
 	if m.Release != "" {
 		im.Kernel = filepath.Join(dir, "vmlinuz")
 		im.Initrd = filepath.Join(dir, "initrd.img")
+		im.BtrfsInitrd = filepath.Join(dir, "initrd-btrfs.img")
 		im.Modules = filepath.Join(dir, "modules", m.Release)
 		im.Shim = filepath.Join(dir, "shimx64.efi.signed")
 		im.GRUB = filepath.Join(dir, "grubnetx64.efi.signed")

@@ -35,6 +35,9 @@ func init() {
 	variants["uki"] = variant{esp: unifiedKernel}
 	variants["mbr-gap"] = variant{disk: mbrGap}
 	variants["xen"] = variant{disk: xen}
+	variants["btrfs"] = variant{disk: btrfsUpstream, fs: "btrfs"}
+	variants["btrfs-suse"] = variant{disk: btrfsSUSE, fs: "btrfs"}
+	variants["btrfs-extlinux"] = variant{disk: btrfsExtlinux, fs: "btrfs"}
 }
 
 // systemdBoot has two entries with boot counters: the newer one has no tries left, so the older one is to be started, whatever its version.
@@ -91,11 +94,9 @@ func mbrGap(ctx context.Context, b *base, disk string) error { return b.biosDisk
 
 // biosDisk makes the disk; grubConfig takes the place of the Debian's when it is not empty.
 func (b *base) biosDisk(ctx context.Context, disk, grubConfig string) error {
-	l := debianLayout
 	root := filepath.Join(b.dir, "root.ext4")
 	defer os.Remove(root)
-	if err := proc.Run(ctx, b.log, "dd", "if="+b.Disk, "of="+root, "bs=1M", "conv=sparse", "status=none",
-		"skip="+strconv.Itoa(int(l.rootStart()/mib)), "count="+strconv.Itoa(int(l.root/mib))); err != nil {
+	if err := b.extract(ctx, root); err != nil {
 		return err
 	}
 	if grubConfig != "" {
@@ -103,20 +104,47 @@ func (b *base) biosDisk(ctx context.Context, disk, grubConfig string) error {
 			return err
 		}
 	}
-	if err := errors.Join(os.Remove(disk), sparse.Create(disk, gapStart+l.root+mib)); err != nil {
+	if err := b.onePartition(ctx, disk, root, debianLayout.root); err != nil {
 		return err
 	}
-	script := fmt.Sprintf("label: dos\nlabel-id: 0xd15cca57\nstart=%d, size=%d, type=83, bootable\n", gapStart/512, l.root/512)
+	return b.grubInGap(ctx, disk, "(hd0,msdos1)/boot/grub", "", "ext2")
+}
+
+// extract copies the Debian's root out of its disk.
+func (b *base) extract(ctx context.Context, to string) error {
+	l := debianLayout
+	return proc.Run(ctx, b.log, "dd", "if="+b.Disk, "of="+to, "bs=1M", "conv=sparse", "status=none",
+		"skip="+strconv.Itoa(int(l.rootStart()/mib)), "count="+strconv.Itoa(int(l.root/mib)))
+}
+
+// onePartition makes a disk with an MBR and one active partition, which holds what is in the file root, of size bytes.
+func (b *base) onePartition(ctx context.Context, disk, root string, size int64) error {
+	if err := errors.Join(os.Remove(disk), sparse.Create(disk, gapStart+size+mib)); err != nil {
+		return err
+	}
+	script := fmt.Sprintf("label: dos\nlabel-id: 0xd15cca57\nstart=%d, size=%d, type=83, bootable\n", gapStart/512, size/512)
 	if err := proc.Input(ctx, b.log, strings.NewReader(script), "sfdisk", "--quiet", disk); err != nil {
 		return err
 	}
-	if err := sparse.Insert(ctx, root, disk, gapStart); err != nil {
-		return err
-	}
-	core := filepath.Join(b.dir, "core.img")
+	return sparse.Insert(ctx, root, disk, gapStart)
+}
+
+// grubInGap installs GRUB with a prefix, a configuration inside it (empty: none) and the module of a file system; with gzio too,
+// because Xen's image is compressed.
+func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) error {
+	core, file := filepath.Join(b.dir, "core.img"), filepath.Join(b.dir, "core.cfg")
 	defer os.Remove(core)
-	if err := proc.Run(ctx, b.log, "grub-mkimage", "-O", "i386-pc", "-d", grubPC, "-o", core, "-p", "(hd0,msdos1)/boot/grub",
-		"biosdisk", "part_msdos", "part_gpt", "ext2", "normal", "configfile", "linux", "multiboot2", "search", "search_fs_uuid", "echo", "serial", "terminal", "test", "loadenv", "minicmd"); err != nil {
+	args := []string{"-O", "i386-pc", "-d", grubPC, "-o", core, "-p", prefix}
+	if config != "" {
+		if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+			return err
+		}
+		defer os.Remove(file)
+		args = append(args, "-c", file)
+	}
+	args = append(args, "biosdisk", "part_msdos", "part_gpt", fs, "normal", "configfile", "linux", "multiboot2", "gzio",
+		"search", "search_fs_uuid", "echo", "serial", "terminal", "test", "loadenv", "minicmd")
+	if err := proc.Run(ctx, b.log, "grub-mkimage", args...); err != nil {
 		return err
 	}
 	return embed(disk, core)

@@ -31,6 +31,7 @@ type Image struct {
 
 	// Kernel and Modules (the directory /lib/modules/RELEASE) are those of the Debian inside; empty for a small image.
 	Kernel, Initrd, Modules string
+	BtrfsInitrd             string // Initrd with btrfs' module
 	// Shim and GRUB are Debian's signed boot loaders that start this kernel over the network with Secure Boot on; empty for a small image.
 	Shim, GRUB string
 	// RootUUID and Cmdline boot the disk directly.

@@ -17,6 +17,7 @@ type variant struct {
 	esp func(b *base, tree string) error
 	// disk makes the changed disk of a copy of Debian's.
 	disk func(ctx context.Context, b *base, disk string) error
+	fs   string // of the root; empty: as the Debian has it
 }
 
 // base is the Debian that a variant is made of.
@@ -51,7 +52,7 @@ func Variant(ctx context.Context, cache, kind string, log logWriter) (*Image, er
 	if err != nil {
 		return nil, err
 	}
-	return cached(ctx, cache, "variant-"+kind+"-"+key("1", debian.Dir), func(ctx context.Context, dir string) (meta, error) {
+	return cached(ctx, cache, "variant-"+kind+"-"+key("3", debian.Dir), func(ctx context.Context, dir string) (meta, error) {
 		b := &base{Image: debian, log: log, dir: dir, release: filepath.Base(debian.Modules)}
 		disk := filepath.Join(dir, "disk.raw")
 		if err := proc.Run(ctx, log, "cp", "--sparse=always", debian.Disk, disk); err != nil {
@@ -71,7 +72,7 @@ func Variant(ctx context.Context, cache, kind string, log logWriter) (*Image, er
 		if err := debian.Root.Save(filepath.Join(dir, "root.json")); err != nil {
 			return meta{}, err
 		}
-		return meta{RootUUID: debian.RootUUID, Cmdline: debian.Cmdline}, esp.Save(filepath.Join(dir, "esp.json"))
+		return meta{RootUUID: debian.RootUUID, Cmdline: debian.Cmdline, FS: v.fs}, esp.Save(filepath.Join(dir, "esp.json"))
 	})
 }
 

@@ -2,9 +2,11 @@ package osimage
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/proc"
+	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/uml"
 )
 
 // TestBootVariants makes every variant of the Debian, and has other programs look at what makes it one.
@@ -20,8 +24,9 @@ func TestBootVariants(t *testing.T) {
 		t.Skip("make test-boot runs this (DISKCAST_BOOT=1)")
 	}
 	need.Root(t)
-	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.fat", "mcopy", "mdir", "objcopy", "objdump", "grub-mkimage", "debugfs", "e2fsck", "fsck.fat", "dd")
-	for _, file := range []string{sdBoot, sdStub, grubMBR} {
+	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.fat", "mcopy", "mdir", "objcopy", "objdump", "grub-mkimage", "debugfs", "e2fsck", "fsck.fat", "dd",
+		"mkfs.btrfs", "btrfs", "extlinux", "grub-fstest", uml.Program)
+	for _, file := range []string{sdBoot, sdStub, grubMBR, extlinuxMBR} {
 		if _, err := os.Stat(file); err != nil {
 			need.Skip(t, "%v: .ci/packages boot", err)
 		}
@@ -37,7 +42,7 @@ func TestBootVariants(t *testing.T) {
 	if err := os.Symlink(debian.Dir, filepath.Join(cache, filepath.Base(debian.Dir))); err != nil {
 		t.Fatal(err)
 	}
-	say := func(name string, args ...string) string {
+	say := func(t *testing.T, name string, args ...string) string {
 		t.Helper()
 		var b strings.Builder
 		if err := proc.Run(ctx, &b, name, args...); err != nil {
@@ -54,32 +59,62 @@ func TestBootVariants(t *testing.T) {
 			esp := im.Disk + "@@1048576"
 			switch kind {
 			case "efi-debian":
-				if out := say("mdir", "-b", "-/", "-i", esp, "::/EFI"); strings.Contains(out, "BOOT/") || !strings.Contains(out, "debian/shimx64.efi") {
+				if out := say(t, "mdir", "-b", "-/", "-i", esp, "::/EFI"); strings.Contains(out, "BOOT/") || !strings.Contains(out, "debian/shimx64.efi") {
 					t.Errorf("its ESP holds\n%s", out)
 				}
 			case "systemd-boot":
-				if out := say("mdir", "-b", "-/", "-i", esp, "::/"); !strings.Contains(out, "debian-1+2.conf") || strings.Contains(out, "EFI/BOOT") {
+				if out := say(t, "mdir", "-b", "-/", "-i", esp, "::/"); !strings.Contains(out, "debian-1+2.conf") || strings.Contains(out, "EFI/BOOT") {
 					t.Errorf("its ESP holds\n%s", out)
 				}
 			case "uki":
 				file := filepath.Join(t.TempDir(), "uki.efi")
-				say("mcopy", "-n", "-i", esp, "::/EFI/Linux/debian.efi", file)
-				if out := say("objdump", "-h", file); !strings.Contains(out, ".linux") || !strings.Contains(out, ".initrd") || !strings.Contains(out, ".cmdline") {
+				say(t, "mcopy", "-n", "-i", esp, "::/EFI/Linux/debian.efi", file)
+				if out := say(t, "objdump", "-h", file); !strings.Contains(out, ".linux") || !strings.Contains(out, ".initrd") || !strings.Contains(out, ".cmdline") {
 					t.Errorf("its sections are\n%s", out)
 				}
 			case "mbr-gap", "xen":
-				if out := say("sfdisk", "-d", im.Disk); !strings.Contains(out, "label: dos") || !strings.Contains(out, "bootable") {
+				if out := say(t, "sfdisk", "-d", im.Disk); !strings.Contains(out, "label: dos") || !strings.Contains(out, "bootable") {
 					t.Errorf("its table is\n%s", out)
 				}
 				part := filepath.Join(t.TempDir(), "root")
-				say("dd", "if="+im.Disk, "of="+part, "bs=1M", "skip=1", "count=448", "conv=sparse", "status=none")
-				say("e2fsck", "-fn", part)
+				say(t, "dd", "if="+im.Disk, "of="+part, "bs=1M", "skip=1", "count=448", "conv=sparse", "status=none")
+				say(t, "e2fsck", "-fn", part)
 				if kind == "xen" {
-					if out := say("debugfs", "-R", "ls -p /boot", part); !strings.Contains(out, "/xen.gz/") {
+					if out := say(t, "debugfs", "-R", "ls -p /boot", part); !strings.Contains(out, "/xen.gz/") {
 						t.Errorf("/boot holds\n%s", out)
 					}
+				}
+			case "btrfs", "btrfs-suse", "btrfs-extlinux":
+				part := filepath.Join(t.TempDir(), "root")
+				if err := sparse.Extract(ctx, im.Disk, gapStart, btrfsSize, part); err != nil {
+					t.Fatal(err)
+				}
+				say(t, "btrfs", "check", part)
+				after := fmt.Sprintf(snapshots, 2)
+				if kind == "btrfs-extlinux" {
+					after = "@after"
+				}
+				if got := defaultSubvolume(say(t, "btrfs", "inspect-internal", "dump-tree", "-t", "root", part)); got != filepath.Base(after) {
+					t.Errorf("its default subvolume is %q, want %q", got, after)
+				}
+				if out := say(t, "grub-fstest", im.Disk, "ls", "(loop0,msdos1)/"+after+"/boot"); !strings.Contains(out, "vmlinuz-after") || strings.Contains(out, "before") {
+					t.Errorf("/boot of the default subvolume holds\n%s", out)
 				}
 			}
 		})
 	}
+}
+
+// defaultSubvolume finds the name of the default subvolume in btrfs-progs' dump of the tree of roots: the entry "default" of the tree's own directory names
+// its number, and the reference from its parent its name.
+func defaultSubvolume(dump string) string {
+	id := regexp.MustCompile(`location key \((\d+) ROOT_ITEM \d+\) type DIR\n.*\n\s+name: default\n`).FindStringSubmatch(dump)
+	if id == nil {
+		return ""
+	}
+	name := regexp.MustCompile(`key \(` + id[1] + ` ROOT_BACKREF \d+\).*\n.* name (.*)\n`).FindStringSubmatch(dump)
+	if name == nil {
+		return ""
+	}
+	return name[1]
 }

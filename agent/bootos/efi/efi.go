@@ -36,6 +36,7 @@ const (
 // Program is an EFI program.
 type Program struct {
 	Kind     Kind
+	Version  int // of systemd-boot, as far as it says
 	sections []section
 	r        io.ReaderAt
 }
@@ -114,11 +115,29 @@ func (p *Program) kind(size int64) Kind {
 		return Unknown
 	}
 	for _, m := range marks {
-		if bytes.Contains(text, []byte(m.text)) || bytes.Contains(text, wide(m.text)) {
-			return m.kind
+		at := bytes.Index(text, []byte(m.text))
+		if at < 0 && !bytes.Contains(text, wide(m.text)) {
+			continue
 		}
+		if m.kind == SystemdBoot && at >= 0 {
+			p.Version = version(text[at+len(m.text):])
+		}
+		return m.kind
 	}
 	return Unknown
+}
+
+// version reads the number in the mark of systemd-boot: " 252.39-1~deb12u2 ####", " v255 ####"; 0 when it is none.
+func version(b []byte) int {
+	b = bytes.TrimPrefix(bytes.TrimPrefix(b, []byte(" ")), []byte("v"))
+	n := 0
+	for _, c := range b[:min(4, len(b))] {
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
 }
 
 // marks are words of a program that no other carries, the most telling first.

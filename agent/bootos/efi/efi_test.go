@@ -2,14 +2,11 @@ package efi
 
 import (
 	"bytes"
-	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskcast/diskcast/agent/bootos/efi/efitest"
 	"github.com/diskcast/diskcast/internal/need"
@@ -63,6 +60,18 @@ func TestKinds(t *testing.T) {
 	}
 	if _, err := Read(strings.NewReader("#!/bin/sh"), 9); err == nil {
 		t.Error("a script is an EFI program")
+	}
+}
+
+// TestVersion: systemd-boot says which it is.
+func TestVersion(t *testing.T) {
+	for text, want := range map[string]int{" 252.39-1~deb12u2 ####": 252, " v259-rc1 ####": 259, " main ####": 0, "": 0, " 99999999999": 9999} {
+		if got := read(t, efitest.Program(efitest.Section{Name: ".sdmagic", Data: "#### LoaderInfo: systemd-boot" + text})).Version; got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+	if got := read(t, needFile(t, "/usr/lib/systemd/boot/efi/systemd-bootx64.efi")).Version; got < 200 {
+		t.Errorf("Debian's is %d", got)
 	}
 }
 
@@ -133,44 +142,6 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// debianEntry is laid out by hand as UEFI 2.10 has it, for what efibootmgr writes so: HD(1,GPT,5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01,0x800,0x100000)/\EFI\debian\shimx64.efi.
-const debianEntry = "01000000" + "6200" + "640065006200690061006e000000" +
-	"04012a00" + "01000000" + "0008000000000000" + "0000100000000000" + "8e0f3c5b5f0b514a9d2e0c6d5f1f2a01" + "02" + "02" +
-	"04043400" + "5c004500460049005c00640065006200690061006e005c007300680069006d007800360034002e006500660069000000" + "7fff0400"
-
-func TestVariables(t *testing.T) {
-	entry, err := hex.DecodeString(debianEntry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	put := func(name string, b []byte) {
-		if err := os.WriteFile(filepath.Join(dir, name), append([]byte{7, 0, 0, 0}, b...), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	v := Variables{Dir: dir}
-	if v.Readable() || v.BootEntries() != nil || v.Loader("LoaderEntryDefault") != "" {
-		t.Error("an empty folder has variables")
-	}
-	put("BootOrder-"+globalVendor, []byte{9, 0, 0x0a, 0, 1, 0, 7})
-	put("Boot0001-"+globalVendor, entry)
-	put("Boot0009-"+globalVendor, entry[:20])
-	guid := [16]byte{0x8e, 0x0f, 0x3c, 0x5b, 0x5f, 0x0b, 0x51, 0x4a, 0x9d, 0x2e, 0x0c, 0x6d, 0x5f, 0x1f, 0x2a, 0x01}
-	put("Boot000A-"+globalVendor, efitest.BootEntry("x", guid, 2, `\x.efi`, []byte("words")))
-	put("LoaderEntryDefault-"+loaderVendor, efitest.Wide("arch.conf"))
-	want := []BootEntry{
-		{Name: "Boot000A", Title: "x", Active: true, Partition: "5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01", File: "/x.efi", Options: []byte("words")},
-		{Name: "Boot0001", Title: "debian", Active: true, Partition: "5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01", File: "/EFI/debian/shimx64.efi", Options: []byte{}},
-	}
-	if diff := cmp.Diff(want, v.BootEntries()); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
-	}
-	if got := v.Loader("LoaderEntryDefault"); got != "arch.conf" || !v.Readable() {
-		t.Errorf("LoaderEntryDefault is %q", got)
-	}
-}
-
 func FuzzRead(f *testing.F) {
 	f.Add(efitest.Program(efitest.Section{Name: ".linux", Data: "k"}, efitest.Section{Name: ".cmdline", Data: "a"}, efitest.Section{Name: ".profile", Data: "p"}))
 	f.Add(efitest.Program(efitest.Section{Name: "mods", Data: "mimg\x00\x00\x00\x00\x18\x00\x00\x00\x00\x00\x00\x00\x24\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x0c\x00\x00\x00/a\x00\x00"}))
@@ -185,12 +156,6 @@ func FuzzRead(f *testing.F) {
 		_, _ = p.GRUBImage()
 		_, _ = p.OSRelease(), p.Profiles()
 	})
-}
-
-func FuzzBootEntry(f *testing.F) {
-	b, _ := hex.DecodeString(debianEntry)
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) { _, _ = ParseBootEntry("Boot0000", b) })
 }
 
 func FuzzModules(f *testing.F) {

@@ -74,6 +74,10 @@ func (s *shell) doubt(name string) string {
 	return ""
 }
 
+// Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk. The error of a name that is not
+// one of this disk's says why.
+func Device(name string) (int, error) { return parseDevice(name) }
+
 // parseDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3, with sub-partitions cut off. Only hd0 is this
 // disk: it is what the machine starts from, and what a search here answers. Any other number or driver (hd1, ahci0) is another one.
 func parseDevice(name string) (int, error) {

@@ -94,7 +94,7 @@ type Options struct {
 // Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key. The error is a *Restart
 // except where the configuration itself could not be read.
 func Default(files Files, o Options) (*Entry, error) {
-	if _, err := files.ReadFile(o.Device, o.Path, maxConfig); err != nil {
+	if _, err := files.ReadFile(o.Device, o.Path, MaxConfig); err != nil {
 		if files.Exists(o.Device, o.Path, false) {
 			return nil, &Restart{Why: fmt.Sprintf("its configuration cannot be read: %v", err), Err: err}
 		}
@@ -173,7 +173,7 @@ func (s *shell) source(dev int, path string) error {
 		return err
 	}
 	defer func() { s.depth-- }()
-	src, err := s.files.ReadFile(dev, path, maxConfig)
+	src, err := s.files.ReadFile(dev, path, MaxConfig)
 	if err != nil {
 		return err
 	}

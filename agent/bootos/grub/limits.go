@@ -9,11 +9,13 @@ import (
 // ErrLimit is the error of a configuration that is too large or runs too long; what it wraps it in says which limit.
 var ErrLimit = errors.New("it runs longer than a boot menu should")
 
+// MaxConfig bounds one file of a configuration, in bytes.
+const MaxConfig = 1 << 20
+
 // Limits on a configuration. One budget of steps is for a whole run: a command, a word or a variable of what is parsed, and every
 // stepBytes bytes that are read, parsed, put together or kept, are one step each. So all memory is within a small multiple of
 // maxSteps*stepBytes = 25 MB.
 const (
-	maxConfig    = 1 << 20 // bytes of one file
 	maxSteps     = 200_000
 	stepBytes    = 128
 	fileSteps    = 32 // of a look at the disk: links are followed

@@ -150,7 +150,7 @@ func (t *tester) unary(op, v string) (value, known bool) {
 	case "-e":
 		return t.s.exists(v), true
 	case "-s":
-		b, err := t.s.files.ReadFile(f.Device, f.Path, maxConfig)
+		b, err := t.s.files.ReadFile(f.Device, f.Path, MaxConfig)
 		if err != nil && t.s.files.Exists(f.Device, f.Path, false) {
 			t.err = &Restart{Why: fmt.Sprintf("its configuration asks for the size of %v: %v", f, err)}
 		}

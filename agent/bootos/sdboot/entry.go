@@ -20,6 +20,7 @@ type Entry struct {
 	Args       string
 	Left, Done int // boot counters of the file's name: tries left and tries done; -1 without
 
+	file                        string // its name in lower case, counters included
 	kind                        string // the key that names the kernel: "linux", "efi" or "uki"
 	sortKey, machineID, version string
 	devicetree, other           string
@@ -28,7 +29,10 @@ type Entry struct {
 // maxEntries bounds the files that may be entries. More are a restart: the one that is left out may be the default.
 const maxEntries = 1024
 
-// Entries lists the menu in systemd-boot's order. Entries without their kernel, or for another kind of machine, are not in it.
+// kindUKI is the kind of an entry that is a file in EFI/Linux.
+const kindUKI = "uki in EFI/Linux"
+
+// Entries lists the menu in the order of systemd-boot's newest version. Entries without their kernel, or for another kind of machine, are not in it.
 func Entries(files Files, o Options) ([]*Entry, error) {
 	var out []*Entry
 	found, seen := false, 0
@@ -67,13 +71,13 @@ func Entries(files Files, o Options) ([]*Entry, error) {
 	if !found {
 		return nil, ErrNoEntries
 	}
-	slices.SortStableFunc(out, compare)
+	slices.SortStableFunc(out, rules{keys: true}.compare)
 	return out, nil
 }
 
 // parse reads an entry of type 1; nil when it is for another architecture or starts nothing.
 func parse(name string, dev int, text, arch string) *Entry {
-	e := &Entry{Device: dev}
+	e := &Entry{Device: dev, file: strings.ToLower(name)}
 	e.ID, e.Left, e.Done = counters(name)
 	var args []string
 	for key, value := range settings(text) {
@@ -134,7 +138,7 @@ func unified(file string, dev int, osRelease string) *Entry {
 		}
 		return ""
 	}
-	e := &Entry{Device: dev, Kernel: file, kind: "uki"}
+	e := &Entry{Device: dev, Kernel: file, kind: kindUKI, file: strings.ToLower(path.Base(file))}
 	e.ID, e.Left, e.Done = counters(path.Base(file))
 	e.Title = first("PRETTY_NAME", "IMAGE_ID", "NAME", "ID")
 	e.version = first("IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID")
@@ -171,12 +175,6 @@ func counters(name string) (id string, left, done int) {
 func count(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 31)
 	return int(n), err
-}
-
-// matches tells whether a shell pattern fits the entry, without regard to case.
-func (e *Entry) matches(pattern string) bool {
-	ok, err := path.Match(strings.ToLower(pattern), e.ID)
-	return ok && err == nil
 }
 
 func hasPrefixFold(s, prefix string) bool {

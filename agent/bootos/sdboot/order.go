@@ -5,31 +5,6 @@ import (
 	"strings"
 )
 
-// compare orders the menu (UAPI.1, "Sorting"; systemd-boot(7)): entries without tries left come last; those with a sort key before those
-// without; then sort key, machine ID and, newest first, version; then the file's name, newest first; then who has more tries left, and
-// who was tried less often.
-func compare(a, b *Entry) int {
-	if c := compareBool(a.Left == 0, b.Left == 0); c != 0 {
-		return c
-	}
-	if c := compareBool(a.sortKey == "", b.sortKey == ""); c != 0 {
-		return c
-	}
-	if a.sortKey != "" {
-		c := cmp.Or(strings.Compare(a.sortKey, b.sortKey), strings.Compare(a.machineID, b.machineID), -CompareVersions(a.version, b.version))
-		if c != 0 {
-			return c
-		}
-	}
-	if c := -CompareVersions(a.ID, b.ID); c != 0 {
-		return c
-	}
-	if a.Left < 0 || b.Left < 0 {
-		return 0
-	}
-	return cmp.Or(-cmp.Compare(a.Left, b.Left), cmp.Compare(a.Done, b.Done))
-}
-
 func compareBool(a, b bool) int {
 	switch {
 	case a == b:

@@ -30,6 +30,7 @@ type Options struct {
 	Others    []int // XBOOTLDR
 	Arch      string
 	Variables Variables // nil: the firmware's variables cannot be read
+	Version   int       // of the systemd-boot that is started, 0 when it is not known
 }
 
 // Default returns the entry that would be started. A *grub.Restart says why that cannot be known or done from here.
@@ -49,6 +50,9 @@ func Default(files Files, o Options) (*Entry, error) {
 	if err := waits(conf, o.Variables); err != nil {
 		return nil, err
 	}
+	if err := bounded(conf, o.Variables); err != nil {
+		return nil, err
+	}
 	entries, err := Entries(files, o)
 	if err != nil {
 		return nil, err
@@ -58,6 +62,22 @@ func Default(files Files, o Options) (*Entry, error) {
 		return nil, err
 	}
 	return e, e.check(files)
+}
+
+// bounded refuses patterns that are longer than names are: each is held against the name of each entry.
+func bounded(conf map[string]string, vars Variables) error {
+	patterns := map[string]string{"default in loader.conf": conf["default"], "preferred in loader.conf": conf["preferred"]}
+	if vars != nil {
+		for _, v := range []string{"LoaderEntryDefault", "LoaderEntryLastBooted"} {
+			patterns[v] = vars.Loader(v)
+		}
+	}
+	for what, p := range patterns {
+		if len(p) > maxPattern {
+			return &grub.Restart{Why: fmt.Sprintf("%s has %d bytes, more than an entry's name", what, len(p))}
+		}
+	}
+	return nil
 }
 
 // waits refuses a menu that waits for somebody: systemd-boot starts nothing by itself then. The firmware's variable is above loader.conf.
@@ -74,13 +94,43 @@ func waits(conf map[string]string, vars Variables) error {
 	return &grub.Restart{Why: fmt.Sprintf("systemd-boot shows its menu and waits for somebody (timeout menu-force in %s)", where)}
 }
 
-// choose follows the variables first, then loader.conf, then the order.
+// choose follows the rules of each version that it may be. They must come to the same.
 func choose(files Files, o Options, conf map[string]string, entries []*Entry) (*Entry, error) {
+	if conf["default"] == "@saved" && o.Version != 0 && o.Version < 252 {
+		return nil, &grub.Restart{Entry: "@saved", Why: fmt.Sprintf("loader.conf wants the entry that was started last, which systemd-boot %d may not know", o.Version)}
+	}
+	var e *Entry
+	var err error
+	for i, r := range rulesOf(o.Version) {
+		other, no := r.choose(files, o, conf, entries)
+		if i == 0 {
+			e, err = other, no
+			continue
+		}
+		if e != other || (err == nil) != (no == nil) {
+			return nil, &grub.Restart{Entry: conf["default"], Why: fmt.Sprintf("systemd-boot's versions name and order entries differently, and here it matters: %s or %s",
+				outcome(e, err), outcome(other, no))}
+		}
+	}
+	return e, err
+}
+
+func outcome(e *Entry, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return e.file
+}
+
+// choose follows the variables first, then loader.conf, then the order.
+func (r rules) choose(files Files, o Options, conf map[string]string, entries []*Entry) (*Entry, error) {
+	entries = slices.Clone(entries)
+	slices.SortStableFunc(entries, r.compare)
 	want, saved := conf["default"], ""
 	if o.Variables != nil {
 		saved = o.Variables.Loader("LoaderEntryLastBooted")
 		if v := o.Variables.Loader("LoaderEntryDefault"); v != "" {
-			if e, err := find(files, o, entries, pick(v, saved)); e != nil || err != nil {
+			if e, err := r.find(files, o, entries, pick(v, saved)); e != nil || err != nil {
 				return e, err
 			}
 		}
@@ -88,14 +138,17 @@ func choose(files Files, o Options, conf map[string]string, entries []*Entry) (*
 	if want == "@saved" && o.Variables == nil && len(entries) > 1 {
 		return nil, &grub.Restart{Entry: want, Why: "loader.conf wants the entry that was started last, and the firmware's variable that names it cannot be read"}
 	}
-	e, err := find(files, o, entries, pick(want, saved))
+	e, err := r.find(files, o, entries, pick(want, saved))
 	if err != nil {
 		return nil, err
 	}
 	if e == nil && len(entries) > 0 {
+		if r.old && len(entries) > 1 {
+			return nil, r.ownOrder("the first of them is started")
+		}
 		e = entries[0]
-		// Old versions compare the pattern with the name without .conf, newer ones with the whole: which one is installed is not asked.
-		if old := slices.IndexFunc(entries, func(x *Entry) bool { return x.matches(want + ".conf") }); old > 0 {
+		// Versions before 245 compare the pattern with the name without .conf.
+		if old := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, want+".conf") }); o.Version == 0 && old > 0 {
 			return nil, &grub.Restart{Entry: entries[old].ID, Why: fmt.Sprintf("loader.conf says %q without .conf, which systemd-boot's versions read differently", want)}
 		}
 	}
@@ -104,12 +157,17 @@ func choose(files Files, o Options, conf map[string]string, entries []*Entry) (*
 	}
 	// "preferred" is of newer versions: it is followed where it says the same.
 	if p := conf["preferred"]; p != "" {
-		i := slices.IndexFunc(entries, func(x *Entry) bool { return x.matches(p) && x.Left != 0 })
+		i := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, p) && x.Left != 0 })
 		if i >= 0 && entries[i] != e {
 			return nil, &grub.Restart{Entry: entries[i].ID, Why: "loader.conf prefers it, and older versions of systemd-boot do not know the word"}
 		}
 	}
 	return e, nil
+}
+
+// ownOrder refuses to guess which entry comes first.
+func (r rules) ownOrder(why string) error {
+	return &grub.Restart{Why: "systemd-boot before 250 orders its entries in ways of its own, and " + why}
 }
 
 func pick(pattern, saved string) string {
@@ -121,14 +179,27 @@ func pick(pattern, saved string) string {
 
 // find returns the first entry that a pattern fits, in the order of the menu; nil when it fits none. Entries that systemd-boot makes by
 // itself come after the others.
-func find(files Files, o Options, entries []*Entry, pattern string) (*Entry, error) {
+func (r rules) find(files Files, o Options, entries []*Entry, pattern string) (*Entry, error) {
 	if pattern == "" {
 		return nil, nil
 	}
+	if r.stem && slices.ContainsFunc(entries, func(e *Entry) bool { return e.kind == kindUKI }) {
+		return nil, &grub.Restart{Entry: pattern, Why: "systemd-boot before 245 has names of its own for unified kernel images"}
+	}
+	var first *Entry
 	for _, e := range entries {
-		if e.matches(pattern) {
-			return e, nil
+		if !r.match(e, pattern) {
+			continue
 		}
+		if first != nil && r.old {
+			return nil, r.ownOrder(fmt.Sprintf("%q fits several", pattern))
+		}
+		if first == nil {
+			first = e
+		}
+	}
+	if first != nil {
+		return first, nil
 	}
 	for _, a := range auto {
 		ok, _ := path.Match(strings.ToLower(pattern), a.id)
@@ -148,6 +219,9 @@ var auto = []struct{ id, file, what string }{
 	{"auto-reboot-to-firmware-setup", "", "the firmware's setup"},
 	{"auto-poweroff", "", "switching off"},
 }
+
+// maxPattern bounds a pattern for the names of entries, in bytes.
+const maxPattern = 1024
 
 // maxFile bounds, in bytes, an entry and loader.conf.
 const maxFile = 64 << 10

@@ -1,4 +1,4 @@
-package efiboot
+package efivars
 
 import (
 	"bytes"
@@ -33,10 +33,10 @@ func golden(t testing.TB) []byte {
 func TestOptionIsWhatEfibootmgrWrites(t *testing.T) {
 	p := Partition{Number: 1, Start: 0x800, Size: 0xa000}
 	var err error
-	if p.Signature, p.GPT, err = signature(goldenGUID); err != nil || !p.GPT || p.id() != goldenGUID {
+	if p.Signature, p.GPT, err = Signature(goldenGUID); err != nil || !p.GPT || p.ID() != goldenGUID {
 		t.Fatalf("signature = %x, %v, %v", p.Signature, p.GPT, err)
 	}
-	o := Option{Attributes: active, Description: "debian (diskcast)", Path: diskPath(&p, "EFI/debian/shimx64.efi")}
+	o := Option{Attributes: Active, Description: "debian (diskcast)", Path: DiskPath(&p, "EFI/debian/shimx64.efi")}
 	if got, want := o.Bytes(), golden(t); !bytes.Equal(got, want) {
 		t.Errorf("got  %x\nwant %x", got, want)
 	}
@@ -44,7 +44,7 @@ func TestOptionIsWhatEfibootmgrWrites(t *testing.T) {
 	if err != nil || !back.Equal(&o) {
 		t.Fatalf("ParseOption = %+v, %v", back, err)
 	}
-	if q, file, ok := back.starts(); !ok || q != p || file != "EFI/debian/shimx64.efi" {
+	if q, file, ok := back.Starts(); !ok || q != p || file != "EFI/debian/shimx64.efi" {
 		t.Errorf("it starts %s of %+v, %v", file, q, ok)
 	}
 }
@@ -52,7 +52,7 @@ func TestOptionIsWhatEfibootmgrWrites(t *testing.T) {
 func TestStarts(t *testing.T) {
 	p := Partition{Number: 5, Start: 4096, Size: 8192}
 	var err error
-	if p.Signature, p.GPT, err = signature("0x1234abcd"); err != nil || p.GPT || p.id() != "0x1234abcd" {
+	if p.Signature, p.GPT, err = Signature("0x1234abcd"); err != nil || p.GPT || p.ID() != "0x1234abcd" {
 		t.Fatalf("signature = %x, %v, %v", p.Signature, p.GPT, err)
 	}
 	utf16 := func(s string) []byte {
@@ -62,18 +62,18 @@ func TestStarts(t *testing.T) {
 		}
 		return b
 	}
-	full := appendNode(nil, 0x0201, make([]byte, 8)) // ACPI, PCI, SATA, as firmware itself writes paths
-	full = appendNode(appendNode(full, 0x0101, []byte{0, 31}), 0x0312, make([]byte, 6))
-	full = appendNode(full, nodeDisk, p.node())
-	full = appendNode(appendNode(full, nodeFile, utf16(`\EFI`)), nodeFile, utf16(`Boot\BOOTX64.EFI`))
-	o := &Option{Attributes: active, Path: appendNode(full, nodeEnd, nil)}
-	q, file, ok := o.starts()
-	if !ok || q != p || file != "EFI/Boot/BOOTX64.EFI" || o.onlyPartition() {
-		t.Errorf("a full path starts %q of %+v, %v, only the partition: %v", file, q, ok, o.onlyPartition())
+	full := AppendNode(nil, 0x0201, make([]byte, 8)) // ACPI, PCI, SATA, as firmware itself writes paths
+	full = AppendNode(AppendNode(full, 0x0101, []byte{0, 31}), 0x0312, make([]byte, 6))
+	full = AppendNode(full, NodeDisk, p.Node())
+	full = AppendNode(AppendNode(full, NodeFile, utf16(`\EFI`)), NodeFile, utf16(`Boot\BOOTX64.EFI`))
+	o := &Option{Attributes: Active, Path: AppendNode(full, NodeEnd, nil)}
+	q, file, ok := o.Starts()
+	if !ok || q != p || file != "EFI/Boot/BOOTX64.EFI" || o.OnlyPartition() {
+		t.Errorf("a full path starts %q of %+v, %v, only the partition: %v", file, q, ok, o.OnlyPartition())
 	}
 	// What follows the end is another path, or rubbish.
-	o.Path = append(appendNode(nil, nodeEnd, nil), full...)
-	if _, _, ok := o.starts(); ok {
+	o.Path = append(AppendNode(nil, NodeEnd, nil), full...)
+	if _, _, ok := o.Starts(); ok {
 		t.Error("a path behind the end of the first one was followed")
 	}
 }
@@ -85,7 +85,7 @@ func TestParseOptionRefuses(t *testing.T) {
 		"head alone":          good[:6],
 		"description cut off": good[:20],
 		"paths cut off":       good[:len(good)-1],
-		"endless":             make([]byte, maxOption+1),
+		"endless":             make([]byte, MaxSize+1),
 	} {
 		if o, err := ParseOption(b); err == nil || !strings.Contains(err.Error(), "not a load option") {
 			t.Errorf("%s: %+v, %v", name, o, err)
@@ -93,38 +93,26 @@ func TestParseOptionRefuses(t *testing.T) {
 	}
 }
 
-// FuzzOption takes any bytes for a variable and a boot order: whatever firmware or a broken tool left there.
+// FuzzOption takes any bytes for a variable: whatever firmware or a broken tool left there.
 func FuzzOption(f *testing.F) {
 	b, err := hex.DecodeString(byEfibootmgr)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(b, []byte{0, 0, 1, 0})
-	f.Add((&Option{Attributes: active, Description: "PXE", Path: kinds["pxe4"].Path, Optional: []byte{1}}).Bytes(), []byte{1})
-	f.Add([]byte{1, 0, 0, 0, 4, 0, 0, 0, 4, 1, 0, 0}, []byte{})
-	f.Fuzz(func(t *testing.T, b, order []byte) {
+	f.Add(b)
+	f.Add([]byte{1, 0, 0, 0, 4, 0, 0, 0, 4, 1, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
 		o, err := ParseOption(b)
 		if err != nil {
 			return
 		}
-		o.starts()
-		c := o.class()
-		if again, err := ParseOption(o.Bytes()); err == nil && again.class() != c {
-			t.Errorf("class %d becomes %d", c, again.class())
-		}
-		ids, _, err := parseOrder(order)
+		p, file, ok := o.Starts()
+		again, err := ParseOption(o.Bytes())
 		if err != nil {
-			return
+			return // a description that is not UTF-16 has become longer
 		}
-		got := place(ids, 7, func(uint16) class { return c })
-		count := 0
-		for _, id := range got {
-			if id == 7 {
-				count++
-			}
-		}
-		if count != 1 {
-			t.Errorf("%x has the entry %d times", got, count)
+		if q, name, is := again.Starts(); q != p || name != file || is != ok || again.Tried() != o.Tried() {
+			t.Errorf("it started %q of %+v, %v, and written again %q of %+v, %v", file, p, ok, name, q, is)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package efiboot
+package efivars
 
 import (
 	"bytes"
@@ -21,19 +21,19 @@ type Option struct {
 
 // Attributes of a load option.
 const (
-	active      = 0x00000001 // tried by the boot manager
-	categoryApp = 0x00000100 // a program that the boot order does not start: the firmware's setup
+	Active      = 0x00000001 // tried by the boot manager
+	CategoryApp = 0x00000100 // a program that the boot order does not start: the firmware's setup
 	categories  = 0x00001f00
 )
 
-// maxOption bounds an option, in bytes. Firmware's own variables have at most 64 KiB.
-const maxOption = 64 << 10
+// MaxSize bounds a variable, in bytes. Firmware's own have at most 64 KiB.
+const MaxSize = 64 << 10
 
 var errOption = errors.New("not a load option")
 
 // ParseOption reads the content of a variable Boot####.
 func ParseOption(b []byte) (*Option, error) {
-	if len(b) < 8 || len(b) > maxOption {
+	if len(b) < 8 || len(b) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes", errOption, len(b))
 	}
 	le := binary.LittleEndian
@@ -71,66 +71,72 @@ func (o *Option) Bytes() []byte {
 	return append(append(b, o.Path...), o.Optional...)
 }
 
-// Types of device path nodes (UEFI specification 2.10, chapter 10): type in the upper byte, subtype in the lower.
-const (
-	nodeATAPI     = 0x0301
-	nodeSCSI      = 0x0302
-	nodeFibre     = 0x0303
-	nodeUSB       = 0x0305
-	nodeVendor    = 0x030a // a GUID, and what its owner makes of it
-	nodeMAC       = 0x030b
-	nodeIPv4      = 0x030c
-	nodeIPv6      = 0x030d
-	nodeUSBWWID   = 0x0310
-	nodeSATA      = 0x0312
-	nodeISCSI     = 0x0313
-	nodeVLAN      = 0x0314
-	nodeFibreEx   = 0x0315
-	nodeSASEx     = 0x0316
-	nodeNVMe      = 0x0317
-	nodeURI       = 0x0318
-	nodeUFS       = 0x0319
-	nodeSD        = 0x031a
-	nodeWiFi      = 0x031c
-	nodeEMMC      = 0x031d
-	nodeDNS       = 0x031f
-	nodeNVDIMM    = 0x0320
-	nodeNVMeOF    = 0x0322
-	nodeDisk      = 0x0401 // a partition of a disk
-	nodeCDROM     = 0x0402
-	nodeFile      = 0x0404
-	nodeFVFile    = 0x0406 // a program in the firmware itself
-	nodeFV        = 0x0407
-	nodeBBS       = 0x0501 // what a BIOS would have started
-	nodeEnd       = 0x7fff
-	nodeEndOfPath = 0x7f01 // another path follows
-)
-
-// node is one node of a device path.
-type node struct {
-	kind int
-	data []byte
+// Tried tells whether the boot manager tries an option of the boot order.
+func (o *Option) Tried() bool {
+	return o.Attributes&Active != 0 && o.Attributes&categories != CategoryApp
 }
 
-// nodes cuts the first device path up; a path that is broken ends where it breaks.
-func (o *Option) nodes() []node {
-	var out []node
+// Types of device path nodes (UEFI specification 2.10, chapter 10): type in the upper byte, subtype in the lower.
+const (
+	NodeATAPI     = 0x0301
+	NodeSCSI      = 0x0302
+	NodeFibre     = 0x0303
+	NodeUSB       = 0x0305
+	NodeVendor    = 0x030a // a GUID, and what its owner makes of it
+	NodeMAC       = 0x030b
+	NodeIPv4      = 0x030c
+	NodeIPv6      = 0x030d
+	NodeUSBWWID   = 0x0310
+	NodeSATA      = 0x0312
+	NodeISCSI     = 0x0313
+	NodeVLAN      = 0x0314
+	NodeFibreEx   = 0x0315
+	NodeSASEx     = 0x0316
+	NodeNVMe      = 0x0317
+	NodeURI       = 0x0318
+	NodeUFS       = 0x0319
+	NodeSD        = 0x031a
+	NodeWiFi      = 0x031c
+	NodeEMMC      = 0x031d
+	NodeDNS       = 0x031f
+	NodeNVDIMM    = 0x0320
+	NodeNVMeOF    = 0x0322
+	NodeDisk      = 0x0401 // a partition of a disk
+	NodeCDROM     = 0x0402
+	NodeFile      = 0x0404
+	NodeFVFile    = 0x0406 // a program in the firmware itself
+	NodeFV        = 0x0407
+	NodeBBS       = 0x0501 // what a BIOS would have started
+	NodeEnd       = 0x7fff
+	NodeEndOfPath = 0x7f01 // another path follows
+)
+
+// Node is one node of a device path.
+type Node struct {
+	Kind int // type and subtype
+	Data []byte
+}
+
+// Nodes cuts the first device path up; a path that is broken ends where it breaks.
+func (o *Option) Nodes() []Node {
+	var out []Node
 	for b := o.Path; len(b) >= 4; {
 		n := int(binary.LittleEndian.Uint16(b[2:]))
 		if n < 4 || n > len(b) {
 			break
 		}
 		kind := int(b[0])<<8 | int(b[1])
-		if kind == nodeEnd || kind == nodeEndOfPath {
+		if kind == NodeEnd || kind == NodeEndOfPath {
 			break
 		}
-		out = append(out, node{kind, b[4:n]})
+		out = append(out, Node{kind, b[4:n]})
 		b = b[n:]
 	}
 	return out
 }
 
-func appendNode(b []byte, kind int, data []byte) []byte {
+// AppendNode writes a node behind others.
+func AppendNode(b []byte, kind int, data []byte) []byte {
 	b = append(b, byte(kind>>8), byte(kind))
 	b = binary.LittleEndian.AppendUint16(b, uint16(4+len(data)))
 	return append(b, data...)
@@ -146,7 +152,8 @@ type Partition struct {
 	GPT       bool // Signature is the partition's GUID; else its first four bytes are the disk's signature in an MBR
 }
 
-func (p *Partition) node() []byte {
+// Node is the data of the node that names the partition.
+func (p *Partition) Node() []byte {
 	le := binary.LittleEndian
 	b := le.AppendUint32(nil, p.Number)
 	b = le.AppendUint64(b, p.Start)
@@ -168,13 +175,13 @@ func parsePartition(b []byte) (p Partition, ok bool) {
 	return p, true
 }
 
-// same tells whether firmware takes both for the same partition: a GUID is enough, the signature of an MBR is the whole disk's.
-func (p *Partition) same(q *Partition) bool {
+// Same tells whether firmware takes both for the same partition: a GUID is enough, the signature of an MBR is the whole disk's.
+func (p *Partition) Same(q *Partition) bool {
 	return p.GPT == q.GPT && p.Signature == q.Signature && (p.GPT || p.Number == q.Number)
 }
 
-// id is the signature as tools print it.
-func (p *Partition) id() string {
+// ID is the signature as tools print it.
+func (p *Partition) ID() string {
 	s := p.Signature
 	if !p.GPT {
 		return fmt.Sprintf("0x%08x", binary.LittleEndian.Uint32(s[:]))
@@ -182,8 +189,16 @@ func (p *Partition) id() string {
 	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(s[:]), binary.LittleEndian.Uint16(s[4:]), binary.LittleEndian.Uint16(s[6:]), s[8:10], s[10:])
 }
 
-// signature is the inverse of id.
-func signature(id string) (s [16]byte, gpt bool, err error) {
+// PartUUID is the partition as Linux writes it: a GUID in lower case, or 1234abcd-01.
+func (p *Partition) PartUUID() string {
+	if p.GPT {
+		return p.ID()
+	}
+	return fmt.Sprintf("%08x-%02x", binary.LittleEndian.Uint32(p.Signature[:]), p.Number)
+}
+
+// Signature is the inverse of ID.
+func Signature(id string) (s [16]byte, gpt bool, err error) {
 	if rest, ok := strings.CutPrefix(id, "0x"); ok {
 		raw, err := hex.DecodeString(rest)
 		if err != nil || len(raw) != 4 {
@@ -202,40 +217,35 @@ func signature(id string) (s [16]byte, gpt bool, err error) {
 	return s, true, nil
 }
 
-// diskPath is the device path of a file on a partition; file has slashes.
-func diskPath(p *Partition, file string) []byte {
+// DiskPath is the device path of a file on a partition; file has slashes.
+func DiskPath(p *Partition, file string) []byte {
 	var name []byte
 	for _, u := range utf16.Encode([]rune(`\` + strings.ReplaceAll(strings.TrimPrefix(file, "/"), "/", `\`) + "\x00")) {
 		name = binary.LittleEndian.AppendUint16(name, u)
 	}
-	b := appendNode(nil, nodeDisk, p.node())
-	b = appendNode(b, nodeFile, name)
-	return appendNode(b, nodeEnd, nil)
+	b := AppendNode(nil, NodeDisk, p.Node())
+	b = AppendNode(b, NodeFile, name)
+	return AppendNode(b, NodeEnd, nil)
 }
 
-// starts returns which partition an option starts from, and which file there, with slashes; ok is false when it starts from elsewhere. Full paths,
+// Starts returns which partition an option starts from, and which file there, with slashes; ok is false when it starts from elsewhere. Full paths,
 // from the root of the machine, are understood too. A file may be spread over several nodes.
-func (o *Option) starts() (p Partition, file string, ok bool) {
-	for _, n := range o.nodes() {
-		switch n.kind {
-		case nodeDisk:
-			p, ok = parsePartition(n.data)
-		case nodeFile:
-			var units []uint16
-			for i := 0; i+1 < len(n.data); i += 2 {
-				units = append(units, binary.LittleEndian.Uint16(n.data[i:]))
-			}
-			part, _, _ := strings.Cut(string(utf16.Decode(units)), "\x00")
-			file += "/" + strings.ReplaceAll(part, `\`, "/")
+func (o *Option) Starts() (p Partition, file string, ok bool) {
+	for _, n := range o.Nodes() {
+		switch n.Kind {
+		case NodeDisk:
+			p, ok = parsePartition(n.Data)
+		case NodeFile:
+			file += "/" + strings.ReplaceAll(text(n.Data), `\`, "/")
 		}
 	}
 	return p, strings.Join(strings.FieldsFunc(file, func(r rune) bool { return r == '/' }), "/"), ok
 }
 
-// onlyPartition tells whether the path begins with the partition: then firmware finds it by nothing else.
-func (o *Option) onlyPartition() bool {
-	n := o.nodes()
-	return len(n) > 0 && n[0].kind == nodeDisk
+// OnlyPartition tells whether the path begins with the partition: then firmware finds it by nothing else.
+func (o *Option) OnlyPartition() bool {
+	n := o.Nodes()
+	return len(n) > 0 && n[0].Kind == NodeDisk
 }
 
 // Equal compares two options byte for byte.

@@ -1,4 +1,7 @@
-package efiboot
+// Package efivars reads and writes the variables of UEFI firmware through Linux' efivarfs, and the load options among
+// them: the boot entries. It decides nothing. The agent's packages efiboot, which makes an entry, and bootos, which
+// follows them, both read by it.
+package efivars
 
 import (
 	"errors"
@@ -12,27 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Vars is the firmware's global variables. Data is what the variable holds, without the attributes.
-type Vars interface {
-	Names() ([]string, error)
-	// Get wraps fs.ErrNotExist where there is no such variable.
-	Get(name string) ([]byte, error)
-	Set(name string, data []byte) error
-	Remove(name string) error
-}
-
-// global is the vendor GUID of variables that the UEFI specification defines (section 3.3).
-const global = "-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+// The vendor GUIDs of variables: of those that the UEFI specification defines (section 3.3), and of the Boot Loader
+// Interface's.
+const (
+	global = "-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	loader = "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+)
 
 // attributes of the variables written: non-volatile, seen by boot services and at run time (section 8.2).
 const attributes = 0x7
 
-// Dir is a mounted efivarfs (Linux, Documentation/filesystems/efivarfs.rst): a file a variable, named name-GUID, whose first four bytes are
-// the attributes. u-root's package efivarfs is not used because it drops the reason of a refusal, which the operator must hear, and cannot remove a
-// file that the kernel has made immutable.
+// Dir is the specification's variables in a mounted efivarfs (Linux, Documentation/filesystems/efivarfs.rst): a file a
+// variable, named name-GUID, whose first four bytes are the attributes. u-root's package efivarfs is not used because
+// it drops the reason of a refusal, which the operator must hear, and cannot remove a file that the kernel has made
+// immutable.
 type Dir string
-
-var _ Vars = Dir("")
 
 const immutable = 0x10 // FS_IMMUTABLE_FL of linux/fs.h
 
@@ -53,21 +50,23 @@ func (d Dir) Names() ([]string, error) {
 	return out, nil
 }
 
-// Get reads a variable.
-func (d Dir) Get(name string) ([]byte, error) {
-	f, err := os.Open(d.file(name))
+// Get reads a variable: what it holds, without its attributes. The error wraps fs.ErrNotExist where there is none.
+func (d Dir) Get(name string) ([]byte, error) { return read(d.file(name)) }
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxOption+5))
+	b, err := io.ReadAll(io.LimitReader(f, MaxSize+5))
 	switch {
 	case err != nil:
 		return nil, err
 	case len(b) == 0: // the kernel keeps the file of a variable that was removed by an empty write
-		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
-	case len(b) < 4 || len(b) > maxOption+4:
-		return nil, fmt.Errorf("%s: a variable of %d bytes", name, len(b))
+		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+	case len(b) < 4 || len(b) > MaxSize+4:
+		return nil, fmt.Errorf("%s: a variable of %d bytes", path, len(b))
 	}
 	return b[4:], nil
 }
@@ -108,7 +107,8 @@ func (d Dir) Remove(name string) error {
 	return os.Remove(d.file(name))
 }
 
-// mutable takes off the flag by which the kernel keeps careless programs from variables that it does not know to be harmless. restore puts it back.
+// mutable takes off the flag by which the kernel keeps careless programs from variables that it does not know to be
+// harmless. restore puts it back.
 func mutable(path string) (restore func(), err error) {
 	restore = func() {}
 	f, err := os.Open(path)
@@ -134,7 +134,8 @@ func mutable(path string) (restore func(), err error) {
 	}, nil
 }
 
-// Mount makes sure that the firmware's variables are mounted at dir and can be written. Its error says what the operator can do.
+// Mount makes sure that the firmware's variables are mounted at dir and can be written. Its error says what the
+// operator can do.
 func Mount(dir string) (Dir, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return "", errors.New("the kernel offers no EFI variables: its EFI runtime services are off (noefi, efi=noruntime, a real-time kernel) or broken in this firmware")
