@@ -12,6 +12,7 @@
 package volume
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -158,6 +159,22 @@ func Read(r io.ReaderAt, size, off, n, limit int64) ([]byte, error) {
 	}
 	p := make([]byte, n)
 	return p, ReadAt(r, size, off, p)
+}
+
+// AnyNonZero says whether any byte of an extent of the size bytes of r is not zero. It reads no further than it must.
+func AnyNonZero(r io.ReaderAt, size int64, e Extent) (bool, error) {
+	b := make([]byte, min(e.Length, 1<<20))
+	zeros := make([]byte, len(b))
+	for at := e.Offset; at < e.End(); at += int64(len(b)) {
+		b = b[:min(int64(len(b)), e.End()-at)]
+		if err := ReadAt(r, size, at, b); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(b, zeros[:len(b)]) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // Whole returns a FileSystem of the given type all of whose size bytes count as used.

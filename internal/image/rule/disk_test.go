@@ -199,7 +199,7 @@ func (d *disk) put(r *rand.Rand, i int, c content, p partition) {
 	if r.IntN(2) == 0 {
 		clear(behind)
 	}
-	if len(behind) < 4096 || image.IsZero(behind[:min(len(behind), mib)]) {
+	if len(behind) < 4096 || image.IsZero(behind) {
 		d.mayLeave += volume.Bytes(c.fs.free)
 	}
 	for _, e := range c.fs.free {
