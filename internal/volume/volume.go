@@ -101,6 +101,8 @@ type GPT struct {
 	// Header is the sector of the primary header without the zeros at its end. It is kept only when it has something that the
 	// other fields do not tell: another revision, a longer header, reserved bytes.
 	Header []byte `json:"header,omitempty"`
+	// BackupHeader is the same of the backup's header, kept only when it has something else there than the primary's.
+	BackupHeader []byte `json:"backup_header,omitempty"`
 	// Slots are entries that name no partition and are not empty: deleted ones, and ones of no length.
 	Slots []Slot `json:"slots,omitempty"`
 }
