@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"unicode/utf16"
 
 	"github.com/diskcast/diskcast/internal/volume"
@@ -58,6 +59,10 @@ func readGPT(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (t *volume.T
 		}
 		note(t, sectorSize)
 		return t, repaired, nil
+	}
+	if want, err := Claims(r, math.MaxInt64, sectorSize); err == nil && want > size {
+		return nil, nil, refuse("Its GPT is of a disk of %d bytes, and there are %d: %d bytes are missing at its end. It was cut, or is the copy of a larger disk.",
+			want, size, want-size)
 	}
 	return nil, nil, refuse("Its boot sector announces a GPT, but the primary one is not sound (%v), and neither is the backup (%v); "+
 		"sgdisk or gdisk can repair it.", why[0], why[1])
