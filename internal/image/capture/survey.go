@@ -55,8 +55,8 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 	}
 	edges := table.Edges(t) // where a run of zeros must end, so that a plan can tell what fits a target
 	if s.dropGaps {
-		if n := table.DropGaps(t); n > 0 {
-			t.Notes = append(t.Notes, fmt.Sprintf("%d bytes that lie in no partition are not in the image, as was asked for (--gaps drop).", n))
+		if err := s.drop(t); err != nil {
+			return nil, err
 		}
 	}
 	all := [][]volume.Extent{t.Regions}

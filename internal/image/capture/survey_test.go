@@ -101,6 +101,32 @@ func TestBehindFileSystem(t *testing.T) {
 	}
 }
 
+// What --gaps drop says is left out is what is lost: bytes that are not zero.
+func TestDropGapsCounts(t *testing.T) {
+	const size, start, part = 96 << 20, 1 << 20, 16 << 20
+	disk := dosDisk(t, size, 512, start, nil, part)
+	notes := func() string {
+		t.Helper()
+		s, err := capture.Survey(bytes.NewReader(disk), size, 512, capture.DropGaps())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := volume.Subtract([]volume.Extent{{Offset: start + part, Length: size - start - part}}, volume.Merge(size, s.Extents)); volume.Bytes(left) != size-start-part {
+			t.Errorf("of the gap %d bytes are not in the image", volume.Bytes(left))
+		}
+		return strings.Join(s.Config.Table.Notes, " ")
+	}
+	if n := notes(); strings.Contains(n, "--gaps drop") {
+		t.Errorf("nothing but zeros was dropped: %s", n)
+	}
+	for i := range 700 {
+		disk[start+part+3000*i] = 7
+	}
+	if n := notes(); !strings.Contains(n, "700 bytes that lie in no partition and are not zero are not in the image") {
+		t.Errorf("said: %s", n)
+	}
+}
+
 // sparseDisk counts what is read of its holes.
 type sparseDisk struct {
 	*bytes.Reader
