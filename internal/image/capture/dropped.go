@@ -14,7 +14,8 @@ const maxCounted = 1 << 30
 // drop takes from a table the gaps that no boot loader needs, and notes how many bytes of them are not zero: those are what an image is
 // without. Zeros and holes are no loss.
 func (s *survey) drop(t *volume.Table) error {
-	data := volume.Subtract(table.DropGaps(t), holesOf(s.src, s.size))
+	dropped := table.DropGaps(t)
+	data := volume.Subtract(dropped, holesOf(s.src, s.size))
 	lost, left := int64(0), int64(maxCounted)
 	b := make([]byte, 1<<20)
 	for _, e := range data {
@@ -34,6 +35,8 @@ func (s *survey) drop(t *volume.Table) error {
 			"Of the first %d, %d are not zero; the rest was not looked at.", all, int64(maxCounted), lost))
 	case lost > 0:
 		t.Notes = append(t.Notes, fmt.Sprintf("%d bytes that lie in no partition and are not zero are not in the image, as was asked for (--gaps drop).", lost))
+	case len(dropped) > 0:
+		t.Notes = append(t.Notes, "What lies in no partition is not in the image, and is nothing but zeros, as was asked for (--gaps drop).")
 	}
 	return nil
 }
