@@ -41,6 +41,8 @@ type Disk interface {
 type Options struct {
 	// Scratch is the directory for the unpacked form of a stream; empty means os.TempDir(). It needs room for the used part of the disk.
 	Scratch string
+	// Cut takes a raw disk that ends before its own partition table does, which is a *CutError otherwise.
+	Cut bool
 	// MaxSize bounds the disk in bytes; 0 means DefaultMaxSize.
 	MaxSize int64
 }
@@ -88,13 +90,22 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 			return nil, err
 		}
 		d, err := openFile(f)
-		if d != nil || err != nil {
-			if d == nil {
-				f.Close()
+		switch {
+		case err != nil:
+			f.Close()
+			return nil, err
+		case d == nil:
+			f.Close()
+		default:
+			if r, ok := d.(*rawDisk); ok {
+				err = notCut(r, func(s string) { r.notes = append(r.notes, s) }, o)
 			}
-			return d, err
+			if err != nil {
+				d.Close()
+				return nil, err
+			}
+			return d, nil
 		}
-		f.Close()
 	}
 	s, err := openStream(pieces)
 	if err != nil {
@@ -102,13 +113,14 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 	}
 	defer s.Close()
 	d, err := unpack(ctx, s, o)
-	if err == nil && len(pieces) > 1 && d.format == "raw" {
-		if want := tableEnd(d, d.max); want > d.size {
-			d.Close()
-			return nil, fmt.Errorf("its partition table goes up to byte %d, and its %d pieces to %d: pieces are missing at its end", want, len(pieces), d.size)
-		}
-	}
 	if err != nil {
+		return nil, err
+	}
+	if err := notCut(d, d.note, o); err != nil {
+		d.Close()
+		if len(pieces) > 1 {
+			err = fmt.Errorf("%w; pieces are missing at its end, of which there are %d", err, len(pieces))
+		}
 		return nil, err
 	}
 	if len(pieces) > 1 && strings.HasSuffix(pieces[0], ".001") {

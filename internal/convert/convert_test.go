@@ -466,3 +466,52 @@ func TestRefusals(t *testing.T) {
 		t.Error("/dev/null was opened")
 	}
 }
+
+// A raw disk that ends before its own table does is refused, in place, packed and in a tar file, and taken with a note when that is asked for.
+// What is whole is not: an enlarged disk, whose backup GPT is not at its end, either.
+func TestCutRaw(t *testing.T) {
+	need.Tools(t, "sfdisk", "gzip", "tar")
+	const size = 16 * mib
+	scripts := map[string]string{"gpt": "label: gpt\nstart=2048, size=8192\n", "dos": "label: dos\nstart=2048, size=30720, type=83\n",
+		"logical": "label: dos\nstart=2048, size=30720, type=5\nstart=4096, size=2048, type=83\n"}
+	for name, script := range scripts {
+		for _, cut := range []int64{0, -mib, 512, 3000, 8 * mib, size - 64<<10} {
+			path := volumetest.Sparse(t, size)
+			volumetest.RunIn(t, script, "sfdisk", "-q", path)
+			f, _ := volumetest.Open(t, path)
+			if _, err := f.WriteAt([]byte{1}, 3*mib); err != nil { // not all of the rest is a hole
+				t.Fatal(err)
+			}
+			if err := os.Truncate(path, size-cut); err != nil {
+				t.Fatal(err)
+			}
+			packed, tarred := path+".gz", path+".tar"
+			volumetest.Run(t, "gzip", "-k", path)
+			volumetest.Run(t, "tar", "-C", filepath.Dir(path), "-cf", tarred, filepath.Base(path))
+			for _, given := range []string{path, packed, tarred} {
+				d, err := OpenContext(t.Context(), given, Options{Scratch: volumetest.Dir(t)})
+				if cut <= 0 {
+					if err != nil {
+						t.Errorf("%s, whole: %v", name, err)
+						continue
+					}
+					d.Close()
+					continue
+				}
+				var said *CutError
+				if !errors.As(err, &said) || said.Have != size-cut || said.Want != size {
+					t.Errorf("%s cut by %d: %v", given, cut, err)
+					continue
+				}
+				if d, err = OpenContext(t.Context(), given, Options{Scratch: volumetest.Dir(t), Cut: true}); err != nil {
+					t.Errorf("%s cut by %d: %v", given, cut, err)
+					continue
+				}
+				if notes := strings.Join(d.Notes(), " "); d.Size() != size-cut || !strings.Contains(notes, "a part of a disk") {
+					t.Errorf("%s cut by %d: %d bytes, %q", given, cut, d.Size(), notes)
+				}
+				d.Close()
+			}
+		}
+	}
+}

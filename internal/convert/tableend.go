@@ -1,7 +1,9 @@
 package convert
 
 import (
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
@@ -26,4 +28,29 @@ func (e endless) ReadAt(p []byte, off int64) (int, error) {
 	}
 	clear(p[n:])
 	return len(p), nil
+}
+
+// CutError says that a raw disk ends before its own partition table does.
+type CutError struct{ Have, Want int64 } // bytes
+
+func (e *CutError) Error() string {
+	return fmt.Sprintf("its partition table is of a disk of %d bytes at least, and it has %d: it was cut, and %d bytes are missing at its end",
+		e.Want, e.Have, e.Want-e.Have)
+}
+
+// notCut refuses a raw disk that was cut, or says in a note what is missing when that is taken all the same.
+func notCut(d Disk, note func(string), o Options) error {
+	if !strings.HasPrefix(d.Format(), "raw") {
+		return nil
+	}
+	want := tableEnd(d, o.MaxSize)
+	if want <= d.Size() {
+		return nil
+	}
+	err := &CutError{d.Size(), want}
+	if !o.Cut {
+		return err
+	}
+	note(fmt.Sprintf("It is a part of a disk: %v. It was taken all the same, as was asked for.", err))
+	return nil
 }

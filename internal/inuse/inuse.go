@@ -116,19 +116,23 @@ func (h *Hold) file(path string) (err error) {
 	if h.Users, err = loops("/", st); err != nil {
 		return fmt.Errorf("cannot tell who uses %s: %w", path, err)
 	}
-	h.Users = append(h.Users, writers("/", []os.FileInfo{st})...)
-	// A restore locks what it writes; this lock keeps one from beginning.
-	if err := unix.Flock(int(h.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) && len(h.Users) == 0 {
-		h.Users = append(h.Users, "another program has locked it")
-	}
-	// A read lease is refused where anybody at all has the file open for writing, also a process that cannot be seen (fcntl(2)).
-	if _, err := unix.FcntlInt(h.Fd(), unix.F_SETLEASE, unix.F_RDLCK); errors.Is(err, unix.EAGAIN) && len(h.Users) == 0 {
-		h.Users = append(h.Users, "something that cannot be seen from here has it open for writing")
-	} else if err == nil {
+	// A read lease is given only where nobody at all has the file open for writing, also no process that cannot be seen (fcntl(2)). Where it is
+	// refused, or is not to be had, all open files of all processes are looked at to say who does.
+	_, lease := unix.FcntlInt(h.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	if lease == nil {
 		// Not kept: whoever opened the file for writing would have to wait for it.
 		if _, err := unix.FcntlInt(h.Fd(), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
 			return fmt.Errorf("giving back a lease of %s: %w", path, err)
 		}
+	} else {
+		h.Users = append(h.Users, writers("/", []os.FileInfo{st})...)
+	}
+	// A restore locks what it writes; this lock keeps one from beginning.
+	if err := unix.Flock(int(h.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) && len(h.Users) == 0 {
+		h.Users = append(h.Users, "another program has locked it")
+	}
+	if errors.Is(lease, unix.EAGAIN) && len(h.Users) == 0 {
+		h.Users = append(h.Users, "something that cannot be seen from here has it open for writing")
 	}
 	return nil
 }

@@ -12,6 +12,7 @@
 package volume
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +103,8 @@ type GPT struct {
 	// Header is the sector of the primary header without the zeros at its end. It is kept only when it has something that the
 	// other fields do not tell: another revision, a longer header, reserved bytes.
 	Header []byte `json:"header,omitempty"`
+	// BackupHeader is the same of the backup's header, kept only when it has something else there than the primary's.
+	BackupHeader []byte `json:"backup_header,omitempty"`
 	// Slots are entries that name no partition and are not empty: deleted ones, and ones of no length.
 	Slots []Slot `json:"slots,omitempty"`
 }
@@ -160,6 +163,22 @@ func Read(r io.ReaderAt, size, off, n, limit int64) ([]byte, error) {
 	}
 	p := make([]byte, n)
 	return p, ReadAt(r, size, off, p)
+}
+
+// AnyNonZero says whether any byte of an extent of the size bytes of r is not zero. It reads no further than it must.
+func AnyNonZero(r io.ReaderAt, size int64, e Extent) (bool, error) {
+	b := make([]byte, min(e.Length, 1<<20))
+	zeros := make([]byte, len(b))
+	for at := e.Offset; at < e.End(); at += int64(len(b)) {
+		b = b[:min(int64(len(b)), e.End()-at)]
+		if err := ReadAt(r, size, at, b); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(b, zeros[:len(b)]) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // Whole returns a FileSystem of the given type all of whose size bytes count as used.

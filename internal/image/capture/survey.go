@@ -61,8 +61,8 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 	}
 	edges := table.Edges(t) // where a run of zeros must end, so that a plan can tell what fits a target
 	if s.dropGaps {
-		if n := table.DropGaps(t); n > 0 {
-			t.Notes = append(t.Notes, fmt.Sprintf("%d bytes that lie in no partition are not in the image, as was asked for (%s).", n, image.GapsDropped))
+		if err := s.drop(t); err != nil {
+			return nil, err
 		}
 	}
 	all := [][]volume.Extent{t.Regions}
@@ -115,11 +115,17 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 		}
 	}
 	in := fs.Info()
+	var copied []byte
+	if fs.Type() == "ntfs" && in.Size <= p.Size-512 {
+		if copied, err = bootCopy(s.src, p, in.Size); err != nil {
+			return none, nil, fmt.Errorf("partition %d (%s): %w", p.Number, fs.Type(), err)
+		}
+	}
 	// A file system is believed only for its own range: what lies behind its end is nobody's, and captured.
 	if behind := p.Size - in.Size; behind > 0 {
 		something, err := false, error(nil)
 		if behind >= verityBlock {
-			something, err = s.anything(p.Start+in.Size, min(behind, peekBehind))
+			something, err = s.anything(p.Start+in.Size, behind-int64(len(copied)))
 		}
 		if err != nil {
 			return none, nil, fmt.Errorf("partition %d (%s): looking behind its end: %w", p.Number, fs.Type(), err)
@@ -140,11 +146,7 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 		Number: p.Number, Start: p.Start, Size: p.Size,
 		FS: fs.Type(), Label: in.Label, UUID: in.UUID, FSSize: in.Size, BlockSize: in.BlockSize,
 		Used: in.Used, Allocated: volume.Bytes(ext), Clean: in.Clean, Notes: in.Notes,
-	}
-	if fs.Type() == "ntfs" && in.Size <= p.Size-512 {
-		if out.BootCopy, err = bootCopy(s.src, p, in.Size); err != nil {
-			return none, nil, fmt.Errorf("partition %d (%s): %w", p.Number, fs.Type(), err)
-		}
+		BootCopy: copied,
 	}
 	for _, e := range in.Bad {
 		s.bad = append(s.bad, volume.Extent{Offset: p.Start + e.Offset, Length: e.Length})
@@ -156,20 +158,17 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 	return out, moved, nil
 }
 
-// peekBehind is how much behind a file system is looked at for the beginning of something else. A hash tree of dm-verity begins right there,
-// and has at least a block.
-const (
-	peekBehind  = 1 << 20
-	verityBlock = 4096
-)
+// verityBlock is the least that a hash tree of dm-verity takes behind a file system. It begins anywhere there: right behind, or far off to leave room.
+const verityBlock = 4096
 
-// anything says whether n bytes of the disk from off are not all zero.
+// anything says whether n bytes of the disk from off are not all zero. Holes are not read.
 func (s *survey) anything(off, n int64) (bool, error) {
-	b := make([]byte, n)
-	if err := volume.ReadAt(s.src, s.size, off, b); err != nil {
-		return false, err
+	for _, e := range volume.Subtract([]volume.Extent{{Offset: off, Length: n}}, holesOf(s.src, s.size)) {
+		if found, err := volume.AnyNonZero(s.src, s.size, e); found || err != nil {
+			return found, err
+		}
 	}
-	return !image.IsZero(b), nil
+	return false, nil
 }
 
 // bootCopy returns the last sector of a partition if it is one more copy of the boot sector of an NTFS that was made smaller and

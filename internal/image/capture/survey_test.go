@@ -101,8 +101,77 @@ func TestBehindFileSystem(t *testing.T) {
 	}
 }
 
+// What --gaps drop says is left out is what is lost: bytes that are not zero.
+func TestDropGapsCounts(t *testing.T) {
+	const size, start, part = 96 << 20, 1 << 20, 16 << 20
+	disk := dosDisk(t, size, 512, start, nil, part)
+	notes := func() string {
+		t.Helper()
+		s, err := capture.Survey(bytes.NewReader(disk), size, 512, capture.DropGaps())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := volume.Subtract([]volume.Extent{{Offset: start + part, Length: size - start - part}}, volume.Merge(size, s.Extents)); volume.Bytes(left) != size-start-part {
+			t.Errorf("of the gap %d bytes are not in the image", volume.Bytes(left))
+		}
+		return strings.Join(s.Config.Table.Notes, " ")
+	}
+	if n := notes(); !strings.Contains(n, "nothing but zeros, as was asked for (--gaps drop)") {
+		t.Errorf("said: %s", n)
+	}
+	for i := range 700 {
+		disk[start+part+3000*i] = 7
+	}
+	if n := notes(); !strings.Contains(n, "700 bytes that lie in no partition and are not zero are not in the image") {
+		t.Errorf("said: %s", n)
+	}
+}
+
+// sparseDisk counts what is read of its holes.
+type sparseDisk struct {
+	*bytes.Reader
+	data []volume.Extent
+	hole int64
+}
+
+func (d *sparseDisk) Allocated() []volume.Extent { return d.data }
+
+func (d *sparseDisk) ReadAt(p []byte, off int64) (int, error) {
+	d.hole += volume.Bytes(volume.Subtract([]volume.Extent{{Offset: off, Length: int64(len(p))}}, d.data))
+	return d.Reader.ReadAt(p, off)
+}
+
+// What lies behind a file system is looked at to its end, and holes there are not read.
+func TestHolesBehindFileSystem(t *testing.T) {
+	need.Tools(t, "mke2fs")
+	const size, start, part, fsSize = 64 << 20, 1 << 20, 60 << 20, 8 << 20
+	disk := dosDisk(t, size, 512, start, made(t, fsSize, "mke2fs", "-q", "-F", "-b", "4096"), part)
+	d := &sparseDisk{Reader: bytes.NewReader(disk), data: []volume.Extent{{Length: start + fsSize}, {Offset: start + part - 4096, Length: size - start - part + 4096}}}
+	for _, last := range []byte{0, 1} {
+		disk[start+part-1] = last
+		d.hole = 0
+		s, err := capture.Survey(d, size, 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole := volume.Bytes(volume.Subtract([]volume.Extent{{Offset: start, Length: part}}, volume.Merge(size, s.Extents))) == 0; whole != (last != 0) {
+			t.Errorf("the last byte is %d: whole %v", last, whole)
+		}
+		if d.hole > 1<<20 { // the places of signatures
+			t.Errorf("%d bytes of holes were read", d.hole)
+		}
+	}
+}
+
 // A dm-verity tree behind a file system covers its free blocks: they must come back as they were, or the system does not start.
+// It may lie anywhere behind.
 func TestVerityTree(t *testing.T) {
+	for _, offset := range []string{"8388608", "14680064"} {
+		t.Run(offset, func(t *testing.T) { verityTree(t, offset) })
+	}
+}
+
+func verityTree(t *testing.T, offset string) {
 	need.Tools(t, "mke2fs", "veritysetup")
 	const size, start, part, fsSize = 32 << 20, 1 << 20, 16 << 20, 8 << 20
 	dir := t.TempDir()
@@ -111,7 +180,7 @@ func TestVerityTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	verity := func(verb, path string, more ...string) (string, error) {
-		args := []string{verb, "--no-superblock", "--salt=00", "--data-blocks=2048", "--hash-offset=8388608", path, path}
+		args := []string{verb, "--no-superblock", "--salt=00", "--data-blocks=2048", "--hash-offset=" + offset, path, path}
 		out, err := exec.Command(need.Tool(t, "veritysetup"), append(args, more...)...).CombinedOutput()
 		return string(out), err
 	}

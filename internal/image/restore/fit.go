@@ -155,7 +155,7 @@ func (p *Plan) lastWords() string {
 	if fs.FS != volume.TypeRaw && fs.FSSize > 0 && fs.FSSize < fs.Size {
 		what += fmt.Sprintf(", of which its file system needs %d", fs.FSSize)
 		if need := p.needs(fs); need > fs.FSSize {
-			what += fmt.Sprintf(" and other bytes behind it, which are in the image, reach to the %dth", need)
+			what += fmt.Sprintf(", and with what else the image has behind it %d", need)
 		}
 	}
 	return what + "; choose a larger disk, or shrink that file system and its partition on the source and capture again"

@@ -129,7 +129,7 @@ func TestDropGaps(t *testing.T) {
 	src := gapDisk(t)
 	im := captured(t, src, 512, capture.Options{Survey: []capture.SurveyOption{capture.DropGaps()}})
 	notes := strings.Join(im.Config().Table.Notes, " ")
-	if im.Config().Stored > gapsMiB || !strings.Contains(notes, "bytes that lie in no partition are not in the image") {
+	if im.Config().Stored > gapsMiB || !strings.Contains(notes, " bytes that lie in no partition and are not zero are not in the image") {
 		t.Errorf("%d bytes stored, notes %q", im.Config().Stored, notes)
 	}
 	if _, err := restore.NewPlan(im.Config(), im.Index(), 8*gapsMiB, 512); err != nil {
@@ -146,6 +146,23 @@ func TestGapsThatDoNotFit(t *testing.T) {
 	}
 	if _, err := restore.NewPlan(im.Config(), im.Index(), 20*gapsMiB, 512); err != nil {
 		t.Error(err)
+	}
+}
+
+// A last partition that is too large says how much of it is needed: by its file system, and with what lies behind that.
+func TestTooSmallForBehind(t *testing.T) {
+	b := make([]byte, 24*gapsMiB)
+	gptOn(t, b, gapsMiB, 20*gapsMiB)
+	im := captured(t, b, 512, capture.Options{})
+	at := im.Config().Partitions[1].Start
+	imagetest.Random(b[at+9*gapsMiB:at+10*gapsMiB], 5)
+	im = captured(t, b, 512, capture.Options{})
+	cfg := *im.Config()
+	cfg.Partitions = append([]image.Partition(nil), cfg.Partitions...)
+	cfg.Partitions[1].FS, cfg.Partitions[1].FSSize = "ext4", 4*gapsMiB
+	_, err := restore.NewPlan(&cfg, im.Index(), 8*gapsMiB, 512)
+	if want := "its file system needs 4194304, and with what else the image has behind it 10485760; choose a larger disk"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
 	}
 }
 

@@ -22,6 +22,7 @@ type disk struct {
 	sound   []placed // the file systems that must pass their checkers
 	// mayLeave is how many bytes of free are in file systems with nothing behind them: what has something there is captured whole.
 	mayLeave int64
+	leaves   map[int]int64 // the same of each partition
 	*layout
 }
 
@@ -61,6 +62,7 @@ func compose(seed uint64, pool []*fileSystem) *disk {
 	for i, c := range d.contents {
 		d.put(r, i, c, d.parts[i])
 	}
+	d.tree(r)
 	d.table(r, kind, flaw)
 	return d
 }
@@ -199,8 +201,8 @@ func (d *disk) put(r *rand.Rand, i int, c content, p partition) {
 	if r.IntN(2) == 0 {
 		clear(behind)
 	}
-	if len(behind) < 4096 || image.IsZero(behind[:min(len(behind), mib)]) {
-		d.mayLeave += volume.Bytes(c.fs.free)
+	if len(behind) < 4096 || image.IsZero(behind) {
+		d.leave(i, volume.Bytes(c.fs.free))
 	}
 	for _, e := range c.fs.free {
 		d.free = append(d.free, volume.Extent{Offset: p.start + e.Offset, Length: e.Length})

@@ -53,6 +53,9 @@ func putGPT(r *rand.Rand, disk []byte, sector int64, parts []partition) {
 		le.PutUint64(h[72:], uint64(entriesAt))
 		le.PutUint32(h[80:], 128)
 		le.PutUint32(h[84:], 128)
+		if r.IntN(2) == 0 { // reserved bytes, of each copy for itself
+			fill16(r, h[92:sector])
+		}
 		le.PutUint32(h[88:], crc32.ChecksumIEEE(entries))
 		le.PutUint32(h[16:], 0)
 		le.PutUint32(h[16:], crc32.ChecksumIEEE(h[:92]))

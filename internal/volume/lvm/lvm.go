@@ -30,6 +30,7 @@ const (
 	maxAreas    = 16
 	maxVolumes  = 10_000
 	maxSegments = 1 << 20
+	verityBlock = 4096 // the least that a hash tree behind a file system takes
 )
 
 // Segment is a run of a logical volume: Length bytes from Offset in it lie at Physical on the physical volume.
@@ -227,7 +228,8 @@ func (fs *FS) descend(runs *volume.Runs, v *Volume) error {
 		}
 		return nil
 	}
-	found, err := fs.inside(v.reader(fs.r), v.Size)
+	r := v.reader(fs.r)
+	found, err := fs.inside(r, v.Size)
 	if err != nil {
 		return err
 	}
@@ -236,6 +238,15 @@ func (fs *FS) descend(runs *volume.Runs, v *Volume) error {
 		return err
 	}
 	info := found.Info()
+	end := min(info.Size, v.Size)
+	something, err := volume.AnyNonZero(r, v.Size, volume.Extent{Offset: end, Length: v.Size - end})
+	if err != nil {
+		return fmt.Errorf("looking behind the end of its file system: %w", err)
+	}
+	if something && v.Size-end >= verityBlock {
+		extents = []volume.Extent{{Length: v.Size}}
+		info.Notes = append(info.Notes, "Something lies behind its file system. It may be a dm-verity tree, which covers free blocks too, so it is captured whole.")
+	}
 	if found.Type() != "swap" && found.Type() != volume.TypeRaw {
 		fs.info.Clean = fs.info.Clean && info.Clean
 	}
@@ -247,7 +258,7 @@ func (fs *FS) descend(runs *volume.Runs, v *Volume) error {
 		v.translate(e, runs.Add)
 	}
 	// What lies behind the end of the file system, nothing calls free.
-	if end := min(info.Size, v.Size); end < v.Size {
+	if end < v.Size {
 		v.translate(volume.Extent{Offset: end, Length: v.Size - end}, runs.Add)
 	}
 	return nil

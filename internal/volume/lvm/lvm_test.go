@@ -216,6 +216,17 @@ func TestBehind(t *testing.T) {
 	if !slices.Equal(extents, want) {
 		t.Errorf("%v, want %v", extents, want)
 	}
+	// Something there, at its very end, makes all of it count.
+	if _, err := f.WriteAt([]byte{1}, start+40*mib-1); err != nil {
+		t.Fatal(err)
+	}
+	if extents, err = fs.Extents(); err != nil {
+		t.Fatal(err)
+	}
+	want = volume.Merge(n, []volume.Extent{{Length: start + 40*mib}}, []volume.Extent{{Offset: fs.end, Length: n - fs.end}})
+	if !slices.Equal(extents, want) {
+		t.Errorf("with something behind: %v, want %v", extents, want)
+	}
 }
 
 // half is a file system that uses its first MiB of what it claims.

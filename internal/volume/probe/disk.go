@@ -18,14 +18,19 @@ type Disk struct {
 	table *volume.Table
 	all   []string         // why nothing on the disk is believed
 	in    map[int64]string // by a partition's start: a signature of the disk that lies in it
+	// covered says, by a partition's start, what elsewhere on the disk vouches for every byte of it.
+	covered map[int64]string
 }
 
 // NewDisk looks for signatures of the disk as a whole beside its partition table, and adds a note to the table for each. A disk without a
 // table is a matter of Probe. The error is that of reading r.
 func NewDisk(r io.ReaderAt, t *volume.Table) (*Disk, error) {
-	d := &Disk{r: r, table: t, in: map[int64]string{}}
+	d := &Disk{r: r, table: t, in: map[int64]string{}, covered: map[int64]string{}}
 	if t.Kind == "none" || t.DiskSize <= 0 {
 		return d, nil
+	}
+	if err := d.covers(); err != nil {
+		return nil, err
 	}
 	cached := cache(r, t.DiskSize)
 	found, err := member.Find(cached, t.DiskSize)
@@ -82,7 +87,11 @@ func (d *Disk) Partition(p volume.Partition) (volume.FileSystem, error) {
 		why = d.in[p.Start]
 	}
 	if why == "" {
-		return Probe(r, p.Size)
+		fs, err := Probe(r, p.Size)
+		if err != nil {
+			return nil, err
+		}
+		return d.uncovered(p, fs), nil
 	}
 	// What a member says of itself is worth more: that is whole too.
 	if fs, err := member.Open(r, p.Size); !errors.Is(err, volume.ErrNotThis) {

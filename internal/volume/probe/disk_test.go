@@ -133,3 +133,131 @@ func TestPartitionType(t *testing.T) {
 		}
 	}
 }
+
+// TestCover has a hash tree, or something else of its kind, in a partition beside two ext4: what it may be of is captured whole and of no type that
+// grows, and nothing else is.
+func TestCover(t *testing.T) {
+	const (
+		size = 128 * mib
+		root = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+		tree = "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5"
+		any  = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+	)
+	verity := func(options ...string) func(*testing.T, string) {
+		return func(t *testing.T, image string) {
+			data, hash := volumetest.Sparse(t, 30*mib), volumetest.Sparse(t, 4*mib)
+			volumetest.Run(t, "dd", "if="+image, "of="+data, "bs=1M", "skip=1", "count=30", "status=none", "conv=notrunc")
+			volumetest.Run(t, "veritysetup", append([]string{"format", data, hash}, options...)...)
+			volumetest.Run(t, "dd", "if="+hash, "of="+image, "bs=1M", "seek=80", "status=none", "conv=notrunc")
+		}
+	}
+	put := func(s string) func(*testing.T, string) {
+		return func(t *testing.T, image string) {
+			volumetest.Poke(t, image, 80*mib, func(p []byte) { copy(p, s) })
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		types  [3]string
+		add    func(*testing.T, string)
+		wholes string // of the two
+	}{
+		{name: "nothing", types: [3]string{root, any, any}},
+		{name: "superblock", types: [3]string{any, any, any}, add: verity(), wholes: "1"},
+		{name: "superblock and type", types: [3]string{root, root, tree}, add: verity(), wholes: "1"},
+		{name: "superblock, no hash of ours", types: [3]string{any, any, any}, add: verity("--format=0"), wholes: "1 2"},
+		{name: "type alone", types: [3]string{any, root, tree}, add: verity("--no-superblock"), wholes: "2"},
+		{name: "two roots", types: [3]string{root, root, tree}, add: verity("--no-superblock"), wholes: "1 2"},
+		{name: "no root", types: [3]string{any, any, tree}, wholes: "1 2"},
+		{name: "integrity", types: [3]string{any, any, any}, add: put("integrt\x00\x01\x00\x04\x00\x00\x00\x00\x00\x00\x20\x01"), wholes: "2"},
+		{name: "snapshot", types: [3]string{any, any, any}, add: put("SnAp\x01\x00\x00\x00\x01\x00\x00\x00\x08"), wholes: "1 2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			image := volumetest.Sparse(t, size)
+			volumetest.RunIn(t, "label: gpt\nstart=2048, size=61440, type="+c.types[0]+"\nstart=67584, size=81920, type="+c.types[1]+
+				"\nstart=163840, size=8192, type="+c.types[2]+"\n", "sfdisk", "-q", image)
+			volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset=1048576", image, "30m")
+			volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset=34603008", image, "40m")
+			if c.add != nil {
+				c.add(t, image)
+			}
+			f, n := volumetest.Open(t, image)
+			tbl, err := table.Read(f, n, 512)
+			if err != nil || len(tbl.Partitions) != 3 {
+				t.Fatalf("%+v, %v", tbl, err)
+			}
+			d, err := NewDisk(f, tbl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wholes []string
+			for _, p := range tbl.Partitions[:2] {
+				fs, err := d.Partition(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				extents, err := fs.Extents()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if volume.Bytes(extents) < p.Size {
+					continue
+				}
+				wholes = append(wholes, string(rune('0'+p.Number)))
+				if notes := strings.Join(fs.Info().Notes, " "); fs.Type() != volume.TypeRaw || !strings.Contains(notes, "in partition 3 may cover") || fs.Info().UUID == "" {
+					t.Errorf("partition %d: %s %+v", p.Number, fs.Type(), fs.Info())
+				}
+			}
+			if got := strings.Join(wholes, " "); got != c.wholes {
+				t.Errorf("whole: %q, want %q", got, c.wholes)
+			}
+		})
+	}
+}
+
+// TestCoverInVolumeGroup has a hash tree in a logical volume: every other one of its group, and the partition beside it, may be what it is of.
+func TestCoverInVolumeGroup(t *testing.T) {
+	sb := make([]byte, 512)
+	copy(sb, "verity\x00\x00\x01")
+	pv := volumetest.Sparse(t, 64*mib)
+	device, detach := volumetest.Loop(t, pv, 512)
+	config := `activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`
+	for _, command := range []string{"pvcreate -q -ff -y DEVICE", "vgcreate -q covered DEVICE",
+		"lvcreate -q -y -an -Zn -Wn -L 20M -n data covered", "lvcreate -q -y -an -Zn -Wn -L 8M -n tree covered"} {
+		args := strings.Fields(strings.ReplaceAll(command, "DEVICE", device))
+		volumetest.Run(t, "lvm", append(args, "--devices", device, "--driverloaded", "n", "--config", config)...)
+	}
+	detach()
+	volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset=1048576", pv, "20m")
+	for _, covered := range []bool{false, true} {
+		if covered {
+			volumetest.Poke(t, pv, 21*mib, func(p []byte) { copy(p, sb) })
+		}
+		image := volumetest.Sparse(t, 128*mib)
+		volumetest.RunIn(t, "label: dos\nstart=2048, size=65536\nstart=67584, size=131072\n", "sfdisk", "-q", image)
+		volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset=1048576", image, "32m")
+		volumetest.Run(t, "dd", "if="+pv, "of="+image, "bs=1M", "seek=33", "status=none", "conv=notrunc")
+		f, n := volumetest.Open(t, image)
+		tbl, err := table.Read(f, n, 512)
+		if err != nil || len(tbl.Partitions) != 2 {
+			t.Fatalf("%+v, %v", tbl, err)
+		}
+		d, err := NewDisk(f, tbl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range tbl.Partitions {
+			fs, err := d.Partition(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			extents, err := fs.Extents()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if whole := volume.Bytes(extents) == p.Size; whole != covered {
+				t.Errorf("a tree: %v, partition %d whole: %v; %q", covered, p.Number, whole, fs.Info().Notes)
+			}
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/btrfs"
+	"github.com/diskcast/diskcast/internal/volume/cover"
 	"github.com/diskcast/diskcast/internal/volume/exfat"
 	"github.com/diskcast/diskcast/internal/volume/ext"
 	"github.com/diskcast/diskcast/internal/volume/f2fs"
@@ -163,11 +164,18 @@ func (m *mapped) Info() volume.Info                 { return m.info }
 func (m *mapped) Extents() ([]volume.Extent, error) { return m.extents, nil }
 
 func load(fs volume.FileSystem, size int64) volume.FileSystem {
+	var covers []*cover.Cover
 	if pv, ok := fs.(*lvm.FS); ok {
+		covers = coversOf(pv)
 		descend(pv)
 	}
 	ext, err := fs.Extents()
 	info := fs.Info()
+	if err == nil && len(covers) > 0 {
+		info.Notes = append(info.Notes, fmt.Sprintf("%s in one of its logical volumes may cover every byte of another, also what a file system calls free. "+
+			"It is captured whole.", upper(covers[0].What)))
+		return volume.Whole(fs.Type(), size, info)
+	}
 	if err != nil {
 		info.Notes = append(info.Notes, fmt.Sprintf(
 			"Its allocation map cannot be read: %v. It is captured whole; check it with its own fsck.", err))

@@ -9,7 +9,7 @@ import (
 )
 
 // What tools wrote into a GPT beside the partitions comes back bit for bit: bytes behind the end of a name, a lone surrogate, an
-// entry of no length, a deleted entry, reserved bytes of the header, a backup that is not at the end of the disk.
+// entry of no length, a deleted entry, reserved bytes of each header, a backup that is not at the end of the disk.
 func TestGPTBitForBit(t *testing.T) {
 	f, size := gptDisk(t)
 	array := make([]byte, 128*128)
@@ -23,15 +23,16 @@ func TestGPTBitForBit(t *testing.T) {
 	le.PutUint64(array[256+32:], 211*mib/512)       // first
 	le.PutUint64(array[256+40:], 211*mib/512-1)     // last
 	copy(array[384+16:], "the id of a deleted one") // slot 4
-	for _, at := range []struct{ header, array int64 }{{512, 1024}, {size - 512, size - 33*512}} {
+	for i, at := range []struct{ header, array int64 }{{512, 1024}, {size - 512, size - 33*512}} {
 		h := make([]byte, 512)
 		if _, err := f.ReadAt(h, at.header); err != nil {
 			t.Fatal(err)
 		}
-		h[300] = 7
+		h[300+i] = 7
 		le.PutUint32(h[88:], crc32.ChecksumIEEE(array))
 		le.PutUint32(h[16:], 0)
-		le.PutUint32(h[16:], crc32.ChecksumIEEE(h[:92]))
+		le.PutUint32(h[12:], uint32(92+8*i))
+		le.PutUint32(h[16:], crc32.ChecksumIEEE(h[:92+8*i]))
 		for _, x := range []struct {
 			p   []byte
 			off int64

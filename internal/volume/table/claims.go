@@ -20,7 +20,11 @@ func Claims(r io.ReaderAt, limit int64, sectorSize int) (int64, error) {
 		for _, ss := range sectorSizes(sectorSize) {
 			h, err := readHeader(r, limit, int64(ss), 1)
 			if err == nil {
-				return (max(int64(h.otherLBA), int64(h.lastUsable)) + 1) * int64(ss), nil
+				last := max(h.otherLBA, h.lastUsable)
+				if last >= uint64(limit/int64(ss)) {
+					return limit, nil
+				}
+				return (int64(last) + 1) * int64(ss), nil
 			}
 		}
 		return 0, nil

@@ -2,6 +2,7 @@ package table
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -133,5 +134,23 @@ func TestOtherSectorSize(t *testing.T) {
 	}
 	if d := cmp.Diff(sampleGPT().Partitions, tbl.Partitions); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestCutGPT has a disk that is smaller than its own GPT says: that is no damage that a tool repairs.
+func TestCutGPT(t *testing.T) {
+	f, _ := gptDisk(t)
+	for _, size := range []int64{diskSize - 40*512, diskSize / 2, mib} {
+		if err := f.Truncate(size); err != nil {
+			t.Fatal(err)
+		}
+		tbl, err := Read(f, size, 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		notes := strings.Join(tbl.Notes, " ")
+		if !tbl.Refused || !strings.Contains(notes, fmt.Sprintf("%d bytes are missing at its end", diskSize-size)) || strings.Contains(notes, "sgdisk") {
+			t.Errorf("%d bytes: refused %v, %s", size, tbl.Refused, notes)
+		}
 	}
 }

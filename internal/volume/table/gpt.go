@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"unicode/utf16"
 
 	"github.com/diskcast/diskcast/internal/volume"
@@ -59,6 +60,10 @@ func readGPT(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (t *volume.T
 		note(t, sectorSize)
 		return t, repaired, nil
 	}
+	if want, err := Claims(r, math.MaxInt64, sectorSize); err == nil && want > size {
+		return nil, nil, refuse("Its GPT is of a disk of %d bytes, and there are %d: %d bytes are missing at its end. It was cut, or is the copy of a larger disk.",
+			want, size, want-size)
+	}
 	return nil, nil, refuse("Its boot sector announces a GPT, but the primary one is not sound (%v), and neither is the backup (%v); "+
 		"sgdisk or gdisk can repair it.", why[0], why[1])
 }
@@ -96,14 +101,16 @@ func fromPrimary(r io.ReaderAt, size int64, ss int, mbr []byte, primary *header)
 		t.Notes = append(t.Notes, fmt.Sprintf("The backup GPT is missing or damaged (%v). A restore writes a new one.", berr))
 		return t, []volume.Extent{header(last), array(at)}, nil
 	}
-	// The backup header is not compared: it says the same of other places.
-	repaired := []volume.Extent{header(int64(primary.otherLBA))}
-	if !bytes.Equal(primary.array, backup.array) || primary.guid != backup.guid {
+	var repaired []volume.Extent
+	if !bytes.Equal(primary.array, backup.array) || !sameFields(primary, backup) {
 		if !samePlaces(primary, backup) {
 			return nil, nil, refuse("The backup of its GPT has other partitions than the primary; sgdisk or gdisk can make them alike.")
 		}
 		t.Notes = append(t.Notes, "The backup GPT differs from the primary one, which counts. A restore writes both alike.")
-		repaired = append(repaired, array(int64(backup.entriesLBA)))
+		repaired = []volume.Extent{header(int64(primary.otherLBA)), array(int64(backup.entriesLBA))}
+	}
+	if !bytes.Equal(primary.rest(), backup.rest()) {
+		t.GPT.BackupHeader = bytes.TrimRight(backup.raw, "\x00")
 	}
 	if at := int64(primary.otherLBA); at != last || int64(backup.entriesLBA) != last-arraySectors(t.GPT, sector) {
 		t.GPT.Backup, t.GPT.BackupEntries = at*sector, int64(backup.entriesLBA)*sector
@@ -352,6 +359,19 @@ func gptTable(h *header, size int64, ss int, mbr []byte) (*volume.Table, error) 
 		t.Partitions = append(t.Partitions, p)
 	}
 	return t, nil
+}
+
+// sameFields says whether two headers of a GPT describe the same disk, each from its place.
+func sameFields(primary, backup *header) bool {
+	return primary.guid == backup.guid && primary.firstUsable == backup.firstUsable && primary.lastUsable == backup.lastUsable &&
+		primary.entryCount == backup.entryCount && primary.entrySize == backup.entrySize && backup.otherLBA == 1
+}
+
+// rest is what of a header's sector the fields of header do not tell: revision, length, reserved bytes, what lies behind.
+func (h *header) rest() []byte {
+	b := bytes.Clone(h.raw)
+	clear(b[24:gptHeaderSize])
+	return b
 }
 
 // plain says whether a header has nothing but what the fields of header tell.

@@ -69,16 +69,16 @@ func layoutGPT(t *volume.Table, size int64, ss int) ([]Piece, error) {
 		return nil, fmt.Errorf("the disk's GUID: %w", err)
 	}
 	usableFrom, usableTo := usable(t, size, sector)
-	head := func(my, other, entries int64) []byte {
+	head := func(raw []byte, my, other, entries int64) []byte {
 		b := make([]byte, sector)
 		le := binary.LittleEndian
 		le.PutUint32(b[8:], gptRevision)
 		le.PutUint32(b[12:], gptHeaderSize)
 		hsize := gptHeaderSize
-		if n := len(g.Header); n >= 16 && n <= len(b) {
-			if raw := le.Uint32(g.Header[12:]); raw >= gptHeaderSize && int64(raw) <= sector {
-				copy(b, g.Header)
-				hsize = int(raw)
+		if n := len(raw); n >= 16 && n <= len(b) {
+			if size := le.Uint32(raw[12:]); size >= gptHeaderSize && int64(size) <= sector {
+				copy(b, raw)
+				hsize = int(size)
 			}
 		}
 		copy(b, gptSignature)
@@ -104,11 +104,15 @@ func layoutGPT(t *volume.Table, size int64, ss int) ([]Piece, error) {
 	if g.Backup > 0 && sameDisk(t, size, sector) {
 		backup, backupEntries = g.Backup, g.BackupEntries
 	}
+	of := g.Header
+	if len(g.BackupHeader) > 0 {
+		of = g.BackupHeader
+	}
 	return []Piece{
 		{backupEntries, array},
-		{backup, head(backup/sector, 1, backupEntries/sector)},
+		{backup, head(of, backup/sector, 1, backupEntries/sector)},
 		{primary, array},
-		{sector, head(1, backup/sector, primary/sector)},
+		{sector, head(g.Header, 1, backup/sector, primary/sector)},
 		{0, mbr},
 	}, nil
 }

@@ -27,8 +27,8 @@ func gaps(t *volume.Table, own []Piece) []volume.Extent {
 }
 
 // DropGaps takes from t.Regions what no boot loader needs, as far as custom goes: it leaves the first 64 MiB before the first
-// partition, and 1 MiB between a boot record and its logical partition. It returns how many bytes it took.
-func DropGaps(t *volume.Table) int64 {
+// partition, and 1 MiB between a boot record and its logical partition. It returns what it took.
+func DropGaps(t *volume.Table) []volume.Extent {
 	first := int64(maxGap)
 	loader := volume.NewRuns(t.DiskSize)
 	for _, p := range t.Partitions {
@@ -43,7 +43,7 @@ func DropGaps(t *volume.Table) int64 {
 	loader.Add(0, first)
 	dropped := volume.Subtract(t.Regions, loader.Extents())
 	t.Regions = volume.Subtract(t.Regions, dropped)
-	return volume.Bytes(dropped)
+	return dropped
 }
 
 // Edges are where what is zero on a disk of t must be told from what is not, so that the table also fits a disk of another sector
