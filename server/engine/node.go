@@ -37,7 +37,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
-	plain.Strings(&h.Inventory, maxWord)
+	plain.AllWords(&h.Inventory, maxWord)
 
 	e.mu.Lock()
 	n, err := e.findOrAdd(macs)
