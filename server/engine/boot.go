@@ -94,10 +94,11 @@ func (e *Engine) bootNode(mac string, addr netip.Addr) *node {
 	}
 	id, ok := e.byMAC[mac]
 	if !ok {
-		if _, err := model.NodeID(mac); err != nil || !e.makeRoom() {
+		name, err := model.NodeID(mac)
+		if err != nil || e.nodes[name] != nil || !e.makeRoom() {
 			return nil
 		}
-		id = e.addNode(mac).ID
+		id = e.addNode(name, mac).ID
 	}
 	n := e.nodes[id]
 	if addr.IsValid() {
@@ -156,7 +157,7 @@ func (e *Engine) Local(mac string) bool {
 	}
 	e.settleReboot(n)
 	if e.current(n) != nil {
-		return false
+		return e.claimed(n) != nil
 	}
 	for _, id := range e.order {
 		if s := e.sessions[id]; !s.Over() && e.wants(s, n) {
@@ -175,7 +176,7 @@ func (e *Engine) settleReboot(n *node) {
 	}
 	p := s.parts[n.ID]
 	if p.State == model.Running && complete(s, p) {
-		e.finishPart(s, n, p, model.Done, "")
+		e.claimDone(s, n, p)
 	}
 }
 

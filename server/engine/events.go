@@ -60,7 +60,7 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		}
 		e.apply(n, &ev)
 	}
-	n.LastSeen = e.now()
+	n.speak(e.now())
 	if n.Where == model.Silent {
 		n.Where = model.Ready
 	}
