@@ -237,7 +237,7 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized
-	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, engine.ErrCrowd), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
 	}
 	a.fail(w, r, code, err)

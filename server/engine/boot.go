@@ -35,6 +35,7 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	}
 	message = plain.Line(message, maxMessage)
 	n.Trace[step] = model.Mark{Time: now, Message: message}
+	n.Booted = n.Booted || step == model.StepKernel
 	if step == model.StepLocal {
 		n.Where = model.Left
 	}
@@ -117,7 +118,7 @@ func (e *Engine) makeRoom() bool {
 			continue
 		}
 		stubs++
-		if oldest == nil || n.LastSeen.Before(oldest.LastSeen) || n.LastSeen.Equal(oldest.LastSeen) && n.ID < oldest.ID {
+		if oldest == nil || before(n, oldest) {
 			oldest = n
 		}
 	}
@@ -125,6 +126,17 @@ func (e *Engine) makeRoom() bool {
 		e.removeNode(oldest)
 	}
 	return len(e.nodes) < model.MaxNodes
+}
+
+// before reports whether n goes before o where one must: a machine that fetched a kernel goes last.
+func before(n, o *node) bool {
+	switch {
+	case n.Booted != o.Booted:
+		return o.Booted
+	case !n.LastSeen.Equal(o.LastSeen):
+		return n.LastSeen.Before(o.LastSeen)
+	}
+	return n.ID < o.ID
 }
 
 // fresh reports whether a DHCP request begins a new boot: the last one got past its DHCP, or is long ago.

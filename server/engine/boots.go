@@ -4,11 +4,11 @@ import (
 	"crypto/hmac"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -23,6 +23,7 @@ const quiet = time.Minute
 const (
 	maxRivals  = 8  // boots of a node that are remembered
 	maxReboots = 16 // that a part shows
+	maxGaps    = 64 // in the event numbers of a boot before
 )
 
 // ErrUnsettled says that two machines may speak as one node.
@@ -61,8 +62,15 @@ func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 	s := e.current(n)
 	if s != nil {
 		p := s.parts[n.ID]
-		old.Session, old.Step, old.Steps = s.ID, p.Step, maps.Clone(p.Steps)
+		old.Session, old.Step, old.Steps = s.ID, p.Step, map[string]model.Mark{}
+		for step, m := range p.Steps {
+			m.Message = plain.Line(m.Message, strangerMessage)
+			old.Steps[step] = m
+		}
 		e.markReboot(s, p, boot, addr)
+	}
+	if len(old.Seen.Above) > maxGaps {
+		old.Seen.Above = nil // a few events may count twice, which changes nothing
 	}
 	i := slices.IndexFunc(n.Rivals, func(r rival) bool { return r.Boot == boot })
 	back := i >= 0

@@ -36,9 +36,14 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
+	long := trim(&h.Inventory)
 	plain.AllWords(&h.Inventory, maxWord)
 
 	e.mu.Lock()
+	if err := e.admit(macs, &h.Inventory, from); err != nil {
+		e.mu.Unlock()
+		return nil, err
+	}
 	n, err := e.identify(macs, &h.Inventory)
 	if err != nil {
 		e.mu.Unlock()
@@ -57,6 +62,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	n.speak(now)
 	n.Inventory, n.Agent, n.Problem = h.Inventory, h.Agent, diskProblem(&h.Inventory)
 	if from.IsValid() {
+		e.forgetAddr(n)
 		n.Addr = from.String()
 		e.byAddr[from] = macs[0]
 	}
@@ -71,6 +77,9 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		} else {
 			e.greet(n)
 		}
+	}
+	if long != "" {
+		e.warn(n, oddLists, long)
 	}
 	n.Where = model.Ready
 	e.adopt(n)
@@ -97,7 +106,15 @@ func (e *Engine) addNode(id, mac string) *node {
 	return n
 }
 
+// forgetAddr forgets whose the node's address is.
+func (e *Engine) forgetAddr(n *node) {
+	if a, err := netip.ParseAddr(n.Addr); err == nil && slices.Contains(n.MACs, e.byAddr[a]) {
+		delete(e.byAddr, a)
+	}
+}
+
 func (e *Engine) removeNode(n *node) {
+	e.forgetAddr(n)
 	for i := n.first; i < n.next; i++ {
 		e.w.del(eventKey(n.ID, i))
 	}

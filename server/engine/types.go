@@ -30,6 +30,7 @@ type nodeRecord struct {
 	Odd        map[string]string   `json:"odd,omitempty"`    // what is odd about who speaks as the node, by kind
 	Rivals     []rival             `json:"rivals,omitempty"` // boots before, the newest last
 	Claim      *claim              `json:"claim,omitempty"`
+	Booted     bool                `json:"booted,omitempty"` // it fetched a kernel here
 }
 
 // sess is a session in memory; its sessRecord is the value of "session/<id>".
