@@ -13,7 +13,7 @@ import (
 )
 
 // Anybody on the LAN can say hello in as many names as he likes. A stranger is a node of which the server knows no more than that: it did not
-// fetch a kernel here, it never had a part in a session, and none names it. There are few of them at once, they come slowly, and they go.
+// fetch a kernel here, it never worked for a session, and none names it. There are few of them at once, they come slowly, and they go.
 const (
 	maxStrangers    = 2048           // the one that was not heard for longest goes first
 	strangerLife    = 24 * time.Hour // without a word
@@ -176,7 +176,7 @@ func (e *Engine) wantedByName(id string) bool {
 
 // stranger reports whether the server knows of the node only what its hello said.
 func (e *Engine) stranger(n *node) bool {
-	return n.Boot != "" && !n.Booted && n.Session == "" && n.Last == "" && !e.wantedByName(n.ID)
+	return n.Boot != "" && !n.Booted && !n.Worked && n.Session == "" && !e.wantedByName(n.ID)
 }
 
 func (e *Engine) roomForStranger(now time.Time) bool {

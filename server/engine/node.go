@@ -99,7 +99,7 @@ func printable(s string) bool { return plain.Line(s, 0) == s }
 // addNode makes a node of the name, whose boot NIC has the address.
 func (e *Engine) addNode(id, mac string) *node {
 	now := e.now()
-	n := &node{first: 1, next: 1, changed: make(chan struct{})}
+	n := &node{nodeRecord: nodeRecord{Form: recordForm}, first: 1, next: 1, changed: make(chan struct{})}
 	n.Node = model.Node{ID: id, MACs: []string{mac}, FirstSeen: now, LastSeen: now}
 	e.nodes[n.ID] = n
 	e.byMAC[mac] = n.ID
@@ -146,6 +146,9 @@ func (e *Engine) Forget(ctx context.Context, name string) error {
 	}
 	return e.w.wait(ctx)
 }
+
+// recordForm is nodeRecord.Form.
+const recordForm = 1
 
 func (e *Engine) saveNode(n *node) { e.w.put(nodePrefix+n.ID, n.nodeRecord) }
 

@@ -33,6 +33,10 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 	}
 	p := s.parts[n.ID]
 	p.Heard = e.now()
+	if !n.Worked && ev.Step != session.StepLog {
+		n.Worked = true
+		e.saveNode(n)
+	}
 	if ev.Progress != nil && sane(ev.Progress) {
 		p.Progress = ev.Progress
 	}

@@ -131,7 +131,7 @@ func (e *Engine) wants(s *sess, n *node) bool {
 	if p := s.parts[n.ID]; p != nil {
 		return p.State == model.Waiting || p.State == model.Absent
 	}
-	return s.Spec.All || len(s.parts) < s.Spec.Count
+	return s.Spec.All || len(s.parts) < s.Spec.Count || e.vacancy(s, n) != ""
 }
 
 // join gives a present node to the first session that names it, else to the first that wants it.
@@ -154,6 +154,9 @@ func (e *Engine) join(n *node) {
 	}
 	s, p := found, found.parts[n.ID]
 	if p == nil {
+		if s.Spec.Count > 0 && len(s.parts) >= s.Spec.Count {
+			e.displace(s, e.vacancy(s, n), n.ID)
+		}
 		p = &model.Part{Session: s.ID, Node: n.ID}
 		s.add(p)
 	}

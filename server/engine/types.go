@@ -31,6 +31,8 @@ type nodeRecord struct {
 	Rivals     []rival             `json:"rivals,omitempty"` // boots before, the newest last
 	Claim      *claim              `json:"claim,omitempty"`
 	Booted     bool                `json:"booted,omitempty"` // it fetched a kernel here
+	Worked     bool                `json:"worked,omitempty"` // it reported a step of a session
+	Form       int                 `json:"form,omitempty"`   // of the record; before 1, Booted and Worked were not kept
 }
 
 // sess is a session in memory; its sessRecord is the value of "session/<id>".
