@@ -89,7 +89,11 @@ func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 	switch ago := now.Sub(old.Heard).Round(time.Second); {
 	case back, e.claimed(n) != nil:
 		contested = true
-		e.contest(n, two(old.Addr, old.Boot, addr, boot))
+		words := two(old.Addr, old.Boot, addr, boot)
+		if s == nil {
+			e.noteOver(n, was.Session, words)
+		}
+		e.contest(n, words)
 	case ago < quiet && old.Addr != "" && addr != "" && addr != old.Addr:
 		e.warn(n, oddBoots, fmt.Sprintf("it says hello from %s (boot %s) while %s (boot %s) was heard %v ago: another machine may speak in its name",
 			addr, short(boot), old.Addr, short(old.Boot), ago))
@@ -138,6 +142,18 @@ func (e *Engine) markReboot(s *sess, p *model.Part, boot, addr string) {
 		p.Reboots = slices.Delete(p.Reboots, 0, len(p.Reboots)-maxReboots)
 	}
 	e.savePart(s, p.Node)
+}
+
+// noteOver puts words on a part that is over already, by the word of another than the one who comes back.
+func (e *Engine) noteOver(n *node, id, words string) {
+	s := e.sessions[id]
+	if s == nil || s.parts[n.ID] == nil {
+		return
+	}
+	p := s.parts[n.ID]
+	p.Identity = also(p.Identity, words)
+	e.savePart(s, n.ID)
+	e.touchSession(s)
 }
 
 // contest is told that two boots of the node are alive.

@@ -107,6 +107,33 @@ func TestForgedDoneByOtherWays(t *testing.T) {
 	}
 }
 
+// A stranger who tells that the machine failed ends its part; who comes back to a part that is over is told of there.
+func TestForgedEndIsToldLater(t *testing.T) {
+	for name, end := range map[string]func(h *house, s *model.Session, f *machine){
+		"failed": func(h *house, s *model.Session, f *machine) {
+			f.say(s.ID, session.StepFailed+": no disk")
+			h.expect(s.ID, "failed failed")
+		},
+		"done, while the machine was cut off": func(h *house, s *model.Session, f *machine) {
+			f.say(s.ID, goodRestore...)
+			h.pass(2 * time.Minute)
+			h.expect(s.ID, "done done")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, s, a := started(t)
+			end(h, s, a.forger(1))
+			a.asks()
+			v, _ := h.e.Session(s.ID)
+			says(t, twoMachines, v.Parts[0].Identity)
+			says(t, twoMachines, h.node(a.id).Warnings...)
+			if a.told() != "idle" {
+				t.Errorf("the machine is told %q", a.told())
+			}
+		})
+	}
+}
+
 // A stranger's hello alone holds nothing up: the machine goes on with what it had, and the operator hears of it.
 func TestForgedHello(t *testing.T) {
 	h, s, a := started(t)
