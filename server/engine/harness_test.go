@@ -115,6 +115,7 @@ type machine struct {
 	uuid, serial string
 	others       []string
 	addr         netip.Addr
+	disks        []session.Disk // nil: one
 }
 
 func (h *house) machine(n int) *machine {
@@ -142,7 +143,10 @@ func (m *machine) powerOn() bool {
 
 func (m *machine) hello() {
 	m.h.t.Helper()
-	inv := session.Inventory{Firmware: m.firmware, UUID: m.uuid, Serial: m.serial, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}
+	inv := session.Inventory{Firmware: m.firmware, UUID: m.uuid, Serial: m.serial, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: m.disks}
+	if inv.Disks == nil {
+		inv.Disks = []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}
+	}
 	for _, mac := range m.others {
 		inv.NICs = append(inv.NICs, session.NIC{MAC: mac})
 	}

@@ -158,6 +158,7 @@ const (
 	oddDMI   = "dmi"
 	oddBoots = "boots"
 	oddLists = "lists"
+	oddDisk  = "disk"
 )
 
 // warn tells the operator what is odd about who speaks as the node: on the node, in its log and on its session.
@@ -185,7 +186,7 @@ func (e *Engine) warn(n *node, kind, words string) {
 // oddWords are the node's warnings.
 func (n *node) oddWords() []string {
 	var out []string
-	for _, kind := range []string{oddBoots, oddDMI, oddMAC, oddLists} {
+	for _, kind := range []string{oddBoots, oddDMI, oddMAC, oddLists, oddDisk} {
 		if w := n.Odd[kind]; w != "" {
 			out = append(out, w)
 		}
