@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/diskcast/diskcast/agent/capturing"
-	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -12,7 +11,7 @@ import (
 func (a *agent) capture(memory budget) func(context.Context, *session.Descriptor) error {
 	return func(ctx context.Context, d *session.Descriptor) error {
 		_, err := capturing.Capture(ctx, d, capturing.Options{
-			Server: a.client, Report: a.events, Disks: a.disks, DiskWait: disk.Patience, Memory: memory.writer + memory.cast, Log: a.log,
+			Server: a.client, Report: a.events, Disks: a.disks, DiskWait: a.patience(), Memory: memory.writer + memory.cast, Log: a.log,
 		})
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/agent/site"
 	"github.com/diskcast/diskcast/internal/archiveend"
+	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -93,7 +94,7 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	a := &agent{o: o, settings: settings, pin: pin, boot: newBoot(), inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
+	a := &agent{o: o, began: time.Now(), settings: settings, pin: pin, boot: newBoot(), inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
 	a.disks = &disk.Hardware{Inventory: a.inventory, Only: o.disks}
 	a.events = events.New(events.Options{
 		Boot: a.boot, Console: stdout, Since: sinceBoot,
@@ -109,6 +110,7 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 
 // agent is the program with its parts.
 type agent struct {
+	began     time.Time
 	o         *options
 	settings  *site.Settings
 	pin       client.Pin
@@ -180,7 +182,7 @@ func (a *agent) run(ctx context.Context) error {
 		API: a.client, Report: a.events, Boot: boot, Log: a.log, Capture: a.capture(memory), Entry: a.entry,
 		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
 			return imaging.Restore(ctx, d, casts, imaging.Options{
-				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(), Firmware: a.inventory.Read().Firmware, DiskWait: disk.Patience,
+				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(), Firmware: a.inventory.Read().Firmware, DiskWait: a.patience(),
 				Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
 			})
 		},
@@ -205,6 +207,15 @@ func (a *agent) look() session.Inventory {
 		inv.Problem = err.Error()
 	}
 	return inv
+}
+
+// patience is how long disks may take to come. Those that the command line names are all there are.
+func (a *agent) patience() disk.Wait {
+	w := disk.Patience(a.began)
+	if len(a.o.disks) > 0 {
+		w.Quiet = 0
+	}
+	return w
 }
 
 // disksEvery is how often the disks are looked at: a few files of sysfs.
@@ -235,12 +246,12 @@ func (a *agent) watchDisks(ctx context.Context) error {
 		}
 		for _, d := range now {
 			if !slices.Contains(told, d) {
-				a.log.Info("a disk came", "disk", disk.Describe(d))
+				a.log.Info("a disk came", "disk", diskrule.Describe(d))
 			}
 		}
 		for _, d := range told {
 			if !slices.Contains(now, d) {
-				a.log.Warn("a disk is gone, or changed", "disk", disk.Describe(d))
+				a.log.Warn("a disk is gone, or changed", "disk", diskrule.Describe(d))
 			}
 		}
 		if err := a.client.Refresh(ctx); err != nil {
@@ -278,13 +289,13 @@ func (a *agent) greeting() string {
 	}
 	var disks []string
 	for _, d := range inv.Disks {
-		disks = append(disks, disk.Describe(d))
+		disks = append(disks, diskrule.Describe(d))
 	}
 	if len(disks) == 0 {
 		disks = []string{"none that the kernel knows"}
 	}
 	words := fmt.Sprintf("node %s: %s, %s firmware, %s of memory, disks: %s",
-		a.client.Node(), what, inv.Firmware, disk.Bytes(inv.Memory), strings.Join(disks, "; "))
+		a.client.Node(), what, inv.Firmware, diskrule.Bytes(inv.Memory), strings.Join(disks, "; "))
 	if len(inv.Undriven) > 0 {
 		words += "; without driver: " + strings.Join(inv.Undriven, "; ")
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/inuse"
@@ -51,7 +52,7 @@ type Options struct {
 	Report Reporter
 	Disks  Disks
 	// DiskWait is how long a disk that is not there may take to come.
-	DiskWait time.Duration
+	DiskWait disk.Wait
 	// Workers hash and compress; Memory bounds their buffers, in bytes. 0: the package's defaults.
 	Workers int
 	Memory  int64
@@ -116,7 +117,7 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		}
 		p := r.progress()
 		o.Report.Step(session.StepUploaded, session.Info, fmt.Sprintf("%s is image %s, %s; read %s in %v, sent %s", chosen.Path, d.Upload.Name, digest,
-			disk.Bytes(p.Read), time.Since(r.began).Round(100*time.Millisecond), disk.Bytes(p.Sent)), &p)
+			diskrule.Bytes(p.Read), time.Since(r.began).Round(100*time.Millisecond), diskrule.Bytes(p.Sent)), &p)
 		return digest, nil
 	}
 }
@@ -134,7 +135,7 @@ func choose(ctx context.Context, o Options, d *session.Descriptor) (session.Disk
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
 	used := volume.Bytes(found.Extents)
-	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", disk.Describe(d), len(found.Config.Partitions), disk.Bytes(used), u.Name, u.Level)
+	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", diskrule.Describe(d), len(found.Config.Partitions), diskrule.Bytes(used), u.Name, u.Level)
 }
 
 // run counts what one reading of the disk does.

@@ -17,6 +17,8 @@ func TestAwait(t *testing.T) {
 	a := session.Disk{Path: "/dev/sda", Size: 1 << 30, Serial: "a"}
 	b := session.Disk{Path: "/dev/sdb", Size: 1 << 30, Serial: "b"}
 	firstB := b.ID()
+	large := session.Disk{Path: "/dev/sdc", Size: 2 << 30, Serial: "c"}
+	firstLarge := large.ID()
 	for _, c := range []struct {
 		name  string
 		d     session.Descriptor
@@ -25,16 +27,23 @@ func TestAwait(t *testing.T) {
 		want  string         // path; empty: an error
 		words string         // of the error
 		after time.Duration
+		quiet bool // the agent began just now
 	}{
-		{"there", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil, "/dev/sda", "", 0},
-		{"no disk yet", session.Descriptor{Target: &session.Target{}}, nil, &a, "/dev/sda", "", 5 * time.Second},
-		{"a stick, and the disk comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, &b, "/dev/sdb", "", 5 * time.Second},
-		{"a stick that is named", session.Descriptor{Target: &session.Target{Type: session.TypeUSB}}, nil, &stick, "/dev/sda", "", 5 * time.Second},
-		{"the session's disk comes after another", session.Descriptor{Target: &session.Target{Path: "/dev/sda"}, Disk: &firstB}, []session.Disk{a}, &b, "/dev/sdb", "", 5 * time.Second},
-		{"none comes", session.Descriptor{Target: &session.Target{}}, nil, nil, "", "no disk that the kernel knows", Patience},
-		{"a stick alone", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, nil, "", "only removable or USB disks", Patience},
-		{"the session's disk is gone", session.Descriptor{Target: &session.Target{}, Disk: &firstB}, []session.Disk{a}, nil, "", "is not there", Patience},
-		{"two that fit", session.Descriptor{Target: &session.Target{}}, []session.Disk{a, b}, nil, "", "fits 2 disks", 0},
+		{"there", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil, "/dev/sda", "", 0, false},
+		{"no disk yet", session.Descriptor{Target: &session.Target{}}, nil, &a, "/dev/sda", "", 10 * time.Second, false},
+		{"a stick, and the disk comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, &b, "/dev/sdb", "", 10 * time.Second, false},
+		{"a stick that is named", session.Descriptor{Target: &session.Target{Type: session.TypeUSB}}, nil, &stick, "/dev/sda", "", 10 * time.Second, false},
+		{"the session's disk comes after another", session.Descriptor{Target: &session.Target{Path: "/dev/sda"}, Disk: &firstB}, []session.Disk{a}, &b, "/dev/sdb", "", 5 * time.Second, false},
+		{"none comes", session.Descriptor{Target: &session.Target{}}, nil, nil, "", "no disk that the kernel knows", 15 * time.Second, false},
+		{"a stick alone", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, nil, "", "only removable or USB disks", 15 * time.Second, false},
+		{"the session's disk is gone", session.Descriptor{Target: &session.Target{}, Disk: &firstB}, []session.Disk{a}, nil, "", "is not there", 15 * time.Second, false},
+		{"larger, and a larger one comes", session.Descriptor{Target: &session.Target{Largest: true}}, []session.Disk{a}, &large, "/dev/sdc", "", 10 * time.Second, true},
+		{"the only one, and another comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, &b, "", "fits 2 disks", 10 * time.Second, true},
+		{"the only one, and nothing comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil, "/dev/sda", "", 5 * time.Second, true},
+		{"a serial", session.Descriptor{Target: &session.Target{Serial: "a"}}, []session.Disk{a}, nil, "/dev/sda", "", 0, true},
+		{"another's choice against the rule", session.Descriptor{Target: &session.Target{Serial: "a"}, Disk: &firstB}, []session.Disk{a, b}, nil, "", "does not hold any more", 0, false},
+		{"another's choice of several", session.Descriptor{Target: &session.Target{Smallest: true}, Disk: &firstLarge}, []session.Disk{a, large}, nil, "", "means /dev/sda", 0, false},
+		{"two that fit", session.Descriptor{Target: &session.Target{}}, []session.Disk{a, b}, nil, "", "fits 2 disks", 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -45,7 +54,11 @@ func TestAwait(t *testing.T) {
 					}
 					return c.there
 				}
-				got, err := Await(t.Context(), list, &c.d, Patience)
+				w := Patience(began.Add(-time.Minute))
+				if c.quiet {
+					w.Since = began
+				}
+				got, err := Await(t.Context(), list, &c.d, w)
 				if got.Path != c.want || (err == nil) != (c.want != "") || (err != nil && !strings.Contains(err.Error(), c.words)) {
 					t.Errorf("%q, %v; want %q, %q", got.Path, err, c.want, c.words)
 				}
@@ -58,7 +71,7 @@ func TestAwait(t *testing.T) {
 	gone := errors.New("the session is over")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(gone)
-	if _, err := Await(ctx, func() []session.Disk { return nil }, &session.Descriptor{Target: &session.Target{}}, Patience); !errors.Is(err, gone) {
+	if _, err := Await(ctx, func() []session.Disk { return nil }, &session.Descriptor{Target: &session.Target{}}, Patience(time.Now())); !errors.Is(err, gone) {
 		t.Errorf("cancelled while it waits: %v", err)
 	}
 }

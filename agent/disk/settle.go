@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -17,37 +18,63 @@ type Server interface {
 	ChooseDisk(ctx context.Context, id string, disk session.DiskID) (session.DiskID, error)
 }
 
-// ForSession returns the disk of a descriptor: the one that the session's first plan on this node chose, else the one that the rule means.
+// ForSession returns the disk of a descriptor: the one that the rule means, or the one that the session's first plan on this node chose, which
+// the rule must still mean: whoever spoke in this node's name may have chosen another.
 func ForSession(disks []session.Disk, d *session.Descriptor) (session.Disk, error) {
-	if d.Disk != nil {
-		return Find(disks, *d.Disk)
+	if d.Disk == nil {
+		return diskrule.Choose(disks, *d.Target)
 	}
-	return Choose(disks, *d.Target)
+	chosen, err := diskrule.Find(disks, *d.Disk)
+	if err != nil {
+		return chosen, err
+	}
+	if err := diskrule.Holds(disks, &chosen, *d.Target); err != nil {
+		return session.Disk{}, fmt.Errorf("this session chose %s on this node at first, and that does not hold any more: %w; nothing was written to either. "+
+			"A disk was added or taken away since, or another machine spoke in this node's name. Look at `diskcast node show`, and begin a new session with a rule that names the disk", d.Disk.Words(), err)
+	}
+	return chosen, nil
 }
 
-// Patience is how long a node waits for a disk that is not there when its agent is: what is behind USB or a large controller comes seconds
-// after its driver.
-const Patience = 15 * time.Second
+// Wait is how patient a node is with disks that come late: what is behind USB or a large controller comes seconds after its driver.
+type Wait struct {
+	For   time.Duration // for a disk when none fits; 0: not at all
+	Quiet time.Duration // no disk has come or gone for so long, before one of several is chosen for its size, its place or as the only one
+	Since time.Time     // when the agent began to look
+}
+
+// Patience is how a node waits.
+func Patience(since time.Time) Wait {
+	return Wait{For: 15 * time.Second, Quiet: 5 * time.Second, Since: since}
+}
 
 // lookEvery is how often it looks meanwhile.
 const lookEvery = 250 * time.Millisecond
 
-// Await is ForSession with patience: while no disk fits, list is asked again, for as long as wait.
-func Await(ctx context.Context, list func() []session.Disk, d *session.Descriptor, wait time.Duration) (session.Disk, error) {
-	end := time.NewTimer(wait)
+// Await is ForSession with patience: while no disk fits, and while others may come with which the rule would mean another, list is asked again.
+func Await(ctx context.Context, list func() []session.Disk, d *session.Descriptor, w Wait) (session.Disk, error) {
+	end := time.NewTimer(w.For)
 	defer end.Stop()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	changed, before := w.Since, list()
+	over := w.For <= 0
 	for {
-		chosen, err := ForSession(list(), d)
-		if !errors.As(err, new(Missing)) || wait <= 0 {
+		now := list()
+		if !slices.Equal(now, before) {
+			changed, before = time.Now(), now
+		}
+		chosen, err := ForSession(now, d)
+		late := errors.As(err, new(diskrule.Missing))
+		compares := diskrule.Compares(*d.Target) && (d.Disk == nil || d.Target.Path == "")
+		quiet := !compares || time.Since(changed) >= w.Quiet
+		if over || !late && quiet {
 			return chosen, err
 		}
 		select {
 		case <-ctx.Done():
 			return session.Disk{}, context.Cause(ctx)
 		case <-end.C:
-			return session.Disk{}, err
+			over = true
 		case <-tick.C:
 		}
 	}
@@ -67,7 +94,7 @@ func Settle(ctx context.Context, s Server, d *session.Descriptor, chosen session
 		return fmt.Errorf("telling the server which disk was chosen, before anything is written: %w", err)
 	}
 	if !first.Is(&chosen) {
-		return fmt.Errorf("this session chose %s on this node at first, and now the rule means %s; nothing was written to that", first.Words(), Describe(chosen))
+		return fmt.Errorf("this session chose %s on this node at first, and now the rule means %s; nothing was written to that", first.Words(), diskrule.Describe(chosen))
 	}
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/session"
@@ -75,7 +75,7 @@ type Options struct {
 	// Interface is the NIC to join multicast groups on; Label the name under which the sender shows this node.
 	Interface, Label string
 	// DiskWait is how long a disk that is not there may take to come.
-	DiskWait time.Duration
+	DiskWait disk.Wait
 	// Firmware is the machine's, session.BIOS or session.UEFI: the plan says so when that will not start the image.
 	Firmware string
 	// Workers write to the disk; WriterMemory and CastMemory bound, in bytes, what waits for them. 0: the packages' defaults.
@@ -214,7 +214,7 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	}
 	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize(), options...)
 	if err != nil {
-		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, disk.Describe(r.disk), err)
+		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, diskrule.Describe(r.disk), err)
 	}
 	r.plan = plan
 	if err := disk.Settle(ctx, r.o.Server, r.d, r.disk, r.o.Disks.List); err != nil {
@@ -279,7 +279,7 @@ func (r *run) step(step, level, message string, p *session.Progress) {
 func (r *run) planWords(same, delta bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "image %s (%d chunks, %s compressed, of a disk of %s) goes to %s",
-		r.d.Image.Name, len(r.idx.Chunks), disk.Bytes(r.idx.ObjectSize()), disk.Bytes(r.cfg.DiskSize), disk.Describe(r.disk))
+		r.d.Image.Name, len(r.idx.Chunks), diskrule.Bytes(r.idx.ObjectSize()), diskrule.Bytes(r.cfg.DiskSize), diskrule.Describe(r.disk))
 	switch {
 	case delta && same:
 		b.WriteString("; the disk has this image's partition table already, so only what differs is received")
@@ -305,5 +305,5 @@ func percent(done, total int64) string {
 	if total <= 0 {
 		return "100 %"
 	}
-	return fmt.Sprintf("%d %% of %s", done*100/total, disk.Bytes(total))
+	return fmt.Sprintf("%d %% of %s", done*100/total, diskrule.Bytes(total))
 }

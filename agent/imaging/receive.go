@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/session"
@@ -59,7 +59,7 @@ func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *s
 		return fmt.Errorf("image %s on %s: %w", r.d.Image.Name, r.disk.Path, cerr)
 	}
 	r.counts = rc.progress()
-	r.step(session.StepWritten, session.Info, fmt.Sprintf("%s on the disk and flushed", disk.Bytes(r.counts.Written)), &r.counts)
+	r.step(session.StepWritten, session.Info, fmt.Sprintf("%s on the disk and flushed", diskrule.Bytes(r.counts.Written)), &r.counts)
 	return nil
 }
 
@@ -400,7 +400,7 @@ func (rc *reception) lastByte() {
 	if last {
 		p := rc.progress()
 		rc.step(session.StepLastByte, session.Info, fmt.Sprintf("%s came by multicast, %s by HTTP, of %s needed",
-			disk.Bytes(p.Multicast), disk.Bytes(p.Unicast), disk.Bytes(p.Needed)), &p)
+			diskrule.Bytes(p.Multicast), diskrule.Bytes(p.Unicast), diskrule.Bytes(p.Needed)), &p)
 	}
 }
 

@@ -22,6 +22,9 @@ var (
 	nvmeRE   = regexp.MustCompile(`^nvme[0-9]+n([0-9]+)$`)
 	virtioRE = regexp.MustCompile(`^virtio[0-9]+$`)
 	mmcRE    = regexp.MustCompile(`^mmc[0-9]+$`)
+	xenRE    = regexp.MustCompile(`^vbd-[0-9]+$`)
+	// hosts are what hangs on a device that is on no PCI bus, as those of boards and of virtio-mmio are.
+	hostsRE = regexp.MustCompile(`^(mmc_host|virtio[0-9]+|ata[0-9]+|usb[0-9]+|host[0-9]+)$`)
 )
 
 // place reads from sysfs on which bus a disk is, and where it is plugged in, in the words of udev's path_id as far as they do not
@@ -37,11 +40,14 @@ func (r *Reader) place(name string) (bus, place string) {
 		return "", ""
 	}
 	var words []string
-	var pci string
+	var pci, platform string
 	var ata bool
 	parts := strings.Split(filepath.Clean(at), "/")
 	for i, p := range parts {
 		dir := filepath.Join("sys/devices", filepath.Join(parts[:i]...))
+		if platform == "" && i > 0 && hostsRE.MatchString(p) {
+			platform = "platform-" + parts[i-1]
+		}
 		switch {
 		case pciRE.MatchString(p):
 			pci, words, bus = "pci-"+p, nil, "" // the innermost counts
@@ -55,6 +61,8 @@ func (r *Reader) place(name string) (bus, place string) {
 			if n := r.line(dir, p, "ata_port", p, "port_no"); n != "" {
 				words = append(words, "ata-"+n)
 			}
+		case xenRE.MatchString(p):
+			bus, words = "xen", append(words, "xen-"+p) // its number is the toolstack's
 		case mmcRE.MatchString(p):
 			bus = "mmc"
 			words = append(words, "mmc")
@@ -73,8 +81,11 @@ func (r *Reader) place(name string) (bus, place string) {
 			words = append(words, "nvme-"+nsid)
 		}
 	}
-	if pci != "" {
+	switch {
+	case pci != "":
 		words = append([]string{pci}, words...)
+	case platform != "":
+		words = append([]string{platform}, words...)
 	}
 	return bus, strings.Join(words, "-")
 }

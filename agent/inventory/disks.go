@@ -60,7 +60,7 @@ func (r *Reader) Disk(name string) session.Disk {
 	}
 	d.Bus, d.BusPath = r.place(name)
 	for _, s := range []*string{&d.Model, &d.Serial, &d.WWN} {
-		*s = plain.Line(*s, maxWord) // as the server keeps it
+		*s = plain.Words(*s, maxWord) // as the server keeps it
 	}
 	return d
 }

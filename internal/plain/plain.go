@@ -32,6 +32,15 @@ func Line(s string, max int) string {
 	return s
 }
 
+// Words is Line with single blanks between its words and none at its ends: a run of them would look like the columns of a table.
+func Words(s string, max int) string {
+	s = Line(s, max)
+	if !strings.Contains(s, "  ") && strings.Trim(s, " ") == s {
+		return s
+	}
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' }), " ")
+}
+
 // Text is Line for what may have several lines: line feeds and tabs stay.
 func Text(s string) string {
 	if clean(s, true) {
@@ -63,22 +72,29 @@ func clean(s string, lines bool) bool {
 
 // Strings makes every string below v a Line of at most max bytes: v is a pointer; structs, slices, maps' values and keys are
 // followed. Unexported fields stay as they are.
-func Strings(v any, max int) { walk(reflect.ValueOf(v), max) }
+func Strings(v any, max int) {
+	walk(reflect.ValueOf(v), func(s string) string { return Line(s, max) })
+}
 
-func walk(v reflect.Value, max int) {
+// AllWords is Strings with Words.
+func AllWords(v any, max int) {
+	walk(reflect.ValueOf(v), func(s string) string { return Words(s, max) })
+}
+
+func walk(v reflect.Value, f func(string) string) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
-			walk(v.Elem(), max)
+			walk(v.Elem(), f)
 		}
 	case reflect.String:
 		if v.CanSet() {
-			v.SetString(Line(v.String(), max))
+			v.SetString(f(v.String()))
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				walk(v.Field(i), max)
+				walk(v.Field(i), f)
 			}
 		}
 	case reflect.Slice, reflect.Array:
@@ -86,20 +102,20 @@ func walk(v reflect.Value, max int) {
 			return
 		}
 		for i := range v.Len() {
-			walk(v.Index(i), max)
+			walk(v.Index(i), f)
 		}
 	case reflect.Map:
-		walkMap(v, max)
+		walkMap(v, f)
 	}
 }
 
-func walkMap(v reflect.Value, max int) {
+func walkMap(v reflect.Value, f func(string) string) {
 	for _, k := range v.MapKeys() {
 		key, val := reflect.New(k.Type()).Elem(), reflect.New(v.Type().Elem()).Elem()
 		key.Set(k)
 		val.Set(v.MapIndex(k))
-		walk(key, max)
-		walk(val, max)
+		walk(key, f)
+		walk(val, f)
 		v.SetMapIndex(k, reflect.Value{})
 		v.SetMapIndex(key, val)
 	}

@@ -25,6 +25,18 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestWords(t *testing.T) {
+	for in, want := range map[string]string{"a b": "a b", "PC  52-54-00-00-00-99   agent": "PC 52-54-00-00-00-99 agent", "  x ": "x", "a\n\tb": "a b", "    ": "", "": ""} {
+		if got := Words(in, 64); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	d := struct{ L []string }{[]string{"a   b"}}
+	if AllWords(&d, 10); d.L[0] != "a b" {
+		t.Errorf("%q", d.L)
+	}
+}
+
 func FuzzLine(f *testing.F) {
 	f.Add("line \x1b[2J\u202e")
 	f.Fuzz(func(t *testing.T, s string) {

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ type Disk struct {
 	Model      string `json:"model,omitempty"`
 	Serial     string `json:"serial,omitempty"`
 	WWN        string `json:"wwn,omitempty"`      // as the kernel writes it: naa.5000c500..., eui.0025..., nvme....
-	Bus        string `json:"bus,omitempty"`      // nvme, usb, ata, scsi, virtio, mmc
+	Bus        string `json:"bus,omitempty"`      // nvme, usb, ata, scsi, virtio, mmc, xen
 	BusPath    string `json:"bus_path,omitempty"` // where it is plugged in, as udev's by-path: pci-0000:00:1f.2-ata-1
 	Rotational bool   `json:"rotational"`
 	ReadOnly   bool   `json:"read_only"`
@@ -27,8 +28,8 @@ const BusUSB = "usb"
 // Loose reports whether the disk is one that people plug in and carry away: it is chosen only by a rule that names it.
 func (d *Disk) Loose() bool { return d.Removable || d.Bus == BusUSB }
 
-// DiskID is what does not change of a disk: its WWN (of an NVMe namespace, the kernel's name with its id), else its serial
-// and model, else size, model and the place on the bus.
+// DiskID is all that is known of a disk and does not change while it stays where it is: size, WWN (of an NVMe namespace, the kernel's name with
+// its id), serial, model and the place on the bus.
 type DiskID struct {
 	WWN     string `json:"wwn,omitempty"`
 	Serial  string `json:"serial,omitempty"`
@@ -43,20 +44,57 @@ func (d *Disk) ID() DiskID {
 	return DiskID{WWN: d.WWN, Serial: d.Serial, Model: d.Model, BusPath: d.BusPath, Size: d.Size, Path: d.Path}
 }
 
-// Is reports whether d can be the disk. A disk that has a WWN or a serial is known by it wherever it is plugged in; one without
-// must be where it was. A file, which has none of all this, is known by its path.
-func (id *DiskID) Is(d *Disk) bool {
+// Is reports whether d is the disk.
+func (id *DiskID) Is(d *Disk) bool { return id.Differs(d) == "" }
+
+// Differs says in what d is another disk; empty when it is this one. All that is known must agree: makers have given several disks one serial or
+// one WWN, and then the place tells them apart. A disk that is moved is another one, since its twin could be where it was.
+func (id *DiskID) Differs(d *Disk) string {
 	switch {
 	case id.Size != d.Size:
-		return false
-	case id.WWN != "":
-		return id.WWN == d.WWN
-	case id.Serial != "":
-		return id.Serial == d.Serial && id.Model == d.Model
-	case id.BusPath != "":
-		return id.BusPath == d.BusPath && id.Model == d.Model && d.WWN == "" && d.Serial == ""
+		return "another size"
+	case genuine(id.WWN) != genuine(d.WWN):
+		return "another wwn"
+	case genuine(id.Serial) != genuine(d.Serial):
+		return "another serial"
+	case id.Model != d.Model:
+		return "another model"
+	case id.BusPath != d.BusPath:
+		return "another place"
+	case id.isFile() && id.Path != d.Path:
+		return "another file"
 	}
-	return id.Path == d.Path && d.WWN == "" && d.Serial == "" && d.BusPath == ""
+	return ""
+}
+
+// Unique reports whether the disk can be told from another one after the node's next start.
+func (id *DiskID) Unique() bool {
+	return id.isFile() || genuine(id.WWN) != "" || genuine(id.Serial) != "" || id.BusPath != ""
+}
+
+// isFile reports whether it is a file in the place of a disk, whose path does not change.
+func (id *DiskID) isFile() bool { return id.Path != "" && !strings.HasPrefix(id.Path, "/dev/") }
+
+// fillers are what makers write where they have nothing to say, without what separates words.
+var fillers = []string{"unknown", "none", "na", "null", "nil", "default", "defaultstring", "notspecified", "notavailable", "tobefilledbyoem", "serial",
+	"serialnumber", "sn", "0123456789", "123456789", "1234567890", "0123456789abcdef", "123456789abcdef", "123456789012", "12345678", "123456"}
+
+// genuine is s, or empty if it is what a maker writes into each disk of a sort.
+func genuine(s string) string {
+	bare := strings.ToLower(s)
+	for _, p := range []string{"wwn-", "nvme-", "naa.", "eui.", "uuid.", "t10.", "nvme.", "0x"} {
+		bare = strings.TrimPrefix(bare, p)
+	}
+	bare = strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" -_.:/", r) {
+			return -1
+		}
+		return r
+	}, bare)
+	if bare == "" || bare == "0" || len(bare) > 1 && strings.Trim(bare, bare[:1]) == "" || slices.Contains(fillers, bare) {
+		return ""
+	}
+	return s
 }
 
 // Words name the disk for an operator.

@@ -207,7 +207,10 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, code int, err error) 
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	level := slog.LevelInfo
-	if code >= 500 {
+	switch {
+	case code == http.StatusServiceUnavailable: // many ask at once, which is no fault of the server and may be a stranger's doing
+		level = slog.LevelWarn
+	case code >= 500:
 		level = slog.LevelError
 	}
 	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr, "code", code, "err", err)
@@ -234,7 +237,7 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, engine.ErrCrowd), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
 	}
 	a.fail(w, r, code, err)

@@ -102,6 +102,10 @@ func (a *API) finishCapture(w http.ResponseWriter, r *http.Request, node string)
 	if !ok {
 		return
 	}
+	if err := a.engine.MayFinish(node); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
 	digest := u.Digest
 	if digest == "" { // else the answer to an earlier request was lost
 		n, err := strconv.ParseInt(r.URL.Query().Get("config"), 10, 64)

@@ -55,12 +55,29 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
+// Reboots stand where they were, before the steps of the last boot.
+func TestTimelineOfReboots(t *testing.T) {
+	t0 := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	var b strings.Builder
+	err := printTimeline(&b, map[string]model.Mark{"agent": {Time: t0}}, []model.Mark{{Time: t0.Add(-90 * time.Second), Message: "boot b2"}, {Time: t0.Add(-time.Second), Message: "boot b3"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `  reboot 1  03:02:35.000  +0.0 s   (0.0 s)   boot b2
+  reboot 2  03:04:04.000  +89.0 s  (89.0 s)  boot b3
+  agent     03:04:05.000  +90.0 s  (1.0 s)   
+`
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestTimeline(t *testing.T) {
 	t0 := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	at := func(s float64) model.Mark { return model.Mark{Time: t0.Add(time.Duration(s * 1e9))} }
 	steps := map[string]model.Mark{"dhcp": {Time: t0, Message: "PXE on BIOS"}, "kernel": at(2), "agent": at(12), "first-byte": at(13), "last-byte": at(23), "written": at(23), "boot": at(24)}
 	var b strings.Builder
-	err := printTimeline(&b, steps, &session.Progress{Received: 100e6, Needed: 100e6, Multicast: 90e6, Unicast: 10e6, Written: 500e6, ToWrite: 500e6, Loss: 0.0123, Rejected: 4})
+	err := printTimeline(&b, steps, nil, &session.Progress{Received: 100e6, Needed: 100e6, Multicast: 90e6, Unicast: 10e6, Written: 500e6, ToWrite: 500e6, Loss: 0.0123, Rejected: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,9 @@ func nodeList(e *env) *cobra.Command {
 				if n.Problem != "" {
 					fmt.Fprintf(e.out, "%s: %s\n", n.ID, n.Problem)
 				}
+				for _, w := range n.Warnings {
+					fmt.Fprintf(e.out, "%s: warning: %s\n", n.ID, w)
+				}
 			}
 			return nil
 		},
@@ -135,6 +138,9 @@ func nodeShow(e *env) *cobra.Command {
 			if inv.Problem != "" {
 				rows = append(rows, []string{"problem", inv.Problem})
 			}
+			for _, w := range n.Warnings {
+				rows = append(rows, []string{"warning", w})
+			}
 			for _, what := range inv.Undriven {
 				rows = append(rows, []string{"no driver", what})
 			}
@@ -147,7 +153,7 @@ func nodeShow(e *env) *cobra.Command {
 			if err := table(e.out, rows); err != nil {
 				return err
 			}
-			return printTimeline(e.out, n.Trace, nil)
+			return printTimeline(e.out, n.Trace, nil, nil)
 		},
 	}
 }

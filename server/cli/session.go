@@ -226,7 +226,7 @@ func sessionList(e *env) *cobra.Command {
 func remark(s *model.Session) string {
 	warned := 0
 	for i := range s.Parts {
-		if s.Parts[i].Warning != "" {
+		if s.Parts[i].Warning != "" || s.Parts[i].Identity != "" {
 			warned++
 		}
 	}
@@ -322,8 +322,11 @@ func (e *env) showSession(s *model.Session) error {
 		if p.Warning != "" {
 			fmt.Fprintf(e.out, "\n  warning: %s", p.Warning)
 		}
+		if p.Identity != "" {
+			fmt.Fprintf(e.out, "\n  who it is: %s", p.Identity)
+		}
 		fmt.Fprintln(e.out)
-		if err := printTimeline(e.out, p.Steps, p.Progress); err != nil {
+		if err := printTimeline(e.out, p.Steps, p.Reboots, p.Progress); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,11 +26,18 @@ var stepWords = map[string]string{
 	session.StepUploaded:  "stored",
 }
 
-// printTimeline prints when each step was reached, since the first one, and how fast the bytes came.
-func printTimeline(w io.Writer, steps map[string]model.Mark, p *session.Progress) error {
+// printTimeline prints when each step was reached, since the first one, and how fast the bytes came. The steps are of the last boot; the
+// reboots before them stand among them.
+func printTimeline(w io.Writer, steps map[string]model.Mark, reboots []model.Mark, p *session.Progress) error {
+	steps = maps.Collect(maps.All(steps)) // also when it is nil
 	var names []string
 	for s := range steps {
 		names = append(names, s)
+	}
+	for i, m := range reboots {
+		name := fmt.Sprintf("reboot %d", i+1)
+		steps[name] = m
+		names = append(names, name)
 	}
 	order := append(slices.Clone(model.TimelineSteps), model.StepLocal, session.StepFailed)
 	slices.SortFunc(names, func(a, b string) int {

@@ -224,15 +224,15 @@ func (s *Server) handle(ctx context.Context, c *net.UDPConn, port int, from *net
 	}
 	reply, err := s.r.Answer(ctx, m, port)
 	if err != nil {
-		s.log.Warn("DHCP request not answered", "mac", m.ClientHWAddr, "err", err)
+		s.log.Warn("DHCP request not answered", "mac", m.ClientHWAddr.String(), "err", err)
 	}
 	if reply == nil {
 		return
 	}
 	to := destination(m, reply, port, from)
-	s.log.Debug("DHCP", "mac", m.ClientHWAddr, "request", m.MessageType(), "answer", reply.MessageType(), "addr", reply.YourIPAddr, "file", reply.BootFileName, "to", to)
+	s.log.Debug("DHCP", "mac", m.ClientHWAddr.String(), "request", m.MessageType(), "answer", reply.MessageType(), "addr", reply.YourIPAddr, "file", reply.BootFileName, "to", to)
 	if _, err := c.WriteToUDP(reply.ToBytes(), to); err != nil {
-		s.log.Warn("DHCP answer not sent", "mac", m.ClientHWAddr, "to", to, "err", err)
+		s.log.Warn("DHCP answer not sent", "mac", m.ClientHWAddr.String(), "to", to, "err", err)
 	}
 }
 

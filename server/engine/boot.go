@@ -35,6 +35,7 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	}
 	message = plain.Line(message, maxMessage)
 	n.Trace[step] = model.Mark{Time: now, Message: message}
+	n.Booted = n.Booted || step == model.StepKernel
 	if step == model.StepLocal {
 		n.Where = model.Left
 	}
@@ -94,10 +95,11 @@ func (e *Engine) bootNode(mac string, addr netip.Addr) *node {
 	}
 	id, ok := e.byMAC[mac]
 	if !ok {
-		if _, err := model.NodeID(mac); err != nil || !e.makeRoom() {
+		name, err := model.NodeID(mac)
+		if err != nil || e.nodes[name] != nil || !e.makeRoom() {
 			return nil
 		}
-		id = e.addNode(mac).ID
+		id = e.addNode(name, mac).ID
 	}
 	n := e.nodes[id]
 	if addr.IsValid() {
@@ -116,7 +118,7 @@ func (e *Engine) makeRoom() bool {
 			continue
 		}
 		stubs++
-		if oldest == nil || n.LastSeen.Before(oldest.LastSeen) || n.LastSeen.Equal(oldest.LastSeen) && n.ID < oldest.ID {
+		if oldest == nil || before(n, oldest) {
 			oldest = n
 		}
 	}
@@ -124,6 +126,17 @@ func (e *Engine) makeRoom() bool {
 		e.removeNode(oldest)
 	}
 	return len(e.nodes) < model.MaxNodes
+}
+
+// before reports whether n goes before o where one must: a machine that fetched a kernel goes last.
+func before(n, o *node) bool {
+	switch {
+	case n.Booted != o.Booted:
+		return o.Booted
+	case !n.LastSeen.Equal(o.LastSeen):
+		return n.LastSeen.Before(o.LastSeen)
+	}
+	return n.ID < o.ID
 }
 
 // fresh reports whether a DHCP request begins a new boot: the last one got past its DHCP, or is long ago.
@@ -156,7 +169,7 @@ func (e *Engine) Local(mac string) bool {
 	}
 	e.settleReboot(n)
 	if e.current(n) != nil {
-		return false
+		return e.claimed(n) != nil
 	}
 	for _, id := range e.order {
 		if s := e.sessions[id]; !s.Over() && e.wants(s, n) {
@@ -175,7 +188,7 @@ func (e *Engine) settleReboot(n *node) {
 	}
 	p := s.parts[n.ID]
 	if p.State == model.Running && complete(s, p) {
-		e.finishPart(s, n, p, model.Done, "")
+		e.claimDone(s, n, p)
 	}
 }
 

@@ -102,7 +102,7 @@ func (e *Engine) uploaded(s *sess, n *node, p *model.Part) {
 	if !stays {
 		n.Where = model.Left
 	}
-	e.finishPart(s, n, p, model.Done, "")
+	e.claimDone(s, n, p)
 	if stays && e.current(n) == nil {
 		e.join(n)
 	}

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -11,7 +13,7 @@ import (
 // ChooseDisk records which disk the node's plan chose in its session. The first plan counts, for as long as the session lasts; it is
 // returned, and durable then.
 func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoice) (session.DiskID, error) {
-	plain.Strings(&c.Disk, maxWord)
+	plain.AllWords(&c.Disk, maxWord)
 	e.mu.Lock()
 	n := e.nodes[id]
 	if n == nil {
@@ -24,6 +26,11 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 		return session.DiskID{}, fmt.Errorf("session %s of node %s: %w: it is over", c.Session, id, ErrNotFound)
 	}
 	p := s.parts[id]
+	if err := holds(n, s, &c.Disk); p.Disk == nil && err != nil {
+		e.warn(n, oddDisk, "a disk was named as this session's, and refused: "+err.Error())
+		e.mu.Unlock()
+		return session.DiskID{}, err
+	}
 	if p.Disk == nil {
 		disk := c.Disk
 		p.Disk = &disk
@@ -40,6 +47,24 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 	first := *p.Disk
 	e.mu.Unlock()
 	return first, e.w.wait(ctx)
+}
+
+// holds says why a node cannot have chosen the disk in the session: it has no such disk, or the session's rule means another of its disks.
+func holds(n *node, s *sess, id *session.DiskID) error {
+	disks := slices.Clone(n.Inventory.Disks)
+	i := slices.IndexFunc(disks, func(d session.Disk) bool { return id.Is(&d) })
+	if i < 0 {
+		return refuse("%s is not among the disks that node %s has told of", id.Words(), n.ID)
+	}
+	if s.Upload != nil {
+		for j := range disks {
+			disks[j].ReadOnly = false // enough for reading
+		}
+	}
+	if err := diskrule.Holds(disks, &disks[i], s.Spec.Target); err != nil {
+		return refuse("%w", err)
+	}
+	return nil
 }
 
 // diskProblem says why a node has no disk that a session would take by itself; empty when it has one.

@@ -13,6 +13,7 @@ import (
 func TestFirstPlanCounts(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
+	a.disks = []session.Disk{{Path: "/dev/sda", Size: 1 << 30, Serial: "one"}, {Path: "/dev/sdb", Size: 1 << 30, Serial: "two"}}
 	a.powerOn()
 	s := h.create(model.Spec{Nodes: []string{a.mac}, Target: session.Target{Path: "/dev/sda"}})
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "/dev/sda is a name that the kernel gives anew") {
@@ -51,11 +52,57 @@ func TestFirstPlanCounts(t *testing.T) {
 	if _, err := h.e.ChooseDisk(t.Context(), a.id, &session.DiskChoice{V: 1, Session: s.ID, Disk: two}); err == nil {
 		t.Error("a session that is over took a disk")
 	}
-	s = h.create(model.Spec{Nodes: []string{a.mac}})
+	s = h.create(model.Spec{Nodes: []string{a.mac}, Target: session.Target{Serial: "two"}})
 	if d := a.descriptor(0); d.Session != s.ID || d.Disk != nil {
 		t.Errorf("a new session: %+v", d)
 	}
 	choose(two, "two")
+}
+
+// Whoever speaks in a node's name cannot choose a disk that the node has not, or that the session's rule does not mean.
+func TestClaimIsHeldToTheRule(t *testing.T) {
+	small := session.Disk{Path: "/dev/sda", Size: 1 << 30, Serial: "S-A", BusPath: "pci-1"}
+	large := session.Disk{Path: "/dev/sdb", Size: 2 << 30, Serial: "S-B", BusPath: "pci-2"}
+	stick := session.Disk{Path: "/dev/sdc", Size: 1 << 20, Serial: "S-C", BusPath: "usb-1", Bus: session.BusUSB, Removable: true}
+	for name, c := range map[string]struct {
+		rule session.Target
+		disk session.DiskID
+		want string // of the error; empty: it is taken
+	}{
+		"its serial":                 {session.Target{Serial: "S-A"}, small.ID(), ""},
+		"another's serial":           {session.Target{Serial: "S-A"}, large.ID(), "means /dev/sda"},
+		"not the smallest":           {session.Target{Smallest: true}, large.ID(), "means /dev/sda"},
+		"the stick for the smallest": {session.Target{Smallest: true}, stick.ID(), "means /dev/sda"},
+		"a disk that is not there":   {session.Target{Smallest: true}, session.DiskID{Size: 1 << 30, Serial: "S-X"}, "is not among the disks"},
+		"a size and nothing else":    {session.Target{Smallest: true}, session.DiskID{Size: 1}, "is not among the disks"},
+		"a name, whoever has it now": {session.Target{Path: "/dev/sda"}, large.ID(), ""},
+		"a name and a size":          {session.Target{Path: "/dev/sda", MaxSize: 1 << 30}, large.ID(), "larger than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			a := h.machine(1)
+			a.disks = []session.Disk{small, large, stick}
+			a.powerOn()
+			s := h.create(model.Spec{Nodes: []string{a.mac}, Target: c.rule})
+			got, err := h.e.ChooseDisk(t.Context(), a.id, &session.DiskChoice{V: 1, Session: s.ID, Disk: c.disk})
+			v, verr := h.e.Session(s.ID)
+			if verr != nil {
+				t.Fatal(verr)
+			}
+			if c.want == "" {
+				if err != nil || got != c.disk || v.Parts[0].Disk == nil {
+					t.Errorf("%+v, %v", got, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || v.Parts[0].Disk != nil {
+				t.Errorf("%v, want %q; kept: %+v", err, c.want, v.Parts[0].Disk)
+			}
+			if all := strings.Join(v.Warnings, " "); !strings.Contains(all, "refused") || !strings.Contains(all, c.want) {
+				t.Errorf("the operator hears nothing of it: %q", v.Warnings)
+			}
+		})
+	}
 }
 
 func TestNodeWithoutDisk(t *testing.T) {

@@ -131,7 +131,9 @@ type Engine struct {
 	checks   map[string]*check
 	reserved map[netip.Addr]bool // groups of sessions that are being made
 	began    time.Time           // when this engine was made: nobody was heard before
-	activity chan struct{}       // closed and replaced when a session changes
+	crowd    crowd
+	expired  time.Time     // when strangers were last looked through
+	activity chan struct{} // closed and replaced when a session changes
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -148,7 +150,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log, cfg.Now), ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, sessions: map[string]*sess{},
-		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), activity: make(chan struct{})}
+		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
 	}
@@ -217,6 +219,7 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) tick() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.expire()
 	for _, id := range e.order {
 		if s := e.sessions[id]; !s.Over() {
 			e.advance(s)

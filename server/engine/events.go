@@ -23,7 +23,11 @@ func eventKey(id string, n uint64) string { return fmt.Sprintf("%s%s/%016x", eve
 
 // record puts an event into the node's ring and tells those who watch.
 func (e *Engine) record(n *node, boot string, ev session.Event) {
-	ev.Message = plain.Line(ev.Message, maxMessage)
+	ring, message := uint64(ring), maxMessage
+	if e.stranger(n) {
+		ring, message = strangerRing, strangerMessage
+	}
+	ev.Message = plain.Line(ev.Message, message)
 	rec := model.Event{N: n.next, Node: n.ID, Boot: boot, Event: ev}
 	e.w.put(eventKey(n.ID, n.next), rec)
 	n.next++
@@ -60,7 +64,7 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		}
 		e.apply(n, &ev)
 	}
-	n.LastSeen = e.now()
+	n.speak(e.now())
 	if n.Where == model.Silent {
 		n.Where = model.Ready
 	}

@@ -110,8 +110,12 @@ type machine struct {
 	boots int
 	seq   uint64
 	token string
-	// firmware is what its inventory says.
-	firmware string
+	// firmware is what its inventory says, uuid and serial too; others are its second NICs.
+	firmware     string
+	uuid, serial string
+	others       []string
+	addr         netip.Addr
+	disks        []session.Disk // nil: one
 }
 
 func (h *house) machine(n int) *machine {
@@ -121,6 +125,9 @@ func (h *house) machine(n int) *machine {
 // powerOn boots the agent, as far as the engine lets it: it reports whether the machine was sent to the agent.
 func (m *machine) powerOn() bool {
 	m.h.t.Helper()
+	if m.boots > 0 {
+		m.h.pass(time.Minute) // firmware takes its time; the boot before is silent
+	}
 	addr := netip.AddrFrom4([4]byte{10, 0, 0, m.mac[len(m.mac)-1]})
 	m.h.e.Saw(m.mac, addr, model.StepDHCP, "test")
 	if m.h.e.Local(m.mac) {
@@ -136,8 +143,14 @@ func (m *machine) powerOn() bool {
 
 func (m *machine) hello() {
 	m.h.t.Helper()
-	r, err := m.h.e.Hello(m.h.t.Context(), &session.Hello{V: 1, Boot: m.boot, Agent: "test",
-		Inventory: session.Inventory{Firmware: m.firmware, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{})
+	inv := session.Inventory{Firmware: m.firmware, UUID: m.uuid, Serial: m.serial, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: m.disks}
+	if inv.Disks == nil {
+		inv.Disks = []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}
+	}
+	for _, mac := range m.others {
+		inv.NICs = append(inv.NICs, session.NIC{MAC: mac})
+	}
+	r, err := m.h.e.Hello(m.h.t.Context(), &session.Hello{V: 1, Boot: m.boot, Agent: "test", Inventory: inv}, m.addr)
 	if err != nil {
 		m.h.t.Fatal(err)
 	}

@@ -33,6 +33,10 @@ func (e *Engine) load(ctx context.Context) error {
 		}
 		err := walk(tx, nodePrefix, func(id string, r *nodeRecord) error {
 			n := &node{nodeRecord: *r, first: 1, next: 1, changed: make(chan struct{})}
+			if n.Form < recordForm {
+				_, fetched := n.Trace[model.StepKernel]
+				n.Booted, n.Worked, n.Form = fetched, n.Last != "" || n.Session != "", recordForm
+			}
 			e.nodes[id] = n
 			for _, m := range n.MACs {
 				e.byMAC[m] = id

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
@@ -24,9 +23,9 @@ const (
 
 // Hello makes or finds the node, and gives it its part in a session if there is one for it.
 func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (*session.HelloReply, error) {
-	macs := macsOf(&h.Inventory)
-	if len(macs) == 0 {
-		return nil, refuse("hello names no NIC with a MAC address")
+	macs, err := macsOf(&h.Inventory)
+	if err != nil {
+		return nil, err
 	}
 	if len(h.Boot) > maxBootID || len(h.Agent) > maxBootID {
 		return nil, refuse("boot id or agent version is longer than %d bytes", maxBootID)
@@ -37,29 +36,50 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
-	plain.Strings(&h.Inventory, maxWord)
+	long := trim(&h.Inventory)
+	plain.AllWords(&h.Inventory, maxWord)
 
 	e.mu.Lock()
-	n, err := e.findOrAdd(macs)
+	if err := e.admit(macs, &h.Inventory, from); err != nil {
+		e.mu.Unlock()
+		return nil, err
+	}
+	n, err := e.identify(macs, &h.Inventory)
 	if err != nil {
 		e.mu.Unlock()
 		return nil, err
 	}
 	now := e.now()
-	rebooted := n.Boot != h.Boot
-	n.Inventory, n.Agent, n.LastSeen, n.Problem = h.Inventory, h.Agent, now, diskProblem(&h.Inventory)
+	rebooted, contested := n.Boot != h.Boot, false
+	e.recognise(n, &h.Inventory)
+	if rebooted {
+		addr := ""
+		if from.IsValid() {
+			addr = from.String()
+		}
+		contested = e.newBoot(n, h.Boot, addr)
+	}
+	n.speak(now)
+	n.Inventory, n.Agent, n.Problem = h.Inventory, h.Agent, diskProblem(&h.Inventory)
 	if from.IsValid() {
+		e.forgetAddr(n)
 		n.Addr = from.String()
 		e.byAddr[from] = macs[0]
 	}
 	if rebooted {
-		n.Boot, n.seen, n.zero = h.Boot, window{}, time.Time{}
 		if _, ok := n.Trace[session.StepAgent]; ok || n.Trace == nil {
 			n.Trace = map[string]model.Mark{} // this boot did not come through our DHCP
 		}
 		n.Trace[session.StepAgent] = model.Mark{Time: now}
 		e.w.put(seenPrefix+n.ID, seenRecord{Boot: n.Boot})
-		e.greet(n)
+		if contested {
+			e.comeBack(n)
+		} else {
+			e.greet(n)
+		}
+	}
+	if long != "" {
+		e.warn(n, oddLists, long)
 	}
 	n.Where = model.Ready
 	e.adopt(n)
@@ -76,104 +96,33 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 
 func printable(s string) bool { return plain.Line(s, 0) == s }
 
-// macsOf returns the valid MAC addresses of an inventory, the boot NIC's first.
-func macsOf(inv *session.Inventory) []string {
-	var macs []string
-	for _, boot := range []bool{true, false} {
-		for _, nic := range inv.NICs {
-			if nic.Boot != boot {
-				continue
-			}
-			id, err := model.NodeID(nic.MAC)
-			mac := strings.ReplaceAll(id, "-", ":")
-			if err == nil && mac != "00:00:00:00:00:00" && !slices.Contains(macs, mac) {
-				macs = append(macs, mac)
-			}
-		}
-	}
-	return macs
-}
-
-// findOrAdd returns the node that owns one of the addresses. The NIC that it booted from counts first.
-func (e *Engine) findOrAdd(macs []string) (*node, error) {
-	var n *node
-	for _, m := range macs {
-		if id, ok := e.byMAC[m]; ok {
-			n = e.nodes[id]
-			break
-		}
-	}
-	if n == nil {
-		if len(e.nodes) >= model.MaxNodes {
-			return nil, refuse("this server knows %d nodes already; `diskcast node forget` removes one", len(e.nodes))
-		}
-		n = e.addNode(macs[0])
-	}
-	for _, m := range macs {
-		other, taken := e.byMAC[m]
-		if taken && other != n.ID {
-			if e.nodes[other].Boot != "" {
-				continue // another machine's, known by a hello: a dongle that was passed on
-			}
-			e.removeNode(e.nodes[other])
-		}
-		e.byMAC[m] = n.ID
-	}
-	n.MACs = n.MACs[:0]
-	for _, m := range macs {
-		if e.byMAC[m] == n.ID {
-			n.MACs = append(n.MACs, m)
-		}
-	}
-	return n, nil
-}
-
-// adopt gives the node the parts that name it by another of its MAC addresses.
-func (e *Engine) adopt(n *node) {
-	for _, sid := range e.order {
-		s := e.sessions[sid]
-		if s.Over() {
-			continue
-		}
-		for _, m := range n.MACs {
-			alias := strings.ReplaceAll(m, ":", "-")
-			p := s.parts[alias]
-			if p == nil || alias == n.ID || !p.Joined.IsZero() {
-				continue
-			}
-			delete(s.parts, alias)
-			e.w.del(partPrefix + s.ID + "/" + alias)
-			i := slices.Index(s.order, alias)
-			if s.parts[n.ID] != nil { // named twice
-				s.order = slices.Delete(s.order, i, i+1)
-				continue
-			}
-			s.order[i] = n.ID
-			p.Node = n.ID
-			s.parts[n.ID] = p
-			e.savePart(s, n.ID)
-		}
-	}
-}
-
-func (e *Engine) addNode(mac string) *node {
+// addNode makes a node of the name, whose boot NIC has the address.
+func (e *Engine) addNode(id, mac string) *node {
 	now := e.now()
-	n := &node{first: 1, next: 1, changed: make(chan struct{})}
-	n.Node = model.Node{ID: strings.ReplaceAll(mac, ":", "-"), MACs: []string{mac}, FirstSeen: now, LastSeen: now}
+	n := &node{nodeRecord: nodeRecord{Form: recordForm}, first: 1, next: 1, changed: make(chan struct{})}
+	n.Node = model.Node{ID: id, MACs: []string{mac}, FirstSeen: now, LastSeen: now}
 	e.nodes[n.ID] = n
 	e.byMAC[mac] = n.ID
 	return n
 }
 
+// forgetAddr forgets whose the node's address is.
+func (e *Engine) forgetAddr(n *node) {
+	if a, err := netip.ParseAddr(n.Addr); err == nil && slices.Contains(n.MACs, e.byAddr[a]) {
+		delete(e.byAddr, a)
+	}
+}
+
 func (e *Engine) removeNode(n *node) {
+	e.forgetAddr(n)
 	for i := n.first; i < n.next; i++ {
 		e.w.del(eventKey(n.ID, i))
 	}
 	e.w.del(nodePrefix + n.ID)
 	e.w.del(seenPrefix + n.ID)
 	delete(e.nodes, n.ID)
-	for m, id := range e.byMAC {
-		if id == n.ID {
+	for _, m := range n.MACs {
+		if e.byMAC[m] == n.ID {
 			delete(e.byMAC, m)
 		}
 	}
@@ -198,6 +147,9 @@ func (e *Engine) Forget(ctx context.Context, name string) error {
 	return e.w.wait(ctx)
 }
 
+// recordForm is nodeRecord.Form.
+const recordForm = 1
+
 func (e *Engine) saveNode(n *node) { e.w.put(nodePrefix+n.ID, n.nodeRecord) }
 
 // describe writes a new descriptor for the node and wakes those who wait for it.
@@ -205,9 +157,14 @@ func (e *Engine) describe(n *node, d *session.Descriptor) {
 	n.Serial++
 	d.V, d.Node, d.Serial = session.Version, n.ID, n.Serial
 	n.Descriptor = d
+	n.wake()
+	e.saveNode(n)
+}
+
+// wake has those who wait for a descriptor look again.
+func (n *node) wake() {
 	close(n.changed)
 	n.changed = make(chan struct{})
-	e.saveNode(n)
 }
 
 // idle tells the node that no session has a part for it.
@@ -222,6 +179,7 @@ func (e *Engine) idle(n *node) {
 func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait time.Duration) (*session.Descriptor, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	boot := ""
 	for {
 		e.mu.Lock()
 		n := e.nodes[id]
@@ -229,8 +187,15 @@ func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait t
 			e.mu.Unlock()
 			return nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
 		}
+		if boot == "" {
+			boot = n.Boot
+		}
+		if n.Boot != boot { // a machine that is alive asks again, and is heard
+			e.mu.Unlock()
+			return nil, ErrToken
+		}
 		d, changed := n.Descriptor, n.changed
-		n.LastSeen = e.now()
+		n.speak(e.now())
 		e.mu.Unlock()
 		if d != nil && d.Serial > after {
 			if err := e.w.wait(ctx); err != nil {

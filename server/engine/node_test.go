@@ -72,7 +72,7 @@ func TestTokens(t *testing.T) {
 func TestHello(t *testing.T) {
 	h := newHouse(t)
 	hello := func(boot string, nics ...session.NIC) (*session.HelloReply, error) {
-		return h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: boot, Inventory: session.Inventory{NICs: nics}}, netip.Addr{})
+		return h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: boot, Inventory: session.Inventory{UUID: "4c4c4544-0035-4b10-8052-b4c04f4d3332", Serial: "5K5RM32", NICs: nics}}, netip.Addr{})
 	}
 	if _, err := hello("b", session.NIC{MAC: "x"}, session.NIC{MAC: "00:00:00:00:00:00"}); !errors.Is(err, engine.ErrSpec) {
 		t.Errorf("no MAC: %v", err)

@@ -9,6 +9,10 @@ import (
 // greet settles what a reboot of the node means for its part.
 func (e *Engine) greet(n *node) {
 	e.settleReboot(n)
+	if e.claimed(n) != nil {
+		e.idle(n)
+		return
+	}
 	s := e.current(n)
 	if s == nil {
 		// A node that failed is restarted by the operator to try again.
@@ -27,6 +31,15 @@ func (e *Engine) greet(n *node) {
 	}
 }
 
+// comeBack settles what the node is told when a boot of it is heard again: what it had is still its own.
+func (e *Engine) comeBack(n *node) {
+	if s := e.current(n); s == nil {
+		e.idle(n)
+	} else if p := s.parts[n.ID]; p.State != model.Waiting && s.Upload == nil {
+		e.describeRestore(s, n)
+	}
+}
+
 // offer gives the node its descriptor.
 func (e *Engine) offer(s *sess, n *node, p *model.Part) {
 	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
@@ -34,6 +47,10 @@ func (e *Engine) offer(s *sess, n *node, p *model.Part) {
 	p.Steps, p.Heard = e.startTrace(n), e.now()
 	p.Boots++
 	if s.Upload != nil {
+		if n.Odd[oddDMI] != "" {
+			e.finishPart(s, n, p, model.Failed, "nothing is captured from a node that may be another machine than is meant: "+n.Odd[oddDMI])
+			return
+		}
 		e.describeCapture(s, n)
 	} else {
 		n.Imaged = false

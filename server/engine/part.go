@@ -33,6 +33,10 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 	}
 	p := s.parts[n.ID]
 	p.Heard = e.now()
+	if !n.Worked && ev.Step != session.StepLog {
+		n.Worked = true
+		e.saveNode(n)
+	}
 	if ev.Progress != nil && sane(ev.Progress) {
 		p.Progress = ev.Progress
 	}
@@ -92,7 +96,7 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		if s.Spec.Boot.Method != session.BootStay {
 			n.Where = model.Left
 		}
-		e.finishPart(s, n, p, model.Done, "")
+		e.claimDone(s, n, p)
 		return
 	}
 	e.savePart(s, n.ID)
@@ -100,7 +104,10 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 
 // also adds words to those that the operator is shown.
 func also(shown, words string) string {
-	if shown != "" && !strings.Contains(shown, words) {
+	switch {
+	case strings.Contains(shown, words):
+		words = shown
+	case shown != "":
 		words = shown + "; " + words
 	}
 	return plain.Line(words, maxMessage)

@@ -46,6 +46,11 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 		}
 	}
 	if spec.Capture != "" {
+		if err := e.mayCapture(&spec); err != nil {
+			e.seq--
+			e.mu.Unlock()
+			return nil, err
+		}
 		s.Upload = newUpload(s.ID, &spec)
 	} else {
 		s.Notes = e.cfg.Images.StartNotes(img.Manifest)
@@ -59,13 +64,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	e.sessions[s.ID] = s
 	e.order = append(e.order, s.ID)
 	e.w.put(keySeq, e.seq)
-	for _, id := range spec.Nodes {
-		if known := e.byMAC[strings.ReplaceAll(id, "-", ":")]; known != "" {
-			id = known
-		}
-		s.add(&model.Part{Session: s.ID, Node: id, State: model.Waiting, Unbootable: e.foreseen(s, e.nodes[id])})
-		e.savePart(s, id)
-	}
+	e.nameParts(s)
 	e.saveSession(s)
 	for _, n := range e.nodes {
 		if n.Where == model.Ready && e.now().Sub(n.LastSeen) < presence {
@@ -132,7 +131,7 @@ func (e *Engine) wants(s *sess, n *node) bool {
 	if p := s.parts[n.ID]; p != nil {
 		return p.State == model.Waiting || p.State == model.Absent
 	}
-	return s.Spec.All || len(s.parts) < s.Spec.Count
+	return s.Spec.All || len(s.parts) < s.Spec.Count || e.vacancy(s, n) != ""
 }
 
 // join gives a present node to the first session that names it, else to the first that wants it.
@@ -155,11 +154,15 @@ func (e *Engine) join(n *node) {
 	}
 	s, p := found, found.parts[n.ID]
 	if p == nil {
+		if s.Spec.Count > 0 && len(s.parts) >= s.Spec.Count {
+			e.displace(s, e.vacancy(s, n), n.ID)
+		}
 		p = &model.Part{Session: s.ID, Node: n.ID}
 		s.add(p)
 	}
 	p.State, p.Reason, p.Joined, p.Heard = model.Waiting, "", e.now(), e.now()
-	n.Session = s.ID
+	n.Session, n.Claim = s.ID, nil
+	n.note(p)
 	p.Steps, p.Unbootable = e.startTrace(n), e.foreseen(s, n)
 	e.savePart(s, n.ID)
 	e.saveNode(n)
@@ -226,7 +229,9 @@ func (e *Engine) maybeStart(s *sess) {
 			e.offer(s, n, p)
 		}
 	}
-	e.resume(s)
+	if !s.Over() {
+		e.resume(s)
+	}
 }
 
 // giveUp ends the parts of nodes that are silent for too long.
@@ -242,6 +247,9 @@ func (e *Engine) giveUp(s *sess) {
 				p.State, p.Reason = model.Absent, fmt.Sprintf("did not come within %v", seconds(s.Spec.MaxWait))
 				e.savePart(s, id)
 			}
+			continue
+		}
+		if e.settleClaim(s, n, p) {
 			continue
 		}
 		heard := p.Heard
@@ -301,7 +309,7 @@ func (e *Engine) maybeEnd(s *sess) {
 // finishPart ends one node's part.
 func (e *Engine) finishPart(s *sess, n *node, p *model.Part, state, reason string) {
 	p.State, p.Reason = state, reason
-	n.Session, n.Last, n.Imaged = "", s.ID, state == model.Done
+	n.Session, n.Last, n.Imaged, n.Claim = "", s.ID, state == model.Done, nil
 	e.log.Info("node is over with its part", "session", s.ID, "node", n.ID, "state", state, "reason", reason)
 	e.idle(n)
 	e.savePart(s, n.ID)
@@ -325,7 +333,7 @@ func (e *Engine) end(s *sess, state, reason string) {
 			e.savePart(s, id)
 		}
 		if n != nil && n.Session == s.ID {
-			n.Session, n.Last = "", s.ID
+			n.Session, n.Last, n.Claim = "", s.ID, nil
 			e.idle(n)
 			e.saveNode(n)
 			free = append(free, n)

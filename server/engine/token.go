@@ -24,9 +24,13 @@ func (e *Engine) Authorize(token string) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.nodes[id]
-	if n == nil || n.Boot == "" || !hmac.Equal([]byte(e.token(id, n.Boot)), []byte(token)) {
+	if n == nil || n.Boot == "" {
 		return "", ErrToken
 	}
-	n.LastSeen = e.now()
+	if !hmac.Equal([]byte(e.token(id, n.Boot)), []byte(token)) {
+		e.heardOld(n, token)
+		return "", ErrToken
+	}
+	n.speak(e.now())
 	return id, nil
 }

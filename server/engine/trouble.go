@@ -120,13 +120,19 @@ func (e *Engine) warnings(s *sess) []string {
 	}
 	more := 0
 	for _, id := range s.order {
-		w := cmp.Or(s.parts[id].Unbootable, s.parts[id].Warning)
+		p := s.parts[id]
+		w := cmp.Or(p.Unbootable, p.Warning)
 		switch {
-		case w == "":
+		case w == "" && p.Identity == "":
 		case len(out) >= maxWarnings:
 			more++
 		default:
-			out = append(out, id+": "+firstSentence(w))
+			if p.Identity != "" {
+				out = append(out, id+": "+p.Identity)
+			}
+			if w != "" {
+				out = append(out, id+": "+firstSentence(w))
+			}
 		}
 	}
 	if more > 0 {

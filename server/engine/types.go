@@ -11,8 +11,10 @@ import (
 // node is a node in memory; its nodeRecord is the value of "node/<id>".
 type node struct {
 	nodeRecord
-	seen window    // event numbers of the current boot
-	zero time.Time // when its kernel started, as far as can be told; zero when it cannot
+	seen window // event numbers of the current boot
+	// spoke is when the present boot was heard; zero after a restart of the server.
+	spoke time.Time
+	zero  time.Time // when its kernel started, as far as can be told; zero when it cannot
 	// first and next bound the events in the ring: first <= n < next.
 	first, next uint64
 	// changed is closed and replaced when the descriptor changes.
@@ -24,6 +26,13 @@ type nodeRecord struct {
 	Boot       string              `json:"boot"` // the boot id of the last hello
 	Serial     uint64              `json:"serial"`
 	Descriptor *session.Descriptor `json:"descriptor,omitempty"`
+	First      dmi                 `json:"first,omitzero"`   // what the first hello said
+	Odd        map[string]string   `json:"odd,omitempty"`    // what is odd about who speaks as the node, by kind
+	Rivals     []rival             `json:"rivals,omitempty"` // boots before, the newest last
+	Claim      *claim              `json:"claim,omitempty"`
+	Booted     bool                `json:"booted,omitempty"` // it fetched a kernel here
+	Worked     bool                `json:"worked,omitempty"` // it reported a step of a session
+	Form       int                 `json:"form,omitempty"`   // of the record; before 1, Booted and Worked were not kept
 }
 
 // sess is a session in memory; its sessRecord is the value of "session/<id>".

@@ -41,6 +41,7 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 func partView(p *model.Part) model.Part {
 	v := *p
 	v.Steps = cloneMarks(p.Steps)
+	v.Reboots = slices.Clone(p.Reboots)
 	return v
 }
 
@@ -118,6 +119,7 @@ func (e *Engine) nodeView(n *node) model.Node {
 	v := n.Node
 	v.MACs = slices.Clone(n.MACs)
 	v.Trace = cloneMarks(n.Trace)
+	v.Warnings = n.oddWords()
 	if v.Where == model.Ready && e.now().Sub(n.LastSeen) > presence {
 		v.Where = model.Silent
 	}

@@ -158,6 +158,10 @@ type Part struct {
 	Joined   time.Time         `json:"joined,omitzero"`
 	Heard    time.Time         `json:"heard,omitzero"` // last word from the node
 	Warning  string            `json:"warning,omitempty"`
+	// Identity is what is odd about who speaks as the node.
+	Identity string `json:"identity,omitempty"`
+	// Reboots are the boots of the node after the first in this part; Steps are of the last one.
+	Reboots []Mark `json:"reboots,omitempty"`
 	// Disk is what the node's first plan in the session chose; it touches no other.
 	Disk *session.DiskID `json:"disk,omitempty"`
 	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as image and
@@ -178,18 +182,20 @@ const (
 
 // Node is a node as shown.
 type Node struct {
-	ID        string            `json:"id"`
-	MACs      []string          `json:"macs"`
-	Where     string            `json:"where"`
-	Addr      string            `json:"addr,omitempty"`
-	Agent     string            `json:"agent,omitempty"` // version
-	Session   string            `json:"session,omitempty"`
-	Last      string            `json:"last,omitempty"`   // the last session it had a part in
-	Imaged    bool              `json:"imaged,omitempty"` // its next network boot goes to its own disk
-	FirstSeen time.Time         `json:"first_seen"`
-	LastSeen  time.Time         `json:"last_seen"`
-	Problem   string            `json:"problem,omitempty"` // why it cannot boot, when that is known
-	Trace     map[string]Mark   `json:"trace,omitempty"`   // its latest boot
+	ID        string          `json:"id"`
+	MACs      []string        `json:"macs"`
+	Where     string          `json:"where"`
+	Addr      string          `json:"addr,omitempty"`
+	Agent     string          `json:"agent,omitempty"` // version
+	Session   string          `json:"session,omitempty"`
+	Last      string          `json:"last,omitempty"`   // the last session it had a part in
+	Imaged    bool            `json:"imaged,omitempty"` // its next network boot goes to its own disk
+	FirstSeen time.Time       `json:"first_seen"`
+	LastSeen  time.Time       `json:"last_seen"`
+	Problem   string          `json:"problem,omitempty"` // why it cannot boot, when that is known
+	Trace     map[string]Mark `json:"trace,omitempty"`   // its latest boot
+	// Warnings are what is odd about who speaks as the node.
+	Warnings  []string          `json:"warnings,omitempty"`
 	Inventory session.Inventory `json:"inventory"`
 }
 

@@ -21,6 +21,12 @@ func NodeID(mac string) (string, error) {
 	if err != nil || len(hw) != 6 {
 		return "", fmt.Errorf("node %.40q is not a MAC address such as 52:54:00:12:34:56", mac)
 	}
+	switch {
+	case hw[0]&1 != 0: // IEEE 802: the first bit on the wire; all-ones is one of them
+		return "", fmt.Errorf("%s is the address of a group, which no machine's own is", hw)
+	case bytes.Equal(hw, make([]byte, 6)):
+		return "", fmt.Errorf("%s is no machine's address", hw)
+	}
 	return strings.ReplaceAll(hw.String(), ":", "-"), nil
 }
 

@@ -9,15 +9,17 @@ import (
 	"time"
 )
 
-// Bounds for one message.
+// Bounds for one message. Errors, which are the server's own trouble, have more room.
 const (
-	burst   = 50
-	rate    = 5.0 // a second
-	quiet   = 10 * time.Second
-	maxKeys = 1024 // messages told apart; they are the program's own, so there are fewer
+	burst      = 50
+	rate       = 5.0 // a second
+	errorBurst = 200
+	errorRate  = 20.0
+	quiet      = 10 * time.Second
+	maxKeys    = 1024 // messages told apart; they are the program's own, so there are fewer
 )
 
-// Handler is a slog.Handler before another one. Errors always pass.
+// Handler is a slog.Handler before another one.
 type Handler struct {
 	next slog.Handler
 	*state
@@ -28,7 +30,13 @@ var _ slog.Handler = (*Handler)(nil)
 type state struct {
 	mu  sync.Mutex
 	now func() time.Time
-	by  map[string]*bucket
+	by  map[key]*bucket
+}
+
+// key is what lines are held by: an error is not held for warnings of the same words.
+type key struct {
+	message string
+	bad     bool // an error
 }
 
 type bucket struct {
@@ -40,7 +48,7 @@ type bucket struct {
 
 // New returns a Handler that passes lines to next.
 func New(next slog.Handler) *Handler {
-	return &Handler{next: next, state: &state{now: time.Now, by: map[string]*bucket{}}}
+	return &Handler{next: next, state: &state{now: time.Now, by: map[key]*bucket{}}}
 }
 
 // Enabled implements slog.Handler.
@@ -78,21 +86,22 @@ func (s *state) take(message string, level slog.Level) (pass bool, told []slog.R
 	for m, b := range s.by {
 		if b.dropped > 0 && now.Sub(b.since) >= quiet {
 			t := slog.NewRecord(now, slog.LevelWarn, "lines were left out of the log", 0)
-			t.AddAttrs(slog.String("message", m), slog.Int("lines", b.dropped), slog.Duration("within", now.Sub(b.since).Round(time.Second)))
+			t.AddAttrs(slog.String("message", m.message), slog.Int("lines", b.dropped), slog.Duration("within", now.Sub(b.since).Round(time.Second)))
 			told = append(told, t)
 			b.dropped = 0
 		}
 	}
-	if level >= slog.LevelError {
-		return true, told
+	k, burst, rate := key{message, level >= slog.LevelError}, float64(burst), rate
+	if k.bad {
+		burst, rate = errorBurst, errorRate
 	}
-	b := s.by[message]
+	b := s.by[k]
 	if b == nil {
 		if len(s.by) >= maxKeys {
 			return true, told
 		}
 		b = &bucket{tokens: burst, at: now}
-		s.by[message] = b
+		s.by[k] = b
 	}
 	b.tokens = min(burst, b.tokens+rate*now.Sub(b.at).Seconds())
 	b.at = now

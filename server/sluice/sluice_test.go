@@ -33,6 +33,13 @@ func TestHandler(t *testing.T) {
 	if got, n = said(); n != 2 || !strings.Contains(got, `message="request refused" lines=950`) {
 		t.Errorf("%s", got)
 	}
+	// Errors have more room, and an end.
+	for range 1000 {
+		log.Error("request refused")
+	}
+	if _, n = said(); n != errorBurst {
+		t.Errorf("%d errors", n)
+	}
 	// A second lets some pass again.
 	now = now.Add(time.Second)
 	for range 200 {

@@ -1,13 +1,12 @@
-// Package disk finds the one disk that a descriptor's rule means, makes sure that nothing uses it, and has the kernel read
-// its partition table again once there is a new one.
-package disk
+// Package diskrule finds the one disk that a session's rule means, or that an earlier plan of the session chose. The node goes by it, and
+// the server holds what a node says to it.
+package diskrule
 
 import (
 	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -54,28 +53,59 @@ func Choose(disks []session.Disk, rule session.Target) (session.Disk, error) {
 	return fit[0], nil
 }
 
-// Find returns the disk that an earlier plan of the session chose, wherever the kernel has it now.
+// Find returns the disk that an earlier plan of the session chose, whatever the kernel calls it now.
 func Find(disks []session.Disk, id session.DiskID) (session.Disk, error) {
 	var fit []session.Disk
-	for _, d := range disks {
-		if id.Is(&d) {
+	whys := make([]string, len(disks))
+	for i, d := range disks {
+		if whys[i] = id.Differs(&d); whys[i] == "" {
 			fit = append(fit, d)
 		}
 	}
-	if len(fit) > 1 && id.BusPath != "" { // makers have given several disks one serial
-		fit = slices.DeleteFunc(fit, func(d session.Disk) bool { return d.BusPath != id.BusPath })
-	}
-	whys := make([]string, len(disks))
 	switch {
+	case !id.Unique():
+		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, has no WWN, serial or place to be known again by, so nothing was written. "+
+			"Begin a new session. The disks of this node:\n%s", id.Words(), list(disks, whys))
 	case len(fit) == 0:
-		return session.Disk{}, missing("%s, which this session chose at first, is not there; nothing was written to another. If the disk was exchanged, "+
-			"begin a new session. The disks of this node:\n%s", id.Words(), list(disks, whys))
+		return session.Disk{}, missing("%s, which this session chose at first, is not there; nothing was written to another. If the disk was exchanged "+
+			"or moved to another place, begin a new session. The disks of this node:\n%s", id.Words(), list(disks, whys))
 	case len(fit) > 1:
 		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, could be any of %d disks; nothing was written. The disks of this node:\n%s",
 			id.Words(), len(fit), list(disks, whys))
 	}
 	return fit[0], nil
 }
+
+// Holds says what keeps the disk, which is one of disks, from being what the rule means; nil if nothing does. A path is not looked at: the kernel
+// gave that name to the disk when the first plan was made, and may have given it to another since.
+func Holds(disks []session.Disk, chosen *session.Disk, rule session.Target) error {
+	if rule.Path != "" {
+		rule.Path = ""
+		if why := refuse(*chosen, named(rule)); why != "" {
+			return fmt.Errorf("%s does not fit the session's rule (%s): %s", Describe(*chosen), Rule(rule), why)
+		}
+		return nil
+	}
+	means, err := Choose(disks, rule)
+	if err != nil {
+		return err
+	}
+	if id := means.ID(); !id.Is(chosen) {
+		return fmt.Errorf("the session's rule (%s) means %s, and not %s", Rule(rule), Describe(means), Describe(*chosen))
+	}
+	return nil
+}
+
+// named is the rule as one that names a disk, so that a removable one may be meant.
+func named(rule session.Target) session.Target {
+	if !rule.Names() {
+		rule.Model = "*"
+	}
+	return rule
+}
+
+// Compares reports whether what the rule means depends on which other disks are there.
+func Compares(rule session.Target) bool { return rule.Serial == "" && rule.WWN == "" }
 
 func list(disks []session.Disk, whys []string) string {
 	var lines []string

@@ -1,4 +1,4 @@
-package disk
+package diskrule
 
 import (
 	"strings"
@@ -68,6 +68,10 @@ func TestRules(t *testing.T) {
 // After a restart the kernel gives names anew: the disk is found by what does not change.
 func TestFind(t *testing.T) {
 	at := func(d session.Disk, path string) session.Disk { d.Path = path; return d }
+	moved := func(d session.Disk, place string) session.Disk { d.BusPath = place; return d }
+	withSerial := func(d session.Disk, serial string) session.Disk { d.Serial = serial; return d }
+	zeros := session.Disk{Path: "/dev/sda", Size: 4e9, Model: "TEAM", Serial: "S-A", WWN: "0x0000000000000000", BusPath: "pci-0000:00:1f.2-ata-3"}
+	bare := session.Disk{Path: "/dev/vda", Size: 4e9, WWN: "eui.0000000000000000"}
 	nameless := session.Disk{Path: "/dev/vda", Size: 1e9, BusPath: "pci-0000:00:04.0"}
 	other := session.Disk{Path: "/dev/vdb", Size: 1e9, BusPath: "pci-0000:00:05.0"}
 	fake := session.Disk{Path: "/dev/sda", Size: 1e9, Model: "USB3.0", Serial: "0123456789ABCDEF", Bus: "usb", BusPath: "usb-0:1:1.0"}
@@ -82,7 +86,13 @@ func TestFind(t *testing.T) {
 		want  string
 	}{
 		"names changed places":                 {hdd0, []session.Disk{at(hdd1, "/dev/sda"), at(hdd0, "/dev/sdb")}, "/dev/sdb"},
-		"in another slot, known by its wwn":    {hdd0, []session.Disk{{Path: "/dev/sdx", Size: 4e12, WWN: hdd0.WWN, BusPath: "elsewhere"}}, "/dev/sdx"},
+		"in another slot":                      {hdd0, []session.Disk{moved(hdd0, "pci-0000:00:1f.2-ata-4")}, ": another place"},
+		"two with one wwn and serial":          {hdd0, []session.Disk{at(moved(hdd0, "pci-0000:00:1f.2-ata-4"), "/dev/sda"), at(hdd0, "/dev/sdb")}, "/dev/sdb"},
+		"a wwn of zeros, another disk":         {zeros, []session.Disk{withSerial(zeros, "S-B")}, ": another serial"},
+		"a wwn of zeros, its own place":        {zeros, []session.Disk{at(zeros, "/dev/sdb"), withSerial(moved(zeros, "pci-0000:00:1f.2-ata-9"), "S-B")}, "/dev/sdb"},
+		"nothing to be known by":               {bare, []session.Disk{bare}, "no WWN, serial or place"},
+		"fillers are nothing to be known by":   {withSerial(bare, "To Be Filled By O.E.M."), []session.Disk{withSerial(bare, "To Be Filled By O.E.M.")}, "no WWN, serial or place"},
+		"its serial has gone":                  {hdd0, []session.Disk{withSerial(hdd0, "")}, ": another serial"},
 		"gone":                                 {hdd0, []session.Disk{at(hdd1, "/dev/sda")}, "is not there"},
 		"exchanged in its slot":                {hdd0, []session.Disk{{Path: "/dev/sda", Size: 4e12, Model: hdd0.Model, Serial: "ZC9", WWN: "naa.9", BusPath: hdd0.BusPath}}, "is not there"},
 		"no serial: by its place":              {nameless, []session.Disk{at(other, "/dev/vda"), at(nameless, "/dev/vdb")}, "/dev/vdb"},
@@ -104,6 +114,33 @@ func TestFind(t *testing.T) {
 			}
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %s, %v", got.Path, err)
+			}
+		})
+	}
+}
+
+func TestHolds(t *testing.T) {
+	for name, c := range map[string]struct {
+		disks  []session.Disk
+		chosen session.Disk
+		rule   session.Target
+		want   string // of the error; empty: it holds
+	}{
+		"the only disk":                  {[]session.Disk{ssd, stick}, ssd, session.Target{}, ""},
+		"one of two":                     {[]session.Disk{ssd, hdd0}, ssd, session.Target{}, "fits 2 disks"},
+		"the stick, which is not meant":  {[]session.Disk{ssd, stick}, stick, session.Target{}, "means /dev/sdc"},
+		"the smallest":                   {lab, ssd, session.Target{Smallest: true}, ""},
+		"not the smallest":               {lab, hdd0, session.Target{Smallest: true}, "means /dev/sdc"},
+		"its serial":                     {lab, hdd1, session.Target{Serial: "ZC2"}, ""},
+		"another's serial":               {lab, hdd0, session.Target{Serial: "ZC2"}, "means /dev/sdb"},
+		"a name that it has no more":     {lab, hdd0, session.Target{Path: "/dev/sdb"}, ""},
+		"a stick by path":                {lab, stick, session.Target{Path: "/dev/sda"}, ""},
+		"a path, and a size that is not": {lab, stick, session.Target{Path: "/dev/sdd", MinSize: 1e12}, "smaller than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Holds(c.disks, &c.chosen, c.rule)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v; want %q", err, c.want)
 			}
 		})
 	}

@@ -1,0 +1,325 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// dmi is what a machine's firmware says of it.
+type dmi struct {
+	UUID   string `json:"uuid,omitempty"`
+	Serial string `json:"serial,omitempty"`
+}
+
+func dmiOf(inv *session.Inventory) dmi {
+	return dmi{UUID: strings.ToLower(strings.TrimSpace(inv.UUID)), Serial: strings.TrimSpace(inv.Serial)}
+}
+
+func (d dmi) String() string {
+	return fmt.Sprintf("UUID %s, serial %s", orNone(d.UUID), orNone(d.Serial))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
+}
+
+// fillers are what makers leave in DMI where each machine should have its own, in lower case and without what is not a letter or digit.
+var fillers = []string{"tobefilledbyoem", "defaultstring", "notspecified", "notapplicable", "systemserialnumber", "none", "na", "oem", "invalid",
+	"unknown", "0123456789", "123456789", "1234567890", "03000200040005000006000700080009"}
+
+// filler reports whether a UUID or serial is missing, or one that many machines have.
+func filler(s string) bool {
+	s = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(s))
+	return s == "" || strings.Trim(s, s[:1]) == "" || slices.Contains(fillers, s)
+}
+
+// same reports whether UUID and serial are known, genuine and equal.
+func (d dmi) same(o dmi) bool { return d == o && !filler(d.UUID) && !filler(d.Serial) }
+
+// macsOf returns the MAC addresses of an inventory, the boot NIC's first, which must be one that a machine can have.
+func macsOf(inv *session.Inventory) ([]string, error) {
+	var macs []string
+	for _, boot := range []bool{true, false} {
+		for _, nic := range inv.NICs {
+			if nic.Boot != boot {
+				continue
+			}
+			id, err := model.NodeID(nic.MAC)
+			if err != nil && boot && len(macs) == 0 {
+				return nil, refuse("the boot NIC of the hello: %w", err)
+			}
+			if mac := macOf(id); err == nil && !slices.Contains(macs, mac) {
+				macs = append(macs, mac)
+			}
+		}
+	}
+	if len(macs) == 0 {
+		return nil, refuse("hello names no NIC with a MAC address")
+	}
+	return macs, nil
+}
+
+func macOf(id string) string   { return strings.ReplaceAll(id, "-", ":") }
+func nameOf(mac string) string { return strings.ReplaceAll(mac, ":", "-") }
+
+// identify finds the node that says hello, or makes it. The boot NIC's MAC decides, never a second NIC's. One that another node has as a
+// second NIC means that node only if both say the same genuine UUID and serial; else it goes over to a node of its own.
+func (e *Engine) identify(macs []string, inv *session.Inventory) (*node, error) {
+	boot := macs[0]
+	n := e.nodes[e.byMAC[boot]]
+	var lost *node
+	if n != nil && n.MACs[0] != boot && !n.dmi().same(dmiOf(inv)) {
+		n, lost = nil, n
+	}
+	if n == nil {
+		id, err := e.nameFor(macs)
+		if err != nil {
+			return nil, err
+		}
+		if lost != nil {
+			lost.MACs = slices.DeleteFunc(lost.MACs, func(m string) bool { return m == boot })
+			e.saveNode(lost)
+		}
+		n = e.addNode(id, boot)
+	}
+	e.takeMACs(n, macs)
+	if lost != nil {
+		e.warn(lost, oddMAC, fmt.Sprintf("its second NIC %s is now what another machine, node %s, boots from: a dongle or dock that changed hands, or a forged hello", boot, n.ID))
+		e.warn(n, oddMAC, fmt.Sprintf("it boots from the NIC %s, which was a second NIC of another machine, node %s: a dongle or dock that changed hands, or a forged hello", boot, lost.ID))
+		e.giveNamed(n, lost)
+	}
+	return n, nil
+}
+
+// nameFor is the name of a new node: its boot NIC's MAC, unless a machine that has it no more is still called so.
+func (e *Engine) nameFor(macs []string) (string, error) {
+	for i, m := range macs {
+		if owner := e.byMAC[m]; e.nodes[nameOf(m)] == nil && (i == 0 || owner == "") {
+			return nameOf(m), nil
+		}
+	}
+	return "", refuse("the machine boots from the NIC %s, and node %s, another machine that had it once, is still called so: "+
+		"`diskcast node forget %s` frees the name", macs[0], nameOf(macs[0]), nameOf(macs[0]))
+}
+
+// takeMACs gives the node those of its MAC addresses that no other node has, and takes from it those that it reports no more.
+func (e *Engine) takeMACs(n *node, macs []string) {
+	for _, m := range n.MACs {
+		if !slices.Contains(macs, m) && e.byMAC[m] == n.ID {
+			delete(e.byMAC, m)
+		}
+	}
+	n.MACs = nil
+	for i, m := range macs {
+		if owner, taken := e.byMAC[m]; i == 0 || !taken || owner == n.ID {
+			e.byMAC[m] = n.ID
+			n.MACs = append(n.MACs, m)
+		}
+	}
+}
+
+// dmi is what the node's first hello said.
+func (n *node) dmi() dmi {
+	if n.First == (dmi{}) {
+		return dmiOf(&n.Inventory)
+	}
+	return n.First
+}
+
+// recognise warns when a node says another UUID or serial than before.
+func (e *Engine) recognise(n *node, inv *session.Inventory) {
+	now := dmiOf(inv)
+	if n.Boot == "" {
+		n.First = now
+		return
+	}
+	n.First = n.dmi()
+	was := n.First
+	if (was.UUID != "" && was.UUID != now.UUID) || (was.Serial != "" && was.Serial != now.Serial) {
+		e.warn(n, oddDMI, fmt.Sprintf("it said %s before and says %s now: another board, a NIC that changed hands, or a forged hello; if that is right, `diskcast node forget %s`", was, now, n.ID))
+	}
+}
+
+// Kinds of what is odd about a node.
+const (
+	oddMAC   = "mac"
+	oddDMI   = "dmi"
+	oddBoots = "boots"
+	oddLists = "lists"
+	oddDisk  = "disk"
+)
+
+// warn tells the operator what is odd about who speaks as the node: on the node, in its log and on its session.
+func (e *Engine) warn(n *node, kind, words string) {
+	if n.Odd[kind] == words {
+		return
+	}
+	if n.Odd == nil {
+		n.Odd = map[string]string{}
+	}
+	n.Odd[kind] = words
+	e.log.Warn("a node is odd", "node", n.ID, "why", words)
+	ev := session.Event{Step: session.StepLog, Level: session.Warn, Message: words, Time: e.now()}
+	if s := e.current(n); s != nil {
+		ev.Session = s.ID
+		p := s.parts[n.ID]
+		p.Identity = also(p.Identity, words)
+		e.savePart(s, n.ID)
+		e.touchSession(s)
+	}
+	e.record(n, "", ev)
+	e.saveNode(n)
+}
+
+// oddWords are the node's warnings.
+func (n *node) oddWords() []string {
+	var out []string
+	for _, kind := range []string{oddBoots, oddDMI, oddMAC, oddLists, oddDisk} {
+		if w := n.Odd[kind]; w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// note puts what is odd about the node on a part that it gets.
+func (n *node) note(p *model.Part) {
+	for _, w := range n.oddWords() {
+		p.Identity = also(p.Identity, w)
+	}
+}
+
+// adopt gives the node the parts that name it by another of its MAC addresses, and says so where it is a second NIC's.
+func (e *Engine) adopt(n *node) {
+	for _, sid := range e.order {
+		s := e.sessions[sid]
+		if s.Over() {
+			continue
+		}
+		for i, m := range n.MACs {
+			alias := nameOf(m)
+			p := s.parts[alias]
+			if p == nil || alias == n.ID || !p.Joined.IsZero() || e.nodes[alias] != nil {
+				continue
+			}
+			words := fmt.Sprintf("session %s names %s, which is a NIC of node %s by its own word", s.ID, alias, n.ID)
+			if mine := s.parts[n.ID]; mine != nil {
+				words += fmt.Sprintf(", and that node too: the part of %s waits for a machine that boots from it; if there is none, cancel the session and name the node once", alias)
+				mine.Identity, p.Identity = also(mine.Identity, words), also(p.Identity, words)
+				e.savePart(s, n.ID)
+				e.savePart(s, alias)
+				continue
+			}
+			e.renamePart(s, alias, n.ID)
+			if i > 0 {
+				p.Identity = also(p.Identity, words)
+			}
+			e.savePart(s, n.ID)
+		}
+	}
+}
+
+// renamePart makes a part that nobody joined another node's.
+func (e *Engine) renamePart(s *sess, from, to string) {
+	p := s.parts[from]
+	delete(s.parts, from)
+	e.w.del(partPrefix + s.ID + "/" + from)
+	s.order[slices.Index(s.order, from)] = to
+	p.Node = to
+	s.parts[to] = p
+}
+
+// giveNamed gives a node the parts of sessions that name it by the boot NIC that another node had as its second one.
+func (e *Engine) giveNamed(n, had *node) {
+	alias := nameOf(n.MACs[0])
+	for _, sid := range e.order {
+		s := e.sessions[sid]
+		p := s.parts[had.ID]
+		if s.Over() || p == nil || s.parts[n.ID] != nil || !slices.Contains(s.Spec.Nodes, alias) {
+			continue
+		}
+		words := fmt.Sprintf("session %s names %s, which node %s boots from; node %s had the part, because it was its second NIC", s.ID, alias, n.ID, had.ID)
+		if p.Joined.IsZero() && !e.named(s, had) {
+			e.renamePart(s, had.ID, n.ID)
+		} else if s.Upload == nil {
+			s.add(&model.Part{Session: s.ID, Node: n.ID, State: model.Waiting, Unbootable: e.foreseen(s, n)})
+			p.Identity = also(p.Identity, words)
+			e.savePart(s, had.ID)
+		} else {
+			p.Identity = also(p.Identity, words)
+			e.savePart(s, had.ID)
+			continue
+		}
+		mine := s.parts[n.ID]
+		mine.Identity = also(mine.Identity, words)
+		e.savePart(s, n.ID)
+	}
+}
+
+// named reports whether the session names the node by its name or by a MAC address that it still has.
+func (e *Engine) named(s *sess, n *node) bool {
+	return slices.ContainsFunc(s.Spec.Nodes, func(id string) bool { return id == n.ID || e.byMAC[macOf(id)] == n.ID })
+}
+
+// meant finds the node that a name in a session's spec means, and what the operator should know of that.
+func (e *Engine) meant(name string) (id, words string) {
+	mac := macOf(name)
+	owner := e.nodes[e.byMAC[mac]]
+	switch {
+	case e.nodes[name] != nil && owner != nil && owner.ID != name:
+		return name, fmt.Sprintf("%s is the name of this node and the NIC that another one, %s, has now: the node of that name is meant", name, owner.ID)
+	case e.nodes[name] != nil || owner == nil:
+		return name, ""
+	case owner.MACs[0] != mac:
+		return owner.ID, fmt.Sprintf("%s is a second NIC of node %s by its own word, so that node is meant; a machine that boots from that NIC is another one", name, owner.ID)
+	}
+	return owner.ID, ""
+}
+
+// nameParts makes the parts of the nodes that a new session names, and says where two names are of one node.
+func (e *Engine) nameParts(s *sess) {
+	by := map[string][]string{}
+	for _, name := range s.Spec.Nodes {
+		id, words := e.meant(name)
+		p := s.parts[id]
+		if p == nil {
+			p = &model.Part{Session: s.ID, Node: id, State: model.Waiting, Unbootable: e.foreseen(s, e.nodes[id])}
+			s.add(p)
+			if n := e.nodes[id]; n != nil {
+				n.note(p)
+			}
+		}
+		if words != "" {
+			p.Identity = also(p.Identity, words)
+		}
+		if by[id] = append(by[id], name); len(by[id]) > 1 {
+			p.Identity = also(p.Identity, fmt.Sprintf("%s are names of one node, %s: it has one part", strings.Join(by[id], " and "), id))
+		}
+	}
+	for _, id := range s.order {
+		e.savePart(s, id)
+	}
+}
+
+// mayCapture refuses to read the disk of a node that may be another machine than the operator means.
+func (e *Engine) mayCapture(spec *model.Spec) error {
+	for _, name := range spec.Nodes {
+		id, _ := e.meant(name)
+		if n := e.nodes[id]; n != nil && n.Odd[oddDMI] != "" {
+			return refuse("node %s may be another machine than you mean: %s", id, n.Odd[oddDMI])
+		}
+	}
+	return nil
+}
