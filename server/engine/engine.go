@@ -132,6 +132,7 @@ type Engine struct {
 	reserved map[netip.Addr]bool // groups of sessions that are being made
 	began    time.Time           // when this engine was made: nobody was heard before
 	activity chan struct{}       // closed and replaced when a session changes
+	dropped  []*sess             // ended when the state was loaded: Run throws away what has come of their uploads
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -172,6 +173,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	}()
 	e.mu.Lock()
 	e.runCtx = ctx
+	for _, s := range e.dropped {
+		e.endUpload(s)
+	}
+	e.dropped = nil
 	for _, id := range e.order {
 		s := e.sessions[id]
 		if s.Over() {
