@@ -78,7 +78,7 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	}
 	e.advance(s)
 	view := e.view(s, true)
-	view.Warnings = append(spec.Advice(), view.Warnings...)
+	view.Warnings = append(append(spec.Advice(), e.twins(s)...), view.Warnings...)
 	e.mu.Unlock()
 	_ = e.w.wait(ctx) // the session is there in any case; what it became since is written again and again, and told as its warning
 	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
