@@ -190,7 +190,7 @@ func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held
 	}
 	d, err := convert.OpenContext(ctx, path, convert.Options{Scratch: scratch})
 	if err != nil {
-		return err
+		return roomHelp(err, st.Dir(), scratch, "")
 	}
 	defer d.Close()
 	sector := d.SectorSize()
@@ -243,7 +243,8 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	r, err := capture.Capture(ctx, src, size, sector, o)
 	bar.close()
 	if err != nil {
-		return fmt.Errorf("capture of %s: %w", path, err)
+		return roomHelp(fmt.Errorf("capture of %s: %w", path, err), st.Dir(), c.scratch,
+			fmt.Sprintf("the disk has %s, of which an image takes what is in use, compressed", bytesWords(size)))
 	}
 	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: time.Since(began).Seconds()}
 	if out.VerifySeconds, err = e.verifyStored(ctx, st, r.Digest, c.name); err != nil {
@@ -307,7 +308,7 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	digest, err := st.Copy(ctx, from, ref, c.name, bar.update)
 	bar.close()
 	if err != nil {
-		return fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err)
+		return roomHelp(fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err), st.Dir(), "", "")
 	}
 	took := time.Since(began)
 	if e.json {
