@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -56,5 +58,60 @@ func TestCopiedState(t *testing.T) {
 	h.expect(anew.ID, "casting offered")
 	if got := b.told(); got != "restore "+anew.ID {
 		t.Errorf("the machine is told %q", got)
+	}
+}
+
+// TestDailyCopy goes the way that the server names when its state is damaged: a session that was done and one that was cancelled since
+// the copy stay over, and no machine is told to write its disk again.
+func TestDailyCopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	open := func() *state.Bolt {
+		t.Helper()
+		b, err := state.OpenBolt(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	h := newHouse(t)
+	h.crash()
+	db := open()
+	h.store = db
+	h.start()
+	a, b := h.machine(1), h.machine(2)
+	done := h.create(model.Spec{Nodes: []string{a.mac}})
+	cancelled := h.create(model.Spec{Nodes: []string{b.mac}})
+	if err := db.Copy(); err != nil {
+		t.Fatal(err)
+	}
+	a.powerOn()
+	a.say(done.ID, goodRestore...)
+	h.expect(done.ID, "done done")
+	if _, err := h.e.Cancel(t.Context(), cancelled.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.crash()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".daily", path); err != nil {
+		t.Fatal(err)
+	}
+	db = open()
+	t.Cleanup(func() {
+		h.crash()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h.store = db
+	h.start()
+	h.expect(done.ID, "cancelled cancelled")
+	h.expect(cancelled.ID, "cancelled cancelled")
+	for _, m := range []*machine{a, b} {
+		m.powerOn()
+		if got := m.told(); strings.Contains(got, "restore") {
+			t.Errorf("%s is told %q", m.mac, got)
+		}
 	}
 }
