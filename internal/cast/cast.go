@@ -81,6 +81,9 @@ type SenderOptions struct {
 	MinReceivers int           // with UntilDone, and: nothing is sent before so many have joined, or MaxWait is over
 	MaxWait      time.Duration // from the first receiver; 0: no limit
 	NoGSO        bool          // send each packet on its own, as on kernels that lack UDP_SEGMENT
+	// Sound is asked before a receiver that says it has everything is told that this is known. An error ends the cast, as Abort does: what
+	// was sent is not what the source is. nil: the source does not change.
+	Sound func() error
 	// OnReadError is called, from one goroutine, when the source cannot be read; those blocks are marked unavailable
 	// and the cast goes on without them.
 	OnReadError func(Range, error)

@@ -151,17 +151,24 @@ func TestManyAtOneAddress(t *testing.T) {
 
 func TestSenderTicket(t *testing.T) {
 	p := params(12345)
-	s := SenderTicket(p, testSecret)
-	got, secret, err := ParseSenderTicket(s + "\n")
-	if err != nil || got != p || secret != testSecret {
+	s := SenderTicket(p, testSecret, nil)
+	got, secret, mark, err := ParseSenderTicket(s + "\n")
+	if err != nil || got != p || secret != testSecret || mark != nil {
 		t.Errorf("got %+v, %v, %v", got, secret, err)
 	}
 	for _, c := range []struct{ in, want string }{
-		{Ticket(p), "does not hold its secret"}, {SenderTicket(p, Secret{9}), "damaged"}, {s[:len(s)-2], "damaged"}, {"diskcast2-sender.!!." + Ticket(p), "damaged"},
+		{Ticket(p), "does not hold its secret"}, {SenderTicket(p, Secret{9}, nil), "damaged"}, {s[:len(s)-2], "damaged"}, {"diskcast2-sender.!!." + Ticket(p), "damaged"},
 	} {
-		if _, _, err := ParseSenderTicket(c.in); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, _, err := ParseSenderTicket(c.in); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.40s: got %v, want %q", c.in, err, c.want)
 		}
+	}
+	marked := SenderTicket(p, testSecret, []byte("mark"))
+	if got, secret, mark, err := ParseSenderTicket(marked); err != nil || got != p || secret != testSecret || string(mark) != "mark" {
+		t.Errorf("with a mark: %+v, %v, %q, %v", got, secret, mark, err)
+	}
+	if _, _, _, err := ParseSenderTicket(marked + "!"); err == nil {
+		t.Error("a damaged mark was taken")
 	}
 	if _, err := ParseTicket(s); err == nil || !strings.Contains(err.Error(), "secret") {
 		t.Errorf("a sender's ticket given to a receiver: %v", err)

@@ -160,11 +160,15 @@ func (r *Receiver) Run(ctx context.Context) error {
 	return nil
 }
 
+// ErrEnded is what Run returns when the sender has ended for a fault of what it reads from.
+var ErrEnded = errors.New("cast: the sender ended with an error, for what it sends changed or cannot be read: what was received is not whole, or not one file; " +
+	"throw it away, and look at the sender for the cause")
+
 // farewell tells the sender that a receiver that is not complete gives up.
 func (r *Receiver) farewell(conn *net.UDPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.rx.core.Missing() > 0 {
+	if r.rx.core.Missing() > 0 || r.rx.core.Ended() {
 		buf := make([]byte, reportLen)
 		_, _ = conn.Write(r.rx.leave(r.now(), buf)) // a lost word is as good as an unsent one
 	}
@@ -268,8 +272,11 @@ func (r *Receiver) reports(ctx context.Context, m *sock.Member, conn *net.UDPCon
 		next := r.rx.core.Next()
 		in := r.rx.core.InGroup()
 		phase, _ := r.rx.core.Phase()
-		finished, missing := r.rx.core.Finished(), r.rx.core.Missing()
+		finished, missing, ended := r.rx.core.Finished(), r.rx.core.Missing(), r.rx.core.Ended()
 		r.mu.Unlock()
+		if ended {
+			return ErrEnded
+		}
 		if due {
 			_, _ = conn.Write(report) // the next report says the same
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/core"
@@ -29,9 +30,32 @@ type Sender struct {
 	share *core.LinkShare
 	epoch time.Time
 
+	failed atomic.Pointer[error] // why the cast is to end
+
 	mu     sync.Mutex
 	tx     *tx
 	events []Event
+}
+
+// Abort ends the cast for a fault of the source: receivers that are not known to be done hear that they must not use what they have,
+// and Run returns err a few seconds later. It may be called from OnReadError.
+func (s *Sender) Abort(err error) {
+	if s.failed.CompareAndSwap(nil, &err) {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// sound asks whether the source is what it was.
+func (s *Sender) sound() bool {
+	if s.o.Sound != nil {
+		if err := s.o.Sound(); err != nil {
+			s.Abort(err)
+		}
+	}
+	return s.failed.Load() == nil
 }
 
 // NewSender checks p and opens the sockets.
@@ -76,6 +100,7 @@ func NewSender(p Params, src Source, o SenderOptions) (*Sender, error) {
 		Rate: float64(o.Rate), Cap: float64(o.Cap), Floor: float64(o.Floor), Stream: float64(o.Unicast),
 		Link: sock.LinkSpeed(ifi.Name), Weight: float64(o.Weight), Framing: framing,
 		Source: s.group.From(), Share: s.share, Expect: o.MinReceivers, MaxWait: int64(o.MaxWait), MaxBatch: sock.Batch(p.Payload + wire.Overhead),
+		Sound: s.sound,
 		Event: func(kind string, peer *core.Peer, why string) {
 			s.events = append(s.events, Event{kind, s.peer(s.now(), peer), why})
 		},
@@ -167,6 +192,10 @@ func (s *Sender) send(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s.mu.Lock()
 		now := s.now()
+		failed := s.failed.Load()
+		if failed != nil {
+			s.tx.core.End(now)
+		}
 		ann := s.tx.announce(now, ctl)
 		if ann != nil {
 			// Its number comes before those of the burst.
@@ -180,8 +209,12 @@ func (s *Sender) send(ctx context.Context) error {
 		ahead = s.readAhead(ahead)
 		next := s.tx.core.Next(s.now())
 		rate := s.tx.core.Rate()
+		told := s.tx.core.Told(now)
 		over := s.o.UntilDone && s.tx.core.Idle(s.o.MinReceivers)
 		s.unlock()
+		if failed != nil && told {
+			return *failed
+		}
 		if len(out) > 0 {
 			s.group.Pace(rate)
 			if err := s.group.Send(out, size); err != nil {
@@ -189,7 +222,7 @@ func (s *Sender) send(ctx context.Context) error {
 			}
 			continue
 		}
-		if over {
+		if over && failed == nil {
 			return nil
 		}
 		if streamed > 0 {
@@ -268,7 +301,7 @@ func (s *Sender) Stats() SenderStats {
 	for _, p := range c.Peers() {
 		st.Receivers = append(st.Receivers, s.peer(now, p))
 		if n := p.Strangers(); n > most {
-			most, st.Suspicion = n, fmt.Sprintf("%s says: %s", p.Label, p.Suspicion())
+			most, st.Suspicion = n, fmt.Sprintf("%s at %v says: %s", p.Label, p.Addr.Addr(), p.Suspicion())
 		}
 	}
 	return st

@@ -83,13 +83,30 @@ func ParseTicket(s string) (Params, error) {
 	return p, p.Check()
 }
 
-// SenderTicket writes what a sender needs to go on after it was killed: "diskcast2-sender.", its secret in URL-safe base64, a dot, and the ticket.
-func SenderTicket(p Params, secret Secret) string {
-	return senderPrefix + base64.RawURLEncoding.EncodeToString(secret[:]) + "." + Ticket(p)
+// SenderTicket writes what a sender needs to go on after it was killed: "diskcast2-sender.", its secret in URL-safe base64, a dot, and the
+// ticket; then, if there is a mark by which its source is known again, a dot and that in URL-safe base64.
+func SenderTicket(p Params, secret Secret, mark []byte) string {
+	s := senderPrefix + base64.RawURLEncoding.EncodeToString(secret[:]) + "." + Ticket(p)
+	if len(mark) > 0 {
+		s += "." + base64.RawURLEncoding.EncodeToString(mark)
+	}
+	return s
 }
 
 // ParseSenderTicket reads what SenderTicket wrote.
-func ParseSenderTicket(s string) (Params, Secret, error) {
+func ParseSenderTicket(s string) (p Params, secret Secret, mark []byte, err error) {
+	s = strings.TrimSpace(s)
+	if parts := strings.Split(s, "."); len(parts) == 5 && len(s) <= 2*maxTicket {
+		if mark, err = base64.RawURLEncoding.DecodeString(parts[4]); err != nil || len(mark) == 0 {
+			return p, secret, nil, errors.New("the sender's ticket is damaged: copy all of it")
+		}
+		s = strings.Join(parts[:4], ".")
+	}
+	p, secret, err = parseSenderTicket(s)
+	return p, secret, mark, err
+}
+
+func parseSenderTicket(s string) (Params, Secret, error) {
 	var secret Secret
 	rest, ok := strings.CutPrefix(strings.TrimSpace(s), senderPrefix)
 	code, ticket, dot := strings.Cut(rest, ".")

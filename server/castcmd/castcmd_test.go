@@ -141,6 +141,9 @@ func TestSendRecv(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if st, err := os.Stat(out); err != nil || st.Mode().Perm() != 0o600 {
+				t.Errorf("what was received is open to others: %v, %v", st.Mode(), err)
+			}
 			if !bytes.Equal(got, obj) || !bytes.Equal(pipe.Bytes(), obj) {
 				t.Error("the received bytes differ")
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/plain"
 	"golang.org/x/term"
 )
 
@@ -69,6 +70,7 @@ func (p *progress) stop() {
 func (p *progress) line(kind, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	text = plain.Line(text, 0)
 	if p.json {
 		p.object(map[string]any{"event": kind, "why": text})
 		return
@@ -78,14 +80,15 @@ func (p *progress) line(kind, text string) {
 }
 
 func (p *progress) event(e cast.Event) {
-	who := e.Peer.Label
-	if who == "" {
-		who = e.Peer.Addr.String()
+	plain.Strings(&e, 0) // labels are receivers' own words, and so is much of why
+	label := e.Peer.Label
+	if label == "" {
+		label = e.Peer.Addr.String()
 	}
 	if p.json {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.object(map[string]any{"event": e.Kind, "receiver": who, "addr": e.Peer.Addr.String(), "why": e.Why})
+		p.object(map[string]any{"event": e.Kind, "receiver": label, "addr": e.Peer.Addr.String(), "why": e.Why})
 		return
 	}
 	switch e.Kind {
@@ -94,7 +97,7 @@ func (p *progress) event(e cast.Event) {
 			return // the line shows the numbers
 		}
 	}
-	text := who
+	text := who(&e.Peer)
 	if e.Why != "" {
 		text += ": " + e.Why
 	}
@@ -151,6 +154,7 @@ func eta(left int64, rate float64) string {
 }
 
 func (p *progress) sender(s cast.SenderStats) {
+	plain.Strings(&s, 0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	rate := p.speed(s.Payload + s.Streamed)
@@ -193,12 +197,13 @@ func (p *progress) sender(s cast.SenderStats) {
 	text := fmt.Sprintf("%.1f MB/s (pace %.0f Mbit/s), receivers: %d in the group, %d by unicast, %d done; worst loss %.2f %%, repair %.1f %%", rate/1e6, s.Rate/1e6,
 		waiting, away, done, 100*loss, 100*parity)
 	if slowest != nil {
-		text += fmt.Sprintf("; slowest %s lacks %s, %s", slowest.Label, size(slowest.Need), eta(slowest.Need, rate))
+		text += fmt.Sprintf("; slowest %s lacks %s, %s", who(slowest), size(slowest.Need), eta(slowest.Need, rate))
 	}
 	p.show(text)
 }
 
 func (p *progress) senderDone(s cast.SenderStats, err error) {
+	plain.Strings(&s, 0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wipe()
@@ -221,6 +226,7 @@ func (p *progress) senderDone(s cast.SenderStats, err error) {
 }
 
 func (p *progress) receiver(s cast.ReceiverStats) {
+	plain.Strings(&s, 0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	got := s.Size - s.Missing
@@ -240,6 +246,7 @@ func (p *progress) receiver(s cast.ReceiverStats) {
 }
 
 func (p *progress) receiverDone(s cast.ReceiverStats, err error) {
+	plain.Strings(&s, 0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wipe()
@@ -260,7 +267,7 @@ func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return plain.Line(err.Error(), 0)
 }
 
 func size(n int64) string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/private"
 	"github.com/spf13/cobra"
 )
 
@@ -38,7 +39,7 @@ Where multicast does not arrive, the sender serves this machine by unicast, and 
 	host, _ := os.Hostname()
 	fl := cmd.Flags()
 	fl.StringVar(&f.iface, "interface", "", "network interface (default: the one that leads to the sender)")
-	fl.StringVarP(&f.out, "output", "o", "-", "file or device to write; - is standard output")
+	fl.StringVarP(&f.out, "output", "o", "-", "file or device to write; - is standard output; a file that is not there is made with mode 0600")
 	fl.StringVar(&f.label, "label", host, "name shown at the sender")
 	fl.BoolVar(&f.json, "json", false, "print progress as JSON lines")
 	fl.Int64Var(&f.memory, "memory", 40, "MiB of blocks to hold at most until they are written")
@@ -123,15 +124,15 @@ func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, reread
 	}), reread, file.Close, nil
 }
 
-// openOutput opens a file or device, for reading too where that is allowed. A pipe is opened for writing only: its reader is to see its end.
+// openOutput opens a file, which is made closed to other users (what is cast may be a disk with everything on it), or a device, for reading too where that is allowed. A pipe is opened for writing only: its reader is to see its end.
 func openOutput(name string) (file *os.File, readable bool, err error) {
 	st, err := os.Stat(name)
 	if err != nil || st.Mode().IsRegular() || st.Mode()&os.ModeDevice != 0 {
-		if file, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644); err == nil {
+		if file, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, private.FileMode); err == nil {
 			return file, true, nil
 		}
 	}
-	file, err = os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o644)
+	file, err = os.OpenFile(name, os.O_CREATE|os.O_WRONLY, private.FileMode)
 	return file, false, err
 }
 

@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast"
@@ -41,8 +39,13 @@ func sendCommand() *cobra.Command {
 		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is printed on standard output.
 
 It ends when at least --min-receivers have come and every one that came has everything, or has gone; with --keep it serves
-until it is interrupted. Receivers may come at any time and get what they missed. When it is killed, start it anew with --ticket,
-what it printed on standard error for that (its secret: keep it), and the same file: receivers go on where they were.`,
+until it is interrupted. It fails, with their names, if one that came has not everything: it was killed, lost, or gave up. One that
+fails before its first report never came: the sender waits on, for ever or for --max-wait after the first. Receivers may come at any
+time and get what they missed. When it is killed, start it anew with --ticket, what it printed on standard error for that (its
+secret: keep it), and the same file: receivers go on where they were. Another file is refused.
+
+A file must not change while it is sent. If its size or its times do, or it cannot be read, the sender fails, and so do all
+receivers that are not done. Of a device nobody can tell: see that nothing writes to it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
@@ -70,44 +73,61 @@ what it printed on standard error for that (its secret: keep it), and the same f
 }
 
 func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout, stderr io.Writer) error {
-	src, size, closeSource, err := openSource(ctx, f, name, stdin)
+	src, err := openSource(ctx, f, name, stdin)
 	if err != nil {
 		return err
 	}
-	defer closeSource()
-	p, secret, err := f.params(ctx, size)
+	defer src.close()
+	p, secret, err := f.params(ctx, src)
+	if err != nil {
+		return err
+	}
+	mark, err := src.mark()
 	if err != nil {
 		return err
 	}
 	prog := newProgress(stderr, f.json, p.Size)
-	s, err := cast.NewSender(p, src, cast.SenderOptions{
+	came := newArrivals()
+	var s *cast.Sender
+	s, err = cast.NewSender(p, src, cast.SenderOptions{
 		Secret: secret, Interface: f.iface, Rate: int64(f.rate), Cap: int64(f.cap), Floor: int64(f.floor), Weight: f.weight, TTL: f.ttl,
 		UntilDone: !f.keep, MinReceivers: f.minReceivers, MaxWait: f.maxWait,
+		Sound: src.sound,
 		OnReadError: func(r cast.Range, err error) {
-			prog.line("error", fmt.Sprintf("bytes %d-%d cannot be read and are not sent: %v", r.Offset, r.Offset+r.Length, err))
+			s.Abort(fmt.Errorf("bytes %d-%d of %s cannot be sent, so no receiver can have everything: %w", r.Offset, r.Offset+r.Length, name, err))
 		},
-		OnEvent: func(e cast.Event) { prog.event(e) },
+		OnEvent: func(e cast.Event) {
+			came.event(e)
+			prog.event(e)
+		},
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, cast.Ticket(p))
 	if f.ticket == "" {
-		prog.line("resume", "if this sender is killed, go on with --ticket "+cast.SenderTicket(p, secret))
+		prog.line("resume", "if this sender is killed, go on with --ticket "+cast.SenderTicket(p, secret, mark))
 	}
 	prog.run(func() { prog.sender(s.Stats()) })
 	err = s.Run(ctx)
 	prog.stop()
-	prog.senderDone(s.Stats(), err)
+	st := s.Stats()
+	if err == nil {
+		err = came.unfinished(st)
+	}
+	prog.senderDone(st, err)
 	return err
 }
 
 // params chooses group, key and addresses, or takes them from the ticket.
-func (f *sendFlags) params(ctx context.Context, size int64) (cast.Params, cast.Secret, error) {
+func (f *sendFlags) params(ctx context.Context, src *source) (cast.Params, cast.Secret, error) {
 	if f.ticket != "" {
-		p, secret, err := cast.ParseSenderTicket(f.ticket)
-		if err == nil && p.Size != size {
-			err = fmt.Errorf("the ticket is for %d bytes, this file has %d: a ticket goes on with the same file", p.Size, size)
+		p, secret, mark, err := cast.ParseSenderTicket(f.ticket)
+		if err == nil && p.Size != src.size {
+			err = fmt.Errorf("the ticket is for %d bytes, this file has %d: a ticket goes on with the same file", p.Size, src.size)
+		}
+		if err == nil {
+			err = src.is(mark)
 		}
 		return p, secret, err
 	}
@@ -142,7 +162,7 @@ func (f *sendFlags) params(ctx context.Context, size int64) (cast.Params, cast.S
 	if p.Payload, err = cast.PayloadFor(mtu); err != nil {
 		return p, secret, err
 	}
-	p.Size = size
+	p.Size = src.size
 	var id [4]byte
 	rand.Read(id[:])
 	p.ID = uint32(id[0])<<24 | uint32(id[1])<<16 | uint32(id[2])<<8 | uint32(id[3])
@@ -162,31 +182,4 @@ func freePort(local netip.Addr) (int, error) {
 	}
 	defer c.Close()
 	return c.LocalAddr().(*net.UDPAddr).Port, nil
-}
-
-// openSource opens what is to be sent.
-func openSource(ctx context.Context, f sendFlags, name string, stdin io.Reader) (cast.Source, int64, func(), error) {
-	if name == "-" {
-		sp, err := newSpool(f.spool, f.size, stdin)
-		if err != nil {
-			return nil, 0, nil, err
-		}
-		size, err := sp.size(ctx)
-		if err != nil {
-			sp.close()
-			return nil, 0, nil, err
-		}
-		return sp, size, sp.close, nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, nil, err
-	}
-	// Devices have no size in their inode, but they have an end.
-	size, err := file.Seek(0, io.SeekEnd)
-	if err != nil || size == math.MaxInt64 {
-		file.Close()
-		return nil, 0, nil, fmt.Errorf("%s has no size that can be told: pipe it in, as `diskcast cast send - <%s`", name, name)
-	}
-	return file, size, func() { file.Close() }, nil
 }

@@ -97,6 +97,16 @@ func (s *spool) ReadAt(p []byte, off int64) (int, error) {
 	return s.file.ReadAt(p, off)
 }
 
+// fault is why the copy is not what was announced; nil as far as is known.
+func (s *spool) fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil || s.err == io.EOF {
+		return nil
+	}
+	return s.err
+}
+
 func (s *spool) close() {
 	s.mu.Lock()
 	if s.err == nil {

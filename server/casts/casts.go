@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/model"
@@ -92,9 +93,9 @@ func (r running) Run(ctx context.Context) error { return r.s.Run(ctx) }
 
 func (r running) Stats() model.CastStats {
 	s := r.s.Stats()
-	out := model.CastStats{Sending: s.Sending, Sent: s.Payload, Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected.Total(), Warning: s.Suspicion}
+	out := model.CastStats{Sending: s.Sending, Sent: s.Payload, Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected.Total(), Warning: plain.Line(s.Suspicion, 0)}
 	for _, p := range s.Receivers {
-		out.Receivers = append(out.Receivers, model.Receiver{Node: p.Label, State: p.State, Need: p.Need, Loss: p.Loss, Rate: p.Rate, Warning: p.Suspicion})
+		out.Receivers = append(out.Receivers, model.Receiver{Node: plain.Line(p.Label, 64), Addr: p.Addr.Addr().Unmap().String(), State: p.State, Need: p.Need, Loss: p.Loss, Rate: p.Rate, Warning: plain.Line(p.Suspicion, 0)})
 	}
 	return out
 }

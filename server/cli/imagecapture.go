@@ -198,7 +198,7 @@ func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held
 		return fmt.Errorf("%w. Get the whole of it, or take what there is with --cut", err)
 	}
 	if err != nil {
-		return err
+		return roomHelp(err, st.Dir(), scratch, "")
 	}
 	defer d.Close()
 	sector := d.SectorSize()
@@ -254,7 +254,8 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	r, err := capture.Capture(ctx, src, size, sector, o)
 	bar.close()
 	if err != nil {
-		return fmt.Errorf("capture of %s: %w", path, err)
+		return roomHelp(fmt.Errorf("capture of %s: %w", path, err), st.Dir(), c.scratch,
+			fmt.Sprintf("the disk has %s, of which an image takes what is in use, compressed", bytesWords(size)))
 	}
 	seconds := time.Since(began).Seconds()
 	verified, err := e.verifyStored(ctx, st, r.Digest, c.name)
@@ -335,7 +336,7 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
 	}
 	if err != nil {
-		return fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err)
+		return roomHelp(fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err), st.Dir(), "", "")
 	}
 	took := time.Since(began)
 	if e.json {

@@ -48,7 +48,7 @@ Broken off and started again, it goes on where it was. ` + "`diskcast serve --op
 				r, err := optimize.Image(cmd.Context(), st, ref, optimize.Options{Again: again, Workers: workers, Progress: bar.update})
 				bar.close()
 				if err != nil {
-					return err
+					return roomHelp(err, st.Dir(), "", "an image is there twice until it is optimized")
 				}
 				names := r.Names
 				if names == nil {

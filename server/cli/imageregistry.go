@@ -88,7 +88,7 @@ digest is checked; blobs that the store has are not fetched.
 			digest, err := r.Pull(cmd.Context(), st, name, bar.update)
 			bar.close()
 			if err != nil {
-				return fmt.Errorf("pull of %s: %w", r.Name(), err)
+				return roomHelp(fmt.Errorf("pull of %s: %w", r.Name(), err), st.Dir(), "", "")
 			}
 			return e.transferred(name, digest, name+"  "+digest, began)
 		},

@@ -370,6 +370,9 @@ func sessionCancel(e *env) *cobra.Command {
 				return e.printJSON(s)
 			}
 			fmt.Fprintf(e.out, "%s %s\n", s.ID, s.State)
+			for _, w := range s.Warnings {
+				fmt.Fprintf(e.err, "diskcast: warning: %s\n", w)
+			}
 			return nil
 		},
 	}

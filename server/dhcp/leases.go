@@ -70,8 +70,8 @@ func (p *Pool) Free(ctx context.Context, what string) error {
 		if !aside && !taken {
 			return fmt.Errorf("lease of %v: %w", a, state.ErrNotFound)
 		}
-		delete(p.conflict, a)
 		if mac = owner; !taken {
+			delete(p.conflict, a)
 			return nil
 		}
 	} else {
@@ -89,5 +89,6 @@ func (p *Pool) Free(ctx context.Context, what string) error {
 		return fmt.Errorf("lease of %v to %s: %w", l.Addr, mac, err)
 	}
 	p.unset(mac)
+	delete(p.conflict, l.Addr)
 	return nil
 }

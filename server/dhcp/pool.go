@@ -99,6 +99,9 @@ func NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		p.avoid[uintToAddr(net)] = true
 		p.avoid[uintToAddr(net|(1<<(32-bits)-1))] = true
 	}
+	if err := p.distrust(ctx); err != nil {
+		return nil, err
+	}
 	err := cfg.Store.View(ctx, func(tx state.Tx) error {
 		return tx.Walk(leasePrefix, func(key string, _ []byte) error {
 			var l lease

@@ -208,7 +208,7 @@ func (e *Engine) castOnce(ctx context.Context, s *sess, obj Object) error {
 	e.mu.Unlock()
 	err = c.Run(ctx)
 	e.mu.Lock()
-	last := c.Stats()
+	last := e.known(s, c.Stats())
 	s.cast = nil
 	if s.Session.Cast = castView(s.Params); s.Session.Cast != nil {
 		last.Sending = false

@@ -134,6 +134,7 @@ type Engine struct {
 	crowd    crowd
 	expired  time.Time     // when strangers were last looked through
 	activity chan struct{} // closed and replaced when a session changes
+	dropped  []*sess       // ended when the state was loaded: Run throws away what has come of their uploads
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -174,6 +175,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	}()
 	e.mu.Lock()
 	e.runCtx = ctx
+	for _, s := range e.dropped {
+		e.endUpload(s)
+	}
+	e.dropped = nil
 	for _, id := range e.order {
 		s := e.sessions[id]
 		if s.Over() {

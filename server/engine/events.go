@@ -50,10 +50,11 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		e.mu.Unlock()
 		return ErrToken
 	}
-	durable := false
+	durable, told := false, false
 	n.setClock(e.now(), batch.Events)
 	for _, ev := range batch.Events {
 		if !n.seen.add(ev.Seq) {
+			told = true // perhaps by a node that was refused, because it could not be stored
 			continue
 		}
 		e.clean(n, &ev)
@@ -72,7 +73,7 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		e.w.put(seenPrefix+n.ID, seenRecord{Boot: n.Boot, window: n.seen})
 	}
 	e.mu.Unlock()
-	if durable {
+	if durable || told {
 		return e.w.wait(ctx)
 	}
 	return nil

@@ -308,9 +308,6 @@ func (e *Engine) nameParts(s *sess) {
 			p.Identity = also(p.Identity, fmt.Sprintf("%s are names of one node, %s: it has one part", strings.Join(by[id], " and "), id))
 		}
 	}
-	for _, id := range s.order {
-		e.savePart(s, id)
-	}
 }
 
 // mayCapture refuses to read the disk of a node that may be another machine than the operator means.

@@ -27,6 +27,13 @@ func (e *Engine) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.read(ctx); err != nil {
+		return err
+	}
+	return e.distrust(ctx)
+}
+
+func (e *Engine) read(ctx context.Context) error {
 	return e.cfg.Store.View(ctx, func(tx state.Tx) error {
 		if err := state.GetJSON(tx, keySeq, &e.seq); err != nil && !errors.Is(err, state.ErrNotFound) {
 			return err

@@ -138,13 +138,14 @@ func (e *Engine) Forget(ctx context.Context, name string) error {
 	case e.current(n) != nil:
 		err = refuse("node %s has a part in session %s; cancel that first", n.ID, n.Session)
 	default:
+		if err = e.storeForgotten(ctx, n); err != nil {
+			err = fmt.Errorf("node %s was not forgotten: %w", n.ID, err)
+			break
+		}
 		e.removeNode(n)
 	}
 	e.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return e.w.wait(ctx)
+	return err
 }
 
 // recordForm is nodeRecord.Form.

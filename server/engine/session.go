@@ -60,11 +60,16 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 		e.mu.Unlock()
 		return nil, refuse("%w", err)
 	}
+	e.nameParts(s)
+	if err := e.storeNew(ctx, s); err != nil {
+		e.letGo(s)
+		e.seq--
+		e.mu.Unlock()
+		return nil, fmt.Errorf("the session was not created: %w", err)
+	}
 	e.prune()
 	e.sessions[s.ID] = s
 	e.order = append(e.order, s.ID)
-	e.w.put(keySeq, e.seq)
-	e.nameParts(s)
 	e.saveSession(s)
 	for _, n := range e.nodes {
 		if n.Where == model.Ready && e.now().Sub(n.LastSeen) < presence {
@@ -73,11 +78,9 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	}
 	e.advance(s)
 	view := e.view(s, true)
-	view.Warnings = append(spec.Advice(), view.Warnings...)
+	view.Warnings = append(append(spec.Advice(), e.twins(s)...), view.Warnings...)
 	e.mu.Unlock()
-	if err := e.w.wait(ctx); err != nil {
-		return nil, err
-	}
+	_ = e.w.wait(ctx) // the session is there in any case; what it became since is written again and again, and told as its warning
 	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
 	return view, nil
 }
@@ -348,7 +351,7 @@ func (e *Engine) end(s *sess, state, reason string) {
 	}
 }
 
-// Cancel ends a session; its nodes go idle.
+// Cancel ends a session; its nodes go idle. It ends at once, also while it cannot be stored that it has: the view then has a warning.
 func (e *Engine) Cancel(ctx context.Context, id string) (*model.Session, error) {
 	e.mu.Lock()
 	s := e.sessions[id]
@@ -361,7 +364,11 @@ func (e *Engine) Cancel(ctx context.Context, id string) (*model.Session, error) 
 	}
 	view := e.view(s, true)
 	e.mu.Unlock()
-	return view, e.w.wait(ctx)
+	if err := e.w.wait(ctx); err != nil {
+		view.Warnings = append(view.Warnings, fmt.Sprintf("The session is over, but the server could not write that down yet: %v. It tries again every second; "+
+			"nodes are told when it can, and a server that is killed before goes on with the session.", stateHelp(err)))
+	}
+	return view, nil
 }
 
 func (e *Engine) saveSession(s *sess) {

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 // hostile is what an operator's terminal must never get: a cleared screen, a row of its own, text that runs backwards.
@@ -98,6 +99,31 @@ func TestHostileHello(t *testing.T) {
 	} {
 		if _, err := h.e.Hello(t.Context(), bad, netip.Addr{}); err == nil {
 			t.Errorf("taken: %q, %q", bad.Boot, bad.Agent)
+		}
+	}
+}
+
+// TestLabelOfAnother: a receiver of the cast that calls itself like a node is shown by that name at that node's address only.
+func TestLabelOfAnother(t *testing.T) {
+	h := newHouse(t)
+	a := h.machine(1)
+	s := h.create(model.Spec{Nodes: []string{a.mac}})
+	a.powerOn()
+	n, err := h.e.Node(a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.casts.Receivers = []model.Receiver{{Node: a.id, Addr: n.Addr}, {Node: a.id, Addr: "10.0.0.66"}, {Node: "unknown", Addr: n.Addr}}
+	if err := h.casts.Wait(t.Context(), func(r map[uint32]session.Cast) bool { return len(r) == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	v, err := h.e.Session(s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{a.id, `10.0.0.66, which says that it is "` + a.id + `"`, n.Addr + `, which says that it is "unknown"`} {
+		if got := v.Cast.Stats.Receivers[i].Node; got != want {
+			t.Errorf("receiver %d is shown as %q, want %q", i, got, want)
 		}
 	}
 }

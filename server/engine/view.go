@@ -22,7 +22,7 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 	v.Spec.Nodes = slices.Clone(v.Spec.Nodes)
 	if s.cast != nil {
 		v.Cast = castView(s.Params)
-		v.Cast.Stats = s.cast.Stats()
+		v.Cast.Stats = e.known(s, s.cast.Stats())
 	} else if v.Cast == nil {
 		v.Cast = castView(s.Params)
 	}
@@ -36,6 +36,19 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 		}
 	}
 	return &v
+}
+
+// known keeps a receiver of the cast from passing for another node: a label is what anybody who has the key says, and counts only
+// from that node's address.
+func (e *Engine) known(s *sess, st model.CastStats) model.CastStats {
+	st.Receivers = slices.Clone(st.Receivers)
+	for i := range st.Receivers {
+		r := &st.Receivers[i]
+		if n := e.nodes[r.Node]; n == nil || s.parts[r.Node] == nil || n.Addr != r.Addr {
+			r.Node = fmt.Sprintf("%s, which says that it is %q", r.Addr, r.Node)
+		}
+	}
+	return st
 }
 
 func partView(p *model.Part) model.Part {

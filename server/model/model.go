@@ -130,7 +130,8 @@ type CastStats struct {
 
 // Receiver is a node as the cast's sender sees it.
 type Receiver struct {
-	Node    string  `json:"node"`
+	Node    string  `json:"node"`           // what it calls itself; where its address is not that node's, both, in words
+	Addr    string  `json:"addr,omitempty"` // that its reports come from
 	State   string  `json:"state"`
 	Need    int64   `json:"need"`              // object bytes
 	Loss    float64 `json:"loss"`              // 0..1

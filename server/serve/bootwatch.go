@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
@@ -17,7 +20,7 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// bootWatch compares the boot directory with this server, at the start and whenever the directory changes, and tells the
+// bootWatch compares the boot directory with this server, at the start and whenever a file of it changes, and tells the
 // operator which machines would not come to it.
 type bootWatch struct {
 	dir   *boot.Dir
@@ -26,12 +29,17 @@ type bootWatch struct {
 	log   *slog.Logger
 	ready chan struct{}
 
+	// of the last look
+	last     string
+	manifest string
+	files    []string // that the manifest names
+
 	mu       sync.Mutex
 	findings []boot.Finding
 }
 
 const (
-	bootWatchEvery = 5 * time.Second // one stat
+	bootWatchEvery = 5 * time.Second // a stat for each file
 	maxNamed       = 10              // machines that a warning names
 )
 
@@ -45,32 +53,32 @@ func (t *bootWatch) Ready() <-chan struct{} { return t.ready }
 func (t *bootWatch) Run(ctx context.Context) error {
 	again := time.NewTicker(bootWatchEvery)
 	defer again.Stop()
-	last := t.look(nil)
+	t.look()
 	close(t.ready)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
-			last = t.look(last)
+			t.look()
 		}
 	}
 }
 
-// look checks the directory if its manifest is not the one of the last look, and returns the manifest's facts. mkimage makes
-// each directory anew, so that its manifest is always another file.
-func (t *bootWatch) look(last fs.FileInfo) fs.FileInfo {
-	st, err := os.Stat(filepath.Join(t.dir.Path(), bootdir.ManifestFile))
-	if err == nil && last != nil && os.SameFile(st, last) && st.ModTime().Equal(last.ModTime()) && st.Size() == last.Size() {
-		return last
+// look checks the directory if anything in it is not as it was at the last look.
+func (t *bootWatch) look() {
+	is, err := t.facts()
+	was := t.last
+	if is == was {
+		return
 	}
+	t.last = is
 	if err != nil {
-		st = nil
-		if last == nil && !errors.Is(err, fs.ErrNotExist) || last != nil {
-			t.log.Warn("the boot directory cannot be read: no machine can boot", "dir", t.dir.Path(), "err", err)
-			t.set(nil)
+		t.set(nil)
+		if was != "" || is != noDirectory { // that there is none at the start is said there
+			t.log.Warn("the boot directory cannot be read: no machine can boot until mkimage has laid it out", "dir", t.dir.Path(), "err", err)
 		}
-		return st
+		return
 	}
 	found, err := t.dir.Check(t.self)
 	if err != nil {
@@ -81,10 +89,62 @@ func (t *bootWatch) look(last fs.FileInfo) fs.FileInfo {
 		t.log.Warn("the boot directory does not lead to this server", "dir", t.dir.Path(), "why", f.Words,
 			"fails", string(f.Fails), "machines", t.named(f.Fails))
 	}
-	if len(found) == 0 && last != nil {
+	if len(found) == 0 && was != "" && was != noDirectory {
 		t.log.Info("the boot directory changed, and leads to this server", "dir", t.dir.Path())
 	}
-	return st
+}
+
+// What facts returns beside the facts of files.
+const (
+	noDirectory = "no directory"
+	noManifest  = "no manifest"
+	unreadable  = "unreadable: "
+)
+
+// facts are what changes when a file of the directory does: inode, size and time of the manifest and of each file that it names.
+func (t *bootWatch) facts() (string, error) {
+	dir := t.dir.Path()
+	if _, err := os.Stat(dir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return noDirectory, err
+		}
+		return unreadable + err.Error(), err
+	}
+	manifest := fact(filepath.Join(dir, bootdir.ManifestFile))
+	if manifest != t.manifest {
+		f, err := os.Open(filepath.Join(dir, bootdir.ManifestFile))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return noManifest, fmt.Errorf("there is no %s in it", bootdir.ManifestFile)
+		case err != nil:
+			return unreadable + err.Error(), err
+		}
+		defer f.Close()
+		t.manifest, t.files = manifest, nil
+		if m, err := bootdir.ReadManifest(f); err == nil { // else Check says why not
+			t.files = slices.Sorted(maps.Keys(m.Files))
+		}
+	}
+	var all strings.Builder
+	all.WriteString(manifest)
+	for _, name := range t.files {
+		if filepath.IsLocal(name) {
+			all.WriteString(fact(filepath.Join(dir, name)))
+		}
+	}
+	return all.String(), nil
+}
+
+func fact(path string) string {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	inode := uint64(0)
+	if u, ok := st.Sys().(*syscall.Stat_t); ok {
+		inode = u.Ino
+	}
+	return fmt.Sprintln(inode, st.Size(), st.ModTime().UnixNano())
 }
 
 func (t *bootWatch) set(f []boot.Finding) {

@@ -113,6 +113,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := comparePin(ctx, db, info.Pin, cfg.State, func() int { return len(eng.Nodes()) }, log); err != nil {
+		return err
+	}
 	dir := boot.NewDir(info.BootDir)
 	if _, err := os.Stat(dir.Path()); errors.Is(err, fs.ErrNotExist) {
 		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir", dir.Path())

@@ -16,7 +16,8 @@ import (
 // copyOf is where the copy of a state file lies.
 func copyOf(path string) string { return path + ".daily" }
 
-// Copy writes all keys and values to a new file beside the state, reads it back, and puts it in the place of the copy before.
+// Copy writes all keys and values to a new file beside the state, with a mark that it is a copy, reads it back, and puts it in the
+// place of the copy before.
 func (b *Bolt) Copy() error {
 	to := copyOf(b.db.Path())
 	f, err := os.CreateTemp(filepath.Dir(to), ".state-*")
@@ -53,7 +54,10 @@ func (b *Bolt) copyTo(path string) error {
 				if err := to.SetSequence(from.Sequence()); err != nil {
 					return err
 				}
-				return from.ForEach(to.Put)
+				if err := from.ForEach(to.Put); err != nil {
+					return err
+				}
+				return MarkCopied(&boltTx{b: to}, time.Now())
 			})
 		})
 	})

@@ -215,7 +215,14 @@ func TestCopy(t *testing.T) {
 	if err := os.Rename(copyOf(path), path); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := content(t, path); err != nil || !sameContent(got, want) {
+	got, err := content(t, path)
+	for _, owner := range []string{OfSessions, OfLeases} {
+		if _, marked := got[copiedPrefix+owner]; !marked {
+			t.Errorf("the copy does not say to the owner of %s that it is one", owner)
+		}
+		delete(got, copiedPrefix+owner)
+	}
+	if err != nil || !sameContent(got, want) {
 		t.Errorf("%d of %d entries, %v", len(got), len(want), err)
 	}
 }

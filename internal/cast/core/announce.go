@@ -40,6 +40,9 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 	if run {
 		a.Flags |= wire.AnnSending
 	}
+	if s.Ended() {
+		a.Flags |= wire.AnnEnds
+	}
 	if s.awaitsFirst() {
 		a.Flags |= wire.AnnFirst
 	}
@@ -64,6 +67,8 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 	s.Replies++
 	every := annRun
 	switch {
+	case s.Ended():
+		every = annIdle
 	case changed || run && now-s.runAt < 200*ms || s.beset(now):
 		every = annFast
 	case len(s.acks) > 0:

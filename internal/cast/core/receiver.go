@@ -65,6 +65,8 @@ type Receiver struct {
 	away      bool // told to leave the group
 	held      bool // the same by our own side
 	acked     bool // the sender knows that we are done
+	ended     bool // the sender has ended without that
+	askedAt   int64
 	lastReply int64
 	sched     schedule
 	// Pressure of the driver's own queues, 0..255, added to what the core knows.

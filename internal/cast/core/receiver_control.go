@@ -66,6 +66,9 @@ func (r *Receiver) Announce(now int64, epoch, seq uint64, body []byte) error {
 	s.active, s.done, s.kick = interval(a.Active), interval(a.Done), interval(a.Kick)
 	s.first = a.Flags&wire.AnnFirst != 0
 	s.sending(now, a.Flags&wire.AnnSending != 0)
+	if a.Flags&wire.AnnEnds != 0 {
+		r.ending(now)
+	}
 	if r.missing == 0 && a.Acked(r.cfg.ID) {
 		r.acked = true
 	}
@@ -88,6 +91,9 @@ func (r *Receiver) Reply(now int64, origin, seq uint64, body []byte) error {
 	s.quiet = 0
 	s.own = max(interval(m.Interval), 5*ms)
 	r.lastReply = now
+	if m.Flags&wire.RplEnds != 0 {
+		r.ended = true
+	}
 	if m.Flags&wire.RplDone != 0 && r.missing == 0 {
 		r.acked = true
 	}

@@ -9,19 +9,22 @@ import (
 
 // SenderConfig is what a Sender is made from. Rates are in bits a second on the wire, framing included.
 type SenderConfig struct {
-	Params   Params
-	Epoch    uint64  // 48 random bits
-	Rate     float64 // fixed pace; 0: rate control
-	Cap      float64 // bound of rate control; 0: none
-	Floor    float64 // a receiver that stands less holds the others back; 0: a quarter of what the others take
-	Link     float64 // speed of the NIC; 0: unknown
-	Stream   float64 // pace of a unicast stream at most; 0: a fiftieth of the link while the group runs
-	Weight   float64 // share of a link among casts; 0: 1
-	Framing  int     // bytes on the wire of a data packet beyond UDP payload; 0: Ethernet and IPv4
-	Expect   int     // receivers expected, a hint; nothing is sent before so many have joined
-	MaxWait  int64   // from the first receiver on, that Expect is waited for; 0: no limit
-	Rand     *rand.Rand
-	Event    func(kind string, p *Peer, why string)
+	Params  Params
+	Epoch   uint64  // 48 random bits
+	Rate    float64 // fixed pace; 0: rate control
+	Cap     float64 // bound of rate control; 0: none
+	Floor   float64 // a receiver that stands less holds the others back; 0: a quarter of what the others take
+	Link    float64 // speed of the NIC; 0: unknown
+	Stream  float64 // pace of a unicast stream at most; 0: a fiftieth of the link while the group runs
+	Weight  float64 // share of a link among casts; 0: 1
+	Framing int     // bytes on the wire of a data packet beyond UDP payload; 0: Ethernet and IPv4
+	Expect  int     // receivers expected, a hint; nothing is sent before so many have joined
+	MaxWait int64   // from the first receiver on, that Expect is waited for; 0: no limit
+	Rand    *rand.Rand
+	Event   func(kind string, p *Peer, why string)
+	// Sound says whether what was sent so far is what the source is, before a receiver's being done is acknowledged. When it is not, the
+	// cast ends as by End. nil: it always is.
+	Sound    func() bool
 	MaxBatch int        // packets a burst at most
 	Source   netip.Addr // that the group's packets come from; invalid: unknown
 	// Share is common to the casts that leave by one NIC; may be nil.
@@ -90,6 +93,7 @@ type Sender struct {
 	pace    pacer
 	first   int64 // when the first receiver came, 0: none yet
 	begun   bool  // Expect is met
+	endedAt int64 // when End was called, 0: not yet
 
 	started   int64
 	announce  int64 // when the next ANNOUNCE is due

@@ -37,6 +37,12 @@ func (s *Sender) Report(now int64, id, seq uint64, addr netip.AddrPort, body, bu
 	p.Pressure = r.Pressure
 	s.beware(now, p, &r)
 	p.Heard = now
+	if done && p.State != PeerDone && !s.Ended() && s.cfg.Sound != nil && !s.cfg.Sound() {
+		s.End(now)
+	}
+	if s.Ended() && p.State != PeerDone {
+		return s.reportOfEnd(now, p, seq, &r, buf), true, nil
+	}
 	s.classify(now, p, &r)
 	switch p.State {
 	case PeerActive:

@@ -117,6 +117,9 @@ func (s *Sender) sweepStreams() {
 
 // PlanStreams appends what may be sent by unicast at the time now.
 func (s *Sender) PlanStreams(now int64, out []StreamPacket) []StreamPacket {
+	if s.Ended() {
+		return out
+	}
 	for _, p := range s.streaming {
 		t := &p.stream
 		if !s.streams(p) {

@@ -13,6 +13,7 @@ var ErrMalformed = errors.New("malformed control message")
 const (
 	AnnSending = 1
 	AnnFirst   = 2 // nobody has reported yet, and the first report starts the cast
+	AnnEnds    = 4 // the sender ends for a fault of its source: a report will be answered with RplEnds
 )
 
 const announceLen = 64

@@ -10,6 +10,7 @@ const (
 	RplSending = 8  // the cast is running
 	RplStream  = 16 // a unicast stream comes
 	RplMisled  = 32 // the report counts numbers that were never sent: another who has the key sends
+	RplEnds    = 64 // the sender ends for a fault of its source, and what was received is not to be used
 )
 
 const replyLen = 23

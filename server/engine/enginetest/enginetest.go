@@ -150,7 +150,9 @@ func (i *Images) Checks(ctx context.Context, n int) ([]string, error) {
 type Casts struct {
 	mu      sync.Mutex
 	Running map[uint32]session.Cast
-	started []session.Cast
+	// Receivers are what the senders see.
+	Receivers []model.Receiver
+	started   []session.Cast
 	// Broken, if set, is asked before a cast is made.
 	Broken func(session.Cast) error
 	change chan struct{}
@@ -236,4 +238,8 @@ func (x *cast) Run(ctx context.Context) error {
 	return nil
 }
 
-func (x *cast) Stats() model.CastStats { return model.CastStats{Sending: true, Sent: 1000} }
+func (x *cast) Stats() model.CastStats {
+	x.c.mu.Lock()
+	defer x.c.mu.Unlock()
+	return model.CastStats{Sending: true, Sent: 1000, Receivers: x.c.Receivers}
+}

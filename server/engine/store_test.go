@@ -1,0 +1,88 @@
+package engine_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/state"
+)
+
+// TestRefusedIsNotDone: what an operator was told cannot be done, because it cannot be stored, is not done when the disk has room again.
+func TestRefusedIsNotDone(t *testing.T) {
+	h := newHouse(t)
+	disk := h.store.(*state.Memory)
+	a := h.machine(1)
+	a.powerOn()
+	fail := func() { disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC)) }
+
+	fail()
+	for range 3 {
+		_, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", All: true})
+		if err == nil || !strings.Contains(err.Error(), "was not created") || !strings.Contains(err.Error(), "make room") {
+			t.Fatalf("created: %v", err)
+		}
+	}
+	if err := h.e.Forget(t.Context(), a.id); err == nil || !strings.Contains(err.Error(), "was not forgotten") {
+		t.Errorf("forgotten: %v", err)
+	}
+	if n := h.e.Sessions(); len(n) != 0 {
+		t.Errorf("%d sessions that were refused are there", len(n))
+	}
+	if got := h.images.Open("debian"); got != 0 {
+		t.Errorf("the image of a refused session is held %d times", got)
+	}
+	disk.SetFail(nil)
+	if got := a.told(); got != "nothing" {
+		t.Errorf("the machine is told %q by a session that was refused", got)
+	}
+	h.restart()
+	if n := h.e.Sessions(); len(n) != 0 {
+		t.Errorf("%d sessions that were refused came back", len(n))
+	}
+	if _, err := h.e.Node(a.id); err != nil {
+		t.Errorf("a node that was not forgotten: %v", err)
+	}
+}
+
+// TestCancelWithoutRoom: a session is cancelled although that cannot be stored, and the operator is told both.
+func TestCancelWithoutRoom(t *testing.T) {
+	h := newHouse(t)
+	disk := h.store.(*state.Memory)
+	s := h.create(model.Spec{All: true, MinNodes: 2})
+	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
+	v, err := h.e.Cancel(t.Context(), s.ID)
+	if err != nil || v.State != model.Cancelled || len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "could not write that down") {
+		t.Fatalf("got %+v, %v", v, err)
+	}
+	disk.SetFail(nil)
+	h.restart()
+	h.expect(s.ID, "cancelled")
+}
+
+// TestReportedAgain: a node that was told that its report could not be stored says it again, and is believed only when it is stored.
+func TestReportedAgain(t *testing.T) {
+	h := newHouse(t)
+	disk := h.store.(*state.Memory)
+	a := h.machine(1)
+	s := h.create(model.Spec{Nodes: []string{a.mac}})
+	a.powerOn()
+	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
+	batch := &session.Events{V: 1, Boot: a.boot, Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepPlan, Since: 1}}}
+	for i := range 2 {
+		if err := h.e.Events(t.Context(), a.id, batch); err == nil {
+			t.Errorf("report %d counts, and is not stored", i)
+		}
+	}
+	disk.SetFail(nil)
+	// The writer tries again within a second; until then the report may still be refused.
+	for err := h.e.Events(t.Context(), a.id, batch); err != nil; err = h.e.Events(t.Context(), a.id, batch) {
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}

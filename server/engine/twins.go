@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// twins says of which known nodes a rule that names a serial or a WWN fits several disks: makers have given one serial to many, and
+// such a node will refuse the session. A rule that says more may leave one.
+func (e *Engine) twins(s *sess) []string {
+	t := s.Spec.Target
+	named := session.Target{Serial: t.Serial, WWN: t.WWN}
+	if named == (session.Target{}) || named != t {
+		return nil
+	}
+	var out []string
+	more := 0
+	for _, n := range e.nodes {
+		if s.parts[n.ID] == nil && len(s.Spec.Nodes) > 0 {
+			continue
+		}
+		var fit []string
+		for i := range n.Inventory.Disks {
+			if d := &n.Inventory.Disks[i]; fits(&t, d) {
+				fit = append(fit, d.Path)
+			}
+		}
+		switch {
+		case len(fit) < 2:
+		case len(out) >= maxWarnings:
+			more++
+		default:
+			out = append(out, fmt.Sprintf("The disk rule fits %d disks of node %s (%s), which will therefore refuse the session: add by-path=, model=, a size or first; "+
+				"`diskcast node show %s` prints what tells them apart.", len(fit), n.ID, strings.Join(fit, ", "), n.ID))
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("So it does of %d more nodes.", more))
+	}
+	return out
+}
+
+// fits reports whether serial and WWN of the rule are the disk's. A serial may be given as a WWN, as on the node.
+func fits(t *session.Target, d *session.Disk) bool {
+	same := func(a, b string) bool { return b != "" && bareWWN(a) == bareWWN(b) }
+	return (t.Serial == "" || strings.EqualFold(t.Serial, d.Serial) || same(t.Serial, d.WWN)) && (t.WWN == "" || same(t.WWN, d.WWN))
+}
+
+// bareWWN is a WWN without what udev, the kernel and people write before it.
+func bareWWN(s string) string {
+	s = strings.ToLower(s)
+	for _, p := range []string{"wwn-", "nvme-", "naa.", "eui.", "t10.", "0x"} {
+		s = strings.TrimPrefix(s, p)
+	}
+	return s
+}
