@@ -168,27 +168,6 @@ func TestFileChanges(t *testing.T) {
 	}
 }
 
-// TestChangedBeforeTheEnd: a file that is read whole and changes before a receiver's last word: that receiver is not told that all is well.
-func TestChangedBeforeTheEnd(t *testing.T) {
-	file := randomFile(t, 100_000) // one block
-	s := startSending(t, file, "--min-receivers", "2")
-	first := s.receive(s.ctx, 1)
-	if _, err := s.err.line(s.ctx, "join"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, make([]byte, 100_000), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range []<-chan error{first, s.receive(s.ctx, 2)} {
-		if err := <-d; !errors.Is(err, cast.ErrEnded) {
-			t.Errorf("receiver: %v", err)
-		}
-	}
-	if err := <-s.ended; err == nil {
-		t.Error("the sender is content")
-	}
-}
-
 // TestResumeOther: a ticket goes on with the same file only.
 func TestResumeOther(t *testing.T) {
 	file := randomFile(t, 3<<20)
