@@ -96,6 +96,12 @@ func Holds(disks []session.Disk, chosen *session.Disk, rule session.Target) erro
 	return nil
 }
 
+// Fits reports whether everything in a rule that can be said of a disk alone holds for d, a path apart.
+func Fits(d session.Disk, rule session.Target) bool {
+	rule.Path = ""
+	return refuse(d, named(rule)) == ""
+}
+
 // named is the rule as one that names a disk, so that a removable one may be meant.
 func named(rule session.Target) session.Target {
 	if !rule.Names() {

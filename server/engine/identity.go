@@ -96,8 +96,10 @@ func (e *Engine) identify(macs []string, inv *session.Inventory) (*node, error) 
 	}
 	e.takeMACs(n, macs)
 	if lost != nil {
-		e.warn(lost, oddMAC, fmt.Sprintf("its second NIC %s is now what another machine, node %s, boots from: a dongle or dock that changed hands, or a forged hello", boot, n.ID))
-		e.warn(n, oddMAC, fmt.Sprintf("it boots from the NIC %s, which was a second NIC of another machine, node %s: a dongle or dock that changed hands, or a forged hello", boot, lost.ID))
+		e.warn(lost, oddMAC, fmt.Sprintf("its second NIC %s is now what another machine, node %s, boots from: "+
+			"a dongle or dock that changed hands, or a forged hello", boot, n.ID))
+		e.warn(n, oddMAC, fmt.Sprintf("it boots from the NIC %s, which was a second NIC of another machine, node %s: "+
+			"a dongle or dock that changed hands, or a forged hello", boot, lost.ID))
 		e.giveNamed(n, lost)
 	}
 	return n, nil
@@ -148,7 +150,8 @@ func (e *Engine) recognise(n *node, inv *session.Inventory) {
 	n.First = n.dmi()
 	was := n.First
 	if (was.UUID != "" && was.UUID != now.UUID) || (was.Serial != "" && was.Serial != now.Serial) {
-		e.warn(n, oddDMI, fmt.Sprintf("it said %s before and says %s now: another board, a NIC that changed hands, or a forged hello; if that is right, `diskcast node forget %s`", was, now, n.ID))
+		e.warn(n, oddDMI, fmt.Sprintf("it said %s before and says %s now: another board, a NIC that changed hands, or a forged hello; "+
+			"if that is right, `diskcast node forget %s`", was, now, n.ID))
 	}
 }
 
@@ -216,7 +219,8 @@ func (e *Engine) adopt(n *node) {
 			}
 			words := fmt.Sprintf("session %s names %s, which is a NIC of node %s by its own word", s.ID, alias, n.ID)
 			if mine := s.parts[n.ID]; mine != nil {
-				words += fmt.Sprintf(", and that node too: the part of %s waits for a machine that boots from it; if there is none, cancel the session and name the node once", alias)
+				words += fmt.Sprintf(", and that node too: the part of %s waits for a machine that boots from it; "+
+					"if there is none, cancel the session and name the node once", alias)
 				mine.Identity, p.Identity = also(mine.Identity, words), also(p.Identity, words)
 				e.savePart(s, n.ID)
 				e.savePart(s, alias)
@@ -283,7 +287,8 @@ func (e *Engine) meant(name string) (id, words string) {
 	case e.nodes[name] != nil || owner == nil:
 		return name, ""
 	case owner.MACs[0] != mac:
-		return owner.ID, fmt.Sprintf("%s is a second NIC of node %s by its own word, so that node is meant; a machine that boots from that NIC is another one", name, owner.ID)
+		return owner.ID, fmt.Sprintf("%s is a second NIC of node %s by its own word, so that node is meant; "+
+			"a machine that boots from that NIC is another one", name, owner.ID)
 	}
 	return owner.ID, ""
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -23,7 +24,7 @@ func (e *Engine) twins(s *sess) []string {
 		}
 		var fit []string
 		for i := range n.Inventory.Disks {
-			if d := &n.Inventory.Disks[i]; fits(&t, d) {
+			if d := &n.Inventory.Disks[i]; diskrule.Fits(*d, t) {
 				fit = append(fit, d.Path)
 			}
 		}
@@ -40,19 +41,4 @@ func (e *Engine) twins(s *sess) []string {
 		out = append(out, fmt.Sprintf("So it does of %d more nodes.", more))
 	}
 	return out
-}
-
-// fits reports whether serial and WWN of the rule are the disk's. A serial may be given as a WWN, as on the node.
-func fits(t *session.Target, d *session.Disk) bool {
-	same := func(a, b string) bool { return b != "" && bareWWN(a) == bareWWN(b) }
-	return (t.Serial == "" || strings.EqualFold(t.Serial, d.Serial) || same(t.Serial, d.WWN)) && (t.WWN == "" || same(t.WWN, d.WWN))
-}
-
-// bareWWN is a WWN without what udev, the kernel and people write before it.
-func bareWWN(s string) string {
-	s = strings.ToLower(s)
-	for _, p := range []string{"wwn-", "nvme-", "naa.", "eui.", "t10.", "0x"} {
-		s = strings.TrimPrefix(s, p)
-	}
-	return s
 }
