@@ -47,15 +47,20 @@ func Patience(since time.Time) Wait {
 	return Wait{For: 15 * time.Second, Quiet: 5 * time.Second, Since: since}
 }
 
+// restless is how many times all of a Wait a node looks on while disks keep coming and going, before it refuses to choose among them.
+const restless = 4
+
 // lookEvery is how often it looks meanwhile.
 const lookEvery = 250 * time.Millisecond
 
 // Await is ForSession with patience: while no disk fits, and while others may come with which the rule would mean another, list is asked again.
+// What is chosen for its size, its place or as the only one is never chosen among disks that still come and go.
 func Await(ctx context.Context, list func() []session.Disk, d *session.Descriptor, w Wait) (session.Disk, error) {
 	end := time.NewTimer(w.For)
 	defer end.Stop()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	began, limit := time.Now(), restless*(w.For+w.Quiet)
 	changed, before := w.Since, list()
 	over := w.For <= 0
 	for {
@@ -67,8 +72,12 @@ func Await(ctx context.Context, list func() []session.Disk, d *session.Descripto
 		late := errors.As(err, new(diskrule.Missing))
 		compares := diskrule.Compares(*d.Target) && (d.Disk == nil || d.Target.Path == "")
 		quiet := !compares || time.Since(changed) >= w.Quiet
-		if over || !late && quiet {
+		switch {
+		case quiet && (over || !late), over && late:
 			return chosen, err
+		case time.Since(began) >= limit:
+			return session.Disk{}, fmt.Errorf("the disks of this node still come and go after %v, and the rule (%s) depends on which are there; nothing was written. "+
+				"Look for a bad cable, power supply or USB hub, or begin a new session with a rule that names the disk's serial or wwn", limit, diskrule.Rule(*d.Target))
 		}
 		select {
 		case <-ctx.Done():
