@@ -38,7 +38,7 @@ func ForSession(disks []session.Disk, d *session.Descriptor) (session.Disk, erro
 // Wait is how patient a node is with disks that come late: what is behind USB or a large controller comes seconds after its driver.
 type Wait struct {
 	For   time.Duration // for a disk when none fits; 0: not at all
-	Quiet time.Duration // no disk has come or gone for so long, before one of several is chosen for its size, its place or as the only one
+	Quiet time.Duration // no disk has come or gone for so long, before one is chosen: another may fit too, a twin with the same serial among them
 	Since time.Time     // when the agent began to look
 }
 
@@ -54,7 +54,7 @@ const restless = 4
 const lookEvery = 250 * time.Millisecond
 
 // Await is ForSession with patience: while no disk fits, and while others may come with which the rule would mean another, list is asked again.
-// What is chosen for its size, its place or as the only one is never chosen among disks that still come and go.
+// Nothing is chosen among disks that still come and go.
 func Await(ctx context.Context, list func() []session.Disk, d *session.Descriptor, w Wait) (session.Disk, error) {
 	end := time.NewTimer(w.For)
 	defer end.Stop()
@@ -70,14 +70,14 @@ func Await(ctx context.Context, list func() []session.Disk, d *session.Descripto
 		}
 		chosen, err := ForSession(now, d)
 		late := errors.As(err, new(diskrule.Missing))
-		compares := diskrule.Compares(*d.Target) && (d.Disk == nil || d.Target.Path == "")
-		quiet := !compares || time.Since(changed) >= w.Quiet
+		known := d.Disk != nil && d.Target.Path != "" // the one case in which no other disk matters
+		quiet := known || time.Since(changed) >= w.Quiet
 		switch {
 		case quiet && (over || !late), over && late:
 			return chosen, err
 		case time.Since(began) >= limit:
-			return session.Disk{}, fmt.Errorf("the disks of this node still come and go after %v, and the rule (%s) depends on which are there; nothing was written. "+
-				"Look for a bad cable, power supply or USB hub, or begin a new session with a rule that names the disk's serial or wwn", limit, diskrule.Rule(*d.Target))
+			return session.Disk{}, fmt.Errorf("the disks of this node still come and go after %v, and what the rule (%s) means depends on which are there; nothing was written. "+
+				"`diskcast node show` prints them. Look for a bad cable, power supply or USB hub, take away what comes and goes, and begin a new session", limit, diskrule.Rule(*d.Target))
 		}
 		select {
 		case <-ctx.Done():
