@@ -38,7 +38,7 @@ func ForSession(disks []session.Disk, d *session.Descriptor) (session.Disk, erro
 // Wait is how patient a node is with disks that come late: what is behind USB or a large controller comes seconds after its driver.
 type Wait struct {
 	For   time.Duration // for a disk when none fits; 0: not at all
-	Quiet time.Duration // no disk has come or gone for so long, before one of several is chosen for its size, its place or as the only one
+	Quiet time.Duration // no disk has come or gone for so long, before one is chosen: another may fit too, a twin with the same serial among them
 	Since time.Time     // when the agent began to look
 }
 
@@ -47,15 +47,20 @@ func Patience(since time.Time) Wait {
 	return Wait{For: 15 * time.Second, Quiet: 5 * time.Second, Since: since}
 }
 
+// restless is how many times all of a Wait a node looks on while disks keep coming and going, before it refuses to choose among them.
+const restless = 4
+
 // lookEvery is how often it looks meanwhile.
 const lookEvery = 250 * time.Millisecond
 
 // Await is ForSession with patience: while no disk fits, and while others may come with which the rule would mean another, list is asked again.
+// Nothing is chosen among disks that still come and go.
 func Await(ctx context.Context, list func() []session.Disk, d *session.Descriptor, w Wait) (session.Disk, error) {
 	end := time.NewTimer(w.For)
 	defer end.Stop()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	began, limit := time.Now(), restless*(w.For+w.Quiet)
 	changed, before := w.Since, list()
 	over := w.For <= 0
 	for {
@@ -65,10 +70,14 @@ func Await(ctx context.Context, list func() []session.Disk, d *session.Descripto
 		}
 		chosen, err := ForSession(now, d)
 		late := errors.As(err, new(diskrule.Missing))
-		compares := diskrule.Compares(*d.Target) && (d.Disk == nil || d.Target.Path == "")
-		quiet := !compares || time.Since(changed) >= w.Quiet
-		if over || !late && quiet {
+		known := d.Disk != nil && d.Target.Path != "" // the one case in which no other disk matters
+		quiet := known || time.Since(changed) >= w.Quiet
+		switch {
+		case quiet && (over || !late), over && late:
 			return chosen, err
+		case time.Since(began) >= limit:
+			return session.Disk{}, fmt.Errorf("the disks of this node still come and go after %v, and what the rule (%s) means depends on which are there; nothing was written. "+
+				"`diskcast node show` prints them. Look for a bad cable, power supply or USB hub, take away what comes and goes, and begin a new session", limit, diskrule.Rule(*d.Target))
 		}
 		select {
 		case <-ctx.Done():

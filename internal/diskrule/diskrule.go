@@ -110,9 +110,6 @@ func named(rule session.Target) session.Target {
 	return rule
 }
 
-// Compares reports whether what the rule means depends on which other disks are there.
-func Compares(rule session.Target) bool { return rule.Serial == "" && rule.WWN == "" }
-
 func list(disks []session.Disk, whys []string) string {
 	var lines []string
 	for i, d := range disks {
