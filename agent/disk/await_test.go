@@ -15,13 +15,13 @@ import (
 // TestAwait waits for a disk that comes late, and for no other reason.
 func TestAwait(t *testing.T) {
 	stick := session.Disk{Path: "/dev/sda", Size: 1 << 30, Bus: session.BusUSB, Removable: true}
-	a := session.Disk{Path: "/dev/sda", Size: 1 << 30, Serial: "a"}
-	b := session.Disk{Path: "/dev/sdb", Size: 1 << 30, Serial: "b"}
-	twin := session.Disk{Path: "/dev/sdb", Size: 1 << 30, Serial: "a", BusPath: "usb-2"}
+	a := session.Disk{Path: "/dev/sda", Size: 1 << 30, Serial: "S-A"}
+	b := session.Disk{Path: "/dev/sdb", Size: 1 << 30, Serial: "S-B"}
+	twin := session.Disk{Path: "/dev/sdb", Size: 1 << 30, Serial: "S-A", BusPath: "usb-2"}
 	wide := session.Disk{Path: "/dev/sda", Size: 1 << 30, WWN: "naa.5"}
 	wideTwin := session.Disk{Path: "/dev/sdb", Size: 1 << 30, WWN: "naa.5", BusPath: "usb-2"}
 	firstB := b.ID()
-	large := session.Disk{Path: "/dev/sdc", Size: 2 << 30, Serial: "c"}
+	large := session.Disk{Path: "/dev/sdc", Size: 2 << 30, Serial: "S-C"}
 	firstLarge := large.ID()
 	for _, c := range []struct {
 		name  string
@@ -44,10 +44,10 @@ func TestAwait(t *testing.T) {
 		{"larger, and a larger one comes", session.Descriptor{Target: &session.Target{Largest: true}}, []session.Disk{a}, &large, "/dev/sdc", "", 10 * time.Second, true},
 		{"the only one, and another comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, &b, "", "fits 2 disks", 10 * time.Second, true},
 		{"the only one, and nothing comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil, "/dev/sda", "", 5 * time.Second, true},
-		{"a serial", session.Descriptor{Target: &session.Target{Serial: "a"}}, []session.Disk{a}, nil, "/dev/sda", "", 5 * time.Second, true},
-		{"a serial, and its twin comes", session.Descriptor{Target: &session.Target{Serial: "a"}}, []session.Disk{a}, &twin, "", "fits 2 disks", 10 * time.Second, true},
+		{"a serial", session.Descriptor{Target: &session.Target{Serial: "S-A"}}, []session.Disk{a}, nil, "/dev/sda", "", 5 * time.Second, true},
+		{"a serial, and its twin comes", session.Descriptor{Target: &session.Target{Serial: "S-A"}}, []session.Disk{a}, &twin, "", "fits 2 disks", 10 * time.Second, true},
 		{"a wwn, and its twin comes", session.Descriptor{Target: &session.Target{WWN: "5"}}, []session.Disk{wide}, &wideTwin, "", "fits 2 disks", 10 * time.Second, true},
-		{"another's choice against the rule", session.Descriptor{Target: &session.Target{Serial: "a"}, Disk: &firstB}, []session.Disk{a, b}, nil, "", "does not hold any more", 0, false},
+		{"another's choice against the rule", session.Descriptor{Target: &session.Target{Serial: "S-A"}, Disk: &firstB}, []session.Disk{a, b}, nil, "", "does not hold any more", 0, false},
 		{"another's choice of several", session.Descriptor{Target: &session.Target{Smallest: true}, Disk: &firstLarge}, []session.Disk{a, large}, nil, "", "means /dev/sda", 0, false},
 		{"two that fit", session.Descriptor{Target: &session.Target{}}, []session.Disk{a, b}, nil, "", "fits 2 disks", 0, false},
 	} {

@@ -74,19 +74,10 @@ func (r *Reader) number(elem ...string) int64 {
 	return n
 }
 
-// placeholders are what firmware writes where a vendor filled in nothing; as an identity they are worse than none,
-// because every board of a batch carries the same.
-var placeholders = map[string]bool{
-	"to be filled by o.e.m.": true, "default string": true, "not specified": true, "not applicable": true,
-	"system serial number": true, "system product name": true, "system manufacturer": true, "none": true, "n/a": true,
-	"0123456789": true, "123456789": true, "o.e.m.": true, "oem": true, "invalid": true, "unknown": true,
-	"00000000-0000-0000-0000-000000000000": true, "ffffffff-ffff-ffff-ffff-ffffffffffff": true,
-	"03000200-0400-0500-0006-000700080009": true, // AMI's default board UUID
-}
-
+// dmi is a field of DMI. A placeholder as an identity is worse than none, because every board of a batch carries the same.
 func (r *Reader) dmi(name string) string {
 	v := r.line(name)
-	if placeholders[strings.ToLower(v)] {
+	if session.Placeholder(v) {
 		return ""
 	}
 	return v

@@ -214,17 +214,9 @@ func matches(pattern, s string) bool {
 	return err == nil && ok
 }
 
-// sameWWN takes a WWN with or without what the kernel (naa., eui., t10.) and udev (0x, wwn-0x) write before it.
+// sameWWN compares WWNs as the kernel, udev and people write them.
 func sameWWN(a, b string) bool {
-	return a != "" && b != "" && bareWWN(a) == bareWWN(b)
-}
-
-func bareWWN(s string) string {
-	s = strings.ToLower(s)
-	for _, p := range []string{"wwn-", "nvme-", "naa.", "eui.", "t10.", "0x"} {
-		s = strings.TrimPrefix(s, p)
-	}
-	return s
+	return a != "" && b != "" && session.BareWWN(a) == session.BareWWN(b)
 }
 
 func isType(d *session.Disk, typ string) bool {

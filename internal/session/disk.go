@@ -3,7 +3,6 @@ package session
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -53,9 +52,9 @@ func (id *DiskID) Differs(d *Disk) string {
 	switch {
 	case id.Size != d.Size:
 		return "another size"
-	case genuine(id.WWN) != genuine(d.WWN):
+	case id.WWN != d.WWN:
 		return "another wwn"
-	case genuine(id.Serial) != genuine(d.Serial):
+	case id.Serial != d.Serial:
 		return "another serial"
 	case id.Model != d.Model:
 		return "another model"
@@ -69,33 +68,11 @@ func (id *DiskID) Differs(d *Disk) string {
 
 // Unique reports whether the disk can be told from another one after the node's next start.
 func (id *DiskID) Unique() bool {
-	return id.isFile() || genuine(id.WWN) != "" || genuine(id.Serial) != "" || id.BusPath != ""
+	return id.isFile() || !Filler(trimmed(BareWWN(id.WWN), "uuid.", "nvme.")) || !Filler(id.Serial) || id.BusPath != ""
 }
 
 // isFile reports whether it is a file in the place of a disk, whose path does not change.
 func (id *DiskID) isFile() bool { return id.Path != "" && !strings.HasPrefix(id.Path, "/dev/") }
-
-// fillers are what makers write where they have nothing to say, without what separates words.
-var fillers = []string{"unknown", "none", "na", "null", "nil", "default", "defaultstring", "notspecified", "notavailable", "tobefilledbyoem", "serial",
-	"serialnumber", "sn", "0123456789", "123456789", "1234567890", "0123456789abcdef", "123456789abcdef", "123456789012", "12345678", "123456"}
-
-// genuine is s, or empty if it is what a maker writes into each disk of a sort.
-func genuine(s string) string {
-	bare := strings.ToLower(s)
-	for _, p := range []string{"wwn-", "nvme-", "naa.", "eui.", "uuid.", "t10.", "nvme.", "0x"} {
-		bare = strings.TrimPrefix(bare, p)
-	}
-	bare = strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" -_.:/", r) {
-			return -1
-		}
-		return r
-	}, bare)
-	if bare == "" || bare == "0" || len(bare) > 1 && strings.Trim(bare, bare[:1]) == "" || slices.Contains(fillers, bare) {
-		return ""
-	}
-	return s
-}
 
 // Words name the disk for an operator.
 func (id *DiskID) Words() string {

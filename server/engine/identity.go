@@ -30,23 +30,8 @@ func orNone(s string) string {
 	return s
 }
 
-// fillers are what makers leave in DMI where each machine should have its own, in lower case and without what is not a letter or digit.
-var fillers = []string{"tobefilledbyoem", "defaultstring", "notspecified", "notapplicable", "systemserialnumber", "none", "na", "oem", "invalid",
-	"unknown", "0123456789", "123456789", "1234567890", "03000200040005000006000700080009"}
-
-// filler reports whether a UUID or serial is missing, or one that many machines have.
-func filler(s string) bool {
-	s = strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return -1
-	}, strings.ToLower(s))
-	return s == "" || strings.Trim(s, s[:1]) == "" || slices.Contains(fillers, s)
-}
-
 // same reports whether UUID and serial are known, genuine and equal.
-func (d dmi) same(o dmi) bool { return d == o && !filler(d.UUID) && !filler(d.Serial) }
+func (d dmi) same(o dmi) bool { return d == o && !session.Filler(d.UUID) && !session.Filler(d.Serial) }
 
 // macsOf returns the MAC addresses of an inventory, the boot NIC's first, which must be one that a machine can have.
 func macsOf(inv *session.Inventory) ([]string, error) {
