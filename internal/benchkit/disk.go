@@ -6,10 +6,10 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/diskcast/diskcast/internal/debian"
+	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
 )
 
@@ -35,25 +35,15 @@ func Root(ctx context.Context, cache string, log io.Writer) (string, error) {
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(log, "making a Debian root of about 2 GB with mmdebstrap; it is kept in", cache)
 	tree, tmp := filepath.Join(dir, "root"), filepath.Join(dir, "disk")
-	if err := Command(ctx, log, "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=directory", "--include="+packages,
+	if err := proc.Alone(ctx, nil, "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=directory", "--include="+packages,
 		"--aptopt=APT::Install-Recommends \"false\"", "bookworm", tree, debian.Mirror()); err != nil {
 		return "", err
 	}
 	if err := sparse.Create(tmp, diskSize); err != nil {
 		return "", err
 	}
-	if err := Command(ctx, log, "mkfs.ext4", "-q", "-F", "-d", tree, tmp); err != nil {
+	if err := proc.Run(ctx, nil, "mkfs.ext4", "-q", "-F", "-d", tree, tmp); err != nil {
 		return "", err
 	}
 	return path, os.Rename(tmp, path)
-}
-
-// Command runs a program whose words matter only when it fails.
-func Command(ctx context.Context, log io.Writer, name string, args ...string) error {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	if err != nil {
-		_, _ = log.Write(out)
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/netlab"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/proc"
 )
 
 // nodes is how many machines are restored at once.
@@ -102,7 +103,7 @@ func (b *bench) prepare() error {
 	// What partclone made of a disk is kept: gzip takes minutes.
 	b.cache = filepath.Join("build/cache", fmt.Sprintf("bench-restore-%s-%d", filepath.Base(b.disk), st.ModTime().Unix()))
 	fmt.Fprintln(b.log, "capturing the disk")
-	if err := benchkit.Command(b.ctx, b.log, b.program("diskcast"), "image", "capture", b.disk, "disk", "--store", b.store()); err != nil {
+	if err := proc.Run(b.ctx, nil, b.program("diskcast"), "image", "capture", b.disk, "disk", "--store", b.store()); err != nil {
 		return err
 	}
 	s, err := image.OpenStore(b.store())

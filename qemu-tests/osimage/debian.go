@@ -85,10 +85,7 @@ func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, e
 		if err := os.WriteFile(script, []byte(buildScript), 0o700); err != nil {
 			return meta{}, err
 		}
-		// A process namespace of its own: when the script is killed, apt, dpkg and their children go with it, and so
-		// does the mount namespace with mmdebstrap's mounts.
-		if err := proc.Run(ctx, log, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-			"sh", script, root, esp, dir, suite, mirror, packages); err != nil {
+		if err := proc.Alone(ctx, log, "sh", script, root, esp, dir, suite, mirror, packages); err != nil {
 			return meta{}, fmt.Errorf("make a Debian tree: %w", err)
 		}
 		release, err := customize(root, esp, l)

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/diskcast/diskcast/internal/benchkit"
+	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/ext"
@@ -89,13 +89,13 @@ func (b *bench) captures() error {
 
 func (b *bench) restores() error {
 	target := b.path("target")
-	fsck := func() error { return benchkit.Command(b.ctx, b.log, "e2fsck", "-fn", target) }
+	fsck := func() error { return proc.Run(b.ctx, nil, "e2fsck", "-fn", target) }
 	for _, r := range rivals {
 		if !b.wants("restore", r.who) {
 			continue
 		}
 		if fileSize(b.path(r.file)) == 0 {
-			if err := benchkit.Command(b.ctx, b.log, "sh", "-c", r.capture(b.disk, b.path(r.file))); err != nil {
+			if err := proc.Run(b.ctx, nil, "sh", "-c", r.capture(b.disk, b.path(r.file))); err != nil {
 				return err
 			}
 		}
@@ -127,7 +127,7 @@ func (b *bench) stored() error {
 	if fileSize(filepath.Join(store, "index.json")) > 0 {
 		return nil
 	}
-	return benchkit.Command(b.ctx, b.log, os.Args[0], "child", "capture", store, "disk", "default", b.disk)
+	return proc.Run(b.ctx, nil, os.Args[0], "child", "capture", store, "disk", "default", b.disk)
 }
 
 // fresh makes an empty target of the disk's size.
@@ -139,7 +139,7 @@ func (b *bench) fresh(target string) error {
 }
 
 func (b *bench) check(name, target string) error {
-	return benchkit.Command(b.ctx, b.log, os.Args[0], "child", "check", b.path("store-default"), name, target)
+	return proc.Run(b.ctx, nil, os.Args[0], "child", "check", b.path("store-default"), name, target)
 }
 
 func errFirst(errs ...error) error {
@@ -160,7 +160,7 @@ func (b *bench) deltas() error {
 		return err
 	}
 	old, target, store := b.path("old"), b.path("target"), b.path("store-default")
-	if err := benchkit.Command(b.ctx, b.log, os.Args[0], "child", "restore", store, "disk", old); err != nil {
+	if err := proc.Run(b.ctx, nil, os.Args[0], "child", "restore", store, "disk", old); err != nil {
 		return err
 	}
 	cells, changed, err := change(b.disk)
@@ -173,7 +173,7 @@ func (b *bench) deltas() error {
 			if err := b.remove("again"); err != nil {
 				return err
 			}
-			return benchkit.Command(b.ctx, b.log, "cp", "-a", store, b.path("again"))
+			return proc.Run(b.ctx, nil, "cp", "-a", store, b.path("again"))
 		}, note: note})
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func (b *bench) deltas() error {
 	if err := b.remove("again"); err != nil {
 		return err
 	}
-	if err := benchkit.Command(b.ctx, b.log, os.Args[0], "child", "capture", store, "next", "default", b.disk); err != nil {
+	if err := proc.Run(b.ctx, nil, os.Args[0], "child", "capture", store, "next", "default", b.disk); err != nil {
 		return err
 	}
 	return b.measure(step{kind: "restore delta", who: "diskcast", child: []string{"delta", store, "next", target},

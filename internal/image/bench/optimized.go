@@ -10,8 +10,8 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/benchkit"
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/proc"
 )
 
 // optimized compresses the default level's image again, in a store of its own, as `diskcast image optimize` does, and restores from it. It takes
@@ -25,7 +25,7 @@ func (b *bench) optimized() error {
 		return err
 	}
 	target, store := b.path("target"), b.path("store-optimized")
-	if err := benchkit.Command(b.ctx, b.log, os.Args[0], "child", "capture", store, "disk", "default", b.source); err != nil {
+	if err := proc.Run(b.ctx, nil, os.Args[0], "child", "capture", store, "disk", "default", b.source); err != nil {
 		return err
 	}
 	if row := b.report.Find("capture", checked); row != nil {
@@ -41,7 +41,7 @@ func (b *bench) optimized() error {
 	return b.measure(step{kind: step2, who: who, child: []string{"restore", store, "disk", target},
 		before: func() error { return b.fresh(target) },
 		after: func() error {
-			return errFirst(benchkit.Command(b.ctx, b.log, "e2fsck", "-fn", target), b.sameAsSource(target))
+			return errFirst(proc.Run(b.ctx, nil, "e2fsck", "-fn", target), b.sameAsSource(target))
 		},
 		note: "every byte hashed; compared with the disk by partclone"})
 }
@@ -50,7 +50,7 @@ func (b *bench) optimized() error {
 func (b *bench) sizeChecked() error {
 	out := b.path(rivals[0].file)
 	defer os.Remove(out)
-	err := benchkit.Command(b.ctx, b.log, "sh", "-c", rivals[0].capture(b.source, out))
+	err := proc.Run(b.ctx, nil, "sh", "-c", rivals[0].capture(b.source, out))
 	b.zstdSize = fileSize(out)
 	return err
 }
