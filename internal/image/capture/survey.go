@@ -123,19 +123,17 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 	}
 	// A file system is believed only for its own range: what lies behind its end is nobody's, and captured.
 	if behind := p.Size - in.Size; behind > 0 {
-		something, err := false, error(nil)
+		something := false
 		if behind >= verityBlock {
-			something, err = s.anything(p.Start+in.Size, behind-int64(len(copied)))
+			if something, err = s.anything(p.Start+in.Size, behind-int64(len(copied))); err != nil {
+				return none, nil, fmt.Errorf("partition %d (%s): looking behind its end: %w", p.Number, fs.Type(), err)
+			}
 		}
-		if err != nil {
-			return none, nil, fmt.Errorf("partition %d (%s): looking behind its end: %w", p.Number, fs.Type(), err)
-		}
-		switch {
-		case something:
+		if something {
 			ext = []volume.Extent{{Offset: 0, Length: p.Size}}
 			in.Notes = append(in.Notes, fmt.Sprintf("Its file system ends %d bytes before the partition does, and something lies behind it. It may be a dm-verity tree, "+
 				"which covers free blocks too, so the partition is captured whole.", behind))
-		default:
+		} else {
 			ext = volume.Merge(p.Size, ext, []volume.Extent{{Offset: in.Size, Length: behind}})
 			if behind >= 1<<20 {
 				in.Notes = append(in.Notes, fmt.Sprintf("Its file system ends %d bytes before the partition does. They are captured as they are.", behind))
