@@ -1,9 +1,7 @@
 package qemutests
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
@@ -193,14 +192,9 @@ func (b *bench) nodeList() string {
 // sum is the SHA-256 of a file.
 func sum(t *testing.T, path string) string {
 	t.Helper()
-	f, err := os.Open(path)
+	out, err := oracle.HashFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil))
+	return out
 }

@@ -11,22 +11,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/netlab"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 )
-
-// lab builds a lab of n nodes or skips the test.
-func lab(t *testing.T, n int, tools ...string) *netlab.Lab {
-	t.Helper()
-	if why := netlab.Missing(tools...); why != "" {
-		need.Skip(t, "network tests cannot run: %s", why)
-	}
-	l, err := netlab.New(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.Close)
-	return l
-}
 
 // object is n bytes that do not compress.
 func object(n int) []byte {
@@ -135,7 +121,7 @@ func wait(t *testing.T, done <-chan error, want, got []byte) {
 }
 
 func TestTwoReceivers(t *testing.T) {
-	l := lab(t, 3)
+	l := netlabtest.New(t, 3)
 	obj := object(64<<20 + 12345)
 	p := params(len(obj))
 	s, _ := startSender(t, l, p, bytesAt(obj), SenderOptions{})

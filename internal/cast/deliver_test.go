@@ -4,11 +4,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 )
 
 // TestSinkStalls has a sink that stands still in the middle of the cast: packets are taken all the same.
 func TestSinkStalls(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	obj := object(24 << 20)
 	p := params(len(obj))
 	startSender(t, l, p, bytesAt(obj), SenderOptions{Rate: 200e6})

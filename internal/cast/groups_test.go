@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 )
 
 func TestGroups(t *testing.T) {
@@ -42,7 +44,7 @@ func TestGroups(t *testing.T) {
 
 // TestGroupInUse has another server cast on the only group there is.
 func TestGroupInUse(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	p := params(1 << 20)
 	p.Group = netip.MustParseAddrPort("239.77.1.8:20000")
 	startSender(t, l, p, bytesAt(object(1<<20)), SenderOptions{})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/netlab"
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 	"github.com/diskcast/diskcast/internal/cast/wire"
 	"golang.org/x/net/ipv4"
 )
@@ -134,7 +135,7 @@ func TestHostileReceiver(t *testing.T) {
 		}, "that the sender did not sign"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := lab(t, 5)
+			l := netlabtest.New(t, 5)
 			if c.spoof {
 				if err := impersonate(l, 4); err != nil {
 					t.Fatal(err)

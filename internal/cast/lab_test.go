@@ -19,11 +19,12 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/netlab"
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
 func TestLateJoin(t *testing.T) {
-	l := lab(t, 3)
+	l := netlabtest.New(t, 3)
 	obj := object(32 << 20)
 	p := params(len(obj))
 	joined := make(chan struct{}, 10)
@@ -61,7 +62,7 @@ func TestLateJoin(t *testing.T) {
 }
 
 func TestLoss(t *testing.T) {
-	l := lab(t, 3, "nft", "ethtool")
+	l := netlabtest.New(t, 3, "nft", "ethtool")
 	if err := l.Plain(); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestLoss(t *testing.T) {
 }
 
 func TestSenderRestart(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	obj := object(24 << 20)
 	p := params(len(obj))
 	s1, stop := startSender(t, l, p, bytesAt(obj), SenderOptions{Rate: 200e6})
@@ -113,7 +114,7 @@ func TestSenderRestart(t *testing.T) {
 
 // TestWithoutOffload runs the fallbacks: sendmmsg and recvmmsg.
 func TestWithoutOffload(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	obj := object(8 << 20)
 	p := params(len(obj))
 	startSender(t, l, p, bytesAt(obj), SenderOptions{NoGSO: true})
@@ -123,7 +124,7 @@ func TestWithoutOffload(t *testing.T) {
 }
 
 func TestIPv6(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	obj := object(8 << 20)
 	p := params(len(obj))
 	p.Group = netip.MustParseAddrPort("[ff15::77:1]:7777")
@@ -135,7 +136,7 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestSmallObjects(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	for i, n := range []int{0, 1, 1408, 1409, 128 * 1408, 128*1408 + 1} {
 		obj := object(n)
 		p := params(n)
@@ -149,7 +150,7 @@ func TestSmallObjects(t *testing.T) {
 }
 
 func TestTwoCasts(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	var wg sync.WaitGroup
 	for i := range 2 {
 		obj := object(8<<20 + i)
@@ -176,7 +177,7 @@ func TestTwoCasts(t *testing.T) {
 
 // TestHaveDeliverAgain tells a receiver of bytes that came by other ways, and takes some back.
 func TestHaveDeliverAgain(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	obj := object(8 << 20)
 	p := params(len(obj))
 	s, _ := startSender(t, l, p, bytesAt(obj), SenderOptions{Rate: 100e6})
@@ -227,7 +228,7 @@ func TestHaveDeliverAgain(t *testing.T) {
 
 // TestSilence has a receiver that multicast does not reach: it says so, and gets everything by unicast.
 func TestSilence(t *testing.T) {
-	l := lab(t, 3, "nft")
+	l := netlabtest.New(t, 3, "nft")
 	if err := l.Lose(1, 1000); err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +263,7 @@ func TestSilence(t *testing.T) {
 
 // TestInjection sends forged, replayed and foreign packets at both ends: nothing changes but counters.
 func TestInjection(t *testing.T) {
-	l := lab(t, 3)
+	l := netlabtest.New(t, 3)
 	obj := object(24 << 20)
 	p := params(len(obj))
 	s, _ := startSender(t, l, p, bytesAt(obj), SenderOptions{Rate: 200e6})
@@ -364,7 +365,7 @@ func inject(ctx context.Context, p Params, listens, injected chan<- struct{}) er
 
 // TestCapture looks for the object in what tcpdump saw of the cast.
 func TestCapture(t *testing.T) {
-	l := lab(t, 3, "tcpdump")
+	l := netlabtest.New(t, 3, "tcpdump")
 	secret := []byte("this text is in every line of the image ")
 	obj := bytes.Repeat(secret, 100000)
 	p := params(len(obj))
@@ -422,7 +423,7 @@ func TestCapture(t *testing.T) {
 
 // TestSourceError goes on without what cannot be read.
 func TestSourceError(t *testing.T) {
-	l := lab(t, 2)
+	l := netlabtest.New(t, 2)
 	obj := object(4 << 20)
 	p := params(len(obj))
 	bs := p.BlockSize()

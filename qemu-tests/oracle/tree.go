@@ -72,7 +72,7 @@ func ReadTree(dir string) (Tree, error) {
 	g.SetLimit(runtime.NumCPU())
 	for i, name := range files {
 		g.Go(func() (err error) {
-			sums[i], err = hashFile(filepath.Join(dir, name))
+			sums[i], err = HashFile(filepath.Join(dir, name))
 			return err
 		})
 	}
@@ -87,7 +87,8 @@ func ReadTree(dir string) (Tree, error) {
 	return t, nil
 }
 
-func hashFile(path string) (string, error) {
+// HashFile is the SHA-256 of a file, in hexadecimal.
+func HashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

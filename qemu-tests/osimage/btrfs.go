@@ -80,12 +80,7 @@ func btrfsExtlinux(ctx context.Context, b *base, disk string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(code[:min(len(code), 440)], 0)
-	return errors.Join(err, f.Close())
+	return patch(disk, code[:min(len(code), 440)], 0)
 }
 
 // extlinuxMBR is the first sector of a disk, as Debian's package syslinux-common has it, that starts the active

@@ -130,15 +130,7 @@ func (l layout) formatSwap(ctx context.Context, disk string, log io.Writer) erro
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(head[:4096], l.swapStart()); err != nil {
-		return err
-	}
-	return f.Close()
+	return patch(disk, head[:4096], l.swapStart())
 }
 
 // key names a recipe: the same recipe makes the same disk, so its result can be kept.

@@ -2,6 +2,7 @@ package osimage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,13 +120,15 @@ func overwrite(from, to string, at int64) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(to, os.O_WRONLY, 0)
+	return patch(to, data, at)
+}
+
+// patch writes over a place of a file.
+func patch(path string, data []byte, at int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(data, at); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	_, err = f.WriteAt(data, at)
+	return errors.Join(err, f.Close())
 }

@@ -11,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/cast/netlab"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 )
 
 func TestBits(t *testing.T) {
@@ -78,14 +77,7 @@ func execute(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, arg
 
 // TestSendRecv sends a pipe and a file to two receivers, one of which writes a pipe.
 func TestSendRecv(t *testing.T) {
-	if why := netlab.Missing(); why != "" {
-		need.Skip(t, "network tests cannot run: %s", why)
-	}
-	l, err := netlab.New(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.Close)
+	l := netlabtest.New(t, 3)
 	obj := make([]byte, 5<<20+321)
 	rand.NewChaCha8([32]byte{3}).Read(obj)
 	dir := t.TempDir()

@@ -16,7 +16,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/cast/netlab"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 )
 
 // watched is a writer that tells when it was given some words.
@@ -74,14 +74,7 @@ type sending struct {
 
 func startSending(t *testing.T, file string, more ...string) *sending {
 	t.Helper()
-	if why := netlab.Missing(); why != "" {
-		need.Skip(t, "network tests cannot run: %s", why)
-	}
-	l, err := netlab.New(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.Close)
+	l := netlabtest.New(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	s := &sending{t: t, l: l, ctx: ctx, out: newWatched(), err: newWatched(), ended: make(chan error, 1)}
@@ -90,6 +83,7 @@ func startSending(t *testing.T, file string, more ...string) *sending {
 			return execute(ctx, nil, s.out, s.err, append([]string{"send", file, "--interface", "eth0"}, more...)...)
 		})
 	}()
+	var err error
 	if s.ticket, err = s.out.line(ctx, "diskcast2."); err != nil {
 		t.Fatal(err, s.err.String())
 	}

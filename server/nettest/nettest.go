@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/cast/netlab"
 	"github.com/diskcast/diskcast/internal/need"
 )
 
@@ -48,10 +49,13 @@ func New(t testing.TB) *Net {
 
 func (n *Net) setup() error {
 	var err error
-	if n.client, err = unshare(); err != nil {
+	if n.client, err = netlab.Namespace(); err != nil {
 		return err
 	}
-	if n.server, err = unshare(); err != nil {
+	if n.server, err = netlab.Namespace(); err != nil {
+		return err
+	}
+	if err := unix.Setns(int(n.server.Fd()), unix.CLONE_NEWNET); err != nil {
 		return err
 	}
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: Server}, PeerName: Client, PeerNamespace: netlink.NsFd(n.client.Fd())}
@@ -71,13 +75,6 @@ func (n *Net) setup() error {
 		return err
 	}
 	return up(Client, "")
-}
-
-func unshare() (*os.File, error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return nil, fmt.Errorf("unshare: %w", err)
-	}
-	return os.Open("/proc/thread-self/ns/net")
 }
 
 // up brings an interface up and gives it the address, if any.

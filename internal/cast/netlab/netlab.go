@@ -44,7 +44,7 @@ func New(n int) (*Lab, error) {
 
 func (l *Lab) build(n int) error {
 	var err error
-	if l.bridge, err = namespace(); err != nil {
+	if l.bridge, err = Namespace(); err != nil {
 		return err
 	}
 	// No spanning tree, no waiting; snooping off until a test asks for it: a bridge without a querier floods anyway.
@@ -55,7 +55,7 @@ func (l *Lab) build(n int) error {
 		return err
 	}
 	for i := range n {
-		node, err := namespace()
+		node, err := Namespace()
 		if err != nil {
 			return err
 		}
@@ -80,8 +80,8 @@ func (l *Lab) build(n int) error {
 	return nil
 }
 
-// namespace makes a network namespace that lives as long as the file, or a process or device in it.
-func namespace() (*os.File, error) {
+// Namespace makes a network namespace without a name, which lives as long as the file, or a process in it.
+func Namespace() (*os.File, error) {
 	type result struct {
 		f   *os.File
 		err error

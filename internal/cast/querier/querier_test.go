@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/netlab"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 )
 
 func TestQuery(t *testing.T) {
@@ -40,14 +40,7 @@ func FuzzIsGeneralQuery(f *testing.F) {
 
 // TestOnSnoopingBridge has a bridge learn a member because it was asked for, and two queriers agree that the lower address asks.
 func TestOnSnoopingBridge(t *testing.T) {
-	if why := netlab.Missing("bridge"); why != "" {
-		need.Skip(t, "network tests cannot run: %s", why)
-	}
-	l, err := netlab.New(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.Close)
+	l := netlabtest.New(t, 3, "bridge")
 	if err := l.On(l.Bridge(), "ip", "link", "set", "br0", "type", "bridge", "mcast_snooping", "1"); err != nil {
 		t.Fatal(err)
 	}

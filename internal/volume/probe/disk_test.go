@@ -68,31 +68,16 @@ func TestDisk(t *testing.T) {
 			if c.add != nil {
 				c.add(t, image)
 			}
-			f, n := volumetest.Open(t, image)
-			tbl, err := table.Read(f, n, 512)
-			if err != nil || len(tbl.Partitions) != 2 {
-				t.Fatalf("%+v, %v", tbl, err)
-			}
+			tbl := read(t, image, 2)
 			before := len(tbl.Notes)
-			d, err := NewDisk(f, tbl)
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := newDisk(t, image, tbl)
 			if note := strings.Join(tbl.Notes[before:], " "); !strings.Contains(note, c.note) || (note == "") != (c.note == "") {
 				t.Errorf("notes %q", note)
 			}
 			var wholes []string
 			why := ""
 			for i, p := range tbl.Partitions {
-				fs, err := d.Partition(p)
-				if err != nil {
-					t.Fatal(err)
-				}
-				extents, err := fs.Extents()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if volume.Bytes(extents) == p.Size {
+				if fs, whole := partition(t, d, p); whole {
 					wholes = append(wholes, string(rune('1'+i)))
 					why += strings.Join(fs.Info().Notes, " ")
 				}
@@ -181,26 +166,12 @@ func TestCover(t *testing.T) {
 			if c.add != nil {
 				c.add(t, image)
 			}
-			f, n := volumetest.Open(t, image)
-			tbl, err := table.Read(f, n, 512)
-			if err != nil || len(tbl.Partitions) != 3 {
-				t.Fatalf("%+v, %v", tbl, err)
-			}
-			d, err := NewDisk(f, tbl)
-			if err != nil {
-				t.Fatal(err)
-			}
+			tbl := read(t, image, 3)
+			d := newDisk(t, image, tbl)
 			var wholes []string
 			for _, p := range tbl.Partitions[:2] {
-				fs, err := d.Partition(p)
-				if err != nil {
-					t.Fatal(err)
-				}
-				extents, err := fs.Extents()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if volume.Bytes(extents) < p.Size {
+				fs, whole := partition(t, d, p)
+				if !whole {
 					continue
 				}
 				wholes = append(wholes, string(rune('0'+p.Number)))
@@ -237,27 +208,48 @@ func TestCoverInVolumeGroup(t *testing.T) {
 		volumetest.RunIn(t, "label: dos\nstart=2048, size=65536\nstart=67584, size=131072\n", "sfdisk", "-q", image)
 		volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset=1048576", image, "32m")
 		volumetest.Run(t, "dd", "if="+pv, "of="+image, "bs=1M", "seek=33", "status=none", "conv=notrunc")
-		f, n := volumetest.Open(t, image)
-		tbl, err := table.Read(f, n, 512)
-		if err != nil || len(tbl.Partitions) != 2 {
-			t.Fatalf("%+v, %v", tbl, err)
-		}
-		d, err := NewDisk(f, tbl)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tbl := read(t, image, 2)
+		d := newDisk(t, image, tbl)
 		for _, p := range tbl.Partitions {
-			fs, err := d.Partition(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			extents, err := fs.Extents()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if whole := volume.Bytes(extents) == p.Size; whole != covered {
+			if fs, whole := partition(t, d, p); whole != covered {
 				t.Errorf("a tree: %v, partition %d whole: %v; %q", covered, p.Number, whole, fs.Info().Notes)
 			}
 		}
 	}
+}
+
+// read reads the partition table of an image, which has n partitions.
+func read(t *testing.T, image string, n int) *volume.Table {
+	t.Helper()
+	f, size := volumetest.Open(t, image)
+	tbl, err := table.Read(f, size, 512)
+	if err != nil || len(tbl.Partitions) != n {
+		t.Fatalf("%+v, %v", tbl, err)
+	}
+	return tbl
+}
+
+// newDisk probes an image with its table.
+func newDisk(t *testing.T, image string, tbl *volume.Table) *Disk {
+	t.Helper()
+	f, _ := volumetest.Open(t, image)
+	d, err := NewDisk(f, tbl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// partition is what is found in a partition, and whether all of it is allocated.
+func partition(t *testing.T, d *Disk, p volume.Partition) (fs volume.FileSystem, whole bool) {
+	t.Helper()
+	fs, err := d.Partition(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extents, err := fs.Extents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs, volume.Bytes(extents) == p.Size
 }
