@@ -114,11 +114,12 @@ func appendRuns(b []byte, c *Chunk, at int64) []byte {
 // Content is BLAKE3-256 of what the disk holds, wherever and however the frames are stored.
 func (x *Index) Content() [32]byte {
 	h := blake3.New()
-	buf := make([]byte, 0, 4096)
+	buf := make([]byte, 0, 20<<10)
 	put := func() {
 		_, _ = h.Write(buf)
 		buf = buf[:0]
 	}
+	var none [32]byte // the sum of a chunk without a frame
 	le := binary.LittleEndian
 	buf = append(buf, "diskcast content 1\n"...)
 	buf = le.AppendUint64(buf, uint64(x.DiskSize))
@@ -129,10 +130,11 @@ func (x *Index) Content() [32]byte {
 		if c.Frame >= 0 {
 			buf = append(buf, x.Frames[c.Frame].Sum[:]...)
 		} else {
-			buf = append(buf, make([]byte, 32)...)
+			buf = append(buf, none[:]...)
 		}
-		buf = appendRuns(buf, c, c.Cell*x.Grid)
-		put()
+		if buf = appendRuns(buf, c, c.Cell*x.Grid); len(buf) >= 16<<10 {
+			put()
+		}
 	}
 	put()
 	return [32]byte(h.Sum(nil))
@@ -176,6 +178,10 @@ func (c *cursor) bytes(n int) []byte {
 func (c *cursor) uvarint() uint64 {
 	if c.err != nil {
 		return 0
+	}
+	if c.off < len(c.b) && c.b[c.off] < 0x80 { // most are
+		c.off++
+		return uint64(c.b[c.off-1])
 	}
 	v, n := binary.Uvarint(c.b[c.off:])
 	if n <= 0 {

@@ -111,8 +111,9 @@ func (x *Index) parseFrames(c *cursor, n int) error {
 
 func (x *Index) parseChunks(c *cursor, n int) error {
 	x.Chunks = make([]Chunk, n)
-	var stored, zeros []Extent
-	ends := make([][2]int, n) // ends of each chunk's part of stored and zeros, which move while they grow
+	stored := make([]Extent, 0, min(n, len(x.Frames)))
+	zeros := make([]Extent, 0, max(n-len(x.Frames), 0)) // a chunk without a frame has some
+	ends := make([][2]int, n)                           // ends of each chunk's part of stored and zeros, which move while they grow
 	cells := (x.DiskSize + x.Grid - 1) / x.Grid
 	cell, seen := int64(-1), 0
 	refs := make([]int32, len(x.Frames))

@@ -32,15 +32,26 @@ func (m *Image) Verify(ctx context.Context, progress Progress) error {
 		done += n
 		progress(done, total)
 	}
-	if err := m.verifyFrames(ctx, count); err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
+	// A blob is hashed by one core: the others decode frames meanwhile. What frames say is told first.
+	blobs, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, gctx := errgroup.WithContext(blobs)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range m.blobs {
-		g.Go(func() error { return m.verifyBlob(ctx, i, count) })
+	hashed := make(chan error, 1)
+	go func() {
+		for i := range m.blobs {
+			g.Go(func() error { return m.verifyBlob(gctx, i, count) })
+		}
+		hashed <- g.Wait()
+	}()
+	err := m.verifyFrames(ctx, count)
+	if err != nil {
+		cancel()
 	}
-	return g.Wait()
+	if blobErr := <-hashed; err == nil {
+		err = blobErr
+	}
+	return err
 }
 
 func (m *Image) verifyFrames(ctx context.Context, count func(int64)) error {

@@ -22,14 +22,20 @@ func countCells(ext []volume.Extent, grid int64) (n int) {
 	return n
 }
 
-// cells cuts extents along the grid and calls f for every cell with something in it.
-func cells(ext []volume.Extent, grid int64, f func(cell) error) error {
+// row is whole cells in a row of which nothing need be read: they are all hole.
+type row struct{ first, n int64 }
+
+// cells cuts extents along the grid. It calls some for every cell with something in it, but none for rows of whole cells that lie in one
+// of the holes: of a large sparse disk there are millions.
+func cells(ext, holes []volume.Extent, grid int64, some func(cell) error, none func(row) error) error {
 	var c cell
 	flush := func() error {
 		if len(c.extents) == 0 {
 			return nil
 		}
-		return f(c)
+		full := c
+		c = cell{}
+		return some(full)
 	}
 	for _, e := range ext {
 		for e.Length > 0 {
@@ -38,7 +44,21 @@ func cells(ext []volume.Extent, grid int64, f func(cell) error) error {
 				if err := flush(); err != nil {
 					return err
 				}
-				c = cell{number: n}
+				c.number = n
+			}
+			for len(holes) > 0 && holes[0].End() <= e.Offset {
+				holes = holes[1:]
+			}
+			if e.Offset == n*grid && len(holes) > 0 && holes[0].Offset <= e.Offset {
+				r := row{n, (min(e.End(), holes[0].End()) - e.Offset) / grid}
+				if r.n > 0 {
+					if err := none(r); err != nil {
+						return err
+					}
+					e.Offset += r.n * grid
+					e.Length -= r.n * grid
+					continue
+				}
 			}
 			part := volume.Extent{Offset: e.Offset, Length: min(e.Length, (n+1)*grid-e.Offset)}
 			c.extents = append(c.extents, part)

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -16,10 +17,10 @@ func TestCells(t *testing.T) {
 	const g = 64 << 10
 	var got []cell
 	ext := []volume.Extent{{Offset: 100, Length: 50}, {Offset: 200, Length: 2*g + 5}, {Offset: 9 * g, Length: g}}
-	err := cells(ext, g, func(c cell) error {
+	err := cells(ext, nil, g, func(c cell) error {
 		got = append(got, c)
 		return nil
-	})
+	}, func(r row) error { return fmt.Errorf("cells %v were passed over", r) })
 	want := []cell{
 		{0, []volume.Extent{{Offset: 100, Length: 50}, {Offset: 200, Length: g - 200}}},
 		{1, []volume.Extent{{Offset: g, Length: g}}},
@@ -31,6 +32,51 @@ func TestCells(t *testing.T) {
 	}
 	if n := countCells(ext, g); n != len(want) {
 		t.Errorf("%d cells are counted", n)
+	}
+}
+
+// TestRowsOfCells: the whole cells in a hole come in rows, and what is found with the holes and without is the same.
+func TestRowsOfCells(t *testing.T) {
+	const g, size = 64 << 10, 40*64<<10 + 777
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		runs := func() (l []volume.Extent) {
+			for at := int64(0); at < size; {
+				n := min(size-at, 1+r.Int64N(5*g))
+				if r.IntN(3) > 0 { // often whole cells
+					n = min(size-at, (at+n+g-1)/g*g-at)
+				}
+				if r.IntN(2) == 0 {
+					l = append(l, volume.Extent{Offset: at, Length: n})
+				}
+				at += n
+			}
+			return l
+		}
+		ext, holes := runs(), volume.Merge(size, runs())
+		var plain, got []cell
+		_ = cells(ext, nil, g, func(c cell) error { plain = append(plain, c); return nil }, nil)
+		err := cells(ext, holes, g, func(c cell) error {
+			if len(c.extents) == 1 && c.extents[0].Length == g && len(volume.Subtract(c.extents, holes)) == 0 {
+				t.Errorf("seed %d: cell %d is whole and in a hole, and came by itself", seed, c.number)
+			}
+			got = append(got, c)
+			return nil
+		}, func(w row) error {
+			for i := range w.n {
+				whole := []volume.Extent{{Offset: (w.first + i) * g, Length: g}}
+				if len(volume.Subtract(whole, holes)) != 0 {
+					t.Errorf("seed %d: cell %d is not in a hole", seed, w.first+i)
+				}
+				got = append(got, cell{w.first + i, whole})
+			}
+			return nil
+		})
+		if d := cmp.Diff(plain, got, cmp.AllowUnexported(cell{}), cmp.Transformer("merged", func(e []volume.Extent) []volume.Extent {
+			return volume.Merge(size, e)
+		})); d != "" || err != nil {
+			t.Fatalf("seed %d: %v %s", seed, err, d)
+		}
 	}
 }
 

@@ -18,13 +18,19 @@ const joinGap = 64 << 10
 // job is one cell on its way. Jobs are used again, with their buffers.
 type job struct {
 	cell  cell
-	holes int64  // bytes of the cell that need not be read
-	empty []cell // instead of a cell: those that are all hole, in a row
-	buf   []byte // the cell, every byte at its place; then the stored bytes at the front
-	data  []byte // of buf
+	holes int64    // bytes of the cell that need not be read
+	empty []hollow // instead of a cell: those that are all hole, in a row
+	buf   []byte   // the cell, every byte at its place; then the stored bytes at the front
+	data  []byte   // of buf
 	chunk image.ChunkData
 	out   []byte        // the frame
 	ready chan struct{} // capacity 1: the worker is done
+}
+
+// hollow is one cell that is all hole, or, without extents, a row of whole ones.
+type hollow struct {
+	row
+	extents []volume.Extent
 }
 
 // Chunks reads the allocated bytes of the disk and hands its chunks to the sink.
@@ -97,7 +103,7 @@ func budget(o Options) (workers, jobs int) {
 }
 
 func (e *engine) read(ctx context.Context) error {
-	var empty []cell
+	var empty []hollow
 	flush := func() error {
 		if len(empty) == 0 {
 			return nil
@@ -111,13 +117,16 @@ func (e *engine) read(ctx context.Context) error {
 		e.order <- j
 		return nil
 	}
-	err := cells(e.d.Extents, e.o.Grid, func(c cell) error {
+	nothing := func(h hollow) error {
+		if empty = append(empty, h); len(empty) < maxEmpty {
+			return nil
+		}
+		return flush()
+	}
+	some := func(c cell) error {
 		data := volume.Subtract(c.extents, e.holes)
 		if len(data) == 0 {
-			if empty = append(empty, c); len(empty) < maxEmpty {
-				return nil
-			}
-			return flush()
+			return nothing(hollow{row{c.number, 1}, c.extents})
 		}
 		if err := flush(); err != nil {
 			return err
@@ -137,8 +146,8 @@ func (e *engine) read(ctx context.Context) error {
 		e.order <- j
 		e.work <- j
 		return nil
-	})
-	if err != nil {
+	}
+	if err := cells(e.d.Extents, e.holes, e.o.Grid, some, func(r row) error { return nothing(hollow{row: r}) }); err != nil {
 		return err
 	}
 	return flush()
@@ -256,17 +265,10 @@ func (e *engine) collect(ctx context.Context) error {
 
 // add gives the sink the chunks of a job and counts them.
 func (e *engine) add(j *job, spare **image.Encoder) error {
-	for _, c := range j.empty {
-		zeros := c.extents
-		if len(zeros) > 1 {
-			zeros = volume.Merge(e.d.Config.DiskSize, zeros) // some may touch, and in an index no two runs of zeros do
-		}
-		if err := e.sink.Add(image.ChunkData{Cell: c.number, Zeros: zeros}); err != nil {
+	for _, h := range j.empty {
+		if err := e.addHollow(h); err != nil {
 			return err
 		}
-		n := volume.Bytes(c.extents)
-		e.res.Holes += n
-		e.res.Zeros += n
 	}
 	if j.empty != nil {
 		return nil
@@ -285,4 +287,30 @@ func (e *engine) add(j *job, spare **image.Encoder) error {
 	e.res.Holes += j.holes
 	e.res.Zeros += volume.Bytes(j.chunk.Zeros)
 	return err
+}
+
+// addHollow gives the sink cells of zeros that were not read.
+func (e *engine) addHollow(h hollow) error {
+	zeros := h.extents
+	switch {
+	case zeros == nil:
+		zeros = make([]volume.Extent, h.n)
+		for i := range zeros {
+			zeros[i] = volume.Extent{Offset: (h.first + int64(i)) * e.o.Grid, Length: e.o.Grid}
+		}
+	case len(zeros) > 1:
+		zeros = volume.Merge(e.d.Config.DiskSize, zeros) // some may touch, and in an index no two runs of zeros do
+	}
+	n := volume.Bytes(zeros)
+	e.res.Holes += n
+	e.res.Zeros += n
+	if h.extents != nil {
+		return e.sink.Add(image.ChunkData{Cell: h.first, Zeros: zeros})
+	}
+	for i := range zeros {
+		if err := e.sink.Add(image.ChunkData{Cell: h.first + int64(i), Zeros: zeros[i : i+1 : i+1]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
