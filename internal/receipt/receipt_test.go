@@ -1,0 +1,211 @@
+package receipt
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/need"
+)
+
+func sample() *Receipt {
+	return &Receipt{
+		V: Version, ID: "s7/52:54:00:00:00:01", Session: "s7", Kind: "erase", By: "operator",
+		Server:  Server{Name: "lab", Version: "1.0"},
+		Machine: Machine{ID: "52:54:00:00:00:01", Name: "rack1-7", Vendor: "QEMU", Serial: "A1"},
+		Disk:    Disk{Path: "/dev/nvme0n1", Model: "QEMU NVMe Ctrl", Serial: "S1", Size: 1 << 30},
+		Method:  "nvme-format-crypto", Term: Purge, Reason: "every key was made anew", Verified: "1 % of the disk was read back",
+		Started: time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC), Ended: time.Date(2026, 11, 28, 10, 1, 0, 0, time.UTC), Result: Done,
+	}
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func signed(t *testing.T, k *ecdsa.PrivateKey) (*Envelope, []byte) {
+	t.Helper()
+	e, err := Sign(sample(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, b
+}
+
+func TestSignedAndVerified(t *testing.T) {
+	k := newKey(t)
+	e, b := signed(t, k)
+	pin := e.Signatures[0].KeyID
+	got, err := Parse(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := got.Verify(pin)
+	if d := cmp.Diff(sample(), r); err != nil || d != "" {
+		t.Fatal(err, d)
+	}
+	other, _ := signed(t, newKey(t))
+	if _, err := got.Verify(other.Signatures[0].KeyID); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), pin) {
+		t.Errorf("by another key: %v", err)
+	}
+	// Somebody signs what we did not, and names our key.
+	lie := *other
+	lie.Signatures = []Signature{{KeyID: pin, Sig: other.Signatures[0].Sig, PublicKey: e.Signatures[0].PublicKey}}
+	if _, err := lie.Verify(pin); !errors.Is(err, ErrSignature) {
+		t.Errorf("another's signature under our key: %v", err)
+	}
+	lie.Signatures[0].PublicKey = other.Signatures[0].PublicKey
+	if _, err := lie.Verify(pin); !errors.Is(err, ErrSignature) {
+		t.Errorf("another's key under our pin: %v", err)
+	}
+}
+
+// TestEveryByteCounts: whatever one bit of an envelope is changed to, it is refused or says the same.
+func TestEveryByteCounts(t *testing.T) {
+	e, b := signed(t, newKey(t))
+	want := sample()
+	for i := range b {
+		for bit := range 8 {
+			c := bytes.Clone(b)
+			c[i] ^= 1 << bit
+			got, err := Parse(bytes.NewReader(c))
+			if err != nil {
+				continue
+			}
+			r, err := got.Verify(e.Signatures[0].KeyID)
+			if err == nil && !cmp.Equal(want, r) {
+				t.Fatalf("bit %d of byte %d changed %q and nothing was said", bit, i, cmp.Diff(want, r))
+			}
+		}
+	}
+}
+
+// TestOpenSSL: a program that knows nothing of us agrees with the signature.
+func TestOpenSSL(t *testing.T) {
+	need.Tools(t, "openssl")
+	e, _ := signed(t, newKey(t))
+	dir := t.TempDir()
+	path := func(name string, b []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	key := path("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: e.Signatures[0].PublicKey}))
+	sig := path("sig", e.Signatures[0].Sig)
+	for what, want := range map[string]bool{string(e.Payload): true, strings.Replace(string(e.Payload), "S1", "S2", 1): false} {
+		out, err := exec.Command("openssl", "dgst", "-sha256", "-verify", key, "-signature", sig, path("pae", pae(PayloadType, []byte(what)))).CombinedOutput()
+		if (err == nil) != want {
+			t.Errorf("openssl: %v: %s", err, out)
+		}
+	}
+}
+
+func TestIncompleteIsNotSigned(t *testing.T) {
+	k := newKey(t)
+	for _, c := range []struct {
+		change func(*Receipt)
+		says   string
+	}{
+		{func(r *Receipt) { r.V = 2 }, "version 2"},
+		{func(r *Receipt) { r.By = " " }, "no by"},
+		{func(r *Receipt) { r.Disk.Size = 0 }, "no size"},
+		{func(r *Receipt) { r.Ended = r.Started.Add(-time.Second) }, "before it started"},
+		{func(r *Receipt) { r.Started = time.Time{} }, "when"},
+		{func(r *Receipt) { r.Result = "ok" }, `result is "ok"`},
+		{func(r *Receipt) { r.Result, r.Term, r.Reason = Failed, "", "" }, "why it failed"},
+		{func(r *Receipt) { r.Result, r.Message = Failed, "it stopped" }, "claims a term"},
+		{func(r *Receipt) { r.Reason = "" }, "claims a term"},
+		{func(r *Receipt) { r.Term = "destroy" }, `term is "destroy"`},
+		{func(r *Receipt) { r.Verified = "" }, "no verified"},
+	} {
+		r := sample()
+		c.change(r)
+		if _, err := Sign(r, k); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("want %q, got %v", c.says, err)
+		}
+	}
+}
+
+func TestNoReceipt(t *testing.T) {
+	_, b := signed(t, newKey(t))
+	for says, in := range map[string][]byte{
+		"no receipt":       []byte("PK\x03\x04"),
+		"payload type":     bytes.Replace(b, []byte("vnd.diskcast"), []byte("vnd.in-toto"), 1),
+		"follows":          append(bytes.Clone(b), b...),
+		"no signature":     []byte(`{"payloadType":"` + PayloadType + `","payload":"e30="}`),
+		"more than 104857": append(bytes.Repeat([]byte(" "), MaxSize), b...),
+	} {
+		if _, err := Parse(bytes.NewReader(in)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("want %q, got %v", says, err)
+		}
+	}
+}
+
+// TestPage: what a disk calls itself cannot become part of the page, and a bad receipt is in its first line.
+func TestPage(t *testing.T) {
+	good, evil := sample(), sample()
+	evil.Disk.Model = `<script>alert(1)</script>`
+	evil.Machine.Name = `"><img src=x onerror=y>`
+	var out bytes.Buffer
+	if err := Page(&out, []Signed{{good, "sha256:a", ""}, {evil, "sha256:b", "changed"}}); err != nil {
+		t.Fatal(err)
+	}
+	page := out.String()
+	for _, want := range []string{"1 of them failed", "SIGNATURE: changed", "rack1-7", "NIST SP 800-88: purge", "&lt;script&gt;"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, no := range []string{"<script", "<img"} {
+		if strings.Contains(page, no) {
+			t.Errorf("the page has %q", no)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	e, err := Sign(sample(), k)
+	if err != nil {
+		f.Fatal(err)
+	}
+	b, _ := e.Marshal()
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		got, err := Parse(bytes.NewReader(in))
+		if err != nil {
+			return
+		}
+		if r, err := got.Verify(e.Signatures[0].KeyID); err == nil && !cmp.Equal(r, sample()) {
+			t.Errorf("it was signed by nobody: %+v", r)
+		}
+		if r, err := got.Unverified(); err == nil && r.Check() != nil {
+			t.Error("a receipt that is not whole was read")
+		}
+	})
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/server/api"
+)
+
+func receiptCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "receipt",
+		Short: "Show and check the signed accounts of what was done to disks",
+		Long: `A receipt says what was done to one disk of one machine: by which method, when, by whose word, with which result, and what of the
+disk was not reached. It is signed with the server's key, and whoever knows the pin of that key needs nothing else to check it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(receiptShow(e), receiptVerify(e))
+	return cmd
+}
+
+// trustedPin is the pin that receipts are held against: the flag's, the environment's, or that of the server whose state is here.
+func (e *env) trustedPin(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if pin := os.Getenv("DISKCAST_PIN"); pin != "" {
+		return pin, nil
+	}
+	c, err := api.ReadCredentials(e.state)
+	if err != nil {
+		return "", usage("nothing says which key is to be trusted: give --pin, as `diskcast token` on the server prints it (%w)", err)
+	}
+	return c.Pin, nil
+}
+
+// receipts reads the files and says of each whether its signature holds. What is no receipt at all is an error.
+func receipts(files []string, pin string) ([]receipt.Signed, error) {
+	var all []receipt.Signed
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		env, err := receipt.Parse(f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		s := receipt.Signed{Key: env.Signatures[0].KeyID}
+		if s.Receipt, err = env.Verify(pin); errors.Is(err, receipt.ErrSignature) {
+			s.Bad = err.Error()
+			s.Receipt, err = env.Unverified()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func receiptShow(e *env) *cobra.Command {
+	var pin string
+	var html bool
+	cmd := &cobra.Command{
+		Use:   "show FILE...",
+		Short: "Print receipts, one page for many machines",
+		Example: `  diskcast receipt show s7/*.json
+  diskcast receipt show --html s7/*.json > s7.html`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			trusted, err := e.trustedPin(pin)
+			if err != nil {
+				return err
+			}
+			all, err := receipts(args, trusted)
+			if err != nil {
+				return err
+			}
+			switch {
+			case html:
+				err = receipt.Page(e.out, all)
+			case e.json:
+				err = e.printJSON(receiptDocs(all))
+			default:
+				err = e.printReceipts(all)
+			}
+			return errors.Join(err, badSignatures(all))
+		},
+	}
+	cmd.Flags().StringVar(&pin, "pin", "", "pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
+	cmd.Flags().BoolVar(&html, "html", false, "print a page of HTML, to be kept or printed")
+	return cmd
+}
+
+func receiptVerify(e *env) *cobra.Command {
+	var pin string
+	cmd := &cobra.Command{
+		Use:   "verify FILE...",
+		Short: "Check the signatures of receipts",
+		Long: `Check that each receipt was signed by the key with the pin and was not changed since. It fails if one was not, whatever the receipt says;
+a receipt that says "failed" and is signed is a sound receipt.`,
+		Example: `  diskcast receipt verify --pin sha256:9f86d0... s7/*.json`,
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			trusted, err := e.trustedPin(pin)
+			if err != nil {
+				return err
+			}
+			all, err := receipts(args, trusted)
+			if err != nil {
+				return err
+			}
+			if e.json {
+				err = e.printJSON(receiptDocs(all))
+			} else {
+				for i, r := range all {
+					word := "the signature holds: " + r.Kind + " " + r.Result
+					if r.Bad != "" {
+						word = r.Bad
+					}
+					if _, err = fmt.Fprintf(e.out, "%s: %s\n", args[i], word); err != nil {
+						break
+					}
+				}
+			}
+			return errors.Join(err, badSignatures(all))
+		},
+	}
+	cmd.Flags().StringVar(&pin, "pin", "", "pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
+	return cmd
+}
+
+func badSignatures(all []receipt.Signed) error {
+	var bad []string
+	for _, r := range all {
+		if r.Bad != "" {
+			bad = append(bad, r.ID)
+		}
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("%d of %d receipts are not to be believed (%s): they were not signed by the trusted key, or were changed",
+			len(bad), len(all), strings.Join(bad, ", "))
+	}
+	return nil
+}
+
+// receiptDoc is a receipt as --json shows it.
+type receiptDoc struct {
+	*receipt.Receipt
+	Key   string `json:"key"`
+	Valid bool   `json:"valid"`
+	Why   string `json:"why,omitempty"` // the signature does not hold
+}
+
+func receiptDocs(all []receipt.Signed) []receiptDoc {
+	docs := make([]receiptDoc, len(all))
+	for i, r := range all {
+		docs[i] = receiptDoc{r.Receipt, r.Key, r.Bad == "", r.Bad}
+	}
+	return docs
+}
+
+func (e *env) printReceipts(all []receipt.Signed) error {
+	rows := [][]string{{"MACHINE", "DISK", "SERIAL", "SIZE", "METHOD", "NIST", "ENDED", "RESULT", "SIGNATURE"}}
+	for _, r := range all {
+		sig, term := "holds", r.Term
+		if r.Bad != "" {
+			sig = "DOES NOT HOLD"
+		}
+		if term == "" {
+			term = "-"
+		}
+		name := r.Machine.Name
+		if name == "" {
+			name = r.Machine.ID
+		}
+		rows = append(rows, []string{name, r.Disk.Model, r.Disk.Serial, bytesWords(r.Disk.Size), r.Method, term,
+			r.Ended.UTC().Format(time.RFC3339), r.Result, sig})
+	}
+	if err := table(e.out, rows); err != nil {
+		return err
+	}
+	for _, r := range all {
+		for _, say := range append([]string{r.Message, r.Bad}, r.Left...) {
+			if say == "" {
+				continue
+			}
+			if _, err := fmt.Fprintf(e.out, "%s: %s\n", r.ID, say); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
