@@ -159,6 +159,8 @@ func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.D
 		n.fail(errors.New("this agent cannot capture; attach the disk to the server and use 'diskcast image capture' there"))
 	case session.Restore:
 		return n.restore(ctx, d)
+	default:
+		n.fail(fmt.Errorf("this agent does not know the action %q: make the boot directory anew with the server's version of mkimage", d.Action))
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ func (e *Engine) Activity() (Activity, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a := Activity{Images: map[string]bool{}}
-	for _, s := range e.sessions {
+	for _, id := range e.jobs.Order() {
+		s := e.jobs.Session(id)
 		a.Going = a.Going || s.Going()
 		if !s.Over() {
 			a.Images[s.Image.Manifest] = true
@@ -23,20 +24,22 @@ func (e *Engine) Activity() (Activity, <-chan struct{}) {
 // hold keeps the image of a session open. An image may lose its name to another one, or be removed, while its session
 // waits for nodes: garbage collection must not take it then.
 func (e *Engine) hold(s *sess) error {
-	if s.Upload != nil || s.held != nil {
+	r := e.run(s.ID)
+	if !s.Kind.Traits().Cast || r.held != nil {
 		return nil
 	}
 	var err error
-	s.held, err = e.cfg.Images.Object(s.Image.Manifest)
+	r.held, err = e.cfg.Images.Object(s.Image.Manifest)
 	return err
 }
 
-func (e *Engine) letGo(s *sess) {
-	if s.held == nil {
+func (e *Engine) letGo(id string) {
+	r := e.runs[id]
+	if r == nil || r.held == nil {
 		return
 	}
-	if err := s.held.Close(); err != nil {
-		e.log.Warn("closing an image", "image", s.Image.Name, "err", err)
+	if err := r.held.Close(); err != nil {
+		e.log.Warn("closing an image", "session", id, "err", err)
 	}
-	s.held = nil
+	r.held = nil
 }

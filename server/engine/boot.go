@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -167,45 +168,22 @@ func (e *Engine) Local(mac string) bool {
 	if n == nil {
 		return false
 	}
-	e.settleReboot(n)
+	e.step(jobs.Restarting{Node: n.ID})
 	if e.current(n) != nil {
-		return e.claimed(n) != nil
+		return e.claimed(n)
 	}
-	for _, id := range e.order {
-		if s := e.sessions[id]; !s.Over() && e.wants(s, n) {
+	for _, id := range e.jobs.Order() {
+		if s := e.jobs.Session(id); !s.Over() && e.jobs.Wants(s, n.ID, e.now()) {
 			return false
 		}
 	}
 	return n.Imaged
 }
 
-// settleReboot ends the part of a node that has everything on its disk, reported so, and boots again before its
-// last report came through.
-func (e *Engine) settleReboot(n *node) {
-	s := e.current(n)
-	if s == nil {
-		return
-	}
-	p := s.parts[n.ID]
-	if p.State == model.Running && complete(s, p) {
-		e.claimDone(s, n, p)
-	}
-}
-
-// complete reports whether the node has reported all that a good restore reports before it boots.
-func complete(s *sess, p *model.Part) bool {
-	if s.Upload != nil {
-		return s.Image.Manifest != ""
-	}
-	// Told in any case, also where no boot entry can be made. Before it, the disk may be right and never start again by itself.
-	_, ok := p.Steps[session.StepEntry]
-	return ok
-}
-
 // bootSteps are the steps of a trace that a part takes over.
 var bootSteps = append(slices.Clone(model.TimelineSteps[:5]), session.StepAgent)
 
-func (e *Engine) startTrace(n *node) map[string]model.Mark {
+func startTrace(n *node) map[string]model.Mark {
 	steps := map[string]model.Mark{}
 	for _, s := range bootSteps {
 		if m, ok := n.Trace[s]; ok {

@@ -7,15 +7,19 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// describeImage is the image of a session: for a capture, its name only.
-func (e *Engine) describeImage(spec *model.Spec) (session.Image, error) {
-	if spec.Capture == "" {
+// describeImage is the image of a session: where it is yet to be made, its name only.
+func (e *Engine) describeImage(kind jobs.Kind, spec *model.Spec) (session.Image, error) {
+	if kind.Traits().Cast {
 		return e.cfg.Images.Describe(spec.Image)
+	}
+	up := kind.Upload("u", spec)
+	if up == nil {
+		return session.Image{}, nil
 	}
 	if e.cfg.Captures == nil {
 		return session.Image{}, errors.New("this server takes no captures")
@@ -28,25 +32,30 @@ func (e *Engine) describeImage(spec *model.Spec) (session.Image, error) {
 			return session.Image{}, fmt.Errorf("parent: %w", err)
 		}
 	}
-	return session.Image{Name: spec.Capture}, nil
+	return session.Image{Name: up.Name}, nil
 }
 
-// newUpload names the upload. Session ids begin anew with a new state directory, while the store may be an old one.
-func newUpload(id string, spec *model.Spec) *session.Upload {
+// uploadID names an upload. Session ids begin anew with a new state directory, while the store may be an old one.
+func uploadID(id string) string {
 	var b [6]byte
 	rand.Read(b[:])
-	return &session.Upload{ID: id + "-" + hex.EncodeToString(b[:]), Name: spec.Capture, Level: spec.Level, Grid: image.DefaultGrid, DropGaps: spec.DropGaps}
+	return id + "-" + hex.EncodeToString(b[:])
 }
 
-// describeCapture writes the descriptor once: a node that rebooted gets the same one again, and the server has what
-// it sent before.
-func (e *Engine) describeCapture(s *sess, n *node) {
-	if d := n.Descriptor; d != nil && d.Session == s.ID && d.Action == session.Capture {
-		e.saveNode(n)
-		return
+// mayWork refuses a session for which a node that it names may not work.
+func (e *Engine) mayWork(s *sess) error {
+	for _, name := range s.Spec.Nodes {
+		id, _ := e.meant(name)
+		n := e.nodes[id]
+		if n == nil {
+			continue
+		}
+		f := e.facts(n)
+		if s.Kind.Refuse(&f) != "" {
+			return refuse("node %s may be another machine than you mean: %s", id, f.Doubt)
+		}
 	}
-	up, target, boot := *s.Upload, s.Spec.Target, *s.Spec.Boot
-	e.describe(n, &session.Descriptor{Session: s.ID, Action: session.Capture, Upload: &up, Target: &target, Disk: s.parts[n.ID].Disk, Boot: &boot})
+	return nil
 }
 
 // Upload is what the API must know of a capture that a node works on.
@@ -80,40 +89,22 @@ func (e *Engine) Captured(ctx context.Context, u *Upload, digest string) error {
 	}
 	img.Name = u.Name
 	e.mu.Lock()
-	s := e.sessions[u.Session]
+	s := e.jobs.Session(u.Session)
 	if s == nil || s.Over() {
 		e.mu.Unlock()
 		return fmt.Errorf("capture %s: %w: its session is over", u.ID, ErrNotFound)
 	}
-	s.Image = img
-	e.saveSession(s)
+	e.step(jobs.Stored{Session: s.ID, Image: img})
 	e.mu.Unlock()
 	e.log.Info("disk captured", "session", u.Session, "image", u.Name, "manifest", digest)
 	return e.w.wait(ctx)
 }
 
-// uploaded ends the part of a node that says that its disk is stored.
-func (e *Engine) uploaded(s *sess, n *node, p *model.Part) {
-	if s.Image.Manifest == "" {
-		e.finishPart(s, n, p, model.Failed, "the node says that its disk is stored, and the server has no such image: capture it again")
+// dropUpload throws away what came of an upload.
+func (e *Engine) dropUpload(id string) {
+	if e.cfg.Captures == nil || e.runCtx == nil {
 		return
 	}
-	stays := s.Spec.Boot.Method == session.BootStay
-	if !stays {
-		n.Where = model.Left
-	}
-	e.claimDone(s, n, p)
-	if stays && e.current(n) == nil {
-		e.join(n)
-	}
-}
-
-// endUpload throws away what came of a capture that is not an image.
-func (e *Engine) endUpload(s *sess) {
-	if s.Upload == nil || e.cfg.Captures == nil || e.runCtx == nil {
-		return
-	}
-	id := s.Upload.ID
 	e.casts.Add(1)
 	// Ends when the files are gone: there may be many, and the lock is held here.
 	go func() {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/jobs"
 )
 
 // Ports at which casts' senders listen for reports: below those that Linux gives to clients.
@@ -38,7 +38,8 @@ func (e *Engine) group(ctx context.Context) (netip.AddrPort, error) {
 		}
 		e.mu.Lock()
 		taken := e.reserved[g.Addr()]
-		for _, s := range e.sessions {
+		for _, id := range e.jobs.Order() {
+			s := e.jobs.Session(id)
 			taken = taken || (s.Params != nil && !s.Over() && s.Params.Group.Addr() == g.Addr())
 		}
 		if !taken {
@@ -72,7 +73,8 @@ func (e *Engine) allocate(group netip.AddrPort, size int64) (c *session.Cast, se
 // feedback chooses a port for reports that is not in use.
 func (e *Engine) feedback() (netip.AddrPort, error) {
 	used := map[uint16]bool{}
-	for _, s := range e.sessions {
+	for _, id := range e.jobs.Order() {
+		s := e.jobs.Session(id)
 		if s.Params != nil && !s.Over() {
 			used[s.Params.Feedback.Port()] = true
 		}
@@ -102,32 +104,33 @@ func free(a netip.AddrPort) bool {
 	return c.Close() == nil
 }
 
-// resume starts the session's cast, for a new session or after a restart.
-func (e *Engine) resume(s *sess) {
-	if s.Params == nil || e.runCtx == nil {
+// startCast starts the session's cast, for a session that starts or after a restart.
+func (e *Engine) startCast(s *sess) {
+	r := e.run(s.ID)
+	if s.Params == nil || e.runCtx == nil || r.stop != nil {
 		return
 	}
-	if len(s.Secret) == 0 {
+	p, secret := *s.Params, s.Secret
+	if len(secret) == 0 {
 		// Stored by a server that did not sign.
-		s.Secret = newSecret()
-		p := *s.Params
+		secret = newSecret()
 		var err error
-		if p.Sender, err = e.cfg.Casts.Sender(s.Secret); err != nil {
+		if p.Sender, err = e.cfg.Casts.Sender(secret); err != nil {
 			e.log.Error("a cast has no sender", "session", s.ID, "err", err)
 			return
 		}
-		e.move(s, &p)
 	}
-	if s.Params.Feedback.Addr() != e.cfg.Addr {
-		e.log.Warn("the server's address has changed; nodes are told", "session", s.ID, "was", s.Params.Feedback.Addr(), "is", e.cfg.Addr)
-		p := *s.Params
+	if p.Feedback.Addr() != e.cfg.Addr {
+		e.log.Warn("the server's address has changed; nodes are told", "session", s.ID, "was", p.Feedback.Addr(), "is", e.cfg.Addr)
 		p.Feedback = netip.AddrPortFrom(e.cfg.Addr, p.Feedback.Port())
-		e.move(s, &p)
+	}
+	if len(s.Secret) == 0 || p.Feedback != s.Params.Feedback {
+		e.step(jobs.CastMoved{Session: s.ID, Params: &p, Secret: secret})
 	}
 	ctx, cancel := context.WithCancel(e.runCtx)
-	s.stop = cancel
+	r.stop = cancel
 	e.casts.Add(1)
-	// Ends when the session does (s.stop) or the engine.
+	// Ends when the session does (StopCast) or the engine.
 	go func() {
 		defer e.casts.Done()
 		defer cancel()
@@ -135,22 +138,13 @@ func (e *Engine) resume(s *sess) {
 	}()
 }
 
-// move gives a session another cast and tells its nodes.
-func (e *Engine) move(s *sess, p *session.Cast) {
-	s.Params = p
-	e.saveSession(s)
-	for _, id := range s.order {
-		if part, n := s.parts[id], e.nodes[id]; n != nil && n.Session == s.ID && (part.State == model.Offered || part.State == model.Running) {
-			e.describeRestore(s, n)
-		}
-	}
-}
-
 // castLoop keeps the cast running: a cast that breaks, as when its interface goes down, is started again.
 func (e *Engine) castLoop(ctx context.Context, s *sess) {
 	obj, err := e.cfg.Images.Object(s.Image.Manifest)
 	if err != nil {
-		e.fail(s, err)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.step(jobs.Broken{Session: s.ID, Reason: err.Error()})
 		return
 	}
 	defer obj.Close()
@@ -168,11 +162,10 @@ func (e *Engine) castLoop(ctx context.Context, s *sess) {
 			if a, aerr := e.feedback(); aerr == nil {
 				p := *s.Params
 				p.Feedback = a
-				e.move(s, &p)
+				e.step(jobs.CastMoved{Session: s.ID, Params: &p, Secret: s.Secret})
 			}
 		}
-		s.Reason = fmt.Sprintf("the cast stopped and is started again: %v", err)
-		e.saveSession(s)
+		e.step(jobs.CastBroke{Session: s.ID, Words: fmt.Sprintf("the cast stopped and is started again: %v", err)})
 		e.mu.Unlock()
 		if e.now().Sub(began) > time.Minute {
 			wait = time.Second
@@ -200,32 +193,21 @@ func (e *Engine) castOnce(ctx context.Context, s *sess, obj Object) error {
 		return err
 	}
 	e.mu.Lock()
-	s.cast = c
-	if s.Reason != "" && !s.Over() {
-		s.Reason = ""
-		e.saveSession(s)
-	}
+	e.run(s.ID).cast = c
+	e.step(jobs.CastRuns{Session: s.ID})
 	e.mu.Unlock()
 	err = c.Run(ctx)
 	e.mu.Lock()
-	last := e.known(s, c.Stats())
-	s.cast = nil
-	if s.Session.Cast = castView(s.Params); s.Session.Cast != nil {
+	last, shown := e.known(s, c.Stats()), castView(s.Params)
+	e.run(s.ID).cast = nil
+	if shown != nil {
 		last.Sending = false
-		s.Session.Cast.Stats = last // what the cast sent is shown after its end too
+		shown.Stats = last // what the cast sent is shown after its end too
 	}
-	e.saveSession(s)
+	e.step(jobs.CastEnded{Session: s.ID, Shown: shown})
 	e.mu.Unlock()
 	if err == nil {
 		err = errors.New("the cast ended before its session")
 	}
 	return err
-}
-
-func (e *Engine) fail(s *sess, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !s.Over() {
-		e.end(s, model.Failed, err.Error())
-	}
 }

@@ -166,8 +166,8 @@ func (e *Engine) admit(macs []string, inv *session.Inventory, from netip.Addr) e
 
 // wantedByName reports whether a session that is not over has a part of that name.
 func (e *Engine) wantedByName(id string) bool {
-	for _, s := range e.sessions {
-		if !s.Over() && (s.parts[id] != nil || slices.Contains(s.Spec.Nodes, id)) {
+	for _, sid := range e.jobs.Order() {
+		if s := e.jobs.Session(sid); !s.Over() && (s.Parts[id] != nil || slices.Contains(s.Spec.Nodes, id)) {
 			return true
 		}
 	}

@@ -1,13 +1,13 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"context"
-
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/jobs"
 )
 
 // check is the last look at a chunk of an image.
@@ -23,7 +23,7 @@ const recheck = time.Minute
 // suspect looks whether the server's own copy of a chunk is damaged, and fails every session of the image if so.
 // Chunk -1 looks at the whole image.
 func (e *Engine) suspect(s *sess, chunk int) {
-	if e.runCtx == nil || s.Over() || s.Upload != nil {
+	if e.runCtx == nil || s.Over() || !s.Kind.Traits().Cast {
 		return
 	}
 	manifest, name := s.Image.Manifest, s.Image.Name
@@ -62,9 +62,10 @@ func (e *Engine) suspect(s *sess, chunk int) {
 			return
 		}
 		e.log.Error("image is damaged", "image", name, "manifest", manifest, "err", err)
-		for _, id := range e.order {
-			if s := e.sessions[id]; !s.Over() && s.Image.Manifest == manifest {
-				e.end(s, model.Failed, fmt.Sprintf("%v; `diskcast image verify %s` shows all that is damaged, then capture or import the image again", err, name))
+		for _, id := range slices.Clone(e.jobs.Order()) {
+			if s := e.jobs.Session(id); !s.Over() && s.Image.Manifest == manifest {
+				e.step(jobs.Broken{Session: id, Reason: fmt.Sprintf(
+					"%v; `diskcast image verify %s` shows all that is damaged, then capture or import the image again", err, name)})
 			}
 		}
 	}()

@@ -8,6 +8,7 @@ import (
 	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
 )
 
 // ChooseDisk records which disk the node's plan chose in its session. The first plan counts, for as long as the session lasts; it is
@@ -25,17 +26,14 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 		e.mu.Unlock()
 		return session.DiskID{}, fmt.Errorf("session %s of node %s: %w: it is over", c.Session, id, ErrNotFound)
 	}
-	p := s.parts[id]
+	p := s.Parts[id]
 	if err := holds(n, s, &c.Disk); p.Disk == nil && err != nil {
 		e.warn(n, oddDisk, "a disk was named as this session's, and refused: "+err.Error())
 		e.mu.Unlock()
 		return session.DiskID{}, err
 	}
 	if p.Disk == nil {
-		disk := c.Disk
-		p.Disk = &disk
-		e.savePart(s, id)
-		e.log.Info("disk chosen", "session", s.ID, "node", id, "disk", disk.Words())
+		e.step(jobs.ChoseDisk{Node: id, Disk: c.Disk})
 	}
 	// The descriptor says it from the node's next boot on; what the node has now stays the same piece of work.
 	if d := n.Descriptor; d != nil && d.Session == s.ID && d.Disk == nil {

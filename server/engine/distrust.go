@@ -21,20 +21,27 @@ const (
 // can know, and no new session has a number that they may know.
 func (e *Engine) distrust(ctx context.Context) error {
 	var at time.Time
+	var dropped []string
 	err := e.cfg.Store.Update(ctx, func(tx state.WriteTx) (err error) {
 		if at, err = state.Copied(tx, state.OfSessions); err != nil || at.IsZero() {
 			return err
 		}
 		reason := fmt.Sprintf("cancelled: the server's state was restored from the copy of %s, and what happened after it is not known; "+
 			"look at the machines, and create the session anew for those that need it", at.UTC().Format(time.RFC3339))
-		e.dropped = nil
-		for _, id := range e.order {
-			if err := e.drop(tx, e.sessions[id], reason); err != nil {
+		dropped = nil
+		for _, id := range e.jobs.Order() {
+			s := e.jobs.Session(id)
+			if s.Over() {
+				continue
+			}
+			dropped = append(dropped, id)
+			if err := e.drop(tx, s, reason); err != nil {
 				return err
 			}
 		}
 		for _, n := range e.nodes {
-			n.Session = ""
+			a := &e.jobs.Node(n.ID).Assignment
+			a.Session, n.Session, n.Last = "", "", a.Last
 			n.Serial += lostDescriptors
 			n.Descriptor = &session.Descriptor{V: session.Version, Node: n.ID, Serial: n.Serial, Action: session.Idle}
 			if err := state.PutJSON(tx, nodePrefix+n.ID, n.nodeRecord); err != nil {
@@ -48,28 +55,21 @@ func (e *Engine) distrust(ctx context.Context) error {
 		return fmt.Errorf("sessions of a copied state: %w", err)
 	}
 	if !at.IsZero() {
-		ids := []string{}
-		for _, s := range e.dropped {
-			ids = append(ids, s.ID)
-		}
 		e.log.Warn("the state is a copy: what happened after it is not known, and sessions that were not over in it are cancelled; "+
-			"create them anew for the machines that need them", "copied", at.Format(time.RFC3339), "cancelled", ids)
+			"create them anew for the machines that need them", "copied", at.Format(time.RFC3339), "cancelled", dropped)
 	}
 	return nil
 }
 
-// drop ends a session, if it is not over, and its parts.
+// drop ends a session and its parts, before the first step of the state machine.
 func (e *Engine) drop(tx state.WriteTx, s *sess, reason string) error {
-	if s.Over() {
-		return nil
-	}
-	for _, id := range s.order {
-		p := s.parts[id]
+	for _, id := range s.Order {
+		p := s.Parts[id]
 		if p.Over() {
 			continue
 		}
 		p.State, p.Reason = model.Cancelled, reason
-		if n := e.nodes[id]; n != nil && n.Session == s.ID {
+		if n := e.jobs.Node(id); n != nil && n.Session == s.ID {
 			n.Last = s.ID
 		}
 		if err := state.PutJSON(tx, partPrefix+s.ID+"/"+id, p); err != nil {
@@ -77,6 +77,5 @@ func (e *Engine) drop(tx state.WriteTx, s *sess, reason string) error {
 		}
 	}
 	s.State, s.Reason, s.Ended = model.Cancelled, reason, e.now()
-	e.dropped = append(e.dropped, s)
-	return state.PutJSON(tx, sessPrefix+s.ID, s.sessRecord)
+	return state.PutJSON(tx, sessPrefix+s.ID, s.Record)
 }

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/state"
 )
@@ -109,6 +111,8 @@ type Config struct {
 	Log  *slog.Logger
 	Now  func() time.Time // nil: time.Now
 	Tick <-chan time.Time // nil: every second; tests turn time on by hand
+	// Kinds are the kinds of session; nil: all.
+	Kinds jobs.Kinds
 }
 
 // Engine is the state of all nodes and sessions. It is a task.
@@ -117,6 +121,7 @@ type Engine struct {
 	log    *slog.Logger
 	now    func() time.Time
 	w      *writer
+	kinds  jobs.Kinds
 	secret []byte
 	ready  chan struct{}
 
@@ -124,9 +129,11 @@ type Engine struct {
 	nodes    map[string]*node
 	byMAC    map[string]string     // MAC with colons -> node
 	byAddr   map[netip.Addr]string // last known address -> MAC
-	sessions map[string]*sess
-	order    []string // of session ids, oldest first
-	seq      uint64   // number of the last session
+	jobs     *jobs.State
+	inputs   []jobs.Input        // of jobs, that are being worked off
+	news     map[string]*node    // that jobs is not told of yet
+	runs     map[string]*running // by session
+	seq      uint64              // number of the last session
 	subs     map[*Sub]struct{}
 	checks   map[string]*check
 	reserved map[netip.Addr]bool // groups of sessions that are being made
@@ -134,7 +141,6 @@ type Engine struct {
 	crowd    crowd
 	expired  time.Time     // when strangers were last looked through
 	activity chan struct{} // closed and replaced when a session changes
-	dropped  []*sess       // ended when the state was loaded: Run throws away what has come of their uploads
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -149,8 +155,12 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Kinds == nil {
+		cfg.Kinds = kinds.All()
+	}
 	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log, cfg.Now), ready: make(chan struct{}),
-		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, sessions: map[string]*sess{},
+		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds, jobs: jobs.New(cfg.Kinds, cfg.Now()),
+		news: map[string]*node{}, runs: map[string]*running{},
 		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
@@ -175,23 +185,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	}()
 	e.mu.Lock()
 	e.runCtx = ctx
-	for _, s := range e.dropped {
-		e.endUpload(s)
-	}
-	e.dropped = nil
-	for _, id := range e.order {
-		s := e.sessions[id]
-		if s.Over() {
-			continue
-		}
-		if err := e.hold(s); err != nil {
-			e.log.Warn("image of a session", "session", id, "image", s.Image.Name, "err", err)
-		}
-		if s.State == model.Casting {
-			e.log.Info("session goes on", "session", id, "image", s.Image.Name)
-			e.resume(s)
+	starts := map[string]map[string]string{}
+	for _, id := range e.jobs.Order() {
+		if s := e.jobs.Session(id); !s.Over() && s.Kind.Traits().Cast {
+			starts[id] = e.starts(s.Image.Manifest)
 		}
 	}
+	e.step(jobs.Resumed{Starts: starts})
 	e.mu.Unlock()
 	close(e.ready)
 
@@ -210,8 +210,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	e.runCtx = nil // no cast starts any more
-	for _, s := range e.sessions {
-		e.letGo(s)
+	for id := range e.runs {
+		e.letGo(id)
 	}
 	e.mu.Unlock()
 	e.casts.Wait()
@@ -225,12 +225,11 @@ func (e *Engine) tick() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.expire()
-	for _, id := range e.order {
-		if s := e.sessions[id]; !s.Over() {
-			e.advance(s)
-			if s.cast != nil {
-				e.touchSession(s)
-			}
+	bad := e.w.trouble()
+	e.step(jobs.Tick{State: jobs.Trouble{Since: bad.since, Words: bad.words}})
+	for id, r := range e.runs {
+		if s := e.jobs.Session(id); r.cast != nil && s != nil && !s.Over() {
+			e.touchSession(s)
 		}
 	}
 }

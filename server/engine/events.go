@@ -61,11 +61,13 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		// A report of progress is worth nothing a second later: it is not stored, so that a lab in full swing costs no disk writes.
 		if ev.Step != session.StepProgress {
 			durable = true
-			e.record(n, n.Boot, ev)
+			kept := ev
+			kept.Result = nil // it is the part's
+			e.record(n, n.Boot, kept)
 		}
 		e.apply(n, &ev)
 	}
-	n.speak(e.now())
+	e.heard(n)
 	if n.Where == model.Silent {
 		n.Where = model.Ready
 	}
@@ -81,6 +83,8 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 
 // maxSince bounds Event.Since, in seconds: three years of a kernel.
 const maxSince = 1e8
+
+func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
 
 // setClock estimates when the node's kernel started. Events wait at the node for a batch, and longer while the server is
 // away, but a batch whose newest event has waited the least tells it best.
@@ -106,10 +110,14 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 	default:
 		ev.Level = session.Info
 	}
+	if n := len(ev.Result); n > session.MaxResult {
+		ev.Result, ev.Level = nil, session.Warn
+		ev.Message = also(ev.Message, fmt.Sprintf("its result of %d bytes is larger than %d and was dropped", n, session.MaxResult))
+	}
 	if !(ev.Since >= 0 && ev.Since < maxSince) { // also NaN
 		ev.Since = 0
 	}
-	if s := e.sessions[ev.Session]; s == nil || s.parts[n.ID] == nil {
+	if s := e.jobs.Session(ev.Session); s == nil || s.Parts[n.ID] == nil {
 		ev.Session = "" // not a session of this node
 	}
 }

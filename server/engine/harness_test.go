@@ -12,6 +12,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/state"
 )
@@ -23,6 +24,7 @@ type house struct {
 	images *enginetest.Images
 	casts  *enginetest.Casts
 	room   engine.Captures // nil: no captures
+	kinds  jobs.Kinds      // nil: those of a server
 	tick   chan time.Time
 	addr   netip.Addr
 
@@ -48,7 +50,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	for _, f := range setup {
 		f(h.casts)
 	}
-	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Addr: h.addr, Now: h.clock, Tick: h.tick})
+	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds, Addr: h.addr, Now: h.clock, Tick: h.tick})
 	if err != nil {
 		h.t.Fatal(err)
 	}

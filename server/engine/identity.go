@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -162,10 +163,7 @@ func (e *Engine) warn(n *node, kind, words string) {
 	ev := session.Event{Step: session.StepLog, Level: session.Warn, Message: words, Time: e.now()}
 	if s := e.current(n); s != nil {
 		ev.Session = s.ID
-		p := s.parts[n.ID]
-		p.Identity = also(p.Identity, words)
-		e.savePart(s, n.ID)
-		e.touchSession(s)
+		e.step(jobs.Odd{Node: n.ID, Words: words})
 	}
 	e.record(n, "", ev)
 	e.saveNode(n)
@@ -191,69 +189,53 @@ func (n *node) note(p *model.Part) {
 
 // adopt gives the node the parts that name it by another of its MAC addresses, and says so where it is a second NIC's.
 func (e *Engine) adopt(n *node) {
-	for _, sid := range e.order {
-		s := e.sessions[sid]
+	for _, sid := range e.jobs.Order() {
+		s := e.jobs.Session(sid)
 		if s.Over() {
 			continue
 		}
 		for i, m := range n.MACs {
 			alias := nameOf(m)
-			p := s.parts[alias]
+			p := s.Parts[alias]
 			if p == nil || alias == n.ID || !p.Joined.IsZero() || e.nodes[alias] != nil {
 				continue
 			}
 			words := fmt.Sprintf("session %s names %s, which is a NIC of node %s by its own word", s.ID, alias, n.ID)
-			if mine := s.parts[n.ID]; mine != nil {
+			if s.Parts[n.ID] != nil {
 				words += fmt.Sprintf(", and that node too: the part of %s waits for a machine that boots from it; "+
 					"if there is none, cancel the session and name the node once", alias)
-				mine.Identity, p.Identity = also(mine.Identity, words), also(p.Identity, words)
-				e.savePart(s, n.ID)
-				e.savePart(s, alias)
+				e.step(jobs.Odd{Node: n.ID, Session: s.ID, Words: words})
+				e.step(jobs.Odd{Node: alias, Session: s.ID, Words: words})
 				continue
 			}
-			e.renamePart(s, alias, n.ID)
+			e.step(jobs.Renamed{Session: s.ID, From: alias, To: n.ID})
 			if i > 0 {
-				p.Identity = also(p.Identity, words)
+				e.step(jobs.Odd{Node: n.ID, Session: s.ID, Words: words})
 			}
-			e.savePart(s, n.ID)
 		}
 	}
-}
-
-// renamePart makes a part that nobody joined another node's.
-func (e *Engine) renamePart(s *sess, from, to string) {
-	p := s.parts[from]
-	delete(s.parts, from)
-	e.w.del(partPrefix + s.ID + "/" + from)
-	s.order[slices.Index(s.order, from)] = to
-	p.Node = to
-	s.parts[to] = p
 }
 
 // giveNamed gives a node the parts of sessions that name it by the boot NIC that another node had as its second one.
 func (e *Engine) giveNamed(n, had *node) {
 	alias := nameOf(n.MACs[0])
-	for _, sid := range e.order {
-		s := e.sessions[sid]
-		p := s.parts[had.ID]
-		if s.Over() || p == nil || s.parts[n.ID] != nil || !slices.Contains(s.Spec.Nodes, alias) {
+	for _, sid := range e.jobs.Order() {
+		s := e.jobs.Session(sid)
+		p := s.Parts[had.ID]
+		if s.Over() || p == nil || s.Parts[n.ID] != nil || !slices.Contains(s.Spec.Nodes, alias) {
 			continue
 		}
 		words := fmt.Sprintf("session %s names %s, which node %s boots from; node %s had the part, because it was its second NIC", s.ID, alias, n.ID, had.ID)
 		if p.Joined.IsZero() && !e.named(s, had) {
-			e.renamePart(s, had.ID, n.ID)
-		} else if s.Upload == nil {
-			s.add(&model.Part{Session: s.ID, Node: n.ID, State: model.Waiting, Unbootable: e.foreseen(s, n)})
-			p.Identity = also(p.Identity, words)
-			e.savePart(s, had.ID)
+			e.step(jobs.Renamed{Session: s.ID, From: had.ID, To: n.ID})
 		} else {
-			p.Identity = also(p.Identity, words)
-			e.savePart(s, had.ID)
-			continue
+			e.step(jobs.Odd{Node: had.ID, Session: s.ID, Words: words})
+			if s.Upload != nil {
+				continue
+			}
+			e.step(jobs.Added{Part: &model.Part{Session: s.ID, Node: n.ID, State: model.Waiting, Unbootable: e.foreseen(s, n)}})
 		}
-		mine := s.parts[n.ID]
-		mine.Identity = also(mine.Identity, words)
-		e.savePart(s, n.ID)
+		e.step(jobs.Odd{Node: n.ID, Session: s.ID, Words: words})
 	}
 }
 
@@ -283,10 +265,10 @@ func (e *Engine) nameParts(s *sess) {
 	by := map[string][]string{}
 	for _, name := range s.Spec.Nodes {
 		id, words := e.meant(name)
-		p := s.parts[id]
+		p := s.Parts[id]
 		if p == nil {
 			p = &model.Part{Session: s.ID, Node: id, State: model.Waiting, Unbootable: e.foreseen(s, e.nodes[id])}
-			s.add(p)
+			s.Add(p)
 			if n := e.nodes[id]; n != nil {
 				n.note(p)
 			}
@@ -298,15 +280,4 @@ func (e *Engine) nameParts(s *sess) {
 			p.Identity = also(p.Identity, fmt.Sprintf("%s are names of one node, %s: it has one part", strings.Join(by[id], " and "), id))
 		}
 	}
-}
-
-// mayCapture refuses to read the disk of a node that may be another machine than the operator means.
-func (e *Engine) mayCapture(spec *model.Spec) error {
-	for _, name := range spec.Nodes {
-		id, _ := e.meant(name)
-		if n := e.nodes[id]; n != nil && n.Odd[oddDMI] != "" {
-			return refuse("node %s may be another machine than you mean: %s", id, n.Odd[oddDMI])
-		}
-	}
-	return nil
 }

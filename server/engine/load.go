@@ -1,15 +1,14 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/state"
 )
@@ -65,15 +64,14 @@ func (e *Engine) read(ctx context.Context) error {
 		if err := e.loadEvents(tx); err != nil {
 			return err
 		}
-		err = walk(tx, sessPrefix, func(id string, r *sessRecord) error {
-			e.sessions[id] = &sess{sessRecord: *r, parts: map[string]*model.Part{}}
-			e.order = append(e.order, id)
+		var records []jobs.Record
+		err = walk(tx, sessPrefix, func(_ string, r *jobs.Record) error {
+			records = append(records, *r)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		slices.SortFunc(e.order, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
 		var parts []*model.Part
 		err = walk(tx, partPrefix, func(_ string, p *model.Part) error {
 			parts = append(parts, p)
@@ -82,13 +80,12 @@ func (e *Engine) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		slices.SortStableFunc(parts, func(a, b *model.Part) int { return a.Joined.Compare(b.Joined) })
-		for _, p := range parts {
-			if s := e.sessions[p.Session]; s != nil {
-				s.add(p)
-			}
+		nodes := map[string]jobs.Assignment{}
+		for id, n := range e.nodes {
+			nodes[id] = jobs.Assignment{Session: n.Session, Last: n.Last, Imaged: n.Imaged, Claim: n.Claim}
+			e.news[id] = n
 		}
-		return nil
+		return e.jobs.Load(records, parts, nodes)
 	})
 }
 
@@ -118,15 +115,4 @@ func walk[T any](tx state.Tx, prefix string, f func(id string, v *T) error) erro
 		}
 		return f(strings.TrimPrefix(key, prefix), v)
 	})
-}
-
-// sessionID and number: sessions are s1, s2, ...
-func sessionID(n uint64) string { return "s" + strconv.FormatUint(n, 10) }
-
-func number(id string) uint64 {
-	n, err := strconv.ParseUint(strings.TrimPrefix(id, "s"), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -59,7 +60,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		}
 		contested = e.newBoot(n, h.Boot, addr)
 	}
-	n.speak(now)
+	e.heard(n)
 	n.Inventory, n.Agent, n.Problem = h.Inventory, h.Agent, diskProblem(&h.Inventory)
 	if from.IsValid() {
 		e.forgetAddr(n)
@@ -73,15 +74,16 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		n.Trace[session.StepAgent] = model.Mark{Time: now}
 		e.w.put(seenPrefix+n.ID, seenRecord{Boot: n.Boot})
 		if contested {
-			e.comeBack(n)
+			e.step(jobs.CameBack{Node: n.ID})
 		} else {
-			e.greet(n)
+			e.step(jobs.Greeted{Node: n.ID})
 		}
 	}
 	if long != "" {
 		e.warn(n, oddLists, long)
 	}
 	n.Where = model.Ready
+	e.news[n.ID] = n
 	e.adopt(n)
 	e.join(n)
 	e.saveNode(n)
@@ -121,6 +123,8 @@ func (e *Engine) removeNode(n *node) {
 	e.w.del(nodePrefix + n.ID)
 	e.w.del(seenPrefix + n.ID)
 	delete(e.nodes, n.ID)
+	delete(e.news, n.ID)
+	e.step(jobs.Forgotten{Node: n.ID})
 	for _, m := range n.MACs {
 		if e.byMAC[m] == n.ID {
 			delete(e.byMAC, m)
@@ -151,7 +155,14 @@ func (e *Engine) Forget(ctx context.Context, name string) error {
 // recordForm is nodeRecord.Form.
 const recordForm = 1
 
-func (e *Engine) saveNode(n *node) { e.w.put(nodePrefix+n.ID, n.nodeRecord) }
+// saveNode stores a node, and what sessions have made of it.
+func (e *Engine) saveNode(n *node) {
+	if j := e.jobs.Node(n.ID); j != nil {
+		n.Session, n.Last, n.Imaged, n.Claim = j.Session, j.Last, j.Imaged, j.Claim
+	}
+	e.news[n.ID] = n
+	e.w.put(nodePrefix+n.ID, n.nodeRecord)
+}
 
 // describe writes a new descriptor for the node and wakes those who wait for it.
 func (e *Engine) describe(n *node, d *session.Descriptor) {
@@ -166,13 +177,6 @@ func (e *Engine) describe(n *node, d *session.Descriptor) {
 func (n *node) wake() {
 	close(n.changed)
 	n.changed = make(chan struct{})
-}
-
-// idle tells the node that no session has a part for it.
-func (e *Engine) idle(n *node) {
-	if n.Descriptor != nil && n.Descriptor.Action != session.Idle {
-		e.describe(n, &session.Descriptor{Action: session.Idle})
-	}
 }
 
 // Descriptor returns the node's descriptor when its serial is above after, waiting for one at most so long; nil when
@@ -196,7 +200,7 @@ func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait t
 			return nil, ErrToken
 		}
 		d, changed := n.Descriptor, n.changed
-		n.speak(e.now())
+		e.heard(n)
 		e.mu.Unlock()
 		if d != nil && d.Serial > after {
 			if err := e.w.wait(ctx); err != nil {

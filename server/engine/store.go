@@ -16,12 +16,12 @@ func (e *Engine) storeNew(ctx context.Context, s *sess) error {
 		if err := state.PutJSON(tx, keySeq, e.seq); err != nil {
 			return err
 		}
-		for id, p := range s.parts {
+		for id, p := range s.Parts {
 			if err := state.PutJSON(tx, partPrefix+s.ID+"/"+id, p); err != nil {
 				return err
 			}
 		}
-		return state.PutJSON(tx, sessPrefix+s.ID, s.sessRecord)
+		return state.PutJSON(tx, sessPrefix+s.ID, s.Record)
 	})
 	return stateHelp(err)
 }

@@ -31,6 +31,6 @@ func (e *Engine) Authorize(token string) (string, error) {
 		e.heardOld(n, token)
 		return "", ErrToken
 	}
-	n.speak(e.now())
+	e.heard(n)
 	return id, nil
 }

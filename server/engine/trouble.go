@@ -9,16 +9,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/jobs"
 )
 
 // The server's own trouble: a store or a state directory that cannot be written. It is shown while it lasts, and ends
 // a session when it lasts too long.
 const (
-	storeTrouble = 5 * time.Minute  // without one frame stored
-	stateTrouble = 10 * time.Minute // without one record written
-	minRoom      = 256 << 20        // bytes free in the store, without which no capture begins
-	maxWarnings  = 10               // that a session shows
+	minRoom     = 256 << 20 // bytes free in the store, without which no capture begins
+	maxWarnings = 10        // that a session shows
 )
 
 // trouble is something that goes wrong again and again.
@@ -31,15 +29,14 @@ func (t *trouble) is(now time.Time, err error) {
 	if t.since.IsZero() {
 		t.since = now
 	}
-	t.words = fmt.Sprint(err)
-	if full(err) {
-		t.words = "the disk is full (" + t.words + ")"
-	}
+	t.words = troubleWords(err)
 }
 
-// last reports whether it has gone on for so long.
-func (t *trouble) last(now time.Time, d time.Duration) bool {
-	return !t.since.IsZero() && now.Sub(t.since) >= d
+func troubleWords(err error) string {
+	if full(err) {
+		return fmt.Sprintf("the disk is full (%v)", err)
+	}
+	return fmt.Sprint(err)
 }
 
 func full(err error) bool {
@@ -50,34 +47,18 @@ func full(err error) bool {
 func (e *Engine) CaptureFailed(u *Upload, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.sessions[u.Session]
+	s := e.jobs.Session(u.Session)
 	if s == nil || s.Over() {
 		return
 	}
 	if err == nil {
-		s.store = trouble{}
+		e.step(jobs.StoreWell{Session: s.ID})
 		return
 	}
-	if s.store.since.IsZero() {
+	if s.Store.Since.IsZero() {
 		e.log.Warn("a capture cannot be stored", "session", s.ID, "image", u.Name, "err", err)
 	}
-	s.store.is(e.now(), err)
-	e.touchSession(s)
-}
-
-const makeRoom = "make room with `diskcast image rm` and `diskcast image gc --unnamed`, or give the store a larger disk"
-
-// endTroubled ends a session whose trouble lasts.
-func (e *Engine) endTroubled(s *sess) {
-	now := e.now()
-	switch state := e.w.trouble(); {
-	case s.store.last(now, storeTrouble):
-		e.end(s, model.Failed, fmt.Sprintf("for %v the server could not store what the node sent: %s; %s, and capture again",
-			storeTrouble, s.store.words, makeRoom))
-	case state.last(now, stateTrouble):
-		e.end(s, model.Failed, fmt.Sprintf("for %v the server could not write its state: %s; mend that and create the session again",
-			stateTrouble, state.words))
-	}
+	e.step(jobs.StoreFailed{Session: s.ID, Words: troubleWords(err)})
 }
 
 // roomFor refuses a capture for which there is no room at all.
@@ -87,18 +68,9 @@ func (e *Engine) roomFor() error {
 		return fmt.Errorf("looking for room in the image store: %w", err)
 	}
 	if free < minRoom {
-		return fmt.Errorf("the image store has %d MB free, and a capture needs more than %d: %s", free>>20, minRoom>>20, makeRoom)
+		return fmt.Errorf("the image store has %d MB free, and a capture needs more than %d: %s", free>>20, minRoom>>20, jobs.MakeRoom)
 	}
 	return nil
-}
-
-// mayNotFit says so when a disk has more bytes in use than the store has free; they may still fit, compressed and shared.
-func (e *Engine) mayNotFit(inUse int64) string {
-	free, err := e.cfg.Captures.Room()
-	if err != nil || inUse <= free {
-		return ""
-	}
-	return fmt.Sprintf("The image may not fit, for the disk has %d MB in use and the image store %d MB free.", inUse>>20, free>>20)
 }
 
 // warnings are what the operator must hear of a session: the server's own trouble, and the first sentence of why a node will not start
@@ -109,18 +81,20 @@ func (e *Engine) warnings(s *sess) []string {
 	}
 	var out []string
 	now := e.now()
-	left := func(t *trouble, d time.Duration) time.Duration { return max(0, d-now.Sub(t.since)).Round(time.Second) }
+	left := func(since time.Time, d time.Duration) time.Duration {
+		return max(0, d-now.Sub(since)).Round(time.Second)
+	}
 	if t := e.w.trouble(); !t.since.IsZero() {
 		out = append(out, fmt.Sprintf("The server cannot write its state: %s. What nodes report does not count until it can; the session fails in %v.",
-			t.words, left(&t, stateTrouble)))
+			t.words, left(t.since, jobs.StateTrouble)))
 	}
-	if t := &s.store; !t.since.IsZero() {
+	if t := s.Store; !t.Since.IsZero() {
 		out = append(out, fmt.Sprintf("The server cannot store what the node sends: %s. When there is room (%s) the capture goes on by itself; it fails in %v.",
-			t.words, makeRoom, left(t, storeTrouble)))
+			t.Words, jobs.MakeRoom, left(t.Since, jobs.StoreTrouble)))
 	}
 	more := 0
-	for _, id := range s.order {
-		p := s.parts[id]
+	for _, id := range s.Order {
+		p := s.Parts[id]
 		w := cmp.Or(p.Unbootable, p.Warning)
 		switch {
 		case w == "" && p.Identity == "":

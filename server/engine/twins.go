@@ -19,7 +19,7 @@ func (e *Engine) twins(s *sess) []string {
 	var out []string
 	more := 0
 	for _, n := range e.nodes {
-		if s.parts[n.ID] == nil && len(s.Spec.Nodes) > 0 {
+		if s.Parts[n.ID] == nil && len(s.Spec.Nodes) > 0 {
 			continue
 		}
 		var fit []string

@@ -1,10 +1,10 @@
 package engine
 
 import (
-	"context"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -29,37 +29,10 @@ type nodeRecord struct {
 	First      dmi                 `json:"first,omitzero"`   // what the first hello said
 	Odd        map[string]string   `json:"odd,omitempty"`    // what is odd about who speaks as the node, by kind
 	Rivals     []rival             `json:"rivals,omitempty"` // boots before, the newest last
-	Claim      *claim              `json:"claim,omitempty"`
+	Claim      *jobs.Claim         `json:"claim,omitempty"`
 	Booted     bool                `json:"booted,omitempty"` // it fetched a kernel here
 	Worked     bool                `json:"worked,omitempty"` // it reported a step of a session
 	Form       int                 `json:"form,omitempty"`   // of the record; before 1, Booted and Worked were not kept
-}
-
-// sess is a session in memory; its sessRecord is the value of "session/<id>".
-type sess struct {
-	sessRecord
-	parts map[string]*model.Part // value of "part/<id>/<node>"
-	order []string               // of parts, as they joined
-
-	store trouble // of a capture
-	cast  Cast    // nil while none runs
-	stop  context.CancelFunc
-	held  Object // keeps the image from garbage collection until the session is over
-}
-
-type sessRecord struct {
-	model.Session
-	Params *session.Cast `json:"params,omitempty"` // nil when the object is empty
-	Secret []byte        `json:"secret,omitempty"` // of the cast's sender; nodes never get it
-	// Upload is set for a capture. Its image's Manifest is empty until it is stored.
-	Upload *session.Upload `json:"upload,omitempty"`
-}
-
-func (s *sess) add(p *model.Part) {
-	if _, ok := s.parts[p.Node]; !ok {
-		s.order = append(s.order, p.Node)
-	}
-	s.parts[p.Node] = p
 }
 
 // window remembers which event numbers were seen, in bounded memory: all up to Low, and those in Above.

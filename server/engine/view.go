@@ -6,8 +6,12 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 )
+
+// presence is how long after its last word an agent counts as being there.
+const presence = jobs.Presence
 
 func castView(p *session.Cast) *model.Cast {
 	if p == nil {
@@ -20,19 +24,19 @@ func castView(p *session.Cast) *model.Cast {
 func (e *Engine) view(s *sess, parts bool) *model.Session {
 	v := s.Session
 	v.Spec.Nodes = slices.Clone(v.Spec.Nodes)
-	if s.cast != nil {
+	if r := e.runs[s.ID]; r != nil && r.cast != nil {
 		v.Cast = castView(s.Params)
-		v.Cast.Stats = e.known(s, s.cast.Stats())
+		v.Cast.Stats = e.known(s, r.cast.Stats())
 	} else if v.Cast == nil {
 		v.Cast = castView(s.Params)
 	}
 	v.Warnings = e.warnings(s)
-	v.Unbootable = len(s.unbootable())
+	v.Unbootable = len(s.Unbootable())
 	v.Parts = nil
 	if parts {
 		v.Parts = []model.Part{}
-		for _, id := range s.order {
-			v.Parts = append(v.Parts, partView(s.parts[id]))
+		for _, id := range s.Order {
+			v.Parts = append(v.Parts, partView(s.Parts[id]))
 		}
 	}
 	return &v
@@ -44,7 +48,7 @@ func (e *Engine) known(s *sess, st model.CastStats) model.CastStats {
 	st.Receivers = slices.Clone(st.Receivers)
 	for i := range st.Receivers {
 		r := &st.Receivers[i]
-		if n := e.nodes[r.Node]; n == nil || s.parts[r.Node] == nil || n.Addr != r.Addr {
+		if n := e.nodes[r.Node]; n == nil || s.Parts[r.Node] == nil || n.Addr != r.Addr {
 			r.Node = fmt.Sprintf("%s, which says that it is %q", r.Addr, r.Node)
 		}
 	}
@@ -71,8 +75,8 @@ func (e *Engine) Sessions() []*model.Session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := []*model.Session{}
-	for _, id := range e.order {
-		out = append(out, e.view(e.sessions[id], true))
+	for _, id := range e.jobs.Order() {
+		out = append(out, e.view(e.jobs.Session(id), true))
 	}
 	return out
 }
@@ -81,7 +85,7 @@ func (e *Engine) Sessions() []*model.Session {
 func (e *Engine) Session(id string) (*model.Session, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.sessions[id]
+	s := e.jobs.Session(id)
 	if s == nil {
 		return nil, fmt.Errorf("session %s: %w", id, ErrNotFound)
 	}

@@ -24,12 +24,12 @@ const maxQueue = 1000
 func (e *Engine) Watch(id string) (*Sub, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.sessions[id]
+	s := e.jobs.Session(id)
 	if s == nil {
 		return nil, fmt.Errorf("session %s: %w", id, ErrNotFound)
 	}
 	sub := &Sub{e: e, s: s, session: true, nodes: map[string]bool{}, notify: make(chan struct{}, 1)}
-	for _, n := range s.order {
+	for _, n := range s.Order {
 		sub.nodes[n] = true
 	}
 	sub.notify <- struct{}{}
@@ -57,9 +57,9 @@ func (u *Sub) Next(ctx context.Context) (lines []model.Line, last bool, err erro
 	for i := range u.events {
 		lines = append(lines, model.Line{Type: "event", Event: &u.events[i]})
 	}
-	for _, id := range u.s.order {
+	for _, id := range u.s.Order {
 		if u.nodes[id] {
-			p := partView(u.s.parts[id])
+			p := partView(u.s.Parts[id])
 			lines = append(lines, model.Line{Type: "node", Node: &p})
 		}
 	}
@@ -69,7 +69,7 @@ func (u *Sub) Next(ctx context.Context) (lines []model.Line, last bool, err erro
 	}
 	u.events, u.session = nil, false
 	clear(u.nodes)
-	return lines, u.s.Over() && u.s.cast == nil, nil
+	return lines, u.s.Over() && e.run(u.s.ID).cast == nil, nil
 }
 
 func (u *Sub) wake() {

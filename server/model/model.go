@@ -3,6 +3,7 @@
 package model
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -42,8 +43,8 @@ var TimelineSteps = []string{
 	session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry, session.StepUploaded, session.StepBoot,
 }
 
-// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image and
-// Capture.
+// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image, Capture
+// and Kind.
 type Spec struct {
 	V     int    `json:"v"`
 	Image string `json:"image,omitempty"` // name or digest
@@ -54,6 +55,9 @@ type Spec struct {
 	Parent  string `json:"parent,omitempty"`
 	// DropGaps leaves out of a capture what lies in no partition, except where boot loaders are by custom.
 	DropGaps bool `json:"drop_gaps,omitempty"`
+	// Kind names the kind of the session where neither Image nor Capture says it, and Job is what only that kind knows of.
+	Kind string          `json:"kind,omitempty"`
+	Job  json.RawMessage `json:"job,omitempty"`
 
 	All   bool     `json:"all,omitempty"`
 	Count int      `json:"count,omitempty"` // the first so many nodes that come
@@ -96,8 +100,8 @@ type Session struct {
 	Parts []Part `json:"parts,omitempty"`
 }
 
-// Going reports whether nodes work for the session.
-func (s *Session) Going() bool { return s.State == Casting || s.State == Capturing }
+// Going reports whether nodes work for the session. Each kind of session has its own word for that.
+func (s *Session) Going() bool { return s.State != Waiting && !s.Over() }
 
 // Over reports whether the session has ended.
 func (s *Session) Over() bool { return Over(s.State) }
@@ -168,6 +172,8 @@ type Part struct {
 	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as image and
 	// firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
 	Unbootable string `json:"unbootable,omitempty"`
+	// Result is what only the kind of the session knows of.
+	Result json.RawMessage `json:"result,omitempty"`
 }
 
 // Over reports whether nothing more is expected of the part.

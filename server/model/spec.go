@@ -2,13 +2,11 @@ package model
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
 
-	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -30,20 +28,16 @@ func NodeID(mac string) (string, error) {
 	return strings.ReplaceAll(hw.String(), ":", "-"), nil
 }
 
-// Check says what is wrong with the spec and brings node names into their one form.
-func (s *Spec) Check() error {
+// CheckVersion refuses a spec of another version than the server's.
+func (s *Spec) CheckVersion() error {
 	if s.V != session.Version {
 		return fmt.Errorf("%w: session spec has v=%d, this server speaks v=%d", session.ErrVersion, s.V, session.Version)
 	}
-	if s.Capture != "" {
-		if err := s.checkCapture(); err != nil {
-			return err
-		}
-	} else if s.Image == "" || len(s.Image) > 300 {
-		return errors.New("no image named: see `diskcast image list`")
-	} else if s.Level != "" || s.Parent != "" || s.DropGaps {
-		return errors.New("level, parent and drop_gaps are of a capture")
-	}
+	return nil
+}
+
+// Check says what is wrong with what specs of all kinds have, and brings node names into their one form.
+func (s *Spec) Check() error {
 	chosen := 0
 	for _, b := range []bool{s.All, s.Count != 0, len(s.Nodes) > 0} {
 		if b {
@@ -84,54 +78,7 @@ func (s *Spec) Check() error {
 	if s.Rate < 0 || (s.Rate > 0 && s.Rate < 100_000) {
 		return fmt.Errorf("rate %d bit/s is below 100 kbit/s", s.Rate)
 	}
-	// The rest is what a descriptor may say: let its own check judge it.
-	return s.checkDescriptor()
-}
-
-// checkCapture looks at what only a capture has, and fills in what was left out.
-func (s *Spec) checkCapture() error {
-	switch {
-	case s.Image != "":
-		return errors.New("a session restores an image or captures one: name one of the two")
-	case s.All || s.Count > 1 || len(s.Nodes) > 1:
-		return errors.New("a capture reads one node's disk: name that node, or 1 for the first that comes")
-	case s.Mode != "" || s.Verify || s.NoGrow || s.Rate != 0:
-		return errors.New("mode, verify, no_grow and rate are of a restore: a capture is hashed on both sides anyway")
-	case len(s.Parent) > 300:
-		return errors.New("the parent's name is too long")
-	}
-	if s.Level == "" {
-		s.Level = image.Default
-	}
-	if s.Boot == nil {
-		s.Boot = &session.Boot{Method: session.BootStay}
-	}
-	return image.CheckName(s.Capture)
-}
-
-func (s *Spec) checkDescriptor() error {
-	if strings.ContainsAny(bootAppend(s.Boot), "\n\x00") {
-		return errors.New("boot append has a line break")
-	}
-	zero := "sha256:" + strings.Repeat("0", 64)
-	d := session.Descriptor{V: session.Version, Session: "s", Node: "n", Action: session.Restore, Mode: s.Mode, Verify: s.Verify, Boot: s.Boot, Target: &s.Target,
-		Image: &session.Image{Name: s.Image, Manifest: zero, Config: session.Blob{Digest: zero, Size: 1}, Index: session.Blob{Digest: zero, Size: 1}}}
-	if s.Capture != "" {
-		d = session.Descriptor{V: session.Version, Session: "s", Node: "n", Action: session.Capture, Boot: s.Boot, Target: &s.Target,
-			Upload: &session.Upload{ID: "u", Name: s.Capture, Level: s.Level, Grid: image.DefaultGrid}}
-	}
-	b, err := json.Marshal(&d)
-	if err != nil {
-		return err
-	}
-	return session.Decode(bytes.NewReader(b), &d)
-}
-
-func bootAppend(b *session.Boot) string {
-	if b == nil {
-		return ""
-	}
-	return b.Append
+	return nil
 }
 
 // Advice is what the operator should know of a spec that can be.

@@ -1,0 +1,118 @@
+package jobs
+
+import (
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// Effect is one thing that is to be: one of the types below. They name what is to be as the state says now, so that
+// running one twice, or after a later one of its sort, changes nothing. One that came too late is Stale, and is not
+// run.
+type Effect interface{ effect() }
+
+type (
+	// SaveSession stores the session's Record and tells those who watch it.
+	SaveSession struct{ Session string }
+	// SavePart stores a part and tells those who watch its session. A part that is there no more is taken out of the
+	// store.
+	SavePart struct{ Session, Node string }
+	// SaveNode stores a node with its Assignment.
+	SaveNode struct{ Node string }
+	// Prune takes the session and the named parts, all that it had, out of the store.
+	Prune struct {
+		Session string
+		Nodes   []string
+	}
+	// Show tells those who watch the session that the part, or where Node is empty the session, looks different.
+	// Nothing is stored.
+	Show struct{ Session, Node string }
+	// Give gives the node its Descriptor, unless what it has is the SameWork.
+	Give struct{ Node string }
+	// Withdraw tells a node that has a descriptor to be idle.
+	Withdraw struct{ Node string }
+	// Leaves notes that the node leaves the network userland; Silent that it is not heard.
+	Leaves struct{ Node string }
+	Silent struct{ Node string }
+	// StartCast has the session's cast run until StopCast, however often it breaks.
+	StartCast struct{ Session string }
+	StopCast  struct{ Session string }
+	// Hold keeps the image of the session in the store until Release.
+	Hold    struct{ Session string }
+	Release struct{ Session string }
+	// DropUpload throws away what has come of an upload.
+	DropUpload struct{ Session, Upload string }
+	// Suspect has the server look at its own copy of a chunk of the session's image; -1 means all of it.
+	Suspect struct {
+		Session string
+		Chunk   int
+	}
+	// Log is a line of the server's log, with its fields.
+	Log struct {
+		Words string
+		Attrs []any
+	}
+)
+
+func (SaveSession) effect() {}
+func (SavePart) effect()    {}
+func (SaveNode) effect()    {}
+func (Prune) effect()       {}
+func (Show) effect()        {}
+func (Give) effect()        {}
+func (Withdraw) effect()    {}
+func (Leaves) effect()      {}
+func (Silent) effect()      {}
+func (StartCast) effect()   {}
+func (StopCast) effect()    {}
+func (Hold) effect()        {}
+func (Release) effect()     {}
+func (DropUpload) effect()  {}
+func (Suspect) effect()     {}
+func (Log) effect()         {}
+
+// Stale reports whether the state has left behind what the effect is for: a shell skips it.
+func (st *State) Stale(x Effect) bool {
+	switch x := x.(type) {
+	case Give:
+		return !st.Told(x.Node) || st.Claimed(x.Node)
+	case Withdraw:
+		return st.Told(x.Node)
+	case Leaves:
+		return st.here(x.Node)
+	case Silent:
+		return st.here(x.Node)
+	case StartCast:
+		s := st.sessions[x.Session]
+		return s == nil || !s.Going()
+	case StopCast:
+		s := st.sessions[x.Session]
+		return s != nil && s.Going()
+	case Hold:
+		s := st.sessions[x.Session]
+		return s == nil || s.Over()
+	case Release:
+		s := st.sessions[x.Session]
+		return s != nil && !s.Over()
+	case DropUpload:
+		s := st.sessions[x.Session]
+		return s != nil && !s.Over()
+	case Suspect:
+		s := st.sessions[x.Session]
+		return s == nil || s.Over()
+	}
+	return false
+}
+
+func (st *State) here(node string) bool {
+	n := st.nodes[node]
+	return n == nil || n.Here
+}
+
+// Told reports whether the node has a descriptor of a part: it works for a session that goes, and no boot of it before
+// has done all of that.
+func (st *State) Told(node string) bool {
+	s := st.Current(node)
+	if s == nil || !s.Going() || s.Parts[node].State == model.Waiting {
+		return false
+	}
+	return !st.Claimed(node) || st.nodes[node].Claim.Boot == st.nodes[node].Boot
+}

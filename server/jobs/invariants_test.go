@@ -1,0 +1,105 @@
+package jobs_test
+
+import (
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// check holds what the package's comment says; the numbers are those of the comment.
+func (sh *shell) check() {
+	for _, id := range sh.st.Order() {
+		sh.checkSession(sh.st.Session(id))
+	}
+	for _, id := range sorted(sh.nodes) {
+		sh.checkNode(id)
+	}
+	for id := range sh.casts {
+		if s := sh.st.Session(id); s == nil || !s.Going() {
+			sh.fail("6: a cast runs for session %s, which does not go", id)
+		}
+	}
+	for id := range sh.held {
+		if s := sh.st.Session(id); s == nil || s.Over() {
+			sh.fail("6: the image of session %s is held, which is over", id)
+		}
+	}
+	for id := range sh.uploads {
+		if s := sh.st.Session(id); s == nil || s.Over() {
+			sh.fail("6: what has come of the upload of session %s is there, which is over", id)
+		}
+	}
+}
+
+func (sh *shell) checkSession(s *jobs.Session) {
+	id := s.ID
+	if end, over := sh.ended[id]; over && end != s.State+": "+s.Reason {
+		sh.fail("1: session %s ended as %q and is %q", id, end, s.State+": "+s.Reason)
+	}
+	if s.Over() {
+		sh.ended[id] = s.State + ": " + s.Reason
+	}
+	if s.Going() && s.Params != nil && !sh.casts[id] {
+		sh.fail("6: session %s goes and has no cast", id)
+	}
+	if !s.Over() && s.Kind.Traits().Cast && !sh.held[id] {
+		sh.fail("6: the image of session %s is not held", id)
+	}
+	if s.Spec.Count > 0 && len(s.Parts) > s.Spec.Count {
+		sh.fail("7: session %s of %d nodes has %d parts", id, s.Spec.Count, len(s.Parts))
+	}
+	for node, p := range s.Parts {
+		sh.checkPart(s, node, p)
+	}
+	if was := sh.sessions[id].state; was != s.State {
+		sh.fail("9: session %s is %s and stored as %q", id, s.State, was)
+	}
+}
+
+func (sh *shell) checkPart(s *jobs.Session, node string, p *model.Part) {
+	key := s.ID + "/" + node
+	was, had := sh.states[key]
+	_, ended := sh.ended[s.ID]
+	switch {
+	case had && was != p.State && (was == model.Done || was == model.Cancelled):
+		sh.fail("2: part %s was %s and is %s", key, was, p.State)
+	case s.Going() && sh.st.Current(node) == s && p.State == model.Waiting:
+		sh.fail("5: session %s goes, and part %s waits", s.ID, key)
+	case s.Over() && !p.Over():
+		sh.fail("3: session %s is over and part %s is %s", s.ID, key, p.State)
+	case had && was != p.State && ended && model.Over(was):
+		sh.fail("1: part %s was %s when its session ended, and is %s", key, was, p.State)
+	case had && was != p.State && p.State == model.Done && (!(sh.word[key] || s.Image.Manifest == "sha256:1") || !sh.st.Settled(node, sh.now)):
+		sh.fail("8: part %s is done, and its node said so: %v, alone: %v", key, sh.word[key], sh.st.Settled(node, sh.now))
+	}
+	if p.State == model.Offered && !sh.st.Claimed(node) {
+		delete(sh.word, key)
+	}
+	sh.states[key] = p.State
+	// Progress makes a part run, and is not stored.
+	if was := sh.parts[key].state; was != p.State && (p.State != model.Running || was != model.Offered) {
+		sh.fail("9: part %s is %s and stored as %q", key, p.State, was)
+	}
+}
+
+func (sh *shell) checkNode(id string) {
+	n, now := sh.nodes[id], sh.st.Node(id)
+	if now == nil {
+		return
+	}
+	s := sh.st.Current(id)
+	if now.Session != "" && (s == nil || s.ID != now.Session) {
+		sh.fail("4: node %s works for session %s, in which it has no part that is not over", id, now.Session)
+	}
+	if n.Assignment.Session != now.Session || n.Assignment.Imaged != now.Imaged {
+		sh.fail("9: node %s has %+v and is stored with %+v", id, now.Assignment, n.Assignment)
+	}
+	d := n.Descriptor
+	told := d != nil && d.Action != session.Idle
+	if told && (s == nil || d.Session != s.ID || !s.Going()) {
+		sh.fail("5: node %s is told %s of session %s, and works for %q", id, d.Action, d.Session, now.Session)
+	}
+	if s != nil && sh.st.Told(id) && !told {
+		sh.fail("5: node %s is not told of its part in session %s", id, s.ID)
+	}
+}

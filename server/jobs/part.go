@@ -1,0 +1,220 @@
+package jobs
+
+import (
+	"slices"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// greet settles what a reboot of the node means for its part.
+func (r *run) greet(n *Node) {
+	r.settleReboot(n)
+	if r.Claimed(n.ID) {
+		r.do(Withdraw{n.ID})
+		return
+	}
+	s := r.Current(n.ID)
+	if s == nil {
+		// A node that failed is restarted by the operator to try again.
+		if last := r.sessions[n.Last]; last != nil && last.Going() {
+			if p := last.Parts[n.ID]; p != nil && p.State == model.Failed {
+				n.Session = last.ID
+				r.offer(last, n, p)
+				return
+			}
+		}
+		r.do(Withdraw{n.ID})
+		return
+	}
+	if p := s.Parts[n.ID]; p.State != model.Waiting {
+		r.offer(s, n, p)
+	}
+}
+
+// offer gives the node its descriptor.
+func (r *run) offer(s *Session, n *Node, p *model.Part) {
+	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
+	p.Unbootable, p.Result = s.Foreseen(n.Firmware), nil
+	p.Steps, p.Heard = n.trace(), r.now
+	p.Boots++
+	if why := s.Kind.Refuse(&n.Facts); why != "" {
+		r.finishPart(s, p, model.Failed, why)
+		return
+	}
+	if s.Kind.Traits().Writes {
+		n.Imaged = false
+	}
+	r.do(SavePart{s.ID, n.ID})
+	r.do(SaveNode{n.ID})
+	r.do(Give{n.ID})
+}
+
+// maxReboots is how many boots a part shows.
+const maxReboots = 16
+
+func (in Rebooted) step(r *run) {
+	s := r.Current(in.Node)
+	if s == nil {
+		return
+	}
+	p := s.Parts[in.Node]
+	p.Reboots = append(p.Reboots, model.Mark{Time: r.now, Message: in.Words})
+	if len(p.Reboots) > maxReboots {
+		p.Reboots = slices.Delete(p.Reboots, 0, len(p.Reboots)-maxReboots)
+	}
+	r.do(SavePart{s.ID, p.Node})
+}
+
+func (in TookBack) step(r *run) {
+	s := r.Current(in.Node)
+	if s == nil || s.ID != in.Session {
+		return
+	}
+	p := s.Parts[in.Node]
+	p.Step, p.Steps, p.Heard = in.Step, in.Steps, r.now
+	if p.State == model.Offered && p.Step != "" {
+		p.State = model.Running
+	}
+	r.do(SavePart{s.ID, p.Node})
+}
+
+// settleReboot ends the part of a node that has everything on its disk, reported so, and boots again before its last
+// report came through.
+func (r *run) settleReboot(n *Node) {
+	s := r.Current(n.ID)
+	if s == nil {
+		return
+	}
+	if p := s.Parts[n.ID]; p.State == model.Running && s.Kind.Complete(s, p) {
+		r.claimDone(s, n, p, "")
+	}
+}
+
+// claimDone ends the node's part as done, at once when nobody else can be the machine, else when that is known. A new
+// boot id is a reboot when the boot before is silent, and another machine when it is not. Until that is known, what the
+// new one says counts, but for its end. The boot that said so, if one did, keeps its descriptor meanwhile, since it is
+// about to leave.
+func (r *run) claimDone(s *Session, n *Node, p *model.Part, boot string) {
+	if r.Settled(n.ID, r.now) {
+		r.finishPart(s, p, model.Done, "")
+		return
+	}
+	if !r.Claimed(n.ID) {
+		n.Claim = &Claim{Session: s.ID, Boot: boot}
+		r.log("node says that it is done; that counts when its other boots are silent",
+			"session", s.ID, "node", n.ID, "for", Quiet)
+	}
+	r.do(SaveNode{n.ID})
+	r.do(Withdraw{n.ID})
+	r.do(SavePart{s.ID, n.ID})
+}
+
+// settleClaim ends a part whose claim holds by now, and reports whether there is a claim.
+func (r *run) settleClaim(s *Session, n *Node, p *model.Part) bool {
+	if !r.Claimed(n.ID) {
+		return false
+	}
+	if r.Settled(n.ID, r.now) {
+		r.finishPart(s, p, model.Done, "")
+		if s.Stays() && n.Here && r.Current(n.ID) == nil {
+			r.join(n)
+		}
+	}
+	return true
+}
+
+// finishPart ends one node's part.
+func (r *run) finishPart(s *Session, p *model.Part, state, reason string) {
+	p.State, p.Reason = state, reason
+	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
+	r.do(SavePart{s.ID, p.Node})
+	if n := r.nodes[p.Node]; n != nil {
+		r.free(s, n, p)
+	}
+	r.maybeEnd(s)
+}
+
+// free lets a node go whose part is over.
+func (r *run) free(s *Session, n *Node, p *model.Part) {
+	n.Session, n.Last, n.Imaged, n.Claim = "", s.ID, p.State == model.Done && s.Kind.Traits().Boots, nil
+	r.do(Withdraw{n.ID})
+	r.do(SaveNode{n.ID})
+}
+
+func (in Reported) step(r *run) {
+	n, s, ev := r.nodes[in.Node], r.Current(in.Node), in.Event
+	if s == nil || ev.Session != s.ID {
+		return
+	}
+	p := s.Parts[in.Node]
+	p.Heard = r.now
+	if p.State == model.Waiting {
+		return // it was told nothing yet
+	}
+	if ev.Progress != nil && sane(ev.Progress) {
+		p.Progress = ev.Progress
+	}
+	mark := model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message}
+	switch ev.Step {
+	case session.StepLog:
+		return
+	case session.StepProgress:
+		p.State = model.Running
+		r.do(Show{s.ID, p.Node})
+		return
+	case session.StepFailed:
+		p.Steps = merge(p.Steps, ev.Step, mark)
+		r.finishPart(s, p, model.Failed, ev.Message)
+		r.join(n)
+		return
+	}
+	out := s.Kind.Report(s, p, &in)
+	if !out.Remark {
+		if _, had := p.Steps[ev.Step]; !had {
+			p.Steps = merge(p.Steps, ev.Step, mark)
+		}
+		p.Step, p.State = ev.Step, model.Running
+	}
+	if out.Suspect != nil {
+		r.do(Suspect{s.ID, *out.Suspect})
+	}
+	if out.Leaves {
+		n.Here = false
+		r.do(Leaves{n.ID})
+	}
+	switch {
+	case out.Failed != "":
+		r.finishPart(s, p, model.Failed, out.Failed)
+	case out.Done:
+		r.claimDone(s, n, p, n.Boot)
+	default:
+		r.do(SavePart{s.ID, p.Node})
+	}
+	if out.Free {
+		r.join(n)
+	}
+}
+
+// maxSteps bounds the steps of a part: a node may name any.
+const maxSteps = 64
+
+func merge(steps map[string]model.Mark, step string, m model.Mark) map[string]model.Mark {
+	if steps == nil {
+		steps = map[string]model.Mark{}
+	}
+	if _, had := steps[step]; had || len(steps) < maxSteps {
+		steps[step] = m
+	}
+	return steps
+}
+
+func sane(p *session.Progress) bool {
+	for _, v := range []int64{p.Received, p.Needed, p.Multicast, p.Unicast, p.Written, p.ToWrite, p.Rejected,
+		p.Read, p.ToRead, p.Sent} {
+		if v < 0 {
+			return false
+		}
+	}
+	return p.Loss >= 0 && p.Loss <= 1
+}

@@ -1,0 +1,306 @@
+package jobs_test
+
+import (
+	"flag"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/jobs/kinds"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+var (
+	oneSeed   = flag.Uint64("seed", 0, "run the schedule of this seed only")
+	schedules = flag.Uint64("schedules", 10_000, "how many schedules are run")
+)
+
+// TestRandomSchedules holds what the package's comment says, under inputs in any order, effects that are run again, and
+// kills.
+func TestRandomSchedules(t *testing.T) {
+	if *oneSeed != 0 {
+		schedule(t, *oneSeed)
+		return
+	}
+	n := *schedules
+	if testing.Short() {
+		n /= 10
+	}
+	var seen [3]int // sessions that ended as done, failed, cancelled
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	workers := uint64(runtime.GOMAXPROCS(0))
+	for w := range workers {
+		all.Go(func() {
+			for seed := 1 + w; seed <= n && !t.Failed(); seed += workers {
+				sh := schedule(t, seed)
+				mu.Lock()
+				for i, state := range []string{model.Done, model.Failed, model.Cancelled} {
+					for _, id := range sh.st.Order() {
+						if sh.st.Session(id).State == state {
+							seen[i]++
+						}
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d schedules: %d sessions done, %d failed, %d cancelled", n, seen[0], seen[1], seen[2])
+	for i, count := range seen {
+		if uint64(count) < n/20 {
+			t.Errorf("only %d sessions ended in way %d: the schedules do not get far", count, i)
+		}
+	}
+}
+
+// TestSameSeed has one seed do the same twice: a step depends on nothing but its state, its input and the time.
+func TestSameSeed(t *testing.T) {
+	for seed := range uint64(100) {
+		a, b := schedule(t, seed+1), schedule(t, seed+1)
+		for i := range min(len(a.trail), len(b.trail)) {
+			if x, y := words(a.trail[i]), words(b.trail[i]); x != y {
+				t.Fatalf("seed %d: step %d is %s, then %s", seed+1, i, x, y)
+			}
+		}
+		if a.picture() != b.picture() {
+			t.Fatalf("seed %d comes to\n%s\nand to\n%s", seed+1, a.picture(), b.picture())
+		}
+	}
+}
+
+const maxNodes = 5
+
+func nodeName(i int) string { return fmt.Sprintf("52-54-00-00-00-%02x", i) }
+
+// schedule runs one schedule to its end.
+func schedule(t *testing.T, seed uint64) *shell {
+	sh := newShell(t, seed)
+	for range 40 {
+		sh.now = sh.now.Add([]time.Duration{0, time.Second, 20 * time.Second, 61 * time.Second, 5 * time.Minute}[sh.rng.IntN(5)])
+		sh.happen()
+	}
+	// Nobody says anything any more: all ends by itself.
+	for range 12 {
+		sh.now = sh.now.Add(20 * time.Minute)
+		sh.step(jobs.Tick{})
+	}
+	for _, id := range sh.st.Order() {
+		if s := sh.st.Session(id); !s.Over() {
+			sh.fail("session %s never ends: %+v", id, s.Session)
+		}
+	}
+	return sh
+}
+
+func (sh *shell) anyNode() string { return nodeName(sh.rng.IntN(maxNodes)) }
+
+// meet makes sure that the node is known.
+func (sh *shell) meet(id string) *jobs.Facts {
+	f := sh.facts[id]
+	if f == nil {
+		f = &jobs.Facts{Booted: sh.rng.IntN(2) == 0, Firmware: session.UEFI}
+		sh.facts[id] = f
+	}
+	return f
+}
+
+func (sh *shell) anySession() string {
+	if sh.seq == 0 {
+		return "s1"
+	}
+	return fmt.Sprintf("s%d", 1+sh.rng.IntN(sh.seq))
+}
+
+// happen has one thing happen.
+func (sh *shell) happen() {
+	node, id := sh.anyNode(), sh.anySession()
+	f := sh.meet(node)
+	seen := func() { sh.step(jobs.Seen{Node: node, Facts: *f}) }
+	switch x := sh.rng.IntN(100); {
+	case x < 8:
+		sh.create()
+	case x < 20: // it boots
+		if f.Boot != "" {
+			f.Rival = f.Heard
+		}
+		back := f.Boot != "" && sh.rng.IntN(6) == 0
+		f.Boot, f.Heard, f.Here = fmt.Sprint("boot ", sh.rng.IntN(1000)), sh.now, true
+		seen()
+		sh.step(jobs.Rebooted{Node: node, Words: f.Boot})
+		if back {
+			sh.step(jobs.Contested{Node: node, Words: "two machines"})
+			sh.step(jobs.TookBack{Node: node, Session: id, Step: session.StepTable})
+			sh.step(jobs.CameBack{Node: node})
+		} else {
+			sh.step(jobs.Greeted{Node: node})
+		}
+		sh.step(jobs.Ready{Node: node})
+	case x < 24:
+		if f.Here {
+			sh.step(jobs.Ready{Node: node})
+		}
+	case x < 68:
+		sh.report(node, f)
+	case x < 74:
+		sh.step(jobs.Tick{})
+	case x < 76:
+		sh.step(jobs.Restarting{Node: node})
+	case x < 78:
+		sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: id}})
+	case x < 80:
+		sh.step(jobs.Cancel{Session: id})
+	case x < 81:
+		sh.step(jobs.Broken{Session: id, Reason: "its image is damaged"})
+	case x < 83:
+		f.Doubt, f.Odd = "another board", []string{"another board"}
+		seen()
+	case x < 85:
+		f.Doubt, f.Odd = "", nil
+		seen()
+	case x < 90:
+		sh.cast(id)
+	case x < 93: // a frame, or the last one
+		if s := sh.st.Session(id); s != nil && s.Upload != nil && !s.Over() {
+			sh.uploads[id] = true
+			if sh.rng.IntN(2) == 0 {
+				sh.step(jobs.Stored{Session: id, Image: session.Image{Name: s.Image.Name, Manifest: "sha256:1"}})
+			}
+		}
+	case x < 94:
+		sh.step(jobs.StoreFailed{Session: id, Words: "the disk is full"})
+	case x < 95:
+		sh.step(jobs.StoreWell{Session: id})
+	case x < 96:
+		sh.step(jobs.Renamed{Session: id, From: node, To: sh.anyNode()})
+	case x < 97:
+		if s := sh.st.Session(id); s != nil && len(s.Spec.Nodes) > 0 && s.Upload == nil {
+			sh.step(jobs.Added{Part: &model.Part{Session: id, Node: node, State: model.Waiting}})
+		}
+	case x < 98:
+		sh.step(jobs.Odd{Node: node, Session: id, Words: "it is odd"})
+	case x < 99:
+		if sh.st.Current(node) == nil { // a shell forgets no other
+			delete(sh.nodes, node)
+			delete(sh.facts, node)
+			sh.step(jobs.Forgotten{Node: node})
+		}
+	default:
+		sh.step(jobs.Traced{Node: node, Mark: model.Mark{Time: sh.now}})
+	}
+}
+
+// create asks for a session as an operator does.
+func (sh *shell) create() {
+	spec := model.Spec{V: 1, MaxWait: float64(60 * (1 + sh.rng.IntN(30))), GiveUp: 1800}
+	switch sh.rng.IntN(3) {
+	case 0:
+		spec.Image, spec.All = "debian", true
+	case 1:
+		spec.Image, spec.Count = "debian", 1+sh.rng.IntN(3)
+	default:
+		spec.Image = "debian"
+		for i := range maxNodes {
+			if sh.rng.IntN(2) == 0 || i == 0 {
+				spec.Nodes = append(spec.Nodes, nodeName(i))
+			}
+		}
+		spec.MinNodes = sh.rng.IntN(len(spec.Nodes) + 1)
+	}
+	switch sh.rng.IntN(4) {
+	case 0:
+		spec = model.Spec{V: 1, MaxWait: spec.MaxWait, GiveUp: 1800, Capture: "golden", Count: 1}
+	case 1:
+		spec.Image, spec.Kind = "", "probe"
+	}
+	kind := append(kinds.All(), probe{}).Of(&spec)
+	if err := kind.Check(&spec); err != nil {
+		sh.fail("%v", err)
+	}
+	if err := spec.Check(); err != nil {
+		sh.fail("%v", err)
+	}
+	if spec.Boot == nil || sh.rng.IntN(3) == 0 {
+		spec.Boot = &session.Boot{Method: session.BootStay}
+	}
+	sh.seq++
+	s := &jobs.Session{Kind: kind, Parts: map[string]*model.Part{}}
+	s.ID, s.Spec, s.State, s.Created = fmt.Sprintf("s%d", sh.seq), spec, model.Waiting, sh.now
+	s.Upload = kind.Upload("u-"+s.ID, &spec)
+	if kind.Traits().Cast {
+		s.Image = session.Image{Name: "debian", Manifest: "sha256:0"}
+		if sh.rng.IntN(8) > 0 {
+			s.Params = &session.Cast{ID: uint32(sh.seq)}
+		}
+		sh.held[s.ID] = true
+	}
+	for _, n := range spec.Nodes {
+		s.Add(&model.Part{Session: s.ID, Node: n, State: model.Waiting})
+	}
+	sh.sessions[s.ID] = stored{s.State, encode(s.Record)}
+	for id, p := range s.Parts {
+		sh.parts[s.ID+"/"+id] = stored{p.State, encode(p)}
+	}
+	sh.step(jobs.Created{Session: s})
+}
+
+// report has the node report a step of its session, or of another.
+func (sh *shell) report(node string, f *jobs.Facts) {
+	s := sh.st.Current(node)
+	if s == nil && sh.rng.IntN(4) > 0 {
+		return
+	}
+	ev := &session.Event{Session: sh.anySession(), Level: session.Info, Time: sh.now}
+	if s != nil && sh.rng.IntN(20) > 0 {
+		ev.Session = s.ID
+	}
+	steps := []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepMulticast, session.StepChunk,
+		session.StepEntry, session.StepBoot, session.StepBoot, session.StepUploaded, session.StepUploaded, "probed", session.StepFailed,
+		session.StepLog, "nonsense"}
+	ev.Step = steps[sh.rng.IntN(len(steps))]
+	if s != nil && sh.rng.IntN(4) == 0 { // it has done all that it should
+		switch {
+		case s.Upload != nil:
+			ev.Step = session.StepUploaded
+			sh.step(jobs.Stored{Session: s.ID, Image: session.Image{Name: s.Image.Name, Manifest: "sha256:1"}})
+		case s.Spec.Kind == "probe":
+			ev.Step = "probed"
+		default:
+			ev.Step = session.StepBoot
+		}
+	}
+	if sh.rng.IntN(4) == 0 {
+		ev.Progress = &session.Progress{Received: int64(sh.rng.IntN(10)) - 1, ToRead: 100}
+	}
+	f.Heard, f.Here = sh.now, true
+	sh.step(jobs.Seen{Node: node, Facts: *f})
+	if s = sh.st.Current(node); s != nil && s.ID == ev.Session {
+		// The word of a node that its part is done, or all that counts of it.
+		sh.word[s.ID+"/"+node] = sh.word[s.ID+"/"+node] || ev.Step == session.StepBoot || ev.Step == session.StepUploaded || ev.Step == session.StepEntry ||
+			ev.Step == "probed"
+	}
+	sh.step(jobs.Reported{Node: node, Event: ev, Free: int64(sh.rng.IntN(200)) - 1})
+}
+
+// cast has something happen to a session's cast.
+func (sh *shell) cast(id string) {
+	switch s := sh.st.Session(id); {
+	case s == nil || s.Params == nil:
+	case !sh.casts[id]:
+		sh.step(jobs.CastEnded{Session: id, Shown: &model.Cast{ID: s.Params.ID}})
+	case sh.rng.IntN(3) == 0:
+		sh.step(jobs.CastRuns{Session: id})
+	case sh.rng.IntN(2) == 0:
+		sh.step(jobs.CastBroke{Session: id, Words: "the cast stopped"})
+	default:
+		p := *s.Params
+		p.Feedback = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(sh.rng.IntN(1000)))
+		sh.step(jobs.CastMoved{Session: id, Params: &p})
+	}
+}

@@ -1,0 +1,107 @@
+// Package restore is the kind of session that brings an image to the disks of its nodes.
+//
+// All nodes receive the image's object from one cast. A node reports each step once; its part is done when it says how
+// it leaves the network userland, or when it boots again after it made the disk's boot entry, the last thing that it
+// does to the machine.
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// Kind is jobs.Kind.
+type Kind struct{}
+
+var _ jobs.Kind = Kind{}
+
+// Traits implements jobs.Kind.
+func (Kind) Traits() jobs.Traits {
+	return jobs.Traits{Action: session.Restore, State: model.Casting, Cast: true, Writes: true, Boots: true}
+}
+
+// Is implements jobs.Kind: a spec that asks for nothing else restores an image.
+func (Kind) Is(spec *model.Spec) bool { return spec.Kind == "" && spec.Capture == "" }
+
+// Check implements jobs.Kind.
+func (Kind) Check(spec *model.Spec) error {
+	switch {
+	case spec.Image == "" || len(spec.Image) > 300:
+		return errors.New("no image named: see `diskcast image list`")
+	case len(spec.Job) > 0:
+		return errors.New("a restore has no job")
+	case spec.Level != "" || spec.Parent != "" || spec.DropGaps:
+		return errors.New("level, parent and drop_gaps are of a capture")
+	}
+	if spec.Boot == nil {
+		spec.Boot = &session.Boot{Method: session.BootKexec}
+	}
+	return nil
+}
+
+// Upload implements jobs.Kind.
+func (Kind) Upload(string, *model.Spec) *session.Upload { return nil }
+
+// Refuse implements jobs.Kind.
+func (Kind) Refuse(*jobs.Facts) string { return "" }
+
+// Tell implements jobs.Kind.
+func (Kind) Tell(r *jobs.Record, _ *model.Part, d *session.Descriptor) {
+	img := r.Image
+	d.Image, d.Cast, d.Mode, d.Verify, d.NoGrow = &img, r.Params, r.Spec.Mode, r.Spec.Verify, r.Spec.NoGrow
+}
+
+// Report implements jobs.Kind.
+func (Kind) Report(s *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcome {
+	ev := x.Event
+	switch ev.Step {
+	case session.StepMulticast:
+		p.Warning = ""
+		if ev.Level != session.Info {
+			p.Warning = ev.Message
+		}
+		return jobs.Outcome{Remark: true}
+	case session.StepChunk:
+		p.Warning = ev.Message
+		chunk := -1
+		if ev.Chunk != nil && *ev.Chunk >= 0 {
+			chunk = *ev.Chunk
+		}
+		return jobs.Outcome{Remark: true, Suspect: &chunk}
+	case session.StepGrown:
+		if ev.Level != session.Info {
+			p.Warning = jobs.Also(p.Warning, ev.Message)
+		}
+	case session.StepEntry:
+		p.Unbootable = "" // the node has looked at the disk: what was foreseen counts no more
+		jobs.StartWords(p, ev)
+	case session.StepBoot:
+		jobs.StartWords(p, ev)
+		return jobs.Outcome{Done: true, Leaves: !s.Stays()}
+	}
+	return jobs.Outcome{}
+}
+
+// Complete implements jobs.Kind. The boot entry is told of in any case, also where none can be made. Before it, the
+// disk may be right and never start again by itself.
+func (Kind) Complete(_ *jobs.Session, p *model.Part) bool {
+	_, ok := p.Steps[session.StepEntry]
+	return ok
+}
+
+// Reason implements jobs.Kind.
+func (Kind) Reason(s *jobs.Session, bad []string) string {
+	words := s.UnbootableWords()
+	if len(bad) == 0 {
+		return words
+	}
+	reason := fmt.Sprintf("%d of %d nodes have the image; %s", len(s.Parts)-len(bad), len(s.Parts), jobs.Few(bad))
+	if words != "" {
+		reason += "; " + words
+	}
+	return reason
+}

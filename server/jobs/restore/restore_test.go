@@ -1,0 +1,96 @@
+package restore_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/jobs/kinds"
+	"github.com/diskcast/diskcast/server/jobs/restore"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+var kind restore.Kind
+
+func TestCheck(t *testing.T) {
+	for want, spec := range map[string]model.Spec{
+		"":                        {V: 1, Image: "debian", All: true},
+		"no image named":          {V: 1, All: true},
+		"are of a capture":        {V: 1, Image: "debian", All: true, Level: "fast"},
+		"has no job":              {V: 1, Image: "debian", All: true, Job: []byte("{}")},
+		`unknown mode "quick"`:    {V: 1, Image: "debian", All: true, Mode: "quick"},
+		"line break":              {V: 1, Image: "debian", All: true, Boot: &session.Boot{Method: session.BootKexec, Append: "a\nb"}},
+		"say which nodes":         {V: 1, Image: "debian"},
+		"unknown document":        {V: 2, Image: "debian", All: true},
+		"not in 0..1":             {V: 1, Image: "debian", Count: 1, MinNodes: 2},
+		`of the kind "something"`: {V: 1, Kind: "something", All: true},
+	} {
+		k, err := kinds.All().Check(&spec)
+		switch {
+		case want == "" && (err != nil || k != jobs.Kind(kind) || spec.Boot.Method != session.BootKexec):
+			t.Errorf("%+v: %v, %v", spec, k, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%+v: %v, want %q", spec, err, want)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	s := &jobs.Session{Kind: kind}
+	s.Spec.Boot = &session.Boot{Method: session.BootKexec}
+	p := &model.Part{Unbootable: "foreseen"}
+	report := func(step, level, words string, chunk *int) jobs.Outcome {
+		return kind.Report(s, p, &jobs.Reported{Event: &session.Event{Step: step, Level: level, Message: words, Chunk: chunk}})
+	}
+	if out := report(session.StepChunk, session.Warn, "its hash is wrong", new(-5)); !out.Remark || out.Suspect == nil || *out.Suspect != -1 ||
+		p.Warning != "its hash is wrong" {
+		t.Errorf("a chunk: %+v, %+v", out, p)
+	}
+	if out := report(session.StepMulticast, session.Info, "it arrives again", nil); !out.Remark || p.Warning != "" {
+		t.Errorf("a good word of the cast: %+v, %+v", out, p)
+	}
+	report(session.StepGrown, session.Warn, "not grown", nil)
+	if kind.Complete(s, p) {
+		t.Error("complete without a word of the boot entry")
+	}
+	p.Steps = map[string]model.Mark{session.StepEntry: {}}
+	if report(session.StepEntry, session.Warn, "not the first", nil); p.Unbootable != "" || p.Warning != "not grown; not the first" || !kind.Complete(s, p) {
+		t.Errorf("a boot entry: %+v", p)
+	}
+	if out := report(session.StepBoot, session.Error, "nothing starts", nil); !out.Done || !out.Leaves || p.Unbootable != "nothing starts" {
+		t.Errorf("the last step: %+v, %+v", out, p)
+	}
+	s.Spec.Boot.Method = session.BootStay
+	if out := report(session.StepBoot, session.Info, "", nil); !out.Done || out.Leaves {
+		t.Errorf("the last step of a node that stays: %+v", out)
+	}
+}
+
+// TestReason counts who has the image among all nodes, however few of the others it names.
+func TestReason(t *testing.T) {
+	s := &jobs.Session{Kind: kind, Parts: map[string]*model.Part{}}
+	var bad []string
+	for i := range 12 {
+		p := &model.Part{Node: fmt.Sprint("n", i), State: model.Failed, Reason: "no disk"}
+		if i < 4 {
+			p.State, p.Reason = model.Done, ""
+		} else {
+			bad = append(bad, p.Node+": "+p.Reason)
+		}
+		s.Add(p)
+	}
+	s.Parts["n1"].Unbootable = "it starts by BIOS"
+	want := "4 of 12 nodes have the image; n4: no disk; n5: no disk; n6: no disk; n7: no disk; n8: no disk; and 3 more; " +
+		"1 of 12 nodes will not start by themselves: n1: it starts by BIOS"
+	if got := kind.Reason(s, bad); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if len(bad) != 8 {
+		t.Error("the list of the others was cut")
+	}
+	if got := kind.Reason(s, nil); got != "1 of 12 nodes will not start by themselves: n1: it starts by BIOS" {
+		t.Errorf("all are done: %s", got)
+	}
+}
