@@ -158,10 +158,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Kinds == nil {
 		cfg.Kinds = kinds.All()
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, w: newWriter(cfg.Store, cfg.Log, cfg.Now), ready: make(chan struct{}),
+	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds, jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
 		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
+	e.w = newWriter(cfg.Store, cfg.Log, cfg.Now, &e.mu)
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
 	}

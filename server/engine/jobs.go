@@ -58,10 +58,15 @@ func (e *Engine) tell() {
 	clear(e.news)
 }
 
-// heard notes that the present boot of the node was heard.
+// heard notes that the present boot of the node was heard. The first time since the server started it is as if it said
+// hello: a server that was killed may have made a session, and not have told those who were there.
 func (e *Engine) heard(n *node) {
+	first := n.spoke.IsZero()
 	n.speak(e.now())
 	e.news[n.ID] = n
+	if first && n.Where == model.Ready {
+		e.join(n)
+	}
 }
 
 func (e *Engine) facts(n *node) jobs.Facts {

@@ -60,7 +60,8 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		}
 		contested = e.newBoot(n, h.Boot, addr)
 	}
-	e.heard(n)
+	n.speak(now)
+	e.news[n.ID] = n
 	n.Inventory, n.Agent, n.Problem = h.Inventory, h.Agent, diskProblem(&h.Inventory)
 	if from.IsValid() {
 		e.forgetAddr(n)

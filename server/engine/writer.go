@@ -16,6 +16,7 @@ type writer struct {
 	log   *slog.Logger
 	now   func() time.Time
 	kick  chan struct{}
+	whole sync.Locker // held while what belongs together is put: no transaction has only a part of that
 
 	mu  sync.Mutex
 	cur *batch // being filled
@@ -32,8 +33,8 @@ type batch struct {
 
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
-func newWriter(s state.Store, log *slog.Logger, now func() time.Time) *writer {
-	return &writer{store: s, log: log, now: now, kick: make(chan struct{}, 1), cur: newBatch()}
+func newWriter(s state.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
+	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), cur: newBatch()}
 }
 
 func (w *writer) put(key string, v any) {
@@ -100,15 +101,25 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-func (w *writer) flush() bool {
+// take takes what is to be written; nil for nothing.
+func (w *writer) take() *batch {
+	w.whole.Lock()
+	defer w.whole.Unlock()
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	b := w.cur
 	if len(b.m) == 0 {
-		w.mu.Unlock()
-		return true
+		return nil
 	}
 	w.cur, w.fly = newBatch(), b
-	w.mu.Unlock()
+	return b
+}
+
+func (w *writer) flush() bool {
+	b := w.take()
+	if b == nil {
+		return true
+	}
 
 	err := w.store.Update(context.Background(), func(tx state.WriteTx) error {
 		for k, v := range b.m {
