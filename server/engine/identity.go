@@ -12,8 +12,8 @@ import (
 
 // dmi is what a machine's firmware says of it.
 type dmi struct {
-	UUID   string `json:"uuid,omitempty"`
-	Serial string `json:"serial,omitempty"`
+	UUID   string
+	Serial string
 }
 
 func dmiOf(inv *session.Inventory) dmi {

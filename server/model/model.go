@@ -83,6 +83,7 @@ const DefaultGiveUp = 1800
 // Session is a session as shown.
 type Session struct {
 	ID      string        `json:"id"`
+	Owner   string        `json:"owner,omitempty"` // the server that runs it, or did when it ended
 	Spec    Spec          `json:"spec"`
 	Image   session.Image `json:"image"`
 	State   string        `json:"state"`
