@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/model"
@@ -141,6 +142,7 @@ type Engine struct {
 	reserved map[netip.Addr]bool // groups of sessions that are being made
 	began    time.Time           // when this engine was made: nobody was heard before
 	crowd    crowd
+	fleet    *fleet.Fleet
 	expired  time.Time     // when strangers were last looked through
 	activity chan struct{} // closed and replaced when a session changes
 

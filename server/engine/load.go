@@ -44,7 +44,7 @@ func (e *Engine) load(ctx context.Context) error {
 }
 
 func (e *Engine) read(tx state.Tx) error {
-	if err := state.GetJSON(tx, record.Seq, &e.seq); err != nil && !errors.Is(err, state.ErrNotFound) {
+	if err := optional(state.GetJSON(tx, record.Seq, &e.seq)); err != nil {
 		return err
 	}
 	err := walk(tx, record.NodePrefix, func(id string, r *record.Node) error {
@@ -56,6 +56,9 @@ func (e *Engine) read(tx state.Tx) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := e.loadMachines(tx); err != nil {
 		return err
 	}
 	err = walk(tx, record.SeenPrefix, func(id string, r *record.Seen) error {
@@ -92,6 +95,14 @@ func (e *Engine) read(tx state.Tx) error {
 		e.news[id] = n
 	}
 	return e.jobs.Load(sessions, parts, nodes)
+}
+
+// optional is err, but for a key that is not there.
+func optional(err error) error {
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // loadEvents finds the ends of each node's ring.

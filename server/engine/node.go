@@ -84,6 +84,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if long != "" {
 		e.warn(n, oddLists, long)
 	}
+	e.sight(n, &h.Inventory, rebooted)
 	n.Where = model.Ready
 	e.news[n.ID] = n
 	e.adopt(n)
@@ -107,6 +108,8 @@ func (e *Engine) addNode(id, mac string) *node {
 	n.Node = model.Node{ID: id, MACs: []string{mac}, FirstSeen: now, LastSeen: now}
 	e.nodes[n.ID] = n
 	e.byMAC[mac] = n.ID
+	e.fleet.Stub(id, mac)
+	e.saveMachines()
 	return n
 }
 
@@ -127,6 +130,8 @@ func (e *Engine) removeNode(n *node) {
 	delete(e.nodes, n.ID)
 	delete(e.news, n.ID)
 	e.step(jobs.Forgotten{Node: n.ID})
+	e.fleet.Forget(n.ID, n.MACs[0])
+	e.saveMachines()
 	for _, m := range n.MACs {
 		if e.byMAC[m] == n.ID {
 			delete(e.byMAC, m)

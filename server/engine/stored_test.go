@@ -318,6 +318,12 @@ func TestOldState(t *testing.T) {
 			for _, l := range lost(asJSON(t, was), asJSON(t, is), "") {
 				t.Error(l)
 			}
+			for _, n := range was.Nodes {
+				m, err := h.e.Machine(n.ID)
+				if hello := was.Boots[n.ID] != ""; hello && (err != nil || m.Nodes[0] != n.ID) {
+					t.Errorf("node %s is a sighting of no machine: %+v, %v", n.ID, m, err)
+				}
+			}
 			h.goOn(was)
 		})
 	}

@@ -11,7 +11,8 @@ import (
 func TestDocuments(t *testing.T) {
 	for name, doc := range map[string]any{
 		"spec": new(Spec), "session": new(Session), "part": new(Part), "node": new(Node), "event": new(Event), "line": new(Line), "error": new(Error),
-		"dhcp": new(DHCP),
+		"dhcp": new(DHCP), "machine": new(Machine), "machine-change": new(MachineChange), "machine-merge": new(MachineMerge),
+		"machine-split": new(MachineSplit),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

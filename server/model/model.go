@@ -200,6 +200,8 @@ type Node struct {
 	Imaged    bool            `json:"imaged,omitempty"` // its next network boot goes to its own disk
 	FirstSeen time.Time       `json:"first_seen"`
 	LastSeen  time.Time       `json:"last_seen"`
+	Machine   string          `json:"machine,omitempty"` // that it is a sighting of
+	Name      string          `json:"name,omitempty"`    // of that machine, which the operator gave it
 	Problem   string          `json:"problem,omitempty"` // why it cannot boot, when that is known
 	Trace     map[string]Mark `json:"trace,omitempty"`   // its latest boot
 	// Warnings are what is odd about who speaks as the node.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/golden"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/record"
 )
@@ -61,19 +62,23 @@ func TestNothingIsLost(t *testing.T) {
 
 	var n model.Node
 	golden.Fill(&n)
-	n.Warnings = nil
+	n.Warnings, n.Machine, n.Name = nil, "", ""
 	var d session.Descriptor
 	golden.Fill(&d)
 	rn := stored(t, record.OfNode(&n, &d))
 	same(t, "a node", rn.Node(), n)
 	same(t, "a descriptor", rn.Told(), &d)
+
+	var m fleet.Machine
+	golden.Fill(&m)
+	same(t, "a machine", stored(t, record.OfMachine(&m)).Machine(), &m)
 }
 
 // TestRecords holds the form of each record, so that a change of it is seen, and is given a step of Upgrade.
 func TestRecords(t *testing.T) {
 	for name, r := range map[string]any{
 		"session": new(record.Session), "part": new(record.Part), "event": new(record.Event), "node": new(record.Node), "seen": new(record.Seen),
-		"owner": new(record.Owner),
+		"owner": new(record.Owner), "machine": new(record.Machine),
 	} {
 		golden.Fill(r)
 		golden.JSON(t, "testdata/"+name+".json", r)
