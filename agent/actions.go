@@ -15,7 +15,8 @@ import (
 // actions is what this agent can do: a new action is one folder, and one line here.
 func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Action {
 	return map[string]node.Action{
-		session.Restore: restoring.Action(restoring.Options{Restore: a.restore(memory, nic), Entry: a.entry, Boot: m, Report: a.events}),
+		session.Restore: restoring.Action(restoring.Options{Restore: a.restore(memory, nic), Entry: a.entry, Boot: m,
+			Report: a.events}),
 		session.Capture: capturing.Action(a.capture(memory)),
 	}
 }
@@ -44,7 +45,8 @@ func (a *agent) restore(memory budget, nic string) restoring.Restorer {
 	}
 }
 
-// entry makes the firmware start the restored disk. With -no-boot the machine is somebody else's, and so is its firmware.
+// entry makes the firmware start the restored disk. With -no-boot the machine is somebody else's, and so is its
+// firmware.
 func (a *agent) entry(_ context.Context, r *imaging.Result) (string, error) {
 	if a.o.noBoot {
 		return "the firmware's boot entries were left alone (-no-boot)", nil
@@ -57,7 +59,8 @@ func (a *agent) entry(_ context.Context, r *imaging.Result) (string, error) {
 func (a *agent) capture(memory budget) capturing.Capturer {
 	return func(ctx context.Context, d *session.Descriptor) error {
 		_, err := capturing.Capture(ctx, d, capturing.Options{
-			Server: a.client, Report: a.events, Disks: a.disks, DiskWait: a.patience(), Memory: memory.writer + memory.cast, Log: a.log,
+			Server: a.client, Report: a.events, Disks: a.disks, DiskWait: a.patience(), Memory: memory.writer + memory.cast,
+			Log: a.log,
 		})
 		return err
 	}

@@ -14,11 +14,12 @@ type Action func(d *session.Descriptor) Job
 
 // Job is one descriptor being carried out.
 type Job interface {
-	// Run does the work and reports its steps, except that it failed: its error is reported for it, and a panic is an error.
-	// It ends soon after ctx does.
+	// Run does the work and reports its steps, except that it failed: its error is reported for it, and a panic is an
+	// error. It ends soon after ctx does.
 	Run(ctx context.Context) error
-	// Takes looks at a descriptor that came since, and tells whether the job goes on with it. If it does not, the job is ended and the descriptor
-	// carried out after it. done says that Run had success. It is called beside Run and Leave, never twice at the same time.
+	// Takes looks at a descriptor that came since, and tells whether the job goes on with it. If it does not, the job
+	// is ended and the descriptor carried out after it. done says that Run had success. It is called beside Run and
+	// Leave, never twice at the same time.
 	Takes(nd *session.Descriptor, done bool) bool
 	// Leave does what comes after a Run that had success. It may not return: the machine may restart.
 	Leave(ctx context.Context, exit *Exit)
@@ -31,15 +32,16 @@ var ErrReplaced = errors.New("the server gave this node another task")
 
 // unknown is said of a descriptor that is meant for another agent than this one.
 func unknown(action string) error {
-	return fmt.Errorf("this agent does not know the action %q: it is older than the server; make the boot directory anew with the mkimage "+
-		"of the server's release, and start the machine again", action)
+	return fmt.Errorf("this agent does not know the action %q: it is older than the server; make the boot directory "+
+		"anew with the mkimage of the server's release, and start the machine again", action)
 }
 
 func (n *Node) fail(err error) {
 	n.o.Report.Step(session.StepFailed, session.Error, err.Error(), nil)
 }
 
-// carryOut runs a job and watches for descriptors that change or end it. It returns the one that is to be carried out next, if any.
+// carryOut runs a job and watches for descriptors that change or end it. It returns the one that is to be carried out
+// next, if any.
 func (n *Node) carryOut(ctx context.Context, d *session.Descriptor, begin Action) (next *session.Descriptor) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -81,7 +83,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// succeeded runs the job and tells how it ended: it reports a failure, and logs it when a newer descriptor took the job's place.
+// succeeded runs the job and tells how it ended: it reports a failure, and logs it when a newer descriptor took the
+// job's place.
 func (n *Node) succeeded(ctx context.Context, d *session.Descriptor, j Job) bool {
 	err := guarded(ctx, j)
 	// What the work held in memory makes room for a kernel.

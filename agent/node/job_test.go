@@ -33,7 +33,8 @@ func sweepOf(serial uint64, method string) *session.Descriptor {
 	return &session.Descriptor{Serial: serial, Session: "s", Action: "sweep", Boot: &session.Boot{Method: method}}
 }
 
-// TestNewAction gives the node an action that this package has never heard of, with one line, and has it go on, be replaced, fail and leave.
+// TestNewAction gives the node an action that this package has never heard of, with one line, and has it go on, be
+// replaced, fail and leave.
 func TestNewAction(t *testing.T) {
 	waits := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
 	var last chan struct{}

@@ -30,10 +30,12 @@ func (j *job) Leave(ctx context.Context, exit *node.Exit) {
 	}
 	exit.Say(ctx, session.Info, "kexec: "+what)
 	err = j.o.Boot.Kexec()
-	exit.Leave(ctx, session.Info, session.BootReboot, fmt.Sprintf("kexec failed, so the firmware has to start the disk: %v", err))
+	exit.Leave(ctx, session.Info, session.BootReboot, fmt.Sprintf("kexec failed, so the firmware has to start the disk: "+
+		"%v", err))
 }
 
-// enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself is said to be one.
+// enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself
+// is said to be one.
 func (j *job) enter(ctx context.Context) {
 	level := session.Info
 	words, err := j.guardedEntry(ctx)
@@ -56,16 +58,16 @@ func (j *job) guardedEntry(ctx context.Context) (words string, err error) {
 	return j.o.Entry(ctx, j.result)
 }
 
-// restart leaves the disk to the firmware. That the machine's own loader must do what is on the disk is no fault; that nothing can be
-// started from the disk is one, although the restore itself is done.
+// restart leaves the disk to the firmware. That the machine's own loader must do what is on the disk is no fault; that
+// nothing can be started from the disk is one, although the restore itself is done.
 func restart(ctx context.Context, exit *node.Exit, err error) {
 	var own *bootos.Restart
 	level, words := session.Info, fmt.Sprintf("kexec is impossible, so the firmware has to start the disk: %v", err)
 	switch {
 	case errors.Is(err, bootos.ErrNoSystem):
 		level = session.Error
-		words = fmt.Sprintf("the disk is written, but %v; a restart will not start it either: "+
-			"see whether the image is a system for this machine", err)
+		words = fmt.Sprintf("the disk is written, but %v; a restart will not start it either: see whether the image is a "+
+			"system for this machine", err)
 	case errors.As(err, &own):
 		words = fmt.Sprintf("the machine's own boot loader starts the disk, through the firmware: %v", err)
 	}

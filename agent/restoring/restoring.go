@@ -1,4 +1,5 @@
-// Package restoring is the node's action "restore": the image goes to the disk, the machine gets a boot entry for it, and starts it.
+// Package restoring is the node's action "restore": the image goes to the disk, the machine gets a boot entry for it,
+// and starts it.
 package restoring
 
 import (
@@ -12,7 +13,8 @@ import (
 // Restorer is imaging.Restore with its options filled in.
 type Restorer func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error)
 
-// Entry makes the machine start a restored disk by itself, and says what it did. An error says what the machine will do instead; the restore is good.
+// Entry makes the machine start a restored disk by itself, and says what it did. An error says what the machine will do
+// instead; the restore is good.
 type Entry func(ctx context.Context, r *imaging.Result) (string, error)
 
 // Booter starts what is on the disk.
@@ -80,12 +82,14 @@ func (j *job) Unfinished() string { return "stopped before the disk was complete
 
 // sameWork tells whether nd is d with at most another cast, so that what is on the disk already stays of use.
 func sameWork(d, nd *session.Descriptor) bool {
-	return nd.Action == session.Restore && nd.Session == d.Session && nd.Image.Manifest == d.Image.Manifest && *nd.Target == *d.Target
+	return nd.Action == session.Restore && nd.Session == d.Session && nd.Image.Manifest == d.Image.Manifest &&
+		*nd.Target == *d.Target
 }
 
 func sameCast(a, b *session.Cast) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback && string(a.Key) == string(b.Key) && a.Payload == b.Payload && a.K == b.K
+	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback && string(a.Key) == string(b.Key) &&
+		a.Payload == b.Payload && a.K == b.K
 }
