@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
@@ -402,8 +403,8 @@ func TestCancel(t *testing.T) {
 		done <- err
 	}()
 	<-waiting
-	cancel(ErrReplaced)
-	if err := <-done; !errors.Is(err, ErrReplaced) {
+	cancel(node.ErrReplaced)
+	if err := <-done; !errors.Is(err, node.ErrReplaced) {
 		t.Errorf("%v, want ErrReplaced", err)
 	}
 }

@@ -426,6 +426,3 @@ func (rc *reception) words() string {
 	p := rc.progress()
 	return fmt.Sprintf("received %s, written %s", percent(p.Received, p.Needed), percent(p.Written, p.ToWrite))
 }
-
-// ErrReplaced is the cause of a restore that ends because the server has other plans with the node.
-var ErrReplaced = errors.New("the server gave this node another task")
