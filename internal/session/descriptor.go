@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -36,6 +37,8 @@ type Descriptor struct {
 	// Upload says what a capture makes of the disk; Target is then the disk that is read.
 	Upload *Upload `json:"upload,omitempty"`
 	Boot   *Boot   `json:"boot,omitempty"`
+	// Job is what only the action knows of. One that has a Job may be an action that this package does not name.
+	Job json.RawMessage `json:"job,omitempty"`
 }
 
 // Modes of a restore.
@@ -106,7 +109,9 @@ func (d *Descriptor) check() error {
 		return nil
 	case Restore, Capture:
 	default:
-		return fmt.Errorf("descriptor: unknown action %q", d.Action)
+		if len(d.Job) == 0 || d.Action == "" {
+			return fmt.Errorf("descriptor: unknown action %q", d.Action)
+		}
 	}
 	if d.Session == "" {
 		return fmt.Errorf("descriptor: no session")
@@ -117,10 +122,14 @@ func (d *Descriptor) check() error {
 	if err := d.Target.Check(); err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	if d.Action == Capture {
+	switch d.Action {
+	case Restore:
+	case Capture:
 		if err := d.Upload.check(); err != nil {
 			return err
 		}
+		return d.checkBoot()
+	default:
 		return d.checkBoot()
 	}
 	switch d.Mode {
@@ -152,8 +161,8 @@ func (d *Descriptor) checkBoot() error {
 	switch d.Boot.Method {
 	case BootReboot, BootPoweroff, BootStay:
 	case BootKexec:
-		if d.Action == Capture {
-			return fmt.Errorf("descriptor: a capture restores nothing that kexec could start")
+		if d.Action != Restore {
+			return fmt.Errorf("descriptor: the action %s restores nothing that kexec could start", d.Action)
 		}
 	default:
 		return fmt.Errorf("descriptor: unknown boot method %q", d.Boot.Method)

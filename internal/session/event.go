@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -52,7 +53,12 @@ type Event struct {
 	Chunk *int `json:"chunk,omitempty"`
 	// Progress is set with StepProgress and with the steps that end a phase.
 	Progress *Progress `json:"progress,omitempty"`
+	// Result is what only the action knows of, at most MaxResult bytes; the server keeps the last one with the node's part.
+	Result json.RawMessage `json:"result,omitempty"`
 }
+
+// MaxResult bounds Event.Result, in bytes.
+const MaxResult = 16 << 10
 
 // Progress counts bytes since the session began on the node.
 type Progress struct {
