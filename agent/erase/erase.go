@@ -27,9 +27,6 @@ import (
 // StepErased is the event that tells how an erase ended; StepFailed follows it where it was not well.
 const StepErased = "erased"
 
-// MaxResult bounds a result as JSON, in bytes.
-const MaxResult = 16 << 10
-
 // Reporter takes the steps of the erase.
 type Reporter interface {
 	Step(step, level, message string, p *session.Progress)

@@ -37,21 +37,20 @@ func ParseSpec(raw []byte) (Spec, error) {
 // Eraser is Erase with its options filled in.
 type Eraser func(ctx context.Context, d *session.Descriptor, spec Spec) error
 
-// Action is the node's action "erase". spec takes the part out of a descriptor that is ours.
-func Action(run Eraser, spec func(d *session.Descriptor) json.RawMessage) node.Action {
-	return func(d *session.Descriptor) node.Job { return &job{run, d, spec(d)} }
+// Action is the node's action "erase". What is asked for is the descriptor's Job.
+func Action(run Eraser) node.Action {
+	return func(d *session.Descriptor) node.Job { return &job{run, d} }
 }
 
 // job is an erase under way.
 type job struct {
-	run  Eraser
-	d    *session.Descriptor
-	spec json.RawMessage
+	run Eraser
+	d   *session.Descriptor
 }
 
 // Run erases the disk.
 func (j *job) Run(ctx context.Context) error {
-	spec, err := ParseSpec(j.spec)
+	spec, err := ParseSpec(j.d.Job)
 	if err != nil {
 		return err
 	}

@@ -11,13 +11,17 @@ import (
 )
 
 func TestJob(t *testing.T) {
-	d := &session.Descriptor{Session: "e", Serial: 1, Action: Name}
+	d := session.Descriptor{Session: "e", Serial: 1, Action: Name}
 	var got Spec
 	failed := errors.New("the disk is frozen")
 	action := func(raw string) error {
-		j := Action(func(_ context.Context, _ *session.Descriptor, s Spec) error { got = s; return failed },
-			func(*session.Descriptor) json.RawMessage { return json.RawMessage(raw) })(d)
-		return j.Run(t.Context())
+		d := d
+		d.Job = json.RawMessage(raw)
+		return Action(func(_ context.Context, _ *session.Descriptor,
+			s Spec) error {
+			got = s
+			return failed
+		})(&d).Run(t.Context())
 	}
 	if err := action(`{"method": "overwrite", "passes": 2, "pattern": "aa55", "read_back": "all"}`); !errors.Is(err,
 		failed) {
@@ -35,7 +39,7 @@ func TestJob(t *testing.T) {
 			t.Errorf("%.40s: %v; want %q", raw, err, want)
 		}
 	}
-	j := &job{d: d}
+	j := &job{d: &d}
 	for _, c := range []struct {
 		nd   session.Descriptor
 		want bool
@@ -73,7 +77,7 @@ func TestResultFits(t *testing.T) {
 		t.Fatal("a bad sector is no failure")
 	}
 	text, err := json.Marshal(res)
-	if err != nil || len(text) > MaxResult/2 {
+	if err != nil || len(text) > session.MaxResult/2 {
 		t.Errorf("%d bytes, %v: %s", len(text), err, text)
 	}
 	if w.result == nil || w.result.Failure != res.Failure {

@@ -12,7 +12,7 @@ import (
 const (
 	Clear = "clear" // nothing can be read any more through the disk's ordinary interface
 	Purge = "purge" // nor with a laboratory's means
-	None  = "none"  // neither can be said; Reason has why
+	None  = ""      // neither can be said; Reason has why
 )
 
 // Result is what was done to a disk, for the receipt. A failed erase has one too.
@@ -27,7 +27,7 @@ type Result struct {
 	// says what was wrong.
 	OK      bool   `json:"ok"`
 	Failure string `json:"failure,omitempty"`
-	Term    string `json:"term"` // clear, purge or none
+	Term    string `json:"term"` // clear, purge or empty
 	Reason  string `json:"reason"`
 	// Began and Ended are by the node's clock, which may be wrong; Seconds, between them, are not.
 	Began    time.Time `json:"began"`
