@@ -23,8 +23,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/diskcast/diskcast/agent/client"
-	"github.com/diskcast/diskcast/agent/erase"
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
@@ -308,11 +308,12 @@ func TestEndToEnd(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	// The disk is erased, and what the server is told of it is what is there.
-	s.descs <- &session.Descriptor{V: 1, Session: "s4", Node: "n1", Serial: 4, Action: erase.Name, Target: &session.Target{},
+	s.descs <- &session.Descriptor{V: 1, Session: "s4", Node: "n1", Serial: 4, Action: erasure.Action, Target: &session.Target{},
 		Job: json.RawMessage(`{"method": "zero", "read_back": "all"}`)}
-	events := s.wait("s4", erase.StepErased)
-	var result erase.Result
-	if err := json.Unmarshal(events[len(events)-1].Result, &result); err != nil || !result.OK || result.Term != erase.Clear || result.ReadBack.Bytes != int64(len(dirty)) {
+	events := s.wait("s4", erasure.StepErased)
+	var result erasure.Result
+	if err := json.Unmarshal(events[len(events)-1].Result, &result); err != nil || !result.OK ||
+		result.Term != erasure.Clear || result.ReadBack.Bytes != int64(len(dirty)) {
 		t.Errorf("%v, %+v", err, result)
 	}
 	if got, err := os.ReadFile(disk); err != nil || !bytes.Equal(got, make([]byte, len(dirty))) {

@@ -74,8 +74,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s by the disk (status %02xh, error %02xh)", e.Command, what, e.Regs.Status, e.Regs.Error)
 }
 
-// CDB is the command as ATA PASS-THROUGH (16) (SAT-4 12.2.2). The disk's registers are asked for where they are the answer: of a
-// data command they can be those of a moment before its end, when DRQ is still set, and libata takes that for a failure.
+// CDB is the command as ATA PASS-THROUGH (16) (SAT-4 12.2.2). The disk's registers are asked for where they are the
+// answer: of a data command they can be those of a moment before its end, when DRQ is still set, and libata takes that
+// for a failure.
 func (c *Command) CDB() [16]byte {
 	const (
 		opcode    = 0x85
