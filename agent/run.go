@@ -19,11 +19,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/events"
-	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/inventory"
 	"github.com/diskcast/diskcast/agent/network"
 	"github.com/diskcast/diskcast/agent/node"
@@ -173,20 +171,9 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
 	g.Go(func() error { return a.events.Run(ctx) })
-	var boot node.Booter = &bootos.Machine{Root: "/", Dir: "/run/diskcast/os", Log: a.log}
-	if a.o.noBoot {
-		boot = bootos.Stay{}
-	}
 	g.Go(func() error { return a.watchDisks(ctx) })
-	n := node.New(node.Options{
-		API: a.client, Report: a.events, Boot: boot, Log: a.log, Capture: a.capture(memory), Entry: a.entry,
-		Restore: func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
-			return imaging.Restore(ctx, d, casts, imaging.Options{
-				Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(), Firmware: a.inventory.Read().Firmware, DiskWait: a.patience(),
-				Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
-			})
-		},
-	})
+	m := a.machine()
+	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic), Log: a.log})
 	g.Go(func() error { return n.Run(ctx) })
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -93,7 +94,7 @@ func (n *fake) netboot(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("DHCP: %w", err)
 	}
 	ones, _ := lease.ACK.SubnetMask().Size()
-	if err := nettest.AddAddr(nettest.Client, fmt.Sprintf("%v/%d", lease.ACK.YourIPAddr, ones)); err != nil && !strings.Contains(err.Error(), "exists") {
+	if err := nettest.AddAddr(nettest.Client, fmt.Sprintf("%v/%d", lease.ACK.YourIPAddr, ones)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
 	fmt.Println("dhcp", lease.ACK.YourIPAddr, lease.ACK.BootFileName)

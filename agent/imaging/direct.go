@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/span"
 )
 
 // direct is the Receiver of a session without a cast: it only keeps account of what is missing, and everything
@@ -15,17 +16,17 @@ type direct struct {
 
 	mu      sync.Mutex
 	size    int64
-	missing rangeSet
+	missing span.Set
 	got     int64
 	whole   chan struct{} // closed while nothing is missing
 }
 
 func newDirect(size int64, why string, o cast.ReceiverOptions) *direct {
-	var have rangeSet
+	var have span.Set
 	for _, r := range o.Have {
-		have = have.add(r.Offset, r.Length)
+		have = have.Add(r.Offset, r.Length)
 	}
-	d := &direct{why: why, onState: o.OnState, size: size, missing: have.complement(size), whole: make(chan struct{})}
+	d := &direct{why: why, onState: o.OnState, size: size, missing: span.Invert(have, size), whole: make(chan struct{})}
 	if len(d.missing) == 0 {
 		close(d.whole)
 	}
@@ -53,14 +54,14 @@ func (d *direct) Again(off, n int64) {
 	if len(d.missing) == 0 {
 		d.whole = make(chan struct{})
 	}
-	d.missing = d.missing.add(off, n)
+	d.missing = d.missing.Add(off, n)
 }
 
 func (d *direct) Deliver(off int64, p []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was := len(d.missing)
-	d.missing = d.missing.remove(off, int64(len(p)))
+	d.missing = d.missing.Remove(off, int64(len(p)))
 	d.got += int64(len(p))
 	if was > 0 && len(d.missing) == 0 {
 		close(d.whole)

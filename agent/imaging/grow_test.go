@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/session"
@@ -79,7 +80,7 @@ func TestGrowReplaced(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	o := w.options(w.multicast(nil))
 	o.Disks = replaced{w, cancel}
-	if _, err := Restore(ctx, w.descriptor(), nil, o); !errors.Is(err, ErrReplaced) {
+	if _, err := Restore(ctx, w.descriptor(), nil, o); !errors.Is(err, node.ErrReplaced) {
 		t.Errorf("%v, want ErrReplaced", err)
 	}
 	if w.said(session.StepGrown) {
@@ -94,6 +95,6 @@ type replaced struct {
 }
 
 func (r replaced) Grow(ctx context.Context, _ session.Disk, _ restore.Growth) error {
-	r.cancel(ErrReplaced)
+	r.cancel(node.ErrReplaced)
 	return ctx.Err()
 }

@@ -206,7 +206,8 @@ type run struct {
 	counts session.Progress // what was received and written, once that is over
 }
 
-// write is the restore from plan to verification.
+// write is the restore from plan to verification. What was read back wrong is fetched from the server once more, by HTTP, and hashed
+// before it is written this time.
 func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	var options []restore.PlanOption
 	if !r.d.NoGrow {
@@ -220,56 +221,57 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	if err := disk.Settle(ctx, r.o.Server, r.d, r.disk, r.o.Disks.List); err != nil {
 		return err
 	}
-	same, err := r.sameTable()
-	if err != nil {
+	seq := restore.Sequence{
+		Name: r.disk.Path, Plan: plan, Target: r.target, Mode: mode(r.d.Mode), Verify: r.d.Verify,
+		Bring: func(ctx context.Context, have []restore.Range, repair bool) error {
+			return r.receive(ctx, have, casts, repair)
+		},
+		Chosen: func(same, delta bool) {
+			level, words := session.Info, r.planWords(same, delta)
+			if w := r.cfg.FirmwareWarning(r.o.Firmware); w != "" {
+				level, words = session.Warn, words+"; "+w
+			}
+			r.step(session.StepPlan, level, words, nil)
+			for _, w := range plan.Warnings() {
+				r.o.Log.Warn("plan: "+w, "disk", r.disk.Path)
+			}
+		},
+		Tabled:   func(same bool) { r.step(session.StepTable, session.Info, tableWords(r.cfg, same), nil) },
+		Wrong:    r.wrong,
+		Progress: r.progress,
+	}
+	if err := seq.Run(ctx); err != nil || !r.d.Verify {
 		return err
 	}
-	delta := r.d.Mode == session.Delta || (r.d.Mode != session.Full && same)
-	level, words := session.Info, r.planWords(same, delta)
-	if w := r.cfg.FirmwareWarning(r.o.Firmware); w != "" {
-		level, words = session.Warn, words+"; "+w
-	}
-	r.step(session.StepPlan, level, words, nil)
-	for _, w := range plan.Warnings() {
-		r.o.Log.Warn("plan: "+w, "disk", r.disk.Path)
-	}
-	if err := r.fill(ctx, casts, same, delta, false); err != nil {
-		return err
-	}
-	if r.d.Verify {
-		return r.verify(ctx, casts)
-	}
+	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", &r.counts)
 	return nil
 }
 
-// sameTable reports whether the disk has the plan's partition table.
-func (r *run) sameTable() (bool, error) {
-	same, err := r.plan.SameTable(r.target)
-	if err != nil {
-		return false, fmt.Errorf("%s: reading its partition table: %w", r.disk.Path, err)
+// mode is the descriptor's.
+func mode(word string) restore.Mode {
+	switch word {
+	case session.Full:
+		return restore.Full
+	case session.Delta:
+		return restore.Delta
 	}
-	return same, nil
+	return restore.Auto
 }
 
-// fill puts on the disk the partition table, unless it is there, and every chunk, or, with delta, those that differ.
-func (r *run) fill(ctx context.Context, casts <-chan *session.Cast, same, delta, repair bool) error {
-	var have []restore.Range
-	if delta {
-		var err error
-		have, err = r.plan.Present(ctx, r.target, func(done, total int64) {
-			r.o.Report.Progress(fmt.Sprintf("hashing what is on the disk: %s", percent(done, total)), r.counts)
-		})
-		if err != nil {
-			return fmt.Errorf("%s: comparing it with the image: %w", r.disk.Path, err)
-		}
+// progress tells of the disk being read.
+func (r *run) progress(step string, done, total int64) {
+	words := map[string]string{"hash": "hashing what is on the disk", "verify": "reading back"}[step]
+	r.o.Report.Progress(words+": "+percent(done, total), r.counts)
+}
+
+// wrong tells of what the disk does not hold: it is fetched from the server once more.
+func (r *run) wrong(e *restore.MismatchError) {
+	words := e.Error() + "; what differs is fetched and written once more"
+	if e.Chunk >= 0 {
+		r.o.Report.Refused(e.Chunk, words) // the server looks at its own copy too
+		return
 	}
-	if !same {
-		if err := r.plan.WriteTable(r.target); err != nil {
-			return fmt.Errorf("%s: writing the partition table: %w", r.disk.Path, err)
-		}
-	}
-	r.step(session.StepTable, session.Info, tableWords(r.cfg, same), nil)
-	return r.receive(ctx, have, casts, repair)
+	r.step(session.StepChunk, session.Warn, words, nil)
 }
 
 func (r *run) step(step, level, message string, p *session.Progress) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
@@ -178,7 +179,7 @@ func TestPoisoned(t *testing.T) {
 			if len(m) > 0 && !f.left() {
 				off, n := m[0].Offset, min(m[0].Length, 20_000)
 				f.mu.Lock()
-				f.missing = f.missing.remove(off, n)
+				f.missing = f.missing.Remove(off, n)
 				f.mu.Unlock()
 				if err := f.sink.Block(off, bad[off:off+n]); err != nil {
 					return err
@@ -402,43 +403,8 @@ func TestCancel(t *testing.T) {
 		done <- err
 	}()
 	<-waiting
-	cancel(ErrReplaced)
-	if err := <-done; !errors.Is(err, ErrReplaced) {
+	cancel(node.ErrReplaced)
+	if err := <-done; !errors.Is(err, node.ErrReplaced) {
 		t.Errorf("%v, want ErrReplaced", err)
-	}
-}
-
-func TestRangeSet(t *testing.T) {
-	var s rangeSet
-	mask := make([]bool, 64)
-	state := uint64(1)
-	for range 4000 {
-		state = state*6364136223846793005 + 1442695040888963407
-		off, n := int64(state>>33)%60, int64(state>>40)%5
-		add := state>>50&1 == 1
-		if add {
-			s = s.add(off, n)
-		} else {
-			s = s.remove(off, n)
-		}
-		for i := off; i < off+n && i < 64; i++ {
-			mask[i] = add
-		}
-		got := make([]bool, 64)
-		last := int64(-1)
-		for _, r := range s {
-			if r.Length <= 0 || r.Offset <= last {
-				t.Fatalf("%v is not sorted and merged", s)
-			}
-			last = r.Offset + r.Length
-			for i := r.Offset; i < last; i++ {
-				got[i] = true
-			}
-		}
-		for i := range mask {
-			if mask[i] != got[i] {
-				t.Fatalf("byte %d: %v", i, s)
-			}
-		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/span"
 )
 
 // farewell bounds how long a receiver that has everything may take to tell the sender so.
@@ -80,11 +81,7 @@ func (rc *reception) planned() *session.Cast {
 
 // cycle receives from the planned cast, and from each that takes its place.
 func (rc *reception) cycle(ctx context.Context, have []restore.Range, casts <-chan *session.Cast) error {
-	here := make([]cast.Range, 0, len(have))
-	for _, h := range have {
-		here = append(here, cast.Range(h))
-	}
-	c := rc.planned()
+	here, c := have, rc.planned()
 	for {
 		recv, err := rc.open(c, here)
 		if err != nil {
@@ -139,7 +136,7 @@ func (rc *reception) retire(recv Receiver) []cast.Range {
 	rc.base.Multicast += s.Multicast + s.Stream
 	rc.base.Rejected += s.Rejected.Total()
 	rc.recv = nil
-	return rangeSet(recv.Missing()).complement(rc.d.Image.ObjectSize)
+	return span.Invert(recv.Missing(), rc.d.Image.ObjectSize)
 }
 
 // errRecast: another cast, or none at all, takes the place of the one that was received from.
@@ -429,6 +426,3 @@ func (rc *reception) words() string {
 	p := rc.progress()
 	return fmt.Sprintf("received %s, written %s", percent(p.Received, p.Needed), percent(p.Written, p.ToWrite))
 }
-
-// ErrReplaced is the cause of a restore that ends because the server has other plans with the node.
-var ErrReplaced = errors.New("the server gave this node another task")

@@ -12,29 +12,14 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// forgetful is a disk that keeps another byte than was written at one place, as often as it is told to.
-type forgetful struct {
-	*imagetest.Memory
-	at    int64
-	times int
-}
-
-func (f *forgetful) WriteAt(p []byte, off int64) (int, error) {
-	n, err := f.Memory.WriteAt(p, off)
-	if off <= f.at && f.at < off+int64(n) && f.times > 0 {
-		f.times--
-		f.Bytes()[f.at] ^= 4
-	}
-	return n, err
-}
-
 // onForgetful restores to a disk that fails so often in the middle of the image.
 func onForgetful(t *testing.T, times int) (*world, error) {
 	t.Helper()
 	w := newWorld(t)
 	chunks := w.im.Index().Chunks
 	o := w.options(w.multicast(nil))
-	o.Disks = onDisk{w, &forgetful{Memory: w.target, at: chunks[len(chunks)/2].Extents[0].Offset + 77, times: times}}
+	at := chunks[len(chunks)/2].Extents[0].Offset + 77
+	o.Disks = onDisk{w, &imagetest.Forgetful{Memory: w.target, At: at, Times: times}}
 	_, err := Restore(t.Context(), w.descriptor(), nil, o)
 	return w, err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/span"
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
@@ -220,7 +221,7 @@ type fakeCast struct {
 	o    cast.ReceiverOptions
 
 	mu      sync.Mutex
-	missing rangeSet
+	missing span.Set
 	sent    int64
 	wrong   int // times that its bytes were not the object's
 	change  chan struct{}
@@ -231,11 +232,11 @@ type fakeCast struct {
 func (w *world) multicast(play func(ctx context.Context, f *fakeCast) error) NewReceiver {
 	return func(p cast.Params, sink cast.Sink, o cast.ReceiverOptions) (Receiver, error) {
 		f := &fakeCast{w: w, p: p, sink: sink, o: o, play: play, change: make(chan struct{}, 1)}
-		var have rangeSet
+		var have span.Set
 		for _, h := range o.Have {
-			have = have.add(h.Offset, h.Length)
+			have = have.Add(h.Offset, h.Length)
 		}
-		f.missing = have.complement(p.Size)
+		f.missing = span.Invert(have, p.Size)
 		return f, nil
 	}
 }
@@ -270,7 +271,7 @@ func (f *fakeCast) bring(ctx context.Context, n int64) error {
 				r.Length -= k
 				off := r.Offset + r.Length
 				f.mu.Lock()
-				f.missing = f.missing.remove(off, k)
+				f.missing = f.missing.Remove(off, k)
 				f.sent += k
 				f.mu.Unlock()
 				if err := f.sink.Block(off, f.w.object[off:off+k]); err != nil {
@@ -286,7 +287,7 @@ func (f *fakeCast) bring(ctx context.Context, n int64) error {
 func (f *fakeCast) Again(off, n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.missing = f.missing.add(off, n)
+	f.missing = f.missing.Add(off, n)
 	select {
 	case f.change <- struct{}{}:
 	default:
@@ -295,7 +296,7 @@ func (f *fakeCast) Again(off, n int64) {
 
 func (f *fakeCast) Deliver(off int64, p []byte) error {
 	f.mu.Lock()
-	f.missing = f.missing.remove(off, int64(len(p)))
+	f.missing = f.missing.Remove(off, int64(len(p)))
 	f.mu.Unlock()
 	select {
 	case f.change <- struct{}{}:

@@ -1,4 +1,4 @@
-package node
+package node_test
 
 import (
 	"context"
@@ -8,19 +8,24 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/agent/capturing"
+	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
 // playCapture is play with a node that can capture.
-func playCapture(t *testing.T, f *fake, run Capturer, script func(f *fake)) []string {
+func playCapture(t *testing.T, f *fake, run capturing.Capturer, script func(f *fake)) []string {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f.descs, f.errs, f.left = make(chan *session.Descriptor), make(chan error), make(chan string, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		f.stopped = ctx
-		n := New(Options{API: f, Report: f, Restore: f.run, Boot: f, Capture: func(ctx context.Context, d *session.Descriptor) error {
-			f.note("capture %s", d.Upload.Name)
-			return run(ctx, d)
+		n := node.New(node.Options{API: f, Report: f, Machine: f, Actions: map[string]node.Action{
+			session.Restore: f.restoring(),
+			session.Capture: capturing.Action(func(ctx context.Context, d *session.Descriptor) error {
+				f.note("capture %s", d.Upload.Name)
+				return run(ctx, d)
+			}),
 		}})
 		ended := make(chan error, 1)
 		go func() { ended <- n.Run(ctx) }()
@@ -43,7 +48,7 @@ func TestCapture(t *testing.T) {
 	idle := &session.Descriptor{Serial: 9, Action: session.Idle}
 	waits := func(ctx context.Context, _ *session.Descriptor) error { <-ctx.Done(); return context.Cause(ctx) }
 	for name, c := range map[string]struct {
-		run    Capturer
+		run    capturing.Capturer
 		script func(f *fake)
 		want   []string
 	}{

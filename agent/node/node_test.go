@@ -1,4 +1,4 @@
-package node
+package node_test
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/efiboot"
 	"github.com/diskcast/diskcast/agent/imaging"
+	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/agent/restoring"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -104,6 +106,10 @@ func (f *fake) run(ctx context.Context, d *session.Descriptor, casts <-chan *ses
 	return &imaging.Result{}, nil
 }
 
+func (f *fake) restoring() node.Action {
+	return restoring.Action(restoring.Options{Restore: f.run, Entry: f.enter, Boot: f, Report: f})
+}
+
 func restore(serial uint64, name string, boot *session.Boot) *session.Descriptor {
 	return &session.Descriptor{V: 1, Session: "s-" + name, Serial: serial, Action: session.Restore, Boot: boot,
 		Image: &session.Image{Name: name, Manifest: "sha256:" + name}, Target: &session.Target{}, Cast: &session.Cast{ID: 1}}
@@ -112,11 +118,16 @@ func restore(serial uint64, name string, boot *session.Boot) *session.Descriptor
 // play runs a node in a bubble of time until script returns, and returns what happened.
 func play(t *testing.T, f *fake, script func(f *fake)) []string {
 	t.Helper()
+	return playWith(t, f, map[string]node.Action{session.Restore: f.restoring()}, script)
+}
+
+func playWith(t *testing.T, f *fake, actions map[string]node.Action, script func(f *fake)) []string {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f.descs, f.errs, f.left = make(chan *session.Descriptor), make(chan error), make(chan string, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		f.stopped = ctx
-		n := New(Options{API: f, Report: f, Restore: f.run, Boot: f, Entry: f.enter})
+		n := node.New(node.Options{API: f, Report: f, Machine: f, Actions: actions})
 		ended := make(chan error, 1)
 		go func() { ended <- n.Run(ctx) }()
 		script(f)
@@ -231,7 +242,8 @@ func TestFailuresKeepTheNode(t *testing.T) {
 	}
 	check(t, got,
 		"session s-bad", "restore bad", "error failed chunk 3 is damaged",
-		"session c", "error failed this agent cannot capture; attach the disk to the server and use 'diskcast image capture' there",
+		"session c", "error failed this agent does not know the action \"capture\": it is older than the server; "+
+			"make the boot directory anew with the mkimage of the server's release, and start the machine again",
 		"session s-bug", "restore bug", "error failed the agent is broken, please report this: index out of range",
 		"session ", "info boot reboot: the server asks for it", "flush", "REBOOT", "error failed the machine does not obey: reboot: EPERM; switch it off and on",
 		"session s-good", "restore good", "info entry made", "info boot stay: as the session asks", "flush",
@@ -257,7 +269,7 @@ func TestReplaced(t *testing.T) {
 			f.descs <- restore(1, "a", nil)
 			f.descs <- next
 		})
-		want := []string{"session s-a", "restore a", "cancelled: " + imaging.ErrReplaced.Error(), name}
+		want := []string{"session s-a", "restore a", "cancelled: " + node.ErrReplaced.Error(), name}
 		if next.Action == session.Restore {
 			want = append(want, "restore b", "info entry made", "info boot stay: as the session asks", "flush")
 		}

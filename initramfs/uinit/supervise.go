@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -62,8 +64,11 @@ func reason(err error) string {
 	if err == nil {
 		return "it said that it was done"
 	}
-	if err.Error() == "signal: killed" {
-		return fmt.Sprintf("%v (out of memory? dmesg says)", err)
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		if w, ok := ended.Sys().(syscall.WaitStatus); ok && w.Signal() == syscall.SIGKILL {
+			return fmt.Sprintf("%v (out of memory? dmesg says)", err)
+		}
 	}
 	return err.Error()
 }

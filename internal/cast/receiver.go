@@ -12,6 +12,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast/core"
 	"github.com/diskcast/diskcast/internal/cast/sock"
+	"github.com/diskcast/diskcast/internal/span"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -28,7 +29,7 @@ type Receiver struct {
 	delivery  delivery
 	wake      chan struct{} // the reporter must look again
 	states    []State
-	delivered rangeSet
+	delivered span.Set
 	byOther   int64
 	running   bool
 }

@@ -2,8 +2,8 @@ package cast
 
 import (
 	"fmt"
+
 	"github.com/diskcast/diskcast/internal/cast/core"
-	"slices"
 )
 
 // Again says that the sink has lost these bytes: the blocks they are in are received anew.
@@ -14,7 +14,7 @@ func (r *Receiver) Again(off, n int64) {
 	for b := first; b < end; b++ {
 		r.rx.core.Again(r.now(), b)
 	}
-	r.delivered.remove(int64(first)*r.p.BlockSize(), int64(end)*r.p.BlockSize())
+	r.delivered = r.delivered.Remove(int64(first)*r.p.BlockSize(), int64(end-first)*r.p.BlockSize())
 	signal(r.wake)
 }
 
@@ -37,8 +37,9 @@ func (r *Receiver) have(off, n int64) {
 	if off < 0 || n <= 0 || off >= r.p.Size {
 		return
 	}
-	start, end := r.delivered.add(off, off+min(n, r.p.Size-off))
-	first, last := ranges(r.p, start, end-start, false)
+	r.delivered = r.delivered.Add(off, min(n, r.p.Size-off))
+	run := r.delivered.Around(off)
+	first, last := ranges(r.p, run.Offset, run.Length, false)
 	for b := first; b < last; b++ {
 		if p := r.rx.core.Have(r.now(), b); p != nil {
 			if blk, ok := p.Ext.(*rxBlock); ok {
@@ -57,7 +58,7 @@ func (r *Receiver) Missing() []Range {
 	size := r.p.BlockSize()
 	for _, b := range r.rx.core.MissingBlocks() {
 		off := int64(b) * size
-		if n := len(out); n > 0 && out[n-1].Offset+out[n-1].Length == off {
+		if n := len(out); n > 0 && out[n-1].End() == off {
 			out[n-1].Length += r.p.BlockLen(b)
 			continue
 		}
@@ -92,37 +93,4 @@ func (r *Receiver) Stats() ReceiverStats {
 	}
 	st.Missing = min(int64(c.Missing())*r.p.BlockSize(), r.p.Size)
 	return st
-}
-
-// rangeSet is a sorted list of disjoint byte ranges [start, end).
-type rangeSet [][2]int64
-
-// add adds a range and returns the one it became part of.
-func (s *rangeSet) add(start, end int64) (int64, int64) {
-	i, _ := slices.BinarySearchFunc(*s, start, func(r [2]int64, v int64) int {
-		if r[1] < v {
-			return -1
-		}
-		return 1
-	})
-	j := i
-	for ; j < len(*s) && (*s)[j][0] <= end; j++ {
-		start, end = min(start, (*s)[j][0]), max(end, (*s)[j][1])
-	}
-	*s = slices.Replace(*s, i, j, [2]int64{start, end})
-	return start, end
-}
-
-// remove takes a range out.
-func (s *rangeSet) remove(start, end int64) {
-	var out rangeSet
-	for _, r := range *s {
-		if r[0] < start {
-			out = append(out, [2]int64{r[0], min(r[1], start)})
-		}
-		if r[1] > end {
-			out = append(out, [2]int64{max(r[0], end), r[1]})
-		}
-	}
-	*s = out
 }

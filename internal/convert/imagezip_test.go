@@ -2,6 +2,8 @@ package convert
 
 import (
 	"bytes"
+	"compress/zlib"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,5 +116,67 @@ func TestImagezipRelocations(t *testing.T) {
 	le.PutUint32(chunk[32:], 1<<20)
 	if err := readImagezip(bytes.NewReader(chunk), testScratch(t)); err == nil {
 		t.Error("a million relocations were taken")
+	}
+}
+
+func ndzImage(t testing.TB, version int, data []byte, regions [][2]uint32) []byte {
+	t.Helper()
+	head := map[int]int{1: 24, 2: 36, 3: 36, 4: 344}[version]
+	chunk := make([]byte, 4096, ndzChunk)
+	le.PutUint32(chunk, uint32(ndzMagic+version-1))
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	at := 0
+	for i, r := range regions {
+		le.PutUint32(chunk[head+8*i:], r[0])
+		le.PutUint32(chunk[head+8*i+4:], r[1])
+		if _, err := w.Write(data[at : at+int(r[1])*ndzSector]); err != nil {
+			t.Fatal(err)
+		}
+		at += int(r[1]) * ndzSector
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	le.PutUint32(chunk[4:], uint32(z.Len()))
+	le.PutUint32(chunk[12:], 1)
+	le.PutUint32(chunk[16:], 4096)
+	le.PutUint32(chunk[20:], uint32(len(regions)))
+	if version > 1 {
+		le.PutUint32(chunk[28:], 4000)
+	}
+	chunk = append(chunk, z.Bytes()...)
+	return chunk[:ndzChunk]
+}
+
+func TestImagezip(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte("sector data here"), 32*100)
+	regions := [][2]uint32{{0, 40}, {100, 60}}
+	for version := 1; version <= 4; version++ {
+		path := filepath.Join(volumetest.Dir(t), "image.ndz")
+		image := ndzImage(t, version, data, regions)
+		if err := os.WriteFile(path, image, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := openDisk(t, path)
+		size := 4000
+		if version == 1 {
+			size = 160
+		}
+		want := make([]byte, size*ndzSector)
+		copy(want, data[:40*ndzSector])
+		copy(want[100*ndzSector:], data[40*ndzSector:100*ndzSector])
+		same(t, want, content(t, d))
+		image[4096+20] ^= 1
+		if err := readImagezip(bytes.NewReader(image), testScratch(t)); err == nil {
+			t.Error("damage was not noticed")
+		}
+		if version == 4 {
+			image[36] = 1
+			if err := readImagezip(bytes.NewReader(image), testScratch(t)); !errors.Is(err, ErrFormat) {
+				t.Errorf("encrypted: %v", err)
+			}
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 )
 
 // Actions of a descriptor.
@@ -102,8 +103,14 @@ type Boot struct {
 }
 
 func (d *Descriptor) version() int { return d.V }
+func (d *Descriptor) check() error { return d.Validate() }
 
-func (d *Descriptor) check() error {
+// Validate says what is wrong with the descriptor, naming the field. The server asks before it sends one, the node before
+// it follows one: neither has rules of its own.
+func (d *Descriptor) Validate() error {
+	if d.V != Version {
+		return fmt.Errorf("descriptor: %w: v=%d, this program speaks v=%d", ErrVersion, d.V, Version)
+	}
 	switch d.Action {
 	case Idle, Reboot:
 		return nil
@@ -206,12 +213,18 @@ func (c *Cast) check() error {
 		return fmt.Errorf("cast: feedback %v is not a unicast address and port", c.Feedback)
 	case len(c.Key) != 32:
 		return fmt.Errorf("cast: key has %d bytes, not 32", len(c.Key))
+	case len(c.Sender) != 64:
+		return fmt.Errorf("cast: public keys of the sender have %d bytes, not 64", len(c.Sender))
+	case !slices.ContainsFunc(c.Sender, func(b byte) bool { return b != 0 }):
+		return fmt.Errorf("cast: no public keys of the sender")
 	case c.Size < 0:
 		return fmt.Errorf("cast: size %d", c.Size)
 	case c.Payload < 64 || c.Payload > 65000 || c.Payload%64 != 0:
 		return fmt.Errorf("cast: payload of %d bytes is not a multiple of 64 in 64..65000", c.Payload)
 	case c.K < 1 || c.K > 128:
 		return fmt.Errorf("cast: %d source packets a block, not 1..128", c.K)
+	case (c.Size-1)/(int64(c.Payload)*int64(c.K)) >= 1<<32-1:
+		return fmt.Errorf("cast: object of %d bytes has more than 2^32-1 blocks", c.Size)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/cast/core"
 )
 
 func restoreDescriptor() *Descriptor {
@@ -21,7 +23,7 @@ func restoreDescriptor() *Descriptor {
 		},
 		Cast: &Cast{
 			ID: 9, Group: netip.MustParseAddrPort("239.192.0.1:9000"), Feedback: netip.MustParseAddrPort("10.0.0.1:9001"),
-			Key: bytes.Repeat([]byte{3}, 32), Size: 4096, Payload: 1408, K: 128,
+			Key: bytes.Repeat([]byte{3}, 32), Sender: bytes.Repeat([]byte{4}, 64), Size: 4096, Payload: 1408, K: 128,
 		},
 		Target: &Target{Serial: "disk0", MinSize: 1 << 30},
 		Mode:   Auto,
@@ -111,11 +113,16 @@ func TestDecodeRefuses(t *testing.T) {
 		"negative object":  {edit(func(d *Descriptor) { d.Image.ObjectSize = -1 }), "out of range"},
 		"unicast group":    {edit(func(d *Descriptor) { d.Cast.Group = netip.MustParseAddrPort("10.0.0.9:1") }), "not a multicast"},
 		"short key":        {edit(func(d *Descriptor) { d.Cast.Key = d.Cast.Key[:16] }), "16 bytes, not 32"},
-		"size mismatch":    {edit(func(d *Descriptor) { d.Cast.Size = 1 }), "image object of 4096"},
-		"payload":          {edit(func(d *Descriptor) { d.Cast.Payload = 1400 }), "multiple of 64"},
-		"k":                {edit(func(d *Descriptor) { d.Cast.K = 200 }), "not 1..128"},
-		"mode":             {edit(func(d *Descriptor) { d.Mode = "fast" }), `unknown mode "fast"`},
-		"boot":             {edit(func(d *Descriptor) { d.Boot.Method = "hope" }), `unknown boot method "hope"`},
+		"short sender":     {edit(func(d *Descriptor) { d.Cast.Sender = d.Cast.Sender[:63] }), "63 bytes, not 64"},
+		"no sender":        {edit(func(d *Descriptor) { d.Cast.Sender = make([]byte, 64) }), "no public keys"},
+		"too many blocks": {edit(func(d *Descriptor) {
+			d.Cast.Payload, d.Cast.K, d.Cast.Size, d.Image.ObjectSize = 64, 1, 1<<40, 1<<40
+		}), "2^32-1 blocks"},
+		"size mismatch": {edit(func(d *Descriptor) { d.Cast.Size = 1 }), "image object of 4096"},
+		"payload":       {edit(func(d *Descriptor) { d.Cast.Payload = 1400 }), "multiple of 64"},
+		"k":             {edit(func(d *Descriptor) { d.Cast.K = 200 }), "not 1..128"},
+		"mode":          {edit(func(d *Descriptor) { d.Mode = "fast" }), `unknown mode "fast"`},
+		"boot":          {edit(func(d *Descriptor) { d.Boot.Method = "hope" }), `unknown boot method "hope"`},
 	}
 	for name, x := range map[string]struct {
 		f    func(*Descriptor)
@@ -152,12 +159,30 @@ func FuzzDescriptor(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(raw)
+	big := restoreDescriptor()
+	big.Cast.Payload, big.Cast.K, big.Cast.Size, big.Image.ObjectSize = 64, 1, 64*(1<<32-1), 64*(1<<32-1)
+	if raw, err = json.Marshal(big); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
 	f.Add([]byte(`{"v":1,"action":"idle"}`))
 	f.Add([]byte(`{"v":1,"action":"capture","session":"s","target":{},"upload":{"id":"u","name":"n","level":"fast","grid":65536}}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		var d Descriptor
 		if Decode(bytes.NewReader(doc), &d) != nil {
 			return
+		}
+		if err := d.Validate(); err != nil {
+			t.Fatalf("read, and not valid: %v", err)
+		}
+		// What a node is told of a cast is what a receiver takes.
+		if c := d.Cast; c != nil && d.Action == Restore {
+			p := core.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
+			copy(p.Key[:], c.Key)
+			copy(p.Sender[:], c.Sender)
+			if err := p.Check(); err != nil {
+				t.Fatalf("accepted, and no receiver takes it: %v", err)
+			}
 		}
 		// What was accepted is accepted again after a round trip: nothing is lost that check needs.
 		again, err := json.Marshal(&d)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/diskcast/diskcast/internal/span"
 )
 
 // MaxRuns bounds the number of extents in a map, and so its memory (16 bytes each). Beyond it the smallest gaps are
@@ -42,7 +44,7 @@ func (r *Runs) Add(off, n int64) {
 			r.sorted = false
 		}
 	}
-	r.ext = append(r.ext, Extent{off, n})
+	r.ext = append(r.ext, Extent{Offset: off, Length: n})
 	if len(r.ext) >= r.max {
 		r.compact()
 	}
@@ -129,47 +131,10 @@ func Merge(size int64, lists ...[]Extent) []Extent {
 }
 
 // Invert returns what ext does not cover of size bytes: from a list of free runs, the used ones. ext must be merged.
-func Invert(ext []Extent, size int64) []Extent {
-	var out []Extent
-	at := int64(0)
-	for _, e := range ext {
-		if e.Offset > at {
-			out = append(out, Extent{at, min(e.Offset, size) - at})
-		}
-		at = max(at, e.End())
-		if at >= size {
-			return out
-		}
-	}
-	if at < size {
-		out = append(out, Extent{at, size - at})
-	}
-	return out
-}
+func Invert(ext []Extent, size int64) []Extent { return span.Invert(ext, size) }
 
 // Subtract returns what of a is not in b. Both must be merged.
-func Subtract(a, b []Extent) []Extent {
-	var out []Extent
-	for _, e := range a {
-		i, _ := slices.BinarySearchFunc(b, e.Offset, func(x Extent, off int64) int {
-			if x.End() <= off {
-				return -1
-			}
-			return 1
-		})
-		at := e.Offset
-		for ; i < len(b) && b[i].Offset < e.End(); i++ {
-			if b[i].Offset > at {
-				out = append(out, Extent{at, b[i].Offset - at})
-			}
-			at = max(at, b[i].End())
-		}
-		if at < e.End() {
-			out = append(out, Extent{at, e.End() - at})
-		}
-	}
-	return out
-}
+func Subtract(a, b []Extent) []Extent { return span.Subtract(a, b) }
 
 // Bytes returns the sum of the lengths of ext.
 func Bytes(ext []Extent) int64 {
@@ -183,7 +148,7 @@ func Bytes(ext []Extent) int64 {
 // Require fails unless used, which must be merged, holds all of the n bytes at off. Readers ask it for what their file system cannot do
 // without: a map that calls such a place free is wrong, in other places too.
 func Require(used []Extent, what string, off, n int64) error {
-	if lacks := Subtract([]Extent{{off, n}}, used); n > 0 && len(lacks) > 0 {
+	if lacks := Subtract([]Extent{{Offset: off, Length: n}}, used); n > 0 && len(lacks) > 0 {
 		return fmt.Errorf("its map calls %d bytes at %d free, where it has %s", lacks[0].Length, lacks[0].Offset, what)
 	}
 	return nil

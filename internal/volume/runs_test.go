@@ -17,7 +17,7 @@ func slowRuns(used []bool) []Extent {
 		if l := len(out); l > 0 && out[l-1].End() == int64(i) {
 			out[l-1].Length++
 		} else {
-			out = append(out, Extent{int64(i), 1})
+			out = append(out, Extent{Offset: int64(i), Length: 1})
 		}
 	}
 	return out

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/diskcast/diskcast/internal/span"
 )
 
 // ErrNotThis is wrapped by the error of a file system's Open when its signature is absent. Any other error of Open
@@ -25,13 +27,7 @@ var ErrNotThis = errors.New("signature not found")
 
 // Extent is a run of bytes, Offset counted from the start of the partition (or of the disk, in a Table).
 // In a list of extents they are in ascending order, do not overlap and do not touch.
-type Extent struct {
-	Offset int64 `json:"offset"`
-	Length int64 `json:"length"`
-}
-
-// End returns the offset of the first byte after the extent.
-func (e Extent) End() int64 { return e.Offset + e.Length }
+type Extent = span.Span
 
 // FileSystem is what a reader found in a partition, or on a disk without a partition table.
 type FileSystem interface {
@@ -202,5 +198,5 @@ func (w whole) Extents() ([]Extent, error) {
 	if w.size <= 0 {
 		return nil, nil
 	}
-	return []Extent{{0, w.size}}, nil
+	return []Extent{{Offset: 0, Length: w.size}}, nil
 }

@@ -11,11 +11,13 @@ import (
 type Bus string
 
 // VirtioBlk is the zero value, a controller in the disk itself. A SCSI disk is alone on a virtio-scsi controller, which stays in its
-// PCI slot. A USB disk is a removable stick.
+// PCI slot. A USB disk is a removable stick. An AHCI disk is alone on its controller, an NVMe disk the first namespace of its own.
 const (
 	VirtioBlk Bus = ""
 	SCSI      Bus = "scsi"
 	USB       Bus = "usb"
+	AHCI      Bus = "ahci"
+	NVMe      Bus = "nvme"
 )
 
 // firstSlot is the PCI slot of the first disk's SCSI controller; QEMU gives the lower ones to devices without a place.
@@ -47,6 +49,12 @@ func (v *VM) devices(i, bootIndex int) []device {
 	case USB:
 		disk["driver"], disk["bus"], disk["removable"] = "usb-storage", controller+".0", true
 		return []device{{"driver": "qemu-xhci", "id": controller}, disk}
+	case AHCI:
+		disk["driver"], disk["bus"] = "ide-hd", controller+".0"
+		return []device{{"driver": "ahci", "id": controller}, disk}
+	case NVMe:
+		disk["driver"] = "nvme"
+		return []device{disk}
 	}
 	disk["driver"] = "virtio-blk-pci"
 	return []device{disk}

@@ -89,6 +89,7 @@ func New(e *engine.Engine, im Images, captures Captures, operatorToken string, l
 	a.mux.HandleFunc("GET /v1/nodes/{node}", a.operator(a.showNode))
 	a.mux.HandleFunc("DELETE /v1/nodes/{node}", a.operator(a.forgetNode))
 	a.mux.HandleFunc("GET /v1/nodes/{node}/log", a.operator(a.nodeLog))
+	a.machineRoutes()
 	a.mux.HandleFunc("GET /v1/images", a.operator(a.listImages))
 	a.mux.HandleFunc("GET /v1/dhcp", a.operator(a.showDHCP))
 	a.mux.HandleFunc("DELETE /v1/dhcp/leases/{lease}", a.operator(a.freeLease))
@@ -106,7 +107,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, pattern := a.mux.Handler(r)
 	limit, patience := bodyLimit(pattern)
 	r.Body = http.MaxBytesReader(w, r.Body, limit)
-	if r.Method == http.MethodPost || r.Method == http.MethodPut {
+	if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
 		// A body that trickles in would hold its connection for ever. Not every writer has deadlines (tests' do not).
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
 	}

@@ -63,13 +63,17 @@ type rig struct {
 	dir string
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigWith(t, &enginetest.Casts{}) }
+
+func newRigWith(t *testing.T, casts engine.Casts) *rig {
 	r := &rig{t: t, dir: filepath.Join(t.TempDir(), "state")}
 	var err error
 	if r.id, err = LoadIdentity(r.dir); err != nil {
 		t.Fatal(err)
 	}
-	r.e, err = engine.New(t.Context(), engine.Config{Store: state.NewMemory(), Images: &enginetest.Images{}, Casts: &enginetest.Casts{}, Addr: netip.MustParseAddr("127.0.0.1")})
+	r.e, err = engine.New(t.Context(), engine.Config{
+		Store: state.NewMemory(), Images: &enginetest.Images{}, Casts: casts, Addr: netip.MustParseAddr("127.0.0.1"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +128,28 @@ func (r *rig) hello(mac, boot string) session.HelloReply {
 		r.t.Fatalf("hello: %d %s", code, body)
 	}
 	return reply
+}
+
+// cutKeys makes casts without the second key of their senders.
+type cutKeys struct{ *enginetest.Casts }
+
+func (c cutKeys) Sender(secret []byte) ([]byte, error) {
+	keys, err := c.Casts.Sender(secret)
+	return keys[:32], err
+}
+
+// TestDescriptorIsValidated has the server write a descriptor that no node follows: it says so, and does not send it.
+func TestDescriptorIsValidated(t *testing.T) {
+	r := newRigWith(t, cutKeys{&enginetest.Casts{}})
+	n := r.hello("52:54:00:00:00:01", "b1")
+	code, body, _ := r.call("POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"debian","all":true,"target":{"path":"/dev/sda"}}`)
+	if code != http.StatusCreated {
+		t.Fatalf("session: %d %s", code, body)
+	}
+	code, body, _ = r.call("GET", "/v1/node/"+n.Node+"/descriptor?after=0&wait=10s", n.Token, "")
+	if code != http.StatusInternalServerError || !strings.Contains(body, "32 bytes, not 64") {
+		t.Errorf("the descriptor: %d %s", code, body)
+	}
 }
 
 func TestNodeAPI(t *testing.T) {

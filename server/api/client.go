@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/images"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -178,6 +179,37 @@ func (c *Client) Forget(ctx context.Context, name string) error {
 // Log returns the last events of a node.
 func (c *Client) Log(ctx context.Context, name string, limit int, all bool) ([]model.Event, error) {
 	return call[[]model.Event](ctx, c, "GET", fmt.Sprintf("/v1/nodes/%s/log?limit=%d&all=%v", url.PathEscape(name), limit, all), nil)
+}
+
+// Machines lists all machines.
+func (c *Client) Machines(ctx context.Context) ([]model.Machine, error) {
+	return call[[]model.Machine](ctx, c, "GET", "/v1/machines", nil)
+}
+
+// Machine returns one machine, by id, name or a MAC address.
+func (c *Client) Machine(ctx context.Context, word string) (*model.Machine, error) {
+	return call[*model.Machine](ctx, c, "GET", "/v1/machines/"+url.PathEscape(word), nil)
+}
+
+// EditMachine enters what the operator says of a machine.
+func (c *Client) EditMachine(ctx context.Context, word string, change model.MachineChange) (*model.Machine, error) {
+	return call[*model.Machine](ctx, c, "PATCH", "/v1/machines/"+url.PathEscape(word), change)
+}
+
+// MergeMachines makes one machine of two.
+func (c *Client) MergeMachines(ctx context.Context, into, from string) (*model.Machine, error) {
+	return call[*model.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(into)+"/merge", model.MachineMerge{V: session.Version, From: from})
+}
+
+// SplitMachine makes a sighting of a machine one of its own.
+func (c *Client) SplitMachine(ctx context.Context, word, node string) (*model.Machine, error) {
+	return call[*model.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(word)+"/split", model.MachineSplit{V: session.Version, Node: node})
+}
+
+// RemoveMachine forgets a machine and what was entered of it.
+func (c *Client) RemoveMachine(ctx context.Context, word string) error {
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/machines/"+url.PathEscape(word), nil)
+	return err
 }
 
 // DHCP returns what the server does for the LAN's addresses.

@@ -73,6 +73,11 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request, node string) {
 	case d == nil:
 		w.WriteHeader(http.StatusNoContent)
 	default:
+		// The node would refuse it too, and ask for it for ever; said here, it stands in the server's log.
+		if err := d.Validate(); err != nil {
+			a.fail(w, r, http.StatusInternalServerError, fmt.Errorf("descriptor %d for %s cannot be followed: %w", d.Serial, node, err))
+			return
+		}
 		a.reply(w, http.StatusOK, d)
 	}
 }

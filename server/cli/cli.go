@@ -120,7 +120,8 @@ The line from nothing to a lab of imaged machines:
 	f.BoolVar(&e.json, "json", false, "print JSON")
 	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"), "state directory of the server ($DISKCAST_STATE)")
 	f.BoolVar(&e.debug, "debug", false, "log more")
-	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), leaseCommand(e), tokenCommand(e), receiptCommand(e), castcmd.Command())
+	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e), leaseCommand(e), tokenCommand(e), receiptCommand(e),
+		castcmd.Command())
 	usageErrors(root)
 	return root
 }

@@ -41,9 +41,9 @@ func nodeList(e *env) *cobra.Command {
 			if e.json {
 				return e.printJSON(nodes)
 			}
-			rows := [][]string{{"NODE", "WHERE", "ADDRESS", "SESSION", "MEMORY", "DISKS", "SEEN", "MACHINE"}}
+			rows := [][]string{{"NODE", "NAME", "WHERE", "ADDRESS", "SESSION", "MEMORY", "DISKS", "SEEN", "MACHINE"}}
 			for _, n := range nodes {
-				rows = append(rows, []string{n.ID, n.Where, dash(n.Addr), dash(n.Session), memory(&n), disks(&n), ago(n.LastSeen), strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
+				rows = append(rows, []string{n.ID, dash(n.Name), n.Where, dash(n.Addr), dash(n.Session), memory(&n), disks(&n), ago(n.LastSeen), strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
 			}
 			if err := table(e.out, rows); err != nil {
 				return err
@@ -127,7 +127,7 @@ func nodeShow(e *env) *cobra.Command {
 			inv := &n.Inventory
 			rows := [][]string{
 				{"node", n.ID}, {"where", n.Where}, {"address", dash(n.Addr)}, {"session", dash(n.Session)}, {"last session", dash(n.Last)},
-				{"machine", dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))}, {"serial", dash(inv.Serial)}, {"uuid", dash(inv.UUID)},
+				{"machine", dash(strings.TrimSpace(n.Machine + " " + n.Name))}, {"product", dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))}, {"serial", dash(inv.Serial)}, {"uuid", dash(inv.UUID)},
 				{"firmware", dash(inv.Firmware) + map[bool]string{true: ", Secure Boot"}[inv.SecureBoot]},
 				{"cpus", strconv.Itoa(inv.CPUs)}, {"memory", memory(n)}, {"agent", dash(n.Agent)},
 				{"first seen", ago(n.FirstSeen)}, {"last seen", ago(n.LastSeen)},

@@ -109,6 +109,7 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 			r.warn(s)
 		}
 	}
+	r.o.Wrong = func(e *restore.MismatchError) { r.warn(e.Error() + "; what differs is written once more") }
 	began := time.Now()
 	st, err := restore.Local(ctx, im, t, r.o)
 	bars.close()

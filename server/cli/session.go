@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -119,7 +120,7 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")
 	f.StringVar(&spec.Parent, "parent", "", "of a capture: image whose chunks are preferred where several have the same")
 	f.StringVar(&gaps, "gaps", gapsKeep, "of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
-	f.StringVar(&nodes, "nodes", "", "all, a number, or MAC addresses joined by commas")
+	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
@@ -172,7 +173,7 @@ func checkCreate(cmd *cobra.Command, spec *model.Spec) error {
 func parseNodes(s string, spec *model.Spec) error {
 	switch n, err := strconv.Atoi(s); {
 	case s == "":
-		return usage("say which nodes with --nodes: all, how many, or which MAC addresses")
+		return usage("say which nodes with --nodes: all, how many, or which names of machines or MAC addresses")
 	case s == "all":
 		spec.All = true
 	case err == nil && n > 0:
@@ -181,11 +182,13 @@ func parseNodes(s string, spec *model.Spec) error {
 		return usage("--nodes %d is not a number of nodes", n)
 	default:
 		for m := range strings.SplitSeq(s, ",") {
-			id, err := model.NodeID(strings.TrimSpace(m))
-			if err != nil {
+			name := strings.TrimSpace(m)
+			if id, err := model.NodeID(name); err == nil {
+				name = id
+			} else if !fleet.MayBeName(name) {
 				return usage("--nodes: %w", err)
 			}
-			spec.Nodes = append(spec.Nodes, id)
+			spec.Nodes = append(spec.Nodes, name)
 		}
 	}
 	return nil

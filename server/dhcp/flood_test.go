@@ -89,7 +89,7 @@ func (c *crowd) renew(mac string, a netip.Addr) (time.Duration, bool) {
 func (c *crowd) send(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 	c.t.Helper()
 	reply, err := c.r.Answer(c.t.Context(), m, ServerPort)
-	if err != nil && !strings.Contains(err.Error(), "no address is free") && !strings.Contains(err.Error(), "all in use") {
+	if err != nil && !errors.Is(err, errFull) && !errors.Is(err, errUsed) {
 		c.t.Fatal(err)
 	}
 	return reply

@@ -174,7 +174,12 @@ func (p *Pool) has(mac string, a netip.Addr) bool {
 	return ok && l.Addr == a && l.Until.After(p.cfg.Now()) && p.free(a, mac)
 }
 
-var errBusy = errors.New("too many unknown machines ask for addresses at once; this one may ask again")
+// Why a machine is not given an address.
+var (
+	errBusy = errors.New("too many unknown machines ask for addresses at once; this one may ask again")
+	errFull = errors.New("no address is free")
+	errUsed = errors.New("all in use by other machines")
+)
 
 // Propose chooses an address for a machine. With ask, nobody has looked yet whether somebody uses it: Confirm or InUse must follow.
 // Without, it is the machine's already.
@@ -218,8 +223,8 @@ func (p *Pool) Propose(mac string, wanted netip.Addr) (a netip.Addr, ask bool, e
 }
 
 func (p *Pool) full(mac string) error {
-	return fmt.Errorf("no address is free in DHCP range %v for %s: widen --dhcp-range, or see `diskcast lease list` for who holds them",
-		p.cfg.Range, mac)
+	return fmt.Errorf("%w in DHCP range %v for %s: widen --dhcp-range, or see `diskcast lease list` for who holds them",
+		errFull, p.cfg.Range, mac)
 }
 
 // Reserve is Propose for one address only, which the machine says it has or had.

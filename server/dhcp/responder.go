@@ -150,7 +150,7 @@ func (r *Responder) offer(ctx context.Context, c Client, wanted netip.Addr) (net
 			return a, err
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("the %d addresses of DHCP range that were tried for %s are all in use by other machines", tries, c.MAC)
+	return netip.Addr{}, fmt.Errorf("the %d addresses of DHCP range that were tried for %s are %w", tries, c.MAC, errUsed)
 }
 
 // settle asks the LAN about an address that was chosen for the client, and reports whether it is the client's now.

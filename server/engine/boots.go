@@ -30,14 +30,14 @@ var ErrUnsettled = errors.New("the boot before may still run: ask again")
 
 // rival is a boot of the node that another one took the place of.
 type rival struct {
-	Boot  string    `json:"boot"`
-	Addr  string    `json:"addr,omitempty"`
-	Heard time.Time `json:"heard"`
-	Seen  window    `json:"seen"` // its event numbers
+	Boot  string
+	Addr  string
+	Heard time.Time
+	Seen  window // its event numbers
 	// What its part had come to.
-	Session string                `json:"session,omitempty"`
-	Step    string                `json:"step,omitempty"`
-	Steps   map[string]model.Mark `json:"steps,omitempty"`
+	Session string
+	Step    string
+	Steps   map[string]model.Mark
 }
 
 // speak notes that the present boot of the node was heard.

@@ -176,7 +176,7 @@ func (e *Engine) wantedByName(id string) bool {
 
 // stranger reports whether the server knows of the node only what its hello said.
 func (e *Engine) stranger(n *node) bool {
-	return n.Boot != "" && !n.Booted && !n.Worked && n.Session == "" && !e.wantedByName(n.ID)
+	return n.Boot != "" && !n.Booted && !n.Worked && n.Session == "" && !e.entered(n) && !e.wantedByName(n.ID)
 }
 
 func (e *Engine) roomForStranger(now time.Time) bool {

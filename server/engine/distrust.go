@@ -7,6 +7,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/record"
 	"github.com/diskcast/diskcast/server/state"
 )
 
@@ -22,34 +23,20 @@ const (
 func (e *Engine) distrust(ctx context.Context) error {
 	var at time.Time
 	var dropped []string
-	err := e.cfg.Store.Update(ctx, func(tx state.WriteTx) (err error) {
+	var doubted map[string]any // what records become; worked out once, for the update may run again
+	err := e.update(ctx, func(tx state.WriteTx) (err error) {
 		if at, err = state.Copied(tx, state.OfSessions); err != nil || at.IsZero() {
 			return err
 		}
-		reason := fmt.Sprintf("cancelled: the server's state was restored from the copy of %s, and what happened after it is not known; "+
-			"look at the machines, and create the session anew for those that need it", at.UTC().Format(time.RFC3339))
-		dropped = nil
-		for _, id := range e.jobs.Order() {
-			s := e.jobs.Session(id)
-			if s.Over() {
-				continue
-			}
-			dropped = append(dropped, id)
-			if err := e.drop(tx, s, reason); err != nil {
+		if doubted == nil {
+			doubted, dropped = e.doubt(at)
+		}
+		for key, v := range doubted {
+			if err := state.PutJSON(tx, key, v); err != nil {
 				return err
 			}
 		}
-		for _, n := range e.nodes {
-			a := &e.jobs.Node(n.ID).Assignment
-			a.Session, n.Session, n.Last = "", "", a.Last
-			n.Serial += lostDescriptors
-			n.Descriptor = &session.Descriptor{V: session.Version, Node: n.ID, Serial: n.Serial, Action: session.Idle}
-			if err := state.PutJSON(tx, nodePrefix+n.ID, n.nodeRecord); err != nil {
-				return err
-			}
-		}
-		e.seq += lostSessions
-		return state.PutJSON(tx, keySeq, e.seq)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("sessions of a copied state: %w", err)
@@ -61,8 +48,32 @@ func (e *Engine) distrust(ctx context.Context) error {
 	return nil
 }
 
-// drop ends a session and its parts, before the first step of the state machine.
-func (e *Engine) drop(tx state.WriteTx, s *sess, reason string) error {
+// doubt ends in memory what was not over in the copy made at the time, before the first step of the state machine. It returns the records that
+// change, by key, and the sessions that it ended.
+func (e *Engine) doubt(at time.Time) (out map[string]any, dropped []string) {
+	reason := fmt.Sprintf("cancelled: the server's state was restored from the copy of %s, and what happened after it is not known; "+
+		"look at the machines, and create the session anew for those that need it", at.UTC().Format(time.RFC3339))
+	out = map[string]any{}
+	for _, id := range e.jobs.Order() {
+		if s := e.jobs.Session(id); !s.Over() {
+			dropped = append(dropped, id)
+			e.drop(out, s, reason)
+		}
+	}
+	for _, n := range e.nodes {
+		a := &e.jobs.Node(n.ID).Assignment
+		a.Session, n.Session, n.Last = "", "", a.Last
+		n.Serial += lostDescriptors
+		n.Descriptor = &session.Descriptor{V: session.Version, Node: n.ID, Serial: n.Serial, Action: session.Idle}
+		out[record.NodePrefix+n.ID] = n.record()
+	}
+	e.seq += lostSessions
+	out[record.Seq] = e.seq
+	return out, dropped
+}
+
+// drop ends a session and its parts.
+func (e *Engine) drop(out map[string]any, s *sess, reason string) {
 	for _, id := range s.Order {
 		p := s.Parts[id]
 		if p.Over() {
@@ -72,10 +83,8 @@ func (e *Engine) drop(tx state.WriteTx, s *sess, reason string) error {
 		if n := e.jobs.Node(id); n != nil && n.Session == s.ID {
 			n.Last = s.ID
 		}
-		if err := state.PutJSON(tx, partPrefix+s.ID+"/"+id, p); err != nil {
-			return err
-		}
+		out[record.PartKey(s.ID, id)] = record.OfPart(p)
 	}
 	s.State, s.Reason, s.Ended = model.Cancelled, reason, e.now()
-	return state.PutJSON(tx, sessPrefix+s.ID, s.Record)
+	out[record.SessPrefix+s.ID] = recordOf(s)
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/model"
@@ -106,6 +107,8 @@ type Config struct {
 	Casts  Casts
 	// Captures keeps what nodes send of their disks; nil: there are no capture sessions.
 	Captures Captures
+	// Server is what operators call this server: the owner of the sessions that it runs. Empty: its address.
+	Server string
 	// Addr is the address at which nodes reach casts' feedback.
 	Addr netip.Addr
 	Log  *slog.Logger
@@ -139,6 +142,7 @@ type Engine struct {
 	reserved map[netip.Addr]bool // groups of sessions that are being made
 	began    time.Time           // when this engine was made: nobody was heard before
 	crowd    crowd
+	fleet    *fleet.Fleet
 	expired  time.Time     // when strangers were last looked through
 	activity chan struct{} // closed and replaced when a session changes
 
@@ -157,6 +161,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	if cfg.Kinds == nil {
 		cfg.Kinds = kinds.All()
+	}
+	if cfg.Server == "" {
+		cfg.Server = cfg.Addr.String()
 	}
 	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds, jobs: jobs.New(cfg.Kinds, cfg.Now()),
@@ -202,9 +209,15 @@ func (e *Engine) Run(ctx context.Context) error {
 		defer t.Stop()
 		tick = t.C
 	}
+	var failure error
+run:
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+		case <-e.w.lost:
+			failure = errors.New("another server has taken over the sessions of this state: this one stops, so that two do not run them; " +
+				"end the other one before this one is started again")
+			break run
 		case <-tick:
 			e.tick()
 		}
@@ -218,7 +231,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.casts.Wait()
 	stop()
 	<-writing
-	return nil
+	return failure
 }
 
 // tick does what is due by time.
@@ -234,17 +247,6 @@ func (e *Engine) tick() {
 		}
 	}
 }
-
-// keys of the store
-const (
-	keySecret   = "meta/secret"
-	keySeq      = "meta/seq"
-	nodePrefix  = "node/"
-	sessPrefix  = "session/"
-	partPrefix  = "part/"
-	eventPrefix = "event/"
-	seenPrefix  = "seen/"
-)
 
 func newSecret() []byte {
 	b := make([]byte, 32)

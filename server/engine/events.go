@@ -9,6 +9,7 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/record"
 	"github.com/diskcast/diskcast/server/state"
 )
 
@@ -19,8 +20,6 @@ const (
 	maxBatch   = 1000 // events a batch
 )
 
-func eventKey(id string, n uint64) string { return fmt.Sprintf("%s%s/%016x", eventPrefix, id, n) }
-
 // record puts an event into the node's ring and tells those who watch.
 func (e *Engine) record(n *node, boot string, ev session.Event) {
 	ring, message := uint64(ring), maxMessage
@@ -29,10 +28,10 @@ func (e *Engine) record(n *node, boot string, ev session.Event) {
 	}
 	ev.Message = plain.Line(ev.Message, message)
 	rec := model.Event{N: n.next, Node: n.ID, Boot: boot, Event: ev}
-	e.w.put(eventKey(n.ID, n.next), rec)
+	e.w.put(record.EventKey(n.ID, n.next), record.OfEvent(&rec))
 	n.next++
 	for n.next-n.first > ring {
-		e.w.del(eventKey(n.ID, n.first))
+		e.w.del(record.EventKey(n.ID, n.first))
 		n.first++
 	}
 	e.tellEvent(ev.Session, rec)
@@ -72,7 +71,7 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		n.Where = model.Ready
 	}
 	if durable {
-		e.w.put(seenPrefix+n.ID, seenRecord{Boot: n.Boot, window: n.seen})
+		e.saveSeen(n)
 	}
 	e.mu.Unlock()
 	if durable || told {
@@ -138,11 +137,12 @@ func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]m
 	}
 	out := []model.Event{}
 	err = e.cfg.Store.View(ctx, func(tx state.Tx) error {
-		return tx.Walk(eventPrefix+id+"/", func(key string, b []byte) error {
-			var ev model.Event
-			if err := json.Unmarshal(b, &ev); err != nil {
+		return tx.Walk(record.EventPrefix+id+"/", func(key string, b []byte) error {
+			var r record.Event
+			if err := json.Unmarshal(b, &r); err != nil {
 				return fmt.Errorf("state of %s is damaged: %w", key, err)
 			}
+			ev := r.Told()
 			if all || ev.Event.Step == session.StepLog || ev.Event.Level != session.Info {
 				out = append(out, ev)
 			}

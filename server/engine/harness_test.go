@@ -27,6 +27,7 @@ type house struct {
 	kinds  jobs.Kinds      // nil: those of a server
 	tick   chan time.Time
 	addr   netip.Addr
+	name   string // of the server
 
 	mu  sync.Mutex
 	now time.Time
@@ -50,7 +51,8 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	for _, f := range setup {
 		f(h.casts)
 	}
-	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds, Addr: h.addr, Now: h.clock, Tick: h.tick})
+	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
+		Addr: h.addr, Server: h.name, Now: h.clock, Tick: h.tick})
 	if err != nil {
 		h.t.Fatal(err)
 	}

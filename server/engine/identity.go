@@ -12,8 +12,8 @@ import (
 
 // dmi is what a machine's firmware says of it.
 type dmi struct {
-	UUID   string `json:"uuid,omitempty"`
-	Serial string `json:"serial,omitempty"`
+	UUID   string
+	Serial string
 }
 
 func dmiOf(inv *session.Inventory) dmi {
@@ -143,11 +143,12 @@ func (e *Engine) recognise(n *node, inv *session.Inventory) {
 
 // Kinds of what is odd about a node.
 const (
-	oddMAC   = "mac"
-	oddDMI   = "dmi"
-	oddBoots = "boots"
-	oddLists = "lists"
-	oddDisk  = "disk"
+	oddMAC     = "mac"
+	oddDMI     = "dmi"
+	oddBoots   = "boots"
+	oddMachine = "machine"
+	oddLists   = "lists"
+	oddDisk    = "disk"
 )
 
 // warn tells the operator what is odd about who speaks as the node: on the node, in its log and on its session.
@@ -172,7 +173,7 @@ func (e *Engine) warn(n *node, kind, words string) {
 // oddWords are the node's warnings.
 func (n *node) oddWords() []string {
 	var out []string
-	for _, kind := range []string{oddBoots, oddDMI, oddMAC, oddLists, oddDisk} {
+	for _, kind := range []string{oddBoots, oddDMI, oddMachine, oddMAC, oddLists, oddDisk} {
 		if w := n.Odd[kind]; w != "" {
 			out = append(out, w)
 		}

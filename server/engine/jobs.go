@@ -7,6 +7,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/record"
 )
 
 // The engine is the shell of the state machine in server/jobs: what happens becomes an input of it, and what it says is
@@ -83,7 +84,7 @@ func (e *Engine) effect(x jobs.Effect) {
 	switch x := x.(type) {
 	case jobs.SaveSession:
 		if s := e.jobs.Session(x.Session); s != nil {
-			e.w.put(sessPrefix+s.ID, s.Record)
+			e.w.put(record.SessPrefix+s.ID, recordOf(s))
 			e.touchSession(s)
 			close(e.activity)
 			e.activity = make(chan struct{})
@@ -96,9 +97,9 @@ func (e *Engine) effect(x jobs.Effect) {
 		}
 	case jobs.Prune:
 		for _, n := range x.Nodes {
-			e.w.del(partPrefix + x.Session + "/" + n)
+			e.w.del(record.PartKey(x.Session, n))
 		}
-		e.w.del(sessPrefix + x.Session)
+		e.w.del(record.SessPrefix + x.Session)
 		delete(e.runs, x.Session)
 	case jobs.Show:
 		if s := e.jobs.Session(x.Session); s != nil && x.Node == "" {
@@ -163,11 +164,11 @@ func (e *Engine) savePart(id, node string) {
 		return
 	}
 	if p := s.Parts[node]; p != nil {
-		e.w.put(partPrefix+id+"/"+node, p)
+		e.w.put(record.PartKey(id, node), record.OfPart(p))
 		e.touchPart(s, node)
 		return
 	}
-	e.w.del(partPrefix + id + "/" + node)
+	e.w.del(record.PartKey(id, node))
 }
 
 // current is the session that the node works for, nil when there is none.

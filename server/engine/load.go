@@ -10,89 +10,105 @@ import (
 
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/record"
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// load reads everything but the events, of which only the numbers are kept in memory.
+// load reads everything but the events, of which only the numbers are kept in memory. From then on the sessions are this server's.
 func (e *Engine) load(ctx context.Context) error {
-	err := e.cfg.Store.Update(ctx, func(tx state.WriteTx) error {
-		err := state.GetJSON(tx, keySecret, &e.secret)
+	if _, err := record.Upgrade(ctx, e.cfg.Store, nil); err != nil {
+		return err
+	}
+	if err := e.own(ctx); err != nil {
+		return err
+	}
+	err := e.update(ctx, func(tx state.WriteTx) error {
+		err := state.GetJSON(tx, record.Secret, &e.secret)
 		if errors.Is(err, state.ErrNotFound) {
 			e.secret = newSecret()
-			err = state.PutJSON(tx, keySecret, e.secret)
+			err = state.PutJSON(tx, record.Secret, e.secret)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := e.read(ctx); err != nil {
+	if err := e.cfg.Store.View(ctx, e.read); err != nil {
 		return err
 	}
-	return e.distrust(ctx)
+	if err := e.distrust(ctx); err != nil {
+		return err
+	}
+	e.inherit()
+	return nil
 }
 
-func (e *Engine) read(ctx context.Context) error {
-	return e.cfg.Store.View(ctx, func(tx state.Tx) error {
-		if err := state.GetJSON(tx, keySeq, &e.seq); err != nil && !errors.Is(err, state.ErrNotFound) {
-			return err
+func (e *Engine) read(tx state.Tx) error {
+	if err := optional(state.GetJSON(tx, record.Seq, &e.seq)); err != nil {
+		return err
+	}
+	err := walk(tx, record.NodePrefix, func(id string, r *record.Node) error {
+		n := nodeOf(r)
+		e.nodes[id] = n
+		for _, m := range n.MACs {
+			e.byMAC[m] = id
 		}
-		err := walk(tx, nodePrefix, func(id string, r *nodeRecord) error {
-			n := &node{nodeRecord: *r, first: 1, next: 1, changed: make(chan struct{})}
-			if n.Form < recordForm {
-				_, fetched := n.Trace[model.StepKernel]
-				n.Booted, n.Worked, n.Form = fetched, n.Last != "" || n.Session != "", recordForm
-			}
-			e.nodes[id] = n
-			for _, m := range n.MACs {
-				e.byMAC[m] = id
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		err = walk(tx, seenPrefix, func(id string, r *seenRecord) error {
-			if n := e.nodes[id]; n != nil && n.Boot == r.Boot {
-				n.seen = r.window
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if err := e.loadEvents(tx); err != nil {
-			return err
-		}
-		var records []jobs.Record
-		err = walk(tx, sessPrefix, func(_ string, r *jobs.Record) error {
-			records = append(records, *r)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		var parts []*model.Part
-		err = walk(tx, partPrefix, func(_ string, p *model.Part) error {
-			parts = append(parts, p)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		nodes := map[string]jobs.Assignment{}
-		for id, n := range e.nodes {
-			nodes[id] = jobs.Assignment{Session: n.Session, Last: n.Last, Imaged: n.Imaged, Claim: n.Claim}
-			e.news[id] = n
-		}
-		return e.jobs.Load(records, parts, nodes)
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if err := e.loadMachines(tx); err != nil {
+		return err
+	}
+	err = walk(tx, record.SeenPrefix, func(id string, r *record.Seen) error {
+		if n := e.nodes[id]; n != nil && n.Boot == r.Boot {
+			n.seen = window(r.Window)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.loadEvents(tx); err != nil {
+		return err
+	}
+	var sessions []jobs.Record
+	err = walk(tx, record.SessPrefix, func(_ string, r *record.Session) error {
+		sessions = append(sessions, jobs.Record{Session: r.Session(), Params: r.Cast(), Secret: r.Secret, Upload: r.Uploads()})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var parts []*model.Part
+	err = walk(tx, record.PartPrefix, func(_ string, r *record.Part) error {
+		parts = append(parts, r.Part())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	nodes := map[string]jobs.Assignment{}
+	for id, n := range e.nodes {
+		nodes[id] = jobs.Assignment{Session: n.Session, Last: n.Last, Imaged: n.Imaged, Claim: n.Claim}
+		e.news[id] = n
+	}
+	return e.jobs.Load(sessions, parts, nodes)
+}
+
+// optional is err, but for a key that is not there.
+func optional(err error) error {
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // loadEvents finds the ends of each node's ring.
 func (e *Engine) loadEvents(tx state.Tx) error {
-	return tx.Walk(eventPrefix, func(key string, _ []byte) error {
-		id, num, _ := strings.Cut(strings.TrimPrefix(key, eventPrefix), "/")
+	return tx.Walk(record.EventPrefix, func(key string, _ []byte) error {
+		id, num, _ := strings.Cut(strings.TrimPrefix(key, record.EventPrefix), "/")
 		v, err := strconv.ParseUint(num, 16, 64)
 		if err != nil {
 			return fmt.Errorf("state of %s is damaged: %w", key, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/record"
 )
 
 // Bounds on what a node may say of itself.
@@ -73,7 +74,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 			n.Trace = map[string]model.Mark{} // this boot did not come through our DHCP
 		}
 		n.Trace[session.StepAgent] = model.Mark{Time: now}
-		e.w.put(seenPrefix+n.ID, seenRecord{Boot: n.Boot})
+		e.saveSeen(n)
 		if contested {
 			e.step(jobs.CameBack{Node: n.ID})
 		} else {
@@ -83,6 +84,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if long != "" {
 		e.warn(n, oddLists, long)
 	}
+	e.sight(n, &h.Inventory, rebooted)
 	n.Where = model.Ready
 	e.news[n.ID] = n
 	e.adopt(n)
@@ -102,10 +104,12 @@ func printable(s string) bool { return plain.Line(s, 0) == s }
 // addNode makes a node of the name, whose boot NIC has the address.
 func (e *Engine) addNode(id, mac string) *node {
 	now := e.now()
-	n := &node{nodeRecord: nodeRecord{Form: recordForm}, first: 1, next: 1, changed: make(chan struct{})}
+	n := &node{first: 1, next: 1, changed: make(chan struct{})}
 	n.Node = model.Node{ID: id, MACs: []string{mac}, FirstSeen: now, LastSeen: now}
 	e.nodes[n.ID] = n
 	e.byMAC[mac] = n.ID
+	e.fleet.Stub(id, mac)
+	e.saveMachines()
 	return n
 }
 
@@ -119,13 +123,15 @@ func (e *Engine) forgetAddr(n *node) {
 func (e *Engine) removeNode(n *node) {
 	e.forgetAddr(n)
 	for i := n.first; i < n.next; i++ {
-		e.w.del(eventKey(n.ID, i))
+		e.w.del(record.EventKey(n.ID, i))
 	}
-	e.w.del(nodePrefix + n.ID)
-	e.w.del(seenPrefix + n.ID)
+	e.w.del(record.NodePrefix + n.ID)
+	e.w.del(record.SeenPrefix + n.ID)
 	delete(e.nodes, n.ID)
 	delete(e.news, n.ID)
 	e.step(jobs.Forgotten{Node: n.ID})
+	e.fleet.Forget(n.ID, n.MACs[0])
+	e.saveMachines()
 	for _, m := range n.MACs {
 		if e.byMAC[m] == n.ID {
 			delete(e.byMAC, m)
@@ -153,16 +159,13 @@ func (e *Engine) Forget(ctx context.Context, name string) error {
 	return err
 }
 
-// recordForm is nodeRecord.Form.
-const recordForm = 1
-
 // saveNode stores a node, and what sessions have made of it.
 func (e *Engine) saveNode(n *node) {
 	if j := e.jobs.Node(n.ID); j != nil {
 		n.Session, n.Last, n.Imaged, n.Claim = j.Session, j.Last, j.Imaged, j.Claim
 	}
 	e.news[n.ID] = n
-	e.w.put(nodePrefix+n.ID, n.nodeRecord)
+	e.w.put(record.NodePrefix+n.ID, n.record())
 }
 
 // describe writes a new descriptor for the node and wakes those who wait for it.

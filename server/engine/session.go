@@ -12,6 +12,9 @@ import (
 
 // Create makes a session. Its cast's group, port and key are chosen now and stay for its life.
 func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, error) {
+	if err := e.nameMachines(&spec); err != nil {
+		return nil, err
+	}
 	kind, err := e.kinds.Check(&spec)
 	if err != nil {
 		return nil, refuse("%w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/diskcast/diskcast/server/record"
 	"github.com/diskcast/diskcast/server/state"
 )
 
@@ -12,32 +13,33 @@ import (
 
 // storeNew stores a session that nobody knows yet, its parts and its number.
 func (e *Engine) storeNew(ctx context.Context, s *sess) error {
-	err := e.cfg.Store.Update(ctx, func(tx state.WriteTx) error {
-		if err := state.PutJSON(tx, keySeq, e.seq); err != nil {
+	s.Owner = e.cfg.Server
+	err := e.update(ctx, func(tx state.WriteTx) error {
+		if err := state.PutJSON(tx, record.Seq, e.seq); err != nil {
 			return err
 		}
 		for id, p := range s.Parts {
-			if err := state.PutJSON(tx, partPrefix+s.ID+"/"+id, p); err != nil {
+			if err := state.PutJSON(tx, record.PartKey(s.ID, id), record.OfPart(p)); err != nil {
 				return err
 			}
 		}
-		return state.PutJSON(tx, sessPrefix+s.ID, s.Record)
+		return state.PutJSON(tx, record.SessPrefix+s.ID, recordOf(s))
 	})
 	return stateHelp(err)
 }
 
 // storeForgotten takes a node out of the store.
 func (e *Engine) storeForgotten(ctx context.Context, n *node) error {
-	err := e.cfg.Store.Update(ctx, func(tx state.WriteTx) error {
+	err := e.update(ctx, func(tx state.WriteTx) error {
 		for i := n.first; i < n.next; i++ {
-			if err := tx.Delete(eventKey(n.ID, i)); err != nil {
+			if err := tx.Delete(record.EventKey(n.ID, i)); err != nil {
 				return err
 			}
 		}
-		if err := tx.Delete(seenPrefix + n.ID); err != nil {
+		if err := tx.Delete(record.SeenPrefix + n.ID); err != nil {
 			return err
 		}
-		return tx.Delete(nodePrefix + n.ID)
+		return tx.Delete(record.NodePrefix + n.ID)
 	})
 	return stateHelp(err)
 }
@@ -47,6 +49,8 @@ func stateHelp(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case lostTo(err):
+		return fmt.Errorf("another server runs the sessions of this state now (%w): ask that one", err)
 	case full(err):
 		return fmt.Errorf("the server's state cannot be written, for the disk of its state directory is full (%w): make room there, and try again", err)
 	}

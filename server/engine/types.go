@@ -8,9 +8,9 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// node is a node in memory; its nodeRecord is the value of "node/<id>".
+// node is a node in memory; its nodeState is what record.go stores of it.
 type node struct {
-	nodeRecord
+	nodeState
 	seen window // event numbers of the current boot
 	// spoke is when the present boot was heard; zero after a restart of the server.
 	spoke time.Time
@@ -21,24 +21,23 @@ type node struct {
 	changed chan struct{}
 }
 
-type nodeRecord struct {
+type nodeState struct {
 	model.Node
-	Boot       string              `json:"boot"` // the boot id of the last hello
-	Serial     uint64              `json:"serial"`
-	Descriptor *session.Descriptor `json:"descriptor,omitempty"`
-	First      dmi                 `json:"first,omitzero"`   // what the first hello said
-	Odd        map[string]string   `json:"odd,omitempty"`    // what is odd about who speaks as the node, by kind
-	Rivals     []rival             `json:"rivals,omitempty"` // boots before, the newest last
-	Claim      *jobs.Claim         `json:"claim,omitempty"`
-	Booted     bool                `json:"booted,omitempty"` // it fetched a kernel here
-	Worked     bool                `json:"worked,omitempty"` // it reported a step of a session
-	Form       int                 `json:"form,omitempty"`   // of the record; before 1, Booted and Worked were not kept
+	Boot       string // the boot id of the last hello
+	Serial     uint64
+	Descriptor *session.Descriptor
+	First      dmi               // what the first hello said
+	Odd        map[string]string // what is odd about who speaks as the node, by kind
+	Rivals     []rival           // boots before, the newest last
+	Claim      *jobs.Claim
+	Booted     bool // it fetched a kernel here
+	Worked     bool // it reported a step of a session
 }
 
 // window remembers which event numbers were seen, in bounded memory: all up to Low, and those in Above.
 type window struct {
-	Low   uint64          `json:"low"`
-	Above map[uint64]bool `json:"above,omitempty"`
+	Low   uint64
+	Above map[uint64]bool
 }
 
 // maxAbove bounds window.Above: a node that skips more numbers than this loses the right to send them later.
@@ -71,9 +70,4 @@ func (w *window) settle() {
 		delete(w.Above, w.Low+1)
 		w.Low++
 	}
-}
-
-type seenRecord struct {
-	Boot string `json:"boot"`
-	window
 }

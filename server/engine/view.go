@@ -116,8 +116,15 @@ func (e *Engine) Node(name string) (*model.Node, error) {
 	return &v, nil
 }
 
-// find looks a node up by name or by the MAC address of any of its NICs. The caller holds the lock.
+// find looks a node up by its name, by the MAC address of any of its NICs, or by the machine that it is a sighting of. The caller holds the lock.
 func (e *Engine) find(name string) (*node, error) {
+	if m := e.fleet.Find(name); m != nil {
+		return e.nodeOf(m)
+	}
+	return e.findNode(name)
+}
+
+func (e *Engine) findNode(name string) (*node, error) {
 	id, err := model.NodeID(name)
 	if err != nil {
 		return nil, refuse("%w", err)
@@ -137,6 +144,9 @@ func (e *Engine) nodeView(n *node) model.Node {
 	v.MACs = slices.Clone(n.MACs)
 	v.Trace = cloneMarks(n.Trace)
 	v.Warnings = n.oddWords()
+	if m := e.fleet.Of(n.ID); m != nil {
+		v.Machine, v.Name = m.ID, m.Name
+	}
 	if v.Where == model.Ready && e.now().Sub(n.LastSeen) > presence {
 		v.Where = model.Silent
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diskcast/diskcast/server/record"
 	"github.com/diskcast/diskcast/server/state"
 )
 
@@ -16,12 +17,16 @@ type writer struct {
 	log   *slog.Logger
 	now   func() time.Time
 	kick  chan struct{}
-	whole sync.Locker // held while what belongs together is put: no transaction has only a part of that
+	whole sync.Locker    // held while what belongs together is put: no transaction has only a part of that
+	owned state.Revision // of record.OwnerKey, when this server became the owner
+	lost  chan struct{}  // closed when another server is the owner
 
 	mu  sync.Mutex
 	cur *batch // being filled
 	fly *batch // being written, nil when none is
 	bad trouble
+
+	giveUp sync.Once
 }
 
 // batch is the changes of one transaction; a nil value deletes.
@@ -34,7 +39,7 @@ type batch struct {
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
 func newWriter(s state.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
-	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), cur: newBatch()}
+	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}), cur: newBatch()}
 }
 
 func (w *writer) put(key string, v any) {
@@ -122,6 +127,9 @@ func (w *writer) flush() bool {
 	}
 
 	err := w.store.Update(context.Background(), func(tx state.WriteTx) error {
+		if err := tx.Expect(record.OwnerKey, w.owned); err != nil {
+			return err
+		}
 		for k, v := range b.m {
 			var err error
 			if v == nil {
@@ -136,6 +144,9 @@ func (w *writer) flush() bool {
 		return nil
 	})
 
+	if lostTo(err) {
+		w.giveUp.Do(func() { close(w.lost) })
+	}
 	w.mu.Lock()
 	w.fly = nil
 	if err == nil {

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
+	"github.com/zeebo/blake3"
+
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 )
@@ -90,7 +93,8 @@ func TestCheckFindsTheDamagedChunk(t *testing.T) {
 			t.Fatalf("whole image, chunk %d: %v", chunk, err)
 		}
 	}
-	flipInLargest(t, filepath.Join(dir, "blobs", "sha256"))
+	path, size := largest(t, filepath.Join(dir, "blobs", "sha256"))
+	flip(t, path, size/2, 1)
 	var bad []int
 	for chunk := range 4 {
 		err := s.Check(ctx, d.Manifest, chunk)
@@ -119,14 +123,49 @@ func TestCheckFindsTheDamagedChunk(t *testing.T) {
 	}
 }
 
-func flipInLargest(t *testing.T, dir string) {
+// TestCheckSeesWhatNodesSee flips a bit that no decoder looks at, in the header of a frame: it decodes to what it should,
+// but nodes go by its CRC-32C and refuse it. The server must call it damaged too, or it fails the node for it.
+func TestCheckSeesWhatNodesSee(t *testing.T) {
+	const unused = 1 << 4 // of the frame header descriptor, RFC 8878 section 3.1.1.1.1.3
+	s, dir := stored(t)
+	d, err := s.Describe("debian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.acquire(d.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.release(e)
+	f := &e.im.Index().Frames[e.im.Index().Chunks[2].Frame]
+	path, _ := largest(t, filepath.Join(dir, "blobs", "sha256"))
+	flip(t, path, f.Offset+4, unused)
+
+	frame := make([]byte, f.Length)
+	if _, err := e.im.Object().ReadAt(frame, f.Object); err != nil {
+		t.Fatal(err)
+	}
+	z, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	if plain, err := z.DecodeAll(frame, nil); err != nil || blake3.Sum256(plain) != f.Sum {
+		t.Fatalf("the decoder saw the bit: %v", err)
+	}
+	var damage *image.DamageError
+	if err := s.Check(t.Context(), d.Manifest, 2); !errors.As(err, &damage) || damage.Chunk != 2 {
+		t.Errorf("chunk 2: %v, want damage", err)
+	}
+}
+
+// largest is the largest file of the directory: the data blob.
+func largest(t *testing.T, dir string) (path string, size int64) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var path string
-	var size int64
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
@@ -136,6 +175,12 @@ func flipInLargest(t *testing.T, dir string) {
 			path, size = filepath.Join(dir, e.Name()), info.Size()
 		}
 	}
+	return path, size
+}
+
+// flip changes bits of one byte of a blob.
+func flip(t *testing.T, path string, at int64, bits byte) {
+	t.Helper()
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,11 +190,11 @@ func flipInLargest(t *testing.T, dir string) {
 	}
 	defer f.Close()
 	b := make([]byte, 1)
-	if _, err := f.ReadAt(b, size/2); err != nil {
+	if _, err := f.ReadAt(b, at); err != nil {
 		t.Fatal(err)
 	}
-	b[0] ^= 1
-	if _, err := f.WriteAt(b, size/2); err != nil {
+	b[0] ^= bits
+	if _, err := f.WriteAt(b, at); err != nil {
 		t.Fatal(err)
 	}
 }

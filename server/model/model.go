@@ -83,6 +83,7 @@ const DefaultGiveUp = 1800
 // Session is a session as shown.
 type Session struct {
 	ID      string        `json:"id"`
+	Owner   string        `json:"owner,omitempty"` // the server that runs it, or did when it ended
 	Spec    Spec          `json:"spec"`
 	Image   session.Image `json:"image"`
 	State   string        `json:"state"`
@@ -199,6 +200,8 @@ type Node struct {
 	Imaged    bool            `json:"imaged,omitempty"` // its next network boot goes to its own disk
 	FirstSeen time.Time       `json:"first_seen"`
 	LastSeen  time.Time       `json:"last_seen"`
+	Machine   string          `json:"machine,omitempty"` // that it is a sighting of
+	Name      string          `json:"name,omitempty"`    // of that machine, which the operator gave it
 	Problem   string          `json:"problem,omitempty"` // why it cannot boot, when that is known
 	Trace     map[string]Mark `json:"trace,omitempty"`   // its latest boot
 	// Warnings are what is odd about who speaks as the node.

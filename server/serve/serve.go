@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	info.Pin = identity.Pin
-	db, err := state.OpenBolt(filepath.Join(cfg.State, "state.db"))
+	db, err := openState(ctx, filepath.Join(cfg.State, "state.db"), log)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(), Log: log.With("task", "engine")})
+	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(), Server: ownName(prefix.Addr()), Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}

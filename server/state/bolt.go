@@ -18,10 +18,10 @@ import (
 
 var bucket = []byte("diskcast")
 
-// Bolt is a Store in one bbolt file. Each value carries a checksum over its key and itself, which bbolt's pages lack.
+// Bolt is a Store in one bbolt file. Each value carries a checksum over its key, itself and its revision, which bbolt's pages lack.
 type Bolt struct {
-	db *bbolt.DB
-	watchers
+	db  *bbolt.DB
+	rev Revision // of the last update; changed inside of one
 }
 
 var _ Store = (*Bolt)(nil)
@@ -47,11 +47,12 @@ func OpenBolt(path string) (*Bolt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := verify(db); err != nil {
+	rev, err := verify(db)
+	if err != nil {
 		db.Close()
 		return nil, damaged(path, err)
 	}
-	return &Bolt{db: db}, nil
+	return &Bolt{db: db, rev: rev}, nil
 }
 
 func openBolt(path string) (db *bbolt.DB, err error) {
@@ -112,30 +113,20 @@ func (b *Bolt) Update(ctx context.Context, f func(WriteTx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var changed []string
-	err := guard(func() error {
+	return guard(func() error {
 		return b.db.Update(func(tx *bbolt.Tx) error {
-			t := &boltTx{b: tx.Bucket(bucket)}
-			err := f(t)
-			changed = t.changed
-			return err
+			b.rev++ // bbolt runs one at a time; of an update that fails, a number is left out
+			return f(&boltTx{b: tx.Bucket(bucket), rev: b.rev})
 		})
 	})
-	if err == nil {
-		b.tell(changed)
-	}
-	return err
 }
-
-// Watch implements Store.
-func (b *Bolt) Watch(ctx context.Context, prefix string) <-chan Change { return b.watch(ctx, prefix) }
 
 // Close implements Store.
 func (b *Bolt) Close() error { return b.db.Close() }
 
 type boltTx struct {
-	b       *bbolt.Bucket
-	changed []string
+	b   *bbolt.Bucket
+	rev Revision // that what is written gets
 }
 
 func (t *boltTx) Get(key string) ([]byte, error) {
@@ -143,19 +134,30 @@ func (t *boltTx) Get(key string) ([]byte, error) {
 	if v == nil {
 		return nil, nil
 	}
-	v, _, err := unseal([]byte(key), v)
-	return v, err
+	e, err := unseal([]byte(key), v)
+	return e.value, err
 }
+
+func (t *boltTx) Revision(key string) (Revision, error) {
+	v := t.b.Get([]byte(key))
+	if v == nil {
+		return 0, nil
+	}
+	e, err := unseal([]byte(key), v)
+	return e.rev, err
+}
+
+func (t *boltTx) Expect(key string, r Revision) error { return expect(t, key, r) }
 
 func (t *boltTx) Walk(prefix string, f func(string, []byte) error) error {
 	c := t.b.Cursor()
 	p := []byte(prefix)
 	for k, v := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
-		v, _, err := unseal(k, v)
+		e, err := unseal(k, v)
 		if err != nil {
 			return err
 		}
-		if err := f(string(k), v); err != nil {
+		if err := f(string(k), e.value); err != nil {
 			return err
 		}
 	}
@@ -166,12 +168,12 @@ func (t *boltTx) Put(key string, value []byte) error {
 	if err := t.forget(key); err != nil {
 		return err
 	}
-	stored := seal([]byte(key), value)
-	_, sum, err := unseal([]byte(key), stored)
+	stored := seal([]byte(key), value, t.rev)
+	e, err := unseal([]byte(key), stored)
 	if err != nil {
 		return err
 	}
-	if err := t.b.SetSequence(t.b.Sequence() ^ sum); err != nil {
+	if err := t.b.SetSequence(t.b.Sequence() ^ e.sum); err != nil {
 		return err
 	}
 	return t.b.Put([]byte(key), stored)
@@ -186,14 +188,13 @@ func (t *boltTx) Delete(key string) error {
 
 // forget takes what is stored under the key out of the sum of all.
 func (t *boltTx) forget(key string) error {
-	t.changed = append(t.changed, key)
 	old := t.b.Get([]byte(key))
 	if old == nil {
 		return nil
 	}
-	_, sum, err := unseal([]byte(key), old)
+	e, err := unseal([]byte(key), old)
 	if err != nil {
 		return err
 	}
-	return t.b.SetSequence(t.b.Sequence() ^ sum)
+	return t.b.SetSequence(t.b.Sequence() ^ e.sum)
 }

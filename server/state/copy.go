@@ -18,8 +18,22 @@ func copyOf(path string) string { return path + ".daily" }
 
 // Copy writes all keys and values to a new file beside the state, with a mark that it is a copy, reads it back, and puts it in the
 // place of the copy before.
-func (b *Bolt) Copy() error {
-	to := copyOf(b.db.Path())
+func (b *Bolt) Copy() error { return b.copyAs(copyOf(b.db.Path())) }
+
+// Preserve makes a copy beside the state that is not made anew when it is there already, and returns its name: what the state was before
+// its records were changed to those of another version.
+func (b *Bolt) Preserve(suffix string) (string, error) {
+	to := b.db.Path() + suffix
+	if _, err := os.Stat(to); err == nil {
+		if err := verifyFile(to); err != nil {
+			return "", fmt.Errorf("the copy %s of the state, which was made before: %w", to, err)
+		}
+		return to, nil
+	}
+	return to, b.copyAs(to)
+}
+
+func (b *Bolt) copyAs(to string) error {
 	f, err := os.CreateTemp(filepath.Dir(to), ".state-*")
 	if err != nil {
 		return fmt.Errorf("copying the state: %w", err)
@@ -57,7 +71,7 @@ func (b *Bolt) copyTo(path string) error {
 				if err := from.ForEach(to.Put); err != nil {
 					return err
 				}
-				return MarkCopied(&boltTx{b: to}, time.Now())
+				return MarkCopied(&boltTx{b: to, rev: 1}, time.Now())
 			})
 		})
 	})

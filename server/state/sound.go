@@ -62,18 +62,18 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// verify reads all there is in db.
-func verify(db *bbolt.DB) error {
+// verify reads all there is in db, and returns the last revision in it.
+func verify(db *bbolt.DB) (last Revision, err error) {
 	f, err := os.Open(db.Path())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return checkAll(func() error {
+	return last, checkAll(func() error {
 		return db.View(func(tx *bbolt.Tx) error {
 			if err := trees(f, st.Size(), db.Info().PageSize, tx); err != nil {
 				return err
@@ -84,8 +84,9 @@ func verify(db *bbolt.DB) error {
 			}
 			var all uint64
 			err := b.ForEach(func(k, v []byte) error {
-				_, sum, err := unseal(k, v)
-				all ^= sum
+				e, err := unseal(k, v)
+				all ^= e.sum
+				last = max(last, e.rev)
 				return err
 			})
 			if err != nil {
@@ -126,31 +127,53 @@ func verifyFile(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(verify(db), db.Close())
+	_, err = verify(db)
+	return errors.Join(err, db.Close())
 }
 
-// A stored value is the document, a zero byte, and the CRC-64 (ECMA) of key and document, big endian. A document is JSON, in
-// which there is no zero byte: a value without one was stored before there were sums. The bucket's sequence number is the
-// exclusive or of all sums, so that a key that is gone is missed.
-const trailer = 9
+// A stored value is the document, a zero byte, its revision, and the CRC-64 (ECMA) of key, document and revision; numbers are of eight
+// bytes, big endian. A document is JSON, in which there is no zero byte. What was stored before there were revisions has the CRC of key and
+// document alone behind its zero byte, and what was stored before there were sums is the document; both count as of revision 1. The
+// bucket's sequence number is the exclusive or of all sums, so that a key that is gone is missed.
+const (
+	trailer    = 17
+	oldTrailer = 9
+)
 
 var ecma = crc64.MakeTable(crc64.ECMA)
 
-func seal(key, value []byte) []byte {
+func seal(key, value []byte, rev Revision) []byte {
 	out := make([]byte, 0, len(value)+trailer)
 	out = append(append(out, value...), 0)
-	return binary.BigEndian.AppendUint64(out, crc64.Update(crc64.Checksum(key, ecma), ecma, value))
+	out = binary.BigEndian.AppendUint64(out, uint64(rev))
+	return binary.BigEndian.AppendUint64(out, sumOf(key, value, out[len(value)+1:]))
 }
 
-// unseal returns the document and its sum; 0 for one without.
-func unseal(key, stored []byte) (value []byte, sum uint64, err error) {
-	n := len(stored) - trailer
-	if n < 0 || stored[n] != 0 {
-		return stored, 0, nil
+func sumOf(key, value, rev []byte) uint64 {
+	return crc64.Update(crc64.Update(crc64.Checksum(key, ecma), ecma, value), ecma, rev)
+}
+
+// sealed is a stored value; sum is 0 for one without.
+type sealed struct {
+	value []byte
+	rev   Revision
+	sum   uint64
+}
+
+func unseal(key, stored []byte) (sealed, error) {
+	e := sealed{value: stored, rev: 1}
+	var rev []byte
+	if n := len(stored) - trailer; n >= 0 && stored[n] == 0 {
+		e.value, rev = stored[:n], stored[n+1:n+9]
+		e.rev = Revision(binary.BigEndian.Uint64(rev))
+	} else if n := len(stored) - oldTrailer; n >= 0 && stored[n] == 0 {
+		e.value = stored[:n]
+	} else {
+		return e, nil
 	}
-	sum = binary.BigEndian.Uint64(stored[n+1:])
-	if crc64.Update(crc64.Checksum(key, ecma), ecma, stored[:n]) != sum {
-		return nil, 0, fmt.Errorf("state of %q is damaged: its checksum is wrong", key)
+	e.sum = binary.BigEndian.Uint64(stored[len(stored)-8:])
+	if sumOf(key, e.value, rev) != e.sum {
+		return sealed{}, fmt.Errorf("state of %q is damaged: its checksum is wrong", key)
 	}
-	return stored[:n], sum, nil
+	return e, nil
 }

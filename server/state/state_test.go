@@ -1,7 +1,6 @@
 package state
 
 import (
-	"context"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -20,8 +19,7 @@ func stores(t *testing.T) map[string]Store {
 func TestStore(t *testing.T) {
 	for name, s := range stores(t) {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
-			changes := s.Watch(ctx, "a/")
+			ctx := t.Context()
 			err := s.Update(ctx, func(tx WriteTx) error {
 				for _, k := range []string{"a/2", "a/1", "b/1"} {
 					if err := PutJSON(tx, k, k); err != nil {
@@ -64,35 +62,7 @@ func TestStore(t *testing.T) {
 			if got := strings.Join(keys, " "); got != "a/1 a/2" {
 				t.Errorf("walk: %s", got)
 			}
-			cancel()
-			var seen []string
-			for c := range changes {
-				seen = append(seen, c.Key)
-			}
-			if got := strings.Join(seen, " "); got != "a/2 a/1 a/nothing" {
-				t.Errorf("watch: %s", got)
-			}
 		})
-	}
-}
-
-func TestSlowWatcherIsTold(t *testing.T) {
-	s := NewMemory()
-	ctx, cancel := context.WithCancel(t.Context())
-	changes := s.Watch(ctx, "")
-	for range 200 {
-		if err := s.Update(ctx, func(tx WriteTx) error { return tx.Put("k", []byte("1")) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cancel()
-	var last Change
-	n := 0
-	for last = range changes {
-		n++
-	}
-	if !last.Lost || n != 64 {
-		t.Errorf("%d changes, the last %+v", n, last)
 	}
 }
 

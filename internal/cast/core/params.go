@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/diskcast/diskcast/internal/cast/wire"
+	"github.com/diskcast/diskcast/internal/span"
 )
 
 // Limits of Params. They are part of the protocol: docs/cast-protocol.md.
@@ -81,7 +82,7 @@ func (p Params) SourcePackets(b int) int {
 }
 
 // Range is a run of bytes of the object.
-type Range struct{ Offset, Length int64 }
+type Range = span.Span
 
 // Clock tells the time. The simulator's clock is virtual.
 type Clock interface{ Now() int64 } // nanoseconds, monotonic, any origin

@@ -1,12 +1,14 @@
-// Command simcast runs casts to 1, 10, 100, 1,000 and 10,000 simulated receivers: the very protocol code, a virtual clock. It is
-// what `make sim-cast` runs. It prints a table and the bars, writes build/bench/sim.json, and draws docs/cast-scale.svg.
+// Command simcast runs casts to 1, 10, 100, 1,000 and 10,000 simulated receivers, and each of sim's scenes with several
+// seeds: the very protocol code, a virtual clock. It is what `make sim-cast` runs. It prints tables and the bars, writes
+// build/bench/sim.json, and draws docs/cast-scale.svg.
 //
-//	simcast [-max 10000] [-out build/bench/sim.json] [-svg docs/cast-scale.svg]
+//	simcast [-max 10000] [-seeds 3] [-out build/bench/sim.json] [-svg docs/cast-scale.svg]
 //
 // The figures depend on nothing but the code: the same code gives the same figures on any machine.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -49,6 +51,7 @@ type row struct {
 func run(args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("simcast", flag.ContinueOnError)
 	most := fs.Int("max", 10000, "receivers at most")
+	seeds := fs.Int("seeds", 3, "how often each scene is run")
 	out := fs.String("out", "build/bench/sim.json", "where to write the result")
 	svg := fs.String("svg", "docs/cast-scale.svg", "where to draw; empty: nowhere")
 	if err := fs.Parse(args); err != nil {
@@ -64,11 +67,14 @@ func run(args []string, stdout io.Writer) error {
 			}
 		}
 	}
-	bars := judge(rows)
-	if err := show(stdout, rows, bars); err != nil {
+	scenes := play(stdout, *seeds)
+	bars := append(judge(rows), judgeScenes(scenes)...)
+	if err := errors.Join(show(stdout, rows), showScenes(stdout, scenes), benchkit.PrintBars(stdout, bars)); err != nil {
 		return err
 	}
-	doc := map[string]any{"machine": map[string]any{"go": runtime.Version(), "virtual": true}, "rows": rows, "bars": bars}
+	doc := map[string]any{
+		"machine": map[string]any{"go": runtime.Version(), "virtual": true}, "rows": rows, "scenes": scenes, "bars": bars,
+	}
 	if err := benchkit.Save(*out, doc); err != nil {
 		return err
 	}
@@ -144,7 +150,7 @@ func judge(rows []row) []benchkit.Bar {
 		benchkit.Bar{Name: "live receivers without the object", Want: "0", Got: fmt.Sprint(wrong), OK: wrong == 0})
 }
 
-func show(stdout io.Writer, rows []row, bars []benchkit.Bar) error {
+func show(stdout io.Writer, rows []row) error {
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nreceivers\tloss\tarrive\tobject MiB\tsent/object\tof use to none\tcontrol/s\tpeak/s\tfirst s\tlast s\tlast/first")
 	for _, r := range rows {
@@ -155,8 +161,5 @@ func show(stdout io.Writer, rows []row, bars []benchkit.Bar) error {
 		fmt.Fprintf(w, "%d\t%.1f %%\t%s\t%d\t%.3f\t%.4f\t%.0f\t%d\t%.2f\t%.2f\t%.2f\n", r.Receivers, 100*r.Loss, when, r.Object>>20, r.Bytes, r.Vain, r.Control, r.Peak,
 			r.First, r.Last, r.Ratio)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return benchkit.PrintBars(stdout, bars)
+	return w.Flush()
 }

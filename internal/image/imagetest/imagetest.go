@@ -144,3 +144,20 @@ func GPT(diskSize int64, sectorSize int, sizes ...int64) *volume.Table {
 	}
 	return t
 }
+
+// Forgetful is a disk that keeps another byte than was written at one place, as often as it is told to.
+type Forgetful struct {
+	*Memory
+	At    int64
+	Times int
+}
+
+// WriteAt implements io.WriterAt.
+func (f *Forgetful) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.Memory.WriteAt(p, off)
+	if off <= f.At && f.At < off+int64(n) && f.Times > 0 {
+		f.Times--
+		f.Bytes()[f.At] ^= 4
+	}
+	return n, err
+}

@@ -2,8 +2,9 @@ package restore
 
 import (
 	"fmt"
-	"slices"
 	"sort"
+
+	"github.com/diskcast/diskcast/internal/span"
 )
 
 // States of a frame.
@@ -17,38 +18,17 @@ const (
 type part struct {
 	frame int32
 	buf   []byte
-	got   []span // in order, not touching
-	n     int64  // bytes in got
-	busy  int    // goroutines that copy into buf
+	got   span.Set
+	n     int64 // bytes in got
+	busy  int   // goroutines that copy into buf
 }
 
-// span is a run of bytes of a frame.
-type span struct{ from, to int64 }
-
-// claim marks [from,to) as taken and returns, in fresh, what of it was not taken before.
-func (p *part) claim(from, to int64, fresh []span) []span {
-	i, _ := slices.BinarySearchFunc(p.got, from, func(s span, at int64) int {
-		if s.to < at {
-			return -1
-		}
-		return 1
-	})
-	first, at, joined := i, from, span{from, to}
-	for ; i < len(p.got) && p.got[i].from <= to; i++ {
-		s := p.got[i]
-		if s.from > at {
-			fresh = append(fresh, span{at, s.from})
-		}
-		at = max(at, s.to)
-		joined = span{min(joined.from, s.from), max(joined.to, s.to)}
-	}
-	if at < to {
-		fresh = append(fresh, span{at, to})
-	}
+// claim marks n bytes from off as taken and appends to fresh what of them was not taken before.
+func (p *part) claim(off, n int64, fresh []span.Span) []span.Span {
+	p.got, fresh = p.got.Take(off, n, fresh)
 	for _, s := range fresh {
-		p.n += s.to - s.from
+		p.n += s.Length
 	}
-	p.got = slices.Replace(p.got, first, i, joined)
 	return fresh
 }
 
@@ -75,7 +55,7 @@ func (w *Writer) Block(off int64, p []byte) error {
 
 // take takes bytes of one frame.
 func (w *Writer) take(frame int32, from int64, b []byte) error {
-	var few [4]span
+	var few [4]span.Span
 	w.mu.Lock()
 	t, err := w.partFor(frame, from, int64(len(b)))
 	if t == nil {
@@ -83,15 +63,15 @@ func (w *Writer) take(frame int32, from int64, b []byte) error {
 		w.tell()
 		return err
 	}
-	fresh := t.claim(from, from+int64(len(b)), few[:0])
+	fresh := t.claim(from, int64(len(b)), few[:0])
 	for _, s := range fresh {
-		w.stats.Received += s.to - s.from
+		w.stats.Received += s.Length
 	}
 	t.busy++
 	w.mu.Unlock()
 
 	for _, s := range fresh {
-		copy(t.buf[s.from:s.to], b[s.from-from:s.to-from])
+		copy(t.buf[s.Offset:s.End()], b[s.Offset-from:s.End()-from])
 	}
 
 	w.mu.Lock()
@@ -164,7 +144,7 @@ func (w *Writer) evict(n int64) bool {
 	}
 	object := w.p.idx.Frames[victim.frame].Object
 	for _, s := range victim.got {
-		w.dropped(object+s.from, s.to-s.from)
+		w.dropped(object+s.Offset, s.Length)
 	}
 	w.stats.Received -= victim.n
 	delete(w.parts, victim.frame)
@@ -183,7 +163,7 @@ func (w *Writer) release(t *part) {
 // dropped notes object bytes that must come again. w.mu is held.
 func (w *Writer) dropped(off, n int64) {
 	w.stats.Evicted += n
-	w.again = append(w.again, Range{off, n})
+	w.again = append(w.again, Range{Offset: off, Length: n})
 }
 
 // tell passes on what was noted while the lock was held.

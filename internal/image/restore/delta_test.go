@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/image/capture"
@@ -72,4 +73,29 @@ func TestDelta(t *testing.T) {
 		t.Errorf("after half a restore %d of %d bytes are still needed", stats.Needed, im.ObjectSize())
 	}
 	sameData(t, im, next, target)
+}
+
+// TestReadBack has a disk that keeps another byte than was written, once or for ever: the first is mended, the second said.
+func TestReadBack(t *testing.T) {
+	src := disk(t, 40<<20, 512, 17, 30<<20)
+	im := captured(t, src, 512, capture.Options{})
+	chunks := im.Index().Chunks
+	at := chunks[len(chunks)/2].Extents[0].Offset + 77
+	for times, mended := range map[int]bool{1: true, 9: false} {
+		target := &imagetest.Forgetful{Memory: dirty(int64(len(src)), 512), At: at, Times: times}
+		var told []*restore.MismatchError
+		o := restore.LocalOptions{Verify: true, Wrong: func(e *restore.MismatchError) { told = append(told, e) }}
+		stats, err := restore.Local(t.Context(), im, target, o)
+		if (err == nil) != mended || len(told) != 1 || told[0].Offset > at || told[0].Offset+told[0].Length <= at {
+			t.Errorf("wrong %d times: %v, told %v", times, err, told)
+		}
+		if mended {
+			sameData(t, im, src, target.Memory)
+		} else if words := "the target does not hold what was written to it"; !strings.Contains(err.Error(), words) {
+			t.Errorf("error %q, want %q", err, words)
+		}
+		if stats.Needed <= im.ObjectSize() {
+			t.Errorf("%d of %d object bytes were needed, and a chunk of them twice", stats.Needed, im.ObjectSize())
+		}
+	}
 }

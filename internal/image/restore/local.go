@@ -17,6 +17,7 @@ type LocalOptions struct {
 	Plan     []PlanOption
 	Progress func(step string, done, total int64) // step is hash, write or verify; called from one goroutine at a time
 	Planned  func(*Plan)                          // called before the first write
+	Wrong    func(*MismatchError)                 // what did not read back as it was written, before it is written once more
 }
 
 // Local restores an image of a local store.
@@ -28,26 +29,21 @@ func Local(ctx context.Context, im *image.Image, t Target, o LocalOptions) (Stat
 	if o.Planned != nil {
 		o.Planned(p)
 	}
-	var have []Range
+	var stats Stats
+	seq := Sequence{
+		Plan: p, Target: t, Mode: Full, Verify: o.Verify, Progress: o.Progress, Wrong: o.Wrong,
+		Bring: func(ctx context.Context, have []Range, _ bool) error { // each frame is hashed before it is written, always
+			before := stats
+			var err error
+			stats, err = p.local(ctx, im, t, WriterOptions{Name: im.Name(), Workers: o.Workers, Have: have}, o.progress("write"))
+			stats.Written, stats.Needed = stats.Written+before.Written, stats.Needed+before.Needed
+			return err
+		},
+	}
 	if o.Delta {
-		if have, err = p.Present(ctx, t, o.progress("hash")); err != nil {
-			return Stats{}, err
-		}
+		seq.Mode = Delta
 	}
-	if same, err := p.SameTable(t); err != nil {
-		return Stats{}, err
-	} else if !same {
-		if err := p.WriteTable(t); err != nil {
-			return Stats{}, err
-		}
-	}
-	stats, err := p.local(ctx, im, t, WriterOptions{Name: im.Name(), Workers: o.Workers, Have: have}, o.progress("write"))
-	if err != nil {
-		return stats, err
-	}
-	if o.Verify {
-		err = p.Verify(ctx, t, o.progress("verify"))
-	}
+	err = seq.Run(ctx)
 	return stats, err
 }
 

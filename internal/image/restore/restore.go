@@ -10,10 +10,11 @@ import (
 	"io"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/span"
 )
 
 // Range is a run of bytes of the object.
-type Range struct{ Offset, Length int64 }
+type Range = span.Span
 
 // Target is the disk to be written. All methods may be called from several goroutines.
 type Target interface {

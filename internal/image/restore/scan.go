@@ -209,7 +209,7 @@ func (p *Plan) Present(ctx context.Context, t Target, progress image.Progress) (
 		if n := len(have); n > 0 && have[n-1].Offset+have[n-1].Length == f.Object {
 			have[n-1].Length += f.Length
 		} else {
-			have = append(have, Range{f.Object, f.Length})
+			have = append(have, Range{Offset: f.Object, Length: f.Length})
 		}
 	}
 	return have, nil

@@ -78,7 +78,7 @@ func (w *Writer) outcome(frame int32, damage, err error) {
 		w.stats.Received -= f.Length
 		w.bad = append(w.bad, d)
 		if !last {
-			w.again = append(w.again, Range{f.Object, f.Length})
+			w.again = append(w.again, Range{Offset: f.Object, Length: f.Length})
 		}
 		w.mu.Unlock()
 		if last {

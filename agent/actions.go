@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+
+	"github.com/diskcast/diskcast/agent/bootos"
+	"github.com/diskcast/diskcast/agent/capturing"
+	"github.com/diskcast/diskcast/agent/efiboot"
+	"github.com/diskcast/diskcast/agent/imaging"
+	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/agent/restoring"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// actions is what this agent can do: a new action is one folder, and one line here.
+func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Action {
+	return map[string]node.Action{
+		session.Restore: restoring.Action(restoring.Options{Restore: a.restore(memory, nic), Entry: a.entry, Boot: m,
+			Report: a.events}),
+		session.Capture: capturing.Action(a.capture(memory)),
+	}
+}
+
+// machine is what an action may do with the machine once it is done.
+type machine interface {
+	node.Machine
+	restoring.Booter
+}
+
+func (a *agent) machine() machine {
+	if a.o.noBoot {
+		return bootos.Stay{}
+	}
+	return &bootos.Machine{Root: "/", Dir: "/run/diskcast/os", Log: a.log}
+}
+
+// restore writes the image of a descriptor to a disk of this node.
+func (a *agent) restore(memory budget, nic string) restoring.Restorer {
+	return func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
+		return imaging.Restore(ctx, d, casts, imaging.Options{
+			Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
+			Firmware: a.inventory.Read().Firmware, DiskWait: a.patience(),
+			Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
+		})
+	}
+}
+
+// entry makes the firmware start the restored disk. With -no-boot the machine is somebody else's, and so is its
+// firmware.
+func (a *agent) entry(_ context.Context, r *imaging.Result) (string, error) {
+	if a.o.noBoot {
+		return "the firmware's boot entries were left alone (-no-boot)", nil
+	}
+	m := &efiboot.Machine{Root: "/", Disks: a.inventory.Disks}
+	return m.Enter(r.Disk)
+}
+
+// capture sends a disk of this node to the server. The memory that a restore would use holds what is compressed.
+func (a *agent) capture(memory budget) capturing.Capturer {
+	return func(ctx context.Context, d *session.Descriptor) error {
+		_, err := capturing.Capture(ctx, d, capturing.Options{
+			Server: a.client, Report: a.events, Disks: a.disks, DiskWait: a.patience(), Memory: memory.writer + memory.cast,
+			Log: a.log,
+		})
+		return err
+	}
+}

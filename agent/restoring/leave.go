@@ -1,0 +1,75 @@
+package restoring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/diskcast/diskcast/agent/bootos"
+	"github.com/diskcast/diskcast/agent/efiboot"
+	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// Leave makes the machine's boot entry and leaves the network userland in the way that the descriptor says.
+func (j *job) Leave(ctx context.Context, exit *node.Exit) {
+	j.enter(ctx)
+	method, appendix := session.BootKexec, ""
+	if j.d.Boot != nil {
+		method, appendix = j.d.Boot.Method, j.d.Boot.Append
+	}
+	if method != session.BootKexec {
+		exit.Leave(ctx, session.Info, method, "as the session asks")
+		return
+	}
+	what, err := j.o.Boot.Prepare(ctx, j.result, appendix)
+	if err != nil {
+		restart(ctx, exit, err)
+		return
+	}
+	exit.Say(ctx, session.Info, "kexec: "+what)
+	err = j.o.Boot.Kexec()
+	exit.Leave(ctx, session.Info, session.BootReboot, fmt.Sprintf("kexec failed, so the firmware has to start the disk: "+
+		"%v", err))
+}
+
+// enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself
+// is said to be one.
+func (j *job) enter(ctx context.Context) {
+	level := session.Info
+	words, err := j.guardedEntry(ctx)
+	switch {
+	case errors.Is(err, efiboot.ErrUnbootable):
+		level, words = session.Error, err.Error()
+	case err != nil:
+		level, words = session.Warn, err.Error()
+	}
+	j.o.Report.Step(session.StepEntry, level, words, nil)
+}
+
+// guardedEntry keeps a panic, which would be a bug, from taking a good restore with it.
+func (j *job) guardedEntry(ctx context.Context) (words string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("no boot entry was made, because the agent is broken, please report this: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return j.o.Entry(ctx, j.result)
+}
+
+// restart leaves the disk to the firmware. That the machine's own loader must do what is on the disk is no fault; that
+// nothing can be started from the disk is one, although the restore itself is done.
+func restart(ctx context.Context, exit *node.Exit, err error) {
+	var own *bootos.Restart
+	level, words := session.Info, fmt.Sprintf("kexec is impossible, so the firmware has to start the disk: %v", err)
+	switch {
+	case errors.Is(err, bootos.ErrNoSystem):
+		level = session.Error
+		words = fmt.Sprintf("the disk is written, but %v; a restart will not start it either: see whether the image is a "+
+			"system for this machine", err)
+	case errors.As(err, &own):
+		words = fmt.Sprintf("the machine's own boot loader starts the disk, through the firmware: %v", err)
+	}
+	exit.Leave(ctx, level, session.BootReboot, words)
+}

@@ -1,0 +1,95 @@
+// Package restoring is the node's action "restore": the image goes to the disk, the machine gets a boot entry for it,
+// and starts it.
+package restoring
+
+import (
+	"context"
+
+	"github.com/diskcast/diskcast/agent/imaging"
+	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// Restorer is imaging.Restore with its options filled in.
+type Restorer func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error)
+
+// Entry makes the machine start a restored disk by itself, and says what it did. An error says what the machine will do
+// instead; the restore is good.
+type Entry func(ctx context.Context, r *imaging.Result) (string, error)
+
+// Booter starts what is on the disk.
+type Booter interface {
+	// Prepare loads the system that is on the disk, and says what it will start.
+	Prepare(ctx context.Context, r *imaging.Result, appendix string) (string, error)
+	// Kexec starts what Prepare loaded; it returns only when that failed.
+	Kexec() error
+}
+
+// Reporter takes the steps that come after the restore itself.
+type Reporter interface {
+	Step(step, level, message string, p *session.Progress)
+}
+
+// Options of the action.
+type Options struct {
+	Restore Restorer
+	Entry   Entry
+	Boot    Booter
+	Report  Reporter
+}
+
+// Action returns the action.
+func Action(o Options) node.Action {
+	return func(d *session.Descriptor) node.Job {
+		return &job{o: o, d: d, latest: d, casts: make(chan *session.Cast, 1)}
+	}
+}
+
+// job is a restore under way.
+type job struct {
+	o      Options
+	d      *session.Descriptor
+	latest *session.Descriptor // of Takes alone
+	casts  chan *session.Cast
+	result *imaging.Result // once Run had success
+}
+
+// Run writes the disk.
+func (j *job) Run(ctx context.Context) (err error) {
+	j.result, err = j.o.Restore(ctx, j.d, j.casts)
+	return err
+}
+
+// Takes hands another cast of the same work to the restore. A disk that is done takes nothing more.
+func (j *job) Takes(nd *session.Descriptor, done bool) bool {
+	if done || !sameWork(j.latest, nd) {
+		return false
+	}
+	if !sameCast(j.latest.Cast, nd.Cast) {
+		// The newest one counts; one that the restore has not come to yet is out of date.
+		select {
+		case <-j.casts:
+		default:
+		}
+		j.casts <- nd.Cast
+	}
+	j.latest = nd
+	return true
+}
+
+// Unfinished is said when the job was replaced.
+func (j *job) Unfinished() string { return "stopped before the disk was complete" }
+
+// sameWork tells whether nd is d with at most another cast, so that what is on the disk already stays of use.
+func sameWork(d, nd *session.Descriptor) bool {
+	return nd.Action == session.Restore && nd.Session == d.Session && nd.Image.Manifest == d.Image.Manifest &&
+		*nd.Target == *d.Target
+}
+
+func sameCast(a, b *session.Cast) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ID == b.ID && a.Group == b.Group && a.Feedback == b.Feedback && string(a.Key) == string(b.Key) &&
+		a.Payload == b.Payload && a.K == b.K
+}

@@ -1,0 +1,64 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// machineRoutes are what operators do with machines.
+func (a *API) machineRoutes() {
+	a.mux.HandleFunc("GET /v1/machines", a.operator(func(w http.ResponseWriter, r *http.Request) {
+		a.reply(w, http.StatusOK, a.engine.Machines())
+	}))
+	a.mux.HandleFunc("GET /v1/machines/{machine}", a.operator(func(w http.ResponseWriter, r *http.Request) {
+		m, err := a.engine.Machine(r.PathValue("machine"))
+		a.answer(w, r, m, err)
+	}))
+	a.mux.HandleFunc("PATCH /v1/machines/{machine}", a.operator(func(w http.ResponseWriter, r *http.Request) {
+		var c model.MachineChange
+		if a.read(w, r, "machine change", &c) {
+			m, err := a.engine.EditMachine(r.Context(), r.PathValue("machine"), c)
+			a.answer(w, r, m, err)
+		}
+	}))
+	a.mux.HandleFunc("POST /v1/machines/{machine}/merge", a.operator(func(w http.ResponseWriter, r *http.Request) {
+		var c model.MachineMerge
+		if a.read(w, r, "machine merge", &c) {
+			m, err := a.engine.MergeMachines(r.Context(), r.PathValue("machine"), c)
+			a.answer(w, r, m, err)
+		}
+	}))
+	a.mux.HandleFunc("POST /v1/machines/{machine}/split", a.operator(func(w http.ResponseWriter, r *http.Request) {
+		var c model.MachineSplit
+		if a.read(w, r, "machine split", &c) {
+			m, err := a.engine.SplitMachine(r.Context(), r.PathValue("machine"), c)
+			a.answer(w, r, m, err)
+		}
+	}))
+	a.mux.HandleFunc("DELETE /v1/machines/{machine}", a.operator(func(w http.ResponseWriter, r *http.Request) {
+		if err := a.engine.RemoveMachine(r.Context(), r.PathValue("machine")); err != nil {
+			a.failFor(w, r, err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+}
+
+// read reads a document of the operator, and answers when it cannot be read.
+func (a *API) read(w http.ResponseWriter, r *http.Request, what string, doc any) bool {
+	if err := decodeJSON(r.Body, doc); err != nil {
+		a.failDocument(w, r, fmt.Errorf("%s: %w", what, err))
+		return false
+	}
+	return true
+}
+
+func (a *API) answer(w http.ResponseWriter, r *http.Request, doc any, err error) {
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, doc)
+}

@@ -1,0 +1,297 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/fleet"
+	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/record"
+	"github.com/diskcast/diskcast/server/state"
+)
+
+// loadMachines reads the machines. Nodes that were stored before there were machines are sightings that nobody has weighed.
+func (e *Engine) loadMachines(tx state.Tx) error {
+	var seq uint64
+	if err := optional(state.GetJSON(tx, record.MachineSeq, &seq)); err != nil {
+		return err
+	}
+	var stored []*fleet.Machine
+	err := walk(tx, record.MachinePrefix, func(_ string, r *record.Machine) error {
+		stored = append(stored, r.Machine())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	e.fleet = fleet.New(seq, stored)
+	e.fleet.Keep(func(node string) bool { return e.nodes[node] != nil })
+	byAge := slices.SortedFunc(maps.Values(e.nodes), func(a, b *node) int {
+		return cmp.Or(a.FirstSeen.Compare(b.FirstSeen), strings.Compare(a.ID, b.ID))
+	})
+	for _, n := range byAge {
+		if n.Boot != "" && e.fleet.Of(n.ID) == nil {
+			e.fleet.Sight(e.sighting(n, &n.Inventory), n.LastSeen)
+		}
+	}
+	e.saveMachines()
+	return nil
+}
+
+// sighting is what a node says of itself.
+func (e *Engine) sighting(n *node, inv *session.Inventory) fleet.Sighting {
+	macs, err := macsOf(inv)
+	if err != nil || !slices.Contains(macs, n.MACs[0]) {
+		macs = n.MACs // its inventory is of an older version
+	}
+	return fleet.Sighting{Node: n.ID, Boot: n.MACs[0], MACs: macs, Board: fleet.BoardOf(inv.UUID, inv.Serial), Awake: e.awake}
+}
+
+// awake reports whether the agent of the node was heard of late.
+func (e *Engine) awake(id string) bool {
+	n := e.nodes[id]
+	return n != nil && n.Where == model.Ready && e.now().Sub(n.LastSeen) < presence
+}
+
+// sight tells which machine says hello, and the operator what is to be wondered at. What was said at the hello of a boot holds for all of it.
+func (e *Engine) sight(n *node, inv *session.Inventory, rebooted bool) {
+	v := e.fleet.Sight(e.sighting(n, inv), e.now())
+	e.saveMachines()
+	switch {
+	case v.Words != "":
+		e.warn(n, oddMachine, v.Words)
+	case rebooted:
+		delete(n.Odd, oddMachine)
+	}
+}
+
+// saveMachines stores what changed of the machines.
+func (e *Engine) saveMachines() {
+	for _, id := range e.fleet.Changes() {
+		if m := e.fleet.Get(id); m != nil {
+			e.w.put(record.MachinePrefix+id, record.OfMachine(m))
+		} else {
+			e.w.del(record.MachinePrefix + id)
+		}
+		e.w.put(record.MachineSeq, e.fleet.Seq())
+	}
+	e.fleet.Settle()
+}
+
+// entered reports whether the node is a sighting of a machine of which the operator has entered something, by a NIC that is the machine's.
+func (e *Engine) entered(n *node) bool {
+	m := e.fleet.Of(n.ID)
+	return m != nil && m.Entered() && slices.Contains(m.Boots, n.MACs[0])
+}
+
+// findMachine finds a machine by id or name, or by any MAC address of it or of its node.
+func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
+	if m := e.fleet.Find(word); m != nil {
+		return m, nil
+	}
+	id, err := model.NodeID(word)
+	if err != nil {
+		return nil, fmt.Errorf("machine %.80q: %w: it is neither an id, a name nor a MAC address of one (`diskcast machine list`)", word, ErrNotFound)
+	}
+	if n, err := e.findNode(id); err == nil {
+		if m := e.fleet.Of(n.ID); m != nil {
+			return m, nil
+		}
+	}
+	switch owners := e.fleet.Booted(macOf(id)); len(owners) {
+	case 0:
+		return nil, fmt.Errorf("machine %s: %w", id, ErrNotFound)
+	case 1:
+		return owners[0], nil
+	default:
+		var names []string
+		for _, m := range owners {
+			names = append(names, m.Title())
+		}
+		return nil, refuse("the NIC %s is shared by the machines %s: name one of them", macOf(id), strings.Join(names, ", "))
+	}
+}
+
+// nodeOf is the latest sighting of a machine that is there.
+func (e *Engine) nodeOf(m *fleet.Machine) (*node, error) {
+	for _, id := range slices.Backward(m.Nodes) {
+		if n := e.nodes[id]; n != nil {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("machine %s has no node: %w: nothing was seen of it since its last one was forgotten", m.Title(), ErrNotFound)
+}
+
+// nameMachines puts nodes in the place of the names of machines. A machine that has only shared NICs is refused: who boots from one may be another.
+func (e *Engine) nameMachines(spec *model.Spec) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, name := range spec.Nodes {
+		if _, err := model.NodeID(name); err == nil {
+			continue
+		}
+		m := e.fleet.Find(name)
+		if m == nil {
+			return refuse("%.80q is neither a machine's name or id nor a MAC address such as 52:54:00:12:34:56 (`diskcast machine list`)", name)
+		}
+		node, shared := "", ""
+		for _, id := range slices.Backward(m.Nodes) {
+			if n := e.nodes[id]; n == nil {
+				continue
+			} else if len(e.fleet.Booted(n.MACs[0])) > 1 {
+				shared = n.MACs[0]
+			} else {
+				node = id
+				break
+			}
+		}
+		for _, mac := range slices.Backward(m.Boots) {
+			if len(e.fleet.Booted(mac)) > 1 {
+				shared = mac
+			} else if node == "" {
+				node = nameOf(mac)
+			}
+		}
+		if node == "" && shared != "" {
+			return refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever boots from it next could be one of those; "+
+				"name that NIC if any of them is meant, or have the machine boot from a NIC of its own once", m.Title(), shared)
+		}
+		if node == "" {
+			return refuse("of machine %s no NIC is known", m.Title())
+		}
+		spec.Nodes[i] = node
+	}
+	return nil
+}
+
+// Machines returns all machines, by id.
+func (e *Engine) Machines() []model.Machine {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := []model.Machine{}
+	for _, m := range e.fleet.All() {
+		out = append(out, e.machineView(m))
+	}
+	return out
+}
+
+// Machine returns one machine by id, name or a MAC address.
+func (e *Engine) Machine(word string) (*model.Machine, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m, err := e.findMachine(word)
+	if err != nil {
+		return nil, err
+	}
+	v := e.machineView(m)
+	return &v, nil
+}
+
+func (e *Engine) machineView(m *fleet.Machine) model.Machine {
+	v := model.Machine{ID: m.ID, Name: m.Name, Labels: maps.Clone(m.Labels), Notes: m.Notes, Boots: append([]string{}, m.Boots...),
+		Nodes: append([]string{}, m.Nodes...), Made: m.Made, Seen: m.Seen, Warnings: e.fleet.Warnings(m)}
+	for _, b := range m.Boards {
+		v.Boards = append(v.Boards, model.Board(b))
+	}
+	if n, err := e.nodeOf(m); err == nil {
+		v.Where = e.nodeView(n).Where
+	}
+	return v
+}
+
+// EditMachine enters what the operator says of a machine.
+func (e *Engine) EditMachine(ctx context.Context, word string, c model.MachineChange) (*model.Machine, error) {
+	if err := checkVersion("machine change", c.V); err != nil {
+		return nil, err
+	}
+	return e.changeMachine(ctx, word, func(id string) (string, error) {
+		return id, e.fleet.Edit(id, fleet.Change{Name: c.Name, Notes: c.Notes, Labels: c.Labels})
+	})
+}
+
+// MergeMachines makes one machine of two, and returns it.
+func (e *Engine) MergeMachines(ctx context.Context, into string, c model.MachineMerge) (*model.Machine, error) {
+	if err := checkVersion("machine merge", c.V); err != nil {
+		return nil, err
+	}
+	return e.changeMachine(ctx, into, func(id string) (string, error) {
+		from, err := e.findMachine(c.From)
+		if err != nil {
+			return "", err
+		}
+		return id, e.fleet.Merge(from.ID, id)
+	})
+}
+
+// SplitMachine makes a sighting a machine of its own, and returns that one.
+func (e *Engine) SplitMachine(ctx context.Context, word string, c model.MachineSplit) (*model.Machine, error) {
+	if err := checkVersion("machine split", c.V); err != nil {
+		return nil, err
+	}
+	return e.changeMachine(ctx, word, func(id string) (string, error) {
+		n, err := e.findNode(c.Node)
+		if err != nil {
+			return "", err
+		}
+		return e.fleet.Split(id, e.sighting(n, &n.Inventory), e.now())
+	})
+}
+
+// RemoveMachine forgets a machine and what was entered of it. One that a node is of comes again as a new one, with the node's next hello.
+func (e *Engine) RemoveMachine(ctx context.Context, word string) error {
+	_, err := e.changeMachine(ctx, word, func(id string) (string, error) { return "", e.fleet.Remove(id) })
+	return err
+}
+
+// changeMachine does what the operator asks for once it is stored; what is refused has not happened.
+func (e *Engine) changeMachine(ctx context.Context, word string, f func(id string) (string, error)) (*model.Machine, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m, err := e.findMachine(word)
+	if err != nil {
+		return nil, err
+	}
+	id, err := f(m.ID)
+	if err != nil {
+		e.fleet.Revert()
+		return nil, refuse("%w", err)
+	}
+	err = e.update(ctx, func(tx state.WriteTx) error {
+		for _, id := range e.fleet.Changes() {
+			if err := e.putMachine(tx, id); err != nil {
+				return err
+			}
+		}
+		return state.PutJSON(tx, record.MachineSeq, e.fleet.Seq())
+	})
+	if err != nil {
+		e.fleet.Revert()
+		return nil, fmt.Errorf("nothing was changed: %w", stateHelp(err))
+	}
+	e.saveMachines() // again, behind what was on its way to the store before
+	if m = e.fleet.Get(id); m == nil {
+		return nil, nil
+	}
+	v := e.machineView(m)
+	return &v, nil
+}
+
+// putMachine stores a machine, or takes one that is there no more out of the store.
+func (e *Engine) putMachine(tx state.WriteTx, id string) error {
+	if m := e.fleet.Get(id); m != nil {
+		return state.PutJSON(tx, record.MachinePrefix+id, record.OfMachine(m))
+	}
+	return tx.Delete(record.MachinePrefix + id)
+}
+
+func checkVersion(what string, v int) error {
+	if v != session.Version {
+		return refuse("%s: %w: it has v=%d, this server speaks v=%d", what, session.ErrVersion, v, session.Version)
+	}
+	return nil
+}
