@@ -23,12 +23,14 @@ type mortal struct {
 	state.Store
 	mu   sync.Mutex
 	left int
+	dead bool // it refused one
 }
 
 func (m *mortal) Update(ctx context.Context, f func(state.WriteTx) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left == 0 {
+		m.dead = true
 		return errKilled
 	}
 	m.left--
@@ -38,7 +40,13 @@ func (m *mortal) Update(ctx context.Context, f func(state.WriteTx) error) error 
 func (m *mortal) live(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.left = n
+	m.left, m.dead = n, false
+}
+
+func (m *mortal) isDead() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
 }
 
 // agent is a node's agent: it does one thing after the other, each until it is answered.
@@ -161,7 +169,10 @@ func killed(t *testing.T, rng *rand.Rand) {
 			t.Fatalf("%d things were done, and %d still wait", n, len(busy))
 		}
 		a := busy[rng.IntN(len(busy))]
-		err := a.todo[0]()
+		err := errKilled
+		if !store.isDead() { // by what the server does by itself
+			err = a.todo[0]()
+		}
 		switch {
 		case err == nil:
 			a.todo = a.todo[1:]

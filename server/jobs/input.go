@@ -221,10 +221,11 @@ func (in Greeted) step(r *run) {
 }
 
 func (in CameBack) step(r *run) {
-	if s := r.Current(in.Node); s == nil {
-		r.do(Withdraw{in.Node})
-	} else if p := s.Parts[in.Node]; p.State != model.Waiting {
-		r.do(Give{in.Node})
+	node := in.Node
+	if s := r.Current(node); s == nil {
+		r.do(Withdraw{node})
+	} else if s.Parts[node].State != model.Waiting {
+		r.do(Give{node})
 	}
 }
 
