@@ -42,11 +42,10 @@ func (probe) Complete(*jobs.Session, *model.Part) bool            { return false
 func (probe) Reason(_ *jobs.Session, bad []string) string         { return jobs.Few(bad) }
 
 func (probe) Report(_ *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcome {
-	if x.Event.Step != "found" {
-		return jobs.Outcome{}
+	if x.Event.Result != nil {
+		p.Result = x.Event.Result
 	}
-	p.Result = x.Event.Result
-	return jobs.Outcome{Done: true, Free: true}
+	return jobs.Outcome{Done: x.Event.Step == "found", Free: true}
 }
 
 // TestNewKind has a third kind of session, with a folder and a line of its own and nothing else, go its way through restarts.
@@ -90,6 +89,31 @@ func TestNewKind(t *testing.T) {
 	}
 	if a.told() != "idle" {
 		t.Errorf("told: %s", a.told())
+	}
+}
+
+// TestResultOfAFailure keeps what a node says of a job that it could not do; another try begins without it.
+func TestResultOfAFailure(t *testing.T) {
+	h := newHouse(t)
+	h.crash()
+	h.kinds = append(kinds.All(), probe{})
+	h.start()
+	a := h.machine(1)
+	s, err := h.e.Create(t.Context(), model.Spec{V: 1, Kind: "probe", Count: 2, Job: json.RawMessage(`{"for":"gold"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.powerOn()
+	a.report(session.Event{Session: s.ID, Step: session.StepFailed, Message: "the spade broke", Result: json.RawMessage(`{"grams":1}`)})
+	h.restart()
+	h.expect(s.ID, "probing failed")
+	if p := h.part(s.ID); string(p.Result) != `{"grams":1}` || p.Reason != "the spade broke" {
+		t.Errorf("the part: %+v", p)
+	}
+	a.powerOn()
+	h.expect(s.ID, "probing offered")
+	if p := h.part(s.ID); p.Result != nil {
+		t.Errorf("the part of another try: %+v", p)
 	}
 }
 

@@ -28,7 +28,8 @@ type Kind interface {
 	// Tell fills in what a node is told of its part. Session, action, rule, disk and way of leaving are there already.
 	Tell(r *Record, p *model.Part, d *session.Descriptor)
 	// Report takes in a step that a node reports, and may write on the part what is to be shown, as the event's Result
-	// when it is sound. Progress, log lines and the failure of a node are the same in all kinds and are not told.
+	// when it is sound. Progress and log lines are the same in all kinds and are not told; the failure of a node is,
+	// for what may be in its Result, but ends the part whatever the outcome says.
 	Report(s *Session, p *model.Part, x *Reported) Outcome
 	// Complete reports whether a node that boots again has done all that counts of its part, although its last report
 	// did not come.

@@ -165,6 +165,7 @@ func (in Reported) step(r *run) {
 		r.do(Show{s.ID, p.Node})
 		return
 	case session.StepFailed:
+		s.Kind.Report(s, p, &in)
 		p.Steps = merge(p.Steps, ev.Step, mark)
 		r.finishPart(s, p, model.Failed, ev.Message)
 		r.join(n)
