@@ -222,6 +222,11 @@ func (c *Client) RemoveMachine(ctx context.Context, word string) error {
 	return err
 }
 
+// Receipts returns the envelopes of a session's receipts, as they were signed; of all sessions when it is empty.
+func (c *Client) Receipts(ctx context.Context, session string) ([]json.RawMessage, error) {
+	return call[[]json.RawMessage](ctx, c, "GET", "/v1/receipts?session="+url.QueryEscape(session), nil)
+}
+
 // DHCP returns what the server does for the LAN's addresses.
 func (c *Client) DHCP(ctx context.Context) (*model.DHCP, error) {
 	return call[*model.DHCP](ctx, c, "GET", "/v1/dhcp", nil)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/receipt"
 )
 
 // Files of the state directory.
@@ -34,6 +36,15 @@ type Identity struct {
 	Cert  tls.Certificate
 	Pin   string // sha256: and the hex of SHA-256 over the certificate's SubjectPublicKeyInfo
 	Token string
+}
+
+// Sign puts a receipt into an envelope by the server's key, which nodes and operators know by its pin.
+func (id *Identity) Sign(r *receipt.Receipt) (*receipt.Envelope, error) {
+	key, ok := id.Cert.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("the server's key is a %T, which signs nothing", id.Cert.PrivateKey)
+	}
+	return receipt.Sign(r, key)
 }
 
 // LoadIdentity reads the identity from the state directory and makes what is missing.

@@ -87,6 +87,15 @@ func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
 	a.reply(w, http.StatusOK, lines)
 }
 
+func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
+	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, list)
+}
+
 func (a *API) showDHCP(w http.ResponseWriter, r *http.Request) {
 	if a.dhcp == nil {
 		a.fail(w, r, http.StatusNotFound, errNoDHCP)

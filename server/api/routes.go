@@ -73,6 +73,7 @@ func Routes() []Route {
 			plainly((*API).cancelSession)},
 		{"GET", "/v1/sessions/{id}/watch", Operator, 0, 0, "follow a session until it is over",
 			plainly((*API).watchSession)},
+		{"GET", "/v1/receipts", Operator, 0, 0, "read receipts: ?session= of one, or all", plainly((*API).receipts)},
 		{"GET", "/v1/nodes", Operator, 0, 0, "list nodes", plainly((*API).listNodes)},
 		{"GET", "/v1/nodes/{node}", Operator, 0, 0, "show a node", plainly((*API).showNode)},
 		{"DELETE", "/v1/nodes/{node}", Operator, 0, 0, "forget a node and its log", plainly((*API).forgetNode)},

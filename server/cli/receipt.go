@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,7 +27,8 @@ disk was not reached. It is signed with the server's key, and whoever knows the 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(receiptShow(e), receiptVerify(e))
+	serverFlag(cmd, e)
+	cmd.AddCommand(receiptShow(e), receiptVerify(e), receiptGet(e))
 	return cmd
 }
 
@@ -67,6 +71,80 @@ func receipts(files []string, pin string) ([]receipt.Signed, error) {
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+func receiptGet(e *env) *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "get [SESSION]",
+		Short: "Fetch a session's receipts from the server, a file each; without SESSION, all there are",
+		Long: `Fetch receipts and check their signatures before they are written. Receipts outlive their sessions, and a machine that was
+offered its part again has one for each time. A file that is there and is another receipt is left alone, and it is an error.`,
+		Example: `  diskcast receipt get s7 --out receipts/
+  diskcast receipt show receipts/s7-*.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Receipts(cmd.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			if len(list) == 0 {
+				return fmt.Errorf("there are no receipts: a part has one when its node had a plan for its disk and has ended")
+			}
+			pin, err := e.trustedPin("")
+			if err != nil {
+				return err
+			}
+			for _, raw := range list {
+				name, err := writeReceipt(out, raw, pin)
+				if err != nil {
+					return err
+				}
+				if _, err := fmt.Fprintln(e.Out, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", ".", "directory for the files")
+	return cmd
+}
+
+// writeReceipt checks a receipt and writes it to a file of its own. It is well when the file has it already.
+func writeReceipt(dir string, raw []byte, pin string) (string, error) {
+	env, err := receipt.Parse(bytes.NewReader(raw))
+	if err != nil {
+		return "", err
+	}
+	r, err := env.Verify(pin)
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsLocal(strings.ReplaceAll(r.ID, "/", "-")) {
+		return "", fmt.Errorf("the receipt's name %q is no file name", r.ID)
+	}
+	name := filepath.Join(dir, strings.ReplaceAll(r.ID, "/", "-")+".json")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	raw = append(bytes.TrimSpace(raw), '\n')
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		if have, rerr := os.ReadFile(name); rerr == nil && bytes.Equal(have, raw) {
+			return name, nil
+		}
+		return "", fmt.Errorf("%s is there and is not this receipt: choose another directory with --out", name)
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(raw)
+	return name, errors.Join(err, f.Close())
 }
 
 func receiptShow(e *env) *cobra.Command {

@@ -85,6 +85,7 @@ Killed at any moment and started again, the server goes on with the sessions it 
 				return usage("--optimize %q is none of off, idle", optimizing)
 			}
 			cfg.Started = func(i serve.Info) { e.started(i) }
+			cfg.Version = Version
 			return serve.Run(cmd.Context(), cfg)
 		},
 	}

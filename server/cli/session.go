@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -24,7 +25,7 @@ func sessionCommand(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
-	cmd.AddCommand(sessionCreate(e), sessionList(e), sessionShow(e), sessionWatch(e), sessionCancel(e))
+	cmd.AddCommand(sessionCreate(e), sessionErase(e), sessionList(e), sessionShow(e), sessionWatch(e), sessionCancel(e))
 	return cmd
 }
 
@@ -89,31 +90,7 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 			if spec.Rate, err = parseRate(rate); err != nil {
 				return err
 			}
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			s, err := c.Create(cmd.Context(), spec)
-			if err != nil {
-				return err
-			}
-			for _, w := range s.Warnings {
-				e.Warn(w)
-			}
-			if !e.JSON {
-				e.createNotes(s)
-			}
-			if watch {
-				if !e.JSON {
-					fmt.Fprintf(e.Out, "session %s\n", s.ID)
-				}
-				return e.watch(cmd.Context(), c, s.ID)
-			}
-			if e.JSON {
-				return e.Doc(s)
-			}
-			fmt.Fprintf(e.Out, "%s\n", s.ID)
-			return nil
+			return e.create(cmd.Context(), spec, watch)
 		},
 	}
 	f := cmd.Flags()
@@ -135,6 +112,35 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
 	return cmd
+}
+
+// create makes a session of the spec, says what is to be said of it, and follows it if asked to.
+func (e *env) create(ctx context.Context, spec model.Spec, watch bool) error {
+	c, err := e.client()
+	if err != nil {
+		return err
+	}
+	s, err := c.Create(ctx, spec)
+	if err != nil {
+		return err
+	}
+	for _, w := range s.Warnings {
+		e.Warn(w)
+	}
+	if !e.JSON {
+		e.createNotes(s)
+	}
+	if watch {
+		if !e.JSON {
+			fmt.Fprintf(e.Out, "session %s\n", s.ID)
+		}
+		return e.watch(ctx, c, s.ID)
+	}
+	if e.JSON {
+		return e.Doc(s)
+	}
+	fmt.Fprintf(e.Out, "%s\n", s.ID)
+	return nil
 }
 
 // createNotes says, beside the session's name, what the operator should know before disks are written.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
@@ -28,6 +29,7 @@ type house struct {
 	tick   chan time.Time
 	addr   netip.Addr
 	name   string // of the server
+	sign   func(*receipt.Receipt) (*receipt.Envelope, error)
 
 	mu  sync.Mutex
 	now time.Time
@@ -52,7 +54,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 		f(h.casts)
 	}
 	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
-		Addr: h.addr, Server: h.name, Now: h.clock, Tick: h.tick})
+		Addr: h.addr, Server: h.name, Now: h.clock, Tick: h.tick, Sign: h.sign})
 	if err != nil {
 		h.t.Fatal(err)
 	}

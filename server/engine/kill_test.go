@@ -10,8 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/erasure"
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/state"
 )
@@ -96,8 +97,8 @@ func (a *agent) steps(ctx context.Context, steps ...string) {
 			a.m.seq++
 		}
 		ev := session.Event{Seq: a.m.seq, Step: step, Level: session.Info, Since: float64(a.m.seq)}
-		if step == "found" {
-			ev.Result = json.RawMessage(`{"grams":3}`)
+		if step == erasure.StepErased {
+			ev.Result = erased(a.m.h.t)
 		}
 		a.todo = append(a.todo, func() error { return a.look(ctx) }, func() error {
 			ev.Session = a.d.Session
@@ -119,7 +120,7 @@ func killed(t *testing.T, rng *rand.Rand) {
 	h.crash()
 	store := &mortal{Store: h.store, left: -1}
 	room := &storeRoom{free: 1 << 40}
-	h.store, h.room, h.kinds = store, room, append(kinds.All(), probe{})
+	h.store, h.room, h.name, h.sign = store, room, "lab", signer(t)
 	h.start()
 
 	agents := []*agent{}
@@ -141,11 +142,16 @@ func killed(t *testing.T, rng *rand.Rand) {
 		return h.e.Captured(ctx, u, "sha256:1")
 	})
 	agents[2].steps(ctx, session.StepUploaded)
-	agents[3].steps(ctx, session.StepPlan, "found")
+	agents[3].todo = append(agents[3].todo, func() error { return agents[3].look(ctx) }, func() error {
+		a := agents[3]
+		_, err := h.e.ChooseDisk(ctx, a.m.id, &session.DiskChoice{V: 1, Session: a.d.Session, Disk: theDisk})
+		return err
+	})
+	agents[3].steps(ctx, session.StepPlan, erasure.StepErased)
 
 	operator := &agent{}
 	for _, spec := range []model.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2}, {V: 1, Capture: "golden", Nodes: names[2:3]},
-		{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Nodes: names[3:]}} {
+		{V: 1, Kind: erasure.Action, Job: json.RawMessage(`{"method":"overwrite"}`), Nodes: names[3:]}} {
 		operator.todo = append(operator.todo, func() error {
 			_, err := h.e.Create(ctx, spec)
 			return err
@@ -233,6 +239,9 @@ func killed(t *testing.T, rng *rand.Rand) {
 	}
 	if err := h.casts.Wait(ctx, running(0)); err != nil {
 		t.Error(err)
+	}
+	if list, err := h.e.Receipts(ctx, ""); err != nil || len(list) != 1 || readReceipt(t, list[0]).Result != receipt.Done {
+		t.Errorf("the erase has %d receipts: %v", len(list), err)
 	}
 	h.crash()
 	if n := h.images.Open("debian"); n != 0 {

@@ -54,6 +54,7 @@ type Config struct {
 	Querier        bool         // ask hosts for their groups, when nobody else does
 	RateCap        int64        // bits a second of each cast, 0: none
 	Optimize       bool         // images, while no session runs
+	Version        string       // of the program
 	Log            *slog.Logger
 	Casts          engine.Casts // nil: the network's
 	// Started is called when everything is ready.
@@ -110,7 +111,8 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(), Server: ownName(prefix.Addr()), Log: log.With("task", "engine")})
+	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(),
+		Server: ownName(prefix.Addr()), Version: cfg.Version, Sign: identity.Sign, Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}

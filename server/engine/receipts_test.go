@@ -1,0 +1,100 @@
+package engine_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/erasure"
+	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// theDisk is the one of every machine under test.
+var theDisk = session.DiskID{Path: "/dev/vda", Size: 1 << 30}
+
+func signer(t *testing.T) func(*receipt.Receipt) (*receipt.Envelope, error) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(r *receipt.Receipt) (*receipt.Envelope, error) { return receipt.Sign(r, key) }
+}
+
+// erased is what a node says of theDisk.
+func erased(t *testing.T) json.RawMessage {
+	t.Helper()
+	b, err := json.Marshal(erasure.Result{V: erasure.Version, OK: true, Method: erasure.Overwrite, Term: erasure.Clear, Reason: "all was overwritten",
+		Disk: erasure.Disk{Path: theDisk.Path, Size: theDisk.Size}, ReadBack: erasure.ReadBack{Scope: erasure.ReadAll, FirstBad: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// readReceipt verifies a receipt by the key that it names.
+func readReceipt(t *testing.T, raw []byte) *receipt.Receipt {
+	t.Helper()
+	env, err := receipt.Parse(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := env.Verify(env.Signatures[0].KeyID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestReceipts: a part that had a plan has a receipt of its end, whichever it was; it survives restarts, and a second try has its own.
+func TestReceipts(t *testing.T) {
+	h := newHouse(t)
+	h.crash()
+	h.name, h.sign = "lab", signer(t)
+	h.start()
+	m := h.machine(1)
+	m.uuid, m.serial = "4c4c4544-0001", "A1"
+	m.powerOn()
+	s := h.create(model.Spec{Image: "debian", Nodes: []string{m.mac}})
+	if list, err := h.e.Receipts(t.Context(), s.ID); err != nil || len(list) != 0 {
+		t.Fatalf("before its end there are %d receipts: %v", len(list), err)
+	}
+	choose := func() {
+		t.Helper()
+		if _, err := h.e.ChooseDisk(t.Context(), m.id, &session.DiskChoice{V: 1, Session: s.ID, Disk: theDisk}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	choose()
+	m.say(s.ID, session.StepPlan, session.StepFailed+": the disk is failing")
+	h.expect(s.ID, "failed failed")
+	h.restart()
+	list, err := h.e.Receipts(t.Context(), s.ID)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d receipts: %v", len(list), err)
+	}
+	r := readReceipt(t, list[0])
+	if r.Result != receipt.Failed || !strings.Contains(r.Message, "disk is failing") || r.Server.Name != "lab" || r.Machine.Serial != "A1" || r.Kind != "restore" ||
+		r.Disk.Size != theDisk.Size || !strings.Contains(string(r.Details), "debian") || len(r.Machine.MACs) != 1 {
+		t.Errorf("%+v", r)
+	}
+	s = h.create(model.Spec{Image: "debian", Nodes: []string{m.mac}})
+	choose()
+	m.say(s.ID, goodRestore...)
+	all, err := h.e.Receipts(t.Context(), "")
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d receipts of both sessions: %v", len(all), err)
+	}
+	if r := readReceipt(t, all[1]); r.Result != receipt.Done || r.Session != s.ID {
+		t.Errorf("%+v", r)
+	}
+	if _, err := h.e.Receipts(t.Context(), "s1/x"); err == nil {
+		t.Error("a session with a slash in its name has receipts")
+	}
+}
