@@ -17,6 +17,7 @@ import (
 
 	"github.com/pin/tftp/v3"
 
+	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/task"
 )
 
@@ -94,7 +95,7 @@ func TestTFTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetches := make(chan Fetch, 100)
-	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, local, func(f Fetch) { fetches <- f }, slog.New(slog.DiscardHandler))
+	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, decide, func(f Fetch) { fetches <- f }, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- task.Run(ctx, slog.New(slog.DiscardHandler), nil, srv) }()
@@ -154,6 +155,9 @@ func TestTFTP(t *testing.T) {
 			}
 		}
 	}
+	if _, err := c.Receive("/grub/node-52:54:00:00:00:03.cfg", "octet"); err == nil || !strings.Contains(err.Error(), `boot "rescue"`) {
+		t.Errorf("GRUB of a machine that boots what nobody knows: %v", err)
+	}
 	if _, err := c.Receive("../secret", "octet"); err == nil || strings.Contains(err.Error(), d.Path()) {
 		t.Errorf("read of ../secret: %v", err)
 	}
@@ -171,13 +175,23 @@ func TestTFTP(t *testing.T) {
 	}
 }
 
-// local is one machine that has its image.
-func local(mac string) bool { return mac == "52:54:00:00:00:01" }
+// decide has one machine boot its own disk, and one what nobody knows.
+func decide(mac string) netboot.What {
+	switch mac {
+	case "52:54:00:00:00:01":
+		return netboot.OwnDisk
+	case "52:54:00:00:00:03":
+		return "rescue"
+	}
+	return netboot.Agent
+}
+
+const unknown = "the machine is to boot \"rescue\", of which this server's boot files know nothing: nothing is sent to it\n"
 
 func TestHTTP(t *testing.T) {
 	var seen []Fetch
 	h := &Handler{Dir: tree(t), Log: slog.New(slog.DiscardHandler),
-		Local:   local,
+		Decide:  decide,
 		Observe: func(f Fetch) { seen = append(seen, f) }}
 	get := func(method, path, rng string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
@@ -201,6 +215,8 @@ func TestHTTP(t *testing.T) {
 		{"head", "HEAD", "/boot/boot.ipxe", "", 200, ""},
 		{"GRUB of a finished machine", "GET", "/boot/grub/node-52:54:00:00:00:01.cfg", "", 200, grubLocal},
 		{"GRUB of another machine", "GET", "/boot/grub/node-52:54:00:00:00:02.cfg", "", 200, grubNetwork},
+		{"script of a machine that boots what nobody knows", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:03", "", 500, unknown},
+		{"GRUB of a machine that boots what nobody knows", "GET", "/boot/grub/node-52:54:00:00:00:03.cfg", "", 500, unknown},
 		{"GRUB's configuration", "GET", "/boot/grub/grub.cfg", "", 200, "menu"},
 		{"GRUB's configuration at its own place", "GET", "/grub/grub.cfg", "", 200, "menu"},
 		{"GRUB's list of modules", "GET", "/grub/x86_64-efi/command.lst", "", 404, "Not Found\n"},

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // Script is the name of the iPXE script in the boot directory.
@@ -27,10 +29,10 @@ sanboot --no-describe --drive 0x80 || exit 1
 `
 
 // Handler serves GET and HEAD of /boot/<file>, with ranges, and the same without /boot. For the machine named by ?mac=, /boot/boot.ipxe is the
-// script of the boot directory where local is false for it, else Localboot. GRUB's node-MAC.cfg says the same to GRUB.
+// script of the boot directory if it is to boot the agent, and Localboot if its own disk. GRUB's node-MAC.cfg says the same to GRUB.
 type Handler struct {
 	Dir     *Dir
-	Local   func(mac string) bool
+	Decide  netboot.Decider
 	Observe func(Fetch)
 	Log     *slog.Logger
 }
@@ -51,17 +53,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		mac = hw.String()
 	}
 	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: "http", Start: true}
-	if name == Script && mac != "" && h.Local != nil && h.Local(mac) {
-		fetch.File = LocalDisk
-		h.text(w, fetch, Localboot)
-		return
+	if name == Script && mac != "" {
+		switch what := h.Decide.Of(mac); what {
+		case netboot.Agent:
+		case netboot.OwnDisk:
+			fetch.File = LocalDisk
+			h.text(w, fetch, Localboot)
+			return
+		default:
+			_, _, err := grubSays(what, name)
+			h.refuse(w, r, err)
+			return
+		}
 	}
 	if mac, ok := grubNode(name); ok {
-		fetch.MAC = mac
-		text := grubNetwork
-		if h.Local != nil && h.Local(mac) {
-			fetch.File, text = LocalDisk, grubLocal
+		text, shown, err := grubSays(h.Decide.Of(mac), name)
+		if err != nil {
+			h.refuse(w, r, err)
+			return
 		}
+		fetch.MAC, fetch.File = mac, shown
 		h.text(w, fetch, text)
 		return
 	}
@@ -98,6 +109,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // text answers with a text that is in no file.
+// refuse answers a machine that is to boot what this server cannot send it.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	h.Log.Error("boot file not served", "peer", r.RemoteAddr, "err", err)
+	http.Error(w, err.Error(), http.StatusInternalServerError)
+}
+
 func (h *Handler) text(w http.ResponseWriter, fetch Fetch, text string) {
 	h.observe(fetch)
 	w.Header().Set("Content-Type", "text/plain")

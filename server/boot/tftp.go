@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pin/tftp/v3"
+
+	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // maxTransfers bounds the TFTP transfers under way: each holds two buffers of 64 KiB.
@@ -23,26 +25,22 @@ type TFTP struct {
 	dir     *Dir
 	listen  func() (*net.UDPConn, error)
 	mtu     int
-	local   func(mac string) bool
+	decide  netboot.Decider
 	observe func(Fetch)
 	log     *slog.Logger
 	ready   chan struct{}
 	slots   chan struct{}
 }
 
-// NewTFTP returns a TFTP server on the socket that listen opens. mtu is the interface's, or 0 for Ethernet's. local tells which machines
-// are to boot their own disk.
-func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, local func(mac string) bool, observe func(Fetch), log *slog.Logger) *TFTP {
+// NewTFTP returns a TFTP server on the socket that listen opens. mtu is the interface's, or 0 for Ethernet's.
+func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, decide netboot.Decider, observe func(Fetch), log *slog.Logger) *TFTP {
 	if observe == nil {
 		observe = func(Fetch) {}
-	}
-	if local == nil {
-		local = func(string) bool { return false }
 	}
 	if mtu == 0 {
 		mtu = 1500
 	}
-	return &TFTP{dir: dir, listen: listen, mtu: mtu, local: local, observe: observe, log: log,
+	return &TFTP{dir: dir, listen: listen, mtu: mtu, decide: decide, observe: observe, log: log,
 		ready: make(chan struct{}), slots: make(chan struct{}, maxTransfers)}
 }
 
@@ -87,11 +85,12 @@ func (t *TFTP) read(ctx context.Context, name string, rf io.ReaderFrom) error {
 	var from io.Reader
 	var size int64
 	if mac, ok := grubNode(name); ok {
-		text := grubNetwork
-		fetch.File, fetch.MAC = path.Base(name), mac
-		if t.local(mac) {
-			text, fetch.File = grubLocal, LocalDisk
+		text, shown, err := grubSays(t.decide.Of(mac), path.Base(name))
+		if err != nil {
+			t.log.Error("TFTP request refused", "file", name, "err", err)
+			return err
 		}
+		fetch.File, fetch.MAC = shown, mac
 		from, size = strings.NewReader(text), int64(len(text))
 	} else {
 		f, info, err := t.dir.Open(name)

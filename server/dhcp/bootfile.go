@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // Files says which boot files there are.
@@ -53,6 +55,10 @@ const OwnDisk = "own-disk"
 
 // bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
 func bootFile(c Client, cfg *Config) (string, error) {
+	what := cfg.Decide.Of(c.MAC.String())
+	if what != netboot.Agent && what != netboot.OwnDisk {
+		return "", fmt.Errorf("it is to boot %q, of which this server's DHCP knows nothing: nothing is offered to it", what)
+	}
 	base := "http://" + cfg.HTTP.String()
 	if c.Kind == IPXE {
 		// iPXE also expands ${net0/mac}, but a machine may boot from another NIC than net0.
@@ -75,7 +81,7 @@ func bootFile(c Client, cfg *Config) (string, error) {
 		if !cfg.Files.Has(name) {
 			continue
 		}
-		if c.UEFI() && cfg.Local(c.MAC.String()) {
+		if c.UEFI() && what == netboot.OwnDisk { // BIOS has no word for it; what iPXE asks next tells it
 			name = OwnDisk
 		}
 		if c.Kind == HTTP {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // Mode is how the server takes part in the LAN's DHCP.
@@ -31,8 +33,7 @@ type Config struct {
 	Files  Files
 	// UEFILoader is what machines with UEFI start with; empty is Auto.
 	UEFILoader Loader
-	// Local reports whether a machine is to boot its own disk. May be nil.
-	Local func(mac string) bool
+	Decide     netboot.Decider // what a machine boots; may be nil
 	// The following are for the full mode.
 	Pool   *Pool
 	Router netip.Addr   // no default route is given when invalid
@@ -72,9 +73,6 @@ func NewResponder(cfg Config) (*Responder, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Local == nil {
-		cfg.Local = func(string) bool { return false }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Seen) {}

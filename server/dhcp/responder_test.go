@@ -17,6 +17,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
 
+	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/state"
 )
 
@@ -353,7 +354,7 @@ func TestLoader(t *testing.T) {
 	for name, want := range map[string]string{"bios": "undionly.kpxe", "uefi-7": OwnDisk, "uefi-http": url(OwnDisk), "ipxe-uefi": "http://10.0.0.1:8080/boot/boot.ipxe?mac=52-54-00-00-00-01"} {
 		cfg := testConfig(t, Full)
 		cfg.Files = append(both, "undionly.kpxe")
-		cfg.Local = func(mac string) bool { return mac == "52:54:00:00:00:01" }
+		cfg.Decide = func(mac string) netboot.What { return decided[mac] }
 		i := slices.IndexFunc(clients, func(c struct {
 			name string
 			mod  dhcpv4.Modifier
@@ -364,9 +365,26 @@ func TestLoader(t *testing.T) {
 			t.Errorf("%s with its image: %q, want %q", name, reply.BootFileName, want)
 		}
 	}
+	// What this DHCP does not know it does not turn into something else.
+	for _, c := range clients {
+		var seen Seen
+		cfg := testConfig(t, Full)
+		cfg.Files, cfg.Observe = append(both, "undionly.kpxe"), func(s Seen) { seen = s }
+		cfg.Decide = func(string) netboot.What { return "rescue" }
+		reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", c.mod), ServerPort)
+		if reply != nil && reply.BootFileName != "" {
+			t.Errorf("%s is to boot rescue, and is sent to %s", c.name, reply.BootFileName)
+		}
+		if seen.Client.Kind != Plain && !strings.Contains(seen.Problem, `boot "rescue"`) {
+			t.Errorf("%s is to boot rescue, and the operator is told %+v", c.name, seen)
+		}
+	}
 	cfg := testConfig(t, Full)
 	cfg.UEFILoader = "grub"
 	if _, err := NewResponder(cfg); err == nil || !strings.Contains(err.Error(), "auto, ipxe, shim") {
 		t.Errorf("unknown loader: %v", err)
 	}
 }
+
+// decided is what machines boot: the first its own disk, all others the agent.
+var decided = map[string]netboot.What{"52:54:00:00:00:01": netboot.OwnDisk}

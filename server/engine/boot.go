@@ -11,6 +11,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // Saw records that a machine took a step on its way to the agent. Either mac or addr tells which machine it is.
@@ -159,25 +160,21 @@ func (e *Engine) fresh(n *node, now time.Time) bool {
 	return false
 }
 
-// Local reports whether the machine is to boot its own disk: it has what its last session gave it, and no session
-// that is not over has a part for it.
-func (e *Engine) Local(mac string) bool {
+// Boots says what the machine boots that asks from the NIC.
+func (e *Engine) Boots(mac string) netboot.What {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.nodes[e.byMAC[mac]]
 	if n == nil {
-		return false
+		return netboot.Decide(netboot.Facts{})
 	}
 	e.step(jobs.Restarting{Node: n.ID})
-	if e.current(n) != nil {
-		return e.claimed(n)
-	}
+	f := netboot.Facts{Works: e.current(n) != nil, Claims: e.claimed(n), Imaged: n.Imaged}
 	for _, id := range e.jobs.Order() {
-		if s := e.jobs.Session(id); !s.Over() && e.jobs.Wants(s, n.ID, e.now()) {
-			return false
-		}
+		s := e.jobs.Session(id)
+		f.Wanted = f.Wanted || !s.Over() && e.jobs.Wants(s, n.ID, e.now())
 	}
-	return n.Imaged
+	return netboot.Decide(f)
 }
 
 // bootSteps are the steps of a trace that a part takes over.

@@ -11,6 +11,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // forger is a stranger who says hello in a machine's name.
@@ -59,7 +60,7 @@ func TestForgedDone(t *testing.T) {
 	says(t, twoMachines, v.Reason)
 	says(t, twoMachines, h.node(a.id).Warnings...)
 	says(t, twoMachines, v.Parts[0].Identity)
-	if h.e.Local(a.mac) {
+	if h.e.Boots(a.mac) != netboot.Agent {
 		t.Error("the machine would boot a disk that is not complete")
 	}
 }
@@ -71,7 +72,7 @@ func TestForgedDoneByOtherWays(t *testing.T) {
 	for name, attack := range map[string]func(h *house, s *model.Session, a *machine){
 		"boot script": func(h *house, s *model.Session, a *machine) {
 			a.forger(1).say(s.ID, allButBoot...)
-			h.e.Local(a.mac)
+			h.e.Boots(a.mac)
 		},
 		"another hello": func(h *house, s *model.Session, a *machine) {
 			a.forger(1).say(s.ID, allButBoot...)

@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/server/engine/enginetest"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/state"
 )
 
@@ -136,7 +137,7 @@ func (m *machine) powerOn() bool {
 	}
 	addr := netip.AddrFrom4([4]byte{10, 0, 0, m.mac[len(m.mac)-1]})
 	m.h.e.Saw(m.mac, addr, model.StepDHCP, "test")
-	if m.h.e.Local(m.mac) {
+	if m.h.e.Boots(m.mac) == netboot.OwnDisk {
 		m.h.e.Saw(m.mac, addr, model.StepLocal, "")
 		return false
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
 	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/state"
 )
 
@@ -363,7 +364,7 @@ func (h *house) goOn(was *shown) {
 	}
 	known(4).say(cap, session.StepUploaded)
 	h.expect(cap, "done done")
-	if h.e.Local(known(2).mac) != true || h.e.Local(known(7).mac) {
+	if h.e.Boots(known(2).mac) != netboot.OwnDisk || h.e.Boots(known(7).mac) != netboot.Agent {
 		t.Error("who boots its own disk was lost")
 	}
 	next := h.create(model.Spec{Nodes: []string{known(1).mac}})

@@ -22,6 +22,8 @@ const (
 
 var word = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 
+const wordRule = "has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or digit, 63 at most"
+
 // MayBeName reports whether the word could be a machine's name or id.
 func MayBeName(s string) bool { return word.MatchString(s) }
 
@@ -55,7 +57,7 @@ func (f *Fleet) Edit(id string, c Change) error {
 		v := c.Labels[k]
 		switch {
 		case !word.MatchString(k):
-			return fmt.Errorf("label %q: a label has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or digit, 63 at most", k)
+			return fmt.Errorf("label %q: a label "+wordRule, k)
 		case v == nil:
 			delete(m.Labels, k)
 			continue
@@ -93,7 +95,7 @@ func (f *Fleet) mayName(m *Machine, name string) error {
 	case name == "":
 		return nil
 	case !word.MatchString(name):
-		return fmt.Errorf("name %q: a name has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or digit, 63 at most", name)
+		return fmt.Errorf("name %q: a name "+wordRule, name)
 	case Number(strings.ToLower(name)) > 0 || strings.EqualFold(name, "m0"):
 		return fmt.Errorf("name %q could be a machine's id", name)
 	case macErr == nil:
@@ -219,7 +221,8 @@ func (f *Fleet) Warnings(m *Machine) []string {
 			index   map[string]set
 		}{{"UUID", b.UUID, f.byUUID}, {"serial", b.Serial, f.bySerial}} {
 			if with := others(x.index[x.v]); with != "" {
-				out = append(out, fmt.Sprintf("its %s %s is that of %s too: the maker gave it to several, and it alone says no more which machine it is", x.what, x.v, with))
+				out = append(out, fmt.Sprintf("its %s %s is that of %s too: the maker gave it to several, and it alone says no more which machine "+
+					"it is", x.what, x.v, with))
 			}
 		}
 	}

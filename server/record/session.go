@@ -164,14 +164,14 @@ func (r *Session) Uploads() *session.Upload {
 }
 
 func ofSpec(s model.Spec) Spec {
-	return Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps, Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count,
-		Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
+	return Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps,
+		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate}
 }
 
 func (s Spec) spec() model.Spec {
-	return model.Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps, Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count,
-		Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
+	return model.Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps,
+		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate}
 }
 
@@ -189,14 +189,14 @@ func (i Image) image() session.Image {
 
 func ofFigures(c model.Cast) Figures {
 	s := c.Stats
-	return Figures{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Stats: Stats{Sending: s.Sending, Sent: s.Sent, Repair: s.Repair, Wire: s.Wire,
-		Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected, Warning: s.Warning,
+	return Figures{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Stats: Stats{Sending: s.Sending, Sent: s.Sent,
+		Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected, Warning: s.Warning,
 		Receivers: each(s.Receivers, func(r model.Receiver) Receiver { return Receiver(r) })}}
 }
 
 func (f Figures) figures() model.Cast {
 	s := f.Stats
-	return model.Cast{ID: f.ID, Group: f.Group, Feedback: f.Feedback, Stats: model.CastStats{Sending: s.Sending, Sent: s.Sent, Repair: s.Repair, Wire: s.Wire,
-		Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected, Warning: s.Warning,
+	return model.Cast{ID: f.ID, Group: f.Group, Feedback: f.Feedback, Stats: model.CastStats{Sending: s.Sending, Sent: s.Sent,
+		Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected, Warning: s.Warning,
 		Receivers: each(s.Receivers, func(r Receiver) model.Receiver { return model.Receiver(r) })}}
 }

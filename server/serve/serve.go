@@ -146,7 +146,7 @@ func Run(ctx context.Context, cfg Config) error {
 		jobs,
 		state.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
-		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
+		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Decide: eng.Boots, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
 	}
 	if cfg.DHCP != dhcp.Off {
 		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
@@ -174,7 +174,7 @@ func Run(ctx context.Context, cfg Config) error {
 			}
 			return c, err
 		}
-		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, eng.Local, see.fetch, log.With("task", "tftp")))
+		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, eng.Boots, see.fetch, log.With("task", "tftp")))
 	}
 	return task.Run(ctx, log, func() {
 		if cfg.Started != nil {
@@ -185,7 +185,7 @@ func Run(ctx context.Context, cfg Config) error {
 
 func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer) (*dhcp.Server, error) {
 	log := cfg.Log.With("task", "dhcp")
-	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Local: see.engine.Local,
+	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Decide: see.engine.Boots,
 		Router: cfg.Router, DNS: cfg.DNS, Log: log, AllowOther: cfg.AllowOtherDHCP, Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
 		rng, err := dhcp.ParseRange(cfg.Range, prefix)

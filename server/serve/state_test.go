@@ -40,13 +40,32 @@ func TestUpgradeKeepsTheOldState(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// An older version went on with the copy, and then this one again: the copy is of what that one left.
+	const later = `{"id":"a","last":"s2"}`
+	back, err := state.OpenBolt(path + ".schema-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = back.Update(t.Context(), func(tx state.WriteTx) error {
+		if b, err := tx.Get("node/a"); err != nil || string(b) != node {
+			t.Errorf("the copy has %s, %v", b, err)
+		}
+		return tx.Put("node/a", []byte(later))
+	})
+	if err := errors.Join(err, back.Close(), os.Rename(path+".schema-0", path)); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openState(t.Context(), path, slog.New(slog.DiscardHandler))
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
 	kept, err := state.OpenBolt(path + ".schema-0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer kept.Close()
 	err = kept.Update(t.Context(), func(tx state.WriteTx) error {
-		if b, err := tx.Get("node/a"); err != nil || string(b) != node {
+		if b, err := tx.Get("node/a"); err != nil || string(b) != later {
 			t.Errorf("the copy has %s, %v", b, err)
 		}
 		at, err := state.Copied(tx, state.OfSessions)

@@ -20,16 +20,10 @@ func copyOf(path string) string { return path + ".daily" }
 // place of the copy before.
 func (b *Bolt) Copy() error { return b.copyAs(copyOf(b.db.Path())) }
 
-// Preserve makes a copy beside the state that is not made anew when it is there already, and returns its name: what the state was before
-// its records were changed to those of another version.
+// Preserve makes a copy beside the state, in the place of one of that name, and returns where it is: what the state was before its records
+// were changed to those of another version.
 func (b *Bolt) Preserve(suffix string) (string, error) {
 	to := b.db.Path() + suffix
-	if _, err := os.Stat(to); err == nil {
-		if err := verifyFile(to); err != nil {
-			return "", fmt.Errorf("the copy %s of the state, which was made before: %w", to, err)
-		}
-		return to, nil
-	}
 	return to, b.copyAs(to)
 }
 

@@ -73,7 +73,7 @@ func verify(db *bbolt.DB) (last Revision, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return last, checkAll(func() error {
+	err = checkAll(func() error {
 		return db.View(func(tx *bbolt.Tx) error {
 			if err := trees(f, st.Size(), db.Info().PageSize, tx); err != nil {
 				return err
@@ -105,6 +105,7 @@ func verify(db *bbolt.DB) (last Revision, err error) {
 			return first
 		})
 	})
+	return last, err
 }
 
 // checkAll is guard for a walk over a file of unknown soundness: every panic then comes from the file.

@@ -1,0 +1,39 @@
+package netboot
+
+import "testing"
+
+// TestDecide has all that can be.
+func TestDecide(t *testing.T) {
+	const yes = true
+	for _, c := range []struct {
+		name string
+		f    Facts
+		want What
+	}{
+		{"nothing is known", Facts{}, Agent},
+		{"it has what a session gave it", Facts{Imaged: yes}, OwnDisk},
+		{"another session wants it", Facts{Wanted: yes}, Agent},
+		{"another session wants it, and it has an image", Facts{Wanted: yes, Imaged: yes}, Agent},
+		{"it works", Facts{Works: yes}, Agent},
+		{"it works, and has an older image", Facts{Works: yes, Imaged: yes}, Agent},
+		{"it works, and the next session waits", Facts{Works: yes, Wanted: yes}, Agent},
+		{"it works, the next session waits, and it has an older image", Facts{Works: yes, Wanted: yes, Imaged: yes}, Agent},
+		{"it says that it is done", Facts{Works: yes, Claims: yes}, OwnDisk},
+		{"it says that it is done, and had an image", Facts{Works: yes, Claims: yes, Imaged: yes}, OwnDisk},
+		{"it says that it is done, and the next session waits", Facts{Works: yes, Claims: yes, Wanted: yes}, OwnDisk},
+		{"it says that it is done, had an image, and the next session waits", Facts{Works: yes, Claims: yes, Wanted: yes, Imaged: yes}, OwnDisk},
+		{"a claim on no work", Facts{Claims: yes}, Agent},
+		{"a claim on no work, and an image", Facts{Claims: yes, Imaged: yes}, OwnDisk},
+		{"a claim on no work, and a session that waits", Facts{Claims: yes, Wanted: yes}, Agent},
+		{"a claim on no work, an image, and a session that waits", Facts{Claims: yes, Wanted: yes, Imaged: yes}, Agent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Decide(c.f); got != c.want {
+				t.Errorf("%+v boots %s, want %s", c.f, got, c.want)
+			}
+		})
+	}
+	if got := Decider(nil).Of("52:54:00:00:00:01"); got != Agent {
+		t.Errorf("without a decider: %s", got)
+	}
+}
