@@ -41,7 +41,7 @@ func (f *finder) noConfig() error {
 
 // grubImage is the configurations that a GRUB takes which was started from a folder of a partition.
 func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string) []candidate {
-	dev, prefix, err := prefixOf(im.Prefix, home)
+	dev, prefix, err := prefixOf(im.Prefix, f.fw.Table, home)
 	if err != nil {
 		return []candidate{refused(what, err)}
 	}
@@ -117,13 +117,13 @@ func (w withFile) Exists(dev int, name string, dir bool) bool {
 
 // prefixOf cuts up a prefix: "(,gpt2)/boot/grub" and "(hd0,msdos1)/@/boot/grub" are on the disk that GRUB was started from, the first because it
 // names none, and "/EFI/debian" on the partition, which is home. Another disk than that one is not read.
-func prefixOf(prefix string, home int) (dev int, dir string, err error) {
+func prefixOf(prefix, table string, home int) (dev int, dir string, err error) {
 	dev, dir = home, prefix
 	if device, rest, given := strings.Cut(prefix, ")"); given && strings.HasPrefix(device, "(") {
 		if dir, device = rest, device[1:]; strings.HasPrefix(device, ",") {
 			device = "hd0" + device
 		}
-		if dev, err = grub.Device(device); err != nil {
+		if dev, err = grub.Device(device, table); err != nil {
 			return 0, "", fmt.Errorf("it looks for its configuration in %s: %w", prefix, err)
 		}
 	}

@@ -20,13 +20,15 @@ func init() {
 		"probe": probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
 		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": configfile,
 		"blscfg": blscfg, "insmod": insmod,
-		// Nobody touches a key; and without a font the menu only looks otherwise.
-		"keystatus": fails, "loadfont": fails,
+		"keystatus": keystatus, "echo": succeeds, "clear": succeeds, "sleep": succeeds, "cat": cat, "list_env": listEnv,
 	}
-	for _, name := range strings.Fields(`rmmod echo terminal_output terminal_input terminal serial background_image background_color sleep
-		clear play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts list_env cat trust distrust list_trusted
+	for _, name := range strings.Fields(`rmmod loadfont terminal_output terminal_input terminal serial background_image background_color
+		play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts trust distrust list_trusted
 		gettext tpm efitextmode efi-set-os`) {
-		commands[name] = succeeds
+		commands[name] = unsure(name)
+		decidesNothing[name] = true
+	}
+	for _, name := range []string{"echo", "clear", "sleep"} {
 		decidesNothing[name] = true
 	}
 }
@@ -61,6 +63,27 @@ func init() {
 func succeeds(*shell, []string) (int, error) { return ok, nil }
 
 func fails(*shell, []string) (int, error) { return statusFalse, nil }
+
+// keystatus asks for a key that is held down, and nobody touches one. Without a key it asks whether the keyboard could tell.
+func keystatus(s *shell, args []string) (int, error) {
+	if len(args) == 0 {
+		return unsure("keystatus")(s, args)
+	}
+	return statusFalse, nil
+}
+
+// cat shows a file: it fails where there is none.
+func cat(s *shell, args []string) (int, error) {
+	p, err := parseOptions(args, false, []option{{long: "dos"}})
+	if err != nil || len(p.args) == 0 {
+		return badArgument, nil
+	}
+	f, err := s.locate(p.args[0])
+	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
+		return notFound, s.missing(p.args[0])
+	}
+	return ok, nil
+}
 
 // set takes one assignment; more words are not looked at.
 func set(s *shell, args []string) (int, error) {
@@ -228,6 +251,8 @@ func configfile(s *shell, args []string) (int, error) {
 	name := s.get("prefix") + "/grub.cfg"
 	if len(args) > 0 {
 		name = args[0]
+	} else if why := s.doubts["prefix"]; why != "" {
+		return statusFalse, &Restart{Why: why}
 	}
 	f, err := s.locate(name)
 	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
@@ -260,13 +285,13 @@ func (s *shell) missing(name string) error {
 	dev, _, err := s.split(name)
 	if err == nil {
 		var n int
-		if n, err = parseDevice(dev); err == nil {
+		if n, err = s.partition(dev); err == nil {
 			if _, is := s.files.Facts(n); is {
 				return nil
 			}
 		}
 	}
-	if s.absent(dev) {
+	if s.absent(dev) || errors.Is(err, errRefused) {
 		return nil
 	}
 	if errors.Is(err, errOtherDisk) {

@@ -168,6 +168,7 @@ var _ Files = hostFiles{}
 func (hostFiles) ReadFile(_ int, name string, _ int64) ([]byte, error) { return os.ReadFile(name) }
 func (hostFiles) Blocks(int, int64, int64) ([]byte, error)             { return nil, fs.ErrNotExist }
 func (hostFiles) Holds(Layer) bool                                     { return false }
+func (hostFiles) Unseen(int) bool                                      { return false }
 func (hostFiles) Facts(dev int) (Facts, bool)                          { return Facts{}, dev == 1 }
 func (hostFiles) Exists(dev int, name string, dir bool) bool {
 	fi, err := os.Stat(name)
@@ -180,10 +181,6 @@ func (hostFiles) List(_ int, name string) (names []string, err error) {
 		names = append(names, e.Name())
 	}
 	return names, err
-}
-
-func (h hostFiles) Find(by By, value string) (int, bool) {
-	return 1, by == ByFile && h.Exists(1, value, false)
 }
 
 // emuDir makes the files that the scripts look at, under a short name.

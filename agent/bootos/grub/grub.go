@@ -26,8 +26,8 @@ type Files interface {
 	Exists(device int, path string, dir bool) bool
 	// List returns the names in a directory.
 	List(device int, path string) ([]string, error)
-	// Find returns the device that has a file system with this UUID or label, or has this file.
-	Find(by By, value string) (device int, ok bool)
+	// Unseen tells whether GRUB may read a file system on a partition and this program does not.
+	Unseen(device int) bool
 	// Holds tells whether a partition of the disk is, or may be, a member of what GRUB puts together of several.
 	Holds(Layer) bool
 	// Facts returns what is known of a device's file system; false when it has none that can be read.
@@ -103,7 +103,13 @@ func Default(files Files, o Options) (*Entry, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := newShell(files, o)
+	m := newMeter(o.Now)
+	w := &worlds{}
+	return w.inAll(func() (*Entry, error) { return newShellIn(files, o, m, w).defaultEntry() })
+}
+
+// defaultEntry runs the configuration in one world.
+func (s *shell) defaultEntry() (*Entry, error) {
 	for name, value := range s.given() {
 		s.env.vars[name] = variable{value: value, exported: true}
 	}
@@ -111,7 +117,7 @@ func Default(files Files, o Options) (*Entry, error) {
 	// has been saved for the next one, which then takes the initrd. A kernel that is started from here would come back to us
 	// instead, for ever where the disk's driver is a module. So it starts as after a first try that failed.
 	s.env.vars["initrdfail"] = variable{value: "1", exported: true} // through configfile too
-	entry, err := s.config(o.Device, o.Path)
+	entry, err := s.config(s.options.Device, s.options.Path)
 	if over := s.spend(0); over != nil {
 		err = over // what was left out for it may have been decisive
 	}

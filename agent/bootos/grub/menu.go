@@ -12,7 +12,6 @@ type item struct {
 	title, id string
 	submenu   bool
 	protected bool     // asks for a user when there are superusers
-	unordered bool     // its place in the menu depends on the order of files in a directory
 	args      []string // $1 is the title
 	body      *list
 }
@@ -42,7 +41,7 @@ func (s *shell) menuentry(words []string, body *list) (int, error) {
 	}
 	m := item{
 		title: p.args[0], id: p.args[0], args: p.args, body: body, submenu: words[0] == "submenu",
-		protected: p.has("users") || !p.has("unrestricted"), unordered: s.unordered,
+		protected: p.has("users") || !p.has("unrestricted"),
 	}
 	if p.has("id") {
 		m.id = p.last("id")
@@ -195,9 +194,6 @@ func (s *shell) defaultItem() (*item, error) {
 	// GRUB 2.06 takes "4.0 kernel" for number 4, later ones take it for a name. Red Hat's, whose ids begin with digits, always did.
 	if err == nil && (named >= 0 || strings.TrimSpace(rest) != "") && at != int(n) && !s.bls {
 		return nil, &Restart{Entry: menu[at].title, Why: fmt.Sprintf("its default %q is a name to one GRUB and number %d to another", want, n)}
-	}
-	if named < 0 && menu[at].unordered {
-		return nil, &Restart{Why: fmt.Sprintf("its default is entry %d, of entries in the order of files on the disk, which only GRUB sees", at)}
 	}
 	return &menu[at], nil
 }

@@ -140,7 +140,7 @@ func (t *tester) unary(op, v string) (value, known bool) {
 	if t.err = t.s.missing(v); t.err != nil {
 		return false, true
 	}
-	f, err := t.s.locate(v)
+	f, err := t.s.locateTested(v)
 	if err != nil {
 		return false, true
 	}
@@ -148,7 +148,7 @@ func (t *tester) unary(op, v string) (value, known bool) {
 	case "-d":
 		return t.s.files.Exists(f.Device, f.Path, true), true
 	case "-e":
-		return t.s.exists(v), true
+		return t.s.files.Exists(f.Device, f.Path, false) || t.s.files.Exists(f.Device, f.Path, true), true
 	case "-s":
 		b, err := t.s.files.ReadFile(f.Device, f.Path, MaxConfig)
 		if err != nil && t.s.files.Exists(f.Device, f.Path, false) {
