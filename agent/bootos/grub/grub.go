@@ -183,7 +183,7 @@ func (s *shell) source(dev int, path string) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.parse(string(src))
+	l, err := s.parse(strings.ReplaceAll(string(src), "\r", "")) // GRUB leaves them out of what it reads of files
 	if err != nil {
 		return fmt.Errorf("%v: %w", File{dev, path}, err)
 	}

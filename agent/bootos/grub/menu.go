@@ -3,7 +3,6 @@ package grub
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -62,7 +61,11 @@ func (s *shell) addItem(m item) error {
 
 // showMenu boots the default entry of the context's menu, and its fallbacks while an entry loads nothing.
 func (s *shell) showMenu() (*Entry, error) {
-	if t := s.get("timeout"); !waits(t) {
+	t := s.get("timeout")
+	if _, _, err := leadingNumber(t); errors.Is(err, errWide) {
+		return nil, &Restart{Why: fmt.Sprintf("its timeout %q %v", t, err)}
+	}
+	if !waits(t) {
 		entry, err := s.boot()
 		if entry == nil && err == nil {
 			return nil, &Restart{Entry: s.last, Why: s.failed}
@@ -184,6 +187,9 @@ func (s *shell) defaultItem() (*item, error) {
 			want, menu[byID].title)}
 	}
 	n, rest, err := leadingNumber(head)
+	if errors.Is(err, errWide) {
+		return nil, &Restart{Why: fmt.Sprintf("its default %q %v", want, err)}
+	}
 	if err != nil || n < 0 || n >= int64(len(menu)) {
 		n = 0
 	}
@@ -224,25 +230,4 @@ func splitDefault(v string) (head, rest string) {
 		return strings.ReplaceAll(v[:i], ">>", ">"), v[i+1:]
 	}
 	return strings.ReplaceAll(v, ">>", ">"), ""
-}
-
-// leadingNumber reads a number as GRUB's strtoul with base 0 does: blanks in front, 0x and 0 for hexadecimal and octal, and whatever after.
-func leadingNumber(v string) (n int64, rest string, err error) {
-	v = strings.TrimLeft(v, " \t\n")
-	digits, base := v, 10
-	switch {
-	case strings.HasPrefix(v, "0x"):
-		digits, base = v[2:], 16
-	case strings.HasPrefix(v, "0"):
-		base = 8
-	}
-	end := 0
-	for end < len(digits) {
-		if _, err := strconv.ParseUint(digits[end:end+1], base, 8); err != nil {
-			break
-		}
-		end++
-	}
-	n, err = strconv.ParseInt(digits[:end], base, 64)
-	return n, digits[end:], err
 }
