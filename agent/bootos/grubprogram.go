@@ -86,33 +86,15 @@ func unreadable(name string, dev int, err error) error {
 	return fmt.Errorf("its configuration %s on partition %d cannot be read: %w", name, dev, err)
 }
 
-// embedded runs the configuration inside a GRUB, and then the one that its prefix has come to name.
+// embedded runs the commands inside a GRUB, and then the configuration that its prefix has come to name.
 func (f *finder) embedded(config string, dev int, prefix string, home int, dir string) (*System, error) {
 	v := f.v
 	if relativePath.MatchString(config) {
 		v = v.fromDefault()
 	}
-	text := fmt.Sprintf("set cmdpath='(hd0,%d)%s'\n%s\nconfigfile $prefix/grub.cfg\n", home, dir, config)
-	files := withFile{Files: v, File: grub.File{Device: dev, Path: path.Join("/", prefix, "in-the-program.cfg")}, text: text}
-	return f.runGRUBFiles(v, files, dev, files.Path)
-}
-
-// withFile is a disk's files and one more.
-type withFile struct {
-	grub.Files
-	grub.File
-	text string
-}
-
-func (w withFile) ReadFile(dev int, name string, limit int64) ([]byte, error) {
-	if dev == w.Device && name == w.Path {
-		return []byte(w.text), nil
-	}
-	return w.Files.ReadFile(dev, name, limit)
-}
-
-func (w withFile) Exists(dev int, name string, dir bool) bool {
-	return !dir && dev == w.Device && name == w.Path || w.Files.Exists(dev, name, dir)
+	return f.runGRUB(v, grub.Options{
+		Device: dev, Path: path.Join("/", prefix, "grub.cfg"), Core: config, Program: grub.File{Device: home, Path: dir},
+	})
 }
 
 // prefixOf cuts up a prefix: "(,gpt2)/boot/grub" and "(hd0,msdos1)/@/boot/grub" are on the disk that GRUB was started from, the first because it

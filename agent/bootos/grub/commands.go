@@ -18,7 +18,7 @@ func init() {
 		"linux": linux, "initrd": initrd, "boot": boot,
 		"search": search, "search.fs_uuid": searchBy("fs-uuid"), "search.fs_label": searchBy("label"), "search.file": searchBy("file"),
 		"probe": probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
-		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": configfile,
+		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": normal,
 		"blscfg": blscfg, "insmod": insmod,
 		"keystatus": keystatus, "echo": succeeds, "clear": succeeds, "sleep": succeeds, "cat": cat, "list_env": listEnv,
 	}

@@ -111,6 +111,7 @@ submenu 'sub' {
 }
 menuentry nothing { true; }
 submenu empty { menuentry none { true; } }
+menuentry ninth { say ninth; exit; }
 `
 
 var ansi = regexp.MustCompile("\x1b\\[[0-9;]*[a-zA-Z]|\r")

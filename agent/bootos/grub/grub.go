@@ -88,13 +88,18 @@ type Options struct {
 	UEFI   bool   // what $grub_platform says
 	Table  string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
 
+	// Core is the commands inside of GRUB's program, if it has any. They run first, and may give $prefix another value; Path is then only
+	// where the configuration is without them. Program is the folder of that program, for UEFI.
+	Core    string
+	Program File
+
 	Now func() time.Time // the clock of the time limit; nil: the real one
 }
 
 // Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key. The error is a *Restart
 // except where the configuration itself could not be read.
 func Default(files Files, o Options) (*Entry, error) {
-	if _, err := files.ReadFile(o.Device, o.Path, MaxConfig); err != nil {
+	if _, err := files.ReadFile(o.Device, o.Path, MaxConfig); o.Core == "" && err != nil {
 		if files.Exists(o.Device, o.Path, false) {
 			return nil, &Restart{Why: fmt.Sprintf("its configuration cannot be read: %v", err), Err: err}
 		}
@@ -117,7 +122,7 @@ func (s *shell) defaultEntry() (*Entry, error) {
 	// has been saved for the next one, which then takes the initrd. A kernel that is started from here would come back to us
 	// instead, for ever where the disk's driver is a module. So it starts as after a first try that failed.
 	s.env.vars["initrdfail"] = variable{value: "1", exported: true} // through configfile too
-	entry, err := s.config(s.options.Device, s.options.Path)
+	entry, err := s.begin()
 	if over := s.spend(0); over != nil {
 		err = over // what was left out for it may have been decisive
 	}
@@ -131,6 +136,21 @@ func (s *shell) defaultEntry() (*Entry, error) {
 	return nil, &Restart{Why: err.Error(), Err: err}
 }
 
+// begin runs what GRUB does: the commands in its core, then the configuration.
+func (s *shell) begin() (*Entry, error) {
+	if s.options.Core == "" {
+		return s.config(s.options.Device, s.options.Path)
+	}
+	err := s.rescue(s.options.Core)
+	if err == nil {
+		_, err = normal(s, nil)
+	}
+	if errors.Is(err, errBoot) {
+		return s.loaded, nil
+	}
+	return nil, err
+}
+
 // given are the variables that GRUB sets before the configuration runs; it exports all of them.
 func (s *shell) given() map[string]string {
 	dir := s.options.Path[:max(strings.LastIndexByte(s.options.Path, '/'), 0)]
@@ -141,6 +161,9 @@ func (s *shell) given() map[string]string {
 	}
 	if s.options.UEFI {
 		vars["grub_cpu"], vars["grub_platform"], vars["cmdpath"] = "x86_64", "efi", vars["prefix"]
+		if p := s.options.Program; p.Path != "" {
+			vars["cmdpath"] = "(" + s.device(p.Device) + ")" + p.Path
+		}
 	}
 	// What GRUB 2.02 and later announce to their configuration.
 	for _, f := range []string{
