@@ -114,12 +114,12 @@ func (f *finder) grubAt(dev int, file string) candidate {
 		below := sub != "" && strings.HasPrefix(file, sub+"/")
 		relative := relativePath.Match(text)
 		if !relative {
-			s, err := f.runGRUB(f.v, dev, file)
+			s, err := f.runGRUB(f.v, grub.Options{Device: dev, Path: file})
 			if err == nil || !below {
 				return s, err
 			}
 			// The setting may be in GRUB's core alone, which is not asked. From the top nothing came of it.
-			if s, ok := f.runGRUB(f.v.fromDefault(), dev, strings.TrimPrefix(file, sub)); ok == nil {
+			if s, ok := f.runGRUB(f.v.fromDefault(), grub.Options{Device: dev, Path: strings.TrimPrefix(file, sub)}); ok == nil {
 				return s, nil
 			}
 			return nil, err
@@ -127,17 +127,14 @@ func (f *finder) grubAt(dev int, file string) candidate {
 		if below {
 			file = strings.TrimPrefix(file, sub)
 		}
-		return f.runGRUB(f.v.fromDefault(), dev, file)
+		return f.runGRUB(f.v.fromDefault(), grub.Options{Device: dev, Path: file})
 	}}
 }
 
-func (f *finder) runGRUB(v *Volumes, dev int, file string) (*System, error) {
-	return f.runGRUBFiles(v, v, dev, file)
-}
-
-// runGRUBFiles has GRUB see files, which are those of v and perhaps one more.
-func (f *finder) runGRUBFiles(v *Volumes, files grub.Files, dev int, file string) (*System, error) {
-	e, err := grub.Default(files, grub.Options{Device: dev, Path: file, UEFI: f.fw.UEFI, Table: f.fw.Table})
+// runGRUB has a GRUB run the configuration that the options name.
+func (f *finder) runGRUB(v *Volumes, o grub.Options) (*System, error) {
+	o.UEFI, o.Table = f.fw.UEFI, f.fw.Table
+	e, err := grub.Default(v, o)
 	if err != nil {
 		return nil, err
 	}

@@ -218,7 +218,18 @@ func (b *bootTree) volumes(t *testing.T) *Volumes {
 		v.Device = b.device(t, v.Number)
 		vols = append(vols, v)
 	}
-	return NewVolumes(vols...)
+	v := NewVolumes(vols...)
+	for _, part := range strings.Fields(b.head["unseen"]) {
+		n, err := strconv.Atoi(strings.TrimPrefix(part, "p"))
+		if err != nil {
+			t.Fatalf("unseen: %q", part)
+		}
+		v.unseen[n] = true
+	}
+	if l := b.head["holds"]; l != "" {
+		v.layers[grub.Layer(l)] = true
+	}
+	return v
 }
 
 // device makes a sparse file that stands for a partition, when the tree says what is in its sectors.

@@ -41,7 +41,7 @@ func (f *finder) noConfig() error {
 
 // grubImage is the configurations that a GRUB takes which was started from a folder of a partition.
 func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string) []candidate {
-	dev, prefix, err := prefixOf(im.Prefix, home)
+	dev, prefix, err := prefixOf(im.Prefix, f.fw.Table, home)
 	if err != nil {
 		return []candidate{refused(what, err)}
 	}
@@ -86,44 +86,26 @@ func unreadable(name string, dev int, err error) error {
 	return fmt.Errorf("its configuration %s on partition %d cannot be read: %w", name, dev, err)
 }
 
-// embedded runs the configuration inside a GRUB, and then the one that its prefix has come to name.
+// embedded runs the commands inside a GRUB, and then the configuration that its prefix has come to name.
 func (f *finder) embedded(config string, dev int, prefix string, home int, dir string) (*System, error) {
 	v := f.v
 	if relativePath.MatchString(config) {
 		v = v.fromDefault()
 	}
-	text := fmt.Sprintf("set cmdpath='(hd0,%d)%s'\n%s\nconfigfile $prefix/grub.cfg\n", home, dir, config)
-	files := withFile{Files: v, File: grub.File{Device: dev, Path: path.Join("/", prefix, "in-the-program.cfg")}, text: text}
-	return f.runGRUBFiles(v, files, dev, files.Path)
-}
-
-// withFile is a disk's files and one more.
-type withFile struct {
-	grub.Files
-	grub.File
-	text string
-}
-
-func (w withFile) ReadFile(dev int, name string, limit int64) ([]byte, error) {
-	if dev == w.Device && name == w.Path {
-		return []byte(w.text), nil
-	}
-	return w.Files.ReadFile(dev, name, limit)
-}
-
-func (w withFile) Exists(dev int, name string, dir bool) bool {
-	return !dir && dev == w.Device && name == w.Path || w.Files.Exists(dev, name, dir)
+	return f.runGRUB(v, grub.Options{
+		Device: dev, Path: path.Join("/", prefix, "grub.cfg"), Core: config, Program: grub.File{Device: home, Path: dir},
+	})
 }
 
 // prefixOf cuts up a prefix: "(,gpt2)/boot/grub" and "(hd0,msdos1)/@/boot/grub" are on the disk that GRUB was started from, the first because it
 // names none, and "/EFI/debian" on the partition, which is home. Another disk than that one is not read.
-func prefixOf(prefix string, home int) (dev int, dir string, err error) {
+func prefixOf(prefix, table string, home int) (dev int, dir string, err error) {
 	dev, dir = home, prefix
 	if device, rest, given := strings.Cut(prefix, ")"); given && strings.HasPrefix(device, "(") {
 		if dir, device = rest, device[1:]; strings.HasPrefix(device, ",") {
 			device = "hd0" + device
 		}
-		if dev, err = grub.Device(device); err != nil {
+		if dev, err = grub.Device(device, table); err != nil {
 			return 0, "", fmt.Errorf("it looks for its configuration in %s: %w", prefix, err)
 		}
 	}

@@ -29,6 +29,7 @@ func Mount(dir string, devices []Device) *Volumes {
 		if err != nil {
 			v.Skipped = append(v.Skipped, fmt.Sprintf("partition %d: %v", d.Number, err))
 			v.unread = v.unread || !errors.Is(err, errUnknownFS)
+			v.unseen[d.Number] = !errors.Is(err, errUnknownFS) || !forNoLoader(d)
 			continue
 		}
 		v.byNumber[d.Number] = *vol

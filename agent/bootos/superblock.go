@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 )
 
@@ -53,6 +55,45 @@ func identify(r io.ReaderAt) (k *fsKind, id, label string) {
 		return k, id, label
 	}
 	return nil, "", ""
+}
+
+// dataless are types of partitions that hold no file system: BIOS boot, Microsoft reserved, extended.
+var dataless = []string{
+	"21686148-6449-6e6f-744e-656564454649", "e3c9e316-0b5c-4db8-817d-f92df00215ae", "0x05", "0x0f", "0x85",
+}
+
+// forNoLoader tells whether a partition without a file system of ours has none that any boot loader reads: it is swap space, empty, a member of
+// what Holds tells of, or of a type that holds none.
+func forNoLoader(d Device) bool {
+	if slices.Contains(dataless, d.PartType) {
+		return true
+	}
+	f, err := os.Open(d.Path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return false
+	}
+	if layerOf(f, size) != "" {
+		return true
+	}
+	start := make([]byte, min(size, 1<<20))
+	if _, err := f.ReadAt(start, 0); err != nil {
+		return false
+	}
+	if len(bytes.Trim(start, "\x00")) == 0 {
+		return true
+	}
+	// The mark is at the end of the first page (Linux, include/linux/swap.h), which some machines have larger.
+	for _, page := range []int{4096, 8192, 16384, 65536} {
+		if len(start) >= page && bytes.HasSuffix(start[:page], []byte("SWAPSPACE2")) {
+			return true
+		}
+	}
+	return false
 }
 
 func uuid(b []byte) string {

@@ -15,6 +15,9 @@ import (
 //	variables: LoaderEntryDefault=a.conf        (of the Boot Loader Interface; "none": they can be read, and none is set)
 //	mbr: grub | legacy | lilo | chain | empty   (the first sector's boot code; without the line it is not known)
 //	pbr: p1 extlinux | windows                  (the active partition and its boot code)
+//	table: gpt | msdos                          (kind of the partition table; without the line it is not known)
+//	unseen: p2 p3                               (partitions with file systems that are not read here)
+//	holds: lvm | mdraid | cryptodisk            (what a partition is a member of)
 //
 // A file "pe pN/NAME" is an EFI program with sections, one line each: its name, a blank, its text as Go writes strings, without quotes;
 // "wide pN/NAME" is text in UTF-16.
@@ -22,7 +25,7 @@ import (
 // firmware is what the head says of the firmware.
 func (b *bootTree) firmware(t *testing.T) Firmware {
 	t.Helper()
-	fw := Firmware{UEFI: b.uefi}
+	fw := Firmware{UEFI: b.uefi, Table: b.head["table"]}
 	for i, file := range strings.Fields(b.head["nvram"]) {
 		part, name, ok := strings.Cut(file, "/")
 		e := BootEntry{Name: fmt.Sprintf("Boot%04X", i), Title: "entry " + strconv.Itoa(i), Partition: "uuid-of-" + part}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"syscall"
 
 	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
@@ -41,11 +42,12 @@ type Volumes struct {
 	byDefault bool
 	budget    *budget             // what Find may read
 	layers    map[grub.Layer]bool // that partitions belong to, see Holds
+	unseen    map[int]bool        // partitions that were not mounted, see Unseen
 }
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
-	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, byDefault: true, budget: v.budget}
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, unseen: v.unseen, byDefault: true, budget: v.budget}
 }
 
 // from is the same file systems with the paths of one that begin at a folder of it.
@@ -124,7 +126,7 @@ func (v *Volumes) OSRelease(dev int, name string) string {
 
 // NewVolumes puts volumes together.
 func NewVolumes(vs ...Volume) *Volumes {
-	v := &Volumes{byNumber: map[int]Volume{}, layers: map[grub.Layer]bool{}, budget: newBudget()}
+	v := &Volumes{byNumber: map[int]Volume{}, layers: map[grub.Layer]bool{}, unseen: map[int]bool{}, budget: newBudget()}
 	for _, x := range vs {
 		v.byNumber[x.Number] = x
 	}
@@ -174,7 +176,7 @@ func (v *Volumes) resolve(dev int, name string) (string, fs.FileInfo, error) {
 
 // resolveIn follows links as a chroot to root would.
 func resolveIn(root, name string, b *budget) (string, fs.FileInfo, error) {
-	rest := strings.Split(path.Clean("/"+name), "/")
+	rest := strings.Split(name, "/")
 	at := "/" // below root, free of links
 	if _, err := os.Lstat(root); err != nil {
 		return "", nil, err
@@ -198,6 +200,9 @@ func resolveIn(root, name string, b *budget) (string, fs.FileInfo, error) {
 			return "", nil, err
 		}
 		if fi.Mode()&fs.ModeSymlink == 0 {
+			if !fi.IsDir() && slices.ContainsFunc(rest, func(e string) bool { return e != "" }) {
+				return "", nil, fmt.Errorf("%s: %w", name, syscall.ENOTDIR)
+			}
 			at = next
 			continue
 		}
@@ -287,24 +292,5 @@ func (v *Volumes) List(dev int, name string) ([]string, error) {
 	}
 }
 
-// Find returns the partition with a file system UUID, a label, or a file.
-func (v *Volumes) Find(by grub.By, value string) (int, bool) {
-	for _, n := range v.Numbers() {
-		vol := v.byNumber[n]
-		switch by {
-		case grub.ByUUID:
-			if strings.EqualFold(vol.UUID, value) {
-				return n, true
-			}
-		case grub.ByLabel:
-			if vol.Label == value {
-				return n, true
-			}
-		case grub.ByFile:
-			if v.Exists(n, value, false) {
-				return n, true
-			}
-		}
-	}
-	return 0, false
-}
+// Unseen tells whether a partition may have a file system that boot loaders read and that is not read here.
+func (v *Volumes) Unseen(dev int) bool { return v.unseen[dev] }

@@ -15,18 +15,24 @@ func init() {
 		"set": set, "unset": unset, "export": export, "[": test, "test": test, "true": succeeds, "false": fails,
 		"eval": eval, "setparams": setparams, "shift": shift, "return": returns, "break": breaks, "continue": continues,
 		"increment": count(1), "decrement": count(-1),
-		"linux": linux, "linux16": linux, "linuxefi": linux, "initrd": initrd, "initrd16": initrd, "initrdefi": initrd, "boot": boot,
+		"linux": linux, "initrd": initrd, "boot": boot,
 		"search": search, "search.fs_uuid": searchBy("fs-uuid"), "search.fs_label": searchBy("label"), "search.file": searchBy("file"),
 		"probe": probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
-		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": configfile,
+		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": normal,
 		"blscfg": blscfg, "insmod": insmod,
-		// Nobody touches a key; and without a font the menu only looks otherwise.
-		"keystatus": fails, "loadfont": fails,
+		"keystatus": keystatus, "echo": succeeds, "clear": succeeds, "sleep": succeeds, "cat": cat, "list_env": listEnv,
 	}
-	for _, name := range strings.Fields(`rmmod echo terminal_output terminal_input terminal serial background_image background_color sleep
-		clear play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts list_env cat trust distrust list_trusted
+	for _, like := range []string{"linux", "initrd"} {
+		commands[like+"16"] = onPlatform(like+"16", false, commands[like])
+		commands[like+"efi"] = onPlatform(like+"efi", true, commands[like])
+	}
+	for _, name := range strings.Fields(`rmmod loadfont terminal_output terminal_input terminal serial background_image background_color
+		play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts trust distrust list_trusted
 		gettext tpm efitextmode efi-set-os`) {
-		commands[name] = succeeds
+		commands[name] = unsure(name)
+		decidesNothing[name] = true
+	}
+	for _, name := range []string{"echo", "clear", "sleep"} {
 		decidesNothing[name] = true
 	}
 }
@@ -61,6 +67,38 @@ func init() {
 func succeeds(*shell, []string) (int, error) { return ok, nil }
 
 func fails(*shell, []string) (int, error) { return statusFalse, nil }
+
+// onPlatform makes a command that every GRUB for UEFI, or for a BIOS, may be trusted to have whose configuration calls it, and of the others
+// only some.
+func onPlatform(name string, uefi bool, f func(*shell, []string) (int, error)) func(*shell, []string) (int, error) {
+	return func(s *shell, args []string) (int, error) {
+		if s.options.UEFI != uefi {
+			return notFound, &Restart{Why: fmt.Sprintf("its configuration calls %s, which not every GRUB for this firmware has", name)}
+		}
+		return f(s, args)
+	}
+}
+
+// keystatus asks for a key that is held down, and nobody touches one. Without a key it asks whether the keyboard could tell.
+func keystatus(s *shell, args []string) (int, error) {
+	if len(args) == 0 {
+		return unsure("keystatus")(s, args)
+	}
+	return statusFalse, nil
+}
+
+// cat shows a file: it fails where there is none.
+func cat(s *shell, args []string) (int, error) {
+	p, err := parseOptions(args, false, []option{{long: "dos"}})
+	if err != nil || len(p.args) == 0 {
+		return badArgument, nil
+	}
+	f, err := s.locate(p.args[0])
+	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
+		return notFound, s.missing(p.args[0])
+	}
+	return ok, nil
+}
 
 // set takes one assignment; more words are not looked at.
 func set(s *shell, args []string) (int, error) {
@@ -126,7 +164,7 @@ func shift(s *shell, args []string) (int, error) {
 	n := 1
 	if len(args) > 0 {
 		var err error
-		if n, err = strconv.Atoi(args[0]); err != nil || n < 0 {
+		if n, err = decimal(args[0]); err != nil {
 			return badNumber, nil
 		}
 	}
@@ -147,6 +185,9 @@ func returns(s *shell, args []string) (int, error) {
 		n, _ = strconv.Atoi(s.get("?"))
 	} else {
 		v, _, err := leadingNumber(args[0])
+		if errors.Is(err, errWide) {
+			return badArgument, &Restart{Why: fmt.Sprintf("its configuration returns %s, which %v", args[0], err)}
+		}
 		if err != nil {
 			return badArgument, nil
 		}
@@ -163,7 +204,10 @@ func leave(s *shell, args []string, again bool) (int, error) {
 	n := 1
 	if len(args) > 0 {
 		var err error
-		if n, err = strconv.Atoi(args[0]); err != nil || n < 1 {
+		if n, err = decimal(args[0]); err != nil {
+			return badNumber, nil
+		}
+		if n == 0 {
 			return badArgument, nil
 		}
 	}
@@ -178,6 +222,9 @@ func count(by int64) func(*shell, []string) (int, error) {
 			return badArgument, nil
 		}
 		n, _, err := leadingNumber(s.get(args[0]))
+		if errors.Is(err, errWide) {
+			return badArgument, &Restart{Why: fmt.Sprintf("its configuration counts %s, which %v", args[0], err)}
+		}
 		if err != nil {
 			n = 0
 		}
@@ -228,6 +275,8 @@ func configfile(s *shell, args []string) (int, error) {
 	name := s.get("prefix") + "/grub.cfg"
 	if len(args) > 0 {
 		name = args[0]
+	} else if why := s.doubts["prefix"]; why != "" {
+		return statusFalse, &Restart{Why: why}
 	}
 	f, err := s.locate(name)
 	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
@@ -260,13 +309,13 @@ func (s *shell) missing(name string) error {
 	dev, _, err := s.split(name)
 	if err == nil {
 		var n int
-		if n, err = parseDevice(dev); err == nil {
+		if n, err = s.partition(dev); err == nil {
 			if _, is := s.files.Facts(n); is {
 				return nil
 			}
 		}
 	}
-	if s.absent(dev) {
+	if s.absent(dev) || errors.Is(err, errRefused) {
 		return nil
 	}
 	if errors.Is(err, errOtherDisk) {

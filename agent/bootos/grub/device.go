@@ -34,73 +34,97 @@ func (s *shell) split(name string) (dev, path string, err error) {
 	dev, path = "", name
 	if strings.HasPrefix(name, "(") {
 		var is bool
-		if dev, path, is = strings.Cut(name[1:], ")"); !is {
-			return "", "", fmt.Errorf("%q is no file name", name)
+		if dev, path, is = strings.Cut(name[1:], ")"); !is || dev == "" {
+			return "", "", fmt.Errorf("%q %w", name, errRefused)
 		}
+		return dev, path, nil
 	}
-	if dev == "" {
-		dev = s.get("root")
+	if dev = s.get("root"); dev == "" {
+		return "", "", fmt.Errorf("%q, with no $root, %w", name, errRefused)
 	}
 	return dev, path, nil
 }
 
-// locate finds what a name means.
+// locate finds what the name of a file means. The path of one begins with "/"; a list of blocks does not.
 func (s *shell) locate(name string) (File, error) {
 	dev, path, err := s.split(name)
 	if err != nil {
 		return File{}, err
 	}
-	n, err := parseDevice(dev)
+	n, err := s.partition(dev)
 	if err != nil {
 		return File{}, fmt.Errorf("%q: %w", name, err)
 	}
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
+	if !strings.HasPrefix(path, "/") && !isBlockList(path) {
+		return File{}, fmt.Errorf("%q %w", name, errRefused)
 	}
 	return File{Device: n, Path: path}, nil
 }
 
-// doubt says why a name's device is not sure: a search did not find it here, and GRUB, which sees LVM, RAID and other disks, may.
-func (s *shell) doubt(name string) string {
-	dev, _, err := s.split(name)
+// locateTested finds what test means with a name. It is less strict: a name without "/" is in the root folder, a device alone is that folder.
+func (s *shell) locateTested(name string) (File, error) {
+	dev, path, err := s.split(name)
 	if err != nil {
+		return File{}, err
+	}
+	n, err := s.partition(dev)
+	if err != nil {
+		return File{}, fmt.Errorf("%q: %w", name, err)
+	}
+	path = strings.TrimRight(path, "/")
+	switch {
+	case !strings.Contains(path, "/"):
+		path = "/" + path
+	case path[0] != '/':
+		return File{}, fmt.Errorf("%q %w", name, errRefused)
+	}
+	return File{Device: n, Path: path}, nil
+}
+
+// doubt says why a name's device is not sure: a search for $root did not find it here, and GRUB, which sees LVM, RAID and other disks, may.
+func (s *shell) doubt(name string) string {
+	if strings.HasPrefix(name, "(") {
 		return ""
 	}
-	for v, what := range s.doubts {
-		if value := s.get(v); value == dev || value == "" && strings.HasPrefix(name, "()") {
-			return fmt.Sprintf("its configuration searches for %s, which is on no file system that can be read here", what)
-		}
-	}
-	return ""
+	return s.doubts["root"]
 }
 
 // Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk. The error of a name that is not
-// one of this disk's says why.
-func Device(name string) (int, error) { return parseDevice(name) }
+// one of this disk's says why. Table is the disk's kind of partition table, empty when it is not known.
+func Device(name, table string) (int, error) {
+	n, kind, err := cutDevice(name)
+	if err == nil && kind != "" && table != "" && kind != table {
+		return 0, fmt.Errorf("device %q %w: the disk's partition table is %s", name, errRefused, table)
+	}
+	return n, err
+}
 
-// parseDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3, with sub-partitions cut off. Only hd0 is this
-// disk: it is what the machine starts from, and what a search here answers. Any other number or driver (hd1, ahci0) is another one.
-func parseDevice(name string) (int, error) {
+// partition is Device for this disk.
+func (s *shell) partition(name string) (int, error) { return Device(name, s.options.Table) }
+
+// parseDevice is Device for a disk whose kind of partition table is not known.
+func parseDevice(name string) (int, error) { return Device(name, "") }
+
+// cutDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3. Only hd0 is this disk: it is what the machine starts from,
+// and what a search here answers. Any other number or driver (hd1, ahci0) is another one. Partitions inside of partitions are not read here.
+func cutDevice(name string) (n int, kind string, err error) {
 	name = strings.Trim(name, "()")
 	disk, part, given := strings.Cut(name, ",")
 	switch {
 	case !diskName.MatchString(disk):
-		return 0, fmt.Errorf("device %q %w", name, errNoDevice)
-	case strings.TrimRight(disk, "0") != "hd":
-		return 0, fmt.Errorf("device %q %w", name, errOtherDisk)
+		return 0, "", fmt.Errorf("device %q %w", name, errNoDevice)
+	case disk != "hd0":
+		return 0, "", fmt.Errorf("device %q %w", name, errOtherDisk)
+	case !given:
+		return 0, "", nil
 	}
-	if !given {
-		return 0, nil
+	number := strings.TrimLeftFunc(part, func(r rune) bool { return r < 128 && isLetter(byte(r)) })
+	kind = part[:len(part)-len(number)]
+	v, rest, err := leadingNumber(number)
+	if err != nil || rest != "" || v < 1 || v > maxPartition || kind != "" && kind != "gpt" && kind != "msdos" {
+		return 0, "", fmt.Errorf("device %q %w", name, errNoDevice)
 	}
-	part, _, _ = strings.Cut(part, ",")
-	for _, kind := range []string{"gpt", "msdos", "apple", "bsd", "part"} {
-		part = strings.TrimPrefix(part, kind)
-	}
-	n, err := strconv.Atoi(part)
-	if err != nil || n < 1 || n > maxPartition {
-		return 0, fmt.Errorf("device %q %w", name, errNoDevice)
-	}
-	return n, nil
+	return int(v), kind, nil
 }
 
 // absent tells whether a device is of a layer that no partition of this disk belongs to: GRUB has no such device either.
@@ -120,8 +144,13 @@ var layers = map[string]Layer{
 
 var (
 	diskName  = regexp.MustCompile(`^(hd|ata|ahci|scsi|usb|nvme)[0-9]+$`)
-	blockList = regexp.MustCompile(`^/?([0-9]+)\+([0-9]+)$`)
+	blockList = regexp.MustCompile(`^([0-9]+)\+([0-9]+)$`)
 )
+
+// isBlockList tells whether a path without "/" is a list of blocks, such as 512+1 or +1,8+2.
+func isBlockList(path string) bool {
+	return strings.Contains(path, "+") && strings.Trim(path, "0123456789+,") == ""
+}
 
 // read returns a file, or the sectors of a block list such as (hd0,gpt2)512+1.
 func (s *shell) read(name string, max int64) ([]byte, error) {

@@ -56,6 +56,9 @@ var emuScripts = []string{
 	`t ( a = a ); t ( a = b ) -o ( c = c ); t ! ( a = b ); t ! ( a = a ) -o b; t ( ( a ) ); t ! a = b; t ! a = a; t ! a = a -o b = b; t a = a )`,
 	`t 010 -eq 8; t 0x10 -eq 16; t 5x -eq 5; t -5 -lt 3; t -5 -lt -4; t 5 -gt 3; t 5 -ge 5; t 4 -le 3; t 4 -ne 4; t 10 -gt 9; t -0x5 -eq -5`,
 	`t ab5 -pgt ab3; t ab5 -plt cd7; t ab5 -plt 7; t k-5.10 -pgt k-5.9; t a12 -pgt a13; t v10 -pgt v9; t 5 -plt 6`,
+	`t 08 -eq 8; t 018 -eq 1; t +8 -eq 8; t 0X10 -eq 16; t 0x -eq 0; t 0xg -eq 0; t 09 -gt 08; t 0xA -eq 10; t a09 -pgt a08; t -5 -plt 3; t a010 -pgt a9`,
+	`function sh { shift 0x1; shift 01; shift 1x; echo $@; }; sh a b c; for i in a b; do for j in c d; do echo $i$j; break 0x2; break 2z; break -1; break 0; done; done`,
+	`regexp --set=01:v '(a)' a; echo $v; regexp --set=+1:v '(b)' b; echo $? $v; regexp --set=01x:v '(b)' b; echo $? $v; regexp --set=010:w '(a)' a; echo $? "[$w]"`,
 	`t b '>' a; t a '<' b; t a '<=' a; t a '>=' b; t a != b; t a == a; t "(" = "("; t = = =; t "!" = "!"; t -n = -n; t "a b" = "a b"; t -x foo`,
 	`t -e DIR/a1; t -f DIR/dir; t -d DIR/dir; t -e DIR/dir; t -s DIR/empty; t -f DIR/empty; t -s DIR/a1; t -f DIR/nosuch; t ! -e DIR/nosuch; t -d DIR`,
 	`if [ -n "$nosuch" -a -f DIR/a1 ]; then echo t; else echo f; fi; if [ "$nosuch" ]; then echo t; else echo f; fi; if [ a -a ! -f DIR/b ]; then echo t; fi`,
@@ -66,7 +69,7 @@ var emuScripts = []string{
 	`for x in DIR/*/inside; do echo $x; done; for x in DIR/.h*; do echo $x; done; for x in DIR/*hid*; do echo $x; done; echo DIR/em*; echo DIR/di*/`,
 	// regexp.
 	`regexp --set=v '^a(b+)c$' abbc; echo $? $v; regexp --set=1:v --set 2:w '^(a)(b+)c$' abbc; echo $? $v $w; regexp -s v -s 2:w '(a)(b)' ab; echo $v $w`,
-	`regexp '^x' abc; echo $?; regexp 'B' abc; echo $?; regexp '[' abc; echo $?; regexp --set=0:v 'b+' abbc; echo $v; regexp --set=1:v '(a|ab)(c|bcd)' abcd; echo $v`,
+	`regexp '^x' abc; echo $?; regexp 'B' abc; echo $?; regexp '[' abc; echo $?; regexp --set=0:v 'b+' abbc; echo $v; regexp '(a|ab)(c|bcd)' abcd; echo $?`,
 	`regexp --set=3:v '(a)' abc; echo "$? [$v]"; regexp a; echo $?; regexp --set 1:v -- '^-(.*)' -x; echo $? $v; regexp '(h)' h --set=1:v; echo $? $v`,
 	`regexp --set=v '^vmlinuz-([0-9.]+)-(.*)$' vmlinuz-6.1.0-28-amd64; echo $v; regexp '^[[:digit:]]+$' 123; echo $?; regexp 'a{2}' baab; echo $?`,
 	// Options of commands, as grub_arg_parse takes them.
@@ -77,6 +80,10 @@ var emuScripts = []string{
 	`load_env -f DIR/env; echo $? $one $two "$three"; unset one; unset two; load_env --file DIR/env one; echo "$one [$two]"; load_env --file=DIR/env two; echo $two`,
 	`load_env -f DIR/a1; echo $?; load_env --nosuch; echo $?; source DIR/nosuch; echo $?; source DIR/src; echo $? $src; . DIR/src; echo $config_directory`,
 	`export; echo $?; unset nosuch; echo $?; keystatus --shift; echo $?; configfile DIR/src; echo $? $src`,
+	// Lines that begin with "#" are left out before anything else, carriage returns of files too.
+	"p a \\\n# b\np c d\np e \\\n # f\np g\np h\\\n#i\nj\np k \\\n\\\n# l\nm\np n # o \\\np q",
+	"set r=\"a\n#b\nc\"; p \"$r\"; set r='p a \\\n#b\nc'; eval \"$r\"; if true; then \\\n# d\necho e\nfi",
+	"p a \\\r\nb\r\nset r=\"c\r\nd\"\r\np \"$r\"\r\n# e\r\np f\rg\r",
 	"function f1 { echo first; }; f1\nfunction f1 { echo second; }; f1",
 	`menuentry; echo $?; menuentry x; echo $?; menuentry --class { true; }; echo $?`,
 	"if true\nthen\necho a\nelse\necho b\nfi\nfor i in a b\ndo\necho $i\ndone\nfunction nl\n{\necho nl\n}\nnl\nwhile false\ndo\ntrue\ndone",
@@ -85,7 +92,7 @@ var emuScripts = []string{
 // emuMenus are lines before emuMenu that come to an entry (when none starts, GRUB waits for a key for ever); GRUB says which entry it starts and what $chosen and $default are in it.
 var emuMenus = []string{
 	``, `set default=1`, `set default=c`, `set default=idc`, `set default=99`, `set default=nosuch`, `set default="sub>1"`, `set default="5>sub2"`,
-	`set default="5>9"`, `set default=5`, `set default="x>>y"`, `set default="x>y"`, `set default="a>b"`, `set default=0x2`, `set default=" 1"`,
+	`set default="5>9"`, `set default=5`, `set default="08"`, `set default="01"`, `set default="018"`, `set default="x>>y"`, `set default="x>y"`, `set default="a>b"`, `set default=0x2`, `set default=" 1"`,
 	`set default=6; set fallback="6 1"`, `set default=6; set fallback="1 2"`,
 	`set default=7; set fallback=2`, `set default=-1`, `export secret; set secret=1; set default=5`, `set hidden=1; set default="5>1"`, `set timeout_style=hidden; set default=b`,
 }
@@ -104,6 +111,7 @@ submenu 'sub' {
 }
 menuentry nothing { true; }
 submenu empty { menuentry none { true; } }
+menuentry ninth { say ninth; exit; }
 `
 
 var ansi = regexp.MustCompile("\x1b\\[[0-9;]*[a-zA-Z]|\r")
@@ -168,6 +176,7 @@ var _ Files = hostFiles{}
 func (hostFiles) ReadFile(_ int, name string, _ int64) ([]byte, error) { return os.ReadFile(name) }
 func (hostFiles) Blocks(int, int64, int64) ([]byte, error)             { return nil, fs.ErrNotExist }
 func (hostFiles) Holds(Layer) bool                                     { return false }
+func (hostFiles) Unseen(int) bool                                      { return false }
 func (hostFiles) Facts(dev int) (Facts, bool)                          { return Facts{}, dev == 1 }
 func (hostFiles) Exists(dev int, name string, dir bool) bool {
 	fi, err := os.Stat(name)
@@ -180,10 +189,6 @@ func (hostFiles) List(_ int, name string) (names []string, err error) {
 		names = append(names, e.Name())
 	}
 	return names, err
-}
-
-func (h hostFiles) Find(by By, value string) (int, bool) {
-	return 1, by == ByFile && h.Exists(1, value, false)
 }
 
 // emuDir makes the files that the scripts look at, under a short name.

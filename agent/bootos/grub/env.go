@@ -14,6 +14,9 @@ const envMagic = "# GRUB Environment Block\n"
 // that cannot be read here is a restart.
 func (s *shell) envBlock(file string) (vars map[string]string, names []string, status int, err error) {
 	if file == "" {
+		if why := s.doubts["prefix"]; why != "" {
+			return nil, nil, badFilename, &Restart{Why: why}
+		}
 		file = s.get("prefix") + "/grubenv"
 	}
 	f, err := s.locate(file)
@@ -25,7 +28,7 @@ func (s *shell) envBlock(file string) (vars map[string]string, names []string, s
 	}
 	b, err := s.read(file, 64<<10)
 	switch {
-	case err != nil && (blockList.MatchString(f.Path) || s.files.Exists(f.Device, f.Path, false)):
+	case err != nil && (isBlockList(f.Path) || s.files.Exists(f.Device, f.Path, false)):
 		return nil, nil, badFilename, &Restart{Why: fmt.Sprintf("its environment block cannot be read: %v", err)}
 	case err != nil:
 		return nil, nil, badFilename, s.missing(file)
@@ -80,6 +83,16 @@ func loadEnv(s *shell, args []string) (int, error) {
 	return ok, nil
 }
 
+// listEnv shows an environment block: it fails where load_env does.
+func listEnv(s *shell, args []string) (int, error) {
+	p, err := parseOptions(args, false, loadOptions)
+	if err != nil {
+		return badArgument, nil
+	}
+	_, _, status, err := s.envBlock(p.last("file"))
+	return status, err
+}
+
 // savedHarmlessly are variables that GRUB writes at a start and that do not decide what the next one starts: a start that does not write them is as
 // one that went well. Ubuntu's recordfail and initrdfail are taken back by the system that came up; Fedora's decide whether
 // the menu is shown; saved_entry becomes what it was.
@@ -107,5 +120,5 @@ func saveEnv(s *shell, args []string) (int, error) {
 			return statusFalse, err
 		}
 	}
-	return ok, nil
+	return unsure("save_env")(s, p.args)
 }

@@ -54,12 +54,18 @@ type shell struct {
 	failed string // why linux, or a whole menu, loaded nothing
 	last   string // title of the entry that a menu began with
 
-	once      string            // why this start is one that only GRUB can count off, empty when it is not
-	doubts    map[string]string // variables that a search could not set, and what it looked for
-	unordered bool              // a loop runs over files whose order on the disk is not known
+	once   string            // why this start is one that only GRUB can count off, empty when it is not
+	doubts map[string]string // variables that a search may have given a device that is not read here, and why
+
+	*worlds
+	pending  *question           // what the last command's status is
+	answers  map[string]bool     // to questions, in this world
+	orders   map[string][]string // of names in directories, in this world
+	anyOrder bool                // the order of names decides nothing now
+	searched map[string]found    // what searches have found
 
 	clock   bool   // the module datehook is loaded
-	unknown string // what was read that only GRUB knows
+	unknown string // why what was read cannot be gone by
 
 	*meter
 	depth     int // of functions, files and menus
@@ -74,10 +80,15 @@ func newShell(files Files, o Options) *shell {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := newMeter(o.Now)
+	return newShellIn(files, o, newMeter(o.Now), &worlds{})
+}
+
+// newShellIn is a shell in one of several worlds, which share what all of them may cost.
+func newShellIn(files Files, o Options, m *meter, w *worlds) *shell {
 	return &shell{
 		files: metered{files, m}, meter: m, options: o, env: &environment{vars: map[string]variable{}},
 		functions: map[string]*list{}, doubts: map[string]string{},
+		worlds: w, answers: map[string]bool{}, orders: map[string][]string{}, searched: map[string]found{},
 	}
 }
 
@@ -102,9 +113,14 @@ func (s *shell) lookup(name string) (string, bool) {
 			return "", false
 		}
 	}
+	if name == "?" && s.pending != nil {
+		_, _ = s.settle(ok) // it fails on no variable
+	}
 	v, set := s.env.vars[name]
-	if s.onlyGRUBKnows(name, set) {
-		s.unknown = "$" + name
+	if why, is := s.doubts[name]; is {
+		s.unknown = why
+	} else if s.onlyGRUBKnows(name, set) {
+		s.unknown = fmt.Sprintf("its configuration goes by $%s, which only GRUB knows", name)
 	}
 	return v.value, set
 }
@@ -134,8 +150,13 @@ func (s *shell) unset(name string) {
 
 // open opens a context and returns what closes it.
 func (s *shell) open() (restore func()) {
-	outer := s.env
-	s.env = &environment{vars: map[string]variable{}}
+	outer, doubts := s.env, s.doubts
+	s.env, s.doubts = &environment{vars: map[string]variable{}}, map[string]string{}
+	for k, why := range doubts {
+		if outer.vars[k].exported || alwaysExported[k] {
+			s.doubts[k] = why
+		}
+	}
 	for k, v := range outer.vars {
 		if v.exported {
 			s.env.vars[k] = v
@@ -147,7 +168,7 @@ func (s *shell) open() (restore func()) {
 		for _, v := range s.env.vars {
 			s.memory -= len(v.value)
 		}
-		s.env = outer
+		s.env, s.doubts = outer, doubts
 	}
 }
 
@@ -193,18 +214,22 @@ func (s *shell) command(c command) (status int, err error) {
 	if status, err = s.execute(c); err != nil {
 		return status, err
 	}
-	return status, s.set("?", strconv.Itoa(status))
+	return status, s.setStatus(status)
 }
+
+func (s *shell) setStatus(status int) error { return s.set("?", strconv.Itoa(status)) }
 
 func (s *shell) execute(c command) (int, error) {
 	switch c := c.(type) {
 	case *simple:
 		return s.simple(c)
 	case *branch:
+		s.pending = nil
 		return s.branch(c)
 	case *loop:
 		return s.loop(c)
 	case *function:
+		s.pending = nil
 		if s.functions[c.name] = c.body; len(s.functions) > maxEntries {
 			return 1, limit("more than %d functions", maxEntries)
 		}
@@ -214,7 +239,7 @@ func (s *shell) execute(c command) (int, error) {
 
 func (s *shell) branch(b *branch) (int, error) {
 	for i, cond := range b.conds {
-		status, err := s.run(cond)
+		status, err := s.condition(cond)
 		if err != nil {
 			return status, err
 		}
@@ -225,9 +250,21 @@ func (s *shell) branch(b *branch) (int, error) {
 	return s.run(b.otherwise)
 }
 
+// condition runs commands by whose status something goes.
+func (s *shell) condition(l *list) (int, error) {
+	status, err := s.run(l)
+	if err != nil {
+		return status, err
+	}
+	return s.settle(status)
+}
+
 func (s *shell) loop(l *loop) (status int, err error) {
 	s.loops++
 	defer func() { s.loops-- }()
+	if l.cond != nil {
+		s.pending = nil
+	}
 	// again runs the body and tells whether the loop goes on.
 	again := func() (bool, error) {
 		if err := s.step(); err != nil {
@@ -244,16 +281,14 @@ func (s *shell) loop(l *loop) (status int, err error) {
 	}
 	if l.cond == nil {
 		s.unknown = ""
-		values, unordered, err := s.expand(l.words)
+		values, err := s.expand(l.words)
 		if err != nil {
 			return 1, err
 		}
 		if err := s.known(); err != nil {
 			return 1, err
 		}
-		outer := s.unordered
-		s.unordered = outer || unordered
-		defer func() { s.unordered = outer }()
+		s.pending = nil
 		for _, v := range values {
 			if err := s.set(l.name, v); err != nil {
 				return 1, err
@@ -265,7 +300,7 @@ func (s *shell) loop(l *loop) (status int, err error) {
 		return status, nil
 	}
 	for {
-		cond, err := s.run(l.cond)
+		cond, err := s.condition(l.cond)
 		if err != nil {
 			return cond, err
 		}
@@ -280,7 +315,9 @@ func (s *shell) loop(l *loop) (status int, err error) {
 
 func (s *shell) simple(c *simple) (int, error) {
 	s.unknown = ""
-	args, _, err := s.expand(c.words)
+	s.anyOrder = len(c.words) > 0 && decidesNothing[c.words[0].literal()]
+	args, err := s.expand(c.words)
+	s.anyOrder = false
 	if err != nil {
 		return 1, fmt.Errorf("line %d: %w", c.line+1, err)
 	}
@@ -294,16 +331,20 @@ func (s *shell) simple(c *simple) (int, error) {
 		}
 	}
 	if len(args) == 0 {
+		s.pending = nil
 		return 0, nil
 	}
-	status, err := s.call(args, c)
-	switch {
-	case err != nil || !not:
-		return status, err
-	case status == ok:
-		return statusFalse, nil
+	if args[0] != "return" || len(args) > 1 { // which alone keeps the status
+		s.pending = nil
 	}
-	return ok, nil
+	status, err := s.call(args, c)
+	if err != nil || !not {
+		return status, err
+	}
+	if status, err = s.settle(status); status == ok {
+		return statusFalse, err
+	}
+	return ok, err
 }
 
 // call runs a command, else a function of the configuration, else an assignment. Commands come first in GRUB: a function cannot hide one.
@@ -348,12 +389,12 @@ func (s *shell) callFunction(body *list, args []string) (int, error) {
 }
 
 // expand puts variables into words. An unquoted variable is cut at blanks and vanishes when empty; then * and ? outside quotes become the
-// names of files that fit, if there are any. unordered tells that they are several: GRUB takes them as the directory has them.
-func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
+// names of files that fit, if there are any.
+func (s *shell) expand(words []word) (out []string, err error) {
 	total := 0
 	for _, w := range words {
 		if err := s.spend(len(w)); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		var cur builder
 		is := false // there is a word, if only an empty one in quotes
@@ -368,7 +409,6 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 			if total > maxValue {
 				return limit("words of more than %d bytes", maxValue)
 			}
-			unordered = unordered || len(names) > 1
 			out = append(out, names...)
 			cur = builder{}
 			return nil
@@ -377,7 +417,7 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 			switch {
 			case p.name == "":
 				if lang := s.get("lang"); p.translated && lang != "" && lang != "C" && !strings.HasPrefix(lang, "en") {
-					s.unknown = "the translation of a text into " + lang
+					s.unknown = fmt.Sprintf("its configuration goes by the translation of a text into %s, which only GRUB knows", lang)
 				}
 				cur.add(p.text, p.quoted)
 				is = is || p.quoted || p.text != ""
@@ -386,7 +426,7 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 				for i, a := range s.scope.args {
 					if i > 0 {
 						if err := flush(); err != nil {
-							return nil, false, err
+							return nil, err
 						}
 					}
 					cur.add(a, true)
@@ -401,7 +441,7 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 				for i, f := range fields {
 					if i > 0 {
 						if err := flush(); err != nil {
-							return nil, false, err
+							return nil, err
 						}
 					}
 					cur.add(f, false)
@@ -409,16 +449,16 @@ func (s *shell) expand(words []word) (out []string, unordered bool, err error) {
 				}
 			}
 			if total+cur.text.Len() > maxValue {
-				return nil, false, limit("words of more than %d bytes", maxValue)
+				return nil, limit("words of more than %d bytes", maxValue)
 			}
 		}
 		if is {
 			if err := flush(); err != nil {
-				return nil, false, err
+				return nil, err
 			}
 		}
 	}
-	return out, unordered, s.charge(total)
+	return out, s.charge(total)
 }
 
 func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }

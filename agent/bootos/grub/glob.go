@@ -3,8 +3,6 @@ package grub
 import (
 	"errors"
 	"fmt"
-	"path"
-	"sort"
 	"strings"
 )
 
@@ -80,6 +78,9 @@ func (s *shell) glob(p pattern) ([]string, error) {
 			return []string{p.text}, nil
 		}
 		heads, rest = nil, p.cut(end+1, len(p.text))
+		if !strings.HasPrefix(rest.text, "/") {
+			return []string{p.text}, nil
+		}
 		if p.cut(1, end).has() {
 			return nil, &Restart{Why: fmt.Sprintf("its configuration looks on all disks for %s, and only GRUB sees them", p.text)}
 		}
@@ -99,17 +100,19 @@ func (s *shell) glob(p pattern) ([]string, error) {
 	return out, nil
 }
 
-// globPath finds what fits rest below a directory that has been found.
+// globPath finds what fits rest below a directory that has been found. Names stay as they are written, "//" and all.
 func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 	if err := s.step(); err != nil {
 		return nil, err
 	}
-	slash := ""
 	for rest.text != "" && rest.text[0] == '/' {
-		slash, rest = "/", rest.cut(1, len(rest.text))
+		dir, rest = dir+"/", rest.cut(1, len(rest.text))
 	}
 	if rest.text == "" {
-		return []string{device + dir + slash}, nil
+		if f, err := s.locate(device + dir); strings.HasSuffix(dir, "/") && (err != nil || !s.files.Exists(f.Device, f.Path, true)) {
+			return nil, nil
+		}
+		return []string{device + dir}, nil
 	}
 	end := strings.IndexByte(rest.text, '/')
 	if end < 0 {
@@ -117,33 +120,40 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 	}
 	elem, rest := rest.cut(0, end), rest.cut(end, len(rest.text))
 	if !elem.has() {
-		next := path.Join("/", dir, elem.text)
-		if rest.text == "" && !s.exists(device+next) {
+		if rest.text == "" && !s.exists(device+dir+elem.text) {
 			return nil, nil
 		}
-		return s.globPath(device, next, rest)
+		return s.globPath(device, dir+elem.text, rest)
 	}
-	f, err := s.locate(device + dir + "/")
+	f, err := s.locate(device + dir)
 	if err != nil {
-		return nil, s.missing(device + dir + "/")
+		return nil, s.missing(device + dir)
 	}
 	names, err := s.files.List(f.Device, f.Path)
 	if err != nil {
-		return nil, nil
+		return nil, s.missing(device + dir)
 	}
-	sort.Strings(names)
-	var out []string
+	below := map[string][]string{}
+	var fit []string
+	total := 0
 	for _, n := range names {
 		if !elem.matches(n) {
 			continue
 		}
-		found, err := s.globPath(device, dir+"/"+n, rest)
+		found, err := s.globPath(device, dir+n, rest)
 		if err != nil {
 			return nil, err
 		}
-		if out = append(out, found...); len(out) > maxEntries {
+		if total += len(found); total > maxEntries {
 			return nil, limit("more than %d files for a wildcard", maxEntries)
 		}
+		if len(found) > 0 {
+			below[n], fit = found, append(fit, n)
+		}
+	}
+	var out []string
+	for _, n := range s.inOrder(device+dir+elem.text, fit) {
+		out = append(out, below[n]...)
 	}
 	return out, nil
 }
@@ -156,5 +166,6 @@ func (s *shell) exists(name string) bool {
 
 var (
 	errNoDevice  = errors.New("is not a partition of this disk")
+	errRefused   = errors.New("is no name of a file or device to GRUB") // on any machine
 	errOtherDisk = errors.New("is on a disk other than hd0, the one that the machine starts from")
 )

@@ -26,8 +26,8 @@ type Files interface {
 	Exists(device int, path string, dir bool) bool
 	// List returns the names in a directory.
 	List(device int, path string) ([]string, error)
-	// Find returns the device that has a file system with this UUID or label, or has this file.
-	Find(by By, value string) (device int, ok bool)
+	// Unseen tells whether GRUB may read a file system on a partition and this program does not.
+	Unseen(device int) bool
 	// Holds tells whether a partition of the disk is, or may be, a member of what GRUB puts together of several.
 	Holds(Layer) bool
 	// Facts returns what is known of a device's file system; false when it has none that can be read.
@@ -88,13 +88,18 @@ type Options struct {
 	UEFI   bool   // what $grub_platform says
 	Table  string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
 
+	// Core is the commands inside of GRUB's program, if it has any. They run first, and may give $prefix another value; Path is then only
+	// where the configuration is without them. Program is the folder of that program, for UEFI.
+	Core    string
+	Program File
+
 	Now func() time.Time // the clock of the time limit; nil: the real one
 }
 
 // Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key. The error is a *Restart
 // except where the configuration itself could not be read.
 func Default(files Files, o Options) (*Entry, error) {
-	if _, err := files.ReadFile(o.Device, o.Path, MaxConfig); err != nil {
+	if _, err := files.ReadFile(o.Device, o.Path, MaxConfig); o.Core == "" && err != nil {
 		if files.Exists(o.Device, o.Path, false) {
 			return nil, &Restart{Why: fmt.Sprintf("its configuration cannot be read: %v", err), Err: err}
 		}
@@ -103,7 +108,13 @@ func Default(files Files, o Options) (*Entry, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := newShell(files, o)
+	m := newMeter(o.Now)
+	w := &worlds{}
+	return w.inAll(func() (*Entry, error) { return newShellIn(files, o, m, w).defaultEntry() })
+}
+
+// defaultEntry runs the configuration in one world.
+func (s *shell) defaultEntry() (*Entry, error) {
 	for name, value := range s.given() {
 		s.env.vars[name] = variable{value: value, exported: true}
 	}
@@ -111,7 +122,7 @@ func Default(files Files, o Options) (*Entry, error) {
 	// has been saved for the next one, which then takes the initrd. A kernel that is started from here would come back to us
 	// instead, for ever where the disk's driver is a module. So it starts as after a first try that failed.
 	s.env.vars["initrdfail"] = variable{value: "1", exported: true} // through configfile too
-	entry, err := s.config(o.Device, o.Path)
+	entry, err := s.begin()
 	if over := s.spend(0); over != nil {
 		err = over // what was left out for it may have been decisive
 	}
@@ -125,6 +136,21 @@ func Default(files Files, o Options) (*Entry, error) {
 	return nil, &Restart{Why: err.Error(), Err: err}
 }
 
+// begin runs what GRUB does: the commands in its core, then the configuration.
+func (s *shell) begin() (*Entry, error) {
+	if s.options.Core == "" {
+		return s.config(s.options.Device, s.options.Path)
+	}
+	err := s.rescue(s.options.Core)
+	if err == nil {
+		_, err = normal(s, nil)
+	}
+	if errors.Is(err, errBoot) {
+		return s.loaded, nil
+	}
+	return nil, err
+}
+
 // given are the variables that GRUB sets before the configuration runs; it exports all of them.
 func (s *shell) given() map[string]string {
 	dir := s.options.Path[:max(strings.LastIndexByte(s.options.Path, '/'), 0)]
@@ -135,6 +161,9 @@ func (s *shell) given() map[string]string {
 	}
 	if s.options.UEFI {
 		vars["grub_cpu"], vars["grub_platform"], vars["cmdpath"] = "x86_64", "efi", vars["prefix"]
+		if p := s.options.Program; p.Path != "" {
+			vars["cmdpath"] = "(" + s.device(p.Device) + ")" + p.Path
+		}
 	}
 	// What GRUB 2.02 and later announce to their configuration.
 	for _, f := range []string{
@@ -177,7 +206,7 @@ func (s *shell) source(dev int, path string) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.parse(string(src))
+	l, err := s.parse(strings.ReplaceAll(string(src), "\r", "")) // GRUB leaves them out of what it reads of files
 	if err != nil {
 		return fmt.Errorf("%v: %w", File{dev, path}, err)
 	}

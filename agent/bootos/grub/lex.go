@@ -36,9 +36,37 @@ type token struct {
 
 type lexer struct {
 	*meter
-	src  string
-	pos  int
-	line int
+	src    string
+	pos    int
+	line   int
+	remark map[int]bool // lines that are not in src
+}
+
+// newLexer reads source without the lines that begin with "#": GRUB leaves them out before it looks at quotes or a "\\" at the end of a line.
+func newLexer(src string, m *meter) lexer {
+	l := lexer{meter: m, remark: map[int]bool{}}
+	var kept strings.Builder
+	n := 0
+	for line := range strings.Lines(src) {
+		if line[0] == '#' {
+			l.remark[n] = true
+		} else {
+			kept.WriteString(line)
+		}
+		n++
+	}
+	l.src, l.line = kept.String(), -1
+	l.newlines(1)
+	return l
+}
+
+// newlines counts line ends.
+func (l *lexer) newlines(n int) {
+	for range n {
+		for l.line++; l.remark[l.line]; {
+			l.line++
+		}
+	}
 }
 
 // meta are the characters that end a word wherever they stand outside quotes, as in GRUB's own lexer.
@@ -60,7 +88,7 @@ func (l *lexer) next() (token, error) {
 			l.pos++
 		case c == '\\' && l.pos+1 < len(l.src) && l.src[l.pos+1] == '\n':
 			l.pos += 2
-			l.line++
+			l.newlines(1)
 		case c == '#':
 			if i := strings.IndexByte(l.src[l.pos:], '\n'); i >= 0 {
 				l.pos += i
@@ -68,9 +96,10 @@ func (l *lexer) next() (token, error) {
 				l.pos = len(l.src)
 			}
 		case c == '\n':
+			line := l.line
 			l.pos++
-			l.line++
-			return token{mark: c, line: l.line - 1, start: at, stop: l.pos}, nil
+			l.newlines(1)
+			return token{mark: c, line: line, start: at, stop: l.pos}, nil
 		case c == ';' || c == '{' || c == '}':
 			l.pos++
 			return token{mark: c, line: l.line, start: at, stop: l.pos}, nil
@@ -88,6 +117,7 @@ func (l *lexer) next() (token, error) {
 // word reads a word up to a blank or mark.
 func (l *lexer) word() (word, error) {
 	var w word
+	escaped := false
 	text := func(s string, quoted bool) {
 		if n := len(w); n > 0 && w[n-1].name == "" && w[n-1].quoted == quoted {
 			w[n-1].text += s
@@ -105,7 +135,7 @@ func (l *lexer) word() (word, error) {
 				return nil, fmt.Errorf("line %d: a quote is not closed", l.line+1)
 			}
 			s := l.src[l.pos+1 : l.pos+1+end]
-			l.line += strings.Count(s, "\n")
+			l.newlines(strings.Count(s, "\n"))
 			text(s, true)
 			l.pos += end + 2
 		case c == '"':
@@ -118,13 +148,17 @@ func (l *lexer) word() (word, error) {
 			switch {
 			case l.pos == len(l.src):
 			case l.src[l.pos] == '\n':
-				l.line++
+				l.newlines(1)
 				l.pos++
 			default:
+				escaped = true
 				text(l.src[l.pos:l.pos+1], true)
 				l.pos++
 			}
 		case c == '$' && strings.HasPrefix(l.src[l.pos:], `$"`):
+			if escaped { // grub-emu keeps some of the backslashes then
+				return nil, fmt.Errorf("line %d: a word with a backslash before a translated text is not read here as GRUB does", l.line+1)
+			}
 			l.pos += 2
 			w = append(w, part{quoted: true, translated: true})
 			if err := l.doubleQuoted(&w, text); err != nil {
@@ -163,7 +197,7 @@ func (l *lexer) doubleQuoted(w *word, text func(string, bool)) error {
 				text(string(next), true)
 				l.pos++
 			case '\n':
-				l.line++
+				l.newlines(1)
 				l.pos++
 			default:
 				text(`\`, true)
@@ -181,7 +215,7 @@ func (l *lexer) doubleQuoted(w *word, text func(string, bool)) error {
 				n = len(l.src) - l.pos
 			}
 			s := l.src[l.pos : l.pos+n]
-			l.line += strings.Count(s, "\n")
+			l.newlines(strings.Count(s, "\n"))
 			text(s, true)
 			l.pos += n
 		}

@@ -28,6 +28,7 @@ const (
 	maxVariables = 8192
 	maxDoubts    = 256 // variables that a search could not set
 	maxFallbacks = 64
+	maxWorlds    = 128 // runs with other answers to what only GRUB knows
 
 	maxPattern     = 1024 // bytes of a regular expression,
 	maxMatched     = 4096 // of what it is matched with,
@@ -96,13 +97,6 @@ func (m metered) List(dev int, name string) ([]string, error) {
 	}
 	names, err := m.Files.List(dev, name)
 	return names, errors.Join(err, m.charge(len(names)*stepBytes))
-}
-
-func (m metered) Find(by By, value string) (int, bool) {
-	if m.look(value) != nil {
-		return 0, false
-	}
-	return m.Files.Find(by, value)
 }
 
 func (m metered) look(name string) error {

@@ -1,6 +1,7 @@
 package grub
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -14,11 +15,15 @@ func linux(s *shell, args []string) (int, error) {
 		return statusFalse, &Restart{Why: "GRUB checks signatures of kernels (check_signatures=enforce)"}
 	}
 	f, err := s.bootFile(args[0])
-	if err != nil {
+	if err != nil && !errors.Is(err, errRefused) {
 		return notFound, err
 	}
-	if !s.files.Exists(f.Device, f.Path, false) {
-		if s.failed = fmt.Sprintf("%v is not there", f); s.loaded != nil {
+	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
+		s.failed = fmt.Sprintf("%v is not there", f)
+		if err != nil {
+			s.failed = err.Error()
+		}
+		if s.loaded != nil {
 			return notFound, &Restart{Why: s.failed}
 		}
 		return notFound, nil
@@ -38,9 +43,9 @@ func (s *shell) bootFile(name string) (File, error) {
 	}
 	f, err := s.locate(name)
 	if err != nil {
-		return File{}, &Restart{Why: fmt.Sprintf("it loads %v", err)}
+		return File{}, &Restart{Why: fmt.Sprintf("it loads %v", err), Err: err}
 	}
-	if blockList.MatchString(f.Path) {
+	if isBlockList(f.Path) {
 		return File{}, &Restart{Why: fmt.Sprintf("it loads blocks of a disk (%s)", name)}
 	}
 	return f, nil

@@ -3,7 +3,6 @@ package grub
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -12,7 +11,6 @@ type item struct {
 	title, id string
 	submenu   bool
 	protected bool     // asks for a user when there are superusers
-	unordered bool     // its place in the menu depends on the order of files in a directory
 	args      []string // $1 is the title
 	body      *list
 }
@@ -42,7 +40,7 @@ func (s *shell) menuentry(words []string, body *list) (int, error) {
 	}
 	m := item{
 		title: p.args[0], id: p.args[0], args: p.args, body: body, submenu: words[0] == "submenu",
-		protected: p.has("users") || !p.has("unrestricted"), unordered: s.unordered,
+		protected: p.has("users") || !p.has("unrestricted"),
 	}
 	if p.has("id") {
 		m.id = p.last("id")
@@ -63,7 +61,11 @@ func (s *shell) addItem(m item) error {
 
 // showMenu boots the default entry of the context's menu, and its fallbacks while an entry loads nothing.
 func (s *shell) showMenu() (*Entry, error) {
-	if t := s.get("timeout"); !waits(t) {
+	t := s.get("timeout")
+	if _, _, err := leadingNumber(t); errors.Is(err, errWide) {
+		return nil, &Restart{Why: fmt.Sprintf("its timeout %q %v", t, err)}
+	}
+	if !waits(t) {
 		entry, err := s.boot()
 		if entry == nil && err == nil {
 			return nil, &Restart{Entry: s.last, Why: s.failed}
@@ -185,6 +187,9 @@ func (s *shell) defaultItem() (*item, error) {
 			want, menu[byID].title)}
 	}
 	n, rest, err := leadingNumber(head)
+	if errors.Is(err, errWide) {
+		return nil, &Restart{Why: fmt.Sprintf("its default %q %v", want, err)}
+	}
 	if err != nil || n < 0 || n >= int64(len(menu)) {
 		n = 0
 	}
@@ -195,9 +200,6 @@ func (s *shell) defaultItem() (*item, error) {
 	// GRUB 2.06 takes "4.0 kernel" for number 4, later ones take it for a name. Red Hat's, whose ids begin with digits, always did.
 	if err == nil && (named >= 0 || strings.TrimSpace(rest) != "") && at != int(n) && !s.bls {
 		return nil, &Restart{Entry: menu[at].title, Why: fmt.Sprintf("its default %q is a name to one GRUB and number %d to another", want, n)}
-	}
-	if named < 0 && menu[at].unordered {
-		return nil, &Restart{Why: fmt.Sprintf("its default is entry %d, of entries in the order of files on the disk, which only GRUB sees", at)}
 	}
 	return &menu[at], nil
 }
@@ -228,25 +230,4 @@ func splitDefault(v string) (head, rest string) {
 		return strings.ReplaceAll(v[:i], ">>", ">"), v[i+1:]
 	}
 	return strings.ReplaceAll(v, ">>", ">"), ""
-}
-
-// leadingNumber reads a number as GRUB's strtoul with base 0 does: blanks in front, 0x and 0 for hexadecimal and octal, and whatever after.
-func leadingNumber(v string) (n int64, rest string, err error) {
-	v = strings.TrimLeft(v, " \t\n")
-	digits, base := v, 10
-	switch {
-	case strings.HasPrefix(v, "0x"):
-		digits, base = v[2:], 16
-	case strings.HasPrefix(v, "0"):
-		base = 8
-	}
-	end := 0
-	for end < len(digits) {
-		if _, err := strconv.ParseUint(digits[end:end+1], base, 8); err != nil {
-			break
-		}
-		end++
-	}
-	n, err = strconv.ParseInt(digits[:end], base, 64)
-	return n, digits[end:], err
 }

@@ -48,7 +48,7 @@ type parser struct {
 
 // parse reads a whole configuration.
 func parse(src string, m *meter) (*list, error) {
-	p := &parser{meter: m, lex: lexer{src: src, meter: m}}
+	p := &parser{meter: m, lex: newLexer(src, m)}
 	if err := p.advance(); err != nil {
 		return nil, err
 	}

@@ -1,9 +1,10 @@
 package grub
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
 	"regexp/syntax"
-	"strconv"
 	"strings"
 )
 
@@ -17,15 +18,28 @@ func regexpCommand(s *shell, args []string) (int, error) {
 	if len(pattern) > maxPattern || len(text) > maxMatched {
 		return statusFalse, limit("regexp with an expression of more than %d bytes or a text of more than %d", maxPattern, maxMatched)
 	}
-	if err := s.chargeMatch(pattern, text); err != nil {
+	expression, ambiguous, err := posixToGo(pattern)
+	groups := len(p.options["set"]) > 0
+	switch {
+	case errors.Is(err, errUnclosed):
+		return statusFalse, nil
+	case err == nil && !plainText(text):
+		err = fmt.Errorf("%w: the text has bytes other than ASCII's", errOtherRegexp)
+	case err == nil && ambiguous && groups:
+		err = fmt.Errorf("%w: what its groups are", errOtherRegexp)
+	}
+	if err != nil {
+		return statusFalse, &Restart{Why: fmt.Sprintf("its configuration matches the expression %q, which %v", pattern, err)}
+	}
+	if err := s.chargeMatch(expression, text); err != nil {
 		return statusFalse, err
 	}
-	re, err := regexp.CompilePOSIX(pattern)
+	re, err := regexp.CompilePOSIX(expression)
 	if err != nil {
-		return statusFalse, nil
+		return statusFalse, &Restart{Why: fmt.Sprintf("its configuration matches the expression %q, which %v: %v", pattern, errOtherRegexp, err)}
 	}
-	groups := re.FindStringSubmatch(text)
-	if groups == nil {
+	matched := re.FindStringSubmatch(text)
+	if matched == nil {
 		return statusFalse, nil
 	}
 	for _, v := range p.options["set"] {
@@ -33,12 +47,12 @@ func regexpCommand(s *shell, args []string) (int, error) {
 		n := 1
 		if !numbered {
 			name = v
-		} else if n, err = strconv.Atoi(number); err != nil || n < 0 {
-			return badNumber, nil
+		} else if n, err = decimal(number); err != nil {
+			return badArgument, nil
 		}
 		value := ""
-		if n < len(groups) {
-			value = groups[n]
+		if n < len(matched) {
+			value = matched[n]
 		}
 		if err := s.set(name, value); err != nil {
 			return statusFalse, err

@@ -3,6 +3,7 @@ package grub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -65,35 +66,117 @@ func searchBy(kind string) func(*shell, []string) (int, error) {
 	}
 }
 
+// found is what a search has come to.
+type found struct {
+	device int
+	name   string // as the variable has it: a hint is taken by its own name
+	doubt  string // why GRUB may come to another device; empty when it is sure
+}
+
+// search looks for a file system. GRUB first takes what an earlier search for the same has found, then the hints in their order, then all
+// devices (grub-emu, command ls): of a disk itself, then its partitions from the highest number down.
 func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 	by := map[string]By{"label": ByLabel, "fs-uuid": ByUUID, "file": ByFile}[kind]
-	dev, found := s.files.Find(by, value)
-	// A hint only decides between several that fit. Its disk's number is from the day of the installation.
-	for _, h := range hints {
-		n, err := parseDevice(strings.TrimSuffix(h, ","))
-		if err != nil {
-			if found && errors.Is(err, errOtherDisk) && s.fitting(by, value) > 1 {
-				return noDevice, &Restart{Why: fmt.Sprintf("several file systems fit the search for the %s %q, and its hint %v", kind, value, err)}
-			}
-			continue
-		}
-		if s.fits(n, by, value) {
-			dev, found = n, true
-			break
+	what := fmt.Sprintf("the %s %q", kind, value)
+	if by == ByFile && isBlockList(value) {
+		return notFound, &Restart{Why: "its configuration searches for blocks of a disk (" + value + ")"}
+	}
+	f, is := s.searched[kind+value]
+	if !is {
+		var err error
+		if f, is, err = s.lookFor(by, value, what, hints); err != nil {
+			return noDevice, err
 		}
 	}
-	if !found {
-		if name != "" {
-			if s.doubts[name] = fmt.Sprintf("the %s %q", kind, value); len(s.doubts) > maxDoubts {
-				return noDevice, limit("more than %d searches that find nothing", maxDoubts)
-			}
+	if !is {
+		why := fmt.Sprintf("its configuration searches for %s, which is on no file system that can be read here", what)
+		if err := s.doubtful(name, why); err != nil {
+			return noDevice, err
 		}
-		return noDevice, nil
+		return s.ask(question{
+			what: fmt.Sprintf("whether a search for %s finds what cannot be read here", what), failed: noDevice,
+			no: func() { delete(s.doubts, name) },
+		})
+	}
+	if s.searched[kind+value] = f; len(s.searched) > maxDoubts {
+		return noDevice, limit("searches for more than %d things", maxDoubts)
 	}
 	if name == "" {
 		return ok, nil
 	}
-	return ok, s.set(name, s.device(dev))
+	if err := s.set(name, f.name); err != nil || f.doubt == "" {
+		return ok, err
+	}
+	return ok, s.doubtful(name, f.doubt)
+}
+
+// doubtful notes why a variable may have another value in GRUB.
+func (s *shell) doubtful(name, why string) error {
+	if name == "" {
+		return nil
+	}
+	if s.doubts[name] = why; len(s.doubts) > maxDoubts {
+		return limit("more than %d searches that find nothing", maxDoubts)
+	}
+	return nil
+}
+
+// lookFor goes through the hints and then all devices.
+func (s *shell) lookFor(by By, value, what string, hints []string) (f found, is bool, err error) {
+	for _, h := range hints {
+		disk, all := strings.CutSuffix(h, ",")
+		n, err := s.partition(disk)
+		switch {
+		case strings.HasPrefix(h, "("): // GRUB has no device of such a name
+		case errors.Is(err, errOtherDisk) && len(s.matches(by, value)) > 1:
+			return f, false, &Restart{Why: fmt.Sprintf("several file systems fit the search for %s, and its hint %v", what, err)}
+		case err != nil:
+		case s.fits(n, by, value):
+			return found{device: n, name: disk}, true, nil
+		case all && n == 0: // the disk's partitions, from the lowest on
+			if m := s.matches(by, value); len(m) > 0 {
+				low := slices.Min(m)
+				return found{low, s.device(low), s.unseen(what, by, 1, low)}, true, nil
+			}
+		}
+	}
+	m := s.matches(by, value)
+	if len(m) == 0 {
+		return f, false, nil
+	}
+	return found{m[0], s.device(m[0]), s.unseen(what, by, m[0]+1, maxPartition+1)}, true, nil
+}
+
+// unseen says why a search may find a device that is not read here before the one that it found: among the partitions from first up to the
+// limit, or among RAID and LVM, which GRUB asks before disks. A UUID is one file system's alone.
+func (s *shell) unseen(what string, by By, first, limit int) string {
+	if by == ByUUID {
+		return ""
+	}
+	for n := first; n < limit; n++ {
+		if s.files.Unseen(n) {
+			return fmt.Sprintf("its configuration searches for %s, which may be on partition %d too, that cannot be read here", what, n)
+		}
+	}
+	for _, l := range []Layer{MD, LVM} {
+		if s.files.Holds(l) {
+			return fmt.Sprintf("its configuration searches for %s, which may be on %s too, that cannot be read here", what, l)
+		}
+	}
+	return ""
+}
+
+// matches lists the devices that a search is for, in GRUB's order.
+func (s *shell) matches(by By, value string) (out []int) {
+	if s.fits(0, by, value) {
+		out = append(out, 0)
+	}
+	for n := maxPartition; n > 0; n-- {
+		if s.fits(n, by, value) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // fits tells whether a device is one that a search is for.
@@ -107,17 +190,7 @@ func (s *shell) fits(n int, by By, value string) bool {
 	case by == ByLabel:
 		return facts.Label == value
 	}
-	return s.files.Exists(n, value, false)
-}
-
-// fitting counts them.
-func (s *shell) fitting(by By, value string) (count int) {
-	for n := range maxPartition + 1 {
-		if s.fits(n, by, value) {
-			count++
-		}
-	}
-	return count
+	return strings.HasPrefix(value, "/") && s.files.Exists(n, value, false)
 }
 
 var probeOptions = []option{
@@ -132,7 +205,7 @@ func probe(s *shell, args []string) (int, error) {
 		return badArgument, nil
 	}
 	unknown := &Restart{Why: "its configuration asks with probe what cannot be known here: " + strings.Join(args, " ")}
-	n, err := parseDevice(p.args[0])
+	n, err := s.partition(p.args[0])
 	if err != nil {
 		return noDevice, &Restart{Why: fmt.Sprintf("%s: %v", unknown.Why, err)}
 	}

@@ -2,7 +2,6 @@ package grub
 
 import (
 	"fmt"
-	"strings"
 )
 
 // test is the command [ and test of the GRUB manual: strings, numbers, files, and, or, not, parentheses. Its order is GRUB's: three words
@@ -81,8 +80,7 @@ func (t *tester) binary(a, op, b string) (value, known bool) {
 		return a >= b, true
 	case "-pgt", "-plt":
 		a, b = afterCommonPrefix(a, b)
-		x, _, _ := leadingNumber(a)
-		y, _, _ := leadingNumber(b)
+		x, y := t.numbers(unsigned, a, b)
 		if op == "-pgt" {
 			return x > y, true
 		}
@@ -92,26 +90,27 @@ func (t *tester) binary(a, op, b string) (value, known bool) {
 		return false, true
 	}
 	compare, is := comparisons[op]
-	return is && compare(integer(a), integer(b)), is
+	if !is {
+		return false, false
+	}
+	x, y := t.numbers(integer, a, b)
+	return compare(x, y), true
+}
+
+// numbers reads two numbers that are compared.
+func (t *tester) numbers(read func(string) (int64, error), a, b string) (x, y int64) {
+	x, err1 := read(a)
+	y, err2 := read(b)
+	if err1 != nil || err2 != nil {
+		t.err = &Restart{Why: fmt.Sprintf("its configuration compares %q with %q, and one of them %v", a, b, errWide)}
+	}
+	return x, y
 }
 
 var comparisons = map[string]func(a, b int64) bool{
 	"-eq": func(a, b int64) bool { return a == b }, "-ne": func(a, b int64) bool { return a != b },
 	"-lt": func(a, b int64) bool { return a < b }, "-le": func(a, b int64) bool { return a <= b },
 	"-gt": func(a, b int64) bool { return a > b }, "-ge": func(a, b int64) bool { return a >= b },
-}
-
-// integer reads a number with a sign; what is none counts as 0.
-func integer(v string) int64 {
-	digits, negative := strings.CutPrefix(v, "-")
-	n, _, err := leadingNumber(digits)
-	switch {
-	case err != nil:
-		return 0
-	case negative:
-		return -n
-	}
-	return n
 }
 
 // afterCommonPrefix cuts off what two words have in common, but no digits of a number that goes on.
@@ -140,7 +139,7 @@ func (t *tester) unary(op, v string) (value, known bool) {
 	if t.err = t.s.missing(v); t.err != nil {
 		return false, true
 	}
-	f, err := t.s.locate(v)
+	f, err := t.s.locateTested(v)
 	if err != nil {
 		return false, true
 	}
@@ -148,7 +147,7 @@ func (t *tester) unary(op, v string) (value, known bool) {
 	case "-d":
 		return t.s.files.Exists(f.Device, f.Path, true), true
 	case "-e":
-		return t.s.exists(v), true
+		return t.s.files.Exists(f.Device, f.Path, false) || t.s.files.Exists(f.Device, f.Path, true), true
 	case "-s":
 		b, err := t.s.files.ReadFile(f.Device, f.Path, MaxConfig)
 		if err != nil && t.s.files.Exists(f.Device, f.Path, false) {

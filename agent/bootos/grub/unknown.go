@@ -1,7 +1,6 @@
 package grub
 
 import (
-	"fmt"
 	"path"
 	"strings"
 )
@@ -33,13 +32,13 @@ func (s *shell) onlyGRUBKnows(name string, set bool) bool {
 	return false
 }
 
-// known is a restart when something was read since the last call that only GRUB knows.
+// known is a restart when something was read since the last call that cannot be gone by.
 func (s *shell) known() error {
-	what := s.unknown
-	if s.unknown = ""; what == "" {
+	why := s.unknown
+	if s.unknown = ""; why == "" {
 		return nil
 	}
-	return &Restart{Why: fmt.Sprintf("its configuration goes by %s, which only GRUB knows", what)}
+	return &Restart{Why: why}
 }
 
 // insmod loads nothing. The module datehook makes the clock's variables.
@@ -47,5 +46,12 @@ func insmod(s *shell, args []string) (int, error) {
 	for _, a := range args {
 		s.clock = s.clock || strings.TrimSuffix(path.Base(a), ".mod") == "datehook"
 	}
-	return ok, nil
+	return unsure("insmod")(s, args)
+}
+
+// unsure makes a command that does nothing here, and of whose status only GRUB knows: of the screen, of ports, of modules.
+func unsure(name string) func(*shell, []string) (int, error) {
+	return func(s *shell, args []string) (int, error) {
+		return s.ask(question{what: "whether " + strings.Join(append([]string{name}, args...), " ") + " succeeds", failed: statusFalse})
+	}
 }
