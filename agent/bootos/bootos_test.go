@@ -72,7 +72,7 @@ func TestFind(t *testing.T) {
 		{"links as Debian's root has them, absolute ones too", func(t *testing.T) []Volume {
 			return []Volume{mounted(t, 0, "ext4", "rrrr", map[string]string{"etc/fstab": "x", "vmlinuz": "->/boot/vmlinuz-x", "boot/vmlinuz-x": "k", "initrd.img": "->boot/i", "boot/i": "i",
 				"extlinux.conf": "default l\nlabel l\n menu label ^Linux\n kernel /vmlinuz\n append root=/dev/sda1 ro initrd=/initrd.img\n"})}
-		}, &System{Note: noLoader, Title: "Linux", Source: "extlinux, /extlinux.conf on partition 0", Kernel: f(0, "/vmlinuz"), Initrds: []grub.File{f(0, "/initrd.img")}, Args: "root=/dev/sda1 ro"}},
+		}, &System{Note: noLoader, Title: "Linux", Source: "extlinux, /extlinux.conf on partition 0", Kernel: f(0, "/vmlinuz"), Initrds: []grub.File{f(0, "/initrd.img")}, Args: "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro initrd=/initrd.img"}},
 		{"systemd-boot", func(t *testing.T) []Volume {
 			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/systemd/systemd-bootx64.efi": "#### LoaderInfo: systemd-boot 255 ####", "loader/entries/a.conf": "title Arch\nlinux /vmlinuz-linux\ninitrd /i.img\noptions root=PARTUUID=1 rw\n", "vmlinuz-linux": "k", "i.img": "i", "loader/loader.conf": "default a.conf\n"}),
 				mounted(t, 2, "ext4", "rrrr", map[string]string{"etc/fstab": "x"})}
@@ -81,9 +81,9 @@ func TestFind(t *testing.T) {
 			return []Volume{mounted(t, 2, "btrfs", "rrrr", map[string]string{"@/etc/fstab": "x", "@/boot/vmlinuz-6.1": "k", "@/boot/initrd-6.1": "i"})}
 		}, &System{Note: noLoader, Title: "Linux 6.1", Source: "the newest kernel, /@/boot/vmlinuz-6.1 on partition 2", Kernel: f(2, "/@/boot/vmlinuz-6.1"), Initrds: []grub.File{f(2, "/@/boot/initrd-6.1")}, Args: "root=UUID=rrrr ro rootflags=subvol=@"}},
 		{"extlinux with a default that is marked", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 1, "ext4", "rrrr", map[string]string{"boot/extlinux/extlinux.conf": "DEFAULT menu.c32\nPROMPT 0\nLABEL virt\n  MENU DEFAULT\n  LINUX ../vmlinuz-virt\n  INITRD ../u.img,../initramfs-virt\n  APPEND root=UUID=1 modules=ext4\n",
+			return []Volume{mounted(t, 1, "ext4", "rrrr", map[string]string{"boot/extlinux/extlinux.conf": "DEFAULT menu.c32\nPROMPT 0\nTIMEOUT 30\nLABEL virt\n  MENU DEFAULT\n  LINUX ../vmlinuz-virt\n  INITRD ../u.img,../initramfs-virt\n  APPEND root=UUID=1 modules=ext4\n",
 				"boot/vmlinuz-virt": "k", "boot/u.img": "u", "boot/initramfs-virt": "i"})}
-		}, &System{Note: noLoader, Title: "virt", Source: "extlinux, /boot/extlinux/extlinux.conf on partition 1", Kernel: f(1, "/boot/vmlinuz-virt"), Initrds: []grub.File{f(1, "/boot/u.img"), f(1, "/boot/initramfs-virt")}, Args: "root=UUID=1 modules=ext4"}},
+		}, &System{Note: noLoader, Title: "virt", Source: "extlinux, /boot/extlinux/extlinux.conf on partition 1", Kernel: f(1, "/boot/vmlinuz-virt"), Initrds: []grub.File{f(1, "/boot/u.img"), f(1, "/boot/initramfs-virt")}, Args: "BOOT_IMAGE=../vmlinuz-virt root=UUID=1 modules=ext4 initrd=../u.img,../initramfs-virt"}},
 		{"a kernel and two roots", func(t *testing.T) []Volume {
 			return []Volume{mounted(t, 1, "ext4", "r1", root(nil)), mounted(t, 2, "ext4", "r2", root(nil))}
 		}, nil},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos/grub"
@@ -96,45 +97,93 @@ func relative(file, name string) string {
 	return path.Clean(name)
 }
 
-// choose picks the entry: that of ONTIMEOUT where a menu or prompt waits only for a time; that of DEFAULT; with a menu, the one marked
-// MENU DEFAULT, else the first one. Words behind the name are the kernel's.
+// choose picks what is started when nobody touches a key. UI goes before DEFAULT and before the prompt; a prompt or a menu waits, for ever where
+// no TIMEOUT ends it; then comes ONTIMEOUT, else the command that UI or DEFAULT names.
 func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 	if c.saves {
 		return nil, &Restart{Why: "its menu starts what was chosen last, which SYSLINUX keeps outside of files"}
 	}
 	command := c.wanted
-	if c.waits && c.timeout && c.onTimeout != "" {
-		command = c.onTimeout
+	if c.ui != "" {
+		command = c.ui
 	}
-	name, words, _ := strings.Cut(command, " ")
-	menu := c.menu || isModule(name, "menu.c32") || isModule(name, "vesamenu.c32")
+	if command == "" {
+		return nil, &Restart{Why: "it names no default entry and waits for somebody to choose"}
+	}
+	if c.ui == "" && c.prompt && !c.noEscape {
+		switch {
+		case !c.timeout:
+			return nil, &Restart{Entry: command, Why: "its prompt has no timeout: SYSLINUX waits for somebody to choose"}
+		case c.onTimeout != "":
+			return c.load(c.onTimeout)
+		}
+	}
+	name, words := word(command)
+	switch {
+	case c.label(name) != nil || !isModule(name, "menu.c32") && !isModule(name, "vesamenu.c32"):
+		return c.load(command)
+	case words != "":
+		return nil, &Restart{Entry: command, Why: "its menu is in another file, which is not followed"}
+	case strings.ContainsAny(c.wanted, " \t"):
+		return nil, &Restart{Entry: c.wanted, Why: "DEFAULT has words behind the name, and what its menu makes of them is not known"}
+	case c.shiftKey:
+		return nil, &Restart{Entry: command, Why: "whether its menu is shown hangs on the shift key"}
+	}
+	l, err := c.menuDefault()
+	switch {
+	case err != nil:
+		return nil, err
+	case !c.menuTimeout:
+		return nil, &Restart{Entry: l.name, Why: "its menu has no timeout: SYSLINUX waits for somebody to choose"}
+	case c.onTimeout != "":
+		return c.load(c.onTimeout)
+	}
+	return c.finish(*l, "")
+}
+
+// label finds an entry by its name.
+func (c *extlinuxConfig) label(name string) *extlinuxLabel {
 	for i := range c.labels {
 		if l := &c.labels[i]; l.name == name && name != "" {
-			return c.finish(*l, strings.TrimSpace(words))
+			return l
 		}
 	}
-	switch {
-	case menu:
-		var first *extlinuxLabel
-		for i := range c.labels {
-			l := &c.labels[i]
-			switch {
-			case l.submenu || l.hidden:
-			case l.isDefault:
-				return c.finish(*l, "")
-			case first == nil:
-				first = l
-			}
-		}
-		if c.deepDefault || first == nil {
-			return nil, &Restart{Why: "its menu begins in a submenu, or is empty"}
-		}
-		return c.finish(*first, "")
-	case name != "" && c.implicit != "0":
-		// A kernel's name without a label.
-		return c.finish(extlinuxLabel{name: name, kind: "kernel", kernel: name}, strings.TrimSpace(words))
+	return nil
+}
+
+// load takes a command as it may be typed: a label, else the name of a kernel; words behind it are the kernel's.
+func (c *extlinuxConfig) load(command string) (*extlinuxLabel, error) {
+	name, words := word(command)
+	if l := c.label(name); l != nil {
+		return c.finish(*l, words)
 	}
-	return nil, &Restart{Why: "it names no default entry and waits for somebody to choose"}
+	if c.implicit == "0" {
+		return nil, &Restart{Entry: name, Why: "no entry has this name, and SYSLINUX waits for somebody to choose"}
+	}
+	return c.finish(extlinuxLabel{name: name, kind: "kernel", kernel: name}, words)
+}
+
+// menuDefault is the entry on which a menu begins: that of DEFAULT, else the one marked MENU DEFAULT, else the first one.
+func (c *extlinuxConfig) menuDefault() (*extlinuxLabel, error) {
+	name, _ := word(c.wanted)
+	if l := c.label(name); l != nil {
+		return l, nil
+	}
+	var first *extlinuxLabel
+	for i := range c.labels {
+		l := &c.labels[i]
+		switch {
+		case l.submenu || l.hidden:
+		case l.isDefault:
+			return l, nil
+		case first == nil:
+			first = l
+		}
+	}
+	if c.deepDefault || first == nil {
+		return nil, &Restart{Why: "its menu begins in a submenu, or is empty"}
+	}
+	return first, nil
 }
 
 // finish gives an entry its command line, and refuses what is not a Linux kernel with nothing but files.
@@ -164,16 +213,38 @@ func (c *extlinuxConfig) finish(l extlinuxLabel, words string) (*extlinuxLabel, 
 	case !l.hasAppend:
 		args = c.append
 	}
-	kept := []string{}
-	for _, w := range strings.Fields(args + " " + words) {
-		if i, ok := strings.CutPrefix(w, "initrd="); ok {
-			l.initrds = list(i) // the last one counts
-			continue
-		}
-		kept = append(kept, w)
+	// As SYSLINUX 6 makes it, blanks as they are; kdump and others read BOOT_IMAGE.
+	parts := []string{"BOOT_IMAGE=" + l.kernel, args}
+	if l.initrd != "" {
+		parts = append(parts, "initrd="+l.initrd)
 	}
-	l.args = strings.Join(kept, " ")
+	parts = slices.DeleteFunc(append(parts, words), func(p string) bool { return p == "" })
+	l.args = strings.Join(parts, " ")
+	var err error
+	if l.initrds, err = initrdsOf(l.args); err != nil {
+		return restart("%v", err)
+	}
 	return &l, nil
+}
+
+// initrdsOf takes the names of initrds from a command line, where SYSLINUX finds them: behind initrd=, with commas between them, up to a blank.
+// Version 6 takes the first such place, be it inside a word.
+func initrdsOf(args string) ([]string, error) {
+	before, rest, is := strings.Cut(args, "initrd=")
+	if !is {
+		return nil, nil
+	}
+	first, _, _ := strings.Cut(rest, " ")
+	for is {
+		if before != "" && !strings.HasSuffix(before, " ") {
+			return nil, errors.New("there is initrd= inside a word, and SYSLINUX' versions differ in whether it counts")
+		}
+		if other, _, _ := strings.Cut(rest, " "); other != first {
+			return nil, fmt.Errorf("it has several initrd= (%s and %s), and SYSLINUX' versions differ in which counts", first, other)
+		}
+		before, rest, is = strings.Cut(rest, "initrd=")
+	}
+	return strings.Split(first, ","), nil
 }
 
 // notLinux are endings that tell SYSLINUX that a KERNEL is something else: a module, a boot sector, a network program, a disk image.

@@ -13,12 +13,16 @@ type extlinuxConfig struct {
 	append      string // of all labels that have no APPEND
 	implicit    string
 	sysappend   string
-	menu        bool // a menu is shown
-	waits       bool // somebody may choose
-	timeout     bool // and only for a time
-	saves       bool // the menu keeps the last choice
-	deepDefault bool // MENU DEFAULT before any label of a submenu: the menu begins there
+	ui          string // of UI: as wanted, and goes before it
+	prompt      bool   // somebody may choose at a prompt,
+	noEscape    bool   // which is not there
+	timeout     bool   // the prompt ends by itself
+	menuTimeout bool   // the menu does
+	shiftKey    bool   // the menu is shown to who holds a key down
+	saves       bool   // the menu keeps the last choice
+	deepDefault bool   // MENU DEFAULT before any label of a submenu: the menu begins there
 
+	times [2]bool // TIMEOUT and TOTALTIMEOUT are not 0
 	read  func(name string) (string, error)
 	depth int // of MENU BEGIN
 	inMsg bool
@@ -29,6 +33,7 @@ type extlinuxLabel struct {
 	kind, kernel      string // the word that names the kernel, in lower case, and the name
 	append, args      string
 	hasAppend         bool
+	initrd            string // as it is written
 	initrds           []string
 	fdt, sysappend    string
 	isDefault, hidden bool
@@ -95,22 +100,26 @@ func (c *extlinuxConfig) globalLine(key, value string) bool {
 		c.wanted = value
 	case "ontimeout":
 		c.onTimeout = value
-	case "timeout", "totaltimeout":
-		c.timeout = c.timeout || strings.Trim(value, "0") != ""
+	case "timeout":
+		c.times[0] = number(value)
+	case "totaltimeout":
+		c.times[1] = number(value)
 	case "prompt":
-		c.waits = c.waits || value != "0"
+		c.prompt = number(value)
+	case "noescape":
+		c.noEscape = number(value)
 	case "implicit":
 		c.implicit = value
 	case "ui":
-		c.menu, c.waits = true, true
+		c.ui = value
 	case "text":
 		c.inMsg = strings.EqualFold(value, "help")
 	default:
 		return false
 	}
-	name, _ := word(value)
-	if key == "default" && (isModule(name, "menu.c32") || isModule(name, "vesamenu.c32")) {
-		c.waits = true
+	c.timeout = c.times[0] || c.times[1]
+	if c.depth == 0 { // a menu inside has its own
+		c.menuTimeout = c.timeout
 	}
 	return true
 }
@@ -132,7 +141,7 @@ func (c *extlinuxConfig) labelLine(key, value string) {
 	case key == "sysappend" || key == "ipappend":
 		l.sysappend = value
 	case key == "initrd":
-		l.initrds = list(value)
+		l.initrd = value
 	case key == "fdt" || key == "devicetree" || key == "fdtdir" || key == "devicetreedir" || key == "fdtoverlays":
 		l.fdt = value
 	case key == "linux" || key == "kernel" || kinds32[key]:
@@ -155,6 +164,8 @@ func (c *extlinuxConfig) menuLine(sub, rest string) {
 		c.depth = max(c.depth-1, 0)
 	case sub == "save":
 		c.saves = true
+	case sub == "shiftkey":
+		c.shiftKey = true
 	case sub == "default" && c.depth > 0:
 		c.deepDefault = true
 	case l == nil:
@@ -176,12 +187,8 @@ func word(line string) (first, rest string) {
 	return line, ""
 }
 
-// list reads names with commas between them.
-func list(value string) (out []string) {
-	for _, i := range strings.Split(value, ",") {
-		if i = strings.TrimSpace(i); i != "" {
-			out = append(out, i)
-		}
-	}
-	return out
+// number tells whether a value is a number that is not 0.
+func number(value string) bool {
+	digits := strings.TrimLeft(strings.TrimLeft(value, "+-"), "0")
+	return digits != "" && digits[0] >= '1' && digits[0] <= '9'
 }

@@ -145,7 +145,7 @@ func TestExtlinuxInstalled(t *testing.T) {
 	part := volumetest.Sparse(t, 32<<20)
 	volumetest.Run(t, "mkfs.ext4", "-q", part)
 	dir, unmount := volumetest.Mount(t, part, "ext4", "")
-	write(t, filepath.Join(dir, "boot/extlinux/extlinux.conf"), "default menu.c32\nlabel old\n kernel /old\nlabel new\n menu default\n kernel /vmlinuz\n append ro\n")
+	write(t, filepath.Join(dir, "boot/extlinux/extlinux.conf"), "default menu.c32\ntimeout 30\nlabel old\n kernel /old\nlabel new\n menu default\n kernel /vmlinuz\n append ro\n")
 	write(t, filepath.Join(dir, "vmlinuz"), "kernel")
 	if out, err := exec.Command("extlinux", "--install", filepath.Join(dir, "boot/extlinux")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -78,7 +78,11 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	}
 	e.prefer(arch)
 	done, err := e.write()
-	if err != nil {
+	switch {
+	case err != nil && e.stands:
+		return "", fmt.Errorf("boot entry %s %s, but it did not get its place: %w; boot order %s, and firmware starts what comes first there",
+			efivars.Name(e.number), done, hint(err), list(e.order))
+	case err != nil:
 		return "", without(s, e.loader, arch, hint(err))
 	}
 	gone, twin := m.tidy(e, d)
@@ -146,7 +150,7 @@ func without(s System, l esp.Loader, arch string, why error) error {
 	if b, ok := s.Contents.Fallback(arch); ok {
 		return fmt.Errorf("no boot entry was made: %w. Firmware starts %s of this disk, if it looks for that and no older entry comes first", why, b.Path)
 	}
-	return fmt.Errorf("%w: only a boot entry can name its boot loader %s, and none was made: %w. Add one in the firmware setup, or with efibootmgr from the restored system", ErrUnbootable, l.Path, why)
+	return fmt.Errorf("%w: only a boot entry can name its boot loader %s, and none was put into the boot order: %w. Add one in the firmware setup, or with efibootmgr from the restored system", ErrUnbootable, l.Path, why)
 }
 
 // hint adds what helps to the ways in which firmware refuses.

@@ -236,6 +236,14 @@ func TestEnter(t *testing.T) {
 				"Boot0002": to(t, "data (diskcast)", otherGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {1, 0, 2, 0}}, debian,
 			"0,1,2\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"Windows Boot Manager\" cccccccc@2048 EFI/Microsoft/Boot/bootmgfw.efi\nBoot0002 \"data (diskcast)\" bbbbbbbb@2048 EFI/debian/shimx64.efi",
 			"boot order 0000,0001,0002", 2},
+		{"its own disk first and the network behind it: nothing is written",
+			map[string][]byte{"Boot0007": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"), "Boot0001": pxe(), "BootOrder": {7, 0, 1, 0}}, debian,
+			"7,1\nBoot0001 \"UEFI PXEv4\"\nBoot0007 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"boot order 0007,0001, the network behind it as it was behind a disk", 0},
+		{"another disk for the next start alone is told",
+			map[string][]byte{"Boot0001": ssd, "BootOrder": {1, 0}, "BootNext": {1, 0}}, debian,
+			"0,1\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"UEFI SSD\"",
+			`the next restart is for Boot0001 ("UEFI SSD") alone, since BootNext is set`, 2},
 		{"a damaged entry keeps its number",
 			map[string][]byte{"Boot0000": {1, 2, 3}, "BootOrder": {0, 0}}, debian,
 			"0,1\nBoot0000 damaged\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
@@ -297,6 +305,7 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 	}
 	unbootable := ErrUnbootable.Error()
 	withFallback := map[string]string{"EFI/BOOT/BOOTX64.EFI": "f"}
+	old := to(t, "debian", espGUID, 4096, "EFI/debian/shimx64.efi")
 	for _, c := range []struct {
 		name  string
 		bits  int
@@ -312,6 +321,12 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 			[]string{"no boot entry was made", "Firmware starts EFI/BOOT/BOOTX64.EFI of this disk, if"}},
 		{"firmware that forgets the entry", 64, gpt(debian), &nvram{forget: "Boot0000"}, []string{unbootable, "Boot0000 was written and cannot be read back"}},
 		{"firmware that forgets the order", 64, gpt(debian), &nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"}, []string{unbootable, "did not keep what was written to BootOrder"}},
+		{"an order that cannot be written, with the entry in it", 64, gpt(debian), &nvram{refuse: map[string]error{"BootOrder": unix.EPERM},
+			vars: map[string][]byte{"Boot0001": pxe(), "Boot0002": to(t, "sata", otherGUID, 2048, "EFI/x.efi"), "Boot0003": old, "BootOrder": {1, 0, 2, 0, 3, 0}}},
+			[]string{`boot entry Boot0003 was made anew, but it did not get its place`, "protected", "boot order 0001,0002,0003,"}},
+		{"an order that cannot be written, with the entry not in it: the entry is as it was", 64, gpt(debian),
+			&nvram{refuse: map[string]error{"BootOrder": unix.EPERM}, vars: map[string][]byte{"Boot0003": old, "BootOrder": {}}},
+			[]string{unbootable, "none was put into the boot order", "protected"}},
 		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{unbootable, "the kernel offers no EFI variables"}},
 		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{unbootable, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
 		{"a fallback of no bytes alone", 64, gpt(map[string]string{"EFI/BOOT/BOOTX64.EFI": ""}), &nvram{}, []string{unbootable, "no boot loader", "EFI/BOOT/BOOTX64.EFI is empty"}},
@@ -356,8 +371,14 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 			if got, want := errors.Is(err, ErrUnbootable), c.want[0] == unbootable; got != want {
 				t.Errorf("%q is ErrUnbootable: %v, want %v", err, got, want)
 			}
-			if c.nvram != nil && c.nvram.refuse["BootOrder"] != nil && len(c.nvram.vars) > 0 {
+			if c.nvram == nil || c.nvram.refuse["BootOrder"] == nil {
+				return
+			}
+			switch kept := c.nvram.vars["Boot0003"]; {
+			case c.nvram.vars["Boot0000"] != nil:
 				t.Errorf("an entry that nothing starts was left behind: %s", c.nvram.show(t))
+			case kept != nil && bytes.Equal(kept, old) != errors.Is(err, ErrUnbootable):
+				t.Errorf("Boot0003 is %x", kept)
 			}
 		})
 	}
@@ -446,5 +467,20 @@ func TestEfibootmgr(t *testing.T) {
 	}
 	if _, err := dir.Get("Boot0000"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a variable that was removed: %v", err)
+	}
+}
+
+// TestEnterIsBrief has the words of a machine with thousands of entries, which an event must carry.
+func TestEnterIsBrief(t *testing.T) {
+	n := &nvram{vars: map[string][]byte{}}
+	var order []uint16
+	for id := range uint16(5000) {
+		n.vars[efivars.Name(id)] = (&efivars.Option{Attributes: efivars.Active, Description: "Slot"}).Bytes()
+		order = append(order, id)
+	}
+	n.vars["BootOrder"] = efivars.OrderBytes(order)
+	words, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(makeDisk(t, "gpt", espGUID, debian))
+	if err != nil || len(words) > 2000 || !strings.Contains(words, "0017,and 4977 more; Boot0000") || !strings.Contains(words, "4976 more before it may be") {
+		t.Errorf("%d bytes: %v, %s", len(words), err, words)
 	}
 }

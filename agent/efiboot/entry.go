@@ -2,6 +2,7 @@ package efiboot
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,6 +25,7 @@ type entry struct {
 	order   []uint16
 	damaged bool // the variable BootOrder has half a number at its end
 	mended  bool // it was written anew
+	stands  bool // the entry was in the order before
 	number  uint16
 }
 
@@ -110,7 +112,7 @@ func (e *entry) fresh(path []byte) *efivars.Option {
 // It returns what was done to the entry.
 func (e *entry) write() (done string, err error) {
 	n, o := e.want()
-	e.number = n
+	e.number, e.stands = n, slices.Contains(e.order, n)
 	old, had := e.options[n]
 	done = "was there already"
 	if !had || old == nil || !old.Equal(o) {
@@ -119,6 +121,7 @@ func (e *entry) write() (done string, err error) {
 			done = "was made anew"
 		}
 		if err := e.set(efivars.Name(n), o.Bytes()); err != nil {
+			e.stands = false // what firmware kept of it is not known
 			return "", err
 		}
 		e.options[n] = o
@@ -126,14 +129,25 @@ func (e *entry) write() (done string, err error) {
 	order := place(e.order, n, func(id uint16) class { return classOf(e.options[id]) })
 	if e.damaged || !slices.Equal(order, e.order) {
 		if err := e.set("BootOrder", efivars.OrderBytes(order)); err != nil {
-			if !had {
-				_ = e.vars.Remove(efivars.Name(n)) // the first error is what the operator must know
+			if !e.stands {
+				e.takeBack(old)
 			}
-			return "", err
+			return done, err
 		}
 		e.order, e.mended = order, e.damaged
 	}
 	return done, nil
+}
+
+// takeBack undoes what was made of an entry that has no place in the order. The first error is what the operator must know.
+func (e *entry) takeBack(old *efivars.Option) {
+	name := efivars.Name(e.number)
+	switch {
+	case old == nil:
+		_ = e.vars.Remove(name)
+	case !old.Equal(e.options[e.number]):
+		_ = e.vars.Set(name, old.Bytes())
+	}
 }
 
 // set writes a variable and reads it back: firmware exists that takes a value and forgets it.
@@ -153,15 +167,12 @@ func (e *entry) set(name string, data []byte) error {
 
 // words say what the entry starts and where it stands in the order.
 func (e *entry) words(done string) string {
-	var list []string
-	for _, n := range e.order {
-		list = append(list, fmt.Sprintf("%04X", n))
-	}
 	words := fmt.Sprintf("boot entry %s %q %s: it starts %s on partition %d of %s (%s), %s; boot order %s",
-		efivars.Name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.ID(), e.why, strings.Join(list, ","))
+		efivars.Name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.ID(), e.why, list(e.order))
 	var unsure []string
 	net := false
-	for _, n := range e.order[:slices.Index(e.order, e.number)] {
+	at := slices.Index(e.order, e.number)
+	for _, n := range e.order[:at] {
 		switch classOf(e.options[n]) {
 		case network:
 			net = true
@@ -172,16 +183,55 @@ func (e *entry) words(done string) string {
 	if e.mended {
 		words += " (BootOrder had half a number at its end, and was written anew without it)"
 	}
-	if net {
+	switch {
+	case net:
 		words += ", the network before it as it was"
+	case slices.ContainsFunc(e.order[at+1:], func(n uint16) bool { return classOf(e.options[n]) == network }):
+		words += ", the network behind it as it was behind a disk"
 	}
-	if len(unsure) > 0 {
+	if n := len(unsure); n > 0 {
+		if n > maxNamed {
+			unsure = append(unsure[:maxNamed], fmt.Sprintf("%d more", n-maxNamed))
+		}
 		words += fmt.Sprintf("; %s before it may be the network and kept the place: if it is a disk, firmware starts that first", strings.Join(unsure, ", "))
 	}
+	words += e.next()
 	for _, u := range e.system.Contents.Unfit {
 		words += fmt.Sprintf("; %s: firmware does not start it", u)
 	}
 	return words
+}
+
+// maxNamed bounds how many entries an event names.
+const maxNamed = 24
+
+// list writes a boot order for people.
+func list(order []uint16) string {
+	var words []string
+	for _, n := range order[:min(len(order), maxNamed)] {
+		words = append(words, fmt.Sprintf("%04X", n))
+	}
+	if more := len(order) - maxNamed; more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ",")
+}
+
+// next says which other entry the firmware's BootNext has the next restart start, whatever the order is.
+func (e *entry) next() string {
+	b, err := e.vars.Get("BootNext")
+	if err != nil || len(b) != 2 {
+		return ""
+	}
+	n := binary.LittleEndian.Uint16(b)
+	if n == e.number {
+		return ""
+	}
+	what := "which is no entry"
+	if o := e.options[n]; o != nil {
+		what = fmt.Sprintf("%q", o.Description)
+	}
+	return fmt.Sprintf("; the next restart is for %s (%s) alone, since BootNext is set", efivars.Name(n), what)
 }
 
 // tidy removes entries of ours that start nothing any more: for this partition with another loader, or for a partition that no disk of

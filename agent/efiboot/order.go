@@ -127,10 +127,14 @@ func bbs(b []byte) class {
 
 // place puts the entry with the number id into the boot order and changes nothing else: where the network, or what may be it, came before the
 // first sure disk the entry comes right behind that, else before the first disk. Drives for removable media keep their place before a disk.
+// An entry that is the first disk already is in its place: who came before it and who behind was decided by somebody, and stays.
 func place(order []uint16, id uint16, classes func(uint16) class) []uint16 {
-	order = slices.DeleteFunc(slices.Clone(order), func(n uint16) bool { return n == id })
-	at, last := -1, len(order)
+	rest := slices.DeleteFunc(slices.Clone(order), func(n uint16) bool { return n == id })
+	at, last := -1, len(rest)
 	for i, n := range order {
+		if n == id {
+			return slices.Insert(rest, i, id) // nothing was taken out before it
+		}
 		c := classes(n)
 		if c == network || c == unknown {
 			at = i + 1
@@ -143,5 +147,5 @@ func place(order []uint16, id uint16, classes func(uint16) class) []uint16 {
 	if at < 0 {
 		at = last
 	}
-	return slices.Insert(order, at, id)
+	return slices.Insert(rest, at, id)
 }

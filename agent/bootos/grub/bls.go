@@ -3,349 +3,202 @@ package grub
 import (
 	"fmt"
 	"path"
-	"sort"
-	"strconv"
 	"strings"
 )
 
-// blscfg adds the entries of the Boot Loader Specification to the menu as Red Hat's GRUB does: from $blsdir, else /loader/entries on
-// $boot or, without one, on $root; where that has none, from /boot/loader/entries there. The highest name comes first. An entry is
-// a menu entry with the commands linux and initrd; its name without ".conf" is the id. "non-default" and "default" pick some.
+// blscfg adds the entries of the Boot Loader Specification to the menu as Red Hat's GRUB does: from $blsdir, else /loader/entries, and where
+// there is no such folder from /boot/loader/entries. The highest name comes first. An entry is a menu entry with the commands linux and initrd
+// on what is $root when it starts; its name without ".conf" is the id. "non-default" and "default" pick some.
+//
+// Versions differ. The oldest that are followed are those of Fedora 30 and RHEL 8.0; where the answer depends on which it is, it is a *Restart.
 func blscfg(s *shell, args []string) (int, error) {
-	dev := s.get("boot")
-	if dev == "" {
-		dev = s.get("root")
-	}
-	dev = strings.Trim(dev, "()")
-	n, err := parseDevice(dev)
+	n, err := s.blsDevice()
 	if err != nil {
-		return noDevice, &Restart{Why: fmt.Sprintf("its entries are on %v", err)}
+		return noDevice, err
+	}
+	pick := ""
+	if len(args) == 1 { // with more the command takes none
+		if pick = args[0]; strings.ContainsAny(pick, "(/") || strings.HasSuffix(pick, ".conf") {
+			return statusFalse, &Restart{Why: fmt.Sprintf("blscfg %s is a path to older GRUBs of Red Hat's and a name to newer ones", pick)}
+		}
 	}
 	dirs := []string{"/loader/entries", "/boot/loader/entries"}
-	if dir := s.get("blsdir"); dir != "" {
-		dirs = []string{dir, dirs[1]}
+	if dir, set := s.lookup("blsdir"); set {
+		dirs[0] = dir
 	}
-	var entries []blsEntry
-	if where := s.besideBLS(n); where != "" {
+	if where := s.besideBLS(n, dirs); where != "" {
 		return statusFalse, &Restart{Why: fmt.Sprintf("there are boot entries in %s too, which newer GRUBs of Red Hat's list "+
 			"with the others and older ones do not", where)}
 	}
-	for _, dir := range dirs {
-		if entries, err = readBLS(s.files, n, dir); err != nil {
-			return statusFalse, err
-		}
-		if len(entries) > 0 {
-			break
-		}
+	from, entries, err := s.readBLS(n, dirs)
+	if err != nil {
+		return statusFalse, err
 	}
-	sort.SliceStable(entries, func(i, j int) bool { return comparePackages(entries[i].id, entries[j].id) > 0 })
+	if entries, err = sortBLS(entries); err != nil {
+		return statusFalse, err
+	}
+	if err := s.listed.again(s.env, from); err != nil {
+		return statusFalse, err
+	}
 	s.bls = true
 	for i, e := range entries {
-		if e.first("linux") == "" || len(args) > 0 && !e.picked(args[0], s.get("default"), i) {
+		// An entry that an earlier call has put into the menu keeps its place and its number.
+		if e.first("linux") == "" || s.listed.ids[e.id] || !e.picked(pick, s.get("default"), i) {
 			continue
 		}
-		m, err := s.blsItem(e, dev)
+		m, err := s.blsItem(e)
 		if err != nil {
 			return invalid, err
 		}
 		if err := s.addItem(m); err != nil {
 			return statusFalse, err
 		}
+		s.listed.ids[e.id] = true
 	}
 	return ok, nil
 }
 
-// besideBLS names a folder of the EFI system partition that has boot entries beside those on device n; empty when there is none.
-func (s *shell) besideBLS(n int) string {
-	if !s.options.UEFI {
-		return ""
+// listed is what blscfg has put into a menu: GRUB keeps its entries from call to call.
+type listed struct {
+	menu *environment
+	from File
+	ids  map[string]bool
+}
+
+// again notes a call, and refuses one that would add to entries of another folder or another menu.
+func (l *listed) again(menu *environment, from File) error {
+	if l.ids == nil {
+		*l = listed{menu, from, map[string]bool{}}
 	}
-	for esp := range maxPartition + 1 {
-		if facts, is := s.files.Facts(esp); !is || facts.FS != "vfat" {
-			continue
+	if l.menu != menu || l.from != from {
+		return &Restart{Why: fmt.Sprintf("blscfg adds entries of %v to those of %v or of another menu, and GRUBs differ in what stays of them", from, l.from)}
+	}
+	return nil
+}
+
+// blsDevice is where the entries are: on $root. With a BIOS older GRUBs look at $boot first, and take the kernels from $root all the same.
+func (s *shell) blsDevice() (int, error) {
+	root := s.get("root")
+	n, err := parseDevice(root)
+	why := s.doubt("/")
+	switch boot, set := s.lookup("boot"); {
+	case why != "":
+	case err != nil:
+		why = fmt.Sprintf("its entries are on %v", err)
+	case s.options.UEFI:
+	case s.doubts["boot"] != "":
+		why = s.doubt("()")
+	case set:
+		if at, err := parseDevice(boot); err != nil || at != n {
+			why = fmt.Sprintf("older GRUBs of Red Hat's read the entries of $boot (%s) and newer ones those of $root (%s)", boot, root)
 		}
-		for dir, ext := range map[string]string{"/EFI/Linux": ".efi", "/loader/entries": ".conf"} {
-			names, err := s.files.List(esp, dir)
-			if err != nil || esp == n && ext == ".conf" {
-				continue
-			}
+	}
+	if why != "" {
+		return 0, &Restart{Why: why}
+	}
+	return n, nil
+}
+
+// besideBLS names a folder that has boot entries beside those on device n, which newer GRUBs read too: entries on the EFI system partition, and
+// unified kernels on either. It is empty when there is none.
+func (s *shell) besideBLS(n int, dirs []string) string {
+	kernels := []string{"/EFI/Linux"}
+	if dir := s.get("blslinuxdir"); dir != "" {
+		kernels = append(kernels, dir)
+	}
+	has := func(dev int, dirs []string, ext string) string {
+		for _, dir := range dirs {
+			names, err := s.files.List(dev, dir)
 			for _, name := range names {
-				if strings.EqualFold(path.Ext(name), ext) {
-					return File{esp, dir}.String()
+				if err == nil && strings.EqualFold(path.Ext(name), ext) {
+					return File{dev, dir}.String()
 				}
 			}
+		}
+		return ""
+	}
+	for dev := range maxPartition + 1 {
+		facts, is := s.files.Facts(dev)
+		esp := is && facts.FS == "vfat" && (s.options.UEFI || s.table() == "gpt")
+		if !esp && dev != n {
+			continue
+		}
+		where := has(dev, kernels, ".efi")
+		if where == "" && dev != n {
+			where = has(dev, dirs, ".conf")
+		}
+		if where != "" {
+			return where
 		}
 	}
 	return ""
 }
 
-// picked tells whether blscfg with an argument takes the entry: the file of that name, the default, or all but it.
+// picked tells whether blscfg with an argument takes the entry: the one of that name, the default, or all but it.
 func (e blsEntry) picked(arg, def string, index int) bool {
-	isDefault := def != "" && (def == e.id || def == e.first("title") || def == strconv.Itoa(index))
+	isDefault := def != "" && (def == e.id || def == e.first("title"))
+	if n, _, err := leadingNumber(def); err == nil && n == int64(index) {
+		isDefault = true
+	}
 	switch arg {
+	case "":
+		return true
 	case "default":
 		return isDefault
 	case "non-default":
 		return !isDefault
 	}
-	return strings.TrimSuffix(path.Base(arg), ".conf") == e.id
+	return arg == e.id
 }
 
 // blsItem makes a menu entry of a Boot Loader Specification entry. The commands are read as every configuration is: blanks in a row
 // become one, quotes keep words together.
-func (s *shell) blsItem(e blsEntry, dev string) (item, error) {
-	at := "(" + dev + ")"
+func (s *shell) blsItem(e blsEntry) (item, error) {
+	const at = "($root)"
+	fail := func(err error) (item, error) { return item{}, fmt.Errorf("entry %s: %w", e.id, err) }
+	if e.first("efi") != "" {
+		return fail(&Restart{Why: "it has a kernel and an EFI program, and GRUBs differ in what they make of that"})
+	}
 	s.unknown = ""
-	options := e.first("options")
-	if options == "" {
-		options = s.get("default_kernelopts")
+	options, err := s.blsOptions(e)
+	if err != nil {
+		return fail(err)
 	}
-	script := "linux " + at + e.first("linux") + " " + s.blsValue(options) + "\n"
-	var initrds []string
-	for _, v := range e.keys["initrd"] {
-		initrds = append(initrds, strings.Fields(s.blsValue(v))...)
-	}
-	// Early initrds are named without their folder, which is that of the first initrd, else of the kernel.
-	beside := e.first("linux")
-	if len(initrds) > 0 {
-		beside = initrds[0]
-	}
-	var early []string
-	for _, name := range strings.Fields(s.get("early_initrd")) {
-		early = append(early, beside[:strings.LastIndexByte(beside, '/')+1]+name)
-	}
-	initrds = append(early, initrds...)
-	for i, v := range initrds {
-		initrds[i] = at + v
+	script := "linux " + at + e.first("linux") + " " + options + "\n"
+	initrds := e.keys["initrd"]
+	if early, set := s.lookup("early_initrd"); set {
+		// Early initrds are named without their folder, which is that of the first initrd, else of the kernel.
+		beside := e.first("linux")
+		if len(initrds) > 0 {
+			beside = initrds[0]
+		}
+		var names []string
+		for _, name := range strings.Split(early, " ") {
+			names = append(names, beside[:strings.LastIndexByte(beside, '/')+1]+name)
+		}
+		initrds = append(names, initrds...)
 	}
 	if len(initrds) > 0 {
-		script += "initrd " + strings.Join(initrds, " ") + "\n"
+		script += "initrd " + at + strings.Join(initrds, " "+at) + "\n"
 	}
-	for _, key := range []string{"devicetree", "efi", "uki"} {
-		if v := e.first(key); v != "" {
+	for _, v := range []string{e.first("devicetree"), e.first("uki"), s.get("devicetree")} {
+		if v != "" {
 			script += "devicetree " + at + v + "\n"
 		}
 	}
-	users := s.blsValue(e.first("grub_users"))
+	_, users := s.blsValue(e.first("grub_users"), true)
 	if err := s.known(); err != nil {
-		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
+		return fail(err)
 	}
 	body, err := s.parse(script)
 	if err != nil {
-		return item{}, fmt.Errorf("entry %s: %w", e.id, err)
+		return fail(err)
 	}
 	title := e.first("title")
 	if title == "" {
 		title = e.first("linux")
 	}
-	m := item{title: title, id: e.id, args: []string{title}, body: body, protected: users != ""}
-	for _, a := range e.keys["grub_arg"] {
-		if a == "--unrestricted" {
-			m.protected = false
-		}
-	}
-	return m, nil
-}
-
-// blsValue puts variables such as $kernelopts into a value: a blank follows each, one that is not set leaves nothing.
-func (s *shell) blsValue(v string) string {
-	var b strings.Builder
-	for {
-		text, rest, is := strings.Cut(v, "$")
-		b.WriteString(text)
-		if !is || b.Len() > maxValue {
-			return b.String()
-		}
-		n := 0
-		for n < len(rest) && isName(rest[n]) {
-			n++
-		}
-		if n > 0 {
-			if value := s.get(rest[:n]); value != "" {
-				b.WriteString(value + " ")
-			}
-		}
-		v = strings.TrimPrefix(rest[n:], " ")
-	}
-}
-
-// HasVariables tells whether a value of a Boot Loader Specification entry has variables ($kernelopts, $tuned_params), which only Red
-// Hat's GRUB fills in: another loader would hand them to the kernel as they are.
-func HasVariables(value string) bool {
-	for i := range len(value) - 1 {
-		if value[i] == '$' && isName(value[i+1]) && (value[i+1] < '0' || value[i+1] > '9') {
-			return true
-		}
-	}
-	return false
-}
-
-// blsEntry is a type 1 entry.
-type blsEntry struct {
-	id   string // the file's name without .conf
-	keys map[string][]string
-}
-
-// first returns a key's first value: GRUB looks at no other one but of initrd, grub_class and grub_arg.
-func (e blsEntry) first(key string) string {
-	if v := e.keys[key]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
-// readBLS reads the entries of a directory.
-func readBLS(files Files, dev int, dir string) (out []blsEntry, err error) {
-	names, err := files.List(dev, dir)
-	if err != nil {
-		return nil, nil
-	}
-	for _, name := range names {
-		id, is := strings.CutSuffix(name, ".conf")
-		if !is {
-			continue
-		}
-		if len(out) == maxEntries {
-			return nil, limit("more than %d boot entries in %v", maxEntries, File{dev, dir})
-		}
-		if strings.HasPrefix(name, ".") || id == "" {
-			continue
-		}
-		file := path.Join(dir, name)
-		b, err := files.ReadFile(dev, file, 64<<10)
-		if err != nil {
-			return nil, &Restart{Why: fmt.Sprintf("a boot entry cannot be read: %v", err)}
-		}
-		e := blsEntry{id: id}
-		if e.keys, err = readKeys(string(b)); err != nil {
-			return nil, &Restart{Why: fmt.Sprintf("%v: %v", File{dev, file}, err)}
-		}
-		out = append(out, e)
-	}
-	return out, nil
-}
-
-// readKeys reads an entry as Red Hat's GRUB does: blanks before a key do not count, a remark is passed over, and a line without a
-// value, an empty one too, is the end: what stands below it is not read. Where its versions differ it is an error.
-func readKeys(text string) (keys map[string][]string, err error) {
-	keys = map[string][]string{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimLeft(strings.TrimRight(line, "\r\n"), " \t")
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		i := strings.IndexAny(line, " \t")
-		if i < 0 {
-			return keys, nil
-		}
-		key, value := line[:i], strings.TrimLeft(line[i:], " \t")
-		switch {
-		case value == "" && len(line) == i+1:
-			return keys, nil
-		case value == "":
-			return nil, fmt.Errorf("%q has blanks for a value, which end the entry for some GRUBs only", key)
-		case line[i] == '\t' && strings.Contains(line, " "):
-			return nil, fmt.Errorf("%q has a tab behind it and blanks further on, and GRUBs differ in where it ends", key)
-		}
-		keys[key] = append(keys[key], value)
-	}
-	return keys, nil
-}
-
-// comparePackages orders the names of entries as Red Hat's GRUB does: NAME-VERSION-RELEASE, each part by the rules of RPM.
-func comparePackages(a, b string) int {
-	an, av, ar := splitPackage(a)
-	bn, bv, br := splitPackage(b)
-	for _, p := range [][2]string{{an, bn}, {av, bv}, {ar, br}} {
-		if c := compareRPM(p[0], p[1]); c != 0 {
-			return c
-		}
-	}
-	return 0
-}
-
-func splitPackage(v string) (name, version, release string) {
-	if i := strings.LastIndexByte(v, '-'); i >= 0 {
-		v, release = v[:i], v[i+1:]
-	}
-	if i := strings.LastIndexByte(v, '-'); i >= 0 {
-		v, version = v[:i], v[i+1:]
-	}
-	return v, version, release
-}
-
-// compareRPM compares versions as RPM documents it (rpm-version(7)): runs of digits by value, runs of letters as text, digits above letters,
-// what goes on above what ends, ~ below everything, ^ above the end and below all else.
-func compareRPM(a, b string) int {
-	if a == b {
-		return 0
-	}
-	for a != "" || b != "" {
-		a, b = strings.TrimLeftFunc(a, separates), strings.TrimLeftFunc(b, separates)
-		for _, mark := range []byte{'~', '^'} {
-			at, bt := a != "" && a[0] == mark, b != "" && b[0] == mark
-			switch {
-			case at && bt:
-				a, b = a[1:], b[1:]
-			case at:
-				return map[bool]int{true: 1, false: -1}[mark == '^' && b == ""]
-			case bt:
-				return map[bool]int{true: -1, false: 1}[mark == '^' && a == ""]
-			}
-		}
-		if a == "" || b == "" {
-			break
-		}
-		if separates(rune(a[0])) || separates(rune(b[0])) || a[0] == '~' || b[0] == '~' || a[0] == '^' || b[0] == '^' {
-			continue
-		}
-		is := isLetter
-		if isDigit(a[0]) {
-			is = isDigit
-		}
-		i, j := run(a, is), run(b, is)
-		if j == 0 {
-			return map[bool]int{true: 1, false: -1}[isDigit(a[0])]
-		}
-		x, y := a[:i], b[:j]
-		if isDigit(a[0]) {
-			x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
-			if len(x) != len(y) {
-				return compareInt(len(x), len(y))
-			}
-		}
-		if c := strings.Compare(x, y); c != 0 {
-			return c
-		}
-		a, b = a[i:], b[j:]
-	}
-	return compareInt(len(a), len(b))
-}
-
-func separates(r rune) bool {
-	return r != '~' && r != '^' && (r >= 128 || !isDigit(byte(r)) && !isLetter(byte(r)))
-}
-
-func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
-func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-
-// run returns how many bytes at the start of v are of a kind.
-func run(v string, is func(byte) bool) int {
-	n := 0
-	for n < len(v) && is(v[n]) {
-		n++
-	}
-	return n
-}
-
-func compareInt(a, b int) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return item{title: title, id: e.id, args: []string{title}, body: body, protected: users}, nil
 }
 
 // String is for messages.

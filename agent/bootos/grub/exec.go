@@ -73,7 +73,8 @@ type shell struct {
 	breaks    int // loops that break or continue still has to leave
 	continues bool
 	bls       bool // the menu has entries of the Boot Loader Specification
-	memory    int  // bytes of all variables
+	listed    listed
+	memory    int // bytes of all variables
 }
 
 func newShell(files Files, o Options) *shell {

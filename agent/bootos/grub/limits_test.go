@@ -16,7 +16,7 @@ func TestLimits(t *testing.T) {
 	b60 := strings.Repeat("a;", 30<<10)
 	entries := map[string]string{}
 	for i := range 1000 {
-		entries[fmt.Sprintf("1:/loader/entries/a-%d.conf", i)] = "linux /k\noptions $v\n"
+		entries[fmt.Sprintf("1:/loader/entries/a-%d.conf", i)] = "linux /k\noptions $vv\n"
 	}
 	many := map[string]string{}
 	for i := range 4000 {
@@ -32,7 +32,7 @@ func TestLimits(t *testing.T) {
 		{"entries with large bodies", "b='" + b60 + "'\nwhile true; do menuentry --source \"$b\" x; done", nil},
 		{"entries with a large word", "b='echo " + strings.Repeat("x", 60<<10) + "'\nwhile true; do menuentry --source \"$b\" x; done", nil},
 		{"functions with large bodies", "b='" + b60 + "'\nn=f\nwhile true; do n=${n}x; eval \"function $n { $b}\"; done", nil},
-		{"a large variable in every entry", "v=" + strings.Repeat("v", 60<<10) + "\nblscfg", entries},
+		{"a large variable in every entry", "vv=" + strings.Repeat("v", 60<<10) + "\nblscfg", entries},
 		{"more entries than a menu has", "blscfg", many},
 		{"entries again and again", "while true; do blscfg x; done", entries},
 		{"a large expression", "regexp '((a{30}){30}|x)*b' " + strings.Repeat("a", 20<<10), nil},

@@ -24,6 +24,7 @@ type Entry struct {
 	kind                        string // the key that names the kernel: "linux", "efi" or "uki"
 	sortKey, machineID, version string
 	devicetree, other           string
+	architecture                string // as it is written
 }
 
 // maxEntries bounds the files that may be entries. More are a restart: the one that is left out may be the default.
@@ -62,6 +63,9 @@ func Entries(files Files, o Options) ([]*Entry, error) {
 					}
 					e = parse(name, dev, string(b), o.Arch)
 				}
+				if e != nil && e.architecture != "" && e.architecture != o.Arch && o.Version < 259 {
+					return nil, &grub.Restart{Entry: e.ID, Why: fmt.Sprintf("its architecture is %s, and older versions of systemd-boot know %s in small letters alone", e.architecture, o.Arch)}
+				}
 				if e != nil && files.Exists(dev, e.Kernel, false) {
 					out = append(out, e)
 				}
@@ -94,6 +98,7 @@ func parse(name string, dev int, text, arch string) *Entry {
 			if !strings.EqualFold(value, arch) {
 				return nil
 			}
+			e.architecture = value
 		case "linux", "efi", "uki":
 			e.kind, e.Kernel = key, efiPath(value)
 		case "initrd":

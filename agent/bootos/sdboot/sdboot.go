@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,7 +44,7 @@ func Default(files Files, o Options) (*Entry, error) {
 			return nil, &grub.Restart{Why: "its menu is to be shown at one start, which only systemd-boot ticks off"}
 		}
 	}
-	conf, err := readConf(files, o.ESP)
+	conf, err := readConf(files, o.ESP, o.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +55,9 @@ func Default(files Files, o Options) (*Entry, error) {
 		return nil, err
 	}
 	entries, err := Entries(files, o)
+	if errors.Is(err, ErrNoEntries) {
+		err = automatic(files, o, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +68,21 @@ func Default(files Files, o Options) (*Entry, error) {
 	return e, e.check(files)
 }
 
-// bounded refuses patterns that are longer than names are: each is held against the name of each entry.
+// automatic is the error of a menu that has nothing but entries that systemd-boot makes by itself; else it is the given one.
+func automatic(files Files, o Options, err error) error {
+	for _, a := range auto {
+		if a.file != "" && a.id != "auto-efi-default" && files.Exists(o.ESP, a.file, false) {
+			return &grub.Restart{Entry: a.id, Why: fmt.Sprintf("%v, and %s, which systemd-boot finds by itself, is not started with kexec", err, a.what), Err: err}
+		}
+	}
+	return err
+}
+
+// simple is a pattern that every version reads alike: in a set, characters and ranges. systemd-boot knows no negation, and takes other signs in a
+// set as fnmatch(3) does or does not.
+var simple = regexp.MustCompile(`^([^\[\]\\]|\[([\w.+](-[\w.+])?)+\])*$`)
+
+// bounded refuses patterns that are longer than names are, since each is held against the name of each entry, and those that are not simple.
 func bounded(conf map[string]string, vars Variables) error {
 	patterns := map[string]string{"default in loader.conf": conf["default"], "preferred in loader.conf": conf["preferred"]}
 	if vars != nil {
@@ -75,6 +93,9 @@ func bounded(conf map[string]string, vars Variables) error {
 	for what, p := range patterns {
 		if len(p) > maxPattern {
 			return &grub.Restart{Why: fmt.Sprintf("%s has %d bytes, more than an entry's name", what, len(p))}
+		}
+		if !simple.MatchString(p) {
+			return &grub.Restart{Entry: p, Why: fmt.Sprintf("%s is a pattern that is not read here as systemd-boot reads it", what)}
 		}
 	}
 	return nil
@@ -226,8 +247,9 @@ const maxPattern = 1024
 // maxFile bounds, in bytes, an entry and loader.conf.
 const maxFile = 64 << 10
 
-// readConf returns the settings of loader.conf; of a key that is given twice the last counts.
-func readConf(files Files, esp int) (map[string]string, error) {
+// readConf returns the settings of loader.conf; of a key that is given twice the last counts. A default that begins with @ and is not @saved is passed
+// over; before 252 versions may have taken it for a name, which matters where one stands above it.
+func readConf(files Files, esp, version int) (map[string]string, error) {
 	const name = "/loader/loader.conf"
 	conf := map[string]string{}
 	if !files.Exists(esp, name, false) {
@@ -237,8 +259,18 @@ func readConf(files Files, esp int) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	odd := ""
 	for key, value := range settings(string(b)) {
+		if key == "default" {
+			if odd = ""; strings.HasPrefix(value, "@") && value != "@saved" {
+				odd = value
+				continue
+			}
+		}
 		conf[key] = value
+	}
+	if odd != "" && (strings.EqualFold(odd, "@saved") || conf["default"] != "" && version < 252) {
+		return nil, &grub.Restart{Entry: odd, Why: "systemd-boot's versions differ in what this default in loader.conf means"}
 	}
 	return conf, nil
 }
