@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test check test-unit test-qemu test-firmware test-boot test-disks test-erase test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-boot test-disks test-erase test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -52,7 +52,11 @@ demo: ## two blank virtual machines, one image, one session, to both login promp
 	@$(MAKE) --no-print-directory build build/bin/demo
 	@exec $(AS_ROOT) build/bin/demo
 
-test: check test-unit test-qemu ## the checks, unit tests, tests in network namespaces, whole machines under QEMU
+test: check test-race test-unit test-qemu ## the checks, unit tests, tests in network namespaces, whole machines under QEMU
+
+test-race: | go-check ## what has goroutines, under the race detector (.ci/race says what is left out, and why)
+	@.ci/packages test
+	GO='$(GO)' .ci/race
 
 test-unit: build ## everything but the whole machines
 	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -timeout 10m $(UNIT_PACKAGES)

@@ -2,8 +2,8 @@
 
 package initramfs
 
-// The commands of the node's userland. This list is what initramfs/build compiles, and what keeps their modules in go.mod:
-// an import that only this file has is an import that `go mod tidy` would otherwise drop.
+// The commands of the node's userland. This list is what initramfs/build compiles, and what keeps their modules in
+// go.mod: an import that only this file has is an import that `go mod tidy` would otherwise drop.
 import (
 	_ "github.com/diskcast/diskcast/initramfs/modprobe"
 	_ "github.com/diskcast/diskcast/initramfs/uinit"

@@ -90,8 +90,8 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 // leastMemory is what a node has at least (docs/agent.md), in bytes.
 const leastMemory = 512 << 20
 
-// memoryNeed is the memory, in bytes, with which the archive is unpacked to its end: the unpacked files may take half of what the kernel leaves, the
-// packed archive is still there meanwhile, and the kernel takes its part.
+// memoryNeed is the memory, in bytes, with which the archive is unpacked to its end: the unpacked files may take half
+// of what the kernel leaves, the packed archive is still there meanwhile, and the kernel takes its part.
 func memoryNeed(m *bootdir.Manifest) int64 {
 	const kernel = 64 << 20 // code, data and page tables of a distribution's kernel on a machine of this size
 	return max(2*m.Unpacked, m.Unpacked+m.Files[bootdir.ArchiveFile].Size) + kernel

@@ -1,7 +1,7 @@
 // Mkimage makes a boot directory: the folder from which `diskcast serve` boots nodes over the network.
 //
-// It puts a kernel, its modules, the node's userland (embedded in mkimage) and the site's settings together. It needs no Go
-// toolchain and no network. `mkimage --help` has examples; docs/booting.md says what each file is for.
+// It puts a kernel, its modules, the node's userland (embedded in mkimage) and the site's settings together. It needs
+// no Go toolchain and no network. `mkimage --help` has examples; docs/booting.md says what each file is for.
 package main
 
 import (

@@ -1,9 +1,9 @@
 // Package hardware loads the drivers that a node's machine asks for.
 //
-// The kernel names each device by a string, its modalias, in a file below /sys/devices, and says by an event when a device
-// comes. Loading a driver can make more devices appear: a controller its disks, a bridge its network cards. [Settle] goes on
-// until nothing new comes. Nothing here waits for an amount of time: finit_module(2) returns after the driver's probing, also the
-// asynchronous part of it, and the events of what was found are in the socket by then.
+// The kernel names each device by a string, its modalias, in a file below /sys/devices, and says by an event when a
+// device comes. Loading a driver can make more devices appear: a controller its disks, a bridge its network cards.
+// [Settle] goes on until nothing new comes. Nothing here waits for an amount of time: finit_module(2) returns after the
+// driver's probing, also the asynchronous part of it, and the events of what was found are in the socket by then.
 package hardware
 
 import (
@@ -92,8 +92,8 @@ func (d *Drivers) Pending() ([]string, error) {
 	return d.fresh(aliases), nil
 }
 
-// Follow goes on after Settle: it loads drivers for devices that come later, until ctx ends. changed, if not nil, is called after
-// the drivers for each lot of events are loaded.
+// Follow goes on after Settle: it loads drivers for devices that come later, until ctx ends. changed, if not nil, is
+// called after the drivers for each lot of events are loaded.
 func (d *Drivers) Follow(ctx context.Context, changed func()) error {
 	for {
 		if err := d.Events.Wait(ctx); err != nil {

@@ -16,9 +16,10 @@ import (
 
 // machine is a fake one: loading a driver makes devices appear.
 type machine struct {
-	mu      sync.Mutex
-	asked   []string
-	answers map[string][]Event // devices that the driver of an alias brings; the alias has a driver if there is an entry
+	mu    sync.Mutex
+	asked []string
+	// devices that the driver of an alias brings; the alias has a driver if there is an entry
+	answers map[string][]Event
 	fails   map[string]bool
 	events  []Event
 	lost    bool

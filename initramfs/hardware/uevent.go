@@ -98,7 +98,8 @@ func (s *Socket) Wait(ctx context.Context) error {
 	}
 }
 
-// parseEvent reads the kernel's message: "ACTION@PATH", then NAME=VALUE, each ended by a zero byte (lib/kobject_uevent.c).
+// parseEvent reads the kernel's message: "ACTION@PATH", then NAME=VALUE, each ended by a zero byte
+// (lib/kobject_uevent.c).
 func parseEvent(message []byte) (Event, bool) {
 	fields := strings.Split(string(message), "\x00")
 	action, path, ok := strings.Cut(fields[0], "@")

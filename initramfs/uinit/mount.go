@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mounts are the kernel's file systems that the node needs. u-root's init mounts them too; that it did is checked, not trusted,
-// because without one of them every later message would be about something else.
+// mounts are the kernel's file systems that the node needs. u-root's init mounts them too; that it did is checked, not
+// trusted, because without one of them every later message would be about something else.
 var mounts = []struct{ dir, fs, data string }{
 	{"/dev", "devtmpfs", ""},
 	{"/proc", "proc", ""},

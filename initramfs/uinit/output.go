@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// async passes lines on to a console without ever making the writer wait: a serial line moves 11 KB/s, and one whose far end
-// holds the line moves nothing. What does not fit is dropped and counted.
+// async passes lines on to a console without ever making the writer wait: a serial line moves 11 KB/s, and one whose
+// far end holds the line moves nothing. What does not fit is dropped and counted.
 type async struct {
 	w    io.Writer
 	mu   sync.Mutex

@@ -33,7 +33,8 @@ func (s *shells) start(ctx context.Context) {
 	})
 }
 
-// consoles are the terminals that the kernel uses as consoles. tty0 stands for whichever virtual one is shown; a shell needs one of its own.
+// consoles are the terminals that the kernel uses as consoles. tty0 stands for whichever virtual one is shown; a shell
+// needs one of its own.
 func consoles(active string) []string {
 	names := strings.Fields(active)
 	for i, n := range names {

@@ -66,7 +66,8 @@ func memory() int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 }
 
-// dropTime leaves the time of day out of the log: a node's clock is often wrong. The kernel's own clock is what events carry.
+// dropTime leaves the time of day out of the log: a node's clock is often wrong. The kernel's own clock is what events
+// carry.
 func dropTime(_ []string, a slog.Attr) slog.Attr {
 	if a.Key == slog.TimeKey {
 		return slog.String("up", uptime())
@@ -126,7 +127,8 @@ func newDrivers(log *slog.Logger) (*hardware.Drivers, error) {
 	}, nil
 }
 
-// unhelpful are drivers that an archive with all modules has, and that do a node no good: some take the console's picture away.
+// unhelpful are drivers that an archive with all modules has, and that do a node no good: some take the console's
+// picture away.
 func unhelpful(m *kmod.Module) bool {
 	return slices.ContainsFunc([]string{"kernel/drivers/gpu/", "kernel/drivers/media/", "kernel/sound/"}, func(dir string) bool {
 		return strings.HasPrefix(filepath.ToSlash(m.Path), dir)

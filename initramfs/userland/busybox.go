@@ -22,8 +22,8 @@ import (
 	"github.com/u-root/gobusybox/src/pkg/golang"
 )
 
-// buildTags choose between variants of u-root's commands. goshliner: the shell edits its line with a small library that needs
-// no terminal description, which a serial console does not have; u-root's default brings a whole text interface.
+// buildTags choose between variants of u-root's commands. goshliner: the shell edits its line with a small library that
+// needs no terminal description, which a serial console does not have; u-root's default brings a whole text interface.
 var buildTags = []string{"goshliner"}
 
 // Commands reads the import paths of the commands from the file that lists them.
@@ -78,8 +78,9 @@ func Generate(o Options, dir string, commands []string) (*Source, error) {
 // main is the package of the program inside the generated tree.
 func (s *Source) main() string { return filepath.Join(s.dir, "src", "bb.u-root.com", "bb") }
 
-// setDefaults gives the program the run-time behaviour of the toolchain that compiles it. The tree has no go.mod, and Go
-// would run a program without one as it did in Go 1.16: among other things with the same random numbers on every node.
+// setDefaults gives the program the run-time behaviour of the toolchain that compiles it. The tree has no go.mod, and
+// Go would run a program without one as it did in Go 1.16: among other things with the same random numbers on every
+// node.
 func (s *Source) setDefaults() error {
 	version, _, _ := strings.Cut(runtime.Version(), "-")
 	if !strings.HasPrefix(version, "go1.") {
@@ -99,8 +100,8 @@ const (
 	Symbols  Strip = "-w -buildid="
 )
 
-// Compile compiles the program. Everything that could make two builds differ is switched off or fixed: paths, build ids,
-// version control stamps, flags from the environment, the processor level.
+// Compile compiles the program. Everything that could make two builds differ is switched off or fixed: paths, build
+// ids, version control stamps, flags from the environment, the processor level.
 func (s *Source) Compile(ctx context.Context, out string, strip Strip) error {
 	cmd := s.command(ctx, "build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(buildTags, ","), "-ldflags", string(strip), "-o", out, ".")
 	cmd.Stdout, cmd.Stderr = s.log, s.log

@@ -23,8 +23,8 @@ type Share struct {
 	Bytes   int64 // code and data of the packages that only this command needs
 }
 
-// Shares compiles the commands with symbols and says how many bytes of code and data each of them is alone in needing. The rest,
-// first of all the Go runtime, is what several need.
+// Shares compiles the commands with symbols and says how many bytes of code and data each of them is alone in needing.
+// The rest, first of all the Go runtime, is what several need.
 func Shares(ctx context.Context, o Options, dir string) (shares []Share, rest int64, err error) {
 	commands, err := Commands(filepath.Join(o.Module, "initramfs", "tools.go"))
 	if err != nil {
@@ -140,8 +140,9 @@ func packageSizes(bin string) (map[string]int64, error) {
 	return sizes, nil
 }
 
-// symbolPackage is the import path in the name of a symbol: up to the first dot after the last slash. The linker writes dots and
-// other bytes of the last element as in a URL. Types and strings of no package have other forms, and the result is no package.
+// symbolPackage is the import path in the name of a symbol: up to the first dot after the last slash. The linker writes
+// dots and other bytes of the last element as in a URL. Types and strings of no package have other forms, and the
+// result is no package.
 func symbolPackage(name string) string {
 	// The arguments of a generic function are import paths too.
 	head, _, _ := strings.Cut(name, "[")

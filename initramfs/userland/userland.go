@@ -1,7 +1,8 @@
 // Package userland builds the node's userland: one binary of many commands, and the archive around it.
 //
-// The commands are rewritten into one program by gobusybox, compiled by the Go toolchain that runs this package, and laid out
-// the way u-root's init expects it. The same sources and the same toolchain give the same bytes, wherever the checkout lies.
+// The commands are rewritten into one program by gobusybox, compiled by the Go toolchain that runs this package, and
+// laid out the way u-root's init expects it. The same sources and the same toolchain give the same bytes, wherever the
+// checkout lies.
 package userland
 
 import (

@@ -1,4 +1,5 @@
-// Package arrows holds the tables of docs/architecture.md, which say what a room may import, against what the packages import.
+// Package arrows holds the tables of docs/architecture.md, which say what a room may import, against what the packages
+// import.
 package arrows
 
 import (

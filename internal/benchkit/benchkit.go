@@ -1,7 +1,7 @@
-// Package benchkit is what the benches have in common: programs that are started, measured and ended, the disk that those of images
-// work on, rows with medians, promises ("bars") that are kept or missed, a table for people, and a file for programs. The benches of
-// the cast have rows of their own and share the rest. A bar that is missed is printed as missed and stays in the file; it is not an
-// error.
+// Package benchkit is what the benches have in common: programs that are started, measured and ended, the disk that
+// those of images work on, rows with medians, promises ("bars") that are kept or missed, a table for people, and a file
+// for programs. The benches of the cast have rows of their own and share the rest. A bar that is missed is printed as
+// missed and stays in the file; it is not an error.
 package benchkit
 
 import (

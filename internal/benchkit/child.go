@@ -119,7 +119,8 @@ func (c *Child) Output() []byte { return c.out.Bytes() }
 // Words are what an ended program said, for an error.
 func (c *Child) Words() string { return strings.TrimSpace(c.errs.String() + c.out.String()) }
 
-// CPU is the time in seconds that an ended program and what it has waited for took of the CPU, the kernel's on their behalf included.
+// CPU is the time in seconds that an ended program and what it has waited for took of the CPU, the kernel's on their
+// behalf included.
 func (c *Child) CPU() float64 {
 	return (c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()).Seconds()
 }

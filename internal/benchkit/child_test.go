@@ -45,7 +45,8 @@ func TestMeasured(t *testing.T) {
 	c.Stop() // of what has ended
 }
 
-// TestEnded ends pipelines, each in another way, and looks for their end on the pipe that all of their processes have open.
+// TestEnded ends pipelines, each in another way, and looks for their end on the pipe that all of their processes have
+// open.
 func TestEnded(t *testing.T) {
 	for name, end := range map[string]func(c *Child, stop func()) error{
 		"stopped":   func(c *Child, _ func()) error { c.Stop(); return nil },

@@ -19,7 +19,8 @@ const packages = "linux-image-amd64,build-essential,git,gdb,vim,emacs-nox,python
 
 const diskSize = 8 << 30
 
-// Root makes a disk without partitions, an ext4 file system of 8 GiB with a Debian root of about 2 GB, unless the cache has it. It needs root and mmdebstrap.
+// Root makes a disk without partitions, an ext4 file system of 8 GiB with a Debian root of about 2 GB, unless the cache
+// has it. It needs root and mmdebstrap.
 func Root(ctx context.Context, cache string, log io.Writer) (string, error) {
 	path := filepath.Join(cache, fmt.Sprintf("bench-root-%08x.ext4", crc32.ChecksumIEEE([]byte(packages))))
 	if _, err := os.Stat(path); err == nil {

@@ -24,14 +24,15 @@ type Site struct {
 
 // Manifest lists a boot directory: manifest.json.
 type Manifest struct {
-	V         int             `json:"v"`
-	Kernel    string          `json:"kernel"`  // release
-	Cmdline   string          `json:"cmdline"` // what every node is started with, beside what only it has
-	Site      Site            `json:"site"`
-	Userland  string          `json:"userland"` // sha256 of the embedded archive
-	Modules   []string        `json:"modules"`
-	Firmware  []string        `json:"firmware,omitempty"`
-	GRUB      *GRUB           `json:"grub,omitempty"` // what the server must know of the GRUB behind shim; nil without one
+	V        int      `json:"v"`
+	Kernel   string   `json:"kernel"`  // release
+	Cmdline  string   `json:"cmdline"` // what every node is started with, beside what only it has
+	Site     Site     `json:"site"`
+	Userland string   `json:"userland"` // sha256 of the embedded archive
+	Modules  []string `json:"modules"`
+	Firmware []string `json:"firmware,omitempty"`
+	// what the server must know of the GRUB behind shim; nil without one
+	GRUB      *GRUB           `json:"grub,omitempty"`
 	Files     map[string]File `json:"files"`
 	Unpacked  int64           `json:"unpacked"`  // bytes of memory that the archive takes on a node
 	Generator string          `json:"generator"` // mkimage and its release

@@ -10,8 +10,9 @@ import (
 
 // aside is what of a block lies at the sink, before the block is whole.
 //
-// A block that lacks packets is put aside when its repair does not come soon: the source packets that are here are written to where they belong, and their
-// memory is free. When enough other packets have come, they are read back, and what was lacking is written.
+// A block that lacks packets is put aside when its repair does not come soon: the source packets that are here are
+// written to where they belong, and their memory is free. When enough other packets have come, they are read back, and
+// what was lacking is written.
 type aside struct {
 	writing bool // the sink is still to take it
 	held    func(i int) bool
@@ -39,8 +40,8 @@ func (r *rx) kept(b *rxBlock) {
 	r.recycleData(b)
 }
 
-// runs calls f with each run of the source packets of block n for which in says yes: where it begins in the block and in the object, and its length in bytes,
-// without the padding of the object's last packet.
+// runs calls f with each run of the source packets of block n for which in says yes: where it begins in the block and
+// in the object, and its length in bytes, without the padding of the object's last packet.
 func (r *rx) runs(n int, in func(i int) bool, f func(at int, off int64, length int) error) error {
 	k, size := r.p.SourcePackets(n), int(r.p.BlockLen(n))
 	for i := 0; i < k; i++ {
@@ -64,7 +65,8 @@ func (r *rx) write(n uint32, b *rxBlock, sink Sink) error {
 	return r.runs(int(n), b.aside.held, func(at int, off int64, length int) error { return sink.Block(off, b.data[at:at+length]) })
 }
 
-// complement finishes a block that was put aside: it reads back what the sink has, into buf, and gives the sink the rest. It may run beside the other methods.
+// complement finishes a block that was put aside: it reads back what the sink has, into buf, and gives the sink the
+// rest. It may run beside the other methods.
 func (r *rx) complement(b *rxBlock, buf []byte, from io.ReaderAt, sink Sink) error {
 	n, a := int(b.part.Block), b.aside
 	buf = buf[:r.p.SourcePackets(n)*r.p.Payload]

@@ -8,7 +8,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 )
 
-// TestReread has a receiver that loses much put its blocks aside: the one that loses nothing does not wait for their repairs, and they take no memory.
+// TestReread has a receiver that loses much put its blocks aside: the one that loses nothing does not wait for their
+// repairs, and they take no memory.
 func TestReread(t *testing.T) {
 	l := netlabtest.New(t, 3, "nft", "ethtool")
 	if err := l.Plain(); err != nil {

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// sourceCache reads blocks of the object, ahead of their use where it is told what comes next. Blocks that were sent lately stay for
-// a while, since repairs are made of them.
+// sourceCache reads blocks of the object, ahead of their use where it is told what comes next. Blocks that were sent
+// lately stay for a while, since repairs are made of them.
 type sourceCache struct {
 	p       Params
 	src     Source

@@ -47,10 +47,10 @@ type Range = core.Range
 // Source is what a sender reads the object from. ReadAt is called from several goroutines.
 type Source = io.ReaderAt
 
-// Sink takes the object at a receiver. Block is called with whole blocks (the last one of the object is shorter),
-// in any order, each once unless Again asked for it anew; p belongs to the receiver and must not be kept. Block may
-// wait: a sink that waits long is reported to the sender, which slows down. An error ends the receiver's Run. With ReceiverOptions.Reread it is called
-// with pieces of blocks, too.
+// Sink takes the object at a receiver. Block is called with whole blocks (the last one of the object is shorter), in
+// any order, each once unless Again asked for it anew; p belongs to the receiver and must not be kept. Block may wait:
+// a sink that waits long is reported to the sender, which slows down. An error ends the receiver's Run. With
+// ReceiverOptions.Reread it is called with pieces of blocks, too.
 type Sink interface {
 	Block(off int64, p []byte) error
 }
@@ -66,9 +66,9 @@ type SenderOptions struct {
 	Secret    Secret // of Params.Sender
 	Interface string // to send multicast from; empty: the interface that Feedback's address is on
 	Listen    string // address to receive reports on; empty: Params.Feedback
-	// Rates are in bits a second of what goes on the wire (UDP payload, UDP, IP and Ethernet framing). Rate fixes the pace and
-	// switches rate control off; Cap bounds rate control; Floor is the rate below which a receiver that holds the others back
-	// is sent away to unicast (0: a quarter of what the others take).
+	// Rates are in bits a second of what goes on the wire (UDP payload, UDP, IP and Ethernet framing). Rate fixes the
+	// pace and switches rate control off; Cap bounds rate control; Floor is the rate below which a receiver that holds
+	// the others back is sent away to unicast (0: a quarter of what the others take).
 	Rate, Cap, Floor int64
 	// Unicast is the rate limit, in bits a second, of the stream to a receiver that cannot be in the group and
 	// asked for a stream. 0: a fiftieth of the link while the group runs.
@@ -81,8 +81,8 @@ type SenderOptions struct {
 	MinReceivers int           // with UntilDone, and: nothing is sent before so many have joined, or MaxWait is over
 	MaxWait      time.Duration // from the first receiver; 0: no limit
 	NoGSO        bool          // send each packet on its own, as on kernels that lack UDP_SEGMENT
-	// Sound is asked before a receiver that says it has everything is told that this is known. An error ends the cast, as Abort does: what
-	// was sent is not what the source is. nil: the source does not change.
+	// Sound is asked before a receiver that says it has everything is told that this is known. An error ends the cast,
+	// as Abort does: what was sent is not what the source is. nil: the source does not change.
 	Sound func() error
 	// OnReadError is called, from one goroutine, when the source cannot be read; those blocks are marked unavailable
 	// and the cast goes on without them.
@@ -97,15 +97,17 @@ type ReceiverOptions struct {
 	Interface string // to join the group on; empty: the one that routes to Params.Feedback
 	Label     string // shown at the sender; at most 32 bytes are sent
 	Have      []Range
-	// Memory bounds the bytes of blocks that are not yet with the sink; 0 means 40 MiB, which keeps a program below 96 MiB.
+	// Memory bounds the bytes of blocks that are not yet with the sink; 0 means 40 MiB, which keeps a program below 96
+	// MiB.
 	Memory int64
-	// Reread reads back what the sink was given, by offset in the object; nil: it cannot be read. With it a receiver gives the sink what it has of a block
-	// that waits for its repair, which then takes no memory, and can wait until those who need no repairs have everything.
+	// Reread reads back what the sink was given, by offset in the object; nil: it cannot be read. With it a receiver
+	// gives the sink what it has of a block that waits for its repair, which then takes no memory, and can wait until
+	// those who need no repairs have everything.
 	Reread io.ReaderAt
 	// SilenceAfter is how long after joining the absence of multicast is reported; 0 means 3 s.
 	SilenceAfter time.Duration
-	// Stream asks the sender for a unicast stream when multicast does not arrive or the sender sends this receiver away.
-	// Leave it off where the bytes come by another way (Deliver).
+	// Stream asks the sender for a unicast stream when multicast does not arrive or the sender sends this receiver
+	// away. Leave it off where the bytes come by another way (Deliver).
 	Stream bool
 	// OnState is called, from one goroutine, at every change of state.
 	OnState func(State)
@@ -120,9 +122,10 @@ type Phase = core.Phase
 const (
 	Waiting   = core.Waiting   // nothing heard yet
 	Receiving = core.Receiving // multicast arrives
-	Silent    = core.Silent    // no multicast for SilenceAfter: fetch by unicast meanwhile; State.Why says what was seen
-	Unicast   = core.Unicast   // sent away by the sender, or held: fetch by unicast
-	Complete  = core.Complete  // nothing is missing
+	// no multicast for SilenceAfter: fetch by unicast meanwhile; State.Why says what was seen
+	Silent   = core.Silent
+	Unicast  = core.Unicast  // sent away by the sender, or held: fetch by unicast
+	Complete = core.Complete // nothing is missing
 )
 
 // State is a receiver's phase and the reason for it in plain words, with likely causes where it is bad news.
@@ -183,7 +186,8 @@ type SenderStats struct {
 	Sending   bool    // false while no receiver needs anything
 	Receivers []Peer
 	Rejected  Rejected
-	// Suspicion is what the receiver that saw most of somebody else who sends with the cast's key says of it; "" if none did.
+	// Suspicion is what the receiver that saw most of somebody else who sends with the cast's key says of it; "" if
+	// none did.
 	Suspicion string
 }
 
@@ -204,7 +208,9 @@ type Peer struct {
 
 // Event is a change at the sender.
 type Event struct {
-	Kind string // "join", "done", "slow", "unicast", "back", "silent", "gone"; "hostile": it sees somebody else send with the key; "version": it speaks another version; "crowd": there is no room for it
+	// "join", "done", "slow", "unicast", "back", "silent", "gone"; "hostile": it sees somebody else send with the key;
+	// "version": it speaks another version; "crowd": there is no room for it
+	Kind string
 	Peer Peer
 	Why  string
 }

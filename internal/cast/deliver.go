@@ -8,8 +8,9 @@ import (
 
 // delivery is the passing of complete blocks to the sink, by one goroutine at a time.
 //
-// That is the goroutine that receives, as long as the sink is quick: the blocks are still in its core's cache, and no other thread must be woken. When the
-// sink takes its time, another goroutine takes the turn to receive, and the first one goes on with the sink alone until nothing is left to deliver.
+// That is the goroutine that receives, as long as the sink is quick: the blocks are still in its core's cache, and no
+// other thread must be woken. When the sink takes its time, another goroutine takes the turn to receive, and the first
+// one goes on with the sink alone until nothing is left to deliver.
 type delivery struct {
 	queue []job
 	batch []job  // with the sink
@@ -40,8 +41,9 @@ func (d *delivery) take(since int64) bool {
 }
 
 const (
-	deliverBlocks = 8                     // that the sink is given before their memory is free again
-	patience      = 10 * time.Millisecond // that reception stands still for the sink: the socket's buffer has room for 30 ms at 1 GB/s
+	deliverBlocks = 8 // that the sink is given before their memory is free again
+	// that reception stands still for the sink: the socket's buffer has room for 30 ms at 1 GB/s
+	patience = 10 * time.Millisecond
 )
 
 // deliver passes blocks to the sink until there are none, for a caller that delivery.take has told to.

@@ -19,8 +19,8 @@ import (
 // DefaultGroups is where groups are taken from unless a site says otherwise: the organisation-local scope of RFC 2365.
 var DefaultGroups = netip.MustParsePrefix("239.192.0.0/16")
 
-// Groups hands out group addresses and ports so that no two casts of this process share one, and none is one that another
-// server on the LAN is heard to use.
+// Groups hands out group addresses and ports so that no two casts of this process share one, and none is one that
+// another server on the LAN is heard to use.
 type Groups struct {
 	prefix   netip.Prefix
 	low, num int // ports
@@ -46,7 +46,8 @@ func NewGroups(prefix netip.Prefix, low, high uint16) (*Groups, error) {
 	}, nil
 }
 
-// Take returns a group that is free. It joins it on the interface for a moment, to hear whether somebody uses it already.
+// Take returns a group that is free. It joins it on the interface for a moment, to hear whether somebody uses it
+// already.
 func (g *Groups) Take(ctx context.Context, ifi *net.Interface) (netip.AddrPort, error) {
 	busy := map[netip.Addr]bool{}
 	for range 64 {
@@ -94,7 +95,8 @@ func (g *Groups) pick() (netip.AddrPort, bool) {
 	addr := netip.AddrFrom16(b)
 	if g.prefix.Addr().Is4() {
 		addr = addr.Unmap()
-		// Groups whose low 23 bits are those of 224.0.0.0/24 and 224.0.1.0/24 share their Ethernet address, which switches flood everywhere.
+		// Groups whose low 23 bits are those of 224.0.0.0/24 and 224.0.1.0/24 share their Ethernet address, which
+		// switches flood everywhere.
 		if a := addr.As4(); a[1]&0x7f == 0 && a[2] < 2 {
 			return netip.AddrPort{}, false
 		}
@@ -148,7 +150,8 @@ var links struct {
 	m map[string]*core.LinkShare
 }
 
-// linkOf returns what the casts that leave by ifi share. NICs are told apart by their addresses, since namespaces repeat names and numbers.
+// linkOf returns what the casts that leave by ifi share. NICs are told apart by their addresses, since namespaces
+// repeat names and numbers.
 func linkOf(ifi *net.Interface) *core.LinkShare {
 	links.Lock()
 	defer links.Unlock()

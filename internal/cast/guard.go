@@ -9,13 +9,15 @@ import (
 
 // guard is what a receiver knows of where the sender's packets come from, and how often it looks at what others send.
 //
-// The sender signs the address that its packets leave from. Once an ANNOUNCE came from just there, the way between does not change addresses, and packets
-// from elsewhere are not the sender's. An address is easily forged: this only takes the work out of most attacks, and names who makes them.
+// The sender signs the address that its packets leave from. Once an ANNOUNCE came from just there, the way between does
+// not change addresses, and packets from elsewhere are not the sender's. An address is easily forged: this only takes
+// the work out of most attacks, and names who makes them.
 type guard struct {
-	sender  netip.Addr // invalid until it is known that addresses come as they were sent
-	signed  budget     // ANNOUNCEs that are verified, 0.1 ms of CPU each
-	others  budget     // the same from other addresses
-	samples budget     // of packets from other addresses, and of numbers that came before, to learn whether who sends them has the key
+	sender netip.Addr // invalid until it is known that addresses come as they were sent
+	signed budget     // ANNOUNCEs that are verified, 0.1 ms of CPU each
+	others budget     // the same from other addresses
+	// of packets from other addresses, and of numbers that came before, to learn whether who sends them has the key
+	samples budget
 	// What came lately under each number: 48 bits of epoch and number, 16 of the tag. The sender uses no number twice.
 	came [wire.WindowLen]uint64
 }
@@ -59,7 +61,8 @@ func (b *budget) take(now int64, perSecond float64) bool {
 	return true
 }
 
-// stranger drops a data packet from another address than the sender's. It opens some, to learn whether they are of somebody who has the key.
+// stranger drops a data packet from another address than the sender's. It opens some, to learn whether they are of
+// somebody who has the key.
 func (r *rx) stranger(now int64, h *wire.Header, pkt []byte, from netip.Addr) {
 	r.rejected.Stranger++
 	if !r.core.Fresh(h.Origin, h.Seq) || !r.guard.samples.take(now, sampleLooks) {
@@ -121,7 +124,8 @@ func mark(h *wire.Header, pkt []byte) uint64 {
 // note remembers a packet that was taken.
 func (g *guard) note(h *wire.Header, pkt []byte) { g.came[h.Seq%wire.WindowLen] = mark(h, pkt) }
 
-// again counts a packet that is not needed and whose number came before: as a replay, or, when it is another packet, as one of two of which the sender has made but one.
+// again counts a packet that is not needed and whose number came before: as a replay, or, when it is another packet, as
+// one of two of which the sender has made but one.
 func (r *rx) again(now int64, h *wire.Header, pkt []byte) {
 	r.rejected.Replayed++
 	was := r.guard.came[h.Seq%wire.WindowLen]

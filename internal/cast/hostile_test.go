@@ -14,7 +14,8 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// attacker is a receiver that has the key and sends to the group beside the sender. It hears the sender's packets, so it knows its numbers.
+// attacker is a receiver that has the key and sends to the group beside the sender. It hears the sender's packets, so
+// it knows its numbers.
 type attacker struct {
 	l     *netlab.Lab
 	node  int
@@ -92,8 +93,8 @@ func impersonate(l *netlab.Lab, node int) error {
 	return l.On(ns, "ip", "addr", "add", l.Addr(0)+"/32", "dev", "lo")
 }
 
-// TestHostileReceiver has a receiver that sends with the cast's key beside three honest ones. They finish by multicast, they and the sender say what is going
-// on, and nobody gets a wrong byte.
+// TestHostileReceiver has a receiver that sends with the cast's key beside three honest ones. They finish by multicast,
+// they and the sender say what is going on, and nobody gets a wrong byte.
 func TestHostileReceiver(t *testing.T) {
 	const size = 24 << 20
 	useless := make([]byte, 1408)

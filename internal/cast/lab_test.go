@@ -309,8 +309,8 @@ func TestInjection(t *testing.T) {
 	}
 }
 
-// inject listens to the group and sends everything again, as it is and changed. It closes listens when it does, and injected
-// when it has sent some of everything.
+// inject listens to the group and sends everything again, as it is and changed. It closes listens when it does, and
+// injected when it has sent some of everything.
 func inject(ctx context.Context, p Params, listens, injected chan<- struct{}) error {
 	ifi, err := net.InterfaceByName("eth0")
 	if err != nil {

@@ -88,8 +88,8 @@ func (r *Receiver) changed() {
 	signal(r.wake)
 }
 
-// Run receives until nothing is missing and the sender knows it (or a second has passed in vain), then returns nil. It opens the
-// sockets and closes them. When Again is called after Run has returned, Run may be called anew.
+// Run receives until nothing is missing and the sender knows it (or a second has passed in vain), then returns nil. It
+// opens the sockets and closes them. When Again is called after Run has returned, Run may be called anew.
 func (r *Receiver) Run(ctx context.Context) error {
 	r.mu.Lock()
 	if r.running {
@@ -175,8 +175,8 @@ func (r *Receiver) farewell(conn *net.UDPConn) {
 	}
 }
 
-// Wrong notes that bytes which came by multicast are not the object's, as a hash says that is known by another way. Where that happens often the
-// receiver leaves the group for a while.
+// Wrong notes that bytes which came by multicast are not the object's, as a hash says that is known by another way.
+// Where that happens often the receiver leaves the group for a while.
 func (r *Receiver) Wrong() {
 	r.mu.Lock()
 	r.rx.core.Wrong(r.now())
@@ -190,8 +190,8 @@ func (r *Receiver) missing() int {
 	return r.rx.core.Missing()
 }
 
-// receive takes packets of the group, and passes the blocks that they complete to the sink, until the socket is closed or another has
-// taken its turn.
+// receive takes packets of the group, and passes the blocks that they complete to the sink, until the socket is closed
+// or another has taken its turn.
 func (r *Receiver) receive(ctx context.Context, m *sock.Member, turn int) error {
 	for {
 		locked := false
@@ -222,7 +222,8 @@ func (r *Receiver) receive(ctx context.Context, m *sock.Member, turn int) error 
 			return fmt.Errorf("cast: receiving: %w", err)
 		}
 		if drained {
-			// Waking for every message costs more than the message: let some gather. The socket's buffer has room for far longer.
+			// Waking for every message costs more than the message: let some gather. The socket's buffer has room for
+			// far longer.
 			nanosleep(gather)
 		}
 	}

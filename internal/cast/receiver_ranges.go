@@ -50,7 +50,8 @@ func (r *Receiver) have(off, n int64) {
 	signal(r.wake)
 }
 
-// Missing lists what is not yet whole, merged and sorted, in bytes of the object. It includes blocks that are partly here.
+// Missing lists what is not yet whole, merged and sorted, in bytes of the object. It includes blocks that are partly
+// here.
 func (r *Receiver) Missing() []Range {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -16,7 +16,8 @@ type rxBlock struct {
 	aside  *aside // not nil: only what came later is here
 }
 
-// rx is a receiver without sockets and goroutines: packets in, reports and complete blocks out. Its methods must not be called at the same time.
+// rx is a receiver without sockets and goroutines: packets in, reports and complete blocks out. Its methods must not be
+// called at the same time.
 type rx struct {
 	p      Params
 	core   *core.Receiver
@@ -27,7 +28,8 @@ type rx struct {
 	guard  guard
 	// complete takes a block that has enough packets; it must lead to finish and then to release.
 	complete func(*rxBlock)
-	// keep takes a block that is to be put aside; it must lead to write and then to kept. It is nil where that cannot be done.
+	// keep takes a block that is to be put aside; it must lead to write and then to kept. It is nil where that cannot
+	// be done.
 	keep func(*rxBlock)
 
 	free     []*rxBlock

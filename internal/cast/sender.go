@@ -37,8 +37,8 @@ type Sender struct {
 	events []Event
 }
 
-// Abort ends the cast for a fault of the source: receivers that are not known to be done hear that they must not use what they have,
-// and Run returns err a few seconds later. It may be called from OnReadError.
+// Abort ends the cast for a fault of the source: receivers that are not known to be done hear that they must not use
+// what they have, and Run returns err a few seconds later. It may be called from OnReadError.
 func (s *Sender) Abort(err error) {
 	if s.failed.CompareAndSwap(nil, &err) {
 		select {
@@ -252,7 +252,8 @@ func nanosleep(d time.Duration) {
 	_ = unix.Nanosleep(&ts, nil) // a signal ends it early: the pacer looks at the clock
 }
 
-// readAhead has the blocks read that will be sent next, several at a time. last is the block that was next when it did so before.
+// readAhead has the blocks read that will be sent next, several at a time. last is the block that was next when it did
+// so before.
 func (s *Sender) readAhead(last int) int {
 	next := s.tx.core.Upcoming(0)
 	if next < 0 || last >= 0 && next >= last && next < last+aheadBlocks/2 {
@@ -268,7 +269,8 @@ func (s *Sender) readAhead(last int) int {
 	return next
 }
 
-// sendError looks at an error of the network. A full queue or a link that is down for a while is as if the packets were lost.
+// sendError looks at an error of the network. A full queue or a link that is down for a while is as if the packets were
+// lost.
 func (s *Sender) sendError(err error) {
 	if !errors.Is(err, net.ErrClosed) {
 		s.log.Debug("cast send", "cast", s.p.ID, "err", err)

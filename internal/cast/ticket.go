@@ -13,7 +13,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
-// ticketPrefix begins every ticket; the digit is the version of the protocol. What a sender goes on with after a restart begins with senderPrefix.
+// ticketPrefix begins every ticket; the digit is the version of the protocol. What a sender goes on with after a
+// restart begins with senderPrefix.
 const (
 	ticketPrefix = "diskcast2."
 	senderPrefix = "diskcast2-sender."
@@ -22,10 +23,12 @@ const (
 // maxTicket bounds a ticket's length.
 const maxTicket = 640
 
-// Ticket writes the parameters on one line, to be handed to a receiver over a channel that is trusted: it holds the key.
+// Ticket writes the parameters on one line, to be handed to a receiver over a channel that is trusted: it holds the
+// key.
 //
-// It is "diskcast2." and, in URL-safe base64: cast id (4), size (8), payload (2), K (1), key (32), public keys of the sender (64), group port (2), feedback port (2),
-// length of the addresses (1: 4 or 16), group address, feedback address, CRC-32 of it all (4), all big-endian.
+// It is "diskcast2." and, in URL-safe base64: cast id (4), size (8), payload (2), K (1), key (32), public keys of the
+// sender (64), group port (2), feedback port (2), length of the addresses (1: 4 or 16), group address, feedback
+// address, CRC-32 of it all (4), all big-endian.
 func Ticket(p Params) string {
 	p = p.WithDefaults()
 	b := binary.BigEndian.AppendUint32(nil, p.ID)
@@ -83,8 +86,9 @@ func ParseTicket(s string) (Params, error) {
 	return p, p.Check()
 }
 
-// SenderTicket writes what a sender needs to go on after it was killed: "diskcast2-sender.", its secret in URL-safe base64, a dot, and the
-// ticket; then, if there is a mark by which its source is known again, a dot and that in URL-safe base64.
+// SenderTicket writes what a sender needs to go on after it was killed: "diskcast2-sender.", its secret in URL-safe
+// base64, a dot, and the ticket; then, if there is a mark by which its source is known again, a dot and that in
+// URL-safe base64.
 func SenderTicket(p Params, secret Secret, mark []byte) string {
 	s := senderPrefix + base64.RawURLEncoding.EncodeToString(secret[:]) + "." + Ticket(p)
 	if len(mark) > 0 {

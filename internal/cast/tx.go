@@ -33,7 +33,8 @@ type tx struct {
 	olderAt int64
 }
 
-// blockCache gives the bytes of blocks, padded with zeroes to whole packets. An error means that the source cannot be read there.
+// blockCache gives the bytes of blocks, padded with zeroes to whole packets. An error means that the source cannot be
+// read there.
 type blockCache interface {
 	block(n uint32) (data []byte, err error)
 }
@@ -60,7 +61,8 @@ func newTx(p Params, secret Secret, cfg core.SenderConfig, blocks blockCache, no
 	return t, nil
 }
 
-// handle takes a packet that came to the feedback address and returns the packet to answer it with, in buf, if there is one.
+// handle takes a packet that came to the feedback address and returns the packet to answer it with, in buf, if there is
+// one.
 func (t *tx) handle(now int64, pkt []byte, from netip.AddrPort, scratch, buf []byte) []byte {
 	var h wire.Header
 	if h.Parse(pkt) != nil || h.Cast != t.p.ID || h.Type != wire.Report || len(pkt) > reportLen {

@@ -12,7 +12,8 @@ import (
 // Public is the mirror of a machine whose package sources name none of Debian's.
 const Public = "http://deb.debian.org/debian"
 
-// Mirror is the URL of a package mirror: $DISKCAST_MIRROR, or the one that this machine's own package sources name first, or Public.
+// Mirror is the URL of a package mirror: $DISKCAST_MIRROR, or the one that this machine's own package sources name
+// first, or Public.
 func Mirror() string {
 	if m := os.Getenv("DISKCAST_MIRROR"); m != "" {
 		return m
@@ -22,7 +23,8 @@ func Mirror() string {
 	return fromTargets(out)
 }
 
-// fromTargets takes lines of origin, codename and URL. Security and updates, whose codename has a suffix, are not the whole of Debian.
+// fromTargets takes lines of origin, codename and URL. Security and updates, whose codename has a suffix, are not the
+// whole of Debian.
 func fromTargets(list []byte) string {
 	for s := bufio.NewScanner(bytes.NewReader(list)); s.Scan(); {
 		f := strings.Fields(s.Text())

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Fill sets every exported field of what p points to, and all below, to a value that is not zero and that comes of where the field is: the same
-// at each run, and when other fields come or go. A field that is lost on a way there and back is seen, and so is one that is new.
+// Fill sets every exported field of what p points to, and all below, to a value that is not zero and that comes of
+// where the field is: the same at each run, and when other fields come or go. A field that is lost on a way there and
+// back is seen, and so is one that is new.
 func Fill(p any) { fill(reflect.ValueOf(p).Elem(), "") }
 
 func fill(v reflect.Value, path string) {

@@ -1,5 +1,5 @@
-// Package golden is for tests that hold what a program writes against a file of what it wrote before: go test -update writes the files anew,
-// and their diff is what a reader of the change looks at.
+// Package golden is for tests that hold what a program writes against a file of what it wrote before: go test -update
+// writes the files anew, and their diff is what a reader of the change looks at.
 package golden
 
 import (

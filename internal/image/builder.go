@@ -37,9 +37,9 @@ type BuilderOptions struct {
 	Without []string
 }
 
-// Builder makes an image out of chunks, in the order of the disk. Frames that the store has are referred to, the others go into one
-// new blob. Nothing is visible in the store before Commit, and nothing of it is lost after; Abort leaves nothing behind.
-// Has may be called from any goroutine, the other methods from one at a time.
+// Builder makes an image out of chunks, in the order of the disk. Frames that the store has are referred to, the others
+// go into one new blob. Nothing is visible in the store before Commit, and nothing of it is lost after; Abort leaves
+// nothing behind. Has may be called from any goroutine, the other methods from one at a time.
 type Builder struct {
 	s     *Store
 	use   *os.File // keeps GC away
@@ -97,7 +97,8 @@ func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 	return b, nil
 }
 
-// Has reports whether bytes with this sum and length need not be compressed: the store has a frame of them, or this image has.
+// Has reports whether bytes with this sum and length need not be compressed: the store has a frame of them, or this
+// image has.
 func (b *Builder) Has(sum [32]byte, size int64) bool {
 	k := frameKey{sum, size}
 	if _, ok := b.known[k]; ok {

@@ -51,7 +51,8 @@ var (
 )
 
 // Decode decodes the stored bytes of f into buf, whose capacity must be f.Size at least and should be f.Size+Slack, and
-// returns the decoded bytes only when their length and sum are those of f. Otherwise it says what is wrong with the frame.
+// returns the decoded bytes only when their length and sum are those of f. Otherwise it says what is wrong with the
+// frame.
 func (d *Decoder) Decode(f *Frame, stored, buf []byte) ([]byte, error) {
 	out, err := d.DecodeUnsummed(f, stored, buf)
 	if err != nil {
@@ -63,8 +64,8 @@ func (d *Decoder) Decode(f *Frame, stored, buf []byte) ([]byte, error) {
 	return out, nil
 }
 
-// DecodeUnsummed is Decode without the sum, for bytes that will be read back and summed where they were put: the stored bytes have the
-// length and CRC-32C of f, the decoded ones its size.
+// DecodeUnsummed is Decode without the sum, for bytes that will be read back and summed where they were put: the stored
+// bytes have the length and CRC-32C of f, the decoded ones its size.
 func (d *Decoder) DecodeUnsummed(f *Frame, stored, buf []byte) ([]byte, error) {
 	if int64(cap(buf)) < f.Size {
 		return nil, fmt.Errorf("a buffer of %d bytes is too small for a frame of %d", cap(buf), f.Size)

@@ -1,6 +1,7 @@
 package image
 
-// Difference is what two images of disks have in common and what not. All numbers are bytes of the disk in stored extents, unless said otherwise.
+// Difference is what two images of disks have in common and what not. All numbers are bytes of the disk in stored
+// extents, unless said otherwise.
 type Difference struct {
 	Same    int64    // in chunks that are the same at the same place
 	Moved   int64    // of b: in chunks whose bytes a has at another place
@@ -100,8 +101,8 @@ type Sharing struct {
 	Bytes  int64 // of shared frames, as stored
 }
 
-// Shared returns the other images of the store that have frames in common with m, and calls each, when it is not nil, with the
-// numbers of m's frames that some other image has. An image that cannot be read is passed over.
+// Shared returns the other images of the store that have frames in common with m, and calls each, when it is not nil,
+// with the numbers of m's frames that some other image has. An image that cannot be read is passed over.
 func (s *Store) Shared(m *Image, each func(frame int)) ([]Sharing, error) {
 	list, err := s.List()
 	if err != nil {
@@ -152,7 +153,8 @@ type MapCell struct {
 	Zero   int64
 }
 
-// Map cuts the disk into n equal parts, fewer when it has fewer bytes, and says what is in each. shared tells of each frame whether another image has it; nil: none.
+// Map cuts the disk into n equal parts, fewer when it has fewer bytes, and says what is in each. shared tells of each
+// frame whether another image has it; nil: none.
 func (x *Index) Map(n int, shared func(frame int) bool) []MapCell {
 	n = int(min(int64(max(n, 1)), max(x.DiskSize, 1)))
 	out := make([]MapCell, n)

@@ -41,10 +41,11 @@ type Config struct {
 	Partitions []Partition `json:"partitions"`
 	// Firmware is what the disk can be started by as far as its table tells: BIOS, UEFI, Both, or empty.
 	Firmware string `json:"firmware,omitempty"`
-	// EFI is what the disk's EFI system partitions have for UEFI firmware to start; nil when there are none, and in images from before
-	// this was recorded.
+	// EFI is what the disk's EFI system partitions have for UEFI firmware to start; nil when there are none, and in
+	// images from before this was recorded.
 	EFI *EFI `json:"efi,omitempty"`
-	// Level of compression: fast, default, small, or Best. Frames that the store had already may be of another level, except in an image of Best.
+	// Level of compression: fast, default, small, or Best. Frames that the store had already may be of another level,
+	// except in an image of Best.
 	Level  string `json:"level"`
 	Chunks int    `json:"chunks"`
 	Stored int64  `json:"stored"` // bytes of the disk that are in frames
@@ -56,10 +57,12 @@ type Config struct {
 
 // EFI lists programs by their paths on an EFI system partition: "EFI/debian/shimx64.efi".
 type EFI struct {
-	// Fallbacks are what firmware starts on a disk that it knows nothing of: EFI/BOOT/BOOTX64.EFI and those of other processors.
+	// Fallbacks are what firmware starts on a disk that it knows nothing of: EFI/BOOT/BOOTX64.EFI and those of other
+	// processors.
 	Fallbacks []string `json:"fallbacks,omitempty"`
-	Loaders   []string `json:"loaders,omitempty"` // all others that are known; only a boot entry in the firmware's memory starts them
-	Problem   string   `json:"problem,omitempty"` // in words, when a partition could not be read
+	// all others that are known; only a boot entry in the firmware's memory starts them
+	Loaders []string `json:"loaders,omitempty"`
+	Problem string   `json:"problem,omitempty"` // in words, when a partition could not be read
 }
 
 // Partition is what is in a partition of the source. Sizes are in bytes.
@@ -76,13 +79,15 @@ type Partition struct {
 	Used      int64  `json:"used"`                 // bytes in use by the file system's own account
 	Allocated int64  `json:"allocated"`            // bytes of the partition that are in the image, zeros included
 	Clean     bool   `json:"clean"`                // it was unmounted in order
-	// BootCopy is the last sector of the partition, 512 bytes, when it lies behind the end of an NTFS that has a backup of its boot
-	// sector of its own and is one more copy of it. It is in the image like other bytes; on a smaller disk it is written at the new end.
+	// BootCopy is the last sector of the partition, 512 bytes, when it lies behind the end of an NTFS that has a backup
+	// of its boot sector of its own and is one more copy of it. It is in the image like other bytes; on a smaller disk
+	// it is written at the new end.
 	BootCopy []byte   `json:"boot_copy,omitempty"`
 	Notes    []string `json:"notes,omitempty"` // in words for the operator
 }
 
-// CheckSize says before anything was read that the config of a disk, which lacks only what the chunks tell, is larger than anybody takes.
+// CheckSize says before anything was read that the config of a disk, which lacks only what the chunks tell, is larger
+// than anybody takes.
 func (c *Config) CheckSize() error {
 	full := *c
 	full.Content = strings.Repeat("0", 64)

@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// work changes a store until it is killed. It prints what it has completed: after "kept NAME DIGEST" that image must never be lost.
+// work changes a store until it is killed. It prints what it has completed: after "kept NAME DIGEST" that image must
+// never be lost.
 func work(dir string, seed uint64) error {
 	s, err := image.OpenStore(filepath.Join(dir, "store"))
 	if err != nil {
@@ -96,8 +97,8 @@ func work(dir string, seed uint64) error {
 	}
 }
 
-// TestKill kills processes that capture, copy, name, remove and collect garbage, at points that nobody chose. Whatever was complete is whole
-// afterwards, and the store is as good as new.
+// TestKill kills processes that capture, copy, name, remove and collect garbage, at points that nobody chose. Whatever
+// was complete is whole afterwards, and the store is as good as new.
 func TestKill(t *testing.T) {
 	seeds, stores := 200, 20
 	if testing.Short() {

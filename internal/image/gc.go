@@ -29,8 +29,9 @@ type GCResult struct {
 	Bytes  int64 // of all files
 }
 
-// GC removes the blobs that no image of the store refers to, and what dead processes left behind. An image that is open anywhere keeps its blobs, even
-// when it has no entry any more. Killed at any point it leaves a sound store. While a capture or an import is under way it fails with ErrBusy.
+// GC removes the blobs that no image of the store refers to, and what dead processes left behind. An image that is open
+// anywhere keeps its blobs, even when it has no entry any more. Killed at any point it leaves a sound store. While a
+// capture or an import is under way it fails with ErrBusy.
 func (s *Store) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 	var r GCResult
 	use, err := s.lock(lockUse, unix.LOCK_EX|unix.LOCK_NB)

@@ -153,8 +153,8 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestIngestTwice has eight take the same blob into one store at the same time: one fetches it, the others wait for that, and one whose
-// patience ends says what it waited for.
+// TestIngestTwice has eight take the same blob into one store at the same time: one fetches it, the others wait for
+// that, and one whose patience ends says what it waited for.
 func TestIngestTwice(t *testing.T) {
 	to := newStore(t)
 	data := filled(1<<20, 81)

@@ -4,12 +4,12 @@
 // ([Config]: the disk, its partition table and file systems), an index blob ([Index]: which bytes of the disk are
 // in which frame) and data blobs. A data blob is independent zstd frames one after another, so `zstd -dc` reads it.
 //
-// The disk is cut on a fixed grid of cells, 4 MiB each unless the image says otherwise. A chunk is the allocated bytes of one
-// cell; the bytes of its stored extents, one after another, are what its frame decodes to and what the frame's BLAKE3-256 sum
-// is of. Runs of zeros are recorded and not stored. What lies outside every chunk is not in the image.
+// The disk is cut on a fixed grid of cells, 4 MiB each unless the image says otherwise. A chunk is the allocated bytes
+// of one cell; the bytes of its stored extents, one after another, are what its frame decodes to and what the frame's
+// BLAKE3-256 sum is of. Runs of zeros are recorded and not stored. What lies outside every chunk is not in the image.
 //
-// The object of an image is its distinct frames one after another in index order. It exists nowhere as a file: [Image.Object]
-// reads it out of the data blobs. It is what a cast sends and what a restore takes in, in any order.
+// The object of an image is its distinct frames one after another in index order. It exists nowhere as a file:
+// [Image.Object] reads it out of the data blobs. It is what a cast sends and what a restore takes in, in any order.
 //
 // docs/image-format.md is the specification.
 package image
@@ -37,8 +37,8 @@ type Index struct {
 	least int64 // bytes that the blob of what was added has at the least
 }
 
-// GridFor is the size of a cell for a disk of so many bytes: DefaultGrid up to 8 TiB, then as much more as keeps the number of cells at 2^21,
-// so that the index stays within MaxIndex and the memory of a node.
+// GridFor is the size of a cell for a disk of so many bytes: DefaultGrid up to 8 TiB, then as much more as keeps the
+// number of cells at 2^21, so that the index stays within MaxIndex and the memory of a node.
 func GridFor(disk int64) int64 {
 	grid := int64(DefaultGrid)
 	for grid < MaxGrid && disk>>21 > grid {
@@ -76,5 +76,6 @@ func (x *Index) ObjectSize() int64 {
 	return f.Object + f.Length
 }
 
-// Progress is told how many bytes of how many are done. It is called from one goroutine at a time. A nil Progress is never called.
+// Progress is told how many bytes of how many are done. It is called from one goroutine at a time. A nil Progress is
+// never called.
 type Progress func(done, total int64)

@@ -44,8 +44,9 @@ func blobsOf(m *ocispec.Manifest) []Blob {
 // Blobs are the blobs that the image's manifest lists: config, index, data blobs.
 func (m *Image) Blobs() []Blob { return blobsOf(m.manifest) }
 
-// Ingest takes an image from elsewhere, blob by blob. What is broken off is taken up again by the next Ingest: whole blobs stay, and so
-// does what came of an incomplete one. Garbage collection waits until it is closed. Its methods may be called from several goroutines.
+// Ingest takes an image from elsewhere, blob by blob. What is broken off is taken up again by the next Ingest: whole
+// blobs stay, and so does what came of an incomplete one. Garbage collection waits until it is closed. Its methods may
+// be called from several goroutines.
 type Ingest struct {
 	s   *Store
 	use *os.File
@@ -72,7 +73,8 @@ func (g *Ingest) Have(b Blob) bool {
 	return err == nil && st.Size() == b.Size
 }
 
-// Blob takes one blob unless the store has it, which is not believed before its bytes were hashed: one that is damaged is replaced. open returns the blob's bytes from off on; off is not 0 when an earlier attempt got so far. The blob is
+// Blob takes one blob unless the store has it, which is not believed before its bytes were hashed: one that is damaged
+// is replaced. open returns the blob's bytes from off on; off is not 0 when an earlier attempt got so far. The blob is
 // in the store only when its size and its digest are right.
 func (g *Ingest) Blob(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
 	if err := checkDigest(b.Digest); err != nil {
@@ -162,8 +164,8 @@ func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.Rea
 	return os.Rename(path, g.s.blobPath(b.Digest))
 }
 
-// own opens the file of a blob that is half fetched, and waits while another process or goroutine fetches the same blob: the two would write
-// the same bytes to the same place, and the second has nothing to do when the first is done.
+// own opens the file of a blob that is half fetched, and waits while another process or goroutine fetches the same
+// blob: the two would write the same bytes to the same place, and the second has nothing to do when the first is done.
 func own(ctx context.Context, path string) (*os.File, error) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -264,7 +266,8 @@ func (s *Store) addEntry(manifest []byte, name string, created time.Time, notes 
 	return string(d.Digest), err
 }
 
-// Copy takes an image from another store, or from any OCI image layout, under the name, which may be empty. Every blob is hashed on the way.
+// Copy takes an image from another store, or from any OCI image layout, under the name, which may be empty. Every blob
+// is hashed on the way.
 func (s *Store) Copy(ctx context.Context, from *Store, ref, name string, progress Progress) (digest string, err error) {
 	m, err := from.Open(ref)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// load learns the frames of the images of the store: the parent first, then the others in the order of the list, so that the
-// choice among equal frames does not depend on chance. An image that cannot be read is passed over.
+// load learns the frames of the images of the store: the parent first, then the others in the order of the list, so
+// that the choice among equal frames does not depend on chance. An image that cannot be read is passed over.
 func (b *Builder) load(o BuilderOptions) error {
 	entries, err := b.s.List()
 	if err != nil {

@@ -135,7 +135,8 @@ func (s *Store) replace(name string, b []byte) error {
 // Locks of a store: files in its private directory, flocked, so that a process that dies lets go.
 const (
 	lockIndex = "index.lock" // exclusive while index.json is read, changed and replaced
-	lockUse   = "use.lock"   // shared by whoever is about to refer to blobs that nothing refers to yet; exclusive for GC
+	// shared by whoever is about to refer to blobs that nothing refers to yet; exclusive for GC
+	lockUse = "use.lock"
 )
 
 // ErrBusy is wrapped by errors about a lock that another process holds.

@@ -11,8 +11,9 @@ import (
 // GapsDropped is in the note of a table of which the gaps were left out because somebody asked for that.
 const GapsDropped = "--gaps drop"
 
-// AgeNotes say, of an image from a version that went by another rule, what it lacks by that of today: bytes in no partition, and behind the ends
-// of file systems. What was left out because somebody asked for that has a note in the table.
+// AgeNotes say, of an image from a version that went by another rule, what it lacks by that of today: bytes in no
+// partition, and behind the ends of file systems. What was left out because somebody asked for that has a note in the
+// table.
 func (m *Image) AgeNotes() []string {
 	c := m.config
 	gaps, behind := outside(c)
@@ -41,8 +42,8 @@ func (m *Image) AgeNotes() []string {
 		"a boot loader, or metadata of RAID or dm-verity, that was there is not in it; capture the disk again if it is still there", noGaps, noBehind)}
 }
 
-// outside are the bytes of the disk that no file system can call free: in no partition, and behind the end of a file system in its partition, but
-// for the table's own.
+// outside are the bytes of the disk that no file system can call free: in no partition, and behind the end of a file
+// system in its partition, but for the table's own.
 func outside(c *Config) (gaps, behind []volume.Extent) {
 	pieces, err := table.Layout(c.Table, c.DiskSize, c.SectorSize)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Image is an open image. Its methods may be called from several goroutines. While it is open GC leaves its blobs alone.
+// Image is an open image. Its methods may be called from several goroutines. While it is open GC leaves its blobs
+// alone.
 type Image struct {
 	name     string
 	digest   string
@@ -30,8 +31,9 @@ type segment struct {
 	offset         int64 // in the blob
 }
 
-// Open opens the image of a name or digest. The image stays readable when it is removed from the store meanwhile. A blob that is
-// missing, cut short or not what its digest says, as far as that can be told without reading the data, is an error.
+// Open opens the image of a name or digest. The image stays readable when it is removed from the store meanwhile. A
+// blob that is missing, cut short or not what its digest says, as far as that can be told without reading the data, is
+// an error.
 func (s *Store) Open(ref string) (*Image, error) {
 	digest, err := s.Resolve(ref)
 	if err != nil {

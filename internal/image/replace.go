@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Replace moves all names of the image old to the image with: both are digests. It returns the names. The old image stays in the store without a name.
+// Replace moves all names of the image old to the image with: both are digests. It returns the names. The old image
+// stays in the store without a name.
 func (s *Store) Replace(old, with string) (names []string, err error) {
 	err = s.change(func(x *ocispec.Index) error {
 		if _, err := s.resolve(x, old); err != nil {
@@ -59,7 +60,8 @@ func (s *Store) Annotate(digest, key, value string) error {
 	})
 }
 
-// Exclusive is for work on the store that only one process at a time should do. While another has the lock of that name the error is ErrBusy. Closing lets go.
+// Exclusive is for work on the store that only one process at a time should do. While another has the lock of that name
+// the error is ErrBusy. Closing lets go.
 func (s *Store) Exclusive(name string) (io.Closer, error) {
 	f, err := s.lock(name+".lock", unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {

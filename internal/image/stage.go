@@ -17,8 +17,9 @@ import (
 	"github.com/diskcast/diskcast/internal/private"
 )
 
-// Stage collects the frames of an image that is captured elsewhere and sent here: in any order, from several connections, and again after
-// either side was killed. Each frame is decoded and hashed before it is kept. Its methods may be called from several goroutines.
+// Stage collects the frames of an image that is captured elsewhere and sent here: in any order, from several
+// connections, and again after either side was killed. Each frame is decoded and hashed before it is kept. Its methods
+// may be called from several goroutines.
 type Stage struct {
 	s     *Store
 	b     *Builder // for what the store has, and to keep garbage collection away
@@ -46,7 +47,8 @@ var stageID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 func (s *Store) stageDir() string { return filepath.Join(s.privateDir(), "stage") }
 
-// OpenStage opens the stage of the id, a name for this capture, or begins it. What an earlier process had taken in is there again. Finish or Close must be called.
+// OpenStage opens the stage of the id, a name for this capture, or begins it. What an earlier process had taken in is
+// there again. Finish or Close must be called.
 func (s *Store) OpenStage(id string, o BuilderOptions) (*Stage, error) {
 	if !stageID.MatchString(id) {
 		return nil, fmt.Errorf("%q cannot name a capture", id)
@@ -169,7 +171,8 @@ func (g *Stage) check(f *Frame, stored []byte) error {
 	return nil
 }
 
-// write puts the frame under its name. It is not flushed: after a crash of the machine its CRC tells whether it is whole.
+// write puts the frame under its name. It is not flushed: after a crash of the machine its CRC tells whether it is
+// whole.
 func (g *Stage) write(k frameKey, crc uint32, stored []byte) error {
 	f, err := os.CreateTemp(g.dir, "part*")
 	if err != nil {
@@ -195,8 +198,9 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%d frames of the capture are not here: send them", len(e.Frames))
 }
 
-// Finish makes the image. Of the frames of x only sum, size and order count: where they are stored is decided here. When frames are missing the error is
-// a *MissingError, nothing was done, and Finish may be called again. After success the stage is gone.
+// Finish makes the image. Of the frames of x only sum, size and order count: where they are stored is decided here.
+// When frames are missing the error is a *MissingError, nothing was done, and Finish may be called again. After success
+// the stage is gone.
 func (g *Stage) Finish(ctx context.Context, x *Index, cfg *Config, name string, created time.Time, notes map[string]string) (digest string, err error) {
 	if x.DiskSize != g.o.DiskSize || x.Grid != g.b.index.Grid {
 		return "", fmt.Errorf("the capture was begun for a disk of %d bytes and a grid of %d, the index has %d and %d", g.o.DiskSize, g.b.index.Grid, x.DiskSize, x.Grid)
@@ -283,7 +287,8 @@ func (g *Stage) ObjectSize(x *Index) int64 {
 	return n
 }
 
-// Unlock lets garbage collection run while the stage is open. What it takes, of images that are removed meanwhile, Finish misses.
+// Unlock lets garbage collection run while the stage is open. What it takes, of images that are removed meanwhile,
+// Finish misses.
 func (g *Stage) Unlock() { g.b.Abort() }
 
 // Close ends the use of the stage and keeps what is in it for the next OpenStage.

@@ -17,8 +17,8 @@ func (c *Config) StartNotes() []string {
 	}
 }
 
-// FirmwareWarning says why a machine whose firmware is BIOS or UEFI will not start a disk with this image; empty when it may. What cannot be told
-// from partition table and EFI system partition is not warned of.
+// FirmwareWarning says why a machine whose firmware is BIOS or UEFI will not start a disk with this image; empty when
+// it may. What cannot be told from partition table and EFI system partition is not warned of.
 func (c *Config) FirmwareWarning(firmware string) string {
 	switch {
 	case firmware == BIOS && c.Firmware == UEFI:

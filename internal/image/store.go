@@ -131,7 +131,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Resolve returns the manifest digest of a name or a digest. A digest may be cut short to 12 hex digits or more, with or without sha256:.
+// Resolve returns the manifest digest of a name or a digest. A digest may be cut short to 12 hex digits or more, with
+// or without sha256:.
 func (s *Store) Resolve(ref string) (string, error) {
 	x, err := s.readIndex()
 	if err != nil {

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Device says what uses the block device at path, /dev/NAME or a link to it, or one of its partitions, in words: a mount, swap, a device that is built
-// on it (LVM, RAID, dm-crypt), a loop device, a process that has it open for writing. root is "/" but in tests. What is no block device has no users.
+// Device says what uses the block device at path, /dev/NAME or a link to it, or one of its partitions, in words: a
+// mount, swap, a device that is built on it (LVM, RAID, dm-crypt), a loop device, a process that has it open for
+// writing. root is "/" but in tests. What is no block device has no users.
 func Device(root, path string) ([]string, error) {
 	nodes, err := nodesOf(root, path)
 	if err != nil || len(nodes) == 0 {

@@ -1,8 +1,10 @@
-// Package inuse says who uses a block device, or a file that holds a disk, and keeps it from coming into use while it is read.
+// Package inuse says who uses a block device, or a file that holds a disk, and keeps it from coming into use while it
+// is read.
 //
-// The kernel alone knows whether a device is in use, and says so without a race: an open with O_EXCL fails when the device, one of its partitions,
-// or the disk that it is a partition of was claimed by a mount in any namespace, by swap, LVM, RAID or another such open (open(2)). It does not say
-// by whom; that is looked up in sysfs, in the mounts of all namespaces, and in the open files of all processes, as far as this process may see them.
+// The kernel alone knows whether a device is in use, and says so without a race: an open with O_EXCL fails when the
+// device, one of its partitions, or the disk that it is a partition of was claimed by a mount in any namespace, by
+// swap, LVM, RAID or another such open (open(2)). It does not say by whom; that is looked up in sysfs, in the mounts of
+// all namespaces, and in the open files of all processes, as far as this process may see them.
 package inuse
 
 import (
@@ -25,7 +27,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s is in use (%s) and would change while it is read", e.Path, strings.Join(e.Users, "; "))
 }
 
-// Hold is a device or file that nobody else used when it was opened for reading. As long as it is open, a device stays so.
+// Hold is a device or file that nobody else used when it was opened for reading. As long as it is open, a device stays
+// so.
 type Hold struct {
 	*os.File
 	// Users is what uses it, in words. Empty unless Live opened it.
@@ -43,8 +46,8 @@ func Open(path string) (*Hold, error) {
 	return h, err
 }
 
-// Somebody who uses it for a moment only does not count: udev looking into a device, or a process between its fork and its exec, which has a copy of all
-// that its parent has open. There is no event to wait for.
+// Somebody who uses it for a moment only does not count: udev looking into a device, or a process between its fork and
+// its exec, which has a copy of all that its parent has open. There is no event to wait for.
 const (
 	tries = 4
 	pause = 100 * time.Millisecond
@@ -104,7 +107,8 @@ func (h *Hold) device(path string) error {
 	return err
 }
 
-// file opens a regular file and looks for whoever may write it: a lock, a loop device, a process that has it open for writing.
+// file opens a regular file and looks for whoever may write it: a lock, a loop device, a process that has it open for
+// writing.
 func (h *Hold) file(path string) (err error) {
 	if h.File, err = os.Open(path); err != nil {
 		return err
@@ -116,8 +120,9 @@ func (h *Hold) file(path string) (err error) {
 	if h.Users, err = loops("/", st); err != nil {
 		return fmt.Errorf("cannot tell who uses %s: %w", path, err)
 	}
-	// A read lease is given only where nobody at all has the file open for writing, also no process that cannot be seen (fcntl(2)). Where it is
-	// refused, or is not to be had, all open files of all processes are looked at to say who does.
+	// A read lease is given only where nobody at all has the file open for writing, also no process that cannot be seen
+	// (fcntl(2)). Where it is refused, or is not to be had, all open files of all processes are looked at to say who
+	// does.
 	_, lease := unix.FcntlInt(h.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	if lease == nil {
 		// Not kept: whoever opened the file for writing would have to wait for it.

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// mounted looks for the devices in the mounts of this process and, when it sees none, in those of the other mount namespaces.
+// mounted looks for the devices in the mounts of this process and, when it sees none, in those of the other mount
+// namespaces.
 func mounted(root string, nodes []node) ([]string, error) {
 	own, err := os.ReadFile(filepath.Join(root, "proc/self/mountinfo"))
 	if err != nil {

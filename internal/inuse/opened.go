@@ -51,8 +51,8 @@ func target(link string) string {
 	return to
 }
 
-// loops names the loop devices that can write the file or device, and what uses them. The kernel knows the backing file by its device and inode;
-// the name in sysfs may be one of another namespace.
+// loops names the loop devices that can write the file or device, and what uses them. The kernel knows the backing file
+// by its device and inode; the name in sysfs may be one of another namespace.
 func loops(root string, file os.FileInfo) (users []string, err error) {
 	active, _ := filepath.Glob(filepath.Join(root, "sys/block/loop*/loop/backing_file")) // the pattern is sound
 	for _, a := range active {

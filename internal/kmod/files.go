@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// The files of a folder /lib/modules/RELEASE that an Index is written to and read from: modules.dep(5), and the others beside it.
+// The files of a folder /lib/modules/RELEASE that an Index is written to and read from: modules.dep(5), and the others
+// beside it.
 const (
 	depFile     = "modules.dep"
 	aliasFile   = "modules.alias"

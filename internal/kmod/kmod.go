@@ -1,8 +1,9 @@
 // Package kmod knows which kernel modules there are, which need which, and which hardware wants which.
 //
-// mkimage reads that out of the modules themselves (section .modinfo of the ELF file, [ReadInfo]): a Debian kernel package
-// carries no modules.dep, which is only made when the package is installed. What it finds it writes into the boot directory in
-// the text formats of modules.dep(5), and the node reads them again ([Load]) to load what its hardware asks for ([Loader]).
+// mkimage reads that out of the modules themselves (section .modinfo of the ELF file, [ReadInfo]): a Debian kernel
+// package carries no modules.dep, which is only made when the package is installed. What it finds it writes into the
+// boot directory in the text formats of modules.dep(5), and the node reads them again ([Load]) to load what its
+// hardware asks for ([Loader]).
 package kmod
 
 import (
@@ -132,8 +133,9 @@ func (x *Index) Resolve(name string) []*Module {
 	return found
 }
 
-// Order returns the module and everything that must be in the kernel before it, in the order of loading. soft adds the soft
-// dependencies, before and after, as far as they are there. A dependency that is neither there nor built in is an error.
+// Order returns the module and everything that must be in the kernel before it, in the order of loading. soft adds the
+// soft dependencies, before and after, as far as they are there. A dependency that is neither there nor built in is an
+// error.
 func (x *Index) Order(name string, soft bool) ([]*Module, error) {
 	m, ok := x.Module(name)
 	if !ok {

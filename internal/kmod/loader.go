@@ -10,8 +10,8 @@ import (
 
 // Kernel takes modules in. It is what a Loader needs of the operating system; [System] is the real one.
 type Kernel interface {
-	// Init puts the module in the file into the kernel and returns when it has started, which includes the probing of the
-	// devices that it drives. A module that is there already is no error.
+	// Init puts the module in the file into the kernel and returns when it has started, which includes the probing of
+	// the devices that it drives. A module that is there already is no error.
 	Init(file fs.File, params string) error
 }
 
@@ -34,8 +34,9 @@ type try struct {
 	err  error
 }
 
-// Load loads what a name or an alias stands for and returns how many modules were new to the kernel. An alias that nothing
-// answers to is no error: most devices of a machine have no driver in the archive. Of several modules for an alias, each is tried.
+// Load loads what a name or an alias stands for and returns how many modules were new to the kernel. An alias that
+// nothing answers to is no error: most devices of a machine have no driver in the archive. Of several modules for an
+// alias, each is tried.
 func (l *Loader) Load(name string) (int, error) {
 	var errs []error
 	loaded := 0

@@ -1,6 +1,7 @@
 package kmod
 
-// Match says whether a name matches a pattern in the manner of fnmatch(3) without flags, which is how kmod matches aliases:
+// Match says whether a name matches a pattern in the manner of fnmatch(3) without flags, which is how kmod matches
+// aliases:
 // * any run, ? any byte, [a-c] and [!a-c] a byte of a set. A set that does not end matches its own text.
 func Match(pattern, name string) bool {
 	// The last * seen, and how much of the name it has taken: the only place to come back to.

@@ -16,8 +16,8 @@ type System struct{}
 
 var _ Kernel = System{}
 
-// Init implements Kernel with finit_module(2). The module must not be compressed: a kernel in lockdown checks the signature at
-// its end, and only newer ones can decompress by themselves.
+// Init implements Kernel with finit_module(2). The module must not be compressed: a kernel in lockdown checks the
+// signature at its end, and only newer ones can decompress by themselves.
 func (System) Init(file fs.File, params string) error {
 	var err error
 	if f, ok := file.(*os.File); ok {

@@ -1,5 +1,5 @@
-// Package need says what a test wants of the machine it runs on. Where that is missing the test is skipped and says why; on CI, whose
-// machine is meant to have everything (.ci/packages), it fails.
+// Package need says what a test wants of the machine it runs on. Where that is missing the test is skipped and says
+// why; on CI, whose machine is meant to have everything (.ci/packages), it fails.
 package need
 
 import (

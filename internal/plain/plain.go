@@ -32,7 +32,8 @@ func Line(s string, max int) string {
 	return s
 }
 
-// Words is Line with single blanks between its words and none at its ends: a run of them would look like the columns of a table.
+// Words is Line with single blanks between its words and none at its ends: a run of them would look like the columns of
+// a table.
 func Words(s string, max int) string {
 	s = Line(s, max)
 	if !strings.Contains(s, "  ") && strings.Trim(s, " ") == s {
@@ -70,8 +71,8 @@ func clean(s string, lines bool) bool {
 	return true
 }
 
-// Strings makes every string below v a Line of at most max bytes: v is a pointer; structs, slices, maps' values and keys are
-// followed. Unexported fields stay as they are.
+// Strings makes every string below v a Line of at most max bytes: v is a pointer; structs, slices, maps' values and
+// keys are followed. Unexported fields stay as they are.
 func Strings(v any, max int) {
 	walk(reflect.ValueOf(v), func(s string) string { return Line(s, max) })
 }
@@ -121,8 +122,8 @@ func walkMap(v reflect.Value, f func(string) string) {
 	}
 }
 
-// NewWriter returns a writer that passes Text of what is written on to w. It is the last guard: what is printed as a row of its
-// own must be a Line before.
+// NewWriter returns a writer that passes Text of what is written on to w. It is the last guard: what is printed as a
+// row of its own must be a Line before.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // Writer is what NewWriter returns.

@@ -27,8 +27,9 @@ func (e *OpenError) Error() string {
 	return fmt.Sprintf("%s has mode %04o, so others can read %s: `chmod 700 %s` closes it", e.Dir, e.Mode, e.What, e.Dir)
 }
 
-// Dir makes the directory dir with DirMode, parents included. An empty directory is closed to others. One with something
-// in it that others can reach is an *OpenError, because somebody may rely on its mode. what names the content in the error.
+// Dir makes the directory dir with DirMode, parents included. An empty directory is closed to others. One with
+// something in it that others can reach is an *OpenError, because somebody may rely on its mode. what names the content
+// in the error.
 func Dir(dir, what string) error {
 	st, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -67,15 +67,15 @@ func writeRecord(cw *cpio.Writer, r Record, inode int64, modTime time.Time) erro
 	return err
 }
 
-// The compressor cuts its input into blocks of this size, in bytes, and compresses them in parallel. The result depends on the
-// size, so neither it nor the number of blocks under way may follow the machine.
+// The compressor cuts its input into blocks of this size, in bytes, and compresses them in parallel. The result depends
+// on the size, so neither it nor the number of blocks under way may follow the machine.
 const (
 	blockSize = 1 << 20
 	blocks    = 8
 )
 
-// Pack writes the archive compressed with gzip, which every kernel can unpack, and returns its size before compression. The level
-// is the default one: the best makes a Debian kernel's modules 1.5 % smaller and takes many times as long.
+// Pack writes the archive compressed with gzip, which every kernel can unpack, and returns its size before compression.
+// The level is the default one: the best makes a Debian kernel's modules 1.5 % smaller and takes many times as long.
 func (a *Archive) Pack(w io.Writer, modTime time.Time) (unpacked int64, err error) {
 	zw, err := pgzip.NewWriterLevel(w, 6)
 	if err != nil {

@@ -1,9 +1,9 @@
 // Package ramfs makes and reads the archives that a Linux kernel unpacks as its first root file system.
 //
-// The format is cpio "newc" (Linux, Documentation/driver-api/early-userspace/buffer-format.rst). An [Archive] is written in one
-// fixed way, so that the same content is the same bytes: records sorted by name, inode numbers counted from one, owner root,
-// every time the same, no device nodes. Device nodes are not missed: /dev/console is in the archive that every kernel
-// carries inside itself, and the rest is devtmpfs.
+// The format is cpio "newc" (Linux, Documentation/driver-api/early-userspace/buffer-format.rst). An [Archive] is
+// written in one fixed way, so that the same content is the same bytes: records sorted by name, inode numbers counted
+// from one, owner root, every time the same, no device nodes. Device nodes are not missed: /dev/console is in the
+// archive that every kernel carries inside itself, and the rest is devtmpfs.
 package ramfs
 
 import (
@@ -16,7 +16,8 @@ import (
 	"strings"
 )
 
-// MaxFile is the size, in bytes, of the largest file that the format can hold: its size field has eight hexadecimal digits.
+// MaxFile is the size, in bytes, of the largest file that the format can hold: its size field has eight hexadecimal
+// digits.
 const MaxFile = 1<<32 - 1
 
 // Kind of a record.

@@ -2,8 +2,8 @@ package main
 
 import "github.com/diskcast/diskcast/internal/benchkit"
 
-// line is what a 1 Gbit/s line bears, in object bytes a second, in full packets of 1408 bytes: each takes 1408 + 40 (cast) + 8 (UDP) + 20 (IPv4) +
-// 14 (Ethernet), as tbf counts, which knows no preamble, checksum or gap.
+// line is what a 1 Gbit/s line bears, in object bytes a second, in full packets of 1408 bytes: each takes 1408 + 40
+// (cast) + 8 (UDP) + 20 (IPv4) + 14 (Ethernet), as tbf counts, which knows no preamble, checksum or gap.
 const line = 1e9 / 8 * 1408 / 1490
 
 func (b *bench) judge() {

@@ -162,8 +162,9 @@ func (b *bench) lab() (*netlab.Lab, error) {
 	return l, nil
 }
 
-// spoil overwrites, on every node's disk, all that the image will be written to. The files stay the same, as disks do: what a file on tmpfs costs that grows, in
-// a virtual machine whose host may have to find the memory first, is no part of a restore.
+// spoil overwrites, on every node's disk, all that the image will be written to. The files stay the same, as disks do:
+// what a file on tmpfs costs that grows, in a virtual machine whose host may have to find the memory first, is no part
+// of a restore.
 func (b *bench) spoil() error {
 	junk := bytes.Repeat([]byte("no image"), 1<<20/8)
 	for i := range nodes {

@@ -1,5 +1,5 @@
-// Package sparse is about disk images as files with holes, in which what is zero takes no room: it tells where the holes are, and makes and copies such
-// files for tests and benches.
+// Package sparse is about disk images as files with holes, in which what is zero takes no room: it tells where the
+// holes are, and makes and copies such files for tests and benches.
 package sparse
 
 import (
@@ -28,7 +28,8 @@ func Create(path string, size int64) error {
 // Copy copies a file or a device into a new file.
 func Copy(ctx context.Context, from, to string) error { return Extract(ctx, from, 0, -1, to) }
 
-// Extract copies n bytes at off of a file or a device, such as a partition of a disk, into a new file; with a negative n all from there.
+// Extract copies n bytes at off of a file or a device, such as a partition of a disk, into a new file; with a negative
+// n all from there.
 func Extract(ctx context.Context, from string, off, n int64, to string) error {
 	in, end, err := open(from)
 	if err != nil {

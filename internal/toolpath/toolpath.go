@@ -1,4 +1,5 @@
-// Package toolpath finds programs, also those in the system's own directories, which the PATH of an ordinary user lacks.
+// Package toolpath finds programs, also those in the system's own directories, which the PATH of an ordinary user
+// lacks.
 package toolpath
 
 import (

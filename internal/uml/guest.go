@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handle is for an init function: it makes f what a guest does that is started with this name. Inside, f finds /proc mounted, its
-// kernel knows the task's file system, and Mounts is an empty directory.
+// Handle is for an init function: it makes f what a guest does that is started with this name. Inside, f finds /proc
+// mounted, its kernel knows the task's file system, and Mounts is an empty directory.
 func Handle(name string, f func(t Task) (string, error)) {
 	dir := os.Getenv(envDir)
 	if os.Getpid() != 1 || dir == "" {

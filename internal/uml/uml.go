@@ -1,9 +1,11 @@
-// Package uml runs a part of this program in user-mode Linux (Debian's package user-mode-linux): a Linux kernel that is a process,
-// here with the host's files as its root and this very program as its process 1. It starts in two seconds and has file systems
-// that the host's kernel lacks, and root in it has all capabilities, which root of a container has not.
+// Package uml runs a part of this program in user-mode Linux (Debian's package user-mode-linux): a Linux kernel that is
+// a process, here with the host's files as its root and this very program as its process 1. It starts in two seconds
+// and has file systems that the host's kernel lacks, and root in it has all capabilities, which root of a container has
+// not.
 //
-// What a guest is to do must be made known by Handle in an init function, because the program that starts as process 1 there never
-// gets to its main. Task and result go through files in a directory that both sides see; the kernel's command line names it.
+// What a guest is to do must be made known by Handle in an init function, because the program that starts as process 1
+// there never gets to its main. Task and result go through files in a directory that both sides see; the kernel's
+// command line names it.
 package uml
 
 import (
@@ -51,8 +53,9 @@ const (
 	resultFile = "result.json"
 )
 
-// Run starts a guest, has it do the task and returns what the task's function did. Its memory is kept in dir ("": where temporary files are),
-// whose name must not hold commas, colons or blanks. The guest ends with ctx or with this process.
+// Run starts a guest, has it do the task and returns what the task's function did. Its memory is kept in dir ("": where
+// temporary files are), whose name must not hold commas, colons or blanks. The guest ends with ctx or with this
+// process.
 func Run(ctx context.Context, dir string, t Task) (string, error) {
 	self, err := os.Executable()
 	if err != nil {

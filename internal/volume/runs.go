@@ -145,8 +145,8 @@ func Bytes(ext []Extent) int64 {
 	return n
 }
 
-// Require fails unless used, which must be merged, holds all of the n bytes at off. Readers ask it for what their file system cannot do
-// without: a map that calls such a place free is wrong, in other places too.
+// Require fails unless used, which must be merged, holds all of the n bytes at off. Readers ask it for what their file
+// system cannot do without: a map that calls such a place free is wrong, in other places too.
 func Require(used []Extent, what string, off, n int64) error {
 	if lacks := Subtract([]Extent{{Offset: off, Length: n}}, used); n > 0 && len(lacks) > 0 {
 		return fmt.Errorf("its map calls %d bytes at %d free, where it has %s", lacks[0].Length, lacks[0].Offset, what)

@@ -6,8 +6,8 @@
 // Extents; package probe tries them all. All of it is read-only except table.Write and package grow.
 //
 // The promise of an allocation map is one-sided: every byte that the file system could ever read again is in it. It may
-// hold more than that (a reader that is not sure about a block counts it as used), it may never hold less. A reader that
-// meets something it does not know, such as an unknown incompatible feature flag, returns an error, and the whole
+// hold more than that (a reader that is not sure about a block counts it as used), it may never hold less. A reader
+// that meets something it does not know, such as an unknown incompatible feature flag, returns an error, and the whole
 // partition is captured instead. So a wrong guess costs bytes in the image and never costs the operator's data.
 package volume
 
@@ -49,7 +49,8 @@ type Info struct {
 	Used      int64    `json:"used,omitempty"`       // bytes that the file system's own counters call used
 	Clean     bool     `json:"clean"`                // it was unmounted in order
 	Notes     []string `json:"notes,omitempty"`      // sentences for the operator
-	// Bad are clusters or blocks that the file system itself calls bad: no file is in them, and the disk may not be able to read them. In order.
+	// Bad are clusters or blocks that the file system itself calls bad: no file is in them, and the disk may not be
+	// able to read them. In order.
 	Bad []Extent `json:"-"`
 }
 
@@ -69,8 +70,8 @@ type Table struct {
 	DiskSize   int64       `json:"disk_size"`         // bytes
 	DiskID     string      `json:"disk_id,omitempty"` // GUID in lower case, or 0x%08x for dos
 	Partitions []Partition `json:"partitions,omitempty"`
-	// Refused says, of a table of Kind "none", that the disk has something like a table that cannot be trusted. What looks like a
-	// file system below it cannot be either: it may be left over from before the table.
+	// Refused says, of a table of Kind "none", that the disk has something like a table that cannot be trusted. What
+	// looks like a file system below it cannot be either: it may be left over from before the table.
 	Refused bool `json:"refused,omitempty"`
 	// Regions are all bytes outside the partitions and outside what is the table's own: gaps before, between and behind
 	// partitions, where boot loaders and others keep what no table names.
@@ -92,12 +93,12 @@ type GPT struct {
 	Entries     int64 `json:"entries_start"` // bytes; where the primary entry array is, normally 2 sectors
 	FirstUsable int64 `json:"first_usable"`  // bytes
 	UsableEnd   int64 `json:"usable_end"`    // bytes; the first byte after the usable space
-	// Backup is where the backup header lies, in bytes, when that is not the last sector (the disk was enlarged); BackupEntries
-	// is where its array begins.
+	// Backup is where the backup header lies, in bytes, when that is not the last sector (the disk was enlarged);
+	// BackupEntries is where its array begins.
 	Backup        int64 `json:"backup,omitempty"`
 	BackupEntries int64 `json:"backup_entries,omitempty"`
-	// Header is the sector of the primary header without the zeros at its end. It is kept only when it has something that the
-	// other fields do not tell: another revision, a longer header, reserved bytes.
+	// Header is the sector of the primary header without the zeros at its end. It is kept only when it has something
+	// that the other fields do not tell: another revision, a longer header, reserved bytes.
 	Header []byte `json:"header,omitempty"`
 	// BackupHeader is the same of the backup's header, kept only when it has something else there than the primary's.
 	BackupHeader []byte `json:"backup_header,omitempty"`
@@ -125,8 +126,8 @@ type Partition struct {
 	// Table.Extended they are set when the chain begins with a record that describes no partition.
 	EBRStart int64  `json:"ebr_start,omitempty"`
 	EBR      []byte `json:"ebr,omitempty"`
-	// Entry is the GPT entry as it is on the disk, kept only when the other fields do not tell all of it: bytes behind the end
-	// of the name, a name that is not UTF-16, an entry of more than 128 bytes.
+	// Entry is the GPT entry as it is on the disk, kept only when the other fields do not tell all of it: bytes behind
+	// the end of the name, a name that is not UTF-16, an entry of more than 128 bytes.
 	Entry []byte `json:"entry,omitempty"`
 }
 

@@ -1,5 +1,5 @@
-// Package bootdir makes the folder that a network boots from: kernel, archive, iPXE and its script, shim and GRUB with its configuration, and
-// a manifest.
+// Package bootdir makes the folder that a network boots from: kernel, archive, iPXE and its script, shim and GRUB with
+// its configuration, and a manifest.
 //
 // The same inputs give the same bytes. The folder appears, or changes, in one step: a server that reads it while it is
 // made sees the old one or the new one.
@@ -25,7 +25,8 @@ import (
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
 
-// Names of the files in a boot directory. The names are what boot.ipxe, grub.cfg, the server's DHCP and its timeline of a node count on.
+// Names of the files in a boot directory. The names are what boot.ipxe, grub.cfg, the server's DHCP and its timeline of
+// a node count on.
 const (
 	KernelFile   = "vmlinuz"
 	ArchiveFile  = "initramfs.img"

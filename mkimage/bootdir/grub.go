@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Names of the files for Secure Boot. The firmware loads shim, whatever its name; shim loads grubx64.efi from beside itself; Debian's GRUB
-// reads /grub/grub.cfg of the server that it came from.
+// Names of the files for Secure Boot. The firmware loads shim, whatever its name; shim loads grubx64.efi from beside
+// itself; Debian's GRUB reads /grub/grub.cfg of the server that it came from.
 const (
 	ShimFile       = "shimx64.efi"
 	GRUBFile       = "grubx64.efi"
@@ -16,8 +16,8 @@ const (
 
 // GRUBConfig is grub/grub.cfg: what boot.ipxe is for iPXE.
 func GRUBConfig(c *Content) string {
-	// $cmdpath is the place that GRUB itself was loaded from, as (tftp,10.0.0.1); $prefix is that with /grub at its end, and without the folder
-	// that GRUB may lie in.
+	// $cmdpath is the place that GRUB itself was loaded from, as (tftp,10.0.0.1); $prefix is that with /grub at its
+	// end, and without the folder that GRUB may lie in.
 	base := "$cmdpath"
 	if c.SecureBoot.HTTP {
 		if dir, ok := grubPath(c.BaseURL); ok {
@@ -32,7 +32,8 @@ func GRUBConfig(c *Content) string {
 	return b.String()
 }
 
-// grubPath writes http://10.0.0.1:8080/boot as GRUB does: (http,10.0.0.1:8080)/boot. Settings of iPXE mean nothing to it.
+// grubPath writes http://10.0.0.1:8080/boot as GRUB does: (http,10.0.0.1:8080)/boot. Settings of iPXE mean nothing to
+// it.
 func grubPath(base string) (string, bool) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" || strings.Contains(base, "$") {
@@ -41,14 +42,14 @@ func grubPath(base string) (string, bool) {
 	return "(http," + u.Host + ")" + strings.TrimSuffix(u.Path, "/"), true
 }
 
-// GRUBTakes reports whether GRUB can hand on the words of a kernel command line as iPXE does. GRUB puts a backslash before
-// these two, and it does not know iPXE's settings.
+// GRUBTakes reports whether GRUB can hand on the words of a kernel command line as iPXE does. GRUB puts a backslash
+// before these two, and it does not know iPXE's settings.
 func GRUBTakes(cmdline string) bool {
 	return !strings.ContainsAny(cmdline, `\'`) && !strings.Contains(cmdline, "${")
 }
 
-// grubWords quotes a kernel command line for GRUB's shell. The kernel cuts it at blanks outside double quotes; so must be cut
-// here, because GRUB would escape the quotes. A word with a blank in it gets them back from GRUB.
+// grubWords quotes a kernel command line for GRUB's shell. The kernel cuts it at blanks outside double quotes; so must
+// be cut here, because GRUB would escape the quotes. A word with a blank in it gets them back from GRUB.
 func grubWords(cmdline string) string {
 	var words []string
 	var word strings.Builder
@@ -75,10 +76,11 @@ func grubWords(cmdline string) string {
 
 // The server fills in node-MAC.cfg: it calls own_disk where the machine is to start from its own disk.
 //
-// Leaving is no way to the firmware's next boot device: this GRUB always leaves with success, after which firmware ends its boot order and
-// shows its menu (UEFI 2.10, 3.1.1). So the loader on the disk is started from here: a distribution's, Windows', else the one that
-// firmware starts without being told. The last comes last because it may be a program that enters the others into the firmware and restarts.
-// GRUB tells a program that it lies on $root, wherever it was loaded from: a shim that believes to lie in the network finds no files.
+// Leaving is no way to the firmware's next boot device: this GRUB always leaves with success, after which firmware ends
+// its boot order and shows its menu (UEFI 2.10, 3.1.1). So the loader on the disk is started from here: a
+// distribution's, Windows', else the one that firmware starts without being told. The last comes last because it may be
+// a program that enters the others into the firmware and restarts. GRUB tells a program that it lies on $root, wherever
+// it was loaded from: a shim that believes to lie in the network finds no files.
 const grubHead = `# Made by mkimage.
 function own_disk {
   for loader in (hd*,gpt*)/EFI/*/shimx64.efi (hd*,gpt*)/EFI/Microsoft/Boot/bootmgfw.efi (hd*,gpt*)/EFI/BOOT/BOOTX64.EFI (hd*,msdos*)/EFI/BOOT/BOOTX64.EFI; do
@@ -100,8 +102,8 @@ echo "diskcast: $net_default_mac with address $net_default_ip starts Linux %s"
 source "$cmdpath/grub/node-$net_default_mac.cfg"
 `
 
-// A kernel that is loaded is not loaded again: Debian 12's GRUB ends in an exception when it is. The loop has words in place of a count, because
-// GRUB cannot count.
+// A kernel that is loaded is not loaded again: Debian 12's GRUB ends in an exception when it is. The loop has words in
+// place of a count, because GRUB cannot count.
 const grubLoop = `
 set kernel=
 for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do

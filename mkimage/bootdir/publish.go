@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Publish puts the files into the directory out in one step. A directory that is there already must be a boot directory, or empty;
-// what is in it and not in files is gone afterwards.
+// Publish puts the files into the directory out in one step. A directory that is there already must be a boot
+// directory, or empty; what is in it and not in files is gone afterwards.
 func Publish(out string, files map[string][]byte) error {
 	// A link stays a link, and what it leads to is replaced.
 	if real, err := filepath.EvalSymlinks(out); err == nil {
@@ -115,8 +115,8 @@ func replaceable(out string) (exists bool, err error) {
 	return true, nil
 }
 
-// replaceFiles is for file systems that cannot exchange two directories. Each file changes in one step; the scripts come after
-// what they name, and what is left over goes last.
+// replaceFiles is for file systems that cannot exchange two directories. Each file changes in one step; the scripts
+// come after what they name, and what is left over goes last.
 func replaceFiles(temp, out string, files map[string][]byte) error {
 	last := []string{GRUBConfigFile, ScriptFile, ManifestFile}
 	order := []string{}

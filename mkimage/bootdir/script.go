@@ -7,14 +7,15 @@ import (
 
 // Cmdline is the part of the kernel's command line that all nodes share.
 func Cmdline(c *Content) string {
-	// The last console is /dev/console, where the kernel's own panic text must be seen: the serial line if there is one.
+	// The last console is /dev/console, where the kernel's own panic text must be seen: the serial line if there is
+	// one.
 	words := []string{"console=tty0"}
 	if c.Site.Console != "" {
 		words = append(words, "console="+c.Site.Console)
 	}
-	// A kernel that panics restarts the node instead of leaving it dead until somebody walks there. The kernel's messages on a
-	// serial line of 11 KB/s would take longer than all the rest of the boot; they are in dmesg. There is nobody on a node
-	// to be protected from its other programs, and the protection costs every packet.
+	// A kernel that panics restarts the node instead of leaving it dead until somebody walks there. The kernel's
+	// messages on a serial line of 11 KB/s would take longer than all the rest of the boot; they are in dmesg. There is
+	// nobody on a node to be protected from its other programs, and the protection costs every packet.
 	words = append(words, "panic=60", "quiet", "mitigations=off")
 	if c.Append != "" {
 		words = append(words, c.Append)
@@ -22,11 +23,12 @@ func Cmdline(c *Content) string {
 	return strings.Join(words, " ")
 }
 
-// nodeWords is room, in bytes, for what the boot loaders add for each node: the kernel's own name (GRUB), initrd= and BOOTIF=.
+// nodeWords is room, in bytes, for what the boot loaders add for each node: the kernel's own name (GRUB), initrd= and
+// BOOTIF=.
 const nodeWords = 160
 
-// CheckCmdline tells whether the kernel takes the whole command line of a node. A longer one is cut off without a word, by
-// the boot loader or the kernel, and what is cut is what the operator added. max is the kernel's limit in bytes.
+// CheckCmdline tells whether the kernel takes the whole command line of a node. A longer one is cut off without a word,
+// by the boot loader or the kernel, and what is cut is what the operator added. max is the kernel's limit in bytes.
 func CheckCmdline(c *Content, max int) error {
 	if over := len(Cmdline(c)) + nodeWords - max; over > 0 {
 		return fmt.Errorf("the kernel's command line would have %d characters, and with %d for what each node adds the kernel takes %d: shorten --append by %d",
@@ -43,8 +45,8 @@ func Script(c *Content) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, scriptHead, c.Release)
-	// The EFI stub of the kernel finds its archive by this name; BIOS ignores it. The node learns from BOOTIF which card it
-	// booted from: iPXE calls that card netX, whatever its number.
+	// The EFI stub of the kernel finds its archive by this name; BIOS ignores it. The node learns from BOOTIF which
+	// card it booted from: iPXE calls that card netX, whatever its number.
 	fmt.Fprintf(&b, "kernel %s%s initrd=%s BOOTIF=01-${netX/mac:hexhyp} %s || goto failed\n", base, KernelFile, ArchiveFile, Cmdline(c))
 	fmt.Fprintf(&b, "initrd %s%s || goto failed\n", base, ArchiveFile)
 	b.WriteString(scriptTail)

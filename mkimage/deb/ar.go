@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// arReader reads the common ar format: a magic, then members with a header of 60 bytes of text (deb(5), ar(5)): name 16, time 12,
-// owner 6, group 6, mode 8, size 10, end 2. A member with an odd size is followed by one byte of padding. Packages use no
-// extensions for long names.
+// arReader reads the common ar format: a magic, then members with a header of 60 bytes of text (deb(5), ar(5)): name
+// 16, time 12, owner 6, group 6, mode 8, size 10, end 2. A member with an odd size is followed by one byte of padding.
+// Packages use no extensions for long names.
 type arReader struct {
 	r    io.Reader
 	left int64 // bytes of the current member and its padding not read yet

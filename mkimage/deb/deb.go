@@ -20,7 +20,8 @@ import (
 // Magic is how a package starts: the magic of an ar archive.
 const Magic = "!<arch>\n"
 
-// maxFile bounds one file of a package, in bytes. The largest in a kernel package is about 100 MB (an uncompressed vmlinux).
+// maxFile bounds one file of a package, in bytes. The largest in a kernel package is about 100 MB (an uncompressed
+// vmlinux).
 const maxFile = 1 << 30
 
 // Walk calls do for every record of the package's data, in the order of the package. Names are clean and relative:
@@ -58,7 +59,8 @@ func walk(r io.Reader, member string, do func(header *tar.Header, content io.Rea
 	}
 }
 
-// decompress opens a member of the package by the suffix of its name; deb(5) has these and no others since lzma was dropped.
+// decompress opens a member of the package by the suffix of its name; deb(5) has these and no others since lzma was
+// dropped.
 func decompress(name string, r io.Reader) (io.Reader, func(), error) {
 	nothing := func() {}
 	switch path.Ext(name) {

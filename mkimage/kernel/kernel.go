@@ -16,8 +16,9 @@ import (
 
 // Options name the inputs.
 type Options struct {
-	Kernel   string   // a vmlinuz, or a package with one
-	Modules  []string // folders /lib/modules/RELEASE, or packages with one; empty: the package of the kernel, or /lib/modules
+	Kernel string // a vmlinuz, or a package with one
+	// folders /lib/modules/RELEASE, or packages with one; empty: the package of the kernel, or /lib/modules
+	Modules  []string
 	Firmware []string // folders like /lib/firmware, or packages with one
 }
 
@@ -120,7 +121,8 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 	return []string{o.Kernel}, nil
 }
 
-// noKernel says what to do with a package that holds no kernel: most often it only names, in its dependencies, the one that does.
+// noKernel says what to do with a package that holds no kernel: most often it only names, in its dependencies, the one
+// that does.
 func noKernel(name string) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -216,7 +218,8 @@ func (k *Kernel) openFirmware(from string) error {
 	return fmt.Errorf("firmware: %s holds no lib/firmware", from)
 }
 
-// addRoot opens a folder. Symbolic links out of it are not followed: what an archive holds must not depend on the rest of the system.
+// addRoot opens a folder. Symbolic links out of it are not followed: what an archive holds must not depend on the rest
+// of the system.
 func (k *Kernel) addRoot(list *[]fs.FS, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

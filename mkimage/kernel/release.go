@@ -45,7 +45,8 @@ func Release(image []byte) (string, error) {
 	return "", fmt.Errorf("the image's release %q is not a name", text)
 }
 
-// MaxCmdline is the longest command line of an x86 kernel, in bytes, without the zero at its end: COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h, less one.
+// MaxCmdline is the longest command line of an x86 kernel, in bytes, without the zero at its end: COMMAND_LINE_SIZE of
+// arch/x86/include/asm/setup.h, less one.
 const MaxCmdline = 2047
 
 // CmdlineSize is the longest command line that the image takes, in bytes, by its own header.

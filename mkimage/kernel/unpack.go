@@ -15,8 +15,8 @@ import (
 	"github.com/diskcast/diskcast/mkimage/deb"
 )
 
-// unpack writes what mkimage may need of a package into a temporary folder. The folder is an os.Root: whatever names and links
-// the package has, nothing is written or read outside it.
+// unpack writes what mkimage may need of a package into a temporary folder. The folder is an os.Root: whatever names
+// and links the package has, nothing is written or read outside it.
 func (k *Kernel) unpack(name string) (fs.FS, error) {
 	dir := filepath.Join(k.temp, strconv.Itoa(len(k.roots)))
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// depmod is the judge of the index: it finds dependencies by the symbols that modules use, we by what they say of themselves.
-// The kernel is a real one, a Debian package named by DISKCAST_KERNEL_DEB.
+// depmod is the judge of the index: it finds dependencies by the symbols that modules use, we by what they say of
+// themselves. The kernel is a real one, a Debian package named by DISKCAST_KERNEL_DEB.
 func TestDepmod(t *testing.T) {
 	if os.Getenv("DISKCAST_KERNEL_DEB") == "" {
 		t.Skip("DISKCAST_KERNEL_DEB does not name a Debian kernel package")

@@ -15,8 +15,9 @@ type Blob struct {
 	Data []byte
 }
 
-// Firmware finds the files that the modules may ask for in folders of firmware. What is compressed there is not in the result:
-// whether a kernel can decompress firmware is a matter of its configuration. missing are the modules of which no file was found.
+// Firmware finds the files that the modules may ask for in folders of firmware. What is compressed there is not in the
+// result: whether a kernel can decompress firmware is a matter of its configuration. missing are the modules of which
+// no file was found.
 func Firmware(dirs []fs.FS, list []*kmod.Module) (blobs []Blob, missing []string, err error) {
 	seen := map[string]bool{}
 	for _, m := range list {

@@ -163,8 +163,8 @@ func plainReader(r io.Reader, name string) (io.Reader, func(), error) {
 	return r, nothing, nil
 }
 
-// Choose returns the modules of a selection with everything that they need, sorted by path. Words of the selection are groups
-// (see [Groups]), names of modules, or aliases.
+// Choose returns the modules of a selection with everything that they need, sorted by path. Words of the selection are
+// groups (see [Groups]), names of modules, or aliases.
 func (t *Tree) Choose(selection []string) ([]*kmod.Module, error) {
 	chosen := map[*kmod.Module]bool{}
 	add := func(m *kmod.Module) error {

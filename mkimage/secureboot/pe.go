@@ -29,8 +29,8 @@ func image(data []byte) (*pe.File, *pe.OptionalHeader64, error) {
 	return f, h, nil
 }
 
-// signatures returns the PKCS #7 signatures of a program. The table of them is not among the sections: its "address" is a place in the
-// file (PE format, "The Attribute Certificate Table").
+// signatures returns the PKCS #7 signatures of a program. The table of them is not among the sections: its "address" is
+// a place in the file (PE format, "The Attribute Certificate Table").
 func signatures(data []byte) ([][]byte, error) {
 	_, h, err := image(data)
 	if err != nil {
@@ -105,8 +105,9 @@ func signers(data []byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// vendorKey returns the certificate that was built into a shim: the one that it trusts beside the firmware's. The section begins with
-// four numbers: size of the certificate, size of the list of what is revoked, and where they begin, from the section's start, as Debian's shim has it.
+// vendorKey returns the certificate that was built into a shim: the one that it trusts beside the firmware's. The
+// section begins with four numbers: size of the certificate, size of the list of what is revoked, and where they begin,
+// from the section's start, as Debian's shim has it.
 func vendorKey(shim []byte) (*x509.Certificate, error) {
 	data, err := section(shim, ".vendor_cert")
 	if err != nil {
@@ -135,9 +136,9 @@ func section(data []byte, name string) ([]byte, error) {
 	return nil, fmt.Errorf("no section %s", name)
 }
 
-// grubModules lists the modules that a GRUB carries. Its section "mods" is a header (the magic "mimg", where the modules begin, size of
-// all) and objects, each behind its type and its size with this header; an object of type 0 is a module in ELF, whose section .modname
-// holds its name. So it is in Debian's signed GRUB 2.06 and 2.12.
+// grubModules lists the modules that a GRUB carries. Its section "mods" is a header (the magic "mimg", where the
+// modules begin, size of all) and objects, each behind its type and its size with this header; an object of type 0 is a
+// module in ELF, whose section .modname holds its name. So it is in Debian's signed GRUB 2.06 and 2.12.
 func grubModules(data []byte) ([]string, error) {
 	mods, err := section(data, "mods")
 	if err != nil || len(mods) < 24 || string(mods[:4]) != "mimg" {
@@ -179,8 +180,8 @@ func moduleName(data []byte) (string, error) {
 	return strings.TrimRight(string(name), "\x00"), err
 }
 
-// grubVersion reads the release of GRUB's that a distribution's is made from, out of the lines by which firmware may revoke it (shim's
-// SBAT.md): component, generation, vendor, package, version, address.
+// grubVersion reads the release of GRUB's that a distribution's is made from, out of the lines by which firmware may
+// revoke it (shim's SBAT.md): component, generation, vendor, package, version, address.
 func grubVersion(data []byte) string {
 	text, err := section(data, ".sbat")
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package secureboot finds the boot loaders that firmware with Secure Boot on starts as it left the factory: shim, which
-// carries Microsoft's signature, and the GRUB for network boot that shim's distribution signed. Nobody has to enrol a key.
+// Package secureboot finds the boot loaders that firmware with Secure Boot on starts as it left the factory: shim,
+// which carries Microsoft's signature, and the GRUB for network boot that shim's distribution signed. Nobody has to
+// enrol a key.
 //
-// shim starts only what was signed with a key of its own distribution, and so does its GRUB: both, and the kernel, must come from
-// the same one. Check tells when they do not, before a machine does so in its own words.
+// shim starts only what was signed with a key of its own distribution, and so does its GRUB: both, and the kernel, must
+// come from the same one. Check tells when they do not, before a machine does so in its own words.
 package secureboot
 
 import (
@@ -21,8 +22,8 @@ import (
 	"github.com/diskcast/diskcast/mkimage/deb"
 )
 
-// Where Debian's packages shim-signed and grub-efi-amd64-signed put their files. Ubuntu's shim has ".latest" at its end and a link
-// without.
+// Where Debian's packages shim-signed and grub-efi-amd64-signed put their files. Ubuntu's shim has ".latest" at its end
+// and a link without.
 const (
 	InstalledShim = "/usr/lib/shim/shimx64.efi.signed"
 	InstalledGRUB = "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"
@@ -38,16 +39,16 @@ type Loaders struct {
 	Version string
 	// HTTP tells that GRUB can load files by HTTP as well as by TFTP. Debian's can from release 13 on.
 	HTTP bool
-	// ProxyDHCP tells that GRUB finds its server also where a proxy named it, beside the DHCP server that gave the address: from 2.12
-	// on. An older one is at its prompt then, with no configuration, for ever.
+	// ProxyDHCP tells that GRUB finds its server also where a proxy named it, beside the DHCP server that gave the
+	// address: from 2.12 on. An older one is at its prompt then, with no configuration, for ever.
 	ProxyDHCP bool
 }
 
 // ErrMissing is that a boot loader is not installed.
 var ErrMissing = errors.New("not installed")
 
-// Open reads shim and GRUB, each from a file, or from a package that needs not be installed. An empty name is the place where the
-// installed package has it; if it is not there, the error is ErrMissing.
+// Open reads shim and GRUB, each from a file, or from a package that needs not be installed. An empty name is the place
+// where the installed package has it; if it is not there, the error is ErrMissing.
 func Open(shim, grub string) (*Loaders, error) {
 	l := &Loaders{}
 	for _, x := range []struct {
@@ -126,8 +127,8 @@ func readAll(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-// Check compares who signed GRUB and the kernel with whom shim trusts, and returns in words what a machine with Secure Boot on
-// would refuse. Nothing is said where shim's key cannot be read.
+// Check compares who signed GRUB and the kernel with whom shim trusts, and returns in words what a machine with Secure
+// Boot on would refuse. Nothing is said where shim's key cannot be read.
 func (l *Loaders) Check(kernel []byte) []string {
 	vendor, err := vendorKey(l.Shim)
 	if err != nil {

@@ -1,7 +1,8 @@
 // Package userland carries the node's userland inside mkimage.
 //
-// The archive is built from this project's sources before mkimage is compiled (go run ./initramfs/build), so that mkimage
-// itself needs no Go toolchain. It is embedded as a folder that always holds a README: a fresh checkout must compile too.
+// The archive is built from this project's sources before mkimage is compiled (go run ./initramfs/build), so that
+// mkimage itself needs no Go toolchain. It is embedded as a folder that always holds a README: a fresh checkout must
+// compile too.
 package userland
 
 import (

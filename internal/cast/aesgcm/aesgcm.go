@@ -1,8 +1,9 @@
 // Package aesgcm is AES-128-GCM (NIST SP 800-38D) as crypto/cipher has it, made faster for the packets of a cast.
 //
-// Encryption is the largest part of a cast's CPU time. On processors with VAES and VPCLMULQDQ (AMD since Zen 3, Intel since Ice Lake), which work on two
-// blocks at once, packets whose length is a multiple of 128 bytes take this package's own way: the default payload of 1408 bytes
-// then takes half the time of crypto/cipher. All other lengths, and all other processors, take crypto/cipher itself; what comes out is the same.
+// Encryption is the largest part of a cast's CPU time. On processors with VAES and VPCLMULQDQ (AMD since Zen 3, Intel
+// since Ice Lake), which work on two blocks at once, packets whose length is a multiple of 128 bytes take this
+// package's own way: the default payload of 1408 bytes then takes half the time of crypto/cipher. All other lengths,
+// and all other processors, take crypto/cipher itself; what comes out is the same.
 package aesgcm
 
 import (

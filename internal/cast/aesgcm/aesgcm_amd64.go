@@ -23,9 +23,10 @@ const maxData = 32
 
 // key is what the assembly needs of a key. Its layout is known to aesgcm_amd64.s.
 type key struct {
-	round  [11][32]byte // round keys, each twice
-	power  [4][32]byte  // H^8, H^7; H^6, H^5; H^4, H^3; H^2, H^1: powers of the hash key, as overX makes them
-	folded [4][32]byte  // the two halves of each of them added, for Karatsuba's multiplication; the upper 8 bytes of each 16 mean nothing
+	round [11][32]byte // round keys, each twice
+	power [4][32]byte  // H^8, H^7; H^6, H^5; H^4, H^3; H^2, H^1: powers of the hash key, as overX makes them
+	// the two halves of each of them added, for Karatsuba's multiplication; the upper 8 bytes of each 16 mean nothing
+	folded [4][32]byte
 }
 
 type accelerated struct {
@@ -54,7 +55,8 @@ func accelerate(std cipher.AEAD, block cipher.Block, k [KeySize]byte) cipher.AEA
 	return a
 }
 
-// An element of GF(2^128) as SP 800-38D writes it: its bytes in big-endian order, the coefficient of x^0 in the highest bit.
+// An element of GF(2^128) as SP 800-38D writes it: its bytes in big-endian order, the coefficient of x^0 in the highest
+// bit.
 type element struct{ hi, lo uint64 }
 
 // timesX multiplies by x. It is done without branches, as mul is, since elements are secret.
@@ -78,8 +80,9 @@ func (a element) mul(b element) element {
 	return z
 }
 
-// overX divides by x. The assembly multiplies numbers whose bits are the wrong way round; their product has 255 bits and stands at the wrong end of
-// 256, which is as if it were multiplied by x. Powers of the hash key that were divided by x make good for it.
+// overX divides by x. The assembly multiplies numbers whose bits are the wrong way round; their product has 255 bits
+// and stands at the wrong end of 256, which is as if it were multiplied by x. Powers of the hash key that were divided
+// by x make good for it.
 func (a element) overX() element {
 	carry := -(a.hi >> 63)
 	return element{(a.hi<<1 | a.lo>>63) ^ carry&(0xc2<<56), a.lo<<1 ^ carry&1}
@@ -146,12 +149,14 @@ func (a *accelerated) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
 //go:noescape
 func expand(round *[11][32]byte, key *[KeySize]byte)
 
-// seal encrypts n bytes, a multiple of stride, from src to dst and sets f.tag. dst and src are the same or do not overlap.
+// seal encrypts n bytes, a multiple of stride, from src to dst and sets f.tag. dst and src are the same or do not
+// overlap.
 //
 //go:noescape
 func seal(k *key, f *frame, dst, src *byte, n int)
 
-// open decrypts n bytes, a multiple of stride, from src to dst and sets f.tag to what the tag must be. dst and src are the same or do not overlap.
+// open decrypts n bytes, a multiple of stride, from src to dst and sets f.tag to what the tag must be. dst and src are
+// the same or do not overlap.
 //
 //go:noescape
 func open(k *key, f *frame, dst, src *byte, n int)

@@ -23,7 +23,8 @@ func std(t testing.TB, key [KeySize]byte) cipher.AEAD {
 	return a
 }
 
-// same checks one message against crypto/cipher, sealed and opened, in place and apart, and with each of its parts changed.
+// same checks one message against crypto/cipher, sealed and opened, in place and apart, and with each of its parts
+// changed.
 func same(t testing.TB, key [KeySize]byte, nonce, text, data []byte, flip int) {
 	t.Helper()
 	ours, err := New(key)
@@ -83,7 +84,8 @@ func TestSameAsStandard(t *testing.T) {
 	same(t, [KeySize]byte{}, make([]byte, NonceSize), make([]byte, 1<<20), nil, 77)
 }
 
-// TestVectors checks test case 3 of the specification of GCM (McGrew and Viega, 2005), by which the tests know that crypto/cipher is what they compare with.
+// TestVectors checks test case 3 of the specification of GCM (McGrew and Viega, 2005), by which the tests know that
+// crypto/cipher is what they compare with.
 func TestVectors(t *testing.T) {
 	unhex := func(s string) []byte {
 		b, err := hex.DecodeString(s)

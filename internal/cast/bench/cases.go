@@ -15,8 +15,8 @@ type benchCase struct {
 // queue is the buffer of a shaped port: that of a cheap switch.
 const queue = 512 << 10
 
-// linePayload is the object bytes a second that a line of so many Mbit/s bears in full frames of 1408 bytes: each takes 1408 + 40 (cast) + 8
-// (UDP) + 20 (IPv4) + 14 (Ethernet), as tbf counts, which knows no preamble, checksum or gap.
+// linePayload is the object bytes a second that a line of so many Mbit/s bears in full frames of 1408 bytes: each takes
+// 1408 + 40 (cast) + 8 (UDP) + 20 (IPv4) + 14 (Ethernet), as tbf counts, which knows no preamble, checksum or gap.
 func linePayload(mbit float64) float64 { return mbit * 1e6 / 8 * 1408 / 1490 }
 
 var cases = []benchCase{

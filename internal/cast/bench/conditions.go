@@ -67,7 +67,8 @@ func lossy(first, second int) func(b *bench, name string) error {
 	}
 }
 
-// slow has one receiver behind 50 Mbit. It is measured with an eighth of the object, since the slow one takes 20 times as long.
+// slow has one receiver behind 50 Mbit. It is measured with an eighth of the object, since the slow one takes 20 times
+// as long.
 func (b *bench) slow(name string) error {
 	l, err := b.shaped(2)
 	if err != nil {
@@ -155,7 +156,8 @@ func (b *bench) staggered(l *netlab.Lab, after time.Duration) (sample, error) {
 	return s, json.Unmarshal(p.Output(), &s.sent)
 }
 
-// eight runs eight casts of an eighth of the object each, from one sender to one receiver: the line is the receiver's port.
+// eight runs eight casts of an eighth of the object each, from one sender to one receiver: the line is the receiver's
+// port.
 func (b *bench) eight(name string) error {
 	const n = 8
 	l, err := b.shaped(1)

@@ -3,8 +3,8 @@
 //
 //	bench [-runs 3] [-size 512] [-only REGEXP] [-out build/bench/cast.json] [-rivals=false]
 //
-// A bar that is missed is printed as missed and makes no failure; the bench fails when something did not run or when a received byte was
-// wrong.
+// A bar that is missed is printed as missed and makes no failure; the bench fails when something did not run or when a
+// received byte was wrong.
 package main
 
 import (

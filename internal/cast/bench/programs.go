@@ -133,7 +133,8 @@ func (b *bench) ready(l *netlab.Lab, receivers int) error {
 	return nil
 }
 
-// udpcast with its best documented settings for a switched LAN: full duplex is its default; nothing else speeds it up there.
+// udpcast with its best documented settings for a switched LAN: full duplex is its default; nothing else speeds it up
+// there.
 var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
 	var ps []*benchkit.Child
 	for i := range receivers {
@@ -153,8 +154,8 @@ var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, fi
 	return s, b.check(receivers, file)
 }}
 
-// uftp with no pace of its own where the line is free, and a fixed one a little below the line's where it is shaped: its manual's advice for
-// LANs. Its receivers are daemons that write files; the sender ends when all have confirmed.
+// uftp with no pace of its own where the line is free, and a fixed one a little below the line's where it is shaped:
+// its manual's advice for LANs. Its receivers are daemons that write files; the sender ends when all have confirmed.
 func uftpAt(rate string) program {
 	return program{"uftp", func(b *bench, l *netlab.Lab, receivers int, file bool, _ ...string) (sample, error) {
 		var ps []*benchkit.Child

@@ -157,8 +157,8 @@ func (b *bench) same(name string) error {
 	return nil
 }
 
-// stolenShare starts to count; what it returns says which share of the CPUs' time since then a hypervisor gave to others. Figures that were taken
-// while it was large say more about the neighbours than about the programs.
+// stolenShare starts to count; what it returns says which share of the CPUs' time since then a hypervisor gave to
+// others. Figures that were taken while it was large say more about the neighbours than about the programs.
 func stolenShare() func() float64 {
 	count := func() (stolen, all float64) {
 		data, _ := os.ReadFile("/proc/stat")

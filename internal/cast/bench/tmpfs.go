@@ -14,8 +14,8 @@ import (
 // tmpfs is a file system in memory that all programs read the object from and write it to.
 type tmpfs struct{ dir string }
 
-// newTmpfs mounts one, of huge pages if asked for. In small ones a write costs mostly the kernel's handling of each page, which is the same for every
-// program and, for a fast one, most of what a receiver does.
+// newTmpfs mounts one, of huge pages if asked for. In small ones a write costs mostly the kernel's handling of each
+// page, which is the same for every program and, for a fast one, most of what a receiver does.
 func newTmpfs(huge bool) (*tmpfs, error) {
 	dir, err := os.MkdirTemp("", "dc-cast-bench-")
 	if err != nil {
@@ -39,9 +39,10 @@ func (t *tmpfs) close() error {
 	return os.Remove(t.dir)
 }
 
-// settle sees to n bytes of free memory that cost the same as any other. A guest tells its hypervisor which large pages it has left free, 2 s after it
-// freed the first (Linux, free page reporting), and the first writing to a page that was taken back costs seven times as much: 1.7 s instead of 0.24
-// for 512 MiB. So the memory is taken, what was free before is reported meanwhile, and then it is given back, for the next program to write to.
+// settle sees to n bytes of free memory that cost the same as any other. A guest tells its hypervisor which large pages
+// it has left free, 2 s after it freed the first (Linux, free page reporting), and the first writing to a page that was
+// taken back costs seven times as much: 1.7 s instead of 0.24 for 512 MiB. So the memory is taken, what was free before
+// is reported meanwhile, and then it is given back, for the next program to write to.
 func (t *tmpfs) settle(ctx context.Context, n int64) error {
 	name := filepath.Join(t.dir, "settle")
 	f, err := os.Create(name)

@@ -4,8 +4,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
-// How often the sender announces itself: while it has much to tell, while it has receivers to acknowledge, while it sends, while it waits for
-// receivers, and once it has waited long.
+// How often the sender announces itself: while it has much to tell, while it has receivers to acknowledge, while it
+// sends, while it waits for receivers, and once it has waited long.
 const (
 	annFast = 10 * ms
 	annAcks = 20 * ms
@@ -14,7 +14,8 @@ const (
 	annSlow = 400 * ms
 )
 
-// PollAnnounce does what is due at the time now. It appends the body of an ANNOUNCE to buf when one is due, with its number.
+// PollAnnounce does what is due at the time now. It appends the body of an ANNOUNCE to buf when one is due, with its
+// number.
 func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, ok bool) {
 	s.sweep(now)
 	run := s.Sending()
@@ -82,8 +83,8 @@ func (s *Sender) PollAnnounce(now int64, buf []byte) (body []byte, seq uint64, o
 	return body, seq, true
 }
 
-// kick is the time within which receivers report while nothing is sent. While nobody has come it is short, since the first
-// report starts the cast and makes the others wait their turn.
+// kick is the time within which receivers report while nothing is sent. While nobody has come it is short, since the
+// first report starts the cast and makes the others wait their turn.
 func (s *Sender) kick() int64 {
 	if s.awaitsFirst() {
 		return firstKick

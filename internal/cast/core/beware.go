@@ -2,8 +2,9 @@ package core
 
 import "github.com/diskcast/diskcast/internal/cast/wire"
 
-// besetTime is how long the sender keeps its ANNOUNCEs close together after a receiver has said that somebody else sends with the key. Such receivers count
-// only numbers that were announced; annCount numbers are as many as they can count at once, with room to spare.
+// besetTime is how long the sender keeps its ANNOUNCEs close together after a receiver has said that somebody else
+// sends with the key. Such receivers count only numbers that were announced; annCount numbers are as many as they can
+// count at once, with room to spare.
 const (
 	besetTime = 5 * sec
 	annCount  = wire.WindowLen / 8
@@ -12,7 +13,8 @@ const (
 // beset says that somebody else sends to the group, if a receiver is to be believed.
 func (s *Sender) beset(now int64) bool { return s.waryAt != 0 && now-s.waryAt < besetTime }
 
-// beware looks at what a report says of others who send with the key. It tells of the first such packet and whenever there are ten times as many.
+// beware looks at what a report says of others who send with the key. It tells of the first such packet and whenever
+// there are ten times as many.
 func (s *Sender) beware(now int64, p *Peer, r *wire.ReportBody) {
 	p.misled = r.Epoch == s.cfg.Epoch && r.Top >= s.seq
 	more := p.misled || r.Flags&wire.RepWary != 0

@@ -18,7 +18,8 @@ type channel struct {
 	midFirst, midGot uint64
 	midTime          int64
 	born             int64 // when its first packet came
-	// What the sender itself has said: the number that its latest signed word has, when that came, and the pace in packets a second.
+	// What the sender itself has said: the number that its latest signed word has, when that came, and the pace in
+	// packets a second.
 	place   uint64
 	placeAt int64
 	pps     float64
@@ -57,7 +58,8 @@ func (c *channel) lively(now int64) bool {
 	return now-c.born < unproven
 }
 
-// prove takes the sender's word that its place was seq when it sent this. It says whether numbers had come that it had not sent by then.
+// prove takes the sender's word that its place was seq when it sent this. It says whether numbers had come that it had
+// not sent by then.
 func (c *channel) prove(now int64, seq uint64) (misled bool) {
 	misled = !c.wary && c.got > 0 && c.top > seq+reordering
 	if misled {

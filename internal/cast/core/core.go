@@ -1,7 +1,7 @@
-// Package core is the cast protocol as a pair of state machines, Sender and Receiver. It owns no socket, goroutine
-// or clock: whoever drives it passes the time in and carries control messages, as bytes, between the two. Data packets are
-// named by (sequence number, block, index); their bytes never enter this package, which is how one process can
-// simulate ten thousand receivers.
+// Package core is the cast protocol as a pair of state machines, Sender and Receiver. It owns no socket, goroutine or
+// clock: whoever drives it passes the time in and carries control messages, as bytes, between the two. Data packets are
+// named by (sequence number, block, index); their bytes never enter this package, which is how one process can simulate
+// ten thousand receivers.
 package core
 
 // Phase is what a receiver is at.

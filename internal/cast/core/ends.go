@@ -5,8 +5,9 @@ import "github.com/diskcast/diskcast/internal/cast/wire"
 // endFor is how long a sender tells its receivers that it ends, beside the time that a report may take to come.
 const endFor = 3 * sec
 
-// End stops the cast for a fault of the source. ANNOUNCEs say so from now on, and so does the answer to every report; nobody's being
-// done is acknowledged any more. An ANNOUNCE alone ends no receiver: one that was recorded could be sent again when the cast goes on.
+// End stops the cast for a fault of the source. ANNOUNCEs say so from now on, and so does the answer to every report;
+// nobody's being done is acknowledged any more. An ANNOUNCE alone ends no receiver: one that was recorded could be sent
+// again when the cast goes on.
 func (s *Sender) End(now int64) {
 	if s.endedAt != 0 {
 		return

@@ -7,8 +7,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
-// TestUnsoundAtTheEnd: a receiver that has everything of a source that changed before its last word is told the end, not that it is done;
-// one whose being done was known before stays done.
+// TestUnsoundAtTheEnd: a receiver that has everything of a source that changed before its last word is told the end,
+// not that it is done; one whose being done was known before stays done.
 func TestUnsoundAtTheEnd(t *testing.T) {
 	p := Params{ID: 1, Size: 1 << 20, Payload: 1408, K: 128}
 	sound := true

@@ -139,7 +139,8 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 	if win.first >= c.cutSeq {
 		c.doubt = false
 		if c.draining == p {
-			// All that waited before it when the pace was cut is through, and what it took meanwhile is what it can take.
+			// All that waited before it when the pace was cut is through, and what it took meanwhile is what it can
+			// take.
 			c.draining = nil
 			c.cut(now, s.seq, c.wmax, max(0.9*c.wmax, c.rate), c.shared)
 			c.back = slowTime
@@ -150,7 +151,8 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 		p.pressedAt = p.Pressure
 		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), 0, excess, true)
 	case over && p.delay > p.lastDelay+standing/8 && (r.Top >= c.cutSeq || 0.5*p.drains < 0.9*c.rate) && now-c.cutAt > standing/2:
-		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of what it takes lets it drain.
+		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of
+		// what it takes lets it drain.
 		p.lastDelay = p.delay
 		least := 8.0
 		if c.limited() {
@@ -178,7 +180,8 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 	}
 }
 
-// learn follows the loss that a peer has without congestion: down fast, up slowly, since what congestion there is hides in it.
+// learn follows the loss that a peer has without congestion: down fast, up slowly, since what congestion there is hides
+// in it.
 func learn(p *Peer, n, loss float64) {
 	w := min(n/20000, 0.3)
 	if loss < p.baseline {
@@ -191,12 +194,12 @@ func learn(p *Peer, n, loss float64) {
 	p.baseline = min(p.baseline+w*(loss-p.baseline), maxBaseline)
 }
 
-// quorum is how many receivers that did not get what was tried are enough to end the start before the others have been heard: until then what is sent is
-// lost to them.
+// quorum is how many receivers that did not get what was tried are enough to end the start before the others have been
+// heard: until then what is sent is lost to them.
 const quorum = 3
 
-// startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the sender from learning
-// what the others stand.
+// startupMeasure feeds a round of startup: only the best receiver ends it, so that one that is slow cannot keep the
+// sender from learning what the others stand.
 func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	c := &s.ctl
 	if win.first < c.doubleSeq {
@@ -223,7 +226,8 @@ func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 	}
 	switch {
 	case s.active >= voices && c.roundHeard >= voices:
-		// In such a group each reports so rarely that much would be lost before it is known that a rate was doubled in vain.
+		// In such a group each reports so rarely that much would be lost before it is known that a rate was doubled in
+		// vain.
 		c.round(now, s.seq, false)
 	case c.roundPeers >= s.active || c.roundPeers >= quorum && c.roundBest < 0.7*c.roundSent || now-c.doubleAt > 2*s.fb.active+min(c.rtt, 5*ms):
 		c.round(now, s.seq, true)

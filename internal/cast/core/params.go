@@ -19,9 +19,9 @@ const (
 	MaxPayload     = 65000
 )
 
-// Params is everything that a receiver must know of a cast beforehand. It must reach the receiver over a
-// trusted channel (a descriptor over TLS, a ticket), since Key is what every packet is sealed with, and Sender what tells the sender from the others that
-// have the key.
+// Params is everything that a receiver must know of a cast beforehand. It must reach the receiver over a trusted
+// channel (a descriptor over TLS, a ticket), since Key is what every packet is sealed with, and Sender what tells the
+// sender from the others that have the key.
 type Params struct {
 	ID       uint32         // tells casts on one group apart
 	Group    netip.AddrPort // multicast group and UDP port

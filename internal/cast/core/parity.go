@@ -7,9 +7,10 @@ import (
 
 // foresee decides how many parity packets go out with each block before anyone asked, from the loss that was measured.
 //
-// With N receivers that each lose the share p, the one that lost most of a block of k packets lacks about
-// kp + sqrt(2 ln N) standard deviations. Sending a little less than that at once is almost never in vain, and the rest is
-// repaired on request. For those whose repairs can wait nothing is sent at once. N is counted at several levels of loss, since ten thousand clean receivers need nothing because one is bad.
+// With N receivers that each lose the share p, the one that lost most of a block of k packets lacks about kp + sqrt(2
+// ln N) standard deviations. Sending a little less than that at once is almost never in vain, and the rest is repaired
+// on request. For those whose repairs can wait nothing is sent at once. N is counted at several levels of loss, since
+// ten thousand clean receivers need nothing because one is bad.
 func (s *Sender) foresee() {
 	losses := s.losses[:0]
 	sum, learned := 0.0, 0.0

@@ -6,7 +6,8 @@ type pacer struct {
 	last   int64
 }
 
-// Burst bounds, in time at the present pace: what may be sent in one go, and what a sender that was not scheduled in time may catch up with.
+// Burst bounds, in time at the present pace: what may be sent in one go, and what a sender that was not scheduled in
+// time may catch up with.
 const (
 	burstTime   = 250e-6
 	catchUpTime = 1.5e-3
@@ -18,8 +19,8 @@ func (p *pacer) fill(now int64, rate, packet float64) {
 	p.tokens = min(p.tokens, max(rate*catchUpTime, 2*packet))
 }
 
-// Plan appends the data packets that may be sent to the group at the time now, at most one burst, and numbers them. What it returns
-// must be sent. An empty plan means: wait until Next.
+// Plan appends the data packets that may be sent to the group at the time now, at most one burst, and numbers them.
+// What it returns must be sent. An empty plan means: wait until Next.
 func (s *Sender) Plan(now int64, out []Packet) []Packet {
 	rate := s.ctl.pace()
 	s.pace.fill(now, rate, s.bits)
@@ -72,8 +73,8 @@ func (s *Sender) batch(rate float64) int {
 	return min(s.cfg.MaxBatch, max(1, int(rate*burstTime/s.bits)))
 }
 
-// nextBurst chooses the next block: repairs first, since partial blocks hold memory at receivers, then whole blocks in a circle, then
-// the repairs that can wait.
+// nextBurst chooses the next block: repairs first, since partial blocks hold memory at receivers, then whole blocks in
+// a circle, then the repairs that can wait.
 func (s *Sender) nextBurst() bool {
 	b := -1
 	switch {
@@ -125,7 +126,8 @@ func (s *Sender) nextBurst() bool {
 	return true
 }
 
-// inFlight is how many packets of block b a report could not count yet that was made when top was the highest sequence number heard.
+// inFlight is how many packets of block b a report could not count yet that was made when top was the highest sequence
+// number heard.
 func (s *Sender) inFlight(b int, top uint64) int {
 	l := &s.sent[b]
 	return part(l.end, l.n, top) + part(l.prevEnd, l.prevN, top)

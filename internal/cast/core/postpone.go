@@ -2,10 +2,12 @@ package core
 
 import "github.com/diskcast/diskcast/internal/cast/wire"
 
-// A receiver that loses nothing waits for the repairs of those that do, unless they come after all that it needs itself. So repairs wait until nothing
-// whole is left to send, where those that lack them say that waiting costs them nothing.
+// A receiver that loses nothing waits for the repairs of those that do, unless they come after all that it needs
+// itself. So repairs wait until nothing whole is left to send, where those that lack them say that waiting costs them
+// nothing.
 
-// mostLater bounds the bytes of blocks whose repairs wait. To repair them both ends read them a second time, which should not take a disk.
+// mostLater bounds the bytes of blocks whose repairs wait. To repair them both ends read them a second time, which
+// should not take a disk.
 const mostLater = 1 << 30
 
 // postpone has the repair of block b wait, if there is room for that.
@@ -28,10 +30,12 @@ func (s *Sender) hasten(b int) {
 	}
 }
 
-// prompt is the interval of reports up to which news of what is lacking comes soon enough for a repair, and another, at the end of a cast.
+// prompt is the interval of reports up to which news of what is lacking comes soon enough for a repair, and another, at
+// the end of a cast.
 const prompt = 20 * ms
 
-// lossy is the loss from which on a receiver costs others time. What is lost to congestion, and does not count here, all lose.
+// lossy is the loss from which on a receiver costs others time. What is lost to congestion, and does not count here,
+// all lose.
 const lossy = 0.002
 
 // patient says that peer p can wait for its repairs, and that this helps others.

@@ -7,12 +7,13 @@ import (
 
 // rateControl decides the pace of the group. All rates are bits a second on the wire.
 //
-// It starts at a rate that any wired LAN of today bears and doubles while what reaches the best receiver doubles too. Then it holds the rate
-// at which loss or memory pressure began, backs off when they appear, and probes: fast towards the rate that was good when the line
-// seems to be ours alone, as slowly as TCP would when somebody else took part of it.
+// It starts at a rate that any wired LAN of today bears and doubles while what reaches the best receiver doubles too.
+// Then it holds the rate at which loss or memory pressure began, backs off when they appear, and probes: fast towards
+// the rate that was good when the line seems to be ours alone, as slowly as TCP would when somebody else took part of
+// it.
 //
-// Loss that does not follow the pace is not congestion. After a cut the loss is measured again: where it stayed, it was the
-// medium's own, it becomes the receiver's baseline, and the cut is undone.
+// Loss that does not follow the pace is not congestion. After a cut the loss is measured again: where it stayed, it was
+// the medium's own, it becomes the receiver's baseline, and the cut is undone.
 type rateControl struct {
 	rate, low, high float64
 	fixed           bool
@@ -74,20 +75,25 @@ type cutState struct {
 
 // Constants of rate control.
 const (
-	beta       = 0.85             // rate after a cut
-	cubicTime  = 250 * ms         // from a cut to the rate where it was made, when alone
-	roughTime  = 40 * ms          // the same where that rate was found in a few milliseconds: at the start, or when a CPU was busy
-	slowTime   = 700 * ms         // the same when a receiver with a long queue sets the pace
-	busyCPU    = 2e9              // a receiver that takes more and has no memory left is one whose CPU was busy for a moment, not one with a slow disk
-	outgrown   = 1.1              // of the rate of the latest congestion: past it, that says nothing any more
-	restart    = 25.0             // growth of the pace from there on, of itself a second
-	firstRate  = 1e9              // of a cast whose link is faster or unknown
-	fullTime   = 50 * ms          // a queue that is full for so long starves others: back off although little is lost
-	betaFull   = 0.92             // and this far
-	mostFull   = 0.7              // of the latest reports, as many as there are receivers but not more than voices, must say that it is full
-	voices     = 16               // receivers that speak for all of a larger group
-	mine       = 0.55             // of the line: beside others no less than this is given up for a full queue alone
-	standing   = 80 * ms          // delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
+	beta      = 0.85     // rate after a cut
+	cubicTime = 250 * ms // from a cut to the rate where it was made, when alone
+	// the same where that rate was found in a few milliseconds: at the start, or when a CPU was busy
+	roughTime = 40 * ms
+	slowTime  = 700 * ms // the same when a receiver with a long queue sets the pace
+	// a receiver that takes more and has no memory left is one whose CPU was busy for a moment, not one with a slow
+	// disk
+	busyCPU   = 2e9
+	outgrown  = 1.1     // of the rate of the latest congestion: past it, that says nothing any more
+	restart   = 25.0    // growth of the pace from there on, of itself a second
+	firstRate = 1e9     // of a cast whose link is faster or unknown
+	fullTime  = 50 * ms // a queue that is full for so long starves others: back off although little is lost
+	betaFull  = 0.92    // and this far
+	// of the latest reports, as many as there are receivers but not more than voices, must say that it is full
+	mostFull = 0.7
+	voices   = 16   // receivers that speak for all of a larger group
+	mine     = 0.55 // of the line: beside others no less than this is given up for a full queue alone
+	// delay of a queue that is too long whatever its size: on a LAN it is a receiver that does not keep up
+	standing   = 80 * ms
 	quietTime  = 80 * ms          // without news of what was sent: somebody drowns
 	lowestRate = 5e6              // never slower: a receiver that stands less than this is not waited for in any LAN
 	lossFloor  = 0.005            // loss above the baseline that is congestion
@@ -185,7 +191,8 @@ func (c *rateControl) unheard(now int64) int64 {
 	return lag
 }
 
-// pace is the rate to send at. While startup has heard nothing yet it is an eighth of what it tries after a moment: a receiver may be drowning.
+// pace is the rate to send at. While startup has heard nothing yet it is an eighth of what it tries after a moment: a
+// receiver may be drowning.
 func (c *rateControl) pace() float64 {
 	if c.blind {
 		return max(c.rate/8, c.low)
@@ -193,7 +200,8 @@ func (c *rateControl) pace() float64 {
 	return c.rate
 }
 
-// patience is how long news may be missing. A receiver that drowns in packets reports none at all, so silence is congestion.
+// patience is how long news may be missing. A receiver that drowns in packets reports none at all, so silence is
+// congestion.
 func (c *rateControl) patience() int64 {
 	return max(quietTime, 4*c.gap, int64(32*c.bits/c.rate*1e9))
 }
@@ -240,7 +248,8 @@ func (c *rateControl) rateOf(w window) float64 {
 // limited says that the sender itself cannot keep the pace, or has little to send: a higher pace would tell nothing.
 func (c *rateControl) limited() bool { return c.sendRate < 0.75*c.pace() }
 
-// tried is the rate at which a window was sent, or what is sent now if the window is empty: less than the pace where the sender cannot keep it.
+// tried is the rate at which a window was sent, or what is sent now if the window is empty: less than the pace where
+// the sender cannot keep it.
 func (c *rateControl) tried(win window) float64 {
 	return min(c.rate, max(c.sendRate, c.rateOf(win), c.low))
 }
@@ -286,7 +295,8 @@ func (c *rateControl) grow(now int64) {
 		// What held the pace back is not there any more.
 		w, most = c.high, restart
 	}
-	// What growth did must be heard before more of it: no more than perRTT a round trip, nor far beyond what has reached anybody.
+	// What growth did must be heard before more of it: no more than perRTT a round trip, nor far beyond what has
+	// reached anybody.
 	w = min(w, c.rate*(1+min(most, perRTT*1e9/float64(max(c.rtt, ms)))*dt))
 	if c.best > 0 {
 		w = min(w, beyond*c.best)
@@ -309,7 +319,8 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 		return
 	}
 	if c.roundSent < 0.75*c.rate && (c.untried < 2 || c.roundBest > 0.5*c.roundSent && c.roundLow < 0.5 && c.untried < 6) {
-		// It was not tried yet: the pace was held back for want of news, or the first packets came into a queue that another had filled.
+		// It was not tried yet: the pace was held back for want of news, or the first packets came into a queue that
+		// another had filled.
 		c.untried++
 		c.newRound(now, seq)
 		c.lastBest = max(c.lastBest, 1)

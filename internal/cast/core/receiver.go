@@ -23,8 +23,8 @@ type ReceiverConfig struct {
 	Rand         *rand.Rand
 	// Dropped is called with a partial block that is given up for memory.
 	Dropped func(*Partial)
-	// Aside is called with a partial block of which the driver is to write the packets that are held where it can read them back. When it has, it
-	// calls IsAside. It is nil where that cannot be done.
+	// Aside is called with a partial block of which the driver is to write the packets that are held where it can read
+	// them back. When it has, it calls IsAside. It is nil where that cannot be done.
 	Aside func(*Partial)
 	// Changed is called when Phase or Why change.
 	Changed func()
@@ -145,8 +145,9 @@ func (r *Receiver) Fresh(epoch, seq uint64) bool {
 	return c == nil || c.fresh(seq)
 }
 
-// place counts a packet of the group by its number. Anybody who has the key can have made it, so what it says of the sender holds only as far as the
-// sender's own word, the latest ANNOUNCE, allows. It returns false for a number that was seen.
+// place counts a packet of the group by its number. Anybody who has the key can have made it, so what it says of the
+// sender holds only as far as the sender's own word, the latest ANNOUNCE, allows. It returns false for a number that
+// was seen.
 func (r *Receiver) place(now int64, epoch, seq uint64) (fresh bool) {
 	c := r.channel(epoch)
 	if c == nil {
@@ -212,8 +213,8 @@ func (r *Receiver) become(c *channel) {
 }
 
 // Data takes an authentic data packet of the group. On Useful the Partial says where its bytes belong; when it is then
-// Complete, the driver decodes it, passes it on and calls Release. What is lacking is taken whatever its number: who could displace the sender's
-// numbers would stop the cast.
+// Complete, the driver decodes it, passes it on and calls Release. What is lacking is taken whatever its number: who
+// could displace the sender's numbers would stop the cast.
 func (r *Receiver) Data(now int64, epoch, seq uint64, block uint32, index uint8) (*Partial, Verdict) {
 	fresh := r.place(now, epoch, seq)
 	if !fresh {
@@ -264,8 +265,8 @@ func (r *Receiver) done(now int64, b int) {
 	}
 }
 
-// Have notes that block b is here by another way. It returns the partial block that is no longer needed, if there was one; a complete one
-// stays, since the driver is passing it on.
+// Have notes that block b is here by another way. It returns the partial block that is no longer needed, if there was
+// one; a complete one stays, since the driver is passing it on.
 func (r *Receiver) Have(now int64, b int) *Partial {
 	p := r.partial[uint32(b)]
 	if p != nil {

@@ -43,8 +43,8 @@ const (
 // Memory returns the bytes that blocks take.
 func (r *Receiver) Memory() int64 { return int64(r.memory) * int64(r.p.Payload) }
 
-// Peek says what Data would, and where the bytes belong, without changing anything but making room: it may be asked about a packet that
-// is not authenticated yet.
+// Peek says what Data would, and where the bytes belong, without changing anything but making room: it may be asked
+// about a packet that is not authenticated yet.
 func (r *Receiver) Peek(block uint32, index uint8) (*Partial, Verdict) {
 	if int64(block) >= int64(r.blocks) || int(index) >= r.p.K+MaxParity {
 		return nil, Unknown
@@ -174,7 +174,8 @@ func (r *Receiver) drop(p *Partial) {
 	}
 }
 
-// evict gives up partial blocks other than p, those first that have come least far of what is not aside, until memory is bounded again.
+// evict gives up partial blocks other than p, those first that have come least far of what is not aside, until memory
+// is bounded again.
 func (r *Receiver) evict(p *Partial) {
 	for r.memory > r.limit {
 		var victim *Partial
@@ -208,8 +209,8 @@ func (p *Partial) before(o *Partial) bool {
 // Queues tells how full the driver's own queues are, 0..255.
 func (r *Receiver) Queues(v uint8) { r.queues = v }
 
-// pressure is how full memory is of what the sink does not take. Partial blocks do not count: they wait for packets, which a slower pace
-// would not bring sooner.
+// pressure is how full memory is of what the sink does not take. Partial blocks do not count: they wait for packets,
+// which a slower pace would not bring sooner.
 func (r *Receiver) pressure() uint8 {
 	m := min(255*r.waiting/r.limit, 255)
 	return max(uint8(m), r.queues)

@@ -6,7 +6,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
-// AnnounceFresh says whether an ANNOUNCE may be news: its number is beyond that of the latest one, whatever else had come.
+// AnnounceFresh says whether an ANNOUNCE may be news: its number is beyond that of the latest one, whatever else had
+// come.
 func (r *Receiver) AnnounceFresh(epoch, seq uint64) bool {
 	c := r.channel(epoch)
 	return c == nil || seq > c.place
@@ -205,7 +206,8 @@ func (r *Receiver) Next() int64 {
 	return due
 }
 
-// Poll does what is due at the time now. It appends the body of a REPORT to buf when one is due, with its sequence number.
+// Poll does what is due at the time now. It appends the body of a REPORT to buf when one is due, with its sequence
+// number.
 func (r *Receiver) Poll(now int64, buf []byte) (report []byte, seq uint64, ok bool) {
 	r.dareBack(now)
 	if r.missing > 0 && r.InGroup() && r.phase != Silent && now-r.heard >= r.cfg.SilenceAfter {

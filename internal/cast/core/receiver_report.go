@@ -115,7 +115,8 @@ func (r *Receiver) listWhole(e *encoder) {
 	}
 }
 
-// encoder packs needs into records: neighbours share a list, whose gaps cost a byte a block; a record of its own costs more.
+// encoder packs needs into records: neighbours share a list, whose gaps cost a byte a block; a record of its own costs
+// more.
 type encoder struct {
 	out     []byte
 	room    int

@@ -16,9 +16,9 @@ const (
 
 // schedule decides when a receiver reports.
 //
-// A receiver draws a number u when it has reported, and reports again u intervals later. The interval is the sender's latest word: when
-// it changes, reports that are already waiting move with it. That is what keeps ten thousand receivers that come at once from
-// reporting at once, although the first of them could not know how many they are.
+// A receiver draws a number u when it has reported, and reports again u intervals later. The interval is the sender's
+// latest word: when it changes, reports that are already waiting move with it. That is what keeps ten thousand
+// receivers that come at once from reporting at once, although the first of them could not know how many they are.
 type schedule struct {
 	rand   *rand.Rand
 	base   int64   // when u was drawn
@@ -68,8 +68,9 @@ func (s *schedule) sent(now int64) {
 
 func (s *schedule) due(interval int64) int64 { return s.base + int64(s.u*float64(interval)) }
 
-// dueFirst is when to report while nobody has. Of any number of receivers up to audience a few are first, and the others hear of it in time: the
-// chance grows by the factor e each kick/ln(audience), so that in a larger group those few are earlier (after RFC 5740, 5.2.2).
+// dueFirst is when to report while nobody has. Of any number of receivers up to audience a few are first, and the
+// others hear of it in time: the chance grows by the factor e each kick/ln(audience), so that in a larger group those
+// few are earlier (after RFC 5740, 5.2.2).
 func (s *schedule) dueFirst() int64 {
 	return s.base + int64(float64(s.kick)*max(0, 1+math.Log(min(s.u, 1))/math.Log(audience)))
 }

@@ -22,8 +22,8 @@ type SenderConfig struct {
 	MaxWait int64   // from the first receiver on, that Expect is waited for; 0: no limit
 	Rand    *rand.Rand
 	Event   func(kind string, p *Peer, why string)
-	// Sound says whether what was sent so far is what the source is, before a receiver's being done is acknowledged. When it is not, the
-	// cast ends as by End. nil: it always is.
+	// Sound says whether what was sent so far is what the source is, before a receiver's being done is acknowledged.
+	// When it is not, the cast ends as by End. nil: it always is.
 	Sound    func() bool
 	MaxBatch int        // packets a burst at most
 	Source   netip.Addr // that the group's packets come from; invalid: unknown
@@ -227,8 +227,8 @@ func (s *Sender) setWant(b int, n uint8) {
 	}
 }
 
-// clearWants forgets what is wanted; receivers that still need something say so again in their next report. It is how what only a
-// receiver that is gone wanted leaves the plan.
+// clearWants forgets what is wanted; receivers that still need something say so again in their next report. It is how
+// what only a receiver that is gone wanted leaves the plan.
 func (s *Sender) clearWants() {
 	for b := s.fresh.next(0); b >= 0; b = s.fresh.next(b + 1) {
 		s.setWant(b, 0)

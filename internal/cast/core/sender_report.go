@@ -117,8 +117,8 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 	}
 }
 
-// relieve drops the wants of a peer that is no longer waited for. In a large group the others' wants cover almost all of
-// its own, and hearing them anew would take long.
+// relieve drops the wants of a peer that is no longer waited for. In a large group the others' wants cover almost all
+// of its own, and hearing them anew would take long.
 func (s *Sender) relieve(p *Peer) {
 	if s.active > 64 {
 		return
@@ -227,9 +227,9 @@ func (s *Sender) need(p *Peer, b, n int, next uint8, top uint64) {
 	}
 }
 
-// credit lets a peer ask for as much as it may have lost since: half of what was sent at most, whatever it claims. Its first
-// credit is the object. A receiver that loses more than half for long, or that lies, runs out and is moved to unicast, and has
-// cost the others no more than what it was given.
+// credit lets a peer ask for as much as it may have lost since: half of what was sent at most, whatever it claims. Its
+// first credit is the object. A receiver that loses more than half for long, or that lies, runs out and is moved to
+// unicast, and has cost the others no more than what it was given.
 func (s *Sender) credit(p *Peer, r *wire.ReportBody, top uint64) {
 	if top <= p.creditAt || top > s.seq {
 		return

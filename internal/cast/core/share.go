@@ -5,12 +5,13 @@ import (
 	"sync"
 )
 
-// LinkShare lets the casts of one process that leave by the same NIC know of each other, so that those that meet at one bottleneck share it
-// evenly at once instead of after many rounds of congestion.
+// LinkShare lets the casts of one process that leave by the same NIC know of each other, so that those that meet at one
+// bottleneck share it evenly at once instead of after many rounds of congestion.
 //
-// Whether two casts meet is seen from when they lose: what overflows a common queue hits both. Two that are new to each other are taken to
-// meet until one was seen to back off while the other lost nothing. Between casts that meet, rate moves from the one that has more to the one that has less; the
-// sum stays, so nothing is taken from the line. Casts that do not meet leave each other alone.
+// Whether two casts meet is seen from when they lose: what overflows a common queue hits both. Two that are new to each
+// other are taken to meet until one was seen to back off while the other lost nothing. Between casts that meet, rate
+// moves from the one that has more to the one that has less; the sum stays, so nothing is taken from the line. Casts
+// that do not meet leave each other alone.
 type LinkShare struct {
 	mu    sync.Mutex
 	casts map[*Sender]*shareEntry
@@ -31,7 +32,8 @@ const (
 	shareStep  = 0.15
 )
 
-// publish notes the pace of a cast that has something to send, and returns the pace that it should move to: its own when nobody shares its way.
+// publish notes the pace of a cast that has something to send, and returns the pace that it should move to: its own
+// when nobody shares its way.
 func (l *LinkShare) publish(now int64, s *Sender, rate, weight, best float64) (fair, linkBest float64, others int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

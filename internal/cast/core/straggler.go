@@ -8,8 +8,8 @@ import (
 // strainTime is for how long a peer whose memory fills is looked at before it is judged by what it took.
 const strainTime = 2 * sec
 
-// strained looks at what a peer whose memory fills took over strainTime, bursts and pauses alike, and stops waiting for it when that
-// holds the others back.
+// strained looks at what a peer whose memory fills took over strainTime, bursts and pauses alike, and stops waiting for
+// it when that holds the others back.
 func (s *Sender) strained(now int64, p *Peer) bool {
 	t := now - p.takenAt
 	switch {
@@ -36,14 +36,16 @@ func (s *Sender) slow(now int64, p *Peer, limit float64, why string) {
 	s.event("slow", p, p.Why)
 	s.relieve(p)
 	if c := &s.ctl; !c.fixed && !c.startup && s.active > 0 {
-		// The pace was this peer's, and it may have been what seemed to share the line. Back to what reached the others.
+		// The pace was this peer's, and it may have been what seemed to share the line. Back to what reached the
+		// others.
 		c.hold = now
 		c.cut(now, s.seq, max(c.wmax, c.best), c.rate, false)
 	}
 }
 
-// floor is the rate that the group must not fall below for p's sake, whose memory is full or who loses packets. What others take whose memory was
-// filling lately is no measure for a full memory, since they may have the same kind of disk.
+// floor is the rate that the group must not fall below for p's sake, whose memory is full or who loses packets. What
+// others take whose memory was filling lately is no measure for a full memory, since they may have the same kind of
+// disk.
 func (s *Sender) floor(now int64, p *Peer, target float64, memory bool) float64 {
 	if s.active < 2 {
 		return 0

@@ -8,7 +8,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 )
 
-// strange is what a receiver has seen of somebody who has the cast's key, as every receiver does, and sends with it to the group.
+// strange is what a receiver has seen of somebody who has the cast's key, as every receiver does, and sends with it to
+// the group.
 type strange struct {
 	n    [wire.KindsOfStrange]uint32
 	from netip.Addr // of the latest whose address was another than the sender's
@@ -23,7 +24,8 @@ type strange struct {
 	stay    int64 // how long it stayed out the last time
 }
 
-// So many wrong blocks within wrongTime are no accident: the receiver leaves the group, for firstStay, and twice as long each time after that.
+// So many wrong blocks within wrongTime are no accident: the receiver leaves the group, for firstStay, and twice as
+// long each time after that.
 const (
 	manyWrong = 8
 	wrongTime = 10 * sec
@@ -31,7 +33,8 @@ const (
 	longStay  = 160 * sec
 )
 
-// fewBehind is how many numbers may be displaced before anybody speaks of it: a switch that sends packets twice can do that.
+// fewBehind is how many numbers may be displaced before anybody speaks of it: a switch that sends packets twice can do
+// that.
 const fewBehind = 64
 
 // total is how many packets are worth speaking of.
@@ -44,8 +47,8 @@ func total(n *[wire.KindsOfStrange]uint32) (sum uint32) {
 	return sum
 }
 
-// Suspicion says in words what packets of each kind mean, "" if there are none to speak of. From is the address that the latest came from, if that was
-// not the sender's own.
+// Suspicion says in words what packets of each kind mean, "" if there are none to speak of. From is the address that
+// the latest came from, if that was not the sender's own.
 func Suspicion(n [wire.KindsOfStrange]uint32, from netip.Addr) string {
 	if total(&n) == 0 {
 		return ""
@@ -72,7 +75,8 @@ func Suspicion(n [wire.KindsOfStrange]uint32, from netip.Addr) string {
 	return fmt.Sprintf("somebody who has this cast's key, as all its receivers do, or repeats its packets, sends to the group %s: %s", who, strings.Join(seen, ", "))
 }
 
-// odd counts a packet of somebody else who has the key, and tells the user of the first and whenever there are ten times as many.
+// odd counts a packet of somebody else who has the key, and tells the user of the first and whenever there are ten
+// times as many.
 func (r *Receiver) odd(now int64, kind wire.Strange) {
 	s := &r.strange
 	s.n[kind]++
@@ -87,7 +91,8 @@ func (r *Receiver) odd(now int64, kind wire.Strange) {
 
 func (r *Receiver) suspicion() string { return Suspicion(r.strange.n, r.strange.from) }
 
-// unknown counts a packet of an epoch that the sender has not announced. A sender that started anew announces it at once.
+// unknown counts a packet of an epoch that the sender has not announced. A sender that started anew announces it at
+// once.
 func (r *Receiver) unknown(now int64) {
 	switch at := &r.strange.unknownAt; {
 	case *at == 0:
@@ -97,7 +102,8 @@ func (r *Receiver) unknown(now int64) {
 	}
 }
 
-// Strange notes a packet of that kind, which the driver has seen to be of somebody else who has the key. From is its address, unless it is the sender's.
+// Strange notes a packet of that kind, which the driver has seen to be of somebody else who has the key. From is its
+// address, unless it is the sender's.
 func (r *Receiver) Strange(now int64, kind wire.Strange, from netip.Addr) {
 	if from.IsValid() {
 		r.strange.from = from
@@ -110,8 +116,8 @@ func (r *Receiver) Strangers() ([wire.KindsOfStrange]uint32, netip.Addr) {
 	return r.strange.n, r.strange.from
 }
 
-// Wrong notes that a block which came whole by multicast has other bytes than the object. Where that happens often the receiver leaves the group for a while:
-// what it lacks comes by unicast, which nobody else can send.
+// Wrong notes that a block which came whole by multicast has other bytes than the object. Where that happens often the
+// receiver leaves the group for a while: what it lacks comes by unicast, which nobody else can send.
 func (r *Receiver) Wrong(now int64) {
 	s := &r.strange
 	if now-s.wrongAt > wrongTime {

@@ -17,7 +17,8 @@ func announce(t *testing.T, r *Receiver, now int64, seq uint64) {
 	}
 }
 
-// TestFarAhead has one packet with a number far ahead, from somebody who has the key. What the sender sends is taken and counted as before.
+// TestFarAhead has one packet with a number far ahead, from somebody who has the key. What the sender sends is taken
+// and counted as before.
 func TestFarAhead(t *testing.T) {
 	r := newTestReceiver(64*128*1408, 64<<20)
 	announce(t, r, 1*ms, 1)
@@ -56,8 +57,8 @@ func TestNextNumbers(t *testing.T) {
 	}
 }
 
-// TestPoisonedWindow has numbers ahead, but not so far that the sender could not have reached them. Its next word sets that right, and from then on
-// only what it has announced counts.
+// TestPoisonedWindow has numbers ahead, but not so far that the sender could not have reached them. Its next word sets
+// that right, and from then on only what it has announced counts.
 func TestPoisonedWindow(t *testing.T) {
 	r := newTestReceiver(1<<30, 64<<20)
 	announce(t, r, 1*ms, 1)
@@ -116,7 +117,8 @@ func TestJunkIsNoSign(t *testing.T) {
 	}
 }
 
-// TestWrongBlocks has blocks come with other bytes than the sender's: the receiver leaves the group for a while, says why, and comes back.
+// TestWrongBlocks has blocks come with other bytes than the sender's: the receiver leaves the group for a while, says
+// why, and comes back.
 func TestWrongBlocks(t *testing.T) {
 	r := newTestReceiver(1<<30, 64<<20)
 	announce(t, r, 1*ms, 1)
@@ -135,7 +137,8 @@ func TestWrongBlocks(t *testing.T) {
 	}
 }
 
-// TestMisledReport has a receiver report a number that was never sent: it is told so at once, with the sender's place, and so is the operator.
+// TestMisledReport has a receiver report a number that was never sent: it is told so at once, with the sender's place,
+// and so is the operator.
 func TestMisledReport(t *testing.T) {
 	p := testParams(1 << 30)
 	var told []string
@@ -184,7 +187,8 @@ func TestComeBackByOwnDecision(t *testing.T) {
 	}
 }
 
-// TestFastBeforeTheFirstAnnounce has a receiver that knows the sender's place from a REPLY hear a tenth of a second of 10 Gbit/s before an ANNOUNCE: nobody is suspected.
+// TestFastBeforeTheFirstAnnounce has a receiver that knows the sender's place from a REPLY hear a tenth of a second of
+// 10 Gbit/s before an ANNOUNCE: nobody is suspected.
 func TestFastBeforeTheFirstAnnounce(t *testing.T) {
 	r := newTestReceiver(1<<30, 64<<20)
 	reply := wire.ReplyBody{Receiver: 5, Echo: r.sched.seq, Place: 1}

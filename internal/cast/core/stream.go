@@ -89,8 +89,8 @@ func (s *Sender) streamReport(now int64, p *Peer, r *wire.ReportBody) {
 	if through && (r.StreamTop >= t.doneSeq || now-t.doneAt > 500*ms) {
 		t.records = append(t.records[:0], r.Records...)
 		t.rec, t.block = wire.Record{}, 0
-		// What a plan brings should be most of what it sent. If it is not, the receiver's memory had no room for so many
-		// blocks at once.
+		// What a plan brings should be most of what it sent. If it is not, the receiver's memory had no room for so
+		// many blocks at once.
 		brought := int64(t.need) - int64(r.Need)
 		switch {
 		case t.window == 0:

@@ -1,9 +1,10 @@
-// Package fec makes and uses the parity packets of a cast: a systematic Reed-Solomon code over GF(2^8), K source packets and up
-// to 127 parity packets a block. Any K of them give back the block.
+// Package fec makes and uses the parity packets of a cast: a systematic Reed-Solomon code over GF(2^8), K source
+// packets and up to 127 parity packets a block. Any K of them give back the block.
 //
-// The code and the arithmetic on packets are those of klauspost/reedsolomon. What else it does with them is not used here: it inverts a K by K
-// matrix for each call that does not want all rows, which costs more than the packets do. The few rows that a cast wants at a time are summed up
-// directly, and e lost packets cost the inversion of an e by e matrix.
+// The code and the arithmetic on packets are those of klauspost/reedsolomon. What else it does with them is not used
+// here: it inverts a K by K matrix for each call that does not want all rows, which costs more than the packets do. The
+// few rows that a cast wants at a time are summed up directly, and e lost packets cost the inversion of an e by e
+// matrix.
 package fec
 
 import (
@@ -20,8 +21,9 @@ const MaxParity = 127
 // Codec codes blocks of one K and payload. It may be used by several goroutines.
 type Codec struct {
 	k, payload int
-	rows       [][]byte // of the code's matrix, K coefficients each: parity row r is the sum of rows[r][i] times source packet i
-	scratch    sync.Pool
+	// of the code's matrix, K coefficients each: parity row r is the sum of rows[r][i] times source packet i
+	rows    [][]byte
+	scratch sync.Pool
 }
 
 var field reedsolomon.LowLevel
@@ -36,9 +38,10 @@ func New(k, payload int) (*Codec, error) {
 	return c, nil
 }
 
-// matrix makes the parity rows of the code. Packet i of a block is the value at i of a polynomial of degree below k, and parity row r
-// its value at k+r, which Lagrange's formula gives as a sum over the packets: that of i with the product of (k+r-j)/(i-j) over all other
-// packets j. It is the matrix of reedsolomon.New, which inverts one of k by k and takes 25 ms for 128 packets.
+// matrix makes the parity rows of the code. Packet i of a block is the value at i of a polynomial of degree below k,
+// and parity row r its value at k+r, which Lagrange's formula gives as a sum over the packets: that of i with the
+// product of (k+r-j)/(i-j) over all other packets j. It is the matrix of reedsolomon.New, which inverts one of k by k
+// and takes 25 ms for 128 packets.
 func matrix(k int) [][]byte {
 	// Logarithms, in which products are sums modulo 255. Differences are exclusive or.
 	from := make([]int, k) // of the product of i-j
@@ -75,8 +78,8 @@ var powers, logs = func() (powers [255]byte, logs [256]int) {
 	return powers, logs
 }()
 
-// Parity computes parity rows first, first+1, ... of a block into dst, whose slices are of payload bytes. data is the block, a whole number of
-// packets; packets that it lacks to K count as zeroes.
+// Parity computes parity rows first, first+1, ... of a block into dst, whose slices are of payload bytes. data is the
+// block, a whole number of packets; packets that it lacks to K count as zeroes.
 func (c *Codec) Parity(data []byte, first int, dst [][]byte) error {
 	n := len(data) / c.payload
 	if len(data)%c.payload != 0 || n > c.k || first < 0 || first+len(dst) > MaxParity {
@@ -107,8 +110,8 @@ type scratch struct {
 	rows [][]byte // coefficients of the lost packets, and beside them the unit matrix that becomes their inverse
 }
 
-// Decode fills in the source packets of data that are not held. data is the block, a whole number of packets; held says which of
-// them are there. There must be at least as many parity packets as are lacking.
+// Decode fills in the source packets of data that are not held. data is the block, a whole number of packets; held says
+// which of them are there. There must be at least as many parity packets as are lacking.
 func (c *Codec) Decode(data []byte, held func(i int) bool, parity []Packet) error {
 	s := c.scratch.Get().(*scratch)
 	defer c.scratch.Put(s)

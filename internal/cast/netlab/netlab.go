@@ -1,6 +1,6 @@
-// Package netlab builds a small LAN of network namespaces for tests and benches of the cast: a bridge, and nodes on it by
-// veth pairs. The namespaces have no names: they are gone with Close, and with the process however it ends. It needs root,
-// ip, nsenter and unshare, and for some calls tc, ethtool and nft.
+// Package netlab builds a small LAN of network namespaces for tests and benches of the cast: a bridge, and nodes on it
+// by veth pairs. The namespaces have no names: they are gone with Close, and with the process however it ends. It needs
+// root, ip, nsenter and unshare, and for some calls tc, ethtool and nft.
 package netlab
 
 import (
@@ -131,9 +131,10 @@ func (l *Lab) On(ns string, args ...string) error {
 	return nil
 }
 
-// Plain makes every node's wire carry single packets: segmentation is switched off at the bridge's ports, where the super-packets of a sender are
-// cut up as its NIC would, and the nodes gather what they receive, as NICs do. A queue (Shape) stands before that: it counts a super-packet
-// as the bytes of all its packets, headers included, and drops it whole.
+// Plain makes every node's wire carry single packets: segmentation is switched off at the bridge's ports, where the
+// super-packets of a sender are cut up as its NIC would, and the nodes gather what they receive, as NICs do. A queue
+// (Shape) stands before that: it counts a super-packet as the bytes of all its packets, headers included, and drops it
+// whole.
 func (l *Lab) Plain() error {
 	// Bridged packets that go through the firewall one by one are no part of a switch.
 	for _, family := range []string{"iptables", "ip6tables", "arptables"} {

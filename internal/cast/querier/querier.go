@@ -1,10 +1,10 @@
-// Package querier asks the hosts of a LAN which multicast groups they are members of, as a router would: IGMP (RFC 3376, RFC 2236) and MLD
-// (RFC 3810).
+// Package querier asks the hosts of a LAN which multicast groups they are members of, as a router would: IGMP (RFC
+// 3376, RFC 2236) and MLD (RFC 3810).
 //
-// A switch with IGMP snooping forwards a group only to ports where it has heard a member, and forgets members that it does not hear
-// again. Hosts report when they are asked. On a LAN without a multicast router nobody asks, so a group works for some minutes and then goes
-// dead, or never works at all. A server that runs a Querier cures that. It keeps quiet while it hears another querier with a lower address,
-// as RFC 3376 section 6.6.2 rules.
+// A switch with IGMP snooping forwards a group only to ports where it has heard a member, and forgets members that it
+// does not hear again. Hosts report when they are asked. On a LAN without a multicast router nobody asks, so a group
+// works for some minutes and then goes dead, or never works at all. A server that runs a Querier cures that. It keeps
+// quiet while it hears another querier with a lower address, as RFC 3376 section 6.6.2 rules.
 package querier
 
 import (
@@ -23,9 +23,10 @@ import (
 
 // Options are the settings of a querier. The zero value is good.
 type Options struct {
-	Version  int           // of IGMP: 3, or 2 for switches that know no other; 0 means 3
-	Interval time.Duration // between queries; 0 means 60 s: half of RFC 3376's 125 s, since a node that boots should not wait
-	NoMLD    bool          // ask over IPv4 only
+	Version int // of IGMP: 3, or 2 for switches that know no other; 0 means 3
+	// between queries; 0 means 60 s: half of RFC 3376's 125 s, since a node that boots should not wait
+	Interval time.Duration
+	NoMLD    bool // ask over IPv4 only
 	Log      *slog.Logger
 }
 
@@ -70,7 +71,8 @@ func New(name string, o Options) (*Querier, error) {
 	return q, nil
 }
 
-// Other returns the address of another querier that was heard lately on the LAN and that this one leaves the work to; invalid if there is none.
+// Other returns the address of another querier that was heard lately on the LAN and that this one leaves the work to;
+// invalid if there is none.
 func (q *Querier) Other() netip.Addr {
 	q.mu.Lock()
 	defer q.mu.Unlock()

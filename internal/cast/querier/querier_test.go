@@ -38,7 +38,8 @@ func FuzzIsGeneralQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { IsGeneralQuery(b) })
 }
 
-// TestOnSnoopingBridge has a bridge learn a member because it was asked for, and two queriers agree that the lower address asks.
+// TestOnSnoopingBridge has a bridge learn a member because it was asked for, and two queriers agree that the lower
+// address asks.
 func TestOnSnoopingBridge(t *testing.T) {
 	l := netlabtest.New(t, 3, "bridge")
 	if err := l.On(l.Bridge(), "ip", "link", "set", "br0", "type", "bridge", "mcast_snooping", "1"); err != nil {

@@ -5,16 +5,17 @@ import (
 	"testing"
 )
 
-// TestAttacks has somebody who has the key send to the group. Whoever is honest gets everything, by multicast where only numbers are attacked, in 1.2 times
-// what it takes without at most, and the operator hears of it.
+// TestAttacks has somebody who has the key send to the group. Whoever is honest gets everything, by multicast where
+// only numbers are attacked, in 1.2 times what it takes without at most, and the operator hears of it.
 func TestAttacks(t *testing.T) {
 	const size = 128 << 20
 	quiet := map[int]int64{}
 	for _, c := range []struct {
-		attack  Attack
-		rate    float64
-		hostile string // what the operator is told, "" if nothing was done that could be told from a network's own faults
-		unicast bool   // the only way out
+		attack Attack
+		rate   float64
+		// what the operator is told, "" if nothing was done that could be told from a network's own faults
+		hostile string
+		unicast bool // the only way out
 	}{
 		{None, 0, "", false},
 		{Once, 0, "that the sender has not reached", false},
@@ -76,7 +77,8 @@ func TestAttackEnds(t *testing.T) {
 	}
 }
 
-// TestAttackProperty draws half as many networks as TestProperty, and attacks: every receiver that lives ends with everything.
+// TestAttackProperty draws half as many networks as TestProperty, and attacks: every receiver that lives ends with
+// everything.
 func TestAttackProperty(t *testing.T) {
 	for seed := *first; seed < *first+(*seeds+1)/2; seed++ {
 		attack := Attack(1 + seed%int(Wrong))

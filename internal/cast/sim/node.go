@@ -91,8 +91,8 @@ func (c *castRun) hear(r *run, n *node, f *flight) {
 	n.fifo[len(n.fifo)-1].at = at
 }
 
-// livelock is a CPU that handles so many bits a second, of which every packet that comes, taken or not, costs a part, and that
-// may stand still at times.
+// livelock is a CPU that handles so many bits a second, of which every packet that comes, taken or not, costs a part,
+// and that may stand still at times.
 type livelock struct {
 	at      int64
 	backlog float64 // bits in the socket

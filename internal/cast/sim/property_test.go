@@ -12,8 +12,8 @@ var (
 	first = flag.Int("first", 0, "seed of the first of them")
 )
 
-// TestProperty runs random networks and fates: every receiver that lives ends with everything, memory is bounded, the sender stops, and what
-// liars cost is bounded too.
+// TestProperty runs random networks and fates: every receiver that lives ends with everything, memory is bounded, the
+// sender stops, and what liars cost is bounded too.
 func TestProperty(t *testing.T) {
 	for seed := *first; seed < *first+*seeds; seed++ {
 		if c, problem := schedule(uint64(seed)); problem != "" {

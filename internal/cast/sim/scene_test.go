@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestScenes holds what must be true in every network, whatever the seed, with bounds that are far from what is measured:
-// the figures are `make sim-cast`'s. Who lives gets everything, no sender goes on for nothing, memory has its bound, the
-// server is not flooded with words, and nobody waits for another who takes less.
+// TestScenes holds what must be true in every network, whatever the seed, with bounds that are far from what is
+// measured: the figures are `make sim-cast`'s. Who lives gets everything, no sender goes on for nothing, memory has its
+// bound, the server is not flooded with words, and nobody waits for another who takes less.
 func TestScenes(t *testing.T) {
 	for _, s := range Scenes() {
 		if strings.HasPrefix(s.Name, "beside TCP") || s.Name == "eight casts" {
@@ -45,7 +45,8 @@ func TestScenes(t *testing.T) {
 }
 
 // TestReadBack has a receiver lose 5 % whose sink can be read back: the other, which loses nothing, is not sent what it
-// has no use for before it is done. So it is never the last, and hardly slower than beside one that loses nothing either.
+// has no use for before it is done. So it is never the last, and hardly slower than beside one that loses nothing
+// either.
 func TestReadBack(t *testing.T) {
 	scenes := map[string]Scene{}
 	for _, s := range Scenes() {

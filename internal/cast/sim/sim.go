@@ -1,8 +1,10 @@
-// Package sim runs the cast protocol, the very code of package core, over a simulated network with a virtual clock: one or several
-// senders behind an uplink, a switch, and up to ten thousand receivers with links, losses, sinks and fates of their own.
+// Package sim runs the cast protocol, the very code of package core, over a simulated network with a virtual clock: one
+// or several senders behind an uplink, a switch, and up to ten thousand receivers with links, losses, sinks and fates
+// of their own.
 //
-// Time goes in ticks. Within a tick a sender sends at the moments that its pacing chooses; a receiver gets a packet when its way through the
-// queues is over, and reports at the tick that follows the moment its schedule names. A run is determined by its Config alone.
+// Time goes in ticks. Within a tick a sender sends at the moments that its pacing chooses; a receiver gets a packet
+// when its way through the queues is over, and reports at the tick that follows the moment its schedule names. A run is
+// determined by its Config alone.
 package sim
 
 import (
@@ -45,19 +47,22 @@ type Receiver struct {
 	Link   Link
 	Loss   Loss
 	Switch int // 1..63: receivers of one switch share its losses; 0: none
-	// A receiver whose CPU drowns in packets: above this rate it takes the fewer the more come. Buffer is its socket's, bytes.
+	// A receiver whose CPU drowns in packets: above this rate it takes the fewer the more come. Buffer is its socket's,
+	// bytes.
 	Livelock float64
 	Buffer   int
-	Ring     int     // bytes that wait before the CPU has seen them, in the NIC: what comes while it is full is lost; 0: no limit
-	Stutter  float64 // share of the time for which the CPU stands still, 20 to 400 ms each time: an emulated or overloaded machine
-	Sink     float64 // bits a second that the sink takes; 0: no limit
-	Reread   bool    // and can be read back
-	Have     float64 // share of the blocks it has when it starts
-	Memory   int64   // 0: 64 MiB
-	Deaf     bool    // multicast does not reach it
-	Liar     bool    // asks for everything, for ever, and claims absurd loss
-	Stream   bool    // takes a unicast stream
-	Back     Loss    // loss of its reports
+	// bytes that wait before the CPU has seen them, in the NIC: what comes while it is full is lost; 0: no limit
+	Ring int
+	// share of the time for which the CPU stands still, 20 to 400 ms each time: an emulated or overloaded machine
+	Stutter float64
+	Sink    float64 // bits a second that the sink takes; 0: no limit
+	Reread  bool    // and can be read back
+	Have    float64 // share of the blocks it has when it starts
+	Memory  int64   // 0: 64 MiB
+	Deaf    bool    // multicast does not reach it
+	Liar    bool    // asks for everything, for ever, and claims absurd loss
+	Stream  bool    // takes a unicast stream
+	Back    Loss    // loss of its reports
 }
 
 // Cast is one sender and its object.

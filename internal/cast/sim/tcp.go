@@ -1,7 +1,8 @@
 package sim
 
-// tcpFlow is a bulk TCP flow after Reno: enough of one to see whether a cast lets it live. It sends segments of 1500 bytes through the
-// uplink, is acknowledged a round trip later, and halves, or rather takes 0.7 of, its window once a round trip that lost something, as CUBIC does.
+// tcpFlow is a bulk TCP flow after Reno: enough of one to see whether a cast lets it live. It sends segments of 1500
+// bytes through the uplink, is acknowledged a round trip later, and halves, or rather takes 0.7 of, its window once a
+// round trip that lost something, as CUBIC does.
 type tcpFlow struct {
 	cwnd, thresh float64
 	flying       []tcpSegment

@@ -1,6 +1,6 @@
 // Command simcast runs casts to 1, 10, 100, 1,000 and 10,000 simulated receivers, and each of sim's scenes with several
-// seeds: the very protocol code, a virtual clock. It is what `make sim-cast` runs. It prints tables and the bars, writes
-// build/bench/sim.json, and draws docs/cast-scale.svg.
+// seeds: the very protocol code, a virtual clock. It is what `make sim-cast` runs. It prints tables and the bars,
+// writes build/bench/sim.json, and draws docs/cast-scale.svg.
 //
 //	simcast [-max 10000] [-seeds 3] [-out build/bench/sim.json] [-svg docs/cast-scale.svg]
 //
@@ -84,8 +84,9 @@ func run(args []string, stdout io.Writer) error {
 	return os.WriteFile(*svg, []byte(draw(rows)), 0o644)
 }
 
-// simulate casts an object to n receivers over 1 Gbit, 1 % of whom die while they receive. The more receivers, the smaller the object, so that
-// it ends; with arrivals over 30 s the pace is bounded so that one pass takes about 8 s whatever the size.
+// simulate casts an object to n receivers over 1 Gbit, 1 % of whom die while they receive. The more receivers, the
+// smaller the object, so that it ends; with arrivals over 30 s the pace is bounded so that one pass takes about 8 s
+// whatever the size.
 func simulate(n int, loss float64, spread int64) row {
 	size := int64(128 << 20)
 	switch {

@@ -21,8 +21,8 @@ type figures struct {
 	Wrong int        `json:"incomplete"`
 }
 
-// bar is what the median of a scene is held to: bytes sent over the object's, and the time until the fastest receiver is
-// done over that of the line; what is 0 is held to nothing.
+// bar is what the median of a scene is held to: bytes sent over the object's, and the time until the fastest receiver
+// is done over that of the line; what is 0 is held to nothing.
 type bar struct {
 	scene        string // or what its name begins with
 	bytes, first float64

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// draw plots the bytes sent for an object, and the control messages a second, over the number of receivers that start together.
+// draw plots the bytes sent for an object, and the control messages a second, over the number of receivers that start
+// together.
 func draw(rows []row) string {
 	const w, h, left, top, gap = 360, 220, 60, 40, 80
 	var b strings.Builder

@@ -14,8 +14,9 @@ import (
 
 // blocking is a UDP socket outside the runtime's poller: who waits, waits in the kernel.
 //
-// The poller would be woken for every packet that comes, also while nobody wants one, and for every packet that has left. That
-// was 44,000 switches of threads in a cast of 512 MiB to two receivers, a fifth of their and the sender's CPU time.
+// The poller would be woken for every packet that comes, also while nobody wants one, and for every packet that has
+// left. That was 44,000 switches of threads in a cast of 512 MiB to two receivers, a fifth of their and the sender's
+// CPU time.
 type blocking struct {
 	*net.UDPConn // nil: only there so that x/net takes it for a UDP socket
 	file         *os.File
@@ -83,8 +84,8 @@ func (w waiting) once(f func(fd uintptr) bool) error {
 	return err
 }
 
-// again calls f, which makes one call of the socket, until it was not interrupted by a signal, as the runtime sends them, and tells when the socket
-// was closed meanwhile.
+// again calls f, which makes one call of the socket, until it was not interrupted by a signal, as the runtime sends
+// them, and tells when the socket was closed meanwhile.
 func (b *blocking) again(f func() (int, error)) (n int, err error) {
 	for {
 		n, err = f()

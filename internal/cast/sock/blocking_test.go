@@ -53,7 +53,8 @@ func TestBlockingClose(t *testing.T) {
 	}
 }
 
-// TestBlockingTimeout checks that a reader waits for as long as it was told, and that it gets what there is without waiting for more.
+// TestBlockingTimeout checks that a reader waits for as long as it was told, and that it gets what there is without
+// waiting for more.
 func TestBlockingTimeout(t *testing.T) {
 	b := loopback(t)
 	const wait = 50 * time.Millisecond

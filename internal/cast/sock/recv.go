@@ -29,7 +29,8 @@ type Member struct {
 // ReceiveBuffer is the size of the socket's buffer, in bytes, that is asked for: 30 ms of a cast at 1 GB/s.
 const ReceiveBuffer = 32 << 20
 
-// batch is how many messages are received at once: few enough for their bytes to stay in a core's own cache until they are decrypted.
+// batch is how many messages are received at once: few enough for their bytes to stay in a core's own cache until they
+// are decrypted.
 const batch = 6
 
 // Listen opens a socket for the packets of group on ifi; Join joins it.
@@ -65,8 +66,8 @@ func Listen(group netip.AddrPort, ifi *net.Interface, gro bool) (*Member, error)
 	return m, nil
 }
 
-// bind opens a socket that is bound to the group's own address, so that it sees nothing but the group. Package net would bind the wildcard address,
-// and the socket would see all groups of the port that anybody here has joined.
+// bind opens a socket that is bound to the group's own address, so that it sees nothing but the group. Package net
+// would bind the wildcard address, and the socket would see all groups of the port that anybody here has joined.
 func bind(group netip.AddrPort, ifi *net.Interface) (*blocking, error) {
 	return newBlocking(group, func(fd int) error {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
@@ -108,8 +109,8 @@ func (m *Member) Join(on bool) error {
 // Joined says whether the socket is in the group.
 func (m *Member) Joined() bool { return m.joined }
 
-// Receive waits for packets and calls f with each and the address that it came from; the bytes are f's until it returns. It returns after one batch, and says whether those
-// were all that had come.
+// Receive waits for packets and calls f with each and the address that it came from; the bytes are f's until it
+// returns. It returns after one batch, and says whether those were all that had come.
 func (m *Member) Receive(f func(pkt []byte, from netip.Addr)) (drained bool, err error) {
 	n, err := m.conn.again(func() (int, error) {
 		if m.p4 != nil {
@@ -146,7 +147,8 @@ func source(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// segment returns the size that the packets of a received super-packet have, from its UDP_GRO control message; 0 if there is none.
+// segment returns the size that the packets of a received super-packet have, from its UDP_GRO control message; 0 if
+// there is none.
 func segment(oob []byte) int {
 	for len(oob) >= unix.SizeofCmsghdr {
 		n := int(binary.NativeEndian.Uint64(oob))

@@ -82,8 +82,8 @@ func (g *Group) From() netip.Addr { return g.from }
 // GSO says whether packets go out with segmentation offload.
 func (g *Group) GSO() bool { return g.gso }
 
-// Send sends the packets that lie one after another in b, each of size bytes but the last, which may be shorter. At most
-// Batch(size) packets.
+// Send sends the packets that lie one after another in b, each of size bytes but the last, which may be shorter. At
+// most Batch(size) packets.
 func (g *Group) Send(b []byte, size int) error {
 	g.ms = g.ms[:0]
 	if g.gso || len(b) <= size {
@@ -126,13 +126,15 @@ func (g *Group) write() error {
 }
 
 // refused tells an offload that kernel or NIC lack from an error of the network: EIO where a driver cannot checksum
-// (udp_send_skb), EINVAL where a packet is larger than the path's MTU or the kernel is old, ENOPROTOOPT and EOPNOTSUPP elsewhere.
+// (udp_send_skb), EINVAL where a packet is larger than the path's MTU or the kernel is old, ENOPROTOOPT and EOPNOTSUPP
+// elsewhere.
 func refused(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOPROTOOPT) ||
 		errors.Is(err, unix.EMSGSIZE)
 }
 
-// Pace tells the kernel the pace, in bits a second, where it paces by itself (the fq queueing discipline); elsewhere it has no effect.
+// Pace tells the kernel the pace, in bits a second, where it paces by itself (the fq queueing discipline); elsewhere it
+// has no effect.
 func (g *Group) Pace(rate float64) {
 	v := uint64(rate / 8 * 1.2)
 	if v == 0 || g.pace != 0 && v > g.pace*9/10 && v < g.pace*11/10 {

@@ -1,9 +1,9 @@
-// Package sock holds the sockets of a cast: multicast sending with UDP segmentation offload, multicast receiving with receive
-// offload, and the way from an interface name to everything that must be known of it.
+// Package sock holds the sockets of a cast: multicast sending with UDP segmentation offload, multicast receiving with
+// receive offload, and the way from an interface name to everything that must be known of it.
 //
-// One sendmsg with UDP_SEGMENT moves up to 44 packets through the stack at the price of one, and UDP_GRO hands as many to a receiver at once
-// (Linux 4.18 and 5.0, Documentation/networking/segmentation-offloads.rst). Where kernel or NIC refuse,
-// packets go by sendmmsg and come by recvmmsg.
+// One sendmsg with UDP_SEGMENT moves up to 44 packets through the stack at the price of one, and UDP_GRO hands as many
+// to a receiver at once (Linux 4.18 and 5.0, Documentation/networking/segmentation-offloads.rst). Where kernel or NIC
+// refuse, packets go by sendmmsg and come by recvmmsg.
 package sock
 
 import (
@@ -28,7 +28,8 @@ const maxSend = 64000
 // Batch is how many packets of n bytes go into one send.
 func Batch(n int) int { return max(1, min(MaxBatch, maxSend/n)) }
 
-// InterfaceFor returns the named interface, or, when name is empty, the one that packets to addr leave by, or that has addr.
+// InterfaceFor returns the named interface, or, when name is empty, the one that packets to addr leave by, or that has
+// addr.
 func InterfaceFor(name string, addr netip.Addr) (*net.Interface, error) {
 	if name != "" {
 		ifi, err := net.InterfaceByName(name)
@@ -93,7 +94,8 @@ func sockaddr(a netip.AddrPort, ifi *net.Interface) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: uint32(ifi.Index)}
 }
 
-// LinkSpeed reads the speed of a physical NIC in bits a second; 0 where it is unknown or means nothing, as with virtual ones.
+// LinkSpeed reads the speed of a physical NIC in bits a second; 0 where it is unknown or means nothing, as with virtual
+// ones.
 func LinkSpeed(name string) float64 {
 	dir := filepath.Join("/sys/class/net", filepath.Base(name))
 	driver, err := os.Readlink(filepath.Join(dir, "device", "driver"))
@@ -124,7 +126,8 @@ func control(c syscall.Conn, f func(fd int) error) error {
 	return ferr
 }
 
-// setBuffer sets a socket buffer to n bytes, past the system's limit where we may. With a smaller one more is lost and repaired.
+// setBuffer sets a socket buffer to n bytes, past the system's limit where we may. With a smaller one more is lost and
+// repaired.
 func setBuffer(c syscall.Conn, force, plain, n int) {
 	_ = control(c, func(fd int) error {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// BenchmarkAuthentication is what ways to tell the sender's packets from those of another who has the key would cost: docs/adr/0028. A packet has
-// 1408 bytes, a block 128 packets, a burst 44.
+// BenchmarkAuthentication is what ways to tell the sender's packets from those of another who has the key would cost:
+// docs/adr/0028. A packet has 1408 bytes, a block 128 packets, a burst 44.
 func BenchmarkAuthentication(b *testing.B) {
 	packet, block := make([]byte, 1408), make([]byte, 128*1408)
 	public, private, _ := ed25519.GenerateKey(rand.Reader)

@@ -12,8 +12,9 @@ import (
 	"fmt"
 )
 
-// A cast's key is shared by all its receivers, so what is sealed with it may be any receiver's. What steers a receiver is therefore signed by the
-// sender, and what the sender and one receiver tell each other is sealed with a secret that the two have alone.
+// A cast's key is shared by all its receivers, so what is sealed with it may be any receiver's. What steers a receiver
+// is therefore signed by the sender, and what the sender and one receiver tell each other is sealed with a secret that
+// the two have alone.
 
 // Sizes in bytes.
 const (
@@ -152,8 +153,9 @@ func (p *Pair) Public() [PublicLen]byte { return p.public }
 // ReportRoom is what a REPORT carries beyond its body: the receiver's public key and the inner tag.
 const ReportRoom = PublicLen + TagLen
 
-// SealReport writes a REPORT to dst, which must have room for len(body)+ReportRoom+Overhead bytes, and returns its length. Inside what all receivers can
-// seal is what this one alone can. The body may lie in dst at HeaderLen+PublicLen.
+// SealReport writes a REPORT to dst, which must have room for len(body)+ReportRoom+Overhead bytes, and returns its
+// length. Inside what all receivers can seal is what this one alone can. The body may lie in dst at
+// HeaderLen+PublicLen.
 func (p *Pair) SealReport(all *Sealer, dst []byte, h *Header, body []byte) int {
 	h.Put(dst)
 	copy(dst[HeaderLen:], p.public[:])

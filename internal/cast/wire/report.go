@@ -48,12 +48,13 @@ type Strange int
 
 // The kinds.
 const (
-	Elsewhere      Strange = iota // from another address than the sender's
-	Ahead                         // with a number that the sender cannot have reached
-	Behind                        // with a number that was seen, or is behind the window, but with news in it: the sender's own were displaced
-	Unsigned                      // an ANNOUNCE that the sender did not sign
-	Wrong                         // blocks whose bytes are not the object's
-	Twice                         // with a number that came before with other bytes
+	Elsewhere Strange = iota // from another address than the sender's
+	Ahead                    // with a number that the sender cannot have reached
+	// with a number that was seen, or is behind the window, but with news in it: the sender's own were displaced
+	Behind
+	Unsigned       // an ANNOUNCE that the sender did not sign
+	Wrong          // blocks whose bytes are not the object's
+	Twice          // with a number that came before with other bytes
 	KindsOfStrange = 6
 )
 
@@ -97,7 +98,8 @@ func (r *ReportBody) Append(b []byte, records int) []byte {
 	return append(b, r.Records...)
 }
 
-// Parse decodes b, which r keeps. It checks that the records are well formed; whether the blocks exist is the caller's to check.
+// Parse decodes b, which r keeps. It checks that the records are well formed; whether the blocks exist is the caller's
+// to check.
 func (r *ReportBody) Parse(b []byte) error {
 	if len(b) < reportLen+2 || len(b) > MaxReport {
 		return ErrMalformed

@@ -40,8 +40,9 @@ func ReportKey(key [32]byte, cast uint32) (*Sealer, error) {
 	return newSealer(key, binary.BigEndian.AppendUint32([]byte("report"), cast))
 }
 
-// Seal writes the packet of header h and the given body to dst and returns its length, Overhead+len(body). dst must have
-// room for it. The body may lie where it will stand in dst (dst[HeaderLen:]), or apart from dst, but not otherwise overlap it.
+// Seal writes the packet of header h and the given body to dst and returns its length, Overhead+len(body). dst must
+// have room for it. The body may lie where it will stand in dst (dst[HeaderLen:]), or apart from dst, but not otherwise
+// overlap it.
 func (s *Sealer) Seal(dst []byte, h *Header, body []byte) int {
 	h.Put(dst)
 	// Origin and sequence number stand side by side in the header: those 12 bytes are the nonce.
@@ -52,8 +53,8 @@ func (s *Sealer) Seal(dst []byte, h *Header, body []byte) int {
 // ErrForged says that a packet was not sealed with this key.
 var ErrForged = errors.New("authentication failed")
 
-// Open authenticates packet pkt and decrypts its body to the end of dst, which must have room for len(pkt)-Overhead bytes
-// beyond its length. dst may be pkt[HeaderLen:HeaderLen] to open in place. On failure those bytes are undefined.
+// Open authenticates packet pkt and decrypts its body to the end of dst, which must have room for len(pkt)-Overhead
+// bytes beyond its length. dst may be pkt[HeaderLen:HeaderLen] to open in place. On failure those bytes are undefined.
 func (s *Sealer) Open(dst, pkt []byte) ([]byte, error) {
 	if len(pkt) < Overhead {
 		return nil, ErrForeign

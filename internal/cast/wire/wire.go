@@ -1,5 +1,6 @@
 // Package wire is the packet format of a cast: header, sealing, replay windows, and the bodies of control messages.
-// docs/cast-protocol.md is its specification. Nothing here allocates per packet, and every parser takes bytes from strangers.
+// docs/cast-protocol.md is its specification. Nothing here allocates per packet, and every parser takes bytes from
+// strangers.
 package wire
 
 import (

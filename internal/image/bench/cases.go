@@ -151,7 +151,8 @@ func errFirst(errs ...error) error {
 	return nil
 }
 
-// deltas changes 5 % of the chunks, captures again into the same store, and restores onto a disk that has the old image.
+// deltas changes 5 % of the chunks, captures again into the same store, and restores onto a disk that has the old
+// image.
 func (b *bench) deltas() error {
 	if !b.wants("capture again", "diskcast default") && !b.wants("restore delta", "diskcast") {
 		return nil

@@ -7,7 +7,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/ext"
 )
 
-// change overwrites a page of file data in every twentieth of the 4 MiB cells that the file system uses, so that 5 % of the chunks differ.
+// change overwrites a page of file data in every twentieth of the 4 MiB cells that the file system uses, so that 5 % of
+// the chunks differ.
 func change(path string) (cells, changed int, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -47,7 +47,8 @@ func (f *family) stop() int64 {
 	return f.most
 }
 
-// resident adds up the resident memory of a process and its descendants, in bytes. Pages that several have are counted for each.
+// resident adds up the resident memory of a process and its descendants, in bytes. Pages that several have are counted
+// for each.
 func resident(pid int) int64 {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	var size, pages int64

@@ -1,12 +1,13 @@
-// Command bench measures captures and restores beside partclone with zstd and with pigz: a real Debian root on ext4, from tmpfs to tmpfs,
-// all in one run. It is what `make bench-image` runs, as root. It prints a table and the bars and writes build/bench/image.json.
+// Command bench measures captures and restores beside partclone with zstd and with pigz: a real Debian root on ext4,
+// from tmpfs to tmpfs, all in one run. It is what `make bench-image` runs, as root. It prints a table and the bars and
+// writes build/bench/image.json.
 //
 //	bench [-runs 3] [-disk FILE] [-dir DIR] [-only REGEXP] [-out build/bench/image.json]
 //
 // -only matches "CASE WHO" of the table: `-only optimize` measures that alone, in minutes instead of a quarter of an hour. What a case
-// needs and was left out, such as a capture, is made without being measured. Without -disk it makes the disk with mmdebstrap, once, under
-// build/cache. A bar that is missed is printed as missed and makes no failure; the bench fails when something did not run or when a
-// restored file system is not the captured one.
+// needs and was left out, such as a capture, is made without being measured. Without -disk it makes the disk with
+// mmdebstrap, once, under build/cache. A bar that is missed is printed as missed and makes no failure; the bench fails
+// when something did not run or when a restored file system is not the captured one.
 package main
 
 import (

@@ -14,8 +14,9 @@ import (
 	"github.com/diskcast/diskcast/internal/proc"
 )
 
-// optimized compresses the default level's image again, in a store of its own, as `diskcast image optimize` does, and restores from it. It takes
-// minutes of all processors, so it is measured once, and last, where it disturbs no other row.
+// optimized compresses the default level's image again, in a store of its own, as `diskcast image optimize` does, and
+// restores from it. It takes minutes of all processors, so it is measured once, and last, where it disturbs no other
+// row.
 func (b *bench) optimized() error {
 	const step1, step2, who = "optimize", "restore optimized", "diskcast"
 	if !b.wants(step1, who) && !b.wants(step2, who) {
@@ -55,7 +56,8 @@ func (b *bench) sizeChecked() error {
 	return err
 }
 
-// sameAsSource has partclone read the used blocks of the restored and of the captured file system, and compares what it says.
+// sameAsSource has partclone read the used blocks of the restored and of the captured file system, and compares what it
+// says.
 func (b *bench) sameAsSource(target string) error {
 	read := func(path string) (*exec.Cmd, *bufio.Reader, error) {
 		cmd := exec.CommandContext(b.ctx, "partclone.ext4", "-c", "-a0", "-s", path, "-o", "-", "-L", "/dev/null")

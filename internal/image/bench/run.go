@@ -133,7 +133,8 @@ func (b *bench) measure(s step) error {
 			r.CPU.Recv = c.CPU()
 		}
 		if s.child != nil {
-			// The kernel's figure is exact and that of the largest of the process and what it started; the other one adds them up.
+			// The kernel's figure is exact and that of the largest of the process and what it started; the other one
+			// adds them up.
 			r.RSS = max(r.RSS, c.RSS(), rss)
 			var o outcome
 			if err := json.Unmarshal(c.Output(), &o); err != nil {

@@ -30,8 +30,9 @@ func Go() (Compressor, error) {
 	return func(_ context.Context, dst, p []byte) ([]byte, error) { return e.Encode(dst, p), nil }, nil
 }
 
-// Program is the program zstd at a level from 1 to 19. An error that wraps exec.ErrNotFound says that it is not installed. One process compresses one
-// frame, which takes it seconds; starting it takes milliseconds, and there is no C in our own process.
+// Program is the program zstd at a level from 1 to 19. An error that wraps exec.ErrNotFound says that it is not
+// installed. One process compresses one frame, which takes it seconds; starting it takes milliseconds, and there is no
+// C in our own process.
 func Program(level int) (Compressor, error) {
 	path, err := exec.LookPath("zstd")
 	if err != nil {

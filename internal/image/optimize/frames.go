@@ -43,7 +43,8 @@ func frames(ctx context.Context, m *image.Image, g *image.Stage, o Options) erro
 	return eg.Wait()
 }
 
-// background gives the goroutine a thread of the lowest priority, which ends with it. What the thread starts has the same.
+// background gives the goroutine a thread of the lowest priority, which ends with it. What the thread starts has the
+// same.
 func background() {
 	runtime.LockOSThread()
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) // a wish: without it the work is done just the same

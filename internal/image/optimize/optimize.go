@@ -1,11 +1,13 @@
 // Package optimize compresses an image again, slowly and better, after it was captured quickly.
 //
-// The chunks, their sums and so the restored disk stay the same; only the frames change. An image is sent to many nodes many times and captured
-// once, and at 1 Gbit/s its size is the restore's time, so minutes of a server's idle time are well spent on it. Levels beyond what the Go encoder has
-// come from the program zstd where it is installed (level 19 made 0.80 of the size of level 3 from a Debian root, the Go encoder's best 0.90).
+// The chunks, their sums and so the restored disk stay the same; only the frames change. An image is sent to many nodes
+// many times and captured once, and at 1 Gbit/s its size is the restore's time, so minutes of a server's idle time are
+// well spent on it. Levels beyond what the Go encoder has come from the program zstd where it is installed (level 19
+// made 0.80 of the size of level 3 from a Debian root, the Go encoder's best 0.90).
 //
-// What is done is kept frame by frame in a stage of the store, so that work that was broken off, by a kill or by a session that begins, goes on where it was.
-// Frames of images that were optimized before are shared and not compressed again: twenty captures of one machine cost little more than one.
+// What is done is kept frame by frame in a stage of the store, so that work that was broken off, by a kill or by a
+// session that begins, goes on where it was. Frames of images that were optimized before are shared and not compressed
+// again: twenty captures of one machine cost little more than one.
 package optimize
 
 import (
@@ -19,13 +21,15 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 )
 
-// Compressor makes a zstd frame, with its content size in the header, of p. It appends it to dst. One goroutine uses it.
+// Compressor makes a zstd frame, with its content size in the header, of p. It appends it to dst. One goroutine uses
+// it.
 type Compressor func(ctx context.Context, dst, p []byte) ([]byte, error)
 
 // Options of Image. The zero value of a field is its default.
 type Options struct {
 	Again bool // also an image that was optimized before
-	// New makes a compressor for each worker: the program zstd at level 19, or the Go encoder's best where that is not installed.
+	// New makes a compressor for each worker: the program zstd at level 19, or the Go encoder's best where that is not
+	// installed.
 	New      func() (Compressor, error)
 	Workers  int            // one for each CPU by default
 	Progress image.Progress // bytes of the disk
@@ -50,9 +54,10 @@ func Done(cfg *image.Config, e image.Entry) bool {
 	return cfg.Level == image.Best || e.Annotations[annotation] != ""
 }
 
-// Image compresses the image ref of the store again. Each frame becomes the smaller of what it was and what the compressor makes of it, or is one that another
-// optimized image has. The names of the image go over to the new one; the old one stays without a name. Ended at any point, by ctx or by a kill, it leaves the
-// image as it was, and the next call goes on from there. While another process optimizes in the store the error is image.ErrBusy.
+// Image compresses the image ref of the store again. Each frame becomes the smaller of what it was and what the
+// compressor makes of it, or is one that another optimized image has. The names of the image go over to the new one;
+// the old one stays without a name. Ended at any point, by ctx or by a kill, it leaves the image as it was, and the
+// next call goes on from there. While another process optimizes in the store the error is image.ErrBusy.
 func Image(ctx context.Context, s *image.Store, ref string, o Options) (*Result, error) {
 	m, err := s.Open(ref)
 	if err != nil {

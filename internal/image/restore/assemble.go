@@ -32,8 +32,9 @@ func (p *part) claim(off, n int64, fresh []span.Span) []span.Span {
 	return fresh
 }
 
-// Block takes object bytes, in any order, from any goroutine. It copies p. It blocks while the workers are behind. Bytes that it
-// has seen before, or that nobody needs, do no harm. After an error that ends the restore it returns that error.
+// Block takes object bytes, in any order, from any goroutine. It copies p. It blocks while the workers are behind.
+// Bytes that it has seen before, or that nobody needs, do no harm. After an error that ends the restore it returns that
+// error.
 func (w *Writer) Block(off int64, p []byte) error {
 	if off < 0 || off > w.p.ObjectSize() || int64(len(p)) > w.p.ObjectSize()-off {
 		return fmt.Errorf("object bytes %d+%d are beyond the object of %d bytes", off, len(p), w.p.ObjectSize())
@@ -122,8 +123,9 @@ func (w *Writer) partFor(frame int32, from, n int64) (*part, error) {
 	}
 }
 
-// evict gives up the part of which the fewest bytes are there, if that are fewer than n: whoever brings more takes its place. So the parts that
-// are nearly complete stay, every round of repeats completes some of them, and a restore makes progress in any memory. w.mu is held.
+// evict gives up the part of which the fewest bytes are there, if that are fewer than n: whoever brings more takes its
+// place. So the parts that are nearly complete stay, every round of repeats completes some of them, and a restore makes
+// progress in any memory. w.mu is held.
 func (w *Writer) evict(n int64) bool {
 	var victim *part
 	busy := false

@@ -75,7 +75,8 @@ func TestDelta(t *testing.T) {
 	sameData(t, im, next, target)
 }
 
-// TestReadBack has a disk that keeps another byte than was written, once or for ever: the first is mended, the second said.
+// TestReadBack has a disk that keeps another byte than was written, once or for ever: the first is mended, the second
+// said.
 func TestReadBack(t *testing.T) {
 	src := disk(t, 40<<20, 512, 17, 30<<20)
 	im := captured(t, src, 512, capture.Options{})

@@ -31,7 +31,8 @@ func loop(t *testing.T, size int64, sector int) (device, file string) {
 	return device, file
 }
 
-// TestBlockDevice restores to real block devices, past the page cache, with extents that are aligned to nothing but sectors.
+// TestBlockDevice restores to real block devices, past the page cache, with extents that are aligned to nothing but
+// sectors.
 func TestBlockDevice(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {
@@ -126,7 +127,8 @@ func TestRereadTable(t *testing.T) {
 	need.Tools(t, "addpart", "delpart")
 	device, _ := loop(t, 16<<20, 512)
 	volumetest.Run(t, "addpart", device, "1", "2048", "2048")
-	t.Cleanup(func() { _ = exec.Command("delpart", device, "1").Run() }) // the kernel has forgotten it when all went well
+	// the kernel has forgotten it when all went well
+	t.Cleanup(func() { _ = exec.Command("delpart", device, "1").Run() })
 	partition, err := os.Open(device + "p1")
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +145,8 @@ func TestRereadTable(t *testing.T) {
 		t.Errorf("without time to wait: %v", err)
 	}
 	done := make(chan error)
-	go func() { done <- restore.RereadTable(t.Context(), target) }() // ends with the partition's closing, or after some seconds
+	// ends with the partition's closing, or after some seconds
+	go func() { done <- restore.RereadTable(t.Context(), target) }()
 	if err := partition.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,9 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
-// Growth is what a plan makes larger than it was on the source. The partition is larger as soon as the table is written; its file
-// system only after FileSystem, which comes last: until then the disk is what the image says, and can be verified.
+// Growth is what a plan makes larger than it was on the source. The partition is larger as soon as the table is
+// written; its file system only after FileSystem, which comes last: until then the disk is what the image says, and can
+// be verified.
 type Growth struct {
 	Number   int    // partition; 0: the whole disk, which has no partition table
 	FS       string // its file system; empty when nothing grows
@@ -25,7 +26,8 @@ type Growth struct {
 // Growth is what the option Grow does on this target.
 func (p *Plan) Growth() Growth { return p.growth }
 
-// fit makes the table as it will be on the target. The last partition may be cut short when its file system does not reach to its end.
+// fit makes the table as it will be on the target. The last partition may be cut short when its file system does not
+// reach to its end.
 func (p *Plan) fit() error {
 	t := p.cfg.Table
 	p.table = t
@@ -68,8 +70,8 @@ func (p *Plan) fit() error {
 	return nil
 }
 
-// needs is how many bytes of a partition a smaller disk must have: the file system, and what else is stored behind it. 0 if that
-// cannot be told.
+// needs is how many bytes of a partition a smaller disk must have: the file system, and what else is stored behind it.
+// 0 if that cannot be told.
 func (p *Plan) needs(fs *image.Partition) int64 {
 	if fs.FS == volume.TypeRaw || fs.FSSize <= 0 {
 		return 0
@@ -109,7 +111,8 @@ func (p *Plan) stored(from, to int64, f func(image.Extent)) {
 	}
 }
 
-// next is the first byte from a place on that the image has and that is not noted as zero; beyond every disk if there is none.
+// next is the first byte from a place on that the image has and that is not noted as zero; beyond every disk if there
+// is none.
 func (p *Plan) next(from int64) int64 {
 	at := int64(math.MaxInt64)
 	p.stored(from, math.MaxInt64, func(e image.Extent) { at = min(at, e.Offset) })

@@ -42,8 +42,8 @@ func gptOn(t *testing.T, b []byte, sizes ...int64) {
 	}
 }
 
-// Whatever a table names or does not name, no byte that is not zero is lost. Each disk has random bytes from 5 to 7 MiB, and seems to be
-// a swap area as a whole, as if a table had been laid over it.
+// Whatever a table names or does not name, no byte that is not zero is lost. Each disk has random bytes from 5 to 7
+// MiB, and seems to be a swap area as a whole, as if a table had been laid over it.
 func TestNothingIsLost(t *testing.T) {
 	const size = 24 * gapsMiB
 	for _, c := range []struct {

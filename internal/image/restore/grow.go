@@ -14,11 +14,12 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/grow"
 )
 
-// FileSystem makes the file system that has grown partition around it fill it. path is the disk or the file that was restored to, which
-// must be closed; of a disk, the kernel must have read the new table (RereadTable). sectorSize is that of a file.
+// FileSystem makes the file system that has grown partition around it fill it. path is the disk or the file that was
+// restored to, which must be closed; of a disk, the kernel must have read the new table (RereadTable). sectorSize is
+// that of a file.
 //
-// The error says in words what is left to be done, and by which command: the disk is sound then, and its system has less room than
-// it could. Run again, also after a power cut in the middle, it does what is left, or nothing.
+// The error says in words what is left to be done, and by which command: the disk is sound then, and its system has
+// less room than it could. Run again, also after a power cut in the middle, it does what is left, or nothing.
 func (g Growth) FileSystem(ctx context.Context, path string, sectorSize int) error {
 	if g.FS == "" {
 		return nil
@@ -59,8 +60,8 @@ func (g Growth) fileSystem(ctx context.Context, path string, sectorSize int) err
 	return grow.FileSystem(ctx, device, g.FS)
 }
 
-// device is the kernel's device of the partition, empty when it has none. A file system that also has a device of its own must not be
-// mounted by another one: somebody may have mounted it there.
+// device is the kernel's device of the partition, empty when it has none. A file system that also has a device of its
+// own must not be mounted by another one: somebody may have mounted it there.
 func (g Growth) device(path string) (string, error) {
 	st, err := os.Stat(path)
 	if err != nil {

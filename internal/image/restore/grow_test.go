@@ -87,7 +87,8 @@ func (g *grower) write(path string, delta bool) (restore.Growth, restore.Stats) 
 	return growth, stats
 }
 
-// grow grows the file system, and skips where this machine may not. That it has the driver is known: it has filled the source.
+// grow grows the file system, and skips where this machine may not. That it has the driver is known: it has filled the
+// source.
 func (g *grower) grow(growth restore.Growth, path string) {
 	g.Helper()
 	err := growth.FileSystem(g.Context(), path, 512)
@@ -125,8 +126,8 @@ func (g *grower) sound(file string) {
 	unmount()
 }
 
-// A larger target: the file system grows, a delta afterwards brings the image back and grows it again, and whatever a power cut leaves
-// of the growing, the next run ends the same way.
+// A larger target: the file system grows, a delta afterwards brings the image back and grows it again, and whatever a
+// power cut leaves of the growing, the next run ends the same way.
 func TestGrowFileSystem(t *testing.T) {
 	for _, c := range []struct {
 		kind   string
@@ -174,8 +175,9 @@ func TestGrowFileSystem(t *testing.T) {
 	}
 }
 
-// read returns what is in the file behind the device at path, which may be the file itself. It asks for that one device to be
-// written out: sync(2) would write the disks of the tests beside this one, some of which are about what is not written yet.
+// read returns what is in the file behind the device at path, which may be the file itself. It asks for that one device
+// to be written out: sync(2) would write the disks of the tests beside this one, some of which are about what is not
+// written yet.
 func read(t *testing.T, path, file string) []byte {
 	t.Helper()
 	dev, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -17,7 +17,8 @@ type LocalOptions struct {
 	Plan     []PlanOption
 	Progress func(step string, done, total int64) // step is hash, write or verify; called from one goroutine at a time
 	Planned  func(*Plan)                          // called before the first write
-	Wrong    func(*MismatchError)                 // what did not read back as it was written, before it is written once more
+	// what did not read back as it was written, before it is written once more
+	Wrong func(*MismatchError)
 }
 
 // Local restores an image of a local store.
@@ -32,7 +33,8 @@ func Local(ctx context.Context, im *image.Image, t Target, o LocalOptions) (Stat
 	var stats Stats
 	seq := Sequence{
 		Plan: p, Target: t, Mode: Full, Verify: o.Verify, Progress: o.Progress, Wrong: o.Wrong,
-		Bring: func(ctx context.Context, have []Range, _ bool) error { // each frame is hashed before it is written, always
+		// each frame is hashed before it is written, always
+		Bring: func(ctx context.Context, have []Range, _ bool) error {
 			before := stats
 			var err error
 			stats, err = p.local(ctx, im, t, WriterOptions{Name: im.Name(), Workers: o.Workers, Have: have}, o.progress("write"))

@@ -12,8 +12,8 @@ import (
 	"github.com/diskcast/diskcast/internal/image/restore"
 )
 
-// testdata/v1 is a store that the release of 27 November 2026 (commit 2cf138a) made of a disk of 12 MiB: GPT, vfat, ext4 and a loader before
-// the first partition, whose free space was zero.
+// testdata/v1 is a store that the release of 27 November 2026 (commit 2cf138a) made of a disk of 12 MiB: GPT, vfat,
+// ext4 and a loader before the first partition, whose free space was zero.
 const oldDisk = "2ef808ce883f796da3431143958a6c16f40668a52f06456a4fa3f0499ef25367" // SHA-256
 
 // What earlier releases captured opens, verifies and restores.

@@ -27,8 +27,9 @@ type Plan struct {
 	warnings []string
 
 	// What Present found.
-	have  []bool         // chunks whose stored bytes are in place; nil before
-	zeros []image.Extent // what must be made zero: all zeros of chunks and the wipes, less what Present found to be zero
+	have []bool // chunks whose stored bytes are in place; nil before
+	// what must be made zero: all zeros of chunks and the wipes, less what Present found to be zero
+	zeros []image.Extent
 }
 
 // PlanOption changes a plan.

@@ -2,8 +2,8 @@ package restore
 
 import "math/bits"
 
-// pool hands out byte slices and takes them back, in size classes of a quarter of a power of two, so that frames, which all have different
-// lengths, make no garbage. It is not safe for concurrent use.
+// pool hands out byte slices and takes them back, in size classes of a quarter of a power of two, so that frames, which
+// all have different lengths, make no garbage. It is not safe for concurrent use.
 type pool struct {
 	free map[int][][]byte
 	idle int64 // bytes in free
@@ -16,7 +16,8 @@ func class(n int64) int64 {
 	return (n + step - 1) &^ (step - 1)
 }
 
-// get returns n bytes. When it must make them, idle buffers of more than limit bytes are left to the garbage collector first.
+// get returns n bytes. When it must make them, idle buffers of more than limit bytes are left to the garbage collector
+// first.
 func (p *pool) get(n, limit int64) []byte {
 	c := class(n)
 	if l := p.free[int(c)]; len(l) > 0 {

@@ -1,9 +1,10 @@
 // Package restore writes an image to a disk.
 //
-// A [Plan] checks everything that can be refused before the first write. A [Writer] takes the bytes of the image's object in any order, in
-// bounded memory: it puts frames together, decodes and hashes them in parallel, and only then writes their chunks to their places. A frame
-// whose hash is wrong is asked for again and never reaches the disk. [Plan.Present] hashes what is on a disk already, so that a restore that was
-// interrupted, or one of an image that differs little, needs only the rest. [Local] does it all from a local store.
+// A [Plan] checks everything that can be refused before the first write. A [Writer] takes the bytes of the image's
+// object in any order, in bounded memory: it puts frames together, decodes and hashes them in parallel, and only then
+// writes their chunks to their places. A frame whose hash is wrong is asked for again and never reaches the disk.
+// [Plan.Present] hashes what is on a disk already, so that a restore that was interrupted, or one of an image that
+// differs little, needs only the rest. [Local] does it all from a local store.
 package restore
 
 import (
@@ -30,8 +31,8 @@ type Target interface {
 // vectorTarget is a Target that writes several buffers to one run of the disk in one call.
 type vectorTarget interface {
 	WritevAt(bufs [][]byte, off int64) error
-	// Inline reports whether short runs of zeros, and short gaps of which the content does not matter, are better written
-	// along with the data around them than left to Zero, or left alone.
+	// Inline reports whether short runs of zeros, and short gaps of which the content does not matter, are better
+	// written along with the data around them than left to Zero, or left alone.
 	Inline() bool
 }
 
@@ -41,8 +42,9 @@ type uncached interface{ dropCache() }
 // holey is a Target that knows where it is zero without being read.
 type holey interface{ Holes() []image.Extent }
 
-// pageSize is the alignment of buffers, offsets and lengths for direct I/O: at least the page size of the machine. With sectors it would
-// work too, but then a direct and a buffered write could meet in one page of the page cache, and the later write-back would undo the other.
+// pageSize is the alignment of buffers, offsets and lengths for direct I/O: at least the page size of the machine. With
+// sectors it would work too, but then a direct and a buffered write could meet in one page of the page cache, and the
+// later write-back would undo the other.
 var pageSize = int64(max(4096, osPageSize()))
 
 // alignedBuffer returns n bytes that begin at a page.

@@ -69,7 +69,8 @@ func dirty(size int64, sector int) *imagetest.Memory {
 	return imagetest.NewMemory(b, sector)
 }
 
-// sameData compares what the image promises: all allocated bytes, and zeros where the target has room for them beside its table.
+// sameData compares what the image promises: all allocated bytes, and zeros where the target has room for them beside
+// its table.
 func sameData(t *testing.T, im *image.Image, want []byte, got *imagetest.Memory) {
 	t.Helper()
 	p, err := restore.NewPlan(im.Config(), im.Index(), got.Size(), got.SectorSize())

@@ -56,7 +56,8 @@ func (s *scanner) read(base int64, runs []image.Extent) error {
 	return nil
 }
 
-// chunk reports whether the stored bytes of a chunk are on the disk, and calls notZero for each of its zeros that is not.
+// chunk reports whether the stored bytes of a chunk are on the disk, and calls notZero for each of its zeros that is
+// not.
 func (s *scanner) chunk(i int, notZero func(image.Extent)) (same bool, err error) {
 	c := &s.p.idx.Chunks[i]
 	if c.Frame < 0 && len(volume.Subtract(c.Zeros, s.hole)) == 0 {
@@ -104,7 +105,8 @@ type finding struct {
 	notZero []image.Extent
 }
 
-// scan reads all chunks and wipes in parallel. found is called from one goroutine at a time; an error of its ends the scan.
+// scan reads all chunks and wipes in parallel. found is called from one goroutine at a time; an error of its ends the
+// scan.
 func (p *Plan) scan(ctx context.Context, t Target, progress image.Progress, found func(finding) error) error {
 	if u, ok := t.(uncached); ok {
 		u.dropCache()
@@ -182,8 +184,8 @@ func pieces(ext []image.Extent, grid int64) []image.Extent {
 	return out
 }
 
-// Present hashes what is on the disk and returns the ranges of the object that are in place already. A Writer made afterwards writes
-// only the chunks, and zeros, that are not: nobody else may write to the disk between.
+// Present hashes what is on the disk and returns the ranges of the object that are in place already. A Writer made
+// afterwards writes only the chunks, and zeros, that are not: nobody else may write to the disk between.
 func (p *Plan) Present(ctx context.Context, t Target, progress image.Progress) (have []Range, err error) {
 	if err := p.matches(t); err != nil {
 		return nil, err
@@ -241,8 +243,8 @@ func (e *MismatchError) Error() string {
 		where, e.Length, e.Offset, e.What)
 }
 
-// Verify reads the disk back and checks the table, every chunk and every zero. The first difference in the order of the disk
-// is returned as a *MismatchError.
+// Verify reads the disk back and checks the table, every chunk and every zero. The first difference in the order of the
+// disk is returned as a *MismatchError.
 func (p *Plan) Verify(ctx context.Context, t Target, progress image.Progress) error {
 	if err := p.matches(t); err != nil {
 		return err

@@ -19,20 +19,22 @@ const (
 	Auto              // Delta where the disk carries the plan's partition table already, else Full
 )
 
-// Sequence is what every restore does from its plan on, wherever the bytes come from: what is there already, the partition
-// table, the chunks, and, if asked, the reading back. Its funcs are called one at a time.
+// Sequence is what every restore does from its plan on, wherever the bytes come from: what is there already, the
+// partition table, the chunks, and, if asked, the reading back. Its funcs are called one at a time.
 type Sequence struct {
 	Name   string // of the disk, in errors; may be empty
 	Plan   *Plan
 	Target Target
 	Mode   Mode
 	Verify bool // read back and hash every chunk; what is wrong is brought once more, and then it is the disk's fault
-	// Bring writes the plan's chunks but for those of which have tells that they are there, and returns when they are on
-	// the disk. In a repair what was written before did not read back, so each chunk must be hashed before it is written.
+	// Bring writes the plan's chunks but for those of which have tells that they are there, and returns when they are
+	// on the disk. In a repair what was written before did not read back, so each chunk must be hashed before it is
+	// written.
 	Bring func(ctx context.Context, have []Range, repair bool) error
 
 	// What follows is told to whoever wants to know.
-	Chosen   func(same, delta bool)               // before the first write: the table is there already; only what differs is written
+	// before the first write: the table is there already; only what differs is written
+	Chosen   func(same, delta bool)
 	Tabled   func(same bool)                      // the table is on the disk
 	Wrong    func(*MismatchError)                 // what was read back is not what was written; it is brought once more
 	Progress func(step string, done, total int64) // step is hash or verify; called from one goroutine at a time

@@ -28,8 +28,8 @@ func (p *Plan) WriteTable(t Target) error {
 	return nil
 }
 
-// SameTable reports whether the disk carries already what WriteTable would write. An image without a partition table gives no reason to
-// believe that the disk has something of it: false.
+// SameTable reports whether the disk carries already what WriteTable would write. An image without a partition table
+// gives no reason to believe that the disk has something of it: false.
 func (p *Plan) SameTable(t Target) (bool, error) {
 	if err := p.matches(t); err != nil {
 		return false, err
@@ -64,13 +64,14 @@ func (p *Plan) matches(t Target) error {
 	return nil
 }
 
-// wipeSpan is how far from the start and the end of the disk and of each partition an old file system, RAID or LVM can have left a
-// signature that udev, blkid or the kernel would find: btrfs at 64 KiB, ZFS in 256 KiB labels, two at each end, mdraid in the last 128 KiB.
+// wipeSpan is how far from the start and the end of the disk and of each partition an old file system, RAID or LVM can
+// have left a signature that udev, blkid or the kernel would find: btrfs at 64 KiB, ZFS in 256 KiB labels, two at each
+// end, mdraid in the last 128 KiB.
 const wipeSpan = 1 << 20
 
-// signatures are the bytes near the ends of the disk and of its partitions that the image does not hold: they are zeroed, so that nothing
-// of what was on the target before is taken for part of the restored system. So are the places of the image's table on a disk like the
-// source, where the table of this disk is not.
+// signatures are the bytes near the ends of the disk and of its partitions that the image does not hold: they are
+// zeroed, so that nothing of what was on the target before is taken for part of the restored system. So are the places
+// of the image's table on a disk like the source, where the table of this disk is not.
 func (p *Plan) signatures() []image.Extent {
 	ends := volume.NewRuns(p.size)
 	add := func(start, size int64) {
@@ -109,7 +110,8 @@ func (p *Plan) allZeros() []image.Extent {
 	return merged(out)
 }
 
-// merged sorts and joins extents. Unlike volume.Merge it never closes a gap, whatever their number: these are going to be zeroed.
+// merged sorts and joins extents. Unlike volume.Merge it never closes a gap, whatever their number: these are going to
+// be zeroed.
 func merged(all []image.Extent) []image.Extent {
 	slices.SortFunc(all, func(a, b image.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	out := all[:0]

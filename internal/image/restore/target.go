@@ -32,8 +32,8 @@ type TargetOptions struct {
 	Buffered bool
 }
 
-// OpenTarget opens a block device or a file for a restore. It fails when the device or file is in use: mounted, also by way of a loop device, or
-// open for writing in another process.
+// OpenTarget opens a block device or a file for a restore. It fails when the device or file is in use: mounted, also by
+// way of a loop device, or open for writing in another process.
 func OpenTarget(path string, o TargetOptions) (Target, error) {
 	st, err := os.Stat(path)
 	var t *fileTarget
@@ -59,8 +59,9 @@ func OpenTarget(path string, o TargetOptions) (Target, error) {
 	return t, nil
 }
 
-// fileTarget is a block device or a regular file. Whole pages go past the page cache when direct is open, the rest through it; no page is
-// ever written both ways at the same time, because chunks do not overlap and a page that two of them share is written through the cache by both.
+// fileTarget is a block device or a regular file. Whole pages go past the page cache when direct is open, the rest
+// through it; no page is ever written both ways at the same time, because chunks do not overlap and a page that two of
+// them share is written through the cache by both.
 type fileTarget struct {
 	f      *os.File
 	direct *os.File // nil: everything is buffered
@@ -96,7 +97,8 @@ func deviceGeometry(f *os.File) (size int64, sector int, err error) {
 	return size, sector, nil
 }
 
-// Unused fails when something uses the block device or file at path, and says what. It is well with a path where nothing is.
+// Unused fails when something uses the block device or file at path, and says what. It is well with a path where
+// nothing is.
 func Unused(path string) error {
 	h, err := inuse.Open(path)
 	var used *inuse.Error
@@ -335,9 +337,9 @@ func (t *fileTarget) Close() error {
 // rereadWithin bounds the wait for those who look into the partitions meanwhile. They take fractions of a second.
 const rereadWithin = 10 * time.Second
 
-// RereadTable makes the kernel read the partition table of a block device again. For a file, or a device that cannot have partitions,
-// it does nothing. It works while the target is open, which keeps others from doing it, but not from opening a partition: it waits
-// for their end some seconds.
+// RereadTable makes the kernel read the partition table of a block device again. For a file, or a device that cannot
+// have partitions, it does nothing. It works while the target is open, which keeps others from doing it, but not from
+// opening a partition: it waits for their end some seconds.
 func RereadTable(ctx context.Context, t Target) error {
 	f, ok := t.(*fileTarget)
 	if !ok || !f.device {

@@ -12,8 +12,8 @@ import (
 	"github.com/diskcast/diskcast/internal/image/restore"
 )
 
-// TestWholeDiskSmaller restores a disk without a table, which has a file system of 8 MiB, to smaller ones: what it claims must fit, and what is stored
-// behind it.
+// TestWholeDiskSmaller restores a disk without a table, which has a file system of 8 MiB, to smaller ones: what it
+// claims must fit, and what is stored behind it.
 func TestWholeDiskSmaller(t *testing.T) {
 	const size, claims, far = 24 * gapsMiB, 8 * gapsMiB, 12 * gapsMiB
 	for name, c := range map[string]struct {

@@ -88,8 +88,8 @@ func (w *Writer) outcome(frame int32, damage, err error) {
 	}
 }
 
-// frame decodes, checks and writes one frame. damage says what is wrong with its bytes; err that the disk failed. Nothing is
-// written before the whole frame has passed the checks that WriterOptions.ReadBack leaves to it.
+// frame decodes, checks and writes one frame. damage says what is wrong with its bytes; err that the disk failed.
+// Nothing is written before the whole frame has passed the checks that WriterOptions.ReadBack leaves to it.
 func (k *worker) frame(i int32, stored []byte) (damage, err error) {
 	w := k.w
 	f := &w.p.idx.Frames[i]
@@ -182,8 +182,8 @@ func (k *worker) plan(c *image.Chunk, data []byte) {
 	}
 }
 
-// fills calls f with every gap between two stored extents of a chunk that can be written as zeros along with them: it is zeros of the image, or
-// nothing that matters, and short.
+// fills calls f with every gap between two stored extents of a chunk that can be written as zeros along with them: it
+// is zeros of the image, or nothing that matters, and short.
 func (p *Plan) fills(c *image.Chunk, f func(gap image.Extent)) {
 	z, t := c.Zeros, p.tables
 	for i := 1; i < len(c.Extents) && c.Extents[i].Offset < p.size; i++ {

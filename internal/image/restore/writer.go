@@ -20,13 +20,14 @@ type WriterOptions struct {
 	Workers int
 	// Memory bounds, in bytes, partial and queued frames; 96 MiB by default. One frame is always let in.
 	Memory int64
-	// Again is called, without any lock held, when object bytes that Block took were dropped: ask for them again. It may be called from Block.
+	// Again is called, without any lock held, when object bytes that Block took were dropped: ask for them again. It
+	// may be called from Block.
 	Again func(off, n int64)
 	// Rejected is told of each frame whose bytes were not what the index says, before Again. No lock is held.
 	Rejected func(*image.DamageError)
 	Have     []Range // of the object: frames that lie wholly within are not needed
-	// ReadBack says that Verify is called afterwards, which hashes every chunk on the disk. Then a frame is held only against its lengths and CRC-32C
-	// before it is written, not hashed twice.
+	// ReadBack says that Verify is called afterwards, which hashes every chunk on the disk. Then a frame is held only
+	// against its lengths and CRC-32C before it is written, not hashed twice.
 	ReadBack bool
 }
 
@@ -44,8 +45,8 @@ type Stats struct {
 // Busy is the time that all workers together spent on each thing.
 type Busy struct{ Decode, Write time.Duration }
 
-// maxTries is how often a frame may come with a wrong hash. The transport is authenticated, so that already the second time
-// means that the server's blob is damaged.
+// maxTries is how often a frame may come with a wrong hash. The transport is authenticated, so that already the second
+// time means that the server's blob is damaged.
 const maxTries = 3
 
 var errClosed = errors.New("the restore was ended")
@@ -177,7 +178,8 @@ func (w *Writer) start(run func(*worker)) error {
 	return nil
 }
 
-// zeroStep is how much is zeroed in one call: a device that has no command for it writes, and that must not hold up an error for long.
+// zeroStep is how much is zeroed in one call: a device that has no command for it writes, and that must not hold up an
+// error for long.
 const zeroStep = 64 << 20
 
 func (w *Writer) zero() {
@@ -243,8 +245,9 @@ func (e *IncompleteError) Error() string {
 	return fmt.Sprintf("the restore is not complete: %d frames (%d bytes of the image) did not come", e.Frames, e.Bytes)
 }
 
-// Close ends the restore: it waits for the complete frames and the zeros to be written, flushes, and returns the first error.
-// Frames that never came are an *IncompleteError; what was written of the others stays, and Present will find it.
+// Close ends the restore: it waits for the complete frames and the zeros to be written, flushes, and returns the first
+// error. Frames that never came are an *IncompleteError; what was written of the others stays, and Present will find
+// it.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	w.closing = true

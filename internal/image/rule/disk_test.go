@@ -20,7 +20,8 @@ type disk struct {
 	// refused says that the table is not sound: nothing is free, and a capture may say no.
 	refused bool
 	sound   []placed // the file systems that must pass their checkers
-	// mayLeave is how many bytes of free are in file systems with nothing behind them: what has something there is captured whole.
+	// mayLeave is how many bytes of free are in file systems with nothing behind them: what has something there is
+	// captured whole.
 	mayLeave int64
 	leaves   map[int]int64 // the same of each partition
 	*layout
@@ -81,7 +82,8 @@ type layout struct {
 	extended, end int64 // the extended partition
 }
 
-// place chooses contents and puts them one behind the other, with and without gaps, and makes the disk as large as that takes.
+// place chooses contents and puts them one behind the other, with and without gaps, and makes the disk as large as that
+// takes.
 func (d *disk) place(r *rand.Rand, kind string, pool []*fileSystem) *layout {
 	l := &layout{}
 	align := d.sector << r.IntN(5)
@@ -182,7 +184,8 @@ func (d *disk) put(r *rand.Rand, i int, c content, p partition) {
 	default:
 		c.fs.write(bytes)
 		if c.how == "headless" {
-			imagetest.Random(bytes[:min(len(bytes), 72<<10)], r.Uint64()) // beyond the superblock of btrfs, the last of all
+			// beyond the superblock of btrfs, the last of all
+			imagetest.Random(bytes[:min(len(bytes), 72<<10)], r.Uint64())
 			if tail := bytes[c.need-min(c.need, 4096):]; len(tail) > 0 {
 				imagetest.Random(tail, r.Uint64())
 			}
@@ -273,7 +276,8 @@ func countPrimary(parts []partition) (n int) {
 	return n
 }
 
-// oldGPT leaves the backup of a GPT at the end of the disk, as a program does that knows only dos tables, if nothing else is there.
+// oldGPT leaves the backup of a GPT at the end of the disk, as a program does that knows only dos tables, if nothing
+// else is there.
 func (d *disk) oldGPT(r *rand.Rand) {
 	old := make([]byte, len(d.bytes))
 	if tail := int64(len(old)) - gptHead(d.sector) + d.sector; tail >= d.end {

@@ -10,8 +10,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// freeOfFAT reads the first table by Microsoft's specification of FAT, because partclone misreads tables of 12 bits: it calls free clusters used. An entry of
-// zero is a free cluster; fsck.fat says how many there must be.
+// freeOfFAT reads the first table by Microsoft's specification of FAT, because partclone misreads tables of 12 bits: it
+// calls free clusters used. An entry of zero is a free cluster; fsck.fat says how many there must be.
 func freeOfFAT(t *testing.T, image string) []volume.Extent {
 	f, size := volumetest.Open(t, image)
 	b := make([]byte, size)
@@ -54,8 +54,9 @@ func freeOfFAT(t *testing.T, image string) []volume.Extent {
 	return runs.Extents()
 }
 
-// freeOfBtrfs reads what btrfs-progs print of the trees of chunks and of extents, because partclone marks each extent once more where the device has its
-// logical address. Free is what no chunk has, behind the first MiB, and in a chunk what no extent has; but for the copies of the superblock.
+// freeOfBtrfs reads what btrfs-progs print of the trees of chunks and of extents, because partclone marks each extent
+// once more where the device has its logical address. Free is what no chunk has, behind the first MiB, and in a chunk
+// what no extent has; but for the copies of the superblock.
 func freeOfBtrfs(t *testing.T, image string) []volume.Extent {
 	_, size := volumetest.Open(t, image)
 	var node int64

@@ -34,14 +34,15 @@ func ufs(t *testing.T, image string) {
 	}
 }
 
-// freeOfHoles is what mkfs did not write: whatever an older disk has there is nothing to the file system, as long as nobody has written to it.
+// freeOfHoles is what mkfs did not write: whatever an older disk has there is nothing to the file system, as long as
+// nobody has written to it.
 func freeOfHoles(t *testing.T, image string) []volume.Extent {
 	f, size := volumetest.Open(t, image)
 	return volume.Invert(sparse.Data(f, size), size)
 }
 
-// freeOfZeros is for what is made without any file that is mostly zeros: blocks of zeros. Some of these may be tables, so the disks have zeros there too,
-// and what is held to the rule is all the rest.
+// freeOfZeros is for what is made without any file that is mostly zeros: blocks of zeros. Some of these may be tables,
+// so the disks have zeros there too, and what is held to the rule is all the rest.
 func freeOfZeros(t *testing.T, image string) []volume.Extent {
 	const block = 1024 // a fragment of UFS, a block of NILFS2
 	f, size := volumetest.Open(t, image)

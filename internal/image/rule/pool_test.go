@@ -32,7 +32,8 @@ type piece struct {
 
 const mib = 1 << 20
 
-// makers are the kinds of the pool. A maker makes the file system in a file of the size, and fills it as far as this machine can.
+// makers are the kinds of the pool. A maker makes the file system in a file of the size, and fills it as far as this
+// machine can.
 var makers = []struct {
 	name  string
 	size  int64
@@ -65,7 +66,8 @@ var makers = []struct {
 	{"ext4 in lvm", 16 * mib, lvmPV, freeOfLVM, nil},
 }
 
-// pool makes one file system of each kind, once for all seeds. A kind whose tools are missing is left out, and fails on CI.
+// pool makes one file system of each kind, once for all seeds. A kind whose tools are missing is left out, and fails on
+// CI.
 func pool(t *testing.T) []*fileSystem {
 	var all []*fileSystem
 	dir := volumetest.Dir(t)
@@ -198,7 +200,8 @@ func f2fs(t *testing.T, image string) {
 	volumetest.Run(t, "sload.f2fs", "-f", dir, image)
 }
 
-// fill copies a tree into a mounted file system and deletes some of it. What cannot be mounted here stays as mkfs made it.
+// fill copies a tree into a mounted file system and deletes some of it. What cannot be mounted here stays as mkfs made
+// it.
 func fill(t *testing.T, mount func(*testing.T) (dir string, unmount func())) {
 	t.Run("fill", func(t *testing.T) {
 		from, doomed := tree(t, mib)

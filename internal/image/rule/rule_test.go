@@ -31,7 +31,8 @@ var (
 	seed  = flag.Int64("seed", -1, "the only disk to make")
 )
 
-// TestRule captures disks that were made by chance, restores them onto random bytes, and lets no byte differ that no judge calls free.
+// TestRule captures disks that were made by chance, restores them onto random bytes, and lets no byte differ that no
+// judge calls free.
 func TestRule(t *testing.T) {
 	all := pool(t)
 	if t.Failed() || len(all) == 0 {

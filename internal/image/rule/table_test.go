@@ -19,7 +19,8 @@ const (
 	gptUsual   = "\xaf\x3d\xc6\x0f\x83\x84\x72\x47\x8e\x79\x3d\x69\xd8\x47\x7d\xe4"
 )
 
-// gptHead is how many bytes a GPT takes at the start of the disk: protective MBR, header, array. At the end it takes a sector less.
+// gptHead is how many bytes a GPT takes at the start of the disk: protective MBR, header, array. At the end it takes a
+// sector less.
 func gptHead(sector int64) int64 { return 2*sector + (gptEntries+sector-1)/sector*sector }
 
 // putGPT writes both copies of a GPT by chapter 5 of the UEFI specification.
@@ -85,8 +86,8 @@ func putEntry(e []byte, typ byte, start, sectors int64) {
 	le.PutUint32(e[12:], uint32(sectors))
 }
 
-// putDOS writes an MBR and, for the partitions that have a place for one, a chain of extended boot records. The extended partition lies from
-// extended to end.
+// putDOS writes an MBR and, for the partitions that have a place for one, a chain of extended boot records. The
+// extended partition lies from extended to end.
 func putDOS(r *rand.Rand, disk []byte, sector int64, parts []partition, extended, end int64) {
 	clear(disk[:512])
 	fill16(r, disk[:446])

@@ -15,8 +15,8 @@ func (d *disk) leave(partition int, n int64) {
 	d.mayLeave += n
 }
 
-// tree makes of a partition of random bytes, now and then, the hash tree of dm-verity of another one: nothing is free in one that is as large as
-// what the tree covers.
+// tree makes of a partition of random bytes, now and then, the hash tree of dm-verity of another one: nothing is free
+// in one that is as large as what the tree covers.
 func (d *disk) tree(r *rand.Rand) {
 	for i, c := range d.contents {
 		if c.how != "random" || r.IntN(3) > 0 {

@@ -17,8 +17,8 @@ type sequence struct {
 
 const (
 	minMatch = 3
-	// word is how many bytes short literals are copied at a time, and what a finder leaves alone at the end of a block, so
-	// that it may load the words at any position it looks at.
+	// word is how many bytes short literals are copied at a time, and what a finder leaves alone at the end of a block,
+	// so that it may load the words at any position it looks at.
 	word = 16
 )
 

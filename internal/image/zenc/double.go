@@ -1,7 +1,7 @@
 package zenc
 
-// double has two tables: of positions by their first eight bytes, which lead to long matches, and by their first five, for
-// what repeats only in short.
+// double has two tables: of positions by their first eight bytes, which lead to long matches, and by their first five,
+// for what repeats only in short.
 type double struct {
 	long  [1 << longBits]uint32
 	short [1 << shortBits]uint32

@@ -99,7 +99,8 @@ func (t *fseTable) normalize(counts []uint32, total uint32, most uint) {
 			largest = s
 		}
 	}
-	// What rounding gave too much or too little the largest pays, and, when that is a lot, all with more than one state.
+	// What rounding gave too much or too little the largest pays, and, when that is a lot, all with more than one
+	// state.
 	for left < 0 && int32(t.norm[largest])+left < int32(t.norm[largest])*3/4+1 {
 		for s := range t.norm[:last+1] {
 			if left < 0 && t.norm[s] > 1 {

@@ -13,7 +13,8 @@ const (
 // Fewer literals than that are not worth a Huffman code.
 const minLiterals = 64
 
-// appendLiterals appends the literals section. fresh says that it holds a Huffman code, which the decoder knows from then on.
+// appendLiterals appends the literals section. fresh says that it holds a Huffman code, which the decoder knows from
+// then on.
 func (e *Encoder) appendLiterals(dst, lits []byte) (out []byte, fresh bool) {
 	if len(lits) < minLiterals {
 		return appendRaw(dst, lits), false

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// The finders load words at positions that they have compared with the end of the block already. With the bounds checked
-// a second time by the compiler a capture at level fast takes an eighth longer.
+// The finders load words at positions that they have compared with the end of the block already. With the bounds
+// checked a second time by the compiler a capture at level fast takes an eighth longer.
 
 // load64 is the eight bytes of b from i on, little-endian. All of them must be within b.
 func load64(b []byte, i int) uint64 {

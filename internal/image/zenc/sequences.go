@@ -105,11 +105,13 @@ func (c *sequenceCoder) appendStream(dst []byte, ll, of, ml *fseTable) []byte {
 
 	i := len(c.coded) - 1
 	s := &c.coded[i]
-	// A code that the table does not have cannot be: the counts were of these codes, and the predefined tables have all codes below MaxSize.
+	// A code that the table does not have cannot be: the counts were of these codes, and the predefined tables have all
+	// codes below MaxSize.
 	l, o, m := ll.first(s.codes[literalLength]), of.first(s.codes[offsetCode]), ml.first(s.codes[matchLength])
 	for {
-		// Long lengths, which are rare. 16 and 15 bits are the most that the lengths have, being of one block, and 25 the most of an
-		// offset behind which such lengths have room: with them and the 7 bits of a byte begun, the word is not full.
+		// Long lengths, which are rare. 16 and 15 bits are the most that the lengths have, being of one block, and 25
+		// the most of an offset behind which such lengths have room: with them and the 7 bits of a byte begun, the word
+		// is not full.
 		if n+uint(s.bits) > 63 {
 			binary.LittleEndian.PutUint64(out[at:], w)
 			at += int(n >> 3)

@@ -1,7 +1,7 @@
 package zenc
 
-// An entry of a table is a position and a tag: some more bits of the hash of the bytes there. So most positions whose bytes
-// are others are told without loading those bytes, which often are not in the cache.
+// An entry of a table is a position and a tag: some more bits of the hash of the bytes there. So most positions whose
+// bytes are others are told without loading those bytes, which often are not in the cache.
 const (
 	positionBits = 22
 	tagBits      = 32 - positionBits

@@ -1,10 +1,10 @@
 // Package zenc makes the zstd frames (RFC 8878) of an image, one for each cell.
 //
-// A capture waits for nothing but the compression, so it has encoders of its own: at each level they are as fast as those
-// of github.com/klauspost/compress/zstd or faster, and make less or about the same of what is on disks
-// (docs/image-format.md has the figures). Literals are coded by that project's huff0; what is here is the search for matches, a finder for each level,
-// and the coding of sequences. Any zstd decoder reads the frames: they are one segment, with the content size in the
-// header and no checksum.
+// A capture waits for nothing but the compression, so it has encoders of its own: at each level they are as fast as
+// those of github.com/klauspost/compress/zstd or faster, and make less or about the same of what is on disks
+// (docs/image-format.md has the figures). Literals are coded by that project's huff0; what is here is the search for
+// matches, a finder for each level, and the coding of sequences. Any zstd decoder reads the frames: they are one
+// segment, with the content size in the header and no checksum.
 package zenc
 
 import (
@@ -50,8 +50,8 @@ type Encoder struct {
 
 // finder finds matches.
 type finder interface {
-	// begin forgets what was before and returns of how many of the n bytes that follow it finds the matches before it must
-	// begin again.
+	// begin forgets what was before and returns of how many of the n bytes that follow it finds the matches before it
+	// must begin again.
 	begin(n int) int
 	// find finds the sequences of src[at:end]. What is in front of at can be referred to.
 	find(b *block, src []byte, at, end int)

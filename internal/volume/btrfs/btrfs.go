@@ -1,16 +1,17 @@
 // Package btrfs reads the allocation map of a btrfs on one device from its extent tree.
 //
 // The source is "On-disk Format" and "Btrfs design" of the btrfs documentation (btrfs.readthedocs.io, section Developer
-// documentation). The superblock carries the few chunks in which the chunk tree lies (sys_chunk_array); the chunk tree maps
-// logical addresses to the device; the root tree names the extent tree; and that lists every allocated extent, data and metadata.
+// documentation). The superblock carries the few chunks in which the chunk tree lies (sys_chunk_array); the chunk tree
+// maps logical addresses to the device; the root tree names the extent tree; and that lists every allocated extent,
+// data and metadata.
 //
-// Besides the extents the map has the first MiB, which btrfs leaves to boot loaders, and the mirrors of the superblock. When a
-// tree log is there (something was synced and then the power failed) its blocks and the data it points to are in no extent
-// tree: they are read from the log itself.
+// Besides the extents the map has the first MiB, which btrfs leaves to boot loaders, and the mirrors of the superblock.
+// When a tree log is there (something was synced and then the power failed) its blocks and the data it points to are in
+// no extent tree: they are read from the log itself.
 //
-// Every tree block has a checksum, the sum of the extents must be what the superblock counts, and the blocks of the trees that are read must
-// be among them. The counts of block groups, the free space trees and the other trees are not compared with the extent tree: that is
-// reading all the metadata, and the work of btrfs check.
+// Every tree block has a checksum, the sum of the extents must be what the superblock counts, and the blocks of the
+// trees that are read must be among them. The counts of block groups, the free space trees and the other trees are not
+// compared with the extent tree: that is reading all the metadata, and the work of btrfs check.
 //
 // A file system on several devices is captured whole, because no single device can tell what it holds for the others.
 package btrfs
@@ -44,8 +45,8 @@ const (
 	sysArrayAt, sysArrayMax = 0x32b, 2048
 
 	incompatMetadataUUID = 0x400
-	// mixed backrefs, default subvolume, mixed groups, LZO, ZSTD, large metadata, extended refs, RAID56, skinny metadata,
-	// no holes, metadata UUID, RAID1C34; simple quotas. Not: zoned, extent tree v2, RAID stripe tree.
+	// mixed backrefs, default subvolume, mixed groups, LZO, ZSTD, large metadata, extended refs, RAID56, skinny
+	// metadata, no holes, metadata UUID, RAID1C34; simple quotas. Not: zoned, extent tree v2, RAID stripe tree.
 	knownIncompat = 0xfff | 0x10000
 	// free space tree and its validity, verity, block group tree. None of them moves extent items.
 	knownROCompat = 0xf

@@ -106,8 +106,8 @@ func TestPartclone(t *testing.T) {
 	theirs, _ := volumetest.Partclone(t, "btrfs", image)
 	more, less := volumetest.Compare(ours, theirs)
 	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
-	// partclone marks each extent at its place on the device, and once more where the device has that number as an address;
-	// and tree blocks of earlier generations, to which the superblock's backup roots point and which are free.
+	// partclone marks each extent at its place on the device, and once more where the device has that number as an
+	// address; and tree blocks of earlier generations, to which the superblock's backup roots point and which are free.
 	logical := volume.NewRuns(size)
 	err := fs.eachExtent(func(at, n int64) error { logical.Add(at, n); return nil })
 	if err != nil {

@@ -35,8 +35,8 @@ func (k key) less(o key) bool {
 	return k.offset < o.offset
 }
 
-// walker visits the items of one tree in order. Keys must ascend over the whole tree, so that a tree which refers to one
-// block twice ends at the second visit.
+// walker visits the items of one tree in order. Keys must ascend over the whole tree, so that a tree which refers to
+// one block twice ends at the second visit.
 type walker struct {
 	fs    *FS
 	last  key
@@ -226,8 +226,8 @@ func (fs *FS) eachExtent(visit func(logical, n int64) error) error {
 	})
 }
 
-// treeLog adds the blocks of the tree log, and the data that is written but only the log knows of. The log's root tree has a
-// root item for each subvolume's log.
+// treeLog adds the blocks of the tree log, and the data that is written but only the log knows of. The log's root tree
+// has a root item for each subvolume's log.
 func (fs *FS) treeLog(runs *volume.Runs) error {
 	block := func(logical int64) error { return fs.add(runs, logical, fs.node) }
 	return fs.walk(fs.logRoot, block, func(k key, item []byte) error {

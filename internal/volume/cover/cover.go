@@ -1,11 +1,14 @@
-// Package cover finds what in one place of a disk vouches for, or needs, every byte of another: a hash tree of dm-verity, the checksums that
-// dm-integrity keeps apart, the exception store of a snapshot. Such data covers blocks that the file system in it calls free, so that file
-// system's map must not be believed: with other bytes in a free block the restored system does not start, or is not what it was.
+// Package cover finds what in one place of a disk vouches for, or needs, every byte of another: a hash tree of
+// dm-verity, the checksums that dm-integrity keeps apart, the exception store of a snapshot. Such data covers blocks
+// that the file system in it calls free, so that file system's map must not be believed: with other bytes in a free
+// block the restored system does not start, or is not what it was.
 //
-// Whatever lies behind the data in the same partition is a matter of package capture, which believes no file system with something behind it.
+// Whatever lies behind the data in the same partition is a matter of package capture, which believes no file system
+// with something behind it.
 //
-// Sources: the DMVerity page of the cryptsetup wiki (superblock, version 1) and Documentation/admin-guide/device-mapper/verity.rst (the order
-// of the levels); dm-integrity.rst there; snapshot.rst there; the Discoverable Partitions Specification.
+// Sources: the DMVerity page of the cryptsetup wiki (superblock, version 1) and
+// Documentation/admin-guide/device-mapper/verity.rst (the order of the levels); dm-integrity.rst there; snapshot.rst
+// there; the Discoverable Partitions Specification.
 package cover
 
 import (
@@ -29,7 +32,8 @@ type Cover struct {
 
 const headSize = 512
 
-// Open reads the superblock at the first byte of r, a partition or logical volume. The error wraps volume.ErrNotThis where there is none.
+// Open reads the superblock at the first byte of r, a partition or logical volume. The error wraps volume.ErrNotThis
+// where there is none.
 func Open(r io.ReaderAt, size int64) (*Cover, error) {
 	if size < headSize {
 		return nil, fmt.Errorf("cover: %w", volume.ErrNotThis)
@@ -57,8 +61,8 @@ func times(n, unit uint64) int64 {
 	return int64(n * unit)
 }
 
-// Matches says whether the beginning of the size bytes of data is what the cover vouches for, beyond doubt. That it is not does not prove
-// anything: the data may be in a volume of its own, or of a kind that cannot be compared.
+// Matches says whether the beginning of the size bytes of data is what the cover vouches for, beyond doubt. That it is
+// not does not prove anything: the data may be in a volume of its own, or of a kind that cannot be compared.
 func (c *Cover) Matches(data io.ReaderAt, size int64) bool {
 	if c.tree == nil || size < c.Bytes {
 		return false

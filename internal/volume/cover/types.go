@@ -1,7 +1,7 @@
 package cover
 
-// hashed are the partition types of the Discoverable Partitions Specification for hash trees, and the types that each vouches for. A tree
-// that has no superblock is told by its type alone.
+// hashed are the partition types of the Discoverable Partitions Specification for hash trees, and the types that each
+// vouches for. A tree that has no superblock is told by its type alone.
 var hashed = map[string]string{
 	// x86: root, /usr
 	"d13c5d3b-b5d1-422a-b29f-9454fdc89d76": "44479540-f297-41b2-9af7-d131d5f0458a",
@@ -68,5 +68,6 @@ var hashed = map[string]string{
 	"5843d618-ec37-48d7-9f12-cea8e08768b2": "dc4a4480-6917-4262-a4ec-db9384949f25",
 }
 
-// ByType says which type of partition one of the given type (a GUID in lower case) has the hash tree of; "" where it has none.
+// ByType says which type of partition one of the given type (a GUID in lower case) has the hash tree of; "" where it
+// has none.
 func ByType(partitionType string) string { return hashed[partitionType] }

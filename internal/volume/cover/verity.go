@@ -27,8 +27,8 @@ type tree struct {
 
 const maxBlock = 64 << 10
 
-// verity reads a superblock: u32 version and type of the hashes, UUID, name of the algorithm (32), u32 bytes of a data and of a hash block,
-// u64 data blocks, u16 bytes of salt, 6 reserved bytes, salt (256).
+// verity reads a superblock: u32 version and type of the hashes, UUID, name of the algorithm (32), u32 bytes of a data
+// and of a hash block, u64 data blocks, u16 bytes of salt, 6 reserved bytes, salt (256).
 func verity(r io.ReaderAt, size int64, b []byte) *Cover {
 	t := &tree{r: r, size: size, dataBlock: int64(le.Uint32(b[64:])), hashBlock: int64(le.Uint32(b[68:]))}
 	name, _, _ := strings.Cut(string(b[32:64]), "\x00")
@@ -51,8 +51,9 @@ func verity(r io.ReaderAt, size int64, b []byte) *Cover {
 	return c
 }
 
-// matches compares the first block of leaves with the data blocks that it vouches for. The levels lie behind the superblock, the root's block
-// first and the leaves last; a digest takes a power of two bytes, and is of the salt and the block.
+// matches compares the first block of leaves with the data blocks that it vouches for. The levels lie behind the
+// superblock, the root's block first and the leaves last; a digest takes a power of two bytes, and is of the salt and
+// the block.
 func (t *tree) matches(data io.ReaderAt, size int64) (bool, error) {
 	h := t.new()
 	digest := int64(1)

@@ -1,8 +1,8 @@
 // Package esp says what UEFI firmware can start from an EFI system partition.
 //
-// Firmware that knows nothing of a disk starts one file, the fallback: \EFI\BOOT\BOOT{arch}.EFI (UEFI specification 2.10, section
-// 3.5.1.1). Everything else needs a boot entry in the machine's own memory, which no image carries: [Contents.Loader] chooses
-// what such an entry should name.
+// Firmware that knows nothing of a disk starts one file, the fallback: \EFI\BOOT\BOOT{arch}.EFI (UEFI specification
+// 2.10, section 3.5.1.1). Everything else needs a boot entry in the machine's own memory, which no image carries:
+// [Contents.Loader] chooses what such an entry should name.
 package esp
 
 import (
@@ -40,8 +40,9 @@ type Contents struct {
 	Unfit []string
 
 	files Files
-	// second tells for an architecture that shim's second program lies beside the fallback: fb{arch}.efi, which enters every loader
-	// that a BOOT{arch}.CSV names into the firmware and starts the first. Under the empty name it is SUSE's, fallback.efi.
+	// second tells for an architecture that shim's second program lies beside the fallback: fb{arch}.efi, which enters
+	// every loader that a BOOT{arch}.CSV names into the firmware and starts the first. Under the empty name it is
+	// SUSE's, fallback.efi.
 	second map[string]bool
 }
 
@@ -162,8 +163,9 @@ func (c *Contents) add(l Loader) {
 	c.Loaders = append(c.Loaders, l)
 }
 
-// Loader is what the machine's firmware would come to start if it knew nothing of the disk, and why: the loader whose copy the fallback is,
-// or that the fallback enters by itself; without a fallback the likeliest. It is false where there is nothing for the architecture.
+// Loader is what the machine's firmware would come to start if it knew nothing of the disk, and why: the loader whose
+// copy the fallback is, or that the fallback enters by itself; without a fallback the likeliest. It is false where
+// there is nothing for the architecture.
 func (c *Contents) Loader(arch string) (l Loader, why string, ok bool) {
 	loaders := slices.DeleteFunc(slices.Clone(c.Loaders), func(l Loader) bool { return l.Arch != arch })
 	back, ok := c.Fallback(arch)

@@ -55,7 +55,8 @@ func (t tree) Head(name string, max int64) ([]byte, bool, error) {
 	return nil, false, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
-// programs gives each .efi file that is not one yet the head of a program for its name's processor; "EMPTY" and "NO PROGRAM: " stay none.
+// programs gives each .efi file that is not one yet the head of a program for its name's processor; "EMPTY" and "NO
+// PROGRAM: " stay none.
 func (t tree) programs() tree {
 	out := tree{}
 	for name, text := range t {

@@ -12,8 +12,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/fat"
 )
 
-// Ranks: where no fallback says which loader is meant, the lower one is it. A loader that was entered by its installer comes before one that
-// starts others, and that before a single kernel.
+// Ranks: where no fallback says which loader is meant, the lower one is it. A loader that was entered by its installer
+// comes before one that starts others, and that before a single kernel.
 const (
 	rankCSV = iota // named by shim's list
 	rankShim
@@ -40,7 +40,8 @@ var known = []struct {
 // bare are names without a processor in them, as SUSE has them; the program says which it is for.
 var bare = map[string]int{"shim.efi": rankShim, "grub.efi": rankGRUB}
 
-// known takes a file as a boot loader by its name. A unified kernel image is one too: firmware starts it like any program.
+// known takes a file as a boot loader by its name. A unified kernel image is one too: firmware starts it like any
+// program.
 func (c *Contents) known(dir string, e fat.Entry) (Loader, bool) {
 	lower := strings.ToLower(e.Name)
 	l := Loader{Path: path.Join(dir, e.Name), Name: path.Base(dir)}
@@ -115,7 +116,8 @@ func (c *Contents) header(b []byte) int64 {
 	return at
 }
 
-// shimMarks are in every shim and in no other loader: the section of its keys, its line of .sbat, and the beginning of its version.
+// shimMarks are in every shim and in no other loader: the section of its keys, its line of .sbat, and the beginning of
+// its version.
 var shimMarks = []string{".vendor_cert", "\nshim,", "UEFI SHIM\n$Version"}
 
 // isShim tells whether a program is a shim.
@@ -123,7 +125,8 @@ func isShim(program []byte) bool {
 	return slices.ContainsFunc(shimMarks, func(m string) bool { return bytes.Contains(program, []byte(m)) })
 }
 
-// machines are the processors of PE files (Microsoft's PE format, "Machine types") by the names of the UEFI specification.
+// machines are the processors of PE files (Microsoft's PE format, "Machine types") by the names of the UEFI
+// specification.
 var machines = map[uint16]string{0x8664: "x64", 0x014c: "ia32", 0xaa64: "aa64", 0x01c2: "arm", 0x5064: "riscv64", 0x6264: "loongarch64"}
 
 // machine reads which processor a program is for; empty when it is not a program.
@@ -138,8 +141,9 @@ func (c *Contents) machine(name string) string {
 
 const maxCSV = 64 << 10 // bytes of a list
 
-// list reads shim's BOOT{arch}.CSV, or with an empty arch BOOT.CSV, whose programs say what they are for: lines of "file,name,options,comment" in UTF-16, little endian. The first line is the one that is
-// started. Lines of programs that are not there, or that want options, do not count: an entry of ours has none.
+// list reads shim's BOOT{arch}.CSV, or with an empty arch BOOT.CSV, whose programs say what they are for: lines of
+// "file,name,options,comment" in UTF-16, little endian. The first line is the one that is started. Lines of programs
+// that are not there, or that want options, do not count: an entry of ours has none.
 func (c *Contents) list(dir, file, arch string, entries []fat.Entry) {
 	raw, whole, err := c.files.Head(path.Join(dir, file), maxCSV)
 	if err != nil || !whole {

@@ -1,12 +1,12 @@
 // Package exfat reads the allocation map of exFAT from its allocation bitmap.
 //
-// The source is Microsoft's "exFAT file system specification", sections 3 (boot regions), 4 (FAT), 6 and 7.1 (directory entries,
-// allocation bitmap). The boot regions and the FAT before the cluster heap are in the map as a whole.
+// The source is Microsoft's "exFAT file system specification", sections 3 (boot regions), 4 (FAT), 6 and 7.1 (directory
+// entries, allocation bitmap). The boot regions and the FAT before the cluster heap are in the map as a whole.
 //
 // Clusters that a FAT calls bad are in the map, whatever the bitmap says of them.
 //
-// The bitmap must have what the root directory names. PercentInUse of the boot sector is not compared: Linux leaves it as it was. Directories
-// below the root are not read, which would take as long as a check by fsck.exfat.
+// The bitmap must have what the root directory names. PercentInUse of the boot sector is not compared: Linux leaves it
+// as it was. Directories below the root are not read, which would take as long as a check by fsck.exfat.
 //
 // A volume that is marked dirty may have files in clusters that the bitmap does not know yet, so it is captured whole.
 package exfat
@@ -47,9 +47,10 @@ type FS struct {
 	heap     int64 // bytes
 	clusters int64
 	bitmaps  []bitmap
-	known    []bitmap // what the root directory names: files, directories, the up-case table; its own clusters have no length here
-	info     volume.Info
-	whole    bool
+	// what the root directory names: files, directories, the up-case table; its own clusters have no length here
+	known []bitmap
+	info  volume.Info
+	whole bool
 }
 
 // bitmap is where a run of clusters begins, and its length in bytes.
@@ -166,7 +167,8 @@ func (fs *FS) next(cluster int64) (int64, error) {
 	return next, nil
 }
 
-// root looks for the bitmap and the label. A chain longer than the limit is a loop, or a directory in which they are not found.
+// root looks for the bitmap and the label. A chain longer than the limit is a loop, or a directory in which they are
+// not found.
 func (fs *FS) root(cluster int64) error {
 	buf := make([]byte, min(fs.cluster, 64<<10))
 	for seen := 0; cluster != 0; {
@@ -225,7 +227,8 @@ func (fs *FS) Type() string { return "exfat" }
 // Info returns what the boot sector and the root directory say. Used is known after Extents.
 func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
-// Extents reads the allocation bitmap; with two FATs there are two, and a cluster that either of them has is in the map.
+// Extents reads the allocation bitmap; with two FATs there are two, and a cluster that either of them has is in the
+// map.
 func (fs *FS) Extents() ([]volume.Extent, error) {
 	runs := volume.NewRuns(fs.size)
 	runs.Add(0, fs.heap)
@@ -248,8 +251,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	return used, fs.check(used)
 }
 
-// bad adds the clusters that a FAT calls bad. What the bitmap says of such a cluster is not defined, and one that is bad is not free: programs
-// hide data in them.
+// bad adds the clusters that a FAT calls bad. What the bitmap says of such a cluster is not defined, and one that is
+// bad is not free: programs hide data in them.
 func (fs *FS) bad(runs *volume.Runs) error {
 	bad := volume.NewRuns(fs.size)
 	for n := range fs.fats {
@@ -270,8 +273,8 @@ func (fs *FS) bad(runs *volume.Runs) error {
 	return nil
 }
 
-// check wants the bitmaps to have what the root directory names: itself, them, the up-case table, and the first cluster of each file and
-// directory in it.
+// check wants the bitmaps to have what the root directory names: itself, them, the up-case table, and the first cluster
+// of each file and directory in it.
 func (fs *FS) check(used []volume.Extent) error {
 	for _, b := range append(fs.known, fs.bitmaps...) {
 		at, err := fs.offset(b.first)

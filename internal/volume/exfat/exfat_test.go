@@ -68,7 +68,8 @@ func compare(t *testing.T, image string, fs *FS, ours []volume.Extent) {
 	}
 }
 
-// TestBadCluster marks clusters bad in the FAT that the bitmap calls free: the first and the last of the heap's free ones.
+// TestBadCluster marks clusters bad in the FAT that the bitmap calls free: the first and the last of the heap's free
+// ones.
 func TestBadCluster(t *testing.T) {
 	image := volumetest.Sparse(t, 16<<20)
 	mkfs(t, image, "-c 4K")

@@ -60,7 +60,8 @@ func (m *mapper) check(used []volume.Extent) error {
 func (m *mapper) inBitmaps(used, meta []volume.Extent) error {
 	sb := &m.fs.sb
 	known := volume.NewRuns(m.fs.size)
-	known.Add(0, sb.firstData*sb.blockSize+superOffset+superSize) // in no bitmap, or seen to be in that of group 0 below
+	// in no bitmap, or seen to be in that of group 0 below
+	known.Add(0, sb.firstData*sb.blockSize+superOffset+superSize)
 	for _, g := range m.uninit {
 		known.Add(sb.firstBlock(g.group)*sb.blockSize, sb.blocksIn(g.group)*sb.blockSize)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// TestContradiction has clean file systems without metadata_csum whose counts and bitmaps disagree, as debugfs makes them. e2fsck finds
-// something wrong with each; the map of none is believed.
+// TestContradiction has clean file systems without metadata_csum whose counts and bitmaps disagree, as debugfs makes
+// them. e2fsck finds something wrong with each; the map of none is believed.
 func TestContradiction(t *testing.T) {
 	const (
 		ext2 = "-t ext2 -b 1024"                                    // no checksums, one group is 8 MiB

@@ -1,27 +1,29 @@
 // Package ext reads the allocation map of ext2, ext3 and ext4 file systems.
 //
-// A file system is an array of blocks of 1 to 64 KiB, cut into groups. Each group has a bitmap with one bit a block (with
-// the bigalloc feature: one bit a cluster of blocks), which the group's descriptor points to; the descriptors are an array
-// behind the superblock, or scattered over the groups with meta_bg. The map is therefore the sum of the bitmaps, read in
-// the order in which they lie on the disk. A group that was never used has the flag BLOCK_UNINIT and no bitmap; what it
-// holds (a backup of the superblock and of the descriptors, perhaps tables of other groups) is computed.
+// A file system is an array of blocks of 1 to 64 KiB, cut into groups. Each group has a bitmap with one bit a block
+// (with the bigalloc feature: one bit a cluster of blocks), which the group's descriptor points to; the descriptors are
+// an array behind the superblock, or scattered over the groups with meta_bg. The map is therefore the sum of the
+// bitmaps, read in the order in which they lie on the disk. A group that was never used has the flag BLOCK_UNINIT and
+// no bitmap; what it holds (a backup of the superblock and of the descriptors, perhaps tables of other groups) is
+// computed.
 //
 // # What is checked
 //
-// A clean file system says several times over what is free: in its bitmaps, in each group's own count, and in the superblock's total. With
-// metadata_csum a bitmap has a checksum too, without it these counts are all there is. Where they disagree, or where a bitmap calls a
-// group's own tables or the root directory free, no map is believed. That takes no more reading than the map itself. What would be dear
-// is not done: reading all inodes, to see whether each file's blocks are in a bitmap; that is e2fsck's work.
+// A clean file system says several times over what is free: in its bitmaps, in each group's own count, and in the
+// superblock's total. With metadata_csum a bitmap has a checksum too, without it these counts are all there is. Where
+// they disagree, or where a bitmap calls a group's own tables or the root directory free, no map is believed. That
+// takes no more reading than the map itself. What would be dear is not done: reading all inodes, to see whether each
+// file's blocks are in a bitmap; that is e2fsck's work.
 //
 // # Unclean file systems
 //
 // After a crash the bitmaps on the disk are older than what the journal has committed: a block that was given to a file
 // in the last seconds may still be free in its bitmap, and be used as soon as the journal is replayed. So for a file
-// system that needs recovery every version of a bitmap that is in the journal is added to the map. The journal itself is
-// in the map too, as it is a file, and the restored file system recovers when it is first mounted, as the source would
-// have. Where this is not possible the whole partition is captured: the journal has fast commits, whose format is not
-// documented publicly, or is on another device; there is no journal and the file system was not unmounted; the kernel has
-// marked it as having errors.
+// system that needs recovery every version of a bitmap that is in the journal is added to the map. The journal itself
+// is in the map too, as it is a file, and the restored file system recovers when it is first mounted, as the source
+// would have. Where this is not possible the whole partition is captured: the journal has fast commits, whose format is
+// not documented publicly, or is on another device; there is no journal and the file system was not unmounted; the
+// kernel has marked it as having errors.
 //
 // Sources: the "ext4 Data Structures and Algorithms" documentation of the Linux kernel, Documentation/filesystems/ext4.
 package ext

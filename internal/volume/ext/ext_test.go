@@ -119,8 +119,8 @@ func rdump(t *testing.T, path string) string {
 	return volumetest.List(t, dir)
 }
 
-// againstDumpe2fs compares the map with the free blocks that dumpe2fs lists: what is not free is in the map, and what is
-// in the map is not free, with one exception: the boot sector before the first block.
+// againstDumpe2fs compares the map with the free blocks that dumpe2fs lists: what is not free is in the map, and what
+// is in the map is not free, with one exception: the boot sector before the first block.
 func againstDumpe2fs(t *testing.T, path string, fs *FS, ext []volume.Extent) {
 	t.Helper()
 	bs := fs.sb.blockSize

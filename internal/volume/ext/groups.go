@@ -36,8 +36,8 @@ type mapper struct {
 	windowStart int64
 }
 
-// groups adds what all groups use. It reads descriptors and bitmaps in pieces of up to 1 MiB: with flex_bg the bitmaps of
-// neighbouring groups lie side by side.
+// groups adds what all groups use. It reads descriptors and bitmaps in pieces of up to 1 MiB: with flex_bg the bitmaps
+// of neighbouring groups lie side by side.
 func (m *mapper) groups() error {
 	sb := &m.fs.sb
 	batch := max(1, readAhead/sb.blockSize) * sb.descsPerBlock() // groups

@@ -34,7 +34,8 @@ func (fs *FS) inode(number uint32) ([]byte, error) {
 	return block[at%sb.blockSize:][:sb.inodeSize], nil
 }
 
-// fileMap returns where the blocks of an inode are, in logical order. It serves the journal and the root directory, which have no holes.
+// fileMap returns where the blocks of an inode are, in logical order. It serves the journal and the root directory,
+// which have no holes.
 func (fs *FS) fileMap(inode uint32) ([]span, int64, error) {
 	sb := &fs.sb
 	raw, err := fs.inode(inode)

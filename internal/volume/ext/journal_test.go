@@ -14,8 +14,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// crash makes a file system, writes files to it that reach the disk as journal entries only, and copies the disk as it is
-// at that moment, which is what a crash leaves. It returns the copy and what must be there after recovery.
+// crash makes a file system, writes files to it that reach the disk as journal entries only, and copies the disk as it
+// is at that moment, which is what a crash leaves. It returns the copy and what must be there after recovery.
 func crash(t *testing.T, size int64, args, options string) (image, want string) {
 	t.Helper()
 	tree := volumetest.Dir(t)
@@ -52,17 +52,17 @@ func crashWith(t *testing.T, path string, n int, fill func([]byte), options stri
 			t.Fatal(err)
 		}
 	}
-	// fsync has put the data in place and the metadata into the journal; the kernel writes the metadata to its place half
-	// a minute later, or at once when any program calls sync(2), so nothing is done before the copy that can wait. (Not
-	// even a shut down file system would do: umount writes what the block device has in memory.)
+	// fsync has put the data in place and the metadata into the journal; the kernel writes the metadata to its place
+	// half a minute later, or at once when any program calls sync(2), so nothing is done before the copy that can wait.
+	// (Not even a shut down file system would do: umount writes what the block device has in memory.)
 	image = moment(t, path)
 	want = volumetest.List(t, dir)
 	unmount()
 	return image, want
 }
 
-// moment copies a disk that is in use as it was at one moment: what was read for the copy is read again, and the same. A copy
-// whose journal is younger than its bitmaps is nothing that a crash leaves.
+// moment copies a disk that is in use as it was at one moment: what was read for the copy is read again, and the same.
+// A copy whose journal is younger than its bitmaps is nothing that a crash leaves.
 func moment(t *testing.T, path string) string {
 	t.Helper()
 	for range 20 {
@@ -114,8 +114,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// unwritten is a crash before the kernel wrote the bitmaps home, for otherwise they alone would do and the journal would not be tried. The kernel
-// may write them at any moment: then the machine crashes anew.
+// unwritten is a crash before the kernel wrote the bitmaps home, for otherwise they alone would do and the journal
+// would not be tried. The kernel may write them at any moment: then the machine crashes anew.
 func unwritten(t *testing.T, capacity int64, args, options string) (path, want string, ext []volume.Extent) {
 	t.Helper()
 	for try := 1; ; try++ {
@@ -185,7 +185,8 @@ func TestCrashFastCommit(t *testing.T) {
 	}
 }
 
-// The journal is on another device: without need for recovery the map is good, with it the file system is captured whole.
+// The journal is on another device: without need for recovery the map is good, with it the file system is captured
+// whole.
 func TestExternalJournal(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "losetup", "mke2fs")

@@ -1,12 +1,13 @@
 // Package f2fs reads the allocation map of F2FS from its segment information table.
 //
-// The sources are the kernel's Documentation/filesystems/f2fs.rst and the paper "F2FS: A New File System for Flash Storage"
-// (FAST 2015). The areas before the main area (superblocks, checkpoints, SIT, NAT, SSA) are in the map as a whole. In the
-// main area each segment of 2 MiB has an entry with a bit for every block. The table exists twice, and a bitmap in the
-// checkpoint says which copy of each of its blocks counts; the newest entries are in a journal in the checkpoint's summaries.
+// The sources are the kernel's Documentation/filesystems/f2fs.rst and the paper "F2FS: A New File System for Flash
+// Storage" (FAST 2015). The areas before the main area (superblocks, checkpoints, SIT, NAT, SSA) are in the map as a
+// whole. In the main area each segment of 2 MiB has an entry with a bit for every block. The table exists twice, and a
+// bitmap in the checkpoint says which copy of each of its blocks counts; the newest entries are in a journal in the
+// checkpoint's summaries.
 //
-// What was synced after the last checkpoint is found by rolling forward through node blocks that no bitmap knows. A file system
-// with such blocks, or without an unmount checkpoint, is captured whole.
+// What was synced after the last checkpoint is found by rolling forward through node blocks that no bitmap knows. A
+// file system with such blocks, or without an unmount checkpoint, is captured whole.
 package f2fs
 
 import (
@@ -36,8 +37,8 @@ const (
 
 	flagUnmount, flagCompact, flagLargeNAT = 0x1, 0x4, 0x400
 
-	// encrypt, atomic write, extra attributes, project quota, inode checksum, inline xattrs, quota inodes, creation time, lost+found,
-	// verity, superblock checksum, case folding, compression. Not: zoned devices, read-only images.
+	// encrypt, atomic write, extra attributes, project quota, inode checksum, inline xattrs, quota inodes, creation
+	// time, lost+found, verity, superblock checksum, case folding, compression. Not: zoned devices, read-only images.
 	knownFeatures = 0x3ffd
 )
 
@@ -199,8 +200,8 @@ func checksum(seed uint32, p []byte) uint32 {
 	return ^crc32.Update(^seed, crc32.IEEETable, p)
 }
 
-// rollsForward tells whether there is a node block that was written after the checkpoint, where the log of warm nodes goes on: its
-// footer (the last 24 bytes: nid, ino, flag, u64 version, next) then carries the checkpoint's version.
+// rollsForward tells whether there is a node block that was written after the checkpoint, where the log of warm nodes
+// goes on: its footer (the last 24 bytes: nid, ino, flag, u64 version, next) then carries the checkpoint's version.
 func (fs *FS) rollsForward() (bool, error) {
 	segment, block := int64(le.Uint32(fs.cp[40:])), int64(le.Uint16(fs.cp[70:]))
 	if segment >= fs.segments || block > perSegment {
@@ -296,8 +297,8 @@ func (fs *FS) copies() ([]byte, error) {
 	return fs.cp[at : at+n], nil
 }
 
-// journal reads the newest entries from the summary of the cold data log, which is the third of the six summaries before the
-// pack's last block; or, when the summaries are compacted, from behind the journal of the node table.
+// journal reads the newest entries from the summary of the cold data log, which is the third of the six summaries
+// before the pack's last block; or, when the summaries are compacted, from behind the journal of the node table.
 func (fs *FS) journal() (map[int64][]byte, error) {
 	p := make([]byte, blockSize)
 	at, off := fs.cpTotal-7+2, journalAt

@@ -34,8 +34,9 @@ const (
 	attrLong   = 0x0f // all four bits of the mask 0x3f: the entry is a piece of a long name
 )
 
-// List returns what is in the directory with the path, in the order of the disk, without "." and "..". Names are separated by slashes and
-// compared without regard to case, as firmware does. A path that is not there is an error that wraps [fs.ErrNotExist].
+// List returns what is in the directory with the path, in the order of the disk, without "." and "..". Names are
+// separated by slashes and compared without regard to case, as firmware does. A path that is not there is an error that
+// wraps [fs.ErrNotExist].
 func (f *FS) List(path string) ([]Entry, error) {
 	e, err := f.lookup(path)
 	if err != nil {
@@ -172,8 +173,8 @@ func (f *FS) next(c int64) (int64, error) {
 	return v & (1<<min(f.bits, 28) - 1), nil
 }
 
-// entries decodes a directory. A long name stands in entries before its short one, last piece first; one that was broken off, or
-// whose checksum is of another short name, does not count.
+// entries decodes a directory. A long name stands in entries before its short one, last piece first; one that was
+// broken off, or whose checksum is of another short name, does not count.
 func (f *FS) entries(raw []byte) []Entry {
 	var out []Entry
 	var long longName

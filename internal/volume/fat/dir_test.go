@@ -177,10 +177,12 @@ func FuzzList(f *testing.F) {
 	})
 }
 
-// tiny is a FAT12 of 16 sectors, written by hand after the specification: EFI in the root directory, BOOT in it, and a file there.
+// tiny is a FAT12 of 16 sectors, written by hand after the specification: EFI in the root directory, BOOT in it, and a
+// file there.
 func tiny() []byte {
 	b := make([]byte, 16*512)
-	copy(b, "\xeb\x3c\x90mkfs.fat\x00\x02\x01\x01\x00\x01\x10\x00\x10\x00\xf8\x01\x00") // one table of a sector, 16 root entries
+	// one table of a sector, 16 root entries
+	copy(b, "\xeb\x3c\x90mkfs.fat\x00\x02\x01\x01\x00\x01\x10\x00\x10\x00\xf8\x01\x00")
 	b[510], b[511] = 0x55, 0xaa
 	copy(b[512:], []byte{0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f}) // clusters 2, 3, 4: each the end of its chain
 	entry := func(at int, name string, attr, cluster byte, size int) {

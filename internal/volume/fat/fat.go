@@ -1,17 +1,17 @@
 // Package fat reads the allocation map of FAT12, FAT16 and FAT32 file systems.
 //
-// A FAT file system is, in this order: reserved sectors (boot sector, on FAT32 also the FSInfo sector and a copy of both),
-// one or two file allocation tables, on FAT12 and FAT16 the root directory, and clusters. The table has an entry a cluster,
-// of 12, 16 or 32 bits (28 of which count), and an entry of 0 is a free cluster. Everything before the clusters is in the
-// map, and every cluster that is not free in one of the tables. A cluster that is marked bad is not free: programs hide data in such, and a
-// check may give it back to a file.
+// A FAT file system is, in this order: reserved sectors (boot sector, on FAT32 also the FSInfo sector and a copy of
+// both), one or two file allocation tables, on FAT12 and FAT16 the root directory, and clusters. The table has an entry
+// a cluster, of 12, 16 or 32 bits (28 of which count), and an entry of 0 is a free cluster. Everything before the
+// clusters is in the map, and every cluster that is not free in one of the tables. A cluster that is marked bad is not
+// free: programs hide data in such, and a check may give it back to a file.
 //
-// A cluster is reached through the table only, so a file system that was not unmounted is captured the same way: what its
-// table calls free, no check would give back to a file.
+// A cluster is reached through the table only, so a file system that was not unmounted is captured the same way: what
+// its table calls free, no check would give back to a file.
 //
-// A volume that is marked clean must agree with itself: no chain of clusters, and no entry of the root directory, may lead to a free
-// cluster. The count of free clusters in FSInfo is a hint that systems leave stale, so it is not compared; and directories below the root are
-// not read, which would take as long as a check by fsck.fat.
+// A volume that is marked clean must agree with itself: no chain of clusters, and no entry of the root directory, may
+// lead to a free cluster. The count of free clusters in FSInfo is a hint that systems leave stale, so it is not
+// compared; and directories below the root are not read, which would take as long as a check by fsck.fat.
 //
 // Source: "Microsoft Extensible Firmware Initiative FAT32 File System Specification", version 1.03. Where the kind is
 // concerned, this package does as Linux and mtools do: a table size in the 16-bit field makes it FAT12 or FAT16.
@@ -182,8 +182,8 @@ func (fs *FS) readState(b []byte) error {
 	})
 }
 
-// rootEntries visits the root directory's entries of 32 bytes, without deleted ones and parts of long names; of a FAT32 those in its first
-// cluster.
+// rootEntries visits the root directory's entries of 32 bytes, without deleted ones and parts of long names; of a FAT32
+// those in its first cluster.
 func (fs *FS) rootEntries(visit func(e []byte) error) error {
 	off, n := fs.dataStart()-fs.root, fs.root
 	if fs.bits == 32 {

@@ -111,8 +111,8 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// A FAT32 with as few clusters as a FAT12 is a FAT32 for mkfs.fat, fsck.fat and Linux, though the specification and mtools
-// go by their number.
+// A FAT32 with as few clusters as a FAT12 is a FAT32 for mkfs.fat, fsck.fat and Linux, though the specification and
+// mtools go by their number.
 func TestFewClusters(t *testing.T) {
 	path := mkfs(t, 34*mib, "-F 32 -s 64")
 	f, size := volumetest.Open(t, path)
@@ -244,7 +244,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestContradiction frees clusters in the tables of a clean file system that a file of the root directory has. fsck.fat finds it too.
+// TestContradiction frees clusters in the tables of a clean file system that a file of the root directory has. fsck.fat
+// finds it too.
 func TestContradiction(t *testing.T) {
 	need.Tools(t, "mcopy", "fsck.fat")
 	file := filepath.Join(t.TempDir(), "file")

@@ -16,8 +16,8 @@ type table struct {
 	start int64 // first cluster of the run of used clusters being read; 0: none
 }
 
-// read reads the table at byte off, in pieces, and shows its entries to visit in order. bad is the value of a bad cluster. A last call with
-// value 0 stands for the entry behind the last one.
+// read reads the table at byte off, in pieces, and shows its entries to visit in order. bad is the value of a bad
+// cluster. A last call with value 0 stands for the entry behind the last one.
 func (t *table) read(off int64, visit func(n int64, value, bad uint32)) error {
 	fs := t.fs
 	end := fs.clusters + 2

@@ -53,7 +53,8 @@ func Flip(bitmap []byte) []byte {
 }
 
 // Gaps turns free runs, told in ascending order, into the used runs between them. Collecting the free runs in a
-// volume.Runs and inverting them would be wrong: where a Runs is full it closes gaps, and there a gap is somebody's data.
+// volume.Runs and inverting them would be wrong: where a Runs is full it closes gaps, and there a gap is somebody's
+// data.
 type Gaps struct {
 	Used *volume.Runs
 	at   int64
@@ -73,7 +74,8 @@ func (g *Gaps) Free(offset, n int64) {
 // To ends the walk at offset.
 func (g *Gaps) To(offset int64) { g.Free(offset, 0) }
 
-// Zeros counts the bits that are 0 among the first n of a bitmap, the lowest bit of a byte first; a shorter bitmap is read as far as it goes.
+// Zeros counts the bits that are 0 among the first n of a bitmap, the lowest bit of a byte first; a shorter bitmap is
+// read as far as it goes.
 func Zeros(bitmap []byte, n int64) int64 {
 	n = min(n, 8*int64(len(bitmap)))
 	free := n

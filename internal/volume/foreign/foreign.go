@@ -1,8 +1,10 @@
-// Package foreign recognises the file systems that no package here reads. Each is captured whole; and where one shares a partition with
-// a file system that is read, as HFS+ shares a hybrid CD with ISO 9660, it says that the other's map is not all of the truth.
+// Package foreign recognises the file systems that no package here reads. Each is captured whole; and where one shares
+// a partition with a file system that is read, as HFS+ shares a hybrid CD with ISO 9660, it says that the other's map
+// is not all of the truth.
 //
-// A signature is a magic number in a fixed place. Where it is too short to be beyond doubt, further fields of the superblock must make
-// sense. Sources: the documents and public headers of each file system; blkid(8) prints the same names, and is the judge in the tests.
+// A signature is a magic number in a fixed place. Where it is too short to be beyond doubt, further fields of the
+// superblock must make sense. Sources: the documents and public headers of each file system; blkid(8) prints the same
+// names, and is the judge in the tests.
 package foreign
 
 import (
@@ -66,7 +68,8 @@ var signatures = []signature{
 	{typ: "ocfs2", at: 2 << 10, magic: "OCFSV2"},
 	{typ: "ocfs2", at: 4 << 10, magic: "OCFSV2"},
 	{typ: "ocfs2", at: 8 << 10, magic: "OCFSV2"},
-	{typ: "scoutfs", at: 64<<10 + 4, magic: "\x8b\x42\x3c\x10"}, // of both its devices; blkid of util-linux 2.42 tells them apart
+	// of both its devices; blkid of util-linux 2.42 tells them apart
+	{typ: "scoutfs", at: 64<<10 + 4, magic: "\x8b\x42\x3c\x10"},
 	{typ: "nss", at: 4 << 10, magic: "SPB5"},
 	{typ: "VMFS", at: 2 << 20, magic: "\x5e\xf1\xab\x2f"},
 	{typ: "sysv", at: 512 + 504, magic: "\x20\x7e\x18\xfd"},
@@ -79,8 +82,8 @@ var signatures = []signature{
 	{typ: "minix", at: 1024, check: minix},
 }
 
-// Open looks for the signatures in the size bytes of r. The result's map is all of the size; the error wraps volume.ErrNotThis when there
-// is none.
+// Open looks for the signatures in the size bytes of r. The result's map is all of the size; the error wraps
+// volume.ErrNotThis when there is none.
 func Open(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 	head := make([]byte, headSize)
 	if err := volume.ReadAt(r, size, 0, head[:min(size, headSize)]); err != nil {
@@ -108,16 +111,17 @@ func Open(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 	return nil, fmt.Errorf("foreign: %w", volume.ErrNotThis)
 }
 
-// hfs checks the master directory block of a classic HFS, big-endian: the size of its blocks, and the length of its name. Where it wraps an
-// HFS+ that is the business of package hfsplus.
+// hfs checks the master directory block of a classic HFS, big-endian: the size of its blocks, and the length of its
+// name. Where it wraps an HFS+ that is the business of package hfsplus.
 func hfs(head []byte) bool {
 	p := head[1024:]
 	block := be.Uint32(p[20:])
 	return block != 0 && block%512 == 0 && p[36] > 0 && p[36] < 28 && string(p[124:126]) != "H+"
 }
 
-// minix checks what a superblock of Minix, versions 1 to 3 in both byte orders, says of its bitmaps: their 1 KiB blocks (of a size of its
-// own in version 3) must have a bit for each inode and zone. An ext has counters where the magic number of two bytes would be.
+// minix checks what a superblock of Minix, versions 1 to 3 in both byte orders, says of its bitmaps: their 1 KiB blocks
+// (of a size of its own in version 3) must have a bit for each inode and zone. An ext has counters where the magic
+// number of two bytes would be.
 func minix(head []byte) bool {
 	p := head[1024:]
 	if p[0x38] == 0x53 && p[0x39] == 0xef {

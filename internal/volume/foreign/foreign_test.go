@@ -85,7 +85,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestNotForeign has file systems with a reader of their own, among them an ext whose counters look like the magic number of Minix.
+// TestNotForeign has file systems with a reader of their own, among them an ext whose counters look like the magic
+// number of Minix.
 func TestNotForeign(t *testing.T) {
 	for name, args := range map[string][]string{
 		"ext4":  {"mke2fs", "-q", "-F", "-t", "ext4"},

@@ -37,9 +37,10 @@ func Command(kind string) string {
 	return "resize2fs DEVICE"
 }
 
-// FileSystem grows the file system of the given type on the block device to the size of the device. It mounts it for that
-// in a directory of its own, where nothing can be executed, so the device must not be in use. A file system that fills its
-// device already is left alone. Growing is atomic in all of them: after a crash it has the old size or the new one.
+// FileSystem grows the file system of the given type on the block device to the size of the device. It mounts it for
+// that in a directory of its own, where nothing can be executed, so the device must not be in use. A file system that
+// fills its device already is left alone. Growing is atomic in all of them: after a crash it has the old size or the
+// new one.
 //
 // It needs root with CAP_SYS_ADMIN and, for ext2, ext3 and ext4, CAP_SYS_RESOURCE, which some containers do not have.
 func FileSystem(ctx context.Context, device, kind string) (err error) {

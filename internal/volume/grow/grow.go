@@ -2,8 +2,8 @@
 // the end of the disk, and then the file system in it, by the kernel, while it is mounted. It also does the opposite as
 // far as that is safe: a last partition whose file system ends before it does may be cut to fit a smaller target.
 //
-// Growing has two halves because two moments are concerned. Table is asked before the first write and gives the table that
-// table.Write shall make. FileSystem is asked when everything is restored and the kernel has read the new table.
+// Growing has two halves because two moments are concerned. Table is asked before the first write and gives the table
+// that table.Write shall make. FileSystem is asked when everything is restored and the kernel has read the new table.
 //
 // Nothing is ever moved. So only the partition that lies last can grow, and only if what is in it is one of the file
 // systems whose drivers can grow them: ext2, ext3, ext4, XFS, btrfs. Everything else keeps its size, and says why.
@@ -30,8 +30,9 @@ type Plan struct {
 }
 
 // Table plans the table t for a disk of size bytes with sectors of ss. kinds tells the type of the file system in a
-// partition, as volume.FileSystem.Type does. next tells the first byte from a place on that a restore writes and that is not zero: what lies
-// behind the last partition is not grown over. On a target that is not larger than the source the table stays as it is.
+// partition, as volume.FileSystem.Type does. next tells the first byte from a place on that a restore writes and that
+// is not zero: what lies behind the last partition is not grown over. On a target that is not larger than the source
+// the table stays as it is.
 func Table(t *volume.Table, size int64, ss int, kinds func(number int) string, next func(from int64) int64) Plan {
 	keep := func(format string, a ...any) Plan { return Plan{Table: t, Note: fmt.Sprintf(format, a...)} }
 	i := last(t)
@@ -71,9 +72,10 @@ func Table(t *volume.Table, size int64, ss int, kinds func(number int) string, n
 	return Plan{Table: resized(t, i, end), Number: p.Number, From: p.Size, To: end - p.Start, Note: note}
 }
 
-// Fit plans the table t for a disk of size bytes, with sectors of ss, that is too small for it as it is. An extended partition
-// is cut to its last logical one, and the last partition if the file system in it ends early enough: fsEnd tells how many bytes of a
-// partition are needed, 0 when that is not known. The error is a *table.TooSmallError, which says by how much even that misses.
+// Fit plans the table t for a disk of size bytes, with sectors of ss, that is too small for it as it is. An extended
+// partition is cut to its last logical one, and the last partition if the file system in it ends early enough: fsEnd
+// tells how many bytes of a partition are needed, 0 when that is not known. The error is a *table.TooSmallError, which
+// says by how much even that misses.
 func Fit(t *volume.Table, size int64, ss int, fsEnd func(number int) int64) (Plan, error) {
 	if table.MinSize(t, ss) <= size {
 		return Plan{Table: t}, nil
@@ -100,7 +102,8 @@ func Fit(t *volume.Table, size int64, ss int, fsEnd func(number int) int64) (Pla
 	return Plan{}, &table.TooSmallError{Need: table.MinSize(t, ss), Have: size}
 }
 
-// shortContainer returns t with its extended partition cut to end with the disk of size bytes, as far as what is in it lets.
+// shortContainer returns t with its extended partition cut to end with the disk of size bytes, as far as what is in it
+// lets.
 func shortContainer(t *volume.Table, size, sector int64) *volume.Table {
 	if t.Extended == nil || t.Extended.End() <= size {
 		return t

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Loop makes a block device of size bytes from byte off of a file or of another block device. Closing the result removes it.
-// It is for a partition that the kernel does not know as one: of a regular file, or of a device that cannot have partitions.
+// Loop makes a block device of size bytes from byte off of a file or of another block device. Closing the result
+// removes it. It is for a partition that the kernel does not know as one: of a regular file, or of a device that cannot
+// have partitions.
 func Loop(path string, off, size int64, sectorSize int) (device *os.File, err error) {
 	back, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -1,10 +1,11 @@
 // Package hfsplus reads the allocation map of HFS+ and HFSX from the volume's allocation file.
 //
-// The source is Apple's Technical Note TN1150, "HFS Plus Volume Format" (volume header, fork data, allocation file, catalog, journal).
-// The first 1536 bytes (boot blocks and volume header) and the last 1024 bytes of the partition (alternate header) are always in
-// the map. A volume that was not unmounted, or whose journal is not empty, is captured whole. So is one that lies inside an
-// old HFS volume (an HFS wrapper), and one whose allocation file has more than eight pieces: both are refused as not understood. The header's count of
-// free blocks must be that of the allocation file, which must have the volume's special files; files are not read.
+// The source is Apple's Technical Note TN1150, "HFS Plus Volume Format" (volume header, fork data, allocation file,
+// catalog, journal). The first 1536 bytes (boot blocks and volume header) and the last 1024 bytes of the partition
+// (alternate header) are always in the map. A volume that was not unmounted, or whose journal is not empty, is captured
+// whole. So is one that lies inside an old HFS volume (an HFS wrapper), and one whose allocation file has more than
+// eight pieces: both are refused as not understood. The header's count of free blocks must be that of the allocation
+// file, which must have the volume's special files; files are not read.
 package hfsplus
 
 import (
@@ -82,7 +83,8 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	return fs, nil
 }
 
-// uuid is made from the volume's own 64-bit identifier as macOS and blkid make it: a version 3 UUID in a fixed name space.
+// uuid is made from the volume's own 64-bit identifier as macOS and blkid make it: a version 3 UUID in a fixed name
+// space.
 func uuid(id []byte) string {
 	if be.Uint64(id) == 0 {
 		return ""
@@ -145,7 +147,8 @@ func (fs *FS) fork(at int) (size int64, pieces []piece, err error) {
 	return size, pieces, nil
 }
 
-// label is the name of the first record of the catalog: the key of the root folder. A volume with a damaged catalog has none.
+// label is the name of the first record of the catalog: the key of the root folder. A volume with a damaged catalog has
+// none.
 func (fs *FS) label() string {
 	_, pieces, err := fs.fork(catalogFork)
 	if err != nil || len(pieces) == 0 {

@@ -15,8 +15,8 @@ import (
 
 const size = 24<<20 + 512
 
-// mkfs makes an HFS+ volume. No mkfs for Linux is packaged, so it is the HFS+ side of an image by xorriso, cut out and grown: the
-// allocation file is long enough for 16384 blocks, more than the volume has.
+// mkfs makes an HFS+ volume. No mkfs for Linux is packaged, so it is the HFS+ side of an image by xorriso, cut out and
+// grown: the allocation file is long enough for 16384 blocks, more than the volume has.
 func mkfs(t *testing.T) string {
 	t.Helper()
 	need.Tools(t, "xorriso", "blkid")

@@ -1,9 +1,10 @@
 // Package jfs reads the allocation map of JFS from its block allocation map, the file with aggregate inode 2.
 //
-// The source is "JFS Layout: How the Journaled File System handles the on-disk layout" (IBM developerWorks): superblock, aggregate
-// inode table, extent trees, dmap pages. The inline log and fsck's working space lie behind the blocks that the map describes; both are
-// always captured. Each page's count of free blocks, and their sum, must be those of its bitmaps, and the map must have itself; inodes are not
-// read. A file system that was not unmounted is captured whole, and so is one with its log on another device.
+// The source is "JFS Layout: How the Journaled File System handles the on-disk layout" (IBM developerWorks):
+// superblock, aggregate inode table, extent trees, dmap pages. The inline log and fsck's working space lie behind the
+// blocks that the map describes; both are always captured. Each page's count of free blocks, and their sum, must be
+// those of its bitmaps, and the map must have itself; inodes are not read. A file system that was not unmounted is
+// captured whole, and so is one with its log on another device.
 package jfs
 
 import (
@@ -24,8 +25,9 @@ const (
 	superAt   = 32 << 10
 	secondary = 60 << 10
 	page      = 4096
-	inodeAt   = superAt + page + 2*page + 2*512 // behind the superblock's and the inode map's pages: inode 2 of 512 bytes
-	rootAt    = 224                             // of the extent tree in an inode
+	// behind the superblock's and the inode map's pages: inode 2 of 512 bytes
+	inodeAt   = superAt + page + 2*page + 2*512
+	rootAt    = 224 // of the extent tree in an inode
 	entrySize = 16
 
 	flagInlineLog = 0x800
@@ -157,7 +159,8 @@ type tree struct {
 	next int64
 }
 
-// node reads a page of the tree: a header of 32 bytes with the flag at 16 and the index after the last entry at 18, then entries.
+// node reads a page of the tree: a header of 32 bytes with the flag at 16 and the index after the last entry at 18,
+// then entries.
 func (t *tree) node(p []byte, height int) error {
 	flag, end := p[16], int(le.Uint16(p[18:]))
 	if end < 2 || end*entrySize > len(p) || height == 0 {
@@ -211,8 +214,8 @@ func (fs *FS) read(file []piece, number int64, p []byte) error {
 	return volume.ReadAt(fs.r, fs.size, (file[i].address+at-file[i].first)*fs.block, p)
 }
 
-// pages reads every dmap page: 8192 blocks each, in 32-bit words, the highest bit first. Between them are pages of summary trees: one
-// before each 1024 dmap pages, one before each 1024 of those, one before each 1024 of these.
+// pages reads every dmap page: 8192 blocks each, in 32-bit words, the highest bit first. Between them are pages of
+// summary trees: one before each 1024 dmap pages, one before each 1024 of those, one before each 1024 of these.
 func (fs *FS) pages(file []piece, runs *volume.Runs) error {
 	p := make([]byte, page)
 	if err := fs.read(file, 0, p); err != nil {

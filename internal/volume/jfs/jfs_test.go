@@ -53,7 +53,8 @@ func TestCrash(t *testing.T) {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
 	restored := volumetest.Restore(t, image, extents)
-	_, _ = volumetest.Try(t, "fsck.jfs", "-a", restored) // replays the log; it reports what it changed by its exit status
+	// replays the log; it reports what it changed by its exit status
+	_, _ = volumetest.Try(t, "fsck.jfs", "-a", restored)
 	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "jfs", "", 0))
 }
 

@@ -1,16 +1,18 @@
-// Package label recognises what divides a partition, or a disk without a table that package table reads, into parts of its own:
-// disklabels, nested partition tables, and the databases of volume managers that a partition's type announces.
+// Package label recognises what divides a partition, or a disk without a table that package table reads, into parts of
+// its own: disklabels, nested partition tables, and the databases of volume managers that a partition's type announces.
 //
-// An operating system that knows such a label finds several file systems where a reader finds the one that happens to lie at the
-// start. What that one calls free may be its neighbour's data, so whatever carries a label is captured whole. That holds for a label
-// with a single part too: it saves few bytes to believe it, and costs data where the label is older than what lies there now.
+// An operating system that knows such a label finds several file systems where a reader finds the one that happens to
+// lie at the start. What that one calls free may be its neighbour's data, so whatever carries a label is captured
+// whole. That holds for a label with a single part too: it saves few bytes to believe it, and costs data where the
+// label is older than what lies there now.
 //
-// A label counts when its magic number and, where it has one, its checksum or a second magic number agree. Sectors have 512 bytes
-// except where a comment says otherwise.
+// A label counts when its magic number and, where it has one, its checksum or a second magic number agree. Sectors have
+// 512 bytes except where a comment says otherwise.
 //
-// Sources: disklabel(5) of FreeBSD, NetBSD and OpenBSD; Sun's dklabel(7) and the Solaris VTOC of "System Administration Guide";
-// the header files that Linux publishes for its partition parsers (AIX, SGI, Ultrix, UnixWare, Amiga, Atari, DASD, SYSV68); "Inside
-// Macintosh: Devices", chapter 3; the UEFI specification, section 5.3; the LDM documentation of the Linux-NTFS project.
+// Sources: disklabel(5) of FreeBSD, NetBSD and OpenBSD; Sun's dklabel(7) and the Solaris VTOC of "System Administration
+// Guide"; the header files that Linux publishes for its partition parsers (AIX, SGI, Ultrix, UnixWare, Amiga, Atari,
+// DASD, SYSV68); "Inside Macintosh: Devices", chapter 3; the UEFI specification, section 5.3; the LDM documentation of
+// the Linux-NTFS project.
 package label
 
 import (
@@ -70,8 +72,8 @@ var kinds = []kind{
 	{"ldm", "the database of a Windows dynamic disk", ldm},
 }
 
-// Open looks for a label in the size bytes of r. The result's type is what blkid prints as PTTYPE, and its map is all of the size.
-// The error wraps volume.ErrNotThis when there is none.
+// Open looks for a label in the size bytes of r. The result's type is what blkid prints as PTTYPE, and its map is all
+// of the size. The error wraps volume.ErrNotThis when there is none.
 func Open(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 	d := &disk{head: make([]byte, headSize), size: size}
 	n := min(size, headSize)
@@ -99,8 +101,8 @@ func Open(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 	return nil, fmt.Errorf("label: %w", volume.ErrNotThis)
 }
 
-// typed are partition types whose content is divided by a database elsewhere on the disk, or on another one: no signature need lie in
-// the partition itself. GUIDs are in lower case.
+// typed are partition types whose content is divided by a database elsewhere on the disk, or on another one: no
+// signature need lie in the partition itself. GUIDs are in lower case.
 var typed = map[string]string{
 	"5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "the database of a Windows dynamic disk (LDM)",
 	"af9b60a0-1431-4f62-bc68-3311714a69ad": "the volumes of a Windows dynamic disk (LDM)",
@@ -116,8 +118,8 @@ var typed = map[string]string{
 	"37affc90-ef7d-4e96-91c3-2d7ae055b174": "an IBM GPFS disk",
 }
 
-// OfType says what a partition of this type (a GUID in lower case, or 0x42) holds when that cannot be told from its own bytes, as a
-// sentence for the operator; "" for all other types.
+// OfType says what a partition of this type (a GUID in lower case, or 0x42) holds when that cannot be told from its own
+// bytes, as a sentence for the operator; "" for all other types.
 func OfType(partitionType string) string {
 	what := typed[partitionType]
 	if what == "" {
@@ -158,8 +160,8 @@ func gpt(d *disk) (string, bool) {
 	return "", false
 }
 
-// ldm is the private header of a dynamic disk: in sector 6 of a disk with a DOS table, in the last sector of an LDM metadata partition
-// and, as a copy, of a disk.
+// ldm is the private header of a dynamic disk: in sector 6 of a disk with a DOS table, in the last sector of an LDM
+// metadata partition and, as a copy, of a disk.
 func ldm(d *disk) (string, bool) {
 	const magic = "PRIVHEAD"
 	return "", string(d.at(6*sector, 8)) == magic || string(d.last[:8]) == magic

@@ -36,7 +36,8 @@ func TestLabels(t *testing.T) {
 	for _, c := range []struct {
 		name, typ, note string
 		make            func(t *testing.T, image string)
-		judge           string // PTTYPE as blkid prints it, "" for nothing; partx: it prints nothing, and partx lists the parts
+		// PTTYPE as blkid prints it, "" for nothing; partx: it prints nothing, and partx lists the parts
+		judge string
 	}{
 		{"sfdisk sun", "sun", "2 slices", sfdisk("label: sun\nsize=16065\nsize=16065\n"), "sun"},
 		{"parted sun", "sun", "a Sun disk label", parted("mklabel", "sun", "mkpart", "0", "20MiB"), "sun"},

@@ -2,9 +2,9 @@ package label
 
 import "fmt"
 
-// dos is a boot record whose four entries could all be partitions: in one, or on a disk whose table was refused. A boot sector of a
-// file system ends with 55 AA too, and has code or text where the entries would be; so each entry must be empty, or have an active flag of
-// 0 or 0x80, a type, a start and a length. Minix divides its partition in this way.
+// dos is a boot record whose four entries could all be partitions: in one, or on a disk whose table was refused. A boot
+// sector of a file system ends with 55 AA too, and has code or text where the entries would be; so each entry must be
+// empty, or have an active flag of 0 or 0x80, a type, a start and a length. Minix divides its partition in this way.
 func dos(d *disk) (string, bool) {
 	if d.head[510] != 0x55 || d.head[511] != 0xaa {
 		return "", false
@@ -23,8 +23,8 @@ func dos(d *disk) (string, bool) {
 	return fmt.Sprintf("%d entries", n), n > 0
 }
 
-// mac is an Apple partition map: in its second block an entry that begins with PM (TS in the old form) and counts the entries. Block 0
-// says how large blocks are, when it is there.
+// mac is an Apple partition map: in its second block an entry that begins with PM (TS in the old form) and counts the
+// entries. Block 0 says how large blocks are, when it is there.
 func mac(d *disk) (string, bool) {
 	block := sector
 	if string(d.at(0, 2)) == "ER" {
@@ -44,7 +44,8 @@ func mac(d *disk) (string, bool) {
 	return "", false
 }
 
-// amiga is a rigid disk block in one of the first 16 sectors, big-endian: a name, and its length in words, which sum up to 0.
+// amiga is a rigid disk block in one of the first 16 sectors, big-endian: a name, and its length in words, which sum up
+// to 0.
 func amiga(d *disk) (string, bool) {
 	for i := range 16 {
 		p := d.at(i*sector, sector)
@@ -63,8 +64,8 @@ func amiga(d *disk) (string, bool) {
 	return "", false
 }
 
-// atari has no magic number: one of the four entries of 12 bytes at 0x1c6 must be in use (bit 0), have a name of three letters or digits,
-// and lie on the disk. Numbers are big-endian, in sectors.
+// atari has no magic number: one of the four entries of 12 bytes at 0x1c6 must be in use (bit 0), have a name of three
+// letters or digits, and lie on the disk. Numbers are big-endian, in sectors.
 func atari(d *disk) (string, bool) {
 	sectors := uint64(d.size / sector)
 	for i := range 4 {
@@ -81,8 +82,8 @@ func alnum(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// karma is a label in sector 0 with a magic number at its end, and two entries of 16 bytes at 270: type 0x4d at 4, first sector, number of
-// sectors behind it.
+// karma is a label in sector 0 with a magic number at its end, and two entries of 16 bytes at 270: type 0x4d at 4,
+// first sector, number of sectors behind it.
 func karma(d *disk) (string, bool) {
 	n := 0
 	for i := range 2 {

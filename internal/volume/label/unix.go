@@ -13,8 +13,9 @@ const (
 	vtoc     = 0x600ddeee
 )
 
-// bsd looks for a label of 4.4BSD or OSF/1 anywhere in the first 8 KiB, as NetBSD does: where it lies depends on the machine's
-// architecture (byte 0 of sector 1, byte 64 or 128 of sector 0) and on the sector size. It has its magic number twice.
+// bsd looks for a label of 4.4BSD or OSF/1 anywhere in the first 8 KiB, as NetBSD does: where it lies depends on the
+// machine's architecture (byte 0 of sector 1, byte 64 or 128 of sector 0) and on the sector size. It has its magic
+// number twice.
 func bsd(d *disk) (string, bool) {
 	for at := 0; at+bsdParts <= 8<<10; at += 4 {
 		for _, order := range []binary.ByteOrder{le, be} {
@@ -26,7 +27,8 @@ func bsd(d *disk) (string, bool) {
 	return "", false
 }
 
-// bsdNames lists the letters of the parts in use. c, and d on some systems, stand for the whole disk; they are listed all the same.
+// bsdNames lists the letters of the parts in use. c, and d on some systems, stand for the whole disk; they are listed
+// all the same.
 func bsdNames(p []byte, order binary.ByteOrder) string {
 	var names []string
 	for i := range min(int(order.Uint16(p[138:])), maxParts, (len(p)-bsdParts)/16) {
@@ -37,8 +39,8 @@ func bsdNames(p []byte, order binary.ByteOrder) string {
 	return strings.Join(names, ", ")
 }
 
-// sun is a label in sector 0, big-endian: its magic number at 508, and the sum modulo 2 of its 256 words is 0. Its slices are eight of
-// 8 bytes at 444: first cylinder and number of sectors.
+// sun is a label in sector 0, big-endian: its magic number at 508, and the sum modulo 2 of its 256 words is 0. Its
+// slices are eight of 8 bytes at 444: first cylinder and number of sectors.
 func sun(d *disk) (string, bool) {
 	p := d.at(0, sector)
 	var sum uint16
@@ -57,8 +59,8 @@ func sun(d *disk) (string, bool) {
 	return counted(n), true
 }
 
-// sgi is a volume header in sector 0, big-endian: its 128 words of 32 bits sum up to 0. Its parts are sixteen of 12 bytes at 312:
-// number of blocks, first block, type.
+// sgi is a volume header in sector 0, big-endian: its 128 words of 32 bits sum up to 0. Its parts are sixteen of 12
+// bytes at 312: number of blocks, first block, type.
 func sgi(d *disk) (string, bool) {
 	p := d.at(0, sector)
 	var sum uint32

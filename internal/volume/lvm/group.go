@@ -68,7 +68,8 @@ func (fs *FS) group(root *section, id string) error {
 	return nil
 }
 
-// logical reads one logical volume. Every reference to an extent of this physical volume counts, whatever the segment's type.
+// logical reads one logical volume. Every reference to an extent of this physical volume counts, whatever the segment's
+// type.
 func (fs *FS) logical(lv *section, self string, extent int64) (Volume, error) {
 	v := Volume{Name: lv.name, Linear: true}
 	limit := (fs.end - fs.start) / extent

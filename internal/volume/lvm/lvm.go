@@ -1,11 +1,12 @@
-// Package lvm finds the logical volumes on a physical volume of LVM2, so that the file systems in them can be asked for their
-// allocation maps.
+// Package lvm finds the logical volumes on a physical volume of LVM2, so that the file systems in them can be asked for
+// their allocation maps.
 //
-// The source is "Logical Volume Manager (LVM) format" of the libvslvm project, and lvm2's own vgcfgbackup(8) files for the text
-// metadata. A logical volume whose segments are all linear, all on this physical volume, and to which no other logical volume refers is
-// descended into. All others (striped, RAID, thin pools, caches, snapshots and their origins) are captured whole: an unchanged block of a
-// snapshot lies in the origin, where its file system may have freed it. Physical extents of no logical volume are left out.
-// Metadata has checksums; where a physical volume keeps two copies, they must be the same, and one that is marked as ignored is not read.
+// The source is "Logical Volume Manager (LVM) format" of the libvslvm project, and lvm2's own vgcfgbackup(8) files for
+// the text metadata. A logical volume whose segments are all linear, all on this physical volume, and to which no other
+// logical volume refers is descended into. All others (striped, RAID, thin pools, caches, snapshots and their origins)
+// are captured whole: an unchanged block of a snapshot lies in the origin, where its file system may have freed it.
+// Physical extents of no logical volume are left out. Metadata has checksums; where a physical volume keeps two copies,
+// they must be the same, and one that is marked as ignored is not read.
 package lvm
 
 import (
@@ -148,7 +149,8 @@ func (fs *FS) label(label []byte) error {
 	return nil
 }
 
-// metadata reads the current text of a metadata area: a ring behind a header of one sector. It is nil where there is none.
+// metadata reads the current text of a metadata area: a ring behind a header of one sector. It is nil where there is
+// none.
 func (fs *FS) metadata(mda area) ([]byte, error) {
 	var header [sector]byte
 	if err := volume.ReadAt(fs.r, fs.size, mda.offset, header[:]); err != nil {

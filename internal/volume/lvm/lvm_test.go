@@ -19,8 +19,8 @@ import (
 
 const mib = 1 << 20
 
-// group makes a volume group on loop devices with the real tools; device-mapper is not needed for that. Each command is the
-// arguments of lvm; $V is the group's name.
+// group makes a volume group on loop devices with the real tools; device-mapper is not needed for that. Each command is
+// the arguments of lvm; $V is the group's name.
 func group(t *testing.T, sizes []int64, commands ...string) (images []string, lvm func(args ...string) string) {
 	t.Helper()
 	need.Tools(t, "lvm", "losetup")
@@ -182,7 +182,8 @@ func TestOrphan(t *testing.T) {
 	}
 }
 
-// TestIgnored has a physical volume whose own copy of the metadata is no longer kept up to date: what it says is not believed.
+// TestIgnored has a physical volume whose own copy of the metadata is no longer kept up to date: what it says is not
+// believed.
 func TestIgnored(t *testing.T) {
 	create := "lvcreate -q -y -an -Zn -Wn "
 	images, lvm := group(t, []int64{64 * mib, 64 * mib}, create+"-l 2 -n old $V")

@@ -11,7 +11,8 @@ const (
 	maxValues = 1 << 21
 )
 
-// section is a named block of the metadata text: values (int64, string or a list of these) and further sections, in order.
+// section is a named block of the metadata text: values (int64, string or a list of these) and further sections, in
+// order.
 type section struct {
 	name     string
 	values   map[string]any
@@ -66,7 +67,8 @@ func (s *section) strings(f func(string)) {
 	}
 }
 
-// parse reads the text format of vgcfgbackup(8): `name = value`, `name { ... }`, numbers, quoted strings, lists, comments.
+// parse reads the text format of vgcfgbackup(8): `name = value`, `name { ... }`, numbers, quoted strings, lists,
+// comments.
 func parse(text []byte) (*section, error) {
 	p := parser{text: text}
 	root := &section{values: map[string]any{}}

@@ -21,8 +21,9 @@ const (
 	geom   = "GEOM"
 )
 
-// magic is a signature in a fixed place: sig at off in the block that begins at base bytes, counted from the end of the last whole sector
-// where it is negative. check looks at the block's first 512 bytes where the signature alone is too short to be beyond doubt.
+// magic is a signature in a fixed place: sig at off in the block that begins at base bytes, counted from the end of the
+// last whole sector where it is negative. check looks at the block's first 512 bytes where the signature alone is too
+// short to be beyond doubt.
 type magic struct {
 	typ       string
 	base, off int64
@@ -55,7 +56,8 @@ var signatures = append([]magic{
 	{typ: "ceph_bluestore", sig: "bluestore block device", what: "an OSD of a Ceph cluster (BlueStore)", do: "It cannot be used by two OSDs at once."},
 	{typ: "oracleasm", off: 32, sig: "ORCLDISK", what: "a disk of an Oracle ASM group", do: wholeSet},
 	{typ: "mpool", off: 8, sig: "mpoolDev", what: "a device of an mpool", do: wholeSet},
-	// Replicated over the network: the data comes first, the metadata lies in the last 4 KiB. The magic numbers are of versions 8 and 9.
+	// Replicated over the network: the data comes first, the metadata lies in the last 4 KiB. The magic numbers are of
+	// versions 8 and 9.
 	{typ: "drbd", base: -4096, off: 60, sig: "\x83\x74\x02\x6b", what: "a DRBD device", do: drbdDo, mirror: true},
 	{typ: "drbd", base: -4096, off: 60, sig: "\x83\x74\x02\x6c", what: "a DRBD device that was not shut down", do: drbdDo, mirror: true},
 	{typ: "drbd", base: -4096, off: 60, sig: "\x83\x74\x02\x6d", what: "a DRBD device", do: drbdDo, mirror: true},
@@ -90,7 +92,8 @@ var signatures = append([]magic{
 
 const drbdDo = "Capture the DRBD device (/dev/drbd0) instead, or take its resource down before the capture."
 
-// promise are the sectors, counted from the end, where a Promise FastTrak keeps its metadata: that depends on the disk's geometry.
+// promise are the sectors, counted from the end, where a Promise FastTrak keeps its metadata: that depends on the
+// disk's geometry.
 func promise() (list []magic) {
 	for _, s := range []int64{63, 255, 256, 16, 399, 591, 675, 735, 911, 974, 991, 951, 3087} {
 		list = append(list, magic{typ: "promise_fasttrack_raid_member", base: -s * sector, sig: "Promise Technology, Inc.",
@@ -115,7 +118,8 @@ func magics(r io.ReaderAt, size int64) (*Found, error) {
 	return nil, nil
 }
 
-// places are where the signature's block may begin: counted from the end, that depends on whether sectors have 512 or 4096 bytes.
+// places are where the signature's block may begin: counted from the end, that depends on whether sectors have 512 or
+// 4096 bytes.
 func (m *magic) places(size int64) []int64 {
 	if m.base >= 0 {
 		return []int64{m.base}

@@ -16,8 +16,8 @@ type piece struct {
 	s  string
 }
 
-// TestMagics writes the signature of every holder that blkid knows (blkid -k), and of those that it does not, over a sound ext4: the partition
-// is that holder, and whole. The real tool writes where Debian has one that needs no kernel.
+// TestMagics writes the signature of every holder that blkid knows (blkid -k), and of those that it does not, over a
+// sound ext4: the partition is that holder, and whole. The real tool writes where Debian has one that needs no kernel.
 func TestMagics(t *testing.T) {
 	zeros := func(n int) string { return strings.Repeat("\x00", n) }
 	via := "\x55\xaa\x00" + zeros(47)

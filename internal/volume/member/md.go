@@ -45,7 +45,8 @@ func raid(r io.ReaderAt, size int64) (*Found, error) {
 	return nil, nil
 }
 
-// raidFound describes a set. With version 1.0 and 0.90 the superblock is at the end, and a mirror's members read like the set itself.
+// raidFound describes a set. With version 1.0 and 0.90 the superblock is at the end, and a mirror's members read like
+// the set itself.
 func raidFound(version string, level int32, disks uint32) *Found {
 	name := fmt.Sprintf("RAID%d", level)
 	if level < 0 {

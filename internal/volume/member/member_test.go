@@ -85,8 +85,8 @@ func put(at int64, s string) func(*testing.T, string) {
 	}
 }
 
-// raidImage writes a superblock of an md set as mdadm would, because mdadm does so only where the kernel has md. That it is one is
-// judged by mdadm --examine and by blkid.
+// raidImage writes a superblock of an md set as mdadm would, because mdadm does so only where the kernel has md. That
+// it is one is judged by mdadm --examine and by blkid.
 func raidImage(t *testing.T, image, version string) {
 	const id = "0123456789abcdef"
 	at := int64(map[string]int64{"0.90": size&^(64<<10-1) - 64<<10, "1.0": (size/512 - 16) &^ 7 * 512, "1.1": 0, "1.2": 4096}[version])

@@ -7,8 +7,8 @@ import (
 
 const uberMagic = 0x00bab10c
 
-// zfs looks for uberblocks: 128 slots of 1 KiB in the second half of each vdev label of 256 KiB. Two labels are at the start, and two at
-// the end, counted from the last multiple of a label's size.
+// zfs looks for uberblocks: 128 slots of 1 KiB in the second half of each vdev label of 256 KiB. Two labels are at the
+// start, and two at the end, counted from the last multiple of a label's size.
 func zfs(r io.ReaderAt, size int64) (*Found, error) {
 	const label, half, slot = 256 << 10, 128 << 10, 1 << 10
 	end := size &^ (label - 1)

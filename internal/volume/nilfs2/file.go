@@ -13,8 +13,9 @@ const (
 	maxLevel = 14
 )
 
-// file is one of the file system's own files, found by the block map in its inode: 56 bytes, either direct pointers behind a word, or the
-// root of a tree. Pointers are disk blocks (DAT), or virtual numbers that DAT translates (all others).
+// file is one of the file system's own files, found by the block map in its inode: 56 bytes, either direct pointers
+// behind a word, or the root of a tree. Pointers are disk blocks (DAT), or virtual numbers that DAT translates (all
+// others).
 type file struct {
 	fs      *FS
 	bmap    []byte
@@ -61,7 +62,8 @@ func (f *file) find(key uint64) (int64, error) {
 		}
 		return f.locate(pointer)
 	}
-	// A node: u8 flags, u8 level, u16 children, 4 bytes; in a block of its own 8 more; keys; behind room for all keys, pointers.
+	// A node: u8 flags, u8 level, u16 children, 4 bytes; in a block of its own 8 more; keys; behind room for all keys,
+	// pointers.
 	node, keys, most := f.bmap, 8, rootKeys
 	level := int(node[1])
 	if level < 1 || level > maxLevel {
@@ -91,8 +93,8 @@ func (f *file) find(key uint64) (int64, error) {
 	}
 }
 
-// translator reads DAT: groups of as many entries as a block has bits, each behind a block of bits; before each run of groups, a block of
-// their descriptors of 4 bytes.
+// translator reads DAT: groups of as many entries as a block has bits, each behind a block of bits; before each run of
+// groups, a block of their descriptors of 4 bytes.
 type translator struct {
 	fs   *FS
 	dat  file

@@ -1,10 +1,11 @@
 // Package nilfs2 reads the allocation map of NILFS2 from its segment usage file.
 //
-// The sources are the kernel's Documentation/filesystems/nilfs2.rst and the on-disk structures of its user interface header. A NILFS2 is a
-// log in segments. The last log ends with a super root, which holds the inodes of three files: DAT (virtual block numbers to disk
-// blocks), cpfile (checkpoints) and sufile (a record for each segment). A segment whose record has no flag is free; every other one is
-// taken whole, with all the checkpoints in it. Whatever does not fit together on the way to the sufile leads to the whole partition being
-// captured, and so does a file system that was not unmounted, because its last logs are found by rolling forward.
+// The sources are the kernel's Documentation/filesystems/nilfs2.rst and the on-disk structures of its user interface
+// header. A NILFS2 is a log in segments. The last log ends with a super root, which holds the inodes of three files:
+// DAT (virtual block numbers to disk blocks), cpfile (checkpoints) and sufile (a record for each segment). A segment
+// whose record has no flag is free; every other one is taken whole, with all the checkpoints in it. Whatever does not
+// fit together on the way to the sufile leads to the whole partition being captured, and so does a file system that was
+// not unmounted, because its last logs are found by rolling forward.
 package nilfs2
 
 import (

@@ -7,12 +7,12 @@ import (
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
-// maxChecked is how many bytes of the master file table are read for check: the records of 64 Ki files, in a second at most. All of a large
-// table would take as long as chkdsk does.
+// maxChecked is how many bytes of the master file table are read for check: the records of 64 Ki files, in a second at
+// most. All of a large table would take as long as chkdsk does.
 const maxChecked = 64 << 20
 
-// check wants the bitmap to have every cluster that a file record in use names. The table's first records are those of the volume's own
-// files: the table itself, the journal, the bitmap, the root directory.
+// check wants the bitmap to have every cluster that a file record in use names. The table's first records are those of
+// the volume's own files: the table itself, the journal, the bitmap, the root directory.
 func (fs *FS) check(used []volume.Extent) error {
 	const batch = 1 << 20
 	buf := make([]byte, batch)
@@ -37,7 +37,8 @@ func (fs *FS) check(used []volume.Extent) error {
 	return nil
 }
 
-// checkRuns reads mapping pairs as decode does, but for holes: the journal of changes ($UsnJrnl) begins with one that is larger than the volume.
+// checkRuns reads mapping pairs as decode does, but for holes: the journal of changes ($UsnJrnl) begins with one that
+// is larger than the volume.
 func (fs *FS) checkRuns(a attribute, used []volume.Extent) error {
 	lcn, limit := int64(0), fs.sectors*fs.sector/fs.cluster
 	for p := a.runs; a.nonResident && len(p) > 0 && p[0] != 0; {

@@ -12,8 +12,8 @@ import (
 // maxRootIndex bounds the index of the root directory: room for more than 100 000 names.
 const maxRootIndex = 16 << 20
 
-// hibernated reports whether the root directory has a hiberfil.sys that begins with the mark of a suspended system. After a resume the mark is "wake"
-// or zeros.
+// hibernated reports whether the root directory has a hiberfil.sys that begins with the mark of a suspended system.
+// After a resume the mark is "wake" or zeros.
 func (fs *FS) hibernated() (bool, error) {
 	numbers, err := fs.rootFiles("hiberfil.sys")
 	if err != nil {
@@ -48,8 +48,8 @@ func (fs *FS) begin(number int64, p []byte) ([]byte, error) {
 	return p, fs.readRuns(runs, 0, p)
 }
 
-// rootFiles returns the file records that the root directory has under a name, in any case. The directory is a tree of index blocks; all of them
-// are read, whatever their order.
+// rootFiles returns the file records that the root directory has under a name, in any case. The directory is a tree of
+// index blocks; all of them are read, whatever their order.
 func (fs *FS) rootFiles(name string) (numbers []int64, err error) {
 	attrs, err := fs.file(fileRoot)
 	if err != nil {
@@ -99,8 +99,8 @@ func (fs *FS) rootFiles(name string) (numbers []int64, err error) {
 	return numbers, nil
 }
 
-// named adds to numbers the file records with a name in an index node: a header that says where the entries are, and the entries, each with a
-// file reference and, as its key, what is in the file's $FILE_NAME.
+// named adds to numbers the file records with a name in an index node: a header that says where the entries are, and
+// the entries, each with a file reference and, as its key, what is in the file's $FILE_NAME.
 func named(p []byte, name string, numbers []int64) ([]int64, error) {
 	at, end := int64(le.Uint32(p)), int64(le.Uint32(p[4:]))
 	if at < 16 || at > end || end > int64(len(p)) {

@@ -8,8 +8,8 @@ const (
 	maxLogPage   = 64 << 10
 )
 
-// journalOpen tells whether $LogFile may hold changes that are not in place. A journal full of 0xff bytes is how mkntfs and
-// ntfs-3g leave it: empty. Otherwise it begins with two restart pages, of which the one with the higher LSN counts.
+// journalOpen tells whether $LogFile may hold changes that are not in place. A journal full of 0xff bytes is how mkntfs
+// and ntfs-3g leave it: empty. Otherwise it begins with two restart pages, of which the one with the higher LSN counts.
 func (fs *FS) journalOpen() (bool, error) {
 	runs, size, err := fs.data(fileLogFile)
 	if err != nil {

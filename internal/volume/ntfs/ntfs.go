@@ -1,14 +1,17 @@
 // Package ntfs reads the allocation map of NTFS: the cluster bitmap that the metadata file $Bitmap holds.
 //
 // The sources are the "NTFS Documentation" of the Linux-NTFS project (R. Russon, Y. Fledel: boot sector, FILE record,
-// attribute, data runs, $Bitmap, $Volume, $LogFile) and Microsoft's description of the boot sector and of cluster sizes above
-// 64 KiB. The way to the bitmap: boot sector, first record of the master file table, the table's own runs, record 6.
+// attribute, data runs, $Bitmap, $Volume, $LogFile) and Microsoft's description of the boot sector and of cluster sizes
+// above 64 KiB. The way to the bitmap: boot sector, first record of the master file table, the table's own runs, record
+// 6.
 //
-// NTFS keeps no count of free clusters. Instead the bitmap must have what the first file records name, as far as 64 MiB of them.
+// NTFS keeps no count of free clusters. Instead the bitmap must have what the first file records name, as far as 64 MiB
+// of them.
 //
-// Outside the clusters there is the backup of the boot sector, in the last sector of the partition; it is always in the map.
-// A volume that is marked dirty, or whose $LogFile is not closed, may have clusters in use that only its journal knows. NTFS's
-// journal is not documented well enough to replay it, so such a volume is captured whole; so is one in which Windows is hibernated.
+// Outside the clusters there is the backup of the boot sector, in the last sector of the partition; it is always in the
+// map. A volume that is marked dirty, or whose $LogFile is not closed, may have clusters in use that only its journal
+// knows. NTFS's journal is not documented well enough to replay it, so such a volume is captured whole; so is one in
+// which Windows is hibernated.
 package ntfs
 
 import (
@@ -181,7 +184,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	return used, nil
 }
 
-// bad lists the clusters of $BadClus: those that its stream $Bad, which is as large as the volume, has. Who cannot read that knows of none.
+// bad lists the clusters of $BadClus: those that its stream $Bad, which is as large as the volume, has. Who cannot read
+// that knows of none.
 func (fs *FS) bad() {
 	runs, _, err := fs.stream(fileBadClus, attrData, true)
 	if err != nil {

@@ -75,8 +75,8 @@ func TestPartclone(t *testing.T) {
 	}
 }
 
-// TestFragmentedTable has a master file table whose runs do not fit into one record: it had to grow in a full volume, into the
-// holes that deleted files left.
+// TestFragmentedTable has a master file table whose runs do not fit into one record: it had to grow in a full volume,
+// into the holes that deleted files left.
 func TestFragmentedTable(t *testing.T) {
 	image := volumetest.Sparse(t, 12<<20)
 	mkfs(t, image, "-c 512")
@@ -203,8 +203,8 @@ func TestDirty(t *testing.T) {
 	}
 }
 
-// TestHibernated has a hiberfil.sys in its root directory, alone and among many names. The judge is ntfs-3g, which does not write to a volume in which
-// Windows is hibernated.
+// TestHibernated has a hiberfil.sys in its root directory, alone and among many names. The judge is ntfs-3g, which does
+// not write to a volume in which Windows is hibernated.
 func TestHibernated(t *testing.T) {
 	for _, c := range []struct {
 		mark       string

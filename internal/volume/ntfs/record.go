@@ -142,7 +142,8 @@ func parse(p []byte) (attribute, error) {
 	return a, nil
 }
 
-// decode reads mapping pairs: a byte that says how long the count (low half) and the cluster difference are, and the two.
+// decode reads mapping pairs: a byte that says how long the count (low half) and the cluster difference are, and the
+// two.
 func (fs *FS) decode(a attribute, out []run) ([]run, error) {
 	vcn, lcn := a.first, int64(0)
 	limit := fs.sectors * fs.sector / fs.cluster
@@ -208,8 +209,9 @@ func (fs *FS) readRuns(runs []run, at int64, p []byte) error {
 // data returns the runs and the size of a file's unnamed data.
 func (fs *FS) data(number int64) ([]run, int64, error) { return fs.stream(number, attrData, false) }
 
-// stream returns the runs and the size of a file's attribute of a kind, which is the one without or the one with a name. A file with many runs has some of them in further records, of
-// which its attribute list tells. The records of the master file table itself are found by the runs read so far.
+// stream returns the runs and the size of a file's attribute of a kind, which is the one without or the one with a
+// name. A file with many runs has some of them in further records, of which its attribute list tells. The records of
+// the master file table itself are found by the runs read so far.
 func (fs *FS) stream(number int64, kind uint32, named bool) ([]run, int64, error) {
 	attrs, err := fs.file(number)
 	if err != nil {

@@ -17,9 +17,9 @@ type placedCover struct {
 	lv bool // in a logical volume
 }
 
-// covers finds what on the disk vouches for other places of it, and remembers of each partition what covers it. What it covers is told by
-// the data itself where that can be compared, else by the size that it names or by the type of its partition; where no type and no
-// size tells, it may be any.
+// covers finds what on the disk vouches for other places of it, and remembers of each partition what covers it. What it
+// covers is told by the data itself where that can be compared, else by the size that it names or by the type of its
+// partition; where no type and no size tells, it may be any.
 func (d *Disk) covers() error {
 	var found []placedCover
 	for _, p := range d.table.Partitions {

@@ -10,9 +10,10 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/member"
 )
 
-// A Disk is a disk with what is known of it as a whole, which says whether its partitions may be believed. A disk that is itself a member
-// of a RAID set shows the set's partition table, and of each partition the stripes that happen to lie on it. And a file system over all of
-// the disk, made by a tool that left the boot sector alone, leaves an older table with its partitions' old maps to be found.
+// A Disk is a disk with what is known of it as a whole, which says whether its partitions may be believed. A disk that
+// is itself a member of a RAID set shows the set's partition table, and of each partition the stripes that happen to
+// lie on it. And a file system over all of the disk, made by a tool that left the boot sector alone, leaves an older
+// table with its partitions' old maps to be found.
 type Disk struct {
 	r     io.ReaderAt
 	table *volume.Table
@@ -22,8 +23,8 @@ type Disk struct {
 	covered map[int64]string
 }
 
-// NewDisk looks for signatures of the disk as a whole beside its partition table, and adds a note to the table for each. A disk without a
-// table is a matter of Probe. The error is that of reading r.
+// NewDisk looks for signatures of the disk as a whole beside its partition table, and adds a note to the table for
+// each. A disk without a table is a matter of Probe. The error is that of reading r.
 func NewDisk(r io.ReaderAt, t *volume.Table) (*Disk, error) {
 	d := &Disk{r: r, table: t, in: map[int64]string{}, covered: map[int64]string{}}
 	if t.Kind == "none" || t.DiskSize <= 0 {
@@ -58,7 +59,8 @@ func (d *Disk) note(s string, distrust bool) {
 	}
 }
 
-// member notes a signature. Where it lies in a partition it is that partition's, unless it names its own place on the disk.
+// member notes a signature. Where it lies in a partition it is that partition's, unless it names its own place on the
+// disk.
 func (d *Disk) member(f member.Found) {
 	for _, p := range d.table.Partitions {
 		if f.At >= p.Start && f.At < p.End() {

@@ -119,8 +119,8 @@ func TestPartitionType(t *testing.T) {
 	}
 }
 
-// TestCover has a hash tree, or something else of its kind, in a partition beside two ext4: what it may be of is captured whole and of no type that
-// grows, and nothing else is.
+// TestCover has a hash tree, or something else of its kind, in a partition beside two ext4: what it may be of is
+// captured whole and of no type that grows, and nothing else is.
 func TestCover(t *testing.T) {
 	const (
 		size = 128 * mib
@@ -186,7 +186,8 @@ func TestCover(t *testing.T) {
 	}
 }
 
-// TestCoverInVolumeGroup has a hash tree in a logical volume: every other one of its group, and the partition beside it, may be what it is of.
+// TestCoverInVolumeGroup has a hash tree in a logical volume: every other one of its group, and the partition beside
+// it, may be what it is of.
 func TestCoverInVolumeGroup(t *testing.T) {
 	sb := make([]byte, 512)
 	copy(sb, "verity\x00\x00\x01")

@@ -2,9 +2,10 @@
 //
 // Every reader looks for its own signature. What exactly one of them understands is captured by its allocation map.
 // Everything else is captured whole, all-zero blocks elided, and says so in its notes: a partition without any known
-// signature, one whose file system is damaged or has a feature that the reader does not know, one that is a member of a RAID set or
-// pool (package member), and one that carries two signatures at once, because then no single allocation map can be trusted: the rest
-// of an older file system, a disklabel (package label), or a file system that no reader knows (package foreign).
+// signature, one whose file system is damaged or has a feature that the reader does not know, one that is a member of a
+// RAID set or pool (package member), and one that carries two signatures at once, because then no single allocation map
+// can be trusted: the rest of an older file system, a disklabel (package label), or a file system that no reader knows
+// (package foreign).
 package probe
 
 import (
@@ -53,8 +54,9 @@ func open[T volume.FileSystem](f func(io.ReaderAt, int64) (T, error)) func(io.Re
 	}
 }
 
-// What is looked for before file systems. When one of the first two matches, what else seems to lie at the start of the partition may be a
-// file system of which it holds only a part, so no file system reader is asked; but a disklabel says that LVM may have a part only.
+// What is looked for before file systems. When one of the first two matches, what else seems to lie at the start of the
+// partition may be a file system of which it holds only a part, so no file system reader is asked; but a disklabel says
+// that LVM may have a part only.
 var (
 	members  = reader{name: "encryption or RAID", open: member.Open}
 	volumes  = reader{name: "LVM", open: open(lvm.Open)}
@@ -90,8 +92,8 @@ var readers = []reader{
 	{name: "XFS", open: open(xfs.Open)},
 }
 
-// Probe finds the file system in the size bytes of r. It reads the allocation map, which the result keeps, so that a map
-// that cannot be read ends in a partition captured whole. It returns an error only when r itself cannot be read.
+// Probe finds the file system in the size bytes of r. It reads the allocation map, which the result keeps, so that a
+// map that cannot be read ends in a partition captured whole. It returns an error only when r itself cannot be read.
 func Probe(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 	if size <= 0 {
 		return volume.Whole(volume.TypeRaw, 0, volume.Info{Clean: true}), nil

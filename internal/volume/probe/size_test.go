@@ -8,15 +8,17 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// TestSize has file systems in partitions that are larger by an odd number of sectors than what mkfs was told. Info().Size is how much the file
-// system itself claims, by its own tool's word, never more: what lies behind it is somebody else's, and captured.
+// TestSize has file systems in partitions that are larger by an odd number of sectors than what mkfs was told.
+// Info().Size is how much the file system itself claims, by its own tool's word, never more: what lies behind it is
+// somebody else's, and captured.
 func TestSize(t *testing.T) {
 	const made, behind = 300 * mib, 3*mib + 5*512
 	for _, c := range []struct {
 		typ  string
 		mkfs []string
-		// The numbers that says finds in the output of this tool make the size, times unit; plus is what the tool leaves out (NTFS: the backup
-		// boot sector and what is before it; JFS: log and working space). Without a tool, mkfs uses all it is given.
+		// The numbers that says finds in the output of this tool make the size, times unit; plus is what the tool
+		// leaves out (NTFS: the backup boot sector and what is before it; JFS: log and working space). Without a tool,
+		// mkfs uses all it is given.
 		tool []string
 		says string
 		unit int64 // bytes that the numbers count

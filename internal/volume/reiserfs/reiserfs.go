@@ -1,11 +1,12 @@
 // Package reiserfs reads the allocation map of ReiserFS 3.5 and 3.6 from its bitmap blocks.
 //
-// The source is "The structure of the Reiser file system" by Florian Buchholz. The superblock is at 64 KiB, the first bitmap block
-// behind it, and each further one at the start of the blocks that it describes. The journal is an ordinary allocated area. The superblock's
-// count of free blocks must be that of the bitmaps, which must have the journal and the root of the tree; the tree is not walked.
+// The source is "The structure of the Reiser file system" by Florian Buchholz. The superblock is at 64 KiB, the first
+// bitmap block behind it, and each further one at the start of the blocks that it describes. The journal is an ordinary
+// allocated area. The superblock's count of free blocks must be that of the bitmaps, which must have the journal and
+// the root of the tree; the tree is not walked.
 //
-// A file system that was not unmounted, or whose journal holds a transaction that is not in place, is captured whole; so is one
-// with its journal on another device.
+// A file system that was not unmounted, or whose journal holds a transaction that is not in place, is captured whole;
+// so is one with its journal on another device.
 package reiserfs
 
 import (
@@ -88,7 +89,8 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	return fs, nil
 }
 
-// journalOpen tells whether there is a transaction where the journal's header, the block behind it, says that the next one would be.
+// journalOpen tells whether there is a transaction where the journal's header, the block behind it, says that the next
+// one would be.
 func (fs *FS) journalOpen(first, length int64) (bool, error) {
 	var header [12]byte // last transaction in place, offset of the next, mount
 	if err := volume.ReadAt(fs.r, fs.size, (first+length)*fs.block, header[:]); err != nil {

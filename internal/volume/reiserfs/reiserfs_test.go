@@ -71,7 +71,8 @@ func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
 func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }
 
-// TestContradiction frees the root of the tree in the bitmap, and the journal, and a free block for each is used: the count is right.
+// TestContradiction frees the root of the tree in the bitmap, and the journal, and a free block for each is used: the
+// count is right.
 func TestContradiction(t *testing.T) {
 	for want, block := range map[string]func(fs *FS) int64{
 		"the root of its tree": func(fs *FS) int64 { return fs.root },

@@ -1,15 +1,15 @@
 // Package swap reads Linux swap areas.
 //
-// Of a swap area only the first page matters: it has room for a boot sector, a header with UUID, label and size, a list of
-// bad pages, and in its last ten bytes the signature. What is in the other pages means nothing to the next boot, with one
-// exception: a hibernated system has its memory there, and says so by another signature; TuxOnIce leaves that one as it was and puts its own at the
-// first byte. Then all of it is captured.
+// Of a swap area only the first page matters: it has room for a boot sector, a header with UUID, label and size, a list
+// of bad pages, and in its last ten bytes the signature. What is in the other pages means nothing to the next boot,
+// with one exception: a hibernated system has its memory there, and says so by another signature; TuxOnIce leaves that
+// one as it was and puts its own at the first byte. Then all of it is captured.
 //
-// A header that claims more than there is, and one of the format of Linux 2.0, which claims nothing, are refused: the kernel does not swap to
-// the former, and of the latter nobody can say where it ends.
+// A header that claims more than there is, and one of the format of Linux 2.0, which claims nothing, are refused: the
+// kernel does not swap to the former, and of the latter nobody can say where it ends.
 //
-// The header is documented by union swap_header in mkswap(8)'s and the kernel's public headers: at byte 1024 version, last
-// page, number of bad pages (u32 each, in the byte order of the machine), UUID and label (16 bytes each).
+// The header is documented by union swap_header in mkswap(8)'s and the kernel's public headers: at byte 1024 version,
+// last page, number of bad pages (u32 each, in the byte order of the machine), UUID and label (16 bytes each).
 package swap
 
 import (

@@ -1,9 +1,10 @@
-// Package ufs reads the allocation map of UFS1 and UFS2, as FreeBSD, NetBSD and OpenBSD write them, from the bitmaps of the cylinder groups.
+// Package ufs reads the allocation map of UFS1 and UFS2, as FreeBSD, NetBSD and OpenBSD write them, from the bitmaps of
+// the cylinder groups.
 //
-// The sources are "A Fast File System for UNIX" (McKusick et al.) and "The Design and Implementation of the FreeBSD Operating System",
-// chapter 8, with the field offsets of fs(5) of FreeBSD. Both byte orders are read. The bitmaps have a bit for each fragment, 1 for a
-// free one; superblocks, groups' headers and inodes are not free in them, which is checked, as are the counts of free blocks and fragments of
-// each group and of the superblock. Inodes are not read.
+// The sources are "A Fast File System for UNIX" (McKusick et al.) and "The Design and Implementation of the FreeBSD
+// Operating System", chapter 8, with the field offsets of fs(5) of FreeBSD. Both byte orders are read. The bitmaps have
+// a bit for each fragment, 1 for a free one; superblocks, groups' headers and inodes are not free in them, which is
+// checked, as are the counts of free blocks and fragments of each group and of the superblock. Inodes are not read.
 //
 // A file system that was not unmounted is captured whole, whether it has soft updates, a journal, or neither.
 package ufs

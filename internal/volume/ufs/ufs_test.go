@@ -13,8 +13,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// mkfs makes a UFS with makefs from a filled tree. Linux writes no UFS, so nothing is deleted in it; it has free space in
-// every group all the same.
+// mkfs makes a UFS with makefs from a filled tree. Linux writes no UFS, so nothing is deleted in it; it has free space
+// in every group all the same.
 func mkfs(t *testing.T, options, order string) (image, tree string) {
 	t.Helper()
 	need.Tools(t, "makefs", "blkid")
@@ -114,8 +114,8 @@ func TestSeeds(t *testing.T) { volumetest.SeedsRead(t, Open) }
 
 func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }
 
-// TestContradiction has a group that counts a free block too few; and one whose bitmap calls a block of inodes free, and another block
-// used for it: the counts are right.
+// TestContradiction has a group that counts a free block too few; and one whose bitmap calls a block of inodes free,
+// and another block used for it: the counts are right.
 func TestContradiction(t *testing.T) {
 	image, _ := mkfs(t, "version=2", "le")
 	fs, _ := volumetest.Load(t, image, Open)

@@ -37,8 +37,8 @@ func init() {
 	}
 }
 
-// InGuest is for a test's init function: it makes f what Guest("call:"+name, ...) does with its disk inside of the guest, where
-// it is root with all capabilities on a kernel of its own.
+// InGuest is for a test's init function: it makes f what Guest("call:"+name, ...) does with its disk inside of the
+// guest, where it is root with all capabilities on a kernel of its own.
 func InGuest(name string, f func(device, fstype string) (string, error)) {
 	uml.Handle(callPrefix+name, func(t uml.Task) (string, error) { return f(uml.Disk, t.FS) })
 }

@@ -21,9 +21,9 @@ func Check(t testing.TB, extents []volume.Extent, size int64) {
 	}
 }
 
-// Restore copies nothing but the extents of image onto a new file that has random bytes everywhere else, which is what a disk
-// looks like to which an image is restored, and returns its path. Of a gap of more than 16 MiB only the first and the last 8 MiB
-// are random: a block that is missing from the map is as wrong when it is zero.
+// Restore copies nothing but the extents of image onto a new file that has random bytes everywhere else, which is what
+// a disk looks like to which an image is restored, and returns its path. Of a gap of more than 16 MiB only the first
+// and the last 8 MiB are random: a block that is missing from the map is as wrong when it is zero.
 func Restore(t testing.TB, image string, extents []volume.Extent) string {
 	t.Helper()
 	src, size := Open(t, image)

@@ -9,10 +9,11 @@ import (
 
 const envPrivate = "VOLUMETEST_PRIVATE"
 
-// A test binary that imports this package and runs as root starts itself again in a mount namespace of its own. What it mounts
-// is gone when it ends, however it ends. And nobody else can hold it: a program that makes a mount namespace (ip netns exec, a
-// test of another package) gets a copy of all mounts there are, and then an umount here unmounts nothing: the file system stays
-// alive in the copy, and its last blocks are not in the image. That was seen with XFS and ntfs-3g.
+// A test binary that imports this package and runs as root starts itself again in a mount namespace of its own. What it
+// mounts is gone when it ends, however it ends. And nobody else can hold it: a program that makes a mount namespace (ip
+// netns exec, a test of another package) gets a copy of all mounts there are, and then an umount here unmounts nothing:
+// the file system stays alive in the copy, and its last blocks are not in the image. That was seen with XFS and
+// ntfs-3g.
 func init() {
 	if os.Geteuid() != 0 || os.Getpid() == 1 || os.Getenv(envPrivate) != "" {
 		return

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fill writes a varied tree into dir: tiny, large, sparse, fragmented and deleted files, hard and symbolic links, many names.
-// Features that the file system lacks are left out silently; megabytes bounds what is written.
+// Fill writes a varied tree into dir: tiny, large, sparse, fragmented and deleted files, hard and symbolic links, many
+// names. Features that the file system lacks are left out silently; megabytes bounds what is written.
 func Fill(t testing.TB, dir string, megabytes int) {
 	t.Helper()
 	if err := fill(dir, megabytes); err != nil {
@@ -116,13 +116,14 @@ func fill(dir string, megabytes int) error {
 	_ = os.Link(filepath.Join(dir, "tiny"), filepath.Join(dir, "tiny-hard"))
 	_ = os.Symlink("tiny", filepath.Join(dir, "tiny-soft"))
 	_ = os.Symlink(strings.Repeat("a/long/target/", 60), filepath.Join(dir, "long-soft"))
-	_ = unix.Setxattr(filepath.Join(dir, "large"), "user.colour", f.bytes(700), 0) // too long for most inodes, short enough for a block of 1 KiB
+	// too long for most inodes, short enough for a block of 1 KiB
+	_ = unix.Setxattr(filepath.Join(dir, "large"), "user.colour", f.bytes(700), 0)
 	_ = os.Chmod(filepath.Join(dir, "tiny"), 0o4711)
 	return nil
 }
 
-// removed waits until what was removed is gone. A FUSE program hears of the last close of a file later than its closer goes on; what is
-// removed in between is given a hidden name until then.
+// removed waits until what was removed is gone. A FUSE program hears of the last close of a file later than its closer
+// goes on; what is removed in between is given a hidden name until then.
 func removed(dir string) error {
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)

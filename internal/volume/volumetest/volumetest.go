@@ -1,6 +1,6 @@
-// Package volumetest judges allocation maps with independent tools: the real mkfs makes the file system, the host's kernel or
-// a FUSE program fills it, only the extents of the map are copied onto a file full of random bytes, and the file
-// system's own checker, a listing with checksums and partclone's bitmap say whether that was enough.
+// Package volumetest judges allocation maps with independent tools: the real mkfs makes the file system, the host's
+// kernel or a FUSE program fills it, only the extents of the map are copied onto a file full of random bytes, and the
+// file system's own checker, a listing with checksums and partclone's bitmap say whether that was enough.
 package volumetest
 
 import (
@@ -72,7 +72,8 @@ func start(t testing.TB, stdin string, out, errs *bytes.Buffer, tool string, arg
 	return cmd.Run()
 }
 
-// Dir makes a directory that is gone after the test: in memory when there is plenty, because that takes a third of the time.
+// Dir makes a directory that is gone after the test: in memory when there is plenty, because that takes a third of the
+// time.
 func Dir(t testing.TB) string {
 	t.Helper()
 	var st unix.Statfs_t
@@ -125,8 +126,8 @@ func Open(t testing.TB, path string) (*os.File, int64) {
 	return f, size
 }
 
-// Mount mounts an image or a block device with the host's kernel and returns the directory. The mount ends with the test, or earlier with
-// the function returned.
+// Mount mounts an image or a block device with the host's kernel and returns the directory. The mount ends with the
+// test, or earlier with the function returned.
 func Mount(t testing.TB, image, fstype, options string) (dir string, unmount func()) {
 	t.Helper()
 	need.Root(t)
@@ -156,8 +157,8 @@ func Mount(t testing.TB, image, fstype, options string) (dir string, unmount fun
 	return dir, unmount
 }
 
-// detach unmounts dir. Another test's child process may hold one of our files for the moment between its fork and its exec, so
-// a busy mount is tried again.
+// detach unmounts dir. Another test's child process may hold one of our files for the moment between its fork and its
+// exec, so a busy mount is tried again.
 func detach(t testing.TB, dir string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -196,7 +197,8 @@ func FUSE(t testing.TB, image string, program ...string) (dir string, unmount fu
 	return dir, unmount
 }
 
-// released waits until no other process has the image open: umount returns before the FUSE program has written its last bytes.
+// released waits until no other process has the image open: umount returns before the FUSE program has written its last
+// bytes.
 func released(t testing.TB, image string) {
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -228,8 +230,8 @@ func openElsewhere(image string) bool {
 	return false
 }
 
-// Loop gives an image a block device with sectors of sectorSize, until the test ends or detach is called. The options are
-// losetup's.
+// Loop gives an image a block device with sectors of sectorSize, until the test ends or detach is called. The options
+// are losetup's.
 func Loop(t testing.TB, image string, sectorSize int, options ...string) (device string, detach func()) {
 	t.Helper()
 	need.Root(t)

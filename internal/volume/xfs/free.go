@@ -14,8 +14,8 @@ const (
 	maxLevel = 16 // a tree of 2^32 records has fewer
 )
 
-// tree is one of the two free-space trees of a group: where its root and its height stand in the group's header, and the magic numbers of its
-// blocks in versions 4 and 5.
+// tree is one of the two free-space trees of a group: where its root and its height stand in the group's header, and
+// the magic numbers of its blocks in versions 4 and 5.
 type tree struct {
 	name         string
 	root, levels int
@@ -184,8 +184,8 @@ func (w *walk) block(buf []byte, block uint32, level int) (n, header int, err er
 	return int(be.Uint16(buf[6:])), header, nil
 }
 
-// read reads metadata as it will be after the log was replayed, and tells whether the log changed it: then its checksum,
-// which is not in the log, says nothing.
+// read reads metadata as it will be after the log was replayed, and tells whether the log changed it: then its
+// checksum, which is not in the log, says nothing.
 func (fs *FS) read(p []byte, at int64) (changed bool, err error) {
 	if err := volume.ReadAt(fs.r, fs.size, at, p); err != nil {
 		return false, err

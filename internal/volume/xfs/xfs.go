@@ -4,9 +4,10 @@
 // "Allocation Groups" (superblock, AGF, free space B+trees), "Journaling Log" and "Log Item Types". Everything in the
 // allocation groups that is not in a free-space tree counts as used, the log and the blocks of the trees among it.
 //
-// Each group has its free runs twice, by block and by size, and counts them; all of that must agree, and none of it may have the headers, the
-// log or the root directory. The superblock's count is not compared: with lazy counters it is what the last unmount left. Nor are the
-// inodes' extents, or the reverse map of newer file systems: that is reading all the metadata, and xfs_repair's work.
+// Each group has its free runs twice, by block and by size, and counts them; all of that must agree, and none of it may
+// have the headers, the log or the root directory. The superblock's count is not compared: with lazy counters it is
+// what the last unmount left. Nor are the inodes' extents, or the reverse map of newer file systems: that is reading
+// all the metadata, and xfs_repair's work.
 //
 // A file system that was not unmounted carries changes of its free-space trees in its log only. They are replayed in
 // memory (see log.go and replay.go), so that the map is the one that the first mount will arrive at. Where that is not

@@ -264,7 +264,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestContradiction moves a run of the tree by block number in a version 4, which has no checksums: all counts stay right. xfs_repair finds it.
+// TestContradiction moves a run of the tree by block number in a version 4, which has no checksums: all counts stay
+// right. xfs_repair finds it.
 func TestContradiction(t *testing.T) {
 	image := volumetest.Sparse(t, 64<<20)
 	mkfs(t, image, "-m crc=0 -d agcount=2")

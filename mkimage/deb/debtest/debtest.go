@@ -62,7 +62,8 @@ func archive(t testing.TB, suffix string, files []File) []byte {
 	return data.Bytes()
 }
 
-// Ar makes an ar archive of members in the given order; a member without content is one byte long, so that padding is needed.
+// Ar makes an ar archive of members in the given order; a member without content is one byte long, so that padding is
+// needed.
 func Ar(content map[string][]byte, order ...string) []byte {
 	b := []byte("!<arch>\n")
 	for _, name := range order {

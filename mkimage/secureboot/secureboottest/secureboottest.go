@@ -1,4 +1,5 @@
-// Package secureboottest makes signed UEFI programs for tests: headers, sections and certificates, and nothing that runs.
+// Package secureboottest makes signed UEFI programs for tests: headers, sections and certificates, and nothing that
+// runs.
 package secureboottest
 
 import (

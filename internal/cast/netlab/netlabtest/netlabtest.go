@@ -8,7 +8,8 @@ import (
 	"github.com/diskcast/diskcast/internal/need"
 )
 
-// New builds a lab of n nodes that is gone with the test, which is skipped where the lab, or one of the tools, cannot be had.
+// New builds a lab of n nodes that is gone with the test, which is skipped where the lab, or one of the tools, cannot
+// be had.
 func New(t testing.TB, n int, tools ...string) *netlab.Lab {
 	t.Helper()
 	if why := netlab.Missing(tools...); why != "" {
