@@ -204,6 +204,52 @@ func TestPoisoned(t *testing.T) {
 	w.mustSay("warn multicast somebody sends beside the sender", "warn multicast wrong bytes come by multicast; fetching by HTTP")
 }
 
+// TestOneChunkPoisoned: who has the cast's key makes one chunk come wrong again and again. That says nothing of the
+// server's copy: the node leaves the group and gets the chunk by HTTP.
+func TestOneChunkPoisoned(t *testing.T) {
+	w := newWorld(t)
+	first := w.im.Index().Frames[0].Length
+	bad := bytes.Clone(w.object)
+	bad[first/2] ^= 1
+	times := 0
+	err := w.restore(w.descriptor(), w.multicast(func(ctx context.Context, f *fakeCast) error {
+		f.o.OnState(cast.State{Phase: cast.Receiving})
+		for !f.left() {
+			if m := f.Missing(); len(m) > 0 && m[0].Offset == 0 && m[0].Length >= first {
+				times++
+				f.mu.Lock()
+				f.missing = f.missing.Remove(0, first)
+				f.mu.Unlock()
+				if err := f.sink.Block(0, bad[:first]); err != nil {
+					return err
+				}
+				continue
+			}
+			select {
+			case <-f.change:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		f.o.OnState(cast.State{Phase: cast.Unicast, Why: "wrong bytes come by multicast"})
+		for len(f.Missing()) > 0 {
+			select {
+			case <-f.change:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.complete()
+	if times < leaves {
+		t.Errorf("the chunk came wrong %d times, want %d", times, leaves)
+	}
+}
+
 // TestRecast has the server come back with another cast when half is there: the other half is asked for, no more.
 func TestRecast(t *testing.T) {
 	w := newWorld(t)

@@ -45,7 +45,7 @@ func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *s
 		kick: make(chan struct{}, 1), again: make(chan struct{}, 1), state: make(chan struct{}, 1)}
 	w, err := restore.NewWriter(r.plan, r.target, restore.WriterOptions{
 		Name: r.d.Image.Name, Workers: r.o.Workers, Memory: r.o.WriterMemory,
-		Again: rc.onAgain, Rejected: rc.onRejected, Have: have, ReadBack: r.d.Verify && !repair,
+		Again: rc.onAgain, Rejected: rc.onRejected, Doubtful: rc.grouped, Have: have, ReadBack: r.d.Verify && !repair,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.disk.Path, err)
@@ -370,13 +370,20 @@ func (rc *reception) onAgain(off, n int64) {
 // onRejected reports a chunk whose bytes are not what the index says. The server then looks at its own copy of it. Where many come so by multicast, the
 // receiver leaves the group for a while.
 func (rc *reception) onRejected(d *image.DamageError) {
-	rc.mu.Lock()
-	recv, grouped := rc.recv, rc.phase == cast.Receiving
-	rc.mu.Unlock()
-	if recv != nil && grouped {
+	if rc.grouped() {
+		rc.mu.Lock()
+		recv := rc.recv
+		rc.mu.Unlock()
 		recv.Wrong()
 	}
 	rc.o.Report.Refused(d.Chunk, d.Error()+"; it was not written and is asked for again")
+}
+
+// grouped reports whether bytes come by multicast, which others than the server may send to.
+func (rc *reception) grouped() bool {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	return rc.recv != nil && rc.phase == cast.Receiving
 }
 
 func (rc *reception) firstByte(way string) {

@@ -70,8 +70,11 @@ func (w *Writer) outcome(frame int32, damage, err error) {
 	default:
 		d := w.p.idx.Damage(int(frame), damage.Error())
 		d.Image = w.o.Name
+		doubtful := w.o.Doubtful != nil && w.o.Doubtful()
 		w.mu.Lock()
-		w.tries[frame]++
+		if !doubtful {
+			w.tries[frame]++
+		}
 		last := w.tries[frame] >= maxTries
 		w.state[frame] = absent
 		w.stats.FramesBad++

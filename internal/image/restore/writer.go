@@ -25,6 +25,10 @@ type WriterOptions struct {
 	Again func(off, n int64)
 	// Rejected is told of each frame whose bytes were not what the index says, before Again. No lock is held.
 	Rejected func(*image.DamageError)
+	// Doubtful reports whether what comes now may be of another hand than the server's, as by multicast, whose key many
+	// have. A frame that is wrong then says nothing of the server's copy, and is asked for as often as it takes; nil:
+	// all comes from the server.
+	Doubtful func() bool
 	Have     []Range // of the object: frames that lie wholly within are not needed
 	// ReadBack says that Verify is called afterwards, which hashes every chunk on the disk. Then a frame is held only
 	// against its lengths and CRC-32C before it is written, not hashed twice.
