@@ -41,7 +41,7 @@ type Options struct {
 	API     API
 	Report  Reporter
 	Machine Machine
-	// Actions is what the node can do, by the descriptor's action. It always knows session.Idle and session.Reboot.
+	// Actions is what the node can do, by the descriptor's action. It always knows session.Idle.
 	Actions map[string]Action
 	Log     *slog.Logger // nil discards
 	// Wait is how long the server may hold a request for a descriptor; 0 means 30 s.
@@ -136,12 +136,8 @@ func (n *Node) poll(ctx context.Context) {
 // obey carries out one descriptor. It returns the one that took its place meanwhile, if any.
 func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.Descriptor) {
 	n.o.Report.Session(d.Session)
-	switch d.Action {
-	case session.Idle:
+	if d.Action == session.Idle {
 		n.o.Log.Info("nothing to do; waiting for a session")
-		return nil
-	case session.Reboot:
-		n.exit().Leave(ctx, session.Info, session.BootReboot, "the server asks for it")
 		return nil
 	}
 	begin, known := n.o.Actions[d.Action]

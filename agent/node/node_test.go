@@ -233,7 +233,7 @@ func TestFailuresKeepTheNode(t *testing.T) {
 		f.errs <- errors.New("unknown document version")
 		say(&session.Descriptor{Serial: 2, Session: "c", Action: session.Capture})
 		say(restore(3, "bug", stay))
-		say(&session.Descriptor{Serial: 4, Action: session.Reboot})
+		say(restore(4, "moved", &session.Boot{Method: session.BootReboot}))
 		say(restore(5, "good", stay))
 		say(&session.Descriptor{Serial: 6, Action: session.Idle})
 	})
@@ -245,7 +245,7 @@ func TestFailuresKeepTheNode(t *testing.T) {
 		"session c", "error failed this agent does not know the action \"capture\": it is older than the server; "+
 			"make the boot directory anew with the mkimage of the server's release, and start the machine again",
 		"session s-bug", "restore bug", "error failed the agent is broken, please report this: index out of range",
-		"session ", "info boot reboot: the server asks for it", "flush", "REBOOT", "error failed the machine does not obey: reboot: EPERM; switch it off and on",
+		"session s-moved", "restore moved", "info entry made", "info boot reboot: as the session asks", "flush", "REBOOT", "error failed the machine does not obey: reboot: EPERM; switch it off and on",
 		"session s-good", "restore good", "info entry made", "info boot stay: as the session asks", "flush",
 		"session ")
 }

@@ -12,7 +12,6 @@ import (
 const (
 	Restore = "restore" // receive an image, write it to the target disk, boot it
 	Capture = "capture" // read a disk, upload it as an image
-	Reboot  = "reboot"  // leave the network userland: restart the machine
 	Idle    = "idle"    // stay reachable and wait for the next descriptor
 )
 
@@ -112,7 +111,7 @@ func (d *Descriptor) Validate() error {
 		return fmt.Errorf("descriptor: %w: v=%d, this program speaks v=%d", ErrVersion, d.V, Version)
 	}
 	switch d.Action {
-	case Idle, Reboot:
+	case Idle:
 		return nil
 	case Restore, Capture:
 	default:
