@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -55,6 +56,10 @@ func TestErase(t *testing.T) {
 	defer cancel()
 	const size = 64 << 20
 	zeros := func(eraseResult) []byte { return make([]byte, size) }
+	seeded := func(r eraseResult) []byte { return overwritten(t, r.Result.Seed, size) }
+	// The kernel's names of the namespaces of one controller: its vendor, serial and model in hex, and the number.
+	const namespace = vm.Bus("namespace")
+	two := fmt.Sprintf("nvme.1b36-%x-%x-0000000", "nvme-two", "QEMU NVMe Ctrl")
 	cases := []struct {
 		serial  string
 		bus     vm.Bus
@@ -64,27 +69,25 @@ func TestErase(t *testing.T) {
 		want    func(eraseResult) []byte // the file afterwards; nil: as it was
 	}{
 		{"ata-zero", vm.AHCI, "zero:all", "", "clear", zeros},
-		{"ata-write", vm.AHCI, "overwrite:all", "", "clear", func(r eraseResult) []byte {
-			return overwritten(t, r.Result.Seed,
-				size)
-		}},
+		{"ata-write", vm.AHCI, "overwrite:all", "", "clear", seeded},
 		{"ata-discard", vm.AHCI, "discard:sample", "", "", zeros},
 		{"ata-security", vm.AHCI, "ata-erase", "it does not have the ATA security feature set", "", nil},
 		{"ata-sanitize", vm.AHCI, "ata-sanitize-block", "it does not have that sanitize operation", "", nil},
 		{"ata-bystander", vm.AHCI, "", "", "", nil},
 		{"nvme-format", vm.NVMe, "nvme-format:all", "", "purge", zeros},
 		{"nvme-zero", vm.NVMe, "zero:all", "", "clear", zeros},
-		{"nvme-write", vm.NVMe, "overwrite:sample", "", "clear", func(r eraseResult) []byte {
-			return overwritten(t,
-				r.Result.Seed, size)
-		}},
+		{"nvme-write", vm.NVMe, "overwrite:sample", "", "clear", seeded},
 		{"nvme-discard", vm.NVMe, "discard:all", "", "", zeros},
 		{"nvme-sanitize", vm.NVMe, "nvme-sanitize-block", "does not have that sanitize operation", "", nil},
 		{"nvme-bystander", vm.NVMe, "", "", "", nil},
+		// Two namespaces of one controller: what is done to the first is not purge, because of the second.
+		{two + "1", namespace, "nvme-format:all", "", "clear", zeros},
+		{two + "2", namespace, "", "", "", nil},
 	}
 	dir := t.TempDir()
 	var disks []vm.Disk
 	var plan []string
+	extra := []string{"-device", "nvme,id=two,serial=nvme-two"}
 	before := map[string][]byte{}
 	for i, c := range cases {
 		b := make([]byte, size)
@@ -93,7 +96,13 @@ func TestErase(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		disks, before[c.serial] = append(disks, vm.Disk{Path: path, Serial: c.serial, Bus: c.bus}), b
+		before[c.serial] = b
+		if n, ok := strings.CutPrefix(c.serial, two); ok {
+			extra = append(extra, "-drive", fmt.Sprintf("if=none,id=ns%s,format=raw,discard=unmap,file=%s", n, path),
+				"-device", fmt.Sprintf("nvme-ns,bus=two,drive=ns%s,nsid=%s", n, n))
+		} else {
+			disks = append(disks, vm.Disk{Path: path, Serial: c.serial, Bus: c.bus})
+		}
 		if c.method != "" {
 			plan = append(plan, c.serial+":"+c.method)
 		}
@@ -104,7 +113,8 @@ func TestErase(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer console.Close()
-	m := vm.New(vm.Options{Name: "eraser", Memory: 768, Disks: disks, Log: console, Kernel: filepath.Join(boot, "vmlinuz"),
+	m := vm.New(vm.Options{Name: "eraser", Memory: 768, Disks: disks, Extra: extra, Log: console,
+		Kernel: filepath.Join(boot, "vmlinuz"),
 		Initrd: filepath.Join(dir, "initrd"), Append: "console=ttyS0,115200 quiet loglevel=1 panic=-1 mitigations=off " +
 			"erase=" + strings.Join(plan, ",")})
 	if err := m.PowerOn(ctx); err != nil {
@@ -130,6 +140,10 @@ func TestErase(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.serial, func(t *testing.T) {
 			r, spoken := said[c.serial]
+			serial := c.serial
+			if c.bus == namespace {
+				serial = "nvme-two"
+			}
 			switch {
 			case spoken != (c.method != ""):
 				t.Fatalf("the machine says %+v", r)
@@ -139,7 +153,7 @@ func TestErase(t *testing.T) {
 				}
 			case c.method != "":
 				if r.Error != "" || r.Result == nil || !r.Result.OK || r.Result.Term != c.term ||
-					r.Result.Disk.Serial != c.serial || r.Result.ReadBack.Blocks == 0 {
+					r.Result.Disk.Serial != serial || r.Result.ReadBack.Blocks == 0 {
 					t.Fatalf("%q, %+v", r.Error, r.Result)
 				}
 			}

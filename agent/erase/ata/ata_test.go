@@ -3,6 +3,9 @@ package ata
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -52,6 +55,27 @@ func TestParseIdentity(t *testing.T) {
 		if _, err := ParseIdentity(change(page(nil))); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+}
+
+// TestQEMU reads what the AHCI disk of QEMU 7.2 says of itself, as Linux handed it over.
+func TestQEMU(t *testing.T) {
+	text, err := os.ReadFile("testdata/qemu-ahci.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := ParseIdentity(b)
+	want := Identity{Model: "QEMU HARDDISK", Serial: "ata-zero", Sectors: 131072, SectorSize: 512, Trim: true, LBA48: true}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Firmware, want.Rotates, want.WWN = id.Firmware, id.Rotates, id.WWN
+	if *id != want || id.Firmware == "" {
+		t.Errorf("got  %+v\nwant %+v", *id, want)
 	}
 }
 

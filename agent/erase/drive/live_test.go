@@ -14,6 +14,8 @@ import (
 
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/erase"
+	"github.com/diskcast/diskcast/agent/erase/ata"
+	"github.com/diskcast/diskcast/agent/erase/nvme"
 	"github.com/diskcast/diskcast/agent/inventory"
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
@@ -38,10 +40,13 @@ func live(plan string) {
 	hardware := &disk.Hardware{Inventory: &inventory.Reader{Root: "/"}}
 	for _, d := range hardware.List() {
 		fmt.Printf("DISK %+v\n", d)
+		if err := identify(d); err != nil {
+			fmt.Println("IDENTIFY", err)
+		}
 	}
 	for _, order := range strings.Split(plan, ",") {
 		part := append(strings.Split(order, ":"), "", "")
-		d := &session.Descriptor{Session: "live", Target: &session.Target{Serial: part[0]}}
+		d := &session.Descriptor{Session: "live", Target: &session.Target{Serial: part[0]}} // or the WWN
 		spec := erasure.Spec{Method: part[1], ReadBack: part[2]}
 		res, err := erase.Erase(ctx, d, spec, erase.Options{
 			Server: talker{}, Report: talker{}, Disks: hardware,
@@ -61,6 +66,28 @@ func live(plan string) {
 	fmt.Println("ALL DONE")
 	unix.Sync()
 	fmt.Println("not switched off:", unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF))
+}
+
+// identify prints what a disk says of itself: testdata of the parsers has such lines.
+func identify(d session.Disk) error {
+	v, err := Open(d)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	var page []byte
+	if p := v.ATA(); p != nil {
+		page = make([]byte, ata.Sector)
+		_, err = p.Do(&ata.Command{Name: "IDENTIFY DEVICE", Protocol: ata.PIOIn, Count: 1, Command: 0xec, Data: page,
+			Timeout: time.Minute})
+	} else if c, _ := v.NVMe(); c != nil {
+		page = make([]byte, nvme.Page)
+		err = c.Do(&nvme.Command{Name: "Identify Controller", Opcode: 6, DW10: 1, Data: page, Timeout: time.Minute})
+	}
+	if err == nil {
+		fmt.Printf("IDENTIFY %s %x\n", d.Serial, page)
+	}
+	return err
 }
 
 // talker is a server and a reporter that prints.

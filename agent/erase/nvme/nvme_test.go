@@ -2,6 +2,8 @@ package nvme
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -35,6 +37,23 @@ func TestParseIdentity(t *testing.T) {
 		if _, err := ParseIdentity(b); err == nil {
 			t.Errorf("%d bytes were taken", len(b))
 		}
+	}
+}
+
+// TestQEMU reads what the NVMe controller of QEMU 7.2 says of itself.
+func TestQEMU(t *testing.T) {
+	text, err := os.ReadFile("testdata/qemu-nvme.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := ParseIdentity(b)
+	if err != nil || id.Model != "QEMU NVMe Ctrl" || id.Serial != "nvme-two" || !id.Format || !id.Management || id.FormatCrypto ||
+		id.FormatAll || id.EraseAll || id.SanitizeBlock || id.SanitizeCrypto || id.SanitizeOverwrite || id.Namespaces != 256 {
+		t.Errorf("%v, %+v", err, id)
 	}
 }
 
