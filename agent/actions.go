@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/capturing"
 	"github.com/diskcast/diskcast/agent/efiboot"
+	"github.com/diskcast/diskcast/agent/erase"
+	"github.com/diskcast/diskcast/agent/erase/drive"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/agent/restoring"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -18,6 +22,7 @@ func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Ac
 		session.Restore: restoring.Action(restoring.Options{Restore: a.restore(memory, nic), Entry: a.entry, Boot: m,
 			Report: a.events}),
 		session.Capture: capturing.Action(a.capture(memory)),
+		erasure.Action:  erase.Action(a.erase),
 	}
 }
 
@@ -64,4 +69,20 @@ func (a *agent) capture(memory budget) capturing.Capturer {
 		})
 		return err
 	}
+}
+
+// erase erases a disk of this node, and has the server know the result.
+func (a *agent) erase(ctx context.Context, d *session.Descriptor, spec erasure.Spec) error {
+	_, err := erase.Erase(ctx, d, spec, erase.Options{
+		Server: a.client, Report: a.events, Disks: a.disks, DiskWait: a.patience(), Log: a.log,
+		Open: func(d session.Disk) (erase.Device, error) { return drive.Open(d) },
+		Done: func(level, message string, r *erasure.Result) {
+			result, err := json.Marshal(r)
+			if err != nil {
+				a.log.Error("the result of the erase cannot be told", "error", err)
+			}
+			a.events.Result(erasure.StepErased, level, message, result)
+		},
+	})
+	return err
 }

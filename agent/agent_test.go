@@ -24,6 +24,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
@@ -306,6 +307,19 @@ func TestEndToEnd(t *testing.T) {
 	if e := s.wait("s3", session.StepFailed); !strings.Contains(e[len(e)-1].Message, "404") {
 		t.Errorf("%+v", e)
 	}
+	// The disk is erased, and what the server is told of it is what is there.
+	s.descs <- &session.Descriptor{V: 1, Session: "s4", Node: "n1", Serial: 4, Action: erasure.Action, Target: &session.Target{},
+		Job: json.RawMessage(`{"method": "zero", "read_back": "all"}`)}
+	events := s.wait("s4", erasure.StepErased)
+	var result erasure.Result
+	if err := json.Unmarshal(events[len(events)-1].Result, &result); err != nil || !result.OK ||
+		result.Term != erasure.Clear || result.ReadBack.Bytes != int64(len(dirty)) {
+		t.Errorf("%v, %+v", err, result)
+	}
+	if got, err := os.ReadFile(disk); err != nil || !bytes.Equal(got, make([]byte, len(dirty))) {
+		t.Errorf("%v, or the disk is not zero", err)
+	}
+	s.wait("s4", session.StepBoot)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

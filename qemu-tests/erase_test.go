@@ -68,7 +68,7 @@ func TestErase(t *testing.T) {
 			return overwritten(t, r.Result.Seed,
 				size)
 		}},
-		{"ata-discard", vm.AHCI, "discard:sample", "", "none", zeros},
+		{"ata-discard", vm.AHCI, "discard:sample", "", "", zeros},
 		{"ata-security", vm.AHCI, "ata-erase", "it does not have the ATA security feature set", "", nil},
 		{"ata-sanitize", vm.AHCI, "ata-sanitize-block", "it does not have that sanitize operation", "", nil},
 		{"ata-bystander", vm.AHCI, "", "", "", nil},
@@ -78,7 +78,7 @@ func TestErase(t *testing.T) {
 			return overwritten(t,
 				r.Result.Seed, size)
 		}},
-		{"nvme-discard", vm.NVMe, "discard:all", "", "none", zeros},
+		{"nvme-discard", vm.NVMe, "discard:all", "", "", zeros},
 		{"nvme-sanitize", vm.NVMe, "nvme-sanitize-block", "does not have that sanitize operation", "", nil},
 		{"nvme-bystander", vm.NVMe, "", "", "", nil},
 	}

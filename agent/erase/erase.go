@@ -21,14 +21,9 @@ import (
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/erase/nvme"
 	"github.com/diskcast/diskcast/internal/diskrule"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
-
-// StepErased is the event that tells how an erase ended; StepFailed follows it where it was not well.
-const StepErased = "erased"
-
-// MaxResult bounds a result as JSON, in bytes.
-const MaxResult = 16 << 10
 
 // Reporter takes the steps of the erase.
 type Reporter interface {
@@ -46,14 +41,14 @@ type Options struct {
 	// DiskWait is how long a disk that is not there may take to come.
 	DiskWait disk.Wait
 	// Done takes the last event, StepErased, with the result; nil: Report gets the event without it.
-	Done func(level, message string, r *Result)
+	Done func(level, message string, r *erasure.Result)
 	Log  *slog.Logger // nil discards
 }
 
 // run is one erase under way.
 type run struct {
 	o      Options
-	spec   Spec
+	spec   erasure.Spec
 	method *method
 	dev    Device
 	facts  *facts
@@ -73,17 +68,14 @@ func (r *run) say(i, n int, words string) {
 
 // Erase erases the descriptor's disk as spec says. There is a result whenever something was written, also beside an
 // error.
-func Erase(ctx context.Context, d *session.Descriptor, spec Spec, o Options) (*Result, error) {
+func Erase(ctx context.Context, d *session.Descriptor, spec erasure.Spec, o Options) (*erasure.Result, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
-	m, err := lookUp(spec.Method)
-	if err != nil {
-		return nil, err
-	}
+	m := lookUp(spec.Method)
 	chosen, err := disk.Await(ctx, o.Disks.List, d, o.DiskWait)
 	if err != nil {
 		return nil, err
@@ -112,7 +104,7 @@ func Erase(ctx context.Context, d *session.Descriptor, spec Spec, o Options) (*R
 }
 
 // open examines the disk that was opened, makes it the session's, and erases it.
-func (r *run) open(ctx context.Context, d *session.Descriptor, chosen session.Disk) (*Result, error) {
+func (r *run) open(ctx context.Context, d *session.Descriptor, chosen session.Disk) (*erasure.Result, error) {
 	r.facts = examine(r.dev, chosen)
 	if err := r.facts.check(r.method); err != nil {
 		return nil, err
@@ -153,24 +145,25 @@ func (r *run) planWords(chosen session.Disk) string {
 }
 
 // do erases, reads back and judges.
-func (r *run) do(ctx context.Context) (*Result, error) {
+func (r *run) do(ctx context.Context) (*erasure.Result, error) {
 	began := time.Now()
-	res := &Result{V: Version, Disk: r.facts.describe(), Method: r.method.name, Seed: hex.EncodeToString(r.seed),
-		Began: began, ReadBack: ReadBack{Scope: ReadNone, FirstBad: -1}}
-	if r.method.passes {
+	res := &erasure.Result{V: erasure.Version, Disk: r.facts.describe(), Method: r.method.name,
+		Seed:  hex.EncodeToString(r.seed),
+		Began: began, ReadBack: erasure.ReadBack{Scope: erasure.ReadNone, FirstBad: -1}}
+	if erasure.Passes(r.method.name) {
 		res.Passes = r.spec.Passes
 	}
 	err := r.work(ctx, res)
 	res.Ended, res.Seconds = time.Now(), time.Since(began).Seconds()
 	res.Unreached, res.Unseen = r.facts.areas(r.method)
 	if len(r.bad) > 0 {
-		a := Area{Kind: AreaRefused}
+		a := erasure.Area{Kind: erasure.AreaRefused}
 		for _, b := range r.bad {
 			a.Bytes += b.n
 		}
 		a.Words = fmt.Sprintf("%s in %d places where the disk took nothing, the first at offset %d: %v",
 			diskrule.Bytes(a.Bytes), len(r.bad), r.bad[0].off, r.bad[0].err)
-		res.Unreached = append([]Area{a}, res.Unreached...)
+		res.Unreached = append([]erasure.Area{a}, res.Unreached...)
 		if err == nil {
 			err = errors.New(a.Words + "; destroy the disk, or use a method of its own firmware")
 		}
@@ -189,13 +182,13 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 	if r.o.Done != nil {
 		r.o.Done(level, res.Words(), res)
 	} else {
-		r.o.Report.Step(StepErased, level, res.Words(), nil)
+		r.o.Report.Step(erasure.StepErased, level, res.Words(), nil)
 	}
 	return res, err
 }
 
 // blame says what a bad reading back means.
-func (r *run) blame(b *ReadBack) string {
+func (r *run) blame(b *erasure.ReadBack) string {
 	switch {
 	case b.Kept > 0 && r.method.reach == reachUser && r.method.content == nil:
 		return b.Words() + ". The disk need not forget what is discarded, and it has not: use another method"
@@ -206,7 +199,7 @@ func (r *run) blame(b *ReadBack) string {
 }
 
 // work is the part that can fail.
-func (r *run) work(ctx context.Context, res *Result) error {
+func (r *run) work(ctx context.Context, res *erasure.Result) error {
 	if err := r.finishOld(ctx); err != nil {
 		return err
 	}
@@ -269,23 +262,4 @@ func (r *run) finishOld(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// Words say to an operator what was done.
-func (r *Result) Words() string {
-	if !r.OK {
-		return r.Failure
-	}
-	w := []string{fmt.Sprintf("%s %s, serial %s, erased by %s in %v: %s", r.Disk.Path, r.Disk.Model, r.Disk.Serial,
-		r.Method,
-		time.Duration(r.Seconds*float64(time.Second)).Round(time.Second), r.ReadBack.Words())}
-	if r.Term == None {
-		w = append(w, "no term of NIST SP 800-88: "+r.Reason)
-	} else {
-		w = append(w, "NIST SP 800-88 "+r.Term+": "+r.Reason)
-	}
-	for _, a := range r.Unreached {
-		w = append(w, "not reached: "+a.Words)
-	}
-	return strings.Join(append(w, r.Notes...), ". ")
 }

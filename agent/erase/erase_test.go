@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/agent/erase/ata"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -34,15 +35,18 @@ func eachMethod(t *testing.T, test func(t *testing.T, m *method)) {
 // TestErases has every method do its work on a disk that can: nothing of what was there is left, and everything is
 // said.
 func TestErases(t *testing.T) {
-	terms := map[string]string{Discard: None, SecureDiscard: None, Zero: Clear, Overwrite: Clear, ATAErase: Clear,
-		ATAEnhanced:  Purge,
-		ATAOverwrite: Purge, ATABlockErase: Clear, ATACryptoScramble: Purge, NVMeFormat: Purge, NVMeFormatCrypto: Purge,
-		NVMeSanitizeWrite: Purge, NVMeSanitizeBlock: Purge, NVMeSanitizeCrypto: Purge}
-	for _, scope := range []string{ReadSample, ReadAll} {
+	terms := map[string]string{erasure.Discard: erasure.None, erasure.SecureDiscard: erasure.None,
+		erasure.Zero: erasure.Clear, erasure.Overwrite: erasure.Clear, erasure.ATAErase: erasure.Clear,
+		erasure.ATAEnhanced:  erasure.Purge,
+		erasure.ATAOverwrite: erasure.Purge, erasure.ATABlockErase: erasure.Clear, erasure.ATACryptoScramble: erasure.Purge,
+		erasure.NVMeFormat: erasure.Purge, erasure.NVMeFormatCrypto: erasure.Purge,
+		erasure.NVMeSanitizeWrite: erasure.Purge, erasure.NVMeSanitizeBlock: erasure.Purge,
+		erasure.NVMeSanitizeCrypto: erasure.Purge}
+	for _, scope := range []string{erasure.ReadSample, erasure.ReadAll} {
 		t.Run(scope, func(t *testing.T) {
 			eachMethod(t, func(t *testing.T, m *method) {
 				w := newWorld(t, full(m.name))
-				res, err := w.erase(Spec{Method: m.name, ReadBack: scope})
+				res, err := w.erase(erasure.Spec{Method: m.name, ReadBack: scope})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -67,7 +71,7 @@ func TestErases(t *testing.T) {
 				if want := []string{"info plan", "info verified", "info erased"}; !slices.Equal(w.steps, want) {
 					t.Errorf("steps %q, want %q", w.steps, want)
 				}
-				var back Result
+				var back erasure.Result
 				if text, err := json.Marshal(res); err != nil || json.Unmarshal(text, &back) != nil || back.Term != res.Term {
 					t.Errorf("as JSON: %s, %v", text, err)
 				}
@@ -83,18 +87,18 @@ func TestLies(t *testing.T) {
 		"half": func(d *fakeDisk) { d.half = true }} {
 		t.Run(name, func(t *testing.T) {
 			eachMethod(t, func(t *testing.T, m *method) {
-				if m.name == Overwrite {
+				if m.name == erasure.Overwrite {
 					t.Skip("what does not take writes is in TestForgets")
 				}
 				d := full(m.name)
 				lie(d)
 				w := newWorld(t, d)
-				res, err := w.erase(Spec{Method: m.name})
-				if err == nil || res == nil || res.OK || res.Term != None || res.Failure != err.Error() {
+				res, err := w.erase(erasure.Spec{Method: m.name})
+				if err == nil || res == nil || res.OK || res.Term != erasure.None || res.Failure != err.Error() {
 					t.Fatalf("%v, %+v", err, res)
 				}
 				want := "STILL HOLD WHAT WAS THERE BEFORE"
-				if m.name == Zero {
+				if m.name == erasure.Zero {
 					want = "NOT WHAT WAS WRITTEN"
 				}
 				if !strings.Contains(err.Error(), want) || res.ReadBack.Kept+res.ReadBack.Wrong == 0 || res.ReadBack.FirstBad < 0 {
@@ -110,12 +114,12 @@ func TestLies(t *testing.T) {
 
 // TestForgets has a disk take writes and lose them.
 func TestForgets(t *testing.T) {
-	for method, want := range map[string]string{Overwrite: "NOT WHAT WAS WRITTEN",
-		Discard: "holds nothing of what was written"} {
+	for method, want := range map[string]string{erasure.Overwrite: "NOT WHAT WAS WRITTEN",
+		erasure.Discard: "holds nothing of what was written"} {
 		d := newDisk()
 		d.forgets = true
 		w := newWorld(t, d)
-		if res, err := w.erase(Spec{Method: method}); err == nil || res.OK || !strings.Contains(err.Error(), want) {
+		if res, err := w.erase(erasure.Spec{Method: method}); err == nil || res.OK || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", method, err, want)
 		}
 	}
@@ -123,7 +127,8 @@ func TestForgets(t *testing.T) {
 
 // TestOverwritePasses writes what the seed, or the pattern, says.
 func TestOverwritePasses(t *testing.T) {
-	for _, spec := range []Spec{{Method: Overwrite, Passes: 3}, {Method: Overwrite, Passes: 2, Pattern: "c0ffee"}} {
+	for _, spec := range []erasure.Spec{{Method: erasure.Overwrite, Passes: 3}, {Method: erasure.Overwrite, Passes: 2,
+		Pattern: "c0ffee"}} {
 		w := newWorld(t, newDisk())
 		res, err := w.erase(spec)
 		if err != nil {
@@ -161,37 +166,39 @@ func TestNotOffered(t *testing.T) {
 		"another's NVMe":  func(d *fakeDisk) { withNVMe(d).nvme.serial = "ANOTHER" },
 	}
 	for _, c := range []struct{ disk, method, want string }{
-		{"frozen", ATAErase, "SECURITY FREEZE LOCK at power-on"},
-		{"frozen", ATAEnhanced, "Suspend the machine to RAM"},
-		{"expired", ATAErase, "too many wrong passwords"},
-		{"no enhanced", ATAEnhanced, "it has no enhanced erase; nothing was written; it can be erased by discard, zero, " +
+		{"frozen", erasure.ATAErase, "SECURITY FREEZE LOCK at power-on"},
+		{"frozen", erasure.ATAEnhanced, "Suspend the machine to RAM"},
+		{"expired", erasure.ATAErase, "too many wrong passwords"},
+		{"no enhanced", erasure.ATAEnhanced, "it has no enhanced erase; nothing was written; it can be erased by discard, " +
+			"zero, " +
 			"overwrite, ata-erase, "},
-		{"locked", Zero, "locked with a password"},
-		{"locked", ATABlockErase, "locked with a password"},
-		{"sanitize frozen", ATACryptoScramble, "SANITIZE FREEZE LOCK"},
-		{"no sanitize", ATAOverwrite, "does not have that sanitize operation"},
-		{"sanitizes", Overwrite, "sanitizing itself"},
-		{"sanitizes", ATAErase, "sanitizing itself"},
-		{"failed", Zero, "its last sanitize failed"},
-		{"other serial", ATAErase, "may reach another disk"},
-		{"other size", ATABlockErase, "may reach another disk"},
-		{"virtio", Discard, "offers no discard; nothing was written; it can be erased by zero, overwrite"},
-		{"virtio", SecureDiscard, "offers no secure discard"},
-		{"virtio", ATAErase, "no ATA commands reach it"},
-		{"virtio", NVMeFormat, "is no NVMe namespace"},
-		{"two namespaces", NVMeSanitizeBlock, "would also erase the controller's other namespaces [3], which the session's " +
+		{"locked", erasure.Zero, "locked with a password"},
+		{"locked", erasure.ATABlockErase, "locked with a password"},
+		{"sanitize frozen", erasure.ATACryptoScramble, "SANITIZE FREEZE LOCK"},
+		{"no sanitize", erasure.ATAOverwrite, "does not have that sanitize operation"},
+		{"sanitizes", erasure.Overwrite, "sanitizing itself"},
+		{"sanitizes", erasure.ATAErase, "sanitizing itself"},
+		{"failed", erasure.Zero, "its last sanitize failed"},
+		{"other serial", erasure.ATAErase, "may reach another disk"},
+		{"other size", erasure.ATABlockErase, "may reach another disk"},
+		{"virtio", erasure.Discard, "offers no discard; nothing was written; it can be erased by zero, overwrite"},
+		{"virtio", erasure.SecureDiscard, "offers no secure discard"},
+		{"virtio", erasure.ATAErase, "no ATA commands reach it"},
+		{"virtio", erasure.NVMeFormat, "is no NVMe namespace"},
+		{"two namespaces", erasure.NVMeSanitizeBlock, "would also erase the controller's other namespaces [3], which the " +
+			"session's " +
 			"rule does not name"},
-		{"all are erased", NVMeFormat, "would also erase the controller's other namespaces [3]"},
-		{"no format", NVMeFormat, "does not have that format"},
-		{"no crypto", NVMeFormatCrypto, "does not have that format"},
-		{"no crypto", NVMeSanitizeCrypto, "does not have that sanitize operation"},
-		{"NVMe sanitizes", NVMeFormat, "sanitizing itself"},
-		{"another's NVMe", NVMeSanitizeBlock, "may reach another disk"},
+		{"all are erased", erasure.NVMeFormat, "would also erase the controller's other namespaces [3]"},
+		{"no format", erasure.NVMeFormat, "does not have that format"},
+		{"no crypto", erasure.NVMeFormatCrypto, "does not have that format"},
+		{"no crypto", erasure.NVMeSanitizeCrypto, "does not have that sanitize operation"},
+		{"NVMe sanitizes", erasure.NVMeFormat, "sanitizing itself"},
+		{"another's NVMe", erasure.NVMeSanitizeBlock, "may reach another disk"},
 	} {
 		t.Run(c.disk+", "+c.method, func(t *testing.T) {
 			d := newDisk()
 			disks[c.disk](d)
-			res, err := newWorld(t, d).erase(Spec{Method: c.method})
+			res, err := newWorld(t, d).erase(erasure.Spec{Method: c.method})
 			if err == nil || res != nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, %+v; want %q", err, res, c.want)
 			}
@@ -219,7 +226,7 @@ func TestOnlyTheRulesDisk(t *testing.T) {
 		"no disk":                     func(w *world) { w.disks = nil },
 	} {
 		t.Run(want, func(t *testing.T) {
-			w, spec := newWorld(t, newDisk()), Spec{Method: Zero}
+			w, spec := newWorld(t, newDisk()), erasure.Spec{Method: erasure.Zero}
 			if change == nil {
 				spec.Method = "shred"
 			} else {
@@ -235,15 +242,15 @@ func TestOnlyTheRulesDisk(t *testing.T) {
 
 // TestBadPlaces erases all that a disk with bad sectors lets be erased, and says what it did not.
 func TestBadPlaces(t *testing.T) {
-	for _, method := range []string{Zero, Overwrite} {
+	for _, method := range []string{erasure.Zero, erasure.Overwrite} {
 		d := newDisk()
 		d.refuses = map[int64]bool{3 * mib: true, 3*mib + block: true, diskSize - block: true}
 		w := newWorld(t, d)
-		res, err := w.erase(Spec{Method: method, ReadBack: ReadAll})
-		if err == nil || res.OK || res.Term != None || len(res.Unreached) == 0 {
+		res, err := w.erase(erasure.Spec{Method: method, ReadBack: erasure.ReadAll})
+		if err == nil || res.OK || res.Term != erasure.None || len(res.Unreached) == 0 {
 			t.Fatalf("%s: %v, %+v", method, err, res)
 		}
-		if a := res.Unreached[0]; a.Kind != AreaRefused || a.Bytes != 3*block || !strings.Contains(a.Words,
+		if a := res.Unreached[0]; a.Kind != erasure.AreaRefused || a.Bytes != 3*block || !strings.Contains(a.Words,
 			"offset 3145728") {
 			t.Errorf("%s: %+v", method, a)
 		}
@@ -256,7 +263,7 @@ func TestBadPlaces(t *testing.T) {
 	for off := int64(0); off < diskSize; off += block {
 		d.refuses[off] = true
 	}
-	if res, err := newWorld(t, d).erase(Spec{Method: Zero}); !errors.Is(err, errTooBad) || res.OK {
+	if res, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.Zero}); !errors.Is(err, errTooBad) || res.OK {
 		t.Errorf("a disk that refuses everything: %v", err)
 	}
 }
@@ -265,7 +272,7 @@ func TestBadPlaces(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	d := newDisk()
 	d.unread = map[int64]bool{mib: true}
-	res, err := newWorld(t, d).erase(Spec{Method: Zero})
+	res, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.Zero})
 	if err == nil || res.OK || res.ReadBack.Unreadable != 1 || res.ReadBack.Wanted != diskSize/block-1 ||
 		res.ReadBack.FirstBad != mib {
 		t.Errorf("%v, %+v", err, res.ReadBack)
@@ -282,30 +289,38 @@ func TestHidden(t *testing.T) {
 		unseen       []string
 		term         string
 	}{
-		{"HPA, host", Zero, func(a *fakeATA) { a.hidden = 2048 }, []string{AreaHPA, AreaReserve}, nil, None},
-		{"HPA, security erase", ATAEnhanced, func(a *fakeATA) { a.hidden = 2048 }, []string{AreaReserve}, []string{AreaHPA},
-			Purge},
-		{"DCO, security erase", ATAEnhanced, func(a *fakeATA) { a.cut = 4096 }, []string{AreaDCO, AreaReserve}, nil, None},
-		{"both, sanitize", ATAOverwrite, func(a *fakeATA) { a.hidden, a.cut = 2048, 4096 }, nil, []string{AreaHPA, AreaDCO,
-			AreaReserve}, Purge},
-		{"both, host", Overwrite, func(a *fakeATA) { a.hidden, a.cut = 2048, 4096 }, []string{AreaHPA, AreaDCO, AreaReserve},
-			nil, None},
-		{"DCO locked", Zero, func(a *fakeATA) { a.dcoFrozen = true }, []string{AreaUnknown, AreaReserve}, nil, None},
-		{"flash", ATAEnhanced, func(a *fakeATA) { a.flash = true }, []string{AreaReserve}, nil, Clear},
-		{"flash, block erase", ATABlockErase, func(a *fakeATA) { a.flash = true }, nil, []string{AreaReserve}, Purge},
+		{"HPA, host", erasure.Zero, func(a *fakeATA) { a.hidden = 2048 }, []string{erasure.AreaHPA, erasure.AreaReserve}, nil,
+			erasure.None},
+		{"HPA, security erase", erasure.ATAEnhanced, func(a *fakeATA) { a.hidden = 2048 }, []string{erasure.AreaReserve},
+			[]string{erasure.AreaHPA},
+			erasure.Purge},
+		{"DCO, security erase", erasure.ATAEnhanced, func(a *fakeATA) { a.cut = 4096 }, []string{erasure.AreaDCO,
+			erasure.AreaReserve}, nil, erasure.None},
+		{"both, sanitize", erasure.ATAOverwrite, func(a *fakeATA) { a.hidden, a.cut = 2048, 4096 }, nil,
+			[]string{erasure.AreaHPA, erasure.AreaDCO,
+				erasure.AreaReserve}, erasure.Purge},
+		{"both, host", erasure.Overwrite, func(a *fakeATA) { a.hidden, a.cut = 2048, 4096 }, []string{erasure.AreaHPA,
+			erasure.AreaDCO, erasure.AreaReserve},
+			nil, erasure.None},
+		{"DCO locked", erasure.Zero, func(a *fakeATA) { a.dcoFrozen = true }, []string{erasure.AreaUnknown,
+			erasure.AreaReserve}, nil, erasure.None},
+		{"flash", erasure.ATAEnhanced, func(a *fakeATA) { a.flash = true }, []string{erasure.AreaReserve}, nil,
+			erasure.Clear},
+		{"flash, block erase", erasure.ATABlockErase, func(a *fakeATA) { a.flash = true }, nil, []string{erasure.AreaReserve},
+			erasure.Purge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := withATA(newDisk())
 			c.change(d.ata)
 			w := newWorld(t, d)
-			res, err := w.erase(Spec{Method: c.method})
+			res, err := w.erase(erasure.Spec{Method: c.method})
 			if err != nil {
 				t.Fatal(err)
 			}
-			kinds := func(areas []Area) (k []string) {
+			kinds := func(areas []erasure.Area) (k []string) {
 				for _, a := range areas {
 					k = append(k, a.Kind)
-					if a.Kind == AreaHPA && a.Bytes != 2048*512 || a.Kind == AreaDCO && a.Bytes != 4096*512 {
+					if a.Kind == erasure.AreaHPA && a.Bytes != 2048*512 || a.Kind == erasure.AreaDCO && a.Bytes != 4096*512 {
 						t.Errorf("%+v", a)
 					}
 				}
@@ -331,12 +346,12 @@ func TestHidden(t *testing.T) {
 func TestNamespaces(t *testing.T) {
 	d := withNVMe(newDisk())
 	d.nvme.namespaces, d.nvme.unallocated = []uint32{1, 2, 7}, 1<<30
-	res, err := newWorld(t, d).erase(Spec{Method: NVMeFormat})
+	res, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.NVMeFormat})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Term != Clear || len(res.Unreached) != 2 || res.Unreached[0].Kind != AreaNamespaces ||
-		res.Unreached[1].Kind != AreaUnallocated || !strings.Contains(res.Reason, "[2 7]") {
+	if res.Term != erasure.Clear || len(res.Unreached) != 2 || res.Unreached[0].Kind != erasure.AreaNamespaces ||
+		res.Unreached[1].Kind != erasure.AreaUnallocated || !strings.Contains(res.Reason, "[2 7]") {
 		t.Errorf("%s (%s), %+v", res.Term, res.Reason, res.Unreached)
 	}
 	if want := []uint32{1 | 1<<9}; !slices.Equal(d.nvme.formats, want) {
@@ -347,15 +362,15 @@ func TestNamespaces(t *testing.T) {
 // TestNeverEnds gives up a disk whose sanitize does not come to an end, and one that the server has other plans with.
 func TestNeverEnds(t *testing.T) {
 	for _, d := range []*fakeDisk{withATA(newDisk()), withNVMe(newDisk())} {
-		method := ATABlockErase
+		method := erasure.ATABlockErase
 		if d.ata != nil {
 			d.ata.stuck = true
 		} else {
 			d.nvme.stuck = true
-			method = NVMeSanitizeBlock
+			method = erasure.NVMeSanitizeBlock
 		}
-		res, err := newWorld(t, d).erase(Spec{Method: method})
-		if !errors.Is(err, errStalled) || res.OK || res.Term != None || res.Seconds < stalled.Seconds() ||
+		res, err := newWorld(t, d).erase(erasure.Spec{Method: method})
+		if !errors.Is(err, errStalled) || res.OK || res.Term != erasure.None || res.Seconds < stalled.Seconds() ||
 			res.Seconds > 2*stalled.Seconds() {
 			t.Errorf("%s: %v after %.0f s", method, err, res.Seconds)
 		}
@@ -365,14 +380,14 @@ func TestNeverEnds(t *testing.T) {
 // TestSanitizeFails passes on what the disk says.
 func TestSanitizeFails(t *testing.T) {
 	for _, d := range []*fakeDisk{withATA(newDisk()), withNVMe(newDisk())} {
-		method := ATAOverwrite
+		method := erasure.ATAOverwrite
 		if d.ata != nil {
 			d.ata.willFail = true
 		} else {
 			d.nvme.willFail = true
-			method = NVMeSanitizeWrite
+			method = erasure.NVMeSanitizeWrite
 		}
-		res, err := newWorld(t, d).erase(Spec{Method: method})
+		res, err := newWorld(t, d).erase(erasure.Spec{Method: method})
 		if err == nil || res.OK || !strings.Contains(err.Error(), "the sanitize failed") || !strings.Contains(err.Error(),
 			"destroy it") {
 			t.Errorf("%s: %v", method, err)
@@ -389,7 +404,7 @@ func TestSanitizeAgain(t *testing.T) {
 	} {
 		d := withATA(newDisk())
 		change(d.ata)
-		res, err := newWorld(t, d).erase(Spec{Method: ATABlockErase})
+		res, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.ATABlockErase})
 		if err != nil || d.left() != 0 {
 			t.Fatalf("%s: %v, %d blocks are left", name, err, d.left())
 		}
@@ -404,7 +419,7 @@ func TestPassword(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		d := withATA(newDisk())
 		d.ata.abortErase = true
-		res, err := newWorld(t, d).erase(Spec{Method: ATAErase})
+		res, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.ATAErase})
 		if err == nil || res.OK || d.ata.enabled || d.ata.began[len(d.ata.began)-1] != "SECURITY DISABLE PASSWORD" {
 			t.Errorf("%v, password set %v, %q", err, d.ata.enabled, d.ata.began)
 		}
@@ -412,7 +427,7 @@ func TestPassword(t *testing.T) {
 	t.Run("ours", func(t *testing.T) {
 		d := withATA(newDisk())
 		d.ata.enabled, d.ata.locked, d.ata.password = true, true, ata.Password
-		res, err := newWorld(t, d).erase(Spec{Method: ATAErase})
+		res, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.ATAErase})
 		if err != nil || d.ata.enabled || d.left() != 0 || len(res.Notes) == 0 {
 			t.Errorf("%v, password set %v, %d blocks are left, %q", err, d.ata.enabled, d.left(), res.Notes)
 		}
@@ -420,7 +435,7 @@ func TestPassword(t *testing.T) {
 	t.Run("theirs", func(t *testing.T) {
 		d := withATA(newDisk())
 		d.ata.enabled, d.ata.locked, d.ata.password = true, true, "theirs"
-		_, err := newWorld(t, d).erase(Spec{Method: ATAErase})
+		_, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.ATAErase})
 		if err == nil || !strings.Contains(err.Error(), "is not diskcast's") || d.left() != diskSize/block {
 			t.Errorf("%v", err)
 		}
@@ -429,14 +444,15 @@ func TestPassword(t *testing.T) {
 
 // TestCancelled ends when the server has other plans, and says what goes on.
 func TestCancelled(t *testing.T) {
-	for method, want := range map[string]string{Zero: "", Discard: "", ATAErase: "cannot be called back",
-		ATABlockErase: "goes on sanitizing itself"} {
+	for method, want := range map[string]string{erasure.Zero: "", erasure.Discard: "",
+		erasure.ATAErase:      "cannot be called back",
+		erasure.ATABlockErase: "goes on sanitizing itself"} {
 		d := full(method)
 		d.cancelAt = func() bool { return d.ata == nil || len(d.ata.began) > 0 }
 		if d.ata != nil {
 			d.ata.erases = time.Hour
 		}
-		res, err := newWorld(t, d).erase(Spec{Method: method})
+		res, err := newWorld(t, d).erase(erasure.Spec{Method: method})
 		if !errors.Is(err, errCancelled) || res.OK || !strings.Contains(err.Error(), want) || !d.touched {
 			t.Errorf("%s: %v", method, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/erase/ata"
 	"github.com/diskcast/diskcast/agent/erase/nvme"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -199,7 +200,7 @@ type world struct {
 	mu     sync.Mutex
 	steps  []string
 	words  string
-	result *Result // that was reported
+	result *erasure.Result // that was reported
 	reread bool
 }
 
@@ -237,7 +238,7 @@ func newWorld(t *testing.T, d *fakeDisk) *world {
 }
 
 // erase runs in a bubble of time.
-func (w *world) erase(spec Spec) (res *Result, err error) {
+func (w *world) erase(spec erasure.Spec) (res *erasure.Result, err error) {
 	w.Helper()
 	synctest.Test(w.T, func(t *testing.T) {
 		w.disk.closed = make(chan struct{})
@@ -246,7 +247,10 @@ func (w *world) erase(spec Spec) (res *Result, err error) {
 		w.disk.cancel = func() { cancel(errCancelled) }
 		res, err = Erase(ctx, &session.Descriptor{Session: "e", Target: &session.Target{}}, spec, Options{Server: w,
 			Report: w, Disks: w,
-			Done: func(level, message string, r *Result) { w.result = r; w.Step(StepErased, level, message, nil) },
+			Done: func(level, message string, r *erasure.Result) {
+				w.result = r
+				w.Step(erasure.StepErased, level, message, nil)
+			},
 			Open: func(session.Disk) (Device, error) { return w.disk, nil }})
 		if res != nil {
 			<-w.disk.closed // when every command has come back

@@ -47,12 +47,11 @@ func ataErase(enhanced bool) func(ctx context.Context, r *run) error {
 			}
 		}
 		err := r.blocking(ctx, "erasing itself", says, func() error { return ata.EraseUnit(p, enhanced, limit(says)) })
-		var refused *ata.Error
-		if errors.As(err, &refused) {
-			return r.unlock(p, s.Enabled, err)
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
 			return err
+		case err != nil:
+			return r.unlock(p, s.Enabled, err)
 		}
 		id, err := ata.Identify(p)
 		switch {
@@ -66,7 +65,7 @@ func ataErase(enhanced bool) func(ctx context.Context, r *run) error {
 	}
 }
 
-// unlock takes away the password of a disk that has refused to erase itself.
+// unlock takes away the password of a disk that has not erased itself.
 func (r *run) unlock(p ata.Port, had bool, err error) error {
 	if had {
 		return fmt.Errorf("%w; it had a password before, which is not diskcast's (%q), or it cannot be erased", err,

@@ -7,39 +7,46 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
 func TestJob(t *testing.T) {
-	d := &session.Descriptor{Session: "e", Serial: 1, Action: Name}
-	var got Spec
+	d := session.Descriptor{Session: "e", Serial: 1, Action: erasure.Action}
+	var got erasure.Spec
 	failed := errors.New("the disk is frozen")
 	action := func(raw string) error {
-		j := Action(func(_ context.Context, _ *session.Descriptor, s Spec) error { got = s; return failed },
-			func(*session.Descriptor) json.RawMessage { return json.RawMessage(raw) })(d)
-		return j.Run(t.Context())
+		d := d
+		d.Job = json.RawMessage(raw)
+		return Action(func(_ context.Context, _ *session.Descriptor,
+			s erasure.Spec) error {
+			got = s
+			return failed
+		})(&d).Run(t.Context())
 	}
 	if err := action(`{"method": "overwrite", "passes": 2, "pattern": "aa55", "read_back": "all"}`); !errors.Is(err,
 		failed) {
 		t.Error(err)
 	}
-	if want := (Spec{Method: Overwrite, ReadBack: ReadAll, Passes: 2, Pattern: "aa55"}); got != want {
+	if want := (erasure.Spec{Method: erasure.Overwrite, ReadBack: erasure.ReadAll, Passes: 2,
+		Pattern: "aa55"}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	for raw, want := range map[string]string{
 		``: "cannot be read", `{"method": "zero"} {}`: "something follows", `{"method": "zero", "force": true}`: "cannot " +
 			"be read",
-		`{"method": "shred"}`: "is none of", `{"method": "` + strings.Repeat("x", maxSpec) + `"}`: "longer than",
+		`{"method": "shred"}`: "is none of",
 	} {
 		if err := action(raw); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: %v; want %q", raw, err, want)
 		}
 	}
-	j := &job{d: d}
+	j := &job{d: &d}
 	for _, c := range []struct {
 		nd   session.Descriptor
 		want bool
-	}{{session.Descriptor{Session: "e", Serial: 2, Action: Name}, true}, {session.Descriptor{Session: "f", Action: Name},
+	}{{session.Descriptor{Session: "e", Serial: 2, Action: erasure.Action}, true}, {session.Descriptor{Session: "f",
+		Action: erasure.Action},
 		false},
 		{session.Descriptor{Session: "e", Action: session.Restore}, false}, {session.Descriptor{Action: session.Idle},
 			false}} {
@@ -47,16 +54,6 @@ func TestJob(t *testing.T) {
 			t.Errorf("%+v: %v", c.nd, got)
 		}
 	}
-}
-
-func FuzzSpec(f *testing.F) {
-	f.Add([]byte(`{"method": "overwrite", "passes": 2, "pattern": "aa55", "read_back": "all"}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := ParseSpec(b)
-		if err == nil && (s.Passes < 1 || s.Passes > 16 || s.ReadBack == "" || len(s.Pattern) > 2*maxPattern) {
-			t.Errorf("%+v", s)
-		}
-	})
 }
 
 // TestResultFits keeps the longest result within what an event may carry.
@@ -68,12 +65,12 @@ func TestResultFits(t *testing.T) {
 	d.refuses = map[int64]bool{0: true}
 	w := newWorld(t, d)
 	w.disks[0].Model, w.disks[0].Serial, w.disks[0].WWN = strings.Repeat("m", 256), "", strings.Repeat("w", 256)
-	res, err := w.erase(Spec{Method: Overwrite})
+	res, err := w.erase(erasure.Spec{Method: erasure.Overwrite})
 	if err == nil {
 		t.Fatal("a bad sector is no failure")
 	}
 	text, err := json.Marshal(res)
-	if err != nil || len(text) > MaxResult/2 {
+	if err != nil || len(text) > session.MaxResult/2 {
 		t.Errorf("%d bytes, %v: %s", len(text), err, text)
 	}
 	if w.result == nil || w.result.Failure != res.Failure {

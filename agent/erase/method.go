@@ -7,6 +7,8 @@ import (
 
 	"github.com/diskcast/diskcast/agent/erase/ata"
 	"github.com/diskcast/diskcast/agent/erase/nvme"
+
+	"github.com/diskcast/diskcast/internal/erasure"
 )
 
 // reach is how far a method goes.
@@ -20,9 +22,8 @@ const (
 
 // method is one way to erase a disk.
 type method struct {
-	name   string
-	passes bool
-	reach  reach
+	name  string
+	reach reach
 	// can says why a disk cannot; nil: it can.
 	can func(f *facts) error
 	run func(ctx context.Context, r *run) error
@@ -34,29 +35,29 @@ func zeros(*run) filler { return pattern{0} }
 
 // methods is all there is.
 var methods = []method{
-	{name: Discard, can: canDiscard, run: discard},
-	{name: SecureDiscard, can: canSecureDiscard, run: secureDiscard},
-	{name: Zero, can: canWrite, run: zero, content: zeros},
-	{name: Overwrite, passes: true, can: canWrite, run: overwrite, content: (*run).lastFill},
-	{name: ATAErase, reach: reachNative, can: canATAErase(false), run: ataErase(false)},
-	{name: ATAEnhanced, reach: reachNative, can: canATAErase(true), run: ataErase(true)},
-	{name: ATAOverwrite, passes: true, reach: reachAll,
+	{name: erasure.Discard, can: canDiscard, run: discard},
+	{name: erasure.SecureDiscard, can: canSecureDiscard, run: secureDiscard},
+	{name: erasure.Zero, can: canWrite, run: zero, content: zeros},
+	{name: erasure.Overwrite, can: canWrite, run: overwrite, content: (*run).lastFill},
+	{name: erasure.ATAErase, reach: reachNative, can: canATAErase(false), run: ataErase(false)},
+	{name: erasure.ATAEnhanced, reach: reachNative, can: canATAErase(true), run: ataErase(true)},
+	{name: erasure.ATAOverwrite, reach: reachAll,
 		can: canATASanitize(func(s ata.Sanitize) bool { return s.Overwrite }), run: ataSanitize(ata.Overwrite),
 		content: zeros},
-	{name: ATABlockErase, reach: reachAll,
+	{name: erasure.ATABlockErase, reach: reachAll,
 		can: canATASanitize(func(s ata.Sanitize) bool { return s.BlockErase }), run: ataSanitize(ata.BlockErase)},
-	{name: ATACryptoScramble, reach: reachAll,
+	{name: erasure.ATACryptoScramble, reach: reachAll,
 		can: canATASanitize(func(s ata.Sanitize) bool { return s.CryptoScramble }), run: ataSanitize(ata.CryptoScramble)},
-	{name: NVMeFormat, reach: reachAll,
+	{name: erasure.NVMeFormat, reach: reachAll,
 		can: canFormat(func(*nvme.Identity) bool { return true }), run: nvmeFormat(nvme.EraseUserData)},
-	{name: NVMeFormatCrypto, reach: reachAll,
+	{name: erasure.NVMeFormatCrypto, reach: reachAll,
 		can: canFormat(func(id *nvme.Identity) bool { return id.FormatCrypto }), run: nvmeFormat(nvme.EraseCrypto)},
-	{name: NVMeSanitizeWrite, passes: true, reach: reachAll,
+	{name: erasure.NVMeSanitizeWrite, reach: reachAll,
 		can: canSanitize(func(id *nvme.Identity) bool { return id.SanitizeOverwrite }), run: nvmeSanitize(nvme.Overwrite),
 		content: zeros},
-	{name: NVMeSanitizeBlock, reach: reachAll,
+	{name: erasure.NVMeSanitizeBlock, reach: reachAll,
 		can: canSanitize(func(id *nvme.Identity) bool { return id.SanitizeBlock }), run: nvmeSanitize(nvme.BlockErase)},
-	{name: NVMeSanitizeCrypto, reach: reachAll,
+	{name: erasure.NVMeSanitizeCrypto, reach: reachAll,
 		can: canSanitize(func(id *nvme.Identity) bool { return id.SanitizeCrypto }), run: nvmeSanitize(nvme.CryptoErase)},
 }
 
@@ -166,4 +167,13 @@ func canSanitize(has func(*nvme.Identity) bool) func(f *facts) error {
 		}
 		return f.alone("a sanitize")
 	}
+}
+
+func lookUp(name string) *method {
+	for i := range methods {
+		if methods[i].name == name {
+			return &methods[i]
+		}
+	}
+	return nil
 }

@@ -3,29 +3,31 @@ package erase
 import (
 	"fmt"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/erasure"
 )
 
 // judge gives the term of NIST SP 800-88 Rev. 1 (December 2014), Appendix A, for what was done. It never says more than
 // the tables do: a method that they do not list for this sort of disk is at most clear, and where something that users
 // do not see is known to have been left, no term is given.
-func judge(m *method, f *facts, r *Result) (term, reason string) {
+func judge(m *method, f *facts, r *erasure.Result) (term, reason string) {
 	if !r.OK {
-		return None, "the erase failed: " + r.Failure
+		return erasure.None, "the erase failed: " + r.Failure
 	}
 	term, reason = f.term(m)
 	for _, a := range r.Unreached {
 		switch a.Kind {
-		case AreaHPA, AreaDCO:
-			return None, fmt.Sprintf("%s, which %s does not reach; it would be %s without that", a.Words, m.name, term)
-		case AreaUnknown:
-			return None, fmt.Sprintf("it is not known %s; it would be %s if nothing does", a.Words, term)
-		case AreaNamespaces, AreaUnallocated:
-			if term == Purge {
-				term, reason = Clear, reason+"; not purge for the drive, because "+a.Words+", which was not erased"
+		case erasure.AreaHPA, erasure.AreaDCO:
+			return erasure.None, fmt.Sprintf("%s, which %s does not reach; it would be %s without that", a.Words, m.name, term)
+		case erasure.AreaUnknown:
+			return erasure.None, fmt.Sprintf("it is not known %s; it would be %s if nothing does", a.Words, term)
+		case erasure.AreaNamespaces, erasure.AreaUnallocated:
+			if term == erasure.Purge {
+				term, reason = erasure.Clear, reason+"; not purge for the drive, because "+a.Words+", which was not erased"
 			}
 		}
 	}
-	if r.ReadBack.Scope == ReadNone {
+	if r.ReadBack.Scope == erasure.ReadNone {
 		reason += "; nothing was read back, which section 4.7 asks for"
 	}
 	return term, reason
@@ -37,42 +39,43 @@ func (f *facts) term(m *method) (term, reason string) {
 	crypto := "the disk has thrown away the key of all that it had encrypted; this holds for what was written while it " +
 		"encrypted, which its maker answers for"
 	switch m.name {
-	case Discard, SecureDiscard:
-		return None, "no table lists discard: it tells a disk what it may forget, and the disk need not"
-	case Zero, Overwrite:
+	case erasure.Discard, erasure.SecureDiscard:
+		return erasure.None, "no table lists discard: it tells a disk what it may forget, and the disk need not"
+	case erasure.Zero, erasure.Overwrite:
 		reason = "all that can be addressed was overwritten (Tables A-5 and A-8, at least one pass of a fixed value)"
 		if flash {
 			reason += "; flash may still hold older copies in its reserve"
 		}
-		return Clear, reason
-	case ATAErase:
-		return Clear, "SECURITY ERASE UNIT in normal mode (Table A-8: clear; Table A-5 asks for the enhanced mode for purge)"
-	case ATAEnhanced:
+		return erasure.Clear, reason
+	case erasure.ATAErase:
+		return erasure.Clear, "SECURITY ERASE UNIT in normal mode (Table A-8: clear; Table A-5 asks for the enhanced mode " +
+			"for purge)"
+	case erasure.ATAEnhanced:
 		if flash {
-			return Clear, "SECURITY ERASE UNIT in enhanced mode, which Table A-8 does not list as purge for flash"
+			return erasure.Clear, "SECURITY ERASE UNIT in enhanced mode, which Table A-8 does not list as purge for flash"
 		}
-		return Purge, "SECURITY ERASE UNIT in enhanced mode (Table A-5)"
-	case ATAOverwrite:
+		return erasure.Purge, "SECURITY ERASE UNIT in enhanced mode (Table A-5)"
+	case erasure.ATAOverwrite:
 		if flash {
-			return Clear, "OVERWRITE EXT, which Table A-8 does not list as purge for flash"
+			return erasure.Clear, "OVERWRITE EXT, which Table A-8 does not list as purge for flash"
 		}
-		return Purge, "OVERWRITE EXT (Table A-5)"
-	case ATABlockErase:
+		return erasure.Purge, "OVERWRITE EXT (Table A-5)"
+	case erasure.ATABlockErase:
 		if !flash {
-			return Clear, "BLOCK ERASE EXT, which Table A-5 does not list for disks that rotate"
+			return erasure.Clear, "BLOCK ERASE EXT, which Table A-5 does not list for disks that rotate"
 		}
-		return Purge, "BLOCK ERASE EXT (Table A-8)"
-	case ATACryptoScramble:
-		return Purge, "CRYPTO SCRAMBLE EXT (Tables A-5 and A-8): " + crypto
-	case NVMeFormat:
-		return Purge, "Format NVM with user data erase (Table A-8)"
-	case NVMeFormatCrypto:
-		return Purge, "Format NVM with cryptographic erase (Table A-8): " + crypto
+		return erasure.Purge, "BLOCK ERASE EXT (Table A-8)"
+	case erasure.ATACryptoScramble:
+		return erasure.Purge, "CRYPTO SCRAMBLE EXT (Tables A-5 and A-8): " + crypto
+	case erasure.NVMeFormat:
+		return erasure.Purge, "Format NVM with user data erase (Table A-8)"
+	case erasure.NVMeFormatCrypto:
+		return erasure.Purge, "Format NVM with cryptographic erase (Table A-8): " + crypto
 	}
 	reason = "NVMe Sanitize, which is younger than the tables; the NVM Express Base Specification has all user data " +
 		"purged by it, as IEEE 2883 defines that"
 	if strings.HasSuffix(m.name, "crypto") {
 		reason += ": " + crypto
 	}
-	return Purge, reason
+	return erasure.Purge, reason
 }

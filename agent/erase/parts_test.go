@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/erasure"
 )
 
 // TestPlaces holds a sample against what it must be at any size: in order, whole blocks, inside the disk, both ends in
@@ -60,29 +62,14 @@ func TestFill(t *testing.T) {
 	}
 }
 
-func TestSpec(t *testing.T) {
-	for _, c := range []struct {
-		spec Spec
-		want string // of the error; empty: none
-	}{
-		{Spec{Method: Zero}, ""},
-		{Spec{Method: Overwrite, Passes: 16, Pattern: "00ff", ReadBack: ReadAll}, ""},
-		{Spec{Method: NVMeSanitizeWrite, Passes: 3, ReadBack: ReadNone}, ""},
-		{Spec{}, `method "" is none of discard, `},
-		{Spec{Method: Zero, ReadBack: "some"}, "none of all, sample, none"},
-		{Spec{Method: Zero, Passes: 2}, "has no passes"},
-		{Spec{Method: Overwrite, Passes: 17}, "not 1 to 16"},
-		{Spec{Method: Overwrite, Passes: -1}, "not 1 to 16"},
-		{Spec{Method: Zero, Pattern: "00"}, "takes no pattern"},
-		{Spec{Method: Overwrite, Pattern: "0"}, "is not hex"},
-		{Spec{Method: Overwrite, Pattern: strings.Repeat("00", 65)}, "is not hex of 1 to 64"},
-	} {
-		err := c.spec.Check()
-		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: %v; want %q", c.spec, err, c.want)
-		}
-		if err == nil && (c.spec.Passes < 1 || c.spec.ReadBack == "") {
-			t.Errorf("not filled in: %+v", c.spec)
+// TestMethods has a way to do each method that can be asked for, and no other.
+func TestMethods(t *testing.T) {
+	if len(methods) != len(erasure.Methods) {
+		t.Errorf("%d methods, of %d that can be asked for", len(methods), len(erasure.Methods))
+	}
+	for _, name := range erasure.Methods {
+		if m := lookUp(name); m == nil || m.can == nil || m.run == nil {
+			t.Errorf("%s: %+v", name, m)
 		}
 	}
 }
@@ -91,21 +78,22 @@ func TestSpec(t *testing.T) {
 func TestLarge(t *testing.T) {
 	d := withATA(newDisk())
 	d.size = 1 << 42
-	res, err := newWorld(t, d).erase(Spec{Method: ATAErase})
+	res, err := newWorld(t, d).erase(erasure.Spec{Method: erasure.ATAErase})
 	if err != nil || res.ReadBack.Witnesses < 2*subsections || res.ReadBack.Zeros != res.ReadBack.Blocks ||
 		res.ReadBack.Blocks < 2*subsections*placeSize/block {
 		t.Fatalf("%v, %+v", err, res.ReadBack)
 	}
 	d = withATA(newDisk())
 	d.size, d.lies = 1<<42, true
-	res, err = newWorld(t, d).erase(Spec{Method: ATAErase})
+	res, err = newWorld(t, d).erase(erasure.Spec{Method: erasure.ATAErase})
 	if err == nil || res.ReadBack.Kept != res.ReadBack.Blocks {
 		t.Errorf("%v, %+v", err, res.ReadBack)
 	}
 }
 
 func TestNotReadBack(t *testing.T) {
-	res, err := newWorld(t, full(NVMeSanitizeBlock)).erase(Spec{Method: NVMeSanitizeBlock, ReadBack: ReadNone})
+	res, err := newWorld(t, full(erasure.NVMeSanitizeBlock)).erase(erasure.Spec{Method: erasure.NVMeSanitizeBlock,
+		ReadBack: erasure.ReadNone})
 	if err != nil || !res.OK || res.ReadBack.Bytes != 0 || !strings.Contains(res.Reason, "nothing was read back") {
 		t.Errorf("%v, %+v", err, res)
 	}

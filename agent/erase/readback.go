@@ -5,76 +5,22 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/diskcast/diskcast/internal/diskrule"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// ReadBack is what was found on the disk after it was erased. Blocks are of 4096 bytes, or of a sector where that is
-// larger.
-type ReadBack struct {
-	Scope string `json:"scope"` // all, sample or none
-	Bytes int64  `json:"bytes"`
-	// Blocks counts what was read: of zeros, of any other one byte, of what the method was to write, and of anything
-	// else.
-	Blocks int64 `json:"blocks"`
-	Zeros  int64 `json:"zeros"`
-	Same   int64 `json:"same"`
-	Wanted int64 `json:"wanted"`
-	Other  int64 `json:"other"`
-	// Kept are blocks that are what they were before; Wrong are not what the method was to write; Unreadable the disk
-	// did not give.
-	Kept       int64 `json:"kept"`
-	Wrong      int64 `json:"wrong"`
-	Unreadable int64 `json:"unreadable"`
-	// Witnesses is how many blocks were written before the erase so that it had something to take away.
-	Witnesses int `json:"witnesses"`
-	// FirstBad is the offset of the first block that is kept, wrong or unreadable; -1: none.
-	FirstBad int64 `json:"first_bad"`
-}
-
-// OK reports whether nothing was found that should not be there.
-func (b *ReadBack) OK() bool { return b.Kept == 0 && b.Wrong == 0 && b.Unreadable == 0 }
-
-// Words say it to an operator.
-func (b *ReadBack) Words() string {
-	if b.Scope == ReadNone {
-		return "nothing was read back"
-	}
-	w := fmt.Sprintf("read back %s (%s)", diskrule.Bytes(b.Bytes), map[string]string{ReadAll: "everything",
-		ReadSample: "a sample"}[b.Scope])
-	if b.OK() {
-		w += ": nothing is left of what was there"
-	}
-	for _, c := range []struct {
-		n    int64
-		what string
-	}{
-		{b.Wanted, "are what was written"}, {b.Zeros, "are zeros"}, {b.Same, "are one byte throughout"}, {b.Other,
-			"are anything else"},
-		{b.Wrong, "are NOT WHAT WAS WRITTEN"}, {b.Kept, "STILL HOLD WHAT WAS THERE BEFORE"}, {b.Unreadable, "CANNOT BE READ"},
-	} {
-		if c.n > 0 {
-			w += fmt.Sprintf("; %d of %d blocks %s", c.n, b.Blocks, c.what)
-		}
-	}
-	if b.FirstBad >= 0 {
-		w += fmt.Sprintf("; the first such block is at offset %d", b.FirstBad)
-	}
-	return w
-}
-
 // readBack looks at the disk after the erase: at everything, or at the sample. What was remembered is compared in
 // either case.
-func (r *run) readBack(ctx context.Context) (*ReadBack, error) {
-	b := &ReadBack{Scope: r.spec.ReadBack, FirstBad: -1}
+func (r *run) readBack(ctx context.Context) (*erasure.ReadBack, error) {
+	b := &erasure.ReadBack{Scope: r.spec.ReadBack, FirstBad: -1}
 	if r.memory != nil {
 		b.Witnesses = r.memory.witnesses
 	}
 	look := r.sample
 	switch b.Scope {
-	case ReadNone:
+	case erasure.ReadNone:
 		return b, nil
-	case ReadAll:
+	case erasure.ReadAll:
 		look = nil
 		for off := int64(0); off < r.dev.Size(); off += chunk {
 			look = append(look, place{off, min(chunk, r.dev.Size()-off)})
@@ -95,7 +41,7 @@ func (r *run) readBack(ctx context.Context) (*ReadBack, error) {
 		if err := v.look(p); err != nil {
 			return b, err
 		}
-		if b.Scope == ReadAll {
+		if b.Scope == erasure.ReadAll {
 			r.o.Report.Progress("reading back: "+percent(b.Bytes, r.dev.Size()), session.Progress{Read: b.Bytes,
 				ToRead: r.dev.Size()})
 		} else {
@@ -107,7 +53,7 @@ func (r *run) readBack(ctx context.Context) (*ReadBack, error) {
 
 // viewer reads and judges.
 type viewer struct {
-	b    *ReadBack
+	b    *erasure.ReadBack
 	r    *run
 	want filler
 	buf  []byte

@@ -7,6 +7,7 @@ package events
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +103,19 @@ func (r *Reporter) Refused(chunk int, message string) {
 	r.add(e)
 }
 
+// Result queues a step with what only the session's action knows of: JSON of at most session.MaxResult bytes. What is longer is
+// left out, and said to be. A batch has room for a dozen of them, and a session has one.
+func (r *Reporter) Result(step, level, message string, result json.RawMessage) {
+	if len(result) > session.MaxResult {
+		r.Log(session.Error, fmt.Sprintf("the result of %d bytes is longer than the %d that an event may carry, and is "+
+			"left out", len(result), session.MaxResult))
+		result = nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.add(session.Event{Session: r.session, Step: step, Level: level, Message: message, Result: result})
+}
+
 // Stepf is Step without progress and with a format.
 func (r *Reporter) Stepf(step, level, format string, args ...any) {
 	r.Step(step, level, fmt.Sprintf(format, args...), nil)
@@ -117,10 +131,12 @@ func (r *Reporter) Progress(message string, p session.Progress) {
 	}
 	r.progress = now
 	// One that still waits is out of date: the new one takes its place.
-	if last := len(r.queue) - 1; last >= r.sending && r.queue[last].Step == session.StepProgress && r.queue[last].Session == r.session {
+	if last := len(r.queue) - 1; last >= r.sending && r.queue[last].Step == session.StepProgress &&
+		r.queue[last].Session == r.session {
 		r.queue = r.queue[:last]
 	}
-	r.add(session.Event{Session: r.session, Step: session.StepProgress, Level: session.Info, Message: message, Progress: &p})
+	r.add(session.Event{Session: r.session, Step: session.StepProgress, Level: session.Info, Message: message,
+		Progress: &p})
 }
 
 // Log queues a line of the log.
@@ -247,7 +263,8 @@ func (r *Reporter) settle(batch []session.Event, err error) {
 	close(r.change)
 	r.change = make(chan struct{})
 	if err != nil {
-		fmt.Fprintf(r.console, "diskcast [%7.2f] ERROR the server refused %d events: %v\n", r.since().Seconds(), len(batch), err)
+		fmt.Fprintf(r.console, "diskcast [%7.2f] ERROR the server refused %d events: %v\n", r.since().Seconds(), len(batch),
+			err)
 	}
 }
 

@@ -207,3 +207,26 @@ func TestHostileMessages(t *testing.T) {
 		}
 	})
 }
+
+// TestResult carries what an action knows, and leaves out what would not fit, in words.
+func TestResult(t *testing.T) {
+	var got []session.Event
+	ctx, cancel := context.WithCancel(t.Context())
+	r := New(Options{Boot: "b", Post: func(_ context.Context, b session.Events) error { got = append(got, b.Events...); return nil }})
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	r.Session("s")
+	r.Result("erased", session.Info, "done", json.RawMessage(`{"ok":true}`))
+	r.Result("erased", session.Info, "long", json.RawMessage(`"`+strings.Repeat("x", session.MaxResult)+`"`))
+	if err := r.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-ended
+	if len(got) != 3 || string(got[0].Result) != `{"ok":true}` || got[0].Session != "s" || got[0].Step != "erased" {
+		t.Fatalf("%+v", got)
+	}
+	if got[1].Step != session.StepLog || !strings.Contains(got[1].Message, "is left out") || got[2].Result != nil || got[2].Message != "long" {
+		t.Errorf("%+v", got[1:])
+	}
+}

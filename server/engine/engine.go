@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -109,11 +110,15 @@ type Config struct {
 	Captures Captures
 	// Server is what operators call this server: the owner of the sessions that it runs. Empty: its address.
 	Server string
+	// Sign puts a receipt into an envelope, by the server's key; nil: there are no receipts.
+	Sign func(*receipt.Receipt) (*receipt.Envelope, error)
 	// Addr is the address at which nodes reach casts' feedback.
 	Addr netip.Addr
-	Log  *slog.Logger
-	Now  func() time.Time // nil: time.Now
-	Tick <-chan time.Time // nil: every second; tests turn time on by hand
+	// Version is that of the program, for receipts.
+	Version string
+	Log     *slog.Logger
+	Now     func() time.Time // nil: time.Now
+	Tick    <-chan time.Time // nil: every second; tests turn time on by hand
 	// Kinds are the kinds of session; nil: all.
 	Kinds jobs.Kinds
 }

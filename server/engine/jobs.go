@@ -127,6 +127,8 @@ func (e *Engine) effect(x jobs.Effect) {
 			n.Where = model.Silent
 			e.news[n.ID] = n
 		}
+	case jobs.Account:
+		e.account(x.Receipt)
 	case jobs.Log:
 		e.log.Info(x.Words, x.Attrs...)
 	default:

@@ -142,6 +142,7 @@ func (r *run) end(s *Session, state, reason string) {
 		if !p.Over() {
 			p.State, p.Reason = state, reason
 			r.do(SavePart{s.ID, id})
+			r.account(s, p)
 		}
 		if n != nil && n.Session == s.ID {
 			n.Session, n.Last, n.Claim = "", s.ID, nil

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -45,6 +46,8 @@ type (
 		Session string
 		Chunk   int
 	}
+	// Account signs and keeps a receipt, which is whole but for what only a shell knows of server and machine.
+	Account struct{ Receipt *receipt.Receipt }
 	// Log is a line of the server's log, with its fields.
 	Log struct {
 		Words string
@@ -67,6 +70,7 @@ func (Hold) effect()        {}
 func (Release) effect()     {}
 func (DropUpload) effect()  {}
 func (Suspect) effect()     {}
+func (Account) effect()     {}
 func (Log) effect()         {}
 
 // Stale reports whether the state has left behind what the effect is for: a shell skips it.

@@ -129,6 +129,7 @@ func (r *run) finishPart(s *Session, p *model.Part, state, reason string) {
 	p.State, p.Reason = state, reason
 	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
 	r.do(SavePart{s.ID, p.Node})
+	r.account(s, p)
 	if n := r.nodes[p.Node]; n != nil {
 		r.free(s, n, p)
 	}

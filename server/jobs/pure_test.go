@@ -14,7 +14,8 @@ import (
 // mayImport is all that the state machine and the kinds are made of. None of it blocks, waits, writes or asks the time
 // by itself, but for package time, of which only reckoning is allowed.
 var mayImport = []string{"bytes", "cmp", "encoding/json", "errors", "fmt", "slices", "strconv", "strings", "time",
-	"github.com/diskcast/diskcast/internal/image", "github.com/diskcast/diskcast/internal/plain", "github.com/diskcast/diskcast/internal/session",
+	"github.com/diskcast/diskcast/internal/erasure", "github.com/diskcast/diskcast/internal/image",
+	"github.com/diskcast/diskcast/internal/receipt", "github.com/diskcast/diskcast/internal/plain", "github.com/diskcast/diskcast/internal/session",
 	"github.com/diskcast/diskcast/server/jobs", "github.com/diskcast/diskcast/server/model"}
 
 // TestPure holds that no file here or in the folder of a kind has a goroutine, a channel, a clock, or an import that

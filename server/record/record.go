@@ -18,6 +18,7 @@ const (
 	EventPrefix = "event/"      // + node / number in 16 hexadecimal digits: Event
 	SessPrefix  = "session/"    // + session: Session
 	PartPrefix  = "part/"       // + session / node: Part
+	Receipts    = "receipt/"    // + session / node / number of its offer: receipt.Envelope
 )
 
 // EventKey is the key of the node's event with the number.

@@ -74,7 +74,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s by the disk (status %02xh, error %02xh)", e.Command, what, e.Regs.Status, e.Regs.Error)
 }
 
-// CDB is the command as ATA PASS-THROUGH (16), which has the disk's registers returned (SAT-4 12.2.2).
+// CDB is the command as ATA PASS-THROUGH (16) (SAT-4 12.2.2). The disk's registers are asked for where they are the
+// answer: of a data command they can be those of a moment before its end, when DRQ is still set, and libata takes that
+// for a failure.
 func (c *Command) CDB() [16]byte {
 	const (
 		opcode    = 0x85
@@ -89,12 +91,13 @@ func (c *Command) CDB() [16]byte {
 	if c.Extend {
 		cdb[1] |= 1
 	}
-	cdb[2] = checkCond
 	switch c.Protocol {
+	case NonData:
+		cdb[2] = checkCond
 	case PIOIn:
-		cdb[2] |= toHost | inBlocks | inCount
+		cdb[2] = toHost | inBlocks | inCount
 	case PIOOut:
-		cdb[2] |= inBlocks | inCount
+		cdb[2] = inBlocks | inCount
 	}
 	cdb[3], cdb[4] = byte(c.Feature>>8), byte(c.Feature)
 	cdb[5], cdb[6] = byte(c.Count>>8), byte(c.Count)

@@ -69,9 +69,9 @@ func TestCDB(t *testing.T) {
 		c    Command
 		want []byte
 	}{
-		{Command{Protocol: PIOIn, Count: 1, Command: 0xec}, []byte{0x85, 0x08, 0x2e, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xec,
+		{Command{Protocol: PIOIn, Count: 1, Command: 0xec}, []byte{0x85, 0x08, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xec,
 			0}},
-		{Command{Protocol: PIOOut, Count: 1, Command: 0xf4}, []byte{0x85, 0x0a, 0x26, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xf4,
+		{Command{Protocol: PIOOut, Count: 1, Command: 0xf4}, []byte{0x85, 0x0a, 0x06, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xf4,
 			0}},
 		{Command{Protocol: NonData, Extend: true, Feature: 0x0112, Count: 0x0203, LBA: 0x060504030201, Device: 0x40,
 			Command: 0xb4},
@@ -103,9 +103,16 @@ func TestParseSense(t *testing.T) {
 		LBA: 0x010305}) {
 		t.Errorf("fixed: %+v, %v", r, err)
 	}
+	// As libata has it for a command that the disk aborted.
+	aborted := []byte{0x70, 0, 0xb, 4, 0x51, 0x40, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	if r, err := ParseSense(aborted); err != nil || r != (Registers{Status: 0x51, Error: 4, Device: 0x40}) {
+		t.Errorf("aborted: %+v, %v", r, err)
+	}
+	early := bytes.Clone(aborted)
+	early[3], early[4] = 0, 0x58 // the command has not failed
 	half := bytes.Clone(fixed)
 	half[8] = 0xe0
-	for name, b := range map[string][]byte{"none": nil, "short": full[:7], "cut": full[:12], "half": half,
+	for name, b := range map[string][]byte{"none": nil, "short": full[:7], "cut": full[:12], "half": half, "early": early,
 		"other reason":  {0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x20, 0},
 		"no descriptor": {0x72, 5, 0x20, 0, 0, 0, 0, 0}, "format": {0x7f, 0, 0, 0, 0, 0, 0, 0},
 		"descriptor of no length": {0x72, 1, 0, 0x1d, 0, 0, 0, 200, 9, 0, 0, 0}} {

@@ -50,10 +50,12 @@ func fixed(b []byte) (Registers, error) {
 	if len(b) < 14 {
 		return Registers{}, fmt.Errorf("sense data of %d bytes has no registers", len(b))
 	}
-	// Only "ATA pass through information available" says that the fields hold registers.
-	if asc, ascq := b[12], b[13]; asc != 0 || ascq != 0x1d {
-		return Registers{}, fmt.Errorf("sense data (key %xh, code %02xh/%02xh) without the disk's registers", b[2]&0xf, asc,
-			ascq)
+	// The fields hold registers where "ATA pass-through information available" says so, and where libata reports an
+	// aborted command: key Bh without a code, the information not marked valid, and the registers those of a failure.
+	key, asc, ascq := b[2]&0xf, b[12], b[13]
+	aborted := key == 0xb && asc == 0 && ascq == 0 && b[0]&0x80 == 0 && b[4]&(statusError|statusFault) != 0
+	if !aborted && (asc != 0 || ascq != 0x1d) {
+		return Registers{}, fmt.Errorf("sense data (key %xh, code %02xh/%02xh) without the disk's registers", key, asc, ascq)
 	}
 	if b[8]&0x60 != 0 {
 		return Registers{}, fmt.Errorf("sense data of fixed format leaves out half of the disk's registers")

@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/erase"
 	"github.com/diskcast/diskcast/agent/inventory"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -41,7 +42,7 @@ func live(plan string) {
 	for _, order := range strings.Split(plan, ",") {
 		part := append(strings.Split(order, ":"), "", "")
 		d := &session.Descriptor{Session: "live", Target: &session.Target{Serial: part[0]}}
-		spec := erase.Spec{Method: part[1], ReadBack: part[2]}
+		spec := erasure.Spec{Method: part[1], ReadBack: part[2]}
 		res, err := erase.Erase(ctx, d, spec, erase.Options{
 			Server: talker{}, Report: talker{}, Disks: hardware,
 			DiskWait: disk.Wait{For: 10 * time.Second, Quiet: time.Second, Since: time.Now()},

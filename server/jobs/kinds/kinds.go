@@ -4,6 +4,7 @@ package kinds
 import (
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/capture"
+	"github.com/diskcast/diskcast/server/jobs/erase"
 	"github.com/diskcast/diskcast/server/jobs/restore"
 )
 
@@ -12,5 +13,6 @@ func All() jobs.Kinds {
 	return jobs.Kinds{
 		restore.Kind{},
 		capture.Kind{},
+		erase.Kind{},
 	}
 }

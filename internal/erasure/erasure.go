@@ -1,10 +1,23 @@
-package erase
+// Package erasure is what server and node say to each other of an erase: what is asked for, the descriptor's Job, and
+// what came of it, the event's Result.
+package erasure
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 )
+
+// Action is the descriptor's action.
+const Action = "erase"
+
+// StepErased is the event that tells how an erase ended, with the Result; session.StepFailed follows it where it was
+// not well.
+const StepErased = "erased"
 
 // Methods.
 const (
@@ -23,6 +36,17 @@ const (
 	NVMeSanitizeBlock  = "nvme-sanitize-block"
 	NVMeSanitizeCrypto = "nvme-sanitize-crypto"
 )
+
+// Methods are all of them.
+var Methods = []string{
+	Discard, SecureDiscard, Zero, Overwrite, ATAErase, ATAEnhanced, ATAOverwrite, ATABlockErase, ATACryptoScramble,
+	NVMeFormat, NVMeFormatCrypto, NVMeSanitizeWrite, NVMeSanitizeBlock, NVMeSanitizeCrypto,
+}
+
+// Passes reports whether a method can be asked to go over the disk more than once.
+func Passes(method string) bool {
+	return method == Overwrite || method == ATAOverwrite || method == NVMeSanitizeWrite
+}
 
 // Scopes of reading back.
 const (
@@ -48,9 +72,8 @@ const maxPattern = 64
 
 // Check says what cannot be meant, and fills in what was left out.
 func (s *Spec) Check() error {
-	m, err := lookUp(s.Method)
-	if err != nil {
-		return err
+	if !slices.Contains(Methods, s.Method) {
+		return fmt.Errorf("erase: method %q is none of %s", s.Method, strings.Join(Methods, ", "))
 	}
 	switch s.ReadBack {
 	case "":
@@ -64,7 +87,7 @@ func (s *Spec) Check() error {
 		s.Passes = 1
 	case s.Passes < 0 || s.Passes > 16:
 		return fmt.Errorf("erase: %d passes are not 1 to 16", s.Passes)
-	case s.Passes > 1 && !m.passes:
+	case s.Passes > 1 && !Passes(s.Method):
 		return fmt.Errorf("erase: the method %s has no passes", s.Method)
 	}
 	if s.Pattern == "" {
@@ -79,13 +102,22 @@ func (s *Spec) Check() error {
 	return nil
 }
 
-func lookUp(name string) (*method, error) {
-	var names []string
-	for i := range methods {
-		if methods[i].name == name {
-			return &methods[i], nil
-		}
-		names = append(names, methods[i].name)
+// maxSpec bounds the descriptor's part that is ours, in bytes.
+const maxSpec = 4 << 10
+
+// ParseSpec reads what a descriptor asks for.
+func ParseSpec(raw []byte) (Spec, error) {
+	if len(raw) > maxSpec {
+		return Spec{}, fmt.Errorf("erase: a spec of %d bytes is longer than %d", len(raw), maxSpec)
 	}
-	return nil, fmt.Errorf("erase: method %q is none of %s", name, strings.Join(names, ", "))
+	var s Spec
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return Spec{}, fmt.Errorf("erase: what is asked for cannot be read: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return Spec{}, fmt.Errorf("erase: something follows what is asked for")
+	}
+	return s, s.Check()
 }
