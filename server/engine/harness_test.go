@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
@@ -27,7 +28,8 @@ type house struct {
 	kinds  jobs.Kinds      // nil: those of a server
 	tick   chan time.Time
 	addr   netip.Addr
-	name   string // of the server
+	sign   func(*receipt.Receipt) (*receipt.Envelope, error) // nil: no receipts
+	name   string                                            // of the server
 
 	mu  sync.Mutex
 	now time.Time
@@ -51,7 +53,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	for _, f := range setup {
 		f(h.casts)
 	}
-	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
+	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds, Sign: h.sign,
 		Addr: h.addr, Server: h.name, Now: h.clock, Tick: h.tick})
 	if err != nil {
 		h.t.Fatal(err)
