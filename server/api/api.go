@@ -1,5 +1,6 @@
 // Package api is the server's HTTPS interface: for nodes, which say hello, long-poll for their descriptor, report
-// events and fetch blobs; and for operators. docs/node-api.md is its specification.
+// events and fetch blobs; and for operators. docs/node-api.md and
+// docs/operator-api.md are its specification; routes.go has the table of all requests.
 package api
 
 import (
@@ -14,12 +15,12 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/images"
+	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/state"
 )
@@ -28,7 +29,6 @@ import (
 type Images interface {
 	OpenBlob(digest string) (images.Reader, int64, error)
 	OpenObject(manifest string) (images.Reader, int64, error)
-	List() ([]images.Entry, error)
 }
 
 // Captures takes what nodes send of their disks.
@@ -37,6 +37,8 @@ type Captures interface {
 	Put(u *engine.Upload, disk int64, sum [32]byte, size int64, stored []byte) error
 	// Finish makes the image and returns its digest.
 	Finish(ctx context.Context, u *engine.Upload, disk int64, x *image.Index, cfg *image.Config) (string, error)
+	// Rest lets go of one of which nothing more comes for now; what has come stays.
+	Rest(id string)
 }
 
 // DHCP is what the server does for the addresses of the LAN. FreeLease takes an IPv4 or a MAC address.
@@ -51,12 +53,16 @@ type API struct {
 	images   Images
 	captures Captures
 	dhcp     DHCP
+	library  library.Library // nil: none
+	jobs     *library.Jobs
 	token    [sha256.Size]byte // of the operator
 	log      *slog.Logger
 	mux      *http.ServeMux
+	routes   map[string]*Route // by pattern
 
 	strangers, nodes *pool // bodies in memory
 	hellos           hellos
+	imports          imports
 }
 
 var _ http.Handler = (*API)(nil)
@@ -66,33 +72,17 @@ const maxBody = session.MaxDocument
 
 // New returns the handler. captures is nil where no captures are taken.
 func New(e *engine.Engine, im Images, captures Captures, operatorToken string, log *slog.Logger) *API {
-	a := &API{engine: e, images: im, captures: captures, token: sha256.Sum256([]byte(operatorToken)), log: log, mux: http.NewServeMux(),
+	a := &API{engine: e, images: im, captures: captures, token: sha256.Sum256([]byte(operatorToken)), log: log,
 		strangers: newPool(strangerBodies), nodes: newPool(nodeBodies), hellos: hellos{from: map[netip.Addr]int{}}}
-	a.mux.HandleFunc("POST /v1/node/hello", a.hello)
-	a.mux.HandleFunc("GET /v1/node/{node}/descriptor", a.node(a.descriptor))
-	a.mux.HandleFunc("POST /v1/node/{node}/events", a.node(a.events))
-	a.mux.HandleFunc("POST /v1/node/{node}/disk", a.node(a.disk))
-	if captures != nil {
-		a.mux.HandleFunc("GET /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.hasFrame))
-		a.mux.HandleFunc("PUT /v1/node/{node}/captures/{id}/frames/{frame}", a.node(a.putFrame))
-		a.mux.HandleFunc("POST /v1/node/{node}/captures/{id}/finish", a.node(a.finishCapture))
-	}
-	a.mux.HandleFunc("GET /v1/blobs/{digest}", a.reader(a.blob))
-	a.mux.HandleFunc("GET /v1/objects/{digest}", a.reader(a.object))
+	a.route(Routes())
+	return a
+}
 
-	a.mux.HandleFunc("GET /v1/sessions", a.operator(a.listSessions))
-	a.mux.HandleFunc("POST /v1/sessions", a.operator(a.createSession))
-	a.mux.HandleFunc("GET /v1/sessions/{id}", a.operator(a.showSession))
-	a.mux.HandleFunc("POST /v1/sessions/{id}/cancel", a.operator(a.cancelSession))
-	a.mux.HandleFunc("GET /v1/sessions/{id}/watch", a.operator(a.watchSession))
-	a.mux.HandleFunc("GET /v1/nodes", a.operator(a.listNodes))
-	a.mux.HandleFunc("GET /v1/nodes/{node}", a.operator(a.showNode))
-	a.mux.HandleFunc("DELETE /v1/nodes/{node}", a.operator(a.forgetNode))
-	a.mux.HandleFunc("GET /v1/nodes/{node}/log", a.operator(a.nodeLog))
-	a.machineRoutes()
-	a.mux.HandleFunc("GET /v1/images", a.operator(a.listImages))
-	a.mux.HandleFunc("GET /v1/dhcp", a.operator(a.showDHCP))
-	a.mux.HandleFunc("DELETE /v1/dhcp/leases/{lease}", a.operator(a.freeLease))
+// WithLibrary has the API work on images, and returns the API. It is called before jobs runs.
+func (a *API) WithLibrary(l library.Library, jobs *library.Jobs) *API {
+	a.library, a.jobs = l, jobs
+	jobs.Changed(a.engine.JobChanged)
+	a.engine.FollowJobs(jobs)
 	return a
 }
 
@@ -100,35 +90,6 @@ func New(e *engine.Engine, im Images, captures Captures, operatorToken string, l
 func (a *API) WithDHCP(d DHCP) *API {
 	a.dhcp = d
 	return a
-}
-
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, pattern := a.mux.Handler(r)
-	limit, patience := bodyLimit(pattern)
-	r.Body = http.MaxBytesReader(w, r.Body, limit)
-	if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
-		// A body that trickles in would hold its connection for ever. Not every writer has deadlines (tests' do not).
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
-	}
-	if pattern == "" {
-		a.fail(w, r, http.StatusNotFound, errors.New("no such endpoint: "+r.Method+" "+r.URL.Path))
-		return
-	}
-	a.mux.ServeHTTP(w, r)
-}
-
-// bodyLimit is how large a request's body may be, and how long it may take.
-func bodyLimit(pattern string) (int64, time.Duration) {
-	switch {
-	case strings.HasSuffix(pattern, "/frames/{frame}"):
-		return maxFrame, 2 * time.Minute
-	case strings.HasSuffix(pattern, "/hello"):
-		return maxHello, helloPatience
-	case strings.HasSuffix(pattern, "/finish"):
-		return image.MaxConfig + image.MaxIndex, 10 * time.Minute
-	}
-	return maxBody, 30 * time.Second
 }
 
 func bearer(r *http.Request) string {
@@ -144,66 +105,12 @@ func (a *API) isOperator(token string) bool {
 	return subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1
 }
 
-// operator guards an endpoint of the operator.
-func (a *API) operator(h http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.isOperator(bearer(r)) {
-			a.fail(w, r, http.StatusUnauthorized, errors.New("the operator token is missing or wrong: `diskcast token` on the server prints it"))
-			return
-		}
-		h(w, r)
-	}
-}
-
-// node guards an endpoint of one node: the token must be that node's.
-func (a *API) node(h func(w http.ResponseWriter, r *http.Request, node string)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		id, err := a.engine.Authorize(bearer(r))
-		if err == nil && id != r.PathValue("node") {
-			err = engine.ErrToken
-		}
-		if err != nil {
-			a.fail(w, r, http.StatusUnauthorized, err)
-			return
-		}
-		if r.Method != http.MethodGet {
-			limit, patience := bodyLimit(r.Pattern)
-			release, err := a.nodes.take(r, limit, patience)
-			if err != nil {
-				a.fail(w, r, http.StatusServiceUnavailable, err)
-				return
-			}
-			defer release()
-		}
-		h(w, r, id)
-	}
-}
-
-// reader guards blobs and objects: a node reads those of the image that its descriptor names, an operator all.
-func (a *API) reader(h func(w http.ResponseWriter, r *http.Request, digest string)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		digest := r.PathValue("digest")
-		if !images.ValidDigest(digest) {
-			a.fail(w, r, http.StatusBadRequest, errors.New("digest is not sha256: and 64 hex digits"))
-			return
-		}
-		token := bearer(r)
-		if !a.isOperator(token) {
-			id, err := a.engine.Authorize(token)
-			if err != nil {
-				a.fail(w, r, http.StatusUnauthorized, err)
-				return
-			}
-			if !a.engine.MayRead(id, digest) {
-				a.fail(w, r, http.StatusForbidden, errors.New("the node's descriptor does not name an image with this digest"))
-				return
-			}
-		}
-		h(w, r, digest)
-	}
-}
-
 func (a *API) fail(w http.ResponseWriter, r *http.Request, code int, err error) {
+	a.failWith(w, r, code, err, "")
+}
+
+// failWith refuses with a word for programs.
+func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err error, kind string) {
 	if code == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
@@ -215,7 +122,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, code int, err error) 
 		level = slog.LevelError
 	}
 	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr, "code", code, "err", err)
-	a.reply(w, code, model.Error{Error: err.Error()})
+	a.reply(w, code, model.Error{Error: err.Error(), Kind: kind})
 }
 
 // failDocument refuses a document that is not understood.

@@ -14,7 +14,7 @@ import (
 // Bounds, in bytes, on the bodies that are in memory at once. Strangers have a pool of their own, so that they cannot keep nodes out.
 const (
 	strangerBodies = 32 << 20
-	nodeBodies     = 512 << 20
+	nodeBodies     = 512 << 20 // of nodes and operators
 	maxHello       = 128 << 10 // a hello: the inventory has at most 64 KiB
 	helloPatience  = 5 * time.Second
 	maxHellosFrom  = 8 // from one address at once; a machine says one

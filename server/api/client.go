@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/x509"
@@ -20,7 +19,6 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/images"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -83,18 +81,27 @@ func NewClient(base string, c Credentials) (*Client, error) {
 type StatusError struct {
 	Code    int
 	Message string
+	Kind    string // model.Error's
 }
 
 func (e *StatusError) Error() string { return e.Message }
 
 func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	if in == nil {
+		return c.send(ctx, method, path, nil)
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(ctx, method, path, b)
+}
+
+// send sends a request with a body, which may be nil, and headers, name after name and value. An answer that is no success is a *StatusError.
+func (c *Client) send(ctx context.Context, method, path string, in []byte, header ...string) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(b)
+		body = bytes.NewReader(in)
 	}
 	ref, err := url.Parse(path)
 	if err != nil {
@@ -105,6 +112,9 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("server does not answer: %w (is `diskcast serve` running there? --server names another)", err)
@@ -117,7 +127,7 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&e); err != nil || e.Error == "" {
 		e.Error = "server says " + resp.Status
 	}
-	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0)}
+	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0), Kind: plain.Line(e.Kind, 0)}
 }
 
 // maxAnswer bounds an answer: 20,000 nodes with their inventories.
@@ -221,74 +231,4 @@ func (c *Client) DHCP(ctx context.Context) (*model.DHCP, error) {
 func (c *Client) FreeLease(ctx context.Context, what string) error {
 	_, err := call[struct{}](ctx, c, "DELETE", "/v1/dhcp/leases/"+url.PathEscape(what), nil)
 	return err
-}
-
-// Images lists the server's images.
-func (c *Client) Images(ctx context.Context) ([]images.Entry, error) {
-	return call[[]images.Entry](ctx, c, "GET", "/v1/images", nil)
-}
-
-// Watch calls f with each line of a session until the session is over. When the connection or the server breaks, it
-// asks again: a session outlives both. broken, if not nil, is told why.
-func (c *Client) Watch(ctx context.Context, id string, f func(model.Line) error, broken func(error)) error {
-	tries := 0
-	for {
-		over, got, err := c.watchOnce(ctx, id, f)
-		var status *StatusError
-		var mine *callbackError
-		switch {
-		case over:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &mine):
-			return mine.err
-		case errors.As(err, &status) && status.Code < 500:
-			return err
-		}
-		if got {
-			tries = 0
-		}
-		if tries++; tries > 60 {
-			return fmt.Errorf("watching session %s: %w", id, err)
-		}
-		if broken != nil {
-			broken(err)
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-type callbackError struct{ err error }
-
-func (e *callbackError) Error() string { return e.err.Error() }
-
-func (c *Client) watchOnce(ctx context.Context, id string, f func(model.Line) error) (over, got bool, err error) {
-	resp, err := c.do(ctx, "GET", "/v1/sessions/"+url.PathEscape(id)+"/watch", nil)
-	if err != nil {
-		return false, false, err
-	}
-	defer resp.Body.Close()
-	sc := bufio.NewScanner(resp.Body)
-	sc.Buffer(nil, 16<<20)
-	for sc.Scan() {
-		var l model.Line
-		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
-			return over, got, fmt.Errorf("line is not understood: %w", err)
-		}
-		plain.Strings(&l, 0)
-		got = true
-		over = l.Session != nil && l.Session.Over()
-		if err := f(l); err != nil {
-			return false, got, &callbackError{err}
-		}
-	}
-	if err = sc.Err(); err == nil && !over {
-		err = errors.New("the server closed the connection")
-	}
-	return over, got, err
 }

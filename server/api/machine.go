@@ -7,43 +7,45 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// machineRoutes are what operators do with machines.
-func (a *API) machineRoutes() {
-	a.mux.HandleFunc("GET /v1/machines", a.operator(func(w http.ResponseWriter, r *http.Request) {
-		a.reply(w, http.StatusOK, a.engine.Machines())
-	}))
-	a.mux.HandleFunc("GET /v1/machines/{machine}", a.operator(func(w http.ResponseWriter, r *http.Request) {
-		m, err := a.engine.Machine(r.PathValue("machine"))
+func (a *API) listMachines(w http.ResponseWriter, r *http.Request) {
+	a.reply(w, http.StatusOK, a.engine.Machines())
+}
+
+func (a *API) showMachine(w http.ResponseWriter, r *http.Request) {
+	m, err := a.engine.Machine(r.PathValue("machine"))
+	a.answer(w, r, m, err)
+}
+
+func (a *API) editMachine(w http.ResponseWriter, r *http.Request) {
+	var c model.MachineChange
+	if a.read(w, r, "machine change", &c) {
+		m, err := a.engine.EditMachine(r.Context(), r.PathValue("machine"), c)
 		a.answer(w, r, m, err)
-	}))
-	a.mux.HandleFunc("PATCH /v1/machines/{machine}", a.operator(func(w http.ResponseWriter, r *http.Request) {
-		var c model.MachineChange
-		if a.read(w, r, "machine change", &c) {
-			m, err := a.engine.EditMachine(r.Context(), r.PathValue("machine"), c)
-			a.answer(w, r, m, err)
-		}
-	}))
-	a.mux.HandleFunc("POST /v1/machines/{machine}/merge", a.operator(func(w http.ResponseWriter, r *http.Request) {
-		var c model.MachineMerge
-		if a.read(w, r, "machine merge", &c) {
-			m, err := a.engine.MergeMachines(r.Context(), r.PathValue("machine"), c)
-			a.answer(w, r, m, err)
-		}
-	}))
-	a.mux.HandleFunc("POST /v1/machines/{machine}/split", a.operator(func(w http.ResponseWriter, r *http.Request) {
-		var c model.MachineSplit
-		if a.read(w, r, "machine split", &c) {
-			m, err := a.engine.SplitMachine(r.Context(), r.PathValue("machine"), c)
-			a.answer(w, r, m, err)
-		}
-	}))
-	a.mux.HandleFunc("DELETE /v1/machines/{machine}", a.operator(func(w http.ResponseWriter, r *http.Request) {
-		if err := a.engine.RemoveMachine(r.Context(), r.PathValue("machine")); err != nil {
-			a.failFor(w, r, err)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	}))
+	}
+}
+
+func (a *API) mergeMachine(w http.ResponseWriter, r *http.Request) {
+	var c model.MachineMerge
+	if a.read(w, r, "machine merge", &c) {
+		m, err := a.engine.MergeMachines(r.Context(), r.PathValue("machine"), c)
+		a.answer(w, r, m, err)
+	}
+}
+
+func (a *API) splitMachine(w http.ResponseWriter, r *http.Request) {
+	var c model.MachineSplit
+	if a.read(w, r, "machine split", &c) {
+		m, err := a.engine.SplitMachine(r.Context(), r.PathValue("machine"), c)
+		a.answer(w, r, m, err)
+	}
+}
+
+func (a *API) removeMachine(w http.ResponseWriter, r *http.Request) {
+	if err := a.engine.RemoveMachine(r.Context(), r.PathValue("machine")); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // read reads a document of the operator, and answers when it cannot be read.

@@ -109,12 +109,14 @@ func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
 	a.reply(w, http.StatusOK, session.DiskChoice{V: session.Version, Session: c.Session, Disk: first})
 }
 
-func (a *API) blob(w http.ResponseWriter, r *http.Request, digest string) {
+func (a *API) blob(w http.ResponseWriter, r *http.Request) {
+	digest := r.PathValue("digest")
 	rd, size, err := a.images.OpenBlob(digest)
 	a.content(w, r, digest, rd, size, err)
 }
 
-func (a *API) object(w http.ResponseWriter, r *http.Request, digest string) {
+func (a *API) object(w http.ResponseWriter, r *http.Request) {
+	digest := r.PathValue("digest")
 	rd, size, err := a.images.OpenObject(digest)
 	// An object and a manifest share a digest and are not the same bytes: the tag tells them apart.
 	a.content(w, r, "object-"+digest, rd, size, err)

@@ -1,14 +1,12 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
-	"time"
 
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -50,45 +48,6 @@ func (a *API) cancelSession(w http.ResponseWriter, r *http.Request) {
 	a.reply(w, http.StatusOK, s)
 }
 
-// watchPace is the least time between two groups of lines: what changes faster is told once.
-const watchPace = 200 * time.Millisecond
-
-// watchSession streams lines until the session is over. A client whose stream breaks asks again and gets the present
-// state first.
-func (a *API) watchSession(w http.ResponseWriter, r *http.Request) {
-	sub, err := a.engine.Watch(r.PathValue("id"))
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	defer sub.Close()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
-	out, rc := json.NewEncoder(w), http.NewResponseController(w)
-	for {
-		lines, last, err := sub.Next(r.Context())
-		if err != nil {
-			return // the client has gone, or the server ends
-		}
-		for _, l := range lines {
-			if err := out.Encode(l); err != nil {
-				return
-			}
-		}
-		if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return
-		}
-		if last {
-			return
-		}
-		select {
-		case <-time.After(watchPace):
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
 func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
 	a.reply(w, http.StatusOK, a.engine.Nodes())
 }
@@ -126,15 +85,6 @@ func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.reply(w, http.StatusOK, lines)
-}
-
-func (a *API) listImages(w http.ResponseWriter, r *http.Request) {
-	list, err := a.images.List()
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, list)
 }
 
 func (a *API) showDHCP(w http.ResponseWriter, r *http.Request) {

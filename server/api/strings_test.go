@@ -26,7 +26,7 @@ func TestClientCleansStrings(t *testing.T) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		fmt.Fprintf(w, `{"v":1,"error":"%s"}`, bad)
 	})
-	mux.HandleFunc("GET /v1/sessions/s1/watch", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"type":"session","session":{"id":"s1","state":"done","reason":"%s"}}`+"\n", bad)
 	})
 	srv := httptest.NewUnstartedServer(mux)

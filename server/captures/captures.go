@@ -173,6 +173,22 @@ func (s *Store) End(id string) {
 	up.stage = nil
 }
 
+// Rest lets go of a capture of which nothing more comes for now, so that the store's space can be freed. What has come stays, and the next request goes on with it.
+func (s *Store) Rest(id string) {
+	s.mu.Lock()
+	up := s.open[id]
+	s.mu.Unlock()
+	if up == nil {
+		return
+	}
+	up.mu.Lock()
+	defer up.mu.Unlock()
+	if up.stage != nil {
+		up.stage.Close()
+		up.stage = nil
+	}
+}
+
 // Room implements engine.Captures.
 func (s *Store) Room() (int64, error) {
 	var st unix.Statfs_t

@@ -12,26 +12,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
+	"github.com/diskcast/diskcast/server/cli/ui"
 )
-
-func TestBits(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		want int64
-		back string
-	}{{"900M", 900e6, "900M"}, {"2.5G", 2.5e9, "2500M"}, {"1g", 1e9, "1G"}, {"10k", 10000, "10000"}, {"0", 0, "0"}, {"100Mbit", 1e8, "100M"}} {
-		var b bits
-		if err := b.Set(c.in); err != nil || int64(b) != c.want || b.String() != c.back {
-			t.Errorf("%s: got %d %s, %v", c.in, b, b.String(), err)
-		}
-	}
-	for _, bad := range []string{"", "x", "-1", "1T", "1e20G"} {
-		var b bits
-		if err := b.Set(bad); err == nil {
-			t.Errorf("%q was taken as %v", bad, b)
-		}
-	}
-}
 
 func TestOrdered(t *testing.T) {
 	var out bytes.Buffer
@@ -67,7 +49,9 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 }
 
 func execute(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args ...string) error {
-	cmd := Command()
+	u := &ui.UI{Out: stdout, Err: stderr}
+	cmd := Command(u)
+	cmd.PersistentFlags().BoolVar(&u.JSON, "json", false, "")
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)

@@ -17,6 +17,7 @@ import (
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/cast/netlab"
 	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
+	"github.com/diskcast/diskcast/server/cli/ui"
 )
 
 // watched is a writer that tells when it was given some words.
@@ -233,7 +234,7 @@ func TestLabelsOfStrangers(t *testing.T) {
 	peer := cast.Peer{ID: 1, Label: "x\x1b]0;owned\x07\u202e\u009b2J\ny", Addr: netip.MustParseAddrPort("10.0.0.2:5"), State: "gone", Suspicion: "\x1b[2J"}
 	for _, asJSON := range []bool{false, true} {
 		var out bytes.Buffer
-		p := newProgress(&out, asJSON, 100)
+		p := newProgress(&ui.UI{Err: &out, JSON: asJSON}, 100)
 		p.event(cast.Event{Kind: "slow", Peer: peer, Why: peer.Label})
 		p.line("error", peer.Label)
 		st := cast.SenderStats{Receivers: []cast.Peer{peer}, Suspicion: peer.Label}

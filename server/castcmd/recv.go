@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/spf13/cobra"
 )
 
@@ -17,11 +18,10 @@ type recvFlags struct {
 	iface  string
 	out    string
 	label  string
-	json   bool
 	memory int64
 }
 
-func recvCommand() *cobra.Command {
+func recvCommand(u *ui.UI) *cobra.Command {
 	var f recvFlags
 	cmd := &cobra.Command{
 		Use:   "recv TICKET|-",
@@ -33,7 +33,7 @@ Where multicast does not arrive, the sender serves this machine by unicast, and 
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
-			return recv(cmd.Context(), f, args[0], cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return recv(cmd.Context(), f, args[0], cmd.InOrStdin(), cmd.OutOrStdout(), u)
 		},
 	}
 	host, _ := os.Hostname()
@@ -41,12 +41,11 @@ Where multicast does not arrive, the sender serves this machine by unicast, and 
 	fl.StringVar(&f.iface, "interface", "", "network interface (default: the one that leads to the sender)")
 	fl.StringVarP(&f.out, "output", "o", "-", "file or device to write; - is standard output; a file that is not there is made with mode 0600")
 	fl.StringVar(&f.label, "label", host, "name shown at the sender")
-	fl.BoolVar(&f.json, "json", false, "print progress as JSON lines")
 	fl.Int64Var(&f.memory, "memory", 40, "MiB of blocks to hold at most until they are written")
 	return cmd
 }
 
-func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout, stderr io.Writer) error {
+func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout io.Writer, u *ui.UI) error {
 	if arg == "-" {
 		b, err := io.ReadAll(io.LimitReader(stdin, 4096))
 		if err != nil {
@@ -62,7 +61,7 @@ func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout,
 	if err != nil {
 		return err
 	}
-	prog := newProgress(stderr, f.json, p.Size)
+	prog := newProgress(u, p.Size)
 	r, err := cast.NewReceiver(p, sink, cast.ReceiverOptions{
 		Interface: f.iface, Label: f.label, Memory: f.memory << 20, Reread: reread, Stream: true,
 		OnState: func(s cast.State) {
@@ -74,9 +73,9 @@ func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout,
 	if err != nil {
 		return errors.Join(err, finish())
 	}
-	prog.run(func() { prog.receiver(r.Stats()) })
+	prog.Run(func() { prog.receiver(r.Stats()) })
 	err = r.Run(ctx)
-	prog.stop()
+	prog.Stop()
 	err = errors.Join(err, finish())
 	prog.receiverDone(r.Stats(), err)
 	return err

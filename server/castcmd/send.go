@@ -11,17 +11,18 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/cast/sock"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/spf13/cobra"
 )
 
 type sendFlags struct {
 	iface        string
-	rate, cap    bits
-	floor        bits
+	rate, cap    units.Rate
+	floor        units.Rate
 	minReceivers int
 	maxWait      time.Duration
 	mtu, ttl     int
-	json         bool
 	groups       string
 	port         int
 	ticket       string
@@ -31,7 +32,7 @@ type sendFlags struct {
 	weight       int
 }
 
-func sendCommand() *cobra.Command {
+func sendCommand(u *ui.UI) *cobra.Command {
 	var f sendFlags
 	cmd := &cobra.Command{
 		Use:   "send FILE|-",
@@ -49,7 +50,7 @@ receivers that are not done. Of a device nobody can tell: see that nothing write
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
-			return send(cmd.Context(), f, args[0], cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return send(cmd.Context(), f, args[0], cmd.InOrStdin(), cmd.OutOrStdout(), u)
 		},
 	}
 	fl := cmd.Flags()
@@ -61,7 +62,6 @@ receivers that are not done. Of a device nobody can tell: see that nothing write
 	fl.DurationVar(&f.maxWait, "max-wait", 0, "wait for them no longer than this, from the first on (default: for ever)")
 	fl.IntVar(&f.mtu, "mtu", 0, "largest IP packet that the network bears (default: that of the interface)")
 	fl.IntVar(&f.ttl, "ttl", 1, "routers that multicast may cross, plus one")
-	fl.BoolVar(&f.json, "json", false, "print progress as JSON lines")
 	fl.StringVar(&f.groups, "groups", cast.DefaultGroups.String(), "range of multicast groups to choose from")
 	fl.IntVar(&f.port, "port", 0, "UDP port for reports (default: any)")
 	fl.StringVar(&f.ticket, "ticket", "", "go on as a sender that was killed, with what it printed for that")
@@ -72,7 +72,7 @@ receivers that are not done. Of a device nobody can tell: see that nothing write
 	return cmd
 }
 
-func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout, stderr io.Writer) error {
+func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout io.Writer, u *ui.UI) error {
 	src, err := openSource(ctx, f, name, stdin)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout
 	if err != nil {
 		return err
 	}
-	prog := newProgress(stderr, f.json, p.Size)
+	prog := newProgress(u, p.Size)
 	came := newArrivals()
 	var s *cast.Sender
 	s, err = cast.NewSender(p, src, cast.SenderOptions{
@@ -108,9 +108,9 @@ func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout
 	if f.ticket == "" {
 		prog.line("resume", "if this sender is killed, go on with --ticket "+cast.SenderTicket(p, secret, mark))
 	}
-	prog.run(func() { prog.sender(s.Stats()) })
+	prog.Run(func() { prog.sender(s.Stats()) })
 	err = s.Run(ctx)
-	prog.stop()
+	prog.Stop()
 	st := s.Stats()
 	if err == nil {
 		err = came.unfinished(st)

@@ -17,12 +17,14 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/api"
 	"github.com/diskcast/diskcast/server/castcmd"
+	"github.com/diskcast/diskcast/server/cli/ui"
+	"github.com/diskcast/diskcast/server/library"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 // Version is set at build time.
@@ -59,28 +61,40 @@ func ExitCode(err error) int {
 		return 0
 	case errors.As(err, &code):
 		return code.code
-	case errors.As(err, &damage):
+	case errors.As(err, &damage), kind(err) == model.KindDamaged:
 		return exitDamage
 	}
 	return exitFailed
 }
 
+// kind is the word for programs that came with an error of the server's.
+func kind(err error) string {
+	var status *api.StatusError
+	var job *api.JobError
+	switch {
+	case errors.As(err, &job):
+		return job.Job.Kind
+	case errors.As(err, &status):
+		return status.Kind
+	}
+	return ""
+}
+
 // env is what every command works with.
 type env struct {
+	ui.UI
 	in     io.Reader
-	out    io.Writer // plain text
-	err    io.Writer
-	json   bool
 	state  string
 	store  string
 	server string
+	images string // URL of the server whose images are meant; empty: the store of this machine
 	debug  bool
 }
 
 // Run runs one command line.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	out := plain.NewWriter(stdout)
-	root := newRoot(&env{in: stdin, out: out, err: stderr})
+	root := newRoot(&env{in: stdin, UI: ui.UI{Out: out, Err: stderr}})
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -92,7 +106,10 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil && out.Err() != nil {
 		return fmt.Errorf("the work is done, but what was printed is not whole: %w", out.Err())
 	}
-	return advised(err)
+	if code := (*codeError)(nil); !errors.As(err, &code) {
+		err = library.Advised(err)
+	}
+	return err
 }
 
 func newRoot(e *env) *cobra.Command {
@@ -117,11 +134,11 @@ The line from nothing to a lab of imaged machines:
 		return usage("%w (see `%s --help`)", err, cmd.CommandPath())
 	})
 	f := root.PersistentFlags()
-	f.BoolVar(&e.json, "json", false, "print JSON")
+	f.BoolVar(&e.JSON, "json", false, "print JSON")
 	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"), "state directory of the server ($DISKCAST_STATE)")
 	f.BoolVar(&e.debug, "debug", false, "log more")
-	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e), leaseCommand(e), tokenCommand(e), receiptCommand(e),
-		castcmd.Command())
+	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e), leaseCommand(e),
+		watchCommand(e), jobCommand(e), tokenCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
 }
@@ -163,14 +180,16 @@ func (e *env) logger(level slog.Level) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	o := &slog.HandlerOptions{Level: level}
-	if e.json {
-		return slog.New(slog.NewJSONHandler(e.err, o))
+	if e.JSON {
+		return slog.New(slog.NewJSONHandler(e.Err, o))
 	}
-	return slog.New(slog.NewTextHandler(e.err, o))
+	return slog.New(slog.NewTextHandler(e.Err, o))
 }
 
-// client speaks to the server, with the credentials of the environment or else of the state directory.
-func (e *env) client() (*api.Client, error) {
+// client speaks to the server, and dial to one of a URL, with the credentials of the environment or else of the state directory.
+func (e *env) client() (*api.Client, error) { return e.dial(e.server) }
+
+func (e *env) dial(url string) (*api.Client, error) {
 	cred := api.Credentials{Token: os.Getenv("DISKCAST_TOKEN"), Pin: os.Getenv("DISKCAST_PIN")}
 	if cred.Token == "" || cred.Pin == "" {
 		c, err := api.ReadCredentials(e.state)
@@ -184,7 +203,7 @@ func (e *env) client() (*api.Client, error) {
 			cred.Pin = c.Pin
 		}
 	}
-	c, err := api.NewClient(e.server, cred)
+	c, err := api.NewClient(url, cred)
 	if err != nil {
 		return nil, &codeError{exitUsage, err}
 	}
@@ -200,13 +219,4 @@ func (e *env) storeDir() string {
 		return e.store
 	}
 	return filepath.Join(e.state, "images")
-}
-
-// terminal returns the file behind w when it is a terminal.
-func terminal(w any) (*os.File, bool) {
-	if p, ok := w.(*plain.Writer); ok {
-		w = p.Unwrap()
-	}
-	f, ok := w.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd()))
 }

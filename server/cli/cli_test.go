@@ -95,14 +95,6 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-func TestBytesWords(t *testing.T) {
-	for in, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 29: "1.5 GiB", 1 << 62: "4096.0 PiB"} {
-		if got := bytesWords(in); got != want {
-			t.Errorf("%d: %s", in, got)
-		}
-	}
-}
-
 func FuzzParseDisk(f *testing.F) {
 	f.Add("serial=ABC,min=1G,max=2T")
 	f.Add("only")

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/cli/ui"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 // Words for programs of what went wrong, by exit code; ErrorCode has two more.
@@ -28,7 +29,7 @@ func ErrorCode(err error) string {
 	case code != exitFailed:
 	case errors.Is(err, errInterrupted):
 		return "interrupted"
-	case errors.Is(err, image.ErrNotFound):
+	case errors.Is(err, image.ErrNotFound), kind(err) == model.KindNotFound:
 		return "not_found"
 	}
 	return codeWords[code]
@@ -41,7 +42,7 @@ func WriteError(w io.Writer, args []string, err error) {
 		fmt.Fprintf(w, "diskcast: %s\n", plain.Text(err.Error()))
 		return
 	}
-	line(w, "error", map[string]any{"message": plain.Text(err.Error()), "code": ErrorCode(err), "exit": ExitCode(err)})
+	ui.Object(w, "error", map[string]any{"message": plain.Text(err.Error()), "code": ErrorCode(err), "exit": ExitCode(err)})
 }
 
 // wantsJSON looks itself, because a command line that is wrong may not have been parsed as far as --json.
@@ -58,25 +59,4 @@ func wantsJSON(args []string) bool {
 		}
 	}
 	return want
-}
-
-// line prints an object with one field on one line.
-func line(w io.Writer, kind string, v any) {
-	b, err := json.Marshal(map[string]any{kind: v})
-	if err != nil {
-		b = []byte(`{"error":{"message":"it cannot be said in JSON","code":"failed","exit":1}}`)
-	}
-	fmt.Fprintln(w, escaped(string(b)))
-}
-
-// warn and note tell the operator something beside the result: a line of text on stderr, or with --json an object of its own.
-func (e *env) warn(words string) { e.tell("warning", "diskcast: warning: ", words) }
-func (e *env) note(words string) { e.tell("note", "note: ", words) }
-
-func (e *env) tell(kind, head, words string) {
-	if e.json {
-		line(e.err, kind, map[string]string{"message": plain.Text(words)})
-		return
-	}
-	fmt.Fprintf(e.err, "%s%s\n", head, plain.Text(words))
 }

@@ -13,21 +13,6 @@ import (
 	"github.com/diskcast/diskcast/internal/image/capture"
 )
 
-// advised adds to an error about a damaged image of the store what can be done.
-func advised(err error) error {
-	var damage *image.DamageError
-	var code *codeError
-	if !errors.As(err, &damage) || damage.Image == "" || errors.As(err, &code) {
-		return err
-	}
-	name := damage.Image
-	if image.CheckName(name) != nil {
-		name = "NAME" // it was asked for by its digest
-	}
-	return fmt.Errorf("%w; import or capture the same disk again (`diskcast image import FILE --name %s`), or fetch the image again from a sound copy "+
-		"(`diskcast image import DIR --image %s --name %s`, `diskcast image pull`): what is damaged is then stored anew", err, name, damage.Image, name)
-}
-
 // healing stores a disk again whose bytes the store seemed to have already, in blobs that are damaged.
 type healing struct {
 	*env
@@ -46,12 +31,12 @@ func (h *healing) again(ctx context.Context, src io.ReaderAt, size int64, sector
 	if len(bad) == 0 {
 		return nil, found
 	}
-	h.warn(fmt.Sprintf("the store has some of these bytes in damaged blobs (%s): they are stored anew", strings.Join(bad, ", ")))
+	h.Warn(fmt.Sprintf("the store has some of these bytes in damaged blobs (%s): they are stored anew", strings.Join(bad, ", ")))
 	h.o.Without = bad
-	bar := h.progress("reading again")
-	h.o.Progress = bar.update
+	bar := h.Progress("reading again")
+	h.o.Progress = bar.Update
 	r, err := capture.Capture(ctx, src, size, sector, h.o)
-	bar.close()
+	bar.Close()
 	if err != nil {
 		return nil, fmt.Errorf("storing anew what is damaged in the store: %w", err)
 	}

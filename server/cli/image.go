@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -11,22 +11,71 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
+	"github.com/diskcast/diskcast/server/library"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 func imageCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "image", Aliases: []string{"images"},
-		Short: "Store, inspect and restore images on this machine",
-		Long: `Store, inspect and restore images. These commands work on the store's directory itself; the server need not run.
+		Short: "Store, inspect and restore images, here or at a server",
+		Long: `Store, inspect and restore images. These commands work on a store's directory on this machine, and the server
+need not run; or, with --server or $DISKCAST_SERVER, on the images of a server that runs elsewhere. --store means a
+directory here in any case. What is imported or captured is read here, and what is exported is written here; restore
+takes a store on this machine.
+
+Work that takes long is then a job of the server's: it goes on when the connection breaks, and when this command is
+interrupted (` + "`diskcast job`" + `).
 
 An IMAGE is named by its name, or by its digest, of which the first 12 digits are enough.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&e.store, "store", "", "image store (default STATE/images)")
-	cmd.AddCommand(imageImport(e), imageCapture(e), imageExport(e), imageList(e), imageShow(e), imageDiff(e), imageVerify(e), imageRestore(e),
+	cmd.PersistentFlags().StringVar(&e.images, "server", os.Getenv("DISKCAST_SERVER"),
+		"work on the images of the server with this API ($DISKCAST_SERVER)")
+	cmd.AddCommand(imageImport(e), imageCapture(e), imageExport(e), imageList(e), imageShow(e), imageDiff(e),
+		imageVerify(e), imageRestore(e),
 		imageOptimize(e), imageTag(e), imageRemove(e), imageGC(e), imagePush(e), imagePull(e))
 	return cmd
+}
+
+// remote reports whether a server's images are meant.
+func (e *env) remote() bool { return e.images != "" && e.store == "" }
+
+// library is the store that is meant.
+func (e *env) library() (library.Library, error) {
+	if e.remote() {
+		c, err := e.dial(e.images)
+		if err != nil {
+			return nil, err
+		}
+		return c.Library(), nil
+	}
+	st, err := e.openStore()
+	if err != nil {
+		return nil, err
+	}
+	return library.NewLocal(st), nil
+}
+
+// do does long work with a bar, here or at the server.
+func (e *env) do(ctx context.Context, what string, spec model.JobSpec) (*model.JobResult, error) {
+	l, err := e.library()
+	if err != nil {
+		return nil, err
+	}
+	spec.V = session.Version
+	if err := spec.Check(); err != nil {
+		return nil, usage("%w", err)
+	}
+	bar := e.Progress(what)
+	r, err := l.Do(ctx, spec, library.Watch{Progress: bar.Update, Note: e.Note})
+	bar.Close()
+	return r, err
 }
 
 func (e *env) openStore() (*image.Store, error) {
@@ -45,18 +94,6 @@ func (e *env) openImage(ref string) (*image.Image, error) {
 	return st.Open(ref)
 }
 
-type imageRow struct {
-	Name     string    `json:"name"`
-	Digest   string    `json:"digest"`
-	Created  time.Time `json:"created,omitzero"`
-	Disk     int64     `json:"disk"`
-	Object   int64     `json:"object"`
-	Firmware string    `json:"firmware,omitempty"`
-	// Notes are what its capture found that the operator should know; Problem is why the image cannot be opened. Either does not go with the other.
-	Notes   []string `json:"notes,omitempty"`
-	Problem string   `json:"problem,omitempty"`
-}
-
 func imageList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
@@ -65,30 +102,16 @@ func imageList(e *env) *cobra.Command {
 the words). An image that cannot be opened has a problem, which is printed below the list, and in --json as "problem".`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := e.openStore()
+			l, err := e.library()
 			if err != nil {
 				return err
 			}
-			list, err := st.List()
+			out, err := l.List(cmd.Context())
 			if err != nil {
 				return err
 			}
-			out := []imageRow{}
-			for _, x := range list {
-				row := imageRow{Name: x.Name, Digest: x.Digest, Created: x.Created}
-				if im, err := st.Open(cmp.Or(x.Name, x.Digest)); err != nil {
-					row.Problem = advised(err).Error()
-				} else {
-					row.Disk, row.Object, row.Firmware = im.Config().DiskSize, im.ObjectSize(), im.Config().Firmware
-					row.Notes = openNotes(im)
-					if err := im.Close(); err != nil {
-						return err
-					}
-				}
-				out = append(out, row)
-			}
-			if e.json {
-				return e.printJSON(out)
+			if e.JSON {
+				return e.Doc(out)
 			}
 			return e.printList(out)
 		},
@@ -96,7 +119,7 @@ the words). An image that cannot be opened has a problem, which is printed below
 }
 
 // printList prints the table, and below it, in full, what is wrong with which image.
-func (e *env) printList(list []imageRow) error {
+func (e *env) printList(list []model.ImageRow) error {
 	rows := [][]string{{"NAME", "DIGEST", "DISK", "SENT", "FIRMWARE", "CREATED", "NOTES"}}
 	for _, r := range list {
 		created, notes := "-", "-"
@@ -111,16 +134,17 @@ func (e *env) printList(list []imageRow) error {
 		case n > 1:
 			notes = fmt.Sprintf("%d notes", n)
 		}
-		rows = append(rows, []string{dash(r.Name), short(r.Digest), bytesWords(r.Disk), bytesWords(r.Object), dash(r.Firmware), created, notes})
+		rows = append(rows, []string{ui.Dash(r.Name), short(r.Digest), units.Bytes(r.Disk), units.Bytes(r.Object),
+			ui.Dash(r.Firmware), created, notes})
 	}
-	if err := table(e.out, rows); err != nil {
+	if err := ui.Table(e.Out, rows); err != nil {
 		return err
 	}
 	for _, r := range list {
 		if r.Problem == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(e.out, "problem: %s\n", plain.Line(r.Problem, 0)); err != nil {
+		if _, err := fmt.Fprintf(e.Out, "problem: %s\n", plain.Line(r.Problem, 0)); err != nil {
 			return err
 		}
 	}
@@ -153,20 +177,13 @@ func imageVerify(e *env) *cobra.Command {
 }
 
 func (e *env) verify(ctx context.Context, ref string) error {
-	im, err := e.openImage(ref)
+	r, err := e.do(ctx, "verifying "+ref, model.JobSpec{Kind: model.JobVerify, Image: ref})
 	if err != nil {
 		return err
 	}
-	defer im.Close()
-	bar := e.progress("verifying " + ref)
-	err = im.Verify(ctx, bar.update)
-	bar.close()
-	if err != nil {
-		return err
+	if e.JSON {
+		return e.Doc(r.Verify)
 	}
-	if e.json {
-		return e.printJSON(map[string]any{"name": ref, "digest": im.Manifest(), "ok": true})
-	}
-	_, err = fmt.Fprintf(e.out, "%s  %s  whole\n", ref, im.Manifest())
+	_, err = fmt.Fprintf(e.Out, "%s  %s  whole\n", ref, r.Verify.Digest)
 	return err
 }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,77 +14,9 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/inuse"
-	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/library"
 )
-
-// captureFlags are what import and capture share.
-type captureFlags struct {
-	name, level, parent string
-	sector              int
-	workers             int
-	live                bool
-	cut                 bool
-	grid                string
-	cell                int64 // grid, parsed
-	gaps                string
-	scratch             string
-	ref                 string
-	contained           string // that the device holds a file, in words
-}
-
-func (c *captureFlags) register(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&c.level, "level", capture.Default, "compression: fast, default or small")
-	f.StringVar(&c.parent, "parent", "", "image whose chunks are preferred where several have the same")
-	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
-	f.BoolVar(&c.live, "live", false, "take a disk that is in use: what is written meanwhile may make the copy unusable")
-	f.BoolVar(&c.cut, "cut", false, "take a disk image file that ends before its own partition table does: as one piece, without its file systems")
-	f.StringVar(&c.grid, "grid", "", "size of the pieces that the disk is cut into, a power of two from 64K to 64M (default: 4M, more for a disk of more than 8 TiB)")
-	f.StringVar(&c.gaps, "gaps", gapsKeep, "what lies in no partition: keep, or drop all but what boot loaders use (the first 64 MiB before the first partition)")
-	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
-}
-
-func (c *captureFlags) check() error {
-	switch c.level {
-	case capture.Fast, capture.Default, capture.Small:
-	default:
-		return usage("--level %q is none of fast, default, small", c.level)
-	}
-	if err := checkGaps(c.gaps); err != nil {
-		return err
-	}
-	switch c.sector {
-	case 0, 512, 4096:
-	default:
-		return usage("--sector-size %d is neither 512 nor 4096", c.sector)
-	}
-	if c.grid != "" {
-		var err error
-		if c.cell, err = parseSize(c.grid); err == nil {
-			err = image.CheckGrid(c.cell)
-		}
-		if err != nil {
-			return usage("--grid: %w", err)
-		}
-	}
-	if err := image.CheckName(c.name); err != nil {
-		return usage("%w", err)
-	}
-	return nil
-}
-
-// Values of --gaps.
-const (
-	gapsKeep = "keep"
-	gapsDrop = "drop"
-)
-
-func checkGaps(s string) error {
-	if s != gapsKeep && s != gapsDrop {
-		return usage("--gaps %q is neither keep nor drop", s)
-	}
-	return nil
-}
 
 func imageImport(e *env) *cobra.Command {
 	var c captureFlags
@@ -184,13 +114,19 @@ func openSource(path string, live bool) (*capture.Source, error) {
 
 // importFile stores a file of another program's or a Clonezilla directory. held, of a single file, keeps watch over it.
 func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held *capture.Source) error {
-	st, err := e.openStore()
-	if err != nil {
-		return err
+	var st *image.Store // nil: a server's
+	var err error
+	if !e.remote() {
+		if st, err = e.openStore(); err != nil {
+			return err
+		}
 	}
 	scratch := c.scratch
 	if scratch == "" {
-		scratch = st.Dir()
+		scratch = os.TempDir()
+		if st != nil {
+			scratch = st.Dir()
+		}
 	}
 	d, err := convert.OpenContext(ctx, path, convert.Options{Scratch: scratch, Cut: c.cut})
 	var cut *convert.CutError
@@ -198,7 +134,11 @@ func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held
 		return fmt.Errorf("%w. Get the whole of it, or take what there is with --cut", err)
 	}
 	if err != nil {
-		return roomHelp(err, st.Dir(), scratch, "")
+		dir := scratch
+		if st != nil {
+			dir = st.Dir()
+		}
+		return library.RoomHelp(err, dir, scratch, "")
 	}
 	defer d.Close()
 	sector := d.SectorSize()
@@ -240,22 +180,25 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if c.contained != "" {
 		survey = append(survey, capture.Note(c.contained))
 	}
+	if e.remote() {
+		return e.captureThere(ctx, path, src, size, sector, c, survey, held, notes)
+	}
 	st, err := e.openStore()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	bar := e.progress("reading " + path)
+	bar := e.Progress("reading " + path)
 	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers, Survey: survey,
-		Created: began.UTC(), Log: e.quiet(), Progress: bar.update}
+		Created: began.UTC(), Log: e.quiet(), Progress: bar.Update}
 	if held != nil {
 		o.Users, o.Check = held.Users, held.Changed
 	}
 	r, err := capture.Capture(ctx, src, size, sector, o)
-	bar.close()
+	bar.Close()
 	if err != nil {
-		return roomHelp(fmt.Errorf("capture of %s: %w", path, err), st.Dir(), c.scratch,
-			fmt.Sprintf("the disk has %s, of which an image takes what is in use, compressed", bytesWords(size)))
+		return library.RoomHelp(fmt.Errorf("capture of %s: %w", path, err), st.Dir(), c.scratch,
+			fmt.Sprintf("the disk has %s, of which an image takes what is in use, compressed", units.Bytes(size)))
 	}
 	seconds := time.Since(began).Seconds()
 	verified, err := e.verifyStored(ctx, st, r.Digest, c.name)
@@ -273,18 +216,22 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if err != nil {
 		return err
 	}
-	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, imageNotes(r.Config)...), Seconds: seconds, VerifySeconds: verified}
+	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, library.ConfigNotes(r.Config)...), Seconds: seconds, VerifySeconds: verified}
 	out.Notes = append(out.Notes, unrecognised(r)...)
-	if e.json {
-		return e.printJSON(out)
+	return e.printCaptured(&out)
+}
+
+func (e *env) printCaptured(out *captured) error {
+	if e.JSON {
+		return e.Doc(out)
 	}
 	holes := ""
-	if r.Holes > 0 {
-		holes = fmt.Sprintf(" and passed over %s of holes", bytesWords(r.Holes))
+	if out.Holes > 0 {
+		holes = fmt.Sprintf(" and passed over %s of holes", units.Bytes(out.Holes))
 	}
-	fmt.Fprintf(e.out, "%s  %s\nread %s%s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; verified\n", c.name, r.Digest,
-		bytesWords(r.Read), holes, out.Seconds, bytesWords(r.Zeros), bytesWords(r.Object), bytesWords(r.Added))
-	return printNotes(e.out, out.Notes)
+	fmt.Fprintf(e.Out, "%s  %s\nread %s%s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; verified\n", out.Name, out.Digest,
+		units.Bytes(out.Read), holes, out.Seconds, units.Bytes(out.Zeros), units.Bytes(out.Object), units.Bytes(out.Added))
+	return printNotes(e.Out, out.Notes)
 }
 
 func (e *env) verifyStored(ctx context.Context, st *image.Store, digest, name string) (seconds float64, err error) {
@@ -294,101 +241,13 @@ func (e *env) verifyStored(ctx context.Context, st *image.Store, digest, name st
 	}
 	defer im.Close()
 	began := time.Now()
-	bar := e.progress("verifying " + name)
-	err = im.Verify(ctx, bar.update)
-	bar.close()
+	bar := e.Progress("verifying " + name)
+	err = im.Verify(ctx, bar.Update)
+	bar.Close()
 	if err != nil {
 		return 0, fmt.Errorf("the image was stored and does not verify; is the store's disk sound? %w", err)
 	}
 	return time.Since(began).Seconds(), nil
-}
-
-func isLayout(path string) bool {
-	_, err := os.Stat(filepath.Join(path, "oci-layout"))
-	return err == nil
-}
-
-// importLayout takes an image from another OCI layout. What is broken off is taken up again.
-func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) error {
-	from, err := image.OpenLayout(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("open the layout %s: %w (it is locked while it is read; copy it to a place where you may write)", dir, err)
-	}
-	if err != nil {
-		return fmt.Errorf("open the layout %s: %w", dir, err)
-	}
-	ref := c.ref
-	if ref == "" {
-		if ref, err = onlyImage(from); err != nil {
-			return err
-		}
-	}
-	st, err := e.openStore()
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	bar := e.progress("copying " + ref)
-	digest, err := st.Copy(ctx, from, ref, c.name, bar.update)
-	bar.close()
-	var damage *image.DamageError
-	if errors.As(err, &damage) {
-		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
-	}
-	if err != nil {
-		return roomHelp(fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err), st.Dir(), "", "")
-	}
-	took := time.Since(began)
-	if e.json {
-		return e.printJSON(map[string]any{"name": c.name, "digest": digest, "seconds": took.Seconds()})
-	}
-	_, err = fmt.Fprintf(e.out, "%s  %s\ncopied from %s in %.1f s, every blob's digest checked\n", c.name, digest, dir, took.Seconds())
-	return err
-}
-
-func onlyImage(st *image.Store) (string, error) {
-	list, err := st.List()
-	if err != nil {
-		return "", err
-	}
-	var names []string
-	seen := map[string]bool{}
-	for _, x := range list {
-		if !seen[x.Digest] {
-			names = append(names, x.Digest)
-		}
-		seen[x.Digest] = true
-	}
-	if len(names) != 1 {
-		return "", usage("%s has %d images of ours: say which with --image (`diskcast image list --store %s` lists them)", st.Dir(), len(names), st.Dir())
-	}
-	return names[0], nil
-}
-
-// imageNotes are what a capture found that the operator should know.
-func imageNotes(c *image.Config) []string {
-	var out []string
-	for _, n := range c.Table.Notes {
-		out = append(out, "disk: "+plain.Line(n, 0))
-	}
-	for _, n := range c.StartNotes() {
-		out = append(out, plain.Line(n, 0))
-	}
-	for i := range c.Partitions {
-		for _, n := range c.Partitions[i].Notes {
-			out = append(out, fmt.Sprintf("partition %d: %s", c.Partitions[i].Number, plain.Line(n, 0)))
-		}
-	}
-	return out
-}
-
-// openNotes are imageNotes and, for an image of an older version, what it lacks.
-func openNotes(im *image.Image) []string {
-	out := imageNotes(im.Config())
-	for _, n := range im.AgeNotes() {
-		out = append(out, "image: "+n)
-	}
-	return out
 }
 
 // unrecognised is a note for a disk that may be none.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +15,11 @@ import (
 	"github.com/diskcast/diskcast/internal/convert"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/diskcast/diskcast/server/diskview"
+	"github.com/diskcast/diskcast/server/library"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 func imageExport(e *env) *cobra.Command {
@@ -44,29 +49,22 @@ A file that exists is not overwritten.`,
 			if given := cmd.Flags().Changed("partition"); given != (format == "partclone") {
 				return usage("--partition says which partition --format partclone writes, and goes with no other format")
 			}
-			im, err := e.openImage(a[0])
-			if err != nil {
-				return err
-			}
-			defer im.Close()
 			began := time.Now()
-			var size int64
-			if format == "oci" {
-				if name == "" {
-					name = layoutName(a[0], im)
-				}
-				size, err = e.exportLayout(cmd.Context(), im, a[1], name)
-			} else {
-				size, err = e.exportFile(cmd.Context(), im, a[1], format, partition)
+			export := e.exportHere
+			if e.remote() {
+				export = e.exportThere
 			}
+			r, err := export(cmd.Context(), exported{ref: a[0], target: a[1], format: format, name: name,
+				partition: partition})
 			if err != nil {
 				return fmt.Errorf("export of %s to %s: %w", a[0], a[1], err)
 			}
-			took := time.Since(began)
-			if e.json {
-				return e.printJSON(map[string]any{"image": a[0], "digest": im.Manifest(), "target": a[1], "format": format, "bytes": size, "seconds": took.Seconds()})
+			r.Image, r.Target, r.Format, r.Seconds = a[0], a[1], format, time.Since(began).Seconds()
+			if e.JSON {
+				return e.Doc(r)
 			}
-			_, err = fmt.Fprintf(e.out, "%s is in %s (%s): %s in %.1f s\n", a[0], a[1], format, bytesWords(size), took.Seconds())
+			_, err = fmt.Fprintf(e.Out, "%s is in %s (%s): %s in %.1f s\n", r.Image, r.Target, r.Format,
+				units.Bytes(r.Bytes), r.Seconds)
 			return err
 		},
 	}
@@ -77,37 +75,116 @@ A file that exists is not overwritten.`,
 	return cmd
 }
 
-// layoutName is the name by which the image was asked for; none when that was a digest.
-func layoutName(ref string, im *image.Image) string {
-	if d := im.Manifest(); ref == d || "sha256:"+ref == d || short(d) == ref || image.CheckName(ref) != nil {
-		return ""
-	}
-	return ref
+// exported is what is asked of an export.
+type exported struct {
+	ref, target, format, name string
+	partition                 int
 }
 
-func (e *env) exportLayout(ctx context.Context, im *image.Image, dir, name string) (int64, error) {
-	from, err := e.openStore()
+// exportHere exports an image of the store on this machine.
+func (e *env) exportHere(ctx context.Context, x exported) (*model.ImageExported, error) {
+	st, err := e.openStore()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	to, err := image.OpenStore(dir)
+	im, err := st.Open(x.ref)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	bar := e.progress("copying " + im.Name())
-	_, err = to.Copy(ctx, from, im.Manifest(), name, bar.update)
-	bar.close()
-	size := int64(0)
+	defer im.Close()
+	r := &model.ImageExported{Digest: im.Manifest()}
+	if x.format != "oci" {
+		r.Bytes, err = e.exportFile(ctx, im, x.target, x.format, x.partition)
+		return r, err
+	}
+	to, err := image.OpenStore(x.target)
+	if err != nil {
+		return nil, err
+	}
+	bar := e.Progress("copying " + im.Name())
+	_, err = to.Copy(ctx, st, im.Manifest(), layoutName(&x, im.Manifest()), bar.Update)
+	bar.Close()
 	for _, b := range im.Blobs() {
-		size += b.Size
+		r.Bytes += b.Size
 	}
-	return size, err
+	return r, err
+}
+
+// exportThere exports an image of a server. What is not an OCI layout is made from one, which lies beside the target
+// until then.
+func (e *env) exportThere(ctx context.Context, x exported) (*model.ImageExported, error) {
+	c, err := e.dial(e.images)
+	if err != nil {
+		return nil, err
+	}
+	im, err := c.Library().Show(ctx, x.ref, 0)
+	if err != nil {
+		return nil, err
+	}
+	r := &model.ImageExported{Digest: im.Digest}
+	dir, name := x.target, layoutName(&x, im.Digest)
+	if x.format != "oci" {
+		if _, err := os.Lstat(x.target); !errors.Is(err, fs.ErrNotExist) {
+			return nil, existsError(x.target)
+		}
+		if dir, err = os.MkdirTemp(filepath.Dir(x.target), ".diskcast-*"); err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		name = ""
+	}
+	st, err := image.OpenStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	bar := e.Progress("fetching " + x.ref)
+	err = c.Library().Fetch(ctx, im.Digest, st, name, library.Watch{Progress: bar.Update, Note: e.Note})
+	bar.Close()
+	if err != nil {
+		return nil, err
+	}
+	if x.format == "oci" {
+		for _, b := range im.Blobs {
+			r.Bytes += b.Size
+		}
+		return r, nil
+	}
+	got, err := st.Open(im.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer got.Close()
+	r.Bytes, err = e.exportFile(ctx, got, x.target, x.format, x.partition)
+	return r, err
+}
+
+// layoutName is the name that an image gets in a layout: the one asked for, or that by which the image was; none when
+// that was a digest.
+func layoutName(x *exported, digest string) string {
+	switch {
+	case x.name != "":
+		return x.name
+	case namesDigest(x.ref, digest), image.CheckName(x.ref) != nil:
+		return ""
+	}
+	return x.ref
+}
+
+// namesDigest reports whether ref is a digest, perhaps cut short as the store takes it.
+func namesDigest(ref, digest string) bool {
+	ref = strings.TrimPrefix(ref, "sha256:")
+	return len(ref) >= 12 && strings.HasPrefix(strings.TrimPrefix(digest, "sha256:"), ref)
+}
+
+func existsError(path string) error {
+	return fmt.Errorf("%s exists: remove it or name another file", path)
 }
 
 // exportFile writes a new file under another name first, so that a file with the name asked for is whole.
-func (e *env) exportFile(ctx context.Context, im *image.Image, path, format string, partition int) (size int64, err error) {
+func (e *env) exportFile(ctx context.Context, im *image.Image, path, format string, partition int) (
+	size int64, err error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%s exists: remove it or name another file", path)
+		return 0, existsError(path)
 	}
 	d, err := diskview.New(im)
 	if err != nil {
@@ -129,8 +206,8 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 			err = rerr
 		}
 	}()
-	bar := e.progress("writing " + path)
-	defer bar.close()
+	bar := e.Progress("writing " + path)
+	defer bar.Close()
 	if err := writeFormat(ctx, im, d, f, format, partition, bar); err != nil {
 		return 0, err
 	}
@@ -147,7 +224,8 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 	return info.Size(), nil
 }
 
-func writeFormat(ctx context.Context, im *image.Image, d *diskview.Disk, f *os.File, format string, partition int, bar *progress) error {
+func writeFormat(ctx context.Context, im *image.Image, d *diskview.Disk, f *os.File, format string, partition int,
+	bar *ui.Progress) error {
 	stored := d.Stored()
 	total := int64(0)
 	for _, x := range stored {
@@ -174,7 +252,8 @@ func writeFormat(ctx context.Context, im *image.Image, d *diskview.Disk, f *os.F
 		for _, x := range alloc {
 			r.total += x.Length
 		}
-		return convert.ExportPartclone(ctx, &part{r, p.Start}, p.Size, alloc, convert.Partition{FileSystem: name, BlockSize: block}, f)
+		return convert.ExportPartclone(ctx, &part{r, p.Start}, p.Size, alloc,
+			convert.Partition{FileSystem: name, BlockSize: block}, f)
 	}
 	return fmt.Errorf("the image has no partition %d (`diskcast image show %s` lists them)", partition, im.Name())
 }
@@ -183,13 +262,13 @@ func writeFormat(ctx context.Context, im *image.Image, d *diskview.Disk, f *os.F
 type countedReader struct {
 	r           *diskview.Disk
 	done, total int64
-	bar         *progress
+	bar         *ui.Progress
 }
 
 func (c *countedReader) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.r.ReadAt(p, off)
 	c.done += int64(n)
-	c.bar.update(min(c.done, c.total), c.total)
+	c.bar.Update(min(c.done, c.total), c.total)
 	return n, err
 }
 

@@ -6,8 +6,9 @@ import (
 	"html"
 	"io"
 
-	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 // Sizes of the pictures, in parts of the disk.
@@ -17,7 +18,7 @@ const (
 )
 
 // drawBlocks draws a disk on a terminal, a character for each part of it: what most of its bytes are, of those that the image has.
-func drawBlocks(w io.Writer, size int64, cells []image.MapCell) error {
+func drawBlocks(w io.Writer, size int64, cells []model.ImagePart) error {
 	out := bufio.NewWriter(w)
 	for at := 0; at < len(cells); at += mapColumns {
 		for _, c := range cells[at:min(at+mapColumns, len(cells))] {
@@ -29,11 +30,11 @@ func drawBlocks(w io.Writer, size int64, cells []image.MapCell) error {
 	if len(cells) > 0 {
 		part = size / int64(len(cells))
 	}
-	fmt.Fprintf(out, "█ used  ▒ shared with another image  ░ zero  · not in the image; a sign is %s\n", bytesWords(part))
+	fmt.Fprintf(out, "█ used  ▒ shared with another image  ░ zero  · not in the image; a sign is %s\n", units.Bytes(part))
 	return out.Flush()
 }
 
-func block(c *image.MapCell) string {
+func block(c *model.ImagePart) string {
 	switch most := max(c.Used, c.Shared, c.Zero); {
 	case most == 0:
 		return "·"
@@ -48,26 +49,26 @@ func block(c *image.MapCell) string {
 // svgKinds are what a part of the disk can be filled with, from the bottom.
 var svgKinds = []struct {
 	name, colour string
-	bytes        func(*image.MapCell) int64
+	bytes        func(*model.ImagePart) int64
 }{
-	{"used", "#2b6cb0", func(c *image.MapCell) int64 { return c.Used }},
-	{"shared with another image", "#38a169", func(c *image.MapCell) int64 { return c.Shared }},
-	{"zero", "#a0aec0", func(c *image.MapCell) int64 { return c.Zero }},
+	{"used", "#2b6cb0", func(c *model.ImagePart) int64 { return c.Used }},
+	{"shared with another image", "#38a169", func(c *model.ImagePart) int64 { return c.Shared }},
+	{"zero", "#a0aec0", func(c *model.ImagePart) int64 { return c.Zero }},
 }
 
 // drawSVG draws a disk as a grid of columns, each filled as far as its part of the disk is, with the partitions above it.
-func drawSVG(w io.Writer, im *image.Image, cells []image.MapCell) error {
+func drawSVG(w io.Writer, im *model.Image) error {
 	const cell, top, legend = 8, 44, 24
-	c := im.Config()
+	c, cells := im.Config, im.Map
 	width := svgColumns * cell
 	lines := (len(cells) + svgColumns - 1) / svgColumns
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", width, top+lines*cell+legend)
-	fmt.Fprintf(out, "<title>%s: %s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n", svgText(im.Name()), bytesWords(c.DiskSize))
+	fmt.Fprintf(out, "<title>%s: %s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n", svgText(im.Name), units.Bytes(c.DiskSize))
 	for _, p := range c.Partitions {
 		x, n := scale(p.Start, c.DiskSize, width), scale(p.Size, c.DiskSize, width)
-		words := fmt.Sprintf("%d %s %s", p.Number, p.FS, bytesWords(p.Size))
-		fmt.Fprintf(out, `<g><title>%s, used %s %s</title><rect x="%.1f" y="4" width="%.1f" height="32" fill="#edf2f7" stroke="#4a5568"/>`, svgText(words), bytesWords(p.Used), svgText(p.Label), x, n)
+		words := fmt.Sprintf("%d %s %s", p.Number, p.FS, units.Bytes(p.Size))
+		fmt.Fprintf(out, `<g><title>%s, used %s %s</title><rect x="%.1f" y="4" width="%.1f" height="32" fill="#edf2f7" stroke="#4a5568"/>`, svgText(words), units.Bytes(p.Used), svgText(p.Label), x, n)
 		if n > float64(7*len(words)) {
 			fmt.Fprintf(out, `<text x="%.1f" y="24">%s</text>`, x+5, svgText(words))
 		}

@@ -2,12 +2,13 @@ package cli
 
 import (
 	"fmt"
-	"os/exec"
-	"time"
+	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/diskcast/diskcast/internal/image/optimize"
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 func imageOptimize(e *env) *cobra.Command {
@@ -29,40 +30,34 @@ Broken off and started again, it goes on where it was. ` + "`diskcast serve --op
 			if workers < 0 {
 				return usage("--workers %d is not a number of workers", workers)
 			}
-			st, err := e.openStore()
+			l, err := e.library()
+			if err != nil {
+				return err
+			}
+			list, err := l.List(cmd.Context())
 			if err != nil {
 				return err
 			}
 			for _, ref := range a { // before the first hour is spent
-				if _, err := st.Resolve(ref); err != nil {
+				is := func(r model.ImageRow) bool { return r.Name == ref || namesDigest(ref, r.Digest) }
+				if !slices.ContainsFunc(list, is) {
+					return fmt.Errorf("image %q: %w", ref, image.ErrNotFound)
+				}
+			}
+			out := []*model.ImageOptimized{}
+			for _, ref := range a {
+				r, err := e.do(cmd.Context(), "optimizing "+ref, model.JobSpec{Kind: model.JobOptimize, Image: ref,
+					Again: again, Workers: workers})
+				if err != nil {
 					return err
 				}
-			}
-			if _, err := exec.LookPath("zstd"); err != nil && !e.json {
-				fmt.Fprintln(e.err, "The program zstd is not installed: the Go encoder is used, which does half as much. Debian's package is zstd.")
-			}
-			out := []map[string]any{}
-			for _, ref := range a {
-				began := time.Now()
-				bar := e.progress("optimizing " + ref)
-				r, err := optimize.Image(cmd.Context(), st, ref, optimize.Options{Again: again, Workers: workers, Progress: bar.update})
-				bar.close()
-				if err != nil {
-					return roomHelp(err, st.Dir(), "", "an image is there twice until it is optimized")
+				out = append(out, r.Optimize)
+				if !e.JSON {
+					fmt.Fprintf(e.Out, "%s  %s  %s\n", ref, r.Optimize.Digest, optimizedWords(r.Optimize))
 				}
-				names := r.Names
-				if names == nil {
-					names = []string{}
-				}
-				out = append(out, map[string]any{"image": ref, "digest": r.Digest, "names": names, "before": r.Before, "after": r.After,
-					"done_before": r.Done, "seconds": time.Since(began).Seconds()})
-				if e.json {
-					continue
-				}
-				fmt.Fprintf(e.out, "%s  %s  %s\n", ref, r.Digest, optimizedWords(r, time.Since(began)))
 			}
-			if e.json {
-				return e.printJSON(out)
+			if e.JSON {
+				return e.Doc(out)
 			}
 			return nil
 		},
@@ -72,12 +67,13 @@ Broken off and started again, it goes on where it was. ` + "`diskcast serve --op
 	return cmd
 }
 
-func optimizedWords(r *optimize.Result, took time.Duration) string {
+func optimizedWords(r *model.ImageOptimized) string {
 	switch {
-	case r.Done:
+	case r.DoneBefore:
 		return "was optimized before"
 	case r.After == r.Before:
-		return fmt.Sprintf("%s stays as it is: it becomes no smaller (%.1f s)", bytesWords(r.Before), took.Seconds())
+		return fmt.Sprintf("%s stays as it is: it becomes no smaller (%.1f s)", units.Bytes(r.Before), r.Seconds)
 	}
-	return fmt.Sprintf("%s, was %s (%.2f of it, %.1f s)", bytesWords(r.After), bytesWords(r.Before), float64(r.After)/float64(r.Before), took.Seconds())
+	return fmt.Sprintf("%s, was %s (%.2f of it, %.1f s)", units.Bytes(r.After), units.Bytes(r.Before),
+		float64(r.After)/float64(r.Before), r.Seconds)
 }

@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/registry"
 )
 
@@ -16,7 +15,7 @@ const registryWords = `Who may read and write there is taken from the file that 
 off and started again, it goes on where it was, also in the middle of a blob.`
 
 func imagePush(e *env) *cobra.Command {
-	var o registry.Options
+	var plainly bool
 	cmd := &cobra.Command{
 		Use:   "push IMAGE REGISTRY/REPOSITORY[:TAG]",
 		Short: "Send an image to an OCI registry",
@@ -28,35 +27,23 @@ with, are not sent.
   diskcast image push debian 10.0.0.2:5000/debian:12 --plain-http`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			st, err := e.openStore()
-			if err != nil {
-				return err
-			}
-			im, err := st.Open(a[0])
-			if err != nil {
-				return err
-			}
-			defer im.Close()
-			r, err := registry.Open(a[1], o)
-			if err != nil {
+			if _, err := registry.Open(a[1], registry.Options{}); err != nil {
 				return usage("%w", err)
 			}
-			began := time.Now()
-			bar := e.progress("sending " + a[0])
-			err = r.Push(cmd.Context(), st, im, bar.update)
-			bar.close()
+			r, err := e.do(cmd.Context(), "sending "+a[0], model.JobSpec{Kind: model.JobPush, Image: a[0],
+				Registry: a[1], PlainHTTP: plainly})
 			if err != nil {
-				return fmt.Errorf("push of %s to %s: %w", a[0], r.Name(), err)
+				return err
 			}
-			return e.transferred(r.Name(), im.Manifest(), a[0]+" is at "+r.Name(), began)
+			return e.moved(r.Moved, a[0]+" is at "+r.Moved.Name)
 		},
 	}
-	plainHTTP(cmd, &o)
+	plainHTTP(cmd, &plainly)
 	return cmd
 }
 
 func imagePull(e *env) *cobra.Command {
-	var o registry.Options
+	var plainly bool
 	var name string
 	cmd := &cobra.Command{
 		Use:   "pull REGISTRY/REPOSITORY[:TAG|@DIGEST]",
@@ -69,37 +56,29 @@ digest is checked; blobs that the store has are not fetched.
   diskcast image pull 10.0.0.2:5000/debian:12 --plain-http`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			r, err := registry.Open(a[0], o)
+			r, err := registry.Open(a[0], registry.Options{})
 			if err != nil {
 				return usage("%w", err)
 			}
 			if name == "" {
 				name = localName(r.Name())
 			}
-			if err := image.CheckName(name); err != nil {
-				return usage("%w", err)
-			}
-			st, err := e.openStore()
+			result, err := e.do(cmd.Context(), "fetching "+r.Name(), model.JobSpec{Kind: model.JobPull, Registry: a[0],
+				Name: name, PlainHTTP: plainly})
 			if err != nil {
 				return err
 			}
-			began := time.Now()
-			bar := e.progress("fetching " + r.Name())
-			digest, err := r.Pull(cmd.Context(), st, name, bar.update)
-			bar.close()
-			if err != nil {
-				return roomHelp(fmt.Errorf("pull of %s: %w", r.Name(), err), st.Dir(), "", "")
-			}
-			return e.transferred(name, digest, name+"  "+digest, began)
+			return e.moved(result.Moved, name+"  "+result.Moved.Digest)
 		},
 	}
-	cmd.Flags().StringVar(&name, "name", "", "name of the image in the store (default: as in the registry, such as debian:12)")
-	plainHTTP(cmd, &o)
+	cmd.Flags().StringVar(&name, "name", "",
+		"name of the image in the store (default: as in the registry, such as debian:12)")
+	plainHTTP(cmd, &plainly)
 	return cmd
 }
 
-func plainHTTP(cmd *cobra.Command, o *registry.Options) {
-	cmd.Flags().BoolVar(&o.PlainHTTP, "plain-http", false, "the registry has no TLS")
+func plainHTTP(cmd *cobra.Command, plainly *bool) {
+	cmd.Flags().BoolVar(plainly, "plain-http", false, "the registry has no TLS")
 }
 
 // localName is the last part of a reference, without a digest.
@@ -108,11 +87,10 @@ func localName(ref string) string {
 	return path.Base(ref)
 }
 
-func (e *env) transferred(name, digest, words string, began time.Time) error {
-	took := time.Since(began)
-	if e.json {
-		return e.printJSON(map[string]any{"name": name, "digest": digest, "seconds": took.Seconds()})
+func (e *env) moved(m *model.ImageMoved, words string) error {
+	if e.JSON {
+		return e.Doc(m)
 	}
-	_, err := fmt.Fprintf(e.out, "%s (%.1f s)\n", words, took.Seconds())
+	_, err := fmt.Fprintf(e.Out, "%s (%.1f s)\n", words, m.Seconds)
 	return err
 }

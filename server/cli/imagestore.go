@@ -6,6 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
+	"github.com/diskcast/diskcast/server/model"
 )
 
 func imageTag(e *env) *cobra.Command {
@@ -20,21 +23,18 @@ digest, until ` + "`diskcast image gc --unnamed`" + `. Sessions that run keep th
 			if err := image.CheckName(a[1]); err != nil {
 				return usage("%w", err)
 			}
-			st, err := e.openStore()
+			l, err := e.library()
 			if err != nil {
 				return err
 			}
-			digest, err := st.Resolve(a[0])
+			r, err := l.Tag(cmd.Context(), a[0], a[1])
 			if err != nil {
 				return err
 			}
-			if err := st.Tag(digest, a[1]); err != nil {
-				return err
+			if e.JSON {
+				return e.Doc(r)
 			}
-			if e.json {
-				return e.printJSON(map[string]any{"name": a[1], "digest": digest})
-			}
-			_, err = fmt.Fprintf(e.out, "%s  %s\n", a[1], digest)
+			_, err = fmt.Fprintf(e.Out, "%s  %s\n", r.Name, r.Digest)
 			return err
 		},
 	}
@@ -49,57 +49,35 @@ the image with all its names. The space is free after ` + "`diskcast image gc`" 
 		Example: "  diskcast image rm debian-2023\n  diskcast image gc",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			st, err := e.openStore()
+			l, err := e.library()
 			if err != nil {
 				return err
 			}
-			out := []map[string]any{}
+			out := []*model.ImageRemoved{}
 			for _, ref := range a {
-				digest, err := st.Resolve(ref)
+				r, err := l.Remove(cmd.Context(), ref)
 				if err != nil {
 					return err
 				}
-				if err := st.Remove(ref); err != nil {
-					return err
-				}
-				left, err := namesOf(st, digest)
-				if err != nil {
-					return err
-				}
-				out = append(out, map[string]any{"removed": ref, "digest": digest, "names_left": left})
-				if !e.json {
+				out = append(out, r)
+				if !e.JSON {
 					words := "the image is out of the store; `diskcast image gc` frees its space"
-					if len(left) > 0 {
-						words = fmt.Sprintf("the image still has the name %s", left[0])
+					if len(r.NamesLeft) > 0 {
+						words = fmt.Sprintf("the image still has the name %s", r.NamesLeft[0])
 					}
-					fmt.Fprintf(e.out, "%s removed: %s\n", ref, words)
+					fmt.Fprintf(e.Out, "%s removed: %s\n", ref, words)
 				}
 			}
-			if e.json {
-				return e.printJSON(out)
+			if e.JSON {
+				return e.Doc(out)
 			}
 			return nil
 		},
 	}
 }
 
-// namesOf are the names that an image has.
-func namesOf(st *image.Store, digest string) ([]string, error) {
-	list, err := st.List()
-	if err != nil {
-		return nil, err
-	}
-	out := []string{}
-	for _, x := range list {
-		if x.Digest == digest && x.Name != "" {
-			out = append(out, x.Name)
-		}
-	}
-	return out, nil
-}
-
 func imageGC(e *env) *cobra.Command {
-	var o image.GCOptions
+	spec := model.JobSpec{Kind: model.JobGC}
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Free the space of what no image needs",
@@ -109,29 +87,28 @@ session, keep what is theirs. While something is captured or imported, it fails 
   diskcast image gc --unnamed --partial`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := e.openStore()
+			result, err := e.do(cmd.Context(), "freeing", spec)
 			if err != nil {
 				return err
 			}
-			r, err := st.GC(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			if e.json {
-				return e.printJSON(map[string]any{"images": r.Images, "blobs": r.Blobs, "files": r.Files, "bytes": r.Bytes, "dry_run": o.Dry})
+			r := result.GC
+			if e.JSON {
+				return e.Doc(r)
 			}
 			did := "freed"
-			if o.Dry {
+			if r.DryRun {
 				did = "would free"
 			}
-			_, err = fmt.Fprintf(e.out, "%s %s: %d blobs, %d unfinished files, %d images without a name\n", did, bytesWords(r.Bytes), r.Blobs, r.Files, r.Images)
+			_, err = fmt.Fprintf(e.Out, "%s %s: %d blobs, %d unfinished files, %d images without a name\n", did,
+				units.Bytes(r.Bytes), r.Blobs, r.Files, r.Images)
 			return err
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.Unnamed, "unnamed", false, "also give up images that have lost their name")
-	f.BoolVar(&o.Partial, "partial", false, "also give up what is half fetched or half captured, and would be taken up again")
-	f.BoolVar(&o.Dry, "dry-run", false, "only say what would go")
+	f.BoolVar(&spec.Unnamed, "unnamed", false, "also give up images that have lost their name")
+	f.BoolVar(&spec.Partial, "partial", false,
+		"also give up what is half fetched or half captured, and would be taken up again")
+	f.BoolVar(&spec.DryRun, "dry-run", false, "only say what would go")
 	return cmd
 }
 
@@ -145,48 +122,38 @@ delta restore of NEW has to send to a disk that has OLD.`,
 		Example: "  diskcast image diff debian-2024-05 debian-2024-06",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			was, err := e.openImage(a[0])
+			l, err := e.library()
 			if err != nil {
 				return err
 			}
-			defer was.Close()
-			is, err := e.openImage(a[1])
+			d, err := l.Diff(cmd.Context(), a[0], a[1], extents)
 			if err != nil {
 				return err
 			}
-			defer is.Close()
-			d := image.Diff(was.Index(), is.Index())
-			equal := was.Config().Content == is.Config().Content
-			if e.json {
-				out := map[string]any{"same_disk": equal, "same": d.Same, "moved": d.Moved, "changed": d.Changed, "added": d.Added, "removed": d.Removed, "new": d.New}
-				if extents {
-					rows := []map[string]int64{}
-					for _, x := range d.Cells {
-						rows = append(rows, map[string]int64{"offset": x.Offset, "length": x.Length})
-					}
-					out["extents"] = rows
-				}
-				return e.printJSON(out)
+			if e.JSON {
+				return e.Doc(d)
 			}
-			if equal {
-				fmt.Fprintln(e.out, "both hold the same disk")
-			}
-			rows := [][]string{
-				{"same", bytesWords(d.Same), "at the same place"},
-				{"moved", bytesWords(d.Moved), a[0] + " has them at another place"},
-				{"changed", bytesWords(d.Changed), "other bytes"},
-				{"added", bytesWords(d.Added), "where " + a[0] + " has nothing"},
-				{"removed", bytesWords(d.Removed), "of " + a[0] + ", where " + a[1] + " has nothing"},
-				{"to send", bytesWords(d.New), fmt.Sprintf("compressed, %s of %s", percentWords(d.New, is.ObjectSize()), a[1])},
-			}
-			if extents {
-				for _, x := range d.Cells {
-					rows = append(rows, []string{"differs", bytesWords(x.Length), fmt.Sprintf("from byte %d", x.Offset)})
-				}
-			}
-			return table(e.out, rows)
+			return e.printDiff(a[0], a[1], d)
 		},
 	}
 	cmd.Flags().BoolVar(&extents, "extents", false, "list where on the disk they differ")
 	return cmd
+}
+
+func (e *env) printDiff(was, is string, d *model.ImageDiff) error {
+	if d.SameDisk {
+		fmt.Fprintln(e.Out, "both hold the same disk")
+	}
+	rows := [][]string{
+		{"same", units.Bytes(d.Same), "at the same place"},
+		{"moved", units.Bytes(d.Moved), was + " has them at another place"},
+		{"changed", units.Bytes(d.Changed), "other bytes"},
+		{"added", units.Bytes(d.Added), "where " + was + " has nothing"},
+		{"removed", units.Bytes(d.Removed), "of " + was + ", where " + is + " has nothing"},
+		{"to send", units.Bytes(d.New), fmt.Sprintf("compressed, %s of %s", units.Percent(d.New, d.Object), is)},
+	}
+	for _, x := range d.Extents {
+		rows = append(rows, []string{"differs", units.Bytes(x.Length), fmt.Sprintf("from byte %d", x.Offset)})
+	}
+	return ui.Table(e.Out, rows)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -40,8 +41,8 @@ the whole time, and is never taken from it. Below are the other DHCP servers tha
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(v)
+			if e.JSON {
+				return e.Doc(v)
 			}
 			return printDHCP(e, v, time.Now())
 		},
@@ -50,7 +51,7 @@ the whole time, and is never taken from it. Below are the other DHCP servers tha
 
 func printDHCP(e *env, v *model.DHCP, now time.Time) error {
 	if v.Range == "" {
-		fmt.Fprintf(e.out, "This server gives no addresses: it runs with --dhcp %s.\n", v.Mode)
+		fmt.Fprintf(e.Out, "This server gives no addresses: it runs with --dhcp %s.\n", v.Mode)
 	} else {
 		rows := [][]string{{"ADDRESS", "MAC", "STATE", "MACHINE", "UNTIL"}}
 		for _, l := range v.Leases {
@@ -61,18 +62,18 @@ func printDHCP(e *env, v *model.DHCP, now time.Time) error {
 			case l.Known:
 				machine = "known"
 			}
-			rows = append(rows, []string{l.Addr, dash(l.MAC), l.State, machine, until(l.Until, now)})
+			rows = append(rows, []string{l.Addr, ui.Dash(l.MAC), l.State, machine, until(l.Until, now)})
 		}
-		if err := table(e.out, rows); err != nil {
+		if err := ui.Table(e.Out, rows); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.out, "%d of %d addresses of %s are free\n", v.Free, v.Addresses, v.Range)
+		fmt.Fprintf(e.Out, "%d of %d addresses of %s are free\n", v.Free, v.Addresses, v.Range)
 	}
 	for _, s := range v.Others {
-		fmt.Fprintf(e.out, "another DHCP server: %s, MAC %s, gives %s, heard %s\n", s.Server, dash(s.MAC), s.Gives, ago(s.Last))
+		fmt.Fprintf(e.Out, "another DHCP server: %s, MAC %s, gives %s, heard %s\n", s.Server, ui.Dash(s.MAC), s.Gives, ui.Ago(s.Last))
 	}
 	for _, w := range v.Warnings {
-		fmt.Fprintf(e.out, "warning: %s\n", w)
+		fmt.Fprintf(e.Out, "warning: %s\n", w)
 	}
 	return nil
 }

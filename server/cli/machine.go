@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/api"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -45,8 +46,8 @@ func machineList(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(all)
+			if e.JSON {
+				return e.Doc(all)
 			}
 			rows := [][]string{{"MACHINE", "NAME", "WHERE", "NODE", "LABELS", "SEEN"}}
 			for _, m := range all {
@@ -54,14 +55,14 @@ func machineList(e *env) *cobra.Command {
 				if n := len(m.Nodes); n > 0 {
 					node = m.Nodes[n-1]
 				}
-				rows = append(rows, []string{m.ID, dash(m.Name), dash(m.Where), dash(node), dash(labels(&m)), ago(m.Seen)})
+				rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node), ui.Dash(labels(&m)), ui.Ago(m.Seen)})
 			}
-			if err := table(e.out, rows); err != nil {
+			if err := ui.Table(e.Out, rows); err != nil {
 				return err
 			}
 			for _, m := range all {
 				for _, w := range m.Warnings {
-					fmt.Fprintf(e.out, "%s: warning: %s\n", m.ID, w)
+					fmt.Fprintf(e.Out, "%s: warning: %s\n", m.ID, w)
 				}
 			}
 			return nil
@@ -103,16 +104,16 @@ func machineDo(e *env, use, short string, args int, do func(*cobra.Command, *api
 }
 
 func (e *env) printMachine(m *model.Machine) error {
-	if e.json {
-		return e.printJSON(m)
+	if e.JSON {
+		return e.Doc(m)
 	}
-	rows := [][]string{{"machine", m.ID}, {"name", dash(m.Name)}, {"labels", dash(labels(m))}, {"where", dash(m.Where)}, {"first seen", ago(m.Made)},
-		{"last seen", ago(m.Seen)}}
+	rows := [][]string{{"machine", m.ID}, {"name", ui.Dash(m.Name)}, {"labels", ui.Dash(labels(m))}, {"where", ui.Dash(m.Where)}, {"first seen", ui.Ago(m.Made)},
+		{"last seen", ui.Ago(m.Seen)}}
 	for _, mac := range m.Boots {
 		rows = append(rows, []string{"boots from", mac})
 	}
 	for _, b := range m.Boards {
-		rows = append(rows, []string{"board", fmt.Sprintf("UUID %s, serial %s", dash(b.UUID), dash(b.Serial))})
+		rows = append(rows, []string{"board", fmt.Sprintf("UUID %s, serial %s", ui.Dash(b.UUID), ui.Dash(b.Serial))})
 	}
 	for _, n := range m.Nodes {
 		rows = append(rows, []string{"node", n})
@@ -125,7 +126,7 @@ func (e *env) printMachine(m *model.Machine) error {
 	for _, w := range m.Warnings {
 		rows = append(rows, []string{"warning", w})
 	}
-	return table(e.out, rows)
+	return ui.Table(e.Out, rows)
 }
 
 func machineName(e *env) *cobra.Command {

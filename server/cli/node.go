@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -38,22 +40,22 @@ func nodeList(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(nodes)
+			if e.JSON {
+				return e.Doc(nodes)
 			}
 			rows := [][]string{{"NODE", "NAME", "WHERE", "ADDRESS", "SESSION", "MEMORY", "DISKS", "SEEN", "MACHINE"}}
 			for _, n := range nodes {
-				rows = append(rows, []string{n.ID, dash(n.Name), n.Where, dash(n.Addr), dash(n.Session), memory(&n), disks(&n), ago(n.LastSeen), strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
+				rows = append(rows, []string{n.ID, ui.Dash(n.Name), n.Where, ui.Dash(n.Addr), ui.Dash(n.Session), memory(&n), disks(&n), ui.Ago(n.LastSeen), strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
 			}
-			if err := table(e.out, rows); err != nil {
+			if err := ui.Table(e.Out, rows); err != nil {
 				return err
 			}
 			for _, n := range nodes {
 				if n.Problem != "" {
-					fmt.Fprintf(e.out, "%s: %s\n", n.ID, n.Problem)
+					fmt.Fprintf(e.Out, "%s: %s\n", n.ID, n.Problem)
 				}
 				for _, w := range n.Warnings {
-					fmt.Fprintf(e.out, "%s: warning: %s\n", n.ID, w)
+					fmt.Fprintf(e.Out, "%s: warning: %s\n", n.ID, w)
 				}
 			}
 			return nil
@@ -61,32 +63,25 @@ func nodeList(e *env) *cobra.Command {
 	}
 }
 
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
 func memory(n *model.Node) string {
 	if n.Inventory.Memory == 0 {
 		return "-"
 	}
-	return bytesWords(n.Inventory.Memory)
+	return units.Bytes(n.Inventory.Memory)
 }
 
 func disks(n *model.Node) string {
 	var out []string
 	for _, d := range n.Inventory.Disks {
-		out = append(out, strings.TrimPrefix(d.Path, "/dev/")+" "+bytesWords(d.Size))
+		out = append(out, strings.TrimPrefix(d.Path, "/dev/")+" "+units.Bytes(d.Size))
 	}
-	return dash(strings.Join(out, ", "))
+	return ui.Dash(strings.Join(out, ", "))
 }
 
 // diskWords is a disk with all that a rule of session create --disk can use.
 func diskWords(d *session.Disk) string {
-	w := []string{d.Path, bytesWords(d.Size), strconv.Itoa(d.SectorSize) + "-byte sectors", "model=" + dash(d.Model), "serial=" + dash(d.Serial),
-		"wwn=" + dash(d.WWN), "by-path=" + dash(d.BusPath)}
+	w := []string{d.Path, units.Bytes(d.Size), strconv.Itoa(d.SectorSize) + "-byte sectors", "model=" + ui.Dash(d.Model), "serial=" + ui.Dash(d.Serial),
+		"wwn=" + ui.Dash(d.WWN), "by-path=" + ui.Dash(d.BusPath)}
 	switch {
 	case d.Bus == session.BusUSB:
 		w = append(w, "type=usb")
@@ -121,16 +116,16 @@ func nodeShow(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(n)
+			if e.JSON {
+				return e.Doc(n)
 			}
 			inv := &n.Inventory
 			rows := [][]string{
-				{"node", n.ID}, {"where", n.Where}, {"address", dash(n.Addr)}, {"session", dash(n.Session)}, {"last session", dash(n.Last)},
-				{"machine", dash(strings.TrimSpace(n.Machine + " " + n.Name))}, {"product", dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))}, {"serial", dash(inv.Serial)}, {"uuid", dash(inv.UUID)},
-				{"firmware", dash(inv.Firmware) + map[bool]string{true: ", Secure Boot"}[inv.SecureBoot]},
-				{"cpus", strconv.Itoa(inv.CPUs)}, {"memory", memory(n)}, {"agent", dash(n.Agent)},
-				{"first seen", ago(n.FirstSeen)}, {"last seen", ago(n.LastSeen)},
+				{"node", n.ID}, {"where", n.Where}, {"address", ui.Dash(n.Addr)}, {"session", ui.Dash(n.Session)}, {"last session", ui.Dash(n.Last)},
+				{"machine", ui.Dash(strings.TrimSpace(n.Machine + " " + n.Name))}, {"product", ui.Dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))}, {"serial", ui.Dash(inv.Serial)}, {"uuid", ui.Dash(inv.UUID)},
+				{"firmware", ui.Dash(inv.Firmware) + map[bool]string{true: ", Secure Boot"}[inv.SecureBoot]},
+				{"cpus", strconv.Itoa(inv.CPUs)}, {"memory", memory(n)}, {"agent", ui.Dash(n.Agent)},
+				{"first seen", ui.Ago(n.FirstSeen)}, {"last seen", ui.Ago(n.LastSeen)},
 			}
 			if n.Problem != "" {
 				rows = append(rows, []string{"problem", n.Problem})
@@ -150,10 +145,10 @@ func nodeShow(e *env) *cobra.Command {
 			for _, nic := range inv.NICs {
 				rows = append(rows, []string{"nic", fmt.Sprintf("%s  %s  %s  %s", nic.Name, nic.MAC, link(&nic), strings.Join(nic.Addrs, " "))})
 			}
-			if err := table(e.out, rows); err != nil {
+			if err := ui.Table(e.Out, rows); err != nil {
 				return err
 			}
-			return printTimeline(e.out, n.Trace, nil, nil)
+			return printTimeline(e.Out, n.Trace, nil, nil)
 		},
 	}
 }
@@ -186,13 +181,13 @@ func nodeLog(e *env) *cobra.Command {
 				return err
 			}
 			for _, ev := range events {
-				if e.json {
-					if err := e.printJSON(ev); err != nil {
+				if e.JSON {
+					if err := e.Doc(ev); err != nil {
 						return err
 					}
 					continue
 				}
-				fmt.Fprintln(e.out, eventLine(&ev))
+				fmt.Fprintln(e.Out, eventLine(&ev))
 			}
 			return nil
 		},

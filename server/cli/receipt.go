@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/api"
+	"github.com/diskcast/diskcast/server/cli/ui"
 )
 
 func receiptCommand(e *env) *cobra.Command {
@@ -87,9 +89,9 @@ func receiptShow(e *env) *cobra.Command {
 			}
 			switch {
 			case html:
-				err = receipt.Page(e.out, all)
-			case e.json:
-				err = e.printJSON(receiptDocs(all))
+				err = receipt.Page(e.Out, all)
+			case e.JSON:
+				err = e.Doc(receiptDocs(all))
 			default:
 				err = e.printReceipts(all)
 			}
@@ -119,15 +121,15 @@ a receipt that says "failed" and is signed is a sound receipt.`,
 			if err != nil {
 				return err
 			}
-			if e.json {
-				err = e.printJSON(receiptDocs(all))
+			if e.JSON {
+				err = e.Doc(receiptDocs(all))
 			} else {
 				for i, r := range all {
 					word := "the signature holds: " + r.Kind + " " + r.Result
 					if r.Bad != "" {
 						word = r.Bad
 					}
-					if _, err = fmt.Fprintf(e.out, "%s: %s\n", args[i], word); err != nil {
+					if _, err = fmt.Fprintf(e.Out, "%s: %s\n", args[i], word); err != nil {
 						break
 					}
 				}
@@ -183,10 +185,10 @@ func (e *env) printReceipts(all []receipt.Signed) error {
 		if name == "" {
 			name = r.Machine.ID
 		}
-		rows = append(rows, []string{name, r.Disk.Model, r.Disk.Serial, bytesWords(r.Disk.Size), r.Method, term,
+		rows = append(rows, []string{name, r.Disk.Model, r.Disk.Serial, units.Bytes(r.Disk.Size), r.Method, term,
 			r.Ended.UTC().Format(time.RFC3339), r.Result, sig})
 	}
-	if err := table(e.out, rows); err != nil {
+	if err := ui.Table(e.Out, rows); err != nil {
 		return err
 	}
 	for _, r := range all {
@@ -194,7 +196,7 @@ func (e *env) printReceipts(all []receipt.Signed) error {
 			if say == "" {
 				continue
 			}
-			if _, err := fmt.Fprintf(e.out, "%s: %s\n", r.ID, say); err != nil {
+			if _, err := fmt.Fprintf(e.Out, "%s: %s\n", r.ID, say); err != nil {
 				return err
 			}
 		}

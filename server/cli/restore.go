@@ -12,6 +12,9 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
+	"github.com/diskcast/diskcast/server/library"
 )
 
 func imageRestore(e *env) *cobra.Command {
@@ -35,6 +38,9 @@ file system reaches beyond its end.`,
   diskcast image restore debian /dev/sdb --delta --yes`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
+			if e.remote() {
+				return usage("image restore writes images of a store on this machine: name it with --store, or fetch the image first (`diskcast image export %s DIR`, then --store DIR)", a[0])
+			}
 			im, err := e.openImage(a[0])
 			if err != nil {
 				return err
@@ -98,25 +104,25 @@ type localRestore struct {
 
 // run restores to t, closes it, and grows what the plan made room for.
 func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Target) error {
-	bars := &stepBars{e: r.env, target: r.target}
-	r.o.Progress = bars.update
+	bars := &ui.Steps{UI: &r.UI, Target: r.target}
+	r.o.Progress = bars.Update
 	r.o.Planned = func(p *restore.Plan) {
 		r.growth = p.Growth()
-		for _, n := range openNotes(im) {
-			r.note(n)
+		for _, n := range library.Notes(im) {
+			r.Note(n)
 		}
 		for _, s := range p.Warnings() {
-			r.warn(s)
+			r.Warn(s)
 		}
 	}
-	r.o.Wrong = func(e *restore.MismatchError) { r.warn(e.Error() + "; what differs is written once more") }
+	r.o.Wrong = func(e *restore.MismatchError) { r.Warn(e.Error() + "; what differs is written once more") }
 	began := time.Now()
 	st, err := restore.Local(ctx, im, t, r.o)
-	bars.close()
+	bars.Close()
 	if err == nil {
 		// While it is open: nobody else can use the disk then, so the kernel cannot refuse because it is in use.
 		if e := restore.RereadTable(ctx, t); e != nil && len(im.Config().Table.Partitions) > 0 {
-			r.warn(e.Error() + "; this machine goes by the old table until it restarts, or `partprobe` is run")
+			r.Warn(e.Error() + "; this machine goes by the old table until it restarts, or `partprobe` is run")
 		}
 	}
 	if e := t.Close(); err == nil {
@@ -131,35 +137,35 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 		case ctx.Err() != nil:
 			return err
 		case err != nil:
-			r.warn(err.Error())
+			r.Warn(err.Error())
 		default:
 			grown = true
 		}
 	}
 	took := time.Since(began)
-	if r.json {
+	if r.JSON {
 		doc := map[string]any{"image": r.image, "digest": im.Manifest(), "target": r.target, "written": st.Written, "needed": st.Needed, "seconds": took.Seconds(), "verified": r.o.Verify}
 		if g := r.growth; g.FS != "" {
 			doc["grown"] = map[string]any{"partition": g.Number, "from": g.From, "to": g.To, "file_system": g.FS, "filled": grown}
 		}
-		return r.printJSON(doc)
+		return r.Doc(doc)
 	}
-	fmt.Fprintf(r.out, "%s is on %s: wrote %s in %.1f s (%s)\n", r.image, r.target, bytesWords(st.Written), took.Seconds(), rateWords(st.Written, took))
+	fmt.Fprintf(r.Out, "%s is on %s: wrote %s in %.1f s (%s)\n", r.image, r.target, units.Bytes(st.Written), took.Seconds(), units.Speed(st.Written, took))
 	switch g := r.growth; {
 	case grown:
-		_, err = fmt.Fprintf(r.out, "%s\n", g.Words())
+		_, err = fmt.Fprintf(r.Out, "%s\n", g.Words())
 	case g.Note != "":
-		_, err = fmt.Fprintf(r.out, "nothing was grown: %s\n", g.Note)
+		_, err = fmt.Fprintf(r.Out, "nothing was grown: %s\n", g.Note)
 	}
 	return err
 }
 
 // confirm asks on a terminal; elsewhere nobody could answer.
 func (e *env) confirm(question string) error {
-	if _, ok := terminal(e.in); !ok {
+	if _, ok := ui.Terminal(e.in); !ok {
 		return usage("a disk, or a file that holds something, is overwritten only with --yes, or after asking on a terminal")
 	}
-	fmt.Fprint(e.err, question)
+	fmt.Fprint(e.Err, question)
 	answer, err := bufio.NewReader(e.in).ReadString('\n')
 	if err != nil || strings.TrimSpace(answer) != "yes" {
 		return &codeError{exitFailed, fmt.Errorf("not confirmed; nothing was written")}

@@ -111,14 +111,14 @@ Killed at any moment and started again, the server goes on with the sessions it 
 }
 
 func (e *env) started(i serve.Info) {
-	if e.json {
-		_ = e.printJSON(i) // e.out remembers that it failed
+	if e.JSON {
+		_ = e.Doc(i) // e.Out remembers that it failed
 		return
 	}
-	fmt.Fprintf(e.out, "diskcast serves on %s (%v), DHCP %s\n", i.Interface, i.Address, i.DHCP)
-	fmt.Fprintf(e.out, "  API          %s\n  pin          %s\n  boot files   %s from %s\n  images       %s\n  token        in %s\n",
+	fmt.Fprintf(e.Out, "diskcast serves on %s (%v), DHCP %s\n", i.Interface, i.Address, i.DHCP)
+	fmt.Fprintf(e.Out, "  API          %s\n  pin          %s\n  boot files   %s from %s\n  images       %s\n  token        in %s\n",
 		i.Server, i.Pin, i.Boot, i.BootDir, i.Store, i.TokenFile)
-	fmt.Fprintf(e.out, "ready\n")
+	fmt.Fprintf(e.Out, "ready\n")
 }
 
 func tokenCommand(e *env) *cobra.Command {
@@ -137,10 +137,10 @@ The token is as good as the server's root password: whoever has it can overwrite
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(map[string]string{"token": id.Token, "pin": id.Pin})
+			if e.JSON {
+				return e.Doc(map[string]string{"token": id.Token, "pin": id.Pin})
 			}
-			_, err = fmt.Fprintf(e.out, "token  %s\npin    %s\n", id.Token, id.Pin)
+			_, err = fmt.Fprintf(e.Out, "token  %s\npin    %s\n", id.Token, id.Pin)
 			return err
 		},
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/model"
 )
@@ -96,21 +98,21 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 				return err
 			}
 			for _, w := range s.Warnings {
-				e.warn(w)
+				e.Warn(w)
 			}
-			if !e.json {
+			if !e.JSON {
 				e.createNotes(s)
 			}
 			if watch {
-				if !e.json {
-					fmt.Fprintf(e.out, "session %s\n", s.ID)
+				if !e.JSON {
+					fmt.Fprintf(e.Out, "session %s\n", s.ID)
 				}
 				return e.watch(cmd.Context(), c, s.ID)
 			}
-			if e.json {
-				return e.printJSON(s)
+			if e.JSON {
+				return e.Doc(s)
 			}
-			fmt.Fprintf(e.out, "%s\n", s.ID)
+			fmt.Fprintf(e.Out, "%s\n", s.ID)
 			return nil
 		},
 	}
@@ -138,13 +140,13 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 // createNotes says, beside the session's name, what the operator should know before disks are written.
 func (e *env) createNotes(s *model.Session) {
 	for _, n := range s.Notes {
-		fmt.Fprintf(e.err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
+		fmt.Fprintf(e.Err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
 	}
 	for i := range s.Parts {
 		p := &s.Parts[i]
 		for _, words := range []string{p.Unbootable, p.Warning} {
 			if words != "" {
-				e.warn(fmt.Sprintf("node %s: %s", p.Node, words))
+				e.Warn(fmt.Sprintf("node %s: %s", p.Node, words))
 			}
 		}
 	}
@@ -208,8 +210,8 @@ func sessionList(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(list)
+			if e.JSON {
+				return e.Doc(list)
 			}
 			rows := [][]string{{"SESSION", "STATE", "IMAGE", "NODES", "DONE", "FAILED", "GROUP", "CREATED", "REASON"}}
 			for _, s := range list {
@@ -218,9 +220,9 @@ func sessionList(e *env) *cobra.Command {
 				if s.Cast != nil {
 					group = s.Cast.Group
 				}
-				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ago(s.Created), remark(&s)})
+				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ui.Ago(s.Created), remark(&s)})
 			}
-			return table(e.out, rows)
+			return ui.Table(e.Out, rows)
 		},
 	}
 }
@@ -277,8 +279,8 @@ func sessionShow(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(s)
+			if e.JSON {
+				return e.Doc(s)
 			}
 			return e.showSession(s)
 		},
@@ -288,7 +290,7 @@ func sessionShow(e *env) *cobra.Command {
 func (e *env) showSession(s *model.Session) error {
 	rows := [][]string{{"session", s.ID}, {"state", s.State}, {"image", s.Image.Name + "  " + s.Image.Manifest}}
 	if s.Image.Manifest != "" {
-		rows = append(rows, []string{"object", bytesWords(s.Image.ObjectSize)})
+		rows = append(rows, []string{"object", units.Bytes(s.Image.ObjectSize)})
 	}
 	if s.Reason != "" {
 		rows = append(rows, []string{"reason", s.Reason})
@@ -302,34 +304,34 @@ func (e *env) showSession(s *model.Session) error {
 	if c := s.Cast; c != nil {
 		st := &c.Stats
 		rows = append(rows, []string{"group", c.Group},
-			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", bytesWords(st.Sent), bytesWords(st.Repair), bytesWords(st.Wire))})
+			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", units.Bytes(st.Sent), units.Bytes(st.Repair), units.Bytes(st.Wire))})
 		if st.Warning != "" {
 			rows = append(rows, []string{"warning", st.Warning})
 		}
 	}
-	if err := table(e.out, rows); err != nil {
+	if err := ui.Table(e.Out, rows); err != nil {
 		return err
 	}
 	for i := range s.Parts {
 		p := &s.Parts[i]
-		fmt.Fprintf(e.out, "\nnode %s  %s", p.Node, p.State)
+		fmt.Fprintf(e.Out, "\nnode %s  %s", p.Node, p.State)
 		if p.Reason != "" {
-			fmt.Fprintf(e.out, ": %s", p.Reason)
+			fmt.Fprintf(e.Out, ": %s", p.Reason)
 		}
 		if p.Disk != nil {
-			fmt.Fprintf(e.out, "\n  on %s", p.Disk.Words())
+			fmt.Fprintf(e.Out, "\n  on %s", p.Disk.Words())
 		}
 		if p.Unbootable != "" {
-			fmt.Fprintf(e.out, "\n  will not start: %s", p.Unbootable)
+			fmt.Fprintf(e.Out, "\n  will not start: %s", p.Unbootable)
 		}
 		if p.Warning != "" {
-			fmt.Fprintf(e.out, "\n  warning: %s", p.Warning)
+			fmt.Fprintf(e.Out, "\n  warning: %s", p.Warning)
 		}
 		if p.Identity != "" {
-			fmt.Fprintf(e.out, "\n  who it is: %s", p.Identity)
+			fmt.Fprintf(e.Out, "\n  who it is: %s", p.Identity)
 		}
-		fmt.Fprintln(e.out)
-		if err := printTimeline(e.out, p.Steps, p.Reboots, p.Progress); err != nil {
+		fmt.Fprintln(e.Out)
+		if err := printTimeline(e.Out, p.Steps, p.Reboots, p.Progress); err != nil {
 			return err
 		}
 	}
@@ -341,7 +343,7 @@ func sessionWatch(e *env) *cobra.Command {
 		Use:   "watch SESSION",
 		Short: "Follow a session until it is over",
 		Long: `Follow a session until it is over; then print a timeline of each node. With --json, every change is one line of JSON
-(docs/node-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5 that every node
+(docs/operator-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5 that every node
 has it and some machines will not start from it by themselves, for the reasons that are told.`,
 		Example: "  diskcast session watch s1\n  diskcast session watch s1 --json",
 		Args:    cobra.ExactArgs(1),
@@ -369,12 +371,12 @@ func sessionCancel(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.json {
-				return e.printJSON(s)
+			if e.JSON {
+				return e.Doc(s)
 			}
-			fmt.Fprintf(e.out, "%s %s\n", s.ID, s.State)
+			fmt.Fprintf(e.Out, "%s %s\n", s.ID, s.State)
 			for _, w := range s.Warnings {
-				fmt.Fprintf(e.err, "diskcast: warning: %s\n", w)
+				fmt.Fprintf(e.Err, "diskcast: warning: %s\n", w)
 			}
 			return nil
 		},

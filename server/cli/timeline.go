@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/diskcast/diskcast/server/model"
 )
 
@@ -61,7 +63,7 @@ func printTimeline(w io.Writer, steps map[string]model.Mark, reboots []model.Mar
 			fmt.Sprintf("+%.1f s", m.Time.Sub(steps[names[0]].Time).Seconds()), fmt.Sprintf("(%.1f s)", m.Time.Sub(before).Seconds()), m.Message})
 		before = m.Time
 	}
-	if err := table(w, rows); err != nil {
+	if err := ui.Table(w, rows); err != nil {
 		return err
 	}
 	if p == nil {
@@ -70,19 +72,19 @@ func printTimeline(w io.Writer, steps map[string]model.Mark, reboots []model.Mar
 	if p.ToRead > 0 {
 		line := "  " + progressWords(p)
 		if from, to := steps[session.StepPlan], steps[session.StepUploaded]; !from.Time.IsZero() && !to.Time.IsZero() {
-			line += ", " + rateWords(p.Read, to.Time.Sub(from.Time))
+			line += ", " + units.Speed(p.Read, to.Time.Sub(from.Time))
 		}
 		_, err := fmt.Fprintln(w, line)
 		return err
 	}
 	first, last, written := steps[session.StepFirstByte], steps[session.StepLastByte], steps[session.StepWritten]
-	line := fmt.Sprintf("  received %s of %s (multicast %s, unicast %s)", bytesWords(p.Received), bytesWords(p.Needed), bytesWords(p.Multicast), bytesWords(p.Unicast))
+	line := fmt.Sprintf("  received %s of %s (multicast %s, unicast %s)", units.Bytes(p.Received), units.Bytes(p.Needed), units.Bytes(p.Multicast), units.Bytes(p.Unicast))
 	if !first.Time.IsZero() && !last.Time.IsZero() {
-		line += ", " + rateWords(p.Received, last.Time.Sub(first.Time))
+		line += ", " + units.Speed(p.Received, last.Time.Sub(first.Time))
 	}
-	line += fmt.Sprintf("; written %s of %s", bytesWords(p.Written), bytesWords(p.ToWrite))
+	line += fmt.Sprintf("; written %s of %s", units.Bytes(p.Written), units.Bytes(p.ToWrite))
 	if !first.Time.IsZero() && !written.Time.IsZero() {
-		line += ", " + rateWords(p.Written, written.Time.Sub(first.Time))
+		line += ", " + units.Speed(p.Written, written.Time.Sub(first.Time))
 	}
 	if p.Loss > 0 {
 		line += fmt.Sprintf("; loss %.2f %%", 100*p.Loss)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,17 +13,19 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/api"
+	"github.com/diskcast/diskcast/server/cli/ui"
 	"github.com/diskcast/diskcast/server/model"
 )
 
 // watch follows a session to its end.
 func (e *env) watch(ctx context.Context, c *api.Client, id string) error {
 	var last *model.Session
-	show := watcher(&lineWatcher{out: e.out})
-	if e.json {
+	show := watcher(newLineWatcher(e.Out))
+	if e.JSON {
 		show = jsonWatcher{e}
-	} else if f, ok := terminal(e.out); ok {
+	} else if f, ok := ui.Terminal(e.Out); ok {
 		show = newBarWatcher(ctx, f)
 	}
 	err := c.Watch(ctx, id, func(l model.Line) error {
@@ -30,17 +33,17 @@ func (e *env) watch(ctx context.Context, c *api.Client, id string) error {
 			last = l.Session
 		}
 		return show.line(&l)
-	}, func(err error) { e.warn(plain.Line(err.Error(), 0) + "; asking again") })
+	}, func(err error) { e.Warn(plain.Line(err.Error(), 0) + "; asking again") })
 	show.close()
 	if err != nil {
 		return err
 	}
-	if !e.json {
+	if !e.JSON {
 		s, err := c.Session(ctx, id)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(e.out)
+		fmt.Fprintln(e.Out)
 		if err := e.showSession(s); err != nil {
 			return err
 		}
@@ -56,44 +59,100 @@ type watcher interface {
 
 type jsonWatcher struct{ e *env }
 
-func (w jsonWatcher) line(l *model.Line) error { return w.e.printJSON(l) }
-func (w jsonWatcher) close()                   {}
+func (w jsonWatcher) line(l *model.Line) error {
+	if l.Type == model.LineLive {
+		return nil
+	}
+	return w.e.Doc(l)
+}
+func (w jsonWatcher) close() {}
 
 // lineWatcher prints a line for each thing worth one: not on a terminal, nobody wants a bar.
 type lineWatcher struct {
 	out    io.Writer
-	state  string
-	warned warned
-	told   map[string]time.Time
+	state  map[string]string    // of sessions, and what of machines is told, by id
+	warned map[string]*warned   // by session
+	told   map[string]time.Time // progress, by session and machine
 }
 
-// progressEvery is how often a node's progress is worth a line.
-const progressEvery = 5 * time.Second
+func newLineWatcher(out io.Writer) *lineWatcher {
+	return &lineWatcher{out: out, state: map[string]string{}, warned: map[string]*warned{}, told: map[string]time.Time{}}
+}
 
 func (w *lineWatcher) line(l *model.Line) error {
-	var err error
-	for _, words := range w.warned.news(l.Session) {
-		if _, err := fmt.Fprintf(w.out, "%s session %s warning: %s\n", time.Now().Format("15:04:05.000"), l.Session.ID, words); err != nil {
+	switch {
+	case l.Type == model.LineLost:
+		return w.print("events were lost here; what follows is how things are now")
+	case l.Gone != "":
+		return w.print("%s %s is forgotten", l.Type, l.Gone)
+	case l.Event != nil:
+		_, err := fmt.Fprintln(w.out, eventLine(l.Event))
+		return err
+	case l.Session != nil:
+		return w.session(l.Session)
+	case l.Sighting != nil:
+		return w.sighting(l.Sighting)
+	case l.Job != nil:
+		return w.job(l.Job)
+	case l.Node != nil && l.Node.Progress != nil && l.Node.State == model.Running:
+		key := l.Node.Session + "/" + l.Node.Node
+		if time.Since(w.told[key]) < ui.Every {
+			return nil
+		}
+		w.told[key] = time.Now()
+		return w.print("%s %-10s %s", l.Node.Node, "progress", progressWords(l.Node.Progress))
+	}
+	return nil
+}
+
+// print prints a line with the time.
+func (w *lineWatcher) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(w.out, "%s %s\n", time.Now().Format("15:04:05.000"), fmt.Sprintf(format, args...))
+	return err
+}
+
+func (w *lineWatcher) session(s *model.Session) error {
+	if w.warned[s.ID] == nil {
+		w.warned[s.ID] = &warned{}
+	}
+	for _, words := range w.warned[s.ID].news(s) {
+		if err := w.print("session %s warning: %s", s.ID, words); err != nil {
 			return err
 		}
 	}
-	switch {
-	case l.Event != nil:
-		_, err = fmt.Fprintln(w.out, eventLine(l.Event))
-	case l.Session != nil && l.Session.State != w.state:
-		w.state = l.Session.State
-		_, err = fmt.Fprintf(w.out, "%s session %s %s %s\n", time.Now().Format("15:04:05.000"), l.Session.ID, w.state, l.Session.Reason)
-	case l.Node != nil && l.Node.Progress != nil && l.Node.State == model.Running:
-		if w.told == nil {
-			w.told = map[string]time.Time{}
-		}
-		if time.Since(w.told[l.Node.Node]) < progressEvery {
-			return nil
-		}
-		w.told[l.Node.Node] = time.Now()
-		_, err = fmt.Fprintf(w.out, "%s %s %-10s %s\n", time.Now().Format("15:04:05.000"), l.Node.Node, "progress", progressWords(l.Node.Progress))
+	if s.State == w.state[s.ID] {
+		return nil
 	}
-	return err
+	w.state[s.ID] = s.State
+	return w.print("session %s %s %s", s.ID, s.State, s.Reason)
+}
+
+// job tells what becomes of long work on images, not how far it is.
+func (w *lineWatcher) job(j *model.Job) error {
+	if j.State == w.state["job "+j.ID] {
+		return nil
+	}
+	w.state["job "+j.ID] = j.State
+	return w.print("job %s %s %s %s %s", j.ID, j.Spec.Kind, cmp.Or(j.Spec.Image, j.Spec.Name), j.State, j.Error)
+}
+
+// sighting tells where a machine is, when that has changed, and what is wrong with it.
+func (w *lineWatcher) sighting(n *model.Node) error {
+	words := n.Where
+	if n.Session != "" {
+		words += ", session " + n.Session
+	}
+	if n.Problem != "" {
+		words += ", problem: " + n.Problem
+	}
+	for _, odd := range n.Warnings {
+		words += ", warning: " + odd
+	}
+	if words == w.state[n.ID] {
+		return nil
+	}
+	w.state[n.ID] = words
+	return w.print("%s %s", strings.TrimSpace(n.ID+" "+n.Name), words)
 }
 
 func (w *lineWatcher) close() {}
@@ -121,9 +180,9 @@ func (w *warned) news(s *model.Session) []string {
 
 func progressWords(p *session.Progress) string {
 	if p.ToRead > 0 {
-		return fmt.Sprintf("read %s of %s, sent %s", bytesWords(p.Read), bytesWords(p.ToRead), bytesWords(p.Sent))
+		return fmt.Sprintf("read %s of %s, sent %s", units.Bytes(p.Read), units.Bytes(p.ToRead), units.Bytes(p.Sent))
 	}
-	return fmt.Sprintf("received %s of %s, written %s of %s", bytesWords(p.Received), bytesWords(p.Needed), bytesWords(p.Written), bytesWords(p.ToWrite))
+	return fmt.Sprintf("received %s of %s, written %s of %s", units.Bytes(p.Received), units.Bytes(p.Needed), units.Bytes(p.Written), units.Bytes(p.ToWrite))
 }
 
 // barWatcher draws a bar a node; of a large lab only the first ones, and one for all.
@@ -147,6 +206,10 @@ func newBarWatcher(ctx context.Context, out io.Writer) *barWatcher {
 
 func (w *barWatcher) line(l *model.Line) error {
 	switch {
+	case l.Type == model.LineLost:
+		if _, err := fmt.Fprintln(w.p, "events were lost here; what follows is how things are now"); err != nil {
+			return err
+		}
 	case l.Event != nil && (l.Event.Event.Level != session.Info):
 		if _, err := fmt.Fprintln(w.p, eventLine(l.Event)); err != nil {
 			return err

@@ -22,6 +22,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
@@ -142,7 +143,9 @@ type Engine struct {
 	news     map[string]*node    // that jobs is not told of yet
 	runs     map[string]*running // by session
 	seq      uint64              // number of the last session
-	subs     map[*Sub]struct{}
+	feed     *feed.Feed
+	quiet    map[string]bool // nodes that were told to be silent
+	long     Background      // nil: none
 	checks   map[string]*check
 	reserved map[netip.Addr]bool // groups of sessions that are being made
 	began    time.Time           // when this engine was made: nobody was heard before
@@ -173,7 +176,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds, jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
-		subs: map[*Sub]struct{}{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
+		feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.w = newWriter(cfg.Store, cfg.Log, cfg.Now, &e.mu)
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
@@ -244,6 +247,7 @@ func (e *Engine) tick() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.expire()
+	e.tellSilent()
 	bad := e.w.trouble()
 	e.step(jobs.Tick{State: jobs.Trouble{Since: bad.since, Words: bad.words}})
 	for id, r := range e.runs {

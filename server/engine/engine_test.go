@@ -311,7 +311,6 @@ func TestDamageFailsItsSessionsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sub.Close()
 	if _, err := h.images.Checks(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/record"
@@ -98,9 +99,11 @@ func (e *Engine) effect(x jobs.Effect) {
 	case jobs.Prune:
 		for _, n := range x.Nodes {
 			e.w.del(record.PartKey(x.Session, n))
+			e.feed.Gone(feed.Key{Session: x.Session, Node: n})
 		}
 		e.w.del(record.SessPrefix + x.Session)
 		delete(e.runs, x.Session)
+		e.feed.Gone(feed.Key{Session: x.Session})
 	case jobs.Show:
 		if s := e.jobs.Session(x.Session); s != nil && x.Node == "" {
 			e.touchSession(s)
@@ -170,6 +173,7 @@ func (e *Engine) savePart(id, node string) {
 		e.touchPart(s, node)
 		return
 	}
+	e.feed.Gone(feed.Key{Session: id, Node: node})
 	e.w.del(record.PartKey(id, node))
 }
 

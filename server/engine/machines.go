@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/record"
@@ -75,8 +76,10 @@ func (e *Engine) saveMachines() {
 	for _, id := range e.fleet.Changes() {
 		if m := e.fleet.Get(id); m != nil {
 			e.w.put(record.MachinePrefix+id, record.OfMachine(m))
+			e.feed.Touch(feed.Key{Machine: id})
 		} else {
 			e.w.del(record.MachinePrefix + id)
+			e.feed.Gone(feed.Key{Machine: id})
 		}
 		e.w.put(record.MachineSeq, e.fleet.Seq())
 	}

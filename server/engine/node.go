@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/record"
@@ -129,6 +130,7 @@ func (e *Engine) removeNode(n *node) {
 	e.w.del(record.SeenPrefix + n.ID)
 	delete(e.nodes, n.ID)
 	delete(e.news, n.ID)
+	e.feed.Gone(feed.Key{Node: n.ID})
 	e.step(jobs.Forgotten{Node: n.ID})
 	e.fleet.Forget(n.ID, n.MACs[0])
 	e.saveMachines()
@@ -166,6 +168,7 @@ func (e *Engine) saveNode(n *node) {
 	}
 	e.news[n.ID] = n
 	e.w.put(record.NodePrefix+n.ID, n.record())
+	e.feed.Touch(feed.Key{Node: n.ID})
 }
 
 // describe writes a new descriptor for the node and wakes those who wait for it.

@@ -281,7 +281,6 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sub.Close()
 	a := h.machine(1)
 	a.powerOn()
 	// A cast whose nodes are done before it has begun sends nothing.

@@ -147,8 +147,14 @@ func (e *Engine) nodeView(n *node) model.Node {
 	if m := e.fleet.Of(n.ID); m != nil {
 		v.Machine, v.Name = m.ID, m.Name
 	}
-	if v.Where == model.Ready && e.now().Sub(n.LastSeen) > presence {
-		v.Where = model.Silent
-	}
+	v.Where = e.whereabouts(n)
 	return v
+}
+
+// whereabouts is where a node is now: an agent that is not heard any more is silent.
+func (e *Engine) whereabouts(n *node) string {
+	if n.Where == model.Ready && e.now().Sub(n.LastSeen) > presence {
+		return model.Silent
+	}
+	return n.Where
 }

@@ -3,108 +3,227 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 
+	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// Sub follows one session. What changed is kept as marks, not as copies, so that a slow reader costs no memory and
-// sees the newest state; only events queue, at most maxQueue of them.
+// Sub follows changes. What changed is told as it is now, so that a slow reader costs no memory and sees the newest
+// state; events are told one by one.
 type Sub struct {
 	e       *Engine
-	s       *sess
-	session bool
-	nodes   map[string]bool
-	events  []model.Event
-	notify  chan struct{}
+	session string // empty: of all
+	node    string // name of a node; empty: all, or those of the machine
+	machine string // id of a machine, all of whose nodes are followed; empty: all, or the node
+	n       uint64 // number of the last change that was told
+	told    bool   // the state that was at the beginning
+	more    <-chan struct{}
 }
 
-const maxQueue = 1000
+// Watch follows a session from its present state on.
+func (e *Engine) Watch(id string) (*Sub, error) { return e.Follow(id, "", "") }
 
-// Watch follows a session from its present state on. Close ends it.
-func (e *Engine) Watch(id string) (*Sub, error) {
+// Follow follows a session, a machine, what a machine does in a session, or, with neither, everything. It begins with
+// the state that is, or with the changes after a cursor; feed.ErrLost says that it must begin anew.
+func (e *Engine) Follow(session, node, after string) (*Sub, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.jobs.Session(id)
-	if s == nil {
-		return nil, fmt.Errorf("session %s: %w", id, ErrNotFound)
+	u := &Sub{e: e, session: session, n: e.feed.Last()}
+	if session != "" && e.jobs.Session(session) == nil {
+		return nil, fmt.Errorf("session %s: %w", session, ErrNotFound)
 	}
-	sub := &Sub{e: e, s: s, session: true, nodes: map[string]bool{}, notify: make(chan struct{}, 1)}
-	for _, n := range s.Order {
-		sub.nodes[n] = true
+	if node != "" {
+		if err := u.of(node); err != nil {
+			return nil, err
+		}
 	}
-	sub.notify <- struct{}{}
-	e.subs[sub] = struct{}{}
-	return sub, nil
+	if after == "" {
+		return u, nil
+	}
+	var err error
+	u.n, err = e.feed.Number(after)
+	u.told = true
+	return u, err
 }
 
-// Close ends the watch.
-func (u *Sub) Close() {
-	u.e.mu.Lock()
-	defer u.e.mu.Unlock()
-	delete(u.e.subs, u)
+// of has the Sub follow one machine, by its name or id, or by a MAC address of any of its NICs, which may not have come yet.
+func (u *Sub) of(word string) error {
+	m := u.e.fleet.Find(word)
+	if m == nil {
+		id, err := model.NodeID(word)
+		if err != nil {
+			return refuse("%w", err)
+		}
+		if n, err := u.e.findNode(word); err == nil {
+			id = n.ID
+		}
+		u.node, m = id, u.e.fleet.Of(id)
+	}
+	if m != nil {
+		u.machine = m.ID
+	}
+	return nil
+}
+
+// Background is long work that is followed beside sessions and machines.
+type Background interface {
+	// Job shows a job, or says that there is none.
+	Job(id string) (*model.Job, bool)
+	List() []model.Job
+}
+
+// FollowJobs has those who follow everything follow these jobs too. It is called before anybody does; JobChanged says
+// that one of them has changed.
+func (e *Engine) FollowJobs(j Background) { e.long = j }
+
+// JobChanged tells those who follow everything that a job has changed, or come to be.
+func (e *Engine) JobChanged(id string) { e.feed.Touch(feed.Key{Job: id}) }
+
+func (u *Sub) match(k feed.Key) bool {
+	if u.session != "" && k.Session != u.session {
+		return false
+	}
+	if u.node == "" && u.machine == "" || k.Node != "" && k.Node == u.node {
+		return true
+	}
+	if m := u.e.fleet.Of(k.Node); k.Node != "" && m != nil && m.ID == u.machine {
+		return true
+	}
+	return k.Machine != "" && k.Machine == u.machine
 }
 
 // Next waits for changes and returns them; last is true when the session is over and nothing more will come.
 func (u *Sub) Next(ctx context.Context) (lines []model.Line, last bool, err error) {
-	select {
-	case <-u.notify:
-	case <-ctx.Done():
-		return nil, false, ctx.Err()
+	for {
+		if u.more != nil {
+			select {
+			case <-u.more:
+			case <-ctx.Done():
+				return nil, false, ctx.Err()
+			}
+		}
+		if lines, last, err = u.read(); len(lines) > 0 || last || err != nil {
+			return lines, last, err
+		}
 	}
+}
+
+// Live is a line with the cursor up to which all was told.
+func (u *Sub) Live() model.Line {
+	return model.Line{Type: model.LineLive, Cursor: u.e.feed.Cursor(u.n)}
+}
+
+// read returns what has changed since the last call, perhaps nothing.
+func (u *Sub) read() (lines []model.Line, last bool, err error) {
 	e := u.e
-	e.mu.Lock()
+	e.mu.Lock() // before the account is read: what it says has changed is then to be seen
 	defer e.mu.Unlock()
-	for i := range u.events {
-		lines = append(lines, model.Line{Type: "event", Event: &u.events[i]})
+	s := e.jobs.Session(u.session)
+	if u.session != "" && s == nil {
+		return nil, true, nil // forgotten, with all others that old
 	}
-	for _, id := range u.s.Order {
-		if u.nodes[id] {
-			p := partView(u.s.Parts[id])
-			lines = append(lines, model.Line{Type: "node", Node: &p})
+	if !u.told {
+		u.told = true
+		lines = append(u.present(), u.Live())
+	}
+	changes, n, more, err := e.feed.After(u.n, u.match)
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range changes {
+		l := e.line(&changes[i])
+		l.Cursor = e.feed.Cursor(changes[i].N)
+		lines = append(lines, l)
+	}
+	u.n, u.more = n, more
+	if last = s != nil && s.Over() && e.run(s.ID).cast == nil; last {
+		// Once more, behind all that came of it: whoever reads this line has read all.
+		lines = append(lines, e.line(&feed.Change{Key: feed.Key{Session: u.session}}))
+		lines[len(lines)-1].Cursor = e.feed.Cursor(n)
+	}
+	return lines, last, nil
+}
+
+// present are lines about the state that is, of sessions that are over only where one was asked for.
+func (u *Sub) present() (lines []model.Line) {
+	e := u.e
+	add := func(k feed.Key) {
+		if u.match(k) {
+			lines = append(lines, e.line(&feed.Change{Key: k}))
 		}
 	}
-	// The session's line comes after those of its nodes: whoever reads that it is over has read all.
-	if u.session {
-		lines = append(lines, model.Line{Type: "session", Session: e.view(u.s, false)})
+	for _, m := range e.fleet.All() {
+		add(feed.Key{Machine: m.ID})
 	}
-	u.events, u.session = nil, false
-	clear(u.nodes)
-	return lines, u.s.Over() && e.run(u.s.ID).cast == nil, nil
-}
-
-func (u *Sub) wake() {
-	select {
-	case u.notify <- struct{}{}:
-	default:
+	for id := range e.nodes {
+		add(feed.Key{Node: id})
 	}
-}
-
-func (e *Engine) touchSession(s *sess) {
-	for u := range e.subs {
-		if u.s == s {
-			u.session = true
-			u.wake()
-		}
-	}
-}
-
-func (e *Engine) touchPart(s *sess, id string) {
-	for u := range e.subs {
-		if u.s == s {
-			u.nodes[id] = true
-			u.wake()
-		}
-	}
-}
-
-func (e *Engine) tellEvent(id string, ev model.Event) {
-	for u := range e.subs {
-		if u.s.ID != id {
+	for _, id := range e.jobs.Order() {
+		s := e.jobs.Session(id)
+		if s.Over() && id != u.session {
 			continue
 		}
-		if len(u.events) < maxQueue {
-			u.events = append(u.events, ev)
+		for _, n := range s.Order {
+			add(feed.Key{Session: id, Node: n})
 		}
-		u.wake()
+		add(feed.Key{Session: id})
 	}
+	if e.long != nil {
+		for _, j := range e.long.List() {
+			if !j.Over() {
+				add(feed.Key{Job: j.ID})
+			}
+		}
+	}
+	return lines
+}
+
+// line tells a change, by the state that is now.
+func (e *Engine) line(c *feed.Change) model.Line {
+	s, n := e.jobs.Session(c.Key.Session), e.nodes[c.Key.Node]
+	switch {
+	case c.Event != nil:
+		return model.Line{Type: model.LineEvent, Event: c.Event}
+	case c.Key.Job != "":
+		if j, ok := e.long.Job(c.Key.Job); ok {
+			return model.Line{Type: model.LineJob, Job: j}
+		}
+		return model.Line{Type: model.LineJob, Gone: c.Key.Job}
+	case c.Key.Machine != "":
+		if m := e.fleet.Get(c.Key.Machine); m != nil {
+			v := e.machineView(m)
+			return model.Line{Type: model.LineMachine, Machine: &v}
+		}
+		return model.Line{Type: model.LineMachine, Gone: c.Key.Machine}
+	case c.Key.Session == "" && n != nil:
+		v := e.nodeView(n)
+		return model.Line{Type: model.LineSighting, Sighting: &v}
+	case c.Key.Session == "":
+		return model.Line{Type: model.LineSighting, Gone: c.Key.Node}
+	case c.Key.Node != "" && s != nil && s.Parts[c.Key.Node] != nil:
+		p := partView(s.Parts[c.Key.Node])
+		return model.Line{Type: model.LinePart, Node: &p}
+	case c.Key.Node == "" && s != nil:
+		return model.Line{Type: model.LineSession, Session: e.view(s, false)}
+	case c.Key.Node == "":
+		return model.Line{Type: model.LineSession, Gone: c.Key.Session}
+	}
+	return model.Line{Type: model.LinePart, Gone: c.Key.Session + "/" + c.Key.Node}
+}
+
+func (e *Engine) touchSession(s *sess)               { e.feed.Touch(feed.Key{Session: s.ID}) }
+func (e *Engine) touchPart(s *sess, id string)       { e.feed.Touch(feed.Key{Session: s.ID, Node: id}) }
+func (e *Engine) tellEvent(_ string, ev model.Event) { e.feed.Event(ev) }
+
+// tellSilent tells of machines whose agent is not heard any more, or is again: that comes by time, and not by anything
+// that is stored.
+func (e *Engine) tellSilent() {
+	for id, n := range e.nodes {
+		if silent := e.whereabouts(n) == model.Silent; silent != e.quiet[id] {
+			e.quiet[id] = silent
+			e.feed.Touch(feed.Key{Node: id})
+		}
+	}
+	maps.DeleteFunc(e.quiet, func(id string, silent bool) bool { return !silent || e.nodes[id] == nil })
 }

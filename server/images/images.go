@@ -5,7 +5,6 @@ package images
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -200,35 +199,4 @@ func (s *Store) Check(ctx context.Context, manifest string, chunk int) error {
 		return checkChunk(e.im, chunk)
 	}
 	return e.im.Verify(ctx, nil)
-}
-
-// Entry is an image of the store as the API shows it.
-type Entry struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
-	// Disk is the size of the captured disk, Object what a restore sends; bytes. Both are 0 where Problem is set.
-	Disk    int64  `json:"disk"`
-	Object  int64  `json:"object"`
-	Problem string `json:"problem,omitempty"`
-}
-
-// List lists the store. An image that cannot be read is listed with the reason.
-func (s *Store) List() ([]Entry, error) {
-	list, err := s.st.List()
-	if err != nil {
-		return nil, fmt.Errorf("list images: %w", err)
-	}
-	out := []Entry{}
-	for _, x := range list {
-		row := Entry{Name: x.Name, Digest: x.Digest}
-		e, err := s.acquire(x.Digest)
-		if err != nil {
-			row.Problem = err.Error()
-		} else {
-			row.Disk, row.Object = e.im.Config().DiskSize, e.im.ObjectSize()
-			s.release(e)
-		}
-		out = append(out, row)
-	}
-	return out, nil
 }

@@ -1,5 +1,5 @@
 // Package model is the vocabulary of the operator API: what an operator asks for and what the server shows.
-// docs/node-api.md is its specification.
+// docs/operator-api.md is its specification.
 package model
 
 import (
@@ -217,15 +217,36 @@ type Event struct {
 	Event session.Event `json:"event"`
 }
 
-// Line is one line of GET /v1/sessions/{id}/watch; Type says which field is set.
+// Types of lines.
+const (
+	LineSession  = "session"
+	LinePart     = "node"     // a node's part in a session
+	LineSighting = "sighting" // what was seen of a machine: a node
+	LineMachine  = "machine"
+	LineEvent    = "event"
+	LineJob      = "job"
+	LineLive     = "live" // all up to the line's cursor was told
+	LineLost     = "lost" // lines are missing here; no server says it, but a client whose cursor was too old
+)
+
+// Line is one line of GET /v1/events and of GET /v1/sessions/{id}/watch; Type says which field is set.
 type Line struct {
-	Type    string   `json:"type"` // "session", "node" or "event"
-	Session *Session `json:"session,omitempty"`
-	Node    *Part    `json:"node,omitempty"`
-	Event   *Event   `json:"event,omitempty"`
+	Type string `json:"type"`
+	// Cursor is where to go on after this line; a line without one is followed by others that belong to it.
+	Cursor   string   `json:"cursor,omitempty"`
+	Session  *Session `json:"session,omitempty"`
+	Node     *Part    `json:"node,omitempty"`
+	Sighting *Node    `json:"sighting,omitempty"`
+	Machine  *Machine `json:"machine,omitempty"`
+	Event    *Event   `json:"event,omitempty"`
+	Job      *Job     `json:"job,omitempty"`
+	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a job.
+	Gone string `json:"gone,omitempty"`
 }
 
 // Error is the body of every answer that is not a success.
 type Error struct {
 	Error string `json:"error"`
+	// Kind tells a program what is wrong with an image: damaged, not_found or busy.
+	Kind string `json:"kind,omitempty"`
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/diskcast/diskcast/server/dhcp"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/images"
+	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/optimizer"
 	"github.com/diskcast/diskcast/server/solicit"
 	"github.com/diskcast/diskcast/server/state"
@@ -133,10 +134,14 @@ func Run(ctx context.Context, cfg Config) error {
 		// Not HTTP/2: one stream of it moves a fraction of what a plain TLS connection does, and stragglers fetch whole images.
 		NextProtos: []string{"http/1.1"},
 	}
-	handler := api.New(eng, ims, caps, identity.Token, log.With("task", "api"))
+	// What nobody reads any more is closed first: a garbage collection spares what is open.
+	lib := library.NewLocal(st).BeforeGC(ims.Close)
+	jobs := library.NewJobs(lib, log.With("task", "jobs"))
+	handler := api.New(eng, ims, caps, identity.Token, log.With("task", "api")).WithLibrary(lib, jobs)
 	tasks := []task.Task{
 		eng,
 		watch,
+		jobs,
 		state.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Local: eng.Local, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),

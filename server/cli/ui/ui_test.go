@@ -1,4 +1,4 @@
-package cli
+package ui
 
 import (
 	"encoding/json"
@@ -11,15 +11,15 @@ import (
 func TestHostileOutput(t *testing.T) {
 	const bad = "x\x1b[2J\nrow\u202e\U000e0041\u007f\u0085"
 	var b strings.Builder
-	if err := table(&b, [][]string{{"a", bad}, {"b", "c"}}); err != nil {
+	if err := Table(&b, [][]string{{"a", bad}, {"b", "c"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(b.String(), "\n"); got != 2 {
 		t.Errorf("%d rows: %q", got, b.String())
 	}
 	b.Reset()
-	e := &env{out: &b}
-	if err := e.printJSON(map[string]string{"a": bad}); err != nil {
+	u := &UI{Out: &b}
+	if err := u.Doc(map[string]string{"a": bad}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsFunc(strings.TrimSuffix(b.String(), "\n"), func(r rune) bool { return !unicode.IsPrint(r) }) {

@@ -1,15 +1,18 @@
-package cli
+package library
 
 import (
 	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/units"
 )
 
-// roomHelp adds to an error of a full disk where that is, how much is free, and what to do. What was kept so far may have been given up
-// since the error, so that more is free than there was. scratch is where things are unpacked, if anywhere; need says how much is wanted.
-func roomHelp(err error, store, scratch, need string) error {
+// RoomHelp adds to an error of a full disk where that is, how much is free, and what to do. What was kept so far may
+// have been given up since the error, so that more is free than there was. scratch is where things are unpacked, if
+// anywhere; need says how much is wanted.
+func RoomHelp(err error, store, scratch, need string) error {
 	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		return err
 	}
@@ -32,5 +35,5 @@ func freeWords(dir string) string {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return "an unknown number of bytes"
 	}
-	return bytesWords(int64(st.Bavail) * st.Bsize)
+	return units.Bytes(int64(st.Bavail) * st.Bsize)
 }

@@ -1,0 +1,118 @@
+// Package ui is what the commands of diskcast show: tables, progress, JSON, warnings. What is done is done elsewhere.
+//
+// With JSON a result is one document on Out, and what Err has is objects, a line each: {"error": {"message", "code",
+// "exit"}} at the end of what failed, {"warning": {"message"}}, {"note": {"message"}}, and log lines.
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"golang.org/x/term"
+
+	"github.com/diskcast/diskcast/internal/plain"
+)
+
+// UI is where a command shows things.
+type UI struct {
+	Out  io.Writer // results; plain text
+	Err  io.Writer // everything else
+	JSON bool
+}
+
+// Doc prints one document on one line.
+func (u *UI) Doc(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(u.Out, escaped(string(b))+"\n")
+	return err
+}
+
+// Warn and Note tell the operator something beside the result: a line of text, or with JSON an object of its own.
+func (u *UI) Warn(words string) { u.tell("warning", "diskcast: warning: ", words) }
+
+// Note is Warn for what is no worry.
+func (u *UI) Note(words string) { u.tell("note", "note: ", words) }
+
+func (u *UI) tell(kind, head, words string) {
+	if u.JSON {
+		Object(u.Err, kind, map[string]string{"message": plain.Text(words)})
+		return
+	}
+	fmt.Fprintf(u.Err, "%s%s\n", head, plain.Text(words))
+}
+
+// Object prints an object with one field on one line.
+func Object(w io.Writer, kind string, v any) {
+	b, err := json.Marshal(map[string]any{kind: v})
+	if err != nil {
+		b = []byte(`{"error":{"message":"it cannot be said in JSON","code":"failed","exit":1}}`)
+	}
+	fmt.Fprintln(w, escaped(string(b)))
+}
+
+// escaped writes what cannot be printed, in the strings of a JSON document, as JSON's escapes.
+func escaped(doc string) string {
+	var b strings.Builder
+	for _, r := range doc {
+		switch {
+		case r < 0x7f || unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// Table prints rows in columns.
+func Table(w io.Writer, rows [][]string) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, r := range rows {
+		cells := make([]string, len(r))
+		for i, c := range r {
+			cells[i] = plain.Line(c, 0)
+		}
+		if _, err := fmt.Fprintln(tw, strings.Join(cells, "\t")); err != nil {
+			return err
+		}
+	}
+	return tw.Flush()
+}
+
+// Dash stands in a table where there is nothing.
+func Dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// Ago says how long ago something was.
+func Ago(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return time.Since(t).Round(time.Second).String() + " ago"
+}
+
+// Terminal returns the file behind w when it is a terminal.
+func Terminal(w any) (*os.File, bool) {
+	if p, ok := w.(*plain.Writer); ok {
+		w = p.Unwrap()
+	}
+	f, ok := w.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,178 @@
+package library
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/model"
+)
+
+// worker does what the test says, job by job.
+type worker struct {
+	Library
+	do func(ctx context.Context, s model.JobSpec, w Watch) (*model.JobResult, error)
+}
+
+func (w *worker) Do(ctx context.Context, s model.JobSpec, x Watch) (*model.JobResult, error) {
+	return w.do(ctx, s, x)
+}
+
+type doing = func(context.Context, model.JobSpec, Watch) (*model.JobResult, error)
+
+func newJobs(t *testing.T, do doing) (j *Jobs, stop func()) {
+	t.Helper()
+	j = NewJobs(&worker{do: do}, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- j.Run(ctx) }()
+	<-j.Ready()
+	over := false
+	stop = func() {
+		if !over {
+			over = true
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return j, stop
+}
+
+func verify(n int) model.JobSpec {
+	return model.JobSpec{V: 1, Kind: model.JobVerify, Image: fmt.Sprint("image", n), Key: fmt.Sprint(n)}
+}
+
+func (j *Jobs) end(t *testing.T, id string) *model.Job {
+	t.Helper()
+	for after := uint64(0); ; {
+		v, err := j.Wait(t.Context(), id, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Over() {
+			return v
+		}
+		after = v.Serial
+	}
+}
+
+func TestJobsEnd(t *testing.T) {
+	j, _ := newJobs(t, func(_ context.Context, s model.JobSpec, w Watch) (*model.JobResult, error) {
+		w.Progress(50, 100)
+		w.Progress(100, 100)
+		switch s.Image {
+		case "image1":
+			return &model.JobResult{Verify: &model.ImageVerified{OK: true}}, nil
+		case "image2":
+			return nil, fmt.Errorf("it is bad: %w", &image.DamageError{Image: "image2"})
+		}
+		return nil, fmt.Errorf("image\x1b[2J: %w", image.ErrNotFound)
+	})
+	for n, want := range []string{1: "done  ", 2: "failed damaged ", 3: "failed not_found "} {
+		if n == 0 {
+			continue
+		}
+		v, err := j.Start(verify(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v = j.end(t, v.ID)
+		if got := fmt.Sprintf("%s %s ", v.State, v.Kind); got != want || v.Done != 100 || v.Ended.IsZero() ||
+			strings.Contains(v.Error, "\x1b") {
+			t.Errorf("job %d: %+v", n, v)
+		}
+	}
+}
+
+func TestJobsAreBounded(t *testing.T) {
+	block := make(chan struct{})
+	j, stop := newJobs(t, func(ctx context.Context, _ model.JobSpec, _ Watch) (*model.JobResult, error) {
+		select {
+		case <-block:
+			return &model.JobResult{}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	var first string
+	for n := range maxJobs {
+		v, err := j.Start(verify(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			first = v.ID
+		}
+	}
+	if _, err := j.Start(verify(99)); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	if v, err := j.Start(verify(0)); err != nil || v.ID != first {
+		t.Errorf("one that runs, asked for again: %+v, %v", v, err)
+	}
+	close(block)
+	for n := range maxOld + 50 {
+		v, err := j.Start(verify(1000 + n))
+		for errors.Is(err, ErrTooMany) {
+			for _, x := range j.List() {
+				j.end(t, x.ID)
+			}
+			v, err = j.Start(verify(1000 + n))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.end(t, v.ID)
+	}
+	if n := len(j.List()); n > maxOld+1 || n != len(j.jobs) {
+		t.Errorf("%d jobs are kept, %d are known", n, len(j.jobs))
+	}
+	if _, err := j.Wait(t.Context(), first, 0); !errors.Is(err, ErrNoJob) {
+		t.Errorf("the oldest one: %v", err)
+	}
+	stop()
+	if _, err := j.Start(verify(1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// The end of the server ends what runs, and says that it failed: it was not the operator.
+func TestJobsEndWithTheServer(t *testing.T) {
+	began := make(chan struct{})
+	j, stop := newJobs(t, func(ctx context.Context, _ model.JobSpec, _ Watch) (*model.JobResult, error) {
+		close(began)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	v, err := j.Start(verify(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	stop()
+	if v = j.end(t, v.ID); v.State != model.Failed || v.Kind != model.KindEnded {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestJobSpecs(t *testing.T) {
+	j, _ := newJobs(t, nil)
+	for _, s := range []model.JobSpec{
+		{}, {V: 1}, {V: 2, Kind: model.JobGC}, {V: 1, Kind: "erase"}, {V: 1, Kind: model.JobVerify},
+		{V: 1, Kind: model.JobGC, Image: "x"}, {V: 1, Kind: model.JobPush, Image: "x"},
+		{V: 1, Kind: model.JobPull, Registry: "r/x"},
+		{V: 1, Kind: model.JobPull, Registry: "r/x", Name: "no good"}, {V: 1, Kind: model.JobVerify, Image: "x", Unnamed: true},
+		{V: 1, Kind: model.JobOptimize, Image: "x", Workers: -1},
+		{V: 1, Kind: model.JobVerify, Image: "x", PlainHTTP: true}, {V: 1, Kind: model.JobVerify, Image: strings.Repeat("x", 301)},
+	} {
+		if v, err := j.Start(s); err == nil {
+			t.Errorf("%+v is taken: %+v", s, v)
+		}
+	}
+}
