@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
@@ -213,9 +214,11 @@ func (sh *shell) create() {
 		}
 		spec.MinNodes = sh.rng.IntN(len(spec.Nodes) + 1)
 	}
-	switch sh.rng.IntN(4) {
+	switch sh.rng.IntN(5) {
 	case 0:
 		spec = model.Spec{V: 1, MaxWait: spec.MaxWait, GiveUp: 1800, Capture: "golden", Count: 1}
+	case 2:
+		spec.Image, spec.Kind, spec.Job = "", erasure.Action, []byte(`{"method":"zero","read_back":"none"}`)
 	case 1:
 		spec.Image, spec.Kind = "", "probe"
 	}
@@ -250,6 +253,8 @@ func (sh *shell) create() {
 	sh.step(jobs.Created{Session: s})
 }
 
+var erased = []byte(`{"v":1,"ok":true,"method":"zero","term":"clear","reason":"all was overwritten","disk":{"size":1}}`)
+
 // report has the node report a step of its session, or of another.
 func (sh *shell) report(node string, f *jobs.Facts) {
 	s := sh.st.Current(node)
@@ -271,6 +276,9 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 			sh.step(jobs.Stored{Session: s.ID, Image: session.Image{Name: s.Image.Name, Manifest: "sha256:1"}})
 		case s.Spec.Kind == "probe":
 			ev.Step = "probed"
+		case s.Spec.Kind == erasure.Action:
+			sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: s.ID}})
+			ev.Step, ev.Result = erasure.StepErased, erased
 		default:
 			ev.Step = session.StepBoot
 		}
@@ -283,7 +291,7 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 	if s = sh.st.Current(node); s != nil && s.ID == ev.Session {
 		// The word of a node that its part is done, or all that counts of it.
 		sh.word[s.ID+"/"+node] = sh.word[s.ID+"/"+node] || ev.Step == session.StepBoot || ev.Step == session.StepUploaded || ev.Step == session.StepEntry ||
-			ev.Step == "probed"
+			ev.Step == "probed" || ev.Step == erasure.StepErased
 	}
 	sh.step(jobs.Reported{Node: node, Event: ev, Free: int64(sh.rng.IntN(200)) - 1})
 }
