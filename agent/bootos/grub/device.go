@@ -2,7 +2,9 @@ package grub
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,12 +83,18 @@ func (s *shell) locateTested(name string) (File, error) {
 	return File{Device: n, Path: path}, nil
 }
 
-// doubt says why a name's device is not sure: a search for $root did not find it here, and GRUB, which sees LVM, RAID and other disks, may.
+// doubt says why a name's device is not sure: a search for $root did not find it here, and GRUB, which sees LVM, RAID and other disks, may. One without
+// a device may have got none from a variable of any search.
 func (s *shell) doubt(name string) string {
-	if strings.HasPrefix(name, "(") {
-		return ""
+	switch {
+	case strings.HasPrefix(name, "()"):
+		for _, v := range slices.Sorted(maps.Keys(s.doubts)) {
+			return s.doubts[v]
+		}
+	case !strings.HasPrefix(name, "("):
+		return s.doubts["root"]
 	}
-	return s.doubts["root"]
+	return ""
 }
 
 // Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk. The error of a name that is not

@@ -117,7 +117,7 @@ menuentry ninth { say ninth; exit; }
 var ansi = regexp.MustCompile("\x1b\\[[0-9;]*[a-zA-Z]|\r")
 
 // emu has grub-emu run a configuration and returns the lines that it printed.
-func emu(t *testing.T, dir, config string) []string {
+func emu(t *testing.T, dir, config string, args ...string) []string {
 	t.Helper()
 	home, err := os.MkdirTemp(dir, "g")
 	if err == nil {
@@ -129,7 +129,7 @@ func emu(t *testing.T, dir, config string) []string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, need.Tool(t, "grub-emu"), "-d", home)
+	cmd := exec.CommandContext(ctx, need.Tool(t, "grub-emu"), append([]string{"-d", home}, args...)...)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Errorf("grub-emu: %v: %s", err, out)
@@ -154,6 +154,11 @@ func ours(t *testing.T, dir, config string) (lines []string, err error) {
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return echoes(hostFiles{}, Options{Device: 1, Path: file})
+}
+
+// echoes runs a configuration and returns what it echoes.
+func echoes(files Files, o Options) (lines []string, err error) {
 	silent := commands["echo"]
 	defer func() { commands["echo"] = silent }()
 	commands["echo"] = func(_ *shell, args []string) (int, error) {
@@ -164,7 +169,7 @@ func ours(t *testing.T, dir, config string) (lines []string, err error) {
 		}
 		return ok, nil
 	}
-	_, err = Default(hostFiles{}, Options{Device: 1, Path: file})
+	_, err = Default(files, o)
 	return lines, err
 }
 
