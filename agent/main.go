@@ -3,6 +3,7 @@
 // Synopsis:
 //
 //	agent [-site FILE] [-cmdline FILE] [-no-network] [-no-boot] [-disk PATH]...
+//	agent -what-boots PATH
 //
 // Description:
 //
@@ -21,6 +22,9 @@
 //	-no-network    leave the network as it is
 //	-no-boot       never restart the machine, and leave its name servers alone
 //	-disk PATH     offer only this disk, which may be a regular file; may be given several times
+//	-what-boots PATH
+//	               say what a machine with UEFI, and one with a BIOS, would start from this disk or regular file, and do
+//	               nothing else; for root, as it mounts
 //
 // Example:
 //

@@ -46,6 +46,7 @@ func version() string {
 
 type options struct {
 	site, cmdline     string
+	whatBoots         string
 	noNetwork, noBoot bool
 	disks             []string
 }
@@ -62,6 +63,7 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 		o.disks = append(o.disks, v)
 		return nil
 	})
+	f.StringVar(&o.whatBoots, "what-boots", "", "say what would be started from this disk or `file`, and do nothing else")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -79,6 +81,9 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	}
 	if err != nil {
 		return err
+	}
+	if o.whatBoots != "" {
+		return whatBoots(o.whatBoots, slog.New(slog.DiscardHandler), stdout)
 	}
 	cmdline, err := os.ReadFile(o.cmdline)
 	if err != nil {

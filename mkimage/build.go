@@ -36,6 +36,10 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := bootdir.CheckOut(o.out); err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
+	inputs := kernel.Options{Kernel: o.kernel, Modules: o.modulesFrom, Firmware: o.firmware}
+	if err := inputs.Check(); err != nil {
+		return nil, err
+	}
 	modTime, err := parseEpoch(epoch)
 	if err != nil {
 		return nil, err
@@ -57,7 +61,7 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if c.SecureBoot, err = o.openLoaders(r); err != nil {
 		return nil, err
 	}
-	k, err := kernel.Open(kernel.Options{Kernel: o.kernel, Modules: o.modulesFrom, Firmware: o.firmware})
+	k, err := kernel.Open(inputs)
 	if err != nil {
 		return nil, err
 	}

@@ -327,6 +327,10 @@ func TestOutput(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	kernel, _, ipxe := inputs(t)
+	dangling := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink("gone", dangling); err != nil {
+		t.Fatal(err)
+	}
 	meta, other := filepath.Join(t.TempDir(), "meta.deb"), filepath.Join(t.TempDir(), "other.deb")
 	for name, control := range map[string]string{
 		meta:  "Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2)\n",
@@ -355,6 +359,10 @@ func TestRefuses(t *testing.T) {
 		"out":             {[]string{"--out", filepath.Dir(kernel)}, "not a boot directory"},
 		"out is a file":   {[]string{"--out", kernel}, "is a file: name a folder"},
 		"out in a file":   {[]string{"--out", kernel + "/boot/x"}, "is not a folder"},
+		"out dangling":    {[]string{"--out", dangling}, "which leads nowhere"},
+		"kernel by name":  {[]string{"--kernel", "linux-image-amd64"}, "apt-get download linux-image-amd64"},
+		"modules by name": {[]string{"--modules-from", "linux-modules-6.1"}, "apt-get download linux-modules-6.1"},
+		"no firmware":     {[]string{"--firmware", "/nowhere/firmware"}, "--firmware /nowhere/firmware: no such file"},
 		"out read-only":   {[]string{"--out", "/proc/boot"}, "cannot be made: writing to /proc"},
 		"command line":    {[]string{"--append", strings.Repeat("x", 1850)}, "shorten --append by "},
 		"metapackage":     {[]string{"--kernel", meta}, "only names the real one: apt-get download linux-image-6.1.0-56-amd64"},
@@ -382,6 +390,8 @@ func TestAtOnce(t *testing.T) {
 	kernel, _, ipxe := inputs(t)
 	for name, args := range map[string][]string{
 		"out":          {"--out", kernel},
+		"no kernel":    {"--out", filepath.Join(t.TempDir(), "boot"), "--kernel", "/nowhere"},
+		"no modules":   {"--out", filepath.Join(t.TempDir(), "boot"), "--modules-from", "/nowhere"},
 		"command line": {"--out", filepath.Join(t.TempDir(), "boot"), "--append", strings.Repeat("x", 3000)},
 	} {
 		cmd := newCommand(func() ([]byte, error) { return nil, errors.New("the userland was asked for") })

@@ -67,12 +67,16 @@ func (m *Machine) devices(r *imaging.Result) ([]Device, error) {
 	}
 	var out []Device
 	for _, p := range r.Config.Table.Partitions {
-		out = append(out, Device{Number: p.Number, Path: disk.Partition(r.Disk.Path, p.Number), PartUUID: partUUID(r.Config.Table, p), PartType: p.Type})
+		out = append(out, device(r.Config.Table, p, disk.Partition(r.Disk.Path, p.Number)))
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%w: the partition table is empty", ErrNoSystem)
 	}
 	return out, nil
+}
+
+func device(t *volume.Table, p volume.Partition, path string) Device {
+	return Device{Number: p.Number, Path: path, PartUUID: partUUID(t, p), PartType: p.Type}
 }
 
 // partUUID is a partition's name as Linux and the firmware's boot entries write it: GPT's GUID, or the disk's signature and a number.
@@ -85,10 +89,9 @@ func partUUID(t *volume.Table, p volume.Partition) string {
 
 // firmware says what the machine's firmware knows of the disk.
 func (m *Machine) firmware(r *imaging.Result) (Firmware, error) {
-	table := map[string]string{"gpt": "gpt", "dos": "msdos"}[r.Config.Table.Kind]
 	if _, err := os.Stat(filepath.Join(m.Root, "sys/firmware/efi")); err == nil {
 		vars := efivars.Dir(filepath.Join(m.Root, "sys/firmware/efi/efivars"))
-		fw := Firmware{UEFI: true, Table: table, BootEntries: bootEntries(vars)}
+		fw := Firmware{UEFI: true, Table: tableName(r.Config.Table), BootEntries: bootEntries(vars)}
 		if vars.Readable() {
 			fw.Variables = vars
 		}
@@ -99,11 +102,21 @@ func (m *Machine) firmware(r *imaging.Result) (Firmware, error) {
 		return Firmware{}, err
 	}
 	defer d.Close()
-	fw := Firmware{Table: table, MBR: make([]byte, 512)}
+	return bios(d, r.Config.Table, m.log())
+}
+
+// tableName is GRUB's word for the kind of a partition table.
+func tableName(t *volume.Table) string {
+	return map[string]string{"gpt": "gpt", "dos": "msdos"}[t.Kind]
+}
+
+// bios reads what a BIOS starts of a disk.
+func bios(d *os.File, t *volume.Table, log *slog.Logger) (Firmware, error) {
+	fw := Firmware{Table: tableName(t), MBR: make([]byte, 512)}
 	if _, err := d.ReadAt(fw.MBR, 0); err != nil {
-		return Firmware{}, fmt.Errorf("reading the first sector of %s: %w", r.Disk.Path, err)
+		return Firmware{}, fmt.Errorf("reading the first sector of %s: %w", d.Name(), err)
 	}
-	for _, p := range r.Config.Table.Partitions {
+	for _, p := range t.Partitions {
 		if !p.Bootable && p.Attributes&legacyBoot == 0 {
 			continue
 		}
@@ -115,9 +128,9 @@ func (m *Machine) firmware(r *imaging.Result) (Firmware, error) {
 	}
 	if codeOf(fw.MBR) == codeGRUB {
 		// What cannot be read is as if it were not known: then all its configurations must agree.
-		fw.GRUB, err = efi.ReadBIOSCore(d, fw.MBR)
-		if err != nil {
-			m.log().Debug("GRUB's core is not read", "error", err)
+		var err error
+		if fw.GRUB, err = efi.ReadBIOSCore(d, fw.MBR); err != nil {
+			log.Debug("GRUB's core is not read", "error", err)
 		}
 	}
 	return fw, nil

@@ -125,7 +125,11 @@ func makeDisk(t *testing.T, table, guid string, files map[string]string) session
 			t.Fatal(err)
 		}
 		if strings.HasSuffix(strings.ToLower(name), ".efi") && text != "" {
-			text = pe + text
+			head := pe
+			if strings.Contains(name, "ia32") {
+				head = strings.Replace(pe, "\x64\x86", "\x4c\x01", 1)
+			}
+			text = head + text
 		}
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -330,6 +334,7 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{unbootable, "the kernel offers no EFI variables"}},
 		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{unbootable, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
 		{"a fallback of no bytes alone", 64, gpt(map[string]string{"EFI/BOOT/BOOTX64.EFI": ""}), &nvram{}, []string{unbootable, "no boot loader", "EFI/BOOT/BOOTX64.EFI is empty"}},
+		{"a fallback that is for another processor", 64, gpt(map[string]string{"EFI/BOOT/BOOTAA64.EFI": "f"}), &nvram{}, []string{unbootable, "EFI/BOOT/BOOTAA64.EFI is a program for x64"}},
 		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{}, []string{unbootable, "EFI system partition (1) has no boot loader"}},
 		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) }, &nvram{}, []string{unbootable, "starts by UEFI", "no EFI system partition"}},
 		{"an EFI system partition that is no FAT", 64, func(t *testing.T) session.Disk {

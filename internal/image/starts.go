@@ -1,10 +1,15 @@
 package image
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // StartNotes are what the operator should know of how a disk with this image starts, whatever the machine.
 func (c *Config) StartNotes() []string {
 	switch e := c.EFI; {
+	case e == nil && c.Firmware == "" && c.noBootCode():
+		return []string{"it has no boot code in its first sector and no EFI system partition: no machine starts it by itself"}
 	case e == nil || len(e.Fallbacks) > 0:
 		return nil
 	case e.Problem != "":
@@ -15,6 +20,12 @@ func (c *Config) StartNotes() []string {
 		return []string{"it has no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for " + strings.Join(e.Loaders[:min(len(e.Loaders), 4)], ", ") +
 			", which a node makes after a restore; a disk that is put into another machine needs its entry there"}
 	}
+}
+
+// noBootCode tells whether a disk with a partition table surely has no boot code in its first sector: its first 440 bytes are zeros.
+func (c *Config) noBootCode() bool {
+	const code = 440
+	return c.Table != nil && len(c.Table.Partitions) > 0 && len(c.Table.MBR) >= code && !slices.ContainsFunc(c.Table.MBR[:code], func(b byte) bool { return b != 0 })
 }
 
 // FirmwareWarning says why a machine whose firmware is BIOS or UEFI will not start a disk with this image; empty when

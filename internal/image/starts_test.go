@@ -3,6 +3,8 @@ package image
 import (
 	"strings"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/volume"
 )
 
 func TestStartNotes(t *testing.T) {
@@ -22,6 +24,30 @@ func TestStartNotes(t *testing.T) {
 		}
 		if len(got) != 1 || c.want == "" || !strings.Contains(got[0], c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestNothingToStart: only what surely has neither boot code nor an EFI system partition is told.
+func TestNothingToStart(t *testing.T) {
+	empty, code := make([]byte, 512), append([]byte{0xeb, 0x63}, make([]byte, 510)...)
+	parts := []volume.Partition{{Number: 1}}
+	for name, c := range map[string]struct {
+		config Config
+		want   bool
+	}{
+		"a disk for data":            {Config{Table: &volume.Table{Kind: "gpt", MBR: empty, Partitions: parts}}, true},
+		"an MBR without code":        {Config{Table: &volume.Table{Kind: "dos", MBR: empty, Partitions: parts}}, true},
+		"code before a GPT":          {Config{Table: &volume.Table{Kind: "gpt", MBR: code, Partitions: parts}}, false},
+		"for BIOS":                   {Config{Firmware: BIOS, Table: &volume.Table{Kind: "gpt", MBR: empty, Partitions: parts}}, false},
+		"no table: not known":        {Config{Table: &volume.Table{Kind: "none"}}, false},
+		"an image without its MBR":   {Config{Table: &volume.Table{Kind: "gpt", Partitions: parts}}, false},
+		"an EFI system partition":    {Config{Firmware: UEFI, EFI: &EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}}, Table: &volume.Table{Kind: "gpt", MBR: empty, Partitions: parts}}, false},
+		"of a time before EFI lists": {Config{Firmware: UEFI, Table: &volume.Table{Kind: "gpt", MBR: empty, Partitions: parts}}, false},
+	} {
+		notes := c.config.StartNotes()
+		if got := len(notes) == 1 && strings.Contains(notes[0], "no machine starts it by itself"); got != c.want || !c.want && len(notes) > 0 {
+			t.Errorf("%s: %q, want it told: %v", name, notes, c.want)
 		}
 	}
 }

@@ -68,6 +68,8 @@ func CheckOut(out string) error {
 	}
 	if real, err := filepath.EvalSymlinks(out); err == nil {
 		out = real
+	} else if to, is := os.Readlink(out); is == nil {
+		return fmt.Errorf("%s is a symbolic link to %s, which leads nowhere (%w): make that folder, or remove the link", out, to, err)
 	}
 	st, err := os.Stat(out)
 	switch {

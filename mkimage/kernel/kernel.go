@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/diskcast/diskcast/mkimage/deb"
@@ -21,6 +22,28 @@ type Options struct {
 	Modules  []string
 	Firmware []string // folders like /lib/firmware, or packages with one
 }
+
+// Check tells at once which input is not there. A name without a folder may have been meant for a package that apt knows.
+func (o Options) Check() error {
+	for _, in := range []struct {
+		flag  string
+		files []string
+	}{{"--kernel", []string{o.Kernel}}, {"--modules-from", o.Modules}, {"--firmware", o.Firmware}} {
+		for _, name := range in.files {
+			_, err := os.Stat(name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && packageName.MatchString(name):
+				return fmt.Errorf("%s %s: there is no file of this name here; if it is a package: apt-get download %s, and give the file that this makes", in.flag, name, name)
+			case err != nil:
+				return fmt.Errorf("%s %s: %w", in.flag, name, errors.Unwrap(err))
+			}
+		}
+	}
+	return nil
+}
+
+// packageName is what Debian's packages are called (policy 5.6.1), with a dash as all have that are wanted here, and not the file of one.
+var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+]*-[a-z0-9.+-]*[a-z0-9]$`)
 
 // Kernel is a kernel that was found.
 type Kernel struct {

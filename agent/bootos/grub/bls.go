@@ -41,9 +41,13 @@ func blscfg(s *shell, args []string) (int, error) {
 		return statusFalse, err
 	}
 	s.bls = true
+	def := ""
+	if pick != "" {
+		def = s.get("default")
+	}
 	for i, e := range entries {
 		// An entry that an earlier call has put into the menu keeps its place and its number.
-		if e.first("linux") == "" || s.listed.ids[e.id] || !e.picked(pick, s.get("default"), i) {
+		if e.first("linux") == "" || s.listed.ids[e.id] || !e.picked(pick, def, i) {
 			continue
 		}
 		m, err := s.blsItem(e)
@@ -79,18 +83,17 @@ func (l *listed) again(menu *environment, from File) error {
 // blsDevice is where the entries are: on $root. With a BIOS older GRUBs look at $boot first, and take the kernels from $root all the same.
 func (s *shell) blsDevice() (int, error) {
 	root := s.get("root")
-	n, err := parseDevice(root)
-	why := s.doubt("/")
-	switch boot, set := s.lookup("boot"); {
-	case why != "":
-	case err != nil:
+	n, err := s.partition(root)
+	why := s.doubts["root"]
+	if err != nil && why == "" {
 		why = fmt.Sprintf("its entries are on %v", err)
-	case s.options.UEFI:
-	case s.doubts["boot"] != "":
-		why = s.doubt("()")
-	case set:
-		if at, err := parseDevice(boot); err != nil || at != n {
-			why = fmt.Sprintf("older GRUBs of Red Hat's read the entries of $boot (%s) and newer ones those of $root (%s)", boot, root)
+	}
+	if !s.options.UEFI && why == "" {
+		why = s.doubts["boot"]
+		if boot, set := s.lookup("boot"); set && why == "" {
+			if at, err := s.partition(boot); err != nil || at != n {
+				why = fmt.Sprintf("older GRUBs of Red Hat's read the entries of $boot (%s) and newer ones those of $root (%s)", boot, root)
+			}
 		}
 	}
 	if why != "" {
@@ -159,7 +162,6 @@ func (s *shell) blsItem(e blsEntry) (item, error) {
 	if e.first("efi") != "" {
 		return fail(&Restart{Why: "it has a kernel and an EFI program, and GRUBs differ in what they make of that"})
 	}
-	s.unknown = ""
 	options, err := s.blsOptions(e)
 	if err != nil {
 		return fail(err)

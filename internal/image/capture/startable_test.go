@@ -34,6 +34,7 @@ func TestStartable(t *testing.T) {
 	}{
 		{"EFI/debian alone", "gpt", "U", []string{"EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"}, false, &image.EFI{Loaders: []string{"EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"}}},
 		{"with fallback", "gpt", "U", []string{"EFI/BOOT/BOOTX64.EFI", "EFI/debian/shimx64.efi"}, false, &image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}, Loaders: []string{"EFI/debian/shimx64.efi"}}},
+		{"a fallback for another processor", "gpt", "U", []string{"EFI/BOOT/BOOTAA64.EFI"}, false, &image.EFI{}},
 		{"in an MBR", "dos", "ef", []string{"EFI/BOOT/BOOTX64.EFI"}, false, &image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}}},
 		{"nothing to start", "gpt", "U", nil, false, &image.EFI{}},
 		{"damaged", "gpt", "U", nil, true, &image.EFI{Problem: "partition 1: signature not found"}},

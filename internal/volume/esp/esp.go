@@ -120,7 +120,7 @@ func (c *Contents) folder(dir string) error {
 	switch strings.ToLower(name) {
 	case "boot":
 		for _, e := range entries {
-			if arch, ok := fallbackArch(e.Name); ok && !e.Dir && c.runs(path.Join(dir, e.Name)) {
+			if arch, ok := fallbackArch(e.Name); ok && !e.Dir && c.runs(path.Join(dir, e.Name), arch) {
 				c.Fallbacks = append(c.Fallbacks, Loader{Path: path.Join(dir, e.Name), Name: name, Arch: arch})
 			}
 			for _, arch := range arches {

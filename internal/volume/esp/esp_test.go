@@ -168,7 +168,8 @@ func TestLoader(t *testing.T) {
 }
 
 func TestFallbacks(t *testing.T) {
-	c, err := Scan(tree{"EFI/BOOT/BOOTX64.EFI": "a", "EFI/BOOT/bootia32.efi": "b", "EFI/BOOT/bootmgr.efi": "c", "EFI/BOOT/fbx64.efi": "d", "EFI/BOOT/BOOTAA64.EFI": "EMPTY", "EFI/BOOT/BOOTARM.EFI": "NO PROGRAM"}.programs())
+	c, err := Scan(tree{"EFI/BOOT/BOOTX64.EFI": "a", "EFI/BOOT/bootia32.efi": "b", "EFI/BOOT/bootmgr.efi": "c", "EFI/BOOT/fbx64.efi": "d", "EFI/BOOT/BOOTAA64.EFI": "EMPTY", "EFI/BOOT/BOOTARM.EFI": "NO PROGRAM",
+		"EFI/BOOT/BOOTRISCV64.EFI": program(0xaa64, "another processor's"), "EFI/BOOT/BOOTLOONGARCH64.EFI": program(0x1234, "nobody's")}.programs())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,8 @@ func TestFallbacks(t *testing.T) {
 	if d := cmp.Diff(want, c.Fallbacks, cmp.AllowUnexported(Loader{})); d != "" {
 		t.Error(d)
 	}
-	if want := []string{"EFI/BOOT/BOOTAA64.EFI is empty", "EFI/BOOT/BOOTARM.EFI is no EFI program"}; !slices.Equal(c.Unfit, want) {
+	if want := []string{"EFI/BOOT/BOOTAA64.EFI is empty", "EFI/BOOT/BOOTARM.EFI is no EFI program",
+		"EFI/BOOT/BOOTLOONGARCH64.EFI is a program for a processor that is not known", "EFI/BOOT/BOOTRISCV64.EFI is a program for aa64"}; !slices.Equal(c.Unfit, want) {
 		t.Errorf("Unfit = %q, want %q", c.Unfit, want)
 	}
 	if l, ok := c.Fallback("ia32"); !ok || l.Path != "EFI/BOOT/bootia32.efi" {

@@ -2,6 +2,7 @@ package esp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"path"
@@ -64,7 +65,7 @@ func (c *Contents) known(dir string, e fat.Entry) (Loader, bool) {
 		for _, arch := range arches {
 			if rest == arch {
 				l.Arch, l.rank = arch, k.rank
-				return l, c.runs(l.Path)
+				return l, c.runs(l.Path, arch)
 			}
 		}
 	}
@@ -88,8 +89,8 @@ func (c *Contents) windows(dir string) error {
 	return nil
 }
 
-// runs tells whether firmware can start a file: one that is empty or no program is none, and is noted.
-func (c *Contents) runs(name string) bool {
+// runs tells whether firmware of the architecture can start a file: one that is empty, no program or one for another processor is not, and is noted.
+func (c *Contents) runs(name, arch string) bool {
 	b, _, err := c.files.Head(name, 4096)
 	switch {
 	case err != nil:
@@ -98,6 +99,8 @@ func (c *Contents) runs(name string) bool {
 		c.Unfit = append(c.Unfit, name+" is empty")
 	case c.header(b) < 0:
 		c.Unfit = append(c.Unfit, name+" is no EFI program")
+	case processor(b[c.header(b):]) != arch:
+		c.Unfit = append(c.Unfit, fmt.Sprintf("%s is a program for %s", name, cmp.Or(processor(b[c.header(b):]), "a processor that is not known")))
 	default:
 		return true
 	}
@@ -136,8 +139,11 @@ func (c *Contents) machine(name string) string {
 	if err != nil || at < 0 {
 		return ""
 	}
-	return machines[binary.LittleEndian.Uint16(b[at+4:])]
+	return processor(b[at:])
 }
+
+// processor reads it from a PE header.
+func processor(header []byte) string { return machines[binary.LittleEndian.Uint16(header[4:])] }
 
 const maxCSV = 64 << 10 // bytes of a list
 
@@ -168,7 +174,7 @@ func (c *Contents) list(dir, file, arch string, entries []fat.Entry) {
 				if arch == "" {
 					l.Arch = c.machine(l.Path)
 				}
-				if l.Arch == "" || !c.runs(l.Path) {
+				if l.Arch == "" || !c.runs(l.Path, l.Arch) {
 					continue
 				}
 				c.add(l)

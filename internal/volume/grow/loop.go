@@ -12,7 +12,16 @@ import (
 // removes it. It is for a partition that the kernel does not know as one: of a regular file, or of a device that cannot
 // have partitions.
 func Loop(path string, off, size int64, sectorSize int) (device *os.File, err error) {
-	back, err := os.OpenFile(path, os.O_RDWR, 0)
+	return loop(path, off, size, sectorSize, os.O_RDWR, 0)
+}
+
+// LoopReadOnly is as Loop, and nothing can be written through it.
+func LoopReadOnly(path string, off, size int64, sectorSize int) (device *os.File, err error) {
+	return loop(path, off, size, sectorSize, os.O_RDONLY, unix.LO_FLAGS_READ_ONLY)
+}
+
+func loop(path string, off, size int64, sectorSize, mode int, flags uint32) (device *os.File, err error) {
+	back, err := os.OpenFile(path, mode, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -27,12 +36,12 @@ func Loop(path string, off, size int64, sectorSize int) (device *os.File, err er
 		if err != nil {
 			return nil, fmt.Errorf("a loop device: %w", err)
 		}
-		d, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", n), os.O_RDWR, 0)
+		d, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", n), mode, 0)
 		if err != nil {
 			return nil, fmt.Errorf("a loop device: %w", err)
 		}
 		err = unix.IoctlLoopConfigure(int(d.Fd()), &unix.LoopConfig{Fd: uint32(back.Fd()), Size: uint32(sectorSize),
-			Info: unix.LoopInfo64{Offset: uint64(off), Sizelimit: uint64(size), Flags: unix.LO_FLAGS_AUTOCLEAR}})
+			Info: unix.LoopInfo64{Offset: uint64(off), Sizelimit: uint64(size), Flags: unix.LO_FLAGS_AUTOCLEAR | flags}})
 		if err == nil {
 			return d, nil
 		}
