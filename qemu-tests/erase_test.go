@@ -52,9 +52,9 @@ func TestErase(t *testing.T) {
 	}
 	need.Root(t)
 	need.Tools(t, vm.QEMU)
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 18*time.Minute)
 	defer cancel()
-	const size = 64 << 20
+	const size = 16 << 20
 	zeros := func(eraseResult) []byte { return make([]byte, size) }
 	seeded := func(r eraseResult) []byte { return overwritten(t, r.Result.Seed, size) }
 	// The kernel's names of the namespaces of one controller: its vendor, serial and model in hex, and the number.

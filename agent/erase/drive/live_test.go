@@ -35,8 +35,6 @@ func TestMain(m *testing.M) {
 
 // live carries out a plan, SERIAL:METHOD[:READBACK] with commas between, prints what came of it, and switches off.
 func live(plan string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
 	hardware := &disk.Hardware{Inventory: &inventory.Reader{Root: "/"}}
 	for _, d := range hardware.List() {
 		fmt.Printf("DISK %+v\n", d)
@@ -48,11 +46,13 @@ func live(plan string) {
 		part := append(strings.Split(order, ":"), "", "")
 		d := &session.Descriptor{Session: "live", Target: &session.Target{Serial: part[0]}} // or the WWN
 		spec := erasure.Spec{Method: part[1], ReadBack: part[2]}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // an emulated processor on a busy machine
 		res, err := erase.Erase(ctx, d, spec, erase.Options{
 			Server: talker{}, Report: talker{}, Disks: hardware,
 			DiskWait: disk.Wait{For: 10 * time.Second, Quiet: time.Second, Since: time.Now()},
 			Open:     func(d session.Disk) (erase.Device, error) { return Open(d) },
 		})
+		cancel()
 		said := ""
 		if err != nil {
 			said = err.Error()
