@@ -64,8 +64,9 @@ func (a *agent) entry(_ context.Context, r *imaging.Result) (string, error) {
 func (a *agent) capture(memory budget) capturing.Capturer {
 	return func(ctx context.Context, d *session.Descriptor) error {
 		_, err := capturing.Capture(ctx, d, capturing.Options{
-			Server: a.client, Report: a.events, Disks: a.disks, DiskWait: a.patience(), Memory: memory.writer + memory.cast,
-			Log: a.log,
+			Server: a.client, Report: a.events, Disks: a.disks, DiskWait: a.patience(),
+			Memory: memory.writer + memory.cast,
+			Log:    a.log,
 		})
 		return err
 	}

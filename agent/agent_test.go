@@ -33,8 +33,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
-// inNamespace runs the test again, alone and in a network namespace of its own, because the sockets of a cast are opened
-// by many goroutines. It returns true in there.
+// inNamespace runs the test again, alone and in a network namespace of its own, because the sockets of a cast are
+// opened by many goroutines. It returns true in there.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("DISKCAST_TEST_NAMESPACE") != "" {
@@ -93,7 +93,8 @@ func newFakeServer(t *testing.T) (*fakeServer, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := capture.Capture(t.Context(), bytes.NewReader(m.Bytes()), diskSize, 512, capture.Options{Store: store, Name: "img", Grid: 1 << 20}); err != nil {
+	if _, err := capture.Capture(t.Context(), bytes.NewReader(m.Bytes()), diskSize, 512,
+		capture.Options{Store: store, Name: "img", Grid: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	im, err := store.Open("img")
@@ -101,7 +102,8 @@ func newFakeServer(t *testing.T) (*fakeServer, []byte) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { im.Close() })
-	s := &fakeServer{t: t, im: im, store: store, descs: make(chan *session.Descriptor, 1), seen: map[uint64]bool{}, news: make(chan struct{}, 1)}
+	s := &fakeServer{t: t, im: im, store: store, descs: make(chan *session.Descriptor, 1), seen: map[uint64]bool{},
+		news: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/node/hello", s.hello)
 	mux.HandleFunc("GET /v1/node/{node}/descriptor", s.descriptor)
@@ -202,8 +204,9 @@ func (s *fakeServer) session(ctx context.Context, serial uint64) (*cast.Sender, 
 	cd, cs := s.im.ConfigBlob()
 	id, is := s.im.IndexBlob()
 	c := &session.Cast{
-		ID: uint32(serial), Group: netip.AddrPortFrom(netip.MustParseAddr("239.195.1.1"), uint16(7000+serial)), Feedback: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(8000+serial)),
-		Key: make([]byte, 32), Size: s.im.ObjectSize(), Payload: 1408, K: 128,
+		ID: uint32(serial), Group: netip.AddrPortFrom(netip.MustParseAddr("239.195.1.1"), uint16(7000+serial)),
+		Feedback: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(8000+serial)),
+		Key:      make([]byte, 32), Size: s.im.ObjectSize(), Payload: 1408, K: 128,
 	}
 	rand.Read(c.Key)
 	p := cast.Params{ID: c.ID, Group: c.Group, Feedback: c.Feedback, Size: c.Size, Payload: c.Payload, K: c.K}
@@ -227,14 +230,16 @@ func (s *fakeServer) session(ctx context.Context, serial uint64) (*cast.Sender, 
 		}
 	}()
 	s.t.Cleanup(func() { cancel(); <-done })
-	d := &session.Descriptor{V: 1, Session: fmt.Sprintf("s%d", serial), Node: "n1", Serial: serial, Action: session.Restore, Cast: c,
-		Image:  &session.Image{Name: "img", Manifest: s.im.Manifest(), Config: session.Blob{Digest: cd, Size: cs}, Index: session.Blob{Digest: id, Size: is}, ObjectSize: s.im.ObjectSize()},
+	d := &session.Descriptor{V: 1, Session: fmt.Sprintf("s%d", serial), Node: "n1", Serial: serial,
+		Action: session.Restore, Cast: c,
+		Image: &session.Image{Name: "img", Manifest: s.im.Manifest(), Config: session.Blob{Digest: cd, Size: cs},
+			Index: session.Blob{Digest: id, Size: is}, ObjectSize: s.im.ObjectSize()},
 		Target: &session.Target{}, Verify: true, Boot: &session.Boot{Method: session.BootKexec}}
 	return sender, d
 }
 
-// TestEndToEnd runs the agent as a program against a server, with everything real but the machine: TLS, HTTP, multicast,
-// image, disk engine. The disk is a file, and the machine stays.
+// TestEndToEnd runs the agent as a program against a server, with everything real but the machine: TLS, HTTP,
+// multicast, image, disk engine. The disk is a file, and the machine stays.
 func TestEndToEnd(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -246,8 +251,9 @@ func TestEndToEnd(t *testing.T) {
 	dirty := make([]byte, diskSize+4<<20)
 	imagetest.Random(dirty, 1)
 	for name, content := range map[string][]byte{
-		disk:    dirty,
-		cmdline: []byte("quiet diskcast.server=" + s.http.URL + " diskcast.pin=" + client.PinOf(s.http.Certificate().RawSubjectPublicKeyInfo).String()),
+		disk: dirty,
+		cmdline: []byte("quiet diskcast.server=" + s.http.URL + " diskcast.pin=" +
+			client.PinOf(s.http.Certificate().RawSubjectPublicKeyInfo).String()),
 	} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
@@ -257,7 +263,8 @@ func TestEndToEnd(t *testing.T) {
 	ended := make(chan error, 1)
 	var console bytes.Buffer
 	go func() {
-		ended <- run(ctx, []string{"-site", filepath.Join(dir, "none"), "-cmdline", cmdline, "-no-network", "-no-boot", "-disk", disk}, nil, &console, io.Discard)
+		ended <- run(ctx, []string{"-site", filepath.Join(dir, "none"), "-cmdline", cmdline, "-no-network", "-no-boot",
+			"-disk", disk}, nil, &console, io.Discard)
 	}()
 
 	_, d := s.session(ctx, 1)
@@ -274,7 +281,8 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("last byte: %+v", e.Progress)
 		}
 	}
-	if got, want := strings.Join(steps, " "), "plan table first-byte last-byte written verified grown entry boot"; got != want {
+	if got, want := strings.Join(steps, " "),
+		"plan table first-byte last-byte written verified grown entry boot"; got != want {
 		t.Errorf("steps %s, want %s", got, want)
 	}
 	got, err := os.ReadFile(disk)
@@ -302,14 +310,16 @@ func TestEndToEnd(t *testing.T) {
 	}
 
 	// What cannot be done is said, and the node stays.
-	s.descs <- &session.Descriptor{V: 1, Session: "s3", Node: "n1", Serial: 3, Action: session.Capture, Target: &session.Target{},
+	s.descs <- &session.Descriptor{V: 1, Session: "s3", Node: "n1", Serial: 3, Action: session.Capture,
+		Target: &session.Target{},
 		Upload: &session.Upload{ID: "s3-1", Name: "golden", Level: "fast", Grid: 1 << 20}}
 	if e := s.wait("s3", session.StepFailed); !strings.Contains(e[len(e)-1].Message, "404") {
 		t.Errorf("%+v", e)
 	}
 	// The disk is erased, and what the server is told of it is what is there.
-	s.descs <- &session.Descriptor{V: 1, Session: "s4", Node: "n1", Serial: 4, Action: erasure.Action, Target: &session.Target{},
-		Job: json.RawMessage(`{"method": "zero", "read_back": "all"}`)}
+	s.descs <- &session.Descriptor{V: 1, Session: "s4", Node: "n1", Serial: 4, Action: erasure.Action,
+		Target: &session.Target{},
+		Job:    json.RawMessage(`{"method": "zero", "read_back": "all"}`)}
 	events := s.wait("s4", erasure.StepErased)
 	var result erasure.Result
 	if err := json.Unmarshal(events[len(events)-1].Result, &result); err != nil || !result.OK ||
@@ -350,7 +360,8 @@ func TestShares(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
-	for _, args := range [][]string{{"-nonsense"}, {"extra"}, {"-site", filepath.Join(t.TempDir(), "none"), "-cmdline", os.DevNull}} {
+	for _, args := range [][]string{{"-nonsense"}, {"extra"},
+		{"-site", filepath.Join(t.TempDir(), "none"), "-cmdline", os.DevNull}} {
 		if err := run(t.Context(), args, nil, io.Discard, io.Discard); err == nil {
 			t.Errorf("%q were taken", args)
 		}

@@ -38,11 +38,13 @@ func limitMemory(inv *inventory.Reader) budget {
 	return b
 }
 
-// mountFilesystems makes visible what the inventory reads: Secure Boot is an EFI variable, lockdown a file of securityfs.
+// mountFilesystems makes visible what the inventory reads: Secure Boot is an EFI variable, lockdown a file of
+// securityfs.
 func mountFilesystems(log *slog.Logger) {
 	for _, m := range []struct{ probe, dir, fs string }{
 		{"/sys/kernel/security/lsm", "/sys/kernel/security", "securityfs"},
-		{"/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "/sys/firmware/efi/efivars", "efivarfs"},
+		{"/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "/sys/firmware/efi/efivars",
+			"efivarfs"},
 	} {
 		if _, err := os.Stat(m.dir); err != nil {
 			continue // BIOS, or a kernel without it
@@ -50,7 +52,8 @@ func mountFilesystems(log *slog.Logger) {
 		if _, err := os.Stat(m.probe); err == nil {
 			continue // mounted already
 		}
-		if err := unix.Mount(m.fs, m.dir, m.fs, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		if err := unix.Mount(m.fs, m.dir, m.fs, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+			""); err != nil {
 			log.Debug("not mounted", "dir", m.dir, "error", err)
 		}
 	}

@@ -31,8 +31,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// release is the file that the build of the userland leaves its version in. A variable set by the linker does not do: the
-// commands of a busybox lose their initialisers to init functions.
+// release is the file that the build of the userland leaves its version in. A variable set by the linker does not do:
+// the commands of a busybox lose their initialisers to init functions.
 const release = "/etc/diskcast/release"
 
 // version is the release, "dev" where there is none.
@@ -63,7 +63,8 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 		o.disks = append(o.disks, v)
 		return nil
 	})
-	f.StringVar(&o.whatBoots, "what-boots", "", "say what would be started from this disk or `file`, and do nothing else")
+	f.StringVar(&o.whatBoots, "what-boots", "",
+		"say what would be started from this disk or `file`, and do nothing else")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -97,7 +98,8 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	a := &agent{o: o, began: time.Now(), settings: settings, pin: pin, boot: newBoot(), inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
+	a := &agent{o: o, began: time.Now(), settings: settings, pin: pin, boot: newBoot(),
+		inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
 	a.disks = &disk.Hardware{Inventory: a.inventory, Only: o.disks}
 	a.events = events.New(events.Options{
 		Boot: a.boot, Console: stdout, Since: sinceBoot,
@@ -178,7 +180,8 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.events.Run(ctx) })
 	g.Go(func() error { return a.watchDisks(ctx) })
 	m := a.machine()
-	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic), Log: a.log})
+	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic),
+		Log: a.log})
 	g.Go(func() error { return n.Run(ctx) })
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -265,7 +268,8 @@ func (a *agent) lacks() {
 		level = slog.LevelWarn
 	}
 	for _, what := range inv.Undriven {
-		a.log.Log(context.Background(), level, "no driver for the "+what+": is its module in the boot directory (mkimage --modules), and its firmware (--firmware)?")
+		a.log.Log(context.Background(), level, "no driver for the "+what+
+			": is its module in the boot directory (mkimage --modules), and its firmware (--firmware)?")
 	}
 	if len(inv.NICs) == 0 {
 		a.log.Error("this node has no network card that its kernel knows; it cannot reach the server")

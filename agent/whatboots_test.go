@@ -13,15 +13,17 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// TestWhatBoots asks of a disk in a file, whose only loader is GRUB's configuration, and shows that not a byte of it changed.
+// TestWhatBoots asks of a disk in a file, whose only loader is GRUB's configuration, and shows that not a byte of it
+// changed.
 func TestWhatBoots(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "sfdisk", "mkfs.ext4", "losetup")
 	dir := t.TempDir()
 	tree, disk, script := filepath.Join(dir, "tree"), filepath.Join(dir, "disk.raw"), filepath.Join(dir, "sfdisk")
 	for name, text := range map[string]string{
-		filepath.Join(tree, "boot/grub/grub.cfg"): "set timeout=1\nmenuentry Debian { linux /boot/vmlinuz root=/dev/sda1; initrd /boot/initrd.img; }\n",
-		filepath.Join(tree, "boot/vmlinuz"):       "k", filepath.Join(tree, "boot/initrd.img"): "i",
+		filepath.Join(tree, "boot/grub/grub.cfg"): "set timeout=1\nmenuentry Debian { linux /boot/vmlinuz " +
+			"root=/dev/sda1; initrd /boot/initrd.img; }\n",
+		filepath.Join(tree, "boot/vmlinuz"): "k", filepath.Join(tree, "boot/initrd.img"): "i",
 		script: "label: dos\nstart=2048,size=65536,type=83,bootable\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -64,7 +66,8 @@ func TestWhatBoots(t *testing.T) {
 	if sum() != before {
 		t.Error("the disk was written to")
 	}
-	if err := run(context.Background(), []string{"-what-boots", filepath.Join(dir, "none")}, nil, &out, &out); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if err := run(context.Background(), []string{"-what-boots", filepath.Join(dir, "none")}, nil, &out,
+		&out); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a disk that is not there: %v", err)
 	}
 }

@@ -26,7 +26,8 @@ type wiretap struct {
 // capture starts tcpdump on a machine's tap and returns when it listens. On the bridge itself it would see what the
 // sender hands the kernel, up to 44 packets in one frame; they are cut apart on their way into the tap.
 func (b *bench) capture(tap, path string) (*wiretap, error) {
-	cmd := proc.Command(b.ctx, "tcpdump", "-i", tap, "-n", "-U", "-s", "0", "-Z", "root", "-B", "65536", "-w", path, "udp")
+	cmd := proc.Command(b.ctx, "tcpdump", "-i", tap, "-n", "-U", "-s", "0", "-Z", "root", "-B", "65536", "-w", path,
+		"udp")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -92,7 +93,8 @@ func payloads(raw []byte, group netip.AddrPort, limit int) [][]byte {
 			continue
 		}
 		udp := f[14+int(f[14]&15)*4:]
-		if len(udp) < 8 || netip.AddrFrom4([4]byte(f[30:34])) != group.Addr() || binary.BigEndian.Uint16(udp[2:]) != group.Port() {
+		if len(udp) < 8 || netip.AddrFrom4([4]byte(f[30:34])) != group.Addr() ||
+			binary.BigEndian.Uint16(udp[2:]) != group.Port() {
 			continue
 		}
 		out = append(out, udp[8:])
@@ -100,14 +102,14 @@ func payloads(raw []byte, group netip.AddrPort, limit int) [][]byte {
 	return out
 }
 
-// leakPiece is how many bytes of the object are looked for at a time. What a packet carries in the clear holds many pieces
-// of that length, and compressed data does not repeat one by chance.
+// leakPiece is how many bytes of the object are looked for at a time. What a packet carries in the clear holds many
+// pieces of that length, and compressed data does not repeat one by chance.
 const leakPiece = 32
 
 // leak looks for pieces of the object in captured bytes: for every 64 bytes of the object, whether its first leakPiece
 // occur anywhere. It returns where in the object the first such piece is, or -1. Left out is a piece of fewer than 16
-// different bytes (zeros, counters, tables): a capture, which has the machine's whole boot in it, can hold one that is not
-// the object's.
+// different bytes (zeros, counters, tables): a capture, which has the machine's whole boot in it, can hold one that is
+// not the object's.
 func leak(object io.ReaderAt, size int64, captured []byte) (int64, error) {
 	type place struct {
 		at    int64
@@ -128,7 +130,8 @@ func leak(object io.ReaderAt, size int64, captured []byte) (int64, error) {
 		}
 	}
 	for i := 0; i+leakPiece <= len(captured); i++ {
-		if p, ok := pieces[binary.LittleEndian.Uint64(captured[i:])]; ok && bytes.Equal(p.piece[:], captured[i:i+leakPiece]) {
+		if p, ok := pieces[binary.LittleEndian.Uint64(captured[i:])]; ok &&
+			bytes.Equal(p.piece[:], captured[i:i+leakPiece]) {
 			return p.at, nil
 		}
 	}
@@ -146,8 +149,8 @@ func distinct(b []byte) (n int) {
 	return n
 }
 
-// TestLeak holds that the search TestWire rests on finds one packet's payload among bytes of others, wherever it begins,
-// and nothing where there is none of it.
+// TestLeak holds that the search TestWire rests on finds one packet's payload among bytes of others, wherever it
+// begins, and nothing where there is none of it.
 func TestLeak(t *testing.T) {
 	object := make([]byte, 3<<20)
 	random := rand.NewChaCha8([32]byte{1})

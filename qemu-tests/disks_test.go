@@ -28,12 +28,13 @@ func disksOnly(t *testing.T) {
 // resets is odd, so that the last start has the names swapped as well.
 const resets = 11
 
-// TestSwappedNames has a machine with two like disks on two controllers. Which controller's disk is there first, and is therefore
-// /dev/sda, changes with every start. A session for path=/dev/sda is reset again and again at random moments of writing: the
-// disk that its first plan chose has the image in the end, and not one bit of the other has changed.
+// TestSwappedNames has a machine with two like disks on two controllers. Which controller's disk is there first, and is
+// therefore /dev/sda, changes with every start. A session for path=/dev/sda is reset again and again at random moments
+// of writing: the disk that its first plan chose has the image in the end, and not one bit of the other has changed.
 func TestSwappedNames(t *testing.T) {
 	disksOnly(t)
-	b := setupSite(t, 15*time.Minute, func(*osimage.Image) site.Options { return site.Options{Append: "ignore_loglevel"} })
+	b := setupSite(t, 15*time.Minute,
+		func(*osimage.Image) site.Options { return site.Options{Append: "ignore_loglevel"} })
 	image, im := b.small(1)
 	n := b.node("twin", site.Hardware{Disks: []int64{1 << 30, 1 << 30}, Buses: []vm.Bus{vm.SCSI, vm.SCSI}})
 	other := n.Disks[1]
@@ -45,7 +46,8 @@ func TestSwappedNames(t *testing.T) {
 	t.Logf("moments of the resets: seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 
-	se := b.create(image, []*site.Node{n}, "--disk", "path=/dev/sda", "--mode", "full", "--rate", "40M", "--boot", "poweroff")
+	se := b.create(image, []*site.Node{n}, "--disk", "path=/dev/sda", "--mode", "full", "--rate", "40M", "--boot",
+		"poweroff")
 	for i := range resets {
 		b.startWithFirst(n, i%2)
 		share := 0.8 * rng.Float64()
@@ -64,7 +66,8 @@ func TestSwappedNames(t *testing.T) {
 	b.off(n)
 	p := v.Parts[n.ID]
 	if p.Boots != resets+1 || p.Disk == nil || p.Disk.Serial != "twin-0" {
-		t.Errorf("the part began %d times, on %+v, want %d times on the disk with the serial twin-0", p.Boots, p.Disk, resets+1)
+		t.Errorf("the part began %d times, on %+v, want %d times on the disk with the serial twin-0", p.Boots, p.Disk,
+			resets+1)
 	}
 	if after := sum(t, other); after != before {
 		t.Errorf("%s, which the session did not choose, was written to: SHA-256 %s, before %s", other, after, before)
@@ -72,8 +75,8 @@ func TestSwappedNames(t *testing.T) {
 	b.same(n, im)
 }
 
-// startWithFirst switches a machine with two disks on so that the given disk's name is /dev/sda: the other one is plugged in when
-// that has its name. Until both are there, the agent is kept from the server.
+// startWithFirst switches a machine with two disks on so that the given disk's name is /dev/sda: the other one is
+// plugged in when that has its name. Until both are there, the agent is kept from the server.
 func (b *bench) startWithFirst(n *site.Node, first int) {
 	b.Helper()
 	n.Late(1 - first)
@@ -123,17 +126,19 @@ func (b *bench) inventory(n *site.Node) session.Inventory {
 	return node.Inventory
 }
 
-// TestStick has a machine whose only disk is a USB stick: the session fails and says so, and not one bit of the stick has changed. A
-// real disk that comes while the agent runs is told within seconds, and the next session has it.
+// TestStick has a machine whose only disk is a USB stick: the session fails and says so, and not one bit of the stick
+// has changed. A real disk that comes while the agent runs is told within seconds, and the next session has it.
 func TestStick(t *testing.T) {
 	disksOnly(t)
 	kernel := os.Getenv("DISKCAST_USB_KERNEL")
 	if kernel == "" {
-		need.Skip(t, "the test's Debian has a kernel without USB: make test-disks fetches one with it (DISKCAST_USB_KERNEL)")
+		need.Skip(t, "the test's Debian has a kernel without USB: make test-disks fetches one with it "+
+			"(DISKCAST_USB_KERNEL)")
 	}
 	b := setupSite(t, 8*time.Minute, func(*osimage.Image) site.Options { return site.Options{Kernel: kernel} })
 	image, im := b.small(1)
-	n := b.node("a", site.Hardware{Memory: 1024, Disks: []int64{1 << 30, 1 << 30}, Buses: []vm.Bus{vm.USB, vm.VirtioBlk}, Junk: true})
+	n := b.node("a", site.Hardware{Memory: 1024, Disks: []int64{1 << 30, 1 << 30},
+		Buses: []vm.Bus{vm.USB, vm.VirtioBlk}, Junk: true})
 	stick := n.Disks[0]
 	before := sum(t, stick)
 	n.Late(1)
@@ -146,8 +151,11 @@ func TestStick(t *testing.T) {
 	}
 	p := v.Parts[n.ID]
 	t.Logf("the session's reason: %s", v.Session.Reason)
-	if v.Session.State != model.Failed || p.State != model.Failed || !strings.Contains(p.Reason, "only removable or USB disks") || !strings.Contains(p.Reason, "nothing was written") {
-		t.Errorf("session %s, node %s: %q, want both failed for there are only removable or USB disks", v.Session.State, p.State, p.Reason)
+	if v.Session.State != model.Failed || p.State != model.Failed ||
+		!strings.Contains(p.Reason, "only removable or USB disks") ||
+		!strings.Contains(p.Reason, "nothing was written") {
+		t.Errorf("session %s, node %s: %q, want both failed for there are only removable or USB disks", v.Session.State,
+			p.State, p.Reason)
 	}
 	const problem = "it has only removable or USB disks"
 	if out := b.nodeList(); !strings.Contains(out, problem) {

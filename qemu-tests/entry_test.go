@@ -15,7 +15,8 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// bootOnly skips tests of how other disks start outside of `make test-boot`: each switches a whole machine on three times.
+// bootOnly skips tests of how other disks start outside of `make test-boot`: each switches a whole machine on three
+// times.
 func bootOnly(t *testing.T) {
 	t.Helper()
 	if os.Getenv("DISKCAST_BOOT") == "" {
@@ -33,9 +34,9 @@ func (b *bench) variant(kind string) (string, *osimage.Image) {
 	return b.add(kind, im), im
 }
 
-// TestBootEntry images a UEFI machine with fresh variables from a disk that has EFI/debian and no fallback, as Debian's installer makes it. It is
-// started by kexec, switched off, and switched on without the network: the boot entry is all that can start it. Then it is switched on
-// with the network.
+// TestBootEntry images a UEFI machine with fresh variables from a disk that has EFI/debian and no fallback, as Debian's
+// installer makes it. It is started by kexec, switched off, and switched on without the network: the boot entry is all
+// that can start it. Then it is switched on with the network.
 func TestBootEntry(t *testing.T) {
 	bootOnly(t)
 	if _, err := os.Stat(uefi.Code); err != nil {
@@ -54,7 +55,8 @@ func TestBootEntry(t *testing.T) {
 	t.Log(said)
 	form := regexp.MustCompile(`^boot entry Boot[0-9A-F]{4} "debian \(diskcast\)" was made: it starts EFI/debian/shimx64\.efi on partition 1 .*, the network before it as it was$`)
 	if !form.MatchString(said) || v.Parts[n.ID].Warning != "" || v.Session.Unbootable != 0 {
-		t.Errorf("the node says of its boot entry: %q, warning %q; %d unbootable", said, v.Parts[n.ID].Warning, v.Session.Unbootable)
+		t.Errorf("the node says of its boot entry: %q, warning %q; %d unbootable", said, v.Parts[n.ID].Warning,
+			v.Session.Unbootable)
 	}
 	b.login(n)
 

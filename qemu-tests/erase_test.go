@@ -115,7 +115,8 @@ func TestErase(t *testing.T) {
 	defer console.Close()
 	m := vm.New(vm.Options{Name: "eraser", Memory: 768, Disks: disks, Extra: extra, Log: console,
 		Kernel: filepath.Join(boot, "vmlinuz"),
-		Initrd: filepath.Join(dir, "initrd"), Append: "console=ttyS0,115200 quiet loglevel=1 panic=-1 mitigations=off " +
+		Initrd: filepath.Join(dir, "initrd"),
+		Append: "console=ttyS0,115200 quiet loglevel=1 panic=-1 mitigations=off " +
 			"erase=" + strings.Join(plan, ",")})
 	if err := m.PowerOn(ctx); err != nil {
 		t.Fatal(err)

@@ -32,10 +32,12 @@ var (
 	// Microsoft's keys are enrolled in these variables, and Secure Boot is on.
 	secureBoot = vm.Firmware{Code: ovmf + "OVMF_CODE_4M.ms.fd", Vars: ovmf + "OVMF_VARS_4M.ms.fd", SecureBoot: true}
 	// onlyHTTP has OVMF try nothing but UEFI HTTP boot.
-	onlyHTTP = []string{"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"}
+	onlyHTTP = []string{"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg",
+		"name=opt/org.tianocore/IPv6PXESupport,string=n"}
 )
 
-// firmwareOnly skips tests of firmware outside of `make test-firmware`: they take long, and what they look at changes seldom.
+// firmwareOnly skips tests of firmware outside of `make test-firmware`: they take long, and what they look at changes
+// seldom.
 func firmwareOnly(t *testing.T) {
 	t.Helper()
 	if os.Getenv("DISKCAST_FIRMWARE") == "" {
@@ -81,7 +83,8 @@ func TestFirmware(t *testing.T) {
 		{"uefi-proxy", uefi, nil, true, false, "auto", byPXE + "snponly.efi", "boot.ipxe by http"},
 		{"secure-boot", secureBoot, nil, false, false, "auto", byPXE + "shimx64.efi", "grub.cfg by tftp"},
 		{"secure-boot-proxy", secureBoot, nil, true, true, "auto", byPXE + "shimx64.efi", "grub.cfg by tftp"},
-		{"secure-boot-http", secureBoot, onlyHTTP, false, true, "auto", byHTTP + "shimx64.efi", "grub/grub.cfg by http"},
+		{"secure-boot-http", secureBoot, onlyHTTP, false, true, "auto", byHTTP + "shimx64.efi",
+			"grub/grub.cfg by http"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			grub, serve := "", []string{"--uefi-loader", c.loader}
@@ -126,12 +129,14 @@ func (b *bench) firmware(n *site.Node, f vm.Firmware) {
 	}
 	inv := &node.Inventory
 	if inv.Firmware != kind || inv.SecureBoot != f.SecureBoot || inv.Lockdown != lockdown {
-		b.Errorf("the node says: firmware %s, Secure Boot %v, lockdown %s; want %s, %v, %s", inv.Firmware, inv.SecureBoot, inv.Lockdown, kind, f.SecureBoot, lockdown)
+		b.Errorf("the node says: firmware %s, Secure Boot %v, lockdown %s; want %s, %v, %s", inv.Firmware,
+			inv.SecureBoot, inv.Lockdown, kind, f.SecureBoot, lockdown)
 	}
 }
 
-// TestSecureBoot is the whole line on a machine as it left the factory, with Microsoft's keys and no other: shim, GRUB, the signed
-// kernel, the image, kexec under lockdown, and the login prompt. Switched on again it is told to boot its own disk, and does.
+// TestSecureBoot is the whole line on a machine as it left the factory, with Microsoft's keys and no other: shim, GRUB,
+// the signed kernel, the image, kexec under lockdown, and the login prompt. Switched on again it is told to boot its
+// own disk, and does.
 func TestSecureBoot(t *testing.T) {
 	firmwareOnly(t)
 	b := setupSite(t, 12*time.Minute, withLoaders(""))
@@ -166,11 +171,13 @@ func (b *bench) siteDHCP() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	pool, err := dhcp.NewPool(b.ctx, dhcp.PoolConfig{Store: state.NewMemory(), Range: r, Server: network, Term: time.Hour})
+	pool, err := dhcp.NewPool(b.ctx,
+		dhcp.PoolConfig{Store: state.NewMemory(), Range: r, Server: network, Term: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}
-	answers, err := dhcp.NewResponder(dhcp.Config{Mode: dhcp.Full, Server: network, Files: boot.NewDir(b.dir + "/none"), Pool: pool})
+	answers, err := dhcp.NewResponder(dhcp.Config{Mode: dhcp.Full, Server: network, Files: boot.NewDir(b.dir + "/none"),
+		Pool: pool})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -203,7 +210,8 @@ func (b *bench) siteDHCP() {
 	}()
 }
 
-// lockedLogin waits for the login prompt, logs in, sees that the system is locked down as Secure Boot wants, and switches it off.
+// lockedLogin waits for the login prompt, logs in, sees that the system is locked down as Secure Boot wants, and
+// switches it off.
 func (b *bench) lockedLogin(n *site.Node) {
 	b.Helper()
 	if _, err := n.Expect(b.ctx, osimage.LoginPrompt); err != nil {

@@ -36,7 +36,8 @@ func (b *bench) growers(kinds ...string) (all []*grower) {
 			b.Fatal(err)
 		}
 		n := b.node(kind, site.Hardware{Disks: []int64{1 << 30}})
-		all = append(all, &grower{Node: n, im: im, se: b.create(b.add(kind, im), []*site.Node{n}, "--boot", "poweroff")})
+		all = append(all, &grower{Node: n, im: im,
+			se: b.create(b.add(kind, im), []*site.Node{n}, "--boot", "poweroff")})
 	}
 	return all
 }
@@ -46,7 +47,8 @@ func (b *bench) grown(g *grower) {
 	b.Helper()
 	v := b.done(g.se)
 	b.off(g.Node)
-	if said := v.Messages(session.StepGrown); len(said) != 1 || !strings.Contains(said[0], "its "+g.im.FS+" grew from ") {
+	if said := v.Messages(session.StepGrown); len(said) != 1 ||
+		!strings.Contains(said[0], "its "+g.im.FS+" grew from ") {
 		b.Errorf("%s: %q does not say that it grew, once", g.Name(), said)
 	}
 	if n, boots := v.Parts[g.ID].Boots, g.cuts+1; n != boots {
@@ -55,8 +57,8 @@ func (b *bench) grown(g *grower) {
 	b.same(g.Node, g.im)
 }
 
-// TestGrow restores roots with XFS and btrfs to larger disks: the node's kernel has the drivers, partition and file system grow to
-// the end of the disk, and every file is there. (ext4: TestTwoNodesToLogin, TestPlugPulledGrowing.)
+// TestGrow restores roots with XFS and btrfs to larger disks: the node's kernel has the drivers, partition and file
+// system grow to the end of the disk, and every file is there. (ext4: TestTwoNodesToLogin, TestPlugPulledGrowing.)
 func TestGrow(t *testing.T) {
 	b := setup(t, 4*time.Minute, lab.Options{})
 	all := b.growers("xfs", "btrfs")
@@ -68,14 +70,15 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// TestPlugPulledGrowing cuts the power while the node grows the file system: everything is written, and the kernel is at work on the
-// new size. Switched on again, the node makes the disk right, whatever state it was left in.
+// TestPlugPulledGrowing cuts the power while the node grows the file system: everything is written, and the kernel is
+// at work on the new size. Switched on again, the node makes the disk right, whatever state it was left in.
 func TestPlugPulledGrowing(t *testing.T) {
 	b := setup(t, 8*time.Minute, lab.Options{})
 	all := b.growers("ext4", "xfs")
-	// The cuts are aimed by how many times the disk was written to since the node said that everything is written. Debian 12's kernel mounts an
-	// ext4 with 2 writes and has the new size in its place after 12 of 90; it grows an XFS with 20 writes to new headers, uses the log from the 22nd to the 36th,
-	// and is done after 40. The later ones are for a kernel that writes otherwise: two cuts count, one of them with something in the journal.
+	// The cuts are aimed by how many times the disk was written to since the node said that everything is written.
+	// Debian 12's kernel mounts an ext4 with 2 writes and has the new size in its place after 12 of 90; it grows an XFS
+	// with 20 writes to new headers, uses the log from the 22nd to the 36th, and is done after 40. The later ones are
+	// for a kernel that writes otherwise: two cuts count, one of them with something in the journal.
 	cuts := map[string][]int64{"ext4": {4, 12, 20, 40}, "xfs": {10, 24, 28, 22}}
 	var eg errgroup.Group
 	for _, g := range all {
@@ -106,12 +109,12 @@ func TestPlugPulledGrowing(t *testing.T) {
 	}
 }
 
-// writesPerSecond is how fast a disk is while a cut is aimed: an XFS is done a second and a half after the last cut, and a host from which its own hypervisor
-// takes the processors, or that has other work, must not come too late.
+// writesPerSecond is how fast a disk is while a cut is aimed: an XFS is done a second and a half after the last cut,
+// and a host from which its own hypervisor takes the processors, or that has other work, must not come too late.
 const writesPerSecond = 10
 
-// cutGrowing switches a node on and cuts its power when its disk was written to so many times after everything was written. It returns whether
-// the file system's journal was in use.
+// cutGrowing switches a node on and cuts its power when its disk was written to so many times after everything was
+// written. It returns whether the file system's journal was in use.
 func (b *bench) cutGrowing(g *grower, writes int64) (dirty bool, err error) {
 	if err := g.PowerOn(b.ctx); err != nil {
 		return false, err
@@ -137,6 +140,7 @@ func (b *bench) cutGrowing(g *grower, writes int64) (dirty bool, err error) {
 		return false, errors.New("the power was cut too late: it had grown")
 	}
 	size, dirty, err := oracle.Interrupted(b.ctx, oracle.Disk{Path: g.Disk, FS: g.im.FS}, b.dir)
-	b.Logf("%s: power cut at write %d: the file system claims %d MiB, journal in use: %v", g.Name(), writes, size>>20, dirty)
+	b.Logf("%s: power cut at write %d: the file system claims %d MiB, journal in use: %v", g.Name(), writes, size>>20,
+		dirty)
 	return dirty, err
 }

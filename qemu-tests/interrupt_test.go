@@ -16,8 +16,8 @@ import (
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 )
 
-// TestDemoInterrupted ends the demo at different moments and in different ways: no process, no mount, no named namespace
-// and no disk of a machine is left.
+// TestDemoInterrupted ends the demo at different moments and in different ways: no process, no mount, no named
+// namespace and no disk of a machine is left.
 func TestDemoInterrupted(t *testing.T) {
 	ready(t)
 	demo := filepath.Join(osimage.ModuleRoot(), "build/bin/demo")

@@ -13,8 +13,9 @@ import (
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 )
 
-// TestBootLoaders images a machine with a disk of each kind of boot loader, lets the agent start it, switches it off and on again without the
-// network, and sees that the same entry was started both times: the one that the machine's own loader chooses.
+// TestBootLoaders images a machine with a disk of each kind of boot loader, lets the agent start it, switches it off
+// and on again without the network, and sees that the same entry was started both times: the one that the machine's own
+// loader chooses.
 func TestBootLoaders(t *testing.T) {
 	bootOnly(t)
 	for _, c := range []struct {
@@ -29,7 +30,8 @@ func TestBootLoaders(t *testing.T) {
 		{"mbr-gap", vm.Firmware{}, "", "", ""},
 		// The hypervisor's own words show that it was started; its first guest is slow under an emulated processor.
 		{"xen", vm.Firmware{}, "", `\(XEN\).*Xen version 4`, ""},
-		// The default subvolume was changed. GRUB was told the new one's path; EXTLINUX, which knows none, takes the kernel at the top.
+		// The default subvolume was changed. GRUB was told the new one's path; EXTLINUX, which knows none, takes the
+		// kernel at the top.
 		{"btrfs", vm.Firmware{}, "after", "", "/@/.snapshots/2/snapshot"},
 		{"btrfs-extlinux", vm.Firmware{}, "top", "", "/@after"},
 		{"btrfs-suse", vm.Firmware{}, "after", "", "/@/.snapshots/2/snapshot"},
@@ -61,7 +63,8 @@ func TestBootLoaders(t *testing.T) {
 	}
 }
 
-// started waits for the restored system, sees that it is the right entry's with the right root, and switches the machine off.
+// started waits for the restored system, sees that it is the right entry's with the right root, and switches the
+// machine off.
 func (b *bench) started(n *site.Node, entry, banner, root string) {
 	b.Helper()
 	if banner != "" {

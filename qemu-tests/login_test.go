@@ -10,9 +10,9 @@ import (
 	"github.com/diskcast/diskcast/qemu-tests/site"
 )
 
-// TestTwoNodesToLogin is the whole line: two blank machines, the stock PXE ROM, one image, one session, kexec, and the login prompt of the
-// restored Debian, which is then logged into, and whose root has grown to the size of the larger disk. Nobody sets the rate: that the cast
-// finds what two slow machines can take is part of what is shown.
+// TestTwoNodesToLogin is the whole line: two blank machines, the stock PXE ROM, one image, one session, kexec, and the
+// login prompt of the restored Debian, which is then logged into, and whose root has grown to the size of the larger
+// disk. Nobody sets the rate: that the cast finds what two slow machines can take is part of what is shown.
 func TestTwoNodesToLogin(t *testing.T) {
 	b := setup(t, 8*time.Minute, lab.Options{Snooping: true})
 	debian := debianImage(b.ctx, t)

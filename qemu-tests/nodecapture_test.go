@@ -13,8 +13,8 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// TestCaptureNode captures a machine's Debian disk over the network. The stored image is whole, it is the very one that a
-// capture of the disk on the server's machine gives, and nothing was written to the disk.
+// TestCaptureNode captures a machine's Debian disk over the network. The stored image is whole, it is the very one that
+// a capture of the disk on the server's machine gives, and nothing was written to the disk.
 func TestCaptureNode(t *testing.T) {
 	b := setup(t, 6*time.Minute, lab.Options{})
 	debian := debianImage(b.ctx, t)
@@ -32,16 +32,19 @@ func TestCaptureNode(t *testing.T) {
 	v := b.done(se)
 	b.off(n)
 	p := v.Parts[n.ID]
-	if !reached(v, n, session.StepUploaded) || p.Progress == nil || p.Progress.Sent == 0 || p.Progress.Read < p.Progress.ToRead {
+	if !reached(v, n, session.StepUploaded) || p.Progress == nil || p.Progress.Sent == 0 ||
+		p.Progress.Read < p.Progress.ToRead {
 		t.Errorf("the node says %+v, progress %+v", p, p.Progress)
 	} else {
-		t.Logf("read %d bytes in %v, sent %d", p.Progress.Read, p.Steps[session.StepUploaded].Time.Sub(p.Steps[session.StepPlan].Time), p.Progress.Sent)
+		t.Logf("read %d bytes in %v, sent %d", p.Progress.Read,
+			p.Steps[session.StepUploaded].Time.Sub(p.Steps[session.StepPlan].Time), p.Progress.Sent)
 	}
 	if _, err := b.Site.Run(b.ctx, "image", "verify", "golden", "--store", b.Store); err != nil {
 		t.Error(err)
 	}
 	var local struct{ Digest string }
-	if err := b.JSON(b.ctx, &local, "image", "capture", debian.Disk, "local", "--level", "fast", "--store", filepath.Join(b.dir, "local"), "--json"); err != nil {
+	if err := b.JSON(b.ctx, &local, "image", "capture", debian.Disk, "local", "--level", "fast", "--store",
+		filepath.Join(b.dir, "local"), "--json"); err != nil {
 		t.Fatal(err)
 	}
 	if got := v.Session.Image.Manifest; v.Session.State != model.Done || got != local.Digest {

@@ -10,13 +10,14 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// TestPlugPulled cuts the power of one of three nodes in the middle of writing. The other two finish; the third, switched
-// on again, ends up correct. The disks are never booted, so every file must equal the source's.
+// TestPlugPulled cuts the power of one of three nodes in the middle of writing. The other two finish; the third,
+// switched on again, ends up correct. The disks are never booted, so every file must equal the source's.
 func TestPlugPulled(t *testing.T) {
 	b := setup(t, 8*time.Minute, lab.Options{})
 	debian := debianImage(b.ctx, t)
 	image := b.add("debian", debian)
-	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{}), b.node("c", site.Hardware{Junk: true})}
+	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{}),
+		b.node("c", site.Hardware{Junk: true})}
 	victim := nodes[2]
 	se := b.create(image, nodes, "--min-nodes", "3", "--boot", "poweroff", "--rate", "40M")
 	b.on(nodes...)
@@ -68,8 +69,8 @@ func TestLateNode(t *testing.T) {
 	image, im := b.small(1)
 	early, late := b.node("early", site.Hardware{}), b.node("late", site.Hardware{})
 	b.on(early, late)
-	// The late machine boots beforehand and is stopped just before its agent speaks: how long firmware takes is not what
-	// is measured here.
+	// The late machine boots beforehand and is stopped just before its agent speaks: how long firmware takes is not
+	// what is measured here.
 	if _, err := late.Expect(b.ctx, agentStarts); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,8 @@ func TestLateNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	joined := b.until(se, "the late node to join the cast", func(v site.View) bool {
-		return slices.ContainsFunc(v.Session.Cast.Stats.Receivers, func(r model.Receiver) bool { return r.Node == late.ID })
+		return slices.ContainsFunc(v.Session.Cast.Stats.Receivers,
+			func(r model.Receiver) bool { return r.Node == late.ID })
 	})
 	v := b.done(se)
 	b.off(early, late)
@@ -99,7 +101,8 @@ func TestLateNode(t *testing.T) {
 		t.Fatalf("the late node missed %d of %d bytes: the test did not make it late", missed, size)
 	}
 	if limit := size + missed + missed/20; sent > limit {
-		t.Errorf("sent %d bytes, want at most %d: the object once, what the late node missed, and 5 %% of that", sent, limit)
+		t.Errorf("sent %d bytes, want at most %d: the object once, what the late node missed, and 5 %% of that", sent,
+			limit)
 	}
 }
 

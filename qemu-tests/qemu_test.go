@@ -47,7 +47,8 @@ func sweep() {
 func ready(t *testing.T) {
 	t.Helper()
 	need.Root(t)
-	need.Tools(t, vm.QEMU, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "e2fsck", "fsck.fat", "debugfs", "tcpdump")
+	need.Tools(t, vm.QEMU, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "e2fsck", "fsck.fat", "debugfs",
+		"tcpdump")
 	for _, p := range []string{"diskcast", "mkimage"} {
 		if _, err := os.Stat(filepath.Join(osimage.ModuleRoot(), "build/bin", p)); err != nil {
 			need.Skip(t, "it needs build/bin/%s: run make build", p)
@@ -233,7 +234,8 @@ func (b *bench) off(nodes ...*site.Node) {
 // same holds a node's disk against the image that it should have.
 func (b *bench) same(n *site.Node, im *osimage.Image, ignore ...string) {
 	b.Helper()
-	done, err := oracle.Check(b.ctx, oracle.Disk{Path: n.Disk, Like: im.Disk, FS: im.FS, Root: im.Root, ESP: im.ESP, Ignore: ignore}, b.dir)
+	done, err := oracle.Check(b.ctx,
+		oracle.Disk{Path: n.Disk, Like: im.Disk, FS: im.FS, Root: im.Root, ESP: im.ESP, Ignore: ignore}, b.dir)
 	if err != nil {
 		b.Fatalf("disk of %s: %v", n.Name(), err)
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// TestRefusals: a disk that is too small and a rule that fits two disks are refused in clear words before the first write.
+// TestRefusals: a disk that is too small and a rule that fits two disks are refused in clear words before the first
+// write.
 func TestRefusals(t *testing.T) {
 	b := setup(t, 4*time.Minute, lab.Options{})
 	image, _ := b.small(1)

@@ -32,14 +32,15 @@ func TestTwoSessions(t *testing.T) {
 		t.Errorf("both casts went to %s", v1.Session.Cast.Group)
 	}
 	if v1.Session.Ended.Before(v2.Session.Started) || v2.Session.Ended.Before(v1.Session.Started) {
-		t.Errorf("the sessions were not at the same time: %v-%v, %v-%v", v1.Session.Started, v1.Session.Ended, v2.Session.Started, v2.Session.Ended)
+		t.Errorf("the sessions were not at the same time: %v-%v, %v-%v", v1.Session.Started, v1.Session.Ended,
+			v2.Session.Started, v2.Session.Ended)
 	}
 	b.same(n1, im1)
 	b.same(n2, im2)
 }
 
-// TestWire captures a cast and injects into it: nothing of the image can be read on the wire, and packets that are forged
-// or replayed change nothing but a counter.
+// TestWire captures a cast and injects into it: nothing of the image can be read on the wire, and packets that are
+// forged or replayed change nothing but a counter.
 func TestWire(t *testing.T) {
 	b := setup(t, 5*time.Minute, lab.Options{})
 	name, im := b.small(1)
@@ -70,7 +71,8 @@ func TestWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	if int64(len(raw)) < v.Session.Image.ObjectSize {
-		t.Fatalf("the capture has %d bytes, less than the object's %d: it is not the cast", len(raw), v.Session.Image.ObjectSize)
+		t.Fatalf("the capture has %d bytes, less than the object's %d: it is not the cast", len(raw),
+			v.Session.Image.ObjectSize)
 	}
 	if bytes.Contains(raw, []byte(osimage.Marker[:24])) {
 		t.Error("the wire carried a file's text in the clear")
@@ -87,9 +89,11 @@ func TestWire(t *testing.T) {
 		t.Errorf("the wire carried the object's bytes at %d in the clear (%v)", at, err)
 	}
 	if got := rejected(v, n); got < int64(len(forged)) {
-		t.Errorf("the node rejected %d packets of %d times %d forged and %d replayed ones, want at least %d", got, times, len(forged), len(replayed), len(forged))
+		t.Errorf("the node rejected %d packets of %d times %d forged and %d replayed ones, want at least %d", got,
+			times, len(forged), len(replayed), len(forged))
 	} else {
-		t.Logf("injected %d times %d forged and %d replayed packets: the node rejected %d", times, len(forged), len(replayed), got)
+		t.Logf("injected %d times %d forged and %d replayed packets: the node rejected %d", times, len(forged),
+			len(replayed), got)
 	}
 	b.same(n, im)
 }
@@ -102,7 +106,8 @@ func rejected(v site.View, n *site.Node) int64 {
 	return 0
 }
 
-// forge makes packets that look like those of the cast: with a changed payload, a changed header, cut short, and of noise.
+// forge makes packets that look like those of the cast: with a changed payload, a changed header, cut short, and of
+// noise.
 func forge(real [][]byte) [][]byte {
 	var out [][]byte
 	for i, p := range real {

@@ -38,7 +38,9 @@ func captureNode(ctx context.Context, args []string) error {
 	}
 	d := session.Disk{Path: *path, Size: info.Size(), SectorSize: 512}
 	c, err := client.New(client.Options{Server: *server, Pin: p, Hello: func() session.Hello {
-		return session.Hello{Boot: "b1", Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: "52:54:00:00:00:09", Boot: true}}, Disks: []session.Disk{d}}}
+		return session.Hello{Boot: "b1",
+			Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: "52:54:00:00:00:09", Boot: true}},
+				Disks: []session.Disk{d}}}
 	}})
 	if err != nil {
 		return err
@@ -68,7 +70,10 @@ func (n *captured) Progress(string, session.Progress) {}
 
 func (n *captured) Step(step, level, message string, p *session.Progress) {
 	n.seq++
-	err := n.c.PostEvents(context.Background(), session.Events{Boot: "b1", Events: []session.Event{{Seq: n.seq, Session: n.session, Step: step, Level: level, Message: message, Progress: p}}})
+	err := n.c.PostEvents(context.Background(),
+		session.Events{Boot: "b1",
+			Events: []session.Event{{Seq: n.seq, Session: n.session, Step: step, Level: level, Message: message,
+				Progress: p}}})
 	fmt.Println("step", step, err)
 }
 
@@ -97,7 +102,8 @@ func TestCaptureSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := strings.TrimSpace(l.diskcast("session", "create", "--capture", "golden", "--nodes", "52:54:00:00:00:09", "--level", "fast"))
+	id := strings.TrimSpace(l.diskcast("session", "create", "--capture", "golden", "--nodes", "52:54:00:00:00:09",
+		"--level", "fast"))
 	l.n.DoClient(func() { err = nettest.AddAddr(nettest.Client, "10.77.0.50/24") })
 	if err != nil {
 		t.Fatal(err)
@@ -133,10 +139,12 @@ func TestCaptureSession(t *testing.T) {
 		t.Errorf("the node's last word was %q", last)
 	}
 	s := l.session(id)
-	if s.State != model.Done || s.Image.Name != "golden" || s.Parts[0].Progress == nil || s.Parts[0].Progress.Read != 64<<20 {
+	if s.State != model.Done || s.Image.Name != "golden" || s.Parts[0].Progress == nil ||
+		s.Parts[0].Progress.Read != 64<<20 {
 		t.Errorf("session %+v", s)
 	}
-	if out := l.diskcast("session", "show", id); !strings.Contains(out, "stored") || !strings.Contains(out, "read 64.0 MiB of 64.0 MiB") {
+	if out := l.diskcast("session", "show", id); !strings.Contains(out, "stored") ||
+		!strings.Contains(out, "read 64.0 MiB of 64.0 MiB") {
 		t.Errorf("show: %s", out)
 	}
 	if out := l.diskcast("image", "verify", "golden"); !strings.Contains(out, "whole") {
@@ -147,7 +155,8 @@ func TestCaptureSession(t *testing.T) {
 		Same bool `json:"same_disk"`
 	}
 	l.diskcast("image", "capture", disk, "here", "--level", "fast")
-	if err := json.Unmarshal([]byte(l.diskcast("image", "diff", "golden", "here", "--json")), &diff); err != nil || !diff.Same {
+	if err := json.Unmarshal([]byte(l.diskcast("image", "diff", "golden", "here", "--json")), &diff); err != nil ||
+		!diff.Same {
 		t.Errorf("captured here it is another disk: %v", err)
 	}
 }

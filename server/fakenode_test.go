@@ -52,7 +52,8 @@ func fakeNode(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	n := &fake{server: *server, http: &http.Client{Transport: &http.Transport{TLSClientConfig: api.PinnedTLS(*pin)}}, boot: fmt.Sprint(time.Now().UnixNano())}
+	n := &fake{server: *server, http: &http.Client{Transport: &http.Transport{TLSClientConfig: api.PinnedTLS(*pin)}},
+		boot: fmt.Sprint(time.Now().UnixNano())}
 	script, err := n.netboot(ctx)
 	if err != nil {
 		return err
@@ -88,13 +89,15 @@ func (n *fake) netboot(ctx context.Context) (string, error) {
 	}
 	defer c.Close()
 	n.mac = c.InterfaceAddr().String()
-	pxe := []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00000:UNDI:002001")), dhcpv4.WithOption(dhcpv4.OptClientArch(iana.INTEL_X86PC))}
+	pxe := []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00000:UNDI:002001")),
+		dhcpv4.WithOption(dhcpv4.OptClientArch(iana.INTEL_X86PC))}
 	lease, err := c.Request(ctx, pxe...)
 	if err != nil {
 		return "", fmt.Errorf("DHCP: %w", err)
 	}
 	ones, _ := lease.ACK.SubnetMask().Size()
-	if err := nettest.AddAddr(nettest.Client, fmt.Sprintf("%v/%d", lease.ACK.YourIPAddr, ones)); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := nettest.AddAddr(nettest.Client, fmt.Sprintf("%v/%d", lease.ACK.YourIPAddr, ones)); err != nil &&
+		!errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
 	fmt.Println("dhcp", lease.ACK.YourIPAddr, lease.ACK.BootFileName)
@@ -173,8 +176,10 @@ func (n *fake) try(ctx context.Context, method, url string, body any) ([]byte, i
 }
 
 func (n *fake) hello(ctx context.Context) error {
-	h := session.Hello{V: 1, Boot: n.boot, Agent: "fake", Inventory: session.Inventory{Firmware: session.BIOS, Memory: 1 << 29,
-		NICs: []session.NIC{{Name: nettest.Client, MAC: n.mac, Boot: true, Up: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 34, SectorSize: 512}}}}
+	h := session.Hello{V: 1, Boot: n.boot, Agent: "fake",
+		Inventory: session.Inventory{Firmware: session.BIOS, Memory: 1 << 29,
+			NICs:  []session.NIC{{Name: nettest.Client, MAC: n.mac, Boot: true, Up: true}},
+			Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 34, SectorSize: 512}}}}
 	b, err := n.do(ctx, "POST", n.server+"/v1/node/hello", h)
 	if err != nil {
 		return err
@@ -197,8 +202,9 @@ func (n *fake) descriptor(ctx context.Context) (*session.Descriptor, error) {
 
 func (n *fake) say(ctx context.Context, d *session.Descriptor, step string, p *session.Progress) error {
 	n.seq++
-	_, err := n.do(ctx, "POST", n.server+"/v1/node/"+n.reply.Node+"/events", session.Events{V: 1, Boot: n.boot, Events: []session.Event{
-		{Seq: n.seq, Session: d.Session, Step: step, Level: session.Info, Since: float64(n.seq), Progress: p}}})
+	_, err := n.do(ctx, "POST", n.server+"/v1/node/"+n.reply.Node+"/events",
+		session.Events{V: 1, Boot: n.boot, Events: []session.Event{
+			{Seq: n.seq, Session: d.Session, Step: step, Level: session.Info, Since: float64(n.seq), Progress: p}}})
 	if err == nil {
 		fmt.Println("step", step)
 	}
@@ -244,7 +250,8 @@ func (n *fake) receive(ctx context.Context, d *session.Descriptor) error {
 		return fmt.Errorf("cast: %w", err)
 	}
 	st := r.Stats()
-	prog := &session.Progress{Received: d.Image.ObjectSize, Needed: d.Image.ObjectSize, Multicast: st.Multicast, Written: 1 << 20, ToWrite: 1 << 20}
+	prog := &session.Progress{Received: d.Image.ObjectSize, Needed: d.Image.ObjectSize, Multicast: st.Multicast,
+		Written: 1 << 20, ToWrite: 1 << 20}
 	want, err := n.do(ctx, "GET", n.server+"/v1/objects/"+d.Image.Manifest, nil)
 	if err != nil {
 		return err
@@ -252,7 +259,8 @@ func (n *fake) receive(ctx context.Context, d *session.Descriptor) error {
 	if string(want) != string(object) {
 		return errors.New("the cast's object is not the one that HTTP gives")
 	}
-	for _, step := range []string{session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry, session.StepBoot} {
+	for _, step := range []string{session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry,
+		session.StepBoot} {
 		if err := n.say(ctx, d, step, prog); err != nil {
 			return err
 		}

@@ -25,11 +25,13 @@ func TestLeases(t *testing.T) {
 		return &v
 	}
 	v := list()
-	if v.Mode != "full" || v.Addresses != 21 || v.Free != 20 || len(v.Leases) != 1 || len(v.Others) != 0 || len(v.Warnings) != 0 {
+	if v.Mode != "full" || v.Addresses != 21 || v.Free != 20 || len(v.Leases) != 1 || len(v.Others) != 0 ||
+		len(v.Warnings) != 0 {
 		t.Fatalf("%+v", v)
 	}
 	one := v.Leases[0]
-	if node := l.diskcast("node", "show", one.MAC); one.State != model.LeaseHeld || !one.Known || !strings.Contains(node, one.Addr) {
+	if node := l.diskcast("node", "show", one.MAC); one.State != model.LeaseHeld || !one.Known ||
+		!strings.Contains(node, one.Addr) {
 		t.Errorf("%+v of the node\n%s", one, node)
 	}
 	l.kill()
@@ -37,7 +39,8 @@ func TestLeases(t *testing.T) {
 	if again := list(); len(again.Leases) != 1 || again.Leases[0] != one {
 		t.Errorf("after the server was killed: %+v, before: %+v", again.Leases, one)
 	}
-	if out := l.diskcast("lease", "list"); !strings.Contains(out, one.Addr+"  "+one.MAC+"  held   known") || !strings.Contains(out, "20 of 21 addresses of 10.77.0.100-10.77.0.120 are free") {
+	if out := l.diskcast("lease", "list"); !strings.Contains(out, one.Addr+"  "+one.MAC+"  held   known") ||
+		!strings.Contains(out, "20 of 21 addresses of 10.77.0.100-10.77.0.120 are free") {
 		t.Errorf("list:\n%s", out)
 	}
 	l.diskcast("lease", "free", one.Addr)

@@ -32,7 +32,9 @@ func newLab(t *testing.T) *lab {
 	if err := os.MkdirAll(boot, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"undionly.kpxe": "first stage", "boot.ipxe": "#!ipxe\nkernel vmlinuz\n", "vmlinuz": strings.Repeat("kernel", 1000), "initramfs.img": "initramfs"} {
+	for name, content := range map[string]string{"undionly.kpxe": "first stage",
+		"boot.ipxe": "#!ipxe\nkernel vmlinuz\n", "vmlinuz": strings.Repeat("kernel", 1000),
+		"initramfs.img": "initramfs"} {
 		if err := os.WriteFile(filepath.Join(boot, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +60,8 @@ func (l *lab) store() string { return filepath.Join(l.state, "elsewhere") }
 // serve starts the server and waits until it is ready.
 func (l *lab) serve() {
 	l.t.Helper()
-	l.cmd = exec.Command("diskcast", "serve", "--json", "--debug", "--state", l.state, "--store", l.store(), "--interface", nettest.Server, "--dhcp", "full", "--dhcp-range", "10.77.0.100-10.77.0.120")
+	l.cmd = exec.Command("diskcast", "serve", "--json", "--debug", "--state", l.state, "--store", l.store(),
+		"--interface", nettest.Server, "--dhcp", "full", "--dhcp-range", "10.77.0.100-10.77.0.120")
 	l.cmd.Stderr = l.log
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
@@ -145,15 +148,18 @@ func TestFromPowerOnToBoot(t *testing.T) {
 			l.serve()
 		}
 	})
-	if got := strings.Join(said[1:], ", "); got != "descriptor "+id+" restore, step plan, step first-byte, step last-byte, step written, step grown, step entry, step boot" {
+	if got := strings.Join(said[1:], ", "); got != "descriptor "+id+
+		" restore, step plan, step first-byte, step last-byte, step written, step grown, step entry, step boot" {
 		t.Errorf("the node said: %s", got)
 	}
 	after := l.session(id)
-	if after.State != model.Done || after.Cast.Group != before.Cast.Group || after.Cast.Feedback != before.Cast.Feedback {
+	if after.State != model.Done || after.Cast.Group != before.Cast.Group ||
+		after.Cast.Feedback != before.Cast.Feedback {
 		t.Errorf("session after: %+v", after)
 	}
 	var missing []string
-	for _, step := range []string{"dhcp", "bootfile", "script", "kernel", "initramfs", "agent", "plan", "first-byte", "last-byte", "written", "boot"} {
+	for _, step := range []string{"dhcp", "bootfile", "script", "kernel", "initramfs", "agent", "plan", "first-byte",
+		"last-byte", "written", "boot"} {
 		if after.Parts[0].Steps[step].Time.IsZero() {
 			missing = append(missing, step)
 		}
@@ -162,7 +168,8 @@ func TestFromPowerOnToBoot(t *testing.T) {
 		t.Errorf("timeline lacks %v", missing)
 	}
 	// The watch of a session that is over shows it and ends well.
-	if out := l.diskcast("session", "watch", id); !strings.Contains(out, "first byte") || !strings.Contains(out, "MB/s") {
+	if out := l.diskcast("session", "watch", id); !strings.Contains(out, "first byte") ||
+		!strings.Contains(out, "MB/s") {
 		t.Errorf("watch: %s", out)
 	}
 	if out := l.diskcast("node", "list"); !strings.Contains(out, "left") {

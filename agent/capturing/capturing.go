@@ -96,7 +96,8 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	if err := disk.Settle(ctx, o.Server, d, chosen, o.Disks.List); err != nil {
 		return "", err
 	}
-	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found), &session.Progress{ToRead: volume.Bytes(found.Extents)})
+	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found),
+		&session.Progress{ToRead: volume.Bytes(found.Extents)})
 	for _, n := range found.Table.Notes {
 		o.Log.Warn("partition table: "+n, "disk", chosen.Path)
 	}
@@ -116,8 +117,9 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 			return "", fmt.Errorf("capture of %s: %w", chosen.Path, err)
 		}
 		p := r.progress()
-		o.Report.Step(session.StepUploaded, session.Info, fmt.Sprintf("%s is image %s, %s; read %s in %v, sent %s", chosen.Path, d.Upload.Name, digest,
-			diskrule.Bytes(p.Read), time.Since(r.began).Round(100*time.Millisecond), diskrule.Bytes(p.Sent)), &p)
+		o.Report.Step(session.StepUploaded, session.Info,
+			fmt.Sprintf("%s is image %s, %s; read %s in %v, sent %s", chosen.Path, d.Upload.Name, digest,
+				diskrule.Bytes(p.Read), time.Since(r.began).Round(100*time.Millisecond), diskrule.Bytes(p.Sent)), &p)
 		return digest, nil
 	}
 }
@@ -135,7 +137,8 @@ func choose(ctx context.Context, o Options, d *session.Descriptor) (session.Disk
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
 	used := volume.Bytes(found.Extents)
-	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", diskrule.Describe(d), len(found.Config.Partitions), diskrule.Bytes(used), u.Name, u.Level)
+	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", diskrule.Describe(d),
+		len(found.Config.Partitions), diskrule.Bytes(used), u.Name, u.Level)
 }
 
 // run counts what one reading of the disk does.
@@ -150,17 +153,19 @@ func (r *run) progress() session.Progress {
 }
 
 // send reads the disk once, sends what the server lacks, and has it make the image.
-func send(ctx context.Context, src *capture.Source, u *session.Upload, found *capture.Disk, o Options) (string, *run, error) {
+func send(ctx context.Context, src *capture.Source, u *session.Upload, found *capture.Disk, o Options) (string, *run,
+	error) {
 	r := &run{began: time.Now()}
 	grid := max(u.Grid, image.GridFor(src.Size))
 	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, src.Size}, src.Size, grid, o.Uploads)
 	defer r.rec.Close()
 	var res capture.Result
-	err := capture.Chunks(ctx, src, found, r.rec, capture.Options{Level: u.Level, Grid: grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
-		Progress: func(done, total int64) {
-			r.read, r.toRead = done, total
-			o.Report.Progress("reading", r.progress())
-		}}, &res)
+	err := capture.Chunks(ctx, src, found, r.rec,
+		capture.Options{Level: u.Level, Grid: grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
+			Progress: func(done, total int64) {
+				r.read, r.toRead = done, total
+				o.Report.Progress("reading", r.progress())
+			}}, &res)
 	if err != nil {
 		return "", r, err
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// Blob fetches a whole blob, the config or the index of an image, of at most image.MaxIndex bytes, and checks it against its digest. A connection that breaks is resumed where it broke.
+// Blob fetches a whole blob, the config or the index of an image, of at most image.MaxIndex bytes, and checks it
+// against its digest. A connection that breaks is resumed where it broke.
 func (c *Client) Blob(ctx context.Context, b session.Blob) ([]byte, error) {
 	if b.Size <= 0 || b.Size > image.MaxIndex {
 		return nil, fmt.Errorf("blob %s: size of %d bytes is not in 1..%d", b.Digest, b.Size, image.MaxIndex)
@@ -35,7 +36,8 @@ func (c *Client) Blob(ctx context.Context, b session.Blob) ([]byte, error) {
 		return nil, err
 	}
 	if sum := sha256.Sum256(buf.Bytes()); hex.EncodeToString(sum[:]) != hexsum {
-		return nil, fmt.Errorf("blob %s: the server sent %d bytes with another hash (sha256:%x): its store is damaged, run 'diskcast image verify' there", b.Digest, buf.Len(), sum)
+		return nil, fmt.Errorf("blob %s: the server sent %d bytes with another hash (sha256:%x): its store is "+
+			"damaged, run 'diskcast image verify' there", b.Digest, buf.Len(), sum)
 	}
 	return buf.Bytes(), nil
 }
@@ -43,14 +45,16 @@ func (c *Client) Blob(ctx context.Context, b session.Blob) ([]byte, error) {
 // piece is the most that Object hands over at once, in bytes.
 const piece = 256 << 10
 
-// Object fetches bytes [off, off+n) of an image's object and hands them over in order, in pieces of at most 256 KiB that
-// are valid only during the call. A connection that breaks is resumed where it broke; an error of fn ends it.
+// Object fetches bytes [off, off+n) of an image's object and hands them over in order, in pieces of at most 256 KiB
+// that are valid only during the call. A connection that breaks is resumed where it broke; an error of fn ends it.
 func (c *Client) Object(ctx context.Context, manifest string, off, n int64, fn func(off int64, p []byte) error) error {
-	return c.stream(ctx, fmt.Sprintf("object %s, bytes %d+%d", manifest, off, n), []string{"v1", "objects", manifest}, off, n, fn)
+	return c.stream(ctx, fmt.Sprintf("object %s, bytes %d+%d", manifest, off, n), []string{"v1", "objects", manifest},
+		off, n, fn)
 }
 
 // stream fetches a range, resuming it as often as needed.
-func (c *Client) stream(ctx context.Context, what string, path []string, off, n int64, fn func(int64, []byte) error) error {
+func (c *Client) stream(ctx context.Context, what string, path []string, off, n int64,
+	fn func(int64, []byte) error) error {
 	end := off + n
 	buf := make([]byte, min(piece, n))
 	for off < end {
@@ -71,7 +75,8 @@ func (c *Client) stream(ctx context.Context, what string, path []string, off, n 
 }
 
 // attempt makes one request and advances *off by what it handed over.
-func (c *Client) attempt(ctx context.Context, path []string, token string, buf []byte, off *int64, end int64, fn func(int64, []byte) error) error {
+func (c *Client) attempt(ctx context.Context, path []string, token string, buf []byte, off *int64, end int64,
+	fn func(int64, []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// The attempt ends when nothing has come for the time of one timeout, however long the whole takes.
@@ -89,12 +94,15 @@ func (c *Client) attempt(ctx context.Context, path []string, token string, buf [
 	switch {
 	case resp.StatusCode == http.StatusPartialContent:
 		var from, to int64
-		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &from, &to); err != nil || from != *off {
-			return permanent{fmt.Errorf("asked for bytes from %d, the server sent %q", *off, resp.Header.Get("Content-Range"))}
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &from, &to); err != nil ||
+			from != *off {
+			return permanent{fmt.Errorf("asked for bytes from %d, the server sent %q", *off,
+				resp.Header.Get("Content-Range"))}
 		}
 	case resp.StatusCode == http.StatusOK && *off == 0:
 	default:
-		return permanent{fmt.Errorf("asked for bytes from %d, the server answered %d without a range", *off, resp.StatusCode)}
+		return permanent{fmt.Errorf("asked for bytes from %d, the server answered %d without a range", *off,
+			resp.StatusCode)}
 	}
 	for *off < end {
 		k, err := io.ReadFull(resp.Body, buf[:min(int64(len(buf)), end-*off)])

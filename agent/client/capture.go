@@ -28,7 +28,10 @@ const finishWithin = time.Hour
 // HasFrame asks whether the server needs the frame for the capture of a disk of so many bytes.
 func (c *Client) HasFrame(ctx context.Context, capture string, disk int64, f Frame) (have bool, err error) {
 	err = c.authorised(ctx, "frame", func(ctx context.Context, node, token string) error {
-		resp, err := c.send(ctx, request{method: http.MethodGet, path: []string{"v1", "node", node, "captures", capture, "frames", f.String()}, token: token, query: diskQuery(disk)})
+		resp, err := c.send(ctx,
+			request{method: http.MethodGet,
+				path: []string{"v1", "node", node, "captures", capture, "frames", f.String()}, token: token,
+				query: diskQuery(disk)})
 		if err != nil {
 			return err
 		}
@@ -49,8 +52,10 @@ func (c *Client) PutFrame(ctx context.Context, capture string, disk int64, f Fra
 		// 64 KiB a second is the least that counts as progress.
 		ctx, cancel := context.WithTimeout(ctx, c.o.Timeout+time.Duration(len(stored)>>16)*time.Second)
 		defer cancel()
-		resp, err := c.send(ctx, request{method: http.MethodPut, path: []string{"v1", "node", node, "captures", capture, "frames", f.String()}, token: token,
-			query: diskQuery(disk), body: stored, kind: "application/zstd", ownTimeout: true})
+		resp, err := c.send(ctx,
+			request{method: http.MethodPut,
+				path: []string{"v1", "node", node, "captures", capture, "frames", f.String()}, token: token,
+				query: diskQuery(disk), body: stored, kind: "application/zstd", ownTimeout: true})
 		if err == nil {
 			drain(resp)
 		}
@@ -58,17 +63,20 @@ func (c *Client) PutFrame(ctx context.Context, capture string, disk int64, f Fra
 	})
 }
 
-// FinishCapture has the server make an image of what was sent, and returns its digest. A *StatusError with code 409 says
-// that frames are missing.
-func (c *Client) FinishCapture(ctx context.Context, capture string, disk int64, config, index []byte) (digest string, err error) {
+// FinishCapture has the server make an image of what was sent, and returns its digest. A *StatusError with code 409
+// says that frames are missing.
+func (c *Client) FinishCapture(ctx context.Context, capture string, disk int64, config, index []byte) (digest string,
+	err error) {
 	query := diskQuery(disk)
 	query.Set("config", strconv.Itoa(len(config)))
 	body := append(append([]byte(nil), config...), index...)
 	err = c.authorised(ctx, "capture", func(ctx context.Context, node, token string) error {
 		ctx, cancel := context.WithTimeout(ctx, finishWithin)
 		defer cancel()
-		resp, err := c.send(ctx, request{method: http.MethodPost, path: []string{"v1", "node", node, "captures", capture, "finish"}, token: token,
-			query: query, body: body, kind: "application/octet-stream", ownTimeout: true})
+		resp, err := c.send(ctx,
+			request{method: http.MethodPost, path: []string{"v1", "node", node, "captures", capture, "finish"},
+				token: token,
+				query: query, body: body, kind: "application/octet-stream", ownTimeout: true})
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,9 @@
 // Package client speaks the node API (docs/node-api.md): hello, descriptor, events, blobs and ranges of an image's
 // object, over TLS with the server's key pinned.
 //
-// A server that is away is no error: every call tries again, with growing pauses, until it answers or ctx ends, and says
-// in the log since when it has been away and why. Only an answer that more tries cannot change is returned as an error.
+// A server that is away is no error: every call tries again, with growing pauses, until it answers or ctx ends, and
+// says in the log since when it has been away and why. Only an answer that more tries cannot change is returned as an
+// error.
 package client
 
 import (
@@ -169,8 +170,8 @@ func (c *Client) Refresh(ctx context.Context) error {
 	return c.hello(ctx, token)
 }
 
-// ChooseDisk tells the server which disk the node's plan chose, and returns the one that counts for the session. The server looks for the
-// disk in the node's inventory, so that is told anew before.
+// ChooseDisk tells the server which disk the node's plan chose, and returns the one that counts for the session. The
+// server looks for the disk in the node's inventory, so that is told anew before.
 func (c *Client) ChooseDisk(ctx context.Context, id string, disk session.DiskID) (session.DiskID, error) {
 	if err := c.Refresh(ctx); err != nil {
 		return session.DiskID{}, err
@@ -181,7 +182,8 @@ func (c *Client) ChooseDisk(ctx context.Context, id string, disk session.DiskID)
 	}
 	var reply session.DiskChoice
 	err = c.authorised(ctx, "disk choice", func(ctx context.Context, node, token string) error {
-		resp, err := c.send(ctx, request{method: http.MethodPost, path: []string{"v1", "node", node, "disk"}, token: token, body: body})
+		resp, err := c.send(ctx,
+			request{method: http.MethodPost, path: []string{"v1", "node", node, "disk"}, token: token, body: body})
 		if err != nil {
 			return err
 		}
@@ -202,7 +204,8 @@ func (c *Client) PostEvents(ctx context.Context, batch session.Events) error {
 		return fmt.Errorf("events: %w", err)
 	}
 	return c.authorised(ctx, "events", func(ctx context.Context, node, token string) error {
-		resp, err := c.send(ctx, request{method: http.MethodPost, path: []string{"v1", "node", node, "events"}, token: token, body: body})
+		resp, err := c.send(ctx,
+			request{method: http.MethodPost, path: []string{"v1", "node", node, "events"}, token: token, body: body})
 		if err == nil {
 			drain(resp)
 		}
@@ -212,7 +215,8 @@ func (c *Client) PostEvents(ctx context.Context, batch session.Events) error {
 
 // authorised runs fn with the node's name and token, and says hello again when the server knows neither:
 // it was set up anew, or lost what it had not yet written when it was killed.
-func (c *Client) authorised(ctx context.Context, what string, fn func(ctx context.Context, node, token string) error) error {
+func (c *Client) authorised(ctx context.Context, what string,
+	fn func(ctx context.Context, node, token string) error) error {
 	unknown := 0
 	return c.retry(ctx, what, func(ctx context.Context) error {
 		node, token := c.identity()
@@ -221,7 +225,8 @@ func (c *Client) authorised(ctx context.Context, what string, fn func(ctx contex
 		if !errors.As(err, &status) || (status.Code != http.StatusUnauthorized && status.Code != http.StatusForbidden) {
 			return err
 		}
-		// Two refusals of tokens that are fresh from hello: more hellos will not help at once, so go the way of the growing pauses.
+		// Two refusals of tokens that are fresh from hello: more hellos will not help at once, so go the way of the
+		// growing pauses.
 		if unknown++; unknown <= 2 {
 			c.o.Log.Warn("the server does not know this node's token any more; saying hello again")
 			if err := c.hello(ctx, token); err != nil {

@@ -77,7 +77,8 @@ func (s *server) pin() Pin { return PinOf(s.Certificate().RawSubjectPublicKeyInf
 func (s *server) client(t *testing.T, change ...func(*Options)) *Client {
 	t.Helper()
 	o := Options{
-		Server: s.URL, Pin: s.pin(), Backoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Timeout: 5 * time.Second,
+		Server: s.URL, Pin: s.pin(), Backoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
+		Timeout: 5 * time.Second,
 		Hello: func() session.Hello {
 			return session.Hello{Boot: "b", Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0"}}}}
 		},
@@ -193,7 +194,8 @@ func TestDescriptor(t *testing.T) {
 		t.Errorf("another version: %v", err)
 	}
 	var status *StatusError
-	if _, err := c.Descriptor(ctx, 9, time.Second); !errors.As(err, &status) || status.Code != 404 || status.Text != "no such node" {
+	if _, err := c.Descriptor(ctx, 9, time.Second); !errors.As(err, &status) || status.Code != 404 ||
+		status.Text != "no such node" {
 		t.Errorf("a refusal: %v", err)
 	}
 }
@@ -293,10 +295,12 @@ func TestBlobAndObject(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(object), err)
 	}
 
-	if _, err := c.Blob(ctx, session.Blob{Digest: digest([]byte("x")), Size: int64(len(body))}); err == nil || !strings.Contains(err.Error(), "image verify") {
+	if _, err := c.Blob(ctx, session.Blob{Digest: digest([]byte("x")), Size: int64(len(body))}); err == nil ||
+		!strings.Contains(err.Error(), "image verify") {
 		t.Errorf("a blob with another hash: %v", err)
 	}
-	for _, b := range []session.Blob{{Digest: "sha256:0", Size: 0}, {Digest: "sha256:0", Size: image.MaxIndex + 1}, {Digest: "md5:0", Size: 1}} {
+	for _, b := range []session.Blob{{Digest: "sha256:0", Size: 0}, {Digest: "sha256:0", Size: image.MaxIndex + 1},
+		{Digest: "md5:0", Size: 1}} {
 		if _, err := c.Blob(ctx, b); err == nil {
 			t.Errorf("%+v was fetched", b)
 		}
@@ -324,7 +328,8 @@ func (b *breaking) Write(p []byte) (int, error) {
 
 func TestObjectRefused(t *testing.T) {
 	s := newServer(t)
-	s.mux.HandleFunc("GET /v1/objects/whole", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "no ranges here") })
+	s.mux.HandleFunc("GET /v1/objects/whole",
+		func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "no ranges here") })
 	s.mux.HandleFunc("GET /v1/objects/other", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Range", "bytes 0-3/4")
 		w.WriteHeader(http.StatusPartialContent)
@@ -393,7 +398,8 @@ func TestLargeIndex(t *testing.T) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	})
 	c, ctx := connected(t, s)
-	if got, err := c.Blob(ctx, session.Blob{Digest: digest(body), Size: int64(len(body))}); err != nil || len(got) != len(body) {
+	if got, err := c.Blob(ctx, session.Blob{Digest: digest(body), Size: int64(len(body))}); err != nil ||
+		len(got) != len(body) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

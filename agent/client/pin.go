@@ -51,7 +51,8 @@ func tlsConfig(pin Pin) *tls.Config {
 			}
 			got := PinOf(cs.PeerCertificates[0].RawSubjectPublicKeyInfo)
 			if subtle.ConstantTimeCompare(got[:], pin[:]) != 1 {
-				return fmt.Errorf("%w: it has %v, the site settings say %v; if the server was set up anew, make the boot directory again with mkimage", ErrPin, got, pin)
+				return fmt.Errorf("%w: it has %v, the site settings say %v; if the server was set up anew, make the "+
+					"boot directory again with mkimage", ErrPin, got, pin)
 			}
 			return nil
 		},

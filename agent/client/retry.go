@@ -29,7 +29,8 @@ func (e *StatusError) Error() string {
 // final tells whether more tries cannot change the answer.
 func (e *StatusError) final() bool {
 	switch e.Code {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooEarly,
+		http.StatusTooManyRequests:
 		return false
 	}
 	return e.Code < 500
@@ -119,7 +120,8 @@ func (a *away) back() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.since.IsZero() {
-		a.log.Info("the server answers again", "server", a.server, "after", time.Since(a.since).Round(100*time.Millisecond))
+		a.log.Info("the server answers again", "server", a.server, "after",
+			time.Since(a.since).Round(100*time.Millisecond))
 		a.since = time.Time{}
 	}
 }

@@ -34,22 +34,39 @@ func TestAwait(t *testing.T) {
 		quiet bool // the agent began just now
 	}{
 		{"there", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil, "/dev/sda", "", 0, false},
-		{"no disk yet", session.Descriptor{Target: &session.Target{}}, nil, &a, "/dev/sda", "", 10 * time.Second, false},
-		{"a stick, and the disk comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, &b, "/dev/sdb", "", 10 * time.Second, false},
-		{"a stick that is named", session.Descriptor{Target: &session.Target{Type: session.TypeUSB}}, nil, &stick, "/dev/sda", "", 10 * time.Second, false},
-		{"the session's disk comes after another", session.Descriptor{Target: &session.Target{Path: "/dev/sda"}, Disk: &firstB}, []session.Disk{a}, &b, "/dev/sdb", "", 5 * time.Second, false},
-		{"none comes", session.Descriptor{Target: &session.Target{}}, nil, nil, "", "no disk that the kernel knows", 15 * time.Second, false},
-		{"a stick alone", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, nil, "", "only removable or USB disks", 15 * time.Second, false},
-		{"the session's disk is gone", session.Descriptor{Target: &session.Target{}, Disk: &firstB}, []session.Disk{a}, nil, "", "is not there", 15 * time.Second, false},
-		{"larger, and a larger one comes", session.Descriptor{Target: &session.Target{Largest: true}}, []session.Disk{a}, &large, "/dev/sdc", "", 10 * time.Second, true},
-		{"the only one, and another comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, &b, "", "fits 2 disks", 10 * time.Second, true},
-		{"the only one, and nothing comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil, "/dev/sda", "", 5 * time.Second, true},
-		{"a serial", session.Descriptor{Target: &session.Target{Serial: "S-A"}}, []session.Disk{a}, nil, "/dev/sda", "", 5 * time.Second, true},
-		{"a serial, and its twin comes", session.Descriptor{Target: &session.Target{Serial: "S-A"}}, []session.Disk{a}, &twin, "", "fits 2 disks", 10 * time.Second, true},
-		{"a wwn, and its twin comes", session.Descriptor{Target: &session.Target{WWN: "5"}}, []session.Disk{wide}, &wideTwin, "", "fits 2 disks", 10 * time.Second, true},
-		{"another's choice against the rule", session.Descriptor{Target: &session.Target{Serial: "S-A"}, Disk: &firstB}, []session.Disk{a, b}, nil, "", "does not hold any more", 0, false},
-		{"another's choice of several", session.Descriptor{Target: &session.Target{Smallest: true}, Disk: &firstLarge}, []session.Disk{a, large}, nil, "", "means /dev/sda", 0, false},
-		{"two that fit", session.Descriptor{Target: &session.Target{}}, []session.Disk{a, b}, nil, "", "fits 2 disks", 0, false},
+		{"no disk yet", session.Descriptor{Target: &session.Target{}}, nil, &a, "/dev/sda", "", 10 * time.Second,
+			false},
+		{"a stick, and the disk comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, &b,
+			"/dev/sdb", "", 10 * time.Second, false},
+		{"a stick that is named", session.Descriptor{Target: &session.Target{Type: session.TypeUSB}}, nil, &stick,
+			"/dev/sda", "", 10 * time.Second, false},
+		{"the session's disk comes after another",
+			session.Descriptor{Target: &session.Target{Path: "/dev/sda"}, Disk: &firstB}, []session.Disk{a}, &b,
+			"/dev/sdb", "", 5 * time.Second, false},
+		{"none comes", session.Descriptor{Target: &session.Target{}}, nil, nil, "", "no disk that the kernel knows",
+			15 * time.Second, false},
+		{"a stick alone", session.Descriptor{Target: &session.Target{}}, []session.Disk{stick}, nil, "",
+			"only removable or USB disks", 15 * time.Second, false},
+		{"the session's disk is gone", session.Descriptor{Target: &session.Target{}, Disk: &firstB}, []session.Disk{a},
+			nil, "", "is not there", 15 * time.Second, false},
+		{"larger, and a larger one comes", session.Descriptor{Target: &session.Target{Largest: true}},
+			[]session.Disk{a}, &large, "/dev/sdc", "", 10 * time.Second, true},
+		{"the only one, and another comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, &b, "",
+			"fits 2 disks", 10 * time.Second, true},
+		{"the only one, and nothing comes", session.Descriptor{Target: &session.Target{}}, []session.Disk{a}, nil,
+			"/dev/sda", "", 5 * time.Second, true},
+		{"a serial", session.Descriptor{Target: &session.Target{Serial: "S-A"}}, []session.Disk{a}, nil, "/dev/sda", "",
+			5 * time.Second, true},
+		{"a serial, and its twin comes", session.Descriptor{Target: &session.Target{Serial: "S-A"}}, []session.Disk{a},
+			&twin, "", "fits 2 disks", 10 * time.Second, true},
+		{"a wwn, and its twin comes", session.Descriptor{Target: &session.Target{WWN: "5"}}, []session.Disk{wide},
+			&wideTwin, "", "fits 2 disks", 10 * time.Second, true},
+		{"another's choice against the rule", session.Descriptor{Target: &session.Target{Serial: "S-A"}, Disk: &firstB},
+			[]session.Disk{a, b}, nil, "", "does not hold any more", 0, false},
+		{"another's choice of several", session.Descriptor{Target: &session.Target{Smallest: true}, Disk: &firstLarge},
+			[]session.Disk{a, large}, nil, "", "means /dev/sda", 0, false},
+		{"two that fit", session.Descriptor{Target: &session.Target{}}, []session.Disk{a, b}, nil, "", "fits 2 disks",
+			0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -65,7 +82,8 @@ func TestAwait(t *testing.T) {
 					w.Since = began
 				}
 				got, err := Await(t.Context(), list, &c.d, w)
-				if got.Path != c.want || (err == nil) != (c.want != "") || (err != nil && !strings.Contains(err.Error(), c.words)) {
+				if got.Path != c.want || (err == nil) != (c.want != "") ||
+					(err != nil && !strings.Contains(err.Error(), c.words)) {
 					t.Errorf("%q, %v; want %q, %q", got.Path, err, c.want, c.words)
 				}
 				if took := time.Since(began); took != c.after {
@@ -77,7 +95,8 @@ func TestAwait(t *testing.T) {
 	gone := errors.New("the session is over")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(gone)
-	if _, err := Await(ctx, func() []session.Disk { return nil }, &session.Descriptor{Target: &session.Target{}}, Patience(time.Now())); !errors.Is(err, gone) {
+	if _, err := Await(ctx, func() []session.Disk { return nil }, &session.Descriptor{Target: &session.Target{}},
+		Patience(time.Now())); !errors.Is(err, gone) {
 		t.Errorf("cancelled while it waits: %v", err)
 	}
 }
@@ -95,10 +114,12 @@ func TestAwaitRestless(t *testing.T) {
 		after time.Duration
 	}{
 		"the largest comes last": {map[time.Duration]session.Disk{
-			4500 * time.Millisecond: disk("sda", 1), 9 * time.Second: disk("sdb", 2), 13500 * time.Millisecond: disk("sdc", 3), 16 * time.Second: disk("sdd", 4),
+			4500 * time.Millisecond: disk("sda", 1), 9 * time.Second: disk("sdb", 2),
+			13500 * time.Millisecond: disk("sdc", 3), 16 * time.Second: disk("sdd", 4),
 		}, false, "/dev/sdd", "", 21 * time.Second},
-		"one that comes and goes": {map[time.Duration]session.Disk{0: disk("sda", 2)}, true, "", "still come and go after 1m20s", 80 * time.Second},
-		"none that fits, ever":    {nil, false, "", "no disk that the kernel knows", 15 * time.Second},
+		"one that comes and goes": {map[time.Duration]session.Disk{0: disk("sda", 2)}, true, "",
+			"still come and go after 1m20s", 80 * time.Second},
+		"none that fits, ever": {nil, false, "", "no disk that the kernel knows", 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -116,8 +137,10 @@ func TestAwaitRestless(t *testing.T) {
 					slices.SortFunc(now, func(a, b session.Disk) int { return strings.Compare(a.Path, b.Path) })
 					return now
 				}
-				got, err := Await(t.Context(), list, &session.Descriptor{Target: &session.Target{Largest: true}}, Patience(began))
-				if got.Path != c.want || (err == nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.words) {
+				got, err := Await(t.Context(), list, &session.Descriptor{Target: &session.Target{Largest: true}},
+					Patience(began))
+				if got.Path != c.want || (err == nil) != (c.want != "") || err != nil &&
+					!strings.Contains(err.Error(), c.words) {
 					t.Errorf("%q, %v; want %q, %q", got.Path, err, c.want, c.words)
 				}
 				if took := time.Since(began); took != c.after {

@@ -7,7 +7,8 @@ import (
 )
 
 func TestPartition(t *testing.T) {
-	for disk, want := range map[string]string{"/dev/sda": "/dev/sda3", "/dev/nvme0n1": "/dev/nvme0n1p3", "/dev/mmcblk0": "/dev/mmcblk0p3", "/dev/loop7": "/dev/loop7p3"} {
+	for disk, want := range map[string]string{"/dev/sda": "/dev/sda3", "/dev/nvme0n1": "/dev/nvme0n1p3",
+		"/dev/mmcblk0": "/dev/mmcblk0p3", "/dev/loop7": "/dev/loop7p3"} {
 		if got := Partition(disk, 3); got != want {
 			t.Errorf("%s: %s, want %s", disk, got, want)
 		}
@@ -34,11 +35,15 @@ func TestInUse(t *testing.T) {
 		want  string
 	}{
 		{"free", base, ""},
-		{"partition is mounted", with("proc/self/mountinfo", "30 1 8:2 / /mnt/x rw shared:1 - ext4 /dev/sda2 rw\n"), "sda2 is mounted at /mnt/x"},
-		{"disk is mounted", with("proc/self/mountinfo", "30 1 8:0 / /mnt rw - vfat /dev/sda rw\n"), "sda is mounted at /mnt"},
-		{"btrfs is mounted", with("proc/self/mountinfo", "30 1 0:33 /@ /mnt rw - btrfs /dev/sda1 rw\n"), "sda1 is mounted at /mnt"},
+		{"partition is mounted", with("proc/self/mountinfo", "30 1 8:2 / /mnt/x rw shared:1 - ext4 /dev/sda2 rw\n"),
+			"sda2 is mounted at /mnt/x"},
+		{"disk is mounted", with("proc/self/mountinfo", "30 1 8:0 / /mnt rw - vfat /dev/sda rw\n"),
+			"sda is mounted at /mnt"},
+		{"btrfs is mounted", with("proc/self/mountinfo", "30 1 0:33 /@ /mnt rw - btrfs /dev/sda1 rw\n"),
+			"sda1 is mounted at /mnt"},
 		{"another disk is mounted", with("proc/self/mountinfo", "30 1 8:17 / /mnt rw - ext4 /dev/sdb1 rw\n"), ""},
-		{"swap", with("proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n"), "sda2 is swap in use"},
+		{"swap", with("proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n"),
+			"sda2 is swap in use"},
 		{"volume group", with("sys/block/sda/sda2/holders/dm-0", ""), "sda2 is part of dm-0"},
 	}
 	for _, tt := range tests {

@@ -62,8 +62,9 @@ func TestReread(t *testing.T) {
 	}
 	t.Cleanup(func() { volumetest.Run(t, "sfdisk", "--quiet", "--delete", dev) })
 
-	// A partition that the table does not have does not appear, and the wait for it ends. Before that the kernel must read the
-	// table once more, which it does not while udev, if there is one, looks into the partitions that have just come.
+	// A partition that the table does not have does not appear, and the wait for it ends. Before that the kernel must
+	// read the table once more, which it does not while udev, if there is one, looks into the partitions that have just
+	// come.
 	short, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	if err := Reread(short, dev, []int{1, 3}); err == nil || !strings.Contains(err.Error(), dev+"p3 did not appear") {

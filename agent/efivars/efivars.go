@@ -138,7 +138,8 @@ func mutable(path string) (restore func(), err error) {
 // operator can do.
 func Mount(dir string) (Dir, error) {
 	if _, err := os.Stat(dir); err != nil {
-		return "", errors.New("the kernel offers no EFI variables: its EFI runtime services are off (noefi, efi=noruntime, a real-time kernel) or broken in this firmware")
+		return "", errors.New("the kernel offers no EFI variables: its EFI runtime services are off (noefi, " +
+			"efi=noruntime, a real-time kernel) or broken in this firmware")
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -149,13 +150,15 @@ func Mount(dir string) (Dir, error) {
 	case uint32(st.Type) != unix.EFIVARFS_MAGIC:
 		if err := unix.Mount("efivarfs", dir, "efivarfs", flags, ""); err != nil {
 			if errors.Is(err, unix.ENODEV) {
-				return "", errors.New("this kernel has no efivarfs: make the boot directory with mkimage --modules default, which has its module")
+				return "", errors.New("this kernel has no efivarfs: make the boot directory with mkimage --modules " +
+					"default, which has its module")
 			}
 			return "", fmt.Errorf("the firmware's variables cannot be mounted: %w", err)
 		}
 	case st.Flags&unix.ST_RDONLY != 0:
 		if err := unix.Mount("efivarfs", dir, "efivarfs", unix.MS_REMOUNT|flags, ""); err != nil {
-			return "", fmt.Errorf("the firmware's variables are read-only here, because its interface for setting them does not work while an operating system runs: %w", err)
+			return "", fmt.Errorf("the firmware's variables are read-only here, because its interface for setting "+
+				"them does not work while an operating system runs: %w", err)
 		}
 	}
 	return Dir(dir), nil

@@ -42,7 +42,8 @@ func TestTried(t *testing.T) {
 	var got []string
 	for _, e := range entries {
 		p, file, ok := e.Starts()
-		got = append(got, fmt.Sprintf("%s %s %s %s %v %q", Name(e.Number), e.Description, p.PartUUID(), file, ok, e.Optional))
+		got = append(got, fmt.Sprintf("%s %s %s %s %v %q", Name(e.Number), e.Description, p.PartUUID(), file, ok,
+			e.Optional))
 	}
 	want := []string{
 		"Boot000A debian (diskcast) " + goldenGUID + ` EFI/debian/shimx64.efi true "words"`,

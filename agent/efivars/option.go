@@ -10,8 +10,9 @@ import (
 	"unicode/utf16"
 )
 
-// Option is a load option, the content of a variable Boot#### (UEFI specification 2.10, section 3.1.3): attributes (32 bits), length of
-// the device paths in bytes (16), description (UCS-2, ended by zero), device paths, optional data; all little endian.
+// Option is a load option, the content of a variable Boot#### (UEFI specification 2.10, section 3.1.3): attributes (32
+// bits), length of the device paths in bytes (16), description (UCS-2, ended by zero), device paths, optional data; all
+// little endian.
 type Option struct {
 	Attributes  uint32
 	Description string
@@ -142,8 +143,8 @@ func AppendNode(b []byte, kind int, data []byte) []byte {
 	return append(b, data...)
 }
 
-// Partition is a partition as a device path names it (section 10.3.5.1). A path may begin with it: firmware then finds the disk by
-// the signature (section 3.1.2).
+// Partition is a partition as a device path names it (section 10.3.5.1). A path may begin with it: firmware then finds
+// the disk by the signature (section 3.1.2).
 type Partition struct {
 	Number    uint32
 	Start     uint64 // in sectors of the disk
@@ -175,7 +176,8 @@ func parsePartition(b []byte) (p Partition, ok bool) {
 	return p, true
 }
 
-// Same tells whether firmware takes both for the same partition: a GUID is enough, the signature of an MBR is the whole disk's.
+// Same tells whether firmware takes both for the same partition: a GUID is enough, the signature of an MBR is the whole
+// disk's.
 func (p *Partition) Same(q *Partition) bool {
 	return p.GPT == q.GPT && p.Signature == q.Signature && (p.GPT || p.Number == q.Number)
 }
@@ -186,7 +188,8 @@ func (p *Partition) ID() string {
 	if !p.GPT {
 		return fmt.Sprintf("0x%08x", binary.LittleEndian.Uint32(s[:]))
 	}
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(s[:]), binary.LittleEndian.Uint16(s[4:]), binary.LittleEndian.Uint16(s[6:]), s[8:10], s[10:])
+	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(s[:]), binary.LittleEndian.Uint16(s[4:]),
+		binary.LittleEndian.Uint16(s[6:]), s[8:10], s[10:])
 }
 
 // PartUUID is the partition as Linux writes it: a GUID in lower case, or 1234abcd-01.
@@ -228,8 +231,9 @@ func DiskPath(p *Partition, file string) []byte {
 	return AppendNode(b, NodeEnd, nil)
 }
 
-// Starts returns which partition an option starts from, and which file there, with slashes; ok is false when it starts from elsewhere. Full paths,
-// from the root of the machine, are understood too. A file may be spread over several nodes.
+// Starts returns which partition an option starts from, and which file there, with slashes; ok is false when it starts
+// from elsewhere. Full paths, from the root of the machine, are understood too. A file may be spread over several
+// nodes.
 func (o *Option) Starts() (p Partition, file string, ok bool) {
 	for _, n := range o.Nodes() {
 		switch n.Kind {

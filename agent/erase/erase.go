@@ -98,7 +98,8 @@ func Erase(ctx context.Context, d *session.Descriptor, spec erasure.Spec, o Opti
 		return res, err
 	}
 	if rerr := o.Disks.Reread(ctx, chosen.Path, nil); rerr != nil {
-		o.Log.Warn("the kernel did not see that the disk has no partitions any more", "disk", chosen.Path, "error", rerr)
+		o.Log.Warn("the kernel did not see that the disk has no partitions any more", "disk", chosen.Path, "error",
+			rerr)
 	}
 	return res, err
 }
@@ -139,7 +140,8 @@ func (r *run) close() {
 }
 
 func (r *run) planWords(chosen session.Disk) string {
-	w := append([]string{fmt.Sprintf("%s is erased by %s", diskrule.Describe(chosen), r.method.name)}, r.facts.words()...)
+	w := append([]string{fmt.Sprintf("%s is erased by %s", diskrule.Describe(chosen), r.method.name)},
+		r.facts.words()...)
 	can, _ := r.facts.offered()
 	return strings.Join(append(w, "it offers "+strings.Join(can, ", ")), "; ")
 }
@@ -215,8 +217,9 @@ func (r *run) work(ctx context.Context, res *erasure.Result) error {
 		case r.method.reach == reachUser:
 			return err // it must take writes
 		default: // a disk that is locked, or whose last sanitize failed, takes nothing before it is erased
-			r.notes = append(r.notes, fmt.Sprintf("nothing could be noted of what was on the disk before, so reading back "+
-				"shows only what is there now: %v", err))
+			r.notes = append(r.notes,
+				fmt.Sprintf("nothing could be noted of what was on the disk before, so reading back "+
+					"shows only what is there now: %v", err))
 		}
 	}
 	if err := r.method.run(ctx, r); err != nil {

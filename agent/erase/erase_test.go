@@ -38,8 +38,9 @@ func TestErases(t *testing.T) {
 	terms := map[string]string{erasure.Discard: erasure.None, erasure.SecureDiscard: erasure.None,
 		erasure.Zero: erasure.Clear, erasure.Overwrite: erasure.Clear, erasure.ATAErase: erasure.Clear,
 		erasure.ATAEnhanced:  erasure.Purge,
-		erasure.ATAOverwrite: erasure.Purge, erasure.ATABlockErase: erasure.Clear, erasure.ATACryptoScramble: erasure.Purge,
-		erasure.NVMeFormat: erasure.Purge, erasure.NVMeFormatCrypto: erasure.Purge,
+		erasure.ATAOverwrite: erasure.Purge, erasure.ATABlockErase: erasure.Clear,
+		erasure.ATACryptoScramble: erasure.Purge,
+		erasure.NVMeFormat:        erasure.Purge, erasure.NVMeFormatCrypto: erasure.Purge,
 		erasure.NVMeSanitizeWrite: erasure.Purge, erasure.NVMeSanitizeBlock: erasure.Purge,
 		erasure.NVMeSanitizeCrypto: erasure.Purge}
 	for _, scope := range []string{erasure.ReadSample, erasure.ReadAll} {
@@ -54,7 +55,8 @@ func TestErases(t *testing.T) {
 					t.Errorf("%d blocks are left, partitions read anew: %v", n, w.reread)
 				}
 				b := res.ReadBack
-				if !res.OK || res.Term != terms[m.name] || res.Reason == "" || b.Scope != scope || b.Bytes != diskSize ||
+				if !res.OK || res.Term != terms[m.name] || res.Reason == "" || b.Scope != scope ||
+					b.Bytes != diskSize ||
 					b.Blocks != diskSize/block {
 					t.Errorf("%+v", res)
 				}
@@ -72,7 +74,8 @@ func TestErases(t *testing.T) {
 					t.Errorf("steps %q, want %q", w.steps, want)
 				}
 				var back erasure.Result
-				if text, err := json.Marshal(res); err != nil || json.Unmarshal(text, &back) != nil || back.Term != res.Term {
+				if text, err := json.Marshal(res); err != nil || json.Unmarshal(text, &back) != nil ||
+					back.Term != res.Term {
 					t.Errorf("as JSON: %s, %v", text, err)
 				}
 			})
@@ -101,7 +104,8 @@ func TestLies(t *testing.T) {
 				if m.name == erasure.Zero {
 					want = "NOT WHAT WAS WRITTEN"
 				}
-				if !strings.Contains(err.Error(), want) || res.ReadBack.Kept+res.ReadBack.Wrong == 0 || res.ReadBack.FirstBad < 0 {
+				if !strings.Contains(err.Error(), want) || res.ReadBack.Kept+res.ReadBack.Wrong == 0 ||
+					res.ReadBack.FirstBad < 0 {
 					t.Errorf("%v, %+v", err, res.ReadBack)
 				}
 				if w.steps[len(w.steps)-1] != "error erased" {
@@ -119,7 +123,8 @@ func TestForgets(t *testing.T) {
 		d := newDisk()
 		d.forgets = true
 		w := newWorld(t, d)
-		if res, err := w.erase(erasure.Spec{Method: method}); err == nil || res.OK || !strings.Contains(err.Error(), want) {
+		if res, err := w.erase(erasure.Spec{Method: method}); err == nil || res.OK ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", method, err, want)
 		}
 	}
@@ -147,10 +152,14 @@ func TestOverwritePasses(t *testing.T) {
 // TestNotOffered refuses, before anything is written, what a disk cannot or must not do, and says what it can.
 func TestNotOffered(t *testing.T) {
 	disks := map[string]func(d *fakeDisk){
-		"frozen":          func(d *fakeDisk) { withATA(d).ata.frozen = true },
-		"expired":         func(d *fakeDisk) { withATA(d).ata.expired = true },
-		"no enhanced":     func(d *fakeDisk) { withATA(d).ata.enhanced = false },
-		"locked":          func(d *fakeDisk) { a := withATA(d).ata; a.locked, a.enabled, a.password = true, true, "theirs" },
+		"frozen":      func(d *fakeDisk) { withATA(d).ata.frozen = true },
+		"expired":     func(d *fakeDisk) { withATA(d).ata.expired = true },
+		"no enhanced": func(d *fakeDisk) { withATA(d).ata.enhanced = false },
+		"locked": func(d *fakeDisk) {
+			a := withATA(d).ata
+			a.locked, a.enabled, a.password = true, true,
+				"theirs"
+		},
 		"sanitize frozen": func(d *fakeDisk) { withATA(d).ata.sanFrozen = true },
 		"no sanitize":     func(d *fakeDisk) { withATA(d).ata.ops = nil },
 		"sanitizes":       func(d *fakeDisk) { a := withATA(d).ata; a.running, a.stuck = 3, true },
@@ -169,9 +178,10 @@ func TestNotOffered(t *testing.T) {
 		{"frozen", erasure.ATAErase, "SECURITY FREEZE LOCK at power-on"},
 		{"frozen", erasure.ATAEnhanced, "Suspend the machine to RAM"},
 		{"expired", erasure.ATAErase, "too many wrong passwords"},
-		{"no enhanced", erasure.ATAEnhanced, "it has no enhanced erase; nothing was written; it can be erased by discard, " +
-			"zero, " +
-			"overwrite, ata-erase, "},
+		{"no enhanced", erasure.ATAEnhanced,
+			"it has no enhanced erase; nothing was written; it can be erased by discard, " +
+				"zero, " +
+				"overwrite, ata-erase, "},
 		{"locked", erasure.Zero, "locked with a password"},
 		{"locked", erasure.ATABlockErase, "locked with a password"},
 		{"sanitize frozen", erasure.ATACryptoScramble, "SANITIZE FREEZE LOCK"},
@@ -185,9 +195,10 @@ func TestNotOffered(t *testing.T) {
 		{"virtio", erasure.SecureDiscard, "offers no secure discard"},
 		{"virtio", erasure.ATAErase, "no ATA commands reach it"},
 		{"virtio", erasure.NVMeFormat, "is no NVMe namespace"},
-		{"two namespaces", erasure.NVMeSanitizeBlock, "would also erase the controller's other namespaces [3], which the " +
-			"session's " +
-			"rule does not name"},
+		{"two namespaces", erasure.NVMeSanitizeBlock,
+			"would also erase the controller's other namespaces [3], which the " +
+				"session's " +
+				"rule does not name"},
 		{"all are erased", erasure.NVMeFormat, "would also erase the controller's other namespaces [3]"},
 		{"no format", erasure.NVMeFormat, "does not have that format"},
 		{"no crypto", erasure.NVMeFormatCrypto, "does not have that format"},
@@ -289,9 +300,11 @@ func TestHidden(t *testing.T) {
 		unseen       []string
 		term         string
 	}{
-		{"HPA, host", erasure.Zero, func(a *fakeATA) { a.hidden = 2048 }, []string{erasure.AreaHPA, erasure.AreaReserve}, nil,
+		{"HPA, host", erasure.Zero, func(a *fakeATA) { a.hidden = 2048 },
+			[]string{erasure.AreaHPA, erasure.AreaReserve}, nil,
 			erasure.None},
-		{"HPA, security erase", erasure.ATAEnhanced, func(a *fakeATA) { a.hidden = 2048 }, []string{erasure.AreaReserve},
+		{"HPA, security erase", erasure.ATAEnhanced, func(a *fakeATA) { a.hidden = 2048 },
+			[]string{erasure.AreaReserve},
 			[]string{erasure.AreaHPA},
 			erasure.Purge},
 		{"DCO, security erase", erasure.ATAEnhanced, func(a *fakeATA) { a.cut = 4096 }, []string{erasure.AreaDCO,
@@ -306,7 +319,8 @@ func TestHidden(t *testing.T) {
 			erasure.AreaReserve}, nil, erasure.None},
 		{"flash", erasure.ATAEnhanced, func(a *fakeATA) { a.flash = true }, []string{erasure.AreaReserve}, nil,
 			erasure.Clear},
-		{"flash, block erase", erasure.ATABlockErase, func(a *fakeATA) { a.flash = true }, nil, []string{erasure.AreaReserve},
+		{"flash, block erase", erasure.ATABlockErase, func(a *fakeATA) { a.flash = true }, nil,
+			[]string{erasure.AreaReserve},
 			erasure.Purge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -320,7 +334,8 @@ func TestHidden(t *testing.T) {
 			kinds := func(areas []erasure.Area) (k []string) {
 				for _, a := range areas {
 					k = append(k, a.Kind)
-					if a.Kind == erasure.AreaHPA && a.Bytes != 2048*512 || a.Kind == erasure.AreaDCO && a.Bytes != 4096*512 {
+					if a.Kind == erasure.AreaHPA && a.Bytes != 2048*512 || a.Kind == erasure.AreaDCO &&
+						a.Bytes != 4096*512 {
 						t.Errorf("%+v", a)
 					}
 				}
@@ -335,7 +350,8 @@ func TestHidden(t *testing.T) {
 			if res.Term != c.term {
 				t.Errorf("%s (%s), want %s", res.Term, res.Reason, c.term)
 			}
-			if len(c.unreached) > 1 && !strings.Contains(w.words, "hides") && !strings.Contains(w.words, "not known: ") {
+			if len(c.unreached) > 1 && !strings.Contains(w.words, "hides") &&
+				!strings.Contains(w.words, "not known: ") {
 				t.Errorf("the plan does not name it: %s", w.words)
 			}
 		})
@@ -388,8 +404,9 @@ func TestSanitizeFails(t *testing.T) {
 			method = erasure.NVMeSanitizeWrite
 		}
 		res, err := newWorld(t, d).erase(erasure.Spec{Method: method})
-		if err == nil || res.OK || !strings.Contains(err.Error(), "the sanitize failed") || !strings.Contains(err.Error(),
-			"destroy it") {
+		if err == nil || res.OK || !strings.Contains(err.Error(), "the sanitize failed") ||
+			!strings.Contains(err.Error(),
+				"destroy it") {
 			t.Errorf("%s: %v", method, err)
 		}
 	}

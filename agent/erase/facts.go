@@ -85,10 +85,12 @@ func (f *facts) askNVMe(c nvme.Controller, nsid uint32) (err error) {
 func (f *facts) same(who, serial string, size int64) error {
 	switch {
 	case size != f.dev.Size():
-		return fmt.Errorf("%s is of a disk of %d bytes, the kernel's disk has %d: the commands may reach another disk", who,
+		return fmt.Errorf("%s is of a disk of %d bytes, the kernel's disk has %d: the commands may reach another disk",
+			who,
 			size, f.dev.Size())
 	case serial != "" && f.disk.Serial != "" && serial != f.disk.Serial:
-		return fmt.Errorf("%s has the serial %q, the kernel's disk has %q: the commands may reach another disk", who, serial,
+		return fmt.Errorf("%s has the serial %q, the kernel's disk has %q: the commands may reach another disk", who,
+			serial,
 			f.disk.Serial)
 	}
 	return nil

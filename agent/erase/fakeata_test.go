@@ -145,8 +145,9 @@ func (a *fakeATA) security(c *ata.Command, good ata.Registers, refuse func() (at
 		}
 		a.enabled = false
 	case c.Command == 0xf4:
-		if a.abortErase || word != a.password || !slices.Equal(a.began[len(a.began)-2:], []string{"SECURITY ERASE PREPARE",
-			c.Name}) {
+		if a.abortErase || word != a.password ||
+			!slices.Equal(a.began[len(a.began)-2:], []string{"SECURITY ERASE PREPARE",
+				c.Name}) {
 			return refuse()
 		}
 		time.Sleep(a.erases)

@@ -58,7 +58,8 @@ func ataErase(enhanced bool) func(ctx context.Context, r *run) error {
 		case err != nil:
 			return fmt.Errorf("looking at the disk after its erase: %w", err)
 		case id.Security.Enabled:
-			return fmt.Errorf("the disk says that it has erased itself, and still has the password %q, which an erase takes "+
+			return fmt.Errorf("the disk says that it has erased itself, and still has the password %q, which an "+
+				"erase takes "+
 				"away", ata.Password)
 		}
 		return nil
@@ -99,9 +100,11 @@ func (r *run) blocking(ctx context.Context, words string, says time.Duration, do
 			return err
 		case <-ctx.Done():
 			r.busy = back
-			return fmt.Errorf("%w; the disk goes on %s and cannot be called back: leave it its power", context.Cause(ctx), words)
+			return fmt.Errorf("%w; the disk goes on %s and cannot be called back: leave it its power",
+				context.Cause(ctx), words)
 		case <-tick.C:
-			r.o.Report.Progress(fmt.Sprintf("the disk is %s since %v; %s", words, time.Since(began).Round(time.Second), guess),
+			r.o.Report.Progress(fmt.Sprintf("the disk is %s since %v; %s", words, time.Since(began).Round(time.Second),
+				guess),
 				session.Progress{})
 		}
 	}
@@ -178,7 +181,8 @@ func (r *run) watch(ctx context.Context, ask func() (done bool, share float64, e
 		case err != nil && passing(err) && deaf < deafFor:
 			deaf++
 		case err != nil:
-			return fmt.Errorf("the sanitize failed: %w; until one is done well the disk gives nothing away, but what is on it "+
+			return fmt.Errorf("the sanitize failed: %w; until one is done well the disk gives nothing away, but what "+
+				"is on it "+
 				"is not erased: sanitize it again, or destroy it", err)
 		case done:
 			return nil
@@ -191,12 +195,15 @@ func (r *run) watch(ctx context.Context, ask func() (done bool, share float64, e
 				time.Since(began).Round(time.Second), 100*share), session.Progress{})
 		}
 		if time.Since(moved) >= stalled {
-			return fmt.Errorf("%w: it stands at %.1f %% since %v; the disk goes on by itself and refuses everything else "+
-				"meanwhile: leave it its power and look again later, or destroy it", errStalled, 100*max(best, 0), stalled)
+			return fmt.Errorf("%w: it stands at %.1f %% since %v; the disk goes on by itself and refuses everything "+
+				"else "+
+				"meanwhile: leave it its power and look again later, or destroy it", errStalled, 100*max(best, 0),
+				stalled)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w; the disk goes on sanitizing itself, also after a power cut, and refuses everything else "+
+			return fmt.Errorf("%w; the disk goes on sanitizing itself, also after a power cut, and refuses "+
+				"everything else "+
 				"until it is done", context.Cause(ctx))
 		case <-tick.C:
 		}

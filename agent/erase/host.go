@@ -91,7 +91,8 @@ func (r *run) each(ctx context.Context, words string, step, before, all int64, d
 			return err
 		}
 		done := before + min(off+step, size)
-		r.o.Report.Progress(fmt.Sprintf("%s: %s", words, percent(done, all)), session.Progress{Written: done, ToWrite: all})
+		r.o.Report.Progress(fmt.Sprintf("%s: %s", words, percent(done, all)),
+			session.Progress{Written: done, ToWrite: all})
 	}
 	return nil
 }

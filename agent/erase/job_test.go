@@ -33,7 +33,8 @@ func TestJob(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	for raw, want := range map[string]string{
-		``: "cannot be read", `{"method": "zero"} {}`: "something follows", `{"method": "zero", "force": true}`: "cannot " +
+		``: "cannot be read", `{"method": "zero"} {}`: "something follows",
+		`{"method": "zero", "force": true}`: "cannot " +
 			"be read",
 		`{"method": "shred"}`: "is none of",
 	} {

@@ -47,25 +47,29 @@ var methods = []method{
 	{name: erasure.ATABlockErase, reach: reachAll,
 		can: canATASanitize(func(s ata.Sanitize) bool { return s.BlockErase }), run: ataSanitize(ata.BlockErase)},
 	{name: erasure.ATACryptoScramble, reach: reachAll,
-		can: canATASanitize(func(s ata.Sanitize) bool { return s.CryptoScramble }), run: ataSanitize(ata.CryptoScramble)},
+		can: canATASanitize(func(s ata.Sanitize) bool { return s.CryptoScramble }),
+		run: ataSanitize(ata.CryptoScramble)},
 	{name: erasure.NVMeFormat, reach: reachAll,
 		can: canFormat(func(*nvme.Identity) bool { return true }), run: nvmeFormat(nvme.EraseUserData)},
 	{name: erasure.NVMeFormatCrypto, reach: reachAll,
 		can: canFormat(func(id *nvme.Identity) bool { return id.FormatCrypto }), run: nvmeFormat(nvme.EraseCrypto)},
 	{name: erasure.NVMeSanitizeWrite, reach: reachAll,
-		can: canSanitize(func(id *nvme.Identity) bool { return id.SanitizeOverwrite }), run: nvmeSanitize(nvme.Overwrite),
+		can:     canSanitize(func(id *nvme.Identity) bool { return id.SanitizeOverwrite }),
+		run:     nvmeSanitize(nvme.Overwrite),
 		content: zeros},
 	{name: erasure.NVMeSanitizeBlock, reach: reachAll,
 		can: canSanitize(func(id *nvme.Identity) bool { return id.SanitizeBlock }), run: nvmeSanitize(nvme.BlockErase)},
 	{name: erasure.NVMeSanitizeCrypto, reach: reachAll,
-		can: canSanitize(func(id *nvme.Identity) bool { return id.SanitizeCrypto }), run: nvmeSanitize(nvme.CryptoErase)},
+		can: canSanitize(func(id *nvme.Identity) bool { return id.SanitizeCrypto }),
+		run: nvmeSanitize(nvme.CryptoErase)},
 }
 
 // canWrite refuses a disk that takes no writes just now.
 func canWrite(f *facts) error {
 	switch {
 	case f.ata != nil && f.ata.Security.Locked:
-		return fmt.Errorf("it is locked with a password; only an ATA security erase by one who knows it takes that away "+
+		return fmt.Errorf("it is locked with a password; only an ATA security erase by one who knows it takes that "+
+			"away "+
 			"(diskcast knows its own, %q)", ata.Password)
 	case f.sanitize.Running, f.nvmeLast.State == nvme.Running:
 		return errors.New("it is sanitizing itself just now; wait until that is done, or erase it by a sanitize")
@@ -101,8 +105,10 @@ func canATAErase(enhanced bool) func(f *facts) error {
 		case enhanced && !s.Enhanced:
 			return errors.New("it has no enhanced erase")
 		case s.Frozen:
-			return errors.New("it is frozen: the machine's firmware gave it SECURITY FREEZE LOCK at power-on. Suspend the " +
-				"machine to RAM and wake it, or pull the disk's power and plug it in again while the machine runs, or switch " +
+			return errors.New("it is frozen: the machine's firmware gave it SECURITY FREEZE LOCK at power-on. " +
+				"Suspend the " +
+				"machine to RAM and wake it, or pull the disk's power and plug it in again while the machine runs, " +
+				"or switch " +
 				"that off in the firmware's setup")
 		case s.Expired:
 			return errors.New("too many wrong passwords were tried: switch its power off and on")
@@ -121,7 +127,8 @@ func canATASanitize(has func(ata.Sanitize) bool) func(f *facts) error {
 		case !f.ata.Sanitize.Supported || !has(f.ata.Sanitize):
 			return errors.New("it does not have that sanitize operation")
 		case f.sanitize.Frozen:
-			return errors.New("its sanitize operations are frozen (SANITIZE FREEZE LOCK EXT) until its power is switched off " +
+			return errors.New("its sanitize operations are frozen (SANITIZE FREEZE LOCK EXT) until its power is " +
+				"switched off " +
 				"and on")
 		case f.ata.Security.Locked:
 			return errors.New("it is locked with a password, and refuses to sanitize until it is unlocked")
@@ -133,7 +140,8 @@ func canATASanitize(has func(ata.Sanitize) bool) func(f *facts) error {
 // alone refuses what would erase namespaces that the rule does not name.
 func (f *facts) alone(what string) error {
 	if len(f.others) > 0 {
-		return fmt.Errorf("%s would also erase the controller's other namespaces %s, which the session's rule does not name",
+		return fmt.Errorf("%s would also erase the controller's other namespaces %s, which the session's rule does "+
+			"not name",
 			what, some(f.others))
 	}
 	return nil

@@ -18,12 +18,14 @@ func judge(m *method, f *facts, r *erasure.Result) (term, reason string) {
 	for _, a := range r.Unreached {
 		switch a.Kind {
 		case erasure.AreaHPA, erasure.AreaDCO:
-			return erasure.None, fmt.Sprintf("%s, which %s does not reach; it would be %s without that", a.Words, m.name, term)
+			return erasure.None, fmt.Sprintf("%s, which %s does not reach; it would be %s without that", a.Words,
+				m.name, term)
 		case erasure.AreaUnknown:
 			return erasure.None, fmt.Sprintf("it is not known %s; it would be %s if nothing does", a.Words, term)
 		case erasure.AreaNamespaces, erasure.AreaUnallocated:
 			if term == erasure.Purge {
-				term, reason = erasure.Clear, reason+"; not purge for the drive, because "+a.Words+", which was not erased"
+				term, reason = erasure.Clear, reason+"; not purge for the drive, because "+a.Words+
+					", which was not erased"
 			}
 		}
 	}
@@ -48,11 +50,13 @@ func (f *facts) term(m *method) (term, reason string) {
 		}
 		return erasure.Clear, reason
 	case erasure.ATAErase:
-		return erasure.Clear, "SECURITY ERASE UNIT in normal mode (Table A-8: clear; Table A-5 asks for the enhanced mode " +
+		return erasure.Clear, "SECURITY ERASE UNIT in normal mode (Table A-8: clear; Table A-5 asks for the enhanced " +
+			"mode " +
 			"for purge)"
 	case erasure.ATAEnhanced:
 		if flash {
-			return erasure.Clear, "SECURITY ERASE UNIT in enhanced mode, which Table A-8 does not list as purge for flash"
+			return erasure.Clear, "SECURITY ERASE UNIT in enhanced mode, which Table A-8 does not list as purge for " +
+				"flash"
 		}
 		return erasure.Purge, "SECURITY ERASE UNIT in enhanced mode (Table A-5)"
 	case erasure.ATAOverwrite:

@@ -11,7 +11,8 @@ import (
 // TestPlaces holds a sample against what it must be at any size: in order, whole blocks, inside the disk, both ends in
 // it, everywhere something.
 func TestPlaces(t *testing.T) {
-	for _, size := range []int64{block, placeSize, placeSize + block, diskSize, 256 * mib, 256*mib + block, 500107862016,
+	for _, size := range []int64{block, placeSize, placeSize + block, diskSize, 256 * mib, 256*mib + block,
+		500107862016,
 		1000204886016, 20e12 / block * block, 1<<50 - block} {
 		for s := range 5 {
 			all := places(size, [32]byte{byte(s)})
@@ -31,7 +32,8 @@ func TestPlaces(t *testing.T) {
 			}
 		}
 	}
-	if a, b := places(1<<40, [32]byte{1}), places(1<<40, [32]byte{2}); a[40] == b[40] && a[41] == b[41] && a[42] == b[42] {
+	if a, b := places(1<<40, [32]byte{1}), places(1<<40, [32]byte{2}); a[40] == b[40] && a[41] == b[41] &&
+		a[42] == b[42] {
 		t.Error("two seeds have the same places")
 	}
 }

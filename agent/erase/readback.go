@@ -78,7 +78,8 @@ func (v *viewer) look(p place) error {
 			v.b.Unreadable++
 			v.found(p.off + at)
 			if v.b.Unreadable >= maxBad {
-				return fmt.Errorf("%w, when it is read back (%d; the first at offset %d: %w)", errTooBad, v.b.Unreadable,
+				return fmt.Errorf("%w, when it is read back (%d; the first at offset %d: %w)", errTooBad,
+					v.b.Unreadable,
 					v.b.FirstBad, err)
 			}
 			continue

@@ -1,8 +1,8 @@
-// Package events carries what happens on the node to the server and to the console: steps, progress and the lines of the
-// log, numbered, in batches that are sent again until the server has accepted them.
+// Package events carries what happens on the node to the server and to the console: steps, progress and the lines of
+// the log, numbered, in batches that are sent again until the server has accepted them.
 //
-// Memory is bounded. While the server is away, log lines and progress are dropped first, oldest first, and their number is told
-// when there is room again; the steps of a session stay.
+// Memory is bounded. While the server is away, log lines and progress are dropped first, oldest first, and their number
+// is told when there is room again; the steps of a session stay.
 package events
 
 import (
@@ -103,8 +103,8 @@ func (r *Reporter) Refused(chunk int, message string) {
 	r.add(e)
 }
 
-// Result queues a step with what only the session's action knows of: JSON of at most session.MaxResult bytes. What is longer is
-// left out, and said to be. A batch has room for a dozen of them, and a session has one.
+// Result queues a step with what only the session's action knows of: JSON of at most session.MaxResult bytes. What is
+// longer is left out, and said to be. A batch has room for a dozen of them, and a session has one.
 func (r *Reporter) Result(step, level, message string, result json.RawMessage) {
 	if len(result) > session.MaxResult {
 		r.Log(session.Error, fmt.Sprintf("the result of %d bytes is longer than the %d that an event may carry, and is "+
@@ -194,7 +194,8 @@ func (r *Reporter) print(now time.Duration, e *session.Event) {
 	if word != "" {
 		word += ": "
 	}
-	fmt.Fprintf(r.console, "diskcast [%7.2f] %s%s\n", now.Seconds(), word, strings.ReplaceAll(e.Message, "\n", "\n    "))
+	fmt.Fprintf(r.console, "diskcast [%7.2f] %s%s\n", now.Seconds(), word,
+		strings.ReplaceAll(e.Message, "\n", "\n    "))
 }
 
 // clean makes s valid UTF-8 of at most maxMessage bytes.
@@ -263,7 +264,8 @@ func (r *Reporter) settle(batch []session.Event, err error) {
 	close(r.change)
 	r.change = make(chan struct{})
 	if err != nil {
-		fmt.Fprintf(r.console, "diskcast [%7.2f] ERROR the server refused %d events: %v\n", r.since().Seconds(), len(batch),
+		fmt.Fprintf(r.console, "diskcast [%7.2f] ERROR the server refused %d events: %v\n", r.since().Seconds(),
+			len(batch),
 			err)
 	}
 }

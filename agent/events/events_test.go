@@ -86,7 +86,8 @@ func TestOrderAndNumbers(t *testing.T) {
 			{Seq: 2, Session: "s1", Step: "plan", Level: "info", Message: "plan", Since: 1.5},
 			{Seq: 3, Session: "s1", Step: "chunk", Level: "warn", Message: "the first", Since: 1.5, Chunk: new(0)},
 			{Seq: 4, Session: "s1", Step: "chunk", Level: "warn", Message: "which?", Since: 1.5},
-			{Seq: 5, Session: "s1", Step: "log", Level: "warn", Message: `a line nic=eth0 g.k="v w" g.n=1 g.h.i=2`, Since: 1.5},
+			{Seq: 5, Session: "s1", Step: "log", Level: "warn", Message: `a line nic=eth0 g.k="v w" g.n=1 g.h.i=2`,
+				Since: 1.5},
 		}
 		if len(m.got) != len(want) {
 			t.Fatalf("%d events: %+v", len(m.got), m.got)
@@ -97,7 +98,8 @@ func TestOrderAndNumbers(t *testing.T) {
 				t.Errorf("event %d: %+v, want %+v", i, e, want[i])
 			}
 		}
-		for _, line := range []string{"diskcast [   1.50] agent: node n1\n", "diskcast [   1.50] warning: a line nic=eth0"} {
+		for _, line := range []string{"diskcast [   1.50] agent: node n1\n",
+			"diskcast [   1.50] warning: a line nic=eth0"} {
 			if !strings.Contains(console.String(), line) {
 				t.Errorf("%q is not on the console:\n%s", line, &console)
 			}
@@ -212,7 +214,8 @@ func TestHostileMessages(t *testing.T) {
 func TestResult(t *testing.T) {
 	var got []session.Event
 	ctx, cancel := context.WithCancel(t.Context())
-	r := New(Options{Boot: "b", Post: func(_ context.Context, b session.Events) error { got = append(got, b.Events...); return nil }})
+	r := New(Options{Boot: "b",
+		Post: func(_ context.Context, b session.Events) error { got = append(got, b.Events...); return nil }})
 	ended := make(chan error)
 	go func() { ended <- r.Run(ctx) }()
 	r.Session("s")
@@ -226,7 +229,8 @@ func TestResult(t *testing.T) {
 	if len(got) != 3 || string(got[0].Result) != `{"ok":true}` || got[0].Session != "s" || got[0].Step != "erased" {
 		t.Fatalf("%+v", got)
 	}
-	if got[1].Step != session.StepLog || !strings.Contains(got[1].Message, "is left out") || got[2].Result != nil || got[2].Message != "long" {
+	if got[1].Step != session.StepLog || !strings.Contains(got[1].Message, "is left out") || got[2].Result != nil ||
+		got[2].Message != "long" {
 		t.Errorf("%+v", got[1:])
 	}
 }

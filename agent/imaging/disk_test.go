@@ -9,9 +9,11 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// The session's disk is the one that its first plan on this node chose; whatever else the rule means now, nothing is written to it.
+// The session's disk is the one that its first plan on this node chose; whatever else the rule means now, nothing is
+// written to it.
 func TestOnlyTheSessionsDisk(t *testing.T) {
-	one := session.Disk{Path: "/dev/sda", Size: diskSize, SectorSize: sector, Serial: "one", BusPath: "pci-0000:00:04.0-scsi-0:0:0:0"}
+	one := session.Disk{Path: "/dev/sda", Size: diskSize, SectorSize: sector, Serial: "one",
+		BusPath: "pci-0000:00:04.0-scsi-0:0:0:0"}
 	two := one
 	two.Serial, two.BusPath = "two", "pci-0000:00:05.0-scsi-0:0:0:0"
 	for name, c := range map[string]struct {
@@ -21,10 +23,12 @@ func TestOnlyTheSessionsDisk(t *testing.T) {
 		rule   session.Target
 		err    string // empty: the disk is written
 	}{
-		"first plan":                          {disks: []session.Disk{one}},
-		"the disk again":                      {disks: []session.Disk{one}, pinned: &one},
-		"the rule means another one now":      {disks: []session.Disk{two}, pinned: &one, rule: session.Target{Path: "/dev/sda"}, err: "which this session chose at first, is not there"},
-		"the server knows of an earlier plan": {disks: []session.Disk{two}, chosen: &one, rule: session.Target{Path: "/dev/sda"}, err: "serial one"},
+		"first plan":     {disks: []session.Disk{one}},
+		"the disk again": {disks: []session.Disk{one}, pinned: &one},
+		"the rule means another one now": {disks: []session.Disk{two}, pinned: &one,
+			rule: session.Target{Path: "/dev/sda"}, err: "which this session chose at first, is not there"},
+		"the server knows of an earlier plan": {disks: []session.Disk{two}, chosen: &one,
+			rule: session.Target{Path: "/dev/sda"}, err: "serial one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -51,7 +55,8 @@ func TestOnlyTheSessionsDisk(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "nothing was written") {
+			if err == nil || !strings.Contains(err.Error(), c.err) ||
+				!strings.Contains(err.Error(), "nothing was written") {
 				t.Errorf("got %v", err)
 			}
 			if !bytes.Equal(before, w.target.Bytes()) {

@@ -14,8 +14,8 @@ import (
 
 const mib = 1 << 20
 
-// TestGrow restores to a disk that is larger: the last partition takes the rest, its file system is grown when everything was
-// verified, and whatever comes of that, the restore is good.
+// TestGrow restores to a disk that is larger: the last partition takes the rest, its file system is grown when
+// everything was verified, and whatever comes of that, the restore is good.
 func TestGrow(t *testing.T) {
 	const larger = 2*diskSize + 4096
 	for _, c := range []struct {
@@ -27,9 +27,12 @@ func TestGrow(t *testing.T) {
 		grown int64 // what the partition is grown to
 		say   string
 	}{
-		{name: "ext4", fs: "ext4", size: larger, grown: larger/mib*mib - mib - 3*mib, say: "info grown partition 2 and its ext4 grew from 7340032 to 20971520 bytes"},
-		{name: "no driver", fs: "xfs", size: larger, err: errors.New("the kernel has no driver"), grown: larger/mib*mib - mib - 3*mib, say: "warn grown the kernel has no driver"},
-		{name: "cannot grow", fs: "ntfs", size: larger, say: `info grown nothing grows: partition 2, the last one, keeps its size: "ntfs" cannot be grown`},
+		{name: "ext4", fs: "ext4", size: larger, grown: larger/mib*mib - mib - 3*mib,
+			say: "info grown partition 2 and its ext4 grew from 7340032 to 20971520 bytes"},
+		{name: "no driver", fs: "xfs", size: larger, err: errors.New("the kernel has no driver"),
+			grown: larger/mib*mib - mib - 3*mib, say: "warn grown the kernel has no driver"},
+		{name: "cannot grow", fs: "ntfs", size: larger,
+			say: `info grown nothing grows: partition 2, the last one, keeps its size: "ntfs" cannot be grown`},
 		{name: "same size", fs: "ext4", size: diskSize, say: "info grown the disk is not larger"},
 		{name: "not asked for", fs: "ext4", size: larger, keep: true},
 	} {

@@ -1,8 +1,9 @@
 // Package imaging carries out the restore of a descriptor: it fetches what describes the image, chooses the disk,
 // checks the plan, and only then writes: partition table first, then every chunk as it arrives by multicast or HTTP.
 //
-// Everything that can be refused is refused before the first write. A restore that was interrupted, by a power cut or a server
-// that went away for good, leaves a disk that a later run completes: what is in place already is hashed and not received again.
+// Everything that can be refused is refused before the first write. A restore that was interrupted, by a power cut or a
+// server that went away for good, leaves a disk that a later run completes: what is in place already is hashed and not
+// received again.
 package imaging
 
 import (
@@ -78,7 +79,8 @@ type Options struct {
 	DiskWait disk.Wait
 	// Firmware is the machine's, session.BIOS or session.UEFI: the plan says so when that will not start the image.
 	Firmware string
-	// Workers write to the disk; WriterMemory and CastMemory bound, in bytes, what waits for them. 0: the packages' defaults.
+	// Workers write to the disk; WriterMemory and CastMemory bound, in bytes, what waits for them. 0: the packages'
+	// defaults.
 	Workers                  int
 	WriterMemory, CastMemory int64
 	Log                      *slog.Logger // nil discards
@@ -110,7 +112,8 @@ func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.C
 	if use, err := o.Disks.InUse(chosen.Path); err != nil {
 		return nil, fmt.Errorf("%s: cannot tell whether it is in use, so nothing was written: %w", chosen.Path, err)
 	} else if use != "" {
-		return nil, fmt.Errorf("%s is in use (%s); nothing was written. Unmount it on the node, or choose another disk", chosen.Path, use)
+		return nil, fmt.Errorf("%s is in use (%s); nothing was written. Unmount it on the node, or choose another disk",
+			chosen.Path, use)
 	}
 	target, err := o.Disks.Open(chosen)
 	if err != nil {
@@ -137,8 +140,8 @@ func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.C
 	return &Result{Disk: chosen, Config: cfg}, nil
 }
 
-// grow is the last thing that is done to the disk: from then on it is no longer what the image says. A file system that could
-// not be grown is no failed restore, since its system has all that it had on the source.
+// grow is the last thing that is done to the disk: from then on it is no longer what the image says. A file system that
+// could not be grown is no failed restore, since its system has all that it had on the source.
 func (r *run) grow(ctx context.Context) error {
 	g := r.plan.Growth()
 	switch {
@@ -189,7 +192,8 @@ func fetch(ctx context.Context, s Server, im *session.Image) (*image.Config, *im
 		return nil, nil, fmt.Errorf("image %s: %w", im.Name, err)
 	}
 	if size := idx.ObjectSize(); size != im.ObjectSize {
-		return nil, nil, fmt.Errorf("image %s: its index describes an object of %d bytes, the descriptor says %d: the server's store and session do not fit together", im.Name, size, im.ObjectSize)
+		return nil, nil, fmt.Errorf("image %s: its index describes an object of %d bytes, the descriptor says %d: "+
+			"the server's store and session do not fit together", im.Name, size, im.ObjectSize)
 	}
 	return cfg, idx, nil
 }
@@ -206,8 +210,8 @@ type run struct {
 	counts session.Progress // what was received and written, once that is over
 }
 
-// write is the restore from plan to verification. What was read back wrong is fetched from the server once more, by HTTP, and hashed
-// before it is written this time.
+// write is the restore from plan to verification. What was read back wrong is fetched from the server once more, by
+// HTTP, and hashed before it is written this time.
 func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	var options []restore.PlanOption
 	if !r.d.NoGrow {
@@ -215,7 +219,8 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	}
 	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize(), options...)
 	if err != nil {
-		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, diskrule.Describe(r.disk), err)
+		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name,
+			diskrule.Describe(r.disk), err)
 	}
 	r.plan = plan
 	if err := disk.Settle(ctx, r.o.Server, r.d, r.disk, r.o.Disks.List); err != nil {
@@ -281,7 +286,8 @@ func (r *run) step(step, level, message string, p *session.Progress) {
 func (r *run) planWords(same, delta bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "image %s (%d chunks, %s compressed, of a disk of %s) goes to %s",
-		r.d.Image.Name, len(r.idx.Chunks), diskrule.Bytes(r.idx.ObjectSize()), diskrule.Bytes(r.cfg.DiskSize), diskrule.Describe(r.disk))
+		r.d.Image.Name, len(r.idx.Chunks), diskrule.Bytes(r.idx.ObjectSize()), diskrule.Bytes(r.cfg.DiskSize),
+		diskrule.Describe(r.disk))
 	switch {
 	case delta && same:
 		b.WriteString("; the disk has this image's partition table already, so only what differs is received")

@@ -48,7 +48,8 @@ func TestNoCast(t *testing.T) {
 
 // TestPlanWarns has an image that the machine's firmware will not start: the plan says so, before anything is written.
 func TestPlanWarns(t *testing.T) {
-	for machine, want := range map[string]string{session.BIOS: "the image starts by UEFI and this machine by BIOS", session.UEFI: "", "": ""} {
+	for machine, want := range map[string]string{session.BIOS: "the image starts by UEFI and this machine by BIOS",
+		session.UEFI: "", "": ""} {
 		w := newWorld(t)
 		w.im.Config().Firmware, w.im.Config().EFI = image.UEFI, nil
 		d := w.descriptor()
@@ -61,7 +62,8 @@ func TestPlanWarns(t *testing.T) {
 		w.complete()
 		w.order("plan", "table", "written", "verified")
 		if got := w.said("warn plan "); got != (want != "") || !w.said(want) {
-			t.Errorf("firmware %q: a warning: %v, want %q; reports:\n%s", machine, got, want, strings.Join(w.steps, "\n"))
+			t.Errorf("firmware %q: a warning: %v, want %q; reports:\n%s", machine, got, want,
+				strings.Join(w.steps, "\n"))
 		}
 	}
 }
@@ -90,7 +92,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestLastWords has a receiver that says something and ends while the restore is busy with something else: it is told all the same.
+// TestLastWords has a receiver that says something and ends while the restore is busy with something else: it is told
+// all the same.
 func TestLastWords(t *testing.T) {
 	w := newWorld(t)
 	if err := w.restore(w.descriptor(), w.multicast(nil), nil); err != nil {
@@ -201,7 +204,8 @@ func TestPoisoned(t *testing.T) {
 	if recv.wrong < 3 {
 		t.Errorf("the receiver was told of %d wrong pieces, want 3 and more", recv.wrong)
 	}
-	w.mustSay("warn multicast somebody sends beside the sender", "warn multicast wrong bytes come by multicast; fetching by HTTP")
+	w.mustSay("warn multicast somebody sends beside the sender",
+		"warn multicast wrong bytes come by multicast; fetching by HTTP")
 }
 
 // TestOneChunkPoisoned: who has the cast's key makes one chunk come wrong again and again. That says nothing of the
@@ -343,7 +347,8 @@ func TestPowerCut(t *testing.T) {
 	}
 	w.steps = nil
 	var second *fakeCast
-	err = w.restore(w.descriptor(), w.multicast(func(_ context.Context, f *fakeCast) error { second = f; return nil }), nil)
+	err = w.restore(w.descriptor(), w.multicast(func(_ context.Context, f *fakeCast) error { second = f; return nil }),
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +360,8 @@ func TestPowerCut(t *testing.T) {
 	// And a full restore does not look at what is there.
 	d := w.descriptor()
 	d.Mode = session.Full
-	if err := w.restore(d, w.multicast(func(_ context.Context, f *fakeCast) error { second = f; return nil }), nil); err != nil {
+	if err := w.restore(d, w.multicast(func(_ context.Context, f *fakeCast) error { second = f; return nil }),
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	if second.sent != w.im.ObjectSize() {
@@ -371,14 +377,18 @@ func TestRefusals(t *testing.T) {
 		set  func(w *world, d *session.Descriptor)
 		want []string
 	}{
-		{"two disks", func(w *world, _ *session.Descriptor) { w.disks = append(w.disks, second) }, []string{"fits 2 disks", "/dev/vda", "/dev/vdb", "serial one"}},
-		{"no such disk", func(_ *world, d *session.Descriptor) { d.Target.Serial = "two" }, []string{"no disk fits", "/dev/vda", "another serial"}},
-		{"in use", func(w *world, _ *session.Descriptor) { w.inUse = "vda1 is mounted at /x" }, []string{"/dev/vda is in use (vda1 is mounted at /x)"}},
+		{"two disks", func(w *world, _ *session.Descriptor) { w.disks = append(w.disks, second) },
+			[]string{"fits 2 disks", "/dev/vda", "/dev/vdb", "serial one"}},
+		{"no such disk", func(_ *world, d *session.Descriptor) { d.Target.Serial = "two" },
+			[]string{"no disk fits", "/dev/vda", "another serial"}},
+		{"in use", func(w *world, _ *session.Descriptor) { w.inUse = "vda1 is mounted at /x" },
+			[]string{"/dev/vda is in use (vda1 is mounted at /x)"}},
 		{"too small", func(w *world, _ *session.Descriptor) {
 			w.disks[0].Size = 4 << 20
 			w.target = imagetest.NewMemory(w.target.Bytes()[:4<<20:4<<20], sector)
 		}, []string{"image img cannot go to /dev/vda", "nothing was written"}},
-		{"another object", func(_ *world, d *session.Descriptor) { d.Image.ObjectSize++ }, []string{"its index describes an object of"}},
+		{"another object", func(_ *world, d *session.Descriptor) { d.Image.ObjectSize++ },
+			[]string{"its index describes an object of"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,8 +21,10 @@ const farewell = 3 * time.Second
 // reception carries the object from one receiver after another into the writer.
 type reception struct {
 	*run
-	w      *restore.Writer
-	repair bool // of what was read back wrong: by HTTP, since the cast may have gone on to other things, and hashed before it is written
+	w *restore.Writer
+	// of what was read back wrong: by HTTP, since the cast may have gone on to other things, and hashed before it is
+	// written
+	repair bool
 
 	kick  chan struct{} // the unicast side has something to look at
 	again chan struct{} // the receiver was asked for bytes anew
@@ -60,7 +62,8 @@ func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *s
 		return fmt.Errorf("image %s on %s: %w", r.d.Image.Name, r.disk.Path, cerr)
 	}
 	r.counts = rc.progress()
-	r.step(session.StepWritten, session.Info, fmt.Sprintf("%s on the disk and flushed", diskrule.Bytes(r.counts.Written)), &r.counts)
+	r.step(session.StepWritten, session.Info,
+		fmt.Sprintf("%s on the disk and flushed", diskrule.Bytes(r.counts.Written)), &r.counts)
 	return nil
 }
 
@@ -100,7 +103,8 @@ func (rc *reception) cycle(ctx context.Context, have []restore.Range, casts <-ch
 // open makes the receiver of a cast, or of HTTP alone where there is none.
 func (rc *reception) open(c *session.Cast, have []cast.Range) (Receiver, error) {
 	o := cast.ReceiverOptions{
-		Interface: rc.o.Interface, Label: rc.o.Label, Have: have, Memory: rc.o.CastMemory, OnState: rc.onState, Log: rc.o.Log,
+		Interface: rc.o.Interface, Label: rc.o.Label, Have: have, Memory: rc.o.CastMemory, OnState: rc.onState,
+		Log: rc.o.Log,
 	}
 	var recv Receiver
 	if c == nil {
@@ -260,8 +264,8 @@ func (rc *reception) fetchMissing(ctx context.Context, recv Receiver) error {
 // errArrives ends a fetch because multicast brings the bytes again.
 var errArrives = errors.New("multicast arrives again")
 
-// fetch gets bytes [off, off+n), or fewer when multicast arrives again meanwhile: a room full of nodes that were cut off for a
-// moment must not all go on asking the server for themselves. It returns where it stopped.
+// fetch gets bytes [off, off+n), or fewer when multicast arrives again meanwhile: a room full of nodes that were cut
+// off for a moment must not all go on asking the server for themselves. It returns where it stopped.
 func (rc *reception) fetch(ctx context.Context, recv Receiver, off, n int64) (int64, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -289,8 +293,8 @@ func (rc *reception) fetch(ctx context.Context, recv Receiver, off, n int64) (in
 }
 
 // nextMissing returns what to fetch next: the first missing bytes from cursor on, or else from the start. Going round,
-// instead of taking the first each time, matters when the writer drops what it has no memory for: those bytes are missing
-// again at once, and it is the others that would complete a frame and free memory.
+// instead of taking the first each time, matters when the writer drops what it has no memory for: those bytes are
+// missing again at once, and it is the others that would complete a frame and free memory.
 func nextMissing(missing []cast.Range, cursor int64) (off, n int64) {
 	for _, m := range missing {
 		if end := m.Offset + m.Length; end > cursor {
@@ -367,8 +371,8 @@ func (rc *reception) onAgain(off, n int64) {
 	}
 }
 
-// onRejected reports a chunk whose bytes are not what the index says. The server then looks at its own copy of it. Where many come so by multicast, the
-// receiver leaves the group for a while.
+// onRejected reports a chunk whose bytes are not what the index says. The server then looks at its own copy of it.
+// Where many come so by multicast, the receiver leaves the group for a while.
 func (rc *reception) onRejected(d *image.DamageError) {
 	if rc.grouped() {
 		rc.mu.Lock()

@@ -54,8 +54,8 @@ func TestReadBackGivesUp(t *testing.T) {
 	}
 }
 
-// TestForgedChecksum has somebody who knows the cast's key send a chunk whose CRC-32C is right and whose content is not. It is written, since the disk will be
-// read back, found, and replaced.
+// TestForgedChecksum has somebody who knows the cast's key send a chunk whose CRC-32C is right and whose content is
+// not. It is written, since the disk will be read back, found, and replaced.
 func TestForgedChecksum(t *testing.T) {
 	w := newWorld(t)
 	good := w.object

@@ -62,7 +62,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := capture.Capture(t.Context(), bytes.NewReader(m.Bytes()), diskSize, sector, capture.Options{Store: s, Name: "img", Grid: grid}); err != nil {
+	if _, err := capture.Capture(t.Context(), bytes.NewReader(m.Bytes()), diskSize, sector,
+		capture.Options{Store: s, Name: "img", Grid: grid}); err != nil {
 		t.Fatal(err)
 	}
 	im, err := s.Open("img")
@@ -85,8 +86,9 @@ func (w *world) descriptor() *session.Descriptor {
 	id, is := w.im.IndexBlob()
 	return &session.Descriptor{
 		V: 1, Session: "s", Action: session.Restore, Target: &session.Target{}, Verify: true,
-		Image: &session.Image{Name: "img", Manifest: w.im.Manifest(), Config: session.Blob{Digest: cd, Size: cs}, Index: session.Blob{Digest: id, Size: is}, ObjectSize: w.im.ObjectSize()},
-		Cast:  &session.Cast{ID: 1, Size: w.im.ObjectSize(), Key: make([]byte, 32), Payload: 1408, K: 128},
+		Image: &session.Image{Name: "img", Manifest: w.im.Manifest(), Config: session.Blob{Digest: cd, Size: cs},
+			Index: session.Blob{Digest: id, Size: is}, ObjectSize: w.im.ObjectSize()},
+		Cast: &session.Cast{ID: 1, Size: w.im.ObjectSize(), Key: make([]byte, 32), Payload: 1408, K: 128},
 	}
 }
 

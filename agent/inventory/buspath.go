@@ -14,8 +14,9 @@ import (
 
 // What a component of a device's path in sysfs is.
 var (
-	pciRE    = regexp.MustCompile(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
-	usbRE    = regexp.MustCompile(`^[0-9]+-([0-9.]+:[0-9]+\.[0-9]+)$`) // an interface: bus-ports:configuration.interface
+	pciRE = regexp.MustCompile(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	// an interface: bus-ports:configuration.interface
+	usbRE    = regexp.MustCompile(`^[0-9]+-([0-9.]+:[0-9]+\.[0-9]+)$`)
 	ataRE    = regexp.MustCompile(`^ata[0-9]+$`)
 	hostRE   = regexp.MustCompile(`^host([0-9]+)$`)
 	scsiRE   = regexp.MustCompile(`^([0-9]+):([0-9]+):([0-9]+):([0-9]+)$`)
@@ -27,8 +28,8 @@ var (
 	hostsRE = regexp.MustCompile(`^(mmc_host|virtio[0-9]+|ata[0-9]+|usb[0-9]+|host[0-9]+)$`)
 )
 
-// place reads from sysfs on which bus a disk is, and where it is plugged in, in the words of udev's path_id as far as they do not
-// depend on the order in which drivers were loaded: pci-0000:00:1f.2-ata-1, pci-0000:01:00.0-nvme-1,
+// place reads from sysfs on which bus a disk is, and where it is plugged in, in the words of udev's path_id as far as
+// they do not depend on the order in which drivers were loaded: pci-0000:00:1f.2-ata-1, pci-0000:01:00.0-nvme-1,
 // pci-0000:00:14.0-usb-0:2:1.0-scsi-0:0:0:0. Both are empty for a device that hangs on no bus that is known here.
 func (r *Reader) place(name string) (bus, place string) {
 	at, err := os.Readlink(r.path("sys/block", name))
@@ -90,7 +91,8 @@ func (r *Reader) place(name string) (bus, place string) {
 	return bus, strings.Join(words, "-")
 }
 
-// hostNumber counts a SCSI host among those of its controller: the kernel's own number depends on which driver came first.
+// hostNumber counts a SCSI host among those of its controller: the kernel's own number depends on which driver came
+// first.
 func (r *Reader) hostNumber(parents []string, number string) int {
 	own, err := strconv.Atoi(number)
 	if err != nil {

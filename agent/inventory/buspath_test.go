@@ -25,7 +25,8 @@ func TestPlace(t *testing.T) {
 		"sys/devices/pci0000:00/0000:00:01.1/ata1/ata_port/ata1/port_no": "1\n",
 		"sys/devices/pci0000:00/0000:00:1e.0/nvme/nvme1/nvme1n2/nsid":    "5\n",
 		// Two hosts of one controller: the second is number 1 of it whatever the kernel counted before.
-		"sys/devices/pci0000:00/0000:00:03.0/0000:02:00.0/host3/.": "", "sys/devices/pci0000:00/0000:00:03.0/0000:02:00.0/host4/.": "",
+		"sys/devices/pci0000:00/0000:00:03.0/0000:02:00.0/host3/.": "",
+		"sys/devices/pci0000:00/0000:00:03.0/0000:02:00.0/host4/.": "",
 	})
 	r := Reader{Root: root}
 	for name, want := range map[string][2]string{

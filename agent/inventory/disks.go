@@ -11,7 +11,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// notDisks are block devices that are no target for an operating system: made of memory or of other devices, or media drives.
+// notDisks are block devices that are no target for an operating system: made of memory or of other devices, or media
+// drives.
 var notDisks = regexp.MustCompile(`^(loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock|mmcblk[0-9]+(boot|rpmb|gp))[0-9]*`)
 
 // maxWord bounds what a disk says of itself, in bytes.

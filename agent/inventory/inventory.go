@@ -1,7 +1,8 @@
-// Package inventory finds out what machine this is: what DMI, firmware, /proc and /sys say of it, its disks and its NICs.
+// Package inventory finds out what machine this is: what DMI, firmware, /proc and /sys say of it, its disks and its
+// NICs.
 //
-// Everything is read from files below a root directory, so that a test is a directory. What cannot be read is left empty:
-// a machine with a strange sysfs is still to be imaged.
+// Everything is read from files below a root directory, so that a test is a directory. What cannot be read is left
+// empty: a machine with a strange sysfs is still to be imaged.
 package inventory
 
 import (
@@ -74,7 +75,8 @@ func (r *Reader) number(elem ...string) int64 {
 	return n
 }
 
-// dmi is a field of DMI. A placeholder as an identity is worse than none, because every board of a batch carries the same.
+// dmi is a field of DMI. A placeholder as an identity is worse than none, because every board of a batch carries the
+// same.
 func (r *Reader) dmi(name string) string {
 	v := r.line(name)
 	if session.Placeholder(v) {

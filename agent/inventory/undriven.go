@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Undriven lists controllers of disks and network cards that no driver of this kernel has claimed, each in one line with its numbers: what is
-// missing in the boot directory when a machine seems to have no disk or no network.
+// Undriven lists controllers of disks and network cards that no driver of this kernel has claimed, each in one line
+// with its numbers: what is missing in the boot directory when a machine seems to have no disk or no network.
 func (r *Reader) Undriven() []string {
 	var out []string
 	// PCI classes: PCI Code and ID Assignment Specification, base classes 01 and 02.
@@ -17,7 +17,8 @@ func (r *Reader) Undriven() []string {
 		at := "sys/bus/pci/devices/" + name
 		class := strings.TrimPrefix(r.line(at, "class"), "0x")
 		if len(class) == 6 && pci[class[:2]] != "" && !r.driven(at) {
-			out = append(out, fmt.Sprintf("%s %s, PCI %s:%s", pci[class[:2]], name, r.hex(at, "vendor"), r.hex(at, "device")))
+			out = append(out, fmt.Sprintf("%s %s, PCI %s:%s", pci[class[:2]], name, r.hex(at, "vendor"),
+				r.hex(at, "device")))
 		}
 	}
 	// Virtio device ids: Virtual I/O Device specification 1.2, chapter 5.

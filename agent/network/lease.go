@@ -57,7 +57,8 @@ func parseLease(ack *dhcpv4.DHCPv4) (*Lease, error) {
 	if !ok || addr.IsUnspecified() || addr.IsMulticast() {
 		return nil, fmt.Errorf("the DHCP server's answer has no usable address (%v)", ack.YourIPAddr)
 	}
-	l := &Lease{ack: ack, Hostname: strings.TrimRight(ack.HostName(), "\x00"), Addr: netip.PrefixFrom(addr, bits(ack, addr))}
+	l := &Lease{ack: ack, Hostname: strings.TrimRight(ack.HostName(), "\x00"),
+		Addr: netip.PrefixFrom(addr, bits(ack, addr))}
 	l.Server, _ = netip.AddrFromSlice(ack.ServerIdentifier().To4())
 	for _, ip := range ack.DNS() {
 		if a, ok := netip.AddrFromSlice(ip.To4()); ok && !a.IsUnspecified() {

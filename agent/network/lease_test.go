@@ -10,7 +10,8 @@ import (
 
 func ack(t testing.TB, m ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	t.Helper()
-	p, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithMessageType(dhcpv4.MessageTypeAck), dhcpv4.WithYourIP(net.IPv4(10, 1, 2, 3))}, m...)...)
+	p, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithMessageType(dhcpv4.MessageTypeAck),
+		dhcpv4.WithYourIP(net.IPv4(10, 1, 2, 3))}, m...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,14 +32,17 @@ func TestParseLease(t *testing.T) {
 		ack  *dhcpv4.DHCPv4
 		want string
 	}{
-		{"everything", ack(t, dhcpv4.WithNetmask(net.CIDRMask(16, 32)), dhcpv4.WithOption(dhcpv4.OptRouter(ip(1), ip(2))),
-			dhcpv4.WithOption(dhcpv4.OptDNS(ip(3), ip(4))), dhcpv4.WithLeaseTime(3600), dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{35, 40})),
+		{"everything", ack(t, dhcpv4.WithNetmask(net.CIDRMask(16, 32)),
+			dhcpv4.WithOption(dhcpv4.OptRouter(ip(1), ip(2))),
+			dhcpv4.WithOption(dhcpv4.OptDNS(ip(3), ip(4))), dhcpv4.WithLeaseTime(3600),
+			dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{35, 40})),
 			"10.1.2.3/16 via 10.1.0.1 dns [10.1.0.3 10.1.0.4] mtu 9000 for 1h0m0s"},
 		{"an address alone", ack(t), "10.1.2.3/8"},
 		{"a hole in the mask", ack(t, dhcpv4.WithNetmask(net.IPMask{255, 0, 255, 0})), "10.1.2.3/8"},
 		{"an MTU out of range", ack(t, dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{0, 68})), "10.1.2.3/8"},
 		{"for ever", ack(t, dhcpv4.WithLeaseTime(0xffffffff)), "10.1.2.3/8"},
-		{"static routes replace the router", ack(t, dhcpv4.WithOption(dhcpv4.OptRouter(ip(1))), dhcpv4.WithOption(static)), "10.1.2.3/8"},
+		{"static routes replace the router",
+			ack(t, dhcpv4.WithOption(dhcpv4.OptRouter(ip(1))), dhcpv4.WithOption(static)), "10.1.2.3/8"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,7 +56,8 @@ func TestParseLease(t *testing.T) {
 	if len(l.Routes) != 2 || l.Routes[0].Via.String() != "10.1.0.9" || l.Routes[1].Via.IsValid() {
 		t.Errorf("static routes: %v", l.Routes)
 	}
-	l, _ = parseLease(ack(t, dhcpv4.WithLeaseTime(600), dhcpv4.WithGeneric(dhcpv4.OptionRenewTimeValue, []byte{0, 0, 255, 255})))
+	l, _ = parseLease(ack(t, dhcpv4.WithLeaseTime(600),
+		dhcpv4.WithGeneric(dhcpv4.OptionRenewTimeValue, []byte{0, 0, 255, 255})))
 	if l.RenewAfter != 5*time.Minute {
 		t.Errorf("a renewal time beyond the lease: %v", l.RenewAfter)
 	}

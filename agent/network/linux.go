@@ -55,7 +55,8 @@ func (s *Linux) Interfaces() ([]Interface, error) {
 		case "bridge", "bond", "dummy", "tuntap", "vlan", "macvlan", "vxlan", "ifb":
 			continue
 		}
-		n := Interface{Name: a.Name, MAC: a.HardwareAddr, Carrier: a.OperState == netlink.OperUp || (a.RawFlags&unix.IFF_LOWER_UP != 0 && a.Flags&net.FlagUp != 0)}
+		n := Interface{Name: a.Name, MAC: a.HardwareAddr, Carrier: a.OperState == netlink.OperUp ||
+			(a.RawFlags&unix.IFF_LOWER_UP != 0 && a.Flags&net.FlagUp != 0)}
 		if n.Carrier {
 			up = append(up, n)
 		} else {
@@ -109,17 +110,20 @@ func (s *Linux) Changed(ctx context.Context) (<-chan struct{}, error) {
 // requested are the options that a node uses (RFC 2132, RFC 3442, RFC 3397).
 var requested = dhcpv4.WithRequestedOptions(
 	dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName,
-	dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionHostName, dhcpv4.OptionClasslessStaticRoute,
-	dhcpv4.OptionNTPServers, dhcpv4.OptionIPAddressLeaseTime, dhcpv4.OptionRenewTimeValue, dhcpv4.OptionServerIdentifier,
+	dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionHostName,
+	dhcpv4.OptionClasslessStaticRoute,
+	dhcpv4.OptionNTPServers, dhcpv4.OptionIPAddressLeaseTime, dhcpv4.OptionRenewTimeValue,
+	dhcpv4.OptionServerIdentifier,
 )
 
 func modifiers() []dhcpv4.Modifier {
 	return []dhcpv4.Modifier{requested, dhcpv4.WithOption(dhcpv4.OptClassIdentifier(VendorClass))}
 }
 
-// Lease goes through discover, offer, request and acknowledgement until it has a lease. It asks every few seconds and not, as RFC
-// 2131 would have it, ever more seldom: a link that has just come up must not wait half a minute for the next question. The client
-// works on a raw socket: it needs no address yet, and answers reach it whatever the server's ARP cache says.
+// Lease goes through discover, offer, request and acknowledgement until it has a lease. It asks every few seconds and
+// not, as RFC 2131 would have it, ever more seldom: a link that has just come up must not wait half a minute for the
+// next question. The client works on a raw socket: it needs no address yet, and answers reach it whatever the server's
+// ARP cache says.
 func (s *Linux) Lease(ctx context.Context, name string) (*Lease, error) {
 	for {
 		l, err := s.lease(ctx, name)
@@ -135,7 +139,8 @@ func (s *Linux) lease(ctx context.Context, name string) (*Lease, error) {
 		return nil, fmt.Errorf("DHCP on %s: %w", name, err)
 	}
 	defer c.Close()
-	discover, err := dhcpv4.NewDiscovery(c.InterfaceAddr(), append(modifiers(), dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(nclient4.MaxMessageSize)))...)
+	discover, err := dhcpv4.NewDiscovery(c.InterfaceAddr(),
+		append(modifiers(), dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(nclient4.MaxMessageSize)))...)
 	if err != nil {
 		return nil, fmt.Errorf("DHCP on %s: %w", name, err)
 	}
@@ -149,7 +154,8 @@ func (s *Linux) lease(ctx context.Context, name string) (*Lease, error) {
 	s.log().Info("DHCP offer", "nic", name, "address", offer.YourIPAddr, "server", offer.ServerIdentifier())
 	lease, err := c.RequestFromOffer(ctx, offer, modifiers()...)
 	if err != nil {
-		return nil, fmt.Errorf("DHCP on %s: %v offered %v and then: %w", name, offer.ServerIdentifier(), offer.YourIPAddr, err)
+		return nil, fmt.Errorf("DHCP on %s: %v offered %v and then: %w", name, offer.ServerIdentifier(),
+			offer.YourIPAddr, err)
 	}
 	return parseLease(lease.ACK)
 }
@@ -210,7 +216,8 @@ func (s *Linux) Deconfigure(name string, l *Lease) error {
 			errs = append(errs, fmt.Errorf("%s: route to %v: %w", name, r.To, err))
 		}
 	}
-	if err := netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(l.Addr)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+	if err := netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(l.Addr)}); err != nil &&
+		!errors.Is(err, unix.EADDRNOTAVAIL) {
 		errs = append(errs, fmt.Errorf("%s: address %v: %w", name, l.Addr, err))
 	}
 	return errors.Join(errs...)

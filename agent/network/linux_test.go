@@ -67,7 +67,9 @@ func dhcpServer(t *testing.T, nic string, m ...dhcpv4.Modifier) *atomic.Int32 {
 				return
 			}
 		}
-		r, err := dhcpv4.NewReplyFromRequest(req, append([]dhcpv4.Modifier{dhcpv4.WithMessageType(kind), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 9, 0, 1)))}, m...)...)
+		r, err := dhcpv4.NewReplyFromRequest(req,
+			append([]dhcpv4.Modifier{dhcpv4.WithMessageType(kind),
+				dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 9, 0, 1)))}, m...)...)
 		if err == nil {
 			_, err = conn.WriteTo(r.ToBytes(), &net.UDPAddr{IP: net.IPv4bcast, Port: dhcpv4.ClientPort})
 		}
@@ -91,8 +93,10 @@ func TestLinux(t *testing.T) {
 	discovers := dhcpServer(t, "srv0",
 		dhcpv4.WithYourIP(net.IPv4(10, 9, 0, 77)), dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithLeaseTime(600),
 		// Not the address of srv0: that is local here, and the kernel takes no such router.
-		dhcpv4.WithOption(dhcpv4.OptRouter(net.IPv4(10, 9, 0, 254))), dhcpv4.WithOption(dhcpv4.OptDNS(net.IPv4(10, 9, 0, 53))),
-		dhcpv4.WithOption(dhcpv4.OptDomainName("lab.example")), dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{5, 120}))
+		dhcpv4.WithOption(dhcpv4.OptRouter(net.IPv4(10, 9, 0, 254))),
+		dhcpv4.WithOption(dhcpv4.OptDNS(net.IPv4(10, 9, 0, 53))),
+		dhcpv4.WithOption(dhcpv4.OptDomainName("lab.example")),
+		dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{5, 120}))
 	eth0, err := netlink.LinkByName("eth0")
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +109,8 @@ func TestLinux(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if link.Name != "eth0" || link.Lease.Addr != netip.MustParsePrefix("10.9.0.77/24") || link.Lease.RenewAfter != 5*time.Minute {
+	if link.Name != "eth0" || link.Lease.Addr != netip.MustParsePrefix("10.9.0.77/24") ||
+		link.Lease.RenewAfter != 5*time.Minute {
 		t.Errorf("%+v", link.Lease)
 	}
 	if discovers.Load() < 2 {

@@ -28,7 +28,8 @@ type System interface {
 	Interfaces() ([]Interface, error)
 	// SetUp switches an interface on. It may be called again.
 	SetUp(name string) error
-	// Changed returns a channel that gets a value whenever an interface came, went or changed its state, until ctx ends.
+	// Changed returns a channel that gets a value whenever an interface came, went or changed its state, until ctx
+	// ends.
 	Changed(ctx context.Context) (<-chan struct{}, error)
 	// Lease asks for a lease until there is one, ctx ends, or the servers refuse.
 	Lease(ctx context.Context, name string) (*Lease, error)
@@ -45,13 +46,13 @@ type Options struct {
 	System System
 	// BootMAC is the NIC that the node booted from; nil when nobody said.
 	BootMAC net.HardwareAddr
-	// Reach tells, when an interface has its lease, whether the server can be reached through it. It is asked only where
-	// several interfaces compete. nil is always content.
+	// Reach tells, when an interface has its lease, whether the server can be reached through it. It is asked only
+	// where several interfaces compete. nil is always content.
 	Reach func(ctx context.Context) error
 	Log   *slog.Logger
 
-	// The waits, 0 for the defaults: for the boot NIC to show up (its driver may still be loading), for carrier
-	// on any NIC (a switch port without portfast takes 30 s after link up to forward), for a lease on one of several NICs.
+	// The waits, 0 for the defaults: for the boot NIC to show up (its driver may still be loading), for carrier on any
+	// NIC (a switch port without portfast takes 30 s after link up to forward), for a lease on one of several NICs.
 	WaitNIC, WaitCarrier, WaitLease time.Duration
 }
 
@@ -102,7 +103,8 @@ func Up(ctx context.Context, o Options) (*Link, error) {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			o.Log.Warn("no network on this interface yet; trying on", "nic", nic.Name, "mac", nic.MAC, "carrier", nic.Carrier, "round", round, "error", err)
+			o.Log.Warn("no network on this interface yet; trying on", "nic", nic.Name, "mac", nic.MAC, "carrier",
+				nic.Carrier, "round", round, "error", err)
 		}
 		// An interface that fails at once (switched off again, gone) must not make a busy loop.
 		pause := time.NewTimer(time.Second)
@@ -124,7 +126,8 @@ func try(ctx context.Context, o *Options, nic Interface, rivals bool) (*Link, er
 	if !rivals {
 		wait *= 3 // nothing else to turn to: fewer, longer rounds make fewer words
 	}
-	leaseCtx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no DHCP server answered within %v: is the cable in the right switch port and VLAN?", wait))
+	leaseCtx, cancel := context.WithTimeoutCause(ctx, wait,
+		fmt.Errorf("no DHCP server answered within %v: is the cable in the right switch port and VLAN?", wait))
 	defer cancel()
 	lease, err := o.System.Lease(leaseCtx, nic.Name)
 	if err != nil {
@@ -185,7 +188,8 @@ func waitBootNIC(ctx context.Context, o *Options, changed <-chan struct{}) (*Int
 			return nil, context.Cause(ctx)
 		case <-changed:
 		case <-timeout.C:
-			o.Log.Warn("the NIC that the node booted from did not appear; trying every other. Is its driver in the boot directory?", "mac", o.BootMAC, "there", names(nics))
+			o.Log.Warn("the NIC that the node booted from did not appear; trying every other. Is its driver in the "+
+				"boot directory?", "mac", o.BootMAC, "there", names(nics))
 			return nil, nil
 		}
 	}
@@ -229,7 +233,8 @@ func waitCarrier(ctx context.Context, o *Options, changed <-chan struct{}) ([]In
 				o.Log.Warn("no NIC has a link; trying them all. Is the cable plugged in?", "nics", names(nics))
 				return nics, nil
 			}
-			o.Log.Error("the kernel knows no NIC: its driver is missing in the boot directory (mkimage --modules), or it is off in the firmware setup; waiting for one")
+			o.Log.Error("the kernel knows no NIC: its driver is missing in the boot directory (mkimage --modules), " +
+				"or it is off in the firmware setup; waiting for one")
 			timeout.Reset(time.Minute)
 		}
 	}
@@ -273,7 +278,8 @@ func (l *Link) Keep(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			l.o.Log.Warn("the DHCP lease was not renewed; keeping the address and asking again", "nic", l.Name, "address", lease.Addr, "error", err)
+			l.o.Log.Warn("the DHCP lease was not renewed; keeping the address and asking again", "nic", l.Name,
+				"address", lease.Addr, "error", err)
 			wait = max(wait/2, 10*time.Second)
 			continue
 		}

@@ -61,7 +61,8 @@ func TestBootNICComesLate(t *testing.T) {
 		f.Set([]Interface{{Name: "eth0", MAC: mac(1), Carrier: true}, {Name: "eth1", MAC: mac(2), Carrier: true}},
 			map[string]*Lease{"eth1": lease("10.0.1.1/24")})
 	})
-	if link.Name != "eth1" || took != 5*time.Second || !strings.Contains(log, "waiting for the NIC that the node booted from") {
+	if link.Name != "eth1" || took != 5*time.Second ||
+		!strings.Contains(log, "waiting for the NIC that the node booted from") {
 		t.Errorf("%s after %v\n%s", link.Name, took, log)
 	}
 }
@@ -115,7 +116,8 @@ func TestNothingThenEverything(t *testing.T) {
 	if link == nil {
 		t.Fatal("no link")
 	}
-	for _, words := range []string{"the kernel knows no NIC", "Is the cable plugged in?", "no DHCP server answered within", "network is up"} {
+	for _, words := range []string{"the kernel knows no NIC", "Is the cable plugged in?",
+		"no DHCP server answered within", "network is up"} {
 		if !strings.Contains(log, words) {
 			t.Errorf("%q was not said:\n%s", words, log)
 		}

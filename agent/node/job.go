@@ -65,7 +65,8 @@ func (n *Node) carryOut(ctx context.Context, d *session.Descriptor, begin Action
 				continue
 			}
 			if next == nil && !leaving {
-				n.o.Log.Warn("stopping: the server gave this node another task", "session", d.Session, "next", nd.Action)
+				n.o.Log.Warn("stopping: the server gave this node another task", "session", d.Session, "next",
+					nd.Action)
 				cancel(ErrReplaced)
 			}
 			// The job is done: the server says idle, because it has the last event. If the node stays, that is next.

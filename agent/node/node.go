@@ -1,9 +1,9 @@
 // Package node is the life of a node after it has a network: wait for a descriptor, do what it says, report, and wait
 // for the next one. A failure is an event and never an end: the node stays where the operator can reach it.
 //
-// What a descriptor asks for is an Action: a folder of its own, and one line in the map that the node is made with. This package
-// knows none of them. It starts them, gives them the descriptors that come meanwhile, ends them when the server wants something
-// else, reports how they failed, and lets them leave the machine.
+// What a descriptor asks for is an Action: a folder of its own, and one line in the map that the node is made with.
+// This package knows none of them. It starts them, gives them the descriptors that come meanwhile, ends them when the
+// server wants something else, reports how they failed, and lets them leave the machine.
 package node
 
 import (
@@ -111,7 +111,8 @@ func (n *Node) poll(ctx context.Context) {
 			}
 			if err.Error() != said {
 				said = err.Error()
-				n.o.Log.Error("the server's descriptor cannot be followed; asking again", "every", n.o.Retry, "error", err)
+				n.o.Log.Error("the server's descriptor cannot be followed; asking again", "every", n.o.Retry, "error",
+					err)
 			}
 			pause := time.NewTimer(n.o.Retry)
 			select {

@@ -112,7 +112,8 @@ func (f *fake) restoring() node.Action {
 
 func restore(serial uint64, name string, boot *session.Boot) *session.Descriptor {
 	return &session.Descriptor{V: 1, Session: "s-" + name, Serial: serial, Action: session.Restore, Boot: boot,
-		Image: &session.Image{Name: name, Manifest: "sha256:" + name}, Target: &session.Target{}, Cast: &session.Cast{ID: 1}}
+		Image: &session.Image{Name: name, Manifest: "sha256:" + name}, Target: &session.Target{},
+		Cast: &session.Cast{ID: 1}}
 }
 
 // play runs a node in a bubble of time until script returns, and returns what happened.
@@ -158,7 +159,8 @@ func TestRestoreAndKexec(t *testing.T) {
 		// The server now knows that the node is done and says so; that must not stop the kexec, nor start anything.
 		f.descs <- &session.Descriptor{Serial: 3, Action: session.Idle}
 	})
-	check(t, got, "session ", "session s-a", "restore a", "info entry made", "prepare quiet", "info boot kexec: Debian", "flush", "KEXEC")
+	check(t, got, "session ", "session s-a", "restore a", "info entry made", "prepare quiet", "info boot kexec: Debian",
+		"flush", "KEXEC")
 }
 
 func TestWaysToLeave(t *testing.T) {
@@ -168,20 +170,33 @@ func TestWaysToLeave(t *testing.T) {
 		boot *session.Boot
 		want []string
 	}{
-		{"no word about it means kexec", &fake{}, nil, []string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC"}},
-		{"reboot", &fake{}, &session.Boot{Method: session.BootReboot}, []string{"info boot reboot: as the session asks", "flush", "REBOOT"}},
-		{"poweroff", &fake{}, &session.Boot{Method: session.BootPoweroff}, []string{"info boot poweroff: as the session asks", "flush", "POWEROFF"}},
-		{"the loader's own work", &fake{prepare: fmt.Errorf("GRUB, /grub/grub.cfg on partition 1: %w", &bootos.Restart{Entry: "Debian, with Xen", Why: "it loads no Linux kernel"})}, nil,
-			[]string{"prepare ", "info boot reboot: the machine's own boot loader starts the disk, through the firmware: " +
-				`GRUB, /grub/grub.cfg on partition 1: menu entry "Debian, with Xen": it loads no Linux kernel`, "flush", "REBOOT"}},
-		{"nothing to start", &fake{prepare: fmt.Errorf("%w: there is no boot loader on it, and no kernel is in /boot", bootos.ErrNoSystem)}, nil,
-			[]string{"prepare ", "error boot reboot: the disk is written, but nothing on the disk can be started: there is no boot loader on it, and no kernel is in /boot; " +
-				"a restart will not start it either: see whether the image is a system for this machine", "flush", "REBOOT"}},
+		{"no word about it means kexec", &fake{}, nil,
+			[]string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC"}},
+		{"reboot", &fake{}, &session.Boot{Method: session.BootReboot},
+			[]string{"info boot reboot: as the session asks", "flush", "REBOOT"}},
+		{"poweroff", &fake{}, &session.Boot{Method: session.BootPoweroff},
+			[]string{"info boot poweroff: as the session asks", "flush", "POWEROFF"}},
+		{"the loader's own work",
+			&fake{prepare: fmt.Errorf("GRUB, /grub/grub.cfg on partition 1: %w",
+				&bootos.Restart{Entry: "Debian, with Xen", Why: "it loads no Linux kernel"})}, nil,
+			[]string{"prepare ", "info boot reboot: the machine's own boot loader starts the disk, through the " +
+				"firmware: " +
+				`GRUB, /grub/grub.cfg on partition 1: menu entry "Debian, with Xen": it loads no Linux kernel`, "flush",
+				"REBOOT"}},
+		{"nothing to start", &fake{prepare: fmt.Errorf("%w: there is no boot loader on it, and no kernel is in /boot",
+			bootos.ErrNoSystem)}, nil,
+			[]string{"prepare ", "error boot reboot: the disk is written, but nothing on the disk can be started: " +
+				"there is no boot loader on it, and no kernel is in /boot; " +
+				"a restart will not start it either: see whether the image is a system for this machine", "flush",
+				"REBOOT"}},
 		{"kexec is impossible", &fake{prepare: errors.New("locked down")}, nil,
-			[]string{"prepare ", "info boot reboot: kexec is impossible, so the firmware has to start the disk: locked down", "flush", "REBOOT"}},
+			[]string{"prepare ", "info boot reboot: kexec is impossible, so the firmware has to start the disk: " +
+				"locked down", "flush", "REBOOT"}},
 		{"kexec fails", &fake{kexec: errors.New("EBUSY")}, nil,
-			[]string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC", "info boot reboot: kexec failed, so the firmware has to start the disk: EBUSY", "flush", "REBOOT"}},
-		{"the server is away at the end", &fake{flush: errors.New("away")}, nil, []string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC"}},
+			[]string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC",
+				"info boot reboot: kexec failed, so the firmware has to start the disk: EBUSY", "flush", "REBOOT"}},
+		{"the server is away at the end", &fake{flush: errors.New("away")}, nil,
+			[]string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,15 +209,19 @@ func TestWaysToLeave(t *testing.T) {
 	}
 }
 
-// TestNoEntry leaves a machine without a boot entry: the restore is good, and the operator is told before the node leaves.
+// TestNoEntry leaves a machine without a boot entry: the restore is good, and the operator is told before the node
+// leaves.
 func TestNoEntry(t *testing.T) {
 	for _, c := range []struct {
 		fake *fake
 		want string
 	}{
-		{&fake{entry: fmt.Errorf("%w: memory full", efiboot.ErrUnbootable)}, "error entry this disk will not start by itself: memory full"},
-		{&fake{entry: errors.New("firmware may start either of two disks")}, "warn entry firmware may start either of two disks"},
-		{&fake{bug: true}, "warn entry no boot entry was made, because the agent is broken, please report this: index out of range"},
+		{&fake{entry: fmt.Errorf("%w: memory full", efiboot.ErrUnbootable)},
+			"error entry this disk will not start by itself: memory full"},
+		{&fake{entry: errors.New("firmware may start either of two disks")},
+			"warn entry firmware may start either of two disks"},
+		{&fake{bug: true}, "warn entry no boot entry was made, because the agent is broken, please report this: " +
+			"index out of range"},
 	} {
 		got := play(t, c.fake, func(f *fake) {
 			f.descs <- restore(1, "a", nil)
@@ -245,7 +264,8 @@ func TestFailuresKeepTheNode(t *testing.T) {
 		"session c", "error failed this agent does not know the action \"capture\": it is older than the server; "+
 			"make the boot directory anew with the mkimage of the server's release, and start the machine again",
 		"session s-bug", "restore bug", "error failed the agent is broken, please report this: index out of range",
-		"session s-moved", "restore moved", "info entry made", "info boot reboot: as the session asks", "flush", "REBOOT", "error failed the machine does not obey: reboot: EPERM; switch it off and on",
+		"session s-moved", "restore moved", "info entry made", "info boot reboot: as the session asks", "flush",
+		"REBOOT", "error failed the machine does not obey: reboot: EPERM; switch it off and on",
 		"session s-good", "restore good", "info entry made", "info boot stay: as the session asks", "flush",
 		"session ")
 }

@@ -30,8 +30,9 @@ func (j *job) Leave(ctx context.Context, exit *node.Exit) {
 	}
 	exit.Say(ctx, session.Info, "kexec: "+what)
 	err = j.o.Boot.Kexec()
-	exit.Leave(ctx, session.Info, session.BootReboot, fmt.Sprintf("kexec failed, so the firmware has to start the disk: "+
-		"%v", err))
+	exit.Leave(ctx, session.Info, session.BootReboot,
+		fmt.Sprintf("kexec failed, so the firmware has to start the disk: "+
+			"%v", err))
 }
 
 // enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself
@@ -52,7 +53,8 @@ func (j *job) enter(ctx context.Context) {
 func (j *job) guardedEntry(ctx context.Context) (words string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("no boot entry was made, because the agent is broken, please report this: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("no boot entry was made, because the agent is broken, please report this: %v\n%s", p,
+				debug.Stack())
 		}
 	}()
 	return j.o.Entry(ctx, j.result)
@@ -66,7 +68,8 @@ func restart(ctx context.Context, exit *node.Exit, err error) {
 	switch {
 	case errors.Is(err, bootos.ErrNoSystem):
 		level = session.Error
-		words = fmt.Sprintf("the disk is written, but %v; a restart will not start it either: see whether the image is a "+
+		words = fmt.Sprintf("the disk is written, but %v; a restart will not start it either: see whether the image "+
+			"is a "+
 			"system for this machine", err)
 	case errors.As(err, &own):
 		words = fmt.Sprintf("the machine's own boot loader starts the disk, through the firmware: %v", err)

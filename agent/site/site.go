@@ -70,7 +70,8 @@ func (s *Settings) parse(raw []byte) error {
 		return fmt.Errorf("not valid JSON: %w", err)
 	}
 	if s.V != Version {
-		return fmt.Errorf("version %d, this agent reads version %d: build the boot directory with a mkimage of the same release", s.V, Version)
+		return fmt.Errorf("version %d, this agent reads version %d: build the boot directory with a mkimage of the "+
+			"same release", s.V, Version)
 	}
 	return nil
 }
@@ -94,14 +95,16 @@ func (s *Settings) override(cmdline string) {
 
 func (s *Settings) check(file string) error {
 	if s.Server == "" {
-		return fmt.Errorf("no server is known: neither %s nor diskcast.server= on the kernel command line names one; make the boot directory again with mkimage --server", file)
+		return fmt.Errorf("no server is known: neither %s nor diskcast.server= on the kernel command line names one; "+
+			"make the boot directory again with mkimage --server", file)
 	}
 	u, err := url.Parse(s.Server)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("server %q is not of the form https://host:port", s.Server)
 	}
 	if _, err := client.ParsePin(s.Pin); err != nil {
-		return fmt.Errorf("the key of server %s cannot be checked: %w; mkimage takes the pin that 'diskcast serve' prints at its start", s.Server, err)
+		return fmt.Errorf("the key of server %s cannot be checked: %w; mkimage takes the pin that 'diskcast serve' "+
+			"prints at its start", s.Server, err)
 	}
 	return nil
 }

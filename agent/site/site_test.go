@@ -19,8 +19,10 @@ func TestLoad(t *testing.T) {
 		want                Settings
 		err                 string
 	}{
-		{"the file alone", file, "quiet BOOTIF=nonsense", Settings{V: 1, Server: "https://10.0.0.1:8443", Pin: pin, Console: "ttyS0,115200"}, ""},
-		{"the command line wins", file, "diskcast.server=https://[fd00::1]:1 diskcast.pin=" + otherPin + " diskcast.debug",
+		{"the file alone", file, "quiet BOOTIF=nonsense",
+			Settings{V: 1, Server: "https://10.0.0.1:8443", Pin: pin, Console: "ttyS0,115200"}, ""},
+		{"the command line wins", file, "diskcast.server=https://[fd00::1]:1 diskcast.pin=" + otherPin +
+			" diskcast.debug",
 			Settings{V: 1, Server: "https://[fd00::1]:1", Pin: otherPin, Console: "ttyS0,115200", Debug: true}, ""},
 		{"the command line alone", "", "diskcast.server=https://s:1 diskcast.pin=" + pin + " diskcast.debug=0",
 			Settings{V: 1, Server: "https://s:1", Pin: pin}, ""},
@@ -81,7 +83,8 @@ func TestWords(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
-	f.Add([]byte(`{"v":1,"server":"https://a:1","pin":"`+pin+`"}`), "BOOTIF=01-52-54-00-aa-bb-cc diskcast.debug=\"x y\"")
+	f.Add([]byte(`{"v":1,"server":"https://a:1","pin":"`+pin+`"}`),
+		"BOOTIF=01-52-54-00-aa-bb-cc diskcast.debug=\"x y\"")
 	f.Fuzz(func(t *testing.T, raw []byte, cmdline string) {
 		s := &Settings{V: Version}
 		if s.parse(raw) != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Make makes a directory with files, given by their names, that is gone after the test. A content that begins with "->" makes a
-// symbolic link, a name that ends in "/." an empty directory.
+// Make makes a directory with files, given by their names, that is gone after the test. A content that begins with "->"
+// makes a symbolic link, a name that ends in "/." an empty directory.
 func Make(t testing.TB, files map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()

@@ -38,7 +38,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("build", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	out := flags.String("o", "build/initramfs/userland.cpio", "archive to write; the compressed one is beside it with .gz")
+	out := flags.String("o", "build/initramfs/userland.cpio",
+		"archive to write; the compressed one is beside it with .gz")
 	embed := flags.String("embed", "mkimage/userland", "folder that mkimage embeds; empty: none")
 	agent := flags.String("agent", "github.com/diskcast/diskcast/agent", "package of the agent")
 	arch := flags.String("arch", "amd64", "GOARCH of the nodes")
@@ -50,7 +51,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	a, err := userland.Build(ctx, userland.Options{Module: module, Arch: *arch, Agent: *agent, Version: *version, Log: stderr})
+	a, err := userland.Build(ctx,
+		userland.Options{Module: module, Arch: *arch, Agent: *agent, Version: *version, Log: stderr})
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err := write(name, files[name]); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%s: %.2f MiB, sha256 %x\n", name, float64(len(files[name]))/(1<<20), sha256.Sum256(files[name]))
+		fmt.Fprintf(stdout, "%s: %.2f MiB, sha256 %x\n", name, float64(len(files[name]))/(1<<20),
+			sha256.Sum256(files[name]))
 	}
 	return nil
 }

@@ -85,16 +85,19 @@ func TestSettle(t *testing.T) {
 		loaded int
 	}{
 		{"a controller, then its disks", &machine{answers: map[string][]Event{
-			"pci:hba":   {add("scsi:host"), {Action: "change", Modalias: "ignored"}, {Action: "remove", Modalias: "ignored"}},
+			"pci:hba": {add("scsi:host"), {Action: "change", Modalias: "ignored"},
+				{Action: "remove", Modalias: "ignored"}},
 			"scsi:host": {add("scsi:disk"), add("scsi:disk")},
 			"scsi:disk": nil,
 		}}, "acpi:x pci:hba scsi:disk scsi:host", 3},
-		{"a driver that fails", &machine{answers: map[string][]Event{"acpi:x": {add("a:b")}}, fails: map[string]bool{"pci:hba": true}}, "a:b acpi:x pci:hba", 1},
+		{"a driver that fails", &machine{answers: map[string][]Event{"acpi:x": {add("a:b")}},
+			fails: map[string]bool{"pci:hba": true}}, "a:b acpi:x pci:hba", 1},
 		{"no driver at all", &machine{}, "acpi:x pci:hba", 0},
 		{"events are lost", &machine{answers: map[string][]Event{"pci:hba": nil}, lost: true}, "acpi:x pci:hba", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := &Drivers{Sys: sys(map[string]string{"pci0/0": "pci:hba", "pci0/1": "pci:hba", "acpi": "acpi:x", "none": ""}), Events: c.m, Loader: c.m, Log: slog.New(slog.DiscardHandler)}
+			d := &Drivers{Sys: sys(map[string]string{"pci0/0": "pci:hba", "pci0/1": "pci:hba", "acpi": "acpi:x",
+				"none": ""}), Events: c.m, Loader: c.m, Log: slog.New(slog.DiscardHandler)}
 			if err := d.Settle(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +143,8 @@ func TestParseEvent(t *testing.T) {
 		want Event
 		ok   bool
 	}{
-		{"add@/devices/pci0/net/eth0\x00ACTION=add\x00SUBSYSTEM=net\x00INTERFACE=eth0\x00SEQNUM=7\x00", Event{Action: "add", Path: "/devices/pci0/net/eth0", Subsystem: "net"}, true},
+		{"add@/devices/pci0/net/eth0\x00ACTION=add\x00SUBSYSTEM=net\x00INTERFACE=eth0\x00SEQNUM=7\x00",
+			Event{Action: "add", Path: "/devices/pci0/net/eth0", Subsystem: "net"}, true},
 		{"add@/devices/x\x00MODALIAS=pci:v=1\x00", Event{Action: "add", Path: "/devices/x", Modalias: "pci:v=1"}, true},
 		{"libudev\x00\xfe\xed\xca\xfe", Event{}, false},
 		{"add@devices", Event{}, false},

@@ -78,7 +78,8 @@ func run(args []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("modules of the running kernel: %w", err)
 	}
-	l := &kmod.Loader{Index: index, Dir: os.DirFS(dir), Kernel: kernel{dry: *dry, verbose: *verbose, out: stdout}, Params: params}
+	l := &kmod.Loader{Index: index, Dir: os.DirFS(dir), Kernel: kernel{dry: *dry, verbose: *verbose, out: stdout},
+		Params: params}
 	return load(l, names, *quiet)
 }
 
@@ -86,7 +87,8 @@ func load(l *kmod.Loader, names []string, quiet bool) error {
 	var errs []error
 	for _, name := range names {
 		if len(l.Index.Resolve(name)) == 0 && !l.Index.Builtin(name) && !quiet {
-			errs = append(errs, fmt.Errorf("%s: no module of this name or alias in the archive; mkimage --modules can add it", name))
+			errs = append(errs, fmt.Errorf("%s: no module of this name or alias in the archive; mkimage --modules "+
+				"can add it", name))
 			continue
 		}
 		if _, err := l.Load(name); err != nil {

@@ -11,7 +11,8 @@ import (
 
 func TestLoad(t *testing.T) {
 	index, err := kmod.NewIndex([]kmod.Module{
-		{Path: "kernel/ext4.ko", Info: kmod.Info{Name: "ext4", Depends: []string{"jbd2"}, Aliases: []string{"fs-ext4"}}},
+		{Path: "kernel/ext4.ko",
+			Info: kmod.Info{Name: "ext4", Depends: []string{"jbd2"}, Aliases: []string{"fs-ext4"}}},
 		{Path: "kernel/jbd2.ko", Info: kmod.Info{Name: "jbd2"}},
 	}, []string{"inside"})
 	if err != nil {
@@ -38,14 +39,16 @@ func TestLoad(t *testing.T) {
 			return ""
 		}}
 		err := load(l, c.names, c.quiet)
-		if out.String() != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+		if out.String() != c.want || (err == nil) != (c.err == "") || err != nil &&
+			!strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %q, %v; want %q, %q", c.name, out.String(), err, c.want, c.err)
 		}
 	}
 }
 
 func TestRunRefuses(t *testing.T) {
-	for name, args := range map[string][]string{"nothing": nil, "unknown option": {"-z"}, "remove what is not there": {"-r", "dc-no-such-module"}} {
+	for name, args := range map[string][]string{"nothing": nil, "unknown option": {"-z"},
+		"remove what is not there": {"-r", "dc-no-such-module"}} {
 		if err := run(args, &bytes.Buffer{}); err == nil {
 			t.Errorf("%s: no error", name)
 		}

@@ -75,7 +75,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "%s: %.2f MiB, %.2f MiB allowed\n", *file, float64(st.Size())/mib, *limit)
 	if float64(st.Size()) > *limit*mib {
-		return fmt.Errorf("the userland is %.2f MiB too large: leave a command out of initramfs/tools.go", float64(st.Size())/mib-*limit)
+		return fmt.Errorf("the userland is %.2f MiB too large: leave a command out of initramfs/tools.go",
+			float64(st.Size())/mib-*limit)
 	}
 	return nil
 }

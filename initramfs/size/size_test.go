@@ -13,7 +13,8 @@ import (
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
 	// 3 MiB compressed, 6 MiB of code and data: everything counts half.
-	err := table(&out, 3<<20, []userland.Share{{Command: "agent", Bytes: 2 << 20}, {Command: "ls", Bytes: 4 << 10}}, 4<<20-4<<10)
+	err := table(&out, 3<<20, []userland.Share{{Command: "agent", Bytes: 2 << 20}, {Command: "ls", Bytes: 4 << 10}},
+		4<<20-4<<10)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,8 @@ func TestConsoles(t *testing.T) {
 
 func TestUnhelpful(t *testing.T) {
 	for path, want := range map[string]bool{
-		"kernel/drivers/gpu/drm/i915/i915.ko": true, "kernel/sound/core/snd.ko": true, "kernel/drivers/net/gpu/x.ko": false, "kernel/drivers/ata/libata.ko": false,
+		"kernel/drivers/gpu/drm/i915/i915.ko": true, "kernel/sound/core/snd.ko": true,
+		"kernel/drivers/net/gpu/x.ko": false, "kernel/drivers/ata/libata.ko": false,
 	} {
 		if got := unhelpful(&kmod.Module{Path: path}); got != want {
 			t.Errorf("%s: %v", path, got)

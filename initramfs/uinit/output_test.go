@@ -39,7 +39,8 @@ func TestAsyncDoesNotWait(t *testing.T) {
 	close(s.release)
 	a.Close()
 	text := s.got.String()
-	if !strings.HasPrefix(text, "first\n") || strings.Count(text, line) != lines-100 || !strings.Contains(text, "(100 messages were too many") {
+	if !strings.HasPrefix(text, "first\n") || strings.Count(text, line) != lines-100 ||
+		!strings.Contains(text, "(100 messages were too many") {
 		t.Errorf("%d bytes, %d lines, end %.80q", len(text), strings.Count(text, line), text[len(text)-80:])
 	}
 }

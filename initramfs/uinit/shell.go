@@ -45,7 +45,8 @@ func consoles(active string) []string {
 	return names
 }
 
-const banner = "\r\ndiskcast: a shell on the node. The agent's log: more %s. Settings: /etc/diskcast/site.json. Leave with: shutdown -r\r\n"
+const banner = "\r\ndiskcast: a shell on the node. The agent's log: more %s. Settings: /etc/diskcast/site.json. " +
+	"Leave with: shutdown -r\r\n"
 
 func (s *shells) keep(ctx context.Context, tty string) {
 	for ctx.Err() == nil {

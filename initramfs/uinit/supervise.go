@@ -40,7 +40,8 @@ func (s *supervisor) run(ctx context.Context) error {
 		if took >= goodRun {
 			pause = firstPause
 		}
-		s.log.Error("the agent ended", "why", reason(err), "after", took.Round(time.Millisecond), "again_in", pause, "log", logPath)
+		s.log.Error("the agent ended", "why", reason(err), "after", took.Round(time.Millisecond), "again_in", pause,
+			"log", logPath)
 		s.failed()
 		select {
 		case <-s.after(pause):

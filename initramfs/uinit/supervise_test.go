@@ -62,7 +62,8 @@ func TestSupervisor(t *testing.T) {
 					t.Errorf("no %q in\n%s", w, &out)
 				}
 			}
-			if failures != 7 || pauses[0] != time.Second || pauses[4] != 16*time.Second || pauses[5] != lastPause || pauses[6] != lastPause {
+			if failures != 7 || pauses[0] != time.Second || pauses[4] != 16*time.Second || pauses[5] != lastPause ||
+				pauses[6] != lastPause {
 				t.Errorf("%d failures, pauses %v", failures, pauses)
 			}
 		})

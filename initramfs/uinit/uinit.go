@@ -38,7 +38,8 @@ func run(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) erro
 	if cmdline.ContainsFlag("diskcast.debug") {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime})).With("at", "uinit")
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime})).With("at",
+		"uinit")
 	if err := mountAll(); err != nil {
 		log.Error("file systems of the kernel", "err", err)
 	}
@@ -130,7 +131,8 @@ func newDrivers(log *slog.Logger) (*hardware.Drivers, error) {
 // unhelpful are drivers that an archive with all modules has, and that do a node no good: some take the console's
 // picture away.
 func unhelpful(m *kmod.Module) bool {
-	return slices.ContainsFunc([]string{"kernel/drivers/gpu/", "kernel/drivers/media/", "kernel/sound/"}, func(dir string) bool {
-		return strings.HasPrefix(filepath.ToSlash(m.Path), dir)
-	})
+	return slices.ContainsFunc([]string{"kernel/drivers/gpu/", "kernel/drivers/media/", "kernel/sound/"},
+		func(dir string) bool {
+			return strings.HasPrefix(filepath.ToSlash(m.Path), dir)
+		})
 }

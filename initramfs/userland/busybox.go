@@ -63,7 +63,8 @@ func Generate(o Options, dir string, commands []string) (*Source, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH(o.Arch), golang.WithGOROOT(goroot),
+	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH(o.Arch),
+		golang.WithGOROOT(goroot),
 		golang.WithBuildTag(buildTags...), golang.WithWorkingDir(o.Module), golang.WithGO111MODULE("on"))
 	err = bb.BuildBusybox(log.New(o.Log, "", 0), &bb.Opts{
 		Env: env, LookupEnv: &findpkg.Env{}, GenSrcDir: dir, CommandPaths: commands, GenerateOnly: true,
@@ -103,7 +104,8 @@ const (
 // Compile compiles the program. Everything that could make two builds differ is switched off or fixed: paths, build
 // ids, version control stamps, flags from the environment, the processor level.
 func (s *Source) Compile(ctx context.Context, out string, strip Strip) error {
-	cmd := s.command(ctx, "build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(buildTags, ","), "-ldflags", string(strip), "-o", out, ".")
+	cmd := s.command(ctx, "build", "-trimpath", "-buildvcs=false", "-tags", strings.Join(buildTags, ","), "-ldflags",
+		string(strip), "-o", out, ".")
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("compile the userland: %w", err)
@@ -118,7 +120,8 @@ func (s *Source) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return slices.Contains([]string{"GOEXPERIMENT", "GODEBUG", "GOFIPS140"}, name)
-	}), "GO111MODULE=off", "GOPATH="+s.dir, "GOROOT="+s.env.GOROOT, "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+s.env.GOARCH,
+	}), "GO111MODULE=off", "GOPATH="+s.dir, "GOROOT="+s.env.GOROOT, "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+
+		s.env.GOARCH,
 		"GOAMD64=v1", "GOARM64=v8.0", "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off")
 	return cmd
 }

@@ -29,7 +29,8 @@ func TestCommands(t *testing.T) {
 		names[path.Base(c)] = true
 	}
 	// What init and the archive count on, and what the node's operator is promised.
-	for _, want := range strings.Fields("init uinit modprobe gosh ls cat mount umount dmesg ip dhclient kexec shutdown ps df dd ping wget lsmod insmod blkid hexdump grep more") {
+	for _, want := range strings.Fields("init uinit modprobe gosh ls cat mount umount dmesg ip dhclient kexec " +
+		"shutdown ps df dd ping wget lsmod insmod blkid hexdump grep more") {
 		if !names[want] {
 			t.Errorf("no command %s", want)
 		}
@@ -136,7 +137,8 @@ func TestCompileIsReproducible(t *testing.T) {
 
 func TestDivide(t *testing.T) {
 	imports := map[string][]string{"c/a": {"lib", "only"}, "c/b": {"lib"}, "only": {"deep", "lib"}, "deep": {"c/a"}}
-	shares, rest := divide([]string{"c/a", "c/b"}, map[string]int64{"c/a": 1, "c/b": 20, "lib": 300, "only": 4000, "deep": 50000, "": 600000}, imports)
+	shares, rest := divide([]string{"c/a", "c/b"},
+		map[string]int64{"c/a": 1, "c/b": 20, "lib": 300, "only": 4000, "deep": 50000, "": 600000}, imports)
 	if d := cmp.Diff([]Share{{"a", 54001}, {"b", 20}}, shares); d != "" || rest != 600300 {
 		t.Errorf("rest %d %s", rest, d)
 	}
@@ -159,7 +161,8 @@ func TestGenerateRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Generate(Options{Module: root, Arch: "amd64"}, t.TempDir(), []string{"example.com/no/such/command"}); err == nil {
+	if _, err := Generate(Options{Module: root, Arch: "amd64"}, t.TempDir(),
+		[]string{"example.com/no/such/command"}); err == nil {
 		t.Error("a command that is not there: no error")
 	}
 	if _, err := toolchain("/nowhere"); err == nil || !slices.Contains(strings.Fields(err.Error()), "/nowhere:") {

@@ -28,6 +28,7 @@ func Check(root string, memory int64) error {
 	if _, err := os.Lstat(filepath.Join(root, Name)); err == nil {
 		return nil
 	}
-	return fmt.Errorf("the archive did not fit into this node's memory of %d MiB, and drivers are missing: give the machine more, "+
+	return fmt.Errorf("the archive did not fit into this node's memory of %d MiB, and drivers are missing: give the "+
+		"machine more, "+
 		"or make the boot directory with fewer modules and less firmware (mkimage --modules, --firmware)", memory>>20)
 }

@@ -23,7 +23,8 @@ func TestCheck(t *testing.T) {
 		t.Errorf("an archive that is not mkimage's: %v", err)
 	}
 	put(settings)
-	if err := Check(root, 256<<20); err == nil || !strings.Contains(err.Error(), "did not fit into this node's memory of 256 MiB") {
+	if err := Check(root, 256<<20); err == nil ||
+		!strings.Contains(err.Error(), "did not fit into this node's memory of 256 MiB") {
 		t.Errorf("an archive without its end: %v", err)
 	}
 	put(Name)

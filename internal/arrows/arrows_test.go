@@ -52,7 +52,8 @@ func wrong(all map[string][]string, pkg string, imports []string) []string {
 	var out []string
 	for _, path := range imports {
 		other, ours := strings.CutPrefix(path, module)
-		if ours && !slices.ContainsFunc(all[room(all, pkg)], func(folder string) bool { return within(other, folder) }) {
+		if ours && !slices.ContainsFunc(all[room(all, pkg)],
+			func(folder string) bool { return within(other, folder) }) {
 			out = append(out, other)
 		}
 	}
@@ -103,8 +104,9 @@ func TestArrows(t *testing.T) {
 func TestKnowNothing(t *testing.T) {
 	for pkg, not := range map[string][]string{
 		"internal/image": {"net"}, "internal/image/capture": {"net"}, "internal/image/restore": {"net"},
-		"internal/volume/probe": {"net", module + "internal/image"}, "internal/convert": {"net", module + "internal/image"},
-		"internal/cast": {module + "internal/image", module + "internal/volume"},
+		"internal/volume/probe": {"net", module + "internal/image"},
+		"internal/convert":      {"net", module + "internal/image"},
+		"internal/cast":         {module + "internal/image", module + "internal/volume"},
 	} {
 		out, err := exec.Command("go", "list", "-deps", module+pkg).Output()
 		if err != nil {
@@ -120,7 +122,8 @@ func TestKnowNothing(t *testing.T) {
 }
 
 func TestWrong(t *testing.T) {
-	all := rooms("| `server` | x | `server/cli`, `internal/plain` |\n| `server/cli` | x | all of `server` |\n| `internal/plain` | x | nothing of ours |\n")
+	all := rooms("| `server` | x | `server/cli`, `internal/plain` |\n| `server/cli` | x | all of `server` |\n| " +
+		"`internal/plain` | x | nothing of ours |\n")
 	for pkg, c := range map[string]struct{ imports, want []string }{
 		"server/cli":       {[]string{"fmt", module + "server/api"}, nil},
 		"internal/plain":   {[]string{module + "internal/image"}, []string{"internal/image"}},

@@ -76,7 +76,8 @@ func New(title string) *Report {
 func Machine() map[string]any {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return map[string]any{
-		"cpu": cpuModel(), "cpus": runtime.NumCPU(), "kernel": strings.TrimSpace(string(kernel)), "go": runtime.Version(),
+		"cpu": cpuModel(), "cpus": runtime.NumCPU(), "kernel": strings.TrimSpace(string(kernel)),
+		"go": runtime.Version(),
 	}
 }
 
@@ -130,7 +131,8 @@ func (r *Report) Memory(name string, want int64) {
 		rss = max(rss, x.RSS)
 	}
 	if rss > 0 {
-		r.Bars = append(r.Bars, Bar{name, fmt.Sprintf("<= %d MiB", want>>20), fmt.Sprintf("%d MiB", rss>>20), rss <= want})
+		r.Bars = append(r.Bars, Bar{name, fmt.Sprintf("<= %d MiB", want>>20), fmt.Sprintf("%d MiB", rss>>20),
+			rss <= want})
 	}
 }
 
@@ -146,7 +148,8 @@ func (r *Report) Print(out io.Writer) error {
 	}
 	for _, x := range r.Rows {
 		n := max(x.Bytes, x.BytesSent)
-		fmt.Fprintf(w, "%s\t%s\t%.2f (%.2f-%.2f)\t%.0f\t%.2f\t%.2f\t%s\t%s\t%s\n", x.Case, x.Who, x.Seconds.Median, x.Seconds.Min, x.Seconds.Max,
+		fmt.Fprintf(w, "%s\t%s\t%.2f (%.2f-%.2f)\t%.0f\t%.2f\t%.2f\t%s\t%s\t%s\n", x.Case, x.Who, x.Seconds.Median,
+			x.Seconds.Min, x.Seconds.Max,
 			x.MBps, x.CPU.Send, x.CPU.Recv, or(n, "%.1f", float64(n)/1e6), or(x.RSS, "%d", x.RSS>>20), x.Note)
 	}
 	for i, f := range r.Facts {

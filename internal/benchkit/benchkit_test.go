@@ -14,7 +14,8 @@ func TestReport(t *testing.T) {
 	r.Rows = append(r.Rows, Row{Case: "quiet", Who: "ours", Seconds: SpreadOf(3, 1, 2), RSS: 64 << 20, BytesSent: 5e6},
 		Row{Case: "quiet", Who: "theirs", Seconds: SpreadOf(5)})
 	ours, theirs := r.Find("quiet", "ours"), r.Find("quiet", "theirs")
-	if ours.Seconds != (Spread{2, 1, 3}) || r.Find("loud", "ours") != nil || SpreadOf() != (Spread{}) || SpreadOf(4, 1) != (Spread{2.5, 1, 4}) {
+	if ours.Seconds != (Spread{2, 1, 3}) || r.Find("loud", "ours") != nil || SpreadOf() != (Spread{}) ||
+		SpreadOf(4, 1) != (Spread{2.5, 1, 4}) {
 		t.Errorf("%+v", ours)
 	}
 	r.Faster("speed", ours, theirs, 2.2)
@@ -34,7 +35,8 @@ func TestReport(t *testing.T) {
 	if err := r.Print(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"MB sent", "2.00 (1.00-3.00)", "speed >= 2.20x 2.50x ok", "bytes <= 0.750 0.800 MISSED", "7 is a fact"} {
+	for _, want := range []string{"MB sent", "2.00 (1.00-3.00)", "speed >= 2.20x 2.50x ok",
+		"bytes <= 0.750 0.800 MISSED", "7 is a fact"} {
 		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &b)
 		}
@@ -52,7 +54,8 @@ func TestReport(t *testing.T) {
 		Rows    []map[string]any
 		Bars    []Bar
 	}
-	if err := json.Unmarshal(raw, &back); err != nil || back.Machine["cpus"] == nil || len(back.Rows) != 2 || back.Rows[0]["bytes_sent"] != 5e6 || len(back.Bars) != 3 {
+	if err := json.Unmarshal(raw, &back); err != nil || back.Machine["cpus"] == nil || len(back.Rows) != 2 ||
+		back.Rows[0]["bytes_sent"] != 5e6 || len(back.Bars) != 3 {
 		t.Errorf("%s %v", raw, err)
 	}
 }

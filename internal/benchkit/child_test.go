@@ -17,7 +17,8 @@ func TestOutput(t *testing.T) {
 	if out, err := shell("echo out; echo word >&2").Output(t.Context(), long); out != "out\n" || err != nil {
 		t.Errorf("%q, %v", out, err)
 	}
-	if _, err := shell("echo word >&2; exit 3").Output(t.Context(), long); err == nil || err.Error() != "sh: exit status 3: word" {
+	if _, err := shell("echo word >&2; exit 3").Output(t.Context(), long); err == nil ||
+		err.Error() != "sh: exit status 3: word" {
 		t.Error(err)
 	}
 	if _, err := shell("cat").Output(t.Context(), long); err != nil {
@@ -39,7 +40,8 @@ func TestMeasured(t *testing.T) {
 	if err := c.Wait(long); err != nil {
 		t.Fatal(err)
 	}
-	if c.CPU() <= 0 || c.RSS() < 100<<10 || !c.Ended.After(c.Began) || errs.String() != "word\n" || c.Words() != "word" {
+	if c.CPU() <= 0 || c.RSS() < 100<<10 || !c.Ended.After(c.Began) || errs.String() != "word\n" ||
+		c.Words() != "word" {
 		t.Errorf("CPU %v, RSS %v, %v, %q, %q", c.CPU(), c.RSS(), c.Ended.Sub(c.Began), &errs, c.Words())
 	}
 	c.Stop() // of what has ended

@@ -36,7 +36,8 @@ func Root(ctx context.Context, cache string, log io.Writer) (string, error) {
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(log, "making a Debian root of about 2 GB with mmdebstrap; it is kept in", cache)
 	tree, tmp := filepath.Join(dir, "root"), filepath.Join(dir, "disk")
-	if err := proc.Alone(ctx, nil, "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=directory", "--include="+packages,
+	if err := proc.Alone(ctx, nil, "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=directory",
+		"--include="+packages,
 		"--aptopt=APT::Install-Recommends \"false\"", "bookworm", tree, debian.Mirror()); err != nil {
 		return "", err
 	}

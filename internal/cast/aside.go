@@ -62,7 +62,8 @@ func (r *rx) runs(n int, in func(i int) bool, f func(at int, off int64, length i
 
 // write gives the sink the packets of block n that are put aside. It may run beside the other methods.
 func (r *rx) write(n uint32, b *rxBlock, sink Sink) error {
-	return r.runs(int(n), b.aside.held, func(at int, off int64, length int) error { return sink.Block(off, b.data[at:at+length]) })
+	return r.runs(int(n), b.aside.held,
+		func(at int, off int64, length int) error { return sink.Block(off, b.data[at:at+length]) })
 }
 
 // complement finishes a block that was put aside: it reads back what the sink has, into buf, and gives the sink the

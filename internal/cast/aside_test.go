@@ -46,9 +46,11 @@ func TestReread(t *testing.T) {
 	if !bytes.Equal(m2.b, obj) {
 		t.Error("the received bytes differ")
 	}
-	t.Logf("%d pieces, %d KiB of memory and %d of %d bytes lacking when the other had all", pieces, st.Memory>>10, st.Missing, len(obj))
+	t.Logf("%d pieces, %d KiB of memory and %d of %d bytes lacking when the other had all", pieces, st.Memory>>10,
+		st.Missing, len(obj))
 	// 50 blocks have not been put aside yet, or have just come, with what repairs came of others.
 	if most := 50 * p.BlockSize(); st.Missing < p.Size/2 || st.Memory > most {
-		t.Errorf("%d bytes were lacking, want half of the object or more; %d bytes of blocks were in memory, want %d or less", st.Missing, st.Memory, most)
+		t.Errorf("%d bytes were lacking, want half of the object or more; %d bytes of blocks were in memory, want %d "+
+			"or less", st.Missing, st.Memory, most)
 	}
 }

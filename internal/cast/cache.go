@@ -34,7 +34,8 @@ const (
 )
 
 func newSourceCache(p Params, src Source, onError func(Range, error)) *sourceCache {
-	return &sourceCache{p: p, src: src, onError: onError, slots: map[uint32]*slot{}, ahead: make(chan uint32, aheadBlocks)}
+	return &sourceCache{p: p, src: src, onError: onError, slots: map[uint32]*slot{},
+		ahead: make(chan uint32, aheadBlocks)}
 }
 
 // block returns block n; the bytes stay valid until the next call.

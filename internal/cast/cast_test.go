@@ -93,7 +93,8 @@ func startSender(t *testing.T, l *netlab.Lab, p Params, src Source, o SenderOpti
 }
 
 // startReceiver runs a receiver on a node; the channel gets what Run returns.
-func startReceiver(t *testing.T, l *netlab.Lab, node int, p Params, sink Sink, o ReceiverOptions) (*Receiver, <-chan error) {
+func startReceiver(t *testing.T, l *netlab.Lab, node int, p Params, sink Sink, o ReceiverOptions) (*Receiver,
+	<-chan error) {
 	t.Helper()
 	o.Interface = "eth0"
 	if o.Label == "" {

@@ -35,7 +35,8 @@ func TestSinkStalls(t *testing.T) {
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); r.Stats().Multicast < start+8<<20; {
 		if <-tick.C; time.Now().After(end) {
-			t.Fatalf("while the sink stood still for 20 s, %d bytes were received, want 8 MiB", r.Stats().Multicast-start)
+			t.Fatalf("while the sink stood still for 20 s, %d bytes were received, want 8 MiB",
+				r.Stats().Multicast-start)
 		}
 	}
 	close(release)

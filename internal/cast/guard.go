@@ -141,7 +141,8 @@ func (r *rx) again(now int64, h *wire.Header, pkt []byte) {
 func (r *rx) foreign(pkt []byte) {
 	r.rejected.Foreign++
 	if v := wire.Version(pkt); v != 0 && v != wire.ProtocolVersion {
-		r.core.Mismatch(fmt.Errorf("packets of version %d of the cast protocol arrive, this program speaks version %d: both ends must be of the same diskcast version",
+		r.core.Mismatch(fmt.Errorf("packets of version %d of the cast protocol arrive, this program speaks version "+
+			"%d: both ends must be of the same diskcast version",
 			v, wire.ProtocolVersion))
 	}
 }

@@ -18,7 +18,8 @@ func (noBlocks) block(uint32) ([]byte, error) { return nil, nil }
 func ends(t *testing.T, n int) (*tx, []*rx) {
 	t.Helper()
 	p := params(1 << 20)
-	s, err := newTx(p, testSecret, core.SenderConfig{Params: p, Epoch: 9, Rate: 1e9, Source: netip.MustParseAddr("10.77.0.1")}, noBlocks{}, 1)
+	s, err := newTx(p, testSecret,
+		core.SenderConfig{Params: p, Epoch: 9, Rate: 1e9, Source: netip.MustParseAddr("10.77.0.1")}, noBlocks{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,8 @@ func TestVersions(t *testing.T) {
 	told := ""
 	s.older = func(_ netip.AddrPort, why string) { told = why }
 	old := func(b []byte) []byte { b[1] = 1<<4 | b[1]&15; return b }
-	s.handle(1e9, old(r.leave(1e9, make([]byte, reportLen))), netip.MustParseAddrPort("10.77.0.7:1"), make([]byte, 1<<16), make([]byte, reportLen))
+	s.handle(1e9, old(r.leave(1e9, make([]byte, reportLen))), netip.MustParseAddrPort("10.77.0.7:1"),
+		make([]byte, 1<<16), make([]byte, reportLen))
 	if !strings.Contains(told, "10.77.0.7") || !strings.Contains(told, "version 1") {
 		t.Errorf("the operator is told %q", told)
 	}
@@ -137,14 +139,16 @@ func TestManyAtOneAddress(t *testing.T) {
 	s, _ := ends(t, 0)
 	b := wire.ReportBody{Need: 5}
 	for i := range uint64(1000) {
-		if _, _, err := s.core.Report(int64(i+1), i+1, 1, netip.MustParseAddrPort("10.77.0.9:5"), b.Append(nil, 0), nil); err != nil {
+		if _, _, err := s.core.Report(int64(i+1), i+1, 1, netip.MustParseAddrPort("10.77.0.9:5"), b.Append(nil, 0),
+			nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if n := len(s.core.Peers()); n > 256 || s.core.Crowded < 700 {
 		t.Errorf("the sender believes in %d receivers at one address, and refused %d", n, s.core.Crowded)
 	}
-	if s.core.Report(2000, 5000, 1, netip.MustParseAddrPort("10.77.0.8:5"), b.Append(nil, 0), nil); s.core.Peer(5000) == nil {
+	if s.core.Report(2000, 5000, 1, netip.MustParseAddrPort("10.77.0.8:5"), b.Append(nil, 0),
+		nil); s.core.Peer(5000) == nil {
 		t.Error("a receiver at another address is refused")
 	}
 }
@@ -157,14 +161,16 @@ func TestSenderTicket(t *testing.T) {
 		t.Errorf("got %+v, %v, %v", got, secret, err)
 	}
 	for _, c := range []struct{ in, want string }{
-		{Ticket(p), "does not hold its secret"}, {SenderTicket(p, Secret{9}, nil), "damaged"}, {s[:len(s)-2], "damaged"}, {"diskcast2-sender.!!." + Ticket(p), "damaged"},
+		{Ticket(p), "does not hold its secret"}, {SenderTicket(p, Secret{9}, nil), "damaged"},
+		{s[:len(s)-2], "damaged"}, {"diskcast2-sender.!!." + Ticket(p), "damaged"},
 	} {
 		if _, _, _, err := ParseSenderTicket(c.in); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.40s: got %v, want %q", c.in, err, c.want)
 		}
 	}
 	marked := SenderTicket(p, testSecret, []byte("mark"))
-	if got, secret, mark, err := ParseSenderTicket(marked); err != nil || got != p || secret != testSecret || string(mark) != "mark" {
+	if got, secret, mark, err := ParseSenderTicket(marked); err != nil || got != p || secret != testSecret ||
+		string(mark) != "mark" {
 		t.Errorf("with a mark: %+v, %v, %q, %v", got, secret, mark, err)
 	}
 	if _, _, _, err := ParseSenderTicket(marked + "!"); err == nil {

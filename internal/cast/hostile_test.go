@@ -81,9 +81,13 @@ func (a *attacker) run(ctx context.Context, listens chan<- struct{}) error {
 // impersonate lets a node send from the sender's address and hear it all the same. It does not answer for that address.
 func impersonate(l *netlab.Lab, node int) error {
 	ns := l.Node(node)
-	for _, s := range []string{"all/accept_local=1", "eth0/accept_local=1", "all/rp_filter=0", "eth0/rp_filter=0", "all/arp_ignore=1", "eth0/arp_ignore=1"} {
+	for _, s := range []string{"all/accept_local=1", "eth0/accept_local=1", "all/rp_filter=0", "eth0/rp_filter=0",
+		"all/arp_ignore=1", "eth0/arp_ignore=1"} {
 		name, value, _ := strings.Cut(s, "=")
-		if err := l.Do(ns, func() error { return os.WriteFile("/proc/sys/net/ipv4/conf/"+name, []byte(value), 0) }); err != nil {
+		if err := l.Do(ns, func() error {
+			return os.WriteFile("/proc/sys/net/ipv4/conf/"+name, []byte(value),
+				0)
+		}); err != nil {
 			return err
 		}
 	}
@@ -113,27 +117,30 @@ func TestHostileReceiver(t *testing.T) {
 			}
 			return &h, useless
 		}, "from 10.77.0.5: "},
-		{"one packet far ahead, from the sender's address", true, 20, func(h wire.Header, n int) (*wire.Header, []byte) {
-			if h.Seq += 1 << 40; n > 0 {
-				return nil, nil
-			}
-			h.Block, h.Index = 0, 0
-			return &h, useless
-		}, "that the sender has not reached"},
+		{"one packet far ahead, from the sender's address", true, 20,
+			func(h wire.Header, n int) (*wire.Header, []byte) {
+				if h.Seq += 1 << 40; n > 0 {
+					return nil, nil
+				}
+				h.Block, h.Index = 0, 0
+				return &h, useless
+			}, "that the sender has not reached"},
 		{"the sender's next numbers, from its address", true, 8, func(h wire.Header, n int) (*wire.Header, []byte) {
 			h.Seq += 30 + uint64(n%100)
 			h.Block, h.Index = 0, 0
 			return &h, useless
 		}, "from the sender's own address"},
-		{"what the sender sends, with other bytes, from its address", true, 40, func(h wire.Header, n int) (*wire.Header, []byte) {
-			return &h, useless // after the sender's own, so that nothing comes of it
-		}, "came before with other bytes"},
-		{"ends and reports once an hour, from its address", true, 40, func(h wire.Header, n int) (*wire.Header, []byte) {
-			h.Type, h.Seq, h.Block, h.Index = wire.Announce, h.Seq+100000, 0, 0
-			hour := uint32(3600e6)
-			a := wire.AnnounceBody{Active: hour, Done: hour, Kick: hour, Size: size, Payload: 1408, K: 128}
-			return &h, append(a.Append(nil, nil), make([]byte, wire.SignatureLen)...)
-		}, "that the sender did not sign"},
+		{"what the sender sends, with other bytes, from its address", true, 40,
+			func(h wire.Header, n int) (*wire.Header, []byte) {
+				return &h, useless // after the sender's own, so that nothing comes of it
+			}, "came before with other bytes"},
+		{"ends and reports once an hour, from its address", true, 40,
+			func(h wire.Header, n int) (*wire.Header, []byte) {
+				h.Type, h.Seq, h.Block, h.Index = wire.Announce, h.Seq+100000, 0, 0
+				hour := uint32(3600e6)
+				a := wire.AnnounceBody{Active: hour, Done: hour, Kick: hour, Size: size, Payload: 1408, K: 128}
+				return &h, append(a.Append(nil, nil), make([]byte, wire.SignatureLen)...)
+			}, "that the sender did not sign"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := netlabtest.New(t, 5)
@@ -145,11 +152,12 @@ func TestHostileReceiver(t *testing.T) {
 			obj := object(size)
 			p := params(size)
 			told := make(chan string, 100)
-			s, _ := startSender(t, l, p, bytesAt(obj), SenderOptions{Rate: 200e6, MinReceivers: 3, OnEvent: func(e Event) {
-				if e.Kind == "hostile" {
-					told <- e.Why
-				}
-			}})
+			s, _ := startSender(t, l, p, bytesAt(obj),
+				SenderOptions{Rate: 200e6, MinReceivers: 3, OnEvent: func(e Event) {
+					if e.Kind == "hostile" {
+						told <- e.Why
+					}
+				}})
 			if c.forge != nil {
 				ctx, cancel := context.WithCancel(t.Context())
 				listens, ended := make(chan struct{}), make(chan error, 1)
@@ -188,7 +196,8 @@ func TestHostileReceiver(t *testing.T) {
 			for i, r := range all {
 				st := r.Stats()
 				if st.Multicast < size || st.Stream > 0 {
-					t.Errorf("receiver %d has %d bytes by multicast and %d by unicast, want all %d by multicast: %+v", i, st.Multicast, st.Stream, size, st)
+					t.Errorf("receiver %d has %d bytes by multicast and %d by unicast, want all %d by multicast: %+v",
+						i, st.Multicast, st.Stream, size, st)
 				}
 				if c.says != "" && !strings.Contains(st.Suspicion, c.says) {
 					t.Errorf("receiver %d says %q, want %q; it counted %+v", i, st.Suspicion, c.says, st.Rejected)

@@ -55,7 +55,8 @@ func TestLateJoin(t *testing.T) {
 	wait(t, d1, obj, m1.b)
 	wait(t, d2, obj, m2.b)
 	sent := s.Stats().Payload
-	t.Logf("sent %.3f times the object for a receiver that came when %.3f were sent", float64(sent)/float64(p.Size), float64(missed)/float64(p.Size))
+	t.Logf("sent %.3f times the object for a receiver that came when %.3f were sent", float64(sent)/float64(p.Size),
+		float64(missed)/float64(p.Size))
 	if sent > p.Size+missed+p.Size/20 {
 		t.Errorf("sent %d bytes of an object of %d for a receiver that missed %d", sent, p.Size, missed)
 	}
@@ -242,11 +243,12 @@ func TestSilence(t *testing.T) {
 	}})
 	m1, m2 := newMemory(len(obj)), newMemory(len(obj))
 	var why atomic.Value
-	_, d1 := startReceiver(t, l, 1, p, m1, ReceiverOptions{Stream: true, SilenceAfter: time.Second, OnState: func(s State) {
-		if s.Phase == Silent {
-			why.Store(s.Why)
-		}
-	}})
+	_, d1 := startReceiver(t, l, 1, p, m1,
+		ReceiverOptions{Stream: true, SilenceAfter: time.Second, OnState: func(s State) {
+			if s.Phase == Silent {
+				why.Store(s.Why)
+			}
+		}})
 	_, d2 := startReceiver(t, l, 2, p, m2, ReceiverOptions{})
 	wait(t, d2, obj, m2.b)
 	wait(t, d1, obj, m1.b)
@@ -428,7 +430,8 @@ func TestSourceError(t *testing.T) {
 	p := params(len(obj))
 	bs := p.BlockSize()
 	var bad atomic.Int64
-	s, _ := startSender(t, l, p, brokenAt{bytesAt(obj), 5 * bs}, SenderOptions{OnReadError: func(r Range, err error) { bad.Store(r.Offset) }})
+	s, _ := startSender(t, l, p, brokenAt{bytesAt(obj), 5 * bs},
+		SenderOptions{OnReadError: func(r Range, err error) { bad.Store(r.Offset) }})
 	m := newMemory(len(obj))
 	r, err := NewReceiver(p, m, ReceiverOptions{Interface: "eth0"})
 	if err != nil {

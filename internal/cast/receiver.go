@@ -118,7 +118,8 @@ func (r *Receiver) Run(ctx context.Context) error {
 	}
 	sock.SetReceiveBuffer(conn, 4<<20)
 	if member.Buffer() < 4<<20 {
-		r.log.Warn("cast socket buffer is small", "bytes", member.Buffer(), "fix", "run as root or raise net.core.rmem_max to 16777216")
+		r.log.Warn("cast socket buffer is small", "bytes", member.Buffer(), "fix",
+			"run as root or raise net.core.rmem_max to 16777216")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	closing := context.AfterFunc(ctx, func() {
@@ -162,7 +163,8 @@ func (r *Receiver) Run(ctx context.Context) error {
 }
 
 // ErrEnded is what Run returns when the sender has ended for a fault of what it reads from.
-var ErrEnded = errors.New("cast: the sender ended with an error, for what it sends changed or cannot be read: what was received is not whole, or not one file; " +
+var ErrEnded = errors.New("cast: the sender ended with an error, for what it sends changed or cannot be read: what " +
+	"was received is not whole, or not one file; " +
 	"throw it away, and look at the sender for the cause")
 
 // farewell tells the sender that a receiver that is not complete gives up.

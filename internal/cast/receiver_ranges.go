@@ -86,7 +86,8 @@ func (r *Receiver) Stats() ReceiverStats {
 	st := ReceiverStats{
 		State: State{phase, why}, Size: r.p.Size,
 		Multicast: r.rx.useful, Stream: r.rx.streamed, Delivered: r.byOther, Wire: r.rx.wire,
-		Packets: int64(got), Lost: int64(lost), Useless: c.Useless, Evicted: c.Evicted, Refused: c.Refused, Memory: c.Memory(),
+		Packets: int64(got), Lost: int64(lost), Useless: c.Useless, Evicted: c.Evicted, Refused: c.Refused,
+		Memory:   c.Memory(),
 		Rejected: r.rx.rejected, Suspicion: core.Suspicion(c.Strangers()),
 	}
 	if got+lost > 0 {

@@ -99,8 +99,9 @@ func NewSender(p Params, src Source, o SenderOptions) (*Sender, error) {
 		Params: p, Epoch: wire.Random48(),
 		Rate: float64(o.Rate), Cap: float64(o.Cap), Floor: float64(o.Floor), Stream: float64(o.Unicast),
 		Link: sock.LinkSpeed(ifi.Name), Weight: float64(o.Weight), Framing: framing,
-		Source: s.group.From(), Share: s.share, Expect: o.MinReceivers, MaxWait: int64(o.MaxWait), MaxBatch: sock.Batch(p.Payload + wire.Overhead),
-		Sound: s.sound,
+		Source: s.group.From(), Share: s.share, Expect: o.MinReceivers, MaxWait: int64(o.MaxWait),
+		MaxBatch: sock.Batch(p.Payload + wire.Overhead),
+		Sound:    s.sound,
 		Event: func(kind string, peer *core.Peer, why string) {
 			s.events = append(s.events, Event{kind, s.peer(s.now(), peer), why})
 		},
@@ -174,7 +175,8 @@ func (s *Sender) unlock() {
 	s.events = nil
 	s.mu.Unlock()
 	for _, e := range events {
-		s.log.Info("cast receiver", "cast", s.p.ID, "event", e.Kind, "receiver", e.Peer.Label, "addr", e.Peer.Addr, "why", e.Why)
+		s.log.Info("cast receiver", "cast", s.p.ID, "event", e.Kind, "receiver", e.Peer.Label, "addr", e.Peer.Addr,
+			"why", e.Why)
 		if s.o.OnEvent != nil {
 			s.o.OnEvent(e)
 		}
@@ -205,7 +207,8 @@ func (s *Sender) send(ctx context.Context) error {
 		}
 		out := s.tx.burst(now, buf)
 		// What cannot be sent is lost on the way, and asked for again.
-		streamed := s.tx.unicast(now, ctl, func(to netip.AddrPort, pkt []byte) { _, _ = s.fb.WriteToUDPAddrPort(pkt, to) })
+		streamed := s.tx.unicast(now, ctl,
+			func(to netip.AddrPort, pkt []byte) { _, _ = s.fb.WriteToUDPAddrPort(pkt, to) })
 		ahead = s.readAhead(ahead)
 		next := s.tx.core.Next(s.now())
 		rate := s.tx.core.Rate()

@@ -55,11 +55,13 @@ func ParseTicket(s string) (Params, error) {
 		return p, errors.New("this ticket is of an older diskcast: both ends must be of the same version")
 	}
 	if strings.HasPrefix(s, senderPrefix) {
-		return p, errors.New("this is what a sender goes on with, and its secret: keep it, and give receivers the other ticket")
+		return p, errors.New("this is what a sender goes on with, and its secret: keep it, and give receivers the " +
+			"other ticket")
 	}
 	body, ok := strings.CutPrefix(s, ticketPrefix)
 	if !ok || len(s) > maxTicket {
-		return p, fmt.Errorf("this is no cast ticket: one begins with %q, as `diskcast cast send` prints it", ticketPrefix)
+		return p, fmt.Errorf("this is no cast ticket: one begins with %q, as `diskcast cast send` prints it",
+			ticketPrefix)
 	}
 	b, err := base64.RawURLEncoding.DecodeString(body)
 	if err != nil {
@@ -115,7 +117,9 @@ func parseSenderTicket(s string) (Params, Secret, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(s), senderPrefix)
 	code, ticket, dot := strings.Cut(rest, ".")
 	if !ok || !dot || len(code) > maxTicket {
-		return Params{}, secret, fmt.Errorf("a sender goes on with what begins with %q, as it printed on standard error; the ticket of receivers does not hold its secret", senderPrefix)
+		return Params{}, secret,
+			fmt.Errorf("a sender goes on with what begins with %q, as it printed on standard error; the ticket of "+
+				"receivers does not hold its secret", senderPrefix)
 	}
 	b, err := base64.RawURLEncoding.DecodeString(code)
 	if err != nil || len(b) != len(secret) {
@@ -127,7 +131,8 @@ func parseSenderTicket(s string) (Params, Secret, error) {
 		return p, secret, err
 	}
 	if public, err := PublicOf(secret); err != nil || public != p.Sender {
-		return p, secret, errors.New("the sender's ticket is damaged: its secret is not that of its public key; copy all of it")
+		return p, secret, errors.New("the sender's ticket is damaged: its secret is not that of its public key; copy " +
+			"all of it")
 	}
 	return p, secret, nil
 }

@@ -137,7 +137,8 @@ func (t *tx) foreign(now int64, pkt []byte, from netip.AddrPort) {
 		return
 	}
 	t.olderAt = now
-	t.older(from, fmt.Sprintf("a receiver at %v speaks version %d of the cast protocol, this sender version %d, so it is not served by multicast: "+
+	t.older(from, fmt.Sprintf("a receiver at %v speaks version %d of the cast protocol, this sender version %d, so "+
+		"it is not served by multicast: "+
 		"bring it, or the boot files that it starts from, to the same diskcast version", from, v, wire.ProtocolVersion))
 }
 
@@ -227,7 +228,8 @@ func (t *tx) unicast(now int64, buf []byte, send func(to netip.AddrPort, pkt []b
 		if err != nil || pair == nil {
 			continue
 		}
-		h := wire.Header{Type: wire.Stream, Index: s.Index, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: s.Seq, Block: s.Block}
+		h := wire.Header{Type: wire.Stream, Index: s.Index, Cast: t.p.ID, Origin: t.core.Epoch(), Seq: s.Seq,
+			Block: s.Block}
 		var body []byte
 		if i := int(s.Index); i < t.p.K {
 			body = data[i*t.p.Payload : (i+1)*t.p.Payload]

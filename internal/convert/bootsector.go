@@ -6,9 +6,10 @@ import (
 	"io"
 )
 
-// bootSector makes the backup of an NTFS volume's boot sector anew from the first one, where the image does not have it. The backup lies
-// in the sector behind the volume, which no cluster holds, so that programs which save clusters leave it out; without it, Windows and
-// ntfsfix call the volume damaged. The image's disk, of size bytes, grows by that sector if it ends before it and there is room.
+// bootSector makes the backup of an NTFS volume's boot sector anew from the first one, where the image does not have
+// it. The backup lies in the sector behind the volume, which no cluster holds, so that programs which save clusters
+// leave it out; without it, Windows and ntfsfix call the volume damaged. The image's disk, of size bytes, grows by that
+// sector if it ends before it and there is room.
 func bootSector(d sink, size int64) error {
 	var first [512]byte
 	if n, err := d.ReadAt(first[:], 0); n < len(first) || err != nil && err != io.EOF {
@@ -37,6 +38,7 @@ func bootSector(d sink, size int64) error {
 	if len(bytes.Trim(there, "\x00")) > 0 {
 		return nil
 	}
-	d.note(fmt.Sprintf("The backup of NTFS's boot sector (at byte %d) is not in the image; it was made anew from the first.", at))
+	d.note(fmt.Sprintf("The backup of NTFS's boot sector (at byte %d) is not in the image; it was made anew from the "+
+		"first.", at))
 	return d.write(boot, at)
 }

@@ -37,13 +37,15 @@ func TestBootSector(t *testing.T) {
 			d := openDisk(t, image)
 			got := content(t, d)
 			if !bytes.Equal(got[len(got)-512:], want[len(want)-512:]) || len(got) != len(want) {
-				t.Errorf("%+v, %s: %d bytes of %d, and the last sector differs", c, filepath.Base(image), len(got), len(want))
+				t.Errorf("%+v, %s: %d bytes of %d, and the last sector differs", c, filepath.Base(image), len(got),
+					len(want))
 			}
 			restored := filepath.Join(dir, "restored")
 			if err := os.WriteFile(restored, got, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if out, err := volumetest.Try(t, "ntfsfix", "-n", restored); err != nil || !strings.Contains(out, "alternate boot sector... OK") {
+			if out, err := volumetest.Try(t, "ntfsfix", "-n", restored); err != nil ||
+				!strings.Contains(out, "alternate boot sector... OK") {
 				t.Errorf("ntfsfix of %s: %v %s", filepath.Base(image), err, out)
 			}
 		}

@@ -33,32 +33,38 @@ const brokenMark = "THIS_IMAGE_DIR_IS_BROKEN.txt"
 // byClonezilla is the way out for what is not read here.
 const byClonezilla = "restore it with Clonezilla to a disk, and capture that disk"
 
-// openClonezilla puts the disk of a Clonezilla image directory together: the table, what lies between it and the first partition,
-// and each partition's image at its place.
+// openClonezilla puts the disk of a Clonezilla image directory together: the table, what lies between it and the first
+// partition, and each partition's image at its place.
 func openClonezilla(ctx context.Context, dir string, o Options) (Disk, error) {
 	c := &clonezilla{ctx: ctx, dir: dir, placed: map[string]bool{}}
 	disks := strings.Fields(c.text("disk"))
 	parts := strings.Fields(c.text("parts"))
 	switch {
 	case exists(filepath.Join(dir, brokenMark)):
-		return nil, fmt.Errorf("it was not finished, and Clonezilla marked it so (%s: %.200q); save it again", brokenMark, strings.TrimSpace(c.text(brokenMark)))
+		return nil, fmt.Errorf("it was not finished, and Clonezilla marked it so (%s: %.200q); save it again",
+			brokenMark, strings.TrimSpace(c.text(brokenMark)))
 	case len(disks) == 0 && len(parts) == 0:
 		return nil, noClonezilla(dir)
 	case len(disks) > 1:
-		return nil, fmt.Errorf("%w: it holds the disks %s; copy the directory once for each, and leave one name in its file `disk` (and in `parts` that disk's partitions)", ErrFormat, strings.Join(disks, " "))
+		return nil, fmt.Errorf("%w: it holds the disks %s; copy the directory once for each, and leave one name in "+
+			"its file `disk` (and in `parts` that disk's partitions)", ErrFormat, strings.Join(disks, " "))
 	case len(disks) == 0:
 		found, err := filepath.Glob(filepath.Join(dir, "*-pt.sf"))
 		if err != nil || len(found) != 1 {
-			return nil, fmt.Errorf("%w: it holds partitions only (%s); open the partition's own image file instead", ErrFormat, strings.Join(parts, " "))
+			return nil, fmt.Errorf("%w: it holds partitions only (%s); open the partition's own image file instead",
+				ErrFormat, strings.Join(parts, " "))
 		}
 		disks = []string{strings.TrimSuffix(filepath.Base(found[0]), "-pt.sf")}
-		c.notes = append(c.notes, fmt.Sprintf("The image was made of single partitions (%s), not of the whole disk.", strings.Join(parts, " ")))
+		c.notes = append(c.notes,
+			fmt.Sprintf("The image was made of single partitions (%s), not of the whole disk.",
+				strings.Join(parts, " ")))
 	}
 	c.disk = disks[0]
 	if c.disk != filepath.Base(c.disk) {
 		return nil, fmt.Errorf("its disk is called %q", c.disk)
 	}
-	for refused, what := range map[string]string{"luks-dev.list": "LUKS volumes", "mdadm.conf": "md sets", "ecryptfs.info": "encrypted images"} {
+	for refused, what := range map[string]string{"luks-dev.list": "LUKS volumes", "mdadm.conf": "md sets",
+		"ecryptfs.info": "encrypted images"} {
 		if strings.TrimSpace(c.text(refused)) != "" {
 			return nil, fmt.Errorf("%w: it has %s (%s); %s", ErrFormat, what, refused, byClonezilla)
 		}
@@ -71,7 +77,8 @@ func openClonezilla(ctx context.Context, dir string, o Options) (Disk, error) {
 		return nil, err
 	}
 	if c.table.guessed {
-		c.notes = append(c.notes, "The image does not say how large its disk was: it ends where its last partition does.")
+		c.notes = append(c.notes,
+			"The image does not say how large its disk was: it ends where its last partition does.")
 	}
 	c.out.sector, c.out.format, c.out.notes = int(c.table.sector), "clonezilla", c.notes
 	if err := c.assemble(parts); err != nil {
@@ -124,7 +131,8 @@ func (c *clonezilla) assemble(parts []string) error {
 			var held bool
 			if held, err = c.physical(p, w); err == nil && !held {
 				if slices.Contains(parts, p.name) {
-					return fmt.Errorf("its file `parts` names %s, and there is no image of that; if it is to be empty, take the name out of `parts`", p.name)
+					return fmt.Errorf("its file `parts` names %s, and there is no image of that; if it is to be "+
+						"empty, take the name out of `parts`", p.name)
 				}
 				empty = append(empty, p.name)
 			}
@@ -138,7 +146,8 @@ func (c *clonezilla) assemble(parts []string) error {
 	}
 	for _, name := range parts {
 		if !c.placed[name] && !slices.ContainsFunc(c.table.parts, func(p sfPart) bool { return p.name == name }) {
-			return fmt.Errorf("its file `parts` names %s, which the partition table does not have; %s", name, byClonezilla)
+			return fmt.Errorf("its file `parts` names %s, which the partition table does not have; %s", name,
+				byClonezilla)
 		}
 	}
 	c.out.note("Clonezilla keeps partitions: what lay between them, or behind the last one, is not in the image.")
@@ -149,15 +158,19 @@ func (c *clonezilla) assemble(parts []string) error {
 func noClonezilla(dir string) error {
 	found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*", "parts"))
 	if len(found) > 0 {
-		return fmt.Errorf("%w: the directory holds Clonezilla images and is none: give one of them, such as %s", ErrFormat, filepath.Dir(found[0]))
+		return fmt.Errorf("%w: the directory holds Clonezilla images and is none: give one of them, such as %s",
+			ErrFormat, filepath.Dir(found[0]))
 	}
 	if found, _ := filepath.Glob(filepath.Join(globQuote(dir), "*-pt.sf")); len(found) > 0 {
-		return fmt.Errorf("%w: the directory has neither a file named disk nor one named parts: Clonezilla did not finish it; save it again", ErrFormat)
+		return fmt.Errorf("%w: the directory has neither a file named disk nor one named parts: Clonezilla did not "+
+			"finish it; save it again", ErrFormat)
 	}
 	if found, _ := filepath.Glob(filepath.Join(globQuote(dir), "DiskDescriptor.xml")); len(found) > 0 {
-		return fmt.Errorf("%w: it is a Parallels disk; %s (IN is the .hds file in the directory)", ErrFormat, convertBy("qemu-img convert -f parallels -O raw IN OUT"))
+		return fmt.Errorf("%w: it is a Parallels disk; %s (IN is the .hds file in the directory)", ErrFormat,
+			convertBy("qemu-img convert -f parallels -O raw IN OUT"))
 	}
-	return fmt.Errorf("%w: the directory has neither a file named disk nor one named parts, so it is no Clonezilla image; of another program's, give the image file itself", ErrFormat)
+	return fmt.Errorf("%w: the directory has neither a file named disk nor one named parts, so it is no Clonezilla "+
+		"image; of another program's, give the image file itself", ErrFormat)
 }
 
 // window is a part of the disk, in one piece or in several.

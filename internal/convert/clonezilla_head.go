@@ -11,8 +11,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
-// head writes the partition table, and what is between it and the first partition. What was written is read again, and must have the
-// partitions of sfdisk's dump.
+// head writes the partition table, and what is between it and the first partition. What was written is read again, and
+// must have the partitions of sfdisk's dump.
 func (c *clonezilla) head() error {
 	var err error
 	if c.table.label == "gpt" {
@@ -34,14 +34,16 @@ func (c *clonezilla) head() error {
 	}
 	for _, p := range c.table.parts {
 		if !found[[2]int64{p.start, p.size}] && !p.extended() {
-			return fmt.Errorf("partition %s (%d bytes at %d by %s-pt.sf) is not in the partition table that the image keeps (%s); %s", p.name, p.size, p.start, c.disk,
+			return fmt.Errorf("partition %s (%d bytes at %d by %s-pt.sf) is not in the partition table that the "+
+				"image keeps (%s); %s", p.name, p.size, p.start, c.disk,
 				strings.Join(append([]string{t.Kind}, t.Notes...), " "), byClonezilla)
 		}
 	}
 	return nil
 }
 
-// mbr writes the dos table, and what lies between it and the first partition: the second stage of a boot loader, as a rule.
+// mbr writes the dos table, and what lies between it and the first partition: the second stage of a boot loader, as a
+// rule.
 func (c *clonezilla) mbr() error {
 	boot, err := c.small(c.disk + "-mbr")
 	if errors.Is(err, os.ErrNotExist) {
@@ -67,7 +69,8 @@ func (c *clonezilla) mbr() error {
 		}
 		note := fmt.Sprintf("%s: %d bytes before the first partition are zeros now.", what, lacks)
 		if len(bytes.Trim(boot[:440], "\x00")) > 0 {
-			note += " If GRUB booted this disk by BIOS, its core image lay there, and the restored disk will not boot before `grub-install` has run."
+			note += " If GRUB booted this disk by BIOS, its core image lay there, and the restored disk will not " +
+				"boot before `grub-install` has run."
 		}
 		c.out.note(note)
 	}
@@ -109,8 +112,8 @@ func gptHeader(p []byte) []byte {
 	return h
 }
 
-// gptAt takes a table out of a file, with the header at one place and the entries at another; false if either is not whole. Entries at -1
-// are where the header says, the file being the beginning of a disk with sectors of ss bytes.
+// gptAt takes a table out of a file, with the header at one place and the entries at another; false if either is not
+// whole. Entries at -1 are where the header says, the file being the beginning of a disk with sectors of ss bytes.
 func gptAt(file []byte, header, entries, ss int64) (gptCopy, bool) {
 	if header < 0 || header > int64(len(file)) {
 		return gptCopy{}, false
@@ -141,9 +144,9 @@ func (g gptCopy) twin(place int64) gptCopy {
 	return gptCopy{h, g.entries}
 }
 
-// gpt writes both tables of a GPT disk. Clonezilla keeps the first 34 sectors of 512 bytes, which on a disk with sectors of 4096 are not the
-// whole table, and of the backup all but the first sector of its entries; sgdisk's copy (protective MBR, both headers, entries) is whole.
-// One whole table is enough: the other is made from it.
+// gpt writes both tables of a GPT disk. Clonezilla keeps the first 34 sectors of 512 bytes, which on a disk with
+// sectors of 4096 are not the whole table, and of the backup all but the first sector of its entries; sgdisk's copy
+// (protective MBR, both headers, entries) is whole. One whole table is enough: the other is made from it.
 func (c *clonezilla) gpt() error {
 	ss := c.table.sector
 	first, err1 := c.small(c.disk + "-gpt-1st")
@@ -156,13 +159,15 @@ func (c *clonezilla) gpt() error {
 		}
 	}
 	if len(boot) < 512 {
-		return fmt.Errorf("the image has no first sector: neither %s-mbr nor %s-gpt-1st; %s", c.disk, c.disk, byClonezilla)
+		return fmt.Errorf("the image has no first sector: neither %s-mbr nor %s-gpt-1st; %s", c.disk, c.disk,
+			byClonezilla)
 	}
 	primary, ok := gptAt(first, ss, -1, ss)
 	if !ok {
 		var from gptCopy
 		if from, ok = gptAt(gdisk, 512, 3*512, ss); ok {
-			c.out.note(fmt.Sprintf("%s-gpt-1st %s; the partition table was taken from %s-gpt.gdisk.", c.disk, missing(err1), c.disk))
+			c.out.note(fmt.Sprintf("%s-gpt-1st %s; the partition table was taken from %s-gpt.gdisk.", c.disk,
+				missing(err1), c.disk))
 			primary = from
 		}
 	}
@@ -170,13 +175,15 @@ func (c *clonezilla) gpt() error {
 	if !ok { // 33 sectors, of a version that kept the whole backup
 		backup, whole := gptAt(second, int64(len(second))-ss, int64(len(second))-33*ss, ss)
 		if !whole || backup.self() != last || backup.other() != 1 {
-			return fmt.Errorf("its GPT is not whole: %s-gpt-1st %s, and neither %s-gpt.gdisk nor %s-gpt-2nd has all of it; %s", c.disk, missing(err1), c.disk, c.disk, byClonezilla)
+			return fmt.Errorf("its GPT is not whole: %s-gpt-1st %s, and neither %s-gpt.gdisk nor %s-gpt-2nd has all "+
+				"of it; %s", c.disk, missing(err1), c.disk, c.disk, byClonezilla)
 		}
 		c.out.note(fmt.Sprintf("%s-gpt-1st %s; the partition table was made from its backup.", c.disk, missing(err1)))
 		primary = backup.twin(2)
 	}
 	if primary.self() != 1 || primary.place() < 2 || primary.other() <= 1 || primary.other() > last {
-		return fmt.Errorf("its GPT says that it lies at sectors %d and %d of a disk with %d", primary.self(), primary.other(), last+1)
+		return fmt.Errorf("its GPT says that it lies at sectors %d and %d of a disk with %d", primary.self(),
+			primary.other(), last+1)
 	}
 	sectors := (int64(len(primary.entries)) + ss - 1) / ss
 	place := primary.other() - sectors
@@ -196,7 +203,8 @@ func (c *clonezilla) gpt() error {
 		return err
 	}
 	if err2 != nil {
-		c.out.note(fmt.Sprintf("%s-gpt-2nd %s; the backup of the partition table was made from the first.", c.disk, missing(err2)))
+		c.out.note(fmt.Sprintf("%s-gpt-2nd %s; the backup of the partition table was made from the first.", c.disk,
+			missing(err2)))
 	}
 	return nil
 }

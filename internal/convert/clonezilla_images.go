@@ -11,12 +11,13 @@ import (
 
 var errNoImage = errors.New("no image")
 
-// imageName is what follows the device in the name of its image: .ext4-ptcl-img.gz, .ntfs-img, .dd-img.zst, or partimage's .000. If it was
-// split, .aa or .aaa and on follow. Others (.torrent, .info, checksums) are leftovers.
+// imageName is what follows the device in the name of its image: .ext4-ptcl-img.gz, .ntfs-img, .dd-img.zst, or
+// partimage's .000. If it was split, .aa or .aaa and on follow. Others (.torrent, .info, checksums) are leftovers.
 var imageName = regexp.MustCompile(`^(?:\.(?:(dd)|[A-Za-z0-9_+-]+)-(ptcl)-img|\.(ntfs|dd)-img|())` +
 	`((?:\.(?:gz|bz2|lzo|lzma|xz|lzip|lz|lrz|lz4|zst|uncomp))?)(\.[a-z]{2,3}|\.000)?$`)
 
-// pieceOf tells what a file of the directory is to a device: the name of the image without the suffix of the piece, and what program's it is.
+// pieceOf tells what a file of the directory is to a device: the name of the image without the suffix of the piece, and
+// what program's it is.
 func pieceOf(name string) (image, program string, ok bool) {
 	m := imageName.FindStringSubmatch(name)
 	if m == nil {
@@ -49,7 +50,8 @@ func (c *clonezilla) place(name string, w sink) error {
 		}
 	}
 	if len(images) > 1 {
-		return fmt.Errorf("there are several images of it: %s; move away those that are not to be taken", strings.Join(found, ", "))
+		return fmt.Errorf("there are several images of it: %s; move away those that are not to be taken",
+			strings.Join(found, ", "))
 	}
 	for image, program := range images {
 		path := filepath.Join(c.dir, name+image)
@@ -64,8 +66,8 @@ func (c *clonezilla) place(name string, w sink) error {
 	return errNoImage
 }
 
-// unpackImage unpacks one image. What its name says must be in it: a later piece of an image that lacks its first one, or an encrypted
-// image, would pass for raw data.
+// unpackImage unpacks one image. What its name says must be in it: a later piece of an image that lacks its first one,
+// or an encrypted image, would pass for raw data.
 func (c *clonezilla) unpackImage(path, program string, w sink) error {
 	pieces, err := splitPieces(path)
 	if err != nil {
@@ -86,7 +88,8 @@ func (c *clonezilla) unpackImage(path, program string, w sink) error {
 	want := map[string]string{"ptcl": "partclone", "ddptcl": "raw", "ntfs": "ntfsclone", "dd": "raw"}[program]
 	switch {
 	case want != format && (program != "ddptcl" || format != "partclone"):
-		return fmt.Errorf("by its name it is of %s, and what is in it is %s: its beginning is missing, or it is damaged or encrypted", want, format)
+		return fmt.Errorf("by its name it is of %s, and what is in it is %s: its beginning is missing, or it is "+
+			"damaged or encrypted", want, format)
 	case format == "raw" && sized.n != w.limit():
 		return fmt.Errorf("it has %d bytes of a partition of %d: it was cut", sized.n, w.limit())
 	}

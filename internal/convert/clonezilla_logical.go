@@ -6,9 +6,10 @@ import (
 	"strconv"
 )
 
-// logicals writes the chain of extended boot records. The dump does not say where they are, but for the first two: one is where the
-// extended partition begins, and its copy in the image links to the next. The others are put where fdisk puts them: 1 MiB before their
-// partition, or, where others lie there, right before it. The chain goes by number, which need not be the order of place.
+// logicals writes the chain of extended boot records. The dump does not say where they are, but for the first two: one
+// is where the extended partition begins, and its copy in the image links to the next. The others are put where fdisk
+// puts them: 1 MiB before their partition, or, where others lie there, right before it. The chain goes by number, which
+// need not be the order of place.
 func (c *clonezilla) logicals() error {
 	var extended *sfPart
 	var logical []sfPart
@@ -79,7 +80,8 @@ func (c *clonezilla) firstRecord(extended *sfPart, logical []sfPart) record {
 	}
 	r := record{code: p[:446]}
 	ss := c.table.sector
-	if extended.start+int64(le.Uint32(p[446+8:]))*ss == logical[0].start && len(logical) > 1 && le.Uint32(p[462+12:]) > 0 {
+	if extended.start+int64(le.Uint32(p[446+8:]))*ss == logical[0].start && len(logical) > 1 &&
+		le.Uint32(p[462+12:]) > 0 {
 		r.next = extended.start + int64(le.Uint32(p[462+8:]))*ss
 	}
 	return r
@@ -119,8 +121,8 @@ func within(at, n int64, taken []sfPart) bool {
 	return slices.ContainsFunc(taken, func(t sfPart) bool { return at < t.start+t.size && t.start < at+n })
 }
 
-// entry fills a dos partition entry with addresses relative to base, and cylinders, heads and sectors as fdisk does: of a disk of 255 heads
-// and 63 sectors, all ones where that does not reach.
+// entry fills a dos partition entry with addresses relative to base, and cylinders, heads and sectors as fdisk does: of
+// a disk of 255 heads and 63 sectors, all ones where that does not reach.
 func (c *clonezilla) entry(e []byte, p sfPart, base int64) error {
 	kind, err := strconv.ParseUint(p.kind, 16, 8)
 	if err != nil {

@@ -21,9 +21,9 @@ const (
 
 var peStart = regexp.MustCompile(`(?m)^\s*pe_start\s*=\s*([0-9]+)`)
 
-// physical makes a partition an LVM physical volume again, if the image says that it was one, and places the images of the
-// logical volumes on it. lvm_vg_dev.list has lines of group, device and UUID; lvm_GROUP.conf is vgcfgbackup(8)'s text, which is
-// what a physical volume holds too.
+// physical makes a partition an LVM physical volume again, if the image says that it was one, and places the images of
+// the logical volumes on it. lvm_vg_dev.list has lines of group, device and UUID; lvm_GROUP.conf is vgcfgbackup(8)'s
+// text, which is what a physical volume holds too.
 func (c *clonezilla) physical(p sfPart, w *window) (bool, error) {
 	for _, line := range strings.Split(c.text("lvm_vg_dev.list"), "\n") {
 		f := strings.Fields(line)
@@ -111,7 +111,8 @@ func (c *clonezilla) logicalVolumes(group string, p sfPart, w *window) error {
 		case err != nil:
 			return fmt.Errorf("logical volume %s: %w", name, err)
 		case !v.Linear:
-			return fmt.Errorf("%w: logical volume %s is not linear (%s); restore the image with Clonezilla and capture the result", ErrFormat, name, v.Why)
+			return fmt.Errorf("%w: logical volume %s is not linear (%s); restore the image with Clonezilla and "+
+				"capture the result", ErrFormat, name, v.Why)
 		}
 	}
 	return nil

@@ -43,7 +43,8 @@ func (z *zilla) sameDisk() Disk {
 
 func (z *zilla) refused(want string) {
 	z.t.Helper()
-	if _, err := OpenContext(z.t.Context(), z.dir, Options{Scratch: volumetest.Dir(z.t)}); err == nil || !strings.Contains(err.Error(), want) {
+	if _, err := OpenContext(z.t.Context(), z.dir, Options{Scratch: volumetest.Dir(z.t)}); err == nil ||
+		!strings.Contains(err.Error(), want) {
 		z.t.Errorf("%v, want %q", err, want)
 	}
 }
@@ -55,7 +56,8 @@ func noted(t *testing.T, d Disk, want string) {
 	}
 }
 
-// TestClonezillaGPTCopies takes the copies of the table away in turn. Clonezilla's own copy of the backup lacks its first sector, as here.
+// TestClonezillaGPTCopies takes the copies of the table away in turn. Clonezilla's own copy of the backup lacks its
+// first sector, as here.
 func TestClonezillaGPTCopies(t *testing.T) {
 	t.Parallel()
 	need.Tools(t, "sgdisk")
@@ -110,16 +112,19 @@ func (z *zilla) text(name string) string {
 	return string(p)
 }
 
-// TestClonezillaOrder has partitions that are not in the order of their numbers, and a boot loader before the first on the disk. The boot
-// records of the logical partitions come out as sfdisk wrote them.
+// TestClonezillaOrder has partitions that are not in the order of their numbers, and a boot loader before the first on
+// the disk. The boot records of the logical partitions come out as sfdisk wrote them.
 func TestClonezillaOrder(t *testing.T) {
 	t.Parallel()
 	const size = 48 * mib
 	for name, script := range map[string]string{
 		"logical": "label: dos\n1: start=2048, size=16384, type=83, bootable\n4: start=20480, size=73728, type=5\n" +
-			"5: start=77824, size=16384, type=83\n6: start=22528, size=16384, type=83\n7: start=40960, size=16384, type=83, bootable\n",
-		"first behind":        "label: dos\n1: start=40960, size=16384, type=83\n2: start=2048, size=16384, type=83, bootable\n",
-		"logical, behind all": "label: dos\n1: start=63, size=16384, type=83\n2: start=20480, size=73728, type=f\n5: start=22528, size=16384, type=83\n6: start=40960, size=16384, type=83\n",
+			"5: start=77824, size=16384, type=83\n6: start=22528, size=16384, type=83\n7: start=40960, size=16384, " +
+			"type=83, bootable\n",
+		"first behind": "label: dos\n1: start=40960, size=16384, type=83\n2: start=2048, size=16384, type=83, " +
+			"bootable\n",
+		"logical, behind all": "label: dos\n1: start=63, size=16384, type=83\n2: start=20480, size=73728, type=f\n5: " +
+			"start=22528, size=16384, type=83\n6: start=40960, size=16384, type=83\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,7 +134,8 @@ func TestClonezillaOrder(t *testing.T) {
 				var n, start, count int64
 				var kind string
 				line = strings.ReplaceAll(line, ",", " ")
-				if _, err := fmt.Sscanf(line, "/dev/sda%d : start= %d size= %d type=%s", &n, &start, &count, &kind); err != nil || kind == "5" || kind == "f" {
+				if _, err := fmt.Sscanf(line, "/dev/sda%d : start= %d size= %d type=%s", &n, &start, &count,
+					&kind); err != nil || kind == "5" || kind == "f" {
 					continue
 				}
 				parts = append(parts, fmt.Sprintf("sda%d", n))
@@ -180,11 +186,14 @@ func TestClonezillaPieces(t *testing.T) {
 	z.cut("sda-mbr", 0, 1)
 	z.cut("sda-hidden-data-after-mbr", 1, 2047)
 	z.file("parts", "sda1 sda2\n")
-	volumetest.Run(t, "sh", "-ec", "cd "+z.dir+"; cat sda1.*.gz.* >all; rm sda1.*.gz.*; split -b 2k all sda1.ext4-ptcl-img.gz.; rm all; split -b 300k -a 3 sda2.ext4-ptcl-img.uncomp sda2.ext4-ptcl-img.uncomp.; rm sda2.ext4-ptcl-img.uncomp")
+	volumetest.Run(t, "sh", "-ec", "cd "+z.dir+
+		"; cat sda1.*.gz.* >all; rm sda1.*.gz.*; split -b 2k all sda1.ext4-ptcl-img.gz.; rm all; split -b 300k -a 3 "+
+		"sda2.ext4-ptcl-img.uncomp sda2.ext4-ptcl-img.uncomp.; rm sda2.ext4-ptcl-img.uncomp")
 	z.sameDisk()
 
 	// Leftovers are no images.
-	for _, name := range []string{"MD5SUMS", "SHA1SUMS", "sda1.files-md5sum.list.gz", "sda1.torrent", "sda1.info", "sda1.dd-img.info", "sda2.txt", "sda1.ext4-ptcl-img.gz.md5", "Info-packages.txt"} {
+	for _, name := range []string{"MD5SUMS", "SHA1SUMS", "sda1.files-md5sum.list.gz", "sda1.torrent", "sda1.info",
+		"sda1.dd-img.info", "sda2.txt", "sda1.ext4-ptcl-img.gz.md5", "Info-packages.txt"} {
 		z.file(name, "leftover\n")
 	}
 	z.sameDisk()
@@ -224,7 +233,8 @@ func TestClonezillaPieces(t *testing.T) {
 
 	// What is in it is not what the name says: an image that was encrypted, or damaged at its beginning.
 	c = z.copyTo(t)
-	volumetest.Run(t, "sh", "-ec", "cd "+c.dir+"; dd if=/dev/urandom of=sda2.ext4-ptcl-img.uncomp.aaa bs=1k count=1 conv=notrunc status=none")
+	volumetest.Run(t, "sh", "-ec", "cd "+c.dir+
+		"; dd if=/dev/urandom of=sda2.ext4-ptcl-img.uncomp.aaa bs=1k count=1 conv=notrunc status=none")
 	c.refused("damaged or encrypted")
 
 	// Images by dd are as long as their partition.
@@ -237,7 +247,8 @@ func TestClonezillaPieces(t *testing.T) {
 	c.file("sda1.ntfs-img", "x")
 	c.refused("several images")
 
-	for name, want := range map[string]string{"luks-dev.list": "LUKS volumes", "mdadm.conf": "md sets", "ecryptfs.info": "encrypted"} {
+	for name, want := range map[string]string{"luks-dev.list": "LUKS volumes", "mdadm.conf": "md sets",
+		"ecryptfs.info": "encrypted"} {
 		c := z.copyTo(t)
 		c.file(name, "/dev/sda1 x y\n")
 		c.refused(want)
@@ -252,7 +263,8 @@ func TestClonezillaPieces(t *testing.T) {
 	c.refused("no space left")
 	c.remove(brokenMark, "disk", "parts")
 	c.refused("did not finish it")
-	if _, err := Open(filepath.Dir(z.dir)); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "give one of them") {
+	if _, err := Open(filepath.Dir(z.dir)); !errors.Is(err, ErrFormat) ||
+		!strings.Contains(err.Error(), "give one of them") {
 		t.Errorf("the directory above: %v", err)
 	}
 }
@@ -268,7 +280,8 @@ func TestClonezillaDD(t *testing.T) {
 	z.file("parts", "sda1\n")
 	part := filepath.Join(volumetest.Dir(t), "part")
 	volumetest.Run(t, "dd", "if="+z.disk, "of="+part, "bs=512", "skip=2048", "count=16384", "status=none")
-	volumetest.Run(t, "partclone.dd", "-s", part, "-o", filepath.Join(z.dir, "sda1.dd-ptcl-img.uncomp"), "-L", part+".log")
+	volumetest.Run(t, "partclone.dd", "-s", part, "-o", filepath.Join(z.dir, "sda1.dd-ptcl-img.uncomp"), "-L", part+
+		".log")
 	z.sameDisk()
 }
 

@@ -28,7 +28,8 @@ func newZilla(t *testing.T, size int64, script string) *zilla {
 	volumetest.RunIn(t, script, "sfdisk", "-q", z.disk)
 	z.file("disk", "sda\n")
 	z.file("sda-pt.sf", strings.ReplaceAll(volumetest.Run(t, "sfdisk", "-d", z.disk), z.disk, "/dev/sda"))
-	z.file("sda-pt.parted", strings.ReplaceAll(volumetest.Run(t, "parted", "-s", z.disk, "unit", "s", "print"), z.disk, "/dev/sda"))
+	z.file("sda-pt.parted", strings.ReplaceAll(volumetest.Run(t, "parted", "-s", z.disk, "unit", "s", "print"), z.disk,
+		"/dev/sda"))
 	return z
 }
 
@@ -42,7 +43,8 @@ func (z *zilla) file(name, text string) {
 // cut copies sectors of the disk into a file of the directory.
 func (z *zilla) cut(name string, skip, count int64) {
 	z.t.Helper()
-	volumetest.Run(z.t, "dd", "if="+z.disk, "of="+filepath.Join(z.dir, name), "bs=512", fmt.Sprintf("skip=%d", skip), fmt.Sprintf("count=%d", count), "status=none")
+	volumetest.Run(z.t, "dd", "if="+z.disk, "of="+filepath.Join(z.dir, name), "bs=512", fmt.Sprintf("skip=%d", skip),
+		fmt.Sprintf("count=%d", count), "status=none")
 }
 
 // ext4 puts a file system of some MiB on the disk at a sector, and its image into the directory.
@@ -51,11 +53,13 @@ func (z *zilla) ext4(name string, sector, megabytes int64, pack string) {
 	t := z.t
 	fs := volumetest.Sparse(t, megabytes*mib)
 	tree := volumetest.Dir(t)
-	if err := os.WriteFile(filepath.Join(tree, "file of "+name), bytes.Repeat([]byte(name), 300_000), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(tree, "file of "+name), bytes.Repeat([]byte(name), 300_000),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	volumetest.Run(t, "mkfs.ext4", "-q", "-F", "-d", tree, fs)
-	volumetest.Run(t, "dd", "if="+fs, "of="+z.disk, "bs=512", fmt.Sprintf("seek=%d", sector), "conv=notrunc,sparse", "status=none")
+	volumetest.Run(t, "dd", "if="+fs, "of="+z.disk, "bs=512", fmt.Sprintf("seek=%d", sector), "conv=notrunc,sparse",
+		"status=none")
 	image := filepath.Join(volumetest.Dir(t), "image")
 	volumetest.Run(t, "partclone.extfs", "-c", "-s", fs, "-o", image, "-L", image+".log")
 	base := filepath.Join(z.dir, name+".ext4-ptcl-img.")
@@ -96,7 +100,8 @@ func (z *zilla) sameTable(written string) {
 func TestClonezillaGPT(t *testing.T) {
 	t.Parallel()
 	const size = 128 * mib
-	z := newZilla(t, size, "label: gpt\nstart=2048, size=40960, name=root\nstart=43008, size=20480, type=swap\nstart=63488, size=40960\nstart=104448, size=40960\n")
+	z := newZilla(t, size, "label: gpt\nstart=2048, size=40960, name=root\nstart=43008, size=20480, "+
+		"type=swap\nstart=63488, size=40960\nstart=104448, size=40960\n")
 	z.ext4("sda1", 2048, 20, "gz")
 	z.ext4("sda3", 63488, 20, "zst")
 	z.ext4("sda4", 104448, 20, "uncomp")
@@ -139,7 +144,8 @@ func TestClonezillaGPT(t *testing.T) {
 func TestClonezillaLogical(t *testing.T) {
 	t.Parallel()
 	const size = 160 * mib
-	z := newZilla(t, size, "label: dos\nlabel-id: 0x12345678\n2048,40960,83,*\n43008,,5\n45056,40960,83\n88064,40960,83\n131072,20480,83\n")
+	z := newZilla(t, size, "label: dos\nlabel-id: "+
+		"0x12345678\n2048,40960,83,*\n43008,,5\n45056,40960,83\n88064,40960,83\n131072,20480,83\n")
 	z.ext4("sda1", 2048, 20, "xz")
 	z.ext4("sda5", 45056, 20, "bz2")
 	z.ext4("sda6", 88064, 20, "lz4")
@@ -151,7 +157,8 @@ func TestClonezillaLogical(t *testing.T) {
 	z.sameTable(written)
 	for _, at := range []int64{2048, 45056, 88064} {
 		part := filepath.Join(volumetest.Dir(t), "part")
-		volumetest.Run(t, "dd", "if="+written, "of="+part, "bs=512", fmt.Sprintf("skip=%d", at), "count=40960", "status=none")
+		volumetest.Run(t, "dd", "if="+written, "of="+part, "bs=512", fmt.Sprintf("skip=%d", at), "count=40960",
+			"status=none")
 		volumetest.Run(t, "e2fsck", "-fn", part)
 	}
 	if notes := strings.Join(d.Notes(), "\n"); !strings.Contains(notes, "nothing for partition sda7") {
@@ -170,7 +177,8 @@ func TestClonezillaLVM(t *testing.T) {
 	pv := volumetest.Sparse(t, count*512)
 	device, detach := volumetest.Loop(t, pv, 512)
 	vg := fmt.Sprintf("dczilla%d", os.Getpid())
-	config := `devices{use_devicesfile=0 filter=["a|^` + device + `$|","r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`
+	config := `devices{use_devicesfile=0 filter=["a|^` + device +
+		`$|","r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`
 	t.Setenv("LVM_SYSTEM_DIR", t.TempDir())
 	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
 	lvm := func(args ...string) string {
@@ -194,10 +202,12 @@ func TestClonezillaLVM(t *testing.T) {
 
 	written, _ := z.written()
 	part := filepath.Join(volumetest.Dir(t), "part")
-	volumetest.Run(t, "dd", "if="+written, "of="+part, "bs=512", fmt.Sprintf("skip=%d", start), fmt.Sprintf("count=%d", count), "status=none")
+	volumetest.Run(t, "dd", "if="+written, "of="+part, "bs=512", fmt.Sprintf("skip=%d", start),
+		fmt.Sprintf("count=%d", count), "status=none")
 	device, _ = volumetest.Loop(t, part, 512)
 	config = strings.Replace(config, config[strings.Index(config, "^"):strings.Index(config, "$|")], "^"+device, 1)
-	if out := lvm("pvs", "--noheadings", "-o", "pv_uuid,vg_name", device); !strings.Contains(out, uuid[len(uuid)-1]) || !strings.Contains(out, vg) {
+	if out := lvm("pvs", "--noheadings", "-o", "pv_uuid,vg_name", device); !strings.Contains(out, uuid[len(uuid)-1]) ||
+		!strings.Contains(out, vg) {
 		t.Errorf("pvs: %s", out)
 	}
 	lvm("vgck", vg)
@@ -215,11 +225,13 @@ func TestClonezillaLVM(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		volumetest.Run(t, "dd", "if="+part, "of="+inner, "bs=1M", fmt.Sprintf("skip=%d", 1+4*a), fmt.Sprintf("count=%d", 4*(b-a+1)), fmt.Sprintf("seek=%d", seek), "conv=notrunc", "status=none")
+		volumetest.Run(t, "dd", "if="+part, "of="+inner, "bs=1M", fmt.Sprintf("skip=%d", 1+4*a),
+			fmt.Sprintf("count=%d", 4*(b-a+1)), fmt.Sprintf("seek=%d", seek), "conv=notrunc", "status=none")
 		seek += 4 * (b - a + 1)
 	}
 	volumetest.Run(t, "e2fsck", "-fn", inner)
-	if out := volumetest.Run(t, "debugfs", "-R", "stat \"/file of "+vg+"-root\"", inner); !strings.Contains(out, "Size: "+strconv.Itoa(300_000*len(vg+"-root"))) {
+	if out := volumetest.Run(t, "debugfs", "-R", "stat \"/file of "+vg+"-root\"", inner); !strings.Contains(out,
+		"Size: "+strconv.Itoa(300_000*len(vg+"-root"))) {
 		t.Errorf("debugfs: %s", out)
 	}
 }

@@ -1,12 +1,14 @@
-// Package convert reads the disk images of other programs, and writes some of them, so that a site can bring its images along and
-// take them away again. docs/convert.md describes the formats as far as they are read.
+// Package convert reads the disk images of other programs, and writes some of them, so that a site can bring its images
+// along and take them away again. docs/convert.md describes the formats as far as they are read.
 //
-// Open tells formats by their content, not by their names. What can be read at any place is read in place: raw files and qcow2. All
-// else is a stream, compressed as a rule, and is unpacked into an unlinked sparse file first. Every image then is a Disk: bytes at
-// any offset, and a list of the runs that hold any. A partition's image (partclone, ntfsclone) is a Disk without a partition table.
+// Open tells formats by their content, not by their names. What can be read at any place is read in place: raw files
+// and qcow2. All else is a stream, compressed as a rule, and is unpacked into an unlinked sparse file first. Every
+// image then is a Disk: bytes at any offset, and a list of the runs that hold any. A partition's image (partclone,
+// ntfsclone) is a Disk without a partition table.
 //
-// qcow2 is read by this package and not by qemu-img, because an import then needs no program on the server, sees which clusters are
-// allocated, and does not hand a file from outside to a large C program that follows the paths written in it. Backing files are refused.
+// qcow2 is read by this package and not by qemu-img, because an import then needs no program on the server, sees which
+// clusters are allocated, and does not hand a file from outside to a large C program that follows the paths written in
+// it. Backing files are refused.
 package convert
 
 import (
@@ -39,7 +41,8 @@ type Disk interface {
 
 // Options change how an image is opened. The zero value is ready.
 type Options struct {
-	// Scratch is the directory for the unpacked form of a stream; empty means os.TempDir(). It needs room for the used part of the disk.
+	// Scratch is the directory for the unpacked form of a stream; empty means os.TempDir(). It needs room for the used
+	// part of the disk.
 	Scratch string
 	// Cut takes a raw disk that ends before its own partition table does, which is a *CutError otherwise.
 	Cut bool
@@ -185,9 +188,11 @@ func unpackTo(stream io.Reader, d sink) (format string, err error) {
 	case k.name == "tar":
 		format, err = untar(in, d)
 	case k.name == "qcow2" && compressed == "":
-		err = fmt.Errorf("%w: it is a qcow2 file in pieces; join them first with `cat IN.* > OUT`, and import OUT", ErrFormat)
+		err = fmt.Errorf("%w: it is a qcow2 file in pieces; join them first with `cat IN.* > OUT`, and import OUT",
+			ErrFormat)
 	case k.name == "qcow2" || k.stream() && decompressors[k.name] != nil:
-		err = fmt.Errorf("%w: its format is %s inside of %s; %s", ErrFormat, k.what, compressed, unpackBy(unpackers[compressed]))
+		err = fmt.Errorf("%w: its format is %s inside of %s; %s", ErrFormat, k.what, compressed,
+			unpackBy(unpackers[compressed]))
 	default:
 		format, err = unpackKind(k, in, d)
 	}

@@ -80,7 +80,9 @@ func TestRawAndCompressed(t *testing.T) {
 	if d.Format() != "raw" || volume.Bytes(d.Allocated()) > 12*mib {
 		t.Errorf("%s, %d bytes allocated", d.Format(), volume.Bytes(d.Allocated()))
 	}
-	for _, c := range [][]string{{"gz", "gzip", "-1", "-k"}, {"xz", "xz", "-0", "-k"}, {"zst", "zstd", "-q", "-1", "--long=27", "-k"}, {"lz4", "lz4", "-q", "-1", "-k"}, {"bz2", "bzip2", "-1", "-k"}} {
+	for _, c := range [][]string{{"gz", "gzip", "-1", "-k"}, {"xz", "xz", "-0", "-k"},
+		{"zst", "zstd", "-q", "-1", "--long=27", "-k"}, {"lz4", "lz4", "-q", "-1", "-k"},
+		{"bz2", "bzip2", "-1", "-k"}} {
 		t.Run(c[0], func(t *testing.T) {
 			need.Tools(t, c[1])
 			out := path + "." + c[0]
@@ -105,7 +107,8 @@ func TestRawAndCompressed(t *testing.T) {
 			if d, err := Open(cut); err == nil {
 				t.Errorf("a truncated file gave a disk of %d bytes", d.Size())
 			}
-			if _, err := OpenContext(t.Context(), out, Options{MaxSize: mib}); err == nil || !strings.Contains(err.Error(), "limit") {
+			if _, err := OpenContext(t.Context(), out, Options{MaxSize: mib}); err == nil ||
+				!strings.Contains(err.Error(), "limit") {
 				t.Errorf("a disk beyond the limit: %v", err)
 			}
 		})
@@ -123,7 +126,8 @@ func TestQcow2(t *testing.T) {
 	need.Tools(t, "qemu-img")
 	path, data := sample(t)
 	for _, c := range [][]string{
-		{}, {"-o", "compat=0.10"}, {"-o", "cluster_size=512"}, {"-o", "cluster_size=2M"}, {"-c"}, {"-c", "-o", "compression_type=zstd"}, {"-c", "-o", "cluster_size=4k"},
+		{}, {"-o", "compat=0.10"}, {"-o", "cluster_size=512"}, {"-o", "cluster_size=2M"}, {"-c"},
+		{"-c", "-o", "compression_type=zstd"}, {"-c", "-o", "cluster_size=4k"},
 		{"-o", "preallocation=metadata"}, {"-o", "lazy_refcounts=on"},
 	} {
 		t.Run(strings.Join(c, " "), func(t *testing.T) {
@@ -226,7 +230,8 @@ func TestExport(t *testing.T) {
 	need.Tools(t, "partclone.restore", "partclone.chkimg")
 	for _, block := range []int64{512, 4096} {
 		p := create("image")
-		if err := ExportPartclone(t.Context(), d, d.Size(), d.Allocated(), Partition{PartcloneName("ext4"), block}, p); err != nil {
+		if err := ExportPartclone(t.Context(), d, d.Size(), d.Allocated(), Partition{PartcloneName("ext4"), block},
+			p); err != nil {
 			t.Fatal(err)
 		}
 		target, log := volumetest.Sparse(t, d.Size()), filepath.Join(volumetest.Dir(t), "log")
@@ -243,7 +248,8 @@ func TestExport(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	dir := volumetest.Dir(t)
-	for name, head := range map[string]string{"lzo": "\x89LZO\x00\r\n", "lzip": "LZIP\x01", "lrz": "LRZI\x00", "partimage": "PaRtImAgE-VoLuMe", "vhdx": "vhdxfile"} {
+	for name, head := range map[string]string{"lzo": "\x89LZO\x00\r\n", "lzip": "LZIP\x01", "lrz": "LRZI\x00",
+		"partimage": "PaRtImAgE-VoLuMe", "vhdx": "vhdxfile"} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, append([]byte(head), make([]byte, 4096)...), 0o600); err != nil {
 			t.Fatal(err)
@@ -260,12 +266,13 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A raw disk that ends before its own table does is refused, in place, packed and in a tar file, and taken with a note when that is asked for.
-// What is whole is not: an enlarged disk, whose backup GPT is not at its end, either.
+// A raw disk that ends before its own table does is refused, in place, packed and in a tar file, and taken with a note
+// when that is asked for. What is whole is not: an enlarged disk, whose backup GPT is not at its end, either.
 func TestCutRaw(t *testing.T) {
 	need.Tools(t, "sfdisk", "gzip", "tar")
 	const size = 16 * mib
-	scripts := map[string]string{"gpt": "label: gpt\nstart=2048, size=8192\n", "dos": "label: dos\nstart=2048, size=30720, type=83\n",
+	scripts := map[string]string{"gpt": "label: gpt\nstart=2048, size=8192\n",
+		"dos":     "label: dos\nstart=2048, size=30720, type=83\n",
 		"logical": "label: dos\nstart=2048, size=30720, type=5\nstart=4096, size=2048, type=83\n"}
 	for name, script := range scripts {
 		for _, cut := range []int64{0, -mib, 512, 3000, 8 * mib, size - 64<<10} {
@@ -296,11 +303,13 @@ func TestCutRaw(t *testing.T) {
 					t.Errorf("%s cut by %d: %v", given, cut, err)
 					continue
 				}
-				if d, err = OpenContext(t.Context(), given, Options{Scratch: volumetest.Dir(t), Cut: true}); err != nil {
+				if d, err = OpenContext(t.Context(), given,
+					Options{Scratch: volumetest.Dir(t), Cut: true}); err != nil {
 					t.Errorf("%s cut by %d: %v", given, cut, err)
 					continue
 				}
-				if notes := strings.Join(d.Notes(), " "); d.Size() != size-cut || !strings.Contains(notes, "a part of a disk") {
+				if notes := strings.Join(d.Notes(), " "); d.Size() != size-cut ||
+					!strings.Contains(notes, "a part of a disk") {
 					t.Errorf("%s cut by %d: %d bytes, %q", given, cut, d.Size(), notes)
 				}
 				d.Close()

@@ -20,7 +20,8 @@ const maxWindow = 256 << 20
 var decompressors = map[string]func(io.Reader) (io.ReadCloser, error){
 	"gz": func(r io.Reader) (io.ReadCloser, error) { return pgzip.NewReaderN(r, 1<<20, 4) },
 	"zst": func(r io.Reader) (io.ReadCloser, error) {
-		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true))
+		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(0),
+			zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, err
 		}
@@ -39,7 +40,8 @@ var decompressors = map[string]func(io.Reader) (io.ReadCloser, error){
 
 // unpackers are the commands that do the same.
 var unpackers = map[string]string{
-	"gz": "gzip -dc IN > OUT", "zst": "zstd -dc --long=31 IN > OUT", "xz": "xz -dc IN > OUT", "lz4": "lz4 -dc IN > OUT", "bz2": "bzip2 -dc IN > OUT",
+	"gz": "gzip -dc IN > OUT", "zst": "zstd -dc --long=31 IN > OUT", "xz": "xz -dc IN > OUT", "lz4": "lz4 -dc IN > OUT",
+	"bz2": "bzip2 -dc IN > OUT",
 }
 
 // decompress peels off one layer of compression, and says which it was.
@@ -67,8 +69,8 @@ func decompress(r io.Reader) (io.ReadCloser, string, error) {
 // errTruncated is what a compressed stream ends with that lacks its end.
 var errTruncated = errors.New("the compressed stream is truncated")
 
-// whole tells a truncated stream from one that has come to its end: decompressors use io.ErrUnexpectedEOF for the former, and
-// so does io.ReadFull for the last piece of the latter.
+// whole tells a truncated stream from one that has come to its end: decompressors use io.ErrUnexpectedEOF for the
+// former, and so does io.ReadFull for the last piece of the latter.
 type whole struct {
 	r    io.Reader
 	k    kind
@@ -81,7 +83,8 @@ func (w *whole) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%s: %w", w.k.what, worded(w.k, err))
 		if w.some && (errors.Is(err, pgzip.ErrHeader) || errors.Is(err, zstd.ErrMagicMismatch)) {
-			err = fmt.Errorf("%w: behind the end of the stream lies something else; if that is no part of it, %s", err, unpackBy(unpackers[w.k.name]))
+			err = fmt.Errorf("%w: behind the end of the stream lies something else; if that is no part of it, %s", err,
+				unpackBy(unpackers[w.k.name]))
 		}
 	}
 	return n, err
@@ -92,8 +95,10 @@ func worded(k kind, err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errTruncated
-	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrWindowSizeTooSmall), errors.Is(err, xz.ErrMemlimit):
-		return fmt.Errorf("%w: unpacking it takes a window of more than %d MiB of memory; %s", ErrFormat, maxWindow>>20, unpackBy(unpackers[k.name]))
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrWindowSizeTooSmall),
+		errors.Is(err, xz.ErrMemlimit):
+		return fmt.Errorf("%w: unpacking it takes a window of more than %d MiB of memory; %s", ErrFormat, maxWindow>>20,
+			unpackBy(unpackers[k.name]))
 	}
 	return err
 }
@@ -110,8 +115,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bombGuard refuses a stream that unpacks to far more than a disk of zeros does: zstd makes those 32768 times smaller, gzip 1032 times.
-// What begins with this many bytes of zeros may still be a sparse disk.
+// bombGuard refuses a stream that unpacks to far more than a disk of zeros does: zstd makes those 32768 times smaller,
+// gzip 1032 times. What begins with this many bytes of zeros may still be a sparse disk.
 type bombGuard struct {
 	r      io.Reader
 	packed *counter

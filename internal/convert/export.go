@@ -31,7 +31,8 @@ func ExportRaw(ctx context.Context, r io.ReaderAt, size int64, extents []volume.
 }
 
 // eachPiece reads the extents, in pieces that do not cross a multiple of grid.
-func eachPiece(ctx context.Context, r io.ReaderAt, size int64, extents []volume.Extent, grid int64, use func(p []byte, at int64) error) error {
+func eachPiece(ctx context.Context, r io.ReaderAt, size int64, extents []volume.Extent, grid int64,
+	use func(p []byte, at int64) error) error {
 	buf := make([]byte, grid)
 	for _, e := range volume.Merge(size, extents) {
 		for at := e.Offset; at < e.End(); {
@@ -58,8 +59,9 @@ const (
 	outPerRef  = outCluster / 2 // 16-bit reference counts
 )
 
-// ExportQcow2 writes a disk as qcow2 version 3, with clusters of 64 KiB, uncompressed, into a new file. Clusters of zeros are left out.
-// The tables are laid out before the data, so the file needs a second pass over nothing but its head.
+// ExportQcow2 writes a disk as qcow2 version 3, with clusters of 64 KiB, uncompressed, into a new file. Clusters of
+// zeros are left out. The tables are laid out before the data, so the file needs a second pass over nothing but its
+// head.
 func ExportQcow2(ctx context.Context, r io.ReaderAt, size int64, extents []volume.Extent, f *os.File) error {
 	if size < 1 {
 		return errors.New("qcow2: the disk is empty")

@@ -20,7 +20,8 @@ type Partition struct {
 // PartcloneName is what partclone calls a file system of one of blkid's types.
 func PartcloneName(typ string) string {
 	name, known := map[string]string{
-		"ext2": "EXTFS", "ext3": "EXTFS", "ext4": "EXTFS", "xfs": "XFS", "btrfs": "BTRFS", "ntfs": "NTFS", "vfat": "FAT", "exfat": "EXFAT",
+		"ext2": "EXTFS", "ext3": "EXTFS", "ext4": "EXTFS", "xfs": "XFS", "btrfs": "BTRFS", "ntfs": "NTFS",
+		"vfat": "FAT", "exfat": "EXFAT",
 		"f2fs": "F2FS", "hfsplus": "HFS Plus",
 	}[typ]
 	if !known {
@@ -31,9 +32,10 @@ func PartcloneName(typ string) string {
 
 const outStrip = 256 // blocks for one checksum
 
-// ExportPartclone writes a partition as a partclone image of version 0002 with CRC32 checksums, which partclone.restore reads.
-// Blocks that an extent touches are in it.
-func ExportPartclone(ctx context.Context, r io.ReaderAt, size int64, extents []volume.Extent, part Partition, w io.Writer) error {
+// ExportPartclone writes a partition as a partclone image of version 0002 with CRC32 checksums, which partclone.restore
+// reads. Blocks that an extent touches are in it.
+func ExportPartclone(ctx context.Context, r io.ReaderAt, size int64, extents []volume.Extent, part Partition,
+	w io.Writer) error {
 	block := part.BlockSize
 	if block < 512 || block > maxBlock || block&(block-1) != 0 || size < block {
 		return fmt.Errorf("partclone: a partition of %d bytes with blocks of %d", size, block)

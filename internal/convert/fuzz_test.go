@@ -132,7 +132,8 @@ func FuzzQcow2(f *testing.F) {
 }
 
 func FuzzSfdisk(f *testing.F) {
-	f.Add("label: gpt\nlast-lba: 2014\n/dev/sda1 : start= 2048, size= 4096, type=83\n", "Disk /dev/sda: 100000s\nSector size (logical/physical): 512B/512B\n")
+	f.Add("label: gpt\nlast-lba: 2014\n/dev/sda1 : start= 2048, size= 4096, type=83\n",
+		"Disk /dev/sda: 100000s\nSector size (logical/physical): 512B/512B\n")
 	f.Fuzz(func(t *testing.T, dump, parted string) {
 		table, err := parseSfdisk(dump, parted)
 		if err == nil && (table.size < 0 || table.first() < 0) {
@@ -141,7 +142,8 @@ func FuzzSfdisk(f *testing.F) {
 	})
 }
 
-// FuzzLogicals makes boot records for partitions anywhere: what is written must be read as these partitions, by the reader of tables.
+// FuzzLogicals makes boot records for partitions anywhere: what is written must be read as these partitions, by the
+// reader of tables.
 func FuzzLogicals(f *testing.F) {
 	f.Add(uint16(100), uint16(3000), uint16(200), uint16(500), uint16(900), uint16(300), []byte{})
 	f.Add(uint16(100), uint16(3000), uint16(900), uint16(500), uint16(200), uint16(700), []byte{})
@@ -154,18 +156,20 @@ func FuzzLogicals(f *testing.F) {
 	f.Fuzz(func(t *testing.T, start, size, start5, size5, start6, size6 uint16, ebr []byte) {
 		at := func(n uint16) int64 { return int64(n) * 512 }
 		d := limited(t)
-		c := &clonezilla{dir: t.TempDir(), disk: "sda", out: d, table: sfdisk{label: "dos", sector: 512, size: 64 * mib, parts: []sfPart{
-			{name: "sda4", number: 4, start: at(start), size: at(size), kind: "f"},
-			{name: "sda6", number: 6, start: at(start6), size: at(size6), kind: "83"},
-			{name: "sda5", number: 5, start: at(start5), size: at(size5), kind: "82"},
-		}}}
+		c := &clonezilla{dir: t.TempDir(), disk: "sda", out: d,
+			table: sfdisk{label: "dos", sector: 512, size: 64 * mib, parts: []sfPart{
+				{name: "sda4", number: 4, start: at(start), size: at(size), kind: "f"},
+				{name: "sda6", number: 6, start: at(start6), size: at(size6), kind: "83"},
+				{name: "sda5", number: 5, start: at(start5), size: at(size5), kind: "82"},
+			}}}
 		if err := os.WriteFile(filepath.Join(c.dir, "sda4-ebr"), ebr, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := d.setSize(c.table.size); err != nil {
 			t.Fatal(err)
 		}
-		if start == 0 || size == 0 || size5 == 0 || size6 == 0 || start5 < start6+size6 && start6 < start5+size5 || c.logicals() != nil {
+		if start == 0 || size == 0 || size5 == 0 || size6 == 0 || start5 < start6+size6 && start6 < start5+size5 ||
+			c.logicals() != nil {
 			return
 		}
 		mbr := make([]byte, 512)

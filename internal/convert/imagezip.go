@@ -15,8 +15,8 @@ const (
 	maxRegions = ndzChunk / 8
 )
 
-// Kinds of relocations. Those of BSD labels are for a slice that is put at another place; LILO's are made relative to the slice, and
-// its map's checksum is to be made anew when they are put right.
+// Kinds of relocations. Those of BSD labels are for a slice that is put at another place; LILO's are made relative to
+// the slice, and its map's checksum is to be made anew when they are put right.
 const (
 	relocFreeBSD = 1
 	relocOpenBSD = 2
@@ -33,8 +33,9 @@ type ndzReader struct {
 	slices bool  // a slice's image, with a BSD label
 }
 
-// readImagezip reads Frisbee's .ndz of versions 1 to 4: chunks of 1 MiB, each with a header, its regions and relocations in the first
-// bytes, a zlib stream behind them, and padding. The chunks are numbered, and their regions are in the order of the disk.
+// readImagezip reads Frisbee's .ndz of versions 1 to 4: chunks of 1 MiB, each with a header, its regions and
+// relocations in the first bytes, a zlib stream behind them, and padding. The chunks are numbered, and their regions
+// are in the order of the disk.
 func readImagezip(r io.Reader, d sink) error {
 	limit := d.limit()
 	if err := d.setSize(limit); err != nil {
@@ -64,17 +65,20 @@ func readImagezip(r io.Reader, d sink) error {
 	if n.end == 0 {
 		return errors.New("imagezip: it holds nothing")
 	}
-	// What its own partition table names must be in it; of version 1, whose chunks do not describe free space, the last is made up for.
+	// What its own partition table names must be in it; of version 1, whose chunks do not describe free space, the last
+	// is made up for.
 	if want := tableEnd(d, limit); want > n.end {
 		if n.sizes {
-			return fmt.Errorf("imagezip: its partition table goes up to byte %d, and its last chunk to %d: chunks are missing at its end", want, n.end)
+			return fmt.Errorf("imagezip: its partition table goes up to byte %d, and its last chunk to %d: chunks "+
+				"are missing at its end", want, n.end)
 		}
 		n.end = want
 	}
 	if err := d.setSize(n.end); err != nil {
 		return err
 	}
-	d.note(fmt.Sprintf("imagezip keeps no disk size: the disk was made to end at byte %d, where the last chunk or partition does.", n.end))
+	d.note(fmt.Sprintf("imagezip keeps no disk size: the disk was made to end at byte %d, where the last chunk or "+
+		"partition does.", n.end))
 	if n.slices {
 		d.note("It is the image of a slice with a BSD label; the label's addresses count from the slice's beginning.")
 	}
@@ -93,7 +97,8 @@ func (n *ndzReader) chunk(chunk []byte) error {
 	case 4:
 		head = 344
 		if cipher := le.Uint16(chunk[36:]); cipher != 0 {
-			return fmt.Errorf("%w: it is encrypted (cipher %d); unpack it with imageunzip and its key", ErrFormat, cipher)
+			return fmt.Errorf("%w: it is encrypted (cipher %d); unpack it with imageunzip and its key", ErrFormat,
+				cipher)
 		}
 	default:
 		return fmt.Errorf("%w: magic number %#x", ErrFormat, le.Uint32(chunk))
@@ -107,7 +112,8 @@ func (n *ndzReader) chunk(chunk []byte) error {
 		n.end = max(n.end, int64(le.Uint32(chunk[28:]))*ndzSector)
 		relocs = int64(le.Uint32(chunk[32:]))
 	}
-	if regionSize < head || regionSize > ndzChunk || size > ndzChunk-regionSize || regions > maxRegions || relocs > maxRegions || head+8*regions+16*relocs > regionSize {
+	if regionSize < head || regionSize > ndzChunk || size > ndzChunk-regionSize || regions > maxRegions ||
+		relocs > maxRegions || head+8*regions+16*relocs > regionSize {
 		return fmt.Errorf("%d regions, %d relocations, %d bytes behind %d", regions, relocs, size, regionSize)
 	}
 	if err := n.relocations(chunk[head+8*regions:], relocs); err != nil {
@@ -143,8 +149,8 @@ func (n *ndzReader) chunk(chunk []byte) error {
 	return nil
 }
 
-// relocations looks at what is to be put right in the data, by type (u32), sector, offset and size. As imageunzip does without a slice
-// to put the image into, those of BSD labels are left alone; what it would change is refused.
+// relocations looks at what is to be put right in the data, by type (u32), sector, offset and size. As imageunzip does
+// without a slice to put the image into, those of BSD labels are left alone; what it would change is refused.
 func (n *ndzReader) relocations(list []byte, count int64) error {
 	for i := range count {
 		switch kind := le.Uint32(list[16*i:]); kind {
@@ -152,7 +158,8 @@ func (n *ndzReader) relocations(list []byte, count int64) error {
 		case relocFreeBSD, relocOpenBSD:
 			n.slices = true
 		default:
-			return fmt.Errorf("%w: it is the image of a slice that LILO boots, or of another kind with relocations (type %d); "+
+			return fmt.Errorf("%w: it is the image of a slice that LILO boots, or of another kind with relocations "+
+				"(type %d); "+
 				"load it into its slice with `imageunzip -s SLICE IN DISK`, and capture that disk", ErrFormat, kind)
 		}
 	}

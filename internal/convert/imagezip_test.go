@@ -62,10 +62,11 @@ func TestImagezipWhole(t *testing.T) {
 			chunks [][]byte
 			want   string
 		}{
-			"the first is missing":   {c[1:], "chunks are missing"},
-			"one is missing":         {[][]byte{c[0], c[1], c[3]}, "chunk 3: chunks are missing"},
-			"two are exchanged":      {[][]byte{c[0], c[2], c[1], c[3]}, "not in order"},
-			"the last is missing":    {c[:3], map[bool]string{true: "3 chunks of 4", false: "chunks are missing at its end"}[version == 1]},
+			"the first is missing": {c[1:], "chunks are missing"},
+			"one is missing":       {[][]byte{c[0], c[1], c[3]}, "chunk 3: chunks are missing"},
+			"two are exchanged":    {[][]byte{c[0], c[2], c[1], c[3]}, "not in order"},
+			"the last is missing": {c[:3],
+				map[bool]string{true: "3 chunks of 4", false: "chunks are missing at its end"}[version == 1]},
 			"the last is cut":        {[][]byte{c[0], c[1], c[2], c[3][:5000]}, "truncated"},
 			"half a chunk is behind": {[][]byte{c[0], c[1], c[2], c[3], c[3][:5000]}, "truncated"},
 			"one is there twice":     {[][]byte{c[0], c[1], c[1], c[2], c[3]}, "not in order"},
@@ -76,7 +77,8 @@ func TestImagezipWhole(t *testing.T) {
 		}
 		back := bytes.Clone(c[1])
 		le.PutUint32(back[map[int]int{1: 24, 2: 36, 3: 36, 4: 344}[version]:], 0)
-		if _, err := read(c[0], back, c[2], c[3]); err == nil || !strings.Contains(err.Error(), "before the end of the one before it") {
+		if _, err := read(c[0], back, c[2], c[3]); err == nil ||
+			!strings.Contains(err.Error(), "before the end of the one before it") {
 			t.Errorf("version %d, a region that goes back: %v", version, err)
 		}
 	}
@@ -87,7 +89,8 @@ func TestImagezipWhole(t *testing.T) {
 		if err := os.WriteFile(path, p, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "imageunzip") {
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), what) ||
+			!strings.Contains(err.Error(), "imageunzip") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -96,7 +99,8 @@ func TestImagezipWhole(t *testing.T) {
 // TestImagezipRelocations: what imageunzip would put right in the data is refused, what it would leave alone is said.
 func TestImagezipRelocations(t *testing.T) {
 	data := bytes.Repeat([]byte("sector data here"), 32*8)
-	for kind, want := range map[uint32]string{0: "", 6: "", 1: "slice with a BSD label", 2: "slice with a BSD label", 3: "LILO", 4: "LILO", 5: "LILO", 7: "type 7", 100: "type 100"} {
+	for kind, want := range map[uint32]string{0: "", 6: "", 1: "slice with a BSD label", 2: "slice with a BSD label",
+		3: "LILO", 4: "LILO", 5: "LILO", 7: "type 7", 100: "type 100"} {
 		chunk := ndzImage(t, 3, data, [][2]uint32{{0, 8}})
 		le.PutUint32(chunk[32:], 1)
 		le.PutUint32(chunk[36+8:], kind)

@@ -20,9 +20,11 @@ func TestLargeQcow2(t *testing.T) {
 	need.Tools(t, "qemu-img", "qemu-io")
 	path := filepath.Join(volumetest.Dir(t), "disk")
 	volumetest.Run(t, "qemu-img", "create", "-q", "-f", "qcow2", path, "8T")
-	volumetest.Run(t, "qemu-io", "-c", "write -P 1 0 1M", "-c", "write -P 2 4T 1M", "-c", "write -P 3 8796093018112 4k", path)
+	volumetest.Run(t, "qemu-io", "-c", "write -P 1 0 1M", "-c", "write -P 2 4T 1M", "-c", "write -P 3 8796093018112 4k",
+		path)
 	d := openDisk(t, path)
-	want := []volume.Extent{{Offset: 0, Length: mib}, {Offset: 4 << 40, Length: mib}, {Offset: 8<<40 - 64<<10, Length: 64 << 10}}
+	want := []volume.Extent{{Offset: 0, Length: mib}, {Offset: 4 << 40, Length: mib},
+		{Offset: 8<<40 - 64<<10, Length: 64 << 10}}
 	if got := d.Allocated(); len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
 		t.Errorf("allocated %v, want %v", got, want)
 	}
@@ -56,7 +58,8 @@ func TestLargePartclone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if err := readPartclone(io.MultiReader(bytes.NewReader(head), bytes.NewReader(bitmap), bytes.NewReader(le.AppendUint32(nil, rawCRC(bitmap))), bytes.NewReader(data)), d); err != nil {
+	if err := readPartclone(io.MultiReader(bytes.NewReader(head), bytes.NewReader(bitmap),
+		bytes.NewReader(le.AppendUint32(nil, rawCRC(bitmap))), bytes.NewReader(data)), d); err != nil {
 		t.Fatal(err)
 	}
 	d.done()
@@ -71,14 +74,17 @@ func TestLargePartclone(t *testing.T) {
 	}
 }
 
-// TestCutQcow2 cuts files in many places: each cut that takes a byte of the disk away is found, when the file is opened or read.
+// TestCutQcow2 cuts files in many places: each cut that takes a byte of the disk away is found, when the file is opened
+// or read.
 func TestCutQcow2(t *testing.T) {
 	t.Parallel()
 	need.Tools(t, "qemu-img")
 	disk, data := smallDisk(t)
-	for _, options := range []string{"-o cluster_size=64k", "-o cluster_size=4k", "-c -o cluster_size=64k", "-c -o compression_type=zstd,cluster_size=32k", "-o preallocation=metadata,cluster_size=64k"} {
+	for _, options := range []string{"-o cluster_size=64k", "-o cluster_size=4k", "-c -o cluster_size=64k",
+		"-c -o compression_type=zstd,cluster_size=32k", "-o preallocation=metadata,cluster_size=64k"} {
 		path := filepath.Join(volumetest.Dir(t), "disk")
-		volumetest.Run(t, "qemu-img", append(append([]string{"convert", "-O", "qcow2"}, strings.Fields(options)...), disk, path)...)
+		volumetest.Run(t, "qemu-img",
+			append(append([]string{"convert", "-O", "qcow2"}, strings.Fields(options)...), disk, path)...)
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)

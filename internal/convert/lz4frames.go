@@ -13,8 +13,8 @@ const (
 	lz4Skip   = 0x184d2a50 // to 0x184d2a5f
 )
 
-// lz4Frames reads lz4, and follows the frames beside the decompressor, which takes the end of the file between two blocks for the end of
-// the data: a frame ends with its mark.
+// lz4Frames reads lz4, and follows the frames beside the decompressor, which takes the end of the file between two
+// blocks for the end of the data: a frame ends with its mark.
 type lz4Frames struct {
 	z      *lz4.Reader
 	frames lz4Walk

@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// readNtfsclone reads the special image of ntfsclone(8): a header of 50 bytes (magic, u8 major and minor version, u32 cluster size,
-// u64 device size, clusters and clusters in use, u32 offset of the data), then commands: 0 and a u64 count skips clusters, 1 is
-// followed by a cluster. All little-endian.
+// readNtfsclone reads the special image of ntfsclone(8): a header of 50 bytes (magic, u8 major and minor version, u32
+// cluster size, u64 device size, clusters and clusters in use, u32 offset of the data), then commands: 0 and a u64
+// count skips clusters, 1 is followed by a cluster. All little-endian.
 func readNtfsclone(r io.Reader, d sink) error {
 	var head [50]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -19,7 +19,8 @@ func readNtfsclone(r io.Reader, d sink) error {
 	}
 	cluster, size, clusters := int64(le.Uint32(head[18:])), int64(le.Uint64(head[22:])), int64(le.Uint64(head[30:]))
 	offset := int64(le.Uint32(head[46:]))
-	if cluster < 256 || cluster > maxBlock || cluster&(cluster-1) != 0 || size < 1 || clusters < 1 || clusters > size/cluster+1 {
+	if cluster < 256 || cluster > maxBlock || cluster&(cluster-1) != 0 || size < 1 || clusters < 1 ||
+		clusters > size/cluster+1 {
 		return fmt.Errorf("ntfsclone header: %d clusters of %d bytes on a device of %d", clusters, cluster, size)
 	}
 	if offset < int64(len(head)) || offset > 1<<20 {

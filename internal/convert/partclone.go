@@ -144,11 +144,12 @@ func partclone2(head []byte) (*partclone, error) {
 	return p, p.check()
 }
 
-// partclone1 reads the older header: no byte order, no checksum of its own. Numbers that make no sense tell a writer of the other
-// byte order or word size.
+// partclone1 reads the older header: no byte order, no checksum of its own. Numbers that make no sense tell a writer of
+// the other byte order or word size.
 func partclone1(head []byte) (*partclone, error) {
 	p := &partclone{
-		order: le, version1: true, byteWide: true, fs: field.Text(head[15:30]), block: int64(le.Uint32(head[36:])), size: int64(le.Uint64(head[40:])),
+		order: le, version1: true, byteWide: true, fs: field.Text(head[15:30]), block: int64(le.Uint32(head[36:])),
+		size:   int64(le.Uint64(head[40:])),
 		blocks: int64(le.Uint64(head[48:])), used: int64(le.Uint64(head[56:])), mode: sumLegacy, sumSize: 4, perSum: 1,
 	}
 	if err := p.check(); err != nil {
@@ -208,7 +209,8 @@ func (p *partclone) bitmap(r io.Reader) ([]byte, error) {
 		return nil, short(err)
 	}
 	if string(mark) != partcloneEnd {
-		return nil, fmt.Errorf("%w: the mark %s is not behind it; the image was written by a machine of another word size", ErrFormat, partcloneEnd)
+		return nil, fmt.Errorf("%w: the mark %s is not behind it; the image was written by a machine of another word "+
+			"size", ErrFormat, partcloneEnd)
 	}
 	return out, nil
 }
@@ -284,7 +286,8 @@ func (p *partclone) data(r io.Reader, bitmap []byte, d sink) error {
 		}
 		if sums != nil {
 			if want := sums.sum(p.order); !bytes.Equal(want, got) {
-				return fmt.Errorf("the checksum of the %d blocks up to block %d (byte %d of the partition) is wrong", strip, block, block*p.block)
+				return fmt.Errorf("the checksum of the %d blocks up to block %d (byte %d of the partition) is wrong",
+					strip, block, block*p.block)
 			}
 			if p.reseed {
 				sums.Reset()

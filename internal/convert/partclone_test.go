@@ -14,7 +14,8 @@ import (
 func TestPartclone(t *testing.T) {
 	t.Parallel()
 	path, data := sample(t)
-	for _, c := range []struct{ name, tool string }{{"-a0", "extfs"}, {"-a1", "extfs"}, {"-a1 -k 7", "extfs"}, {"-a1 -K", "extfs"}, {"-a1 -k 3 -K", "extfs"}} {
+	for _, c := range []struct{ name, tool string }{{"-a0", "extfs"}, {"-a1", "extfs"}, {"-a1 -k 7", "extfs"},
+		{"-a1 -K", "extfs"}, {"-a1 -k 3 -K", "extfs"}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			need.Tools(t, "partclone."+c.tool)
@@ -39,11 +40,13 @@ func TestPartclone(t *testing.T) {
 			for name, at := range map[string]int{"header": 60, "bitmap": 200, "data": len(p) - 5000} {
 				bad := bytes.Clone(p)
 				bad[at] ^= 1
-				if err := readPartclone(bytes.NewReader(bad), testScratch(t)); err == nil && (name != "data" || c.name != "-a0") {
+				if err := readPartclone(bytes.NewReader(bad), testScratch(t)); err == nil &&
+					(name != "data" || c.name != "-a0") {
 					t.Errorf("damage in the %s was not noticed", name)
 				}
 			}
-			if err := readPartclone(bytes.NewReader(p[:len(p)-9]), testScratch(t)); err == nil || !strings.Contains(err.Error(), "truncated") {
+			if err := readPartclone(bytes.NewReader(p[:len(p)-9]), testScratch(t)); err == nil ||
+				!strings.Contains(err.Error(), "truncated") {
 				t.Errorf("a truncated image: %v", err)
 			}
 		})
@@ -137,7 +140,9 @@ func TestPartcloneModes(t *testing.T) {
 		mode             uint16
 		strip            int
 		reseed, version1 bool
-	}{{sumNone, 0, false, false}, {sumCRC32, 5, true, false}, {sumXXH64, 5, true, false}, {sumXXH64, 4, false, false}, {sumXXH128, 2560, true, false}, {sumXXH128, 3, false, false}, {sumLegacy, 1, true, false}, {0, 0, false, true}} {
+	}{{sumNone, 0, false, false}, {sumCRC32, 5, true, false}, {sumXXH64, 5, true, false}, {sumXXH64, 4, false, false},
+		{sumXXH128, 2560, true, false}, {sumXXH128, 3, false, false}, {sumLegacy, 1, true, false},
+		{0, 0, false, true}} {
 		image := build(data, block, c.mode, c.strip, c.reseed, c.version1)
 		d := testScratch(t)
 		if err := readPartclone(bytes.NewReader(image), d); err != nil {
@@ -148,7 +153,8 @@ func TestPartcloneModes(t *testing.T) {
 		same(t, want, content(t, d))
 		if c.mode == sumXXH64 || c.mode == sumXXH128 {
 			image[len(image)-40] ^= 1
-			if err := readPartclone(bytes.NewReader(image), testScratch(t)); err == nil || !strings.Contains(err.Error(), "checksum") {
+			if err := readPartclone(bytes.NewReader(image), testScratch(t)); err == nil ||
+				!strings.Contains(err.Error(), "checksum") {
 				t.Errorf("%+v: damage was not noticed: %v", c, err)
 			}
 		}

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// digitsOf are what split(1) and others put behind a name: .aa, .ab (or with three letters), or .000, .001 (or from .001 on, as 7-Zip does).
+// digitsOf are what split(1) and others put behind a name: .aa, .ab (or with three letters), or .000, .001 (or from
+// .001 on, as 7-Zip does).
 const (
 	letters = "abcdefghijklmnopqrstuvwxyz"
 	numbers = "0123456789"
@@ -49,8 +50,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// splitPieces lists the files of an image that was cut, given by its first piece or by the name without suffix. A file that is not one of
-// several stands alone. It is an error if the first piece, or one in the middle, is missing.
+// splitPieces lists the files of an image that was cut, given by its first piece or by the name without suffix. A file
+// that is not one of several stands alone. It is an error if the first piece, or one in the middle, is missing.
 func splitPieces(path string) ([]string, error) {
 	base, suffix, set := suffixOf(path)
 	if exists(path) {
@@ -73,13 +74,15 @@ func splitPieces(path string) ([]string, error) {
 		}
 	}
 	if isFirst(suffix) && exists(base+"."+next(suffix, set)) {
-		return nil, fmt.Errorf("it is the first piece of a split image, and missing: %s.%s is there", base, next(suffix, set))
+		return nil, fmt.Errorf("it is the first piece of a split image, and missing: %s.%s is there", base,
+			next(suffix, set))
 	}
 	_, err := os.Stat(path)
 	return nil, err
 }
 
-// firstPiece is the suffix of the first piece of the image that a file with this suffix belongs to; empty for a file that stands alone.
+// firstPiece is the suffix of the first piece of the image that a file with this suffix belongs to; empty for a file
+// that stands alone.
 func firstPiece(base, suffix, set string) (string, error) {
 	var first string
 	switch {
@@ -104,10 +107,12 @@ func firstPiece(base, suffix, set string) (string, error) {
 	if exists(base + "." + first) {
 		return "", fmt.Errorf("it is a later piece of a split image; give the first one, %s.%s", base, first)
 	}
-	return "", fmt.Errorf("by its name it is a later piece of a split image, and the first one, %s.%s, is missing", base, first)
+	return "", fmt.Errorf("by its name it is a later piece of a split image, and the first one, %s.%s, is missing",
+		base, first)
 }
 
-// contiguous lists the pieces from the first on. All must be there, and all but the last of one size, as split(1) makes them.
+// contiguous lists the pieces from the first on. All must be there, and all but the last of one size, as split(1) makes
+// them.
 func contiguous(base, first, set string) ([]string, error) {
 	have := map[string]int64{}
 	entries, err := os.ReadDir(filepath.Dir(base))
@@ -132,17 +137,20 @@ func contiguous(base, first, set string) ([]string, error) {
 			break
 		}
 		if last != "" && have[last] != have[first] {
-			return nil, fmt.Errorf("its piece %s.%s has %d bytes, and the first one %d: it is not whole", base, last, have[last], have[first])
+			return nil, fmt.Errorf("its piece %s.%s has %d bytes, and the first one %d: it is not whole", base, last,
+				have[last], have[first])
 		}
 		pieces = append(pieces, base+"."+suffix)
 		last = suffix
 	}
 	if have[last] > have[first] {
-		return nil, fmt.Errorf("its last piece %s.%s has %d bytes, more than the first one with %d: pieces are missing or of different images", base, last, have[last], have[first])
+		return nil, fmt.Errorf("its last piece %s.%s has %d bytes, more than the first one with %d: pieces are "+
+			"missing or of different images", base, last, have[last], have[first])
 	}
 	for suffix := range have {
 		if suffix > last && suffix[0]-last[0] <= 1 { // further on lie names such as .iso
-			return nil, fmt.Errorf("its piece %s.%s is missing, and %s.%s is there", base, next(last, set), base, suffix)
+			return nil, fmt.Errorf("its piece %s.%s is missing, and %s.%s is there", base, next(last, set), base,
+				suffix)
 		}
 	}
 	return pieces, nil

@@ -61,7 +61,8 @@ func TestPieces(t *testing.T) {
 			same(t, data, content(t, openDisk(t, given)))
 			continue
 		}
-		if d, err := OpenContext(t.Context(), given, Options{Scratch: dir}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if d, err := OpenContext(t.Context(), given, Options{Scratch: dir}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s, given %q without %v: %v %v", c.options, c.given, c.away, d, err)
 		}
 	}
@@ -93,7 +94,8 @@ func TestSplitQcow2(t *testing.T) {
 // TestNamesLikePieces: a name may end in letters or a number.
 func TestNamesLikePieces(t *testing.T) {
 	_, data := smallDisk(t)
-	for _, names := range [][]string{{"disk.img", "disk.raw"}, {"v1.02", "v1.03"}, {"v1.10", "v1.11"}, {"disk.dd", "disk.gz"}, {"disk.123"}, {"disk.001"}} {
+	for _, names := range [][]string{{"disk.img", "disk.raw"}, {"v1.02", "v1.03"}, {"v1.10", "v1.11"},
+		{"disk.dd", "disk.gz"}, {"disk.123"}, {"disk.001"}} {
 		dir := volumetest.Dir(t)
 		for _, name := range names {
 			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {

@@ -68,14 +68,16 @@ func (q *qcow2) header() error {
 	}
 	version := be.Uint32(head[4:])
 	if version != 2 && version != 3 {
-		return fmt.Errorf("%w: it is of version %d; %s", ErrFormat, version, convertBy("qemu-img convert -f qcow -O raw IN OUT"))
+		return fmt.Errorf("%w: it is of version %d; %s", ErrFormat, version,
+			convertBy("qemu-img convert -f qcow -O raw IN OUT"))
 	}
 	q.bits, q.size = uint(be.Uint32(head[20:])), int64(be.Uint64(head[24:]))
 	switch {
 	case be.Uint64(head[8:]) != 0 || be.Uint32(head[16:]) != 0:
 		return fmt.Errorf("%w: it has a backing file; with that beside it, %s", ErrFormat, qemuImg)
 	case be.Uint32(head[32:]) != 0:
-		return fmt.Errorf("%w: it is encrypted; decrypt it with `qemu-img convert --object secret,id=k,file=KEYFILE --image-opts "+
+		return fmt.Errorf("%w: it is encrypted; decrypt it with `qemu-img convert --object secret,id=k,file=KEYFILE "+
+			"--image-opts "+
 			"driver=qcow2,encrypt.key-secret=k,file.filename=IN -O raw OUT`, and import OUT", ErrFormat)
 	case q.bits < 9 || q.bits > 21:
 		return fmt.Errorf("clusters of 2^%d bytes", q.bits)
@@ -98,7 +100,8 @@ func (q *qcow2) header() error {
 			switch head[104] {
 			case 0:
 			case 1:
-				z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderMaxWindow(maxWindow))
+				z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxWindow),
+					zstd.WithDecoderMaxWindow(maxWindow))
 				if err != nil {
 					return err
 				}
@@ -125,7 +128,8 @@ func (q *qcow2) header() error {
 	return q.survey()
 }
 
-// survey goes through all tables once: it collects the runs, and refuses a file that does not have all that its tables name.
+// survey goes through all tables once: it collects the runs, and refuses a file that does not have all that its tables
+// name.
 func (q *qcow2) survey() error {
 	runs := volume.NewRuns(q.size)
 	for i := range int64(len(q.l1)) {
@@ -139,7 +143,8 @@ func (q *qcow2) survey() error {
 				continue
 			}
 			if end := q.end(e, min(q.cluster, q.size-at)); end > q.file {
-				return fmt.Errorf("it was cut: byte %d of the disk would be at %d of the file, which has %d bytes; copy it again, and see `qemu-img check`", at, end, q.file)
+				return fmt.Errorf("it was cut: byte %d of the disk would be at %d of the file, which has %d bytes; "+
+					"copy it again, and see `qemu-img check`", at, end, q.file)
 			}
 			runs.Add(at, q.cluster)
 		}
@@ -148,7 +153,8 @@ func (q *qcow2) survey() error {
 	return nil
 }
 
-// end is where the first n bytes of a cluster end in the file; of a compressed one, which may end before its last sector does, at least.
+// end is where the first n bytes of a cluster end in the file; of a compressed one, which may end before its last
+// sector does, at least.
 func (q *qcow2) end(e uint64, n int64) int64 {
 	if e&l2Packed == 0 {
 		return int64(e&l2Offset) + n
@@ -253,8 +259,8 @@ func (q *qcow2) read(part []byte, e uint64, in int64) error {
 	return nil
 }
 
-// place tells where a compressed cluster lies in the file: the lower bits of its entry are the place, the upper ones how many further
-// sectors of 512 bytes it touches.
+// place tells where a compressed cluster lies in the file: the lower bits of its entry are the place, the upper ones
+// how many further sectors of 512 bytes it touches.
 func (q *qcow2) place(e uint64) (at, n int64) {
 	e &^= 3 << 62
 	shift := 62 - (q.bits - 8)

@@ -45,7 +45,8 @@ func nameless(dir string) (*os.File, error) {
 	if err == nil {
 		return os.NewFile(uintptr(fd), dir+"/(unpacked)"), nil
 	}
-	// Some file systems, NFS among them, have no such files. Killed between the two calls, the program leaves an empty one.
+	// Some file systems, NFS among them, have no such files. Killed between the two calls, the program leaves an empty
+	// one.
 	f, err := os.CreateTemp(dir, "diskcast-convert-*")
 	if err != nil {
 		return nil, err
@@ -82,7 +83,8 @@ const grain = 4096
 
 var zeros [64 << 10]byte
 
-// write puts data at off. Zeros are neither written nor count as allocated: the file has none at the start, and a format's data come once.
+// write puts data at off. Zeros are neither written nor count as allocated: the file has none at the start, and a
+// format's data come once.
 func (s *scratch) write(p []byte, off int64) error {
 	if off < 0 || off > s.size || int64(len(p)) > s.size-off {
 		return fmt.Errorf("it has %d bytes for offset %d of a disk of %d bytes", len(p), off, s.size)

@@ -120,7 +120,8 @@ func parseSfdisk(dump, parted string) (sfdisk, error) {
 	case sectors > 0 && sectors < 1<<50:
 		t.size = sectors * t.sector
 	case lastLBA > 0 && lastLBA < 1<<50:
-		t.size = (lastLBA + 1 + 1 + 16384/t.sector) * t.sector // the backup entries and header are behind the last usable sector
+		// the backup entries and header are behind the last usable sector
+		t.size = (lastLBA + 1 + 1 + 16384/t.sector) * t.sector
 	default:
 		t.size, t.guessed = end, true
 	}

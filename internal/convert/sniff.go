@@ -34,8 +34,8 @@ func restoreBy(program string) string {
 
 var qemuImg = convertBy("qemu-img convert -O raw IN OUT")
 
-// kinds are the formats that are told by magic bytes. Those without a way out are read. The order matters where one is the beginning
-// of another.
+// kinds are the formats that are told by magic bytes. Those without a way out are read. The order matters where one is
+// the beginning of another.
 var kinds = []kind{
 	{"gz", "gzip", "", 0, "\x1f\x8b"},
 	{"zst", "zstd", "", 0, "\x28\xb5\x2f\xfd"},
@@ -87,8 +87,11 @@ var kinds = []kind{
 	{"ewf", "EnCase (EWF)", convertBy("ewfexport -f raw -t OUT IN"), 0, "EVF\x09\x0d\x0a\xff\x00"},
 	{"aff", "AFF", convertBy("affconvert -r IN"), 0, "AFF10\x0d\x0a\x00"},
 
-	{"wim", "WIM or ESD", "it holds files and no disk; apply it to a partition with `wimapply IN 1 DEVICE`, and capture that disk", 0, "MSWIM\x00\x00\x00"},
-	{"wim", "WIM (pipable)", "it holds files and no disk; apply it to a partition with `wimapply IN 1 DEVICE`, and capture that disk", 0, "WLPWM\x00\x00\x00"},
+	{"wim", "WIM or ESD", "it holds files and no disk; apply it to a partition with `wimapply IN 1 DEVICE`, and " +
+		"capture that disk", 0, "MSWIM\x00\x00\x00"},
+	{"wim", "WIM (pipable)",
+		"it holds files and no disk; apply it to a partition with `wimapply IN 1 DEVICE`, and capture that disk", 0,
+		"WLPWM\x00\x00\x00"},
 	{"ffu", "Windows FFU", restoreBy("`DISM /Apply-FFU`"), 4, "SignedImage "},
 	{"gho", "Norton Ghost", restoreBy("Ghost"), 0, "\xfe\xef\x01"},
 	{"tib", "Acronis True Image", restoreBy("Acronis"), 0, "\xb4\x6e\x68\x44"},
@@ -105,7 +108,8 @@ var (
 	kindLzma = kind{name: "lzma", what: "lzma (not xz)", way: unpackBy("xz -dc --format=lzma IN > OUT")}
 )
 
-// sniff tells the format of a file that begins with head. The name of a raw disk, which may begin with anything, is empty.
+// sniff tells the format of a file that begins with head. The name of a raw disk, which may begin with anything, is
+// empty.
 func sniff(head []byte) kind {
 	for _, k := range kinds {
 		if len(head) >= k.at+len(k.magic) && string(head[k.at:k.at+len(k.magic)]) == k.magic && k.plausible(head) {
@@ -127,7 +131,8 @@ func sniff(head []byte) kind {
 func (k kind) plausible(head []byte) bool {
 	switch k.name {
 	case "bz2": // a digit, and the first block's mark or that of the end
-		return len(head) < 10 || head[3] >= '1' && head[3] <= '9' && (string(head[4:10]) == "1AY&SY" || string(head[4:10]) == "\x17\x72\x45\x38\x50\x90")
+		return len(head) < 10 || head[3] >= '1' && head[3] <= '9' &&
+			(string(head[4:10]) == "1AY&SY" || string(head[4:10]) == "\x17\x72\x45\x38\x50\x90")
 	case "gz":
 		return len(head) < 4 || head[2] == 8 && head[3]&0xe0 == 0
 	case "squashfs":
@@ -156,8 +161,8 @@ func isTar(head []byte) bool {
 	return sum == want
 }
 
-// isLzma tells the older format of lzma, which has no magic bytes: properties, the size of the dictionary (2^n or 3*2^n), the size of
-// the data (or all ones), and a zero with which the coder begins.
+// isLzma tells the older format of lzma, which has no magic bytes: properties, the size of the dictionary (2^n or
+// 3*2^n), the size of the data (or all ones), and a zero with which the coder begins.
 func isLzma(head []byte) bool {
 	if len(head) < 14 || head[0] != 0x5d || head[13] != 0 {
 		return false
@@ -167,7 +172,8 @@ func isLzma(head []byte) bool {
 	return round && dict >= 4096 && (size == 1<<64-1 || size > 0 && size < 1<<48)
 }
 
-// isPacked tells a skippable frame, with which zstd and lz4 files may begin (pzstd's do), if another frame follows in head.
+// isPacked tells a skippable frame, with which zstd and lz4 files may begin (pzstd's do), if another frame follows in
+// head.
 func isPacked(head []byte) bool {
 	if len(head) < 16 || head[0]&0xf0 != 0x50 || !bytes.Equal(head[1:4], []byte("\x2a\x4d\x18")) {
 		return false

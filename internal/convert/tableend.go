@@ -8,8 +8,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
-// tableEnd is where the partition table of a disk says that it ends, at least: 0 without a table. What r does not have reads as zeros, so
-// that the table of a disk that was cut is read too.
+// tableEnd is where the partition table of a disk says that it ends, at least: 0 without a table. What r does not have
+// reads as zeros, so that the table of a disk that was cut is read too.
 func tableEnd(r io.ReaderAt, limit int64) int64 {
 	end, err := table.Claims(endless{r}, limit, 512)
 	if err != nil {
@@ -34,7 +34,8 @@ func (e endless) ReadAt(p []byte, off int64) (int, error) {
 type CutError struct{ Have, Want int64 } // bytes
 
 func (e *CutError) Error() string {
-	return fmt.Sprintf("its partition table is of a disk of %d bytes at least, and it has %d: it was cut, and %d bytes are missing at its end",
+	return fmt.Sprintf("its partition table is of a disk of %d bytes at least, and it has %d: it was cut, and %d "+
+		"bytes are missing at its end",
 		e.Want, e.Have, e.Want-e.Have)
 }
 

@@ -15,8 +15,8 @@ const (
 	maxNames   = 8      // of its members that an error lists
 )
 
-// untar takes the disk out of a tar file with one regular file in it, as distributions ship their cloud images. It is a raw disk or a
-// partclone, ntfsclone or imagezip file; a GNU or PAX sparse one will do.
+// untar takes the disk out of a tar file with one regular file in it, as distributions ship their cloud images. It is a
+// raw disk or a partclone, ntfsclone or imagezip file; a GNU or PAX sparse one will do.
 func untar(r io.Reader, d sink) (format string, err error) {
 	t := tar.NewReader(r)
 	var names []string
@@ -60,7 +60,8 @@ func tarMember(h *tar.Header, t io.Reader, d sink) (string, error) {
 	}
 	k := sniff(head)
 	if k.name == "qcow2" || k.name == "tar" || decompressors[k.name] != nil {
-		return "", fmt.Errorf("%w: it is a tar file with %s, whose format is %s; unpack it with `tar -xf IN`, and import that", ErrFormat, h.Name, k.what)
+		return "", fmt.Errorf("%w: it is a tar file with %s, whose format is %s; unpack it with `tar -xf IN`, and "+
+			"import that", ErrFormat, h.Name, k.what)
 	}
 	format, err := unpackKind(k, in, d)
 	if err != nil {
@@ -81,5 +82,6 @@ func oneMember(names []string, more int) error {
 	if more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Errorf("%w: it is a tar file with several members (%s), and one with a disk alone is read; unpack it with `tar -xf IN`, and import the disk", ErrFormat, list)
+	return fmt.Errorf("%w: it is a tar file with several members (%s), and one with a disk alone is read; unpack it "+
+		"with `tar -xf IN`, and import the disk", ErrFormat, list)
 }

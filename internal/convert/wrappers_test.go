@@ -34,7 +34,8 @@ func smallDisk(t *testing.T) (path string, data []byte) {
 	return path, data
 }
 
-// TestWayOut makes what users take for disks with the programs that do, and follows what the refusal says: the disk must come out.
+// TestWayOut makes what users take for disks with the programs that do, and follows what the refusal says: the disk
+// must come out.
 func TestWayOut(t *testing.T) {
 	t.Parallel()
 	disk, data := smallDisk(t)
@@ -61,13 +62,15 @@ func TestWayOut(t *testing.T) {
 		"qcow2 with a backing file":       "cp IN OUT.base && qemu-img create -q -f qcow2 -b OUT.base -F raw OUT",
 		"qcow2 in xz":                     qemu("qcow2") + " && xz -0 OUT && mv OUT.xz OUT",
 		"gzip in gzip":                    "gzip -1c IN | gzip -1 >OUT",
-		"several in a tar":                "cp IN OUT.raw && echo text >OUT.txt && tar -cf OUT -C $(dirname OUT) $(basename OUT).raw $(basename OUT).txt",
-		"cpio":                            "cd $(dirname IN) && basename IN | cpio -o -H newc --quiet >OUT",
+		"several in a tar": "cp IN OUT.raw && echo text >OUT.txt && tar -cf OUT -C $(dirname OUT) " +
+			"$(basename OUT).raw $(basename OUT).txt",
+		"cpio": "cd $(dirname IN) && basename IN | cpio -o -H newc --quiet >OUT",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tool, _, _ := strings.Cut(make, " ")
-			if strings.HasPrefix(tool, "qemu") || tool == "zip" || tool == "7z" || tool == "lzip" || tool == "img2simg" {
+			if strings.HasPrefix(tool, "qemu") || tool == "zip" || tool == "7z" || tool == "lzip" ||
+				tool == "img2simg" {
 				need.Tool(t, tool)
 			}
 			dir := volumetest.Dir(t)
@@ -153,8 +156,10 @@ func TestTar(t *testing.T) {
 	}
 	sh("cp --sparse=always " + disk + " disk.raw; mkdir sub; cp disk.raw sub")
 	for name, c := range map[string]struct{ options, format string }{
-		"tar": {"", "raw+tar"}, "xz": {"-J", "raw+tar+xz"}, "gz": {"-z", "raw+tar+gz"}, "zst": {"--zstd", "raw+tar+zst"},
-		"gnu sparse": {"-S --format=gnu", "raw+tar"}, "pax sparse": {"-S --format=pax", "raw+tar"}, "ustar": {"--format=ustar", "raw+tar"}, "v7": {"--format=v7", "raw+tar"},
+		"tar": {"", "raw+tar"}, "xz": {"-J", "raw+tar+xz"}, "gz": {"-z", "raw+tar+gz"},
+		"zst":        {"--zstd", "raw+tar+zst"},
+		"gnu sparse": {"-S --format=gnu", "raw+tar"}, "pax sparse": {"-S --format=pax", "raw+tar"},
+		"ustar": {"--format=ustar", "raw+tar"}, "v7": {"--format=v7", "raw+tar"},
 	} {
 		sh("tar " + c.options + " -cf one.tar disk.raw")
 		d := openDisk(t, filepath.Join(dir, "one.tar"))
@@ -185,7 +190,8 @@ func TestTar(t *testing.T) {
 	}
 }
 
-// TestEveryCut unpacks every beginning of compressed files, and files with something behind them: neither may pass for the whole.
+// TestEveryCut unpacks every beginning of compressed files, and files with something behind them: neither may pass for
+// the whole.
 func TestEveryCut(t *testing.T) {
 	t.Parallel()
 	data := append(bytes.Repeat([]byte("sector"), 400), make([]byte, 4096-2400)...)
@@ -195,7 +201,8 @@ func TestEveryCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ pack string }{
-		"gzip": {"gzip -1"}, "pigz": {"pigz -1"}, "xz": {"xz -0"}, "xz in blocks": {"xz -0 -T2 --block-size=1000"}, "zstd": {"zstd -q -1"}, "zstd without a checksum": {"zstd -q -1 --no-check"},
+		"gzip": {"gzip -1"}, "pigz": {"pigz -1"}, "xz": {"xz -0"}, "xz in blocks": {"xz -0 -T2 --block-size=1000"},
+		"zstd": {"zstd -q -1"}, "zstd without a checksum": {"zstd -q -1 --no-check"},
 		"lz4": {"lz4 -q -1"}, "lz4 without a checksum": {"lz4 -q -1 --no-frame-crc"}, "bzip2": {"bzip2 -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,8 +254,11 @@ func TestWindows(t *testing.T) {
 	need.Tools(t, "zstd", "lz4", "pzstd")
 	dir := volumetest.Dir(t)
 	// From a pipe, so that the frame does not say how little is in it.
-	volumetest.Run(t, "sh", "-ec", "cd "+dir+"; head -c 3M /dev/zero | zstd -q --long=31 --ultra -20 -c >long; head -c 20M /dev/zero >z; lz4 -q -l -1 z legacy; pzstd -q -p 2 z -o pz")
-	if _, err := Open(filepath.Join(dir, "long")); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "256 MiB of memory") || !strings.Contains(err.Error(), "zstd -dc --long=31") {
+	volumetest.Run(t, "sh", "-ec", "cd "+dir+
+		"; head -c 3M /dev/zero | zstd -q --long=31 --ultra -20 -c >long; head -c 20M /dev/zero >z; lz4 -q -l -1 z "+
+		"legacy; pzstd -q -p 2 z -o pz")
+	if _, err := Open(filepath.Join(dir, "long")); !errors.Is(err, ErrFormat) ||
+		!strings.Contains(err.Error(), "256 MiB of memory") || !strings.Contains(err.Error(), "zstd -dc --long=31") {
 		t.Errorf("a long window: %v", err)
 	}
 	for name, format := range map[string]string{"legacy": "raw+lz4", "pz": "raw+zst"} {
@@ -273,19 +283,23 @@ func TestMagic(t *testing.T) {
 		if err := os.WriteFile(path, p, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), k.what) || !strings.Contains(err.Error(), k.way) {
+		if _, err := Open(path); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), k.what) ||
+			!strings.Contains(err.Error(), k.way) {
 			t.Errorf("%s: %v", k.what, err)
 		}
 	}
-	for name, end := range map[string]string{"Apple disk image (DMG)": "koly\x00\x00\x00\x04\x00\x00\x02\x00", "encrypted Apple": "cdsaencr"} {
+	for name, end := range map[string]string{"Apple disk image (DMG)": "koly\x00\x00\x00\x04\x00\x00\x02\x00",
+		"encrypted Apple": "cdsaencr"} {
 		p := make([]byte, 4096)
 		copy(p[4096-512:], end)
-		if _, _, err := footer(bytes.NewReader(p), 4096); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), name) {
+		if _, _, err := footer(bytes.NewReader(p), 4096); !errors.Is(err, ErrFormat) ||
+			!strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	// A raw disk may begin with anything: boot code that is close to some magic bytes is no archive.
-	for _, head := range []string{"\xeb\x63\x90", "\x5d\x00\x00", "BZ", "\x1f\x8b\x00", "\x50\x2a\x4d\x18\xff\xff\xff\xff"} {
+	for _, head := range []string{"\xeb\x63\x90", "\x5d\x00\x00", "BZ", "\x1f\x8b\x00",
+		"\x50\x2a\x4d\x18\xff\xff\xff\xff"} {
 		if k := sniff(append([]byte(head), make([]byte, 600)...)); k.name != "" {
 			t.Errorf("%q is taken for %s", head, k.what)
 		}

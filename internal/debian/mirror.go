@@ -19,7 +19,8 @@ func Mirror() string {
 		return m
 	}
 	// Where there is no apt, or it cannot read its sources, there is nothing to learn from it.
-	out, _ := exec.Command("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages").Output()
+	out, _ := exec.Command("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)",
+		"Created-By: Packages").Output()
 	return fromTargets(out)
 }
 

@@ -4,10 +4,12 @@ import "testing"
 
 func TestFromTargets(t *testing.T) {
 	for name, c := range map[string]struct{ list, want string }{
-		"a site's own mirror": {"Debian bookworm-security http://apt.lab/debian-security/\nDebian bookworm http://apt.lab/debian/\n", "http://apt.lab/debian"},
-		"Ubuntu":              {"Ubuntu noble http://archive.ubuntu.com/ubuntu/\n", Public},
-		"another vendor":      {". nodistro https://deb.nodesource.com/node_20.x/\nDebian trixie https://m/debian/\n", "https://m/debian"},
-		"no apt":              {"", Public},
+		"a site's own mirror": {"Debian bookworm-security http://apt.lab/debian-security/\nDebian bookworm " +
+			"http://apt.lab/debian/\n", "http://apt.lab/debian"},
+		"Ubuntu": {"Ubuntu noble http://archive.ubuntu.com/ubuntu/\n", Public},
+		"another vendor": {". nodistro https://deb.nodesource.com/node_20.x/\nDebian trixie https://m/debian/\n",
+			"https://m/debian"},
+		"no apt": {"", Public},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := fromTargets([]byte(c.list)); got != c.want {

@@ -1,5 +1,5 @@
-// Package diskrule finds the one disk that a session's rule means, or that an earlier plan of the session chose. The node goes by it, and
-// the server holds what a node says to it.
+// Package diskrule finds the one disk that a session's rule means, or that an earlier plan of the session chose. The
+// node goes by it, and the server holds what a node says to it.
 package diskrule
 
 import (
@@ -12,7 +12,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// Missing is the error of a rule for which no disk is there, and of a session's disk that is not there: it may come late.
+// Missing is the error of a rule for which no disk is there, and of a session's disk that is not there: it may come
+// late.
 type Missing struct{ error }
 
 func missing(format string, args ...any) error { return Missing{fmt.Errorf(format, args...)} }
@@ -40,14 +41,19 @@ func Choose(disks []session.Disk, rule session.Target) (session.Disk, error) {
 	}
 	switch {
 	case len(disks) == 0:
-		return session.Disk{}, missing("this node has no disk that the kernel knows: is a driver missing in the boot directory, or the controller off in the firmware setup?")
+		return session.Disk{}, missing("this node has no disk that the kernel knows: is a driver missing in the boot " +
+			"directory, or the controller off in the firmware setup?")
 	case len(fit) == 0 && loose == writable && loose > 0 && !rule.Names():
-		return session.Disk{}, missing("this node has only removable or USB disks, which count only for a rule that names them (type=usb, serial=, by-path=); "+
-			"nothing was written. If it has another disk, its driver may be missing in the boot directory. The disks of this node:\n%s", list(disks, whys))
+		return session.Disk{}, missing("this node has only removable or USB disks, which count only for a rule that "+
+			"names them (type=usb, serial=, by-path=); "+
+			"nothing was written. If it has another disk, its driver may be missing in the boot directory. The disks "+
+			"of this node:\n%s", list(disks, whys))
 	case len(fit) == 0:
-		return session.Disk{}, missing("no disk fits the rule (%s); nothing was written. The disks of this node:\n%s", Rule(rule), list(disks, whys))
+		return session.Disk{}, missing("no disk fits the rule (%s); nothing was written. The disks of this node:\n%s",
+			Rule(rule), list(disks, whys))
 	case len(fit) > 1:
-		return session.Disk{}, fmt.Errorf("the rule (%s) fits %d disks and must fit one; nothing was written. Name a serial, a wwn, a place (by-path) or a size class, "+
+		return session.Disk{}, fmt.Errorf("the rule (%s) fits %d disks and must fit one; nothing was written. Name a "+
+			"serial, a wwn, a place (by-path) or a size class, "+
 			"or add smallest, largest or first. The disks of this node:\n%s", Rule(rule), len(fit), list(disks, whys))
 	}
 	return fit[0], nil
@@ -64,20 +70,25 @@ func Find(disks []session.Disk, id session.DiskID) (session.Disk, error) {
 	}
 	switch {
 	case !id.Unique():
-		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, has no WWN, serial or place to be known again by, so nothing was written. "+
+		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, has no WWN, serial or place to be "+
+			"known again by, so nothing was written. "+
 			"Begin a new session. The disks of this node:\n%s", id.Words(), list(disks, whys))
 	case len(fit) == 0:
-		return session.Disk{}, missing("%s, which this session chose at first, is not there; nothing was written to another. If the disk was exchanged "+
-			"or moved to another place, begin a new session. The disks of this node:\n%s", id.Words(), list(disks, whys))
+		return session.Disk{}, missing("%s, which this session chose at first, is not there; nothing was written to "+
+			"another. If the disk was exchanged "+
+			"or moved to another place, begin a new session. The disks of this node:\n%s", id.Words(),
+			list(disks, whys))
 	case len(fit) > 1:
-		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, could be any of %d disks; nothing was written. The disks of this node:\n%s",
+		return session.Disk{}, fmt.Errorf("%s, which this session chose at first, could be any of %d disks; nothing "+
+			"was written. The disks of this node:\n%s",
 			id.Words(), len(fit), list(disks, whys))
 	}
 	return fit[0], nil
 }
 
-// Holds says what keeps the disk, which is one of disks, from being what the rule means; nil if nothing does. A path is not looked at: the kernel
-// gave that name to the disk when the first plan was made, and may have given it to another since.
+// Holds says what keeps the disk, which is one of disks, from being what the rule means; nil if nothing does. A path is
+// not looked at: the kernel gave that name to the disk when the first plan was made, and may have given it to another
+// since.
 func Holds(disks []session.Disk, chosen *session.Disk, rule session.Target) error {
 	if rule.Path != "" {
 		rule.Path = ""
@@ -91,7 +102,8 @@ func Holds(disks []session.Disk, chosen *session.Disk, rule session.Target) erro
 		return err
 	}
 	if id := means.ID(); !id.Is(chosen) {
-		return fmt.Errorf("the session's rule (%s) means %s, and not %s", Rule(rule), Describe(means), Describe(*chosen))
+		return fmt.Errorf("the session's rule (%s) means %s, and not %s", Rule(rule), Describe(means),
+			Describe(*chosen))
 	}
 	return nil
 }
@@ -245,7 +257,8 @@ func samePath(path, rule string) bool {
 // Rule writes a rule in words.
 func Rule(t session.Target) string {
 	var w []string
-	for _, x := range []struct{ name, v string }{{"path ", t.Path}, {"by-path ", t.ByPath}, {"serial ", t.Serial}, {"wwn ", t.WWN}, {"model ", t.Model}, {"type ", t.Type}} {
+	for _, x := range []struct{ name, v string }{{"path ", t.Path}, {"by-path ", t.ByPath}, {"serial ", t.Serial},
+		{"wwn ", t.WWN}, {"model ", t.Model}, {"type ", t.Type}} {
 		if x.v != "" {
 			w = append(w, x.name+x.v)
 		}

@@ -8,7 +8,8 @@ import (
 )
 
 var (
-	sda  = session.Disk{Path: "/dev/sda", Size: 500e9, SectorSize: 512, Model: "ST500", Serial: "Z3TABCDE", WWN: "naa.5000c500"}
+	sda = session.Disk{Path: "/dev/sda", Size: 500e9, SectorSize: 512, Model: "ST500", Serial: "Z3TABCDE",
+		WWN: "naa.5000c500"}
 	nvme = session.Disk{Path: "/dev/nvme0n1", Size: 1e12, SectorSize: 512, Model: "Samsung", Serial: "S64A"}
 	usb  = session.Disk{Path: "/dev/sdb", Size: 16e9, SectorSize: 512, Removable: true}
 	rom  = session.Disk{Path: "/dev/vdb", Size: 1e9, SectorSize: 512, ReadOnly: true}
@@ -30,9 +31,13 @@ func TestChoose(t *testing.T) {
 		{"at least", all, session.Target{MinSize: 600e9}, "/dev/nvme0n1", nil},
 		{"size class", all, session.Target{MinSize: 100e9, MaxSize: 600e9}, "/dev/sda", nil},
 		{"read-only does not count", []session.Disk{sda, rom}, session.Target{}, "/dev/sda", nil},
-		{"ambiguous", all, session.Target{MinSize: 100e9}, "", []string{"fits 2 disks", "nothing was written", "/dev/nvme0n1 1.00 TB", "serial S64A", "/dev/sdb 16.0 GB (16000000000 bytes), 512-byte sectors, removable: smaller than"}},
-		{"two disks, no rule", []session.Disk{sda, nvme}, session.Target{}, "", []string{"(the only disk) fits 2 disks"}},
-		{"none", all, session.Target{Serial: "x", Path: "/dev/sda"}, "", []string{"no disk fits", "path /dev/sda, serial x", "/dev/nvme0n1", ": another path", ": another serial"}},
+		{"ambiguous", all, session.Target{MinSize: 100e9}, "",
+			[]string{"fits 2 disks", "nothing was written", "/dev/nvme0n1 1.00 TB", "serial S64A",
+				"/dev/sdb 16.0 GB (16000000000 bytes), 512-byte sectors, removable: smaller than"}},
+		{"two disks, no rule", []session.Disk{sda, nvme}, session.Target{}, "",
+			[]string{"(the only disk) fits 2 disks"}},
+		{"none", all, session.Target{Serial: "x", Path: "/dev/sda"}, "",
+			[]string{"no disk fits", "path /dev/sda, serial x", "/dev/nvme0n1", ": another path", ": another serial"}},
 		{"no disk at all", nil, session.Target{}, "", []string{"no disk", "driver"}},
 	}
 	for _, tt := range tests {

@@ -9,13 +9,19 @@ import (
 
 // A lab machine with everything in it.
 var (
-	hdd0  = session.Disk{Path: "/dev/sda", Size: 4e12, Model: "ST4000NM0035", Serial: "ZC1", WWN: "naa.5000c500a1", Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-2", Rotational: true}
-	hdd1  = session.Disk{Path: "/dev/sdb", Size: 4e12, Model: "ST4000NM0035", Serial: "ZC2", WWN: "naa.5000c500a2", Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-10", Rotational: true}
-	ssd   = session.Disk{Path: "/dev/sdc", Size: 480e9, Model: "INTEL SSDSC2KB48", Serial: "PH1", WWN: "naa.55cd2e4", Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-3"}
-	nvme0 = session.Disk{Path: "/dev/nvme0n1", Size: 960e9, Model: "Samsung SSD 980", Serial: "S64A", WWN: "eui.0025385a", Bus: "nvme", BusPath: "pci-0000:01:00.0-nvme-1"}
-	stick = session.Disk{Path: "/dev/sdd", Size: 16e9, Model: "DataTraveler 3.0", Serial: "60A4", Bus: "usb", BusPath: "pci-0000:00:14.0-usb-0:2:1.0-scsi-0:0:0:0", Removable: true}
-	case1 = session.Disk{Path: "/dev/sde", Size: 2e12, Model: "Elements", Serial: "WX1", Bus: "usb", BusPath: "pci-0000:00:14.0-usb-0:3:1.0-scsi-0:0:0:0", Rotational: true}
-	lab   = []session.Disk{nvme0, hdd0, hdd1, ssd, stick, case1}
+	hdd0 = session.Disk{Path: "/dev/sda", Size: 4e12, Model: "ST4000NM0035", Serial: "ZC1", WWN: "naa.5000c500a1",
+		Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-2", Rotational: true}
+	hdd1 = session.Disk{Path: "/dev/sdb", Size: 4e12, Model: "ST4000NM0035", Serial: "ZC2", WWN: "naa.5000c500a2",
+		Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-10", Rotational: true}
+	ssd = session.Disk{Path: "/dev/sdc", Size: 480e9, Model: "INTEL SSDSC2KB48", Serial: "PH1", WWN: "naa.55cd2e4",
+		Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-3"}
+	nvme0 = session.Disk{Path: "/dev/nvme0n1", Size: 960e9, Model: "Samsung SSD 980", Serial: "S64A",
+		WWN: "eui.0025385a", Bus: "nvme", BusPath: "pci-0000:01:00.0-nvme-1"}
+	stick = session.Disk{Path: "/dev/sdd", Size: 16e9, Model: "DataTraveler 3.0", Serial: "60A4", Bus: "usb",
+		BusPath: "pci-0000:00:14.0-usb-0:2:1.0-scsi-0:0:0:0", Removable: true}
+	case1 = session.Disk{Path: "/dev/sde", Size: 2e12, Model: "Elements", Serial: "WX1", Bus: "usb",
+		BusPath: "pci-0000:00:14.0-usb-0:3:1.0-scsi-0:0:0:0", Rotational: true}
+	lab = []session.Disk{nvme0, hdd0, hdd1, ssd, stick, case1}
 )
 
 func TestRules(t *testing.T) {
@@ -24,31 +30,39 @@ func TestRules(t *testing.T) {
 		rule  session.Target
 		want  string // path, or what the error holds
 	}{
-		"a stick does not count":                {[]session.Disk{ssd, stick}, session.Target{}, "/dev/sdc"},
-		"nor a USB case that is not removable":  {[]session.Disk{ssd, case1}, session.Target{}, "/dev/sdc"},
-		"a stick alone is not the only disk":    {[]session.Disk{stick}, session.Target{}, "only removable or USB disks"},
-		"and its driver may be missing":         {[]session.Disk{stick}, session.Target{MinSize: 1e9}, "driver may be missing"},
-		"a stick that is named":                 {lab, session.Target{Serial: "60A4"}, "/dev/sdd"},
-		"a stick by type":                       {[]session.Disk{ssd, stick}, session.Target{Type: session.TypeUSB}, "/dev/sdd"},
-		"a stick by path":                       {lab, session.Target{Path: "/dev/sdd"}, "/dev/sdd"},
-		"smallest leaves the stick alone":       {lab, session.Target{Smallest: true}, "/dev/sdc"},
-		"smallest of the USB disks":             {lab, session.Target{Type: session.TypeUSB, Smallest: true}, "/dev/sdd"},
-		"largest, of which there are two":       {lab, session.Target{Largest: true}, "fits 2 disks"},
-		"largest, the first":                    {lab, session.Target{Largest: true, First: true}, "/dev/sda"},
-		"port 2 comes before port 10":           {[]session.Disk{hdd1, hdd0}, session.Target{First: true}, "/dev/sda"},
-		"nvme":                                  {lab, session.Target{Type: session.TypeNVMe}, "/dev/nvme0n1"},
-		"ssd, of which nvme is one":             {lab, session.Target{Type: session.TypeSSD}, "fits 2 disks"},
-		"the smaller ssd":                       {lab, session.Target{Type: session.TypeSSD, Smallest: true}, "/dev/sdc"},
-		"hdd in a size class that has none":     {lab, session.Target{Type: session.TypeHDD, MaxSize: 1e12}, "larger than the rule's"},
-		"wwn as the kernel writes it":           {lab, session.Target{WWN: "naa.5000c500a2"}, "/dev/sdb"},
-		"wwn as udev writes it":                 {lab, session.Target{WWN: "0x5000C500A2"}, "/dev/sdb"},
-		"wwn of udev's link":                    {lab, session.Target{WWN: "wwn-0x5000c500a2"}, "/dev/sdb"},
-		"place":                                 {lab, session.Target{ByPath: "pci-0000:00:1f.2-ata-3"}, "/dev/sdc"},
-		"place with a pattern":                  {lab, session.Target{ByPath: "*-nvme-1"}, "/dev/nvme0n1"},
-		"a place is not the beginning of one":   {lab, session.Target{ByPath: "pci-0000:00:1f.2-ata-1"}, "another place"},
-		"model":                                 {lab, session.Target{Model: "intel ssd*"}, "/dev/sdc"},
-		"model of two":                          {lab, session.Target{Model: "ST4000*"}, "fits 2 disks"},
-		"a rule for one disk and another's sum": {lab, session.Target{Serial: "ZC1", Type: session.TypeSSD}, "not of type ssd"},
+		"a stick does not count":               {[]session.Disk{ssd, stick}, session.Target{}, "/dev/sdc"},
+		"nor a USB case that is not removable": {[]session.Disk{ssd, case1}, session.Target{}, "/dev/sdc"},
+		"a stick alone is not the only disk": {[]session.Disk{stick}, session.Target{},
+			"only removable or USB disks"},
+		"and its driver may be missing": {[]session.Disk{stick}, session.Target{MinSize: 1e9},
+			"driver may be missing"},
+		"a stick that is named": {lab, session.Target{Serial: "60A4"}, "/dev/sdd"},
+		"a stick by type": {[]session.Disk{ssd, stick}, session.Target{Type: session.TypeUSB},
+			"/dev/sdd"},
+		"a stick by path":                 {lab, session.Target{Path: "/dev/sdd"}, "/dev/sdd"},
+		"smallest leaves the stick alone": {lab, session.Target{Smallest: true}, "/dev/sdc"},
+		"smallest of the USB disks": {lab, session.Target{Type: session.TypeUSB, Smallest: true},
+			"/dev/sdd"},
+		"largest, of which there are two": {lab, session.Target{Largest: true}, "fits 2 disks"},
+		"largest, the first":              {lab, session.Target{Largest: true, First: true}, "/dev/sda"},
+		"port 2 comes before port 10":     {[]session.Disk{hdd1, hdd0}, session.Target{First: true}, "/dev/sda"},
+		"nvme":                            {lab, session.Target{Type: session.TypeNVMe}, "/dev/nvme0n1"},
+		"ssd, of which nvme is one":       {lab, session.Target{Type: session.TypeSSD}, "fits 2 disks"},
+		"the smaller ssd": {lab, session.Target{Type: session.TypeSSD, Smallest: true},
+			"/dev/sdc"},
+		"hdd in a size class that has none": {lab, session.Target{Type: session.TypeHDD, MaxSize: 1e12},
+			"larger than the rule's"},
+		"wwn as the kernel writes it": {lab, session.Target{WWN: "naa.5000c500a2"}, "/dev/sdb"},
+		"wwn as udev writes it":       {lab, session.Target{WWN: "0x5000C500A2"}, "/dev/sdb"},
+		"wwn of udev's link":          {lab, session.Target{WWN: "wwn-0x5000c500a2"}, "/dev/sdb"},
+		"place":                       {lab, session.Target{ByPath: "pci-0000:00:1f.2-ata-3"}, "/dev/sdc"},
+		"place with a pattern":        {lab, session.Target{ByPath: "*-nvme-1"}, "/dev/nvme0n1"},
+		"a place is not the beginning of one": {lab, session.Target{ByPath: "pci-0000:00:1f.2-ata-1"},
+			"another place"},
+		"model":        {lab, session.Target{Model: "intel ssd*"}, "/dev/sdc"},
+		"model of two": {lab, session.Target{Model: "ST4000*"}, "fits 2 disks"},
+		"a rule for one disk and another's sum": {lab, session.Target{Serial: "ZC1", Type: session.TypeSSD},
+			"not of type ssd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Choose(c.disks, c.rule)
@@ -58,7 +72,8 @@ func TestRules(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "nothing was written") {
+			if err == nil || !strings.Contains(err.Error(), c.want) ||
+				!strings.Contains(err.Error(), "nothing was written") {
 				t.Errorf("got %s, %v; want an error with %q", got.Path, err, c.want)
 			}
 		})
@@ -70,14 +85,17 @@ func TestFind(t *testing.T) {
 	at := func(d session.Disk, path string) session.Disk { d.Path = path; return d }
 	moved := func(d session.Disk, place string) session.Disk { d.BusPath = place; return d }
 	withSerial := func(d session.Disk, serial string) session.Disk { d.Serial = serial; return d }
-	zeros := session.Disk{Path: "/dev/sda", Size: 4e9, Model: "TEAM", Serial: "S-A", WWN: "0x0000000000000000", BusPath: "pci-0000:00:1f.2-ata-3"}
+	zeros := session.Disk{Path: "/dev/sda", Size: 4e9, Model: "TEAM", Serial: "S-A", WWN: "0x0000000000000000",
+		BusPath: "pci-0000:00:1f.2-ata-3"}
 	bare := session.Disk{Path: "/dev/vda", Size: 4e9, WWN: "eui.0000000000000000"}
 	nameless := session.Disk{Path: "/dev/vda", Size: 1e9, BusPath: "pci-0000:00:04.0"}
 	other := session.Disk{Path: "/dev/vdb", Size: 1e9, BusPath: "pci-0000:00:05.0"}
-	fake := session.Disk{Path: "/dev/sda", Size: 1e9, Model: "USB3.0", Serial: "0123456789ABCDEF", Bus: "usb", BusPath: "usb-0:1:1.0"}
+	fake := session.Disk{Path: "/dev/sda", Size: 1e9, Model: "USB3.0", Serial: "0123456789ABCDEF", Bus: "usb",
+		BusPath: "usb-0:1:1.0"}
 	fake2 := fake
 	fake2.Path, fake2.BusPath = "/dev/sdb", "usb-0:2:1.0"
-	ns1 := session.Disk{Path: "/dev/nvme0n1", Size: 1e9, Serial: "S", WWN: "nvme.1af4-53-51454d55-00000001", Bus: "nvme", BusPath: "pci-0000:00:04.0-nvme-1"}
+	ns1 := session.Disk{Path: "/dev/nvme0n1", Size: 1e9, Serial: "S", WWN: "nvme.1af4-53-51454d55-00000001",
+		Bus: "nvme", BusPath: "pci-0000:00:04.0-nvme-1"}
 	ns2 := ns1
 	ns2.Path, ns2.WWN, ns2.BusPath = "/dev/nvme0n2", "nvme.1af4-53-51454d55-00000002", "pci-0000:00:04.0-nvme-2"
 	for name, c := range map[string]struct {
@@ -85,24 +103,39 @@ func TestFind(t *testing.T) {
 		now   []session.Disk
 		want  string
 	}{
-		"names changed places":                 {hdd0, []session.Disk{at(hdd1, "/dev/sda"), at(hdd0, "/dev/sdb")}, "/dev/sdb"},
-		"in another slot":                      {hdd0, []session.Disk{moved(hdd0, "pci-0000:00:1f.2-ata-4")}, ": another place"},
-		"two with one wwn and serial":          {hdd0, []session.Disk{at(moved(hdd0, "pci-0000:00:1f.2-ata-4"), "/dev/sda"), at(hdd0, "/dev/sdb")}, "/dev/sdb"},
-		"a wwn of zeros, another disk":         {zeros, []session.Disk{withSerial(zeros, "S-B")}, ": another serial"},
-		"a wwn of zeros, its own place":        {zeros, []session.Disk{at(zeros, "/dev/sdb"), withSerial(moved(zeros, "pci-0000:00:1f.2-ata-9"), "S-B")}, "/dev/sdb"},
-		"nothing to be known by":               {bare, []session.Disk{bare}, "no WWN, serial or place"},
-		"fillers are nothing to be known by":   {withSerial(bare, "To Be Filled By O.E.M."), []session.Disk{withSerial(bare, "To Be Filled By O.E.M.")}, "no WWN, serial or place"},
-		"its serial has gone":                  {hdd0, []session.Disk{withSerial(hdd0, "")}, ": another serial"},
-		"gone":                                 {hdd0, []session.Disk{at(hdd1, "/dev/sda")}, "is not there"},
-		"exchanged in its slot":                {hdd0, []session.Disk{{Path: "/dev/sda", Size: 4e12, Model: hdd0.Model, Serial: "ZC9", WWN: "naa.9", BusPath: hdd0.BusPath}}, "is not there"},
-		"no serial: by its place":              {nameless, []session.Disk{at(other, "/dev/vda"), at(nameless, "/dev/vdb")}, "/dev/vdb"},
-		"no serial, gone":                      {nameless, []session.Disk{at(other, "/dev/vda")}, "is not there"},
-		"one serial on two sticks":             {fake2, []session.Disk{at(fake2, "/dev/sda"), at(fake, "/dev/sdb")}, "/dev/sda"},
-		"one serial on two sticks, both moved": {fake2, []session.Disk{fake, {Path: "/dev/sdb", Size: 1e9, Model: "USB3.0", Serial: fake.Serial, BusPath: "usb-0:9:1.0"}}, "is not there"},
-		"another namespace of one controller":  {ns1, []session.Disk{at(ns2, "/dev/nvme0n1")}, "is not there"},
-		"its own namespace":                    {ns2, []session.Disk{at(ns2, "/dev/nvme0n1"), at(ns1, "/dev/nvme0n2")}, "/dev/nvme0n1"},
-		"a file":                               {session.Disk{Path: "/tmp/d", Size: 5}, []session.Disk{{Path: "/tmp/e", Size: 5}, {Path: "/tmp/d", Size: 5}}, "/tmp/d"},
-		"another size":                         {session.Disk{Path: "/tmp/d", Size: 5}, []session.Disk{{Path: "/tmp/d", Size: 6}}, "is not there"},
+		"names changed places": {hdd0, []session.Disk{at(hdd1, "/dev/sda"), at(hdd0, "/dev/sdb")},
+			"/dev/sdb"},
+		"in another slot": {hdd0, []session.Disk{moved(hdd0, "pci-0000:00:1f.2-ata-4")},
+			": another place"},
+		"two with one wwn and serial": {hdd0,
+			[]session.Disk{at(moved(hdd0, "pci-0000:00:1f.2-ata-4"), "/dev/sda"), at(hdd0, "/dev/sdb")}, "/dev/sdb"},
+		"a wwn of zeros, another disk": {zeros, []session.Disk{withSerial(zeros, "S-B")}, ": another serial"},
+		"a wwn of zeros, its own place": {zeros,
+			[]session.Disk{at(zeros, "/dev/sdb"), withSerial(moved(zeros, "pci-0000:00:1f.2-ata-9"), "S-B")},
+			"/dev/sdb"},
+		"nothing to be known by": {bare, []session.Disk{bare}, "no WWN, serial or place"},
+		"fillers are nothing to be known by": {withSerial(bare, "To Be Filled By O.E.M."),
+			[]session.Disk{withSerial(bare, "To Be Filled By O.E.M.")}, "no WWN, serial or place"},
+		"its serial has gone": {hdd0, []session.Disk{withSerial(hdd0, "")}, ": another serial"},
+		"gone":                {hdd0, []session.Disk{at(hdd1, "/dev/sda")}, "is not there"},
+		"exchanged in its slot": {hdd0,
+			[]session.Disk{{Path: "/dev/sda", Size: 4e12, Model: hdd0.Model, Serial: "ZC9", WWN: "naa.9",
+				BusPath: hdd0.BusPath}}, "is not there"},
+		"no serial: by its place": {nameless,
+			[]session.Disk{at(other, "/dev/vda"), at(nameless, "/dev/vdb")}, "/dev/vdb"},
+		"no serial, gone": {nameless, []session.Disk{at(other, "/dev/vda")}, "is not there"},
+		"one serial on two sticks": {fake2, []session.Disk{at(fake2, "/dev/sda"), at(fake, "/dev/sdb")},
+			"/dev/sda"},
+		"one serial on two sticks, both moved": {fake2,
+			[]session.Disk{fake, {Path: "/dev/sdb", Size: 1e9, Model: "USB3.0", Serial: fake.Serial,
+				BusPath: "usb-0:9:1.0"}}, "is not there"},
+		"another namespace of one controller": {ns1, []session.Disk{at(ns2, "/dev/nvme0n1")}, "is not there"},
+		"its own namespace": {ns2, []session.Disk{at(ns2, "/dev/nvme0n1"), at(ns1, "/dev/nvme0n2")},
+			"/dev/nvme0n1"},
+		"a file": {session.Disk{Path: "/tmp/d", Size: 5},
+			[]session.Disk{{Path: "/tmp/e", Size: 5}, {Path: "/tmp/d", Size: 5}}, "/tmp/d"},
+		"another size": {session.Disk{Path: "/tmp/d", Size: 5}, []session.Disk{{Path: "/tmp/d", Size: 6}},
+			"is not there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Find(c.now, c.first.ID())

@@ -49,7 +49,8 @@ func TestParseSpec(t *testing.T) {
 		t.Errorf("%v, %+v, want %+v", err, s, want)
 	}
 	for raw, want := range map[string]string{
-		``: "cannot be read", `{"method": "zero"} {}`: "something follows", `{"method": "zero", "force": true}`: "cannot " +
+		``: "cannot be read", `{"method": "zero"} {}`: "something follows",
+		`{"method": "zero", "force": true}`: "cannot " +
 			"be read",
 		`{"method": "shred"}`: "is none of", `{"method": "` + strings.Repeat("x", maxSpec) + `"}`: "longer than",
 	} {
@@ -63,7 +64,8 @@ func TestParseSpec(t *testing.T) {
 func TestResult(t *testing.T) {
 	r := Result{V: Version, Disk: Disk{Path: "/dev/sda", Model: "M", Serial: "S"}, Method: Zero, OK: true, Term: Clear,
 		Reason: "why", Seconds: 61,
-		ReadBack: ReadBack{Scope: ReadAll, Bytes: 4096, Blocks: 1, Wanted: 1, FirstBad: -1}, Unreached: []Area{{AreaReserve,
+		ReadBack: ReadBack{Scope: ReadAll, Bytes: 4096, Blocks: 1, Wanted: 1, FirstBad: -1},
+		Unreached: []Area{{AreaReserve,
 			0, "reserve"}}, Unseen: []Area{}}
 	text, err := json.Marshal(r)
 	var back Result

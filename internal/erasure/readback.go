@@ -48,7 +48,8 @@ func (b *ReadBack) Words() string {
 	}{
 		{b.Wanted, "are what was written"}, {b.Zeros, "are zeros"}, {b.Same, "are one byte throughout"}, {b.Other,
 			"are anything else"},
-		{b.Wrong, "are NOT WHAT WAS WRITTEN"}, {b.Kept, "STILL HOLD WHAT WAS THERE BEFORE"}, {b.Unreadable, "CANNOT BE READ"},
+		{b.Wrong, "are NOT WHAT WAS WRITTEN"}, {b.Kept, "STILL HOLD WHAT WAS THERE BEFORE"},
+		{b.Unreadable, "CANNOT BE READ"},
 	} {
 		if c.n > 0 {
 			w += fmt.Sprintf("; %d of %d blocks %s", c.n, b.Blocks, c.what)

@@ -39,7 +39,8 @@ func TestFill(t *testing.T) {
 			t.Errorf("%s is zero", v.Type().Field(i).Name)
 		}
 	}
-	if a.A == a.S || len(a.L) != 2 || a.L[0].A == a.L[1].A || a.L[1].B == nil || !*a.L[1].B || len(a.M) != 1 || len(a.N) != 1 {
+	if a.A == a.S || len(a.L) != 2 || a.L[0].A == a.L[1].A || a.L[1].B == nil || !*a.L[1].B || len(a.M) != 1 ||
+		len(a.N) != 1 {
 		t.Errorf("%+v", a)
 	}
 }

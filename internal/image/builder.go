@@ -199,7 +199,8 @@ func (b *Builder) Index() *Index { return &b.index }
 
 // Commit completes the config from the index, stores everything and gives the image the name, unless that is empty.
 // created and notes go beside the name: they do not change the digest.
-func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[string]string) (digest string, err error) {
+func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[string]string) (digest string,
+	err error) {
 	defer b.Abort()
 	if name != "" {
 		if err := CheckName(name); err != nil {

@@ -23,7 +23,8 @@ func TestTooManyBlobs(t *testing.T) {
 	const n = 4
 	chunk := func(i int) (ChunkData, []byte) {
 		p := []byte{1, 2, 3, byte(i)}
-		return ChunkData{Cell: int64(i), Extents: []Extent{{Offset: int64(i) * MinGrid, Length: 4}}, Sum: e.Sum(p)}, e.Encode(nil, p)
+		return ChunkData{Cell: int64(i), Extents: []Extent{{Offset: int64(i) * MinGrid, Length: 4}}, Sum: e.Sum(p)},
+			e.Encode(nil, p)
 	}
 	build := func(limit int, chunks ...int) *Image {
 		b, err := s.NewBuilder(BuilderOptions{DiskSize: n * MinGrid, Grid: MinGrid})
@@ -45,7 +46,8 @@ func TestTooManyBlobs(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		cfg := &Config{SectorSize: 512, Table: &volume.Table{Kind: "none", SectorSize: 512, DiskSize: n * MinGrid}, Partitions: []Partition{{Size: n * MinGrid, FS: "raw"}}}
+		cfg := &Config{SectorSize: 512, Table: &volume.Table{Kind: "none", SectorSize: 512, DiskSize: n * MinGrid},
+			Partitions: []Partition{{Size: n * MinGrid, FS: "raw"}}}
 		digest, err := b.Commit(cfg, "", time.Time{}, nil)
 		if err != nil {
 			t.Fatal(err)

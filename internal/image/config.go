@@ -106,7 +106,8 @@ func (c *Config) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	if len(b) > MaxConfig {
-		return nil, fmt.Errorf("what there is to say of the disk's %d partitions has %d bytes, more than the %d that an image can hold: capture the partitions one by one",
+		return nil, fmt.Errorf("what there is to say of the disk's %d partitions has %d bytes, more than the %d that "+
+			"an image can hold: capture the partitions one by one",
 			len(c.Partitions), len(b), MaxConfig)
 	}
 	return b, nil
@@ -144,7 +145,8 @@ func (c *Config) check() error {
 	case c.Table.Kind != "gpt" && c.Table.Kind != "dos" && c.Table.Kind != "none":
 		return fmt.Errorf("partition table of kind %q", c.Table.Kind)
 	case c.Table.DiskSize != c.DiskSize || c.Table.SectorSize != c.SectorSize:
-		return fmt.Errorf("the partition table is of a disk of %d bytes in sectors of %d, the disk has %d in sectors of %d",
+		return fmt.Errorf("the partition table is of a disk of %d bytes in sectors of %d, the disk has %d in sectors "+
+			"of %d",
 			c.Table.DiskSize, c.Table.SectorSize, c.DiskSize, c.SectorSize)
 	case c.Chunks < 0 || c.Stored < 0 || c.Zeros < 0 || c.Stored > c.DiskSize || c.Zeros > c.DiskSize-c.Stored:
 		return fmt.Errorf("%d stored and %d zero bytes on a disk of %d", c.Stored, c.Zeros, c.DiskSize)

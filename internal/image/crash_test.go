@@ -90,7 +90,8 @@ func work(dir string, seed uint64) error {
 			}
 		case 5:
 			// Another process may be capturing.
-			if _, err := s.GC(ctx, image.GCOptions{Unnamed: r.IntN(2) == 0}); err != nil && !errors.Is(err, image.ErrBusy) {
+			if _, err := s.GC(ctx, image.GCOptions{Unnamed: r.IntN(2) == 0}); err != nil &&
+				!errors.Is(err, image.ErrBusy) {
 				return err
 			}
 		}

@@ -36,7 +36,8 @@ func (e *DamageError) Error() string {
 		return fmt.Sprintf("%s: blob %s is missing: %s", name, e.Blob, e.Reason)
 	}
 	if e.Missing {
-		return fmt.Sprintf("%s: blob %s, which chunk %d (disk offset %d) and others are in, is missing: %s", name, e.Blob, e.Chunk, e.Disk, e.Reason)
+		return fmt.Sprintf("%s: blob %s, which chunk %d (disk offset %d) and others are in, is missing: %s", name,
+			e.Blob, e.Chunk, e.Disk, e.Reason)
 	}
 	if e.Chunk < 0 {
 		return fmt.Sprintf("%s: blob %s is damaged at offset %d: %s", name, e.Blob, e.Offset, e.Reason)
@@ -45,5 +46,6 @@ func (e *DamageError) Error() string {
 	if e.Blob != "" {
 		where = fmt.Sprintf("offset %d of blob %s", e.Offset, e.Blob)
 	}
-	return fmt.Sprintf("%s: chunk %d (disk offset %d, %s, %d bytes) is damaged: %s", name, e.Chunk, e.Disk, where, e.Length, e.Reason)
+	return fmt.Sprintf("%s: chunk %d (disk offset %d, %s, %d bytes) is damaged: %s", name, e.Chunk, e.Disk, where,
+		e.Length, e.Reason)
 }

@@ -10,14 +10,16 @@ import (
 
 func FuzzConfig(f *testing.F) {
 	cfg := &image.Config{V: 1, DiskSize: 8 << 20, SectorSize: 512, Table: imagetest.GPT(8<<20, 512, 1<<20),
-		Partitions: []image.Partition{{Number: 1, Start: 1 << 20, Size: 1 << 20, FS: "ext4", Label: "root", Used: 4096}},
-		Level:      "default", Content: "0000000000000000000000000000000000000000000000000000000000000000"}
+		Partitions: []image.Partition{{Number: 1, Start: 1 << 20, Size: 1 << 20, FS: "ext4", Label: "root",
+			Used: 4096}},
+		Level: "default", Content: "0000000000000000000000000000000000000000000000000000000000000000"}
 	b, err := cfg.Marshal()
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	none := &image.Config{V: 1, DiskSize: 4096, SectorSize: 4096, Table: &volume.Table{Kind: "none", SectorSize: 4096, DiskSize: 4096},
+	none := &image.Config{V: 1, DiskSize: 4096, SectorSize: 4096,
+		Table:      &volume.Table{Kind: "none", SectorSize: 4096, DiskSize: 4096},
 		Partitions: []image.Partition{{Size: 4096, FS: "raw"}}, Content: cfg.Content}
 	if b, err = none.Marshal(); err != nil {
 		f.Fatal(err)

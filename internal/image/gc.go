@@ -62,7 +62,8 @@ func (s *Store) collect(ctx context.Context, o GCOptions, r *GCResult) error {
 	live := map[string]bool{}
 	for _, d := range x.Manifests {
 		if err := s.mark(live, string(d.Digest), 0); err != nil {
-			return fmt.Errorf("%w; remove the image (image rm) or copy the blob back from elsewhere, then try again", err)
+			return fmt.Errorf("%w; remove the image (image rm) or copy the blob back from elsewhere, then try again",
+				err)
 		}
 	}
 	blobs, err := os.ReadDir(filepath.Join(s.dir, "blobs", "sha256"))
@@ -131,7 +132,8 @@ func removeFile(path string, dry bool, count *int, bytes *int64) error {
 func (s *Store) dropUnnamed(x *ocispec.Index, o GCOptions, r *GCResult) error {
 	out := x.Manifests[:0:0]
 	for _, d := range x.Manifests {
-		ours := d.ArtifactType == ArtifactType || d.ArtifactType == "" && d.MediaType == ocispec.MediaTypeImageManifest && s.isImage(string(d.Digest))
+		ours := d.ArtifactType == ArtifactType || d.ArtifactType == "" &&
+			d.MediaType == ocispec.MediaTypeImageManifest && s.isImage(string(d.Digest))
 		if ours && d.Annotations[AnnotationName] == "" {
 			r.Images++
 			continue

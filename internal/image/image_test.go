@@ -139,7 +139,8 @@ func TestSkopeoCopies(t *testing.T) {
 	take(t, s, "debian:12", disk)
 	imagetest.Fill(disk[1<<20:2<<20], 10)
 	r := take(t, s, "debian:13", disk)
-	out, err := exec.Command(skopeo, "copy", "--insecure-policy", "oci:"+s.Dir()+":debian:13", "oci:"+to+":mine").CombinedOutput()
+	out, err := exec.Command(skopeo, "copy", "--insecure-policy", "oci:"+s.Dir()+":debian:13", "oci:"+to+
+		":mine").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -301,12 +302,14 @@ func TestTruncatedAndMissingBlobs(t *testing.T) {
 				t.Fatal(err)
 			}
 			d = nil
-			if _, err := s.Open("a"); !errors.As(err, &d) || !d.Missing || d.Image != "a" || d.Blob != c.blob(m) || errors.Is(err, image.ErrNotFound) {
+			if _, err := s.Open("a"); !errors.As(err, &d) || !d.Missing || d.Image != "a" || d.Blob != c.blob(m) ||
+				errors.Is(err, image.ErrNotFound) {
 				t.Errorf("missing: %v", err)
 			} else if (c.name == "data") != (d.Chunk >= 0) {
 				t.Errorf("missing: chunk %d is named", d.Chunk)
 			}
-			if _, err := s.Open("nothing"); !errors.Is(err, image.ErrNotFound) || errors.As(err, &d) && d.Image == "nothing" {
+			if _, err := s.Open("nothing"); !errors.Is(err, image.ErrNotFound) || errors.As(err, &d) &&
+				d.Image == "nothing" {
 				t.Errorf("an image that is not there: %v", err)
 			}
 		})

@@ -25,7 +25,8 @@ func sample() *image.Index {
 	x.Frames[1].Length = g + 100
 	x.Frames[2].Object = 100 + g + 100
 	x.Chunks = []image.Chunk{
-		{Cell: 0, Frame: 0, Extents: []image.Extent{{Offset: 512, Length: 2048}, {Offset: 4096, Length: 2048}}, Zeros: []image.Extent{{Offset: 2560, Length: 1536}}},
+		{Cell: 0, Frame: 0, Extents: []image.Extent{{Offset: 512, Length: 2048}, {Offset: 4096, Length: 2048}},
+			Zeros: []image.Extent{{Offset: 2560, Length: 1536}}},
 		{Cell: 1, Frame: 1, Extents: []image.Extent{{Offset: g, Length: g}}},
 		{Cell: 5, Frame: -1, Zeros: []image.Extent{{Offset: 5*g + 10, Length: g - 10}}},
 		{Cell: 7, Frame: 0, Extents: []image.Extent{{Offset: 7 * g, Length: 4096}}},
@@ -147,7 +148,8 @@ func checkInvariants(t *testing.T, x *image.Index) {
 	t.Helper()
 	var object int64
 	for i, f := range x.Frames {
-		if f.Object != object || f.Size <= 0 || f.Size > x.Grid || f.Length <= 0 || f.Blob < 0 || f.Blob >= x.Blobs || f.Offset < 0 || len(f.Chunks) == 0 {
+		if f.Object != object || f.Size <= 0 || f.Size > x.Grid || f.Length <= 0 || f.Blob < 0 || f.Blob >= x.Blobs ||
+			f.Offset < 0 || len(f.Chunks) == 0 {
 			t.Fatalf("frame %d: %+v", i, f)
 		}
 		object += f.Length

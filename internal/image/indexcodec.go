@@ -9,8 +9,8 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// MaxIndex bounds, in bytes, an index blob. It is the one limit of all who write, store, send or take one: builder, store, registry, server and node.
-// It is room for 2^22 chunks of 60 bytes; GridFor keeps a disk at half of that.
+// MaxIndex bounds, in bytes, an index blob. It is the one limit of all who write, store, send or take one: builder,
+// store, registry, server and node. It is room for 2^22 chunks of 60 bytes; GridFor keeps a disk at half of that.
 const MaxIndex = 256 << 20
 
 // maxDisk bounds the size of a disk so that no sum of offsets can overflow.
@@ -74,7 +74,8 @@ func (x *Index) AddFrame(f Frame) int32 {
 	return int32(len(x.Frames) - 1)
 }
 
-// AddChunk appends a chunk. It fails as soon as the index cannot become small enough any more, not when the whole disk was read.
+// AddChunk appends a chunk. It fails as soon as the index cannot become small enough any more, not when the whole disk
+// was read.
 func (x *Index) AddChunk(c Chunk) error {
 	if x.least += 3 + 2*int64(len(c.Extents)+len(c.Zeros)); x.least > MaxIndex {
 		return x.tooLarge()
@@ -89,7 +90,8 @@ func (x *Index) tooLarge() error {
 	if x.Grid >= MaxGrid {
 		way = "the disk is too large or its data too scattered for one image; capture its partitions one by one"
 	}
-	return fmt.Errorf("the index of the image would have more than the %d MiB that stores and nodes take: %s", MaxIndex>>20, way)
+	return fmt.Errorf("the index of the image would have more than the %d MiB that stores and nodes take: %s",
+		MaxIndex>>20, way)
 }
 
 // appendRuns writes the stored and zero extents of a chunk in the order of the disk.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// ParseIndex parses and checks an index blob. Whatever it accepts is safe to work with: every extent lies in its cell and on the
-// disk, in order and without overlap; every chunk is as long as its frame decodes to; every frame and blob is used.
-// It keeps nothing of b. Memory is bounded by a small multiple of len(b).
+// ParseIndex parses and checks an index blob. Whatever it accepts is safe to work with: every extent lies in its cell
+// and on the disk, in order and without overlap; every chunk is as long as its frame decodes to; every frame and blob
+// is used. It keeps nothing of b. Memory is bounded by a small multiple of len(b).
 func ParseIndex(b []byte) (*Index, error) {
 	x, err := parseIndex(b)
 	if err != nil {
@@ -46,7 +46,8 @@ func parseIndex(b []byte) (*Index, error) {
 	}
 	object := le.Uint64(b[40:])
 	c := &cursor{b: b, off: indexHeader}
-	// A frame record has at least 40 bytes, a chunk record 5: counts beyond that are lies, and nothing is allocated for them.
+	// A frame record has at least 40 bytes, a chunk record 5: counts beyond that are lies, and nothing is allocated for
+	// them.
 	if frames*(frameFixed+4)+chunks*5 > int64(c.left()) {
 		return nil, fmt.Errorf("%d bytes cannot hold %d frames and %d chunks", len(b), frames, chunks)
 	}
@@ -113,7 +114,8 @@ func (x *Index) parseChunks(c *cursor, n int) error {
 	x.Chunks = make([]Chunk, n)
 	stored := make([]Extent, 0, min(n, len(x.Frames)))
 	zeros := make([]Extent, 0, max(n-len(x.Frames), 0)) // a chunk without a frame has some
-	ends := make([][2]int, n)                           // ends of each chunk's part of stored and zeros, which move while they grow
+	// ends of each chunk's part of stored and zeros, which move while they grow
+	ends := make([][2]int, n)
 	cells := (x.DiskSize + x.Grid - 1) / x.Grid
 	cell, seen := int64(-1), 0
 	refs := make([]int32, len(x.Frames))

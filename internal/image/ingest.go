@@ -76,7 +76,8 @@ func (g *Ingest) Have(b Blob) bool {
 // Blob takes one blob unless the store has it, which is not believed before its bytes were hashed: one that is damaged
 // is replaced. open returns the blob's bytes from off on; off is not 0 when an earlier attempt got so far. The blob is
 // in the store only when its size and its digest are right.
-func (g *Ingest) Blob(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
+func (g *Ingest) Blob(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error),
+	progress func(n int64)) error {
 	if err := checkDigest(b.Digest); err != nil {
 		return err
 	}
@@ -114,7 +115,8 @@ func (g *Ingest) sound(ctx context.Context, b Blob) (bool, error) {
 	return "sha256:"+hex.EncodeToString(h.Sum(nil)) == b.Digest, nil
 }
 
-func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error), progress func(n int64)) error {
+func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error),
+	progress func(n int64)) error {
 	dir := g.s.partialDir()
 	if err := os.MkdirAll(dir, private.DirMode); err != nil {
 		return err
@@ -224,7 +226,8 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // Commit adds the image of the manifest, all of whose blobs must be there, under the name, which may be empty.
-func (g *Ingest) Commit(manifest []byte, name string, created time.Time, notes map[string]string) (digest string, err error) {
+func (g *Ingest) Commit(manifest []byte, name string, created time.Time, notes map[string]string) (digest string,
+	err error) {
 	if name != "" {
 		if err := CheckName(name); err != nil {
 			return "", err

@@ -93,7 +93,8 @@ func (s *Store) writeIndex(x *ocispec.Index) error {
 		return fmt.Errorf("image store: %w", err)
 	}
 	if len(b) > maxLayoutIndex {
-		return fmt.Errorf("image store %s: the list of its images would have %d bytes, more than the %d that can be read: remove some (`diskcast image rm`)", s.dir, len(b), maxLayoutIndex)
+		return fmt.Errorf("image store %s: the list of its images would have %d bytes, more than the %d that can be "+
+			"read: remove some (`diskcast image rm`)", s.dir, len(b), maxLayoutIndex)
 	}
 	return s.replace(ocispec.ImageIndexFile, b)
 }

@@ -12,7 +12,8 @@ import (
 
 func TestGridFor(t *testing.T) {
 	const tib = 1 << 40
-	for disk, want := range map[int64]int64{0: 4 << 20, 1 << 30: 4 << 20, 8 * tib: 4 << 20, 8*tib + 4<<21: 8 << 20, 16 * tib: 8 << 20, 100 * tib: 64 << 20, 1 << 60: 64 << 20} {
+	for disk, want := range map[int64]int64{0: 4 << 20, 1 << 30: 4 << 20, 8 * tib: 4 << 20, 8*tib + 4<<21: 8 << 20,
+		16 * tib: 8 << 20, 100 * tib: 64 << 20, 1 << 60: 64 << 20} {
 		if got := GridFor(disk); got != want {
 			t.Errorf("%d bytes: a grid of %d, want %d", disk, got, want)
 		}
@@ -71,7 +72,8 @@ func TestManifestLimit(t *testing.T) {
 
 // TestConfigLimit has a disk of which there is more to say than a config can hold.
 func TestConfigLimit(t *testing.T) {
-	c := &Config{V: ConfigVersion, DiskSize: 1 << 30, SectorSize: 512, Table: &volume.Table{Kind: "gpt", SectorSize: 512, DiskSize: 1 << 30}}
+	c := &Config{V: ConfigVersion, DiskSize: 1 << 30, SectorSize: 512,
+		Table: &volume.Table{Kind: "gpt", SectorSize: 512, DiskSize: 1 << 30}}
 	if err := c.CheckSize(); err != nil {
 		t.Error(err)
 	}
@@ -88,7 +90,8 @@ func TestLayoutLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.change(func(x *ocispec.Index) error {
-		x.Manifests = append(x.Manifests, ocispec.Descriptor{Annotations: map[string]string{"note": strings.Repeat("x", maxLayoutIndex)}})
+		x.Manifests = append(x.Manifests,
+			ocispec.Descriptor{Annotations: map[string]string{"note": strings.Repeat("x", maxLayoutIndex)}})
 		return nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "image rm") {

@@ -41,7 +41,8 @@ func marshalManifest(config, index ocispec.Descriptor, data []ocispec.Descriptor
 // parseManifest parses and checks the manifest of an image of ours.
 func parseManifest(b []byte) (*ocispec.Manifest, error) {
 	if len(b) > MaxManifest {
-		return nil, fmt.Errorf("manifest: %w: it has %d bytes, more than the %d allowed", ErrFormat, len(b), MaxManifest)
+		return nil, fmt.Errorf("manifest: %w: it has %d bytes, more than the %d allowed", ErrFormat, len(b),
+			MaxManifest)
 	}
 	var m ocispec.Manifest
 	if err := json.Unmarshal(b, &m); err != nil {
@@ -55,8 +56,10 @@ func parseManifest(b []byte) (*ocispec.Manifest, error) {
 
 func checkManifest(m *ocispec.Manifest) error {
 	// The config's media type says it too, for manifests that passed a tool which does not know artifactType.
-	if m.SchemaVersion != 2 || m.ArtifactType != ArtifactType && m.ArtifactType != "" || m.Config.MediaType != ConfigType {
-		return fmt.Errorf("it is of another kind (artifactType %q, config %q): not a diskcast image", m.ArtifactType, m.Config.MediaType)
+	if m.SchemaVersion != 2 || m.ArtifactType != ArtifactType && m.ArtifactType != "" ||
+		m.Config.MediaType != ConfigType {
+		return fmt.Errorf("it is of another kind (artifactType %q, config %q): not a diskcast image", m.ArtifactType,
+			m.Config.MediaType)
 	}
 	if len(m.Layers) == 0 || m.Layers[0].MediaType != IndexType {
 		return fmt.Errorf("its first layer is not an index")
@@ -78,7 +81,8 @@ func checkManifest(m *ocispec.Manifest) error {
 			return fmt.Errorf("layer %d is %q, not a data blob", i-1, d.MediaType)
 		}
 		if i == 1 && d.Size > limit {
-			return fmt.Errorf("its index has %d bytes, more than the %d that stores and nodes take: capture the disk again, with a larger grid (--grid)", d.Size, limit)
+			return fmt.Errorf("its index has %d bytes, more than the %d that stores and nodes take: capture the disk "+
+				"again, with a larger grid (--grid)", d.Size, limit)
 		}
 		if d.Size <= 0 || d.Size > limit {
 			return fmt.Errorf("blob %s of %d bytes", d.Digest, d.Size)

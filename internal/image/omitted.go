@@ -38,8 +38,10 @@ func (m *Image) AgeNotes() []string {
 	if noGaps+noBehind == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("it was captured by an older version, which left out %d bytes that lie in no partition and %d that lie behind the end of a file system: "+
-		"a boot loader, or metadata of RAID or dm-verity, that was there is not in it; capture the disk again if it is still there", noGaps, noBehind)}
+	return []string{fmt.Sprintf("it was captured by an older version, which left out %d bytes that lie in no "+
+		"partition and %d that lie behind the end of a file system: "+
+		"a boot loader, or metadata of RAID or dm-verity, that was there is not in it; capture the disk again if it "+
+		"is still there", noGaps, noBehind)}
 }
 
 // outside are the bytes of the disk that no file system can call free: in no partition, and behind the end of a file

@@ -61,7 +61,8 @@ func (m *Image) open(s *Store) error {
 		return missing(err, m.digest)
 	}
 	// A file system without locks cannot have garbage collection either, which needs them.
-	if err := unix.Flock(int(m.pin.Fd()), unix.LOCK_SH); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOSYS && err != unix.ENOLCK {
+	if err := unix.Flock(int(m.pin.Fd()), unix.LOCK_SH); err != nil && err != unix.EOPNOTSUPP && err != unix.ENOSYS &&
+		err != unix.ENOLCK {
 		return fmt.Errorf("locking the manifest: %w", err)
 	}
 	b, err := s.readBlob(m.digest, MaxManifest)
@@ -86,9 +87,11 @@ func (m *Image) open(s *Store) error {
 	data := m.manifest.Layers[1:]
 	switch {
 	case m.index.DiskSize != m.config.DiskSize:
-		return fmt.Errorf("%w: index and config disagree on the size of the disk (%d, %d)", ErrFormat, m.index.DiskSize, m.config.DiskSize)
+		return fmt.Errorf("%w: index and config disagree on the size of the disk (%d, %d)", ErrFormat, m.index.DiskSize,
+			m.config.DiskSize)
 	case m.index.Blobs != len(data):
-		return fmt.Errorf("%w: the index uses %d data blobs, the manifest lists %d", ErrFormat, m.index.Blobs, len(data))
+		return fmt.Errorf("%w: the index uses %d data blobs, the manifest lists %d", ErrFormat, m.index.Blobs,
+			len(data))
 	}
 	for i := range m.index.Frames {
 		if f := &m.index.Frames[i]; f.Offset > data[f.Blob].Size-f.Length {
@@ -133,7 +136,8 @@ func (m *Image) lost(blob int) error {
 			return e
 		}
 	}
-	return &DamageError{Image: m.name, Chunk: -1, Blob: string(m.manifest.Layers[1+blob].Digest), Reason: gone, Missing: true}
+	return &DamageError{Image: m.name, Chunk: -1, Blob: string(m.manifest.Layers[1+blob].Digest), Reason: gone,
+		Missing: true}
 }
 
 const gone = "the store has no such file"
@@ -158,7 +162,8 @@ func (m *Image) Damage(frame int, reason string) *DamageError {
 func (x *Index) Damage(frame int, reason string) *DamageError {
 	f := &x.Frames[frame]
 	chunk := int(f.Chunks[0])
-	return &DamageError{Chunk: chunk, Disk: x.Chunks[chunk].Extents[0].Offset, Offset: f.Offset, Object: f.Object, Length: f.Length, Reason: reason}
+	return &DamageError{Chunk: chunk, Disk: x.Chunks[chunk].Extents[0].Offset, Offset: f.Offset, Object: f.Object,
+		Length: f.Length, Reason: reason}
 }
 
 func (x *Index) segments() []segment {

@@ -23,20 +23,23 @@ func TestReplace(t *testing.T) {
 	digest := map[string]string{}
 	for i, name := range []string{"old", "other", "new"} {
 		imagetest.Fill(disk, uint64(30+i))
-		r, err := capture.Capture(context.Background(), bytes.NewReader(disk), int64(len(disk)), 512, capture.Options{Store: s, Name: name, Grid: 256 << 10})
+		r, err := capture.Capture(context.Background(), bytes.NewReader(disk), int64(len(disk)), 512,
+			capture.Options{Store: s, Name: name, Grid: 256 << 10})
 		if err != nil {
 			t.Fatal(err)
 		}
 		digest[name] = r.Digest
 	}
-	if err := errors.Join(s.Tag("old", "old2"), s.Annotate(digest["old"], "org.example", "x"), s.Remove("new")); err != nil {
+	if err := errors.Join(s.Tag("old", "old2"), s.Annotate(digest["old"], "org.example", "x"),
+		s.Remove("new")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Replace(digest["old"], digest["new"]); !errors.Is(err, image.ErrNotFound) {
 		t.Errorf("an image that is not there took the names: %v", err)
 	}
 	imagetest.Fill(disk, 32)
-	if _, err := capture.Capture(context.Background(), bytes.NewReader(disk), int64(len(disk)), 512, capture.Options{Store: s, Grid: 256 << 10}); err != nil {
+	if _, err := capture.Capture(context.Background(), bytes.NewReader(disk), int64(len(disk)), 512,
+		capture.Options{Store: s, Grid: 256 << 10}); err != nil {
 		t.Fatal(err)
 	}
 	names, err := s.Replace(digest["old"], digest["new"])

@@ -57,7 +57,8 @@ func (s *Store) OpenStage(id string, o BuilderOptions) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Stage{s: s, b: b, dir: filepath.Join(s.stageDir(), id), o: o, held: map[frameKey]staged{}, dec: make(chan *stageDecoder, 4)}
+	g := &Stage{s: s, b: b, dir: filepath.Join(s.stageDir(), id), o: o, held: map[frameKey]staged{},
+		dec: make(chan *stageDecoder, 4)}
 	// A disk that does not compress, and 1 MiB for frames that come twice.
 	g.limit = maxStored(o.DiskSize) + 1<<20
 	for range cap(g.dec) {
@@ -201,9 +202,11 @@ func (e *MissingError) Error() string {
 // Finish makes the image. Of the frames of x only sum, size and order count: where they are stored is decided here.
 // When frames are missing the error is a *MissingError, nothing was done, and Finish may be called again. After success
 // the stage is gone.
-func (g *Stage) Finish(ctx context.Context, x *Index, cfg *Config, name string, created time.Time, notes map[string]string) (digest string, err error) {
+func (g *Stage) Finish(ctx context.Context, x *Index, cfg *Config, name string, created time.Time,
+	notes map[string]string) (digest string, err error) {
 	if x.DiskSize != g.o.DiskSize || x.Grid != g.b.index.Grid {
-		return "", fmt.Errorf("the capture was begun for a disk of %d bytes and a grid of %d, the index has %d and %d", g.o.DiskSize, g.b.index.Grid, x.DiskSize, x.Grid)
+		return "", fmt.Errorf("the capture was begun for a disk of %d bytes and a grid of %d, the index has %d and %d",
+			g.o.DiskSize, g.b.index.Grid, x.DiskSize, x.Grid)
 	}
 	var missing MissingError
 	for i := range x.Frames {

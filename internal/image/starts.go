@@ -9,7 +9,8 @@ import (
 func (c *Config) StartNotes() []string {
 	switch e := c.EFI; {
 	case e == nil && c.Firmware == "" && c.noBootCode():
-		return []string{"it has no boot code in its first sector and no EFI system partition: no machine starts it by itself"}
+		return []string{"it has no boot code in its first sector and no EFI system partition: no machine starts it " +
+			"by itself"}
 	case e == nil || len(e.Fallbacks) > 0:
 		return nil
 	case e.Problem != "":
@@ -17,15 +18,18 @@ func (c *Config) StartNotes() []string {
 	case len(e.Loaders) == 0:
 		return []string{"its EFI system partition has no boot loader that is known: no UEFI machine starts it by itself"}
 	default:
-		return []string{"it has no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for " + strings.Join(e.Loaders[:min(len(e.Loaders), 4)], ", ") +
+		return []string{"it has no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for " +
+			strings.Join(e.Loaders[:min(len(e.Loaders), 4)], ", ") +
 			", which a node makes after a restore; a disk that is put into another machine needs its entry there"}
 	}
 }
 
-// noBootCode tells whether a disk with a partition table surely has no boot code in its first sector: its first 440 bytes are zeros.
+// noBootCode tells whether a disk with a partition table surely has no boot code in its first sector: its first 440
+// bytes are zeros.
 func (c *Config) noBootCode() bool {
 	const code = 440
-	return c.Table != nil && len(c.Table.Partitions) > 0 && len(c.Table.MBR) >= code && !slices.ContainsFunc(c.Table.MBR[:code], func(b byte) bool { return b != 0 })
+	return c.Table != nil && len(c.Table.Partitions) > 0 && len(c.Table.MBR) >= code &&
+		!slices.ContainsFunc(c.Table.MBR[:code], func(b byte) bool { return b != 0 })
 }
 
 // FirmwareWarning says why a machine whose firmware is BIOS or UEFI will not start a disk with this image; empty when
@@ -33,11 +37,14 @@ func (c *Config) noBootCode() bool {
 func (c *Config) FirmwareWarning(firmware string) string {
 	switch {
 	case firmware == BIOS && c.Firmware == UEFI:
-		return "the image starts by UEFI and this machine by BIOS: the disk will not start by itself; switch the firmware setup to UEFI"
+		return "the image starts by UEFI and this machine by BIOS: the disk will not start by itself; switch the " +
+			"firmware setup to UEFI"
 	case firmware == UEFI && c.Firmware == BIOS:
-		return "the image starts by BIOS and this machine by UEFI: the disk will not start by itself; switch the firmware setup to BIOS (CSM)"
+		return "the image starts by BIOS and this machine by UEFI: the disk will not start by itself; switch the " +
+			"firmware setup to BIOS (CSM)"
 	case firmware == UEFI && c.EFI != nil && c.EFI.Problem == "" && len(c.EFI.Fallbacks)+len(c.EFI.Loaders) == 0:
-		return "the image's EFI system partition has no boot loader that is known, and this machine starts by UEFI: the disk will not start by itself"
+		return "the image's EFI system partition has no boot loader that is known, and this machine starts by UEFI: " +
+			"the disk will not start by itself"
 	}
 	return ""
 }

@@ -41,7 +41,8 @@ func OpenStore(dir string) (*Store, error) {
 		switch n.Name() {
 		case ".diskcast", "blobs", ocispec.ImageLayoutFile, "lost+found":
 		default:
-			return nil, fmt.Errorf("%s is not an OCI image layout and not empty: give an empty directory or a store", dir)
+			return nil, fmt.Errorf("%s is not an OCI image layout and not empty: give an empty directory or a store",
+				dir)
 		}
 	}
 	if err := s.create(); err != nil {
@@ -87,7 +88,8 @@ func (s *Store) List() ([]Entry, error) {
 	var out []Entry
 	for _, d := range x.Manifests {
 		// Other programs may keep other things in the layout. Some of them drop artifactType from the descriptor.
-		if d.MediaType != ocispec.MediaTypeImageManifest || d.ArtifactType != ArtifactType && d.ArtifactType != "" || checkDigest(string(d.Digest)) != nil {
+		if d.MediaType != ocispec.MediaTypeImageManifest || d.ArtifactType != ArtifactType && d.ArtifactType != "" ||
+			checkDigest(string(d.Digest)) != nil {
 			continue
 		}
 		if d.ArtifactType == "" && !s.isImage(string(d.Digest)) {

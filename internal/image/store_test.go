@@ -54,7 +54,8 @@ func TestNames(t *testing.T) {
 	if _, err := s.Resolve(a); !errors.Is(err, image.ErrNotFound) {
 		t.Errorf("a removed image is found: %v", err)
 	}
-	for _, bad := range []string{"", "-x", "x/", "a b", "../up", "sha256:" + strings.Repeat("0", 64), strings.Repeat("x", 129), "a..b", "ü"} {
+	for _, bad := range []string{"", "-x", "x/", "a b", "../up", "sha256:" + strings.Repeat("0", 64),
+		strings.Repeat("x", 129), "a..b", "ü"} {
 		if err := image.CheckName(bad); err == nil {
 			t.Errorf("name %q was accepted", bad)
 		}

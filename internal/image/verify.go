@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Verify reads every blob of the image. Each frame must have its checksum, decode to its size and have its BLAKE3 sum, and each blob must
-// have its SHA-256, so that no flipped byte goes unseen, not even one of which the image has no need. Damage is reported as a *DamageError:
-// that of the frame that comes first in the object, before that of a blob as a whole.
+// Verify reads every blob of the image. Each frame must have its checksum, decode to its size and have its BLAKE3 sum,
+// and each blob must have its SHA-256, so that no flipped byte goes unseen, not even one of which the image has no
+// need. Damage is reported as a *DamageError: that of the frame that comes first in the object, before that of a blob
+// as a whole.
 func (m *Image) Verify(ctx context.Context, progress Progress) error {
 	total := m.ObjectSize()
 	for _, d := range m.manifest.Layers[1:] {
@@ -98,7 +99,8 @@ func (m *Image) verifyFrames(ctx context.Context, count func(int64)) error {
 	return damage
 }
 
-// DamagedBlobs reads the data blobs of the image and returns the digests of those whose bytes are not what their names say.
+// DamagedBlobs reads the data blobs of the image and returns the digests of those whose bytes are not what their names
+// say.
 func (m *Image) DamagedBlobs(ctx context.Context) ([]string, error) {
 	var bad []string
 	for i, d := range m.manifest.Layers[1:] {

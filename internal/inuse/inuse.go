@@ -133,7 +133,8 @@ func (h *Hold) file(path string) (err error) {
 		h.Users = append(h.Users, writers("/", []os.FileInfo{st})...)
 	}
 	// A restore locks what it writes; this lock keeps one from beginning.
-	if err := unix.Flock(int(h.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) && len(h.Users) == 0 {
+	if err := unix.Flock(int(h.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) &&
+		len(h.Users) == 0 {
 		h.Users = append(h.Users, "another program has locked it")
 	}
 	if errors.Is(lease, unix.EAGAIN) && len(h.Users) == 0 {
@@ -148,10 +149,12 @@ func (h *Hold) Changed() error {
 	if err != nil {
 		return err
 	}
-	if len(h.Users) > 0 || !now.Mode().IsRegular() || now.Size() == h.began.Size() && now.ModTime().Equal(h.began.ModTime()) {
+	if len(h.Users) > 0 || !now.Mode().IsRegular() || now.Size() == h.began.Size() &&
+		now.ModTime().Equal(h.began.ModTime()) {
 		return nil
 	}
-	return fmt.Errorf("%s was written while it was read (at %s): find the program that writes it, end it, and begin again",
+	return fmt.Errorf("%s was written while it was read (at %s): find the program that writes it, end it, and begin "+
+		"again",
 		h.Name(), now.ModTime().Format("15:04:05"))
 }
 

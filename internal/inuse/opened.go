@@ -27,7 +27,8 @@ func writers(root string, files []os.FileInfo) (users []string) {
 			}
 			st, err := os.Stat(path)
 			if err == nil && slices.ContainsFunc(files, func(f os.FileInfo) bool { return same(f, st) }) {
-				users = append(users, fmt.Sprintf("%s has %s open for writing", process(filepath.Dir(dir)), target(path)))
+				users = append(users, fmt.Sprintf("%s has %s open for writing", process(filepath.Dir(dir)),
+					target(path)))
 				break
 			}
 		}

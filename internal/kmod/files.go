@@ -53,7 +53,8 @@ func (x *Index) Files() (map[string][]byte, error) {
 	for _, b := range slices.Sorted(maps.Keys(x.builtin)) {
 		fmt.Fprintf(&builtin, "kernel/%s.ko\n", b)
 	}
-	return map[string][]byte{depFile: dep.Bytes(), aliasFile: aliases.Bytes(), softdepFile: softdep.Bytes(), builtinFile: builtin.Bytes()}, nil
+	return map[string][]byte{depFile: dep.Bytes(), aliasFile: aliases.Bytes(), softdepFile: softdep.Bytes(),
+		builtinFile: builtin.Bytes()}, nil
 }
 
 func words(head string, list []string) string {

@@ -19,10 +19,12 @@ func FuzzReadInfo(f *testing.F) {
 // Whatever the files of a module folder hold, reading them ends, and what was read can be asked, written and read
 // again.
 func FuzzLoad(f *testing.F) {
-	f.Add([]byte("kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n"), []byte("alias pci:v[0-9]* a\n"), []byte("softdep a pre: b post: a\n"), []byte("kernel/c.ko\n"))
+	f.Add([]byte("kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n"), []byte("alias pci:v[0-9]* a\n"),
+		[]byte("softdep a pre: b post: a\n"), []byte("kernel/c.ko\n"))
 	f.Add([]byte("a.ko: b.ko\nb.ko: a.ko\n"), []byte("#\n"), []byte("softdep b pre: a\n"), []byte(""))
 	f.Fuzz(func(t *testing.T, dep, alias, softdep, builtin []byte) {
-		x, err := Load(fstest.MapFS{"modules.dep": {Data: dep}, "modules.alias": {Data: alias}, "modules.softdep": {Data: softdep}, "modules.builtin": {Data: builtin}})
+		x, err := Load(fstest.MapFS{"modules.dep": {Data: dep}, "modules.alias": {Data: alias},
+			"modules.softdep": {Data: softdep}, "modules.builtin": {Data: builtin}})
 		if err != nil {
 			return
 		}

@@ -38,17 +38,20 @@ func TestFileName(t *testing.T) {
 
 func TestReadInfo(t *testing.T) {
 	got, err := ReadInfo(bytes.NewReader(kmodtest.Module(
-		"name=virtio-net", "depends=virtio,,net-failover", "alias=virtio:d00000001v*", "alias=with space", "firmware=a/b.bin",
+		"name=virtio-net", "depends=virtio,,net-failover", "alias=virtio:d00000001v*", "alias=with space",
+		"firmware=a/b.bin",
 		"softdep=pre: crc32c x post: y-z", "softdep=nonsense", "license=GPL", "noequals", "empty=")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Info{Name: "virtio_net", Depends: []string{"virtio", "net_failover"}, Aliases: []string{"virtio:d00000001v*"},
+	want := Info{Name: "virtio_net", Depends: []string{"virtio", "net_failover"},
+		Aliases:  []string{"virtio:d00000001v*"},
 		Firmware: []string{"a/b.bin"}, SoftPre: []string{"crc32c", "x"}, SoftPost: []string{"y_z"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	for name, data := range map[string][]byte{"empty": nil, "text": []byte("hello"), "cut": kmodtest.Module("name=x")[:70]} {
+	for name, data := range map[string][]byte{"empty": nil, "text": []byte("hello"),
+		"cut": kmodtest.Module("name=x")[:70]} {
 		if _, err := ReadInfo(bytes.NewReader(data)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -60,10 +63,12 @@ func testIndex(t *testing.T) *Index {
 	t.Helper()
 	m := func(path string, i Info) Module { return Module{Path: "kernel/" + path, Info: i} }
 	x, err := NewIndex([]Module{
-		m("fs/ext4.ko", Info{Name: "ext4", Depends: []string{"jbd2", "mbcache"}, Aliases: []string{"fs-ext4"}, SoftPre: []string{"crc32c"}}),
+		m("fs/ext4.ko", Info{Name: "ext4", Depends: []string{"jbd2", "mbcache"}, Aliases: []string{"fs-ext4"},
+			SoftPre: []string{"crc32c"}}),
 		m("fs/jbd2.ko", Info{Name: "jbd2"}),
 		m("crypto/crc-generic.ko", Info{Name: "crc_generic", Aliases: []string{"crc32c"}}),
-		m("arch/crc_intel.ko", Info{Name: "crc_intel", Aliases: []string{"crc32c"}, SoftPost: []string{"ext4", "nothere"}}),
+		m("arch/crc_intel.ko", Info{Name: "crc_intel", Aliases: []string{"crc32c"},
+			SoftPost: []string{"ext4", "nothere"}}),
 		m("net/broken.ko", Info{Name: "broken", Depends: []string{"missing"}, Aliases: []string{"pci:v01*", "crc32c"}}),
 		m("net/nic.ko", Info{Name: "nic", Aliases: []string{"pci:v0[1-2]d*"}}),
 	}, []string{"mbcache"})
@@ -122,7 +127,8 @@ func TestOrder(t *testing.T) {
 
 func TestNewIndexRefuses(t *testing.T) {
 	twice := Module{Path: "a/x.ko", Info: Info{Name: "x"}}
-	for name, list := range map[string][]Module{"the same name twice": {twice, {Path: "b/x.ko", Info: Info{Name: "x"}}}, "no name": {{Path: "x.ko"}}} {
+	for name, list := range map[string][]Module{"the same name twice": {twice, {Path: "b/x.ko", Info: Info{Name: "x"}}},
+		"no name": {{Path: "x.ko"}}} {
 		if _, err := NewIndex(list, nil); err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -132,7 +138,8 @@ func TestNewIndexRefuses(t *testing.T) {
 // What is written is read again, and gives the same answers.
 func TestFilesAndLoad(t *testing.T) {
 	x, err := NewIndex([]Module{
-		{Path: "kernel/a-b.ko", Info: Info{Name: "a_b", Depends: []string{"c"}, Aliases: []string{"pci:v*", "fs-a"}, SoftPre: []string{"c"}, SoftPost: []string{"d"}}},
+		{Path: "kernel/a-b.ko", Info: Info{Name: "a_b", Depends: []string{"c"}, Aliases: []string{"pci:v*", "fs-a"},
+			SoftPre: []string{"c"}, SoftPost: []string{"d"}}},
 		{Path: "kernel/c.ko", Info: Info{Name: "c", Depends: []string{"d", "inside"}}},
 		{Path: "kernel/d.ko", Info: Info{Name: "d"}},
 	}, []string{"inside"})
@@ -186,7 +193,8 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
 		}
 	}
-	for file, text := range map[string]string{"modules.alias": "alias onlytwo", "modules.softdep": "soft x", "modules.builtin": "x"} {
+	for file, text := range map[string]string{"modules.alias": "alias onlytwo", "modules.softdep": "soft x",
+		"modules.builtin": "x"} {
 		_, err := Load(fstest.MapFS{"modules.dep": {}, file: {Data: []byte(text)}})
 		if err == nil || !strings.Contains(err.Error(), file+": line 1") {
 			t.Errorf("%s: error %v", file, err)

@@ -11,8 +11,10 @@ import (
 
 func TestLine(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain": "plain", "a\nb\tc\r": "a b c ", "\x1b]0;x\x07": "\ufffd]0;x\ufffd", "\u009b31m": "\ufffd31m", "käse": "käse", "a\xffb": "a\ufffdb",
-		"evil\u202etxt.exe": "evil\ufffdtxt.exe", "a\u2066b\u2069": "a\ufffdb\ufffd", "a\u200bb": "a\ufffdb", "a\u2028b": "a b", "\u200e": "\ufffd", "漢字": "漢字",
+		"plain": "plain", "a\nb\tc\r": "a b c ", "\x1b]0;x\x07": "\ufffd]0;x\ufffd", "\u009b31m": "\ufffd31m",
+		"käse": "käse", "a\xffb": "a\ufffdb",
+		"evil\u202etxt.exe": "evil\ufffdtxt.exe", "a\u2066b\u2069": "a\ufffdb\ufffd", "a\u200bb": "a\ufffdb",
+		"a\u2028b": "a b", "\u200e": "\ufffd", "漢字": "漢字",
 		strings.Repeat("x", 19) + "ä": strings.Repeat("x", 19),
 		strings.Repeat("\x1b", 20):    strings.Repeat("\ufffd", 6),
 	} {
@@ -26,7 +28,8 @@ func TestLine(t *testing.T) {
 }
 
 func TestWords(t *testing.T) {
-	for in, want := range map[string]string{"a b": "a b", "PC  52-54-00-00-00-99   agent": "PC 52-54-00-00-00-99 agent", "  x ": "x", "a\n\tb": "a b", "    ": "", "": ""} {
+	for in, want := range map[string]string{"a b": "a b", "PC  52-54-00-00-00-99   agent": "PC 52-54-00-00-00-99 agent",
+		"  x ": "x", "a\n\tb": "a b", "    ": "", "": ""} {
 		if got := Words(in, 64); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
@@ -63,9 +66,11 @@ func TestStrings(t *testing.T) {
 		N     int
 		Any   any
 	}
-	d := doc{A: "\x1b[1m", List: []inner{{"a\nb"}}, Map: map[string]inner{"k\x07": {"\u202e"}}, P: &inner{"ok"}, Bytes: []byte{27}, N: 27, Any: &inner{"\x00"}}
+	d := doc{A: "\x1b[1m", List: []inner{{"a\nb"}}, Map: map[string]inner{"k\x07": {"\u202e"}}, P: &inner{"ok"},
+		Bytes: []byte{27}, N: 27, Any: &inner{"\x00"}}
 	Strings(&d, 0)
-	want := doc{A: "\ufffd[1m", List: []inner{{"a b"}}, Map: map[string]inner{"k\ufffd": {"\ufffd"}}, P: &inner{"ok"}, Bytes: []byte{27}, N: 27, Any: &inner{"\ufffd"}}
+	want := doc{A: "\ufffd[1m", List: []inner{{"a b"}}, Map: map[string]inner{"k\ufffd": {"\ufffd"}}, P: &inner{"ok"},
+		Bytes: []byte{27}, N: 27, Any: &inner{"\ufffd"}}
 	if diff := cmp.Diff(want, d); diff != "" {
 		t.Error(diff)
 	}

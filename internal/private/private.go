@@ -24,7 +24,8 @@ type OpenError struct {
 }
 
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("%s has mode %04o, so others can read %s: `chmod 700 %s` closes it", e.Dir, e.Mode, e.What, e.Dir)
+	return fmt.Sprintf("%s has mode %04o, so others can read %s: `chmod 700 %s` closes it", e.Dir, e.Mode, e.What,
+		e.Dir)
 }
 
 // Dir makes the directory dir with DirMode, parents included. An empty directory is closed to others. One with

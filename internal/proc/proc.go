@@ -78,7 +78,8 @@ func Run(ctx context.Context, log io.Writer, name string, args ...string) error 
 // Alone is Run in process and mount namespaces of the program's own: when it is killed, all that it started goes with
 // it, and so do its mounts. It needs root.
 func Alone(ctx context.Context, log io.Writer, name string, args ...string) error {
-	return Run(ctx, log, "unshare", append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", name}, args...)...)
+	return Run(ctx, log, "unshare",
+		append([]string{"--pid", "--fork", "--kill-child", "--mount-proc", name}, args...)...)
 }
 
 // Input is Run with something on standard input.

@@ -57,10 +57,12 @@ func zombie(pid int) bool {
 
 // TestLastWords checks that what a program said is in the error.
 func TestLastWords(t *testing.T) {
-	if err := Run(t.Context(), nil, "sh", "-c", "echo the disk is full >&2; exit 3"); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+	if err := Run(t.Context(), nil, "sh", "-c", "echo the disk is full >&2; exit 3"); err == nil ||
+		!strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("got %v, want what the program said", err)
 	}
-	if err := Run(t.Context(), nil, "a-program-that-is-nowhere"); err == nil || !strings.Contains(err.Error(), "a-program-that-is-nowhere") {
+	if err := Run(t.Context(), nil, "a-program-that-is-nowhere"); err == nil ||
+		!strings.Contains(err.Error(), "a-program-that-is-nowhere") {
 		t.Errorf("got %v, want the program's name", err)
 	}
 }

@@ -133,7 +133,8 @@ func Read(r io.Reader) (*Archive, error) {
 			return nil, fmt.Errorf("cpio record %d: %w", n, err)
 		}
 		if total += h.Size; n >= maxRecords || h.Size < 0 || total > maxTotal {
-			return nil, fmt.Errorf("cpio record %d: the archive is larger than %d records or %d bytes", n, maxRecords, int64(maxTotal))
+			return nil, fmt.Errorf("cpio record %d: the archive is larger than %d records or %d bytes", n, maxRecords,
+				int64(maxTotal))
 		}
 		rec, err := readRecord(cr, h)
 		if err == nil {

@@ -136,7 +136,8 @@ func (a *Archive) addParents(name string) error {
 
 func (r Record) check() error {
 	switch {
-	case r.Name == "" || r.Name == "." || path.IsAbs(r.Name) || path.Clean(r.Name) != r.Name || strings.HasPrefix(r.Name, "../") || r.Name == "..":
+	case r.Name == "" || r.Name == "." || path.IsAbs(r.Name) || path.Clean(r.Name) != r.Name ||
+		strings.HasPrefix(r.Name, "../") || r.Name == "..":
 		return fmt.Errorf("%q is not a clean relative name", r.Name)
 	case strings.ContainsRune(r.Name, 0) || strings.ContainsRune(r.Target, 0):
 		return fmt.Errorf("%q: a name with a zero byte", r.Name)

@@ -138,7 +138,8 @@ func TestAddRefuses(t *testing.T) {
 		"there":        NewFile("init", 0o644, nil),
 		"below a link": NewFile("init/x", 0o644, nil),
 		"dir for file": NewDir("bbin/bb", 0o755),
-		"too large":    {Name: "x", Size: MaxFile + 1, Open: func() (io.ReadCloser, error) { return nil, errors.New("opened") }},
+		"too large": {Name: "x", Size: MaxFile + 1,
+			Open: func() (io.ReadCloser, error) { return nil, errors.New("opened") }},
 	} {
 		if err := sample(t).Add(r); err == nil {
 			t.Errorf("%s: no error", name)
@@ -232,7 +233,8 @@ func TestReadRefuses(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	a := &Archive{}
-	if err := a.Add(NewSymlink("init", "bbin/init"), NewFile("bbin/bb", 0o755, []byte("content")), NewDir("tmp", 0o1777)); err != nil {
+	if err := a.Add(NewSymlink("init", "bbin/init"), NewFile("bbin/bb", 0o755, []byte("content")),
+		NewDir("tmp", 0o1777)); err != nil {
 		f.Fatal(err)
 	}
 	var b bytes.Buffer

@@ -66,7 +66,8 @@ func Sign(r *Receipt, key crypto.Signer) (*Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Envelope{PayloadType: PayloadType, Payload: payload, Signatures: []Signature{{KeyID: Pin(public), Sig: sig, PublicKey: public}}}, nil
+	return &Envelope{PayloadType: PayloadType, Payload: payload,
+		Signatures: []Signature{{KeyID: Pin(public), Sig: sig, PublicKey: public}}}, nil
 }
 
 // Parse reads an envelope of at most MaxSize bytes. What it returns is not yet believed: see Verify and Unverified.
@@ -88,14 +89,16 @@ func Parse(in io.Reader) (*Envelope, error) {
 	}
 	switch {
 	case e.PayloadType != PayloadType:
-		return nil, fmt.Errorf("this is no receipt that this program knows: its payload type is %q, wanted %q", e.PayloadType, PayloadType)
+		return nil, fmt.Errorf("this is no receipt that this program knows: its payload type is %q, wanted %q",
+			e.PayloadType, PayloadType)
 	case len(e.Signatures) == 0:
 		return nil, errors.New("the receipt has no signature")
 	}
 	return e, nil
 }
 
-// Verify returns the document if a key with the pin signed it. An error that is ErrSignature says what is wrong with the signature.
+// Verify returns the document if a key with the pin signed it. An error that is ErrSignature says what is wrong with
+// the signature.
 func (e *Envelope) Verify(pin string) (*Receipt, error) {
 	var other []string
 	for _, s := range e.Signatures {
@@ -117,7 +120,8 @@ func (e *Envelope) Verify(pin string) (*Receipt, error) {
 		}
 		return e.Unverified()
 	}
-	return nil, fmt.Errorf("%w: it was signed by the key %s, and the one that is trusted is %s", ErrSignature, other[0], pin)
+	return nil, fmt.Errorf("%w: it was signed by the key %s, and the one that is trusted is %s", ErrSignature, other[0],
+		pin)
 }
 
 // Unverified returns the document without a look at its signature.

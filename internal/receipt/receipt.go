@@ -1,6 +1,7 @@
-// Package receipt is the signed account of what was done to the disk of one machine: which disk, by which method, when, by whose word, and with
-// which result. A receipt is a JSON document in a DSSE envelope, signed with the server's key: https://github.com/secure-systems-lab/dsse,
-// protocol 1.0.2. Whoever knows the pin of that key (`diskcast serve` prints it) needs nothing else to check one.
+// Package receipt is the signed account of what was done to the disk of one machine: which disk, by which method, when,
+// by whose word, and with which result. A receipt is a JSON document in a DSSE envelope, signed with the server's key:
+// https://github.com/secure-systems-lab/dsse, protocol 1.0.2. Whoever knows the pin of that key (`diskcast serve`
+// prints it) needs nothing else to check one.
 package receipt
 
 import (
@@ -41,7 +42,8 @@ type Receipt struct {
 	Disk    Disk    `json:"disk"`
 	// Method is what was done, as the kind calls it: "nvme-format-crypto", "overwrite".
 	Method string `json:"method"`
-	// Term is the NIST SP 800-88 term that the method reaches on this disk, empty where none is claimed. Reason says why it is that one.
+	// Term is the NIST SP 800-88 term that the method reaches on this disk, empty where none is claimed. Reason says
+	// why it is that one.
 	Term     string    `json:"term,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
 	Started  time.Time `json:"started"` // by the server's clock
@@ -49,7 +51,8 @@ type Receipt struct {
 	Result   string    `json:"result"`            // Done or Failed
 	Message  string    `json:"message,omitempty"` // why it failed
 	Verified string    `json:"verified"`          // how the result was looked at, in words; "no" where it was not
-	// Left are the places that the method did not reach, in words; never empty by silence: a kind that cannot know says so here.
+	// Left are the places that the method did not reach, in words; never empty by silence: a kind that cannot know says
+	// so here.
 	Left []string `json:"left,omitempty"`
 	// Details are the kind's own, as the node reported them.
 	Details json.RawMessage `json:"details,omitempty"`
@@ -87,7 +90,8 @@ type Disk struct {
 func (r *Receipt) Check() error {
 	var wrong []string
 	for _, f := range []struct{ name, value string }{
-		{"id", r.ID}, {"session", r.Session}, {"kind", r.Kind}, {"by", r.By}, {"server.name", r.Server.Name}, {"machine.id", r.Machine.ID},
+		{"id", r.ID}, {"session", r.Session}, {"kind", r.Kind}, {"by", r.By}, {"server.name", r.Server.Name},
+		{"machine.id", r.Machine.ID},
 		{"method", r.Method}, {"verified", r.Verified},
 	} {
 		if strings.TrimSpace(f.value) == "" {

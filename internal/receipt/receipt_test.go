@@ -25,8 +25,10 @@ func sample() *Receipt {
 		Server:  Server{Name: "lab", Version: "1.0"},
 		Machine: Machine{ID: "52:54:00:00:00:01", Name: "rack1-7", Vendor: "QEMU", Serial: "A1"},
 		Disk:    Disk{Path: "/dev/nvme0n1", Model: "QEMU NVMe Ctrl", Serial: "S1", Size: 1 << 30},
-		Method:  "nvme-format-crypto", Term: Purge, Reason: "every key was made anew", Verified: "1 % of the disk was read back",
-		Started: time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC), Ended: time.Date(2026, 11, 28, 10, 1, 0, 0, time.UTC), Result: Done,
+		Method:  "nvme-format-crypto", Term: Purge, Reason: "every key was made anew",
+		Verified: "1 % of the disk was read back",
+		Started:  time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC), Ended: time.Date(2026, 11, 28, 10, 1, 0, 0, time.UTC),
+		Result: Done,
 	}
 }
 
@@ -65,7 +67,8 @@ func TestSignedAndVerified(t *testing.T) {
 		t.Fatal(err, d)
 	}
 	other, _ := signed(t, newKey(t))
-	if _, err := got.Verify(other.Signatures[0].KeyID); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), pin) {
+	if _, err := got.Verify(other.Signatures[0].KeyID); !errors.Is(err, ErrSignature) ||
+		!strings.Contains(err.Error(), pin) {
 		t.Errorf("by another key: %v", err)
 	}
 	// Somebody signs what we did not, and names our key.
@@ -114,8 +117,10 @@ func TestOpenSSL(t *testing.T) {
 	}
 	key := path("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: e.Signatures[0].PublicKey}))
 	sig := path("sig", e.Signatures[0].Sig)
-	for what, want := range map[string]bool{string(e.Payload): true, strings.Replace(string(e.Payload), "S1", "S2", 1): false} {
-		out, err := exec.Command("openssl", "dgst", "-sha256", "-verify", key, "-signature", sig, path("pae", pae(PayloadType, []byte(what)))).CombinedOutput()
+	for what, want := range map[string]bool{string(e.Payload): true,
+		strings.Replace(string(e.Payload), "S1", "S2", 1): false} {
+		out, err := exec.Command("openssl", "dgst", "-sha256", "-verify", key, "-signature", sig,
+			path("pae", pae(PayloadType, []byte(what)))).CombinedOutput()
 		if (err == nil) != want {
 			t.Errorf("openssl: %v: %s", err, out)
 		}
@@ -173,7 +178,8 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := out.String()
-	for _, want := range []string{"1 of them failed", "SIGNATURE: changed", "rack1-7", "NIST SP 800-88: purge", "&lt;script&gt;"} {
+	for _, want := range []string{"1 of them failed", "SIGNATURE: changed", "rack1-7", "NIST SP 800-88: purge",
+		"&lt;script&gt;"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -10,9 +10,11 @@ func (b *bench) judge() {
 	r := b.report
 	us, size, cores := r.Find(plain, ours), float64(b.image.ObjectSize()), r.Machine["cpus"].(int)
 	r.Fact("the image's %.0f MB alone take %.2f s on a line of 1 Gbit/s", size/1e6, size/line)
-	r.Fact("to decode, hash and write one disk takes %.2f CPU seconds (%.2f s where nothing else runs): %d disks on %d cores %.2f s", b.cpu, b.alone, nodes, cores, b.cpu*nodes/float64(cores))
+	r.Fact("to decode, hash and write one disk takes %.2f CPU seconds (%.2f s where nothing else runs): %d disks on "+
+		"%d cores %.2f s", b.cpu, b.alone, nodes, cores, b.cpu*nodes/float64(cores))
 	if us != nil {
-		r.Fact("`session create` listens for a free group before its session starts: %.2f s, not counted above", b.overhead)
+		r.Fact("`session create` listens for a free group before its session starts: %.2f s, not counted above",
+			b.overhead)
 	}
 	if b.stood > 0 {
 		r.Fact("%d runs were not counted and done again, because this virtual machine was stopped meanwhile", b.stood)
@@ -25,7 +27,8 @@ func (b *bench) judge() {
 		}
 	}
 	r.Faster("both disks written, each chunk hashed before it is written, beside the best rival", us, best, 2.2)
-	r.Faster("both disks read back and hashed too, beside the best rival, which checks nothing", r.Find(plain, oursBack), best, 2.2)
+	r.Faster("both disks read back and hashed too, beside the best rival, which checks nothing",
+		r.Find(plain, oursBack), best, 2.2)
 	if us == nil {
 		return
 	}

@@ -50,7 +50,8 @@ func (b *bench) ours(name, who string, loss int, verify bool) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(b.log, "%s: %s: %.2f s, received after %.2f s; CPU seconds: server %.2f, node %.2f\n", name, who, s.seconds, s.received, s.send, s.recv)
+		fmt.Fprintf(b.log, "%s: %s: %.2f s, received after %.2f s; CPU seconds: server %.2f, node %.2f\n", name, who,
+			s.seconds, s.received, s.send, s.recv)
 		seconds, create, all = append(seconds, s.seconds), append(create, s.create), append(all, s)
 	}
 	r := benchkit.Row{Case: name, Who: who, Seconds: benchkit.SpreadOf(seconds...)}
@@ -60,7 +61,8 @@ func (b *bench) ours(name, who string, loss int, verify bool) error {
 	}
 	s := middle(all, r.Seconds.Median)
 	r.BytesSent, r.CPU.Send, r.CPU.Recv = s.wire, s.send, s.recv
-	r.Note = fmt.Sprintf("sent %.3f of the image, %.1f MB by HTTP", float64(s.cast+s.direct)/float64(b.image.ObjectSize()), float64(s.direct)/1e6)
+	r.Note = fmt.Sprintf("sent %.3f of the image, %.1f MB by HTTP",
+		float64(s.cast+s.direct)/float64(b.image.ObjectSize()), float64(s.direct)/1e6)
 	if name == plain && who == ours {
 		b.sent, b.overhead = s.cast+s.direct, benchkit.SpreadOf(create...).Median
 	}
@@ -70,7 +72,8 @@ func (b *bench) ours(name, who string, loss int, verify bool) error {
 
 // middle is the run whose time is nearest to the median: its other figures go with it.
 func middle(all []sample, median float64) sample {
-	return slices.MinFunc(all, func(a, b sample) int { return cmp.Compare(math.Abs(a.seconds-median), math.Abs(b.seconds-median)) })
+	return slices.MinFunc(all,
+		func(a, b sample) int { return cmp.Compare(math.Abs(a.seconds-median), math.Abs(b.seconds-median)) })
 }
 
 // session is one session from beginning to end, with a server and nodes that know nothing of an earlier one.
@@ -105,8 +108,10 @@ func (b *bench) session(loss int, verify bool) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	args := []string{b.program("diskcast"), "session", "create", "--state", b.path("state"), "--image", "disk", "--nodes", fmt.Sprint(nodes),
-		"--min-nodes", fmt.Sprint(nodes), "--mode", session.Full, "--boot", session.BootStay, "--watch", "--verify=" + fmt.Sprint(verify)}
+	args := []string{b.program("diskcast"), "session", "create", "--state", b.path("state"), "--image", "disk",
+		"--nodes", fmt.Sprint(nodes),
+		"--min-nodes", fmt.Sprint(nodes), "--mode", session.Full, "--boot", session.BootStay, "--watch", "--verify=" +
+			fmt.Sprint(verify)}
 	asked := time.Now()
 	if _, err := b.output(l.Node(0), args...); err != nil {
 		return s, err
@@ -131,7 +136,8 @@ func (b *bench) session(loss int, verify bool) (s sample, err error) {
 // serve starts the server on node 0. The words are the kernel command line that tells a node of it.
 func (b *bench) serve(l *netlab.Lab) (server *benchkit.Child, words string, err error) {
 	rd, wr := io.Pipe()
-	server, err = b.startTo(wr, l.Node(0), b.program("diskcast"), "serve", "--json", "--state", b.path("state"), "--store", b.store(), "--interface", "eth0",
+	server, err = b.startTo(wr, l.Node(0), b.program("diskcast"), "serve", "--json", "--state", b.path("state"),
+		"--store", b.store(), "--interface", "eth0",
 		"--dhcp", "off", "--tftp=false")
 	if err != nil {
 		return nil, "", err
@@ -152,7 +158,8 @@ func (b *bench) agent(l *netlab.Lab, i int, words string) (*benchkit.Child, erro
 		return nil, err
 	}
 	rd, wr := io.Pipe()
-	p, err := b.startTo(wr, l.Node(i+1), b.program("agent"), "-no-network", "-no-boot", "-site", b.path("site.json"), "-cmdline", cmdline, "-disk", b.target(i))
+	p, err := b.startTo(wr, l.Node(i+1), b.program("agent"), "-no-network", "-no-boot", "-site", b.path("site.json"),
+		"-cmdline", cmdline, "-disk", b.target(i))
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +176,8 @@ func (b *bench) agent(l *netlab.Lab, i int, words string) (*benchkit.Child, erro
 
 // account reads off the server's timeline.
 func (b *bench) account(l *netlab.Lab, asked time.Time, verify bool, s *sample) error {
-	out, err := b.output(l.Node(0), b.program("diskcast"), "session", "show", "s1", "--json", "--state", b.path("state"))
+	out, err := b.output(l.Node(0), b.program("diskcast"), "session", "show", "s1", "--json", "--state",
+		b.path("state"))
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,12 @@ type rival struct{ who, file, pack, unpack string }
 
 var rivals = []rival{
 	// The fastest that partclone can: no checksums at all, neither made nor checked.
-	{"udpcast | zstd | partclone, unchecked", "pc0.zst", "partclone.ext4 -c -a0 -s %s -o - -L /dev/null 2>/dev/null | zstd -q -T0 -3 -c", "zstd -q -dc | partclone.restore -C -W -f 1"},
+	{"udpcast | zstd | partclone, unchecked", "pc0.zst",
+		"partclone.ext4 -c -a0 -s %s -o - -L /dev/null 2>/dev/null | zstd -q -T0 -3 -c",
+		"zstd -q -dc | partclone.restore -C -W -f 1"},
 	// As Clonezilla and DRBL did for years.
-	{"udpcast | gzip | partclone", "pc.gz", "partclone.ext4 -c -s %s -o - -L /dev/null 2>/dev/null | pigz -c", "pigz -dc | partclone.restore"},
+	{"udpcast | gzip | partclone", "pc.gz", "partclone.ext4 -c -s %s -o - -L /dev/null 2>/dev/null | pigz -c",
+		"pigz -dc | partclone.restore"},
 }
 
 func (b *bench) rivals() error {
@@ -53,7 +56,8 @@ func (b *bench) rival(r rival) error {
 			}
 			fmt.Fprintf(b.log, "%s: %s with --max-bitrate %s failed, once more: %v\n", plain, r.who, bitrate, err)
 		}
-		fmt.Fprintf(b.log, "%s: %s: %.2f s with --max-bitrate %s; CPU seconds: server %.2f, node %.2f\n", plain, r.who, s.seconds, bitrate, s.send, s.recv)
+		fmt.Fprintf(b.log, "%s: %s: %.2f s with --max-bitrate %s; CPU seconds: server %.2f, node %.2f\n", plain, r.who,
+			s.seconds, bitrate, s.send, s.recv)
 		times[bitrate] = append(times[bitrate], s)
 		return nil
 	}
@@ -89,7 +93,8 @@ func (b *bench) rival(r rival) error {
 	if err != nil {
 		return err
 	}
-	row.Note = fmt.Sprintf("image of %.0f MB, --max-bitrate %s, the best of %s", float64(st.Size())/1e6, best, strings.Join(b.bitrates, " "))
+	row.Note = fmt.Sprintf("image of %.0f MB, --max-bitrate %s, the best of %s", float64(st.Size())/1e6, best,
+		strings.Join(b.bitrates, " "))
 	if failed > 0 {
 		row.Note += fmt.Sprintf("; %d more runs failed", failed)
 	}
@@ -128,7 +133,9 @@ func (b *bench) udpcast(r rival, bitrate string) (s sample, err error) {
 		}
 	}()
 	for i := range nodes {
-		p, err := b.start(l.Node(i+1), "bash", "-c", "set -o pipefail; udp-receiver --interface eth0 --nokbd --nosync 2>/dev/null | "+r.unpack+" -s - -O \"$0\" -L /dev/null 2>/dev/null", b.target(i))
+		p, err := b.start(l.Node(i+1), "bash", "-c",
+			"set -o pipefail; udp-receiver --interface eth0 --nokbd --nosync 2>/dev/null | "+r.unpack+
+				" -s - -O \"$0\" -L /dev/null 2>/dev/null", b.target(i))
 		if err != nil {
 			return s, err
 		}
@@ -143,7 +150,8 @@ func (b *bench) udpcast(r rival, bitrate string) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	args := []string{"udp-sender", "--interface", "eth0", "--nokbd", "--full-duplex", "--min-receivers", fmt.Sprint(nodes), "--file", b.path(r.file)}
+	args := []string{"udp-sender", "--interface", "eth0", "--nokbd", "--full-duplex", "--min-receivers",
+		fmt.Sprint(nodes), "--file", b.path(r.file)}
 	if bitrate != "none" {
 		args = append(args, "--max-bitrate", bitrate)
 	}

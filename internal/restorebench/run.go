@@ -53,7 +53,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	dir := fl.String("dir", "/dev/shm", "directory on tmpfs, with room for about 8 GB")
 	bin := fl.String("bin", "build/bin", "directory with the programs diskcast and agent")
 	only := fl.String("only", "", "regular expression of the cases to run, such as `1 Gbit diskcast`")
-	bitrates := fl.String("bitrates", "none,950m,900m,800m,700m", "values of udp-sender's --max-bitrate to try, once each")
+	bitrates := fl.String("bitrates", "none,950m,900m,800m,700m",
+		"values of udp-sender's --max-bitrate to try, once each")
 	out := fl.String("out", "build/bench/restore.json", "file for the results")
 	if err := fl.Parse(args); err != nil {
 		return err
@@ -63,9 +64,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		tools = append(tools, "udp-sender", "udp-receiver", "partclone.ext4", "partclone.restore", "zstd", "pigz")
 	}
 	if why := netlab.Missing(tools...); why != "" {
-		return fmt.Errorf("cannot run here: %s (Debian: apt-get install iproute2 nftables ethtool udpcast partclone zstd pigz)", why)
+		return fmt.Errorf("cannot run here: %s (Debian: apt-get install iproute2 nftables ethtool udpcast partclone "+
+			"zstd pigz)", why)
 	}
-	b := &bench{ctx: ctx, runs: max(1, *runs), rivalRuns: *rivals, bitrates: strings.Split(*bitrates, ","), bin: *bin, disk: *disk, log: stderr,
+	b := &bench{ctx: ctx, runs: max(1, *runs), rivalRuns: *rivals, bitrates: strings.Split(*bitrates, ","), bin: *bin,
+		disk: *disk, log: stderr,
 		report: benchkit.New("MB on the wire")}
 	var err error
 	if b.only, err = regexp.Compile(*only); err != nil {
@@ -101,9 +104,11 @@ func (b *bench) prepare() error {
 		return err
 	}
 	// What partclone made of a disk is kept: gzip takes minutes.
-	b.cache = filepath.Join("build/cache", fmt.Sprintf("bench-restore-%s-%d", filepath.Base(b.disk), st.ModTime().Unix()))
+	b.cache = filepath.Join("build/cache",
+		fmt.Sprintf("bench-restore-%s-%d", filepath.Base(b.disk), st.ModTime().Unix()))
 	fmt.Fprintln(b.log, "capturing the disk")
-	if err := proc.Run(b.ctx, nil, b.program("diskcast"), "image", "capture", b.disk, "disk", "--store", b.store()); err != nil {
+	if err := proc.Run(b.ctx, nil, b.program("diskcast"), "image", "capture", b.disk, "disk", "--store",
+		b.store()); err != nil {
 		return err
 	}
 	s, err := image.OpenStore(b.store())
@@ -114,7 +119,8 @@ func (b *bench) prepare() error {
 		return err
 	}
 	b.used = b.image.Config().Stored
-	b.report.Machine["image_bytes"], b.report.Machine["used_bytes"], b.report.Machine["nodes"] = b.image.ObjectSize(), b.used, nodes
+	b.report.Machine["image_bytes"], b.report.Machine["used_bytes"], b.report.Machine["nodes"] = b.image.ObjectSize(),
+		b.used, nodes
 	fmt.Fprintf(b.log, "%d MB used of %d, compressed %d\n", b.used/1e6, st.Size()/1e6, b.image.ObjectSize()/1e6)
 	return nil
 }
@@ -240,7 +246,8 @@ func (b *bench) local() error {
 	var cpu, seconds []float64
 	for range b.runs {
 		s, err := b.steady("a restore without network", func() (s sample, err error) {
-			p, err := b.start("", b.program("diskcast"), "image", "restore", "disk", b.target(0), "--yes", "--store", b.store())
+			p, err := b.start("", b.program("diskcast"), "image", "restore", "disk", b.target(0), "--yes", "--store",
+				b.store())
 			if err != nil {
 				return s, err
 			}

@@ -20,13 +20,15 @@ type Descriptor struct {
 	V       int    `json:"v"`
 	Session string `json:"session"`
 	Node    string `json:"node"`
-	// Serial grows with every descriptor that the server writes for the node; the node asks for a newer one with ?after=.
+	// Serial grows with every descriptor that the server writes for the node; the node asks for a newer one with
+	// ?after=.
 	Serial uint64  `json:"serial"`
 	Action string  `json:"action"`
 	Image  *Image  `json:"image,omitempty"`
 	Cast   *Cast   `json:"cast,omitempty"`
 	Target *Target `json:"target,omitempty"`
-	// Disk is the disk that the node's first plan in this session chose; the session touches no other. nil before that plan.
+	// Disk is the disk that the node's first plan in this session chose; the session touches no other. nil before that
+	// plan.
 	Disk *DiskID `json:"disk,omitempty"`
 	// Mode is full, delta or auto. Delta hashes what is on the disk and receives only what differs;
 	// auto does so when the disk already carries the partition table that the plan would write.
@@ -104,8 +106,8 @@ type Boot struct {
 func (d *Descriptor) version() int { return d.V }
 func (d *Descriptor) check() error { return d.Validate() }
 
-// Validate says what is wrong with the descriptor, naming the field. The server asks before it sends one, the node before
-// it follows one: neither has rules of its own.
+// Validate says what is wrong with the descriptor, naming the field. The server asks before it sends one, the node
+// before it follows one: neither has rules of its own.
 func (d *Descriptor) Validate() error {
 	if d.V != Version {
 		return fmt.Errorf("descriptor: %w: v=%d, this program speaks v=%d", ErrVersion, d.V, Version)

@@ -27,8 +27,8 @@ const BusUSB = "usb"
 // Loose reports whether the disk is one that people plug in and carry away: it is chosen only by a rule that names it.
 func (d *Disk) Loose() bool { return d.Removable || d.Bus == BusUSB }
 
-// DiskID is all that is known of a disk and does not change while it stays where it is: size, WWN (of an NVMe namespace, the kernel's name with
-// its id), serial, model and the place on the bus.
+// DiskID is all that is known of a disk and does not change while it stays where it is: size, WWN (of an NVMe
+// namespace, the kernel's name with its id), serial, model and the place on the bus.
 type DiskID struct {
 	WWN     string `json:"wwn,omitempty"`
 	Serial  string `json:"serial,omitempty"`
@@ -46,8 +46,9 @@ func (d *Disk) ID() DiskID {
 // Is reports whether d is the disk.
 func (id *DiskID) Is(d *Disk) bool { return id.Differs(d) == "" }
 
-// Differs says in what d is another disk; empty when it is this one. All that is known must agree: makers have given several disks one serial or
-// one WWN, and then the place tells them apart. A disk that is moved is another one, since its twin could be where it was.
+// Differs says in what d is another disk; empty when it is this one. All that is known must agree: makers have given
+// several disks one serial or one WWN, and then the place tells them apart. A disk that is moved is another one, since
+// its twin could be where it was.
 func (id *DiskID) Differs(d *Disk) string {
 	switch {
 	case id.Size != d.Size:
@@ -77,7 +78,8 @@ func (id *DiskID) isFile() bool { return id.Path != "" && !strings.HasPrefix(id.
 // Words name the disk for an operator.
 func (id *DiskID) Words() string {
 	w := []string{fmt.Sprintf("%d bytes", id.Size)}
-	for _, x := range []struct{ name, v string }{{"", id.Model}, {"serial ", id.Serial}, {"wwn ", id.WWN}, {"at ", id.BusPath}} {
+	for _, x := range []struct{ name, v string }{{"", id.Model}, {"serial ", id.Serial}, {"wwn ", id.WWN},
+		{"at ", id.BusPath}} {
 		if x.v != "" {
 			w = append(w, x.name+x.v)
 		}
@@ -88,8 +90,8 @@ func (id *DiskID) Words() string {
 	return "the disk of " + strings.Join(w, ", ")
 }
 
-// DiskChoice is POST /v1/node/{node}/disk and its answer: the disk that the node's first plan in the session chose. What was
-// chosen before wins; the node goes by the answer.
+// DiskChoice is POST /v1/node/{node}/disk and its answer: the disk that the node's first plan in the session chose.
+// What was chosen before wins; the node goes by the answer.
 type DiskChoice struct {
 	V       int    `json:"v"`
 	Session string `json:"session"`
@@ -113,8 +115,8 @@ const (
 	TypeUSB  = "usb"
 )
 
-// Target says which disk to write, or to read. Every rule given must hold; exactly one disk must be left. Removable and USB disks
-// count only for a rule that names them: by path, serial, WWN, place, model or type usb.
+// Target says which disk to write, or to read. Every rule given must hold; exactly one disk must be left. Removable and
+// USB disks count only for a rule that names them: by path, serial, WWN, place, model or type usb.
 type Target struct {
 	Path     string `json:"path,omitempty"`     // what the kernel calls it when the first plan is made
 	ByPath   string `json:"by_path,omitempty"`  // Disk.BusPath; * and ? stand for what may vary

@@ -18,12 +18,14 @@ const (
 	StepLastByte  = "last-byte"  // everything needed was received
 	StepWritten   = "written"    // everything is on the disk and flushed
 	StepVerified  = "verified"   // read back and hashed
-	StepGrown     = "grown"      // the last file system fills a larger disk, or Message says why not; not with Descriptor.NoGrow
-	StepEntry     = "entry"      // the machine has a boot entry for the disk; with level warn or error, Message says why not and what follows
-	StepBoot      = "boot"       // how the node leaves: kexec, reboot, ...; the last event of a good restore
-	StepUploaded  = "uploaded"   // a capture is stored on the server
-	StepFailed    = "failed"     // the session failed on this node; Message says why and what to do
-	StepLog       = "log"        // a line of the node's log
+	// the last file system fills a larger disk, or Message says why not; not with Descriptor.NoGrow
+	StepGrown = "grown"
+	// the machine has a boot entry for the disk; with level warn or error, Message says why not and what follows
+	StepEntry    = "entry"
+	StepBoot     = "boot"     // how the node leaves: kexec, reboot, ...; the last event of a good restore
+	StepUploaded = "uploaded" // a capture is stored on the server
+	StepFailed   = "failed"   // the session failed on this node; Message says why and what to do
+	StepLog      = "log"      // a line of the node's log
 )
 
 // Levels of an event. At StepEntry and StepBoot, Error says that the machine will not start the disk by itself.
@@ -33,7 +35,8 @@ const (
 	Error = "error"
 )
 
-// Events is a batch: POST /v1/node/{node}/events. The server stores each Seq of a boot once, so a batch may be sent again.
+// Events is a batch: POST /v1/node/{node}/events. The server stores each Seq of a boot once, so a batch may be sent
+// again.
 type Events struct {
 	V      int     `json:"v"`
 	Boot   string  `json:"boot"`
@@ -53,7 +56,8 @@ type Event struct {
 	Chunk *int `json:"chunk,omitempty"`
 	// Progress is set with StepProgress and with the steps that end a phase.
 	Progress *Progress `json:"progress,omitempty"`
-	// Result is what only the action knows of, at most MaxResult bytes; the server keeps the last one with the node's part.
+	// Result is what only the action knows of, at most MaxResult bytes; the server keeps the last one with the node's
+	// part.
 	Result json.RawMessage `json:"result,omitempty"`
 }
 

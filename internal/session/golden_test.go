@@ -6,11 +6,12 @@ import (
 	"github.com/diskcast/diskcast/internal/golden"
 )
 
-// TestDocuments holds the JSON of every document that nodes and server exchange, with every field set, against a file: what changes there
-// changes for agents that were booted before.
+// TestDocuments holds the JSON of every document that nodes and server exchange, with every field set, against a file:
+// what changes there changes for agents that were booted before.
 func TestDocuments(t *testing.T) {
 	for name, doc := range map[string]Document{
-		"hello": new(Hello), "hello-reply": new(HelloReply), "events": new(Events), "descriptor": new(Descriptor), "disk-choice": new(DiskChoice),
+		"hello": new(Hello), "hello-reply": new(HelloReply), "events": new(Events), "descriptor": new(Descriptor),
+		"disk-choice": new(DiskChoice),
 		"frame-reply": new(FrameReply), "capture-reply": new(CaptureReply),
 	} {
 		golden.Fill(doc)

@@ -22,8 +22,10 @@ func restoreDescriptor() *Descriptor {
 			ObjectSize: 4096,
 		},
 		Cast: &Cast{
-			ID: 9, Group: netip.MustParseAddrPort("239.192.0.1:9000"), Feedback: netip.MustParseAddrPort("10.0.0.1:9001"),
-			Key: bytes.Repeat([]byte{3}, 32), Sender: bytes.Repeat([]byte{4}, 64), Size: 4096, Payload: 1408, K: 128,
+			ID: 9, Group: netip.MustParseAddrPort("239.192.0.1:9000"),
+			Feedback: netip.MustParseAddrPort("10.0.0.1:9001"),
+			Key:      bytes.Repeat([]byte{3}, 32), Sender: bytes.Repeat([]byte{4}, 64), Size: 4096, Payload: 1408,
+			K: 128,
 		},
 		Target: &Target{Serial: "disk0", MinSize: 1 << 30},
 		Mode:   Auto,
@@ -34,7 +36,8 @@ func restoreDescriptor() *Descriptor {
 func captureDescriptor() *Descriptor {
 	return &Descriptor{
 		V: Version, Session: "s2", Node: "n1", Serial: 8, Action: Capture, Target: &Target{Path: "/dev/sda"},
-		Upload: &Upload{ID: "s2-0a1b", Name: "golden", Level: "default", Grid: 4 << 20}, Boot: &Boot{Method: BootReboot},
+		Upload: &Upload{ID: "s2-0a1b", Name: "golden", Level: "default", Grid: 4 << 20},
+		Boot:   &Boot{Method: BootReboot},
 	}
 }
 
@@ -43,13 +46,15 @@ func TestRoundTrip(t *testing.T) {
 		"hello": {&Hello{V: 1, Boot: "b", Agent: "1", Inventory: Inventory{
 			Firmware: UEFI, Memory: 1 << 29,
 			Disks: []Disk{{Path: "/dev/vda", Size: 1 << 33, SectorSize: 4096, Serial: "x"}},
-			NICs:  []NIC{{Name: "eth0", MAC: "52:54:00:00:00:01", Up: true, Boot: true, Addrs: []string{"10.0.0.5/24"}}},
+			NICs: []NIC{{Name: "eth0", MAC: "52:54:00:00:00:01", Up: true, Boot: true,
+				Addrs: []string{"10.0.0.5/24"}}},
 		}}, &Hello{}},
 		"hello reply": {&HelloReply{V: 1, Node: "n1", Token: "t"}, &HelloReply{}},
 		"descriptor":  {restoreDescriptor(), &Descriptor{}},
 		"capture":     {captureDescriptor(), &Descriptor{}},
 		"events": {&Events{V: 1, Boot: "b", Events: []Event{
-			{Seq: 1, Session: "s1", Step: StepProgress, Level: Info, Since: 3.5, Progress: &Progress{Received: 5, Needed: 9, Loss: 0.01}},
+			{Seq: 1, Session: "s1", Step: StepProgress, Level: Info, Since: 3.5,
+				Progress: &Progress{Received: 5, Needed: 9, Loss: 0.01}},
 		}}, &Events{}},
 	}
 	for name, d := range docs {
@@ -61,7 +66,8 @@ func TestRoundTrip(t *testing.T) {
 			if err := Decode(bytes.NewReader(raw), d.out); err != nil {
 				t.Fatalf("Decode(%s): %v", raw, err)
 			}
-			if diff := cmp.Diff(d.in, d.out, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(d.in, d.out,
+				cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Errorf("what came back differs (-sent +got):\n%s", diff)
 			}
 		})
@@ -80,7 +86,8 @@ func TestUnknownFieldsAreIgnored(t *testing.T) {
 }
 
 func TestOtherVersionsAreRefused(t *testing.T) {
-	for _, doc := range []string{`{"v":2,"node":"n1","token":"t"}`, `{"v":0,"node":"n1","token":"t"}`, `{"node":"n1","token":"t"}`} {
+	for _, doc := range []string{`{"v":2,"node":"n1","token":"t"}`, `{"v":0,"node":"n1","token":"t"}`,
+		`{"node":"n1","token":"t"}`} {
 		var r HelloReply
 		if err := Decode(strings.NewReader(doc), &r); !errors.Is(err, ErrVersion) {
 			t.Errorf("Decode(%s) = %v, want ErrVersion", doc, err)
@@ -111,10 +118,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"no image":         {edit(func(d *Descriptor) { d.Image = nil }), "no image"},
 		"no index":         {edit(func(d *Descriptor) { d.Image.Index.Digest = "" }), "digest is missing"},
 		"negative object":  {edit(func(d *Descriptor) { d.Image.ObjectSize = -1 }), "out of range"},
-		"unicast group":    {edit(func(d *Descriptor) { d.Cast.Group = netip.MustParseAddrPort("10.0.0.9:1") }), "not a multicast"},
-		"short key":        {edit(func(d *Descriptor) { d.Cast.Key = d.Cast.Key[:16] }), "16 bytes, not 32"},
-		"short sender":     {edit(func(d *Descriptor) { d.Cast.Sender = d.Cast.Sender[:63] }), "63 bytes, not 64"},
-		"no sender":        {edit(func(d *Descriptor) { d.Cast.Sender = make([]byte, 64) }), "no public keys"},
+		"unicast group": {edit(func(d *Descriptor) { d.Cast.Group = netip.MustParseAddrPort("10.0.0.9:1") }),
+			"not a multicast"},
+		"short key":    {edit(func(d *Descriptor) { d.Cast.Key = d.Cast.Key[:16] }), "16 bytes, not 32"},
+		"short sender": {edit(func(d *Descriptor) { d.Cast.Sender = d.Cast.Sender[:63] }), "63 bytes, not 64"},
+		"no sender":    {edit(func(d *Descriptor) { d.Cast.Sender = make([]byte, 64) }), "no public keys"},
 		"too many blocks": {edit(func(d *Descriptor) {
 			d.Cast.Payload, d.Cast.K, d.Cast.Size, d.Image.ObjectSize = 64, 1, 1<<40, 1<<40
 		}), "2^32-1 blocks"},

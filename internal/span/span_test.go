@@ -33,7 +33,8 @@ func TestSet(t *testing.T) {
 			inverted := make([]bool, size)
 			for i := range marks {
 				inverted[i] = !marks[i]
-				if at := s.Around(int64(i)); (at.Length > 0) != marks[i] || marks[i] && (at.Offset > int64(i) || at.End() <= int64(i)) {
+				if at := s.Around(int64(i)); (at.Length > 0) != marks[i] || marks[i] &&
+					(at.Offset > int64(i) || at.End() <= int64(i)) {
 					t.Fatalf("seed %d: byte %d of %v is in %v", seed, i, s, at)
 				}
 			}

@@ -14,7 +14,8 @@ import (
 )
 
 // islands are where the sample has data, beside what begins and ends in the middle of a grain.
-var islands = []struct{ off, n int64 }{{0, 1}, {grain - 3, 7}, {1 << 20, 3 << 20}, {7<<20 + 100, grain}, {12<<20 - 5, 4}}
+var islands = []struct{ off, n int64 }{{0, 1}, {grain - 3, 7}, {1 << 20, 3 << 20}, {7<<20 + 100, grain},
+	{12<<20 - 5, 4}}
 
 const size = 12 << 20
 
@@ -79,7 +80,8 @@ func TestCopy(t *testing.T) {
 func TestExtract(t *testing.T) {
 	from, content := sample(t)
 	to := filepath.Join(t.TempDir(), "part")
-	for _, r := range []struct{ off, n int64 }{{0, size}, {100, 5<<20 + 1}, {4 << 20, 3 << 20}, {size - 10, 10}, {7, 0}} {
+	for _, r := range []struct{ off, n int64 }{{0, size}, {100, 5<<20 + 1}, {4 << 20, 3 << 20}, {size - 10, 10},
+		{7, 0}} {
 		if err := Extract(t.Context(), from, r.off, r.n, to); err != nil {
 			t.Fatal(r, err)
 		}

@@ -64,7 +64,8 @@ func module(fstype string) error {
 	if known() {
 		return nil
 	}
-	for _, need := range []string{"crypto/crc32_generic", "drivers/cdrom/cdrom", "fs/nls/nls_utf8", "fs/" + fstype + "/" + fstype} {
+	for _, need := range []string{"crypto/crc32_generic", "drivers/cdrom/cdrom", "fs/nls/nls_utf8", "fs/" + fstype +
+		"/" + fstype} {
 		paths, _ := filepath.Glob("/usr/lib/uml/modules/*/kernel/" + need + ".ko")
 		for _, path := range paths {
 			f, err := os.Open(path)

@@ -94,7 +94,8 @@ func Run(ctx context.Context, dir string, t Task) (string, error) {
 	}
 	var r result
 	if err := load(filepath.Join(tmp, resultFile), &r); err != nil {
-		return "", fmt.Errorf("user-mode Linux left no result: %w: %s", errors.Join(ended, err), bytes.TrimSpace(console.Bytes()))
+		return "", fmt.Errorf("user-mode Linux left no result: %w: %s", errors.Join(ended, err),
+			bytes.TrimSpace(console.Bytes()))
 	}
 	switch {
 	case r.Absent:

@@ -59,7 +59,8 @@ func TestRun(t *testing.T) {
 	if err == nil || errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), unix.EINVAL.Error()) {
 		t.Errorf("an ext4 mounted as XFS: %v", err)
 	}
-	if _, err = Run(t.Context(), "", Task{Name: "test-mount", Disk: image, FS: "nosuchfs", Args: []string{""}}); !errors.Is(err, ErrAbsent) {
+	if _, err = Run(t.Context(), "",
+		Task{Name: "test-mount", Disk: image, FS: "nosuchfs", Args: []string{""}}); !errors.Is(err, ErrAbsent) {
 		t.Errorf("a file system that there is not: %v", err)
 	}
 }
@@ -88,7 +89,8 @@ func TestStopped(t *testing.T) {
 			}
 		}
 	}()
-	if _, err := Run(ctx, "", Task{Name: "test-forever", Disk: image, FS: "ext4", Args: []string{said}}); !errors.Is(err, why) {
+	if _, err := Run(ctx, "",
+		Task{Name: "test-forever", Disk: image, FS: "ext4", Args: []string{said}}); !errors.Is(err, why) {
 		t.Errorf("%v", err)
 	}
 }

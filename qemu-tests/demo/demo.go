@@ -68,7 +68,8 @@ func (d *demo) run(ctx context.Context, count int) error {
 
 // prepare makes the image and starts the server.
 func (d *demo) prepare(ctx context.Context) error {
-	d.say("a small real Debian disk: GPT, EFI system partition, ext4, GRUB (made once, with mmdebstrap; kept in %s)", short(osimage.Cache()))
+	d.say("a small real Debian disk: GPT, EFI system partition, ext4, GRUB (made once, with mmdebstrap; kept in %s)",
+		short(osimage.Cache()))
 	log, err := os.Create(filepath.Join(d.dir, "mmdebstrap.log"))
 	if err != nil {
 		return err
@@ -190,7 +191,8 @@ func (d *demo) check(ctx context.Context) error {
 			d.out.line("             " + line)
 		}
 	}
-	d.out.line("             (left out of the comparison, because Debian writes there when it boots: " + strings.Join(osimage.BootWrites, ", ") + ")")
+	d.out.line("             (left out of the comparison, because Debian writes there when it boots: " +
+		strings.Join(osimage.BootWrites, ", ") + ")")
 	return nil
 }
 

@@ -58,7 +58,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return errors.New("needs root, for a network namespace with a bridge and for files with other owners: sudo build/bin/demo")
+		return errors.New("needs root, for a network namespace with a bridge and for files with other owners: sudo " +
+			"build/bin/demo")
 	}
 	d := &demo{out: newScreen(stdout), start: time.Now(), rate: *rate}
 	work := filepath.Join(osimage.ModuleRoot(), "build", "demo")

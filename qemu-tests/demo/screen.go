@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// screen prints lines for good, and below them, on a terminal, lines that change. Elsewhere the changing lines are printed
-// now and then.
+// screen prints lines for good, and below them, on a terminal, lines that change. Elsewhere the changing lines are
+// printed now and then.
 type screen struct {
 	mu       sync.Mutex
 	out      io.Writer

@@ -49,11 +49,13 @@ func (d *demo) progress(v site.View) []string {
 			continue
 		}
 		q := p.Progress
-		lines = append(lines, fmt.Sprintf("  %-8s %s received %s of %s, on disk %s, loss %.1f %%%s", n.Name(), bar(q.Received, q.Needed),
+		lines = append(lines, fmt.Sprintf("  %-8s %s received %s of %s, on disk %s, loss %.1f %%%s", n.Name(),
+			bar(q.Received, q.Needed),
 			size(q.Received), size(q.Needed), size(q.Written), 100*q.Loss, byHTTP(q)))
 	}
 	if c := v.Session.Cast; c != nil && len(lines) > 0 {
-		lines = append(lines, fmt.Sprintf("  server   %s to %s at %.0f Mbit/s, %s of it repair", size(c.Stats.Sent), c.Group, c.Stats.Rate/1e6, size(c.Stats.Repair)))
+		lines = append(lines, fmt.Sprintf("  server   %s to %s at %.0f Mbit/s, %s of it repair", size(c.Stats.Sent),
+			c.Group, c.Stats.Rate/1e6, size(c.Stats.Repair)))
 	}
 	return lines
 }
@@ -120,7 +122,8 @@ func (d *demo) timeline(v site.View, logins map[string]time.Time) {
 	})
 	if c := v.Session.Cast; c != nil {
 		object := v.Session.Image.ObjectSize
-		d.out.line(fmt.Sprintf("\n  the server sent %s for an image of %s to %d nodes: %.2f times the image", size(c.Stats.Sent), size(object), len(d.nodes),
+		d.out.line(fmt.Sprintf("\n  the server sent %s for an image of %s to %d nodes: %.2f times the image",
+			size(c.Stats.Sent), size(object), len(d.nodes),
 			float64(c.Stats.Sent)/float64(max(object, 1))))
 	}
 	d.out.line("")

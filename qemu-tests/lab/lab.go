@@ -70,7 +70,8 @@ func New(o Options) (*Lab, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Lab{log: o.Log, calls: make(chan call), quit: make(chan struct{}), ended: make(chan struct{}), procs: map[*exec.Cmd]struct{}{}}
+	l := &Lab{log: o.Log, calls: make(chan call), quit: make(chan struct{}), ended: make(chan struct{}),
+		procs: map[*exec.Cmd]struct{}{}}
 	go l.thread()
 	if err := l.Do(func() error { return setup(o) }); err != nil {
 		l.Close()
@@ -116,7 +117,8 @@ func enter() error {
 
 func setup(o Options) error {
 	// No IPv6 but on the bridge itself: neighbour chatter of every tap would only blur captures.
-	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil && !os.IsNotExist(err) {
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil &&
+		!os.IsNotExist(err) {
 		return err
 	}
 	lo, err := netlink.LinkByName("lo")
@@ -134,8 +136,8 @@ func setup(o Options) error {
 		return fmt.Errorf("add bridge: %w", err)
 	}
 	settings := map[string]string{
-		// Without STP, a port still spends the forward delay (15 s) learning before it forwards: the firmware of a machine
-		// that is just switched on would send its first DHCP requests into the void.
+		// Without STP, a port still spends the forward delay (15 s) learning before it forwards: the firmware of a
+		// machine that is just switched on would send its first DHCP requests into the void.
 		"forward_delay":     "0",
 		"multicast_querier": "0",
 	}
@@ -244,7 +246,8 @@ func (l *Lab) Close() {
 	})
 }
 
-// enableIPv6 gives one interface a link-local address: the server answers IPv6 router solicitations of firmware from it.
+// enableIPv6 gives one interface a link-local address: the server answers IPv6 router solicitations of firmware from
+// it.
 func enableIPv6(ifname string) error {
 	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+ifname+"/disable_ipv6", []byte("0"), 0)
 	if os.IsNotExist(err) {

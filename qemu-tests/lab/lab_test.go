@@ -44,7 +44,8 @@ func TestLabIsItsOwnNetwork(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Fields(out.String()); !slices.Contains(got, Bridge) || !slices.Contains(got, "n1") || slices.Contains(got, "eth0") {
+	if got := strings.Fields(out.String()); !slices.Contains(got, Bridge) || !slices.Contains(got, "n1") ||
+		slices.Contains(got, "eth0") {
 		t.Fatalf("interfaces inside: %q, want %s and n1 and none of the host's", got, Bridge)
 	}
 	after, err := net.Interfaces()

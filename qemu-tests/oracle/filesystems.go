@@ -49,7 +49,8 @@ func (d Disk) other(ctx context.Context, p Partition, dir string, done *[]string
 		d.Path, p.Start, dir, d.Root, d.Ignore, "root", done)
 }
 
-// xfsSize asks xfs_db how many bytes the file system has, and xfs_logprint whether its log holds what is not in its place yet.
+// xfsSize asks xfs_db how many bytes the file system has, and xfs_logprint whether its log holds what is not in its
+// place yet.
 func xfsSize(ctx context.Context, part string) (size int64, dirty bool, err error) {
 	out, err := proc.Output(ctx, "xfs_db", "-r", "-f", "-c", "sb 0", "-c", "print blocksize dblocks", part)
 	if err != nil {
@@ -83,8 +84,9 @@ func btrfsSize(ctx context.Context, part string) (int64, error) {
 	return sizes[0], nil
 }
 
-// Interrupted tells how far growing the root had come on a disk whose machine lost its power meanwhile: the bytes that the file system claims, and
-// whether its journal holds what is not in its place yet. dir is for a copy. It knows ext4 and XFS.
+// Interrupted tells how far growing the root had come on a disk whose machine lost its power meanwhile: the bytes that
+// the file system claims, and whether its journal holds what is not in its place yet. dir is for a copy. It knows ext4
+// and XFS.
 func Interrupted(ctx context.Context, d Disk, dir string) (size int64, dirty bool, err error) {
 	ps, err := Table(ctx, d.Path)
 	if err != nil {

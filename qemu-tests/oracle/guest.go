@@ -10,8 +10,8 @@ import (
 	"github.com/diskcast/diskcast/internal/uml"
 )
 
-// No program but a kernel reads every file of an XFS. The machine's own may lack XFS, btrfs or loop devices (a container on CI), so
-// user-mode Linux does.
+// No program but a kernel reads every file of an XFS. The machine's own may lack XFS, btrfs or loop devices (a
+// container on CI), so user-mode Linux does.
 
 const readTree = "read-tree"
 
@@ -29,7 +29,8 @@ func init() {
 	})
 }
 
-// GuestTree reads the tree of a file system in a file, which it mounts read-only in a user-mode Linux. dir is for what that needs.
+// GuestTree reads the tree of a file system in a file, which it mounts read-only in a user-mode Linux. dir is for what
+// that needs.
 func GuestTree(ctx context.Context, part, kind, dir string) (Tree, error) {
 	out, err := uml.Run(ctx, dir, uml.Task{Name: readTree, Disk: part, FS: kind})
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package oracle judges a restored disk with programs that are not ours: sfdisk for the partition table, e2fsck,
-// fsck.fat, xfs_repair and btrfs check for the file systems, debugfs, mtools and a user-mode Linux to read every file back out. It mounts nothing
-// on this machine.
+// fsck.fat, xfs_repair and btrfs check for the file systems, debugfs, mtools and a user-mode Linux to read every file
+// back out. It mounts nothing on this machine.
 package oracle
 
 import (
@@ -104,7 +104,8 @@ func FATTree(ctx context.Context, disk string, offset int64, dir string) (Tree, 
 		return nil, err
 	}
 	defer os.RemoveAll(dump)
-	if err := proc.Run(ctx, nil, "mcopy", "-s", "-Q", "-m", "-n", "-i", fmt.Sprintf("%s@@%d", disk, offset), "::/", dump); err != nil {
+	if err := proc.Run(ctx, nil, "mcopy", "-s", "-Q", "-m", "-n", "-i", fmt.Sprintf("%s@@%d", disk, offset), "::/",
+		dump); err != nil {
 		return nil, err
 	}
 	t, err := ReadTree(dump)
@@ -117,7 +118,8 @@ func FATTree(ctx context.Context, disk string, offset int64, dir string) (Tree, 
 // Disk is what a restored disk must be.
 type Disk struct {
 	Path string
-	Like string // the disk that was imaged: its partitions' places, types, UUIDs and names must be the same, but for growing
+	// the disk that was imaged: its partitions' places, types, UUIDs and names must be the same, but for growing
+	Like string
 	FS   string // what is on the root partition: ext4 (also when empty), xfs or btrfs
 	Root Tree   // what must be on it; nil: not looked at
 	ESP  Tree   // what must be on the EFI system partition; nil: not looked at
@@ -131,8 +133,9 @@ const (
 	rootType = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
 )
 
-// Check holds a restored disk against what it must be. Where the disk is larger than the one that was imaged and the root lies
-// last, the root's partition and its file system must have grown to the end. The result names each thing that was checked, for a person.
+// Check holds a restored disk against what it must be. Where the disk is larger than the one that was imaged and the
+// root lies last, the root's partition and its file system must have grown to the end. The result names each thing that
+// was checked, for a person.
 func Check(ctx context.Context, d Disk, dir string) ([]string, error) {
 	got, err := Table(ctx, d.Path)
 	if err != nil {
@@ -170,7 +173,8 @@ func Check(ctx context.Context, d Disk, dir string) ([]string, error) {
 	return done, errors.Join(errs...)
 }
 
-// grow changes the partitions of the imaged disk to what they are on a larger one, and tells whether there was anything to change.
+// grow changes the partitions of the imaged disk to what they are on a larger one, and tells whether there was anything
+// to change.
 func grow(d Disk, ps []Partition) (bool, error) {
 	fi, err := os.Stat(d.Path)
 	if err != nil {
@@ -213,7 +217,8 @@ func (d Disk) root(ctx context.Context, p Partition, dir string, done *[]string)
 func extSize(ctx context.Context, disk string, offset int64) (size int64, dirty bool, err error) {
 	out, err := proc.Output(ctx, "dumpe2fs", "-h", fmt.Sprintf("%s?offset=%d", disk, offset))
 	v := values(out, ":")
-	return number(v["Block count"]) * number(v["Block size"]), strings.Contains(v["Filesystem features"], "needs_recovery"), err
+	return number(v["Block count"]) * number(v["Block size"]),
+		strings.Contains(v["Filesystem features"], "needs_recovery"), err
 }
 
 // fills holds the size of a file system against that of its partition. A last piece may be too short for a block group.
@@ -221,7 +226,8 @@ func fills(size int64, p Partition, disk, tool string, done *[]string) error {
 	if size > p.Size || size < p.Size-p.Size/64 {
 		return fmt.Errorf("the file system has %d bytes on a partition of %d of %s", size, p.Size, disk)
 	}
-	*done = append(*done, fmt.Sprintf("%s: the file system has %d of the partition's %d MiB", tool, size>>20, p.Size>>20))
+	*done = append(*done, fmt.Sprintf("%s: the file system has %d of the partition's %d MiB", tool, size>>20,
+		p.Size>>20))
 	return nil
 }
 

@@ -24,8 +24,9 @@ type Tree map[string]Entry
 
 // Entry is a file, a directory or a link.
 type Entry struct {
-	Type string `json:"t"`           // "f", "d" or "l"
-	Mode uint32 `json:"m,omitempty"` // permission bits; without set-id bits, which chown clears when debugfs writes the file
+	Type string `json:"t"` // "f", "d" or "l"
+	// permission bits; without set-id bits, which chown clears when debugfs writes the file
+	Mode uint32 `json:"m,omitempty"`
 	UID  uint32 `json:"u,omitempty"`
 	GID  uint32 `json:"g,omitempty"`
 	Size int64  `json:"s,omitempty"`

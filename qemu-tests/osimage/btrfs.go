@@ -17,13 +17,15 @@ import (
 	"github.com/diskcast/diskcast/internal/uml"
 )
 
-// rollback is a Debian on btrfs whose default subvolume was changed. Both subvolumes have a whole system with a kernel, an
-// initrd and a configuration of their own, and the command line of each says which it is: "before" or "after" the change.
+// rollback is a Debian on btrfs whose default subvolume was changed. Both subvolumes have a whole system with a kernel,
+// an initrd and a configuration of their own, and the command line of each says which it is: "before" or "after" the
+// change.
 type rollback struct {
 	Before, After string // paths of the subvolumes from the top
 	// Files that each gets: @KERNEL@, @INITRD@ and @ARGS@ are those of its system, @SUB@ is its path.
 	Files map[string]string
-	// Extlinux is the folder at the top that EXTLINUX is installed to, with a system named "top" beside it; empty: none.
+	// Extlinux is the folder at the top that EXTLINUX is installed to, with a system named "top" beside it; empty:
+	// none.
 	Extlinux      string
 	UUID, Cmdline string
 }
@@ -61,18 +63,21 @@ func btrfsUpstream(ctx context.Context, b *base, disk string) error {
 func btrfsSUSE(ctx context.Context, b *base, disk string) error {
 	const relative = "set btrfs_relative_path=\"yes\"\n"
 	r := rollback{Before: fmt.Sprintf(snapshots, 1), After: fmt.Sprintf(snapshots, 2),
-		Files: map[string]string{"boot/grub2/grub.cfg": relative + "export btrfs_relative_path\n" + strings.ReplaceAll(grubEntry, "@DIR@", "")}}
+		Files: map[string]string{"boot/grub2/grub.cfg": relative + "export btrfs_relative_path\n" +
+			strings.ReplaceAll(grubEntry, "@DIR@", "")}}
 	if err := b.btrfsDisk(ctx, disk, r); err != nil {
 		return err
 	}
-	return b.grubInGap(ctx, disk, "/boot/grub2", relative+"search.fs_uuid "+b.RootUUID+" root\nset prefix=($root)'/boot/grub2'\n", "btrfs")
+	return b.grubInGap(ctx, disk, "/boot/grub2", relative+"search.fs_uuid "+b.RootUUID+
+		" root\nset prefix=($root)'/boot/grub2'\n", "btrfs")
 }
 
 // btrfsExtlinux has EXTLINUX, which knows no default subvolume: as Debian's installs itself it begins at the top, where
 // it has its own kernel.
 func btrfsExtlinux(ctx context.Context, b *base, disk string) error {
 	r := rollback{Before: "@before", After: "@after", Extlinux: "boot/extlinux", Files: map[string]string{
-		"boot/extlinux/extlinux.conf": "SERIAL 0 115200\nDEFAULT debian\nLABEL debian\n\tLINUX @KERNEL@\n\tINITRD @INITRD@\n\tAPPEND @ARGS@\n"}}
+		"boot/extlinux/extlinux.conf": "SERIAL 0 115200\nDEFAULT debian\nLABEL debian\n\tLINUX @KERNEL@\n\tINITRD " +
+			"@INITRD@\n\tAPPEND @ARGS@\n"}}
 	if err := b.btrfsDisk(ctx, disk, r); err != nil {
 		return err
 	}
@@ -90,7 +95,8 @@ const extlinuxMBR = "/usr/lib/syslinux/mbr/mbr.bin"
 // btrfsDisk makes the disk with everything but what is in front of its partition. The file system is made by mkfs; its
 // subvolumes by a user-mode Linux. Set-id bits are lost on the way, as debugfs reads the tree.
 func (b *base) btrfsDisk(ctx context.Context, disk string, r rollback) error {
-	ext4, tree, part := filepath.Join(b.dir, "root.ext4"), filepath.Join(b.dir, "tree"), filepath.Join(b.dir, "root.btrfs")
+	ext4, tree, part := filepath.Join(b.dir, "root.ext4"), filepath.Join(b.dir, "tree"),
+		filepath.Join(b.dir, "root.btrfs")
 	defer os.RemoveAll(tree)
 	defer os.Remove(part)
 	defer os.Remove(ext4)
@@ -103,11 +109,13 @@ func (b *base) btrfsDisk(ctx context.Context, disk string, r rollback) error {
 	if err := os.RemoveAll(filepath.Join(tree, "lost+found")); err != nil {
 		return err
 	}
-	if err := write(tree, map[string]string{"etc/fstab": "UUID=" + b.RootUUID + " / btrfs defaults 0 0\n"}); err != nil {
+	if err := write(tree, map[string]string{"etc/fstab": "UUID=" + b.RootUUID +
+		" / btrfs defaults 0 0\n"}); err != nil {
 		return err
 	}
 	// What the Debian has in /boot is for its ext4.
-	if err := errors.Join(os.RemoveAll(filepath.Join(tree, "boot")), os.Mkdir(filepath.Join(tree, "boot"), 0o755)); err != nil {
+	if err := errors.Join(os.RemoveAll(filepath.Join(tree, "boot")),
+		os.Mkdir(filepath.Join(tree, "boot"), 0o755)); err != nil {
 		return err
 	}
 	for from, to := range map[string]string{b.Kernel: "boot/vmlinuz", b.BtrfsInitrd: "boot/initrd"} {
@@ -118,7 +126,8 @@ func (b *base) btrfsDisk(ctx context.Context, disk string, r rollback) error {
 	if err := sparse.Create(part, btrfsSize); err != nil {
 		return err
 	}
-	if err := proc.Run(ctx, b.log, "mkfs.btrfs", "-q", "-f", "-K", "-L", "root", "-U", b.RootUUID, "--rootdir", tree, part); err != nil {
+	if err := proc.Run(ctx, b.log, "mkfs.btrfs", "-q", "-f", "-K", "-L", "root", "-U", b.RootUUID, "--rootdir", tree,
+		part); err != nil {
 		return err
 	}
 	if fi, err := os.Stat(part); err != nil || fi.Size() != btrfsSize {
@@ -129,7 +138,8 @@ func (b *base) btrfsDisk(ctx context.Context, disk string, r rollback) error {
 	if err != nil {
 		return err
 	}
-	if _, err := uml.Run(ctx, b.dir, uml.Task{Name: makeRollback, Disk: part, FS: "btrfs", Args: []string{string(work)}}); err != nil {
+	if _, err := uml.Run(ctx, b.dir,
+		uml.Task{Name: makeRollback, Disk: part, FS: "btrfs", Args: []string{string(work)}}); err != nil {
 		return err
 	}
 	return b.onePartition(ctx, disk, part, btrfsSize)
@@ -154,14 +164,15 @@ func init() {
 	})
 }
 
-// make turns the tree at the top of a btrfs into two subvolumes, and makes the second the default. It runs in the user-mode
-// Linux.
+// make turns the tree at the top of a btrfs into two subvolumes, and makes the second the default. It runs in the
+// user-mode Linux.
 func (r rollback) make(top string) error {
 	before, after := filepath.Join(top, r.Before), filepath.Join(top, r.After)
 	if err := r.move(top, before); err != nil {
 		return err
 	}
-	if err := errors.Join(os.MkdirAll(filepath.Dir(after), 0o755), in("btrfs", "subvolume", "snapshot", before, after)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(after), 0o755),
+		in("btrfs", "subvolume", "snapshot", before, after)); err != nil {
 		return err
 	}
 	systems := map[string]string{"before": r.Before, "after": r.After}

@@ -25,7 +25,8 @@ type meta struct {
 
 // cached returns the image of that name in the cache, and makes it with build if it is not there. build works in a
 // directory of its own, which takes its final name only when all is done, so a half-made image is never used.
-func cached(ctx context.Context, cache, name string, build func(ctx context.Context, dir string) (meta, error)) (*Image, error) {
+func cached(ctx context.Context, cache, name string, build func(ctx context.Context, dir string) (meta, error)) (*Image,
+	error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
 	}
@@ -84,7 +85,8 @@ func load(dir string) (*Image, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	im := &Image{Dir: dir, Disk: filepath.Join(dir, "disk.raw"), RootUUID: m.RootUUID, Cmdline: m.Cmdline, FS: cmp.Or(m.FS, "ext4")}
+	im := &Image{Dir: dir, Disk: filepath.Join(dir, "disk.raw"), RootUUID: m.RootUUID, Cmdline: m.Cmdline,
+		FS: cmp.Or(m.FS, "ext4")}
 	fi, err := os.Stat(im.Disk)
 	if err != nil {
 		return nil, err

@@ -22,10 +22,11 @@ type logWriter = io.Writer
 const (
 	suite    = "bookworm"
 	hostname = "restored"
-	// packages beside the minimal base. The cloud kernel has what virtual machines need and is a third of the usual one.
+	// packages beside the minimal base. The cloud kernel has what virtual machines need and is a third of the usual
+	// one.
 	packages = "linux-image-cloud-amd64,initramfs-tools,zstd,systemd-sysv,udev,e2fsprogs,dosfstools,util-linux,kmod,iproute2"
-	// cmdline is on the kernel line of the GRUB configuration. An emulated processor needs no mitigations, and the self-tests
-	// of the kernel's ciphers take it two seconds.
+	// cmdline is on the kernel line of the GRUB configuration. An emulated processor needs no mitigations, and the
+	// self-tests of the kernel's ciphers take it two seconds.
 	cmdline = "ro quiet console=ttyS0,115200n8 mitigations=off cryptomgr.notests"
 	// User and Password log in on the serial console.
 	User     = "root"
@@ -67,8 +68,8 @@ var buildScript string
 //go:embed grub.cfg
 var grubConfig string
 
-// Debian returns a disk with a small real Debian: GPT, ESP with Debian's signed shim and GRUB, ext4 root with
-// kernel, GRUB configuration and a login on the serial port. The packages come from mirror ("" means debian.Mirror). It needs
+// Debian returns a disk with a small real Debian: GPT, ESP with Debian's signed shim and GRUB, ext4 root with kernel,
+// GRUB configuration and a login on the serial port. The packages come from mirror ("" means debian.Mirror). It needs
 // root: a tree with the right owners cannot be made without.
 func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, error) {
 	if mirror == "" {
@@ -100,7 +101,8 @@ func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, e
 				return meta{}, err
 			}
 		}
-		if err := proc.Run(ctx, log, "cp", "-a", filepath.Join(root, "usr/lib/modules"), filepath.Join(dir, "modules")); err != nil {
+		if err := proc.Run(ctx, log, "cp", "-a", filepath.Join(root, "usr/lib/modules"),
+			filepath.Join(dir, "modules")); err != nil {
 			return meta{}, err
 		}
 		return meta{RootUUID: l.rootUUID, Cmdline: cmdline, Release: release}, finish(ctx, dir, l, log)
@@ -117,10 +119,11 @@ func customize(root, esp string, l layout) (string, error) {
 	fill := strings.NewReplacer("@UUID@", l.rootUUID, "@RELEASE@", release, "@CMDLINE@", cmdline).Replace
 	espUUID := strings.ToUpper(l.espID[:4] + "-" + l.espID[4:])
 	files := map[string]string{
-		"etc/hostname":       hostname + "\n",
-		"etc/hosts":          "127.0.0.1 localhost\n127.0.1.1 " + hostname + "\n",
-		"etc/machine-id":     "",
-		"etc/fstab":          fmt.Sprintf("UUID=%s / ext4 errors=remount-ro 0 1\nUUID=%s /boot/efi vfat umask=0077,nofail 0 1\n", l.rootUUID, espUUID),
+		"etc/hostname":   hostname + "\n",
+		"etc/hosts":      "127.0.0.1 localhost\n127.0.1.1 " + hostname + "\n",
+		"etc/machine-id": "",
+		"etc/fstab": fmt.Sprintf("UUID=%s / ext4 errors=remount-ro 0 1\nUUID=%s /boot/efi vfat "+
+			"umask=0077,nofail 0 1\n", l.rootUUID, espUUID),
 		"boot/grub/grub.cfg": fill(grubConfig),
 		"boot/efi/.keep":     "",
 	}
@@ -137,8 +140,10 @@ func customize(root, esp string, l layout) (string, error) {
 		return "", err
 	}
 	// Work that a freshly restored machine would do first, and that no test looks at.
-	for _, unit := range []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
-		"e2scrub_reap.service", "fstrim.timer", "systemd-pstore.service", "getty@tty1.service", "getty-static.service"} {
+	for _, unit := range []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
+		"e2scrub_all.timer",
+		"e2scrub_reap.service", "fstrim.timer", "systemd-pstore.service", "getty@tty1.service",
+		"getty-static.service"} {
 		path := filepath.Join(root, "etc/systemd/system", unit)
 		_ = os.Remove(path)
 		if err := os.Symlink("/dev/null", path); err != nil {
@@ -150,7 +155,9 @@ func customize(root, esp string, l layout) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(grub), 0o755); err != nil {
 		return "", err
 	}
-	return release, os.WriteFile(grub, []byte("search.fs_uuid "+l.rootUUID+" root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"), 0o644)
+	return release, os.WriteFile(grub,
+		[]byte("search.fs_uuid "+l.rootUUID+" root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"),
+		0o644)
 }
 
 func setPassword(shadow string) error {

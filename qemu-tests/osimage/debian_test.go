@@ -13,7 +13,8 @@ import (
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 )
 
-// TestDebianBoots makes the Debian disk (from the cache when DISKCAST_CACHE has it) and boots a copy of it to its login.
+// TestDebianBoots makes the Debian disk (from the cache when DISKCAST_CACHE has it) and boots a copy of it to its
+// login.
 func TestDebianBoots(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "debugfs", vm.QEMU)
@@ -49,7 +50,8 @@ func TestDebianBoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What a boot writes is known: nothing else may differ, or the tests after kexec would look away from too little.
-	done, err := oracle.Check(ctx, oracle.Disk{Path: disk, Like: im.Disk, Root: im.Root, ESP: im.ESP, Ignore: BootWrites}, dir)
+	done, err := oracle.Check(ctx,
+		oracle.Disk{Path: disk, Like: im.Disk, Root: im.Root, ESP: im.ESP, Ignore: BootWrites}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,18 +40,21 @@ func init() {
 	variants["btrfs-extlinux"] = variant{disk: btrfsExtlinux, fs: "btrfs"}
 }
 
-// systemdBoot has two entries with boot counters: the newer one has no tries left, so the older one is to be started, whatever its version.
+// systemdBoot has two entries with boot counters: the newer one has no tries left, so the older one is to be started,
+// whatever its version.
 func systemdBoot(b *base, tree string) error {
 	if err := os.RemoveAll(filepath.Join(tree, "EFI")); err != nil {
 		return err
 	}
-	for from, to := range map[string]string{sdBoot: "EFI/systemd/systemd-bootx64.efi", b.Kernel: "debian/vmlinuz", b.Initrd: "debian/initrd.img"} {
+	for from, to := range map[string]string{sdBoot: "EFI/systemd/systemd-bootx64.efi", b.Kernel: "debian/vmlinuz",
+		b.Initrd: "debian/initrd.img"} {
 		if err := place(from, filepath.Join(tree, to)); err != nil {
 			return err
 		}
 	}
 	entry := func(version, what string) string {
-		return fmt.Sprintf("title Debian\nversion %s\nsort-key debian\nlinux /debian/vmlinuz\ninitrd /debian/initrd.img\noptions %s\n", version, b.words(what))
+		return fmt.Sprintf("title Debian\nversion %s\nsort-key debian\nlinux /debian/vmlinuz\ninitrd "+
+			"/debian/initrd.img\noptions %s\n", version, b.words(what))
 	}
 	return write(tree, map[string]string{
 		"loader/loader.conf":                  "timeout 0\n",
@@ -62,12 +65,14 @@ func systemdBoot(b *base, tree string) error {
 	})
 }
 
-// unifiedKernel has one file: kernel, initrd and command line behind systemd's stub, which firmware starts by a boot entry.
+// unifiedKernel has one file: kernel, initrd and command line behind systemd's stub, which firmware starts by a boot
+// entry.
 func unifiedKernel(b *base, tree string) error {
 	if err := os.RemoveAll(filepath.Join(tree, "EFI")); err != nil {
 		return err
 	}
-	if err := write(b.dir, map[string]string{"cmdline": b.words("uki"), "os-release": "ID=debian\nPRETTY_NAME=\"Debian\"\nVERSION_ID=12\n"}); err != nil {
+	if err := write(b.dir, map[string]string{"cmdline": b.words("uki"),
+		"os-release": "ID=debian\nPRETTY_NAME=\"Debian\"\nVERSION_ID=12\n"}); err != nil {
 		return err
 	}
 	to := filepath.Join(tree, "EFI/Linux/debian.efi")
@@ -77,7 +82,8 @@ func unifiedKernel(b *base, tree string) error {
 	// The sections lie behind the stub's own, at the addresses that systemd-stub(7) has used since it has existed.
 	args := []string{}
 	for _, s := range []struct{ name, file, at string }{
-		{".osrel", filepath.Join(b.dir, "os-release"), "0x20000"}, {".cmdline", filepath.Join(b.dir, "cmdline"), "0x30000"},
+		{".osrel", filepath.Join(b.dir, "os-release"), "0x20000"},
+		{".cmdline", filepath.Join(b.dir, "cmdline"), "0x30000"},
 		{".linux", b.Kernel, "0x2000000"}, {".initrd", b.Initrd, "0x4000000"},
 	} {
 		args = append(args, "--add-section", s.name+"="+s.file, "--change-section-vma", s.name+"="+s.at)
@@ -122,15 +128,16 @@ func (b *base) onePartition(ctx context.Context, disk, root string, size int64) 
 	if err := errors.Join(os.Remove(disk), sparse.Create(disk, gapStart+size+mib)); err != nil {
 		return err
 	}
-	script := fmt.Sprintf("label: dos\nlabel-id: 0xd15cca57\nstart=%d, size=%d, type=83, bootable\n", gapStart/512, size/512)
+	script := fmt.Sprintf("label: dos\nlabel-id: 0xd15cca57\nstart=%d, size=%d, type=83, bootable\n", gapStart/512,
+		size/512)
 	if err := proc.Input(ctx, b.log, strings.NewReader(script), "sfdisk", "--quiet", disk); err != nil {
 		return err
 	}
 	return sparse.Insert(ctx, root, disk, gapStart)
 }
 
-// grubInGap installs GRUB with a prefix, a configuration inside it (empty: none) and the module of a file system; with gzio too,
-// because Xen's image is compressed.
+// grubInGap installs GRUB with a prefix, a configuration inside it (empty: none) and the module of a file system; with
+// gzio too, because Xen's image is compressed.
 func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) error {
 	core, file := filepath.Join(b.dir, "core.img"), filepath.Join(b.dir, "core.cfg")
 	defer os.Remove(core)
@@ -150,8 +157,9 @@ func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) e
 	return embed(disk, core)
 }
 
-// embed puts GRUB where grub-install would: its first sector into the MBR, around the table, and its core behind it. Both hold, by default, that
-// the core begins in sector 1 (GRUB, boot.S and diskboot.S: kernel_sector, blocklist_default_start).
+// embed puts GRUB where grub-install would: its first sector into the MBR, around the table, and its core behind it.
+// Both hold, by default, that the core begins in sector 1 (GRUB, boot.S and diskboot.S: kernel_sector,
+// blocklist_default_start).
 func embed(disk, core string) error {
 	first, err := os.ReadFile(grubMBR)
 	if err != nil {
@@ -162,7 +170,8 @@ func embed(disk, core string) error {
 		return err
 	}
 	if len(first) != 512 || len(rest) > gapStart-512 || binary.LittleEndian.Uint64(first[0x5c:]) != 1 {
-		return fmt.Errorf("GRUB's boot.img has %d bytes and names sector %d, its core has %d bytes", len(first), binary.LittleEndian.Uint64(first[0x5c:]), len(rest))
+		return fmt.Errorf("GRUB's boot.img has %d bytes and names sector %d, its core has %d bytes", len(first),
+			binary.LittleEndian.Uint64(first[0x5c:]), len(rest))
 	}
 	f, err := os.OpenFile(disk, os.O_RDWR, 0)
 	if err != nil {
@@ -201,7 +210,8 @@ func xen(ctx context.Context, b *base, disk string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := proc.Run(ctx, b.log, "sh", "-ec", `cd "$1"; apt-get -qq -o APT::Sandbox::User=root download "$2"; dpkg-deb -x ./*.deb tree; cp tree/boot/xen-*.gz xen.gz`, "sh", dir, xenPackage); err != nil {
+	if err := proc.Run(ctx, b.log, "sh", "-ec",
+		`cd "$1"; apt-get -qq -o APT::Sandbox::User=root download "$2"; dpkg-deb -x ./*.deb tree; cp tree/boot/xen-*.gz xen.gz`, "sh", dir, xenPackage); err != nil {
 		return fmt.Errorf("the package %s: %w", xenPackage, err)
 	}
 	config := strings.NewReplacer("@UUID@", b.RootUUID, "@RELEASE@", b.release, "@CMDLINE@", b.Cmdline).Replace(xenGRUB)
@@ -211,10 +221,12 @@ func xen(ctx context.Context, b *base, disk string) error {
 	part := filepath.Join(b.dir, "root.ext4")
 	defer os.Remove(part)
 	l := debianLayout
-	if err := proc.Run(ctx, b.log, "dd", "if="+disk, "of="+part, "bs=1M", "conv=sparse", "status=none", "skip=1", "count="+strconv.Itoa(int(l.root/mib))); err != nil {
+	if err := proc.Run(ctx, b.log, "dd", "if="+disk, "of="+part, "bs=1M", "conv=sparse", "status=none", "skip=1",
+		"count="+strconv.Itoa(int(l.root/mib))); err != nil {
 		return err
 	}
-	if err := proc.Run(ctx, b.log, "debugfs", "-w", "-R", "write "+filepath.Join(dir, "xen.gz")+" /boot/xen.gz", part); err != nil {
+	if err := proc.Run(ctx, b.log, "debugfs", "-w", "-R", "write "+filepath.Join(dir, "xen.gz")+" /boot/xen.gz",
+		part); err != nil {
 		return err
 	}
 	return overwrite(part, disk, gapStart)

@@ -2,8 +2,8 @@
 // without any network, a disk of a few dozen megabytes with a varied tree for tests that boot nothing.
 //
 // Nothing is mounted. The tree is a directory (for Debian: made by mmdebstrap), mkfs.ext4 -d and mtools put trees into
-// file systems, sfdisk writes the partition table. What goes in is listed file by file in Root and ESP, so that a restored
-// disk can be held against the tree it came from and not only against the disk image in between.
+// file systems, sfdisk writes the partition table. What goes in is listed file by file in Root and ESP, so that a
+// restored disk can be held against the tree it came from and not only against the disk image in between.
 package osimage
 
 import (
@@ -32,7 +32,8 @@ type Image struct {
 	// Kernel and Modules (the directory /lib/modules/RELEASE) are those of the Debian inside; empty for a small image.
 	Kernel, Initrd, Modules string
 	BtrfsInitrd             string // Initrd with btrfs' module
-	// Shim and GRUB are Debian's signed boot loaders that start this kernel over the network with Secure Boot on; empty for a small image.
+	// Shim and GRUB are Debian's signed boot loaders that start this kernel over the network with Secure Boot on; empty
+	// for a small image.
 	Shim, GRUB string
 	// RootUUID and Cmdline boot the disk directly.
 	RootUUID, Cmdline string
@@ -65,10 +66,13 @@ func (l layout) size() int64 { return l.swapStart() + l.swap + mib }
 func (l layout) script() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "label: gpt\nlabel-id: %s\nunit: sectors\nsector-size: 512\n\n", l.diskGUID)
-	fmt.Fprintf(&b, "start=%d, size=%d, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=%s, name=\"EFI System\"\n", espStart/512, l.esp/512, l.espGUID)
-	fmt.Fprintf(&b, "start=%d, size=%d, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid=%s, name=\"root\"\n", l.rootStart()/512, l.root/512, l.rootGUID)
+	fmt.Fprintf(&b, "start=%d, size=%d, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=%s, name=\"EFI System\"\n",
+		espStart/512, l.esp/512, l.espGUID)
+	fmt.Fprintf(&b, "start=%d, size=%d, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid=%s, name=\"root\"\n",
+		l.rootStart()/512, l.root/512, l.rootGUID)
 	if l.swap > 0 {
-		fmt.Fprintf(&b, "start=%d, size=%d, type=0657FD6D-A4AB-43C4-84E5-0933C84B4F4F, uuid=%s, name=\"swap\"\n", l.swapStart()/512, l.swap/512, l.swapGUID)
+		fmt.Fprintf(&b, "start=%d, size=%d, type=0657FD6D-A4AB-43C4-84E5-0933C84B4F4F, uuid=%s, name=\"swap\"\n",
+			l.swapStart()/512, l.swap/512, l.swapGUID)
 	}
 	return b.String()
 }
@@ -113,7 +117,8 @@ func (l layout) format(ctx context.Context, disk, rootDir, espDir string, log io
 		disk, fmt.Sprintf("%dk", l.root/1024))
 }
 
-// formatSwap makes the swap area in a file of its own, since mkswap knows no offset on every Debian, and copies its header.
+// formatSwap makes the swap area in a file of its own, since mkswap knows no offset on every Debian, and copies its
+// header.
 func (l layout) formatSwap(ctx context.Context, disk string, log io.Writer) error {
 	part := disk + ".swap"
 	defer os.Remove(part)

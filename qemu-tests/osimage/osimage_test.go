@@ -42,7 +42,8 @@ func TestSmall(t *testing.T) {
 	if err := flipMarker(im.Disk); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := oracle.Check(ctx, oracle.Disk{Path: im.Disk, Like: im.Disk, Root: im.Root, ESP: im.ESP}, cache); err == nil {
+	if _, err := oracle.Check(ctx, oracle.Disk{Path: im.Disk, Like: im.Disk, Root: im.Root, ESP: im.ESP},
+		cache); err == nil {
 		t.Fatal("a changed byte in a file went unnoticed")
 	}
 }
@@ -64,7 +65,8 @@ func flipMarker(disk string) error {
 // TestGrowable makes the disks whose roots grow and reads back with other programs what went in.
 func TestGrowable(t *testing.T) {
 	need.Root(t)
-	need.Tools(t, "sfdisk", "mkswap", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "e2fsck", "debugfs", "xfs_repair", "xfs_db", "btrfs", uml.Program)
+	need.Tools(t, "sfdisk", "mkswap", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "e2fsck", "debugfs", "xfs_repair",
+		"xfs_db", "btrfs", uml.Program)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cache := t.TempDir()

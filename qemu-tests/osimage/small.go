@@ -22,11 +22,12 @@ func smallLayout(n int) layout {
 	}
 }
 
-// Marker is a text that every small image's root holds many times, so that a capture of the wire can be searched for it.
+// Marker is a text that every small image's root holds many times, so that a capture of the wire can be searched for
+// it.
 const Marker = "diskcast plaintext marker: whoever reads this on the wire holds the image"
 
-// Small returns a disk of 108 MiB (ESP, ext4, swap), with some 45 MiB of files in it that do not compress, and some that do.
-// Variants have different contents.
+// Small returns a disk of 108 MiB (ESP, ext4, swap), with some 45 MiB of files in it that do not compress, and some
+// that do. Variants have different contents.
 func Small(ctx context.Context, cache string, variant int, log logWriter) (*Image, error) {
 	l := smallLayout(variant)
 	name := "small-" + key("3", l.script(), Marker)

@@ -12,7 +12,8 @@ import (
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 )
 
-// variant is another machine's disk that is made from the plain Debian in seconds: another boot loader, another place for it.
+// variant is another machine's disk that is made from the plain Debian in seconds: another boot loader, another place
+// for it.
 type variant struct {
 	// esp changes the tree of the EFI system partition, which then is put back whole; nil leaves it.
 	esp func(b *base, tree string) error
@@ -30,7 +31,8 @@ type base struct {
 }
 
 var variants = map[string]variant{
-	// What Debian's installer leaves: its loaders in EFI/debian and no EFI/BOOT, so that only a boot entry starts the disk.
+	// What Debian's installer leaves: its loaders in EFI/debian and no EFI/BOOT, so that only a boot entry starts the
+	// disk.
 	"efi-debian": {esp: func(_ *base, tree string) error {
 		boot, debian := filepath.Join(tree, "EFI/BOOT"), filepath.Join(tree, "EFI/debian")
 		if err := os.Rename(filepath.Join(boot, "BOOTX64.EFI"), filepath.Join(debian, "shimx64.efi")); err != nil {
@@ -53,28 +55,30 @@ func Variant(ctx context.Context, cache, kind string, log logWriter) (*Image, er
 	if err != nil {
 		return nil, err
 	}
-	return cached(ctx, cache, "variant-"+kind+"-"+key("3", debian.Dir), func(ctx context.Context, dir string) (meta, error) {
-		b := &base{Image: debian, log: log, dir: dir, release: filepath.Base(debian.Modules)}
-		disk := filepath.Join(dir, "disk.raw")
-		if err := proc.Run(ctx, log, "cp", "--sparse=always", debian.Disk, disk); err != nil {
-			return meta{}, err
-		}
-		esp := debian.ESP
-		if v.esp != nil {
-			if esp, err = b.newESP(ctx, disk, v.esp); err != nil {
+	return cached(ctx, cache, "variant-"+kind+"-"+key("3", debian.Dir),
+		func(ctx context.Context, dir string) (meta, error) {
+			b := &base{Image: debian, log: log, dir: dir, release: filepath.Base(debian.Modules)}
+			disk := filepath.Join(dir, "disk.raw")
+			if err := proc.Run(ctx, log, "cp", "--sparse=always", debian.Disk, disk); err != nil {
 				return meta{}, err
 			}
-		}
-		if v.disk != nil {
-			if err := v.disk(ctx, b, disk); err != nil {
+			esp := debian.ESP
+			if v.esp != nil {
+				if esp, err = b.newESP(ctx, disk, v.esp); err != nil {
+					return meta{}, err
+				}
+			}
+			if v.disk != nil {
+				if err := v.disk(ctx, b, disk); err != nil {
+					return meta{}, err
+				}
+			}
+			if err := debian.Root.Save(filepath.Join(dir, "root.json")); err != nil {
 				return meta{}, err
 			}
-		}
-		if err := debian.Root.Save(filepath.Join(dir, "root.json")); err != nil {
-			return meta{}, err
-		}
-		return meta{RootUUID: debian.RootUUID, Cmdline: debian.Cmdline, FS: v.fs}, esp.Save(filepath.Join(dir, "esp.json"))
-	})
+			return meta{RootUUID: debian.RootUUID, Cmdline: debian.Cmdline, FS: v.fs},
+				esp.Save(filepath.Join(dir, "esp.json"))
+		})
 }
 
 // newESP takes the tree out of the partition, has it changed, and makes the partition's file system anew with it.
@@ -104,7 +108,8 @@ func (b *base) newESP(ctx context.Context, disk string, change func(*base, strin
 	if err != nil {
 		return nil, err
 	}
-	if err := proc.Run(ctx, b.log, "mcopy", append(append([]string{"-Q", "-s", "-m", "-i", part}, entries...), "::/")...); err != nil {
+	if err := proc.Run(ctx, b.log, "mcopy",
+		append(append([]string{"-Q", "-s", "-m", "-i", part}, entries...), "::/")...); err != nil {
 		return nil, err
 	}
 	got, err := oracle.ReadTree(tree)

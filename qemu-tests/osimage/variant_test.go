@@ -24,7 +24,8 @@ func TestBootVariants(t *testing.T) {
 		t.Skip("make test-boot runs this (DISKCAST_BOOT=1)")
 	}
 	need.Root(t)
-	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.fat", "mcopy", "mdir", "objcopy", "objdump", "grub-mkimage", "debugfs", "e2fsck", "fsck.fat", "dd",
+	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.fat", "mcopy", "mdir", "objcopy", "objdump", "grub-mkimage", "debugfs",
+		"e2fsck", "fsck.fat", "dd",
 		"mkfs.btrfs", "btrfs", "extlinux", "grub-fstest", uml.Program)
 	for _, file := range []string{sdBoot, sdStub, grubMBR, extlinuxMBR} {
 		if _, err := os.Stat(file); err != nil {
@@ -59,21 +60,25 @@ func TestBootVariants(t *testing.T) {
 			esp := im.Disk + "@@1048576"
 			switch kind {
 			case "efi-debian":
-				if out := say(t, "mdir", "-b", "-/", "-i", esp, "::/EFI"); strings.Contains(out, "BOOT/") || !strings.Contains(out, "debian/shimx64.efi") {
+				if out := say(t, "mdir", "-b", "-/", "-i", esp, "::/EFI"); strings.Contains(out, "BOOT/") ||
+					!strings.Contains(out, "debian/shimx64.efi") {
 					t.Errorf("its ESP holds\n%s", out)
 				}
 			case "systemd-boot":
-				if out := say(t, "mdir", "-b", "-/", "-i", esp, "::/"); !strings.Contains(out, "debian-1+2.conf") || strings.Contains(out, "EFI/BOOT") {
+				if out := say(t, "mdir", "-b", "-/", "-i", esp, "::/"); !strings.Contains(out, "debian-1+2.conf") ||
+					strings.Contains(out, "EFI/BOOT") {
 					t.Errorf("its ESP holds\n%s", out)
 				}
 			case "uki":
 				file := filepath.Join(t.TempDir(), "uki.efi")
 				say(t, "mcopy", "-n", "-i", esp, "::/EFI/Linux/debian.efi", file)
-				if out := say(t, "objdump", "-h", file); !strings.Contains(out, ".linux") || !strings.Contains(out, ".initrd") || !strings.Contains(out, ".cmdline") {
+				if out := say(t, "objdump", "-h", file); !strings.Contains(out, ".linux") ||
+					!strings.Contains(out, ".initrd") || !strings.Contains(out, ".cmdline") {
 					t.Errorf("its sections are\n%s", out)
 				}
 			case "mbr-gap", "xen":
-				if out := say(t, "sfdisk", "-d", im.Disk); !strings.Contains(out, "label: dos") || !strings.Contains(out, "bootable") {
+				if out := say(t, "sfdisk", "-d", im.Disk); !strings.Contains(out, "label: dos") ||
+					!strings.Contains(out, "bootable") {
 					t.Errorf("its table is\n%s", out)
 				}
 				part := filepath.Join(t.TempDir(), "root")
@@ -94,10 +99,12 @@ func TestBootVariants(t *testing.T) {
 				if kind == "btrfs-extlinux" {
 					after = "@after"
 				}
-				if got := defaultSubvolume(say(t, "btrfs", "inspect-internal", "dump-tree", "-t", "root", part)); got != filepath.Base(after) {
+				if got := defaultSubvolume(say(t, "btrfs", "inspect-internal", "dump-tree", "-t", "root",
+					part)); got != filepath.Base(after) {
 					t.Errorf("its default subvolume is %q, want %q", got, after)
 				}
-				if out := say(t, "grub-fstest", im.Disk, "ls", "(loop0,msdos1)/"+after+"/boot"); !strings.Contains(out, "vmlinuz-after") || strings.Contains(out, "before") {
+				if out := say(t, "grub-fstest", im.Disk, "ls", "(loop0,msdos1)/"+after+"/boot"); !strings.Contains(out,
+					"vmlinuz-after") || strings.Contains(out, "before") {
 					t.Errorf("/boot of the default subvolume holds\n%s", out)
 				}
 			}
@@ -105,8 +112,8 @@ func TestBootVariants(t *testing.T) {
 	}
 }
 
-// defaultSubvolume finds the name of the default subvolume in btrfs-progs' dump of the tree of roots: the entry "default" of the tree's own directory names
-// its number, and the reference from its parent its name.
+// defaultSubvolume finds the name of the default subvolume in btrfs-progs' dump of the tree of roots: the entry
+// "default" of the tree's own directory names its number, and the reference from its parent its name.
 func defaultSubvolume(dump string) string {
 	id := regexp.MustCompile(`location key \((\d+) ROOT_ITEM \d+\) type DIR\n.*\n\s+name: default\n`).FindStringSubmatch(dump)
 	if id == nil {

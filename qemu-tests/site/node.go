@@ -48,7 +48,8 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 	}
 	mac := fmt.Sprintf("52:54:00:dc:00:%02x", n)
 	tap := fmt.Sprintf("n%d", n)
-	node := &Node{MAC: mac, Tap: tap, ID: strings.ReplaceAll(mac, ":", "-"), Log: filepath.Join(s.o.Dir, name+".console")}
+	node := &Node{MAC: mac, Tap: tap, ID: strings.ReplaceAll(mac, ":", "-"),
+		Log: filepath.Join(s.o.Dir, name+".console")}
 	var disks []vm.Disk
 	for i, size := range h.Disks {
 		path := filepath.Join(s.o.Dir, fmt.Sprintf("%s-%d.raw", name, i))
@@ -86,7 +87,8 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 		w = io.MultiWriter(log, h.Wire)
 	}
 	node.VM = vm.New(vm.Options{
-		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks, NICs: []vm.NIC{{Tap: tap, MAC: mac, NoROM: h.Firmware.Code != ""}}, BootNIC: true,
+		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks,
+		NICs: []vm.NIC{{Tap: tap, MAC: mac, NoROM: h.Firmware.Code != ""}}, BootNIC: true,
 		Firmware: h.Firmware, Extra: h.Extra,
 		UUID: fmt.Sprintf("d15cca57-0000-4000-8000-%012x", n), Start: s.Lab.Start, Log: w,
 	})

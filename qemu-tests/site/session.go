@@ -58,7 +58,8 @@ func (s *Site) Create(ctx context.Context, args ...string) (*Session, error) {
 		return nil, errors.New("session create told no id")
 	}
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
-	se := &Session{ID: made.ID, site: s, stop: stop, done: make(chan struct{}), changed: make(chan struct{}), view: View{Session: made, Parts: map[string]model.Part{}}}
+	se := &Session{ID: made.ID, site: s, stop: stop, done: make(chan struct{}), changed: make(chan struct{}),
+		view: View{Session: made, Parts: map[string]model.Part{}}}
 	go se.watch(watch)
 	return se, nil
 }
@@ -163,7 +164,8 @@ func (se *Session) Until(ctx context.Context, what string, cond func(View) bool)
 			}
 			return v, fmt.Errorf("session %s ended before %s: %s", se.ID, what, Describe(v))
 		case <-ctx.Done():
-			return v, fmt.Errorf("session %s: waiting for %s: %w; it is: %s (watch: %v)", se.ID, what, context.Cause(ctx), Describe(v), se.err)
+			return v, fmt.Errorf("session %s: waiting for %s: %w; it is: %s (watch: %v)", se.ID, what,
+				context.Cause(ctx), Describe(v), se.err)
 		}
 		if err := se.site.ServerError(); err != nil && !errors.Is(err, errStopped) {
 			return v, err

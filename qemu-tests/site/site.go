@@ -1,6 +1,6 @@
 // Package site is a whole small site for tests and the demo: a lab network, the diskcast server in it with a boot
-// directory made by mkimage, machines that are switched on, and the operator at the keyboard. It uses the programs as an
-// operator does, through their command lines and nothing else.
+// directory made by mkimage, machines that are switched on, and the operator at the keyboard. It uses the programs as
+// an operator does, through their command lines and nothing else.
 package site
 
 import (
@@ -120,7 +120,8 @@ func (s *Site) Serve(ctx context.Context) error {
 	if s.server != nil {
 		return errors.New("the server runs already")
 	}
-	args := append([]string{"serve", "--state", s.State, "--interface", lab.Bridge, "--dhcp", "full", "--dhcp-range", DHCPRange,
+	args := append([]string{"serve", "--state", s.State, "--interface", lab.Bridge, "--dhcp", "full", "--dhcp-range",
+		DHCPRange,
 		"--boot-dir", s.bootDir(), "--http", httpPort.String(), "--listen", apiPort.String()}, s.o.ServeArgs...)
 	cmd := proc.Command(context.WithoutCancel(ctx), filepath.Join(s.o.Bin, "diskcast"), args...)
 	last := &lastWords{}
@@ -214,7 +215,8 @@ func (s *Site) Run(ctx context.Context, args ...string) (string, error) {
 		return "", err
 	}
 	if err := cmd.Wait(); err != nil {
-		return out.String(), fmt.Errorf("diskcast %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+		return out.String(), fmt.Errorf("diskcast %s: %w: %s", strings.Join(args, " "), err,
+			strings.TrimSpace(stderr.String()))
 	}
 	return out.String(), nil
 }

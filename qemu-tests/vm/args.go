@@ -45,7 +45,8 @@ func (v *VM) args(accel Accel) []string {
 	for i, d := range o.Disks {
 		// cache=unsafe: the guest's flushes do not become fsyncs of the host. A pulled plug still loses what the
 		// guest had not written; it does not take the host's page cache with it.
-		a = append(a, "-drive", fmt.Sprintf("if=none,id=%s,format=raw,cache=unsafe,discard=unmap,file=%s", diskID(i), d.Path))
+		a = append(a, "-drive", fmt.Sprintf("if=none,id=%s,format=raw,cache=unsafe,discard=unmap,file=%s", diskID(i),
+			d.Path))
 		for _, dev := range v.devices(i, boot+i) {
 			if !v.late[i] {
 				a = append(a, "-device", dev.arg())

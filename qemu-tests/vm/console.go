@@ -95,7 +95,8 @@ func (c *Console) Expect(ctx context.Context, pattern string) (Match, error) {
 		select {
 		case <-grown:
 		case <-ctx.Done():
-			return Match{}, fmt.Errorf("console never said %q: %w; it ended with:\n%s", pattern, context.Cause(ctx), c.Tail(25))
+			return Match{}, fmt.Errorf("console never said %q: %w; it ended with:\n%s", pattern, context.Cause(ctx),
+				c.Tail(25))
 		}
 	}
 }

@@ -10,8 +10,9 @@ import (
 // Bus is what a disk is plugged into.
 type Bus string
 
-// VirtioBlk is the zero value, a controller in the disk itself. A SCSI disk is alone on a virtio-scsi controller, which stays in its
-// PCI slot. A USB disk is a removable stick. An AHCI disk is alone on its controller, an NVMe disk the first namespace of its own.
+// VirtioBlk is the zero value, a controller in the disk itself. A SCSI disk is alone on a virtio-scsi controller, which
+// stays in its PCI slot. A USB disk is a removable stick. An AHCI disk is alone on its controller, an NVMe disk the
+// first namespace of its own.
 const (
 	VirtioBlk Bus = ""
 	SCSI      Bus = "scsi"

@@ -272,7 +272,8 @@ func (v *VM) WaitOff(ctx context.Context) error {
 		defer v.mu.Unlock()
 		return v.err
 	case <-ctx.Done():
-		return fmt.Errorf("machine %s is still on: %w; its console ended with:\n%s", v.o.Name, context.Cause(ctx), v.console.Tail(20))
+		return fmt.Errorf("machine %s is still on: %w; its console ended with:\n%s", v.o.Name, context.Cause(ctx),
+			v.console.Tail(20))
 	}
 }
 

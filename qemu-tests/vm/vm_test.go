@@ -79,7 +79,8 @@ func TestStripEscapes(t *testing.T) {
 	}
 }
 
-// TestLateDisk plugs a disk of each bus into a running machine, and sees that without Late they are there from the start.
+// TestLateDisk plugs a disk of each bus into a running machine, and sees that without Late they are there from the
+// start.
 func TestLateDisk(t *testing.T) {
 	needQEMU(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

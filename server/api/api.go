@@ -116,12 +116,14 @@ func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err err
 	}
 	level := slog.LevelInfo
 	switch {
-	case code == http.StatusServiceUnavailable: // many ask at once, which is no fault of the server and may be a stranger's doing
+	case code == http.StatusServiceUnavailable:
+		// many ask at once, which is no fault of the server and may be a stranger's doing
 		level = slog.LevelWarn
 	case code >= 500:
 		level = slog.LevelError
 	}
-	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr, "code", code, "err", err)
+	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr,
+		"code", code, "err", err)
 	a.reply(w, code, model.Error{Error: err.Error(), Kind: kind})
 }
 
@@ -129,7 +131,8 @@ func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err err
 func (a *API) failDocument(w http.ResponseWriter, r *http.Request, err error) {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		a.fail(w, r, http.StatusRequestEntityTooLarge, fmt.Errorf("the document is larger than %d bytes", tooLarge.Limit))
+		a.fail(w, r, http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the document is larger than %d bytes", tooLarge.Limit))
 		return
 	}
 	a.fail(w, r, http.StatusBadRequest, err)
@@ -145,7 +148,8 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized
-	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, engine.ErrCrowd), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, engine.ErrCrowd), errors.Is(err, context.Canceled),
+		errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
 	}
 	a.fail(w, r, code, err)

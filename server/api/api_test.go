@@ -88,7 +88,8 @@ func newRigWith(t *testing.T, casts engine.Casts) *rig {
 	go func() { done <- r.e.Run(ctx) }()
 	go func() { done <- jobs.Run(ctx) }()
 	<-jobs.Ready()
-	r.srv = httptest.NewUnstartedServer(New(r.e, blobs{}, nil, r.id.Token, slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs))
+	r.srv = httptest.NewUnstartedServer(New(r.e, blobs{}, nil, r.id.Token,
+		slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs))
 	r.srv.TLS = &tls.Config{Certificates: []tls.Certificate{r.id.Cert}}
 	r.srv.StartTLS()
 	t.Cleanup(func() {
@@ -131,7 +132,8 @@ func (r *rig) call(method, path, token, body string, header ...string) (int, str
 
 func (r *rig) hello(mac, boot string) session.HelloReply {
 	r.t.Helper()
-	code, body, _ := r.call("POST", "/v1/node/hello", "", fmt.Sprintf(`{"v":1,"boot":%q,"inventory":{"nics":[{"mac":%q,"boot":true}]},"later":"field"}`, boot, mac))
+	code, body, _ := r.call("POST", "/v1/node/hello", "",
+		fmt.Sprintf(`{"v":1,"boot":%q,"inventory":{"nics":[{"mac":%q,"boot":true}]},"later":"field"}`, boot, mac))
 	var reply session.HelloReply
 	if code != 200 || session.Decode(strings.NewReader(body), &reply) != nil {
 		r.t.Fatalf("hello: %d %s", code, body)
@@ -151,7 +153,8 @@ func (c cutKeys) Sender(secret []byte) ([]byte, error) {
 func TestDescriptorIsValidated(t *testing.T) {
 	r := newRigWith(t, cutKeys{&enginetest.Casts{}})
 	n := r.hello("52:54:00:00:00:01", "b1")
-	code, body, _ := r.call("POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"debian","all":true,"target":{"path":"/dev/sda"}}`)
+	code, body, _ := r.call("POST", "/v1/sessions", r.id.Token,
+		`{"v":1,"image":"debian","all":true,"target":{"path":"/dev/sda"}}`)
 	if code != http.StatusCreated {
 		t.Fatalf("session: %d %s", code, body)
 	}
@@ -177,10 +180,12 @@ func TestNodeAPI(t *testing.T) {
 	if code != 200 || session.Decode(strings.NewReader(body), &d) != nil || d.Session != "s1" {
 		t.Fatalf("descriptor: %d %s", code, body)
 	}
-	if strings.Contains(mustGet(r, "/v1/sessions/s1"), string(d.Cast.Key)) || strings.Contains(mustGet(r, "/v1/sessions/s1"), `"key"`) {
+	if strings.Contains(mustGet(r, "/v1/sessions/s1"), string(d.Cast.Key)) ||
+		strings.Contains(mustGet(r, "/v1/sessions/s1"), `"key"`) {
 		t.Error("the operator's view has the cast's key")
 	}
-	if code, body, _ = r.call("POST", node+"/events", n.Token, `{"v":1,"boot":"b1","events":[{"seq":1,"session":"s1","step":"plan","level":"info"}]}`); code != 204 {
+	if code, body, _ = r.call("POST", node+"/events", n.Token,
+		`{"v":1,"boot":"b1","events":[{"seq":1,"session":"s1","step":"plan","level":"info"}]}`); code != 204 {
 		t.Errorf("events: %d %s", code, body)
 	}
 
@@ -194,7 +199,8 @@ func TestNodeAPI(t *testing.T) {
 		{"blob range", "/v1/blobs/" + d.Image.Config.Digest, "bytes=4-9", 206, "config"},
 		{"object", "/v1/objects/" + d.Image.Manifest, "", 200, "the object of the image"},
 		{"object range", "/v1/objects/" + d.Image.Manifest, "bytes=-5", 206, "image"},
-		{"range beyond the end", "/v1/objects/" + d.Image.Manifest, "bytes=1000-", 416, "invalid range: failed to overlap\n"},
+		{"range beyond the end", "/v1/objects/" + d.Image.Manifest, "bytes=1000-", 416,
+			"invalid range: failed to overlap\n"},
 	} {
 		code, body, h := r.call("GET", c.path, n.Token, "", "Range", c.rng)
 		if code != c.code || body != c.body {
@@ -204,7 +210,8 @@ func TestNodeAPI(t *testing.T) {
 			t.Errorf("%s: ETag %q", c.name, tag)
 		}
 	}
-	if code, _, _ = r.call("GET", "/v1/blobs/"+d.Image.Config.Digest, n.Token, "", "If-None-Match", `"`+d.Image.Config.Digest+`"`); code != 304 {
+	if code, _, _ = r.call("GET", "/v1/blobs/"+d.Image.Config.Digest, n.Token, "", "If-None-Match", `"`+
+		d.Image.Config.Digest+`"`); code != 304 {
 		t.Errorf("If-None-Match: %d", code)
 	}
 	if code, body, _ = r.call("GET", "/v1/blobs/"+d.Image.Index.Digest, n.Token, ""); code != 404 {
@@ -233,26 +240,34 @@ func TestRefusals(t *testing.T) {
 		{"no such endpoint", "GET", "/v2/x", "", "", 404, "no such endpoint"},
 		{"wrong method", "DELETE", "/v1/sessions", r.id.Token, "", 404, "no such endpoint"},
 		{"hello that is no JSON", "POST", "/v1/node/hello", "", "x", 400, "not valid JSON"},
-		{"hello of another version", "POST", "/v1/node/hello", "", `{"v":2,"boot":"b","inventory":{"nics":[{}]}}`, 400, "v=2"},
+		{"hello of another version", "POST", "/v1/node/hello", "", `{"v":2,"boot":"b","inventory":{"nics":[{}]}}`, 400,
+			"v=2"},
 		{"hello without MAC", "POST", "/v1/node/hello", "", `{"v":1,"boot":"b","inventory":{"nics":[{}]}}`, 422, "MAC"},
-		{"huge hello", "POST", "/v1/node/hello", "", `{"v":1,"boot":"` + strings.Repeat("b", 2<<20) + `"}`, 413, "131072"},
+		{"huge hello", "POST", "/v1/node/hello", "", `{"v":1,"boot":"` + strings.Repeat("b", 2<<20) + `"}`, 413,
+			"131072"},
 		{"descriptor without token", "GET", "/v1/node/" + one.Node + "/descriptor", "", "", 401, "hello"},
 		{"another node's descriptor", "GET", "/v1/node/" + one.Node + "/descriptor", two.Token, "", 401, "hello"},
-		{"descriptor with the operator's token", "GET", "/v1/node/" + one.Node + "/descriptor", r.id.Token, "", 401, "hello"},
+		{"descriptor with the operator's token", "GET", "/v1/node/" + one.Node + "/descriptor", r.id.Token, "", 401,
+			"hello"},
 		{"nonsense serial", "GET", "/v1/node/" + one.Node + "/descriptor?after=-1", one.Token, "", 400, "serial"},
 		{"nonsense wait", "GET", "/v1/node/" + one.Node + "/descriptor?wait=x", one.Token, "", 400, "duration"},
-		{"another node's events", "POST", "/v1/node/" + one.Node + "/events", two.Token, `{"v":1,"boot":"b2","events":[]}`, 401, "hello"},
-		{"events of another boot", "POST", "/v1/node/" + one.Node + "/events", one.Token, `{"v":1,"boot":"b2","events":[]}`, 401, "hello"},
+		{"another node's events", "POST", "/v1/node/" + one.Node + "/events", two.Token,
+			`{"v":1,"boot":"b2","events":[]}`, 401, "hello"},
+		{"events of another boot", "POST", "/v1/node/" + one.Node + "/events", one.Token,
+			`{"v":1,"boot":"b2","events":[]}`, 401, "hello"},
 		{"blob without token", "GET", "/v1/blobs/" + other, "", "", 401, ""},
-		{"blob of no session", "GET", "/v1/blobs/" + enginetest.Digest("debian", "config"), one.Token, "", 403, "descriptor"},
+		{"blob of no session", "GET", "/v1/blobs/" + enginetest.Digest("debian", "config"), one.Token, "", 403,
+			"descriptor"},
 		{"nonsense digest", "GET", "/v1/blobs/sha256:..%2f..%2fetc", r.id.Token, "", 400, "digest"},
 		{"unknown blob", "GET", "/v1/blobs/" + other, r.id.Token, "", 404, "not in the store"},
 		{"sessions without token", "GET", "/v1/sessions", "", "", 401, "diskcast token"},
 		{"sessions with a node's token", "GET", "/v1/sessions", one.Token, "", 401, "diskcast token"},
 		{"sessions with a wrong token", "GET", "/v1/sessions", strings.ToLower(r.id.Token), "", 401, "diskcast token"},
 		{"unknown session", "GET", "/v1/sessions/s9", r.id.Token, "", 404, "s9"},
-		{"unknown field", "POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"debian","all":true,"verfy":true}`, 400, "verfy"},
-		{"unknown image", "POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"nothing","all":true,"target":{}}`, 422, "nothing"},
+		{"unknown field", "POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"debian","all":true,"verfy":true}`, 400,
+			"verfy"},
+		{"unknown image", "POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"nothing","all":true,"target":{}}`, 422,
+			"nothing"},
 		{"unknown node", "GET", "/v1/nodes/52:54:00:00:00:09", r.id.Token, "", 404, ""},
 		{"nonsense node", "GET", "/v1/nodes/x", r.id.Token, "", 422, "MAC"},
 		{"nonsense limit", "GET", "/v1/nodes/" + one.Node + "/log?limit=x", r.id.Token, "", 400, "limit"},
@@ -260,7 +275,8 @@ func TestRefusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			code, body, _ := r.call(c.method, c.path, c.token, c.body)
 			var e model.Error
-			if code != c.code || json.Unmarshal([]byte(body), &e) != nil || e.Error == "" || !strings.Contains(e.Error, c.words) {
+			if code != c.code || json.Unmarshal([]byte(body), &e) != nil || e.Error == "" ||
+				!strings.Contains(e.Error, c.words) {
 				t.Errorf("%d %.200s", code, body)
 			}
 		})
@@ -345,7 +361,8 @@ func TestClient(t *testing.T) {
 	if list, err := c.Sessions(ctx); err != nil || len(list) != 1 || list[0].Parts[0].State != model.Done {
 		t.Errorf("sessions: %+v, %v", list, err)
 	}
-	if nodes, err := c.Nodes(ctx); err != nil || len(nodes) != 1 || nodes[0].Last != s.ID || nodes[0].Where != model.Left {
+	if nodes, err := c.Nodes(ctx); err != nil || len(nodes) != 1 || nodes[0].Last != s.ID ||
+		nodes[0].Where != model.Left {
 		t.Errorf("nodes: %+v, %v", nodes, err)
 	}
 	if log, err := c.Log(ctx, n.Node, 10, false); err != nil || len(log) != 1 || log[0].Event.Message != "hm" {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Bounds, in bytes, on the bodies that are in memory at once. Strangers have a pool of their own, so that they cannot keep nodes out.
+// Bounds, in bytes, on the bodies that are in memory at once. Strangers have a pool of their own, so that they cannot
+// keep nodes out.
 const (
 	strangerBodies = 32 << 20
 	nodeBodies     = 512 << 20 // of nodes and operators

@@ -41,7 +41,8 @@ func TestUnfinishedHellos(t *testing.T) {
 			n = maxHello - 1 // as much as may be
 		}
 		go func() {
-			_, err := fmt.Fprintf(c, "POST /v1/node/hello HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", n+100, body[:n])
+			_, err := fmt.Fprintf(c, "POST /v1/node/hello HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", n+100,
+				body[:n])
 			sent <- err
 		}()
 	}

@@ -110,7 +110,8 @@ func (a *API) finishCapture(w http.ResponseWriter, r *http.Request, node string)
 	if digest == "" { // else the answer to an earlier request was lost
 		n, err := strconv.ParseInt(r.URL.Query().Get("config"), 10, 64)
 		if err != nil || n <= 0 || n > image.MaxConfig {
-			a.fail(w, r, http.StatusBadRequest, fmt.Errorf("config=%q is not the length of a config", r.URL.Query().Get("config")))
+			a.fail(w, r, http.StatusBadRequest,
+				fmt.Errorf("config=%q is not the length of a config", r.URL.Query().Get("config")))
 			return
 		}
 		cfg, x, err := readImage(r.Body, n)
@@ -146,8 +147,8 @@ func readImage(body io.Reader, config int64) (*image.Config, *image.Index, error
 	return cfg, x, err
 }
 
-// failCapture finds the status for an error of the store: what the node can mend has one of its own, what the server's operator must
-// mend is the session's trouble.
+// failCapture finds the status for an error of the store: what the node can mend has one of its own, what the server's
+// operator must mend is the session's trouble.
 func (a *API) failCapture(w http.ResponseWriter, r *http.Request, u *engine.Upload, err error) {
 	var missing *image.MissingError
 	switch {

@@ -30,9 +30,11 @@ func ReadCredentials(dir string) (*Credentials, error) {
 	hint := func(err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("no server state in %s (%w): name the directory with --state, or set DISKCAST_TOKEN and DISKCAST_PIN", dir, err)
+			return fmt.Errorf("no server state in %s (%w): name the directory with --state, or set DISKCAST_TOKEN "+
+				"and DISKCAST_PIN", dir, err)
 		case errors.Is(err, fs.ErrPermission):
-			return fmt.Errorf("server state is not readable (%w): use sudo, or set DISKCAST_TOKEN and DISKCAST_PIN", err)
+			return fmt.Errorf("server state is not readable (%w): use sudo, or set DISKCAST_TOKEN and DISKCAST_PIN",
+				err)
 		}
 		return err
 	}
@@ -73,7 +75,8 @@ func NewClient(base string, c Credentials) (*Client, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("server %q is not of the form https://10.0.0.1:8443", base)
 	}
-	transport := &http.Transport{TLSClientConfig: PinnedTLS(c.Pin), TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute}
+	transport := &http.Transport{TLSClientConfig: PinnedTLS(c.Pin), TLSHandshakeTimeout: 10 * time.Second,
+		ResponseHeaderTimeout: time.Minute}
 	return &Client{base: u, token: c.Token, http: &http.Client{Transport: transport}}, nil
 }
 
@@ -97,7 +100,8 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 	return c.send(ctx, method, path, b)
 }
 
-// send sends a request with a body, which may be nil, and headers, name after name and value. An answer that is no success is a *StatusError.
+// send sends a request with a body, which may be nil, and headers, name after name and value. An answer that is no
+// success is a *StatusError.
 func (c *Client) send(ctx context.Context, method, path string, in []byte, header ...string) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
@@ -117,7 +121,8 @@ func (c *Client) send(ctx context.Context, method, path string, in []byte, heade
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("server does not answer: %w (is `diskcast serve` running there? --server names another)", err)
+		return nil, fmt.Errorf("server does not answer: %w (is `diskcast serve` running there? --server names another)",
+			err)
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
@@ -188,7 +193,8 @@ func (c *Client) Forget(ctx context.Context, name string) error {
 
 // Log returns the last events of a node.
 func (c *Client) Log(ctx context.Context, name string, limit int, all bool) ([]model.Event, error) {
-	return call[[]model.Event](ctx, c, "GET", fmt.Sprintf("/v1/nodes/%s/log?limit=%d&all=%v", url.PathEscape(name), limit, all), nil)
+	return call[[]model.Event](ctx, c, "GET",
+		fmt.Sprintf("/v1/nodes/%s/log?limit=%d&all=%v", url.PathEscape(name), limit, all), nil)
 }
 
 // Machines lists all machines.
@@ -208,12 +214,14 @@ func (c *Client) EditMachine(ctx context.Context, word string, change model.Mach
 
 // MergeMachines makes one machine of two.
 func (c *Client) MergeMachines(ctx context.Context, into, from string) (*model.Machine, error) {
-	return call[*model.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(into)+"/merge", model.MachineMerge{V: session.Version, From: from})
+	return call[*model.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(into)+"/merge",
+		model.MachineMerge{V: session.Version, From: from})
 }
 
 // SplitMachine makes a sighting of a machine one of its own.
 func (c *Client) SplitMachine(ctx context.Context, word, node string) (*model.Machine, error) {
-	return call[*model.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(word)+"/split", model.MachineSplit{V: session.Version, Node: node})
+	return call[*model.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(word)+"/split",
+		model.MachineSplit{V: session.Version, Node: node})
 }
 
 // RemoveMachine forgets a machine and what was entered of it.

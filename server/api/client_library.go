@@ -91,7 +91,8 @@ func (l *Library) Do(ctx context.Context, spec model.JobSpec, w library.Watch) (
 			continue
 		case ctx.Err() != nil:
 			if j != nil {
-				note("job %s goes on at the server: `diskcast job watch %s` follows it, `diskcast job cancel %s` ends it", j.ID, j.ID, j.ID)
+				note("job %s goes on at the server: `diskcast job watch %s` follows it, `diskcast job cancel %s` "+
+					"ends it", j.ID, j.ID, j.ID)
 			}
 			return nil, ctx.Err()
 		case errors.As(err, &status) && status.Code == http.StatusNotFound && j != nil:

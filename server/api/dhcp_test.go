@@ -23,8 +23,10 @@ type fakeDHCP struct{ freed []string }
 var _ DHCP = (*fakeDHCP)(nil)
 
 func (f *fakeDHCP) View() model.DHCP {
-	return model.DHCP{Mode: "full", Range: "10.0.0.100-10.0.0.101", Addresses: 2, Free: 1, Leases: []model.Lease{{Addr: "10.0.0.100", MAC: "52:54:00:00:00:01", State: model.LeaseHeld}},
-		Others: []model.DHCPServer{{Server: "10.0.0.2", Gives: "addresses"}}, Warnings: []string{"Another DHCP server."}}
+	return model.DHCP{Mode: "full", Range: "10.0.0.100-10.0.0.101", Addresses: 2, Free: 1,
+		Leases:   []model.Lease{{Addr: "10.0.0.100", MAC: "52:54:00:00:00:01", State: model.LeaseHeld}},
+		Others:   []model.DHCPServer{{Server: "10.0.0.2", Gives: "addresses"}},
+		Warnings: []string{"Another DHCP server."}}
 }
 
 func (f *fakeDHCP) FreeLease(_ context.Context, what string) error {
@@ -65,7 +67,8 @@ func TestDHCP(t *testing.T) {
 	if d := cmp.Diff(f.View(), *v); d != "" {
 		t.Error(d)
 	}
-	for what, want := range map[string]int{"10.0.0.100": 0, "52:54:00:00:00:01": 0, "10.0.0.7": 404, "10.0.0.99": 500, "a/b": 400, "nonsense": 400} {
+	for what, want := range map[string]int{"10.0.0.100": 0, "52:54:00:00:00:01": 0, "10.0.0.7": 404, "10.0.0.99": 500,
+		"a/b": 400, "nonsense": 400} {
 		err := c.FreeLease(t.Context(), what)
 		var status *StatusError
 		if errors.As(err, &status); (err == nil) != (want == 0) || err != nil && status.Code != want {

@@ -58,14 +58,16 @@ func LoadIdentity(dir string) (*Identity, error) {
 		return nil, err
 	}
 	if id.Cert, err = tls.X509KeyPair(b, b); err != nil {
-		return nil, fmt.Errorf("key %s is damaged: %w (moved away, a new one is made; nodes then need initramfs images with its pin)", filepath.Join(dir, keyFile), err)
+		return nil, fmt.Errorf("key %s is damaged: %w (moved away, a new one is made; nodes then need initramfs "+
+			"images with its pin)", filepath.Join(dir, keyFile), err)
 	}
 	id.Pin = pinOf(id.Cert.Leaf)
 	if b, err = readOrMake(filepath.Join(dir, tokenFile), newToken); err != nil {
 		return nil, err
 	}
 	if id.Token = strings.TrimSpace(string(b)); len(id.Token) < 32 {
-		return nil, fmt.Errorf("operator token in %s is shorter than 32 characters: remove the file, and the next start makes a new one", filepath.Join(dir, tokenFile))
+		return nil, fmt.Errorf("operator token in %s is shorter than 32 characters: remove the file, and the next "+
+			"start makes a new one", filepath.Join(dir, tokenFile))
 	}
 	return id, nil
 }

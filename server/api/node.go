@@ -31,7 +31,8 @@ func (a *API) hello(w http.ResponseWriter, r *http.Request) {
 func (a *API) readHello(w http.ResponseWriter, r *http.Request) (*session.Hello, bool) {
 	from := peerAddr(r)
 	if !a.hellos.enter(from) {
-		a.fail(w, r, http.StatusServiceUnavailable, fmt.Errorf("%d hellos come from this address at once: ask again", maxHellosFrom))
+		a.fail(w, r, http.StatusServiceUnavailable,
+			fmt.Errorf("%d hellos come from this address at once: ask again", maxHellosFrom))
 		return nil, false
 	}
 	defer a.hellos.leave(from)
@@ -75,7 +76,8 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request, node string) {
 	default:
 		// The node would refuse it too, and ask for it for ever; said here, it stands in the server's log.
 		if err := d.Validate(); err != nil {
-			a.fail(w, r, http.StatusInternalServerError, fmt.Errorf("descriptor %d for %s cannot be followed: %w", d.Serial, node, err))
+			a.fail(w, r, http.StatusInternalServerError,
+				fmt.Errorf("descriptor %d for %s cannot be followed: %w", d.Serial, node, err))
 			return
 		}
 		a.reply(w, http.StatusOK, d)

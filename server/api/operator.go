@@ -112,7 +112,8 @@ func (a *API) freeLease(w http.ResponseWriter, r *http.Request) {
 	what := r.PathValue("lease")
 	if _, err := netip.ParseAddr(what); err != nil {
 		if _, err := net.ParseMAC(what); err != nil {
-			a.fail(w, r, http.StatusBadRequest, fmt.Errorf("lease %.60q is neither an IPv4 address nor a MAC address", what))
+			a.fail(w, r, http.StatusBadRequest,
+				fmt.Errorf("lease %.60q is neither an IPv4 address nor a MAC address", what))
 			return
 		}
 	}

@@ -193,7 +193,8 @@ func (a *API) admit(rt *Route, r *http.Request) (node string, code int, err erro
 		return node, 0, nil
 	}
 	if !a.isOperator(token) { // the operator's, and whatever has no role that is known
-		return "", http.StatusUnauthorized, errors.New("the operator token is missing or wrong: `diskcast token` on the server prints it")
+		return "", http.StatusUnauthorized,
+			errors.New("the operator token is missing or wrong: `diskcast token` on the server prints it")
 	}
 	return "", 0, nil
 }

@@ -118,7 +118,8 @@ func TestRoutesAreWhole(t *testing.T) {
 			t.Errorf("%s is there twice", rt.Pattern())
 		}
 		seen[rt.Pattern()] = true
-		if takes := rt.Method == "POST" || rt.Method == "PUT" || rt.Method == "PATCH"; rt.Body > 0 && !takes || (rt.Body > 0) != (rt.Time > 0) {
+		if takes := rt.Method == "POST" || rt.Method == "PUT" || rt.Method == "PATCH"; rt.Body > 0 && !takes ||
+			(rt.Body > 0) != (rt.Time > 0) {
 			t.Errorf("%s: a body of %d bytes in %v", rt.Pattern(), rt.Body, rt.Time)
 		}
 		if rt.Does == "" || rt.Role == "" || rt.handle == nil || !strings.HasPrefix(rt.Path, "/v1/") {

@@ -11,7 +11,8 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// A server of an earlier version, or a forged state, may still hold what a terminal takes as a command: the client lets none of it through.
+// A server of an earlier version, or a forged state, may still hold what a terminal takes as a command: the client lets
+// none of it through.
 func TestClientCleansStrings(t *testing.T) {
 	id, err := LoadIdentity(t.TempDir())
 	if err != nil {
@@ -43,7 +44,8 @@ func TestClientCleansStrings(t *testing.T) {
 		t.Fatal(nodes, err)
 	}
 	n := nodes[0]
-	if n.ID != clean || n.Inventory.Product != clean || n.Inventory.Disks[0].Model != clean || n.Trace[clean].Message != clean {
+	if n.ID != clean || n.Inventory.Product != clean || n.Inventory.Disks[0].Model != clean ||
+		n.Trace[clean].Message != clean {
 		t.Errorf("%+v", n)
 	}
 	var status *StatusError

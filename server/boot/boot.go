@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// Dir is a boot directory. It is opened anew for each file, so that a directory that mkimage replaced is served at once.
+// Dir is a boot directory. It is opened anew for each file, so that a directory that mkimage replaced is served at
+// once.
 type Dir struct{ path string }
 
 // NewDir returns the boot directory at the path; it need not be there yet.
@@ -29,7 +30,8 @@ func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
 	}
 	root, err := os.OpenRoot(d.path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("boot directory: %w (lay it out with mkimage, or name another with --boot-dir)", err)
+		return nil, nil, fmt.Errorf("boot directory: %w (lay it out with mkimage, or name another with --boot-dir)",
+			err)
 	}
 	defer root.Close()
 	info, err := root.Stat(name)
@@ -69,7 +71,8 @@ func clean(name string) (string, error) {
 	}
 	name = strings.ReplaceAll(name, `\`, "/")
 	name = strings.TrimLeft(name, "/")
-	if name == "" || len(name) > 255 || strings.ContainsRune(name, 0) || path.Clean(name) != name || !fs.ValidPath(name) {
+	if name == "" || len(name) > 255 || strings.ContainsRune(name, 0) || path.Clean(name) != name ||
+		!fs.ValidPath(name) {
 		return "", fmt.Errorf("boot file name %.64q is not a path below the boot directory: %w", name, fs.ErrNotExist)
 	}
 	return name, nil

@@ -41,7 +41,8 @@ func tree(t testing.TB) *Dir {
 			t.Fatal(err)
 		}
 	}
-	for link, to := range map[string]string{"out": "../secret", "abs": filepath.Join(base, "secret"), "in": "undionly.kpxe"} {
+	for link, to := range map[string]string{"out": "../secret", "abs": filepath.Join(base, "secret"),
+		"in": "undionly.kpxe"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +58,8 @@ func TestOpenStaysInside(t *testing.T) {
 	for name, want := range map[string]bool{
 		"boot.ipxe": true, "/boot.ipxe": true, "boot.ipxe\xff": true, "boot.ipxe\x00": true, `\grub\grub.cfg`: true,
 		"grub/grub.cfg": true, "in": true, "empty": true,
-		"": false, "/": false, ".": false, "..": false, "../secret": false, "grub/../../secret": false, "out": false, "abs": false,
+		"": false, "/": false, ".": false, "..": false, "../secret": false, "grub/../../secret": false, "out": false,
+		"abs":  false,
 		"grub": false, "fifo": false, "nothing": false, "//../secret": false, "boot.ipxe/": false, "a\x00b": false,
 		strings.Repeat("a", 300): false, `..\secret`: false,
 	} {
@@ -95,7 +97,8 @@ func TestTFTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetches := make(chan Fetch, 100)
-	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, decide, func(f Fetch) { fetches <- f }, slog.New(slog.DiscardHandler))
+	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, decide, func(f Fetch) { fetches <- f },
+		slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- task.Run(ctx, slog.New(slog.DiscardHandler), nil, srv) }()
@@ -155,7 +158,8 @@ func TestTFTP(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Receive("/grub/node-52:54:00:00:00:03.cfg", "octet"); err == nil || !strings.Contains(err.Error(), `boot "rescue"`) {
+	if _, err := c.Receive("/grub/node-52:54:00:00:00:03.cfg", "octet"); err == nil ||
+		!strings.Contains(err.Error(), `boot "rescue"`) {
 		t.Errorf("GRUB of a machine that boots what nobody knows: %v", err)
 	}
 	if _, err := c.Receive("../secret", "octet"); err == nil || strings.Contains(err.Error(), d.Path()) {
@@ -186,7 +190,8 @@ func decide(mac string) netboot.What {
 	return netboot.Agent
 }
 
-const unknown = "the machine is to boot \"rescue\", of which this server's boot files know nothing: nothing is sent to it\n"
+const unknown = "the machine is to boot \"rescue\", of which this server's boot files know nothing: nothing is sent " +
+	"to it\n"
 
 func TestHTTP(t *testing.T) {
 	var seen []Fetch
@@ -208,15 +213,18 @@ func TestHTTP(t *testing.T) {
 		body                    string
 	}{
 		{"script", "GET", "/boot/boot.ipxe", "", 200, "#!ipxe\nkernel vmlinuz\n"},
-		{"script of an unknown machine", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:02", "", 200, "#!ipxe\nkernel vmlinuz\n"},
+		{"script of an unknown machine", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:02", "", 200,
+			"#!ipxe\nkernel vmlinuz\n"},
 		{"script of a finished machine", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-01", "", 200, Localboot},
 		{"nonsense MAC", "GET", "/boot/boot.ipxe?mac=x", "", 200, "#!ipxe\nkernel vmlinuz\n"},
 		{"range", "GET", "/boot/boot.ipxe", "bytes=2-5", 206, "ipxe"},
 		{"head", "HEAD", "/boot/boot.ipxe", "", 200, ""},
 		{"GRUB of a finished machine", "GET", "/boot/grub/node-52:54:00:00:00:01.cfg", "", 200, grubLocal},
 		{"GRUB of another machine", "GET", "/boot/grub/node-52:54:00:00:00:02.cfg", "", 200, grubNetwork},
-		{"script of a machine that boots what nobody knows", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:03", "", 500, unknown},
-		{"GRUB of a machine that boots what nobody knows", "GET", "/boot/grub/node-52:54:00:00:00:03.cfg", "", 500, unknown},
+		{"script of a machine that boots what nobody knows", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:03", "", 500,
+			unknown},
+		{"GRUB of a machine that boots what nobody knows", "GET", "/boot/grub/node-52:54:00:00:00:03.cfg", "", 500,
+			unknown},
 		{"GRUB's configuration", "GET", "/boot/grub/grub.cfg", "", 200, "menu"},
 		{"GRUB's configuration at its own place", "GET", "/grub/grub.cfg", "", 200, "menu"},
 		{"GRUB's list of modules", "GET", "/grub/x86_64-efi/command.lst", "", 404, "Not Found\n"},
@@ -248,9 +256,12 @@ func TestHTTP(t *testing.T) {
 // What boot loaders ask for as a matter of course is not worth a line in the log.
 func TestOptional(t *testing.T) {
 	for name, want := range map[string]bool{
-		"revocations.efi": true, "revocations_sbat.efi": true, "/shim_certificate_0.efi": true, "shim_certificate.efi": true,
-		"/grub/x86_64-efi/command.lst": true, "grub/grub.cfg-01-52-54-00-00-00-01": true, "boot/grub/x86_64-efi/fs.lst": true,
-		"own-disk": true, "grub/grub.cfg": false, "grubx64.efi": false, "vmlinuz": false, "": false, "../grub/x": false,
+		"revocations.efi": true, "revocations_sbat.efi": true, "/shim_certificate_0.efi": true,
+		"shim_certificate.efi":         true,
+		"/grub/x86_64-efi/command.lst": true, "grub/grub.cfg-01-52-54-00-00-00-01": true,
+		"boot/grub/x86_64-efi/fs.lst": true,
+		"own-disk":                    true, "grub/grub.cfg": false, "grubx64.efi": false, "vmlinuz": false, "": false,
+		"../grub/x": false,
 	} {
 		if got := optional(name); got != want {
 			t.Errorf("%q: %v", name, got)
@@ -261,7 +272,8 @@ func TestOptional(t *testing.T) {
 func TestGRUBNode(t *testing.T) {
 	for name, want := range map[string]string{
 		"grub/node-52:54:00:00:00:01.cfg": "52:54:00:00:00:01", "/grub/node-52-54-00-00-00-0A.cfg": "52:54:00:00:00:0a",
-		"grub/node-.cfg": "", "grub/node-52:54:00:00:00:01": "", "node-52:54:00:00:00:01.cfg": "", "grub/node-x.cfg": "", "": "",
+		"grub/node-.cfg": "", "grub/node-52:54:00:00:00:01": "", "node-52:54:00:00:00:01.cfg": "",
+		"grub/node-x.cfg": "", "": "",
 	} {
 		if got, ok := grubNode(name); got != want || ok != (want != "") {
 			t.Errorf("%q: %q, %v", name, got, ok)
@@ -270,8 +282,10 @@ func TestGRUBNode(t *testing.T) {
 }
 
 func TestGRUBCan(t *testing.T) {
-	for text, want := range map[string]bool{`{"v":1,"grub":{"http":true}}`: true, `{"v":1,"grub":{"http":false}}`: false,
-		`{"v":1,"grub":{"proxy_dhcp":true}}`: false, `{"v":1}`: false, `{"v":2,"grub":{"http":true}}`: false, `{`: false} {
+	for text, want := range map[string]bool{`{"v":1,"grub":{"http":true}}`: true,
+		`{"v":1,"grub":{"http":false}}`:      false,
+		`{"v":1,"grub":{"proxy_dhcp":true}}`: false, `{"v":1}`: false, `{"v":2,"grub":{"http":true}}`: false,
+		`{`: false} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

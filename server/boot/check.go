@@ -52,8 +52,8 @@ type Self struct {
 	Lookup func(host string) ([]string, error)
 }
 
-// Check compares the directory with the server that hands it out: the server and the pin that are built into it, and its files with
-// its manifest. An error means that there is no boot directory that could be looked at.
+// Check compares the directory with the server that hands it out: the server and the pin that are built into it, and
+// its files with its manifest. An error means that there is no boot directory that could be looked at.
 func (d *Dir) Check(self Self) ([]Finding, error) {
 	f, _, err := d.Open(bootdir.ManifestFile)
 	if err != nil {
@@ -67,7 +67,8 @@ func (d *Dir) Check(self Self) ([]Finding, error) {
 	var out []Finding
 	all := func(format string, a ...any) { out = append(out, Finding{fmt.Sprintf(format, a...), FailsAll}) }
 	server, pin := settings(m)
-	again := fmt.Sprintf("make it again with `mkimage --server https://%v --pin %s ... --out %s`", self.Addr, self.Pin, d.path)
+	again := fmt.Sprintf("make it again with `mkimage --server https://%v --pin %s ... --out %s`", self.Addr, self.Pin,
+		d.path)
 	switch why := self.elsewhere(server); {
 	case server == "":
 		all("no server is named in it, so nodes do not know where to ask: %s", again)
@@ -78,7 +79,8 @@ func (d *Dir) Check(self Self) ([]Finding, error) {
 	case pin == "":
 		all("no pin is in it, so nodes trust no server: %s", again)
 	case pin != self.Pin:
-		all("its pin is %s, and this server's key has %s: nodes will take this server for another one; %s", pin, self.Pin, again)
+		all("its pin is %s, and this server's key has %s: nodes will take this server for another one; %s", pin,
+			self.Pin, again)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
 		if err := d.same(name, m.Files[name]); err != nil {
@@ -167,7 +169,8 @@ func missing(m *bootdir.Manifest) []Finding {
 			"give mkimage the folder of iPXE with --ipxe", FailsBIOS})
 	}
 	if !has("snponly.efi", "ipxe.efi", "shimx64.efi") {
-		out = append(out, Finding{"there is neither iPXE nor shim for UEFI in it: give mkimage --ipxe, or --shim and --grub", FailsUEFI})
+		out = append(out, Finding{"there is neither iPXE nor shim for UEFI in it: give mkimage --ipxe, or --shim and " +
+			"--grub", FailsUEFI})
 	}
 	return out
 }

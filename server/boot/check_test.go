@@ -59,8 +59,10 @@ func TestCheck(t *testing.T) {
 			want: "told to ask https://10.0.0.9:8443", fails: FailsAll},
 		"another port": {change: func(m *bootdir.Manifest) { m.Site.Server = "https://10.0.0.1:9443" },
 			want: "listens on port 8443", fails: FailsAll},
-		"no server": {change: func(m *bootdir.Manifest) { m.Site.Server = "" }, want: "no server is named", fails: FailsAll},
-		"no URL":    {change: func(m *bootdir.Manifest) { m.Site.Server = "10.0.0.1" }, want: "no address of a server", fails: FailsAll},
+		"no server": {change: func(m *bootdir.Manifest) { m.Site.Server = "" }, want: "no server is named",
+			fails: FailsAll},
+		"no URL": {change: func(m *bootdir.Manifest) { m.Site.Server = "10.0.0.1" }, want: "no address of a server",
+			fails: FailsAll},
 		"another key": {change: func(m *bootdir.Manifest) { m.Site.Pin = "sha256:bbbb" },
 			want: "mkimage --server https://10.0.0.1:8443 --pin sha256:aaaa", fails: FailsAll},
 		"the command line comes first": {change: func(m *bootdir.Manifest) { m.Cmdline = "quiet diskcast.pin=sha256:cc" },
@@ -69,14 +71,22 @@ func TestCheck(t *testing.T) {
 			m.Site = bootdir.Site{V: 1}
 			m.Cmdline = "diskcast.server=https://10.0.0.1:8443 diskcast.pin=" + ourPin
 		}},
-		"another kernel": {after: func(dir string) error { return os.WriteFile(filepath.Join(dir, "vmlinuz"), []byte("vmlinux"), 0o644) },
+		"another kernel": {after: func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "vmlinuz"),
+				[]byte("vmlinux"), 0o644)
+		},
 			want: "vmlinuz is not the file", fails: FailsAll},
-		"half an archive": {after: func(dir string) error { return os.Truncate(filepath.Join(dir, "initramfs.img"), 3) },
+		"half an archive": {after: func(dir string) error {
+			return os.Truncate(filepath.Join(dir, "initramfs.img"),
+				3)
+		},
 			want: "initramfs.img has 3 bytes instead of 13", fails: FailsAll},
 		"a file is gone": {after: func(dir string) error { return os.Remove(filepath.Join(dir, "snponly.efi")) },
 			want: "snponly.efi is not there", fails: FailsAll},
-		"nothing for BIOS": {change: func(m *bootdir.Manifest) { delete(m.Files, "undionly.kpxe") }, want: "BIOS", fails: FailsBIOS},
-		"nothing for UEFI": {change: func(m *bootdir.Manifest) { delete(m.Files, "snponly.efi") }, want: "UEFI", fails: FailsUEFI},
+		"nothing for BIOS": {change: func(m *bootdir.Manifest) { delete(m.Files, "undionly.kpxe") }, want: "BIOS",
+			fails: FailsBIOS},
+		"nothing for UEFI": {change: func(m *bootdir.Manifest) { delete(m.Files, "snponly.efi") }, want: "UEFI",
+			fails: FailsUEFI},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := layOut(t, c.change)
@@ -94,7 +104,8 @@ func TestCheck(t *testing.T) {
 				}
 				return nil, errors.New("no such host")
 			}
-			got, err := NewDir(dir).Check(Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: ourPin, Lookup: lookup})
+			got, err := NewDir(dir).Check(Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: ourPin,
+				Lookup: lookup})
 			if err != nil {
 				t.Fatal(err)
 			}

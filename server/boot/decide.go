@@ -14,5 +14,6 @@ func grubSays(what netboot.What, file string) (text, shown string, err error) {
 	case netboot.OwnDisk:
 		return grubLocal, LocalDisk, nil
 	}
-	return "", "", fmt.Errorf("the machine is to boot %q, of which this server's boot files know nothing: nothing is sent to it", what)
+	return "", "", fmt.Errorf("the machine is to boot %q, of which this server's boot files know nothing: nothing is "+
+		"sent to it", what)
 }

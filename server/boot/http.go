@@ -28,8 +28,9 @@ iseq ${platform} efi && exit 1 ||
 sanboot --no-describe --drive 0x80 || exit 1
 `
 
-// Handler serves GET and HEAD of /boot/<file>, with ranges, and the same without /boot. For the machine named by ?mac=, /boot/boot.ipxe is the
-// script of the boot directory if it is to boot the agent, and Localboot if its own disk. GRUB's node-MAC.cfg says the same to GRUB.
+// Handler serves GET and HEAD of /boot/<file>, with ranges, and the same without /boot. For the machine named by ?mac=,
+// /boot/boot.ipxe is the script of the boot directory if it is to boot the agent, and Localboot if its own disk. GRUB's
+// node-MAC.cfg says the same to GRUB.
 type Handler struct {
 	Dir     *Dir
 	Decide  netboot.Decider

@@ -33,7 +33,8 @@ type TFTP struct {
 }
 
 // NewTFTP returns a TFTP server on the socket that listen opens. mtu is the interface's, or 0 for Ethernet's.
-func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, decide netboot.Decider, observe func(Fetch), log *slog.Logger) *TFTP {
+func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, decide netboot.Decider, observe func(Fetch),
+	log *slog.Logger) *TFTP {
 	if observe == nil {
 		observe = func(Fetch) {}
 	}

@@ -96,7 +96,8 @@ func (s *Store) prepare(up *upload, u *engine.Upload, disk int64) error {
 		up.stage.Close()
 		up.stage = nil
 	}
-	stage, err := s.st.OpenStage(u.ID, image.BuilderOptions{DiskSize: disk, Grid: max(u.Grid, image.GridFor(disk)), Parent: u.Parent})
+	stage, err := s.st.OpenStage(u.ID,
+		image.BuilderOptions{DiskSize: disk, Grid: max(u.Grid, image.GridFor(disk)), Parent: u.Parent})
 	if err != nil {
 		return err
 	}
@@ -121,9 +122,11 @@ func (s *Store) Put(u *engine.Upload, disk int64, sum [32]byte, size int64, stor
 
 // Finish makes the image. It goes on when ctx ends, because a node that lost its connection asks again, and must then
 // not begin anew.
-func (s *Store) Finish(ctx context.Context, u *engine.Upload, disk int64, x *image.Index, cfg *image.Config) (string, error) {
+func (s *Store) Finish(ctx context.Context, u *engine.Upload, disk int64, x *image.Index, cfg *image.Config) (string,
+	error) {
 	if cfg.DiskSize != disk || x.DiskSize != disk {
-		return "", fmt.Errorf("capture %s: %w: config and index are of disks of %d and %d bytes, not %d", u.ID, image.ErrFormat, cfg.DiskSize, x.DiskSize, disk)
+		return "", fmt.Errorf("capture %s: %w: config and index are of disks of %d and %d bytes, not %d", u.ID,
+			image.ErrFormat, cfg.DiskSize, x.DiskSize, disk)
 	}
 	cfg.Level = u.Level
 	if err := s.with(u, disk, func(*image.Stage) error { return nil }); err != nil {
@@ -138,7 +141,8 @@ func (s *Store) Finish(ctx context.Context, u *engine.Upload, disk int64, x *ima
 	if up.over != nil || up.stage == nil || up.disk != disk {
 		return "", fmt.Errorf("capture %s: %w: another request ended it meanwhile", u.ID, image.ErrNotFound)
 	}
-	digest, err := up.stage.Finish(context.WithoutCancel(ctx), x, cfg, u.Name, time.Now().UTC(), map[string]string{"org.diskcast.session": u.Session})
+	digest, err := up.stage.Finish(context.WithoutCancel(ctx), x, cfg, u.Name, time.Now().UTC(),
+		map[string]string{"org.diskcast.session": u.Session})
 	var missing *image.MissingError
 	if errors.As(err, &missing) {
 		s.log.Warn("capture lacks frames", "capture", u.ID, "frames", len(missing.Frames))
@@ -173,7 +177,8 @@ func (s *Store) End(id string) {
 	up.stage = nil
 }
 
-// Rest lets go of a capture of which nothing more comes for now, so that the store's space can be freed. What has come stays, and the next request goes on with it.
+// Rest lets go of a capture of which nothing more comes for now, so that the store's space can be freed. What has come
+// stays, and the next request goes on with it.
 func (s *Store) Rest(id string) {
 	s.mu.Lock()
 	up := s.open[id]

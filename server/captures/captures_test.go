@@ -69,7 +69,9 @@ func (l *lab) start() {
 	st := l.store()
 	caps := captures.New(st, nil)
 	ims := images.New(st)
-	e, err := engine.New(l.t.Context(), engine.Config{Store: l.db, Images: ims, Captures: caps, Casts: &enginetest.Casts{}, Addr: netip.MustParseAddr("127.0.0.1")})
+	e, err := engine.New(l.t.Context(),
+		engine.Config{Store: l.db, Images: ims, Captures: caps, Casts: &enginetest.Casts{},
+			Addr: netip.MustParseAddr("127.0.0.1")})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -133,9 +135,12 @@ func (l *lab) node(boot, path string, size int64) *client.Client {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c, err := client.New(client.Options{Server: l.srv.URL, Pin: pin, Backoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond, Hello: func() session.Hello {
-		return session.Hello{Boot: boot, Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: mac, Boot: true}}, Disks: []session.Disk{{Path: path, Size: size}}}}
-	}})
+	c, err := client.New(client.Options{Server: l.srv.URL, Pin: pin, Backoff: time.Millisecond,
+		MaxBackoff: 10 * time.Millisecond, Hello: func() session.Hello {
+			return session.Hello{Boot: boot,
+				Inventory: session.Inventory{NICs: []session.NIC{{Name: "eth0", MAC: mac, Boot: true}},
+					Disks: []session.Disk{{Path: path, Size: size}}}}
+		}})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -211,7 +216,8 @@ func (l *lab) local(b []byte) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	r, err := capture.Capture(l.t.Context(), bytes.NewReader(b), int64(len(b)), 512, capture.Options{Store: st, Name: "local"})
+	r, err := capture.Capture(l.t.Context(), bytes.NewReader(b), int64(len(b)), 512,
+		capture.Options{Store: st, Name: "local"})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -243,7 +249,8 @@ func TestServerKilledHalfWay(t *testing.T) {
 		<-restarted
 	}
 	var r reports
-	digest, err := capturing.Capture(t.Context(), d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
+	digest, err := capturing.Capture(t.Context(), d,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +274,9 @@ func TestServerKilledHalfWay(t *testing.T) {
 		t.Error(err)
 	}
 	// The event ends the session.
-	err = c.PostEvents(t.Context(), session.Events{Boot: "b1", Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepUploaded, Level: session.Info}}})
+	err = c.PostEvents(t.Context(),
+		session.Events{Boot: "b1",
+			Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepUploaded, Level: session.Info}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +292,8 @@ func TestServerKilledHalfWay(t *testing.T) {
 	before := l.puts.Load()
 	l.create("again")
 	d2 := l.descriptor(c)
-	again, err := capturing.Capture(t.Context(), d2, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
+	again, err := capturing.Capture(t.Context(), d2,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
 	if err != nil || again != digest {
 		t.Errorf("second capture %s, %v", again, err)
 	}
@@ -306,7 +316,8 @@ func TestNodeLosesPower(t *testing.T) {
 		}
 	}
 	var r reports
-	if _, err := capturing.Capture(ctx, d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}, Uploads: 1}); err == nil {
+	if _, err := capturing.Capture(ctx, d,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}, Uploads: 1}); err == nil {
 		t.Fatal("a capture without power")
 	}
 	first := l.puts.Load()
@@ -315,7 +326,8 @@ func TestNodeLosesPower(t *testing.T) {
 	if again := l.descriptor(c); again.Upload.ID != d.Upload.ID || again.Serial != d.Serial {
 		t.Errorf("after the reboot another descriptor: %+v", again)
 	}
-	digest, err := capturing.Capture(t.Context(), d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
+	digest, err := capturing.Capture(t.Context(), d,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +362,8 @@ func TestCancelThrowsAway(t *testing.T) {
 		}
 	}
 	var r reports
-	_, err := capturing.Capture(t.Context(), d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
+	_, err := capturing.Capture(t.Context(), d,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
 	var status *client.StatusError
 	if !errors.As(err, &status) || status.Code != http.StatusNotFound {
 		t.Errorf("capture of a cancelled session: %v", err)
@@ -392,25 +405,33 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if _, err := capturing.Capture(t.Context(), d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: 16 << 20}}); err == nil ||
+	if _, err := capturing.Capture(t.Context(), d,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: 16 << 20}}); err == nil ||
 		!strings.Contains(err.Error(), "open for writing") || !strings.Contains(err.Error(), "on the node") {
 		t.Errorf("disk in use: %v", err)
 	}
 	// A frame that is not what its name says, a node that claims success, another node's capture.
 	var status *client.StatusError
-	if err := c.PutFrame(t.Context(), d.Upload.ID, 16<<20, client.Frame{Size: 100}, []byte("no frame")); !errors.As(err, &status) || status.Code != http.StatusUnprocessableEntity {
+	if err := c.PutFrame(t.Context(), d.Upload.ID, 16<<20, client.Frame{Size: 100}, []byte("no frame")); !errors.As(err,
+		&status) || status.Code != http.StatusUnprocessableEntity {
 		t.Errorf("false frame: %v", err)
 	}
-	if _, err := c.HasFrame(t.Context(), "s9-123", 16<<20, client.Frame{Size: 100}); !errors.As(err, &status) || status.Code != http.StatusNotFound {
+	if _, err := c.HasFrame(t.Context(), "s9-123", 16<<20, client.Frame{Size: 100}); !errors.As(err, &status) ||
+		status.Code != http.StatusNotFound {
 		t.Errorf("another capture: %v", err)
 	}
-	if _, err := c.FinishCapture(t.Context(), d.Upload.ID, 16<<20, []byte("{}"), nil); !errors.As(err, &status) || status.Code != http.StatusBadRequest {
+	if _, err := c.FinishCapture(t.Context(), d.Upload.ID, 16<<20, []byte("{}"), nil); !errors.As(err, &status) ||
+		status.Code != http.StatusBadRequest {
 		t.Errorf("nonsense: %v", err)
 	}
-	if err := c.PostEvents(t.Context(), session.Events{Boot: "b1", Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepUploaded, Level: session.Info}}}); err != nil {
+	if err := c.PostEvents(t.Context(),
+		session.Events{Boot: "b1",
+			Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepUploaded,
+				Level: session.Info}}}); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := l.e.Session(s.ID); err != nil || s.State != model.Failed || !strings.Contains(s.Reason, "no such image") {
+	if s, err := l.e.Session(s.ID); err != nil || s.State != model.Failed ||
+		!strings.Contains(s.Reason, "no such image") {
 		t.Errorf("session %+v, %v", s, err)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// The store's disk becomes full in the middle of a capture. The session says so, and when there is room again the capture goes on.
+// The store's disk becomes full in the middle of a capture. The session says so, and when there is room again the
+// capture goes on.
 func TestStoreIsFull(t *testing.T) {
 	need.Root(t)
 	l := newLab(t)
@@ -56,7 +57,8 @@ func TestStoreIsFull(t *testing.T) {
 		}
 	}
 	var r reports
-	digest, err := capturing.Capture(t.Context(), d, capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
+	digest, err := capturing.Capture(t.Context(), d,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,8 +29,8 @@ func (a *arrivals) event(e cast.Event) {
 // maxNamed is how many receivers an error names.
 const maxNamed = 10
 
-// unfinished is the error that names receivers that came and have not everything. One that was started again on the same machine under
-// the same label, after the last word of the one before, and has everything, stands for both.
+// unfinished is the error that names receivers that came and have not everything. One that was started again on the
+// same machine under the same label, after the last word of the one before, and has everything, stands for both.
 func (a *arrivals) unfinished(s cast.SenderStats) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -51,13 +51,15 @@ func (a *arrivals) unfinished(s cast.SenderStats) error {
 	if n > maxNamed {
 		names = append(names, fmt.Sprintf("and %d more", n-maxNamed))
 	}
-	return fmt.Errorf("%d of %d receivers have not everything: %s; look at them for why, and send to them again", n, len(s.Receivers), strings.Join(names, ", "))
+	return fmt.Errorf("%d of %d receivers have not everything: %s; look at them for why, and send to them again", n,
+		len(s.Receivers), strings.Join(names, ", "))
 }
 
 func (a *arrivals) replaced(now time.Time, r *cast.Peer, all []cast.Peer) bool {
 	for i := range all {
 		o := &all[i]
-		if o.State == "done" && o.Label == r.Label && o.Addr.Addr() == r.Addr.Addr() && !a.joined[o.ID].Before(now.Add(-r.Heard)) {
+		if o.State == "done" && o.Label == r.Label && o.Addr.Addr() == r.Addr.Addr() &&
+			!a.joined[o.ID].Before(now.Add(-r.Heard)) {
 			return true
 		}
 	}

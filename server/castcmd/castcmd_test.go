@@ -83,7 +83,8 @@ func TestSendRecv(t *testing.T) {
 			sent := make(chan error, 1)
 			go func() {
 				sent <- l.Do(l.Node(0), func() error {
-					return execute(ctx, c.stdin, ticket, &sendLog, "send", c.src, "--interface", "eth0", "--min-receivers", "2")
+					return execute(ctx, c.stdin, ticket, &sendLog, "send", c.src, "--interface", "eth0",
+						"--min-receivers", "2")
 				})
 			}()
 			var tk string
@@ -102,7 +103,8 @@ func TestSendRecv(t *testing.T) {
 			}()
 			go func() {
 				done <- l.Do(l.Node(2), func() error {
-					return execute(ctx, strings.NewReader(tk), &pipe, &log2, "recv", "-", "--interface", "eth0", "--label", "two")
+					return execute(ctx, strings.NewReader(tk), &pipe, &log2, "recv", "-", "--interface", "eth0",
+						"--label", "two")
 				})
 			}()
 			for range 2 {
@@ -123,7 +125,8 @@ func TestSendRecv(t *testing.T) {
 			if !bytes.Equal(got, obj) || !bytes.Equal(pipe.Bytes(), obj) {
 				t.Error("the received bytes differ")
 			}
-			if !strings.Contains(sendLog.String(), "2 of 2 receivers have everything") || !strings.Contains(log1.String(), `"event":"end"`) {
+			if !strings.Contains(sendLog.String(), "2 of 2 receivers have everything") ||
+				!strings.Contains(log1.String(), `"event":"end"`) {
 				t.Errorf("the sender says %q, the receiver %q", sendLog.String(), log1.String())
 			}
 		})

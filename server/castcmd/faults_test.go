@@ -95,7 +95,8 @@ func (s *sending) receive(ctx context.Context, node int, more ...string) <-chan 
 	done := make(chan error, 1)
 	go func() {
 		done <- s.l.Do(s.l.Node(node), func() error {
-			return execute(ctx, nil, io.Discard, io.Discard, append([]string{"recv", s.ticket, "--interface", "eth0"}, more...)...)
+			return execute(ctx, nil, io.Discard, io.Discard,
+				append([]string{"recv", s.ticket, "--interface", "eth0"}, more...)...)
 		})
 	}()
 	return done
@@ -122,7 +123,8 @@ func randomFile(t *testing.T, n int) string {
 	return file
 }
 
-// TestFileChanges: what changes while it is sent ends in an error at both ends, whether the bytes were already read or not.
+// TestFileChanges: what changes while it is sent ends in an error at both ends, whether the bytes were already read or
+// not.
 func TestFileChanges(t *testing.T) {
 	for name, change := range map[string]func(file string) error{
 		"rewritten": func(file string) error {
@@ -140,7 +142,8 @@ func TestFileChanges(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return errors.Join(os.WriteFile(file, make([]byte, st.Size()), 0o600), os.Chtimes(file, st.ModTime(), st.ModTime()))
+			return errors.Join(os.WriteFile(file, make([]byte, st.Size()), 0o600),
+				os.Chtimes(file, st.ModTime(), st.ModTime()))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -156,7 +159,8 @@ func TestFileChanges(t *testing.T) {
 					t.Errorf("receiver: %v", err)
 				}
 			}
-			if err := <-s.ended; err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "send it again") {
+			if err := <-s.ended; err == nil || !strings.Contains(err.Error(), file) ||
+				!strings.Contains(err.Error(), "send it again") {
 				t.Errorf("sender: %v", err)
 			}
 		})
@@ -229,9 +233,11 @@ func TestReceiverGone(t *testing.T) {
 	}
 }
 
-// TestLabelsOfStrangers: nothing that a receiver calls itself reaches a terminal or a log as more than one printable line.
+// TestLabelsOfStrangers: nothing that a receiver calls itself reaches a terminal or a log as more than one printable
+// line.
 func TestLabelsOfStrangers(t *testing.T) {
-	peer := cast.Peer{ID: 1, Label: "x\x1b]0;owned\x07\u202e\u009b2J\ny", Addr: netip.MustParseAddrPort("10.0.0.2:5"), State: "gone", Suspicion: "\x1b[2J"}
+	peer := cast.Peer{ID: 1, Label: "x\x1b]0;owned\x07\u202e\u009b2J\ny", Addr: netip.MustParseAddrPort("10.0.0.2:5"),
+		State: "gone", Suspicion: "\x1b[2J"}
 	for _, asJSON := range []bool{false, true} {
 		var out bytes.Buffer
 		p := newProgress(&ui.UI{Err: &out, JSON: asJSON}, 100)
@@ -248,7 +254,8 @@ func TestLabelsOfStrangers(t *testing.T) {
 			}
 		}
 	}
-	if err := newArrivals().unfinished(cast.SenderStats{Receivers: []cast.Peer{peer}}); err == nil || strings.ContainsAny(err.Error(), "\x1b\n\u202e") {
+	if err := newArrivals().unfinished(cast.SenderStats{Receivers: []cast.Peer{peer}}); err == nil ||
+		strings.ContainsAny(err.Error(), "\x1b\n\u202e") {
 		t.Errorf("got %q", err)
 	}
 }

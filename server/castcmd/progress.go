@@ -92,7 +92,8 @@ func senderWords(s *cast.SenderStats, rate float64) string {
 	if s.Payload > 0 {
 		parity = float64(s.Repair) / float64(s.Payload)
 	}
-	const form = "%s (pace %.0f Mbit/s), receivers: %d in the group, %d by unicast, %d done; worst loss %.2f %%, repair %.1f %%"
+	const form = "%s (pace %.0f Mbit/s), receivers: %d in the group, %d by unicast, %d done; worst loss %.2f %%, " +
+		"repair %.1f %%"
 	text := fmt.Sprintf(form, units.BytesPerSecond(rate), s.Rate/1e6,
 		waiting, away, done, 100*loss, 100*parity)
 	if slowest != nil {

@@ -39,7 +39,8 @@ Where multicast does not arrive, the sender serves this machine by unicast, and 
 	host, _ := os.Hostname()
 	fl := cmd.Flags()
 	fl.StringVar(&f.iface, "interface", "", "network interface (default: the one that leads to the sender)")
-	fl.StringVarP(&f.out, "output", "o", "-", "file or device to write; - is standard output; a file that is not there is made with mode 0600")
+	fl.StringVarP(&f.out, "output", "o", "-",
+		"file or device to write; - is standard output; a file that is not there is made with mode 0600")
 	fl.StringVar(&f.label, "label", host, "name shown at the sender")
 	fl.Int64Var(&f.memory, "memory", 40, "MiB of blocks to hold at most until they are written")
 	return cmd
@@ -81,8 +82,10 @@ func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout 
 	return err
 }
 
-// openSink opens the place to write to, and to read back from where that can be done. finish must be called at the end, whatever happened.
-func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, reread io.ReaderAt, finish func() error, err error) {
+// openSink opens the place to write to, and to read back from where that can be done. finish must be called at the end,
+// whatever happened.
+func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, reread io.ReaderAt, finish func() error,
+	err error) {
 	if name == "-" {
 		o := newOrdered(stdout)
 		return o, nil, o.close, nil
@@ -123,7 +126,8 @@ func openSink(name string, size int64, stdout io.Writer) (sink cast.Sink, reread
 	}), reread, file.Close, nil
 }
 
-// openOutput opens a file, which is made closed to other users (what is cast may be a disk with everything on it), or a device, for reading too where that is allowed. A pipe is opened for writing only: its reader is to see its end.
+// openOutput opens a file, which is made closed to other users (what is cast may be a disk with everything on it), or a
+// device, for reading too where that is allowed. A pipe is opened for writing only: its reader is to see its end.
 func openOutput(name string) (file *os.File, readable bool, err error) {
 	st, err := os.Stat(name)
 	if err != nil || st.Mode().IsRegular() || st.Mode()&os.ModeDevice != 0 {

@@ -57,17 +57,22 @@ receivers that are not done. Of a device nobody can tell: see that nothing write
 	fl.StringVar(&f.iface, "interface", "", "network interface (default: the one of the default route)")
 	fl.Var(&f.rate, "rate", "send at this fixed rate, as 900M or 2.5G (default: found by rate control)")
 	fl.Var(&f.cap, "cap", "bound of rate control")
-	fl.Var(&f.floor, "floor", "a receiver that stands less than this goes to unicast instead of holding the others back (default: a quarter of what they stand)")
+	fl.Var(&f.floor, "floor",
+		"a receiver that stands less than this goes to unicast instead of holding the others back (default: a "+
+			"quarter of what they stand)")
 	fl.IntVar(&f.minReceivers, "min-receivers", 1, "wait for so many receivers before anything is sent")
-	fl.DurationVar(&f.maxWait, "max-wait", 0, "wait for them no longer than this, from the first on (default: for ever)")
+	fl.DurationVar(&f.maxWait, "max-wait", 0,
+		"wait for them no longer than this, from the first on (default: for ever)")
 	fl.IntVar(&f.mtu, "mtu", 0, "largest IP packet that the network bears (default: that of the interface)")
 	fl.IntVar(&f.ttl, "ttl", 1, "routers that multicast may cross, plus one")
 	fl.StringVar(&f.groups, "groups", cast.DefaultGroups.String(), "range of multicast groups to choose from")
 	fl.IntVar(&f.port, "port", 0, "UDP port for reports (default: any)")
 	fl.StringVar(&f.ticket, "ticket", "", "go on as a sender that was killed, with what it printed for that")
 	fl.BoolVar(&f.keep, "keep", false, "serve until interrupted")
-	fl.Int64Var(&f.size, "size", 0, "bytes that standard input will have: sending begins while they come (default: read it to its end first)")
-	fl.StringVar(&f.spool, "spool", "", "directory for a copy of standard input, which late receivers need (default: $TMPDIR)")
+	fl.Int64Var(&f.size, "size", 0,
+		"bytes that standard input will have: sending begins while they come (default: read it to its end first)")
+	fl.StringVar(&f.spool, "spool", "",
+		"directory for a copy of standard input, which late receivers need (default: $TMPDIR)")
 	fl.IntVar(&f.weight, "weight", 1, "share of the line among casts of this machine")
 	return cmd
 }
@@ -90,11 +95,13 @@ func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout
 	came := newArrivals()
 	var s *cast.Sender
 	s, err = cast.NewSender(p, src, cast.SenderOptions{
-		Secret: secret, Interface: f.iface, Rate: int64(f.rate), Cap: int64(f.cap), Floor: int64(f.floor), Weight: f.weight, TTL: f.ttl,
+		Secret: secret, Interface: f.iface, Rate: int64(f.rate), Cap: int64(f.cap), Floor: int64(f.floor),
+		Weight: f.weight, TTL: f.ttl,
 		UntilDone: !f.keep, MinReceivers: f.minReceivers, MaxWait: f.maxWait,
 		Sound: src.sound,
 		OnReadError: func(r cast.Range, err error) {
-			s.Abort(fmt.Errorf("bytes %d-%d of %s cannot be sent, so no receiver can have everything: %w", r.Offset, r.Offset+r.Length, name, err))
+			s.Abort(fmt.Errorf("bytes %d-%d of %s cannot be sent, so no receiver can have everything: %w", r.Offset,
+				r.Offset+r.Length, name, err))
 		},
 		OnEvent: func(e cast.Event) {
 			came.event(e)
@@ -124,7 +131,8 @@ func (f *sendFlags) params(ctx context.Context, src *source) (cast.Params, cast.
 	if f.ticket != "" {
 		p, secret, mark, err := cast.ParseSenderTicket(f.ticket)
 		if err == nil && p.Size != src.size {
-			err = fmt.Errorf("the ticket is for %d bytes, this file has %d: a ticket goes on with the same file", p.Size, src.size)
+			err = fmt.Errorf("the ticket is for %d bytes, this file has %d: a ticket goes on with the same file",
+				p.Size, src.size)
 		}
 		if err == nil {
 			err = src.is(mark)

@@ -102,11 +102,13 @@ func (s *source) sound() error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", s.name, err)
 	case is.size != s.size:
-		return fmt.Errorf("%s changed while it was sent, from %d to %d bytes: send it again when nobody writes to it", s.name, s.size, is.size)
+		return fmt.Errorf("%s changed while it was sent, from %d to %d bytes: send it again when nobody writes to it",
+			s.name, s.size, is.size)
 	case is.mtime != s.was.mtime:
 		return fmt.Errorf("%s was written to while it was sent: send it again when nobody does", s.name)
 	case is.ctime != s.was.ctime && is.links == s.was.links: // a name more or less changes no byte
-		return fmt.Errorf("%s was changed while it was sent (its ctime is another): send it again when nobody touches it", s.name)
+		return fmt.Errorf("%s was changed while it was sent (its ctime is another): send it again when nobody "+
+			"touches it", s.name)
 	}
 	return nil
 }
@@ -119,8 +121,8 @@ const (
 	markPiece  = 64 << 10
 )
 
-// mark is what the source is known by when a sender goes on with it: the time of its last change, and a hash over its size and pieces
-// from all over it. Standard input that is still coming has none.
+// mark is what the source is known by when a sender goes on with it: the time of its last change, and a hash over its
+// size and pieces from all over it. Standard input that is still coming has none.
 func (s *source) mark() ([]byte, error) {
 	b := []byte{markBytes}
 	switch {

@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// spool keeps a copy of a pipe in a file without a name, so that any part of it can be sent again. Reading what has not come yet waits.
+// spool keeps a copy of a pipe in a file without a name, so that any part of it can be sent again. Reading what has not
+// come yet waits.
 type spool struct {
 	file *os.File
 	want int64 // bytes announced, 0 if unknown

@@ -60,7 +60,8 @@ func Params(c session.Cast) (cast.Params, error) {
 		return p, fmt.Errorf("cast key has %d bytes, not %d", len(c.Key), len(p.Key))
 	}
 	if copy(p.Sender[:], c.Sender) != len(p.Sender) || len(c.Sender) != len(p.Sender) {
-		return p, fmt.Errorf("cast's sender has public keys of %d bytes, not %d: server and node must be of the same diskcast version", len(c.Sender), len(p.Sender))
+		return p, fmt.Errorf("cast's sender has public keys of %d bytes, not %d: server and node must be of the same "+
+			"diskcast version", len(c.Sender), len(p.Sender))
 	}
 	return p, nil
 }
@@ -93,9 +94,12 @@ func (r running) Run(ctx context.Context) error { return r.s.Run(ctx) }
 
 func (r running) Stats() model.CastStats {
 	s := r.s.Stats()
-	out := model.CastStats{Sending: s.Sending, Sent: s.Payload, Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected.Total(), Warning: plain.Line(s.Suspicion, 0)}
+	out := model.CastStats{Sending: s.Sending, Sent: s.Payload, Repair: s.Repair, Wire: s.Wire, Pending: s.Pending,
+		Rate: s.Rate, Rejected: s.Rejected.Total(), Warning: plain.Line(s.Suspicion, 0)}
 	for _, p := range s.Receivers {
-		out.Receivers = append(out.Receivers, model.Receiver{Node: plain.Line(p.Label, 64), Addr: p.Addr.Addr().Unmap().String(), State: p.State, Need: p.Need, Loss: p.Loss, Rate: p.Rate, Warning: plain.Line(p.Suspicion, 0)})
+		out.Receivers = append(out.Receivers,
+			model.Receiver{Node: plain.Line(p.Label, 64), Addr: p.Addr.Addr().Unmap().String(), State: p.State,
+				Need: p.Need, Loss: p.Loss, Rate: p.Rate, Warning: plain.Line(p.Suspicion, 0)})
 	}
 	return out
 }

@@ -27,10 +27,16 @@ func (c *captureFlags) register(cmd *cobra.Command) {
 	f.StringVar(&c.level, "level", capture.Default, "compression: fast, default or small")
 	f.StringVar(&c.parent, "parent", "", "image whose chunks are preferred where several have the same")
 	f.IntVar(&c.sector, "sector-size", 0, "bytes of a sector of a disk image file (default: its table's, else 512)")
-	f.BoolVar(&c.live, "live", false, "take a disk that is in use: what is written meanwhile may make the copy unusable")
-	f.BoolVar(&c.cut, "cut", false, "take a disk image file that ends before its own partition table does: as one piece, without its file systems")
-	f.StringVar(&c.grid, "grid", "", "size of the pieces that the disk is cut into, a power of two from 64K to 64M (default: 4M, more for a disk of more than 8 TiB)")
-	f.StringVar(&c.gaps, "gaps", gapsKeep, "what lies in no partition: keep, or drop all but what boot loaders use (the first 64 MiB before the first partition)")
+	f.BoolVar(&c.live, "live", false,
+		"take a disk that is in use: what is written meanwhile may make the copy unusable")
+	f.BoolVar(&c.cut, "cut", false,
+		"take a disk image file that ends before its own partition table does: as one piece, without its file systems")
+	f.StringVar(&c.grid, "grid", "",
+		"size of the pieces that the disk is cut into, a power of two from 64K to 64M (default: 4M, more for a disk "+
+			"of more than 8 TiB)")
+	f.StringVar(&c.gaps, "gaps", gapsKeep,
+		"what lies in no partition: keep, or drop all but what boot loaders use (the first 64 MiB before the first "+
+			"partition)")
 	f.IntVar(&c.workers, "workers", 0, "goroutines that compress (default: one for each CPU)")
 }
 

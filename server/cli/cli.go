@@ -1,10 +1,11 @@
 // Package cli is the command line of diskcast. A command is a function of its arguments, stdin, stdout and stderr.
 //
 // Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
-// image, or a capture failed; 4 an image is damaged; 5 a session ended, every node has the image, and some will not start by themselves.
+// image, or a capture failed; 4 an image is damaged; 5 a session ended, every node has the image, and some will not
+// start by themselves.
 //
-// With --json a result is one document on stdout, and what stderr has is objects, a line each: {"error": {"message", "code", "exit"}} at the end of what
-// failed, {"warning": {"message"}}, {"note": {"message"}}, and log lines.
+// With --json a result is one document on stdout, and what stderr has is objects, a line each: {"error": {"message",
+// "code", "exit"}} at the end of what failed, {"warning": {"message"}}, {"note": {"message"}}, and log lines.
 package cli
 
 import (
@@ -135,9 +136,11 @@ The line from nothing to a lab of imaged machines:
 	})
 	f := root.PersistentFlags()
 	f.BoolVar(&e.JSON, "json", false, "print JSON")
-	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"), "state directory of the server ($DISKCAST_STATE)")
+	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"),
+		"state directory of the server ($DISKCAST_STATE)")
 	f.BoolVar(&e.debug, "debug", false, "log more")
-	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e), leaseCommand(e),
+	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
+		leaseCommand(e),
 		watchCommand(e), jobCommand(e), tokenCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
@@ -186,7 +189,8 @@ func (e *env) logger(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(e.Err, o))
 }
 
-// client speaks to the server, and dial to one of a URL, with the credentials of the environment or else of the state directory.
+// client speaks to the server, and dial to one of a URL, with the credentials of the environment or else of the state
+// directory.
 func (e *env) client() (*api.Client, error) { return e.dial(e.server) }
 
 func (e *env) dial(url string) (*api.Client, error) {
@@ -211,7 +215,8 @@ func (e *env) dial(url string) (*api.Client, error) {
 }
 
 func serverFlag(cmd *cobra.Command, e *env) {
-	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", "https://127.0.0.1:8443"), "the server's API ($DISKCAST_SERVER)")
+	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", "https://127.0.0.1:8443"),
+		"the server's API ($DISKCAST_SERVER)")
 }
 
 func (e *env) storeDir() string {

@@ -35,7 +35,8 @@ func TestParseDisk(t *testing.T) {
 }
 
 func TestParseRate(t *testing.T) {
-	for in, want := range map[string]int64{"": 0, "900M": 900_000_000, "1.5G": 1_500_000_000, "250k": 250_000, "12345": 12345} {
+	for in, want := range map[string]int64{"": 0, "900M": 900_000_000, "1.5G": 1_500_000_000, "250k": 250_000,
+		"12345": 12345} {
 		if got, err := parseRate(in); err != nil || got != want {
 			t.Errorf("%q: %d, %v", in, got, err)
 		}
@@ -48,7 +49,8 @@ func TestParseRate(t *testing.T) {
 }
 
 func TestExitCode(t *testing.T) {
-	for want, err := range []error{nil, errors.New("x"), fmt.Errorf("y: %w", usage("x")), sessionResult(&model.Session{State: model.Failed}), fmt.Errorf("z: %w", &image.DamageError{})} {
+	for want, err := range []error{nil, errors.New("x"), fmt.Errorf("y: %w", usage("x")),
+		sessionResult(&model.Session{State: model.Failed}), fmt.Errorf("z: %w", &image.DamageError{})} {
 		if got := ExitCode(err); got != want {
 			t.Errorf("%v: %d, want %d", err, got, want)
 		}
@@ -59,7 +61,9 @@ func TestExitCode(t *testing.T) {
 func TestTimelineOfReboots(t *testing.T) {
 	t0 := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	var b strings.Builder
-	err := printTimeline(&b, map[string]model.Mark{"agent": {Time: t0}}, []model.Mark{{Time: t0.Add(-90 * time.Second), Message: "boot b2"}, {Time: t0.Add(-time.Second), Message: "boot b3"}}, nil)
+	err := printTimeline(&b, map[string]model.Mark{"agent": {Time: t0}},
+		[]model.Mark{{Time: t0.Add(-90 * time.Second), Message: "boot b2"},
+			{Time: t0.Add(-time.Second), Message: "boot b3"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +79,12 @@ func TestTimelineOfReboots(t *testing.T) {
 func TestTimeline(t *testing.T) {
 	t0 := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	at := func(s float64) model.Mark { return model.Mark{Time: t0.Add(time.Duration(s * 1e9))} }
-	steps := map[string]model.Mark{"dhcp": {Time: t0, Message: "PXE on BIOS"}, "kernel": at(2), "agent": at(12), "first-byte": at(13), "last-byte": at(23), "written": at(23), "boot": at(24)}
+	steps := map[string]model.Mark{"dhcp": {Time: t0, Message: "PXE on BIOS"}, "kernel": at(2), "agent": at(12),
+		"first-byte": at(13), "last-byte": at(23), "written": at(23), "boot": at(24)}
 	var b strings.Builder
-	err := printTimeline(&b, steps, nil, &session.Progress{Received: 100e6, Needed: 100e6, Multicast: 90e6, Unicast: 10e6, Written: 500e6, ToWrite: 500e6, Loss: 0.0123, Rejected: 4})
+	err := printTimeline(&b, steps, nil,
+		&session.Progress{Received: 100e6, Needed: 100e6, Multicast: 90e6, Unicast: 10e6, Written: 500e6,
+			ToWrite: 500e6, Loss: 0.0123, Rejected: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

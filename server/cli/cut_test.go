@@ -12,7 +12,8 @@ import (
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 )
 
-// TestCut imports a file that ends before its own partition table does: refused with the way out, and with --cut stored as one piece and marked for good.
+// TestCut imports a file that ends before its own partition table does: refused with the way out, and with --cut stored
+// as one piece and marked for good.
 func TestCut(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "disk")
@@ -28,15 +29,18 @@ func TestCut(t *testing.T) {
 	}
 	image := func(args ...string) (string, error) {
 		var out bytes.Buffer
-		err := Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader(""), &out, io.Discard)
+		err := Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader(""), &out,
+			io.Discard)
 		return out.String(), err
 	}
 	for _, args := range [][]string{{"capture", path, "x"}, {"import", path, "--name", "x"}} {
 		_, err := image(args...)
-		if err == nil || !strings.Contains(err.Error(), "1048576 bytes are missing at its end") || !strings.Contains(err.Error(), "--cut") {
+		if err == nil || !strings.Contains(err.Error(), "1048576 bytes are missing at its end") ||
+			!strings.Contains(err.Error(), "--cut") {
 			t.Errorf("%s: error %v", args[0], err)
 		}
-		if out, err := image(append(args, "--cut")...); err != nil || !strings.Contains(out, "a part of a disk") || !strings.Contains(out, "captured whole") {
+		if out, err := image(append(args, "--cut")...); err != nil || !strings.Contains(out, "a part of a disk") ||
+			!strings.Contains(out, "captured whole") {
 			t.Errorf("%s: %v\n%s", args[0], err, out)
 		}
 	}

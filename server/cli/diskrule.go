@@ -13,7 +13,8 @@ func parseDisk(s string) (*session.Target, error) {
 	t := &session.Target{}
 	for part := range strings.SplitSeq(s, ",") {
 		key, value, has := strings.Cut(strings.TrimSpace(part), "=")
-		words := map[string]*string{"path": &t.Path, "serial": &t.Serial, "wwn": &t.WWN, "by-path": &t.ByPath, "model": &t.Model, "type": &t.Type}
+		words := map[string]*string{"path": &t.Path, "serial": &t.Serial, "wwn": &t.WWN, "by-path": &t.ByPath,
+			"model": &t.Model, "type": &t.Type}
 		marks := map[string]*bool{"smallest": &t.Smallest, "largest": &t.Largest, "first": &t.First}
 		var err error
 		switch {
@@ -40,7 +41,8 @@ func parseDisk(s string) (*session.Target, error) {
 		t.Path, t.ByPath = "", place
 	}
 	if strings.HasPrefix(t.Path, "/dev/disk/") {
-		return nil, usage("--disk: %s is a link that udev makes in a running system: on a node, name the serial=, wwn= or by-path= in it", t.Path)
+		return nil, usage("--disk: %s is a link that udev makes in a running system: on a node, name the serial=, "+
+			"wwn= or by-path= in it", t.Path)
 	}
 	if err := t.Check(); err != nil {
 		return nil, usage("--disk: %w", err)

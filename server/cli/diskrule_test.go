@@ -30,8 +30,10 @@ func TestDiskRules(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"": "none of", "sda": "none of", "path=sda": "not under /dev", "type=floppy": "none of nvme", "smallest,largest": "smallest and the largest",
-		"path=/dev/disk/by-id/ata-X": "serial=", "only=1": "none of", "smallest=1": "none of", "serial=": "none of", "min=2T,max=1T": "empty", "model=[": "pattern",
+		"": "none of", "sda": "none of", "path=sda": "not under /dev", "type=floppy": "none of nvme",
+		"smallest,largest":           "smallest and the largest",
+		"path=/dev/disk/by-id/ata-X": "serial=", "only=1": "none of", "smallest=1": "none of", "serial=": "none of",
+		"min=2T,max=1T": "empty", "model=[": "pattern",
 	} {
 		if _, err := parseDisk(in); err == nil || ExitCode(err) != exitUsage || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)

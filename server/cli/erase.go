@@ -56,7 +56,8 @@ not reached: areas that the firmware hides (HPA, DCO), replaced sectors, other n
 				return err
 			}
 			if !yes {
-				err := e.confirm(fmt.Sprintf("Everything on the disk (%s) of %s will be erased by %s. Type yes to go on: ", disk, eraseWho(&spec), job.Method))
+				err := e.confirm(fmt.Sprintf("Everything on the disk (%s) of %s will be erased by %s. Type yes to go "+
+					"on: ", disk, eraseWho(&spec), job.Method))
 				if err != nil {
 					return err
 				}
@@ -70,7 +71,8 @@ not reached: areas that the firmware hides (HPA, DCO), replaced sectors, other n
 	f.IntVar(&job.Passes, "passes", 1, "of overwrite and the sanitize overwrites, up to 16")
 	f.StringVar(&job.Pattern, "pattern", "", "what overwrite writes, in hex, repeated (default: random)")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
-	f.StringVar(&disk, "disk", "only", "rule that names the disk, as `session create --help` says; not first, smallest or largest")
+	f.StringVar(&disk, "disk", "only",
+		"rule that names the disk, as `session create --help` says; not first, smallest or largest")
 	f.StringVar(&boot, "boot", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
 	f.BoolVar(&yes, "yes", false, "do not ask")

@@ -20,7 +20,8 @@ func TestEraseAsks(t *testing.T) {
 		{[]string{"--method", "zero", "--nodes", "all"}, "--yes"},
 	} {
 		var out, errs bytes.Buffer
-		args := append([]string{"session", "erase", "--server", "https://127.0.0.1:1", "--state", t.TempDir()}, c.args...)
+		args := append([]string{"session", "erase", "--server", "https://127.0.0.1:1", "--state", t.TempDir()},
+			c.args...)
 		err := Run(t.Context(), args, strings.NewReader("yes\n"), &out, &errs)
 		if ExitCode(err) != exitUsage || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: exit %d, %v; want %q", c.args, ExitCode(err), err, c.says)

@@ -16,7 +16,8 @@ import (
 
 // Words for programs of what went wrong, by exit code; ErrorCode has two more.
 var codeWords = map[int]string{
-	exitFailed: "failed", exitUsage: "usage", exitSession: "session", exitDamage: "damaged", exitUnbootable: "unbootable",
+	exitFailed: "failed", exitUsage: "usage", exitSession: "session", exitDamage: "damaged",
+	exitUnbootable: "unbootable",
 }
 
 // errInterrupted is what a command ends with that was told to stop.
@@ -35,14 +36,15 @@ func ErrorCode(err error) string {
 	return codeWords[code]
 }
 
-// WriteError prints what a command line ended with, which is not nil: a line of text, or with --json among the arguments one line with the object
-// {"error": {"message", "code", "exit"}}.
+// WriteError prints what a command line ended with, which is not nil: a line of text, or with --json among the
+// arguments one line with the object {"error": {"message", "code", "exit"}}.
 func WriteError(w io.Writer, args []string, err error) {
 	if !wantsJSON(args) {
 		fmt.Fprintf(w, "diskcast: %s\n", plain.Text(err.Error()))
 		return
 	}
-	ui.Object(w, "error", map[string]any{"message": plain.Text(err.Error()), "code": ErrorCode(err), "exit": ExitCode(err)})
+	ui.Object(w, "error", map[string]any{"message": plain.Text(err.Error()), "code": ErrorCode(err),
+		"exit": ExitCode(err)})
 }
 
 // wantsJSON looks itself, because a command line that is wrong may not have been parsed as far as --json.

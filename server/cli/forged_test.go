@@ -11,7 +11,10 @@ import (
 // hello is a hello in the machine's name.
 func (o *office) hello(boot, addr string) {
 	o.t.Helper()
-	_, err := o.e.Hello(o.t.Context(), &session.Hello{V: 1, Boot: boot, Inventory: session.Inventory{Firmware: session.BIOS, NICs: []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}}}}, netip.MustParseAddr(addr))
+	_, err := o.e.Hello(o.t.Context(),
+		&session.Hello{V: 1, Boot: boot,
+			Inventory: session.Inventory{Firmware: session.BIOS,
+				NICs: []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}}}}, netip.MustParseAddr(addr))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -24,7 +27,9 @@ func TestForgedRestore(t *testing.T) {
 	id := strings.TrimSpace(o.must("create", "--image", "debian", "--nodes", o.node))
 	o.hello("forged", "10.0.0.66")
 	for i, step := range []string{session.StepPlan, session.StepWritten, session.StepEntry, session.StepBoot} {
-		err := o.e.Events(t.Context(), o.node, &session.Events{V: 1, Boot: "forged", Events: []session.Event{{Seq: uint64(i + 1), Session: id, Step: step}}})
+		err := o.e.Events(t.Context(), o.node,
+			&session.Events{V: 1, Boot: "forged",
+				Events: []session.Event{{Seq: uint64(i + 1), Session: id, Step: step}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,12 +42,14 @@ func TestForgedRestore(t *testing.T) {
 	}
 	_, list, _ := o.run("node", "list")
 	_, node, _ := o.run("node", "show", o.node)
-	for name, text := range map[string]string{"watch": out, "session show": o.must("show", id), "session list": o.must("list"), "node list": list, "node show": node} {
+	for name, text := range map[string]string{"watch": out, "session show": o.must("show", id),
+		"session list": o.must("list"), "node list": list, "node show": node} {
 		if !strings.Contains(text, words) {
 			t.Errorf("%s does not say it:\n%s", name, text)
 		}
 	}
-	if show := o.must("show", id); !strings.Contains(show, "reboot 1") || !strings.Contains(show, "boot forged from 10.0.0.66") {
+	if show := o.must("show", id); !strings.Contains(show, "reboot 1") ||
+		!strings.Contains(show, "boot forged from 10.0.0.66") {
 		t.Errorf("the timeline has no reboots:\n%s", show)
 	}
 }

@@ -18,7 +18,8 @@ func TestStdoutIsFull(t *testing.T) {
 	for _, args := range [][]string{{"image", "list"}, {"image", "list", "--json"}, {"image", "gc"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			store := t.TempDir()
-			if err := Run(t.Context(), append(args, "--state", store), strings.NewReader(""), new(bytes.Buffer), new(bytes.Buffer)); err != nil {
+			if err := Run(t.Context(), append(args, "--state", store), strings.NewReader(""), new(bytes.Buffer),
+				new(bytes.Buffer)); err != nil {
 				t.Fatal(err)
 			}
 			err := Run(t.Context(), append(args, "--state", store), strings.NewReader(""), full{}, new(bytes.Buffer))

@@ -21,9 +21,10 @@ type healing struct {
 	notes []string // for the operator
 }
 
-// again captures without what is damaged in the image of the digest; found is the damage. A blob that comes out with the same bytes as it once had
-// takes the place of the damaged one, and heals every image that has it.
-func (h *healing) again(ctx context.Context, src io.ReaderAt, size int64, sector int, digest string, found error) (*capture.Result, error) {
+// again captures without what is damaged in the image of the digest; found is the damage. A blob that comes out with
+// the same bytes as it once had takes the place of the damaged one, and heals every image that has it.
+func (h *healing) again(ctx context.Context, src io.ReaderAt, size int64, sector int, digest string,
+	found error) (*capture.Result, error) {
 	bad, err := h.damaged(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -31,7 +32,8 @@ func (h *healing) again(ctx context.Context, src io.ReaderAt, size int64, sector
 	if len(bad) == 0 {
 		return nil, found
 	}
-	h.Warn(fmt.Sprintf("the store has some of these bytes in damaged blobs (%s): they are stored anew", strings.Join(bad, ", ")))
+	h.Warn(fmt.Sprintf("the store has some of these bytes in damaged blobs (%s): they are stored anew",
+		strings.Join(bad, ", ")))
 	h.o.Without = bad
 	bar := h.Progress("reading again")
 	h.o.Progress = bar.Update
@@ -88,6 +90,7 @@ func (h *healing) outcome(ctx context.Context, blob string) (string, error) {
 	if len(still) == 0 {
 		return fmt.Sprintf("blob %s of the store was damaged, and is sound again.", blob), nil
 	}
-	return fmt.Sprintf("blob %s of the store is damaged. What this image needs of it was stored anew; these still have it: %s. Import their disks again too, "+
+	return fmt.Sprintf("blob %s of the store is damaged. What this image needs of it was stored anew; these still "+
+		"have it: %s. Import their disks again too, "+
 		"and free the rest with `diskcast image gc --unnamed`.", blob, strings.Join(still, ", ")), nil
 }

@@ -98,7 +98,8 @@ func imageList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List the images of the store",
-		Long: `List the images of the store. NOTES counts what their captures found that one should know (` + "`diskcast image show`" + ` and --json have
+		Long: `List the images of the store. NOTES counts what their captures found that one should know (` +
+			"`diskcast image show`" + ` and --json have
 the words). An image that cannot be opened has a problem, which is printed below the list, and in --json as "problem".`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -163,8 +164,9 @@ func imageVerify(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify IMAGE...",
 		Short: "Read images whole and compare every checksum",
-		Long:  "Read images whole and compare every checksum. Exit code 4 says that one is damaged; the message says where.",
-		Args:  cobra.MinimumNArgs(1),
+		Long: "Read images whole and compare every checksum. Exit code 4 says that one is damaged; the message says " +
+			"where.",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			for _, ref := range a {
 				if err := e.verify(cmd.Context(), ref); err != nil {

@@ -54,7 +54,8 @@ lies in no partition (--gaps drop leaves that out, and says how much). Chunks th
 	}
 	cmd.Flags().StringVar(&c.name, "name", "", "name of the image")
 	cmd.Flags().StringVar(&c.ref, "image", "", "which image of an OCI layout (default: its only one)")
-	cmd.Flags().StringVar(&c.scratch, "scratch", "", "directory for what has to be unpacked first (default: the store's)")
+	cmd.Flags().StringVar(&c.scratch, "scratch", "",
+		"directory for what has to be unpacked first (default: the store's)")
 	c.register(cmd)
 	return cmd
 }
@@ -84,7 +85,8 @@ moments and says so. A disk of a node is captured by ` + "`diskcast session crea
 
 // importForeign stores a file of another program's, a device, or a Clonezilla directory.
 func (e *env) importForeign(ctx context.Context, path string, c *captureFlags) error {
-	if info, err := os.Stat(path); err == nil && !info.IsDir() { // else a directory, or the first piece of a split file, which convert looks for
+	// else a directory, or the first piece of a split file, which convert looks for
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		src, err := openSource(path, c.live)
 		if err != nil {
 			return err
@@ -107,7 +109,8 @@ func openSource(path string, live bool) (*capture.Source, error) {
 	src, err := capture.OpenSource(path)
 	var used *inuse.Error
 	if errors.As(err, &used) {
-		return nil, fmt.Errorf("%w: unmount or stop what uses it, or copy it with --live as it is, which may give an image that cannot be used", used)
+		return nil, fmt.Errorf("%w: unmount or stop what uses it, or copy it with --live as it is, which may give an "+
+			"image that cannot be used", used)
 	}
 	return src, err
 }
@@ -146,7 +149,8 @@ func (e *env) importFile(ctx context.Context, path string, c *captureFlags, held
 		sector = c.sector
 	}
 	if d.Size() == 0 || d.Size()%int64(sector) != 0 {
-		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk image, or was cut; if it is one without its last zeros, "+
+		return fmt.Errorf("%s (%s) has %d bytes, which is not a whole number of %d-byte sectors: it is no disk "+
+			"image, or was cut; if it is one without its last zeros, "+
 			"unpacked and padded (`truncate -s %%%d FILE`) it is taken", path, d.Format(), d.Size(), sector, sector)
 	}
 	return e.capture(ctx, path, d, d.Size(), sector, c, c.sector == 0, held, d.Notes())
@@ -167,9 +171,10 @@ type captured struct {
 	VerifySeconds float64 `json:"verify_seconds"`
 }
 
-// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes. guessed says that the
-// sector size is not known; held may be nil.
-func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags, guessed bool, held *capture.Source, notes []string) error {
+// capture stores the source and verifies what was stored, so that damage is found before it is offered to nodes.
+// guessed says that the sector size is not known; held may be nil.
+func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags,
+	guessed bool, held *capture.Source, notes []string) error {
 	var survey []capture.SurveyOption
 	if guessed {
 		survey = append(survey, capture.GuessedSector())
@@ -189,7 +194,8 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	}
 	began := time.Now()
 	bar := e.Progress("reading " + path)
-	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers, Survey: survey,
+	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers,
+		Survey:  survey,
 		Created: began.UTC(), Log: e.quiet(), Progress: bar.Update}
 	if held != nil {
 		o.Users, o.Check = held.Users, held.Changed
@@ -216,7 +222,9 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if err != nil {
 		return err
 	}
-	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added, Object: r.Object, Notes: append(notes, library.ConfigNotes(r.Config)...), Seconds: seconds, VerifySeconds: verified}
+	out := captured{Name: c.name, Digest: r.Digest, Read: r.Read, Holes: r.Holes, Zeros: r.Zeros, Added: r.Added,
+		Object: r.Object, Notes: append(notes, library.ConfigNotes(r.Config)...), Seconds: seconds,
+		VerifySeconds: verified}
 	out.Notes = append(out.Notes, unrecognised(r)...)
 	return e.printCaptured(&out)
 }
@@ -229,8 +237,10 @@ func (e *env) printCaptured(out *captured) error {
 	if out.Holes > 0 {
 		holes = fmt.Sprintf(" and passed over %s of holes", units.Bytes(out.Holes))
 	}
-	fmt.Fprintf(e.Out, "%s  %s\nread %s%s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; verified\n", out.Name, out.Digest,
-		units.Bytes(out.Read), holes, out.Seconds, units.Bytes(out.Zeros), units.Bytes(out.Object), units.Bytes(out.Added))
+	fmt.Fprintf(e.Out, "%s  %s\nread %s%s in %.1f s, of it zeros %s; compressed %s, of it new in the store %s; "+
+		"verified\n", out.Name, out.Digest,
+		units.Bytes(out.Read), holes, out.Seconds, units.Bytes(out.Zeros), units.Bytes(out.Object),
+		units.Bytes(out.Added))
 	return printNotes(e.Out, out.Notes)
 }
 
@@ -256,7 +266,8 @@ func unrecognised(r *capture.Result) []string {
 	if r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
 		return nil
 	}
-	return []string{"Neither a partition table nor a file system was recognised. An archive, or an image of another program's, would be stored in this way too: is this a disk?"}
+	return []string{"Neither a partition table nor a file system was recognised. An archive, or an image of another " +
+		"program's, would be stored in this way too: is this a disk?"}
 }
 
 func printNotes(w io.Writer, notes []string) error {

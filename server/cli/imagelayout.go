@@ -23,7 +23,8 @@ func isLayout(path string) bool {
 func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) error {
 	from, err := image.OpenLayout(dir)
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("open the layout %s: %w (it is locked while it is read; copy it to a place where you may write)", dir, err)
+		return fmt.Errorf("open the layout %s: %w (it is locked while it is read; copy it to a place where you may "+
+			"write)", dir, err)
 	}
 	if err != nil {
 		return fmt.Errorf("open the layout %s: %w", dir, err)
@@ -50,13 +51,15 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
 	}
 	if err != nil {
-		return library.RoomHelp(fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err), st.Dir(), "", "")
+		return library.RoomHelp(fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir,
+			err), st.Dir(), "", "")
 	}
 	took := time.Since(began)
 	if e.JSON {
 		return e.Doc(model.ImageMoved{Name: c.name, Digest: digest, Seconds: took.Seconds()})
 	}
-	_, err = fmt.Fprintf(e.Out, "%s  %s\ncopied from %s in %.1f s, every blob's digest checked\n", c.name, digest, dir, took.Seconds())
+	_, err = fmt.Fprintf(e.Out, "%s  %s\ncopied from %s in %.1f s, every blob's digest checked\n", c.name, digest, dir,
+		took.Seconds())
 	return err
 }
 
@@ -74,7 +77,8 @@ func onlyImage(st *image.Store) (string, error) {
 		seen[x.Digest] = true
 	}
 	if len(names) != 1 {
-		return "", usage("%s has %d images of ours: say which with --image (`diskcast image list --store %s` lists them)", st.Dir(), len(names), st.Dir())
+		return "", usage("%s has %d images of ours: say which with --image (`diskcast image list --store %s` lists "+
+			"them)", st.Dir(), len(names), st.Dir())
 	}
 	return names[0], nil
 }

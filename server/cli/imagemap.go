@@ -17,7 +17,8 @@ const (
 	svgColumns, svgLines = 128, 32
 )
 
-// drawBlocks draws a disk on a terminal, a character for each part of it: what most of its bytes are, of those that the image has.
+// drawBlocks draws a disk on a terminal, a character for each part of it: what most of its bytes are, of those that the
+// image has.
 func drawBlocks(w io.Writer, size int64, cells []model.ImagePart) error {
 	out := bufio.NewWriter(w)
 	for at := 0; at < len(cells); at += mapColumns {
@@ -30,7 +31,8 @@ func drawBlocks(w io.Writer, size int64, cells []model.ImagePart) error {
 	if len(cells) > 0 {
 		part = size / int64(len(cells))
 	}
-	fmt.Fprintf(out, "█ used  ▒ shared with another image  ░ zero  · not in the image; a sign is %s\n", units.Bytes(part))
+	fmt.Fprintf(out, "█ used  ▒ shared with another image  ░ zero  · not in the image; a sign is %s\n",
+		units.Bytes(part))
 	return out.Flush()
 }
 
@@ -56,7 +58,8 @@ var svgKinds = []struct {
 	{"zero", "#a0aec0", func(c *model.ImagePart) int64 { return c.Zero }},
 }
 
-// drawSVG draws a disk as a grid of columns, each filled as far as its part of the disk is, with the partitions above it.
+// drawSVG draws a disk as a grid of columns, each filled as far as its part of the disk is, with the partitions above
+// it.
 func drawSVG(w io.Writer, im *model.Image) error {
 	const cell, top, legend = 8, 44, 24
 	c, cells := im.Config, im.Map
@@ -64,7 +67,8 @@ func drawSVG(w io.Writer, im *model.Image) error {
 	lines := (len(cells) + svgColumns - 1) / svgColumns
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", width, top+lines*cell+legend)
-	fmt.Fprintf(out, "<title>%s: %s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n", svgText(im.Name), units.Bytes(c.DiskSize))
+	fmt.Fprintf(out, "<title>%s: %s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
+		svgText(im.Name), units.Bytes(c.DiskSize))
 	for _, p := range c.Partitions {
 		x, n := scale(p.Start, c.DiskSize, width), scale(p.Size, c.DiskSize, width)
 		words := fmt.Sprintf("%d %s %s", p.Number, p.FS, units.Bytes(p.Size))
@@ -81,7 +85,8 @@ func drawSVG(w io.Writer, im *model.Image) error {
 		for _, k := range svgKinds {
 			if h := scale(k.bytes(&cells[i]), cells[i].Size, cell-1); h > 0 {
 				bottom -= h
-				fmt.Fprintf(out, `<rect x="%d" y="%.2f" width="%d" height="%.2f" fill="%s"/>`, x, bottom, cell-1, h, k.colour)
+				fmt.Fprintf(out, `<rect x="%d" y="%.2f" width="%d" height="%.2f" fill="%s"/>`, x, bottom, cell-1, h,
+					k.colour)
 			}
 		}
 		out.WriteByte('\n')
@@ -89,7 +94,8 @@ func drawSVG(w io.Writer, im *model.Image) error {
 	x := 0
 	for _, k := range svgKinds {
 		y := top + lines*cell + 6
-		fmt.Fprintf(out, `<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n", x, y, k.colour, x+14, y+9, k.name)
+		fmt.Fprintf(out, `<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n", x,
+			y, k.colour, x+14, y+9, k.name)
 		x += 40 + 7*len(k.name)
 	}
 	out.WriteString("</svg>\n")

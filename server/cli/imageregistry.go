@@ -11,7 +11,8 @@ import (
 	"github.com/diskcast/diskcast/server/registry"
 )
 
-const registryWords = `Who may read and write there is taken from the file that ` + "`docker login`" + ` writes ($DOCKER_CONFIG, ~/.docker/config.json). Broken
+const registryWords = `Who may read and write there is taken from the file that ` + "`docker login`" +
+	` writes ($DOCKER_CONFIG, ~/.docker/config.json). Broken
 off and started again, it goes on where it was, also in the middle of a blob.`
 
 func imagePush(e *env) *cobra.Command {

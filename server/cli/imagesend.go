@@ -96,7 +96,8 @@ func (e *env) rest(ctx context.Context, im *api.Import) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := im.Rest(ctx); err != nil {
-		e.Note("the server was not told that nothing more comes (" + err.Error() + "): it frees no space for 15 minutes")
+		e.Note("the server was not told that nothing more comes (" + err.Error() +
+			"): it frees no space for 15 minutes")
 	}
 }
 

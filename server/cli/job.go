@@ -17,7 +17,8 @@ func jobCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "job", Aliases: []string{"jobs"},
 		Short: "List, follow and end long work on a server's images",
-		Long: `List, follow and end long work on a server's images: what ` + "`diskcast image --server`" + ` verify, gc, optimize,
+		Long: `List, follow and end long work on a server's images: what ` + "`diskcast image --server`" +
+			` verify, gc, optimize,
 push and pull began. A job goes on when the command that began it is interrupted or loses its connection. What was done
 stays when a job is ended, or the server is, and the same command goes on there.`,
 		Args: cobra.NoArgs,

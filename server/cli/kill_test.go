@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(killEnv); dir != "" {
 		seed, err := strconv.ParseUint(os.Getenv(killEnv+"_SEED"), 10, 64)
 		if err == nil {
-			w := &victim{dir: dir, registry: os.Getenv(killEnv + "_REGISTRY"), seed: seed, rng: rand.New(rand.NewPCG(seed, 5))}
+			w := &victim{dir: dir, registry: os.Getenv(killEnv + "_REGISTRY"), seed: seed,
+				rng: rand.New(rand.NewPCG(seed, 5))}
 			err = w.work()
 		}
 		fmt.Println("failed", err)
@@ -39,8 +40,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// victim runs commands of the operator, one after another, until it is killed. Before each it prints "begins" and the command line, after it
-// "did" and what the command says came of it.
+// victim runs commands of the operator, one after another, until it is killed. Before each it prints "begins" and the
+// command line, after it "did" and what the command says came of it.
 type victim struct {
 	dir, registry string
 	seed          uint64
@@ -70,7 +71,8 @@ func (w *victim) work() error {
 				err = w.do("push", name, w.registry+":"+name, "--plain-http")
 			}
 		case 5, 6:
-			err = w.do("pull", fmt.Sprintf("%s:source-%d", w.registry, w.rng.IntN(8)), "--plain-http", "--name", []string{name, "trash"}[n-5])
+			err = w.do("pull", fmt.Sprintf("%s:source-%d", w.registry, w.rng.IntN(8)), "--plain-http", "--name",
+				[]string{name, "trash"}[n-5])
 		case 7, 8:
 			// What was pulled is forgotten, so that it is fetched again.
 			if _, err := command(context.Background(), filepath.Join(w.dir, "state"), "show", "trash"); err == nil {
@@ -106,7 +108,8 @@ func (w *victim) do(args ...string) error {
 // command runs an image command and returns the digest that it tells.
 func command(ctx context.Context, state string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
-	if err := Run(ctx, append([]string{"image", "--state", state, "--json"}, args...), strings.NewReader(""), &out, &errs); err != nil {
+	if err := Run(ctx, append([]string{"image", "--state", state, "--json"}, args...), strings.NewReader(""), &out,
+		&errs); err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, &errs)
 	}
 	var doc struct{ Digest string }
@@ -114,8 +117,9 @@ func command(ctx context.Context, state string, args ...string) (string, error) 
 	return doc.Digest, nil
 }
 
-// TestKill kills programs that import, push, pull and collect garbage, at points that nobody chose. Whatever was complete is whole
-// afterwards, in the store and in the registry, and the command that was killed succeeds when it is given again.
+// TestKill kills programs that import, push, pull and collect garbage, at points that nobody chose. Whatever was
+// complete is whole afterwards, in the store and in the registry, and the command that was killed succeeds when it is
+// given again.
 func TestKill(t *testing.T) {
 	seeds, stores := 200, 10
 	if testing.Short() {
@@ -151,7 +155,8 @@ type killer struct {
 
 func newKiller(t *testing.T, registry string) *killer {
 	t.Helper()
-	k := &killer{T: t, dir: t.TempDir(), registry: registry, kept: map[string]string{}, pushed: map[string]string{}, killed: map[string]int{}, seen: map[string]bool{}}
+	k := &killer{T: t, dir: t.TempDir(), registry: registry, kept: map[string]string{}, pushed: map[string]string{},
+		killed: map[string]int{}, seen: map[string]bool{}}
 	disk := make([]byte, 512<<10)
 	imagetest.Fill(disk, 11)
 	k.must(os.WriteFile(k.path("disk.raw"), disk, 0o600))
@@ -193,7 +198,8 @@ func (k *killer) must(err error) {
 func (k *killer) kill(seed uint64) {
 	k.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killEnv+"="+k.dir, fmt.Sprintf("%s_SEED=%d", killEnv, seed), killEnv+"_REGISTRY="+k.registry)
+	cmd.Env = append(os.Environ(), killEnv+"="+k.dir, fmt.Sprintf("%s_SEED=%d", killEnv, seed), killEnv+"_REGISTRY="+
+		k.registry)
 	out, err := cmd.StdoutPipe()
 	k.must(err)
 	k.must(cmd.Start())

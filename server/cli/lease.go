@@ -70,7 +70,8 @@ func printDHCP(e *env, v *model.DHCP, now time.Time) error {
 		fmt.Fprintf(e.Out, "%d of %d addresses of %s are free\n", v.Free, v.Addresses, v.Range)
 	}
 	for _, s := range v.Others {
-		fmt.Fprintf(e.Out, "another DHCP server: %s, MAC %s, gives %s, heard %s\n", s.Server, ui.Dash(s.MAC), s.Gives, ui.Ago(s.Last))
+		fmt.Fprintf(e.Out, "another DHCP server: %s, MAC %s, gives %s, heard %s\n", s.Server, ui.Dash(s.MAC), s.Gives,
+			ui.Ago(s.Last))
 	}
 	for _, w := range v.Warnings {
 		fmt.Fprintf(e.Out, "warning: %s\n", w)
@@ -97,7 +98,8 @@ until it next renews; while it answers there, the address is given to no other.`
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if _, err := netip.ParseAddr(a[0]); err != nil {
 				if _, err := net.ParseMAC(a[0]); err != nil {
-					return usage("%q is neither an IPv4 address nor a MAC address: `diskcast lease list` has them", a[0])
+					return usage("%q is neither an IPv4 address nor a MAC address: `diskcast lease list` has them",
+						a[0])
 				}
 			}
 			c, err := e.client()

@@ -11,7 +11,8 @@ import (
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 )
 
-// TestLive captures a file that a process has open for writing: refused with the way out, and with --live taken and marked for good.
+// TestLive captures a file that a process has open for writing: refused with the way out, and with --live taken and
+// marked for good.
 func TestLive(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "disk")
@@ -27,12 +28,14 @@ func TestLive(t *testing.T) {
 	defer w.Close()
 	image := func(args ...string) (string, error) {
 		var out bytes.Buffer
-		err := Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader(""), &out, io.Discard)
+		err := Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader(""), &out,
+			io.Discard)
 		return out.String(), err
 	}
 	for _, args := range [][]string{{"capture", path, "x"}, {"import", path, "--name", "x"}} {
 		_, err = image(args...)
-		if err == nil || !strings.Contains(err.Error(), "open for writing") || !strings.Contains(err.Error(), "--live") {
+		if err == nil || !strings.Contains(err.Error(), "open for writing") ||
+			!strings.Contains(err.Error(), "--live") {
 			t.Errorf("%s: error %v", args[0], err)
 		}
 		for _, c := range [][]string{append(args, "--live"), {"show", "x"}} {

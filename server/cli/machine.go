@@ -27,16 +27,18 @@ MACHINE is an id, a name, or a MAC address of any of its NICs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
-	cmd.AddCommand(machineList(e), machineShow(e), machineName(e), machineLabel(e), machineNotes(e), machineMerge(e), machineSplit(e), machineRemove(e))
+	cmd.AddCommand(machineList(e), machineShow(e), machineName(e), machineLabel(e), machineNotes(e), machineMerge(e),
+		machineSplit(e), machineRemove(e))
 	return cmd
 }
 
 func machineList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short:   "List all machines",
-		Example: "  diskcast machine list\n  diskcast machine list --json | jq -r '.[] | select(.labels.room==\"101\") | .name'",
-		Args:    cobra.NoArgs,
+		Short: "List all machines",
+		Example: "  diskcast machine list\n  diskcast machine list --json | jq -r '.[] | " +
+			"select(.labels.room==\"101\") | .name'",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -55,7 +57,8 @@ func machineList(e *env) *cobra.Command {
 				if n := len(m.Nodes); n > 0 {
 					node = m.Nodes[n-1]
 				}
-				rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node), ui.Dash(labels(&m)), ui.Ago(m.Seen)})
+				rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node),
+					ui.Dash(labels(&m)), ui.Ago(m.Seen)})
 			}
 			if err := ui.Table(e.Out, rows); err != nil {
 				return err
@@ -86,7 +89,8 @@ func machineShow(e *env) *cobra.Command {
 }
 
 // machineDo is a command that does something and prints the machine that came of it.
-func machineDo(e *env, use, short string, args int, do func(*cobra.Command, *api.Client, []string) (*model.Machine, error)) *cobra.Command {
+func machineDo(e *env, use, short string, args int,
+	do func(*cobra.Command, *api.Client, []string) (*model.Machine, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(args),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -107,7 +111,8 @@ func (e *env) printMachine(m *model.Machine) error {
 	if e.JSON {
 		return e.Doc(m)
 	}
-	rows := [][]string{{"machine", m.ID}, {"name", ui.Dash(m.Name)}, {"labels", ui.Dash(labels(m))}, {"where", ui.Dash(m.Where)}, {"first seen", ui.Ago(m.Made)},
+	rows := [][]string{{"machine", m.ID}, {"name", ui.Dash(m.Name)}, {"labels", ui.Dash(labels(m))},
+		{"where", ui.Dash(m.Where)}, {"first seen", ui.Ago(m.Made)},
 		{"last seen", ui.Ago(m.Seen)}}
 	for _, mac := range m.Boots {
 		rows = append(rows, []string{"boots from", mac})
@@ -134,12 +139,14 @@ func machineName(e *env) *cobra.Command {
 		func(cmd *cobra.Command, c *api.Client, a []string) (*model.Machine, error) {
 			return c.EditMachine(cmd.Context(), a[0], model.MachineChange{V: session.Version, Name: &a[1]})
 		})
-	cmd.Example = "  diskcast machine name 52:54:00:12:34:56 lab-07\n  diskcast session create --image debian --nodes lab-07"
+	cmd.Example = "  diskcast machine name 52:54:00:12:34:56 lab-07\n  diskcast session create --image debian " +
+		"--nodes lab-07"
 	return cmd
 }
 
 func machineNotes(e *env) *cobra.Command {
-	cmd := machineDo(e, "notes MACHINE TEXT", "Write notes on a machine, in the place of those before; an empty TEXT takes them away", 2,
+	cmd := machineDo(e, "notes MACHINE TEXT",
+		"Write notes on a machine, in the place of those before; an empty TEXT takes them away", 2,
 		func(cmd *cobra.Command, c *api.Client, a []string) (*model.Machine, error) {
 			return c.EditMachine(cmd.Context(), a[0], model.MachineChange{V: session.Version, Notes: &a[1]})
 		})
@@ -181,7 +188,8 @@ func machineLabel(e *env) *cobra.Command {
 }
 
 func machineMerge(e *env) *cobra.Command {
-	cmd := machineDo(e, "merge FROM INTO", "Make one machine of two that are the same computer; what was entered of either stays", 2,
+	cmd := machineDo(e, "merge FROM INTO",
+		"Make one machine of two that are the same computer; what was entered of either stays", 2,
 		func(cmd *cobra.Command, c *api.Client, a []string) (*model.Machine, error) {
 			return c.MergeMachines(cmd.Context(), a[1], a[0])
 		})
@@ -190,7 +198,8 @@ func machineMerge(e *env) *cobra.Command {
 }
 
 func machineSplit(e *env) *cobra.Command {
-	cmd := machineDo(e, "split MACHINE NODE", "Make a node that was taken for a machine one of its own; what was entered stays with MACHINE", 2,
+	cmd := machineDo(e, "split MACHINE NODE",
+		"Make a node that was taken for a machine one of its own; what was entered stays with MACHINE", 2,
 		func(cmd *cobra.Command, c *api.Client, a []string) (*model.Machine, error) {
 			return c.SplitMachine(cmd.Context(), a[0], a[1])
 		})

@@ -33,7 +33,8 @@ func TestMachineCommand(t *testing.T) {
 			t.Errorf("%v: %d, %s", args, code, said)
 		}
 	}
-	if code, _, said := o.run("machine", "split", "lab-01", o.node); code == 0 || !strings.Contains(said, "nothing to split") {
+	if code, _, said := o.run("machine", "split", "lab-01", o.node); code == 0 ||
+		!strings.Contains(said, "nothing to split") {
 		t.Errorf("split: %d, %s", code, said)
 	}
 	do("", "machine", "remove", "lab-01")

@@ -45,7 +45,9 @@ func nodeList(e *env) *cobra.Command {
 			}
 			rows := [][]string{{"NODE", "NAME", "WHERE", "ADDRESS", "SESSION", "MEMORY", "DISKS", "SEEN", "MACHINE"}}
 			for _, n := range nodes {
-				rows = append(rows, []string{n.ID, ui.Dash(n.Name), n.Where, ui.Dash(n.Addr), ui.Dash(n.Session), memory(&n), disks(&n), ui.Ago(n.LastSeen), strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
+				rows = append(rows, []string{n.ID, ui.Dash(n.Name), n.Where, ui.Dash(n.Addr), ui.Dash(n.Session),
+					memory(&n), disks(&n), ui.Ago(n.LastSeen),
+					strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
 			}
 			if err := ui.Table(e.Out, rows); err != nil {
 				return err
@@ -80,7 +82,8 @@ func disks(n *model.Node) string {
 
 // diskWords is a disk with all that a rule of session create --disk can use.
 func diskWords(d *session.Disk) string {
-	w := []string{d.Path, units.Bytes(d.Size), strconv.Itoa(d.SectorSize) + "-byte sectors", "model=" + ui.Dash(d.Model), "serial=" + ui.Dash(d.Serial),
+	w := []string{d.Path, units.Bytes(d.Size), strconv.Itoa(d.SectorSize) + "-byte sectors", "model=" +
+		ui.Dash(d.Model), "serial=" + ui.Dash(d.Serial),
 		"wwn=" + ui.Dash(d.WWN), "by-path=" + ui.Dash(d.BusPath)}
 	switch {
 	case d.Bus == session.BusUSB:
@@ -121,8 +124,11 @@ func nodeShow(e *env) *cobra.Command {
 			}
 			inv := &n.Inventory
 			rows := [][]string{
-				{"node", n.ID}, {"where", n.Where}, {"address", ui.Dash(n.Addr)}, {"session", ui.Dash(n.Session)}, {"last session", ui.Dash(n.Last)},
-				{"machine", ui.Dash(strings.TrimSpace(n.Machine + " " + n.Name))}, {"product", ui.Dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))}, {"serial", ui.Dash(inv.Serial)}, {"uuid", ui.Dash(inv.UUID)},
+				{"node", n.ID}, {"where", n.Where}, {"address", ui.Dash(n.Addr)}, {"session", ui.Dash(n.Session)},
+				{"last session", ui.Dash(n.Last)},
+				{"machine", ui.Dash(strings.TrimSpace(n.Machine + " " + n.Name))},
+				{"product", ui.Dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))},
+				{"serial", ui.Dash(inv.Serial)}, {"uuid", ui.Dash(inv.UUID)},
 				{"firmware", ui.Dash(inv.Firmware) + map[bool]string{true: ", Secure Boot"}[inv.SecureBoot]},
 				{"cpus", strconv.Itoa(inv.CPUs)}, {"memory", memory(n)}, {"agent", ui.Dash(n.Agent)},
 				{"first seen", ui.Ago(n.FirstSeen)}, {"last seen", ui.Ago(n.LastSeen)},
@@ -143,7 +149,8 @@ func nodeShow(e *env) *cobra.Command {
 				rows = append(rows, []string{"disk", diskWords(&d)})
 			}
 			for _, nic := range inv.NICs {
-				rows = append(rows, []string{"nic", fmt.Sprintf("%s  %s  %s  %s", nic.Name, nic.MAC, link(&nic), strings.Join(nic.Addrs, " "))})
+				rows = append(rows, []string{"nic",
+					fmt.Sprintf("%s  %s  %s  %s", nic.Name, nic.MAC, link(&nic), strings.Join(nic.Addrs, " "))})
 			}
 			if err := ui.Table(e.Out, rows); err != nil {
 				return err
@@ -202,7 +209,8 @@ func eventLine(ev *model.Event) string {
 	if ev.Event.Level != session.Info {
 		level = strings.ToUpper(ev.Event.Level) + " "
 	}
-	return fmt.Sprintf("%s %s %-10s %s%s", ev.Event.Time.Local().Format("15:04:05.000"), ev.Node, ev.Event.Step, level, ev.Event.Message)
+	return fmt.Sprintf("%s %s %-10s %s%s", ev.Event.Time.Local().Format("15:04:05.000"), ev.Node, ev.Event.Step, level,
+		ev.Event.Message)
 }
 
 func nodeForget(e *env) *cobra.Command {

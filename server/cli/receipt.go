@@ -32,7 +32,8 @@ disk was not reached. It is signed with the server's key, and whoever knows the 
 	return cmd
 }
 
-// trustedPin is the pin that receipts are held against: the flag's, the environment's, or that of the server whose state is here.
+// trustedPin is the pin that receipts are held against: the flag's, the environment's, or that of the server whose
+// state is here.
 func (e *env) trustedPin(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
@@ -42,7 +43,8 @@ func (e *env) trustedPin(flag string) (string, error) {
 	}
 	c, err := api.ReadCredentials(e.state)
 	if err != nil {
-		return "", usage("nothing says which key is to be trusted: give --pin, as `diskcast token` on the server prints it (%w)", err)
+		return "", usage("nothing says which key is to be trusted: give --pin, as `diskcast token` on the server "+
+			"prints it (%w)", err)
 	}
 	return c.Pin, nil
 }
@@ -93,7 +95,8 @@ offered its part again has one for each time. A file that is there and is anothe
 				return err
 			}
 			if len(list) == 0 {
-				return fmt.Errorf("there are no receipts: a part has one when its node had a plan for its disk and has ended")
+				return fmt.Errorf("there are no receipts: a part has one when its node had a plan for its disk and " +
+					"has ended")
 			}
 			pin, err := e.trustedPin("")
 			if err != nil {
@@ -176,7 +179,8 @@ func receiptShow(e *env) *cobra.Command {
 			return errors.Join(err, badSignatures(all))
 		},
 	}
-	cmd.Flags().StringVar(&pin, "pin", "", "pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
+	cmd.Flags().StringVar(&pin, "pin", "",
+		"pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
 	cmd.Flags().BoolVar(&html, "html", false, "print a page of HTML, to be kept or printed")
 	return cmd
 }
@@ -215,7 +219,8 @@ a receipt that says "failed" and is signed is a sound receipt.`,
 			return errors.Join(err, badSignatures(all))
 		},
 	}
-	cmd.Flags().StringVar(&pin, "pin", "", "pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
+	cmd.Flags().StringVar(&pin, "pin", "",
+		"pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
 	return cmd
 }
 
@@ -227,7 +232,8 @@ func badSignatures(all []receipt.Signed) error {
 		}
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("%d of %d receipts are not to be believed (%s): they were not signed by the trusted key, or were changed",
+		return fmt.Errorf("%d of %d receipts are not to be believed (%s): they were not signed by the trusted key, "+
+			"or were changed",
 			len(bad), len(all), strings.Join(bad, ", "))
 	}
 	return nil

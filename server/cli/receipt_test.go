@@ -15,7 +15,8 @@ import (
 	"github.com/diskcast/diskcast/internal/receipt"
 )
 
-// TestReceipts: a receipt is shown and verified from its file and the pin alone, and one that was changed is an error whatever else is printed.
+// TestReceipts: a receipt is shown and verified from its file and the pin alone, and one that was changed is an error
+// whatever else is printed.
 func TestReceipts(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -23,9 +24,12 @@ func TestReceipts(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)
 	env, err := receipt.Sign(&receipt.Receipt{
-		V: receipt.Version, ID: "s7/n1", Session: "s7", Kind: "erase", By: "operator", Server: receipt.Server{Name: "lab"},
-		Machine: receipt.Machine{ID: "n1"}, Disk: receipt.Disk{Model: "QEMU", Serial: "S1", Size: 1 << 30}, Method: "overwrite",
-		Term: receipt.Clear, Reason: "every sector was written", Started: at, Ended: at.Add(time.Minute), Result: receipt.Done,
+		V: receipt.Version, ID: "s7/n1", Session: "s7", Kind: "erase", By: "operator",
+		Server:  receipt.Server{Name: "lab"},
+		Machine: receipt.Machine{ID: "n1"}, Disk: receipt.Disk{Model: "QEMU", Serial: "S1", Size: 1 << 30},
+		Method: "overwrite",
+		Term:   receipt.Clear, Reason: "every sector was written", Started: at, Ended: at.Add(time.Minute),
+		Result:   receipt.Done,
 		Verified: "all of it was read back", Left: []string{"sectors that the disk had remapped"},
 	}, key)
 	if err != nil {
@@ -61,10 +65,13 @@ func TestReceipts(t *testing.T) {
 		exit int
 	}{
 		{[]string{"receipt", "verify", "--pin", pin, a}, []string{"the signature holds: erase done"}, 0},
-		{[]string{"receipt", "verify", "--pin", pin, a, b}, []string{"a.json: the signature holds", "b.json: the signature does not hold: the receipt was changed"}, 1},
-		{[]string{"receipt", "verify", "--pin", "sha256:00", a}, []string{"and the one that is trusted is sha256:00"}, 1},
+		{[]string{"receipt", "verify", "--pin", pin, a, b},
+			[]string{"a.json: the signature holds", "b.json: the signature does not hold: the receipt was changed"}, 1},
+		{[]string{"receipt", "verify", "--pin", "sha256:00", a}, []string{"and the one that is trusted is sha256:00"},
+			1},
 		{[]string{"receipt", "verify", a}, nil, 2},
-		{[]string{"receipt", "show", "--pin", pin, a}, []string{"overwrite", "clear", "holds", "s7/n1: sectors that the disk had remapped"}, 0},
+		{[]string{"receipt", "show", "--pin", pin, a},
+			[]string{"overwrite", "clear", "holds", "s7/n1: sectors that the disk had remapped"}, 0},
 		{[]string{"receipt", "show", "--pin", pin, a, b}, []string{"DOES NOT HOLD", "changed"}, 1},
 		{[]string{"receipt", "show", "--html", "--pin", pin, a, b}, []string{"1 of them failed", "SIGNATURE:"}, 1},
 		{[]string{"receipt", "show", "--pin", pin, os.Args[0]}, nil, 1},
@@ -85,7 +92,8 @@ func TestReceipts(t *testing.T) {
 		Why   string
 		Disk  receipt.Disk
 	}
-	if jerr := json.Unmarshal([]byte(out), &docs); jerr != nil || err == nil || len(docs) != 1 || docs[0].Valid || docs[0].Why == "" || docs[0].Disk.Serial != "S2" {
+	if jerr := json.Unmarshal([]byte(out), &docs); jerr != nil || err == nil || len(docs) != 1 || docs[0].Valid ||
+		docs[0].Why == "" || docs[0].Disk.Serial != "S2" {
 		t.Errorf("%v %v %s", err, jerr, out)
 	}
 }

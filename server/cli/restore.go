@@ -39,7 +39,8 @@ file system reaches beyond its end.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if e.remote() {
-				return usage("image restore writes images of a store on this machine: name it with --store, or fetch the image first (`diskcast image export %s DIR`, then --store DIR)", a[0])
+				return usage("image restore writes images of a store on this machine: name it with --store, or fetch "+
+					"the image first (`diskcast image export %s DIR`, then --store DIR)", a[0])
 			}
 			im, err := e.openImage(a[0])
 			if err != nil {
@@ -68,7 +69,8 @@ file system reaches beyond its end.`,
 				return fmt.Errorf("target: %w", err)
 			}
 			if !yes && (device || info != nil && info.Size() > 0) {
-				if err := e.confirm(fmt.Sprintf("All data on %s will be overwritten with image %s. Type yes to go on: ", a[1], a[0])); err != nil {
+				if err := e.confirm(fmt.Sprintf("All data on %s will be overwritten with image %s. Type yes to go on: ",
+					a[1], a[0])); err != nil {
 					return err
 				}
 			}
@@ -144,13 +146,16 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 	}
 	took := time.Since(began)
 	if r.JSON {
-		doc := map[string]any{"image": r.image, "digest": im.Manifest(), "target": r.target, "written": st.Written, "needed": st.Needed, "seconds": took.Seconds(), "verified": r.o.Verify}
+		doc := map[string]any{"image": r.image, "digest": im.Manifest(), "target": r.target, "written": st.Written,
+			"needed": st.Needed, "seconds": took.Seconds(), "verified": r.o.Verify}
 		if g := r.growth; g.FS != "" {
-			doc["grown"] = map[string]any{"partition": g.Number, "from": g.From, "to": g.To, "file_system": g.FS, "filled": grown}
+			doc["grown"] = map[string]any{"partition": g.Number, "from": g.From, "to": g.To, "file_system": g.FS,
+				"filled": grown}
 		}
 		return r.Doc(doc)
 	}
-	fmt.Fprintf(r.Out, "%s is on %s: wrote %s in %.1f s (%s)\n", r.image, r.target, units.Bytes(st.Written), took.Seconds(), units.Speed(st.Written, took))
+	fmt.Fprintf(r.Out, "%s is on %s: wrote %s in %.1f s (%s)\n", r.image, r.target, units.Bytes(st.Written),
+		took.Seconds(), units.Speed(st.Written, took))
 	switch g := r.growth; {
 	case grown:
 		_, err = fmt.Fprintf(r.Out, "%s\n", g.Words())
@@ -163,7 +168,8 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 // confirm asks on a terminal; elsewhere nobody could answer.
 func (e *env) confirm(question string) error {
 	if _, ok := ui.Terminal(e.in); !ok {
-		return usage("a disk, or a file that holds something, is overwritten only with --yes, or after asking on a terminal")
+		return usage("a disk, or a file that holds something, is overwritten only with --yes, or after asking on a " +
+			"terminal")
 	}
 	fmt.Fprint(e.Err, question)
 	answer, err := bufio.NewReader(e.in).ReadString('\n')

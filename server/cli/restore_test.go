@@ -25,7 +25,8 @@ func restorer(t *testing.T) (dir string, content []byte, restore func(args ...st
 		t.Fatal(err)
 	}
 	run := func(args ...string) error {
-		return Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader("yes\n"), io.Discard, io.Discard)
+		return Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader("yes\n"),
+			io.Discard, io.Discard)
 	}
 	if err := run("capture", source, "x"); err != nil {
 		t.Fatal(err)
@@ -51,10 +52,12 @@ func wantRefused(t *testing.T, path string, restore func() error, words ...strin
 	}
 }
 
-// TestRestoreAsks restores to files: one that holds something is overwritten only with --yes, where there is no terminal.
+// TestRestoreAsks restores to files: one that holds something is overwritten only with --yes, where there is no
+// terminal.
 func TestRestoreAsks(t *testing.T) {
 	dir, content, restore := restorer(t)
-	for name, old := range map[string][]byte{"missing": nil, "empty": {}, "old": bytes.Repeat([]byte("precious"), 1<<17)} {
+	for name, old := range map[string][]byte{"missing": nil, "empty": {},
+		"old": bytes.Repeat([]byte("precious"), 1<<17)} {
 		path := filepath.Join(dir, name)
 		if old != nil {
 			if err := os.WriteFile(path, old, 0o600); err != nil {
@@ -75,7 +78,8 @@ func TestRestoreAsks(t *testing.T) {
 	}
 }
 
-// TestRestoreInUse wants a file refused, with --yes too, that a process has open for writing, as a virtual machine has its disk.
+// TestRestoreInUse wants a file refused, with --yes too, that a process has open for writing, as a virtual machine has
+// its disk.
 func TestRestoreInUse(t *testing.T) {
 	dir, _, restore := restorer(t)
 	path := filepath.Join(dir, "disk")
@@ -87,14 +91,16 @@ func TestRestoreInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	wantRefused(t, path, func() error { return restore(path, "--yes") }, "process", "has "+path+" open for writing", "in use")
+	wantRefused(t, path, func() error { return restore(path, "--yes") }, "process", "has "+path+" open for writing",
+		"in use")
 	w.Close()
 	if err := restore(path, "--yes"); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestRestoreUnderMount has the file under a loop device that is mounted, and the device itself open for writing, which O_EXCL does not notice.
+// TestRestoreUnderMount has the file under a loop device that is mounted, and the device itself open for writing, which
+// O_EXCL does not notice.
 func TestRestoreUnderMount(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "losetup", "mkfs.ext4", "mount", "umount")
@@ -112,7 +118,8 @@ func TestRestoreUnderMount(t *testing.T) {
 	mnt := t.TempDir()
 	volumetest.Run(t, "mount", dev, mnt)
 	t.Cleanup(func() { exec.Command("umount", mnt).Run() })
-	wantRefused(t, path, func() error { return restore(path, "--yes") }, "loop device "+filepath.Base(dev)+" is on it", "is mounted at "+mnt)
+	wantRefused(t, path, func() error { return restore(path, "--yes") }, "loop device "+filepath.Base(dev)+" is on it",
+		"is mounted at "+mnt)
 	wantRefused(t, path, func() error { return restore(dev, "--yes") }, "is mounted at "+mnt)
 }
 

@@ -34,7 +34,8 @@ func TestImportIntoFullStore(t *testing.T) {
 	if err := os.WriteFile(file, disk, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := Run(t.Context(), []string{"image", "import", file, "--name", "x", "--store", store}, strings.NewReader(""), new(bytes.Buffer), new(bytes.Buffer))
+	err := Run(t.Context(), []string{"image", "import", file, "--name", "x", "--store", store}, strings.NewReader(""),
+		new(bytes.Buffer), new(bytes.Buffer))
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("got %v", err)
 	}

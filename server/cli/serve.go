@@ -71,7 +71,8 @@ Killed at any moment and started again, the server goes on with the sessions it 
 				}
 				cfg.DNS = append(cfg.DNS, a)
 			}
-			if cfg.Groups, err = netip.ParsePrefix(groups); err != nil || !cfg.Groups.Addr().Is4() || !cfg.Groups.Addr().IsMulticast() || cfg.Groups.Bits() < 9 {
+			if cfg.Groups, err = netip.ParsePrefix(groups); err != nil || !cfg.Groups.Addr().Is4() ||
+				!cfg.Groups.Addr().IsMulticast() || cfg.Groups.Bits() < 9 {
 				return usage("--groups %q is not a multicast prefix such as %v", groups, cast.DefaultGroups)
 			}
 			if cfg.RateCap, err = parseRate(rate); err != nil {
@@ -93,20 +94,27 @@ Killed at any moment and started again, the server goes on with the sessions it 
 	f.StringVar(&cfg.Interface, "interface", "", "interface that the nodes are on")
 	f.StringVar(&address, "address", "", "the server's address on it, where it has several")
 	f.StringVar(&mode, "dhcp", string(dhcp.Proxy), "full, proxy (beside the site's DHCP server) or off")
-	f.StringVar(&loader, "uefi-loader", string(dhcp.Auto), "what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: shim where the boot directory has it")
-	f.BoolVar(&cfg.AllowOtherDHCP, "allow-other-dhcp", false, "give addresses although another DHCP server does on the same LAN (full)")
+	f.StringVar(&loader, "uefi-loader", string(dhcp.Auto),
+		"what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: shim where the boot "+
+			"directory has it")
+	f.BoolVar(&cfg.AllowOtherDHCP, "allow-other-dhcp", false,
+		"give addresses although another DHCP server does on the same LAN (full)")
 	f.StringVar(&cfg.Range, "dhcp-range", "", "addresses to give, A-B (full)")
 	f.StringVar(&router, "router", "", "default router to give (full)")
 	f.StringSliceVar(&dns, "dns", nil, "name servers to give (full)")
-	f.DurationVar(&cfg.LeaseTime, "lease-time", 12*time.Hour, "how long an address is given to a machine that booted from this server; others get a short lease that grows (full)")
+	f.DurationVar(&cfg.LeaseTime, "lease-time", 12*time.Hour,
+		"how long an address is given to a machine that booted from this server; others get a short lease that grows "+
+			"(full)")
 	f.StringVar(&cfg.BootDir, "boot-dir", "", "what mkimage laid out (default STATE/boot)")
 	f.StringVar(&e.store, "store", "", "image store (default STATE/images)")
 	f.BoolVar(&cfg.TFTP, "tftp", true, "serve the boot files over TFTP too")
 	f.StringVar(&cfg.HTTP, "http", ":8080", "address of the boot files over HTTP")
 	f.StringVar(&cfg.Listen, "listen", ":8443", "address of the API over HTTPS")
 	f.StringVar(&groups, "groups", cast.DefaultGroups.String(), "multicast groups to take casts' from")
-	f.BoolVar(&cfg.Querier, "querier", true, "ask hosts for their multicast groups (IGMP, MLD) when nobody else on the LAN does")
-	f.StringVar(&optimizing, "optimize", "off", "idle: compress images again, better, while no session runs, as image optimize does")
+	f.BoolVar(&cfg.Querier, "querier", true,
+		"ask hosts for their multicast groups (IGMP, MLD) when nobody else on the LAN does")
+	f.StringVar(&optimizing, "optimize", "off",
+		"idle: compress images again, better, while no session runs, as image optimize does")
 	f.StringVar(&rate, "rate-cap", "", "bound on each cast's rate, such as 900M (bits a second; default: the link)")
 	return cmd
 }
@@ -117,7 +125,8 @@ func (e *env) started(i serve.Info) {
 		return
 	}
 	fmt.Fprintf(e.Out, "diskcast serves on %s (%v), DHCP %s\n", i.Interface, i.Address, i.DHCP)
-	fmt.Fprintf(e.Out, "  API          %s\n  pin          %s\n  boot files   %s from %s\n  images       %s\n  token        in %s\n",
+	fmt.Fprintf(e.Out, "  API          %s\n  pin          %s\n  boot files   %s from %s\n  images       %s\n  token  "+
+		"      in %s\n",
 		i.Server, i.Pin, i.Boot, i.BootDir, i.Store, i.TokenFile)
 	fmt.Fprintf(e.Out, "ready\n")
 }

@@ -97,8 +97,10 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 	f.StringVar(&spec.Image, "image", "", "image, by name or digest")
 	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
 	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")
-	f.StringVar(&spec.Parent, "parent", "", "of a capture: image whose chunks are preferred where several have the same")
-	f.StringVar(&gaps, "gaps", gapsKeep, "of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
+	f.StringVar(&spec.Parent, "parent", "",
+		"of a capture: image whose chunks are preferred where several have the same")
+	f.StringVar(&gaps, "gaps", gapsKeep,
+		"of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
@@ -107,7 +109,8 @@ in the session chose stays the session's disk on that node, whatever the kernel 
 	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
 	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")
-	f.StringVar(&boot, "boot", session.BootKexec, "what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
+	f.StringVar(&boot, "boot", session.BootKexec,
+		"what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
 	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
@@ -162,7 +165,8 @@ func (e *env) createNotes(s *model.Session) {
 func checkCreate(cmd *cobra.Command, spec *model.Spec) error {
 	switch {
 	case spec.Image == "" && spec.Capture == "":
-		return usage("name the image with --image (`diskcast image list` lists them), or the one to be made with --capture")
+		return usage("name the image with --image (`diskcast image list` lists them), or the one to be made with " +
+			"--capture")
 	case spec.Image != "" && spec.Capture != "":
 		return usage("--image sends an image to nodes, --capture makes one of a node's disk: give one of the two")
 	}
@@ -226,14 +230,16 @@ func sessionList(e *env) *cobra.Command {
 				if s.Cast != nil {
 					group = s.Cast.Group
 				}
-				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)), strconv.Itoa(done), strconv.Itoa(failed), group, ui.Ago(s.Created), remark(&s)})
+				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)),
+					strconv.Itoa(done), strconv.Itoa(failed), group, ui.Ago(s.Created), remark(&s)})
 			}
 			return ui.Table(e.Out, rows)
 		},
 	}
 }
 
-// remark is the reason of a session's end, or how many of its nodes will not start by themselves or have a warning: done is not always well.
+// remark is the reason of a session's end, or how many of its nodes will not start by themselves or have a warning:
+// done is not always well.
 func remark(s *model.Session) string {
 	warned := 0
 	for i := range s.Parts {
@@ -310,7 +316,8 @@ func (e *env) showSession(s *model.Session) error {
 	if c := s.Cast; c != nil {
 		st := &c.Stats
 		rows = append(rows, []string{"group", c.Group},
-			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", units.Bytes(st.Sent), units.Bytes(st.Repair), units.Bytes(st.Wire))})
+			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", units.Bytes(st.Sent),
+				units.Bytes(st.Repair), units.Bytes(st.Wire))})
 		if st.Warning != "" {
 			rows = append(rows, []string{"warning", st.Warning})
 		}

@@ -28,8 +28,8 @@ var stepWords = map[string]string{
 	session.StepUploaded:  "stored",
 }
 
-// printTimeline prints when each step was reached, since the first one, and how fast the bytes came. The steps are of the last boot; the
-// reboots before them stand among them.
+// printTimeline prints when each step was reached, since the first one, and how fast the bytes came. The steps are of
+// the last boot; the reboots before them stand among them.
 func printTimeline(w io.Writer, steps map[string]model.Mark, reboots []model.Mark, p *session.Progress) error {
 	steps = maps.Collect(maps.All(steps)) // also when it is nil
 	var names []string
@@ -60,7 +60,8 @@ func printTimeline(w io.Writer, steps map[string]model.Mark, reboots []model.Mar
 			word = s
 		}
 		rows = append(rows, []string{"  " + word, m.Time.Local().Format("15:04:05.000"),
-			fmt.Sprintf("+%.1f s", m.Time.Sub(steps[names[0]].Time).Seconds()), fmt.Sprintf("(%.1f s)", m.Time.Sub(before).Seconds()), m.Message})
+			fmt.Sprintf("+%.1f s", m.Time.Sub(steps[names[0]].Time).Seconds()),
+			fmt.Sprintf("(%.1f s)", m.Time.Sub(before).Seconds()), m.Message})
 		before = m.Time
 	}
 	if err := ui.Table(w, rows); err != nil {
@@ -78,7 +79,8 @@ func printTimeline(w io.Writer, steps map[string]model.Mark, reboots []model.Mar
 		return err
 	}
 	first, last, written := steps[session.StepFirstByte], steps[session.StepLastByte], steps[session.StepWritten]
-	line := fmt.Sprintf("  received %s of %s (multicast %s, unicast %s)", units.Bytes(p.Received), units.Bytes(p.Needed), units.Bytes(p.Multicast), units.Bytes(p.Unicast))
+	line := fmt.Sprintf("  received %s of %s (multicast %s, unicast %s)", units.Bytes(p.Received),
+		units.Bytes(p.Needed), units.Bytes(p.Multicast), units.Bytes(p.Unicast))
 	if !first.Time.IsZero() && !last.Time.IsZero() {
 		line += ", " + units.Speed(p.Received, last.Time.Sub(first.Time))
 	}

@@ -34,7 +34,9 @@ func newOffice(t *testing.T) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.e, err = engine.New(t.Context(), engine.Config{Store: state.NewMemory(), Images: &enginetest.Images{}, Casts: &enginetest.Casts{}, Addr: netip.MustParseAddr("127.0.0.1")})
+	o.e, err = engine.New(t.Context(),
+		engine.Config{Store: state.NewMemory(), Images: &enginetest.Images{}, Casts: &enginetest.Casts{},
+			Addr: netip.MustParseAddr("127.0.0.1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +52,10 @@ func newOffice(t *testing.T) *office {
 		cancel()
 		<-done
 	})
-	reply, err := o.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{Firmware: session.BIOS, NICs: []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}}}}, netip.Addr{})
+	reply, err := o.e.Hello(t.Context(),
+		&session.Hello{V: 1, Boot: "b",
+			Inventory: session.Inventory{Firmware: session.BIOS,
+				NICs: []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}}}}, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,14 +84,15 @@ func (o *office) restored(id, entry, boot string) {
 	} {
 		o.seq++
 		ev.Seq, ev.Session, ev.Since = o.seq, id, float64(o.seq)
-		if err := o.e.Events(o.t.Context(), o.node, &session.Events{V: 1, Boot: "b", Events: []session.Event{ev}}); err != nil {
+		if err := o.e.Events(o.t.Context(), o.node,
+			&session.Events{V: 1, Boot: "b", Events: []session.Event{ev}}); err != nil {
 			o.t.Fatal(err)
 		}
 	}
 }
 
-// TestUnbootable follows sessions to their ends: that a machine has the image and will not start by itself is in the exit code, in
-// words and in JSON. What only the firmware or another loader has to start is no such end.
+// TestUnbootable follows sessions to their ends: that a machine has the image and will not start by itself is in the
+// exit code, in words and in JSON. What only the firmware or another loader has to start is no such end.
 func TestUnbootable(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -100,8 +106,10 @@ func TestUnbootable(t *testing.T) {
 		{"an entry that is in doubt", "debian", session.Warn, session.Info, 0, "", ""},
 		{"no boot entry and no fallback", "debian", session.Error, session.Info, 5, "words of the entry", ""},
 		{"nothing to start", "debian", session.Info, session.Error, 5, "words of the start", ""},
-		{"an image for UEFI on BIOS", "lonely", session.Error, session.Error, 5, "words of the entry; words of the start", "the image starts by UEFI and this machine by BIOS"},
-		{"an image for UEFI that starts all the same", "lonely", session.Info, session.Info, 0, "", "the image starts by UEFI and this machine by BIOS"},
+		{"an image for UEFI on BIOS", "lonely", session.Error, session.Error, 5,
+			"words of the entry; words of the start", "the image starts by UEFI and this machine by BIOS"},
+		{"an image for UEFI that starts all the same", "lonely", session.Info, session.Info, 0, "",
+			"the image starts by UEFI and this machine by BIOS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := newOffice(t)
@@ -117,7 +125,8 @@ func TestUnbootable(t *testing.T) {
 				t.Errorf("watch: exit code %d, want %d: %s", code, c.code, said)
 			}
 			want := "1 of 1 nodes will not start by themselves: " + o.node + ": " + c.why
-			for name, text := range map[string]string{"watch": out, "watch, standard error": said, "show": o.must("show", id), "list": o.must("list")} {
+			for name, text := range map[string]string{"watch": out, "watch, standard error": said,
+				"show": o.must("show", id), "list": o.must("list")} {
 				if got := strings.Contains(text, want); got != (c.why != "") {
 					t.Errorf("%s has %q: %v\n%s", name, want, got, text)
 				}
@@ -149,7 +158,8 @@ func TestUnbootable(t *testing.T) {
 				n = 1
 			}
 			if s.State != model.Done || s.Unbootable != n || p.State != model.Done || p.Unbootable != c.why {
-				t.Errorf("JSON: session %s with %d unbootable, node %s with %q; want both done, %d, %q", s.State, s.Unbootable, p.State, p.Unbootable, n, c.why)
+				t.Errorf("JSON: session %s with %d unbootable, node %s with %q; want both done, %d, %q", s.State,
+					s.Unbootable, p.State, p.Unbootable, n, c.why)
 			}
 		})
 	}

@@ -76,7 +76,8 @@ type lineWatcher struct {
 }
 
 func newLineWatcher(out io.Writer) *lineWatcher {
-	return &lineWatcher{out: out, state: map[string]string{}, warned: map[string]*warned{}, told: map[string]time.Time{}}
+	return &lineWatcher{out: out, state: map[string]string{}, warned: map[string]*warned{},
+		told: map[string]time.Time{}}
 }
 
 func (w *lineWatcher) line(l *model.Line) error {
@@ -182,7 +183,8 @@ func progressWords(p *session.Progress) string {
 	if p.ToRead > 0 {
 		return fmt.Sprintf("read %s of %s, sent %s", units.Bytes(p.Read), units.Bytes(p.ToRead), units.Bytes(p.Sent))
 	}
-	return fmt.Sprintf("received %s of %s, written %s of %s", units.Bytes(p.Received), units.Bytes(p.Needed), units.Bytes(p.Written), units.Bytes(p.ToWrite))
+	return fmt.Sprintf("received %s of %s, written %s of %s", units.Bytes(p.Received), units.Bytes(p.Needed),
+		units.Bytes(p.Written), units.Bytes(p.ToWrite))
 }
 
 // barWatcher draws a bar a node; of a large lab only the first ones, and one for all.
@@ -198,7 +200,8 @@ type barWatcher struct {
 const maxBars = 16
 
 func newBarWatcher(ctx context.Context, out io.Writer) *barWatcher {
-	w := &barWatcher{p: mpb.NewWithContext(ctx, mpb.WithOutput(out), mpb.WithWidth(50)), bars: map[string]*mpb.Bar{}, parts: map[string]*model.Part{}}
+	w := &barWatcher{p: mpb.NewWithContext(ctx, mpb.WithOutput(out), mpb.WithWidth(50)), bars: map[string]*mpb.Bar{},
+		parts: map[string]*model.Part{}}
 	w.all = w.p.AddBar(0, mpb.PrependDecorators(decor.Name("all", decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace)))
 	return w
@@ -240,7 +243,8 @@ func (w *barWatcher) node(p *model.Part) {
 	bar := w.bars[p.Node]
 	if bar == nil && len(w.bars) < maxBars {
 		bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Name(p.Node, decor.WCSyncSpaceR)),
-			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.AverageSpeed(decor.SizeB1000(0), " % .1f", decor.WCSyncSpace)))
+			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace),
+				decor.AverageSpeed(decor.SizeB1000(0), " % .1f", decor.WCSyncSpace)))
 		w.bars[p.Node] = bar
 	}
 	if bar != nil && p.Progress != nil {

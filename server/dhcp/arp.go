@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How the LAN is asked who uses an address. RFC 5227 waits for seconds; firmware that asks for an address does not, and a host
-// on the same LAN answers within a millisecond or a few.
+// How the LAN is asked who uses an address. RFC 5227 waits for seconds; firmware that asks for an address does not, and
+// a host on the same LAN answers within a millisecond or a few.
 const (
 	askAgain = 150 * time.Millisecond
 	askFor   = 400 * time.Millisecond
@@ -30,7 +30,8 @@ const (
 	arpReply   = 2
 )
 
-// probeFrame asks who has an address. The sender's address is left 0, so that nobody's table is changed (RFC 5227, 2.1.1).
+// probeFrame asks who has an address. The sender's address is left 0, so that nobody's table is changed (RFC 5227,
+// 2.1.1).
 func probeFrame(from net.HardwareAddr, a netip.Addr) []byte {
 	b := binary.BigEndian.AppendUint16(make([]byte, 0, arpLen), 1) // Ethernet
 	b = binary.BigEndian.AppendUint16(b, unix.ETH_P_IP)
@@ -42,10 +43,11 @@ func probeFrame(from net.HardwareAddr, a netip.Addr) []byte {
 	return append(b, four[:]...)
 }
 
-// parseARP returns whose address a packet says the sender's is. Requests say it as well as replies. What is no ARP of Ethernet
-// and IPv4, or has no sender's address, is not ok.
+// parseARP returns whose address a packet says the sender's is. Requests say it as well as replies. What is no ARP of
+// Ethernet and IPv4, or has no sender's address, is not ok.
 func parseARP(b []byte) (mac net.HardwareAddr, a netip.Addr, ok bool) {
-	if len(b) < arpLen || binary.BigEndian.Uint16(b) != 1 || binary.BigEndian.Uint16(b[2:]) != unix.ETH_P_IP || b[4] != 6 || b[5] != 4 {
+	if len(b) < arpLen || binary.BigEndian.Uint16(b) != 1 || binary.BigEndian.Uint16(b[2:]) != unix.ETH_P_IP ||
+		b[4] != 6 || b[5] != 4 {
 		return nil, a, false
 	}
 	if op := binary.BigEndian.Uint16(b[6:]); op != arpRequest && op != arpReply {
@@ -87,8 +89,8 @@ func newAsker(ifi *net.Interface, log *slog.Logger) (*asker, error) {
 	return q, nil
 }
 
-// ofThisLAN goes over the next instructions for a frame that is not this interface's: the kernel hands a packet socket those
-// of other VLANs too, and calls them another host's.
+// ofThisLAN goes over the next instructions for a frame that is not this interface's: the kernel hands a packet socket
+// those of other VLANs too, and calls them another host's.
 func ofThisLAN(over uint8) []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},

@@ -47,17 +47,19 @@ var (
 // ScriptPath is the path, below the HTTP root, of the script that iPXE is sent to.
 const ScriptPath = "/boot/boot.ipxe"
 
-// OwnDisk is the file that a UEFI machine is sent to when it is to boot its own disk. There is no such file: firmware goes on at once with its
-// next boot device, where an answer without a file makes it ask again for a minute. GRUB could be told as late as iPXE is, but Debian 12's
-// always leaves with success, after which firmware shows its menu; and where GRUB starts what it finds on the disks, the boot order that was
-// set in the firmware is not asked. BIOS has no such way on; iPXE starts the disk there.
+// OwnDisk is the file that a UEFI machine is sent to when it is to boot its own disk. There is no such file: firmware
+// goes on at once with its next boot device, where an answer without a file makes it ask again for a minute. GRUB could
+// be told as late as iPXE is, but Debian 12's always leaves with success, after which firmware shows its menu; and
+// where GRUB starts what it finds on the disks, the boot order that was set in the firmware is not asked. BIOS has no
+// such way on; iPXE starts the disk there.
 const OwnDisk = "own-disk"
 
 // bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
 func bootFile(c Client, cfg *Config) (string, error) {
 	what := cfg.Decide.Of(c.MAC.String())
 	if what != netboot.Agent && what != netboot.OwnDisk {
-		return "", fmt.Errorf("it is to boot %q, of which this server's DHCP knows nothing: nothing is offered to it", what)
+		return "", fmt.Errorf("it is to boot %q, of which this server's DHCP knows nothing: nothing is offered to it",
+			what)
 	}
 	base := "http://" + cfg.HTTP.String()
 	if c.Kind == IPXE {
@@ -75,7 +77,8 @@ func bootFile(c Client, cfg *Config) (string, error) {
 			return "", err
 		}
 	default:
-		return "", fmt.Errorf("no boot file for architecture %d (%s): diskcast boots x86-64 machines only", c.Arch, c.Arch)
+		return "", fmt.Errorf("no boot file for architecture %d (%s): diskcast boots x86-64 machines only", c.Arch,
+			c.Arch)
 	}
 	for _, name := range candidates {
 		if !cfg.Files.Has(name) {
@@ -101,18 +104,22 @@ func uefiFiles(c Client, cfg *Config) ([]string, error) {
 	// GRUB goes on by the protocol that it came by.
 	deaf := c.Kind == HTTP && !cfg.Files.GRUBCan(GRUBHTTP)
 	if cfg.UEFILoader == Auto {
-		// Without a way to its configuration GRUB waits at its prompt for ever, which no machine must do that iPXE could start.
+		// Without a way to its configuration GRUB waits at its prompt for ever, which no machine must do that iPXE
+		// could start.
 		if complete && !deaf && (cfg.Mode != Proxy || c.Kind == HTTP || cfg.Files.GRUBCan(GRUBProxy)) {
 			return shimFiles[:1], nil
 		}
 		return slices.Concat(ipxeFiles, otherFiles), nil
 	}
-	// In proxy mode an old GRUB does work if the site's DHCP server names this server, which only the operator can know.
+	// In proxy mode an old GRUB does work if the site's DHCP server names this server, which only the operator can
+	// know.
 	switch {
 	case !complete:
-		return nil, fmt.Errorf("the boot directory lacks one of %s: give mkimage --shim and --grub", strings.Join(shimFiles, ", "))
+		return nil, fmt.Errorf("the boot directory lacks one of %s: give mkimage --shim and --grub",
+			strings.Join(shimFiles, ", "))
 	case deaf:
-		return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
+		return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over " +
+			"IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
 	}
 	return shimFiles[:1], nil
 }

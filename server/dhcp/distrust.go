@@ -8,8 +8,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// distrust ends all leases of a state that was restored from a copy: who got which address since then is not known. Each address is
-// then looked for on the LAN before it is given, and stays the favourite of the machine that had it.
+// distrust ends all leases of a state that was restored from a copy: who got which address since then is not known.
+// Each address is then looked for on the LAN before it is given, and stays the favourite of the machine that had it.
 func (p *Pool) distrust(ctx context.Context) error {
 	var at time.Time
 	ended := 0
@@ -45,7 +45,8 @@ func (p *Pool) distrust(ctx context.Context) error {
 		return fmt.Errorf("DHCP leases of a copied state: %w", err)
 	}
 	if !at.IsZero() {
-		p.cfg.Log.Warn("the DHCP leases are a copy: who got which address since then is not known, and each is looked for on the LAN before it is given",
+		p.cfg.Log.Warn("the DHCP leases are a copy: who got which address since then is not known, and each is "+
+			"looked for on the LAN before it is given",
 			"copied", at.Format(time.RFC3339), "leases", ended)
 	}
 	return nil

@@ -28,7 +28,8 @@ func TestCopiedLeases(t *testing.T) {
 		p = testPool(t, store, "10.0.0.10-10.0.0.20", clock)
 		a, ask, err := p.Propose("a", netip.Addr{})
 		if err != nil || a != had || ask != copied {
-			t.Errorf("copied %v: the machine is given %v (it had %v) after a look at the LAN: %v, %v", copied, a, had, ask, err)
+			t.Errorf("copied %v: the machine is given %v (it had %v) after a look at the LAN: %v, %v", copied, a, had,
+				ask, err)
 		}
 		p.Cancel("a", a)
 		if ask, err := p.Reserve("a", had); err != nil || ask != copied {

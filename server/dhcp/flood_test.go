@@ -32,7 +32,8 @@ type crowd struct {
 }
 
 func newCrowd(t *testing.T) *crowd {
-	c := &crowd{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), store: state.NewMemory(), lan: map[netip.Addr]string{}, known: map[string]bool{}}
+	c := &crowd{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), store: state.NewMemory(),
+		lan: map[netip.Addr]string{}, known: map[string]bool{}}
 	c.restart()
 	return c
 }
@@ -69,7 +70,8 @@ func (c *crowd) take(mac string) (netip.Addr, time.Duration) {
 	if offer == nil {
 		return netip.Addr{}, 0
 	}
-	ack := c.send(request(c.t, mac, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), requested(offer.YourIPAddr.String()), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 0, 1)))))
+	ack := c.send(request(c.t, mac, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+		requested(offer.YourIPAddr.String()), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 0, 1)))))
 	if ack == nil || ack.MessageType() != dhcpv4.MessageTypeAck {
 		c.t.Fatalf("%s took its offer, and got %v", mac, ack)
 	}
@@ -79,7 +81,8 @@ func (c *crowd) take(mac string) (netip.Addr, time.Duration) {
 // renew is a renewal of the address in use.
 func (c *crowd) renew(mac string, a netip.Addr) (time.Duration, bool) {
 	c.t.Helper()
-	ack := c.send(request(c.t, mac, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), dhcpv4.WithClientIP(a.AsSlice())))
+	ack := c.send(request(c.t, mac, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+		dhcpv4.WithClientIP(a.AsSlice())))
 	if ack == nil || ack.MessageType() != dhcpv4.MessageTypeAck {
 		return 0, false
 	}
@@ -121,7 +124,8 @@ func TestFloodCannotTakeTheRange(t *testing.T) {
 		t.Fatalf("the flood got %d addresses of 20", got)
 	}
 	v := c.view()
-	if v.Free != 0 || len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "of its 20 addresses 20 are held by machines that never booted") {
+	if v.Free != 0 || len(v.Warnings) != 1 ||
+		!strings.Contains(v.Warnings[0], "of its 20 addresses 20 are held by machines that never booted") {
 		t.Errorf("the operator sees %d free and %q", v.Free, v.Warnings)
 	}
 	if n := strings.Count(c.log.String(), "the DHCP range runs out"); n != 1 {
@@ -338,7 +342,8 @@ func TestProbesAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPool(t.Context(), PoolConfig{Store: state.NewMemory(), Range: rng, Server: server, Term: time.Hour, Known: known})
+	p, err := NewPool(t.Context(),
+		PoolConfig{Store: state.NewMemory(), Range: rng, Server: server, Term: time.Hour, Known: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +375,8 @@ func TestHolderSpeaksUp(t *testing.T) {
 		speak func(c *crowd, mac string, a netip.Addr)
 	}{
 		{"renews", firstTerm / 2, func(c *crowd, mac string, a netip.Addr) { c.renew(mac, a) }},
-		{"asks again soon after it got the lease", leasePatience, func(c *crowd, mac string, a netip.Addr) { c.renew(mac, a) }},
+		{"asks again soon after it got the lease", leasePatience,
+			func(c *crowd, mac string, a netip.Addr) { c.renew(mac, a) }},
 		{"boots anew", firstTerm / 2, func(c *crowd, mac string, a netip.Addr) {
 			if got, _ := c.take(mac); got != a {
 				c.t.Errorf("given %v, had %v", got, a)
@@ -442,8 +448,10 @@ func TestLANCannotBeAsked(t *testing.T) {
 	c.r.cfg.Ask = func(context.Context, netip.Addr, net.HardwareAddr) (net.HardwareAddr, error) {
 		return nil, errors.New("network is down")
 	}
-	for _, m := range []*dhcpv4.DHCPv4{request(t, labMachine), request(t, labMachine, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), requested("10.0.0.105"))} {
-		if reply, err := c.r.Answer(t.Context(), m, ServerPort); reply != nil || err == nil || !strings.Contains(err.Error(), "network is down") {
+	for _, m := range []*dhcpv4.DHCPv4{request(t, labMachine),
+		request(t, labMachine, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), requested("10.0.0.105"))} {
+		if reply, err := c.r.Answer(t.Context(), m, ServerPort); reply != nil || err == nil ||
+			!strings.Contains(err.Error(), "network is down") {
 			t.Errorf("%v: answered %v, %v", m.MessageType(), reply, err)
 		}
 	}

@@ -34,7 +34,8 @@ func lanConfig(t *testing.T, rng string) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Pool, err = NewPool(t.Context(), PoolConfig{Store: state.NewMemory(), Range: r, Server: cfg.Server, Term: time.Hour}); err != nil {
+	if cfg.Pool, err = NewPool(t.Context(),
+		PoolConfig{Store: state.NewMemory(), Range: r, Server: cfg.Server, Term: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	return cfg
@@ -76,12 +77,15 @@ next:
 	}
 }
 
-// dnsmasq is a DHCP server that other people made; run starts it in a namespace. It returns when it serves or has ended, with its words.
+// dnsmasq is a DHCP server that other people made; run starts it in a namespace. It returns when it serves or has
+// ended, with its words.
 func dnsmasq(t *testing.T, run func(func()), iface string, args ...string) (said string, serves bool) {
 	t.Helper()
 	path := need.Tool(t, "dnsmasq")
-	args = append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces", "--interface=" + iface, "--user=root",
-		"--dhcp-range=10.77.0.50,10.77.0.60,1h", "--dhcp-leasefile=" + filepath.Join(t.TempDir(), "leases"), "--log-facility=-", "--pid-file="}, args...)
+	args = append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces",
+		"--interface=" + iface, "--user=root",
+		"--dhcp-range=10.77.0.50,10.77.0.60,1h", "--dhcp-leasefile=" + filepath.Join(t.TempDir(), "leases"),
+		"--log-facility=-", "--pid-file="}, args...)
 	cmd := exec.Command(path, args...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
@@ -155,7 +159,8 @@ func TestOtherServerAtStart(t *testing.T) {
 	s = startServer(t, n, cfg)
 	log.wait(t, "level=WARN", "another DHCP server", "10.77.0.2")
 	v := s.View()
-	if len(v.Others) != 1 || v.Others[0].Server != "10.77.0.2" || v.Others[0].MAC != clientMAC(t, n) || v.Others[0].Gives != "addresses" {
+	if len(v.Others) != 1 || v.Others[0].Server != "10.77.0.2" || v.Others[0].MAC != clientMAC(t, n) ||
+		v.Others[0].Gives != "addresses" {
 		t.Errorf("%+v", v.Others)
 	}
 	if len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "10.77.0.2") {
@@ -193,7 +198,8 @@ func TestRequestNamesAnotherServer(t *testing.T) {
 	r := testResponder(t, cfg)
 	other := dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 0, 9)))
 	for range 3 {
-		answer(t, r, request(t, "52:54:00:00:00:01", clients[1].mod, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), requested("10.0.0.200"), other), ServerPort)
+		answer(t, r, request(t, "52:54:00:00:00:01", clients[1].mod, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+			requested("10.0.0.200"), other), ServerPort)
 	}
 	log.wait(t, "another DHCP server", "10.0.0.9")
 	if len(log) != 0 {
@@ -201,10 +207,12 @@ func TestRequestNamesAnotherServer(t *testing.T) {
 	}
 	var v model.DHCP
 	r.others.view(&v)
-	if len(v.Others) != 1 || v.Others[0].Gives != "unknown" || len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "10.0.0.9") {
+	if len(v.Others) != 1 || v.Others[0].Gives != "unknown" || len(v.Warnings) != 1 ||
+		!strings.Contains(v.Warnings[0], "10.0.0.9") {
 		t.Errorf("%+v", v)
 	}
-	if len(seen) != 3 || !strings.Contains(seen[0].Problem, "10.0.0.9") || !strings.Contains(seen[0].Problem, "--dhcp proxy") {
+	if len(seen) != 3 || !strings.Contains(seen[0].Problem, "10.0.0.9") ||
+		!strings.Contains(seen[0].Problem, "--dhcp proxy") {
 		t.Errorf("%+v", seen)
 	}
 	for i := range 1000 { // forged
@@ -238,7 +246,8 @@ func TestPortIsTaken(t *testing.T) {
 		if said, ok := dnsmasq(t, n.Do, nettest.Server); !ok {
 			t.Fatal(said)
 		}
-		says(t, run(t, n, lanConfig(t, "10.77.0.100-10.77.0.101")), "UDP port 67 of "+nettest.Server, "in use by dnsmasq (pid ", "--dhcp proxy")
+		says(t, run(t, n, lanConfig(t, "10.77.0.100-10.77.0.101")), "UDP port 67 of "+nettest.Server,
+			"in use by dnsmasq (pid ", "--dhcp proxy")
 	})
 	t.Run("dnsmasq second", func(t *testing.T) {
 		n := nettest.New(t)
@@ -305,7 +314,8 @@ func TestAddressInUseOnTheLAN(t *testing.T) {
 	})
 	by := clientMAC(t, n)
 	v := s.View()
-	if len(v.Leases) < 2 || v.Leases[0].Addr != "10.77.0.100" || v.Leases[0].State != model.LeaseConflict || v.Leases[0].MAC != by {
+	if len(v.Leases) < 2 || v.Leases[0].Addr != "10.77.0.100" || v.Leases[0].State != model.LeaseConflict ||
+		v.Leases[0].MAC != by {
 		t.Errorf("%+v", v.Leases)
 	}
 }
@@ -391,7 +401,9 @@ func TestNobodyWaits(t *testing.T) {
 	n.DoClient(func() {
 		var clients [2]*nclient4.Client
 		for i := range clients {
-			c, err := nclient4.New(nettest.Client, nclient4.WithHWAddr(net.HardwareAddr{0x52, 0x54, 0, 0, 0, byte(i + 1)}), nclient4.WithTimeout(10*time.Second), nclient4.WithRetry(1))
+			c, err := nclient4.New(nettest.Client,
+				nclient4.WithHWAddr(net.HardwareAddr{0x52, 0x54, 0, 0, 0, byte(i + 1)}),
+				nclient4.WithTimeout(10*time.Second), nclient4.WithRetry(1))
 			if err != nil {
 				t.Error(err)
 				return
@@ -423,7 +435,9 @@ func TestUdhcpc(t *testing.T) {
 	s := startServer(t, n, lanConfig(t, "10.77.0.100-10.77.0.110"))
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"$1 ip=$ip mask=$mask router=$router lease=$lease serverid=$serverid\" >>"+dir+"/said\n"), 0o755); err != nil {
+	if err := os.WriteFile(script,
+		[]byte("#!/bin/sh\necho \"$1 ip=$ip mask=$mask router=$router lease=$lease serverid=$serverid\" >>"+dir+
+			"/said\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	var out []byte
@@ -434,7 +448,8 @@ func TestUdhcpc(t *testing.T) {
 		out, err = cmd.CombinedOutput()
 	})
 	said, _ := os.ReadFile(filepath.Join(dir, "said"))
-	if err != nil || !strings.Contains(string(said), "bound ip=10.77.0.1") || !strings.Contains(string(said), "mask=24") || !strings.Contains(string(said), "lease=600 serverid=10.77.0.1") {
+	if err != nil || !strings.Contains(string(said), "bound ip=10.77.0.1") ||
+		!strings.Contains(string(said), "mask=24") || !strings.Contains(string(said), "lease=600 serverid=10.77.0.1") {
 		t.Fatalf("%v\n%s%s", err, out, said)
 	}
 	v := s.View()
@@ -444,7 +459,8 @@ func TestUdhcpc(t *testing.T) {
 }
 
 func FuzzHeard(f *testing.F) {
-	m, err := dhcpv4.New(dhcpv4.WithReply(request(f, "52:54:00:00:00:01")), dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithYourIP(net.IPv4(10, 0, 0, 9)),
+	m, err := dhcpv4.New(dhcpv4.WithReply(request(f, "52:54:00:00:00:01")),
+		dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithYourIP(net.IPv4(10, 0, 0, 9)),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 0, 2))))
 	if err != nil {
 		f.Fatal(err)

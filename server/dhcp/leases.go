@@ -25,7 +25,8 @@ func (p *Pool) View(v *model.DHCP) {
 	}
 	var rows []row
 	for mac, l := range p.byMAC {
-		r := model.Lease{Addr: l.Addr.String(), MAC: mac, State: model.LeaseHeld, Known: p.cfg.Known(mac), Given: l.From, Until: l.Until}
+		r := model.Lease{Addr: l.Addr.String(), MAC: mac, State: model.LeaseHeld, Known: p.cfg.Known(mac),
+			Given: l.From, Until: l.Until}
 		switch {
 		case !l.Until.After(now) && l.offer:
 			continue
@@ -58,8 +59,9 @@ func (p *Pool) View(v *model.DHCP) {
 	}
 }
 
-// Free ends the lease of an address or of a MAC address at once, an offer or a conflict too; durable when it returns. The machine
-// is not told: it keeps the address until it renews, and the address is given to no other while it answers there.
+// Free ends the lease of an address or of a MAC address at once, an offer or a conflict too; durable when it returns.
+// The machine is not told: it keeps the address until it renews, and the address is given to no other while it answers
+// there.
 func (p *Pool) Free(ctx context.Context, what string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

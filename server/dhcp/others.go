@@ -72,7 +72,8 @@ func (o *others) note(id netip.Addr, mac net.HardwareAddr, gives string) {
 	}
 }
 
-// heard looks at a packet that came to the port of DHCP clients, in a frame of the given sender: it is another server's answer.
+// heard looks at a packet that came to the port of DHCP clients, in a frame of the given sender: it is another server's
+// answer.
 func (o *others) heard(packet []byte, from net.HardwareAddr, source netip.Addr) {
 	m, err := dhcpv4.FromBytes(packet)
 	if err != nil || m.OpCode != dhcpv4.OpcodeBootReply {
@@ -136,11 +137,15 @@ func (o *others) view(v *model.DHCP) {
 		switch s.Gives {
 		case givesAddresses:
 			v.Warnings = append(v.Warnings, fmt.Sprintf("Another DHCP server, %s, gives addresses on this LAN: "+
-				"two servers give one address to two machines, and machines boot from whichever is quicker. Stop one of them, or serve with --dhcp proxy.", words(s)))
+				"two servers give one address to two machines, and machines boot from whichever is quicker. Stop one "+
+				"of them, or serve with --dhcp proxy.", words(s)))
 		case givesBoot:
-			v.Warnings = append(v.Warnings, fmt.Sprintf("Another server, %s, offers boot files on this LAN: machines may boot from it.", words(s)))
+			v.Warnings = append(v.Warnings,
+				fmt.Sprintf("Another server, %s, offers boot files on this LAN: machines may boot from it.", words(s)))
 		default:
-			v.Warnings = append(v.Warnings, fmt.Sprintf("A machine took the offer of another DHCP server, %s, which this one does not hear.", words(s)))
+			v.Warnings = append(v.Warnings,
+				fmt.Sprintf("A machine took the offer of another DHCP server, %s, which this one does not hear.",
+					words(s)))
 		}
 	}
 }
@@ -162,6 +167,8 @@ func otherError(iface string, list []model.DHCPServer) error {
 		}
 		b.WriteString(words(s))
 	}
-	return fmt.Errorf("another DHCP server gives addresses on the LAN of %s: %s; two of them give one address to two machines. "+
-		"Let it give the addresses and serve with --dhcp proxy, or stop it, or insist with --allow-other-dhcp", iface, &b)
+	return fmt.Errorf("another DHCP server gives addresses on the LAN of %s: %s; two of them give one address to two "+
+		"machines. "+
+		"Let it give the addresses and serve with --dhcp proxy, or stop it, or insist with --allow-other-dhcp", iface,
+		&b)
 }

@@ -31,15 +31,16 @@ const (
 	fullRest     = 200 * time.Millisecond
 	leasePrefix  = "lease/"
 
-	// Writes to the disk that unknown machines may cause: so many at once, as when a lab is switched on, and then so many a second.
+	// Writes to the disk that unknown machines may cause: so many at once, as when a lab is switched on, and then so
+	// many a second.
 	writesAtOnce = 1000
 	writesASec   = 50
 )
 
 // Pool gives addresses by hardware address. A machine gets the address it had before, whenever that is possible.
 //
-// An address is given in three steps, so that nothing waits while the LAN is asked who uses it: Propose or Reserve chooses
-// one, Confirm makes it an offer (or InUse sets it aside), and Commit makes the offer a lease.
+// An address is given in three steps, so that nothing waits while the LAN is asked who uses it: Propose or Reserve
+// chooses one, Confirm makes it an offer (or InUse sets it aside), and Commit makes the offer a lease.
 type Pool struct {
 	cfg   PoolConfig
 	avoid map[netip.Addr]bool // the server's own address and the LAN's two ends
@@ -71,7 +72,8 @@ type PoolConfig struct {
 	Range  Range
 	Server netip.Prefix  // never given
 	Term   time.Duration // of the lease of a known machine
-	// Known reports whether the machine has done more than ask for addresses: it booted from this server. May be nil: none has.
+	// Known reports whether the machine has done more than ask for addresses: it booted from this server. May be nil:
+	// none has.
 	Known func(mac string) bool
 	Log   *slog.Logger     // may be nil
 	Now   func() time.Time // may be nil
@@ -91,8 +93,10 @@ func NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Pool{cfg: cfg, avoid: map[netip.Addr]bool{cfg.Server.Addr(): true}, byMAC: map[string]lease{}, byAddr: map[netip.Addr]string{},
-		stored: map[netip.Addr]string{}, pending: map[netip.Addr]string{}, conflict: map[netip.Addr]conflict{}, alive: map[netip.Addr]time.Time{},
+	p := &Pool{cfg: cfg, avoid: map[netip.Addr]bool{cfg.Server.Addr(): true}, byMAC: map[string]lease{},
+		byAddr: map[netip.Addr]string{},
+		stored: map[netip.Addr]string{}, pending: map[netip.Addr]string{}, conflict: map[netip.Addr]conflict{},
+		alive:  map[netip.Addr]time.Time{},
 		writes: writesAtOnce, wroteAt: cfg.Now()}
 	if bits := cfg.Server.Bits(); bits < 31 {
 		net := addrToUint(cfg.Server.Masked().Addr())
@@ -181,8 +185,8 @@ var (
 	errUsed = errors.New("all in use by other machines")
 )
 
-// Propose chooses an address for a machine. With ask, nobody has looked yet whether somebody uses it: Confirm or InUse must follow.
-// Without, it is the machine's already.
+// Propose chooses an address for a machine. With ask, nobody has looked yet whether somebody uses it: Confirm or InUse
+// must follow. Without, it is the machine's already.
 func (p *Pool) Propose(mac string, wanted netip.Addr) (a netip.Addr, ask bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -269,7 +273,8 @@ func (p *Pool) choose(mac string, wanted netip.Addr) (netip.Addr, bool) {
 	return over, over.IsValid()
 }
 
-// Confirm offers a chosen address, that nobody uses, to the machine it was chosen for. It fails if the address was taken meanwhile.
+// Confirm offers a chosen address, that nobody uses, to the machine it was chosen for. It fails if the address was
+// taken meanwhile.
 func (p *Pool) Confirm(mac string, a netip.Addr) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -282,7 +287,8 @@ func (p *Pool) Confirm(mac string, a netip.Addr) error {
 	if p.has(mac, a) {
 		return nil
 	}
-	if owner, ok := p.byAddr[a]; ok && owner != mac && p.byMAC[owner].Until.After(now) && p.rank(owner, p.byMAC[owner], true) < 0 {
+	if owner, ok := p.byAddr[a]; ok && owner != mac && p.byMAC[owner].Until.After(now) &&
+		p.rank(owner, p.byMAC[owner], true) < 0 {
 		return notYours(a)
 	}
 	delete(p.conflict, a)
@@ -302,7 +308,8 @@ func (p *Pool) InUse(mac string, a netip.Addr, by string) {
 		p.alive[a] = now.Add(conflictHold) // it was to be reclaimed, and is in use as it should be
 		return
 	}
-	p.cfg.Log.Warn("an address of the DHCP range is in use by a machine that it was not given to; it is set aside", "addr", a, "by", by, "for", conflictHold)
+	p.cfg.Log.Warn("an address of the DHCP range is in use by a machine that it was not given to; it is set aside",
+		"addr", a, "by", by, "for", conflictHold)
 	p.aside(a, conflict{until: now.Add(conflictHold), by: by})
 }
 
@@ -322,8 +329,8 @@ func (p *Pool) aside(a netip.Addr, c conflict) {
 	p.conflict[a] = c
 }
 
-// Commit makes the address the machine's, and returns for how long; durable when it returns. An address that may not be the
-// machine's is an error whose text is fit for the client.
+// Commit makes the address the machine's, and returns for how long; durable when it returns. An address that may not be
+// the machine's is an error whose text is fit for the client.
 func (p *Pool) Commit(ctx context.Context, mac string, a netip.Addr) (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -335,7 +342,8 @@ func (p *Pool) Commit(ctx context.Context, mac string, a netip.Addr) (time.Durat
 	l := lease{Addr: a, From: now, Term: p.term(mac, old, had && old.Addr == a)}
 	l.Until = now.Add(l.Term)
 	// One boot makes three exchanges within a minute: only the first needs the disk.
-	if had && !old.offer && old.Addr == a && old.Term == l.Term && l.Until.Sub(old.Until) < l.Term/8 && old.Until.After(now) {
+	if had && !old.offer && old.Addr == a && old.Term == l.Term && l.Until.Sub(old.Until) < l.Term/8 &&
+		old.Until.After(now) {
 		delete(p.pending, a)
 		return old.Until.Sub(now), nil
 	}
@@ -388,7 +396,8 @@ func (p *Pool) keep(mac string, l lease) {
 // first is the term of a first lease.
 func (p *Pool) first() time.Duration { return min(firstTerm, p.cfg.Term/2) }
 
-// term is how long a lease is given for: to a known machine the whole time, to another a short one, which grows as it is used.
+// term is how long a lease is given for: to a known machine the whole time, to another a short one, which grows as it
+// is used.
 func (p *Pool) term(mac string, old lease, same bool) time.Duration {
 	switch {
 	case p.cfg.Known(mac):
@@ -434,14 +443,16 @@ func (p *Pool) Release(ctx context.Context, mac string, a netip.Addr) error {
 		return errBusy
 	}
 	l.Until = p.cfg.Now()
-	if err := p.cfg.Store.Update(ctx, func(tx state.WriteTx) error { return state.PutJSON(tx, leasePrefix+mac, l) }); err != nil {
+	if err := p.cfg.Store.Update(ctx,
+		func(tx state.WriteTx) error { return state.PutJSON(tx, leasePrefix+mac, l) }); err != nil {
 		return fmt.Errorf("release of %v by %s: %w", a, mac, err)
 	}
 	p.keep(mac, l)
 	return nil
 }
 
-// Decline sets an address aside that the machine found in use by another, and reports whether it was the machine's at all.
+// Decline sets an address aside that the machine found in use by another, and reports whether it was the machine's at
+// all.
 func (p *Pool) Decline(ctx context.Context, mac string, a netip.Addr) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// How long an offer and a first lease are left to an unknown machine when another unknown one finds the range full. A known
-// machine does not wait.
+// How long an offer and a first lease are left to an unknown machine when another unknown one finds the range full. A
+// known machine does not wait.
 const (
 	offerPatience = 10 * time.Second
 	leasePatience = time.Minute
@@ -19,9 +19,9 @@ const (
 	shortFor  = 15 * time.Minute
 )
 
-// reclaim finds the address that can best be taken from whom it was given to, provided that nobody answers for it: of an offer
-// before a first lease, before an address that was declined and, for a known machine only, before a lease that was renewed; the
-// oldest first. What a known machine holds is never taken.
+// reclaim finds the address that can best be taken from whom it was given to, provided that nobody answers for it: of
+// an offer before a first lease, before an address that was declined and, for a known machine only, before a lease that
+// was renewed; the oldest first. What a known machine holds is never taken.
 func (p *Pool) reclaim(known bool) (netip.Addr, bool) {
 	now := p.cfg.Now()
 	var best netip.Addr
@@ -31,7 +31,8 @@ func (p *Pool) reclaim(known bool) (netip.Addr, bool) {
 		if _, busy := p.pending[a]; busy || rank < 0 || p.alive[a].After(now) {
 			return
 		}
-		if bestRank < 0 || rank < bestRank || rank == bestRank && (at.Before(bestAt) || at.Equal(bestAt) && a.Less(best)) {
+		if bestRank < 0 || rank < bestRank || rank == bestRank &&
+			(at.Before(bestAt) || at.Equal(bestAt) && a.Less(best)) {
 			best, bestAt, bestRank = a, at, rank
 		}
 	}
@@ -97,7 +98,8 @@ func (p *Pool) shortage() string {
 			aside++
 		}
 	}
-	return fmt.Sprintf("DHCP range %v is used up: of its %d addresses %d are held by machines that never booted from this server, %d by known ones, "+
+	return fmt.Sprintf("DHCP range %v is used up: of its %d addresses %d are held by machines that never booted from "+
+		"this server, %d by known ones, "+
 		"and %d are set aside because another machine uses them. Widen --dhcp-range if all these machines are yours; "+
 		"else look for the switch port that they ask from (`diskcast lease list` has their MAC addresses)",
 		p.cfg.Range, p.usable(), unknown, known, aside)

@@ -39,12 +39,13 @@ type Config struct {
 	Router netip.Addr   // no default route is given when invalid
 	DNS    []netip.Addr // none is given when empty
 	Log    *slog.Logger
-	// Ask returns the hardware address of a machine other than the client that uses the address; nil if nobody answers. An error
-	// says that the LAN could not be asked. May be nil: the Server's.
+	// Ask returns the hardware address of a machine other than the client that uses the address; nil if nobody answers.
+	// An error says that the LAN could not be asked. May be nil: the Server's.
 	Ask func(ctx context.Context, a netip.Addr, client net.HardwareAddr) (net.HardwareAddr, error)
 	// AllowOther gives addresses although another server does.
 	AllowOther bool
-	// Observe is called for each request of a machine that boots; it must not block. May be nil; called from several goroutines.
+	// Observe is called for each request of a machine that boots; it must not block. May be nil; called from several
+	// goroutines.
 	Observe func(Seen)
 }
 
@@ -105,7 +106,8 @@ func (r *Responder) Answer(ctx context.Context, m *dhcpv4.DHCPv4, port int) (*dh
 func (r *Responder) full(ctx context.Context, m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
 	c := classify(m)
 	mac := c.MAC.String()
-	if relay, ok := netip.AddrFromSlice(m.GatewayIPAddr.To4()); ok && !relay.IsUnspecified() && !r.cfg.Server.Contains(relay) {
+	if relay, ok := netip.AddrFromSlice(m.GatewayIPAddr.To4()); ok && !relay.IsUnspecified() &&
+		!r.cfg.Server.Contains(relay) {
 		return nil, nil // the relay's LAN is not ours: the range has no address for it
 	}
 	switch m.MessageType() {
@@ -125,7 +127,8 @@ func (r *Responder) full(ctx context.Context, m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4,
 	case dhcpv4.MessageTypeDecline:
 		was, err := r.cfg.Pool.Decline(ctx, mac, addrOf(m.RequestedIPAddress()))
 		if was {
-			r.cfg.Log.Warn("a machine found its address in use by another; the address is set aside", "addr", m.RequestedIPAddress(), "mac", mac, "for", declineHold)
+			r.cfg.Log.Warn("a machine found its address in use by another; the address is set aside", "addr",
+				m.RequestedIPAddress(), "mac", mac, "for", declineHold)
 		}
 		return nil, err
 	case dhcpv4.MessageTypeRelease:
@@ -148,7 +151,8 @@ func (r *Responder) offer(ctx context.Context, c Client, wanted netip.Addr) (net
 			return a, err
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("the %d addresses of DHCP range that were tried for %s are %w", tries, c.MAC, errUsed)
+	return netip.Addr{}, fmt.Errorf("the %d addresses of DHCP range that were tried for %s are %w", tries, c.MAC,
+		errUsed)
 }
 
 // settle asks the LAN about an address that was chosen for the client, and reports whether it is the client's now.
@@ -176,8 +180,9 @@ func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*d
 		pool.Forget(mac)
 		r.others.note(id, nil, givesUnknown)
 		if c.Kind != Plain {
-			r.cfg.Observe(Seen{Client: c, Problem: fmt.Sprintf("it took the offer of another DHCP server, %v: this server does not boot it then; "+
-				"stop that server, or let it give the addresses and serve with --dhcp proxy", id)})
+			r.cfg.Observe(Seen{Client: c,
+				Problem: fmt.Sprintf("it took the offer of another DHCP server, %v: this server does not boot it then; "+
+					"stop that server, or let it give the addresses and serve with --dhcp proxy", id)})
 		}
 		return nil, nil
 	}
@@ -234,7 +239,8 @@ func (r *Responder) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType) (*dhcpv4.DH
 }
 
 // grant is an OFFER or ACK of the full mode. An invalid addr is the answer to INFORM: parameters without a lease.
-func (r *Responder) grant(m *dhcpv4.DHCPv4, c Client, kind dhcpv4.MessageType, addr netip.Addr, lease time.Duration) (*dhcpv4.DHCPv4, error) {
+func (r *Responder) grant(m *dhcpv4.DHCPv4, c Client, kind dhcpv4.MessageType, addr netip.Addr,
+	lease time.Duration) (*dhcpv4.DHCPv4, error) {
 	reply, err := r.reply(m, kind)
 	if err != nil {
 		return nil, err

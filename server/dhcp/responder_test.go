@@ -33,7 +33,8 @@ func (f files) Has(name string) bool { return slices.Contains(f, name) }
 var allFiles = files{"undionly.kpxe", "snponly.efi", "ipxe.efi"}
 
 func testConfig(t testing.TB, mode Mode) Config {
-	cfg := Config{Mode: mode, Server: netip.MustParsePrefix("10.0.0.1/24"), HTTP: netip.MustParseAddrPort("10.0.0.1:8080"), Files: allFiles}
+	cfg := Config{Mode: mode, Server: netip.MustParsePrefix("10.0.0.1/24"),
+		HTTP: netip.MustParseAddrPort("10.0.0.1:8080"), Files: allFiles}
 	if mode == Full {
 		cfg.Pool = testPool(t, state.NewMemory(), "10.0.0.100-10.0.0.110", time.Now)
 		cfg.Router = netip.MustParseAddr("10.0.0.254")
@@ -66,13 +67,15 @@ func testResponder(t testing.TB, cfg Config) *Responder {
 	return r
 }
 
-// request is what a kind of firmware sends, as seen in captures of it: SeaBIOS with iPXE's ROM, EDK2's PXE and HTTP boot, iPXE.
+// request is what a kind of firmware sends, as seen in captures of it: SeaBIOS with iPXE's ROM, EDK2's PXE and HTTP
+// boot, iPXE.
 func request(t testing.TB, mac string, mods ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	hw, err := net.ParseMAC(mac)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(hw), dhcpv4.WithTransactionID(dhcpv4.TransactionID{1, 2, 3, 4}), dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover)}, mods...)
+	all := append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(hw), dhcpv4.WithTransactionID(dhcpv4.TransactionID{1, 2, 3, 4}),
+		dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover)}, mods...)
 	m, err := dhcpv4.New(all...)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +120,8 @@ func describe(m *dhcpv4.DHCPv4) string {
 		return "no answer\n"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v xid %v hw %v yiaddr %v siaddr %v sname %q file %q\n", m.MessageType(), m.TransactionID, m.ClientHWAddr, m.YourIPAddr, m.ServerIPAddr, m.ServerHostName, m.BootFileName)
+	fmt.Fprintf(&b, "%v xid %v hw %v yiaddr %v siaddr %v sname %q file %q\n", m.MessageType(), m.TransactionID,
+		m.ClientHWAddr, m.YourIPAddr, m.ServerIPAddr, m.ServerHostName, m.BootFileName)
 	var codes []int
 	for c := range m.Options {
 		codes = append(codes, int(c))
@@ -209,17 +213,24 @@ func TestRequests(t *testing.T) {
 		addr string
 	}{
 		{"wanted address is given", []dhcpv4.Modifier{requested("10.0.0.105")}, "OFFER", "10.0.0.105"},
-		{"address after a reboot", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), requested("10.0.0.105")}, "ACK", "10.0.0.105"},
-		{"address of another LAN", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), requested("192.168.1.5")}, "NAK", "0.0.0.0"},
-		{"the server's own address", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), requested("10.0.0.1")}, "NAK", "0.0.0.0"},
-		{"renewal", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 104))}, "ACK", "10.0.0.104"},
+		{"address after a reboot", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), requested("10.0.0.105")}, "ACK",
+			"10.0.0.105"},
+		{"address of another LAN", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), requested("192.168.1.5")}, "NAK",
+			"0.0.0.0"},
+		{"the server's own address", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), requested("10.0.0.1")}, "NAK",
+			"0.0.0.0"},
+		{"renewal", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 104))},
+			"ACK", "10.0.0.104"},
 		{"another server's offer was taken", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest), requested("10.0.0.105"),
 			dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 0, 2)))}, "", ""},
 		{"request without any address", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeRequest)}, "", ""},
-		{"inform", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeInform), dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 9))}, "ACK", "0.0.0.0"},
+		{"inform", []dhcpv4.Modifier{kind(dhcpv4.MessageTypeInform), dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 9))}, "ACK",
+			"0.0.0.0"},
 		{"relay of another LAN", []dhcpv4.Modifier{dhcpv4.WithGatewayIP(net.IPv4(10, 7, 0, 1))}, "", ""},
-		{"relay of this LAN", []dhcpv4.Modifier{requested("10.0.0.106"), dhcpv4.WithGatewayIP(net.IPv4(10, 0, 0, 2))}, "OFFER", "10.0.0.106"},
-		{"a reply is not a request", []dhcpv4.Modifier{func(d *dhcpv4.DHCPv4) { d.OpCode = dhcpv4.OpcodeBootReply }}, "", ""},
+		{"relay of this LAN", []dhcpv4.Modifier{requested("10.0.0.106"), dhcpv4.WithGatewayIP(net.IPv4(10, 0, 0, 2))},
+			"OFFER", "10.0.0.106"},
+		{"a reply is not a request", []dhcpv4.Modifier{func(d *dhcpv4.DHCPv4) { d.OpCode = dhcpv4.OpcodeBootReply }},
+			"", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := testResponder(t, testConfig(t, Full))
@@ -276,7 +287,8 @@ func TestProxyKeepsOut(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	for _, c := range clients {
 		f.Add(request(f, "52:54:00:12:34:56", c.mod).ToBytes(), true)
-		f.Add(request(f, "52:54:00:12:34:56", c.mod, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest), dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 101))).ToBytes(), false)
+		f.Add(request(f, "52:54:00:12:34:56", c.mod, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+			dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 101))).ToBytes(), false)
 	}
 	full := testResponder(f, testConfig(f, Full))
 	proxy := testResponder(f, testConfig(f, Proxy))
@@ -330,7 +342,8 @@ func TestLoader(t *testing.T) {
 			var seen Seen
 			cfg.Observe = func(s Seen) { seen = s }
 			answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[[]int{2, 4}[i]].mod), ServerPort)
-			if part, problem := strings.CutPrefix(want, "!"); problem && !strings.Contains(seen.Problem, part) || !problem && (seen.Given != want || seen.Problem != "") {
+			if part, problem := strings.CutPrefix(want, "!"); problem && !strings.Contains(seen.Problem, part) ||
+				!problem && (seen.Given != want || seen.Problem != "") {
 				t.Errorf("%s: given %q, problem %q; want %q", c.name, seen.Given, seen.Problem, want)
 			}
 		}
@@ -347,11 +360,13 @@ func TestLoader(t *testing.T) {
 	} {
 		cfg := testConfig(t, Proxy)
 		cfg.Files, cfg.UEFILoader = c.files, c.loader
-		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[2].mod), ServerPort); reply == nil || reply.BootFileName != c.want {
+		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[2].mod),
+			ServerPort); reply == nil || reply.BootFileName != c.want {
 			t.Errorf("%s: %v, want %s", c.name, reply, c.want)
 		}
 	}
-	for name, want := range map[string]string{"bios": "undionly.kpxe", "uefi-7": OwnDisk, "uefi-http": url(OwnDisk), "ipxe-uefi": "http://10.0.0.1:8080/boot/boot.ipxe?mac=52-54-00-00-00-01"} {
+	for name, want := range map[string]string{"bios": "undionly.kpxe", "uefi-7": OwnDisk, "uefi-http": url(OwnDisk),
+		"ipxe-uefi": "http://10.0.0.1:8080/boot/boot.ipxe?mac=52-54-00-00-00-01"} {
 		cfg := testConfig(t, Full)
 		cfg.Files = append(both, "undionly.kpxe")
 		cfg.Decide = func(mac string) netboot.What { return decided[mac] }
@@ -361,7 +376,8 @@ func TestLoader(t *testing.T) {
 		}) bool {
 			return c.name == name
 		})
-		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[i].mod), ServerPort); reply.BootFileName != want {
+		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[i].mod),
+			ServerPort); reply.BootFileName != want {
 			t.Errorf("%s with its image: %q, want %q", name, reply.BootFileName, want)
 		}
 	}

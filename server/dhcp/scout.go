@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When the LAN is searched for other servers. A server that pings an address before it offers it answers after 1 to 3 s (ISC's,
-// dnsmasq); a switch port with spanning tree forwards nothing for 30 s after the link is up.
+// When the LAN is searched for other servers. A server that pings an address before it offers it answers after 1 to 3 s
+// (ISC's, dnsmasq); a switch port with spanning tree forwards nothing for 30 s after the link is up.
 const (
 	lookFor   = 4 * time.Second // at the start, for the first answer
 	lookAgain = 1500 * time.Millisecond
@@ -75,12 +75,13 @@ func newScout(ifi *net.Interface, o *others, log *slog.Logger) (*scout, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for other DHCP servers on %s: %w (it needs root or CAP_NET_RAW)", ifi.Name, err)
 	}
-	// A stranger's address, for a server may know this machine's and keep quiet; and this machine's own, for a switch may drop
-	// what does not bear it.
+	// A stranger's address, for a server may know this machine's and keep quiet; and this machine's own, for a switch
+	// may drop what does not bear it.
 	stranger := make(net.HardwareAddr, 6)
 	rand.Read(stranger)
 	stranger[0] = stranger[0]&^1 | 2 // unicast, locally administered
-	s := &scout{frames: &senders{PacketConn: raw}, macs: []net.HardwareAddr{stranger, ifi.HardwareAddr}, self: ifi.HardwareAddr, others: o, log: log}
+	s := &scout{frames: &senders{PacketConn: raw}, macs: []net.HardwareAddr{stranger, ifi.HardwareAddr},
+		self: ifi.HardwareAddr, others: o, log: log}
 	s.conn = nclient4.NewBroadcastUDPConn(s.frames, &net.UDPAddr{Port: ClientPort})
 	return s, nil
 }
@@ -135,7 +136,8 @@ func (s *scout) ask() error {
 	return nil
 }
 
-// look asks for d, and returns as soon as a server that gives addresses was heard. A LAN that cannot be asked is in the log.
+// look asks for d, and returns as soon as a server that gives addresses was heard. A LAN that cannot be asked is in the
+// log.
 func (s *scout) look(ctx context.Context, d time.Duration) {
 	end, again := time.NewTimer(d), time.NewTicker(lookAgain)
 	defer end.Stop()

@@ -18,7 +18,8 @@ import (
 	"github.com/diskcast/diskcast/server/udpport"
 )
 
-// maxHandlers bounds the packets that are being answered: most take no time, one that needs a look at the LAN takes askFor.
+// maxHandlers bounds the packets that are being answered: most take no time, one that needs a look at the LAN takes
+// askFor.
 const maxHandlers = 1024
 
 // Server puts a Responder on the ports of one interface. It is a task. In full mode it is the only DHCP server of the
@@ -33,7 +34,8 @@ type Server struct {
 
 // NewServer returns a server for the named interface; it hears and answers on no other.
 func NewServer(iface string, r *Responder) *Server {
-	return &Server{iface: iface, r: r, log: r.cfg.Log, ready: make(chan struct{}), first: lookFor, soon: lookSoon, each: lookEvery}
+	return &Server{iface: iface, r: r, log: r.cfg.Log, ready: make(chan struct{}), first: lookFor, soon: lookSoon,
+		each: lookEvery}
 }
 
 // Name implements task.Task.
@@ -55,7 +57,8 @@ func (s *Server) View() model.DHCP {
 // FreeLease ends the lease of an address or of a MAC address.
 func (s *Server) FreeLease(ctx context.Context, what string) error {
 	if s.r.cfg.Pool == nil {
-		return fmt.Errorf("lease of %.60q: %w: this server gives no addresses (--dhcp %s)", what, state.ErrNotFound, s.r.cfg.Mode)
+		return fmt.Errorf("lease of %.60q: %w: this server gives no addresses (--dhcp %s)", what, state.ErrNotFound,
+			s.r.cfg.Mode)
 	}
 	if err := s.r.cfg.Pool.Free(ctx, what); err != nil {
 		return err
@@ -131,14 +134,16 @@ func (s *Server) listen() (map[int]*net.UDPConn, error) {
 	err := only(ServerPort)
 	if s.r.cfg.Mode == Full {
 		if errors.As(err, &inUse) {
-			err = fmt.Errorf("%w: an interface has one DHCP server. Stop that program, keep it off %s, or let it give the addresses and serve with --dhcp proxy", err, s.iface)
+			err = fmt.Errorf("%w: an interface has one DHCP server. Stop that program, keep it off %s, or let it "+
+				"give the addresses and serve with --dhcp proxy", err, s.iface)
 		}
 		return conns, err
 	}
 	// Beside the site's server there may be one of the same machine, now or later; broadcasts reach both.
 	switch {
 	case errors.As(err, &inUse):
-		s.log.Warn("the DHCP port is shared: renewals that are sent to this machine may reach the wrong program, and then go by broadcast later",
+		s.log.Warn("the DHCP port is shared: renewals that are sent to this machine may reach the wrong program, and "+
+			"then go by broadcast later",
 			"port", ServerPort, "interface", s.iface, "with", inUse.Holders)
 	case err != nil:
 		return conns, err
@@ -148,7 +153,8 @@ func (s *Server) listen() (map[int]*net.UDPConn, error) {
 	}
 	c, err := udpport.ListenShared(s.iface, ServerPort)
 	if errors.As(err, &inUse) {
-		return conns, fmt.Errorf("%w, which does not share it: run diskcast on another machine, or have that program name the boot files and serve with --dhcp off", err)
+		return conns, fmt.Errorf("%w, which does not share it: run diskcast on another machine, or have that program "+
+			"name the boot files and serve with --dhcp off", err)
 	}
 	if err != nil {
 		return conns, err
@@ -167,7 +173,8 @@ func (s *Server) lan() (*asker, *scout, error) {
 		return nil, nil, fmt.Errorf("interface %q: %w", s.iface, err)
 	}
 	if len(ifi.HardwareAddr) != 6 {
-		s.log.Warn("the interface is no Ethernet: neither other DHCP servers nor addresses in use can be seen", "interface", s.iface)
+		s.log.Warn("the interface is no Ethernet: neither other DHCP servers nor addresses in use can be seen",
+			"interface", s.iface)
 		return nil, nil, nil
 	}
 	lan, err := newAsker(ifi, s.log)
@@ -187,7 +194,8 @@ func (s *Server) serve(ctx context.Context, c *net.UDPConn, port int) error {
 	var handlers errgroup.Group
 	handlers.SetLimit(maxHandlers)
 	defer func() { _ = handlers.Wait() }() // handlers log what goes wrong, and return nil
-	buf := make([]byte, 4096)              // a DHCP message larger than an Ethernet frame does not come from a booting machine
+	// a DHCP message larger than an Ethernet frame does not come from a booting machine
+	buf := make([]byte, 4096)
 	for {
 		n, from, err := c.ReadFromUDP(buf)
 		if ctx.Err() != nil {
@@ -230,14 +238,15 @@ func (s *Server) handle(ctx context.Context, c *net.UDPConn, port int, from *net
 		return
 	}
 	to := destination(m, reply, port, from)
-	s.log.Debug("DHCP", "mac", m.ClientHWAddr.String(), "request", m.MessageType(), "answer", reply.MessageType(), "addr", reply.YourIPAddr, "file", reply.BootFileName, "to", to)
+	s.log.Debug("DHCP", "mac", m.ClientHWAddr.String(), "request", m.MessageType(), "answer", reply.MessageType(),
+		"addr", reply.YourIPAddr, "file", reply.BootFileName, "to", to)
 	if _, err := c.WriteToUDP(reply.ToBytes(), to); err != nil {
 		s.log.Warn("DHCP answer not sent", "mac", m.ClientHWAddr.String(), "to", to, "err", err)
 	}
 }
 
-// destination follows RFC 2131, 4.1, but where the RFC wants a frame to a hardware address that does not answer ARP yet,
-// it broadcasts: every client takes that, and it needs no raw socket.
+// destination follows RFC 2131, 4.1, but where the RFC wants a frame to a hardware address that does not answer ARP
+// yet, it broadcasts: every client takes that, and it needs no raw socket.
 func destination(m, reply *dhcpv4.DHCPv4, port int, from *net.UDPAddr) *net.UDPAddr {
 	if relay := m.GatewayIPAddr; relay != nil && !relay.IsUnspecified() {
 		return &net.UDPAddr{IP: relay, Port: ServerPort}

@@ -56,7 +56,8 @@ func TestLeaseOverUDP(t *testing.T) {
 			t.Errorf("request: %v", err)
 			return
 		}
-		if lease.ACK.BootFileName != "undionly.kpxe" || !lease.ACK.ServerIPAddr.Equal(net.IPv4(10, 0, 0, 1)) || lease.ACK.YourIPAddr.IsUnspecified() {
+		if lease.ACK.BootFileName != "undionly.kpxe" || !lease.ACK.ServerIPAddr.Equal(net.IPv4(10, 0, 0, 1)) ||
+			lease.ACK.YourIPAddr.IsUnspecified() {
 			t.Errorf("lease: %v", lease.ACK.Summary())
 		}
 		again, err := c.Request(ctx, ipxe(0))
@@ -73,14 +74,17 @@ func TestProxyOverUDP(t *testing.T) {
 	client(t, n, func(ctx context.Context, c *nclient4.Client) {
 		uefi := clients[2].mod
 		discover := request(t, c.InterfaceAddr().String(), uefi, dhcpv4.WithBroadcast(true))
-		offer, err := c.SendAndRead(ctx, nclient4.DefaultServers, discover, nclient4.IsMessageType(dhcpv4.MessageTypeOffer))
-		if err != nil || offer.BootFileName != "snponly.efi" || !offer.YourIPAddr.IsUnspecified() || offer.ClassIdentifier() != "PXEClient" {
+		offer, err := c.SendAndRead(ctx, nclient4.DefaultServers, discover,
+			nclient4.IsMessageType(dhcpv4.MessageTypeOffer))
+		if err != nil || offer.BootFileName != "snponly.efi" || !offer.YourIPAddr.IsUnspecified() ||
+			offer.ClassIdentifier() != "PXEClient" {
 			t.Errorf("offer: %v, %v", offer, err)
 			return
 		}
 		// The client has its address from the site by now; here the answer on 4011 goes back by the port it came from.
 		boot := request(t, c.InterfaceAddr().String(), uefi, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest))
-		ack, err := c.SendAndRead(ctx, &net.UDPAddr{IP: net.IPv4bcast, Port: ProxyPort}, boot, nclient4.IsMessageType(dhcpv4.MessageTypeAck))
+		ack, err := c.SendAndRead(ctx, &net.UDPAddr{IP: net.IPv4bcast, Port: ProxyPort}, boot,
+			nclient4.IsMessageType(dhcpv4.MessageTypeAck))
 		if err != nil || ack.BootFileName != "snponly.efi" {
 			t.Errorf("ack: %v, %v", ack, err)
 		}

@@ -32,7 +32,8 @@ func stored(t *testing.T) (*image.Image, []byte, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := capture.Capture(t.Context(), bytes.NewReader(b), diskSize, 512, capture.Options{Store: st, Name: "disk", Grid: 256 << 10}); err != nil {
+	if _, err := capture.Capture(t.Context(), bytes.NewReader(b), diskSize, 512,
+		capture.Options{Store: st, Name: "disk", Grid: 256 << 10}); err != nil {
 		t.Fatal(err)
 	}
 	im, err := st.Open("disk")
@@ -59,7 +60,8 @@ func TestReadsAsTheDisk(t *testing.T) {
 		off := r.Int64N(diskSize)
 		p := make([]byte, r.Int64N(1<<20))
 		n, err := d.ReadAt(p, off)
-		if n < len(p) && !(errors.Is(err, io.EOF) && off+int64(n) == diskSize) || !bytes.Equal(p[:n], want[off:off+int64(n)]) {
+		if n < len(p) && !(errors.Is(err, io.EOF) && off+int64(n) == diskSize) ||
+			!bytes.Equal(p[:n], want[off:off+int64(n)]) {
 			t.Fatalf("%d bytes at %d: read %d, %v", len(p), off, n, err)
 		}
 	}

@@ -13,9 +13,10 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// A new boot id is a reboot when the boot before is silent, and another machine when it is not. Until that is known, what the new one says
-// counts, but for its end: "done" is a claim. It holds once every other boot was silent for quiet, and fails the part as soon as one is
-// heard. A machine whose token is void says hello again at once, so one that is alive is heard within seconds.
+// A new boot id is a reboot when the boot before is silent, and another machine when it is not. Until that is known,
+// what the new one says counts, but for its end: "done" is a claim. It holds once every other boot was silent for
+// quiet, and fails the part as soon as one is heard. A machine whose token is void says hello again at once, so one
+// that is alive is heard within seconds.
 
 // quiet is how long the other boots of a node must be silent.
 const quiet = jobs.Quiet
@@ -43,8 +44,8 @@ type rival struct {
 // speak notes that the present boot of the node was heard.
 func (n *node) speak(now time.Time) { n.LastSeen, n.spoke = now, now }
 
-// newBoot makes boot the node's present one. It reports whether two machines speak: boot is one that another had taken the place of, or the
-// one before has said that it is done.
+// newBoot makes boot the node's present one. It reports whether two machines speak: boot is one that another had taken
+// the place of, or the one before has said that it is done.
 func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 	now := e.now()
 	if n.Boot == "" {
@@ -81,7 +82,8 @@ func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 		n.Rivals = slices.Delete(n.Rivals, 0, len(n.Rivals)-maxRivals)
 	}
 	n.Boot, n.seen, n.zero = boot, was.Seen, time.Time{}
-	// Those who wait for a descriptor of the old boot learn that its token is void: a machine that is alive says hello again.
+	// Those who wait for a descriptor of the old boot learn that its token is void: a machine that is alive says hello
+	// again.
 	n.wake()
 	switch ago := now.Sub(old.Heard).Round(time.Second); {
 	case back, e.claimed(n):
@@ -95,7 +97,8 @@ func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 		}
 		e.contest(n, words)
 	case ago < quiet && old.Addr != "" && addr != "" && addr != old.Addr:
-		e.warn(n, oddBoots, fmt.Sprintf("it says hello from %s (boot %s) while %s (boot %s) was heard %v ago: another machine may speak in its name",
+		e.warn(n, oddBoots, fmt.Sprintf("it says hello from %s (boot %s) while %s (boot %s) was heard %v ago: "+
+			"another machine may speak in its name",
 			addr, short(boot), old.Addr, short(old.Boot), ago))
 	}
 	if s = e.current(n); back && s != nil && was.Session == s.ID {
@@ -122,7 +125,8 @@ func short(boot string) string {
 
 // two are the words for two machines of one name, the same whichever speaks first.
 func two(addr1, boot1, addr2, boot2 string) string {
-	who := []string{fmt.Sprintf("%s (boot %s)", orNone(addr1), short(boot1)), fmt.Sprintf("%s (boot %s)", orNone(addr2), short(boot2))}
+	who := []string{fmt.Sprintf("%s (boot %s)", orNone(addr1), short(boot1)),
+		fmt.Sprintf("%s (boot %s)", orNone(addr2), short(boot2))}
 	slices.Sort(who)
 	return "two machines speak as this node: " + strings.Join(who, " and ")
 }

@@ -47,7 +47,8 @@ func started(t *testing.T) (*house, *model.Session, *machine) {
 
 const twoMachines = "two machines speak as this node: 10.0.0.5 (boot boot-52:54:0) and 10.0.0.66 (boot forged-1)"
 
-// A stranger who tells a whole restore in a machine's name does not end its session as done: the machine is alive, and is heard.
+// A stranger who tells a whole restore in a machine's name does not end its session as done: the machine is alive, and
+// is heard.
 func TestForgedDone(t *testing.T) {
 	h, s, a := started(t)
 	f := a.forger(1)
@@ -65,8 +66,8 @@ func TestForgedDone(t *testing.T) {
 	}
 }
 
-// The forger also has the machine's boot script fetched, says hello once more, changes boots so often that the first is forgotten, and waits
-// for a restart of the server.
+// The forger also has the machine's boot script fetched, says hello once more, changes boots so often that the first is
+// forgotten, and waits for a restart of the server.
 func TestForgedDoneByOtherWays(t *testing.T) {
 	allButBoot := goodRestore[:len(goodRestore)-1]
 	for name, attack := range map[string]func(h *house, s *model.Session, a *machine){

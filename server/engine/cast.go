@@ -66,8 +66,9 @@ func (e *Engine) allocate(group netip.AddrPort, size int64) (c *session.Cast, se
 	}
 	var id [4]byte
 	rand.Read(id[:])
-	return &session.Cast{ID: binary.BigEndian.Uint32(id[:]) | 1, Group: group, Feedback: feedback, Key: newSecret(), Sender: sender,
-		Size: size, Payload: payload, K: packets}, secret, nil
+	return &session.Cast{ID: binary.BigEndian.Uint32(id[:]) | 1, Group: group, Feedback: feedback, Key: newSecret(),
+		Sender: sender,
+		Size:   size, Payload: payload, K: packets}, secret, nil
 }
 
 // feedback chooses a port for reports that is not in use.
@@ -121,7 +122,8 @@ func (e *Engine) startCast(s *sess) {
 		}
 	}
 	if p.Feedback.Addr() != e.cfg.Addr {
-		e.log.Warn("the server's address has changed; nodes are told", "session", s.ID, "was", p.Feedback.Addr(), "is", e.cfg.Addr)
+		e.log.Warn("the server's address has changed; nodes are told", "session", s.ID, "was", p.Feedback.Addr(), "is",
+			e.cfg.Addr)
 		p.Feedback = netip.AddrPortFrom(e.cfg.Addr, p.Feedback.Port())
 	}
 	if len(s.Secret) == 0 || p.Feedback != s.Params.Feedback {

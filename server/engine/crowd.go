@@ -12,8 +12,9 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// Anybody on the LAN can say hello in as many names as he likes. A stranger is a node of which the server knows no more than that: it did not
-// fetch a kernel here, it never worked for a session, and none names it. There are few of them at once, they come slowly, and they go.
+// Anybody on the LAN can say hello in as many names as he likes. A stranger is a node of which the server knows no more
+// than that: it did not fetch a kernel here, it never worked for a session, and none names it. There are few of them at
+// once, they come slowly, and they go.
 const (
 	maxStrangers    = 2048           // the one that was not heard for longest goes first
 	strangerLife    = 24 * time.Hour // without a word
@@ -38,7 +39,8 @@ const (
 	maxUndriven = 16
 )
 
-// trim cuts the lists of an inventory, and says which were too long; empty for none. The NIC that the node booted from stays.
+// trim cuts the lists of an inventory, and says which were too long; empty for none. The NIC that the node booted from
+// stays.
 func trim(inv *session.Inventory) string {
 	slices.SortStableFunc(inv.NICs, func(a, b session.NIC) int {
 		switch {
@@ -116,7 +118,8 @@ func take(m map[netip.Prefix]*place, p netip.Prefix, burst, rate float64, now ti
 	return true
 }
 
-// admit reports whether a new node may come from the address. One that fetched a kernel here is not held up by its neighbours.
+// admit reports whether a new node may come from the address. One that fetched a kernel here is not held up by its
+// neighbours.
 func (c *crowd) admit(from netip.Addr, booted bool, now time.Time) bool {
 	if !from.IsValid() || from.IsLoopback() {
 		return true
@@ -132,13 +135,15 @@ func (c *crowd) admit(from netip.Addr, booted bool, now time.Time) bool {
 	return booted || take(c.prefixes, prefix, prefixBurst, prefixRate, now)
 }
 
-// admit refuses a hello that would make one node too many. What it counts is said in the log at once, and then once a minute.
+// admit refuses a hello that would make one node too many. What it counts is said in the log at once, and then once a
+// minute.
 func (e *Engine) admit(macs []string, inv *session.Inventory, from netip.Addr) error {
 	n := e.nodes[e.byMAC[macs[0]]]
 	booted, wanted := n != nil && n.Booted, e.wantedByName(nameOf(macs[0]))
 	if !booted && !wanted && (n == nil || e.stranger(n)) {
 		if b, err := json.Marshal(inv); err != nil || len(b) > maxStranger {
-			return refuse("inventory is larger than %d bytes, which is taken only from a machine that boots from this server or has a session", maxStranger)
+			return refuse("inventory is larger than %d bytes, which is taken only from a machine that boots from "+
+				"this server or has a session", maxStranger)
 		}
 	}
 	if n != nil && (n.Boot != "" && n.MACs[0] == macs[0] || n.dmi().same(dmiOf(inv))) {
@@ -198,7 +203,8 @@ func (e *Engine) roomForStranger(now time.Time) bool {
 	return count < maxStrangers || e.pushOut(now)
 }
 
-// pushOut forgets the stranger that was not heard for longest, and reports whether there is one. One that is there stays.
+// pushOut forgets the stranger that was not heard for longest, and reports whether there is one. One that is there
+// stays.
 func (e *Engine) pushOut(now time.Time) bool {
 	var oldest *node
 	for _, n := range e.nodes {
@@ -222,7 +228,8 @@ func (e *Engine) expire() {
 	e.expired = now
 	for _, n := range e.nodes {
 		if now.Sub(later(n.LastSeen, e.began)) >= strangerLife && e.stranger(n) {
-			e.log.Info("a machine that never did anything was not heard for a day; it is forgotten", "node", n.ID, "addr", n.Addr)
+			e.log.Info("a machine that never did anything was not heard for a day; it is forgotten", "node", n.ID,
+				"addr", n.Addr)
 			e.removeNode(n)
 		}
 	}

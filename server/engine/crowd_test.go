@@ -22,7 +22,8 @@ func (h *house) stranger(i int, from string) error {
 		addr = netip.MustParseAddr(from)
 	}
 	_, err := h.e.Hello(h.t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{
-		NICs: []session.NIC{{MAC: strangerMAC(i), Boot: true}}, Disks: []session.Disk{{Path: "/dev/sda", Size: 1 << 30}}}}, addr)
+		NICs:  []session.NIC{{MAC: strangerMAC(i), Boot: true}},
+		Disks: []session.Disk{{Path: "/dev/sda", Size: 1 << 30}}}}, addr)
 	return err
 }
 
@@ -45,7 +46,8 @@ func TestNewNodesFromOneAddress(t *testing.T) {
 		t.Errorf("%d refused, %d nodes", refused, len(h.e.Nodes()))
 	}
 	for name, err := range map[string]error{
-		"known": h.stranger(3, "10.0.0.66"), "a neighbour": h.stranger(400, "10.0.0.67"), "named": h.stranger(500, "10.0.0.66"),
+		"known": h.stranger(3, "10.0.0.66"), "a neighbour": h.stranger(400, "10.0.0.67"),
+		"named": h.stranger(500, "10.0.0.66"),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -141,7 +143,8 @@ func TestStrangersRecord(t *testing.T) {
 		undriven = append(undriven, big)
 		nics = append(nics, session.NIC{Name: "eth", MAC: strangerMAC(i), Boot: i == 99})
 	}
-	inv := session.Inventory{UUID: big, Serial: big, Vendor: big, Product: big, Kernel: big, Undriven: undriven, NICs: nics[:1]}
+	inv := session.Inventory{UUID: big, Serial: big, Vendor: big, Product: big, Kernel: big, Undriven: undriven,
+		NICs: nics[:1]}
 	hello := func(boot string) (*session.HelloReply, error) {
 		return h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: boot, Inventory: inv}, netip.Addr{})
 	}

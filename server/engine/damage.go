@@ -65,7 +65,8 @@ func (e *Engine) suspect(s *sess, chunk int) {
 		for _, id := range slices.Clone(e.jobs.Order()) {
 			if s := e.jobs.Session(id); !s.Over() && s.Image.Manifest == manifest {
 				e.step(jobs.Broken{Session: id, Reason: fmt.Sprintf(
-					"%v; `diskcast image verify %s` shows all that is damaged, then capture or import the image again", err, name)})
+					"%v; `diskcast image verify %s` shows all that is damaged, then capture or import the image again",
+					err, name)})
 			}
 		}
 	}()

@@ -11,8 +11,8 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
-// ChooseDisk records which disk the node's plan chose in its session. The first plan counts, for as long as the session lasts; it is
-// returned, and durable then.
+// ChooseDisk records which disk the node's plan chose in its session. The first plan counts, for as long as the session
+// lasts; it is returned, and durable then.
 func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoice) (session.DiskID, error) {
 	plain.AllWords(&c.Disk, maxWord)
 	e.mu.Lock()
@@ -47,7 +47,8 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 	return first, e.w.wait(ctx)
 }
 
-// holds says why a node cannot have chosen the disk in the session: it has no such disk, or the session's rule means another of its disks.
+// holds says why a node cannot have chosen the disk in the session: it has no such disk, or the session's rule means
+// another of its disks.
 func holds(n *node, s *sess, id *session.DiskID) error {
 	disks := slices.Clone(n.Inventory.Disks)
 	i := slices.IndexFunc(disks, func(d session.Disk) bool { return id.Is(&d) })
@@ -75,7 +76,9 @@ func diskProblem(inv *session.Inventory) string {
 		loose = true
 	}
 	if loose {
-		return "it has only removable or USB disks, which a session takes only when its rule names them; if it has another disk, its driver may be missing in the boot directory"
+		return "it has only removable or USB disks, which a session takes only when its rule names them; if it has " +
+			"another disk, its driver may be missing in the boot directory"
 	}
-	return "it has no disk: a driver may be missing in the boot directory, or the controller is off in the firmware setup"
+	return "it has no disk: a driver may be missing in the boot directory, or the controller is off in the firmware " +
+		"setup"
 }

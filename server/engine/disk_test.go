@@ -9,11 +9,13 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// The first plan's disk is the session's on that node: after a reboot of the node, a restart of the server, another plan.
+// The first plan's disk is the session's on that node: after a reboot of the node, a restart of the server, another
+// plan.
 func TestFirstPlanCounts(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
-	a.disks = []session.Disk{{Path: "/dev/sda", Size: 1 << 30, Serial: "one"}, {Path: "/dev/sdb", Size: 1 << 30, Serial: "two"}}
+	a.disks = []session.Disk{{Path: "/dev/sda", Size: 1 << 30, Serial: "one"},
+		{Path: "/dev/sdb", Size: 1 << 30, Serial: "two"}}
 	a.powerOn()
 	s := h.create(model.Spec{Nodes: []string{a.mac}, Target: session.Target{Path: "/dev/sda"}})
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "/dev/sda is a name that the kernel gives anew") {
@@ -35,7 +37,8 @@ func TestFirstPlanCounts(t *testing.T) {
 	choose(one, "one")
 	choose(two, "one")
 	if after := a.descriptor(0); after.Serial != before.Serial || after.Disk == nil || after.Disk.Serial != "one" {
-		t.Errorf("the descriptor of the same work: serial %d after %d, disk %+v", after.Serial, before.Serial, after.Disk)
+		t.Errorf("the descriptor of the same work: serial %d after %d, disk %+v", after.Serial, before.Serial,
+			after.Disk)
 	}
 	h.restart()
 	a.powerOn()
@@ -63,7 +66,8 @@ func TestFirstPlanCounts(t *testing.T) {
 func TestClaimIsHeldToTheRule(t *testing.T) {
 	small := session.Disk{Path: "/dev/sda", Size: 1 << 30, Serial: "S-A", BusPath: "pci-1"}
 	large := session.Disk{Path: "/dev/sdb", Size: 2 << 30, Serial: "S-B", BusPath: "pci-2"}
-	stick := session.Disk{Path: "/dev/sdc", Size: 1 << 20, Serial: "S-C", BusPath: "usb-1", Bus: session.BusUSB, Removable: true}
+	stick := session.Disk{Path: "/dev/sdc", Size: 1 << 20, Serial: "S-C", BusPath: "usb-1", Bus: session.BusUSB,
+		Removable: true}
 	for name, c := range map[string]struct {
 		rule session.Target
 		disk session.DiskID
@@ -73,8 +77,10 @@ func TestClaimIsHeldToTheRule(t *testing.T) {
 		"another's serial":           {session.Target{Serial: "S-A"}, large.ID(), "means /dev/sda"},
 		"not the smallest":           {session.Target{Smallest: true}, large.ID(), "means /dev/sda"},
 		"the stick for the smallest": {session.Target{Smallest: true}, stick.ID(), "means /dev/sda"},
-		"a disk that is not there":   {session.Target{Smallest: true}, session.DiskID{Size: 1 << 30, Serial: "S-X"}, "is not among the disks"},
-		"a size and nothing else":    {session.Target{Smallest: true}, session.DiskID{Size: 1}, "is not among the disks"},
+		"a disk that is not there": {session.Target{Smallest: true}, session.DiskID{Size: 1 << 30, Serial: "S-X"},
+			"is not among the disks"},
+		"a size and nothing else": {session.Target{Smallest: true}, session.DiskID{Size: 1},
+			"is not among the disks"},
 		"a name, whoever has it now": {session.Target{Path: "/dev/sda"}, large.ID(), ""},
 		"a name and a size":          {session.Target{Path: "/dev/sda", MaxSize: 1 << 30}, large.ID(), "larger than"},
 	} {
@@ -98,7 +104,8 @@ func TestClaimIsHeldToTheRule(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || v.Parts[0].Disk != nil {
 				t.Errorf("%v, want %q; kept: %+v", err, c.want, v.Parts[0].Disk)
 			}
-			if all := strings.Join(v.Warnings, " "); !strings.Contains(all, "refused") || !strings.Contains(all, c.want) {
+			if all := strings.Join(v.Warnings, " "); !strings.Contains(all, "refused") ||
+				!strings.Contains(all, c.want) {
 				t.Errorf("the operator hears nothing of it: %q", v.Warnings)
 			}
 		})
@@ -111,13 +118,16 @@ func TestNodeWithoutDisk(t *testing.T) {
 		disks []session.Disk
 		want  string
 	}{
-		"none":             {nil, "no disk"},
-		"a stick":          {[]session.Disk{{Path: "/dev/sda", Size: 1, Removable: true}}, "driver may be missing"},
-		"a USB disk":       {[]session.Disk{{Path: "/dev/sda", Size: 1, Bus: session.BusUSB}}, "only removable or USB disks"},
-		"a disk":           {[]session.Disk{{Path: "/dev/sda", Size: 1}}, ""},
-		"a stick and disk": {[]session.Disk{{Path: "/dev/sda", Size: 1, Removable: true}, {Path: "/dev/vda", Size: 1}}, ""},
+		"none":    {nil, "no disk"},
+		"a stick": {[]session.Disk{{Path: "/dev/sda", Size: 1, Removable: true}}, "driver may be missing"},
+		"a USB disk": {[]session.Disk{{Path: "/dev/sda", Size: 1, Bus: session.BusUSB}},
+			"only removable or USB disks"},
+		"a disk": {[]session.Disk{{Path: "/dev/sda", Size: 1}}, ""},
+		"a stick and disk": {[]session.Disk{{Path: "/dev/sda", Size: 1, Removable: true}, {Path: "/dev/vda", Size: 1}},
+			""},
 	} {
-		hello := &session.Hello{V: 1, Boot: name, Agent: "1", Inventory: session.Inventory{NICs: []session.NIC{{MAC: "52:54:00:00:00:42", Boot: true}}, Disks: c.disks}}
+		hello := &session.Hello{V: 1, Boot: name, Agent: "1",
+			Inventory: session.Inventory{NICs: []session.NIC{{MAC: "52:54:00:00:00:42", Boot: true}}, Disks: c.disks}}
 		r, err := h.e.Hello(t.Context(), hello, netip.Addr{})
 		if err != nil {
 			t.Fatal(err)

@@ -17,9 +17,9 @@ const (
 	lostDescriptors = 1 << 20 // serials of a node's descriptors
 )
 
-// distrust ends what a state restored from a copy would do again. A session that was not over when the copy was made may have been
-// done or cancelled since. Agents still have what they were told since: they are told to be idle, with a serial above all that they
-// can know, and no new session has a number that they may know.
+// distrust ends what a state restored from a copy would do again. A session that was not over when the copy was made
+// may have been done or cancelled since. Agents still have what they were told since: they are told to be idle, with a
+// serial above all that they can know, and no new session has a number that they may know.
 func (e *Engine) distrust(ctx context.Context) error {
 	var at time.Time
 	var dropped []string
@@ -42,16 +42,18 @@ func (e *Engine) distrust(ctx context.Context) error {
 		return fmt.Errorf("sessions of a copied state: %w", err)
 	}
 	if !at.IsZero() {
-		e.log.Warn("the state is a copy: what happened after it is not known, and sessions that were not over in it are cancelled; "+
+		e.log.Warn("the state is a copy: what happened after it is not known, and sessions that were not over in it "+
+			"are cancelled; "+
 			"create them anew for the machines that need them", "copied", at.Format(time.RFC3339), "cancelled", dropped)
 	}
 	return nil
 }
 
-// doubt ends in memory what was not over in the copy made at the time, before the first step of the state machine. It returns the records that
-// change, by key, and the sessions that it ended.
+// doubt ends in memory what was not over in the copy made at the time, before the first step of the state machine. It
+// returns the records that change, by key, and the sessions that it ended.
 func (e *Engine) doubt(at time.Time) (out map[string]any, dropped []string) {
-	reason := fmt.Sprintf("cancelled: the server's state was restored from the copy of %s, and what happened after it is not known; "+
+	reason := fmt.Sprintf("cancelled: the server's state was restored from the copy of %s, and what happened after "+
+		"it is not known; "+
 		"look at the machines, and create the session anew for those that need it", at.UTC().Format(time.RFC3339))
 	out = map[string]any{}
 	for _, id := range e.jobs.Order() {

@@ -26,7 +26,8 @@ func TestCopiedState(t *testing.T) {
 	h.crash()
 
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	if err := h.store.Update(t.Context(), func(tx state.WriteTx) error { return state.MarkCopied(tx, at) }); err != nil {
+	if err := h.store.Update(t.Context(),
+		func(tx state.WriteTx) error { return state.MarkCopied(tx, at) }); err != nil {
 		t.Fatal(err)
 	}
 	h.start()
@@ -37,7 +38,8 @@ func TestCopiedState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.State != model.Cancelled || !strings.Contains(s.Reason, "2026-03-04T05:06:07Z") || !strings.Contains(s.Reason, "create the session anew") {
+		if s.State != model.Cancelled || !strings.Contains(s.Reason, "2026-03-04T05:06:07Z") ||
+			!strings.Contains(s.Reason, "create the session anew") {
 			t.Errorf("%s is %s: %s", id, s.State, s.Reason)
 		}
 	}
@@ -61,8 +63,8 @@ func TestCopiedState(t *testing.T) {
 	}
 }
 
-// TestDailyCopy goes the way that the server names when its state is damaged: a session that was done and one that was cancelled since
-// the copy stay over, and no machine is told to write its disk again.
+// TestDailyCopy goes the way that the server names when its state is damaged: a session that was done and one that was
+// cancelled since the copy stay over, and no machine is told to write its disk again.
 func TestDailyCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	open := func() *state.Bolt {

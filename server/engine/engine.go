@@ -38,9 +38,11 @@ type Images interface {
 	Blobs(manifest string) ([]string, error)
 	// Object opens the object of the image with the manifest.
 	Object(manifest string) (Object, error)
-	// StartNotes are what the operator should know of how a disk with the image starts, and of what an image from an older version lacks.
+	// StartNotes are what the operator should know of how a disk with the image starts, and of what an image from an
+	// older version lacks.
 	StartNotes(manifest string) []string
-	// FirmwareWarning says why a machine with the firmware (session.BIOS or UEFI) will not start a disk with the image; empty when it may.
+	// FirmwareWarning says why a machine with the firmware (session.BIOS or UEFI) will not start a disk with the image;
+	// empty when it may.
 	FirmwareWarning(manifest, firmware string) string
 	// Check reads the stored bytes of the chunk and hashes them; chunk -1 means all chunks. Damage is an error that
 	// names image, chunk and offset.
@@ -174,9 +176,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg.Server = cfg.Addr.String()
 	}
 	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, ready: make(chan struct{}),
-		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds, jobs: jobs.New(cfg.Kinds, cfg.Now()),
+		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds,
+		jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
-		feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{}, reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
+		feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{},
+		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.w = newWriter(cfg.Store, cfg.Log, cfg.Now, &e.mu)
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
@@ -223,7 +227,8 @@ run:
 		select {
 		case <-ctx.Done():
 		case <-e.w.lost:
-			failure = errors.New("another server has taken over the sessions of this state: this one stops, so that two do not run them; " +
+			failure = errors.New("another server has taken over the sessions of this state: this one stops, so that " +
+				"two do not run them; " +
 				"end the other one before this one is started again")
 			break run
 		case <-tick:

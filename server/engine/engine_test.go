@@ -27,7 +27,8 @@ func TestStraightLine(t *testing.T) {
 	b.powerOn()
 	h.expect(s.ID, "casting offered offered")
 	da, db := a.descriptor(0), b.descriptor(0)
-	if da.Cast == nil || da.Cast.ID != db.Cast.ID || da.Node == db.Node || da.Image.Name != "debian" || da.Boot.Method != session.BootKexec {
+	if da.Cast == nil || da.Cast.ID != db.Cast.ID || da.Node == db.Node || da.Image.Name != "debian" ||
+		da.Boot.Method != session.BootKexec {
 		t.Errorf("descriptors: %+v, %+v", da, db)
 	}
 	if err := h.casts.Wait(t.Context(), running(1)); err != nil {
@@ -47,7 +48,8 @@ func TestStraightLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []string{model.StepDHCP, model.StepKernel, session.StepAgent, session.StepFirstByte, session.StepLastByte, session.StepBoot} {
+	for _, step := range []string{model.StepDHCP, model.StepKernel, session.StepAgent, session.StepFirstByte,
+		session.StepLastByte, session.StepBoot} {
 		if v.Parts[0].Steps[step].Time.IsZero() {
 			t.Errorf("timeline lacks %s: %v", step, v.Parts[0].Steps)
 		}
@@ -89,7 +91,8 @@ func TestRestartGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := a.descriptor(0)
-	if before.Serial != after.Serial || !sameCast(before.Cast, after.Cast) || !sameCast(&h.casts.Started()[0], before.Cast) {
+	if before.Serial != after.Serial || !sameCast(before.Cast, after.Cast) ||
+		!sameCast(&h.casts.Started()[0], before.Cast) {
 		t.Errorf("descriptor before %+v and after %+v", before, after)
 	}
 	// The node's token and its numbers of events hold; what was told twice counts once.
@@ -146,7 +149,8 @@ func TestPortIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := a.descriptor(before.Serial)
-	if after == nil || after.Session != s.ID || after.Cast.Feedback == before.Cast.Feedback || after.Cast.Group != before.Cast.Group || string(after.Cast.Key) != string(before.Cast.Key) {
+	if after == nil || after.Session != s.ID || after.Cast.Feedback == before.Cast.Feedback ||
+		after.Cast.Group != before.Cast.Group || string(after.Cast.Key) != string(before.Cast.Key) {
 		t.Errorf("descriptor after: %+v", after)
 	}
 }
@@ -160,7 +164,8 @@ func TestServersAddressChanges(t *testing.T) {
 	h.addr = netip.MustParseAddr("127.0.0.2")
 	h.restart()
 	after := a.descriptor(before.Serial)
-	if after == nil || after.Cast.Feedback.Addr() != h.addr || after.Cast.Group != before.Cast.Group || after.Session != s.ID {
+	if after == nil || after.Cast.Feedback.Addr() != h.addr || after.Cast.Group != before.Cast.Group ||
+		after.Session != s.ID {
 		t.Errorf("descriptor after: %+v", after)
 	}
 }
@@ -360,7 +365,8 @@ func TestSessionsAtOnce(t *testing.T) {
 		t.Errorf("told: %s, %s", a.told(), b.told())
 	}
 	ca, cb := a.descriptor(0).Cast, b.descriptor(0).Cast
-	if ca.Group.Addr() == cb.Group.Addr() || ca.Group.Port() == cb.Group.Port() || string(ca.Key) == string(cb.Key) || ca.Feedback == cb.Feedback {
+	if ca.Group.Addr() == cb.Group.Addr() || ca.Group.Port() == cb.Group.Port() || string(ca.Key) == string(cb.Key) ||
+		ca.Feedback == cb.Feedback {
 		t.Errorf("casts share something: %+v, %+v", ca, cb)
 	}
 	if _, err := h.e.Cancel(t.Context(), one.ID); err != nil {

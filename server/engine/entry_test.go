@@ -12,7 +12,8 @@ func (m *machine) tell(id, step, level, words string) {
 	m.h.t.Helper()
 	m.seq++
 	ev := session.Event{Seq: m.seq, Session: id, Step: step, Level: level, Message: words, Since: float64(m.seq)}
-	if err := m.h.e.Events(m.h.t.Context(), m.id, &session.Events{V: 1, Boot: m.boot, Events: []session.Event{ev}}); err != nil {
+	if err := m.h.e.Events(m.h.t.Context(), m.id,
+		&session.Events{V: 1, Boot: m.boot, Events: []session.Event{ev}}); err != nil {
 		m.h.t.Fatal(err)
 	}
 }
@@ -26,7 +27,8 @@ func (h *house) part(id string) model.Part {
 	return s.Parts[0]
 }
 
-// TestNoBootEntry has a disk that will not start by itself: part and session are done, and say so beside what else was wrong.
+// TestNoBootEntry has a disk that will not start by itself: part and session are done, and say so beside what else was
+// wrong.
 func TestNoBootEntry(t *testing.T) {
 	h := newHouse(t)
 	s := h.create(model.Spec{Count: 1})
@@ -39,16 +41,19 @@ func TestNoBootEntry(t *testing.T) {
 	h.expect(s.ID, "done done")
 	h.restart()
 	p := h.part(s.ID)
-	if p.Warning != "the file system was not grown" || p.Unbootable != "this disk will not start by itself: memory full" {
+	if p.Warning != "the file system was not grown" ||
+		p.Unbootable != "this disk will not start by itself: memory full" {
 		t.Errorf("warning %q, unbootable %q", p.Warning, p.Unbootable)
 	}
-	h.ends(s.ID, 1, "1 of 1 nodes will not start by themselves: "+m.id+": this disk will not start by itself: memory full")
+	h.ends(s.ID, 1, "1 of 1 nodes will not start by themselves: "+m.id+
+		": this disk will not start by itself: memory full")
 	if got := p.Steps[session.StepEntry].Message; got != "this disk will not start by itself: memory full" {
 		t.Errorf("the timeline says %q", got)
 	}
 }
 
-// TestRebootBeforeBootEntry loses power when all is on the disk and the machine has no boot entry yet: the node does its part again.
+// TestRebootBeforeBootEntry loses power when all is on the disk and the machine has no boot entry yet: the node does
+// its part again.
 func TestRebootBeforeBootEntry(t *testing.T) {
 	for _, spec := range []model.Spec{{Count: 1}, {Count: 1, NoGrow: true}, {Count: 1, NoGrow: true, Verify: true}} {
 		h := newHouse(t)
@@ -60,7 +65,8 @@ func TestRebootBeforeBootEntry(t *testing.T) {
 			t.Fatal("the machine was sent to its own disk, which nothing starts")
 		}
 		h.expect(s.ID, "casting offered")
-		m.say(s.ID, session.StepPlan, session.StepTable, session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry)
+		m.say(s.ID, session.StepPlan, session.StepTable, session.StepWritten, session.StepVerified, session.StepGrown,
+			session.StepEntry)
 		if m.powerOn() {
 			t.Error("the machine has everything and was sent to the agent again")
 		}
@@ -93,7 +99,8 @@ func TestFirmwareWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again.Parts[0].Unbootable != want || again.Parts[1].Unbootable != "" {
-		t.Errorf("when both are there: %q and %q, want %q and none", again.Parts[0].Unbootable, again.Parts[1].Unbootable, want)
+		t.Errorf("when both are there: %q and %q, want %q and none", again.Parts[0].Unbootable,
+			again.Parts[1].Unbootable, want)
 	}
 	// What the cast says of itself does not take the warning away.
 	m.tell(s.ID, session.StepMulticast, session.Info, "multicast arrives again")
@@ -106,7 +113,8 @@ func TestFirmwareWarning(t *testing.T) {
 	u.say(s.ID, goodRestore...)
 	h.expect(s.ID, "done done done")
 	h.restart()
-	h.ends(s.ID, 1, "1 of 2 nodes will not start by themselves: "+m.id+": this disk will not start by itself: this machine starts by BIOS")
+	h.ends(s.ID, 1, "1 of 2 nodes will not start by themselves: "+m.id+
+		": this disk will not start by itself: this machine starts by BIOS")
 }
 
 // ends holds a session's end against what is wanted.
@@ -117,12 +125,13 @@ func (h *house) ends(id string, unbootable int, reason string) {
 		h.t.Fatal(err)
 	}
 	if s.Unbootable != unbootable || s.Reason != reason {
-		h.t.Errorf("session %s ended with %d unbootable nodes, reason %q; want %d, %q", id, s.Unbootable, s.Reason, unbootable, reason)
+		h.t.Errorf("session %s ended with %d unbootable nodes, reason %q; want %d, %q", id, s.Unbootable, s.Reason,
+			unbootable, reason)
 	}
 }
 
-// TestForeseenIsNotFound: the node finds that its disk starts, whatever was foreseen. A node whose disk firmware cannot start, and that
-// failed, does not count among those that have the image.
+// TestForeseenIsNotFound: the node finds that its disk starts, whatever was foreseen. A node whose disk firmware cannot
+// start, and that failed, does not count among those that have the image.
 func TestForeseenIsNotFound(t *testing.T) {
 	h := newHouse(t)
 	var ms []*machine
@@ -141,5 +150,7 @@ func TestForeseenIsNotFound(t *testing.T) {
 	ms[2].say(s.ID, goodRestore[:len(goodRestore)-1]...)
 	ms[2].tell(s.ID, session.StepBoot, session.Error, "reboot: nothing on the disk can be started")
 	h.expect(s.ID, "failed done failed done")
-	h.ends(s.ID, 1, "2 of 3 nodes have the image; "+ms[1].id+": the disk is gone; 1 of 3 nodes will not start by themselves: "+ms[2].id+": reboot: nothing on the disk can be started")
+	h.ends(s.ID, 1, "2 of 3 nodes have the image; "+ms[1].id+
+		": the disk is gone; 1 of 3 nodes will not start by themselves: "+ms[2].id+
+		": reboot: nothing on the disk can be started")
 }

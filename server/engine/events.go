@@ -57,7 +57,8 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 			continue
 		}
 		e.clean(n, &ev)
-		// A report of progress is worth nothing a second later: it is not stored, so that a lab in full swing costs no disk writes.
+		// A report of progress is worth nothing a second later: it is not stored, so that a lab in full swing costs no
+		// disk writes.
 		if ev.Step != session.StepProgress {
 			durable = true
 			kept := ev
@@ -85,8 +86,8 @@ const maxSince = 1e8
 
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
 
-// setClock estimates when the node's kernel started. Events wait at the node for a batch, and longer while the server is
-// away, but a batch whose newest event has waited the least tells it best.
+// setClock estimates when the node's kernel started. Events wait at the node for a batch, and longer while the server
+// is away, but a batch whose newest event has waited the least tells it best.
 func (n *node) setClock(now time.Time, events []session.Event) {
 	for i := range events {
 		if s := events[i].Since; s > 0 && s < maxSince {
@@ -111,7 +112,8 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 	}
 	if n := len(ev.Result); n > session.MaxResult {
 		ev.Result, ev.Level = nil, session.Warn
-		ev.Message = also(ev.Message, fmt.Sprintf("its result of %d bytes is larger than %d and was dropped", n, session.MaxResult))
+		ev.Message = also(ev.Message,
+			fmt.Sprintf("its result of %d bytes is larger than %d and was dropped", n, session.MaxResult))
 	}
 	if !(ev.Since >= 0 && ev.Since < maxSince) { // also NaN
 		ev.Since = 0

@@ -54,8 +54,9 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	for _, f := range setup {
 		f(h.casts)
 	}
-	e, err := engine.New(h.t.Context(), engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
-		Addr: h.addr, Server: h.name, Now: h.clock, Tick: h.tick, Sign: h.sign})
+	e, err := engine.New(h.t.Context(),
+		engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
+			Addr: h.addr, Server: h.name, Now: h.clock, Tick: h.tick, Sign: h.sign})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -150,7 +151,8 @@ func (m *machine) powerOn() bool {
 
 func (m *machine) hello() {
 	m.h.t.Helper()
-	inv := session.Inventory{Firmware: m.firmware, UUID: m.uuid, Serial: m.serial, NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: m.disks}
+	inv := session.Inventory{Firmware: m.firmware, UUID: m.uuid, Serial: m.serial,
+		NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: m.disks}
 	if inv.Disks == nil {
 		inv.Disks = []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}
 	}
@@ -190,7 +192,8 @@ func (m *machine) say(id string, steps ...string) {
 	for _, s := range steps {
 		step, msg, _ := strings.Cut(s, ": ")
 		m.seq++
-		ev := session.Event{Seq: m.seq, Session: id, Step: step, Level: session.Info, Message: msg, Since: float64(m.seq)}
+		ev := session.Event{Seq: m.seq, Session: id, Step: step, Level: session.Info, Message: msg,
+			Since: float64(m.seq)}
 		if step == session.StepProgress {
 			ev.Progress = &session.Progress{Received: 500, Needed: 1000}
 		}
@@ -205,13 +208,16 @@ func (m *machine) say(id string, steps ...string) {
 func (m *machine) refuse(id string, chunk *int, words string) {
 	m.h.t.Helper()
 	m.seq++
-	ev := session.Event{Seq: m.seq, Session: id, Step: session.StepChunk, Level: session.Warn, Message: words, Chunk: chunk, Since: float64(m.seq)}
-	if err := m.h.e.Events(m.h.t.Context(), m.id, &session.Events{V: 1, Boot: m.boot, Events: []session.Event{ev}}); err != nil {
+	ev := session.Event{Seq: m.seq, Session: id, Step: session.StepChunk, Level: session.Warn, Message: words,
+		Chunk: chunk, Since: float64(m.seq)}
+	if err := m.h.e.Events(m.h.t.Context(), m.id,
+		&session.Events{V: 1, Boot: m.boot, Events: []session.Event{ev}}); err != nil {
 		m.h.t.Fatal(err)
 	}
 }
 
-var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry, session.StepBoot}
+var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress,
+	session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry, session.StepBoot}
 
 func (h *house) state(id string) string {
 	h.t.Helper()

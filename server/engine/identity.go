@@ -60,8 +60,9 @@ func macsOf(inv *session.Inventory) ([]string, error) {
 func macOf(id string) string   { return strings.ReplaceAll(id, "-", ":") }
 func nameOf(mac string) string { return strings.ReplaceAll(mac, ":", "-") }
 
-// identify finds the node that says hello, or makes it. The boot NIC's MAC decides, never a second NIC's. One that another node has as a
-// second NIC means that node only if both say the same genuine UUID and serial; else it goes over to a node of its own.
+// identify finds the node that says hello, or makes it. The boot NIC's MAC decides, never a second NIC's. One that
+// another node has as a second NIC means that node only if both say the same genuine UUID and serial; else it goes over
+// to a node of its own.
 func (e *Engine) identify(macs []string, inv *session.Inventory) (*node, error) {
 	boot := macs[0]
 	n := e.nodes[e.byMAC[boot]]
@@ -98,11 +99,13 @@ func (e *Engine) nameFor(macs []string) (string, error) {
 			return nameOf(m), nil
 		}
 	}
-	return "", refuse("the machine boots from the NIC %s, and node %s, another machine that had it once, is still called so: "+
+	return "", refuse("the machine boots from the NIC %s, and node %s, another machine that had it once, is still "+
+		"called so: "+
 		"`diskcast node forget %s` frees the name", macs[0], nameOf(macs[0]), nameOf(macs[0]))
 }
 
-// takeMACs gives the node those of its MAC addresses that no other node has, and takes from it those that it reports no more.
+// takeMACs gives the node those of its MAC addresses that no other node has, and takes from it those that it reports no
+// more.
 func (e *Engine) takeMACs(n *node, macs []string) {
 	for _, m := range n.MACs {
 		if !slices.Contains(macs, m) && e.byMAC[m] == n.ID {
@@ -136,7 +139,8 @@ func (e *Engine) recognise(n *node, inv *session.Inventory) {
 	n.First = n.dmi()
 	was := n.First
 	if (was.UUID != "" && was.UUID != now.UUID) || (was.Serial != "" && was.Serial != now.Serial) {
-		e.warn(n, oddDMI, fmt.Sprintf("it said %s before and says %s now: another board, a NIC that changed hands, or a forged hello; "+
+		e.warn(n, oddDMI, fmt.Sprintf("it said %s before and says %s now: another board, a NIC that changed hands, "+
+			"or a forged hello; "+
 			"if that is right, `diskcast node forget %s`", was, now, n.ID))
 	}
 }
@@ -226,7 +230,8 @@ func (e *Engine) giveNamed(n, had *node) {
 		if s.Over() || p == nil || s.Parts[n.ID] != nil || !slices.Contains(s.Spec.Nodes, alias) {
 			continue
 		}
-		words := fmt.Sprintf("session %s names %s, which node %s boots from; node %s had the part, because it was its second NIC", s.ID, alias, n.ID, had.ID)
+		words := fmt.Sprintf("session %s names %s, which node %s boots from; node %s had the part, because it was "+
+			"its second NIC", s.ID, alias, n.ID, had.ID)
 		if p.Joined.IsZero() && !e.named(s, had) {
 			e.step(jobs.Renamed{Session: s.ID, From: had.ID, To: n.ID})
 		} else {
@@ -234,7 +239,8 @@ func (e *Engine) giveNamed(n, had *node) {
 			if s.Upload != nil {
 				continue
 			}
-			e.step(jobs.Added{Part: &model.Part{Session: s.ID, Node: n.ID, State: model.Waiting, Unbootable: e.foreseen(s, n)}})
+			e.step(jobs.Added{Part: &model.Part{Session: s.ID, Node: n.ID, State: model.Waiting,
+				Unbootable: e.foreseen(s, n)}})
 		}
 		e.step(jobs.Odd{Node: n.ID, Session: s.ID, Words: words})
 	}
@@ -251,7 +257,8 @@ func (e *Engine) meant(name string) (id, words string) {
 	owner := e.nodes[e.byMAC[mac]]
 	switch {
 	case e.nodes[name] != nil && owner != nil && owner.ID != name:
-		return name, fmt.Sprintf("%s is the name of this node and the NIC that another one, %s, has now: the node of that name is meant", name, owner.ID)
+		return name, fmt.Sprintf("%s is the name of this node and the NIC that another one, %s, has now: the node of "+
+			"that name is meant", name, owner.ID)
 	case e.nodes[name] != nil || owner == nil:
 		return name, ""
 	case owner.MACs[0] != mac:
@@ -278,7 +285,8 @@ func (e *Engine) nameParts(s *sess) {
 			p.Identity = also(p.Identity, words)
 		}
 		if by[id] = append(by[id], name); len(by[id]) > 1 {
-			p.Identity = also(p.Identity, fmt.Sprintf("%s are names of one node, %s: it has one part", strings.Join(by[id], " and "), id))
+			p.Identity = also(p.Identity,
+				fmt.Sprintf("%s are names of one node, %s: it has one part", strings.Join(by[id], " and "), id))
 		}
 	}
 }

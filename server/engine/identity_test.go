@@ -181,12 +181,16 @@ func TestNamedByAnothersSecondNIC(t *testing.T) {
 func TestMACsThatAreNoMachines(t *testing.T) {
 	h := newHouse(t)
 	for _, mac := range []string{"ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01", "00:00:00:00:00:00"} {
-		_, err := h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{NICs: []session.NIC{{MAC: mac, Boot: true}, {MAC: "52:54:00:00:00:01"}}}}, netip.Addr{})
+		_, err := h.e.Hello(t.Context(),
+			&session.Hello{V: 1, Boot: "b",
+				Inventory: session.Inventory{NICs: []session.NIC{{MAC: mac, Boot: true}, {MAC: "52:54:00:00:00:01"}}}},
+			netip.Addr{})
 		if !errors.Is(err, engine.ErrSpec) {
 			t.Errorf("%s: %v", mac, err)
 		}
 		h.e.Saw(mac, netip.Addr{}, model.StepDHCP, "")
-		if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{mac}}); !errors.Is(err, engine.ErrSpec) {
+		if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{mac}}); !errors.Is(err,
+			engine.ErrSpec) {
 			t.Errorf("session for %s: %v", mac, err)
 		}
 	}
@@ -247,7 +251,8 @@ func TestAnotherMachineOverOneNIC(t *testing.T) {
 	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Capture: "golden", Nodes: []string{a.mac}}); !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "node forget") {
+	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Capture: "golden", Nodes: []string{a.mac}}); !errors.Is(err,
+		engine.ErrSpec) || !strings.Contains(err.Error(), "node forget") {
 		t.Errorf("capture: %v", err)
 	}
 	c, err := h.e.Create(t.Context(), model.Spec{V: 1, Capture: "golden", Count: 1})

@@ -67,7 +67,8 @@ var errNotYet = errors.New("not yet")
 func (a *agent) hello(ctx context.Context) error {
 	m := a.m
 	m.boot = "boot-" + m.mac
-	inv := session.Inventory{NICs: []session.NIC{{MAC: m.mac, Boot: true}}, Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}
+	inv := session.Inventory{NICs: []session.NIC{{MAC: m.mac, Boot: true}},
+		Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}
 	r, err := m.h.e.Hello(ctx, &session.Hello{V: 1, Boot: m.boot, Agent: "test", Inventory: inv}, m.addr)
 	if err == nil {
 		m.id, m.token = r.Node, r.Token
@@ -93,7 +94,8 @@ func (a *agent) look(ctx context.Context) error {
 	return err
 }
 
-// steps are reports, each with a number that it keeps however often it is sent. The last one is sent twice: its answer was lost.
+// steps are reports, each with a number that it keeps however often it is sent. The last one is sent twice: its answer
+// was lost.
 func (a *agent) steps(ctx context.Context, steps ...string) {
 	steps = append(steps, steps[len(steps)-1])
 	for i, step := range steps {
@@ -118,12 +120,14 @@ func (a *agent) steps(ctx context.Context, steps ...string) {
 // choose names the disk that the plan chose.
 func (a *agent) choose(ctx context.Context) {
 	a.todo = append(a.todo, func() error {
-		_, err := a.m.h.e.ChooseDisk(ctx, a.m.id, &session.DiskChoice{V: 1, Session: a.d.Session, Disk: session.DiskID{Path: "/dev/vda", Size: 1 << 30}})
+		_, err := a.m.h.e.ChooseDisk(ctx, a.m.id,
+			&session.DiskChoice{V: 1, Session: a.d.Session, Disk: session.DiskID{Path: "/dev/vda", Size: 1 << 30}})
 		return err
 	})
 }
 
-// TestKilled kills the server between any two transactions while sessions of all kinds run: nothing is lost, and nothing is done twice.
+// TestKilled kills the server between any two transactions while sessions of all kinds run: nothing is lost, and
+// nothing is done twice.
 func TestKilled(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 	if err != nil {
@@ -174,7 +178,8 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	agents[4].steps(ctx, session.StepPlan, erasure.StepErased)
 
 	operator := &agent{}
-	for _, spec := range []model.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2}, {V: 1, Capture: "golden", Nodes: names[2:3]},
+	for _, spec := range []model.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2},
+		{V: 1, Capture: "golden", Nodes: names[2:3]},
 		{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Nodes: names[3:4]},
 		{V: 1, Kind: "erase", Job: json.RawMessage(`{"method":"zero","read_back":"none"}`), Nodes: names[4:]}} {
 		operator.todo = append(operator.todo, func() error {

@@ -48,7 +48,8 @@ func (probe) Report(_ *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outco
 	return jobs.Outcome{Done: x.Event.Step == "found", Free: true}
 }
 
-// TestNewKind has a third kind of session, with a folder and a line of its own and nothing else, go its way through restarts.
+// TestNewKind has a third kind of session, with a folder and a line of its own and nothing else, go its way through
+// restarts.
 func TestNewKind(t *testing.T) {
 	h := newHouse(t)
 	h.crash()
@@ -56,7 +57,8 @@ func TestNewKind(t *testing.T) {
 	h.start()
 	a, b := h.machine(1), h.machine(2)
 	spec := model.Spec{V: 1, Kind: "probe", Nodes: []string{a.mac, b.mac}, MinNodes: 2}
-	if _, err := h.e.Create(t.Context(), spec); !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "looked for") {
+	if _, err := h.e.Create(t.Context(), spec); !errors.Is(err, engine.ErrSpec) ||
+		!strings.Contains(err.Error(), "looked for") {
 		t.Errorf("without what its kind needs: %v", err)
 	}
 	spec.Job = json.RawMessage(`{"for":"gold"}`)
@@ -68,20 +70,23 @@ func TestNewKind(t *testing.T) {
 	h.restart()
 	b.powerOn()
 	h.expect(s.ID, "probing offered offered")
-	if d := a.descriptor(0); d.Action != "probe" || string(d.Job) != `{"for":"gold"}` || d.Image != nil || d.Cast != nil || d.Upload != nil {
+	if d := a.descriptor(0); d.Action != "probe" || string(d.Job) != `{"for":"gold"}` || d.Image != nil ||
+		d.Cast != nil || d.Upload != nil {
 		t.Errorf("told: %+v", d)
 	}
 	a.say(s.ID, session.StepPlan)
 	a.report(session.Event{Session: s.ID, Step: "found", Result: json.RawMessage(`{"grams":3}`)})
 	h.restart()
 	h.expect(s.ID, "probing done offered")
-	b.report(session.Event{Session: s.ID, Step: "found", Result: json.RawMessage(`"` + strings.Repeat("x", session.MaxResult) + `"`)})
+	b.report(session.Event{Session: s.ID, Step: "found",
+		Result: json.RawMessage(`"` + strings.Repeat("x", session.MaxResult) + `"`)})
 	h.expect(s.ID, "done done done")
 	v, err := h.e.Session(s.ID)
 	if err != nil || string(v.Parts[0].Result) != `{"grams":3}` || v.Parts[1].Result != nil {
 		t.Errorf("parts: %+v, %v", v.Parts, err)
 	}
-	if lines, err := h.e.Log(t.Context(), b.mac, 1, false); err != nil || len(lines) != 1 || !strings.Contains(lines[0].Event.Message, "larger than 16384 and was dropped") {
+	if lines, err := h.e.Log(t.Context(), b.mac, 1, false); err != nil || len(lines) != 1 ||
+		!strings.Contains(lines[0].Event.Message, "larger than 16384 and was dropped") {
 		t.Errorf("the log of a result that is too large: %+v, %v", lines, err)
 	}
 	if got := len(h.casts.Started()); got != 0 {
@@ -104,7 +109,8 @@ func TestResultOfAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.powerOn()
-	a.report(session.Event{Session: s.ID, Step: session.StepFailed, Message: "the spade broke", Result: json.RawMessage(`{"grams":1}`)})
+	a.report(session.Event{Session: s.ID, Step: session.StepFailed, Message: "the spade broke",
+		Result: json.RawMessage(`{"grams":1}`)})
 	h.restart()
 	h.expect(s.ID, "probing failed")
 	if p := h.part(s.ID); string(p.Result) != `{"grams":1}` || p.Reason != "the spade broke" {
@@ -117,16 +123,19 @@ func TestResultOfAFailure(t *testing.T) {
 	}
 }
 
-// TestKindThatIsNotThere has a server that does not know the kind of a session, as one of an older version: it does not start as if all were well.
+// TestKindThatIsNotThere has a server that does not know the kind of a session, as one of an older version: it does not
+// start as if all were well.
 func TestKindThatIsNotThere(t *testing.T) {
 	h := newHouse(t)
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Kind: "probe", Count: 1}); !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), `kind "probe"`) {
+	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Kind: "probe", Count: 1}); !errors.Is(err, engine.ErrSpec) ||
+		!strings.Contains(err.Error(), `kind "probe"`) {
 		t.Errorf("create: %v", err)
 	}
 	h.crash()
 	h.kinds = append(kinds.All(), probe{})
 	h.start()
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Count: 1}); err != nil {
+	if _, err := h.e.Create(t.Context(),
+		model.Spec{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Count: 1}); err != nil {
 		t.Fatal(err)
 	}
 	h.crash()

@@ -14,7 +14,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// load reads everything but the events, of which only the numbers are kept in memory. From then on the sessions are this server's.
+// load reads everything but the events, of which only the numbers are kept in memory. From then on the sessions are
+// this server's.
 func (e *Engine) load(ctx context.Context) error {
 	if _, err := record.Upgrade(ctx, e.cfg.Store, nil); err != nil {
 		return err
@@ -75,7 +76,8 @@ func (e *Engine) read(tx state.Tx) error {
 	}
 	var sessions []jobs.Record
 	err = walk(tx, record.SessPrefix, func(_ string, r *record.Session) error {
-		sessions = append(sessions, jobs.Record{Session: r.Session(), Params: r.Cast(), Secret: r.Secret, Upload: r.Uploads()})
+		sessions = append(sessions,
+			jobs.Record{Session: r.Session(), Params: r.Cast(), Secret: r.Secret, Upload: r.Uploads()})
 		return nil
 	})
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// loadMachines reads the machines. Nodes that were stored before there were machines are sightings that nobody has weighed.
+// loadMachines reads the machines. Nodes that were stored before there were machines are sightings that nobody has
+// weighed.
 func (e *Engine) loadMachines(tx state.Tx) error {
 	var seq uint64
 	if err := optional(state.GetJSON(tx, record.MachineSeq, &seq)); err != nil {
@@ -50,7 +51,8 @@ func (e *Engine) sighting(n *node, inv *session.Inventory) fleet.Sighting {
 	if err != nil || !slices.Contains(macs, n.MACs[0]) {
 		macs = n.MACs // its inventory is of an older version
 	}
-	return fleet.Sighting{Node: n.ID, Boot: n.MACs[0], MACs: macs, Board: fleet.BoardOf(inv.UUID, inv.Serial), Awake: e.awake}
+	return fleet.Sighting{Node: n.ID, Boot: n.MACs[0], MACs: macs, Board: fleet.BoardOf(inv.UUID, inv.Serial),
+		Awake: e.awake}
 }
 
 // awake reports whether the agent of the node was heard of late.
@@ -59,7 +61,8 @@ func (e *Engine) awake(id string) bool {
 	return n != nil && n.Where == model.Ready && e.now().Sub(n.LastSeen) < presence
 }
 
-// sight tells which machine says hello, and the operator what is to be wondered at. What was said at the hello of a boot holds for all of it.
+// sight tells which machine says hello, and the operator what is to be wondered at. What was said at the hello of a
+// boot holds for all of it.
 func (e *Engine) sight(n *node, inv *session.Inventory, rebooted bool) {
 	v := e.fleet.Sight(e.sighting(n, inv), e.now())
 	e.saveMachines()
@@ -86,7 +89,8 @@ func (e *Engine) saveMachines() {
 	e.fleet.Settle()
 }
 
-// entered reports whether the node is a sighting of a machine of which the operator has entered something, by a NIC that is the machine's.
+// entered reports whether the node is a sighting of a machine of which the operator has entered something, by a NIC
+// that is the machine's.
 func (e *Engine) entered(n *node) bool {
 	m := e.fleet.Of(n.ID)
 	return m != nil && m.Entered() && slices.Contains(m.Boots, n.MACs[0])
@@ -99,7 +103,8 @@ func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
 	}
 	id, err := model.NodeID(word)
 	if err != nil {
-		return nil, fmt.Errorf("machine %.80q: %w: it is neither an id, a name nor a MAC address of one (`diskcast machine list`)", word, ErrNotFound)
+		return nil, fmt.Errorf("machine %.80q: %w: it is neither an id, a name nor a MAC address of one (`diskcast "+
+			"machine list`)", word, ErrNotFound)
 	}
 	if n, err := e.findNode(id); err == nil {
 		if m := e.fleet.Of(n.ID); m != nil {
@@ -116,7 +121,8 @@ func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
 		for _, m := range owners {
 			names = append(names, m.Title())
 		}
-		return nil, refuse("the NIC %s is shared by the machines %s: name one of them", macOf(id), strings.Join(names, ", "))
+		return nil, refuse("the NIC %s is shared by the machines %s: name one of them", macOf(id),
+			strings.Join(names, ", "))
 	}
 }
 
@@ -127,10 +133,12 @@ func (e *Engine) nodeOf(m *fleet.Machine) (*node, error) {
 			return n, nil
 		}
 	}
-	return nil, fmt.Errorf("machine %s has no node: %w: nothing was seen of it since its last one was forgotten", m.Title(), ErrNotFound)
+	return nil, fmt.Errorf("machine %s has no node: %w: nothing was seen of it since its last one was forgotten",
+		m.Title(), ErrNotFound)
 }
 
-// nameMachines puts nodes in the place of the names of machines. A machine that has only shared NICs is refused: who boots from one may be another.
+// nameMachines puts nodes in the place of the names of machines. A machine that has only shared NICs is refused: who
+// boots from one may be another.
 func (e *Engine) nameMachines(spec *model.Spec) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -140,7 +148,8 @@ func (e *Engine) nameMachines(spec *model.Spec) error {
 		}
 		m := e.fleet.Find(name)
 		if m == nil {
-			return refuse("%.80q is neither a machine's name or id nor a MAC address such as 52:54:00:12:34:56 (`diskcast machine list`)", name)
+			return refuse("%.80q is neither a machine's name or id nor a MAC address such as 52:54:00:12:34:56 "+
+				"(`diskcast machine list`)", name)
 		}
 		node, shared := "", ""
 		for _, id := range slices.Backward(m.Nodes) {
@@ -161,8 +170,10 @@ func (e *Engine) nameMachines(spec *model.Spec) error {
 			}
 		}
 		if node == "" && shared != "" {
-			return refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever boots from it next could be one of those; "+
-				"name that NIC if any of them is meant, or have the machine boot from a NIC of its own once", m.Title(), shared)
+			return refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever "+
+				"boots from it next could be one of those; "+
+				"name that NIC if any of them is meant, or have the machine boot from a NIC of its own once", m.Title(),
+				shared)
 		}
 		if node == "" {
 			return refuse("of machine %s no NIC is known", m.Title())
@@ -196,7 +207,8 @@ func (e *Engine) Machine(word string) (*model.Machine, error) {
 }
 
 func (e *Engine) machineView(m *fleet.Machine) model.Machine {
-	v := model.Machine{ID: m.ID, Name: m.Name, Labels: maps.Clone(m.Labels), Notes: m.Notes, Boots: append([]string{}, m.Boots...),
+	v := model.Machine{ID: m.ID, Name: m.Name, Labels: maps.Clone(m.Labels), Notes: m.Notes,
+		Boots: append([]string{}, m.Boots...),
 		Nodes: append([]string{}, m.Nodes...), Made: m.Made, Seen: m.Seen, Warnings: e.fleet.Warnings(m)}
 	for _, b := range m.Boards {
 		v.Boards = append(v.Boards, model.Board(b))
@@ -245,14 +257,16 @@ func (e *Engine) SplitMachine(ctx context.Context, word string, c model.MachineS
 	})
 }
 
-// RemoveMachine forgets a machine and what was entered of it. One that a node is of comes again as a new one, with the node's next hello.
+// RemoveMachine forgets a machine and what was entered of it. One that a node is of comes again as a new one, with the
+// node's next hello.
 func (e *Engine) RemoveMachine(ctx context.Context, word string) error {
 	_, err := e.changeMachine(ctx, word, func(id string) (string, error) { return "", e.fleet.Remove(id) })
 	return err
 }
 
 // changeMachine does what the operator asks for once it is stored; what is refused has not happened.
-func (e *Engine) changeMachine(ctx context.Context, word string, f func(id string) (string, error)) (*model.Machine, error) {
+func (e *Engine) changeMachine(ctx context.Context, word string, f func(id string) (string, error)) (*model.Machine,
+	error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m, err := e.findMachine(word)

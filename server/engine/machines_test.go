@@ -15,7 +15,8 @@ func ptr(s string) *string { return &s }
 
 func (h *house) call(word, name string) {
 	h.t.Helper()
-	if _, err := h.e.EditMachine(h.t.Context(), word, model.MachineChange{V: 1, Name: &name, Labels: map[string]*string{"room": ptr("101")}}); err != nil {
+	if _, err := h.e.EditMachine(h.t.Context(), word,
+		model.MachineChange{V: 1, Name: &name, Labels: map[string]*string{"room": ptr("101")}}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -29,7 +30,8 @@ func (h *house) known(word string) *model.Machine {
 	return m
 }
 
-// TestNameOutlivesNodes: what the operator entered stays when the node is forgotten, over restarts and a changed card, and names it in sessions.
+// TestNameOutlivesNodes: what the operator entered stays when the node is forgotten, over restarts and a changed card,
+// and names it in sessions.
 func TestNameOutlivesNodes(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
@@ -55,7 +57,8 @@ func TestNameOutlivesNodes(t *testing.T) {
 	if m := h.known("lab-01"); m.Labels["room"] != "101" || len(m.Nodes) != 0 || m.Where != "" {
 		t.Errorf("after its node was forgotten: %+v", m)
 	}
-	if _, err := h.e.Node("lab-01"); !errors.Is(err, engine.ErrNotFound) || !strings.Contains(err.Error(), "lab-01 has no node") {
+	if _, err := h.e.Node("lab-01"); !errors.Is(err, engine.ErrNotFound) ||
+		!strings.Contains(err.Error(), "lab-01 has no node") {
 		t.Errorf("its node: %v", err)
 	}
 	s := h.create(model.Spec{Nodes: []string{"lab-01"}}) // by the NIC that it is known to boot from
@@ -77,7 +80,8 @@ func TestNameOutlivesNodes(t *testing.T) {
 	if got := b.told(); got != "restore "+s.ID {
 		t.Errorf("the machine is told %s", got)
 	}
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{"lab-99"}}); !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "neither a machine's name") {
+	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{"lab-99"}}); !errors.Is(err,
+		engine.ErrSpec) || !strings.Contains(err.Error(), "neither a machine's name") {
 		t.Errorf("a name that nobody has: %v", err)
 	}
 	// The words are about one boot.
@@ -89,7 +93,8 @@ func TestNameOutlivesNodes(t *testing.T) {
 	}
 }
 
-// TestDockIsNoName: a machine that only ever booted from a dock that others use is not a machine to name in a session, since another could come.
+// TestDockIsNoName: a machine that only ever booted from a dock that others use is not a machine to name in a session,
+// since another could come.
 func TestDockIsNoName(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.machine(1), h.machine(1) // one dock
@@ -105,7 +110,8 @@ func TestDockIsNoName(t *testing.T) {
 	for name, other := range map[string]string{"laptop-a": "laptop-b", "laptop-b": "laptop-a"} {
 		says(t, "shares the NIC "+a.mac, h.known(name).Warnings...)
 		says(t, other, h.known(name).Warnings...)
-		if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{name}}); !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "which it shares with others") {
+		if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{name}}); !errors.Is(err,
+			engine.ErrSpec) || !strings.Contains(err.Error(), "which it shares with others") {
 			t.Errorf("a session of %s: %v", name, err)
 		}
 	}
@@ -180,7 +186,8 @@ func TestRefusedChangeIsNotDone(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if m, n := h.known("m1"), h.known("m2"); m.Name != "lab-01" || n.Name != "" || len(m.Nodes) != 1 || len(n.Nodes) != 1 {
+		if m, n := h.known("m1"), h.known("m2"); m.Name != "lab-01" || n.Name != "" || len(m.Nodes) != 1 ||
+			len(n.Nodes) != 1 {
 			t.Errorf("machines: %+v, %+v", m, n)
 		}
 		h.restart()
@@ -194,7 +201,8 @@ func TestMergeAndSplitLast(t *testing.T) {
 	a.powerOn()
 	b.powerOn()
 	h.call("m1", "lab-01")
-	if m, err := h.e.MergeMachines(t.Context(), "lab-01", model.MachineMerge{V: 1, From: b.mac}); err != nil || m.ID != "m1" || len(m.Nodes) != 2 {
+	if m, err := h.e.MergeMachines(t.Context(), "lab-01", model.MachineMerge{V: 1, From: b.mac}); err != nil ||
+		m.ID != "m1" || len(m.Nodes) != 2 {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	both := func(word string) {
@@ -213,7 +221,8 @@ func TestMergeAndSplitLast(t *testing.T) {
 		}
 	}
 	both("m1")
-	if m, err := h.e.SplitMachine(t.Context(), "lab-01", model.MachineSplit{V: 1, Node: b.mac}); err != nil || m.ID != "m3" || m.Name != "" {
+	if m, err := h.e.SplitMachine(t.Context(), "lab-01", model.MachineSplit{V: 1, Node: b.mac}); err != nil ||
+		m.ID != "m3" || m.Name != "" {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	both("m3")

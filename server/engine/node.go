@@ -188,7 +188,8 @@ func (n *node) wake() {
 
 // Descriptor returns the node's descriptor when its serial is above after, waiting for one at most so long; nil when
 // there is none. What it returns is durable.
-func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait time.Duration) (*session.Descriptor, error) {
+func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait time.Duration) (*session.Descriptor,
+	error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	boot := ""

@@ -57,13 +57,15 @@ func TestTokens(t *testing.T) {
 		t.Error("a repeated hello gives another token")
 	}
 	for name, token := range map[string]string{
-		"empty": "", "no dot": "x", "other node's": a.id + b.token[strings.IndexByte(b.token, '.'):], "unknown node": "00-00-00-00-00-09.00", "cut": a.token[:len(a.token)-1],
+		"empty": "", "no dot": "x", "other node's": a.id + b.token[strings.IndexByte(b.token, '.'):],
+		"unknown node": "00-00-00-00-00-09.00", "cut": a.token[:len(a.token)-1],
 	} {
 		if _, err := h.e.Authorize(token); !errors.Is(err, engine.ErrToken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	err := h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: "another", Events: []session.Event{{Seq: 1, Step: "log"}}})
+	err := h.e.Events(t.Context(), a.id,
+		&session.Events{V: 1, Boot: "another", Events: []session.Event{{Seq: 1, Step: "log"}}})
 	if !errors.Is(err, engine.ErrToken) {
 		t.Errorf("events of another boot: %v", err)
 	}
@@ -72,15 +74,21 @@ func TestTokens(t *testing.T) {
 func TestHello(t *testing.T) {
 	h := newHouse(t)
 	hello := func(boot string, nics ...session.NIC) (*session.HelloReply, error) {
-		return h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: boot, Inventory: session.Inventory{UUID: "4c4c4544-0035-4b10-8052-b4c04f4d3332", Serial: "5K5RM32", NICs: nics}}, netip.Addr{})
+		return h.e.Hello(t.Context(),
+			&session.Hello{V: 1, Boot: boot,
+				Inventory: session.Inventory{UUID: "4c4c4544-0035-4b10-8052-b4c04f4d3332", Serial: "5K5RM32",
+					NICs: nics}}, netip.Addr{})
 	}
-	if _, err := hello("b", session.NIC{MAC: "x"}, session.NIC{MAC: "00:00:00:00:00:00"}); !errors.Is(err, engine.ErrSpec) {
+	if _, err := hello("b", session.NIC{MAC: "x"}, session.NIC{MAC: "00:00:00:00:00:00"}); !errors.Is(err,
+		engine.ErrSpec) {
 		t.Errorf("no MAC: %v", err)
 	}
-	if _, err := hello(strings.Repeat("b", 200), session.NIC{MAC: "52:54:00:00:00:01"}); !errors.Is(err, engine.ErrSpec) {
+	if _, err := hello(strings.Repeat("b", 200), session.NIC{MAC: "52:54:00:00:00:01"}); !errors.Is(err,
+		engine.ErrSpec) {
 		t.Errorf("long boot id: %v", err)
 	}
-	if _, err := hello("b", session.NIC{MAC: "52:54:00:00:00:01", Driver: strings.Repeat("x", 100_000)}); !errors.Is(err, engine.ErrSpec) {
+	if _, err := hello("b", session.NIC{MAC: "52:54:00:00:00:01",
+		Driver: strings.Repeat("x", 100_000)}); !errors.Is(err, engine.ErrSpec) {
 		t.Errorf("huge inventory: %v", err)
 	}
 	one, err := hello("b1", session.NIC{MAC: "52:54:00:00:00:01"}, session.NIC{MAC: "52:54:00:00:00:02", Boot: true})
@@ -154,7 +162,8 @@ func TestEventsAreKeptOnceAndBounded(t *testing.T) {
 		t.Errorf("last line %+v", lines)
 	}
 	evs := make([]session.Event, 1001)
-	if err := h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: a.boot, Events: evs}); !errors.Is(err, engine.ErrSpec) {
+	if err := h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: a.boot, Events: evs}); !errors.Is(err,
+		engine.ErrSpec) {
 		t.Errorf("huge batch: %v", err)
 	}
 }
@@ -166,7 +175,8 @@ func TestNotDurableIsNotAcknowledged(t *testing.T) {
 	a := h.machine(1)
 	store := h.store.(*state.Memory)
 	store.SetFail(errors.New("disk full"))
-	_, err := h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{NICs: []session.NIC{{MAC: a.mac}}}}, netip.Addr{})
+	_, err := h.e.Hello(t.Context(),
+		&session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{NICs: []session.NIC{{MAC: a.mac}}}}, netip.Addr{})
 	if err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Fatalf("hello: %v", err)
 	}
@@ -223,7 +233,9 @@ func TestKnown(t *testing.T) {
 	if !h.e.Known(mac) {
 		t.Error("a machine that fetched a kernel is not known")
 	}
-	_, err := h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b1", Inventory: session.Inventory{NICs: []session.NIC{{MAC: "52:54:00:00:00:02"}}}}, netip.Addr{})
+	_, err := h.e.Hello(t.Context(),
+		&session.Hello{V: 1, Boot: "b1", Inventory: session.Inventory{NICs: []session.NIC{{MAC: "52:54:00:00:00:02"}}}},
+		netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +311,8 @@ func TestWatch(t *testing.T) {
 		t.Errorf("events: %s", got)
 	}
 	last := lines[len(lines)-1]
-	if last.Session == nil || last.Session.State != model.Done || last.Session.Cast.Stats.Sent != 1000 || last.Session.Cast.Stats.Sending {
+	if last.Session == nil || last.Session.State != model.Done || last.Session.Cast.Stats.Sent != 1000 ||
+		last.Session.Cast.Stats.Sending {
 		t.Errorf("last line: %+v", last.Session)
 	}
 	if _, err := h.e.Watch("s99"); !errors.Is(err, engine.ErrNotFound) {

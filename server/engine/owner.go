@@ -10,8 +10,9 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// One server runs the sessions of a store: the one that has written its name there last. Every change that an engine makes expects that name
-// at the revision that it had then, so that what a server writes that was replaced is refused, all of it, and that server stops.
+// One server runs the sessions of a store: the one that has written its name there last. Every change that an engine
+// makes expects that name at the revision that it had then, so that what a server writes that was replaced is refused,
+// all of it, and that server stops.
 
 // own takes the sessions of the store over.
 func (e *Engine) own(ctx context.Context) error {
@@ -26,7 +27,8 @@ func (e *Engine) own(ctx context.Context) error {
 			return err
 		}
 		if now != me {
-			return fmt.Errorf("the server %s has taken the sessions of this state over while this one started: start one of them only", now.Server)
+			return fmt.Errorf("the server %s has taken the sessions of this state over while this one started: start "+
+				"one of them only", now.Server)
 		}
 		e.w.owned, err = tx.Revision(record.OwnerKey)
 		return err

@@ -9,8 +9,8 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// TestTwoServers starts a second server on the store of one that runs. The first can change nothing from then on, tells nobody that it did, and
-// ends; the second goes on with its sessions.
+// TestTwoServers starts a second server on the store of one that runs. The first can change nothing from then on, tells
+// nobody that it did, and ends; the second goes on with its sessions.
 func TestTwoServers(t *testing.T) {
 	h := newHouse(t)
 	s := h.create(model.Spec{All: true})
@@ -25,13 +25,16 @@ func TestTwoServers(t *testing.T) {
 	if err != nil || v.Owner != "the other" || v.Parts[0].Step != session.StepPlan {
 		t.Fatalf("the second server has %+v, %v", v, err)
 	}
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Count: 1}); err == nil || !strings.Contains(err.Error(), "another server runs the sessions") {
+	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Count: 1}); err == nil ||
+		!strings.Contains(err.Error(), "another server runs the sessions") {
 		t.Errorf("the first made a session: %v", err)
 	}
 	if err := h.e.Forget(t.Context(), a.id); err == nil {
 		t.Error("the first forgot a node")
 	}
-	err = h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: a.boot, Events: []session.Event{{Seq: 50, Session: s.ID, Step: session.StepBoot, Level: session.Info}}})
+	err = h.e.Events(t.Context(), a.id,
+		&session.Events{V: 1, Boot: a.boot,
+			Events: []session.Event{{Seq: 50, Session: s.ID, Step: session.StepBoot, Level: session.Info}}})
 	if err == nil {
 		t.Error("the first told a node that its word is stored")
 	}

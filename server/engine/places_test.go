@@ -40,7 +40,8 @@ func TestPlacesThatStrangersTake(t *testing.T) {
 	if ms[3].told() != "nothing" {
 		t.Errorf("one more is told %q", ms[3].told())
 	}
-	if d, err := h.e.Descriptor(t.Context(), "02-00-00-00-00-00", 0, 0); err != nil || d == nil || d.Action != session.Idle {
+	if d, err := h.e.Descriptor(t.Context(), "02-00-00-00-00-00", 0, 0); err != nil || d == nil ||
+		d.Action != session.Idle {
 		t.Errorf("a stranger is told %+v, %v", d, err)
 	}
 	for _, m := range ms[:3] {
@@ -73,7 +74,8 @@ func TestPlacesOfThoseWhoAreGone(t *testing.T) {
 		}
 	}
 	v, err := h.e.Session(s.ID)
-	if err != nil || len(v.Parts) != 2 || v.Parts[0].Node != "02-00-00-00-00-00" || v.Parts[1].Node != "02-00-00-00-00-02" {
+	if err != nil || len(v.Parts) != 2 || v.Parts[0].Node != "02-00-00-00-00-00" ||
+		v.Parts[1].Node != "02-00-00-00-00-02" {
 		t.Errorf("parts: %+v, %v", v.Parts, err)
 	}
 	// The one that lost its place may not write.

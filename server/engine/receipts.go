@@ -20,7 +20,8 @@ func (e *Engine) account(doc *receipt.Receipt) {
 	r.Server = receipt.Server{Name: e.cfg.Server, Version: e.cfg.Version}
 	if n := e.nodes[r.Machine.ID]; n != nil {
 		inv := n.Inventory
-		r.Machine = receipt.Machine{ID: n.ID, Vendor: inv.Vendor, Model: inv.Product, Serial: inv.Serial, UUID: inv.UUID,
+		r.Machine = receipt.Machine{ID: n.ID, Vendor: inv.Vendor, Model: inv.Product, Serial: inv.Serial,
+			UUID: inv.UUID,
 			MACs: n.MACs}
 	}
 	if m := e.fleet.Of(r.Machine.ID); m != nil {
@@ -28,7 +29,8 @@ func (e *Engine) account(doc *receipt.Receipt) {
 	}
 	env, err := e.cfg.Sign(&r)
 	if err != nil {
-		e.log.Error("there is no receipt of what was done to a disk", "session", r.Session, "node", r.Machine.ID, "err", err)
+		e.log.Error("there is no receipt of what was done to a disk", "session", r.Session, "node", r.Machine.ID, "err",
+			err)
 		return
 	}
 	e.w.put(record.Receipts+r.ID, env)

@@ -30,8 +30,10 @@ func signer(t *testing.T) func(*receipt.Receipt) (*receipt.Envelope, error) {
 // erased is what a node says of theDisk.
 func erased(t *testing.T) json.RawMessage {
 	t.Helper()
-	b, err := json.Marshal(erasure.Result{V: erasure.Version, OK: true, Method: erasure.Overwrite, Term: erasure.Clear, Reason: "all was overwritten",
-		Disk: erasure.Disk{Path: theDisk.Path, Size: theDisk.Size}, ReadBack: erasure.ReadBack{Scope: erasure.ReadAll, FirstBad: -1}})
+	b, err := json.Marshal(erasure.Result{V: erasure.Version, OK: true, Method: erasure.Overwrite, Term: erasure.Clear,
+		Reason:   "all was overwritten",
+		Disk:     erasure.Disk{Path: theDisk.Path, Size: theDisk.Size},
+		ReadBack: erasure.ReadBack{Scope: erasure.ReadAll, FirstBad: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +54,8 @@ func readReceipt(t *testing.T, raw []byte) *receipt.Receipt {
 	return r
 }
 
-// TestReceipts: a part that had a plan has a receipt of its end, whichever it was; it survives restarts, and a second try has its own.
+// TestReceipts: a part that had a plan has a receipt of its end, whichever it was; it survives restarts, and a second
+// try has its own.
 func TestReceipts(t *testing.T) {
 	h := newHouse(t)
 	h.crash()
@@ -67,7 +70,8 @@ func TestReceipts(t *testing.T) {
 	}
 	choose := func() {
 		t.Helper()
-		if _, err := h.e.ChooseDisk(t.Context(), m.id, &session.DiskChoice{V: 1, Session: s.ID, Disk: theDisk}); err != nil {
+		if _, err := h.e.ChooseDisk(t.Context(), m.id,
+			&session.DiskChoice{V: 1, Session: s.ID, Disk: theDisk}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,7 +84,8 @@ func TestReceipts(t *testing.T) {
 		t.Fatalf("%d receipts: %v", len(list), err)
 	}
 	r := readReceipt(t, list[0])
-	if r.Result != receipt.Failed || !strings.Contains(r.Message, "disk is failing") || r.Server.Name != "lab" || r.Machine.Serial != "A1" || r.Kind != "restore" ||
+	if r.Result != receipt.Failed || !strings.Contains(r.Message, "disk is failing") || r.Server.Name != "lab" ||
+		r.Machine.Serial != "A1" || r.Kind != "restore" ||
 		r.Disk.Size != theDisk.Size || !strings.Contains(string(r.Details), "debian") || len(r.Machine.MACs) != 1 {
 		t.Errorf("%+v", r)
 	}

@@ -9,10 +9,12 @@ import (
 
 func (n *node) record() *record.Node {
 	r := record.OfNode(&n.Node, n.Descriptor)
-	r.Boot, r.Serial, r.First, r.Odd, r.Booted, r.Worked = n.Boot, n.Serial, record.DMI(n.First), n.Odd, n.Booted, n.Worked
+	r.Boot, r.Serial, r.First, r.Odd, r.Booted, r.Worked = n.Boot, n.Serial, record.DMI(n.First), n.Odd, n.Booted,
+		n.Worked
 	for _, v := range n.Rivals {
-		r.Rivals = append(r.Rivals, record.Rival{Boot: v.Boot, Addr: v.Addr, Heard: v.Heard, Seen: record.Window(v.Seen), Session: v.Session,
-			Step: v.Step, Steps: record.OfMarks(v.Steps)})
+		r.Rivals = append(r.Rivals,
+			record.Rival{Boot: v.Boot, Addr: v.Addr, Heard: v.Heard, Seen: record.Window(v.Seen), Session: v.Session,
+				Step: v.Step, Steps: record.OfMarks(v.Steps)})
 	}
 	if n.Claim != nil {
 		c := record.Claim(*n.Claim)
@@ -26,8 +28,9 @@ func nodeOf(r *record.Node) *node {
 	n.Node, n.Descriptor = r.Node(), r.Told()
 	n.Boot, n.Serial, n.First, n.Odd, n.Booted, n.Worked = r.Boot, r.Serial, dmi(r.First), r.Odd, r.Booted, r.Worked
 	for _, v := range r.Rivals {
-		n.Rivals = append(n.Rivals, rival{Boot: v.Boot, Addr: v.Addr, Heard: v.Heard, Seen: window(v.Seen), Session: v.Session,
-			Step: v.Step, Steps: record.Marks(v.Steps)})
+		n.Rivals = append(n.Rivals,
+			rival{Boot: v.Boot, Addr: v.Addr, Heard: v.Heard, Seen: window(v.Seen), Session: v.Session,
+				Step: v.Step, Steps: record.Marks(v.Steps)})
 	}
 	if r.Claim != nil {
 		c := jobs.Claim(*r.Claim)

@@ -51,7 +51,8 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 	view := e.view(s, true)
 	view.Warnings = append(append(spec.Advice(), e.twins(s)...), view.Warnings...)
 	e.mu.Unlock()
-	_ = e.w.wait(ctx) // the session is there in any case; what it became since is written again and again, and told as its warning
+	// the session is there in any case; what it became since is written again and again, and told as its warning
+	_ = e.w.wait(ctx)
 	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
 	return view, nil
 }
@@ -78,7 +79,8 @@ func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort) (er
 	return nil
 }
 
-// Cancel ends a session; its nodes go idle. It ends at once, also while it cannot be stored that it has: the view then has a warning.
+// Cancel ends a session; its nodes go idle. It ends at once, also while it cannot be stored that it has: the view then
+// has a warning.
 func (e *Engine) Cancel(ctx context.Context, id string) (*model.Session, error) {
 	e.mu.Lock()
 	s := e.jobs.Session(id)
@@ -90,8 +92,11 @@ func (e *Engine) Cancel(ctx context.Context, id string) (*model.Session, error) 
 	view := e.view(s, true)
 	e.mu.Unlock()
 	if err := e.w.wait(ctx); err != nil {
-		view.Warnings = append(view.Warnings, fmt.Sprintf("The session is over, but the server could not write that down yet: %v. It tries again every second; "+
-			"nodes are told when it can, and a server that is killed before goes on with the session.", stateHelp(err)))
+		view.Warnings = append(view.Warnings,
+			fmt.Sprintf("The session is over, but the server could not write that down yet: %v. It tries again every "+
+				"second; "+
+				"nodes are told when it can, and a server that is killed before goes on with the session.",
+				stateHelp(err)))
 	}
 	return view, nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// What an operator asks for is stored before anything of it is done, under the engine's lock, so that what is refused has not happened.
-// It is rare enough for that; what nodes report goes by the writer.
+// What an operator asks for is stored before anything of it is done, under the engine's lock, so that what is refused
+// has not happened. It is rare enough for that; what nodes report goes by the writer.
 
 // storeNew stores a session that nobody knows yet, its parts and its number.
 func (e *Engine) storeNew(ctx context.Context, s *sess) error {
@@ -52,7 +52,9 @@ func stateHelp(err error) error {
 	case lostTo(err):
 		return fmt.Errorf("another server runs the sessions of this state now (%w): ask that one", err)
 	case full(err):
-		return fmt.Errorf("the server's state cannot be written, for the disk of its state directory is full (%w): make room there, and try again", err)
+		return fmt.Errorf("the server's state cannot be written, for the disk of its state directory is full (%w): "+
+			"make room there, and try again", err)
 	}
-	return fmt.Errorf("the server's state cannot be written: %w; see the server's log, mend its state directory, and try again", err)
+	return fmt.Errorf("the server's state cannot be written: %w; see the server's log, mend its state directory, and "+
+		"try again", err)
 }

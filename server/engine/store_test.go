@@ -12,7 +12,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// TestRefusedIsNotDone: what an operator was told cannot be done, because it cannot be stored, is not done when the disk has room again.
+// TestRefusedIsNotDone: what an operator was told cannot be done, because it cannot be stored, is not done when the
+// disk has room again.
 func TestRefusedIsNotDone(t *testing.T) {
 	h := newHouse(t)
 	disk := h.store.(*state.Memory)
@@ -23,7 +24,8 @@ func TestRefusedIsNotDone(t *testing.T) {
 	fail()
 	for range 3 {
 		_, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", All: true})
-		if err == nil || !strings.Contains(err.Error(), "was not created") || !strings.Contains(err.Error(), "make room") {
+		if err == nil || !strings.Contains(err.Error(), "was not created") ||
+			!strings.Contains(err.Error(), "make room") {
 			t.Fatalf("created: %v", err)
 		}
 	}
@@ -56,7 +58,8 @@ func TestCancelWithoutRoom(t *testing.T) {
 	s := h.create(model.Spec{All: true, MinNodes: 2})
 	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
 	v, err := h.e.Cancel(t.Context(), s.ID)
-	if err != nil || v.State != model.Cancelled || len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "could not write that down") {
+	if err != nil || v.State != model.Cancelled || len(v.Warnings) != 1 ||
+		!strings.Contains(v.Warnings[0], "could not write that down") {
 		t.Fatalf("got %+v, %v", v, err)
 	}
 	disk.SetFail(nil)
@@ -64,7 +67,8 @@ func TestCancelWithoutRoom(t *testing.T) {
 	h.expect(s.ID, "cancelled")
 }
 
-// TestReportedAgain: a node that was told that its report could not be stored says it again, and is believed only when it is stored.
+// TestReportedAgain: a node that was told that its report could not be stored says it again, and is believed only when
+// it is stored.
 func TestReportedAgain(t *testing.T) {
 	h := newHouse(t)
 	disk := h.store.(*state.Memory)
@@ -72,7 +76,8 @@ func TestReportedAgain(t *testing.T) {
 	s := h.create(model.Spec{Nodes: []string{a.mac}})
 	a.powerOn()
 	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
-	batch := &session.Events{V: 1, Boot: a.boot, Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepPlan, Since: 1}}}
+	batch := &session.Events{V: 1, Boot: a.boot,
+		Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepPlan, Since: 1}}}
 	for i := range 2 {
 		if err := h.e.Events(t.Context(), a.id, batch); err == nil {
 			t.Errorf("report %d counts, and is not stored", i)

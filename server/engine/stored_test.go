@@ -26,9 +26,11 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// testdata/state-*.db.gz are state files of server versions, and the .json beside each says what that version showed of it. A version that
-// changes what is stored adds its own, with -make-state, before the change; those that are there stay as they are.
-var makeState = flag.String("make-state", "", "write testdata/`NAME`.db.gz and .json as this version stores and shows them")
+// testdata/state-*.db.gz are state files of server versions, and the .json beside each says what that version showed of
+// it. A version that changes what is stored adds its own, with -make-state, before the change; those that are there
+// stay as they are.
+var makeState = flag.String("make-state", "",
+	"write testdata/`NAME`.db.gz and .json as this version stores and shows them")
 
 // shown is what a server shows of its state, as JSON, and what it must know beside that.
 type shown struct {
@@ -52,7 +54,8 @@ var storedLeases = map[string]string{"10.0.0.101": "52:54:00:00:00:01", "10.0.0.
 func (h *house) look() *shown {
 	h.t.Helper()
 	out := &shown{Now: h.clock(), Sessions: h.e.Sessions(), Nodes: h.e.Nodes(), Logs: map[string][]model.Event{},
-		Descriptors: map[string]*session.Descriptor{}, Tokens: map[string]string{}, Boots: map[string]string{}, Leases: map[string]string{}}
+		Descriptors: map[string]*session.Descriptor{}, Tokens: map[string]string{}, Boots: map[string]string{},
+		Leases: map[string]string{}}
 	running := 0
 	for _, s := range out.Sessions {
 		if s.State == model.Casting {
@@ -60,7 +63,8 @@ func (h *house) look() *shown {
 		}
 	}
 	err := h.casts.Wait(h.t.Context(), func(m map[uint32]session.Cast) bool {
-		out.Casts = slices.SortedFunc(maps.Values(m), func(a, b session.Cast) int { return strings.Compare(a.Group.String(), b.Group.String()) })
+		out.Casts = slices.SortedFunc(maps.Values(m),
+			func(a, b session.Cast) int { return strings.Compare(a.Group.String(), b.Group.String()) })
 		return len(m) == running
 	})
 	if err != nil {
@@ -92,22 +96,26 @@ func (h *house) pool() *dhcp.Pool {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	p, err := dhcp.NewPool(h.t.Context(), dhcp.PoolConfig{Store: h.store, Range: r, Server: server, Term: time.Hour, Now: h.clock})
+	p, err := dhcp.NewPool(h.t.Context(),
+		dhcp.PoolConfig{Store: h.store, Range: r, Server: server, Term: time.Hour, Now: h.clock})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return p
 }
 
-// live makes what a server comes to know: sessions that are over, that run and that wait, a capture, a claim, machines that are odd.
+// live makes what a server comes to know: sessions that are over, that run and that wait, a capture, a claim, machines
+// that are odd.
 func (h *house) live() (machines []*machine) {
 	h.t.Helper()
 	m := map[int]*machine{}
 	for _, i := range []int{1, 2, 3, 4, 5, 6, 11} {
 		m[i] = h.machine(i)
-		m[i].uuid, m[i].serial, m[i].firmware = fmt.Sprintf("4c4c4544-0000-2010-8020-0000000000%02d", i), fmt.Sprintf("SN%04d", i), session.UEFI
+		m[i].uuid, m[i].serial, m[i].firmware = fmt.Sprintf("4c4c4544-0000-2010-8020-0000000000%02d", i),
+			fmt.Sprintf("SN%04d", i), session.UEFI
 		m[i].addr = netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})
-		m[i].disks = []session.Disk{{Path: "/dev/sda", Size: 1 << 30, SectorSize: 512, Serial: fmt.Sprintf("D%d", i), Model: "disk", Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-1"}}
+		m[i].disks = []session.Disk{{Path: "/dev/sda", Size: 1 << 30, SectorSize: 512, Serial: fmt.Sprintf("D%d", i),
+			Model: "disk", Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-1"}}
 	}
 	m[1].others = []string{"52:54:00:00:01:01"}
 	done := h.create(model.Spec{Nodes: []string{m[1].mac}, Target: session.Target{Type: session.TypeSSD}, Verify: true})
@@ -124,7 +132,8 @@ func (h *house) live() (machines []*machine) {
 	m[5].powerOn()
 	m[5].say(gone.ID, session.StepFailed+": the disk is too small")
 
-	run := h.create(model.Spec{Nodes: []string{m[2].mac, m[3].mac, m[11].mac, h.machine(9).mac}, MinNodes: 3, Image: "ubuntu", Mode: session.Auto})
+	run := h.create(model.Spec{Nodes: []string{m[2].mac, m[3].mac, m[11].mac, h.machine(9).mac}, MinNodes: 3,
+		Image: "ubuntu", Mode: session.Auto})
 	for _, i := range []int{2, 3, 11} {
 		m[i].powerOn()
 	}
@@ -155,7 +164,8 @@ func (h *house) live() (machines []*machine) {
 			h.t.Fatal(err)
 		}
 	}
-	err := h.store.Update(h.t.Context(), func(tx state.WriteTx) error { return state.PutJSON(tx, "serve/pin", storedPin) })
+	err := h.store.Update(h.t.Context(),
+		func(tx state.WriteTx) error { return state.PutJSON(tx, "serve/pin", storedPin) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -179,8 +189,9 @@ func TestMakeState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, store: db, images: &enginetest.Images{}, addr: netip.MustParseAddr("127.0.0.1"), room: &storeRoom{free: 10 << 30},
-		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	h := &house{t: t, store: db, images: &enginetest.Images{}, addr: netip.MustParseAddr("127.0.0.1"),
+		room: &storeRoom{free: 10 << 30},
+		now:  time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	h.start()
 	machines := h.live()
 	h.restart()
@@ -298,7 +309,8 @@ func TestOldState(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := &house{t: t, store: db, images: &enginetest.Images{}, addr: netip.MustParseAddr("127.0.0.1"), room: &storeRoom{free: 10 << 30}, now: was.Now}
+			h := &house{t: t, store: db, images: &enginetest.Images{}, addr: netip.MustParseAddr("127.0.0.1"),
+				room: &storeRoom{free: 10 << 30}, now: was.Now}
 			h.start()
 			t.Cleanup(func() {
 				h.crash()

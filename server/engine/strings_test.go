@@ -48,7 +48,8 @@ func printed(t *testing.T, doc any) {
 	look = func(v any) {
 		switch v := v.(type) {
 		case string:
-			if strings.ContainsFunc(v, func(r rune) bool { return r != unicode.ReplacementChar && !unicode.IsPrint(r) }) {
+			if strings.ContainsFunc(v,
+				func(r rune) bool { return r != unicode.ReplacementChar && !unicode.IsPrint(r) }) {
 				t.Errorf("%q can be printed", v)
 			}
 		case []any:
@@ -103,7 +104,8 @@ func TestHostileHello(t *testing.T) {
 	}
 }
 
-// TestLabelOfAnother: a receiver of the cast that calls itself like a node is shown by that name at that node's address only.
+// TestLabelOfAnother: a receiver of the cast that calls itself like a node is shown by that name at that node's address
+// only.
 func TestLabelOfAnother(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
@@ -113,7 +115,8 @@ func TestLabelOfAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.casts.Receivers = []model.Receiver{{Node: a.id, Addr: n.Addr}, {Node: a.id, Addr: "10.0.0.66"}, {Node: "unknown", Addr: n.Addr}}
+	h.casts.Receivers = []model.Receiver{{Node: a.id, Addr: n.Addr}, {Node: a.id, Addr: "10.0.0.66"},
+		{Node: "unknown", Addr: n.Addr}}
 	if err := h.casts.Wait(t.Context(), func(r map[uint32]session.Cast) bool { return len(r) == 1 }); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +124,8 @@ func TestLabelOfAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{a.id, `10.0.0.66, which says that it is "` + a.id + `"`, n.Addr + `, which says that it is "unknown"`} {
+	for i, want := range []string{a.id, `10.0.0.66, which says that it is "` + a.id + `"`, n.Addr +
+		`, which says that it is "unknown"`} {
 		if got := v.Cast.Stats.Receivers[i].Node; got != want {
 			t.Errorf("receiver %d is shown as %q, want %q", i, got, want)
 		}

@@ -43,7 +43,8 @@ func full(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
-// CaptureFailed is told of each time that the server could not keep what a node sent of its disk; nil says that it could.
+// CaptureFailed is told of each time that the server could not keep what a node sent of its disk; nil says that it
+// could.
 func (e *Engine) CaptureFailed(u *Upload, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -68,13 +69,14 @@ func (e *Engine) roomFor() error {
 		return fmt.Errorf("looking for room in the image store: %w", err)
 	}
 	if free < minRoom {
-		return fmt.Errorf("the image store has %d MB free, and a capture needs more than %d: %s", free>>20, minRoom>>20, jobs.MakeRoom)
+		return fmt.Errorf("the image store has %d MB free, and a capture needs more than %d: %s", free>>20, minRoom>>20,
+			jobs.MakeRoom)
 	}
 	return nil
 }
 
-// warnings are what the operator must hear of a session: the server's own trouble, and the first sentence of why a node will not start
-// by itself, or else of its warning.
+// warnings are what the operator must hear of a session: the server's own trouble, and the first sentence of why a node
+// will not start by itself, or else of its warning.
 func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
 		return nil
@@ -85,11 +87,13 @@ func (e *Engine) warnings(s *sess) []string {
 		return max(0, d-now.Sub(since)).Round(time.Second)
 	}
 	if t := e.w.trouble(); !t.since.IsZero() {
-		out = append(out, fmt.Sprintf("The server cannot write its state: %s. What nodes report does not count until it can; the session fails in %v.",
+		out = append(out, fmt.Sprintf("The server cannot write its state: %s. What nodes report does not count until "+
+			"it can; the session fails in %v.",
 			t.words, left(t.since, jobs.StateTrouble)))
 	}
 	if t := s.Store; !t.Since.IsZero() {
-		out = append(out, fmt.Sprintf("The server cannot store what the node sends: %s. When there is room (%s) the capture goes on by itself; it fails in %v.",
+		out = append(out, fmt.Sprintf("The server cannot store what the node sends: %s. When there is room (%s) the "+
+			"capture goes on by itself; it fails in %v.",
 			t.Words, jobs.MakeRoom, left(t.Since, jobs.StoreTrouble)))
 	}
 	more := 0

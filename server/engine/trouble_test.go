@@ -57,14 +57,16 @@ func (m *machine) report(ev session.Event) {
 	m.h.t.Helper()
 	m.seq++
 	ev.Seq, ev.Since = m.seq, float64(m.seq)
-	if err := m.h.e.Events(m.h.t.Context(), m.id, &session.Events{V: 1, Boot: m.boot, Events: []session.Event{ev}}); err != nil {
+	if err := m.h.e.Events(m.h.t.Context(), m.id,
+		&session.Events{V: 1, Boot: m.boot, Events: []session.Event{ev}}); err != nil {
 		m.h.t.Fatal(err)
 	}
 }
 
 var errFull = fmt.Errorf("writing frame: %w", unix.ENOSPC)
 
-// A capture into a full store says why while it lasts, goes on when there is room, and fails when there is none for too long.
+// A capture into a full store says why while it lasts, goes on when there is room, and fails when there is none for too
+// long.
 func TestFullStore(t *testing.T) {
 	h, _ := captureHouse(t, 1<<40)
 	a := h.machine(1)
@@ -87,7 +89,8 @@ func TestFullStore(t *testing.T) {
 		t.Errorf("all is well, and: %s", got)
 	}
 	h.e.CaptureFailed(u, errFull)
-	if got := warnings(); !strings.Contains(got, "disk is full") || !strings.Contains(got, "no space left") || !strings.Contains(got, "image gc") {
+	if got := warnings(); !strings.Contains(got, "disk is full") || !strings.Contains(got, "no space left") ||
+		!strings.Contains(got, "image gc") {
 		t.Errorf("full: %s", got)
 	}
 	h.pass(4 * time.Minute)
@@ -101,7 +104,8 @@ func TestFullStore(t *testing.T) {
 	h.e.CaptureFailed(u, errFull)
 	h.pass(2 * time.Minute)
 	v, err := h.e.Session(s.ID)
-	if err != nil || v.State != model.Failed || !strings.Contains(v.Reason, "disk is full") || !strings.Contains(v.Reason, "capture again") {
+	if err != nil || v.State != model.Failed || !strings.Contains(v.Reason, "disk is full") ||
+		!strings.Contains(v.Reason, "capture again") {
 		t.Errorf("full for six minutes: %s %s, %v", v.State, v.Reason, err)
 	}
 	if got := a.told(); got != session.Idle {
@@ -137,7 +141,8 @@ func TestFullState(t *testing.T) {
 	h.expect(s.ID, "casting offered")
 	disk := h.store.(*state.Memory)
 	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
-	err := h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: a.boot, Events: []session.Event{{Seq: 1, Step: session.StepLog, Message: "x"}}})
+	err := h.e.Events(t.Context(), a.id,
+		&session.Events{V: 1, Boot: a.boot, Events: []session.Event{{Seq: 1, Step: session.StepLog, Message: "x"}}})
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("an event that could not be written: %v", err)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// twins says of which known nodes a rule that names a serial or a WWN fits several disks: makers have given one serial to many, and
-// such a node will refuse the session. A rule that says more may leave one.
+// twins says of which known nodes a rule that names a serial or a WWN fits several disks: makers have given one serial
+// to many, and such a node will refuse the session. A rule that says more may leave one.
 func (e *Engine) twins(s *sess) []string {
 	t := s.Spec.Target
 	named := session.Target{Serial: t.Serial, WWN: t.WWN}
@@ -33,7 +33,8 @@ func (e *Engine) twins(s *sess) []string {
 		case len(out) >= maxWarnings:
 			more++
 		default:
-			out = append(out, fmt.Sprintf("The disk rule fits %d disks of node %s (%s), which will therefore refuse the session: add by-path=, model=, a size or first; "+
+			out = append(out, fmt.Sprintf("The disk rule fits %d disks of node %s (%s), which will therefore refuse "+
+				"the session: add by-path=, model=, a size or first; "+
 				"`diskcast node show %s` prints what tells them apart.", len(fit), n.ID, strings.Join(fit, ", "), n.ID))
 		}
 	}

@@ -14,11 +14,13 @@ import (
 func TestTwinDisks(t *testing.T) {
 	h := newHouse(t)
 	for n, disks := range [][]session.Disk{
-		{{Path: "/dev/sda", Size: 1, Serial: "000", WWN: "naa.5000c500A"}, {Path: "/dev/sdb", Size: 1, Serial: "000", WWN: "naa.5000c500B"}},
+		{{Path: "/dev/sda", Size: 1, Serial: "000", WWN: "naa.5000c500A"},
+			{Path: "/dev/sdb", Size: 1, Serial: "000", WWN: "naa.5000c500B"}},
 		{{Path: "/dev/sda", Size: 1, Serial: "000"}, {Path: "/dev/sdb", Size: 1, Serial: "0001"}},
 	} {
 		_, err := h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b", Agent: "test", Inventory: session.Inventory{
-			NICs: []session.NIC{{Name: "eth0", MAC: fmt.Sprintf("52:54:00:00:00:%02x", n+1), Boot: true}}, Disks: disks}}, netip.Addr{})
+			NICs:  []session.NIC{{Name: "eth0", MAC: fmt.Sprintf("52:54:00:00:00:%02x", n+1), Boot: true}},
+			Disks: disks}}, netip.Addr{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +36,8 @@ func TestTwinDisks(t *testing.T) {
 	} {
 		s := h.create(model.Spec{All: true, MinNodes: 9, Target: c.target})
 		got := strings.Join(s.Warnings, "\n")
-		if strings.Contains(got, "fits 2 disks of node 52-54-00-00-00-01 (/dev/sda, /dev/sdb)") != c.warns || strings.Contains(got, "00-00-02") {
+		if strings.Contains(got, "fits 2 disks of node 52-54-00-00-00-01 (/dev/sda, /dev/sdb)") != c.warns ||
+			strings.Contains(got, "00-00-02") {
 			t.Errorf("%+v: %q", c.target, got)
 		}
 		if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {

@@ -42,8 +42,8 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 	return &v
 }
 
-// known keeps a receiver of the cast from passing for another node: a label is what anybody who has the key says, and counts only
-// from that node's address.
+// known keeps a receiver of the cast from passing for another node: a label is what anybody who has the key says, and
+// counts only from that node's address.
 func (e *Engine) known(s *sess, st model.CastStats) model.CastStats {
 	st.Receivers = slices.Clone(st.Receivers)
 	for i := range st.Receivers {
@@ -116,7 +116,8 @@ func (e *Engine) Node(name string) (*model.Node, error) {
 	return &v, nil
 }
 
-// find looks a node up by its name, by the MAC address of any of its NICs, or by the machine that it is a sighting of. The caller holds the lock.
+// find looks a node up by its name, by the MAC address of any of its NICs, or by the machine that it is a sighting of.
+// The caller holds the lock.
 func (e *Engine) find(name string) (*node, error) {
 	if m := e.fleet.Find(name); m != nil {
 		return e.nodeOf(m)

@@ -7,7 +7,8 @@ import (
 	"github.com/diskcast/diskcast/server/model"
 )
 
-// TestBootWarning: that nothing on the disk can be started is told at the part, which is done, beside the warning of growing.
+// TestBootWarning: that nothing on the disk can be started is told at the part, which is done, beside the warning of
+// growing.
 func TestBootWarning(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
@@ -20,7 +21,8 @@ func TestBootWarning(t *testing.T) {
 	} {
 		a.seq++
 		ev.Seq, ev.Session = a.seq, s.ID
-		if err := h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: a.boot, Events: []session.Event{ev}}); err != nil {
+		if err := h.e.Events(t.Context(), a.id,
+			&session.Events{V: 1, Boot: a.boot, Events: []session.Event{ev}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -29,7 +31,8 @@ func TestBootWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range got.Parts {
-		if want := "reboot: nothing on the disk can be started"; p.Unbootable != want || p.Warning != "not grown" || p.State != model.Done {
+		if want := "reboot: nothing on the disk can be started"; p.Unbootable != want || p.Warning != "not grown" ||
+			p.State != model.Done {
 			t.Errorf("%s, unbootable %q, warning %q, want %q", p.State, p.Unbootable, p.Warning, want)
 		}
 	}

@@ -47,7 +47,8 @@ func (e *Engine) Follow(session, node, after string) (*Sub, error) {
 	return u, err
 }
 
-// of has the Sub follow one machine, by its name or id, or by a MAC address of any of its NICs, which may not have come yet.
+// of has the Sub follow one machine, by its name or id, or by a MAC address of any of its NICs, which may not have come
+// yet.
 func (u *Sub) of(word string) error {
 	m := u.e.fleet.Find(word)
 	if m == nil {

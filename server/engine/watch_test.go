@@ -64,7 +64,8 @@ func TestFollowMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines, _, err := sub.Next(t.Context())
-		if err != nil || len(lines) != 3 || lines[0].Machine == nil || lines[1].Sighting == nil || lines[2].Type != model.LineLive {
+		if err != nil || len(lines) != 3 || lines[0].Machine == nil || lines[1].Sighting == nil ||
+			lines[2].Type != model.LineLive {
 			t.Fatalf("%s: %+v, %v", word, lines, err)
 		}
 		b.powerOn()

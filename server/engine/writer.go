@@ -39,7 +39,8 @@ type batch struct {
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
 func newWriter(s state.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
-	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}), cur: newBatch()}
+	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}),
+		cur: newBatch()}
 }
 
 func (w *writer) put(key string, v any) {

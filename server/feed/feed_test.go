@@ -75,7 +75,8 @@ func TestCursors(t *testing.T) {
 	f := New("e")
 	f.Touch(Key{Session: "s1"})
 	for cursor, want := range map[string]error{
-		"e-0": nil, "e-1": nil, "other-1": ErrLost, "e-2": ErrCursor, "": ErrCursor, "e": ErrCursor, "-1": ErrCursor, "e-": ErrCursor, "e--1": ErrCursor,
+		"e-0": nil, "e-1": nil, "other-1": ErrLost, "e-2": ErrCursor, "": ErrCursor, "e": ErrCursor, "-1": ErrCursor,
+		"e-": ErrCursor, "e--1": ErrCursor,
 		"e-18446744073709551616": ErrCursor,
 	} {
 		if _, err := f.Number(cursor); !errors.Is(err, want) {

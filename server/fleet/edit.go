@@ -22,7 +22,8 @@ const (
 
 var word = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 
-const wordRule = "has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or digit, 63 at most"
+const wordRule = "has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or " +
+	"digit, 63 at most"
 
 // MayBeName reports whether the word could be a machine's name or id.
 func MayBeName(s string) bool { return word.MatchString(s) }
@@ -62,7 +63,8 @@ func (f *Fleet) Edit(id string, c Change) error {
 			delete(m.Labels, k)
 			continue
 		case len(*v) > maxValue || plain.Line(*v, 0) != *v:
-			return fmt.Errorf("the value of label %q is longer than %d bytes, or has characters that cannot be printed", k, maxValue)
+			return fmt.Errorf("the value of label %q is longer than %d bytes, or has characters that cannot be printed",
+				k, maxValue)
 		}
 		if m.Labels == nil {
 			m.Labels = map[string]string{}
@@ -143,7 +145,8 @@ func (f *Fleet) Merge(from, into string) error {
 	}
 	m.Notes = strings.Join(notes, "\n")
 	if len(m.Notes) > maxNotes || len(m.Labels) > maxLabels {
-		return fmt.Errorf("notes or labels of %s and %s together are more than a machine can have: shorten them first", a.Title(), b.Title())
+		return fmt.Errorf("notes or labels of %s and %s together are more than a machine can have: shorten them first",
+			a.Title(), b.Title())
 	}
 	for _, mac := range a.Boots {
 		m.Boots = latest(m.Boots, mac, maxBoots)
@@ -163,7 +166,8 @@ func (f *Fleet) Merge(from, into string) error {
 	return nil
 }
 
-// Split makes the sighting, and what it says, a new machine's, and returns that one's id. What the operator entered stays with the old one.
+// Split makes the sighting, and what it says, a new machine's, and returns that one's id. What the operator entered
+// stays with the old one.
 func (f *Fleet) Split(id string, s Sighting, now time.Time) (string, error) {
 	m := f.machines[id]
 	switch {
@@ -172,7 +176,8 @@ func (f *Fleet) Split(id string, s Sighting, now time.Time) (string, error) {
 	case f.byNode[s.Node] != id:
 		return "", fmt.Errorf("node %s is no sighting of machine %s", s.Node, m.Title())
 	case len(m.Nodes) == 1 && len(m.Boots) == 1 && len(m.Boards) <= 1:
-		return "", fmt.Errorf("node %s is all that is known of machine %s: there is nothing to split", s.Node, m.Title())
+		return "", fmt.Errorf("node %s is all that is known of machine %s: there is nothing to split", s.Node,
+			m.Title())
 	}
 	m = m.clone()
 	m.Nodes = slices.DeleteFunc(m.Nodes, func(n string) bool { return n == s.Node })
@@ -189,7 +194,8 @@ func (f *Fleet) Split(id string, s Sighting, now time.Time) (string, error) {
 	return other, nil
 }
 
-// Remove forgets a machine and all that was entered of it. One that a node is of comes again with the node's next hello, as a new one.
+// Remove forgets a machine and all that was entered of it. One that a node is of comes again with the node's next
+// hello, as a new one.
 func (f *Fleet) Remove(id string) error {
 	if f.machines[id] == nil {
 		return fmt.Errorf("there is no machine %q", id)
@@ -212,7 +218,8 @@ func (f *Fleet) Warnings(m *Machine) []string {
 	}
 	for _, mac := range m.Boots {
 		if with := others(f.byBoot[mac]); with != "" {
-			out = append(out, fmt.Sprintf("it shares the NIC %s, a dock or a USB NIC, with %s: that NIC says no more which machine it is", mac, with))
+			out = append(out, fmt.Sprintf("it shares the NIC %s, a dock or a USB NIC, with %s: that NIC says no more "+
+				"which machine it is", mac, with))
 		}
 	}
 	for _, b := range m.Boards {
@@ -221,13 +228,15 @@ func (f *Fleet) Warnings(m *Machine) []string {
 			index   map[string]set
 		}{{"UUID", b.UUID, f.byUUID}, {"serial", b.Serial, f.bySerial}} {
 			if with := others(x.index[x.v]); with != "" {
-				out = append(out, fmt.Sprintf("its %s %s is that of %s too: the maker gave it to several, and it alone says no more which machine "+
+				out = append(out, fmt.Sprintf("its %s %s is that of %s too: the maker gave it to several, and it "+
+					"alone says no more which machine "+
 					"it is", x.what, x.v, with))
 			}
 		}
 	}
 	if n := len(m.Boards); n > 1 {
-		out = append(out, fmt.Sprintf("it was seen with %d boards, the last two with %s and %s", n, m.Boards[n-2], m.Boards[n-1]))
+		out = append(out, fmt.Sprintf("it was seen with %d boards, the last two with %s and %s", n, m.Boards[n-2],
+			m.Boards[n-1]))
 	}
 	return out
 }

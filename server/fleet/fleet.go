@@ -1,7 +1,9 @@
-// Package fleet is which machines an operator has, apart from what was seen of them on the network. A Machine has an id that is no MAC address,
-// and what the operator entered: a name, labels, notes. A Sighting is what a node says of itself at its hello; Weigh tells whose it is.
+// Package fleet is which machines an operator has, apart from what was seen of them on the network. A Machine has an id
+// that is no MAC address, and what the operator entered: a name, labels, notes. A Sighting is what a node says of
+// itself at its hello; Weigh tells whose it is.
 //
-// Nothing here waits, reads a clock or stores: the engine calls it under its lock, and stores the machines that Changes names.
+// Nothing here waits, reads a clock or stores: the engine calls it under its lock, and stores the machines that Changes
+// names.
 package fleet
 
 import (
@@ -14,7 +16,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// Bounds of what is kept of a machine, and of how many there are, in all and on one NIC, that nobody entered anything of and no node is of now.
+// Bounds of what is kept of a machine, and of how many there are, in all and on one NIC, that nobody entered anything
+// of and no node is of now.
 const (
 	maxBoots  = 16
 	maxBoards = 8
@@ -68,7 +71,8 @@ func (m *Machine) Title() string {
 func (m *Machine) clone() *Machine {
 	c := *m
 	c.Labels = maps.Clone(m.Labels)
-	c.Boots, c.Boards, c.NICs, c.Nodes = slices.Clone(m.Boots), slices.Clone(m.Boards), slices.Clone(m.NICs), slices.Clone(m.Nodes)
+	c.Boots, c.Boards, c.NICs, c.Nodes = slices.Clone(m.Boots), slices.Clone(m.Boards), slices.Clone(m.NICs),
+		slices.Clone(m.Nodes)
 	return &c
 }
 
@@ -90,8 +94,9 @@ type Fleet struct {
 
 // New makes a fleet of machines that were stored; seq is the number of the last one ever made.
 func New(seq uint64, stored []*Machine) *Fleet {
-	f := &Fleet{machines: map[string]*Machine{}, seq: seq, byBoot: map[string]set{}, byUUID: map[string]set{}, bySerial: map[string]set{},
-		byName: map[string]string{}, byNode: map[string]string{}, before: map[string]*Machine{}}
+	f := &Fleet{machines: map[string]*Machine{}, seq: seq, byBoot: map[string]set{}, byUUID: map[string]set{},
+		bySerial: map[string]set{},
+		byName:   map[string]string{}, byNode: map[string]string{}, before: map[string]*Machine{}}
 	for _, m := range stored {
 		f.put(m)
 		f.seq = max(f.seq, Number(m.ID))
@@ -164,7 +169,8 @@ func (f *Fleet) Booted(mac string) []*Machine {
 
 // All returns all machines, in the order of their numbers.
 func (f *Fleet) All() []*Machine {
-	return slices.SortedFunc(maps.Values(f.machines), func(a, b *Machine) int { return int(Number(a.ID)) - int(Number(b.ID)) })
+	return slices.SortedFunc(maps.Values(f.machines),
+		func(a, b *Machine) int { return int(Number(a.ID)) - int(Number(b.ID)) })
 }
 
 // put makes m what the fleet knows of the machine.

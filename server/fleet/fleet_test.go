@@ -23,8 +23,10 @@ func edit(t *testing.T, f *Fleet, id string, c Change) {
 func check(t *testing.T, f *Fleet) {
 	t.Helper()
 	g := New(f.seq, slices.Collect(maps.Values(f.machines)))
-	for name, x := range map[string][2]any{"boot": {f.byBoot, g.byBoot}, "uuid": {f.byUUID, g.byUUID}, "serial": {f.bySerial, g.bySerial},
-		"name": {f.byName, g.byName}, "node": {f.byNode, g.byNode}, "loose": {f.loose, g.loose}, "seq": {f.seq, g.seq}} {
+	for name, x := range map[string][2]any{"boot": {f.byBoot, g.byBoot}, "uuid": {f.byUUID, g.byUUID},
+		"serial": {f.bySerial, g.bySerial},
+		"name":   {f.byName, g.byName}, "node": {f.byNode, g.byNode}, "loose": {f.loose, g.loose},
+		"seq": {f.seq, g.seq}} {
 		if !reflect.DeepEqual(x[0], x[1]) {
 			t.Errorf("index %s is %v, and should be %v", name, x[0], x[1])
 		}
@@ -37,7 +39,8 @@ func TestForgetKeepsWhatWasEntered(t *testing.T) {
 	a, b := sight(pcA, mac(1, 1)), sight(pcB, mac(2, 1))
 	f.Sight(a, day)
 	f.Sight(b, day)
-	edit(t, f, "m1", Change{Name: ptr("lab-01"), Notes: ptr("by the door\nloud fan"), Labels: map[string]*string{"room": ptr("101")}})
+	edit(t, f, "m1", Change{Name: ptr("lab-01"), Notes: ptr("by the door\nloud fan"),
+		Labels: map[string]*string{"room": ptr("101")}})
 	f.Forget(a.Node, a.Boot)
 	f.Forget(b.Node, b.Boot)
 	check(t, f)
@@ -48,7 +51,8 @@ func TestForgetKeepsWhatWasEntered(t *testing.T) {
 	if f.Get("m2") != nil {
 		t.Error("a machine of which nothing was entered is still there")
 	}
-	for name, s := range map[string]Sighting{"as it was": a, "by another card": sight(pcA, mac(1, 9)), "by its NIC": sight(none, mac(1, 1))} {
+	for name, s := range map[string]Sighting{"as it was": a, "by another card": sight(pcA, mac(1, 9)),
+		"by its NIC": sight(none, mac(1, 1))} {
 		g := New(f.seq, []*Machine{m})
 		if v := g.Sight(s, day); v.Machine != "m1" {
 			t.Errorf("%s it comes as %+v", name, v)
@@ -68,7 +72,8 @@ func TestForgetKeepsWhatWasEntered(t *testing.T) {
 	check(t, f)
 }
 
-// TestForgetNIC: those that were seen only at a NIC that is forgotten go with it, those that were named or were seen elsewhere do not.
+// TestForgetNIC: those that were seen only at a NIC that is forgotten go with it, those that were named or were seen
+// elsewhere do not.
 func TestForgetNIC(t *testing.T) {
 	f := New(0, nil)
 	for i, b := range []Board{pcA, pcB, pcC, {"4c4c4544-0000-2010-8020-00000000000d", "SN-D"}} {
@@ -79,7 +84,8 @@ func TestForgetNIC(t *testing.T) {
 	}
 	edit(t, f, "m1", Change{Name: ptr("lab-01")})
 	f.Sight(sight(pcB, mac(2, 1)), day)
-	f.Forget(strings.ReplaceAll(mac(2, 1), ":", "-"), mac(2, 1)) // m2 was seen at the dock too, and nobody entered anything of it
+	// m2 was seen at the dock too, and nobody entered anything of it
+	f.Forget(strings.ReplaceAll(mac(2, 1), ":", "-"), mac(2, 1))
 	f.Forget(strings.ReplaceAll(dock, ":", "-"), dock)
 	var left []string
 	for _, m := range f.All() {
@@ -96,7 +102,8 @@ func TestMerge(t *testing.T) {
 	old, now := sight(pcA, mac(1, 1), dock), sight(pcB, mac(2, 1))
 	f.Sight(old, day)
 	f.Sight(now, day.Add(time.Hour))
-	edit(t, f, "m1", Change{Name: ptr("lab-01"), Notes: ptr("old"), Labels: map[string]*string{"room": ptr("101"), "row": ptr("2")}})
+	edit(t, f, "m1", Change{Name: ptr("lab-01"), Notes: ptr("old"),
+		Labels: map[string]*string{"room": ptr("101"), "row": ptr("2")}})
 	edit(t, f, "m2", Change{Name: ptr("lab-02"), Labels: map[string]*string{"room": ptr("102")}})
 	if err := f.Merge("m2", "m1"); err != nil {
 		t.Fatal(err)
@@ -233,7 +240,8 @@ func TestEditRefuses(t *testing.T) {
 	check(t, f)
 }
 
-// TestMadeUp: who makes up boards, on one NIC or on many, fills nothing for ever, and pushes out no machine that the operator entered something of.
+// TestMadeUp: who makes up boards, on one NIC or on many, fills nothing for ever, and pushes out no machine that the
+// operator entered something of.
 func TestMadeUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		nics, most int
@@ -247,7 +255,8 @@ func TestMadeUp(t *testing.T) {
 				if n := i % c.nics; n > 0 {
 					nic = mac(200, n)
 				}
-				f.Sight(sight(Board{fmt.Sprintf("4c4c4544-0000-2010-8020-1%011d", i), fmt.Sprintf("S%d", i)}, nic), day.Add(time.Duration(i)*time.Second))
+				f.Sight(sight(Board{fmt.Sprintf("4c4c4544-0000-2010-8020-1%011d", i), fmt.Sprintf("S%d", i)}, nic),
+					day.Add(time.Duration(i)*time.Second))
 			}
 			if n := len(f.All()); n > c.most+c.nics+1 {
 				t.Errorf("%d machines", n)
@@ -282,7 +291,8 @@ func TestRevert(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for id, want := range map[string]uint64{"m1": 1, "m20": 20, "m0": 0, "m": 0, "m01": 0, "M1": 0, "1": 0, "mx": 0, "m-1": 0, "m+1": 0} {
+	for id, want := range map[string]uint64{"m1": 1, "m20": 20, "m0": 0, "m": 0, "m01": 0, "M1": 0, "1": 0, "mx": 0,
+		"m-1": 0, "m+1": 0} {
 		if got := Number(id); got != want {
 			t.Errorf("%s: %d, want %d", id, got, want)
 		}

@@ -45,7 +45,8 @@ func (f *Fleet) attach(id string, s Sighting, now time.Time) {
 	f.put(m)
 }
 
-// latest adds to a list, and takes the oldest but the first out of one that is too long: what a machine began with is the least likely to be forged.
+// latest adds to a list, and takes the oldest but the first out of one that is too long: what a machine began with is
+// the least likely to be forged.
 func latest(l []string, s string, most int) []string {
 	if slices.Contains(l, s) {
 		return l
@@ -93,8 +94,8 @@ func (f *Fleet) Stub(node, mac string) {
 	}
 }
 
-// Forget forgets a sighting, which booted from the NIC. Its machine goes with the last one, unless the operator entered something of it; so do
-// those that were never seen but at that NIC, and are not there any more.
+// Forget forgets a sighting, which booted from the NIC. Its machine goes with the last one, unless the operator entered
+// something of it; so do those that were never seen but at that NIC, and are not there any more.
 func (f *Fleet) Forget(node, mac string) {
 	m := f.Of(node)
 	f.detach(node)
@@ -118,8 +119,8 @@ func (f *Fleet) Keep(there func(node string) bool) {
 	}
 }
 
-// bound forgets those machines seen longest ago that no node is of and nobody entered anything of, of all and of those that boot from the NIC: a
-// NIC that many use leaves one behind for each, and so does whoever makes them up.
+// bound forgets those machines seen longest ago that no node is of and nobody entered anything of, of all and of those
+// that boot from the NIC: a NIC that many use leaves one behind for each, and so does whoever makes them up.
 func (f *Fleet) bound(mac string) {
 	if f.loose > maxLoose {
 		f.thin(maps.Keys(f.machines), maxLoose*9/10)

@@ -24,16 +24,21 @@ type Rule string
 const (
 	Known    Rule = "known"    // it boots from the machine's NIC, and its board does not deny it
 	Serviced Rule = "serviced" // it boots from the machine's NIC, and one of UUID and serial is another one
-	Rebuilt  Rule = "rebuilt"  // it boots from the machine's NIC and has another of its NICs, and the board is another one
-	Moved    Rule = "moved"    // it boots from another machine's NIC, and has the machine's board
-	Card     Rule = "card"     // it boots from a NIC that no machine booted from before, and has the machine's board
-	Shared   Rule = "shared"   // it boots from a NIC that several machines have booted from, and has the machine's board
-	Second   Rule = "second"   // it boots from what the machine called its second NIC, and what is known of the board is the machine's
-	Newcomer Rule = "new"      // nothing that is known fits
-	Dock     Rule = "dock"     // it boots from another machine's NIC, and its board or its other NICs deny that it is that one
-	Twin     Rule = "twin"     // it has the board of a machine whose agent runs elsewhere: the maker gave two boards one identity
-	Alike    Rule = "alike"    // its UUID or its serial is another machine's, and that is all
-	Untold   Rule = "untold"   // it boots from a NIC that several machines have booted from, and nothing else tells them apart
+	// it boots from the machine's NIC and has another of its NICs, and the board is another one
+	Rebuilt Rule = "rebuilt"
+	Moved   Rule = "moved"  // it boots from another machine's NIC, and has the machine's board
+	Card    Rule = "card"   // it boots from a NIC that no machine booted from before, and has the machine's board
+	Shared  Rule = "shared" // it boots from a NIC that several machines have booted from, and has the machine's board
+	// it boots from what the machine called its second NIC, and what is known of the board is the machine's
+	Second   Rule = "second"
+	Newcomer Rule = "new" // nothing that is known fits
+	// it boots from another machine's NIC, and its board or its other NICs deny that it is that one
+	Dock Rule = "dock"
+	// it has the board of a machine whose agent runs elsewhere: the maker gave two boards one identity
+	Twin  Rule = "twin"
+	Alike Rule = "alike" // its UUID or its serial is another machine's, and that is all
+	// it boots from a NIC that several machines have booted from, and nothing else tells them apart
+	Untold Rule = "untold"
 )
 
 // Verdict is whose a sighting is.
@@ -53,7 +58,8 @@ const (
 	alike                   // all that is known of both is the same
 )
 
-// compare is the best likeness of a board with those of a machine. What several machines have says nothing for it, and still something against it.
+// compare is the best likeness of a board with those of a machine. What several machines have says nothing for it, and
+// still something against it.
 func (f *Fleet) compare(m *Machine, b Board) likeness {
 	best, first := denied, true
 	for _, o := range m.Boards {
@@ -89,7 +95,8 @@ func (f *Fleet) compare(m *Machine, b Board) likeness {
 	return best
 }
 
-// withBoard is the one machine that has a board of the same UUID and serial, both known; nil when there is none, or several.
+// withBoard is the one machine that has a board of the same UUID and serial, both known; nil when there is none, or
+// several.
 func (f *Fleet) withBoard(b Board) *Machine {
 	if b.UUID == "" || b.Serial == "" {
 		return nil
@@ -106,7 +113,8 @@ func (f *Fleet) withBoard(b Board) *Machine {
 	return found
 }
 
-// Weigh tells which machine a sighting is of. It changes nothing, and never makes one of two machines: only the operator merges.
+// Weigh tells which machine a sighting is of. It changes nothing, and never makes one of two machines: only the
+// operator merges.
 func (f *Fleet) Weigh(s Sighting) Verdict {
 	owners := f.Booted(s.Boot)
 	switch len(owners) {
@@ -126,26 +134,34 @@ func (f *Fleet) weighOwner(s Sighting, m *Machine) Verdict {
 			return f.twin(s, d)
 		}
 		return Verdict{d.ID, Moved, fmt.Sprintf("machine %s boots from the NIC %s, from which machine %s has booted: "+
-			"a dock or USB NIC that both use; from now on it does not say which of them it is", d.Title(), s.Boot, m.Title())}
+			"a dock or USB NIC that both use; from now on it does not say which of them it is", d.Title(), s.Boot,
+			m.Title())}
 	}
 	common, estranged := f.nics(s, m)
 	switch {
 	case like == alike, like == unknown && !estranged:
 		return Verdict{Machine: m.ID, Rule: Known}
 	case like == partly:
-		return Verdict{m.ID, Serviced, fmt.Sprintf("machine %s says %s now, and said %s: its firmware was set anew or its board repaired; "+
-			"if it is another machine, `diskcast machine split %s %s`", m.Title(), s.Board, m.lastBoard(), m.Title(), s.Node)}
+		return Verdict{m.ID, Serviced,
+			fmt.Sprintf("machine %s says %s now, and said %s: its firmware was set anew or its board repaired; "+
+				"if it is another machine, `diskcast machine split %s %s`", m.Title(), s.Board, m.lastBoard(),
+				m.Title(), s.Node)}
 	case like == denied && common != "":
-		return Verdict{m.ID, Rebuilt, fmt.Sprintf("machine %s says %s now, and said %s: its board was changed, for its NICs %s and %s are the same; "+
-			"if it is another machine, `diskcast machine split %s %s`", m.Title(), s.Board, m.lastBoard(), s.Boot, common, m.Title(), s.Node)}
+		return Verdict{m.ID, Rebuilt,
+			fmt.Sprintf("machine %s says %s now, and said %s: its board was changed, for its NICs %s and %s are the "+
+				"same; "+
+				"if it is another machine, `diskcast machine split %s %s`", m.Title(), s.Board, m.lastBoard(), s.Boot,
+				common, m.Title(), s.Node)}
 	}
 	why := fmt.Sprintf("says %s, which that machine never did", s.Board)
 	if like == unknown {
 		why = "has none of that machine's other NICs"
 	}
-	return Verdict{"", Dock, fmt.Sprintf("it boots from the NIC %s, from which machine %s has booted, and %s: a dock or USB NIC that both use, "+
-		"and a machine of its own; if it is %s with another board or other cards, `diskcast machine merge %s %s`",
-		s.Boot, m.Title(), why, m.Title(), s.Node, m.Title())}
+	return Verdict{"", Dock,
+		fmt.Sprintf("it boots from the NIC %s, from which machine %s has booted, and %s: a dock or USB NIC that both "+
+			"use, "+
+			"and a machine of its own; if it is %s with another board or other cards, `diskcast machine merge %s %s`",
+			s.Boot, m.Title(), why, m.Title(), s.Node, m.Title())}
 }
 
 // weighShared weighs a sighting that boots from a NIC from which several machines have booted.
@@ -180,11 +196,14 @@ func (f *Fleet) weighShared(s Sighting, owners []*Machine) Verdict {
 	case len(byBoard) == 0 && len(byNIC) == 1:
 		return Verdict{Machine: byNIC[0].ID, Rule: Shared}
 	case len(byBoard) > 1 || len(open) > 0:
-		return Verdict{"", Untold, fmt.Sprintf("it boots from the NIC %s, which machines %s share, and neither UUID, serial nor another NIC tells "+
-			"which of them it is: name the one you mean by a NIC of its own", s.Boot, who)}
+		return Verdict{"", Untold,
+			fmt.Sprintf("it boots from the NIC %s, which machines %s share, and neither UUID, serial nor another NIC "+
+				"tells "+
+				"which of them it is: name the one you mean by a NIC of its own", s.Boot, who)}
 	}
-	return Verdict{"", Newcomer, fmt.Sprintf("it boots from the NIC %s, which machines %s share, says %s, and is none of them: "+
-		"taken for a machine of its own", s.Boot, who, s.Board)}
+	return Verdict{"", Newcomer,
+		fmt.Sprintf("it boots from the NIC %s, which machines %s share, says %s, and is none of them: "+
+			"taken for a machine of its own", s.Boot, who, s.Board)}
 }
 
 // weighBoard weighs a sighting that boots from a NIC from which no machine has booted.
@@ -193,8 +212,11 @@ func (f *Fleet) weighBoard(s Sighting) Verdict {
 		if f.awake(d, s) {
 			return f.twin(s, d)
 		}
-		return Verdict{d.ID, Card, fmt.Sprintf("machine %s boots from the NIC %s, from which it was not seen to boot: a card that was changed, "+
-			"another port, or a dock; if it is another machine, `diskcast machine split %s %s`", d.Title(), s.Boot, d.Title(), s.Node)}
+		return Verdict{d.ID, Card,
+			fmt.Sprintf("machine %s boots from the NIC %s, from which it was not seen to boot: a card that was "+
+				"changed, "+
+				"another port, or a dock; if it is another machine, `diskcast machine split %s %s`", d.Title(), s.Boot,
+				d.Title(), s.Node)}
 	}
 	var fit, similar []*Machine
 	for _, id := range slices.Sorted(maps.Keys(union(f.byUUID[s.UUID], f.bySerial[s.Serial]))) {
@@ -211,15 +233,21 @@ func (f *Fleet) weighBoard(s Sighting) Verdict {
 		return Verdict{Rule: Alike}
 	case len(similar) == 1:
 		m := similar[0]
-		return Verdict{"", Alike, fmt.Sprintf("it says %s, of which machine %s has said a part: it is taken for a machine of its own, and what "+
-			"both say counts no more; if it is %s with another NIC, `diskcast machine merge %s %s`", s.Board, m.Title(), m.Title(), s.Node, m.Title())}
+		return Verdict{"", Alike,
+			fmt.Sprintf("it says %s, of which machine %s has said a part: it is taken for a machine of its own, and "+
+				"what "+
+				"both say counts no more; if it is %s with another NIC, `diskcast machine merge %s %s`", s.Board,
+				m.Title(), m.Title(), s.Node, m.Title())}
 	}
 	return Verdict{Rule: Newcomer}
 }
 
 func (f *Fleet) twin(s Sighting, d *Machine) Verdict {
-	return Verdict{"", Twin, fmt.Sprintf("it says %s, as machine %s does, whose agent runs elsewhere: the maker gave two boards one identity, or somebody "+
-		"speaks in that machine's name; it is taken for a machine of its own, and what both say counts no more", s.Board, d.Title())}
+	return Verdict{"", Twin,
+		fmt.Sprintf("it says %s, as machine %s does, whose agent runs elsewhere: the maker gave two boards one "+
+			"identity, or somebody "+
+			"speaks in that machine's name; it is taken for a machine of its own, and what both say counts no more",
+			s.Board, d.Title())}
 }
 
 // awake reports whether the agent of another node of the machine runs.
@@ -227,8 +255,9 @@ func (f *Fleet) awake(m *Machine, s Sighting) bool {
 	return s.Awake != nil && slices.ContainsFunc(m.Nodes, func(n string) bool { return n != s.Node && s.Awake(n) })
 }
 
-// nics compares the NICs of the sighting and of the machine, besides the one that it boots from and those that are known to be shared: common is
-// one that both have, empty for none; estranged is that both have some, and none in common.
+// nics compares the NICs of the sighting and of the machine, besides the one that it boots from and those that are
+// known to be shared: common is one that both have, empty for none; estranged is that both have some, and none in
+// common.
 func (f *Fleet) nics(s Sighting, m *Machine) (common string, estranged bool) {
 	mine, theirs := 0, 0
 	for _, mac := range s.MACs {

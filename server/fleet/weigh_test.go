@@ -43,52 +43,87 @@ func TestWeigh(t *testing.T) {
 		{"as before", []Sighting{sight(pcA, a1)}, false, sight(pcA, a1), "m1", Known, ""},
 		{"as before, without an identity", []Sighting{sight(none, a1)}, false, sight(none, a1), "m1", Known, ""},
 		{"another machine", []Sighting{sight(pcA, a1)}, true, sight(pcB, b1), "", Newcomer, ""},
-		{"another machine, both without an identity", []Sighting{sight(none, a1)}, true, sight(none, b1), "", Newcomer, ""},
-		{"lists another's NIC as its second one", []Sighting{sight(pcA, a1)}, true, sight(pcB, b1, a1), "", Newcomer, ""},
+		{"another machine, both without an identity", []Sighting{sight(none, a1)}, true, sight(none, b1), "", Newcomer,
+			""},
+		{"lists another's NIC as its second one", []Sighting{sight(pcA, a1)}, true, sight(pcB, b1, a1), "", Newcomer,
+			""},
 		{"a card is added", []Sighting{sight(none, a1)}, false, sight(none, a1, a2), "m1", Known, ""},
 		{"a card is taken out", []Sighting{sight(none, a1, a2)}, false, sight(none, a1), "m1", Known, ""},
 
-		{"the card was changed", []Sighting{sight(pcA, a1)}, false, sight(pcA, a2), "m1", Card, "from which it was not seen to boot"},
-		{"it boots from its other NIC", []Sighting{sight(pcA, a1, a2)}, false, sight(pcA, a2, a1), "m1", Card, "another port"},
-		{"its other NIC, and half an identity", []Sighting{sight(onlyUUID, a1, a2)}, false, sight(onlyUUID, a2, a1), "m1", Second, ""},
-		{"another's second NIC, without an identity", []Sighting{sight(none, a1, b1)}, false, sight(none, b1), "", Newcomer, ""},
-		{"another's second NIC, another identity", []Sighting{sight(pcA, a1, b1)}, false, sight(pcB, b1), "", Newcomer, ""},
-		{"half an identity and no NIC", []Sighting{sight(onlyUUID, a1)}, false, sight(onlyUUID, b1), "", Alike, "machine merge 52-54-00-00-02-01 m1"},
+		{"the card was changed", []Sighting{sight(pcA, a1)}, false, sight(pcA, a2), "m1", Card,
+			"from which it was not seen to boot"},
+		{"it boots from its other NIC", []Sighting{sight(pcA, a1, a2)}, false, sight(pcA, a2, a1), "m1", Card,
+			"another port"},
+		{"its other NIC, and half an identity", []Sighting{sight(onlyUUID, a1, a2)}, false, sight(onlyUUID, a2, a1),
+			"m1", Second, ""},
+		{"another's second NIC, without an identity", []Sighting{sight(none, a1, b1)}, false, sight(none, b1), "",
+			Newcomer, ""},
+		{"another's second NIC, another identity", []Sighting{sight(pcA, a1, b1)}, false, sight(pcB, b1), "", Newcomer,
+			""},
+		{"half an identity and no NIC", []Sighting{sight(onlyUUID, a1)}, false, sight(onlyUUID, b1), "", Alike,
+			"machine merge 52-54-00-00-02-01 m1"},
 
-		{"the board was changed", []Sighting{sight(pcA, a1, a2)}, false, sight(pcB, a1, a2), "m1", Rebuilt, "its board was changed"},
-		{"the serial was set anew", []Sighting{sight(pcA, a1)}, false, sight(Board{pcA.UUID, "NEW"}, a1), "m1", Serviced, "firmware was set anew"},
-		{"the UUID was set anew", []Sighting{sight(pcA, a1)}, false, sight(Board{pcB.UUID, pcA.Serial}, a1), "m1", Serviced, "firmware was set anew"},
+		{"the board was changed", []Sighting{sight(pcA, a1, a2)}, false, sight(pcB, a1, a2), "m1", Rebuilt,
+			"its board was changed"},
+		{"the serial was set anew", []Sighting{sight(pcA, a1)}, false, sight(Board{pcA.UUID, "NEW"}, a1), "m1",
+			Serviced, "firmware was set anew"},
+		{"the UUID was set anew", []Sighting{sight(pcA, a1)}, false, sight(Board{pcB.UUID, pcA.Serial}, a1), "m1",
+			Serviced, "firmware was set anew"},
 		{"the serial came with an update", []Sighting{sight(onlyUUID, a1)}, false, sight(pcA, a1), "m1", Known, ""},
 		{"the identity is gone", []Sighting{sight(pcA, a1)}, false, sight(none, a1), "m1", Known, ""},
 
-		{"a dock goes to a new machine", []Sighting{sight(pcA, dock, a1)}, false, sight(pcB, dock, b1), "", Dock, "machine merge 52-54-00-00-00-dd m1"},
-		{"a USB NIC goes to a new machine that has no other", []Sighting{sight(pcA, dock)}, false, sight(pcB, dock), "", Dock, "never did"},
-		{"a dock goes to a machine that is known", []Sighting{sight(pcA, dock, a1), sight(pcB, b1)}, false, sight(pcB, dock, b1), "m2", Moved, "which of them"},
-		{"a dock between two without identity", []Sighting{sight(none, dock, a1)}, false, sight(none, dock, b1), "", Dock, "none of that machine's other NICs"},
-		{"a dock from one with to one without", []Sighting{sight(pcA, dock, a1)}, false, sight(none, dock, b1), "", Dock, "none of that machine's other NICs"},
-		{"a dock from one without to one that is known", []Sighting{sight(none, dock, a1), sight(pcB, b1)}, false, sight(pcB, dock, b1), "m2", Moved, "which of them"},
-		{"a shared dock, back", []Sighting{sight(pcA, dock, a1), sight(pcB, dock, b1)}, false, sight(pcA, dock, a1), "m1", Shared, ""},
-		{"a shared dock, the same again", []Sighting{sight(pcA, dock, a1), sight(pcB, dock, b1)}, false, sight(pcB, dock, b1), "m2", Shared, ""},
-		{"a shared dock, a third", []Sighting{sight(pcA, dock), sight(pcB, dock)}, false, sight(pcC, dock), "", Newcomer, "is none of them"},
-		{"a shared dock, one that is known elsewhere", []Sighting{sight(pcA, dock), sight(pcB, dock), sight(pcC, c1)}, false, sight(pcC, dock, c1), "m3", Shared, ""},
-		{"a shared dock, half an identity", []Sighting{sight(onlyUUID, dock, a1), sight(pcB, dock, b1)}, false, sight(onlyUUID, dock), "m1", Shared, ""},
-		{"a shared dock, no identity, its own NIC", []Sighting{sight(none, dock, a1), sight(none, dock, b1)}, false, sight(none, dock, b1), "m2", Shared, ""},
-		{"a shared dock, nothing else", []Sighting{sight(none, dock, a1), sight(none, dock, b1)}, false, sight(none, dock), "", Untold, "neither UUID, serial nor another NIC"},
-		{"a shared dock, a third without identity", []Sighting{sight(pcA, dock, a1), sight(pcB, dock, b1)}, false, sight(none, dock, c1), "", Newcomer, "is none of them"},
+		{"a dock goes to a new machine", []Sighting{sight(pcA, dock, a1)}, false, sight(pcB, dock, b1), "", Dock,
+			"machine merge 52-54-00-00-00-dd m1"},
+		{"a USB NIC goes to a new machine that has no other", []Sighting{sight(pcA, dock)}, false, sight(pcB, dock), "",
+			Dock, "never did"},
+		{"a dock goes to a machine that is known", []Sighting{sight(pcA, dock, a1), sight(pcB, b1)}, false,
+			sight(pcB, dock, b1), "m2", Moved, "which of them"},
+		{"a dock between two without identity", []Sighting{sight(none, dock, a1)}, false, sight(none, dock, b1), "",
+			Dock, "none of that machine's other NICs"},
+		{"a dock from one with to one without", []Sighting{sight(pcA, dock, a1)}, false, sight(none, dock, b1), "",
+			Dock, "none of that machine's other NICs"},
+		{"a dock from one without to one that is known", []Sighting{sight(none, dock, a1), sight(pcB, b1)}, false,
+			sight(pcB, dock, b1), "m2", Moved, "which of them"},
+		{"a shared dock, back", []Sighting{sight(pcA, dock, a1), sight(pcB, dock, b1)}, false, sight(pcA, dock, a1),
+			"m1", Shared, ""},
+		{"a shared dock, the same again", []Sighting{sight(pcA, dock, a1), sight(pcB, dock, b1)}, false,
+			sight(pcB, dock, b1), "m2", Shared, ""},
+		{"a shared dock, a third", []Sighting{sight(pcA, dock), sight(pcB, dock)}, false, sight(pcC, dock), "",
+			Newcomer, "is none of them"},
+		{"a shared dock, one that is known elsewhere", []Sighting{sight(pcA, dock), sight(pcB, dock), sight(pcC, c1)},
+			false, sight(pcC, dock, c1), "m3", Shared, ""},
+		{"a shared dock, half an identity", []Sighting{sight(onlyUUID, dock, a1), sight(pcB, dock, b1)}, false,
+			sight(onlyUUID, dock), "m1", Shared, ""},
+		{"a shared dock, no identity, its own NIC", []Sighting{sight(none, dock, a1), sight(none, dock, b1)}, false,
+			sight(none, dock, b1), "m2", Shared, ""},
+		{"a shared dock, nothing else", []Sighting{sight(none, dock, a1), sight(none, dock, b1)}, false,
+			sight(none, dock), "", Untold, "neither UUID, serial nor another NIC"},
+		{"a shared dock, a third without identity", []Sighting{sight(pcA, dock, a1), sight(pcB, dock, b1)}, false,
+			sight(none, dock, c1), "", Newcomer, "is none of them"},
 
-		{"one UUID on all boards", []Sighting{sight(Board{pcA.UUID, "1"}, a1)}, true, sight(Board{pcA.UUID, "2"}, b1), "", Alike, "taken for a machine of its own"},
-		{"one UUID on all boards, the third", []Sighting{sight(Board{pcA.UUID, "1"}, a1), sight(Board{pcA.UUID, "2"}, b1)}, true,
+		{"one UUID on all boards", []Sighting{sight(Board{pcA.UUID, "1"}, a1)}, true, sight(Board{pcA.UUID, "2"}, b1),
+			"", Alike, "taken for a machine of its own"},
+		{"one UUID on all boards, the third",
+			[]Sighting{sight(Board{pcA.UUID, "1"}, a1), sight(Board{pcA.UUID, "2"}, b1)}, true,
 			sight(Board{pcA.UUID, "3"}, c1), "", Alike, ""},
-		{"one UUID on all boards, no serial", []Sighting{sight(onlyUUID, a1)}, true, sight(onlyUUID, b1), "", Alike, "counts no more"},
-		{"one UUID on all boards, each known by its NIC", []Sighting{sight(onlyUUID, a1), sight(onlyUUID, b1)}, true, sight(onlyUUID, b1), "m2", Known, ""},
-		{"one UUID on all boards, the second NIC says nothing then", []Sighting{sight(onlyUUID, a1, a2), sight(onlyUUID, b1)}, false,
+		{"one UUID on all boards, no serial", []Sighting{sight(onlyUUID, a1)}, true, sight(onlyUUID, b1), "", Alike,
+			"counts no more"},
+		{"one UUID on all boards, each known by its NIC", []Sighting{sight(onlyUUID, a1), sight(onlyUUID, b1)}, true,
+			sight(onlyUUID, b1), "m2", Known, ""},
+		{"one UUID on all boards, the second NIC says nothing then",
+			[]Sighting{sight(onlyUUID, a1, a2), sight(onlyUUID, b1)}, false,
 			sight(onlyUUID, a2), "", Alike, ""},
-		{"one serial on all boards", []Sighting{sight(Board{pcA.UUID, "1"}, a1)}, true, sight(Board{pcB.UUID, "1"}, b1), "", Alike, "counts no more"},
-		{"two boards with one identity, both run", []Sighting{sight(pcA, a1)}, true, sight(pcA, b1), "", Twin, "gave two boards one identity"},
-		{"two boards with one identity, each known by its NIC", []Sighting{sight(pcA, a1), sight(pcA, b1)}, true, sight(pcA, b1), "m2", Known, ""},
+		{"one serial on all boards", []Sighting{sight(Board{pcA.UUID, "1"}, a1)}, true, sight(Board{pcB.UUID, "1"}, b1),
+			"", Alike, "counts no more"},
+		{"two boards with one identity, both run", []Sighting{sight(pcA, a1)}, true, sight(pcA, b1), "", Twin,
+			"gave two boards one identity"},
+		{"two boards with one identity, each known by its NIC", []Sighting{sight(pcA, a1), sight(pcA, b1)}, true,
+			sight(pcA, b1), "m2", Known, ""},
 		{"a third of those", []Sighting{sight(pcA, a1), sight(pcA, b1)}, false, sight(pcA, b2), "", Alike, ""},
-		{"a twin in another's dock", []Sighting{sight(pcA, a1), sight(pcB, dock)}, true, sight(pcA, dock), "", Twin, "agent runs elsewhere"},
-		{"a twin in a shared dock", []Sighting{sight(pcA, a1), sight(pcB, dock), sight(pcC, dock)}, true, sight(pcA, dock), "", Twin, "agent runs elsewhere"},
+		{"a twin in another's dock", []Sighting{sight(pcA, a1), sight(pcB, dock)}, true, sight(pcA, dock), "", Twin,
+			"agent runs elsewhere"},
+		{"a twin in a shared dock", []Sighting{sight(pcA, a1), sight(pcB, dock), sight(pcC, dock)}, true,
+			sight(pcA, dock), "", Twin, "agent runs elsewhere"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := New(0, nil)
@@ -102,7 +137,8 @@ func TestWeigh(t *testing.T) {
 			f.Settle()
 			c.now.Awake = func(string) bool { return c.awake }
 			v := f.Weigh(c.now)
-			if v.Machine != c.is || v.Rule != c.rule || (v.Words == "") != (c.words == "") || !strings.Contains(v.Words, c.words) {
+			if v.Machine != c.is || v.Rule != c.rule || (v.Words == "") != (c.words == "") ||
+				!strings.Contains(v.Words, c.words) {
 				t.Errorf("got %+v, want %q by rule %s with words %q", v, c.is, c.rule, c.words)
 			}
 			if l := f.Changes(); len(l) > 0 {
@@ -121,7 +157,8 @@ func TestWeigh(t *testing.T) {
 	}
 }
 
-// TestSharedFromThenOn follows a dock between two machines: what it was seen on is known to both, and neither is taken for the other.
+// TestSharedFromThenOn follows a dock between two machines: what it was seen on is known to both, and neither is taken
+// for the other.
 func TestSharedFromThenOn(t *testing.T) {
 	f := New(0, nil)
 	a, b := sight(pcA, dock, mac(1, 1)), sight(pcB, dock, mac(2, 1))
@@ -132,7 +169,8 @@ func TestSharedFromThenOn(t *testing.T) {
 		}
 	}
 	for id, with := range map[string]string{"m1": "m2", "m2": "m1"} {
-		if w := f.Warnings(f.Get(id)); len(w) != 1 || !strings.Contains(w[0], "shares the NIC "+dock) || !strings.Contains(w[0], "with "+with) {
+		if w := f.Warnings(f.Get(id)); len(w) != 1 || !strings.Contains(w[0], "shares the NIC "+dock) ||
+			!strings.Contains(w[0], "with "+with) {
 			t.Errorf("%s: %q", id, w)
 		}
 	}
@@ -152,13 +190,15 @@ func TestAlikeWords(t *testing.T) {
 		f.Sight(sight(Board{pcA.UUID, fmt.Sprintf("SN-%d", i)}, mac(i, 1)), day)
 	}
 	for _, m := range f.All() {
-		if w := f.Warnings(m); len(w) != 1 || !strings.Contains(w[0], "the maker gave it to several") || !strings.Contains(w[0], pcA.UUID) {
+		if w := f.Warnings(m); len(w) != 1 || !strings.Contains(w[0], "the maker gave it to several") ||
+			!strings.Contains(w[0], pcA.UUID) {
 			t.Errorf("%s: %q", m.ID, w)
 		}
 	}
 }
 
-// TestNoMerge says hello in a thousand ways from a few NICs and boards: no machine ever loses to another what it is known by.
+// TestNoMerge says hello in a thousand ways from a few NICs and boards: no machine ever loses to another what it is
+// known by.
 func TestNoMerge(t *testing.T) {
 	f := New(0, nil)
 	real := f.Sight(sight(pcA, mac(1, 1), mac(1, 2)), day).Machine
@@ -166,7 +206,8 @@ func TestNoMerge(t *testing.T) {
 	if err := f.Edit(real, Change{Name: &name}); err != nil {
 		t.Fatal(err)
 	}
-	boards := []Board{pcA, pcB, pcC, none, {UUID: pcA.UUID}, {Serial: pcA.Serial}, {pcA.UUID, "x"}, {pcB.UUID, pcA.Serial}}
+	boards := []Board{pcA, pcB, pcC, none, {UUID: pcA.UUID}, {Serial: pcA.Serial}, {pcA.UUID, "x"},
+		{pcB.UUID, pcA.Serial}}
 	macs := []string{mac(1, 1), mac(1, 2), mac(2, 1), mac(3, 1), dock}
 	for i := range 4000 {
 		n := i * 7919

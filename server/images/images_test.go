@@ -30,7 +30,8 @@ func stored(t *testing.T) (*Store, string) {
 	if _, err := rand.NewChaCha8([32]byte{}).Read(disk); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := capture.Capture(t.Context(), bytes.NewReader(disk), int64(len(disk)), 512, capture.Options{Store: st, Name: "debian"}); err != nil {
+	if _, err := capture.Capture(t.Context(), bytes.NewReader(disk), int64(len(disk)), 512,
+		capture.Options{Store: st, Name: "debian"}); err != nil {
 		t.Fatal(err)
 	}
 	s := New(st)
@@ -119,8 +120,8 @@ func TestCheckFindsTheDamagedChunk(t *testing.T) {
 	}
 }
 
-// TestCheckSeesWhatNodesSee flips a bit that no decoder looks at, in the header of a frame: it decodes to what it should,
-// but nodes go by its CRC-32C and refuse it. The server must call it damaged too, or it fails the node for it.
+// TestCheckSeesWhatNodesSee flips a bit that no decoder looks at, in the header of a frame: it decodes to what it
+// should, but nodes go by its CRC-32C and refuse it. The server must call it damaged too, or it fails the node for it.
 func TestCheckSeesWhatNodesSee(t *testing.T) {
 	const unused = 1 << 4 // of the frame header descriptor, RFC 8878 section 3.1.1.1.1.3
 	s, dir := stored(t)
@@ -195,7 +196,8 @@ func flip(t *testing.T, path string, at int64, bits byte) {
 	}
 }
 
-// TestIndexTooLarge has an image whose index no node takes: a session about it is refused, because it is described first.
+// TestIndexTooLarge has an image whose index no node takes: a session about it is refused, because it is described
+// first.
 func TestIndexTooLarge(t *testing.T) {
 	s, dir := stored(t)
 	d, err := s.Describe("debian")
@@ -222,7 +224,8 @@ func TestIndexTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	list = bytes.ReplaceAll(list, []byte(d.Manifest), []byte(image.Digest(large)))
-	list = bytes.ReplaceAll(list, fmt.Appendf(nil, `"size":%d`, len(manifest)), fmt.Appendf(nil, `"size":%d`, len(large)))
+	list = bytes.ReplaceAll(list, fmt.Appendf(nil, `"size":%d`, len(manifest)),
+		fmt.Appendf(nil, `"size":%d`, len(large)))
 	if err := os.WriteFile(filepath.Join(dir, "index.json"), list, 0o644); err != nil {
 		t.Fatal(err)
 	}

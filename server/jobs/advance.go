@@ -32,7 +32,8 @@ func (r *run) maybeStart(s *Session) {
 	case !s.late(r.now):
 		return
 	case there == 0:
-		r.end(s, model.Failed, fmt.Sprintf("no node came within %v: switch them on with network boot first in their boot "+
+		r.end(s, model.Failed, fmt.Sprintf("no node came within %v: switch them on with network boot first in their "+
+			"boot "+
 			"order; `diskcast node list` shows which machines asked for boot files", seconds(s.Spec.MaxWait)))
 		return
 	}

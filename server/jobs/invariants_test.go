@@ -69,8 +69,10 @@ func (sh *shell) checkPart(s *jobs.Session, node string, p *model.Part) {
 		sh.fail("3: session %s is over and part %s is %s", s.ID, key, p.State)
 	case had && was != p.State && ended && model.Over(was):
 		sh.fail("1: part %s was %s when its session ended, and is %s", key, was, p.State)
-	case had && was != p.State && p.State == model.Done && (!(sh.word[key] || s.Image.Manifest == "sha256:1") || !sh.st.Settled(node, sh.now)):
-		sh.fail("8: part %s is done, and its node said so: %v, alone: %v", key, sh.word[key], sh.st.Settled(node, sh.now))
+	case had && was != p.State && p.State == model.Done &&
+		(!(sh.word[key] || s.Image.Manifest == "sha256:1") || !sh.st.Settled(node, sh.now)):
+		sh.fail("8: part %s is done, and its node said so: %v, alone: %v", key, sh.word[key],
+			sh.st.Settled(node, sh.now))
 	}
 	if p.State == model.Offered && !sh.st.Claimed(node) {
 		delete(sh.word, key)

@@ -15,7 +15,8 @@ import (
 // by itself, but for package time, of which only reckoning is allowed.
 var mayImport = []string{"bytes", "cmp", "encoding/json", "errors", "fmt", "slices", "strconv", "strings", "time",
 	"github.com/diskcast/diskcast/internal/erasure", "github.com/diskcast/diskcast/internal/image",
-	"github.com/diskcast/diskcast/internal/receipt", "github.com/diskcast/diskcast/internal/plain", "github.com/diskcast/diskcast/internal/session",
+	"github.com/diskcast/diskcast/internal/receipt", "github.com/diskcast/diskcast/internal/plain",
+	"github.com/diskcast/diskcast/internal/session",
 	"github.com/diskcast/diskcast/server/jobs", "github.com/diskcast/diskcast/server/model"}
 
 // TestPure holds that no file here or in the folder of a kind has a goroutine, a channel, a clock, or an import that
@@ -40,7 +41,8 @@ func TestPure(t *testing.T) {
 			t.Error(bad)
 		}
 	}
-	for _, src := range []string{"import \"sync\"", "import \"time\"\nfunc f() { time.Now() }", "func f() { go f() }", "var c chan int",
+	for _, src := range []string{"import \"sync\"", "import \"time\"\nfunc f() { time.Now() }", "func f() { go f() }",
+		"var c chan int",
 		"import \"github.com/diskcast/diskcast/server/state\""} {
 		if len(impure(t, "x.go", []byte("package x\n"+src+"\n"))) == 0 {
 			t.Errorf("taken for pure: %s", src)

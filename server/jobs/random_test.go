@@ -84,7 +84,8 @@ func nodeName(i int) string { return fmt.Sprintf("52-54-00-00-00-%02x", i) }
 func schedule(t *testing.T, seed uint64) *shell {
 	sh := newShell(t, seed)
 	for range 40 {
-		sh.now = sh.now.Add([]time.Duration{0, time.Second, 20 * time.Second, 61 * time.Second, 5 * time.Minute}[sh.rng.IntN(5)])
+		sh.now = sh.now.Add([]time.Duration{0, time.Second, 20 * time.Second, 61 * time.Second,
+			5 * time.Minute}[sh.rng.IntN(5)])
 		sh.happen()
 	}
 	// Nobody says anything any more: all ends by itself.
@@ -265,8 +266,10 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 	if s != nil && sh.rng.IntN(20) > 0 {
 		ev.Session = s.ID
 	}
-	steps := []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress, session.StepMulticast, session.StepChunk,
-		session.StepEntry, session.StepBoot, session.StepBoot, session.StepUploaded, session.StepUploaded, "probed", session.StepFailed,
+	steps := []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress,
+		session.StepMulticast, session.StepChunk,
+		session.StepEntry, session.StepBoot, session.StepBoot, session.StepUploaded, session.StepUploaded, "probed",
+		session.StepFailed,
 		session.StepLog, "nonsense"}
 	ev.Step = steps[sh.rng.IntN(len(steps))]
 	if s != nil && sh.rng.IntN(4) == 0 { // it has done all that it should
@@ -290,7 +293,8 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 	sh.step(jobs.Seen{Node: node, Facts: *f})
 	if s = sh.st.Current(node); s != nil && s.ID == ev.Session {
 		// The word of a node that its part is done, or all that counts of it.
-		sh.word[s.ID+"/"+node] = sh.word[s.ID+"/"+node] || ev.Step == session.StepBoot || ev.Step == session.StepUploaded || ev.Step == session.StepEntry ||
+		sh.word[s.ID+"/"+node] = sh.word[s.ID+"/"+node] || ev.Step == session.StepBoot ||
+			ev.Step == session.StepUploaded || ev.Step == session.StepEntry ||
 			ev.Step == "probed" || ev.Step == erasure.StepErased
 	}
 	sh.step(jobs.Reported{Node: node, Event: ev, Free: int64(sh.rng.IntN(200)) - 1})

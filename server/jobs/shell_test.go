@@ -72,9 +72,12 @@ type storedNode struct {
 }
 
 func newShell(t *testing.T, seed uint64) *shell {
-	sh := &shell{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		sessions: map[string]stored{}, parts: map[string]stored{}, nodes: map[string]*storedNode{}, uploads: map[string]bool{},
-		facts: map[string]*jobs.Facts{}, ended: map[string]string{}, states: map[string]string{}, word: map[string]bool{}}
+	sh := &shell{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
+		now:      time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		sessions: map[string]stored{}, parts: map[string]stored{}, nodes: map[string]*storedNode{},
+		uploads: map[string]bool{},
+		facts:   map[string]*jobs.Facts{}, ended: map[string]string{}, states: map[string]string{},
+		word: map[string]bool{}}
 	sh.boot()
 	return sh
 }
@@ -208,7 +211,8 @@ func words(in any) string {
 		return fmt.Sprintf("Added %+v", *in.Part)
 	case jobs.Seen:
 		f := in.Facts
-		return fmt.Sprintf("Seen %s here=%v boot=%q heard=%v rival=%v doubt=%q", in.Node, f.Here, f.Boot, f.Heard, f.Rival, f.Doubt)
+		return fmt.Sprintf("Seen %s here=%v boot=%q heard=%v rival=%v doubt=%q", in.Node, f.Here, f.Boot, f.Heard,
+			f.Rival, f.Doubt)
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T%+v", in, in), "jobs.")
 }

@@ -240,7 +240,8 @@ var ErrNoJob = errors.New("there is no such job")
 
 func (j *Jobs) unknown(id string) error {
 	if epoch, _, ok := strings.Cut(id, "-"); ok && epoch != j.epoch {
-		return fmt.Errorf("job %.40s: %w: the server was started anew since; asked for again, the work goes on where it was",
+		return fmt.Errorf("job %.40s: %w: the server was started anew since; asked for again, the work goes on where "+
+			"it was",
 			id, ErrNoJob)
 	}
 	return fmt.Errorf("job %.40s: %w", id, ErrNoJob)

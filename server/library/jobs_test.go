@@ -167,9 +167,11 @@ func TestJobSpecs(t *testing.T) {
 		{}, {V: 1}, {V: 2, Kind: model.JobGC}, {V: 1, Kind: "erase"}, {V: 1, Kind: model.JobVerify},
 		{V: 1, Kind: model.JobGC, Image: "x"}, {V: 1, Kind: model.JobPush, Image: "x"},
 		{V: 1, Kind: model.JobPull, Registry: "r/x"},
-		{V: 1, Kind: model.JobPull, Registry: "r/x", Name: "no good"}, {V: 1, Kind: model.JobVerify, Image: "x", Unnamed: true},
+		{V: 1, Kind: model.JobPull, Registry: "r/x", Name: "no good"},
+		{V: 1, Kind: model.JobVerify, Image: "x", Unnamed: true},
 		{V: 1, Kind: model.JobOptimize, Image: "x", Workers: -1},
-		{V: 1, Kind: model.JobVerify, Image: "x", PlainHTTP: true}, {V: 1, Kind: model.JobVerify, Image: strings.Repeat("x", 301)},
+		{V: 1, Kind: model.JobVerify, Image: "x", PlainHTTP: true},
+		{V: 1, Kind: model.JobVerify, Image: strings.Repeat("x", 301)},
 	} {
 		if v, err := j.Start(s); err == nil {
 			t.Errorf("%+v is taken: %+v", s, v)

@@ -23,7 +23,8 @@ func RoomHelp(err error, store, scratch, need string) error {
 	if need != "" {
 		words += "; " + need
 	}
-	words += ". Make room with `diskcast image rm` and `diskcast image gc --unnamed --partial`, or name a store on a larger disk with --store"
+	words += ". Make room with `diskcast image rm` and `diskcast image gc --unnamed --partial`, or name a store on a " +
+		"larger disk with --store"
 	if scratch != "" {
 		words += ", and another place to unpack with --scratch"
 	}

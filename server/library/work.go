@@ -18,7 +18,8 @@ func (l *Local) Do(ctx context.Context, s model.JobSpec, w Watch) (*model.JobRes
 		return nil, err
 	}
 	work := map[string]func(context.Context, *model.JobSpec, *Watch) (*model.JobResult, error){
-		model.JobVerify: l.verify, model.JobGC: l.gc, model.JobOptimize: l.optimize, model.JobPush: l.push, model.JobPull: l.pull,
+		model.JobVerify: l.verify, model.JobGC: l.gc, model.JobOptimize: l.optimize, model.JobPush: l.push,
+		model.JobPull: l.pull,
 	}[s.Kind]
 	r, err := work(ctx, &s, &w)
 	return r, Advised(err)
@@ -52,7 +53,8 @@ func (l *Local) gc(ctx context.Context, s *model.JobSpec, _ *Watch) (*model.JobR
 
 func (l *Local) optimize(ctx context.Context, s *model.JobSpec, w *Watch) (*model.JobResult, error) {
 	if _, err := exec.LookPath("zstd"); err != nil {
-		w.note("The program zstd is not installed: the Go encoder is used, which does half as much. Debian's package is zstd.")
+		w.note("The program zstd is not installed: the Go encoder is used, which does half as much. Debian's package " +
+			"is zstd.")
 	}
 	began := time.Now()
 	r, err := optimize.Image(ctx, l.st, s.Image, optimize.Options{Again: s.Again, Workers: s.Workers,

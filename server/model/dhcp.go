@@ -4,10 +4,11 @@ import "time"
 
 // States of a lease.
 const (
-	LeaseOffered  = "offered"  // the machine was offered the address and did not take it yet
-	LeaseHeld     = "held"     // it is the machine's
-	LeaseOver     = "over"     // it ended; the machine gets the address again unless another needs it
-	LeaseConflict = "conflict" // a machine that it was not given to uses the address; MAC is that machine's where it answered
+	LeaseOffered = "offered" // the machine was offered the address and did not take it yet
+	LeaseHeld    = "held"    // it is the machine's
+	LeaseOver    = "over"    // it ended; the machine gets the address again unless another needs it
+	// a machine that it was not given to uses the address; MAC is that machine's where it answered
+	LeaseConflict = "conflict"
 )
 
 // DHCP is what the server does for the addresses of the LAN: GET /v1/dhcp.
@@ -38,7 +39,8 @@ type Lease struct {
 type DHCPServer struct {
 	Server string `json:"server"`        // its identifier (DHCP option 54), an address
 	MAC    string `json:"mac,omitempty"` // of the frame its answer came in; a relay's where there is one
-	// Gives is "addresses", "boot files" (a proxy), or "unknown": a machine asked for its offer, and it was not heard itself.
+	// Gives is "addresses", "boot files" (a proxy), or "unknown": a machine asked for its offer, and it was not heard
+	// itself.
 	Gives string    `json:"gives"`
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`

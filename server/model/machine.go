@@ -2,7 +2,8 @@ package model
 
 import "time"
 
-// Machine is a computer that the operator owns: GET /v1/machines/{machine}. Name, labels and notes are the operator's; the rest was seen.
+// Machine is a computer that the operator owns: GET /v1/machines/{machine}. Name, labels and notes are the operator's;
+// the rest was seen.
 type Machine struct {
 	ID     string            `json:"id"` // m1, m2, ...: never given twice
 	Name   string            `json:"name,omitempty"`

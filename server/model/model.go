@@ -40,22 +40,24 @@ const (
 var TimelineSteps = []string{
 	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
 	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
-	session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry, session.StepUploaded, session.StepBoot,
+	session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry, session.StepUploaded,
+	session.StepBoot,
 }
 
-// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image, Capture
-// and Kind.
+// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image,
+// Capture and Kind.
 type Spec struct {
 	V     int    `json:"v"`
 	Image string `json:"image,omitempty"` // name or digest
-	// Capture is the name for the image of a node's disk; Level is how it is compressed, Parent an image whose chunks are
-	// preferred where several have the same.
+	// Capture is the name for the image of a node's disk; Level is how it is compressed, Parent an image whose chunks
+	// are preferred where several have the same.
 	Capture string `json:"capture,omitempty"`
 	Level   string `json:"level,omitempty"`
 	Parent  string `json:"parent,omitempty"`
 	// DropGaps leaves out of a capture what lies in no partition, except where boot loaders are by custom.
 	DropGaps bool `json:"drop_gaps,omitempty"`
-	// Kind names the kind of the session where neither Image nor Capture says it, and Job is what only that kind knows of.
+	// Kind names the kind of the session where neither Image nor Capture says it, and Job is what only that kind knows
+	// of.
 	Kind string          `json:"kind,omitempty"`
 	Job  json.RawMessage `json:"job,omitempty"`
 
@@ -71,8 +73,9 @@ type Spec struct {
 	Target session.Target `json:"target"`
 	Mode   string         `json:"mode,omitempty"`
 	Verify bool           `json:"verify,omitempty"`
-	NoGrow bool           `json:"no_grow,omitempty"` // leaves the last partition of a larger disk as it was on the source
-	Boot   *session.Boot  `json:"boot,omitempty"`
+	// leaves the last partition of a larger disk as it was on the source
+	NoGrow bool          `json:"no_grow,omitempty"`
+	Boot   *session.Boot `json:"boot,omitempty"`
 	// Rate fixes the cast's pace, in bits a second; 0 leaves it to the cast.
 	Rate int64 `json:"rate,omitempty"`
 }
@@ -92,7 +95,8 @@ type Session struct {
 	Started time.Time     `json:"started,omitzero"`
 	Ended   time.Time     `json:"ended,omitzero"`
 	Cast    *Cast         `json:"cast,omitempty"`
-	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each node's warning.
+	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each
+	// node's warning.
 	Warnings []string `json:"warnings,omitempty"`
 	Notes    []string `json:"notes,omitempty"` // what the operator should know of the image before it is on disks
 	// Unbootable is the number of parts with a Part.Unbootable that have the image or may still get it.
@@ -135,7 +139,8 @@ type CastStats struct {
 
 // Receiver is a node as the cast's sender sees it.
 type Receiver struct {
-	Node    string  `json:"node"`           // what it calls itself; where its address is not that node's, both, in words
+	// what it calls itself; where its address is not that node's, both, in words
+	Node    string  `json:"node"`
 	Addr    string  `json:"addr,omitempty"` // that its reports come from
 	State   string  `json:"state"`
 	Need    int64   `json:"need"`              // object bytes
@@ -146,9 +151,10 @@ type Receiver struct {
 
 // Mark is when a step was reached.
 type Mark struct {
-	Time    time.Time `json:"time"`            // server's clock
-	Since   float64   `json:"since,omitempty"` // seconds since the node's kernel started, for steps that the node reports
-	Message string    `json:"message,omitempty"`
+	Time time.Time `json:"time"` // server's clock
+	// seconds since the node's kernel started, for steps that the node reports
+	Since   float64 `json:"since,omitempty"`
+	Message string  `json:"message,omitempty"`
 }
 
 // Part is a node's part in a session.
@@ -170,8 +176,8 @@ type Part struct {
 	Reboots []Mark `json:"reboots,omitempty"`
 	// Disk is what the node's first plan in the session chose; it touches no other.
 	Disk *session.DiskID `json:"disk,omitempty"`
-	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as image and
-	// firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
+	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as
+	// image and firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
 	Unbootable string `json:"unbootable,omitempty"`
 	// Result is what only the kind of the session knows of.
 	Result json.RawMessage `json:"result,omitempty"`
@@ -240,7 +246,8 @@ type Line struct {
 	Machine  *Machine `json:"machine,omitempty"`
 	Event    *Event   `json:"event,omitempty"`
 	Job      *Job     `json:"job,omitempty"`
-	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a job.
+	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a
+	// job.
 	Gone string `json:"gone,omitempty"`
 }
 

@@ -31,7 +31,8 @@ func NodeID(mac string) (string, error) {
 // CheckVersion refuses a spec of another version than the server's.
 func (s *Spec) CheckVersion() error {
 	if s.V != session.Version {
-		return fmt.Errorf("%w: session spec has v=%d, this server speaks v=%d", session.ErrVersion, s.V, session.Version)
+		return fmt.Errorf("%w: session spec has v=%d, this server speaks v=%d", session.ErrVersion, s.V,
+			session.Version)
 	}
 	return nil
 }
@@ -85,8 +86,10 @@ func (s *Spec) Check() error {
 func (s *Spec) Advice() []string {
 	var out []string
 	if p := s.Target.Path; p != "" {
-		out = append(out, fmt.Sprintf("%s is a name that the kernel gives anew at each start, to whichever disk comes first. Each node's first plan decides which "+
-			"disk it is, and the session keeps to that one. serial=, wwn= and by-path= name a disk for good; `diskcast node show` prints them.", p))
+		out = append(out, fmt.Sprintf("%s is a name that the kernel gives anew at each start, to whichever disk "+
+			"comes first. Each node's first plan decides which "+
+			"disk it is, and the session keeps to that one. serial=, wwn= and by-path= name a disk for good; "+
+			"`diskcast node show` prints them.", p))
 	}
 	return out
 }

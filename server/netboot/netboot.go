@@ -1,8 +1,9 @@
-// Package netboot is the one decision on what a machine boots when it asks the network: DHCP, TFTP and HTTP all go by it.
+// Package netboot is the one decision on what a machine boots when it asks the network: DHCP, TFTP and HTTP all go by
+// it.
 package netboot
 
-// What is what a machine boots. A new one is one line here, one case of Decide and one of each server that has a word in it; until a server has
-// it, that server refuses the machine and says so.
+// What is what a machine boots. A new one is one line here, one case of Decide and one of each server that has a word
+// in it; until a server has it, that server refuses the machine and says so.
 type What string
 
 // What there is.

@@ -58,7 +58,8 @@ func (n *Net) setup() error {
 	if err := unix.Setns(int(n.server.Fd()), unix.CLONE_NEWNET); err != nil {
 		return err
 	}
-	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: Server}, PeerName: Client, PeerNamespace: netlink.NsFd(n.client.Fd())}
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: Server}, PeerName: Client,
+		PeerNamespace: netlink.NsFd(n.client.Fd())}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("veth: %w", err)
 	}

@@ -1,5 +1,6 @@
-// Package optimizer makes the images of a server smaller while it has nothing else to do: one after another, at the lowest priority, and none that a session
-// is about. A session that begins to send or to receive stops it; when the last such session is over it goes on where it was.
+// Package optimizer makes the images of a server smaller while it has nothing else to do: one after another, at the
+// lowest priority, and none that a session is about. A session that begins to send or to receive stops it; when the
+// last such session is over it goes on where it was.
 package optimizer
 
 import (
@@ -143,7 +144,8 @@ func (t *Task) one(ctx context.Context, e image.Entry) bool {
 		log.Info("image stays as it is: it becomes no smaller", "bytes", r.Before)
 	case err == nil:
 		log.Info("image is optimized; `diskcast image gc --unnamed` frees what it took before",
-			"names", r.Names, "now", r.Digest, "before", r.Before, "after", r.After, "seconds", int(time.Since(began).Seconds()))
+			"names", r.Names, "now", r.Digest, "before", r.Before, "after", r.After, "seconds",
+			int(time.Since(began).Seconds()))
 	case interrupted:
 		log.Info("image is optimized later: a session has begun, or the server ends")
 		return false

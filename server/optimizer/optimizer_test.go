@@ -54,14 +54,16 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &house{t: t, st: st, sessions: &sessions{changed: make(chan struct{})}, look: make(chan time.Time), frames: make(chan struct{}), asked: make(chan struct{}, 1000)}
+	return &house{t: t, st: st, sessions: &sessions{changed: make(chan struct{})}, look: make(chan time.Time),
+		frames: make(chan struct{}), asked: make(chan struct{}, 1000)}
 }
 
 func (h *house) image(name string, seed uint64) string {
 	h.t.Helper()
 	disk := make([]byte, 1<<20)
 	imagetest.Fill(disk, seed)
-	r, err := capture.Capture(h.t.Context(), bytes.NewReader(disk), int64(len(disk)), 512, capture.Options{Store: h.st, Name: name, Grid: 256 << 10, Level: capture.Fast})
+	r, err := capture.Capture(h.t.Context(), bytes.NewReader(disk), int64(len(disk)), 512,
+		capture.Options{Store: h.st, Name: name, Grid: 256 << 10, Level: capture.Fast})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -71,18 +73,19 @@ func (h *house) image(name string, seed uint64) string {
 // run runs the optimizer until the returned function is called, which waits for its end.
 func (h *house) run() (stop func()) {
 	ctx, cancel := context.WithCancel(h.t.Context())
-	task := optimizer.New(optimizer.Config{Store: h.st, Sessions: h.sessions, Look: h.look, New: func() (optimize.Compressor, error) {
-		c, err := optimize.Go()
-		return func(ctx context.Context, dst, p []byte) ([]byte, error) {
-			h.asked <- struct{}{}
-			select {
-			case <-h.frames:
-				return c(ctx, dst, p)
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}, err
-	}})
+	task := optimizer.New(optimizer.Config{Store: h.st, Sessions: h.sessions, Look: h.look,
+		New: func() (optimize.Compressor, error) {
+			c, err := optimize.Go()
+			return func(ctx context.Context, dst, p []byte) ([]byte, error) {
+				h.asked <- struct{}{}
+				select {
+				case <-h.frames:
+					return c(ctx, dst, p)
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}, err
+		}})
 	done := make(chan error, 1)
 	go func() { done <- task.Run(ctx) }()
 	<-task.Ready()

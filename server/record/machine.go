@@ -28,12 +28,14 @@ type Machine struct {
 
 // OfMachine is the record of a machine.
 func OfMachine(m *fleet.Machine) *Machine {
-	return &Machine{ID: m.ID, Name: m.Name, Labels: m.Labels, Notes: m.Notes, Boots: m.Boots, NICs: m.NICs, Nodes: m.Nodes, Made: m.Made, Seen: m.Seen,
+	return &Machine{ID: m.ID, Name: m.Name, Labels: m.Labels, Notes: m.Notes, Boots: m.Boots, NICs: m.NICs,
+		Nodes: m.Nodes, Made: m.Made, Seen: m.Seen,
 		Boards: each(m.Boards, func(b fleet.Board) DMI { return DMI(b) })}
 }
 
 // Machine is the machine that the record is of.
 func (r *Machine) Machine() *fleet.Machine {
-	return &fleet.Machine{ID: r.ID, Name: r.Name, Labels: r.Labels, Notes: r.Notes, Boots: r.Boots, NICs: r.NICs, Nodes: r.Nodes, Made: r.Made,
+	return &fleet.Machine{ID: r.ID, Name: r.Name, Labels: r.Labels, Notes: r.Notes, Boots: r.Boots, NICs: r.NICs,
+		Nodes: r.Nodes, Made: r.Made,
 		Seen: r.Seen, Boards: each(r.Boards, func(d DMI) fleet.Board { return fleet.Board(d) })}
 }

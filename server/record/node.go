@@ -135,42 +135,58 @@ type Descriptor struct {
 
 // OfNode is the record of what is shown of a node, and of its descriptor; the caller fills in the rest.
 func OfNode(n *model.Node, d *session.Descriptor) *Node {
-	return &Node{ID: n.ID, MACs: n.MACs, Where: n.Where, Addr: n.Addr, Agent: n.Agent, Session: n.Session, Last: n.Last, Imaged: n.Imaged,
-		FirstSeen: n.FirstSeen, LastSeen: n.LastSeen, Problem: n.Problem, Trace: OfMarks(n.Trace), Inventory: ofInventory(n.Inventory),
+	return &Node{ID: n.ID, MACs: n.MACs, Where: n.Where, Addr: n.Addr, Agent: n.Agent, Session: n.Session, Last: n.Last,
+		Imaged:    n.Imaged,
+		FirstSeen: n.FirstSeen, LastSeen: n.LastSeen, Problem: n.Problem, Trace: OfMarks(n.Trace),
+		Inventory:  ofInventory(n.Inventory),
 		Descriptor: to(d, ofDescriptor)}
 }
 
 // Node is what is shown of the node that the record is of.
 func (r *Node) Node() model.Node {
-	return model.Node{ID: r.ID, MACs: r.MACs, Where: r.Where, Addr: r.Addr, Agent: r.Agent, Session: r.Session, Last: r.Last, Imaged: r.Imaged,
-		FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, Problem: r.Problem, Trace: Marks(r.Trace), Inventory: r.Inventory.inventory()}
+	return model.Node{ID: r.ID, MACs: r.MACs, Where: r.Where, Addr: r.Addr, Agent: r.Agent, Session: r.Session,
+		Last: r.Last, Imaged: r.Imaged,
+		FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, Problem: r.Problem, Trace: Marks(r.Trace),
+		Inventory: r.Inventory.inventory()}
 }
 
 // Told is what the node was told last, nil for nothing.
 func (r *Node) Told() *session.Descriptor { return to(r.Descriptor, Descriptor.descriptor) }
 
 func ofInventory(i session.Inventory) Inventory {
-	return Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware, SecureBoot: i.SecureBoot,
-		Lockdown: i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven, Problem: i.Problem,
-		Disks: each(i.Disks, func(d session.Disk) Disk { return Disk(d) }), NICs: each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
+	return Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
+		SecureBoot: i.SecureBoot,
+		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
+		Problem: i.Problem,
+		Disks:   each(i.Disks, func(d session.Disk) Disk { return Disk(d) }),
+		NICs:    each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
 }
 
 func (i Inventory) inventory() session.Inventory {
-	return session.Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware, SecureBoot: i.SecureBoot,
-		Lockdown: i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven, Problem: i.Problem,
-		Disks: each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }), NICs: each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
+	return session.Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
+		SecureBoot: i.SecureBoot,
+		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
+		Problem: i.Problem,
+		Disks:   each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
+		NICs:    each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
 }
 
 func ofDescriptor(d session.Descriptor) Descriptor {
-	return Descriptor{V: d.V, Session: d.Session, Node: d.Node, Serial: d.Serial, Action: d.Action, Image: to(d.Image, ofImage),
+	return Descriptor{V: d.V, Session: d.Session, Node: d.Node, Serial: d.Serial, Action: d.Action,
+		Image:  to(d.Image, ofImage),
 		Cast:   to(d.Cast, func(c session.Cast) Cast { return Cast(c) }),
-		Target: to(d.Target, func(t session.Target) Target { return Target(t) }), Disk: to(d.Disk, ofDiskID), Mode: d.Mode, Verify: d.Verify,
-		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u session.Upload) Upload { return Upload(u) }), Boot: to(d.Boot, ofBoot), Job: d.Job}
+		Target: to(d.Target, func(t session.Target) Target { return Target(t) }), Disk: to(d.Disk, ofDiskID),
+		Mode: d.Mode, Verify: d.Verify,
+		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u session.Upload) Upload { return Upload(u) }),
+		Boot: to(d.Boot, ofBoot), Job: d.Job}
 }
 
 func (d Descriptor) descriptor() session.Descriptor {
-	return session.Descriptor{V: d.V, Session: d.Session, Node: d.Node, Serial: d.Serial, Action: d.Action, Image: to(d.Image, Image.image),
+	return session.Descriptor{V: d.V, Session: d.Session, Node: d.Node, Serial: d.Serial, Action: d.Action,
+		Image:  to(d.Image, Image.image),
 		Cast:   to(d.Cast, func(c Cast) session.Cast { return session.Cast(c) }),
-		Target: to(d.Target, func(t Target) session.Target { return session.Target(t) }), Disk: to(d.Disk, DiskID.disk), Mode: d.Mode, Verify: d.Verify,
-		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u Upload) session.Upload { return session.Upload(u) }), Boot: to(d.Boot, Boot.boot), Job: d.Job}
+		Target: to(d.Target, func(t Target) session.Target { return session.Target(t) }), Disk: to(d.Disk, DiskID.disk),
+		Mode: d.Mode, Verify: d.Verify,
+		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u Upload) session.Upload { return session.Upload(u) }),
+		Boot: to(d.Boot, Boot.boot), Job: d.Job}
 }

@@ -84,30 +84,37 @@ type Told struct {
 
 // OfPart is the record of a part.
 func OfPart(p *model.Part) *Part {
-	return &Part{Session: p.Session, Node: p.Node, State: p.State, Reason: p.Reason, Step: p.Step, Steps: OfMarks(p.Steps),
-		Progress: to(p.Progress, ofProgress), Boots: p.Boots, Joined: p.Joined, Heard: p.Heard, Warning: p.Warning, Identity: p.Identity,
-		Reboots: each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable, Result: p.Result}
+	return &Part{Session: p.Session, Node: p.Node, State: p.State, Reason: p.Reason, Step: p.Step,
+		Steps:    OfMarks(p.Steps),
+		Progress: to(p.Progress, ofProgress), Boots: p.Boots, Joined: p.Joined, Heard: p.Heard, Warning: p.Warning,
+		Identity: p.Identity,
+		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable, Result: p.Result}
 }
 
 // Part is the part that the record is of.
 func (r *Part) Part() *model.Part {
-	return &model.Part{Session: r.Session, Node: r.Node, State: r.State, Reason: r.Reason, Step: r.Step, Steps: Marks(r.Steps),
-		Progress: to(r.Progress, Progress.progress), Boots: r.Boots, Joined: r.Joined, Heard: r.Heard, Warning: r.Warning, Identity: r.Identity,
+	return &model.Part{Session: r.Session, Node: r.Node, State: r.State, Reason: r.Reason, Step: r.Step,
+		Steps:    Marks(r.Steps),
+		Progress: to(r.Progress, Progress.progress), Boots: r.Boots, Joined: r.Joined, Heard: r.Heard,
+		Warning: r.Warning, Identity: r.Identity,
 		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable, Result: r.Result}
 }
 
 // OfEvent is the record of an event.
 func OfEvent(e *model.Event) *Event {
 	t := e.Event
-	return &Event{N: e.N, Node: e.Node, Boot: e.Boot, Event: Told{Seq: t.Seq, Session: t.Session, Step: t.Step, Level: t.Level, Message: t.Message,
-		Since: t.Since, Time: t.Time, Chunk: t.Chunk, Progress: to(t.Progress, ofProgress), Result: t.Result}}
+	return &Event{N: e.N, Node: e.Node, Boot: e.Boot,
+		Event: Told{Seq: t.Seq, Session: t.Session, Step: t.Step, Level: t.Level, Message: t.Message,
+			Since: t.Since, Time: t.Time, Chunk: t.Chunk, Progress: to(t.Progress, ofProgress), Result: t.Result}}
 }
 
 // Told is the event that the record is of.
 func (r *Event) Told() model.Event {
 	t := r.Event
-	return model.Event{N: r.N, Node: r.Node, Boot: r.Boot, Event: session.Event{Seq: t.Seq, Session: t.Session, Step: t.Step, Level: t.Level,
-		Message: t.Message, Since: t.Since, Time: t.Time, Chunk: t.Chunk, Progress: to(t.Progress, Progress.progress), Result: t.Result}}
+	return model.Event{N: r.N, Node: r.Node, Boot: r.Boot,
+		Event: session.Event{Seq: t.Seq, Session: t.Session, Step: t.Step, Level: t.Level,
+			Message: t.Message, Since: t.Since, Time: t.Time, Chunk: t.Chunk,
+			Progress: to(t.Progress, Progress.progress), Result: t.Result}}
 }
 
 // OfMarks are the records of marks by step; Marks is the way back.

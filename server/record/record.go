@@ -1,8 +1,10 @@
-// Package record is what the server stores: a type of its own for every record, apart from the documents of the APIs, so that neither
-// changes when the other does. A record is made from what the server holds in memory by a function named Of..., and gives it back by a
-// method named after it; where the two have the same fields, Go's conversion of structs refuses to compile once they have not.
+// Package record is what the server stores: a type of its own for every record, apart from the documents of the APIs,
+// so that neither changes when the other does. A record is made from what the server holds in memory by a function
+// named Of..., and gives it back by a method named after it; where the two have the same fields, Go's conversion of
+// structs refuses to compile once they have not.
 //
-// The whole store has one schema number. Upgrade brings records of an older schema to the present one, in one transaction, and refuses a newer one.
+// The whole store has one schema number. Upgrade brings records of an older schema to the present one, in one
+// transaction, and refuses a newer one.
 package record
 
 import "fmt"
@@ -27,8 +29,8 @@ func EventKey(node string, n uint64) string { return fmt.Sprintf("%s%s/%016x", E
 // PartKey is the key of the node's part in the session.
 func PartKey(session, node string) string { return PartPrefix + session + "/" + node }
 
-// Owner is the server that runs the sessions of a store. Each start of a server takes it over, with a Run of its own; what a server writes
-// is refused from the moment that another has.
+// Owner is the server that runs the sessions of a store. Each start of a server takes it over, with a Run of its own;
+// what a server writes is refused from the moment that another has.
 type Owner struct {
 	Server string `json:"server"`
 	Run    string `json:"run"`

@@ -36,8 +36,8 @@ func same(t *testing.T, what string, got, want any) {
 	}
 }
 
-// TestNothingIsLost stores what has every field set: a field that a record does not have is missed when it comes back. Those that are worked
-// out anew each time are named here.
+// TestNothingIsLost stores what has every field set: a field that a record does not have is missed when it comes back.
+// Those that are worked out anew each time are named here.
 func TestNothingIsLost(t *testing.T) {
 	var s model.Session
 	golden.Fill(&s)
@@ -77,7 +77,8 @@ func TestNothingIsLost(t *testing.T) {
 // TestRecords holds the form of each record, so that a change of it is seen, and is given a step of Upgrade.
 func TestRecords(t *testing.T) {
 	for name, r := range map[string]any{
-		"session": new(record.Session), "part": new(record.Part), "event": new(record.Event), "node": new(record.Node), "seen": new(record.Seen),
+		"session": new(record.Session), "part": new(record.Part), "event": new(record.Event), "node": new(record.Node),
+		"seen":  new(record.Seen),
 		"owner": new(record.Owner), "machine": new(record.Machine),
 	} {
 		golden.Fill(r)

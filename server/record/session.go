@@ -142,14 +142,17 @@ type Receiver struct {
 
 // OfSession is the record of a session, with what nobody is shown.
 func OfSession(s *model.Session, params *session.Cast, secret []byte, up *session.Upload) *Session {
-	return &Session{ID: s.ID, Owner: s.Owner, Spec: ofSpec(s.Spec), Image: ofImage(s.Image), State: s.State, Reason: s.Reason, Created: s.Created,
+	return &Session{ID: s.ID, Owner: s.Owner, Spec: ofSpec(s.Spec), Image: ofImage(s.Image), State: s.State,
+		Reason: s.Reason, Created: s.Created,
 		Started: s.Started, Ended: s.Ended, Notes: s.Notes, Figures: to(s.Cast, ofFigures), Secret: secret,
-		Params: to(params, func(c session.Cast) Cast { return Cast(c) }), Upload: to(up, func(u session.Upload) Upload { return Upload(u) })}
+		Params: to(params, func(c session.Cast) Cast { return Cast(c) }),
+		Upload: to(up, func(u session.Upload) Upload { return Upload(u) })}
 }
 
 // Session is the session that the record is of.
 func (r *Session) Session() model.Session {
-	return model.Session{ID: r.ID, Owner: r.Owner, Spec: r.Spec.spec(), Image: r.Image.image(), State: r.State, Reason: r.Reason, Created: r.Created,
+	return model.Session{ID: r.ID, Owner: r.Owner, Spec: r.Spec.spec(), Image: r.Image.image(), State: r.State,
+		Reason: r.Reason, Created: r.Created,
 		Started: r.Started, Ended: r.Ended, Notes: r.Notes, Cast: to(r.Figures, Figures.figures)}
 }
 
@@ -165,13 +168,16 @@ func (r *Session) Uploads() *session.Upload {
 
 func ofSpec(s model.Spec) Spec {
 	return Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps,
-		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
+		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait,
+		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate}
 }
 
 func (s Spec) spec() model.Spec {
-	return model.Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps,
-		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
+	return model.Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent,
+		DropGaps: s.DropGaps,
+		Kind:     s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes,
+		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate}
 }
 
@@ -184,7 +190,8 @@ func ofImage(i session.Image) Image {
 }
 
 func (i Image) image() session.Image {
-	return session.Image{Name: i.Name, Manifest: i.Manifest, Config: i.Config.blob(), Index: i.Index.blob(), ObjectSize: i.ObjectSize}
+	return session.Image{Name: i.Name, Manifest: i.Manifest, Config: i.Config.blob(), Index: i.Index.blob(),
+		ObjectSize: i.ObjectSize}
 }
 
 func ofFigures(c model.Cast) Figures {
@@ -196,7 +203,8 @@ func ofFigures(c model.Cast) Figures {
 
 func (f Figures) figures() model.Cast {
 	s := f.Stats
-	return model.Cast{ID: f.ID, Group: f.Group, Feedback: f.Feedback, Stats: model.CastStats{Sending: s.Sending, Sent: s.Sent,
-		Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected, Warning: s.Warning,
-		Receivers: each(s.Receivers, func(r Receiver) model.Receiver { return model.Receiver(r) })}}
+	return model.Cast{ID: f.ID, Group: f.Group, Feedback: f.Feedback,
+		Stats: model.CastStats{Sending: s.Sending, Sent: s.Sent,
+			Repair: s.Repair, Wire: s.Wire, Pending: s.Pending, Rate: s.Rate, Rejected: s.Rejected, Warning: s.Warning,
+			Receivers: each(s.Receivers, func(r Receiver) model.Receiver { return model.Receiver(r) })}}
 }

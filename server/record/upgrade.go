@@ -9,8 +9,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// steps bring records from the schema of their place to the next. What they read and write they spell out themselves, not by the types of
-// this package, which go on changing.
+// steps bring records from the schema of their place to the next. What they read and write they spell out themselves,
+// not by the types of this package, which go on changing.
 var steps = []func(state.WriteTx) error{
 	deeds,
 	machines,
@@ -23,13 +23,17 @@ var Current = len(steps)
 type NewerError struct{ Got, Known int }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("its records have schema %d, which a newer version of diskcast wrote, and this one knows up to schema %d. Nothing was changed. "+
-		"Start the newer version again; to go back for good, put the copy in its place that the newer version made before it changed the records "+
-		"(state.db.schema-%d, if it is there): what sessions, machines and leases became since is then lost", e.Got, e.Known, e.Known)
+	return fmt.Sprintf("its records have schema %d, which a newer version of diskcast wrote, and this one knows up "+
+		"to schema %d. Nothing was changed. "+
+		"Start the newer version again; to go back for good, put the copy in its place that the newer version made "+
+		"before it changed the records "+
+		"(state.db.schema-%d, if it is there): what sessions, machines and leases became since is then lost", e.Got,
+		e.Known, e.Known)
 }
 
-// Upgrade brings the records of the store to the present schema, all in one transaction, and reports whether they were of an older one. Before
-// that, it calls before, if that is not nil, with their schema; an error of it leaves them as they are. An empty store gets the present schema.
+// Upgrade brings the records of the store to the present schema, all in one transaction, and reports whether they were
+// of an older one. Before that, it calls before, if that is not nil, with their schema; an error of it leaves them as
+// they are. An empty store gets the present schema.
 func Upgrade(ctx context.Context, s state.Store, before func(schema int) error) (upgraded bool, err error) {
 	was, empty := 0, true
 	read := func(tx state.Tx) (err error) {
@@ -125,13 +129,15 @@ func (o object) get(field string, v any) error {
 	return nil
 }
 
-// deeds (0 to 1): nodes had a form of their own, before 1 of which it was not kept whether they fetched a kernel here and worked for a session.
+// deeds (0 to 1): nodes had a form of their own, before 1 of which it was not kept whether they fetched a kernel here
+// and worked for a session.
 func deeds(tx state.WriteTx) error {
 	return rewrite(tx, "node/", func(o object) error {
 		var form int
 		var trace map[string]json.RawMessage
 		var last, session string
-		if err := errors.Join(o.get("form", &form), o.get("trace", &trace), o.get("last", &last), o.get("session", &session)); err != nil {
+		if err := errors.Join(o.get("form", &form), o.get("trace", &trace), o.get("last", &last),
+			o.get("session", &session)); err != nil {
 			return err
 		}
 		delete(o, "form")
@@ -147,6 +153,6 @@ func deeds(tx state.WriteTx) error {
 	})
 }
 
-// machines (1 to 2): there are records of machines, which the server makes of the nodes that are there. A version that does not know them would
-// forget nodes and leave their machines.
+// machines (1 to 2): there are records of machines, which the server makes of the nodes that are there. A version that
+// does not know them would forget nodes and leave their machines.
 func machines(state.WriteTx) error { return nil }

@@ -65,7 +65,8 @@ func TestNewerIsRefused(t *testing.T) {
 	if !errors.As(err, &newer) || newer.Got != 99 || newer.Known != Current {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"schema 99", "newer version of diskcast", "Start the newer version again", "state.db.schema-"} {
+	for _, want := range []string{"schema 99", "newer version of diskcast", "Start the newer version again",
+		"state.db.schema-"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -73,12 +74,14 @@ func TestNewerIsRefused(t *testing.T) {
 	if got := content(t, s); len(got) != 2 || got["node/a"] != kv["node/a"] || got[Schema] != "99" {
 		t.Errorf("it was changed: %v", got)
 	}
-	if _, err := Upgrade(t.Context(), filled(t, map[string]string{Schema: "-1"}), nil); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := Upgrade(t.Context(), filled(t, map[string]string{Schema: "-1"}), nil); err == nil ||
+		!strings.Contains(err.Error(), "damaged") {
 		t.Errorf("schema -1: %v", err)
 	}
 }
 
-// TestNoCopyNoUpgrade: records stay as they are when they cannot be kept, when one of them cannot be read, and when the server ends meanwhile.
+// TestNoCopyNoUpgrade: records stay as they are when they cannot be kept, when one of them cannot be read, and when the
+// server ends meanwhile.
 func TestNoCopyNoUpgrade(t *testing.T) {
 	full := errors.New("disk full")
 	s := filled(t, map[string]string{"node/a": `{}`})
@@ -110,7 +113,8 @@ func TestNoCopyNoUpgrade(t *testing.T) {
 // TestDeeds is the step from schema 0 to 1.
 func TestDeeds(t *testing.T) {
 	for name, c := range map[string]struct{ was, is string }{
-		"kernel":    {`{"id":"a","trace":{"kernel":{"time":"2026-01-01T00:00:00Z"}}}`, `{"booted":true,"id":"a","trace":{"kernel":{"time":"2026-01-01T00:00:00Z"}}}`},
+		"kernel": {`{"id":"a","trace":{"kernel":{"time":"2026-01-01T00:00:00Z"}}}`,
+			`{"booted":true,"id":"a","trace":{"kernel":{"time":"2026-01-01T00:00:00Z"}}}`},
 		"last":      {`{"last":"s1"}`, `{"last":"s1","worked":true}`},
 		"session":   {`{"session":"s1"}`, `{"session":"s1","worked":true}`},
 		"neither":   {`{"id":"b","trace":{"dhcp":{}}}`, `{"id":"b","trace":{"dhcp":{}}}`},

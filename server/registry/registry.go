@@ -64,7 +64,8 @@ func Open(name string, o Options) (*Repository, error) {
 			o.Uploads = filepath.Join(dir, "diskcast", "uploads")
 		}
 	}
-	r := &Repository{ref: ref, uploads: o.Uploads, http: &auth.Client{Client: o.Client, Cache: auth.NewCache(), Credential: credentials.Credential(store)}}
+	r := &Repository{ref: ref, uploads: o.Uploads,
+		http: &auth.Client{Client: o.Client, Cache: auth.NewCache(), Credential: credentials.Credential(store)}}
 	if r.repo, err = remote.NewRepository(ref.Registry + "/" + ref.Repository); err != nil {
 		return nil, err
 	}
@@ -112,7 +113,8 @@ func (r *Repository) Push(ctx context.Context, st *image.Store, im *image.Image,
 			return fmt.Errorf("blob %s: %w", b.Digest, err)
 		}
 	}
-	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(im.Manifest()), Size: int64(len(manifest))}
+	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(im.Manifest()),
+		Size: int64(len(manifest))}
 	if r.ref.ValidateReferenceAsDigest() == nil && r.ref.Reference != im.Manifest() {
 		return fmt.Errorf("the image's digest is %s and not the one that was asked for", im.Manifest())
 	}

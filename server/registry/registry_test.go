@@ -69,7 +69,8 @@ type countedWriter struct {
 }
 
 func (c *countedWriter) Write(p []byte) (int, error) {
-	if at, l := c.g.out.Add(int64(len(p))), c.g.breakOut.Load(); l != 0 && at >= l && c.g.breakOut.CompareAndSwap(l, 0) {
+	if at, l := c.g.out.Add(int64(len(p))), c.g.breakOut.Load(); l != 0 && at >= l &&
+		c.g.breakOut.CompareAndSwap(l, 0) {
 		panic(http.ErrAbortHandler)
 	}
 	return c.ResponseWriter.Write(p)
@@ -78,7 +79,8 @@ func (c *countedWriter) Write(p []byte) (int, error) {
 func (g *gate) open(name, uploads string) *Repository {
 	g.t.Helper()
 	g.t.Setenv("DOCKER_CONFIG", g.t.TempDir())
-	r, err := Open(g.host+"/"+name, Options{PlainHTTP: true, Uploads: uploads, Client: &http.Client{Transport: &http.Transport{}}})
+	r, err := Open(g.host+"/"+name,
+		Options{PlainHTTP: true, Uploads: uploads, Client: &http.Client{Transport: &http.Transport{}}})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -93,7 +95,8 @@ func stored(t *testing.T) (*image.Store, *image.Image) {
 	st := empty(t)
 	b := make([]byte, size)
 	imagetest.Random(b, 3)
-	if _, err := capture.Capture(t.Context(), bytes.NewReader(b), size, 512, capture.Options{Store: st, Name: "debian", Level: capture.Fast}); err != nil {
+	if _, err := capture.Capture(t.Context(), bytes.NewReader(b), size, 512,
+		capture.Options{Store: st, Name: "debian", Level: capture.Fast}); err != nil {
 		t.Fatal(err)
 	}
 	im, err := st.Open("debian")
@@ -117,7 +120,8 @@ func TestPushAndPull(t *testing.T) {
 	g := newGate(t)
 	st, im := stored(t)
 	var done, all int64
-	if err := g.open("lab/debian:12", t.TempDir()).Push(t.Context(), st, im, func(d, a int64) { done, all = d, a }); err != nil {
+	if err := g.open("lab/debian:12", t.TempDir()).Push(t.Context(), st, im,
+		func(d, a int64) { done, all = d, a }); err != nil {
 		t.Fatal(err)
 	}
 	if done != all || all < size {
@@ -163,7 +167,8 @@ func judge(t *testing.T, ref, want string) {
 		return
 	}
 	dir := filepath.Join(t.TempDir(), "layout")
-	if out, err := exec.Command(bin, "copy", "--src-tls-verify=false", "docker://"+ref, "oci:"+dir+":judged").CombinedOutput(); err != nil {
+	if out, err := exec.Command(bin, "copy", "--src-tls-verify=false", "docker://"+ref, "oci:"+dir+
+		":judged").CombinedOutput(); err != nil {
 		t.Fatalf("skopeo: %v\n%s", err, out)
 	}
 	st, err := image.OpenStore(dir)

@@ -178,13 +178,15 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s: the registry answered %d %s %s", e.op, e.code, http.StatusText(e.code), e.text)
 }
 
-func (u *upload) do(ctx context.Context, method, place string, body *io.SectionReader, n int64, want int) (*http.Response, error) {
+func (u *upload) do(ctx context.Context, method, place string, body *io.SectionReader, n int64,
+	want int) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, place, nil)
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
-		// With GetBody the request can be repeated after a 401; after a broken connection it must not be, as some bytes may have come.
+		// With GetBody the request can be repeated after a 401; after a broken connection it must not be, as some bytes
+		// may have come.
 		req.Body, req.ContentLength = io.NopCloser(body), n
 		req.GetBody = func() (io.ReadCloser, error) {
 			return io.NopCloser(io.NewSectionReader(u.src, u.off, n)), nil
@@ -201,7 +203,8 @@ func (u *upload) do(ctx context.Context, method, place string, body *io.SectionR
 	switch {
 	case resp.StatusCode == want:
 		return resp, nil
-	case place == u.place && (resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable):
+	case place == u.place &&
+		(resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable):
 		return nil, errGone
 	case err != nil:
 		return nil, err

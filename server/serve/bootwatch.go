@@ -76,7 +76,8 @@ func (t *bootWatch) look() {
 	if err != nil {
 		t.set(nil)
 		if was != "" || is != noDirectory { // that there is none at the start is said there
-			t.log.Warn("the boot directory cannot be read: no machine can boot until mkimage has laid it out", "dir", t.dir.Path(), "err", err)
+			t.log.Warn("the boot directory cannot be read: no machine can boot until mkimage has laid it out", "dir",
+				t.dir.Path(), "err", err)
 		}
 		return
 	}
@@ -101,7 +102,8 @@ const (
 	unreadable  = "unreadable: "
 )
 
-// facts are what changes when a file of the directory does: inode, size and time of the manifest and of each file that it names.
+// facts are what changes when a file of the directory does: inode, size and time of the manifest and of each file that
+// it names.
 func (t *bootWatch) facts() (string, error) {
 	dir := t.dir.Path()
 	if _, err := os.Stat(dir); err != nil {
@@ -173,7 +175,8 @@ func (t *bootWatch) named(f boot.Fails) string {
 	return strings.Join(names, " ")
 }
 
-// problem says why a machine that took the archive will not come to this server; empty when nothing is known against it.
+// problem says why a machine that took the archive will not come to this server; empty when nothing is known against
+// it.
 func (t *bootWatch) problem() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// The operator hears of a boot directory that leads elsewhere when it appears, with the machines that would fail, once; and of
-// each machine that takes its archive.
+// The operator hears of a boot directory that leads elsewhere when it appears, with the machines that would fail, once;
+// and of each machine that takes its archive.
 func TestBootWatch(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "boot")
 	var log bytes.Buffer
@@ -25,7 +25,8 @@ func TestBootWatch(t *testing.T) {
 		return []model.Node{{ID: "one", Inventory: session.Inventory{Firmware: session.BIOS}},
 			{ID: "two", Inventory: session.Inventory{Firmware: session.UEFI}}}
 	}
-	w := newBootWatch(boot.NewDir(dir), boot.Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: "sha256:aa"}, nodes,
+	w := newBootWatch(boot.NewDir(dir), boot.Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: "sha256:aa"},
+		nodes,
 		slog.New(slog.NewTextHandler(&log, nil)))
 	said := func() string { s := log.String(); log.Reset(); return s }
 	w.look()
@@ -156,12 +157,15 @@ func TestBootWatchFiles(t *testing.T) {
 func TestPinChanges(t *testing.T) {
 	store := state.NewMemory()
 	var log bytes.Buffer
-	for _, c := range []struct{ pin, want string }{{"sha256:aa", ""}, {"sha256:aa", ""}, {"sha256:bb", "7 machines"}, {"sha256:bb", ""}} {
+	for _, c := range []struct{ pin, want string }{{"sha256:aa", ""}, {"sha256:aa", ""}, {"sha256:bb", "7 machines"},
+		{"sha256:bb", ""}} {
 		log.Reset()
-		if err := comparePin(t.Context(), store, c.pin, "/st", func() int { return 7 }, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		if err := comparePin(t.Context(), store, c.pin, "/st", func() int { return 7 },
+			slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 			t.Fatal(err)
 		}
-		if got := log.String(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) || c.want != "" && !strings.Contains(got, "sha256:aa") {
+		if got := log.String(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) || c.want != "" &&
+			!strings.Contains(got, "sha256:aa") {
 			t.Errorf("%s: %q, want %q", c.pin, got, c.want)
 		}
 	}

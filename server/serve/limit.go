@@ -15,8 +15,8 @@ const (
 	writeTime    = 60 * time.Second // for the peer to take what one write sent, at most 32 KiB
 )
 
-// limitListener bounds how many connections are open, in all and from one address, and how long a peer may leave a write
-// waiting. What is too much is closed at once, so that the rest are served.
+// limitListener bounds how many connections are open, in all and from one address, and how long a peer may leave a
+// write waiting. What is too much is closed at once, so that the rest are served.
 type limitListener struct {
 	net.Listener
 	log *slog.Logger

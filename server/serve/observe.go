@@ -61,7 +61,8 @@ func (o *observer) fetch(f boot.Fetch) {
 	}
 	mac := f.MAC
 	if mac == "" && f.Via == "tftp" {
-		// Beside the site's DHCP server nobody told us the address; the kernel knows it, having just answered the machine.
+		// Beside the site's DHCP server nobody told us the address; the kernel knows it, having just answered the
+		// machine.
 		mac = o.neighbour(f.Addr)
 	}
 	o.engine.Saw(mac, f.Addr, step, engine.FetchMessage(f.File, f.Via, f.Bytes))

@@ -12,7 +12,8 @@ import (
 
 const keyPin = "serve/pin" // of the key that the server had last
 
-// comparePin tells the operator when the server's key is not the one that it had before: no boot directory made for that one leads here.
+// comparePin tells the operator when the server's key is not the one that it had before: no boot directory made for
+// that one leads here.
 func comparePin(ctx context.Context, store state.Store, pin, dir string, machines func() int, log *slog.Logger) error {
 	before := ""
 	err := store.Update(ctx, func(tx state.WriteTx) error {
@@ -29,9 +30,12 @@ func comparePin(ctx context.Context, store state.Store, pin, dir string, machine
 		return fmt.Errorf("the server's pin: %w", err)
 	}
 	if before != "" && before != pin {
-		log.Warn("the server's key is a new one: every machine that boots from a directory made for the old one takes this server for another, and fails; "+
-			"stop the server, put the old key back from a backup and start again, or make each boot directory again with `mkimage --pin`",
-			"key", filepath.Join(dir, "server.pem"), "pin", pin, "pin_before", before, "known", fmt.Sprintf("%d machines", machines()))
+		log.Warn("the server's key is a new one: every machine that boots from a directory made for the old one "+
+			"takes this server for another, and fails; "+
+			"stop the server, put the old key back from a backup and start again, or make each boot directory again "+
+			"with `mkimage --pin`",
+			"key", filepath.Join(dir, "server.pem"), "pin", pin, "pin_before", before, "known",
+			fmt.Sprintf("%d machines", machines()))
 	}
 	return nil
 }

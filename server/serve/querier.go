@@ -7,7 +7,8 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/querier"
 )
 
-// querierTask asks the LAN's hosts for their multicast groups. Where it cannot, casts may still arrive: the server goes on.
+// querierTask asks the LAN's hosts for their multicast groups. Where it cannot, casts may still arrive: the server goes
+// on.
 type querierTask struct {
 	q     *querier.Querier
 	log   *slog.Logger

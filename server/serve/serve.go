@@ -111,8 +111,9 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	eng, err := engine.New(ctx, engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(),
-		Server: ownName(prefix.Addr()), Version: cfg.Version, Sign: identity.Sign, Log: log.With("task", "engine")})
+	eng, err := engine.New(ctx,
+		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(),
+			Server: ownName(prefix.Addr()), Version: cfg.Version, Sign: identity.Sign, Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}
@@ -121,10 +122,12 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	dir := boot.NewDir(info.BootDir)
 	if _, err := os.Stat(dir.Path()); errors.Is(err, fs.ErrNotExist) {
-		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir", dir.Path())
+		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir",
+			dir.Path())
 	}
 	if cfg.DHCP == dhcp.Proxy && cfg.UEFI == dhcp.WithShim && !dir.GRUBCan(dhcp.GRUBProxy) {
-		log.Warn("the boot directory's GRUB does not know proxy DHCP: it finds its configuration only if the site's DHCP server names this server as next-server", "address", prefix.Addr())
+		log.Warn("the boot directory's GRUB does not know proxy DHCP: it finds its configuration only if the site's "+
+			"DHCP server names this server as next-server", "address", prefix.Addr())
 	}
 	routers := solicit.New(cfg.Interface, log.With("task", "router solicitations"))
 	watch := newBootWatch(dir, boot.Self{Addr: info.API, Pin: info.Pin}, eng.Nodes, log.With("task", "boot directory"))
@@ -133,7 +136,8 @@ func Run(ctx context.Context, cfg Config) error {
 	tlsConfig := &tls.Config{
 		Certificates: []tls.Certificate{identity.Cert},
 		MinVersion:   tls.VersionTLS13,
-		// Not HTTP/2: one stream of it moves a fraction of what a plain TLS connection does, and stragglers fetch whole images.
+		// Not HTTP/2: one stream of it moves a fraction of what a plain TLS connection does, and stragglers fetch whole
+		// images.
 		NextProtos: []string{"http/1.1"},
 	}
 	// What nobody reads any more is closed first: a garbage collection spares what is open.
@@ -146,7 +150,8 @@ func Run(ctx context.Context, cfg Config) error {
 		jobs,
 		state.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
-		newHTTP("boot files", cfg.HTTP, &boot.Handler{Dir: dir, Decide: eng.Boots, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
+		newHTTP("boot files", cfg.HTTP,
+			&boot.Handler{Dir: dir, Decide: eng.Boots, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
 	}
 	if cfg.DHCP != dhcp.Off {
 		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
@@ -164,7 +169,8 @@ func Run(ctx context.Context, cfg Config) error {
 		tasks = append(tasks, newQuerier(q, log))
 	}
 	if cfg.Optimize {
-		tasks = append(tasks, optimizer.New(optimizer.Config{Store: st, Sessions: eng, Log: log.With("task", "optimizer")}))
+		tasks = append(tasks, optimizer.New(optimizer.Config{Store: st, Sessions: eng,
+			Log: log.With("task", "optimizer")}))
 	}
 	if cfg.TFTP {
 		listen := func() (*net.UDPConn, error) {
@@ -183,16 +189,20 @@ func Run(ctx context.Context, cfg Config) error {
 	}, tasks...)
 }
 
-func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir, see *observer) (*dhcp.Server, error) {
+func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir,
+	see *observer) (*dhcp.Server, error) {
 	log := cfg.Log.With("task", "dhcp")
-	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI, Decide: see.engine.Boots,
+	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI,
+		Decide: see.engine.Boots,
 		Router: cfg.Router, DNS: cfg.DNS, Log: log, AllowOther: cfg.AllowOtherDHCP, Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
 		rng, err := dhcp.ParseRange(cfg.Range, prefix)
 		if err != nil {
 			return nil, err
 		}
-		if d.Pool, err = dhcp.NewPool(ctx, dhcp.PoolConfig{Store: db, Range: rng, Server: prefix, Term: cfg.LeaseTime, Known: see.engine.Known, Log: log}); err != nil {
+		if d.Pool, err = dhcp.NewPool(ctx,
+			dhcp.PoolConfig{Store: db, Range: rng, Server: prefix, Term: cfg.LeaseTime, Known: see.engine.Known,
+				Log: log}); err != nil {
 			return nil, err
 		}
 	}
@@ -205,8 +215,9 @@ func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, d
 
 // where works out the server's URLs and directories.
 func where(cfg Config, prefix netip.Prefix) (*Info, error) {
-	info := &Info{Interface: cfg.Interface, Address: prefix.Addr(), DHCP: cfg.DHCP, TokenFile: filepath.Join(cfg.State, "operator.token"),
-		BootDir: cfg.BootDir, Store: cfg.Store}
+	info := &Info{Interface: cfg.Interface, Address: prefix.Addr(), DHCP: cfg.DHCP,
+		TokenFile: filepath.Join(cfg.State, "operator.token"),
+		BootDir:   cfg.BootDir, Store: cfg.Store}
 	if info.BootDir == "" {
 		info.BootDir = filepath.Join(cfg.State, "boot")
 	}
@@ -265,5 +276,7 @@ func interfacePrefix(name string, want netip.Addr) (*net.Interface, netip.Prefix
 	if want.IsValid() {
 		return nil, netip.Prefix{}, fmt.Errorf("interface %s does not have the address %v", name, want)
 	}
-	return nil, netip.Prefix{}, fmt.Errorf("interface %s has no IPv4 address: give it one first, such as `ip address add 10.0.0.1/24 dev %s`", name, name)
+	return nil, netip.Prefix{},
+		fmt.Errorf("interface %s has no IPv4 address: give it one first, such as `ip address add 10.0.0.1/24 dev %s`",
+			name, name)
 }

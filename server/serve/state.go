@@ -11,8 +11,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// openState opens the state file with records of the present schema. Before records of an older one are changed, the file is copied: that is
-// what an older version of the server can go back to.
+// openState opens the state file with records of the present schema. Before records of an older one are changed, the
+// file is copied: that is what an older version of the server can go back to.
 func openState(ctx context.Context, path string, log *slog.Logger) (*state.Bolt, error) {
 	db, err := state.OpenBolt(path)
 	if err != nil {
@@ -28,7 +28,8 @@ func openState(ctx context.Context, path string, log *slog.Logger) (*state.Bolt,
 		return nil, fmt.Errorf("state %s: %w", path, err)
 	}
 	if upgraded {
-		log.Info("the state's records were brought to the schema of this version; an older version needs the copy in the place of the state",
+		log.Info("the state's records were brought to the schema of this version; an older version needs the copy in "+
+			"the place of the state",
 			"schema", record.Current, "copy", kept)
 	}
 	return db, nil

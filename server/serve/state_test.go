@@ -12,7 +12,8 @@ import (
 	"github.com/diskcast/diskcast/server/state"
 )
 
-// TestUpgradeKeepsTheOldState: what an older version wrote lies beside the state that was made of it, sound, and as a copy.
+// TestUpgradeKeepsTheOldState: what an older version wrote lies beside the state that was made of it, sound, and as a
+// copy.
 func TestUpgradeKeepsTheOldState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	old, err := state.OpenBolt(path)
@@ -20,7 +21,8 @@ func TestUpgradeKeepsTheOldState(t *testing.T) {
 		t.Fatal(err)
 	}
 	const node = `{"id":"a","last":"s1"}`
-	if err := old.Update(t.Context(), func(tx state.WriteTx) error { return tx.Put("node/a", []byte(node)) }); err != nil {
+	if err := old.Update(t.Context(),
+		func(tx state.WriteTx) error { return tx.Put("node/a", []byte(node)) }); err != nil {
 		t.Fatal(err)
 	}
 	old.Close()
@@ -85,7 +87,8 @@ func TestNewerStateIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(t.Context(), func(tx state.WriteTx) error { return state.PutJSON(tx, record.Schema, record.Current+1) })
+	err = db.Update(t.Context(),
+		func(tx state.WriteTx) error { return state.PutJSON(tx, record.Schema, record.Current+1) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +97,8 @@ func TestNewerStateIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = openState(t.Context(), path, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "newer version of diskcast") {
+	if err == nil || !strings.Contains(err.Error(), path) ||
+		!strings.Contains(err.Error(), "newer version of diskcast") {
 		t.Fatalf("got %v", err)
 	}
 	after, err := os.ReadFile(path)

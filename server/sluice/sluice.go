@@ -1,5 +1,5 @@
-// Package sluice keeps a flood of log lines from filling the operator's disk: of lines with the same message so many pass at
-// once and then so many a second; the rest are counted, and the count is told.
+// Package sluice keeps a flood of log lines from filling the operator's disk: of lines with the same message so many
+// pass at once and then so many a second; the rest are counted, and the count is told.
 package sluice
 
 import (
@@ -86,7 +86,8 @@ func (s *state) take(message string, level slog.Level) (pass bool, told []slog.R
 	for m, b := range s.by {
 		if b.dropped > 0 && now.Sub(b.since) >= quiet {
 			t := slog.NewRecord(now, slog.LevelWarn, "lines were left out of the log", 0)
-			t.AddAttrs(slog.String("message", m.message), slog.Int("lines", b.dropped), slog.Duration("within", now.Sub(b.since).Round(time.Second)))
+			t.AddAttrs(slog.String("message", m.message), slog.Int("lines", b.dropped),
+				slog.Duration("within", now.Sub(b.since).Round(time.Second)))
 			told = append(told, t)
 			b.dropped = 0
 		}

@@ -48,7 +48,8 @@ type question struct {
 
 // New returns a server for the named interface.
 func New(iface string, log *slog.Logger) *Server {
-	return &Server{iface: iface, log: log, ready: make(chan struct{}), now: time.Now, booting: map[string]time.Time{}, pending: map[string]question{}}
+	return &Server{iface: iface, log: log, ready: make(chan struct{}), now: time.Now, booting: map[string]time.Time{},
+		pending: map[string]question{}}
 }
 
 // Name implements task.Task.
@@ -61,7 +62,8 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 func (s *Server) Run(ctx context.Context) error {
 	ifi, raw, conn, err := open(s.iface)
 	if err != nil {
-		s.log.Info("router solicitations are not answered: iPXE may wait 18 s for an IPv6 router", "interface", s.iface, "err", err)
+		s.log.Info("router solicitations are not answered: iPXE may wait 18 s for an IPv6 router", "interface", s.iface,
+			"err", err)
 		close(s.ready)
 		<-ctx.Done()
 		return nil

@@ -33,7 +33,8 @@ func TestSender(t *testing.T) {
 		{"option", solicitation(mac), private, mac.String()},
 		{"address", solicitation(mac)[:8], eui, mac.String()},
 		{"neither", solicitation(mac)[:8], private, ""},
-		{"unknown option before", append([]byte{133, 0, 0, 0, 0, 0, 0, 0, 14, 1, 1, 2, 3, 4, 5, 6, 1, 1}, mac...), private, mac.String()},
+		{"unknown option before", append([]byte{133, 0, 0, 0, 0, 0, 0, 0, 14, 1, 1, 2, 3, 4, 5, 6, 1, 1}, mac...),
+			private, mac.String()},
 		{"option of no length", []byte{133, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, eui, ""},
 		{"option beyond the end", []byte{133, 0, 0, 0, 0, 0, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0}, eui, ""},
 		{"short", []byte{133, 0}, eui, ""},
@@ -46,7 +47,8 @@ func TestSender(t *testing.T) {
 }
 
 func FuzzSender(f *testing.F) {
-	f.Add(solicitation(net.HardwareAddr{1, 2, 3, 4, 5, 6}), []byte("\xfe\x80\x00\x00\x00\x00\x00\x00\x50\x54\x00\xff\xfe\x12\x34\x56"))
+	f.Add(solicitation(net.HardwareAddr{1, 2, 3, 4, 5, 6}),
+		[]byte("\xfe\x80\x00\x00\x00\x00\x00\x00\x50\x54\x00\xff\xfe\x12\x34\x56"))
 	f.Fuzz(func(t *testing.T, packet, from []byte) {
 		a, _ := netip.AddrFromSlice(from)
 		if mac := sender(packet, a); mac != "" {
@@ -97,13 +99,15 @@ func TestOverTheWire(t *testing.T) {
 		var filter ipv6.ICMPFilter
 		filter.SetAll(true)
 		filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
-		err = errors.Join(conn.SetICMPFilter(&filter), conn.SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagDst, true), conn.SetMulticastInterface(ifi), conn.SetMulticastHopLimit(255))
+		err = errors.Join(conn.SetICMPFilter(&filter), conn.SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagDst, true),
+			conn.SetMulticastInterface(ifi), conn.SetMulticastHopLimit(255))
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		ask := func() {
-			if _, err := conn.WriteTo(solicitation(ifi.HardwareAddr), nil, &net.IPAddr{IP: net.IPv6linklocalallrouters, Zone: ifi.Name}); err != nil {
+			if _, err := conn.WriteTo(solicitation(ifi.HardwareAddr), nil,
+				&net.IPAddr{IP: net.IPv6linklocalallrouters, Zone: ifi.Name}); err != nil {
 				t.Errorf("ask: %v", err)
 			}
 		}

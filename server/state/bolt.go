@@ -18,7 +18,8 @@ import (
 
 var bucket = []byte("diskcast")
 
-// Bolt is a Store in one bbolt file. Each value carries a checksum over its key, itself and its revision, which bbolt's pages lack.
+// Bolt is a Store in one bbolt file. Each value carries a checksum over its key, itself and its revision, which bbolt's
+// pages lack.
 type Bolt struct {
 	db  *bbolt.DB
 	rev Revision // of the last update; changed inside of one

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A copy of a state says inside that it is one, once for each owner of records. What the owner's records say may be long over:
-// who opens the copy as a state draws the consequences, and takes the mark off in the same transaction.
+// A copy of a state says inside that it is one, once for each owner of records. What the owner's records say may be
+// long over: who opens the copy as a state draws the consequences, and takes the mark off in the same transaction.
 const copiedPrefix = "copied/"
 
 // Owners of records that must not be believed in a copy.
@@ -26,7 +26,8 @@ func MarkCopied(tx WriteTx, at time.Time) error {
 	return nil
 }
 
-// Copied takes the owner's mark off, and returns the time at which the state was copied; zero if it is not a copy, or was none for long.
+// Copied takes the owner's mark off, and returns the time at which the state was copied; zero if it is not a copy, or
+// was none for long.
 func Copied(tx WriteTx, owner string) (at time.Time, err error) {
 	switch err := GetJSON(tx, copiedPrefix+owner, &at); {
 	case errors.Is(err, ErrNotFound):

@@ -16,12 +16,12 @@ import (
 // copyOf is where the copy of a state file lies.
 func copyOf(path string) string { return path + ".daily" }
 
-// Copy writes all keys and values to a new file beside the state, with a mark that it is a copy, reads it back, and puts it in the
-// place of the copy before.
+// Copy writes all keys and values to a new file beside the state, with a mark that it is a copy, reads it back, and
+// puts it in the place of the copy before.
 func (b *Bolt) Copy() error { return b.copyAs(copyOf(b.db.Path())) }
 
-// Preserve makes a copy beside the state, in the place of one of that name, and returns where it is: what the state was before its records
-// were changed to those of another version.
+// Preserve makes a copy beside the state, in the place of one of that name, and returns where it is: what the state was
+// before its records were changed to those of another version.
 func (b *Bolt) Preserve(suffix string) (string, error) {
 	to := b.db.Path() + suffix
 	return to, b.copyAs(to)

@@ -67,7 +67,8 @@ func sameContent(a, b map[string]string) bool {
 	return true
 }
 
-// Whatever is wrong with the file: the server says so, or has all that was stored. It never falls, and never has a part of it.
+// Whatever is wrong with the file: the server says so, or has all that was stored. It never falls, and never has a part
+// of it.
 func TestDamagedPages(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	want := filledBolt(t, path)
@@ -155,7 +156,8 @@ func TestZeroLengthIsNotNew(t *testing.T) {
 	}
 	_, err := OpenBolt(path)
 	var bad *DamagedError
-	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "0 bytes") || !strings.Contains(err.Error(), "mv "+path) {
+	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "0 bytes") ||
+		!strings.Contains(err.Error(), "mv "+path) {
 		t.Errorf("got %v", err)
 	}
 	if st, err := os.Stat(path); err != nil || st.Size() != 0 {
@@ -268,7 +270,8 @@ func TestOldState(t *testing.T) {
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucket(bucket)
-		return errors.Join(err, b.Put([]byte("a"), []byte(`{"v":1,"long":"enough for a trailer"}`)), b.Put([]byte("b"), []byte(`2`)))
+		return errors.Join(err, b.Put([]byte("a"), []byte(`{"v":1,"long":"enough for a trailer"}`)),
+			b.Put([]byte("b"), []byte(`2`)))
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Memory is a Store for tests. It behaves as a store that several servers share: updates run beside each other, and one whose reads
-// were outrun runs again.
+// Memory is a Store for tests. It behaves as a store that several servers share: updates run beside each other, and one
+// whose reads were outrun runs again.
 type Memory struct {
 	mu   sync.Mutex
 	m    map[string]entry // replaced, never changed
@@ -67,7 +67,8 @@ func (s *Memory) Update(ctx context.Context, f func(WriteTx) error) error {
 func (s *Memory) begin() (*memoryTx, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &memoryTx{base: s.m, m: maps.Clone(s.m), reads: map[string]bool{}, walks: map[string]bool{}, writes: map[string]bool{}}, s.fail
+	return &memoryTx{base: s.m, m: maps.Clone(s.m), reads: map[string]bool{}, walks: map[string]bool{},
+		writes: map[string]bool{}}, s.fail
 }
 
 // commit makes the writes of the transaction, and reports false when what it read is not so any more.

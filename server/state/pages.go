@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A page of bbolt begins with u64 its number, u16 flags, u16 count of elements, u32 count of pages that it goes on for, in the
-// machine's byte order. An element has 16 bytes; that of a branch ends with the number of a page below it.
+// A page of bbolt begins with u64 its number, u16 flags, u16 count of elements, u32 count of pages that it goes on for,
+// in the machine's byte order. An element has 16 bytes; that of a branch ends with the number of a page below it.
 // Source: go.etcd.io/bbolt/internal/common/page.go.
 const (
 	pageHeader = 16

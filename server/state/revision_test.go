@@ -28,7 +28,8 @@ func put(t *testing.T, s Store, key, value string) {
 	}
 }
 
-// TestRevisions: each change of a key has a revision of its own, also when the value is what it was or was away meanwhile.
+// TestRevisions: each change of a key has a revision of its own, also when the value is what it was or was away
+// meanwhile.
 func TestRevisions(t *testing.T) {
 	for name, s := range stores(t) {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +122,8 @@ func TestTwoWriters(t *testing.T) {
 			wg.Wait()
 			n, keys := 0, 0
 			err := s.View(t.Context(), func(tx Tx) error {
-				return errors.Join(GetJSON(tx, "n", &n), tx.Walk("k/", func(string, []byte) error { keys++; return nil }))
+				return errors.Join(GetJSON(tx, "n", &n),
+					tx.Walk("k/", func(string, []byte) error { keys++; return nil }))
 			})
 			if err != nil || n != 2*each || keys != 2*each {
 				t.Errorf("counted %d, and %d keys, want %d; %v", n, keys, 2*each, err)

@@ -32,19 +32,23 @@ func damaged(path string, err error) error {
 func (e *DamagedError) Error() string {
 	const begin = "state %s cannot be used: %v. "
 	if e.Copy == "" {
-		return fmt.Sprintf(begin+"There is no sound copy of it. To begin anew: `mv %s %s.damaged`, and start again: sessions, machines and "+
-			"leases are then forgotten; images, the server's key and the operator's token stay", e.Path, e.Err, e.Path, e.Path)
+		return fmt.Sprintf(begin+
+			"There is no sound copy of it. To begin anew: `mv %s %s.damaged`, and start again: sessions, machines and "+
+			"leases are then forgotten; images, the server's key and the operator's token stay", e.Path, e.Err, e.Path,
+			e.Path)
 	}
-	return fmt.Sprintf(begin+"The copy of %s is sound. To go on from it: `mv %s %s.damaged; cp -p %s %s`, and start again: "+
-		"what sessions, machines and leases became after that time is then lost, and sessions that were not over by then are "+
+	return fmt.Sprintf(begin+
+		"The copy of %s is sound. To go on from it: `mv %s %s.damaged; cp -p %s %s`, and start again: "+
+		"what sessions, machines and leases became after that time is then lost, and sessions that were not over by "+
+		"then are "+
 		"cancelled: create them anew for the machines that still need them",
 		e.Path, e.Err, e.When.UTC().Format(time.RFC3339), e.Path, e.Path, e.Copy, e.Path)
 }
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// guard runs f, which uses bbolt, and turns what damaged pages make of it into an error: bbolt's own panics, and addresses outside
-// of the mapped file.
+// guard runs f, which uses bbolt, and turns what damaged pages make of it into an error: bbolt's own panics, and
+// addresses outside of the mapped file.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -132,10 +136,11 @@ func verifyFile(path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// A stored value is the document, a zero byte, its revision, and the CRC-64 (ECMA) of key, document and revision; numbers are of eight
-// bytes, big endian. A document is JSON, in which there is no zero byte. What was stored before there were revisions has the CRC of key and
-// document alone behind its zero byte, and what was stored before there were sums is the document; both count as of revision 1. The
-// bucket's sequence number is the exclusive or of all sums, so that a key that is gone is missed.
+// A stored value is the document, a zero byte, its revision, and the CRC-64 (ECMA) of key, document and revision;
+// numbers are of eight bytes, big endian. A document is JSON, in which there is no zero byte. What was stored before
+// there were revisions has the CRC of key and document alone behind its zero byte, and what was stored before there
+// were sums is the document; both count as of revision 1. The bucket's sequence number is the exclusive or of all sums,
+// so that a key that is gone is missed.
 const (
 	trailer    = 17
 	oldTrailer = 9

@@ -37,7 +37,8 @@ type WriteTx interface {
 	Put(key string, value []byte) error
 	// Delete removes the key; a key that is not there is not an error.
 	Delete(key string) error
-	// Expect makes the update a *ChangedError, and nothing of it done, if the key has another revision than r; with r 0, if it is there.
+	// Expect makes the update a *ChangedError, and nothing of it done, if the key has another revision than r; with r
+	// 0, if it is there.
 	Expect(key string, r Revision) error
 }
 
@@ -57,7 +58,8 @@ type ChangedError struct {
 }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("state of %s was changed by another server (revision %d, and %d was expected)", e.Key, e.Got, e.Want)
+	return fmt.Sprintf("state of %s was changed by another server (revision %d, and %d was expected)", e.Key, e.Got,
+		e.Want)
 }
 
 // expect compares the key's revision.

@@ -31,13 +31,15 @@ func TestRun(t *testing.T) {
 	})
 	t.Run("one fails", func(t *testing.T) {
 		broken := errors.New("broken")
-		err := Run(t.Context(), quiet, func() { t.Error("ready") }, &fake{untilEnd, make(chan struct{})}, &fake{func(context.Context) error { return broken }, closed})
+		err := Run(t.Context(), quiet, func() { t.Error("ready") }, &fake{untilEnd, make(chan struct{})},
+			&fake{func(context.Context) error { return broken }, closed})
 		if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "fake: ") {
 			t.Error(err)
 		}
 	})
 	t.Run("one ends by itself", func(t *testing.T) {
-		err := Run(t.Context(), quiet, nil, &fake{untilEnd, closed}, &fake{func(context.Context) error { return nil }, closed})
+		err := Run(t.Context(), quiet, nil, &fake{untilEnd, closed},
+			&fake{func(context.Context) error { return nil }, closed})
 		if err == nil || !strings.Contains(err.Error(), "before it was asked to") {
 			t.Error(err)
 		}

@@ -39,8 +39,8 @@ func holders(port int) string {
 	return strings.Join(out, ", ")
 }
 
-// inodes finds the sockets of a port in the text of /proc/net/udp (proc_pid_net(5)): the second column is address:port in
-// hexadecimal, the tenth the inode.
+// inodes finds the sockets of a port in the text of /proc/net/udp (proc_pid_net(5)): the second column is address:port
+// in hexadecimal, the tenth the inode.
 func inodes(text string, port int) []string {
 	var out []string
 	for sc := bufio.NewScanner(strings.NewReader(text)); sc.Scan(); {

@@ -1,5 +1,5 @@
-// Package udpport opens a UDP port of one interface, as the only program that has it: where two programs share a port, each
-// packet goes to one of them, and nobody is told.
+// Package udpport opens a UDP port of one interface, as the only program that has it: where two programs share a port,
+// each packet goes to one of them, and nobody is told.
 package udpport
 
 import (
@@ -28,11 +28,13 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("UDP port %d of %s is in use by %s", e.Port, e.Iface, by)
 }
 
-// Listen opens the port on one interface, by SO_BINDTODEVICE: another interface's packets never reach it, nor do its answers
-// leave there. While it is open, no other program can have the port of this interface; if one has, the error is an InUseError.
+// Listen opens the port on one interface, by SO_BINDTODEVICE: another interface's packets never reach it, nor do its
+// answers leave there. While it is open, no other program can have the port of this interface; if one has, the error is
+// an InUseError.
 func Listen(iface string, port int) (*net.UDPConn, error) { return listen(iface, port, false) }
 
-// ListenShared opens the port beside other programs that allow it too. A broadcast reaches all of them, another packet one.
+// ListenShared opens the port beside other programs that allow it too. A broadcast reaches all of them, another packet
+// one.
 func ListenShared(iface string, port int) (*net.UDPConn, error) { return listen(iface, port, true) }
 
 func listen(iface string, port int, shared bool) (*net.UDPConn, error) {

@@ -33,7 +33,8 @@ func TestListen(t *testing.T) {
 			if errors.As(err, &inUse) != c.refused {
 				t.Errorf("%s: %v", c.name, err)
 			}
-			if self := fmt.Sprintf("(pid %d)", os.Getpid()); c.refused && (err == nil || !strings.Contains(err.Error(), self)) {
+			if self := fmt.Sprintf("(pid %d)", os.Getpid()); c.refused &&
+				(err == nil || !strings.Contains(err.Error(), self)) {
 				t.Errorf("%s: %v: does not say %s", c.name, err, self)
 			}
 			if err == nil {

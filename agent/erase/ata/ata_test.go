@@ -69,7 +69,8 @@ func TestQEMU(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, err := ParseIdentity(b)
-	want := Identity{Model: "QEMU HARDDISK", Serial: "ata-zero", Sectors: 131072, SectorSize: 512, Trim: true, LBA48: true}
+	want := Identity{Model: "QEMU HARDDISK", Serial: "ata-zero", Sectors: 131072, SectorSize: 512, Trim: true,
+		LBA48: true}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +82,11 @@ func TestQEMU(t *testing.T) {
 
 // TestValidity believes words 82, 83, 119 and 87 only where they are marked valid.
 func TestValidity(t *testing.T) {
-	id, err := ParseIdentity(page(map[int]uint16{60: 100, 82: 0xffff, 83: 0x8fff, 87: 0x8100, 100: 5, 108: 1, 119: 0xc100,
+	id, err := ParseIdentity(page(map[int]uint16{60: 100, 82: 0xffff, 83: 0x8fff, 87: 0x8100, 100: 5, 108: 1,
+		119: 0xc100,
 		128: 1}))
-	if err != nil || id.HPA || id.DCO || id.AMAC || id.LBA48 || id.WWN != 0 || id.Security.Supported || id.Sectors != 100 {
+	if err != nil || id.HPA || id.DCO || id.AMAC || id.LBA48 || id.WWN != 0 || id.Security.Supported ||
+		id.Sectors != 100 {
 		t.Errorf("%v, %+v", err, id)
 	}
 }
@@ -93,10 +96,12 @@ func TestCDB(t *testing.T) {
 		c    Command
 		want []byte
 	}{
-		{Command{Protocol: PIOIn, Count: 1, Command: 0xec}, []byte{0x85, 0x08, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xec,
-			0}},
-		{Command{Protocol: PIOOut, Count: 1, Command: 0xf4}, []byte{0x85, 0x0a, 0x06, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xf4,
-			0}},
+		{Command{Protocol: PIOIn, Count: 1, Command: 0xec},
+			[]byte{0x85, 0x08, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xec,
+				0}},
+		{Command{Protocol: PIOOut, Count: 1, Command: 0xf4},
+			[]byte{0x85, 0x0a, 0x06, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xf4,
+				0}},
 		{Command{Protocol: NonData, Extend: true, Feature: 0x0112, Count: 0x0203, LBA: 0x060504030201, Device: 0x40,
 			Command: 0xb4},
 			[]byte{0x85, 0x07, 0x20, 1, 0x12, 2, 3, 4, 1, 5, 2, 6, 3, 0x40, 0xb4, 0}},
@@ -136,7 +141,8 @@ func TestParseSense(t *testing.T) {
 	early[3], early[4] = 0, 0x58 // the command has not failed
 	half := bytes.Clone(fixed)
 	half[8] = 0xe0
-	for name, b := range map[string][]byte{"none": nil, "short": full[:7], "cut": full[:12], "half": half, "early": early,
+	for name, b := range map[string][]byte{"none": nil, "short": full[:7], "cut": full[:12], "half": half,
+		"early":         early,
 		"other reason":  {0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x20, 0},
 		"no descriptor": {0x72, 5, 0x20, 0, 0, 0, 0, 0}, "format": {0x7f, 0, 0, 0, 0, 0, 0, 0},
 		"descriptor of no length": {0x72, 1, 0, 0x1d, 0, 0, 0, 200, 9, 0, 0, 0}} {
@@ -150,7 +156,8 @@ func TestParseStatus(t *testing.T) {
 	if s := ParseStatus(Registers{Count: 1 << 14, LBA: 0x8000}); !s.Running || s.Done || s.Share != 0.5 {
 		t.Errorf("%+v", s)
 	}
-	if s := ParseStatus(Registers{Count: 1<<15 | 1<<13, LBA: 0xffff}); s.Running || !s.Done || !s.Frozen || s.Share != 0 {
+	if s := ParseStatus(Registers{Count: 1<<15 | 1<<13, LBA: 0xffff}); s.Running || !s.Done || !s.Frozen ||
+		s.Share != 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -36,7 +36,8 @@ func FindHidden(p Port, id *Identity) *Hidden {
 	case id.AMAC:
 		h.Native, err = nativeMax(p, &Command{Name: "GET NATIVE MAX ADDRESS EXT", Extend: true, Command: 0x78})
 	case id.HPA && id.LBA48:
-		h.Native, err = nativeMax(p, &Command{Name: "READ NATIVE MAX ADDRESS EXT", Extend: true, Device: 0x40, Command: 0x27})
+		h.Native, err = nativeMax(p,
+			&Command{Name: "READ NATIVE MAX ADDRESS EXT", Extend: true, Device: 0x40, Command: 0x27})
 	case id.HPA:
 		h.Native, err = nativeMax(p, &Command{Name: "READ NATIVE MAX ADDRESS", Device: 0x40, Command: 0xf8})
 	}
@@ -47,8 +48,9 @@ func FindHidden(p Port, id *Identity) *Hidden {
 		return h
 	}
 	data := make([]byte, Sector)
-	_, err = p.Do(&Command{Name: "DEVICE CONFIGURATION IDENTIFY", Protocol: PIOIn, Feature: 0xc2, Count: 1, Command: 0xb1,
-		Data: data, Timeout: probe})
+	_, err = p.Do(&Command{Name: "DEVICE CONFIGURATION IDENTIFY", Protocol: PIOIn, Feature: 0xc2, Count: 1,
+		Command: 0xb1,
+		Data:    data, Timeout: probe})
 	if err == nil {
 		h.Factory, err = ParseDCO(data)
 	}

@@ -99,8 +99,9 @@ func ParseIdentity(b []byte) (*Identity, error) {
 		Expired: bit(128, 4), Enhanced: bit(128, 5),
 		Takes: takes(w(89)), TakesEnhanced: takes(w(90)),
 	}
-	id.Sanitize = Sanitize{Supported: bit(59, 12), BlockErase: bit(59, 15), Overwrite: bit(59, 14), CryptoScramble: bit(59,
-		13)}
+	id.Sanitize = Sanitize{Supported: bit(59, 12), BlockErase: bit(59, 15), Overwrite: bit(59, 14),
+		CryptoScramble: bit(59,
+			13)}
 	return id, nil
 }
 

@@ -55,11 +55,13 @@ func fixed(b []byte) (Registers, error) {
 	key, asc, ascq := b[2]&0xf, b[12], b[13]
 	aborted := key == 0xb && asc == 0 && ascq == 0 && b[0]&0x80 == 0 && b[4]&(statusError|statusFault) != 0
 	if !aborted && (asc != 0 || ascq != 0x1d) {
-		return Registers{}, fmt.Errorf("sense data (key %xh, code %02xh/%02xh) without the disk's registers", key, asc, ascq)
+		return Registers{}, fmt.Errorf("sense data (key %xh, code %02xh/%02xh) without the disk's registers", key, asc,
+			ascq)
 	}
 	if b[8]&0x60 != 0 {
 		return Registers{}, fmt.Errorf("sense data of fixed format leaves out half of the disk's registers")
 	}
-	return Registers{Error: b[3], Status: b[4], Device: b[5], Count: uint16(b[6]), LBA: uint64(b[9]) | uint64(b[10])<<8 |
-		uint64(b[11])<<16}, nil
+	return Registers{Error: b[3], Status: b[4], Device: b[5], Count: uint16(b[6]),
+		LBA: uint64(b[9]) | uint64(b[10])<<8 |
+			uint64(b[11])<<16}, nil
 }

@@ -61,7 +61,8 @@ func TestRanges(t *testing.T) {
 				t.Errorf("opened twice: %v", err)
 			}
 			if v.Size() != 8<<20 || v.SectorSize() != 512 || !v.CanDiscard() || v.CanSecureDiscard() {
-				t.Errorf("size %d, sectors of %d, discard %v, secure discard %v", v.Size(), v.SectorSize(), v.CanDiscard(),
+				t.Errorf("size %d, sectors of %d, discard %v, secure discard %v", v.Size(), v.SectorSize(),
+					v.CanDiscard(),
 					v.CanSecureDiscard())
 			}
 			if c, _ := v.NVMe(); c != nil || v.ATA() != nil {
@@ -100,7 +101,8 @@ func TestNotOpened(t *testing.T) {
 	}
 	for path, want := range map[string]string{odd: "whole sectors", "/dev/null": "neither", filepath.Join(t.TempDir(),
 		"none"): "no such file"} {
-		if _, err := Open(session.Disk{Path: path, SectorSize: 512}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(session.Disk{Path: path, SectorSize: 512}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", path, err, want)
 		}
 	}

@@ -46,7 +46,8 @@ func live(plan string) {
 		part := append(strings.Split(order, ":"), "", "")
 		d := &session.Descriptor{Session: "live", Target: &session.Target{Serial: part[0]}} // or the WWN
 		spec := erasure.Spec{Method: part[1], ReadBack: part[2]}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // an emulated processor on a busy machine
+		// an emulated processor on a busy machine
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		res, err := erase.Erase(ctx, d, spec, erase.Options{
 			Server: talker{}, Report: talker{}, Disks: hardware,
 			DiskWait: disk.Wait{For: 10 * time.Second, Quiet: time.Second, Since: time.Now()},

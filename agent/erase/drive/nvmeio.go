@@ -47,8 +47,9 @@ type controller struct{ f *os.File }
 
 // Do runs a command.
 func (c *controller) Do(cmd *nvme.Command) error {
-	k := &nvmeCommand{opcode: cmd.Opcode, nsid: cmd.NSID, dw10: cmd.DW10, dw11: cmd.DW11, timeout: uint32(min(cmd.Timeout,
-		49*24*time.Hour).Milliseconds())}
+	k := &nvmeCommand{opcode: cmd.Opcode, nsid: cmd.NSID, dw10: cmd.DW10, dw11: cmd.DW11,
+		timeout: uint32(min(cmd.Timeout,
+			49*24*time.Hour).Milliseconds())}
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	if len(cmd.Data) > 0 {

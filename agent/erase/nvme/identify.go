@@ -167,7 +167,8 @@ func Others(c Controller, id *Identity, nsid uint32) ([]uint32, error) {
 		}
 	}
 	if !found {
-		return nil, fmt.Errorf("the controller's list of namespaces does not have namespace %d, which the kernel says this "+
+		return nil, fmt.Errorf("the controller's list of namespaces does not have namespace %d, which the kernel "+
+			"says this "+
 			"disk is", nsid)
 	}
 	return others, nil

@@ -51,8 +51,10 @@ func TestQEMU(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, err := ParseIdentity(b)
-	if err != nil || id.Model != "QEMU NVMe Ctrl" || id.Serial != "nvme-two" || !id.Format || !id.Management || id.FormatCrypto ||
-		id.FormatAll || id.EraseAll || id.SanitizeBlock || id.SanitizeCrypto || id.SanitizeOverwrite || id.Namespaces != 256 {
+	if err != nil || id.Model != "QEMU NVMe Ctrl" || id.Serial != "nvme-two" || !id.Format || !id.Management ||
+		id.FormatCrypto ||
+		id.FormatAll || id.EraseAll || id.SanitizeBlock || id.SanitizeCrypto || id.SanitizeOverwrite ||
+		id.Namespaces != 256 {
 		t.Errorf("%v, %+v", err, id)
 	}
 }

@@ -91,7 +91,8 @@ func (a element) overX() element {
 var errOpen = errors.New("aesgcm: message authentication failed")
 
 func fits(nonce, text, data []byte) bool {
-	return len(nonce) == NonceSize && len(text) > 0 && len(text)%stride == 0 && len(text) < 1<<30 && len(data) <= maxData
+	return len(nonce) == NonceSize && len(text) > 0 && len(text)%stride == 0 && len(text) < 1<<30 &&
+		len(data) <= maxData
 }
 
 // frame is what goes beside the text.

@@ -40,6 +40,7 @@ func (b *bench) judge() {
 		}
 	}
 	if rss > 0 {
-		b.bar(fmt.Sprintf("memory of a receiver, MiB, in %d rows", len(b.rows)), "<= 96", "%.0f", float64(rss)/(1<<20), rss <= 96<<20)
+		b.bar(fmt.Sprintf("memory of a receiver, MiB, in %d rows", len(b.rows)), "<= 96", "%.0f", float64(rss)/(1<<20),
+			rss <= 96<<20)
 	}
 }

@@ -101,11 +101,13 @@ func childSend(ctx context.Context, args []string, stdout io.Writer) error {
 	start := time.Now()
 	for i := range c.n {
 		s, err := cast.NewSender(c.params(i), f, cast.SenderOptions{
-			Secret: secret, Interface: "eth0", UntilDone: true, MinReceivers: c.receivers, Rate: c.rate, MaxWait: 3 * time.Second,
+			Secret: secret, Interface: "eth0", UntilDone: true, MinReceivers: c.receivers, Rate: c.rate,
+			MaxWait: 3 * time.Second,
 			OnEvent: func(e cast.Event) {
 				mu.Lock()
 				defer mu.Unlock()
-				res.Events = append(res.Events, fmt.Sprintf("%.3f %s %s %s", time.Since(start).Seconds(), e.Kind, e.Peer.Label, e.Why))
+				res.Events = append(res.Events,
+					fmt.Sprintf("%.3f %s %s %s", time.Since(start).Seconds(), e.Kind, e.Peer.Label, e.Why))
 			},
 		})
 		if err != nil {

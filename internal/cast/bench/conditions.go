@@ -166,14 +166,17 @@ func (b *bench) eight(name string) error {
 	}
 	defer l.Close()
 	size := b.size / n
-	r, err := b.start(l.Node(1), self(), "child-recv", "-casts", fmt.Sprint(n), "-size", fmt.Sprint(size), "-file", b.target(1, false))
+	r, err := b.start(l.Node(1), self(), "child-recv", "-casts", fmt.Sprint(n), "-size", fmt.Sprint(size), "-file",
+		b.target(1, false))
 	if err != nil {
 		return err
 	}
 	if err := b.ready(l, 1); err != nil {
 		return err
 	}
-	s, p, err := b.measure(l, []*benchkit.Child{r}, []string{self(), "child-send", "-casts", fmt.Sprint(n), "-size", fmt.Sprint(size), "-file", b.file, "-receivers", "1"})
+	s, p, err := b.measure(l, []*benchkit.Child{r},
+		[]string{self(), "child-send", "-casts", fmt.Sprint(n), "-size", fmt.Sprint(size), "-file", b.file,
+			"-receivers", "1"})
 	if err != nil {
 		return err
 	}

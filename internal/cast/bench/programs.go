@@ -76,9 +76,10 @@ func (b *bench) check(receivers int, file bool) error {
 	return nil
 }
 
-var ours = program{"diskcast", func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
-	return b.ours(l, receivers, file, extra...)
-}}
+var ours = program{"diskcast",
+	func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
+		return b.ours(l, receivers, file, extra...)
+	}}
 
 func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
 	var ps []*benchkit.Child
@@ -96,7 +97,8 @@ func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (
 	if err := b.ready(l, receivers); err != nil {
 		return sample{}, err
 	}
-	args := append([]string{self(), "child-send", "-size", fmt.Sprint(b.size), "-file", b.file, "-receivers", fmt.Sprint(receivers)}, extra...)
+	args := append([]string{self(), "child-send", "-size", fmt.Sprint(b.size), "-file", b.file, "-receivers",
+		fmt.Sprint(receivers)}, extra...)
 	if pr := os.Getenv("BENCH_PROFILE"); pr != "" {
 		args = append(args, "-profile", pr+".send")
 	}
@@ -115,7 +117,8 @@ func (b *bench) ours(l *netlab.Lab, receivers int, file bool, extra ...string) (
 		s.received = append(s.received, rr)
 	}
 	if b.detail {
-		fmt.Fprintf(b.out, "  %.3f s, each %.3f, send %.2f recv %.2f cpu, sent %.4f, %+v\n", s.seconds, s.each, s.send, s.recv, float64(s.sent.Payload)/float64(b.size), s.sent)
+		fmt.Fprintf(b.out, "  %.3f s, each %.3f, send %.2f recv %.2f cpu, sent %.4f, %+v\n", s.seconds, s.each, s.send,
+			s.recv, float64(s.sent.Payload)/float64(b.size), s.sent)
 		for _, r := range s.received {
 			fmt.Fprintf(b.out, "    %+v\n", r)
 		}
@@ -135,24 +138,28 @@ func (b *bench) ready(l *netlab.Lab, receivers int) error {
 
 // udpcast with its best documented settings for a switched LAN: full duplex is its default; nothing else speeds it up
 // there.
-var udpcast = program{"udpcast", func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
-	var ps []*benchkit.Child
-	for i := range receivers {
-		p, err := b.start(l.Node(i+1), "udp-receiver", "--interface", "eth0", "--nokbd", "--nosync", "--file", b.target(i+1, file))
-		if err != nil {
+var udpcast = program{"udpcast",
+	func(b *bench, l *netlab.Lab, receivers int, file bool, extra ...string) (sample, error) {
+		var ps []*benchkit.Child
+		for i := range receivers {
+			p, err := b.start(l.Node(i+1), "udp-receiver", "--interface", "eth0", "--nokbd", "--nosync", "--file",
+				b.target(i+1, file))
+			if err != nil {
+				return sample{}, err
+			}
+			ps = append(ps, p)
+		}
+		if err := b.ready(l, receivers); err != nil {
 			return sample{}, err
 		}
-		ps = append(ps, p)
-	}
-	if err := b.ready(l, receivers); err != nil {
-		return sample{}, err
-	}
-	s, _, err := b.measure(l, ps, []string{"udp-sender", "--interface", "eth0", "--nokbd", "--full-duplex", "--min-receivers", fmt.Sprint(receivers), "--file", b.file})
-	if err != nil {
-		return s, err
-	}
-	return s, b.check(receivers, file)
-}}
+		s, _, err := b.measure(l, ps,
+			[]string{"udp-sender", "--interface", "eth0", "--nokbd", "--full-duplex", "--min-receivers",
+				fmt.Sprint(receivers), "--file", b.file})
+		if err != nil {
+			return s, err
+		}
+		return s, b.check(receivers, file)
+	}}
 
 // uftp with no pace of its own where the line is free, and a fixed one a little below the line's where it is shaped:
 // its manual's advice for LANs. Its receivers are daemons that write files; the sender ends when all have confirmed.
@@ -175,7 +182,8 @@ func uftpAt(rate string) program {
 		}
 		var s sample
 		start := time.Now()
-		p, err := b.start(l.Node(0), "uftp", "-I", "eth0", "-M", "239.77.7.1", "-P", "239.77.7.2", "-R", rate, "-B", "33554432", "-Y", "none", b.file)
+		p, err := b.start(l.Node(0), "uftp", "-I", "eth0", "-M", "239.77.7.1", "-P", "239.77.7.2", "-R", rate, "-B",
+			"33554432", "-Y", "none", b.file)
 		if err != nil {
 			return s, err
 		}

@@ -58,7 +58,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if why := netlab.Missing(tools...); why != "" {
 		return fmt.Errorf("cannot run here: %s (Debian: apt-get install iproute2 nftables ethtool udpcast uftp)", why)
 	}
-	b := &bench{ctx: ctx, out: stdout, runs: *runs, size: *size << 20, only: re, rivals: *rivals, detail: *detail, extra: strings.Fields(os.Getenv("BENCH_SEND"))}
+	b := &bench{ctx: ctx, out: stdout, runs: *runs, size: *size << 20, only: re, rivals: *rivals, detail: *detail,
+		extra: strings.Fields(os.Getenv("BENCH_SEND"))}
 	if b.huge, err = newTmpfs(true); err != nil {
 		return err
 	}

@@ -46,7 +46,8 @@ func (b *bench) print() error {
 		if r.Share > 0 {
 			sent = fmt.Sprintf("%.3f", r.Share)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.2f (%.2f-%.2f)\t%.0f\t%.2f\t%.2f\t%s\t%.0f\t%.0f %%\t%s\n", r.Case, r.Who, r.Seconds.Median, r.Seconds.Min, r.Seconds.Max,
+		fmt.Fprintf(w, "%s\t%s\t%.2f (%.2f-%.2f)\t%.0f\t%.2f\t%.2f\t%s\t%.0f\t%.0f %%\t%s\n", r.Case, r.Who,
+			r.Seconds.Median, r.Seconds.Min, r.Seconds.Max,
 			r.MBps, r.CPU.Send, r.CPU.Recv, sent, float64(r.RSS)/(1<<20), 100*r.Stolen, r.Note)
 	}
 	if err := w.Flush(); err != nil {

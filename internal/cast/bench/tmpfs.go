@@ -26,7 +26,8 @@ func newTmpfs(huge bool) (*tmpfs, error) {
 		options = "mode=0700,huge=always"
 	}
 	if err := unix.Mount("diskcast-bench", dir, "tmpfs", 0, options); err != nil {
-		return nil, errors.Join(fmt.Errorf("mounting a tmpfs with %s on %s: %w (it takes root, and huge pages take a kernel with transparent huge pages)", options, dir, err),
+		return nil, errors.Join(fmt.Errorf("mounting a tmpfs with %s on %s: %w (it takes root, and huge pages take a "+
+			"kernel with transparent huge pages)", options, dir, err),
 			os.Remove(dir))
 	}
 	return &tmpfs{dir}, nil

@@ -8,7 +8,8 @@ import (
 )
 
 func testParams(size int64) Params {
-	return Params{ID: 1, Group: netip.MustParseAddrPort("239.0.0.1:1"), Feedback: netip.MustParseAddrPort("10.0.0.1:1"), Size: size}.WithDefaults()
+	return Params{ID: 1, Group: netip.MustParseAddrPort("239.0.0.1:1"), Feedback: netip.MustParseAddrPort("10.0.0.1:1"),
+		Size: size}.WithDefaults()
 }
 
 func newTestReceiver(size, memory int64) *Receiver {

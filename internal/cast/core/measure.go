@@ -147,10 +147,12 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 		}
 	}
 	switch {
-	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms && (p.Pressure > p.pressedAt+1 || int(p.Pressure) >= brimful):
+	case int(p.Pressure) >= pressed && r.Top >= c.cutSeq && now-c.cutAt > 20*ms &&
+		(p.Pressure > p.pressedAt+1 || int(p.Pressure) >= brimful):
 		p.pressedAt = p.Pressure
 		s.congested(now, p, 0.8*min(c.rate, max(c.sendRate, c.low)), 0, excess, true)
-	case over && p.delay > p.lastDelay+standing/8 && (r.Top >= c.cutSeq || 0.5*p.drains < 0.9*c.rate) && now-c.cutAt > standing/2:
+	case over && p.delay > p.lastDelay+standing/8 && (r.Top >= c.cutSeq || 0.5*p.drains < 0.9*c.rate) &&
+		now-c.cutAt > standing/2:
 		// A queue is building up that no loss ends for long: a receiver with a large buffer and a slow CPU. Half of
 		// what it takes lets it drain.
 		p.lastDelay = p.delay
@@ -170,7 +172,8 @@ func (s *Sender) answer(now int64, p *Peer, r *wire.ReportBody, win window, n, l
 		if c.suspicion += min(excess/bound, 3); c.suspicion >= 2 {
 			s.congested(now, p, min(beta, (1-excess)*0.98)*c.tried(win), 0, excess, false)
 		}
-	case full && c.fulls > mostFull && (!c.shared || c.others > 0 || c.rate > mine*c.best) && now-p.fullSince > fullTime && c.rate > 0.9*p.avg:
+	case full && c.fulls > mostFull && (!c.shared || c.others > 0 || c.rate > mine*c.best) &&
+		now-p.fullSince > fullTime && c.rate > 0.9*p.avg:
 		s.congested(now, p, betaFull*c.rate, 0, max(excess, 0), false)
 	default:
 		c.suspicion /= 2
@@ -229,7 +232,8 @@ func (s *Sender) startupMeasure(now int64, p *Peer, win window, loss float64) {
 		// In such a group each reports so rarely that much would be lost before it is known that a rate was doubled in
 		// vain.
 		c.round(now, s.seq, false)
-	case c.roundPeers >= s.active || c.roundPeers >= quorum && c.roundBest < 0.7*c.roundSent || now-c.doubleAt > 2*s.fb.active+min(c.rtt, 5*ms):
+	case c.roundPeers >= s.active || c.roundPeers >= quorum && c.roundBest < 0.7*c.roundSent ||
+		now-c.doubleAt > 2*s.fb.active+min(c.rtt, 5*ms):
 		c.round(now, s.seq, true)
 	}
 }
@@ -280,9 +284,11 @@ func (s *Sender) congested(now int64, p *Peer, target, wmax, excess float64, mem
 		if now-p.slowAt >= patience {
 			what := fmt.Sprintf("loses %.0f %% of the packets", 100*p.Loss)
 			if memory {
-				what = fmt.Sprintf("has its memory %d %% full: its disk or CPU does not keep up", int(p.Pressure)*100/255)
+				what = fmt.Sprintf("has its memory %d %% full: its disk or CPU does not keep up",
+					int(p.Pressure)*100/255)
 			}
-			s.slow(now, p, target, fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand more than %.0f",
+			s.slow(now, p, target, fmt.Sprintf("it %s at %.0f Mbit/s and stands %.0f Mbit/s, while the others stand "+
+				"more than %.0f",
 				what, c.rate/1e6, stands/1e6, floor/1e6))
 			return
 		}

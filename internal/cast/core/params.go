@@ -56,7 +56,8 @@ func (p Params) Check() error {
 	case p.Size < 0:
 		return fmt.Errorf("cast: object of %d bytes", p.Size)
 	case p.Payload < MinPayload || p.Payload > MaxPayload || p.Payload%64 != 0:
-		return fmt.Errorf("cast: payload of %d bytes is not a multiple of 64 in %d..%d", p.Payload, MinPayload, MaxPayload)
+		return fmt.Errorf("cast: payload of %d bytes is not a multiple of 64 in %d..%d", p.Payload, MinPayload,
+			MaxPayload)
 	case p.K < 1 || p.K > MaxK:
 		return fmt.Errorf("cast: %d source packets a block, not 1..%d", p.K, MaxK)
 	case (p.Size+p.BlockSize()-1)/p.BlockSize() > 1<<32-1:

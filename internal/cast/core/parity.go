@@ -14,7 +14,8 @@ import (
 func (s *Sender) foresee() {
 	losses := s.losses[:0]
 	sum, learned := 0.0, 0.0
-	s.clean = slices.ContainsFunc(s.order, func(p *Peer) bool { return p.waited() && p.learned > 0 && p.baseline <= lossy })
+	s.clean = slices.ContainsFunc(s.order,
+		func(p *Peer) bool { return p.waited() && p.learned > 0 && p.baseline <= lossy })
 	for _, p := range s.order {
 		if p.waited() && p.learned > 0 {
 			sum += p.baseline

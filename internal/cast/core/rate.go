@@ -318,7 +318,8 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 	if c.roundBest == 0 {
 		return
 	}
-	if c.roundSent < 0.75*c.rate && (c.untried < 2 || c.roundBest > 0.5*c.roundSent && c.roundLow < 0.5 && c.untried < 6) {
+	if c.roundSent < 0.75*c.rate &&
+		(c.untried < 2 || c.roundBest > 0.5*c.roundSent && c.roundLow < 0.5 && c.untried < 6) {
 		// It was not tried yet: the pace was held back for want of news, or the first packets came into a queue that
 		// another had filled.
 		c.untried++
@@ -326,7 +327,8 @@ func (c *rateControl) round(now int64, seq uint64, double bool) {
 		c.lastBest = max(c.lastBest, 1)
 		return
 	}
-	if double && c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.roundSent >= 0.75*c.rate && c.rate < c.high && now >= c.hold {
+	if double && c.roundBest > 0.7*c.roundSent && c.roundLow < 0.25 && c.roundSent >= 0.75*c.rate && c.rate < c.high &&
+		now >= c.hold {
 		c.untried = 0
 		c.lastBest = c.roundBest
 		c.set(2 * c.rate)
@@ -361,11 +363,14 @@ func (c *rateControl) cut(now int64, seq uint64, wmax, to float64, shared bool) 
 // Debug describes the state of rate control for a test's log.
 func (s *Sender) Debug() string {
 	c := &s.ctl
-	out := fmt.Sprintf("back in %d ms draining %v startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms fb %.1fms ahead %.2f later %d", c.back/ms, c.draining != nil, c.startup, c.best/1e6, c.wmax/1e6, c.sendRate/1e6, c.shared,
+	out := fmt.Sprintf("back in %d ms draining %v startup %v best %.0f wmax %.0f sendRate %.0f shared %v rtt %.2fms "+
+		"fb %.1fms ahead %.2f later %d", c.back/ms, c.draining != nil, c.startup, c.best/1e6, c.wmax/1e6,
+		c.sendRate/1e6, c.shared,
 		float64(c.rtt)/1e6, float64(s.fb.active)/1e6, s.ahead, s.nLater)
 	for _, p := range s.order[:min(len(s.order), 3)] {
 		out += fmt.Sprintf(" [%v base %.4f loss %.4f press %d rate %.1f delay %.0f of %.0f to %.0f ms]",
-			p.State, p.baseline, p.Loss, p.Pressure, p.Rate/1e6, float64(p.delay)/1e6, float64(p.queued.low)/1e6, float64(p.queued.high)/1e6)
+			p.State, p.baseline, p.Loss, p.Pressure, p.Rate/1e6, float64(p.delay)/1e6, float64(p.queued.low)/1e6,
+			float64(p.queued.high)/1e6)
 	}
 	return out
 }

@@ -43,5 +43,6 @@ func (r *Receiver) IsAside(p *Partial) {
 // patient says that the repairs of what is lacking may wait: it takes little memory, and something else is still to
 // come.
 func (r *Receiver) patient() bool {
-	return r.cfg.Aside != nil && r.memory-r.waiting <= r.limit*3/4 && r.asides < mostAside && r.have.nextNot(r.part, 0, r.blocks) < r.blocks
+	return r.cfg.Aside != nil && r.memory-r.waiting <= r.limit*3/4 && r.asides < mostAside &&
+		r.have.nextNot(r.part, 0, r.blocks) < r.blocks
 }

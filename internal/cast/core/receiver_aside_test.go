@@ -12,7 +12,8 @@ func TestAside(t *testing.T) {
 	p := testParams(blocks * 128 * 1408)
 	var asides []*Partial
 	r := NewReceiver(ReceiverConfig{
-		Params: p, ID: 5, Memory: 64 << 20, SilenceAfter: 3 * sec, Aside: func(p *Partial) { asides = append(asides, p) },
+		Params: p, ID: 5, Memory: 64 << 20, SilenceAfter: 3 * sec,
+		Aside: func(p *Partial) { asides = append(asides, p) },
 	}, 1)
 	var seq uint64
 	for b := range uint32(blocks - 1) {
@@ -69,7 +70,8 @@ func TestAside(t *testing.T) {
 		r.Release(1, p)
 	}
 	if r.Memory() != 0 || r.waiting != 0 || r.Missing() != 0 {
-		t.Errorf("%d bytes in memory, %d packets for the sink, %d blocks missing at the end", r.Memory(), r.waiting, r.Missing())
+		t.Errorf("%d bytes in memory, %d packets for the sink, %d blocks missing at the end", r.Memory(), r.waiting,
+			r.Missing())
 	}
 }
 
@@ -105,7 +107,8 @@ func TestPostpone(t *testing.T) {
 			}
 		}
 		if patient && at != 20*128 || !patient && (at < first || at >= first+128+64) {
-			t.Errorf("patient %v: the repair is packet %d, after %d were sent when it was asked for", patient, at, first)
+			t.Errorf("patient %v: the repair is packet %d, after %d were sent when it was asked for", patient, at,
+				first)
 		}
 	}
 }

@@ -55,7 +55,8 @@ func (r *Receiver) Announce(now int64, epoch, seq uint64, body []byte) error {
 	}
 	if a.Size != r.p.Size || int(a.Payload) != r.p.Payload || int(a.K) != r.p.K {
 		// Authentic, so it is no stranger: the sender was started with another object under the same key.
-		return fmt.Errorf("%w: the sender casts %d bytes in packets of %d and blocks of %d, this receiver expects %d, %d, %d",
+		return fmt.Errorf("%w: the sender casts %d bytes in packets of %d and blocks of %d, this receiver expects "+
+			"%d, %d, %d",
 			wire.ErrMalformed, a.Size, a.Payload, a.K, r.p.Size, r.p.Payload, r.p.K)
 	}
 	if !r.proved(now, epoch, seq) {
@@ -232,26 +233,32 @@ func (r *Receiver) silent(now int64) {
 	answers := r.lastReply != 0 && now-r.lastReply < max(3*quietInterval, r.cfg.SilenceAfter)
 	r.sched.own = firstInterval
 	if r.mismatch != nil {
-		r.setPhase(Silent, fmt.Sprintf("nothing of use came by multicast on %v for %.0f s: %v", r.p.Group, seconds, r.mismatch))
+		r.setPhase(Silent, fmt.Sprintf("nothing of use came by multicast on %v for %.0f s: %v", r.p.Group, seconds,
+			r.mismatch))
 		return
 	}
 	if why := r.suspicion(); why != "" {
-		r.setPhase(Silent, fmt.Sprintf("nothing of the sender's own came by multicast on %v for %.0f s, but %s", r.p.Group, seconds, why))
+		r.setPhase(Silent, fmt.Sprintf("nothing of the sender's own came by multicast on %v for %.0f s, but %s",
+			r.p.Group, seconds, why))
 		return
 	}
 	switch {
 	case answers && !r.everHeard:
 		r.setPhase(Silent, fmt.Sprintf("no multicast on %v for %.0f s, but the sender answers by unicast: "+
-			"likely a snooping switch without an IGMP/MLD querier, the wrong VLAN or interface, a firewall that drops multicast, or an MTU below %d",
+			"likely a snooping switch without an IGMP/MLD querier, the wrong VLAN or interface, a firewall that "+
+			"drops multicast, or an MTU below %d",
 			r.p.Group, seconds, r.p.Payload+wire.Overhead+48))
 	case answers:
 		r.setPhase(Silent, fmt.Sprintf("multicast on %v stopped %.0f s ago, but the sender answers by unicast: "+
-			"likely the switch has forgotten the group because no IGMP/MLD querier asks for members", r.p.Group, seconds))
+			"likely the switch has forgotten the group because no IGMP/MLD querier asks for members", r.p.Group,
+			seconds))
 	case r.everHeard:
-		r.setPhase(Silent, fmt.Sprintf("the sender went silent %.0f s ago, by multicast on %v and by unicast at %v: it has stopped, or the link is down",
+		r.setPhase(Silent, fmt.Sprintf("the sender went silent %.0f s ago, by multicast on %v and by unicast at %v: "+
+			"it has stopped, or the link is down",
 			seconds, r.p.Group, r.p.Feedback))
 	default:
 		r.setPhase(Silent, fmt.Sprintf("nothing heard for %.0f s, neither multicast on %v nor an answer from %v: "+
-			"the sender is not running, or the wrong interface or VLAN, or a firewall drops UDP", seconds, r.p.Group, r.p.Feedback))
+			"the sender is not running, or the wrong interface or VLAN, or a firewall drops UDP", seconds, r.p.Group,
+			r.p.Feedback))
 	}
 }

@@ -144,7 +144,8 @@ func NewSender(cfg SenderConfig, now int64) *Sender {
 		want:  make([]uint8, n),
 		next:  make([]uint8, n),
 		sent:  make([]sent, n),
-		fresh: newBitset(n), repair: newBitset(n), later: newBitset(n), empty: newBitset(n), once: newBitset(n), bad: newBitset(n),
+		fresh: newBitset(n), repair: newBitset(n), later: newBitset(n), empty: newBitset(n), once: newBitset(n),
+		bad:   newBitset(n),
 		peers: map[uint64]*Peer{}, at: map[netip.Addr]int{},
 		started: now, announce: now, swept: now, idleAt: now,
 	}
@@ -256,7 +257,8 @@ func (s *Sender) peer(now int64, id uint64, addr netip.AddrPort, label string) *
 	if len(s.order) >= maxPeers || s.at[addr.Addr()] >= perAddress {
 		s.Crowded++
 		if s.Crowded == 1 {
-			s.event("crowd", &Peer{ID: id, Label: label, Addr: addr}, "there are too many receivers, here or at its address, for this one to be served")
+			s.event("crowd", &Peer{ID: id, Label: label, Addr: addr},
+				"there are too many receivers, here or at its address, for this one to be served")
 		}
 		return nil
 	}

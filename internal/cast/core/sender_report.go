@@ -13,7 +13,8 @@ func (s *Sender) ReportFresh(id, seq uint64) bool {
 }
 
 // Report takes the body of an authentic REPORT and appends to buf the body of the REPLY to it, if there is to be one.
-func (s *Sender) Report(now int64, id, seq uint64, addr netip.AddrPort, body, buf []byte) (reply []byte, ok bool, err error) {
+func (s *Sender) Report(now int64, id, seq uint64, addr netip.AddrPort, body, buf []byte) (reply []byte, ok bool,
+	err error) {
 	var r wire.ReportBody
 	if err := r.Parse(body); err != nil {
 		return nil, false, err
@@ -99,7 +100,8 @@ func (s *Sender) classify(now int64, p *Peer, r *wire.ReportBody) {
 		s.event("gone", p, "it gave up")
 		s.relieve(p)
 	case PeerSilent:
-		s.event("silent", p, "it hears no multicast, though its reports arrive: likely a snooping switch without an IGMP/MLD querier, "+
+		s.event("silent", p, "it hears no multicast, though its reports arrive: likely a snooping switch without an "+
+			"IGMP/MLD querier, "+
 			"the wrong VLAN or interface at the receiver, a firewall that drops multicast, or an MTU too small")
 		s.relieve(p)
 	case PeerActive:
@@ -172,7 +174,8 @@ func (s *Sender) needs(p *Peer, r *wire.ReportBody) {
 		}
 		end := int(min(int64(rec.Start)+int64(rec.Count), int64(s.blocks)))
 		// Blocks that are wanted whole already are skipped a word at a time.
-		for b := s.fresh.nextNot(s.empty, int(min(int64(rec.Start), int64(s.blocks))), end); b < end; b = s.fresh.nextNot(s.empty, b+1, end) {
+		for b := s.fresh.nextNot(s.empty, int(min(int64(rec.Start), int64(s.blocks))),
+			end); b < end; b = s.fresh.nextNot(s.empty, b+1, end) {
 			s.need(p, b, int(rec.Need), rec.Next, top)
 			if budget--; budget <= 0 {
 				break

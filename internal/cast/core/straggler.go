@@ -21,7 +21,8 @@ func (s *Sender) strained(now int64, p *Peer) bool {
 		took := (float64(p.takenNeed) - float64(p.Need)) * s.bits / float64(t) * 1e9
 		p.takenAt = 0
 		if floor := s.floor(now, p, took, true); p.strainedAt > now-t/2 && took < floor {
-			s.slow(now, p, took, fmt.Sprintf("its memory is %d %% full, since its disk or CPU takes but %.0f Mbit/s, while the others stand more than %.0f",
+			s.slow(now, p, took, fmt.Sprintf("its memory is %d %% full, since its disk or CPU takes but %.0f Mbit/s, "+
+				"while the others stand more than %.0f",
 				int(p.Pressure)*100/255, took/1e6, floor/1e6))
 			return true
 		}
@@ -55,7 +56,8 @@ func (s *Sender) floor(now int64, p *Peer, target float64, memory bool) float64 
 	var rates []float64
 	for _, o := range s.order {
 		strained := o.strainedAt != 0 && now-o.strainedAt < 5*strainTime
-		if o == p || !o.waited() || o.Heard < fresh || strained && memory || o.limitAt != 0 && now-o.limitAt < 2*sec && o.limit < 2*target {
+		if o == p || !o.waited() || o.Heard < fresh || strained && memory || o.limitAt != 0 && now-o.limitAt < 2*sec &&
+			o.limit < 2*target {
 			continue
 		}
 		rate := o.Rate

@@ -70,9 +70,11 @@ func Suspicion(n [wire.KindsOfStrange]uint32, from netip.Addr) string {
 		who = "from " + from.String()
 	}
 	if n[wire.Wrong] > 0 && len(seen) == 1 {
-		return fmt.Sprintf("%s came by multicast: somebody who has this cast's key, as all its receivers do, sends them, or the sender's own copy is damaged", seen[0])
+		return fmt.Sprintf("%s came by multicast: somebody who has this cast's key, as all its receivers do, sends "+
+			"them, or the sender's own copy is damaged", seen[0])
 	}
-	return fmt.Sprintf("somebody who has this cast's key, as all its receivers do, or repeats its packets, sends to the group %s: %s", who, strings.Join(seen, ", "))
+	return fmt.Sprintf("somebody who has this cast's key, as all its receivers do, or repeats its packets, sends to "+
+		"the group %s: %s", who, strings.Join(seen, ", "))
 }
 
 // odd counts a packet of somebody else who has the key, and tells the user of the first and whenever there are ten
@@ -132,7 +134,8 @@ func (r *Receiver) Wrong(now int64) {
 	s.out, s.until = true, now+s.stay
 	s.wrong = 0
 	if r.missing > 0 {
-		r.setPhase(Unicast, fmt.Sprintf("so much of what came by multicast has wrong bytes that this receiver stays out of the group for %.0f s: %s",
+		r.setPhase(Unicast, fmt.Sprintf("so much of what came by multicast has wrong bytes that this receiver stays "+
+			"out of the group for %.0f s: %s",
 			float64(s.stay)/1e9, r.suspicion()))
 	}
 	r.sched.urgent(now)

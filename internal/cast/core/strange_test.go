@@ -11,7 +11,8 @@ import (
 // announce gives a receiver the sender's word that its place is seq, at 1 Gbit/s.
 func announce(t *testing.T, r *Receiver, now int64, seq uint64) {
 	t.Helper()
-	a := wire.AnnounceBody{Active: 10000, Done: 10000, Kick: 10000, Flags: wire.AnnSending, Size: r.p.Size, Payload: uint16(r.p.Payload), K: uint16(r.p.K), Rate: 1e9}
+	a := wire.AnnounceBody{Active: 10000, Done: 10000, Kick: 10000, Flags: wire.AnnSending, Size: r.p.Size,
+		Payload: uint16(r.p.Payload), K: uint16(r.p.K), Rate: 1e9}
 	if err := r.Announce(now, 9, seq, a.Append(nil, nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,8 @@ func TestJunkIsNoSign(t *testing.T) {
 		r.Data(now, 9, uint64(now), 0, 0)
 		r.Poll(now, nil)
 	}
-	if phase, why := r.Phase(); phase != Silent || !strings.Contains(why, "the sender has not reached") || !strings.Contains(why, "nothing of the sender's own") {
+	if phase, why := r.Phase(); phase != Silent || !strings.Contains(why, "the sender has not reached") ||
+		!strings.Contains(why, "nothing of the sender's own") {
 		t.Fatalf("after 20 s of it the receiver is %v: %s", phase, why)
 	}
 	announce(t, r, now, 2000)
@@ -142,7 +144,8 @@ func TestWrongBlocks(t *testing.T) {
 func TestMisledReport(t *testing.T) {
 	p := testParams(1 << 30)
 	var told []string
-	s := NewSender(SenderConfig{Params: p, Epoch: 9, Rate: 1e9, Event: func(kind string, p *Peer, why string) { told = append(told, kind+": "+why) }}, 1)
+	s := NewSender(SenderConfig{Params: p, Epoch: 9, Rate: 1e9,
+		Event: func(kind string, p *Peer, why string) { told = append(told, kind+": "+why) }}, 1)
 	r := NewReceiver(ReceiverConfig{Params: p, ID: 5, Memory: 64 << 20, SilenceAfter: 3 * sec}, 1)
 	body, seq, _ := s.PollAnnounce(1*ms, nil)
 	if err := r.Announce(1*ms, 9, seq, body); err != nil {

@@ -77,7 +77,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if codec.Decode(make([]byte, 9*payload), lost, nil) == nil || codec.Parity(make([]byte, 9*payload), 0, [][]byte{row}) == nil {
+	if codec.Decode(make([]byte, 9*payload), lost, nil) == nil ||
+		codec.Parity(make([]byte, 9*payload), 0, [][]byte{row}) == nil {
 		t.Error("a block of nine packets: no error")
 	}
 	if codec.Parity(data, MaxParity, [][]byte{row}) == nil {

@@ -48,7 +48,8 @@ func (l *Lab) build(n int) error {
 		return err
 	}
 	// No spanning tree, no waiting; snooping off until a test asks for it: a bridge without a querier floods anyway.
-	if err := l.On(l.Bridge(), "ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"); err != nil {
+	if err := l.On(l.Bridge(), "ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0", "forward_delay",
+		"0"); err != nil {
 		return err
 	}
 	if err := l.On(l.Bridge(), "ip", "link", "set", "br0", "up"); err != nil {
@@ -118,7 +119,8 @@ func (l *Lab) Addr(i int) string { return fmt.Sprintf("10.77.0.%d", i+1) }
 
 // In is the command line that runs args in the namespace at a path, with its own devices under /sys.
 func In(ns string, args ...string) []string {
-	return append([]string{"nsenter", "--net=" + ns, "unshare", "--mount", "sh", "-c", `mount -t sysfs sysfs /sys && exec "$@"`, "sh"}, args...)
+	return append([]string{"nsenter", "--net=" + ns, "unshare", "--mount", "sh", "-c",
+		`mount -t sysfs sysfs /sys && exec "$@"`, "sh"}, args...)
 }
 
 // On runs a command in a namespace.
@@ -142,7 +144,8 @@ func (l *Lab) Plain() error {
 		_ = l.On(l.Bridge(), "sysctl", "-q", "-w", "net.bridge.bridge-nf-call-"+family+"=0")
 	}
 	for i := range l.nodes {
-		if err := l.On(l.Bridge(), "ethtool", "-K", Port(i), "tx-udp-segmentation", "off", "gso", "off", "tso", "off", "gro", "off"); err != nil {
+		if err := l.On(l.Bridge(), "ethtool", "-K", Port(i), "tx-udp-segmentation", "off", "gso", "off", "tso", "off",
+			"gro", "off"); err != nil {
 			return err
 		}
 		if err := l.On(l.Node(i), "ethtool", "-K", "eth0", "gro", "on"); err != nil {

@@ -14,7 +14,8 @@ import (
 
 func TestQuery(t *testing.T) {
 	// As tcpdump decodes "igmp query v3", and RFC 2236.
-	if got, want := Query(3, 60*time.Second), []byte{0x11, 100, 0xec, 0x5f, 0, 0, 0, 0, 2, 60, 0, 0}; !bytes.Equal(got, want) {
+	if got, want := Query(3, 60*time.Second),
+		[]byte{0x11, 100, 0xec, 0x5f, 0, 0, 0, 0, 2, 60, 0, 0}; !bytes.Equal(got, want) {
 		t.Errorf("got % x, want % x", got, want)
 	}
 	if got, want := Query(2, 60*time.Second), []byte{0x11, 100, 0xee, 0x9b, 0, 0, 0, 0}; !bytes.Equal(got, want) {
@@ -28,7 +29,8 @@ func TestQuery(t *testing.T) {
 			t.Errorf("%v: code %#x, want %#x", c.d, got, c.want)
 		}
 	}
-	if !IsGeneralQuery(Query(3, time.Second)) || !IsGeneralQuery(Query(2, time.Second)) || IsGeneralQuery([]byte{0x16, 0, 0, 0, 0, 0, 0, 0}) {
+	if !IsGeneralQuery(Query(3, time.Second)) || !IsGeneralQuery(Query(2, time.Second)) ||
+		IsGeneralQuery([]byte{0x16, 0, 0, 0, 0, 0, 0, 0}) {
 		t.Error("queries are not told from other messages")
 	}
 }

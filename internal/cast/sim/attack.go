@@ -59,7 +59,8 @@ func (c *castRun) attack(r *run) {
 			a.recorded = append(a.recorded, f)
 		}
 	}
-	if c.Attack == None || a.began == 0 || r.now < a.began+10*Millisecond || c.AttackFor != 0 && r.now > a.began+c.AttackFor {
+	if c.Attack == None || a.began == 0 || r.now < a.began+10*Millisecond || c.AttackFor != 0 &&
+		r.now > a.began+c.AttackFor {
 		return
 	}
 	a.owed += c.AttackRate * float64(r.tick) / 1e9

@@ -32,10 +32,11 @@ func TestAttacks(t *testing.T) {
 				n := 2 + seed%2*3
 				res := Run(Config{
 					Seed: uint64(seed), Until: 100 * Second, Uplink: gbit(512 << 10), Trace: trace(t),
-					Casts: []Cast{{Size: size, Attack: c.attack, AttackRate: c.rate, Receivers: receivers(n, func(i int, r *Receiver) {
-						r.Stream = true
-						r.Loss.Share = 0.002 * float64(seed/2)
-					})}},
+					Casts: []Cast{{Size: size, Attack: c.attack, AttackRate: c.rate,
+						Receivers: receivers(n, func(i int, r *Receiver) {
+							r.Stream = true
+							r.Loss.Share = 0.002 * float64(seed/2)
+						})}},
 				})[0]
 				show(t, size, 1e9, res)
 				if c.attack == None {
@@ -52,7 +53,8 @@ func TestAttacks(t *testing.T) {
 					continue
 				}
 				if res.Streamed > 0 || float64(res.Last) > 1.2*float64(quiet[seed]) {
-					t.Errorf("seed %d: %d packets went by unicast, and it took %.3f of the time without", seed, res.Streamed, float64(res.Last)/float64(quiet[seed]))
+					t.Errorf("seed %d: %d packets went by unicast, and it took %.3f of the time without", seed,
+						res.Streamed, float64(res.Last)/float64(quiet[seed]))
 				}
 			}
 		})
@@ -66,11 +68,13 @@ func TestAttackEnds(t *testing.T) {
 		for seed := range draws() / 2 {
 			rs := receivers(3, func(i int, r *Receiver) { r.Stream = true })
 			res := Run(Config{
-				Seed: seed, Until: 200 * Second, Uplink: Link{Rate: 1e8, Queue: 256 << 10, Delay: 50 * Microsecond}, Trace: trace(t),
+				Seed: seed, Until: 200 * Second, Uplink: Link{Rate: 1e8, Queue: 256 << 10, Delay: 50 * Microsecond},
+				Trace: trace(t),
 				Casts: []Cast{{Size: size, Attack: attack, AttackRate: 500, AttackFor: 2 * Second, Receivers: rs}},
 			})[0]
 			if share := float64(res.Streamed) / float64(3*res.Objects); res.Wrong > 0 || share > 0.5 {
-				t.Errorf("%v, seed %d: %d receivers are not complete, and %.2f of what they got went by unicast", attack, seed, res.Wrong, share)
+				t.Errorf("%v, seed %d: %d receivers are not complete, and %.2f of what they got went by unicast",
+					attack, seed, res.Wrong, share)
 				show(t, size, 1e8, res)
 			}
 		}

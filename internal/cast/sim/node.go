@@ -26,7 +26,8 @@ func (c *castRun) live(r *run, n *node) {
 		}
 		rng := rand.New(rand.NewPCG(r.cfg.Seed+7, n.id))
 		cfg := core.ReceiverConfig{
-			Params: c.p, ID: n.id, Memory: mem, SilenceAfter: 3 * Second, Stream: n.Stream, Rand: rng, Label: fmt.Sprint("n", n.id),
+			Params: c.p, ID: n.id, Memory: mem, SilenceAfter: 3 * Second, Stream: n.Stream, Rand: rng,
+			Label: fmt.Sprint("n", n.id),
 		}
 		if n.Reread {
 			cfg.Aside = func(p *core.Partial) { n.held = append(n.held, held{p, true}) }
@@ -242,8 +243,10 @@ func (c *castRun) lie(r *run, n *node) {
 	var rec []byte
 	rec = wire.AppendRun(rec, 0, math.MaxUint32, 255, 255)
 	b := wire.ReportBody{
-		Generation: uint8(n.liar), Pressure: 255, Epoch: c.s.Epoch(), Top: uint64(c.s.SentPackets), Received: 1, First: 1,
-		WinFirst: uint64(max(c.s.SentPackets-1000, 1)), WinGot: 1, WinSpan: 10000, Need: math.MaxUint32, Blocks: math.MaxUint32, Records: rec,
+		Generation: uint8(n.liar), Pressure: 255, Epoch: c.s.Epoch(), Top: uint64(c.s.SentPackets), Received: 1,
+		First:    1,
+		WinFirst: uint64(max(c.s.SentPackets-1000, 1)), WinGot: 1, WinSpan: 10000, Need: math.MaxUint32,
+		Blocks: math.MaxUint32, Records: rec,
 	}
 	c.count(r, 1)
 	c.inbox = append(c.inbox, upward{r.now, n, n.liar, b.Append(nil, 1)})
@@ -268,7 +271,8 @@ func (c *castRun) deliverUp(r *run) {
 		}
 		c.count(r, 1)
 		if n := u.from; n.alive {
-			n.fifo = append(n.fifo, flight{at: r.now + max(n.Link.Delay, 20*Microsecond), seq: c.s.ReplySeq(c.s.Peer(n.id)), epoch: c.s.Epoch(), ctl: reply, reply: true})
+			n.fifo = append(n.fifo, flight{at: r.now + max(n.Link.Delay, 20*Microsecond),
+				seq: c.s.ReplySeq(c.s.Peer(n.id)), epoch: c.s.Epoch(), ctl: reply, reply: true})
 		}
 	}
 	c.inbox = rest

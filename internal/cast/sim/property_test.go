@@ -33,7 +33,8 @@ func scheduleWith(seed uint64, attack Attack) (what, problem string) {
 	size := int64(1 + r.IntN(24<<20))
 	cfg := Config{
 		Seed: seed, Until: 400 * Second, K: []int{128, 128, 32, 7, 1}[r.IntN(5)],
-		Uplink: Link{Rate: pick(1e8, 1e9, 1e9, 1e10), Queue: int(pick(64<<10, 256<<10, 1<<20)), Delay: int64(pick(0.02, 0.1, 2) * float64(Millisecond))},
+		Uplink: Link{Rate: pick(1e8, 1e9, 1e9, 1e10), Queue: int(pick(64<<10, 256<<10, 1<<20)),
+			Delay: int64(pick(0.02, 0.1, 2) * float64(Millisecond))},
 	}
 	if cfg.K < 16 {
 		size = size/16 + 1

@@ -17,7 +17,8 @@ func TestCrowd(t *testing.T) {
 				r.Die = 1 + int64(rng.Float64()*float64(200*Millisecond))
 			}
 		})
-		res := Run(Config{Seed: seed, Until: 100 * Second, Uplink: gbit(512 << 10), Casts: []Cast{{Size: size, Receivers: rs}}})[0]
+		res := Run(Config{Seed: seed, Until: 100 * Second, Uplink: gbit(512 << 10),
+			Casts: []Cast{{Size: size, Receivers: rs}}})[0]
 		complete(t, seed, res)
 		if t.Failed() {
 			show(t, size, 1e9, res)

@@ -30,7 +30,8 @@ func TestScenes(t *testing.T) {
 				}
 				// A second is for what a rate has to find out, another for the last reports.
 				if first := seconds(res.First); s.Fast && first > 1.5*ideal+1 {
-					t.Errorf("seed %d: the fast one has everything after %.2f s, its line takes %.2f", seed, first, ideal)
+					t.Errorf("seed %d: the fast one has everything after %.2f s, its line takes %.2f", seed, first,
+						ideal)
 				}
 				if last := seconds(res.Last); last > 2*longest+2 {
 					t.Errorf("seed %d: all have everything after %.2f s, the slowest takes %.2f", seed, last, longest)

@@ -297,7 +297,8 @@ func Run(cfg Config) []Result {
 		}
 	}
 	for i := range cfg.Switches {
-		r.shared = append(r.shared, &lossState{Loss: cfg.Switches[i], rng: rand.New(rand.NewPCG(cfg.Seed, uint64(i)+1000))})
+		r.shared = append(r.shared,
+			&lossState{Loss: cfg.Switches[i], rng: rand.New(rand.NewPCG(cfg.Seed, uint64(i)+1000))})
 	}
 	for i := range cfg.Casts {
 		r.casts = append(r.casts, r.newCast(i))
@@ -439,7 +440,8 @@ func (c *castRun) send(r *run) {
 			n := c.byID[p.Peer.ID]
 			if at, ok := r.up.pass(t, c.bits); ok && n.alive {
 				if at, ok = n.port.pass(at, c.bits); ok && !n.loss.lose() {
-					n.fifo = append(n.fifo, flight{at: at, seq: p.Seq, block: p.Block, index: p.Index, epoch: c.s.Epoch(), uni: true})
+					n.fifo = append(n.fifo, flight{at: at, seq: p.Seq, block: p.Block, index: p.Index,
+						epoch: c.s.Epoch(), uni: true})
 				}
 			}
 		}

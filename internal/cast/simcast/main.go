@@ -69,11 +69,13 @@ func run(args []string, stdout io.Writer) error {
 	}
 	scenes := play(stdout, *seeds)
 	bars := append(judge(rows), judgeScenes(scenes)...)
-	if err := errors.Join(show(stdout, rows), showScenes(stdout, scenes), benchkit.PrintBars(stdout, bars)); err != nil {
+	if err := errors.Join(show(stdout, rows), showScenes(stdout, scenes),
+		benchkit.PrintBars(stdout, bars)); err != nil {
 		return err
 	}
 	doc := map[string]any{
-		"machine": map[string]any{"go": runtime.Version(), "virtual": true}, "rows": rows, "scenes": scenes, "bars": bars,
+		"machine": map[string]any{"go": runtime.Version(), "virtual": true}, "rows": rows, "scenes": scenes,
+		"bars": bars,
 	}
 	if err := benchkit.Save(*out, doc); err != nil {
 		return err
@@ -95,7 +97,8 @@ func simulate(n int, loss float64, spread int64) row {
 	case n > 100:
 		size = 64 << 20
 	}
-	cfg := sim.Config{Seed: uint64(n), Until: 300 * sim.Second, Uplink: sim.Link{Rate: 1e9, Queue: 512 << 10, Delay: 50 * sim.Microsecond}}
+	cfg := sim.Config{Seed: uint64(n), Until: 300 * sim.Second,
+		Uplink: sim.Link{Rate: 1e9, Queue: 512 << 10, Delay: 50 * sim.Microsecond}}
 	c := sim.Cast{Size: size}
 	if spread > 0 {
 		c.Config.Cap = float64(size) * 8 * 1.075 / 8
@@ -119,9 +122,11 @@ func simulate(n int, loss float64, spread int64) row {
 		when = "over 30 s"
 	}
 	r := row{
-		Case: fmt.Sprintf("%d receivers, %.1f %% loss, %s", n, 100*loss, when), Who: "diskcast", Receivers: n, Loss: loss, Spread: float64(spread) / 1e9,
+		Case: fmt.Sprintf("%d receivers, %.1f %% loss, %s", n, 100*loss, when), Who: "diskcast", Receivers: n,
+		Loss: loss, Spread: float64(spread) / 1e9,
 		Object: size, Bytes: res.Bytes, Vain: float64(res.Wasted) / float64(res.Objects), Peak: res.ControlPeak,
-		First: float64(res.First) / 1e9, Last: float64(res.Last) / 1e9, Wrong: res.Wrong, Took: time.Since(start).Seconds(),
+		First: float64(res.First) / 1e9, Last: float64(res.Last) / 1e9, Wrong: res.Wrong,
+		Took: time.Since(start).Seconds(),
 	}
 	if r.Last > 0 {
 		r.Control = float64(res.Control) / max(r.Last, 1)
@@ -142,24 +147,29 @@ func judge(rows []row) []benchkit.Bar {
 		}
 		if r.Receivers == 10000 {
 			want := map[float64]float64{0.001: 1.05, 0.01: 1.20}[r.Loss]
-			bars = append(bars, benchkit.Bar{Name: r.Case + ": bytes sent / object", Want: fmt.Sprintf("<= %.2f", want), Got: fmt.Sprintf("%.3f", r.Bytes), OK: r.Bytes <= want})
+			bars = append(bars, benchkit.Bar{Name: r.Case + ": bytes sent / object", Want: fmt.Sprintf("<= %.2f", want),
+				Got: fmt.Sprintf("%.3f", r.Bytes), OK: r.Bytes <= want})
 		}
 	}
 	return append(bars,
-		benchkit.Bar{Name: "arrivals over 30 s: sent but of use to nobody / object", Want: "<= 0.10", Got: fmt.Sprintf("%.3f", vain), OK: vain <= 0.10},
-		benchkit.Bar{Name: "control messages in any second", Want: "<= 1000", Got: fmt.Sprint(worst), OK: worst <= 1000},
+		benchkit.Bar{Name: "arrivals over 30 s: sent but of use to nobody / object", Want: "<= 0.10",
+			Got: fmt.Sprintf("%.3f", vain), OK: vain <= 0.10},
+		benchkit.Bar{Name: "control messages in any second", Want: "<= 1000", Got: fmt.Sprint(worst),
+			OK: worst <= 1000},
 		benchkit.Bar{Name: "live receivers without the object", Want: "0", Got: fmt.Sprint(wrong), OK: wrong == 0})
 }
 
 func show(stdout io.Writer, rows []row) error {
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nreceivers\tloss\tarrive\tobject MiB\tsent/object\tof use to none\tcontrol/s\tpeak/s\tfirst s\tlast s\tlast/first")
+	fmt.Fprintln(w, "\nreceivers\tloss\tarrive\tobject MiB\tsent/object\tof use to none\tcontrol/s\tpeak/s\tfirst "+
+		"s\tlast s\tlast/first")
 	for _, r := range rows {
 		when := "together"
 		if r.Spread > 0 {
 			when = "over 30 s"
 		}
-		fmt.Fprintf(w, "%d\t%.1f %%\t%s\t%d\t%.3f\t%.4f\t%.0f\t%d\t%.2f\t%.2f\t%.2f\n", r.Receivers, 100*r.Loss, when, r.Object>>20, r.Bytes, r.Vain, r.Control, r.Peak,
+		fmt.Fprintf(w, "%d\t%.1f %%\t%s\t%d\t%.3f\t%.4f\t%.0f\t%d\t%.2f\t%.2f\t%.2f\n", r.Receivers, 100*r.Loss, when,
+			r.Object>>20, r.Bytes, r.Vain, r.Control, r.Peak,
 			r.First, r.Last, r.Ratio)
 	}
 	return w.Flush()

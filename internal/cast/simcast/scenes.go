@@ -108,14 +108,16 @@ func judgeScenes(all []figures) []benchkit.Bar {
 		}
 		if f.Case == "eight casts" {
 			out = append(out, benchkit.Bar{
-				Name: "eight casts: Jain's index", Want: ">= 0.98", Got: fmt.Sprintf("%.3f", f.Jain[1]), OK: f.Jain[1] >= 0.98,
+				Name: "eight casts: Jain's index", Want: ">= 0.98", Got: fmt.Sprintf("%.3f", f.Jain[1]),
+				OK: f.Jain[1] >= 0.98,
 			})
 		}
 		if strings.HasPrefix(f.Case, "beside TCP") {
 			share, fair := f.First, f.First[0] >= 0.2 && f.First[1] >= 0.3 && f.First[2] <= 0.8
 			got := fmt.Sprintf("%.2f, %.2f, %.2f", share[0], share[1], share[2])
 			out = append(out, benchkit.Bar{
-				Name: f.Case + ": the cast's share, least, median, most", Want: ">= 0.2, >= 0.3, <= 0.8", Got: got, OK: fair,
+				Name: f.Case + ": the cast's share, least, median, most", Want: ">= 0.2, >= 0.3, <= 0.8", Got: got,
+				OK: fair,
 			})
 		}
 	}

@@ -32,15 +32,20 @@ func draw(rows []row) string {
 			for _, r := range rows {
 				if r.Loss == loss && r.Spread == 0 {
 					points = append(points, fmt.Sprintf("%.1f,%.1f", at(r.Receivers), y(f(r))))
-					fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", at(r.Receivers), y(f(r)), colour)
+					fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", at(r.Receivers), y(f(r)),
+						colour)
 				}
 			}
-			fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), colour)
-			fmt.Fprintf(&b, `<text x="%d" y="%d" fill="%s">%.1f %% loss</text>`+"\n", x+8, top+14+16*i, colour, 100*loss)
+			fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n",
+				strings.Join(points, " "), colour)
+			fmt.Fprintf(&b, `<text x="%d" y="%d" fill="%s">%.1f %% loss</text>`+"\n", x+8, top+14+16*i, colour,
+				100*loss)
 		}
 	}
-	panel(left, "bytes sent / object", 1, 1.25, func(r row) float64 { return r.Bytes }, []float64{1, 1.05, 1.1, 1.15, 1.2, 1.25}, "%.2f")
-	panel(left+w+gap, "most control messages in a second", 0, 1200, func(r row) float64 { return float64(r.Peak) }, []float64{0, 200, 400, 600, 800, 1000, 1200}, "%.0f")
+	panel(left, "bytes sent / object", 1, 1.25, func(r row) float64 { return r.Bytes },
+		[]float64{1, 1.05, 1.1, 1.15, 1.2, 1.25}, "%.2f")
+	panel(left+w+gap, "most control messages in a second", 0, 1200, func(r row) float64 { return float64(r.Peak) },
+		[]float64{0, 200, 400, 600, 800, 1000, 1200}, "%.0f")
 	b.WriteString("</svg>\n")
 	return b.String()
 }

@@ -34,7 +34,8 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 	six := group.Addr().Is6()
 	local, ok := address(ifi, six, netip.Addr{})
 	if !ok {
-		return nil, fmt.Errorf("cast: interface %s has no address of the family of group %v: give it one", ifi.Name, group.Addr())
+		return nil, fmt.Errorf("cast: interface %s has no address of the family of group %v: give it one", ifi.Name,
+			group.Addr())
 	}
 	conn, err := newBlocking(group, func(fd int) error {
 		// Before the socket is connected, since connecting looks up the route.
@@ -42,7 +43,8 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 		if six {
 			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, ifi.Index)
 		} else {
-			err = unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(ifi.Index)})
+			err = unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF,
+				&unix.IPMreqn{Ifindex: int32(ifi.Index)})
 		}
 		if err != nil {
 			return os.NewSyscallError("setsockopt", err)
@@ -129,7 +131,8 @@ func (g *Group) write() error {
 // (udp_send_skb), EINVAL where a packet is larger than the path's MTU or the kernel is old, ENOPROTOOPT and EOPNOTSUPP
 // elsewhere.
 func refused(err error) bool {
-	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOPROTOOPT) ||
+	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) ||
+		errors.Is(err, unix.ENOPROTOOPT) ||
 		errors.Is(err, unix.EMSGSIZE)
 }
 

@@ -10,7 +10,8 @@ func TestHeader(t *testing.T) {
 	h := Header{Type: Data, Index: 200, Flags: 3, Cast: 0xdeadbeef, Origin: MaxSeq - 5, Seq: 0x010203040506, Block: 7}
 	b := make([]byte, Overhead)
 	h.Put(b)
-	want := []byte{0xdc, 0x21, 200, 3, 0xde, 0xad, 0xbe, 0xef, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfa, 1, 2, 3, 4, 5, 6, 0, 0, 0, 7}
+	want := []byte{0xdc, 0x21, 200, 3, 0xde, 0xad, 0xbe, 0xef, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfa, 1, 2, 3, 4, 5, 6, 0,
+		0, 0, 7}
 	if !bytes.Equal(b[:HeaderLen], want) {
 		t.Errorf("got % x, want % x", b[:HeaderLen], want)
 	}
@@ -18,7 +19,8 @@ func TestHeader(t *testing.T) {
 	if err := g.Parse(b); err != nil || g != h {
 		t.Errorf("got %+v, %v, want %+v", g, err, h)
 	}
-	for _, bad := range [][]byte{nil, b[:Overhead-1], append([]byte{0xdd}, b[1:]...), append([]byte{0xdc, 0x11}, b[2:]...), append([]byte{0xdc, 0x26}, b[2:]...)} {
+	for _, bad := range [][]byte{nil, b[:Overhead-1], append([]byte{0xdd}, b[1:]...),
+		append([]byte{0xdc, 0x11}, b[2:]...), append([]byte{0xdc, 0x26}, b[2:]...)} {
 		if err := g.Parse(bad); !errors.Is(err, ErrForeign) {
 			t.Errorf("% x: got %v, want ErrForeign", bad, err)
 		}
@@ -99,8 +101,10 @@ func TestWindow(t *testing.T) {
 		seq   uint64
 		fresh bool
 	}{
-		{1000, true}, {1000, false}, {999, true}, {999, false}, {873, true}, {872, false}, {1001, true}, {873, false}, {874, true},
-		{1200, true}, {1001, false}, {1072, false}, {1073, true}, {1199, true}, {1199, false}, {5000, true}, {4999, true}, {4872, false}, {4873, true},
+		{1000, true}, {1000, false}, {999, true}, {999, false}, {873, true}, {872, false}, {1001, true}, {873, false},
+		{874, true},
+		{1200, true}, {1001, false}, {1072, false}, {1073, true}, {1199, true}, {1199, false}, {5000, true},
+		{4999, true}, {4872, false}, {4873, true},
 	}
 	for _, s := range steps {
 		if got := w.Fresh(s.seq); got != s.fresh {
@@ -133,27 +137,31 @@ func TestWindowAgainstMap(t *testing.T) {
 }
 
 func TestControl(t *testing.T) {
-	a := AnnounceBody{Active: 1, Done: 2, Kick: 3, Flags: AnnSending, Receivers: 5, Size: 1 << 40, Payload: 1408, K: 128, Rate: 1e9, Pending: 77}
+	a := AnnounceBody{Active: 1, Done: 2, Kick: 3, Flags: AnnSending, Receivers: 5, Size: 1 << 40, Payload: 1408,
+		K: 128, Rate: 1e9, Pending: 77}
 	var a2 AnnounceBody
 	if err := a2.Parse(a.Append(nil, []uint64{10, 20})); err != nil || !a2.Acked(10) || !a2.Acked(20) || a2.Acked(30) {
 		t.Error("acks are lost:", err)
 	}
 	a2.acks = nil
-	if a2.Active != a.Active || a2.Done != 2 || a2.Kick != 3 || a2.Size != a.Size || a2.Payload != 1408 || a2.K != 128 || a2.Rate != a.Rate || a2.Pending != 77 || a2.Receivers != 5 {
+	if a2.Active != a.Active || a2.Done != 2 || a2.Kick != 3 || a2.Size != a.Size || a2.Payload != 1408 ||
+		a2.K != 128 || a2.Rate != a.Rate || a2.Pending != 77 || a2.Receivers != 5 {
 		t.Errorf("got %+v", a2)
 	}
 	var rec []byte
 	rec = AppendRun(rec, 1, 1000, 128, 0)
 	rec = AppendList(rec, 5000, []byte{1, 0, 3}, 130)
 	r := ReportBody{
-		Flags: RepTruncated, Generation: 1, Pressure: 2, Epoch: 3, Top: 4, Received: 5, First: 6, Hold: 7, StreamTop: 8, StreamGot: 9, Clock: 10,
+		Flags: RepTruncated, Generation: 1, Pressure: 2, Epoch: 3, Top: 4, Received: 5, First: 6, Hold: 7, StreamTop: 8,
+		StreamGot: 9, Clock: 10,
 		Need: 11, Blocks: 12, WinFirst: 13, WinGot: 14, WinSpan: 15, Label: []byte("node"), Records: rec,
 	}
 	var r2 ReportBody
 	if err := r2.Parse(r.Append(nil, 2)); err != nil {
 		t.Fatal(err)
 	}
-	if r2.Top != 4 || r2.First != 6 || r2.Blocks != 12 || r2.WinSpan != 15 || string(r2.Label) != "node" || !bytes.Equal(r2.Records, rec) {
+	if r2.Top != 4 || r2.First != 6 || r2.Blocks != 12 || r2.WinSpan != 15 || string(r2.Label) != "node" ||
+		!bytes.Equal(r2.Records, rec) {
 		t.Errorf("got %+v", r2)
 	}
 	if err := r2.Parse(r.Append(nil, 3)); !errors.Is(err, ErrMalformed) {

@@ -58,7 +58,8 @@ type rival struct{ who, options, pack, unpack, restore, file string }
 
 // capture is the pipeline that makes out of the disk.
 func (r rival) capture(disk, out string) string {
-	return fmt.Sprintf("partclone.ext4 -c %s -s %s -o - -L /dev/null 2>/dev/null | %s >%s", r.options, disk, r.pack, out)
+	return fmt.Sprintf("partclone.ext4 -c %s -s %s -o - -L /dev/null 2>/dev/null | %s >%s", r.options, disk, r.pack,
+		out)
 }
 
 var rivals = []rival{
@@ -78,7 +79,8 @@ func (b *bench) captures() error {
 	}
 	for _, level := range []string{"fast", "small", "default"} {
 		store := "store-" + level
-		err := b.measure(step{kind: "capture", who: "diskcast " + level, child: []string{"capture", b.path(store), "disk", level, b.disk},
+		err := b.measure(step{kind: "capture", who: "diskcast " + level,
+			child:  []string{"capture", b.path(store), "disk", level, b.disk},
 			before: func() error { return b.remove(store) }})
 		if err != nil {
 			return err
@@ -100,7 +102,8 @@ func (b *bench) restores() error {
 			}
 		}
 		err := b.measure(step{kind: "restore", who: r.who,
-			shell:  fmt.Sprintf("%s %s | %s -s - -O %s -L /dev/null 2>/dev/null", r.unpack, b.path(r.file), r.restore, target),
+			shell: fmt.Sprintf("%s %s | %s -s - -O %s -L /dev/null 2>/dev/null", r.unpack, b.path(r.file), r.restore,
+				target),
 			before: func() error { return b.fresh(target) }, after: fsck})
 		if err != nil {
 			return err
@@ -115,7 +118,8 @@ func (b *bench) restores() error {
 	if err := b.stored(); err != nil {
 		return err
 	}
-	return b.measure(step{kind: "restore", who: "diskcast", child: []string{"restore", b.path("store-default"), "disk", target},
+	return b.measure(step{kind: "restore", who: "diskcast",
+		child:  []string{"restore", b.path("store-default"), "disk", target},
 		before: func() error { return b.fresh(target) },
 		after:  func() error { return errFirst(fsck(), b.check("disk", target)) },
 		note:   "every byte hashed before it is written"})
@@ -169,7 +173,8 @@ func (b *bench) deltas() error {
 		return err
 	}
 	note := fmt.Sprintf("%d of %d cells changed", changed, cells)
-	err = b.measure(step{kind: "capture again", who: "diskcast default", child: []string{"capture", b.path("again"), "next", "default", b.disk},
+	err = b.measure(step{kind: "capture again", who: "diskcast default",
+		child: []string{"capture", b.path("again"), "next", "default", b.disk},
 		before: func() error {
 			if err := b.remove("again"); err != nil {
 				return err

@@ -39,7 +39,8 @@ func child(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		defer src.Close()
-		r, err := capture.Capture(ctx, src, src.Size, src.SectorSize, capture.Options{Store: s, Name: args[2], Level: args[3]})
+		r, err := capture.Capture(ctx, src, src.Size, src.SectorSize,
+			capture.Options{Store: s, Name: args[2], Level: args[3]})
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,8 @@ import "github.com/diskcast/diskcast/internal/benchkit"
 
 func (b *bench) judge() {
 	zstd, zstd0 := b.report.Find("capture", checked), b.report.Find("capture", unchecked)
-	def, fast, small := b.report.Find("capture", "diskcast default"), b.report.Find("capture", "diskcast fast"), b.report.Find("capture", "diskcast small")
+	def, fast, small := b.report.Find("capture", "diskcast default"), b.report.Find("capture", "diskcast fast"),
+		b.report.Find("capture", "diskcast small")
 	b.report.Faster("capture default, speed beside "+checked, def, zstd, 1.2)
 	b.report.Faster("capture default, speed beside "+unchecked, def, zstd0, 1.2)
 	b.report.Faster("capture fast, speed beside "+checked, fast, zstd, 2)

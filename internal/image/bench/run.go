@@ -55,7 +55,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), source: *disk, log: stderr, report: benchkit.New("MB stored or written")}
+	b := &bench{ctx: ctx, runs: max(1, *runs), only: re, dir: tmp, disk: filepath.Join(tmp, "disk"), source: *disk,
+		log: stderr, report: benchkit.New("MB stored or written")}
 	if err := sparse.Copy(ctx, *disk, b.disk); err != nil {
 		return err
 	}

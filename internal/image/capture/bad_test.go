@@ -61,14 +61,16 @@ func TestBadBlocks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r, err := capture.Capture(t.Context(), unreadable{bytes.NewReader(disk), from, to}, size, 512, capture.Options{Store: s, Level: capture.Fast})
+				r, err := capture.Capture(t.Context(), unreadable{bytes.NewReader(disk), from, to}, size, 512,
+					capture.Options{Store: s, Level: capture.Fast})
 				return r, s, err
 			}
 			r, s, err := take(bad, bad+unit)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if notes := strings.Join(r.Config.Table.Notes, " "); !strings.Contains(notes, "4096 bytes, from byte 9437184 on, could not be read") {
+			if notes := strings.Join(r.Config.Table.Notes, " "); !strings.Contains(notes,
+				"4096 bytes, from byte 9437184 on, could not be read") {
 				t.Errorf("notes: %s", notes)
 			}
 			im, err := s.Open(r.Digest)

@@ -1,9 +1,9 @@
 // Package capture reads a disk into an image: it finds the partition table and the allocated bytes of each file system,
 // cuts them into chunks, and stores the chunks that the store does not have yet.
 //
-// One goroutine reads the disk from its start to its end, workers find zeros, hash and compress, and one goroutine hands the
-// chunks on in the order of the disk. So the image does not depend on the number of workers, and the disk sees long
-// sequential reads. Memory is bounded by the number of cells under way.
+// One goroutine reads the disk from its start to its end, workers find zeros, hash and compress, and one goroutine
+// hands the chunks on in the order of the disk. So the image does not depend on the number of workers, and the disk
+// sees long sequential reads. Memory is bounded by the number of cells under way.
 package capture
 
 import (
@@ -28,10 +28,11 @@ const (
 
 // Sink takes the chunks of a capture. *image.Builder is the one that stores them here.
 type Sink interface {
-	// Has reports whether the bytes with this sum and length need not be compressed. It is called from several goroutines.
+	// Has reports whether the bytes with this sum and length need not be compressed. It is called from several
+	// goroutines.
 	Has(sum [32]byte, size int64) bool
-	// Add takes the next chunk in the order of the disk; it keeps the extents and no other slice. image.ErrNeedStored asks for
-	// the chunk again with its stored bytes.
+	// Add takes the next chunk in the order of the disk; it keeps the extents and no other slice. image.ErrNeedStored
+	// asks for the chunk again with its stored bytes.
 	Add(image.ChunkData) error
 }
 
@@ -45,7 +46,8 @@ type Options struct {
 	Grid int64
 	// Workers is the number of goroutines that hash and compress; one for each CPU by default.
 	Workers int
-	// Memory bounds, in bytes, the buffers and encoders; 224 MiB by default. Fewer workers run when it does not suffice for all.
+	// Memory bounds, in bytes, the buffers and encoders; 224 MiB by default. Fewer workers run when it does not suffice
+	// for all.
 	Memory int64
 	// Parent is the image whose frames are preferred where the store has one more than once.
 	Parent string
@@ -59,7 +61,8 @@ type Options struct {
 	Notes map[string]string
 	// Users says who uses the disk while it is read, in words; it becomes a note of the image (see LiveNote).
 	Users []string
-	// Check, when it is not nil, is asked when the disk was read and before the image is made; its error ends the capture.
+	// Check, when it is not nil, is asked when the disk was read and before the image is made; its error ends the
+	// capture.
 	Check    func() error
 	Log      *slog.Logger
 	Progress image.Progress // bytes of the disk that are allocated
@@ -76,8 +79,9 @@ type Result struct {
 	Object int64         // length of the image's object
 }
 
-// Capture reads the disk src of size bytes into the store. What src knows to be zero (see Sparse) is not read. The same disk gives the same digest, whatever the number of workers,
-// as long as the store has no other images whose chunks it shares.
+// Capture reads the disk src of size bytes into the store. What src knows to be zero (see Sparse) is not read. The same
+// disk gives the same digest, whatever the number of workers, as long as the store has no other images whose chunks it
+// shares.
 func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o Options) (*Result, error) {
 	if o.Store == nil {
 		return nil, fmt.Errorf("capture: no store to capture into")
@@ -100,7 +104,8 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 	if len(o.Users) > 0 {
 		d.Table.Notes = append(d.Table.Notes, LiveNote(o.Users))
 	}
-	b, err := o.Store.NewBuilder(image.BuilderOptions{DiskSize: size, Grid: o.Grid, Parent: o.Parent, Without: o.Without})
+	b, err := o.Store.NewBuilder(image.BuilderOptions{DiskSize: size, Grid: o.Grid, Parent: o.Parent,
+		Without: o.Without})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +131,8 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 
 // LiveNote tells the operator what an image of a disk in use is.
 func LiveNote(users []string) string {
-	return "The disk was in use while it was copied (" + strings.Join(users, "; ") + "): a file system that was written then is as after a pulled plug, " +
+	return "The disk was in use while it was copied (" + strings.Join(users, "; ") +
+		"): a file system that was written then is as after a pulled plug, " +
 		"but of many different moments, so it may be damaged beyond what a check can mend."
 }
 

@@ -19,7 +19,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// TestRealFileSystems captures a disk that sfdisk, mkfs.ext4 and mkfs.fat made, restores it over random bytes, and asks e2fsck and fsck.fat.
+// TestRealFileSystems captures a disk that sfdisk, mkfs.ext4 and mkfs.fat made, restores it over random bytes, and asks
+// e2fsck and fsck.fat.
 func TestRealFileSystems(t *testing.T) {
 	need.Tools(t, "sfdisk", "mkfs.ext4", "mkfs.fat", "e2fsck", "fsck.fat")
 	const mib = 1 << 20
@@ -62,11 +63,13 @@ func TestRealFileSystems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := capture.Capture(context.Background(), bytes.NewReader(disk), int64(len(disk)), 512, capture.Options{Store: s, Name: "debian"})
+	r, err := capture.Capture(context.Background(), bytes.NewReader(disk), int64(len(disk)), 512,
+		capture.Options{Store: s, Name: "debian"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := r.Config; c.Firmware != image.UEFI || len(c.Partitions) != 2 || c.Partitions[0].FS != "vfat" || c.Partitions[0].Label != "EFI" ||
+	if c := r.Config; c.Firmware != image.UEFI || len(c.Partitions) != 2 || c.Partitions[0].FS != "vfat" ||
+		c.Partitions[0].Label != "EFI" ||
 		c.Partitions[1].FS != "ext4" || c.Partitions[1].Label != "root" || !c.Partitions[1].Clean {
 		t.Errorf("config %+v", c)
 	}
@@ -145,7 +148,8 @@ func TestFailuresLeaveNothingBehind(t *testing.T) {
 	}{
 		{"bad place", context.Background(), failing{good, 7 << 20}, 12 << 20, errMedium, capture.Options{}},
 		{"cut short", context.Background(), good, 13 << 20, io.ErrUnexpectedEOF, capture.Options{}},
-		{"cancelled", cancelled, good, 12 << 20, context.Canceled, capture.Options{Progress: func(done, total int64) { cancel() }}},
+		{"cancelled", cancelled, good, 12 << 20, context.Canceled,
+			capture.Options{Progress: func(done, total int64) { cancel() }}},
 		{"empty", context.Background(), good, 0, nil, capture.Options{}},
 		{"level", context.Background(), good, 12 << 20, nil, capture.Options{Level: "best"}},
 		{"grid", context.Background(), good, 12 << 20, nil, capture.Options{Grid: 12345}},

@@ -25,8 +25,8 @@ func countCells(ext []volume.Extent, grid int64) (n int) {
 // row is whole cells in a row of which nothing need be read: they are all hole.
 type row struct{ first, n int64 }
 
-// cells cuts extents along the grid. It calls some for every cell with something in it, but none for rows of whole cells that lie in one
-// of the holes: of a large sparse disk there are millions.
+// cells cuts extents along the grid. It calls some for every cell with something in it, but none for rows of whole
+// cells that lie in one of the holes: of a large sparse disk there are millions.
 func cells(ext, holes []volume.Extent, grid int64, some func(cell) error, none func(row) error) error {
 	var c cell
 	flush := func() error {
@@ -69,16 +69,16 @@ func cells(ext, holes []volume.Extent, grid int64, some func(cell) error, none f
 	return flush()
 }
 
-// Zeros are looked for in whole blocks of the disk. A run shorter than minZeros stays among the stored bytes, where zstd makes next to
-// nothing of it: every run costs some bytes of the index and a write of its own at the restore. An extent that is nothing but
-// zeros is a run at any length.
+// Zeros are looked for in whole blocks of the disk. A run shorter than minZeros stays among the stored bytes, where
+// zstd makes next to nothing of it: every run costs some bytes of the index and a write of its own at the restore. An
+// extent that is nothing but zeros is a run at any length.
 const (
 	zeroBlock = 4096
 	minZeros  = 32 << 10
 )
 
-// split divides the extents of a cell into stored and zero ones and moves the stored bytes together at the front of buf, which holds
-// the cell with every byte at its place. It returns the stored bytes.
+// split divides the extents of a cell into stored and zero ones and moves the stored bytes together at the front of
+// buf, which holds the cell with every byte at its place. It returns the stored bytes.
 func split(c cell, grid int64, buf []byte) (stored, zeros []image.Extent, data []byte) {
 	base := c.number * grid
 	n := 0

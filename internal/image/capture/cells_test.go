@@ -72,9 +72,10 @@ func TestRowsOfCells(t *testing.T) {
 			}
 			return nil
 		})
-		if d := cmp.Diff(plain, got, cmp.AllowUnexported(cell{}), cmp.Transformer("merged", func(e []volume.Extent) []volume.Extent {
-			return volume.Merge(size, e)
-		})); d != "" || err != nil {
+		if d := cmp.Diff(plain, got, cmp.AllowUnexported(cell{}),
+			cmp.Transformer("merged", func(e []volume.Extent) []volume.Extent {
+				return volume.Merge(size, e)
+			})); d != "" || err != nil {
 			t.Fatalf("seed %d: %v %s", seed, err, d)
 		}
 	}
@@ -93,11 +94,13 @@ func TestSplit(t *testing.T) {
 		{"all zero", ext{{0, 100 * k}}, nil, nil, ext{{0, 100 * k}}},
 		{"small zero extent", ext{{0, k}, {8 * k, 4 * k}}, ext{{8 * k, 4 * k}}, ext{{8 * k, 4 * k}}, ext{{0, k}}},
 		{"short run stays", ext{{0, 100 * k}}, ext{{0, 40 * k}, {68 * k, 32 * k}}, ext{{0, 100 * k}}, nil},
-		{"long run", ext{{0, 100 * k}}, ext{{0, 40 * k}, {72 * k, 28 * k}}, ext{{0, 40 * k}, {72 * k, 28 * k}}, ext{{40 * k, 32 * k}}},
+		{"long run", ext{{0, 100 * k}}, ext{{0, 40 * k}, {72 * k, 28 * k}}, ext{{0, 40 * k}, {72 * k, 28 * k}},
+			ext{{40 * k, 32 * k}}},
 		{"run at the start", ext{{4 * k, 96 * k}}, ext{{60 * k, 40 * k}}, ext{{60 * k, 40 * k}}, ext{{4 * k, 56 * k}}},
 		{"run at the end", ext{{4 * k, 96 * k}}, ext{{4 * k, 4 * k}}, ext{{4 * k, 4 * k}}, ext{{8 * k, 92 * k}}},
 		{"odd ends", ext{{100, 50*k + 7}}, ext{{100, 1}}, ext{{100, 4*k - 100}}, ext{{4 * k, 46*k + 107}}},
-		{"two runs", ext{{0, 100 * k}}, ext{{4*k - 1, 1}, {40 * k, 1}}, ext{{0, 4 * k}, {40 * k, 4 * k}}, ext{{4 * k, 36 * k}, {44 * k, 56 * k}}},
+		{"two runs", ext{{0, 100 * k}}, ext{{4*k - 1, 1}, {40 * k, 1}}, ext{{0, 4 * k}, {40 * k, 4 * k}},
+			ext{{4 * k, 36 * k}, {44 * k, 56 * k}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const number = 3

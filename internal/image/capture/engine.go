@@ -37,8 +37,9 @@ type hollow struct {
 func Chunks(ctx context.Context, src io.ReaderAt, d *Disk, sink Sink, o Options, res *Result) error {
 	o.defaults(d.Config.DiskSize)
 	workers, jobs := budget(o)
-	e := &engine{src: src, d: d, sink: sink, o: o, res: res, total: volume.Bytes(d.Extents), holes: holesOf(src, d.Config.DiskSize),
-		free: make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs)}
+	e := &engine{src: src, d: d, sink: sink, o: o, res: res, total: volume.Bytes(d.Extents),
+		holes: holesOf(src, d.Config.DiskSize),
+		free:  make(chan *job, jobs), work: make(chan *job, jobs), order: make(chan *job, jobs)}
 	for range jobs {
 		e.free <- &job{ready: make(chan struct{}, 1)}
 	}
@@ -69,8 +70,10 @@ func Chunks(ctx context.Context, src io.ReaderAt, d *Disk, sink Sink, o Options,
 		return err
 	}
 	if n := volume.Bytes(e.unread); n > 0 {
-		d.Table.Notes = append(d.Table.Notes, fmt.Sprintf("%d bytes, from byte %d on, could not be read. A file system calls the place bad and has no file there; "+
-			"in the image it is zero. The disk is failing: replace it.", n, e.unread[0].Offset))
+		d.Table.Notes = append(d.Table.Notes,
+			fmt.Sprintf("%d bytes, from byte %d on, could not be read. A file system calls the place bad and has no "+
+				"file there; "+
+				"in the image it is zero. The disk is failing: replace it.", n, e.unread[0].Offset))
 	}
 	return nil
 }
@@ -90,7 +93,8 @@ type engine struct {
 	order  chan *job // the same jobs, to the collector
 }
 
-// budget says how many workers and cells under way fit the memory. A cell needs its size for the disk's bytes and mostly less than half of that for the frame.
+// budget says how many workers and cells under way fit the memory. A cell needs its size for the disk's bytes and
+// mostly less than half of that for the frame.
 func budget(o Options) (workers, jobs int) {
 	enc, job := image.EncoderMemory(o.Level, o.Grid), o.Grid*3/2
 	for workers = o.Workers; workers > 1; workers-- {
@@ -147,7 +151,8 @@ func (e *engine) read(ctx context.Context) error {
 		e.work <- j
 		return nil
 	}
-	if err := cells(e.d.Extents, e.holes, e.o.Grid, some, func(r row) error { return nothing(hollow{row: r}) }); err != nil {
+	if err := cells(e.d.Extents, e.holes, e.o.Grid, some,
+		func(r row) error { return nothing(hollow{row: r}) }); err != nil {
 		return err
 	}
 	return flush()
@@ -164,7 +169,8 @@ func (e *engine) job(ctx context.Context) (*job, error) {
 	}
 }
 
-// readCell brings the extents of a cell to their places in buf: data, the part of them that is not hole, with few and long reads.
+// readCell brings the extents of a cell to their places in buf: data, the part of them that is not hole, with few and
+// long reads.
 func (e *engine) readCell(c cell, data []volume.Extent, buf []byte) error {
 	base := c.number * e.o.Grid
 	for i := 0; i < len(data); {
@@ -178,7 +184,8 @@ func (e *engine) readCell(c cell, data []volume.Extent, buf []byte) error {
 			err = e.readAround(buf[from-base:to-base], from, data[first:i])
 		}
 		if err != nil {
-			return fmt.Errorf("reading the disk %w; the disk or file may be failing or was cut short: check it (smartctl, dmesg)", err)
+			return fmt.Errorf("reading the disk %w; the disk or file may be failing or was cut short: check it "+
+				"(smartctl, dmesg)", err)
 		}
 	}
 	for _, hole := range volume.Subtract(c.extents, data) {
@@ -201,8 +208,8 @@ func (e *engine) readAt(p []byte, off int64) error {
 // badPiece is how much of a bad place is given up at once: a sector of most disks.
 const badPiece = 4096
 
-// readAround reads the wanted bytes of what could not be read in one go. Pieces in bad places that cannot be read become zero. An error
-// elsewhere stays one.
+// readAround reads the wanted bytes of what could not be read in one go. Pieces in bad places that cannot be read
+// become zero. An error elsewhere stays one.
 func (e *engine) readAround(p []byte, off int64, wanted []volume.Extent) error {
 	sound := volume.Subtract(wanted, e.d.Bad)
 	for _, s := range sound {

@@ -60,7 +60,8 @@ func TestHolesAreNotRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			res, err := capture.Capture(context.Background(), src, size, 512, capture.Options{Store: s, Grid: grid, Workers: 2})
+			res, err := capture.Capture(context.Background(), src, size, 512,
+				capture.Options{Store: s, Grid: grid, Workers: 2})
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -70,8 +71,10 @@ func TestHolesAreNotRead(t *testing.T) {
 		if all.Digest != some.Digest {
 			t.Errorf("seed %d: the image with holes is another", seed)
 		}
-		if want := volume.Bytes(src.runs); some.Read != want || some.Read+some.Holes != all.Read || some.Zeros != all.Zeros {
-			t.Errorf("seed %d: read %d, holes %d, zeros %d; want %d, %d, %d", seed, some.Read, some.Holes, some.Zeros, want, size-want, all.Zeros)
+		if want := volume.Bytes(src.runs); some.Read != want || some.Read+some.Holes != all.Read ||
+			some.Zeros != all.Zeros {
+			t.Errorf("seed %d: read %d, holes %d, zeros %d; want %d, %d, %d", seed, some.Read, some.Holes, some.Zeros,
+				want, size-want, all.Zeros)
 		}
 	}
 }

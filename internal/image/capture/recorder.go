@@ -16,8 +16,9 @@ type Remote interface {
 	Put(ctx context.Context, sum [32]byte, size int64, stored []byte) error
 }
 
-// Recorder is the Sink of a capture into a Remote: it sends the frames that are not there, several at a time, and records what the index must say.
-// A capture that was broken off is simply run again: what the remote has already is hashed and neither compressed nor sent.
+// Recorder is the Sink of a capture into a Remote: it sends the frames that are not there, several at a time, and
+// records what the index must say. A capture that was broken off is simply run again: what the remote has already is
+// hashed and neither compressed nor sent.
 type Recorder struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -127,7 +128,8 @@ func (r *Recorder) send(k key, stored []byte) error {
 	return nil
 }
 
-// Index waits until everything was sent and returns the index for the remote's Finish (image.Stage). Lengths and places of frames in it mean nothing.
+// Index waits until everything was sent and returns the index for the remote's Finish (image.Stage). Lengths and places
+// of frames in it mean nothing.
 func (r *Recorder) Index() (*image.Index, error) {
 	r.sends.Wait()
 	if err := context.Cause(r.ctx); err != nil {

@@ -58,7 +58,8 @@ func TestRemoteCapture(t *testing.T) {
 			t.Fatal(err)
 		}
 		var res capture.Result
-		if err := capture.Chunks(context.Background(), bytes.NewReader(disk), d, rec, capture.Options{Grid: grid, Level: capture.Fast}, &res); err != nil {
+		if err := capture.Chunks(context.Background(), bytes.NewReader(disk), d, rec,
+			capture.Options{Grid: grid, Level: capture.Fast}, &res); err != nil {
 			return rec.Sent(), "", err
 		}
 		x, err := rec.Index()
@@ -95,7 +96,8 @@ func TestRemoteCapture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := capture.Capture(context.Background(), bytes.NewReader(disk), size, 512, capture.Options{Store: local, Grid: grid, Level: capture.Fast})
+	r, err := capture.Capture(context.Background(), bytes.NewReader(disk), size, 512,
+		capture.Options{Store: local, Grid: grid, Level: capture.Fast})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +151,8 @@ func TestStageRefuses(t *testing.T) {
 		Frames: []image.Frame{{Length: 1, Size: 5000, Sum: sum}},
 		Chunks: []image.Chunk{{Cell: 2, Extents: []image.Extent{{Offset: 2 * 64 << 10, Length: 5000}}}}}
 	var missing *image.MissingError
-	if _, err := g.Finish(context.Background(), x, &image.Config{}, "", time.Time{}, nil); !errors.As(err, &missing) || len(missing.Frames) != 1 {
+	if _, err := g.Finish(context.Background(), x, &image.Config{}, "", time.Time{}, nil); !errors.As(err, &missing) ||
+		len(missing.Frames) != 1 {
 		t.Errorf("a frame that was never sent: %v", err)
 	}
 	if err := g.Put(sum, 5000, frame); err != nil {

@@ -11,15 +11,17 @@ import (
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
-// Source is a disk to be captured, which nobody else uses while it is open. Of one that is captured live, Users says who does.
+// Source is a disk to be captured, which nobody else uses while it is open. Of one that is captured live, Users says
+// who does.
 type Source struct {
 	*inuse.Hold
 	Size       int64
 	SectorSize int
 }
 
-// OpenSource opens a block device or a file that holds a disk. One that is in use, by a mount in any namespace, by swap, LVM, RAID, a loop device or a
-// process that has it open for writing, is refused with an *inuse.Error. The sector size of a file is that of the GPT in it, 512 where there is none.
+// OpenSource opens a block device or a file that holds a disk. One that is in use, by a mount in any namespace, by
+// swap, LVM, RAID, a loop device or a process that has it open for writing, is refused with an *inuse.Error. The sector
+// size of a file is that of the GPT in it, 512 where there is none.
 func OpenSource(path string) (*Source, error) { return source(inuse.Open(path)) }
 
 // OpenLive is OpenSource for what may be in use: what is copied of it is of as many moments as the copy takes.

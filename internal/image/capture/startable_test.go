@@ -32,14 +32,18 @@ func TestStartable(t *testing.T) {
 		damage            bool
 		want              *image.EFI
 	}{
-		{"EFI/debian alone", "gpt", "U", []string{"EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"}, false, &image.EFI{Loaders: []string{"EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"}}},
-		{"with fallback", "gpt", "U", []string{"EFI/BOOT/BOOTX64.EFI", "EFI/debian/shimx64.efi"}, false, &image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}, Loaders: []string{"EFI/debian/shimx64.efi"}}},
+		{"EFI/debian alone", "gpt", "U", []string{"EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"}, false,
+			&image.EFI{Loaders: []string{"EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"}}},
+		{"with fallback", "gpt", "U", []string{"EFI/BOOT/BOOTX64.EFI", "EFI/debian/shimx64.efi"}, false,
+			&image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}, Loaders: []string{"EFI/debian/shimx64.efi"}}},
 		{"a fallback for another processor", "gpt", "U", []string{"EFI/BOOT/BOOTAA64.EFI"}, false, &image.EFI{}},
-		{"in an MBR", "dos", "ef", []string{"EFI/BOOT/BOOTX64.EFI"}, false, &image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}}},
+		{"in an MBR", "dos", "ef", []string{"EFI/BOOT/BOOTX64.EFI"}, false,
+			&image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}}},
 		{"nothing to start", "gpt", "U", nil, false, &image.EFI{}},
 		{"damaged", "gpt", "U", nil, true, &image.EFI{Problem: "partition 1: signature not found"}},
 		{"a FAT that is no EFI system partition", "gpt", "L", []string{"EFI/BOOT/BOOTX64.EFI"}, false, nil},
-		{"a stick without table that starts", "", "", []string{"EFI/BOOT/BOOTX64.EFI"}, false, &image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}}},
+		{"a stick without table that starts", "", "", []string{"EFI/BOOT/BOOTX64.EFI"}, false,
+			&image.EFI{Fallbacks: []string{"EFI/BOOT/BOOTX64.EFI"}}},
 		{"a stick without table that does not", "", "", nil, false, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -53,7 +57,8 @@ func TestStartable(t *testing.T) {
 			at := 0
 			if c.label != "" {
 				at = start
-				run(fmt.Sprintf("label: %s\nstart=%d, size=%d, type=%s\n", c.label, start, sectors, c.kind), "sfdisk", "-q", disk)
+				run(fmt.Sprintf("label: %s\nstart=%d, size=%d, type=%s\n", c.label, start, sectors, c.kind), "sfdisk",
+					"-q", disk)
 			}
 			run("", "mkfs.fat", "-F", "16", "--offset", fmt.Sprint(at), disk, fmt.Sprint(sectors/2))
 			where := fmt.Sprintf("%s@@%d", disk, at*512)

@@ -17,12 +17,13 @@ import (
 // SurveyOption changes what Survey takes into the image.
 type SurveyOption func(*survey)
 
-// DropGaps leaves out what lies in no partition, except where boot loaders are by custom (table.DropGaps). How many bytes that are
-// is among the notes of the table.
+// DropGaps leaves out what lies in no partition, except where boot loaders are by custom (table.DropGaps). How many
+// bytes that are is among the notes of the table.
 func DropGaps() SurveyOption { return func(s *survey) { s.dropGaps = true } }
 
-// GuessedSector says that the size of a sector was not told by a kernel but guessed, as it is for a file. A dos table by which no
-// file system is found, and by the other size one is, is then read by the other size, which is said in the notes of the table.
+// GuessedSector says that the size of a sector was not told by a kernel but guessed, as it is for a file. A dos table
+// by which no file system is found, and by the other size one is, is then read by the other size, which is said in the
+// notes of the table.
 func GuessedSector() SurveyOption { return func(s *survey) { s.guessed = true } }
 
 // Note adds words of the caller's to the notes of the table.
@@ -50,7 +51,8 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 		return nil, fmt.Errorf("reading the partition table: %w", err)
 	}
 	t.Notes = append(t.Notes, s.notes...)
-	cfg := &image.Config{V: image.ConfigVersion, DiskSize: size, SectorSize: t.SectorSize, Table: t, Firmware: firmware(t)}
+	cfg := &image.Config{V: image.ConfigVersion, DiskSize: size, SectorSize: t.SectorSize, Table: t,
+		Firmware: firmware(t)}
 	parts := t.Partitions
 	if t.Kind == table.KindNone {
 		parts = []volume.Partition{{Number: 0, Start: 0, Size: size}}
@@ -79,7 +81,8 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 		edges = append(edges, p.Start, p.End(), p.Start+in.FSSize)
 		edges = append(edges, p.End()-int64(len(in.BootCopy)))
 	}
-	// Table.Regions lies outside of what table.Write makes; what a partition claims of the table's own places is not for us to write.
+	// Table.Regions lies outside of what table.Write makes; what a partition claims of the table's own places is not
+	// for us to write.
 	pieces, err := table.Layout(t, size, t.SectorSize)
 	if err != nil {
 		return nil, fmt.Errorf("the partition table could not be made again: %w", err)
@@ -93,10 +96,12 @@ func Survey(src io.ReaderAt, size int64, sectorSize int, options ...SurveyOption
 }
 
 // partition looks into a partition. The extents are of the disk.
-func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition) (image.Partition, []volume.Extent, error) {
+func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition) (image.Partition, []volume.Extent,
+	error) {
 	none := image.Partition{}
 	if p.Start < 0 || p.Size < 0 || p.Start > s.size || p.Size > s.size-p.Start {
-		return none, nil, fmt.Errorf("partition %d (%d bytes from %d) ends beyond the disk of %d bytes: repair the table first", p.Number, p.Size, p.Start, s.size)
+		return none, nil, fmt.Errorf("partition %d (%d bytes from %d) ends beyond the disk of %d bytes: repair the "+
+			"table first", p.Number, p.Size, p.Start, s.size)
 	}
 	fs := volume.Whole(volume.TypeRaw, p.Size, volume.Info{})
 	if !t.Refused {
@@ -111,7 +116,8 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 	}
 	for _, e := range ext {
 		if e.Offset < 0 || e.Length <= 0 || e.Offset > p.Size || e.Length > p.Size-e.Offset {
-			return none, nil, fmt.Errorf("partition %d (%s): its map has %d bytes at %d, beyond its %d bytes", p.Number, fs.Type(), e.Length, e.Offset, p.Size)
+			return none, nil, fmt.Errorf("partition %d (%s): its map has %d bytes at %d, beyond its %d bytes", p.Number,
+				fs.Type(), e.Length, e.Offset, p.Size)
 		}
 	}
 	in := fs.Info()
@@ -131,12 +137,16 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 		}
 		if something {
 			ext = []volume.Extent{{Offset: 0, Length: p.Size}}
-			in.Notes = append(in.Notes, fmt.Sprintf("Its file system ends %d bytes before the partition does, and something lies behind it. It may be a dm-verity tree, "+
-				"which covers free blocks too, so the partition is captured whole.", behind))
+			in.Notes = append(in.Notes,
+				fmt.Sprintf("Its file system ends %d bytes before the partition does, and something lies behind it. "+
+					"It may be a dm-verity tree, "+
+					"which covers free blocks too, so the partition is captured whole.", behind))
 		} else {
 			ext = volume.Merge(p.Size, ext, []volume.Extent{{Offset: in.Size, Length: behind}})
 			if behind >= 1<<20 {
-				in.Notes = append(in.Notes, fmt.Sprintf("Its file system ends %d bytes before the partition does. They are captured as they are.", behind))
+				in.Notes = append(in.Notes,
+					fmt.Sprintf("Its file system ends %d bytes before the partition does. They are captured as they "+
+						"are.", behind))
 			}
 		}
 	}
@@ -156,7 +166,8 @@ func (s *survey) partition(t *volume.Table, disk *probe.Disk, p volume.Partition
 	return out, moved, nil
 }
 
-// verityBlock is the least that a hash tree of dm-verity takes behind a file system. It begins anywhere there: right behind, or far off to leave room.
+// verityBlock is the least that a hash tree of dm-verity takes behind a file system. It begins anywhere there: right
+// behind, or far off to leave room.
 const verityBlock = 4096
 
 // anything says whether n bytes of the disk from off are not all zero. Holes are not read.
@@ -169,8 +180,8 @@ func (s *survey) anything(off, n int64) (bool, error) {
 	return false, nil
 }
 
-// bootCopy returns the last sector of a partition if it is one more copy of the boot sector of an NTFS that was made smaller and
-// has its own backup at its own end; nil if it is not.
+// bootCopy returns the last sector of a partition if it is one more copy of the boot sector of an NTFS that was made
+// smaller and has its own backup at its own end; nil if it is not.
 func bootCopy(src io.ReaderAt, p volume.Partition, fsSize int64) ([]byte, error) {
 	var boot [512]byte
 	if err := volume.ReadAt(src, p.End(), p.Start, boot[:]); err != nil {
@@ -229,8 +240,9 @@ func (s *survey) table(sectorSize int) (*volume.Table, error) {
 		if found, err := s.anyFileSystem(other); err != nil {
 			return nil, err
 		} else if found {
-			other.Notes = append(other.Notes, fmt.Sprintf("It was read with sectors of %d bytes: file systems lie where its dos table has them "+
-				"by that size, and none by %d. Give --sector-size if that is wrong.", ss, sectorSize))
+			other.Notes = append(other.Notes,
+				fmt.Sprintf("It was read with sectors of %d bytes: file systems lie where its dos table has them "+
+					"by that size, and none by %d. Give --sector-size if that is wrong.", ss, sectorSize))
 			return other, nil
 		}
 	}

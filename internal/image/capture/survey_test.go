@@ -73,7 +73,8 @@ func TestGuessedSector(t *testing.T) {
 		t.Errorf("told 512: %d, %v", d.Config.SectorSize, err)
 	}
 	clear(disk[start : start+part])
-	if d, err := capture.Survey(bytes.NewReader(disk), size, 512, capture.GuessedSector()); err != nil || d.Config.SectorSize != 512 {
+	if d, err := capture.Survey(bytes.NewReader(disk), size, 512, capture.GuessedSector()); err != nil ||
+		d.Config.SectorSize != 512 {
 		t.Errorf("an empty partition: %d, %v", d.Config.SectorSize, err)
 	}
 }
@@ -111,7 +112,8 @@ func TestDropGapsCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if left := volume.Subtract([]volume.Extent{{Offset: start + part, Length: size - start - part}}, volume.Merge(size, s.Extents)); volume.Bytes(left) != size-start-part {
+		if left := volume.Subtract([]volume.Extent{{Offset: start + part, Length: size - start - part}},
+			volume.Merge(size, s.Extents)); volume.Bytes(left) != size-start-part {
 			t.Errorf("of the gap %d bytes are not in the image", volume.Bytes(left))
 		}
 		return strings.Join(s.Config.Table.Notes, " ")
@@ -146,7 +148,9 @@ func TestHolesBehindFileSystem(t *testing.T) {
 	need.Tools(t, "mke2fs")
 	const size, start, part, fsSize = 64 << 20, 1 << 20, 60 << 20, 8 << 20
 	disk := dosDisk(t, size, 512, start, made(t, fsSize, "mke2fs", "-q", "-F", "-b", "4096"), part)
-	d := &sparseDisk{Reader: bytes.NewReader(disk), data: []volume.Extent{{Length: start + fsSize}, {Offset: start + part - 4096, Length: size - start - part + 4096}}}
+	d := &sparseDisk{Reader: bytes.NewReader(disk),
+		data: []volume.Extent{{Length: start + fsSize},
+			{Offset: start + part - 4096, Length: size - start - part + 4096}}}
 	for _, last := range []byte{0, 1} {
 		disk[start+part-1] = last
 		d.hole = 0
@@ -154,7 +158,8 @@ func TestHolesBehindFileSystem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if whole := volume.Bytes(volume.Subtract([]volume.Extent{{Offset: start, Length: part}}, volume.Merge(size, s.Extents))) == 0; whole != (last != 0) {
+		if whole := volume.Bytes(volume.Subtract([]volume.Extent{{Offset: start, Length: part}},
+			volume.Merge(size, s.Extents))) == 0; whole != (last != 0) {
 			t.Errorf("the last byte is %d: whole %v", last, whole)
 		}
 		if d.hole > 1<<20 { // the places of signatures
@@ -163,8 +168,8 @@ func TestHolesBehindFileSystem(t *testing.T) {
 	}
 }
 
-// A dm-verity tree behind a file system covers its free blocks: they must come back as they were, or the system does not start.
-// It may lie anywhere behind.
+// A dm-verity tree behind a file system covers its free blocks: they must come back as they were, or the system does
+// not start. It may lie anywhere behind.
 func TestVerityTree(t *testing.T) {
 	for _, offset := range []string{"8388608", "14680064"} {
 		t.Run(offset, func(t *testing.T) { verityTree(t, offset) })
@@ -176,11 +181,13 @@ func verityTree(t *testing.T, offset string) {
 	const size, start, part, fsSize = 32 << 20, 1 << 20, 16 << 20, 8 << 20
 	dir := t.TempDir()
 	fs := filepath.Join(dir, "fs")
-	if err := os.WriteFile(fs, append(made(t, fsSize, "mke2fs", "-q", "-F", "-b", "4096"), make([]byte, part-fsSize)...), 0o600); err != nil {
+	if err := os.WriteFile(fs,
+		append(made(t, fsSize, "mke2fs", "-q", "-F", "-b", "4096"), make([]byte, part-fsSize)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	verity := func(verb, path string, more ...string) (string, error) {
-		args := []string{verb, "--no-superblock", "--salt=00", "--data-blocks=2048", "--hash-offset=" + offset, path, path}
+		args := []string{verb, "--no-superblock", "--salt=00", "--data-blocks=2048", "--hash-offset=" + offset, path,
+			path}
 		out, err := exec.Command(need.Tool(t, "veritysetup"), append(args, more...)...).CombinedOutput()
 		return string(out), err
 	}

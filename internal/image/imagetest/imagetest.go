@@ -86,7 +86,8 @@ func (m *Memory) Zero(off, n int64) error {
 // Fill writes a mixture of random bytes, text, repeated pages and zeros of many lengths into b.
 func Fill(b []byte, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
-	words := bytes.Fields([]byte("the quick brown fox jumps over a lazy dog while seven nodes boot from one server and wait for their image"))
+	words := bytes.Fields([]byte("the quick brown fox jumps over a lazy dog while seven nodes boot from one server " +
+		"and wait for their image"))
 	for len(b) > 0 {
 		n := min(len(b), 1+r.IntN(1<<uint(9+r.IntN(12))))
 		part := b[:n]
@@ -132,13 +133,15 @@ func GPT(diskSize int64, sectorSize int, sizes ...int64) *volume.Table {
 	copy(mbr[446:], []byte{0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff})
 	mbr[510], mbr[511] = 0x55, 0xaa
 	t := &volume.Table{
-		Kind: table.KindGPT, SectorSize: sectorSize, DiskSize: diskSize, DiskID: "7c0f2a5e-1111-4222-8333-0123456789ab", MBR: mbr,
+		Kind: table.KindGPT, SectorSize: sectorSize, DiskSize: diskSize, DiskID: "7c0f2a5e-1111-4222-8333-0123456789ab",
+		MBR: mbr,
 		GPT: &volume.GPT{EntryCount: 128, EntrySize: 128},
 	}
 	at := int64(1 << 20)
 	for i, n := range sizes {
 		t.Partitions = append(t.Partitions, volume.Partition{
-			Number: i + 1, Start: at, Size: n, Type: LinuxType, UUID: fmt.Sprintf("7c0f2a5e-2222-4333-8444-%012x", i+1), Name: fmt.Sprintf("part %d", i+1),
+			Number: i + 1, Start: at, Size: n, Type: LinuxType, UUID: fmt.Sprintf("7c0f2a5e-2222-4333-8444-%012x", i+1),
+			Name: fmt.Sprintf("part %d", i+1),
 		})
 		at += n
 	}

@@ -40,7 +40,8 @@ func Program(level int) (Compressor, error) {
 	}
 	return func(ctx context.Context, dst, p []byte) ([]byte, error) {
 		// The size that is pledged gets into the frame's header.
-		cmd := exec.CommandContext(ctx, path, "-"+strconv.Itoa(level), "-q", "-c", "--no-check", "--stream-size="+strconv.Itoa(len(p)))
+		cmd := exec.CommandContext(ctx, path, "-"+strconv.Itoa(level), "-q", "-c", "--no-check", "--stream-size="+
+			strconv.Itoa(len(p)))
 		out := bytes.NewBuffer(dst)
 		var errs strings.Builder
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(p), out, &errs

@@ -29,8 +29,9 @@ func store(t *testing.T) *image.Store {
 
 func captured(t *testing.T, s *image.Store, name string, disk []byte) *capture.Result {
 	t.Helper()
-	r, err := capture.Capture(t.Context(), bytes.NewReader(disk), int64(len(disk)), 512, capture.Options{Store: s, Name: name, Grid: 256 << 10, Level: capture.Fast,
-		Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
+	r, err := capture.Capture(t.Context(), bytes.NewReader(disk), int64(len(disk)), 512,
+		capture.Options{Store: s, Name: name, Grid: 256 << 10, Level: capture.Fast,
+			Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +55,13 @@ func TestImage(t *testing.T) {
 				t.Fatal(err)
 			}
 			var last, total int64
-			got, err := optimize.Image(ctx, s, "a", optimize.Options{New: make, Progress: func(d, n int64) { last, total = d, n }})
+			got, err := optimize.Image(ctx, s, "a",
+				optimize.Options{New: make, Progress: func(d, n int64) { last, total = d, n }})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.After >= got.Before || got.Before != r.Object || got.Digest == r.Digest || last != total || len(got.Names) != 2 {
+			if got.After >= got.Before || got.Before != r.Object || got.Digest == r.Digest || last != total ||
+				len(got.Names) != 2 {
 				t.Errorf("%+v, progress %d of %d", got, last, total)
 			}
 			for _, ref := range []string{"a", "b"} {
@@ -66,7 +69,8 @@ func TestImage(t *testing.T) {
 					t.Errorf("%s is %s, not %s: %v", ref, d, got.Digest, err)
 				}
 			}
-			if list, err := s.List(); err != nil || len(list) != 3 || list[2].Digest != r.Digest || list[2].Name != "" || list[0].Created.IsZero() {
+			if list, err := s.List(); err != nil || len(list) != 3 || list[2].Digest != r.Digest ||
+				list[2].Name != "" || list[0].Created.IsZero() {
 				t.Errorf("the store has %+v, %v", list, err)
 			}
 			m, err := s.Open("a")
@@ -81,7 +85,8 @@ func TestImage(t *testing.T) {
 				t.Error(err)
 			}
 			target := imagetest.NewMemory(bytes.Repeat([]byte{7}, len(disk)), 512)
-			if _, err := restore.Local(ctx, m, target, restore.LocalOptions{}); err != nil || !bytes.Equal(target.Bytes(), disk) {
+			if _, err := restore.Local(ctx, m, target, restore.LocalOptions{}); err != nil ||
+				!bytes.Equal(target.Bytes(), disk) {
 				t.Errorf("the restored disk differs: %v", err)
 			}
 			for _, again := range []bool{false, true} {
@@ -129,7 +134,8 @@ func TestGoesOn(t *testing.T) {
 	defer m.Close()
 	frames := int64(len(m.Index().Frames))
 	var n atomic.Int64
-	if _, err := optimize.Image(t.Context(), s, "a", optimize.Options{New: counting(&n, frames/2), Workers: 1}); err == nil {
+	if _, err := optimize.Image(t.Context(), s, "a",
+		optimize.Options{New: counting(&n, frames/2), Workers: 1}); err == nil {
 		t.Fatal("it did not fail")
 	}
 	if d, err := s.Resolve("a"); err != nil || d != r.Digest {
@@ -191,7 +197,8 @@ func TestShares(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer work.Close()
-	if _, err := optimize.Image(t.Context(), s, "noise", optimize.Options{Again: true}); !errors.Is(err, image.ErrBusy) {
+	if _, err := optimize.Image(t.Context(), s, "noise", optimize.Options{Again: true}); !errors.Is(err,
+		image.ErrBusy) {
 		t.Errorf("beside another process: %v", err)
 	}
 }

@@ -47,7 +47,8 @@ func BenchmarkCapture(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				r, err := capture.Capture(context.Background(), f, st.Size(), 512, capture.Options{Store: s, Level: level})
+				r, err := capture.Capture(context.Background(), f, st.Size(), 512,
+					capture.Options{Store: s, Level: level})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -65,7 +66,8 @@ func BenchmarkLocal(b *testing.B) {
 		b.Fatal(err)
 	}
 	s := store(b)
-	if _, err := capture.Capture(context.Background(), f, st.Size(), 512, capture.Options{Store: s, Name: "img"}); err != nil {
+	if _, err := capture.Capture(context.Background(), f, st.Size(), 512,
+		capture.Options{Store: s, Name: "img"}); err != nil {
 		b.Fatal(err)
 	}
 	im, err := s.Open("img")
@@ -96,7 +98,8 @@ func BenchmarkLocal(b *testing.B) {
 	b.Run("delta, nothing changed", func(b *testing.B) {
 		b.SetBytes(im.Config().Stored)
 		for b.Loop() {
-			if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{Delta: true}); err != nil {
+			if _, err := restore.Local(context.Background(), im, target,
+				restore.LocalOptions{Delta: true}); err != nil {
 				b.Fatal(err)
 			}
 		}

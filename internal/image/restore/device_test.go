@@ -103,7 +103,8 @@ func TestZeroOfDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	for _, e := range []image.Extent{{Offset: 0, Length: 512}, {Offset: 1536, Length: 9000}, {Offset: 1 << 20, Length: 1 << 20}, {Offset: 4<<20 - 100, Length: 100}} {
+	for _, e := range []image.Extent{{Offset: 0, Length: 512}, {Offset: 1536, Length: 9000},
+		{Offset: 1 << 20, Length: 1 << 20}, {Offset: 4<<20 - 100, Length: 100}} {
 		before := make([]byte, 4<<20)
 		if _, err := target.ReadAt(before, 0); err != nil {
 			t.Fatal(err)

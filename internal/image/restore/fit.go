@@ -44,8 +44,9 @@ func (p *Plan) fit() error {
 	}
 	p.table = plan.Table
 	if plan.Number > 0 {
-		p.warnings = append(p.warnings, fmt.Sprintf("partition %d is cut from %d to %d bytes; its file system does not need the rest",
-			plan.Number, plan.From, plan.To))
+		p.warnings = append(p.warnings,
+			fmt.Sprintf("partition %d is cut from %d to %d bytes; its file system does not need the rest",
+				plan.Number, plan.From, plan.To))
 		p.moveBootCopy(p.partition(plan.Number), plan.To)
 	}
 	if p.table != t || !p.grow {
@@ -58,12 +59,14 @@ func (p *Plan) fit() error {
 	}
 	fs := p.partition(plan.Number)
 	if at := p.next(fs.Start + fs.FSSize); fs.FSSize > 0 && at < fs.Start+fs.Size {
-		p.growth = Growth{Note: fmt.Sprintf("partition %d keeps its size: the image has bytes at %d, behind the end of its file system, "+
+		p.growth = Growth{Note: fmt.Sprintf("partition %d keeps its size: the image has bytes at %d, behind the end "+
+			"of its file system, "+
 			"over which that would grow", fs.Number, at)}
 		return nil
 	}
 	if plan.Note != "" {
-		p.warnings = append(p.warnings, fmt.Sprintf("partition %d grows only to byte %d: %s", fs.Number, fs.Start+plan.To, plan.Note))
+		p.warnings = append(p.warnings,
+			fmt.Sprintf("partition %d grows only to byte %d: %s", fs.Number, fs.Start+plan.To, plan.Note))
 	}
 	p.table = plan.Table
 	p.growth = Growth{Number: plan.Number, FS: fs.FS, Start: fs.Start, From: plan.From, To: plan.To}
@@ -96,7 +99,9 @@ func (p *Plan) moveBootCopy(fs *image.Partition, size int64) {
 		p.pieces = append(p.pieces, table.Piece{Offset: at, Data: fs.BootCopy})
 		words = fmt.Sprintf("is made anew at byte %d", at)
 	}
-	p.warnings = append(p.warnings, fmt.Sprintf("partition %d: the copy of its boot sector at its old end, byte %d, %s", fs.Number, fs.Start+fs.Size-n, words))
+	p.warnings = append(p.warnings,
+		fmt.Sprintf("partition %d: the copy of its boot sector at its old end, byte %d, %s", fs.Number,
+			fs.Start+fs.Size-n, words))
 }
 
 // stored calls f with the bytes in [from, to) that the image has and that are not noted as zeros, in order.
@@ -124,18 +129,22 @@ func (p *Plan) fitWhole() error {
 	for i := range p.cfg.Partitions {
 		fs := &p.cfg.Partitions[i]
 		if fs.FS == volume.TypeRaw && p.size < p.cfg.DiskSize {
-			return &TooSmallError{p.cfg.DiskSize, p.size, "the image's disk was captured whole, because what is on it is not understood, and cannot be cut"}
+			return &TooSmallError{p.cfg.DiskSize, p.size,
+				"the image's disk was captured whole, because what is on it is not understood, and cannot be cut"}
 		}
 		if need := fs.FSSize; fs.FS != volume.TypeRaw && need > p.size {
-			return &TooSmallError{need, p.size, fmt.Sprintf("the %s file system of the image has %d bytes", fs.FS, need)}
+			return &TooSmallError{need, p.size,
+				fmt.Sprintf("the %s file system of the image has %d bytes", fs.FS, need)}
 		}
 		if p.grow && p.size > p.cfg.DiskSize {
 			if at := p.next(fs.FSSize); at < math.MaxInt64 {
-				p.growth.Note = fmt.Sprintf("the image has bytes at %d, behind the end of its file system, over which that would grow", at)
+				p.growth.Note = fmt.Sprintf("the image has bytes at %d, behind the end of its file system, over "+
+					"which that would grow", at)
 			} else if grow.Can(fs.FS) {
 				p.growth = Growth{FS: fs.FS, From: p.cfg.DiskSize, To: p.size}
 			} else {
-				p.growth.Note = fmt.Sprintf("%q cannot be grown: %d bytes of the disk stay unused", fs.FS, p.size-p.cfg.DiskSize)
+				p.growth.Note = fmt.Sprintf("%q cannot be grown: %d bytes of the disk stay unused", fs.FS,
+					p.size-p.cfg.DiskSize)
 			}
 		}
 	}
@@ -154,7 +163,8 @@ func (p *Plan) lastWords() string {
 		return "the partition table of the image does not fit"
 	}
 	fs := &p.cfg.Partitions[last]
-	what := fmt.Sprintf("partition %d (%s), the last one, begins at byte %d and has %d bytes", fs.Number, fs.FS, fs.Start, fs.Size)
+	what := fmt.Sprintf("partition %d (%s), the last one, begins at byte %d and has %d bytes", fs.Number, fs.FS,
+		fs.Start, fs.Size)
 	if fs.FS != volume.TypeRaw && fs.FSSize > 0 && fs.FSSize < fs.Size {
 		what += fmt.Sprintf(", of which its file system needs %d", fs.FSSize)
 		if need := p.needs(fs); need > fs.FSSize {

@@ -37,7 +37,8 @@ func dosEntries(b []byte, entries ...uint32) {
 
 func gptOn(t *testing.T, b []byte, sizes ...int64) {
 	t.Helper()
-	if err := table.Write(imagetest.NewMemory(b, 512), imagetest.GPT(int64(len(b)), 512, sizes...), int64(len(b)), 512); err != nil {
+	if err := table.Write(imagetest.NewMemory(b, 512), imagetest.GPT(int64(len(b)), 512, sizes...), int64(len(b)),
+		512); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -52,12 +53,15 @@ func TestNothingIsLost(t *testing.T) {
 		make    func(t *testing.T, b []byte)
 	}{
 		{"entry without a type", true, func(t *testing.T, b []byte) { dosEntries(b, 0, 64, 40000, 0xef, 136, 100) }},
-		{"type 0 behind a partition", true, func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 2048, 0, 8192, 20000) }},
+		{"type 0 behind a partition", true,
+			func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 2048, 0, 8192, 20000) }},
 		{"overlap", true, func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 8192, 0x83, 10239, 9000) }},
 		{"beyond the end", true, func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 8192, 0x83, 12000, 90000) }},
 		{"no entry", true, func(t *testing.T, b []byte) { dosEntries(b) }},
-		{"between and behind", false, func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 2048, 0x83, 16384, 8192) }},
-		{"container without partitions", false, func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 2048, 0x05, 8192, 30000) }},
+		{"between and behind", false,
+			func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 2048, 0x83, 16384, 8192) }},
+		{"container without partitions", false,
+			func(t *testing.T, b []byte) { dosEntries(b, 0x83, 2048, 2048, 0x05, 8192, 30000) }},
 		{"GPT, loader between", false, func(t *testing.T, b []byte) { gptOn(t, b, gapsMiB, 2*gapsMiB) }},
 		{"GPT, both copies damaged", true, func(t *testing.T, b []byte) {
 			gptOn(t, b, 10*gapsMiB)
@@ -89,7 +93,8 @@ func TestNothingIsLost(t *testing.T) {
 			dosEntries(b, 0x83, 4096, 20000)
 		}},
 		{"file system's boot sector with entries", true, func(t *testing.T, b []byte) {
-			copy(b, []byte{0xeb, 0x3c, 0x90, 'M', 'S', 'D', 'O', 'S', '5', '.', '0', 0, 2, 4, 1, 0, 2, 0, 2, 0, 0, 0xf8})
+			copy(b, []byte{0xeb, 0x3c, 0x90, 'M', 'S', 'D', 'O', 'S', '5', '.', '0', 0, 2, 4, 1, 0, 2, 0, 2, 0, 0,
+				0xf8})
 			dosEntries(b, 0x0e, 63, 20000)
 		}},
 	} {
@@ -103,7 +108,8 @@ func TestNothingIsLost(t *testing.T) {
 				t.Errorf("refused %v, notes %q", tbl.Refused, tbl.Notes)
 			}
 			target := dirty(size, 512)
-			if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{Verify: true}); err != nil {
+			if _, err := restore.Local(context.Background(), im, target,
+				restore.LocalOptions{Verify: true}); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(src, target.Bytes()) {
@@ -129,7 +135,8 @@ func TestDropGaps(t *testing.T) {
 	src := gapDisk(t)
 	im := captured(t, src, 512, capture.Options{Survey: []capture.SurveyOption{capture.DropGaps()}})
 	notes := strings.Join(im.Config().Table.Notes, " ")
-	if im.Config().Stored > gapsMiB || !strings.Contains(notes, " bytes that lie in no partition and are not zero are not in the image") {
+	if im.Config().Stored > gapsMiB ||
+		!strings.Contains(notes, " bytes that lie in no partition and are not zero are not in the image") {
 		t.Errorf("%d bytes stored, notes %q", im.Config().Stored, notes)
 	}
 	if _, err := restore.NewPlan(im.Config(), im.Index(), 8*gapsMiB, 512); err != nil {
@@ -141,7 +148,8 @@ func TestDropGaps(t *testing.T) {
 func TestGapsThatDoNotFit(t *testing.T) {
 	im := captured(t, gapDisk(t), 512, capture.Options{})
 	_, err := restore.NewPlan(im.Config(), im.Index(), 8*gapsMiB, 512)
-	if err == nil || !strings.Contains(err.Error(), "from byte 16777216 on, in no partition") || !strings.Contains(err.Error(), "--gaps drop") {
+	if err == nil || !strings.Contains(err.Error(), "from byte 16777216 on, in no partition") ||
+		!strings.Contains(err.Error(), "--gaps drop") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := restore.NewPlan(im.Config(), im.Index(), 20*gapsMiB, 512); err != nil {
@@ -161,7 +169,8 @@ func TestTooSmallForBehind(t *testing.T) {
 	cfg.Partitions = append([]image.Partition(nil), cfg.Partitions...)
 	cfg.Partitions[1].FS, cfg.Partitions[1].FSSize = "ext4", 4*gapsMiB
 	_, err := restore.NewPlan(&cfg, im.Index(), 8*gapsMiB, 512)
-	if want := "its file system needs 4194304, and with what else the image has behind it 10485760; choose a larger disk"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "its file system needs 4194304, and with what else the image has behind it 10485760; choose a larger " +
+		"disk"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)
 	}
 }
@@ -176,7 +185,8 @@ func TestGrowStopsAtGapBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g := p.Growth(); g.Start+g.To != 16*gapsMiB || len(p.Warnings()) != 1 || !strings.Contains(p.Warnings()[0], "has bytes at 16777216") {
+	if g := p.Growth(); g.Start+g.To != 16*gapsMiB || len(p.Warnings()) != 1 ||
+		!strings.Contains(p.Warnings()[0], "has bytes at 16777216") {
 		t.Errorf("%+v, warnings %q", g, p.Warnings())
 	}
 }

@@ -28,7 +28,8 @@ func (g Growth) FileSystem(ctx context.Context, path string, sectorSize int) err
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return fmt.Errorf("%s has %d bytes now, but the %s in it was made for %d and does not use the rest: %w; in the restored system `%s` makes it do so",
+	return fmt.Errorf("%s has %d bytes now, but the %s in it was made for %d and does not use the rest: %w; in the "+
+		"restored system `%s` makes it do so",
 		g.where(), g.To, g.FS, g.From, err, grow.Command(g.FS))
 }
 

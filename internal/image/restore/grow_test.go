@@ -51,7 +51,8 @@ func newGrower(t *testing.T, kind string) *grower {
 	if _, err := io.Copy(io.NewOffsetWriter(out, growStart), io.NewSectionReader(in, 0, size)); err != nil {
 		t.Fatal(err)
 	}
-	volumetest.RunIn(t, fmt.Sprintf("label: gpt\nstart=%d, size=%d, type=linux, name=root\n", growStart/512, growFrom/512), "sfdisk", "-q", disk)
+	volumetest.RunIn(t, fmt.Sprintf("label: gpt\nstart=%d, size=%d, type=linux, name=root\n", growStart/512,
+		growFrom/512), "sfdisk", "-q", disk)
 	s := store(t)
 	if _, err := capture.Capture(t.Context(), out, diskSize, 512, capture.Options{Store: s, Name: "img"}); err != nil {
 		t.Fatal(err)
@@ -73,8 +74,9 @@ func (g *grower) write(path string, delta bool) (restore.Growth, restore.Stats) 
 	}
 	defer t.Close()
 	var growth restore.Growth
-	stats, err := restore.Local(g.Context(), g.im, t, restore.LocalOptions{Delta: delta, Verify: true, Plan: []restore.PlanOption{restore.Grow()},
-		Planned: func(p *restore.Plan) { growth = p.Growth() }})
+	stats, err := restore.Local(g.Context(), g.im, t,
+		restore.LocalOptions{Delta: delta, Verify: true, Plan: []restore.PlanOption{restore.Grow()},
+			Planned: func(p *restore.Plan) { growth = p.Growth() }})
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -95,7 +97,9 @@ func (g *grower) grow(growth restore.Growth, path string) {
 	switch {
 	case errors.Is(err, unix.EPERM) && g.kind == "ext4" && !volumetest.MayResize(g.T):
 		// Root of a container may often not resize ext4. Then the words are what can be shown.
-		if !strings.Contains(err.Error(), "partition 1 has 343932928 bytes now, but the ext4 in it was made for 157286400") || !strings.Contains(err.Error(), "resize2fs") {
+		if !strings.Contains(err.Error(),
+			"partition 1 has 343932928 bytes now, but the ext4 in it was made for 157286400") ||
+			!strings.Contains(err.Error(), "resize2fs") {
 			g.Error(err)
 		}
 		g.Skip(err)
@@ -108,7 +112,8 @@ func (g *grower) grow(growth restore.Growth, path string) {
 func (g *grower) sound(file string) {
 	g.Helper()
 	volumetest.Run(g.T, "sfdisk", "--verify", file)
-	dev, detach := volumetest.Loop(g.T, file, 512, "--offset", fmt.Sprint(growStart), "--sizelimit", fmt.Sprint(328<<20))
+	dev, detach := volumetest.Loop(g.T, file, 512, "--offset", fmt.Sprint(growStart), "--sizelimit",
+		fmt.Sprint(328<<20))
 	defer detach()
 	if g.kind == "btrfs" {
 		volumetest.Run(g.T, "btrfs", "check", "--readonly", dev)

@@ -37,7 +37,8 @@ func Local(ctx context.Context, im *image.Image, t Target, o LocalOptions) (Stat
 		Bring: func(ctx context.Context, have []Range, _ bool) error {
 			before := stats
 			var err error
-			stats, err = p.local(ctx, im, t, WriterOptions{Name: im.Name(), Workers: o.Workers, Have: have}, o.progress("write"))
+			stats, err = p.local(ctx, im, t, WriterOptions{Name: im.Name(), Workers: o.Workers, Have: have},
+				o.progress("write"))
 			stats.Written, stats.Needed = stats.Written+before.Written, stats.Needed+before.Needed
 			return err
 		},
@@ -57,7 +58,8 @@ func (o LocalOptions) progress(step string) image.Progress {
 }
 
 // local is a Writer whose workers fetch the frames themselves.
-func (p *Plan) local(ctx context.Context, im *image.Image, t Target, o WriterOptions, progress image.Progress) (Stats, error) {
+func (p *Plan) local(ctx context.Context, im *image.Image, t Target, o WriterOptions, progress image.Progress) (Stats,
+	error) {
 	w, err := newWriter(p, t, o)
 	if err != nil {
 		return Stats{}, err

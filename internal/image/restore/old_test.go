@@ -35,7 +35,8 @@ func TestOldImage(t *testing.T) {
 		t.Error(err)
 	}
 	// By their rule bytes between and behind partitions were not in it: that is said.
-	if notes := im.AgeNotes(); len(notes) != 1 || !strings.Contains(notes[0], "left out 2087424 bytes that lie in no partition and 0 that lie behind") {
+	if notes := im.AgeNotes(); len(notes) != 1 ||
+		!strings.Contains(notes[0], "left out 2087424 bytes that lie in no partition and 0 that lie behind") {
 		t.Errorf("notes of an old image: %q", notes)
 	}
 	for name, o := range map[string]restore.LocalOptions{

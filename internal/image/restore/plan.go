@@ -55,7 +55,8 @@ func NewPlan(cfg *image.Config, idx *image.Index, size int64, sectorSize int, o 
 		f(p)
 	}
 	if idx.DiskSize != cfg.DiskSize {
-		return nil, fmt.Errorf("index and config of the image disagree on the size of the disk (%d, %d)", idx.DiskSize, cfg.DiskSize)
+		return nil, fmt.Errorf("index and config of the image disagree on the size of the disk (%d, %d)", idx.DiskSize,
+			cfg.DiskSize)
 	}
 	if sectorSize < 512 || sectorSize > 65536 || sectorSize&(sectorSize-1) != 0 {
 		return nil, fmt.Errorf("a target with sectors of %d bytes", sectorSize)
@@ -85,11 +86,14 @@ func (p *Plan) sectors() error {
 	for _, fs := range p.cfg.Partitions {
 		switch {
 		case fs.BlockSize > 0 && fs.BlockSize < int64(p.sector) && fs.FS != volume.TypeRaw:
-			return fmt.Errorf("partition %d: its %s file system has blocks of %d bytes, which a disk with sectors of %d cannot carry: "+
+			return fmt.Errorf("partition %d: its %s file system has blocks of %d bytes, which a disk with sectors of "+
+				"%d cannot carry: "+
 				"choose a disk with sectors of %d", fs.Number, fs.FS, fs.BlockSize, p.sector, p.cfg.SectorSize)
 		case fs.FS == "vfat" || fs.FS == "xfs" || fs.FS == "ntfs" || fs.FS == "exfat":
-			p.warnings = append(p.warnings, fmt.Sprintf("partition %d: its %s file system was made for sectors of %d bytes and may not mount on a disk with sectors of %d",
-				fs.Number, fs.FS, p.cfg.SectorSize, p.sector))
+			p.warnings = append(p.warnings,
+				fmt.Sprintf("partition %d: its %s file system was made for sectors of %d bytes and may not mount on "+
+					"a disk with sectors of %d",
+					fs.Number, fs.FS, p.cfg.SectorSize, p.sector))
 		}
 	}
 	return nil
@@ -111,7 +115,8 @@ func (p *Plan) layout() error {
 	for _, x := range p.pieces {
 		e := image.Extent{Offset: x.Offset, Length: int64(len(x.Data))}
 		if e.Offset < 0 || e.Length > p.size || e.Offset > p.size-e.Length {
-			return fmt.Errorf("the image's partition table has %d bytes at %d, beyond the disk of %d bytes", e.Length, e.Offset, p.size)
+			return fmt.Errorf("the image's partition table has %d bytes at %d, beyond the disk of %d bytes", e.Length,
+				e.Offset, p.size)
 		}
 		p.tables = append(p.tables, e)
 	}
@@ -134,7 +139,8 @@ func (p *Plan) room() error {
 		if in.Length == 0 {
 			continue
 		}
-		err := fmt.Errorf("the image has bytes at %d (%s) where the partition table of this disk belongs (%d bytes at %d)",
+		err := fmt.Errorf("the image has bytes at %d (%s) where the partition table of this disk belongs (%d bytes "+
+			"at %d)",
 			in.Offset, p.place(in.Offset), own.Length, own.Offset)
 		if p.sector != p.cfg.SectorSize {
 			return fmt.Errorf("%w: choose a disk with sectors of %d", err, p.cfg.SectorSize)
@@ -167,8 +173,9 @@ func (p *Plan) beyond() error {
 			end += e.Length
 		}
 	}
-	return &TooSmallError{end, p.size, fmt.Sprintf("the image has %d bytes that are not zero from byte %d on, %s: choose a larger disk, or %s",
-		lost, first, p.place(first), p.wayOut(first))}
+	return &TooSmallError{end, p.size,
+		fmt.Sprintf("the image has %d bytes that are not zero from byte %d on, %s: choose a larger disk, or %s",
+			lost, first, p.place(first), p.wayOut(first))}
 }
 
 // bootCopy says whether e is the copy of a boot sector that a smaller disk does without.
@@ -225,8 +232,9 @@ func (p *Plan) trim() {
 		}
 		trimmed[i].Zeros = nil
 		for _, z := range zeros {
-			trimmed[i].Zeros = append(trimmed[i].Zeros, volume.Subtract([]image.Extent{z}, append(slices.Clone(p.tables),
-				image.Extent{Offset: p.size, Length: math.MaxInt64 - p.size}))...)
+			trimmed[i].Zeros = append(trimmed[i].Zeros,
+				volume.Subtract([]image.Extent{z}, append(slices.Clone(p.tables),
+					image.Extent{Offset: p.size, Length: math.MaxInt64 - p.size}))...)
 		}
 	}
 	if trimmed != nil {

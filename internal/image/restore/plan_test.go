@@ -74,7 +74,8 @@ func TestGrow(t *testing.T) {
 func TestCutToTheFileSystem(t *testing.T) {
 	const mib = 1 << 20
 	// The file system has 12 of the partition's 40 MiB.
-	cfg, idx := planned(512, []image.Partition{{Size: 10 * mib, FS: "vfat"}, {Size: 40 * mib, FS: "ext4", FSSize: 12 * mib}})
+	cfg, idx := planned(512,
+		[]image.Partition{{Size: 10 * mib, FS: "vfat"}, {Size: 40 * mib, FS: "ext4", FSSize: 12 * mib}})
 	p, err := restore.NewPlan(cfg, idx, 30*mib, 512)
 	if err != nil {
 		t.Fatal(err)

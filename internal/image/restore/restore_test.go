@@ -121,7 +121,8 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			target := dirty(c.size, c.sector)
-			if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{Verify: true}); err != nil {
+			if _, err := restore.Local(context.Background(), im, target,
+				restore.LocalOptions{Verify: true}); err != nil {
 				t.Fatal(err)
 			}
 			sameData(t, im, src, target)
@@ -201,7 +202,8 @@ func TestPlanRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			target := dirty(c.size, c.sector)
-			if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{Verify: true}); err != nil {
+			if _, err := restore.Local(context.Background(), im, target,
+				restore.LocalOptions{Verify: true}); err != nil {
 				t.Fatal(err)
 			}
 			sameData(t, im, src, target)
@@ -275,7 +277,8 @@ func TestVerifyFindsFlippedBit(t *testing.T) {
 	for _, at := range []int64{0, 512, 1<<20 + 5, 5<<20 + 77777, int64(len(src)) - 1} {
 		target.Bytes()[at] ^= 4
 		var m *restore.MismatchError
-		if err := p.Verify(context.Background(), target, nil); !errors.As(err, &m) || at < m.Offset || at >= m.Offset+m.Length {
+		if err := p.Verify(context.Background(), target, nil); !errors.As(err, &m) || at < m.Offset ||
+			at >= m.Offset+m.Length {
 			t.Errorf("flipped bit at %d: %v", at, err)
 		}
 		target.Bytes()[at] ^= 4
@@ -311,7 +314,8 @@ func TestFileTarget(t *testing.T) {
 			if _, err := restore.OpenTarget(path, c.o); err == nil {
 				t.Error("a file that is being written was opened a second time")
 			}
-			if _, err := restore.Local(context.Background(), im, target, restore.LocalOptions{Verify: true}); err != nil {
+			if _, err := restore.Local(context.Background(), im, target,
+				restore.LocalOptions{Verify: true}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(path)

@@ -144,7 +144,8 @@ func (p *Plan) scan(ctx context.Context, t Target, progress image.Progress, foun
 					w := wipes[i-len(p.idx.Chunks)]
 					f.chunk, f.same, n = -1, true, w.Length
 					base := w.Offset / p.idx.Grid * p.idx.Grid
-					if err = s.read(base, []image.Extent{w}); err == nil && !image.IsZero(s.buf[w.Offset-base:w.End()-base]) {
+					if err = s.read(base, []image.Extent{w}); err == nil &&
+						!image.IsZero(s.buf[w.Offset-base:w.End()-base]) {
 						f.notZero = append(f.notZero, w)
 					}
 				default:
@@ -239,7 +240,8 @@ func (e *MismatchError) Error() string {
 	if e.Chunk >= 0 {
 		where = fmt.Sprintf("chunk %d, ", e.Chunk)
 	}
-	return fmt.Sprintf("the disk did not keep what was written (%s%d bytes at byte %d): %s; the disk, its cable or the memory may be failing",
+	return fmt.Sprintf("the disk did not keep what was written (%s%d bytes at byte %d): %s; the disk, its cable or "+
+		"the memory may be failing",
 		where, e.Length, e.Offset, e.What)
 }
 
@@ -254,7 +256,8 @@ func (p *Plan) Verify(ctx context.Context, t Target, progress image.Progress) er
 		return err
 	}
 	if x != nil {
-		return &MismatchError{Chunk: -1, Offset: x.Offset, Length: int64(len(x.Data)), What: "the partition table is another"}
+		return &MismatchError{Chunk: -1, Offset: x.Offset, Length: int64(len(x.Data)),
+			What: "the partition table is another"}
 	}
 	var first *MismatchError
 	note := func(e MismatchError) {
@@ -268,7 +271,8 @@ func (p *Plan) Verify(ctx context.Context, t Target, progress image.Progress) er
 		}
 		if !f.same {
 			ext := p.idx.Chunks[f.chunk].Extents
-			note(MismatchError{f.chunk, ext[0].Offset, ext[len(ext)-1].End() - ext[0].Offset, "its BLAKE3 sum is not the image's"})
+			note(MismatchError{f.chunk, ext[0].Offset, ext[len(ext)-1].End() - ext[0].Offset,
+				"its BLAKE3 sum is not the image's"})
 		}
 		return nil
 	})

@@ -58,7 +58,8 @@ func (p *Plan) otherTable(t Target) (*table.Piece, error) {
 // matches makes sure that a plan is not carried out on another disk than it was made for.
 func (p *Plan) matches(t Target) error {
 	if t.Size() != p.size || t.SectorSize() != p.sector {
-		return fmt.Errorf("the plan is for a disk of %d bytes in sectors of %d, the target has %d in sectors of %d: make a new plan",
+		return fmt.Errorf("the plan is for a disk of %d bytes in sectors of %d, the target has %d in sectors of %d: "+
+			"make a new plan",
 			p.size, p.sector, t.Size(), t.SectorSize())
 	}
 	return nil

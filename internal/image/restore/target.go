@@ -104,7 +104,8 @@ func Unused(path string) error {
 	var used *inuse.Error
 	switch {
 	case errors.As(err, &used):
-		return fmt.Errorf("%s is in use (%s) and would be overwritten under it: end that, or name another target", path, strings.Join(used.Users, "; "))
+		return fmt.Errorf("%s is in use (%s) and would be overwritten under it: end that, or name another target", path,
+			strings.Join(used.Users, "; "))
 	case errors.Is(err, os.ErrNotExist):
 		return nil
 	case err != nil:

@@ -22,7 +22,8 @@ func TestWholeDiskSmaller(t *testing.T) {
 		want   string // "" if it fits
 	}{
 		"zeros behind, as large as the file system": {false, claims, ""},
-		"zeros behind, too small":                   {false, claims - 4096, "the swap file system of the image has 8388608 bytes"},
+		"zeros behind, too small": {false, claims - 4096,
+			"the swap file system of the image has 8388608 bytes"},
 		"bytes behind, as large as the file system": {true, claims, "bytes that are not zero from byte 12582912 on"},
 		"bytes behind, room for them":               {true, far + gapsMiB, ""},
 	} {
@@ -37,7 +38,8 @@ func TestWholeDiskSmaller(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := capture.Capture(t.Context(), imagetest.NewMemory(b, 512), size, 512, capture.Options{Store: s, Level: capture.Fast})
+			r, err := capture.Capture(t.Context(), imagetest.NewMemory(b, 512), size, 512,
+				capture.Options{Store: s, Level: capture.Fast})
 			if err != nil {
 				t.Fatal(err)
 			}

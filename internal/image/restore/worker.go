@@ -85,7 +85,8 @@ func (w *Writer) outcome(frame int32, damage, err error) {
 		}
 		w.mu.Unlock()
 		if last {
-			w.fail(fmt.Errorf("%w; it came %d times like this, so the server's copy is damaged: run `diskcast image verify` there", d, maxTries))
+			w.fail(fmt.Errorf("%w; it came %d times like this, so the server's copy is damaged: run `diskcast image "+
+				"verify` there", d, maxTries))
 		}
 		w.tell()
 	}

@@ -109,8 +109,9 @@ func newWriter(p *Plan, t Target, o WriterOptions) (*Writer, error) {
 		// A machine with many CPUs need not have memory for all of them.
 		o.Workers = min(o.Workers, max(2, int(2*o.Memory/p.idx.Grid)))
 	}
-	w := &Writer{p: p, t: t, o: o, state: make([]uint8, len(p.idx.Frames)), tries: map[int32]int{}, parts: map[int32]*part{},
-		done: make(chan struct{}), failed: make(chan struct{})}
+	w := &Writer{p: p, t: t, o: o, state: make([]uint8, len(p.idx.Frames)), tries: map[int32]int{},
+		parts: map[int32]*part{},
+		done:  make(chan struct{}), failed: make(chan struct{})}
 	w.work.L, w.room.L = &w.mu, &w.mu
 	w.need(o.Have)
 	return w, nil

@@ -246,7 +246,8 @@ func (d *disk) table(r *rand.Rand, kind, flaw string) {
 		}
 		if flaw != "first copy damaged" {
 			d.bytes[end-d.sector+60] ^= 1
-			d.repair = append(d.repair, volume.Extent{Offset: end - gptHead(d.sector) + d.sector, Length: gptHead(d.sector) - d.sector})
+			d.repair = append(d.repair,
+				volume.Extent{Offset: end - gptHead(d.sector) + d.sector, Length: gptHead(d.sector) - d.sector})
 		}
 		d.refused = flaw == "both copies damaged"
 	case "hybrid":

@@ -48,7 +48,8 @@ func freeOfFAT(t *testing.T, image string) []volume.Extent {
 			used++
 		}
 	}
-	if out := volumetest.Run(t, "fsck.fat", "-n", image); !strings.Contains(out, fmt.Sprintf(" %d/%d clusters", used, clusters)) {
+	if out := volumetest.Run(t, "fsck.fat", "-n", image); !strings.Contains(out,
+		fmt.Sprintf(" %d/%d clusters", used, clusters)) {
 		t.Fatalf("%d of %d clusters are used; fsck.fat says %s", used, clusters, out)
 	}
 	return runs.Extents()
@@ -86,7 +87,8 @@ func freeOfBtrfs(t *testing.T, image string) []volume.Extent {
 	for _, super := range []int64{64 << 20, 256 << 30} {
 		used.Add(super, 4096)
 	}
-	lines := bufio.NewScanner(strings.NewReader(volumetest.Run(t, "btrfs", "inspect-internal", "dump-tree", "-t", "extent", image)))
+	lines := bufio.NewScanner(strings.NewReader(volumetest.Run(t, "btrfs", "inspect-internal", "dump-tree", "-t",
+		"extent", image)))
 	for lines.Scan() {
 		_, key, ok := strings.Cut(lines.Text(), " key (")
 		var logical, n int64

@@ -50,7 +50,8 @@ func freeOfExt(t *testing.T, image string) []volume.Extent {
 func freeOfXFS(t *testing.T, image string) []volume.Extent {
 	_, size := volumetest.Open(t, image)
 	var block, perGroup int64
-	for line := range strings.Lines(volumetest.Run(t, "xfs_db", "-r", "-f", "-c", "sb 0", "-c", "print blocksize agblocks", image)) {
+	for line := range strings.Lines(volumetest.Run(t, "xfs_db", "-r", "-f", "-c", "sb 0", "-c",
+		"print blocksize agblocks", image)) {
 		if n, ok := strings.CutPrefix(line, "blocksize = "); ok {
 			scan(t, n, "%d", &block)
 		}
@@ -62,7 +63,8 @@ func freeOfXFS(t *testing.T, image string) []volume.Extent {
 	s := bufio.NewScanner(strings.NewReader(volumetest.Run(t, "xfs_db", "-r", "-f", "-c", "freesp -d", image)))
 	for s.Scan() {
 		var group, at, n int64
-		if k, err := fmt.Sscanf(s.Text(), "%d %d %d", &group, &at, &n); k != 3 || err != nil || len(strings.Fields(s.Text())) != 3 {
+		if k, err := fmt.Sscanf(s.Text(), "%d %d %d", &group, &at, &n); k != 3 || err != nil ||
+			len(strings.Fields(s.Text())) != 3 {
 			continue // the histogram below the list
 		}
 		runs.Add((group*perGroup+at)*block, n*block)

@@ -89,15 +89,19 @@ func lvmPV(t *testing.T, image string) {
 	t.Setenv("LVM_SYSTEM_DIR", t.TempDir())
 	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
 	lvm := func(args ...string) string {
-		return volumetest.Run(t, "lvm", append(args, "--driverloaded", "n", "--config", `devices{use_devicesfile=0 filter=["a|^`+device+`$|","r|.*|"]} `+
-			`activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`)...)
+		return volumetest.Run(t, "lvm",
+			append(args, "--driverloaded", "n", "--config", `devices{use_devicesfile=0 filter=["a|^`+device+
+				`$|","r|.*|"]} `+
+				`activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`)...)
 	}
 	group := fmt.Sprintf("dc-rule-%d", os.Getpid())
 	lvm("pvcreate", "-q", "-y", device)
 	lvm("vgcreate", "-q", "-y", "-s", "1m", group, device)
 	lvm("lvcreate", "-q", "-y", "-an", "-Wn", "-Zn", "-l", fmt.Sprint(lvSize/mib), "-n", "root", group)
-	out := lvm("pvs", "--noheadings", "--units", "b", "--nosuffix", "--segments", "-o", "pe_start,pvseg_start,pvseg_size,lv_name", device)
-	if want := fmt.Sprint(lvStart) + " 0 " + fmt.Sprint(lvSize/mib) + " root"; !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+	out := lvm("pvs", "--noheadings", "--units", "b", "--nosuffix", "--segments", "-o",
+		"pe_start,pvseg_start,pvseg_size,lv_name", device)
+	if want := fmt.Sprint(lvStart) + " 0 " + fmt.Sprint(lvSize/mib) +
+		" root"; !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
 		t.Fatalf("the logical volume is not where it was expected: %s", out)
 	}
 	inner := filepath.Join(t.TempDir(), "ext4")

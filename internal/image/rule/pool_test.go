@@ -44,13 +44,19 @@ var makers = []struct {
 	{"ext2", 3 * mib, ext("-t", "ext2", "-b", "1024"), freeOfExt, []string{"e2fsck", "-fn"}},
 	{"ext3", 8 * mib, ext("-t", "ext3", "-b", "1024"), freeOfExt, []string{"e2fsck", "-fn"}},
 	{"ext4", 9*mib + 512*7, ext("-t", "ext4"), freeOfExt, []string{"e2fsck", "-fn"}},
-	{"ext4 of 4 KiB", 12 * mib, ext("-t", "ext4", "-b", "4096", "-O", "metadata_csum,64bit"), freeOfExt, []string{"e2fsck", "-fn"}},
-	{"ext4 as of old", 6 * mib, ext("-t", "ext4", "-b", "1024", "-g", "1024", "-O", "^metadata_csum,uninit_bg,^resize_inode,sparse_super2"), freeOfExt, []string{"e2fsck", "-fn"}},
-	{"ext4 without journal", 5 * mib, ext("-t", "ext4", "-O", "^has_journal,inline_data,meta_bg,^resize_inode", "-I", "256"), freeOfExt, []string{"e2fsck", "-fn"}},
+	{"ext4 of 4 KiB", 12 * mib, ext("-t", "ext4", "-b", "4096", "-O", "metadata_csum,64bit"), freeOfExt,
+		[]string{"e2fsck", "-fn"}},
+	{"ext4 as of old", 6 * mib,
+		ext("-t", "ext4", "-b", "1024", "-g", "1024", "-O", "^metadata_csum,uninit_bg,^resize_inode,sparse_super2"),
+		freeOfExt, []string{"e2fsck", "-fn"}},
+	{"ext4 without journal", 5 * mib,
+		ext("-t", "ext4", "-O", "^has_journal,inline_data,meta_bg,^resize_inode", "-I", "256"), freeOfExt,
+		[]string{"e2fsck", "-fn"}},
 	{"fat12", 3 * mib, fat("-F", "12"), freeOfFAT, []string{"fsck.fat", "-n"}},
 	{"fat16", 10 * mib, fat("-F", "16"), freeOfFAT, []string{"fsck.fat", "-n"}},
 	{"fat32", 36 * mib, fat("-F", "32", "-s", "1"), freeOfFAT, []string{"fsck.fat", "-n"}},
-	{"fat16 with large clusters", 17*mib + 512, fat("-F", "16", "-s", "8", "-r", "112", "-R", "5"), freeOfFAT, []string{"fsck.fat", "-n"}},
+	{"fat16 with large clusters", 17*mib + 512, fat("-F", "16", "-s", "8", "-r", "112", "-R", "5"), freeOfFAT,
+		[]string{"fsck.fat", "-n"}},
 	{"ntfs", 6 * mib, ntfs("-c", "4096"), by("ntfs"), []string{"ntfsfix", "-n"}},
 	{"ntfs of 512 bytes", 4*mib + 512*3, ntfs("-c", "512"), by("ntfs"), []string{"ntfsfix", "-n"}},
 	{"exfat", 7 * mib, exfat, by("exfat"), []string{"fsck.exfat", "-n"}},
@@ -58,7 +64,8 @@ var makers = []struct {
 	{"btrfs, separate", 130 * mib, btrfs(), freeOfBtrfs, []string{"btrfs", "check"}},
 	{"f2fs", 100 * mib, f2fs, by("f2fs"), []string{"fsck.f2fs", "--dry-run"}},
 	{"xfs", 300 * mib, xfs, freeOfXFS, []string{"xfs_repair", "-n", "-f"}},
-	{"swap", 2 * mib, func(t *testing.T, image string) { volumetest.Run(t, "mkswap", "-q", "-L", "swap", image) }, freeOfSwap, nil},
+	{"swap", 2 * mib, func(t *testing.T, image string) { volumetest.Run(t, "mkswap", "-q", "-L", "swap", image) },
+		freeOfSwap, nil},
 	{"jfs", 17 * mib, jfs, freeOfHoles, []string{"fsck.jfs", "-n", "-f"}},
 	{"nilfs2", 20 * mib, nilfs2, freeOfZeros, nil},
 	{"reiserfs", 12 * mib, reiserfs, freeOfReiser, []string{"reiserfsck", "--check", "-q", "-y"}},
@@ -78,7 +85,8 @@ func pool(t *testing.T) []*fileSystem {
 				t.Fatal(err)
 			}
 			m.make(t, image)
-			fs := &fileSystem{name: m.name, size: m.size, free: m.free(t, image), check: m.check, zero: m.name == "ufs" || m.name == "nilfs2"}
+			fs := &fileSystem{name: m.name, size: m.size, free: m.free(t, image), check: m.check,
+				zero: m.name == "ufs" || m.name == "nilfs2"}
 			if len(fs.check) > 0 {
 				volumetest.Run(t, fs.check[0], append(fs.check[1:len(fs.check):len(fs.check)], image)...)
 			}

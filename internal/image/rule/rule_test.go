@@ -75,9 +75,11 @@ func TestRule(t *testing.T) {
 		})
 	}
 	_ = g.Wait() // they fail the test
-	t.Logf("%d disks, %d refused; %d MB were free in file systems with nothing behind them, of which at least %d MB were left out", n, refused.Load(), free.Load()>>20, left.Load()>>20)
+	t.Logf("%d disks, %d refused; %d MB were free in file systems with nothing behind them, of which at least %d MB "+
+		"were left out", n, refused.Load(), free.Load()>>20, left.Load()>>20)
 	if *seed < 0 && left.Load() < free.Load()/2 {
-		t.Errorf("of %d such bytes only %d were left out: the test shows nothing when all is in the images", free.Load(), left.Load())
+		t.Errorf("of %d such bytes only %d were left out: the test shows nothing when all is in the images",
+			free.Load(), left.Load())
 	}
 }
 
@@ -94,7 +96,8 @@ func through(ctx context.Context, d *disk, dir string, seed int64) ([]byte, erro
 	if seed%2 == 0 {
 		src = newHoley(d.bytes)
 	}
-	res, err := capture.Capture(ctx, src, int64(len(d.bytes)), int(d.sector), capture.Options{Store: st, Level: capture.Fast, Workers: 1, Grid: 1 << 20})
+	res, err := capture.Capture(ctx, src, int64(len(d.bytes)), int(d.sector),
+		capture.Options{Store: st, Level: capture.Fast, Workers: 1, Grid: 1 << 20})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
@@ -109,7 +112,8 @@ func through(ctx context.Context, d *disk, dir string, seed int64) ([]byte, erro
 	target := make([]byte, len(d.bytes))
 	imagetest.Random(target, uint64(seed))
 	m := imagetest.NewMemory(target, int(d.sector))
-	if _, err := restore.Local(ctx, im, m, restore.LocalOptions{Workers: 1, Verify: seed%4 == 0, Delta: seed%5 == 0}); err != nil {
+	if _, err := restore.Local(ctx, im, m,
+		restore.LocalOptions{Workers: 1, Verify: seed%4 == 0, Delta: seed%5 == 0}); err != nil {
 		return nil, fmt.Errorf("restoring: %w", err)
 	}
 	return m.Bytes(), nil
@@ -202,7 +206,8 @@ func (d *disk) checkers(t *testing.T, got []byte) {
 			t.Error(err)
 			continue
 		}
-		if out, err := volumetest.Try(t, s.fs.check[0], append(s.fs.check[1:len(s.fs.check):len(s.fs.check)], path)...); err != nil {
+		if out, err := volumetest.Try(t, s.fs.check[0],
+			append(s.fs.check[1:len(s.fs.check):len(s.fs.check)], path)...); err != nil {
 			t.Errorf("%s says of a restored file system: %v\n%s", s.fs.check[0], err, out)
 		}
 	}

@@ -128,7 +128,8 @@ func (c *sequenceCoder) appendStream(dst []byte, ll, of, ml *fseTable) []byte {
 			break
 		}
 		s = &c.coded[i]
-		x, y, z := &of.syms[s.codes[offsetCode]&63], &ml.syms[s.codes[matchLength]&63], &ll.syms[s.codes[literalLength]&63]
+		x, y, z := &of.syms[s.codes[offsetCode]&63], &ml.syms[s.codes[matchLength]&63],
+			&ll.syms[s.codes[literalLength]&63]
 		bo, bm, bl := (o+x.bits)>>16, (m+y.bits)>>16, (l+z.bits)>>16
 		w |= uint64(o&(1<<(bo&31)-1)|m&(1<<(bm&31)-1)<<(bo&31)|l&(1<<(bl&31)-1)<<((bo+bm)&31)) << (n & 63)
 		n += uint(bo + bm + bl)

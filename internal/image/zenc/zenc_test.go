@@ -48,7 +48,8 @@ func sample(seed uint64, n int) []byte {
 			out = append(out, bytes.Repeat([]byte{byte(r.Uint32())}, size)...)
 		case 2:
 			for i := range uint32(size / 16) {
-				out = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(append(out, 1, 0, 0, 0), i), uint64(r.Uint32()))
+				out = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(append(out, 1, 0, 0, 0), i),
+					uint64(r.Uint32()))
 			}
 		case 3:
 			for range size {
@@ -71,7 +72,8 @@ func cases() map[string][]byte {
 	c := map[string][]byte{"empty": nil, "noise": make([]byte, 300_000)}
 	r := rand.NewChaCha8([32]byte{1})
 	_, _ = r.Read(c["noise"]) // never fails
-	for _, n := range []int{1, 15, 16, 17, 63, 64, 255, 256, 1023, 1024, 65791, 65792, maxBlock - 1, maxBlock, maxBlock + 1, span - 1, span + maxBlock + 1} {
+	for _, n := range []int{1, 15, 16, 17, 63, 64, 255, 256, 1023, 1024, 65791, 65792, maxBlock - 1, maxBlock,
+		maxBlock + 1, span - 1, span + maxBlock + 1} {
 		c[fmt.Sprint("sample ", n)] = sample(uint64(n), n)
 		c[fmt.Sprint("run ", n)] = bytes.Repeat([]byte{7}, n)
 	}
@@ -103,7 +105,8 @@ func TestFramesDecode(t *testing.T) {
 			}
 			frame = frame[6:]
 			var h zstd.Header
-			if err := h.Decode(frame); err != nil || !h.HasFCS || h.FrameContentSize != uint64(len(in)) || !h.SingleSegment || h.HasCheckSum {
+			if err := h.Decode(frame); err != nil || !h.HasFCS || h.FrameContentSize != uint64(len(in)) ||
+				!h.SingleSegment || h.HasCheckSum {
 				t.Errorf("level %d, %s: header %+v, %v", l, name, h, err)
 			}
 			out, err := d.DecodeAll(frame, nil)
@@ -163,7 +166,8 @@ func TestSizes(t *testing.T) {
 		size[i] = float64(len(New(l).EncodeAll(in, nil))) / float64(len(in))
 	}
 	for i, k := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedBestCompression} {
-		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(k), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(8<<20))
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(k), zstd.WithEncoderConcurrency(1),
+			zstd.WithEncoderCRC(false), zstd.WithWindowSize(8<<20))
 		if err != nil {
 			t.Fatal(err)
 		}

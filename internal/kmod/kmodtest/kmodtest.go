@@ -14,7 +14,8 @@ func Module(fields ...string) []byte {
 	names := []byte("\x00.modinfo\x00.shstrtab\x00")
 	const headerSize, sectionSize = 64, 64
 	header := elf.Header64{
-		Ident:     [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB),
+			byte(elf.EV_CURRENT)},
 		Type:      uint16(elf.ET_REL),
 		Machine:   uint16(elf.EM_X86_64),
 		Version:   uint32(elf.EV_CURRENT),
@@ -27,7 +28,8 @@ func Module(fields ...string) []byte {
 	sections := []elf.Section64{
 		{},
 		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: headerSize, Size: uint64(len(modinfo)), Addralign: 1},
-		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: headerSize + uint64(len(modinfo)), Size: uint64(len(names)), Addralign: 1},
+		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: headerSize + uint64(len(modinfo)), Size: uint64(len(names)),
+			Addralign: 1},
 	}
 	var b bytes.Buffer
 	for _, part := range []any{header, modinfo, names, sections} {

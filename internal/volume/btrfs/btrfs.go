@@ -158,8 +158,9 @@ func (fs *FS) super(sb []byte) error {
 	if devices != 1 {
 		fs.whole = true
 		fs.info.Used = fs.size
-		fs.info.Notes = append(fs.info.Notes, fmt.Sprintf("It is device %d of a btrfs on %d devices, so it is captured whole. "+
-			"Capture and restore all of them together.", fs.devid, devices))
+		fs.info.Notes = append(fs.info.Notes,
+			fmt.Sprintf("It is device %d of a btrfs on %d devices, so it is captured whole. "+
+				"Capture and restore all of them together.", fs.devid, devices))
 		return nil
 	}
 	if used > total {
@@ -173,7 +174,8 @@ func (fs *FS) super(sb []byte) error {
 	fs.sysArray = slices.Clone(sb[sysArrayAt : sysArrayAt+n])
 	if fs.logRoot.logical != 0 {
 		fs.info.Clean = false
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted: the journal (tree log) will be replayed on first mount.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted: the journal (tree log) will be replayed on first mount.")
 	}
 	return nil
 }

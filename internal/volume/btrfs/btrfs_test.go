@@ -61,7 +61,8 @@ func TestAgainstBtrfsProgs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			if _, feature, ok := strings.Cut(c.mkfs, "-O block"); ok {
-				if list, _ := volumetest.Try(t, "mkfs.btrfs", "-O", "list-all"); !strings.Contains(list, "block"+feature) {
+				if list, _ := volumetest.Try(t, "mkfs.btrfs", "-O", "list-all"); !strings.Contains(list, "block"+
+					feature) {
 					t.Skipf("this mkfs.btrfs cannot make it: %s", c.mkfs)
 				}
 			}
@@ -84,7 +85,8 @@ func TestAgainstBtrfsProgs(t *testing.T) {
 			unmount()
 			fs := judge(t, image, list)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
 			if _, extents := volumetest.Load(t, image, Open); volume.Bytes(extents) > size/2 && c.balance == "" {
@@ -105,7 +107,8 @@ func TestPartclone(t *testing.T) {
 	fs, ours := volumetest.Load(t, image, Open)
 	theirs, _ := volumetest.Partclone(t, "btrfs", image)
 	more, less := volumetest.Compare(ours, theirs)
-	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more,
+		less)
 	// partclone marks each extent at its place on the device, and once more where the device has that number as an
 	// address; and tree blocks of earlier generations, to which the superblock's backup roots point and which are free.
 	logical := volume.NewRuns(size)

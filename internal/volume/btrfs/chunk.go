@@ -16,9 +16,10 @@ const (
 	maxChunks  = 1 << 20 // a chunk is a GiB or so
 
 	// Profiles in a chunk's type.
-	profileRAID0, profileRAID1, profileDUP, profileRAID10, profileRAID5, profileRAID6 = 0x08, 0x10, 0x20, 0x40, 0x80, 0x100
-	profileRAID1C3, profileRAID1C4                                                    = 0x200, 0x400
-	striped                                                                           = profileRAID0 | profileRAID10 | profileRAID5 | profileRAID6
+	profileRAID0, profileRAID1, profileDUP, profileRAID10, profileRAID5, profileRAID6 = 0x08, 0x10, 0x20, 0x40, 0x80,
+		0x100
+	profileRAID1C3, profileRAID1C4 = 0x200, 0x400
+	striped                        = profileRAID0 | profileRAID10 | profileRAID5 | profileRAID6
 )
 
 // chunk maps length bytes from a logical address to one or several places on the device.
@@ -126,7 +127,8 @@ func (fs *FS) sortChunks() error {
 
 // find returns the chunk that holds n bytes from a logical address.
 func (fs *FS) find(logical, n int64) (*chunk, error) {
-	i, exact := slices.BinarySearchFunc(fs.chunks, logical, func(c chunk, at int64) int { return cmp.Compare(c.logical, at) })
+	i, exact := slices.BinarySearchFunc(fs.chunks, logical,
+		func(c chunk, at int64) int { return cmp.Compare(c.logical, at) })
 	if !exact {
 		i--
 	}

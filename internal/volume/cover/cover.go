@@ -45,7 +45,8 @@ func Open(r io.ReaderAt, size int64) (*Cover, error) {
 	switch {
 	case string(b[:8]) == "verity\x00\x00":
 		return verity(r, size, b), nil
-	case string(b[:8]) == "integrt\x00" && b[9] == 0: // sectors are not interleaved with checksums: the data is elsewhere
+	case string(b[:8]) == "integrt\x00" && b[9] == 0:
+		// sectors are not interleaved with checksums: the data is elsewhere
 		return &Cover{What: "the checksums of a dm-integrity device", Bytes: times(le.Uint64(b[16:]), 512)}, nil
 	case string(b[:4]) == "SnAp" && le.Uint32(b[4:]) <= 1 && le.Uint32(b[8:]) == 1: // valid or not, version
 		return &Cover{What: "the exception store of a device-mapper snapshot"}, nil

@@ -21,7 +21,8 @@ const mib = 1 << 20
 // Trees of every algorithm, block size and depth that veritysetup makes are told from what they do not vouch for.
 func TestMatches(t *testing.T) {
 	need.Tools(t, "veritysetup")
-	for _, options := range []string{"", "--salt=-", "--hash=sha512", "--hash=sha1 --data-block-size=1024 --hash-block-size=512", "--data-blocks=1", "--data-blocks=128",
+	for _, options := range []string{"", "--salt=-", "--hash=sha512",
+		"--hash=sha1 --data-block-size=1024 --hash-block-size=512", "--data-blocks=1", "--data-blocks=128",
 		"--data-blocks=129", "--hash-block-size=1024"} {
 		t.Run(options, func(t *testing.T) {
 			dir := t.TempDir()
@@ -87,7 +88,8 @@ func TestOpen(t *testing.T) {
 		name  string
 		b     []byte
 		bytes int64 // -1: none
-	}{{"integrity", integrity, mib}, {"interleaved", interleaved, -1}, {"of another version", odd, 0}, {"store", store, 0}, {"text", text, -1}} {
+	}{{"integrity", integrity, mib}, {"interleaved", interleaved, -1}, {"of another version", odd, 0},
+		{"store", store, 0}, {"text", text, -1}} {
 		c, err := Open(bytes.NewReader(x.b), headSize)
 		if x.bytes < 0 {
 			if !errors.Is(err, volume.ErrNotThis) {
@@ -106,7 +108,8 @@ func TestTypes(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	names := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^\s*([0-9A-F-]{36})\s+Linux (.*)$`).FindAllStringSubmatch(string(out), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\s*([0-9A-F-]{36})\s+Linux (.*)$`).FindAllStringSubmatch(string(out),
+		-1) {
 		names[strings.ToLower(m[1])] = strings.TrimSpace(m[2])
 	}
 	for guid, name := range names {

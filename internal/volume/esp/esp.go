@@ -181,7 +181,8 @@ func (c *Contents) Loader(arch string) (l Loader, why string, ok bool) {
 		if len(folders) == 1 {
 			return loaders[0], "the only boot loader there", true
 		}
-		return loaders[0], fmt.Sprintf("the first of %d boot loaders there, since no EFI/BOOT/BOOT%s.EFI says which is meant", len(folders), strings.ToUpper(arch)), true
+		return loaders[0], fmt.Sprintf("the first of %d boot loaders there, since no EFI/BOOT/BOOT%s.EFI says which "+
+			"is meant", len(folders), strings.ToUpper(arch)), true
 	}
 	want, whole, err := c.files.Head(back.Path, maxLoader)
 	if err == nil && whole && len(want) > 0 {

@@ -104,48 +104,94 @@ func TestLoader(t *testing.T) {
 		{"no EFI folder", tree{"README": ""}, "x64", "", ""},
 		{"an EFI folder without programs", tree{"EFI/BOOT/README.TXT": "x", "EFI/debian/grub.cfg": "x"}, "x64", "", ""},
 		{"Debian's installer: EFI/debian and no fallback", tree{
-			"EFI/debian/shimx64.efi": x64, "EFI/debian/grubx64.efi": x64 + "g", "EFI/debian/mmx64.efi": x64, "EFI/debian/fbx64.efi": x64,
+			"EFI/debian/shimx64.efi": x64, "EFI/debian/grubx64.efi": x64 + "g", "EFI/debian/mmx64.efi": x64,
+			"EFI/debian/fbx64.efi":   x64,
 			"EFI/debian/BOOTX64.CSV": csv("shimx64.efi,debian,,This is the boot entry for debian\n"),
 		}, "x64", "EFI/debian/shimx64.efi debian", "the only"},
-		{"shim beside GRUB, without a list", tree{"EFI/ubuntu/grubx64.efi": "g", "EFI/ubuntu/shimx64.efi": "s"}, "x64", "EFI/ubuntu/shimx64.efi ubuntu", "the only"},
+		{"shim beside GRUB, without a list", tree{"EFI/ubuntu/grubx64.efi": "g", "EFI/ubuntu/shimx64.efi": "s"}, "x64",
+			"EFI/ubuntu/shimx64.efi ubuntu", "the only"},
 		{"GRUB alone", tree{"EFI/arch/grubx64.efi": "g"}, "x64", "EFI/arch/grubx64.efi arch", "the only"},
-		{"the list's name and file", tree{"EFI/redhat/shimx64.efi": "s", "EFI/redhat/shimx64-redhat.efi": "r", "EFI/redhat/BOOTX64.CSV": csv("\nshimx64-redhat.efi,Red Hat Enterprise Linux,,c\r\n")},
+		{"the list's name and file",
+			tree{"EFI/redhat/shimx64.efi": "s", "EFI/redhat/shimx64-redhat.efi": "r",
+				"EFI/redhat/BOOTX64.CSV": csv("\nshimx64-redhat.efi,Red Hat Enterprise Linux,,c\r\n")},
 			"x64", "EFI/redhat/shimx64-redhat.efi Red Hat Enterprise Linux", "the only"},
-		{"a line of the list whose file is not there", tree{"EFI/a/shimx64.efi": "s", "EFI/a/BOOTX64.CSV": csv("gone.efi,Gone,,\nshimx64.efi,A,,\n")}, "x64", "EFI/a/shimx64.efi A", "the only"},
-		{"a line of the list that wants options", tree{"EFI/a/shimx64.efi": "s", "EFI/a/BOOTX64.CSV": csv("shimx64.efi,fwupd,fwupdx64.efi,\n")}, "x64", "EFI/a/shimx64.efi a", "the only"},
-		{"the list of another processor", tree{"EFI/a/shimx64.efi": "s", "EFI/a/shimia32.efi": "s", "EFI/a/BOOTIA32.CSV": csv("shimia32.efi,A 32,,\n")}, "ia32", "EFI/a/shimia32.efi A 32", "the only"},
-		{"systemd-boot as bootctl installs it", tree{"EFI/systemd/systemd-bootx64.efi": x64, "EFI/BOOT/BOOTX64.EFI": x64}, "x64", "EFI/systemd/systemd-bootx64.efi systemd", "the same program as EFI/BOOT/BOOTX64.EFI"},
-		{"systemd-boot before a kernel that it starts", tree{"EFI/systemd/systemd-bootx64.efi": "b", "EFI/Linux/linux-6.1.efi": x64}, "x64", "EFI/systemd/systemd-bootx64.efi systemd", "the first of 2"},
-		{"a unified kernel alone", tree{"EFI/Linux/debian-6.1.efi": x64}, "x64", "EFI/Linux/debian-6.1.efi debian-6.1", "the only"},
-		{"a unified kernel for another processor", tree{"EFI/Linux/debian-6.1.efi": program(0xaa64, "")}, "x64", "", ""},
-		{"Windows", tree{"EFI/Microsoft/Boot/bootmgfw.efi": x64, "EFI/Microsoft/Boot/BCD": "b", "EFI/BOOT/bootx64.efi": x64}, "x64", "EFI/Microsoft/Boot/bootmgfw.efi Windows Boot Manager", "the same program as EFI/BOOT/bootx64.efi"},
-		{"Windows and Debian, the fallback is Windows'", tree{"EFI/Microsoft/Boot/bootmgfw.efi": x64, "EFI/debian/shimx64.efi": "s", "EFI/BOOT/bootx64.efi": x64},
+		{"a line of the list whose file is not there",
+			tree{"EFI/a/shimx64.efi": "s", "EFI/a/BOOTX64.CSV": csv("gone.efi,Gone,,\nshimx64.efi,A,,\n")}, "x64",
+			"EFI/a/shimx64.efi A", "the only"},
+		{"a line of the list that wants options",
+			tree{"EFI/a/shimx64.efi": "s", "EFI/a/BOOTX64.CSV": csv("shimx64.efi,fwupd,fwupdx64.efi,\n")}, "x64",
+			"EFI/a/shimx64.efi a", "the only"},
+		{"the list of another processor",
+			tree{"EFI/a/shimx64.efi": "s", "EFI/a/shimia32.efi": "s",
+				"EFI/a/BOOTIA32.CSV": csv("shimia32.efi,A 32,,\n")}, "ia32", "EFI/a/shimia32.efi A 32", "the only"},
+		{"systemd-boot as bootctl installs it",
+			tree{"EFI/systemd/systemd-bootx64.efi": x64, "EFI/BOOT/BOOTX64.EFI": x64}, "x64",
+			"EFI/systemd/systemd-bootx64.efi systemd", "the same program as EFI/BOOT/BOOTX64.EFI"},
+		{"systemd-boot before a kernel that it starts",
+			tree{"EFI/systemd/systemd-bootx64.efi": "b", "EFI/Linux/linux-6.1.efi": x64}, "x64",
+			"EFI/systemd/systemd-bootx64.efi systemd", "the first of 2"},
+		{"a unified kernel alone", tree{"EFI/Linux/debian-6.1.efi": x64}, "x64", "EFI/Linux/debian-6.1.efi debian-6.1",
+			"the only"},
+		{"a unified kernel for another processor", tree{"EFI/Linux/debian-6.1.efi": program(0xaa64, "")}, "x64", "",
+			""},
+		{"Windows", tree{"EFI/Microsoft/Boot/bootmgfw.efi": x64, "EFI/Microsoft/Boot/BCD": "b",
+			"EFI/BOOT/bootx64.efi": x64}, "x64", "EFI/Microsoft/Boot/bootmgfw.efi Windows Boot Manager",
+			"the same program as EFI/BOOT/bootx64.efi"},
+		{"Windows and Debian, the fallback is Windows'",
+			tree{"EFI/Microsoft/Boot/bootmgfw.efi": x64, "EFI/debian/shimx64.efi": "s", "EFI/BOOT/bootx64.efi": x64},
 			"x64", "EFI/Microsoft/Boot/bootmgfw.efi Windows Boot Manager", "the same program as"},
-		{"Windows and Debian, no fallback", tree{"EFI/Microsoft/Boot/bootmgfw.efi": x64, "EFI/debian/shimx64.efi": "s"}, "x64", "EFI/debian/shimx64.efi debian", "the first of 2"},
+		{"Windows and Debian, no fallback", tree{"EFI/Microsoft/Boot/bootmgfw.efi": x64, "EFI/debian/shimx64.efi": "s"},
+			"x64", "EFI/debian/shimx64.efi debian", "the first of 2"},
 		{"rEFInd", tree{"EFI/refind/refind_x64.efi": "r"}, "x64", "EFI/refind/refind_x64.efi refind", "the only"},
-		{"Limine under the fallback's name", tree{"EFI/limine/BOOTX64.EFI": "l"}, "x64", "EFI/limine/BOOTX64.EFI limine", "the only"},
-		{"the fallback alone", tree{"EFI/BOOT/BOOTX64.EFI": "f", "EFI/BOOT/grubx64.efi": "g"}, "x64", "EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
-		{"a fallback that is nobody's copy", tree{"EFI/BOOT/BOOTX64.EFI": "f", "EFI/debian/grubx64.efi": "g"}, "x64", "EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
-		{"shim's second program enters what the list says", tree{"EFI/BOOT/BOOTX64.EFI": "old shim\nshim,4,UEFI shim", "EFI/BOOT/fbx64.efi": "fb", "EFI/fedora/shimx64.efi": "s", "EFI/fedora/BOOTX64.CSV": csv("shimx64.efi,Fedora,,")},
+		{"Limine under the fallback's name", tree{"EFI/limine/BOOTX64.EFI": "l"}, "x64",
+			"EFI/limine/BOOTX64.EFI limine", "the only"},
+		{"the fallback alone", tree{"EFI/BOOT/BOOTX64.EFI": "f", "EFI/BOOT/grubx64.efi": "g"}, "x64",
+			"EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
+		{"a fallback that is nobody's copy", tree{"EFI/BOOT/BOOTX64.EFI": "f", "EFI/debian/grubx64.efi": "g"}, "x64",
+			"EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
+		{"shim's second program enters what the list says",
+			tree{"EFI/BOOT/BOOTX64.EFI": "old shim\nshim,4,UEFI shim", "EFI/BOOT/fbx64.efi": "fb",
+				"EFI/fedora/shimx64.efi": "s", "EFI/fedora/BOOTX64.CSV": csv("shimx64.efi,Fedora,,")},
 			"x64", "EFI/fedora/shimx64.efi Fedora", "what EFI/BOOT/BOOTX64.EFI would enter"},
-		{"shim's second program left over beside systemd-boot", tree{"EFI/BOOT/BOOTX64.EFI": "sd-boot", "EFI/BOOT/fbx64.efi": "fb", "EFI/fedora/shimx64.efi": "s", "EFI/fedora/BOOTX64.CSV": csv("shimx64.efi,Fedora,,")},
+		{"shim's second program left over beside systemd-boot",
+			tree{"EFI/BOOT/BOOTX64.EFI": "sd-boot", "EFI/BOOT/fbx64.efi": "fb", "EFI/fedora/shimx64.efi": "s",
+				"EFI/fedora/BOOTX64.CSV": csv("shimx64.efi,Fedora,,")},
 			"x64", "EFI/BOOT/BOOTX64.EFI BOOT", "what firmware starts"},
-		{"SUSE", tree{"EFI/boot/bootx64.efi": "\nshim,4,UEFI shim", "EFI/boot/fallback.efi": "fb", "EFI/opensuse/shim.efi": "s", "EFI/opensuse/grub.efi": "g", "EFI/opensuse/grubx64.efi": "h",
-			"EFI/opensuse/MokManager.efi": "m", "EFI/opensuse/boot.csv": csv("shim.efi,opensuse,,This is the boot entry for opensuse\n")},
+		{"SUSE", tree{"EFI/boot/bootx64.efi": "\nshim,4,UEFI shim", "EFI/boot/fallback.efi": "fb",
+			"EFI/opensuse/shim.efi": "s", "EFI/opensuse/grub.efi": "g", "EFI/opensuse/grubx64.efi": "h",
+			"EFI/opensuse/MokManager.efi": "m",
+			"EFI/opensuse/boot.csv":       csv("shim.efi,opensuse,,This is the boot entry for opensuse\n")},
 			"x64", "EFI/opensuse/shim.efi opensuse", "what EFI/boot/bootx64.efi would enter"},
-		{"SUSE without a fallback", tree{"EFI/opensuse/shim.efi": "s", "EFI/opensuse/grub.efi": "g", "EFI/opensuse/grubx64.efi": "h"}, "x64", "EFI/opensuse/shim.efi opensuse", "the only"},
-		{"SUSE's systemd-boot behind shim", tree{"EFI/systemd/shim.efi": "s", "EFI/systemd/grub.efi": "b", "EFI/systemd/boot.csv": csv("shim.efi,openSUSE Boot Manager,,\n")},
+		{"SUSE without a fallback",
+			tree{"EFI/opensuse/shim.efi": "s", "EFI/opensuse/grub.efi": "g", "EFI/opensuse/grubx64.efi": "h"}, "x64",
+			"EFI/opensuse/shim.efi opensuse", "the only"},
+		{"SUSE's systemd-boot behind shim",
+			tree{"EFI/systemd/shim.efi": "s", "EFI/systemd/grub.efi": "b",
+				"EFI/systemd/boot.csv": csv("shim.efi,openSUSE Boot Manager,,\n")},
 			"x64", "EFI/systemd/shim.efi openSUSE Boot Manager", "the only"},
-		{"SUSE's names for another processor", tree{"EFI/opensuse/shim.efi": program(0xaa64, "s"), "EFI/opensuse/boot.csv": csv("shim.efi,opensuse,,\n")}, "x64", "", ""},
-		{"shim's list for the processor comes before the one for all", tree{"EFI/a/shimx64.efi": "s", "EFI/a/shim.efi": "t", "EFI/a/BOOTX64.CSV": csv("shimx64.efi,One,,"), "EFI/a/boot.csv": csv("shim.efi,Two,,")},
+		{"SUSE's names for another processor",
+			tree{"EFI/opensuse/shim.efi": program(0xaa64, "s"), "EFI/opensuse/boot.csv": csv("shim.efi,opensuse,,\n")},
+			"x64", "", ""},
+		{"shim's list for the processor comes before the one for all",
+			tree{"EFI/a/shimx64.efi": "s", "EFI/a/shim.efi": "t", "EFI/a/BOOTX64.CSV": csv("shimx64.efi,One,,"),
+				"EFI/a/boot.csv": csv("shim.efi,Two,,")},
 			"x64", "EFI/a/shimx64.efi One", "the only"},
-		{"a fallback of no bytes is none", tree{"EFI/BOOT/BOOTX64.EFI": "EMPTY", "EFI/debian/shimx64.efi": "s"}, "x64", "EFI/debian/shimx64.efi debian", "the only"},
-		{"a fallback that is no program is none", tree{"EFI/BOOT/BOOTX64.EFI": "NO PROGRAM: text", "EFI/debian/shimx64.efi": "s"}, "x64", "EFI/debian/shimx64.efi debian", "the only"},
-		{"a shim of no bytes is none", tree{"EFI/debian/shimx64.efi": "EMPTY", "EFI/debian/grubx64.efi": "g", "EFI/debian/BOOTX64.CSV": csv("shimx64.efi,debian,,")}, "x64", "EFI/debian/grubx64.efi debian", "the only"},
+		{"a fallback of no bytes is none", tree{"EFI/BOOT/BOOTX64.EFI": "EMPTY", "EFI/debian/shimx64.efi": "s"}, "x64",
+			"EFI/debian/shimx64.efi debian", "the only"},
+		{"a fallback that is no program is none",
+			tree{"EFI/BOOT/BOOTX64.EFI": "NO PROGRAM: text", "EFI/debian/shimx64.efi": "s"}, "x64",
+			"EFI/debian/shimx64.efi debian", "the only"},
+		{"a shim of no bytes is none",
+			tree{"EFI/debian/shimx64.efi": "EMPTY", "EFI/debian/grubx64.efi": "g",
+				"EFI/debian/BOOTX64.CSV": csv("shimx64.efi,debian,,")}, "x64", "EFI/debian/grubx64.efi debian",
+			"the only"},
 		{"nothing but what is no program", tree{"EFI/BOOT/BOOTX64.EFI": "EMPTY"}, "x64", "", ""},
-		{"lower case, as Linux writes it", tree{"efi/boot/bootx64.efi": "f", "efi/debian/shimx64.efi": "f"}, "x64", "efi/debian/shimx64.efi debian", "the same program as efi/boot/bootx64.efi"},
+		{"lower case, as Linux writes it", tree{"efi/boot/bootx64.efi": "f", "efi/debian/shimx64.efi": "f"}, "x64",
+			"efi/debian/shimx64.efi debian", "the same program as efi/boot/bootx64.efi"},
 		{"the fallback of another processor", tree{"EFI/BOOT/BOOTAA64.EFI": "f"}, "x64", "", ""},
-		{"firmware's tools are no loaders", tree{"EFI/debian/fwupdx64.efi": x64, "EFI/debian/mmx64.efi": x64, "EFI/memtest86/memtestx64.efi": x64}, "x64", "", ""},
+		{"firmware's tools are no loaders",
+			tree{"EFI/debian/fwupdx64.efi": x64, "EFI/debian/mmx64.efi": x64, "EFI/memtest86/memtestx64.efi": x64},
+			"x64", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			contents, err := Scan(c.files.programs())
@@ -168,17 +214,21 @@ func TestLoader(t *testing.T) {
 }
 
 func TestFallbacks(t *testing.T) {
-	c, err := Scan(tree{"EFI/BOOT/BOOTX64.EFI": "a", "EFI/BOOT/bootia32.efi": "b", "EFI/BOOT/bootmgr.efi": "c", "EFI/BOOT/fbx64.efi": "d", "EFI/BOOT/BOOTAA64.EFI": "EMPTY", "EFI/BOOT/BOOTARM.EFI": "NO PROGRAM",
-		"EFI/BOOT/BOOTRISCV64.EFI": program(0xaa64, "another processor's"), "EFI/BOOT/BOOTLOONGARCH64.EFI": program(0x1234, "nobody's")}.programs())
+	c, err := Scan(tree{"EFI/BOOT/BOOTX64.EFI": "a", "EFI/BOOT/bootia32.efi": "b", "EFI/BOOT/bootmgr.efi": "c",
+		"EFI/BOOT/fbx64.efi": "d", "EFI/BOOT/BOOTAA64.EFI": "EMPTY", "EFI/BOOT/BOOTARM.EFI": "NO PROGRAM",
+		"EFI/BOOT/BOOTRISCV64.EFI":     program(0xaa64, "another processor's"),
+		"EFI/BOOT/BOOTLOONGARCH64.EFI": program(0x1234, "nobody's")}.programs())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Loader{{Path: "EFI/BOOT/BOOTX64.EFI", Name: "BOOT", Arch: "x64"}, {Path: "EFI/BOOT/bootia32.efi", Name: "BOOT", Arch: "ia32"}}
+	want := []Loader{{Path: "EFI/BOOT/BOOTX64.EFI", Name: "BOOT", Arch: "x64"},
+		{Path: "EFI/BOOT/bootia32.efi", Name: "BOOT", Arch: "ia32"}}
 	if d := cmp.Diff(want, c.Fallbacks, cmp.AllowUnexported(Loader{})); d != "" {
 		t.Error(d)
 	}
 	if want := []string{"EFI/BOOT/BOOTAA64.EFI is empty", "EFI/BOOT/BOOTARM.EFI is no EFI program",
-		"EFI/BOOT/BOOTLOONGARCH64.EFI is a program for a processor that is not known", "EFI/BOOT/BOOTRISCV64.EFI is a program for aa64"}; !slices.Equal(c.Unfit, want) {
+		"EFI/BOOT/BOOTLOONGARCH64.EFI is a program for a processor that is not known",
+		"EFI/BOOT/BOOTRISCV64.EFI is a program for aa64"}; !slices.Equal(c.Unfit, want) {
 		t.Errorf("Unfit = %q, want %q", c.Unfit, want)
 	}
 	if l, ok := c.Fallback("ia32"); !ok || l.Path != "EFI/BOOT/bootia32.efi" {
@@ -187,7 +237,8 @@ func TestFallbacks(t *testing.T) {
 }
 
 func TestScanSaysWhatItCannotRead(t *testing.T) {
-	if _, err := Scan(broken{tree{"EFI/debian/shimx64.efi": "s"}}); err == nil || !strings.Contains(err.Error(), "bad cluster") {
+	if _, err := Scan(broken{tree{"EFI/debian/shimx64.efi": "s"}}); err == nil ||
+		!strings.Contains(err.Error(), "bad cluster") {
 		t.Errorf("Scan of a folder that cannot be read = %v", err)
 	}
 }
@@ -206,7 +257,8 @@ func FuzzList(f *testing.F) {
 	f.Add([]byte(csv("shimx64.efi,debian,,This is the boot entry\n")), []byte(program(0x8664, "")))
 	f.Add([]byte(csv(",,,\nshimx64.efi")), []byte("MZ"))
 	f.Fuzz(func(t *testing.T, list, head []byte) {
-		files := tree{"EFI/a/BOOTX64.CSV": string(list), "EFI/a/shimx64.efi": program(0x8664, ""), "EFI/Linux/a.efi": string(head), "EFI/Microsoft/Boot/bootmgfw.efi": string(head)}
+		files := tree{"EFI/a/BOOTX64.CSV": string(list), "EFI/a/shimx64.efi": program(0x8664, ""),
+			"EFI/Linux/a.efi": string(head), "EFI/Microsoft/Boot/bootmgfw.efi": string(head)}
 		c, err := Scan(files)
 		if err != nil {
 			t.Fatal(err)

@@ -89,7 +89,8 @@ func (c *Contents) windows(dir string) error {
 	return nil
 }
 
-// runs tells whether firmware of the architecture can start a file: one that is empty, no program or one for another processor is not, and is noted.
+// runs tells whether firmware of the architecture can start a file: one that is empty, no program or one for another
+// processor is not, and is noted.
 func (c *Contents) runs(name, arch string) bool {
 	b, _, err := c.files.Head(name, 4096)
 	switch {
@@ -100,7 +101,9 @@ func (c *Contents) runs(name, arch string) bool {
 	case c.header(b) < 0:
 		c.Unfit = append(c.Unfit, name+" is no EFI program")
 	case processor(b[c.header(b):]) != arch:
-		c.Unfit = append(c.Unfit, fmt.Sprintf("%s is a program for %s", name, cmp.Or(processor(b[c.header(b):]), "a processor that is not known")))
+		c.Unfit = append(c.Unfit,
+			fmt.Sprintf("%s is a program for %s", name,
+				cmp.Or(processor(b[c.header(b):]), "a processor that is not known")))
 	default:
 		return true
 	}
@@ -130,7 +133,8 @@ func isShim(program []byte) bool {
 
 // machines are the processors of PE files (Microsoft's PE format, "Machine types") by the names of the UEFI
 // specification.
-var machines = map[uint16]string{0x8664: "x64", 0x014c: "ia32", 0xaa64: "aa64", 0x01c2: "arm", 0x5064: "riscv64", 0x6264: "loongarch64"}
+var machines = map[uint16]string{0x8664: "x64", 0x014c: "ia32", 0xaa64: "aa64", 0x01c2: "arm", 0x5064: "riscv64",
+	0x6264: "loongarch64"}
 
 // machine reads which processor a program is for; empty when it is not a program.
 func (c *Contents) machine(name string) string {

@@ -120,8 +120,9 @@ func (fs *FS) boot(boot []byte, verify bool) error {
 	}
 	if !fs.info.Clean {
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted: its allocation bitmap may be behind its files, so it is captured whole. "+
-			"Run fsck.exfat (or chkdsk) for a smaller image.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted: its allocation bitmap may be behind its files, so it is captured whole. "+
+				"Run fsck.exfat (or chkdsk) for a smaller image.")
 	}
 	return nil
 }

@@ -42,7 +42,8 @@ func TestAgainstExfatprogs(t *testing.T) {
 			detach()
 			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				info.Label != "dc test ä" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
 			if strings.Contains(options, "128K") {
@@ -62,7 +63,8 @@ func compare(t *testing.T, image string, fs *FS, ours []volume.Extent) {
 	need.Tools(t, "partclone.exfat")
 	theirs, _ := volumetest.Partclone(t, "exfat", image)
 	more, less := volumetest.Compare(ours, theirs)
-	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more,
+		less)
 	if tail := fs.info.Size - fs.heap - fs.clusters*fs.cluster; more > tail || less > 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
 	}

@@ -30,7 +30,8 @@ func (m *mapper) compare(g *group, bitmap []byte) error {
 func (m *mapper) check(used []volume.Extent) error {
 	sb := &m.fs.sb
 	// A count of bytes is the same with and without bigalloc but for a last cluster that is cut off.
-	if total := m.free * sb.clusterSize / sb.blockSize; total-sb.free >= sb.clusterSize/sb.blockSize || sb.free > total {
+	if total := m.free * sb.clusterSize / sb.blockSize; total-sb.free >= sb.clusterSize/sb.blockSize ||
+		sb.free > total {
 		return fmt.Errorf("its groups count %d free blocks, and its superblock %d", total, sb.free)
 	}
 	meta := m.meta.Extents()
@@ -49,7 +50,8 @@ func (m *mapper) check(used []volume.Extent) error {
 			}
 		}
 		if free != g.free {
-			return fmt.Errorf("block group %d has no block bitmap (BLOCK_UNINIT), which makes %d free clusters, and its descriptor counts %d",
+			return fmt.Errorf("block group %d has no block bitmap (BLOCK_UNINIT), which makes %d free clusters, and "+
+				"its descriptor counts %d",
 				g.group, free, g.free)
 		}
 	}
@@ -85,7 +87,8 @@ func (m *mapper) inBitmaps(used, meta []volume.Extent) error {
 		return fmt.Errorf("the root directory: %w", err)
 	}
 	for _, s := range spans {
-		if err := volume.Require(used, "the root directory", s.physical*sb.blockSize, s.count*sb.blockSize); err != nil {
+		if err := volume.Require(used, "the root directory", s.physical*sb.blockSize,
+			s.count*sb.blockSize); err != nil {
 			return err
 		}
 	}

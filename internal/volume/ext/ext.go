@@ -85,21 +85,26 @@ func (fs *FS) Info() volume.Info {
 		Used: (sb.blocks - sb.free) * sb.blockSize, Clean: sb.clean(), Bad: fs.bad,
 	}
 	if sb.incompat&incompatRecover != 0 {
-		what := "The first mount of the restored file system replays its journal, as the next mount of this one would have."
+		what := "The first mount of the restored file system replays its journal, as the next mount of this one " +
+			"would have."
 		if fs.replayed {
-			what = "The journal is in the image, with all blocks that it may bring into use; the first mount of the restored file system replays it."
+			what = "The journal is in the image, with all blocks that it may bring into use; the first mount of the " +
+				"restored file system replays it."
 		}
 		info.Notes = append(info.Notes, "It was not unmounted (needs_recovery is set). "+what)
 	}
 	if sb.journalDev() {
-		info.Notes = append(info.Notes, fmt.Sprintf("Its journal is on another device (journal UUID %s), which must be captured and restored too.",
-			uuidText(sb.journalUUID[:])))
+		info.Notes = append(info.Notes,
+			fmt.Sprintf("Its journal is on another device (journal UUID %s), which must be captured and restored too.",
+				uuidText(sb.journalUUID[:])))
 	}
 	if sb.lastOrphan != 0 || sb.roCompat&roOrphans != 0 {
-		info.Notes = append(info.Notes, "Some files were deleted while they were open; the first mount of the restored file system frees them.")
+		info.Notes = append(info.Notes,
+			"Some files were deleted while they were open; the first mount of the restored file system frees them.")
 	}
 	if sb.incompat&incompatMMP != 0 {
-		info.Notes = append(info.Notes, "It has multiple mount protection (mmp): the restored copy can be mounted some seconds later than usual.")
+		info.Notes = append(info.Notes,
+			"It has multiple mount protection (mmp): the restored copy can be mounted some seconds later than usual.")
 	}
 	return info
 }

@@ -49,7 +49,8 @@ var matrix = []struct {
 	{"bigalloc-1k", "ext4", 128, "-t ext4 -O bigalloc -b 1024 -C 16384", -1},
 	{"bigalloc-uninit", "ext4", 260, "-t ext4 -O bigalloc,^flex_bg -b 1024 -C 4096", -1},
 	{"inline-data", "ext4", 64, "-t ext4 -b 4096 -O inline_data -I 1024", -1},
-	{"everything", "ext4", 128, "-t ext4 -b 4096 -O quota,project,ea_inode,large_dir,encrypt,casefold,verity,mmp,metadata_csum_seed,stable_inodes", -1},
+	{"everything", "ext4", 128,
+		"-t ext4 -b 4096 -O quota,project,ea_inode,large_dir,encrypt,casefold,verity,mmp,metadata_csum_seed,stable_inodes", -1},
 	{"orphan-file", "ext4", 64, "-t ext4 -O orphan_file", -1},
 	{"fast-commit", "ext4", 96, "-t ext4 -O fast_commit", -1},
 	{"no-journal", "ext4", 64, "-t ext4 -O ^has_journal", -1},
@@ -66,7 +67,8 @@ func mkfs(t *testing.T, size int64, args string, tree string) string {
 	t.Helper()
 	need.Tools(t, "mke2fs", "dumpe2fs", "e2fsck", "debugfs")
 	path := volumetest.Sparse(t, size)
-	list := append([]string{"-q", "-F", "-L", "a label", "-U", "6b1e6f4e-8a3b-4f5c-9d1a-0123456789ab"}, strings.Fields(args)...)
+	list := append([]string{"-q", "-F", "-L", "a label", "-U", "6b1e6f4e-8a3b-4f5c-9d1a-0123456789ab"},
+		strings.Fields(args)...)
 	if tree != "" {
 		list = append(list, "-d", tree)
 	}
@@ -193,9 +195,12 @@ func TestRefused(t *testing.T) {
 		{"journal device", "-O journal_dev", "", "it is the journal of another"},
 		{"errors", "-t ext4", "ssv state 2", "found errors"},
 		{"ext2 not unmounted", "-t ext2", "ssv state 0", "has no journal to recover from"},
-		{"unknown incompatible feature", "-t ext4 -O ^metadata_csum", "ssv feature_incompat 0x8000040", "incompatible features that this program does not know: 0x8000000"},
-		{"unknown read-only feature", "-t ext4 -O ^metadata_csum", "ssv feature_ro_compat 0x8000000", "does not know: 0x8000000"},
-		{"bitmap outside", "-t ext4 -O ^metadata_csum,^uninit_bg", "set_bg 0 block_bitmap 999999", "outside the file system"},
+		{"unknown incompatible feature", "-t ext4 -O ^metadata_csum", "ssv feature_incompat 0x8000040",
+			"incompatible features that this program does not know: 0x8000000"},
+		{"unknown read-only feature", "-t ext4 -O ^metadata_csum", "ssv feature_ro_compat 0x8000000",
+			"does not know: 0x8000000"},
+		{"bitmap outside", "-t ext4 -O ^metadata_csum,^uninit_bg", "set_bg 0 block_bitmap 999999",
+			"outside the file system"},
 		{"bitmap flipped", "-t ext4 -b 4096", "freeb 5000 20", ""},
 		{"size", "-t ext4 -O ^metadata_csum", "ssv blocks_count 999999", "more than its partition"},
 		{"group size", "-t ext4 -O ^metadata_csum", "ssv blocks_per_group 12", "clusters a group"},

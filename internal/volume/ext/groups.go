@@ -87,8 +87,9 @@ func (fs *FS) descriptor(raw []byte, number int64) (group, error) {
 	le := binary.LittleEndian
 	g := group{
 		number:      number,
-		blockBitmap: int64(le.Uint32(raw)), inodeBitmap: int64(le.Uint32(raw[4:])), inodeTable: int64(le.Uint32(raw[8:])),
-		free: int64(le.Uint16(raw[0xc:])), flags: le.Uint16(raw[0x12:]), bitmapSum: uint32(le.Uint16(raw[0x18:])),
+		blockBitmap: int64(le.Uint32(raw)), inodeBitmap: int64(le.Uint32(raw[4:])),
+		inodeTable: int64(le.Uint32(raw[8:])),
+		free:       int64(le.Uint16(raw[0xc:])), flags: le.Uint16(raw[0x12:]), bitmapSum: uint32(le.Uint16(raw[0x18:])),
 	}
 	if sb.descSize >= 64 {
 		g.blockBitmap |= int64(le.Uint32(raw[0x20:])) << 32
@@ -103,7 +104,8 @@ func (fs *FS) descriptor(raw []byte, number int64) (group, error) {
 	for _, a := range []struct {
 		what     string
 		block, n int64
-	}{{"block bitmap", g.blockBitmap, 1}, {"inode bitmap", g.inodeBitmap, 1}, {"inode table", g.inodeTable, sb.inodeTableBlocks()}} {
+	}{{"block bitmap", g.blockBitmap, 1}, {"inode bitmap", g.inodeBitmap, 1},
+		{"inode table", g.inodeTable, sb.inodeTableBlocks()}} {
 		if a.block < sb.firstData || a.block < 1 || a.n > sb.blocks || a.block > sb.blocks-a.n {
 			return g, fmt.Errorf("its %s would be at block %d, outside the file system", a.what, a.block)
 		}

@@ -43,7 +43,8 @@ type log struct {
 	bufStart int64  // journal block of buf[0]
 }
 
-var errFastCommit = errors.New("it was not unmounted and has fast commits in its journal, which are not read (mount and unmount it for a smaller image)")
+var errFastCommit = errors.New("it was not unmounted and has fast commits in its journal, which are not read (mount " +
+	"and unmount it for a smaller image)")
 
 // journal adds every version of a block bitmap that the journal holds. Blocks of transactions that were not committed
 // are added as well, and revoke records are not looked at: both can only make the map larger than necessary.
@@ -69,7 +70,8 @@ func (m *mapper) journal() error {
 		return err
 	}
 	return l.walk(func(block int64, data []byte) error {
-		if i, ok := slices.BinarySearchFunc(bitmaps, block, func(o owner, b int64) int { return int(min(max(o.block-b, -1), 1)) }); ok {
+		if i, ok := slices.BinarySearchFunc(bitmaps, block,
+			func(o owner, b int64) int { return int(min(max(o.block-b, -1), 1)) }); ok {
 			m.addBitmap(bitmaps[i].group, data[:fs.sb.clustersPerGroup/8])
 		}
 		if block == superOffset/fs.sb.blockSize {
@@ -85,7 +87,8 @@ func (fs *FS) sameSize(raw []byte) error {
 	if len(raw) < superSize || sb.parse(raw[:superSize]) != nil || sb.check(fs.size) != nil {
 		return errors.New("it needs recovery and its journal holds a superblock that is not sound")
 	}
-	if sb.blocks != fs.sb.blocks || sb.descSize != fs.sb.descSize || sb.firstMetaBG != fs.sb.firstMetaBG || sb.reservedGDT > fs.sb.reservedGDT {
+	if sb.blocks != fs.sb.blocks || sb.descSize != fs.sb.descSize || sb.firstMetaBG != fs.sb.firstMetaBG ||
+		sb.reservedGDT > fs.sb.reservedGDT {
 		return errors.New("it was being resized when it crashed (mount and unmount it)")
 	}
 	return nil

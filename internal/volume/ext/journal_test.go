@@ -79,7 +79,8 @@ func moment(t *testing.T, path string) string {
 func files(list string) string {
 	var out strings.Builder
 	for line := range strings.Lines(list) {
-		if line, _, _ = strings.Cut(strings.TrimSpace(line), " xattr"); !strings.HasPrefix(line, ". ") && !strings.HasPrefix(line, "lost+found ") {
+		if line, _, _ = strings.Cut(strings.TrimSpace(line), " xattr"); !strings.HasPrefix(line, ". ") &&
+			!strings.HasPrefix(line, "lost+found ") {
 			fmt.Fprintln(&out, line)
 		}
 	}
@@ -180,7 +181,8 @@ func TestCrashFastCommit(t *testing.T) {
 		t.Error(err)
 	}
 	// One true story: nobody knows which blocks the journal brings into use.
-	if notes := strings.Join(fs.Info().Notes, " "); strings.Contains(notes, "all blocks") || !strings.Contains(notes, "replays its journal") {
+	if notes := strings.Join(fs.Info().Notes, " "); strings.Contains(notes, "all blocks") ||
+		!strings.Contains(notes, "replays its journal") {
 		t.Error(notes)
 	}
 }
@@ -208,7 +210,8 @@ func TestExternalJournal(t *testing.T) {
 	if uuid == "" {
 		uuid = volumetest.Blkid(t, dev)["UUID"]
 	}
-	if notes := strings.Join(fs.Info().Notes, " "); !strings.Contains(notes, "another device") || !strings.Contains(notes, uuid) {
+	if notes := strings.Join(fs.Info().Notes, " "); !strings.Contains(notes, "another device") ||
+		!strings.Contains(notes, uuid) {
 		t.Errorf("notes %q, journal %s", notes, uuid)
 	}
 	volumetest.Run(t, "debugfs", "-w", "-R", "feature needs_recovery", path)

@@ -130,7 +130,8 @@ func (sb *super) parse(raw []byte) error {
 		sb.seed = le.Uint32(raw[0x270:])
 	}
 	if sb.incompat&incompatJournalDev != 0 {
-		return fmt.Errorf("it is the journal of another ext3 or ext4 file system (journal UUID %s), which must be captured with it", sb.uuidText())
+		return fmt.Errorf("it is the journal of another ext3 or ext4 file system (journal UUID %s), which must be "+
+			"captured with it", sb.uuidText())
 	}
 	if sb.roCompat&roMetadataCsum != 0 {
 		if want, got := le.Uint32(raw[0x3fc:]), crc32c(^uint32(0), raw[:0x3fc]); want != got {
@@ -165,14 +166,16 @@ func (sb *super) check(size int64) error {
 	case sb.blocks <= sb.firstData:
 		return bad("%d blocks", sb.blocks)
 	case sb.blocks > size/sb.blockSize:
-		return fmt.Errorf("it claims %d blocks of %d bytes, more than its partition of %d bytes has", sb.blocks, sb.blockSize, size)
+		return fmt.Errorf("it claims %d blocks of %d bytes, more than its partition of %d bytes has", sb.blocks,
+			sb.blockSize, size)
 	case sb.free > sb.blocks:
 		return bad("%d of %d blocks are free", sb.free, sb.blocks)
 	case sb.inodeSize < 128 || sb.inodeSize > sb.blockSize || sb.inodeSize&(sb.inodeSize-1) != 0:
 		return bad("inodes of %d bytes", sb.inodeSize)
 	case sb.inodesPerGroup < 1 || sb.inodesPerGroup > 8*sb.blockSize:
 		return bad("%d inodes a group", sb.inodesPerGroup)
-	case sb.descSize < 32 || sb.descSize > 1024 || sb.descSize&(sb.descSize-1) != 0 || sb.incompat&incompat64bit != 0 && sb.descSize < 64:
+	case sb.descSize < 32 || sb.descSize > 1024 || sb.descSize&(sb.descSize-1) != 0 || sb.incompat&incompat64bit != 0 &&
+		sb.descSize < 64:
 		return bad("group descriptors of %d bytes", sb.descSize)
 	}
 	sb.groupCount = (sb.blocks - sb.firstData + sb.blocksPerGroup - 1) / sb.blocksPerGroup
@@ -206,7 +209,8 @@ func (sb *super) trustworthy() error {
 }
 
 func (sb *super) journalDev() bool {
-	return sb.compat&compatHasJournal != 0 && sb.journalInode == 0 && (sb.journalDevice != 0 || sb.journalUUID != [16]byte{})
+	return sb.compat&compatHasJournal != 0 && sb.journalInode == 0 &&
+		(sb.journalDevice != 0 || sb.journalUUID != [16]byte{})
 }
 
 // hasGroupSums says whether descriptors have checksums, and with them the UNINIT flags.

@@ -103,7 +103,8 @@ func (fs *FS) super(sb []byte) error {
 	if sb[2201] != 0 { // path of the first of its devices
 		fs.whole = true
 		fs.info.Size, fs.info.Used = fs.size, fs.size
-		fs.info.Notes = append(fs.info.Notes, "It lies on several devices, so it is captured whole. Capture and restore all of them together.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It lies on several devices, so it is captured whole. Capture and restore all of them together.")
 		return nil
 	}
 	blocks := le.Uint64(sb[36:])
@@ -159,8 +160,9 @@ func (fs *FS) checkpoints() error {
 	fs.info.Clean = le.Uint32(fs.cp[132:])&flagUnmount != 0 && !forward
 	if !fs.info.Clean {
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted: what was synced since its last checkpoint will be recovered on first mount. "+
-			"That is not in its tables, so it is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted: what was synced since its last checkpoint will be recovered on first mount. "+
+				"That is not in its tables, so it is captured whole.")
 	}
 	return nil
 }
@@ -267,7 +269,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 			ones += bits.OnesCount8(c)
 		}
 		if int64(ones) != valid {
-			return nil, fmt.Errorf("f2fs segment table: segment %d has %d valid blocks and counts %d", segment, ones, valid)
+			return nil, fmt.Errorf("f2fs segment table: segment %d has %d valid blocks and counts %d", segment, ones,
+				valid)
 		}
 		sum += valid
 		runs.AddBits(bitmap[:], perSegment, (fs.main+segment*perSegment)*blockSize, blockSize)

@@ -29,7 +29,8 @@ func TestAgainstF2fsTools(t *testing.T) {
 			list := volumetest.Guest(t, volumetest.GuestFill, image, "f2fs", "", 12)
 			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
 			if options == "" {
@@ -37,7 +38,8 @@ func TestAgainstF2fsTools(t *testing.T) {
 				volumetest.Record(t, "filled", image, volumetest.Reads(Open))
 			}
 			restored := volumetest.Restore(t, image, extents)
-			if out := volumetest.Run(t, "fsck.f2fs", "--dry-run", restored); !strings.Contains(out, "[Ok..]") || strings.Contains(out, "[Fail]") {
+			if out := volumetest.Run(t, "fsck.f2fs", "--dry-run", restored); !strings.Contains(out, "[Ok..]") ||
+				strings.Contains(out, "[Fail]") {
 				t.Errorf("fsck.f2fs: %s", out)
 			}
 			volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, restored, "f2fs", "", 0))
@@ -49,7 +51,8 @@ func compare(t *testing.T, image string, ours []volume.Extent) {
 	need.Tools(t, "partclone.f2fs")
 	theirs, _ := volumetest.Partclone(t, "f2fs", image)
 	more, less := volumetest.Compare(ours, theirs)
-	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more,
+		less)
 	if more > 0 || less > 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
 	}
@@ -64,7 +67,8 @@ func TestCrash(t *testing.T) {
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
-	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "f2fs", "", 0))
+	volumetest.Same(t, list,
+		volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "f2fs", "", 0))
 }
 
 func TestLargeBitmap(t *testing.T) {

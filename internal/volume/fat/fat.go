@@ -238,7 +238,8 @@ func (fs *FS) Info() volume.Info {
 		info.UUID = fmt.Sprintf("%04X-%04X", fs.id>>16, fs.id&0xffff)
 	}
 	if !fs.clean {
-		info.Notes = append(info.Notes, "It was not unmounted. The image is what a crash would leave; check it with fsck.fat.")
+		info.Notes = append(info.Notes,
+			"It was not unmounted. The image is what a crash would leave; check it with fsck.fat.")
 	}
 	return info
 }

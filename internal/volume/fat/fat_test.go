@@ -50,7 +50,8 @@ func mkfs(t *testing.T, size int64, args string) string {
 	t.Helper()
 	need.Tools(t, "mkfs.fat", "fsck.fat", "mcopy", "mdeltree")
 	path := volumetest.Sparse(t, size)
-	volumetest.Run(t, "mkfs.fat", append(append([]string{"-n", "A LABEL", "-i", "1234abcd"}, strings.Fields(args)...), path)...)
+	volumetest.Run(t, "mkfs.fat",
+		append(append([]string{"-n", "A LABEL", "-i", "1234abcd"}, strings.Fields(args)...), path)...)
 	return path
 }
 
@@ -98,7 +99,8 @@ func TestMatrix(t *testing.T) {
 			// fsck.fat -n ends with "PATH: 437 files, 4170/8167 clusters".
 			var files, used, all int64
 			out := strings.Fields(volumetest.Run(t, "fsck.fat", "-n", path))
-			if _, err := fmt.Sscanf(strings.Join(out[len(out)-4:], " "), "%d files, %d/%d clusters", &files, &used, &all); err != nil {
+			if _, err := fmt.Sscanf(strings.Join(out[len(out)-4:], " "), "%d files, %d/%d clusters", &files, &used,
+				&all); err != nil {
 				t.Fatal(out, err)
 			}
 			if ours := (volume.Bytes(ext) - fs.dataStart()) / fs.cluster; ours != used || fs.clusters != all {
@@ -147,10 +149,12 @@ func TestBadAgainstPartclone(t *testing.T) {
 	fs, _ := volumetest.Load(t, path, Open)
 	n := fs.clusters // the last but one: free
 	for i := range int64(fs.tables) {
-		volumetest.Poke(t, path, fs.reserved+i*fs.table+4*n, func(p []byte) { binary.LittleEndian.PutUint32(p, 0x0ffffff7) })
+		volumetest.Poke(t, path, fs.reserved+i*fs.table+4*n,
+			func(p []byte) { binary.LittleEndian.PutUint32(p, 0x0ffffff7) })
 	}
 	// FSInfo's count of free clusters, in the second sector.
-	volumetest.Poke(t, path, fs.sector+488, func(p []byte) { binary.LittleEndian.PutUint32(p, binary.LittleEndian.Uint32(p)-1) })
+	volumetest.Poke(t, path, fs.sector+488,
+		func(p []byte) { binary.LittleEndian.PutUint32(p, binary.LittleEndian.Uint32(p)-1) })
 	_, ext := volumetest.Load(t, path, Open)
 	theirs, _ := volumetest.Partclone(t, "fat32", path)
 	want := []volume.Extent{{Offset: fs.clusterStart(n), Length: fs.cluster}}
@@ -237,7 +241,8 @@ func TestRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := Open(f, size)
-			if (c.want == "") != errors.Is(err, volume.ErrNotThis) || err == nil || !strings.Contains(err.Error(), c.want) {
+			if (c.want == "") != errors.Is(err, volume.ErrNotThis) || err == nil ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
@@ -290,7 +295,8 @@ func TestTail(t *testing.T) {
 	image := mkfs(t, 40*mib+3*1024, "-F 16 -s 8 -a -R 4")
 	fs, extents := volumetest.Load(t, image, Open)
 	tail := fs.dataStart() + fs.clusters*fs.cluster
-	if last := extents[len(extents)-1]; fs.Info().Size != fs.total || tail == fs.total || last.Offset != tail || last.End() != fs.total {
+	if last := extents[len(extents)-1]; fs.Info().Size != fs.total || tail == fs.total || last.Offset != tail ||
+		last.End() != fs.total {
 		t.Errorf("%d of %d bytes are in clusters, the last extent is %v", tail, fs.total, last)
 	}
 }

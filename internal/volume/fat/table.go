@@ -94,14 +94,16 @@ func (fs *FS) check(used []volume.Extent) error {
 	err := t.read(fs.reserved+int64(fs.active)*fs.table, func(n int64, value, bad uint32) {
 		// From bad on there are the ends of chains, and some values below it are reserved.
 		if next := int64(value); wrong == nil && n >= 2 && next >= 2 && value < bad-7 && !isUsed(next) {
-			wrong = fmt.Errorf("file allocation table %d leads from cluster %d to %d, which is free or outside it", fs.active+1, n, next)
+			wrong = fmt.Errorf("file allocation table %d leads from cluster %d to %d, which is free or outside it",
+				fs.active+1, n, next)
 		}
 	})
 	if err != nil || wrong != nil {
 		return cmp.Or(err, wrong)
 	}
 	if fs.bits == 32 && fs.clusters > 0 && !isUsed(fs.rootCluster) {
-		return fmt.Errorf("the file allocation tables call cluster %d free, where the root directory is", fs.rootCluster)
+		return fmt.Errorf("the file allocation tables call cluster %d free, where the root directory is",
+			fs.rootCluster)
 	}
 	return fs.rootEntries(func(e []byte) error {
 		first := int64(binary.LittleEndian.Uint16(e[26:]))
@@ -109,7 +111,8 @@ func (fs *FS) check(used []volume.Extent) error {
 			first |= int64(binary.LittleEndian.Uint16(e[20:])) << 16
 		}
 		if e[11]&0x08 == 0 && first >= 2 && !isUsed(first) {
-			return fmt.Errorf("the file allocation tables call cluster %d free, where %q of the root directory begins", first, e[:11])
+			return fmt.Errorf("the file allocation tables call cluster %d free, where %q of the root directory begins",
+				first, e[:11])
 		}
 		return nil
 	})

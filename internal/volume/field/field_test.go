@@ -21,7 +21,8 @@ func TestGaps(t *testing.T) {
 }
 
 func TestText(t *testing.T) {
-	for in, want := range map[string]string{"abc\x00def": "abc", "abc   ": "abc", "": "", "\x00": "", "a b \x00": "a b"} {
+	for in, want := range map[string]string{"abc\x00def": "abc", "abc   ": "abc", "": "", "\x00": "",
+		"a b \x00": "a b"} {
 		if got := Text([]byte(in)); got != want {
 			t.Errorf("%q gave %q, want %q", in, got, want)
 		}

@@ -61,7 +61,8 @@ var signatures = []signature{
 	{typ: "hfs", at: 1024, magic: "BD", check: hfs},
 	{typ: "vxfs", at: 1024, magic: "\xf5\xfc\x01\xa5"},
 	{typ: "vxfs", at: 8 << 10, magic: "\xa5\x01\xfc\xf5"},
-	{typ: "gfs", at: 64 << 10, magic: "\x01\x16\x19\x70\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x64\x00\x00\x00\x00\x00\x00\x05\x1d"},
+	{typ: "gfs", at: 64 << 10,
+		magic: "\x01\x16\x19\x70\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x64\x00\x00\x00\x00\x00\x00\x05\x1d"},
 	{typ: "gfs2", at: 64 << 10, magic: "\x01\x16\x19\x70"},
 	{typ: "ocfs", at: 8 << 10, magic: "OracleCFS"},
 	{typ: "ocfs2", at: 1 << 10, magic: "OCFSV2"},
@@ -105,7 +106,8 @@ func Open(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 		}
 		if string(p) == s.magic && (s.check == nil || s.check(head)) {
 			return volume.Whole(s.typ, size, volume.Info{Clean: true, Notes: []string{
-				fmt.Sprintf("It is of type %s, whose allocation map is not read. It is captured whole, without its all-zero blocks.", s.typ)}}), nil
+				fmt.Sprintf("It is of type %s, whose allocation map is not read. It is captured whole, without its "+
+					"all-zero blocks.", s.typ)}}), nil
 		}
 	}
 	return nil, fmt.Errorf("foreign: %w", volume.ErrNotThis)

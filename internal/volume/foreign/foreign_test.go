@@ -74,7 +74,8 @@ func TestForeign(t *testing.T) {
 			image := volumetest.Sparse(t, 64*mib)
 			c.make(t, image)
 			fs, extents := volumetest.Load(t, image, Open)
-			if fs.Type() != c.typ || volume.Bytes(extents) != 64*mib || !strings.Contains(fs.Info().Notes[0], "captured whole") {
+			if fs.Type() != c.typ || volume.Bytes(extents) != 64*mib ||
+				!strings.Contains(fs.Info().Notes[0], "captured whole") {
 				t.Errorf("%s %v %+v", fs.Type(), extents, fs.Info())
 			}
 			says, err := volumetest.Try(t, "blkid", "-p", "-o", "value", "-s", "TYPE", image)

@@ -84,7 +84,8 @@ func FileSystem(ctx context.Context, device, kind string) (err error) {
 	defer d.Close()
 	if err := request(d.Fd()); err != nil {
 		if errors.Is(err, unix.EPERM) && strings.HasPrefix(kind, "ext") {
-			return fmt.Errorf("the kernel refuses: %w; it wants CAP_SYS_RESOURCE, and a file system without errors (e2fsck)", err)
+			return fmt.Errorf("the kernel refuses: %w; it wants CAP_SYS_RESOURCE, and a file system without errors "+
+				"(e2fsck)", err)
 		}
 		return fmt.Errorf("the kernel refuses: %w", err)
 	}

@@ -67,7 +67,8 @@ func Table(t *volume.Table, size int64, ss int, kinds func(number int) string, n
 	}
 	end = end / align * align
 	if end <= p.End() {
-		return keep("partition %d keeps its size: there is less than 1 MiB behind it that a %s table can use", p.Number, t.Kind)
+		return keep("partition %d keeps its size: there is less than 1 MiB behind it that a %s table can use", p.Number,
+			t.Kind)
 	}
 	return Plan{Table: resized(t, i, end), Number: p.Number, From: p.Size, To: end - p.Start, Note: note}
 }

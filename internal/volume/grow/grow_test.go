@@ -36,7 +36,8 @@ var systems = []struct {
 	{"ext2", "ext2", 64, []string{"mke2fs", "-q", "-F", "-t", "ext2"}, e2fsck},
 	{"xfs", "xfs", 320, []string{"mkfs.xfs", "-q", "-f", "-i", "maxpct=37"}, func(t *testing.T, dev string) {
 		volumetest.Run(t, "xfs_repair", "-n", dev)
-		if out := volumetest.Run(t, "xfs_db", "-r", "-c", "sb 0", "-c", "p imax_pct", dev); strings.TrimSpace(out) != "imax_pct = 37" {
+		if out := volumetest.Run(t, "xfs_db", "-r", "-c", "sb 0", "-c", "p imax_pct",
+			dev); strings.TrimSpace(out) != "imax_pct = 37" {
 			t.Errorf("the share of inodes is lost: %s", out)
 		}
 	}},
@@ -66,7 +67,8 @@ func TestGrowDisk(t *testing.T) {
 			source := volumetest.Sparse(t, start+c.from*mib+mib)
 			path, want := fill(t, c.kind, c.from*mib, c.mkfs)
 			copyTo(t, path, source, start)
-			volumetest.RunIn(t, fmt.Sprintf("label: gpt\nstart=%d, size=%d, type=linux, name=root\n", start/512, c.from*mib/512), "sfdisk", "-q", source)
+			volumetest.RunIn(t, fmt.Sprintf("label: gpt\nstart=%d, size=%d, type=linux, name=root\n", start/512,
+				c.from*mib/512), "sfdisk", "-q", source)
 
 			f, size := volumetest.Open(t, source)
 			tbl, err := table.Read(f, size, 512)
@@ -167,10 +169,13 @@ func gpt(parts ...volume.Partition) *volume.Table {
 	mbr[446+4], mbr[446+8], mbr[446+12] = 0xee, 1, 0xff
 	for i := range parts {
 		parts[i].Number = i + 1
-		parts[i].Type, parts[i].UUID = "0fc63daf-8483-4772-8e79-3d69d8477de4", fmt.Sprintf("%08d-0000-0000-0000-000000000000", i+1)
+		parts[i].Type, parts[i].UUID = "0fc63daf-8483-4772-8e79-3d69d8477de4",
+			fmt.Sprintf("%08d-0000-0000-0000-000000000000", i+1)
 	}
-	return &volume.Table{Kind: table.KindGPT, SectorSize: 512, DiskSize: 200 * mib, DiskID: "3d3c1b50-0f0b-4c5c-9c3a-7d2f0b0d7a11", MBR: mbr,
-		Partitions: parts, GPT: &volume.GPT{EntryCount: 128, EntrySize: 128, Entries: 1024, FirstUsable: 34 * 512, UsableEnd: 200*mib - 33*512}}
+	return &volume.Table{Kind: table.KindGPT, SectorSize: 512, DiskSize: 200 * mib,
+		DiskID: "3d3c1b50-0f0b-4c5c-9c3a-7d2f0b0d7a11", MBR: mbr,
+		Partitions: parts, GPT: &volume.GPT{EntryCount: 128, EntrySize: 128, Entries: 1024, FirstUsable: 34 * 512,
+			UsableEnd: 200*mib - 33*512}}
 }
 
 func dos(container *volume.Partition, parts ...volume.Partition) *volume.Table {
@@ -182,7 +187,8 @@ func dos(container *volume.Partition, parts ...volume.Partition) *volume.Table {
 	if container != nil {
 		container.Type = "0x05"
 	}
-	return &volume.Table{Kind: table.KindDOS, SectorSize: 512, DiskSize: 200 * mib, DiskID: "0x12345678", MBR: mbr, Partitions: parts, Extended: container}
+	return &volume.Table{Kind: table.KindDOS, SectorSize: 512, DiskSize: 200 * mib, DiskID: "0x12345678", MBR: mbr,
+		Partitions: parts, Extended: container}
 }
 
 func part(start, size int64) volume.Partition {
@@ -225,7 +231,8 @@ func TestTable(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			plan := Table(c.table, c.size, 512, func(int) string { return c.kind }, nothing)
-			if plan.Number != c.number || plan.Number > 0 && plan.To != c.to*mib || !strings.Contains(plan.Note, c.note) || (c.note == "") != (plan.Note == "") {
+			if plan.Number != c.number || plan.Number > 0 && plan.To != c.to*mib ||
+				!strings.Contains(plan.Note, c.note) || (c.note == "") != (plan.Note == "") {
 				t.Fatalf("%+v", plan)
 			}
 			if _, err := table.Layout(plan.Table, c.size, 512); err != nil {
@@ -287,7 +294,8 @@ func TestFitContainer(t *testing.T) {
 	tbl := dos(&container, part(1, 90), logical)
 	tbl.Partitions[0].Number, tbl.Partitions[1] = 1, logical
 	plan, err := Fit(tbl, 160*mib, 512, func(int) int64 { return 0 })
-	if err != nil || plan.Number != 0 || plan.Table.Extended.End() != 160*mib || plan.Table.Partitions[1].Size != 50*mib {
+	if err != nil || plan.Number != 0 || plan.Table.Extended.End() != 160*mib ||
+		plan.Table.Partitions[1].Size != 50*mib {
 		t.Errorf("%+v %v", plan, err)
 	}
 	if _, err := table.Layout(plan.Table, 160*mib, 512); err != nil {
@@ -305,7 +313,8 @@ func TestRefused(t *testing.T) {
 		{file, "ext4", "not a block device"},
 		{filepath.Join(t.TempDir(), "missing"), "ext4", "no such file"},
 	} {
-		if err := FileSystem(context.Background(), c.device, c.kind); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := FileSystem(context.Background(), c.device, c.kind); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.kind, err)
 		}
 	}

@@ -41,7 +41,8 @@ func loop(path string, off, size int64, sectorSize, mode int, flags uint32) (dev
 			return nil, fmt.Errorf("a loop device: %w", err)
 		}
 		err = unix.IoctlLoopConfigure(int(d.Fd()), &unix.LoopConfig{Fd: uint32(back.Fd()), Size: uint32(sectorSize),
-			Info: unix.LoopInfo64{Offset: uint64(off), Sizelimit: uint64(size), Flags: unix.LO_FLAGS_AUTOCLEAR | flags}})
+			Info: unix.LoopInfo64{Offset: uint64(off), Sizelimit: uint64(size),
+				Flags: unix.LO_FLAGS_AUTOCLEAR | flags}})
 		if err == nil {
 			return d, nil
 		}

@@ -66,9 +66,11 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 		return nil, fmt.Errorf("hfsplus header: block size %d", fs.block)
 	}
 	if fs.blocks < 1 || fs.blocks > size/fs.block || free > fs.blocks {
-		return nil, fmt.Errorf("hfsplus header: it claims %d blocks of %d bytes (%d free), and the partition has room for %d", fs.blocks, fs.block, free, size/fs.block)
+		return nil, fmt.Errorf("hfsplus header: it claims %d blocks of %d bytes (%d free), and the partition has "+
+			"room for %d", fs.blocks, fs.block, free, size/fs.block)
 	}
-	fs.info = volume.Info{UUID: uuid(h[104:112]), BlockSize: fs.block, Size: fs.blocks * fs.block, Used: (fs.blocks - free) * fs.block}
+	fs.info = volume.Info{UUID: uuid(h[104:112]), BlockSize: fs.block, Size: fs.blocks * fs.block,
+		Used: (fs.blocks - free) * fs.block}
 	clean, err := fs.clean()
 	if err != nil {
 		return nil, fmt.Errorf("hfsplus journal: %w", err)
@@ -76,8 +78,9 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	fs.info.Clean = clean
 	if !clean {
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted: the journal will be replayed on first mount. "+
-			"What is used may be known to the journal only, so it is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted: the journal will be replayed on first mount. "+
+				"What is used may be known to the journal only, so it is captured whole.")
 	}
 	fs.info.Label = fs.label()
 	return fs, nil
@@ -217,10 +220,12 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 		}
 	}
 	if bit < fs.blocks {
-		return nil, fmt.Errorf("hfsplus allocation file: it has more than %d pieces, which is not understood", len(pieces))
+		return nil, fmt.Errorf("hfsplus allocation file: it has more than %d pieces, which is not understood",
+			len(pieces))
 	}
 	if want := int64(be.Uint32(fs.header[48:])); free != want {
-		return nil, fmt.Errorf("hfsplus allocation file: %d blocks are free, and the volume header counts %d", free, want)
+		return nil, fmt.Errorf("hfsplus allocation file: %d blocks are free, and the volume header counts %d", free,
+			want)
 	}
 	used := runs.Extents()
 	return used, fs.check(used)
@@ -228,7 +233,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 
 // check wants the pieces of the volume's special files that the header names to be in the map.
 func (fs *FS) check(used []volume.Extent) error {
-	for at, what := range map[int]string{allocationFork: "its allocation file", extentsFork: "its extents file", catalogFork: "its catalog"} {
+	for at, what := range map[int]string{allocationFork: "its allocation file", extentsFork: "its extents file",
+		catalogFork: "its catalog"} {
 		_, pieces, err := fs.fork(at)
 		for _, p := range pieces {
 			if err == nil {

@@ -67,7 +67,8 @@ func TestAgainstLinux(t *testing.T) {
 	list := volumetest.Guest(t, volumetest.GuestFill, image, "hfsplus", "", 8)
 	fs, extents := volumetest.Load(t, image, Open)
 	info := fs.Info()
-	if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || info.Label != "DCTEST" || !strings.Contains(blkid, info.UUID) {
+	if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || info.Label != "DCTEST" ||
+		!strings.Contains(blkid, info.UUID) {
 		t.Errorf("%+v, blkid says %s", info, blkid)
 	}
 	if used := volume.Bytes(extents); used > info.Used+8192 || used < info.Used || used > size*3/4 {
@@ -77,7 +78,8 @@ func TestAgainstLinux(t *testing.T) {
 	need.Tools(t, "partclone.hfsp")
 	theirs, block := volumetest.Partclone(t, "hfsp", image)
 	more, less := volumetest.Compare(extents, theirs)
-	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(extents), more, less)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(extents),
+		more, less)
 	if more > 2*block || less != 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
 	}

@@ -76,20 +76,25 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	}
 	physical := int64(le.Uint32(sb[24:]))
 	if claimed := le.Uint64(sb[8:]); physical < 512 || physical > page || claimed > uint64(size/physical) {
-		return nil, fmt.Errorf("jfs superblock: it claims %d blocks of %d bytes, and the partition has %d bytes", claimed, physical, size)
+		return nil, fmt.Errorf("jfs superblock: it claims %d blocks of %d bytes, and the partition has %d bytes",
+			claimed, physical, size)
 	}
-	fs.info = volume.Info{Label: field.Text(sb[152:168]), UUID: field.UUID(sb[136:152]), BlockSize: fs.block, Clean: le.Uint32(sb[40:]) == 0}
+	fs.info = volume.Info{Label: field.Text(sb[152:168]), UUID: field.UUID(sb[136:152]), BlockSize: fs.block,
+		Clean: le.Uint32(sb[40:]) == 0}
 	if fs.info.Label == "" && le.Uint32(sb[4:]) == 1 {
 		fs.info.Label = field.Text(sb[101:112])
 	}
 	switch {
 	case le.Uint32(sb[36:])&flagInlineLog == 0:
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "Its log is on another device, which is not in this partition and not captured with it. It is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"Its log is on another device, which is not in this partition and not captured with it. It is captured "+
+				"whole.")
 	case !fs.info.Clean:
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted: the journal will be replayed on first mount. "+
-			"What is used may be known to the journal only, so it is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted: the journal will be replayed on first mount. "+
+				"What is used may be known to the journal only, so it is captured whole.")
 	}
 	for _, at := range []int{72, 80} { // inline log, fsck's working space
 		address, length := fs.pxd(sb[at:])

@@ -28,7 +28,8 @@ func TestAgainstLinux(t *testing.T) {
 			list := volumetest.Guest(t, volumetest.GuestFill, image, "jfs", "", 12)
 			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				!strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
 			}
 			if used := volume.Bytes(extents); used > size*3/4 {

@@ -95,7 +95,8 @@ func Open(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 			parts = " (" + parts + ")"
 		}
 		return volume.Whole(k.typ, size, volume.Info{Clean: true, Notes: []string{fmt.Sprintf(
-			"It carries %s%s, so several file systems may lie in it, of which none is read. It is captured whole, without its all-zero blocks.",
+			"It carries %s%s, so several file systems may lie in it, of which none is read. It is captured whole, "+
+				"without its all-zero blocks.",
 			k.name, parts)}}), nil
 	}
 	return nil, fmt.Errorf("label: %w", volume.ErrNotThis)
@@ -125,7 +126,8 @@ func OfType(partitionType string) string {
 	if what == "" {
 		return ""
 	}
-	return fmt.Sprintf("By its type it holds %s: what is in it cannot be told from this partition alone. It is captured whole, without its "+
+	return fmt.Sprintf("By its type it holds %s: what is in it cannot be told from this partition alone. It is "+
+		"captured whole, without its "+
 		"all-zero blocks. Capture and restore all disks of the set together.", what)
 }
 

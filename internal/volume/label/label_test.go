@@ -50,7 +50,8 @@ func TestLabels(t *testing.T) {
 		{"AIX", "aix", "AIX", put(0, "\xc9\xc2\xd4\xc1"), "aix"},
 		{"parted pc98", "pc98", "PC-98", parted("mklabel", "pc98"), "dos"},
 		{"parted gpt", "gpt", "of its own", parted("mklabel", "gpt"), "gpt"},
-		{"sfdisk dos", "dos", "(2 entries)", sfdisk("label: dos\nstart=64, size=1000\nstart=2048, size=1000, type=81\n"), "dos"},
+		{"sfdisk dos", "dos", "(2 entries)",
+			sfdisk("label: dos\nstart=64, size=1000\nstart=2048, size=1000, type=81\n"), "dos"},
 		{"FreeBSD slice", "bsd", "(a, b, c, d, e)", put(512, bsdLabel(le, 5)), "partx"},
 		{"OSF/1, byte 64", "bsd", "(a, b)", put(64, bsdLabel(le, 2)), "partx"},
 		{"NetBSD sparc64, byte 128", "bsd", "(a, b)", put(128, bsdLabel(le, 2)), "partx"},
@@ -61,7 +62,9 @@ func TestLabels(t *testing.T) {
 		{"Ultrix", "ultrix", "Ultrix", put(16<<10-72, "\x57\x29\x03\x00\x01\x00\x00\x00"), "ultrix"},
 		{"DASD", "dasd", "DASD", put(8192, "\xe5\xd6\xd3\xf1"), ""},
 		{"SYSV68", "sysv68", "SYSV68", put(0xf8, "MOTOROLA"), ""},
-		{"Karma", "karma", "Rio Karma", put(270, "\x00\x00\x00\x00\x4d\x00\x00\x00\x02\x00\x00\x00\x10\x00\x00\x00"+strings.Repeat("\x00", 510-286)+"\x56\xab"), ""},
+		{"Karma", "karma", "Rio Karma",
+			put(270, "\x00\x00\x00\x00\x4d\x00\x00\x00\x02\x00\x00\x00\x10\x00\x00\x00"+strings.Repeat("\x00", 510-286)+
+				"\x56\xab"), ""},
 		{"LDM metadata partition", "ldm", "dynamic disk", put(64*mib-512, "PRIVHEAD"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -69,7 +72,8 @@ func TestLabels(t *testing.T) {
 			c.make(t, image)
 			fs, extents := volumetest.Load(t, image, Open)
 			note := strings.Join(fs.Info().Notes, " ")
-			if fs.Type() != c.typ || volume.Bytes(extents) != 64*mib || !strings.Contains(note, c.note) || !strings.Contains(note, "captured whole") {
+			if fs.Type() != c.typ || volume.Bytes(extents) != 64*mib || !strings.Contains(note, c.note) ||
+				!strings.Contains(note, "captured whole") {
 				t.Errorf("%s %v %q", fs.Type(), extents, note)
 			}
 			says, err := volumetest.Try(t, "blkid", "-p", "-o", "value", "-s", "PTTYPE", image)
@@ -148,7 +152,8 @@ func TestOfType(t *testing.T) {
 			t.Errorf("%s: %q", typ, note)
 		}
 	}
-	for _, typ := range []string{"", "0x07", "0x83", "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"} {
+	for _, typ := range []string{"", "0x07", "0x83", "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7",
+		"c12a7328-f81f-11d2-ba4b-00a0c93ec93b"} {
 		if note := OfType(typ); note != "" {
 			t.Errorf("%s: %q", typ, note)
 		}
@@ -157,8 +162,10 @@ func TestOfType(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	for at, s := range map[int]string{
-		0: "\xc9\xc2\xd4\xc1", 64: bsdLabel(le, 64), 512: bsdLabel(be, 5), 508: "\xda\xbe", 0x1c6: "\x01GEM\x00\x00\x00\x01\x00\x00\x00\x01",
-		513: "EFI PART", 1024: "RDSK\x00\x00\x00\x02", 446: "\x80\x01\x01\x00\x83\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00",
+		0: "\xc9\xc2\xd4\xc1", 64: bsdLabel(le, 64), 512: bsdLabel(be, 5), 508: "\xda\xbe",
+		0x1c6: "\x01GEM\x00\x00\x00\x01\x00\x00\x00\x01",
+		513:   "EFI PART", 1024: "RDSK\x00\x00\x00\x02",
+		446: "\x80\x01\x01\x00\x83\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00",
 	} {
 		f.Add([]byte(s), at, 1<<20)
 	}

@@ -125,7 +125,8 @@ func (fs *FS) logical(lv *section, self string, extent int64) (Volume, error) {
 
 // translate calls add for every piece of e on the physical volume.
 func (v *Volume) translate(e volume.Extent, add func(off, n int64)) {
-	i, exact := slices.BinarySearchFunc(v.Segments, e.Offset, func(s Segment, off int64) int { return cmp.Compare(s.Offset, off) })
+	i, exact := slices.BinarySearchFunc(v.Segments, e.Offset,
+		func(s Segment, off int64) int { return cmp.Compare(s.Offset, off) })
 	if !exact {
 		i--
 	}

@@ -136,7 +136,8 @@ func (fs *FS) label(label []byte) error {
 	switch {
 	case text == nil:
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "This LVM physical volume has no copy of its volume group's metadata, or is in none. It is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"This LVM physical volume has no copy of its volume group's metadata, or is in none. It is captured whole.")
 		return nil
 	}
 	group, err := parse(text)
@@ -247,12 +248,15 @@ func (fs *FS) descend(runs *volume.Runs, v *Volume) error {
 	}
 	if something && v.Size-end >= verityBlock {
 		extents = []volume.Extent{{Length: v.Size}}
-		info.Notes = append(info.Notes, "Something lies behind its file system. It may be a dm-verity tree, which covers free blocks too, so it is captured whole.")
+		info.Notes = append(info.Notes,
+			"Something lies behind its file system. It may be a dm-verity tree, which covers free blocks too, so it "+
+				"is captured whole.")
 	}
 	if found.Type() != "swap" && found.Type() != volume.TypeRaw {
 		fs.info.Clean = fs.info.Clean && info.Clean
 	}
-	fs.info.Notes = append(fs.info.Notes, fmt.Sprintf("Logical volume %s: %s, %d of %d bytes used.", name, found.Type(), volume.Bytes(extents), v.Size))
+	fs.info.Notes = append(fs.info.Notes,
+		fmt.Sprintf("Logical volume %s: %s, %d of %d bytes used.", name, found.Type(), volume.Bytes(extents), v.Size))
 	for _, note := range info.Notes {
 		fs.info.Notes = append(fs.info.Notes, name+": "+note)
 	}

@@ -38,7 +38,8 @@ func group(t *testing.T, sizes []int64, commands ...string) (images []string, lv
 		images, devices = append(images, image), append(devices, device)
 	}
 	accept := `"a|^` + strings.Join(devices, `$|","a|^`) + `$|"`
-	config := `devices{use_devicesfile=0 filter=[` + accept + `,"r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`
+	config := `devices{use_devicesfile=0 filter=[` + accept +
+		`,"r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`
 	t.Setenv("LVM_SYSTEM_DIR", t.TempDir())
 	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
 	lvm = func(args ...string) string {
@@ -88,19 +89,22 @@ func load(t *testing.T, image string) (*FS, []volume.Extent) {
 // TestLinear has an XFS in a logical volume of two pieces, with another one between them.
 func TestLinear(t *testing.T) {
 	create := "lvcreate -q -y -an -Zn -Wn "
-	images, lvm := group(t, []int64{400 * mib}, create+"-L 100M -n root $V", create+"-L 40M -n other $V", "lvextend -q -L 180M $V/root", create+"-L 8M -n gone $V", "lvremove -q -y $V/gone")
+	images, lvm := group(t, []int64{400 * mib}, create+"-L 100M -n root $V", create+"-L 40M -n other $V",
+		"lvextend -q -L 180M $V/root", create+"-L 8M -n gone $V", "lvremove -q -y $V/gone")
 	image := images[0]
 	need.Tools(t, "mkfs.xfs", "xfs_repair", "blkid")
 
 	// What lvm says of the pieces, in extents of 4 MiB.
 	type piece struct{ lv, at, n int64 }
-	start, err := strconv.ParseInt(strings.TrimSpace(lvm("pvs", "--noheadings", "--nosuffix", "--units", "b", "-o", "pe_start")), 10, 64)
+	start, err := strconv.ParseInt(strings.TrimSpace(lvm("pvs", "--noheadings", "--nosuffix", "--units", "b", "-o",
+		"pe_start")), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var root []piece
 	lvAt := int64(0)
-	for _, line := range strings.Split(strings.TrimSpace(lvm("lvs", "--segments", "--noheadings", "-o", "seg_pe_ranges", "$V/root")), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(lvm("lvs", "--segments", "--noheadings", "-o", "seg_pe_ranges",
+		"$V/root")), "\n") {
 		_, span, _ := strings.Cut(strings.TrimSpace(line), ":")
 		var from, to int64
 		if _, err := fmt.Sscanf(span, "%d-%d", &from, &to); err != nil {
@@ -125,7 +129,8 @@ func TestLinear(t *testing.T) {
 			if out {
 				from, to, skip, seek = disk, file, p.at, p.lv
 			}
-			volumetest.Run(t, "dd", "if="+from, "of="+to, "bs=4M", "conv=notrunc", "status=none", "iflag=skip_bytes,count_bytes", "oflag=seek_bytes",
+			volumetest.Run(t, "dd", "if="+from, "of="+to, "bs=4M", "conv=notrunc", "status=none",
+				"iflag=skip_bytes,count_bytes", "oflag=seek_bytes",
 				fmt.Sprintf("skip=%d", skip), fmt.Sprintf("seek=%d", seek), fmt.Sprintf("count=%d", p.n))
 		}
 	}
@@ -133,7 +138,8 @@ func TestLinear(t *testing.T) {
 
 	fs, extents := load(t, image)
 	info := fs.Info()
-	if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || !strings.Contains(blkid, `"`+info.UUID+`"`) || !strings.Contains(strings.Join(info.Notes, "\n"), "/root: xfs") {
+	if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || !strings.Contains(blkid, `"`+info.UUID+`"`) ||
+		!strings.Contains(strings.Join(info.Notes, "\n"), "/root: xfs") {
 		t.Errorf("%+v, blkid says %s", info, blkid)
 	}
 	if used := volume.Bytes(extents); used > 100*mib {
@@ -164,7 +170,8 @@ func TestWhole(t *testing.T) {
 		if lengths["striped"] != 32*mib {
 			t.Errorf("lengths %v", lengths)
 		}
-		if notes := strings.Join(fs.Info().Notes, "\n"); !strings.Contains(notes, "striped is captured whole") || !strings.Contains(notes, "both is captured whole: part of it") {
+		if notes := strings.Join(fs.Info().Notes, "\n"); !strings.Contains(notes, "striped is captured whole") ||
+			!strings.Contains(notes, "both is captured whole: part of it") {
 			t.Errorf("notes %s", notes)
 		}
 		if used := volume.Bytes(extents); used < 64*mib {
@@ -192,7 +199,8 @@ func TestIgnored(t *testing.T) {
 	lvm("lvcreate", "-q", "-y", "-an", "-Zn", "-Wn", "-l", "20", "-n", "new", "$V")
 	for i, image := range images {
 		fs, extents := load(t, image)
-		if whole := volume.Bytes(extents) == 64*mib; whole != (i == 1) || whole != strings.Contains(strings.Join(fs.Info().Notes, " "), "no copy of its volume group's metadata") {
+		if whole := volume.Bytes(extents) == 64*mib; whole != (i == 1) ||
+			whole != strings.Contains(strings.Join(fs.Info().Notes, " "), "no copy of its volume group's metadata") {
 			t.Errorf("volume %d: %v, %+v", i, extents, fs.Info())
 		}
 	}
@@ -213,7 +221,9 @@ func TestBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := fs.volumes[0].Segments[0].Physical
-	want := volume.Merge(n, []volume.Extent{{Length: start + mib}}, []volume.Extent{{Offset: start + end, Length: 40*mib - end}}, []volume.Extent{{Offset: fs.end, Length: n - fs.end}})
+	want := volume.Merge(n, []volume.Extent{{Length: start + mib}},
+		[]volume.Extent{{Offset: start + end, Length: 40*mib - end}},
+		[]volume.Extent{{Offset: fs.end, Length: n - fs.end}})
 	if !slices.Equal(extents, want) {
 		t.Errorf("%v, want %v", extents, want)
 	}
@@ -224,7 +234,8 @@ func TestBehind(t *testing.T) {
 	if extents, err = fs.Extents(); err != nil {
 		t.Fatal(err)
 	}
-	want = volume.Merge(n, []volume.Extent{{Length: start + 40*mib}}, []volume.Extent{{Offset: fs.end, Length: n - fs.end}})
+	want = volume.Merge(n, []volume.Extent{{Length: start + 40*mib}},
+		[]volume.Extent{{Offset: fs.end, Length: n - fs.end}})
 	if !slices.Equal(extents, want) {
 		t.Errorf("with something behind: %v, want %v", extents, want)
 	}
@@ -240,7 +251,8 @@ func (h half) Extents() ([]volume.Extent, error) { return []volume.Extent{{Lengt
 func TestRecordSeeds(t *testing.T) {
 	volumetest.Updating(t)
 	create := "lvcreate -q -y -an -Zn -Wn "
-	images, _ := group(t, []int64{200 * mib}, create+"-L 32M -n one $V", create+"-L 16M -n two $V", "lvextend -q -L 48M $V/one")
+	images, _ := group(t, []int64{200 * mib}, create+"-L 32M -n one $V", create+"-L 16M -n two $V",
+		"lvextend -q -L 48M $V/one")
 	volumetest.Record(t, "two", images[0], func(r io.ReaderAt, size int64) { _, _ = Open(r, size) })
 }
 

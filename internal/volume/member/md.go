@@ -53,5 +53,6 @@ func raidFound(version string, level int32, disks uint32) *Found {
 		name = "a linear set or the like"
 	}
 	what := fmt.Sprintf("a member of an md set (%s, %d devices, metadata %s)", name, disks, version)
-	return &Found{Type: "linux_raid_member", What: what, Mirror: level == 1 && (version == "1.0" || version == "0.90"), Advice: wholeSet}
+	return &Found{Type: "linux_raid_member", What: what, Mirror: level == 1 && (version == "1.0" || version == "0.90"),
+		Advice: wholeSet}
 }

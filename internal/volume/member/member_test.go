@@ -22,7 +22,8 @@ func TestMembers(t *testing.T) {
 			if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			volumetest.Run(t, "cryptsetup", "luksFormat", "-q", "--type", kind, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", image, key)
+			volumetest.Run(t, "cryptsetup", "luksFormat", "-q", "--type", kind, "--pbkdf", "pbkdf2",
+				"--pbkdf-force-iterations", "1000", image, key)
 		}
 	}
 	md := func(version string) func(*testing.T, string) {
@@ -47,7 +48,8 @@ func TestMembers(t *testing.T) {
 			put(424, goGUID)(t, image)
 		}},
 		{"ZFS", "zfs_member", "ZFS", put(256<<10+128<<10+5<<10, "\x0c\xb1\xba\x00\x00\x00\x00\x00")},
-		{"bcache", "bcache", "bcache", put(4096+24, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81")},
+		{"bcache", "bcache", "bcache",
+			put(4096+24, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			image := volumetest.Sparse(t, size)
@@ -59,12 +61,14 @@ func TestMembers(t *testing.T) {
 			}
 			info := fs.Info()
 			extents, err := fs.Extents()
-			if err != nil || volume.Bytes(extents) != n || fs.Type() != c.typ || !strings.Contains(info.Notes[0], c.note) {
+			if err != nil || volume.Bytes(extents) != n || fs.Type() != c.typ ||
+				!strings.Contains(info.Notes[0], c.note) {
 				t.Errorf("%s %+v %v", fs.Type(), info, err)
 			}
 			if strings.HasPrefix(c.name, "LUKS") || strings.HasPrefix(c.name, "md 1") {
 				blkid := volumetest.Run(t, "blkid", "-p", image)
-				if !strings.Contains(blkid, `TYPE="`+c.typ+`"`) || info.UUID == "" || !strings.Contains(blkid, `UUID="`+info.UUID+`"`) {
+				if !strings.Contains(blkid, `TYPE="`+c.typ+`"`) || info.UUID == "" ||
+					!strings.Contains(blkid, `UUID="`+info.UUID+`"`) {
 					t.Errorf("UUID %s, blkid says %s", info.UUID, blkid)
 				}
 			}
@@ -89,7 +93,8 @@ func put(at int64, s string) func(*testing.T, string) {
 // it is one is judged by mdadm --examine and by blkid.
 func raidImage(t *testing.T, image, version string) {
 	const id = "0123456789abcdef"
-	at := int64(map[string]int64{"0.90": size&^(64<<10-1) - 64<<10, "1.0": (size/512 - 16) &^ 7 * 512, "1.1": 0, "1.2": 4096}[version])
+	at := int64(map[string]int64{"0.90": size&^(64<<10-1) - 64<<10, "1.0": (size/512 - 16) &^ 7 * 512, "1.1": 0,
+		"1.2": 4096}[version])
 	var p []byte
 	sum := func(at int) {
 		var n uint64
@@ -144,7 +149,8 @@ func TestNothing(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	for _, s := range []string{"LUKS\xba\xbe\x00\x01", "   -FVE-FS-", strings.Repeat("\x00", 4096) + "\xfc\x4e\x2b\xa9\x01\x00\x00\x00", strings.Repeat("\x00", 4096) + "MSWIN"} {
+	for _, s := range []string{"LUKS\xba\xbe\x00\x01", "   -FVE-FS-", strings.Repeat("\x00", 4096) +
+		"\xfc\x4e\x2b\xa9\x01\x00\x00\x00", strings.Repeat("\x00", 4096) + "MSWIN"} {
 		f.Add([]byte(s), int64(1<<20))
 	}
 	f.Fuzz(func(t *testing.T, p []byte, size int64) {

@@ -19,8 +19,10 @@ func zfs(r io.ReaderAt, size int64) (*Found, error) {
 		}
 		for ; len(p) >= slot; p = p[slot:] {
 			if le.Uint64(p) == uberMagic || binary.BigEndian.Uint64(p) == uberMagic {
-				return &Found{Type: "zfs_member", What: "a member of a ZFS pool", At: at, Advice: "Export the pool before the capture, and capture all its members together. Restored pools have the same identity: do not put two " +
-					"of them into one machine."}, nil
+				return &Found{Type: "zfs_member", What: "a member of a ZFS pool", At: at,
+					Advice: "Export the pool before the capture, and capture all its members together. Restored " +
+						"pools have the same identity: do not put two " +
+						"of them into one machine."}, nil
 			}
 		}
 	}

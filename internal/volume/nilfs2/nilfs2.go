@@ -103,8 +103,9 @@ func (fs *FS) super(sb []byte) error {
 		Used: max(0, fs.devSize-int64(min(free, blocks))*fs.block), Clean: le.Uint16(sb[116:])&valid != 0,
 	}
 	if !fs.info.Clean {
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted: its last logs will be recovered on first mount. "+
-			"Which they are is not looked for, so it is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted: its last logs will be recovered on first mount. "+
+				"Which they are is not looked for, so it is captured whole.")
 	}
 	return nil
 }

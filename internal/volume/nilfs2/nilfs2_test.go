@@ -31,7 +31,8 @@ func TestAgainstLinux(t *testing.T) {
 			list := volumetest.Guest(t, volumetest.GuestFill, image, "nilfs2", "", 12)
 			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				info.Label != "dc-test" || !strings.Contains(blkid, `"`+info.UUID+`"`) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
 			}
 			if used := volume.Bytes(extents); used > size*3/4 || used < 8<<20 {
@@ -54,7 +55,8 @@ func TestCrash(t *testing.T) {
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
-	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "nilfs2", "", 0))
+	volumetest.Same(t, list,
+		volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "nilfs2", "", 0))
 }
 
 func TestRefusals(t *testing.T) {

@@ -37,7 +37,8 @@ func TestBadClusters(t *testing.T) {
 	pairs := a + int(le.Uint16(record[a+32:]))
 	all := le.Uint64(record[a+24:]) + 1 // clusters of the stream
 	rest := all - at - 2
-	end := pairs + copy(record[pairs:], []byte{0x02, at & 0xff, at >> 8, 0x21, 2, at & 0xff, at >> 8, 0x02, byte(rest), byte(rest >> 8), 0})
+	end := pairs + copy(record[pairs:],
+		[]byte{0x02, at & 0xff, at >> 8, 0x21, 2, at & 0xff, at >> 8, 0x02, byte(rest), byte(rest >> 8), 0})
 	end = (end + 7) &^ 7
 	copy(record[end:], "\xff\xff\xff\xff\x00\x00\x00\x00")
 	le.PutUint32(record[a+4:], uint32(end-a))

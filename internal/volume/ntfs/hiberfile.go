@@ -25,7 +25,8 @@ func (fs *FS) hibernated() (bool, error) {
 			return false, err
 		}
 		mark := make([]byte, 4)
-		resident := slices.IndexFunc(attrs, func(a attribute) bool { return a.kind == attrData && !a.named && !a.nonResident })
+		resident := slices.IndexFunc(attrs,
+			func(a attribute) bool { return a.kind == attrData && !a.named && !a.nonResident })
 		if resident >= 0 {
 			copy(mark, attrs[resident].value)
 		} else if mark, err = fs.begin(n, mark); err != nil {
@@ -115,7 +116,8 @@ func named(p []byte, name string, numbers []int64) ([]int64, error) {
 			return nil, fmt.Errorf("an entry has %d bytes", n)
 		}
 		number := int64(le.Uint64(p) & 0xffffffffffff)
-		if s := field.UTF16(p[16+66 : 16+66+2*int(p[16+64])]); strings.EqualFold(s, name) && !slices.Contains(numbers, number) {
+		if s := field.UTF16(p[16+66 : 16+66+2*int(p[16+64])]); strings.EqualFold(s, name) &&
+			!slices.Contains(numbers, number) {
 			numbers = append(numbers, number)
 		}
 		p = p[n:]

@@ -144,9 +144,11 @@ func (fs *FS) volume() error {
 	}
 	if dirty {
 		fs.whole, fs.info.Clean = true, false
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted (Windows crashed, is hibernated, or has fast startup on): "+
-			"the journal will be replayed on first mount. What is used may be known to its journal only, so it is captured whole. "+
-			"Shut Windows down with `shutdown /s /f /t 0` for a smaller image.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted (Windows crashed, is hibernated, or has fast startup on): "+
+				"the journal will be replayed on first mount. What is used may be known to its journal only, so it "+
+				"is captured whole. "+
+				"Shut Windows down with `shutdown /s /f /t 0` for a smaller image.")
 	}
 	hibernated, err := fs.hibernated()
 	if err != nil {
@@ -154,9 +156,11 @@ func (fs *FS) volume() error {
 	}
 	if hibernated {
 		fs.whole, fs.info.Clean = true, false
-		fs.info.Notes = append(fs.info.Notes, "Windows is hibernated in it (hiberfil.sys): its memory may know of files that the disk does not, so it is "+
-			"captured whole. A restored machine will try to resume, which is dangerous on another machine, or after the disk was written. "+
-			"Shut Windows down with `shutdown /s /f /t 0` before the capture if that is not wanted.")
+		fs.info.Notes = append(fs.info.Notes,
+			"Windows is hibernated in it (hiberfil.sys): its memory may know of files that the disk does not, so it is "+
+				"captured whole. A restored machine will try to resume, which is dangerous on another machine, or "+
+				"after the disk was written. "+
+				"Shut Windows down with `shutdown /s /f /t 0` before the capture if that is not wanted.")
 	}
 	return nil
 }

@@ -26,7 +26,8 @@ func mkfs(t *testing.T, image, options string) {
 }
 
 func TestAgainstNTFS3G(t *testing.T) {
-	for _, options := range []string{"", "-c 512", "-c 1024", "-c 2048", "-c 16384", "-c 65536", "-c 131072", "-c 524288", "-c 2097152", "-s 1024", "-s 4096", "-C"} {
+	for _, options := range []string{"", "-c 512", "-c 1024", "-c 2048", "-c 16384", "-c 65536", "-c 131072",
+		"-c 524288", "-c 2097152", "-s 1024", "-s 4096", "-C"} {
 		t.Run("mkntfs "+options, func(t *testing.T) {
 			t.Parallel()
 			image := volumetest.Sparse(t, size)
@@ -36,7 +37,8 @@ func TestAgainstNTFS3G(t *testing.T) {
 				volumetest.Fill(t, dir, 20)
 			} else { // in clusters this large every file is a large one
 				for i := range 8 {
-					if err := os.WriteFile(filepath.Join(dir, strings.Repeat("x", i+1)), bytes.Repeat([]byte{byte(i)}, 5000*i), 0o600); err != nil {
+					if err := os.WriteFile(filepath.Join(dir, strings.Repeat("x", i+1)),
+						bytes.Repeat([]byte{byte(i)}, 5000*i), 0o600); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -45,7 +47,8 @@ func TestAgainstNTFS3G(t *testing.T) {
 			unmount()
 			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || info.Label != "dc test ä" || !strings.Contains(blkid, info.UUID) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				info.Label != "dc test ä" || !strings.Contains(blkid, info.UUID) {
 				t.Errorf("info is %+v, blkid says %s", info, blkid)
 			}
 			restored := volumetest.Restore(t, image, extents)
@@ -69,7 +72,8 @@ func TestPartclone(t *testing.T) {
 	_, ours := volumetest.Load(t, image, Open)
 	theirs, block := volumetest.Partclone(t, "ntfs", image)
 	more, less := volumetest.Compare(ours, theirs)
-	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more,
+		less)
 	if more > block || less != 0 {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
 	}
@@ -112,7 +116,8 @@ func TestFragmentedTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.ContainsFunc(attrs, func(a attribute) bool { return a.kind == attrList }) {
-		t.Errorf("the master file table has %d runs and no attribute list: the test does not reach what it is for", len(fs.mft))
+		t.Errorf("the master file table has %d runs and no attribute list: the test does not reach what it is for",
+			len(fs.mft))
 	}
 	volumetest.Record(t, "fragmented", image, func(r io.ReaderAt, size int64) {
 		if fs, err := Open(r, size); err == nil {
@@ -196,7 +201,8 @@ func TestDirty(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info := fs.Info(); info.Clean != c.clean || (volume.Bytes(extents) == n) == c.clean || (len(info.Notes) == 0) != c.clean {
+			if info := fs.Info(); info.Clean != c.clean || (volume.Bytes(extents) == n) == c.clean ||
+				(len(info.Notes) == 0) != c.clean {
 				t.Errorf("%+v, %d bytes", info, volume.Bytes(extents))
 			}
 		})
@@ -221,7 +227,8 @@ func TestHibernated(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := os.WriteFile(filepath.Join(dir, "hiberfil.sys"), append([]byte(c.mark), make([]byte, 1<<20)...), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "hiberfil.sys"), append([]byte(c.mark), make([]byte, 1<<20)...),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			unmount()
@@ -235,7 +242,8 @@ func TestHibernated(t *testing.T) {
 				t.Fatal(err)
 			}
 			noted := strings.Contains(strings.Join(fs.Info().Notes, " "), "Windows is hibernated")
-			if whole := volume.Bytes(extents) == n; whole != c.hibernated || noted != c.hibernated || fs.Info().Clean == c.hibernated {
+			if whole := volume.Bytes(extents) == n; whole != c.hibernated || noted != c.hibernated ||
+				fs.Info().Clean == c.hibernated {
 				t.Errorf("%d of %d bytes, %+v", volume.Bytes(extents), n, fs.Info())
 			}
 			if c.hibernated && c.others == 0 {

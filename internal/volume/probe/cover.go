@@ -35,7 +35,8 @@ func (d *Disk) covers() error {
 			where = "a logical volume in " + where
 		}
 		for _, p := range d.coveredBy(c) {
-			d.covered[p.Start] = fmt.Sprintf("%s in %s may cover every byte of it, also what its file system calls free. "+
+			d.covered[p.Start] = fmt.Sprintf("%s in %s may cover every byte of it, also what its file system calls "+
+				"free. "+
 				"It is captured whole, and keeps its size on a larger disk.", upper(c.What), where)
 		}
 	}

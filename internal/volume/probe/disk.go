@@ -46,8 +46,10 @@ func NewDisk(r io.ReaderAt, t *volume.Table) (*Disk, error) {
 		if err != nil {
 			continue // absent; or damaged, as the rest of one below a newer table is
 		}
-		d.note(fmt.Sprintf("The disk as a whole is also %s, besides its partition table. One of the two is left over from earlier, and which one cannot "+
-			"be told: its partitions are captured whole. wipefs shows both, and can remove the one that is wrong.", fs.Type()), true)
+		d.note(fmt.Sprintf("The disk as a whole is also %s, besides its partition table. One of the two is left over "+
+			"from earlier, and which one cannot "+
+			"be told: its partitions are captured whole. wipefs shows both, and can remove the one that is wrong.",
+			fs.Type()), true)
 	}
 	return d, nil
 }
@@ -64,7 +66,8 @@ func (d *Disk) note(s string, distrust bool) {
 func (d *Disk) member(f member.Found) {
 	for _, p := range d.table.Partitions {
 		if f.At >= p.Start && f.At < p.End() {
-			d.in[p.Start] = fmt.Sprintf("Where a disk that is %s has its metadata, this partition has some (byte %d of the disk). It is captured whole.", f.What, f.At)
+			d.in[p.Start] = fmt.Sprintf("Where a disk that is %s has its metadata, this partition has some (byte %d "+
+				"of the disk). It is captured whole.", f.What, f.At)
 			if !f.Placed {
 				return
 			}

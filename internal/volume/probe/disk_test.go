@@ -46,14 +46,18 @@ func TestDisk(t *testing.T) {
 		{name: "nothing"},
 		{name: "md 1.0 mirror", add: md(v10, 1), note: "a member of an md set (RAID1"},
 		{name: "md 1.0 stripe", add: md(v10, 0), note: "a member of an md set (RAID0", wholes: "1 2", why: "RAID0"},
-		{name: "md 1.2 below an older table", add: md(4096, 1), note: "metadata 1.2", wholes: "1 2", why: "metadata 1.2"},
-		{name: "Intel", add: put(size-1024, "Intel Raid ISM Cfg Sig. 1.1.00"), note: "Intel RST", wholes: "1 2", why: "Intel RST"},
+		{name: "md 1.2 below an older table", add: md(4096, 1), note: "metadata 1.2", wholes: "1 2",
+			why: "metadata 1.2"},
+		{name: "Intel", add: put(size-1024, "Intel Raid ISM Cfg Sig. 1.1.00"), note: "Intel RST", wholes: "1 2",
+			why: "Intel RST"},
 		{name: "DDF", add: put(size-512, "\xde\x11\xde\x11"), note: "in DDF", wholes: "1 2", why: "DDF"},
 		{name: "gmirror", add: put(size-512, "GEOM::MIRROR\x00"), note: "GEOM class MIRROR"},
-		{name: "gstripe", add: put(size-512, "GEOM::STRIPE\x00"), note: "GEOM class STRIPE", wholes: "1 2", why: "STRIPE"},
+		{name: "gstripe", add: put(size-512, "GEOM::STRIPE\x00"), note: "GEOM class STRIPE", wholes: "1 2",
+			why: "STRIPE"},
 		{name: "a pool's label in a partition", add: put(100*mib+128<<10, "\x0c\xb1\xba\x00\x00\x00\x00\x00")},
 		{name: "old metadata within a partition", add: put(100*mib, "GEOM::LABEL\x00")},
-		{name: "ReiserFS of the whole disk", below: whole("mkreiserfs", "-q", "-f"), note: "also reiserfs", wholes: "1 2", why: "reiserfs"},
+		{name: "ReiserFS of the whole disk", below: whole("mkreiserfs", "-q", "-f"), note: "also reiserfs",
+			wholes: "1 2", why: "reiserfs"},
 		{name: "LVM of the whole disk", add: lvmLabel, note: "also LVM2_member", wholes: "1 2", why: "LVM2_member"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,7 +65,8 @@ func TestDisk(t *testing.T) {
 			if c.below != nil {
 				c.below(t, image)
 			}
-			volumetest.RunIn(t, "label: dos\nstart=2048, size=65536\nstart=67584, size=180224\n", "sfdisk", "-q", "--wipe", "never", image)
+			volumetest.RunIn(t, "label: dos\nstart=2048, size=65536\nstart=67584, size=180224\n", "sfdisk", "-q",
+				"--wipe", "never", image)
 			for _, at := range []string{"1048576", "34603008"} {
 				volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset="+at, image, "30m")
 			}
@@ -71,7 +76,8 @@ func TestDisk(t *testing.T) {
 			tbl := read(t, image, 2)
 			before := len(tbl.Notes)
 			d := newDisk(t, image, tbl)
-			if note := strings.Join(tbl.Notes[before:], " "); !strings.Contains(note, c.note) || (note == "") != (c.note == "") {
+			if note := strings.Join(tbl.Notes[before:], " "); !strings.Contains(note, c.note) ||
+				(note == "") != (c.note == "") {
 				t.Errorf("notes %q", note)
 			}
 			var wholes []string
@@ -111,7 +117,8 @@ func TestPartitionType(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for typ, want := range map[string]string{"af9b60a0-1431-4f62-bc68-3311714a69ad": volume.TypeRaw, "0x42": volume.TypeRaw, "0x83": "ext4", "": "ext4"} {
+	for typ, want := range map[string]string{"af9b60a0-1431-4f62-bc68-3311714a69ad": volume.TypeRaw,
+		"0x42": volume.TypeRaw, "0x83": "ext4", "": "ext4"} {
 		fs, err := d.Partition(volume.Partition{Start: mib, Size: size - mib, Type: typ})
 		if err != nil || fs.Type() != want {
 			t.Errorf("type %q: %v, %v", typ, fs.Type(), err)
@@ -131,7 +138,8 @@ func TestCover(t *testing.T) {
 	verity := func(options ...string) func(*testing.T, string) {
 		return func(t *testing.T, image string) {
 			data, hash := volumetest.Sparse(t, 30*mib), volumetest.Sparse(t, 4*mib)
-			volumetest.Run(t, "dd", "if="+image, "of="+data, "bs=1M", "skip=1", "count=30", "status=none", "conv=notrunc")
+			volumetest.Run(t, "dd", "if="+image, "of="+data, "bs=1M", "skip=1", "count=30", "status=none",
+				"conv=notrunc")
 			volumetest.Run(t, "veritysetup", append([]string{"format", data, hash}, options...)...)
 			volumetest.Run(t, "dd", "if="+hash, "of="+image, "bs=1M", "seek=80", "status=none", "conv=notrunc")
 		}
@@ -150,16 +158,20 @@ func TestCover(t *testing.T) {
 		{name: "nothing", types: [3]string{root, any, any}},
 		{name: "superblock", types: [3]string{any, any, any}, add: verity(), wholes: "1"},
 		{name: "superblock and type", types: [3]string{root, root, tree}, add: verity(), wholes: "1"},
-		{name: "superblock, no hash of ours", types: [3]string{any, any, any}, add: verity("--format=0"), wholes: "1 2"},
+		{name: "superblock, no hash of ours", types: [3]string{any, any, any}, add: verity("--format=0"),
+			wholes: "1 2"},
 		{name: "type alone", types: [3]string{any, root, tree}, add: verity("--no-superblock"), wholes: "2"},
 		{name: "two roots", types: [3]string{root, root, tree}, add: verity("--no-superblock"), wholes: "1 2"},
 		{name: "no root", types: [3]string{any, any, tree}, wholes: "1 2"},
-		{name: "integrity", types: [3]string{any, any, any}, add: put("integrt\x00\x01\x00\x04\x00\x00\x00\x00\x00\x00\x20\x01"), wholes: "2"},
-		{name: "snapshot", types: [3]string{any, any, any}, add: put("SnAp\x01\x00\x00\x00\x01\x00\x00\x00\x08"), wholes: "1 2"},
+		{name: "integrity", types: [3]string{any, any, any},
+			add: put("integrt\x00\x01\x00\x04\x00\x00\x00\x00\x00\x00\x20\x01"), wholes: "2"},
+		{name: "snapshot", types: [3]string{any, any, any}, add: put("SnAp\x01\x00\x00\x00\x01\x00\x00\x00\x08"),
+			wholes: "1 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			image := volumetest.Sparse(t, size)
-			volumetest.RunIn(t, "label: gpt\nstart=2048, size=61440, type="+c.types[0]+"\nstart=67584, size=81920, type="+c.types[1]+
+			volumetest.RunIn(t, "label: gpt\nstart=2048, size=61440, type="+c.types[0]+
+				"\nstart=67584, size=81920, type="+c.types[1]+
 				"\nstart=163840, size=8192, type="+c.types[2]+"\n", "sfdisk", "-q", image)
 			volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset=1048576", image, "30m")
 			volumetest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", "offset=34603008", image, "40m")
@@ -175,7 +187,8 @@ func TestCover(t *testing.T) {
 					continue
 				}
 				wholes = append(wholes, string(rune('0'+p.Number)))
-				if notes := strings.Join(fs.Info().Notes, " "); fs.Type() != volume.TypeRaw || !strings.Contains(notes, "in partition 3 may cover") || fs.Info().UUID == "" {
+				if notes := strings.Join(fs.Info().Notes, " "); fs.Type() != volume.TypeRaw ||
+					!strings.Contains(notes, "in partition 3 may cover") || fs.Info().UUID == "" {
 					t.Errorf("partition %d: %s %+v", p.Number, fs.Type(), fs.Info())
 				}
 			}

@@ -44,7 +44,8 @@ type reader struct {
 }
 
 // open turns a package's Open, which returns its own type, into what a reader holds.
-func open[T volume.FileSystem](f func(io.ReaderAt, int64) (T, error)) func(io.ReaderAt, int64) (volume.FileSystem, error) {
+func open[T volume.FileSystem](f func(io.ReaderAt, int64) (T, error)) func(io.ReaderAt, int64) (volume.FileSystem,
+	error) {
 	return func(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 		fs, err := f(r, size)
 		if err != nil {
@@ -174,8 +175,10 @@ func load(fs volume.FileSystem, size int64) volume.FileSystem {
 	ext, err := fs.Extents()
 	info := fs.Info()
 	if err == nil && len(covers) > 0 {
-		info.Notes = append(info.Notes, fmt.Sprintf("%s in one of its logical volumes may cover every byte of another, also what a file system calls free. "+
-			"It is captured whole.", upper(covers[0].What)))
+		info.Notes = append(info.Notes,
+			fmt.Sprintf("%s in one of its logical volumes may cover every byte of another, also what a file system "+
+				"calls free. "+
+				"It is captured whole.", upper(covers[0].What)))
 		return volume.Whole(fs.Type(), size, info)
 	}
 	if err != nil {

@@ -50,7 +50,8 @@ func TestProbe(t *testing.T) {
 		volumetest.Run(t, "makefs", "-t", "ffs", "-o", "version=2", "-s", "64m", path, dir)
 	}
 	// Two parts, as in a slice of FreeBSD: magic number, 2 parts, a and b.
-	disklabel := "\x57\x45\x56\x82" + strings.Repeat("\x00", 128) + "\x57\x45\x56\x82\x00\x00\x02\x00" + strings.Repeat("\x00", 8) +
+	disklabel := "\x57\x45\x56\x82" + strings.Repeat("\x00", 128) + "\x57\x45\x56\x82\x00\x00\x02\x00" +
+		strings.Repeat("\x00", 8) +
 		strings.Repeat("\x00\x80\x00\x00"+strings.Repeat("\x00", 12), 2)
 	for _, c := range []struct {
 		name  string
@@ -65,19 +66,30 @@ func TestProbe(t *testing.T) {
 		{"ext2", run("mke2fs", "-q", "-F", "-t", "ext2"), "ext2", false, ""},
 		{"vfat", run("mkfs.fat"), "vfat", false, ""},
 		{"swap", run("mkswap"), "swap", false, ""},
-		{"damaged ext4", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(1024+4, "\x01")), "raw", true, "It looks like ext2, ext3 or ext4, but its superblock is damaged"},
-		{"ext4 with a broken group", all(run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096"), poke(4096+3, "\xee")), "ext4", true, "allocation map cannot be read"},
+		{"damaged ext4", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(1024+4, "\x01")), "raw", true,
+			"It looks like ext2, ext3 or ext4, but its superblock is damaged"},
+		{"ext4 with a broken group", all(run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096"), poke(4096+3, "\xee")),
+			"ext4", true, "allocation map cannot be read"},
 		{"journal device", run("mke2fs", "-q", "-F", "-O", "journal_dev"), "raw", true, "it is the journal of another"},
-		{"two at once", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(4096-10, "SWAPSPACE2"), poke(1024, "\x01\x00\x00\x00")), "raw", true, " and swap"},
+		{"two at once", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(4096-10, "SWAPSPACE2"),
+			poke(1024, "\x01\x00\x00\x00")), "raw", true, " and swap"},
 		{"UFS with a disklabel", all(makefs, poke(512, disklabel)), "raw", true, "BSD disklabel (a, b)"},
-		{"ext4 behind a boot record with a table", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(446, "\x80\x01\x01\x00\x81\xfe\xff\xff\x40\x00\x00\x00\x40\x00\x00\x00"),
-			poke(510, "\x55\xaa")), "raw", true, "DOS partition table of its own (1 entries)"},
-		{"ext4 with a disk of a volume manager in it", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(64*mib-512, "PRIVHEAD")), "raw", true, "dynamic disk"},
-		{"ext4 and the rest of an ISO", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(32769, "CD001")), "raw", true, "of type iso9660"},
-		{"ext4 in a mirror", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(64*mib-512, "GEOM::MIRROR\x00")), "GEOM", true, "GEOM class MIRROR"},
-		{"ext4 on DRBD", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(64*mib-4096+60, "\x83\x74\x02\x6d")), "drbd", true, "DRBD device"},
-		{"ext4 on Intel RAID", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(64*mib-1024, "Intel Raid ISM Cfg Sig. 1")), "isw_raid_member", true, "Intel RST"},
-		{"vfat in a DDF set", all(run("mkfs.fat"), poke(64*mib-512, "\xde\x11\xde\x11")), "ddf_raid_member", true, "DDF"},
+		{"ext4 behind a boot record with a table",
+			all(run("mke2fs", "-q", "-F", "-t", "ext4"),
+				poke(446, "\x80\x01\x01\x00\x81\xfe\xff\xff\x40\x00\x00\x00\x40\x00\x00\x00"),
+				poke(510, "\x55\xaa")), "raw", true, "DOS partition table of its own (1 entries)"},
+		{"ext4 with a disk of a volume manager in it",
+			all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(64*mib-512, "PRIVHEAD")), "raw", true, "dynamic disk"},
+		{"ext4 and the rest of an ISO", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(32769, "CD001")), "raw", true,
+			"of type iso9660"},
+		{"ext4 in a mirror", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(64*mib-512, "GEOM::MIRROR\x00")), "GEOM",
+			true, "GEOM class MIRROR"},
+		{"ext4 on DRBD", all(run("mke2fs", "-q", "-F", "-t", "ext4"), poke(64*mib-4096+60, "\x83\x74\x02\x6d")), "drbd",
+			true, "DRBD device"},
+		{"ext4 on Intel RAID", all(run("mke2fs", "-q", "-F", "-t", "ext4"),
+			poke(64*mib-1024, "Intel Raid ISM Cfg Sig. 1")), "isw_raid_member", true, "Intel RST"},
+		{"vfat in a DDF set", all(run("mkfs.fat"), poke(64*mib-512, "\xde\x11\xde\x11")), "ddf_raid_member", true,
+			"DDF"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := volumetest.Sparse(t, 64*mib)

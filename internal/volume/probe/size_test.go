@@ -24,16 +24,22 @@ func TestSize(t *testing.T) {
 		unit int64 // bytes that the numbers count
 		plus int64
 	}{
-		{"ext4", []string{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024"}, []string{"dumpe2fs", "-h"}, `Block count: +(\d+)[\s\S]*Block size: +(\d+)`, 1, 0},
-		{"vfat", []string{"mkfs.fat", "-F", "32"}, []string{"fsck.fat", "-nv"}, `(\d+) bytes per logical sector[\s\S]* (\d+) sectors total`, 1, 0},
-		{"xfs", []string{"mkfs.xfs", "-q", "-f"}, []string{"xfs_db", "-r", "-c", "sb 0", "-c", "p dblocks blocksize"}, `dblocks = (\d+)\s+blocksize = (\d+)`, 1, 0},
-		{"btrfs", []string{"mkfs.btrfs", "-q", "-f"}, []string{"btrfs", "inspect-internal", "dump-super"}, `dev_item.total_bytes\s+(\d+)`, 1, 0},
-		{"ntfs", []string{"mkntfs", "-q", "-F"}, []string{"ntfsinfo", "-m", "-f"}, `Cluster Size: (\d+)[\s\S]*Volume Size in Clusters: (\d+)`, 1, 4096},
+		{"ext4", []string{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024"}, []string{"dumpe2fs", "-h"},
+			`Block count: +(\d+)[\s\S]*Block size: +(\d+)`, 1, 0},
+		{"vfat", []string{"mkfs.fat", "-F", "32"}, []string{"fsck.fat", "-nv"},
+			`(\d+) bytes per logical sector[\s\S]* (\d+) sectors total`, 1, 0},
+		{"xfs", []string{"mkfs.xfs", "-q", "-f"}, []string{"xfs_db", "-r", "-c", "sb 0", "-c", "p dblocks blocksize"},
+			`dblocks = (\d+)\s+blocksize = (\d+)`, 1, 0},
+		{"btrfs", []string{"mkfs.btrfs", "-q", "-f"}, []string{"btrfs", "inspect-internal", "dump-super"},
+			`dev_item.total_bytes\s+(\d+)`, 1, 0},
+		{"ntfs", []string{"mkntfs", "-q", "-F"}, []string{"ntfsinfo", "-m", "-f"},
+			`Cluster Size: (\d+)[\s\S]*Volume Size in Clusters: (\d+)`, 1, 4096},
 		{"exfat", []string{"mkfs.exfat"}, []string{"dump.exfat"}, `Volume Length\(sectors\):\s+(\d+)`, 512, 0},
 		{"f2fs", []string{"mkfs.f2fs", "-q"}, []string{"dump.f2fs"}, `total FS sectors = (\d+)`, 512, 0},
 		{"jfs", []string{"mkfs.jfs", "-q"}, []string{"jfs_tune", "-l"}, `Aggregate size:\s+(\d+)`, 512, 566 * 4096},
 		{"nilfs2", []string{"mkfs.nilfs2", "-q"}, nil, ``, 1, 0},
-		{"reiserfs", []string{"mkreiserfs", "-q", "-f"}, []string{"debugreiserfs"}, `Count of blocks on the device: (\d+)[\s\S]*Blocksize: (\d+)`, 1, 0},
+		{"reiserfs", []string{"mkreiserfs", "-q", "-f"}, []string{"debugreiserfs"},
+			`Count of blocks on the device: (\d+)[\s\S]*Blocksize: (\d+)`, 1, 0},
 		{"swap", []string{"mkswap"}, nil, ``, 1, 0},
 	} {
 		t.Run(c.typ, func(t *testing.T) {

@@ -56,12 +56,14 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	default:
 		return nil, fmt.Errorf("reiserfs: %w", volume.ErrNotThis)
 	}
-	fs := &FS{r: r, size: size, block: int64(le.Uint16(sb[44:])), blocks: int64(le.Uint32(sb[:])), free: int64(le.Uint32(sb[4:]))}
+	fs := &FS{r: r, size: size, block: int64(le.Uint16(sb[44:])), blocks: int64(le.Uint32(sb[:])),
+		free: int64(le.Uint32(sb[4:]))}
 	if fs.block < 512 || fs.block > 32768 || fs.block&(fs.block-1) != 0 {
 		return nil, fmt.Errorf("reiserfs superblock: block size %d", fs.block)
 	}
 	if limit := size / fs.block; fs.blocks < 1 || fs.blocks > limit || fs.free > fs.blocks {
-		return nil, fmt.Errorf("reiserfs superblock: it claims %d blocks (%d free), and the partition has room for %d", fs.blocks, fs.free, limit)
+		return nil, fmt.Errorf("reiserfs superblock: it claims %d blocks (%d free), and the partition has room for %d",
+			fs.blocks, fs.free, limit)
 	}
 	fs.root, fs.journal, fs.journalLen = int64(le.Uint32(sb[8:])), int64(le.Uint32(sb[12:])), int64(le.Uint32(sb[20:]))
 	fs.info = volume.Info{
@@ -71,7 +73,9 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	switch {
 	case le.Uint32(sb[16:]) != 0:
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "Its journal is on another device, which is not in this partition and not captured with it. It is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"Its journal is on another device, which is not in this partition and not captured with it. It is "+
+				"captured whole.")
 		return fs, nil
 	case le.Uint16(sb[50:]) != unmounted:
 		fs.whole = true
@@ -139,7 +143,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 	if used := volume.Bytes(out); used != fs.info.Used {
 		return nil, fmt.Errorf("reiserfs bitmap: %d bytes are used, and the superblock counts %d", used, fs.info.Used)
 	}
-	for what, e := range map[string]volume.Extent{"the root of its tree": {Offset: fs.root, Length: 1}, "its journal": {Offset: fs.journal, Length: fs.journalLen + 1}} {
+	for what, e := range map[string]volume.Extent{"the root of its tree": {Offset: fs.root, Length: 1},
+		"its journal": {Offset: fs.journal, Length: fs.journalLen + 1}} {
 		if err := volume.Require(out, what, e.Offset*fs.block, e.Length*fs.block); err != nil {
 			return nil, fmt.Errorf("reiserfs bitmap: %w", err)
 		}

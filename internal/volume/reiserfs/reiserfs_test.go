@@ -28,7 +28,8 @@ func TestAgainstLinux(t *testing.T) {
 			list := volumetest.Guest(t, volumetest.GuestFill, image, "reiserfs", "", 12)
 			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				!strings.Contains(blkid, info.UUID) || !strings.Contains(blkid, info.Label) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
 			}
 			if used := volume.Bytes(extents); used > size*3/4 {
@@ -52,7 +53,8 @@ func TestCrash(t *testing.T) {
 	if fs.Info().Clean || volume.Bytes(extents) != size || len(fs.Info().Notes) != 1 {
 		t.Errorf("%v %+v", extents, fs.Info())
 	}
-	volumetest.Same(t, list, volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "reiserfs", "", 0))
+	volumetest.Same(t, list,
+		volumetest.Guest(t, volumetest.GuestList, volumetest.Restore(t, image, extents), "reiserfs", "", 0))
 }
 
 func TestRefusals(t *testing.T) {

@@ -106,14 +106,16 @@ func (fs *FS) Type() string {
 
 // Info returns what the header says.
 func (fs *FS) Info() volume.Info {
-	info := volume.Info{Label: fs.label, BlockSize: fs.page, Size: min(fs.claims, fs.size), Used: fs.page, Clean: !fs.suspended}
+	info := volume.Info{Label: fs.label, BlockSize: fs.page, Size: min(fs.claims, fs.size), Used: fs.page,
+		Clean: !fs.suspended}
 	if fs.uuid != [16]byte{} {
 		info.UUID = fmt.Sprintf("%x-%x-%x-%x-%x", fs.uuid[:4], fs.uuid[4:6], fs.uuid[6:8], fs.uuid[8:10], fs.uuid[10:])
 	}
 	if fs.suspended {
 		info.Used = fs.size
-		info.Notes = append(info.Notes, "It holds the memory of a hibernated system, which is captured whole. A restored machine will try to "+
-			"resume it; shut the source down instead of hibernating it if that is not wanted.")
+		info.Notes = append(info.Notes,
+			"It holds the memory of a hibernated system, which is captured whole. A restored machine will try to "+
+				"resume it; shut the source down instead of hibernating it if that is not wanted.")
 		return info
 	}
 	info.Notes = append(info.Notes, "Of a swap area only the header is captured.")

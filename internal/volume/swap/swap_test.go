@@ -30,7 +30,8 @@ func TestMkswap(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.page, c.args), func(t *testing.T) {
 			path := volumetest.Sparse(t, 8*mib)
-			if len(c.args) > 0 && c.args[0] == "-e" && !strings.Contains(volumetest.Run(t, "mkswap", "--help"), "--endianness") {
+			if len(c.args) > 0 && c.args[0] == "-e" &&
+				!strings.Contains(volumetest.Run(t, "mkswap", "--help"), "--endianness") {
 				t.Skip("this mkswap writes its own byte order only")
 			}
 			volumetest.Run(t, "mkswap", append(c.args, path)...)

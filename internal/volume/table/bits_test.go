@@ -8,8 +8,9 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// What tools wrote into a GPT beside the partitions comes back bit for bit: bytes behind the end of a name, a lone surrogate, an
-// entry of no length, a deleted entry, reserved bytes of each header, a backup that is not at the end of the disk.
+// What tools wrote into a GPT beside the partitions comes back bit for bit: bytes behind the end of a name, a lone
+// surrogate, an entry of no length, a deleted entry, reserved bytes of each header, a backup that is not at the end of
+// the disk.
 func TestGPTBitForBit(t *testing.T) {
 	f, size := gptDisk(t)
 	array := make([]byte, 128*128)

@@ -15,7 +15,8 @@ type TooSmallError struct {
 }
 
 func (e *TooSmallError) Error() string {
-	return fmt.Sprintf("the disk has %d bytes and the partitions need %d: it is %d bytes too small", e.Have, e.Need, e.Need-e.Have)
+	return fmt.Sprintf("the disk has %d bytes and the partitions need %d: it is %d bytes too small", e.Have, e.Need,
+		e.Need-e.Have)
 }
 
 // MinSize returns the size in bytes of the smallest disk, with sectors of ss bytes, that t fits on.
@@ -44,8 +45,8 @@ const (
 	maxLogicals = 256     // Linux makes device nodes for no more than this
 )
 
-// check refuses a table that is not sound on a disk of size bytes with sectors of ss. It is asked both for what was read
-// from a disk and for what came with an image.
+// check refuses a table that is not sound on a disk of size bytes with sectors of ss. It is asked both for what was
+// read from a disk and for what came with an image.
 func check(t *volume.Table, size int64, ss int) error {
 	sector := int64(ss)
 	if len(t.MBR) != mbrSize {
@@ -130,10 +131,12 @@ func checkOverlap(t *volume.Table) error {
 			p.EBRStart < t.Extended.Start || p.EBRStart > t.Extended.End()-mbrSize {
 			return fmt.Errorf("partition %d is not inside the extended partition", p.Number)
 		}
-		spans = append(spans, span{volume.Extent{Offset: p.EBRStart, Length: mbrSize}, fmt.Sprintf("the boot record of partition %d", p.Number)})
+		spans = append(spans, span{volume.Extent{Offset: p.EBRStart, Length: mbrSize},
+			fmt.Sprintf("the boot record of partition %d", p.Number)})
 	}
 	if x := t.Extended; x != nil {
-		outside = append(outside, span{volume.Extent{Offset: x.Start, Length: x.Size}, fmt.Sprintf("the extended partition %d", x.Number)})
+		outside = append(outside,
+			span{volume.Extent{Offset: x.Start, Length: x.Size}, fmt.Sprintf("the extended partition %d", x.Number)})
 		if len(x.EBR) > 0 {
 			spans = append(spans, span{volume.Extent{Offset: x.Start, Length: mbrSize}, "the first boot record"})
 		}
@@ -155,7 +158,8 @@ func disjoint(t *volume.Table, pieces []Piece) error {
 		end := p.Offset + int64(len(p.Data))
 		for _, q := range t.Partitions {
 			if p.Offset < q.End() && q.Start < end {
-				return fmt.Errorf("partition %d (bytes %d to %d) lies where the partition table of this disk must be (bytes %d to %d)",
+				return fmt.Errorf("partition %d (bytes %d to %d) lies where the partition table of this disk must be "+
+					"(bytes %d to %d)",
 					q.Number, q.Start, q.End(), p.Offset, end)
 			}
 		}

@@ -6,8 +6,9 @@ import (
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
-// Claims is how many bytes a disk must have, at least, by what its first sectors say: the end of the last partition, and of a GPT the
-// backup's header. 0: they say nothing. It needs none of the rest, so that it tells of a file that was cut. limit bounds what is believed.
+// Claims is how many bytes a disk must have, at least, by what its first sectors say: the end of the last partition,
+// and of a GPT the backup's header. 0: they say nothing. It needs none of the rest, so that it tells of a file that was
+// cut. limit bounds what is believed.
 func Claims(r io.ReaderAt, limit int64, sectorSize int) (int64, error) {
 	mbr := make([]byte, mbrSize)
 	if err := volume.ReadAt(r, limit, 0, mbr); err != nil {

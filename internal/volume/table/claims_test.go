@@ -19,10 +19,11 @@ func TestClaims(t *testing.T) {
 		script string
 		want   int64
 	}{
-		"gpt":          {"label: gpt\nstart=2048, size=4096\n", size},
-		"dos":          {"label: dos\nstart=2048, size=4096, type=83\n", (2048 + 4096) * 512},
-		"dos, logical": {"label: dos\nstart=2048, size=40960, type=5\nstart=4096, size=2048, type=83\n", (2048 + 40960) * 512},
-		"none":         {"", 0},
+		"gpt": {"label: gpt\nstart=2048, size=4096\n", size},
+		"dos": {"label: dos\nstart=2048, size=4096, type=83\n", (2048 + 4096) * 512},
+		"dos, logical": {"label: dos\nstart=2048, size=40960, type=5\nstart=4096, size=2048, type=83\n",
+			(2048 + 40960) * 512},
+		"none": {"", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "disk")

@@ -29,11 +29,15 @@ func sampleGPT() *volume.Table {
 	e := entryAt(mbr, 0)
 	copy(e, []byte{0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff, 1, 0, 0, 0})
 	e[12], e[13], e[14], e[15] = 0xff, 0xff, 0xff, 0xff
-	return &volume.Table{Kind: KindGPT, SectorSize: 512, DiskSize: diskSize, DiskID: "3d3c1b50-0f0b-4c5c-9c3a-7d2f0b0d7a11", MBR: mbr,
-		GPT: &volume.GPT{EntryCount: 128, EntrySize: 128, Entries: 1024, FirstUsable: 34 * 512, UsableEnd: diskSize - 33*512},
+	return &volume.Table{Kind: KindGPT, SectorSize: 512, DiskSize: diskSize,
+		DiskID: "3d3c1b50-0f0b-4c5c-9c3a-7d2f0b0d7a11", MBR: mbr,
+		GPT: &volume.GPT{EntryCount: 128, EntrySize: 128, Entries: 1024, FirstUsable: 34 * 512,
+			UsableEnd: diskSize - 33*512},
 		Partitions: []volume.Partition{
-			{Number: 1, Start: mib, Size: 10 * mib, Type: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", UUID: "11111111-2222-3333-4444-555555555555", Name: "a"},
-			{Number: 2, Start: 11 * mib, Size: 200 * mib, Type: "0fc63daf-8483-4772-8e79-3d69d8477de4", UUID: "21111111-2222-3333-4444-555555555555"},
+			{Number: 1, Start: mib, Size: 10 * mib, Type: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+				UUID: "11111111-2222-3333-4444-555555555555", Name: "a"},
+			{Number: 2, Start: 11 * mib, Size: 200 * mib, Type: "0fc63daf-8483-4772-8e79-3d69d8477de4",
+				UUID: "21111111-2222-3333-4444-555555555555"},
 		}}
 }
 
@@ -77,7 +81,8 @@ func TestDamagedGPT(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tbl.Kind != c.kind || !strings.Contains(strings.Join(tbl.Notes, " "), c.note) || (c.note == "") != (len(tbl.Notes) == 0) {
+			if tbl.Kind != c.kind || !strings.Contains(strings.Join(tbl.Notes, " "), c.note) ||
+				(c.note == "") != (len(tbl.Notes) == 0) {
 				t.Fatalf("kind %q, notes %q", tbl.Kind, tbl.Notes)
 			}
 			if tbl.Kind == KindGPT {
@@ -114,7 +119,8 @@ func TestTooSmall(t *testing.T) {
 	}
 	_, err := Layout(tbl, need-512, 512)
 	var small *TooSmallError
-	if !errors.As(err, &small) || small.Need != need || small.Have != need-512 || !strings.Contains(err.Error(), "512 bytes too small") {
+	if !errors.As(err, &small) || small.Need != need || small.Have != need-512 ||
+		!strings.Contains(err.Error(), "512 bytes too small") {
 		t.Error(err)
 	}
 	if _, err := Layout(tbl, need, 512); err != nil {
@@ -149,7 +155,8 @@ func TestCutGPT(t *testing.T) {
 			t.Fatal(err)
 		}
 		notes := strings.Join(tbl.Notes, " ")
-		if !tbl.Refused || !strings.Contains(notes, fmt.Sprintf("%d bytes are missing at its end", diskSize-size)) || strings.Contains(notes, "sgdisk") {
+		if !tbl.Refused || !strings.Contains(notes, fmt.Sprintf("%d bytes are missing at its end", diskSize-size)) ||
+			strings.Contains(notes, "sgdisk") {
 			t.Errorf("%d bytes: refused %v, %s", size, tbl.Refused, notes)
 		}
 	}

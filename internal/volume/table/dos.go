@@ -12,28 +12,33 @@ import (
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
-// readDOS reads the table in mbr. An entry that Linux would make a partition of, and that this does not understand, makes it refuse.
+// readDOS reads the table in mbr. An entry that Linux would make a partition of, and that this does not understand,
+// makes it refuse.
 func readDOS(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (*volume.Table, error) {
 	sector := int64(sectorSize)
 	if err := tableLike(mbr, size/sector); err != nil {
 		return nil, err
 	}
 	id := binary.LittleEndian.Uint32(mbr[mbrDiskID:])
-	t := &volume.Table{Kind: KindDOS, SectorSize: sectorSize, DiskSize: size, DiskID: fmt.Sprintf("0x%08x", id), MBR: mbr}
+	t := &volume.Table{Kind: KindDOS, SectorSize: sectorSize, DiskSize: size, DiskID: fmt.Sprintf("0x%08x", id),
+		MBR: mbr}
 	for i := range 4 {
 		e := entryAt(mbr, i)
 		switch {
 		case e.sectors() == 0:
 			continue
 		case e.flag()&0x7f != 0:
-			return nil, refuse("Entry %d of its partition table is not one: it begins with the byte 0x%02x.", i+1, e.flag())
+			return nil, refuse("Entry %d of its partition table is not one: it begins with the byte 0x%02x.", i+1,
+				e.flag())
 		case e.kind() == 0:
-			return nil, refuse("Entry %d of its partition table has no type and names %d bytes at %d, as on hybrid ISO images.",
+			return nil, refuse("Entry %d of its partition table has no type and names %d bytes at %d, as on hybrid "+
+				"ISO images.",
 				i+1, e.sectors()*sector, e.start()*sector)
 		case e.kind() == typeDynamic:
 			return nil, refuse("It is a Windows dynamic disk, whose volumes are described elsewhere.")
 		case e.start() == 0:
-			return nil, refuse("Its partition table describes the disk itself (a hybrid ISO image, or a file system with a table for show).")
+			return nil, refuse("Its partition table describes the disk itself (a hybrid ISO image, or a file system " +
+				"with a table for show).")
 		}
 		p := volume.Partition{Number: i + 1, Start: e.start() * sector, Size: e.sectors() * sector,
 			Type: fmt.Sprintf("0x%02x", e.kind()), Bootable: e.flag() == 0x80}
@@ -120,7 +125,8 @@ func readLogicals(r io.ReaderAt, t *volume.Table) error {
 		d, next := entryAt(ebr, data), entryAt(ebr, link)
 		for i := range 4 {
 			// Linux takes any entry with a size for a partition or a link.
-			if e := entryAt(ebr, i); e.sectors() > 0 && (i > 1 || i == data && (e.kind() == 0 || e.extended()) || i == link && !e.extended()) {
+			if e := entryAt(ebr, i); e.sectors() > 0 &&
+				(i > 1 || i == data && (e.kind() == 0 || e.extended()) || i == link && !e.extended()) {
 				return bad("entry %d of the boot record at byte %d names something that does not belong there", i+1, at)
 			}
 		}
@@ -131,9 +137,11 @@ func readLogicals(r io.ReaderAt, t *volume.Table) error {
 					number = p.Number + 1
 				}
 			}
-			t.Partitions = append(t.Partitions, volume.Partition{Number: number, Start: at + d.start()*sector, Size: d.sectors() * sector,
-				Type: fmt.Sprintf("0x%02x", d.kind()), Bootable: d.flag() == 0x80, UUID: fmt.Sprintf("%08x-%02x", id, number),
-				EBRStart: at, EBR: ebr})
+			t.Partitions = append(t.Partitions,
+				volume.Partition{Number: number, Start: at + d.start()*sector, Size: d.sectors() * sector,
+					Type: fmt.Sprintf("0x%02x", d.kind()), Bootable: d.flag() == 0x80,
+					UUID:     fmt.Sprintf("%08x-%02x", id, number),
+					EBRStart: at, EBR: ebr})
 		} else if at == x.Start {
 			x.EBRStart, x.EBR = at, ebr
 		} else {

@@ -34,7 +34,8 @@ type header struct {
 }
 
 // readGPT reads the GPT that the protective mbr announces. repaired are the places of copies that are damaged.
-func readGPT(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (t *volume.Table, repaired []volume.Extent, err error) {
+func readGPT(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (t *volume.Table, repaired []volume.Extent,
+	err error) {
 	var why []error
 	for _, ss := range sectorSizes(sectorSize) {
 		sector := int64(ss)
@@ -61,10 +62,12 @@ func readGPT(r io.ReaderAt, size int64, sectorSize int, mbr []byte) (t *volume.T
 		return t, repaired, nil
 	}
 	if want, err := Claims(r, math.MaxInt64, sectorSize); err == nil && want > size {
-		return nil, nil, refuse("Its GPT is of a disk of %d bytes, and there are %d: %d bytes are missing at its end. It was cut, or is the copy of a larger disk.",
+		return nil, nil, refuse("Its GPT is of a disk of %d bytes, and there are %d: %d bytes are missing at its "+
+			"end. It was cut, or is the copy of a larger disk.",
 			want, size, want-size)
 	}
-	return nil, nil, refuse("Its boot sector announces a GPT, but the primary one is not sound (%v), and neither is the backup (%v); "+
+	return nil, nil, refuse("Its boot sector announces a GPT, but the primary one is not sound (%v), and neither is "+
+		"the backup (%v); "+
 		"sgdisk or gdisk can repair it.", why[0], why[1])
 }
 
@@ -79,7 +82,8 @@ func sectorSizes(first int) []int {
 	return sizes
 }
 
-func fromPrimary(r io.ReaderAt, size int64, ss int, mbr []byte, primary *header) (*volume.Table, []volume.Extent, error) {
+func fromPrimary(r io.ReaderAt, size int64, ss int, mbr []byte, primary *header) (*volume.Table, []volume.Extent,
+	error) {
 	sector := int64(ss)
 	last := size/sector - 1
 	t, err := gptTable(primary, size, ss, mbr)
@@ -96,17 +100,21 @@ func fromPrimary(r io.ReaderAt, size int64, ss int, mbr []byte, primary *header)
 		if ok, err := ours(r, size, header(last), array(at), primary); err != nil {
 			return nil, nil, err
 		} else if !ok {
-			return nil, nil, refuse("The backup of its GPT is missing (%v), and where it belongs, at the end of the disk, is something else.", berr)
+			return nil, nil, refuse("The backup of its GPT is missing (%v), and where it belongs, at the end of the "+
+				"disk, is something else.", berr)
 		}
-		t.Notes = append(t.Notes, fmt.Sprintf("The backup GPT is missing or damaged (%v). A restore writes a new one.", berr))
+		t.Notes = append(t.Notes,
+			fmt.Sprintf("The backup GPT is missing or damaged (%v). A restore writes a new one.", berr))
 		return t, []volume.Extent{header(last), array(at)}, nil
 	}
 	var repaired []volume.Extent
 	if !bytes.Equal(primary.array, backup.array) || !sameFields(primary, backup) {
 		if !samePlaces(primary, backup) {
-			return nil, nil, refuse("The backup of its GPT has other partitions than the primary; sgdisk or gdisk can make them alike.")
+			return nil, nil, refuse("The backup of its GPT has other partitions than the primary; sgdisk or gdisk " +
+				"can make them alike.")
 		}
-		t.Notes = append(t.Notes, "The backup GPT differs from the primary one, which counts. A restore writes both alike.")
+		t.Notes = append(t.Notes,
+			"The backup GPT differs from the primary one, which counts. A restore writes both alike.")
 		repaired = []volume.Extent{header(int64(primary.otherLBA)), array(int64(backup.entriesLBA))}
 	}
 	if !bytes.Equal(primary.rest(), backup.rest()) {
@@ -114,14 +122,16 @@ func fromPrimary(r io.ReaderAt, size int64, ss int, mbr []byte, primary *header)
 	}
 	if at := int64(primary.otherLBA); at != last || int64(backup.entriesLBA) != last-arraySectors(t.GPT, sector) {
 		t.GPT.Backup, t.GPT.BackupEntries = at*sector, int64(backup.entriesLBA)*sector
-		t.Notes = append(t.Notes, "The backup GPT is not at the end of the disk. It stays where it is on a disk of the same size; "+
-			"on another one a restore puts it at the end.")
+		t.Notes = append(t.Notes,
+			"The backup GPT is not at the end of the disk. It stays where it is on a disk of the same size; "+
+				"on another one a restore puts it at the end.")
 	}
 	return t, repaired, nil
 }
 
 // fromBackup is for a damaged primary table.
-func fromBackup(r io.ReaderAt, size int64, ss int, mbr []byte, backup *header, perr error) (*volume.Table, []volume.Extent, error) {
+func fromBackup(r io.ReaderAt, size int64, ss int, mbr []byte, backup *header, perr error) (*volume.Table,
+	[]volume.Extent, error) {
 	sector := int64(ss)
 	end := backup.entriesLBA
 	backup.entriesLBA = 2
@@ -130,7 +140,8 @@ func fromBackup(r io.ReaderAt, size int64, ss int, mbr []byte, backup *header, p
 	if err := volume.ReadAt(r, size, sector, raw); err != nil {
 		return nil, nil, err
 	}
-	if lba := binary.LittleEndian.Uint64(raw[72:]); string(raw[:8]) == gptSignature && lba > 2 && lba < backup.firstUsable {
+	if lba := binary.LittleEndian.Uint64(raw[72:]); string(raw[:8]) == gptSignature && lba > 2 &&
+		lba < backup.firstUsable {
 		there, err := volume.Read(r, size, int64(lba)*sector, int64(len(backup.array)), maxArray)
 		if err == nil && bytes.Equal(there, backup.array) {
 			backup.entriesLBA = lba
@@ -148,16 +159,18 @@ func fromBackup(r io.ReaderAt, size int64, ss int, mbr []byte, backup *header, p
 	if ok, err := ours(r, size, head, array, backup); err != nil {
 		return nil, nil, err
 	} else if !ok {
-		return nil, nil, refuse("The primary copy of its GPT is missing (%v), and where it belongs is something else.", perr)
+		return nil, nil, refuse("The primary copy of its GPT is missing (%v), and where it belongs is something else.",
+			perr)
 	}
-	t.Notes = append(t.Notes, fmt.Sprintf("The primary GPT is damaged (%v); the backup at the end of the disk was used. "+
-		"A restore writes both.", perr))
+	t.Notes = append(t.Notes,
+		fmt.Sprintf("The primary GPT is damaged (%v); the backup at the end of the disk was used. "+
+			"A restore writes both.", perr))
 	// The backup header keeps what only a header of its own says.
 	return t, []volume.Extent{head, array, {Offset: (size/sector - 1) * sector, Length: sector}}, nil
 }
 
-// ours says whether the places of a copy of a GPT that cannot be read hold that copy, damaged, or nothing. want is the sound copy.
-// Others keep their metadata there too: RAID at the end of the disk, boot loaders at its start.
+// ours says whether the places of a copy of a GPT that cannot be read hold that copy, damaged, or nothing. want is the
+// sound copy. Others keep their metadata there too: RAID at the end of the disk, boot loaders at its start.
 func ours(r io.ReaderAt, size int64, head, array volume.Extent, want *header) (bool, error) {
 	h, err := volume.Read(r, size, head.Offset, head.Length, 4096)
 	if err != nil {
@@ -190,8 +203,8 @@ func samePlaces(a, b *header) bool {
 	return true
 }
 
-// contradicted refuses a GPT beside which the MBR names other places. What neither names is a gap; but a partition of the one in the middle
-// of one of the other may hold a file system that is not seen.
+// contradicted refuses a GPT beside which the MBR names other places. What neither names is a gap; but a partition of
+// the one in the middle of one of the other may hold a file system that is not seen.
 func contradicted(t *volume.Table) error {
 	sector := int64(t.SectorSize)
 	for i := range 4 {
@@ -202,14 +215,16 @@ func contradicted(t *volume.Table) error {
 		at := volume.Extent{Offset: e.start() * sector, Length: e.sectors() * sector}
 		for _, p := range t.Partitions {
 			if at.Offset < p.End() && p.Start < at.End() && (at.Offset != p.Start || at.Length != p.Size) {
-				return refuse("Entry %d of its MBR (%d bytes at %d) contradicts partition %d of its GPT (%d bytes at %d).",
+				return refuse("Entry %d of its MBR (%d bytes at %d) contradicts partition %d of its GPT (%d bytes at "+
+					"%d).",
 					i+1, at.Length, at.Offset, p.Number, p.Size, p.Start)
 			}
 		}
 	}
 	for _, p := range t.Partitions {
 		if p.Type == typeLDMData || p.Type == typeLDMMetadata {
-			return refuse("It is a Windows dynamic disk: partition %d is one of its database's, which says where the volumes are.", p.Number)
+			return refuse("It is a Windows dynamic disk: partition %d is one of its database's, which says where the "+
+				"volumes are.", p.Number)
 		}
 	}
 	return nil
@@ -221,9 +236,10 @@ const (
 	typeLDMData     = "af9b60a0-1431-4f62-bc68-3311714a69ad"
 )
 
-// strayGPT refuses a disk on which a GPT is found although its first sector announces none: the sector was overwritten, or the GPT is
-// left over from before. t is the dos table, nil if there is none; a partition that both name alike is beyond doubt. The backup
-// counts only where nothing else claims the first sector, as boot does, the boot sector of a file system.
+// strayGPT refuses a disk on which a GPT is found although its first sector announces none: the sector was overwritten,
+// or the GPT is left over from before. t is the dos table, nil if there is none; a partition that both name alike is
+// beyond doubt. The backup counts only where nothing else claims the first sector, as boot does, the boot sector of a
+// file system.
 func strayGPT(r io.ReaderAt, size int64, t *volume.Table, boot bool) error {
 	if t != nil && t.Kind == KindGPT {
 		return nil
@@ -242,9 +258,11 @@ func strayGPT(r io.ReaderAt, size int64, t *volume.Table, boot bool) error {
 			if err == nil && !disagree(gpt, t) {
 				continue
 			}
-			return refuse("It has a dos partition table and beside it a GPT that names other places; wipefs shows both and removes the one that is wrong.")
+			return refuse("It has a dos partition table and beside it a GPT that names other places; wipefs shows " +
+				"both and removes the one that is wrong.")
 		}
-		return refuse("Its first sector announces no GPT, but there is one at byte %d: either the sector was overwritten (gdisk makes it again), "+
+		return refuse("Its first sector announces no GPT, but there is one at byte %d: either the sector was "+
+			"overwritten (gdisk makes it again), "+
 			"or the GPT is left over (wipefs removes it).", int64(h.myLBA)*sector)
 	}
 	return nil
@@ -264,7 +282,8 @@ func disagree(a, b *volume.Table) bool {
 
 func note(t *volume.Table, sectorSize int) {
 	if t.SectorSize != sectorSize {
-		t.Notes = append(t.Notes, fmt.Sprintf("The GPT was written for sectors of %d bytes, the disk has %d.", t.SectorSize, sectorSize))
+		t.Notes = append(t.Notes,
+			fmt.Sprintf("The GPT was written for sectors of %d bytes, the disk has %d.", t.SectorSize, sectorSize))
 	}
 	if hybrid(t.MBR) {
 		t.Notes = append(t.Notes, "The MBR is a hybrid one: it lists partitions beside the GPT. It is kept.")
@@ -297,7 +316,8 @@ func readHeader(r io.ReaderAt, size, sector, lba int64) (*header, error) {
 		myLBA: le.Uint64(b[24:]), otherLBA: le.Uint64(b[32:]),
 		firstUsable: le.Uint64(b[40:]), lastUsable: le.Uint64(b[48:]),
 		guid: [16]byte(b[56:72]), raw: b,
-		entriesLBA: le.Uint64(b[72:]), entryCount: le.Uint32(b[80:]), entrySize: le.Uint32(b[84:]), entriesCRC: le.Uint32(b[88:]),
+		entriesLBA: le.Uint64(b[72:]), entryCount: le.Uint32(b[80:]), entrySize: le.Uint32(b[84:]),
+		entriesCRC: le.Uint32(b[88:]),
 	}
 	sectors := uint64(size / sector)
 	switch {
@@ -348,9 +368,11 @@ func gptTable(h *header, size int64, ss int, mbr []byte) (*volume.Table, error) 
 			}
 			continue
 		}
-		p := volume.Partition{Number: i + 1, Type: guidText(e), UUID: guidText(e[16:]), Attributes: le.Uint64(e[48:]), Name: name(e[56:128])}
+		p := volume.Partition{Number: i + 1, Type: guidText(e), UUID: guidText(e[16:]), Attributes: le.Uint64(e[48:]),
+			Name: name(e[56:128])}
 		if limit := uint64(size / sector); last < first || last >= limit {
-			return nil, refuse("Partition %d of its GPT is from sector %d to %d, and the disk has %d.", p.Number, first, last, limit)
+			return nil, refuse("Partition %d of its GPT is from sector %d to %d, and the disk has %d.", p.Number, first,
+				last, limit)
 		}
 		p.Start, p.Size = int64(first)*sector, int64(last-first+1)*sector
 		if made, err := gptEntry(p, len(e), sector); err != nil || !bytes.Equal(made, e) {
@@ -363,11 +385,13 @@ func gptTable(h *header, size int64, ss int, mbr []byte) (*volume.Table, error) 
 
 // sameFields says whether two headers of a GPT describe the same disk, each from its place.
 func sameFields(primary, backup *header) bool {
-	return primary.guid == backup.guid && primary.firstUsable == backup.firstUsable && primary.lastUsable == backup.lastUsable &&
+	return primary.guid == backup.guid && primary.firstUsable == backup.firstUsable &&
+		primary.lastUsable == backup.lastUsable &&
 		primary.entryCount == backup.entryCount && primary.entrySize == backup.entrySize && backup.otherLBA == 1
 }
 
-// rest is what of a header's sector the fields of header do not tell: revision, length, reserved bytes, what lies behind.
+// rest is what of a header's sector the fields of header do not tell: revision, length, reserved bytes, what lies
+// behind.
 func (h *header) rest() []byte {
 	b := bytes.Clone(h.raw)
 	clear(b[24:gptHeaderSize])
@@ -377,7 +401,8 @@ func (h *header) rest() []byte {
 // plain says whether a header has nothing but what the fields of header tell.
 func (h *header) plain() bool {
 	le := binary.LittleEndian
-	return le.Uint32(h.raw[8:]) == gptRevision && le.Uint32(h.raw[12:]) == gptHeaderSize && zero(h.raw[20:24]) && zero(h.raw[gptHeaderSize:])
+	return le.Uint32(h.raw[8:]) == gptRevision && le.Uint32(h.raw[12:]) == gptHeaderSize && zero(h.raw[20:24]) &&
+		zero(h.raw[gptHeaderSize:])
 }
 
 func name(b []byte) string {

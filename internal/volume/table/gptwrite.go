@@ -22,7 +22,8 @@ func checkGPT(t *volume.Table, sector int64) error {
 	case g.Entries < 0 || g.Entries > 1<<40:
 		return fmt.Errorf("GPT entries at byte %d are not possible", g.Entries)
 	case entriesStart(t, sector)%sector != 0:
-		return fmt.Errorf("the GPT entries are at byte %d, which is not a multiple of the disk's sector size of %d", g.Entries, sector)
+		return fmt.Errorf("the GPT entries are at byte %d, which is not a multiple of the disk's sector size of %d",
+			g.Entries, sector)
 	case t.Extended != nil:
 		return fmt.Errorf("a GPT has no extended partition")
 	}
@@ -223,7 +224,8 @@ func gptMBR(t *volume.Table, size, sector int64) ([]byte, error) {
 			}
 		}
 		if start%sector != 0 || end%sector != 0 {
-			return nil, fmt.Errorf("entry %d of the hybrid MBR covers bytes %d to %d, which sectors of %d cannot address; "+
+			return nil, fmt.Errorf("entry %d of the hybrid MBR covers bytes %d to %d, which sectors of %d cannot "+
+				"address; "+
 				"make the MBR a protective one (gdisk: x, n) and capture again", i+1, start, end, sector)
 		}
 		if end > size {

@@ -20,11 +20,15 @@ func TestNotATable(t *testing.T) {
 		note string
 	}{
 		{"blank", func(*testing.T, string) {}, "no partition table"},
-		{"fat", func(t *testing.T, p string) { volumetest.Run(t, "mkfs.fat", "-I", p) }, "boot sector of a file system"},
-		{"fat with a table for show", func(t *testing.T, p string) { volumetest.Run(t, "mkfs.fat", "-I", "--mbr=y", p) }, "boot sector of a file system"},
+		{"fat", func(t *testing.T, p string) { volumetest.Run(t, "mkfs.fat", "-I", p) },
+			"boot sector of a file system"},
+		{"fat with a table for show",
+			func(t *testing.T, p string) { volumetest.Run(t, "mkfs.fat", "-I", "--mbr=y", p) },
+			"boot sector of a file system"},
 		{"dynamic disk", func(t *testing.T, p string) { patch(t, p, 0x42, 63, 1000) }, "dynamic disk"},
 		{"beyond the end", func(t *testing.T, p string) { patch(t, p, 0x83, 63, 1<<30) }, "no place on the disk"},
-		{"one beyond the end", func(t *testing.T, p string) { patch(t, p, 0x83, 63, 100, 0x83, 1000, 1<<30) }, "not sound"},
+		{"one beyond the end", func(t *testing.T, p string) { patch(t, p, 0x83, 63, 100, 0x83, 1000, 1<<30) },
+			"not sound"},
 		{"overlap", func(t *testing.T, p string) { patch(t, p, 0x83, 63, 1000, 0x83, 500, 1000) }, "overlap"},
 		{"two containers", func(t *testing.T, p string) { patch(t, p, 5, 63, 1000, 15, 5000, 1000) }, "two extended"},
 		{"chain loops", func(t *testing.T, p string) {
@@ -80,7 +84,8 @@ func TestRegions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, behind := volume.Extent{Offset: 34 * 512, Length: mib - 34*512}, volume.Extent{Offset: 211 * mib, Length: 45*mib - 33*512}
+	before, behind := volume.Extent{Offset: 34 * 512, Length: mib - 34*512},
+		volume.Extent{Offset: 211 * mib, Length: 45*mib - 33*512}
 	if d := cmp.Diff([]volume.Extent{before, behind}, tbl.Regions); d != "" {
 		t.Error(d)
 	}
@@ -95,24 +100,27 @@ func TestRegions(t *testing.T) {
 // A table from a hostile image must not reach a disk, nor cost memory.
 func TestHostileTable(t *testing.T) {
 	for name, change := range map[string]func(*volume.Table){
-		"kind":          func(t *volume.Table) { t.Kind = "apm" },
-		"no facts":      func(t *volume.Table) { t.GPT = nil },
-		"entries":       func(t *volume.Table) { t.GPT.EntryCount = 1 << 40 },
-		"entry size":    func(t *volume.Table) { t.GPT.EntrySize = 1 << 40 },
-		"array":         func(t *volume.Table) { t.GPT.Entries = 1 << 62 },
-		"negative":      func(t *volume.Table) { t.Partitions[0].Start = -4096 },
-		"overflow":      func(t *volume.Table) { t.Partitions[1].Size = 1<<63 - 1 },
-		"zero":          func(t *volume.Table) { t.Partitions[0].Number = 0 },
-		"twice":         func(t *volume.Table) { t.Partitions[0].Number = 2 },
-		"number":        func(t *volume.Table) { t.Partitions[0].Number = 129 },
-		"overlap":       func(t *volume.Table) { t.Partitions[0].Size = 11 * mib },
-		"on the table":  func(t *volume.Table) { t.Partitions[0].Start, t.Partitions[0].Size = 4096, 4096 },
-		"type":          func(t *volume.Table) { t.Partitions[0].Type = "linux" },
-		"no type":       func(t *volume.Table) { t.Partitions[0].Type = "00000000-0000-0000-0000-000000000000" },
-		"uuid":          func(t *volume.Table) { t.Partitions[0].UUID = "" },
-		"name":          func(t *volume.Table) { t.Partitions[0].Name = strings.Repeat("x", 37) },
-		"mbr":           func(t *volume.Table) { t.MBR = t.MBR[:100] },
-		"logical":       func(t *volume.Table) { t.Kind, t.Partitions[0].Number, t.Partitions[0].Type = KindDOS, 5, "0x83" },
+		"kind":         func(t *volume.Table) { t.Kind = "apm" },
+		"no facts":     func(t *volume.Table) { t.GPT = nil },
+		"entries":      func(t *volume.Table) { t.GPT.EntryCount = 1 << 40 },
+		"entry size":   func(t *volume.Table) { t.GPT.EntrySize = 1 << 40 },
+		"array":        func(t *volume.Table) { t.GPT.Entries = 1 << 62 },
+		"negative":     func(t *volume.Table) { t.Partitions[0].Start = -4096 },
+		"overflow":     func(t *volume.Table) { t.Partitions[1].Size = 1<<63 - 1 },
+		"zero":         func(t *volume.Table) { t.Partitions[0].Number = 0 },
+		"twice":        func(t *volume.Table) { t.Partitions[0].Number = 2 },
+		"number":       func(t *volume.Table) { t.Partitions[0].Number = 129 },
+		"overlap":      func(t *volume.Table) { t.Partitions[0].Size = 11 * mib },
+		"on the table": func(t *volume.Table) { t.Partitions[0].Start, t.Partitions[0].Size = 4096, 4096 },
+		"type":         func(t *volume.Table) { t.Partitions[0].Type = "linux" },
+		"no type":      func(t *volume.Table) { t.Partitions[0].Type = "00000000-0000-0000-0000-000000000000" },
+		"uuid":         func(t *volume.Table) { t.Partitions[0].UUID = "" },
+		"name":         func(t *volume.Table) { t.Partitions[0].Name = strings.Repeat("x", 37) },
+		"mbr":          func(t *volume.Table) { t.MBR = t.MBR[:100] },
+		"logical": func(t *volume.Table) {
+			t.Kind, t.Partitions[0].Number, t.Partitions[0].Type = KindDOS, 5,
+				"0x83"
+		},
 		"many logicals": func(t *volume.Table) { t.Kind, t.Partitions = KindDOS, make([]volume.Partition, 1000) },
 	} {
 		t.Run(name, func(t *testing.T) {

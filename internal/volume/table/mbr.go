@@ -85,8 +85,8 @@ func (e entry) plausible(sectors int64) bool {
 	return e.flag()&0x7f == 0 && e.sectors() > 0 && e.start()+e.sectors() <= sectors
 }
 
-// bootSector says whether a sector is the first one of a FAT, exFAT, NTFS or BitLocker file system, which ends in the same two bytes as
-// a boot sector with a partition table and has code or text where the entries are.
+// bootSector says whether a sector is the first one of a FAT, exFAT, NTFS or BitLocker file system, which ends in the
+// same two bytes as a boot sector with a partition table and has code or text where the entries are.
 func bootSector(b []byte) bool {
 	switch string(b[3:11]) {
 	case "NTFS    ", "EXFAT   ", "-FVE-FS-":

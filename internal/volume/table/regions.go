@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// maxGap is how much of the space before the first partition is a boot loader's. GRUB's core image and the boot loaders
-	// of single-board computers lie in its first 16 MiB.
+	// maxGap is how much of the space before the first partition is a boot loader's. GRUB's core image and the boot
+	// loaders of single-board computers lie in its first 16 MiB.
 	maxGap = 64 << 20
 	// maxLogicalGap is the same between the boot record of a logical partition and the partition.
 	maxLogicalGap = 1 << 20
@@ -26,8 +26,8 @@ func gaps(t *volume.Table, own []Piece) []volume.Extent {
 	return volume.Invert(taken.Extents(), t.DiskSize)
 }
 
-// DropGaps takes from t.Regions what no boot loader needs, as far as custom goes: it leaves the first 64 MiB before the first
-// partition, and 1 MiB between a boot record and its logical partition. It returns what it took.
+// DropGaps takes from t.Regions what no boot loader needs, as far as custom goes: it leaves the first 64 MiB before the
+// first partition, and 1 MiB between a boot record and its logical partition. It returns what it took.
 func DropGaps(t *volume.Table) []volume.Extent {
 	first := int64(maxGap)
 	loader := volume.NewRuns(t.DiskSize)
@@ -46,8 +46,8 @@ func DropGaps(t *volume.Table) []volume.Extent {
 	return dropped
 }
 
-// Edges are where what is zero on a disk of t must be told from what is not, so that the table also fits a disk of another sector
-// size: the ends of the places that it takes there.
+// Edges are where what is zero on a disk of t must be told from what is not, so that the table also fits a disk of
+// another sector size: the ends of the places that it takes there.
 func Edges(t *volume.Table) []int64 {
 	var at []int64
 	for _, ss := range []int{512, 4096} {

@@ -45,7 +45,9 @@ func TestRereadAnswers(t *testing.T) {
 		}
 		return unix.EBUSY
 	})
-	if !errors.Is(err, unix.EBUSY) || asked < 5 || !strings.Contains(err.Error(), "disk: the kernel does not read the partition table again, something holds the disk") {
+	if !errors.Is(err, unix.EBUSY) || asked < 5 ||
+		!strings.Contains(err.Error(),
+			"disk: the kernel does not read the partition table again, something holds the disk") {
 		t.Errorf("%v after %d times", err, asked)
 	}
 }

@@ -7,14 +7,16 @@
 // which may be a container: a linked list of extended boot records (EBR), each with one logical partition and a link.
 //
 // What Read returns is complete: Write makes the table again from it, bit for bit on the same disk, adapted on another.
-// That includes the boot code in sector 0, hybrid MBR entries, attributes, names, reserved bytes, and the boot records of
-// logical partitions. What else lies outside the partitions is in Table.Regions.
+// That includes the boot code in sector 0, hybrid MBR entries, attributes, names, reserved bytes, and the boot records
+// of logical partitions. What else lies outside the partitions is in Table.Regions.
 //
-// A table is believed only if it is beyond doubt: what names less than what may be there (entries without a type, a hybrid MBR
-// or an older table that contradicts a GPT), more than there is, or one place twice, is refused, and the disk is captured whole.
+// A table is believed only if it is beyond doubt: what names less than what may be there (entries without a type, a
+// hybrid MBR or an older table that contradicts a GPT), more than there is, or one place twice, is refused, and the
+// disk is captured whole.
 //
 // This package does not use go-diskfs, whose tables have no logical partitions, which replaces a hybrid MBR by a
-// protective one, hides the addresses of the entry array and of the usable space, and cannot convert between sector sizes.
+// protective one, hides the addresses of the entry array and of the usable space, and cannot convert between sector
+// sizes.
 package table
 
 import (
@@ -58,14 +60,14 @@ func (r refusal) Error() string { return string(r) }
 
 func refuse(format string, a ...any) refusal { return refusal(fmt.Sprintf(format, a...)) }
 
-// Read returns the partition table of a disk of size bytes. A disk without one gives a Table of Kind "none" whose Notes say
-// so. One whose table is damaged, contradicts itself or is of a kind that this package does not understand gives a Table of
-// Kind "none" that is Refused: the disk must be captured whole, whatever file system it seems to hold.
-// An error means that the disk cannot be read.
+// Read returns the partition table of a disk of size bytes. A disk without one gives a Table of Kind "none" whose Notes
+// say so. One whose table is damaged, contradicts itself or is of a kind that this package does not understand gives a
+// Table of Kind "none" that is Refused: the disk must be captured whole, whatever file system it seems to hold. An
+// error means that the disk cannot be read.
 //
 // sectorSize is the disk's logical sector size. A GPT that was written for another one (an image file of a 4096-byte
-// disk, or a USB bridge that changes the size) is found too; Table.SectorSize is then the table's. A dos table does not tell
-// which size it was written for, so sectorSize must be right.
+// disk, or a USB bridge that changes the size) is found too; Table.SectorSize is then the table's. A dos table does not
+// tell which size it was written for, so sectorSize must be right.
 func Read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
 	if err := checkSectorSize(sectorSize); err != nil {
 		return nil, err
@@ -81,7 +83,8 @@ func Read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
 		none.Notes = []string{string(no)}
 	case errors.As(err, &bad):
 		none.Refused = true
-		none.Notes = []string{string(bad) + " The disk is captured whole, and no file system that it seems to hold is believed."}
+		none.Notes = []string{string(bad) +
+			" The disk is captured whole, and no file system that it seems to hold is believed."}
 	default:
 		return nil, err
 	}
@@ -127,12 +130,13 @@ func read(r io.ReaderAt, size int64, sectorSize int) (*volume.Table, error) {
 	return t, nil
 }
 
-// faithful makes sure that a table that is made again on the same disk is what was read, bit for bit, but for the places of damaged
-// copies, which are repaired.
+// faithful makes sure that a table that is made again on the same disk is what was read, bit for bit, but for the
+// places of damaged copies, which are repaired.
 func faithful(r io.ReaderAt, t *volume.Table, own []Piece, repaired []volume.Extent) error {
 	for _, p := range own {
 		at := volume.Extent{Offset: p.Offset, Length: int64(len(p.Data))}
-		if slices.ContainsFunc(repaired, func(e volume.Extent) bool { return e.Offset <= at.Offset && at.End() <= e.End() }) {
+		if slices.ContainsFunc(repaired,
+			func(e volume.Extent) bool { return e.Offset <= at.Offset && at.End() <= e.End() }) {
 			continue
 		}
 		have := make([]byte, len(p.Data))
@@ -140,7 +144,8 @@ func faithful(r io.ReaderAt, t *volume.Table, own []Piece, repaired []volume.Ext
 			return fmt.Errorf("reading the partition table: %w", err)
 		}
 		if !bytes.Equal(have, p.Data) {
-			return refuse("Its %s partition table has something at byte %d that could not be made again as it is.", t.Kind, p.Offset)
+			return refuse("Its %s partition table has something at byte %d that could not be made again as it is.",
+				t.Kind, p.Offset)
 		}
 	}
 	return nil
@@ -148,8 +153,8 @@ func faithful(r io.ReaderAt, t *volume.Table, own []Piece, repaired []volume.Ext
 
 // Layout returns the bytes that Write puts on a disk of targetSize bytes with sectors of targetSectorSize, in the order
 // in which Write writes them. Whatever can make Write fail, apart from the disk, makes Layout fail: a partition beyond
-// the end (a *TooSmallError), one that the sector size cannot address. All pieces lie outside the partitions; on the disk
-// that was read, also outside t.Regions. Pieces are not always whole sectors.
+// the end (a *TooSmallError), one that the sector size cannot address. All pieces lie outside the partitions; on the
+// disk that was read, also outside t.Regions. Pieces are not always whole sectors.
 func Layout(t *volume.Table, targetSize int64, targetSectorSize int) ([]Piece, error) {
 	if err := checkSectorSize(targetSectorSize); err != nil {
 		return nil, err

@@ -182,7 +182,8 @@ func verify(t *testing.T, dev string, tbl *volume.Table) {
 	}
 	// sgdisk also wants partitions to be aligned and the array at sector 2, and cannot verify a hybrid MBR.
 	if tbl.Kind == KindGPT {
-		if out := volumetest.Run(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") && !hybrid(tbl.MBR) {
+		if out := volumetest.Run(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") &&
+			!hybrid(tbl.MBR) {
 			t.Errorf("sgdisk -v: %s", out)
 		}
 	}
@@ -247,7 +248,8 @@ func TestAgainstSfdisk(t *testing.T) {
 	}
 }
 
-func restoreTable(t *testing.T, src *os.File, tbl *volume.Table, want []volume.Partition, size int64, ss int, name string) {
+func restoreTable(t *testing.T, src *os.File, tbl *volume.Table, want []volume.Partition, size int64, ss int,
+	name string) {
 	out, _ := volumetest.Open(t, volumetest.Sparse(t, size))
 	junk := make([]byte, min(mib, size))
 	rand.NewChaCha8([32]byte{}).Read(junk)

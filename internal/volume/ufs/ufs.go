@@ -96,10 +96,12 @@ func (fs *FS) super(sb []byte) error {
 		fs.offset, fs.mask = u32(24), int64(int32(fs.order.Uint32(sb[28:])))
 	}
 	switch {
-	case fs.fragment < 512 || fs.fragment > 65536 || fs.fragment&(fs.fragment-1) != 0 || block < fs.fragment || block > 65536 || block&(block-1) != 0:
+	case fs.fragment < 512 || fs.fragment > 65536 || fs.fragment&(fs.fragment-1) != 0 || block < fs.fragment ||
+		block > 65536 || block&(block-1) != 0:
 		return fmt.Errorf("blocks of %d bytes, fragments of %d", block, fs.fragment)
 	case fs.total < 1 || fs.total > fs.size/fs.fragment:
-		return fmt.Errorf("it claims %d fragments of %d bytes, and the partition has room for %d", fs.total, fs.fragment, fs.size/fs.fragment)
+		return fmt.Errorf("it claims %d fragments of %d bytes, and the partition has room for %d", fs.total,
+			fs.fragment, fs.size/fs.fragment)
 	case fs.perGroup < 8 || fs.groups < 1 || (fs.groups-1)*fs.perGroup >= fs.total || fs.groups*fs.perGroup < fs.total:
 		return fmt.Errorf("%d groups of %d fragments do not make %d", fs.groups, fs.perGroup, fs.total)
 	case fs.headSize < groupHead || fs.headSize > 65536:
@@ -107,7 +109,8 @@ func (fs *FS) super(sb []byte) error {
 	}
 	fs.perBlock, fs.superAt, fs.dataAt = block/fs.fragment, u32(8), u32(20)
 	if fs.superAt > fs.header || fs.header >= fs.dataAt || fs.dataAt > fs.perGroup {
-		return fmt.Errorf("superblock, header and data of a group are at %d, %d and %d", fs.superAt, fs.header, fs.dataAt)
+		return fmt.Errorf("superblock, header and data of a group are at %d, %d and %d", fs.superAt, fs.header,
+			fs.dataAt)
 	}
 	free := blocksFree*fs.perBlock + fragmentsFree
 	if blocksFree < 0 || blocksFree > fs.total || fragmentsFree < 0 || fragmentsFree > fs.total || free > fs.total {
@@ -123,8 +126,9 @@ func (fs *FS) super(sb []byte) error {
 	}
 	if !fs.info.Clean {
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "It was not cleanly unmounted: its bitmaps may be behind its files, so it is captured whole. "+
-			"Run fsck (its own system's) for a smaller image.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It was not cleanly unmounted: its bitmaps may be behind its files, so it is captured whole. "+
+				"Run fsck (its own system's) for a smaller image.")
 	}
 	return nil
 }
@@ -159,7 +163,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 			return nil, fmt.Errorf("ufs group %d: %w", g, err)
 		}
 		// Superblock, header and inodes of the group lie between these two.
-		meta := volume.Extent{Offset: (at - fs.header + fs.superAt) * fs.fragment, Length: (fs.dataAt - fs.superAt) * fs.fragment}
+		meta := volume.Extent{Offset: (at - fs.header + fs.superAt) * fs.fragment,
+			Length: (fs.dataAt - fs.superAt) * fs.fragment}
 		meta.Length = min(meta.Length, (start+n)*fs.fragment-meta.Offset)
 		tables = append(tables, meta)
 		runs.Add(at*fs.fragment, min(fs.headSize, (start+n-at)*fs.fragment))

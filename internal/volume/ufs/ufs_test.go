@@ -37,14 +37,16 @@ func TestAgainstMakefs(t *testing.T) {
 			image, tree := mkfs(t, c.options, c.order)
 			fs, extents := volumetest.Load(t, image, Open)
 			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 || !strings.Contains(blkid, `"ufs"`) || !strings.Contains(blkid, info.UUID) {
+			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
+				!strings.Contains(blkid, `"ufs"`) || !strings.Contains(blkid, info.UUID) {
 				t.Errorf("%+v, blkid says %s", info, blkid)
 			}
 			if used := volume.Bytes(extents); used < info.Used || used > info.Used+1<<20 || used > 48<<20 {
 				t.Errorf("%d bytes are used, the superblock counts %d", used, info.Used)
 			}
 			if strings.HasPrefix(c.name, "UFS1 ") || c.name == "UFS2" {
-				volumetest.Record(t, strings.ToLower(strings.ReplaceAll(c.name, " ", "-")), image, volumetest.Reads(Open))
+				volumetest.Record(t, strings.ToLower(strings.ReplaceAll(c.name, " ", "-")), image,
+					volumetest.Reads(Open))
 			}
 			restored := volumetest.Restore(t, image, extents)
 			contains(t, restored, tree)

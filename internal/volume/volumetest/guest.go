@@ -50,7 +50,8 @@ func Guest(t testing.TB, do, image, fstype, options string, megabytes int) strin
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	// Not in t.TempDir: what is in its name could mean something to the guest.
-	listing, err := uml.Run(ctx, "", uml.Task{Name: do, Disk: image, FS: fstype, Args: []string{options, strconv.Itoa(megabytes)}})
+	listing, err := uml.Run(ctx, "",
+		uml.Task{Name: do, Disk: image, FS: fstype, Args: []string{options, strconv.Itoa(megabytes)}})
 	switch {
 	case errors.Is(err, uml.ErrAbsent):
 		need.Skip(t, "%v", err)

@@ -31,7 +31,8 @@ func Restore(t testing.TB, image string, extents []volume.Extent) string {
 	path := Sparse(t, size)
 	dst, _ := Open(t, path)
 	for _, e := range extents {
-		if n, err := io.Copy(io.NewOffsetWriter(dst, e.Offset), io.NewSectionReader(src, e.Offset, e.Length)); err != nil || n != e.Length {
+		if n, err := io.Copy(io.NewOffsetWriter(dst, e.Offset),
+			io.NewSectionReader(src, e.Offset, e.Length)); err != nil || n != e.Length {
 			t.Fatalf("copying %+v: %d bytes, %v", e, n, err)
 		}
 	}

@@ -11,13 +11,15 @@ import (
 // What the tests of all readers do with their Open.
 
 // Load opens the file system in an image and reads its allocation map.
-func Load[F volume.FileSystem](t testing.TB, image string, open func(io.ReaderAt, int64) (F, error)) (F, []volume.Extent) {
+func Load[F volume.FileSystem](t testing.TB, image string, open func(io.ReaderAt, int64) (F, error)) (F,
+	[]volume.Extent) {
 	t.Helper()
 	f, size := Open(t, image)
 	return read(t, f, size, open)
 }
 
-func read[F volume.FileSystem](t testing.TB, r io.ReaderAt, size int64, open func(io.ReaderAt, int64) (F, error)) (F, []volume.Extent) {
+func read[F volume.FileSystem](t testing.TB, r io.ReaderAt, size int64, open func(io.ReaderAt, int64) (F, error)) (F,
+	[]volume.Extent) {
 	t.Helper()
 	fs, err := open(r, size)
 	if err != nil {

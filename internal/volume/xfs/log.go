@@ -25,8 +25,9 @@ func (fs *FS) journal() {
 	}
 	if fs.sb.logStart == 0 {
 		fs.whole = true
-		fs.info.Notes = append(fs.info.Notes, "Its log is on another device, which is not in this partition and not captured with it. "+
-			"Nobody can tell from here whether the log has changes for it, so it is captured whole.")
+		fs.info.Notes = append(fs.info.Notes,
+			"Its log is on another device, which is not in this partition and not captured with it. "+
+				"Nobody can tell from here whether the log has changes for it, so it is captured whole.")
 		return
 	}
 	l, err := fs.openLog()
@@ -192,7 +193,8 @@ func (l *xlog) record(block int64) (*record, error) {
 		return nil, fmt.Errorf("log: the record at block %d has version %d", block, version)
 	}
 	n := (length + basic - 1) / basic
-	rec := &record{lsn: be.Uint64(head[16:]), tail: be.Uint64(head[24:]), ops: int(be.Uint32(head[40:])), blocks: headers + n}
+	rec := &record{lsn: be.Uint64(head[16:]), tail: be.Uint64(head[24:]), ops: int(be.Uint32(head[40:])),
+		blocks: headers + n}
 	if rec.blocks > l.blocks || n > headers*cycleSize/basic {
 		return nil, fmt.Errorf("log: the record at block %d has %d blocks", block, rec.blocks)
 	}

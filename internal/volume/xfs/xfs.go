@@ -125,7 +125,8 @@ func (fs *FS) superblock(head []byte) error {
 	}
 	blocks, free := be.Uint64(head[8:]), be.Uint64(head[144:])
 	if limit := uint64(fs.size / sb.blockSize); blocks == 0 || blocks > limit {
-		return fmt.Errorf("it claims %d blocks of %d bytes, and the partition has room for %d", blocks, sb.blockSize, limit)
+		return fmt.Errorf("it claims %d blocks of %d bytes, and the partition has room for %d", blocks, sb.blockSize,
+			limit)
 	}
 	if free > blocks {
 		return fmt.Errorf("%d of %d blocks are free", free, blocks)
@@ -152,12 +153,14 @@ func (fs *FS) superblock(head []byte) error {
 			return fmt.Errorf("unknown incompatible features %#x", unknown)
 		}
 		if incompat&incompatNeedsRepair != 0 {
-			fs.info.Notes = append(fs.info.Notes, "It is marked as needing xfs_repair; run that before capturing it again.")
+			fs.info.Notes = append(fs.info.Notes,
+				"It is marked as needing xfs_repair; run that before capturing it again.")
 			fs.whole = true
 		}
 	}
 	if sb.rtBlocks != 0 {
-		fs.info.Notes = append(fs.info.Notes, "It has a real-time section on another device, which is not in this partition and not captured with it.")
+		fs.info.Notes = append(fs.info.Notes,
+			"It has a real-time section on another device, which is not in this partition and not captured with it.")
 	}
 	return nil
 }
@@ -188,7 +191,9 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 			if fs.over != nil {
 				// The log did not hold what the trees need. What is known for certain is that everything may be used.
 				fs.whole = true
-				fs.info.Notes = append(fs.info.Notes, fmt.Sprintf("What the journal does to its free space cannot be told (group %d: %v), so it is captured whole.", ag, err))
+				fs.info.Notes = append(fs.info.Notes,
+					fmt.Sprintf("What the journal does to its free space cannot be told (group %d: %v), so it is "+
+						"captured whole.", ag, err))
 				return []volume.Extent{{Offset: 0, Length: fs.size}}, nil
 			}
 			return nil, fmt.Errorf("xfs allocation group %d: %w", ag, err)
@@ -202,7 +207,8 @@ func (fs *FS) Extents() ([]volume.Extent, error) {
 func (fs *FS) check(used []volume.Extent) error {
 	sb := &fs.sb
 	for ag := range sb.agCount {
-		if err := volume.Require(used, "the headers of an allocation group", ag*sb.agBlocks*sb.blockSize, 4*sb.sectorSize); err != nil {
+		if err := volume.Require(used, "the headers of an allocation group", ag*sb.agBlocks*sb.blockSize,
+			4*sb.sectorSize); err != nil {
 			return fmt.Errorf("xfs: %w", err)
 		}
 	}

@@ -40,7 +40,8 @@ func TestAgainstXfsprogs(t *testing.T) {
 			list := volumetest.List(t, dir)
 			unmount()
 			fs := judge(t, image, list)
-			if info := fs.Info(); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" || !strings.Contains(volumetest.Run(t, "blkid", "-p", image), info.UUID) {
+			if info := fs.Info(); !info.Clean || len(info.Notes) != 0 || info.Label != "dc-test" ||
+				!strings.Contains(volumetest.Run(t, "blkid", "-p", image), info.UUID) {
 				t.Errorf("info is %+v", info)
 			}
 		})
@@ -61,7 +62,8 @@ func judge(t *testing.T, image, list string) *FS {
 	restored := volumetest.Restore(t, image, extents)
 	if fs.Info().Clean {
 		volumetest.Run(t, "xfs_repair", "-n", "-f", restored)
-		if used := volume.Bytes(extents); used < fs.Info().Used || used > fs.Info().Used+int64(fs.sb.agCount)*16*fs.sb.blockSize {
+		if used := volume.Bytes(extents); used < fs.Info().Used ||
+			used > fs.Info().Used+int64(fs.sb.agCount)*16*fs.sb.blockSize {
 			t.Errorf("the map has %d bytes, the superblock counts %d", used, fs.Info().Used)
 		}
 	}
@@ -86,7 +88,8 @@ func TestVersion4(t *testing.T) {
 				t.Fatal(err)
 			}
 			proto := filepath.Join(t.TempDir(), "proto")
-			text := "/\n0 0\nd--755 0 0\none ---644 0 0 " + file + "\ndir d--755 0 0\ntwo ---600 1 1 " + file + "\n$\n$\n"
+			text := "/\n0 0\nd--755 0 0\none ---644 0 0 " + file + "\ndir d--755 0 0\ntwo ---600 1 1 " + file +
+				"\n$\n$\n"
 			if err := os.WriteFile(proto, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +145,8 @@ func TestPartclone(t *testing.T) {
 	_, ours := volumetest.Load(t, image, Open)
 	theirs, block := volumetest.Partclone(t, "xfs", image)
 	more, less := volumetest.Compare(ours, theirs)
-	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more, less)
+	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more,
+		less)
 	if more > 64*block || less > 64*block {
 		t.Errorf("the maps differ by %d and %d bytes", more, less)
 	}
@@ -173,7 +177,8 @@ func TestJournal(t *testing.T) {
 			volumetest.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
 			unmount()
 			fs := judge(t, image, list)
-			if info := fs.Info(); info.Clean || len(info.Notes) != 1 || fs.whole || fs.over == nil || len(fs.over.chunks) == 0 {
+			if info := fs.Info(); info.Clean || len(info.Notes) != 1 || fs.whole || fs.over == nil ||
+				len(fs.over.chunks) == 0 {
 				t.Errorf("clean %v, notes %q, whole %v", info.Clean, info.Notes, fs.whole)
 			}
 			if extents, err := fs.Extents(); err != nil || volume.Bytes(extents) == n(t, image) {
@@ -223,7 +228,8 @@ func TestExternalLogIsCapturedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	extents, err := fs.Extents()
-	if err != nil || volume.Bytes(extents) != n || fs.Info().Clean || !strings.Contains(fs.Info().Notes[0], "another device") {
+	if err != nil || volume.Bytes(extents) != n || fs.Info().Clean ||
+		!strings.Contains(fs.Info().Notes[0], "another device") {
 		t.Errorf("%v %v %+v", err, extents, fs.Info())
 	}
 }

@@ -52,8 +52,9 @@ func (i *Images) Describe(ref string) (session.Image, error) {
 	if ref == "empty" {
 		size = 0
 	}
-	return session.Image{Name: ref, Manifest: Digest(ref, "manifest"), Config: session.Blob{Digest: Digest(ref, "config"), Size: 10},
-		Index: session.Blob{Digest: Digest(ref, "index"), Size: 10}, ObjectSize: size}, nil
+	return session.Image{Name: ref, Manifest: Digest(ref, "manifest"),
+		Config: session.Blob{Digest: Digest(ref, "config"), Size: 10},
+		Index:  session.Blob{Digest: Digest(ref, "index"), Size: 10}, ObjectSize: size}, nil
 }
 
 // StartNotes implements engine.Images: "lonely" has no fallback.

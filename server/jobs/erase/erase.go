@@ -1,7 +1,7 @@
 // Package erase is the kind of session that makes what is on disks unreadable.
 //
-// Each node erases the disk that the rule names by the one method that the spec asks for, looks afterwards whether that is
-// so, and reports what came of it. Its part is done by that report, if all was well; the report becomes the receipt.
+// Each node erases the disk that the rule names by the one method that the spec asks for, looks afterwards whether that
+// is so, and reports what came of it. Its part is done by that report, if all was well; the report becomes the receipt.
 package erase
 
 import (
@@ -46,7 +46,8 @@ func (Kind) Check(spec *model.Spec) error {
 	case spec.Level != "" || spec.Parent != "" || spec.DropGaps:
 		return errors.New("level, parent and drop_gaps are of a capture")
 	case spec.Target.First || spec.Target.Smallest || spec.Target.Largest:
-		return errors.New("an erase takes no disk by its order among others: name it (serial=, wwn=, by-path=), or the rule that only " +
+		return errors.New("an erase takes no disk by its order among others: name it (serial=, wwn=, by-path=), or " +
+			"the rule that only " +
 			"one disk fits")
 	}
 	job, err := erasure.ParseSpec(spec.Job)
@@ -91,7 +92,8 @@ func (Kind) Report(s *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcom
 		return jobs.Outcome{Failed: plain.Line(res.Failure, 1024)}
 	}
 	if asked, err := erasure.ParseSpec(s.Spec.Job); err != nil || asked.Method != res.Method {
-		return jobs.Outcome{Failed: fmt.Sprintf("the node was asked for the method %s and says that it used %q", asked.Method,
+		return jobs.Outcome{Failed: fmt.Sprintf("the node was asked for the method %s and says that it used %q",
+			asked.Method,
 			plain.Line(res.Method, 80))}
 	}
 	if why := other(p, res); why != "" {
@@ -122,8 +124,10 @@ func result(raw json.RawMessage) (*erasure.Result, error) {
 		return nil, fmt.Errorf("it has version %d, this server reads version %d", res.V, erasure.Version)
 	case res.Disk.Size <= 0:
 		return nil, errors.New("its disk has no size")
-	case res.Term != erasure.None && res.Term != erasure.Clear && res.Term != erasure.Purge, res.Term != erasure.None && res.Reason == "":
-		return nil, fmt.Errorf("it claims %q of NIST SP 800-88, with the reason %q", plain.Line(res.Term, 80), plain.Line(res.Reason, 80))
+	case res.Term != erasure.None && res.Term != erasure.Clear && res.Term != erasure.Purge, res.Term != erasure.None &&
+		res.Reason == "":
+		return nil, fmt.Errorf("it claims %q of NIST SP 800-88, with the reason %q", plain.Line(res.Term, 80),
+			plain.Line(res.Reason, 80))
 	case !res.OK && res.Failure == "":
 		return nil, errors.New("it failed and does not say why")
 	}

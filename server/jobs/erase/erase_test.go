@@ -18,7 +18,8 @@ import (
 const node = "52-54-00-00-00-01"
 
 func spec() model.Spec {
-	return model.Spec{V: 1, Kind: "erase", Nodes: []string{"52:54:00:00:00:01"}, Job: json.RawMessage(`{"method":"overwrite"}`)}
+	return model.Spec{V: 1, Kind: "erase", Nodes: []string{"52:54:00:00:00:01"},
+		Job: json.RawMessage(`{"method":"overwrite"}`)}
 }
 
 func TestCheck(t *testing.T) {
@@ -41,7 +42,8 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	s := spec()
-	if _, err := kinds.All().Check(&s); err != nil || s.Boot.Method != session.BootStay || !strings.Contains(string(s.Job), `"read_back":"sample"`) {
+	if _, err := kinds.All().Check(&s); err != nil || s.Boot.Method != session.BootStay ||
+		!strings.Contains(string(s.Job), `"read_back":"sample"`) {
 		t.Errorf("what was left out is not filled in: %v %s", err, s.Job)
 	}
 }
@@ -125,7 +127,8 @@ func TestErased(t *testing.T) {
 		t.Fatalf("%d receipts", len(rs))
 	}
 	sign(t, rs[0])
-	if r := rs[0]; r.Result != receipt.Done || r.Term != receipt.Clear || r.Disk.Serial != "S1" || r.Method != "overwrite" || r.ID != "s1/"+node+"/1" ||
+	if r := rs[0]; r.Result != receipt.Done || r.Term != receipt.Clear || r.Disk.Serial != "S1" ||
+		r.Method != "overwrite" || r.ID != "s1/"+node+"/1" ||
 		!strings.Contains(r.Verified, "everything") || len(r.Left) != 1 || r.Ended.Sub(r.Started) != time.Minute {
 		t.Errorf("%+v", r)
 	}
@@ -173,7 +176,8 @@ func TestCancelledErase(t *testing.T) {
 			if a, ok := x.(jobs.Account); ok {
 				n++
 				sign(t, a.Receipt)
-				if !strings.Contains(a.Receipt.Message, "cancelled") || a.Receipt.Result != receipt.Failed || len(a.Receipt.Left) == 0 {
+				if !strings.Contains(a.Receipt.Message, "cancelled") || a.Receipt.Result != receipt.Failed ||
+					len(a.Receipt.Left) == 0 {
 					t.Errorf("%+v", a.Receipt)
 				}
 			}

@@ -16,12 +16,13 @@ var kind restore.Kind
 
 func TestCheck(t *testing.T) {
 	for want, spec := range map[string]model.Spec{
-		"":                        {V: 1, Image: "debian", All: true},
-		"no image named":          {V: 1, All: true},
-		"are of a capture":        {V: 1, Image: "debian", All: true, Level: "fast"},
-		"has no job":              {V: 1, Image: "debian", All: true, Job: []byte("{}")},
-		`unknown mode "quick"`:    {V: 1, Image: "debian", All: true, Mode: "quick"},
-		"line break":              {V: 1, Image: "debian", All: true, Boot: &session.Boot{Method: session.BootKexec, Append: "a\nb"}},
+		"":                     {V: 1, Image: "debian", All: true},
+		"no image named":       {V: 1, All: true},
+		"are of a capture":     {V: 1, Image: "debian", All: true, Level: "fast"},
+		"has no job":           {V: 1, Image: "debian", All: true, Job: []byte("{}")},
+		`unknown mode "quick"`: {V: 1, Image: "debian", All: true, Mode: "quick"},
+		"line break": {V: 1, Image: "debian", All: true,
+			Boot: &session.Boot{Method: session.BootKexec, Append: "a\nb"}},
 		"say which nodes":         {V: 1, Image: "debian"},
 		"unknown document":        {V: 2, Image: "debian", All: true},
 		"not in 0..1":             {V: 1, Image: "debian", Count: 1, MinNodes: 2},
@@ -42,9 +43,11 @@ func TestReport(t *testing.T) {
 	s.Spec.Boot = &session.Boot{Method: session.BootKexec}
 	p := &model.Part{Unbootable: "foreseen"}
 	report := func(step, level, words string, chunk *int) jobs.Outcome {
-		return kind.Report(s, p, &jobs.Reported{Event: &session.Event{Step: step, Level: level, Message: words, Chunk: chunk}})
+		return kind.Report(s, p,
+			&jobs.Reported{Event: &session.Event{Step: step, Level: level, Message: words, Chunk: chunk}})
 	}
-	if out := report(session.StepChunk, session.Warn, "its hash is wrong", new(-5)); !out.Remark || out.Suspect == nil || *out.Suspect != -1 ||
+	if out := report(session.StepChunk, session.Warn, "its hash is wrong", new(-5)); !out.Remark ||
+		out.Suspect == nil || *out.Suspect != -1 ||
 		p.Warning != "its hash is wrong" {
 		t.Errorf("a chunk: %+v, %+v", out, p)
 	}
@@ -56,10 +59,12 @@ func TestReport(t *testing.T) {
 		t.Error("complete without a word of the boot entry")
 	}
 	p.Steps = map[string]model.Mark{session.StepEntry: {}}
-	if report(session.StepEntry, session.Warn, "not the first", nil); p.Unbootable != "" || p.Warning != "not grown; not the first" || !kind.Complete(s, p) {
+	if report(session.StepEntry, session.Warn, "not the first", nil); p.Unbootable != "" ||
+		p.Warning != "not grown; not the first" || !kind.Complete(s, p) {
 		t.Errorf("a boot entry: %+v", p)
 	}
-	if out := report(session.StepBoot, session.Error, "nothing starts", nil); !out.Done || !out.Leaves || p.Unbootable != "nothing starts" {
+	if out := report(session.StepBoot, session.Error, "nothing starts", nil); !out.Done || !out.Leaves ||
+		p.Unbootable != "nothing starts" {
 		t.Errorf("the last step: %+v, %+v", out, p)
 	}
 	s.Spec.Boot.Method = session.BootStay
@@ -82,7 +87,8 @@ func TestReason(t *testing.T) {
 		s.Add(p)
 	}
 	s.Parts["n1"].Unbootable = "it starts by BIOS"
-	want := "4 of 12 nodes have the image; n4: no disk; n5: no disk; n6: no disk; n7: no disk; n8: no disk; and 3 more; " +
+	want := "4 of 12 nodes have the image; n4: no disk; n5: no disk; n6: no disk; n7: no disk; n8: no disk; and 3 " +
+		"more; " +
 		"1 of 12 nodes will not start by themselves: n1: it starts by BIOS"
 	if got := kind.Reason(s, bad); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
