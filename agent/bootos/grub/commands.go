@@ -248,7 +248,7 @@ func hwmatch(s *shell, _ []string) (int, error) { return ok, s.set("match", "0")
 func fwsetup(s *shell, args []string) (int, error) {
 	if len(args) == 1 && args[0] == "--is-supported" {
 		if s.options.UEFI {
-			return ok, nil
+			return s.ask(question{what: "whether the firmware has a menu of its own", failed: statusFalse})
 		}
 		return statusFalse, nil
 	}
@@ -267,6 +267,7 @@ func source(s *shell, args []string) (int, error) {
 	if err := s.source(f.Device, f.Path); err != nil {
 		return statusFalse, err
 	}
+	s.pending = nil // the status of its last command is lost
 	return ok, nil
 }
 
@@ -293,6 +294,7 @@ func configfile(s *shell, args []string) (int, error) {
 	e, err := s.config(f.Device, f.Path)
 	switch {
 	case errors.Is(err, ErrEmpty):
+		s.pending = nil
 		return ok, nil
 	case err != nil:
 		return statusFalse, err

@@ -225,7 +225,6 @@ func (s *shell) execute(c command) (int, error) {
 	case *simple:
 		return s.simple(c)
 	case *branch:
-		s.pending = nil
 		return s.branch(c)
 	case *loop:
 		return s.loop(c)
@@ -263,9 +262,6 @@ func (s *shell) condition(l *list) (int, error) {
 func (s *shell) loop(l *loop) (status int, err error) {
 	s.loops++
 	defer func() { s.loops-- }()
-	if l.cond != nil {
-		s.pending = nil
-	}
 	// again runs the body and tells whether the loop goes on.
 	again := func() (bool, error) {
 		if err := s.step(); err != nil {
