@@ -82,11 +82,15 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	}
 	r.Manifest = manifest
 	if need := memoryNeed(manifest); need > leastMemory {
-		r.Notes = append(r.Notes, fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than the usual %d, because the kernel unpacks it into a file system that has half of the memory: "+
-			"with less, the node says that the archive did not fit; fewer --modules or less --firmware make it smaller", need>>20, leastMemory>>20))
+		r.Notes = append(r.Notes,
+			fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than the usual %d, because the "+
+				"kernel unpacks it into a file system that has half of the memory: "+
+				"with less, the node says that the archive did not fit; fewer --modules or less --firmware make it "+
+				"smaller", need>>20, leastMemory>>20))
 	}
 	if o.server == "" {
-		r.Notes = append(r.Notes, "no --server: nodes will need diskcast.server= and diskcast.pin= on their kernel command line (--append)")
+		r.Notes = append(r.Notes,
+			"no --server: nodes will need diskcast.server= and diskcast.pin= on their kernel command line (--append)")
 	}
 	return r, bootdir.Publish(o.out, files)
 }
@@ -120,7 +124,8 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result) error {
 		return err
 	}
 	if len(tree.Index.Modules()) == 0 && !slices.Equal(selection, []string{"none"}) {
-		return fmt.Errorf("no modules for kernel %s in %s: name their folder or package with --modules-from, or choose --modules none", k.Release, o.kernel)
+		return fmt.Errorf("no modules for kernel %s in %s: name their folder or package with --modules-from, or "+
+			"choose --modules none", k.Release, o.kernel)
 	}
 	c.Tree = tree
 	if c.Modules, err = tree.Choose(selection); err != nil {
@@ -139,7 +144,8 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result) error {
 
 func firmwareNote(missing []string, chosen []*kmod.Module) string {
 	shown := missing[:min(8, len(missing))]
-	text := fmt.Sprintf("%d of %d modules may ask for firmware that is not in the archive (%s", len(missing), len(chosen), strings.Join(shown, ", "))
+	text := fmt.Sprintf("%d of %d modules may ask for firmware that is not in the archive (%s", len(missing),
+		len(chosen), strings.Join(shown, ", "))
 	if len(missing) > len(shown) {
 		text += ", ..."
 	}
@@ -151,7 +157,9 @@ func (o *options) readIPXE(r *result) (map[string][]byte, error) {
 		return bootdir.ReadIPXE(o.ipxe)
 	}
 	if _, err := os.Stat(defaultIPXE); errors.Is(err, fs.ErrNotExist) {
-		r.Notes = append(r.Notes, "no iPXE in the directory: machines whose firmware is not iPXE cannot start from it; install the package ipxe or give --ipxe")
+		r.Notes = append(r.Notes,
+			"no iPXE in the directory: machines whose firmware is not iPXE cannot start from it; install the package "+
+				"ipxe or give --ipxe")
 		return nil, nil
 	}
 	return bootdir.ReadIPXE(defaultIPXE)
@@ -167,7 +175,9 @@ func (o *options) openLoaders(r *result) (*secureboot.Loaders, error) {
 	l, err := secureboot.Open(o.shim, o.grub)
 	// Without one word about them, what is installed decides; with one, both are wanted.
 	if errors.Is(err, secureboot.ErrMissing) && o.shim == "" && o.grub == "" {
-		r.Notes = append(r.Notes, fmt.Sprintf("no shim and GRUB in the directory: machines with Secure Boot on cannot start from it; %v (or --shim %s)", err, noLoaders))
+		r.Notes = append(r.Notes,
+			fmt.Sprintf("no shim and GRUB in the directory: machines with Secure Boot on cannot start from it; %v "+
+				"(or --shim %s)", err, noLoaders))
 		return nil, nil
 	}
 	return l, err
@@ -180,13 +190,18 @@ func (o *options) noteLoaders(c *bootdir.Content, r *result) {
 	}
 	r.Notes = append(r.Notes, c.SecureBoot.Check(c.Kernel)...)
 	if !c.SecureBoot.ProxyDHCP {
-		r.Notes = append(r.Notes, fmt.Sprintf("GRUB %s does not know proxy DHCP: with `diskcast serve --dhcp proxy`, machines get iPXE, and those with Secure Boot on cannot start; give --grub a GRUB 2.12 (Debian 13's package goes with Debian 12's shim and kernel), or see docs/booting.md", c.SecureBoot.Version))
+		r.Notes = append(r.Notes,
+			fmt.Sprintf("GRUB %s does not know proxy DHCP: with `diskcast serve --dhcp proxy`, machines get iPXE, "+
+				"and those with Secure Boot on cannot start; give --grub a GRUB 2.12 (Debian 13's package goes with "+
+				"Debian 12's shim and kernel), or see docs/booting.md", c.SecureBoot.Version))
 	}
 	if o.baseURL != "" && (!c.SecureBoot.HTTP || strings.Contains(o.baseURL, "${")) {
-		r.Notes = append(r.Notes, "--base-url is for iPXE; this GRUB loads kernel and archive from where it came itself")
+		r.Notes = append(r.Notes,
+			"--base-url is for iPXE; this GRUB loads kernel and archive from where it came itself")
 	}
 	if !bootdir.GRUBTakes(o.append) {
-		r.Notes = append(r.Notes, `GRUB does not hand --append on as iPXE does: it knows no ${...}, and puts a backslash before \ and '`)
+		r.Notes = append(r.Notes,
+			`GRUB does not hand --append on as iPXE does: it knows no ${...}, and puts a backslash before \ and '`)
 	}
 }
 
@@ -202,11 +217,13 @@ func (o *options) check() error {
 			return fmt.Errorf("--server %q is not a URL like https://10.0.0.1:8443", o.server)
 		}
 		if o.pin == "" {
-			return errors.New("--server without --pin: nodes would not know whom to trust; `diskcast token --state DIR` prints the pin")
+			return errors.New("--server without --pin: nodes would not know whom to trust; `diskcast token --state " +
+				"DIR` prints the pin")
 		}
 	}
 	if o.pin != "" && !pinForm.MatchString(o.pin) {
-		return fmt.Errorf("--pin %q is not sha256: and 64 hexadecimal digits; `diskcast token --state DIR` prints the pin", o.pin)
+		return fmt.Errorf("--pin %q is not sha256: and 64 hexadecimal digits; `diskcast token --state DIR` prints "+
+			"the pin", o.pin)
 	}
 	if o.console != "" && !consoleForm.MatchString(o.console) {
 		return fmt.Errorf("--console %q is not a serial console like ttyS0,115200", o.console)
@@ -214,7 +231,8 @@ func (o *options) check() error {
 	if o.baseURL != "" {
 		u, err := url.Parse(o.baseURL)
 		// iPXE's own settings, as ${next-server}, may be in it.
-		if err != nil && !strings.Contains(o.baseURL, "${") || err == nil && u.Scheme == "" || strings.ContainsAny(o.baseURL, " \n") {
+		if err != nil && !strings.Contains(o.baseURL, "${") || err == nil && u.Scheme == "" ||
+			strings.ContainsAny(o.baseURL, " \n") {
 			return fmt.Errorf("--base-url %q is not a URL like http://10.0.0.1:8080/boot", o.baseURL)
 		}
 	}

@@ -83,17 +83,25 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 	})
 	f := cmd.Flags()
 	f.StringVar(&o.kernel, "kernel", "", "vmlinuz, or a Debian package with one")
-	f.StringSliceVar(&o.modulesFrom, "modules-from", nil, "folder /lib/modules/RELEASE, or a package with it (default: the kernel's package, or /lib/modules)")
-	f.StringSliceVar(&o.modules, "modules", []string{"default"}, "groups (see above) and names of modules; what they need comes along")
-	f.StringSliceVar(&o.firmware, "firmware", nil, "folder like /lib/firmware, or a package with one; the chosen modules' files are taken")
+	f.StringSliceVar(&o.modulesFrom, "modules-from", nil,
+		"folder /lib/modules/RELEASE, or a package with it (default: the kernel's package, or /lib/modules)")
+	f.StringSliceVar(&o.modules, "modules", []string{"default"},
+		"groups (see above) and names of modules; what they need comes along")
+	f.StringSliceVar(&o.firmware, "firmware", nil,
+		"folder like /lib/firmware, or a package with one; the chosen modules' files are taken")
 	f.StringVar(&o.server, "server", "", "URL of the server's node API, https://HOST:8443")
 	f.StringVar(&o.pin, "pin", "", "the server's key: sha256: and 64 hexadecimal digits")
 	f.StringVar(&o.console, "console", "", "serial console of the nodes, as ttyS0,115200")
 	f.StringVar(&o.append, "append", "", "added to the kernel's command line of every node")
-	f.StringVar(&o.baseURL, "base-url", "", "where iPXE and GRUB find kernel and archive (default: beside their script)")
-	f.StringVar(&o.ipxe, "ipxe", "", "folder with undionly.kpxe, ipxe.efi, snponly.efi (default "+defaultIPXE+" when it is there)")
-	f.StringVar(&o.shim, "shim", "", "for Secure Boot: shimx64.efi.signed, or the package shim-signed (default: the installed one); none leaves shim and GRUB out")
-	f.StringVar(&o.grub, "grub", "", "for Secure Boot: grubnetx64.efi.signed, or the package grub-efi-amd64-signed (default: the installed one)")
+	f.StringVar(&o.baseURL, "base-url", "",
+		"where iPXE and GRUB find kernel and archive (default: beside their script)")
+	f.StringVar(&o.ipxe, "ipxe", "", "folder with undionly.kpxe, ipxe.efi, snponly.efi (default "+defaultIPXE+
+		" when it is there)")
+	f.StringVar(&o.shim, "shim", "",
+		"for Secure Boot: shimx64.efi.signed, or the package shim-signed (default: the installed one); none leaves "+
+			"shim and GRUB out")
+	f.StringVar(&o.grub, "grub", "",
+		"for Secure Boot: grubnetx64.efi.signed, or the package grub-efi-amd64-signed (default: the installed one)")
 	f.StringVar(&o.out, "out", "", "boot directory to make or to replace")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	for _, name := range []string{"kernel", "out"} {

@@ -28,7 +28,8 @@ const testPin = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabb
 // testUserland is an archive in place of the embedded one.
 func testUserland() ([]byte, error) {
 	a := &ramfs.Archive{}
-	if err := a.Add(ramfs.NewFile("bbin/bb", 0o755, []byte("binary")), ramfs.NewSymlink("init", "bbin/init"), ramfs.NewDir("etc/diskcast", 0o755)); err != nil {
+	if err := a.Add(ramfs.NewFile("bbin/bb", 0o755, []byte("binary")), ramfs.NewSymlink("init", "bbin/init"),
+		ramfs.NewDir("etc/diskcast", 0o755)); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -41,7 +42,8 @@ func loaders(t *testing.T, modules ...string) []string {
 	t.Helper()
 	v := secureboottest.NewVendor(t, "Debian")
 	args := []string{}
-	for flag, data := range map[string][]byte{"--shim": secureboottest.Shim(t, v), "--grub": secureboottest.GRUB(t, v, append(modules, "efinet", "tftp")...)} {
+	for flag, data := range map[string][]byte{"--shim": secureboottest.Shim(t, v),
+		"--grub": secureboottest.GRUB(t, v, append(modules, "efinet", "tftp")...)} {
 		name := filepath.Join(t.TempDir(), "loader.efi")
 		if err := os.WriteFile(name, data, 0o644); err != nil {
 			t.Fatal(err)
@@ -63,7 +65,8 @@ func inputs(t *testing.T) (kernel, firmware, ipxe string) {
 		kernel: debtest.Package(t, ".xz",
 			debtest.File{Name: "boot/vmlinuz-6.1.0-1", Text: string(kerneltest.Image("6.1.0-1"))},
 			debtest.File{Name: "lib/modules/6.1.0-1/modules.builtin", Text: "kernel/lib/inside.ko\n"},
-			module("drivers/net/ethernet/intel/e1000.ko", "name=e1000", "depends=mii,inside", "alias=pci:v8086*", "firmware=card.bin"),
+			module("drivers/net/ethernet/intel/e1000.ko", "name=e1000", "depends=mii,inside", "alias=pci:v8086*",
+				"firmware=card.bin"),
 			module("drivers/net/mii.ko", "name=mii"),
 			module("fs/ext4/ext4.ko", "name=ext4", "alias=fs-ext4"),
 			module("sound/beep.ko", "name=beep"),
@@ -148,7 +151,8 @@ func (h hasRecord) check(t *testing.T, _ string, a *ramfs.Archive) {
 		text = string(data)
 	}
 	if r.Kind != h.kind || r.Perm != h.perm || !strings.Contains(text, h.contains) {
-		t.Errorf("archive: %s is of kind %d, mode %#o, and holds %.60q; want kind %d, mode %#o, %q", h.name, r.Kind, r.Perm, text, h.kind, h.perm, h.contains)
+		t.Errorf("archive: %s is of kind %d, mode %#o, and holds %.60q; want kind %d, mode %#o, %q", h.name, r.Kind,
+			r.Perm, text, h.kind, h.perm, h.contains)
 	}
 }
 
@@ -168,15 +172,17 @@ func TestNotes(t *testing.T) {
 		args []string
 		want string // "" for none about shim and GRUB
 	}{
-		"none wanted":        {[]string{"--shim", "none"}, ""},
-		"kernel not signed":  {loaders(t), "the kernel carries no signature"},
-		"base URL":           {append(loaders(t), "--base-url", "http://10.0.0.1:8080/boot"), "--base-url is for iPXE"},
-		"base URL with HTTP": {append(loaders(t, "http"), "--base-url", "http://10.0.0.1:8080/boot"), "the kernel carries no signature"},
-		"proxy":              {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
-		"iPXE's setting":     {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
+		"none wanted":       {[]string{"--shim", "none"}, ""},
+		"kernel not signed": {loaders(t), "the kernel carries no signature"},
+		"base URL":          {append(loaders(t), "--base-url", "http://10.0.0.1:8080/boot"), "--base-url is for iPXE"},
+		"base URL with HTTP": {append(loaders(t, "http"), "--base-url", "http://10.0.0.1:8080/boot"),
+			"the kernel carries no signature"},
+		"proxy":          {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
+		"iPXE's setting": {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
 	} {
 		out := filepath.Join(t.TempDir(), "boot")
-		text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--modules", "none", "--json", "--server", "https://a:1", "--pin", testPin)...)
+		text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--modules", "none",
+			"--json", "--server", "https://a:1", "--pin", testPin)...)
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -185,7 +191,8 @@ func TestNotes(t *testing.T) {
 			t.Fatal(err)
 		}
 		notes := strings.Join(r.Notes, "\n")
-		if c.want == "" && notes != "" || !strings.Contains(notes, c.want) || strings.Contains(notes, "--base-url") != (name == "base URL") {
+		if c.want == "" && notes != "" || !strings.Contains(notes, c.want) ||
+			strings.Contains(notes, "--base-url") != (name == "base URL") {
 			t.Errorf("%s: notes %q, want %q", name, notes, c.want)
 		}
 	}
@@ -213,16 +220,21 @@ func TestBootDirectory(t *testing.T) {
 		want []artifact
 	}{
 		{
-			"everything", []string{"--server", "https://10.0.0.1:8443", "--pin", testPin, "--console", "ttyS0,115200", "--firmware", firmware},
+			"everything", []string{"--server", "https://10.0.0.1:8443", "--pin", testPin, "--console", "ttyS0,115200",
+				"--firmware", firmware},
 			[]artifact{
-				hasFile{"vmlinuz", "HdrS"}, hasFile{"initramfs.img", "\x1f\x8b"}, hasFile{"undionly.kpxe", "bios"}, hasFile{"snponly.efi", "efi"},
-				hasFile{"boot.ipxe", "initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 console=ttyS0,115200"},
+				hasFile{"vmlinuz", "HdrS"}, hasFile{"initramfs.img", "\x1f\x8b"}, hasFile{"undionly.kpxe", "bios"},
+				hasFile{"snponly.efi", "efi"},
+				hasFile{"boot.ipxe", "initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 " +
+					"console=ttyS0,115200"},
 				hasFile{"manifest.json", `"kernel": "6.1.0-1"`},
 				hasRecord{"bbin/bb", ramfs.File, 0o755, "binary"}, hasRecord{"init", ramfs.Symlink, 0o777, "bbin/init"},
-				hasRecord{"etc/diskcast/site.json", ramfs.File, 0o644, `{"v":1,"server":"https://10.0.0.1:8443","pin":"` + testPin + `","console":"ttyS0,115200"}`},
+				hasRecord{"etc/diskcast/site.json", ramfs.File, 0o644,
+					`{"v":1,"server":"https://10.0.0.1:8443","pin":"` + testPin + `","console":"ttyS0,115200"}`},
 				hasRecord{modules + "kernel/drivers/net/ethernet/intel/e1000.ko", ramfs.File, 0o644, "\x7fELF"},
 				hasRecord{modules + "kernel/fs/ext4/ext4.ko", ramfs.File, 0o644, "\x7fELF"},
-				hasRecord{modules + "modules.dep", ramfs.File, 0o644, "kernel/drivers/net/ethernet/intel/e1000.ko: kernel/drivers/net/mii.ko\n"},
+				hasRecord{modules + "modules.dep", ramfs.File, 0o644,
+					"kernel/drivers/net/ethernet/intel/e1000.ko: kernel/drivers/net/mii.ko\n"},
 				hasRecord{modules + "modules.alias", ramfs.File, 0o644, "alias pci:v8086* e1000\n"},
 				hasRecord{modules + "modules.builtin", ramfs.File, 0o644, "inside"},
 				hasRecord{"lib/firmware/card.bin", ramfs.File, 0o644, "firmware"},
@@ -231,32 +243,41 @@ func TestBootDirectory(t *testing.T) {
 		},
 		{
 			"one module", []string{"--modules", "beep"},
-			[]artifact{hasRecord{modules + "kernel/sound/beep.ko", ramfs.File, 0o644, "beep"}, lacks(modules + "kernel/fs/ext4/ext4.ko"), lacks("lib/firmware/card.bin")},
+			[]artifact{hasRecord{modules + "kernel/sound/beep.ko", ramfs.File, 0o644, "beep"},
+				lacks(modules + "kernel/fs/ext4/ext4.ko"), lacks("lib/firmware/card.bin")},
 		},
 		{
 			"more than usual", []string{"--modules", "default,beep"},
-			[]artifact{hasRecord{modules + "kernel/sound/beep.ko", ramfs.File, 0o644, "beep"}, hasRecord{modules + "kernel/fs/ext4/ext4.ko", ramfs.File, 0o644, "ext4"}},
+			[]artifact{hasRecord{modules + "kernel/sound/beep.ko", ramfs.File, 0o644, "beep"},
+				hasRecord{modules + "kernel/fs/ext4/ext4.ko", ramfs.File, 0o644, "ext4"}},
 		},
 		{
-			"no module", []string{"--modules", "none", "--base-url", "http://${next-server}:8080/boot", "--append", "a=1 b"},
-			[]artifact{lacks(modules + "kernel/fs/ext4/ext4.ko"), hasFile{"boot.ipxe", "kernel http://${next-server}:8080/boot/vmlinuz initrd="}, hasFile{"boot.ipxe", "mitigations=off a=1 b ||"}},
+			"no module", []string{"--modules", "none", "--base-url", "http://${next-server}:8080/boot", "--append",
+				"a=1 b"},
+			[]artifact{lacks(modules + "kernel/fs/ext4/ext4.ko"),
+				hasFile{"boot.ipxe", "kernel http://${next-server}:8080/boot/vmlinuz initrd="},
+				hasFile{"boot.ipxe", "mitigations=off a=1 b ||"}},
 		},
 		{
 			"Secure Boot", append(loaders(t), "--modules", "none", "--append", `a=1 b="x $y"`),
 			[]artifact{
 				hasFile{"shimx64.efi", "MZ"}, hasFile{"grubx64.efi", "mimg"},
-				hasFile{"grub/grub.cfg", `linux "$cmdpath/vmlinuz" "BOOTIF=01-$net_default_mac" 'console=tty0' 'panic=60' 'quiet' 'mitigations=off' 'a=1' 'b=x $y'; then`},
+				hasFile{"grub/grub.cfg",
+					`linux "$cmdpath/vmlinuz" "BOOTIF=01-$net_default_mac" 'console=tty0' 'panic=60' 'quiet' 'mitigations=off' 'a=1' 'b=x $y'; then`},
 				hasFile{"manifest.json", `"http": false`},
 			},
 		},
 		{
-			"GRUB with HTTP", append(loaders(t, "http"), "--modules", "none", "--base-url", "http://10.0.0.1:8080/boot/"),
-			[]artifact{hasFile{"grub/grub.cfg", `initrd "(http,10.0.0.1:8080)/boot/initramfs.img"`}, hasFile{"manifest.json", `"http": true`}},
+			"GRUB with HTTP", append(loaders(t, "http"), "--modules", "none", "--base-url",
+				"http://10.0.0.1:8080/boot/"),
+			[]artifact{hasFile{"grub/grub.cfg", `initrd "(http,10.0.0.1:8080)/boot/initramfs.img"`},
+				hasFile{"manifest.json", `"http": true`}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "boot")
-			if text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out)...); err != nil {
+			if text, err := mkimage(t,
+				append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out)...); err != nil {
 				t.Fatal(err, text)
 			}
 			f, err := os.Open(filepath.Join(out, bootdir.ArchiveFile))
@@ -310,17 +331,20 @@ func TestOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{out + ": Linux 6.1.0-1, 3 modules", "initramfs.img", "note: 1 of 3 modules may ask for firmware", "(e1000)", "note: no --server"} {
+	for _, want := range []string{out + ": Linux 6.1.0-1, 3 modules", "initramfs.img",
+		"note: 1 of 3 modules may ask for firmware", "(e1000)", "note: no --server"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	text, err = mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--json", "--server", "https://a:1", "--pin", testPin)
+	text, err = mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--json", "--server", "https://a:1",
+		"--pin", testPin)
 	var r result
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &r)
 	}
-	if err != nil || r.Out != out || r.Manifest == nil || len(r.Manifest.Modules) != 3 || r.Manifest.Site.Pin != testPin || len(r.Notes) != 1 {
+	if err != nil || r.Out != out || r.Manifest == nil || len(r.Manifest.Modules) != 3 ||
+		r.Manifest.Site.Pin != testPin || len(r.Notes) != 1 {
 		t.Errorf("%v: %s", err, text)
 	}
 }
@@ -336,7 +360,8 @@ func TestRefuses(t *testing.T) {
 		meta:  "Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2)\n",
 		other: "Package: bash\nDepends: base-files\n",
 	} {
-		if err := os.WriteFile(name, debtest.WithControl(t, ".xz", control, debtest.File{Name: "usr/share/doc/"}), 0o644); err != nil {
+		if err := os.WriteFile(name, debtest.WithControl(t, ".xz", control, debtest.File{Name: "usr/share/doc/"}),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -365,8 +390,10 @@ func TestRefuses(t *testing.T) {
 		"no firmware":     {[]string{"--firmware", "/nowhere/firmware"}, "--firmware /nowhere/firmware: no such file"},
 		"out read-only":   {[]string{"--out", "/proc/boot"}, "cannot be made: writing to /proc"},
 		"command line":    {[]string{"--append", strings.Repeat("x", 1850)}, "shorten --append by "},
-		"metapackage":     {[]string{"--kernel", meta}, "only names the real one: apt-get download linux-image-6.1.0-56-amd64"},
-		"other package":   {[]string{"--kernel", other}, "no kernel (boot/vmlinuz-*) in the package bash; --kernel wants linux-image-RELEASE"},
+		"metapackage": {[]string{"--kernel", meta},
+			"only names the real one: apt-get download linux-image-6.1.0-56-amd64"},
+		"other package": {[]string{"--kernel", other},
+			"no kernel (boot/vmlinuz-*) in the package bash; --kernel wants linux-image-RELEASE"},
 		"words":           {[]string{"x"}, "unknown command"},
 		"unknown setting": {[]string{"--serve"}, "unknown flag"},
 	} {
@@ -380,7 +407,8 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
-	if _, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", "x"); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
+	if _, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", "x"); err == nil ||
+		!strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
 		t.Errorf("SOURCE_DATE_EPOCH: %v", err)
 	}
 }
@@ -417,7 +445,8 @@ func TestMemoryNote(t *testing.T) {
 		if err := os.Truncate(file, mib<<20); err != nil {
 			t.Fatal(err)
 		}
-		text, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--firmware", firmware, "--out", filepath.Join(t.TempDir(), "boot"))
+		text, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--firmware", firmware, "--out",
+			filepath.Join(t.TempDir(), "boot"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -462,7 +491,8 @@ func TestExitCode(t *testing.T) {
 		"an argument":  {[]string{"--kernel", "k", "--out", "o", "extra"}, 2},
 		"unknown flag": {[]string{"--kernle", "k"}, 2},
 		"bad value":    {[]string{"--kernel", "k", "--out", filepath.Join(t.TempDir(), "o"), "--console", "tty S0"}, 2},
-		"no kernel":    {[]string{"--kernel", filepath.Join(t.TempDir(), "none"), "--out", filepath.Join(t.TempDir(), "o")}, 1},
+		"no kernel": {[]string{"--kernel", filepath.Join(t.TempDir(), "none"), "--out",
+			filepath.Join(t.TempDir(), "o")}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := mkimage(t, c.args...); err == nil || exitCode(err) != c.want {

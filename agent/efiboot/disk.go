@@ -48,7 +48,8 @@ func Read(r io.ReaderAt, size int64, sector int) (*Contents, error) {
 			continue
 		}
 		if err := c.add(r, p, t); err != nil {
-			c.Problems = append(c.Problems, fmt.Sprintf("partition %d, the EFI system partition, cannot be read: %v", p.Number, err))
+			c.Problems = append(c.Problems,
+				fmt.Sprintf("partition %d, the EFI system partition, cannot be read: %v", p.Number, err))
 		}
 	}
 	if t.Kind == "none" {
@@ -62,7 +63,9 @@ func Read(r io.ReaderAt, size int64, sector int) (*Contents, error) {
 
 func (c *Contents) add(r io.ReaderAt, p volume.Partition, t *volume.Table) error {
 	sector := int64(t.SectorSize)
-	s := System{Index: p.Number, Partition: efivars.Partition{Number: uint32(p.Number), Start: uint64(p.Start / sector), Size: uint64(p.Size / sector)}}
+	s := System{Index: p.Number,
+		Partition: efivars.Partition{Number: uint32(p.Number), Start: uint64(p.Start / sector),
+			Size: uint64(p.Size / sector)}}
 	id := p.UUID
 	if t.Kind == "dos" {
 		id = t.DiskID

@@ -1,9 +1,10 @@
 // Package efiboot makes a restored disk start by itself on a machine with UEFI firmware.
 //
-// An image carries everything but what the firmware keeps in its own memory: the entry (a variable Boot####) that names the disk's boot
-// loader, and its place in the boot order (BootOrder). Without one, a disk whose only loader is in EFI/debian is dead from the first restart
-// on. Enter makes the entry, reads back what it wrote, and says in words what it did; where it cannot, the words say what the machine will
-// do. Entries of others are never changed, but for their place in the order behind ours.
+// An image carries everything but what the firmware keeps in its own memory: the entry (a variable Boot####) that names
+// the disk's boot loader, and its place in the boot order (BootOrder). Without one, a disk whose only loader is in
+// EFI/debian is dead from the first restart on. Enter makes the entry, reads back what it wrote, and says in words what
+// it did; where it cannot, the words say what the machine will do. Entries of others are never changed, but for their
+// place in the order behind ours.
 package efiboot
 
 import (
@@ -21,13 +22,15 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/esp"
 )
 
-// mark ends the description of entries that this package made. Optional data would be handed to the loader, and shim takes it for a file name.
+// mark ends the description of entries that this package made. Optional data would be handed to the loader, and shim
+// takes it for a file name.
 const mark = " (diskcast)"
 
 // maxDescription bounds the loader's name in a description, in characters: firmware's menus have a line for it.
 const maxDescription = 60
 
-// Vars is the firmware's global variables. Data is what the variable holds, without the attributes. Dir of efivars is one.
+// Vars is the firmware's global variables. Data is what the variable holds, without the attributes. Dir of efivars is
+// one.
 type Vars interface {
 	efivars.Source
 	Set(name string, data []byte) error
@@ -48,8 +51,8 @@ type Machine struct {
 // ErrUnbootable is wrapped by the error of a disk that the machine will not start by itself.
 var ErrUnbootable = errors.New("this disk will not start by itself")
 
-// Enter looks at the disk and makes the machine's entry for it. It returns in words what it did. An error is for the operator: the disk is
-// right, and its text says what the machine will do and what helps.
+// Enter looks at the disk and makes the machine's entry for it. It returns in words what it did. An error is for the
+// operator: the disk is right, and its text says what the machine will do and what helps.
 func (m *Machine) Enter(d session.Disk) (string, error) {
 	c, err := open(d)
 	if err != nil {
@@ -64,7 +67,8 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 		return "", err
 	}
 	if s.Index == 0 {
-		return fmt.Sprintf("no boot entry is needed: firmware finds %s on %s, which has no partition table", l.Path, d.Path), nil
+		return fmt.Sprintf("no boot entry is needed: firmware finds %s on %s, which has no partition table", l.Path,
+			d.Path), nil
 	}
 	vars := m.Vars
 	if vars == nil {
@@ -80,7 +84,8 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	done, err := e.write()
 	switch {
 	case err != nil && e.stands:
-		return "", fmt.Errorf("boot entry %s %s, but it did not get its place: %w; boot order %s, and firmware starts what comes first there",
+		return "", fmt.Errorf("boot entry %s %s, but it did not get its place: %w; boot order %s, and firmware "+
+			"starts what comes first there",
 			efivars.Name(e.number), done, hint(err), list(e.order))
 	case err != nil:
 		return "", without(s, e.loader, arch, hint(err))
@@ -88,7 +93,8 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	gone, twin := m.tidy(e, d)
 	words := e.words(done) + gone
 	if twin != "" {
-		return "", fmt.Errorf("%s; but %s has a partition with the same identity, and firmware may start either: take it out or erase it", words, twin)
+		return "", fmt.Errorf("%s; but %s has a partition with the same identity, and firmware may start either: "+
+			"take it out or erase it", words, twin)
 	}
 	return words, nil
 }
@@ -97,11 +103,14 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 func bios(d session.Disk, c *Contents) (string, error) {
 	switch {
 	case c.BootCode:
-		return "no boot entry is needed: the machine starts by BIOS, and " + d.Path + " has boot code in its first sector", nil
+		return "no boot entry is needed: the machine starts by BIOS, and " + d.Path +
+			" has boot code in its first sector", nil
 	case len(c.Systems) > 0:
-		return "", fmt.Errorf("%w: this machine starts by BIOS, and %s has boot loaders for UEFI only; switch its firmware setup to UEFI", ErrUnbootable, d.Path)
+		return "", fmt.Errorf("%w: this machine starts by BIOS, and %s has boot loaders for UEFI only; switch its "+
+			"firmware setup to UEFI", ErrUnbootable, d.Path)
 	}
-	return "", fmt.Errorf("%w: this machine starts by BIOS, and %s has no boot code in its first sector", ErrUnbootable, d.Path)
+	return "", fmt.Errorf("%w: this machine starts by BIOS, and %s has no boot code in its first sector", ErrUnbootable,
+		d.Path)
 }
 
 // arch is the processor that the firmware, not the kernel, was built for.
@@ -128,17 +137,20 @@ func choose(d session.Disk, c *Contents, arch string) (s System, l esp.Loader, w
 	}
 	switch {
 	case len(others) > 0:
-		err = fmt.Errorf("%w: its boot loaders (%s) are for another processor than this machine's firmware (%s)", ErrUnbootable, strings.Join(others, ", "), arch)
+		err = fmt.Errorf("%w: its boot loaders (%s) are for another processor than this machine's firmware (%s)",
+			ErrUnbootable, strings.Join(others, ", "), arch)
 	case len(c.Problems) > 0:
 		err = fmt.Errorf("%w: %s", ErrUnbootable, strings.Join(c.Problems, "; "))
 	case len(c.Systems) > 0 && c.Systems[0].Index != 0:
-		err = fmt.Errorf("%w: its EFI system partition (%d) has no boot loader that is known (EFI/BOOT/BOOT%s.EFI, EFI/*/shim%s.efi, grub%s.efi and others)",
+		err = fmt.Errorf("%w: its EFI system partition (%d) has no boot loader that is known (EFI/BOOT/BOOT%s.EFI, "+
+			"EFI/*/shim%s.efi, grub%s.efi and others)",
 			ErrUnbootable, c.Systems[0].Index, strings.ToUpper(arch), arch, arch)
 		if unfit := c.Systems[0].Contents.Unfit; len(unfit) > 0 {
 			err = fmt.Errorf("%w: %s", err, strings.Join(unfit, ", "))
 		}
 	case c.BootCode:
-		err = fmt.Errorf("%w: this machine starts by UEFI, and %s has boot code for BIOS and no EFI system partition; switch its firmware setup to BIOS (CSM)", ErrUnbootable, d.Path)
+		err = fmt.Errorf("%w: this machine starts by UEFI, and %s has boot code for BIOS and no EFI system "+
+			"partition; switch its firmware setup to BIOS (CSM)", ErrUnbootable, d.Path)
 	default:
 		err = fmt.Errorf("%w: this machine starts by UEFI, and %s has no EFI system partition", ErrUnbootable, d.Path)
 	}
@@ -148,18 +160,22 @@ func choose(d session.Disk, c *Contents, arch string) (s System, l esp.Loader, w
 // without says what a machine does that has no entry for the disk.
 func without(s System, l esp.Loader, arch string, why error) error {
 	if b, ok := s.Contents.Fallback(arch); ok {
-		return fmt.Errorf("no boot entry was made: %w. Firmware starts %s of this disk, if it looks for that and no older entry comes first", why, b.Path)
+		return fmt.Errorf("no boot entry was made: %w. Firmware starts %s of this disk, if it looks for that and no "+
+			"older entry comes first", why, b.Path)
 	}
-	return fmt.Errorf("%w: only a boot entry can name its boot loader %s, and none was put into the boot order: %w. Add one in the firmware setup, or with efibootmgr from the restored system", ErrUnbootable, l.Path, why)
+	return fmt.Errorf("%w: only a boot entry can name its boot loader %s, and none was put into the boot order: %w. "+
+		"Add one in the firmware setup, or with efibootmgr from the restored system", ErrUnbootable, l.Path, why)
 }
 
 // hint adds what helps to the ways in which firmware refuses.
 func hint(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("%w: the firmware's memory for variables is full; remove old boot entries, or reset it in the firmware setup", err)
+		return fmt.Errorf("%w: the firmware's memory for variables is full; remove old boot entries, or reset it in "+
+			"the firmware setup", err)
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: the firmware's variables are protected; a setup password or a lock on the boot order may be set", err)
+		return fmt.Errorf("%w: the firmware's variables are protected; a setup password or a lock on the boot order "+
+			"may be set", err)
 	}
 	return err
 }

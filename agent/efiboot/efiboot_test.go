@@ -97,7 +97,8 @@ const (
 // pe is the head of a PE file for x64, which makes a program of the text behind it.
 var pe = "MZ" + strings.Repeat("\x00", 58) + "\x40\x00\x00\x00PE\x00\x00\x64\x86"
 
-// makeDisk makes a disk with sfdisk and mtools: files on an EFI system partition with the GUID; "" as GUID is a disk without one.
+// makeDisk makes a disk with sfdisk and mtools: files on an EFI system partition with the GUID; "" as GUID is a disk
+// without one.
 func makeDisk(t *testing.T, table, guid string, files map[string]string) session.Disk {
 	t.Helper()
 	need.Tools(t, "sfdisk", "mkfs.fat", "mcopy")
@@ -109,7 +110,8 @@ func makeDisk(t *testing.T, table, guid string, files map[string]string) session
 	if err := os.Truncate(path, size); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("label: %s\nstart=%d, size=%d, type=%s", table, start, sectors, map[string]string{"gpt": "linux", "dos": "83"}[table])
+	script := fmt.Sprintf("label: %s\nstart=%d, size=%d, type=%s", table, start, sectors,
+		map[string]string{"gpt": "linux", "dos": "83"}[table])
 	if guid != "" {
 		script = fmt.Sprintf("label: %s\nstart=%d, size=%d, type=U", table, start, sectors)
 		if table == "gpt" {
@@ -152,7 +154,8 @@ func run(t *testing.T, input, program string, args ...string) string {
 	return string(out)
 }
 
-// uefi is a root with the sysfs of a machine that started by UEFI; bits is the size of the firmware's words, 0 is a BIOS.
+// uefi is a root with the sysfs of a machine that started by UEFI; bits is the size of the firmware's words, 0 is a
+// BIOS.
 func uefi(t *testing.T, bits int) string {
 	t.Helper()
 	root := t.TempDir()
@@ -176,14 +179,16 @@ func to(t *testing.T, description, guid string, start uint64, file string) []byt
 	if p.Signature, p.GPT, err = efivars.Signature(guid); err != nil {
 		t.Fatal(err)
 	}
-	return (&efivars.Option{Attributes: efivars.Active, Description: description, Path: efivars.DiskPath(&p, file)}).Bytes()
+	return (&efivars.Option{Attributes: efivars.Active, Description: description,
+		Path: efivars.DiskPath(&p, file)}).Bytes()
 }
 
 func pxe() []byte {
 	return (&efivars.Option{Attributes: efivars.Active, Description: "UEFI PXEv4", Path: kinds["pxe4"].Path}).Bytes()
 }
 
-var debian = map[string]string{"EFI/debian/shimx64.efi": "shim", "EFI/debian/grubx64.efi": "grub", "EFI/debian/shimia32.efi": "shim32"}
+var debian = map[string]string{"EFI/debian/shimx64.efi": "shim", "EFI/debian/grubx64.efi": "grub",
+	"EFI/debian/shimia32.efi": "shim32"}
 
 func TestEnter(t *testing.T) {
 	// Disks are only read: those with the same files are made once.
@@ -202,46 +207,66 @@ func TestEnter(t *testing.T) {
 			`boot entry Boot0000 "debian (diskcast)" was made: it starts EFI/debian/shimx64.efi on partition 1`, 2},
 		{"behind the network and before the rest",
 			map[string][]byte{"Boot0000": pxe(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
-			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 " +
+				"EFI/debian/shimx64.efi",
 			"boot order 0000,0002,0001, the network before it as it was", 2},
 		{"behind an entry that may be the network, and says so",
-			map[string][]byte{"Boot0000": thinkPad("ON-PREMISE", "00112233445566778899aabbccddeeff").Bytes(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
-			"0,2,1\nBoot0000 \"ON-PREMISE\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			map[string][]byte{"Boot0000": thinkPad("ON-PREMISE", "00112233445566778899aabbccddeeff").Bytes(),
+				"Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
+			"0,2,1\nBoot0000 \"ON-PREMISE\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 " +
+				"EFI/debian/shimx64.efi",
 			`Boot0000 "ON-PREMISE" before it may be the network and kept the place: if it is a disk, firmware starts that first`, 2},
 		{"a damaged order is written anew, its whole numbers as they were",
 			map[string][]byte{"Boot0000": pxe(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0, 7}}, debian,
-			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 " +
+				"EFI/debian/shimx64.efi",
 			"BootOrder had half a number at its end", 2},
 		{"a damaged order whose entry stands right is written anew all the same",
-			map[string][]byte{"Boot0003": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {3, 0, 7}}, debian,
+			map[string][]byte{"Boot0003": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"),
+				"BootOrder": {3, 0, 7}}, debian,
 			"3\nBoot0003 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "written anew without it", 1},
 		{"a number that only the order knows is left alone",
 			map[string][]byte{"BootOrder": {0, 0}}, debian,
 			"0,1\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
 		{"there already: nothing is written",
-			map[string][]byte{"Boot0000": pxe(), "Boot0003": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {0, 0, 3, 0}}, debian,
-			"0,3\nBoot0000 \"UEFI PXEv4\"\nBoot0003 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "was there already", 0},
+			map[string][]byte{"Boot0000": pxe(),
+				"Boot0003":  to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"),
+				"BootOrder": {0, 0, 3, 0}}, debian,
+			"0,3\nBoot0000 \"UEFI PXEv4\"\nBoot0003 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"was there already", 0},
 		{"an installer's entry for the loader is used, and kept as it is",
-			map[string][]byte{"Boot0005": to(t, "debian", espGUID, 2048, "EFI/DEBIAN/SHIMX64.EFI"), "Boot0001": ssd, "BootOrder": {1, 0, 5, 0}}, debian,
-			"5,1\nBoot0001 \"UEFI SSD\"\nBoot0005 \"debian\" aaaaaaaa@2048 EFI/DEBIAN/SHIMX64.EFI", `Boot0005 "debian" was there already`, 1},
+			map[string][]byte{"Boot0005": to(t, "debian", espGUID, 2048, "EFI/DEBIAN/SHIMX64.EFI"), "Boot0001": ssd,
+				"BootOrder": {1, 0, 5, 0}}, debian,
+			"5,1\nBoot0001 \"UEFI SSD\"\nBoot0005 \"debian\" aaaaaaaa@2048 EFI/DEBIAN/SHIMX64.EFI",
+			`Boot0005 "debian" was there already`, 1},
 		{"an entry with the partition at an older place is replaced",
-			map[string][]byte{"Boot0005": to(t, "debian", espGUID, 4096, "EFI/debian/shimx64.efi"), "BootOrder": {5, 0}}, debian,
+			map[string][]byte{"Boot0005": to(t, "debian", espGUID, 4096, "EFI/debian/shimx64.efi"),
+				"BootOrder": {5, 0}}, debian,
 			"5\nBoot0005 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "was made anew", 1},
 		{"an entry of ours for another loader of the partition is replaced",
-			map[string][]byte{"Boot0002": to(t, "old (diskcast)", espGUID, 2048, "EFI/old/grubx64.efi"), "BootOrder": {2, 0}}, debian,
+			map[string][]byte{"Boot0002": to(t, "old (diskcast)", espGUID, 2048, "EFI/old/grubx64.efi"),
+				"BootOrder": {2, 0}}, debian,
 			"2\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "was made anew", 1},
 		{"duplicates of ours, and ours for partitions that are gone, are removed",
 			map[string][]byte{
-				"Boot0001": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"), "Boot0002": to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"),
-				"Boot0003": to(t, "old (diskcast)", goneGUID, 2048, "EFI/old/grubx64.efi"), "BootOrder": {2, 0, 1, 0, 3, 0}}, debian,
-			"1\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "removed Boot0002, Boot0003 of earlier sessions", 5},
+				"Boot0001":  to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"),
+				"Boot0002":  to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"),
+				"Boot0003":  to(t, "old (diskcast)", goneGUID, 2048, "EFI/old/grubx64.efi"),
+				"BootOrder": {2, 0, 1, 0, 3, 0}}, debian,
+			"1\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"removed Boot0002, Boot0003 of earlier sessions", 5},
 		{"entries of others for partitions that are gone, and ours for another disk, stay",
-			map[string][]byte{"Boot0001": to(t, "Windows Boot Manager", goneGUID, 2048, "EFI/Microsoft/Boot/bootmgfw.efi"),
-				"Boot0002": to(t, "data (diskcast)", otherGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {1, 0, 2, 0}}, debian,
-			"0,1,2\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"Windows Boot Manager\" cccccccc@2048 EFI/Microsoft/Boot/bootmgfw.efi\nBoot0002 \"data (diskcast)\" bbbbbbbb@2048 EFI/debian/shimx64.efi",
+			map[string][]byte{"Boot0001": to(t, "Windows Boot Manager", goneGUID, 2048,
+				"EFI/Microsoft/Boot/bootmgfw.efi"),
+				"Boot0002":  to(t, "data (diskcast)", otherGUID, 2048, "EFI/debian/shimx64.efi"),
+				"BootOrder": {1, 0, 2, 0}}, debian,
+			"0,1,2\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"Windows Boot " +
+				"Manager\" cccccccc@2048 EFI/Microsoft/Boot/bootmgfw.efi\nBoot0002 \"data (diskcast)\" bbbbbbbb@2048 " +
+				"EFI/debian/shimx64.efi",
 			"boot order 0000,0001,0002", 2},
 		{"its own disk first and the network behind it: nothing is written",
-			map[string][]byte{"Boot0007": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"), "Boot0001": pxe(), "BootOrder": {7, 0, 1, 0}}, debian,
+			map[string][]byte{"Boot0007": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"), "Boot0001": pxe(),
+				"BootOrder": {7, 0, 1, 0}}, debian,
 			"7,1\nBoot0001 \"UEFI PXEv4\"\nBoot0007 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
 			"boot order 0007,0001, the network behind it as it was behind a disk", 0},
 		{"another disk for the next start alone is told",
@@ -250,23 +275,32 @@ func TestEnter(t *testing.T) {
 			`the next restart is for Boot0001 ("UEFI SSD") alone, since BootNext is set`, 2},
 		{"a damaged entry keeps its number",
 			map[string][]byte{"Boot0000": {1, 2, 3}, "BootOrder": {0, 0}}, debian,
-			"0,1\nBoot0000 damaged\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
+			"0,1\nBoot0000 damaged\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001",
+			2},
 		{"an entry that is switched off is its operator's",
-			map[string][]byte{"Boot0000": append([]byte{0}, to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi")[1:]...), "BootOrder": {0, 0}}, debian,
-			"0,1\nBoot0000 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
+			map[string][]byte{"Boot0000": append([]byte{0},
+				to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi")[1:]...), "BootOrder": {0, 0}}, debian,
+			"0,1\nBoot0000 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"debian (diskcast)\" " +
+				"aaaaaaaa@2048 EFI/debian/shimx64.efi", "Boot0001", 2},
 		{"the fallback gets an entry too: older entries may name another disk",
 			nil, map[string]string{"EFI/BOOT/BOOTX64.EFI": "f"},
-			"0\nBoot0000 \"BOOT (diskcast)\" aaaaaaaa@2048 EFI/BOOT/BOOTX64.EFI", "what firmware starts that knows nothing of the disk", 2},
+			"0\nBoot0000 \"BOOT (diskcast)\" aaaaaaaa@2048 EFI/BOOT/BOOTX64.EFI",
+			"what firmware starts that knows nothing of the disk", 2},
 		{"a fallback of no bytes is none, and the words say so",
 			nil, map[string]string{"EFI/BOOT/BOOTX64.EFI": "", "EFI/debian/shimx64.efi": "s"},
-			"0\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "; EFI/BOOT/BOOTX64.EFI is empty: firmware does not start it", 2},
+			"0\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi",
+			"; EFI/BOOT/BOOTX64.EFI is empty: firmware does not start it", 2},
 		{"what an entry in the order names decides between two loaders",
-			map[string][]byte{"Boot0001": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"), "BootOrder": {1, 0}},
-			map[string]string{"EFI/BOOT/BOOTX64.EFI": "w", "EFI/systemd/systemd-bootx64.efi": "w", "EFI/debian/shimx64.efi": "s"},
+			map[string][]byte{"Boot0001": to(t, "debian", espGUID, 2048, "EFI/debian/shimx64.efi"),
+				"BootOrder": {1, 0}},
+			map[string]string{"EFI/BOOT/BOOTX64.EFI": "w", "EFI/systemd/systemd-bootx64.efi": "w",
+				"EFI/debian/shimx64.efi": "s"},
 			"1\nBoot0001 \"debian\" aaaaaaaa@2048 EFI/debian/shimx64.efi", "what Boot0001 names already", 0},
 		{"an entry whose loader the disk does not have decides nothing, and stays",
-			map[string][]byte{"Boot0001": to(t, "fedora", espGUID, 2048, "EFI/fedora/shimx64.efi"), "BootOrder": {1, 0}}, debian,
-			"0,1\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"fedora\" aaaaaaaa@2048 EFI/fedora/shimx64.efi", "Boot0000", 2},
+			map[string][]byte{"Boot0001": to(t, "fedora", espGUID, 2048, "EFI/fedora/shimx64.efi"),
+				"BootOrder": {1, 0}}, debian,
+			"0,1\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\nBoot0001 \"fedora\" " +
+				"aaaaaaaa@2048 EFI/fedora/shimx64.efi", "Boot0000", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			key := fmt.Sprint(c.files)
@@ -295,7 +329,8 @@ func TestEnter(t *testing.T) {
 			}
 			// A second session changes nothing.
 			n.writes = nil
-			if words, err = m.Enter(d); err != nil || !strings.Contains(words, "was there already") || len(n.writes) > 0 {
+			if words, err = m.Enter(d); err != nil || !strings.Contains(words, "was there already") ||
+				len(n.writes) > 0 {
 				t.Errorf("the second time: %q, %v, writes %v", words, err, n.writes)
 			}
 		})
@@ -319,24 +354,39 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 	}{
 		{"the memory is full", 64, gpt(debian), &nvram{refuse: map[string]error{"Boot0000": unix.ENOSPC}},
 			[]string{unbootable, "EFI/debian/shimx64.efi", "Boot0000", "memory for variables is full", "efibootmgr"}},
-		{"the order cannot be written: the entry is taken back", 64, gpt(debian), &nvram{refuse: map[string]error{"BootOrder": unix.EPERM}},
+		{"the order cannot be written: the entry is taken back", 64, gpt(debian),
+			&nvram{refuse: map[string]error{"BootOrder": unix.EPERM}},
 			[]string{unbootable, "writing BootOrder", "protected"}},
-		{"with a fallback there is hope", 64, gpt(withFallback), &nvram{refuse: map[string]error{"Boot0000": unix.EROFS}},
+		{"with a fallback there is hope", 64, gpt(withFallback),
+			&nvram{refuse: map[string]error{"Boot0000": unix.EROFS}},
 			[]string{"no boot entry was made", "Firmware starts EFI/BOOT/BOOTX64.EFI of this disk, if"}},
-		{"firmware that forgets the entry", 64, gpt(debian), &nvram{forget: "Boot0000"}, []string{unbootable, "Boot0000 was written and cannot be read back"}},
-		{"firmware that forgets the order", 64, gpt(debian), &nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"}, []string{unbootable, "did not keep what was written to BootOrder"}},
-		{"an order that cannot be written, with the entry in it", 64, gpt(debian), &nvram{refuse: map[string]error{"BootOrder": unix.EPERM},
-			vars: map[string][]byte{"Boot0001": pxe(), "Boot0002": to(t, "sata", otherGUID, 2048, "EFI/x.efi"), "Boot0003": old, "BootOrder": {1, 0, 2, 0, 3, 0}}},
-			[]string{`boot entry Boot0003 was made anew, but it did not get its place`, "protected", "boot order 0001,0002,0003,"}},
+		{"firmware that forgets the entry", 64, gpt(debian), &nvram{forget: "Boot0000"},
+			[]string{unbootable, "Boot0000 was written and cannot be read back"}},
+		{"firmware that forgets the order", 64, gpt(debian),
+			&nvram{vars: map[string][]byte{"BootOrder": {7, 0}}, forget: "BootOrder"},
+			[]string{unbootable, "did not keep what was written to BootOrder"}},
+		{"an order that cannot be written, with the entry in it", 64, gpt(debian),
+			&nvram{refuse: map[string]error{"BootOrder": unix.EPERM},
+				vars: map[string][]byte{"Boot0001": pxe(), "Boot0002": to(t, "sata", otherGUID, 2048, "EFI/x.efi"),
+					"Boot0003": old, "BootOrder": {1, 0, 2, 0, 3, 0}}},
+			[]string{`boot entry Boot0003 was made anew, but it did not get its place`, "protected",
+				"boot order 0001,0002,0003,"}},
 		{"an order that cannot be written, with the entry not in it: the entry is as it was", 64, gpt(debian),
-			&nvram{refuse: map[string]error{"BootOrder": unix.EPERM}, vars: map[string][]byte{"Boot0003": old, "BootOrder": {}}},
+			&nvram{refuse: map[string]error{"BootOrder": unix.EPERM},
+				vars: map[string][]byte{"Boot0003": old, "BootOrder": {}}},
 			[]string{unbootable, "none was put into the boot order", "protected"}},
-		{"no EFI variables in the kernel", 64, gpt(debian), nil, []string{unbootable, "the kernel offers no EFI variables"}},
-		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{}, []string{unbootable, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
-		{"a fallback of no bytes alone", 64, gpt(map[string]string{"EFI/BOOT/BOOTX64.EFI": ""}), &nvram{}, []string{unbootable, "no boot loader", "EFI/BOOT/BOOTX64.EFI is empty"}},
-		{"a fallback that is for another processor", 64, gpt(map[string]string{"EFI/BOOT/BOOTAA64.EFI": "f"}), &nvram{}, []string{unbootable, "EFI/BOOT/BOOTAA64.EFI is a program for x64"}},
-		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{}, []string{unbootable, "EFI system partition (1) has no boot loader"}},
-		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) }, &nvram{}, []string{unbootable, "starts by UEFI", "no EFI system partition"}},
+		{"no EFI variables in the kernel", 64, gpt(debian), nil,
+			[]string{unbootable, "the kernel offers no EFI variables"}},
+		{"a loader for another processor", 32, gpt(map[string]string{"EFI/debian/shimx64.efi": "s"}), &nvram{},
+			[]string{unbootable, "another processor", "ia32", "EFI/debian/shimx64.efi"}},
+		{"a fallback of no bytes alone", 64, gpt(map[string]string{"EFI/BOOT/BOOTX64.EFI": ""}), &nvram{},
+			[]string{unbootable, "no boot loader", "EFI/BOOT/BOOTX64.EFI is empty"}},
+		{"a fallback that is for another processor", 64, gpt(map[string]string{"EFI/BOOT/BOOTAA64.EFI": "f"}), &nvram{},
+			[]string{unbootable, "EFI/BOOT/BOOTAA64.EFI is a program for x64"}},
+		{"an EFI system partition without loader", 64, gpt(map[string]string{"EFI/debian/grub.cfg": "x"}), &nvram{},
+			[]string{unbootable, "EFI system partition (1) has no boot loader"}},
+		{"no EFI system partition", 64, func(t *testing.T) session.Disk { return makeDisk(t, "gpt", "", nil) },
+			&nvram{}, []string{unbootable, "starts by UEFI", "no EFI system partition"}},
 		{"an EFI system partition that is no FAT", 64, func(t *testing.T) session.Disk {
 			d := makeDisk(t, "gpt", espGUID, debian)
 			write(t, d.Path, 1<<20, bytes.Repeat([]byte{0x55}, 4096))
@@ -348,8 +398,10 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 			return d
 		}, &nvram{}, []string{unbootable, "boot code for BIOS", "CSM"}},
 		{"a disk for UEFI on BIOS", 0, gpt(debian), &nvram{}, []string{unbootable, "starts by BIOS", "UEFI only"}},
-		{"a disk without boot code on BIOS", 0, func(t *testing.T) session.Disk { return makeDisk(t, "dos", "", nil) }, &nvram{}, []string{unbootable, "no boot code"}},
-		{"two disks with one identity", 64, gpt(debian), &nvram{}, []string{`"debian (diskcast)" was made`, "same identity"}},
+		{"a disk without boot code on BIOS", 0, func(t *testing.T) session.Disk { return makeDisk(t, "dos", "", nil) },
+			&nvram{}, []string{unbootable, "no boot code"}},
+		{"two disks with one identity", 64, gpt(debian), &nvram{},
+			[]string{`"debian (diskcast)" was made`, "same identity"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := c.disk(t)
@@ -406,14 +458,16 @@ func TestOtherWays(t *testing.T) {
 	t.Run("boot code on BIOS", func(t *testing.T) {
 		d := makeDisk(t, "dos", "", nil)
 		write(t, d.Path, 0, []byte{0xfa, 0x33, 0xc0})
-		if words, err := (&Machine{Root: uefi(t, 0)}).Enter(d); err != nil || !strings.Contains(words, "starts by BIOS") {
+		if words, err := (&Machine{Root: uefi(t, 0)}).Enter(d); err != nil ||
+			!strings.Contains(words, "starts by BIOS") {
 			t.Errorf("%q, %v", words, err)
 		}
 	})
 	t.Run("32-bit firmware", func(t *testing.T) {
 		n := &nvram{vars: map[string][]byte{}}
 		d := makeDisk(t, "gpt", espGUID, debian)
-		if _, err := (&Machine{Root: uefi(t, 32), Vars: n}).Enter(d); err != nil || !strings.Contains(n.show(t), "EFI/debian/shimia32.efi") {
+		if _, err := (&Machine{Root: uefi(t, 32), Vars: n}).Enter(d); err != nil ||
+			!strings.Contains(n.show(t), "EFI/debian/shimia32.efi") {
 			t.Errorf("%v: %s", err, n.show(t))
 		}
 	})
@@ -421,7 +475,8 @@ func TestOtherWays(t *testing.T) {
 		n := &nvram{vars: map[string][]byte{}}
 		d := makeDisk(t, "dos", "esp", debian)
 		run(t, "", "sfdisk", "-q", "--disk-id", d.Path, "0x1234abcd")
-		if _, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(d); err != nil || !strings.Contains(n.show(t), "0x1234ab@2048 EFI/debian/shimx64.efi") {
+		if _, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(d); err != nil ||
+			!strings.Contains(n.show(t), "0x1234ab@2048 EFI/debian/shimx64.efi") {
 			t.Errorf("%v: %s", err, n.show(t))
 		}
 	})
@@ -432,7 +487,8 @@ func TestOtherWays(t *testing.T) {
 		run(t, "", "mmd", "-i", path, "::/EFI", "::/EFI/BOOT")
 		run(t, pe+"f", "mcopy", "-i", path, "-", "::/EFI/BOOT/BOOTX64.EFI")
 		n := &nvram{vars: map[string][]byte{}}
-		words, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(session.Disk{Path: path, Size: 8 << 20, SectorSize: 512})
+		words, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(session.Disk{Path: path, Size: 8 << 20,
+			SectorSize: 512})
 		if err != nil || len(n.writes) > 0 || !strings.Contains(words, "firmware finds EFI/BOOT/BOOTX64.EFI") {
 			t.Errorf("%q, %v, %v", words, err, n.writes)
 		}
@@ -485,7 +541,8 @@ func TestEnterIsBrief(t *testing.T) {
 	}
 	n.vars["BootOrder"] = efivars.OrderBytes(order)
 	words, err := (&Machine{Root: uefi(t, 64), Vars: n}).Enter(makeDisk(t, "gpt", espGUID, debian))
-	if err != nil || len(words) > 2000 || !strings.Contains(words, "0017,and 4977 more; Boot0000") || !strings.Contains(words, "4976 more before it may be") {
+	if err != nil || len(words) > 2000 || !strings.Contains(words, "0017,and 4977 more; Boot0000") ||
+		!strings.Contains(words, "4976 more before it may be") {
 		t.Errorf("%d bytes: %v, %s", len(words), err, words)
 	}
 }

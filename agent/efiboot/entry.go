@@ -49,8 +49,8 @@ func (e *entry) here(o *efivars.Option) (file string, ok bool) {
 
 func ours(o *efivars.Option) bool { return o != nil && strings.HasSuffix(o.Description, mark) }
 
-// prefer takes over what the firmware's memory says: an entry that somebody else made, an installer say, which names a loader that the
-// partition still has, is the machine's choice among its loaders.
+// prefer takes over what the firmware's memory says: an entry that somebody else made, an installer say, which names a
+// loader that the partition still has, is the machine's choice among its loaders.
 func (e *entry) prefer(arch string) {
 	all := append(slices.Clone(e.system.Contents.Loaders), e.system.Contents.Fallbacks...)
 	for _, n := range e.order {
@@ -67,8 +67,8 @@ func (e *entry) prefer(arch string) {
 	}
 }
 
-// want is the option that should be there, and its number: the one that starts this loader already, be it with the partition at an older place,
-// else one of ours for this partition, else a new one.
+// want is the option that should be there, and its number: the one that starts this loader already, be it with the
+// partition at an older place, else one of ours for this partition, else a new one.
 func (e *entry) want() (uint16, *efivars.Option) {
 	path := efivars.DiskPath(&e.system.Partition, e.loader.Path)
 	for _, own := range []bool{false, true} {
@@ -105,11 +105,12 @@ func (e *entry) fresh(path []byte) *efivars.Option {
 		}
 		return r
 	}, e.loader.Name))
-	return &efivars.Option{Attributes: efivars.Active, Description: string(text[:min(len(text), maxDescription)]) + mark, Path: path}
+	return &efivars.Option{Attributes: efivars.Active,
+		Description: string(text[:min(len(text), maxDescription)]) + mark, Path: path}
 }
 
-// write makes the entry and its place in the order, and reads both back. Nothing is written that is there already: the firmware's memory wears.
-// It returns what was done to the entry.
+// write makes the entry and its place in the order, and reads both back. Nothing is written that is there already: the
+// firmware's memory wears. It returns what was done to the entry.
 func (e *entry) write() (done string, err error) {
 	n, o := e.want()
 	e.number, e.stands = n, slices.Contains(e.order, n)
@@ -139,7 +140,8 @@ func (e *entry) write() (done string, err error) {
 	return done, nil
 }
 
-// takeBack undoes what was made of an entry that has no place in the order. The first error is what the operator must know.
+// takeBack undoes what was made of an entry that has no place in the order. The first error is what the operator must
+// know.
 func (e *entry) takeBack(old *efivars.Option) {
 	name := efivars.Name(e.number)
 	switch {
@@ -160,7 +162,8 @@ func (e *entry) set(name string, data []byte) error {
 		return fmt.Errorf("%s was written and cannot be read back: %w", name, err)
 	}
 	if !bytes.Equal(got, data) {
-		return fmt.Errorf("the firmware did not keep what was written to %s (%d bytes, %d are there)", name, len(data), len(got))
+		return fmt.Errorf("the firmware did not keep what was written to %s (%d bytes, %d are there)", name, len(data),
+			len(got))
 	}
 	return nil
 }
@@ -168,7 +171,8 @@ func (e *entry) set(name string, data []byte) error {
 // words say what the entry starts and where it stands in the order.
 func (e *entry) words(done string) string {
 	words := fmt.Sprintf("boot entry %s %q %s: it starts %s on partition %d of %s (%s), %s; boot order %s",
-		efivars.Name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk, e.system.ID(), e.why, list(e.order))
+		efivars.Name(e.number), e.options[e.number].Description, done, e.loader.Path, e.system.Index, e.disk,
+		e.system.ID(), e.why, list(e.order))
 	var unsure []string
 	net := false
 	at := slices.Index(e.order, e.number)
@@ -193,7 +197,8 @@ func (e *entry) words(done string) string {
 		if n > maxNamed {
 			unsure = append(unsure[:maxNamed], fmt.Sprintf("%d more", n-maxNamed))
 		}
-		words += fmt.Sprintf("; %s before it may be the network and kept the place: if it is a disk, firmware starts that first", strings.Join(unsure, ", "))
+		words += fmt.Sprintf("; %s before it may be the network and kept the place: if it is a disk, firmware starts "+
+			"that first", strings.Join(unsure, ", "))
 	}
 	words += e.next()
 	for _, u := range e.system.Contents.Unfit {
@@ -234,8 +239,8 @@ func (e *entry) next() string {
 	return fmt.Sprintf("; the next restart is for %s (%s) alone, since BootNext is set", efivars.Name(n), what)
 }
 
-// tidy removes entries of ours that start nothing any more: for this partition with another loader, or for a partition that no disk of
-// the machine has. It also looks for a second partition with the identity of ours.
+// tidy removes entries of ours that start nothing any more: for this partition with another loader, or for a partition
+// that no disk of the machine has. It also looks for a second partition with the identity of ours.
 func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
 	known := []efivars.Partition{e.system.Partition}
 	all := m.Disks != nil
@@ -265,7 +270,8 @@ func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
 			continue
 		}
 		p, _, ok := o.Starts()
-		stale := ok && p.Same(&e.system.Partition) || all && !slices.ContainsFunc(known, func(k efivars.Partition) bool { return k.Same(&p) })
+		stale := ok && p.Same(&e.system.Partition) || all &&
+			!slices.ContainsFunc(known, func(k efivars.Partition) bool { return k.Same(&p) })
 		if !stale {
 			continue
 		}
@@ -284,7 +290,8 @@ func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
 	return words, twin
 }
 
-// remove takes an entry out of the order first: a number there that has no entry does no harm, and the other way round it would be lost.
+// remove takes an entry out of the order first: a number there that has no entry does no harm, and the other way round
+// it would be lost.
 func (e *entry) remove(n uint16) error {
 	order := slices.DeleteFunc(slices.Clone(e.order), func(x uint16) bool { return x == n })
 	if len(order) != len(e.order) {

@@ -29,7 +29,8 @@ var optical = regexp.MustCompile(`(?i)\b(dvd|cd|cd-?rom|optical)\b`)
 // netWords are what firmware calls its network entries, where the device path does not tell.
 var netWords = regexp.MustCompile(`(?i)pxe|ipv[46]|\b(ip[46]|w?lan|https?|network|ethernet|nic)\b`)
 
-// classOf is the class of an option, which may be nil. What is not surely a disk is none: an entry before the network would end the machine's netboot.
+// classOf is the class of an option, which may be nil. What is not surely a disk is none: an entry before the network
+// would end the machine's netboot.
 func classOf(o *efivars.Option) class {
 	if o == nil || !o.Tried() {
 		return inert
@@ -52,11 +53,13 @@ func pathClass(nodes []efivars.Node) class {
 	c := unknown
 	for _, n := range nodes {
 		switch n.Kind {
-		case efivars.NodeMAC, efivars.NodeIPv4, efivars.NodeIPv6, efivars.NodeVLAN, efivars.NodeURI, efivars.NodeWiFi, efivars.NodeDNS:
+		case efivars.NodeMAC, efivars.NodeIPv4, efivars.NodeIPv6, efivars.NodeVLAN, efivars.NodeURI, efivars.NodeWiFi,
+			efivars.NodeDNS:
 			return network
 		case efivars.NodeDisk:
 			return disk // a system that was installed on it, be it a USB disk
-		case efivars.NodeATAPI, efivars.NodeSCSI, efivars.NodeFibre, efivars.NodeSATA, efivars.NodeISCSI, efivars.NodeFibreEx, efivars.NodeSASEx,
+		case efivars.NodeATAPI, efivars.NodeSCSI, efivars.NodeFibre, efivars.NodeSATA, efivars.NodeISCSI,
+			efivars.NodeFibreEx, efivars.NodeSASEx,
 			efivars.NodeNVMe, efivars.NodeUFS, efivars.NodeSD, efivars.NodeEMMC, efivars.NodeNVDIMM, efivars.NodeNVMeOF:
 			c = disk
 		case efivars.NodeUSB, efivars.NodeUSBWWID, efivars.NodeCDROM:
@@ -74,15 +77,16 @@ func pathClass(nodes []efivars.Node) class {
 
 func onPartition(n efivars.Node) bool { return n.Kind == efivars.NodeDisk }
 
-// miscDevice recognizes EDK II's name for a disk behind a controller without a node of its own, such as virtio: nothing but the places of
-// the controller (types 1 and 2) is in its path. EDK II's network entries have the card's address in theirs.
+// miscDevice recognizes EDK II's name for a disk behind a controller without a node of its own, such as virtio: nothing
+// but the places of the controller (types 1 and 2) is in its path. EDK II's network entries have the card's address in
+// theirs.
 func miscDevice(description string, nodes []efivars.Node) bool {
 	return strings.HasPrefix(description, "UEFI Misc Device") && len(nodes) > 0 &&
 		!slices.ContainsFunc(nodes, func(n efivars.Node) bool { return n.Kind>>8 != 1 && n.Kind>>8 != 2 })
 }
 
-// lenovo is the GUID of ThinkPads' entries for kinds of devices, as a device path has it: bc7838d2-0f82-4d60-8316-c068ee79d25b. A second
-// GUID names the kind, and a byte may follow that counts the devices.
+// lenovo is the GUID of ThinkPads' entries for kinds of devices, as a device path has it:
+// bc7838d2-0f82-4d60-8316-c068ee79d25b. A second GUID names the kind, and a byte may follow that counts the devices.
 const lenovo = "\xd2\x38\x78\xbc\x82\x0f\x60\x4d\x83\x16\xc0\x68\xee\x79\xd2\x5b"
 
 // lenovoKinds are the kinds by their bytes, as efibootmgr prints them.
@@ -125,9 +129,10 @@ func bbs(b []byte) class {
 	return unknown
 }
 
-// place puts the entry with the number id into the boot order and changes nothing else: where the network, or what may be it, came before the
-// first sure disk the entry comes right behind that, else before the first disk. Drives for removable media keep their place before a disk.
-// An entry that is the first disk already is in its place: who came before it and who behind was decided by somebody, and stays.
+// place puts the entry with the number id into the boot order and changes nothing else: where the network, or what may
+// be it, came before the first sure disk the entry comes right behind that, else before the first disk. Drives for
+// removable media keep their place before a disk. An entry that is the first disk already is in its place: who came
+// before it and who behind was decided by somebody, and stays.
 func place(order []uint16, id uint16, classes func(uint16) class) []uint16 {
 	rest := slices.DeleteFunc(slices.Clone(order), func(n uint16) bool { return n == id })
 	at, last := -1, len(rest)

@@ -67,7 +67,8 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland), Files: map[string]File{}, Generator: c.Generator, Modules: []string{}}
+	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland),
+		Files: map[string]File{}, Generator: c.Generator, Modules: []string{}}
 	for _, mod := range c.Modules {
 		m.Modules = append(m.Modules, mod.Name)
 	}
@@ -81,7 +82,8 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 	}
 	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img.Bytes(), ScriptFile: []byte(Script(c))}
 	if c.SecureBoot != nil {
-		files[ShimFile], files[GRUBFile], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB, []byte(GRUBConfig(c))
+		files[ShimFile], files[GRUBFile], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB,
+			[]byte(GRUBConfig(c))
 		m.GRUB = &GRUB{Version: c.SecureBoot.Version, HTTP: c.SecureBoot.HTTP, ProxyDHCP: c.SecureBoot.ProxyDHCP}
 	}
 	for name, data := range c.IPXE {
@@ -132,7 +134,8 @@ func addEnd(a *ramfs.Archive) error {
 	}
 	all := a.Records()
 	if last := all[len(all)-1].Name; last != archiveend.Name {
-		return fmt.Errorf("the archive would end with %s, behind %s, which must be its last record", last, archiveend.Name)
+		return fmt.Errorf("the archive would end with %s, behind %s, which must be its last record", last,
+			archiveend.Name)
 	}
 	return nil
 }
@@ -190,7 +193,8 @@ func ReadIPXE(dir string) (map[string][]byte, error) {
 		files[name] = data
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds none of %s: install the package ipxe or name another folder", dir, strings.Join(IPXENames, ", "))
+		return nil, fmt.Errorf("%s holds none of %s: install the package ipxe or name another folder", dir,
+			strings.Join(IPXENames, ", "))
 	}
 	return files, nil
 }

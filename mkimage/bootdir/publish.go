@@ -69,7 +69,8 @@ func CheckOut(out string) error {
 	if real, err := filepath.EvalSymlinks(out); err == nil {
 		out = real
 	} else if to, is := os.Readlink(out); is == nil {
-		return fmt.Errorf("%s is a symbolic link to %s, which leads nowhere (%w): make that folder, or remove the link", out, to, err)
+		return fmt.Errorf("%s is a symbolic link to %s, which leads nowhere (%w): make that folder, or remove the link",
+			out, to, err)
 	}
 	st, err := os.Stat(out)
 	switch {
@@ -112,7 +113,8 @@ func replaceable(out string) (exists bool, err error) {
 		return true, nil
 	}
 	if _, err := os.Stat(filepath.Join(out, ManifestFile)); err != nil {
-		return false, fmt.Errorf("%s holds files and is not a boot directory (no %s in it): it would be replaced as a whole; name a new folder", out, ManifestFile)
+		return false, fmt.Errorf("%s holds files and is not a boot directory (no %s in it): it would be replaced as "+
+			"a whole; name a new folder", out, ManifestFile)
 	}
 	return true, nil
 }

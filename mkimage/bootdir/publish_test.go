@@ -15,8 +15,9 @@ import (
 
 func version(n int) map[string][]byte {
 	text := []byte(fmt.Sprint("version ", n))
-	return map[string][]byte{KernelFile: text, ArchiveFile: text, ScriptFile: text, ManifestFile: text, fmt.Sprint("only-", n%2): text,
-		GRUBConfigFile: text, fmt.Sprintf("folder-%d/only", n%2): text}
+	return map[string][]byte{KernelFile: text, ArchiveFile: text, ScriptFile: text, ManifestFile: text,
+		fmt.Sprint("only-", n%2): text,
+		GRUBConfigFile:           text, fmt.Sprintf("folder-%d/only", n%2): text}
 }
 
 func content(t *testing.T, dir string) map[string][]byte {

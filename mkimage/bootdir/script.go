@@ -31,7 +31,8 @@ const nodeWords = 160
 // by the boot loader or the kernel, and what is cut is what the operator added. max is the kernel's limit in bytes.
 func CheckCmdline(c *Content, max int) error {
 	if over := len(Cmdline(c)) + nodeWords - max; over > 0 {
-		return fmt.Errorf("the kernel's command line would have %d characters, and with %d for what each node adds the kernel takes %d: shorten --append by %d",
+		return fmt.Errorf("the kernel's command line would have %d characters, and with %d for what each node adds "+
+			"the kernel takes %d: shorten --append by %d",
 			len(Cmdline(c)), nodeWords, max, over)
 	}
 	return nil
@@ -47,7 +48,8 @@ func Script(c *Content) string {
 	fmt.Fprintf(&b, scriptHead, c.Release)
 	// The EFI stub of the kernel finds its archive by this name; BIOS ignores it. The node learns from BOOTIF which
 	// card it booted from: iPXE calls that card netX, whatever its number.
-	fmt.Fprintf(&b, "kernel %s%s initrd=%s BOOTIF=01-${netX/mac:hexhyp} %s || goto failed\n", base, KernelFile, ArchiveFile, Cmdline(c))
+	fmt.Fprintf(&b, "kernel %s%s initrd=%s BOOTIF=01-${netX/mac:hexhyp} %s || goto failed\n", base, KernelFile,
+		ArchiveFile, Cmdline(c))
 	fmt.Fprintf(&b, "initrd %s%s || goto failed\n", base, ArchiveFile)
 	b.WriteString(scriptTail)
 	return b.String()

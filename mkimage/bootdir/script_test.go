@@ -17,12 +17,15 @@ func TestScript(t *testing.T) {
 	}{
 		{
 			"beside itself, serial console", Content{Release: "6.1", Site: Site{Console: "ttyS0,115200"}},
-			"kernel vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 console=ttyS0,115200 panic=60 quiet mitigations=off || goto failed",
+			"kernel vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 console=ttyS0,115200 " +
+				"panic=60 quiet mitigations=off || goto failed",
 			"initrd initramfs.img || goto failed",
 		},
 		{
-			"from elsewhere, more words", Content{Release: "6.1", BaseURL: "http://10.0.0.1:8080/boot/", Append: "diskcast.shell nomodeset"},
-			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 panic=60 quiet mitigations=off diskcast.shell nomodeset || goto failed",
+			"from elsewhere, more words",
+			Content{Release: "6.1", BaseURL: "http://10.0.0.1:8080/boot/", Append: "diskcast.shell nomodeset"},
+			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 " +
+				"panic=60 quiet mitigations=off diskcast.shell nomodeset || goto failed",
 			"initrd http://10.0.0.1:8080/boot/initramfs.img || goto failed",
 		},
 	} {

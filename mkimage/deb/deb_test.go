@@ -29,7 +29,8 @@ func list(data []byte) (records []string, err error) {
 func TestWalk(t *testing.T) {
 	want := []string{"5 boot ", "0 boot/vmlinuz-1 kernel", "2 lib usr/lib"}
 	for _, suffix := range []string{"", ".gz", ".xz", ".zst"} {
-		got, err := list(debtest.Package(t, suffix, debtest.File{Name: "boot/"}, debtest.File{Name: "boot/vmlinuz-1", Text: "kernel"}, debtest.File{Name: "lib", Link: "usr/lib"}))
+		got, err := list(debtest.Package(t, suffix, debtest.File{Name: "boot/"},
+			debtest.File{Name: "boot/vmlinuz-1", Text: "kernel"}, debtest.File{Name: "lib", Link: "usr/lib"}))
 		if err != nil {
 			t.Errorf("%s: %v", suffix, err)
 		}
@@ -67,7 +68,8 @@ func TestDpkgDeb(t *testing.T) {
 	for _, compression := range []string{"none", "gzip", "xz", "zstd"} {
 		dir := t.TempDir()
 		for name, text := range map[string]string{
-			"DEBIAN/control":      "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n",
+			"DEBIAN/control": "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x " +
+				"<x@example.com>\nDescription: x\n",
 			"boot/vmlinuz-1":      "kernel",
 			"lib/modules/1/a.txt": "module",
 		} {
@@ -80,7 +82,8 @@ func TestDpkgDeb(t *testing.T) {
 			}
 		}
 		file := filepath.Join(dir, "x.deb")
-		if out, err := exec.Command(tool, "--root-owner-group", "-Z"+compression, "--build", filepath.Join(dir, "tree"), file).CombinedOutput(); err != nil {
+		if out, err := exec.Command(tool, "--root-owner-group", "-Z"+compression, "--build", filepath.Join(dir, "tree"),
+			file).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", compression, err, out)
 		}
 		data, err := os.ReadFile(file)
@@ -91,7 +94,8 @@ func TestDpkgDeb(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", compression, err)
 		}
-		want := []string{"5 . ", "5 boot ", "0 boot/vmlinuz-1 kernel", "5 lib ", "5 lib/modules ", "5 lib/modules/1 ", "0 lib/modules/1/a.txt module"}
+		want := []string{"5 . ", "5 boot ", "0 boot/vmlinuz-1 kernel", "5 lib ", "5 lib/modules ", "5 lib/modules/1 ",
+			"0 lib/modules/1/a.txt module"}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: %s", compression, d)
 		}
@@ -99,7 +103,9 @@ func TestDpkgDeb(t *testing.T) {
 }
 
 func TestControl(t *testing.T) {
-	control, err := deb.Control(bytes.NewReader(debtest.WithControl(t, ".xz", "Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2),\n firmware | other,\n b:any (>= 1)\nPre-Depends: dpkg\nDescription: x\n Depends: none\n")))
+	control, err := deb.Control(bytes.NewReader(debtest.WithControl(t, ".xz",
+		"Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2),\n firmware | other,\n b:any "+
+			"(>= 1)\nPre-Depends: dpkg\nDescription: x\n Depends: none\n")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,8 @@ type Options struct {
 	Firmware []string // folders like /lib/firmware, or packages with one
 }
 
-// Check tells at once which input is not there. A name without a folder may have been meant for a package that apt knows.
+// Check tells at once which input is not there. A name without a folder may have been meant for a package that apt
+// knows.
 func (o Options) Check() error {
 	for _, in := range []struct {
 		flag  string
@@ -33,7 +34,8 @@ func (o Options) Check() error {
 			_, err := os.Stat(name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist) && packageName.MatchString(name):
-				return fmt.Errorf("%s %s: there is no file of this name here; if it is a package: apt-get download %s, and give the file that this makes", in.flag, name, name)
+				return fmt.Errorf("%s %s: there is no file of this name here; if it is a package: apt-get download "+
+					"%s, and give the file that this makes", in.flag, name, name)
 			case err != nil:
 				return fmt.Errorf("%s %s: %w", in.flag, name, errors.Unwrap(err))
 			}
@@ -42,7 +44,8 @@ func (o Options) Check() error {
 	return nil
 }
 
-// packageName is what Debian's packages are called (policy 5.6.1), with a dash as all have that are wanted here, and not the file of one.
+// packageName is what Debian's packages are called (policy 5.6.1), with a dash as all have that are wanted here, and
+// not the file of one.
 var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+]*-[a-z0-9.+-]*[a-z0-9]$`)
 
 // Kernel is a kernel that was found.
@@ -117,7 +120,8 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 		}
 		installed := filepath.Join("/lib/modules", k.Release)
 		if _, err := os.Stat(installed); err != nil {
-			return nil, fmt.Errorf("no modules for kernel %s: %w; name their folder or package with --modules-from", k.Release, err)
+			return nil, fmt.Errorf("no modules for kernel %s: %w; name their folder or package with --modules-from",
+				k.Release, err)
 		}
 		return []string{installed}, nil
 	}
@@ -133,7 +137,8 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 		return nil, noKernel(o.Kernel)
 	}
 	if len(images) != 1 {
-		return nil, fmt.Errorf("%s: %d kernels in the package instead of one: %s", o.Kernel, len(images), strings.Join(images, " "))
+		return nil, fmt.Errorf("%s: %d kernels in the package instead of one: %s", o.Kernel, len(images),
+			strings.Join(images, " "))
 	}
 	if err := k.readVmlinuz(root, images[0], o.Kernel); err != nil {
 		return nil, err
@@ -158,10 +163,12 @@ func noKernel(name string) error {
 	}
 	for _, d := range deb.Depends(control) {
 		if strings.HasPrefix(d, "linux-image-") {
-			return fmt.Errorf("%s: no kernel in it; the package only names the real one: apt-get download %s, and give that to --kernel", name, d)
+			return fmt.Errorf("%s: no kernel in it; the package only names the real one: apt-get download %s, and "+
+				"give that to --kernel", name, d)
 		}
 	}
-	return fmt.Errorf("%s: no kernel (boot/vmlinuz-*) in the package %s; --kernel wants linux-image-RELEASE", name, deb.Field(control, "Package"))
+	return fmt.Errorf("%s: no kernel (boot/vmlinuz-*) in the package %s; --kernel wants linux-image-RELEASE", name,
+		deb.Field(control, "Package"))
 }
 
 func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {

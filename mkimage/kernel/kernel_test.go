@@ -15,7 +15,8 @@ import (
 )
 
 func TestRelease(t *testing.T) {
-	if got, err := kernel.Release(kerneltest.Image("6.1.0-56-cloud-amd64")); err != nil || got != "6.1.0-56-cloud-amd64" {
+	if got, err := kernel.Release(kerneltest.Image("6.1.0-56-cloud-amd64")); err != nil ||
+		got != "6.1.0-56-cloud-amd64" {
 		t.Errorf("%q, %v", got, err)
 	}
 	far := kerneltest.Image("6.1")
@@ -23,8 +24,10 @@ func TestRelease(t *testing.T) {
 	none := kerneltest.Image("6.1")
 	none[0x20e], none[0x20f] = 0, 0
 	for name, image := range map[string][]byte{
-		"empty": nil, "text": []byte(strings.Repeat("x", 2000)), "far": far, "none": none, "no name": kerneltest.Image(""),
-		"path": kerneltest.Image("../x"), "dots": kerneltest.Image(".."), "control": kerneltest.Image("6.1\n"), "short": kerneltest.Image("6.1")[:0x20f],
+		"empty": nil, "text": []byte(strings.Repeat("x", 2000)), "far": far, "none": none,
+		"no name": kerneltest.Image(""),
+		"path":    kerneltest.Image("../x"), "dots": kerneltest.Image(".."), "control": kerneltest.Image("6.1\n"),
+		"short": kerneltest.Image("6.1")[:0x20f],
 	} {
 		if got, err := kernel.Release(image); err == nil {
 			t.Errorf("%s: %q and no error", name, got)
@@ -57,13 +60,18 @@ func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	image := string(kerneltest.Image("6.1.0-1"))
 	f := func(name, text string) debtest.File { return debtest.File{Name: name, Text: text} }
-	debian := write(t, filepath.Join(dir, "debian.deb"), debtest.Package(t, ".xz", f("boot/vmlinuz-6.1.0-1", image), f("boot/System.map-6.1.0-1", "x"),
-		f("lib/modules/6.1.0-1/kernel/a.ko", "a"), f("usr/share/doc/x", "x")))
-	merged := write(t, filepath.Join(dir, "merged.deb"), debtest.Package(t, ".xz", f("boot/vmlinuz-6.1.0-1", image), f("usr/lib/modules/6.1.0-1/kernel/a.ko", "a")))
+	debian := write(t, filepath.Join(dir, "debian.deb"),
+		debtest.Package(t, ".xz", f("boot/vmlinuz-6.1.0-1", image), f("boot/System.map-6.1.0-1", "x"),
+			f("lib/modules/6.1.0-1/kernel/a.ko", "a"), f("usr/share/doc/x", "x")))
+	merged := write(t, filepath.Join(dir, "merged.deb"),
+		debtest.Package(t, ".xz", f("boot/vmlinuz-6.1.0-1", image), f("usr/lib/modules/6.1.0-1/kernel/a.ko", "a")))
 	alone := write(t, filepath.Join(dir, "image.deb"), debtest.Package(t, ".zst", f("boot/vmlinuz-6.1.0-1", image)))
-	extra := write(t, filepath.Join(dir, "modules.deb"), debtest.Package(t, ".zst", f("lib/modules/6.1.0-1/kernel/a.ko", "a")))
-	firmware := write(t, filepath.Join(dir, "firmware.deb"), debtest.Package(t, ".xz", f("lib/firmware/card.bin", "fw"), debtest.File{Name: "lib/firmware/link.bin", Link: "card.bin"},
-		debtest.File{Name: "lib/firmware/out.bin", Link: "/etc/passwd"}))
+	extra := write(t, filepath.Join(dir, "modules.deb"),
+		debtest.Package(t, ".zst", f("lib/modules/6.1.0-1/kernel/a.ko", "a")))
+	firmware := write(t, filepath.Join(dir, "firmware.deb"),
+		debtest.Package(t, ".xz", f("lib/firmware/card.bin", "fw"),
+			debtest.File{Name: "lib/firmware/link.bin", Link: "card.bin"},
+			debtest.File{Name: "lib/firmware/out.bin", Link: "/etc/passwd"}))
 	installed := filepath.Join(dir, "lib/modules/6.1.0-1")
 	write(t, filepath.Join(installed, "kernel/a.ko"), []byte("a"))
 	vmlinuz := write(t, filepath.Join(dir, "vmlinuz"), []byte(image))
@@ -104,7 +112,8 @@ func TestOpen(t *testing.T) {
 
 func TestOpenLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	file := write(t, filepath.Join(t.TempDir(), "x.deb"), debtest.Package(t, "", debtest.File{Name: "boot/vmlinuz-1", Text: string(kerneltest.Image("1"))}))
+	file := write(t, filepath.Join(t.TempDir(), "x.deb"),
+		debtest.Package(t, "", debtest.File{Name: "boot/vmlinuz-1", Text: string(kerneltest.Image("1"))}))
 	k, err := kernel.Open(kernel.Options{Kernel: file})
 	if err != nil {
 		t.Fatal(err)
@@ -129,15 +138,23 @@ func TestOpenRefuses(t *testing.T) {
 		o    kernel.Options
 		want string
 	}{
-		"absent":       {kernel.Options{Kernel: filepath.Join(dir, "absent")}, "no such file"},
-		"short":        {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
-		"text":         {kernel.Options{Kernel: write(t, filepath.Join(dir, "text"), []byte("this is no kernel"))}, "not an x86 Linux kernel"},
-		"no modules":   {kernel.Options{Kernel: write(t, filepath.Join(dir, "vmlinuz"), []byte(image))}, "--modules-from"},
-		"no kernel":    {kernel.Options{Kernel: write(t, filepath.Join(dir, "a.deb"), debtest.Package(t, "", f("boot/x", "x")))}, "no kernel (boot/vmlinuz-*)"},
-		"two kernels":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "b.deb"), debtest.Package(t, "", f("boot/vmlinuz-1", image), f("boot/vmlinuz-2", image)))}, "2 kernels"},
-		"bad package":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "c.deb"), []byte("!<arch>\nxxxx"))}, "ends early"},
-		"not a folder": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"), Modules: []string{dir}}, "not a folder /lib/modules"},
-		"no firmware":  {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"), Modules: []string{filepath.Join(dir, "a.deb")}, Firmware: []string{filepath.Join(dir, "a.deb")}}, "no lib/firmware"},
+		"absent": {kernel.Options{Kernel: filepath.Join(dir, "absent")}, "no such file"},
+		"short":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
+		"text": {kernel.Options{Kernel: write(t, filepath.Join(dir, "text"), []byte("this is no kernel"))},
+			"not an x86 Linux kernel"},
+		"no modules": {kernel.Options{Kernel: write(t, filepath.Join(dir, "vmlinuz"), []byte(image))},
+			"--modules-from"},
+		"no kernel": {kernel.Options{Kernel: write(t, filepath.Join(dir, "a.deb"),
+			debtest.Package(t, "", f("boot/x", "x")))}, "no kernel (boot/vmlinuz-*)"},
+		"two kernels": {kernel.Options{Kernel: write(t, filepath.Join(dir, "b.deb"),
+			debtest.Package(t, "", f("boot/vmlinuz-1", image), f("boot/vmlinuz-2", image)))}, "2 kernels"},
+		"bad package": {kernel.Options{Kernel: write(t, filepath.Join(dir, "c.deb"), []byte("!<arch>\nxxxx"))},
+			"ends early"},
+		"not a folder": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"), Modules: []string{dir}},
+			"not a folder /lib/modules"},
+		"no firmware": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"),
+			Modules: []string{filepath.Join(dir, "a.deb")}, Firmware: []string{filepath.Join(dir, "a.deb")}},
+			"no lib/firmware"},
 	} {
 		_, err := kernel.Open(c.o)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -158,7 +175,8 @@ func TestCmdlineSize(t *testing.T) {
 		image []byte
 		want  int
 	}{
-		{image, kernel.MaxCmdline}, {set(0x20f, 2047), 2047}, {set(0x20f, 1000), 1000}, {set(0x205, 1000), kernel.MaxCmdline}, {set(0x20f, 1<<30), kernel.MaxCmdline}, {nil, kernel.MaxCmdline},
+		{image, kernel.MaxCmdline}, {set(0x20f, 2047), 2047}, {set(0x20f, 1000), 1000},
+		{set(0x205, 1000), kernel.MaxCmdline}, {set(0x20f, 1<<30), kernel.MaxCmdline}, {nil, kernel.MaxCmdline},
 	} {
 		if got := kernel.CmdlineSize(c.image); got != c.want {
 			t.Errorf("CmdlineSize = %d, want %d", got, c.want)

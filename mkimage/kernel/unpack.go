@@ -55,7 +55,8 @@ func (k *Kernel) unpack(name string) (fs.FS, error) {
 
 // wanted leaves documentation and the symbol map in the package.
 func wanted(name string) bool {
-	if slices.ContainsFunc([]string{"boot/vmlinuz-", "boot/vmlinux-"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
+	if slices.ContainsFunc([]string{"boot/vmlinuz-", "boot/vmlinux-"},
+		func(p string) bool { return strings.HasPrefix(name, p) }) {
 		return true
 	}
 	name = strings.TrimPrefix(name, "usr/")

@@ -55,7 +55,8 @@ func TestDepmod(t *testing.T) {
 	}
 	// depmod leaves - and _ as the module has them; whoever reads its files takes them for the same.
 	underscores := func(line string) []string { return []string{kmod.Name(line)} }
-	for name, normal := range map[string]func(string) []string{"modules.dep": sortedDeps, "modules.alias": underscores, "modules.softdep": eachSoft} {
+	for name, normal := range map[string]func(string) []string{"modules.dep": sortedDeps, "modules.alias": underscores,
+		"modules.softdep": eachSoft} {
 		theirs, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)

@@ -198,5 +198,6 @@ func (t *Tree) expand(word string) ([]*kmod.Module, error) {
 	if t.Index.Builtin(word) {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%q is neither a group (%s) nor a module of this kernel", word, strings.Join(GroupNames(), ", "))
+	return nil, fmt.Errorf("%q is neither a group (%s) nor a module of this kernel", word,
+		strings.Join(GroupNames(), ", "))
 }

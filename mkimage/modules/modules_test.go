@@ -48,20 +48,21 @@ func tree(t *testing.T) *Tree {
 	t.Helper()
 	m := func(fields ...string) *fstest.MapFile { return &fstest.MapFile{Data: kmodtest.Module(fields...)} }
 	dir := fstest.MapFS{
-		"kernel/drivers/net/ethernet/intel/e1000.ko": m("name=e1000", "alias=pci:v8086*", "depends=mii", "firmware=e1000/a.bin", "firmware=e1000/b-*.bin"),
-		"kernel/drivers/net/mii.ko":                  m("name=mii"),
-		"kernel/drivers/net/wireless/ath.ko":         m("name=ath"),
-		"kernel/drivers/net/virtio_net.ko":           m("name=virtio_net", "depends=virtio"),
-		"kernel/drivers/virtio/virtio_mem.ko":        m("name=virtio_mem"),
-		"kernel/drivers/scsi/sd_mod.ko":              m("name=sd_mod", "depends=scsi_mod", "firmware=none.bin"),
-		"kernel/fs/fat/vfat.ko":                      m("name=vfat", "depends=fat"),
-		"kernel/fs/fat/fat.ko":                       m("name=fat"),
-		"kernel/fs/fat/msdos.ko":                     m("name=msdos"),
-		"kernel/fs/ext4/ext4.ko":                     m("name=ext4", "softdep=pre: crc32c"),
-		"kernel/crypto/crc32c_generic.ko":            m("name=crc32c_generic", "alias=crc32c"),
-		"kernel/drivers/gpu/i915.ko":                 m("name=i915"),
-		"updates/dkms/drivers/net/ethernet/x.ko":     m("name=x"),
-		"modules.builtin":                            {Data: []byte("kernel/drivers/scsi/scsi_mod.ko\n")},
+		"kernel/drivers/net/ethernet/intel/e1000.ko": m("name=e1000", "alias=pci:v8086*", "depends=mii",
+			"firmware=e1000/a.bin", "firmware=e1000/b-*.bin"),
+		"kernel/drivers/net/mii.ko":              m("name=mii"),
+		"kernel/drivers/net/wireless/ath.ko":     m("name=ath"),
+		"kernel/drivers/net/virtio_net.ko":       m("name=virtio_net", "depends=virtio"),
+		"kernel/drivers/virtio/virtio_mem.ko":    m("name=virtio_mem"),
+		"kernel/drivers/scsi/sd_mod.ko":          m("name=sd_mod", "depends=scsi_mod", "firmware=none.bin"),
+		"kernel/fs/fat/vfat.ko":                  m("name=vfat", "depends=fat"),
+		"kernel/fs/fat/fat.ko":                   m("name=fat"),
+		"kernel/fs/fat/msdos.ko":                 m("name=msdos"),
+		"kernel/fs/ext4/ext4.ko":                 m("name=ext4", "softdep=pre: crc32c"),
+		"kernel/crypto/crc32c_generic.ko":        m("name=crc32c_generic", "alias=crc32c"),
+		"kernel/drivers/gpu/i915.ko":             m("name=i915"),
+		"updates/dkms/drivers/net/ethernet/x.ko": m("name=x"),
+		"modules.builtin":                        {Data: []byte("kernel/drivers/scsi/scsi_mod.ko\n")},
 	}
 	dir["kernel/drivers/virtio/virtio.ko.xz"] = &fstest.MapFile{Data: pack(t, ".xz", kmodtest.Module("name=virtio"))}
 	dir["kernel/drivers/hid/hid.ko.zst"] = &fstest.MapFile{Data: pack(t, ".zst", kmodtest.Module("name=hid"))}
@@ -101,7 +102,8 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", c.selection, moduleNames(got), err, c.want)
 		}
 	}
-	if _, err := tr.Choose([]string{"nothing-like-it"}); err == nil || !strings.Contains(err.Error(), "neither a group (all, fs, input, net, none, storage)") {
+	if _, err := tr.Choose([]string{"nothing-like-it"}); err == nil ||
+		!strings.Contains(err.Error(), "neither a group (all, fs, input, net, none, storage)") {
 		t.Errorf("unknown word: %v", err)
 	}
 }
@@ -109,7 +111,8 @@ func TestChoose(t *testing.T) {
 func TestRead(t *testing.T) {
 	tr := tree(t)
 	for module, want := range map[string]string{
-		"virtio": "kernel/drivers/virtio/virtio.ko", "hid": "kernel/drivers/hid/hid.ko", "dm_mod": "kernel/drivers/md/dm-mod.ko", "fat": "kernel/fs/fat/fat.ko",
+		"virtio": "kernel/drivers/virtio/virtio.ko", "hid": "kernel/drivers/hid/hid.ko",
+		"dm_mod": "kernel/drivers/md/dm-mod.ko", "fat": "kernel/fs/fat/fat.ko",
 	} {
 		m, _ := tr.Index.Module(module)
 		name, data, err := tr.Read(m)
@@ -127,8 +130,9 @@ func TestScanRefuses(t *testing.T) {
 	}{
 		"not a module": {[]fs.FS{fstest.MapFS{"a.ko": {Data: []byte("text")}}}, "a.ko"},
 		"bad xz":       {[]fs.FS{fstest.MapFS{"a.ko.xz": {Data: []byte("text")}}}, "a.ko.xz"},
-		"twice":        {[]fs.FS{fstest.MapFS{"a.ko": {Data: good}}, fstest.MapFS{"b/a.ko": {Data: good}}}, "is there twice"},
-		"builtin":      {[]fs.FS{fstest.MapFS{"modules.builtin": {Data: []byte("text")}}}, "not a module"},
+		"twice": {[]fs.FS{fstest.MapFS{"a.ko": {Data: good}}, fstest.MapFS{"b/a.ko": {Data: good}}},
+			"is there twice"},
+		"builtin": {[]fs.FS{fstest.MapFS{"modules.builtin": {Data: []byte("text")}}}, "not a module"},
 	} {
 		if _, err := Scan(c.dirs); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
@@ -142,8 +146,10 @@ func TestFirmware(t *testing.T) {
 		t.Fatal(err)
 	}
 	dirs := []fs.FS{
-		fstest.MapFS{"e1000/a.bin.xz": {Data: pack(t, ".xz", []byte("a"))}, "e1000/b-2.bin": {Data: []byte("b2")}, "other.bin": {Data: []byte("x")}},
-		fstest.MapFS{"e1000/b-1.bin.zst": {Data: pack(t, ".zst", []byte("b1"))}, "e1000/b-2.bin": {Data: []byte("second")}},
+		fstest.MapFS{"e1000/a.bin.xz": {Data: pack(t, ".xz", []byte("a"))}, "e1000/b-2.bin": {Data: []byte("b2")},
+			"other.bin": {Data: []byte("x")}},
+		fstest.MapFS{"e1000/b-1.bin.zst": {Data: pack(t, ".zst", []byte("b1"))},
+			"e1000/b-2.bin": {Data: []byte("second")}},
 	}
 	blobs, missing, err := Firmware(dirs, list)
 	if err != nil {

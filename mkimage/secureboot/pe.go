@@ -65,7 +65,8 @@ func signatures(data []byte) ([][]byte, error) {
 func signed(data []byte) error {
 	all, err := signatures(data)
 	if err == nil && len(all) == 0 {
-		err = errors.New("it carries no signature, and firmware with Secure Boot on would refuse it; the files with one end in .efi.signed")
+		err = errors.New("it carries no signature, and firmware with Secure Boot on would refuse it; the files with " +
+			"one end in .efi.signed")
 	}
 	return err
 }

@@ -60,7 +60,8 @@ func Open(shim, grub string) (*Loaders, error) {
 	} {
 		data, err := read(x.name, x.installed)
 		if x.name == "" && errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: %w: install the package %s, or give the package to %s", x.installed, ErrMissing, x.pack, x.flag)
+			return nil, fmt.Errorf("%s: %w: install the package %s, or give the package to %s", x.installed, ErrMissing,
+				x.pack, x.flag)
 		}
 		if err == nil {
 			err = signed(data)
@@ -77,7 +78,8 @@ func Open(shim, grub string) (*Loaders, error) {
 	}
 	// Such are the GRUBs for disks and for CDs, which are signed too.
 	if !slices.Contains(names, "efinet") || !slices.Contains(names, "tftp") {
-		return nil, fmt.Errorf("--grub %s: this GRUB cannot boot from the network; the one that can is called grubnetx64.efi.signed", grub)
+		return nil, fmt.Errorf("--grub %s: this GRUB cannot boot from the network; the one that can is called "+
+			"grubnetx64.efi.signed", grub)
 	}
 	l.HTTP = slices.Contains(names, "http")
 	l.Version = grubVersion(l.GRUB)
@@ -141,7 +143,8 @@ func (l *Loaders) Check(kernel []byte) []string {
 	}{{"GRUB", l.GRUB}, {"the kernel", kernel}} {
 		signers, err := signers(x.data)
 		if err != nil || len(signers) == 0 {
-			notes = append(notes, fmt.Sprintf("%s carries no signature: machines with Secure Boot on refuse it, the others start", x.what))
+			notes = append(notes, fmt.Sprintf("%s carries no signature: machines with Secure Boot on refuse it, the "+
+				"others start", x.what))
 			continue
 		}
 		var names []string
@@ -149,10 +152,12 @@ func (l *Loaders) Check(kernel []byte) []string {
 		for _, c := range signers {
 			names = append(names, c.Subject.CommonName)
 			// Not CheckSignatureFrom: distributions' keys lack the marks that it wants of an authority.
-			trusted = trusted || c.Equal(vendor) || vendor.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+			trusted = trusted || c.Equal(vendor) ||
+				vendor.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 		}
 		if !trusted {
-			notes = append(notes, fmt.Sprintf("%s was signed by %q, and this shim trusts only %q: machines with Secure Boot on refuse it; take shim, GRUB and kernel from the same distribution (--shim, --grub)",
+			notes = append(notes, fmt.Sprintf("%s was signed by %q, and this shim trusts only %q: machines with "+
+				"Secure Boot on refuse it; take shim, GRUB and kernel from the same distribution (--shim, --grub)",
 				x.what, strings.Join(names, ", "), vendor.Subject.CommonName))
 		}
 	}

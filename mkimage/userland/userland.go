@@ -16,7 +16,8 @@ import (
 var files embed.FS
 
 // ErrMissing is the error of a mkimage that was compiled before the userland.
-var ErrMissing = errors.New("this mkimage was built without a userland: run `make` (or `go run ./initramfs/build` and then `go build ./mkimage`)")
+var ErrMissing = errors.New("this mkimage was built without a userland: run `make` (or `go run ./initramfs/build` " +
+	"and then `go build ./mkimage`)")
 
 // Archive returns the compressed archive.
 func Archive() ([]byte, error) {

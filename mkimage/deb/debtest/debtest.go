@@ -21,13 +21,15 @@ type File struct {
 // Package makes a package whose data is compressed as the suffix says: "", ".gz", ".xz" or ".zst".
 func Package(t testing.TB, suffix string, files ...File) []byte {
 	t.Helper()
-	return Ar(map[string][]byte{"data.tar" + suffix: archive(t, suffix, files)}, "debian-binary", "control.tar.xz", "data.tar"+suffix)
+	return Ar(map[string][]byte{"data.tar" + suffix: archive(t, suffix, files)}, "debian-binary", "control.tar.xz",
+		"data.tar"+suffix)
 }
 
 // WithControl is Package with the text of a control file.
 func WithControl(t testing.TB, suffix, control string, files ...File) []byte {
 	t.Helper()
-	return Ar(map[string][]byte{"control.tar.xz": archive(t, ".xz", []File{{Name: "control", Text: control}}), "data.tar" + suffix: archive(t, suffix, files)},
+	return Ar(map[string][]byte{"control.tar.xz": archive(t, ".xz", []File{{Name: "control", Text: control}}),
+		"data.tar" + suffix: archive(t, suffix, files)},
 		"debian-binary", "control.tar.xz", "data.tar"+suffix)
 }
 

@@ -37,7 +37,8 @@ func certificate(t testing.TB, name string, by *Vendor) (*x509.Certificate, *ecd
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotAfter: time.Now().Add(time.Hour)}
 	parent, signer := c, key
 	if by != nil {
 		parent, signer = by.cert, by.key
@@ -56,7 +57,8 @@ func certificate(t testing.TB, name string, by *Vendor) (*x509.Certificate, *ecd
 func Shim(t testing.TB, v *Vendor) []byte {
 	t.Helper()
 	table := le32(uint32(len(v.cert.Raw)), 0, 16, uint32(16+len(v.cert.Raw)))
-	return Program(t, NewVendor(t, "Firmware CA"), "Firmware Signer", Section{".vendor_cert", append(table, v.cert.Raw...)})
+	return Program(t, NewVendor(t, "Firmware CA"), "Firmware Signer",
+		Section{".vendor_cert", append(table, v.cert.Raw...)})
 }
 
 // GRUB is a GRUB 2.06 with modules of these names.
@@ -78,7 +80,8 @@ func GRUBVersion(t testing.TB, v *Vendor, version string, modules ...string) []b
 	binary.LittleEndian.PutUint64(head[8:], 24)
 	binary.LittleEndian.PutUint64(head[16:], uint64(24+len(objects)))
 	return Program(t, v, v.cert.Subject.CommonName+" Signer", Section{"mods", append(head, objects...)},
-		Section{".sbat", []byte("sbat,1,SBAT Version,sbat,1,https://example.com\ngrub,5,FSF,grub," + version + ",https://example.com\ngrub.debian,5,Debian,grub2,9-1,https://example.com\n")})
+		Section{".sbat", []byte("sbat,1,SBAT Version,sbat,1,https://example.com\ngrub,5,FSF,grub," + version +
+			",https://example.com\ngrub.debian,5,Debian,grub2,9-1,https://example.com\n")})
 }
 
 // Section of a program.
@@ -143,7 +146,8 @@ func pkcs7(t testing.TB, cert *x509.Certificate) []byte {
 	raw := func(class, tag int, content []byte) asn1.RawValue {
 		return asn1.RawValue{Class: class, Tag: tag, IsCompound: true, Bytes: content}
 	}
-	inner, err := asn1.Marshal([]any{1, raw(0, asn1.TagSet, nil), raw(0, asn1.TagSequence, nil), raw(2, 0, cert.Raw), raw(0, asn1.TagSet, nil)})
+	inner, err := asn1.Marshal([]any{1, raw(0, asn1.TagSet, nil), raw(0, asn1.TagSequence, nil), raw(2, 0, cert.Raw),
+		raw(0, asn1.TagSet, nil)})
 	if err == nil {
 		inner, err = asn1.Marshal(struct {
 			Type    asn1.ObjectIdentifier
@@ -161,9 +165,11 @@ func module(name string) []byte {
 	const names = "\x00.modname\x00.shstrtab\x00"
 	data := name + "\x00"
 	var b bytes.Buffer
-	h := elf.Header64{Type: 1, Machine: 62, Version: 1, Ehsize: 64, Shentsize: 64, Shnum: 3, Shstrndx: 2, Shoff: uint64(64 + len(names) + len(data))}
+	h := elf.Header64{Type: 1, Machine: 62, Version: 1, Ehsize: 64, Shentsize: 64, Shnum: 3, Shstrndx: 2,
+		Shoff: uint64(64 + len(names) + len(data))}
 	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
-	sections := []elf.Section64{{}, {Name: 1, Type: 1, Off: uint64(64 + len(names)), Size: uint64(len(data))}, {Name: 10, Type: 3, Off: 64, Size: uint64(len(names))}}
+	sections := []elf.Section64{{}, {Name: 1, Type: 1, Off: uint64(64 + len(names)), Size: uint64(len(data))},
+		{Name: 10, Type: 3, Off: 64, Size: uint64(len(names))}}
 	for _, v := range []any{h, []byte(names), []byte(data), sections} {
 		_ = binary.Write(&b, binary.LittleEndian, v) // a bytes.Buffer takes all
 	}
