@@ -53,13 +53,15 @@ func codeOf(sector []byte) bootCode {
 		return codeIso
 	case has("BOOTMGR"), has("NTLDR"):
 		return codeWindows
-	case has("Multiple active partitions"), has("Operating system load error"), has("Invalid partition table", "Error loading operating system"):
+	case has("Multiple active partitions"), has("Operating system load error"),
+		has("Invalid partition table", "Error loading operating system"):
 		return codeChain
 	}
 	return codeUnknown
 }
 
-// bios lists what a BIOS starts from the disk, by the code in its first sector; nothing when that is empty or not known to us at all.
+// bios lists what a BIOS starts from the disk, by the code in its first sector; nothing when that is empty or not known
+// to us at all.
 func (f *finder) bios() []candidate {
 	code, where := codeOf(f.fw.MBR), "the disk's first sector"
 	if pbr := codeOf(f.fw.PBR); (code == codeChain || code == codeUnknown) && pbr != noCode {

@@ -79,7 +79,8 @@ func device(t *volume.Table, p volume.Partition, path string) Device {
 	return Device{Number: p.Number, Path: path, PartUUID: partUUID(t, p), PartType: p.Type}
 }
 
-// partUUID is a partition's name as Linux and the firmware's boot entries write it: GPT's GUID, or the disk's signature and a number.
+// partUUID is a partition's name as Linux and the firmware's boot entries write it: GPT's GUID, or the disk's signature
+// and a number.
 func partUUID(t *volume.Table, p volume.Partition) string {
 	if t.Kind == "dos" {
 		return fmt.Sprintf("%s-%02x", strings.TrimPrefix(t.DiskID, "0x"), p.Number)

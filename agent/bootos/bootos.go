@@ -1,9 +1,10 @@
-// Package bootos starts the system that was written to a disk: it mounts the partitions read-only, finds out which kernel, initrds and
-// command line the machine's own boot loader would use, and loads them with kexec.
+// Package bootos starts the system that was written to a disk: it mounts the partitions read-only, finds out which
+// kernel, initrds and command line the machine's own boot loader would use, and loads them with kexec.
 //
-// The rule: it starts what the machine's own loader would have started, or the machine restarts through its firmware. It goes the
-// firmware's way: to the program that firmware would start, from there to the loader's configuration, and through that to its end. Where
-// several loaders may be meant, they must agree. A kernel is guessed only on a disk with no loader at all.
+// The rule: it starts what the machine's own loader would have started, or the machine restarts through its firmware.
+// It goes the firmware's way: to the program that firmware would start, from there to the loader's configuration, and
+// through that to its end. Where several loaders may be meant, they must agree. A kernel is guessed only on a disk with
+// no loader at all.
 package bootos
 
 import (
@@ -47,8 +48,8 @@ type Firmware struct {
 	GRUB     *efi.GRUBImage // what the GRUB behind the first sector carries; nil: not known
 }
 
-// Find returns the system that the machine would start from the disk. A *Restart says that the loader itself must do it; an error
-// that wraps ErrNoSystem, that nothing will; any other, that a configuration was not understood.
+// Find returns the system that the machine would start from the disk. A *Restart says that the loader itself must do
+// it; an error that wraps ErrNoSystem, that nothing will; any other, that a configuration was not understood.
 func Find(v *Volumes, fw Firmware) (*System, error) {
 	v.budget.begin()
 	defer v.budget.end()
@@ -63,7 +64,8 @@ func find(v *Volumes, fw Firmware) (*System, error) {
 	f := &finder{v: v, fw: fw}
 	found := f.loaders()
 	if v.unread && (f.bare || len(found) == 0) {
-		return nil, &Restart{Why: fmt.Sprintf("the boot loader that the firmware starts was not found, and may be on what could not be read: %v", v)}
+		return nil, &Restart{Why: fmt.Sprintf("the boot loader that the firmware starts was not found, and may be on "+
+			"what could not be read: %v", v)}
 	}
 	if len(found) == 0 {
 		s, err := guessed(v)
@@ -87,7 +89,8 @@ func find(v *Volumes, fw Firmware) (*System, error) {
 }
 
 // noLoader is the note on a system that only we can start.
-const noLoader = "no boot loader that this machine's firmware starts is on the disk: the machine will not start from it by itself."
+const noLoader = "no boot loader that this machine's firmware starts is on the disk: the machine will not start from " +
+	"it by itself."
 
 // candidate is a place where a boot configuration is.
 type candidate struct {
@@ -120,10 +123,12 @@ func agree(found []candidate) (*System, error) {
 	for _, c := range found[1:] {
 		other, err := c.run()
 		words = append(words, say(c, other, err))
-		same = same && err == nil && s.Kernel == other.Kernel && slices.Equal(s.Initrds, other.Initrds) && s.Args == other.Args
+		same = same && err == nil && s.Kernel == other.Kernel && slices.Equal(s.Initrds, other.Initrds) &&
+			s.Args == other.Args
 	}
 	if !same {
-		return nil, &Restart{Why: "several boot loaders are on the disk and which one the firmware starts is not known: " + strings.Join(words, "; ")}
+		return nil, &Restart{Why: "several boot loaders are on the disk and which one the firmware starts is not " +
+			"known: " + strings.Join(words, "; ")}
 	}
 	return s, nil
 }

@@ -33,7 +33,8 @@ menuentry 'Debian' {
 
 func TestFind(t *testing.T) {
 	root := func(extra map[string]string) map[string]string {
-		files := map[string]string{"etc/fstab": "", "boot/vmlinuz-6.1": "k", "boot/initrd.img-6.1": "i", "boot/vmlinuz-5.10": "k", "boot/initrd.img-5.10": "i"}
+		files := map[string]string{"etc/fstab": "", "boot/vmlinuz-6.1": "k", "boot/initrd.img-6.1": "i",
+			"boot/vmlinuz-5.10": "k", "boot/initrd.img-5.10": "i"}
 		for k, v := range extra {
 			if v == "" {
 				delete(files, k)
@@ -43,7 +44,9 @@ func TestFind(t *testing.T) {
 		}
 		return files
 	}
-	debian := System{Title: "Debian", Kernel: f(2, "/boot/vmlinuz-6.1"), Initrds: []grub.File{f(2, "/boot/initrd.img-6.1")}, Args: "BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=rrrr ro quiet"}
+	debian := System{Title: "Debian", Kernel: f(2, "/boot/vmlinuz-6.1"),
+		Initrds: []grub.File{f(2, "/boot/initrd.img-6.1")},
+		Args:    "BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=rrrr ro quiet"}
 	with := func(s System, source string) *System { s.Source = source; return &s }
 	bare := func(s *System) *System { s.Note = noLoader; return s }
 	tests := []struct {
@@ -52,38 +55,66 @@ func TestFind(t *testing.T) {
 		want *System
 	}{
 		{"UEFI Debian", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/debian/grubx64.efi": "x", "EFI/debian/grub.cfg": espStub, "EFI/BOOT/grub.cfg": "broken {"}),
+			return []Volume{mounted(t, 1, "vfat", "AAAA-0001",
+				map[string]string{"EFI/debian/grubx64.efi": "x", "EFI/debian/grub.cfg": espStub,
+					"EFI/BOOT/grub.cfg": "broken {"}),
 				mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
 		}, with(debian, "GRUB, /EFI/debian/grub.cfg on partition 1")},
 		{"BIOS Debian", func(t *testing.T) []Volume {
 			return []Volume{mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
 		}, bare(with(debian, "GRUB, /boot/grub/grub.cfg on partition 2"))},
 		{"the EFI configuration points nowhere", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/debian/grubx64.efi": "x", "EFI/debian/grub.cfg": strings.ReplaceAll(espStub, "gpt2", "gpt7")}),
+			return []Volume{mounted(t, 1, "vfat", "AAAA-0001",
+				map[string]string{"EFI/debian/grubx64.efi": "x",
+					"EFI/debian/grub.cfg": strings.ReplaceAll(espStub, "gpt2", "gpt7")}),
 				mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg}))}
 		}, with(debian, "GRUB, /EFI/debian/grub.cfg on partition 1")},
 		{"the entry's kernel is gone: not the next best", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 2, "ext4", "rrrr", root(map[string]string{"boot/grub/grub.cfg": grubCfg, "boot/vmlinuz-6.1": ""}))}
+			return []Volume{mounted(t, 2, "ext4", "rrrr",
+				root(map[string]string{"boot/grub/grub.cfg": grubCfg, "boot/vmlinuz-6.1": ""}))}
 		}, nil},
 		{"no boot loader, /boot apart", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 1, "ext4", "bbbb", map[string]string{"vmlinuz-6.9.1": "k", "vmlinuz-6.10.0": "k", "initramfs-6.10.0.img": "i", "vmlinuz-0-rescue-1": "k"}),
-				mounted(t, 2, "xfs", "rrrr", map[string]string{"etc/fstab": "x", "etc/kernel/cmdline": "root=UUID=rrrr rw  quiet\n"})}
-		}, &System{Note: noLoader, Title: "Linux 6.10.0", Source: "the newest kernel, /vmlinuz-6.10.0 on partition 1", Kernel: f(1, "/vmlinuz-6.10.0"), Initrds: []grub.File{f(1, "/initramfs-6.10.0.img")}, Args: "root=UUID=rrrr rw quiet"}},
+			return []Volume{mounted(t, 1, "ext4", "bbbb",
+				map[string]string{"vmlinuz-6.9.1": "k", "vmlinuz-6.10.0": "k", "initramfs-6.10.0.img": "i",
+					"vmlinuz-0-rescue-1": "k"}),
+				mounted(t, 2, "xfs", "rrrr",
+					map[string]string{"etc/fstab": "x", "etc/kernel/cmdline": "root=UUID=rrrr rw  quiet\n"})}
+		}, &System{Note: noLoader, Title: "Linux 6.10.0", Source: "the newest kernel, /vmlinuz-6.10.0 on partition 1",
+			Kernel: f(1, "/vmlinuz-6.10.0"), Initrds: []grub.File{f(1, "/initramfs-6.10.0.img")},
+			Args: "root=UUID=rrrr rw quiet"}},
 		{"links as Debian's root has them, absolute ones too", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 0, "ext4", "rrrr", map[string]string{"etc/fstab": "x", "vmlinuz": "->/boot/vmlinuz-x", "boot/vmlinuz-x": "k", "initrd.img": "->boot/i", "boot/i": "i",
-				"extlinux.conf": "default l\nlabel l\n menu label ^Linux\n kernel /vmlinuz\n append root=/dev/sda1 ro initrd=/initrd.img\n"})}
-		}, &System{Note: noLoader, Title: "Linux", Source: "extlinux, /extlinux.conf on partition 0", Kernel: f(0, "/vmlinuz"), Initrds: []grub.File{f(0, "/initrd.img")}, Args: "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro initrd=/initrd.img"}},
+			return []Volume{mounted(t, 0, "ext4", "rrrr",
+				map[string]string{"etc/fstab": "x", "vmlinuz": "->/boot/vmlinuz-x", "boot/vmlinuz-x": "k",
+					"initrd.img": "->boot/i", "boot/i": "i",
+					"extlinux.conf": "default l\nlabel l\n menu label ^Linux\n kernel /vmlinuz\n append " +
+						"root=/dev/sda1 ro initrd=/initrd.img\n"})}
+		}, &System{Note: noLoader, Title: "Linux", Source: "extlinux, /extlinux.conf on partition 0",
+			Kernel: f(0, "/vmlinuz"), Initrds: []grub.File{f(0, "/initrd.img")},
+			Args: "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro initrd=/initrd.img"}},
 		{"systemd-boot", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/systemd/systemd-bootx64.efi": "#### LoaderInfo: systemd-boot 255 ####", "loader/entries/a.conf": "title Arch\nlinux /vmlinuz-linux\ninitrd /i.img\noptions root=PARTUUID=1 rw\n", "vmlinuz-linux": "k", "i.img": "i", "loader/loader.conf": "default a.conf\n"}),
+			return []Volume{mounted(t, 1, "vfat", "AAAA-0001",
+				map[string]string{"EFI/systemd/systemd-bootx64.efi": "#### LoaderInfo: systemd-boot 255 ####",
+					"loader/entries/a.conf": "title Arch\nlinux /vmlinuz-linux\ninitrd /i.img\noptions " +
+						"root=PARTUUID=1 rw\n", "vmlinuz-linux": "k", "i.img": "i",
+					"loader/loader.conf": "default a.conf\n"}),
 				mounted(t, 2, "ext4", "rrrr", map[string]string{"etc/fstab": "x"})}
-		}, &System{Title: "Arch", Source: "systemd-boot, /EFI/systemd/systemd-bootx64.efi on partition 1", Kernel: f(1, "/vmlinuz-linux"), Initrds: []grub.File{f(1, "/i.img")}, Args: "root=PARTUUID=1 rw"}},
+		}, &System{Title: "Arch", Source: "systemd-boot, /EFI/systemd/systemd-bootx64.efi on partition 1",
+			Kernel: f(1, "/vmlinuz-linux"), Initrds: []grub.File{f(1, "/i.img")}, Args: "root=PARTUUID=1 rw"}},
 		{"btrfs with subvolumes", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 2, "btrfs", "rrrr", map[string]string{"@/etc/fstab": "x", "@/boot/vmlinuz-6.1": "k", "@/boot/initrd-6.1": "i"})}
-		}, &System{Note: noLoader, Title: "Linux 6.1", Source: "the newest kernel, /@/boot/vmlinuz-6.1 on partition 2", Kernel: f(2, "/@/boot/vmlinuz-6.1"), Initrds: []grub.File{f(2, "/@/boot/initrd-6.1")}, Args: "root=UUID=rrrr ro rootflags=subvol=@"}},
+			return []Volume{mounted(t, 2, "btrfs", "rrrr",
+				map[string]string{"@/etc/fstab": "x", "@/boot/vmlinuz-6.1": "k", "@/boot/initrd-6.1": "i"})}
+		}, &System{Note: noLoader, Title: "Linux 6.1", Source: "the newest kernel, /@/boot/vmlinuz-6.1 on partition 2",
+			Kernel: f(2, "/@/boot/vmlinuz-6.1"), Initrds: []grub.File{f(2, "/@/boot/initrd-6.1")},
+			Args: "root=UUID=rrrr ro rootflags=subvol=@"}},
 		{"extlinux with a default that is marked", func(t *testing.T) []Volume {
-			return []Volume{mounted(t, 1, "ext4", "rrrr", map[string]string{"boot/extlinux/extlinux.conf": "DEFAULT menu.c32\nPROMPT 0\nTIMEOUT 30\nLABEL virt\n  MENU DEFAULT\n  LINUX ../vmlinuz-virt\n  INITRD ../u.img,../initramfs-virt\n  APPEND root=UUID=1 modules=ext4\n",
-				"boot/vmlinuz-virt": "k", "boot/u.img": "u", "boot/initramfs-virt": "i"})}
-		}, &System{Note: noLoader, Title: "virt", Source: "extlinux, /boot/extlinux/extlinux.conf on partition 1", Kernel: f(1, "/boot/vmlinuz-virt"), Initrds: []grub.File{f(1, "/boot/u.img"), f(1, "/boot/initramfs-virt")}, Args: "BOOT_IMAGE=../vmlinuz-virt root=UUID=1 modules=ext4 initrd=../u.img,../initramfs-virt"}},
+			return []Volume{mounted(t, 1, "ext4", "rrrr",
+				map[string]string{"boot/extlinux/extlinux.conf": "DEFAULT menu.c32\nPROMPT 0\nTIMEOUT 30\nLABEL " +
+					"virt\n  MENU DEFAULT\n  LINUX ../vmlinuz-virt\n  INITRD ../u.img,../initramfs-virt\n  APPEND " +
+					"root=UUID=1 modules=ext4\n",
+					"boot/vmlinuz-virt": "k", "boot/u.img": "u", "boot/initramfs-virt": "i"})}
+		}, &System{Note: noLoader, Title: "virt", Source: "extlinux, /boot/extlinux/extlinux.conf on partition 1",
+			Kernel: f(1, "/boot/vmlinuz-virt"), Initrds: []grub.File{f(1, "/boot/u.img"), f(1, "/boot/initramfs-virt")},
+			Args: "BOOT_IMAGE=../vmlinuz-virt root=UUID=1 modules=ext4 initrd=../u.img,../initramfs-virt"}},
 		{"a kernel and two roots", func(t *testing.T) []Volume {
 			return []Volume{mounted(t, 1, "ext4", "r1", root(nil)), mounted(t, 2, "ext4", "r2", root(nil))}
 		}, nil},
@@ -111,7 +142,8 @@ func TestFind(t *testing.T) {
 // TestLinksStayInside has links that lead out of the volume, in circles, and to nothing.
 func TestLinksStayInside(t *testing.T) {
 	v := NewVolumes(mounted(t, 1, "ext4", "", map[string]string{
-		"up": "->../../../../../../etc/hostname", "abs": "->/etc/hostname", "loop": "->loop", "etc/hostname": "inside", "dir/in": "->../etc/hostname", "nowhere": "->/x/y",
+		"up": "->../../../../../../etc/hostname", "abs": "->/etc/hostname", "loop": "->loop", "etc/hostname": "inside",
+		"dir/in": "->../etc/hostname", "nowhere": "->/x/y",
 	}))
 	for _, name := range []string{"up", "/abs", "dir/in", "/dir/../abs", "../../abs"} {
 		if b, err := v.ReadFile(1, name, 100); err != nil || string(b) != "inside" {
@@ -121,7 +153,8 @@ func TestLinksStayInside(t *testing.T) {
 	if _, err := v.ReadFile(1, "loop", 100); !errors.Is(err, errLoop) {
 		t.Errorf("loop: %v", err)
 	}
-	if v.Exists(1, "nowhere", false) || v.Exists(1, "dir", false) || !v.Exists(1, "dir", true) || v.Exists(2, "abs", false) {
+	if v.Exists(1, "nowhere", false) || v.Exists(1, "dir", false) || !v.Exists(1, "dir", true) ||
+		v.Exists(2, "abs", false) {
 		t.Error("what exists is wrong")
 	}
 	if _, err := v.ReadFile(1, "abs", 3); err == nil {

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// budget bounds what Find does on a disk whose files may be made to hold it up. Once it is spent every further step fails, and Find ends in a
-// restart: what was found until then may be another system than the loader's. A nil budget has no bounds.
+// budget bounds what Find does on a disk whose files may be made to hold it up. Once it is spent every further step
+// fails, and Find ends in a restart: what was found until then may be another system than the loader's. A nil budget
+// has no bounds.
 type budget struct {
 	now    func() time.Time
 	begun  time.Time // zero: Find is not running, and nothing is counted

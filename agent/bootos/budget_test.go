@@ -10,7 +10,8 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/efi/efitest"
 )
 
-var sdbootProgram = string(efitest.Program(efitest.Section{Name: ".sdmagic", Data: "#### LoaderInfo: systemd-boot 255.4 ####"}))
+var sdbootProgram = string(efitest.Program(efitest.Section{Name: ".sdmagic",
+	Data: "#### LoaderInfo: systemd-boot 255.4 ####"}))
 
 // bounded wants Find to end in a restart that names the bound.
 func bounded(t *testing.T, v *Volumes, words string) {
@@ -37,7 +38,8 @@ func TestFindEndsByTheClock(t *testing.T) {
 	}
 }
 
-// TestFindEndsInLinks has links that go in and out of a folder some hundred times and then to the next link: each is within the bound on links.
+// TestFindEndsInLinks has links that go in and out of a folder some hundred times and then to the next link: each is
+// within the bound on links.
 func TestFindEndsInLinks(t *testing.T) {
 	files := map[string]string{"EFI/BOOT/BOOTX64.EFI": sdbootProgram, "l39": "k", "d/x": "x"}
 	for i := range 39 {
@@ -86,7 +88,8 @@ func TestTooManyEntries(t *testing.T) {
 	bounded(t, NewVolumes(mounted(t, 1, "vfat", "AAAA-0001", files)), "more than 1024 entries")
 }
 
-// TestProgramsAreNotRead has large programs without .linux beside the entries: their list of sections says that they are no entries.
+// TestProgramsAreNotRead has large programs without .linux beside the entries: their list of sections says that they
+// are no entries.
 func TestProgramsAreNotRead(t *testing.T) {
 	files := map[string]string{"EFI/BOOT/BOOTX64.EFI": sdbootProgram, "loader/entries/a.conf": "linux /k\n", "k": "k"}
 	big := string(efitest.Program(efitest.Section{Name: ".text", Data: strings.Repeat("x", 1<<20)}))

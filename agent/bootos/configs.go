@@ -20,8 +20,8 @@ type finder struct {
 	bare bool // configurations were found, and no loader that firmware would start
 }
 
-// loaders lists the boot loaders that the firmware may start, with their configurations. Only the ones that come first in its way are
-// in the list: one, if the firmware's choice can be told.
+// loaders lists the boot loaders that the firmware may start, with their configurations. Only the ones that come first
+// in its way are in the list: one, if the firmware's choice can be told.
 func (f *finder) loaders() []candidate {
 	if f.fw.UEFI {
 		if found := f.uefi(); len(found) > 0 {
@@ -99,7 +99,8 @@ func (f *finder) stubs(dev int) []string {
 	return out
 }
 
-// relativePath finds the setting with which SUSE's and Red Hat's GRUB begin their paths at the default subvolume of a btrfs.
+// relativePath finds the setting with which SUSE's and Red Hat's GRUB begin their paths at the default subvolume of a
+// btrfs.
 var relativePath = regexp.MustCompile(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relative_path=["']?[1yY]`)
 
 // grubAt runs a configuration, a path from the top of its file system.
@@ -119,7 +120,8 @@ func (f *finder) grubAt(dev int, file string) candidate {
 				return s, err
 			}
 			// The setting may be in GRUB's core alone, which is not asked. From the top nothing came of it.
-			if s, ok := f.runGRUB(f.v.fromDefault(), grub.Options{Device: dev, Path: strings.TrimPrefix(file, sub)}); ok == nil {
+			if s, ok := f.runGRUB(f.v.fromDefault(),
+				grub.Options{Device: dev, Path: strings.TrimPrefix(file, sub)}); ok == nil {
 				return s, nil
 			}
 			return nil, err
@@ -151,7 +153,8 @@ const (
 	espType  = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 )
 
-// esps lists the partitions that UEFI starts programs from: the ones of that type, or where types are not known all with FAT.
+// esps lists the partitions that UEFI starts programs from: the ones of that type, or where types are not known all
+// with FAT.
 func (f *finder) esps() []int {
 	var typed, fat []int
 	for _, n := range f.v.Numbers() {
@@ -195,7 +198,8 @@ func (f *finder) sdboot(esp int, program string, version int) candidate {
 				case vol.Type == "vfat":
 					o.Others = append(o.Others, n)
 				case vol.PartType == xbootldr && f.v.Exists(esp, "/EFI/systemd/drivers", true):
-					return nil, &Restart{Why: fmt.Sprintf("it may read partition %d (%s) with a driver of its own", n, vol.Type)}
+					return nil, &Restart{Why: fmt.Sprintf("it may read partition %d (%s) with a driver of its own", n,
+						vol.Type)}
 				}
 			}
 			e, err := sdboot.Default(f.v, o)
@@ -216,7 +220,9 @@ func (f *finder) fromEntry(e *sdboot.Entry) (*System, error) {
 	var s *System
 	if err == nil && prog.Kind == efi.UKI {
 		if e.Args != "" || len(e.Initrds) > 0 {
-			return nil, &Restart{Entry: e.ID, Why: "it gives words of its own to a unified kernel image, which takes them or not as Secure Boot has it"}
+			return nil, &Restart{Entry: e.ID,
+				Why: "it gives words of its own to a unified kernel image, which takes them or not as Secure Boot " +
+					"has it"}
 		}
 		if s, err = f.unified(file, prog); err != nil {
 			return nil, err
@@ -229,7 +235,8 @@ func (f *finder) fromEntry(e *sdboot.Entry) (*System, error) {
 	}
 	s.Title = e.Title
 	if e.Left > 0 {
-		s.Note = fmt.Sprintf("the entry has %d tries left; this start is not one of them, because only systemd-boot counts.", e.Left)
+		s.Note = fmt.Sprintf("the entry has %d tries left; this start is not one of them, because only systemd-boot "+
+			"counts.", e.Left)
 	}
 	return s, nil
 }
@@ -238,9 +245,11 @@ func (f *finder) fromEntry(e *sdboot.Entry) (*System, error) {
 func (f *finder) unified(file grub.File, prog *efi.Program) (*System, error) {
 	name := path.Base(file.Path)
 	if n := prog.Profiles(); n > 1 {
-		return nil, &Restart{Entry: name, Why: fmt.Sprintf("the unified kernel image has %d profiles to choose from", n)}
+		return nil, &Restart{Entry: name,
+			Why: fmt.Sprintf("the unified kernel image has %d profiles to choose from", n)}
 	}
-	if f.v.Exists(file.Device, file.Path+".extra.d", true) || f.hasAny(file.Device, "/loader/addons", ".efi") || f.hasAny(file.Device, "/loader/credentials", ".cred") {
+	if f.v.Exists(file.Device, file.Path+".extra.d", true) || f.hasAny(file.Device, "/loader/addons", ".efi") ||
+		f.hasAny(file.Device, "/loader/credentials", ".cred") {
 		return nil, &Restart{Entry: name, Why: "its stub adds files that lie beside it on the partition"}
 	}
 	im, err := prog.Image()
@@ -264,14 +273,18 @@ func (f *finder) hasAny(dev int, dir, ext string) bool {
 type knownFile struct{ name, loader string }
 
 var biosLoaders = []knownFile{
-	{"/boot/grub/menu.lst", "GRUB Legacy"}, {"/grub/menu.lst", "GRUB Legacy"}, {"/boot/grub/grub.conf", "GRUB Legacy"}, {"/grub/grub.conf", "GRUB Legacy"},
-	{"/etc/lilo.conf", "LILO"}, {"/boot/limine/limine.conf", "Limine"}, {"/boot/limine.conf", "Limine"}, {"/limine.conf", "Limine"},
+	{"/boot/grub/menu.lst", "GRUB Legacy"}, {"/grub/menu.lst", "GRUB Legacy"}, {"/boot/grub/grub.conf", "GRUB Legacy"},
+	{"/grub/grub.conf", "GRUB Legacy"},
+	{"/etc/lilo.conf", "LILO"}, {"/boot/limine/limine.conf", "Limine"}, {"/boot/limine.conf", "Limine"},
+	{"/limine.conf", "Limine"},
 	{"/limine.cfg", "Limine"}, {"/Boot/BCD", "Windows"}, {"/bootmgr", "Windows"},
 }
 
 var uefiLoaders = []knownFile{
-	{"/EFI/refind/refind.conf", "rEFInd"}, {"/EFI/BOOT/refind.conf", "rEFInd"}, {"/EFI/limine/limine.conf", "Limine"}, {"/EFI/BOOT/limine.conf", "Limine"},
-	{"/EFI/debian/elilo.conf", "ELILO"}, {"/EFI/SuSE/elilo.conf", "ELILO"}, {"/EFI/Slackware/elilo.conf", "ELILO"}, {"/elilo.conf", "ELILO"},
+	{"/EFI/refind/refind.conf", "rEFInd"}, {"/EFI/BOOT/refind.conf", "rEFInd"}, {"/EFI/limine/limine.conf", "Limine"},
+	{"/EFI/BOOT/limine.conf", "Limine"},
+	{"/EFI/debian/elilo.conf", "ELILO"}, {"/EFI/SuSE/elilo.conf", "ELILO"}, {"/EFI/Slackware/elilo.conf", "ELILO"},
+	{"/elilo.conf", "ELILO"},
 	{"/EFI/Microsoft/Boot/BCD", "the Windows Boot Manager"},
 }
 

@@ -19,8 +19,8 @@ import (
 	"github.com/diskcast/diskcast/internal/need"
 )
 
-// TestBootTrees runs every tree of testdata/trees: a disk's boot files as text, and what the machine's own loader would do with them. The
-// head of an archive has these lines; other lines are remarks:
+// TestBootTrees runs every tree of testdata/trees: a disk's boot files as text, and what the machine's own loader would
+// do with them. The head of an archive has these lines; other lines are remarks:
 //
 //	rule: what decides, in one sentence
 //	firmware: bios | uefi
@@ -41,7 +41,8 @@ func TestBootTrees(t *testing.T) {
 			switch {
 			case tree.wantErr != "":
 				var restart *grub.Restart
-				if err == nil || !strings.Contains(err.Error(), tree.wantErr) || errors.As(err, &restart) != tree.restart {
+				if err == nil || !strings.Contains(err.Error(), tree.wantErr) ||
+					errors.As(err, &restart) != tree.restart {
 					t.Errorf("rule: %s\ngot  %v, %v\nwant %s", tree.rule, got, err, tree.want)
 				}
 			case err != nil:

@@ -14,11 +14,13 @@ import (
 var extlinuxConfigs = []string{
 	"/boot/extlinux/extlinux.conf", "/extlinux/extlinux.conf", "/boot/extlinux.conf", "/extlinux.conf",
 	"/boot/syslinux/extlinux.conf", "/syslinux/extlinux.conf",
-	"/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg", "/boot/extlinux/syslinux.cfg", "/extlinux/syslinux.cfg", "/syslinux.cfg",
+	"/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg", "/boot/extlinux/syslinux.cfg", "/extlinux/syslinux.cfg",
+	"/syslinux.cfg",
 }
 
-// extlinuxes lists the configurations of a partition whose boot sector is EXTLINUX's, or with 0 of all. Which folder it looks into first is written
-// into the loader: where that is not read, the first configuration of each folder is in the list.
+// extlinuxes lists the configurations of a partition whose boot sector is EXTLINUX's, or with 0 of all. Which folder it
+// looks into first is written into the loader: where that is not read, the first configuration of each folder is in the
+// list.
 func (f *finder) extlinuxes(only int) []candidate {
 	var out []candidate
 	add := func(v *Volumes, dev int, configs []string, first bool) {
@@ -97,8 +99,8 @@ func relative(file, name string) string {
 	return path.Clean(name)
 }
 
-// choose picks what is started when nobody touches a key. UI goes before DEFAULT and before the prompt; a prompt or a menu waits, for ever where
-// no TIMEOUT ends it; then comes ONTIMEOUT, else the command that UI or DEFAULT names.
+// choose picks what is started when nobody touches a key. UI goes before DEFAULT and before the prompt; a prompt or a
+// menu waits, for ever where no TIMEOUT ends it; then comes ONTIMEOUT, else the command that UI or DEFAULT names.
 func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 	if c.saves {
 		return nil, &Restart{Why: "its menu starts what was chosen last, which SYSLINUX keeps outside of files"}
@@ -113,7 +115,8 @@ func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 	if c.ui == "" && c.prompt && !c.noEscape {
 		switch {
 		case !c.timeout:
-			return nil, &Restart{Entry: command, Why: "its prompt has no timeout: SYSLINUX waits for somebody to choose"}
+			return nil, &Restart{Entry: command,
+				Why: "its prompt has no timeout: SYSLINUX waits for somebody to choose"}
 		case c.onTimeout != "":
 			return c.load(c.onTimeout)
 		}
@@ -125,7 +128,8 @@ func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 	case words != "":
 		return nil, &Restart{Entry: command, Why: "its menu is in another file, which is not followed"}
 	case strings.ContainsAny(c.wanted, " \t"):
-		return nil, &Restart{Entry: c.wanted, Why: "DEFAULT has words behind the name, and what its menu makes of them is not known"}
+		return nil, &Restart{Entry: c.wanted,
+			Why: "DEFAULT has words behind the name, and what its menu makes of them is not known"}
 	case c.shiftKey:
 		return nil, &Restart{Entry: command, Why: "whether its menu is shown hangs on the shift key"}
 	}
@@ -163,7 +167,8 @@ func (c *extlinuxConfig) load(command string) (*extlinuxLabel, error) {
 	return c.finish(extlinuxLabel{name: name, kind: "kernel", kernel: name}, words)
 }
 
-// menuDefault is the entry on which a menu begins: that of DEFAULT, else the one marked MENU DEFAULT, else the first one.
+// menuDefault is the entry on which a menu begins: that of DEFAULT, else the one marked MENU DEFAULT, else the first
+// one.
 func (c *extlinuxConfig) menuDefault() (*extlinuxLabel, error) {
 	name, _ := word(c.wanted)
 	if l := c.label(name); l != nil {
@@ -227,8 +232,8 @@ func (c *extlinuxConfig) finish(l extlinuxLabel, words string) (*extlinuxLabel, 
 	return &l, nil
 }
 
-// initrdsOf takes the names of initrds from a command line, where SYSLINUX finds them: behind initrd=, with commas between them, up to a blank.
-// Version 6 takes the first such place, be it inside a word.
+// initrdsOf takes the names of initrds from a command line, where SYSLINUX finds them: behind initrd=, with commas
+// between them, up to a blank. Version 6 takes the first such place, be it inside a word.
 func initrdsOf(args string) ([]string, error) {
 	before, rest, is := strings.Cut(args, "initrd=")
 	if !is {
@@ -240,14 +245,17 @@ func initrdsOf(args string) ([]string, error) {
 			return nil, errors.New("there is initrd= inside a word, and SYSLINUX' versions differ in whether it counts")
 		}
 		if other, _, _ := strings.Cut(rest, " "); other != first {
-			return nil, fmt.Errorf("it has several initrd= (%s and %s), and SYSLINUX' versions differ in which counts", first, other)
+			return nil, fmt.Errorf("it has several initrd= (%s and %s), and SYSLINUX' versions differ in which counts",
+				first, other)
 		}
 		before, rest, is = strings.Cut(rest, "initrd=")
 	}
 	return strings.Split(first, ","), nil
 }
 
-// notLinux are endings that tell SYSLINUX that a KERNEL is something else: a module, a boot sector, a network program, a disk image.
-var notLinux = map[string]bool{".c32": true, ".com": true, ".cbt": true, ".bin": true, ".bs": true, ".bss": true, ".0": true, ".img": true}
+// notLinux are endings that tell SYSLINUX that a KERNEL is something else: a module, a boot sector, a network program,
+// a disk image.
+var notLinux = map[string]bool{".c32": true, ".com": true, ".cbt": true, ".bin": true, ".bs": true, ".bss": true,
+	".0": true, ".img": true}
 
 func isModule(name, module string) bool { return strings.EqualFold(path.Base(name), module) }

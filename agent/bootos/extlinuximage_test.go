@@ -27,7 +27,8 @@ func TestBtrfsEXTLINUX(t *testing.T) {
 		{"it is gone", "@gone", "top"},
 		{"it is below the top", "deep", "top"},
 		{"it is a folder", "folder", "top"},
-		{"it begins with another's name", "@after-all", `restart: it begins at the subvolume "@after-all" or at "@after"`},
+		{"it begins with another's name", "@after-all",
+			`restart: it begins at the subvolume "@after-all" or at "@after"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			image := volumetest.Sparse(t, 128<<20)
@@ -38,7 +39,8 @@ func TestBtrfsEXTLINUX(t *testing.T) {
 				if name != "" && name != "folder" {
 					volumetest.Run(t, "btrfs", "subvolume", "create", root)
 				}
-				write(t, filepath.Join(root, "boot/extlinux/extlinux.conf"), "DEFAULT a\nLABEL a\nLINUX /boot/extlinux\n")
+				write(t, filepath.Join(root, "boot/extlinux/extlinux.conf"),
+					"DEFAULT a\nLABEL a\nLINUX /boot/extlinux\n")
 				write(t, filepath.Join(root, "boot/own/extlinux.conf"), "DEFAULT a\nLABEL a\nLINUX ../kernel\n")
 				write(t, filepath.Join(root, "boot/kernel"), cmp.Or(name, "top"))
 			}

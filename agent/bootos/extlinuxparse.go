@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// extlinuxConfig is a configuration of SYSLINUX and its relatives (https://wiki.syslinux.org: Config, Menu), or of U-Boot.
+// extlinuxConfig is a configuration of SYSLINUX and its relatives (https://wiki.syslinux.org: Config, Menu), or of
+// U-Boot.
 type extlinuxConfig struct {
 	labels      []extlinuxLabel
 	wanted      string // of DEFAULT: a label's or kernel's name, and words for the kernel
@@ -150,7 +151,8 @@ func (c *extlinuxConfig) labelLine(key, value string) {
 }
 
 // kinds32 are the words for what is not Linux.
-var kinds32 = map[string]bool{"boot": true, "bss": true, "pxe": true, "fdimage": true, "comboot": true, "com32": true, "config": true, "localboot": true}
+var kinds32 = map[string]bool{"boot": true, "bss": true, "pxe": true, "fdimage": true, "comboot": true, "com32": true,
+	"config": true, "localboot": true}
 
 func (c *extlinuxConfig) menuLine(sub, rest string) {
 	var l *extlinuxLabel

@@ -16,7 +16,8 @@ func (v *Volumes) Facts(dev int) (grub.Facts, bool) {
 	return grub.Facts{FS: vol.Type, UUID: vol.UUID, Label: vol.Label}, is
 }
 
-// Blocks reads sectors of 512 bytes of a partition, as GRUB's block lists name them: SUSE keeps the environment block of a btrfs so.
+// Blocks reads sectors of 512 bytes of a partition, as GRUB's block lists name them: SUSE keeps the environment block
+// of a btrfs so.
 func (v *Volumes) Blocks(dev int, first, count int64) ([]byte, error) {
 	vol, is := v.byNumber[dev]
 	if !is {
@@ -60,7 +61,8 @@ func (v *Volumes) note(device string) {
 	}
 }
 
-// layerOf tells which layer a partition of size bytes belongs to; empty for none. MD's superblock (Linux, md_p.h) is, in its versions 1.1, 1.2,
+// layerOf tells which layer a partition of size bytes belongs to; empty for none. MD's superblock (Linux, md_p.h) is,
+// in its versions 1.1, 1.2,
 // 1.0 and 0.90, at the start, 4 KiB behind it, and before the end; there a file system can be at the start, and it is a member all the same.
 // LVM's label is in one of the first four sectors, LUKS' at the start.
 func layerOf(r io.ReaderAt, size int64) grub.Layer {

@@ -51,9 +51,10 @@ func TestGRUBProgram(t *testing.T) {
 		return "set timeout=5\nmenuentry '" + v + "' { linux /boot/vmlinuz v=" + v + "; }\n"
 	}
 	for name, tt := range map[string]struct{ prefix, config, want string }{
-		"a prefix with a partition":     {"(,gpt3)/boot/grub", "", "two"},
-		"the other partition":           {"(,gpt2)/boot/grub", "", "one"},
-		"a configuration inside":        {"/boot/grub", "search.fs_uuid ssss root hd0,gpt3\nset prefix=($root)/boot/grub\n", "two"},
+		"a prefix with a partition": {"(,gpt3)/boot/grub", "", "two"},
+		"the other partition":       {"(,gpt2)/boot/grub", "", "one"},
+		"a configuration inside": {"/boot/grub",
+			"search.fs_uuid ssss root hd0,gpt3\nset prefix=($root)/boot/grub\n", "two"},
 		"a folder of its own partition": {"/EFI/own", "", "own"},
 		"a folder that is not there":    {"/EFI/gone", "", "restart: /EFI/gone/grub.cfg"},
 		"a volume group":                {"(lvmid/abc/def)/boot/grub", "", "restart: is not a partition"},
@@ -63,16 +64,20 @@ func TestGRUBProgram(t *testing.T) {
 		"a partition that is none":      {"(,gpt0)/boot/grub", "", "restart: is not a partition"},
 		"a whole disk":                  {"(hd0)/boot/grub", "", "restart: is not on partition 0"},
 		"no folder":                     {"(hd0,gpt3)boot/grub", "", "restart: which is no folder"},
-		"larger than a configuration":   {"(,gpt3)/large", "", "restart: /large/grub.cfg on partition 3 cannot be read"},
+		"larger than a configuration": {"(,gpt3)/large", "",
+			"restart: /large/grub.cfg on partition 3 cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := NewVolumes(
 				mounted(t, 1, "vfat", "AAAA-0001", map[string]string{
-					"EFI/BOOT/BOOTX64.EFI": content(t, mkimage(t, "x86_64-efi", tt.prefix, tt.config)), "EFI/own/grub.cfg": "search.fs_uuid rrrr root\n" + cfg("own"),
+					"EFI/BOOT/BOOTX64.EFI": content(t, mkimage(t, "x86_64-efi", tt.prefix, tt.config)),
+					"EFI/own/grub.cfg":     "search.fs_uuid rrrr root\n" + cfg("own"),
 				}),
-				mounted(t, 2, "ext4", "rrrr", map[string]string{"boot/grub/grub.cfg": "set root=hd0,gpt2\n" + cfg("one"), "boot/vmlinuz": "k"}),
-				mounted(t, 3, "ext4", "ssss", map[string]string{"boot/grub/grub.cfg": "set root=hd0,gpt3\n" + cfg("two"), "boot/vmlinuz": "k",
-					"large/grub.cfg": cfg("large") + strings.Repeat("#\n", grub.MaxConfig/2)}))
+				mounted(t, 2, "ext4", "rrrr",
+					map[string]string{"boot/grub/grub.cfg": "set root=hd0,gpt2\n" + cfg("one"), "boot/vmlinuz": "k"}),
+				mounted(t, 3, "ext4", "ssss",
+					map[string]string{"boot/grub/grub.cfg": "set root=hd0,gpt3\n" + cfg("two"), "boot/vmlinuz": "k",
+						"large/grub.cfg": cfg("large") + strings.Repeat("#\n", grub.MaxConfig/2)}))
 			s, err := Find(v, Firmware{UEFI: true})
 			words, restart := strings.CutPrefix(tt.want, "restart: ")
 			var r *Restart
@@ -86,7 +91,8 @@ func TestGRUBProgram(t *testing.T) {
 	}
 }
 
-// TestGRUBInTheGap has two configurations of GRUB on a disk for a BIOS: the core in the gap behind the table says which is meant.
+// TestGRUBInTheGap has two configurations of GRUB on a disk for a BIOS: the core in the gap behind the table says which
+// is meant.
 func TestGRUBInTheGap(t *testing.T) {
 	boot := content(t, "/usr/lib/grub/i386-pc/boot.img")
 	core := content(t, mkimage(t, "i386-pc", "(,msdos2)/boot/grub", ""))
@@ -104,15 +110,20 @@ func TestGRUBInTheGap(t *testing.T) {
 		t.Fatalf("%+v, %v", fw.GRUB, err)
 	}
 	v := NewVolumes(
-		mounted(t, 1, "ext4", "rrrr", map[string]string{"boot/grub/grub.cfg": "set timeout=5\nmenuentry one { linux /vmlinuz one; }\n", "vmlinuz": "k"}),
-		mounted(t, 2, "ext4", "ssss", map[string]string{"boot/grub/grub.cfg": "set timeout=5\nmenuentry two { linux /vmlinuz two; }\n", "vmlinuz": "k"}))
+		mounted(t, 1, "ext4", "rrrr",
+			map[string]string{"boot/grub/grub.cfg": "set timeout=5\nmenuentry one { linux /vmlinuz one; }\n",
+				"vmlinuz": "k"}),
+		mounted(t, 2, "ext4", "ssss",
+			map[string]string{"boot/grub/grub.cfg": "set timeout=5\nmenuentry two { linux /vmlinuz two; }\n",
+				"vmlinuz": "k"}))
 	if s, err := Find(v, fw); err != nil || !strings.HasSuffix(s.Args, "two") || s.Kernel.Device != 2 {
 		t.Errorf("%+v, %v, want the second", s, err)
 	}
 }
 
 func result(disk string, parts ...volume.Partition) *imaging.Result {
-	return &imaging.Result{Disk: session.Disk{Path: disk}, Config: &image.Config{Table: &volume.Table{Kind: "dos", DiskID: "0x1234abcd", Partitions: parts}}}
+	return &imaging.Result{Disk: session.Disk{Path: disk},
+		Config: &image.Config{Table: &volume.Table{Kind: "dos", DiskID: "0x1234abcd", Partitions: parts}}}
 }
 
 // TestBootCode reads the boot sectors of real loaders.
@@ -145,9 +156,12 @@ func TestExtlinuxInstalled(t *testing.T) {
 	part := volumetest.Sparse(t, 32<<20)
 	volumetest.Run(t, "mkfs.ext4", "-q", part)
 	dir, unmount := volumetest.Mount(t, part, "ext4", "")
-	write(t, filepath.Join(dir, "boot/extlinux/extlinux.conf"), "default menu.c32\ntimeout 30\nlabel old\n kernel /old\nlabel new\n menu default\n kernel /vmlinuz\n append ro\n")
+	write(t, filepath.Join(dir, "boot/extlinux/extlinux.conf"),
+		"default menu.c32\ntimeout 30\nlabel old\n kernel /old\nlabel new\n menu default\n kernel /vmlinuz\n append "+
+			"ro\n")
 	write(t, filepath.Join(dir, "vmlinuz"), "kernel")
-	if out, err := exec.Command("extlinux", "--install", filepath.Join(dir, "boot/extlinux")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("extlinux", "--install",
+		filepath.Join(dir, "boot/extlinux")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	unmount()
@@ -162,7 +176,8 @@ func TestExtlinuxInstalled(t *testing.T) {
 	if _, err := io.Copy(io.NewOffsetWriter(disk, start), strings.NewReader(content(t, part))); err != nil {
 		t.Fatal(err)
 	}
-	fw, err := (&Machine{Root: t.TempDir()}).firmware(result(image, volume.Partition{Number: 1, Start: start, Bootable: true}))
+	fw, err := (&Machine{Root: t.TempDir()}).firmware(result(image,
+		volume.Partition{Number: 1, Start: start, Bootable: true}))
 	if err != nil || codeOf(fw.MBR) != codeChain || codeOf(fw.PBR) != codeSyslinx {
 		t.Fatalf("%q, %q, %v", codeOf(fw.MBR), codeOf(fw.PBR), err)
 	}
@@ -177,8 +192,9 @@ func TestFirmware(t *testing.T) {
 	guid := [16]byte{0x8e, 0x0f, 0x3c, 0x5b, 0x5f, 0x0b, 0x51, 0x4a, 0x9d, 0x2e, 0x0c, 0x6d, 0x5f, 0x1f, 0x2a, 0x01}
 	const global, loader = "-8be4df61-93ca-11d2-aa0d-00e098032b8c", "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 	root := treetest.Make(t, map[string]string{
-		"sys/firmware/efi/efivars/BootOrder" + global:          "\x07\x00\x00\x00\x03\x00",
-		"sys/firmware/efi/efivars/Boot0003" + global:           "\x07\x00\x00\x00" + string(efitest.BootEntry("Linux", guid, 1, `\EFI\Linux\b.efi`, nil)),
+		"sys/firmware/efi/efivars/BootOrder" + global: "\x07\x00\x00\x00\x03\x00",
+		"sys/firmware/efi/efivars/Boot0003" + global: "\x07\x00\x00\x00" +
+			string(efitest.BootEntry("Linux", guid, 1, `\EFI\Linux\b.efi`, nil)),
 		"sys/firmware/efi/efivars/LoaderEntryDefault" + loader: "\x07\x00\x00\x00" + string(efitest.Wide("x.conf")),
 	})
 	fw, err := (&Machine{Root: root}).firmware(result("/dev/null"))
@@ -186,17 +202,20 @@ func TestFirmware(t *testing.T) {
 		t.Fatalf("%+v, %v", fw, err)
 	}
 	uki := func(args string) string {
-		return string(efitest.Program(efitest.Section{Name: ".linux", Data: "the kernel"}, efitest.Section{Name: ".initrd", Data: "main"},
+		return string(efitest.Program(efitest.Section{Name: ".linux", Data: "the kernel"},
+			efitest.Section{Name: ".initrd", Data: "main"},
 			efitest.Section{Name: ".ucode", Data: "micro"}, efitest.Section{Name: ".cmdline", Data: args}))
 	}
-	esp := mounted(t, 1, "vfat", "AAAA-0001", map[string]string{"EFI/BOOT/BOOTX64.EFI": uki("fallback"), "EFI/Linux/b.efi": uki("root=x ro\n")})
+	esp := mounted(t, 1, "vfat", "AAAA-0001",
+		map[string]string{"EFI/BOOT/BOOTX64.EFI": uki("fallback"), "EFI/Linux/b.efi": uki("root=x ro\n")})
 	esp.PartUUID = "5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01"
 	v := NewVolumes(esp)
 	s, err := Find(v, fw)
 	if err != nil || s.Args != "root=x ro" || !s.Unified {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	if !strings.Contains(s.Words(), `/EFI/Linux/b.efi as it is put together, command line "root=x ro"`) || !strings.Contains(s.Source, `Boot0003 "Linux"`) {
+	if !strings.Contains(s.Words(), `/EFI/Linux/b.efi as it is put together, command line "root=x ro"`) ||
+		!strings.Contains(s.Source, `Boot0003 "Linux"`) {
 		t.Error(s.Words())
 	}
 	kernel, initrd, err := open(v, s)
@@ -226,7 +245,8 @@ func TestNothingMounted(t *testing.T) {
 		fw      Firmware
 		restart bool
 	}{
-		"Windows on a BIOS":                    {NewVolumes(), Firmware{MBR: sectors["chain"], PBR: sectors["windows"], Active: 1}, true},
+		"Windows on a BIOS": {NewVolumes(),
+			Firmware{MBR: sectors["chain"], PBR: sectors["windows"], Active: 1}, true},
 		"GRUB with all else in LVM":            {NewVolumes(), Firmware{MBR: sectors["grub"]}, true},
 		"a file system that could not be read": {ntfs, Firmware{UEFI: true}, true},
 		"nothing at all":                       {NewVolumes(), Firmware{MBR: sectors["empty"]}, false},
@@ -246,7 +266,8 @@ func TestPartUUID(t *testing.T) {
 		part  volume.Partition
 		want  string
 	}{
-		{volume.Table{Kind: "gpt"}, volume.Partition{Number: 1, UUID: "5B3C0F8E-0B5F-4A51-9D2E-0C6D5F1F2A01"}, "5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01"},
+		{volume.Table{Kind: "gpt"}, volume.Partition{Number: 1, UUID: "5B3C0F8E-0B5F-4A51-9D2E-0C6D5F1F2A01"},
+			"5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01"},
 		{volume.Table{Kind: "dos", DiskID: "0x1234abcd"}, volume.Partition{Number: 10}, "1234abcd-0a"},
 	} {
 		if got := partUUID(&tt.table, tt.part); got != tt.want {

@@ -10,7 +10,8 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
-// grubProgram is the configurations that a GRUB for EFI may take: where its prefix and the configuration inside it lead.
+// grubProgram is the configurations that a GRUB for EFI may take: where its prefix and the configuration inside it
+// lead.
 func (f *finder) grubProgram(file grub.File, prog *efi.Program, via string) []candidate {
 	what := fmt.Sprintf("%s, %s on partition %d%s", efi.GRUB, file.Path, file.Device, via)
 	dir := path.Dir(file.Path)
@@ -46,15 +47,18 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 		return []candidate{refused(what, err)}
 	}
 	if im.Config != "" && !im.Memdisk {
-		return []candidate{{what: what, load: func() (*System, error) { return f.embedded(im.Config, dev, prefix, home, dir) }}}
+		return []candidate{{what: what,
+			load: func() (*System, error) { return f.embedded(im.Config, dev, prefix, home, dir) }}}
 	}
-	// GRUBs that distributions sign for every machine carry a file system with a configuration of theirs. They all look in the prefix and in
-	// the folder that they were started from; which comes first differs, and matters only where the two differ.
+	// GRUBs that distributions sign for every machine carry a file system with a configuration of theirs. They all look
+	// in the prefix and in the folder that they were started from; which comes first differs, and matters only where
+	// the two differ.
 	var out []candidate
 	var first []byte
 	look := []string{path.Join(prefix, "grub.cfg")}
 	if im.Memdisk {
-		look = []string{path.Join(prefix, "x86_64-efi", "grub.cfg"), path.Join(prefix, "grub.cfg"), path.Join(dir, "grub.cfg")}
+		look = []string{path.Join(prefix, "x86_64-efi", "grub.cfg"), path.Join(prefix, "grub.cfg"),
+			path.Join(dir, "grub.cfg")}
 	}
 	for i, name := range look {
 		on := dev
@@ -76,7 +80,8 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 		out = append(out, f.grubAt(on, name))
 	}
 	if len(out) == 0 {
-		return []candidate{refused(what, fmt.Errorf("%s, where it looks, is not on partition %d: %v", look[0], dev, f.v))}
+		return []candidate{refused(what,
+			fmt.Errorf("%s, where it looks, is not on partition %d: %v", look[0], dev, f.v))}
 	}
 	return out
 }
@@ -93,12 +98,14 @@ func (f *finder) embedded(config string, dev int, prefix string, home int, dir s
 		v = v.fromDefault()
 	}
 	return f.runGRUB(v, grub.Options{
-		Device: dev, Path: path.Join("/", prefix, "grub.cfg"), Core: config, Program: grub.File{Device: home, Path: dir},
+		Device: dev, Path: path.Join("/", prefix, "grub.cfg"), Core: config,
+		Program: grub.File{Device: home, Path: dir},
 	})
 }
 
-// prefixOf cuts up a prefix: "(,gpt2)/boot/grub" and "(hd0,msdos1)/@/boot/grub" are on the disk that GRUB was started from, the first because it
-// names none, and "/EFI/debian" on the partition, which is home. Another disk than that one is not read.
+// prefixOf cuts up a prefix: "(,gpt2)/boot/grub" and "(hd0,msdos1)/@/boot/grub" are on the disk that GRUB was started
+// from, the first because it names none, and "/EFI/debian" on the partition, which is home. Another disk than that one
+// is not read.
 func prefixOf(prefix, table string, home int) (dev int, dir string, err error) {
 	dev, dir = home, prefix
 	if device, rest, given := strings.Cut(prefix, ")"); given && strings.HasPrefix(device, "(") {

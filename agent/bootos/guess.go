@@ -26,7 +26,8 @@ func places(v *Volumes) []place {
 	return out
 }
 
-// guessed is a system made of a kernel alone, for a disk without any boot loader: there must be one folder with kernels, and one root.
+// guessed is a system made of a kernel alone, for a disk without any boot loader: there must be one folder with
+// kernels, and one root.
 func guessed(v *Volumes) (*System, error) {
 	var kernels []grub.File
 	for _, p := range places(v) {
@@ -46,7 +47,8 @@ func guessed(v *Volumes) (*System, error) {
 // kernelNames are the beginnings of kernels' names; what follows is the version.
 var kernelNames = []string{"vmlinuz-", "linux-", "kernel-"}
 
-// newestKernel returns the kernel with the highest version in /boot, or in the root of a boot partition; empty when there is none.
+// newestKernel returns the kernel with the highest version in /boot, or in the root of a boot partition; empty when
+// there is none.
 func newestKernel(v *Volumes, p place) string {
 	for _, dir := range []string{path.Join("/", p.root, "boot"), path.Join("/", p.root)} {
 		names, err := v.List(p.dev, dir)
@@ -75,7 +77,8 @@ func newestKernel(v *Volumes, p place) string {
 
 func kernelVersion(name string) (string, bool) {
 	for _, p := range kernelNames {
-		if ver, ok := strings.CutPrefix(name, p); ok && ver != "" && !strings.HasSuffix(name, ".old") && !strings.HasSuffix(name, ".hmac") {
+		if ver, ok := strings.CutPrefix(name, p); ok && ver != "" && !strings.HasSuffix(name, ".old") &&
+			!strings.HasSuffix(name, ".hmac") {
 			return ver, true
 		}
 	}
@@ -84,12 +87,14 @@ func kernelVersion(name string) (string, bool) {
 
 // guess makes a system of a kernel: with the initrd of the same version, and the partition that has /etc/fstab as root.
 func guess(v *Volumes, kernel grub.File) (*System, error) {
-	s := &System{Title: "Linux", Source: fmt.Sprintf("the newest kernel, %s on partition %d", kernel.Path, kernel.Device), Kernel: kernel}
+	s := &System{Title: "Linux",
+		Source: fmt.Sprintf("the newest kernel, %s on partition %d", kernel.Path, kernel.Device), Kernel: kernel}
 	dir := path.Dir(kernel.Path)
 	names := []string{"initrd.img"}
 	if ver, ok := kernelVersion(path.Base(kernel.Path)); ok {
 		s.Title = "Linux " + ver
-		names = []string{"initrd.img-" + ver, "initramfs-" + ver + ".img", "initrd-" + ver, "initramfs-" + ver, "initrd-" + ver + ".img"}
+		names = []string{"initrd.img-" + ver, "initramfs-" + ver + ".img", "initrd-" + ver, "initramfs-" + ver,
+			"initrd-" + ver + ".img"}
 	}
 	for _, name := range names {
 		if p := path.Join(dir, name); v.Exists(kernel.Device, p, false) {
@@ -108,7 +113,8 @@ func guess(v *Volumes, kernel grub.File) (*System, error) {
 	}
 	s.Args = strings.Join(args, " ")
 	// kernel-install keeps the whole command line here, root= and all.
-	if b, err := v.ReadFile(root.dev, path.Join(root.root, "/etc/kernel/cmdline"), 64<<10); err == nil && strings.Contains(string(b), "root=") {
+	if b, err := v.ReadFile(root.dev, path.Join(root.root, "/etc/kernel/cmdline"), 64<<10); err == nil &&
+		strings.Contains(string(b), "root=") {
 		s.Args = strings.Join(strings.Fields(string(b)), " ")
 	}
 	return s, nil
@@ -125,10 +131,12 @@ func rootPlace(v *Volumes) (place, error) {
 	case len(found) == 0:
 		return place{}, errors.New("no partition has an /etc/fstab, so the root file system is not known")
 	case len(found) > 1:
-		return place{}, fmt.Errorf("partitions %d%s and %d%s both have an /etc/fstab, so the root file system is not known",
+		return place{}, fmt.Errorf("partitions %d%s and %d%s both have an /etc/fstab, so the root file system is not "+
+			"known",
 			found[0].dev, found[0].root, found[1].dev, found[1].root)
 	case v.byNumber[found[0].dev].UUID == "":
-		return place{}, fmt.Errorf("the file system of partition %d has no UUID that could be named as root", found[0].dev)
+		return place{}, fmt.Errorf("the file system of partition %d has no UUID that could be named as root",
+			found[0].dev)
 	}
 	return found[0], nil
 }

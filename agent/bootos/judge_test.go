@@ -19,8 +19,9 @@ import (
 	"github.com/diskcast/diskcast/internal/need"
 )
 
-// TestBootctlOrder asks bootctl for the order of the entries of every tree with systemd-boot. bootctl lists entries without their kernel and of
-// other architectures too: these are left out of its list. A tree whose head has the line "bootctl" says there what bootctl of Debian 12 does not know.
+// TestBootctlOrder asks bootctl for the order of the entries of every tree with systemd-boot. bootctl lists entries
+// without their kernel and of other architectures too: these are left out of its list. A tree whose head has the line
+// "bootctl" says there what bootctl of Debian 12 does not know.
 func TestBootctlOrder(t *testing.T) {
 	need.Root(t)
 	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
@@ -31,7 +32,8 @@ func TestBootctlOrder(t *testing.T) {
 	bootctl := need.Tool(t, "bootctl")
 	asked := 0
 	for _, tree := range readTrees(t) {
-		if !strings.HasPrefix(tree.name, "sdboot-") && !strings.HasPrefix(tree.name, "uki-") || tree.head["bootctl"] != "" {
+		if !strings.HasPrefix(tree.name, "sdboot-") && !strings.HasPrefix(tree.name, "uki-") ||
+			tree.head["bootctl"] != "" {
 			continue
 		}
 		t.Run(tree.name, func(t *testing.T) {

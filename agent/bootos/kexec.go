@@ -14,7 +14,8 @@ import (
 )
 
 // load gives kernel, initrds and command line to the kernel with kexec_file_load, which copies them: afterwards the
-// disk may be unmounted. It is the only kind of kexec that a locked-down kernel allows, and then only for a signed kernel.
+// disk may be unmounted. It is the only kind of kexec that a locked-down kernel allows, and then only for a signed
+// kernel.
 func load(v *Volumes, s *System, args string) error {
 	kernel, initrd, err := open(v, s)
 	if err != nil {
@@ -137,7 +138,8 @@ func loadError(s *System, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		why = "the kernel forbids it: it is locked down, or kexec_load_disabled is set"
-	case errors.Is(err, unix.ENOKEY), errors.Is(err, unix.EKEYREJECTED), errors.Is(err, unix.EKEYEXPIRED), errors.Is(err, unix.EBADMSG), errors.Is(err, unix.ENOPKG):
+	case errors.Is(err, unix.ENOKEY), errors.Is(err, unix.EKEYREJECTED), errors.Is(err, unix.EKEYEXPIRED),
+		errors.Is(err, unix.EBADMSG), errors.Is(err, unix.ENOPKG):
 		why = "Secure Boot is on and the restored kernel carries no signature that the running kernel trusts"
 	case errors.Is(err, unix.ENOEXEC):
 		why = "it is not a kernel image for this machine"

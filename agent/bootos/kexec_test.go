@@ -20,11 +20,14 @@ import (
 func TestLoadError(t *testing.T) {
 	s := &System{Kernel: grub.File{Device: 2, Path: "/boot/vmlinuz"}}
 	for errno, want := range map[unix.Errno]string{
-		unix.EPERM: "locked down", unix.ENOKEY: "no signature", unix.EKEYREJECTED: "no signature", unix.ENOEXEC: "not a kernel image",
-		unix.ENOMEM: "too little memory", unix.EADDRNOTAVAIL: "too little memory", unix.ENOSYS: "CONFIG_KEXEC_FILE", unix.EINVAL: "command line", unix.EIO: "input/output error",
+		unix.EPERM: "locked down", unix.ENOKEY: "no signature", unix.EKEYREJECTED: "no signature",
+		unix.ENOEXEC: "not a kernel image",
+		unix.ENOMEM:  "too little memory", unix.EADDRNOTAVAIL: "too little memory", unix.ENOSYS: "CONFIG_KEXEC_FILE",
+		unix.EINVAL: "command line", unix.EIO: "input/output error",
 	} {
 		err := loadError(s, errno)
-		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "/boot/vmlinuz") || !errors.Is(err, errno) {
+		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "/boot/vmlinuz") ||
+			!errors.Is(err, errno) {
 			t.Errorf("%v: %v", errno, err)
 		}
 	}
@@ -40,7 +43,8 @@ func TestDevices(t *testing.T) {
 		return &imaging.Result{Disk: session.Disk{Path: "/dev/nvme0n1"}, Config: &image.Config{Table: table}}
 	}
 	got, err := m.devices(result("gpt", 1, 15))
-	if diff := cmp.Diff([]Device{{Number: 1, Path: "/dev/nvme0n1p1"}, {Number: 15, Path: "/dev/nvme0n1p15"}}, got); diff != "" || err != nil {
+	if diff := cmp.Diff([]Device{{Number: 1, Path: "/dev/nvme0n1p1"}, {Number: 15, Path: "/dev/nvme0n1p15"}},
+		got); diff != "" || err != nil {
 		t.Errorf("%v -want +got\n%s", err, diff)
 	}
 	got, err = m.devices(result("none"))
@@ -53,7 +57,8 @@ func TestDevices(t *testing.T) {
 }
 
 func TestWords(t *testing.T) {
-	s := &System{Title: "Debian", Source: "GRUB", Kernel: grub.File{Path: "/k"}, Args: "ro", Initrds: []grub.File{{Path: "/a"}, {Path: "/b"}}}
+	s := &System{Title: "Debian", Source: "GRUB", Kernel: grub.File{Path: "/k"}, Args: "ro",
+		Initrds: []grub.File{{Path: "/a"}, {Path: "/b"}}}
 	if got, want := s.Words(), `Debian: /k with /a, /b, command line "ro" (GRUB)`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -14,8 +14,9 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
-// Look finds the system that a machine would start from a disk, or from a file that has one's bytes: with UEFI, or else with a BIOS. Nothing is
-// written and nothing is started. What such a machine's own variables say (boot entries, systemd-boot's) is not known. It mounts, which wants root.
+// Look finds the system that a machine would start from a disk, or from a file that has one's bytes: with UEFI, or else
+// with a BIOS. Nothing is written and nothing is started. What such a machine's own variables say (boot entries,
+// systemd-boot's) is not known. It mounts, which wants root.
 func Look(path string, uefi bool, log *slog.Logger) (s *System, err error) {
 	d, err := os.Open(path)
 	if err != nil {

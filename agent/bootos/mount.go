@@ -52,7 +52,8 @@ func mountOne(dir string, d Device) (*Volume, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	vol := &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir, PartUUID: d.PartUUID, PartType: d.PartType}
+	vol := &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir,
+		PartUUID: d.PartUUID, PartType: d.PartType}
 	if k.name == "btrfs" {
 		if vol.Default, err = defaultSubvolume(d.Path, dir, k); err != nil {
 			return nil, err
@@ -61,8 +62,8 @@ func mountOne(dir string, d Device) (*Volume, error) {
 	return vol, mountAs(d.Path, dir, k, k.options)
 }
 
-// mountAs mounts with the first of the kind's ways of leaving the journal alone that this kernel knows. A way that it does not know
-// is an EINVAL; the last one's error counts.
+// mountAs mounts with the first of the kind's ways of leaving the journal alone that this kernel knows. A way that it
+// does not know is an EINVAL; the last one's error counts.
 func mountAs(device, dir string, k *fsKind, options string) error {
 	// Nothing on the restored system is run or trusted here: no devices, no set-uid, no programs.
 	const flags = unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
@@ -82,8 +83,8 @@ func mountAs(device, dir string, k *fsKind, options string) error {
 	return fmt.Errorf("mounting %s as %s: %w", device, k.name, err)
 }
 
-// defaultSubvolume returns the path of a btrfs' default subvolume from the top: "/@/.snapshots/5/snapshot"; empty when it is the top.
-// The kernel knows: it mounts that one when it is not told another, and names it in mountinfo.
+// defaultSubvolume returns the path of a btrfs' default subvolume from the top: "/@/.snapshots/5/snapshot"; empty when
+// it is the top. The kernel knows: it mounts that one when it is not told another, and names it in mountinfo.
 func defaultSubvolume(device, dir string, k *fsKind) (path string, err error) {
 	if err := mountAs(device, dir, k, ""); err != nil {
 		return "", err
@@ -100,8 +101,8 @@ func defaultSubvolume(device, dir string, k *fsKind) (path string, err error) {
 	return strings.TrimSuffix(sub, "/"), nil
 }
 
-// mountRoot finds which folder of its file system is mounted at dir: the fourth word of a line of mountinfo, the fifth being dir
-// (proc_pid_mountinfo(5)). The last mount on a folder counts.
+// mountRoot finds which folder of its file system is mounted at dir: the fourth word of a line of mountinfo, the fifth
+// being dir (proc_pid_mountinfo(5)). The last mount on a folder counts.
 func mountRoot(mountinfo, dir string) (root string, err error) {
 	err = fmt.Errorf("%s is not mounted", dir)
 	for line := range strings.Lines(mountinfo) {

@@ -15,8 +15,8 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// mountedDisk attaches a copy of a file system read-only, as the agent sets a disk, and mounts it as the agent does. The copy must be the same
-// byte for byte when the test has ended.
+// mountedDisk attaches a copy of a file system read-only, as the agent sets a disk, and mounts it as the agent does.
+// The copy must be the same byte for byte when the test has ended.
 func mountedDisk(t *testing.T, image string) *Volumes {
 	t.Helper()
 	before := sum(t, image)
@@ -66,7 +66,8 @@ set timeout=5
 menuentry 'openSUSE' { search --fs-uuid --set=root UUID; linux /boot/vmlinuz root=UUID=UUID; initrd /boot/initrd; }
 `
 
-// TestBtrfsDefaultSubvolume: after a rollback the default subvolume has other kernels than the one that the system was installed to.
+// TestBtrfsDefaultSubvolume: after a rollback the default subvolume has other kernels than the one that the system was
+// installed to.
 func TestBtrfsDefaultSubvolume(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "mkfs.btrfs", "btrfs", "losetup")
@@ -95,7 +96,8 @@ func TestBtrfsDefaultSubvolume(t *testing.T) {
 			volumetest.Run(t, "btrfs", "filesystem", "sync", dir)
 			v := mountedDisk(t, volumetest.Copy(t, image))
 			got := v.byNumber[1].Default
-			if _, path, _ := strings.Cut(strings.TrimSpace(judge), " path "); got != want || path != strings.TrimPrefix(want, "/") {
+			if _, path, _ := strings.Cut(strings.TrimSpace(judge), " path "); got != want ||
+				path != strings.TrimPrefix(want, "/") {
 				t.Errorf("the default subvolume is %q, want %q, btrfs says %q", got, want, judge)
 			}
 			s, err := Find(v, Firmware{MBR: sectors["grub"]})
@@ -117,7 +119,8 @@ func TestBtrfsDefaultSubvolume(t *testing.T) {
 	unmount()
 }
 
-// TestDirtyLogs mounts file systems as a power cut leaves them, with a log that wants to be replayed, on a disk that is set read-only.
+// TestDirtyLogs mounts file systems as a power cut leaves them, with a log that wants to be replayed, on a disk that is
+// set read-only.
 func TestDirtyLogs(t *testing.T) {
 	need.Root(t)
 	for _, tt := range []struct {
@@ -175,7 +178,8 @@ func TestMountWays(t *testing.T) {
 		t.Error(err)
 	}
 	k.noReplay = []string{"an_option_of_tomorrow"}
-	if err := mountAs(loop, dir, k, ""); err == nil || !strings.Contains(err.Error(), "mounting "+loop+" as ext4: invalid argument") {
+	if err := mountAs(loop, dir, k, ""); err == nil ||
+		!strings.Contains(err.Error(), "mounting "+loop+" as ext4: invalid argument") {
 		t.Errorf("%v", err)
 		_ = unix.Unmount(dir, 0)
 	}

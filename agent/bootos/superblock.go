@@ -21,17 +21,21 @@ type fsKind struct {
 	n                     int
 }
 
-// kinds: the offsets are those of the on-disk formats as the kernel's headers have them. The journal must not be replayed: that would
-// write, and the disk was just verified; and on a disk that is set read-only the mount would fail. btrfs' log tree is one too; since Linux
+// kinds: the offsets are those of the on-disk formats as the kernel's headers have them. The journal must not be
+// replayed: that would write, and the disk was just verified; and on a disk that is set read-only the mount would fail.
+// btrfs' log tree is one too; since Linux
 // 5.9 the option is called rescue=nologreplay, since 6.8 only so. FAT has no journal.
 var kinds = []fsKind{
 	{name: "ext4", driver: "ext4", noReplay: []string{"noload"}, offset: 1024 + 56, magic: "\x53\xef", at: 1024, n: 264,
 		read: func(sb []byte) (string, string) { return uuid(sb[104:120]), text(sb[120:136]) }},
-	{name: "xfs", driver: "xfs", options: "nouuid", noReplay: []string{"norecovery"}, offset: 0, magic: "XFSB", at: 0, n: 264,
+	{name: "xfs", driver: "xfs", options: "nouuid", noReplay: []string{"norecovery"}, offset: 0, magic: "XFSB", at: 0,
+		n:    264,
 		read: func(sb []byte) (string, string) { return uuid(sb[32:48]), text(sb[108:120]) }},
-	{name: "btrfs", driver: "btrfs", options: "subvolid=5", noReplay: []string{"rescue=nologreplay", "nologreplay"}, offset: 65536 + 64, magic: "_BHRfS_M", at: 65536, n: 1024,
+	{name: "btrfs", driver: "btrfs", options: "subvolid=5", noReplay: []string{"rescue=nologreplay", "nologreplay"},
+		offset: 65536 + 64, magic: "_BHRfS_M", at: 65536, n: 1024,
 		read: func(sb []byte) (string, string) { return uuid(sb[32:48]), text(sb[299:555]) }},
-	{name: "f2fs", driver: "f2fs", noReplay: []string{"norecovery", "disable_roll_forward"}, offset: 1024, magic: "\x10\x20\xf5\xf2", at: 1024, n: 128,
+	{name: "f2fs", driver: "f2fs", noReplay: []string{"norecovery", "disable_roll_forward"}, offset: 1024,
+		magic: "\x10\x20\xf5\xf2", at: 1024, n: 128,
 		read: func(sb []byte) (string, string) { return uuid(sb[108:124]), "" }},
 	{name: "vfat", driver: "vfat", noReplay: []string{""}, offset: 82, magic: "FAT32", at: 0, n: 96,
 		read: func(sb []byte) (string, string) { return fatID(sb[67:71]), fatLabel(sb[71:82]) }},
@@ -62,8 +66,8 @@ var dataless = []string{
 	"21686148-6449-6e6f-744e-656564454649", "e3c9e316-0b5c-4db8-817d-f92df00215ae", "0x05", "0x0f", "0x85",
 }
 
-// forNoLoader tells whether a partition without a file system of ours has none that any boot loader reads: it is swap space, empty, a member of
-// what Holds tells of, or of a type that holds none.
+// forNoLoader tells whether a partition without a file system of ours has none that any boot loader reads: it is swap
+// space, empty, a member of what Holds tells of, or of a type that holds none.
 func forNoLoader(d Device) bool {
 	if slices.Contains(dataless, d.PartType) {
 		return true

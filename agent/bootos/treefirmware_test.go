@@ -19,8 +19,8 @@ import (
 //	unseen: p2 p3                               (partitions with file systems that are not read here)
 //	holds: lvm | mdraid | cryptodisk            (what a partition is a member of)
 //
-// A file "pe pN/NAME" is an EFI program with sections, one line each: its name, a blank, its text as Go writes strings, without quotes;
-// "wide pN/NAME" is text in UTF-16.
+// A file "pe pN/NAME" is an EFI program with sections, one line each: its name, a blank, its text as Go writes strings,
+// without quotes; "wide pN/NAME" is text in UTF-16.
 
 // firmware is what the head says of the firmware.
 func (b *bootTree) firmware(t *testing.T) Firmware {
@@ -28,7 +28,8 @@ func (b *bootTree) firmware(t *testing.T) Firmware {
 	fw := Firmware{UEFI: b.uefi, Table: b.head["table"]}
 	for i, file := range strings.Fields(b.head["nvram"]) {
 		part, name, ok := strings.Cut(file, "/")
-		e := BootEntry{Name: fmt.Sprintf("Boot%04X", i), Title: "entry " + strconv.Itoa(i), Partition: "uuid-of-" + part}
+		e := BootEntry{Name: fmt.Sprintf("Boot%04X", i), Title: "entry " + strconv.Itoa(i), Partition: "uuid-of-" +
+			part}
 		if ok {
 			e.File = "/" + name
 		}
@@ -63,11 +64,12 @@ func (v treeVariables) Loader(name string) string { return v[name] }
 
 // sectors are boot sectors with the marks of their makers.
 var sectors = map[string][]byte{
-	"empty":    sector(""),
-	"grub":     sector("\xeb\x63\x90" + strings.Repeat("\x00", 380) + "GRUB \x00Geom\x00Hard Disk\x00Read\x00 Error"),
-	"legacy":   sector("\xeb\x48\x90" + strings.Repeat("\x00", 380) + "GRUB \x00Geom\x00Hard Disk\x00Read\x00 Error"),
-	"lilo":     sector("\xfa\xeb\x21\x01\xb4\x01LILO"),
-	"chain":    sector("\x33\xc0" + strings.Repeat("\x00", 300) + "Missing operating system.\r\nMultiple active partitions.\r\n"),
+	"empty":  sector(""),
+	"grub":   sector("\xeb\x63\x90" + strings.Repeat("\x00", 380) + "GRUB \x00Geom\x00Hard Disk\x00Read\x00 Error"),
+	"legacy": sector("\xeb\x48\x90" + strings.Repeat("\x00", 380) + "GRUB \x00Geom\x00Hard Disk\x00Read\x00 Error"),
+	"lilo":   sector("\xfa\xeb\x21\x01\xb4\x01LILO"),
+	"chain": sector("\x33\xc0" + strings.Repeat("\x00", 300) +
+		"Missing operating system.\r\nMultiple active partitions.\r\n"),
 	"odd":      sector("\xfa\x31\xc0 something else"),
 	"extlinux": sector("\xeb\x58\x90EXTLINUX"),
 	"windows":  sector("\xeb\x52\x90NTFS    " + strings.Repeat("\x00", 200) + "BOOTMGR is missing"),

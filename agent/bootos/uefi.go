@@ -12,8 +12,8 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
-// uefi lists what UEFI firmware would start from the disk: the program of its first boot entry that is there; without one the fallback
-// loader; without that, which no firmware starts by itself, the programs in the vendors' folders.
+// uefi lists what UEFI firmware would start from the disk: the program of its first boot entry that is there; without
+// one the fallback loader; without that, which no firmware starts by itself, the programs in the vendors' folders.
 func (f *finder) uefi() []candidate {
 	fallback := "/EFI/BOOT/BOOT" + arch() + ".EFI"
 	for _, e := range f.fw.BootEntries {
@@ -25,7 +25,8 @@ func (f *finder) uefi() []candidate {
 		if !ok || !f.v.Exists(dev, file, false) {
 			continue
 		}
-		return f.program(grub.File{Device: dev, Path: file}, fmt.Sprintf(", boot entry %s %q", e.Name, e.Title), e.Options)
+		return f.program(grub.File{Device: dev, Path: file}, fmt.Sprintf(", boot entry %s %q", e.Name, e.Title),
+			e.Options)
 	}
 	var out []candidate
 	for _, dev := range f.esps() {
@@ -53,7 +54,8 @@ func (f *finder) byPartUUID(uuid string) (int, bool) {
 	return 0, false
 }
 
-// vendors lists the programs that an installer would have made a boot entry for: one of each folder, shim before what it starts.
+// vendors lists the programs that an installer would have made a boot entry for: one of each folder, shim before what
+// it starts.
 func (f *finder) vendors(dev int) []grub.File {
 	var out []grub.File
 	dirs, _ := f.v.List(dev, "/EFI")
@@ -75,7 +77,8 @@ func (f *finder) vendors(dev int) []grub.File {
 // entryProgram picks the program of a folder that starts the others.
 func (f *finder) entryProgram(dev int, dir string) (grub.File, bool) {
 	names, _ := f.v.List(dev, dir)
-	for _, kind := range []efi.Kind{efi.Shim, efi.GRUB, efi.SystemdBoot, efi.Windows, efi.REFInd, efi.Limine, efi.Elilo, efi.Syslinux, efi.Linux} {
+	for _, kind := range []efi.Kind{efi.Shim, efi.GRUB, efi.SystemdBoot, efi.Windows, efi.REFInd, efi.Limine, efi.Elilo,
+		efi.Syslinux, efi.Linux} {
 		for _, n := range names {
 			if strings.EqualFold(path.Ext(n), ".efi") && efi.KindByName(n) == kind {
 				return grub.File{Device: dev, Path: path.Join(dir, n)}, true
@@ -112,7 +115,8 @@ func (f *finder) twins(file grub.File) []grub.File {
 	return out
 }
 
-// program follows an EFI program to what it starts: by what it is, else by the program it is a copy of, else by its name.
+// program follows an EFI program to what it starts: by what it is, else by the program it is a copy of, else by its
+// name.
 func (f *finder) program(file grub.File, via string, options []byte) []candidate {
 	what := func(kind efi.Kind) string {
 		if kind == efi.Unknown {
@@ -139,7 +143,8 @@ func (f *finder) program(file grub.File, via string, options []byte) []candidate
 	switch kind {
 	case efi.Shim:
 		if looksLikePath(options) {
-			return []candidate{refused(what(kind), fmt.Errorf("its boot entry names what it is to start, which is not followed here"))}
+			return []candidate{refused(what(kind),
+				fmt.Errorf("its boot entry names what it is to start, which is not followed here"))}
 		}
 		return f.shim(file, via, what(kind))
 	case efi.GRUB:
@@ -171,7 +176,8 @@ func looksLikePath(options []byte) bool {
 	return bytes.Contains(bytes.ToLower(options), []byte{'.', 0, 'e', 0, 'f', 0, 'i', 0})
 }
 
-// shim starts the loader beside it; as the fallback loader, before that, the program "fallback", which starts what the vendors' folders name.
+// shim starts the loader beside it; as the fallback loader, before that, the program "fallback", which starts what the
+// vendors' folders name.
 func (f *finder) shim(file grub.File, via, what string) []candidate {
 	dir, low := path.Dir(file.Path), strings.ToLower(arch())
 	beside := func(name string) (grub.File, bool) {
@@ -193,7 +199,8 @@ func (f *finder) shim(file grub.File, via, what string) []candidate {
 	plain, isPlain := beside("grub.efi")
 	switch {
 	case isUsual && isPlain && !f.same(usual, plain):
-		why := fmt.Errorf("%s and %s beside it differ, and which it starts is compiled into it", path.Base(usual.Path), path.Base(plain.Path))
+		why := fmt.Errorf("%s and %s beside it differ, and which it starts is compiled into it", path.Base(usual.Path),
+			path.Base(plain.Path))
 		return []candidate{refused(what, why)}
 	case isUsual:
 		return f.program(usual, via, nil)
@@ -223,8 +230,8 @@ func (f *finder) same(a, b grub.File) bool {
 	return err == nil && bytes.Equal(x, y)
 }
 
-// named lists the programs that EFI/*/BOOTX64.CSV name, or where a folder has none EFI/*/BOOT.CSV: lines of UTF-16, of which the first word
-// up to a comma is the file.
+// named lists the programs that EFI/*/BOOTX64.CSV name, or where a folder has none EFI/*/BOOT.CSV: lines of UTF-16, of
+// which the first word up to a comma is the file.
 func (f *finder) named(dev int) []grub.File {
 	var out []grub.File
 	dirs, _ := f.v.List(dev, "/EFI")

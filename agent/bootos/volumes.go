@@ -27,7 +27,8 @@ type Volume struct {
 	Label  string
 	Dir    string // where it is mounted: of a btrfs, its top
 
-	Default  string // of a btrfs: the default subvolume's path from the top, "/@/.snapshots/1/snapshot"; empty when it is the top
+	// of a btrfs: the default subvolume's path from the top, "/@/.snapshots/1/snapshot"; empty when it is the top
+	Default  string
 	PartUUID string // as Device has them
 	PartType string
 }
@@ -47,7 +48,8 @@ type Volumes struct {
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
-	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, unseen: v.unseen, byDefault: true, budget: v.budget}
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, unseen: v.unseen,
+		byDefault: true, budget: v.budget}
 }
 
 // from is the same file systems with the paths of one that begin at a folder of it.
@@ -69,8 +71,8 @@ func (v *Volumes) fromTop(f grub.File) grub.File {
 	return f
 }
 
-// roots are the folders of a file system, from its top, that may be the root of a system: of a btrfs also its default subvolume and those
-// that installers name so.
+// roots are the folders of a file system, from its top, that may be the root of a system: of a btrfs also its default
+// subvolume and those that installers name so.
 func (v *Volumes) roots(dev int) []string {
 	out := []string{""}
 	vol := v.byNumber[dev]
@@ -90,7 +92,8 @@ func (v *Volumes) program(f grub.File) (*efi.Program, *os.File, error) {
 	return v.programBy(f, efi.Read)
 }
 
-func (v *Volumes) programBy(f grub.File, read func(io.ReaderAt, int64) (*efi.Program, error)) (*efi.Program, *os.File, error) {
+func (v *Volumes) programBy(f grub.File, read func(io.ReaderAt, int64) (*efi.Program, error)) (*efi.Program, *os.File,
+	error) {
 	p, err := v.Path(f)
 	if err != nil {
 		return nil, nil, err
@@ -126,7 +129,8 @@ func (v *Volumes) OSRelease(dev int, name string) string {
 
 // NewVolumes puts volumes together.
 func NewVolumes(vs ...Volume) *Volumes {
-	v := &Volumes{byNumber: map[int]Volume{}, layers: map[grub.Layer]bool{}, unseen: map[int]bool{}, budget: newBudget()}
+	v := &Volumes{byNumber: map[int]Volume{}, layers: map[grub.Layer]bool{}, unseen: map[int]bool{},
+		budget: newBudget()}
 	for _, x := range vs {
 		v.byNumber[x.Number] = x
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/model"
@@ -25,19 +24,6 @@ func signer(t *testing.T) func(*receipt.Receipt) (*receipt.Envelope, error) {
 		t.Fatal(err)
 	}
 	return func(r *receipt.Receipt) (*receipt.Envelope, error) { return receipt.Sign(r, key) }
-}
-
-// erased is what a node says of theDisk.
-func erased(t *testing.T) json.RawMessage {
-	t.Helper()
-	b, err := json.Marshal(erasure.Result{V: erasure.Version, OK: true, Method: erasure.Overwrite, Term: erasure.Clear,
-		Reason:   "all was overwritten",
-		Disk:     erasure.Disk{Path: theDisk.Path, Size: theDisk.Size},
-		ReadBack: erasure.ReadBack{Scope: erasure.ReadAll, FirstBad: -1}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // readReceipt verifies a receipt by the key that it names.

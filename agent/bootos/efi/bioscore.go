@@ -10,10 +10,10 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// GRUB for a BIOS, as its boot.S, diskboot.S and startup_raw.S have it: the first sector names, at byte 0x5c, the sector where the core
-// begins; the core's first sector lists, from byte 500 downwards, runs of sectors (64-bit start, 16-bit count, 16-bit segment) with the
-// rest; that begins with a decompressor, whose header has at 8 and 12 the sizes of the kernel with its modules, compressed and not. They are
-// one LZMA stream without a header. All little-endian.
+// GRUB for a BIOS, as its boot.S, diskboot.S and startup_raw.S have it: the first sector names, at byte 0x5c, the
+// sector where the core begins; the core's first sector lists, from byte 500 downwards, runs of sectors (64-bit start,
+// 16-bit count, 16-bit segment) with the rest; that begins with a decompressor, whose header has at 8 and 12 the sizes
+// of the kernel with its modules, compressed and not. They are one LZMA stream without a header. All little-endian.
 const (
 	coreAt        = 0x5c
 	blockList     = 500
@@ -66,7 +66,8 @@ func parseCore(core []byte) (*GRUBImage, error) {
 	if packed == 0 || int64(packed) > int64(len(core)) || unpacked == 0 || unpacked > maxUnpacked {
 		return nil, errors.New("its core is not of a form that is read here")
 	}
-	// Where the decompressor ends it does not say; a stream begins with a zero, and another place does not unpack to this size.
+	// Where the decompressor ends it does not say; a stream begins with a zero, and another place does not unpack to
+	// this size.
 	tried, plain := 0, make([]byte, unpacked)
 	for at := 32; at < len(core) && at < decompressors && tried < maxTried; at += 4 {
 		if core[at] != 0 {

@@ -1,8 +1,8 @@
-// Package efi reads EFI programs without running them: which boot loader one is, what a unified kernel image holds, and where a GRUB
-// looks for its configuration. It reads the firmware's boot entries too.
+// Package efi reads EFI programs without running them: which boot loader one is, what a unified kernel image holds, and
+// where a GRUB looks for its configuration. It reads the firmware's boot entries too.
 //
-// Sources: Microsoft's PE format as debug/pe reads it, the UEFI specification 2.10, UAPI.5 "Unified Kernel Image", GRUB's
-// developer manual, and the marks that each loader carries for others to find.
+// Sources: Microsoft's PE format as debug/pe reads it, the UEFI specification 2.10, UAPI.5 "Unified Kernel Image",
+// GRUB's developer manual, and the marks that each loader carries for others to find.
 package efi
 
 import (
@@ -107,7 +107,8 @@ func (p *Program) kind(size int64) Kind {
 	if _, err := p.r.ReadAt(setup[:], 0x202); err == nil && string(setup[:]) == "HdrS" {
 		return Linux // Documentation/arch/x86/boot.rst
 	}
-	if _, err := p.r.ReadAt(setup[:], 0x38); err == nil && (string(setup[:]) == "ARM\x64" || string(setup[:]) == "RSC\x05") {
+	if _, err := p.r.ReadAt(setup[:], 0x38); err == nil &&
+		(string(setup[:]) == "ARM\x64" || string(setup[:]) == "RSC\x05") {
 		return Linux // Documentation/arch/arm64/booting.rst, Documentation/arch/riscv/boot-image-header.rst
 	}
 	text := make([]byte, min(size, maxScan))
@@ -162,7 +163,8 @@ func KindByName(name string) Kind {
 		prefix string
 		kind   Kind
 	}{
-		{"shim", Shim}, {"grub", GRUB}, {"systemd-boot", SystemdBoot}, {"gummiboot", SystemdBoot}, {"bootmgfw", Windows}, {"refind", REFInd},
+		{"shim", Shim}, {"grub", GRUB}, {"systemd-boot", SystemdBoot}, {"gummiboot", SystemdBoot},
+		{"bootmgfw", Windows}, {"refind", REFInd},
 		{"limine", Limine}, {"elilo", Elilo}, {"syslinux", Syslinux}, {"vmlinuz", Linux},
 	} {
 		if strings.HasPrefix(name, n.prefix) {

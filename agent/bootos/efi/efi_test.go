@@ -53,7 +53,8 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}
-	for name, want := range map[string]Kind{"shimx64.efi": Shim, "GRUBX64.EFI": GRUB, "grub.efi": GRUB, "bootmgfw.efi": Windows, "BOOTX64.EFI": Unknown} {
+	for name, want := range map[string]Kind{"shimx64.efi": Shim, "GRUBX64.EFI": GRUB, "grub.efi": GRUB,
+		"bootmgfw.efi": Windows, "BOOTX64.EFI": Unknown} {
 		if got := KindByName(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -65,8 +66,10 @@ func TestKinds(t *testing.T) {
 
 // TestVersion: systemd-boot says which it is.
 func TestVersion(t *testing.T) {
-	for text, want := range map[string]int{" 252.39-1~deb12u2 ####": 252, " v259-rc1 ####": 259, " main ####": 0, "": 0, " 99999999999": 9999} {
-		if got := read(t, efitest.Program(efitest.Section{Name: ".sdmagic", Data: "#### LoaderInfo: systemd-boot" + text})).Version; got != want {
+	for text, want := range map[string]int{" 252.39-1~deb12u2 ####": 252, " v259-rc1 ####": 259, " main ####": 0, "": 0,
+		" 99999999999": 9999} {
+		if got := read(t, efitest.Program(efitest.Section{Name: ".sdmagic", Data: "#### LoaderInfo: systemd-boot" +
+			text})).Version; got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}
@@ -85,7 +88,8 @@ func TestObjcopy(t *testing.T) {
 		".linux": strings.Repeat("kernel ", 1000), ".initrd": strings.Repeat("initrd", 999) + "\x00",
 	}
 	args := []string{}
-	for name, at := range map[string]string{".osrel": "0x20000", ".cmdline": "0x30000", ".linux": "0x2000000", ".initrd": "0x3000000"} {
+	for name, at := range map[string]string{".osrel": "0x20000", ".cmdline": "0x30000", ".linux": "0x2000000",
+		".initrd": "0x3000000"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(want[name]), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +125,8 @@ func TestImage(t *testing.T) {
 		}
 		return efitest.Program(out...)
 	}
-	im, err := read(t, s(".initrd", "main", ".ucode", "micro", ".linux", "k", ".cmdline", "base", ".profile", "ID=a", ".cmdline", "a", ".profile", "ID=b", ".cmdline", "b")).Image()
+	im, err := read(t, s(".initrd", "main", ".ucode", "micro", ".linux", "k", ".cmdline", "base", ".profile", "ID=a",
+		".cmdline", "a", ".profile", "ID=b", ".cmdline", "b")).Image()
 	if err != nil || im.Args != "a" || len(im.Initrds) != 2 || im.Initrds[0].Size != 5 || im.Initrds[1].Size != 4 {
 		t.Errorf("%+v, %v, want the first profile and microcode first", im, err)
 	}
@@ -143,8 +148,10 @@ func TestImage(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add(efitest.Program(efitest.Section{Name: ".linux", Data: "k"}, efitest.Section{Name: ".cmdline", Data: "a"}, efitest.Section{Name: ".profile", Data: "p"}))
-	f.Add(efitest.Program(efitest.Section{Name: "mods", Data: "mimg\x00\x00\x00\x00\x18\x00\x00\x00\x00\x00\x00\x00\x24\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x0c\x00\x00\x00/a\x00\x00"}))
+	f.Add(efitest.Program(efitest.Section{Name: ".linux", Data: "k"}, efitest.Section{Name: ".cmdline", Data: "a"},
+		efitest.Section{Name: ".profile", Data: "p"}))
+	f.Add(efitest.Program(efitest.Section{Name: "mods",
+		Data: "mimg\x00\x00\x00\x00\x18\x00\x00\x00\x00\x00\x00\x00\x24\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x0c\x00\x00\x00/a\x00\x00"}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := Read(bytes.NewReader(b), int64(len(b)))
 		if err != nil {

@@ -13,9 +13,9 @@ type GRUBImage struct {
 	Memdisk bool   // it carries a file system of its own, with more configuration in it
 }
 
-// Modules of a GRUB image as "struct grub_module_info" and "struct grub_module_header" of GRUB's kernel.h lay them out: a magic, the
-// offset of the first module, the size of all; then for each a type and a size that counts its header. The numbers are
-// little-endian.
+// Modules of a GRUB image as "struct grub_module_info" and "struct grub_module_header" of GRUB's kernel.h lay them out:
+// a magic, the offset of the first module, the size of all; then for each a type and a size that counts its header. The
+// numbers are little-endian.
 const (
 	moduleMagic    = "mimg"
 	objectMemdisk  = 1

@@ -25,7 +25,8 @@ func grubMkimage(t *testing.T, format, prefix, config string) string {
 		}
 		args = append(args, "-c", filepath.Join(dir, "config"))
 	}
-	if out, err := exec.Command(tool, append(args, "normal", "search", "part_gpt", "ext2")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(tool,
+		append(args, "normal", "search", "part_gpt", "ext2")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return filepath.Join(dir, "grub")
@@ -61,7 +62,8 @@ func TestGRUBImage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// As grub-install puts it into the gap behind a table: the first sector names sector 34, the core's first sector the rest.
+			// As grub-install puts it into the gap behind a table: the first sector names sector 34, the core's first
+			// sector the rest.
 			disk := make([]byte, 34*512+len(core)+512)
 			binary.LittleEndian.PutUint64(disk[0x5c:], 34)
 			copy(disk[34*512:], core)

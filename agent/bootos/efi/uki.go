@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Image is what a unified kernel image holds for its first profile, the one that is started when nobody chooses another.
+// Image is what a unified kernel image holds for its first profile, the one that is started when nobody chooses
+// another.
 type Image struct {
 	Kernel    Range
 	Initrds   []Range // in the order in which the kernel gets them: microcode first
@@ -22,11 +23,12 @@ var cannot = map[string]string{
 	".dtb":     "it brings a device tree, which kexec cannot pass on",
 	".dtbauto": "it brings device trees, which kexec cannot pass on",
 	".efifw":   "it brings firmware, which only its own stub installs",
-	".pcrsig":  "it carries signatures of what its stub measures into the TPM, and what is sealed to them opens only when the stub ran",
+	".pcrsig": "it carries signatures of what its stub measures into the TPM, and what is sealed to them opens only " +
+		"when the stub ran",
 }
 
-// Image takes a unified kernel image apart. Sections before the first .profile belong to every profile; those of a profile take the
-// place of these (UAPI.5).
+// Image takes a unified kernel image apart. Sections before the first .profile belong to every profile; those of a
+// profile take the place of these (UAPI.5).
 func (p *Program) Image() (*Image, error) {
 	base, first, profiles := map[string]Range{}, map[string]Range{}, 0
 	for _, s := range p.sections {
@@ -73,8 +75,8 @@ func (p *Program) Image() (*Image, error) {
 	return im, nil
 }
 
-// commandLine is what systemd's stub hands on of .cmdline: up to a NUL, without blanks around it, every control character a blank. Blanks inside
-// stay as they are: a value in quotes may have two.
+// commandLine is what systemd's stub hands on of .cmdline: up to a NUL, without blanks around it, every control
+// character a blank. Blanks inside stay as they are: a value in quotes may have two.
 func commandLine(text string) string {
 	text, _, _ = strings.Cut(text, "\x00")
 	return strings.Trim(strings.Map(func(r rune) rune {

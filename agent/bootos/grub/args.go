@@ -29,10 +29,11 @@ func (p parsed) last(name string) string {
 	return ""
 }
 
-// parseOptions reads words as GRUB's grub_arg_parse does (GRUB manual, "Command-line and menu entry commands"): options and
-// arguments in any order; --name=value and --name value; -nv clusters of short ones of which the last may take the next word; "--" ends
-// them; a "-" alone is an argument. A value that may be left out is the next word, unless that begins with "-" and is longer.
-// With dash, as search and menuentry have it, an option that is not known is an argument.
+// parseOptions reads words as GRUB's grub_arg_parse does (GRUB manual, "Command-line and menu entry commands"): options
+// and arguments in any order; --name=value and --name value; -nv clusters of short ones of which the last may take the
+// next word; "--" ends them; a "-" alone is an argument. A value that may be left out is the next word, unless that
+// begins with "-" and is longer. With dash, as search and menuentry have it, an option that is not known is an
+// argument.
 func parseOptions(words []string, dash bool, known []option) (parsed, error) {
 	p := parsed{options: map[string][]string{}}
 words:
@@ -61,7 +62,8 @@ words:
 		} else {
 			for j := 1; j < len(w); j++ {
 				var ok bool
-				if o, ok = find(known, func(k option) bool { return k.short == w[j] && k.short != 0 }); !ok && dash && j == 1 {
+				if o, ok = find(known, func(k option) bool { return k.short == w[j] && k.short != 0 }); !ok && dash &&
+					j == 1 {
 					p.args = append(p.args, w)
 					continue words
 				}

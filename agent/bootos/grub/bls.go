@@ -6,11 +6,13 @@ import (
 	"strings"
 )
 
-// blscfg adds the entries of the Boot Loader Specification to the menu as Red Hat's GRUB does: from $blsdir, else /loader/entries, and where
-// there is no such folder from /boot/loader/entries. The highest name comes first. An entry is a menu entry with the commands linux and initrd
-// on what is $root when it starts; its name without ".conf" is the id. "non-default" and "default" pick some.
+// blscfg adds the entries of the Boot Loader Specification to the menu as Red Hat's GRUB does: from $blsdir, else
+// /loader/entries, and where there is no such folder from /boot/loader/entries. The highest name comes first. An entry
+// is a menu entry with the commands linux and initrd on what is $root when it starts; its name without ".conf" is the
+// id. "non-default" and "default" pick some.
 //
-// Versions differ. The oldest that are followed are those of Fedora 30 and RHEL 8.0; where the answer depends on which it is, it is a *Restart.
+// Versions differ. The oldest that are followed are those of Fedora 30 and RHEL 8.0; where the answer depends on which
+// it is, it is a *Restart.
 func blscfg(s *shell, args []string) (int, error) {
 	n, err := s.blsDevice()
 	if err != nil {
@@ -19,7 +21,8 @@ func blscfg(s *shell, args []string) (int, error) {
 	pick := ""
 	if len(args) == 1 { // with more the command takes none
 		if pick = args[0]; strings.ContainsAny(pick, "(/") || strings.HasSuffix(pick, ".conf") {
-			return statusFalse, &Restart{Why: fmt.Sprintf("blscfg %s is a path to older GRUBs of Red Hat's and a name to newer ones", pick)}
+			return statusFalse, &Restart{Why: fmt.Sprintf("blscfg %s is a path to older GRUBs of Red Hat's and a "+
+				"name to newer ones", pick)}
 		}
 	}
 	dirs := []string{"/loader/entries", "/boot/loader/entries"}
@@ -27,7 +30,8 @@ func blscfg(s *shell, args []string) (int, error) {
 		dirs[0] = dir
 	}
 	if where := s.besideBLS(n, dirs); where != "" {
-		return statusFalse, &Restart{Why: fmt.Sprintf("there are boot entries in %s too, which newer GRUBs of Red Hat's list "+
+		return statusFalse, &Restart{Why: fmt.Sprintf("there are boot entries in %s too, which newer GRUBs of Red "+
+			"Hat's list "+
 			"with the others and older ones do not", where)}
 	}
 	from, entries, err := s.readBLS(n, dirs)
@@ -75,12 +79,14 @@ func (l *listed) again(menu *environment, from File) error {
 		*l = listed{menu, from, map[string]bool{}}
 	}
 	if l.menu != menu || l.from != from {
-		return &Restart{Why: fmt.Sprintf("blscfg adds entries of %v to those of %v or of another menu, and GRUBs differ in what stays of them", from, l.from)}
+		return &Restart{Why: fmt.Sprintf("blscfg adds entries of %v to those of %v or of another menu, and GRUBs "+
+			"differ in what stays of them", from, l.from)}
 	}
 	return nil
 }
 
-// blsDevice is where the entries are: on $root. With a BIOS older GRUBs look at $boot first, and take the kernels from $root all the same.
+// blsDevice is where the entries are: on $root. With a BIOS older GRUBs look at $boot first, and take the kernels from
+// $root all the same.
 func (s *shell) blsDevice() (int, error) {
 	root := s.get("root")
 	n, err := s.partition(root)
@@ -92,7 +98,8 @@ func (s *shell) blsDevice() (int, error) {
 		why = s.doubts["boot"]
 		if boot, set := s.lookup("boot"); set && why == "" {
 			if at, err := s.partition(boot); err != nil || at != n {
-				why = fmt.Sprintf("older GRUBs of Red Hat's read the entries of $boot (%s) and newer ones those of $root (%s)", boot, root)
+				why = fmt.Sprintf("older GRUBs of Red Hat's read the entries of $boot (%s) and newer ones those of "+
+					"$root (%s)", boot, root)
 			}
 		}
 	}
@@ -102,8 +109,8 @@ func (s *shell) blsDevice() (int, error) {
 	return n, nil
 }
 
-// besideBLS names a folder that has boot entries beside those on device n, which newer GRUBs read too: entries on the EFI system partition, and
-// unified kernels on either. It is empty when there is none.
+// besideBLS names a folder that has boot entries beside those on device n, which newer GRUBs read too: entries on the
+// EFI system partition, and unified kernels on either. It is empty when there is none.
 func (s *shell) besideBLS(n int, dirs []string) string {
 	kernels := []string{"/EFI/Linux"}
 	if dir := s.get("blslinuxdir"); dir != "" {
@@ -154,8 +161,8 @@ func (e blsEntry) picked(arg, def string, index int) bool {
 	return arg == e.id
 }
 
-// blsItem makes a menu entry of a Boot Loader Specification entry. The commands are read as every configuration is: blanks in a row
-// become one, quotes keep words together.
+// blsItem makes a menu entry of a Boot Loader Specification entry. The commands are read as every configuration is:
+// blanks in a row become one, quotes keep words together.
 func (s *shell) blsItem(e blsEntry) (item, error) {
 	const at = "($root)"
 	fail := func(err error) (item, error) { return item{}, fmt.Errorf("entry %s: %w", e.id, err) }

@@ -5,15 +5,19 @@ import (
 	"testing"
 )
 
-// TestPackageOrder has the order of Red Hat's GRUB: NAME-VERSION-RELEASE by the rules that RPM had before ^. What is in one row has the same rank.
+// TestPackageOrder has the order of Red Hat's GRUB: NAME-VERSION-RELEASE by the rules that RPM had before ^. What is in
+// one row has the same rank.
 func TestPackageOrder(t *testing.T) {
 	older := [][]string{
-		{"a"}, {"a-0-rescue"}, {"a-5.14.0"}, {"a-5.14.0-427.9.1.el9"}, {"a-5.14.0-427.13.1.el9"}, {"a-6.1.0~rc1-1"}, {"a-6.1.0-1"},
-		{"a-6.1.0.git-1", "a-6.1.0+git-1"}, {"a-6.1.0.1-1", "a-6.1.0^1-1", "a-6.1.0+1-1"}, {"a-6.1.0.2-1", "a-6.1.0^2-1"}, {"a-6.9.0"}, {"a-6.9.0-1"}, {"a-6.9.12-200.fc40"},
+		{"a"}, {"a-0-rescue"}, {"a-5.14.0"}, {"a-5.14.0-427.9.1.el9"}, {"a-5.14.0-427.13.1.el9"}, {"a-6.1.0~rc1-1"},
+		{"a-6.1.0-1"},
+		{"a-6.1.0.git-1", "a-6.1.0+git-1"}, {"a-6.1.0.1-1", "a-6.1.0^1-1", "a-6.1.0+1-1"},
+		{"a-6.1.0.2-1", "a-6.1.0^2-1"}, {"a-6.9.0"}, {"a-6.9.0-1"}, {"a-6.9.12-200.fc40"},
 		{"a-6.10.3-200.fc40"}, {"a-6.10.3-200.fc40.x", "a-6.10.3-200.fc40+x"}, {"b-0-rescue"},
 	}
 	newer := [][]string{
-		{"a-6.1.0-1"}, {"a-6.1.0+git-1"}, {"a-6.1.0+1-1"}, {"a-6.1.0.git-1"}, {"a-6.1.0.1-1", "a-6.1.0^1-1"}, {"a-6.1.1-1"}, {"b-1.x86_64"}, {"b-1.x86_64+debug"}, {"b-1.x86_64.debug"},
+		{"a-6.1.0-1"}, {"a-6.1.0+git-1"}, {"a-6.1.0+1-1"}, {"a-6.1.0.git-1"}, {"a-6.1.0.1-1", "a-6.1.0^1-1"},
+		{"a-6.1.1-1"}, {"b-1.x86_64"}, {"b-1.x86_64+debug"}, {"b-1.x86_64.debug"},
 	}
 	for _, ascending := range [][][]string{older, newer} {
 		plus := len(ascending) == len(newer)
@@ -31,7 +35,8 @@ func TestPackageOrder(t *testing.T) {
 	}
 }
 
-// TestBLSValue has what GRUBs make of variables in a value: older ones, and those that put a blank behind each. "-" is nothing at all.
+// TestBLSValue has what GRUBs make of variables in a value: older ones, and those that put a blank behind each. "-" is
+// nothing at all.
 func TestBLSValue(t *testing.T) {
 	s := newShell(&fakeFiles{}, Options{})
 	for name, value := range map[string]string{"kernelopts": "ro quiet ", "noblank": "ro", "empty": "", "k": "short"} {

@@ -60,8 +60,9 @@ func (s *shell) readBLS(dev int, dirs []string) (from File, out []blsEntry, err 
 	return from, out, nil
 }
 
-// readKeys reads an entry as Red Hat's GRUB does: carriage returns are nothing, blanks before a key do not count, a remark is passed over, and a
-// line without a value, an empty one too, is the end: what stands below it is not read. Where its versions differ it is an error.
+// readKeys reads an entry as Red Hat's GRUB does: carriage returns are nothing, blanks before a key do not count, a
+// remark is passed over, and a line without a value, an empty one too, is the end: what stands below it is not read.
+// Where its versions differ it is an error.
 func readKeys(text string) (keys map[string][]string, err error) {
 	keys = map[string][]string{}
 	for line := range strings.Lines(strings.ReplaceAll(text, "\r", "")) {
@@ -80,14 +81,16 @@ func readKeys(text string) (keys map[string][]string, err error) {
 		case value == "":
 			return nil, fmt.Errorf("%q has blanks for a value, which end the entry for some GRUBs only", key)
 		case line[i] == '\t' && strings.Contains(line, " "):
-			return nil, fmt.Errorf("%q has a tab behind it and blanks further on, and GRUBs differ in where it ends", key)
+			return nil, fmt.Errorf("%q has a tab behind it and blanks further on, and GRUBs differ in where it ends",
+				key)
 		}
 		keys[key] = append(keys[key], value)
 	}
 	return keys, nil
 }
 
-// blsOptions is an entry's command line. One that comes to nothing, having none or nothing but variables that are not set, is $default_kernelopts.
+// blsOptions is an entry's command line. One that comes to nothing, having none or nothing but variables that are not
+// set, is $default_kernelopts.
 func (s *shell) blsOptions(e blsEntry) (string, error) {
 	value := func(blanks bool) string {
 		v, is := s.blsValue(e.first("options"), blanks)
@@ -97,17 +100,20 @@ func (s *shell) blsOptions(e blsEntry) (string, error) {
 		return v
 	}
 	older, newer := value(false), value(true)
-	same := older == newer || slices.Equal(strings.Fields(older), strings.Fields(newer)) && !strings.ContainsAny(newer, `'"\`)
+	same := older == newer || slices.Equal(strings.Fields(older), strings.Fields(newer)) &&
+		!strings.ContainsAny(newer, `'"\`)
 	if !same {
-		return "", &Restart{Why: fmt.Sprintf("its options are %q to older GRUBs of Red Hat's and %q to newer ones", older, newer)}
+		return "", &Restart{Why: fmt.Sprintf("its options are %q to older GRUBs of Red Hat's and %q to newer ones",
+			older, newer)}
 	}
 	return newer, nil
 }
 
-// blsValue puts variables such as $kernelopts into a value, and tells whether anything came of it. Since November 2019 (2.04-5 and RHEL's 2.02-79)
-// there are blanks: one is put behind each variable, and one that stood there is passed over. As GRUB does it, a single character between variables
-// or for the whole value is lost, as is a name of a single letter before another variable or the end; and a variable that is not set, with
-// nothing before it, ends the value when another variable or nothing follows at once.
+// blsValue puts variables such as $kernelopts into a value, and tells whether anything came of it. Since November 2019
+// (2.04-5 and RHEL's 2.02-79) there are blanks: one is put behind each variable, and one that stood there is passed
+// over. As GRUB does it, a single character between variables or for the whole value is lost, as is a name of a single
+// letter before another variable or the end; and a variable that is not set, with nothing before it, ends the value
+// when another variable or nothing follows at once.
 func (s *shell) blsValue(v string, blanks bool) (out string, is bool) {
 	var b strings.Builder
 	behind := false // a variable
@@ -151,8 +157,8 @@ func (s *shell) blsValue(v string, blanks bool) (out string, is bool) {
 	return b.String(), is
 }
 
-// HasVariables tells whether a value of a Boot Loader Specification entry has variables ($kernelopts, $tuned_params), which only Red
-// Hat's GRUB fills in: another loader would hand them to the kernel as they are.
+// HasVariables tells whether a value of a Boot Loader Specification entry has variables ($kernelopts, $tuned_params),
+// which only Red Hat's GRUB fills in: another loader would hand them to the kernel as they are.
 func HasVariables(value string) bool {
 	for i := range len(value) - 1 {
 		if value[i] == '$' && isName(value[i+1]) && (value[i+1] < '0' || value[i+1] > '9') {

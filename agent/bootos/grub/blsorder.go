@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// sortBLS brings entries into the menu's order, the highest name first. It refuses names that versions of Red Hat's GRUB order in several ways, and
-// two of the same rank: GRUB leaves out the one that the directory has later.
+// sortBLS brings entries into the menu's order, the highest name first. It refuses names that versions of Red Hat's
+// GRUB order in several ways, and two of the same rank: GRUB leaves out the one that the directory has later.
 func sortBLS(entries []blsEntry) ([]blsEntry, error) {
 	older, newer := slices.Clone(entries), slices.Clone(entries)
 	for _, order := range []struct {
@@ -19,20 +19,23 @@ func sortBLS(entries []blsEntry) ([]blsEntry, error) {
 		slices.SortStableFunc(order.entries, descending)
 		for i := 1; i < len(order.entries); i++ {
 			if a, b := order.entries[i-1], order.entries[i]; descending(a, b) == 0 {
-				return nil, &Restart{Why: fmt.Sprintf("its entries %s and %s have the same rank, and GRUB leaves out one of them", a.id, b.id)}
+				return nil, &Restart{Why: fmt.Sprintf("its entries %s and %s have the same rank, and GRUB leaves out "+
+					"one of them", a.id, b.id)}
 			}
 		}
 	}
 	for i := range older {
 		if older[i].id != newer[i].id {
-			return nil, &Restart{Why: fmt.Sprintf("of its entries %s and %s older GRUBs of Red Hat's have the first one higher, and newer ones the second", older[i].id, newer[i].id)}
+			return nil, &Restart{Why: fmt.Sprintf("of its entries %s and %s older GRUBs of Red Hat's have the first "+
+				"one higher, and newer ones the second", older[i].id, newer[i].id)}
 		}
 	}
 	return newer, nil
 }
 
-// comparePackages orders the names of entries as Red Hat's GRUB does: NAME-VERSION-RELEASE, NAME-VERSION with one dash, NAME with none; each part by
-// the rules of RPM. Since December 2019 (2.04-6) plus is the mark that it is in names of kernels, as RPM has ^.
+// comparePackages orders the names of entries as Red Hat's GRUB does: NAME-VERSION-RELEASE, NAME-VERSION with one dash,
+// NAME with none; each part by the rules of RPM. Since December 2019 (2.04-6) plus is the mark that it is in names of
+// kernels, as RPM has ^.
 func comparePackages(a, b string, plus bool) int {
 	as, bs := splitPackage(a), splitPackage(b)
 	for i := range as {
@@ -55,8 +58,9 @@ func splitPackage(v string) [3]string {
 	return [3]string{name, release}
 }
 
-// compareRPM compares versions as RPM did before it knew ^: runs of digits by value, runs of letters as text, digits above letters, what
-// goes on above what ends, ~ below everything, and where it counts + above the end and below all else. Anything else only separates.
+// compareRPM compares versions as RPM did before it knew ^: runs of digits by value, runs of letters as text, digits
+// above letters, what goes on above what ends, ~ below everything, and where it counts + above the end and below all
+// else. Anything else only separates.
 func compareRPM(a, b string, plus bool) int {
 	separates := func(r rune) bool {
 		return r != '~' && (r != '+' || !plus) && (r >= 128 || !isDigit(byte(r)) && !isLetter(byte(r)))

@@ -16,9 +16,11 @@ func init() {
 		"eval": eval, "setparams": setparams, "shift": shift, "return": returns, "break": breaks, "continue": continues,
 		"increment": count(1), "decrement": count(-1),
 		"linux": linux, "initrd": initrd, "boot": boot,
-		"search": search, "search.fs_uuid": searchBy("fs-uuid"), "search.fs_label": searchBy("label"), "search.file": searchBy("file"),
-		"probe": probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
-		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile, "normal": normal,
+		"search": search, "search.fs_uuid": searchBy("fs-uuid"), "search.fs_label": searchBy("label"),
+		"search.file": searchBy("file"),
+		"probe":       probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
+		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile,
+		"normal": normal,
 		"blscfg": blscfg, "insmod": insmod,
 		"keystatus": keystatus, "echo": succeeds, "clear": succeeds, "sleep": succeeds, "cat": cat, "list_env": listEnv,
 	}
@@ -68,18 +70,20 @@ func succeeds(*shell, []string) (int, error) { return ok, nil }
 
 func fails(*shell, []string) (int, error) { return statusFalse, nil }
 
-// onPlatform makes a command that every GRUB for UEFI, or for a BIOS, may be trusted to have whose configuration calls it, and of the others
-// only some.
+// onPlatform makes a command that every GRUB for UEFI, or for a BIOS, may be trusted to have whose configuration calls
+// it, and of the others only some.
 func onPlatform(name string, uefi bool, f func(*shell, []string) (int, error)) func(*shell, []string) (int, error) {
 	return func(s *shell, args []string) (int, error) {
 		if s.options.UEFI != uefi {
-			return notFound, &Restart{Why: fmt.Sprintf("its configuration calls %s, which not every GRUB for this firmware has", name)}
+			return notFound, &Restart{Why: fmt.Sprintf("its configuration calls %s, which not every GRUB for this "+
+				"firmware has", name)}
 		}
 		return f(s, args)
 	}
 }
 
-// keystatus asks for a key that is held down, and nobody touches one. Without a key it asks whether the keyboard could tell.
+// keystatus asks for a key that is held down, and nobody touches one. Without a key it asks whether the keyboard could
+// tell.
 func keystatus(s *shell, args []string) (int, error) {
 	if len(args) == 0 {
 		return unsure("keystatus")(s, args)
@@ -303,7 +307,8 @@ func configfile(s *shell, args []string) (int, error) {
 	return ok, errBoot
 }
 
-// missing is the error of a name that leads where nothing can be read from here; nil when the file itself may only not be there.
+// missing is the error of a name that leads where nothing can be read from here; nil when the file itself may only not
+// be there.
 func (s *shell) missing(name string) error {
 	if why := s.doubt(name); why != "" {
 		return &Restart{Why: why}
@@ -323,5 +328,6 @@ func (s *shell) missing(name string) error {
 	if errors.Is(err, errOtherDisk) {
 		return &Restart{Why: fmt.Sprintf("its configuration asks for %s: %v", name, err)}
 	}
-	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read here", name)}
+	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read here",
+		name)}
 }

@@ -63,7 +63,8 @@ func (s *shell) locate(name string) (File, error) {
 	return File{Device: n, Path: path}, nil
 }
 
-// locateTested finds what test means with a name. It is less strict: a name without "/" is in the root folder, a device alone is that folder.
+// locateTested finds what test means with a name. It is less strict: a name without "/" is in the root folder, a device
+// alone is that folder.
 func (s *shell) locateTested(name string) (File, error) {
 	dev, path, err := s.split(name)
 	if err != nil {
@@ -83,8 +84,8 @@ func (s *shell) locateTested(name string) (File, error) {
 	return File{Device: n, Path: path}, nil
 }
 
-// doubt says why a name's device is not sure: a search for $root did not find it here, and GRUB, which sees LVM, RAID and other disks, may. One without
-// a device may have got none from a variable of any search.
+// doubt says why a name's device is not sure: a search for $root did not find it here, and GRUB, which sees LVM, RAID
+// and other disks, may. One without a device may have got none from a variable of any search.
 func (s *shell) doubt(name string) string {
 	switch {
 	case strings.HasPrefix(name, "()"):
@@ -97,8 +98,9 @@ func (s *shell) doubt(name string) string {
 	return ""
 }
 
-// Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk. The error of a name that is not
-// one of this disk's says why. Table is the disk's kind of partition table, empty when it is not known.
+// Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk. The
+// error of a name that is not one of this disk's says why. Table is the disk's kind of partition table, empty when it
+// is not known.
 func Device(name, table string) (int, error) {
 	n, kind, err := cutDevice(name)
 	if err == nil && kind != "" && table != "" && kind != table {
@@ -113,8 +115,9 @@ func (s *shell) partition(name string) (int, error) { return Device(name, s.opti
 // parseDevice is Device for a disk whose kind of partition table is not known.
 func parseDevice(name string) (int, error) { return Device(name, "") }
 
-// cutDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3. Only hd0 is this disk: it is what the machine starts from,
-// and what a search here answers. Any other number or driver (hd1, ahci0) is another one. Partitions inside of partitions are not read here.
+// cutDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3. Only hd0 is this disk: it is what
+// the machine starts from, and what a search here answers. Any other number or driver (hd1, ahci0) is another one.
+// Partitions inside of partitions are not read here.
 func cutDevice(name string) (n int, kind string, err error) {
 	name = strings.Trim(name, "()")
 	disk, part, given := strings.Cut(name, ",")
@@ -135,7 +138,8 @@ func cutDevice(name string) (n int, kind string, err error) {
 	return int(v), kind, nil
 }
 
-// absent tells whether a device is of a layer that no partition of this disk belongs to: GRUB has no such device either.
+// absent tells whether a device is of a layer that no partition of this disk belongs to: GRUB has no such device
+// either.
 func (s *shell) absent(dev string) bool {
 	for prefix, layer := range layers {
 		if strings.HasPrefix(strings.Trim(dev, "()"), prefix) {

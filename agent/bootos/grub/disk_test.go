@@ -14,8 +14,9 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 
-// diskScripts are about the names of a disk's files and devices. T tells whether test is true, S whether a command succeeds. The disk has three
-// partitions, of which the second and the third have one label, all a folder boot with a file flag, and two a file vmlinuz in it.
+// diskScripts are about the names of a disk's files and devices. T tells whether test is true, S whether a command
+// succeeds. The disk has three partitions, of which the second and the third have one label, all a folder boot with a
+// file flag, and two a file vmlinuz in it.
 var diskScripts = []string{
 	// The order of searches; each key is searched for once, for GRUB remembers.
 	`search --label --set=a same; echo $a; search --file --set=a /boot/vmlinuz; echo $a; search --label --set=a --hint hd0,msdos2 same; echo $a`,
@@ -73,8 +74,11 @@ func TestDiskLikeGRUB(t *testing.T) {
 	need.Tools(t, "grub-emu", "sfdisk", "mke2fs")
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk")
-	files := &treeFiles{dir: dir, fakeFiles: fakeFiles{files: map[string]string{}, labels: map[int]string{1: "first", 2: "same", 3: "same"}, uuids: map[string]int{}}}
-	for _, f := range []string{"1:/boot/flag", "2:/boot/flag", "3:/boot/flag", "2:/boot/vmlinuz", "3:/boot/vmlinuz", "1:/only1/a"} {
+	files := &treeFiles{dir: dir,
+		fakeFiles: fakeFiles{files: map[string]string{}, labels: map[int]string{1: "first", 2: "same", 3: "same"},
+			uuids: map[string]int{}}}
+	for _, f := range []string{"1:/boot/flag", "2:/boot/flag", "3:/boot/flag", "2:/boot/vmlinuz", "3:/boot/vmlinuz",
+		"1:/only1/a"} {
 		files.files[f] = "\n"
 	}
 	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 32<<20)); err != nil {
@@ -88,12 +92,14 @@ func TestDiskLikeGRUB(t *testing.T) {
 		for f, content := range files.files {
 			if name, is := strings.CutPrefix(f, fmt.Sprintf("%d:", n)); is {
 				name = filepath.Join(tree, name)
-				if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(content), 0o644)); err != nil {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755),
+					os.WriteFile(name, []byte(content), 0o644)); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		volumetest.Run(t, "mke2fs", "-q", "-t", "ext4", "-L", files.labels[n], "-U", uuid, "-d", tree, "-E", fmt.Sprintf("offset=%d", n*8<<20), disk, "6M")
+		volumetest.Run(t, "mke2fs", "-q", "-t", "ext4", "-L", files.labels[n], "-U", uuid, "-d", tree, "-E",
+			fmt.Sprintf("offset=%d", n*8<<20), disk, "6M")
 		table += fmt.Sprintf("start=%d, size=%d, type=83\n", n*8<<11, 6<<11)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "table"), []byte(table), 0o600); err != nil {
@@ -106,7 +112,8 @@ func TestDiskLikeGRUB(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(diskFunctions)
 	for i, script := range diskScripts {
-		fmt.Fprintf(&b, "echo '== %d'\n%s\n", i, strings.ReplaceAll(script, "UUID3", "11111111-2222-3333-4444-555555555553"))
+		fmt.Fprintf(&b, "echo '== %d'\n%s\n", i,
+			strings.ReplaceAll(script, "UUID3", "11111111-2222-3333-4444-555555555553"))
 	}
 	want := sections(emu(t, dir, b.String()+"exit\n", "-m", filepath.Join(dir, "map")))
 	if err := os.WriteFile(filepath.Join(dir, "1", "g"), []byte(b.String()), 0o644); err != nil {

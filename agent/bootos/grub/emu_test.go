@@ -19,8 +19,9 @@ import (
 	"github.com/diskcast/diskcast/internal/need"
 )
 
-// emuScripts are small programs of GRUB's language. GRUB itself (grub-emu) runs them, and so do we; what they echo must be the same. DIR has the
-// files a1 and a2 (of one line), empty, env (an environment block) and the directory dir. No line may be wider than GRUB's screen.
+// emuScripts are small programs of GRUB's language. GRUB itself (grub-emu) runs them, and so do we; what they echo must
+// be the same. DIR has the files a1 and a2 (of one line), empty, env (an environment block) and the directory dir. No
+// line may be wider than GRUB's screen.
 var emuScripts = []string{
 	// Words, quotes, variables.
 	`set a=1; echo a$a"b"'c'\d; echo "x\y\$a\"\\\n"; echo a"$nosuch"b; echo ${a}b$a$a; echo a#b #c`,
@@ -86,15 +87,20 @@ var emuScripts = []string{
 	"p a \\\r\nb\r\nset r=\"c\r\nd\"\r\np \"$r\"\r\n# e\r\np f\rg\r",
 	"function f1 { echo first; }; f1\nfunction f1 { echo second; }; f1",
 	`menuentry; echo $?; menuentry x; echo $?; menuentry --class { true; }; echo $?`,
-	"if true\nthen\necho a\nelse\necho b\nfi\nfor i in a b\ndo\necho $i\ndone\nfunction nl\n{\necho nl\n}\nnl\nwhile false\ndo\ntrue\ndone",
+	"if true\nthen\necho a\nelse\necho b\nfi\nfor i in a b\ndo\necho $i\ndone\nfunction nl\n{\necho nl\n}\nnl\nwhile " +
+		"false\ndo\ntrue\ndone",
 }
 
-// emuMenus are lines before emuMenu that come to an entry (when none starts, GRUB waits for a key for ever); GRUB says which entry it starts and what $chosen and $default are in it.
+// emuMenus are lines before emuMenu that come to an entry (when none starts, GRUB waits for a key for ever); GRUB says
+// which entry it starts and what $chosen and $default are in it.
 var emuMenus = []string{
-	``, `set default=1`, `set default=c`, `set default=idc`, `set default=99`, `set default=nosuch`, `set default="sub>1"`, `set default="5>sub2"`,
-	`set default="5>9"`, `set default=5`, `set default="08"`, `set default="01"`, `set default="018"`, `set default="x>>y"`, `set default="x>y"`, `set default="a>b"`, `set default=0x2`, `set default=" 1"`,
+	``, `set default=1`, `set default=c`, `set default=idc`, `set default=99`, `set default=nosuch`,
+	`set default="sub>1"`, `set default="5>sub2"`,
+	`set default="5>9"`, `set default=5`, `set default="08"`, `set default="01"`, `set default="018"`,
+	`set default="x>>y"`, `set default="x>y"`, `set default="a>b"`, `set default=0x2`, `set default=" 1"`,
 	`set default=6; set fallback="6 1"`, `set default=6; set fallback="1 2"`,
-	`set default=7; set fallback=2`, `set default=-1`, `export secret; set secret=1; set default=5`, `set hidden=1; set default="5>1"`, `set timeout_style=hidden; set default=b`,
+	`set default=7; set fallback=2`, `set default=-1`, `export secret; set secret=1; set default=5`,
+	`set hidden=1; set default="5>1"`, `set timeout_style=hidden; set default=b`,
 }
 
 const emuMenu = `
@@ -136,7 +142,8 @@ func emu(t *testing.T, dir, config string, args ...string) []string {
 	}
 	var lines []string
 	for line := range strings.Lines(ansi.ReplaceAllString(string(out), "")) {
-		if line = strings.TrimRight(line, "\n"); line != "" && !strings.HasPrefix(line, "error: ") && !strings.HasPrefix(line, "Welcome") {
+		if line = strings.TrimRight(line, "\n"); line != "" && !strings.HasPrefix(line, "error: ") &&
+			!strings.HasPrefix(line, "Welcome") {
 			lines = append(lines, strings.TrimRight(line, " "))
 		}
 	}
@@ -207,7 +214,8 @@ func emuDir(t *testing.T) string {
 	env := envMagic + "one=1\ntwo=a b\n# three=no\nthree=x\\\\y\\\nz\n"
 	env += strings.Repeat("#", 1024-len(env))
 	err = os.MkdirAll(filepath.Join(dir, "f", "dir"), 0o755)
-	for name, content := range map[string]string{"a1": "x\n", "a2": "y\n", "empty": "", "env": env, "src": "set src=yes; return; set src=$src.on\n", "dir/inside": "", ".hidden": ""} {
+	for name, content := range map[string]string{"a1": "x\n", "a2": "y\n", "empty": "", "env": env,
+		"src": "set src=yes; return; set src=$src.on\n", "dir/inside": "", ".hidden": ""} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "f", name), []byte(content), 0o644))
 	}
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 // envMagic is the first line of an environment block.
 const envMagic = "# GRUB Environment Block\n"
 
-// envBlock reads an environment block. When it is not there or damaged, GRUB says so and goes on with the status. One that GRUB may read and
-// that cannot be read here is a restart.
+// envBlock reads an environment block. When it is not there or damaged, GRUB says so and goes on with the status. One
+// that GRUB may read and that cannot be read here is a restart.
 func (s *shell) envBlock(file string) (vars map[string]string, names []string, status int, err error) {
 	if file == "" {
 		if why := s.doubts["prefix"]; why != "" {
@@ -93,16 +93,17 @@ func listEnv(s *shell, args []string) (int, error) {
 	return status, err
 }
 
-// savedHarmlessly are variables that GRUB writes at a start and that do not decide what the next one starts: a start that does not write them is as
-// one that went well. Ubuntu's recordfail and initrdfail are taken back by the system that came up; Fedora's decide whether
-// the menu is shown; saved_entry becomes what it was.
+// savedHarmlessly are variables that GRUB writes at a start and that do not decide what the next one starts: a start
+// that does not write them is as one that went well. Ubuntu's recordfail and initrdfail are taken back by the system
+// that came up; Fedora's decide whether the menu is shown; saved_entry becomes what it was.
 var savedHarmlessly = map[string]bool{
 	"recordfail": true, "initrdfail": true, "saved_entry": true, "boot_success": true, "boot_indeterminate": true,
 	"menu_show_once": true, "menu_show_once_timeout": true,
 }
 
-// saveEnv writes nothing. But where GRUB would write something else than is there (next_entry of grub-reboot is taken out, a boot counter
-// counts), this start is one that only GRUB can make: started from here, next_entry would be booted "once" again and again.
+// saveEnv writes nothing. But where GRUB would write something else than is there (next_entry of grub-reboot is taken
+// out, a boot counter counts), this start is one that only GRUB can make: started from here, next_entry would be booted
+// "once" again and again.
 func saveEnv(s *shell, args []string) (int, error) {
 	p, err := parseOptions(args, false, loadOptions[:1])
 	if err != nil || len(p.args) == 0 {
@@ -114,7 +115,8 @@ func saveEnv(s *shell, args []string) (int, error) {
 	}
 	for _, name := range p.args {
 		if now := s.get(name); now != vars[name] && !savedHarmlessly[name] && s.once == "" {
-			s.once = fmt.Sprintf("GRUB counts this start off: it saves %s=%q over %q, which only GRUB can do", name, now, vars[name])
+			s.once = fmt.Sprintf("GRUB counts this start off: it saves %s=%q over %q, which only GRUB can do", name,
+				now, vars[name])
 		}
 		if err := s.known(); err != nil && !savedHarmlessly[name] {
 			return statusFalse, err

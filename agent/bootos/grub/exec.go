@@ -33,7 +33,8 @@ type variable struct {
 	exported bool
 }
 
-// environment is what configfile and submenu open: a menu of its own, and of the variables only those that are exported.
+// environment is what configfile and submenu open: a menu of its own, and of the variables only those that are
+// exported.
 type environment struct {
 	vars map[string]variable
 	menu []item
@@ -344,7 +345,8 @@ func (s *shell) simple(c *simple) (int, error) {
 	return ok, err
 }
 
-// call runs a command, else a function of the configuration, else an assignment. Commands come first in GRUB: a function cannot hide one.
+// call runs a command, else a function of the configuration, else an assignment. Commands come first in GRUB: a
+// function cannot hide one.
 func (s *shell) call(args []string, c *simple) (status int, err error) {
 	name := args[0]
 	if name == "menuentry" || name == "submenu" {
@@ -366,7 +368,8 @@ func (s *shell) call(args []string, c *simple) (status int, err error) {
 	if !is {
 		why = "is not known here"
 	}
-	return statusFalse, &Restart{Why: fmt.Sprintf("line %d of its configuration calls %s, which %s", c.line+1, name, why)}
+	return statusFalse, &Restart{Why: fmt.Sprintf("line %d of its configuration calls %s, which %s", c.line+1, name,
+		why)}
 }
 
 // callFunction runs a function or, with the words of a menu entry, its body.
@@ -385,8 +388,8 @@ func (s *shell) callFunction(body *list, args []string) (int, error) {
 	return status, err
 }
 
-// expand puts variables into words. An unquoted variable is cut at blanks and vanishes when empty; then * and ? outside quotes become the
-// names of files that fit, if there are any.
+// expand puts variables into words. An unquoted variable is cut at blanks and vanishes when empty; then * and ? outside
+// quotes become the names of files that fit, if there are any.
 func (s *shell) expand(words []word) (out []string, err error) {
 	total := 0
 	for _, w := range words {
@@ -414,7 +417,8 @@ func (s *shell) expand(words []word) (out []string, err error) {
 			switch {
 			case p.name == "":
 				if lang := s.get("lang"); p.translated && lang != "" && lang != "C" && !strings.HasPrefix(lang, "en") {
-					s.unknown = fmt.Sprintf("its configuration goes by the translation of a text into %s, which only GRUB knows", lang)
+					s.unknown = fmt.Sprintf("its configuration goes by the translation of a text into %s, which only "+
+						"GRUB knows", lang)
 				}
 				cur.add(p.text, p.quoted)
 				is = is || p.quoted || p.text != ""

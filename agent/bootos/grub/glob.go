@@ -64,8 +64,8 @@ func (p pattern) matches(name string) bool {
 	return i == len(p.text)
 }
 
-// glob returns the files that fit a word with wildcards, or the word itself: when it has none, when it does not begin with a
-// device or "/", or when nothing fits.
+// glob returns the files that fit a word with wildcards, or the word itself: when it has none, when it does not begin
+// with a device or "/", or when nothing fits.
 func (s *shell) glob(p pattern) ([]string, error) {
 	if !p.has() || !strings.HasPrefix(p.text, "/") && !strings.HasPrefix(p.text, "(") {
 		return []string{p.text}, nil
@@ -109,7 +109,8 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 		dir, rest = dir+"/", rest.cut(1, len(rest.text))
 	}
 	if rest.text == "" {
-		if f, err := s.locate(device + dir); strings.HasSuffix(dir, "/") && (err != nil || !s.files.Exists(f.Device, f.Path, true)) {
+		if f, err := s.locate(device + dir); strings.HasSuffix(dir, "/") &&
+			(err != nil || !s.files.Exists(f.Device, f.Path, true)) {
 			return nil, nil
 		}
 		return []string{device + dir}, nil

@@ -1,12 +1,13 @@
-// Package grub finds out what GRUB would boot: it runs a grub.cfg the way GRUB's own shell does, far enough to know the menu
-// and what its default entry loads, and starts nothing.
+// Package grub finds out what GRUB would boot: it runs a grub.cfg the way GRUB's own shell does, far enough to know the
+// menu and what its default entry loads, and starts nothing.
 //
-// The language is that of the GRUB manual, section "Writing full configuration files directly": words and quoting, variables, if, for, while,
-// until, functions, menu entries with bodies that run when they are chosen. Commands that only change how the menu looks do nothing
-// here. A configuration that runs astray is stopped by the limits of limits.go.
+// The language is that of the GRUB manual, section "Writing full configuration files directly": words and quoting,
+// variables, if, for, while, until, functions, menu entries with bodies that run when they are chosen. Commands that
+// only change how the menu looks do nothing here. A configuration that runs astray is stopped by the limits of
+// limits.go.
 //
-// The rule: what is returned is what GRUB would start if nobody touched a key. Whenever that is not Linux, or depends on something that
-// only GRUB or the firmware can do or know, the answer is a *Restart that says what.
+// The rule: what is returned is what GRUB would start if nobody touched a key. Whenever that is not Linux, or depends
+// on something that only GRUB or the firmware can do or know, the answer is a *Restart that says what.
 package grub
 
 import (
@@ -88,16 +89,16 @@ type Options struct {
 	UEFI   bool   // what $grub_platform says
 	Table  string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
 
-	// Core is the commands inside of GRUB's program, if it has any. They run first, and may give $prefix another value; Path is then only
-	// where the configuration is without them. Program is the folder of that program, for UEFI.
+	// Core is the commands inside of GRUB's program, if it has any. They run first, and may give $prefix another value;
+	// Path is then only where the configuration is without them. Program is the folder of that program, for UEFI.
 	Core    string
 	Program File
 
 	Now func() time.Time // the clock of the time limit; nil: the real one
 }
 
-// Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key. The error is a *Restart
-// except where the configuration itself could not be read.
+// Default runs the configuration and returns the menu entry that GRUB would boot when nobody touches a key. The error
+// is a *Restart except where the configuration itself could not be read.
 func Default(files Files, o Options) (*Entry, error) {
 	if _, err := files.ReadFile(o.Device, o.Path, MaxConfig); o.Core == "" && err != nil {
 		if files.Exists(o.Device, o.Path, false) {
@@ -118,9 +119,10 @@ func (s *shell) defaultEntry() (*Entry, error) {
 	for name, value := range s.given() {
 		s.env.vars[name] = variable{value: value, exported: true}
 	}
-	// GRUB_FORCE_PARTUUID of Ubuntu's cloud images: the first start is tried without an initrd, with panic=-1, after initrdfail=1
-	// has been saved for the next one, which then takes the initrd. A kernel that is started from here would come back to us
-	// instead, for ever where the disk's driver is a module. So it starts as after a first try that failed.
+	// GRUB_FORCE_PARTUUID of Ubuntu's cloud images: the first start is tried without an initrd, with panic=-1, after
+	// initrdfail=1 has been saved for the next one, which then takes the initrd. A kernel that is started from here
+	// would come back to us instead, for ever where the disk's driver is a module. So it starts as after a first try
+	// that failed.
 	s.env.vars["initrdfail"] = variable{value: "1", exported: true} // through configfile too
 	entry, err := s.begin()
 	if over := s.spend(0); over != nil {
@@ -177,11 +179,12 @@ func (s *shell) given() map[string]string {
 
 // alwaysExported are variables of GRUB's own that stay exported when a configuration sets them.
 var alwaysExported = map[string]bool{
-	"root": true, "prefix": true, "pager": true, "lang": true, "chosen": true, "config_directory": true, "config_file": true,
+	"root": true, "prefix": true, "pager": true, "lang": true, "chosen": true, "config_directory": true,
+	"config_file": true,
 }
 
-// config runs a configuration with a menu of its own, and boots from the menu if there is one. Without error and entry it came to
-// nothing.
+// config runs a configuration with a menu of its own, and boots from the menu if there is one. Without error and entry
+// it came to nothing.
 func (s *shell) config(dev int, path string) (*Entry, error) {
 	err := s.source(dev, path)
 	if errors.Is(err, errBoot) {

@@ -244,12 +244,16 @@ if [ -z "${kernelopts}" ]; then set kernelopts="root=UUID=root ro "; fi
 insmod blscfg
 blscfg
 menuentry "Settings" { fwsetup }`,
-		"2:/grub2/grubenv":                    envMagic + "saved_entry=abc-6.8.5-301.fc40.x86_64\nkernelopts=root=UUID=root ro rhgb\n####",
-		"2:/loader/entries/abc-6.8.5.conf":    "title not this\nversion 1\n",
-		"2:/loader/entries/abc-0-rescue.conf": "title Rescue\nversion 0-rescue\nlinux /vmlinuabc-0-rescue\ninitrd /initramfs-0-rescue.img\noptions root=x\n",
-		"2:/loader/entries/abc-6.8.5-301.fc40.x86_64.conf": "title Fedora Linux (6.8.5)\nversion 6.8.5-301.fc40.x86_64\nlinux /vmlinuz-6.8.5\n" +
+		"2:/grub2/grubenv": envMagic +
+			"saved_entry=abc-6.8.5-301.fc40.x86_64\nkernelopts=root=UUID=root ro rhgb\n####",
+		"2:/loader/entries/abc-6.8.5.conf": "title not this\nversion 1\n",
+		"2:/loader/entries/abc-0-rescue.conf": "title Rescue\nversion 0-rescue\nlinux /vmlinuabc-0-rescue\ninitrd " +
+			"/initramfs-0-rescue.img\noptions root=x\n",
+		"2:/loader/entries/abc-6.8.5-301.fc40.x86_64.conf": "title Fedora Linux (6.8.5)\nversion " +
+			"6.8.5-301.fc40.x86_64\nlinux /vmlinuz-6.8.5\n" +
 			"initrd /initramfs-6.8.5.img $tuned_initrd\noptions $kernelopts $tuned_params quiet\ngrub_class fedora\n",
-		"2:/loader/entries/abc-6.10.1-200.fc40.x86_64.conf": "title Fedora Linux (6.10.1)\nversion 6.10.1-200.fc40.x86_64\nlinux /vmlinuz-6.10.1\n" +
+		"2:/loader/entries/abc-6.10.1-200.fc40.x86_64.conf": "title Fedora Linux (6.10.1)\nversion " +
+			"6.10.1-200.fc40.x86_64\nlinux /vmlinuz-6.10.1\n" +
 			"initrd /initramfs-6.10.1.img\noptions root=UUID=root ro\n",
 	}}
 	newest := &fakeFiles{uuids: fedora.uuids, files: map[string]string{}}
@@ -274,30 +278,47 @@ menuentry "Settings" { fwsetup }`,
 		{"first entry by number", debian("0", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
 		{"by way of the EFI system partition", debian("0", ""), File{1, "/EFI/debian/grub.cfg"}, simpleEntry, nil},
 		{"entry of a submenu by number", debian("1>1", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
-		{"entry of a submenu by ids", debian("gnulinux-advanced-1111>gnulinux-6.1.0-50-amd64-advanced-1111", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
-		{"entry of a submenu by title", debian("Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux 6.1.0-50-amd64", ""), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
+		{"entry of a submenu by ids", debian("gnulinux-advanced-1111>gnulinux-6.1.0-50-amd64-advanced-1111", ""),
+			File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
+		{"entry of a submenu by title",
+			debian("Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux 6.1.0-50-amd64", ""),
+			File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
 		{"saved entry", debian("${saved_entry}", "saved_entry=1>1\n"), File{2, "/boot/grub/grub.cfg"}, oldEntry, nil},
 		{"no saved entry", debian("${saved_entry}", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
 		{"entry that is gone", debian("gnulinux-5.10", ""), File{2, "/boot/grub/grub.cfg"}, simpleEntry, nil},
 		{"boot loader specification, saved", fedora, File{2, "/grub2/grub.cfg"}, &Entry{
-			Title: "Fedora Linux (6.8.5)", Kernel: File{2, "/vmlinuz-6.8.5"}, Initrds: []File{{2, "/initramfs-6.8.5.img"}},
-			Args: "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.8.5 root=UUID=root ro rhgb quiet",
+			Title: "Fedora Linux (6.8.5)", Kernel: File{2, "/vmlinuz-6.8.5"},
+			Initrds: []File{{2, "/initramfs-6.8.5.img"}},
+			Args:    "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.8.5 root=UUID=root ro rhgb quiet",
 		}, nil},
 		{"boot loader specification, newest", newest, File{2, "/grub2/grub.cfg"}, &Entry{
-			Title: "Fedora Linux (6.10.1)", Kernel: File{2, "/vmlinuz-6.10.1"}, Initrds: []File{{2, "/initramfs-6.10.1.img"}},
-			Args: "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.10.1 root=UUID=root ro",
+			Title: "Fedora Linux (6.10.1)", Kernel: File{2, "/vmlinuz-6.10.1"},
+			Initrds: []File{{2, "/initramfs-6.10.1.img"}},
+			Args:    "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6.10.1 root=UUID=root ro",
 		}, nil},
 		{"no menu", &fakeFiles{files: map[string]string{"1:/g": "set timeout=5\n"}}, File{1, "/g"}, nil, ErrEmpty},
 		{"a file that is not there", &fakeFiles{}, File{1, "/g"}, nil, fs.ErrNotExist},
-		{"a loop without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=1; done"}}, File{1, "/g"}, nil, ErrLimit},
-		{"a function without end", &fakeFiles{files: map[string]string{"1:/g": "function f { f; f; }\nf\n"}}, File{1, "/g"}, nil, ErrLimit},
-		{"a file that sources itself", &fakeFiles{files: map[string]string{"1:/g": "source /g\nsource /g"}}, File{1, "/g"}, nil, ErrLimit},
-		{"a fallback without end", &fakeFiles{files: map[string]string{"1:/g": "set timeout=0\nset fallback=0\nmenuentry a { set fallback=0; }"}}, File{1, "/g"}, nil, ErrLimit},
-		{"names of searches without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=b$a; search --label nosuch --set $a; done"}}, File{1, "/g"}, nil, ErrLimit},
-		{"large files without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do source /h; done", "1:/h": strings.Repeat("#", 4<<20)}}, File{1, "/g"}, nil, ErrLimit},
-		{"large words without end", &fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) + "\nwhile true; do echo $a; done"}}, File{1, "/g"}, nil, ErrLimit},
-		{"a menu that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) + "\nwhile true; do menuentry $a { true; }; done"}}, File{1, "/g"}, nil, ErrLimit},
-		{"a variable that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=xxxxxxxx\nwhile true; do set a=$a$a; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a loop without end", &fakeFiles{files: map[string]string{"1:/g": "while true; do set a=1; done"}},
+			File{1, "/g"}, nil, ErrLimit},
+		{"a function without end", &fakeFiles{files: map[string]string{"1:/g": "function f { f; f; }\nf\n"}},
+			File{1, "/g"}, nil, ErrLimit},
+		{"a file that sources itself", &fakeFiles{files: map[string]string{"1:/g": "source /g\nsource /g"}},
+			File{1, "/g"}, nil, ErrLimit},
+		{"a fallback without end",
+			&fakeFiles{files: map[string]string{"1:/g": "set timeout=0\nset fallback=0\nmenuentry a { set fallback=0; }"}}, File{1, "/g"}, nil, ErrLimit},
+		{"names of searches without end",
+			&fakeFiles{files: map[string]string{"1:/g": "while true; do set a=b$a; search --label nosuch --set $a; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"large files without end",
+			&fakeFiles{files: map[string]string{"1:/g": "while true; do source /h; done",
+				"1:/h": strings.Repeat("#", 4<<20)}}, File{1, "/g"}, nil, ErrLimit},
+		{"large words without end",
+			&fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) +
+				"\nwhile true; do echo $a; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a menu that grows", &fakeFiles{files: map[string]string{"1:/g": "set a=" + strings.Repeat("a", 60000) +
+			"\nwhile true; do menuentry $a { true; }; done"}}, File{1, "/g"}, nil, ErrLimit},
+		{"a variable that grows",
+			&fakeFiles{files: map[string]string{"1:/g": "set a=xxxxxxxx\nwhile true; do set a=$a$a; done"}},
+			File{1, "/g"}, nil, ErrLimit},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -312,9 +333,11 @@ menuentry "Settings" { fwsetup }`,
 	}
 }
 
-// TestShell runs scripts that leave their result in $r; the cases are sentences of the GRUB manual on quoting and commands.
+// TestShell runs scripts that leave their result in $r; the cases are sentences of the GRUB manual on quoting and
+// commands.
 func TestShell(t *testing.T) {
-	files := &fakeFiles{files: map[string]string{"1:/f": "x", "1:/d/e": "", "1:/s": "set r=sourced; return; set r=$r.on"}}
+	files := &fakeFiles{files: map[string]string{"1:/f": "x", "1:/d/e": "",
+		"1:/s": "set r=sourced; return; set r=$r.on"}}
 	tests := []struct{ name, script, want string }{
 		{"single quotes", `set r='a $b "c" \d'`, `a $b "c" \d`},
 		{"double quotes", `set b=1; set r="a $b 'c' \$d \" \\ \e"`, `a 1 'c' $d " \ \e`},
@@ -367,13 +390,20 @@ func TestShell(t *testing.T) {
 func TestSyntaxLikeGRUB(t *testing.T) {
 	check := need.Tool(t, "grub-script-check")
 	for _, script := range []string{
-		"if true; then", "fi", "if true; fi", `echo $"Boot it"`, `menuentry $"a $b" { true; }`, `echo $"a`, `echo "$"`, "for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
-		"while true; done", "for x in a b; set y; done", "if true; then echo a; fi", "echo a b", "echo {a b}", "echo a{b", "echo a > b", "a | b",
-		"a & b", "echo $", `echo "$"`, "echo ${a", "echo ${a.b}", "echo ${1} $1 $@ $* $# $?", "function f { echo a; }", "function f\n{\necho a\n}",
-		"if true; then function f { echo a; }; fi", "for x in a b; do echo $x; done", "for x in a b\ndo\necho $x\ndone", "while true; do break; done",
-		"menuentry 'a' --id b {\n linux /k\n}", "submenu a { menuentry b { true; } }", "if [ a = b ]\nthen\necho a\nelif true\nthen\necho b\nelse\necho c\nfi",
-		"echo a\\\nb", "# only this", "", "echo a;", "menuentry a { }", "function f { }", "if true; then fi", "echo if then else", "until false; do echo; done",
-		"for x in; do echo; done", "! true", "[ a ]", "a=b", "echo 'a\nb' \"c\nd\"", "for x in a b; do done", "echo a } b",
+		"if true; then", "fi", "if true; fi", `echo $"Boot it"`, `menuentry $"a $b" { true; }`, `echo $"a`, `echo "$"`,
+		"for in x; do done", "function {", "menuentry x {", "}", "set a='", `set a="`,
+		"while true; done", "for x in a b; set y; done", "if true; then echo a; fi", "echo a b", "echo {a b}",
+		"echo a{b", "echo a > b", "a | b",
+		"a & b", "echo $", `echo "$"`, "echo ${a", "echo ${a.b}", "echo ${1} $1 $@ $* $# $?", "function f { echo a; }",
+		"function f\n{\necho a\n}",
+		"if true; then function f { echo a; }; fi", "for x in a b; do echo $x; done", "for x in a b\ndo\necho $x\ndone",
+		"while true; do break; done",
+		"menuentry 'a' --id b {\n linux /k\n}", "submenu a { menuentry b { true; } }",
+		"if [ a = b ]\nthen\necho a\nelif true\nthen\necho b\nelse\necho c\nfi",
+		"echo a\\\nb", "# only this", "", "echo a;", "menuentry a { }", "function f { }", "if true; then fi",
+		"echo if then else", "until false; do echo; done",
+		"for x in; do echo; done", "! true", "[ a ]", "a=b", "echo 'a\nb' \"c\nd\"", "for x in a b; do done",
+		"echo a } b",
 	} {
 		cmd := exec.Command(check)
 		cmd.Stdin = strings.NewReader("true\n" + script + "\n") // it refuses a script without a command
@@ -389,7 +419,8 @@ func TestSyntaxLikeGRUB(t *testing.T) {
 
 func TestDevices(t *testing.T) {
 	for name, want := range map[string]int{
-		"hd0": 0, "(hd0,gpt2)": 2, "hd0,msdos5": 5, "hd1,msdos5": -1, "hd0,3": 3, "ahci0,gpt7": -1, "hd0,msdos2,bsd1": -1, "hd0,bsd2": -1, "hd0,part2": -1,
+		"hd0": 0, "(hd0,gpt2)": 2, "hd0,msdos5": 5, "hd1,msdos5": -1, "hd0,3": 3, "ahci0,gpt7": -1,
+		"hd0,msdos2,bsd1": -1, "hd0,bsd2": -1, "hd0,part2": -1,
 		"hd00,2": -1, "hd0,0x2": 2, "hd0,02": 2, "hd0,2x": -1, "hd0,msdos0": -1,
 		"lvmid/a/b": -1, "cryptouuid/1": -1, "memdisk": -1, "hd0,x": -1, "": -1,
 	} {
@@ -405,7 +436,8 @@ func TestDevices(t *testing.T) {
 
 func TestHasVariables(t *testing.T) {
 	for value, want := range map[string]bool{
-		"root=/dev/sda1 ro": false, "$kernelopts ro": true, "ro $tuned_params": true, "cost=$5": false, "a$": false, "": false,
+		"root=/dev/sda1 ro": false, "$kernelopts ro": true, "ro $tuned_params": true, "cost=$5": false, "a$": false,
+		"": false,
 	} {
 		if got := HasVariables(value); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
@@ -413,19 +445,23 @@ func TestHasVariables(t *testing.T) {
 	}
 }
 
-// TestLayers: a device of RAID, LVM or encryption is not there where no partition belongs to one, and not known where one does.
+// TestLayers: a device of RAID, LVM or encryption is not there where no partition belongs to one, and not known where
+// one does.
 func TestLayers(t *testing.T) {
 	for dev, layer := range map[string]Layer{
-		"md/md-boot": MD, "mduuid/1234": MD, "lvm/vg-root": LVM, "lvmid/a/b": LVM, "crypto0": Crypto, "cryptouuid/1234": Crypto,
+		"md/md-boot": MD, "mduuid/1234": MD, "lvm/vg-root": LVM, "lvmid/a/b": LVM, "crypto0": Crypto,
+		"cryptouuid/1234": Crypto,
 	} {
-		config := fmt.Sprintf("set timeout=0\nif [ -e (%s) -o -d (%s)/grub2 ]; then set a=1; fi\nsource (%s)/f\nload_env -f (%s)/e\nmenuentry a { linux /k; }", dev, dev, dev, dev)
+		config := fmt.Sprintf("set timeout=0\nif [ -e (%s) -o -d (%s)/grub2 ]; then set a=1; fi\nsource "+
+			"(%s)/f\nload_env -f (%s)/e\nmenuentry a { linux /k; }", dev, dev, dev, dev)
 		files := &fakeFiles{files: map[string]string{"1:/g": config, "1:/k": "k"}}
 		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err != nil || e.Kernel != (File{1, "/k"}) {
 			t.Errorf("%s, no member: %v, %v", dev, e, err)
 		}
 		files.holds = layer
 		var restart *Restart
-		if _, err := Default(files, Options{Device: 1, Path: "/g"}); !errors.As(err, &restart) || !strings.Contains(err.Error(), "("+dev+")") {
+		if _, err := Default(files, Options{Device: 1, Path: "/g"}); !errors.As(err, &restart) ||
+			!strings.Contains(err.Error(), "("+dev+")") {
 			t.Errorf("%s, a member: %v", dev, err)
 		}
 	}
@@ -476,7 +512,8 @@ func TestOnlyGRUBKnows(t *testing.T) {
 		{"HOUR=9\nif [ $HOUR = 8 ]; then default=1; fi", ""},
 		{"menuentry $\"Boot it\" { linux /a; }", ""},
 	} {
-		files := &fakeFiles{files: map[string]string{"1:/g": tt.config + menu, "1:/a": "a", "1:/bls/x.conf": "linux /a\noptions ip=$net_default_mac\n"}}
+		files := &fakeFiles{files: map[string]string{"1:/g": tt.config + menu, "1:/a": "a",
+			"1:/bls/x.conf": "linux /a\noptions ip=$net_default_mac\n"}}
 		e, err := Default(files, Options{Device: 1, Path: "/g"})
 		var restart *Restart
 		if tt.want == "" && (err != nil || e.Args != "BOOT_IMAGE=/a") {
@@ -493,7 +530,8 @@ func FuzzDefault(f *testing.F) {
 	f.Add([]byte(esp))
 	f.Add([]byte("menuentry a { linux (hd0,gpt1)/k a\"b c\"d; initrd /i }\nsubmenu x { }\nset default='1>2'\nblscfg\n"))
 	f.Fuzz(func(t *testing.T, config []byte) {
-		files := &fakeFiles{files: map[string]string{"1:/g": string(config), "1:/loader/entries/a.conf": string(config), "1:/grubenv": envMagic + string(config)}}
+		files := &fakeFiles{files: map[string]string{"1:/g": string(config), "1:/loader/entries/a.conf": string(config),
+			"1:/grubenv": envMagic + string(config)}}
 		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err == nil && e.Kernel.Path == "" {
 			t.Error("an entry without a kernel")
 		}

@@ -42,7 +42,8 @@ type lexer struct {
 	remark map[int]bool // lines that are not in src
 }
 
-// newLexer reads source without the lines that begin with "#": GRUB leaves them out before it looks at quotes or a "\\" at the end of a line.
+// newLexer reads source without the lines that begin with "#": GRUB leaves them out before it looks at quotes or a "\\"
+// at the end of a line.
 func newLexer(src string, m *meter) lexer {
 	l := lexer{meter: m, remark: map[int]bool{}}
 	var kept strings.Builder
@@ -157,7 +158,8 @@ func (l *lexer) word() (word, error) {
 			}
 		case c == '$' && strings.HasPrefix(l.src[l.pos:], `$"`):
 			if escaped { // grub-emu keeps some of the backslashes then
-				return nil, fmt.Errorf("line %d: a word with a backslash before a translated text is not read here as GRUB does", l.line+1)
+				return nil, fmt.Errorf("line %d: a word with a backslash before a translated text is not read here "+
+					"as GRUB does", l.line+1)
 			}
 			l.pos += 2
 			w = append(w, part{quoted: true, translated: true})
@@ -245,7 +247,8 @@ func (l *lexer) variable() (part, error) {
 	return part{name: rest[:n]}, nil
 }
 
-// nameLength returns how many bytes at the start of s are a variable's name: a word of letters, a number, or one of @ * # ?.
+// nameLength returns how many bytes at the start of s are a variable's name: a word of letters, a number, or one of @ *
+// # ?.
 func nameLength(s string) int {
 	if s == "" {
 		return 0

@@ -12,9 +12,9 @@ var ErrLimit = errors.New("it runs longer than a boot menu should")
 // MaxConfig bounds one file of a configuration, in bytes.
 const MaxConfig = 1 << 20
 
-// Limits on a configuration. One budget of steps is for a whole run: a command, a word or a variable of what is parsed, and every
-// stepBytes bytes that are read, parsed, put together or kept, are one step each. So all memory is within a small multiple of
-// maxSteps*stepBytes = 25 MB.
+// Limits on a configuration. One budget of steps is for a whole run: a command, a word or a variable of what is parsed,
+// and every stepBytes bytes that are read, parsed, put together or kept, are one step each. So all memory is within a
+// small multiple of maxSteps*stepBytes = 25 MB.
 const (
 	maxSteps     = 200_000
 	stepBytes    = 128
@@ -65,8 +65,8 @@ func (m *meter) spend(steps int) error {
 // charge spends bytes.
 func (m *meter) charge(bytes int) error { return m.spend(1 + bytes/stepBytes) }
 
-// metered is the disk, with a price on every look at it. A look that the budget does not have is as one at a file that is not there;
-// the run ends at its next step.
+// metered is the disk, with a price on every look at it. A look that the budget does not have is as one at a file that
+// is not there; the run ends at its next step.
 type metered struct {
 	Files
 	*meter

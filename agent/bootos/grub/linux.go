@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// linux notes the kernel and its command line. GRUB puts BOOT_IMAGE, with the kernel's name as it was given, in front; kdump and others read it.
+// linux notes the kernel and its command line. GRUB puts BOOT_IMAGE, with the kernel's name as it was given, in front;
+// kdump and others read it.
 func linux(s *shell, args []string) (int, error) {
 	if len(args) == 0 {
 		return badArgument, nil
@@ -51,8 +52,9 @@ func (s *shell) bootFile(name string) (File, error) {
 	return f, nil
 }
 
-// kernelWord writes a word as GRUB hands it to the kernel: quotes and backslashes get a backslash in front, and a word with a blank is put into
-// quotes. \xHH stays: systemd writes names so, and Red Hat's GRUB, and upstream's since 2.04, pass it as it is.
+// kernelWord writes a word as GRUB hands it to the kernel: quotes and backslashes get a backslash in front, and a word
+// with a blank is put into quotes. \xHH stays: systemd writes names so, and Red Hat's GRUB, and upstream's since 2.04,
+// pass it as it is.
 func kernelWord(a string) string {
 	var b strings.Builder
 	blank := strings.Contains(a, " ")
@@ -76,8 +78,8 @@ func isHexEscape(s string) bool {
 	return len(s) >= 4 && s[0] == '\\' && s[1] == 'x' && hex(s[2]) && hex(s[3])
 }
 
-// initrd notes the files of the initial ramdisk. GRUB would start the kernel without them when one is missing, and that kernel finds no root; what
-// then happens is the machine's own to show.
+// initrd notes the files of the initial ramdisk. GRUB would start the kernel without them when one is missing, and that
+// kernel finds no root; what then happens is the machine's own to show.
 func initrd(s *shell, args []string) (int, error) {
 	if len(args) == 0 || s.loaded == nil {
 		return badArgument, nil

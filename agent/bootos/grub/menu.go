@@ -16,7 +16,8 @@ type item struct {
 }
 
 var menuOptions = []option{
-	{long: "class", value: true}, {long: "users", value: true}, {long: "hotkey", value: true}, {long: "source", value: true},
+	{long: "class", value: true}, {long: "users", value: true}, {long: "hotkey", value: true},
+	{long: "source", value: true},
 	{long: "id", value: true}, {long: "unrestricted"},
 }
 
@@ -85,7 +86,8 @@ func waits(timeout string) bool {
 	return err != nil || n < 0
 }
 
-// boot starts the default entry, else its fallbacks. Without entry and error all came to nothing: s.last and s.failed say which and why.
+// boot starts the default entry, else its fallbacks. Without entry and error all came to nothing: s.last and s.failed
+// say which and why.
 func (s *shell) boot() (*Entry, error) {
 	if err := s.deeper(); err != nil {
 		return nil, err
@@ -117,11 +119,13 @@ func (s *shell) boot() (*Entry, error) {
 	return nil, nil
 }
 
-// start runs an entry as GRUB does when the menu's time is over. Without entry and error it came to nothing, and s.failed says why.
+// start runs an entry as GRUB does when the menu's time is over. Without entry and error it came to nothing, and
+// s.failed says why.
 func (s *shell) start(m *item) (*Entry, error) {
 	superusers, has := s.lookup("superusers")
 	if m.protected && has {
-		return nil, &Restart{Entry: m.title, Why: fmt.Sprintf("GRUB asks for the password of one of its superusers (%s)", superusers)}
+		return nil, &Restart{Entry: m.title,
+			Why: fmt.Sprintf("GRUB asks for the password of one of its superusers (%s)", superusers)}
 	}
 	restore := func() {}
 	chosen, def := s.env.vars["chosen"], s.env.vars["default"]
@@ -181,10 +185,13 @@ func (s *shell) defaultItem() (*item, error) {
 			byID = i
 		}
 	}
-	// GRUB 2.06 takes the first entry with this title or id. One that looks at the ids of all first comes to another entry here.
+	// GRUB 2.06 takes the first entry with this title or id. One that looks at the ids of all first comes to another
+	// entry here.
 	if byID >= 0 && byID != named {
-		return nil, &Restart{Entry: menu[named].title, Why: fmt.Sprintf("its default %q is the title of this entry and the id of %q, and GRUBs differ in which they take",
-			want, menu[byID].title)}
+		return nil, &Restart{Entry: menu[named].title,
+			Why: fmt.Sprintf("its default %q is the title of this entry and the id of %q, and GRUBs differ in which "+
+				"they take",
+				want, menu[byID].title)}
 	}
 	n, rest, err := leadingNumber(head)
 	if errors.Is(err, errWide) {
@@ -197,15 +204,17 @@ func (s *shell) defaultItem() (*item, error) {
 	if named >= 0 {
 		at = named
 	}
-	// GRUB 2.06 takes "4.0 kernel" for number 4, later ones take it for a name. Red Hat's, whose ids begin with digits, always did.
+	// GRUB 2.06 takes "4.0 kernel" for number 4, later ones take it for a name. Red Hat's, whose ids begin with digits,
+	// always did.
 	if err == nil && (named >= 0 || strings.TrimSpace(rest) != "") && at != int(n) && !s.bls {
-		return nil, &Restart{Entry: menu[at].title, Why: fmt.Sprintf("its default %q is a name to one GRUB and number %d to another", want, n)}
+		return nil, &Restart{Entry: menu[at].title,
+			Why: fmt.Sprintf("its default %q is a name to one GRUB and number %d to another", want, n)}
 	}
 	return &menu[at], nil
 }
 
-// nextFallback takes the first number off $fallback. GRUB 2.06 takes no names there; a later one may, and then what is returned is the restart
-// that is right for both.
+// nextFallback takes the first number off $fallback. GRUB 2.06 takes no names there; a later one may, and then what is
+// returned is the restart that is right for both.
 func (s *shell) nextFallback() (at int, more bool) {
 	value := s.get("fallback")
 	n, rest, err := leadingNumber(value)

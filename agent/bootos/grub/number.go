@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// errWide is the error of a number that GRUBs differ in: those for a BIOS have 32 bits, others 64, of which they cut some off again.
+// errWide is the error of a number that GRUBs differ in: those for a BIOS have 32 bits, others 64, of which they cut
+// some off again.
 var errWide = errors.New("is a number of more than 31 bits, in which GRUBs differ")
 
-// leadingNumber reads a number as GRUB does: blanks in front, 0x for hexadecimal, 0 before a digit up to 7 for octal, and whatever after.
+// leadingNumber reads a number as GRUB does: blanks in front, 0x for hexadecimal, 0 before a digit up to 7 for octal,
+// and whatever after.
 func leadingNumber(v string) (n int64, rest string, err error) {
 	v = strings.TrimLeft(v, " \t\n\r")
 	digits, base := v, 10

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// GRUB's regexp is the GNU C library's, with POSIX extended expressions and additions of its own (regex(7), the glibc manual, "POSIX Regexp
-// Compilation"). Go's reads another language, which in part looks the same and means something else. posixToGo takes what means one thing to both
-// over plain ASCII text, written as Go has it.
+// GRUB's regexp is the GNU C library's, with POSIX extended expressions and additions of its own (regex(7), the glibc
+// manual, "POSIX Regexp Compilation"). Go's reads another language, which in part looks the same and means something
+// else. posixToGo takes what means one thing to both over plain ASCII text, written as Go has it.
 
 // errOtherRegexp is the error of an expression that GRUB may read in another way than Go.
 var errOtherRegexp = errors.New("is not read here as GRUB does")
@@ -28,7 +28,8 @@ type posixExpression struct {
 	ambiguous bool
 }
 
-// posixToGo writes an expression in Go's language. With ambiguous only whether it matches is the same in both, not what its groups are.
+// posixToGo writes an expression in Go's language. With ambiguous only whether it matches is the same in both, not what
+// its groups are.
 func posixToGo(src string) (expression string, ambiguous bool, err error) {
 	if !plainText(src) {
 		return "", false, fmt.Errorf("%w: it has bytes other than ASCII's", errOtherRegexp)
@@ -82,7 +83,8 @@ func (e *posixExpression) alternatives() error {
 	// Of words that do not begin like each other only one can match.
 	for i, w := range words {
 		begins := func(o string) bool { return strings.HasPrefix(o, w) }
-		e.ambiguous = e.ambiguous || len(words) > 1 && (!literal || slices.ContainsFunc(words[:i], begins) || slices.ContainsFunc(words[i+1:], begins))
+		e.ambiguous = e.ambiguous || len(words) > 1 &&
+			(!literal || slices.ContainsFunc(words[:i], begins) || slices.ContainsFunc(words[i+1:], begins))
 	}
 	return nil
 }

@@ -14,19 +14,27 @@ import (
 
 // posixCases are expressions and texts; GRUB is asked about each.
 var posixCases = [][2]string{
-	{"^vmlinuz-([0-9.]+)-(.*)$", "vmlinuz-6.1.0-28-amd64"}, {"^(.*)-(.*)$", "a-b-c"}, {"(a*)(a*)", "aaa"}, {"(a?)(b*)", "abb"},
-	{`([0-9]+)\.([0-9]*)(.*)`, "6.10.3-a"}, {"[]a]+", "]a"}, {"[^]a]+", "]ab"}, {`[a\]+`, `a\`}, {`[\.]`, `\`}, {"[a-]+", "a-"}, {"[-a]+", "a-"},
-	{`\.\*\/\-`, ".*/-"}, {"a^b", "a^b"}, {"a$b", "a$b"}, {"(^a)", "ba"}, {"(x|^b)", "ab"}, {"a{,3}", "aaaaa"}, {"^[0-9]{,3}$", "12"}, {"a{0}b", "ab"},
-	{"a{2}", "baab"}, {"a{2,}", "baaa"}, {"a{1,2}", "aaa"}, {"[[:alpha:][:digit:]_]+", "a1_-"}, {"^[[:digit:]]+$", "123"}, {"[[:upper:]]", "a"},
-	{"}", "}"}, {"a}", "a}"}, {"]", "]"}, {"[", "a"}, {"(", "a"}, {"((a)(b))", "ab"}, {"(vmlinuz|kernel)-(.*)", "vmlinuz-6-1"}, {"x|y", "ay"},
-	{"[a-c]-[0-9]", "b-7"}, {"[a-c-]+", "b-a"}, {`\$\^\|\+\?\(\)\[\]\{\}\\`, `$^|+?()[]{}\`}, {"[.*]+", ".*"}, {"[^a-z]", "b"}, {".", "a"}, {`a\.b`, "axb"},
+	{"^vmlinuz-([0-9.]+)-(.*)$", "vmlinuz-6.1.0-28-amd64"}, {"^(.*)-(.*)$", "a-b-c"}, {"(a*)(a*)", "aaa"},
+	{"(a?)(b*)", "abb"},
+	{`([0-9]+)\.([0-9]*)(.*)`, "6.10.3-a"}, {"[]a]+", "]a"}, {"[^]a]+", "]ab"}, {`[a\]+`, `a\`}, {`[\.]`, `\`},
+	{"[a-]+", "a-"}, {"[-a]+", "a-"},
+	{`\.\*\/\-`, ".*/-"}, {"a^b", "a^b"}, {"a$b", "a$b"}, {"(^a)", "ba"}, {"(x|^b)", "ab"}, {"a{,3}", "aaaaa"},
+	{"^[0-9]{,3}$", "12"}, {"a{0}b", "ab"},
+	{"a{2}", "baab"}, {"a{2,}", "baaa"}, {"a{1,2}", "aaa"}, {"[[:alpha:][:digit:]_]+", "a1_-"},
+	{"^[[:digit:]]+$", "123"}, {"[[:upper:]]", "a"},
+	{"}", "}"}, {"a}", "a}"}, {"]", "]"}, {"[", "a"}, {"(", "a"}, {"((a)(b))", "ab"},
+	{"(vmlinuz|kernel)-(.*)", "vmlinuz-6-1"}, {"x|y", "ay"},
+	{"[a-c]-[0-9]", "b-7"}, {"[a-c-]+", "b-a"}, {`\$\^\|\+\?\(\)\[\]\{\}\\`, `$^|+?()[]{}\`}, {"[.*]+", ".*"},
+	{"[^a-z]", "b"}, {".", "a"}, {`a\.b`, "axb"},
 }
 
-// TestPosixLikeGRUB asks GRUB about these and about expressions made up of what expressions are made of: where we answer, we answer the same.
+// TestPosixLikeGRUB asks GRUB about these and about expressions made up of what expressions are made of: where we
+// answer, we answer the same.
 func TestPosixLikeGRUB(t *testing.T) {
 	need.Tool(t, "grub-emu")
 	r := rand.New(rand.NewPCG(13, 15))
-	pieces := []string{"a", "b", "c", "-", ".", "a", "b", "*", "+", "?", "(", ")", "(", ")", "|", "^", "$", "[ab]", "[^a]", "[a-c]", "{2}", "{1,2}", "{,1}", `\.`, `\w`, "[[:alpha:]]", `\1`, "[", "{", "]"}
+	pieces := []string{"a", "b", "c", "-", ".", "a", "b", "*", "+", "?", "(", ")", "(", ")", "|", "^", "$", "[ab]",
+		"[^a]", "[a-c]", "{2}", "{1,2}", "{,1}", `\.`, `\w`, "[[:alpha:]]", `\1`, "[", "{", "]"}
 	cases := posixCases
 	for range 1500 {
 		pattern, text := "", ""
@@ -71,15 +79,19 @@ func TestPosixLikeGRUB(t *testing.T) {
 // TestPosixRefused: what means another thing to Go, or nothing, is not answered.
 func TestPosixRefused(t *testing.T) {
 	for _, pattern := range []string{
-		`^\w+$`, `\bfoo`, `\<foo\>`, `^(a)\1$`, `\d`, `\s`, "a\\", "a{1", "{1}", "a{x}", "a{2,1}", "a{,}", "a**", "a+?", "a{2}{2}", "*", "^*a", "+a", "a|", "|a",
-		"a||b", "()", "(|a)", "(*a)", "a)", "[[:word:]]", "[[:foo:]]", "[[.a.]]", "[[=a=]]", "[b-a]", "[a-c-e]", "[--a]", "[[:alpha:]-z]", "a{1001}", "(?i)a", "(?:a)", "é",
+		`^\w+$`, `\bfoo`, `\<foo\>`, `^(a)\1$`, `\d`, `\s`, "a\\", "a{1", "{1}", "a{x}", "a{2,1}", "a{,}", "a**", "a+?",
+		"a{2}{2}", "*", "^*a", "+a", "a|", "|a",
+		"a||b", "()", "(|a)", "(*a)", "a)", "[[:word:]]", "[[:foo:]]", "[[.a.]]", "[[=a=]]", "[b-a]", "[a-c-e]",
+		"[--a]", "[[:alpha:]-z]", "a{1001}", "(?i)a", "(?:a)", "é",
 	} {
 		if _, _, err := posixToGo(pattern); !errors.Is(err, errOtherRegexp) {
 			t.Errorf("%q: %v", pattern, err)
 		}
-		files := &fakeFiles{files: map[string]string{"1:/k": "k", "1:/g": "set timeout=0\nregexp '" + pattern + "' a\nmenuentry a { linux /k; }"}}
+		files := &fakeFiles{files: map[string]string{"1:/k": "k", "1:/g": "set timeout=0\nregexp '" + pattern +
+			"' a\nmenuentry a { linux /k; }"}}
 		var restart *Restart
-		if _, err := Default(files, Options{Device: 1, Path: "/g"}); !errors.As(err, &restart) || !strings.Contains(err.Error(), "matches the expression") {
+		if _, err := Default(files, Options{Device: 1, Path: "/g"}); !errors.As(err, &restart) ||
+			!strings.Contains(err.Error(), "matches the expression") {
 			t.Errorf("%q: %v", pattern, err)
 		}
 	}

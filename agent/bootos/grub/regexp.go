@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// regexpCommand matches a string with a POSIX extended expression; --set=N:NAME gives a variable what group N matched, --set=NAME group 1.
+// regexpCommand matches a string with a POSIX extended expression; --set=N:NAME gives a variable what group N matched,
+// --set=NAME group 1.
 func regexpCommand(s *shell, args []string) (int, error) {
 	p, err := parseOptions(args, false, []option{{short: 's', long: "set", value: true}})
 	if err != nil || len(p.args) != 2 {
@@ -16,7 +17,8 @@ func regexpCommand(s *shell, args []string) (int, error) {
 	}
 	pattern, text := p.args[0], p.args[1]
 	if len(pattern) > maxPattern || len(text) > maxMatched {
-		return statusFalse, limit("regexp with an expression of more than %d bytes or a text of more than %d", maxPattern, maxMatched)
+		return statusFalse, limit("regexp with an expression of more than %d bytes or a text of more than %d",
+			maxPattern, maxMatched)
 	}
 	expression, ambiguous, err := posixToGo(pattern)
 	groups := len(p.options["set"]) > 0
@@ -29,14 +31,16 @@ func regexpCommand(s *shell, args []string) (int, error) {
 		err = fmt.Errorf("%w: what its groups are", errOtherRegexp)
 	}
 	if err != nil {
-		return statusFalse, &Restart{Why: fmt.Sprintf("its configuration matches the expression %q, which %v", pattern, err)}
+		return statusFalse, &Restart{Why: fmt.Sprintf("its configuration matches the expression %q, which %v", pattern,
+			err)}
 	}
 	if err := s.chargeMatch(expression, text); err != nil {
 		return statusFalse, err
 	}
 	re, err := regexp.CompilePOSIX(expression)
 	if err != nil {
-		return statusFalse, &Restart{Why: fmt.Sprintf("its configuration matches the expression %q, which %v: %v", pattern, errOtherRegexp, err)}
+		return statusFalse, &Restart{Why: fmt.Sprintf("its configuration matches the expression %q, which %v: %v",
+			pattern, errOtherRegexp, err)}
 	}
 	matched := re.FindStringSubmatch(text)
 	if matched == nil {
@@ -61,8 +65,8 @@ func regexpCommand(s *shell, args []string) (int, error) {
 	return ok, nil
 }
 
-// chargeMatch spends what a match costs: every byte of the text may be held against every instruction of the expression, whose
-// repeats are written out.
+// chargeMatch spends what a match costs: every byte of the text may be held against every instruction of the
+// expression, whose repeats are written out.
 func (s *shell) chargeMatch(pattern, text string) error {
 	parsed, err := syntax.Parse(pattern, syntax.POSIX)
 	if err != nil {

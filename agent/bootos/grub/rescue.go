@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// rescue runs the commands inside GRUB's core. They are read by a parser that is simpler than that of grub.cfg (GRUB manual, "Embedded
-// configuration"): a line is the words of one command, with quotes and variables, but no ";", blocks or wildcards. A command that it does not have,
-// if and all such words among them, is passed over with its line; what stands between if and fi runs in any case. A line that
-// the two parsers read in different ways is a restart.
+// rescue runs the commands inside GRUB's core. They are read by a parser that is simpler than that of grub.cfg (GRUB
+// manual, "Embedded configuration"): a line is the words of one command, with quotes and variables, but no ";", blocks
+// or wildcards. A command that it does not have, if and all such words among them, is passed over with its line; what
+// stands between if and fi runs in any case. A line that the two parsers read in different ways is a restart.
 func (s *shell) rescue(text string) error {
 	for i, line := range strings.Split(text, "\n") {
 		if err := s.charge(len(line)); err != nil {
@@ -21,7 +21,8 @@ func (s *shell) rescue(text string) error {
 		s.unknown = ""
 		args, err := s.rescueWords(line)
 		if err != nil {
-			return &Restart{Why: fmt.Sprintf("line %d of the configuration inside GRUB is not followed here: %v", i+1, err)}
+			return &Restart{Why: fmt.Sprintf("line %d of the configuration inside GRUB is not followed here: %v", i+1,
+				err)}
 		}
 		if err := s.known(); err != nil {
 			return err
@@ -48,7 +49,8 @@ func (s *shell) rescue(text string) error {
 
 // shellWords are those of grub.cfg's language that begin a line, and that are no commands.
 var shellWords = map[string]bool{
-	"if": true, "then": true, "elif": true, "else": true, "fi": true, "for": true, "do": true, "done": true, "while": true, "until": true,
+	"if": true, "then": true, "elif": true, "else": true, "fi": true, "for": true, "do": true, "done": true,
+	"while": true, "until": true,
 	"function": true, "{": true, "}": true,
 }
 
@@ -109,8 +111,8 @@ func (s *shell) rescueWords(line string) (words []string, err error) {
 
 const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
-// normal goes over to a configuration, that of $prefix by default, with the variables and the menu that there are. Where it comes to no menu GRUB
-// waits at its prompt.
+// normal goes over to a configuration, that of $prefix by default, with the variables and the menu that there are.
+// Where it comes to no menu GRUB waits at its prompt.
 func normal(s *shell, args []string) (int, error) {
 	name := s.get("prefix") + "/grub.cfg"
 	if len(args) > 0 {

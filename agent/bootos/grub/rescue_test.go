@@ -22,8 +22,10 @@ func TestRescueWords(t *testing.T) {
 		{`a ";|{" '&<'`, []string{"a", ";|{", "&<"}, ""},
 		{"\ta\t b", []string{"a", "b"}, ""},
 		{"", nil, ""},
-		{"a;b", nil, "has ';'"}, {"a { b", nil, "has '{'"}, {`a\ b`, nil, `has '\\'`}, {`"a\"b"`, nil, `has '\\'`}, {"a\r", nil, `has '\r'`},
-		{"a 'b", nil, "not closed"}, {"a $", nil, "without a name"}, {"a $?", nil, "without a name"}, {"${a", nil, "no }"}, {"${a.b}", nil, "without a name"},
+		{"a;b", nil, "has ';'"}, {"a { b", nil, "has '{'"}, {`a\ b`, nil, `has '\\'`}, {`"a\"b"`, nil, `has '\\'`},
+		{"a\r", nil, `has '\r'`},
+		{"a 'b", nil, "not closed"}, {"a $", nil, "without a name"}, {"a $?", nil, "without a name"},
+		{"${a", nil, "no }"}, {"${a.b}", nil, "without a name"},
 	} {
 		s := newShell(&fakeFiles{}, Options{})
 		if err := s.set("root", "hd0,1"); err != nil {
@@ -40,10 +42,12 @@ func TestRescueWords(t *testing.T) {
 }
 
 func FuzzRescue(f *testing.F) {
-	f.Add("search.fs_uuid 1111 root hd0,gpt2 \nset prefix=($root)'/boot/grub'\n", "menuentry a { linux /k; }\nset timeout=0\n")
+	f.Add("search.fs_uuid 1111 root hd0,gpt2 \nset prefix=($root)'/boot/grub'\n",
+		"menuentry a { linux /k; }\nset timeout=0\n")
 	f.Add("if true; then\nset default=\"${root}\"\nfi\n# a\nnormal $prefix/x\n", "configfile /g\n")
 	f.Fuzz(func(t *testing.T, core, config string) {
-		files := &fakeFiles{files: map[string]string{"1:/g/grub.cfg": config, "1:/boot/grub/grub.cfg": config, "1:/k": "k"}, uuids: map[string]int{"1111": 1}}
+		files := &fakeFiles{files: map[string]string{"1:/g/grub.cfg": config, "1:/boot/grub/grub.cfg": config,
+			"1:/k": "k"}, uuids: map[string]int{"1111": 1}}
 		e, err := Default(files, Options{Device: 1, Path: "/g/grub.cfg", Core: core})
 		var restart *Restart
 		switch {

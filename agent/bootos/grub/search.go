@@ -13,7 +13,8 @@ var searchOptions = []option{
 	{short: 'h', long: "hint", value: true}, {long: "hint-ieee1275", value: true}, {long: "hint-bios", value: true},
 	{long: "hint-efi", value: true}, {long: "hint-baremetal", value: true}, {long: "hint-arc", value: true},
 	// Of later GRUBs, and of Red Hat's, CoreOS's and Debian's.
-	{long: "efidisk-only"}, {long: "cryptodisk-only"}, {long: "root-dev-only"}, {long: "part-uuid"}, {long: "part-label"}, {long: "disk-uuid"},
+	{long: "efidisk-only"}, {long: "cryptodisk-only"}, {long: "root-dev-only"}, {long: "part-uuid"},
+	{long: "part-label"}, {long: "disk-uuid"},
 }
 
 // search sets a variable, root when it is asked for without a name, to the device that has a UUID, label or file.
@@ -73,8 +74,9 @@ type found struct {
 	doubt  string // why GRUB may come to another device; empty when it is sure
 }
 
-// search looks for a file system. GRUB first takes what an earlier search for the same has found, then the hints in their order, then all
-// devices (grub-emu, command ls): of a disk itself, then its partitions from the highest number down.
+// search looks for a file system. GRUB first takes what an earlier search for the same has found, then the hints in
+// their order, then all devices (grub-emu, command ls): of a disk itself, then its partitions from the highest number
+// down.
 func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 	by := map[string]By{"label": ByLabel, "fs-uuid": ByUUID, "file": ByFile}[kind]
 	what := fmt.Sprintf("the %s %q", kind, value)
@@ -129,7 +131,8 @@ func (s *shell) lookFor(by By, value, what string, hints []string) (f found, is 
 		switch {
 		case strings.HasPrefix(h, "("): // GRUB has no device of such a name
 		case errors.Is(err, errOtherDisk) && len(s.matches(by, value)) > 1:
-			return f, false, &Restart{Why: fmt.Sprintf("several file systems fit the search for %s, and its hint %v", what, err)}
+			return f, false, &Restart{Why: fmt.Sprintf("several file systems fit the search for %s, and its hint %v",
+				what, err)}
 		case err != nil:
 		case s.fits(n, by, value):
 			return found{device: n, name: disk}, true, nil
@@ -147,20 +150,22 @@ func (s *shell) lookFor(by By, value, what string, hints []string) (f found, is 
 	return found{m[0], s.device(m[0]), s.unseen(what, by, m[0]+1, maxPartition+1)}, true, nil
 }
 
-// unseen says why a search may find a device that is not read here before the one that it found: among the partitions from first up to the
-// limit, or among RAID and LVM, which GRUB asks before disks. A UUID is one file system's alone.
+// unseen says why a search may find a device that is not read here before the one that it found: among the partitions
+// from first up to the limit, or among RAID and LVM, which GRUB asks before disks. A UUID is one file system's alone.
 func (s *shell) unseen(what string, by By, first, limit int) string {
 	if by == ByUUID {
 		return ""
 	}
 	for n := first; n < limit; n++ {
 		if s.files.Unseen(n) {
-			return fmt.Sprintf("its configuration searches for %s, which may be on partition %d too, that cannot be read here", what, n)
+			return fmt.Sprintf("its configuration searches for %s, which may be on partition %d too, that cannot be "+
+				"read here", what, n)
 		}
 	}
 	for _, l := range []Layer{MD, LVM} {
 		if s.files.Holds(l) {
-			return fmt.Sprintf("its configuration searches for %s, which may be on %s too, that cannot be read here", what, l)
+			return fmt.Sprintf("its configuration searches for %s, which may be on %s too, that cannot be read here",
+				what, l)
 		}
 	}
 	return ""
@@ -194,7 +199,8 @@ func (s *shell) fits(n int, by By, value string) bool {
 }
 
 var probeOptions = []option{
-	{short: 's', long: "set", value: true}, {short: 'd', long: "driver"}, {short: 'p', long: "partmap"}, {short: 'f', long: "fs"},
+	{short: 's', long: "set", value: true}, {short: 'd', long: "driver"}, {short: 'p', long: "partmap"},
+	{short: 'f', long: "fs"},
 	{short: 'u', long: "fs-uuid"}, {short: 'l', long: "label"}, {long: "part-uuid"},
 }
 
@@ -247,4 +253,5 @@ func (s *shell) answer(p parsed, value string) error {
 }
 
 // fsNames are GRUB's names of file systems, by Linux's.
-var fsNames = map[string]string{"ext2": "ext2", "ext3": "ext2", "ext4": "ext2", "vfat": "fat", "xfs": "xfs", "btrfs": "btrfs", "f2fs": "f2fs"}
+var fsNames = map[string]string{"ext2": "ext2", "ext3": "ext2", "ext4": "ext2", "vfat": "fat", "xfs": "xfs",
+	"btrfs": "btrfs", "f2fs": "f2fs"}

@@ -4,8 +4,9 @@ import (
 	"fmt"
 )
 
-// test is the command [ and test of the GRUB manual: strings, numbers, files, and, or, not, parentheses. Its order is GRUB's: three words
-// with an operator in the middle first, then two with one in front, then single words. Without any word it is true.
+// test is the command [ and test of the GRUB manual: strings, numbers, files, and, or, not, parentheses. Its order is
+// GRUB's: three words with an operator in the middle first, then two with one in front, then single words. Without any
+// word it is true.
 func test(s *shell, args []string) (int, error) {
 	if n := len(args); n > 0 && args[n-1] == "]" {
 		args = args[:n-1]

@@ -10,9 +10,11 @@ var clockNames = map[string]bool{
 	"YEAR": true, "MONTH": true, "DAY": true, "HOUR": true, "MINUTE": true, "SECOND": true, "WEEKDAY": true,
 }
 
-// onlyGRUBSets are other variables that GRUB may give values of the machine, its firmware or the network, and how names of such begin.
+// onlyGRUBSets are other variables that GRUB may give values of the machine, its firmware or the network, and how names
+// of such begin.
 var (
-	onlyGRUBSets     = map[string]bool{"lockdown": true, "shim_lock": true, "biosnum": true, "fw_path": true, "secureboot": true, "bootp": true}
+	onlyGRUBSets = map[string]bool{"lockdown": true, "shim_lock": true, "biosnum": true, "fw_path": true,
+		"secureboot": true, "bootp": true}
 	onlyGRUBPrefixes = []string{"net_", "pxe_", "efi", "smbios", "tpm"}
 )
 
@@ -49,9 +51,11 @@ func insmod(s *shell, args []string) (int, error) {
 	return unsure("insmod")(s, args)
 }
 
-// unsure makes a command that does nothing here, and of whose status only GRUB knows: of the screen, of ports, of modules.
+// unsure makes a command that does nothing here, and of whose status only GRUB knows: of the screen, of ports, of
+// modules.
 func unsure(name string) func(*shell, []string) (int, error) {
 	return func(s *shell, args []string) (int, error) {
-		return s.ask(question{what: "whether " + strings.Join(append([]string{name}, args...), " ") + " succeeds", failed: statusFalse})
+		return s.ask(question{what: "whether " + strings.Join(append([]string{name}, args...), " ") + " succeeds",
+			failed: statusFalse})
 	}
 }

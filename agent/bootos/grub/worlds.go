@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// worlds are the ways that a run can go where files do not tell: the order of names in a directory, whether a command of GRUB's would succeed,
-// whether a search would find something that is not read here. A run asks, and the first answer is the likely one; then it is done again with the
-// others, until each combination was had. What is started must be the same in all.
+// worlds are the ways that a run can go where files do not tell: the order of names in a directory, whether a command
+// of GRUB's would succeed, whether a search would find something that is not read here. A run asks, and the first
+// answer is the likely one; then it is done again with the others, until each combination was had. What is started must
+// be the same in all.
 type worlds struct {
 	path []choice // the answers of this run, in order
 	at   int      // of the next question in path
@@ -46,7 +47,8 @@ func (w *worlds) next() (what string, more bool) {
 	return "", false
 }
 
-// inAll runs in every world and returns what all of them come to. Where one differs it is a restart that names what it went by.
+// inAll runs in every world and returns what all of them come to. Where one differs it is a restart that names what it
+// went by.
 func (w *worlds) inAll(run func() (*Entry, error)) (*Entry, error) {
 	first, err := run()
 	if err != nil {
@@ -58,16 +60,19 @@ func (w *worlds) inAll(run func() (*Entry, error)) (*Entry, error) {
 			return first, nil
 		}
 		if n == maxWorlds {
-			return nil, &Restart{Why: fmt.Sprintf("its configuration goes by more than can be tried here, as %s, which only GRUB sees", what)}
+			return nil, &Restart{Why: fmt.Sprintf("its configuration goes by more than can be tried here, as %s, "+
+				"which only GRUB sees", what)}
 		}
 		other, err := run()
 		switch {
 		case errors.Is(err, ErrLimit):
 			return nil, err
 		case err != nil:
-			return nil, &Restart{Why: fmt.Sprintf("its configuration goes by %s, which only GRUB sees: it comes to %v, or to this: %v", what, first, err), Err: err}
+			return nil, &Restart{Why: fmt.Sprintf("its configuration goes by %s, which only GRUB sees: it comes to "+
+				"%v, or to this: %v", what, first, err), Err: err}
 		case !first.startsAs(other):
-			return nil, &Restart{Why: fmt.Sprintf("its configuration goes by %s, which only GRUB sees: it comes to %v, or to %v", what, first, other)}
+			return nil, &Restart{Why: fmt.Sprintf("its configuration goes by %s, which only GRUB sees: it comes to "+
+				"%v, or to %v", what, first, other)}
 		}
 	}
 }

@@ -33,7 +33,8 @@ const maxEntries = 1024
 // kindUKI is the kind of an entry that is a file in EFI/Linux.
 const kindUKI = "uki in EFI/Linux"
 
-// Entries lists the menu in the order of systemd-boot's newest version. Entries without their kernel, or for another kind of machine, are not in it.
+// Entries lists the menu in the order of systemd-boot's newest version. Entries without their kernel, or for another
+// kind of machine, are not in it.
 func Entries(files Files, o Options) ([]*Entry, error) {
 	var out []*Entry
 	found, seen := false, 0
@@ -64,7 +65,9 @@ func Entries(files Files, o Options) ([]*Entry, error) {
 					e = parse(name, dev, string(b), o.Arch)
 				}
 				if e != nil && e.architecture != "" && e.architecture != o.Arch && o.Version < 259 {
-					return nil, &grub.Restart{Entry: e.ID, Why: fmt.Sprintf("its architecture is %s, and older versions of systemd-boot know %s in small letters alone", e.architecture, o.Arch)}
+					return nil, &grub.Restart{Entry: e.ID,
+						Why: fmt.Sprintf("its architecture is %s, and older versions of systemd-boot know %s in "+
+							"small letters alone", e.architecture, o.Arch)}
 				}
 				if e != nil && files.Exists(dev, e.Kernel, false) {
 					out = append(out, e)

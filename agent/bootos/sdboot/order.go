@@ -15,8 +15,9 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// CompareVersions orders versions as UAPI.10, "Version Format Specification", and systemd do: ~ is before everything, also before the end;
-// then the end, then - ^ and . in this order; numbers by value and above letters; letters as ASCII has them. Other characters only separate.
+// CompareVersions orders versions as UAPI.10, "Version Format Specification", and systemd do: ~ is before everything,
+// also before the end; then the end, then - ^ and . in this order; numbers by value and above letters; letters as ASCII
+// has them. Other characters only separate.
 func CompareVersions(a, b string) int {
 	for {
 		a, b = strings.TrimLeftFunc(a, separates), strings.TrimLeftFunc(b, separates)

@@ -11,7 +11,9 @@ type rules struct {
 	stem     bool // an entry's name is its file's without .conf (before 245: issue 15068)
 	counters bool // and has the boot counters in it (before 259: pull request 38897)
 	keys     bool // entries are ordered by sort key, machine ID and version before their name (from 251 on: UAPI.1)
-	old      bool // the order is one of its own, which is not followed (before 250: by name in several ways, the last one being the default)
+	// the order is one of its own, which is not followed (before 250: by name in several ways, the last one being the
+	// default)
+	old bool
 }
 
 // rulesOf lists the rules that a version may have: at its edges it is not known what was carried into stable releases.
@@ -34,7 +36,8 @@ func rulesOf(version int) []rules {
 	for _, whole := range among(243, 245) {
 		for _, stripped := range stripped {
 			for _, keys := range among(250, 252) {
-				out = append(out, rules{stem: !whole, counters: !stripped, keys: keys, old: version != 0 && version < 250})
+				out = append(out, rules{stem: !whole, counters: !stripped, keys: keys, old: version != 0 &&
+					version < 250})
 			}
 		}
 	}
@@ -71,7 +74,8 @@ func (r rules) compare(a, b *Entry) int {
 			return c
 		}
 		if a.sortKey != "" {
-			c := cmp.Or(strings.Compare(a.sortKey, b.sortKey), strings.Compare(a.machineID, b.machineID), -CompareVersions(a.version, b.version))
+			c := cmp.Or(strings.Compare(a.sortKey, b.sortKey), strings.Compare(a.machineID, b.machineID),
+				-CompareVersions(a.version, b.version))
 			if c != 0 {
 				return c
 			}

@@ -13,8 +13,10 @@ import (
 // TestRulesOf: at the edges, and where the version is not known, there is more than one way.
 func TestRulesOf(t *testing.T) {
 	for version, want := range map[int]string{
-		0: "[{false true true false} {false false true false}]", 239: "[{true true false true}]", 244: "[{true true false true} {false true false true}]",
-		247: "[{false true false true}]", 251: "[{false true false false} {false true true false}]", 252: "[{false true true false}]",
+		0: "[{false true true false} {false false true false}]", 239: "[{true true false true}]",
+		244: "[{true true false true} {false true false true}]",
+		247: "[{false true false true}]", 251: "[{false true false false} {false true true false}]",
+		252: "[{false true true false}]",
 		258: "[{false true true false} {false false true false}]", 259: "[{false false true false}]",
 	} {
 		if got := fmt.Sprint(rulesOf(version)); got != want {
@@ -57,7 +59,8 @@ func TestLongPatterns(t *testing.T) {
 		t.Errorf("it took %v", d)
 	}
 	var restart *grub.Restart
-	if _, err := Default(manyFiles{"default " + stars + "bbb\n"}, Options{ESP: 1}); !errors.As(err, &restart) || !strings.Contains(err.Error(), "more than an entry's name") {
+	if _, err := Default(manyFiles{"default " + stars + "bbb\n"}, Options{ESP: 1}); !errors.As(err, &restart) ||
+		!strings.Contains(err.Error(), "more than an entry's name") {
 		t.Errorf("a pattern above the bound: %v", err)
 	}
 }

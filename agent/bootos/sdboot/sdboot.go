@@ -1,5 +1,6 @@
-// Package sdboot finds out which entry systemd-boot would start when nobody touches a key: from the Boot Loader Specification's entries
-// (UAPI.1) of the EFI system partition and of XBOOTLDR together, loader.conf(5), and the firmware's variables of the Boot Loader Interface.
+// Package sdboot finds out which entry systemd-boot would start when nobody touches a key: from the Boot Loader
+// Specification's entries (UAPI.1) of the EFI system partition and of XBOOTLDR together, loader.conf(5), and the
+// firmware's variables of the Boot Loader Interface.
 package sdboot
 
 import (
@@ -38,7 +39,8 @@ type Options struct {
 func Default(files Files, o Options) (*Entry, error) {
 	if o.Variables != nil {
 		if once := o.Variables.Loader("LoaderEntryOneShot"); once != "" {
-			return nil, &grub.Restart{Entry: once, Why: "it was chosen for one start, which only systemd-boot ticks off"}
+			return nil, &grub.Restart{Entry: once,
+				Why: "it was chosen for one start, which only systemd-boot ticks off"}
 		}
 		if o.Variables.Loader("LoaderConfigTimeoutOneShot") != "" {
 			return nil, &grub.Restart{Why: "its menu is to be shown at one start, which only systemd-boot ticks off"}
@@ -68,23 +70,28 @@ func Default(files Files, o Options) (*Entry, error) {
 	return e, e.check(files)
 }
 
-// automatic is the error of a menu that has nothing but entries that systemd-boot makes by itself; else it is the given one.
+// automatic is the error of a menu that has nothing but entries that systemd-boot makes by itself; else it is the given
+// one.
 func automatic(files Files, o Options, err error) error {
 	for _, a := range auto {
 		if a.file != "" && a.id != "auto-efi-default" && files.Exists(o.ESP, a.file, false) {
-			return &grub.Restart{Entry: a.id, Why: fmt.Sprintf("%v, and %s, which systemd-boot finds by itself, is not started with kexec", err, a.what), Err: err}
+			return &grub.Restart{Entry: a.id,
+				Why: fmt.Sprintf("%v, and %s, which systemd-boot finds by itself, is not started with kexec", err,
+					a.what), Err: err}
 		}
 	}
 	return err
 }
 
-// simple is a pattern that every version reads alike: in a set, characters and ranges. systemd-boot knows no negation, and takes other signs in a
-// set as fnmatch(3) does or does not.
+// simple is a pattern that every version reads alike: in a set, characters and ranges. systemd-boot knows no negation,
+// and takes other signs in a set as fnmatch(3) does or does not.
 var simple = regexp.MustCompile(`^([^\[\]\\]|\[([\w.+](-[\w.+])?)+\])*$`)
 
-// bounded refuses patterns that are longer than names are, since each is held against the name of each entry, and those that are not simple.
+// bounded refuses patterns that are longer than names are, since each is held against the name of each entry, and those
+// that are not simple.
 func bounded(conf map[string]string, vars Variables) error {
-	patterns := map[string]string{"default in loader.conf": conf["default"], "preferred in loader.conf": conf["preferred"]}
+	patterns := map[string]string{"default in loader.conf": conf["default"],
+		"preferred in loader.conf": conf["preferred"]}
 	if vars != nil {
 		for _, v := range []string{"LoaderEntryDefault", "LoaderEntryLastBooted"} {
 			patterns[v] = vars.Loader(v)
@@ -95,13 +102,15 @@ func bounded(conf map[string]string, vars Variables) error {
 			return &grub.Restart{Why: fmt.Sprintf("%s has %d bytes, more than an entry's name", what, len(p))}
 		}
 		if !simple.MatchString(p) {
-			return &grub.Restart{Entry: p, Why: fmt.Sprintf("%s is a pattern that is not read here as systemd-boot reads it", what)}
+			return &grub.Restart{Entry: p,
+				Why: fmt.Sprintf("%s is a pattern that is not read here as systemd-boot reads it", what)}
 		}
 	}
 	return nil
 }
 
-// waits refuses a menu that waits for somebody: systemd-boot starts nothing by itself then. The firmware's variable is above loader.conf.
+// waits refuses a menu that waits for somebody: systemd-boot starts nothing by itself then. The firmware's variable is
+// above loader.conf.
 func waits(conf map[string]string, vars Variables) error {
 	timeout, where := conf["timeout"], "loader.conf"
 	if vars != nil {
@@ -112,13 +121,16 @@ func waits(conf map[string]string, vars Variables) error {
 	if timeout != "menu-force" {
 		return nil
 	}
-	return &grub.Restart{Why: fmt.Sprintf("systemd-boot shows its menu and waits for somebody (timeout menu-force in %s)", where)}
+	return &grub.Restart{Why: fmt.Sprintf("systemd-boot shows its menu and waits for somebody (timeout menu-force in "+
+		"%s)", where)}
 }
 
 // choose follows the rules of each version that it may be. They must come to the same.
 func choose(files Files, o Options, conf map[string]string, entries []*Entry) (*Entry, error) {
 	if conf["default"] == "@saved" && o.Version != 0 && o.Version < 252 {
-		return nil, &grub.Restart{Entry: "@saved", Why: fmt.Sprintf("loader.conf wants the entry that was started last, which systemd-boot %d may not know", o.Version)}
+		return nil, &grub.Restart{Entry: "@saved",
+			Why: fmt.Sprintf("loader.conf wants the entry that was started last, which systemd-boot %d may not know",
+				o.Version)}
 	}
 	var e *Entry
 	var err error
@@ -129,8 +141,10 @@ func choose(files Files, o Options, conf map[string]string, entries []*Entry) (*
 			continue
 		}
 		if e != other || (err == nil) != (no == nil) {
-			return nil, &grub.Restart{Entry: conf["default"], Why: fmt.Sprintf("systemd-boot's versions name and order entries differently, and here it matters: %s or %s",
-				outcome(e, err), outcome(other, no))}
+			return nil, &grub.Restart{Entry: conf["default"],
+				Why: fmt.Sprintf("systemd-boot's versions name and order entries differently, and here it matters: "+
+					"%s or %s",
+					outcome(e, err), outcome(other, no))}
 		}
 	}
 	return e, err
@@ -157,7 +171,9 @@ func (r rules) choose(files Files, o Options, conf map[string]string, entries []
 		}
 	}
 	if want == "@saved" && o.Variables == nil && len(entries) > 1 {
-		return nil, &grub.Restart{Entry: want, Why: "loader.conf wants the entry that was started last, and the firmware's variable that names it cannot be read"}
+		return nil, &grub.Restart{Entry: want,
+			Why: "loader.conf wants the entry that was started last, and the firmware's variable that names it " +
+				"cannot be read"}
 	}
 	e, err := r.find(files, o, entries, pick(want, saved))
 	if err != nil {
@@ -169,8 +185,11 @@ func (r rules) choose(files Files, o Options, conf map[string]string, entries []
 		}
 		e = entries[0]
 		// Versions before 245 compare the pattern with the name without .conf.
-		if old := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, want+".conf") }); o.Version == 0 && old > 0 {
-			return nil, &grub.Restart{Entry: entries[old].ID, Why: fmt.Sprintf("loader.conf says %q without .conf, which systemd-boot's versions read differently", want)}
+		if old := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, want+".conf") }); o.Version == 0 &&
+			old > 0 {
+			return nil, &grub.Restart{Entry: entries[old].ID,
+				Why: fmt.Sprintf("loader.conf says %q without .conf, which systemd-boot's versions read differently",
+					want)}
 		}
 	}
 	if e == nil {
@@ -180,7 +199,8 @@ func (r rules) choose(files Files, o Options, conf map[string]string, entries []
 	if p := conf["preferred"]; p != "" {
 		i := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, p) && x.Left != 0 })
 		if i >= 0 && entries[i] != e {
-			return nil, &grub.Restart{Entry: entries[i].ID, Why: "loader.conf prefers it, and older versions of systemd-boot do not know the word"}
+			return nil, &grub.Restart{Entry: entries[i].ID,
+				Why: "loader.conf prefers it, and older versions of systemd-boot do not know the word"}
 		}
 	}
 	return e, nil
@@ -198,14 +218,15 @@ func pick(pattern, saved string) string {
 	return pattern
 }
 
-// find returns the first entry that a pattern fits, in the order of the menu; nil when it fits none. Entries that systemd-boot makes by
-// itself come after the others.
+// find returns the first entry that a pattern fits, in the order of the menu; nil when it fits none. Entries that
+// systemd-boot makes by itself come after the others.
 func (r rules) find(files Files, o Options, entries []*Entry, pattern string) (*Entry, error) {
 	if pattern == "" {
 		return nil, nil
 	}
 	if r.stem && slices.ContainsFunc(entries, func(e *Entry) bool { return e.kind == kindUKI }) {
-		return nil, &grub.Restart{Entry: pattern, Why: "systemd-boot before 245 has names of its own for unified kernel images"}
+		return nil, &grub.Restart{Entry: pattern,
+			Why: "systemd-boot before 245 has names of its own for unified kernel images"}
 	}
 	var first *Entry
 	for _, e := range entries {
@@ -247,8 +268,9 @@ const maxPattern = 1024
 // maxFile bounds, in bytes, an entry and loader.conf.
 const maxFile = 64 << 10
 
-// readConf returns the settings of loader.conf; of a key that is given twice the last counts. A default that begins with @ and is not @saved is passed
-// over; before 252 versions may have taken it for a name, which matters where one stands above it.
+// readConf returns the settings of loader.conf; of a key that is given twice the last counts. A default that begins
+// with @ and is not @saved is passed over; before 252 versions may have taken it for a name, which matters where one
+// stands above it.
 func readConf(files Files, esp, version int) (map[string]string, error) {
 	const name = "/loader/loader.conf"
 	conf := map[string]string{}
@@ -270,7 +292,8 @@ func readConf(files Files, esp, version int) (map[string]string, error) {
 		conf[key] = value
 	}
 	if odd != "" && (strings.EqualFold(odd, "@saved") || conf["default"] != "" && version < 252) {
-		return nil, &grub.Restart{Entry: odd, Why: "systemd-boot's versions differ in what this default in loader.conf means"}
+		return nil, &grub.Restart{Entry: odd,
+			Why: "systemd-boot's versions differ in what this default in loader.conf means"}
 	}
 	return conf, nil
 }

@@ -45,7 +45,8 @@ func Program(sections ...Section) []byte {
 	return b
 }
 
-// BootEntry makes an active EFI_LOAD_OPTION for a file of a GPT partition, whose GUID is given as its 16 bytes on the disk.
+// BootEntry makes an active EFI_LOAD_OPTION for a file of a GPT partition, whose GUID is given as its 16 bytes on the
+// disk.
 func BootEntry(title string, partition [16]byte, number uint32, file string, options []byte) []byte {
 	le := binary.LittleEndian
 	hd := make([]byte, 42)
