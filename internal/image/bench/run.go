@@ -60,14 +60,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := sparse.Copy(ctx, *disk, b.disk); err != nil {
 		return err
 	}
-	if err := b.all(); err != nil {
-		return err
+	failed := b.all()
+	if len(b.report.Rows) == 0 {
+		return failed
+	}
+	if failed != nil { // what was measured before is not thrown away, and is not taken for a whole run
+		b.report.Machine["failed"] = failed.Error()
 	}
 	b.judge()
-	if err := b.report.Print(stdout); err != nil {
-		return err
-	}
-	return b.report.Save(*out)
+	return errors.Join(failed, b.report.Print(stdout), b.report.Save(*out))
 }
 
 // limit bounds, generously, every program that is measured.
