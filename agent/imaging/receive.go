@@ -47,7 +47,8 @@ func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *s
 		kick: make(chan struct{}, 1), again: make(chan struct{}, 1), state: make(chan struct{}, 1)}
 	w, err := restore.NewWriter(r.plan, r.target, restore.WriterOptions{
 		Name: r.d.Image.Name, Workers: r.o.Workers, Memory: r.o.WriterMemory,
-		Again: rc.onAgain, Rejected: rc.onRejected, Doubtful: rc.grouped, Have: have, ReadBack: r.d.Verify && !repair,
+		Again: rc.onAgain, Rejected: rc.onRejected,
+		Doubtful: func() bool { return rc.grouped() != nil }, Have: have, ReadBack: r.d.Verify && !repair,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.disk.Path, err)
@@ -374,20 +375,20 @@ func (rc *reception) onAgain(off, n int64) {
 // onRejected reports a chunk whose bytes are not what the index says. The server then looks at its own copy of it.
 // Where many come so by multicast, the receiver leaves the group for a while.
 func (rc *reception) onRejected(d *image.DamageError) {
-	if rc.grouped() {
-		rc.mu.Lock()
-		recv := rc.recv
-		rc.mu.Unlock()
+	if recv := rc.grouped(); recv != nil {
 		recv.Wrong()
 	}
 	rc.o.Report.Refused(d.Chunk, d.Error()+"; it was not written and is asked for again")
 }
 
-// grouped reports whether bytes come by multicast, which others than the server may send to.
-func (rc *reception) grouped() bool {
+// grouped is the receiver while bytes come by multicast, which others than the server may send to; else nil.
+func (rc *reception) grouped() Receiver {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	return rc.recv != nil && rc.phase == cast.Receiving
+	if rc.phase != cast.Receiving {
+		return nil
+	}
+	return rc.recv
 }
 
 func (rc *reception) firstByte(way string) {
