@@ -74,7 +74,8 @@ func canWrite(f *facts) error {
 	case f.sanitize.Running, f.nvmeLast.State == nvme.Running:
 		return errors.New("it is sanitizing itself just now; wait until that is done, or erase it by a sanitize")
 	case f.failed != nil, f.nvmeLast.State == nvme.Failed:
-		return errors.New("its last sanitize failed, and it takes nothing but another one; erase it by a sanitize, or " +
+		return errors.New("its last sanitize failed, and it takes nothing but another one; erase it by a sanitize, " +
+			"or " +
 			"destroy it")
 	}
 	return nil

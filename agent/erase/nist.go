@@ -38,7 +38,8 @@ func judge(m *method, f *facts, r *erasure.Result) (term, reason string) {
 // term is what the tables say of a method on this sort of disk.
 func (f *facts) term(m *method) (term, reason string) {
 	flash := !f.rotates()
-	crypto := "the disk has thrown away the key of all that it had encrypted; this holds for what was written while it " +
+	crypto := "the disk has thrown away the key of all that it had encrypted; this holds for what was written while " +
+		"it " +
 		"encrypted, which its maker answers for"
 	switch m.name {
 	case erasure.Discard, erasure.SecureDiscard:

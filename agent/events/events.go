@@ -107,7 +107,8 @@ func (r *Reporter) Refused(chunk int, message string) {
 // longer is left out, and said to be. A batch has room for a dozen of them, and a session has one.
 func (r *Reporter) Result(step, level, message string, result json.RawMessage) {
 	if len(result) > session.MaxResult {
-		r.Log(session.Error, fmt.Sprintf("the result of %d bytes is longer than the %d that an event may carry, and is "+
+		r.Log(session.Error, fmt.Sprintf("the result of %d bytes is longer than the %d that an event may carry, and "+
+			"is "+
 			"left out", len(result), session.MaxResult))
 		result = nil
 	}

@@ -31,7 +31,8 @@ func footer(r io.ReaderAt, size int64) (int64, string, error) {
 	// at 60.
 	disk := int64(be.Uint64(f[48:]))
 	if kind := be.Uint32(f[60:]); kind != 2 {
-		return 0, "", fmt.Errorf("it ends as a VHD of type %d does, and does not begin as one: its beginning is missing", kind)
+		return 0, "", fmt.Errorf("it ends as a VHD of type %d does, and does not begin as one: its beginning is "+
+			"missing", kind)
 	}
 	if disk != size-footerSize {
 		return 0, "", fmt.Errorf("it is a fixed VHD of a disk of %d bytes, and has %d: it was cut or joined wrongly",

@@ -16,7 +16,8 @@ func (c *Config) StartNotes() []string {
 	case e.Problem != "":
 		return []string{"what UEFI firmware can start of it is not known: " + e.Problem}
 	case len(e.Loaders) == 0:
-		return []string{"its EFI system partition has no boot loader that is known: no UEFI machine starts it by itself"}
+		return []string{"its EFI system partition has no boot loader that is known: no UEFI machine starts it by " +
+			"itself"}
 	default:
 		return []string{"it has no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for " +
 			strings.Join(e.Loaders[:min(len(e.Loaders), 4)], ", ") +

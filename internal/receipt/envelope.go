@@ -139,9 +139,3 @@ func (e *Envelope) Unverified() (*Receipt, error) {
 	}
 	return r, nil
 }
-
-// Marshal writes the envelope as one line.
-func (e *Envelope) Marshal() ([]byte, error) {
-	b, err := json.Marshal(e)
-	return append(b, '\n'), err
-}

@@ -95,7 +95,8 @@ func TestChoose(t *testing.T) {
 		{"pci:v8086d100E", "e1000 mii"},
 		{"vfat,msdos,dm-mod", "dm_mod fat msdos vfat"},
 		{"scsi_mod", ""},
-		{"all", "crc32c_generic i915 hid dm_mod e1000 mii virtio_net ath sd_mod virtio virtio_mem ext4 fat msdos vfat x"},
+		{"all", "crc32c_generic i915 hid dm_mod e1000 mii virtio_net ath sd_mod virtio virtio_mem ext4 fat msdos " +
+			"vfat x"},
 	} {
 		got, err := tr.Choose(strings.Split(c.selection, ","))
 		if err != nil || moduleNames(got) != c.want {

@@ -6,11 +6,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -144,10 +142,7 @@ func newKey() ([]byte, error) {
 
 func newToken() ([]byte, error) { return []byte(rand.Text() + rand.Text() + "\n"), nil }
 
-func pinOf(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
+func pinOf(cert *x509.Certificate) string { return receipt.Pin(cert.RawSubjectPublicKeyInfo) }
 
 // PinnedTLS is the configuration of a client that knows the server by its pin and by nothing else.
 func PinnedTLS(pin string) *tls.Config {

@@ -37,16 +37,18 @@ func sendCommand(u *ui.UI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send FILE|-",
 		Short: "Send a file, a device or standard input",
-		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is printed on standard output.
+		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is printed on standard
+output.
 
-It ends when at least --min-receivers have come and every one that came has everything, or has gone; with --keep it serves
-until it is interrupted. It fails, with their names, if one that came has not everything: it was killed, lost, or gave up. One that
-fails before its first report never came: the sender waits on, for ever or for --max-wait after the first. Receivers may come at any
-time and get what they missed. When it is killed, start it anew with --ticket, what it printed on standard error for that (its
-secret: keep it), and the same file: receivers go on where they were. Another file is refused.
+It ends when at least --min-receivers have come and every one that came has everything, or has gone; with --keep it
+serves until it is interrupted. It fails, with their names, if one that came has not everything: it was killed, lost,
+or gave up. One that fails before its first report never came: the sender waits on, for ever or for --max-wait after
+the first. Receivers may come at any time and get what they missed. When it is killed, start it anew with --ticket,
+what it printed on standard error for that (its secret: keep it), and the same file: receivers go on where they were.
+Another file is refused.
 
-A file must not change while it is sent. If its size or its times do, or it cannot be read, the sender fails, and so do all
-receivers that are not done. Of a device nobody can tell: see that nothing writes to it.`,
+A file must not change while it is sent. If its size or its times do, or it cannot be read, the sender fails, and so
+do all receivers that are not done. Of a device nobody can tell: see that nothing writes to it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true

@@ -32,8 +32,9 @@ What a file is, is told by what is in it, not by its name:
   a tar file of these, packed or not, with one disk and nothing else in it
 A directory is a Clonezilla image, or an OCI layout such as another store, of which --image names the image.
 
-What a file system calls free is left out, if it was recognised beyond doubt; everything else that is not zero is stored, also what
-lies in no partition (--gaps drop leaves that out, and says how much). Chunks that the store has already are not stored again.`,
+What a file system calls free is left out, if it was recognised beyond doubt; everything else that is not zero is
+stored, also what lies in no partition (--gaps drop leaves that out, and says how much). Chunks that the store has
+already are not stored again.`,
 		Example: `  diskcast image import debian.img --name debian
   diskcast image import debian.qcow2 --name debian --level small
   diskcast image import /home/partimag/lab-2024 --name lab

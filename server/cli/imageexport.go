@@ -47,7 +47,8 @@ A file that exists is not overwritten.`,
 				return usage("--format %q is none of oci, raw, qcow2, partclone", format)
 			}
 			if given := cmd.Flags().Changed("partition"); given != (format == "partclone") {
-				return usage("--partition says which partition --format partclone writes, and goes with no other format")
+				return usage("--partition says which partition --format partclone writes, and goes with no other " +
+					"format")
 			}
 			began := time.Now()
 			export := e.exportHere

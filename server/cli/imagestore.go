@@ -81,8 +81,8 @@ func imageGC(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Free the space of what no image needs",
-		Long: `Free the space of what no image needs: blobs of removed images, and what killed programs left. Images that are open, as by a
-session, keep what is theirs. While something is captured or imported, it fails and changes nothing.`,
+		Long: `Free the space of what no image needs: blobs of removed images, and what killed programs left. Images that are open,
+as by a session, keep what is theirs. While something is captured or imported, it fails and changes nothing.`,
 		Example: `  diskcast image gc --dry-run
   diskcast image gc --unnamed --partial`,
 		Args: cobra.NoArgs,
@@ -117,8 +117,8 @@ func imageDiff(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "Compare two images chunk by chunk",
-		Long: `Compare two images chunk by chunk: how much of NEW is the same at the same place, what has changed, and how many bytes a
-delta restore of NEW has to send to a disk that has OLD.`,
+		Long: `Compare two images chunk by chunk: how much of NEW is the same at the same place, what has changed, and how many bytes
+a delta restore of NEW has to send to a disk that has OLD.`,
 		Example: "  diskcast image diff debian-2024-05 debian-2024-06",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {

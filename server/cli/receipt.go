@@ -22,8 +22,9 @@ func receiptCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "receipt",
 		Short: "Show and check the signed accounts of what was done to disks",
-		Long: `A receipt says what was done to one disk of one machine: by which method, when, by whose word, with which result, and what of the
-disk was not reached. It is signed with the server's key, and whoever knows the pin of that key needs nothing else to check it.`,
+		Long: `A receipt says what was done to one disk of one machine: by which method, when, by whose word, with which result, and
+what of the disk was not reached. It is signed with the server's key, and whoever knows the pin of that key needs
+nothing else to check it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -80,8 +81,9 @@ func receiptGet(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get [SESSION]",
 		Short: "Fetch a session's receipts from the server, a file each; without SESSION, all there are",
-		Long: `Fetch receipts and check their signatures before they are written. Receipts outlive their sessions, and a machine that was
-offered its part again has one for each time. A file that is there and is another receipt is left alone, and it is an error.`,
+		Long: `Fetch receipts and check their signatures before they are written. Receipts outlive their sessions, and a machine that
+was offered its part again has one for each time. A file that is there and is another receipt is left alone, and it is
+an error.`,
 		Example: `  diskcast receipt get s7 --out receipts/
   diskcast receipt show receipts/s7-*.json`,
 		Args: cobra.MaximumNArgs(1),
@@ -128,10 +130,11 @@ func writeReceipt(dir string, raw []byte, pin string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !filepath.IsLocal(strings.ReplaceAll(r.ID, "/", "-")) {
+	name := strings.ReplaceAll(r.ID, "/", "-") + ".json"
+	if !filepath.IsLocal(name) {
 		return "", fmt.Errorf("the receipt's name %q is no file name", r.ID)
 	}
-	name := filepath.Join(dir, strings.ReplaceAll(r.ID, "/", "-")+".json")
+	name = filepath.Join(dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -151,77 +154,69 @@ func writeReceipt(dir string, raw []byte, pin string) (string, error) {
 }
 
 func receiptShow(e *env) *cobra.Command {
-	var pin string
 	var html bool
 	cmd := &cobra.Command{
 		Use:   "show FILE...",
 		Short: "Print receipts, one page for many machines",
 		Example: `  diskcast receipt show s7/*.json
   diskcast receipt show --html s7/*.json > s7.html`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			trusted, err := e.trustedPin(pin)
-			if err != nil {
-				return err
-			}
-			all, err := receipts(args, trusted)
-			if err != nil {
-				return err
-			}
-			switch {
-			case html:
-				err = receipt.Page(e.Out, all)
-			case e.JSON:
-				err = e.Doc(receiptDocs(all))
-			default:
-				err = e.printReceipts(all)
-			}
-			return errors.Join(err, badSignatures(all))
-		},
 	}
-	cmd.Flags().StringVar(&pin, "pin", "",
-		"pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
+	e.readsReceipts(cmd, func(_ []string, all []receipt.Signed) error {
+		switch {
+		case html:
+			return receipt.Page(e.Out, all)
+		case e.JSON:
+			return e.Doc(receiptDocs(all))
+		}
+		return e.printReceipts(all)
+	})
 	cmd.Flags().BoolVar(&html, "html", false, "print a page of HTML, to be kept or printed")
 	return cmd
 }
 
 func receiptVerify(e *env) *cobra.Command {
-	var pin string
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
 		Short: "Check the signatures of receipts",
-		Long: `Check that each receipt was signed by the key with the pin and was not changed since. It fails if one was not, whatever the receipt says;
-a receipt that says "failed" and is signed is a sound receipt.`,
+		Long: `Check that each receipt was signed by the key with the pin and was not changed since. It fails if one was not,
+whatever the receipt says; a receipt that says "failed" and is signed is a sound receipt.`,
 		Example: `  diskcast receipt verify --pin sha256:9f86d0... s7/*.json`,
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			trusted, err := e.trustedPin(pin)
-			if err != nil {
-				return err
-			}
-			all, err := receipts(args, trusted)
-			if err != nil {
-				return err
-			}
-			if e.JSON {
-				err = e.Doc(receiptDocs(all))
-			} else {
-				for i, r := range all {
-					word := "the signature holds: " + r.Kind + " " + r.Result
-					if r.Bad != "" {
-						word = r.Bad
-					}
-					if _, err = fmt.Fprintf(e.Out, "%s: %s\n", args[i], word); err != nil {
-						break
-					}
-				}
-			}
-			return errors.Join(err, badSignatures(all))
-		},
 	}
+	e.readsReceipts(cmd, func(files []string, all []receipt.Signed) error {
+		if e.JSON {
+			return e.Doc(receiptDocs(all))
+		}
+		for i, r := range all {
+			word := "the signature holds: " + r.Kind + " " + r.Result
+			if r.Bad != "" {
+				word = r.Bad
+			}
+			if _, err := fmt.Fprintf(e.Out, "%s: %s\n", files[i], word); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return cmd
+}
+
+// readsReceipts makes cmd one that reads receipts from files, shows them, and fails when one is not to be believed.
+func (e *env) readsReceipts(cmd *cobra.Command, show func(files []string, all []receipt.Signed) error) {
+	var pin string
 	cmd.Flags().StringVar(&pin, "pin", "",
 		"pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
-	return cmd
+	cmd.Args = cobra.MinimumNArgs(1)
+	cmd.RunE = func(_ *cobra.Command, files []string) error {
+		trusted, err := e.trustedPin(pin)
+		if err != nil {
+			return err
+		}
+		all, err := receipts(files, trusted)
+		if err != nil {
+			return err
+		}
+		return errors.Join(show(files, all), badSignatures(all))
+	}
 }
 
 func badSignatures(all []receipt.Signed) error {

@@ -35,7 +35,7 @@ func TestReceipts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, err := env.Marshal()
+	good, err := json.Marshal(env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestReceipts(t *testing.T) {
 	}
 	pin := env.Signatures[0].KeyID
 	env.Payload = bytes.Replace(env.Payload, []byte("S1"), []byte("S2"), 1)
-	bad, err := env.Marshal()
+	bad, err := json.Marshal(env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,13 +26,13 @@ func imageRestore(e *env) *cobra.Command {
 		Use:   "restore IMAGE TARGET",
 		Short: "Write an image to a disk or a file of this machine",
 		Long: `Write an image to a disk or a file of this machine, with the same engine that nodes use: what does not fit is refused
-before the first write, and every chunk is hashed before it is written. A disk, or a file that holds something, is asked about first,
-unless --yes is given. A target that is in use is refused.
+before the first write, and every chunk is hashed before it is written. A disk, or a file that holds something, is
+asked about first, unless --yes is given. A target that is in use is refused.
 
-On a target that is larger than the image's disk, the last partition is given the rest, and after everything was written and
-verified its file system (ext2, ext3, ext4, XFS or btrfs) is grown by this machine's kernel, which takes root; where that cannot be,
-a warning says what is left to be done. --grow=false leaves all sizes as they are. A smaller target will do if no partition's
-file system reaches beyond its end.`,
+On a target that is larger than the image's disk, the last partition is given the rest, and after everything was
+written and verified its file system (ext2, ext3, ext4, XFS or btrfs) is grown by this machine's kernel, which takes
+root; where that cannot be, a warning says what is left to be done. --grow=false leaves all sizes as they are. A
+smaller target will do if no partition's file system reaches beyond its end.`,
 		Example: `  diskcast image restore debian /dev/sdb --verify
   diskcast image restore debian disk.img --size 20G
   diskcast image restore debian /dev/sdb --delta --yes`,

@@ -25,8 +25,8 @@ func serveCommand(e *env) *cobra.Command {
 		Long: `Serve network boot, casts and the API on one interface until interrupted.
 
 Beside a site's DHCP server, --dhcp proxy adds only what network boot needs. On a LAN without one, --dhcp full gives
-addresses as well; it looks for another one at the start, for 4 seconds, and is refused if there is one. With --dhcp off, the
-site's DHCP server sends machines to this one by itself.
+addresses as well; it looks for another one at the start, for 4 seconds, and is refused if there is one. With --dhcp
+off, the site's DHCP server sends machines to this one by itself.
 
 Killed at any moment and started again, the server goes on with the sessions it had.`,
 		Example: `  diskcast serve --interface eth1

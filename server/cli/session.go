@@ -47,11 +47,13 @@ WHICH nodes:
 The session starts with the first node, or with --min-nodes of them, or when --max-wait is over. Nodes that come later
 join in, and only what they miss is sent again. It ends when every node is done or has failed.
 
-On a disk that is larger than the image's, the last partition and its file system (ext2, ext3, ext4, XFS or btrfs) are grown to
-the end of the disk, after everything was written, and verified if that was asked for. --grow=false leaves all sizes as they are.
+On a disk that is larger than the image's, the last partition and its file system (ext2, ext3, ext4, XFS or btrfs) are
+grown to the end of the disk, after everything was written, and verified if that was asked for. --grow=false leaves
+all sizes as they are.
 
-With --capture, one node's disk becomes an image on the server instead: the node reads all that no file system calls free,
-and sends the chunks that no image of the server has. A node or server that is switched off in between goes on where it was.
+With --capture, one node's disk becomes an image on the server instead: the node reads all that no file system calls
+free, and sends the chunks that no image of the server has. A node or server that is switched off in between goes on
+where it was.
 
 Which DISK (all parts of the rule must hold; exactly one disk must be left):
   only                 the machine's only disk (the default); removable and USB disks do not count
@@ -59,8 +61,8 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
   type=nvme|ssd|hdd|usb   min=100G  max=2T
   smallest  largest    of those that are left; first: by place
   path=/dev/sda        what the kernel calls so when the node's first plan is made; it may be another disk at each start
-Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's first plan
-in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.`,
+Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's
+first plan in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.`,
 		Example: `  diskcast session create --image debian --nodes 30 --watch
   diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
   diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
@@ -356,8 +358,8 @@ func sessionWatch(e *env) *cobra.Command {
 		Use:   "watch SESSION",
 		Short: "Follow a session until it is over",
 		Long: `Follow a session until it is over; then print a timeline of each node. With --json, every change is one line of JSON
-(docs/operator-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5 that every node
-has it and some machines will not start from it by themselves, for the reasons that are told.`,
+(docs/operator-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5
+that every node has it and some machines will not start from it by themselves, for the reasons that are told.`,
 		Example: "  diskcast session watch s1\n  diskcast session watch s1 --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {

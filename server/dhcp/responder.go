@@ -181,7 +181,8 @@ func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*d
 		r.others.note(id, nil, givesUnknown)
 		if c.Kind != Plain {
 			r.cfg.Observe(Seen{Client: c,
-				Problem: fmt.Sprintf("it took the offer of another DHCP server, %v: this server does not boot it then; "+
+				Problem: fmt.Sprintf("it took the offer of another DHCP server, %v: this server does not boot it "+
+					"then; "+
 					"stop that server, or let it give the addresses and serve with --dhcp proxy", id)})
 		}
 		return nil, nil

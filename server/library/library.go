@@ -82,7 +82,8 @@ func Advised(err error) error {
 	}
 	return &advice{fmt.Errorf("%w; import or capture the same disk again (`diskcast image import FILE --name %s`), "+
 		"or fetch the image again from a sound copy "+
-		"(`diskcast image import DIR --image %s --name %s`, `diskcast image pull`): what is damaged is then stored anew", err, name, damage.Image, name)}
+		"(`diskcast image import DIR --image %s --name %s`, `diskcast image pull`): what is damaged is then stored "+
+		"anew", err, name, damage.Image, name)}
 }
 
 // advice is an error with what can be done about it.

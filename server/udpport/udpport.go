@@ -55,7 +55,8 @@ func listen(iface string, port int, shared bool) (*net.UDPConn, error) {
 	case errors.Is(err, unix.EADDRINUSE):
 		return nil, &InUseError{Port: port, Iface: iface, Holders: holders(port)}
 	case err != nil:
-		return nil, fmt.Errorf("listen on UDP port %d of %s: %w (it needs root or CAP_NET_BIND_SERVICE and CAP_NET_RAW)", port, iface, err)
+		return nil, fmt.Errorf("listen on UDP port %d of %s: %w (it needs root or CAP_NET_BIND_SERVICE and "+
+			"CAP_NET_RAW)", port, iface, err)
 	}
 	return c.(*net.UDPConn), nil
 }

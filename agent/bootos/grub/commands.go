@@ -277,18 +277,12 @@ func source(s *shell, args []string) (int, error) {
 
 // configfile goes over to another configuration. It comes back only when that has no menu, with success as GRUB has it.
 func configfile(s *shell, args []string) (int, error) {
-	name := s.get("prefix") + "/grub.cfg"
-	if len(args) > 0 {
-		name = args[0]
-	} else if why := s.doubts["prefix"]; why != "" {
-		return statusFalse, &Restart{Why: why}
+	f, name, err := s.next(args)
+	if err != nil {
+		return statusFalse, err
 	}
-	f, err := s.locate(name)
-	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
+	if f == nil {
 		return ok, s.missing(name)
-	}
-	if why := s.doubt(name); why != "" {
-		return statusFalse, &Restart{Why: why}
 	}
 	if err := s.deeper(); err != nil {
 		return statusFalse, err
@@ -305,6 +299,24 @@ func configfile(s *shell, args []string) (int, error) {
 	}
 	s.loaded = e
 	return ok, errBoot
+}
+
+// next is the configuration to go over to, that of $prefix by default; nil when it is not there.
+func (s *shell) next(args []string) (f *File, name string, err error) {
+	name = s.get("prefix") + "/grub.cfg"
+	if len(args) > 0 {
+		name = args[0]
+	} else if why := s.doubts["prefix"]; why != "" {
+		return nil, name, &Restart{Why: why}
+	}
+	at, err := s.locate(name)
+	if err != nil || !s.files.Exists(at.Device, at.Path, false) {
+		return nil, name, nil
+	}
+	if why := s.doubt(name); why != "" {
+		return nil, name, &Restart{Why: why}
+	}
+	return &at, name, nil
 }
 
 // missing is the error of a name that leads where nothing can be read from here; nil when the file itself may only not

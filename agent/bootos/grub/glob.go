@@ -82,7 +82,8 @@ func (s *shell) glob(p pattern) ([]string, error) {
 			return []string{p.text}, nil
 		}
 		if p.cut(1, end).has() {
-			return nil, &Restart{Why: fmt.Sprintf("its configuration looks on all disks for %s, and only GRUB sees them", p.text)}
+			return nil, &Restart{Why: fmt.Sprintf("its configuration looks on all disks for %s, and only GRUB sees "+
+				"them", p.text)}
 		}
 		heads = []string{p.text[:end+1]}
 	}

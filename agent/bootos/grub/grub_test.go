@@ -305,9 +305,11 @@ menuentry "Settings" { fwsetup }`,
 		{"a file that sources itself", &fakeFiles{files: map[string]string{"1:/g": "source /g\nsource /g"}},
 			File{1, "/g"}, nil, ErrLimit},
 		{"a fallback without end",
-			&fakeFiles{files: map[string]string{"1:/g": "set timeout=0\nset fallback=0\nmenuentry a { set fallback=0; }"}}, File{1, "/g"}, nil, ErrLimit},
+			&fakeFiles{files: map[string]string{"1:/g": "set timeout=0\nset fallback=0\nmenuentry a { set " +
+				"fallback=0; }"}}, File{1, "/g"}, nil, ErrLimit},
 		{"names of searches without end",
-			&fakeFiles{files: map[string]string{"1:/g": "while true; do set a=b$a; search --label nosuch --set $a; done"}}, File{1, "/g"}, nil, ErrLimit},
+			&fakeFiles{files: map[string]string{"1:/g": "while true; do set a=b$a; search --label nosuch --set $a; " +
+				"done"}}, File{1, "/g"}, nil, ErrLimit},
 		{"large files without end",
 			&fakeFiles{files: map[string]string{"1:/g": "while true; do source /h; done",
 				"1:/h": strings.Repeat("#", 4<<20)}}, File{1, "/g"}, nil, ErrLimit},

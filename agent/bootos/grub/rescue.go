@@ -114,17 +114,11 @@ const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 // normal goes over to a configuration, that of $prefix by default, with the variables and the menu that there are.
 // Where it comes to no menu GRUB waits at its prompt.
 func normal(s *shell, args []string) (int, error) {
-	name := s.get("prefix") + "/grub.cfg"
-	if len(args) > 0 {
-		name = args[0]
-	} else if why := s.doubts["prefix"]; why != "" {
-		return statusFalse, &Restart{Why: why}
+	f, name, err := s.next(args)
+	if err != nil {
+		return statusFalse, err
 	}
-	f, err := s.locate(name)
-	if err == nil && s.files.Exists(f.Device, f.Path, false) {
-		if why := s.doubt(name); why != "" {
-			return statusFalse, &Restart{Why: why}
-		}
+	if f != nil {
 		e, err := s.config(f.Device, f.Path)
 		if err != nil {
 			return statusFalse, err

@@ -117,7 +117,8 @@ func (fs *FS) super(sb []byte) error {
 	}
 	incompat, ro := le.Uint64(sb[0xbc:]), le.Uint64(sb[0xb4:])
 	if unknown := incompat &^ knownIncompat; unknown != 0 {
-		return fmt.Errorf("unknown incompatible features %#x (zoned, extent tree v2 and stripe tree are not understood)", unknown)
+		return fmt.Errorf("unknown incompatible features %#x (zoned, extent tree v2 and stripe tree are not "+
+			"understood)", unknown)
 	}
 	if unknown := ro &^ knownROCompat; unknown != 0 {
 		return fmt.Errorf("unknown read-only compatible features %#x", unknown)

@@ -161,7 +161,8 @@ func (fs *FS) checkpoints() error {
 	if !fs.info.Clean {
 		fs.whole = true
 		fs.info.Notes = append(fs.info.Notes,
-			"It was not cleanly unmounted: what was synced since its last checkpoint will be recovered on first mount. "+
+			"It was not cleanly unmounted: what was synced since its last checkpoint will be recovered on first "+
+				"mount. "+
 				"That is not in its tables, so it is captured whole.")
 	}
 	return nil

@@ -157,7 +157,8 @@ func (fs *FS) volume() error {
 	if hibernated {
 		fs.whole, fs.info.Clean = true, false
 		fs.info.Notes = append(fs.info.Notes,
-			"Windows is hibernated in it (hiberfil.sys): its memory may know of files that the disk does not, so it is "+
+			"Windows is hibernated in it (hiberfil.sys): its memory may know of files that the disk does not, so it "+
+				"is "+
 				"captured whole. A restored machine will try to resume, which is dangerous on another machine, or "+
 				"after the disk was written. "+
 				"Shut Windows down with `shutdown /s /f /t 0` before the capture if that is not wanted.")
