@@ -97,23 +97,24 @@ an error.`,
 				return err
 			}
 			if len(list) == 0 {
-				return fmt.Errorf("there are no receipts: a part has one when its node had a plan for its disk and " +
+				return errors.New("there are no receipts: a part has one when its node had a plan for its disk and " +
 					"has ended")
 			}
 			pin, err := e.trustedPin("")
 			if err != nil {
 				return err
 			}
-			for _, raw := range list {
-				name, err := writeReceipt(out, raw, pin)
-				if err != nil {
-					return err
-				}
-				if _, err := fmt.Fprintln(e.Out, name); err != nil {
+			names := make([]string, len(list))
+			for i, raw := range list {
+				if names[i], err = writeReceipt(out, raw, pin); err != nil {
 					return err
 				}
 			}
-			return nil
+			if e.JSON {
+				return e.Doc(names)
+			}
+			_, err = fmt.Fprintln(e.Out, strings.Join(names, "\n"))
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", ".", "directory for the files")
