@@ -50,12 +50,21 @@ type Session struct {
 
 // Create makes a session with `diskcast session create` and watches it until it is over, ctx ends or Stop is called.
 func (s *Site) Create(ctx context.Context, args ...string) (*Session, error) {
+	return s.begin(ctx, "create", args)
+}
+
+// Erase runs `diskcast session erase` with the arguments, and follows the session.
+func (s *Site) Erase(ctx context.Context, args ...string) (*Session, error) {
+	return s.begin(ctx, "erase", args)
+}
+
+func (s *Site) begin(ctx context.Context, command string, args []string) (*Session, error) {
 	var made model.Session
-	if err := s.Ask(ctx, &made, append([]string{"session", "create"}, args...)...); err != nil {
+	if err := s.Ask(ctx, &made, append([]string{"session", command}, args...)...); err != nil {
 		return nil, err
 	}
 	if made.ID == "" {
-		return nil, errors.New("session create told no id")
+		return nil, fmt.Errorf("session %s told no id", command)
 	}
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
 	se := &Session{ID: made.ID, site: s, stop: stop, done: make(chan struct{}), changed: make(chan struct{}),
