@@ -26,7 +26,7 @@ go-check:
 export CGO_ENABLED := 0
 # The version is the commit; a build outside a checkout says "dev".
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-BUILD = $(GO) build -trimpath -ldflags "-X github.com/diskcast/diskcast/server/cli.Version=$(VERSION) -X main.version=$(VERSION)"
+BUILD = $(GO) build -trimpath -ldflags "-X github.com/diskcast/diskcast/server/cmd.Version=$(VERSION) -X main.version=$(VERSION)"
 
 $(USERLAND): $(NODE_SOURCES) | go-check
 	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland -version $(VERSION)
@@ -107,14 +107,14 @@ fuzz: | go-check ## every fuzz target for FUZZTIME (60s)
 
 bench-cast: | go-check ## one sender, two receivers, beside udpcast in the same run
 	@.ci/packages test
-	$(AS_ROOT) $(GO) run ./internal/cast/bench
+	$(AS_ROOT) $(GO) run ./internal/bench/cast
 
 sim-cast: | go-check ## the same protocol code with 1 to 10,000 receivers on a virtual clock
-	$(GO) run ./internal/cast/simcast
+	$(GO) run ./internal/bench/simcast
 
 bench-image: | go-check ## capture and restore, beside partclone with zstd and pigz in the same run
 	@.ci/packages test
-	$(AS_ROOT) $(GO) run ./internal/image/bench
+	$(AS_ROOT) $(GO) run ./internal/bench/image
 
 build/bin/agent: $(NODE_SOURCES) | go-check
 	$(BUILD) -o $@ ./agent
@@ -122,7 +122,7 @@ build/bin/agent: $(NODE_SOURCES) | go-check
 
 bench-restore: build/bin/diskcast build/bin/agent ## server to disks at 1 Gbit, beside udpcast with partclone in the same run
 	@.ci/packages test
-	$(AS_ROOT) $(GO) run ./internal/restorebench
+	$(AS_ROOT) $(GO) run ./internal/bench/restore
 
 clean: ## build/ without the cache of downloaded and made images; CACHE=1 clears that too
 	@for d in build/*; do [ "$$d" = build/cache ] && [ -z "$(CACHE)" ] || rm -rf "$$d"; done

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/proc"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 )
 
 // wiretap is a running tcpdump.

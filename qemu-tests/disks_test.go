@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // disksOnly skips tests of which disk is written outside of `make test-disks`: one switches a machine on a dozen times.
@@ -53,7 +53,7 @@ func TestSwappedNames(t *testing.T) {
 		share := 0.8 * rng.Float64()
 		b.until(se, fmt.Sprintf("start %d to have written %.2f", i+1, share), func(v site.View) bool {
 			p := v.Parts[n.ID]
-			return p.Boots == i+1 && p.State == model.Running && written(v, n) >= share
+			return p.Boots == i+1 && p.State == doc.Running && written(v, n) >= share
 		})
 		b.named(n, i%2)
 		n.Unplug()
@@ -119,7 +119,7 @@ func (b *bench) named(n *site.Node, first int) {
 
 func (b *bench) inventory(n *site.Node) session.Inventory {
 	b.Helper()
-	var node model.Node
+	var node doc.Node
 	if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
 		b.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestStick(t *testing.T) {
 	}
 	p := v.Parts[n.ID]
 	t.Logf("the session's reason: %s", v.Session.Reason)
-	if v.Session.State != model.Failed || p.State != model.Failed ||
+	if v.Session.State != doc.Failed || p.State != doc.Failed ||
 		!strings.Contains(p.Reason, "only removable or USB disks") ||
 		!strings.Contains(p.Reason, "nothing was written") {
 		t.Errorf("session %s, node %s: %q, want both failed for there are only removable or USB disks", v.Session.State,

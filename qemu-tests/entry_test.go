@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // bootOnly skips tests of how other disks start outside of `make test-boot`: each switches a whole machine on three
@@ -67,11 +67,11 @@ func TestBootEntry(t *testing.T) {
 	b.login(n)
 	b.on(n)
 	b.login(n)
-	var node model.Node
+	var node doc.Node
 	if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := node.Trace[model.StepLocal]; !ok {
+	if _, ok := node.Trace[doc.StepLocal]; !ok {
 		t.Errorf("the machine did not ask the network first: %v", node.Trace)
 	}
 	b.same(n, im, osimage.BootWrites...)

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/ramfs"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 )

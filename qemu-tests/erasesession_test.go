@@ -11,7 +11,7 @@ import (
 
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // TestEraseSession goes the operator's way: a machine boots by network, its disk is erased by a session, and a receipt
@@ -33,7 +33,7 @@ func TestEraseSession(t *testing.T) {
 	b.on(n)
 	v := b.done(se)
 	b.off(n)
-	if v.Session.State != model.Done {
+	if v.Session.State != doc.Done {
 		t.Fatalf("%s: %s; %+v", v.Session.State, v.Session.Reason, v.Parts[n.ID])
 	}
 	got, err := os.ReadFile(n.Disk)

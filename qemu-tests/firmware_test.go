@@ -12,16 +12,16 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
-	"github.com/diskcast/diskcast/server/boot"
-	"github.com/diskcast/diskcast/server/dhcp"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/netboot/boot"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // ovmf is where Debian's and Ubuntu's package ovmf has its images.
@@ -116,7 +116,7 @@ func TestFirmware(t *testing.T) {
 // firmware holds what a node says of its firmware against what it has.
 func (b *bench) firmware(n *site.Node, f vm.Firmware) {
 	b.Helper()
-	var node model.Node
+	var node doc.Node
 	if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
 		b.Fatal(err)
 	}
@@ -152,11 +152,11 @@ func TestSecureBoot(t *testing.T) {
 
 	b.on(n)
 	b.lockedLogin(n)
-	var node model.Node
+	var node doc.Node
 	if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
 		b.Fatal(err)
 	}
-	if _, ok := node.Trace[model.StepLocal]; !ok {
+	if _, ok := node.Trace[doc.StepLocal]; !ok {
 		b.Errorf("the server did not tell the node to boot its own disk: %v", node.Trace)
 	}
 	b.off(n)
@@ -172,7 +172,7 @@ func (b *bench) siteDHCP() {
 		b.Fatal(err)
 	}
 	pool, err := dhcp.NewPool(b.ctx,
-		dhcp.PoolConfig{Store: state.NewMemory(), Range: r, Server: network, Term: time.Hour})
+		dhcp.PoolConfig{Store: store.NewMemory(), Range: r, Server: network, Term: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -240,12 +240,12 @@ func (b *bench) lockedLogin(n *site.Node) {
 func (b *bench) way(v site.View, n *site.Node, first, script string) {
 	b.Helper()
 	steps := v.Parts[n.ID].Steps
-	for _, name := range model.TimelineSteps {
+	for _, name := range doc.TimelineSteps {
 		if m, ok := steps[name]; ok {
 			b.Logf("%5.1f s  %-10s %s", m.Time.Sub(n.SwitchedOn()).Seconds(), name, m.Message)
 		}
 	}
-	for step, want := range map[string]string{model.StepDHCP: first, model.StepScript: script} {
+	for step, want := range map[string]string{doc.StepDHCP: first, doc.StepScript: script} {
 		if m := steps[step].Message; !strings.HasPrefix(m, want) {
 			b.Errorf("step %s: %q, want %q", step, m, want)
 		}

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // TestCaptureNode captures a machine's Debian disk over the network. The stored image is whole, it is the very one that
@@ -47,7 +47,7 @@ func TestCaptureNode(t *testing.T) {
 		filepath.Join(b.dir, "local"), "--json"); err != nil {
 		t.Fatal(err)
 	}
-	if got := v.Session.Image.Manifest; v.Session.State != model.Done || got != local.Digest {
+	if got := v.Session.Image.Manifest; v.Session.State != doc.Done || got != local.Digest {
 		t.Errorf("the node's capture is image %s, a local one of the same disk %s", got, local.Digest)
 	}
 	if err := proc.Run(b.ctx, nil, "cmp", n.Disk, debian.Disk); err != nil {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // TestPlugPulled cuts the power of one of three nodes in the middle of writing. The other two finish; the third,
@@ -24,7 +24,7 @@ func TestPlugPulled(t *testing.T) {
 	b.until(se, "the third node to have written a third", func(v site.View) bool { return written(v, victim) > 0.33 })
 	victim.Unplug()
 	v := b.until(se, "the other two to finish", func(v site.View) bool {
-		return v.Parts[nodes[0].ID].State == model.Done && v.Parts[nodes[1].ID].State == model.Done
+		return v.Parts[nodes[0].ID].State == doc.Done && v.Parts[nodes[1].ID].State == doc.Done
 	})
 	if p := v.Parts[victim.ID]; p.Over() {
 		t.Fatalf("the node without power is %s (%s)", p.State, p.Reason)
@@ -85,7 +85,7 @@ func TestLateNode(t *testing.T) {
 	}
 	joined := b.until(se, "the late node to join the cast", func(v site.View) bool {
 		return slices.ContainsFunc(v.Session.Cast.Stats.Receivers,
-			func(r model.Receiver) bool { return r.Node == late.ID })
+			func(r doc.Receiver) bool { return r.Node == late.ID })
 	})
 	v := b.done(se)
 	b.off(early, late)

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // scratch holds the disks of the machines. Not t.TempDir: /tmp may be memory, and what a failed test leaves is wanted.
@@ -215,7 +215,7 @@ func (b *bench) done(se *site.Session) site.View {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if v.Session.State != model.Done {
+	if v.Session.State != doc.Done {
 		b.Fatalf("session %s is not done: %s", se.ID, site.Describe(v))
 	}
 	return v

@@ -12,7 +12,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // TestRefusals: a disk that is too small and a rule that fits two disks are refused in clear words before the first
@@ -41,7 +41,7 @@ func TestRefusals(t *testing.T) {
 		}
 		p := v.Parts[c.node.ID]
 		t.Logf("%s: %s", c.node.Name(), p.Reason)
-		if v.Session.State != model.Failed || p.State != model.Failed {
+		if v.Session.State != doc.Failed || p.State != doc.Failed {
 			t.Errorf("%s: session %s, node %s, want both failed", c.node.Name(), v.Session.State, p.State)
 		}
 		for _, word := range c.want {
@@ -80,13 +80,13 @@ func TestDamagedBlob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Session.State != model.Failed {
+	if v.Session.State != doc.Failed {
 		t.Errorf("session is %s, want failed: %s", v.Session.State, site.Describe(v))
 	}
 	for _, n := range nodes {
 		p := v.Parts[n.ID]
 		t.Logf("%s: %s", n.Name(), p.Reason)
-		if p.State != model.Failed || reached(v, n, session.StepWritten) || reached(v, n, session.StepBoot) {
+		if p.State != doc.Failed || reached(v, n, session.StepWritten) || reached(v, n, session.StepBoot) {
 			t.Errorf("%s is %s at step %s", n.Name(), p.State, p.Step)
 		}
 		all := p.Reason + strings.Join(v.Messages(session.StepChunk), " ") + v.Session.Reason

@@ -17,8 +17,8 @@ import (
 	"github.com/diskcast/diskcast/agent/capturing"
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/nettest"
+	"github.com/diskcast/diskcast/internal/testenv/nettest"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // captureNode is the agent of a node, from its hello to the end of a capture of the file -disk.
@@ -139,7 +139,7 @@ func TestCaptureSession(t *testing.T) {
 		t.Errorf("the node's last word was %q", last)
 	}
 	s := l.session(id)
-	if s.State != model.Done || s.Image.Name != "golden" || s.Parts[0].Progress == nil ||
+	if s.State != doc.Done || s.Image.Name != "golden" || s.Parts[0].Progress == nil ||
 		s.Parts[0].Progress.Read != 64<<20 {
 		t.Errorf("session %+v", s)
 	}

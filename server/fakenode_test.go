@@ -23,9 +23,9 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/api"
-	"github.com/diskcast/diskcast/server/casts"
-	"github.com/diskcast/diskcast/server/nettest"
+	"github.com/diskcast/diskcast/internal/testenv/nettest"
+	"github.com/diskcast/diskcast/server/caster"
+	"github.com/diskcast/diskcast/server/identity"
 )
 
 // writeDisk makes a raw disk whose first half is random, the same every time, and whose second half is zero.
@@ -52,7 +52,7 @@ func fakeNode(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	n := &fake{server: *server, http: &http.Client{Transport: &http.Transport{TLSClientConfig: api.PinnedTLS(*pin)}},
+	n := &fake{server: *server, http: &http.Client{Transport: &http.Transport{TLSClientConfig: identity.PinnedTLS(*pin)}},
 		boot: fmt.Sprint(time.Now().UnixNano())}
 	script, err := n.netboot(ctx)
 	if err != nil {
@@ -215,7 +215,7 @@ func (n *fake) receive(ctx context.Context, d *session.Descriptor) error {
 	if err := n.say(ctx, d, session.StepPlan, nil); err != nil {
 		return err
 	}
-	p, err := casts.Params(*d.Cast)
+	p, err := caster.Params(*d.Cast)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // start starts a command on the server's machine that knows only the server's address.
@@ -46,7 +46,7 @@ func TestImagesOfAServer(t *testing.T) {
 	until := func(kind string) {
 		t.Helper()
 		for {
-			var line model.Line
+			var line doc.Line
 			if err := lines.Decode(&line); err != nil {
 				t.Fatalf("watch: %v\n%s", err, watched)
 			}
@@ -56,7 +56,7 @@ func TestImagesOfAServer(t *testing.T) {
 		}
 	}
 	id := strings.TrimSpace(l.diskcast("session", "create", "--image", "debian", "--nodes", "52:54:00:00:00:09"))
-	until(model.LineSession)
+	until(doc.LineSession)
 
 	var out bytes.Buffer
 	send, sent := l.start(&out, "image", "import", disk, "--name", "far", "--json")
@@ -73,10 +73,10 @@ func TestImagesOfAServer(t *testing.T) {
 		t.Errorf("the server's store has another image: %s", shown)
 	}
 	// The server of before is gone, and with it the cursor: that is told, and then how things are.
-	until(model.LineLost)
-	until(model.LineSession)
+	until(doc.LineLost)
+	until(doc.LineSession)
 	l.diskcast("session", "cancel", id)
-	until(model.LineSession)
+	until(doc.LineSession)
 
 	// What a session had open, and no image needs any more, is freed by the server itself.
 	for _, args := range [][]string{{"image", "rm", "debian", "far"}, {"image", "gc"}} {

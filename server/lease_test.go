@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // TestLeases is what the operator sees of a machine's address, before and after the server was killed, and its freeing.
@@ -13,12 +13,12 @@ func TestLeases(t *testing.T) {
 	l := newLab(t)
 	id := strings.TrimSpace(l.diskcast("session", "create", "--image", "debian", "--nodes", "1"))
 	l.node(func(string) {})
-	if s := l.session(id); s.State != model.Done {
+	if s := l.session(id); s.State != doc.Done {
 		t.Fatalf("session: %+v", s)
 	}
-	list := func() *model.DHCP {
+	list := func() *doc.DHCP {
 		t.Helper()
-		var v model.DHCP
+		var v doc.DHCP
 		if err := json.Unmarshal([]byte(l.diskcast("lease", "list", "--json")), &v); err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestLeases(t *testing.T) {
 		t.Fatalf("%+v", v)
 	}
 	one := v.Leases[0]
-	if node := l.diskcast("node", "show", one.MAC); one.State != model.LeaseHeld || !one.Known ||
+	if node := l.diskcast("node", "show", one.MAC); one.State != doc.LeaseHeld || !one.Known ||
 		!strings.Contains(node, one.Addr) {
 		t.Errorf("%+v of the node\n%s", one, node)
 	}

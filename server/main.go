@@ -9,7 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/diskcast/diskcast/server/cli"
+	"github.com/diskcast/diskcast/server/cmd"
 )
 
 func main() {
@@ -17,11 +17,11 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		cli.WriteError(os.Stderr, os.Args[1:], err)
+		cmd.WriteError(os.Stderr, os.Args[1:], err)
 	}
-	os.Exit(cli.ExitCode(err))
+	os.Exit(cmd.ExitCode(err))
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return cli.Run(ctx, args, stdin, stdout, stderr)
+	return cmd.Run(ctx, args, stdin, stdout, stderr)
 }

@@ -16,8 +16,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/diskcast/diskcast/internal/need"
-	"github.com/diskcast/diskcast/server/cli"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/server/cmd"
 )
 
 // TestMain makes the test binary stand in for two programs: diskcast itself, and a node that is made of software.
@@ -149,7 +149,7 @@ func perm(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func TestRunReturnsErrors(t *testing.T) {
-	if err := run(t.Context(), []string{"fly"}, nil, os.Stdout, os.Stderr); err == nil || cli.ExitCode(err) != 2 {
-		t.Errorf("unknown command: %v, code %d", err, cli.ExitCode(err))
+	if err := run(t.Context(), []string{"fly"}, nil, os.Stdout, os.Stderr); err == nil || cmd.ExitCode(err) != 2 {
+		t.Errorf("unknown command: %v, code %d", err, cmd.ExitCode(err))
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/nettest"
+	"github.com/diskcast/diskcast/internal/testenv/nettest"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/serve"
 )
 
@@ -126,9 +126,9 @@ func (l *lab) node(see func(line string)) {
 	}
 }
 
-func (l *lab) session(id string) *model.Session {
+func (l *lab) session(id string) *doc.Session {
 	l.t.Helper()
-	var s model.Session
+	var s doc.Session
 	if err := json.Unmarshal([]byte(l.diskcast("session", "show", id, "--json")), &s); err != nil {
 		l.t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestFromPowerOnToBoot(t *testing.T) {
 		t.Errorf("the node said: %s", got)
 	}
 	after := l.session(id)
-	if after.State != model.Done || after.Cast.Group != before.Cast.Group ||
+	if after.State != doc.Done || after.Cast.Group != before.Cast.Group ||
 		after.Cast.Feedback != before.Cast.Feedback {
 		t.Errorf("session after: %+v", after)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/efi/efitest"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 	"github.com/diskcast/diskcast/agent/treetest"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // TestBootTrees runs every tree of testdata/trees: a disk's boot files as text, and what the machine's own loader would

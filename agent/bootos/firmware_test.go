@@ -15,8 +15,8 @@ import (
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/treetest"
 	"github.com/diskcast/diskcast/internal/image"
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskcast/diskcast/agent/bootos/sdboot"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // TestBootctlOrder asks bootctl for the order of the entries of every tree with systemd-boot. bootctl lists entries

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/agent/efivars"
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 func TestEnter(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/agent/efivars"
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // nvram is a firmware's memory, with the ways in which firmware fails.

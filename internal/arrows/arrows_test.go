@@ -122,10 +122,10 @@ func TestKnowNothing(t *testing.T) {
 }
 
 func TestWrong(t *testing.T) {
-	all := rooms("| `server` | x | `server/cli`, `internal/plain` |\n| `server/cli` | x | all of `server` |\n| " +
+	all := rooms("| `server` | x | `server/cmd`, `internal/plain` |\n| `server/cmd` | x | all of `server` |\n| " +
 		"`internal/plain` | x | nothing of ours |\n")
 	for pkg, c := range map[string]struct{ imports, want []string }{
-		"server/cli":       {[]string{"fmt", module + "server/api"}, nil},
+		"server/cmd":       {[]string{"fmt", module + "server/web"}, nil},
 		"internal/plain":   {[]string{module + "internal/image"}, []string{"internal/image"}},
 		"internal/plain/x": {[]string{module + "internal/plain"}, nil},
 		"internal/plainer": {[]string{module + "internal/plain"}, []string{"internal/plain"}},

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
+	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 )
 
 // TestReread has a receiver that loses much put its blocks aside: the one that loses nothing does not wait for their

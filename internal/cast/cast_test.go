@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/cast/netlab"
-	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
+	"github.com/diskcast/diskcast/internal/testenv/netlab"
+	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 )
 
 // object is n bytes that do not compress.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
+	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 )
 
 // TestSinkStalls has a sink that stands still in the middle of the cast: packets are taken all the same.

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
+	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 )
 
 func TestGroups(t *testing.T) {

@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/cast/netlab"
-	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
 	"github.com/diskcast/diskcast/internal/cast/wire"
+	"github.com/diskcast/diskcast/internal/testenv/netlab"
+	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 )
 
 func TestLateJoin(t *testing.T) {

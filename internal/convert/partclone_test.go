@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 

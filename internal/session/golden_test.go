@@ -3,7 +3,7 @@ package session
 import (
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/golden"
+	"github.com/diskcast/diskcast/internal/testenv/golden"
 )
 
 // TestDocuments holds the JSON of every document that nodes and server exchange, with every field set, against a file:

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/mkimage/deb"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/google/go-cmp/cmp"

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/kmod"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/google/go-cmp/cmp"

@@ -13,7 +13,7 @@ import (
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 type demo struct {
@@ -143,7 +143,7 @@ func (d *demo) follow(ctx context.Context, se *site.Session) (site.View, error) 
 	if err != nil {
 		return view, err
 	}
-	if view.Session.State != model.Done {
+	if view.Session.State != doc.Done {
 		return view, fmt.Errorf("the session is not done: %s", site.Describe(view))
 	}
 	return view, nil

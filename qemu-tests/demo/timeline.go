@@ -7,13 +7,13 @@ import (
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // shown are the steps that are told when they happen, and their names for a person.
 var shown = []struct{ step, name string }{
-	{model.StepDHCP, "DHCP"},
-	{model.StepKernel, "kernel"},
+	{doc.StepDHCP, "DHCP"},
+	{doc.StepKernel, "kernel"},
 	{session.StepAgent, "agent"},
 	{session.StepFirstByte, "first byte"},
 	{session.StepLastByte, "last byte"},

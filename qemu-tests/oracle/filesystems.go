@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 )
 
 // other judges a root partition with XFS or btrfs on a copy of it: their tools know no offset.

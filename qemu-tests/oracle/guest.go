@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/internal/uml"
+	"github.com/diskcast/diskcast/internal/testenv/uml"
 )
 
 // No program but a kernel reads every file of an XFS. The machine's own may lack XFS, btrfs or loop devices (a

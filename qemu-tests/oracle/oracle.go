@@ -13,8 +13,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 )
 
 // Partition is one line of sfdisk's view, in bytes.

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
-	"github.com/diskcast/diskcast/internal/uml"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
+	"github.com/diskcast/diskcast/internal/testenv/uml"
 )
 
 // rollback is a Debian on btrfs whose default subvolume was changed. Both subvolumes have a whole system with a kernel,

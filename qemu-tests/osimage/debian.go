@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/diskcast/diskcast/internal/debian"
-	"github.com/diskcast/diskcast/internal/proc"
+	"github.com/diskcast/diskcast/internal/testenv/debian"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 )
 
 // logWriter receives what the programs say; nil for nobody.

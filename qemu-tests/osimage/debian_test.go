@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 )

@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 )
 

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 )
 
 // Programs of boot loaders, as Debian's packages systemd-boot-efi and grub-pc-bin install them.

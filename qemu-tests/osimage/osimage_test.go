@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
-	"github.com/diskcast/diskcast/internal/uml"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/internal/testenv/uml"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 )
 

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/oracle"
 )
 

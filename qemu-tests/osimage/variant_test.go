@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/sparse"
-	"github.com/diskcast/diskcast/internal/uml"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
+	"github.com/diskcast/diskcast/internal/testenv/uml"
 )
 
 // TestBootVariants makes every variant of the Debian, and has other programs look at what makes it one.

@@ -12,16 +12,16 @@ import (
 	"sync"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/proc"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // View is what `diskcast session watch --json` has told so far.
 type View struct {
-	Session model.Session
-	Parts   map[string]model.Part // by node
-	Events  []model.Event
+	Session doc.Session
+	Parts   map[string]doc.Part // by node
+	Events  []doc.Event
 }
 
 // Messages are those of all events of a step, over all nodes.
@@ -59,7 +59,7 @@ func (s *Site) Erase(ctx context.Context, args ...string) (*Session, error) {
 }
 
 func (s *Site) begin(ctx context.Context, command string, args []string) (*Session, error) {
-	var made model.Session
+	var made doc.Session
 	if err := s.Ask(ctx, &made, append([]string{"session", command}, args...)...); err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (s *Site) begin(ctx context.Context, command string, args []string) (*Sessi
 	}
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
 	se := &Session{ID: made.ID, site: s, stop: stop, done: make(chan struct{}), changed: make(chan struct{}),
-		view: View{Session: made, Parts: map[string]model.Part{}}}
+		view: View{Session: made, Parts: map[string]doc.Part{}}}
 	go se.watch(watch)
 	return se, nil
 }
@@ -117,7 +117,7 @@ func (se *Session) watchOnce(ctx context.Context) error {
 	}()
 	dec := json.NewDecoder(r)
 	for {
-		var l model.Line
+		var l doc.Line
 		if err := dec.Decode(&l); err != nil {
 			r.Close()
 			if errors.Is(err, io.EOF) {
@@ -129,7 +129,7 @@ func (se *Session) watchOnce(ctx context.Context) error {
 	}
 }
 
-func (se *Session) take(l model.Line) {
+func (se *Session) take(l doc.Line) {
 	se.mu.Lock()
 	defer se.mu.Unlock()
 	switch {

@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/proc"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 )

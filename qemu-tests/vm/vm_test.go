@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 func needQEMU(t *testing.T) {

@@ -3,8 +3,8 @@ package engine_test
 import (
 	"testing"
 
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // TestActivity follows two sessions by their activity, and what they hold open, over a restart.
@@ -20,7 +20,7 @@ func TestActivity(t *testing.T) {
 	}
 	expect("before", false, false, false)
 	_, changed := h.e.Activity()
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	<-changed
 	expect("waiting", false, true, true)
 	h.crash()

@@ -9,8 +9,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/netboot"
 )
 
@@ -24,22 +24,22 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 		return
 	}
 	now := e.now()
-	if step == model.StepDHCP && e.fresh(n, now) {
-		n.Trace = map[string]model.Mark{}
-		n.Where, n.Problem = model.Booting, ""
+	if step == doc.StepDHCP && e.fresh(n, now) {
+		n.Trace = map[string]doc.Mark{}
+		n.Where, n.Problem = doc.Booting, ""
 	}
 	n.LastSeen = now
 	if n.Trace == nil {
-		n.Trace = map[string]model.Mark{}
+		n.Trace = map[string]doc.Mark{}
 	}
 	if _, had := n.Trace[step]; had {
 		return // firmware asks more than once; the first time is the step
 	}
 	message = plain.Line(message, maxMessage)
-	n.Trace[step] = model.Mark{Time: now, Message: message}
-	n.Booted = n.Booted || step == model.StepKernel
-	if step == model.StepLocal {
-		n.Where = model.Left
+	n.Trace[step] = doc.Mark{Time: now, Message: message}
+	n.Booted = n.Booted || step == doc.StepKernel
+	if step == doc.StepLocal {
+		n.Where = doc.Left
 	}
 	ev := session.Event{Step: step, Level: session.Info, Message: message, Time: now}
 	if s := e.current(n); s != nil {
@@ -84,7 +84,7 @@ func (e *Engine) Known(mac string) bool {
 	if n == nil {
 		return false
 	}
-	_, fetched := n.Trace[model.StepKernel]
+	_, fetched := n.Trace[doc.StepKernel]
 	return n.Boot != "" || fetched
 }
 
@@ -97,7 +97,7 @@ func (e *Engine) bootNode(mac string, addr netip.Addr) *node {
 	}
 	id, ok := e.byMAC[mac]
 	if !ok {
-		name, err := model.NodeID(mac)
+		name, err := doc.NodeID(mac)
 		if err != nil || e.nodes[name] != nil || !e.makeRoom() {
 			return nil
 		}
@@ -127,7 +127,7 @@ func (e *Engine) makeRoom() bool {
 	if stubs >= maxStubs {
 		e.removeNode(oldest)
 	}
-	return len(e.nodes) < model.MaxNodes
+	return len(e.nodes) < doc.MaxNodes
 }
 
 // before reports whether n goes before o where one must: a machine that fetched a kernel goes last.
@@ -152,7 +152,7 @@ func (e *Engine) fresh(n *node, now time.Time) bool {
 	if now.Sub(last) > 2*time.Minute {
 		return true
 	}
-	for _, step := range []string{model.StepKernel, model.StepLocal, session.StepAgent} {
+	for _, step := range []string{doc.StepKernel, doc.StepLocal, session.StepAgent} {
 		if _, ok := n.Trace[step]; ok {
 			return true
 		}
@@ -178,10 +178,10 @@ func (e *Engine) Boots(mac string) netboot.What {
 }
 
 // bootSteps are the steps of a trace that a part takes over.
-var bootSteps = append(slices.Clone(model.TimelineSteps[:5]), session.StepAgent)
+var bootSteps = append(slices.Clone(doc.TimelineSteps[:5]), session.StepAgent)
 
-func startTrace(n *node) map[string]model.Mark {
-	steps := map[string]model.Mark{}
+func startTrace(n *node) map[string]doc.Mark {
+	steps := map[string]doc.Mark{}
 	for _, s := range bootSteps {
 		if m, ok := n.Trace[s]; ok {
 			steps[s] = m
@@ -195,13 +195,13 @@ func FetchStep(file string) string {
 	base := file[strings.LastIndexByte(file, '/')+1:]
 	switch {
 	case strings.HasPrefix(base, "vmlinuz"):
-		return model.StepKernel
+		return doc.StepKernel
 	case strings.HasPrefix(base, "initramfs"):
-		return model.StepInitramfs
+		return doc.StepInitramfs
 	case base == "boot.ipxe", base == "grub.cfg":
-		return model.StepScript
+		return doc.StepScript
 	case strings.HasSuffix(base, ".kpxe"), strings.HasSuffix(base, ".efi"), strings.HasSuffix(base, ".0"):
-		return model.StepBootfile
+		return doc.StepBootfile
 	}
 	return ""
 }

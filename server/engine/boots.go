@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // A new boot id is a reboot when the boot before is silent, and another machine when it is not. Until that is known,
@@ -38,7 +38,7 @@ type rival struct {
 	// What its part had come to.
 	Session string
 	Step    string
-	Steps   map[string]model.Mark
+	Steps   map[string]doc.Mark
 }
 
 // speak notes that the present boot of the node was heard.
@@ -56,7 +56,7 @@ func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 	s := e.current(n)
 	if s != nil {
 		p := s.Parts[n.ID]
-		old.Session, old.Step, old.Steps = s.ID, p.Step, map[string]model.Mark{}
+		old.Session, old.Step, old.Steps = s.ID, p.Step, map[string]doc.Mark{}
 		for step, m := range p.Steps {
 			m.Message = plain.Line(m.Message, strangerMessage)
 			old.Steps[step] = m

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/netboot"
 )
 
@@ -35,9 +35,9 @@ func (m *machine) asks() {
 	}
 }
 
-func started(t *testing.T) (*house, *model.Session, *machine) {
+func started(t *testing.T) (*house, *doc.Session, *machine) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	a := h.machine(1)
 	a.addr = netip.MustParseAddr("10.0.0.5")
 	a.powerOn()
@@ -70,27 +70,27 @@ func TestForgedDone(t *testing.T) {
 // forgotten, and waits for a restart of the server.
 func TestForgedDoneByOtherWays(t *testing.T) {
 	allButBoot := goodRestore[:len(goodRestore)-1]
-	for name, attack := range map[string]func(h *house, s *model.Session, a *machine){
-		"boot script": func(h *house, s *model.Session, a *machine) {
+	for name, attack := range map[string]func(h *house, s *doc.Session, a *machine){
+		"boot script": func(h *house, s *doc.Session, a *machine) {
 			a.forger(1).say(s.ID, allButBoot...)
 			h.e.Boots(a.mac)
 		},
-		"another hello": func(h *house, s *model.Session, a *machine) {
+		"another hello": func(h *house, s *doc.Session, a *machine) {
 			a.forger(1).say(s.ID, allButBoot...)
 			a.forger(2)
 		},
-		"many boots": func(h *house, s *model.Session, a *machine) {
+		"many boots": func(h *house, s *doc.Session, a *machine) {
 			for i := range 30 {
 				a.forger(i)
 			}
 			a.forger(40).say(s.ID, goodRestore...)
 		},
-		"restart": func(h *house, s *model.Session, a *machine) {
+		"restart": func(h *house, s *doc.Session, a *machine) {
 			a.forger(1).say(s.ID, goodRestore...)
 			h.restart()
 			h.pass(30 * time.Second)
 		},
-		"restart after a while": func(h *house, s *model.Session, a *machine) {
+		"restart after a while": func(h *house, s *doc.Session, a *machine) {
 			a.forger(1).say(s.ID, goodRestore...)
 			h.pass(50 * time.Second)
 			h.restart() // nobody could be heard meanwhile
@@ -111,12 +111,12 @@ func TestForgedDoneByOtherWays(t *testing.T) {
 
 // A stranger who tells that the machine failed ends its part; who comes back to a part that is over is told of there.
 func TestForgedEndIsToldLater(t *testing.T) {
-	for name, end := range map[string]func(h *house, s *model.Session, f *machine){
-		"failed": func(h *house, s *model.Session, f *machine) {
+	for name, end := range map[string]func(h *house, s *doc.Session, f *machine){
+		"failed": func(h *house, s *doc.Session, f *machine) {
 			f.say(s.ID, session.StepFailed+": no disk")
 			h.expect(s.ID, "failed failed")
 		},
-		"done, while the machine was cut off": func(h *house, s *model.Session, f *machine) {
+		"done, while the machine was cut off": func(h *house, s *doc.Session, f *machine) {
 			f.say(s.ID, goodRestore...)
 			h.pass(2 * time.Minute)
 			h.expect(s.ID, "done done")

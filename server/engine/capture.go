@@ -8,12 +8,12 @@ import (
 	"fmt"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // describeImage is the image of a session: where it is yet to be made, its name only.
-func (e *Engine) describeImage(kind jobs.Kind, spec *model.Spec) (session.Image, error) {
+func (e *Engine) describeImage(kind jobs.Kind, spec *doc.Spec) (session.Image, error) {
 	if kind.Traits().Cast {
 		return e.cfg.Images.Describe(spec.Image)
 	}

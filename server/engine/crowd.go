@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Anybody on the LAN can say hello in as many names as he likes. A stranger is a node of which the server knows no more
@@ -155,7 +155,7 @@ func (e *Engine) admit(macs []string, inv *session.Inventory, from netip.Addr) e
 		why = "new machines come too fast from its address or its neighbours"
 	case !booted && !wanted && !e.roomForStranger(now):
 		why = fmt.Sprintf("%d machines that never did anything wait here", maxStrangers)
-	case len(e.nodes) >= model.MaxNodes && !e.pushOut(now):
+	case len(e.nodes) >= doc.MaxNodes && !e.pushOut(now):
 		return refuse("this server knows %d nodes already; `diskcast node forget` removes one", len(e.nodes))
 	default:
 		return nil

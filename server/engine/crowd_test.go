@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // stranger says hello with the number as its MAC address.
@@ -32,7 +32,7 @@ func strangerMAC(i int) string { return fmt.Sprintf("02:00:00:00:%02x:%02x", i/2
 // New names from one address come slowly, and keep nobody else out.
 func TestNewNodesFromOneAddress(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Nodes: []string{strangerMAC(500)}})
+	s := h.create(doc.Spec{Nodes: []string{strangerMAC(500)}})
 	refused := 0
 	for i := range 100 {
 		switch err := h.stranger(i, "10.0.0.66"); {
@@ -77,7 +77,7 @@ func TestNewNodesFromOnePrefix(t *testing.T) {
 		if taken != 1024 {
 			t.Errorf("%s: %d taken", c.form, taken)
 		}
-		h.e.Saw(strangerMAC(5000), netip.Addr{}, model.StepKernel, "vmlinuz")
+		h.e.Saw(strangerMAC(5000), netip.Addr{}, doc.StepKernel, "vmlinuz")
 		if err := h.stranger(5000, fmt.Sprintf(c.form, 250)); err != nil {
 			t.Errorf("a machine that boots here: %v", err)
 		}
@@ -90,7 +90,7 @@ func TestNewNodesFromOnePrefix(t *testing.T) {
 // Strangers that only say hello push one another out, and nobody else.
 func TestStrangersAreFew(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	worker, booted := h.machine(1), h.machine(2)
 	worker.powerOn()
 	worker.say(s.ID, goodRestore...)
@@ -171,7 +171,7 @@ func TestStrangersRecord(t *testing.T) {
 			t.Errorf("30 kB of disks: %v", err)
 		}
 	}
-	h.e.Saw(strangerMAC(99), netip.Addr{}, model.StepKernel, "vmlinuz")
+	h.e.Saw(strangerMAC(99), netip.Addr{}, doc.StepKernel, "vmlinuz")
 	if _, err := hello("b2"); err != nil {
 		t.Errorf("a machine that boots here: %v", err)
 	}
@@ -187,7 +187,7 @@ func TestStrangersRecord(t *testing.T) {
 		t.Errorf("%d events of a stranger are kept, %v", len(log), err)
 	}
 	size := 0
-	err = h.store.View(t.Context(), func(tx state.Tx) error {
+	err = h.store.View(t.Context(), func(tx store.Tx) error {
 		return tx.Walk("", func(key string, b []byte) error {
 			if strings.Contains(key, m.id) {
 				size += len(b)

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // The first plan's disk is the session's on that node: after a reboot of the node, a restart of the server, another
@@ -17,7 +17,7 @@ func TestFirstPlanCounts(t *testing.T) {
 	a.disks = []session.Disk{{Path: "/dev/sda", Size: 1 << 30, Serial: "one"},
 		{Path: "/dev/sdb", Size: 1 << 30, Serial: "two"}}
 	a.powerOn()
-	s := h.create(model.Spec{Nodes: []string{a.mac}, Target: session.Target{Path: "/dev/sda"}})
+	s := h.create(doc.Spec{Nodes: []string{a.mac}, Target: session.Target{Path: "/dev/sda"}})
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "/dev/sda is a name that the kernel gives anew") {
 		t.Errorf("warnings at create: %q", s.Warnings)
 	}
@@ -55,7 +55,7 @@ func TestFirstPlanCounts(t *testing.T) {
 	if _, err := h.e.ChooseDisk(t.Context(), a.id, &session.DiskChoice{V: 1, Session: s.ID, Disk: two}); err == nil {
 		t.Error("a session that is over took a disk")
 	}
-	s = h.create(model.Spec{Nodes: []string{a.mac}, Target: session.Target{Serial: "two"}})
+	s = h.create(doc.Spec{Nodes: []string{a.mac}, Target: session.Target{Serial: "two"}})
 	if d := a.descriptor(0); d.Session != s.ID || d.Disk != nil {
 		t.Errorf("a new session: %+v", d)
 	}
@@ -89,7 +89,7 @@ func TestClaimIsHeldToTheRule(t *testing.T) {
 			a := h.machine(1)
 			a.disks = []session.Disk{small, large, stick}
 			a.powerOn()
-			s := h.create(model.Spec{Nodes: []string{a.mac}, Target: c.rule})
+			s := h.create(doc.Spec{Nodes: []string{a.mac}, Target: c.rule})
 			got, err := h.e.ChooseDisk(t.Context(), a.id, &session.DiskChoice{V: 1, Session: s.ID, Disk: c.disk})
 			v, verr := h.e.Session(s.ID)
 			if verr != nil {

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // What may have been given out between a copy of the state and its restoration: a day of it, and more than can be.
@@ -24,15 +24,15 @@ func (e *Engine) distrust(ctx context.Context) error {
 	var at time.Time
 	var dropped []string
 	var doubted map[string]any // what records become; worked out once, for the update may run again
-	err := e.update(ctx, func(tx state.WriteTx) (err error) {
-		if at, err = state.Copied(tx, state.OfSessions); err != nil || at.IsZero() {
+	err := e.update(ctx, func(tx store.WriteTx) (err error) {
+		if at, err = store.Copied(tx, store.OfSessions); err != nil || at.IsZero() {
 			return err
 		}
 		if doubted == nil {
 			doubted, dropped = e.doubt(at)
 		}
 		for key, v := range doubted {
-			if err := state.PutJSON(tx, key, v); err != nil {
+			if err := store.PutJSON(tx, key, v); err != nil {
 				return err
 			}
 		}
@@ -81,12 +81,12 @@ func (e *Engine) drop(out map[string]any, s *sess, reason string) {
 		if p.Over() {
 			continue
 		}
-		p.State, p.Reason = model.Cancelled, reason
+		p.State, p.Reason = doc.Cancelled, reason
 		if n := e.jobs.Node(id); n != nil && n.Session == s.ID {
 			n.Last = s.ID
 		}
 		out[record.PartKey(s.ID, id)] = record.OfPart(p)
 	}
-	s.State, s.Reason, s.Ended = model.Cancelled, reason, e.now()
+	s.State, s.Reason, s.Ended = doc.Cancelled, reason, e.now()
 	out[record.SessPrefix+s.ID] = recordOf(s)
 }

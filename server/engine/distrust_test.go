@@ -7,27 +7,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // TestCopiedState: a state that was restored from a copy images no machine again, whatever the sessions became since.
 func TestCopiedState(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.machine(1), h.machine(2)
-	over := h.create(model.Spec{Nodes: []string{a.mac}})
+	over := h.create(doc.Spec{Nodes: []string{a.mac}})
 	a.powerOn()
 	a.say(over.ID, goodRestore...)
-	going := h.create(model.Spec{Nodes: []string{b.mac}})
+	going := h.create(doc.Spec{Nodes: []string{b.mac}})
 	b.powerOn()
-	waiting := h.create(model.Spec{All: true, MinNodes: 9})
+	waiting := h.create(doc.Spec{All: true, MinNodes: 9})
 	h.expect(going.ID, "casting offered")
 	serial := b.descriptor(0).Serial
 	h.crash()
 
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	if err := h.store.Update(t.Context(),
-		func(tx state.WriteTx) error { return state.MarkCopied(tx, at) }); err != nil {
+		func(tx store.WriteTx) error { return store.MarkCopied(tx, at) }); err != nil {
 		t.Fatal(err)
 	}
 	h.start()
@@ -38,7 +38,7 @@ func TestCopiedState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.State != model.Cancelled || !strings.Contains(s.Reason, "2026-03-04T05:06:07Z") ||
+		if s.State != doc.Cancelled || !strings.Contains(s.Reason, "2026-03-04T05:06:07Z") ||
 			!strings.Contains(s.Reason, "create the session anew") {
 			t.Errorf("%s is %s: %s", id, s.State, s.Reason)
 		}
@@ -52,7 +52,7 @@ func TestCopiedState(t *testing.T) {
 		t.Errorf("the machine is told %q", got)
 	}
 	// Once: the next start is an ordinary one, and what was created anew goes on.
-	anew := h.create(model.Spec{Nodes: []string{b.mac}})
+	anew := h.create(doc.Spec{Nodes: []string{b.mac}})
 	if anew.ID == "s4" {
 		t.Error("a number that an agent may know from a session after the copy is given again")
 	}
@@ -67,9 +67,9 @@ func TestCopiedState(t *testing.T) {
 // cancelled since the copy stay over, and no machine is told to write its disk again.
 func TestDailyCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	open := func() *state.Bolt {
+	open := func() *store.Bolt {
 		t.Helper()
-		b, err := state.OpenBolt(path)
+		b, err := store.OpenBolt(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,8 +81,8 @@ func TestDailyCopy(t *testing.T) {
 	h.store = db
 	h.start()
 	a, b := h.machine(1), h.machine(2)
-	done := h.create(model.Spec{Nodes: []string{a.mac}})
-	cancelled := h.create(model.Spec{Nodes: []string{b.mac}})
+	done := h.create(doc.Spec{Nodes: []string{a.mac}})
+	cancelled := h.create(doc.Spec{Nodes: []string{b.mac}})
 	if err := db.Copy(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,12 +22,12 @@ import (
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // Images is what the engine needs of the image store.
@@ -85,7 +85,7 @@ type CastOptions struct {
 type Cast interface {
 	// Run casts until ctx ends, which is not an error.
 	Run(ctx context.Context) error
-	Stats() model.CastStats
+	Stats() doc.CastStats
 }
 
 // Errors that callers tell apart.
@@ -106,7 +106,7 @@ func (r *refusal) Is(target error) bool { return target == ErrSpec }
 
 // Config is what an Engine works with.
 type Config struct {
-	Store  state.Store
+	Store  store.Store
 	Images Images
 	Casts  Casts
 	// Captures keeps what nodes send of their disks; nil: there are no capture sessions.

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 func TestStraightLine(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 2, MinNodes: 2})
+	s := h.create(doc.Spec{Count: 2, MinNodes: 2})
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	h.expect(s.ID, "waiting waiting")
@@ -48,7 +48,7 @@ func TestStraightLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []string{model.StepDHCP, model.StepKernel, session.StepAgent, session.StepFirstByte,
+	for _, step := range []string{doc.StepDHCP, doc.StepKernel, session.StepAgent, session.StepFirstByte,
 		session.StepLastByte, session.StepBoot} {
 		if v.Parts[0].Steps[step].Time.IsZero() {
 			t.Errorf("timeline lacks %s: %v", step, v.Parts[0].Steps)
@@ -62,7 +62,7 @@ func TestStraightLine(t *testing.T) {
 	if a.powerOn() {
 		t.Error("a finished machine was sent to the agent")
 	}
-	next := h.create(model.Spec{Nodes: []string{a.mac}, Image: "ubuntu"})
+	next := h.create(doc.Spec{Nodes: []string{a.mac}, Image: "ubuntu"})
 	if !a.powerOn() || a.told() != "restore "+next.ID {
 		t.Errorf("in the next session: %s", a.told())
 	}
@@ -77,7 +77,7 @@ func running(n int) func(map[uint32]session.Cast) bool {
 
 func TestRestartGoesOn(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{All: true, MinNodes: 2})
+	s := h.create(doc.Spec{All: true, MinNodes: 2})
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	h.restart()
@@ -121,9 +121,9 @@ func sameCast(a, b *session.Cast) bool {
 // TestGroupsStayApart has a restart between two sessions, after which the groups are counted from the first again.
 func TestGroupsStayApart(t *testing.T) {
 	h := newHouse(t)
-	one := h.create(model.Spec{Count: 1})
+	one := h.create(doc.Spec{Count: 1})
 	h.restart()
-	two := h.create(model.Spec{Count: 1})
+	two := h.create(doc.Spec{Count: 1})
 	if one.Cast.Group == two.Cast.Group || one.Cast.Feedback == two.Cast.Feedback {
 		t.Errorf("%+v, %+v", one.Cast, two.Cast)
 	}
@@ -132,7 +132,7 @@ func TestGroupsStayApart(t *testing.T) {
 // TestPortIsTaken has another program take the feedback port while the server is away.
 func TestPortIsTaken(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	a := h.machine(1)
 	a.powerOn()
 	before := a.descriptor(0)
@@ -157,7 +157,7 @@ func TestPortIsTaken(t *testing.T) {
 
 func TestServersAddressChanges(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	a := h.machine(1)
 	a.powerOn()
 	before := a.descriptor(0)
@@ -172,7 +172,7 @@ func TestServersAddressChanges(t *testing.T) {
 
 func TestRebootInTheMiddle(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 2})
+	s := h.create(doc.Spec{Count: 2})
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	old, oldToken := a.descriptor(0), a.token
@@ -210,7 +210,7 @@ func TestRebootInTheMiddle(t *testing.T) {
 func TestWaiting(t *testing.T) {
 	t.Run("max-wait starts with those who came", func(t *testing.T) {
 		h := newHouse(t)
-		s := h.create(model.Spec{All: true, MinNodes: 3, MaxWait: 60})
+		s := h.create(doc.Spec{All: true, MinNodes: 3, MaxWait: 60})
 		h.machine(1).powerOn()
 		h.pass(59 * time.Second)
 		h.expect(s.ID, "waiting waiting")
@@ -219,7 +219,7 @@ func TestWaiting(t *testing.T) {
 	})
 	t.Run("nobody came", func(t *testing.T) {
 		h := newHouse(t)
-		s := h.create(model.Spec{Count: 3, MaxWait: 60})
+		s := h.create(doc.Spec{Count: 3, MaxWait: 60})
 		h.pass(time.Minute)
 		h.expect(s.ID, "failed")
 		if v, _ := h.e.Session(s.ID); !strings.Contains(v.Reason, "node list") {
@@ -229,7 +229,7 @@ func TestWaiting(t *testing.T) {
 	t.Run("a named node stays away", func(t *testing.T) {
 		h := newHouse(t)
 		a, b := h.machine(1), h.machine(2)
-		s := h.create(model.Spec{Nodes: []string{a.mac, b.mac}, MaxWait: 60})
+		s := h.create(doc.Spec{Nodes: []string{a.mac, b.mac}, MaxWait: 60})
 		a.powerOn()
 		h.pass(time.Minute)
 		h.expect(s.ID, "casting offered absent")
@@ -239,7 +239,7 @@ func TestWaiting(t *testing.T) {
 	t.Run("a named node comes late", func(t *testing.T) {
 		h := newHouse(t)
 		a, b := h.machine(1), h.machine(2)
-		s := h.create(model.Spec{Nodes: []string{a.mac, b.mac}, MaxWait: 60})
+		s := h.create(doc.Spec{Nodes: []string{a.mac, b.mac}, MaxWait: 60})
 		a.powerOn()
 		h.pass(time.Minute)
 		b.powerOn()
@@ -252,14 +252,14 @@ func TestWaiting(t *testing.T) {
 		h := newHouse(t)
 		a := h.machine(1)
 		a.powerOn()
-		s := h.create(model.Spec{All: true})
+		s := h.create(doc.Spec{All: true})
 		h.expect(s.ID, "casting offered")
 	})
 }
 
 func TestSilentNodeIsGivenUp(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1, GiveUp: 600})
+	s := h.create(doc.Spec{Count: 1, GiveUp: 600})
 	a := h.machine(1)
 	a.powerOn()
 	a.say(s.ID, session.StepPlan)
@@ -279,7 +279,7 @@ func TestSilentNodeIsGivenUp(t *testing.T) {
 
 func TestFailure(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 2})
+	s := h.create(doc.Spec{Count: 2})
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	b.powerOn()
@@ -306,8 +306,8 @@ func TestFailure(t *testing.T) {
 
 func TestDamageFailsItsSessionsOnly(t *testing.T) {
 	h := newHouse(t)
-	bad := h.create(model.Spec{Count: 1})
-	other := h.create(model.Spec{Count: 1, Image: "ubuntu"})
+	bad := h.create(doc.Spec{Count: 1})
+	other := h.create(doc.Spec{Count: 1, Image: "ubuntu"})
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	b.powerOn()
@@ -339,9 +339,9 @@ func TestDamageFailsItsSessionsOnly(t *testing.T) {
 	}
 }
 
-func waitOver(t *testing.T, sub *engine.Sub) []model.Line {
+func waitOver(t *testing.T, sub *engine.Sub) []doc.Line {
 	t.Helper()
-	var all []model.Line
+	var all []doc.Line
 	for {
 		lines, last, err := sub.Next(t.Context())
 		if err != nil {
@@ -357,8 +357,8 @@ func waitOver(t *testing.T, sub *engine.Sub) []model.Line {
 func TestSessionsAtOnce(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.machine(1), h.machine(2)
-	one := h.create(model.Spec{All: true})
-	two := h.create(model.Spec{Nodes: []string{b.mac}, Image: "ubuntu"})
+	one := h.create(doc.Spec{All: true})
+	two := h.create(doc.Spec{Nodes: []string{b.mac}, Image: "ubuntu"})
 	a.powerOn()
 	b.powerOn() // a session that names it comes before one that takes all
 	if a.told() != "restore "+one.ID || b.told() != "restore "+two.ID {
@@ -381,7 +381,7 @@ func TestSessionsAtOnce(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	h := newHouse(t)
-	for name, spec := range map[string]model.Spec{
+	for name, spec := range map[string]doc.Spec{
 		"no image":         {V: 1, All: true},
 		"unknown image":    {V: 1, Image: "nothing", All: true},
 		"no nodes":         {V: 1, Image: "debian"},
@@ -407,7 +407,7 @@ func TestRefused(t *testing.T) {
 
 func TestEmptyImageNeedsNoCast(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1, Image: "empty"})
+	s := h.create(doc.Spec{Count: 1, Image: "empty"})
 	a := h.machine(1)
 	a.powerOn()
 	if d := a.descriptor(0); d.Cast != nil || d.Action != session.Restore {
@@ -419,9 +419,9 @@ func TestEmptyImageNeedsNoCast(t *testing.T) {
 
 func TestHistoryIsBounded(t *testing.T) {
 	h := newHouse(t)
-	open := h.create(model.Spec{Count: 1, Image: "empty"})
+	open := h.create(doc.Spec{Count: 1, Image: "empty"})
 	for range 250 {
-		s := h.create(model.Spec{Nodes: []string{"52:54:00:00:00:01"}, Image: "empty"})
+		s := h.create(doc.Spec{Nodes: []string{"52:54:00:00:00:01"}, Image: "empty"})
 		if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +431,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	if len(list) != 201 || list[0].ID != open.ID || list[200].ID != "s251" {
 		t.Errorf("%d sessions from %s to %s", len(list), list[0].ID, list[len(list)-1].ID)
 	}
-	if s := h.create(model.Spec{Count: 1, Image: "empty"}); s.ID != "s252" {
+	if s := h.create(doc.Spec{Count: 1, Image: "empty"}); s.ID != "s252" {
 		t.Errorf("next session is %s", s.ID)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // tell reports one step with its level.
@@ -18,7 +18,7 @@ func (m *machine) tell(id, step, level, words string) {
 	}
 }
 
-func (h *house) part(id string) model.Part {
+func (h *house) part(id string) doc.Part {
 	h.t.Helper()
 	s, err := h.e.Session(id)
 	if err != nil {
@@ -31,7 +31,7 @@ func (h *house) part(id string) model.Part {
 // wrong.
 func TestNoBootEntry(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	m := h.machine(1)
 	m.powerOn()
 	m.say(s.ID, session.StepPlan, session.StepTable, session.StepWritten)
@@ -55,7 +55,7 @@ func TestNoBootEntry(t *testing.T) {
 // TestRebootBeforeBootEntry loses power when all is on the disk and the machine has no boot entry yet: the node does
 // its part again.
 func TestRebootBeforeBootEntry(t *testing.T) {
-	for _, spec := range []model.Spec{{Count: 1}, {Count: 1, NoGrow: true}, {Count: 1, NoGrow: true, Verify: true}} {
+	for _, spec := range []doc.Spec{{Count: 1}, {Count: 1, NoGrow: true}, {Count: 1, NoGrow: true, Verify: true}} {
 		h := newHouse(t)
 		s := h.create(spec)
 		m := h.machine(1)
@@ -80,7 +80,7 @@ func TestFirmwareWarning(t *testing.T) {
 	m := h.machine(1)
 	m.firmware = session.BIOS
 	m.powerOn()
-	s := h.create(model.Spec{Image: "lonely", Nodes: []string{m.id, "52-54-00-00-00-02"}, MinNodes: 2})
+	s := h.create(doc.Spec{Image: "lonely", Nodes: []string{m.id, "52-54-00-00-00-02"}, MinNodes: 2})
 	if len(s.Notes) != 1 || s.Notes[0] != "it has no fallback" {
 		t.Errorf("notes %q", s.Notes)
 	}
@@ -140,7 +140,7 @@ func TestForeseenIsNotFound(t *testing.T) {
 		m.firmware = session.BIOS
 		ms = append(ms, m)
 	}
-	s := h.create(model.Spec{Image: "lonely", Nodes: []string{ms[0].mac, ms[1].mac, ms[2].mac}, MinNodes: 3})
+	s := h.create(doc.Spec{Image: "lonely", Nodes: []string{ms[0].mac, ms[1].mac, ms[2].mac}, MinNodes: 3})
 	for _, m := range ms {
 		m.powerOn()
 	}

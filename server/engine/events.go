@@ -8,9 +8,9 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 const (
@@ -27,7 +27,7 @@ func (e *Engine) record(n *node, boot string, ev session.Event) {
 		ring, message = strangerRing, strangerMessage
 	}
 	ev.Message = plain.Line(ev.Message, message)
-	rec := model.Event{N: n.next, Node: n.ID, Boot: boot, Event: ev}
+	rec := doc.Event{N: n.next, Node: n.ID, Boot: boot, Event: ev}
 	e.w.put(record.EventKey(n.ID, n.next), record.OfEvent(&rec))
 	n.next++
 	for n.next-n.first > ring {
@@ -68,8 +68,8 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		e.apply(n, &ev)
 	}
 	e.heard(n)
-	if n.Where == model.Silent {
-		n.Where = model.Ready
+	if n.Where == doc.Silent {
+		n.Where = doc.Ready
 	}
 	if durable {
 		e.saveSeen(n)
@@ -125,7 +125,7 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 
 // Log returns the last events of a node, at most limit, oldest first. all includes timeline steps, else log lines,
 // warnings and errors only.
-func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]model.Event, error) {
+func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]doc.Event, error) {
 	e.mu.Lock()
 	n, err := e.find(name)
 	if err != nil {
@@ -137,8 +137,8 @@ func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]m
 	if err := e.w.wait(ctx); err != nil {
 		return nil, err
 	}
-	out := []model.Event{}
-	err = e.cfg.Store.View(ctx, func(tx state.Tx) error {
+	out := []doc.Event{}
+	err = e.cfg.Store.View(ctx, func(tx store.Tx) error {
 		return tx.Walk(record.EventPrefix+id+"/", func(key string, b []byte) error {
 			var r record.Event
 			if err := json.Unmarshal(b, &r); err != nil {

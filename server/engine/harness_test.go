@@ -11,18 +11,18 @@ import (
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/netboot"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // house is an engine with all that it needs; crash and start again are methods of it.
 type house struct {
 	t      *testing.T
-	store  state.Store
+	store  store.Store
 	images *enginetest.Images
 	casts  *enginetest.Casts
 	room   engine.Captures // nil: no captures
@@ -41,7 +41,7 @@ type house struct {
 }
 
 func newHouse(t *testing.T) *house {
-	h := &house{t: t, store: state.NewMemory(), images: &enginetest.Images{}, addr: netip.MustParseAddr("127.0.0.1"),
+	h := &house{t: t, store: store.NewMemory(), images: &enginetest.Images{}, addr: netip.MustParseAddr("127.0.0.1"),
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	h.start()
 	t.Cleanup(func() { h.crash() })
@@ -96,7 +96,7 @@ func (h *house) pass(d time.Duration) {
 	h.tick <- h.clock() // taken only after the first was worked on
 }
 
-func (h *house) create(spec model.Spec) *model.Session {
+func (h *house) create(spec doc.Spec) *doc.Session {
 	h.t.Helper()
 	spec.V = 1
 	if spec.Image == "" {
@@ -137,12 +137,12 @@ func (m *machine) powerOn() bool {
 		m.h.pass(time.Minute) // firmware takes its time; the boot before is silent
 	}
 	addr := netip.AddrFrom4([4]byte{10, 0, 0, m.mac[len(m.mac)-1]})
-	m.h.e.Saw(m.mac, addr, model.StepDHCP, "test")
+	m.h.e.Saw(m.mac, addr, doc.StepDHCP, "test")
 	if m.h.e.Boots(m.mac) == netboot.OwnDisk {
-		m.h.e.Saw(m.mac, addr, model.StepLocal, "")
+		m.h.e.Saw(m.mac, addr, doc.StepLocal, "")
 		return false
 	}
-	m.h.e.Saw("", addr, model.StepKernel, "vmlinuz")
+	m.h.e.Saw("", addr, doc.StepKernel, "vmlinuz")
 	m.boots++
 	m.boot, m.seq = fmt.Sprintf("boot-%s-%d", m.mac, m.boots), 0
 	m.hello()

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // dmi is what a machine's firmware says of it.
@@ -42,7 +42,7 @@ func macsOf(inv *session.Inventory) ([]string, error) {
 			if nic.Boot != boot {
 				continue
 			}
-			id, err := model.NodeID(nic.MAC)
+			id, err := doc.NodeID(nic.MAC)
 			if err != nil && boot && len(macs) == 0 {
 				return nil, refuse("the boot NIC of the hello: %w", err)
 			}
@@ -186,7 +186,7 @@ func (n *node) oddWords() []string {
 }
 
 // note puts what is odd about the node on a part that it gets.
-func (n *node) note(p *model.Part) {
+func (n *node) note(p *doc.Part) {
 	for _, w := range n.oddWords() {
 		p.Identity = also(p.Identity, w)
 	}
@@ -239,7 +239,7 @@ func (e *Engine) giveNamed(n, had *node) {
 			if s.Upload != nil {
 				continue
 			}
-			e.step(jobs.Added{Part: &model.Part{Session: s.ID, Node: n.ID, State: model.Waiting,
+			e.step(jobs.Added{Part: &doc.Part{Session: s.ID, Node: n.ID, State: doc.Waiting,
 				Unbootable: e.foreseen(s, n)}})
 		}
 		e.step(jobs.Odd{Node: n.ID, Session: s.ID, Words: words})
@@ -275,7 +275,7 @@ func (e *Engine) nameParts(s *sess) {
 		id, words := e.meant(name)
 		p := s.Parts[id]
 		if p == nil {
-			p = &model.Part{Session: s.ID, Node: id, State: model.Waiting, Unbootable: e.foreseen(s, e.nodes[id])}
+			p = &doc.Part{Session: s.ID, Node: id, State: doc.Waiting, Unbootable: e.foreseen(s, e.nodes[id])}
 			s.Add(p)
 			if n := e.nodes[id]; n != nil {
 				n.note(p)

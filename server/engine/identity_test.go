@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 const dongle = "00:e0:4c:68:00:01"
@@ -28,7 +28,7 @@ func (m *machine) over(mac string) *machine {
 	return &o
 }
 
-func (h *house) node(name string) *model.Node {
+func (h *house) node(name string) *doc.Node {
 	h.t.Helper()
 	n, err := h.e.Node(name)
 	if err != nil {
@@ -37,7 +37,7 @@ func (h *house) node(name string) *model.Node {
 	return n
 }
 
-func (h *house) partOf(id, node string) *model.Part {
+func (h *house) partOf(id, node string) *doc.Part {
 	h.t.Helper()
 	s, err := h.e.Session(id)
 	if err != nil {
@@ -69,7 +69,7 @@ func TestDongleThatChangesHands(t *testing.T) {
 	a := h.laptop(1)
 	a.others = []string{dongle}
 	a.powerOn()
-	s := h.create(model.Spec{Nodes: []string{a.mac}})
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
 	b := h.laptop(2).over(dongle)
 	b.powerOn()
 	if b.id == a.id || b.told() != "nothing" || a.told() != "restore "+s.ID {
@@ -120,7 +120,7 @@ func TestHelloThatListsOthers(t *testing.T) {
 	h := newHouse(t)
 	a, b, c := h.machine(1), h.machine(2), h.machine(3)
 	a.powerOn()
-	s := h.create(model.Spec{Nodes: []string{a.mac, b.mac, c.mac}, MinNodes: 3})
+	s := h.create(doc.Spec{Nodes: []string{a.mac, b.mac, c.mac}, MinNodes: 3})
 	x := h.machine(99)
 	x.others = []string{a.mac, b.mac, c.mac}
 	x.powerOn()
@@ -144,7 +144,7 @@ func TestTwoNamesOfOneNode(t *testing.T) {
 	x := h.machine(99)
 	x.others = []string{"52:54:00:00:00:01", "52:54:00:00:00:02"}
 	x.powerOn()
-	s := h.create(model.Spec{Nodes: []string{x.mac, x.others[0], x.others[1]}})
+	s := h.create(doc.Spec{Nodes: []string{x.mac, x.others[0], x.others[1]}})
 	if len(s.Parts) != 1 {
 		t.Fatalf("parts: %+v", s.Parts)
 	}
@@ -165,7 +165,7 @@ func TestNamedByAnothersSecondNIC(t *testing.T) {
 	x := h.machine(99)
 	x.others = []string{"52:54:00:00:00:01"}
 	x.powerOn()
-	s := h.create(model.Spec{Nodes: []string{x.others[0]}})
+	s := h.create(doc.Spec{Nodes: []string{x.others[0]}})
 	if x.told() != "restore "+s.ID {
 		t.Errorf("told %q", x.told())
 	}
@@ -188,8 +188,8 @@ func TestMACsThatAreNoMachines(t *testing.T) {
 		if !errors.Is(err, engine.ErrSpec) {
 			t.Errorf("%s: %v", mac, err)
 		}
-		h.e.Saw(mac, netip.Addr{}, model.StepDHCP, "")
-		if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{mac}}); !errors.Is(err,
+		h.e.Saw(mac, netip.Addr{}, doc.StepDHCP, "")
+		if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{mac}}); !errors.Is(err,
 			engine.ErrSpec) {
 			t.Errorf("session for %s: %v", mac, err)
 		}
@@ -233,7 +233,7 @@ func TestNameThatIsTaken(t *testing.T) {
 	if b.id == a.id || b.id != "52-54-00-00-00-02" {
 		t.Errorf("the next one is %s", b.id)
 	}
-	s := h.create(model.Spec{Nodes: []string{dongle}})
+	s := h.create(doc.Spec{Nodes: []string{dongle}})
 	says(t, "the node of that name is meant", s.Warnings...)
 }
 
@@ -242,7 +242,7 @@ func TestAnotherMachineOverOneNIC(t *testing.T) {
 	h, _ := captureHouse(t, 1<<40)
 	a := h.laptop(1)
 	a.powerOn()
-	s := h.create(model.Spec{Nodes: []string{a.mac}})
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
 	b := h.laptop(2)
 	b.mac, b.boots = a.mac, 100
 	b.powerOn()
@@ -251,11 +251,11 @@ func TestAnotherMachineOverOneNIC(t *testing.T) {
 	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Capture: "golden", Nodes: []string{a.mac}}); !errors.Is(err,
+	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Capture: "golden", Nodes: []string{a.mac}}); !errors.Is(err,
 		engine.ErrSpec) || !strings.Contains(err.Error(), "node forget") {
 		t.Errorf("capture: %v", err)
 	}
-	c, err := h.e.Create(t.Context(), model.Spec{V: 1, Capture: "golden", Count: 1})
+	c, err := h.e.Create(t.Context(), doc.Spec{V: 1, Capture: "golden", Count: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

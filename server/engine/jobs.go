@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/record"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // The engine is the shell of the state machine in server/jobs: what happens becomes an input of it, and what it says is
@@ -66,7 +66,7 @@ func (e *Engine) heard(n *node) {
 	first := n.spoke.IsZero()
 	n.speak(e.now())
 	e.news[n.ID] = n
-	if first && n.Where == model.Ready {
+	if first && n.Where == doc.Ready {
 		e.join(n)
 	}
 }
@@ -76,7 +76,7 @@ func (e *Engine) facts(n *node) jobs.Facts {
 	for i := range n.Rivals {
 		rival = later(n.Rivals[i].Heard, rival)
 	}
-	return jobs.Facts{Here: n.Where == model.Ready, Boot: n.Boot, Heard: n.LastSeen, Rival: rival, Booted: n.Booted,
+	return jobs.Facts{Here: n.Where == doc.Ready, Boot: n.Boot, Heard: n.LastSeen, Rival: rival, Booted: n.Booted,
 		Worked: n.Worked, Firmware: n.Inventory.Firmware, Doubt: n.Odd[oddDMI], Odd: n.oddWords(), Trace: startTrace(n)}
 }
 
@@ -122,12 +122,12 @@ func (e *Engine) effect(x jobs.Effect) {
 		}
 	case jobs.Leaves:
 		if n := e.nodes[x.Node]; n != nil {
-			n.Where = model.Left
+			n.Where = doc.Left
 			e.saveNode(n)
 		}
 	case jobs.Silent:
-		if n := e.nodes[x.Node]; n != nil && n.Where == model.Ready {
-			n.Where = model.Silent
+		if n := e.nodes[x.Node]; n != nil && n.Where == doc.Ready {
+			n.Where = doc.Silent
 			e.news[n.ID] = n
 		}
 	case jobs.Account:

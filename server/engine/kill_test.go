@@ -16,22 +16,22 @@ import (
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 var errKilled = errors.New("the server is killed")
 
 // mortal is a store that takes so many transactions more, and then none: what a server that is killed leaves.
 type mortal struct {
-	state.Store
+	store.Store
 	mu   sync.Mutex
 	left int
 	dead bool // it refused one
 }
 
-func (m *mortal) Update(ctx context.Context, f func(state.WriteTx) error) error {
+func (m *mortal) Update(ctx context.Context, f func(store.WriteTx) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left == 0 {
@@ -146,9 +146,9 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	ctx := t.Context()
 	h := newHouse(t)
 	h.crash()
-	store := &mortal{Store: h.store, left: -1}
+	db := &mortal{Store: h.store, left: -1}
 	room := &storeRoom{free: 1 << 40}
-	h.store, h.room, h.kinds = store, room, append(kinds.All(), probe{})
+	h.store, h.room, h.kinds = db, room, append(kinds.All(), probe{})
 	h.sign = func(r *receipt.Receipt) (*receipt.Envelope, error) {
 		env, err := receipt.Sign(r, key)
 		if err != nil {
@@ -182,7 +182,7 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	agents[4].steps(ctx, session.StepPlan, erasure.StepErased)
 
 	operator := &agent{}
-	for _, spec := range []model.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2},
+	for _, spec := range []doc.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2},
 		{V: 1, Capture: "golden", Nodes: names[2:3]},
 		{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Nodes: names[3:4]},
 		{V: 1, Kind: "erase", Job: json.RawMessage(`{"method":"zero","read_back":"none"}`), Nodes: names[4:]}} {
@@ -193,7 +193,7 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	}
 	agents = append(agents, operator)
 
-	store.live(rng.IntN(6))
+	db.live(rng.IntN(6))
 	kills := 0
 	for n := 0; ; n++ {
 		var busy []*agent
@@ -210,7 +210,7 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 		}
 		a := busy[rng.IntN(len(busy))]
 		err := errKilled
-		if !store.isDead() { // by what the server does by itself
+		if !db.isDead() { // by what the server does by itself
 			err = a.todo[0]()
 		}
 		switch {
@@ -220,10 +220,10 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 		case errors.Is(err, errKilled):
 			kills++
 			h.crash()
-			store.live(-1)
+			db.live(-1)
 			h.start()
 			if kills < 20 {
-				store.live(rng.IntN(6))
+				db.live(rng.IntN(6))
 			}
 		default:
 			t.Fatalf("after %d kills: %v", kills, err)
@@ -232,7 +232,7 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	if kills < 3 {
 		t.Fatalf("%d kills", kills)
 	}
-	store.live(-1)
+	db.live(-1)
 	h.restart()
 	for i, want := range []string{"done done done", "done done", "done done", "done done"} {
 		found := false

@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // probe is a kind that no other file knows: a node looks for something, which its job names, and says what it found.
@@ -22,9 +22,9 @@ type probeJob struct {
 
 func (probe) Traits() jobs.Traits { return jobs.Traits{Action: "probe", State: "probing", Sure: true} }
 
-func (probe) Is(spec *model.Spec) bool { return spec.Kind == "probe" }
+func (probe) Is(spec *doc.Spec) bool { return spec.Kind == "probe" }
 
-func (probe) Check(spec *model.Spec) error {
+func (probe) Check(spec *doc.Spec) error {
 	var job probeJob
 	if err := json.Unmarshal(spec.Job, &job); err != nil || job.For == "" {
 		return errors.New("say what is looked for")
@@ -35,13 +35,13 @@ func (probe) Check(spec *model.Spec) error {
 	return nil
 }
 
-func (probe) Upload(string, *model.Spec) *session.Upload          { return nil }
-func (probe) Refuse(f *jobs.Facts) string                         { return f.Doubt }
-func (probe) Tell(*jobs.Record, *model.Part, *session.Descriptor) {}
-func (probe) Complete(*jobs.Session, *model.Part) bool            { return false }
-func (probe) Reason(_ *jobs.Session, bad []string) string         { return jobs.Few(bad) }
+func (probe) Upload(string, *doc.Spec) *session.Upload          { return nil }
+func (probe) Refuse(f *jobs.Facts) string                       { return f.Doubt }
+func (probe) Tell(*jobs.Record, *doc.Part, *session.Descriptor) {}
+func (probe) Complete(*jobs.Session, *doc.Part) bool            { return false }
+func (probe) Reason(_ *jobs.Session, bad []string) string       { return jobs.Few(bad) }
 
-func (probe) Report(_ *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcome {
+func (probe) Report(_ *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome {
 	if x.Event.Result != nil {
 		p.Result = x.Event.Result
 	}
@@ -56,7 +56,7 @@ func TestNewKind(t *testing.T) {
 	h.kinds = append(kinds.All(), probe{})
 	h.start()
 	a, b := h.machine(1), h.machine(2)
-	spec := model.Spec{V: 1, Kind: "probe", Nodes: []string{a.mac, b.mac}, MinNodes: 2}
+	spec := doc.Spec{V: 1, Kind: "probe", Nodes: []string{a.mac, b.mac}, MinNodes: 2}
 	if _, err := h.e.Create(t.Context(), spec); !errors.Is(err, engine.ErrSpec) ||
 		!strings.Contains(err.Error(), "looked for") {
 		t.Errorf("without what its kind needs: %v", err)
@@ -104,7 +104,7 @@ func TestResultOfAFailure(t *testing.T) {
 	h.kinds = append(kinds.All(), probe{})
 	h.start()
 	a := h.machine(1)
-	s, err := h.e.Create(t.Context(), model.Spec{V: 1, Kind: "probe", Count: 2, Job: json.RawMessage(`{"for":"gold"}`)})
+	s, err := h.e.Create(t.Context(), doc.Spec{V: 1, Kind: "probe", Count: 2, Job: json.RawMessage(`{"for":"gold"}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestResultOfAFailure(t *testing.T) {
 // start as if all were well.
 func TestKindThatIsNotThere(t *testing.T) {
 	h := newHouse(t)
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Kind: "probe", Count: 1}); !errors.Is(err, engine.ErrSpec) ||
+	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Kind: "probe", Count: 1}); !errors.Is(err, engine.ErrSpec) ||
 		!strings.Contains(err.Error(), `kind "probe"`) {
 		t.Errorf("create: %v", err)
 	}
@@ -135,7 +135,7 @@ func TestKindThatIsNotThere(t *testing.T) {
 	h.kinds = append(kinds.All(), probe{})
 	h.start()
 	if _, err := h.e.Create(t.Context(),
-		model.Spec{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Count: 1}); err != nil {
+		doc.Spec{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Count: 1}); err != nil {
 		t.Fatal(err)
 	}
 	h.crash()

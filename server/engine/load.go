@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // load reads everything but the events, of which only the numbers are kept in memory. From then on the sessions are
@@ -23,11 +23,11 @@ func (e *Engine) load(ctx context.Context) error {
 	if err := e.own(ctx); err != nil {
 		return err
 	}
-	err := e.update(ctx, func(tx state.WriteTx) error {
-		err := state.GetJSON(tx, record.Secret, &e.secret)
-		if errors.Is(err, state.ErrNotFound) {
+	err := e.update(ctx, func(tx store.WriteTx) error {
+		err := store.GetJSON(tx, record.Secret, &e.secret)
+		if errors.Is(err, store.ErrNotFound) {
 			e.secret = newSecret()
-			err = state.PutJSON(tx, record.Secret, e.secret)
+			err = store.PutJSON(tx, record.Secret, e.secret)
 		}
 		return err
 	})
@@ -44,8 +44,8 @@ func (e *Engine) load(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) read(tx state.Tx) error {
-	if err := optional(state.GetJSON(tx, record.Seq, &e.seq)); err != nil {
+func (e *Engine) read(tx store.Tx) error {
+	if err := optional(store.GetJSON(tx, record.Seq, &e.seq)); err != nil {
 		return err
 	}
 	err := walk(tx, record.NodePrefix, func(id string, r *record.Node) error {
@@ -83,7 +83,7 @@ func (e *Engine) read(tx state.Tx) error {
 	if err != nil {
 		return err
 	}
-	var parts []*model.Part
+	var parts []*doc.Part
 	err = walk(tx, record.PartPrefix, func(_ string, r *record.Part) error {
 		parts = append(parts, r.Part())
 		return nil
@@ -101,14 +101,14 @@ func (e *Engine) read(tx state.Tx) error {
 
 // optional is err, but for a key that is not there.
 func optional(err error) error {
-	if errors.Is(err, state.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	return err
 }
 
 // loadEvents finds the ends of each node's ring.
-func (e *Engine) loadEvents(tx state.Tx) error {
+func (e *Engine) loadEvents(tx store.Tx) error {
 	return tx.Walk(record.EventPrefix, func(key string, _ []byte) error {
 		id, num, _ := strings.Cut(strings.TrimPrefix(key, record.EventPrefix), "/")
 		v, err := strconv.ParseUint(num, 16, 64)
@@ -125,7 +125,7 @@ func (e *Engine) loadEvents(tx state.Tx) error {
 	})
 }
 
-func walk[T any](tx state.Tx, prefix string, f func(id string, v *T) error) error {
+func walk[T any](tx store.Tx, prefix string, f func(id string, v *T) error) error {
 	return tx.Walk(prefix, func(key string, b []byte) error {
 		v := new(T)
 		if err := json.Unmarshal(b, v); err != nil {

@@ -9,18 +9,18 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // loadMachines reads the machines. Nodes that were stored before there were machines are sightings that nobody has
 // weighed.
-func (e *Engine) loadMachines(tx state.Tx) error {
+func (e *Engine) loadMachines(tx store.Tx) error {
 	var seq uint64
-	if err := optional(state.GetJSON(tx, record.MachineSeq, &seq)); err != nil {
+	if err := optional(store.GetJSON(tx, record.MachineSeq, &seq)); err != nil {
 		return err
 	}
 	var stored []*fleet.Machine
@@ -58,7 +58,7 @@ func (e *Engine) sighting(n *node, inv *session.Inventory) fleet.Sighting {
 // awake reports whether the agent of the node was heard of late.
 func (e *Engine) awake(id string) bool {
 	n := e.nodes[id]
-	return n != nil && n.Where == model.Ready && e.now().Sub(n.LastSeen) < presence
+	return n != nil && n.Where == doc.Ready && e.now().Sub(n.LastSeen) < presence
 }
 
 // sight tells which machine says hello, and the operator what is to be wondered at. What was said at the hello of a
@@ -101,7 +101,7 @@ func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
 	if m := e.fleet.Find(word); m != nil {
 		return m, nil
 	}
-	id, err := model.NodeID(word)
+	id, err := doc.NodeID(word)
 	if err != nil {
 		return nil, fmt.Errorf("machine %.80q: %w: it is neither an id, a name nor a MAC address of one (`diskcast "+
 			"machine list`)", word, ErrNotFound)
@@ -139,11 +139,11 @@ func (e *Engine) nodeOf(m *fleet.Machine) (*node, error) {
 
 // nameMachines puts nodes in the place of the names of machines. A machine that has only shared NICs is refused: who
 // boots from one may be another.
-func (e *Engine) nameMachines(spec *model.Spec) error {
+func (e *Engine) nameMachines(spec *doc.Spec) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, name := range spec.Nodes {
-		if _, err := model.NodeID(name); err == nil {
+		if _, err := doc.NodeID(name); err == nil {
 			continue
 		}
 		m := e.fleet.Find(name)
@@ -184,10 +184,10 @@ func (e *Engine) nameMachines(spec *model.Spec) error {
 }
 
 // Machines returns all machines, by id.
-func (e *Engine) Machines() []model.Machine {
+func (e *Engine) Machines() []doc.Machine {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := []model.Machine{}
+	out := []doc.Machine{}
 	for _, m := range e.fleet.All() {
 		out = append(out, e.machineView(m))
 	}
@@ -195,7 +195,7 @@ func (e *Engine) Machines() []model.Machine {
 }
 
 // Machine returns one machine by id, name or a MAC address.
-func (e *Engine) Machine(word string) (*model.Machine, error) {
+func (e *Engine) Machine(word string) (*doc.Machine, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m, err := e.findMachine(word)
@@ -206,12 +206,12 @@ func (e *Engine) Machine(word string) (*model.Machine, error) {
 	return &v, nil
 }
 
-func (e *Engine) machineView(m *fleet.Machine) model.Machine {
-	v := model.Machine{ID: m.ID, Name: m.Name, Labels: maps.Clone(m.Labels), Notes: m.Notes,
+func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
+	v := doc.Machine{ID: m.ID, Name: m.Name, Labels: maps.Clone(m.Labels), Notes: m.Notes,
 		Boots: append([]string{}, m.Boots...),
 		Nodes: append([]string{}, m.Nodes...), Made: m.Made, Seen: m.Seen, Warnings: e.fleet.Warnings(m)}
 	for _, b := range m.Boards {
-		v.Boards = append(v.Boards, model.Board(b))
+		v.Boards = append(v.Boards, doc.Board(b))
 	}
 	if n, err := e.nodeOf(m); err == nil {
 		v.Where = e.nodeView(n).Where
@@ -220,7 +220,7 @@ func (e *Engine) machineView(m *fleet.Machine) model.Machine {
 }
 
 // EditMachine enters what the operator says of a machine.
-func (e *Engine) EditMachine(ctx context.Context, word string, c model.MachineChange) (*model.Machine, error) {
+func (e *Engine) EditMachine(ctx context.Context, word string, c doc.MachineChange) (*doc.Machine, error) {
 	if err := checkVersion("machine change", c.V); err != nil {
 		return nil, err
 	}
@@ -230,7 +230,7 @@ func (e *Engine) EditMachine(ctx context.Context, word string, c model.MachineCh
 }
 
 // MergeMachines makes one machine of two, and returns it.
-func (e *Engine) MergeMachines(ctx context.Context, into string, c model.MachineMerge) (*model.Machine, error) {
+func (e *Engine) MergeMachines(ctx context.Context, into string, c doc.MachineMerge) (*doc.Machine, error) {
 	if err := checkVersion("machine merge", c.V); err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func (e *Engine) MergeMachines(ctx context.Context, into string, c model.Machine
 }
 
 // SplitMachine makes a sighting a machine of its own, and returns that one.
-func (e *Engine) SplitMachine(ctx context.Context, word string, c model.MachineSplit) (*model.Machine, error) {
+func (e *Engine) SplitMachine(ctx context.Context, word string, c doc.MachineSplit) (*doc.Machine, error) {
 	if err := checkVersion("machine split", c.V); err != nil {
 		return nil, err
 	}
@@ -265,7 +265,7 @@ func (e *Engine) RemoveMachine(ctx context.Context, word string) error {
 }
 
 // changeMachine does what the operator asks for once it is stored; what is refused has not happened.
-func (e *Engine) changeMachine(ctx context.Context, word string, f func(id string) (string, error)) (*model.Machine,
+func (e *Engine) changeMachine(ctx context.Context, word string, f func(id string) (string, error)) (*doc.Machine,
 	error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -278,13 +278,13 @@ func (e *Engine) changeMachine(ctx context.Context, word string, f func(id strin
 		e.fleet.Revert()
 		return nil, refuse("%w", err)
 	}
-	err = e.update(ctx, func(tx state.WriteTx) error {
+	err = e.update(ctx, func(tx store.WriteTx) error {
 		for _, id := range e.fleet.Changes() {
 			if err := e.putMachine(tx, id); err != nil {
 				return err
 			}
 		}
-		return state.PutJSON(tx, record.MachineSeq, e.fleet.Seq())
+		return store.PutJSON(tx, record.MachineSeq, e.fleet.Seq())
 	})
 	if err != nil {
 		e.fleet.Revert()
@@ -299,9 +299,9 @@ func (e *Engine) changeMachine(ctx context.Context, word string, f func(id strin
 }
 
 // putMachine stores a machine, or takes one that is there no more out of the store.
-func (e *Engine) putMachine(tx state.WriteTx, id string) error {
+func (e *Engine) putMachine(tx store.WriteTx, id string) error {
 	if m := e.fleet.Get(id); m != nil {
-		return state.PutJSON(tx, record.MachinePrefix+id, record.OfMachine(m))
+		return store.PutJSON(tx, record.MachinePrefix+id, record.OfMachine(m))
 	}
 	return tx.Delete(record.MachinePrefix + id)
 }

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 func ptr(s string) *string { return &s }
@@ -16,12 +16,12 @@ func ptr(s string) *string { return &s }
 func (h *house) call(word, name string) {
 	h.t.Helper()
 	if _, err := h.e.EditMachine(h.t.Context(), word,
-		model.MachineChange{V: 1, Name: &name, Labels: map[string]*string{"room": ptr("101")}}); err != nil {
+		doc.MachineChange{V: 1, Name: &name, Labels: map[string]*string{"room": ptr("101")}}); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *house) known(word string) *model.Machine {
+func (h *house) known(word string) *doc.Machine {
 	h.t.Helper()
 	m, err := h.e.Machine(word)
 	if err != nil {
@@ -38,7 +38,7 @@ func TestNameOutlivesNodes(t *testing.T) {
 	a.uuid, a.serial, a.others = "4c4c4544-0000-2010-8020-000000000001", "SN1", []string{"52:54:00:00:01:01"}
 	a.powerOn()
 	for _, word := range []string{a.id, a.mac, a.others[0], "m1"} {
-		if m := h.known(word); m.ID != "m1" || m.Where != model.Ready || len(m.Boards) != 1 || len(m.Nodes) != 1 {
+		if m := h.known(word); m.ID != "m1" || m.Where != doc.Ready || len(m.Boards) != 1 || len(m.Nodes) != 1 {
 			t.Errorf("machine %s: %+v", word, m)
 		}
 	}
@@ -61,7 +61,7 @@ func TestNameOutlivesNodes(t *testing.T) {
 		!strings.Contains(err.Error(), "lab-01 has no node") {
 		t.Errorf("its node: %v", err)
 	}
-	s := h.create(model.Spec{Nodes: []string{"lab-01"}}) // by the NIC that it is known to boot from
+	s := h.create(doc.Spec{Nodes: []string{"lab-01"}}) // by the NIC that it is known to boot from
 	a.powerOn()
 	h.expect(s.ID, "casting offered")
 	a.say(s.ID, goodRestore...)
@@ -76,11 +76,11 @@ func TestNameOutlivesNodes(t *testing.T) {
 		t.Errorf("with another card: %+v", m)
 	}
 	says(t, "from which it was not seen to boot", h.node(b.id).Warnings...)
-	s = h.create(model.Spec{Nodes: []string{"lab-01"}})
+	s = h.create(doc.Spec{Nodes: []string{"lab-01"}})
 	if got := b.told(); got != "restore "+s.ID {
 		t.Errorf("the machine is told %s", got)
 	}
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{"lab-99"}}); !errors.Is(err,
+	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{"lab-99"}}); !errors.Is(err,
 		engine.ErrSpec) || !strings.Contains(err.Error(), "neither a machine's name") {
 		t.Errorf("a name that nobody has: %v", err)
 	}
@@ -110,7 +110,7 @@ func TestDockIsNoName(t *testing.T) {
 	for name, other := range map[string]string{"laptop-a": "laptop-b", "laptop-b": "laptop-a"} {
 		says(t, "shares the NIC "+a.mac, h.known(name).Warnings...)
 		says(t, other, h.known(name).Warnings...)
-		if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Nodes: []string{name}}); !errors.Is(err,
+		if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{name}}); !errors.Is(err,
 			engine.ErrSpec) || !strings.Contains(err.Error(), "which it shares with others") {
 			t.Errorf("a session of %s: %v", name, err)
 		}
@@ -128,7 +128,7 @@ func TestDockIsNoName(t *testing.T) {
 	a.mac = "52:54:00:00:09:01"
 	h.pass(10 * time.Minute)
 	a.powerOn()
-	s := h.create(model.Spec{Nodes: []string{"laptop-a"}})
+	s := h.create(doc.Spec{Nodes: []string{"laptop-a"}})
 	if got := a.told(); got != "restore "+s.ID {
 		t.Errorf("told %s", got)
 	}
@@ -158,7 +158,7 @@ func TestNamedStays(t *testing.T) {
 // TestRefusedChangeIsNotDone: what cannot be stored, or is refused, is as it was, also after a restart.
 func TestRefusedChangeIsNotDone(t *testing.T) {
 	h := newHouse(t)
-	disk := h.store.(*state.Memory)
+	disk := h.store.(*store.Memory)
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	b.powerOn()
@@ -166,11 +166,11 @@ func TestRefusedChangeIsNotDone(t *testing.T) {
 	disk.SetFail(errors.New("disk full"))
 	for what, err := range map[string]error{
 		"name": func() error {
-			_, err := h.e.EditMachine(t.Context(), "m2", model.MachineChange{V: 1, Name: ptr("lab-02")})
+			_, err := h.e.EditMachine(t.Context(), "m2", doc.MachineChange{V: 1, Name: ptr("lab-02")})
 			return err
 		}(),
 		"merge": func() error {
-			_, err := h.e.MergeMachines(t.Context(), "m1", model.MachineMerge{V: 1, From: "m2"})
+			_, err := h.e.MergeMachines(t.Context(), "m1", doc.MachineMerge{V: 1, From: "m2"})
 			return err
 		}(),
 		"remove": h.e.RemoveMachine(t.Context(), "m1"),
@@ -180,7 +180,7 @@ func TestRefusedChangeIsNotDone(t *testing.T) {
 		}
 	}
 	disk.SetFail(nil)
-	for _, c := range []model.MachineChange{{V: 1, Name: ptr("lab-01")}, {V: 2, Name: ptr("x")}} {
+	for _, c := range []doc.MachineChange{{V: 1, Name: ptr("lab-01")}, {V: 2, Name: ptr("x")}} {
 		if _, err := h.e.EditMachine(t.Context(), "m2", c); !errors.Is(err, engine.ErrSpec) {
 			t.Errorf("%+v: %v", c, err)
 		}
@@ -201,7 +201,7 @@ func TestMergeAndSplitLast(t *testing.T) {
 	a.powerOn()
 	b.powerOn()
 	h.call("m1", "lab-01")
-	if m, err := h.e.MergeMachines(t.Context(), "lab-01", model.MachineMerge{V: 1, From: b.mac}); err != nil ||
+	if m, err := h.e.MergeMachines(t.Context(), "lab-01", doc.MachineMerge{V: 1, From: b.mac}); err != nil ||
 		m.ID != "m1" || len(m.Nodes) != 2 {
 		t.Fatalf("%+v, %v", m, err)
 	}
@@ -221,7 +221,7 @@ func TestMergeAndSplitLast(t *testing.T) {
 		}
 	}
 	both("m1")
-	if m, err := h.e.SplitMachine(t.Context(), "lab-01", model.MachineSplit{V: 1, Node: b.mac}); err != nil ||
+	if m, err := h.e.SplitMachine(t.Context(), "lab-01", doc.MachineSplit{V: 1, Node: b.mac}); err != nil ||
 		m.ID != "m3" || m.Name != "" {
 		t.Fatalf("%+v, %v", m, err)
 	}

@@ -10,10 +10,10 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/record"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // Bounds on what a node may say of itself.
@@ -72,9 +72,9 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	}
 	if rebooted {
 		if _, ok := n.Trace[session.StepAgent]; ok || n.Trace == nil {
-			n.Trace = map[string]model.Mark{} // this boot did not come through our DHCP
+			n.Trace = map[string]doc.Mark{} // this boot did not come through our DHCP
 		}
-		n.Trace[session.StepAgent] = model.Mark{Time: now}
+		n.Trace[session.StepAgent] = doc.Mark{Time: now}
 		e.saveSeen(n)
 		if contested {
 			e.step(jobs.CameBack{Node: n.ID})
@@ -86,7 +86,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		e.warn(n, oddLists, long)
 	}
 	e.sight(n, &h.Inventory, rebooted)
-	n.Where = model.Ready
+	n.Where = doc.Ready
 	e.news[n.ID] = n
 	e.adopt(n)
 	e.join(n)
@@ -106,7 +106,7 @@ func printable(s string) bool { return plain.Line(s, 0) == s }
 func (e *Engine) addNode(id, mac string) *node {
 	now := e.now()
 	n := &node{first: 1, next: 1, changed: make(chan struct{})}
-	n.Node = model.Node{ID: id, MACs: []string{mac}, FirstSeen: now, LastSeen: now}
+	n.Node = doc.Node{ID: id, MACs: []string{mac}, FirstSeen: now, LastSeen: now}
 	e.nodes[n.ID] = n
 	e.byMAC[mac] = n.ID
 	e.fleet.Stub(id, mac)

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 func TestLongPoll(t *testing.T) {
@@ -29,7 +29,7 @@ func TestLongPoll(t *testing.T) {
 		got <- answer{d, err}
 	}
 	go poll(t.Context(), time.Hour)
-	h.create(model.Spec{Count: 1})
+	h.create(doc.Spec{Count: 1})
 	if x := <-got; x.err != nil || x.d == nil || x.d.Action != session.Restore {
 		t.Errorf("poll: %+v, %v", x.d, x.err)
 	}
@@ -96,7 +96,7 @@ func TestHello(t *testing.T) {
 		t.Fatalf("the boot NIC names the node: %+v, %v", one, err)
 	}
 	// The same machine, booted from its other NIC, which DHCP saw first.
-	h.e.Saw("52:54:00:00:00:01", netip.Addr{}, model.StepDHCP, "")
+	h.e.Saw("52:54:00:00:00:01", netip.Addr{}, doc.StepDHCP, "")
 	two, err := hello("b2", session.NIC{MAC: "52:54:00:00:00:01", Boot: true}, session.NIC{MAC: "52:54:00:00:00:02"})
 	if err != nil || two.Node != one.Node {
 		t.Errorf("booted from its other NIC: %+v, %v", two, err)
@@ -117,7 +117,7 @@ func TestHello(t *testing.T) {
 
 func TestSelectionByOtherMAC(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Nodes: []string{"52:54:00:00:00:0b"}})
+	s := h.create(doc.Spec{Nodes: []string{"52:54:00:00:00:0b"}})
 	r, err := h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{NICs: []session.NIC{
 		{MAC: "52:54:00:00:00:0a", Boot: true}, {MAC: "52:54:00:00:00:0b"}}}}, netip.Addr{})
 	if err != nil {
@@ -132,7 +132,7 @@ func TestSelectionByOtherMAC(t *testing.T) {
 	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
 		t.Fatal(err)
 	}
-	s = h.create(model.Spec{Nodes: []string{"52:54:00:00:00:0b", "52:54:00:00:00:0a"}})
+	s = h.create(doc.Spec{Nodes: []string{"52:54:00:00:00:0b", "52:54:00:00:00:0a"}})
 	h.expect(s.ID, "casting offered")
 }
 
@@ -171,16 +171,16 @@ func TestEventsAreKeptOnceAndBounded(t *testing.T) {
 // TestNotDurableIsNotAcknowledged has a store that stops taking writes, as a full disk does.
 func TestNotDurableIsNotAcknowledged(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	a := h.machine(1)
-	store := h.store.(*state.Memory)
-	store.SetFail(errors.New("disk full"))
+	db := h.store.(*store.Memory)
+	db.SetFail(errors.New("disk full"))
 	_, err := h.e.Hello(t.Context(),
 		&session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{NICs: []session.NIC{{MAC: a.mac}}}}, netip.Addr{})
 	if err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Fatalf("hello: %v", err)
 	}
-	store.SetFail(nil)
+	db.SetFail(nil)
 	a.boot = "b"
 	a.hello()
 	if a.told() != "restore "+s.ID {
@@ -196,18 +196,18 @@ func TestNotDurableIsNotAcknowledged(t *testing.T) {
 func TestMachinesThatNeverSayHello(t *testing.T) {
 	h := newHouse(t)
 	for i := range 1100 {
-		h.e.Saw(fmt.Sprintf("52:54:00:01:%02x:%02x", i/256, i%256), netip.Addr{}, model.StepDHCP, "")
+		h.e.Saw(fmt.Sprintf("52:54:00:01:%02x:%02x", i/256, i%256), netip.Addr{}, doc.StepDHCP, "")
 	}
 	if n := len(h.e.Nodes()); n != 1024 {
 		t.Errorf("%d nodes", n)
 	}
 	h.e.Problem("52:54:00:01:00:ff", netip.Addr{}, "no boot file")
 	n, err := h.e.Node("52:54:00:01:00:ff")
-	if err != nil || n.Where != model.Booting || n.Problem != "no boot file" {
+	if err != nil || n.Where != doc.Booting || n.Problem != "no boot file" {
 		t.Errorf("%+v, %v", n, err)
 	}
-	h.e.Saw("nonsense", netip.Addr{}, model.StepDHCP, "")
-	h.e.Saw("", netip.MustParseAddr("10.9.9.9"), model.StepKernel, "") // an address that nobody has
+	h.e.Saw("nonsense", netip.Addr{}, doc.StepDHCP, "")
+	h.e.Saw("", netip.MustParseAddr("10.9.9.9"), doc.StepKernel, "") // an address that nobody has
 	if err := h.e.Forget(t.Context(), "52:54:00:01:00:ff"); err != nil {
 		t.Error(err)
 	}
@@ -224,12 +224,12 @@ func TestKnown(t *testing.T) {
 	if h.e.Known(mac) {
 		t.Error("a machine that was never seen is known")
 	}
-	h.e.Saw(mac, netip.Addr{}, model.StepDHCP, "")
-	h.e.Saw(mac, netip.Addr{}, model.StepBootfile, "") // a name and one packet to forge
+	h.e.Saw(mac, netip.Addr{}, doc.StepDHCP, "")
+	h.e.Saw(mac, netip.Addr{}, doc.StepBootfile, "") // a name and one packet to forge
 	if h.e.Known(mac) {
 		t.Error("a machine that asked for addresses is known")
 	}
-	h.e.Saw(mac, netip.Addr{}, model.StepKernel, "")
+	h.e.Saw(mac, netip.Addr{}, doc.StepKernel, "")
 	if !h.e.Known(mac) {
 		t.Error("a machine that fetched a kernel is not known")
 	}
@@ -247,7 +247,7 @@ func TestKnown(t *testing.T) {
 
 func TestForget(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	a := h.machine(1)
 	a.powerOn()
 	if err := h.e.Forget(t.Context(), a.mac); !errors.Is(err, engine.ErrSpec) {
@@ -269,7 +269,7 @@ func TestForget(t *testing.T) {
 
 func TestMayRead(t *testing.T) {
 	h := newHouse(t)
-	h.create(model.Spec{Count: 1})
+	h.create(doc.Spec{Count: 1})
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	b.powerOn()
@@ -288,7 +288,7 @@ func TestMayRead(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	sub, err := h.e.Watch(s.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -311,7 +311,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("events: %s", got)
 	}
 	last := lines[len(lines)-1]
-	if last.Session == nil || last.Session.State != model.Done || last.Session.Cast.Stats.Sent != 1000 ||
+	if last.Session == nil || last.Session.State != doc.Done || last.Session.Cast.Stats.Sent != 1000 ||
 		last.Session.Cast.Stats.Sending {
 		t.Errorf("last line: %+v", last.Session)
 	}
@@ -324,7 +324,7 @@ func TestWatch(t *testing.T) {
 // happened.
 func TestTimesAreTheNodes(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 1})
+	s := h.create(doc.Spec{Count: 1})
 	a := h.machine(1)
 	a.powerOn() // its kernel started now, as far as this test goes
 	start := h.clock()

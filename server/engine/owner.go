@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // One server runs the sessions of a store: the one that has written its name there last. Every change that an engine
@@ -17,13 +17,13 @@ import (
 // own takes the sessions of the store over.
 func (e *Engine) own(ctx context.Context) error {
 	me := record.Owner{Server: e.cfg.Server, Run: rand.Text()}
-	err := e.cfg.Store.Update(ctx, func(tx state.WriteTx) error { return state.PutJSON(tx, record.OwnerKey, me) })
+	err := e.cfg.Store.Update(ctx, func(tx store.WriteTx) error { return store.PutJSON(tx, record.OwnerKey, me) })
 	if err != nil {
 		return err
 	}
-	return e.cfg.Store.View(ctx, func(tx state.Tx) error {
+	return e.cfg.Store.View(ctx, func(tx store.Tx) error {
 		var now record.Owner
-		if err := state.GetJSON(tx, record.OwnerKey, &now); err != nil {
+		if err := store.GetJSON(tx, record.OwnerKey, &now); err != nil {
 			return err
 		}
 		if now != me {
@@ -51,8 +51,8 @@ func (e *Engine) inherit() {
 }
 
 // update changes the store while this server is the owner of its sessions. f may run more than once.
-func (e *Engine) update(ctx context.Context, f func(state.WriteTx) error) error {
-	return e.cfg.Store.Update(ctx, func(tx state.WriteTx) error {
+func (e *Engine) update(ctx context.Context, f func(store.WriteTx) error) error {
+	return e.cfg.Store.Update(ctx, func(tx store.WriteTx) error {
 		if err := tx.Expect(record.OwnerKey, e.w.owned); err != nil {
 			return err
 		}
@@ -62,6 +62,6 @@ func (e *Engine) update(ctx context.Context, f func(state.WriteTx) error) error 
 
 // lostTo reports whether the error says that another server is the owner.
 func lostTo(err error) bool {
-	var changed *state.ChangedError
+	var changed *store.ChangedError
 	return errors.As(err, &changed) && changed.Key == record.OwnerKey
 }

@@ -5,15 +5,15 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // TestTwoServers starts a second server on the store of one that runs. The first can change nothing from then on, tells
 // nobody that it did, and ends; the second goes on with its sessions.
 func TestTwoServers(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{All: true})
+	s := h.create(doc.Spec{All: true})
 	a := h.machine(1)
 	a.powerOn()
 	a.say(s.ID, session.StepPlan)
@@ -25,7 +25,7 @@ func TestTwoServers(t *testing.T) {
 	if err != nil || v.Owner != "the other" || v.Parts[0].Step != session.StepPlan {
 		t.Fatalf("the second server has %+v, %v", v, err)
 	}
-	if _, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", Count: 1}); err == nil ||
+	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Count: 1}); err == nil ||
 		!strings.Contains(err.Error(), "another server runs the sessions") {
 		t.Errorf("the first made a session: %v", err)
 	}
@@ -50,7 +50,7 @@ func TestTwoServers(t *testing.T) {
 	b.h = other
 	b.say(s.ID, goodRestore...)
 	v, err = other.e.Session(s.ID)
-	if err != nil || v.Parts[0].State != model.Done {
+	if err != nil || v.Parts[0].State != doc.Done {
 		t.Errorf("the second: %+v, %v", v, err)
 	}
 }

@@ -2,8 +2,8 @@ package engine
 
 import (
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // apply moves a node's part on by one event.
@@ -15,7 +15,7 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 			m.Time = ev.Time
 		}
 		if n.Trace == nil {
-			n.Trace = map[string]model.Mark{}
+			n.Trace = map[string]doc.Mark{}
 		}
 		n.Trace[session.StepAgent] = m
 		e.saveNode(n)

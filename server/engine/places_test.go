@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Hellos in made-up names do not take the places of a session of so many nodes.
 func TestPlacesThatStrangersTake(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 3})
+	s := h.create(doc.Spec{Count: 3})
 	for i := range 3 {
 		if err := h.stranger(i, ""); err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestPlacesThatStrangersTake(t *testing.T) {
 		}
 	}
 	h.expect(s.ID, "casting offered offered offered")
-	all := h.create(model.Spec{All: true, Image: "ubuntu"}) // the strangers have parts, and nothing comes of them
+	all := h.create(doc.Spec{All: true, Image: "ubuntu"}) // the strangers have parts, and nothing comes of them
 	if _, err := h.e.Cancel(t.Context(), all.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestPlacesThatStrangersTake(t *testing.T) {
 // Who has chosen a disk keeps his place, and who has not and is gone does not.
 func TestPlacesOfThoseWhoAreGone(t *testing.T) {
 	h := newHouse(t)
-	s := h.create(model.Spec{Count: 2})
+	s := h.create(doc.Spec{Count: 2})
 	for i := range 2 {
 		if err := h.stranger(i, ""); err != nil {
 			t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/receipt"
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // account signs a receipt and stores it in the transaction of the part's end. Receipts outlive their sessions.
@@ -49,7 +49,7 @@ func (e *Engine) Receipts(ctx context.Context, session string) ([]json.RawMessag
 		return nil, err
 	}
 	out := []json.RawMessage{}
-	err := e.cfg.Store.View(ctx, func(tx state.Tx) error {
+	err := e.cfg.Store.View(ctx, func(tx store.Tx) error {
 		return tx.Walk(prefix, func(_ string, v []byte) error {
 			out = append(out, json.RawMessage(append([]byte(nil), v...)))
 			return nil

@@ -10,7 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // theDisk is the one of every machine under test.
@@ -49,7 +49,7 @@ func TestReceipts(t *testing.T) {
 	m := h.machine(1)
 	m.uuid, m.serial = "4c4c4544-0001", "A1"
 	m.powerOn()
-	s := h.create(model.Spec{Image: "debian", Nodes: []string{m.mac}})
+	s := h.create(doc.Spec{Image: "debian", Nodes: []string{m.mac}})
 	if list, err := h.e.Receipts(t.Context(), s.ID); err != nil || len(list) != 0 {
 		t.Fatalf("before its end there are %d receipts: %v", len(list), err)
 	}
@@ -74,7 +74,7 @@ func TestReceipts(t *testing.T) {
 		r.Disk.Size != theDisk.Size || !strings.Contains(string(r.Details), "debian") || len(r.Machine.MACs) != 1 {
 		t.Errorf("%+v", r)
 	}
-	s = h.create(model.Spec{Image: "debian", Nodes: []string{m.mac}})
+	s = h.create(doc.Spec{Image: "debian", Nodes: []string{m.mac}})
 	choose()
 	m.say(s.ID, goodRestore...)
 	all, err := h.e.Receipts(t.Context(), "")

@@ -2,7 +2,7 @@ package engine
 
 import (
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/record"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // What is in memory becomes records here, and comes back from them.

@@ -6,12 +6,12 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // Create makes a session. Its cast's group, port and key are chosen now and stay for its life.
-func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, error) {
+func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error) {
 	if err := e.nameMachines(&spec); err != nil {
 		return nil, err
 	}
@@ -24,10 +24,10 @@ func (e *Engine) Create(ctx context.Context, spec model.Spec) (*model.Session, e
 		return nil, refuse("%w (`diskcast image list` lists the images)", err)
 	}
 	if spec.GiveUp == 0 {
-		spec.GiveUp = model.DefaultGiveUp
+		spec.GiveUp = doc.DefaultGiveUp
 	}
-	s := &sess{Kind: kind, Parts: map[string]*model.Part{}}
-	s.Spec, s.Image, s.State, s.Created = spec, img, model.Waiting, e.now()
+	s := &sess{Kind: kind, Parts: map[string]*doc.Part{}}
+	s.Spec, s.Image, s.State, s.Created = spec, img, doc.Waiting, e.now()
 	var group netip.AddrPort
 	if kind.Traits().Cast {
 		s.Notes, s.Starts = e.cfg.Images.StartNotes(img.Manifest), e.starts(img.Manifest)
@@ -81,7 +81,7 @@ func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort) (er
 
 // Cancel ends a session; its nodes go idle. It ends at once, also while it cannot be stored that it has: the view then
 // has a warning.
-func (e *Engine) Cancel(ctx context.Context, id string) (*model.Session, error) {
+func (e *Engine) Cancel(ctx context.Context, id string) (*doc.Session, error) {
 	e.mu.Lock()
 	s := e.jobs.Session(id)
 	if s == nil {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // What an operator asks for is stored before anything of it is done, under the engine's lock, so that what is refused
@@ -14,23 +14,23 @@ import (
 // storeNew stores a session that nobody knows yet, its parts and its number.
 func (e *Engine) storeNew(ctx context.Context, s *sess) error {
 	s.Owner = e.cfg.Server
-	err := e.update(ctx, func(tx state.WriteTx) error {
-		if err := state.PutJSON(tx, record.Seq, e.seq); err != nil {
+	err := e.update(ctx, func(tx store.WriteTx) error {
+		if err := store.PutJSON(tx, record.Seq, e.seq); err != nil {
 			return err
 		}
 		for id, p := range s.Parts {
-			if err := state.PutJSON(tx, record.PartKey(s.ID, id), record.OfPart(p)); err != nil {
+			if err := store.PutJSON(tx, record.PartKey(s.ID, id), record.OfPart(p)); err != nil {
 				return err
 			}
 		}
-		return state.PutJSON(tx, record.SessPrefix+s.ID, recordOf(s))
+		return store.PutJSON(tx, record.SessPrefix+s.ID, recordOf(s))
 	})
 	return stateHelp(err)
 }
 
 // storeForgotten takes a node out of the store.
 func (e *Engine) storeForgotten(ctx context.Context, n *node) error {
-	err := e.update(ctx, func(tx state.WriteTx) error {
+	err := e.update(ctx, func(tx store.WriteTx) error {
 		for i := n.first; i < n.next; i++ {
 			if err := tx.Delete(record.EventKey(n.ID, i)); err != nil {
 				return err

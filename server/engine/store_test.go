@@ -8,22 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // TestRefusedIsNotDone: what an operator was told cannot be done, because it cannot be stored, is not done when the
 // disk has room again.
 func TestRefusedIsNotDone(t *testing.T) {
 	h := newHouse(t)
-	disk := h.store.(*state.Memory)
+	disk := h.store.(*store.Memory)
 	a := h.machine(1)
 	a.powerOn()
 	fail := func() { disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC)) }
 
 	fail()
 	for range 3 {
-		_, err := h.e.Create(t.Context(), model.Spec{V: 1, Image: "debian", All: true})
+		_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", All: true})
 		if err == nil || !strings.Contains(err.Error(), "was not created") ||
 			!strings.Contains(err.Error(), "make room") {
 			t.Fatalf("created: %v", err)
@@ -54,11 +54,11 @@ func TestRefusedIsNotDone(t *testing.T) {
 // TestCancelWithoutRoom: a session is cancelled although that cannot be stored, and the operator is told both.
 func TestCancelWithoutRoom(t *testing.T) {
 	h := newHouse(t)
-	disk := h.store.(*state.Memory)
-	s := h.create(model.Spec{All: true, MinNodes: 2})
+	disk := h.store.(*store.Memory)
+	s := h.create(doc.Spec{All: true, MinNodes: 2})
 	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
 	v, err := h.e.Cancel(t.Context(), s.ID)
-	if err != nil || v.State != model.Cancelled || len(v.Warnings) != 1 ||
+	if err != nil || v.State != doc.Cancelled || len(v.Warnings) != 1 ||
 		!strings.Contains(v.Warnings[0], "could not write that down") {
 		t.Fatalf("got %+v, %v", v, err)
 	}
@@ -71,9 +71,9 @@ func TestCancelWithoutRoom(t *testing.T) {
 // it is stored.
 func TestReportedAgain(t *testing.T) {
 	h := newHouse(t)
-	disk := h.store.(*state.Memory)
+	disk := h.store.(*store.Memory)
 	a := h.machine(1)
-	s := h.create(model.Spec{Nodes: []string{a.mac}})
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
 	a.powerOn()
 	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
 	batch := &session.Events{V: 1, Boot: a.boot,

@@ -18,12 +18,12 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/dhcp"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
-	"github.com/diskcast/diskcast/server/model"
 	"github.com/diskcast/diskcast/server/netboot"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // testdata/state-*.db.gz are state files of server versions, and the .json beside each says what that version showed of
@@ -35,9 +35,9 @@ var makeState = flag.String("make-state", "",
 // shown is what a server shows of its state, as JSON, and what it must know beside that.
 type shown struct {
 	Now         time.Time                      `json:"now"`
-	Sessions    []*model.Session               `json:"sessions"`
-	Nodes       []model.Node                   `json:"nodes"`
-	Logs        map[string][]model.Event       `json:"logs"`
+	Sessions    []*doc.Session                 `json:"sessions"`
+	Nodes       []doc.Node                     `json:"nodes"`
+	Logs        map[string][]doc.Event         `json:"logs"`
 	Descriptors map[string]*session.Descriptor `json:"descriptors"`
 	Casts       []session.Cast                 `json:"casts"`  // that go on
 	Tokens      map[string]string              `json:"tokens"` // token -> node
@@ -53,12 +53,12 @@ var storedLeases = map[string]string{"10.0.0.101": "52:54:00:00:00:01", "10.0.0.
 // look asks the engine for all that it shows.
 func (h *house) look() *shown {
 	h.t.Helper()
-	out := &shown{Now: h.clock(), Sessions: h.e.Sessions(), Nodes: h.e.Nodes(), Logs: map[string][]model.Event{},
+	out := &shown{Now: h.clock(), Sessions: h.e.Sessions(), Nodes: h.e.Nodes(), Logs: map[string][]doc.Event{},
 		Descriptors: map[string]*session.Descriptor{}, Tokens: map[string]string{}, Boots: map[string]string{},
 		Leases: map[string]string{}}
 	running := 0
 	for _, s := range out.Sessions {
-		if s.State == model.Casting {
+		if s.State == doc.Casting {
 			running++
 		}
 	}
@@ -82,7 +82,7 @@ func (h *house) look() *shown {
 	for a := range storedLeases {
 		out.Leases[a], _ = pool.MAC(netip.MustParseAddr(a))
 	}
-	err = h.store.View(h.t.Context(), func(tx state.Tx) error { return state.GetJSON(tx, "serve/pin", &out.Pin) })
+	err = h.store.View(h.t.Context(), func(tx store.Tx) error { return store.GetJSON(tx, "serve/pin", &out.Pin) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func (h *house) live() (machines []*machine) {
 			Model: "disk", Bus: "ata", BusPath: "pci-0000:00:1f.2-ata-1"}}
 	}
 	m[1].others = []string{"52:54:00:00:01:01"}
-	done := h.create(model.Spec{Nodes: []string{m[1].mac}, Target: session.Target{Type: session.TypeSSD}, Verify: true})
+	done := h.create(doc.Spec{Nodes: []string{m[1].mac}, Target: session.Target{Type: session.TypeSSD}, Verify: true})
 	m[1].powerOn()
 	m[1].say(done.ID, goodRestore...)
 	m[1].powerOn() // to its own disk
@@ -128,11 +128,11 @@ func (h *house) live() (machines []*machine) {
 	h.choose(m[4], cap.ID)
 	m[4].say(cap.ID, session.StepPlan+": one disk", session.StepProgress)
 
-	gone := h.create(model.Spec{Nodes: []string{m[5].mac}})
+	gone := h.create(doc.Spec{Nodes: []string{m[5].mac}})
 	m[5].powerOn()
 	m[5].say(gone.ID, session.StepFailed+": the disk is too small")
 
-	run := h.create(model.Spec{Nodes: []string{m[2].mac, m[3].mac, m[11].mac, h.machine(9).mac}, MinNodes: 3,
+	run := h.create(doc.Spec{Nodes: []string{m[2].mac, m[3].mac, m[11].mac, h.machine(9).mac}, MinNodes: 3,
 		Image: "ubuntu", Mode: session.Auto})
 	for _, i := range []int{2, 3, 11} {
 		m[i].powerOn()
@@ -145,14 +145,14 @@ func (h *house) live() (machines []*machine) {
 	m[11].hello() // within a minute: what it says next is a claim
 	m[11].say(run.ID, goodRestore...)
 
-	h.create(model.Spec{Nodes: []string{h.machine(10).mac}, MaxWait: 86400})
+	h.create(doc.Spec{Nodes: []string{h.machine(10).mac}, MaxWait: 86400})
 
 	m[6].powerOn()
 	m[6].serial = "SN9999"
 	m[6].hello() // odd
-	h.e.Saw(h.machine(7).mac, netip.MustParseAddr("10.0.0.107"), model.StepDHCP, "test")
-	h.e.Saw(h.machine(7).mac, netip.Addr{}, model.StepKernel, "vmlinuz")
-	h.e.Saw(h.machine(8).mac, netip.MustParseAddr("10.0.0.108"), model.StepDHCP, "test")
+	h.e.Saw(h.machine(7).mac, netip.MustParseAddr("10.0.0.107"), doc.StepDHCP, "test")
+	h.e.Saw(h.machine(7).mac, netip.Addr{}, doc.StepKernel, "vmlinuz")
+	h.e.Saw(h.machine(8).mac, netip.MustParseAddr("10.0.0.108"), doc.StepDHCP, "test")
 
 	pool := h.pool()
 	for a, mac := range storedLeases {
@@ -165,7 +165,7 @@ func (h *house) live() (machines []*machine) {
 		}
 	}
 	err := h.store.Update(h.t.Context(),
-		func(tx state.WriteTx) error { return state.PutJSON(tx, "serve/pin", storedPin) })
+		func(tx store.WriteTx) error { return store.PutJSON(tx, "serve/pin", storedPin) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestMakeState(t *testing.T) {
 		t.Skip("only with -make-state NAME")
 	}
 	path := filepath.Join(t.TempDir(), "state.db")
-	db, err := state.OpenBolt(path)
+	db, err := store.OpenBolt(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestOldState(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(f), ".db.gz")
 		t.Run(name, func(t *testing.T) {
 			path, was := storedState(t, name)
-			db, err := state.OpenBolt(path)
+			db, err := store.OpenBolt(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -325,7 +325,7 @@ func TestOldState(t *testing.T) {
 			is.Tokens, is.Boots = was.Tokens, was.Boots
 			for _, x := range slices.Concat(was.Sessions, is.Sessions) {
 				if x.Cast != nil {
-					x.Cast.Stats = model.CastStats{} // of a cast's own life
+					x.Cast.Stats = doc.CastStats{} // of a cast's own life
 				}
 			}
 			for _, l := range lost(asJSON(t, was), asJSON(t, is), "") {
@@ -379,7 +379,7 @@ func (h *house) goOn(was *shown) {
 	if h.e.Boots(known(2).mac) != netboot.OwnDisk || h.e.Boots(known(7).mac) != netboot.Agent {
 		t.Error("who boots its own disk was lost")
 	}
-	next := h.create(model.Spec{Nodes: []string{known(1).mac}})
+	next := h.create(doc.Spec{Nodes: []string{known(1).mac}})
 	for _, s := range was.Sessions {
 		if s.ID == next.ID {
 			t.Errorf("%s was given a second time", next.ID)
@@ -393,7 +393,7 @@ func (h *house) goOn(was *shown) {
 	}
 	one.say(next.ID, goodRestore...)
 	h.expect(next.ID, "done done")
-	_, err = h.e.Create(t.Context(), model.Spec{V: 1, Capture: "other", Nodes: []string{known(6).mac}})
+	_, err = h.e.Create(t.Context(), doc.Spec{V: 1, Capture: "other", Nodes: []string{known(6).mac}})
 	if err == nil || !strings.Contains(err.Error(), "may be another machine") {
 		t.Errorf("what was odd of a node was lost: %v", err)
 	}

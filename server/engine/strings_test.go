@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // hostile is what an operator's terminal must never get: a cleared screen, a row of its own, text that runs backwards.
@@ -109,13 +109,13 @@ func TestHostileHello(t *testing.T) {
 func TestLabelOfAnother(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
-	s := h.create(model.Spec{Nodes: []string{a.mac}})
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
 	a.powerOn()
 	n, err := h.e.Node(a.id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.casts.Receivers = []model.Receiver{{Node: a.id, Addr: n.Addr}, {Node: a.id, Addr: "10.0.0.66"},
+	h.casts.Receivers = []doc.Receiver{{Node: a.id, Addr: n.Addr}, {Node: a.id, Addr: "10.0.0.66"},
 		{Node: "unknown", Addr: n.Addr}}
 	if err := h.casts.Wait(t.Context(), func(r map[uint32]session.Cast) bool { return len(r) == 1 }); err != nil {
 		t.Fatal(err)

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // storeRoom is a store of captures that has so many bytes free.
@@ -44,9 +44,9 @@ func captureHouse(t *testing.T, free int64) (*house, *storeRoom) {
 	return h, room
 }
 
-func (h *house) capture(m *machine) *model.Session {
+func (h *house) capture(m *machine) *doc.Session {
 	h.t.Helper()
-	s, err := h.e.Create(h.t.Context(), model.Spec{V: 1, Capture: "golden", Nodes: []string{m.mac}})
+	s, err := h.e.Create(h.t.Context(), doc.Spec{V: 1, Capture: "golden", Nodes: []string{m.mac}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestFullStore(t *testing.T) {
 	h.e.CaptureFailed(u, errFull)
 	h.pass(2 * time.Minute)
 	v, err := h.e.Session(s.ID)
-	if err != nil || v.State != model.Failed || !strings.Contains(v.Reason, "disk is full") ||
+	if err != nil || v.State != doc.Failed || !strings.Contains(v.Reason, "disk is full") ||
 		!strings.Contains(v.Reason, "capture again") {
 		t.Errorf("full for six minutes: %s %s, %v", v.State, v.Reason, err)
 	}
@@ -117,7 +117,7 @@ func TestRoomIsCheckedBefore(t *testing.T) {
 	h, room := captureHouse(t, 100<<20)
 	a := h.machine(1)
 	a.powerOn()
-	_, err := h.e.Create(t.Context(), model.Spec{V: 1, Capture: "golden", Nodes: []string{a.mac}})
+	_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Capture: "golden", Nodes: []string{a.mac}})
 	if !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "100 MB free") {
 		t.Errorf("a store with 100 MB free: %v", err)
 	}
@@ -137,9 +137,9 @@ func TestFullState(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
 	a.powerOn()
-	s := h.create(model.Spec{Image: "debian", Nodes: []string{a.mac}})
+	s := h.create(doc.Spec{Image: "debian", Nodes: []string{a.mac}})
 	h.expect(s.ID, "casting offered")
-	disk := h.store.(*state.Memory)
+	disk := h.store.(*store.Memory)
 	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
 	err := h.e.Events(t.Context(), a.id,
 		&session.Events{V: 1, Boot: a.boot, Events: []session.Event{{Seq: 1, Step: session.StepLog, Message: "x"}}})
@@ -152,7 +152,7 @@ func TestFullState(t *testing.T) {
 	}
 	h.pass(11 * time.Minute)
 	v, err = h.e.Session(s.ID)
-	if err != nil || v.State != model.Failed || !strings.Contains(v.Reason, "could not write its state") {
+	if err != nil || v.State != doc.Failed || !strings.Contains(v.Reason, "could not write its state") {
 		t.Errorf("%s %s, %v", v.State, v.Reason, err)
 	}
 	disk.SetFail(nil)
@@ -163,7 +163,7 @@ func TestWarningsOfNodes(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
 	a.powerOn()
-	s := h.create(model.Spec{Image: "debian", Nodes: []string{a.mac}})
+	s := h.create(doc.Spec{Image: "debian", Nodes: []string{a.mac}})
 	a.report(session.Event{Session: s.ID, Step: session.StepMulticast, Level: session.Warn,
 		Message: "No multicast arrives: likely causes are these. First, no querier; second, a firewall"})
 	v, err := h.e.Session(s.ID)

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // TestTwinDisks: a rule that fits two disks of a known node is warned about when the session is created.
@@ -34,7 +34,7 @@ func TestTwinDisks(t *testing.T) {
 		{session.Target{WWN: "0x5000c500a"}, false},
 		{session.Target{}, false},
 	} {
-		s := h.create(model.Spec{All: true, MinNodes: 9, Target: c.target})
+		s := h.create(doc.Spec{All: true, MinNodes: 9, Target: c.target})
 		got := strings.Join(s.Warnings, "\n")
 		if strings.Contains(got, "fits 2 disks of node 52-54-00-00-00-01 (/dev/sda, /dev/sdb)") != c.warns ||
 			strings.Contains(got, "00-00-02") {

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // node is a node in memory; its nodeState is what record.go stores of it.
@@ -22,7 +22,7 @@ type node struct {
 }
 
 type nodeState struct {
-	model.Node
+	doc.Node
 	Boot       string // the boot id of the last hello
 	Serial     uint64
 	Descriptor *session.Descriptor

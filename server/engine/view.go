@@ -6,22 +6,22 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // presence is how long after its last word an agent counts as being there.
 const presence = jobs.Presence
 
-func castView(p *session.Cast) *model.Cast {
+func castView(p *session.Cast) *doc.Cast {
 	if p == nil {
 		return nil
 	}
-	return &model.Cast{ID: p.ID, Group: p.Group.String(), Feedback: p.Feedback.String()}
+	return &doc.Cast{ID: p.ID, Group: p.Group.String(), Feedback: p.Feedback.String()}
 }
 
 // view copies a session for showing.
-func (e *Engine) view(s *sess, parts bool) *model.Session {
+func (e *Engine) view(s *sess, parts bool) *doc.Session {
 	v := s.Session
 	v.Spec.Nodes = slices.Clone(v.Spec.Nodes)
 	if r := e.runs[s.ID]; r != nil && r.cast != nil {
@@ -34,7 +34,7 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 	v.Unbootable = len(s.Unbootable())
 	v.Parts = nil
 	if parts {
-		v.Parts = []model.Part{}
+		v.Parts = []doc.Part{}
 		for _, id := range s.Order {
 			v.Parts = append(v.Parts, partView(s.Parts[id]))
 		}
@@ -44,7 +44,7 @@ func (e *Engine) view(s *sess, parts bool) *model.Session {
 
 // known keeps a receiver of the cast from passing for another node: a label is what anybody who has the key says, and
 // counts only from that node's address.
-func (e *Engine) known(s *sess, st model.CastStats) model.CastStats {
+func (e *Engine) known(s *sess, st doc.CastStats) doc.CastStats {
 	st.Receivers = slices.Clone(st.Receivers)
 	for i := range st.Receivers {
 		r := &st.Receivers[i]
@@ -55,15 +55,15 @@ func (e *Engine) known(s *sess, st model.CastStats) model.CastStats {
 	return st
 }
 
-func partView(p *model.Part) model.Part {
+func partView(p *doc.Part) doc.Part {
 	v := *p
 	v.Steps = cloneMarks(p.Steps)
 	v.Reboots = slices.Clone(p.Reboots)
 	return v
 }
 
-func cloneMarks(m map[string]model.Mark) map[string]model.Mark {
-	out := make(map[string]model.Mark, len(m))
+func cloneMarks(m map[string]doc.Mark) map[string]doc.Mark {
+	out := make(map[string]doc.Mark, len(m))
 	for k, v := range m {
 		out[k] = v
 	}
@@ -71,10 +71,10 @@ func cloneMarks(m map[string]model.Mark) map[string]model.Mark {
 }
 
 // Sessions returns all sessions, oldest first.
-func (e *Engine) Sessions() []*model.Session {
+func (e *Engine) Sessions() []*doc.Session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := []*model.Session{}
+	out := []*doc.Session{}
 	for _, id := range e.jobs.Order() {
 		out = append(out, e.view(e.jobs.Session(id), true))
 	}
@@ -82,7 +82,7 @@ func (e *Engine) Sessions() []*model.Session {
 }
 
 // Session returns one session.
-func (e *Engine) Session(id string) (*model.Session, error) {
+func (e *Engine) Session(id string) (*doc.Session, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.jobs.Session(id)
@@ -93,19 +93,19 @@ func (e *Engine) Session(id string) (*model.Session, error) {
 }
 
 // Nodes returns all nodes, by name.
-func (e *Engine) Nodes() []model.Node {
+func (e *Engine) Nodes() []doc.Node {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := []model.Node{}
+	out := []doc.Node{}
 	for _, n := range e.nodes {
 		out = append(out, e.nodeView(n))
 	}
-	slices.SortFunc(out, func(a, b model.Node) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b doc.Node) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }
 
 // Node returns one node by name or by the MAC address of any of its NICs.
-func (e *Engine) Node(name string) (*model.Node, error) {
+func (e *Engine) Node(name string) (*doc.Node, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n, err := e.find(name)
@@ -126,7 +126,7 @@ func (e *Engine) find(name string) (*node, error) {
 }
 
 func (e *Engine) findNode(name string) (*node, error) {
-	id, err := model.NodeID(name)
+	id, err := doc.NodeID(name)
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
@@ -140,7 +140,7 @@ func (e *Engine) findNode(name string) (*node, error) {
 	return n, nil
 }
 
-func (e *Engine) nodeView(n *node) model.Node {
+func (e *Engine) nodeView(n *node) doc.Node {
 	v := n.Node
 	v.MACs = slices.Clone(n.MACs)
 	v.Trace = cloneMarks(n.Trace)
@@ -154,8 +154,8 @@ func (e *Engine) nodeView(n *node) model.Node {
 
 // whereabouts is where a node is now: an agent that is not heard any more is silent.
 func (e *Engine) whereabouts(n *node) string {
-	if n.Where == model.Ready && e.now().Sub(n.LastSeen) > presence {
-		return model.Silent
+	if n.Where == doc.Ready && e.now().Sub(n.LastSeen) > presence {
+		return doc.Silent
 	}
 	return n.Where
 }

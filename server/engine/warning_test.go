@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // TestBootWarning: that nothing on the disk can be started is told at the part, which is done, beside the warning of
@@ -12,7 +12,7 @@ import (
 func TestBootWarning(t *testing.T) {
 	h := newHouse(t)
 	a := h.machine(1)
-	s := h.create(model.Spec{Nodes: []string{a.mac}})
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
 	a.powerOn()
 	for _, ev := range []session.Event{
 		{Step: session.StepWritten, Level: session.Info, Message: "written"},
@@ -32,7 +32,7 @@ func TestBootWarning(t *testing.T) {
 	}
 	for _, p := range got.Parts {
 		if want := "reboot: nothing on the disk can be started"; p.Unbootable != want || p.Warning != "not grown" ||
-			p.State != model.Done {
+			p.State != doc.Done {
 			t.Errorf("%s, unbootable %q, warning %q, want %q", p.State, p.Unbootable, p.Warning, want)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // Sub follows changes. What changed is told as it is now, so that a slow reader costs no memory and sees the newest
@@ -52,7 +52,7 @@ func (e *Engine) Follow(session, node, after string) (*Sub, error) {
 func (u *Sub) of(word string) error {
 	m := u.e.fleet.Find(word)
 	if m == nil {
-		id, err := model.NodeID(word)
+		id, err := doc.NodeID(word)
 		if err != nil {
 			return refuse("%w", err)
 		}
@@ -70,8 +70,8 @@ func (u *Sub) of(word string) error {
 // Background is long work that is followed beside sessions and machines.
 type Background interface {
 	// Job shows a job, or says that there is none.
-	Job(id string) (*model.Job, bool)
-	List() []model.Job
+	Job(id string) (*doc.Job, bool)
+	List() []doc.Job
 }
 
 // FollowJobs has those who follow everything follow these jobs too. It is called before anybody does; JobChanged says
@@ -95,7 +95,7 @@ func (u *Sub) match(k feed.Key) bool {
 }
 
 // Next waits for changes and returns them; last is true when the session is over and nothing more will come.
-func (u *Sub) Next(ctx context.Context) (lines []model.Line, last bool, err error) {
+func (u *Sub) Next(ctx context.Context) (lines []doc.Line, last bool, err error) {
 	for {
 		if u.more != nil {
 			select {
@@ -111,12 +111,12 @@ func (u *Sub) Next(ctx context.Context) (lines []model.Line, last bool, err erro
 }
 
 // Live is a line with the cursor up to which all was told.
-func (u *Sub) Live() model.Line {
-	return model.Line{Type: model.LineLive, Cursor: u.e.feed.Cursor(u.n)}
+func (u *Sub) Live() doc.Line {
+	return doc.Line{Type: doc.LineLive, Cursor: u.e.feed.Cursor(u.n)}
 }
 
 // read returns what has changed since the last call, perhaps nothing.
-func (u *Sub) read() (lines []model.Line, last bool, err error) {
+func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 	e := u.e
 	e.mu.Lock() // before the account is read: what it says has changed is then to be seen
 	defer e.mu.Unlock()
@@ -147,7 +147,7 @@ func (u *Sub) read() (lines []model.Line, last bool, err error) {
 }
 
 // present are lines about the state that is, of sessions that are over only where one was asked for.
-func (u *Sub) present() (lines []model.Line) {
+func (u *Sub) present() (lines []doc.Line) {
 	e := u.e
 	add := func(k feed.Key) {
 		if u.match(k) {
@@ -181,47 +181,47 @@ func (u *Sub) present() (lines []model.Line) {
 }
 
 // line tells a change, by the state that is now.
-func (e *Engine) line(c *feed.Change) model.Line {
+func (e *Engine) line(c *feed.Change) doc.Line {
 	s, n := e.jobs.Session(c.Key.Session), e.nodes[c.Key.Node]
 	switch {
 	case c.Event != nil:
-		return model.Line{Type: model.LineEvent, Event: c.Event}
+		return doc.Line{Type: doc.LineEvent, Event: c.Event}
 	case c.Key.Job != "":
 		if j, ok := e.long.Job(c.Key.Job); ok {
-			return model.Line{Type: model.LineJob, Job: j}
+			return doc.Line{Type: doc.LineJob, Job: j}
 		}
-		return model.Line{Type: model.LineJob, Gone: c.Key.Job}
+		return doc.Line{Type: doc.LineJob, Gone: c.Key.Job}
 	case c.Key.Machine != "":
 		if m := e.fleet.Get(c.Key.Machine); m != nil {
 			v := e.machineView(m)
-			return model.Line{Type: model.LineMachine, Machine: &v}
+			return doc.Line{Type: doc.LineMachine, Machine: &v}
 		}
-		return model.Line{Type: model.LineMachine, Gone: c.Key.Machine}
+		return doc.Line{Type: doc.LineMachine, Gone: c.Key.Machine}
 	case c.Key.Session == "" && n != nil:
 		v := e.nodeView(n)
-		return model.Line{Type: model.LineSighting, Sighting: &v}
+		return doc.Line{Type: doc.LineSighting, Sighting: &v}
 	case c.Key.Session == "":
-		return model.Line{Type: model.LineSighting, Gone: c.Key.Node}
+		return doc.Line{Type: doc.LineSighting, Gone: c.Key.Node}
 	case c.Key.Node != "" && s != nil && s.Parts[c.Key.Node] != nil:
 		p := partView(s.Parts[c.Key.Node])
-		return model.Line{Type: model.LinePart, Node: &p}
+		return doc.Line{Type: doc.LinePart, Node: &p}
 	case c.Key.Node == "" && s != nil:
-		return model.Line{Type: model.LineSession, Session: e.view(s, false)}
+		return doc.Line{Type: doc.LineSession, Session: e.view(s, false)}
 	case c.Key.Node == "":
-		return model.Line{Type: model.LineSession, Gone: c.Key.Session}
+		return doc.Line{Type: doc.LineSession, Gone: c.Key.Session}
 	}
-	return model.Line{Type: model.LinePart, Gone: c.Key.Session + "/" + c.Key.Node}
+	return doc.Line{Type: doc.LinePart, Gone: c.Key.Session + "/" + c.Key.Node}
 }
 
-func (e *Engine) touchSession(s *sess)               { e.feed.Touch(feed.Key{Session: s.ID}) }
-func (e *Engine) touchPart(s *sess, id string)       { e.feed.Touch(feed.Key{Session: s.ID, Node: id}) }
-func (e *Engine) tellEvent(_ string, ev model.Event) { e.feed.Event(ev) }
+func (e *Engine) touchSession(s *sess)             { e.feed.Touch(feed.Key{Session: s.ID}) }
+func (e *Engine) touchPart(s *sess, id string)     { e.feed.Touch(feed.Key{Session: s.ID, Node: id}) }
+func (e *Engine) tellEvent(_ string, ev doc.Event) { e.feed.Event(ev) }
 
 // tellSilent tells of machines whose agent is not heard any more, or is again: that comes by time, and not by anything
 // that is stored.
 func (e *Engine) tellSilent() {
 	for id, n := range e.nodes {
-		if silent := e.whereabouts(n) == model.Silent; silent != e.quiet[id] {
+		if silent := e.whereabouts(n) == doc.Silent; silent != e.quiet[id] {
 			e.quiet[id] = silent
 			e.feed.Touch(feed.Key{Node: id})
 		}

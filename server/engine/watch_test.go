@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // A machine that falls silent is told of, though nothing is stored then.
@@ -24,7 +24,7 @@ func TestFollowSilence(t *testing.T) {
 			t.Fatal(last, err)
 		}
 		for _, l := range lines {
-			if l.Machine == nil && l.Sighting == nil && l.Event == nil && l.Type != model.LineLive {
+			if l.Machine == nil && l.Sighting == nil && l.Event == nil && l.Type != doc.LineLive {
 				t.Errorf("of another kind: %+v", l)
 			}
 		}
@@ -35,16 +35,16 @@ func TestFollowSilence(t *testing.T) {
 		}
 		return where()
 	}
-	if got := where(); got != model.Ready {
+	if got := where(); got != doc.Ready {
 		t.Errorf("at first: %s", got)
 	}
 	h.pass(2 * time.Minute)
-	if got := where(); got != model.Silent {
+	if got := where(); got != doc.Silent {
 		t.Errorf("after two minutes: %s", got)
 	}
 	a.say("", "log: here again")
 	h.pass(time.Second)
-	if got := where(); got != model.Ready {
+	if got := where(); got != doc.Ready {
 		t.Errorf("heard again: %s", got)
 	}
 }
@@ -65,12 +65,12 @@ func TestFollowMachine(t *testing.T) {
 		}
 		lines, _, err := sub.Next(t.Context())
 		if err != nil || len(lines) != 3 || lines[0].Machine == nil || lines[1].Sighting == nil ||
-			lines[2].Type != model.LineLive {
+			lines[2].Type != doc.LineLive {
 			t.Fatalf("%s: %+v, %v", word, lines, err)
 		}
 		b.powerOn()
 		name := "of-" + word
-		if _, err := h.e.EditMachine(t.Context(), own.ID, model.MachineChange{V: 1, Notes: &name}); err != nil {
+		if _, err := h.e.EditMachine(t.Context(), own.ID, doc.MachineChange{V: 1, Notes: &name}); err != nil {
 			t.Fatal(err)
 		}
 		lines, _, err = sub.Next(t.Context())

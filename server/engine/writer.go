@@ -7,18 +7,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // writer brings many small changes to the store in few transactions, in the order of their making.
 type writer struct {
-	store state.Store
+	store store.Store
 	log   *slog.Logger
 	now   func() time.Time
 	kick  chan struct{}
 	whole sync.Locker    // held while what belongs together is put: no transaction has only a part of that
-	owned state.Revision // of record.OwnerKey, when this server became the owner
+	owned store.Revision // of record.OwnerKey, when this server became the owner
 	lost  chan struct{}  // closed when another server is the owner
 
 	mu  sync.Mutex
@@ -38,7 +38,7 @@ type batch struct {
 
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
-func newWriter(s state.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
+func newWriter(s store.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
 	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}),
 		cur: newBatch()}
 }
@@ -127,7 +127,7 @@ func (w *writer) flush() bool {
 		return true
 	}
 
-	err := w.store.Update(context.Background(), func(tx state.WriteTx) error {
+	err := w.store.Update(context.Background(), func(tx store.WriteTx) error {
 		if err := tx.Expect(record.OwnerKey, w.owned); err != nil {
 			return err
 		}

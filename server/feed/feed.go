@@ -17,7 +17,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Bounds on what is kept, beside a mark for each thing that exists.
@@ -40,7 +40,7 @@ type Key struct{ Session, Node, Machine, Job string }
 type Change struct {
 	N     uint64
 	Key   Key
-	Event *model.Event
+	Event *doc.Event
 }
 
 // mark is the newest change of a thing's state.
@@ -117,7 +117,7 @@ func (f *Feed) Gone(k Key) {
 }
 
 // Event adds an event.
-func (f *Feed) Event(ev model.Event) {
+func (f *Feed) Event(ev doc.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.events = append(f.events, Change{N: f.next(), Key: Key{Session: ev.Event.Session, Node: ev.Node}, Event: &ev})
@@ -133,7 +133,7 @@ func (f *Feed) Event(ev model.Event) {
 	}
 }
 
-func words(ev *model.Event) int { return len(ev.Event.Message) + len(ev.Event.Step) + len(ev.Boot) }
+func words(ev *doc.Event) int { return len(ev.Event.Message) + len(ev.Event.Step) + len(ev.Boot) }
 
 // Cursor is the place after the change with number n, as a reader keeps it.
 func (f *Feed) Cursor(n uint64) string { return fmt.Sprintf("%s-%d", f.epoch, n) }

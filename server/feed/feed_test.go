@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 func all(Key) bool { return true }
 
-func event(sess, node, words string) model.Event {
-	return model.Event{Node: node, Event: session.Event{Session: sess, Step: "log", Message: words}}
+func event(sess, node, words string) doc.Event {
+	return doc.Event{Node: node, Event: session.Event{Session: sess, Step: "log", Message: words}}
 }
 
 // tell writes changes as one line.

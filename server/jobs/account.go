@@ -5,18 +5,18 @@ import (
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Accountant is a kind whose parts end with a receipt.
 type Accountant interface {
 	// Account says what was done to the disk of the node: Disk, Method, Term, Reason, Verified, Left and Details, and
 	// another Message where the part's reason is none. It reports whether there is anything to tell of.
-	Account(s *Session, p *model.Part, r *receipt.Receipt) bool
+	Account(s *Session, p *doc.Part, r *receipt.Receipt) bool
 }
 
 // account writes the receipt of a part that has just ended.
-func (r *run) account(s *Session, p *model.Part) {
+func (r *run) account(s *Session, p *doc.Part) {
 	kind, ok := s.Kind.(Accountant)
 	if !ok {
 		return
@@ -25,14 +25,14 @@ func (r *run) account(s *Session, p *model.Part) {
 	if plan, ok := p.Steps[session.StepPlan]; ok && plan.Time.Before(r.now) {
 		began = plan.Time
 	}
-	doc := &receipt.Receipt{V: receipt.Version, ID: fmt.Sprintf("%s/%s/%d", s.ID, p.Node, p.Boots), Session: s.ID,
+	paper := &receipt.Receipt{V: receipt.Version, ID: fmt.Sprintf("%s/%s/%d", s.ID, p.Node, p.Boots), Session: s.ID,
 		Kind: s.Spec.Kind, By: By, Machine: receipt.Machine{ID: p.Node}, Started: began, Ended: r.now,
 		Result: receipt.Failed, Message: p.Reason}
-	if p.State == model.Done {
-		doc.Result = receipt.Done
+	if p.State == doc.Done {
+		paper.Result = receipt.Done
 	}
-	if kind.Account(s, p, doc) {
-		r.do(Account{doc})
+	if kind.Account(s, p, paper) {
+		r.do(Account{paper})
 	}
 }
 

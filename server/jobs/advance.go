@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // advance does what the session's state and the time call for.
 func (r *run) advance(s *Session, state Trouble) {
 	switch {
-	case s.State == model.Waiting:
+	case s.State == doc.Waiting:
 		r.maybeStart(s)
 	case s.Going():
 		r.giveUp(s)
@@ -32,7 +32,7 @@ func (r *run) maybeStart(s *Session) {
 	case !s.late(r.now):
 		return
 	case there == 0:
-		r.end(s, model.Failed, fmt.Sprintf("no node came within %v: switch them on with network boot first in their "+
+		r.end(s, doc.Failed, fmt.Sprintf("no node came within %v: switch them on with network boot first in their "+
 			"boot "+
 			"order; `diskcast node list` shows which machines asked for boot files", seconds(s.Spec.MaxWait)))
 		return
@@ -61,7 +61,7 @@ func (r *run) giveUp(s *Session) {
 		}
 		if p.Joined.IsZero() {
 			if s.late(r.now) {
-				p.State, p.Reason = model.Absent, fmt.Sprintf("did not come within %v", seconds(s.Spec.MaxWait))
+				p.State, p.Reason = doc.Absent, fmt.Sprintf("did not come within %v", seconds(s.Spec.MaxWait))
 				r.do(SavePart{s.ID, id})
 			}
 			continue
@@ -80,7 +80,7 @@ func (r *run) giveUp(s *Session) {
 			r.do(Show{s.ID, id})
 		}
 		if silent > limit {
-			r.finishPart(s, p, model.Failed, fmt.Sprintf("silent for %v after step %q: look at the machine's console; "+
+			r.finishPart(s, p, doc.Failed, fmt.Sprintf("silent for %v after step %q: look at the machine's console; "+
 				"switched on again, it may join a new session", limit, p.Step))
 		}
 	}
@@ -98,13 +98,13 @@ func (r *run) maybeEnd(s *Session) {
 	}
 	var bad []string
 	for _, id := range s.Order {
-		if p := s.Parts[id]; p.State != model.Done {
+		if p := s.Parts[id]; p.State != doc.Done {
 			bad = append(bad, fmt.Sprintf("%s: %s", id, p.Reason))
 		}
 	}
-	state := model.Done
+	state := doc.Done
 	if len(bad) > 0 {
-		state = model.Failed
+		state = doc.Failed
 	}
 	r.end(s, state, s.Kind.Reason(s, bad))
 }
@@ -113,10 +113,10 @@ func (r *run) maybeEnd(s *Session) {
 func (r *run) endTroubled(s *Session, state Trouble) {
 	switch {
 	case s.Store.Lasts(r.now, StoreTrouble):
-		r.end(s, model.Failed, fmt.Sprintf("for %v the server could not store what the node sent: "+
+		r.end(s, doc.Failed, fmt.Sprintf("for %v the server could not store what the node sent: "+
 			"%s; %s, and capture again", StoreTrouble, s.Store.Words, MakeRoom))
 	case state.Lasts(r.now, StateTrouble):
-		r.end(s, model.Failed, fmt.Sprintf("for %v the server could not write its state: %s; "+
+		r.end(s, doc.Failed, fmt.Sprintf("for %v the server could not write its state: %s; "+
 			"mend that and create the session again", StateTrouble, state.Words))
 	}
 }

@@ -2,7 +2,7 @@ package jobs
 
 import (
 	"github.com/diskcast/diskcast/internal/receipt"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Effect is one thing that is to be: one of the types below. They name what is to be as the state says now, so that
@@ -115,7 +115,7 @@ func (st *State) here(node string) bool {
 // has done all of that.
 func (st *State) Told(node string) bool {
 	s := st.Current(node)
-	if s == nil || !s.Going() || s.Parts[node].State == model.Waiting {
+	if s == nil || !s.Going() || s.Parts[node].State == doc.Waiting {
 		return false
 	}
 	return !st.Claimed(node) || st.nodes[node].Claim.Boot == st.nodes[node].Boot

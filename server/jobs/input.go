@@ -2,7 +2,7 @@ package jobs
 
 import (
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Inputs of sessions.
@@ -23,7 +23,7 @@ type (
 	CastBroke struct{ Session, Words string }
 	CastEnded struct {
 		Session string
-		Shown   *model.Cast
+		Shown   *doc.Cast
 	}
 	// CastMoved gives a session's cast other parameters, which its nodes are told.
 	CastMoved struct {
@@ -66,7 +66,7 @@ type (
 	// TookBack gives a node's part what it had come to by the word of the boot that speaks again.
 	TookBack struct {
 		Node, Session, Step string
-		Steps               map[string]model.Mark
+		Steps               map[string]doc.Mark
 	}
 	// Contested says that two boots of the node are alive, in words.
 	Contested struct{ Node, Words string }
@@ -74,7 +74,7 @@ type (
 	// named, even when it is over.
 	Odd struct{ Node, Session, Words string }
 	// Added gives a session that is not over one more part; Renamed makes one that nobody joined another node's.
-	Added   struct{ Part *model.Part }
+	Added   struct{ Part *doc.Part }
 	Renamed struct{ Session, From, To string }
 	// ChoseDisk says which disk the node's plan chose in the session that it works for. The first one counts.
 	ChoseDisk struct {
@@ -84,7 +84,7 @@ type (
 	// Traced says when the agent of the node's present boot began.
 	Traced struct {
 		Node string
-		Mark model.Mark
+		Mark doc.Mark
 	}
 	// Reported is an event of the node. Free is how many bytes the image store has free; below 0 where that is not
 	// known.
@@ -122,13 +122,13 @@ func (in Tick) step(r *run) {
 
 func (in Cancel) step(r *run) {
 	if s := r.sessions[in.Session]; s != nil && !s.Over() {
-		r.end(s, model.Cancelled, "cancelled by the operator")
+		r.end(s, doc.Cancelled, "cancelled by the operator")
 	}
 }
 
 func (in Broken) step(r *run) {
 	if s := r.sessions[in.Session]; s != nil && !s.Over() {
-		r.end(s, model.Failed, in.Reason)
+		r.end(s, doc.Failed, in.Reason)
 	}
 }
 
@@ -167,7 +167,7 @@ func (in CastMoved) step(r *run) {
 	r.do(SaveSession{s.ID})
 	for _, id := range s.Order {
 		p, n := s.Parts[id], r.nodes[id]
-		if n != nil && n.Session == s.ID && (p.State == model.Offered || p.State == model.Running) && !r.Claimed(id) {
+		if n != nil && n.Session == s.ID && (p.State == doc.Offered || p.State == doc.Running) && !r.Claimed(id) {
 			r.do(Give{id})
 		}
 	}
@@ -224,7 +224,7 @@ func (in CameBack) step(r *run) {
 	node := in.Node
 	if s := r.Current(node); s == nil {
 		r.do(Withdraw{node})
-	} else if s.Parts[node].State != model.Waiting {
+	} else if s.Parts[node].State != doc.Waiting {
 		r.do(Give{node})
 	}
 }
@@ -241,7 +241,7 @@ func (in Contested) step(r *run) {
 		return
 	}
 	// One of them says that it is done, or may have sent its own disk: nobody can tell whose word it is.
-	r.finishPart(s, p, model.Failed, in.Words+": find the one that is not the machine, and run a new session")
+	r.finishPart(s, p, doc.Failed, in.Words+": find the one that is not the machine, and run a new session")
 }
 
 func (in Odd) step(r *run) {

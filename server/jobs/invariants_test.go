@@ -2,8 +2,8 @@ package jobs_test
 
 import (
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // check holds what the package's comment says; the numbers are those of the comment.
@@ -56,30 +56,30 @@ func (sh *shell) checkSession(s *jobs.Session) {
 	}
 }
 
-func (sh *shell) checkPart(s *jobs.Session, node string, p *model.Part) {
+func (sh *shell) checkPart(s *jobs.Session, node string, p *doc.Part) {
 	key := s.ID + "/" + node
 	was, had := sh.states[key]
 	_, ended := sh.ended[s.ID]
 	switch {
-	case had && was != p.State && (was == model.Done || was == model.Cancelled):
+	case had && was != p.State && (was == doc.Done || was == doc.Cancelled):
 		sh.fail("2: part %s was %s and is %s", key, was, p.State)
-	case s.Going() && sh.st.Current(node) == s && p.State == model.Waiting:
+	case s.Going() && sh.st.Current(node) == s && p.State == doc.Waiting:
 		sh.fail("5: session %s goes, and part %s waits", s.ID, key)
 	case s.Over() && !p.Over():
 		sh.fail("3: session %s is over and part %s is %s", s.ID, key, p.State)
-	case had && was != p.State && ended && model.Over(was):
+	case had && was != p.State && ended && doc.Over(was):
 		sh.fail("1: part %s was %s when its session ended, and is %s", key, was, p.State)
-	case had && was != p.State && p.State == model.Done &&
+	case had && was != p.State && p.State == doc.Done &&
 		(!(sh.word[key] || s.Image.Manifest == "sha256:1") || !sh.st.Settled(node, sh.now)):
 		sh.fail("8: part %s is done, and its node said so: %v, alone: %v", key, sh.word[key],
 			sh.st.Settled(node, sh.now))
 	}
-	if p.State == model.Offered && !sh.st.Claimed(node) {
+	if p.State == doc.Offered && !sh.st.Claimed(node) {
 		delete(sh.word, key)
 	}
 	sh.states[key] = p.State
 	// Progress makes a part run, and is not stored.
-	if was := sh.parts[key].state; was != p.State && (p.State != model.Running || was != model.Offered) {
+	if was := sh.parts[key].state; was != p.State && (p.State != doc.Running || was != doc.Offered) {
 		sh.fail("9: part %s is %s and stored as %q", key, p.State, was)
 	}
 }

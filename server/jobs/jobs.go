@@ -35,7 +35,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Presence is how long after its last word an agent counts as being there; it asks at least every 30 s.
@@ -139,19 +139,19 @@ func number(id string) uint64 {
 }
 
 // Load puts in what was stored. It comes before all steps but Seen; the step Resumed then goes on with it.
-func (st *State) Load(sessions []Record, parts []*model.Part, nodes map[string]Assignment) error {
+func (st *State) Load(sessions []Record, parts []*doc.Part, nodes map[string]Assignment) error {
 	for _, r := range sessions {
 		kind := st.kinds.Of(&r.Spec)
 		if kind == nil {
 			return fmt.Errorf("session %s is of the kind %q, which this server does not know: a newer one made it, "+
 				"so start that one", r.ID, r.Spec.Kind)
 		}
-		st.sessions[r.ID] = &Session{Record: r, Kind: kind, Parts: map[string]*model.Part{}}
+		st.sessions[r.ID] = &Session{Record: r, Kind: kind, Parts: map[string]*doc.Part{}}
 		st.order = append(st.order, r.ID)
 	}
 	slices.SortFunc(st.order, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
 	parts = slices.Clone(parts)
-	slices.SortStableFunc(parts, func(a, b *model.Part) int { return a.Joined.Compare(b.Joined) })
+	slices.SortStableFunc(parts, func(a, b *doc.Part) int { return a.Joined.Compare(b.Joined) })
 	for _, p := range parts {
 		if s := st.sessions[p.Session]; s != nil {
 			s.Add(p)

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // sorted is all nodes, by name.
@@ -23,7 +23,7 @@ func (r *run) wants(s *Session, n *Node) bool {
 		return false
 	}
 	if p := s.Parts[n.ID]; p != nil {
-		return p.State == model.Waiting || p.State == model.Absent
+		return p.State == doc.Waiting || p.State == doc.Absent
 	}
 	return s.Spec.All || len(s.Parts) < s.Spec.Count || r.vacancy(s, n) != ""
 }
@@ -51,10 +51,10 @@ func (r *run) join(n *Node) {
 		if s.Spec.Count > 0 && len(s.Parts) >= s.Spec.Count {
 			r.displace(s, r.vacancy(s, n), n.ID)
 		}
-		p = &model.Part{Session: s.ID, Node: n.ID}
+		p = &doc.Part{Session: s.ID, Node: n.ID}
 		s.Add(p)
 	}
-	p.State, p.Reason, p.Joined, p.Heard = model.Waiting, "", r.now, r.now
+	p.State, p.Reason, p.Joined, p.Heard = doc.Waiting, "", r.now, r.now
 	n.Session, n.Claim = s.ID, nil
 	for _, w := range n.Odd {
 		p.Identity = Also(p.Identity, w)
@@ -70,8 +70,8 @@ func (r *run) join(n *Node) {
 }
 
 // trace is the node's way to the agent, for a part that begins.
-func (n *Node) trace() map[string]model.Mark {
-	steps := make(map[string]model.Mark, len(n.Trace))
+func (n *Node) trace() map[string]doc.Mark {
+	steps := make(map[string]doc.Mark, len(n.Trace))
 	for k, m := range n.Trace {
 		steps[k] = m
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Kind is a sort of session. A kind has no state of its own: what it must remember is in the session's record and in
@@ -17,23 +17,23 @@ type Kind interface {
 	// Traits are what the kind needs and does.
 	Traits() Traits
 	// Is reports whether the spec asks for a session of this kind.
-	Is(spec *model.Spec) bool
+	Is(spec *doc.Spec) bool
 	// Check says what is wrong with what only this kind has in a spec, and fills in what was left out, the way of
 	// leaving among it.
-	Check(spec *model.Spec) error
+	Check(spec *doc.Spec) error
 	// Upload is what a node makes of its disk, by the upload's id; nil where nothing is sent.
-	Upload(id string, spec *model.Spec) *session.Upload
+	Upload(id string, spec *doc.Spec) *session.Upload
 	// Refuse says why a node may not do its part; empty when it may.
 	Refuse(f *Facts) string
 	// Tell fills in what a node is told of its part. Session, action, rule, disk and way of leaving are there already.
-	Tell(r *Record, p *model.Part, d *session.Descriptor)
+	Tell(r *Record, p *doc.Part, d *session.Descriptor)
 	// Report takes in a step that a node reports, and may write on the part what is to be shown, as the event's Result
 	// when it is sound. Progress and log lines are the same in all kinds and are not told; the failure of a node is,
 	// for what may be in its Result, but ends the part whatever the outcome says.
-	Report(s *Session, p *model.Part, x *Reported) Outcome
+	Report(s *Session, p *doc.Part, x *Reported) Outcome
 	// Complete reports whether a node that boots again has done all that counts of its part, although its last report
 	// did not come.
-	Complete(s *Session, p *model.Part) bool
+	Complete(s *Session, p *doc.Part) bool
 	// Reason is what is said at the session's end, when all parts are over; bad says why some are not done, by node.
 	Reason(s *Session, bad []string) string
 }
@@ -62,7 +62,7 @@ type Outcome struct {
 type Kinds []Kind
 
 // Of is the kind that the spec asks for, nil when there is none.
-func (k Kinds) Of(spec *model.Spec) Kind {
+func (k Kinds) Of(spec *doc.Spec) Kind {
 	for _, kind := range k {
 		if kind.Is(spec) {
 			return kind
@@ -72,7 +72,7 @@ func (k Kinds) Of(spec *model.Spec) Kind {
 }
 
 // Check says what is wrong with a spec, fills in what was left out, and brings node names into their one form.
-func (k Kinds) Check(spec *model.Spec) (Kind, error) {
+func (k Kinds) Check(spec *doc.Spec) (Kind, error) {
 	if err := spec.CheckVersion(); err != nil {
 		return nil, err
 	}
@@ -90,15 +90,15 @@ func (k Kinds) Check(spec *model.Spec) (Kind, error) {
 	return kind, checkDescriptor(kind, spec)
 }
 
-func checkDescriptor(kind Kind, spec *model.Spec) error {
+func checkDescriptor(kind Kind, spec *doc.Spec) error {
 	if spec.Boot != nil && strings.ContainsAny(spec.Boot.Append, "\n\x00") {
 		return errors.New("boot append has a line break")
 	}
 	zero := "sha256:" + strings.Repeat("0", 64)
-	r := &Record{Session: model.Session{ID: "s", Spec: *spec}, Upload: kind.Upload("u", spec)}
+	r := &Record{Session: doc.Session{ID: "s", Spec: *spec}, Upload: kind.Upload("u", spec)}
 	blob := session.Blob{Digest: zero, Size: 1}
 	r.Image = session.Image{Name: spec.Image, Manifest: zero, Config: blob, Index: blob}
-	d := descriptor(kind, r, &model.Part{Node: "n"})
+	d := descriptor(kind, r, &doc.Part{Node: "n"})
 	d.V, d.Node = session.Version, "n"
 	b, err := json.Marshal(&d)
 	if err != nil {
@@ -107,7 +107,7 @@ func checkDescriptor(kind Kind, spec *model.Spec) error {
 	return session.Decode(bytes.NewReader(b), &d)
 }
 
-func descriptor(kind Kind, r *Record, p *model.Part) session.Descriptor {
+func descriptor(kind Kind, r *Record, p *doc.Part) session.Descriptor {
 	target, boot := r.Spec.Target, r.Spec.Boot
 	if boot != nil {
 		b := *boot

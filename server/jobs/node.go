@@ -3,7 +3,7 @@ package jobs
 import (
 	"time"
 
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Node is what sessions have to do with a node.
@@ -40,5 +40,5 @@ type Facts struct {
 	// Doubt is why it may be another machine than the one of its name; Odd is all that is odd about it.
 	Doubt string
 	Odd   []string
-	Trace map[string]model.Mark // the steps of its present boot before those of a session
+	Trace map[string]doc.Mark // the steps of its present boot before those of a session
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // greet settles what a reboot of the node means for its part.
@@ -18,7 +18,7 @@ func (r *run) greet(n *Node) {
 	if s == nil {
 		// A node that failed is restarted by the operator to try again.
 		if last := r.sessions[n.Last]; last != nil && last.Going() {
-			if p := last.Parts[n.ID]; p != nil && p.State == model.Failed {
+			if p := last.Parts[n.ID]; p != nil && p.State == doc.Failed {
 				n.Session = last.ID
 				r.offer(last, n, p)
 				return
@@ -27,19 +27,19 @@ func (r *run) greet(n *Node) {
 		r.do(Withdraw{n.ID})
 		return
 	}
-	if p := s.Parts[n.ID]; p.State != model.Waiting {
+	if p := s.Parts[n.ID]; p.State != doc.Waiting {
 		r.offer(s, n, p)
 	}
 }
 
 // offer gives the node its descriptor.
-func (r *run) offer(s *Session, n *Node, p *model.Part) {
-	p.State, p.Reason, p.Warning, p.Progress, p.Step = model.Offered, "", "", nil, ""
+func (r *run) offer(s *Session, n *Node, p *doc.Part) {
+	p.State, p.Reason, p.Warning, p.Progress, p.Step = doc.Offered, "", "", nil, ""
 	p.Unbootable, p.Result = s.Foreseen(n.Firmware), nil
 	p.Steps, p.Heard = n.trace(), r.now
 	p.Boots++
 	if why := s.Kind.Refuse(&n.Facts); why != "" {
-		r.finishPart(s, p, model.Failed, why)
+		r.finishPart(s, p, doc.Failed, why)
 		return
 	}
 	if s.Kind.Traits().Writes {
@@ -59,7 +59,7 @@ func (in Rebooted) step(r *run) {
 		return
 	}
 	p := s.Parts[in.Node]
-	p.Reboots = append(p.Reboots, model.Mark{Time: r.now, Message: in.Words})
+	p.Reboots = append(p.Reboots, doc.Mark{Time: r.now, Message: in.Words})
 	if len(p.Reboots) > maxReboots {
 		p.Reboots = slices.Delete(p.Reboots, 0, len(p.Reboots)-maxReboots)
 	}
@@ -73,8 +73,8 @@ func (in TookBack) step(r *run) {
 	}
 	p := s.Parts[in.Node]
 	p.Step, p.Steps, p.Heard = in.Step, in.Steps, r.now
-	if p.State == model.Offered && p.Step != "" {
-		p.State = model.Running
+	if p.State == doc.Offered && p.Step != "" {
+		p.State = doc.Running
 	}
 	r.do(SavePart{s.ID, p.Node})
 }
@@ -86,7 +86,7 @@ func (r *run) settleReboot(n *Node) {
 	if s == nil {
 		return
 	}
-	if p := s.Parts[n.ID]; p.State == model.Running && s.Kind.Complete(s, p) {
+	if p := s.Parts[n.ID]; p.State == doc.Running && s.Kind.Complete(s, p) {
 		r.claimDone(s, n, p, "")
 	}
 }
@@ -95,9 +95,9 @@ func (r *run) settleReboot(n *Node) {
 // boot id is a reboot when the boot before is silent, and another machine when it is not. Until that is known, what the
 // new one says counts, but for its end. The boot that said so, if one did, keeps its descriptor meanwhile, since it is
 // about to leave.
-func (r *run) claimDone(s *Session, n *Node, p *model.Part, boot string) {
+func (r *run) claimDone(s *Session, n *Node, p *doc.Part, boot string) {
 	if r.Settled(n.ID, r.now) {
-		r.finishPart(s, p, model.Done, "")
+		r.finishPart(s, p, doc.Done, "")
 		return
 	}
 	if !r.Claimed(n.ID) {
@@ -111,12 +111,12 @@ func (r *run) claimDone(s *Session, n *Node, p *model.Part, boot string) {
 }
 
 // settleClaim ends a part whose claim holds by now, and reports whether there is a claim.
-func (r *run) settleClaim(s *Session, n *Node, p *model.Part) bool {
+func (r *run) settleClaim(s *Session, n *Node, p *doc.Part) bool {
 	if !r.Claimed(n.ID) {
 		return false
 	}
 	if r.Settled(n.ID, r.now) {
-		r.finishPart(s, p, model.Done, "")
+		r.finishPart(s, p, doc.Done, "")
 		if s.Stays() && n.Here && r.Current(n.ID) == nil {
 			r.join(n)
 		}
@@ -125,7 +125,7 @@ func (r *run) settleClaim(s *Session, n *Node, p *model.Part) bool {
 }
 
 // finishPart ends one node's part.
-func (r *run) finishPart(s *Session, p *model.Part, state, reason string) {
+func (r *run) finishPart(s *Session, p *doc.Part, state, reason string) {
 	p.State, p.Reason = state, reason
 	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
 	r.do(SavePart{s.ID, p.Node})
@@ -137,8 +137,8 @@ func (r *run) finishPart(s *Session, p *model.Part, state, reason string) {
 }
 
 // free lets a node go whose part is over.
-func (r *run) free(s *Session, n *Node, p *model.Part) {
-	n.Session, n.Last, n.Imaged, n.Claim = "", s.ID, p.State == model.Done && s.Kind.Traits().Boots, nil
+func (r *run) free(s *Session, n *Node, p *doc.Part) {
+	n.Session, n.Last, n.Imaged, n.Claim = "", s.ID, p.State == doc.Done && s.Kind.Traits().Boots, nil
 	r.do(Withdraw{n.ID})
 	r.do(SaveNode{n.ID})
 }
@@ -150,24 +150,24 @@ func (in Reported) step(r *run) {
 	}
 	p := s.Parts[in.Node]
 	p.Heard = r.now
-	if p.State == model.Waiting {
+	if p.State == doc.Waiting {
 		return // it was told nothing yet
 	}
 	if ev.Progress != nil && sane(ev.Progress) {
 		p.Progress = ev.Progress
 	}
-	mark := model.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message}
+	mark := doc.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message}
 	switch ev.Step {
 	case session.StepLog:
 		return
 	case session.StepProgress:
-		p.State = model.Running
+		p.State = doc.Running
 		r.do(Show{s.ID, p.Node})
 		return
 	case session.StepFailed:
 		s.Kind.Report(s, p, &in)
 		p.Steps = merge(p.Steps, ev.Step, mark)
-		r.finishPart(s, p, model.Failed, ev.Message)
+		r.finishPart(s, p, doc.Failed, ev.Message)
 		r.join(n)
 		return
 	}
@@ -176,7 +176,7 @@ func (in Reported) step(r *run) {
 		if _, had := p.Steps[ev.Step]; !had {
 			p.Steps = merge(p.Steps, ev.Step, mark)
 		}
-		p.Step, p.State = ev.Step, model.Running
+		p.Step, p.State = ev.Step, doc.Running
 	}
 	if out.Suspect != nil {
 		r.do(Suspect{s.ID, *out.Suspect})
@@ -187,7 +187,7 @@ func (in Reported) step(r *run) {
 	}
 	switch {
 	case out.Failed != "":
-		r.finishPart(s, p, model.Failed, out.Failed)
+		r.finishPart(s, p, doc.Failed, out.Failed)
 	case out.Done:
 		r.claimDone(s, n, p, n.Boot)
 	default:
@@ -201,9 +201,9 @@ func (in Reported) step(r *run) {
 // maxSteps bounds the steps of a part: a node may name any.
 const maxSteps = 64
 
-func merge(steps map[string]model.Mark, step string, m model.Mark) map[string]model.Mark {
+func merge(steps map[string]doc.Mark, step string, m doc.Mark) map[string]doc.Mark {
 	if steps == nil {
-		steps = map[string]model.Mark{}
+		steps = map[string]doc.Mark{}
 	}
 	if _, had := steps[step]; had || len(steps) < maxSteps {
 		steps[step] = m

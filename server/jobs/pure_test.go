@@ -17,7 +17,7 @@ var mayImport = []string{"bytes", "cmp", "encoding/json", "errors", "fmt", "slic
 	"github.com/diskcast/diskcast/internal/erasure", "github.com/diskcast/diskcast/internal/image",
 	"github.com/diskcast/diskcast/internal/receipt", "github.com/diskcast/diskcast/internal/plain",
 	"github.com/diskcast/diskcast/internal/session",
-	"github.com/diskcast/diskcast/server/jobs", "github.com/diskcast/diskcast/server/model"}
+	"github.com/diskcast/diskcast/server/jobs", "github.com/diskcast/diskcast/server/doc"}
 
 // TestPure holds that no file here or in the folder of a kind has a goroutine, a channel, a clock, or an import that
 // could bring one.
@@ -43,7 +43,7 @@ func TestPure(t *testing.T) {
 	}
 	for _, src := range []string{"import \"sync\"", "import \"time\"\nfunc f() { time.Now() }", "func f() { go f() }",
 		"var c chan int",
-		"import \"github.com/diskcast/diskcast/server/state\""} {
+		"import \"github.com/diskcast/diskcast/server/store\""} {
 		if len(impure(t, "x.go", []byte("package x\n"+src+"\n"))) == 0 {
 			t.Errorf("taken for pure: %s", src)
 		}

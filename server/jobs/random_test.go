@@ -11,9 +11,9 @@ import (
 
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 var (
@@ -41,7 +41,7 @@ func TestRandomSchedules(t *testing.T) {
 			for seed := 1 + w; seed <= n && !t.Failed(); seed += workers {
 				sh := schedule(t, seed)
 				mu.Lock()
-				for i, state := range []string{model.Done, model.Failed, model.Cancelled} {
+				for i, state := range []string{doc.Done, doc.Failed, doc.Cancelled} {
 					for _, id := range sh.st.Order() {
 						if sh.st.Session(id).State == state {
 							seen[i]++
@@ -183,7 +183,7 @@ func (sh *shell) happen() {
 		sh.step(jobs.Renamed{Session: id, From: node, To: sh.anyNode()})
 	case x < 97:
 		if s := sh.st.Session(id); s != nil && len(s.Spec.Nodes) > 0 && s.Upload == nil {
-			sh.step(jobs.Added{Part: &model.Part{Session: id, Node: node, State: model.Waiting}})
+			sh.step(jobs.Added{Part: &doc.Part{Session: id, Node: node, State: doc.Waiting}})
 		}
 	case x < 98:
 		sh.step(jobs.Odd{Node: node, Session: id, Words: "it is odd"})
@@ -194,13 +194,13 @@ func (sh *shell) happen() {
 			sh.step(jobs.Forgotten{Node: node})
 		}
 	default:
-		sh.step(jobs.Traced{Node: node, Mark: model.Mark{Time: sh.now}})
+		sh.step(jobs.Traced{Node: node, Mark: doc.Mark{Time: sh.now}})
 	}
 }
 
 // create asks for a session as an operator does.
 func (sh *shell) create() {
-	spec := model.Spec{V: 1, MaxWait: float64(60 * (1 + sh.rng.IntN(30))), GiveUp: 1800}
+	spec := doc.Spec{V: 1, MaxWait: float64(60 * (1 + sh.rng.IntN(30))), GiveUp: 1800}
 	switch sh.rng.IntN(3) {
 	case 0:
 		spec.Image, spec.All = "debian", true
@@ -217,7 +217,7 @@ func (sh *shell) create() {
 	}
 	switch sh.rng.IntN(5) {
 	case 0:
-		spec = model.Spec{V: 1, MaxWait: spec.MaxWait, GiveUp: 1800, Capture: "golden", Count: 1}
+		spec = doc.Spec{V: 1, MaxWait: spec.MaxWait, GiveUp: 1800, Capture: "golden", Count: 1}
 	case 2:
 		spec.Image, spec.Kind, spec.Job = "", erasure.Action, []byte(`{"method":"zero","read_back":"none"}`)
 	case 1:
@@ -234,8 +234,8 @@ func (sh *shell) create() {
 		spec.Boot = &session.Boot{Method: session.BootStay}
 	}
 	sh.seq++
-	s := &jobs.Session{Kind: kind, Parts: map[string]*model.Part{}}
-	s.ID, s.Spec, s.State, s.Created = fmt.Sprintf("s%d", sh.seq), spec, model.Waiting, sh.now
+	s := &jobs.Session{Kind: kind, Parts: map[string]*doc.Part{}}
+	s.ID, s.Spec, s.State, s.Created = fmt.Sprintf("s%d", sh.seq), spec, doc.Waiting, sh.now
 	s.Upload = kind.Upload("u-"+s.ID, &spec)
 	if kind.Traits().Cast {
 		s.Image = session.Image{Name: "debian", Manifest: "sha256:0"}
@@ -245,7 +245,7 @@ func (sh *shell) create() {
 		sh.held[s.ID] = true
 	}
 	for _, n := range spec.Nodes {
-		s.Add(&model.Part{Session: s.ID, Node: n, State: model.Waiting})
+		s.Add(&doc.Part{Session: s.ID, Node: n, State: doc.Waiting})
 	}
 	sh.sessions[s.ID] = stored{s.State, encode(s.Record)}
 	for id, p := range s.Parts {
@@ -305,7 +305,7 @@ func (sh *shell) cast(id string) {
 	switch s := sh.st.Session(id); {
 	case s == nil || s.Params == nil:
 	case !sh.casts[id]:
-		sh.step(jobs.CastEnded{Session: id, Shown: &model.Cast{ID: s.Params.ID}})
+		sh.step(jobs.CastEnded{Session: id, Shown: &doc.Cast{ID: s.Params.ID}})
 	case sh.rng.IntN(3) == 0:
 		sh.step(jobs.CastRuns{Session: id})
 	case sh.rng.IntN(2) == 0:

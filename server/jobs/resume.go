@@ -1,7 +1,7 @@
 package jobs
 
 import (
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 func (in Resumed) step(r *run) {
@@ -42,8 +42,8 @@ func (r *run) settle(s *Session) {
 		case s.Over():
 			p.State, p.Reason = s.State, s.Reason
 			r.do(SavePart{s.ID, id})
-		case s.State == model.Waiting && p.State != model.Waiting:
-			p.State = model.Waiting
+		case s.State == doc.Waiting && p.State != doc.Waiting:
+			p.State = doc.Waiting
 			r.do(SavePart{s.ID, id})
 		}
 	}
@@ -55,7 +55,7 @@ func (r *run) reconcile(n *Node) (free bool) {
 	s := r.Current(n.ID)
 	if s != nil && !s.Parts[n.ID].Joined.IsZero() {
 		switch p := s.Parts[n.ID]; {
-		case s.Going() && p.State == model.Waiting:
+		case s.Going() && p.State == doc.Waiting:
 			r.offer(s, n, p)
 		case r.Told(n.ID):
 			r.do(Give{n.ID})
@@ -70,7 +70,7 @@ func (r *run) reconcile(n *Node) (free bool) {
 	}
 	if over := r.sessions[n.Session]; s == nil && over != nil && over.Parts[n.ID] != nil {
 		n.Last = over.ID
-		if over.Parts[n.ID].State == model.Done {
+		if over.Parts[n.ID].State == doc.Done {
 			n.Imaged = over.Kind.Traits().Boots
 		}
 	}

@@ -8,14 +8,14 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Session is a session with its parts. Only steps change it once it is created or loaded.
 type Session struct {
 	Record
 	Kind  Kind
-	Parts map[string]*model.Part
+	Parts map[string]*doc.Part
 	Order []string // of parts, as they joined
 	// Starts says by firmware (session.BIOS, UEFI) why a machine with it will not start the session's image.
 	Starts map[string]string
@@ -25,9 +25,9 @@ type Session struct {
 	casting bool // its cast was started and has not ended
 }
 
-// Record is what is stored of a session. Each part is a record of its own: model.Part.
+// Record is what is stored of a session. Each part is a record of its own: doc.Part.
 type Record struct {
-	model.Session
+	doc.Session
 	Params *session.Cast `json:"params,omitempty"` // nil when nothing is cast
 	Secret []byte        `json:"secret,omitempty"` // of the cast's sender; nodes never get it
 	// Upload is set where a node sends its disk. The session's image has no Manifest until it is stored.
@@ -35,7 +35,7 @@ type Record struct {
 }
 
 // Add puts a part into a session.
-func (s *Session) Add(p *model.Part) {
+func (s *Session) Add(p *doc.Part) {
 	if _, ok := s.Parts[p.Node]; !ok {
 		s.Order = append(s.Order, p.Node)
 	}
@@ -74,7 +74,7 @@ func (s *Session) late(now time.Time) bool {
 func (s *Session) Unbootable() []string {
 	var out []string
 	for _, id := range s.Order {
-		if p := s.Parts[id]; p.Unbootable != "" && (p.State == model.Done || !p.Over()) {
+		if p := s.Parts[id]; p.Unbootable != "" && (p.State == doc.Done || !p.Over()) {
 			out = append(out, id)
 		}
 	}
@@ -109,7 +109,7 @@ func Few(words []string) string {
 func (s *Session) Stays() bool { return s.Spec.Boot != nil && s.Spec.Boot.Method == session.BootStay }
 
 // StartWords puts on the part what a node says of how its machine will start.
-func StartWords(p *model.Part, ev *session.Event) {
+func StartWords(p *doc.Part, ev *session.Event) {
 	switch ev.Level {
 	case session.Error:
 		p.Unbootable = Also(p.Unbootable, ev.Message)

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // probe is a kind of session that is in no other file: it has neither image nor upload, and its part is done at its own
@@ -22,14 +22,14 @@ type probe struct{}
 func (probe) Traits() jobs.Traits {
 	return jobs.Traits{Action: session.Idle + "-probe", State: "probing", Writes: true, Sure: true}
 }
-func (probe) Is(spec *model.Spec) bool                                  { return spec.Kind == "probe" }
-func (probe) Check(*model.Spec) error                                   { return nil }
-func (probe) Upload(string, *model.Spec) *session.Upload                { return nil }
-func (probe) Refuse(f *jobs.Facts) string                               { return f.Doubt }
-func (probe) Tell(r *jobs.Record, _ *model.Part, d *session.Descriptor) {}
-func (probe) Complete(*jobs.Session, *model.Part) bool                  { return false }
-func (probe) Reason(_ *jobs.Session, bad []string) string               { return jobs.Few(bad) }
-func (probe) Report(_ *jobs.Session, _ *model.Part, x *jobs.Reported) jobs.Outcome {
+func (probe) Is(spec *doc.Spec) bool                                  { return spec.Kind == "probe" }
+func (probe) Check(*doc.Spec) error                                   { return nil }
+func (probe) Upload(string, *doc.Spec) *session.Upload                { return nil }
+func (probe) Refuse(f *jobs.Facts) string                             { return f.Doubt }
+func (probe) Tell(r *jobs.Record, _ *doc.Part, d *session.Descriptor) {}
+func (probe) Complete(*jobs.Session, *doc.Part) bool                  { return false }
+func (probe) Reason(_ *jobs.Session, bad []string) string             { return jobs.Few(bad) }
+func (probe) Report(_ *jobs.Session, _ *doc.Part, x *jobs.Reported) jobs.Outcome {
 	return jobs.Outcome{Done: x.Event.Step == "probed", Free: true}
 }
 
@@ -92,9 +92,9 @@ func (sh *shell) boot() {
 		sh.decode(b.json, &r)
 		records = append(records, r)
 	}
-	var parts []*model.Part
+	var parts []*doc.Part
 	for _, key := range sorted(sh.parts) {
-		p := &model.Part{}
+		p := &doc.Part{}
 		sh.decode(sh.parts[key].json, p)
 		parts = append(parts, p)
 	}

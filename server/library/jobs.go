@@ -12,7 +12,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/plain"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Bounds on the jobs of a server.
@@ -46,7 +46,7 @@ type Jobs struct {
 
 // job is one job. Its fields are guarded by Jobs.mu.
 type job struct {
-	model.Job
+	doc.Job
 	stop    context.CancelFunc
 	stopped bool          // by Cancel
 	changed chan struct{} // closed and replaced
@@ -82,7 +82,7 @@ func (j *Jobs) Run(ctx context.Context) error {
 }
 
 // Start starts a job, or finds the one with the same key.
-func (j *Jobs) Start(spec model.JobSpec) (*model.Job, error) {
+func (j *Jobs) Start(spec doc.JobSpec) (*doc.Job, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (j *Jobs) Start(spec model.JobSpec) (*model.Job, error) {
 	j.forget()
 	j.seq++
 	ctx, stop := context.WithCancel(j.ctx)
-	x := &job{Job: model.Job{ID: fmt.Sprintf("%s-%d", j.epoch, j.seq), Spec: spec, State: model.JobRunning, Serial: 1,
+	x := &job{Job: doc.Job{ID: fmt.Sprintf("%s-%d", j.epoch, j.seq), Spec: spec, State: doc.JobRunning, Serial: 1,
 		Started: j.now().UTC()}, stop: stop, changed: make(chan struct{})}
 	j.jobs[x.ID] = x
 	j.order = append(j.order, x)
@@ -133,7 +133,7 @@ func (j *Jobs) tell(id string) {
 }
 
 // Job shows a job, or says that there is none.
-func (j *Jobs) Job(id string) (*model.Job, bool) {
+func (j *Jobs) Job(id string) (*doc.Job, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	x := j.jobs[id]
@@ -187,26 +187,26 @@ func (j *Jobs) do(ctx context.Context, x *job) {
 	note := func(words string) { j.log.Info("job", "job", x.ID, "note", words) }
 	result, err := j.lib.Do(ctx, x.Spec, Watch{Progress: progress, Note: note})
 	j.change(x, func() {
-		x.Ended, x.Result, x.State = j.now().UTC(), result, model.Done
+		x.Ended, x.Result, x.State = j.now().UTC(), result, doc.Done
 		switch {
 		case err == nil:
 		case x.stopped && ctx.Err() != nil:
-			x.State, x.Error = model.Cancelled, "cancelled by the operator"
+			x.State, x.Error = doc.Cancelled, "cancelled by the operator"
 		case ctx.Err() != nil:
-			x.State, x.Kind = model.Failed, model.KindEnded
+			x.State, x.Kind = doc.Failed, doc.KindEnded
 			x.Error = "the server ended; asked for again, the work goes on where it was"
 		default:
-			x.State, x.Error, x.Kind = model.Failed, plain.Line(err.Error(), 0), Kind(err)
+			x.State, x.Error, x.Kind = doc.Failed, plain.Line(err.Error(), 0), Kind(err)
 		}
 	})
 	j.log.Info("job is over", "job", x.ID, "kind", x.Spec.Kind, "state", x.State, "err", err)
 }
 
 // List lists all jobs, oldest first.
-func (j *Jobs) List() []model.Job {
+func (j *Jobs) List() []doc.Job {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	out := []model.Job{}
+	out := []doc.Job{}
 	for _, x := range j.order {
 		out = append(out, x.Job)
 	}
@@ -214,7 +214,7 @@ func (j *Jobs) List() []model.Job {
 }
 
 // Wait returns a job as soon as its serial is above after or it is over, at the latest when ctx ends.
-func (j *Jobs) Wait(ctx context.Context, id string, after uint64) (*model.Job, error) {
+func (j *Jobs) Wait(ctx context.Context, id string, after uint64) (*doc.Job, error) {
 	for {
 		j.mu.Lock()
 		x := j.jobs[id]
@@ -248,7 +248,7 @@ func (j *Jobs) unknown(id string) error {
 }
 
 // Cancel stops a job; what it did stays.
-func (j *Jobs) Cancel(id string) (*model.Job, error) {
+func (j *Jobs) Cancel(id string) (*doc.Job, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	x := j.jobs[id]

@@ -8,20 +8,20 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/image"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // worker does what the test says, job by job.
 type worker struct {
 	Library
-	do func(ctx context.Context, s model.JobSpec, w Watch) (*model.JobResult, error)
+	do func(ctx context.Context, s doc.JobSpec, w Watch) (*doc.JobResult, error)
 }
 
-func (w *worker) Do(ctx context.Context, s model.JobSpec, x Watch) (*model.JobResult, error) {
+func (w *worker) Do(ctx context.Context, s doc.JobSpec, x Watch) (*doc.JobResult, error) {
 	return w.do(ctx, s, x)
 }
 
-type doing = func(context.Context, model.JobSpec, Watch) (*model.JobResult, error)
+type doing = func(context.Context, doc.JobSpec, Watch) (*doc.JobResult, error)
 
 func newJobs(t *testing.T, do doing) (j *Jobs, stop func()) {
 	t.Helper()
@@ -44,11 +44,11 @@ func newJobs(t *testing.T, do doing) (j *Jobs, stop func()) {
 	return j, stop
 }
 
-func verify(n int) model.JobSpec {
-	return model.JobSpec{V: 1, Kind: model.JobVerify, Image: fmt.Sprint("image", n), Key: fmt.Sprint(n)}
+func verify(n int) doc.JobSpec {
+	return doc.JobSpec{V: 1, Kind: doc.JobVerify, Image: fmt.Sprint("image", n), Key: fmt.Sprint(n)}
 }
 
-func (j *Jobs) end(t *testing.T, id string) *model.Job {
+func (j *Jobs) end(t *testing.T, id string) *doc.Job {
 	t.Helper()
 	for after := uint64(0); ; {
 		v, err := j.Wait(t.Context(), id, after)
@@ -63,12 +63,12 @@ func (j *Jobs) end(t *testing.T, id string) *model.Job {
 }
 
 func TestJobsEnd(t *testing.T) {
-	j, _ := newJobs(t, func(_ context.Context, s model.JobSpec, w Watch) (*model.JobResult, error) {
+	j, _ := newJobs(t, func(_ context.Context, s doc.JobSpec, w Watch) (*doc.JobResult, error) {
 		w.Progress(50, 100)
 		w.Progress(100, 100)
 		switch s.Image {
 		case "image1":
-			return &model.JobResult{Verify: &model.ImageVerified{OK: true}}, nil
+			return &doc.JobResult{Verify: &doc.ImageVerified{OK: true}}, nil
 		case "image2":
 			return nil, fmt.Errorf("it is bad: %w", &image.DamageError{Image: "image2"})
 		}
@@ -92,10 +92,10 @@ func TestJobsEnd(t *testing.T) {
 
 func TestJobsAreBounded(t *testing.T) {
 	block := make(chan struct{})
-	j, stop := newJobs(t, func(ctx context.Context, _ model.JobSpec, _ Watch) (*model.JobResult, error) {
+	j, stop := newJobs(t, func(ctx context.Context, _ doc.JobSpec, _ Watch) (*doc.JobResult, error) {
 		select {
 		case <-block:
-			return &model.JobResult{}, nil
+			return &doc.JobResult{}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -145,7 +145,7 @@ func TestJobsAreBounded(t *testing.T) {
 // The end of the server ends what runs, and says that it failed: it was not the operator.
 func TestJobsEndWithTheServer(t *testing.T) {
 	began := make(chan struct{})
-	j, stop := newJobs(t, func(ctx context.Context, _ model.JobSpec, _ Watch) (*model.JobResult, error) {
+	j, stop := newJobs(t, func(ctx context.Context, _ doc.JobSpec, _ Watch) (*doc.JobResult, error) {
 		close(began)
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -156,22 +156,22 @@ func TestJobsEndWithTheServer(t *testing.T) {
 	}
 	<-began
 	stop()
-	if v = j.end(t, v.ID); v.State != model.Failed || v.Kind != model.KindEnded {
+	if v = j.end(t, v.ID); v.State != doc.Failed || v.Kind != doc.KindEnded {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestJobSpecs(t *testing.T) {
 	j, _ := newJobs(t, nil)
-	for _, s := range []model.JobSpec{
-		{}, {V: 1}, {V: 2, Kind: model.JobGC}, {V: 1, Kind: "erase"}, {V: 1, Kind: model.JobVerify},
-		{V: 1, Kind: model.JobGC, Image: "x"}, {V: 1, Kind: model.JobPush, Image: "x"},
-		{V: 1, Kind: model.JobPull, Registry: "r/x"},
-		{V: 1, Kind: model.JobPull, Registry: "r/x", Name: "no good"},
-		{V: 1, Kind: model.JobVerify, Image: "x", Unnamed: true},
-		{V: 1, Kind: model.JobOptimize, Image: "x", Workers: -1},
-		{V: 1, Kind: model.JobVerify, Image: "x", PlainHTTP: true},
-		{V: 1, Kind: model.JobVerify, Image: strings.Repeat("x", 301)},
+	for _, s := range []doc.JobSpec{
+		{}, {V: 1}, {V: 2, Kind: doc.JobGC}, {V: 1, Kind: "erase"}, {V: 1, Kind: doc.JobVerify},
+		{V: 1, Kind: doc.JobGC, Image: "x"}, {V: 1, Kind: doc.JobPush, Image: "x"},
+		{V: 1, Kind: doc.JobPull, Registry: "r/x"},
+		{V: 1, Kind: doc.JobPull, Registry: "r/x", Name: "no good"},
+		{V: 1, Kind: doc.JobVerify, Image: "x", Unnamed: true},
+		{V: 1, Kind: doc.JobOptimize, Image: "x", Workers: -1},
+		{V: 1, Kind: doc.JobVerify, Image: "x", PlainHTTP: true},
+		{V: 1, Kind: doc.JobVerify, Image: strings.Repeat("x", 301)},
 	} {
 		if v, err := j.Start(s); err == nil {
 			t.Errorf("%+v is taken: %+v", s, v)

@@ -1,5 +1,5 @@
 // Package library is what can be done with images, through one interface with two ends: Local works on a store's
-// directory, and the client of package api on the store of a server that runs elsewhere, which has a Local itself.
+// directory, and the client of package web on the store of a server that runs elsewhere, which has a Local itself.
 // Nothing is printed here.
 package library
 
@@ -10,23 +10,23 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/plain"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Library is a store of images. An image is named by its name, or by its digest, of which 12 digits are enough.
 type Library interface {
 	// List lists all images, also those that cannot be opened.
-	List(ctx context.Context) ([]model.ImageRow, error)
+	List(ctx context.Context) ([]doc.ImageRow, error)
 	// Show shows an image; parts above 0 cuts its disk into so many for a map.
-	Show(ctx context.Context, ref string, parts int) (*model.Image, error)
+	Show(ctx context.Context, ref string, parts int) (*doc.Image, error)
 	// Diff compares two images; extents says where they differ.
-	Diff(ctx context.Context, was, is string, extents bool) (*model.ImageDiff, error)
+	Diff(ctx context.Context, was, is string, extents bool) (*doc.ImageDiff, error)
 	// Tag gives an image one more name.
-	Tag(ctx context.Context, ref, name string) (*model.ImageName, error)
+	Tag(ctx context.Context, ref, name string) (*doc.ImageName, error)
 	// Remove takes away a name, or by its digest an image with all its names.
-	Remove(ctx context.Context, ref string) (*model.ImageRemoved, error)
+	Remove(ctx context.Context, ref string) (*doc.ImageRemoved, error)
 	// Do does what takes long. What was broken off and can go on where it was does so when it is asked for again.
-	Do(ctx context.Context, spec model.JobSpec, w Watch) (*model.JobResult, error)
+	Do(ctx context.Context, spec doc.JobSpec, w Watch) (*doc.JobResult, error)
 }
 
 // Watch is told how long work goes on. Its functions may be nil.
@@ -97,11 +97,11 @@ func Kind(err error) string {
 	var damage *image.DamageError
 	switch {
 	case errors.As(err, &damage):
-		return model.KindDamaged
+		return doc.KindDamaged
 	case errors.Is(err, image.ErrNotFound):
-		return model.KindNotFound
+		return doc.KindNotFound
 	case errors.Is(err, image.ErrBusy):
-		return model.KindBusy
+		return doc.KindBusy
 	}
 	return ""
 }

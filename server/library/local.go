@@ -5,7 +5,7 @@ import (
 	"context"
 
 	"github.com/diskcast/diskcast/internal/image"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 // Local is a store's directory.
@@ -29,17 +29,17 @@ func (l *Local) BeforeGC(f func() error) *Local {
 func (l *Local) Store() *image.Store { return l.st }
 
 // List implements Library.
-func (l *Local) List(ctx context.Context) ([]model.ImageRow, error) {
+func (l *Local) List(ctx context.Context) ([]doc.ImageRow, error) {
 	list, err := l.st.List()
 	if err != nil {
 		return nil, err
 	}
-	out := []model.ImageRow{}
+	out := []doc.ImageRow{}
 	for _, x := range list {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		row := model.ImageRow{Name: x.Name, Digest: x.Digest, Created: x.Created}
+		row := doc.ImageRow{Name: x.Name, Digest: x.Digest, Created: x.Created}
 		if im, err := l.st.Open(cmp.Or(x.Name, x.Digest)); err != nil {
 			row.Problem = Advised(err).Error()
 		} else {
@@ -55,18 +55,18 @@ func (l *Local) List(ctx context.Context) ([]model.ImageRow, error) {
 }
 
 // Show implements Library.
-func (l *Local) Show(_ context.Context, ref string, parts int) (*model.Image, error) {
+func (l *Local) Show(_ context.Context, ref string, parts int) (*doc.Image, error) {
 	im, err := l.st.Open(ref)
 	if err != nil {
 		return nil, Advised(err)
 	}
 	defer im.Close()
 	x := im.Index()
-	v := &model.Image{Name: ref, Digest: im.Manifest(), Object: im.ObjectSize(), Chunks: len(x.Chunks),
+	v := &doc.Image{Name: ref, Digest: im.Manifest(), Object: im.ObjectSize(), Chunks: len(x.Chunks),
 		Frames: len(x.Frames), Grid: x.Grid,
-		Shared: []model.ImageShared{}, Config: im.Config(), Notes: append([]string{}, Notes(im)...)}
+		Shared: []doc.ImageShared{}, Config: im.Config(), Notes: append([]string{}, Notes(im)...)}
 	for _, b := range im.Blobs() {
-		v.Blobs = append(v.Blobs, model.ImageBlob(b))
+		v.Blobs = append(v.Blobs, doc.ImageBlob(b))
 	}
 	frames := map[int]bool{}
 	list, err := l.st.Shared(im, func(n int) { frames[n] = true })
@@ -74,21 +74,21 @@ func (l *Local) Show(_ context.Context, ref string, parts int) (*model.Image, er
 		return nil, err
 	}
 	for _, s := range list {
-		v.Shared = append(v.Shared, model.ImageShared(s))
+		v.Shared = append(v.Shared, doc.ImageShared(s))
 	}
 	for n := range frames {
 		v.SharedBytes += x.Frames[n].Length
 	}
 	if parts > 0 {
-		for _, c := range x.Map(min(parts, model.MaxImageParts), func(f int) bool { return frames[f] }) {
-			v.Map = append(v.Map, model.ImagePart(c))
+		for _, c := range x.Map(min(parts, doc.MaxImageParts), func(f int) bool { return frames[f] }) {
+			v.Map = append(v.Map, doc.ImagePart(c))
 		}
 	}
 	return v, nil
 }
 
 // Diff implements Library.
-func (l *Local) Diff(_ context.Context, was, is string, extents bool) (*model.ImageDiff, error) {
+func (l *Local) Diff(_ context.Context, was, is string, extents bool) (*doc.ImageDiff, error) {
 	a, err := l.st.Open(was)
 	if err != nil {
 		return nil, Advised(err)
@@ -100,29 +100,29 @@ func (l *Local) Diff(_ context.Context, was, is string, extents bool) (*model.Im
 	}
 	defer b.Close()
 	d := image.Diff(a.Index(), b.Index())
-	v := &model.ImageDiff{SameDisk: a.Config().Content == b.Config().Content, Same: d.Same, Moved: d.Moved,
+	v := &doc.ImageDiff{SameDisk: a.Config().Content == b.Config().Content, Same: d.Same, Moved: d.Moved,
 		Changed: d.Changed, Added: d.Added, Removed: d.Removed,
 		New: d.New, Object: b.ObjectSize()}
 	if extents {
-		v.Extents = []model.ImageExtent{}
+		v.Extents = []doc.ImageExtent{}
 		for _, x := range d.Cells {
-			v.Extents = append(v.Extents, model.ImageExtent(x))
+			v.Extents = append(v.Extents, doc.ImageExtent(x))
 		}
 	}
 	return v, nil
 }
 
 // Tag implements Library.
-func (l *Local) Tag(_ context.Context, ref, name string) (*model.ImageName, error) {
+func (l *Local) Tag(_ context.Context, ref, name string) (*doc.ImageName, error) {
 	digest, err := l.st.Resolve(ref)
 	if err != nil {
 		return nil, err
 	}
-	return &model.ImageName{Name: name, Digest: digest}, l.st.Tag(digest, name)
+	return &doc.ImageName{Name: name, Digest: digest}, l.st.Tag(digest, name)
 }
 
 // Remove implements Library.
-func (l *Local) Remove(_ context.Context, ref string) (*model.ImageRemoved, error) {
+func (l *Local) Remove(_ context.Context, ref string) (*doc.ImageRemoved, error) {
 	digest, err := l.st.Resolve(ref)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (l *Local) Remove(_ context.Context, ref string) (*model.ImageRemoved, erro
 	if err != nil {
 		return nil, err
 	}
-	v := &model.ImageRemoved{Removed: ref, Digest: digest, NamesLeft: []string{}}
+	v := &doc.ImageRemoved{Removed: ref, Digest: digest, NamesLeft: []string{}}
 	for _, x := range list {
 		if x.Digest == digest && x.Name != "" {
 			v.NamesLeft = append(v.NamesLeft, x.Name)

@@ -8,24 +8,24 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/optimize"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/registry"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/library/registry"
 )
 
 // Do implements Library.
-func (l *Local) Do(ctx context.Context, s model.JobSpec, w Watch) (*model.JobResult, error) {
+func (l *Local) Do(ctx context.Context, s doc.JobSpec, w Watch) (*doc.JobResult, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	work := map[string]func(context.Context, *model.JobSpec, *Watch) (*model.JobResult, error){
-		model.JobVerify: l.verify, model.JobGC: l.gc, model.JobOptimize: l.optimize, model.JobPush: l.push,
-		model.JobPull: l.pull,
+	work := map[string]func(context.Context, *doc.JobSpec, *Watch) (*doc.JobResult, error){
+		doc.JobVerify: l.verify, doc.JobGC: l.gc, doc.JobOptimize: l.optimize, doc.JobPush: l.push,
+		doc.JobPull: l.pull,
 	}[s.Kind]
 	r, err := work(ctx, &s, &w)
 	return r, Advised(err)
 }
 
-func (l *Local) verify(ctx context.Context, s *model.JobSpec, w *Watch) (*model.JobResult, error) {
+func (l *Local) verify(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobResult, error) {
 	im, err := l.st.Open(s.Image)
 	if err != nil {
 		return nil, err
@@ -34,10 +34,10 @@ func (l *Local) verify(ctx context.Context, s *model.JobSpec, w *Watch) (*model.
 	if err := im.Verify(ctx, w.Progress); err != nil {
 		return nil, err
 	}
-	return &model.JobResult{Verify: &model.ImageVerified{Name: s.Image, Digest: im.Manifest(), OK: true}}, nil
+	return &doc.JobResult{Verify: &doc.ImageVerified{Name: s.Image, Digest: im.Manifest(), OK: true}}, nil
 }
 
-func (l *Local) gc(ctx context.Context, s *model.JobSpec, _ *Watch) (*model.JobResult, error) {
+func (l *Local) gc(ctx context.Context, s *doc.JobSpec, _ *Watch) (*doc.JobResult, error) {
 	if l.before != nil {
 		if err := l.before(); err != nil {
 			return nil, err
@@ -47,11 +47,11 @@ func (l *Local) gc(ctx context.Context, s *model.JobSpec, _ *Watch) (*model.JobR
 	if err != nil {
 		return nil, err
 	}
-	return &model.JobResult{GC: &model.ImagesFreed{Images: r.Images, Blobs: r.Blobs, Files: r.Files, Bytes: r.Bytes,
+	return &doc.JobResult{GC: &doc.ImagesFreed{Images: r.Images, Blobs: r.Blobs, Files: r.Files, Bytes: r.Bytes,
 		DryRun: s.DryRun}}, nil
 }
 
-func (l *Local) optimize(ctx context.Context, s *model.JobSpec, w *Watch) (*model.JobResult, error) {
+func (l *Local) optimize(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobResult, error) {
 	if _, err := exec.LookPath("zstd"); err != nil {
 		w.note("The program zstd is not installed: the Go encoder is used, which does half as much. Debian's package " +
 			"is zstd.")
@@ -62,12 +62,12 @@ func (l *Local) optimize(ctx context.Context, s *model.JobSpec, w *Watch) (*mode
 	if err != nil {
 		return nil, RoomHelp(err, l.st.Dir(), "", "an image is there twice until it is optimized")
 	}
-	return &model.JobResult{Optimize: &model.ImageOptimized{Image: s.Image, Digest: r.Digest,
+	return &doc.JobResult{Optimize: &doc.ImageOptimized{Image: s.Image, Digest: r.Digest,
 		Names: append([]string{}, r.Names...), Before: r.Before, After: r.After,
 		DoneBefore: r.Done, Seconds: time.Since(began).Seconds()}}, nil
 }
 
-func (l *Local) push(ctx context.Context, s *model.JobSpec, w *Watch) (*model.JobResult, error) {
+func (l *Local) push(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobResult, error) {
 	im, err := l.st.Open(s.Image)
 	if err != nil {
 		return nil, err
@@ -81,11 +81,11 @@ func (l *Local) push(ctx context.Context, s *model.JobSpec, w *Watch) (*model.Jo
 	if err := r.Push(ctx, l.st, im, w.Progress); err != nil {
 		return nil, fmt.Errorf("push of %s to %s: %w", s.Image, r.Name(), err)
 	}
-	return &model.JobResult{Moved: &model.ImageMoved{Name: r.Name(), Digest: im.Manifest(),
+	return &doc.JobResult{Moved: &doc.ImageMoved{Name: r.Name(), Digest: im.Manifest(),
 		Seconds: time.Since(began).Seconds()}}, nil
 }
 
-func (l *Local) pull(ctx context.Context, s *model.JobSpec, w *Watch) (*model.JobResult, error) {
+func (l *Local) pull(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobResult, error) {
 	r, err := registry.Open(s.Registry, registry.Options{PlainHTTP: s.PlainHTTP})
 	if err != nil {
 		return nil, err
@@ -95,6 +95,6 @@ func (l *Local) pull(ctx context.Context, s *model.JobSpec, w *Watch) (*model.Jo
 	if err != nil {
 		return nil, RoomHelp(fmt.Errorf("pull of %s: %w", r.Name(), err), l.st.Dir(), "", "")
 	}
-	return &model.JobResult{Moved: &model.ImageMoved{Name: s.Name, Digest: digest,
+	return &doc.JobResult{Moved: &doc.ImageMoved{Name: s.Name, Digest: digest,
 		Seconds: time.Since(began).Seconds()}}, nil
 }

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
-	"github.com/diskcast/diskcast/server/boot"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/netboot/boot"
 )
 
 // bootWatch compares the boot directory with this server, at the start and whenever a file of it changes, and tells the
@@ -25,7 +25,7 @@ import (
 type bootWatch struct {
 	dir   *boot.Dir
 	self  boot.Self
-	nodes func() []model.Node
+	nodes func() []doc.Node
 	log   *slog.Logger
 	ready chan struct{}
 
@@ -43,7 +43,7 @@ const (
 	maxNamed       = 10              // machines that a warning names
 )
 
-func newBootWatch(dir *boot.Dir, self boot.Self, nodes func() []model.Node, log *slog.Logger) *bootWatch {
+func newBootWatch(dir *boot.Dir, self boot.Self, nodes func() []doc.Node, log *slog.Logger) *bootWatch {
 	return &bootWatch{dir: dir, self: self, nodes: nodes, log: log, ready: make(chan struct{})}
 }
 

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/server/boot"
-	"github.com/diskcast/diskcast/server/model"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/netboot/boot"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 // The operator hears of a boot directory that leads elsewhere when it appears, with the machines that would fail, once;
@@ -21,8 +21,8 @@ import (
 func TestBootWatch(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "boot")
 	var log bytes.Buffer
-	nodes := func() []model.Node {
-		return []model.Node{{ID: "one", Inventory: session.Inventory{Firmware: session.BIOS}},
+	nodes := func() []doc.Node {
+		return []doc.Node{{ID: "one", Inventory: session.Inventory{Firmware: session.BIOS}},
 			{ID: "two", Inventory: session.Inventory{Firmware: session.UEFI}}}
 	}
 	w := newBootWatch(boot.NewDir(dir), boot.Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: "sha256:aa"},
@@ -96,7 +96,7 @@ func TestBootWatchFiles(t *testing.T) {
 	dir := t.TempDir()
 	var log bytes.Buffer
 	w := newBootWatch(boot.NewDir(dir), boot.Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: "sha256:aa"},
-		func() []model.Node { return nil }, slog.New(slog.NewTextHandler(&log, nil)))
+		func() []doc.Node { return nil }, slog.New(slog.NewTextHandler(&log, nil)))
 	look := func() string {
 		t.Helper()
 		log.Reset()
@@ -155,12 +155,12 @@ func TestBootWatchFiles(t *testing.T) {
 
 // A server whose key is another than before says what that means.
 func TestPinChanges(t *testing.T) {
-	store := state.NewMemory()
+	db := store.NewMemory()
 	var log bytes.Buffer
 	for _, c := range []struct{ pin, want string }{{"sha256:aa", ""}, {"sha256:aa", ""}, {"sha256:bb", "7 machines"},
 		{"sha256:bb", ""}} {
 		log.Reset()
-		if err := comparePin(t.Context(), store, c.pin, "/st", func() int { return 7 },
+		if err := comparePin(t.Context(), db, c.pin, "/st", func() int { return 7 },
 			slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 			t.Fatal(err)
 		}

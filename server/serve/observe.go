@@ -8,10 +8,10 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/server/boot"
-	"github.com/diskcast/diskcast/server/dhcp"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
+	"github.com/diskcast/diskcast/server/netboot/boot"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
 
 // observer turns what DHCP, TFTP and HTTP see of machines that boot into steps of their timelines.
@@ -37,25 +37,25 @@ func (o *observer) dhcp(s dhcp.Seen) {
 		o.engine.Problem(mac, s.Addr, s.Problem)
 	case path.Base(s.Given) == dhcp.OwnDisk:
 		if s.Final {
-			o.engine.Saw(mac, s.Addr, model.StepDHCP, s.Client.Kind.String()+" on UEFI")
-			o.engine.Saw(mac, s.Addr, model.StepLocal, "told to boot its own disk")
+			o.engine.Saw(mac, s.Addr, doc.StepDHCP, s.Client.Kind.String()+" on UEFI")
+			o.engine.Saw(mac, s.Addr, doc.StepLocal, "told to boot its own disk")
 		}
 	default:
 		firmware := "BIOS"
 		if s.Client.UEFI() {
 			firmware = "UEFI"
 		}
-		o.engine.Saw(mac, s.Addr, model.StepDHCP, s.Client.Kind.String()+" on "+firmware+", sent to "+s.Given)
+		o.engine.Saw(mac, s.Addr, doc.StepDHCP, s.Client.Kind.String()+" on "+firmware+", sent to "+s.Given)
 	}
 }
 
 func (o *observer) fetch(f boot.Fetch) {
 	step := engine.FetchStep(f.File)
 	if f.File == boot.LocalDisk {
-		step = model.StepLocal
+		step = doc.StepLocal
 	}
 	// The kernel and initramfs are steps when they are there, the small files when they are asked for.
-	whole := step == model.StepKernel || step == model.StepInitramfs
+	whole := step == doc.StepKernel || step == doc.StepInitramfs
 	if step == "" || whole == f.Start {
 		return
 	}
@@ -66,7 +66,7 @@ func (o *observer) fetch(f boot.Fetch) {
 		mac = o.neighbour(f.Addr)
 	}
 	o.engine.Saw(mac, f.Addr, step, engine.FetchMessage(f.File, f.Via, f.Bytes))
-	if step == model.StepInitramfs {
+	if step == doc.StepInitramfs {
 		if why := o.astray(); why != "" {
 			o.engine.Problem(mac, f.Addr, why)
 		}

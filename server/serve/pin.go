@@ -7,24 +7,24 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 const keyPin = "serve/pin" // of the key that the server had last
 
 // comparePin tells the operator when the server's key is not the one that it had before: no boot directory made for
 // that one leads here.
-func comparePin(ctx context.Context, store state.Store, pin, dir string, machines func() int, log *slog.Logger) error {
+func comparePin(ctx context.Context, db store.Store, pin, dir string, machines func() int, log *slog.Logger) error {
 	before := ""
-	err := store.Update(ctx, func(tx state.WriteTx) error {
+	err := db.Update(ctx, func(tx store.WriteTx) error {
 		before = ""
-		if err := state.GetJSON(tx, keyPin, &before); err != nil && !errors.Is(err, state.ErrNotFound) {
+		if err := store.GetJSON(tx, keyPin, &before); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		if before == pin {
 			return nil
 		}
-		return state.PutJSON(tx, keyPin, pin)
+		return store.PutJSON(tx, keyPin, pin)
 	})
 	if err != nil {
 		return fmt.Errorf("the server's pin: %w", err)

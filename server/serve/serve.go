@@ -17,19 +17,20 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast/querier"
 	"github.com/diskcast/diskcast/internal/image"
-	"github.com/diskcast/diskcast/server/api"
-	"github.com/diskcast/diskcast/server/boot"
-	"github.com/diskcast/diskcast/server/captures"
-	"github.com/diskcast/diskcast/server/casts"
-	"github.com/diskcast/diskcast/server/dhcp"
+	"github.com/diskcast/diskcast/server/caster"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/images"
+	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/library"
-	"github.com/diskcast/diskcast/server/optimizer"
-	"github.com/diskcast/diskcast/server/solicit"
-	"github.com/diskcast/diskcast/server/state"
-	"github.com/diskcast/diskcast/server/task"
-	"github.com/diskcast/diskcast/server/udpport"
+	"github.com/diskcast/diskcast/server/library/captures"
+	"github.com/diskcast/diskcast/server/library/images"
+	"github.com/diskcast/diskcast/server/library/optimizer"
+	"github.com/diskcast/diskcast/server/netboot/boot"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
+	"github.com/diskcast/diskcast/server/netboot/solicit"
+	"github.com/diskcast/diskcast/server/netboot/udpport"
+	"github.com/diskcast/diskcast/server/serve/task"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/web"
 )
 
 // Config is what `diskcast serve` was told.
@@ -87,11 +88,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	log := cfg.Log
-	identity, err := api.LoadIdentity(cfg.State)
+	id, err := identity.Load(cfg.State)
 	if err != nil {
 		return err
 	}
-	info.Pin = identity.Pin
+	info.Pin = id.Pin
 	db, err := openState(ctx, filepath.Join(cfg.State, "state.db"), log)
 	if err != nil {
 		return err
@@ -107,13 +108,13 @@ func Run(ctx context.Context, cfg Config) error {
 	defer caps.Close()
 
 	if cfg.Casts == nil {
-		if cfg.Casts, err = casts.New(cfg.Interface, cfg.Groups, cfg.RateCap); err != nil {
+		if cfg.Casts, err = caster.New(cfg.Interface, cfg.Groups, cfg.RateCap); err != nil {
 			return err
 		}
 	}
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(),
-			Server: ownName(prefix.Addr()), Version: cfg.Version, Sign: identity.Sign, Log: log.With("task", "engine")})
+			Server: ownName(prefix.Addr()), Version: cfg.Version, Sign: id.Sign, Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func Run(ctx context.Context, cfg Config) error {
 	see := &observer{engine: eng, booting: routers.Booting, astray: watch.problem, iface: iface.Index, log: log}
 
 	tlsConfig := &tls.Config{
-		Certificates: []tls.Certificate{identity.Cert},
+		Certificates: []tls.Certificate{id.Cert},
 		MinVersion:   tls.VersionTLS13,
 		// Not HTTP/2: one stream of it moves a fraction of what a plain TLS connection does, and stragglers fetch whole
 		// images.
@@ -143,12 +144,12 @@ func Run(ctx context.Context, cfg Config) error {
 	// What nobody reads any more is closed first: a garbage collection spares what is open.
 	lib := library.NewLocal(st).BeforeGC(ims.Close)
 	jobs := library.NewJobs(lib, log.With("task", "jobs"))
-	handler := api.New(eng, ims, caps, identity.Token, log.With("task", "api")).WithLibrary(lib, jobs)
+	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs)
 	tasks := []task.Task{
 		eng,
 		watch,
 		jobs,
-		state.NewKeeper(db, log.With("task", "state")),
+		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP,
 			&boot.Handler{Dir: dir, Decide: eng.Boots, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
@@ -189,7 +190,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}, tasks...)
 }
 
-func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db state.Store, dir *boot.Dir,
+func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db store.Store, dir *boot.Dir,
 	see *observer) (*dhcp.Server, error) {
 	log := cfg.Log.With("task", "dhcp")
 	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI,

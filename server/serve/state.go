@@ -7,14 +7,14 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // openState opens the state file with records of the present schema. Before records of an older one are changed, the
 // file is copied: that is what an older version of the server can go back to.
-func openState(ctx context.Context, path string, log *slog.Logger) (*state.Bolt, error) {
-	db, err := state.OpenBolt(path)
+func openState(ctx context.Context, path string, log *slog.Logger) (*store.Bolt, error) {
+	db, err := store.OpenBolt(path)
 	if err != nil {
 		return nil, err
 	}

@@ -8,21 +8,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/server/record"
-	"github.com/diskcast/diskcast/server/state"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // TestUpgradeKeepsTheOldState: what an older version wrote lies beside the state that was made of it, sound, and as a
 // copy.
 func TestUpgradeKeepsTheOldState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	old, err := state.OpenBolt(path)
+	old, err := store.OpenBolt(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const node = `{"id":"a","last":"s1"}`
 	if err := old.Update(t.Context(),
-		func(tx state.WriteTx) error { return tx.Put("node/a", []byte(node)) }); err != nil {
+		func(tx store.WriteTx) error { return tx.Put("node/a", []byte(node)) }); err != nil {
 		t.Fatal(err)
 	}
 	old.Close()
@@ -31,7 +31,7 @@ func TestUpgradeKeepsTheOldState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = db.View(t.Context(), func(tx state.Tx) error {
+		err = db.View(t.Context(), func(tx store.Tx) error {
 			now, err := tx.Get("node/a")
 			if string(now) == node {
 				t.Error("it was not upgraded")
@@ -44,11 +44,11 @@ func TestUpgradeKeepsTheOldState(t *testing.T) {
 	}
 	// An older version went on with the copy, and then this one again: the copy is of what that one left.
 	const later = `{"id":"a","last":"s2"}`
-	back, err := state.OpenBolt(path + ".schema-0")
+	back, err := store.OpenBolt(path + ".schema-0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = back.Update(t.Context(), func(tx state.WriteTx) error {
+	err = back.Update(t.Context(), func(tx store.WriteTx) error {
 		if b, err := tx.Get("node/a"); err != nil || string(b) != node {
 			t.Errorf("the copy has %s, %v", b, err)
 		}
@@ -61,16 +61,16 @@ func TestUpgradeKeepsTheOldState(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := state.OpenBolt(path + ".schema-0")
+	kept, err := store.OpenBolt(path + ".schema-0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer kept.Close()
-	err = kept.Update(t.Context(), func(tx state.WriteTx) error {
+	err = kept.Update(t.Context(), func(tx store.WriteTx) error {
 		if b, err := tx.Get("node/a"); err != nil || string(b) != later {
 			t.Errorf("the copy has %s, %v", b, err)
 		}
-		at, err := state.Copied(tx, state.OfSessions)
+		at, err := store.Copied(tx, store.OfSessions)
 		if at.IsZero() {
 			t.Error("it does not say that it is a copy")
 		}
@@ -88,7 +88,7 @@ func TestNewerStateIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = db.Update(t.Context(),
-		func(tx state.WriteTx) error { return state.PutJSON(tx, record.Schema, record.Current+1) })
+		func(tx store.WriteTx) error { return store.PutJSON(tx, record.Schema, record.Current+1) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}

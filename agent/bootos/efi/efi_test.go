@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/agent/bootos/efi/efitest"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 func read(t *testing.T, b []byte) *Program {

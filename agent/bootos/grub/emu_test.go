@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // emuScripts are small programs of GRUB's language. GRUB itself (grub-emu) runs them, and so do we; what they echo must

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // posixCases are expressions and texts; GRUB is asked about each.

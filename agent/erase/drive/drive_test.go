@@ -10,8 +10,8 @@ import (
 
 	"github.com/diskcast/diskcast/agent/erase"
 	"github.com/diskcast/diskcast/agent/erase/ata"
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 

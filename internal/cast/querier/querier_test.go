@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/diskcast/diskcast/internal/cast/netlab"
-	"github.com/diskcast/diskcast/internal/cast/netlab/netlabtest"
+	"github.com/diskcast/diskcast/internal/testenv/netlab"
+	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 )
 
 func TestQuery(t *testing.T) {

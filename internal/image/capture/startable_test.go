@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskcast/diskcast/internal/image"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // TestStartable surveys disks that sfdisk and mtools made, and reads what UEFI firmware could start of them.

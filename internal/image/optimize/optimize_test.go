@@ -15,7 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/optimize"
 	"github.com/diskcast/diskcast/internal/image/restore"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 func store(t *testing.T) *image.Store {

@@ -14,7 +14,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/image/restore"
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
 )
 

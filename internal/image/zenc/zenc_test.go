@@ -11,7 +11,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 var levels = []Level{Fast, Default, Small}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskcast/diskcast/internal/need"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // What sfdisk wrote says where the disk ends, also when only its first sectors are there.

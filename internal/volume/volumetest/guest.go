@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/internal/need"
-	"github.com/diskcast/diskcast/internal/uml"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/internal/testenv/uml"
 )
 
 // The host's kernel lacks many file systems. User-mode Linux has them (package uml).

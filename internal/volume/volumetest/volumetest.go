@@ -18,8 +18,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/internal/need"
 	"github.com/diskcast/diskcast/internal/sparse"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // MayResize says whether this process has CAP_SYS_RESOURCE (24), which the ext4 driver wants to see of who resizes.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // Images has one image for every name: 1000 bytes, all blobs named after it.
@@ -152,7 +152,7 @@ type Casts struct {
 	mu      sync.Mutex
 	Running map[uint32]session.Cast
 	// Receivers are what the senders see.
-	Receivers []model.Receiver
+	Receivers []doc.Receiver
 	started   []session.Cast
 	// Broken, if set, is asked before a cast is made.
 	Broken func(session.Cast) error
@@ -239,8 +239,8 @@ func (x *cast) Run(ctx context.Context) error {
 	return nil
 }
 
-func (x *cast) Stats() model.CastStats {
+func (x *cast) Stats() doc.CastStats {
 	x.c.mu.Lock()
 	defer x.c.mu.Unlock()
-	return model.CastStats{Sending: true, Sent: 1000, Receivers: x.c.Receivers}
+	return doc.CastStats{Sending: true, Sent: 1000, Receivers: x.c.Receivers}
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // Kind is jobs.Kind.
@@ -22,14 +22,14 @@ var _ jobs.Kind = Kind{}
 
 // Traits implements jobs.Kind.
 func (Kind) Traits() jobs.Traits {
-	return jobs.Traits{Action: session.Capture, State: model.Capturing, Boots: true, Sure: true}
+	return jobs.Traits{Action: session.Capture, State: doc.Capturing, Boots: true, Sure: true}
 }
 
 // Is implements jobs.Kind.
-func (Kind) Is(spec *model.Spec) bool { return spec.Kind == "" && spec.Capture != "" }
+func (Kind) Is(spec *doc.Spec) bool { return spec.Kind == "" && spec.Capture != "" }
 
 // Check implements jobs.Kind.
-func (Kind) Check(spec *model.Spec) error {
+func (Kind) Check(spec *doc.Spec) error {
 	switch {
 	case spec.Image != "":
 		return errors.New("a session restores an image or captures one: name one of the two")
@@ -52,7 +52,7 @@ func (Kind) Check(spec *model.Spec) error {
 }
 
 // Upload implements jobs.Kind.
-func (Kind) Upload(id string, spec *model.Spec) *session.Upload {
+func (Kind) Upload(id string, spec *doc.Spec) *session.Upload {
 	return &session.Upload{ID: id, Name: spec.Capture, Level: spec.Level, Grid: image.DefaultGrid,
 		DropGaps: spec.DropGaps}
 }
@@ -66,13 +66,13 @@ func (Kind) Refuse(f *jobs.Facts) string {
 }
 
 // Tell implements jobs.Kind.
-func (Kind) Tell(r *jobs.Record, _ *model.Part, d *session.Descriptor) {
+func (Kind) Tell(r *jobs.Record, _ *doc.Part, d *session.Descriptor) {
 	up := *r.Upload
 	d.Upload = &up
 }
 
 // Report implements jobs.Kind.
-func (Kind) Report(s *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcome {
+func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome {
 	switch x.Event.Step {
 	case session.StepPlan:
 		if p.Progress != nil {
@@ -101,7 +101,7 @@ func mayNotFit(inUse, free int64) string {
 }
 
 // Complete implements jobs.Kind.
-func (Kind) Complete(s *jobs.Session, _ *model.Part) bool { return s.Image.Manifest != "" }
+func (Kind) Complete(s *jobs.Session, _ *doc.Part) bool { return s.Image.Manifest != "" }
 
 // Reason implements jobs.Kind.
 func (Kind) Reason(s *jobs.Session, bad []string) string {

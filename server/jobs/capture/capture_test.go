@@ -6,17 +6,17 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/capture"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 var kind capture.Kind
 
 func TestCheck(t *testing.T) {
 	one := []string{"52:54:00:00:00:01"}
-	for want, spec := range map[string]model.Spec{
+	for want, spec := range map[string]doc.Spec{
 		"":                          {V: 1, Capture: "golden", Nodes: one},
 		"name one of the two":       {V: 1, Capture: "golden", Image: "debian", Nodes: one},
 		"reads one node's disk":     {V: 1, Capture: "golden", All: true},
@@ -41,7 +41,7 @@ func TestCheck(t *testing.T) {
 func TestReport(t *testing.T) {
 	s := &jobs.Session{Kind: kind}
 	s.Spec.Boot = &session.Boot{Method: session.BootStay}
-	p := &model.Part{Progress: &session.Progress{ToRead: 40 << 20}}
+	p := &doc.Part{Progress: &session.Progress{ToRead: 40 << 20}}
 	report := func(step string, free int64) jobs.Outcome {
 		return kind.Report(s, p, &jobs.Reported{Event: &session.Event{Step: step, Level: session.Info}, Free: free})
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // Erasing is the state of a session whose nodes erase.
@@ -34,10 +34,10 @@ func (Kind) Traits() jobs.Traits {
 }
 
 // Is implements jobs.Kind.
-func (Kind) Is(spec *model.Spec) bool { return spec.Kind == erasure.Action }
+func (Kind) Is(spec *doc.Spec) bool { return spec.Kind == erasure.Action }
 
 // Check implements jobs.Kind.
-func (Kind) Check(spec *model.Spec) error {
+func (Kind) Check(spec *doc.Spec) error {
 	switch {
 	case spec.Image != "" || spec.Capture != "":
 		return errors.New("an erase has no image: it leaves nothing on the disk")
@@ -65,7 +65,7 @@ func (Kind) Check(spec *model.Spec) error {
 }
 
 // Upload implements jobs.Kind.
-func (Kind) Upload(string, *model.Spec) *session.Upload { return nil }
+func (Kind) Upload(string, *doc.Spec) *session.Upload { return nil }
 
 // Refuse implements jobs.Kind.
 func (Kind) Refuse(f *jobs.Facts) string {
@@ -76,10 +76,10 @@ func (Kind) Refuse(f *jobs.Facts) string {
 }
 
 // Tell implements jobs.Kind: the descriptor has the job already.
-func (Kind) Tell(*jobs.Record, *model.Part, *session.Descriptor) {}
+func (Kind) Tell(*jobs.Record, *doc.Part, *session.Descriptor) {}
 
 // Report implements jobs.Kind.
-func (Kind) Report(s *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcome {
+func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome {
 	if x.Event.Step != erasure.StepErased {
 		return jobs.Outcome{}
 	}
@@ -103,7 +103,7 @@ func (Kind) Report(s *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcom
 }
 
 // other says why the disk that was erased is not the one that the node's plan had chosen.
-func other(p *model.Part, res *erasure.Result) string {
+func other(p *doc.Part, res *erasure.Result) string {
 	if p.Disk == nil {
 		return "the node says that a disk is erased of which it told nothing before"
 	}
@@ -135,7 +135,7 @@ func result(raw json.RawMessage) (*erasure.Result, error) {
 }
 
 // Complete implements jobs.Kind: a node that boots again before it has reported erases once more.
-func (Kind) Complete(*jobs.Session, *model.Part) bool { return false }
+func (Kind) Complete(*jobs.Session, *doc.Part) bool { return false }
 
 // Reason implements jobs.Kind.
 func (Kind) Reason(s *jobs.Session, bad []string) string {
@@ -146,7 +146,7 @@ func (Kind) Reason(s *jobs.Session, bad []string) string {
 }
 
 // Account implements jobs.Accountant. Before a node has a plan it has touched no disk.
-func (Kind) Account(s *jobs.Session, p *model.Part, r *receipt.Receipt) bool {
+func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) bool {
 	if _, planned := p.Steps[session.StepPlan]; !planned || p.Disk == nil {
 		return false
 	}

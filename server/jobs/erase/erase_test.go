@@ -9,30 +9,30 @@ import (
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/erase"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 const node = "52-54-00-00-00-01"
 
-func spec() model.Spec {
-	return model.Spec{V: 1, Kind: "erase", Nodes: []string{"52:54:00:00:00:01"},
+func spec() doc.Spec {
+	return doc.Spec{V: 1, Kind: "erase", Nodes: []string{"52:54:00:00:00:01"},
 		Job: json.RawMessage(`{"method":"overwrite"}`)}
 }
 
 func TestCheck(t *testing.T) {
-	for want, change := range map[string]func(*model.Spec){
-		"":                        func(*model.Spec) {},
-		"has no image":            func(s *model.Spec) { s.Image = "debian" },
-		"are of a restore":        func(s *model.Spec) { s.Verify = true },
-		"are of a capture":        func(s *model.Spec) { s.DropGaps = true },
-		"by its order":            func(s *model.Spec) { s.Target.Largest = true },
-		"nothing to start":        func(s *model.Spec) { s.Boot = &session.Boot{Method: session.BootKexec} },
-		"is none of":              func(s *model.Spec) { s.Job = json.RawMessage(`{"method":"hammer"}`) },
-		"cannot be read":          func(s *model.Spec) { s.Job = nil },
-		"unknown field \"metod\"": func(s *model.Spec) { s.Job = json.RawMessage(`{"metod":"zero"}`) },
+	for want, change := range map[string]func(*doc.Spec){
+		"":                        func(*doc.Spec) {},
+		"has no image":            func(s *doc.Spec) { s.Image = "debian" },
+		"are of a restore":        func(s *doc.Spec) { s.Verify = true },
+		"are of a capture":        func(s *doc.Spec) { s.DropGaps = true },
+		"by its order":            func(s *doc.Spec) { s.Target.Largest = true },
+		"nothing to start":        func(s *doc.Spec) { s.Boot = &session.Boot{Method: session.BootKexec} },
+		"is none of":              func(s *doc.Spec) { s.Job = json.RawMessage(`{"method":"hammer"}`) },
+		"cannot be read":          func(s *doc.Spec) { s.Job = nil },
+		"unknown field \"metod\"": func(s *doc.Spec) { s.Job = json.RawMessage(`{"metod":"zero"}`) },
 	} {
 		s := spec()
 		change(&s)
@@ -64,9 +64,9 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	l.st.Step(jobs.Seen{Node: node, Facts: jobs.Facts{Here: true, Boot: "b1", Heard: l.now}}, l.now)
-	one := &jobs.Session{Kind: kind, Parts: map[string]*model.Part{}}
-	one.Session = model.Session{ID: "s1", Spec: s, State: model.Waiting, Created: l.now}
-	one.Add(&model.Part{Session: "s1", Node: node, State: model.Waiting})
+	one := &jobs.Session{Kind: kind, Parts: map[string]*doc.Part{}}
+	one.Session = doc.Session{ID: "s1", Spec: s, State: doc.Waiting, Created: l.now}
+	one.Add(&doc.Part{Session: "s1", Node: node, State: doc.Waiting})
 	l.st.Step(jobs.Created{Session: one}, l.now)
 	l.st.Step(jobs.Ready{Node: node}, l.now)
 	if !l.st.Told(node) {
@@ -120,7 +120,7 @@ func TestErased(t *testing.T) {
 		t.Fatal("a receipt of a plan")
 	}
 	rs := l.report(erasure.StepErased, session.Info, "erased", good())
-	if s := l.st.Session("s1"); s.State != model.Done || s.Parts[node].State != model.Done {
+	if s := l.st.Session("s1"); s.State != doc.Done || s.Parts[node].State != doc.Done {
 		t.Fatalf("%s: %s", s.State, s.Reason)
 	}
 	if len(rs) != 1 {
@@ -153,7 +153,7 @@ func TestNotErased(t *testing.T) {
 		change(res)
 		rs := l.report(erasure.StepErased, session.Error, "", res)
 		p := l.st.Session("s1").Parts[node]
-		if p.State != model.Failed || !strings.Contains(p.Reason, want) || len(rs) != 1 {
+		if p.State != doc.Failed || !strings.Contains(p.Reason, want) || len(rs) != 1 {
 			t.Errorf("want %q: %s, %q, %d receipts", want, p.State, p.Reason, len(rs))
 			continue
 		}

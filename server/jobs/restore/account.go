@@ -5,14 +5,14 @@ import (
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 var _ jobs.Accountant = Kind{}
 
 // Account implements jobs.Accountant. Before a node has a plan it has touched no disk.
-func (Kind) Account(s *jobs.Session, p *model.Part, r *receipt.Receipt) bool {
+func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) bool {
 	if _, planned := p.Steps[session.StepPlan]; !planned || p.Disk == nil {
 		return false
 	}

@@ -10,8 +10,8 @@ import (
 	"fmt"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 // Kind is jobs.Kind.
@@ -21,14 +21,14 @@ var _ jobs.Kind = Kind{}
 
 // Traits implements jobs.Kind.
 func (Kind) Traits() jobs.Traits {
-	return jobs.Traits{Action: session.Restore, State: model.Casting, Cast: true, Writes: true, Boots: true}
+	return jobs.Traits{Action: session.Restore, State: doc.Casting, Cast: true, Writes: true, Boots: true}
 }
 
 // Is implements jobs.Kind: a spec that asks for nothing else restores an image.
-func (Kind) Is(spec *model.Spec) bool { return spec.Kind == "" && spec.Capture == "" }
+func (Kind) Is(spec *doc.Spec) bool { return spec.Kind == "" && spec.Capture == "" }
 
 // Check implements jobs.Kind.
-func (Kind) Check(spec *model.Spec) error {
+func (Kind) Check(spec *doc.Spec) error {
 	switch {
 	case spec.Image == "" || len(spec.Image) > 300:
 		return errors.New("no image named: see `diskcast image list`")
@@ -44,19 +44,19 @@ func (Kind) Check(spec *model.Spec) error {
 }
 
 // Upload implements jobs.Kind.
-func (Kind) Upload(string, *model.Spec) *session.Upload { return nil }
+func (Kind) Upload(string, *doc.Spec) *session.Upload { return nil }
 
 // Refuse implements jobs.Kind.
 func (Kind) Refuse(*jobs.Facts) string { return "" }
 
 // Tell implements jobs.Kind.
-func (Kind) Tell(r *jobs.Record, _ *model.Part, d *session.Descriptor) {
+func (Kind) Tell(r *jobs.Record, _ *doc.Part, d *session.Descriptor) {
 	img := r.Image
 	d.Image, d.Cast, d.Mode, d.Verify, d.NoGrow = &img, r.Params, r.Spec.Mode, r.Spec.Verify, r.Spec.NoGrow
 }
 
 // Report implements jobs.Kind.
-func (Kind) Report(s *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcome {
+func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome {
 	ev := x.Event
 	switch ev.Step {
 	case session.StepMulticast:
@@ -88,7 +88,7 @@ func (Kind) Report(s *jobs.Session, p *model.Part, x *jobs.Reported) jobs.Outcom
 
 // Complete implements jobs.Kind. The boot entry is told of in any case, also where none can be made. Before it, the
 // disk may be right and never start again by itself.
-func (Kind) Complete(_ *jobs.Session, p *model.Part) bool {
+func (Kind) Complete(_ *jobs.Session, p *doc.Part) bool {
 	_, ok := p.Steps[session.StepEntry]
 	return ok
 }

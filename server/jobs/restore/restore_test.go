@@ -6,16 +6,16 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/jobs/restore"
-	"github.com/diskcast/diskcast/server/model"
 )
 
 var kind restore.Kind
 
 func TestCheck(t *testing.T) {
-	for want, spec := range map[string]model.Spec{
+	for want, spec := range map[string]doc.Spec{
 		"":                     {V: 1, Image: "debian", All: true},
 		"no image named":       {V: 1, All: true},
 		"are of a capture":     {V: 1, Image: "debian", All: true, Level: "fast"},
@@ -41,7 +41,7 @@ func TestCheck(t *testing.T) {
 func TestReport(t *testing.T) {
 	s := &jobs.Session{Kind: kind}
 	s.Spec.Boot = &session.Boot{Method: session.BootKexec}
-	p := &model.Part{Unbootable: "foreseen"}
+	p := &doc.Part{Unbootable: "foreseen"}
 	report := func(step, level, words string, chunk *int) jobs.Outcome {
 		return kind.Report(s, p,
 			&jobs.Reported{Event: &session.Event{Step: step, Level: level, Message: words, Chunk: chunk}})
@@ -58,7 +58,7 @@ func TestReport(t *testing.T) {
 	if kind.Complete(s, p) {
 		t.Error("complete without a word of the boot entry")
 	}
-	p.Steps = map[string]model.Mark{session.StepEntry: {}}
+	p.Steps = map[string]doc.Mark{session.StepEntry: {}}
 	if report(session.StepEntry, session.Warn, "not the first", nil); p.Unbootable != "" ||
 		p.Warning != "not grown; not the first" || !kind.Complete(s, p) {
 		t.Errorf("a boot entry: %+v", p)
@@ -75,12 +75,12 @@ func TestReport(t *testing.T) {
 
 // TestReason counts who has the image among all nodes, however few of the others it names.
 func TestReason(t *testing.T) {
-	s := &jobs.Session{Kind: kind, Parts: map[string]*model.Part{}}
+	s := &jobs.Session{Kind: kind, Parts: map[string]*doc.Part{}}
 	var bad []string
 	for i := range 12 {
-		p := &model.Part{Node: fmt.Sprint("n", i), State: model.Failed, Reason: "no disk"}
+		p := &doc.Part{Node: fmt.Sprint("n", i), State: doc.Failed, Reason: "no disk"}
 		if i < 4 {
-			p.State, p.Reason = model.Done, ""
+			p.State, p.Reason = doc.Done, ""
 		} else {
 			bad = append(bad, p.Node+": "+p.Reason)
 		}

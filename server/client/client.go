@@ -1,0 +1,254 @@
+// Package client is the operator's client of a server: a call for each request of docs/operator-api.md.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/identity"
+)
+
+// Credentials are what an operator proves itself with and knows the server by.
+type Credentials struct{ Token, Pin string }
+
+// ReadCredentials reads them from a server's state directory; nothing is made.
+func ReadCredentials(dir string) (*Credentials, error) {
+	hint := func(err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("no server state in %s (%w): name the directory with --state, or set DISKCAST_TOKEN "+
+				"and DISKCAST_PIN", dir, err)
+		case errors.Is(err, fs.ErrPermission):
+			return fmt.Errorf("server state is not readable (%w): use sudo, or set DISKCAST_TOKEN and DISKCAST_PIN",
+				err)
+		}
+		return err
+	}
+	token, err := os.ReadFile(filepath.Join(dir, identity.TokenFile))
+	if err != nil {
+		return nil, hint(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, identity.KeyFile))
+	if err != nil {
+		return nil, hint(err)
+	}
+	for len(b) > 0 {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			break
+		}
+		if block.Type == "CERTIFICATE" {
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("certificate in %s: %w", filepath.Join(dir, identity.KeyFile), err)
+			}
+			return &Credentials{Token: strings.TrimSpace(string(token)), Pin: identity.PinOf(cert)}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s holds no certificate", filepath.Join(dir, identity.KeyFile))
+}
+
+// Client speaks the operator API.
+type Client struct {
+	// Pause is between tries when the connection of what is followed breaks.
+	Pause time.Duration
+
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// New returns a client of the server at base, such as https://10.0.0.1:8443.
+func New(base string, c Credentials) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("server %q is not of the form https://10.0.0.1:8443", base)
+	}
+	transport := &http.Transport{TLSClientConfig: identity.PinnedTLS(c.Pin), TLSHandshakeTimeout: 10 * time.Second,
+		ResponseHeaderTimeout: time.Minute}
+	return &Client{Pause: time.Second, base: u, token: c.Token, http: &http.Client{Transport: transport}}, nil
+}
+
+// StatusError is an answer of the server that is not a success.
+type StatusError struct {
+	Code    int
+	Message string
+	Kind    string // doc.Error's
+}
+
+func (e *StatusError) Error() string { return e.Message }
+
+// Do makes a request that no other method makes; in, if not nil, is its JSON body. An answer that is no success is a
+// *StatusError; else the caller closes the answer's body.
+func (c *Client) Do(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	if in == nil {
+		return c.send(ctx, method, path, nil)
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(ctx, method, path, b)
+}
+
+// send sends a request with a body, which may be nil, and headers, name after name and value. An answer that is no
+// success is a *StatusError.
+func (c *Client) send(ctx context.Context, method, path string, in []byte, header ...string) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		body = bytes.NewReader(in)
+	}
+	ref, err := url.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("server does not answer: %w (is `diskcast serve` running there? --server names another)",
+			err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var e doc.Error
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&e); err != nil || e.Error == "" {
+		e.Error = "server says " + resp.Status
+	}
+	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0), Kind: plain.Line(e.Kind, 0)}
+}
+
+// maxAnswer bounds an answer: 20,000 nodes with their inventories.
+const maxAnswer = 2 << 30
+
+func call[T any](ctx context.Context, c *Client, method, path string, in any) (T, error) {
+	var out T
+	resp, err := c.Do(ctx, method, path, in)
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNoContent {
+		return out, nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&out); err != nil {
+		return out, fmt.Errorf("%s %s: answer is not understood: %w", method, path, err)
+	}
+	plain.Strings(&out, 0)
+	return out, nil
+}
+
+// Create makes a session.
+func (c *Client) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "POST", "/v1/sessions", spec)
+}
+
+// Sessions lists all sessions.
+func (c *Client) Sessions(ctx context.Context) ([]doc.Session, error) {
+	return call[[]doc.Session](ctx, c, "GET", "/v1/sessions", nil)
+}
+
+// Session returns one session.
+func (c *Client) Session(ctx context.Context, id string) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "GET", "/v1/sessions/"+url.PathEscape(id), nil)
+}
+
+// Cancel ends a session.
+func (c *Client) Cancel(ctx context.Context, id string) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "POST", "/v1/sessions/"+url.PathEscape(id)+"/cancel", nil)
+}
+
+// Nodes lists all nodes.
+func (c *Client) Nodes(ctx context.Context) ([]doc.Node, error) {
+	return call[[]doc.Node](ctx, c, "GET", "/v1/nodes", nil)
+}
+
+// Node returns one node.
+func (c *Client) Node(ctx context.Context, name string) (*doc.Node, error) {
+	return call[*doc.Node](ctx, c, "GET", "/v1/nodes/"+url.PathEscape(name), nil)
+}
+
+// Forget removes a node.
+func (c *Client) Forget(ctx context.Context, name string) error {
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/nodes/"+url.PathEscape(name), nil)
+	return err
+}
+
+// Log returns the last events of a node.
+func (c *Client) Log(ctx context.Context, name string, limit int, all bool) ([]doc.Event, error) {
+	return call[[]doc.Event](ctx, c, "GET",
+		fmt.Sprintf("/v1/nodes/%s/log?limit=%d&all=%v", url.PathEscape(name), limit, all), nil)
+}
+
+// Machines lists all machines.
+func (c *Client) Machines(ctx context.Context) ([]doc.Machine, error) {
+	return call[[]doc.Machine](ctx, c, "GET", "/v1/machines", nil)
+}
+
+// Machine returns one machine, by id, name or a MAC address.
+func (c *Client) Machine(ctx context.Context, word string) (*doc.Machine, error) {
+	return call[*doc.Machine](ctx, c, "GET", "/v1/machines/"+url.PathEscape(word), nil)
+}
+
+// EditMachine enters what the operator says of a machine.
+func (c *Client) EditMachine(ctx context.Context, word string, change doc.MachineChange) (*doc.Machine, error) {
+	return call[*doc.Machine](ctx, c, "PATCH", "/v1/machines/"+url.PathEscape(word), change)
+}
+
+// MergeMachines makes one machine of two.
+func (c *Client) MergeMachines(ctx context.Context, into, from string) (*doc.Machine, error) {
+	return call[*doc.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(into)+"/merge",
+		doc.MachineMerge{V: session.Version, From: from})
+}
+
+// SplitMachine makes a sighting of a machine one of its own.
+func (c *Client) SplitMachine(ctx context.Context, word, node string) (*doc.Machine, error) {
+	return call[*doc.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(word)+"/split",
+		doc.MachineSplit{V: session.Version, Node: node})
+}
+
+// RemoveMachine forgets a machine and what was entered of it.
+func (c *Client) RemoveMachine(ctx context.Context, word string) error {
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/machines/"+url.PathEscape(word), nil)
+	return err
+}
+
+// Receipts returns the envelopes of a session's receipts, as they were signed; of all sessions when it is empty.
+func (c *Client) Receipts(ctx context.Context, session string) ([]json.RawMessage, error) {
+	return call[[]json.RawMessage](ctx, c, "GET", "/v1/receipts?session="+url.QueryEscape(session), nil)
+}
+
+// DHCP returns what the server does for the LAN's addresses.
+func (c *Client) DHCP(ctx context.Context) (*doc.DHCP, error) {
+	return call[*doc.DHCP](ctx, c, "GET", "/v1/dhcp", nil)
+}
+
+// FreeLease ends the lease of an IPv4 or MAC address.
+func (c *Client) FreeLease(ctx context.Context, what string) error {
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/dhcp/leases/"+url.PathEscape(what), nil)
+	return err
+}

@@ -1,0 +1,227 @@
+// Package cmd is the command line of diskcast. A command is a function of its arguments, stdin, stdout and stderr.
+//
+// Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
+// image, or a capture failed; 4 an image is damaged; 5 a session ended, every node has the image, and some will not
+// start by themselves.
+//
+// With --json a result is one document on stdout, and what stderr has is objects, a line each: {"error": {"message",
+// "code", "exit"}} at the end of what failed, {"warning": {"message"}}, {"note": {"message"}}, and log lines.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/client"
+	"github.com/diskcast/diskcast/server/cmd/castcmd"
+	"github.com/diskcast/diskcast/server/cmd/ui"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/library"
+)
+
+// Version is set at build time.
+var Version = "devel"
+
+// Exit codes.
+const (
+	exitFailed     = 1
+	exitUsage      = 2
+	exitSession    = 3
+	exitDamage     = 4
+	exitUnbootable = 5
+)
+
+// codeError gives an error an exit code.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error {
+	return &codeError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// ExitCode is the exit code for what Run returned.
+func ExitCode(err error) int {
+	var code *codeError
+	var damage *image.DamageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return code.code
+	case errors.As(err, &damage), kind(err) == doc.KindDamaged:
+		return exitDamage
+	}
+	return exitFailed
+}
+
+// kind is the word for programs that came with an error of the server's.
+func kind(err error) string {
+	var status *client.StatusError
+	var job *client.JobError
+	switch {
+	case errors.As(err, &job):
+		return job.Job.Kind
+	case errors.As(err, &status):
+		return status.Kind
+	}
+	return ""
+}
+
+// env is what every command works with.
+type env struct {
+	ui.UI
+	in     io.Reader
+	state  string
+	store  string
+	server string
+	images string // URL of the server whose images are meant; empty: the store of this machine
+	debug  bool
+}
+
+// Run runs one command line.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	out := plain.NewWriter(stdout)
+	root := newRoot(&env{in: stdin, UI: ui.UI{Out: out, Err: stderr}})
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errInterrupted
+	}
+	if err == nil && out.Err() != nil {
+		return fmt.Errorf("the work is done, but what was printed is not whole: %w", out.Err())
+	}
+	if code := (*codeError)(nil); !errors.As(err, &code) {
+		err = library.Advised(err)
+	}
+	return err
+}
+
+func newRoot(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "diskcast",
+		Short: "Put disk images on many machines at once",
+		Long: `diskcast boots machines over the network and puts one disk image on all of them at once, by reliable multicast.
+
+The line from nothing to a lab of imaged machines:
+  diskcast image import debian.img --name debian     store an image
+  mkimage ... --out /var/lib/diskcast/boot           lay out what nodes boot (a program of its own)
+  diskcast serve --interface eth1                    serve network boot and casts
+  diskcast session create --image debian --nodes 30  say what the next 30 nodes become
+  diskcast session watch s1                          see them do it`,
+		Version:       Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w (see `%s --help`)", err, cmd.CommandPath())
+	})
+	f := root.PersistentFlags()
+	f.BoolVar(&e.JSON, "json", false, "print JSON")
+	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"),
+		"state directory of the server ($DISKCAST_STATE)")
+	f.BoolVar(&e.debug, "debug", false, "log more")
+	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
+		leaseCommand(e),
+		watchCommand(e), jobCommand(e), tokenCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
+	usageErrors(root)
+	return root
+}
+
+// usageErrors makes wrong arguments and missing flags of cmd and of all commands below it usage errors.
+func usageErrors(cmd *cobra.Command) {
+	rule := cmd.Args
+	if rule == nil {
+		rule = cobra.ArbitraryArgs
+	}
+	cmd.Args = func(cmd *cobra.Command, a []string) error {
+		err := rule(cmd, a)
+		if err == nil {
+			err = cmd.ValidateRequiredFlags()
+		}
+		if err != nil {
+			return usage("%w (usage: %s)", err, cmd.UseLine())
+		}
+		return nil
+	}
+	for _, c := range cmd.Commands() {
+		usageErrors(c)
+	}
+}
+
+func envOr(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
+
+// log is the logger of a server; quiet that of a command that prints its results itself.
+func (e *env) log() *slog.Logger   { return e.logger(slog.LevelInfo) }
+func (e *env) quiet() *slog.Logger { return e.logger(slog.LevelWarn) }
+
+func (e *env) logger(level slog.Level) *slog.Logger {
+	if e.debug {
+		level = slog.LevelDebug
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if e.JSON {
+		return slog.New(slog.NewJSONHandler(e.Err, o))
+	}
+	return slog.New(slog.NewTextHandler(e.Err, o))
+}
+
+// client speaks to the server, and dial to one of a URL, with the credentials of the environment or else of the state
+// directory.
+func (e *env) client() (*client.Client, error) { return e.dial(e.server) }
+
+func (e *env) dial(url string) (*client.Client, error) {
+	cred := client.Credentials{Token: os.Getenv("DISKCAST_TOKEN"), Pin: os.Getenv("DISKCAST_PIN")}
+	if cred.Token == "" || cred.Pin == "" {
+		c, err := client.ReadCredentials(e.state)
+		if err != nil {
+			return nil, err
+		}
+		if cred.Token == "" {
+			cred.Token = c.Token
+		}
+		if cred.Pin == "" {
+			cred.Pin = c.Pin
+		}
+	}
+	c, err := client.New(url, cred)
+	if err != nil {
+		return nil, &codeError{exitUsage, err}
+	}
+	return c, nil
+}
+
+func serverFlag(cmd *cobra.Command, e *env) {
+	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", "https://127.0.0.1:8443"),
+		"the server's API ($DISKCAST_SERVER)")
+}
+
+func (e *env) storeDir() string {
+	if e.store != "" {
+		return e.store
+	}
+	return filepath.Join(e.state, "images")
+}

@@ -1,0 +1,110 @@
+package cmd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/client"
+	"github.com/diskcast/diskcast/server/cmd/ui"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+func jobCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "job", Aliases: []string{"jobs"},
+		Short: "List, follow and end long work on a server's images",
+		Long: `List, follow and end long work on a server's images: what ` + "`diskcast image --server`" +
+			` verify, gc, optimize,
+push and pull began. A job goes on when the command that began it is interrupted or loses its connection. What was done
+stays when a job is ended, or the server is, and the same command goes on there.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	serverFlag(cmd, e)
+	cmd.AddCommand(jobList(e), jobWatch(e), jobCancel(e))
+	return cmd
+}
+
+func jobList(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"},
+		Short: "List the jobs since the server was started",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Jobs(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if e.JSON {
+				return e.Doc(list)
+			}
+			rows := [][]string{{"JOB", "KIND", "OF", "STATE", "DONE", "STARTED", "ERROR"}}
+			for _, j := range list {
+				rows = append(rows, []string{j.ID, j.Spec.Kind, ui.Dash(cmp.Or(j.Spec.Image, j.Spec.Name)), j.State,
+					units.Percent(j.Done, j.Total), ui.Ago(j.Started), j.Error})
+			}
+			return ui.Table(e.Out, rows)
+		},
+	}
+}
+
+func jobWatch(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch JOB",
+		Short: "Follow a job until it is over",
+		Long:  "Follow a job until it is over. The exit code is that of the command which began it.",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			bar := e.Progress("job " + a[0])
+			j, err := c.Library().Wait(cmd.Context(), a[0], bar.Update)
+			bar.Close()
+			if err != nil {
+				return err
+			}
+			return e.printJob(j)
+		},
+	}
+}
+
+func jobCancel(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel JOB",
+		Short: "End a job; what it did stays",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			if _, err := c.CancelJob(cmd.Context(), a[0]); err != nil {
+				return err
+			}
+			j, err := c.Library().Wait(cmd.Context(), a[0], nil)
+			var ended *client.JobError
+			if err != nil && (!errors.As(err, &ended) || ended.Job.State != doc.Cancelled) {
+				return err
+			}
+			return e.printJob(j)
+		},
+	}
+}
+
+func (e *env) printJob(j *doc.Job) error {
+	if e.JSON {
+		return e.Doc(j)
+	}
+	_, err := fmt.Fprintf(e.Out, "%s %s %s\n", j.ID, j.Spec.Kind, j.State)
+	return err
+}

@@ -1,0 +1,41 @@
+package cmd
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestMachineCommand names a machine, labels it, and finds it by its name.
+func TestMachineCommand(t *testing.T) {
+	o := newOffice(t)
+	do := func(want string, args ...string) {
+		t.Helper()
+		code, out, said := o.run(args...)
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%v: %d, %s%s; want %q", args, code, out, said, want)
+		}
+	}
+	do("m1", "machine", "list")
+	do("lab-01", "machine", "name", o.node, "lab-01")
+	do("room=101 row=2", "machine", "label", "lab-01", "room=101", "row=2")
+	do("room=101\n", "machine", "label", "lab-01", "row-")
+	do("fan is loud", "machine", "notes", "lab-01", "fan is loud")
+	do("boots from", "machine", "show", "52:54:00:00:00:01")
+	do("lab-01", "node", "list")
+	do(o.node, "node", "show", "lab-01")
+	do(`"labels":{"room":"101"}`, "machine", "show", "lab-01", "--json")
+	do("s1", "session", "create", "--image", "debian", "--nodes", "lab-01")
+	for words, args := range map[string][]string{
+		"LABEL- takes one off": {"machine", "label", "lab-01", "room"},
+		"MAC address":          {"session", "create", "--image", "debian", "--nodes", "52:54:00"},
+	} {
+		if code, _, said := o.run(args...); code != exitUsage || !strings.Contains(said, words) {
+			t.Errorf("%v: %d, %s", args, code, said)
+		}
+	}
+	if code, _, said := o.run("machine", "split", "lab-01", o.node); code == 0 ||
+		!strings.Contains(said, "nothing to split") {
+		t.Errorf("split: %d, %s", code, said)
+	}
+	do("", "machine", "remove", "lab-01")
+}

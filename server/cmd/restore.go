@@ -1,0 +1,180 @@
+package cmd
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cmd/ui"
+	"github.com/diskcast/diskcast/server/library"
+)
+
+func imageRestore(e *env) *cobra.Command {
+	var o restore.LocalOptions
+	var yes, grow bool
+	var size string
+	var sector int
+	cmd := &cobra.Command{
+		Use:   "restore IMAGE TARGET",
+		Short: "Write an image to a disk or a file of this machine",
+		Long: `Write an image to a disk or a file of this machine, with the same engine that nodes use: what does not fit is refused
+before the first write, and every chunk is hashed before it is written. A disk, or a file that holds something, is
+asked about first, unless --yes is given. A target that is in use is refused.
+
+On a target that is larger than the image's disk, the last partition is given the rest, and after everything was
+written and verified its file system (ext2, ext3, ext4, XFS or btrfs) is grown by this machine's kernel, which takes
+root; where that cannot be, a warning says what is left to be done. --grow=false leaves all sizes as they are. A
+smaller target will do if no partition's file system reaches beyond its end.`,
+		Example: `  diskcast image restore debian /dev/sdb --verify
+  diskcast image restore debian disk.img --size 20G
+  diskcast image restore debian /dev/sdb --delta --yes`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			if e.remote() {
+				return usage("image restore writes images of a store on this machine: name it with --store, or fetch "+
+					"the image first (`diskcast image export %s DIR`, then --store DIR)", a[0])
+			}
+			im, err := e.openImage(a[0])
+			if err != nil {
+				return err
+			}
+			defer im.Close()
+			to := restore.TargetOptions{SectorSize: sector}
+			info, err := os.Stat(a[1])
+			device := err == nil && info.Mode()&os.ModeDevice != 0
+			switch {
+			case device && size != "":
+				return usage("--size is for files: %s has a size of its own", a[1])
+			case !device:
+				if to.Size, err = parseSize(size); err != nil {
+					return err
+				}
+				if to.Size == 0 && (info == nil || info.Size() < im.Config().DiskSize) {
+					to.Size = im.Config().DiskSize
+				}
+				if sector == 0 {
+					to.SectorSize = im.Config().SectorSize
+				}
+			}
+			// Before the question: to overwrite what is in use is no choice.
+			if err := restore.Unused(a[1]); err != nil {
+				return fmt.Errorf("target: %w", err)
+			}
+			if !yes && (device || info != nil && info.Size() > 0) {
+				if err := e.confirm(fmt.Sprintf("All data on %s will be overwritten with image %s. Type yes to go on: ",
+					a[1], a[0])); err != nil {
+					return err
+				}
+			}
+			t, err := restore.OpenTarget(a[1], to)
+			if err != nil {
+				return err
+			}
+			if grow {
+				o.Plan = append(o.Plan, restore.Grow())
+			}
+			r := &localRestore{env: e, image: a[0], target: a[1], o: o}
+			return r.run(cmd.Context(), im, t)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.Delta, "delta", false, "hash the target first and write only what differs")
+	f.BoolVar(&o.Verify, "verify", false, "read back and compare")
+	f.IntVar(&o.Workers, "workers", 0, "goroutines that decode and write (default: one for each CPU)")
+	f.BoolVar(&grow, "grow", true, "give the last partition and its file system the rest of a larger target")
+	f.BoolVar(&yes, "yes", false, "do not ask before overwriting a disk or a file")
+	f.StringVar(&size, "size", "", "size of a target file (default: the image's disk)")
+	f.IntVar(&sector, "sector-size", 0, "bytes of a sector of a target file (default: the image's)")
+	return cmd
+}
+
+// localRestore is one restore of this machine.
+type localRestore struct {
+	*env
+	image, target string
+	o             restore.LocalOptions
+	growth        restore.Growth
+}
+
+// run restores to t, closes it, and grows what the plan made room for.
+func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Target) error {
+	bars := &ui.Steps{UI: &r.UI, Target: r.target}
+	r.o.Progress = bars.Update
+	r.o.Planned = func(p *restore.Plan) {
+		r.growth = p.Growth()
+		for _, n := range library.Notes(im) {
+			r.Note(n)
+		}
+		for _, s := range p.Warnings() {
+			r.Warn(s)
+		}
+	}
+	r.o.Wrong = func(e *restore.MismatchError) { r.Warn(e.Error() + "; what differs is written once more") }
+	began := time.Now()
+	st, err := restore.Local(ctx, im, t, r.o)
+	bars.Close()
+	if err == nil {
+		// While it is open: nobody else can use the disk then, so the kernel cannot refuse because it is in use.
+		if e := restore.RereadTable(ctx, t); e != nil && len(im.Config().Table.Partitions) > 0 {
+			r.Warn(e.Error() + "; this machine goes by the old table until it restarts, or `partprobe` is run")
+		}
+	}
+	if e := t.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("restore of %s to %s: %w", r.image, r.target, err)
+	}
+	grown := false
+	if r.growth.FS != "" {
+		switch err := r.growth.FileSystem(ctx, r.target, t.SectorSize()); {
+		case ctx.Err() != nil:
+			return err
+		case err != nil:
+			r.Warn(err.Error())
+		default:
+			grown = true
+		}
+	}
+	took := time.Since(began)
+	if r.JSON {
+		doc := map[string]any{"image": r.image, "digest": im.Manifest(), "target": r.target, "written": st.Written,
+			"needed": st.Needed, "seconds": took.Seconds(), "verified": r.o.Verify}
+		if g := r.growth; g.FS != "" {
+			doc["grown"] = map[string]any{"partition": g.Number, "from": g.From, "to": g.To, "file_system": g.FS,
+				"filled": grown}
+		}
+		return r.Doc(doc)
+	}
+	fmt.Fprintf(r.Out, "%s is on %s: wrote %s in %.1f s (%s)\n", r.image, r.target, units.Bytes(st.Written),
+		took.Seconds(), units.Speed(st.Written, took))
+	switch g := r.growth; {
+	case grown:
+		_, err = fmt.Fprintf(r.Out, "%s\n", g.Words())
+	case g.Note != "":
+		_, err = fmt.Fprintf(r.Out, "nothing was grown: %s\n", g.Note)
+	}
+	return err
+}
+
+// confirm asks on a terminal; elsewhere nobody could answer.
+func (e *env) confirm(question string) error {
+	if _, ok := ui.Terminal(e.in); !ok {
+		return usage("a disk, or a file that holds something, is overwritten only with --yes, or after asking on a " +
+			"terminal")
+	}
+	fmt.Fprint(e.Err, question)
+	answer, err := bufio.NewReader(e.in).ReadString('\n')
+	if err != nil || strings.TrimSpace(answer) != "yes" {
+		return &codeError{exitFailed, fmt.Errorf("not confirmed; nothing was written")}
+	}
+	return nil
+}

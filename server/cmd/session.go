@@ -1,0 +1,415 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/cmd/ui"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/fleet"
+)
+
+func sessionCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "session", Aliases: []string{"sessions"},
+		Short: "Create and follow sessions: one image going to a set of nodes, or coming from one",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	serverFlag(cmd, e)
+	cmd.AddCommand(sessionCreate(e), sessionErase(e), sessionList(e), sessionShow(e), sessionWatch(e), sessionCancel(e))
+	return cmd
+}
+
+func sessionCreate(e *env) *cobra.Command {
+	var spec doc.Spec
+	var nodes, disk, rate, boot, kernelArgs, gaps string
+	var maxWait, giveUp time.Duration
+	var watch, grow bool
+	cmd := &cobra.Command{
+		Use:   "create --image NAME|--capture NAME --nodes WHICH",
+		Short: "Create a session",
+		Long: `Create a session: the nodes named receive the image, write it to the disk that the rule chooses, and boot it.
+
+WHICH nodes:
+  all          every node that the agent runs on now or that comes while the session lasts
+  30           the first 30 nodes that come
+  MAC,MAC,...  these, by any of their MAC addresses
+
+The session starts with the first node, or with --min-nodes of them, or when --max-wait is over. Nodes that come later
+join in, and only what they miss is sent again. It ends when every node is done or has failed.
+
+On a disk that is larger than the image's, the last partition and its file system (ext2, ext3, ext4, XFS or btrfs) are
+grown to the end of the disk, after everything was written, and verified if that was asked for. --grow=false leaves
+all sizes as they are.
+
+With --capture, one node's disk becomes an image on the server instead: the node reads all that no file system calls
+free, and sends the chunks that no image of the server has. A node or server that is switched off in between goes on
+where it was.
+
+Which DISK (all parts of the rule must hold; exactly one disk must be left):
+  only                 the machine's only disk (the default); removable and USB disks do not count
+  serial=S4X...        wwn=naa.5000c500...  by-path=pci-0000:00:1f.2-ata-1  model='Samsung SSD 9*'
+  type=nvme|ssd|hdd|usb   min=100G  max=2T
+  smallest  largest    of those that are left; first: by place
+  path=/dev/sda        what the kernel calls so when the node's first plan is made; it may be another disk at each start
+Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's
+first plan in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.`,
+		Example: `  diskcast session create --image debian --nodes 30 --watch
+  diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
+  diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
+  diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec.V = session.Version
+			if err := checkCreate(cmd, &spec); err != nil {
+				return err
+			}
+			if err := checkGaps(gaps); err != nil {
+				return err
+			}
+			spec.DropGaps = gaps == gapsDrop
+			if err := parseNodes(nodes, &spec); err != nil {
+				return err
+			}
+			target, err := parseDisk(disk)
+			if err != nil {
+				return err
+			}
+			spec.NoGrow = !grow
+			spec.Target, spec.MaxWait, spec.GiveUp = *target, maxWait.Seconds(), giveUp.Seconds()
+			if spec.Capture == "" || cmd.Flags().Changed("boot") {
+				spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
+			}
+			if spec.Rate, err = parseRate(rate); err != nil {
+				return err
+			}
+			return e.create(cmd.Context(), spec, watch)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&spec.Image, "image", "", "image, by name or digest")
+	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
+	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")
+	f.StringVar(&spec.Parent, "parent", "",
+		"of a capture: image whose chunks are preferred where several have the same")
+	f.StringVar(&gaps, "gaps", gapsKeep,
+		"of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
+	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
+	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
+	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
+	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
+	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
+	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
+	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
+	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")
+	f.StringVar(&boot, "boot", session.BootKexec,
+		"what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
+	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
+	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
+	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
+	return cmd
+}
+
+// create makes a session of the spec, says what is to be said of it, and follows it if asked to.
+func (e *env) create(ctx context.Context, spec doc.Spec, watch bool) error {
+	c, err := e.client()
+	if err != nil {
+		return err
+	}
+	s, err := c.Create(ctx, spec)
+	if err != nil {
+		return err
+	}
+	for _, w := range s.Warnings {
+		e.Warn(w)
+	}
+	if !e.JSON {
+		e.createNotes(s)
+	}
+	if watch {
+		if !e.JSON {
+			fmt.Fprintf(e.Out, "session %s\n", s.ID)
+		}
+		return e.watch(ctx, c, s.ID)
+	}
+	if e.JSON {
+		return e.Doc(s)
+	}
+	fmt.Fprintf(e.Out, "%s\n", s.ID)
+	return nil
+}
+
+// createNotes says, beside the session's name, what the operator should know before disks are written.
+func (e *env) createNotes(s *doc.Session) {
+	for _, n := range s.Notes {
+		fmt.Fprintf(e.Err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
+	}
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		for _, words := range []string{p.Unbootable, p.Warning} {
+			if words != "" {
+				e.Warn(fmt.Sprintf("node %s: %s", p.Node, words))
+			}
+		}
+	}
+}
+
+// checkCreate looks at what goes with a restore and what with a capture.
+func checkCreate(cmd *cobra.Command, spec *doc.Spec) error {
+	switch {
+	case spec.Image == "" && spec.Capture == "":
+		return usage("name the image with --image (`diskcast image list` lists them), or the one to be made with " +
+			"--capture")
+	case spec.Image != "" && spec.Capture != "":
+		return usage("--image sends an image to nodes, --capture makes one of a node's disk: give one of the two")
+	}
+	of, wrong := "--image", []string{"level", "parent", "gaps"}
+	if spec.Capture != "" {
+		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append"}
+	}
+	for _, name := range wrong {
+		if cmd.Flags().Changed(name) {
+			return usage("--%s does not go with %s", name, of)
+		}
+	}
+	return nil
+}
+
+func parseNodes(s string, spec *doc.Spec) error {
+	switch n, err := strconv.Atoi(s); {
+	case s == "":
+		return usage("say which nodes with --nodes: all, how many, or which names of machines or MAC addresses")
+	case s == "all":
+		spec.All = true
+	case err == nil && n > 0:
+		spec.Count = n
+	case err == nil:
+		return usage("--nodes %d is not a number of nodes", n)
+	default:
+		for m := range strings.SplitSeq(s, ",") {
+			name := strings.TrimSpace(m)
+			if id, err := doc.NodeID(name); err == nil {
+				name = id
+			} else if !fleet.MayBeName(name) {
+				return usage("--nodes: %w", err)
+			}
+			spec.Nodes = append(spec.Nodes, name)
+		}
+	}
+	return nil
+}
+
+func sessionList(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"},
+		Short: "List sessions",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Sessions(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if e.JSON {
+				return e.Doc(list)
+			}
+			rows := [][]string{{"SESSION", "STATE", "IMAGE", "NODES", "DONE", "FAILED", "GROUP", "CREATED", "REASON"}}
+			for _, s := range list {
+				done, failed := tally(s.Parts)
+				group := "-"
+				if s.Cast != nil {
+					group = s.Cast.Group
+				}
+				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)),
+					strconv.Itoa(done), strconv.Itoa(failed), group, ui.Ago(s.Created), remark(&s)})
+			}
+			return ui.Table(e.Out, rows)
+		},
+	}
+}
+
+// remark is the reason of a session's end, or how many of its nodes will not start by themselves or have a warning:
+// done is not always well.
+func remark(s *doc.Session) string {
+	warned := 0
+	for i := range s.Parts {
+		if s.Parts[i].Warning != "" || s.Parts[i].Identity != "" {
+			warned++
+		}
+	}
+	var words []string
+	switch {
+	case s.Reason != "":
+		words = append(words, s.Reason)
+	case s.Unbootable > 0:
+		words = append(words, fmt.Sprintf("%d will not start by themselves", s.Unbootable))
+	}
+	if warned > 0 {
+		words = append(words, fmt.Sprintf("%d with a warning", warned))
+	}
+	out := strings.Join(words, "; ")
+	if out != "" && s.Reason == "" {
+		out += ": session show " + s.ID
+	}
+	return out
+}
+
+func tally(parts []doc.Part) (done, failed int) {
+	for _, p := range parts {
+		switch {
+		case p.State == doc.Done:
+			done++
+		case p.Over():
+			failed++
+		}
+	}
+	return done, failed
+}
+
+func sessionShow(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show SESSION",
+		Short:   "Show a session and a timeline of each of its nodes",
+		Example: "  diskcast session show s1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Session(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			if e.JSON {
+				return e.Doc(s)
+			}
+			return e.showSession(s)
+		},
+	}
+}
+
+func (e *env) showSession(s *doc.Session) error {
+	rows := [][]string{{"session", s.ID}, {"state", s.State}, {"image", s.Image.Name + "  " + s.Image.Manifest}}
+	if s.Image.Manifest != "" {
+		rows = append(rows, []string{"object", units.Bytes(s.Image.ObjectSize)})
+	}
+	if s.Reason != "" {
+		rows = append(rows, []string{"reason", s.Reason})
+	}
+	for _, w := range s.Warnings {
+		rows = append(rows, []string{"warning", w})
+	}
+	for _, n := range s.Notes {
+		rows = append(rows, []string{"note", n})
+	}
+	if c := s.Cast; c != nil {
+		st := &c.Stats
+		rows = append(rows, []string{"group", c.Group},
+			[]string{"sent", fmt.Sprintf("%s, of it repair %s; on the wire %s", units.Bytes(st.Sent),
+				units.Bytes(st.Repair), units.Bytes(st.Wire))})
+		if st.Warning != "" {
+			rows = append(rows, []string{"warning", st.Warning})
+		}
+	}
+	if err := ui.Table(e.Out, rows); err != nil {
+		return err
+	}
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		fmt.Fprintf(e.Out, "\nnode %s  %s", p.Node, p.State)
+		if p.Reason != "" {
+			fmt.Fprintf(e.Out, ": %s", p.Reason)
+		}
+		if p.Disk != nil {
+			fmt.Fprintf(e.Out, "\n  on %s", p.Disk.Words())
+		}
+		if p.Unbootable != "" {
+			fmt.Fprintf(e.Out, "\n  will not start: %s", p.Unbootable)
+		}
+		if p.Warning != "" {
+			fmt.Fprintf(e.Out, "\n  warning: %s", p.Warning)
+		}
+		if p.Identity != "" {
+			fmt.Fprintf(e.Out, "\n  who it is: %s", p.Identity)
+		}
+		fmt.Fprintln(e.Out)
+		if err := printTimeline(e.Out, p.Steps, p.Reboots, p.Progress); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sessionWatch(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch SESSION",
+		Short: "Follow a session until it is over",
+		Long: `Follow a session until it is over; then print a timeline of each node. With --json, every change is one line of JSON
+(docs/operator-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5
+that every node has it and some machines will not start from it by themselves, for the reasons that are told.`,
+		Example: "  diskcast session watch s1\n  diskcast session watch s1 --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			return e.watch(cmd.Context(), c, a[0])
+		},
+	}
+}
+
+func sessionCancel(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel SESSION",
+		Short: "End a session; its nodes stop and go idle",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Cancel(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			if e.JSON {
+				return e.Doc(s)
+			}
+			fmt.Fprintf(e.Out, "%s %s\n", s.ID, s.State)
+			for _, w := range s.Warnings {
+				fmt.Fprintf(e.Err, "diskcast: warning: %s\n", w)
+			}
+			return nil
+		},
+	}
+}
+
+// sessionResult is the error for how a session ended.
+func sessionResult(s *doc.Session) error {
+	code := exitSession
+	switch {
+	case s == nil, s.State == doc.Done && s.Unbootable == 0:
+		return nil
+	case s.State == doc.Done:
+		code = exitUnbootable
+	}
+	words := "session " + s.ID + " " + s.State
+	if s.Reason != "" {
+		words += ": " + s.Reason
+	}
+	return &codeError{code, errors.New(words)}
+}

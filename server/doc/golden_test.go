@@ -1,0 +1,29 @@
+package doc
+
+import (
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/testenv/golden"
+)
+
+// TestDocuments holds the JSON of every document of the operator API, with every field set, against a file: what
+// changes there changes for every client.
+func TestDocuments(t *testing.T) {
+	for name, doc := range map[string]any{
+		"spec": new(Spec), "session": new(Session), "part": new(Part), "node": new(Node), "event": new(Event),
+		"line": new(Line), "error": new(Error),
+		"dhcp": new(DHCP), "machine": new(Machine), "machine-change": new(MachineChange),
+		"machine-merge": new(MachineMerge),
+		"machine-split": new(MachineSplit), "image-row": new(ImageRow), "image": new(Image),
+		"image-diff": new(ImageDiff),
+		"image-name": new(ImageName), "image-removed": new(ImageRemoved), "image-exported": new(ImageExported),
+		"job": new(Job),
+	} {
+		golden.Fill(doc)
+		if l, ok := doc.(*Line); ok { // its parts have files of their own
+			l.Session, l.Node, l.Event, l.Sighting, l.Machine, l.Job = &Session{}, &Part{}, &Event{}, &Node{},
+				&Machine{}, &Job{}
+		}
+		golden.JSON(t, "testdata/"+name+".json", doc)
+	}
+}

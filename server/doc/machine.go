@@ -1,0 +1,46 @@
+package doc
+
+import "time"
+
+// Machine is a computer that the operator owns: GET /v1/machines/{machine}. Name, labels and notes are the operator's;
+// the rest was seen.
+type Machine struct {
+	ID     string            `json:"id"` // m1, m2, ...: never given twice
+	Name   string            `json:"name,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Notes  string            `json:"notes,omitempty"`
+	Boots  []string          `json:"boots"`            // MACs of the NICs that it booted from
+	Boards []Board           `json:"boards,omitempty"` // oldest first
+	Nodes  []string          `json:"nodes"`            // sightings of it, the latest last
+	Where  string            `json:"where,omitempty"`  // its latest node's
+	Made   time.Time         `json:"made"`
+	Seen   time.Time         `json:"seen,omitzero"` // its last hello
+	// Warnings are what the operator should know of how it is told from other machines.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Board is the identity that a maker gave a board. What makers write in place of one is not there.
+type Board struct {
+	UUID   string `json:"uuid,omitempty"`
+	Serial string `json:"serial,omitempty"`
+}
+
+// MachineChange is what an operator enters: PATCH /v1/machines/{machine}. What is not there stays as it is.
+type MachineChange struct {
+	V      int                `json:"v"`
+	Name   *string            `json:"name,omitempty"`   // empty takes it away
+	Notes  *string            `json:"notes,omitempty"`  // empty takes them away
+	Labels map[string]*string `json:"labels,omitempty"` // null takes the label away
+}
+
+// MachineMerge makes one machine of two: POST /v1/machines/{machine}/merge. From goes.
+type MachineMerge struct {
+	V    int    `json:"v"`
+	From string `json:"from"`
+}
+
+// MachineSplit makes a sighting a machine of its own: POST /v1/machines/{machine}/split.
+type MachineSplit struct {
+	V    int    `json:"v"`
+	Node string `json:"node"`
+}

@@ -1,0 +1,263 @@
+// Package doc is the vocabulary of the operator API: what an operator asks for and what the server shows.
+// docs/operator-api.md is its specification.
+package doc
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// States of a session.
+const (
+	Waiting   = "waiting"   // for min-nodes or max-wait
+	Casting   = "casting"   // nodes receive
+	Capturing = "capturing" // a node reads its disk and sends it
+	Done      = "done"      // every node has it; Session.Unbootable says how many will not start by themselves
+	Failed    = "failed"    // Reason says what and what next
+	Cancelled = "cancelled" // by the operator
+)
+
+// States of a node's part in a session, besides Waiting, Done, Failed and Cancelled.
+const (
+	Offered = "offered" // the descriptor is there for the node; nothing was heard about it yet
+	Running = "running" // the node works on it; Step says where it is
+	Absent  = "absent"  // named in the session, and did not come before max-wait was over
+)
+
+// Steps of a timeline that the server itself sees; those that nodes report are in package session.
+const (
+	StepDHCP      = "dhcp"      // first request of the firmware
+	StepBootfile  = "bootfile"  // first stage fetched
+	StepScript    = "script"    // iPXE script or GRUB configuration fetched
+	StepKernel    = "kernel"    // kernel fetched, all of it
+	StepInitramfs = "initramfs" // initramfs fetched, all of it
+	StepLocal     = "local"     // sent to its own disk
+)
+
+// TimelineSteps is the order in which a timeline is shown.
+var TimelineSteps = []string{
+	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
+	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
+	session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry, session.StepUploaded,
+	session.StepBoot,
+}
+
+// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image,
+// Capture and Kind.
+type Spec struct {
+	V     int    `json:"v"`
+	Image string `json:"image,omitempty"` // name or digest
+	// Capture is the name for the image of a node's disk; Level is how it is compressed, Parent an image whose chunks
+	// are preferred where several have the same.
+	Capture string `json:"capture,omitempty"`
+	Level   string `json:"level,omitempty"`
+	Parent  string `json:"parent,omitempty"`
+	// DropGaps leaves out of a capture what lies in no partition, except where boot loaders are by custom.
+	DropGaps bool `json:"drop_gaps,omitempty"`
+	// Kind names the kind of the session where neither Image nor Capture says it, and Job is what only that kind knows
+	// of.
+	Kind string          `json:"kind,omitempty"`
+	Job  json.RawMessage `json:"job,omitempty"`
+
+	All   bool     `json:"all,omitempty"`
+	Count int      `json:"count,omitempty"` // the first so many nodes that come
+	Nodes []string `json:"nodes,omitempty"` // node names or MAC addresses
+	// MinNodes is how many nodes the cast waits for; 0 means 1.
+	MinNodes int `json:"min_nodes,omitempty"`
+	// MaxWait, in seconds, ends the waiting for nodes; 0 waits for ever.
+	MaxWait float64 `json:"max_wait,omitempty"`
+	// GiveUp, in seconds: a node that is silent for so long has failed; 0 means DefaultGiveUp.
+	GiveUp float64        `json:"give_up,omitempty"`
+	Target session.Target `json:"target"`
+	Mode   string         `json:"mode,omitempty"`
+	Verify bool           `json:"verify,omitempty"`
+	// leaves the last partition of a larger disk as it was on the source
+	NoGrow bool          `json:"no_grow,omitempty"`
+	Boot   *session.Boot `json:"boot,omitempty"`
+	// Rate fixes the cast's pace, in bits a second; 0 leaves it to the cast.
+	Rate int64 `json:"rate,omitempty"`
+}
+
+// DefaultGiveUp is Spec.GiveUp, in seconds, where the operator does not say.
+const DefaultGiveUp = 1800
+
+// Session is a session as shown.
+type Session struct {
+	ID      string        `json:"id"`
+	Owner   string        `json:"owner,omitempty"` // the server that runs it, or did when it ended
+	Spec    Spec          `json:"spec"`
+	Image   session.Image `json:"image"`
+	State   string        `json:"state"`
+	Reason  string        `json:"reason,omitempty"`
+	Created time.Time     `json:"created"`
+	Started time.Time     `json:"started,omitzero"`
+	Ended   time.Time     `json:"ended,omitzero"`
+	Cast    *Cast         `json:"cast,omitempty"`
+	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each
+	// node's warning.
+	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // what the operator should know of the image before it is on disks
+	// Unbootable is the number of parts with a Part.Unbootable that have the image or may still get it.
+	Unbootable int `json:"unbootable,omitempty"`
+	// Parts is left out of watch lines: each part has a line of its own.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Going reports whether nodes work for the session. Each kind of session has its own word for that.
+func (s *Session) Going() bool { return s.State != Waiting && !s.Over() }
+
+// Over reports whether the session has ended.
+func (s *Session) Over() bool { return Over(s.State) }
+
+// Over reports whether a session's state is final.
+func Over(state string) bool { return state == Done || state == Failed || state == Cancelled }
+
+// Cast is what may be shown of a cast: all but the key.
+type Cast struct {
+	ID       uint32 `json:"id"`
+	Group    string `json:"group"`
+	Feedback string `json:"feedback"`
+	// Stats is zero while the cast does not run.
+	Stats CastStats `json:"stats"`
+}
+
+// CastStats is a sender's account since it started; a server that restarts begins at zero.
+type CastStats struct {
+	Sending   bool       `json:"sending"`
+	Sent      int64      `json:"sent"`   // object bytes sent to the group, repair included
+	Repair    int64      `json:"repair"` // of Sent
+	Wire      int64      `json:"wire"`   // bytes on the wire with all framing
+	Pending   int64      `json:"pending"`
+	Rate      float64    `json:"rate"` // bits a second that rate control allows now
+	Receivers []Receiver `json:"receivers,omitempty"`
+	Rejected  int64      `json:"rejected"` // packets dropped by the sender
+	// Warning says what nodes saw of somebody else who sends with the cast's key; empty if nothing.
+	Warning string `json:"warning,omitempty"`
+}
+
+// Receiver is a node as the cast's sender sees it.
+type Receiver struct {
+	// what it calls itself; where its address is not that node's, both, in words
+	Node    string  `json:"node"`
+	Addr    string  `json:"addr,omitempty"` // that its reports come from
+	State   string  `json:"state"`
+	Need    int64   `json:"need"`              // object bytes
+	Loss    float64 `json:"loss"`              // 0..1
+	Rate    float64 `json:"rate"`              // bits a second
+	Warning string  `json:"warning,omitempty"` // as CastStats.Warning
+}
+
+// Mark is when a step was reached.
+type Mark struct {
+	Time time.Time `json:"time"` // server's clock
+	// seconds since the node's kernel started, for steps that the node reports
+	Since   float64 `json:"since,omitempty"`
+	Message string  `json:"message,omitempty"`
+}
+
+// Part is a node's part in a session.
+type Part struct {
+	Session  string            `json:"session"`
+	Node     string            `json:"node"`
+	State    string            `json:"state"`
+	Reason   string            `json:"reason,omitempty"`
+	Step     string            `json:"step,omitempty"` // last one reached
+	Steps    map[string]Mark   `json:"steps,omitempty"`
+	Progress *session.Progress `json:"progress,omitempty"`
+	Boots    int               `json:"boots"` // how often the node was given the descriptor
+	Joined   time.Time         `json:"joined,omitzero"`
+	Heard    time.Time         `json:"heard,omitzero"` // last word from the node
+	Warning  string            `json:"warning,omitempty"`
+	// Identity is what is odd about who speaks as the node.
+	Identity string `json:"identity,omitempty"`
+	// Reboots are the boots of the node after the first in this part; Steps are of the last one.
+	Reboots []Mark `json:"reboots,omitempty"`
+	// Disk is what the node's first plan in the session chose; it touches no other.
+	Disk *session.DiskID `json:"disk,omitempty"`
+	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as
+	// image and firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
+	Unbootable string `json:"unbootable,omitempty"`
+	// Result is what only the kind of the session knows of.
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+// Over reports whether nothing more is expected of the part.
+func (p *Part) Over() bool { return p.State == Absent || Over(p.State) }
+
+// Where a node is.
+const (
+	Booting = "booting" // asked for boot files, did not say hello yet
+	Ready   = "agent"   // the agent runs
+	Left    = "left"    // it booted what it received
+	Silent  = "silent"  // the agent ran and was not heard for a minute
+)
+
+// Node is a node as shown.
+type Node struct {
+	ID        string          `json:"id"`
+	MACs      []string        `json:"macs"`
+	Where     string          `json:"where"`
+	Addr      string          `json:"addr,omitempty"`
+	Agent     string          `json:"agent,omitempty"` // version
+	Session   string          `json:"session,omitempty"`
+	Last      string          `json:"last,omitempty"`   // the last session it had a part in
+	Imaged    bool            `json:"imaged,omitempty"` // its next network boot goes to its own disk
+	FirstSeen time.Time       `json:"first_seen"`
+	LastSeen  time.Time       `json:"last_seen"`
+	Machine   string          `json:"machine,omitempty"` // that it is a sighting of
+	Name      string          `json:"name,omitempty"`    // of that machine, which the operator gave it
+	Problem   string          `json:"problem,omitempty"` // why it cannot boot, when that is known
+	Trace     map[string]Mark `json:"trace,omitempty"`   // its latest boot
+	// Warnings are what is odd about who speaks as the node.
+	Warnings  []string          `json:"warnings,omitempty"`
+	Inventory session.Inventory `json:"inventory"`
+}
+
+// Event is a stored event of a node. Boot is empty for what the server saw itself.
+type Event struct {
+	N     uint64        `json:"n"` // grows with each event of the node
+	Node  string        `json:"node"`
+	Boot  string        `json:"boot,omitempty"`
+	Event session.Event `json:"event"`
+}
+
+// Types of lines.
+const (
+	LineSession  = "session"
+	LinePart     = "node"     // a node's part in a session
+	LineSighting = "sighting" // what was seen of a machine: a node
+	LineMachine  = "machine"
+	LineEvent    = "event"
+	LineJob      = "job"
+	LineLive     = "live" // all up to the line's cursor was told
+	LineLost     = "lost" // lines are missing here; no server says it, but a client whose cursor was too old
+)
+
+// Alive is how long a stream is silent at most, so that a reader knows a connection that is dead from one on which
+// nothing happens.
+const Alive = 30 * time.Second
+
+// Line is one line of GET /v1/events and of GET /v1/sessions/{id}/watch; Type says which field is set.
+type Line struct {
+	Type string `json:"type"`
+	// Cursor is where to go on after this line; a line without one is followed by others that belong to it.
+	Cursor   string   `json:"cursor,omitempty"`
+	Session  *Session `json:"session,omitempty"`
+	Node     *Part    `json:"node,omitempty"`
+	Sighting *Node    `json:"sighting,omitempty"`
+	Machine  *Machine `json:"machine,omitempty"`
+	Event    *Event   `json:"event,omitempty"`
+	Job      *Job     `json:"job,omitempty"`
+	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a
+	// job.
+	Gone string `json:"gone,omitempty"`
+}
+
+// Error is the body of every answer that is not a success.
+type Error struct {
+	Error string `json:"error"`
+	// Kind tells a program what is wrong with an image: damaged, not_found or busy.
+	Kind string `json:"kind,omitempty"`
+}

@@ -1,0 +1,95 @@
+package doc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// MaxNodes bounds the nodes of a session and of a server.
+const MaxNodes = 20000
+
+// NodeID makes the name of a node from a MAC address in any of the usual forms: 52-54-00-12-34-56.
+func NodeID(mac string) (string, error) {
+	hw, err := net.ParseMAC(mac)
+	if err != nil || len(hw) != 6 {
+		return "", fmt.Errorf("node %.40q is not a MAC address such as 52:54:00:12:34:56", mac)
+	}
+	switch {
+	case hw[0]&1 != 0: // IEEE 802: the first bit on the wire; all-ones is one of them
+		return "", fmt.Errorf("%s is the address of a group, which no machine's own is", hw)
+	case bytes.Equal(hw, make([]byte, 6)):
+		return "", fmt.Errorf("%s is no machine's address", hw)
+	}
+	return strings.ReplaceAll(hw.String(), ":", "-"), nil
+}
+
+// CheckVersion refuses a spec of another version than the server's.
+func (s *Spec) CheckVersion() error {
+	if s.V != session.Version {
+		return fmt.Errorf("%w: session spec has v=%d, this server speaks v=%d", session.ErrVersion, s.V,
+			session.Version)
+	}
+	return nil
+}
+
+// Check says what is wrong with what specs of all kinds have, and brings node names into their one form.
+func (s *Spec) Check() error {
+	chosen := 0
+	for _, b := range []bool{s.All, s.Count != 0, len(s.Nodes) > 0} {
+		if b {
+			chosen++
+		}
+	}
+	if chosen != 1 {
+		return errors.New("say which nodes: all, how many, or which MAC addresses")
+	}
+	if s.Count < 0 || s.Count > MaxNodes || len(s.Nodes) > MaxNodes {
+		return fmt.Errorf("number of nodes is not in 1..%d", MaxNodes)
+	}
+	seen := map[string]bool{}
+	for i, n := range s.Nodes {
+		id, err := NodeID(n)
+		if err != nil {
+			return err
+		}
+		if seen[id] {
+			return fmt.Errorf("node %s is named twice", id)
+		}
+		seen[id] = true
+		s.Nodes[i] = id
+	}
+	limit := MaxNodes
+	if s.Count > 0 {
+		limit = s.Count
+	} else if len(s.Nodes) > 0 {
+		limit = len(s.Nodes)
+	}
+	if s.MinNodes < 0 || s.MinNodes > limit {
+		return fmt.Errorf("min-nodes %d is not in 0..%d", s.MinNodes, limit)
+	}
+	const year = 365 * 24 * 3600
+	if !(s.MaxWait >= 0 && s.MaxWait <= year) || !(s.GiveUp >= 0 && s.GiveUp <= year) { // also refuses NaN
+		return errors.New("a waiting time is negative or longer than a year")
+	}
+	if s.Rate < 0 || (s.Rate > 0 && s.Rate < 100_000) {
+		return fmt.Errorf("rate %d bit/s is below 100 kbit/s", s.Rate)
+	}
+	return nil
+}
+
+// Advice is what the operator should know of a spec that can be.
+func (s *Spec) Advice() []string {
+	var out []string
+	if p := s.Target.Path; p != "" {
+		out = append(out, fmt.Sprintf("%s is a name that the kernel gives anew at each start, to whichever disk "+
+			"comes first. Each node's first plan decides which "+
+			"disk it is, and the session keeps to that one. serial=, wwn= and by-path= name a disk for good; "+
+			"`diskcast node show` prints them.", p))
+	}
+	return out
+}

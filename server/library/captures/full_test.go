@@ -1,0 +1,79 @@
+package captures_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/agent/capturing"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// The store's disk becomes full in the middle of a capture. The session says so, and when there is room again the
+// capture goes on.
+func TestStoreIsFull(t *testing.T) {
+	need.Root(t)
+	l := newLab(t)
+	images := filepath.Join(l.dir, "images")
+	if err := unix.Mount("tmpfs", images, "tmpfs", 0, "size=320m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(images, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	l.kill()
+	l.start()
+	path, b := l.disk(size)
+	c := l.node("b1", path, size)
+	s := l.create("golden")
+	d := l.descriptor(c)
+	filler := filepath.Join(images, "filler")
+	var st unix.Statfs_t
+	if err := unix.Statfs(images, &st); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filler, make([]byte, int64(st.Bavail)*st.Bsize-10<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The node goes on sending; as soon as the operator sees why it does not get ahead, he makes room.
+	told := make(chan string, 1)
+	l.onPut = func(int64) {
+		v, err := l.e.Session(s.ID)
+		if err != nil || len(v.Warnings) == 0 {
+			return
+		}
+		select {
+		case told <- v.Warnings[0]:
+			if err := os.Remove(filler); err != nil {
+				t.Error(err)
+			}
+		default:
+		}
+	}
+	var r reports
+	digest, err := capturing.Capture(t.Context(), d,
+		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case words := <-told:
+		if !strings.Contains(words, "the disk is full") || !strings.Contains(words, "diskcast image gc") {
+			t.Errorf("the operator reads: %s", words)
+		}
+	default:
+		t.Fatal("the store was never full")
+	}
+	if want := l.local(b); digest != want {
+		t.Errorf("image %s, want %s", digest, want)
+	}
+	if v, err := l.e.Session(s.ID); err != nil || v.State != doc.Capturing || len(v.Warnings) != 0 {
+		t.Errorf("afterwards: %s %q, %v", v.State, v.Warnings, err)
+	}
+}

@@ -1,0 +1,72 @@
+package boot
+
+import (
+	"net"
+	"path"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
+)
+
+// GRUBConfig is the name of GRUB's configuration in the boot directory.
+const GRUBConfig = "grub/grub.cfg"
+
+// What GRUB is told by grub/node-MAC.cfg. The function is in mkimage's grub.cfg.
+const (
+	grubLocal = `echo "diskcast: this machine has its image; it boots its own disk"
+own_disk
+`
+	grubNetwork = "# This machine starts over the network.\n"
+)
+
+// grubNode reads which machine asks by the name of a file that no boot directory holds, but that mkimage's grub.cfg
+// asks for.
+func grubNode(name string) (mac string, ok bool) {
+	name, err := clean(name)
+	if err != nil {
+		return "", false
+	}
+	name, prefix := strings.CutPrefix(name, "grub/node-")
+	name, suffix := strings.CutSuffix(name, ".cfg")
+	hw, err := net.ParseMAC(name)
+	if !prefix || !suffix || err != nil || len(hw) != 6 {
+		return "", false
+	}
+	return hw.String(), true
+}
+
+// optional reports whether a boot loader asks for the file as a matter of course and goes on without it: shim for lists
+// of what was revoked and for more keys, GRUB for lists of its modules and for configurations that are more special
+// than grub.cfg; or for the file that DHCP sends those to that are to boot their own disk.
+func optional(name string) bool {
+	name, err := clean(name)
+	if err != nil {
+		return false
+	}
+	base := path.Base(name)
+	return base == dhcp.OwnDisk || strings.HasPrefix(base, "revocations") ||
+		strings.HasPrefix(base, "shim_certificate") ||
+		name != GRUBConfig && (strings.HasPrefix(name, "grub/") || strings.HasPrefix(name, "boot/grub/"))
+}
+
+// GRUBCan reports whether the directory's GRUB has a feature that mkimage looked for and wrote into the manifest:
+// dhcp.GRUBHTTP, dhcp.GRUBProxy.
+func (d *Dir) GRUBCan(feature string) bool {
+	f, _, err := d.Open(bootdir.ManifestFile)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	m, err := bootdir.ReadManifest(f)
+	if err != nil || m.GRUB == nil {
+		return false
+	}
+	switch feature {
+	case dhcp.GRUBHTTP:
+		return m.GRUB.HTTP
+	case dhcp.GRUBProxy:
+		return m.GRUB.ProxyDHCP
+	}
+	return false
+}

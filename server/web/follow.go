@@ -1,0 +1,99 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/feed"
+)
+
+// watchPace is the least time between two groups of lines: what changes faster is told once.
+const watchPace = 200 * time.Millisecond
+
+// follow streams changes: of a session until it is over, else for ever.
+func (a *API) follow(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	for name := range q {
+		if name != "after" && name != "session" && name != "node" { // a misspelt filter must not become none
+			a.fail(w, r, http.StatusBadRequest, errors.New(name+" is none of after, session, node"))
+			return
+		}
+	}
+	sub, err := a.engine.Follow(q.Get("session"), q.Get("node"), q.Get("after"))
+	switch {
+	case errors.Is(err, feed.ErrLost):
+		a.fail(w, r, http.StatusGone,
+			errors.New(err.Error()+": ask without a cursor, which begins with the state that is"))
+		return
+	case errors.Is(err, feed.ErrCursor):
+		a.fail(w, r, http.StatusBadRequest, err)
+		return
+	case err != nil:
+		a.failFor(w, r, err)
+		return
+	}
+	a.stream(w, r, sub, true)
+}
+
+// watchSession streams a session without cursors: a client whose stream breaks asks again and gets the present state
+// first.
+func (a *API) watchSession(w http.ResponseWriter, r *http.Request) {
+	sub, err := a.engine.Watch(r.PathValue("id"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.stream(w, r, sub, false)
+}
+
+// stream writes lines until the subject of them is over, the client has gone, the server ends, or the client has fallen
+// too far behind: it then asks again, and is told so.
+func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cursors bool) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	out, rc := json.NewEncoder(w), http.NewResponseController(w)
+	for {
+		lines, last, err := next(r.Context(), sub)
+		if err != nil {
+			return
+		}
+		for i := range lines {
+			l := &lines[i]
+			if !cursors {
+				if l.Cursor = ""; l.Gone != "" || l.Session == nil && l.Node == nil && l.Event == nil {
+					continue
+				}
+			}
+			if err := out.Encode(l); err != nil {
+				return
+			}
+		}
+		if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return
+		}
+		if last {
+			return
+		}
+		select {
+		case <-time.After(watchPace):
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// next waits for changes, and gives a sign of life when there are none.
+func next(ctx context.Context, sub *engine.Sub) (lines []doc.Line, last bool, err error) {
+	wait, cancel := context.WithTimeout(ctx, doc.Alive)
+	defer cancel()
+	lines, last, err = sub.Next(wait)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return []doc.Line{sub.Live()}, false, nil
+	}
+	return lines, last, err
+}

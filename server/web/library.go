@@ -1,0 +1,146 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/library"
+)
+
+var errNoLibrary = errors.New("this server has no images to work on")
+
+// inLibrary makes a handler of one that answers with a document about images, or with an error.
+func inLibrary(h func(a *API, r *http.Request) (any, error)) handler {
+	return plainly(func(a *API, w http.ResponseWriter, r *http.Request) {
+		if a.library == nil {
+			a.fail(w, r, http.StatusNotFound, errNoLibrary)
+			return
+		}
+		v, err := h(a, r)
+		if err != nil {
+			a.failImage(w, r, err)
+			return
+		}
+		a.reply(w, http.StatusOK, v)
+	})
+}
+
+// queryError is an error about a request's query.
+type queryError struct{ err error }
+
+func (e *queryError) Error() string { return e.err.Error() }
+
+// failImage finds the status for an error of the library.
+func (a *API) failImage(w http.ResponseWriter, r *http.Request, err error) {
+	code := http.StatusInternalServerError
+	var query *queryError
+	switch {
+	case errors.As(err, &query):
+		code = http.StatusBadRequest
+	case errors.Is(err, image.ErrNotFound), errors.Is(err, library.ErrNoJob):
+		code = http.StatusNotFound
+	case errors.Is(err, image.ErrBusy):
+		code = http.StatusConflict
+	case errors.Is(err, library.ErrTooMany), errors.Is(err, context.Canceled):
+		code = http.StatusServiceUnavailable
+	case errors.Is(err, errName), library.Kind(err) == doc.KindDamaged: // as long as nobody mends it
+		code = http.StatusUnprocessableEntity
+	}
+	a.failWith(w, r, code, err, library.Kind(err))
+}
+
+var errName = errors.New("not a name for an image")
+
+func (a *API) listImages(r *http.Request) (any, error) { return a.library.List(r.Context()) }
+
+func (a *API) showImage(r *http.Request) (any, error) {
+	parts, err := number(r, "map", doc.MaxImageParts)
+	if err != nil {
+		return nil, err
+	}
+	return a.library.Show(r.Context(), r.PathValue("image"), parts)
+}
+
+func (a *API) diffImage(r *http.Request) (any, error) {
+	from := r.URL.Query().Get("from")
+	if from == "" {
+		return nil, &queryError{errors.New("from= names the image to compare with")}
+	}
+	return a.library.Diff(r.Context(), from, r.PathValue("image"), r.URL.Query().Get("extents") == "true")
+}
+
+func (a *API) tagImage(r *http.Request) (any, error) {
+	name := r.PathValue("name")
+	if err := image.CheckName(name); err != nil {
+		return nil, fmt.Errorf("%w: %w", errName, err)
+	}
+	return a.library.Tag(r.Context(), r.PathValue("image"), name)
+}
+
+func (a *API) removeImage(r *http.Request) (any, error) {
+	return a.library.Remove(r.Context(), r.PathValue("image"))
+}
+
+func (a *API) listJobs(*http.Request) (any, error) { return a.jobs.List(), nil }
+
+func (a *API) startJob(w http.ResponseWriter, r *http.Request) {
+	var spec doc.JobSpec
+	if err := decodeJSON(r.Body, &spec); err != nil {
+		a.failDocument(w, r, fmt.Errorf("job: %w", err))
+		return
+	}
+	if a.library == nil {
+		a.fail(w, r, http.StatusNotFound, errNoLibrary)
+		return
+	}
+	j, err := a.jobs.Start(spec)
+	switch {
+	case errors.Is(err, library.ErrTooMany), errors.Is(err, context.Canceled):
+		a.fail(w, r, http.StatusServiceUnavailable, err)
+	case err != nil:
+		a.fail(w, r, http.StatusUnprocessableEntity, err)
+	default:
+		w.Header().Set("Location", "/v1/jobs/"+j.ID)
+		a.reply(w, http.StatusCreated, j)
+	}
+}
+
+func (a *API) showJob(r *http.Request) (any, error) {
+	var after uint64
+	var wait time.Duration
+	var err error
+	if s := r.URL.Query().Get("after"); s != "" {
+		if after, err = strconv.ParseUint(s, 10, 64); err != nil {
+			return nil, &queryError{fmt.Errorf("after=%.40q is not a serial", s)}
+		}
+	}
+	if s := r.URL.Query().Get("wait"); s != "" {
+		if wait, err = time.ParseDuration(s); err != nil || wait < 0 {
+			return nil, &queryError{fmt.Errorf("wait=%.40q is not a duration such as 30s", s)}
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), min(wait, maxWait))
+	defer cancel()
+	return a.jobs.Wait(ctx, r.PathValue("id"), after)
+}
+
+func (a *API) cancelJob(r *http.Request) (any, error) { return a.jobs.Cancel(r.PathValue("id")) }
+
+// number reads a number of a query, 0 when it is not there.
+func number(r *http.Request, name string, most int) (int, error) {
+	s := r.URL.Query().Get(name)
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > most {
+		return 0, &queryError{fmt.Errorf("%s=%.40q is not a number from 0 to %d", name, s, most)}
+	}
+	return n, nil
+}

@@ -1,0 +1,66 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+func (a *API) listMachines(w http.ResponseWriter, r *http.Request) {
+	a.reply(w, http.StatusOK, a.engine.Machines())
+}
+
+func (a *API) showMachine(w http.ResponseWriter, r *http.Request) {
+	m, err := a.engine.Machine(r.PathValue("machine"))
+	a.answer(w, r, m, err)
+}
+
+func (a *API) editMachine(w http.ResponseWriter, r *http.Request) {
+	var c doc.MachineChange
+	if a.read(w, r, "machine change", &c) {
+		m, err := a.engine.EditMachine(r.Context(), r.PathValue("machine"), c)
+		a.answer(w, r, m, err)
+	}
+}
+
+func (a *API) mergeMachine(w http.ResponseWriter, r *http.Request) {
+	var c doc.MachineMerge
+	if a.read(w, r, "machine merge", &c) {
+		m, err := a.engine.MergeMachines(r.Context(), r.PathValue("machine"), c)
+		a.answer(w, r, m, err)
+	}
+}
+
+func (a *API) splitMachine(w http.ResponseWriter, r *http.Request) {
+	var c doc.MachineSplit
+	if a.read(w, r, "machine split", &c) {
+		m, err := a.engine.SplitMachine(r.Context(), r.PathValue("machine"), c)
+		a.answer(w, r, m, err)
+	}
+}
+
+func (a *API) removeMachine(w http.ResponseWriter, r *http.Request) {
+	if err := a.engine.RemoveMachine(r.Context(), r.PathValue("machine")); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// read reads a document of the operator, and answers when it cannot be read.
+func (a *API) read(w http.ResponseWriter, r *http.Request, what string, into any) bool {
+	if err := decodeJSON(r.Body, into); err != nil {
+		a.failDocument(w, r, fmt.Errorf("%s: %w", what, err))
+		return false
+	}
+	return true
+}
+
+func (a *API) answer(w http.ResponseWriter, r *http.Request, answer any, err error) {
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, answer)
+}

@@ -1,0 +1,127 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
+	a.reply(w, http.StatusOK, a.engine.Sessions())
+}
+
+func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
+	var spec doc.Spec
+	if err := decodeJSON(r.Body, &spec); err != nil {
+		a.failDocument(w, r, fmt.Errorf("session spec: %w", err))
+		return
+	}
+	s, err := a.engine.Create(r.Context(), spec)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.Header().Set("Location", "/v1/sessions/"+s.ID)
+	a.reply(w, http.StatusCreated, s)
+}
+
+func (a *API) showSession(w http.ResponseWriter, r *http.Request) {
+	s, err := a.engine.Session(r.PathValue("id"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, s)
+}
+
+func (a *API) cancelSession(w http.ResponseWriter, r *http.Request) {
+	s, err := a.engine.Cancel(r.Context(), r.PathValue("id"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, s)
+}
+
+func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
+	a.reply(w, http.StatusOK, a.engine.Nodes())
+}
+
+func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
+	n, err := a.engine.Node(r.PathValue("node"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, n)
+}
+
+func (a *API) forgetNode(w http.ResponseWriter, r *http.Request) {
+	if err := a.engine.Forget(r.Context(), r.PathValue("node")); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
+	limit := 100
+	if s := r.URL.Query().Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			a.fail(w, r, http.StatusBadRequest, fmt.Errorf("limit=%q is not a number of lines", s))
+			return
+		}
+		limit = n
+	}
+	lines, err := a.engine.Log(r.Context(), r.PathValue("node"), limit, r.URL.Query().Get("all") == "true")
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, lines)
+}
+
+func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
+	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, list)
+}
+
+func (a *API) showDHCP(w http.ResponseWriter, r *http.Request) {
+	if a.dhcp == nil {
+		a.fail(w, r, http.StatusNotFound, errNoDHCP)
+		return
+	}
+	a.reply(w, http.StatusOK, a.dhcp.View())
+}
+
+func (a *API) freeLease(w http.ResponseWriter, r *http.Request) {
+	if a.dhcp == nil {
+		a.fail(w, r, http.StatusNotFound, errNoDHCP)
+		return
+	}
+	what := r.PathValue("lease")
+	if _, err := netip.ParseAddr(what); err != nil {
+		if _, err := net.ParseMAC(what); err != nil {
+			a.fail(w, r, http.StatusBadRequest,
+				fmt.Errorf("lease %.60q is neither an IPv4 address nor a MAC address", what))
+			return
+		}
+	}
+	if err := a.dhcp.FreeLease(r.Context(), what); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+var errNoDHCP = errors.New("this server takes no part in DHCP: it runs with --dhcp off")

@@ -1,0 +1,200 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/library/images"
+)
+
+// Role says who may call a route.
+type Role string
+
+// Roles.
+const (
+	Anyone   Role = "anyone"
+	Node     Role = "node"   // the one that the path names
+	Reader   Role = "reader" // an operator, or a node whose descriptor names an image with the digest in the path
+	Operator Role = "operator"
+)
+
+// Route is one line of the table that the mux, the authentication and the limits are made from.
+type Route struct {
+	Method, Path string
+	Role         Role
+	Body         int64         // bytes of a request's body at most; 0: it has none
+	Time         time.Duration // that a body may take to come
+	Does         string        // in a few words
+	handle       handler
+}
+
+// handler answers a request that is allowed; node is the one that asks, of a route for nodes.
+type handler func(a *API, w http.ResponseWriter, r *http.Request, node string)
+
+// Limits of routes that take a document.
+const (
+	docBody = maxBody
+	docTime = 30 * time.Second
+)
+
+// plainly makes a handler of one that does not ask which node it is.
+func plainly(h func(*API, http.ResponseWriter, *http.Request)) handler {
+	return func(a *API, w http.ResponseWriter, r *http.Request, _ string) { h(a, w, r) }
+}
+
+// Routes returns the table.
+func Routes() []Route {
+	return []Route{
+		{"POST", "/v1/node/hello", Anyone, maxHello, helloPatience, "a node says what machine it is and gets a token",
+			plainly((*API).hello)},
+		{"GET", "/v1/node/{node}/descriptor", Node, 0, 0, "wait for what the node is to do", (*API).descriptor},
+		{"POST", "/v1/node/{node}/events", Node, docBody, docTime, "report events", (*API).events},
+		{"POST", "/v1/node/{node}/disk", Node, docBody, docTime, "say which disk the first plan chose", (*API).disk},
+		{"GET", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, 0, 0, "ask whether a frame need be sent",
+			(*API).hasFrame},
+		{"PUT", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, maxFrame, 2 * time.Minute, "send a frame",
+			(*API).putFrame},
+		{"POST", "/v1/node/{node}/captures/{id}/finish", Node, image.MaxConfig + image.MaxIndex, 10 * time.Minute,
+			"make the image of what was sent", (*API).finishCapture},
+		{"GET", "/v1/blobs/{digest}", Reader, 0, 0, "read a blob, or ranges of it", plainly((*API).blob)},
+		{"GET", "/v1/objects/{digest}", Reader, 0, 0, "read the object of an image, or ranges of it",
+			plainly((*API).object)},
+
+		{"GET", "/v1/events", Operator, 0, 0, "follow what changes: a session, a machine, or everything",
+			plainly((*API).follow)},
+		{"GET", "/v1/sessions", Operator, 0, 0, "list sessions, oldest first", plainly((*API).listSessions)},
+		{"POST", "/v1/sessions", Operator, docBody, docTime, "create a session", plainly((*API).createSession)},
+		{"GET", "/v1/sessions/{id}", Operator, 0, 0, "show a session", plainly((*API).showSession)},
+		{"POST", "/v1/sessions/{id}/cancel", Operator, 0, 0, "end a session; its nodes go idle",
+			plainly((*API).cancelSession)},
+		{"GET", "/v1/sessions/{id}/watch", Operator, 0, 0, "follow a session until it is over",
+			plainly((*API).watchSession)},
+		{"GET", "/v1/receipts", Operator, 0, 0, "read receipts: ?session= of one, or all", plainly((*API).receipts)},
+		{"GET", "/v1/nodes", Operator, 0, 0, "list nodes", plainly((*API).listNodes)},
+		{"GET", "/v1/nodes/{node}", Operator, 0, 0, "show a node", plainly((*API).showNode)},
+		{"DELETE", "/v1/nodes/{node}", Operator, 0, 0, "forget a node and its log", plainly((*API).forgetNode)},
+		{"GET", "/v1/nodes/{node}/log", Operator, 0, 0, "show the last events of a node", plainly((*API).nodeLog)},
+		{"GET", "/v1/machines", Operator, 0, 0, "list machines", plainly((*API).listMachines)},
+		{"GET", "/v1/machines/{machine}", Operator, 0, 0, "show a machine", plainly((*API).showMachine)},
+		{"PATCH", "/v1/machines/{machine}", Operator, docBody, docTime, "enter a name, notes or labels of a machine",
+			plainly((*API).editMachine)},
+		{"POST", "/v1/machines/{machine}/merge", Operator, docBody, docTime, "make one machine of two",
+			plainly((*API).mergeMachine)},
+		{"POST", "/v1/machines/{machine}/split", Operator, docBody, docTime, "make a machine of its own of a node",
+			plainly((*API).splitMachine)},
+		{"DELETE", "/v1/machines/{machine}", Operator, 0, 0, "forget a machine and what was entered of it",
+			plainly((*API).removeMachine)},
+		{"GET", "/v1/images", Operator, 0, 0, "list images, with their notes", inLibrary((*API).listImages)},
+		{"GET", "/v1/images/{image}", Operator, 0, 0, "show an image", inLibrary((*API).showImage)},
+		{"GET", "/v1/images/{image}/diff", Operator, 0, 0, "compare an image with another",
+			inLibrary((*API).diffImage)},
+		{"PUT", "/v1/images/{image}/names/{name}", Operator, 0, 0, "give an image a name", inLibrary((*API).tagImage)},
+		{"DELETE", "/v1/images/{image}", Operator, 0, 0, "take away a name, or by its digest an image",
+			inLibrary((*API).removeImage)},
+		{"GET", "/v1/imports/{id}/frames/{frame}", Operator, 0, 0, "ask whether a frame of an image need be sent",
+			importing((*API).hasImported)},
+		{"PUT", "/v1/imports/{id}/frames/{frame}", Operator, maxFrame, 2 * time.Minute, "send a frame of an image",
+			importing((*API).putImported)},
+		{"POST", "/v1/imports/{id}/finish", Operator, image.MaxConfig + image.MaxIndex, 10 * time.Minute,
+			"make the image of what was sent", importing((*API).finishImport)},
+		{"DELETE", "/v1/imports/{id}", Operator, 0, 0, "let go of what was sent, for another try",
+			plainly((*API).endImport)},
+		{"GET", "/v1/jobs", Operator, 0, 0, "list long work on images", inLibrary((*API).listJobs)},
+		{"POST", "/v1/jobs", Operator, docBody, docTime, "start long work", plainly((*API).startJob)},
+		{"GET", "/v1/jobs/{id}", Operator, 0, 0, "follow a job", inLibrary((*API).showJob)},
+		{"POST", "/v1/jobs/{id}/cancel", Operator, 0, 0, "end a job; what it did stays", inLibrary((*API).cancelJob)},
+		{"GET", "/v1/dhcp", Operator, 0, 0, "show what the server does for the LAN's addresses",
+			plainly((*API).showDHCP)},
+		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, 0, 0, "free an address", plainly((*API).freeLease)},
+	}
+}
+
+// Pattern is the route as http.ServeMux takes it.
+func (r *Route) Pattern() string { return r.Method + " " + r.Path }
+
+// route lays out the mux from the table.
+func (a *API) route(table []Route) {
+	a.mux, a.routes = http.NewServeMux(), map[string]*Route{}
+	for i := range table {
+		rt := &table[i]
+		a.routes[rt.Pattern()] = rt
+		a.mux.HandleFunc(rt.Pattern(), func(w http.ResponseWriter, r *http.Request) {
+			node, code, err := a.admit(rt, r)
+			if err != nil {
+				a.fail(w, r, code, err)
+				return
+			}
+			if rt.Role != Anyone && rt.Body > 0 {
+				release, err := a.nodes.take(r, rt.Body, rt.Time)
+				if err != nil {
+					a.fail(w, r, http.StatusServiceUnavailable, err)
+					return
+				}
+				defer release()
+			}
+			rt.handle(a, w, r, node)
+		})
+	}
+}
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, pattern := a.mux.Handler(r)
+	rt := a.routes[pattern]
+	switch {
+	case rt == nil:
+		a.fail(w, r, http.StatusNotFound, errors.New("no such endpoint: "+r.Method+" "+r.URL.Path))
+		return
+	case rt.Body == 0 && r.ContentLength != 0:
+		a.fail(w, r, http.StatusRequestEntityTooLarge, errors.New("this request has no body"))
+		return
+	case r.ContentLength > rt.Body:
+		a.fail(w, r, http.StatusRequestEntityTooLarge, fmt.Errorf("the document is larger than %d bytes", rt.Body))
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, rt.Body)
+	if rt.Body > 0 {
+		// A body that trickles in would hold its connection for ever. Not every writer has deadlines (tests' do not).
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rt.Time))
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// admit says which node asks, of a route for nodes, or with which status a request is refused.
+func (a *API) admit(rt *Route, r *http.Request) (node string, code int, err error) {
+	token := bearer(r)
+	switch rt.Role {
+	case Anyone:
+		return "", 0, nil
+	case Node:
+		node, err = a.engine.Authorize(token)
+		if err == nil && node != r.PathValue("node") {
+			err = engine.ErrToken
+		}
+		return node, http.StatusUnauthorized, err
+	case Reader:
+		digest := r.PathValue("digest")
+		if !images.ValidDigest(digest) {
+			return "", http.StatusBadRequest, errors.New("digest is not sha256: and 64 hex digits")
+		}
+		if a.isOperator(token) {
+			return "", 0, nil
+		}
+		if node, err = a.engine.Authorize(token); err != nil {
+			return "", http.StatusUnauthorized, err
+		}
+		if !a.engine.MayRead(node, digest) {
+			return "", http.StatusForbidden, errors.New("the node's descriptor does not name an image with this digest")
+		}
+		return node, 0, nil
+	}
+	if !a.isOperator(token) { // the operator's, and whatever has no role that is known
+		return "", http.StatusUnauthorized,
+			errors.New("the operator token is missing or wrong: `diskcast token` on the server prints it")
+	}
+	return "", 0, nil
+}
