@@ -91,3 +91,52 @@ func TestReportedAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestEndIsTold: nobody who follows a session is told that it is over before that is stored; they are told why not, and
+// so is who looks at it.
+func TestEndIsTold(t *testing.T) {
+	h := newHouse(t)
+	disk := h.store.(*store.Memory)
+	a := h.machine(1)
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
+	a.powerOn()
+	sub, err := h.e.Watch(s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
+	batch := &session.Events{V: 1, Boot: a.boot,
+		Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepFailed, Message: "no disk", Since: 1}}}
+	if err := h.e.Events(t.Context(), a.id, batch); err == nil || !strings.Contains(err.Error(), "make room") {
+		t.Errorf("the node is told %v", err)
+	}
+	const words = "is not stored"
+	warned := func(v *doc.Session) bool {
+		return v.State == doc.Failed && len(v.Warnings) == 1 && strings.Contains(v.Warnings[0], words)
+	}
+	for heard := false; !heard; {
+		lines, last, err := sub.Next(t.Context())
+		if err != nil || last {
+			t.Fatalf("the end is told before it is stored: %v", err)
+		}
+		for _, l := range lines {
+			heard = heard || l.Session != nil && warned(l.Session)
+		}
+	}
+	if v, err := h.e.Session(s.ID); err != nil || !warned(v) {
+		t.Errorf("who looks is shown %+v, %v", v, err)
+	}
+	disk.SetFail(nil)
+	for {
+		lines, last, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last {
+			if v := lines[len(lines)-1].Session; v.State != doc.Failed || len(v.Warnings) != 0 {
+				t.Errorf("the end: %+v", v)
+			}
+			return
+		}
+	}
+}

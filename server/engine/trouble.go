@@ -79,6 +79,10 @@ func (e *Engine) roomFor() error {
 // will not start by itself, or else of its warning.
 func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
+		if t := e.w.trouble(); !t.since.IsZero() {
+			return []string{fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end is not "+
+				"stored: a server that is started again goes on with the session as it was before.", t.words)}
+		}
 		return nil
 	}
 	var out []string

@@ -19,6 +19,8 @@ type Sub struct {
 	n       uint64 // number of the last change that was told
 	told    bool   // the state that was at the beginning
 	more    <-chan struct{}
+	unsaved *batch // what must be durable before a session that is over may be called so, nil when nothing was found
+	warned  bool   // that it cannot be written
 }
 
 // Watch follows a session from its present state on.
@@ -100,6 +102,7 @@ func (u *Sub) Next(ctx context.Context) (lines []doc.Line, last bool, err error)
 		if u.more != nil {
 			select {
 			case <-u.more:
+			case <-u.written():
 			case <-ctx.Done():
 				return nil, false, ctx.Err()
 			}
@@ -138,12 +141,39 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 		lines = append(lines, l)
 	}
 	u.n, u.more = n, more
-	if last = s != nil && s.Over() && e.run(s.ID).cast == nil; last {
+	if s == nil || !s.Over() || e.run(s.ID).cast != nil {
+		return lines, false, nil
+	}
+	if last = u.saved(); last || u.unsaved.failed() && !u.warned {
+		u.warned = true
 		// Once more, behind all that came of it: whoever reads this line has read all.
 		lines = append(lines, e.line(&feed.Change{Key: feed.Key{Session: u.session}}))
 		lines[len(lines)-1].Cursor = e.feed.Cursor(n)
 	}
 	return lines, last, nil
+}
+
+// written is closed when the batch that the Sub waits for has been written, or could not be.
+func (u *Sub) written() <-chan struct{} {
+	if u.unsaved == nil {
+		return nil
+	}
+	return u.unsaved.done
+}
+
+// saved reports whether the session's end is durable. A server that is killed before goes on with a session that is not
+// over, so that nobody is told so earlier.
+func (u *Sub) saved() bool {
+	if u.unsaved == nil || u.unsaved.failed() {
+		again := u.unsaved
+		if u.unsaved = u.e.w.last(); u.unsaved == nil {
+			return true
+		}
+		if again != nil {
+			return false
+		}
+	}
+	return u.unsaved.over() && !u.unsaved.failed()
 }
 
 // present are lines about the state that is, of sessions that are over only where one was asked for.

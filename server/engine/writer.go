@@ -36,6 +36,19 @@ type batch struct {
 	err  error
 }
 
+// over reports whether the batch was written, or could not be.
+func (b *batch) over() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// failed reports whether the batch could not be written.
+func (b *batch) failed() bool { return b != nil && b.over() && b.err != nil }
+
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
 func newWriter(s store.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
@@ -65,21 +78,26 @@ func (w *writer) set(key string, b []byte) {
 
 // wait returns when all that was put before is durable, or why it is not (it will be tried again).
 func (w *writer) wait(ctx context.Context) error {
-	w.mu.Lock()
-	b := w.cur
-	if len(b.m) == 0 {
-		b = w.fly
-	}
-	w.mu.Unlock()
+	b := w.last()
 	if b == nil {
 		return nil
 	}
 	select {
 	case <-b.done:
-		return b.err
+		return stateHelp(b.err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// last is the batch after which all that was put before is durable, nil when it is already.
+func (w *writer) last() *batch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.cur.m) > 0 {
+		return w.cur
+	}
+	return w.fly
 }
 
 // trouble is why records are not written, and since when.

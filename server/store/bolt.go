@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -70,8 +71,30 @@ func openBolt(path string) (db *bbolt.DB, err error) {
 			"stop it, or name another --state", path)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("open state: %w", err)
+	case errors.As(err, new(syscall.Errno)):
+		return nil, unopened(path, err)
 	}
 	return nil, damaged(path, err)
+}
+
+// unopened says what to do about a file that the system did not let us read or write: what is in it may be sound, and
+// no copy is to take its place.
+func unopened(path string, err error) error {
+	next := "look at `dmesg` and at the path"
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		next = "make its file system writable (`dmesg` says why a disk became read-only)"
+	case errors.Is(err, syscall.EIO):
+		next = "its disk fails, `dmesg` says which: copy the directory to another disk first"
+	case errors.Is(err, syscall.EISDIR):
+		next = "a directory is in its place: move that away"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		next = "the disk is full: make room there"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		next = "too many files are open: raise the limit"
+	}
+	return fmt.Errorf("state %s cannot be opened: %w. Nothing is known to be wrong with what is in it: %s, and start "+
+		"again", path, err, next)
 }
 
 // makeBolt makes an empty state under another name first: a server that is killed meanwhile leaves no half of one.
