@@ -18,11 +18,13 @@ import (
 
 // actions is what this agent can do: a new action is one folder, and one line here.
 func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Action {
+	restores := restoring.Action(restoring.Options{Restore: a.restore(memory, nic), Entry: a.entry, Boot: m,
+		Report: a.events})
+	captures := capturing.Action(a.capture(memory))
 	return map[string]node.Action{
-		session.Restore: restoring.Action(restoring.Options{Restore: a.restore(memory, nic), Entry: a.entry, Boot: m,
-			Report: a.events}),
-		session.Capture: capturing.Action(a.capture(memory)),
-		erasure.Action:  erase.Action(a.erase),
+		session.Restore: restores, session.RestorePartition: restores,
+		session.Capture: captures, session.CapturePartition: captures,
+		erasure.Action: erase.Action(a.erase),
 	}
 }
 

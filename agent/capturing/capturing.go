@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"github.com/diskcast/diskcast/internal/inuse"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/partition"
 )
 
 // Server is what a capture needs of the node API; *client.Client is one.
@@ -89,7 +91,11 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	if d.Upload.DropGaps {
 		options = append(options, capture.DropGaps())
 	}
-	found, err := capture.Survey(src, src.Size, src.SectorSize, options...)
+	by, err := partitionOf(d)
+	if err != nil {
+		return "", err
+	}
+	found, from, err := capture.Look(src, src.Size, src.SectorSize, by, options...)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
 	}
@@ -107,7 +113,7 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 		}
 	}
 	for try := 1; ; try++ {
-		digest, r, err := send(ctx, src, d.Upload, found, o)
+		digest, r, err := send(ctx, src, from, d.Upload, found, o)
 		var status *client.StatusError
 		if errors.As(err, &status) && status.Code == http.StatusConflict && try < tries {
 			o.Log.Warn("the server lacks frames that it had taken; reading the disk again for them", "error", err)
@@ -137,8 +143,25 @@ func choose(ctx context.Context, o Options, d *session.Descriptor) (session.Disk
 
 func planWords(u *session.Upload, d session.Disk, found *capture.Disk) string {
 	used := volume.Bytes(found.Extents)
+	if of := capture.Words(found.Config); of != "" {
+		return fmt.Sprintf("%s: %s, with %s in use, becomes image %s at level %s", diskrule.Describe(d), of,
+			diskrule.Bytes(used), u.Name, u.Level)
+	}
 	return fmt.Sprintf("%s, with %d partitions and %s in use, becomes image %s at level %s", diskrule.Describe(d),
 		len(found.Config.Partitions), diskrule.Bytes(used), u.Name, u.Level)
+}
+
+// partitionOf is the partition that a descriptor is about; nil: the whole disk.
+func partitionOf(d *session.Descriptor) (*partition.By, error) {
+	if !d.OfPartition() {
+		return nil, nil
+	}
+	job, err := session.ParsePartitionJob(d.Job)
+	if err != nil {
+		return nil, err
+	}
+	by := partition.By(job.PartitionBy)
+	return &by, nil
 }
 
 // run counts what one reading of the disk does.
@@ -153,14 +176,15 @@ func (r *run) progress() session.Progress {
 }
 
 // send reads the disk once, sends what the server lacks, and has it make the image.
-func send(ctx context.Context, src *capture.Source, u *session.Upload, found *capture.Disk, o Options) (string, *run,
-	error) {
+func send(ctx context.Context, src *capture.Source, from io.ReaderAt, u *session.Upload, found *capture.Disk,
+	o Options) (string, *run, error) {
 	r := &run{began: time.Now()}
-	grid := max(u.Grid, image.GridFor(src.Size))
-	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, src.Size}, src.Size, grid, o.Uploads)
+	size := found.Config.DiskSize
+	grid := max(u.Grid, image.GridFor(size))
+	r.rec = capture.NewRecorder(ctx, &remote{o.Server, u.ID, size}, size, grid, o.Uploads)
 	defer r.rec.Close()
 	var res capture.Result
-	err := capture.Chunks(ctx, src, found, r.rec,
+	err := capture.Chunks(ctx, from, found, r.rec,
 		capture.Options{Level: u.Level, Grid: grid, Workers: o.Workers, Memory: o.Memory, Log: o.Log,
 			Progress: func(done, total int64) {
 				r.read, r.toRead = done, total
@@ -188,7 +212,7 @@ func send(ctx context.Context, src *capture.Source, u *session.Upload, found *ca
 	if err != nil {
 		return "", r, err
 	}
-	digest, err := o.Server.FinishCapture(ctx, u.ID, src.Size, config, blob)
+	digest, err := o.Server.FinishCapture(ctx, u.ID, size, config, blob)
 	return digest, r, err
 }
 

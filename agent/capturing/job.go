@@ -26,7 +26,7 @@ func (j *job) Run(ctx context.Context) error { return j.run(ctx, j.d) }
 
 // Takes goes on with a descriptor of the same session, which asks for nothing new.
 func (j *job) Takes(nd *session.Descriptor, _ bool) bool {
-	return nd.Action == session.Capture && nd.Session == j.d.Session
+	return nd.Action == j.d.Action && nd.Session == j.d.Session
 }
 
 // Unfinished is said when the job was replaced.

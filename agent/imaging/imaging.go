@@ -8,6 +8,7 @@ package imaging
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -32,6 +33,8 @@ type Server interface {
 // Reporter takes the steps of the restore.
 type Reporter interface {
 	Step(step, level, message string, p *session.Progress)
+	// Result is Step with what the server keeps of a partition: session.PartitionResult.
+	Result(step, level, message string, result json.RawMessage)
 	Progress(message string, p session.Progress)
 	// Refused reports a chunk of the image, by its number in the index, whose bytes are not what the index says.
 	Refused(chunk int, message string)
@@ -89,7 +92,11 @@ type Options struct {
 // Result is a disk that carries the image.
 type Result struct {
 	Disk   session.Disk
-	Config *image.Config
+	Config *image.Config // of a restored partition: only what is known of the disk around it, its table
+	// Partition is the number of the only one that was restored, 0 when the disk was. Gone is the UUID of the file
+	// system that was in it, empty when the disk has one of that UUID still.
+	Partition int
+	Gone      string
 }
 
 // Restore writes the descriptor's image to the descriptor's disk. A value that comes on casts while it runs
@@ -120,7 +127,12 @@ func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.C
 		return nil, fmt.Errorf("%s: %w", chosen.Path, err)
 	}
 	r := &run{o: o, d: d, cfg: cfg, idx: idx, disk: chosen, target: target}
-	err = r.write(ctx, casts)
+	if d.OfPartition() {
+		err = r.narrow()
+	}
+	if err == nil {
+		err = r.write(ctx, casts)
+	}
 	// Closed before the table is read again: the kernel refuses that while the disk is open for writing exclusively.
 	if cerr := target.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("%s: closing it: %w", chosen.Path, cerr)
@@ -128,16 +140,13 @@ func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.C
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Disks.Reread(ctx, chosen.Path, numbers(cfg)); err != nil {
-		// The disk is right; a node that must restart to see its partitions is not a failed restore.
-		o.Log.Warn("the kernel did not take over the new partition table", "disk", chosen.Path, "error", err)
-	}
+	r.reread(ctx)
 	if !d.NoGrow {
 		if err := r.grow(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return &Result{Disk: chosen, Config: cfg}, nil
+	return r.result(), nil
 }
 
 // grow is the last thing that is done to the disk: from then on it is no longer what the image says. A file system that
@@ -149,7 +158,11 @@ func (r *run) grow(ctx context.Context) error {
 		r.step(session.StepGrown, session.Info, "nothing grows: "+g.Note, nil)
 		return nil
 	case g.FS == "":
-		r.step(session.StepGrown, session.Info, "the disk is not larger than the image's: nothing to grow", nil)
+		what := "the disk"
+		if r.partition != nil {
+			what = "the partition"
+		}
+		r.step(session.StepGrown, session.Info, what+" is not larger than the image's: nothing to grow", nil)
 		return nil
 	}
 	err := r.o.Disks.Grow(ctx, r.disk, g)
@@ -207,41 +220,38 @@ type run struct {
 	disk   session.Disk
 	target restore.Target
 	plan   *restore.Plan
-	counts session.Progress // what was received and written, once that is over
+	// partition is the only one that is written; nil: the whole disk.
+	partition *restore.Partition
+	counts    session.Progress // what was received and written, once that is over
 }
 
 // write is the restore from plan to verification. What was read back wrong is fetched from the server once more, by
 // HTTP, and hashed before it is written this time.
 func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
-	var options []restore.PlanOption
-	if !r.d.NoGrow {
-		options = append(options, restore.Grow())
-	}
-	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize(), options...)
+	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize(), r.options()...)
 	if err != nil {
-		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name,
-			diskrule.Describe(r.disk), err)
+		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, r.where(), err)
 	}
 	r.plan = plan
 	if err := disk.Settle(ctx, r.o.Server, r.d, r.disk, r.o.Disks.List); err != nil {
 		return err
 	}
 	seq := restore.Sequence{
-		Name: r.disk.Path, Plan: plan, Target: r.target, Mode: mode(r.d.Mode), Verify: r.d.Verify,
+		Name: r.disk.Path, Plan: plan, Target: r.target, Mode: r.mode(), Verify: r.d.Verify,
 		Bring: func(ctx context.Context, have []restore.Range, repair bool) error {
 			return r.receive(ctx, have, casts, repair)
 		},
 		Chosen: func(same, delta bool) {
 			level, words := session.Info, r.planWords(same, delta)
-			if w := r.cfg.FirmwareWarning(r.o.Firmware); w != "" {
+			if w := r.cfg.FirmwareWarning(r.o.Firmware); w != "" && r.partition == nil {
 				level, words = session.Warn, words+"; "+w
 			}
-			r.step(session.StepPlan, level, words, nil)
+			r.planned(level, words)
 			for _, w := range plan.Warnings() {
 				r.o.Log.Warn("plan: "+w, "disk", r.disk.Path)
 			}
 		},
-		Tabled:   func(same bool) { r.step(session.StepTable, session.Info, tableWords(r.cfg, same), nil) },
+		Tabled:   func(same bool) { r.step(session.StepTable, session.Info, r.tableWords(same), nil) },
 		Wrong:    r.wrong,
 		Progress: r.progress,
 	}
@@ -285,9 +295,12 @@ func (r *run) step(step, level, message string, p *session.Progress) {
 
 func (r *run) planWords(same, delta bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "image %s (%d chunks, %s compressed, of a disk of %s) goes to %s",
-		r.d.Image.Name, len(r.idx.Chunks), diskrule.Bytes(r.idx.ObjectSize()), diskrule.Bytes(r.cfg.DiskSize),
-		diskrule.Describe(r.disk))
+	of := "disk"
+	if r.cfg.Origin != nil {
+		of = "partition"
+	}
+	fmt.Fprintf(&b, "image %s (%d chunks, %s compressed, of a %s of %s) goes to %s", r.d.Image.Name,
+		len(r.idx.Chunks), diskrule.Bytes(r.idx.ObjectSize()), of, diskrule.Bytes(r.cfg.DiskSize), r.where())
 	switch {
 	case delta && same:
 		b.WriteString("; the disk has this image's partition table already, so only what differs is received")
@@ -297,7 +310,11 @@ func (r *run) planWords(same, delta bool) string {
 	return b.String()
 }
 
-func tableWords(cfg *image.Config, same bool) string {
+func (r *run) tableWords(same bool) string {
+	cfg := r.cfg
+	if r.partition != nil {
+		return "the partition table stays as it is"
+	}
 	kind := map[string]string{"gpt": "GPT", "dos": "MBR"}[cfg.Table.Kind]
 	if kind == "" {
 		return "the image has no partition table; the disk is written as a whole"

@@ -3,6 +3,7 @@ package imaging
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,7 @@ type world struct {
 	target *imagetest.Memory
 	inUse  string
 	reread []int
+	result json.RawMessage // of the last Result
 	grown  []restore.Growth
 	grow   error           // of growing
 	chosen *session.DiskID // by the session on this node
@@ -154,6 +156,10 @@ func (w *world) Step(step, level, message string, p *session.Progress) {
 	w.steps = append(w.steps, level+" "+step+" "+message)
 }
 
+func (w *world) Result(step, level, message string, result json.RawMessage) {
+	w.result = result
+	w.Step(step, level, message, nil)
+}
 func (w *world) Refused(chunk int, message string) {
 	w.Step(session.StepChunk, session.Warn, fmt.Sprintf("[%d] %s", chunk, message), nil)
 }

@@ -38,6 +38,9 @@ type fake struct {
 	flush   error
 	left    chan string // how the machine left; nothing runs after it
 	stopped context.Context
+	// result is what restore gives; nil: of a whole disk. mentions are files that name what is gone.
+	result   *imaging.Result
+	mentions []string
 }
 
 func (f *fake) note(format string, args ...any) {
@@ -92,9 +95,10 @@ func (f *fake) leave(how string, err error) error {
 	runtime.Goexit() // the machine is off
 	return nil
 }
-func (f *fake) Kexec() error    { return f.leave("KEXEC", f.kexec) }
-func (f *fake) Reboot() error   { return f.leave("REBOOT", f.reboot) }
-func (f *fake) Poweroff() error { return f.leave("POWEROFF", nil) }
+func (f *fake) Kexec() error                                       { return f.leave("KEXEC", f.kexec) }
+func (f *fake) Mentions(*imaging.Result, string) ([]string, error) { return f.mentions, nil }
+func (f *fake) Reboot() error                                      { return f.leave("REBOOT", f.reboot) }
+func (f *fake) Poweroff() error                                    { return f.leave("POWEROFF", nil) }
 
 func (f *fake) run(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
 	f.note("restore %s", d.Image.Name)
@@ -102,6 +106,9 @@ func (f *fake) run(ctx context.Context, d *session.Descriptor, casts <-chan *ses
 		if err := f.restore(ctx, d, casts); err != nil {
 			return nil, err
 		}
+	}
+	if f.result != nil {
+		return f.result, nil
 	}
 	return &imaging.Result{}, nil
 }
@@ -326,4 +333,22 @@ func TestNewCast(t *testing.T) {
 	})
 	check(t, got, "session s-a", "restore a", fmt.Sprintf("cast %v", &session.Cast{ID: 2}), "cast <nil>",
 		"info entry made", "info boot poweroff: as the session asks", "flush", "POWEROFF")
+}
+
+// TestPartitionRestored leaves the machine's boot entries alone, and says what on the disk names the file system that
+// is gone.
+func TestPartitionRestored(t *testing.T) {
+	const gone = "only partition 2 was restored: the firmware's boot entries and the disk's boot code are as they were"
+	for want, f := range map[string]*fake{
+		"info entry " + gone: {result: &imaging.Result{Partition: 2}},
+		"warn entry " + gone + "; the file system abcd is gone, and is named by: /etc/fstab of partition 3": {
+			result:   &imaging.Result{Partition: 2, Gone: "abcd"},
+			mentions: []string{"/etc/fstab of partition 3"}},
+	} {
+		got := play(t, f, func(f *fake) {
+			f.descs <- restore(1, "a", nil)
+			<-f.left
+		})
+		check(t, got, "session s-a", "restore a", want, "prepare ", "info boot kexec: Debian", "flush", "KEXEC")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/efiboot"
@@ -38,6 +39,11 @@ func (j *job) Leave(ctx context.Context, exit *node.Exit) {
 // enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself
 // is said to be one.
 func (j *job) enter(ctx context.Context) {
+	if j.result.Partition > 0 {
+		level, words := j.partitionWords()
+		j.o.Report.Step(session.StepEntry, level, words, nil)
+		return
+	}
 	level := session.Info
 	words, err := j.guardedEntry(ctx)
 	switch {
@@ -47,6 +53,29 @@ func (j *job) enter(ctx context.Context) {
 		level, words = session.Warn, err.Error()
 	}
 	j.o.Report.Step(session.StepEntry, level, words, nil)
+}
+
+// partitionWords say what starts a machine of which one partition was restored, and what on its disk looks for the file
+// system that was in it before.
+func (j *job) partitionWords() (level, words string) {
+	level = session.Info
+	words = fmt.Sprintf("only partition %d was restored: the firmware's boot entries and the disk's boot code are as "+
+		"they were", j.result.Partition)
+	if j.result.Gone == "" {
+		return level, words
+	}
+	files, err := j.o.Boot.Mentions(j.result, j.result.Gone)
+	switch {
+	case err != nil:
+		level = session.Warn
+		words += fmt.Sprintf("; whether something on the disk names the file system %s, which is gone, is not known: %v",
+			j.result.Gone, err)
+	case len(files) > 0:
+		level = session.Warn
+		words += fmt.Sprintf("; the file system %s is gone, and is named by: %s", j.result.Gone,
+			strings.Join(files, ", "))
+	}
+	return level, words
 }
 
 // guardedEntry keeps a panic, which would be a bug, from taking a good restore with it.

@@ -23,6 +23,8 @@ type Booter interface {
 	Prepare(ctx context.Context, r *imaging.Result, appendix string) (string, error)
 	// Kexec starts what Prepare loaded; it returns only when that failed.
 	Kexec() error
+	// Mentions lists the files of the disk's systems that name the UUID.
+	Mentions(r *imaging.Result, uuid string) ([]string, error)
 }
 
 // Reporter takes the steps that come after the restore itself.
@@ -82,7 +84,7 @@ func (j *job) Unfinished() string { return "stopped before the disk was complete
 
 // sameWork tells whether nd is d with at most another cast, so that what is on the disk already stays of use.
 func sameWork(d, nd *session.Descriptor) bool {
-	return nd.Action == session.Restore && nd.Session == d.Session && nd.Image.Manifest == d.Image.Manifest &&
+	return nd.Action == d.Action && string(nd.Job) == string(d.Job) && nd.Session == d.Session && nd.Image.Manifest == d.Image.Manifest &&
 		*nd.Target == *d.Target
 }
 

@@ -229,6 +229,9 @@ func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[
 
 func (b *Builder) complete(cfg *Config) {
 	cfg.V, cfg.DiskSize = ConfigVersion, b.index.DiskSize
+	if cfg.Origin != nil {
+		cfg.V = PartitionVersion
+	}
 	cfg.Chunks, cfg.Stored, cfg.Zeros = len(b.index.Chunks), 0, 0
 	for i := range b.index.Chunks {
 		for _, e := range b.index.Chunks[i].Extents {

@@ -12,8 +12,12 @@ import (
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
-// ConfigVersion is the version of Config that this package writes and reads.
+// ConfigVersion is the version of Config that this package writes for a disk.
 const ConfigVersion = 1
+
+// PartitionVersion is that of an image of one partition: a reader from before them refuses it, where it would take it
+// for a disk and write it over one.
+const PartitionVersion = 2
 
 // MaxConfig bounds, in bytes, a config blob.
 const MaxConfig = 4 << 20
@@ -44,6 +48,9 @@ type Config struct {
 	// EFI is what the disk's EFI system partitions have for UEFI firmware to start; nil when there are none, and in
 	// images from before this was recorded.
 	EFI *EFI `json:"efi,omitempty"`
+	// Origin is where the partition was, in an image of one partition; nil in one of a disk. The disk of all other
+	// fields is then the partition, without a table.
+	Origin *Origin `json:"origin,omitempty"`
 	// Level of compression: fast, default, small, or Best. Frames that the store had already may be of another level,
 	// except in an image of Best.
 	Level  string `json:"level"`
@@ -63,6 +70,17 @@ type EFI struct {
 	// all others that are known; only a boot entry in the firmware's memory starts them
 	Loaders []string `json:"loaders,omitempty"`
 	Problem string   `json:"problem,omitempty"` // in words, when a partition could not be read
+}
+
+// Origin is the partition that an image was made of, in the table that it was in. A restore goes by none of it.
+type Origin struct {
+	Number   int    `json:"number"`
+	Start    int64  `json:"start"`     // bytes
+	DiskSize int64  `json:"disk_size"` // bytes of the whole disk
+	Table    string `json:"table"`     // gpt or dos
+	Type     string `json:"type"`
+	UUID     string `json:"uuid,omitempty"`
+	Name     string `json:"name,omitempty"`
 }
 
 // Partition is what is in a partition of the source. Sizes are in bytes.
@@ -134,8 +152,12 @@ func ParseConfig(b []byte) (*Config, error) {
 
 func (c *Config) check() error {
 	switch {
-	case c.V != ConfigVersion:
-		return fmt.Errorf("it has version %d; this program reads version %d", c.V, ConfigVersion)
+	case c.V != ConfigVersion && c.V != PartitionVersion:
+		return fmt.Errorf("it has version %d; this program reads versions %d and %d", c.V, ConfigVersion,
+			PartitionVersion)
+	case (c.V == PartitionVersion) != (c.Origin != nil):
+		return fmt.Errorf("version %d is that of an image of one partition, and version %d of one of a disk",
+			PartitionVersion, ConfigVersion)
 	case c.DiskSize < 0 || c.DiskSize > maxDisk:
 		return fmt.Errorf("a disk of %d bytes", c.DiskSize)
 	case c.SectorSize < 512 || c.SectorSize > 65536 || c.SectorSize&(c.SectorSize-1) != 0:
@@ -154,10 +176,30 @@ func (c *Config) check() error {
 	if b, err := hex.DecodeString(c.Content); err != nil || len(b) != 32 {
 		return fmt.Errorf("content sum %q is not 64 hex digits", c.Content)
 	}
+	if err := c.checkOrigin(); err != nil {
+		return err
+	}
 	if e := c.EFI; e != nil && len(e.Fallbacks)+len(e.Loaders) > maxPrograms {
 		return fmt.Errorf("%d programs for UEFI firmware, more than %d", len(e.Fallbacks)+len(e.Loaders), maxPrograms)
 	}
 	return c.checkPartitions()
+}
+
+func (c *Config) checkOrigin() error {
+	o := c.Origin
+	switch {
+	case o == nil:
+		return nil
+	case c.Table.Kind != "none" || c.Table.Refused:
+		return fmt.Errorf("an image of one partition has a partition table of kind %q", c.Table.Kind)
+	case o.Number < 1 || o.Start <= 0 || o.DiskSize > maxDisk || o.Start > o.DiskSize ||
+		c.DiskSize > o.DiskSize-o.Start:
+		return fmt.Errorf("partition %d (%d bytes from %d) did not lie on a disk of %d bytes", o.Number, c.DiskSize,
+			o.Start, o.DiskSize)
+	case o.Table != "gpt" && o.Table != "dos":
+		return fmt.Errorf("the partition was in a table of kind %q", o.Table)
+	}
+	return nil
 }
 
 // maxPrograms bounds what EFI lists.

@@ -130,9 +130,14 @@ func (d *Descriptor) Validate() error {
 	if err := d.Target.Check(); err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	switch d.Action {
-	case Restore:
-	case Capture:
+	if d.OfPartition() {
+		if _, err := ParsePartitionJob(d.Job); err != nil {
+			return fmt.Errorf("descriptor: %w", err)
+		}
+	}
+	switch {
+	case restores(d.Action):
+	case captures(d.Action):
 		if err := d.Upload.check(); err != nil {
 			return err
 		}
@@ -169,7 +174,7 @@ func (d *Descriptor) checkBoot() error {
 	switch d.Boot.Method {
 	case BootReboot, BootPoweroff, BootStay:
 	case BootKexec:
-		if d.Action != Restore {
+		if !restores(d.Action) {
 			return fmt.Errorf("descriptor: the action %s restores nothing that kexec could start", d.Action)
 		}
 	default:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/volume/partition"
 )
 
 // captureFlags are what import and capture share.
@@ -20,6 +21,8 @@ type captureFlags struct {
 	scratch             string
 	ref                 string
 	contained           string // that the device holds a file, in words
+	partition           string
+	by                  *partition.By // partition, parsed; nil: the whole disk
 }
 
 func (c *captureFlags) register(cmd *cobra.Command) {
@@ -65,6 +68,12 @@ func (c *captureFlags) check() error {
 	}
 	if err := image.CheckName(c.name); err != nil {
 		return usage("%w", err)
+	}
+	if c.partition != "" {
+		var err error
+		if c.by, err = parseBy(c.partition); err != nil {
+			return err
+		}
 	}
 	return nil
 }

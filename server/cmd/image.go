@@ -39,7 +39,7 @@ An IMAGE is named by its name, or by its digest, of which the first 12 digits ar
 		"work on the images of the server with this API ($DISKCAST_SERVER)")
 	cmd.AddCommand(imageImport(e), imageCapture(e), imageExport(e), imageList(e), imageShow(e), imageDiff(e),
 		imageVerify(e), imageRestore(e),
-		imageOptimize(e), imageTag(e), imageRemove(e), imageGC(e), imagePush(e), imagePull(e))
+		imageOptimize(e), imageCut(e), imageTag(e), imageRemove(e), imageGC(e), imagePush(e), imagePull(e))
 	return cmd
 }
 

@@ -68,8 +68,12 @@ func imageCapture(e *env) *cobra.Command {
 		Short: "Capture a disk of this machine as an image",
 		Long: `Capture a disk of this machine as an image, and verify what was stored. A disk in use is refused: mounted, in whatever namespace,
 swap, part of an LVM, RAID or dm device, or open for writing. --live takes it all the same; the image is then of many different
-moments and says so. A disk of a node is captured by ` + "`diskcast session create --capture`" + `.`,
+moments and says so. A disk of a node is captured by ` + "`diskcast session create --capture`" + `.
+
+With --partition only one partition is captured, by its number, name=NAME in a GPT or uuid=PARTUUID: such an image goes
+into a partition of any disk (` + "`diskcast session create --partition`" + `), and never over a whole one.`,
 		Example: `  diskcast image capture /dev/sdb golden
+  diskcast image capture --partition 2 /dev/sdb golden-root
   diskcast image capture /dev/sdb golden-2 --parent golden --level fast`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -80,6 +84,7 @@ moments and says so. A disk of a node is captured by ` + "`diskcast session crea
 			return e.importForeign(cmd.Context(), a[0], &c)
 		},
 	}
+	cmd.Flags().StringVar(&c.partition, "partition", "", "capture only this: a number, name=NAME or uuid=PARTUUID")
 	c.register(cmd)
 	return cmd
 }
@@ -196,7 +201,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	began := time.Now()
 	bar := e.Progress("reading " + path)
 	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers,
-		Survey:  survey,
+		Survey: survey, Partition: c.by,
 		Created: began.UTC(), Log: e.quiet(), Progress: bar.Update}
 	if held != nil {
 		o.Users, o.Check = held.Users, held.Changed
@@ -264,7 +269,7 @@ func (e *env) verifyStored(ctx context.Context, st *image.Store, digest, name st
 // unrecognised is a note for a disk that may be none.
 func unrecognised(r *capture.Result) []string {
 	c := r.Config
-	if r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
+	if c.Origin != nil || r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
 		return nil
 	}
 	return []string{"Neither a partition table nor a file system was recognised. An archive, or an image of another " +

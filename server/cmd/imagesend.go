@@ -47,10 +47,11 @@ func (e *env) importOf(path string, c *captureFlags, level string, grid, disk in
 func (e *env) captureThere(ctx context.Context, path string, src io.ReaderAt, size int64, sector int, c *captureFlags,
 	survey []capture.SurveyOption, held *capture.Source,
 	notes []string) error {
-	d, err := capture.Survey(src, size, sector, survey...)
+	d, src, err := capture.Look(src, size, sector, c.by, survey...)
 	if err != nil {
 		return fmt.Errorf("capture of %s: %w", path, err)
 	}
+	size = d.Config.DiskSize
 	if held != nil && len(held.Users) > 0 {
 		d.Table.Notes = append(d.Table.Notes, capture.LiveNote(held.Users))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/cmd/ui"
@@ -89,6 +90,9 @@ func (e *env) showImage(im *doc.Image) error {
 			c.Level)},
 		{"chunks", fmt.Sprintf("%d of up to %s, in %d frames, in %d data blobs", im.Chunks, units.Bytes(im.Grid),
 			im.Frames, im.DataBlobs())},
+	}
+	if of := capture.Words(c); of != "" {
+		rows = append(rows, []string{"made of", of})
 	}
 	if len(shared) == 0 {
 		rows = append(rows, []string{"shared", "with no other image of this store"})

@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -20,7 +22,7 @@ import (
 func imageRestore(e *env) *cobra.Command {
 	var o restore.LocalOptions
 	var yes, grow bool
-	var size string
+	var size, part string
 	var sector int
 	cmd := &cobra.Command{
 		Use:   "restore IMAGE TARGET",
@@ -32,10 +34,14 @@ asked about first, unless --yes is given. A target that is in use is refused.
 On a target that is larger than the image's disk, the last partition is given the rest, and after everything was
 written and verified its file system (ext2, ext3, ext4, XFS or btrfs) is grown by this machine's kernel, which takes
 root; where that cannot be, a warning says what is left to be done. --grow=false leaves all sizes as they are. A
-smaller target will do if no partition's file system reaches beyond its end.`,
+smaller target will do if no partition's file system reaches beyond its end.
+
+With --partition, the image goes into one partition of the target (by its number, name=NAME in a GPT or uuid=PARTUUID):
+nothing else of it is written, its partition table stays as it is. Nothing on the whole disk may be in use.`,
 		Example: `  diskcast image restore debian /dev/sdb --verify
   diskcast image restore debian disk.img --size 20G
-  diskcast image restore debian /dev/sdb --delta --yes`,
+  diskcast image restore debian /dev/sdb --delta --yes
+  diskcast image restore debian-root /dev/sdb --partition 2 --verify`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if e.remote() {
@@ -53,6 +59,12 @@ smaller target will do if no partition's file system reaches beyond its end.`,
 			switch {
 			case device && size != "":
 				return usage("--size is for files: %s has a size of its own", a[1])
+			case part != "" && info == nil:
+				return usage("%s is not there: a partition is of a disk with a partition table", a[1])
+			case part != "" && size != "":
+				return usage("--size does not go with --partition: the target has its size already")
+			case part != "" && !device:
+				to.SectorSize = cmp.Or(sector, im.Config().SectorSize)
 			case !device:
 				if to.Size, err = parseSize(size); err != nil {
 					return err
@@ -69,8 +81,12 @@ smaller target will do if no partition's file system reaches beyond its end.`,
 				return fmt.Errorf("target: %w", err)
 			}
 			if !yes && (device || info != nil && info.Size() > 0) {
+				what := a[1]
+				if part != "" {
+					what = "partition " + part + " of " + what
+				}
 				if err := e.confirm(fmt.Sprintf("All data on %s will be overwritten with image %s. Type yes to go on: ",
-					a[1], a[0])); err != nil {
+					what, a[0])); err != nil {
 					return err
 				}
 			}
@@ -82,10 +98,18 @@ smaller target will do if no partition's file system reaches beyond its end.`,
 				o.Plan = append(o.Plan, restore.Grow())
 			}
 			r := &localRestore{env: e, image: a[0], target: a[1], o: o}
-			return r.run(cmd.Context(), im, t)
+			if part == "" {
+				return r.run(cmd.Context(), im, t, t)
+			}
+			w, err := r.into(t, im, part)
+			if err != nil {
+				return errors.Join(fmt.Errorf("nothing was written to %s: %w", a[1], err), t.Close())
+			}
+			return r.run(cmd.Context(), im, t, w)
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&part, "partition", "", "write only this partition: a number, name=NAME or uuid=PARTUUID")
 	f.BoolVar(&o.Delta, "delta", false, "hash the target first and write only what differs")
 	f.BoolVar(&o.Verify, "verify", false, "read back and compare")
 	f.IntVar(&o.Workers, "workers", 0, "goroutines that decode and write (default: one for each CPU)")
@@ -104,8 +128,25 @@ type localRestore struct {
 	growth        restore.Growth
 }
 
-// run restores to t, closes it, and grows what the plan made room for.
-func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Target) error {
+// into finds the partition, which is all of the target that is written then.
+func (r *localRestore) into(t restore.Target, im *image.Image, which string) (restore.Target, error) {
+	by, err := parseBy(which)
+	if err != nil {
+		return nil, err
+	}
+	p, err := restore.OpenPartition(t, *by)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range p.Warnings(im.Config()) {
+		r.Warn(w)
+	}
+	r.o.Plan = append(r.o.Plan, p.Options()...)
+	return p.Window, nil
+}
+
+// run restores to w, which is t or a part of it, closes t, and grows what the plan made room for.
+func (r *localRestore) run(ctx context.Context, im *image.Image, t, w restore.Target) error {
 	bars := &ui.Steps{UI: &r.UI, Target: r.target}
 	r.o.Progress = bars.Update
 	r.o.Planned = func(p *restore.Plan) {
@@ -119,7 +160,7 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t restore.Targe
 	}
 	r.o.Wrong = func(e *restore.MismatchError) { r.Warn(e.Error() + "; what differs is written once more") }
 	began := time.Now()
-	st, err := restore.Local(ctx, im, t, r.o)
+	st, err := restore.Local(ctx, im, w, r.o)
 	bars.Close()
 	if err == nil {
 		// While it is open: nobody else can use the disk then, so the kernel cannot refuse because it is in use.

@@ -31,7 +31,7 @@ func sessionCommand(e *env) *cobra.Command {
 
 func sessionCreate(e *env) *cobra.Command {
 	var spec doc.Spec
-	var nodes, disk, rate, boot, kernelArgs, gaps string
+	var nodes, disk, rate, boot, kernelArgs, gaps, part string
 	var maxWait, giveUp time.Duration
 	var watch, grow bool
 	cmd := &cobra.Command{
@@ -51,6 +51,11 @@ On a disk that is larger than the image's, the last partition and its file syste
 grown to the end of the disk, after everything was written, and verified if that was asked for. --grow=false leaves
 all sizes as they are.
 
+With --partition 2=IMAGE, the image goes into partition 2 of the disk (or name=NAME, uuid=PARTUUID of it) instead, and
+nothing else on the disk is written: partition table, boot code and other partitions stay bit for bit. IMAGE is one of
+a partition, or IMAGE:3 partition 3 of one of a disk, which is cut out first. What starts then is up to the boot loader
+that the disk has. With --capture and --partition 2, only that partition becomes an image.
+
 With --capture, one node's disk becomes an image on the server instead: the node reads all that no file system calls
 free, and sends the chunks that no image of the server has. A node or server that is switched off in between goes on
 where it was.
@@ -66,10 +71,19 @@ first plan in the session chose stays the session's disk on that node, whatever 
 		Example: `  diskcast session create --image debian --nodes 30 --watch
   diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
   diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
-  diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot`,
+  diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot
+  diskcast session create --partition 2=debian-root --nodes 3 --disk only --verify --watch`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec.V = session.Version
+			if part != "" {
+				if spec.Image != "" {
+					return usage("--partition %s names the image that goes to the partition: leave --image out", part)
+				}
+				if err := setPartition(&spec, part); err != nil {
+					return err
+				}
+			}
 			if err := checkCreate(cmd, &spec); err != nil {
 				return err
 			}
@@ -92,10 +106,21 @@ first plan in the session chose stays the session's disk on that node, whatever 
 			if spec.Rate, err = parseRate(rate); err != nil {
 				return err
 			}
+			if spec.Kind == session.RestorePartition {
+				c, err := e.client()
+				if err != nil {
+					return err
+				}
+				if spec.Image, err = e.partitionImage(cmd.Context(), c.Library(), spec.Image); err != nil {
+					return err
+				}
+			}
 			return e.create(cmd.Context(), spec, watch)
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&part, "partition", "",
+		"PARTITION=IMAGE: write only this partition of the disk (2, name=NAME, uuid=PARTUUID); with --capture PARTITION")
 	f.StringVar(&spec.Image, "image", "", "image, by name or digest")
 	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
 	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")

@@ -16,6 +16,7 @@ const (
 	JobOptimize = "optimize" // compress an image again, better
 	JobPush     = "push"     // send an image to a registry
 	JobPull     = "pull"     // take an image from a registry
+	JobCut      = "cut"      // make an image of one partition of an image of a disk
 )
 
 // States of a job, besides Done, Failed and Cancelled.
@@ -28,16 +29,17 @@ type JobSpec struct {
 	// Key is chosen by who asks: the same key is the same job, so that a request whose answer was lost can be sent
 	// again. Empty: a new job.
 	Key      string `json:"key,omitempty"`
-	Image    string `json:"image,omitempty"`    // verify, optimize, push: name or digest
+	Image    string `json:"image,omitempty"`    // verify, optimize, push, cut: name or digest
 	Registry string `json:"registry,omitempty"` // push, pull: REGISTRY/REPOSITORY, and then :TAG or @DIGEST
 	// PlainHTTP says that the registry has no TLS (push, pull).
 	PlainHTTP bool   `json:"plain_http,omitempty"`
-	Name      string `json:"name,omitempty"`    // pull: of the image in the store
-	Again     bool   `json:"again,omitempty"`   // optimize: also what was optimized before
-	Workers   int    `json:"workers,omitempty"` // optimize: 0 is one for each CPU
-	Unnamed   bool   `json:"unnamed,omitempty"` // gc: also images without a name
-	Partial   bool   `json:"partial,omitempty"` // gc: also what is half fetched or half captured
-	DryRun    bool   `json:"dry_run,omitempty"` // gc: only say what would go
+	Name      string `json:"name,omitempty"`      // pull, cut: of the image in the store
+	Partition int    `json:"partition,omitempty"` // cut: by its number
+	Again     bool   `json:"again,omitempty"`     // optimize: also what was optimized before
+	Workers   int    `json:"workers,omitempty"`   // optimize: 0 is one for each CPU
+	Unnamed   bool   `json:"unnamed,omitempty"`   // gc: also images without a name
+	Partial   bool   `json:"partial,omitempty"`   // gc: also what is half fetched or half captured
+	DryRun    bool   `json:"dry_run,omitempty"`   // gc: only say what would go
 }
 
 // Check says what is wrong with the spec.
@@ -47,13 +49,13 @@ func (s *JobSpec) Check() error {
 	}
 	needs := map[string]struct{ image, registry, name bool }{
 		JobVerify: {image: true}, JobGC: {}, JobOptimize: {image: true}, JobPush: {image: true,
-			registry: true}, JobPull: {registry: true, name: true},
+			registry: true}, JobPull: {registry: true, name: true}, JobCut: {image: true, name: true},
 	}
 	need, known := needs[s.Kind]
 	optimize, gc := s.Kind == JobOptimize, s.Kind == JobGC
 	switch {
 	case !known:
-		return fmt.Errorf("job kind %.40q is none of verify, gc, optimize, push, pull", s.Kind)
+		return fmt.Errorf("job kind %.40q is none of verify, gc, optimize, push, pull, cut", s.Kind)
 	case len(s.Key) > 64 || len(s.Image) > 300 || len(s.Registry) > 600:
 		return errors.New("key, image or registry is too long")
 	case (s.Image != "") != need.image:
@@ -65,6 +67,8 @@ func (s *JobSpec) Check() error {
 	case s.PlainHTTP && !need.registry, (s.Again || s.Workers != 0) &&
 		!optimize, (s.Unnamed || s.Partial || s.DryRun) && !gc:
 		return fmt.Errorf("a setting does not go with a job of kind %s", s.Kind)
+	case (s.Partition != 0) != (s.Kind == JobCut) || s.Partition < 0:
+		return fmt.Errorf("a job of kind %s and the partition %d do not go together", s.Kind, s.Partition)
 	case s.Workers < 0 || s.Workers > 4096:
 		return fmt.Errorf("%d workers is not 0 to 4096", s.Workers)
 	}
@@ -100,6 +104,7 @@ type JobResult struct {
 	GC       *ImagesFreed    `json:"gc,omitempty"`
 	Optimize *ImageOptimized `json:"optimize,omitempty"`
 	Moved    *ImageMoved     `json:"moved,omitempty"` // push, pull
+	Cut      *ImageCut       `json:"cut,omitempty"`
 }
 
 // ImageVerified says that an image is whole.
@@ -127,6 +132,17 @@ type ImageOptimized struct {
 	After      int64    `json:"after"`
 	DoneBefore bool     `json:"done_before"` // there was nothing to do
 	Seconds    float64  `json:"seconds"`
+}
+
+// ImageCut is an image that was made of one partition of another.
+type ImageCut struct {
+	Image     string  `json:"image"` // of the disk
+	Partition int     `json:"partition"`
+	Name      string  `json:"name"` // of the new one
+	Digest    string  `json:"digest"`
+	Object    int64   `json:"object"` // bytes that a restore sends
+	Added     int64   `json:"added"`  // of them, bytes that the store did not have
+	Seconds   float64 `json:"seconds"`
 }
 
 // ImageMoved is an image that was brought to a registry or from there.

@@ -19,7 +19,7 @@ func (l *Local) Do(ctx context.Context, s doc.JobSpec, w Watch) (*doc.JobResult,
 	}
 	work := map[string]func(context.Context, *doc.JobSpec, *Watch) (*doc.JobResult, error){
 		doc.JobVerify: l.verify, doc.JobGC: l.gc, doc.JobOptimize: l.optimize, doc.JobPush: l.push,
-		doc.JobPull: l.pull,
+		doc.JobPull: l.pull, doc.JobCut: l.cut,
 	}[s.Kind]
 	r, err := work(ctx, &s, &w)
 	return r, Advised(err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/partition"
 )
 
 // Levels of compression.
@@ -55,6 +56,8 @@ type Options struct {
 	Without []string
 	// Survey are the options of Survey.
 	Survey []SurveyOption
+	// Partition is the only one that is captured; nil: the whole disk.
+	Partition *partition.By
 	// Created is written beside the name in the store, not into the image.
 	Created time.Time
 	// Notes are annotations beside the name in the store, not in the image.
@@ -83,6 +86,15 @@ type Result struct {
 // disk gives the same digest, whatever the number of workers, as long as the store has no other images whose chunks it
 // shares.
 func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o Options) (*Result, error) {
+	d, src, err := Look(src, size, sectorSize, o.Partition, o.Survey...)
+	if err != nil {
+		return nil, err
+	}
+	return Store(ctx, src, d, o)
+}
+
+// Store is Capture of what a survey found. It reads src, which has d.Config.DiskSize bytes.
+func Store(ctx context.Context, src io.ReaderAt, d *Disk, o Options) (*Result, error) {
 	if o.Store == nil {
 		return nil, fmt.Errorf("capture: no store to capture into")
 	}
@@ -91,11 +103,8 @@ func Capture(ctx context.Context, src io.ReaderAt, size int64, sectorSize int, o
 			return nil, err
 		}
 	}
+	size := d.Config.DiskSize
 	o.defaults(size)
-	d, err := Survey(src, size, sectorSize, o.Survey...)
-	if err != nil {
-		return nil, err
-	}
 	o.Log.Info("partition table", "kind", d.Table.Kind, "notes", d.Table.Notes)
 	for _, p := range d.Config.Partitions {
 		o.Log.Info("partition", "number", p.Number, "start", p.Start, "size", p.Size, "fs", p.FS, "used", p.Used,

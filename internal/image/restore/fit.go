@@ -143,7 +143,7 @@ func (p *Plan) fitWhole() error {
 			} else if grow.Can(fs.FS) {
 				p.growth = Growth{FS: fs.FS, From: p.cfg.DiskSize, To: p.size}
 			} else {
-				p.growth.Note = fmt.Sprintf("%q cannot be grown: %d bytes of the disk stay unused", fs.FS,
+				p.growth.Note = fmt.Sprintf("%q cannot be grown: %d bytes stay unused", fs.FS,
 					p.size-p.cfg.DiskSize)
 			}
 		}

@@ -19,6 +19,8 @@ type Plan struct {
 	size     int64
 	sector   int
 	grow     bool
+	number   int   // of the partition that is written; 0: a disk
+	start    int64 // of the partition on its disk
 	growth   Growth
 	table    *volume.Table  // as it will be on the target
 	pieces   []table.Piece  // the table, and a boot sector's copy that moved
@@ -38,6 +40,30 @@ type PlanOption func(*Plan)
 // Grow gives the last partition the space that a larger target has after it. Growth tells what came of it.
 func Grow() PlanOption { return func(p *Plan) { p.grow = true } }
 
+// InPartition says that the target is a partition of a disk, which begins at the byte start: see OpenPartition.
+func InPartition(number int, start int64) PlanOption {
+	return func(p *Plan) { p.number, p.start = number, start }
+}
+
+// kind refuses an image of a partition for a disk, and one of a disk for a partition.
+func (p *Plan) kind() error {
+	t := p.cfg.Table
+	switch {
+	case p.number == 0 && p.cfg.Origin != nil:
+		return fmt.Errorf("the image is of one partition (partition %d of a disk of %d bytes), and no image of a disk: "+
+			"name the partition that it goes to (`--partition`)", p.cfg.Origin.Number, p.cfg.Origin.DiskSize)
+	case p.number == 0:
+		return nil
+	case t.Kind != table.KindNone:
+		return fmt.Errorf("the image is of a disk with a partition table of its own, and would be a disk within a "+
+			"partition: take one of its %d partitions (`diskcast image cut IMAGE:NUMBER NAME`)", len(t.Partitions))
+	case t.Refused:
+		return errors.New("the image is of a disk whose partition table could not be believed, and not of a partition: " +
+			"capture one (`diskcast image capture --partition`)")
+	}
+	return nil
+}
+
 // TooSmallError says by how much a target is too small.
 type TooSmallError struct {
 	Need, Have int64 // bytes
@@ -45,7 +71,7 @@ type TooSmallError struct {
 }
 
 func (e *TooSmallError) Error() string {
-	return fmt.Sprintf("the target disk of %d bytes is too small by %d bytes: %s", e.Have, e.Need-e.Have, e.What)
+	return fmt.Sprintf("the target of %d bytes is too small by %d bytes: %s", e.Have, e.Need-e.Have, e.What)
 }
 
 // NewPlan checks the image against a target of size bytes with sectors of sectorSize. What it accepts can be written.
@@ -61,8 +87,14 @@ func NewPlan(cfg *image.Config, idx *image.Index, size int64, sectorSize int, o 
 	if sectorSize < 512 || sectorSize > 65536 || sectorSize&(sectorSize-1) != 0 {
 		return nil, fmt.Errorf("a target with sectors of %d bytes", sectorSize)
 	}
+	if err := p.kind(); err != nil {
+		return nil, err
+	}
 	if err := p.fit(); err != nil {
 		return nil, err
+	}
+	if p.number > 0 {
+		p.growth.Number, p.growth.Start = p.number, p.start
 	}
 	if err := p.sectors(); err != nil {
 		return nil, err

@@ -12,7 +12,9 @@ import (
 func All() jobs.Kinds {
 	return jobs.Kinds{
 		restore.Kind{},
+		restore.Partition{},
 		capture.Kind{},
+		capture.Partition{},
 		erase.Kind{},
 	}
 }

@@ -1,0 +1,161 @@
+package cmd
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/internal/volume/volumetest"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+const mebi = 1 << 20
+
+// parted is a disk of 64 MiB with three partitions, an ext4 in each.
+func parted(t *testing.T, dir, name, sizes string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, bytes.Repeat([]byte{0}, 64*mebi), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var args []string
+	for i, size := range strings.Fields(sizes) {
+		args = append(args, "-n", fmt.Sprintf("%d:0:+%s", i+1, size), "-c", fmt.Sprintf("%d:part%d", i+1, i+1))
+	}
+	volumetest.Run(t, "sgdisk", append(args, path)...)
+	start := int64(mebi)
+	for i, size := range strings.Fields(sizes) {
+		var n int64
+		fmt.Sscanf(size, "%dM", &n)
+		volumetest.Run(t, "mkfs.ext4", "-q", "-F", "-L", fmt.Sprint(name, i+1), "-d", "testdata",
+			"-E", fmt.Sprintf("offset=%d", start), path, fmt.Sprintf("%dM", n))
+		start += n * mebi
+	}
+	return path
+}
+
+// piece is a partition's bytes, as a file of its own.
+func piece(t *testing.T, disk string, start, size int64) string {
+	t.Helper()
+	b, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "part")
+	if err := os.WriteFile(path, b[start:start+size], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestPartitionCommands captures one partition and cuts the same out of an image of the disk; each goes into a partition
+// of another disk, of which no other byte changes, and e2fsck judges what came.
+func TestPartitionCommands(t *testing.T) {
+	need.Tools(t, "sgdisk", "mkfs.ext4", "e2fsck")
+	dir := t.TempDir()
+	source, target := parted(t, dir, "source", "8M 16M 8M"), parted(t, dir, "target", "16M 20M 16M")
+	run := func(out io.Writer, args ...string) error {
+		return Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader(""), out,
+			io.Discard)
+	}
+	must := func(args ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := run(&out, args...); err != nil {
+			t.Fatalf("%q: %v", args, err)
+		}
+		return out.String()
+	}
+	must("capture", "--partition", "name=part2", source, "alone")
+	must("capture", source, "disk", "--grid", "1M")
+	must("cut", "disk:2", "cutout")
+	if out := must("show", "cutout"); !strings.Contains(out, "partition 2 (16777216 bytes from 9437184) of a disk") {
+		t.Errorf("show says nothing of the disk:\n%s", out)
+	}
+	// On the grid nothing is stored twice, but for the partition's last cell.
+	var cut doc.ImageCut
+	if err := json.Unmarshal([]byte(must("cut", "disk:2", "again", "--json")), &cut); err != nil || cut.Added != 0 {
+		t.Errorf("%+v, %v", cut, err)
+	}
+	for i, image := range []string{"alone", "cutout"} {
+		before, err := os.ReadFile(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must("restore", image, target, "--partition", "2", "--grow=false", "--verify", "--yes")
+		after, err := os.ReadFile(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const start, size = 17 * mebi, 20 * mebi
+		if !bytes.Equal(before[:start], after[:start]) || !bytes.Equal(before[start+size:], after[start+size:]) {
+			t.Errorf("%s: bytes beside the partition were written", image)
+		}
+		if i == 0 && bytes.Equal(before, after) {
+			t.Error("nothing was restored")
+		}
+		volumetest.Run(t, "e2fsck", "-fn", piece(t, target, start, size))
+		volumetest.Run(t, "sgdisk", "-v", target)
+	}
+	digest := func() [32]byte {
+		b, err := os.ReadFile(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sha256.Sum256(b)
+	}
+	before := digest()
+	for want, args := range map[string][]string{
+		"image cut":        {"restore", "disk", target, "--partition", "2", "--yes"},
+		"one partition":    {"restore", "alone", target, "--yes"},
+		"no partition 7":   {"restore", "alone", target, "--partition", "7", "--yes"},
+		"neither a number": {"restore", "alone", target, "--partition", "seven", "--yes"},
+	} {
+		if err := run(io.Discard, args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+	}
+	// An image that is larger than the partition.
+	if err := run(io.Discard, "restore", "alone", source, "--partition", "1", "--yes"); err == nil ||
+		!strings.Contains(err.Error(), "too small") {
+		t.Errorf("into less than its file system: %v", err)
+	}
+	if digest() != before {
+		t.Error("what was refused was written")
+	}
+}
+
+func TestSetPartition(t *testing.T) {
+	for flag, want := range map[string]string{
+		"2=debian": `{"v":1,"number":2}`, "name=root=a/b:3": `{"v":1,"name":"root"}`, "uuid=AB=x": `{"v":1,"uuid":"ab"}`,
+	} {
+		spec := doc.Spec{}
+		if err := setPartition(&spec, flag); err != nil || string(spec.Job) != want ||
+			spec.Kind != session.RestorePartition || !slices.Contains([]string{"debian", "a/b:3", "x"}, spec.Image) {
+			t.Errorf("%s: %+v, %v", flag, spec, err)
+		}
+	}
+	for _, flag := range []string{"2", "=x", "name=root", "root=x", "0=x"} {
+		if err := setPartition(&doc.Spec{}, flag); err == nil {
+			t.Errorf("%s is taken", flag)
+		}
+	}
+	spec := doc.Spec{Capture: "root"}
+	if err := setPartition(&spec, "name=root"); err != nil || spec.Kind != session.CapturePartition {
+		t.Errorf("%+v, %v", spec, err)
+	}
+	for ref, want := range map[string]int{"a:3": 3, "a": 0, "a:b": 0, "a:-1": 0, "reg:5000/x:2": 2} {
+		if _, n := cutRef(ref); n != want {
+			t.Errorf("%s: %d", ref, n)
+		}
+	}
+}
