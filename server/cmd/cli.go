@@ -24,6 +24,7 @@ import (
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/cmd/castcmd"
 	"github.com/diskcast/diskcast/server/cmd/ui"
+	"github.com/diskcast/diskcast/server/config"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/library"
 )
@@ -136,12 +137,12 @@ The line from nothing to a lab of imaged machines:
 	})
 	f := root.PersistentFlags()
 	f.BoolVar(&e.JSON, "json", false, "print JSON")
-	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", "/var/lib/diskcast"),
+	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", config.Defaults().State),
 		"state directory of the server ($DISKCAST_STATE)")
 	f.BoolVar(&e.debug, "debug", false, "log more")
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
 		leaseCommand(e),
-		watchCommand(e), jobCommand(e), tokenCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
+		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
 }

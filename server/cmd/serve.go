@@ -1,14 +1,16 @@
 package cmd
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/server/config"
 	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/serve"
@@ -16,9 +18,8 @@ import (
 )
 
 func serveCommand(e *env) *cobra.Command {
-	var cfg serve.Config
-	var mode, loader, address, router, groups, rate, optimizing string
-	var dns []string
+	var file string
+	var set *config.Settings
 	cmd := &cobra.Command{
 		Use:   "serve --interface IF",
 		Short: "Serve network boot, casts and the API",
@@ -28,95 +29,92 @@ Beside a site's DHCP server, --dhcp proxy adds only what network boot needs. On 
 addresses as well; it looks for another one at the start, for 4 seconds, and is refused if there is one. With --dhcp
 off, the site's DHCP server sends machines to this one by itself.
 
+Each flag is also a key of a settings file, ` + config.DefaultFile + ` if it is there or the one that --config names;
+a flag wins over the file. ` + "`diskcast config example`" + ` prints one.
+
 Killed at any moment and started again, the server goes on with the sessions it had.`,
 		Example: `  diskcast serve --interface eth1
   diskcast serve --interface eth1 --dhcp full --dhcp-range 10.0.0.100-10.0.0.200 --state /srv/diskcast`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.State, cfg.Store, cfg.DHCP = e.state, e.store, dhcp.Mode(mode)
-			cfg.Log = slog.New(sluice.New(e.log().Handler()))
-			switch cfg.UEFI = dhcp.Loader(loader); cfg.UEFI {
-			case dhcp.Auto, dhcp.WithIPXE, dhcp.WithShim:
-			default:
-				return usage("--uefi-loader %q is none of auto, ipxe, shim", loader)
+			from, err := readSettings(file, cmd.Flags().Changed("config"))
+			if err != nil {
+				return &codeError{exitUsage, err}
 			}
-			if cfg.Interface == "" {
-				return usage("name the interface that the nodes are on with --interface")
-			}
-			switch cfg.DHCP {
-			case dhcp.Full:
-				if cfg.Range == "" {
-					return usage("--dhcp full needs --dhcp-range, such as 10.0.0.100-10.0.0.200")
-				}
-			case dhcp.Proxy, dhcp.Off:
-			default:
-				return usage("--dhcp %q is none of full, proxy, off", mode)
-			}
-			var err error
-			for _, x := range []struct {
-				flag, value string
-				into        *netip.Addr
-			}{{"--address", address, &cfg.Address}, {"--router", router, &cfg.Router}} {
-				if x.value == "" {
-					continue
-				}
-				if *x.into, err = netip.ParseAddr(x.value); err != nil || !x.into.Is4() {
-					return usage("%s %q is not an IPv4 address", x.flag, x.value)
+			if from != nil {
+				if err := from.Apply(cmd.Flags()); err != nil {
+					return &codeError{exitUsage, err}
 				}
 			}
-			for _, s := range dns {
-				a, err := netip.ParseAddr(s)
-				if err != nil || !a.Is4() {
-					return usage("--dns %q is not an IPv4 address", s)
-				}
-				cfg.DNS = append(cfg.DNS, a)
-			}
-			if cfg.Groups, err = netip.ParsePrefix(groups); err != nil || !cfg.Groups.Addr().Is4() ||
-				!cfg.Groups.Addr().IsMulticast() || cfg.Groups.Bits() < 9 {
-				return usage("--groups %q is not a multicast prefix such as %v", groups, cast.DefaultGroups)
-			}
-			if cfg.RateCap, err = parseRate(rate); err != nil {
-				return err
-			}
-			switch optimizing {
-			case "idle":
-				cfg.Optimize = true
-			case "off":
-			default:
-				return usage("--optimize %q is none of off, idle", optimizing)
-			}
-			cfg.Started = func(i serve.Info) { e.started(i) }
-			cfg.Version = Version
-			return serve.Run(cmd.Context(), cfg)
+			set.State, set.Debug = e.state, e.debug
+			return e.serve(cmd.Context(), set, from)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&cfg.Interface, "interface", "", "interface that the nodes are on")
-	f.StringVar(&address, "address", "", "the server's address on it, where it has several")
-	f.StringVar(&mode, "dhcp", string(dhcp.Proxy), "full, proxy (beside the site's DHCP server) or off")
-	f.StringVar(&loader, "uefi-loader", string(dhcp.Auto),
-		"what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: shim where the boot "+
-			"directory has it")
-	f.BoolVar(&cfg.AllowOtherDHCP, "allow-other-dhcp", false,
-		"give addresses although another DHCP server does on the same LAN (full)")
-	f.StringVar(&cfg.Range, "dhcp-range", "", "addresses to give, A-B (full)")
-	f.StringVar(&router, "router", "", "default router to give (full)")
-	f.StringSliceVar(&dns, "dns", nil, "name servers to give (full)")
-	f.DurationVar(&cfg.LeaseTime, "lease-time", 12*time.Hour,
-		"how long an address is given to a machine that booted from this server; others get a short lease that grows "+
-			"(full)")
-	f.StringVar(&cfg.BootDir, "boot-dir", "", "what mkimage laid out (default STATE/boot)")
-	f.StringVar(&e.store, "store", "", "image store (default STATE/images)")
-	f.BoolVar(&cfg.TFTP, "tftp", true, "serve the boot files over TFTP too")
-	f.StringVar(&cfg.HTTP, "http", ":8080", "address of the boot files over HTTP")
-	f.StringVar(&cfg.Listen, "listen", ":8443", "address of the API over HTTPS")
-	f.StringVar(&groups, "groups", cast.DefaultGroups.String(), "multicast groups to take casts' from")
-	f.BoolVar(&cfg.Querier, "querier", true,
-		"ask hosts for their multicast groups (IGMP, MLD) when nobody else on the LAN does")
-	f.StringVar(&optimizing, "optimize", "off",
-		"idle: compress images again, better, while no session runs, as image optimize does")
-	f.StringVar(&rate, "rate-cap", "", "bound on each cast's rate, such as 900M (bits a second; default: the link)")
+	set = config.Flags(cmd.Flags())
+	cmd.Flags().StringVar(&file, "config", config.DefaultFile, "settings file; none reads no file")
 	return cmd
+}
+
+// serve runs the server with the settings, which the file, if any, is a part of.
+func (e *env) serve(ctx context.Context, set *config.Settings, from *config.File) error {
+	cfg, err := serveConfig(set)
+	if err != nil {
+		return err
+	}
+	cfg.Log = slog.New(sluice.New(e.log().Handler()))
+	if from != nil {
+		cfg.Log.Info("settings read", "file", from.Name, "keys", len(from.Values))
+	}
+	cfg.Started = func(i serve.Info) { e.started(i) }
+	cfg.Version = Version
+	return serve.Run(ctx, *cfg)
+}
+
+// readSettings reads the file; nil when it is the one that need not be there, and is not.
+func readSettings(file string, named bool) (*config.File, error) {
+	if file == noSettings {
+		return nil, nil
+	}
+	f, err := config.Read(file)
+	if !named && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return f, err
+}
+
+// noSettings is the word that reads no settings file.
+const noSettings = "none"
+
+// serveConfig is what the settings say to the server.
+func serveConfig(set *config.Settings) (*serve.Config, error) {
+	wrong := (*config.ValueError)(nil)
+	switch err := set.Check(); {
+	case errors.As(err, &wrong):
+		return nil, usage("--%w", err)
+	case err != nil:
+		return nil, err
+	case set.Interface == "":
+		return nil, usage("name the interface that the nodes are on with --interface")
+	case dhcp.Mode(set.DHCP) == dhcp.Full && set.Range == "":
+		return nil, usage("--dhcp full needs --dhcp-range, such as 10.0.0.100-10.0.0.200")
+	}
+	cfg := &serve.Config{
+		State: set.State, Store: set.Store, BootDir: set.BootDir, Interface: set.Interface,
+		DHCP: dhcp.Mode(set.DHCP), UEFI: dhcp.Loader(set.Loader), Range: set.Range, LeaseTime: set.LeaseTime,
+		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, Listen: set.Listen,
+		Querier: set.Querier, Optimize: set.Optimize == "idle",
+	}
+	// Check has read them all once.
+	cfg.Address, _ = netip.ParseAddr(set.Address)
+	cfg.Router, _ = netip.ParseAddr(set.Router)
+	for _, s := range set.DNS {
+		a, _ := netip.ParseAddr(s)
+		cfg.DNS = append(cfg.DNS, a)
+	}
+	cfg.Groups, _ = netip.ParsePrefix(set.Groups)
+	var err error
+	cfg.RateCap, err = parseRate(set.RateCap)
+	return cfg, err
 }
 
 func (e *env) started(i serve.Info) {

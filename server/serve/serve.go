@@ -28,6 +28,7 @@ import (
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/netboot/solicit"
 	"github.com/diskcast/diskcast/server/netboot/udpport"
+	"github.com/diskcast/diskcast/server/serve/notify"
 	"github.com/diskcast/diskcast/server/serve/task"
 	"github.com/diskcast/diskcast/server/store"
 	"github.com/diskcast/diskcast/server/web"
@@ -183,7 +184,11 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, eng.Boots, see.fetch, log.With("task", "tftp")))
 	}
+	// Nodes waits for the engine's lock: an engine that hangs does not answer.
+	manager := notify.New(func() { eng.Nodes() }, log.With("task", "service manager"))
+	tasks = append(tasks, manager)
 	return task.Run(ctx, log, func() {
+		manager.Started(fmt.Sprintf("serves on %s, API at %s", info.Interface, info.Server))
 		if cfg.Started != nil {
 			cfg.Started(*info)
 		}

@@ -1,0 +1,91 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/server/config"
+)
+
+func configCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Print and check the settings file of serve",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(configExampleCommand(e), configCheckCommand(e))
+	return cmd
+}
+
+func configExampleCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "example",
+		Short:   "Print a settings file with each key, its default and its unit",
+		Example: "  diskcast config example >" + config.DefaultFile,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if !e.JSON {
+				return config.WriteExample(e.Out)
+			}
+			var b strings.Builder
+			if err := config.WriteExample(&b); err != nil {
+				return err
+			}
+			return e.Doc(map[string]string{"example": b.String()})
+		},
+	}
+}
+
+// checkedSettings is what `config check --json` prints.
+type checkedSettings struct {
+	File string              `json:"file"`
+	Keys map[string][]string `json:"keys"` // what is in the file
+}
+
+func configCheckCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Look for mistakes in a settings file",
+		Long: `Look for mistakes in a settings file, ` + config.DefaultFile + ` if none is named: keys that there are not, values
+of another type, values that mean nothing, settings that contradict each other. Each is named with its line.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := config.DefaultFile
+			if len(args) > 0 {
+				name = args[0]
+			}
+			f, err := config.Read(name)
+			if err != nil {
+				return err
+			}
+			set := f.Settings()
+			if set.Interface == "" {
+				e.Note(name + " has no interface: serve then wants --interface")
+				set.Interface = "one of the command line's"
+			}
+			if _, err := serveConfig(set); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if e.JSON {
+				d := checkedSettings{File: name, Keys: map[string][]string{}}
+				for _, v := range f.Values {
+					d.Keys[v.Name] = v.Words
+				}
+				return e.Doc(d)
+			}
+			w := tabwriter.NewWriter(e.Out, 0, 0, 2, ' ', 0)
+			for _, v := range f.Values {
+				fmt.Fprintf(w, "%s\t%s\n", v.Name, strings.Join(v.Words, ", "))
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.Out, "%s: no mistake found\n", name)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,122 @@
+// Package config is what `diskcast serve` can be told: one table of settings, from which come its flags, the keys of its
+// file diskcast.toml, and the example of that file.
+//
+// A flag on the command line wins over the file, and the file over the default. The file is TOML without tables; its
+// keys are called as the flags are.
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// DefaultFile is the file that serve reads when it is there and no other is named.
+const DefaultFile = "/etc/diskcast/diskcast.toml"
+
+// Settings is what serve was told, as it is written; Check has looked at each value.
+type Settings struct {
+	State, Store, BootDir string
+	Interface, Address    string
+	DHCP, Range, Router   string
+	Loader                string
+	HTTP, Listen, Groups  string
+	Optimize, RateCap     string
+	DNS                   []string
+	AllowOtherDHCP, Debug bool
+	TFTP, Querier         bool
+	LeaseTime             time.Duration
+}
+
+// Setting is one line of the table.
+type Setting struct {
+	Name  string // of the flag and of the key
+	About string // what the flag's help says
+	Unit  string // what a value looks like, for the example
+	// at is where the value is: a *string, *bool, *[]string or *time.Duration.
+	at func(*Settings) any
+	// check looks at one value as it is written; nil: any will do.
+	check func(string) error
+	// path is set for names of files, which the settings file must write whole: serve's folder is none to rely on.
+	path bool
+	// global is set for flags that all commands have.
+	global bool
+	// env is the variable of the environment that wins over the file.
+	env string
+}
+
+// Find returns the setting of that name, or nil.
+func Find(name string) *Setting {
+	for i := range table {
+		if table[i].Name == name {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// Names lists all settings, in the order of the table.
+func Names() []string {
+	names := make([]string, len(table))
+	for i, s := range table {
+		names[i] = s.Name
+	}
+	return names
+}
+
+// Flags adds a flag for each setting but the global ones, with its default, and returns what they set.
+func Flags(f *pflag.FlagSet) *Settings {
+	values := Defaults()
+	for _, s := range table {
+		if s.global {
+			continue
+		}
+		switch p := s.at(values).(type) {
+		case *string:
+			f.StringVar(p, s.Name, *p, s.About)
+		case *bool:
+			f.BoolVar(p, s.Name, *p, s.About)
+		case *[]string:
+			f.StringSliceVar(p, s.Name, *p, s.About)
+		case *time.Duration:
+			f.DurationVar(p, s.Name, *p, s.About)
+		}
+	}
+	return values
+}
+
+// ValueError says which setting has a value that means nothing.
+type ValueError struct {
+	Name, Value string
+	Err         error
+}
+
+func (e *ValueError) Error() string { return fmt.Sprintf("%s %q %v", e.Name, e.Value, e.Err) }
+func (e *ValueError) Unwrap() error { return e.Err }
+
+// Check looks at each value by itself; the first that means nothing is a *ValueError.
+func (v *Settings) Check() error {
+	for _, s := range table {
+		if s.check == nil {
+			continue
+		}
+		for _, word := range words(s.at(v)) {
+			if err := s.check(word); err != nil {
+				return &ValueError{Name: s.Name, Value: word, Err: err}
+			}
+		}
+	}
+	return nil
+}
+
+// words are the texts of a value.
+func words(p any) []string {
+	switch p := p.(type) {
+	case *string:
+		return []string{*p}
+	case *[]string:
+		return *p
+	}
+	return nil
+}

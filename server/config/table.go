@@ -1,0 +1,132 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
+)
+
+// Defaults are the settings of a server that was told nothing.
+func Defaults() *Settings {
+	return &Settings{
+		State: "/var/lib/diskcast", DHCP: string(dhcp.Proxy), Loader: string(dhcp.Auto), HTTP: ":8080",
+		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", TFTP: true, Querier: true,
+		LeaseTime: 12 * time.Hour,
+	}
+}
+
+const addressUnit = `an IPv4 address, such as "10.0.0.1"`
+
+var table = []Setting{
+	{Name: "interface", About: "interface that the nodes are on", Unit: `the name of an interface, such as "eth1"`,
+		at: func(v *Settings) any { return &v.Interface }},
+	{Name: "address", About: "the server's address on it, where it has several", Unit: addressUnit,
+		at: func(v *Settings) any { return &v.Address }, check: address},
+	{Name: "dhcp", About: "full, proxy (beside the site's DHCP server) or off", Unit: "a word",
+		at: func(v *Settings) any { return &v.DHCP }, check: oneOf("full", "proxy", "off")},
+	{Name: "dhcp-range", About: "addresses to give, A-B (full)",
+		Unit: `two IPv4 addresses, such as "10.0.0.100-10.0.0.200"`,
+		at:   func(v *Settings) any { return &v.Range }},
+	{Name: "router", About: "default router to give (full)", Unit: addressUnit,
+		at: func(v *Settings) any { return &v.Router }, check: address},
+	{Name: "dns", About: "name servers to give (full)", Unit: `a list of IPv4 addresses, such as ["10.0.0.1"]`,
+		at: func(v *Settings) any { return &v.DNS }, check: addressOnly},
+	{Name: "lease-time", About: "how long an address is given to a machine that booted from this server; others get " +
+		"a short lease that grows (full)", Unit: `a duration in h, m and s, such as "12h" or "1h30m"`,
+		at: func(v *Settings) any { return &v.LeaseTime }},
+	{Name: "allow-other-dhcp", About: "give addresses although another DHCP server does on the same LAN (full)",
+		Unit: "true or false", at: func(v *Settings) any { return &v.AllowOtherDHCP }},
+	{Name: "uefi-loader", About: "what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: shim " +
+		"where the boot directory has it", Unit: "a word",
+		at: func(v *Settings) any { return &v.Loader }, check: oneOf("auto", "ipxe", "shim")},
+	{Name: "state", About: "state directory of the server", Unit: "a whole path", path: true, global: true,
+		env: "DISKCAST_STATE", at: func(v *Settings) any { return &v.State }},
+	{Name: "boot-dir", About: "what mkimage laid out (default STATE/boot)", Unit: "a whole path", path: true,
+		at: func(v *Settings) any { return &v.BootDir }},
+	{Name: "store", About: "image store (default STATE/images)", Unit: "a whole path", path: true,
+		at: func(v *Settings) any { return &v.Store }},
+	{Name: "tftp", About: "serve the boot files over TFTP too", Unit: "true or false",
+		at: func(v *Settings) any { return &v.TFTP }},
+	{Name: "http", About: "address of the boot files over HTTP", Unit: `HOST:PORT, or ":PORT" for all addresses`,
+		at: func(v *Settings) any { return &v.HTTP }, check: hostPort},
+	{Name: "listen", About: "address of the API over HTTPS", Unit: `HOST:PORT, or ":PORT" for all addresses`,
+		at: func(v *Settings) any { return &v.Listen }, check: hostPort},
+	{Name: "groups", About: "multicast groups to take casts' from", Unit: "an IPv4 prefix of at least 9 bits",
+		at: func(v *Settings) any { return &v.Groups }, check: groups},
+	{Name: "querier", About: "ask hosts for their multicast groups (IGMP, MLD) when nobody else on the LAN does",
+		Unit: "true or false", at: func(v *Settings) any { return &v.Querier }},
+	{Name: "rate-cap", About: "bound on each cast's rate, such as 900M (bits a second; default: the link)",
+		Unit: `bits a second with K, M or G, such as "900M"; "" is the link's rate`,
+		at:   func(v *Settings) any { return &v.RateCap }, check: rate},
+	{Name: "optimize", About: "idle: compress images again, better, while no session runs, as image optimize does",
+		Unit: "a word: off or idle",
+		at:   func(v *Settings) any { return &v.Optimize }, check: oneOf("off", "idle")},
+	{Name: "debug", About: "log more", Unit: "true or false", global: true,
+		at: func(v *Settings) any { return &v.Debug }},
+}
+
+func oneOf(all ...string) func(string) error {
+	return func(s string) error {
+		list := ""
+		for i, word := range all {
+			if s == word {
+				return nil
+			}
+			if i > 0 {
+				list += ", "
+			}
+			list += word
+		}
+		return errors.New("is none of " + list)
+	}
+}
+
+// address allows no address too.
+func address(s string) error {
+	if s == "" {
+		return nil
+	}
+	return addressOnly(s)
+}
+
+func addressOnly(s string) error {
+	if a, err := netip.ParseAddr(s); err != nil || !a.Is4() {
+		return errors.New("is not an IPv4 address")
+	}
+	return nil
+}
+
+func hostPort(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New(`is not HOST:PORT, such as ":8443"`)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return errors.New("has a port that is not a number from 1 to 65535")
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		return errors.New("has a host that is not an IP address")
+	}
+	return nil
+}
+
+func groups(s string) error {
+	p, err := netip.ParsePrefix(s)
+	if err != nil || !p.Addr().Is4() || !p.Addr().IsMulticast() || p.Bits() < 9 {
+		return errors.New("is not a multicast prefix such as " + cast.DefaultGroups.String())
+	}
+	return nil
+}
+
+func rate(s string) error {
+	if _, err := units.ParseRate(s); err != nil {
+		return errors.New(`is not a rate in bits a second, such as "900M"`)
+	}
+	return nil
+}
