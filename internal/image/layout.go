@@ -96,7 +96,18 @@ func (s *Store) writeIndex(x *ocispec.Index) error {
 		return fmt.Errorf("image store %s: the list of its images would have %d bytes, more than the %d that can be "+
 			"read: remove some (`diskcast image rm`)", s.dir, len(b), maxLayoutIndex)
 	}
-	return s.replace(ocispec.ImageIndexFile, b)
+	err = s.replace(ocispec.ImageIndexFile, b)
+	if noRoom(err) && s.dropReserve() {
+		err = s.replace(ocispec.ImageIndexFile, b)
+	}
+	if noRoom(err) {
+		return fmt.Errorf("%w: the list of images could not be written and is as it was. `diskcast image gc --partial` "+
+			"needs no room and may free some; else remove something else from that file system", err)
+	}
+	if err == nil {
+		s.keepReserve(len(b))
+	}
+	return err
 }
 
 // change reads index.json under the lock, lets f change it, and replaces it unless f fails.

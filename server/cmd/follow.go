@@ -14,11 +14,11 @@ func watchCommand(e *env) *cobra.Command {
 		Use:   "watch",
 		Short: "Follow what happens on the server: everything, one machine, or one session",
 		Long: `Follow what happens on the server until it is interrupted: what becomes of machines and sessions, and what
-machines report. It begins with how things are. A server that restarts, or a connection that breaks, is waited for, and
-nothing is missed; where events were lost all the same, a line says so.
+machines report. It begins with how things are. A connection that breaks is made again, and nothing is missed. A server
+that restarts is waited for; a line says that events may have been lost, and then how things are now.
 
-With --json, every change is one line of JSON (docs/operator-api.md). Each has a cursor, from which --after goes on,
-with any filter. ` + "`diskcast session watch`" + ` ends with its session.`,
+With --json, every change is one line of JSON (docs/operator-api.md). The lines of the beginning end with one of the
+type "live"; it and all later ones have a cursor, from which --after goes on, with any filter. ` + "`diskcast session watch`" + ` ends with its session.`,
 		Example: `  diskcast watch
   diskcast watch --node 52:54:00:12:34:56
   diskcast watch --json --after "$LAST"`,

@@ -59,13 +59,8 @@ type watcher interface {
 
 type jsonWatcher struct{ e *env }
 
-func (w jsonWatcher) line(l *doc.Line) error {
-	if l.Type == doc.LineLive {
-		return nil
-	}
-	return w.e.Doc(l)
-}
-func (w jsonWatcher) close() {}
+func (w jsonWatcher) line(l *doc.Line) error { return w.e.Doc(l) }
+func (w jsonWatcher) close()                 {}
 
 // lineWatcher prints a line for each thing worth one: not on a terminal, nobody wants a bar.
 type lineWatcher struct {

@@ -128,7 +128,8 @@ func (e *Engine) find(name string) (*node, error) {
 func (e *Engine) findNode(name string) (*node, error) {
 	id, err := doc.NodeID(name)
 	if err != nil {
-		return nil, refuse("%w", err)
+		return nil, refuse("no machine has the name or the id %.40q, and it is no MAC address such as 52:54:00:12:34:56 "+
+			"(`diskcast node list` lists them)", name)
 	}
 	n := e.nodes[id]
 	if n == nil {
