@@ -121,9 +121,8 @@ func newRoot(e *env) *cobra.Command {
 		Long: `diskcast boots machines over the network and puts one disk image on all of them at once, by reliable multicast.
 
 The line from nothing to a lab of imaged machines:
-  diskcast image import debian.img --name debian     store an image
-  mkimage ... --out /var/lib/diskcast/boot           lay out what nodes boot (a program of its own)
-  diskcast serve --interface eth1                    serve network boot and casts
+  diskcast up                                        make what a server needs, and serve network boot and casts
+  diskcast image import debian.img --name debian --server https://127.0.0.1:8443    store an image
   diskcast session create --image debian --nodes 30  say what the next 30 nodes become
   diskcast session watch s1                          see them do it`,
 		Version:       Version,
@@ -142,7 +141,7 @@ The line from nothing to a lab of imaged machines:
 	f.BoolVar(&e.debug, "debug", false, "log more")
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
 		leaseCommand(e),
-		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
+		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
 }
