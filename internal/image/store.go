@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/private"
 )
 
@@ -150,6 +151,12 @@ func (s *Store) resolve(x *ocispec.Index, ref string) (string, error) {
 		}
 	}
 	var found string
+	var names []string
+	for _, d := range x.Manifests {
+		if name := d.Annotations[AnnotationName]; name != "" {
+			names = append(names, name)
+		}
+	}
 	if h := strings.TrimPrefix(ref, "sha256:"); len(h) >= 12 {
 		for _, d := range x.Manifests {
 			// Digest's own methods panic on what is not a digest.
@@ -163,7 +170,8 @@ func (s *Store) resolve(x *ocispec.Index, ref string) (string, error) {
 		}
 	}
 	if found == "" {
-		return "", fmt.Errorf("image %q: %w %s (`image list` shows what is)", ref, ErrNotFound, s.dir)
+		return "", fmt.Errorf("image %q: %w %s (`image list` shows what is)%s", ref, ErrNotFound, s.dir,
+			nearest.Hint(ref, names))
 	}
 	return found, nil
 }

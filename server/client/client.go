@@ -182,6 +182,27 @@ func (c *Client) Cancel(ctx context.Context, id string) (*doc.Session, error) {
 	return call[*doc.Session](ctx, c, "POST", "/v1/sessions/"+url.PathEscape(id)+"/cancel", nil)
 }
 
+// Go has a session start with the nodes that are there.
+func (c *Client) Go(ctx context.Context, id string) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "POST", "/v1/sessions/"+url.PathEscape(id)+"/go", nil)
+}
+
+// Retry makes a session of what is not done of one that is over.
+func (c *Client) Retry(ctx context.Context, id string) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "POST", "/v1/sessions/"+url.PathEscape(id)+"/retry", nil)
+}
+
+// EditSession changes what may still be changed of a session.
+func (c *Client) EditSession(ctx context.Context, id string, change doc.SessionChange) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "PATCH", "/v1/sessions/"+url.PathEscape(id), change)
+}
+
+// RemoveSession forgets a session that is over.
+func (c *Client) RemoveSession(ctx context.Context, id string) error {
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/sessions/"+url.PathEscape(id), nil)
+	return err
+}
+
 // Nodes lists all nodes.
 func (c *Client) Nodes(ctx context.Context) ([]doc.Node, error) {
 	return call[[]doc.Node](ctx, c, "GET", "/v1/nodes", nil)

@@ -132,7 +132,7 @@ The line from nothing to a lab of imaged machines:
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w (see `%s --help`)", err, cmd.CommandPath())
+		return usage("%w%s (see `%s --help`)", err, unknownFlag(cmd, err), cmd.CommandPath())
 	})
 	f := root.PersistentFlags()
 	f.BoolVar(&e.JSON, "json", false, "print JSON")
@@ -158,7 +158,7 @@ func usageErrors(cmd *cobra.Command) {
 			err = cmd.ValidateRequiredFlags()
 		}
 		if err != nil {
-			return usage("%w (usage: %s)", err, cmd.UseLine())
+			return usage("%w%s (usage: %s)", err, unknownCommand(cmd, a), cmd.UseLine())
 		}
 		return nil
 	}

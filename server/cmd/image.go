@@ -157,7 +157,7 @@ func (e *env) printList(list []doc.ImageRow) error {
 		rows = append(rows, []string{ui.Dash(r.Name), short(r.Digest), units.Bytes(r.Disk), units.Bytes(r.Object),
 			ui.Dash(r.Firmware), created, notes})
 	}
-	if err := ui.Table(e.Out, rows); err != nil {
+	if err := ui.List(e.Out, rows); err != nil {
 		return err
 	}
 	for _, r := range list {

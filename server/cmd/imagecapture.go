@@ -198,6 +198,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 	if err != nil {
 		return err
 	}
+	was := e.named(ctx, library.NewLocal(st), c.name)
 	began := time.Now()
 	bar := e.Progress("reading " + path)
 	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers,
@@ -232,6 +233,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 		Object: r.Object, Notes: append(notes, library.ConfigNotes(r.Config)...), Seconds: seconds,
 		VerifySeconds: verified}
 	out.Notes = append(out.Notes, unrecognised(r)...)
+	e.nameMoved(c.name, was, r.Digest)
 	return e.printCaptured(&out)
 }
 

@@ -42,6 +42,7 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	if err != nil {
 		return err
 	}
+	was := e.named(ctx, library.NewLocal(st), c.name)
 	began := time.Now()
 	bar := e.Progress("copying " + ref)
 	digest, err := st.Copy(ctx, from, ref, c.name, bar.Update)
@@ -55,6 +56,7 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 			err), st.Dir(), "", "")
 	}
 	took := time.Since(began)
+	e.nameMoved(c.name, was, digest)
 	if e.JSON {
 		return e.Doc(doc.ImageMoved{Name: c.name, Digest: digest, Seconds: took.Seconds()})
 	}

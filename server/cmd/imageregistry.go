@@ -64,11 +64,17 @@ digest is checked; blobs that the store has are not fetched.
 			if name == "" {
 				name = localName(r.Name())
 			}
+			l, err := e.library()
+			if err != nil {
+				return err
+			}
+			was := e.named(cmd.Context(), l, name)
 			result, err := e.do(cmd.Context(), "fetching "+r.Name(), doc.JobSpec{Kind: doc.JobPull, Registry: a[0],
 				Name: name, PlainHTTP: plainly})
 			if err != nil {
 				return err
 			}
+			e.nameMoved(name, was, result.Moved.Digest)
 			return e.moved(result.Moved, name+"  "+result.Moved.Digest)
 		},
 	}

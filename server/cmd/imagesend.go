@@ -63,6 +63,7 @@ func (e *env) captureThere(ctx context.Context, path string, src io.ReaderAt, si
 	if err != nil {
 		return err
 	}
+	was := e.named(ctx, l, c.name)
 	began := time.Now()
 	out := captured{Name: c.name}
 	res := capture.Result{Config: d.Config}
@@ -89,6 +90,7 @@ func (e *env) captureThere(ctx context.Context, path string, src io.ReaderAt, si
 	res.Object = shown.Object
 	out.Read, out.Holes, out.Zeros, out.Object = res.Read, res.Holes, res.Zeros, res.Object
 	out.Notes = append(append(notes, library.ConfigNotes(d.Config)...), unrecognised(&res)...)
+	e.nameMoved(c.name, was, out.Digest)
 	return e.printCaptured(&out)
 }
 
@@ -161,6 +163,7 @@ func (e *env) sendLayout(ctx context.Context, from *image.Store, ref, dir string
 	if err != nil {
 		return err
 	}
+	was := e.named(ctx, l, c.name)
 	began := time.Now()
 	bar := e.Progress("sending " + ref)
 	err = sendFrames(ctx, src, im, bar.Update)
@@ -182,6 +185,7 @@ func (e *env) sendLayout(ctx context.Context, from *image.Store, ref, dir string
 		return err
 	}
 	took := time.Since(began)
+	e.nameMoved(c.name, was, digest)
 	if e.JSON {
 		return e.Doc(doc.ImageMoved{Name: c.name, Digest: digest, Seconds: took.Seconds()})
 	}

@@ -27,10 +27,12 @@ digest, until ` + "`diskcast image gc --unnamed`" + `. Sessions that run keep th
 			if err != nil {
 				return err
 			}
+			was := e.named(cmd.Context(), l, a[1])
 			r, err := l.Tag(cmd.Context(), a[0], a[1])
 			if err != nil {
 				return err
 			}
+			e.nameMoved(r.Name, was, r.Digest)
 			if e.JSON {
 				return e.Doc(r)
 			}
@@ -45,7 +47,8 @@ func imageRemove(e *env) *cobra.Command {
 		Use: "rm NAME|DIGEST...", Aliases: []string{"remove"},
 		Short: "Take images out of the store",
 		Long: `Take images out of the store. A name is taken from its image; the image is gone when that was its last one. A digest removes
-the image with all its names. The space is free after ` + "`diskcast image gc`" + `, as far as no other image needs it.`,
+the image with all its names. The space is free after ` + "`diskcast image gc`" + `, as far as no other image needs it. A server refuses (--server) for an image that
+one of its sessions or jobs uses, and names them.`,
 		Example: "  diskcast image rm debian-2023\n  diskcast image gc",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {

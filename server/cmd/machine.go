@@ -61,7 +61,7 @@ func machineList(e *env) *cobra.Command {
 				rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node),
 					ui.Dash(labels(&m)), ui.Ago(m.Seen)})
 			}
-			if err := ui.Table(e.Out, rows); err != nil {
+			if err := ui.List(e.Out, rows); err != nil {
 				return err
 			}
 			for _, m := range all {

@@ -49,7 +49,7 @@ func nodeList(e *env) *cobra.Command {
 					memory(&n), disks(&n), ui.Ago(n.LastSeen),
 					strings.TrimSpace(n.Inventory.Vendor + " " + n.Inventory.Product)})
 			}
-			if err := ui.Table(e.Out, rows); err != nil {
+			if err := ui.List(e.Out, rows); err != nil {
 				return err
 			}
 			for _, n := range nodes {

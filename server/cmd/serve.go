@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -105,6 +106,7 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 		Querier: set.Querier, Optimize: set.Optimize == "idle",
 	}
 	// Check has read them all once.
+	cfg.MaxCasts, _ = strconv.Atoi(set.Casts)
 	cfg.Address, _ = netip.ParseAddr(set.Address)
 	cfg.Router, _ = netip.ParseAddr(set.Router)
 	for _, s := range set.DNS {

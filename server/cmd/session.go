@@ -12,6 +12,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/fleet"
@@ -25,13 +26,14 @@ func sessionCommand(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
-	cmd.AddCommand(sessionCreate(e), sessionErase(e), sessionList(e), sessionShow(e), sessionWatch(e), sessionCancel(e))
+	cmd.AddCommand(sessionCreate(e), sessionErase(e), sessionList(e), sessionShow(e), sessionWatch(e), sessionGo(e),
+		sessionEdit(e), sessionRetry(e), sessionCancel(e), sessionRemove(e))
 	return cmd
 }
 
 func sessionCreate(e *env) *cobra.Command {
 	var spec doc.Spec
-	var nodes, disk, rate, boot, kernelArgs, gaps, part string
+	var nodes, disk, rate, boot, kernelArgs, gaps, part, at string
 	var maxWait, giveUp time.Duration
 	var watch, grow bool
 	cmd := &cobra.Command{
@@ -115,6 +117,11 @@ first plan in the session chose stays the session's disk on that node, whatever 
 					return err
 				}
 			}
+			if at != "" {
+				if spec.At, err = parseAt(at, time.Now()); err != nil {
+					return err
+				}
+			}
 			return e.create(cmd.Context(), spec, watch)
 		},
 	}
@@ -140,6 +147,10 @@ first plan in the session chose stays the session's disk on that node, whatever 
 		"what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
 	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
+	f.StringVar(&at, "at", "", "start at this time, not before: 21:30, \"2026-11-28 21:30\", +90m or RFC 3339")
+	f.IntVar(&spec.Priority, "priority", 0,
+		"the highest is next where the server bounds the casts at once (`serve --casts`)")
+	f.StringVar(&spec.Notes, "notes", "", "the operator's own notes")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
 	return cmd
 }
@@ -154,6 +165,11 @@ func (e *env) create(ctx context.Context, spec doc.Spec, watch bool) error {
 	if err != nil {
 		return err
 	}
+	return e.created(ctx, c, s, watch)
+}
+
+// created says what is to be said of a session that was just made, and follows it if asked to.
+func (e *env) created(ctx context.Context, c *client.Client, s *doc.Session, watch bool) error {
 	for _, w := range s.Warnings {
 		e.Warn(w)
 	}
@@ -234,10 +250,14 @@ func parseNodes(s string, spec *doc.Spec) error {
 }
 
 func sessionList(e *env) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	var since time.Duration
+	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List sessions",
-		Args:  cobra.NoArgs,
+		Long: `List the sessions that are not over, and those that ended within a day. --since and --all list older ones too; --json
+lists all, but with --since. The server keeps the last 200 that are over, and the receipts of all.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -246,6 +266,10 @@ func sessionList(e *env) *cobra.Command {
 			list, err := c.Sessions(cmd.Context())
 			if err != nil {
 				return err
+			}
+			hidden := 0
+			if !all && (!e.JSON || cmd.Flags().Changed("since")) {
+				list, hidden = recent(list, since)
 			}
 			if e.JSON {
 				return e.Doc(list)
@@ -260,9 +284,39 @@ func sessionList(e *env) *cobra.Command {
 				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)),
 					strconv.Itoa(done), strconv.Itoa(failed), group, ui.Ago(s.Created), remark(&s)})
 			}
-			return ui.Table(e.Out, rows)
+			if err := ui.List(e.Out, rows); err != nil {
+				return err
+			}
+			if hidden > 0 {
+				e.Note(fmt.Sprintf("%d sessions ended longer than %v ago: --all lists them", hidden, since))
+			}
+			return nil
 		},
 	}
+	f := cmd.Flags()
+	f.BoolVar(&all, "all", false, "list all")
+	f.DurationVar(&since, "since", 24*time.Hour, "list those that ended within this time")
+	return cmd
+}
+
+// recent leaves out sessions that ended before so long, and counts them. The newest end is now at the earliest: the
+// server's clock may be another one.
+func recent(list []doc.Session, since time.Duration) (kept []doc.Session, hidden int) {
+	now := time.Now()
+	for i := range list {
+		if list[i].Ended.After(now) {
+			now = list[i].Ended
+		}
+	}
+	kept = []doc.Session{}
+	for i := range list {
+		if list[i].Over() && now.Sub(list[i].Ended) > since {
+			hidden++
+			continue
+		}
+		kept = append(kept, list[i])
+	}
+	return kept, hidden
 }
 
 // remark is the reason of a session's end, or how many of its nodes will not start by themselves or have a warning:
@@ -281,11 +335,14 @@ func remark(s *doc.Session) string {
 	case s.Unbootable > 0:
 		words = append(words, fmt.Sprintf("%d will not start by themselves", s.Unbootable))
 	}
+	if s.Waits != "" {
+		words = append(words, "waits for "+s.Waits)
+	}
 	if warned > 0 {
 		words = append(words, fmt.Sprintf("%d with a warning", warned))
 	}
 	out := strings.Join(words, "; ")
-	if out != "" && s.Reason == "" {
+	if out != "" && s.Reason == "" && s.Waits == "" {
 		out += ": session show " + s.ID
 	}
 	return out
@@ -334,6 +391,18 @@ func (e *env) showSession(s *doc.Session) error {
 	if s.Reason != "" {
 		rows = append(rows, []string{"reason", s.Reason})
 	}
+	if s.Waits != "" {
+		rows = append(rows, []string{"waits for", s.Waits})
+	}
+	if s.Spec.RetryOf != "" {
+		rows = append(rows, []string{"retry of", s.Spec.RetryOf})
+	}
+	if len(s.RetriedBy) > 0 {
+		rows = append(rows, []string{"retried by", strings.Join(s.RetriedBy, ", ")})
+	}
+	if s.Spec.Notes != "" {
+		rows = append(rows, []string{"notes", s.Spec.Notes})
+	}
 	for _, w := range s.Warnings {
 		rows = append(rows, []string{"warning", w})
 	}
@@ -355,8 +424,14 @@ func (e *env) showSession(s *doc.Session) error {
 	for i := range s.Parts {
 		p := &s.Parts[i]
 		fmt.Fprintf(e.Out, "\nnode %s  %s", p.Node, p.State)
-		if p.Reason != "" {
+		if p.Reason != "" && p.Reason != s.Reason { // that of the session stands above
 			fmt.Fprintf(e.Out, ": %s", p.Reason)
+		}
+		if p.Waits != "" {
+			fmt.Fprintf(e.Out, ", waits %s", p.Waits)
+		}
+		if p.Left != "" {
+			fmt.Fprintf(e.Out, "\n  %s", p.Left)
 		}
 		if p.Disk != nil {
 			fmt.Fprintf(e.Out, "\n  on %s", p.Disk.Words())
@@ -415,11 +490,32 @@ func sessionCancel(e *env) *cobra.Command {
 				return e.Doc(s)
 			}
 			fmt.Fprintf(e.Out, "%s %s\n", s.ID, s.State)
+			e.printLeft(s)
 			for _, w := range s.Warnings {
 				fmt.Fprintf(e.Err, "diskcast: warning: %s\n", w)
 			}
 			return nil
 		},
+	}
+}
+
+// printLeft says, for each thing that can be on a disk, on which machines of a session that ended it is.
+func (e *env) printLeft(s *doc.Session) {
+	var words []string
+	nodes := map[string][]string{}
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		if p.Left != "" && nodes[p.Left] == nil {
+			words = append(words, p.Left)
+		}
+		nodes[p.Left] = append(nodes[p.Left], p.Node)
+	}
+	for _, left := range words {
+		who := nodes[left]
+		if n := len(who); n > 5 {
+			who = append(who[:5:5], fmt.Sprintf("and %d more", n-5))
+		}
+		fmt.Fprintf(e.Out, "%s: %s\n", strings.Join(who, ", "), left)
 	}
 }
 

@@ -116,11 +116,16 @@ func (w *lineWatcher) session(s *doc.Session) error {
 			return err
 		}
 	}
-	if s.State == w.state[s.ID] {
+	is := s.State + s.Waits
+	if is == w.state[s.ID] {
 		return nil
 	}
-	w.state[s.ID] = s.State
-	return w.print("session %s %s %s", s.ID, s.State, s.Reason)
+	w.state[s.ID] = is
+	words := s.Reason
+	if s.Waits != "" {
+		words = "waits for " + s.Waits
+	}
+	return w.print("session %s %s %s", s.ID, s.State, words)
 }
 
 // job tells what becomes of long work on images, not how far it is.
@@ -213,8 +218,12 @@ func (w *barWatcher) line(l *doc.Line) error {
 			return err
 		}
 	case l.Session != nil:
-		if w.sess == nil || w.sess.State != l.Session.State {
-			fmt.Fprintf(w.p, "session %s %s %s\n", l.Session.ID, l.Session.State, l.Session.Reason)
+		if s := l.Session; w.sess == nil || w.sess.State != s.State || w.sess.Waits != s.Waits {
+			words := ""
+			if s.Waits != "" {
+				words = "waits for " + s.Waits
+			}
+			fmt.Fprintf(w.p, "session %s %s %s\n", s.ID, s.State, words) // its reason stands in what is shown at the end
 		}
 		for _, words := range w.news(l.Session) {
 			fmt.Fprintf(w.p, "session %s warning: %s\n", l.Session.ID, words)

@@ -23,6 +23,7 @@ type Settings struct {
 	Loader                string
 	HTTP, Listen, Groups  string
 	Optimize, RateCap     string
+	Casts                 string
 	DNS                   []string
 	AllowOtherDHCP, Debug bool
 	TFTP, Querier         bool

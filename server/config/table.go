@@ -64,6 +64,9 @@ var table = []Setting{
 	{Name: "rate-cap", About: "bound on each cast's rate, such as 900M (bits a second; default: the link)",
 		Unit: `bits a second with K, M or G, such as "900M"; "" is the link's rate`,
 		at:   func(v *Settings) any { return &v.RateCap }, check: rate},
+	{Name: "casts", About: "sessions that cast at once, at most; others wait for their turn (default: any number)",
+		Unit: `a number in quotes, such as "2"; "" is any number`,
+		at:   func(v *Settings) any { return &v.Casts }, check: casts},
 	{Name: "optimize", About: "idle: compress images again, better, while no session runs, as image optimize does",
 		Unit: "a word: off or idle",
 		at:   func(v *Settings) any { return &v.Optimize }, check: oneOf("off", "idle")},
@@ -85,6 +88,14 @@ func oneOf(all ...string) func(string) error {
 		}
 		return errors.New("is none of " + list)
 	}
+}
+
+// casts allows no number too.
+func casts(s string) error {
+	if n, err := strconv.ParseUint(s, 10, 16); s != "" && (err != nil || n == 0) {
+		return errors.New("is not a number of sessions from 1 to 65535")
+	}
+	return nil
 }
 
 // address allows no address too.

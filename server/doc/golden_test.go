@@ -10,7 +10,8 @@ import (
 // changes there changes for every client.
 func TestDocuments(t *testing.T) {
 	for name, doc := range map[string]any{
-		"spec": new(Spec), "session": new(Session), "part": new(Part), "node": new(Node), "event": new(Event),
+		"spec": new(Spec), "session": new(Session),
+		"session-change": new(SessionChange), "part": new(Part), "node": new(Node), "event": new(Event),
 		"line": new(Line), "error": new(Error),
 		"dhcp": new(DHCP), "machine": new(Machine), "machine-change": new(MachineChange),
 		"machine-merge": new(MachineMerge),

@@ -78,6 +78,41 @@ type Spec struct {
 	Boot   *session.Boot `json:"boot,omitempty"`
 	// Rate fixes the cast's pace, in bits a second; 0 leaves it to the cast.
 	Rate int64 `json:"rate,omitempty"`
+	// At is when the session starts at the earliest; zero: when its nodes are there.
+	At time.Time `json:"at,omitzero"`
+	// Priority orders the sessions that wait for their turn where the casts at once are bounded; the highest is first.
+	Priority int    `json:"priority,omitempty"`
+	Notes    string `json:"notes,omitempty"` // the operator's own
+	// RetryOf is the session whose failed parts this one does again.
+	RetryOf string `json:"retry_of,omitempty"`
+}
+
+// SessionChange is what an operator changes of a session: PATCH /v1/sessions/{id}. What is nil stays.
+type SessionChange struct {
+	V        int        `json:"v"`
+	MinNodes *int       `json:"min_nodes,omitempty"`
+	MaxWait  *float64   `json:"max_wait,omitempty"` // seconds
+	Rate     *int64     `json:"rate,omitempty"`     // bits a second
+	At       *time.Time `json:"at,omitempty"`       // a zero time takes the start time away
+	Priority *int       `json:"priority,omitempty"`
+	Notes    *string    `json:"notes,omitempty"`
+}
+
+// Apply is the spec with the change.
+func (c *SessionChange) Apply(s Spec) Spec {
+	set(&s.MinNodes, c.MinNodes)
+	set(&s.MaxWait, c.MaxWait)
+	set(&s.Rate, c.Rate)
+	set(&s.At, c.At)
+	set(&s.Priority, c.Priority)
+	set(&s.Notes, c.Notes)
+	return s
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
 }
 
 // DefaultGiveUp is Spec.GiveUp, in seconds, where the operator does not say.
@@ -94,7 +129,13 @@ type Session struct {
 	Created time.Time     `json:"created"`
 	Started time.Time     `json:"started,omitzero"`
 	Ended   time.Time     `json:"ended,omitzero"`
-	Cast    *Cast         `json:"cast,omitempty"`
+	// Go says that the operator had it start with those that were there.
+	Go bool `json:"go,omitempty"`
+	// Waits is the one thing that a session which has not started waits for, with the command that ends that.
+	Waits string `json:"waits,omitempty"`
+	// RetriedBy are the sessions that do its failed parts again.
+	RetriedBy []string `json:"retried_by,omitempty"`
+	Cast      *Cast    `json:"cast,omitempty"`
 	// Warnings are sentences about what goes wrong now: the server's own trouble, then the first sentence of each
 	// node's warning.
 	Warnings []string `json:"warnings,omitempty"`
@@ -179,6 +220,10 @@ type Part struct {
 	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as
 	// image and firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
 	Unbootable string `json:"unbootable,omitempty"`
+	// Waits says what a part that waits waits for, and for whom.
+	Waits string `json:"waits,omitempty"`
+	// Left says what is on the machine's disk when its part ended and was not done.
+	Left string `json:"left,omitempty"`
 	// Result is what only the kind of the session knows of.
 	Result json.RawMessage `json:"result,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -78,6 +79,26 @@ func (s *Spec) Check() error {
 	}
 	if s.Rate < 0 || (s.Rate > 0 && s.Rate < 100_000) {
 		return fmt.Errorf("rate %d bit/s is below 100 kbit/s", s.Rate)
+	}
+	return s.checkStart()
+}
+
+// Bounds on what a spec says of when it starts.
+const (
+	maxPriority = 1000
+	maxNotes    = 4096 // bytes
+)
+
+func (s *Spec) checkStart() error {
+	switch {
+	case s.Priority < -maxPriority || s.Priority > maxPriority:
+		return fmt.Errorf("priority %d is not in %d..%d", s.Priority, -maxPriority, maxPriority)
+	case len(s.Notes) > maxNotes:
+		return fmt.Errorf("the notes are longer than %d bytes", maxNotes)
+	case plain.Text(s.Notes) != s.Notes:
+		return errors.New("the notes have characters that cannot be printed")
+	case len(s.RetryOf) > 32:
+		return errors.New("retry_of is no session's id")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/netboot"
@@ -211,5 +212,5 @@ func FetchMessage(file, via string, bytes int64) string {
 	if bytes == 0 {
 		return fmt.Sprintf("%s by %s", file, via)
 	}
-	return fmt.Sprintf("%s by %s, %d bytes", file, via, bytes)
+	return fmt.Sprintf("%s by %s, %s", file, via, units.Bytes(bytes))
 }

@@ -124,6 +124,8 @@ type Config struct {
 	Tick    <-chan time.Time // nil: every second; tests turn time on by hand
 	// Kinds are the kinds of session; nil: all.
 	Kinds jobs.Kinds
+	// MaxCasts bounds the casts at once; 0: any number.
+	MaxCasts int
 }
 
 // Engine is the state of all nodes and sessions. It is a task.
@@ -181,6 +183,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		news: map[string]*node{}, runs: map[string]*running{},
 		feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
+	e.jobs.Bound(cfg.MaxCasts)
 	e.w = newWriter(cfg.Store, cfg.Log, cfg.Now, &e.mu)
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)

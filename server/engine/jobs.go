@@ -76,7 +76,8 @@ func (e *Engine) facts(n *node) jobs.Facts {
 	for i := range n.Rivals {
 		rival = later(n.Rivals[i].Heard, rival)
 	}
-	return jobs.Facts{Here: n.Where == doc.Ready, Boot: n.Boot, Heard: n.LastSeen, Rival: rival, Booted: n.Booted,
+	return jobs.Facts{Here: n.Where == doc.Ready, Loading: n.Where == doc.Booting,
+		Boot: n.Boot, Heard: n.LastSeen, Rival: rival, Booted: n.Booted,
 		Worked: n.Worked, Firmware: n.Inventory.Firmware, Doubt: n.Odd[oddDMI], Odd: n.oddWords(), Trace: startTrace(n)}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
@@ -104,7 +105,7 @@ func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
 	id, err := doc.NodeID(word)
 	if err != nil {
 		return nil, fmt.Errorf("machine %.80q: %w: it is neither an id, a name nor a MAC address of one (`diskcast "+
-			"machine list`)", word, ErrNotFound)
+			"machine list`)%s", word, ErrNotFound, nearest.Hint(word, e.machineNames()))
 	}
 	if n, err := e.findNode(id); err == nil {
 		if m := e.fleet.Of(n.ID); m != nil {
@@ -149,7 +150,7 @@ func (e *Engine) nameMachines(spec *doc.Spec) error {
 		m := e.fleet.Find(name)
 		if m == nil {
 			return refuse("%.80q is neither a machine's name or id nor a MAC address such as 52:54:00:12:34:56 "+
-				"(`diskcast machine list`)", name)
+				"(`diskcast machine list`)%s", name, nearest.Hint(name, e.machineNames()))
 		}
 		node, shared := "", ""
 		for _, id := range slices.Backward(m.Nodes) {

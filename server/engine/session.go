@@ -86,7 +86,7 @@ func (e *Engine) Cancel(ctx context.Context, id string) (*doc.Session, error) {
 	s := e.jobs.Session(id)
 	if s == nil {
 		e.mu.Unlock()
-		return nil, fmt.Errorf("session %s: %w", id, ErrNotFound)
+		return nil, e.noSession(id)
 	}
 	e.step(jobs.Cancel{Session: id})
 	view := e.view(s, true)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
@@ -69,7 +70,8 @@ func (e *Engine) roomFor() error {
 		return fmt.Errorf("looking for room in the image store: %w", err)
 	}
 	if free < minRoom {
-		return fmt.Errorf("the image store has %d MB free, and a capture needs more than %d: %s", free>>20, minRoom>>20,
+		return fmt.Errorf("the image store has %s free, and a capture needs more than %s: %s", units.Bytes(free),
+			units.Bytes(minRoom),
 			jobs.MakeRoom)
 	}
 	return nil

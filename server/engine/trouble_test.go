@@ -118,7 +118,7 @@ func TestRoomIsCheckedBefore(t *testing.T) {
 	a := h.machine(1)
 	a.powerOn()
 	_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Capture: "golden", Nodes: []string{a.mac}})
-	if !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "100 MB free") {
+	if !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "100.0 MiB free") {
 		t.Errorf("a store with 100 MB free: %v", err)
 	}
 	room.mu.Lock()
@@ -127,7 +127,7 @@ func TestRoomIsCheckedBefore(t *testing.T) {
 	s := h.capture(a)
 	a.report(session.Event{Session: s.ID, Step: session.StepPlan, Progress: &session.Progress{ToRead: 40 << 30}})
 	v, err := h.e.Session(s.ID)
-	if err != nil || len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "40960 MB in use") {
+	if err != nil || len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "40.0 GiB in use") {
 		t.Errorf("40 GiB in use, 10 free: %q, %v", v.Warnings, err)
 	}
 }

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -30,13 +32,13 @@ func (e *Engine) view(s *sess, parts bool) *doc.Session {
 	} else if v.Cast == nil {
 		v.Cast = castView(s.Params)
 	}
-	v.Warnings = e.warnings(s)
+	v.Warnings, v.Waits, v.RetriedBy = e.warnings(s), e.waits(s), e.retries(s.ID)
 	v.Unbootable = len(s.Unbootable())
 	v.Parts = nil
 	if parts {
-		v.Parts = []doc.Part{}
+		v.Parts, v.Warnings = []doc.Part{}, append(e.neverSeen(s), v.Warnings...)
 		for _, id := range s.Order {
-			v.Parts = append(v.Parts, partView(s.Parts[id]))
+			v.Parts = append(v.Parts, e.partView(s, s.Parts[id]))
 		}
 	}
 	return &v
@@ -55,8 +57,9 @@ func (e *Engine) known(s *sess, st doc.CastStats) doc.CastStats {
 	return st
 }
 
-func partView(p *doc.Part) doc.Part {
+func (e *Engine) partView(s *sess, p *doc.Part) doc.Part {
 	v := *p
+	v.Waits = e.partWaits(s, p)
 	v.Steps = cloneMarks(p.Steps)
 	v.Reboots = slices.Clone(p.Reboots)
 	return v
@@ -87,7 +90,7 @@ func (e *Engine) Session(id string) (*doc.Session, error) {
 	defer e.mu.Unlock()
 	s := e.jobs.Session(id)
 	if s == nil {
-		return nil, fmt.Errorf("session %s: %w", id, ErrNotFound)
+		return nil, e.noSession(id)
 	}
 	return e.view(s, true), nil
 }
@@ -129,14 +132,14 @@ func (e *Engine) findNode(name string) (*node, error) {
 	id, err := doc.NodeID(name)
 	if err != nil {
 		return nil, refuse("no machine has the name or the id %.40q, and it is no MAC address such as 52:54:00:12:34:56 "+
-			"(`diskcast node list` lists them)", name)
+			"(`diskcast node list` lists them)%s", name, nearest.Hint(name, e.machineNames()))
 	}
 	n := e.nodes[id]
 	if n == nil {
 		n = e.nodes[e.byMAC[strings.ReplaceAll(id, "-", ":")]]
 	}
 	if n == nil {
-		return nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
+		return nil, fmt.Errorf("node %s: %w%s", id, ErrNotFound, nearest.Hint(id, slices.Collect(maps.Keys(e.nodes))))
 	}
 	return n, nil
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"maps"
 
 	"github.com/diskcast/diskcast/server/doc"
@@ -33,7 +32,7 @@ func (e *Engine) Follow(session, node, after string) (*Sub, error) {
 	defer e.mu.Unlock()
 	u := &Sub{e: e, session: session, n: e.feed.Last()}
 	if session != "" && e.jobs.Session(session) == nil {
-		return nil, fmt.Errorf("session %s: %w", session, ErrNotFound)
+		return nil, e.noSession(session)
 	}
 	if node != "" {
 		if err := u.of(node); err != nil {
@@ -234,7 +233,7 @@ func (e *Engine) line(c *feed.Change) doc.Line {
 	case c.Key.Session == "":
 		return doc.Line{Type: doc.LineSighting, Gone: c.Key.Node}
 	case c.Key.Node != "" && s != nil && s.Parts[c.Key.Node] != nil:
-		p := partView(s.Parts[c.Key.Node])
+		p := e.partView(s, s.Parts[c.Key.Node])
 		return doc.Line{Type: doc.LinePart, Node: &p}
 	case c.Key.Node == "" && s != nil:
 		return doc.Line{Type: doc.LineSession, Session: e.view(s, false)}

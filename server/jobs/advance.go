@@ -23,18 +23,16 @@ func (r *run) advance(s *Session, state Trouble) {
 
 func (r *run) maybeStart(s *Session) {
 	there, _ := s.joined()
-	need := max(1, s.Spec.MinNodes)
-	if len(s.Spec.Nodes) > 0 {
-		need = min(need, len(s.Parts)) // two of the names may be of one machine
-	}
 	switch {
-	case there >= need:
-	case !s.late(r.now):
-		return
-	case there == 0:
+	case r.Due(s, r.now):
+	case there == 0 && !s.Early(r.now) && s.late(r.now) && !r.mayCome(s):
 		r.end(s, doc.Failed, fmt.Sprintf("no node came within %v: switch them on with network boot first in their "+
-			"boot "+
-			"order; `diskcast node list` shows which machines asked for boot files", seconds(s.Spec.MaxWait)))
+			"boot order; `diskcast node list` shows which machines asked for boot files", seconds(s.Spec.MaxWait)))
+		return
+	default:
+		return
+	}
+	if turn, _ := r.Turn(s, r.now); turn > 0 {
 		return
 	}
 	s.State, s.Started = s.Kind.Traits().State, r.now
@@ -61,17 +59,16 @@ func (r *run) giveUp(s *Session) {
 		}
 		if p.Joined.IsZero() {
 			if s.late(r.now) {
-				p.State, p.Reason = doc.Absent, fmt.Sprintf("did not come within %v", seconds(s.Spec.MaxWait))
-				r.do(SavePart{s.ID, id})
+				r.miss(s, p)
 			}
 			continue
 		}
 		if n != nil && r.settleClaim(s, n, p) {
 			continue
 		}
-		heard := later(p.Heard, r.began)
+		heard := r.past(p.Heard, r.now)
 		if n != nil && n.Session == s.ID { // a node that is not there for the session any more may speak, but not of it
-			heard = later(heard, n.Heard)
+			heard = later(heard, r.past(n.Heard, r.now))
 		}
 		silent := r.now.Sub(heard)
 		if silent > time.Minute && n != nil && n.Here {
@@ -96,12 +93,12 @@ func (r *run) maybeEnd(s *Session) {
 	if !s.Going() || over < there || (there < need && !s.late(r.now)) {
 		return
 	}
-	var bad []string
 	for _, id := range s.Order {
-		if p := s.Parts[id]; p.State != doc.Done {
-			bad = append(bad, fmt.Sprintf("%s: %s", id, p.Reason))
+		if p := s.Parts[id]; p.Joined.IsZero() && !p.Over() {
+			r.miss(s, p)
 		}
 	}
+	bad := s.causes()
 	state := doc.Done
 	if len(bad) > 0 {
 		state = doc.Failed
@@ -142,6 +139,7 @@ func (r *run) end(s *Session, state, reason string) {
 		p, n := s.Parts[id], r.nodes[id]
 		if !p.Over() {
 			p.State, p.Reason = state, reason
+			r.left(s, p)
 			r.do(SavePart{s.ID, id})
 			r.account(s, p)
 		}

@@ -13,6 +13,15 @@ type (
 	Resumed struct{ Starts map[string]map[string]string }
 	// Tick has what is due by time done. State is why records cannot be stored.
 	Tick struct{ State Trouble }
+	// Go starts a session with the nodes that are there; the others are not waited for.
+	Go struct{ Session string }
+	// Edited changes what may still be changed of a session: see MayEdit.
+	Edited struct {
+		Session string
+		Change  doc.SessionChange
+	}
+	// Removed forgets a session that is over.
+	Removed struct{ Session string }
 	// Cancel ends a session by the operator's word.
 	Cancel struct{ Session string }
 	// Broken ends a session for which the server itself cannot go on.
@@ -101,6 +110,7 @@ func (in Created) step(r *run) {
 		return
 	}
 	r.prune()
+	s.waited = s.Created
 	r.sessions[s.ID] = s
 	r.order = append(r.order, s.ID)
 	r.do(SaveSession{s.ID})
@@ -113,8 +123,8 @@ func (in Created) step(r *run) {
 }
 
 func (in Tick) step(r *run) {
-	for _, id := range r.order {
-		if s := r.sessions[id]; !s.Over() {
+	for _, s := range r.byTurn() {
+		if !s.Over() {
 			r.advance(s, in.State)
 		}
 	}

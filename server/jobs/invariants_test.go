@@ -31,8 +31,32 @@ func (sh *shell) check() {
 	}
 }
 
+// maxCasts is how many sessions of a shell cast at once.
+const maxCasts = 2
+
+// checkStart holds that a session which starts to cast has its turn and its time.
+func (sh *shell) checkStart(s *jobs.Session, was string) {
+	if was == s.State || !s.Going() || s.Params == nil {
+		return
+	}
+	if sh.now.Before(s.Spec.At) && !s.Go {
+		sh.fail("11: session %s casts before its start time", s.ID)
+	}
+	casting := 0
+	for _, id := range sh.st.Order() {
+		if o := sh.st.Session(id); o.Going() && o.Params != nil {
+			casting++
+		}
+	}
+	if casting > maxCasts {
+		sh.fail("11: session %s starts to cast, and %d do", s.ID, casting)
+	}
+}
+
 func (sh *shell) checkSession(s *jobs.Session) {
 	id := s.ID
+	sh.checkStart(s, sh.begun[id])
+	sh.begun[id] = s.State
 	if end, over := sh.ended[id]; over && end != s.State+": "+s.Reason {
 		sh.fail("1: session %s ended as %q and is %q", id, end, s.State+": "+s.Reason)
 	}

@@ -25,6 +25,8 @@
 //     changed.
 //  10. A shell that is killed after any effect goes on from what it stored, by Load and the input Resumed, and all of
 //     this holds again: what is over stays over, and what is not ends.
+//  11. No session starts to cast while as many do as are allowed at once, nor before its start time, but by the
+//     operator's word.
 package jobs
 
 import (
@@ -51,6 +53,7 @@ const MaxHistory = 200
 type State struct {
 	kinds    Kinds
 	began    time.Time
+	casts    int // at once, at most; 0: any number
 	sessions map[string]*Session
 	order    []string // of session ids, oldest first
 	nodes    map[string]*Node
@@ -60,6 +63,9 @@ type State struct {
 func New(kinds Kinds, began time.Time) *State {
 	return &State{kinds: kinds, began: began, sessions: map[string]*Session{}, nodes: map[string]*Node{}}
 }
+
+// Bound has at most so many sessions cast at once; 0 means any number.
+func (st *State) Bound(casts int) { st.casts = casts }
 
 // Input is one thing that happened: one of the types in input.go.
 type Input interface{ step(*run) }
@@ -117,7 +123,7 @@ func (st *State) Claimed(node string) bool {
 // nobody.
 func (st *State) Settled(node string, now time.Time) bool {
 	n := st.nodes[node]
-	return n == nil || n.Rival.IsZero() || now.Sub(later(n.Rival, st.began)) >= Quiet
+	return n == nil || n.Rival.IsZero() || now.Sub(st.past(n.Rival, now)) >= Quiet
 }
 
 // Wants reports whether the session would take the node.
@@ -146,7 +152,11 @@ func (st *State) Load(sessions []Record, parts []*doc.Part, nodes map[string]Ass
 			return fmt.Errorf("session %s is of the kind %q, which this server does not know: a newer one made it, "+
 				"so start that one", r.ID, r.Spec.Kind)
 		}
-		st.sessions[r.ID] = &Session{Record: r, Kind: kind, Parts: map[string]*doc.Part{}}
+		s := &Session{Record: r, Kind: kind, Parts: map[string]*doc.Part{}, waited: r.Created}
+		if st.began.Before(s.waited) { // the clock was set back since
+			s.waited = st.began
+		}
+		st.sessions[r.ID] = s
 		st.order = append(st.order, r.ID)
 	}
 	slices.SortFunc(st.order, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
@@ -178,6 +188,15 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// past is when something was heard, but not before this program began: until then nobody was. A time that has not come
+// is one of before the clock was set back.
+func (st *State) past(t, now time.Time) time.Time {
+	if t.Before(st.began) || t.After(now) {
+		return st.began
+	}
+	return t
 }
 
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }

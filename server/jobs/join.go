@@ -54,7 +54,7 @@ func (r *run) join(n *Node) {
 		p = &doc.Part{Session: s.ID, Node: n.ID}
 		s.Add(p)
 	}
-	p.State, p.Reason, p.Joined, p.Heard = doc.Waiting, "", r.now, r.now
+	p.State, p.Reason, p.Left, p.Joined, p.Heard = doc.Waiting, "", "", r.now, r.now
 	n.Session, n.Claim = s.ID, nil
 	for _, w := range n.Odd {
 		p.Identity = Also(p.Identity, w)

@@ -38,6 +38,12 @@ type Kind interface {
 	Reason(s *Session, bad []string) string
 }
 
+// Leaver is a kind that knows what is on the disk of a machine whose part ended and was not done.
+type Leaver interface {
+	// Left says it in words, empty for nothing to say.
+	Left(s *Session, p *doc.Part) string
+}
+
 // Traits are what a kind needs and does.
 type Traits struct {
 	Action string // of its descriptors

@@ -34,6 +34,7 @@ type Facts struct {
 	Boot     string    // id of its present boot
 	Heard    time.Time // its last word
 	Rival    time.Time // when another boot of it was last heard; zero: there is none
+	Loading  bool      // it fetches its boot files
 	Booted   bool      // it fetched a kernel from this server
 	Worked   bool      // it reported a step of a session
 	Firmware string    // session.BIOS or UEFI

@@ -35,7 +35,7 @@ func (r *run) greet(n *Node) {
 // offer gives the node its descriptor.
 func (r *run) offer(s *Session, n *Node, p *doc.Part) {
 	p.State, p.Reason, p.Warning, p.Progress, p.Step = doc.Offered, "", "", nil, ""
-	p.Unbootable, p.Result = s.Foreseen(n.Firmware), nil
+	p.Unbootable, p.Result, p.Left = s.Foreseen(n.Firmware), nil, ""
 	p.Steps, p.Heard = n.trace(), r.now
 	p.Boots++
 	if why := s.Kind.Refuse(&n.Facts); why != "" {
@@ -127,6 +127,7 @@ func (r *run) settleClaim(s *Session, n *Node, p *doc.Part) bool {
 // finishPart ends one node's part.
 func (r *run) finishPart(s *Session, p *doc.Part, state, reason string) {
 	p.State, p.Reason = state, reason
+	r.left(s, p)
 	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
 	r.do(SavePart{s.ID, p.Node})
 	r.account(s, p)

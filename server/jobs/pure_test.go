@@ -14,6 +14,7 @@ import (
 // mayImport is all that the state machine and the kinds are made of. None of it blocks, waits, writes or asks the time
 // by itself, but for package time, of which only reckoning is allowed.
 var mayImport = []string{"bytes", "cmp", "encoding/json", "errors", "fmt", "slices", "strconv", "strings", "time",
+	"unicode", "github.com/diskcast/diskcast/internal/units",
 	"github.com/diskcast/diskcast/internal/erasure", "github.com/diskcast/diskcast/internal/image",
 	"github.com/diskcast/diskcast/internal/receipt", "github.com/diskcast/diskcast/internal/plain",
 	"github.com/diskcast/diskcast/internal/session",

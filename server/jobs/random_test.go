@@ -89,7 +89,10 @@ func schedule(t *testing.T, seed uint64) *shell {
 		sh.happen()
 	}
 	// Nobody says anything any more: all ends by itself.
-	for range 12 {
+	for range 60 {
+		if sh.allOver() {
+			break
+		}
 		sh.now = sh.now.Add(20 * time.Minute)
 		sh.step(jobs.Tick{})
 	}
@@ -99,6 +102,15 @@ func schedule(t *testing.T, seed uint64) *shell {
 		}
 	}
 	return sh
+}
+
+func (sh *shell) allOver() bool {
+	for _, id := range sh.st.Order() {
+		if !sh.st.Session(id).Over() {
+			return false
+		}
+	}
+	return true
 }
 
 func (sh *shell) anyNode() string { return nodeName(sh.rng.IntN(maxNodes)) }
@@ -134,6 +146,7 @@ func (sh *shell) happen() {
 		}
 		back := f.Boot != "" && sh.rng.IntN(6) == 0
 		f.Boot, f.Heard, f.Here = fmt.Sprint("boot ", sh.rng.IntN(1000)), sh.now, true
+		f.Loading = false
 		seen()
 		sh.step(jobs.Rebooted{Node: node, Words: f.Boot})
 		if back {
@@ -153,11 +166,15 @@ func (sh *shell) happen() {
 	case x < 74:
 		sh.step(jobs.Tick{})
 	case x < 76:
+		f.Loading = !f.Here
+		seen()
 		sh.step(jobs.Restarting{Node: node})
 	case x < 78:
 		sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: id}})
-	case x < 80:
+	case x < 79:
 		sh.step(jobs.Cancel{Session: id})
+	case x < 80:
+		sh.wish(id)
 	case x < 81:
 		sh.step(jobs.Broken{Session: id, Reason: "its image is damaged"})
 	case x < 83:
@@ -198,6 +215,22 @@ func (sh *shell) happen() {
 	}
 }
 
+// wish has the operator say something of a session but that it ends.
+func (sh *shell) wish(id string) {
+	switch s := sh.st.Session(id); {
+	case s == nil:
+	case sh.rng.IntN(2) == 0:
+		sh.step(jobs.Go{Session: id})
+	case s.MayRemove():
+		sh.step(jobs.Removed{Session: id})
+		delete(sh.ended, id)
+	default:
+		wait, prio := float64(60*(1+sh.rng.IntN(30))), sh.rng.IntN(3)
+		sh.step(jobs.Edited{Session: id, Change: doc.SessionChange{MaxWait: &wait}})
+		sh.step(jobs.Edited{Session: id, Change: doc.SessionChange{Priority: &prio}})
+	}
+}
+
 // create asks for a session as an operator does.
 func (sh *shell) create() {
 	spec := doc.Spec{V: 1, MaxWait: float64(60 * (1 + sh.rng.IntN(30))), GiveUp: 1800}
@@ -222,6 +255,10 @@ func (sh *shell) create() {
 		spec.Image, spec.Kind, spec.Job = "", erasure.Action, []byte(`{"method":"zero","read_back":"none"}`)
 	case 1:
 		spec.Image, spec.Kind = "", "probe"
+	}
+	spec.Priority = sh.rng.IntN(3)
+	if sh.rng.IntN(6) == 0 {
+		spec.At = sh.now.Add(time.Duration(sh.rng.IntN(20)) * time.Minute)
 	}
 	kind := append(kinds.All(), probe{}).Of(&spec)
 	if err := kind.Check(&spec); err != nil {

@@ -22,7 +22,8 @@ type Session struct {
 	// Store is why the server cannot keep what the session's node sends.
 	Store Trouble
 
-	casting bool // its cast was started and has not ended
+	casting bool      // its cast was started and has not ended
+	waited  time.Time // when it was created, but never after this program has begun
 }
 
 // Record is what is stored of a session. Each part is a record of its own: doc.Part.
@@ -65,9 +66,12 @@ func (s *Session) joined() (joined, over int) {
 	return joined, over
 }
 
+// since is when the time to wait for nodes began: a session with a start time waits for nodes from then on.
+func (s *Session) since() time.Time { return later(s.waited, s.Spec.At) }
+
 // late reports whether the time to wait for nodes is over.
 func (s *Session) late(now time.Time) bool {
-	return s.Spec.MaxWait > 0 && now.Sub(s.Created) >= seconds(s.Spec.MaxWait)
+	return s.Go || s.Spec.MaxWait > 0 && now.Sub(s.since()) >= seconds(s.Spec.MaxWait)
 }
 
 // Unbootable lists the nodes that have the image, or may still get it, and will not start it by themselves.

@@ -55,6 +55,7 @@ type shell struct {
 
 	seq    int
 	ended  map[string]string // what must stay of a session that is over
+	begun  map[string]string // states of sessions
 	states map[string]string // of parts
 	word   map[string]bool   // a node said that its part is done, by part
 }
@@ -77,7 +78,7 @@ func newShell(t *testing.T, seed uint64) *shell {
 		sessions: map[string]stored{}, parts: map[string]stored{}, nodes: map[string]*storedNode{},
 		uploads: map[string]bool{},
 		facts:   map[string]*jobs.Facts{}, ended: map[string]string{}, states: map[string]string{},
-		word: map[string]bool{}}
+		word: map[string]bool{}, begun: map[string]string{}}
 	sh.boot()
 	return sh
 }
@@ -86,6 +87,7 @@ func newShell(t *testing.T, seed uint64) *shell {
 func (sh *shell) boot() {
 	sh.began, sh.casts, sh.held, sh.past = sh.now, map[string]bool{}, map[string]bool{}, nil
 	sh.st = jobs.New(append(kinds.All(), probe{}), sh.now)
+	sh.st.Bound(maxCasts)
 	var records []jobs.Record
 	for _, b := range sh.sessions {
 		var r jobs.Record
@@ -117,6 +119,7 @@ func (sh *shell) expect() {
 	clear(sh.states)
 	for _, id := range sh.st.Order() {
 		s := sh.st.Session(id)
+		sh.begun[id] = s.State
 		if s.Over() {
 			sh.ended[id] = s.State + ": " + s.Reason
 		}
@@ -207,6 +210,8 @@ func words(in any) string {
 		return fmt.Sprintf("CastMoved of %s: %v", in.Session, in.Params.Feedback)
 	case jobs.CastEnded:
 		return "CastEnded of " + in.Session
+	case jobs.Edited:
+		return fmt.Sprintf("Edited %s: %s", in.Session, encode(in.Change))
 	case jobs.Added:
 		return fmt.Sprintf("Added %+v", *in.Part)
 	case jobs.Seen:

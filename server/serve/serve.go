@@ -37,6 +37,7 @@ import (
 // Config is what `diskcast serve` was told.
 type Config struct {
 	State     string // directory
+	MaxCasts  int    // at once; 0: any number
 	Store     string // directory of images; empty: images in State
 	BootDir   string // empty: boot in State
 	Interface string
@@ -114,7 +115,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	eng, err := engine.New(ctx,
-		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, Captures: caps, Addr: prefix.Addr(),
+		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps, Addr: prefix.Addr(),
 			Server: ownName(prefix.Addr()), Version: cfg.Version, Sign: id.Sign, Log: log.With("task", "engine")})
 	if err != nil {
 		return err

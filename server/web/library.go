@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
@@ -45,7 +46,7 @@ func (a *API) failImage(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusBadRequest
 	case errors.Is(err, image.ErrNotFound), errors.Is(err, library.ErrNoJob):
 		code = http.StatusNotFound
-	case errors.Is(err, image.ErrBusy):
+	case errors.Is(err, image.ErrBusy), errors.Is(err, errUsed):
 		code = http.StatusConflict
 	case errors.Is(err, library.ErrTooMany), errors.Is(err, context.Canceled):
 		code = http.StatusServiceUnavailable
@@ -84,8 +85,49 @@ func (a *API) tagImage(r *http.Request) (any, error) {
 }
 
 func (a *API) removeImage(r *http.Request) (any, error) {
-	return a.library.Remove(r.Context(), r.PathValue("image"))
+	ref := r.PathValue("image")
+	if err := a.inUse(r.Context(), ref); err != nil {
+		return nil, err
+	}
+	return a.library.Remove(r.Context(), ref)
 }
+
+// inUse refuses to take away an image, or its last name, that a session or a job uses. What they use stays on the disk
+// in any case; but it could not be found again, and who reads of it would not know what it was.
+func (a *API) inUse(ctx context.Context, ref string) error {
+	v, err := a.library.Show(ctx, ref, 0)
+	if err != nil {
+		return nil // it may be damaged, and taken away for that
+	}
+	names := 0
+	list, err := a.library.List(ctx)
+	if err != nil {
+		return err
+	}
+	mine := map[string]bool{v.Digest: true}
+	for _, row := range list {
+		if row.Digest == v.Digest && row.Name != "" {
+			names++
+			mine[row.Name] = true
+		}
+	}
+	if names > 1 && ref != v.Digest && mine[ref] {
+		return nil // it keeps another name
+	}
+	users := a.engine.Uses(v.Digest)
+	for _, j := range a.jobs.List() {
+		if !j.Over() && mine[j.Spec.Image] {
+			users = append(users, fmt.Sprintf("job %s (%s)", j.ID, j.Spec.Kind))
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	return fmt.Errorf("image %s is used by %s: cancel that or wait for its end, or give the image another name first "+
+		"(`diskcast image tag`): %w", ref, strings.Join(users, ", "), errUsed)
+}
+
+var errUsed = errors.New("nothing was taken away")
 
 func (a *API) listJobs(*http.Request) (any, error) { return a.jobs.List(), nil }
 

@@ -48,6 +48,37 @@ func (a *API) cancelSession(w http.ResponseWriter, r *http.Request) {
 	a.reply(w, http.StatusOK, s)
 }
 
+func (a *API) goSession(w http.ResponseWriter, r *http.Request) {
+	s, err := a.engine.Go(r.Context(), r.PathValue("id"))
+	a.answer(w, r, s, err)
+}
+
+func (a *API) editSession(w http.ResponseWriter, r *http.Request) {
+	var c doc.SessionChange
+	if a.read(w, r, "session change", &c) {
+		s, err := a.engine.Edit(r.Context(), r.PathValue("id"), c)
+		a.answer(w, r, s, err)
+	}
+}
+
+func (a *API) retrySession(w http.ResponseWriter, r *http.Request) {
+	s, err := a.engine.Retry(r.Context(), r.PathValue("id"))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.Header().Set("Location", "/v1/sessions/"+s.ID)
+	a.reply(w, http.StatusCreated, s)
+}
+
+func (a *API) removeSession(w http.ResponseWriter, r *http.Request) {
+	if err := a.engine.Remove(r.Context(), r.PathValue("id")); err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
 func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
 	a.reply(w, http.StatusOK, a.engine.Nodes())
 }

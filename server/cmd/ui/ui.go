@@ -92,6 +92,38 @@ func Table(w io.Writer, rows [][]string) error {
 	return tw.Flush()
 }
 
+// List is Table, but for lines that are longer than the terminal is wide: they are cut, and end with three dots.
+func List(w io.Writer, rows [][]string) error {
+	f, ok := Terminal(w)
+	if !ok {
+		return Table(w, rows)
+	}
+	var b strings.Builder
+	if err := Table(&b, rows); err != nil {
+		return err
+	}
+	text := b.String()
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+		text = Cut(text, width)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// Cut cuts each line of the text to a width, in characters; a width below 20 is none.
+func Cut(text string, width int) string {
+	if width < 20 {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		if r := []rune(l); len(r) > width {
+			lines[i] = string(r[:width-3]) + "..."
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Dash stands in a table where there is nothing.
 func Dash(s string) string {
 	if s == "" {
@@ -105,7 +137,11 @@ func Ago(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return time.Since(t).Round(time.Second).String() + " ago"
+	d := time.Since(t).Round(time.Second)
+	if d < -time.Minute {
+		return "by a clock that is " + (-d).String() + " ahead"
+	}
+	return max(0, d).String() + " ago"
 }
 
 // Terminal returns the file behind w when it is a terminal.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 )
@@ -96,8 +97,8 @@ func mayNotFit(inUse, free int64) string {
 	if free < 0 || inUse <= free {
 		return ""
 	}
-	return fmt.Sprintf("The image may not fit, for the disk has %d MB in use and the image store %d MB free.",
-		inUse>>20, free>>20)
+	return fmt.Sprintf("The image may not fit, for the disk has %s in use and the image store %s free.",
+		units.Bytes(inUse), units.Bytes(free))
 }
 
 // Complete implements jobs.Kind.

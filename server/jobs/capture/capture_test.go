@@ -46,7 +46,7 @@ func TestReport(t *testing.T) {
 		return kind.Report(s, p, &jobs.Reported{Event: &session.Event{Step: step, Level: session.Info}, Free: free})
 	}
 	for free, want := range map[int64]string{-1: "", 41 << 20: "",
-		10 << 20: "The image may not fit, for the disk has 40 MB in use and the image store 10 MB free."} {
+		10 << 20: "The image may not fit, for the disk has 40.0 MiB in use and the image store 10.0 MiB free."} {
 		if out := report(session.StepPlan, free); out != (jobs.Outcome{}) || p.Warning != want {
 			t.Errorf("%d bytes free: %+v, %q", free, out, p.Warning)
 		}

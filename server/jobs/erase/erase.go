@@ -142,7 +142,7 @@ func (Kind) Reason(s *jobs.Session, bad []string) string {
 	if len(bad) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d disks are erased; %s", len(s.Parts)-len(bad), len(s.Parts), jobs.Few(bad))
+	return fmt.Sprintf("%d of %d disks are erased; %s", s.DoneParts(), len(s.Parts), jobs.Few(bad))
 }
 
 // Account implements jobs.Accountant. Before a node has a plan it has touched no disk.

@@ -99,7 +99,7 @@ func (Kind) Reason(s *jobs.Session, bad []string) string {
 	if len(bad) == 0 {
 		return words
 	}
-	reason := fmt.Sprintf("%d of %d nodes have the image; %s", len(s.Parts)-len(bad), len(s.Parts), jobs.Few(bad))
+	reason := fmt.Sprintf("%d of %d nodes have the image; %s", s.DoneParts(), len(s.Parts), jobs.Few(bad))
 	if words != "" {
 		reason += "; " + words
 	}

@@ -25,6 +25,7 @@ type Part struct {
 	Reboots    []Mark          `json:"reboots,omitempty"`
 	Disk       *DiskID         `json:"disk,omitempty"`
 	Unbootable string          `json:"unbootable,omitempty"`
+	Left       string          `json:"left,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"` // the kind's own
 }
 
@@ -88,7 +89,8 @@ func OfPart(p *doc.Part) *Part {
 		Steps:    OfMarks(p.Steps),
 		Progress: to(p.Progress, ofProgress), Boots: p.Boots, Joined: p.Joined, Heard: p.Heard, Warning: p.Warning,
 		Identity: p.Identity,
-		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable, Result: p.Result}
+		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable,
+		Left: p.Left, Result: p.Result}
 }
 
 // Part is the part that the record is of.
@@ -97,7 +99,8 @@ func (r *Part) Part() *doc.Part {
 		Steps:    Marks(r.Steps),
 		Progress: to(r.Progress, Progress.progress), Boots: r.Boots, Joined: r.Joined, Heard: r.Heard,
 		Warning: r.Warning, Identity: r.Identity,
-		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable, Result: r.Result}
+		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable,
+		Left: r.Left, Result: r.Result}
 }
 
 // OfEvent is the record of an event.

@@ -20,6 +20,7 @@ type Session struct {
 	Created time.Time `json:"created"`
 	Started time.Time `json:"started,omitzero"`
 	Ended   time.Time `json:"ended,omitzero"`
+	Go      bool      `json:"go,omitempty"`
 	Notes   []string  `json:"notes,omitempty"`
 	Figures *Figures  `json:"cast,omitempty"`   // of a cast that ended
 	Params  *Cast     `json:"params,omitempty"` // nil when nothing is cast
@@ -49,6 +50,10 @@ type Spec struct {
 	NoGrow   bool            `json:"no_grow,omitempty"`
 	Boot     *Boot           `json:"boot,omitempty"`
 	Rate     int64           `json:"rate,omitempty"` // bits a second
+	At       time.Time       `json:"at,omitzero"`
+	Priority int             `json:"priority,omitempty"`
+	Notes    string          `json:"notes,omitempty"`
+	RetryOf  string          `json:"retry_of,omitempty"`
 }
 
 // Target is a rule for a disk.
@@ -144,7 +149,7 @@ type Receiver struct {
 func OfSession(s *doc.Session, params *session.Cast, secret []byte, up *session.Upload) *Session {
 	return &Session{ID: s.ID, Owner: s.Owner, Spec: ofSpec(s.Spec), Image: ofImage(s.Image), State: s.State,
 		Reason: s.Reason, Created: s.Created,
-		Started: s.Started, Ended: s.Ended, Notes: s.Notes, Figures: to(s.Cast, ofFigures), Secret: secret,
+		Started: s.Started, Ended: s.Ended, Go: s.Go, Notes: s.Notes, Figures: to(s.Cast, ofFigures), Secret: secret,
 		Params: to(params, func(c session.Cast) Cast { return Cast(c) }),
 		Upload: to(up, func(u session.Upload) Upload { return Upload(u) })}
 }
@@ -153,7 +158,7 @@ func OfSession(s *doc.Session, params *session.Cast, secret []byte, up *session.
 func (r *Session) Session() doc.Session {
 	return doc.Session{ID: r.ID, Owner: r.Owner, Spec: r.Spec.spec(), Image: r.Image.image(), State: r.State,
 		Reason: r.Reason, Created: r.Created,
-		Started: r.Started, Ended: r.Ended, Notes: r.Notes, Cast: to(r.Figures, Figures.figures)}
+		Started: r.Started, Ended: r.Ended, Go: r.Go, Notes: r.Notes, Cast: to(r.Figures, Figures.figures)}
 }
 
 // Cast is what the session casts with, nil when it does not.
@@ -170,7 +175,8 @@ func ofSpec(s doc.Spec) Spec {
 	return Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps,
 		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait,
 		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
-		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate}
+		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
+		At: s.At, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
 }
 
 func (s Spec) spec() doc.Spec {
@@ -178,7 +184,8 @@ func (s Spec) spec() doc.Spec {
 		DropGaps: s.DropGaps,
 		Kind:     s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes,
 		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
-		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate}
+		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
+		At: s.At, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
 }
 
 func ofBoot(b session.Boot) Boot  { return Boot(b) }

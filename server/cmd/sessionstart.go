@@ -1,0 +1,205 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+func sessionGo(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "go SESSION",
+		Short: "Start a session now, with the nodes that are there",
+		Long: `Start a session now, with the nodes that are there, whatever it waits for: more nodes, its start time. Of a session that
+has started, the nodes that did not come are waited for no longer. Those are absent; they may still come while the
+session lasts. Where the server bounds the casts at once, a session still waits for its turn.`,
+		Example: "  diskcast session go s4",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Go(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			return e.changed(s)
+		},
+	}
+}
+
+func sessionEdit(e *env) *cobra.Command {
+	var minNodes, priority int
+	var maxWait time.Duration
+	var rate, at, notes string
+	cmd := &cobra.Command{
+		Use:   "edit SESSION",
+		Short: "Change what may still be changed of a session",
+		Long: `Change what may still be changed of a session: all of this while it waits, --max-wait and --notes while it goes, and
+--notes when it is over. What is not given stays.`,
+		Example: "  diskcast session edit s4 --min-nodes 10 --max-wait 5m\n  diskcast session edit s4 --priority 10",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			change := doc.SessionChange{V: session.Version}
+			given := false
+			has := func(name string) bool {
+				changed := cmd.Flags().Changed(name)
+				given = given || changed
+				return changed
+			}
+			if has("min-nodes") {
+				change.MinNodes = &minNodes
+			}
+			if has("max-wait") {
+				s := maxWait.Seconds()
+				change.MaxWait = &s
+			}
+			if has("rate") {
+				r, err := parseRate(rate)
+				if err != nil {
+					return err
+				}
+				change.Rate = &r
+			}
+			if has("at") {
+				t, err := parseAt(at, time.Now())
+				if err != nil {
+					return err
+				}
+				change.At = &t
+			}
+			if has("priority") {
+				change.Priority = &priority
+			}
+			if has("notes") {
+				change.Notes = &notes
+			}
+			if !given {
+				return usage("say what is to change (see `diskcast session edit --help`)")
+			}
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.EditSession(cmd.Context(), a[0], change)
+			if err != nil {
+				return err
+			}
+			return e.changed(s)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&minNodes, "min-nodes", 0, "nodes to wait for before the session starts")
+	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes; 0: for ever")
+	f.StringVar(&rate, "rate", "", "the cast's rate, such as 900M (bits a second); empty: found by itself")
+	f.StringVar(&at, "at", "", "when it starts at the earliest, as in `session create`; now: at once")
+	f.IntVar(&priority, "priority", 0, "which session is next where the server bounds the casts at once")
+	f.StringVar(&notes, "notes", "", "the operator's own notes")
+	return cmd
+}
+
+func sessionRetry(e *env) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "retry SESSION",
+		Short: "Do again what is not done of a session that is over",
+		Long: `Make a session that does again what is not done of one that is over: the same image, disk and settings, for the nodes
+that failed, did not come or were cancelled. Each of the two sessions names the other.`,
+		Example: "  diskcast session retry s4 --watch",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Retry(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			return e.created(cmd.Context(), c, s, watch)
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "follow the session until it is over")
+	return cmd
+}
+
+func sessionRemove(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm SESSION...", Aliases: []string{"remove"},
+		Short:   "Forget sessions that are over; their receipts stay",
+		Example: "  diskcast session rm s1 s2",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			for _, id := range a {
+				if err := c.RemoveSession(cmd.Context(), id); err != nil {
+					return err
+				}
+				if !e.JSON {
+					fmt.Fprintf(e.Out, "%s removed\n", id)
+				}
+			}
+			if e.JSON {
+				return e.Doc(map[string][]string{"removed": a})
+			}
+			return nil
+		},
+	}
+}
+
+// changed says how a session is now.
+func (e *env) changed(s *doc.Session) error {
+	for _, w := range s.Warnings {
+		e.Warn(w)
+	}
+	if e.JSON {
+		return e.Doc(s)
+	}
+	words := s.ID + " " + s.State
+	if s.Waits != "" {
+		words += "; waits for " + s.Waits
+	}
+	_, err := fmt.Fprintln(e.Out, words)
+	return err
+}
+
+// parseAt reads a time: 21:30 (today, or tomorrow when that is past), 2026-11-28 21:30, RFC 3339, +90m, or now.
+func parseAt(s string, now time.Time) (time.Time, error) {
+	if s == "now" {
+		return time.Time{}, nil
+	}
+	if d, ok := strings.CutPrefix(s, "+"); ok {
+		wait, err := time.ParseDuration(d)
+		if err != nil || wait < 0 {
+			return time.Time{}, usage("--at %.40q is not a duration such as +90m", s)
+		}
+		return now.Add(wait).Round(time.Second), nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	for _, form := range []string{time.DateTime, "2006-01-02 15:04"} {
+		if t, err := time.ParseInLocation(form, s, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	t, err := time.ParseInLocation("15:04", s, now.Location())
+	if err != nil {
+		return time.Time{}, usage("--at %.40q is no time such as 21:30, \"2026-11-28 21:30\", 2026-11-28T21:30:00Z or +90m",
+			s)
+	}
+	t = time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location())
+	if !t.After(now) {
+		t = time.Date(now.Year(), now.Month(), now.Day()+1, t.Hour(), t.Minute(), 0, 0, now.Location())
+	}
+	return t, nil
+}

@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/nearest"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
+)
+
+// noSession is the error for a session that is not there.
+func (e *Engine) noSession(id string) error {
+	return fmt.Errorf("session %s: %w%s", id, ErrNotFound, nearest.Hint(id, e.jobs.Order()))
+}
+
+// Go has a session start with the nodes that are there, or wait no longer for those that did not come.
+func (e *Engine) Go(ctx context.Context, id string) (*doc.Session, error) {
+	return e.change(ctx, id, func(s *sess) (jobs.Input, error) {
+		switch {
+		case s.Over():
+			return nil, refuse("session %s is over: `diskcast session retry %s` does again what failed", id, id)
+		case s.Joined() == 0:
+			return nil, refuse("no node of session %s is there, so that there is nothing to start with: switch one on, "+
+				"with network boot first in its boot order", id)
+		}
+		return jobs.Go{Session: id}, nil
+	})
+}
+
+// Edit changes what may still be changed of a session.
+func (e *Engine) Edit(ctx context.Context, id string, c doc.SessionChange) (*doc.Session, error) {
+	if err := checkVersion("session change", c.V); err != nil {
+		return nil, err
+	}
+	return e.change(ctx, id, func(s *sess) (jobs.Input, error) {
+		if err := s.MayEdit(&c); err != nil {
+			return nil, refuse("%w", err)
+		}
+		spec := c.Apply(s.Spec)
+		spec.Nodes = slices.Clone(spec.Nodes)
+		if err := spec.Check(); err != nil {
+			return nil, refuse("%w", err)
+		}
+		if c.Rate != nil && s.Params == nil {
+			return nil, refuse("session %s has no cast, and so no rate", id)
+		}
+		return jobs.Edited{Session: id, Change: c}, nil
+	})
+}
+
+// change takes in what the operator wants of a session, once it is known that it can be, and waits until it is stored.
+func (e *Engine) change(ctx context.Context, id string, input func(*sess) (jobs.Input, error)) (*doc.Session, error) {
+	e.mu.Lock()
+	s := e.jobs.Session(id)
+	if s == nil {
+		e.mu.Unlock()
+		return nil, e.noSession(id)
+	}
+	in, err := input(s)
+	if err != nil {
+		e.mu.Unlock()
+		return nil, err
+	}
+	e.step(in)
+	view := e.view(s, true)
+	e.mu.Unlock()
+	if err := e.w.wait(ctx); err != nil {
+		return nil, fmt.Errorf("the change counts, and could not be written down yet, which is tried again: %w",
+			stateHelp(err))
+	}
+	return view, nil
+}
+
+// Remove forgets a session that is over. Its receipts stay.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.jobs.Session(id)
+	switch {
+	case s == nil:
+		return e.noSession(id)
+	case !s.Over():
+		return refuse("session %s is not over: `diskcast session cancel %s` ends it", id, id)
+	case !s.MayRemove():
+		return refuse("the cast of session %s is just ending: try again in a moment", id)
+	}
+	err := e.update(ctx, func(tx store.WriteTx) error {
+		for _, node := range s.Order {
+			if err := tx.Delete(record.PartKey(id, node)); err != nil {
+				return err
+			}
+		}
+		return tx.Delete(record.SessPrefix + id)
+	})
+	if err != nil {
+		return fmt.Errorf("session %s was not removed: %w", id, stateHelp(err))
+	}
+	e.step(jobs.Removed{Session: id})
+	return nil
+}
+
+// Retry makes a session that does again what is not done of one that is over: the same spec, for those nodes only.
+func (e *Engine) Retry(ctx context.Context, id string) (*doc.Session, error) {
+	e.mu.Lock()
+	spec, err := e.again(id)
+	e.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return e.Create(ctx, spec)
+}
+
+func (e *Engine) again(id string) (doc.Spec, error) {
+	s := e.jobs.Session(id)
+	switch {
+	case s == nil:
+		return doc.Spec{}, e.noSession(id)
+	case !s.Over():
+		return doc.Spec{}, refuse("session %s is not over: a node of it that failed tries again when it is restarted", id)
+	}
+	spec := s.Spec
+	spec.All, spec.Count, spec.Nodes, spec.RetryOf = false, 0, nil, id
+	for _, node := range s.Order {
+		if s.Parts[node].State != doc.Done {
+			spec.Nodes = append(spec.Nodes, node)
+		}
+	}
+	if len(spec.Nodes) == 0 {
+		return doc.Spec{}, refuse("nothing of session %s is to be done again: no node of it failed", id)
+	}
+	spec.MinNodes = min(spec.MinNodes, len(spec.Nodes))
+	if spec.At.Before(e.now()) {
+		spec.At = time.Time{}
+	}
+	if now := e.retries(id); len(now) > 0 {
+		last := e.jobs.Session(now[len(now)-1])
+		if !last.Over() {
+			return doc.Spec{}, refuse("session %s does that already: `diskcast session watch %s`", last.ID, last.ID)
+		}
+	}
+	return spec, nil
+}
+
+// retries are the sessions that do again what failed in the one.
+func (e *Engine) retries(id string) []string {
+	var out []string
+	for _, o := range e.jobs.Order() {
+		if e.jobs.Session(o).Spec.RetryOf == id {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Uses says which sessions that are not over restore the image with the digest.
+func (e *Engine) Uses(digest string) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []string
+	for _, id := range e.jobs.Order() {
+		if s := e.jobs.Session(id); !s.Over() && s.Image.Manifest == digest {
+			out = append(out, fmt.Sprintf("session %s (%s)", id, s.State))
+		}
+	}
+	return out
+}
+
+// machineNames are all names by which machines can be found, but for MAC addresses.
+func (e *Engine) machineNames() []string {
+	var out []string
+	for _, m := range e.fleet.All() {
+		out = append(out, m.ID)
+		if m.Name != "" {
+			out = append(out, m.Name)
+		}
+	}
+	return out
+}
+
+// firstNames names the first of the nodes, and how many there are more.
+func (e *Engine) firstNames(ids []string) string {
+	words := make([]string, 0, jobs.MaxReasons)
+	for _, id := range ids[:min(len(ids), jobs.MaxReasons)] {
+		if m := e.fleet.Of(id); m != nil && m.Name != "" {
+			id += " (" + m.Name + ")"
+		}
+		words = append(words, id)
+	}
+	if more := len(ids) - jobs.MaxReasons; more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,42 @@
+package restore
+
+import (
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/jobs"
+)
+
+var _ jobs.Leaver = Kind{}
+
+// Left implements jobs.Leaver. A node says each step before it does the next one, so that a disk may be further than
+// was told, and never less far.
+func (Kind) Left(_ *jobs.Session, p *doc.Part) string {
+	had := func(step string) bool {
+		_, ok := p.Steps[step]
+		return ok
+	}
+	switch {
+	case p.Boots == 0 || p.Joined.IsZero():
+		return "its disk was not touched: what started before starts again"
+	case had(session.StepEntry):
+		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine starts"
+	case had(session.StepWritten):
+		return "its disk has the whole image, and no boot entry was made: it may start; if it does not, restore it again"
+	case had(session.StepTable) || had(session.StepFirstByte):
+		return "its disk holds a half-written image; it does not start; restore it again"
+	case p.Disk != nil || had(session.StepPlan):
+		return "its plan was made, and writing may have begun: do not count on its disk, restore it again"
+	}
+	return "its disk was not touched, as far as it told: it had chosen none"
+}
+
+// Left implements jobs.Leaver: a session of one partition leaves the others alone.
+func (Partition) Left(s *jobs.Session, p *doc.Part) string {
+	if _, ok := p.Steps[session.StepWritten]; ok {
+		return "the partition has the whole image; the rest of the disk is as it was"
+	}
+	if p.Boots > 0 && p.Disk != nil {
+		return "the partition may hold a half-written image: restore it again; the rest of the disk is as it was"
+	}
+	return Kind{}.Left(s, p)
+}
