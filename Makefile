@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-boot test-disks test-erase test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-boot test-disks test-erase test-partition test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -80,6 +80,10 @@ test-disks: build ## whole machines whose disks change their names, or come late
 test-erase: build ## a machine that erases emulated ATA and NVMe disks; their files on the host are looked at (some minutes)
 	@.ci/packages test
 	$(AS_ROOT) env DISKCAST_ERASE=1 DISKCAST_ERASE_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 20m -v -run TestErase ./qemu-tests
+
+test-partition: build ## three machines of whose disks one partition is restored by one cast; GRUB starts it (some minutes)
+	@.ci/packages boot
+	$(AS_ROOT) env DISKCAST_PARTITION=1 $(GO) test -count=1 -timeout 30m -v -run TestPartition ./qemu-tests
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test

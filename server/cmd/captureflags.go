@@ -70,6 +70,9 @@ func (c *captureFlags) check() error {
 		return usage("%w", err)
 	}
 	if c.partition != "" {
+		if c.gaps == gapsDrop {
+			return usage("--gaps drop does not go with --partition: a partition has no space beside partitions")
+		}
 		var err error
 		if c.by, err = parseBy(c.partition); err != nil {
 			return err

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/testenv/need"
@@ -124,6 +127,10 @@ func TestPartitionCommands(t *testing.T) {
 			t.Errorf("%q: %v, want %q", args, err, want)
 		}
 	}
+	if err := run(io.Discard, "capture", "--partition", "2", "--gaps", "drop", source, "x"); err == nil ||
+		!strings.Contains(err.Error(), "--gaps drop") {
+		t.Errorf("gaps of a partition: %v", err)
+	}
 	// An image that is larger than the partition.
 	if err := run(io.Discard, "restore", "alone", source, "--partition", "1", "--yes"); err == nil ||
 		!strings.Contains(err.Error(), "too small") {
@@ -158,4 +165,75 @@ func TestSetPartition(t *testing.T) {
 			t.Errorf("%s: %d", ref, n)
 		}
 	}
+}
+
+// TestPartitionOfDevice restores to a block device, with its direct writes: refused while another partition is mounted,
+// and right afterwards, with the file system grown to the partition and nothing written beside it.
+func TestPartitionOfDevice(t *testing.T) {
+	need.Root(t)
+	need.Tools(t, "sgdisk", "mkfs.ext4", "e2fsck", "losetup", "mount", "umount", "dumpe2fs")
+	dir := t.TempDir()
+	source, target := parted(t, dir, "source", "8M 16M 8M"), parted(t, dir, "target", "16M 20M 16M")
+	var said bytes.Buffer
+	run := func(args ...string) error {
+		return Run(t.Context(), append([]string{"image", "--state", dir}, args...), strings.NewReader(""), &said, &said)
+	}
+	if err := run("capture", "--partition", "2", source, "alone"); err != nil {
+		t.Fatal(err)
+	}
+	dev, detach := volumetest.Loop(t, target, 512, "--partscan")
+	mnt := t.TempDir()
+	volumetest.Run(t, "mount", "-o", "ro", partNode(t, dev, 3), mnt)
+	t.Cleanup(func() { _ = exec.Command("umount", mnt).Run() }) // when the test has failed
+	wantRefused(t, target, func() error { return run("restore", "alone", dev, "--partition", "2", "--yes") }, "in use",
+		mnt)
+	volumetest.Run(t, "umount", mnt)
+	before, err := os.ReadFile(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run("restore", "alone", dev, "--partition", "2", "--verify", "--grow=false", "--yes"); err != nil {
+		t.Fatal(err)
+	}
+	detach()
+	const start, size = 17 * mebi, 20 * mebi
+	check := func() {
+		t.Helper()
+		after, err := os.ReadFile(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(before[:start], after[:start]) || !bytes.Equal(before[start+size:], after[start+size:]) {
+			t.Error("bytes beside the partition were written")
+		}
+		volumetest.Run(t, "e2fsck", "-fn", piece(t, target, start, size))
+	}
+	check()
+	if err := run("restore", "alone", target, "--partition", "name=part2", "--yes"); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	if out := volumetest.Run(t, "dumpe2fs", "-h", piece(t, target, start, size)); !strings.Contains(out,
+		fmt.Sprintf("%d\n", size/1024)) {
+		t.Errorf("the file system was not grown to the partition:\n%s\n%s", &said, out)
+	}
+}
+
+// partNode makes a device node of a partition: nobody may run here who makes them.
+func partNode(t *testing.T, dev string, number int) string {
+	t.Helper()
+	name := fmt.Sprintf("%sp%d", filepath.Base(dev), number)
+	raw, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), name, "dev"))
+	if err != nil {
+		need.Skip(t, "the kernel makes no partitions of a loop device: %v", err)
+	}
+	var major, minor uint32
+	if _, err := fmt.Sscanf(string(raw), "%d:%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(unix.Mkdev(major, minor))); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -15,7 +15,14 @@ import (
 // describeImage is the image of a session: where it is yet to be made, its name only.
 func (e *Engine) describeImage(kind jobs.Kind, spec *doc.Spec) (session.Image, error) {
 	if kind.Traits().Cast {
-		return e.cfg.Images.Describe(spec.Image)
+		im, err := e.cfg.Images.Describe(spec.Image)
+		if err != nil {
+			return im, err
+		}
+		if why := e.cfg.Images.Misplaced(im.Manifest, kind.Traits().Action == session.RestorePartition); why != "" {
+			return im, fmt.Errorf("image %s: %s", spec.Image, why)
+		}
+		return im, nil
 	}
 	up := kind.Upload("u", spec)
 	if up == nil {

@@ -44,6 +44,8 @@ type Images interface {
 	// FirmwareWarning says why a machine with the firmware (session.BIOS or UEFI) will not start a disk with the image;
 	// empty when it may.
 	FirmwareWarning(manifest, firmware string) string
+	// Misplaced says why the image cannot go over a disk, or, with partition, into one partition; empty when it can.
+	Misplaced(manifest string, partition bool) string
 	// Check reads the stored bytes of the chunk and hashes them; chunk -1 means all chunks. Damage is an error that
 	// names image, chunk and offset.
 	Check(ctx context.Context, manifest string, chunk int) error

@@ -3,6 +3,7 @@ package restore
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/image"
@@ -16,7 +17,8 @@ type Partition struct {
 	*partition.Found
 	Window *Window // the partition's bytes, and no others
 	uuids  map[int]string
-	here   string // what is in it now, in words
+	here   string   // what is in it now, in words
+	unread []string // partitions that cannot be looked at, in words
 }
 
 // OpenPartition finds a partition of a target that may be written: in a table that is beyond doubt, read anew.
@@ -34,7 +36,13 @@ func OpenPartition(t Target, by partition.By) (*Partition, error) {
 		q := &found.Table.Partitions[i]
 		fs, err := probe.Probe(io.NewSectionReader(t, q.Start, q.Size), q.Size)
 		if err != nil {
-			return nil, fmt.Errorf("looking at what is in partition %d: %w", q.Number, err)
+			// It is another one, or is overwritten: no reason to refuse.
+			p.unread = append(p.unread, fmt.Sprintf("what is in partition %d cannot be read, so it is not known whether "+
+				"its file system has a name of the image's: %v", q.Number, err))
+			if q.Number == found.Number {
+				p.here = "unreadable"
+			}
+			continue
 		}
 		if fs.Type() != volume.TypeRaw {
 			p.uuids[q.Number] = fs.Info().UUID
@@ -75,7 +83,7 @@ func (p *Partition) Gone(c *image.Config) string {
 
 // Warnings say what a restore of the image makes of the names of the disk's file systems.
 func (p *Partition) Warnings(c *image.Config) []string {
-	var out []string
+	out := slices.Clone(p.unread)
 	for i := range p.Table.Partitions {
 		n := p.Table.Partitions[i].Number
 		if n != p.Number && uuidOf(c) != "" && strings.EqualFold(p.uuids[n], uuidOf(c)) {

@@ -45,25 +45,6 @@ func InPartition(number int, start int64) PlanOption {
 	return func(p *Plan) { p.number, p.start = number, start }
 }
 
-// kind refuses an image of a partition for a disk, and one of a disk for a partition.
-func (p *Plan) kind() error {
-	t := p.cfg.Table
-	switch {
-	case p.number == 0 && p.cfg.Origin != nil:
-		return fmt.Errorf("the image is of one partition (partition %d of a disk of %d bytes), and no image of a disk: "+
-			"name the partition that it goes to (`--partition`)", p.cfg.Origin.Number, p.cfg.Origin.DiskSize)
-	case p.number == 0:
-		return nil
-	case t.Kind != table.KindNone:
-		return fmt.Errorf("the image is of a disk with a partition table of its own, and would be a disk within a "+
-			"partition: take one of its %d partitions (`diskcast image cut IMAGE:NUMBER NAME`)", len(t.Partitions))
-	case t.Refused:
-		return errors.New("the image is of a disk whose partition table could not be believed, and not of a partition: " +
-			"capture one (`diskcast image capture --partition`)")
-	}
-	return nil
-}
-
 // TooSmallError says by how much a target is too small.
 type TooSmallError struct {
 	Need, Have int64 // bytes
@@ -87,8 +68,8 @@ func NewPlan(cfg *image.Config, idx *image.Index, size int64, sectorSize int, o 
 	if sectorSize < 512 || sectorSize > 65536 || sectorSize&(sectorSize-1) != 0 {
 		return nil, fmt.Errorf("a target with sectors of %d bytes", sectorSize)
 	}
-	if err := p.kind(); err != nil {
-		return nil, err
+	if why := cfg.Misplaced(p.number > 0); why != "" {
+		return nil, errors.New(why)
 	}
 	if err := p.fit(); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package restore_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -185,4 +186,65 @@ func TestKindsOfImages(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "image cut") {
 		t.Errorf("into a partition: %v", err)
 	}
+}
+
+// TestNamesOnTheDisk: a UUID that two file systems would have, and one that is gone, are told before the first write; a
+// partition that cannot be read is no reason to refuse.
+func TestNamesOnTheDisk(t *testing.T) {
+	b := make([]byte, 12*mebi)
+	g := imagetest.GPT(12*mebi, 512, 2*mebi, 2*mebi, 2*mebi)
+	m := imagetest.NewMemory(b, 512)
+	if err := table.Write(m, g, 12*mebi, 512); err != nil {
+		t.Fatal(err)
+	}
+	swap := func(number int, uuid byte) {
+		p := g.Partitions[number-1]
+		q := b[p.Start:p.End()]
+		clear(q)
+		copy(q[4086:], "SWAPSPACE2")
+		q[1024], q[1028], q[1029] = 1, 0xff, 1 // version, last page: 511
+		for i := range 16 {
+			q[1036+i] = uuid
+		}
+	}
+	swap(1, 0x11)
+	im := capturePart(t, m, 1, 64<<10)
+	swap(2, 0x22)
+	swap(3, 0x11)
+	p, err := restore.OpenPartition(m, partition.By{Number: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(p.Warnings(im.Config()), "\n")
+	for _, want := range []string{"partitions 2 and 1 will both have", "partitions 2 and 3 will both have",
+		"22222222-2222-2222-2222-222222222222 is no longer in partition 2"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not said in\n%s", want, said)
+		}
+	}
+	if gone := p.Gone(im.Config()); gone != "22222222-2222-2222-2222-222222222222" || p.Holds(im.Config()) {
+		t.Errorf("gone is %q", gone)
+	}
+	if p, err = restore.OpenPartition(m, partition.By{Number: 3}); err != nil || !p.Holds(im.Config()) ||
+		p.Gone(im.Config()) != "" {
+		t.Errorf("the image's own file system is there: %v", err)
+	}
+	bad := &unreadable{Memory: m, from: g.Partitions[0].Start, to: g.Partitions[0].End()}
+	if p, err = restore.OpenPartition(bad, partition.By{Number: 2}); err != nil ||
+		!strings.Contains(strings.Join(p.Warnings(im.Config()), "\n"), "what is in partition 1 cannot be read") {
+		t.Errorf("one that cannot be read: %v", err)
+	}
+}
+
+// unreadable is a disk with a part that gives errors.
+type unreadable struct {
+	*imagetest.Memory
+	from, to int64
+}
+
+func (u *unreadable) ReadAt(p []byte, off int64) (int, error) {
+	if off < u.to && off+int64(len(p)) > u.from {
+		return 0, errors.New("input/output error")
+	}
+	return u.Memory.ReadAt(p, off)
 }

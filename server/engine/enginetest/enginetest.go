@@ -73,6 +73,14 @@ func (i *Images) FirmwareWarning(manifest, firmware string) string {
 	return ""
 }
 
+// Misplaced implements engine.Images: "slice" is of a partition, all others are of a disk.
+func (i *Images) Misplaced(manifest string, partition bool) string {
+	if (manifest == Digest("slice", "manifest")) != partition {
+		return "it is of the other kind"
+	}
+	return ""
+}
+
 // Blobs implements engine.Images.
 func (i *Images) Blobs(manifest string) ([]string, error) {
 	for _, name := range []string{"debian", "ubuntu"} {

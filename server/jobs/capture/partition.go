@@ -2,6 +2,7 @@ package capture
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
@@ -29,6 +30,9 @@ func (p Partition) Check(spec *doc.Spec) error {
 	job, err := session.ParsePartitionJob(spec.Job)
 	if err != nil {
 		return err
+	}
+	if spec.DropGaps {
+		return errors.New("drop_gaps is of a capture of the whole disk: a partition has no space beside partitions")
 	}
 	spec.Job = nil
 	if err := p.Kind.Check(spec); err != nil {

@@ -32,6 +32,10 @@ func TestCheckPartition(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", spec, err, want)
 		}
 	}
+	gaps := doc.Spec{V: 1, Kind: session.CapturePartition, Capture: "root", Count: 1, Job: two, DropGaps: true}
+	if _, err := kinds.All().Check(&gaps); err == nil || !strings.Contains(err.Error(), "drop_gaps") {
+		t.Errorf("gaps of a partition: %v", err)
+	}
 	spec := doc.Spec{V: 1, Kind: session.CapturePartition, Capture: "root", Count: 1, Job: two}
 	if k, err := kinds.All().Check(&spec); err != nil || k.Traits().Action != session.CapturePartition ||
 		spec.Boot.Method != session.BootStay {

@@ -143,6 +143,15 @@ func (s *Store) FirmwareWarning(manifest, firmware string) string {
 	return c.FirmwareWarning(firmware)
 }
 
+// Misplaced implements engine.Images.
+func (s *Store) Misplaced(manifest string, partition bool) string {
+	c, err := s.config(manifest)
+	if err != nil {
+		return ""
+	}
+	return c.Misplaced(partition)
+}
+
 // Blobs implements engine.Images. Data blobs are not among them: nodes read the object.
 func (s *Store) Blobs(manifest string) ([]string, error) {
 	e, err := s.acquire(manifest)
