@@ -46,7 +46,7 @@ func TestSwappedNames(t *testing.T) {
 	t.Logf("moments of the resets: seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 
-	se := b.create(image, []*site.Node{n}, "--disk", "path=/dev/sda", "--mode", "full", "--rate", "40M", "--boot",
+	se := b.create(image, []*site.Node{n}, "--disk", "path=/dev/sda", "--mode", "full", "--rate", "40M", "--then",
 		"poweroff")
 	for i := range resets {
 		b.startWithFirst(n, i%2)
@@ -143,7 +143,7 @@ func TestStick(t *testing.T) {
 	before := sum(t, stick)
 	n.Late(1)
 
-	se := b.create(image, []*site.Node{n}, "--boot", "poweroff")
+	se := b.create(image, []*site.Node{n}, "--then", "poweroff")
 	b.on(n)
 	v, err := se.Over(b.ctx)
 	if err != nil {
@@ -179,7 +179,7 @@ func TestStick(t *testing.T) {
 	if out := b.nodeList(); strings.Contains(out, problem) {
 		t.Errorf("node list says %q of a node that has a disk:\n%s", problem, out)
 	}
-	b.done(b.create(image, []*site.Node{n}, "--boot", "poweroff"))
+	b.done(b.create(image, []*site.Node{n}, "--then", "poweroff"))
 	b.off(n)
 	if after := sum(t, stick); after != before {
 		t.Errorf("the stick was written to: SHA-256 %s, before %s", after, before)

@@ -25,7 +25,7 @@ func TestEraseSession(t *testing.T) {
 	if err := os.WriteFile(n.Disk, old, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	se, err := b.Erase(b.ctx, "--method", "zero", "--read-back", "all", "--nodes", n.MAC, "--boot", "poweroff", "--yes")
+	se, err := b.Erase(b.ctx, "--method", "zero", "--read-back", "all", "--nodes", n.MAC, "--then", "poweroff", "--yes")
 	if err != nil {
 		t.Fatal(err)
 	}

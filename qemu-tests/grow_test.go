@@ -37,7 +37,7 @@ func (b *bench) growers(kinds ...string) (all []*grower) {
 		}
 		n := b.node(kind, site.Hardware{Disks: []int64{1 << 30}})
 		all = append(all, &grower{Node: n, im: im,
-			se: b.create(b.add(kind, im), []*site.Node{n}, "--boot", "poweroff")})
+			se: b.create(b.add(kind, im), []*site.Node{n}, "--then", "poweroff")})
 	}
 	return all
 }

@@ -23,7 +23,7 @@ func TestCaptureNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The lowest level, because most of an emulated node's time would go into another.
-	se, err := b.Create(b.ctx, "--capture", "golden", "--nodes", n.MAC, "--level", "fast", "--boot", "poweroff")
+	se, err := b.Create(b.ctx, "--capture", "golden", "--nodes", n.MAC, "--level", "fast", "--then", "poweroff")
 	if err != nil {
 		t.Fatal(err)
 	}

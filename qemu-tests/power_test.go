@@ -19,7 +19,7 @@ func TestPlugPulled(t *testing.T) {
 	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{}),
 		b.node("c", site.Hardware{Junk: true})}
 	victim := nodes[2]
-	se := b.create(image, nodes, "--min-nodes", "3", "--boot", "poweroff", "--rate", "40M")
+	se := b.create(image, nodes, "--min-nodes", "3", "--then", "poweroff", "--rate", "40M")
 	b.on(nodes...)
 	b.until(se, "the third node to have written a third", func(v site.View) bool { return written(v, victim) > 0.33 })
 	victim.Unplug()
@@ -45,7 +45,7 @@ func TestServerKilled(t *testing.T) {
 	b := setup(t, 5*time.Minute, lab.Options{})
 	image, im := b.small(1)
 	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{})}
-	se := b.create(image, nodes, "--min-nodes", "2", "--boot", "poweroff", "--rate", "40M")
+	se := b.create(image, nodes, "--min-nodes", "2", "--then", "poweroff", "--rate", "40M")
 	b.on(nodes...)
 	b.until(se, "a third of the object", func(v site.View) bool { return received(v, nodes[0]) > 0.33 })
 	b.KillServer()
@@ -78,7 +78,7 @@ func TestLateNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Slow enough that even an emulated node loses nothing: what is sent twice is then only what the late one missed.
-	se := b.create(image, []*site.Node{early, late}, "--boot", "poweroff", "--rate", "12M")
+	se := b.create(image, []*site.Node{early, late}, "--then", "poweroff", "--rate", "12M")
 	b.until(se, "the early node to have half", func(v site.View) bool { return received(v, early) > 0.5 })
 	if err := late.Resume(b.ctx); err != nil {
 		t.Fatal(err)

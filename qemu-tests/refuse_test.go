@@ -31,7 +31,7 @@ func TestRefusals(t *testing.T) {
 		{node: twin, want: []string{"/dev/vda", "/dev/vdb"}},
 	}
 	for i := range cases {
-		cases[i].se = b.create(image, []*site.Node{cases[i].node}, "--boot", "poweroff")
+		cases[i].se = b.create(image, []*site.Node{cases[i].node}, "--then", "poweroff")
 	}
 	b.on(tiny, twin)
 	for _, c := range cases {
@@ -74,7 +74,7 @@ func TestDamagedBlob(t *testing.T) {
 	name, _ := b.small(1)
 	chunk := damage(b, name)
 	nodes := []*site.Node{b.node("a", site.Hardware{}), b.node("b", site.Hardware{})}
-	se := b.create(name, nodes, "--min-nodes", "2", "--boot", "poweroff")
+	se := b.create(name, nodes, "--min-nodes", "2", "--then", "poweroff")
 	b.on(nodes...)
 	v, err := se.Over(b.ctx)
 	if err != nil {

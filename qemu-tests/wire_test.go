@@ -23,8 +23,8 @@ func TestTwoSessions(t *testing.T) {
 	name1, im1 := b.small(1)
 	name2, im2 := b.small(2)
 	n1, n2 := b.node("one", site.Hardware{}), b.node("two", site.Hardware{})
-	s1 := b.create(name1, []*site.Node{n1}, "--boot", "poweroff", "--rate", "60M")
-	s2 := b.create(name2, []*site.Node{n2}, "--boot", "poweroff", "--rate", "60M")
+	s1 := b.create(name1, []*site.Node{n1}, "--then", "poweroff", "--rate", "60M")
+	s2 := b.create(name2, []*site.Node{n2}, "--then", "poweroff", "--rate", "60M")
 	b.on(n1, n2)
 	v1, v2 := b.done(s1), b.done(s2)
 	b.off(n1, n2)
@@ -49,7 +49,7 @@ func TestWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	se := b.create(name, []*site.Node{n}, "--boot", "poweroff", "--rate", "20M")
+	se := b.create(name, []*site.Node{n}, "--then", "poweroff", "--rate", "20M")
 	inject := b.injector()
 	b.on(n)
 	v := b.until(se, "a tenth of the object", func(v site.View) bool { return received(v, n) > 0.1 })

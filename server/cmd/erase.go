@@ -40,6 +40,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
   diskcast receipt get s9 --out receipts/`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			e.noteBoot(cmd)
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
 			}
@@ -73,7 +74,8 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
 	f.StringVar(&disk, "disk", "only",
 		"rule that names the disk, as `session create --help` says; not first, smallest or largest")
-	f.StringVar(&boot, "boot", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")
+	f.StringVar(&boot, "then", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")
+	oldBoot(cmd)
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")

@@ -34,7 +34,7 @@ func sessionCommand(e *env) *cobra.Command {
 func sessionCreate(e *env) *cobra.Command {
 	var spec doc.Spec
 	var nodes, disk, rate, boot, kernelArgs, gaps, part, at string
-	var maxWait, giveUp time.Duration
+	var maxWait, giveUp, alive time.Duration
 	var watch, grow bool
 	cmd := &cobra.Command{
 		Use:   "create --image NAME|--capture NAME --nodes WHICH",
@@ -78,6 +78,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec.V = session.Version
+			e.noteBoot(cmd)
 			if part != "" {
 				if spec.Image != "" {
 					return usage("--partition %s names the image that goes to the partition: leave --image out", part)
@@ -102,7 +103,8 @@ first plan in the session chose stays the session's disk on that node, whatever 
 			}
 			spec.NoGrow = !grow
 			spec.Target, spec.MaxWait, spec.GiveUp = *target, maxWait.Seconds(), giveUp.Seconds()
-			if spec.Capture == "" || cmd.Flags().Changed("boot") {
+			spec.ExpectAlive = alive.Seconds()
+			if spec.Capture == "" || cmd.Flags().Changed("then") {
 				spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
 			}
 			if spec.Rate, err = parseRate(rate); err != nil {
@@ -143,10 +145,13 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
 	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")
-	f.StringVar(&boot, "boot", session.BootKexec,
+	f.StringVar(&boot, "then", session.BootKexec,
 		"what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
+	oldBoot(cmd)
 	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
+	f.DurationVar(&alive, "expect-alive", 0,
+		"a machine fails that gives no sign of life of its new system for so long after it left")
 	f.StringVar(&at, "at", "", "start at this time, not before: 21:30, \"2026-11-28 21:30\", +90m or RFC 3339")
 	f.IntVar(&spec.Priority, "priority", 0,
 		"the highest is next where the server bounds the casts at once (`serve --casts`)")
@@ -215,7 +220,7 @@ func checkCreate(cmd *cobra.Command, spec *doc.Spec) error {
 	}
 	of, wrong := "--image", []string{"level", "parent", "gaps"}
 	if spec.Capture != "" {
-		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append"}
+		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append", "expect-alive"}
 	}
 	for _, name := range wrong {
 		if cmd.Flags().Changed(name) {
@@ -394,6 +399,9 @@ func (e *env) showSession(s *doc.Session) error {
 	if s.Waits != "" {
 		rows = append(rows, []string{"waits for", s.Waits})
 	}
+	if s.ETA > 0 {
+		rows = append(rows, []string{"to go", seconds(s.ETA)})
+	}
 	if s.Spec.RetryOf != "" {
 		rows = append(rows, []string{"retry of", s.Spec.RetryOf})
 	}
@@ -429,6 +437,12 @@ func (e *env) showSession(s *doc.Session) error {
 		}
 		if p.Waits != "" {
 			fmt.Fprintf(e.Out, ", waits %s", p.Waits)
+		}
+		if p.Phase != "" {
+			fmt.Fprintf(e.Out, ", %s", paceWords(p))
+		}
+		if p.Alive != "" {
+			fmt.Fprintf(e.Out, "\n  %s", p.Alive)
 		}
 		if p.Left != "" {
 			fmt.Fprintf(e.Out, "\n  %s", p.Left)
@@ -518,6 +532,20 @@ func (e *env) printLeft(s *doc.Session) {
 		fmt.Fprintf(e.Out, "%s: %s\n", strings.Join(who, ", "), left)
 	}
 }
+
+// paceWords say what a node does, how fast, and how long that takes.
+func paceWords(p *doc.Part) string {
+	words := p.Phase
+	if p.Rate > 0 {
+		words += " at " + units.BytesPerSecond(p.Rate)
+	}
+	if p.ETA > 0 {
+		words += ", " + seconds(p.ETA) + " to go"
+	}
+	return words
+}
+
+func seconds(f float64) string { return (time.Duration(f) * time.Second).String() }
 
 // sessionResult is the error for how a session ended.
 func sessionResult(s *doc.Session) error {

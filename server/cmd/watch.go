@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -90,13 +91,17 @@ func (w *lineWatcher) line(l *doc.Line) error {
 		return w.sighting(l.Sighting)
 	case l.Job != nil:
 		return w.job(l.Job)
+	case l.Node != nil && l.Node.Life != nil && l.Node.Life.Sign != "" &&
+		l.Node.Alive != w.state["alive "+l.Node.Session+"/"+l.Node.Node]:
+		w.state["alive "+l.Node.Session+"/"+l.Node.Node] = l.Node.Alive
+		return w.print("%s %s", l.Node.Node, l.Node.Alive)
 	case l.Node != nil && l.Node.Progress != nil && l.Node.State == doc.Running:
 		key := l.Node.Session + "/" + l.Node.Node
 		if time.Since(w.told[key]) < ui.Every {
 			return nil
 		}
 		w.told[key] = time.Now()
-		return w.print("%s %-10s %s", l.Node.Node, "progress", progressWords(l.Node.Progress))
+		return w.print("%s %-10s %s; %s", l.Node.Node, "progress", progressWords(l.Node.Progress), paceWords(l.Node))
 	}
 	return nil
 }
@@ -193,8 +198,16 @@ type barWatcher struct {
 	all   *mpb.Bar
 	bars  map[string]*mpb.Bar
 	parts map[string]*doc.Part
+	mu    sync.Mutex // of parts, which bars read
 	sess  *doc.Session
 	warned
+}
+
+// now is what a node does, for its bar.
+func (w *barWatcher) now(node string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return paceWords(w.parts[node])
 }
 
 const maxBars = 16
@@ -243,12 +256,15 @@ func (w *barWatcher) node(p *doc.Part) {
 		}
 		fmt.Fprintf(w.p, "%s done%s\n", p.Node, but)
 	}
+	w.mu.Lock()
 	w.parts[p.Node] = p
+	w.mu.Unlock()
 	bar := w.bars[p.Node]
 	if bar == nil && len(w.bars) < maxBars {
-		bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Name(p.Node, decor.WCSyncSpaceR)),
+		node := p.Node
+		bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Name(node, decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace),
-				decor.AverageSpeed(decor.SizeB1000(0), " % .1f", decor.WCSyncSpace)))
+				decor.Any(func(decor.Statistics) string { return w.now(node) }, decor.WCSyncSpaceR)))
 		w.bars[p.Node] = bar
 	}
 	if bar != nil && p.Progress != nil {

@@ -21,9 +21,10 @@ const (
 
 // States of a node's part in a session, besides Waiting, Done, Failed and Cancelled.
 const (
-	Offered = "offered" // the descriptor is there for the node; nothing was heard about it yet
-	Running = "running" // the node works on it; Step says where it is
-	Absent  = "absent"  // named in the session, and did not come before max-wait was over
+	Offered  = "offered"  // the descriptor is there for the node; nothing was heard about it yet
+	Running  = "running"  // the node works on it; Step says where it is
+	Starting = "starting" // it left to start its disk, and a sign of life of that is waited for
+	Absent   = "absent"   // named in the session, and did not come before max-wait was over
 )
 
 // Steps of a timeline that the server itself sees; those that nodes report are in package session.
@@ -80,6 +81,9 @@ type Spec struct {
 	Rate int64 `json:"rate,omitempty"`
 	// At is when the session starts at the earliest; zero: when its nodes are there.
 	At time.Time `json:"at,omitzero"`
+	// ExpectAlive, in seconds: a part fails whose machine gives no sign of life of its system for so long after it left.
+	// 0: such signs are looked for and shown, and decide nothing.
+	ExpectAlive float64 `json:"expect_alive,omitempty"`
 	// Priority orders the sessions that wait for their turn where the casts at once are bounded; the highest is first.
 	Priority int    `json:"priority,omitempty"`
 	Notes    string `json:"notes,omitempty"` // the operator's own
@@ -133,6 +137,8 @@ type Session struct {
 	Go bool `json:"go,omitempty"`
 	// Waits is the one thing that a session which has not started waits for, with the command that ends that.
 	Waits string `json:"waits,omitempty"`
+	// ETA, in seconds, is that of the slowest node; 0 when nobody knows.
+	ETA float64 `json:"eta,omitempty"`
 	// RetriedBy are the sessions that do its failed parts again.
 	RetriedBy []string `json:"retried_by,omitempty"`
 	Cast      *Cast    `json:"cast,omitempty"`
@@ -224,8 +230,23 @@ type Part struct {
 	Waits string `json:"waits,omitempty"`
 	// Left says what is on the machine's disk when its part ended and was not done.
 	Left string `json:"left,omitempty"`
+	// Life is what was seen of the system that the machine was given, after it left; Alive says it in words.
+	Life  *Life  `json:"life,omitempty"`
+	Alive string `json:"alive,omitempty"`
+	// Phase is what the node does now, in a word or two; Rate, in bytes a second, and ETA, in seconds, are of its bytes
+	// on the disk, by its own word of late. They are 0 when nobody knows.
+	Phase string  `json:"phase,omitempty"`
+	Rate  float64 `json:"rate,omitempty"`
+	ETA   float64 `json:"eta,omitempty"`
 	// Result is what only the kind of the session knows of.
 	Result json.RawMessage `json:"result,omitempty"`
+}
+
+// Life is whether the system that a machine was given was seen to live.
+type Life struct {
+	Since time.Time `json:"since"`          // the machine left
+	Sign  string    `json:"sign,omitempty"` // in words; empty: none was seen
+	Time  time.Time `json:"time,omitzero"`  // of the sign
 }
 
 // Over reports whether nothing more is expected of the part.

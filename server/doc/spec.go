@@ -74,7 +74,8 @@ func (s *Spec) Check() error {
 		return fmt.Errorf("min-nodes %d is not in 0..%d", s.MinNodes, limit)
 	}
 	const year = 365 * 24 * 3600
-	if !(s.MaxWait >= 0 && s.MaxWait <= year) || !(s.GiveUp >= 0 && s.GiveUp <= year) { // also refuses NaN
+	if !(s.MaxWait >= 0 && s.MaxWait <= year) || !(s.GiveUp >= 0 && s.GiveUp <= year) ||
+		!(s.ExpectAlive >= 0 && s.ExpectAlive <= year) { // also refuses NaN
 		return errors.New("a waiting time is negative or longer than a year")
 	}
 	if s.Rate < 0 || (s.Rate > 0 && s.Rate < 100_000) {

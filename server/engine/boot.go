@@ -24,6 +24,7 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	if n == nil {
 		return
 	}
+	e.watchClock()
 	now := e.now()
 	if step == doc.StepDHCP && e.fresh(n, now) {
 		n.Trace = map[string]doc.Mark{}

@@ -123,7 +123,9 @@ type Config struct {
 	Version string
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
-	Tick    <-chan time.Time // nil: every second; tests turn time on by hand
+	// Up is a clock that only goes on, by which it is seen that Now was set; nil: none, or that of time.Now.
+	Up   func() time.Duration
+	Tick <-chan time.Time // nil: every second; tests turn time on by hand
 	// Kinds are the kinds of session; nil: all.
 	Kinds jobs.Kinds
 	// MaxCasts bounds the casts at once; 0: any number.
@@ -157,8 +159,10 @@ type Engine struct {
 	began    time.Time           // when this engine was made: nobody was heard before
 	crowd    crowd
 	fleet    *fleet.Fleet
-	expired  time.Time     // when strangers were last looked through
-	activity chan struct{} // closed and replaced when a session changes
+	expired  time.Time // when strangers were last looked through
+	clock    clock
+	paces    map[string]*pace // by session and node
+	activity chan struct{}    // closed and replaced when a session changes
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -171,8 +175,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		start := time.Now()
+		cfg.Now, cfg.Up = time.Now, func() time.Duration { return time.Since(start) }
 	}
+	wall := cfg.Now
+	cfg.Now = func() time.Time { return wall().Round(0) } // without a monotonic reading, which moves with no clock
 	if cfg.Kinds == nil {
 		cfg.Kinds = kinds.All()
 	}
@@ -183,7 +190,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds,
 		jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
-		feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{},
+		clock: clock{up: cfg.Up}, paces: map[string]*pace{}, feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.jobs.Bound(cfg.MaxCasts)
 	e.w = newWriter(cfg.Store, cfg.Log, cfg.Now, &e.mu)
@@ -256,6 +263,7 @@ run:
 func (e *Engine) tick() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.watchClock()
 	e.expire()
 	e.tellSilent()
 	bad := e.w.trouble()

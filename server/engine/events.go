@@ -50,6 +50,7 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 		return ErrToken
 	}
 	durable, told := false, false
+	e.watchClock()
 	n.setClock(e.now(), batch.Events)
 	for _, ev := range batch.Events {
 		if !n.seen.add(ev.Seq) {

@@ -34,6 +34,7 @@ type house struct {
 
 	mu  sync.Mutex
 	now time.Time
+	up  func() time.Duration // nil: nobody sees that the clock is set
 
 	e    *engine.Engine
 	stop context.CancelFunc
@@ -56,7 +57,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	}
 	e, err := engine.New(h.t.Context(),
 		engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
-			Addr: h.addr, Server: h.name, Now: h.clock, Tick: h.tick, Sign: h.sign})
+			Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -104,6 +104,9 @@ func (e *Engine) effect(x jobs.Effect) {
 		}
 		e.w.del(record.SessPrefix + x.Session)
 		delete(e.runs, x.Session)
+		for _, n := range x.Nodes {
+			delete(e.paces, x.Session+"/"+n)
+		}
 		e.feed.Gone(feed.Key{Session: x.Session})
 	case jobs.Show:
 		if s := e.jobs.Session(x.Session); s != nil && x.Node == "" {

@@ -52,6 +52,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		e.mu.Unlock()
 		return nil, err
 	}
+	e.watchClock()
 	now := e.now()
 	rebooted, contested := n.Boot != h.Boot, false
 	e.recognise(n, &h.Inventory)

@@ -37,4 +37,5 @@ func (e *Engine) apply(n *node, ev *session.Event) {
 		}
 	}
 	e.step(in)
+	e.pace(s, n.ID)
 }

@@ -33,6 +33,7 @@ func (e *Engine) view(s *sess, parts bool) *doc.Session {
 		v.Cast = castView(s.Params)
 	}
 	v.Warnings, v.Waits, v.RetriedBy = e.warnings(s), e.waits(s), e.retries(s.ID)
+	v.ETA = e.eta(s)
 	v.Unbootable = len(s.Unbootable())
 	v.Parts = nil
 	if parts {
@@ -59,7 +60,8 @@ func (e *Engine) known(s *sess, st doc.CastStats) doc.CastStats {
 
 func (e *Engine) partView(s *sess, p *doc.Part) doc.Part {
 	v := *p
-	v.Waits = e.partWaits(s, p)
+	v.Waits, v.Alive = e.partWaits(s, p), e.lifeWords(s, p)
+	e.paced(&v)
 	v.Steps = cloneMarks(p.Steps)
 	v.Reboots = slices.Clone(p.Reboots)
 	return v

@@ -56,6 +56,15 @@ func newWriter(s store.Store, log *slog.Logger, now func() time.Time, whole sync
 		cur: newBatch()}
 }
 
+// clockSet tells a trouble that lasts in the time of a clock that was set.
+func (w *writer) clockSet(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.bad.since.IsZero() {
+		w.bad.since = w.bad.since.Add(by)
+	}
+}
+
 func (w *writer) put(key string, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -57,6 +57,10 @@ func (r *run) giveUp(s *Session) {
 		if p == nil || p.Over() {
 			continue
 		}
+		if p.State == doc.Starting {
+			r.lifeless(s, p)
+			continue
+		}
 		if p.Joined.IsZero() {
 			if s.late(r.now) {
 				r.miss(s, p)

@@ -107,7 +107,7 @@ func (st *State) Current(node string) *Session {
 	if s == nil || s.Over() {
 		return nil
 	}
-	if p := s.Parts[n.ID]; p == nil || p.Over() {
+	if p := s.Parts[n.ID]; p == nil || p.Over() || p.State == doc.Starting {
 		return nil
 	}
 	return s

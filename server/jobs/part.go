@@ -35,7 +35,7 @@ func (r *run) greet(n *Node) {
 // offer gives the node its descriptor.
 func (r *run) offer(s *Session, n *Node, p *doc.Part) {
 	p.State, p.Reason, p.Warning, p.Progress, p.Step = doc.Offered, "", "", nil, ""
-	p.Unbootable, p.Result, p.Left = s.Foreseen(n.Firmware), nil, ""
+	p.Unbootable, p.Result, p.Left, p.Life = s.Foreseen(n.Firmware), nil, "", nil
 	p.Steps, p.Heard = n.trace(), r.now
 	p.Boots++
 	if why := s.Kind.Refuse(&n.Facts); why != "" {
@@ -126,6 +126,9 @@ func (r *run) settleClaim(s *Session, n *Node, p *doc.Part) bool {
 
 // finishPart ends one node's part.
 func (r *run) finishPart(s *Session, p *doc.Part, state, reason string) {
+	if state == doc.Done && r.leave(s, p) {
+		return
+	}
 	p.State, p.Reason = state, reason
 	r.left(s, p)
 	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
@@ -139,7 +142,8 @@ func (r *run) finishPart(s *Session, p *doc.Part, state, reason string) {
 
 // free lets a node go whose part is over.
 func (r *run) free(s *Session, n *Node, p *doc.Part) {
-	n.Session, n.Last, n.Imaged, n.Claim = "", s.ID, p.State == doc.Done && s.Kind.Traits().Boots, nil
+	n.Session, n.Last, n.Claim = "", s.ID, nil
+	n.Imaged = (p.State == doc.Done || p.State == doc.Starting) && s.Kind.Traits().Boots
 	r.do(Withdraw{n.ID})
 	r.do(SaveNode{n.ID})
 }

@@ -166,6 +166,7 @@ func (sh *shell) happen() {
 	case x < 74:
 		sh.step(jobs.Tick{})
 	case x < 76:
+		sh.step(jobs.Lives{Node: node, Sign: "SSH answers"})
 		f.Loading = !f.Here
 		seen()
 		sh.step(jobs.Restarting{Node: node})
@@ -175,6 +176,17 @@ func (sh *shell) happen() {
 		sh.step(jobs.Cancel{Session: id})
 	case x < 80:
 		sh.wish(id)
+	case x < 81 && sh.rng.IntN(2) == 0:
+		by := time.Duration(sh.rng.IntN(200)-100) * time.Minute
+		sh.now = sh.now.Add(by)
+		for _, f := range sh.facts {
+			for _, t := range []*time.Time{&f.Heard, &f.Rival} {
+				if !t.IsZero() {
+					*t = t.Add(by)
+				}
+			}
+		}
+		sh.step(jobs.ClockSet{By: by})
 	case x < 81:
 		sh.step(jobs.Broken{Session: id, Reason: "its image is damaged"})
 	case x < 83:
@@ -257,6 +269,9 @@ func (sh *shell) create() {
 		spec.Image, spec.Kind = "", "probe"
 	}
 	spec.Priority = sh.rng.IntN(3)
+	if spec.Kind == "" && spec.Capture == "" && sh.rng.IntN(3) == 0 {
+		spec.ExpectAlive = float64(30 + sh.rng.IntN(300))
+	}
 	if sh.rng.IntN(6) == 0 {
 		spec.At = sh.now.Add(time.Duration(sh.rng.IntN(20)) * time.Minute)
 	}

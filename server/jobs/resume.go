@@ -71,7 +71,7 @@ func (r *run) reconcile(n *Node) (free bool) {
 	}
 	if over := r.sessions[n.Session]; s == nil && over != nil && over.Parts[n.ID] != nil {
 		n.Last = over.ID
-		if over.Parts[n.ID].State == doc.Done {
+		if state := over.Parts[n.ID].State; state == doc.Done || state == doc.Starting {
 			n.Imaged = over.Kind.Traits().Boots
 		}
 	}

@@ -213,7 +213,7 @@ func words(in any) string {
 	case jobs.Edited:
 		return fmt.Sprintf("Edited %s: %s", in.Session, encode(in.Change))
 	case jobs.Added:
-		return fmt.Sprintf("Added %+v", *in.Part)
+		return "Added " + string(encode(in.Part))
 	case jobs.Seen:
 		f := in.Facts
 		return fmt.Sprintf("Seen %s here=%v boot=%q heard=%v rival=%v doubt=%q", in.Node, f.Here, f.Boot, f.Heard,

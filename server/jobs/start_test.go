@@ -248,3 +248,74 @@ func TestClockSetBack(t *testing.T) {
 		}
 	}
 }
+
+// TestSignOfLife asks for one: the part is done when it came, and failed when none does; the node is free meanwhile.
+// Where the session asks for none, what is seen is shown and decides nothing.
+func TestSignOfLife(t *testing.T) {
+	h := newHall(t, 0)
+	s := h.create("s1", doc.Spec{ExpectAlive: 300}, 1, 2)
+	plain := h.create("s2", doc.Spec{}, 3)
+	for n := 1; n <= 3; n++ {
+		h.come(n)
+	}
+	h.st.Step(jobs.Lives{Node: nodeName(1), Sign: "too early"}, h.now)
+	h.say(s, 1, session.StepEntry, session.StepBoot)
+	h.say(s, 2, session.StepEntry, session.StepBoot)
+	h.say(plain, 3, session.StepEntry, session.StepBoot)
+	h.want(s, doc.Casting)
+	h.want(plain, doc.Done)
+	a, b := s.Parts[nodeName(1)], s.Parts[nodeName(2)]
+	if a.State != doc.Starting || h.st.Node(nodeName(1)).Session != "" || !h.st.Node(nodeName(1)).Imaged {
+		t.Errorf("the node that left is %q, and %+v", a.State, h.st.Node(nodeName(1)))
+	}
+	h.pass(time.Minute)
+	for _, n := range []int{1, 1, 3} {
+		h.st.Step(jobs.Lives{Node: nodeName(n), Sign: fmt.Sprint("sign ", h.now.Minute())}, h.now)
+		h.pass(time.Minute)
+	}
+	if a.State != doc.Done || a.Life.Sign != "sign 1" || a.Life.Time.Sub(a.Life.Since) != time.Minute {
+		t.Errorf("after a sign: %q, %+v", a.State, a.Life)
+	}
+	if p := plain.Parts[nodeName(3)]; p.State != doc.Done || p.Life.Sign != "sign 3" {
+		t.Errorf("a part that is done anyway: %q, %+v", p.State, p.Life)
+	}
+	h.want(s, doc.Casting)
+	h.pass(time.Minute)
+	h.want(s, doc.Failed)
+	if b.State != doc.Failed || !strings.Contains(b.Reason, "no sign of life within 5m0s") {
+		t.Errorf("without a sign: %q: %s", b.State, b.Reason)
+	}
+	h.st.Step(jobs.Lives{Node: nodeName(2), Sign: "too late"}, h.now)
+	if b.State != doc.Failed || b.Life.Sign != "" {
+		t.Errorf("after its end: %q, %+v", b.State, b.Life)
+	}
+}
+
+// TestClockSet sets the clock in the middle of a session: what waits waits as long as it said, and no step is told to
+// have taken days or less than nothing.
+func TestClockSet(t *testing.T) {
+	for _, by := range []time.Duration{-239 * time.Hour, 700 * 24 * time.Hour} {
+		h := newHall(t, 0)
+		s := h.create("s1", doc.Spec{MaxWait: 60, MinNodes: 2}, 1, 2)
+		h.come(1)
+		h.pass(30 * time.Second)
+		h.now = h.now.Add(by)
+		h.st.Step(jobs.ClockSet{By: by}, h.now)
+		h.pass(29 * time.Second)
+		h.want(s, doc.Waiting)
+		h.pass(2 * time.Second)
+		h.want(s, doc.Casting)
+		h.say(s, 1, session.StepPlan)
+		h.now = h.now.Add(by)
+		h.st.Step(jobs.ClockSet{By: by}, h.now)
+		h.pass(10 * time.Second)
+		h.say(s, 1, session.StepTable)
+		p := s.Parts[nodeName(1)]
+		if d := p.Steps[session.StepTable].Time.Sub(p.Steps[session.StepPlan].Time); d != 10*time.Second {
+			t.Errorf("set by %v: a step of 10 s took %v", by, d)
+		}
+		if d := s.Started.Sub(s.Created); d < time.Minute || d > 2*time.Minute {
+			t.Errorf("set by %v: the session waited for %v", by, d)
+		}
+	}
+}

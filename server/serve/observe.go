@@ -32,6 +32,7 @@ func (o *observer) dhcp(s dhcp.Seen) {
 	case s.Client.Kind == dhcp.Plain:
 		if s.Final {
 			o.engine.Learn(mac, s.Addr)
+			o.engine.AsksForAddress(mac, s.Addr)
 		}
 	case s.Problem != "":
 		o.engine.Problem(mac, s.Addr, s.Problem)

@@ -151,6 +151,7 @@ func Run(ctx context.Context, cfg Config) error {
 		eng,
 		watch,
 		jobs,
+		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP,

@@ -18,7 +18,7 @@ func (Kind) Left(_ *jobs.Session, p *doc.Part) string {
 	switch {
 	case p.Boots == 0 || p.Joined.IsZero():
 		return "its disk was not touched: what started before starts again"
-	case had(session.StepEntry):
+	case p.State == doc.Starting || p.Life != nil, had(session.StepEntry):
 		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine starts"
 	case had(session.StepWritten):
 		return "its disk has the whole image, and no boot entry was made: it may start; if it does not, restore it again"

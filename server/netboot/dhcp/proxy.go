@@ -13,6 +13,9 @@ var skipDiscovery = []byte{6, 1, 8, 255}
 func (r *Responder) proxy(m *dhcpv4.DHCPv4, port int) (*dhcpv4.DHCPv4, error) {
 	c := classify(m)
 	if c.Kind == Plain {
+		if m.MessageType() == dhcpv4.MessageTypeRequest {
+			r.cfg.Observe(Seen{Client: c, Addr: addrOf(m.RequestedIPAddress()), Final: true})
+		}
 		return nil, nil
 	}
 	var kind dhcpv4.MessageType

@@ -25,8 +25,16 @@ type Part struct {
 	Reboots    []Mark          `json:"reboots,omitempty"`
 	Disk       *DiskID         `json:"disk,omitempty"`
 	Unbootable string          `json:"unbootable,omitempty"`
+	Life       *Life           `json:"life,omitempty"`
 	Left       string          `json:"left,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"` // the kind's own
+}
+
+// Life is what was seen of a restored system.
+type Life struct {
+	Since time.Time `json:"since"`
+	Sign  string    `json:"sign,omitempty"`
+	Time  time.Time `json:"time,omitzero"`
 }
 
 // Mark is when a step was reached.
@@ -90,7 +98,7 @@ func OfPart(p *doc.Part) *Part {
 		Progress: to(p.Progress, ofProgress), Boots: p.Boots, Joined: p.Joined, Heard: p.Heard, Warning: p.Warning,
 		Identity: p.Identity,
 		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable,
-		Left: p.Left, Result: p.Result}
+		Life: to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result}
 }
 
 // Part is the part that the record is of.
@@ -100,7 +108,7 @@ func (r *Part) Part() *doc.Part {
 		Progress: to(r.Progress, Progress.progress), Boots: r.Boots, Joined: r.Joined, Heard: r.Heard,
 		Warning: r.Warning, Identity: r.Identity,
 		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable,
-		Left: r.Left, Result: r.Result}
+		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result}
 }
 
 // OfEvent is the record of an event.

@@ -42,6 +42,7 @@ func TestNothingIsLost(t *testing.T) {
 	var s doc.Session
 	golden.Fill(&s)
 	s.Parts, s.Warnings, s.Unbootable = nil, nil, 0
+	s.Waits, s.RetriedBy, s.ETA = "", nil, 0
 	var c session.Cast
 	golden.Fill(&c)
 	var u session.Upload
@@ -54,6 +55,7 @@ func TestNothingIsLost(t *testing.T) {
 
 	var p doc.Part
 	golden.Fill(&p)
+	p.Waits, p.Alive, p.Phase, p.Rate, p.ETA = "", "", "", 0, 0
 	same(t, "a part", stored(t, record.OfPart(&p)).Part(), &p)
 
 	var e doc.Event

@@ -30,30 +30,31 @@ type Session struct {
 
 // Spec is what the operator asked for.
 type Spec struct {
-	V        int             `json:"v"`
-	Image    string          `json:"image,omitempty"`
-	Capture  string          `json:"capture,omitempty"`
-	Level    string          `json:"level,omitempty"`
-	Parent   string          `json:"parent,omitempty"`
-	DropGaps bool            `json:"drop_gaps,omitempty"`
-	Kind     string          `json:"kind,omitempty"`
-	Job      json.RawMessage `json:"job,omitempty"` // the kind's own
-	All      bool            `json:"all,omitempty"`
-	Count    int             `json:"count,omitempty"`
-	Nodes    []string        `json:"nodes,omitempty"`
-	MinNodes int             `json:"min_nodes,omitempty"`
-	MaxWait  float64         `json:"max_wait,omitempty"` // seconds
-	GiveUp   float64         `json:"give_up,omitempty"`  // seconds
-	Target   Target          `json:"target"`
-	Mode     string          `json:"mode,omitempty"`
-	Verify   bool            `json:"verify,omitempty"`
-	NoGrow   bool            `json:"no_grow,omitempty"`
-	Boot     *Boot           `json:"boot,omitempty"`
-	Rate     int64           `json:"rate,omitempty"` // bits a second
-	At       time.Time       `json:"at,omitzero"`
-	Priority int             `json:"priority,omitempty"`
-	Notes    string          `json:"notes,omitempty"`
-	RetryOf  string          `json:"retry_of,omitempty"`
+	V           int             `json:"v"`
+	Image       string          `json:"image,omitempty"`
+	Capture     string          `json:"capture,omitempty"`
+	Level       string          `json:"level,omitempty"`
+	Parent      string          `json:"parent,omitempty"`
+	DropGaps    bool            `json:"drop_gaps,omitempty"`
+	Kind        string          `json:"kind,omitempty"`
+	Job         json.RawMessage `json:"job,omitempty"` // the kind's own
+	All         bool            `json:"all,omitempty"`
+	Count       int             `json:"count,omitempty"`
+	Nodes       []string        `json:"nodes,omitempty"`
+	MinNodes    int             `json:"min_nodes,omitempty"`
+	MaxWait     float64         `json:"max_wait,omitempty"` // seconds
+	GiveUp      float64         `json:"give_up,omitempty"`  // seconds
+	Target      Target          `json:"target"`
+	Mode        string          `json:"mode,omitempty"`
+	Verify      bool            `json:"verify,omitempty"`
+	NoGrow      bool            `json:"no_grow,omitempty"`
+	Boot        *Boot           `json:"boot,omitempty"`
+	Rate        int64           `json:"rate,omitempty"` // bits a second
+	At          time.Time       `json:"at,omitzero"`
+	ExpectAlive float64         `json:"expect_alive,omitempty"` // seconds
+	Priority    int             `json:"priority,omitempty"`
+	Notes       string          `json:"notes,omitempty"`
+	RetryOf     string          `json:"retry_of,omitempty"`
 }
 
 // Target is a rule for a disk.
@@ -176,7 +177,7 @@ func ofSpec(s doc.Spec) Spec {
 		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait,
 		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
-		At: s.At, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
+		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
 }
 
 func (s Spec) spec() doc.Spec {
@@ -185,7 +186,7 @@ func (s Spec) spec() doc.Spec {
 		Kind:     s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes,
 		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
-		At: s.At, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
+		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
 }
 
 func ofBoot(b session.Boot) Boot  { return Boot(b) }
