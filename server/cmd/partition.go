@@ -119,7 +119,7 @@ func (e *env) partitionImage(ctx context.Context, l library.Library, ref string)
 	digest := strings.TrimPrefix(im.Digest, "sha256:")
 	name := fmt.Sprintf("%s-p%d-%s", strings.TrimPrefix(base, "sha256:"), number, digest[:12])
 	if have, err := l.Show(ctx, name, 0); err == nil {
-		if o := have.Config.Origin; o == nil || o.Number != number || o.DiskSize != im.Config.DiskSize {
+		if o := have.Config.Origin; o == nil || o.Number != number || o.Image != im.Digest {
 			return "", fmt.Errorf("the name %s is that of another image: rename it (`diskcast image tag`), or cut the "+
 				"partition yourself (`diskcast image cut %s:%d NAME`)", name, base, number)
 		}

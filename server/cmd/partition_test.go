@@ -15,10 +15,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/volume/volumetest"
+	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/library"
 )
 
 const mebi = 1 << 20
@@ -236,4 +239,75 @@ func partNode(t *testing.T, dev string, number int) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestPartitionImage finds the image that a session puts into a partition: one of a partition as it is, and of an image
+// of a disk the partition that is meant, cut out once.
+func TestPartitionImage(t *testing.T) {
+	need.Tools(t, "sgdisk", "mkfs.ext4")
+	dir := t.TempDir()
+	for name, sizes := range map[string]string{"three": "8M 8M 8M", "one": "16M"} {
+		disk := parted(t, dir, name, sizes)
+		for _, args := range [][]string{{disk, name}, {"--partition", "1", disk, name + "-first"}} {
+			if err := Run(t.Context(), append([]string{"image", "--state", dir, "capture"}, args...),
+				strings.NewReader(""), io.Discard, io.Discard); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	st, err := image.OpenStore(filepath.Join(dir, "images"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := library.NewLocal(st)
+	if err := st.Tag("three", "name:2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Tag("three-first", "odd:7"); err != nil {
+		t.Fatal(err)
+	}
+	e := &env{state: dir, UI: ui.UI{Out: io.Discard, Err: io.Discard}}
+	digest := func(ref string) string {
+		d, err := st.Resolve(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(d, "sha256:")[:12]
+	}
+	for ref, want := range map[string]string{
+		"three-first": "three-first",
+		"odd:7":       "odd:7", // a name is a name first
+		"three:2":     "three-p2-" + digest("three"),
+		"name:2:3":    "name:2-p3-" + digest("three"),
+		"one":         "one-p1-" + digest("one"),
+	} {
+		for range 2 { // the second time it is there
+			got, err := e.partitionImage(t.Context(), l, ref)
+			if err != nil || got != want {
+				t.Fatalf("%s: %q, %v, want %q", ref, got, err, want)
+			}
+		}
+		im, err := st.Open(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := im.Config().Origin; o == nil || im.Config().DiskSize%mebi != 0 {
+			t.Errorf("%s is an image of %+v", want, o)
+		}
+		im.Close()
+	}
+	for ref, want := range map[string]string{"three": "which one is meant", "three:9": "no partition 9",
+		"three-first:1": "no partition table", "nobody": "not in the store", "nobody:1": "not in the store"} {
+		if got, err := e.partitionImage(t.Context(), l, ref); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q, %v, want %q", ref, got, err, want)
+		}
+	}
+	// A name that somebody gave to something else is not believed.
+	if err := st.Tag("one-first", "three-p1-"+digest("three")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := e.partitionImage(t.Context(), l, "three:1"); err == nil ||
+		!strings.Contains(err.Error(), "that of another image") {
+		t.Errorf("a name that means another image: %q, %v", got, err)
+	}
 }

@@ -33,6 +33,7 @@ func (l *Local) cut(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobResu
 	began := time.Now()
 	cfg := im.Config()
 	part := capture.PartitionConfig(*in, found, cfg.DiskSize, cfg.SectorSize)
+	part.Origin.Image = im.Manifest()
 	d := &capture.Disk{Config: part, Table: part.Table, Extents: view.Allocated(found.Start, found.Size)}
 	r, err := capture.Store(ctx, capture.Within(view, cfg.DiskSize, found.Start, found.Size), d, capture.Options{
 		Store: l.st, Name: s.Name, Level: levelOf(cfg), Grid: im.Index().Grid, Parent: im.Manifest(), Created: began.UTC(),
