@@ -138,6 +138,10 @@ func (n *Node) poll(ctx context.Context) {
 func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.Descriptor) {
 	n.o.Report.Session(d.Session)
 	if d.Action == session.Idle {
+		if d.Why != "" {
+			n.o.Log.Warn("waiting: " + d.Why)
+			return nil
+		}
 		n.o.Log.Info("nothing to do; waiting for a session")
 		return nil
 	}

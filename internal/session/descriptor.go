@@ -39,6 +39,8 @@ type Descriptor struct {
 	// Upload says what a capture makes of the disk; Target is then the disk that is read.
 	Upload *Upload `json:"upload,omitempty"`
 	Boot   *Boot   `json:"boot,omitempty"`
+	// Why is, of Idle, why there is nothing to do and what ends that; the node says it on its console.
+	Why string `json:"why,omitempty"`
 	// Job is what only the action knows of. One that has a Job may be an action that this package does not name.
 	Job json.RawMessage `json:"job,omitempty"`
 }

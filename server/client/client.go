@@ -90,6 +90,7 @@ type StatusError struct {
 	Code    int
 	Message string
 	Kind    string // doc.Error's
+	Entry   string // doc.Error's
 }
 
 func (e *StatusError) Error() string { return e.Message }
@@ -139,7 +140,8 @@ func (c *Client) send(ctx context.Context, method, path string, in []byte, heade
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&e); err != nil || e.Error == "" {
 		e.Error = "server says " + resp.Status
 	}
-	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0), Kind: plain.Line(e.Kind, 0)}
+	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0), Kind: plain.Line(e.Kind, 0),
+		Entry: plain.Line(e.Entry, 0)}
 }
 
 // maxAnswer bounds an answer: 20,000 nodes with their inventories.
@@ -256,6 +258,31 @@ func (c *Client) SplitMachine(ctx context.Context, word, node string) (*doc.Mach
 func (c *Client) RemoveMachine(ctx context.Context, word string) error {
 	_, err := call[struct{}](ctx, c, "DELETE", "/v1/machines/"+url.PathEscape(word), nil)
 	return err
+}
+
+// Select returns the machines that a selector fits.
+func (c *Client) Select(ctx context.Context, on string) ([]doc.Machine, error) {
+	return call[[]doc.Machine](ctx, c, "GET", "/v1/machines?select="+url.QueryEscape(on), nil)
+}
+
+// ChangeMachines changes all machines that a selector fits.
+func (c *Client) ChangeMachines(ctx context.Context, change doc.MachinesChange) ([]doc.Machine, error) {
+	return call[[]doc.Machine](ctx, c, "POST", "/v1/machines", change)
+}
+
+// Lab returns groups, profiles and rules.
+func (c *Client) Lab(ctx context.Context) (*doc.Lab, error) {
+	return call[*doc.Lab](ctx, c, "GET", "/v1/lab", nil)
+}
+
+// ChangeLab does all of a change, or nothing of it.
+func (c *Client) ChangeLab(ctx context.Context, change doc.LabChange) (*doc.LabResult, error) {
+	return call[*doc.LabResult](ctx, c, "POST", "/v1/lab", change)
+}
+
+// CreateOf makes a session of a spec of which only what is there is asked for: the rest is the profile's.
+func (c *Client) CreateOf(ctx context.Context, fields map[string]json.RawMessage) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "POST", "/v1/sessions", fields)
 }
 
 // Receipts returns the envelopes of a session's receipts, as they were signed; of all sessions when it is empty.

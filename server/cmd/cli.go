@@ -2,7 +2,7 @@
 //
 // Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
 // image, or a capture failed; 4 an image is damaged; 5 a session ended, every node has the image, and some will not
-// start by themselves.
+// start by themselves; 6 a --dry-run found something that would change.
 //
 // With --json a result is one document on stdout, and what stderr has is objects, a line each: {"error": {"message",
 // "code", "exit"}} at the end of what failed, {"warning": {"message"}}, {"note": {"message"}}, and log lines.
@@ -39,6 +39,7 @@ const (
 	exitSession    = 3
 	exitDamage     = 4
 	exitUnbootable = 5
+	exitDiffers    = 6
 )
 
 // codeError gives an error an exit code.
@@ -121,8 +122,9 @@ func newRoot(e *env) *cobra.Command {
 		Long: `diskcast boots machines over the network and puts one disk image on all of them at once, by reliable multicast.
 
 The line from nothing to a lab of imaged machines:
-  diskcast up                                        make what a server needs, and serve network boot and casts
-  diskcast image import debian.img --name debian --server https://127.0.0.1:8443    store an image
+  diskcast image import debian.img --name debian     store an image
+  mkimage ... --out /var/lib/diskcast/boot           lay out what nodes boot (a program of its own)
+  diskcast serve --interface eth1                    serve network boot and casts
   diskcast session create --image debian --nodes 30  say what the next 30 nodes become
   diskcast session watch s1                          see them do it`,
 		Version:       Version,
@@ -140,8 +142,9 @@ The line from nothing to a lab of imaged machines:
 		"state directory of the server ($DISKCAST_STATE)")
 	f.BoolVar(&e.debug, "debug", false, "log more")
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
+		groupCommand(e), profileCommand(e), ruleCommand(e), applyCommand(e),
 		leaseCommand(e),
-		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
+		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
 }

@@ -19,8 +19,9 @@ func sessionErase(e *env) *cobra.Command {
 	var nodes, disk, boot string
 	var giveUp time.Duration
 	var yes, watch bool
+	var on []string
 	cmd := &cobra.Command{
-		Use:   "erase --method METHOD --nodes WHICH",
+		Use:   "erase --method METHOD --on SELECTOR|--nodes WHICH",
 		Short: "Erase the disks of nodes, each with a signed receipt",
 		Long: `Erase the disk that the rule names on each of the nodes, look afterwards whether that is so, and keep a signed receipt
 for each. A node does it only if its disk says that it can, and only to a disk that nothing uses.
@@ -41,6 +42,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			e.noteBoot(cmd)
+			parseOn(on, &spec)
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
 			}
@@ -72,6 +74,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 	f.IntVar(&job.Passes, "passes", 1, "of overwrite and the sanitize overwrites, up to 16")
 	f.StringVar(&job.Pattern, "pattern", "", "what overwrite writes, in hex, repeated (default: random)")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
+	f.StringArrayVar(&on, "on", nil, "machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
 	f.StringVar(&disk, "disk", "only",
 		"rule that names the disk, as `session create --help` says; not first, smallest or largest")
 	f.StringVar(&boot, "then", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")
@@ -85,6 +88,8 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 
 func eraseWho(spec *doc.Spec) string {
 	switch {
+	case spec.On != "":
+		return fmt.Sprintf("every machine that the selector %q fits now", spec.On)
 	case spec.All:
 		return "EVERY node that is there or comes"
 	case spec.Count > 0:

@@ -17,7 +17,7 @@ import (
 // Words for programs of what went wrong, by exit code; ErrorCode has two more.
 var codeWords = map[int]string{
 	exitFailed: "failed", exitUsage: "usage", exitSession: "session", exitDamage: "damaged",
-	exitUnbootable: "unbootable",
+	exitUnbootable: "unbootable", exitDiffers: "differs",
 }
 
 // errInterrupted is what a command ends with that was told to stop.

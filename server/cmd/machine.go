@@ -29,15 +29,18 @@ MACHINE is an id, a name, or a MAC address of any of its NICs.`,
 	}
 	serverFlag(cmd, e)
 	cmd.AddCommand(machineList(e), machineShow(e), machineName(e), machineLabel(e), machineNotes(e), machineMerge(e),
-		machineSplit(e), machineRemove(e))
+		machineSplit(e), machineRemove(e),
+		machineApprove(e), machineProfile(e), machineExport(e), machineImport(e))
 	return cmd
 }
 
 func machineList(e *env) *cobra.Command {
-	return &cobra.Command{
+	var on []string
+	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short: "List all machines",
-		Example: "  diskcast machine list\n  diskcast machine list --json | jq -r '.[] | " +
+		Short: "List all machines, or those that a selector fits",
+		Long:  selectorHelp,
+		Example: "  diskcast machine list\n  diskcast machine list --select 'room=210,!spare'\n  diskcast machine list --json | jq -r '.[] | " +
 			"select(.labels.room==\"101\") | .name'",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,33 +48,15 @@ func machineList(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := c.Machines(cmd.Context())
+			all, err := e.machinesOf(cmd, c, on)
 			if err != nil {
 				return err
 			}
-			if e.JSON {
-				return e.Doc(all)
-			}
-			rows := [][]string{{"MACHINE", "NAME", "WHERE", "NODE", "LABELS", "SEEN"}}
-			for _, m := range all {
-				node := ""
-				if n := len(m.Nodes); n > 0 {
-					node = m.Nodes[n-1]
-				}
-				rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node),
-					ui.Dash(labels(&m)), ui.Ago(m.Seen)})
-			}
-			if err := ui.List(e.Out, rows); err != nil {
-				return err
-			}
-			for _, m := range all {
-				for _, w := range m.Warnings {
-					fmt.Fprintf(e.Out, "%s: warning: %s\n", m.ID, w)
-				}
-			}
-			return nil
+			return e.listMachines(all)
 		},
 	}
+	selectFlag(cmd, &on)
+	return cmd
 }
 
 func labels(m *doc.Machine) string {
@@ -113,6 +98,7 @@ func (e *env) printMachine(m *doc.Machine) error {
 		return e.Doc(m)
 	}
 	rows := [][]string{{"machine", m.ID}, {"name", ui.Dash(m.Name)}, {"labels", ui.Dash(labels(m))},
+		{"profile", ui.Dash(m.Profile)}, {"approved", approval(m)},
 		{"where", ui.Dash(m.Where)}, {"first seen", ui.Ago(m.Made)},
 		{"last seen", ui.Ago(m.Seen)}}
 	for _, mac := range m.Boots {
@@ -133,6 +119,13 @@ func (e *env) printMachine(m *doc.Machine) error {
 		rows = append(rows, []string{"warning", w})
 	}
 	return ui.Table(e.Out, rows)
+}
+
+func approval(m *doc.Machine) string {
+	if m.Approved {
+		return m.Approval
+	}
+	return "no: " + m.Approval
 }
 
 func machineName(e *env) *cobra.Command {

@@ -103,7 +103,7 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 		State: set.State, Store: set.Store, BootDir: set.BootDir, Interface: set.Interface,
 		DHCP: dhcp.Mode(set.DHCP), UEFI: dhcp.Loader(set.Loader), Range: set.Range, LeaseTime: set.LeaseTime,
 		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, Listen: set.Listen,
-		Querier: set.Querier, Optimize: set.Optimize == "idle",
+		Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
 	}
 	// Check has read them all once.
 	cfg.MaxCasts, _ = strconv.Atoi(set.Casts)

@@ -32,12 +32,31 @@ func sessionCommand(e *env) *cobra.Command {
 }
 
 func sessionCreate(e *env) *cobra.Command {
+	return specCommand(e, false, func(cmd *cobra.Command, spec doc.Spec, watch bool) error {
+		if spec.Profile == "" && (spec.Image != "" || spec.Capture != "") {
+			return e.create(cmd.Context(), spec, watch)
+		}
+		c, err := e.client()
+		if err != nil {
+			return err
+		}
+		s, err := c.CreateOf(cmd.Context(), sparse(cmd, spec))
+		if err != nil {
+			return err
+		}
+		return e.created(cmd.Context(), c, s, watch)
+	})
+}
+
+// specCommand is a command whose flags make a spec, for then to use; a part of one need not say what and where.
+func specCommand(e *env, part bool, then func(cmd *cobra.Command, spec doc.Spec, watch bool) error) *cobra.Command {
 	var spec doc.Spec
-	var nodes, disk, rate, boot, kernelArgs, gaps, part, at string
+	var on []string
+	var nodes, disk, rate, boot, kernelArgs, gaps, partition, at string
 	var maxWait, giveUp, alive time.Duration
 	var watch, grow bool
 	cmd := &cobra.Command{
-		Use:   "create --image NAME|--capture NAME --nodes WHICH",
+		Use:   "create --image NAME|--profile NAME|--capture NAME --on SELECTOR|--nodes WHICH",
 		Short: "Create a session",
 		Long: `Create a session: the nodes named receive the image, write it to the disk that the rule chooses, and boot it.
 
@@ -45,6 +64,12 @@ WHICH nodes:
   all          every node that the agent runs on now or that comes while the session lasts
   30           the first 30 nodes that come
   MAC,MAC,...  these, by any of their MAC addresses
+
+--on takes machines by a selector instead: 'rack1-*', 'room=210,!spare', @group (diskcast machine list --help). What it
+fits when the session is made is meant, machines that have not come yet too.
+
+--profile takes what no flag says from a profile (diskcast profile); with --on and neither image nor profile, from the
+one that all its machines have (diskcast machine profile).
 
 The session starts with the first node, or with --min-nodes of them, or when --max-wait is over. Nodes that come later
 join in, and only what they miss is sent again. It ends when every node is done or has failed.
@@ -71,6 +96,7 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's
 first plan in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.`,
 		Example: `  diskcast session create --image debian --nodes 30 --watch
+  diskcast session create --profile lab --on 'room=210,!spare' --watch
   diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
   diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot
@@ -79,22 +105,23 @@ first plan in the session chose stays the session's disk on that node, whatever 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec.V = session.Version
 			e.noteBoot(cmd)
-			if part != "" {
+			if partition != "" {
 				if spec.Image != "" {
-					return usage("--partition %s names the image that goes to the partition: leave --image out", part)
+					return usage("--partition %s names the image that goes to the partition: leave --image out", partition)
 				}
-				if err := setPartition(&spec, part); err != nil {
+				if err := setPartition(&spec, partition); err != nil {
 					return err
 				}
 			}
-			if err := checkCreate(cmd, &spec); err != nil {
+			parseOn(on, &spec)
+			if err := checkCreate(cmd, &spec); err != nil && !part {
 				return err
 			}
 			if err := checkGaps(gaps); err != nil {
 				return err
 			}
 			spec.DropGaps = gaps == gapsDrop
-			if err := parseNodes(nodes, &spec); err != nil {
+			if err := parseNodes(nodes, &spec); err != nil && !part {
 				return err
 			}
 			target, err := parseDisk(disk)
@@ -124,11 +151,11 @@ first plan in the session chose stays the session's disk on that node, whatever 
 					return err
 				}
 			}
-			return e.create(cmd.Context(), spec, watch)
+			return then(cmd, spec, watch)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&part, "partition", "",
+	f.StringVar(&partition, "partition", "",
 		"PARTITION=IMAGE: write only this partition of the disk (2, name=NAME, uuid=PARTUUID); with --capture PARTITION")
 	f.StringVar(&spec.Image, "image", "", "image, by name or digest")
 	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
@@ -138,6 +165,8 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	f.StringVar(&gaps, "gaps", gapsKeep,
 		"of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
+	f.StringArrayVar(&on, "on", nil, "machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
+	f.StringVar(&spec.Profile, "profile", "", "take what no other flag says from this profile")
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
@@ -160,7 +189,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	return cmd
 }
 
-// create makes a session of the spec, says what is to be said of it, and follows it if asked to.
+// create makes a session of the spec.
 func (e *env) create(ctx context.Context, spec doc.Spec, watch bool) error {
 	c, err := e.client()
 	if err != nil {
@@ -212,6 +241,7 @@ func (e *env) createNotes(s *doc.Session) {
 // checkCreate looks at what goes with a restore and what with a capture.
 func checkCreate(cmd *cobra.Command, spec *doc.Spec) error {
 	switch {
+	case spec.Image == "" && spec.Capture == "" && (spec.Profile != "" || spec.On != ""):
 	case spec.Image == "" && spec.Capture == "":
 		return usage("name the image with --image (`diskcast image list` lists them), or the one to be made with " +
 			"--capture")
@@ -232,8 +262,11 @@ func checkCreate(cmd *cobra.Command, spec *doc.Spec) error {
 
 func parseNodes(s string, spec *doc.Spec) error {
 	switch n, err := strconv.Atoi(s); {
+	case spec.On != "" && s != "":
+		return usage("--on and --nodes both say which machines: leave one away")
+	case spec.On != "":
 	case s == "":
-		return usage("say which nodes with --nodes: all, how many, or which names of machines or MAC addresses")
+		return usage("say which machines with --on SELECTOR, or with --nodes: all, how many, or which names or MAC addresses")
 	case s == "all":
 		spec.All = true
 	case err == nil && n > 0:
@@ -390,6 +423,12 @@ func sessionShow(e *env) *cobra.Command {
 
 func (e *env) showSession(s *doc.Session) error {
 	rows := [][]string{{"session", s.ID}, {"state", s.State}, {"image", s.Image.Name + "  " + s.Image.Manifest}}
+	if s.Spec.On != "" {
+		rows = append(rows, []string{"on", s.Spec.On})
+	}
+	if s.Spec.Profile != "" {
+		rows = append(rows, []string{"profile", fmt.Sprintf("%s, revision %d", s.Spec.Profile, s.Spec.ProfileRevision)})
+	}
 	if s.Image.Manifest != "" {
 		rows = append(rows, []string{"object", units.Bytes(s.Image.ObjectSize)})
 	}

@@ -16,7 +16,7 @@ import (
 func Defaults() *Settings {
 	return &Settings{
 		State: "/var/lib/diskcast", DHCP: string(dhcp.Proxy), Loader: string(dhcp.Auto), HTTP: ":8080",
-		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", TFTP: true, Querier: true,
+		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", Approve: "all", TFTP: true, Querier: true,
 		LeaseTime: 12 * time.Hour,
 	}
 }
@@ -70,6 +70,9 @@ var table = []Setting{
 	{Name: "optimize", About: "idle: compress images again, better, while no session runs, as image optimize does",
 		Unit: "a word: off or idle",
 		at:   func(v *Settings) any { return &v.Optimize }, check: oneOf("off", "idle")},
+	{Name: "approve", About: "which machines sessions may take: all; hand: those that diskcast machine approve named; " +
+		"rules: these, and those that a rule fits (diskcast rule)", Unit: "a word: all, hand or rules",
+		at: func(v *Settings) any { return &v.Approve }, check: oneOf("all", "hand", "rules")},
 	{Name: "debug", About: "log more", Unit: "true or false", global: true,
 		at: func(v *Settings) any { return &v.Debug }},
 }

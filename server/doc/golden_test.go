@@ -18,12 +18,14 @@ func TestDocuments(t *testing.T) {
 		"machine-split": new(MachineSplit), "image-row": new(ImageRow), "image": new(Image),
 		"image-diff": new(ImageDiff),
 		"image-name": new(ImageName), "image-removed": new(ImageRemoved), "image-exported": new(ImageExported),
-		"job": new(Job),
+		"job": new(Job), "lab": new(Lab), "lab-change": new(LabChange), "lab-result": new(LabResult),
+		"machines-change": new(MachinesChange),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own
 			l.Session, l.Node, l.Event, l.Sighting, l.Machine, l.Job = &Session{}, &Part{}, &Event{}, &Node{},
 				&Machine{}, &Job{}
+			l.Group, l.Profile, l.Rule = &Group{}, &Profile{}, &Rule{}
 		}
 		golden.JSON(t, "testdata/"+name+".json", doc)
 	}

@@ -9,12 +9,20 @@ type Machine struct {
 	Name   string            `json:"name,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 	Notes  string            `json:"notes,omitempty"`
-	Boots  []string          `json:"boots"`            // MACs of the NICs that it booted from
-	Boards []Board           `json:"boards,omitempty"` // oldest first
-	Nodes  []string          `json:"nodes"`            // sightings of it, the latest last
-	Where  string            `json:"where,omitempty"`  // its latest node's
-	Made   time.Time         `json:"made"`
-	Seen   time.Time         `json:"seen,omitzero"` // its last hello
+	// Profile is what it becomes where a session does not say.
+	Profile  string `json:"profile,omitempty"`
+	Approved bool   `json:"approved"`           // sessions may take it, as it was seen last
+	Approval string `json:"approval,omitempty"` // whose word that is, or why it is not approved
+	// ByHand is what the operator said of it: true, it is approved; false, its approval was taken away; or nothing.
+	ByHand   *bool     `json:"by_hand,omitempty"`
+	Declared bool      `json:"declared,omitempty"` // it was entered before it came
+	Revision uint64    `json:"revision,omitempty"` // grows with each change of what was entered
+	Boots    []string  `json:"boots"`              // MACs of the NICs that it booted from
+	Boards   []Board   `json:"boards,omitempty"`   // oldest first
+	Nodes    []string  `json:"nodes"`              // sightings of it, the latest last
+	Where    string    `json:"where,omitempty"`    // its latest node's
+	Made     time.Time `json:"made"`
+	Seen     time.Time `json:"seen,omitzero"` // its last hello
 	// Warnings are what the operator should know of how it is told from other machines.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -31,6 +39,10 @@ type MachineChange struct {
 	Name   *string            `json:"name,omitempty"`   // empty takes it away
 	Notes  *string            `json:"notes,omitempty"`  // empty takes them away
 	Labels map[string]*string `json:"labels,omitempty"` // null takes the label away
+	// Profile is the name of one; empty takes it away.
+	Profile *string `json:"profile,omitempty"`
+	// Revision is the one that the machine must have; 0: any.
+	Revision uint64 `json:"revision,omitempty"`
 }
 
 // MachineMerge makes one machine of two: POST /v1/machines/{machine}/merge. From goes.

@@ -45,8 +45,8 @@ var TimelineSteps = []string{
 	session.StepBoot,
 }
 
-// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count and Nodes is set, and one of Image,
-// Capture and Kind.
+// Spec is what an operator asks for: POST /v1/sessions. Exactly one of All, Count, Nodes and On is set, and one of
+// Image, Capture and Kind, here or in the profile.
 type Spec struct {
 	V     int    `json:"v"`
 	Image string `json:"image,omitempty"` // name or digest
@@ -65,6 +65,13 @@ type Spec struct {
 	All   bool     `json:"all,omitempty"`
 	Count int      `json:"count,omitempty"` // the first so many nodes that come
 	Nodes []string `json:"nodes,omitempty"` // node names or MAC addresses
+	// On is a selector: the server puts the machines that it fits now into Nodes. One that is known by its board only is
+	// there by its id until it comes.
+	On string `json:"on,omitempty"`
+	// Profile is the one that what was not asked for is taken from, and ProfileRevision which of it that was. Later
+	// changes of it change no session.
+	Profile         string `json:"profile,omitempty"`
+	ProfileRevision uint64 `json:"profile_revision,omitempty"`
 	// MinNodes is how many nodes the cast waits for; 0 means 1.
 	MinNodes int `json:"min_nodes,omitempty"`
 	// MaxWait, in seconds, ends the waiting for nodes; 0 waits for ever.
@@ -297,6 +304,9 @@ const (
 	LineMachine  = "machine"
 	LineEvent    = "event"
 	LineJob      = "job"
+	LineGroup    = "group"
+	LineProfile  = "profile"
+	LineRule     = "rule"
 	LineLive     = "live" // all up to the line's cursor was told
 	LineLost     = "lost" // lines are missing here; no server says it, but a client whose cursor was too old
 )
@@ -316,8 +326,11 @@ type Line struct {
 	Machine  *Machine `json:"machine,omitempty"`
 	Event    *Event   `json:"event,omitempty"`
 	Job      *Job     `json:"job,omitempty"`
+	Group    *Group   `json:"group,omitempty"`
+	Profile  *Profile `json:"profile,omitempty"`
+	Rule     *Rule    `json:"rule,omitempty"`
 	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a
-	// job.
+	// job, a group, a profile, a rule.
 	Gone string `json:"gone,omitempty"`
 }
 
@@ -326,4 +339,6 @@ type Error struct {
 	Error string `json:"error"`
 	// Kind tells a program what is wrong with an image: damaged, not_found or busy.
 	Kind string `json:"kind,omitempty"`
+	// Entry is what of a document is wrong, such as machines[3].
+	Entry string `json:"entry,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/plain"
@@ -29,6 +30,9 @@ func NodeID(mac string) (string, error) {
 	return strings.ReplaceAll(hw.String(), ":", "-"), nil
 }
 
+// awaited is the id of a machine in the place of a node that has not come, and whose NICs nobody knows.
+var awaited = regexp.MustCompile(`^m[1-9][0-9]{0,18}$`)
+
 // CheckVersion refuses a spec of another version than the server's.
 func (s *Spec) CheckVersion() error {
 	if s.V != session.Version {
@@ -47,7 +51,7 @@ func (s *Spec) Check() error {
 		}
 	}
 	if chosen != 1 {
-		return errors.New("say which nodes: all, how many, or which MAC addresses")
+		return errors.New("say which nodes: all, how many, which MAC addresses, or a selector")
 	}
 	if s.Count < 0 || s.Count > MaxNodes || len(s.Nodes) > MaxNodes {
 		return fmt.Errorf("number of nodes is not in 1..%d", MaxNodes)
@@ -55,8 +59,10 @@ func (s *Spec) Check() error {
 	seen := map[string]bool{}
 	for i, n := range s.Nodes {
 		id, err := NodeID(n)
-		if err != nil {
+		if err != nil && !awaited.MatchString(n) {
 			return err
+		} else if err != nil {
+			id = n
 		}
 		if seen[id] {
 			return fmt.Errorf("node %s is named twice", id)

@@ -25,6 +25,7 @@ import (
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
+	"github.com/diskcast/diskcast/server/fleet/book"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/store"
@@ -130,6 +131,8 @@ type Config struct {
 	Kinds jobs.Kinds
 	// MaxCasts bounds the casts at once; 0: any number.
 	MaxCasts int
+	// Approve is which machines sessions may take: doc.ApproveAll, which empty means, ApproveRules or ApproveHand.
+	Approve string
 }
 
 // Engine is the state of all nodes and sessions. It is a task.
@@ -159,6 +162,7 @@ type Engine struct {
 	began    time.Time           // when this engine was made: nobody was heard before
 	crowd    crowd
 	fleet    *fleet.Fleet
+	book     *book.Book
 	expired  time.Time // when strangers were last looked through
 	clock    clock
 	paces    map[string]*pace // by session and node
@@ -182,6 +186,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Now = func() time.Time { return wall().Round(0) } // without a monotonic reading, which moves with no clock
 	if cfg.Kinds == nil {
 		cfg.Kinds = kinds.All()
+	}
+	if cfg.Approve == "" {
+		cfg.Approve = doc.ApproveAll
 	}
 	if cfg.Server == "" {
 		cfg.Server = cfg.Addr.String()

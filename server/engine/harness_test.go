@@ -30,7 +30,9 @@ type house struct {
 	tick   chan time.Time
 	addr   netip.Addr
 	name   string // of the server
-	sign   func(*receipt.Receipt) (*receipt.Envelope, error)
+	// approve is which machines sessions may take; empty: all
+	approve string
+	sign    func(*receipt.Receipt) (*receipt.Envelope, error)
 
 	mu  sync.Mutex
 	now time.Time
@@ -57,7 +59,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	}
 	e, err := engine.New(h.t.Context(),
 		engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
-			Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign})
+			Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Approve: h.approve})
 	if err != nil {
 		h.t.Fatal(err)
 	}

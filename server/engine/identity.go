@@ -194,6 +194,7 @@ func (n *node) note(p *doc.Part) {
 
 // adopt gives the node the parts that name it by another of its MAC addresses, and says so where it is a second NIC's.
 func (e *Engine) adopt(n *node) {
+	e.adoptMachine(n)
 	for _, sid := range e.jobs.Order() {
 		s := e.jobs.Session(sid)
 		if s.Over() {
@@ -216,6 +217,33 @@ func (e *Engine) adopt(n *node) {
 			e.step(jobs.Renamed{Session: s.ID, From: alias, To: n.ID})
 			if i > 0 {
 				e.step(jobs.Odd{Node: n.ID, Session: s.ID, Words: words})
+			}
+		}
+	}
+}
+
+// adoptMachine gives the node the parts of its machine that wait for it by another NIC from which the machine alone
+// boots, or by the machine's id.
+func (e *Engine) adoptMachine(n *node) {
+	m := e.fleet.Of(n.ID)
+	if m == nil {
+		return
+	}
+	aliases := []string{m.ID}
+	for _, mac := range m.Boots {
+		if len(e.fleet.Booted(mac)) == 1 && !slices.Contains(n.MACs, mac) && e.byMAC[mac] == "" {
+			aliases = append(aliases, nameOf(mac))
+		}
+	}
+	for _, sid := range e.jobs.Order() {
+		s := e.jobs.Session(sid)
+		if s.Over() || s.Parts[n.ID] != nil {
+			continue
+		}
+		for _, alias := range aliases {
+			if p := s.Parts[alias]; p != nil && p.Joined.IsZero() && e.nodes[alias] == nil {
+				e.step(jobs.Renamed{Session: sid, From: alias, To: n.ID})
+				break
 			}
 		}
 	}

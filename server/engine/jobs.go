@@ -78,7 +78,8 @@ func (e *Engine) facts(n *node) jobs.Facts {
 	}
 	return jobs.Facts{Here: n.Where == doc.Ready, Loading: n.Where == doc.Booting,
 		Boot: n.Boot, Heard: n.LastSeen, Rival: rival, Booted: n.Booted,
-		Worked: n.Worked, Firmware: n.Inventory.Firmware, Doubt: n.Odd[oddDMI], Odd: n.oddWords(), Trace: startTrace(n)}
+		Worked: n.Worked, Firmware: n.Inventory.Firmware, Doubt: n.Odd[oddDMI], Odd: n.oddWords(), Trace: startTrace(n),
+		Unapproved: e.waitWords(n)}
 }
 
 // effect does one thing that the state machine asks for.

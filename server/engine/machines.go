@@ -138,11 +138,13 @@ func (e *Engine) nodeOf(m *fleet.Machine) (*node, error) {
 		m.Title(), ErrNotFound)
 }
 
-// nameMachines puts nodes in the place of the names of machines. A machine that has only shared NICs is refused: who
-// boots from one may be another.
+// nameMachines puts nodes in the place of the names of machines, and of a selector.
 func (e *Engine) nameMachines(spec *doc.Spec) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if spec.On != "" {
+		return e.selectNodes(spec)
+	}
 	for i, name := range spec.Nodes {
 		if _, err := doc.NodeID(name); err == nil {
 			continue
@@ -152,32 +154,9 @@ func (e *Engine) nameMachines(spec *doc.Spec) error {
 			return refuse("%.80q is neither a machine's name or id nor a MAC address such as 52:54:00:12:34:56 "+
 				"(`diskcast machine list`)%s", name, nearest.Hint(name, e.machineNames()))
 		}
-		node, shared := "", ""
-		for _, id := range slices.Backward(m.Nodes) {
-			if n := e.nodes[id]; n == nil {
-				continue
-			} else if len(e.fleet.Booted(n.MACs[0])) > 1 {
-				shared = n.MACs[0]
-			} else {
-				node = id
-				break
-			}
-		}
-		for _, mac := range slices.Backward(m.Boots) {
-			if len(e.fleet.Booted(mac)) > 1 {
-				shared = mac
-			} else if node == "" {
-				node = nameOf(mac)
-			}
-		}
-		if node == "" && shared != "" {
-			return refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever "+
-				"boots from it next could be one of those; "+
-				"name that NIC if any of them is meant, or have the machine boot from a NIC of its own once", m.Title(),
-				shared)
-		}
-		if node == "" {
-			return refuse("of machine %s no NIC is known", m.Title())
+		node, err := e.nodeFor(m)
+		if err != nil {
+			return err
 		}
 		spec.Nodes[i] = node
 	}
@@ -214,9 +193,16 @@ func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
 	for _, b := range m.Boards {
 		v.Boards = append(v.Boards, doc.Board(b))
 	}
+	v.Profile, v.Declared, v.Revision = m.Profile, m.Declared, m.Revision
 	if n, err := e.nodeOf(m); err == nil {
 		v.Where = e.nodeView(n).Where
 	}
+	if m.Approval != nil || m.Refused {
+		hand := m.Approval != nil
+		v.ByHand = &hand
+	}
+	by, why := e.approval(m)
+	v.Approved, v.Approval = why == "", by+why
 	return v
 }
 
@@ -226,7 +212,13 @@ func (e *Engine) EditMachine(ctx context.Context, word string, c doc.MachineChan
 		return nil, err
 	}
 	return e.changeMachine(ctx, word, func(id string) (string, error) {
-		return id, e.fleet.Edit(id, fleet.Change{Name: c.Name, Notes: c.Notes, Labels: c.Labels})
+		if c.Profile != nil && *c.Profile != "" {
+			if _, ok := e.book.Profile(*c.Profile); !ok {
+				return "", e.book.NoProfile(*c.Profile)
+			}
+		}
+		return id, e.fleet.Edit(id, fleet.Change{Name: c.Name, Notes: c.Notes, Labels: c.Labels, Profile: c.Profile,
+			Revision: c.Revision})
 	})
 }
 
@@ -292,6 +284,7 @@ func (e *Engine) changeMachine(ctx context.Context, word string, f func(id strin
 		return nil, fmt.Errorf("nothing was changed: %w", stateHelp(err))
 	}
 	e.saveMachines() // again, behind what was on its way to the store before
+	e.approveAgain()
 	if m = e.fleet.Get(id); m == nil {
 		return nil, nil
 	}

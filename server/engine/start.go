@@ -125,7 +125,7 @@ func (e *Engine) again(id string) (doc.Spec, error) {
 		return doc.Spec{}, refuse("session %s is not over: a node of it that failed tries again when it is restarted", id)
 	}
 	spec := s.Spec
-	spec.All, spec.Count, spec.Nodes, spec.RetryOf = false, 0, nil, id
+	spec.All, spec.Count, spec.Nodes, spec.On, spec.RetryOf = false, 0, nil, "", id
 	for _, node := range s.Order {
 		if s.Parts[node].State != doc.Done {
 			spec.Nodes = append(spec.Nodes, node)

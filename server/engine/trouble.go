@@ -102,6 +102,7 @@ func (e *Engine) warnings(s *sess) []string {
 			"capture goes on by itself; it fails in %v.",
 			t.Words, jobs.MakeRoom, left(t.Since, jobs.StoreTrouble)))
 	}
+	out = append(out, e.unapprovedHere(s)...)
 	more := 0
 	for _, id := range s.Order {
 		p := s.Parts[id]

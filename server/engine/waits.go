@@ -60,7 +60,13 @@ func (e *Engine) missing(s *sess) []string {
 
 // partWaits says what a part that waits waits for.
 func (e *Engine) partWaits(s *sess, p *doc.Part) string {
-	if s.Over() || p.State != doc.Waiting {
+	if s.Over() || p.Over() {
+		return ""
+	}
+	if words := e.waitsFor(p); words != "" {
+		return "for approval: " + words
+	}
+	if p.State != doc.Waiting {
 		return ""
 	}
 	if !p.Joined.IsZero() {
@@ -95,7 +101,7 @@ func (e *Engine) partWaits(s *sess, p *doc.Part) string {
 
 // seenEver reports whether anything was ever seen or entered of a machine with the node's address.
 func (e *Engine) seenEver(id string) bool {
-	return e.nodes[id] != nil || len(e.fleet.Booted(macOf(id))) > 0
+	return e.nodes[id] != nil || e.fleet.Get(id) != nil || len(e.fleet.Booted(macOf(id))) > 0
 }
 
 // Bounds on what is said of nodes that were never seen.

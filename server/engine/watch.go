@@ -3,9 +3,12 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
+	"github.com/diskcast/diskcast/server/fleet/book"
 )
 
 // Sub follows changes. What changed is told as it is now, so that a slow reader costs no memory and sees the newest
@@ -187,6 +190,10 @@ func (u *Sub) present() (lines []doc.Line) {
 	for _, m := range e.fleet.All() {
 		add(feed.Key{Machine: m.ID})
 	}
+	puts, _ := bookChanges(book.New(nil, nil, nil), e.book)
+	for _, key := range slices.Sorted(maps.Keys(puts)) {
+		add(feed.Key{Entry: key})
+	}
 	for id := range e.nodes {
 		add(feed.Key{Node: id})
 	}
@@ -221,6 +228,8 @@ func (e *Engine) line(c *feed.Change) doc.Line {
 			return doc.Line{Type: doc.LineJob, Job: j}
 		}
 		return doc.Line{Type: doc.LineJob, Gone: c.Key.Job}
+	case c.Key.Entry != "":
+		return e.entryLine(c.Key.Entry)
 	case c.Key.Machine != "":
 		if m := e.fleet.Get(c.Key.Machine); m != nil {
 			v := e.machineView(m)
@@ -241,6 +250,31 @@ func (e *Engine) line(c *feed.Change) doc.Line {
 		return doc.Line{Type: doc.LineSession, Gone: c.Key.Session}
 	}
 	return doc.Line{Type: doc.LinePart, Gone: c.Key.Session + "/" + c.Key.Node}
+}
+
+// entryLine tells of a group, a profile or a rule.
+func (e *Engine) entryLine(key string) doc.Line {
+	kind, name, _ := strings.Cut(key, "/")
+	l := doc.Line{Type: kind}
+	switch kind {
+	case doc.LineGroup:
+		if g, ok := e.book.Group(name); ok {
+			l.Group = &g
+			return l
+		}
+	case doc.LineProfile:
+		if p, ok := e.book.Profile(name); ok {
+			l.Profile = &p
+			return l
+		}
+	case doc.LineRule:
+		if r, ok := e.book.Rule(name); ok {
+			l.Rule = &r
+			return l
+		}
+	}
+	l.Gone = name
+	return l
 }
 
 func (e *Engine) touchSession(s *sess)             { e.feed.Touch(feed.Key{Session: s.ID}) }

@@ -33,8 +33,9 @@ var ErrLost = errors.New("this cursor is too old")
 // ErrCursor is wrapped by errors about what is not a cursor at all.
 var ErrCursor = errors.New("not a cursor of this API")
 
-// Key names what changed: a session, a node, with both a node's part in a session, a machine, or a job.
-type Key struct{ Session, Node, Machine, Job string }
+// Key names what changed: a session, a node, with both a node's part in a session, a machine, a job, or an entry:
+// kind/name of a group, a profile or a rule.
+type Key struct{ Session, Node, Machine, Job, Entry string }
 
 // Change is one change. Event is nil where the state of what Key names has changed, or its existence.
 type Change struct {

@@ -22,7 +22,8 @@ const (
 
 var word = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 
-const wordRule = "has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or " +
+// NameRule says what a name of a machine, a label, a group or a profile may be.
+const NameRule = "has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or " +
 	"digit, 63 at most"
 
 // MayBeName reports whether the word could be a machine's name or id.
@@ -33,6 +34,10 @@ type Change struct {
 	Name   *string            // empty takes it away
 	Notes  *string            // empty takes them away
 	Labels map[string]*string // nil takes the label away
+	// Profile is the name of a profile; empty takes it away.
+	Profile *string
+	// Revision is the one that the machine must have; 0: any.
+	Revision uint64
 }
 
 // Edit enters a change. It is refused as a whole or done as a whole.
@@ -41,7 +46,15 @@ func (f *Fleet) Edit(id string, c Change) error {
 	if m == nil {
 		return fmt.Errorf("there is no machine %q", id)
 	}
+	if c.Revision != 0 && c.Revision != m.Revision {
+		return fmt.Errorf("machine %s was changed meanwhile: it is at revision %d, and the change is of %d; look at it "+
+			"again (`diskcast machine show %s`)", m.Title(), m.Revision, c.Revision, m.Title())
+	}
+	was := m
 	m = m.clone()
+	if c.Profile != nil {
+		m.Profile = *c.Profile
+	}
 	if c.Name != nil {
 		if err := f.mayName(m, *c.Name); err != nil {
 			return err
@@ -58,7 +71,7 @@ func (f *Fleet) Edit(id string, c Change) error {
 		v := c.Labels[k]
 		switch {
 		case !word.MatchString(k):
-			return fmt.Errorf("label %q: a label "+wordRule, k)
+			return fmt.Errorf("label %q: a label "+NameRule, k)
 		case v == nil:
 			delete(m.Labels, k)
 			continue
@@ -74,8 +87,16 @@ func (f *Fleet) Edit(id string, c Change) error {
 	if len(m.Labels) > maxLabels {
 		return fmt.Errorf("machine %s would have %d labels, and %d are the most", m.Title(), len(m.Labels), maxLabels)
 	}
-	f.put(m)
+	if m.differs(was) {
+		m.Revision++
+		f.put(m)
+	}
 	return nil
+}
+
+// differs reports whether what was entered of the machine is not the same.
+func (m *Machine) differs(o *Machine) bool {
+	return m.Name != o.Name || m.Notes != o.Notes || m.Profile != o.Profile || !maps.Equal(m.Labels, o.Labels)
 }
 
 func notesOK(s string) error {
@@ -97,7 +118,7 @@ func (f *Fleet) mayName(m *Machine, name string) error {
 	case name == "":
 		return nil
 	case !word.MatchString(name):
-		return fmt.Errorf("name %q: a name "+wordRule, name)
+		return fmt.Errorf("name %q: a name "+NameRule, name)
 	case Number(strings.ToLower(name)) > 0 || strings.EqualFold(name, "m0"):
 		return fmt.Errorf("name %q could be a machine's id", name)
 	case macErr == nil:
@@ -143,6 +164,13 @@ func (f *Fleet) Merge(from, into string) error {
 			notes = append(notes, fmt.Sprintf("Its label %s was %s too.", k, v))
 		}
 	}
+	if m.Profile == "" {
+		m.Profile = a.Profile
+	} else if a.Profile != "" && a.Profile != m.Profile {
+		notes = append(notes, "Its profile was "+a.Profile+" too.")
+	}
+	m.Refused, m.Declared = m.Refused || a.Refused, m.Declared || a.Declared
+	m.Revision++
 	m.Notes = strings.Join(notes, "\n")
 	if len(m.Notes) > maxNotes || len(m.Labels) > maxLabels {
 		return fmt.Errorf("notes or labels of %s and %s together are more than a machine can have: shorten them first",

@@ -48,6 +48,12 @@ type Machine struct {
 	Name   string
 	Labels map[string]string
 	Notes  string
+	// Profile is the name of what it becomes where a session does not say.
+	Profile  string
+	Approval *Approval // nil: nobody has approved it by hand
+	Refused  bool      // the operator took its approval away, and no rule gives it back
+	Declared bool      // it was entered before it was seen
+	Revision uint64    // grows with each change of what was entered
 	// What it is known by.
 	Boots  []string // MACs of the NICs that it booted from
 	Boards []Board  // oldest first; more than one when its board was changed
@@ -58,7 +64,10 @@ type Machine struct {
 }
 
 // Entered reports whether the operator has entered anything of the machine.
-func (m *Machine) Entered() bool { return m.Name != "" || len(m.Labels) > 0 || m.Notes != "" }
+func (m *Machine) Entered() bool {
+	return m.Name != "" || len(m.Labels) > 0 || m.Notes != "" || m.Profile != "" || m.Approval != nil || m.Refused ||
+		m.Declared
+}
 
 // Title is what to call the machine to the operator.
 func (m *Machine) Title() string {

@@ -37,6 +37,9 @@ func (f *Fleet) attach(id string, s Sighting, now time.Time) {
 		f.detach(s.Node)
 	}
 	m := f.machines[id].clone()
+	if m.Approval != nil && m.Seen.IsZero() {
+		m.Approval = m.Approval.first(s)
+	}
 	m.Seen = now
 	m.Boots = latest(m.Boots, s.Boot, maxBoots)
 	m.NICs = slices.Clone(s.MACs[:min(len(s.MACs), maxNICs)])

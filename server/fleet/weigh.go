@@ -20,7 +20,7 @@ type Sighting struct {
 // Rule is why a sighting is of a machine.
 type Rule string
 
-// The rules. Those after Fits make a new machine, but for Untold, which is of none.
+// The rules. Those after Awaited make a new machine, but for Untold, which is of none.
 const (
 	Known    Rule = "known"    // it boots from the machine's NIC, and its board does not deny it
 	Serviced Rule = "serviced" // it boots from the machine's NIC, and one of UUID and serial is another one
@@ -30,7 +30,9 @@ const (
 	Card    Rule = "card"   // it boots from a NIC that no machine booted from before, and has the machine's board
 	Shared  Rule = "shared" // it boots from a NIC that several machines have booted from, and has the machine's board
 	// it boots from what the machine called its second NIC, and what is known of the board is the machine's
-	Second   Rule = "second"
+	Second Rule = "second"
+	// it has the UUID, the serial or both that were entered of a machine that never came
+	Awaited  Rule = "awaited"
 	Newcomer Rule = "new" // nothing that is known fits
 	// it boots from another machine's NIC, and its board or its other NICs deny that it is that one
 	Dock Rule = "dock"
@@ -212,21 +214,29 @@ func (f *Fleet) weighBoard(s Sighting) Verdict {
 		if f.awake(d, s) {
 			return f.twin(s, d)
 		}
+		if len(d.Boots) == 0 {
+			return Verdict{Machine: d.ID, Rule: Awaited}
+		}
 		return Verdict{d.ID, Card,
 			fmt.Sprintf("machine %s boots from the NIC %s, from which it was not seen to boot: a card that was "+
 				"changed, "+
 				"another port, or a dock; if it is another machine, `diskcast machine split %s %s`", d.Title(), s.Boot,
 				d.Title(), s.Node)}
 	}
-	var fit, similar []*Machine
+	var fit, similar, awaited []*Machine
 	for _, id := range slices.Sorted(maps.Keys(union(f.byUUID[s.UUID], f.bySerial[s.Serial]))) {
 		m := f.machines[id]
 		similar = append(similar, m)
 		if f.compare(m, s.Board) == alike && slices.Contains(m.NICs, s.Boot) && !f.awake(m, s) {
 			fit = append(fit, m)
 		}
+		if len(m.Boots) == 0 && m.Seen.IsZero() && f.compare(m, s.Board) == alike {
+			awaited = append(awaited, m)
+		}
 	}
 	switch {
+	case len(awaited) == 1 && len(similar) == 1:
+		return Verdict{Machine: awaited[0].ID, Rule: Awaited}
 	case len(fit) == 1:
 		return Verdict{Machine: fit[0].ID, Rule: Second}
 	case len(similar) > 1: // it is known by then that they are alike

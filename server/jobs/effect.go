@@ -115,7 +115,7 @@ func (st *State) here(node string) bool {
 // has done all of that.
 func (st *State) Told(node string) bool {
 	s := st.Current(node)
-	if s == nil || !s.Going() || s.Parts[node].State == doc.Waiting {
+	if s == nil || !s.Going() || s.Parts[node].State == doc.Waiting || st.nodes[node].Unapproved != "" {
 		return false
 	}
 	return !st.Claimed(node) || st.nodes[node].Claim.Boot == st.nodes[node].Boot

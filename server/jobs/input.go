@@ -64,6 +64,8 @@ type (
 	Ready struct{ Node string }
 	// Restarting says that a node asks what to boot; Greeted that a new boot of it said hello; CameBack that a boot did
 	// which another one had taken the place of. Ready follows the last two.
+	// Unready says that the node may not be taken any more. A part that it waits with goes back to waiting for it.
+	Unready    struct{ Node string }
 	Restarting struct{ Node string }
 	Greeted    struct{ Node string }
 	CameBack   struct{ Node string }
@@ -218,6 +220,12 @@ func (in Ready) step(r *run) {
 	}
 }
 
+func (in Unready) step(r *run) {
+	if n, s := r.nodes[in.Node], r.Current(in.Node); n != nil && s != nil && s.Parts[in.Node].State == doc.Waiting {
+		r.withhold(s, n, s.Parts[in.Node])
+	}
+}
+
 func (in Restarting) step(r *run) {
 	if n := r.nodes[in.Node]; n != nil {
 		r.settleReboot(n)
@@ -232,8 +240,10 @@ func (in Greeted) step(r *run) {
 
 func (in CameBack) step(r *run) {
 	node := in.Node
-	if s := r.Current(node); s == nil {
+	if n, s := r.nodes[node], r.Current(node); s == nil {
 		r.do(Withdraw{node})
+	} else if n.Unapproved != "" {
+		r.withhold(s, n, s.Parts[node])
 	} else if s.Parts[node].State != doc.Waiting {
 		r.do(Give{node})
 	}

@@ -19,7 +19,7 @@ func (r *run) sorted() []*Node {
 
 // wants reports whether the session would take the node.
 func (r *run) wants(s *Session, n *Node) bool {
-	if s.Over() {
+	if s.Over() || n.Unapproved != "" {
 		return false
 	}
 	if p := s.Parts[n.ID]; p != nil {

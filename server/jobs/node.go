@@ -42,4 +42,6 @@ type Facts struct {
 	Doubt string
 	Odd   []string
 	Trace map[string]doc.Mark // the steps of its present boot before those of a session
+	// Unapproved is why no session may take it; empty when one may.
+	Unapproved string
 }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"slices"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
@@ -15,6 +16,15 @@ func (r *run) greet(n *Node) {
 		return
 	}
 	s := r.Current(n.ID)
+	switch {
+	case n.Unapproved == "":
+	case s == nil:
+		r.do(Withdraw{n.ID})
+		return
+	default:
+		r.withhold(s, n, s.Parts[n.ID])
+		return
+	}
 	if s == nil {
 		// A node that failed is restarted by the operator to try again.
 		if last := r.sessions[n.Last]; last != nil && last.Going() {
@@ -32,8 +42,30 @@ func (r *run) greet(n *Node) {
 	}
 }
 
+// withhold keeps a part from a node that is not approved. A part that has not begun waits again; of one that has, the
+// node is told nothing any more, and the boot that was approved may go on with it.
+func (r *run) withhold(s *Session, n *Node, p *doc.Part) {
+	switch {
+	case p.State != doc.Waiting:
+	case s.Spec.All || s.Spec.Count > 0:
+		s.remove(n.ID)
+		n.Session = ""
+	default:
+		p.Joined, p.Heard, p.Steps = time.Time{}, time.Time{}, nil
+		n.Session = ""
+	}
+	r.do(Withdraw{n.ID})
+	r.do(SavePart{s.ID, n.ID})
+	r.do(SaveNode{n.ID})
+	r.do(Show{Session: s.ID})
+}
+
 // offer gives the node its descriptor.
 func (r *run) offer(s *Session, n *Node, p *doc.Part) {
+	if n.Unapproved != "" {
+		r.withhold(s, n, p)
+		return
+	}
 	p.State, p.Reason, p.Warning, p.Progress, p.Step = doc.Offered, "", "", nil, ""
 	p.Unbootable, p.Result, p.Left, p.Life = s.Foreseen(n.Firmware), nil, "", nil
 	p.Steps, p.Heard = n.trace(), r.now

@@ -57,6 +57,7 @@ type Config struct {
 	Querier        bool         // ask hosts for their groups, when nobody else does
 	RateCap        int64        // bits a second of each cast, 0: none
 	Optimize       bool         // images, while no session runs
+	Approve        string       // which machines sessions may take: doc.ApproveAll or another
 	Version        string       // of the program
 	Log            *slog.Logger
 	Casts          engine.Casts // nil: the network's
@@ -116,7 +117,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps, Addr: prefix.Addr(),
-			Server: ownName(prefix.Addr()), Version: cfg.Version, Sign: id.Sign, Log: log.With("task", "engine")})
+			Server: ownName(prefix.Addr()), Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign,
+			Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,11 @@ func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err err
 	}
 	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr,
 		"code", code, "err", err)
-	a.reply(w, code, doc.Error{Error: err.Error(), Kind: kind})
+	e := doc.Error{Error: err.Error(), Kind: kind}
+	if entry := (*engine.EntryError)(nil); errors.As(err, &entry) {
+		e.Entry = entry.Entry
+	}
+	a.reply(w, code, e)
 }
 
 // failDocument refuses a document that is not understood.

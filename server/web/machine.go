@@ -8,7 +8,32 @@ import (
 )
 
 func (a *API) listMachines(w http.ResponseWriter, r *http.Request) {
+	if on := r.URL.Query().Get("select"); on != "" {
+		ms, err := a.engine.Select(on)
+		a.answer(w, r, ms, err)
+		return
+	}
 	a.reply(w, http.StatusOK, a.engine.Machines())
+}
+
+func (a *API) changeMachines(w http.ResponseWriter, r *http.Request) {
+	var c doc.MachinesChange
+	if a.read(w, r, "change of machines", &c) {
+		ms, err := a.engine.ChangeMachines(r.Context(), c)
+		a.answer(w, r, ms, err)
+	}
+}
+
+func (a *API) showLab(w http.ResponseWriter, r *http.Request) {
+	a.reply(w, http.StatusOK, a.engine.Lab())
+}
+
+func (a *API) changeLab(w http.ResponseWriter, r *http.Request) {
+	var c doc.LabChange
+	if a.read(w, r, "lab change", &c) {
+		done, err := a.engine.ChangeLab(r.Context(), c)
+		a.answer(w, r, done, err)
+	}
 }
 
 func (a *API) showMachine(w http.ResponseWriter, r *http.Request) {

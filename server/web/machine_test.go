@@ -55,9 +55,26 @@ func TestMachines(t *testing.T) {
 		{"POST", "/v1/machines/m1/merge", r.id.Token, `{"v":1,"from":"m1"}`, 422},
 		{"POST", "/v1/machines/m1/split", r.id.Token, `{"v":1,"node":"52:54:00:00:00:01"}`, 422},
 		{"DELETE", "/v1/machines/m9", r.id.Token, "", 404},
+		{"PATCH", "/v1/machines/m1", r.id.Token, `{"v":1,"notes":"x","revision":77}`, 422},
+		{"GET", "/v1/machines?select=lab-01", r.id.Token, "", 200},
+		{"GET", "/v1/machines?select=nobody", r.id.Token, "", 422},
+		{"POST", "/v1/machines", r.id.Token, `{"v":1,"on":"lab-01","labels":{"room":"1"}}`, 200},
+		{"POST", "/v1/machines", r.id.Token, `{"v":1,"on":"lab-01","labls":{}}`, 400},
+		{"POST", "/v1/machines", r.id.Token, `{"v":2,"on":"lab-01"}`, 422},
+		{"GET", "/v1/lab", "", "", 401},
+		{"GET", "/v1/lab", r.id.Token, "", 200},
+		{"POST", "/v1/lab", r.id.Token, `{"v":1,"groups":[{"name":"a","select":"lab-01"}]}`, 200},
+		{"POST", "/v1/lab", r.id.Token, `{"v":2}`, 422},
+		{"POST", "/v1/lab", r.id.Token, `{"v":1,"group":[]}`, 400},
+		{"POST", "/v1/sessions", r.id.Token, `{"v":1,"profile":"nobody","on":"lab-01"}`, 422},
+		{"POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"debian","on":"lab-01","target":{}}`, 201},
 	} {
 		if code, body, _ := r.call(x.method, x.path, x.token, x.body); code != x.code {
 			t.Errorf("%s %s %s: %d %s, want %d", x.method, x.path, x.body, code, body, x.code)
 		}
+	}
+	if _, body, _ := r.call("POST", "/v1/lab", r.id.Token, `{"v":1,"groups":[{"name":"b","select":"x"},{"name":"c"}]}`); !strings.
+		Contains(string(body), `"entry":"groups[1]"`) {
+		t.Errorf("the answer does not say which entry: %s", body)
 	}
 }

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,9 +18,17 @@ func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(r.Body)
 	var spec doc.Spec
-	if err := decodeJSON(r.Body, &spec); err != nil {
+	if err == nil {
+		err = decodeJSON(bytes.NewReader(text), &spec)
+	}
+	if err != nil {
 		a.failDocument(w, r, fmt.Errorf("session spec: %w", err))
+		return
+	}
+	if spec, err = a.engine.Spec(text, &spec); err != nil {
+		a.failFor(w, r, err)
 		return
 	}
 	s, err := a.engine.Create(r.Context(), spec)

@@ -39,6 +39,7 @@ type handler func(a *API, w http.ResponseWriter, r *http.Request, node string)
 const (
 	docBody = maxBody
 	docTime = 30 * time.Second
+	labBody = 16 << 20 // 20,000 machines
 )
 
 // plainly makes a handler of one that does not ask which node it is.
@@ -87,6 +88,11 @@ func Routes() []Route {
 		{"DELETE", "/v1/nodes/{node}", Operator, 0, 0, "forget a node and its log", plainly((*API).forgetNode)},
 		{"GET", "/v1/nodes/{node}/log", Operator, 0, 0, "show the last events of a node", plainly((*API).nodeLog)},
 		{"GET", "/v1/machines", Operator, 0, 0, "list machines", plainly((*API).listMachines)},
+		{"POST", "/v1/machines", Operator, docBody, docTime, "change all machines that a selector fits",
+			plainly((*API).changeMachines)},
+		{"GET", "/v1/lab", Operator, 0, 0, "show groups, profiles and rules", plainly((*API).showLab)},
+		{"POST", "/v1/lab", Operator, labBody, docTime, "change machines, groups, profiles and rules, all or nothing",
+			plainly((*API).changeLab)},
 		{"GET", "/v1/machines/{machine}", Operator, 0, 0, "show a machine", plainly((*API).showMachine)},
 		{"PATCH", "/v1/machines/{machine}", Operator, docBody, docTime, "enter a name, notes or labels of a machine",
 			plainly((*API).editMachine)},

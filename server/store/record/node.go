@@ -130,6 +130,7 @@ type Descriptor struct {
 	NoGrow  bool            `json:"no_grow,omitempty"`
 	Upload  *Upload         `json:"upload,omitempty"`
 	Boot    *Boot           `json:"boot,omitempty"`
+	Why     string          `json:"why,omitempty"`
 	Job     json.RawMessage `json:"job,omitempty"`
 }
 
@@ -178,7 +179,7 @@ func ofDescriptor(d session.Descriptor) Descriptor {
 		Target: to(d.Target, func(t session.Target) Target { return Target(t) }), Disk: to(d.Disk, ofDiskID),
 		Mode: d.Mode, Verify: d.Verify,
 		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u session.Upload) Upload { return Upload(u) }),
-		Boot: to(d.Boot, ofBoot), Job: d.Job}
+		Boot: to(d.Boot, ofBoot), Why: d.Why, Job: d.Job}
 }
 
 func (d Descriptor) descriptor() session.Descriptor {
@@ -188,5 +189,5 @@ func (d Descriptor) descriptor() session.Descriptor {
 		Target: to(d.Target, func(t Target) session.Target { return session.Target(t) }), Disk: to(d.Disk, DiskID.disk),
 		Mode: d.Mode, Verify: d.Verify,
 		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u Upload) session.Upload { return session.Upload(u) }),
-		Boot: to(d.Boot, Boot.boot), Job: d.Job}
+		Boot: to(d.Boot, Boot.boot), Why: d.Why, Job: d.Job}
 }

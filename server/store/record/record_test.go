@@ -74,6 +74,16 @@ func TestNothingIsLost(t *testing.T) {
 	var m fleet.Machine
 	golden.Fill(&m)
 	same(t, "a machine", stored(t, record.OfMachine(&m)).Machine(), &m)
+
+	var g doc.Group
+	golden.Fill(&g)
+	same(t, "a group", stored(t, record.OfGroup(g)).Group(), g)
+	var pr doc.Profile
+	golden.Fill(&pr)
+	same(t, "a profile", stored(t, record.OfProfile(pr)).Profile(), pr)
+	var ru doc.Rule
+	golden.Fill(&ru)
+	same(t, "a rule", stored(t, record.OfRule(ru)).Rule(), ru)
 }
 
 // TestRecords holds the form of each record, so that a change of it is seen, and is given a step of Upgrade.
@@ -81,7 +91,8 @@ func TestRecords(t *testing.T) {
 	for name, r := range map[string]any{
 		"session": new(record.Session), "part": new(record.Part), "event": new(record.Event), "node": new(record.Node),
 		"seen":  new(record.Seen),
-		"owner": new(record.Owner), "machine": new(record.Machine),
+		"owner": new(record.Owner), "machine": new(record.Machine), "group": new(record.Group),
+		"profile": new(record.Profile), "rule": new(record.Rule),
 	} {
 		golden.Fill(r)
 		golden.JSON(t, "testdata/"+name+".json", r)

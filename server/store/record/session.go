@@ -55,6 +55,10 @@ type Spec struct {
 	Priority    int             `json:"priority,omitempty"`
 	Notes       string          `json:"notes,omitempty"`
 	RetryOf     string          `json:"retry_of,omitempty"`
+
+	On              string `json:"on,omitempty"` // the selector that Nodes came of
+	Profile         string `json:"profile,omitempty"`
+	ProfileRevision uint64 `json:"profile_revision,omitempty"`
 }
 
 // Target is a rule for a disk.
@@ -177,7 +181,8 @@ func ofSpec(s doc.Spec) Spec {
 		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait,
 		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
-		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
+		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
+		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision}
 }
 
 func (s Spec) spec() doc.Spec {
@@ -186,7 +191,8 @@ func (s Spec) spec() doc.Spec {
 		Kind:     s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes,
 		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
-		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf}
+		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
+		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision}
 }
 
 func ofBoot(b session.Boot) Boot  { return Boot(b) }

@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/feed"
+	"github.com/diskcast/diskcast/server/fleet"
+	"github.com/diskcast/diskcast/server/fleet/book"
+	"github.com/diskcast/diskcast/server/jobs"
+)
+
+// Which nodes sessions may take. The operator approves machines, and the store has that; a rule approves a node by what
+// it says now, and nothing of that is kept. So no hello approves anything that was not approved before.
+
+// approvedBy is whose word it is that sessions may take the node; or why they may not, with why not empty.
+func (e *Engine) approvedBy(n *node) (by, why string) {
+	if e.cfg.Approve == doc.ApproveAll {
+		return "every machine is (--approve all)", ""
+	}
+	m := e.fleet.Of(n.ID)
+	if m == nil {
+		return "", "nobody can tell which machine it is"
+	}
+	mac := n.MACs[0]
+	if why = m.Unapproved(mac, fleet.BoardOf(n.Inventory.UUID, n.Inventory.Serial)); why == "" {
+		return "by hand at " + m.Approval.At.UTC().Format("2006-01-02 15:04"), ""
+	}
+	if e.cfg.Approve == doc.ApproveRules && !m.Refused {
+		addr, _ := netip.ParseAddr(n.Addr)
+		inv := &n.Inventory
+		if rule := e.book.Fits(book.Claim{Vendor: inv.Vendor, Product: inv.Product, Serial: inv.Serial, MAC: mac,
+			Addr: addr}); rule != "" {
+			return "by the rule " + rule, ""
+		}
+		if m.Approval == nil {
+			why = "no rule fits it, and nobody approved it by hand"
+		}
+	}
+	return "", why
+}
+
+// unapproved says why sessions may not take the machine as it was seen last; empty when they may.
+func (e *Engine) unapproved(m *fleet.Machine) string {
+	_, why := e.approval(m)
+	return why
+}
+
+// approval is approvedBy of a machine.
+func (e *Engine) approval(m *fleet.Machine) (by, why string) {
+	n, err := e.nodeOf(m)
+	switch {
+	case err == nil && n.Boot != "":
+		return e.approvedBy(n)
+	case e.cfg.Approve == doc.ApproveAll:
+		return "every machine is (--approve all)", ""
+	case m.Approval != nil:
+		return "by hand at " + m.Approval.At.UTC().Format("2006-01-02 15:04"), ""
+	case m.Refused:
+		return "", "its approval was taken away"
+	case e.cfg.Approve == doc.ApproveRules:
+		return "", "nobody approved it by hand, and whether a rule fits is seen when it comes"
+	}
+	return "", "it was not approved"
+}
+
+// waitWords are what a node that is not approved is told, and the operator of it; empty when it is approved.
+func (e *Engine) waitWords(n *node) string {
+	_, why := e.approvedBy(n)
+	if why == "" {
+		return ""
+	}
+	name := n.ID
+	if m := e.fleet.Of(n.ID); m != nil {
+		name = m.Title()
+	}
+	return fmt.Sprintf("this machine is not approved: %s; on the server, `diskcast machine approve %s` ends this", why, name)
+}
+
+// askApproval tells a node that is not approved to wait, and one that is again that it need not.
+func (e *Engine) askApproval(n *node) {
+	words := e.waitWords(n)
+	if n.Boot == "" || e.current(n) != nil && !e.idles(n) {
+		return
+	}
+	said := ""
+	if n.Descriptor != nil {
+		said = n.Descriptor.Why
+	}
+	if words != said {
+		e.describe(n, &session.Descriptor{Action: session.Idle, Why: words})
+	}
+}
+
+// idles reports whether the node is told that there is nothing to do.
+func (e *Engine) idles(n *node) bool {
+	return n.Descriptor != nil && n.Descriptor.Action == session.Idle
+}
+
+// approveAgain looks at all nodes again, after what was approved changed.
+func (e *Engine) approveAgain() {
+	if e.cfg.Approve == doc.ApproveAll {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.nodes)) {
+		n := e.nodes[id]
+		e.news[id] = n
+		if e.waitWords(n) != "" {
+			e.step(jobs.Unready{Node: id})
+		} else if n.Where == doc.Ready && e.now().Sub(n.LastSeen) < presence {
+			if e.current(n) != nil {
+				e.step(jobs.CameBack{Node: id})
+			}
+			e.join(n)
+		}
+		e.askApproval(n)
+	}
+	for _, id := range e.jobs.Order() {
+		if s := e.jobs.Session(id); !s.Over() {
+			e.touchSession(s)
+			for _, node := range s.Order {
+				e.touchPart(s, node)
+			}
+		}
+	}
+	for _, m := range e.fleet.All() {
+		e.feed.Touch(feed.Key{Machine: m.ID})
+	}
+}
+
+// waitsFor says of a part that its node is not approved.
+func (e *Engine) waitsFor(p *doc.Part) string {
+	n := e.nodes[p.Node]
+	if n == nil || n.Boot == "" {
+		return ""
+	}
+	return e.waitWords(n)
+}
+
+// unapprovedHere are warnings of a session that would take nodes that are there, and are not approved.
+func (e *Engine) unapprovedHere(s *sess) []string {
+	if e.cfg.Approve == doc.ApproveAll || !s.Spec.All && s.Spec.Count == 0 {
+		return nil
+	}
+	var names []string
+	for _, id := range slices.Sorted(maps.Keys(e.nodes)) {
+		n := e.nodes[id]
+		if n.Where == doc.Ready && s.Parts[id] == nil && e.now().Sub(n.LastSeen) < presence && e.waitWords(n) != "" {
+			name := id
+			if m := e.fleet.Of(id); m != nil {
+				name = m.Title()
+			}
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d machines are here and not approved, and it takes none of them: %s. `diskcast machine "+
+		"approve NAME` ends that.", len(names), few(names))}
+}

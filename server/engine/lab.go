@@ -1,0 +1,400 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/feed"
+	"github.com/diskcast/diskcast/server/fleet"
+	"github.com/diskcast/diskcast/server/fleet/book"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
+)
+
+// What the operator writes down beside machines (groups, profiles, rules), and how many machines are changed at once.
+
+// EntryError is a refusal of one entry of a change.
+type EntryError struct {
+	Entry string // such as machines[3]
+	err   error
+}
+
+func (e *EntryError) Error() string        { return e.err.Error() }
+func (e *EntryError) Unwrap() error        { return e.err }
+func (e *EntryError) Is(target error) bool { return target == ErrSpec }
+
+func ofEntry(kind string, i int, title string, err error) error {
+	if title != "" {
+		err = fmt.Errorf("%s %.80s: %w", strings.TrimSuffix(kind, "s"), title, err)
+	}
+	return &EntryError{fmt.Sprintf("%s[%d]", kind, i), err}
+}
+
+// loadBook reads groups, profiles and rules.
+func (e *Engine) loadBook(tx store.Tx) error {
+	var groups []doc.Group
+	var profiles []doc.Profile
+	var rules []doc.Rule
+	err := walk(tx, record.GroupPrefix, func(_ string, r *record.Group) error {
+		groups = append(groups, r.Group())
+		return nil
+	})
+	if err == nil {
+		err = walk(tx, record.ProfilePrefix, func(_ string, r *record.Profile) error {
+			profiles = append(profiles, r.Profile())
+			return nil
+		})
+	}
+	if err == nil {
+		err = walk(tx, record.RulePrefix, func(_ string, r *record.Rule) error {
+			rules = append(rules, r.Rule())
+			return nil
+		})
+	}
+	e.book = book.New(groups, profiles, rules)
+	return err
+}
+
+// Lab shows what the operator wrote down beside machines.
+func (e *Engine) Lab() doc.Lab {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.book.Lab()
+	l.Approve = e.cfg.Approve
+	return l
+}
+
+// ChangeLab does all of a change, or nothing of it, and says what changed, or after a dry run what would.
+func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult, error) {
+	if err := checkVersion("lab change", c.V); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.book.Clone()
+	out := &doc.LabResult{Changes: []doc.LabDiff{}}
+	err := e.writeBook(b, &c, out)
+	if err == nil {
+		err = e.enterAll(b, &c, out)
+	}
+	if err == nil {
+		err = e.prune(b, &c, out)
+	}
+	if err == nil {
+		err = e.whole(b)
+	}
+	if err != nil || c.DryRun || len(out.Changes) == 0 {
+		e.fleet.Revert()
+		out.Applied = !c.DryRun
+		return out, err
+	}
+	if err := e.storeLab(ctx, b); err != nil {
+		return nil, err
+	}
+	out.Applied = true
+	return out, nil
+}
+
+// storeLab stores what changed of machines and book in one transaction, and then goes by it.
+func (e *Engine) storeLab(ctx context.Context, b *book.Book) error {
+	puts, gone := bookChanges(e.book, b)
+	err := e.update(ctx, func(tx store.WriteTx) error {
+		for _, id := range e.fleet.Changes() {
+			if err := e.putMachine(tx, id); err != nil {
+				return err
+			}
+		}
+		for key, v := range puts {
+			if err := store.PutJSON(tx, key, v); err != nil {
+				return err
+			}
+		}
+		for _, key := range gone {
+			if err := tx.Delete(key); err != nil {
+				return err
+			}
+		}
+		return store.PutJSON(tx, record.MachineSeq, e.fleet.Seq())
+	})
+	if err != nil {
+		e.fleet.Revert()
+		return fmt.Errorf("nothing was changed: %w", stateHelp(err))
+	}
+	e.saveMachines() // again, behind what was on its way to the store before
+	e.book = b
+	for key := range puts {
+		e.feed.Touch(feed.Key{Entry: key})
+	}
+	for _, key := range gone {
+		e.feed.Gone(feed.Key{Entry: key})
+	}
+	e.approveAgain()
+	return nil
+}
+
+// bookChanges are the records that differ between two books, by key, and the keys of those that are gone.
+func bookChanges(was, is *book.Book) (puts map[string]any, gone []string) {
+	a, b := was.Lab(), is.Lab()
+	puts = map[string]any{}
+	old := map[string]uint64{}
+	for _, g := range a.Groups {
+		old[record.GroupPrefix+g.Name] = g.Revision
+	}
+	for _, p := range a.Profiles {
+		old[record.ProfilePrefix+p.Name] = p.Revision
+	}
+	for _, r := range a.Rules {
+		old[record.RulePrefix+r.Name] = r.Revision
+	}
+	put := func(key string, rev uint64, v any) {
+		if old[key] != rev {
+			puts[key] = v
+		}
+		delete(old, key)
+	}
+	for _, g := range b.Groups {
+		put(record.GroupPrefix+g.Name, g.Revision, record.OfGroup(g))
+	}
+	for _, p := range b.Profiles {
+		put(record.ProfilePrefix+p.Name, p.Revision, record.OfProfile(p))
+	}
+	for _, r := range b.Rules {
+		put(record.RulePrefix+r.Name, r.Revision, record.OfRule(r))
+	}
+	return puts, slices.Sorted(maps.Keys(old))
+}
+
+// writeBook writes and removes what the change names of groups, profiles and rules.
+func (e *Engine) writeBook(b *book.Book, c *doc.LabChange, out *doc.LabResult) error {
+	w := book.Writer{Owner: e.cfg.Server, Now: e.now()}
+	seen := map[string]bool{}
+	add := func(kind string, i int, name string, d *doc.LabDiff, err error) error {
+		if err == nil && seen[kind+"/"+name] {
+			err = fmt.Errorf("it is there twice")
+		}
+		seen[kind+"/"+name] = true
+		if err != nil {
+			return ofEntry(kind, i, name, err)
+		}
+		if d != nil {
+			out.Changes = append(out.Changes, *d)
+		}
+		return nil
+	}
+	for i, g := range c.Groups {
+		d, err := b.SetGroup(g, w)
+		if err := add("groups", i, g.Name, d, err); err != nil {
+			return err
+		}
+	}
+	for i, p := range c.Profiles {
+		d, err := b.SetProfile(p, w, e.checkProfile)
+		if err := add("profiles", i, p.Name, d, err); err != nil {
+			return err
+		}
+	}
+	for i, r := range c.Rules {
+		d, err := b.SetRule(r, w)
+		if err := add("rules", i, r.Name, d, err); err != nil {
+			return err
+		}
+	}
+	for i, x := range c.Remove {
+		d, err := b.Remove(x)
+		if err := add("remove", i, "", d, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkProfile says what is wrong with a spec that has what a profile has.
+func (e *Engine) checkProfile(spec *doc.Spec) error {
+	spec.V, spec.All = 1, true
+	if spec.Image == "" && spec.Kind == "" {
+		spec.Image = "any"
+	}
+	_, err := e.kinds.Check(spec)
+	return err
+}
+
+// enterAll enters the machines of a change.
+func (e *Engine) enterAll(b *book.Book, c *doc.LabChange, out *doc.LabResult) error {
+	if len(c.Machines) > doc.MaxNodes {
+		return refuse("the change has more than %d machines", doc.MaxNodes)
+	}
+	before := map[string]int{} // entry by the machine that it is of
+	for i := range c.Machines {
+		x := &c.Machines[i]
+		entry, err := fleetEntry(x)
+		title := entryTitle(x)
+		if err == nil && entry.Profile != nil && *entry.Profile != "" {
+			if _, ok := b.Profile(*entry.Profile); !ok {
+				err = b.NoProfile(*entry.Profile)
+			}
+		}
+		if err != nil {
+			return ofEntry("machines", i, title, err)
+		}
+		id, made, words, err := e.fleet.Enter(entry, e.now())
+		if err == nil {
+			if first, twice := before[id]; twice {
+				err = fmt.Errorf("it is the same machine as %s, which is entry %d", entryTitle(&c.Machines[first]), first+1)
+			}
+			before[id] = i
+		}
+		if err != nil {
+			return ofEntry("machines", i, title, err)
+		}
+		if made || len(words) > 0 {
+			d := doc.LabDiff{Kind: doc.KindMachine, Name: e.fleet.Get(id).Title(), Does: doc.Alters, Words: words}
+			if made {
+				d.Does = doc.Adds
+			}
+			out.Changes = append(out.Changes, d)
+		}
+	}
+	if len(e.fleet.All()) > 2*doc.MaxNodes {
+		return refuse("there would be more than %d machines", 2*doc.MaxNodes)
+	}
+	return nil
+}
+
+func entryTitle(x *doc.MachineEntry) string {
+	for _, s := range append([]string{x.Name, x.ID}, append(slices.Clone(x.MACs), x.UUID, x.Serial)...) {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// fleetEntry is an entry with all in its one form.
+func fleetEntry(x *doc.MachineEntry) (fleet.Entry, error) {
+	out := fleet.Entry{ID: strings.ToLower(x.ID), Name: x.Name, Labels: x.Labels, Notes: x.Notes, Profile: x.Profile,
+		Approved: x.Approved, Board: fleet.BoardOf(x.UUID, x.Serial), Revision: x.Revision}
+	for _, mac := range x.MACs {
+		id, err := doc.NodeID(strings.TrimSpace(mac))
+		if err != nil {
+			return out, err
+		}
+		if mac = macOf(id); slices.Contains(out.MACs, mac) {
+			return out, fmt.Errorf("the MAC address %s is there twice", mac)
+		}
+		out.MACs = append(out.MACs, mac)
+	}
+	for what, v := range map[string][2]string{"UUID": {x.UUID, out.Board.UUID}, "serial": {x.Serial, out.Board.Serial}} {
+		if v[0] != "" && v[1] == "" {
+			return out, fmt.Errorf("the %s %.80q is what makers write in place of one, and tells no machine from another", what,
+				v[0])
+		}
+		if len(v[0]) > maxWord || !printable(v[0]) {
+			return out, fmt.Errorf("the %s is longer than %d bytes, or has characters that cannot be printed", what, maxWord)
+		}
+	}
+	return out, nil
+}
+
+// prune removes what the change does not name, of the kinds that it says.
+func (e *Engine) prune(b *book.Book, c *doc.LabChange, out *doc.LabResult) error {
+	for _, kind := range c.Prune {
+		named := map[string]bool{}
+		switch kind {
+		case doc.KindMachine:
+			if err := e.pruneMachines(c, out); err != nil {
+				return err
+			}
+			continue
+		case doc.KindGroup:
+			for _, g := range c.Groups {
+				named[g.Name] = true
+			}
+		case doc.KindProfile:
+			for _, p := range c.Profiles {
+				named[p.Name] = true
+			}
+		case doc.KindRule:
+			for _, r := range c.Rules {
+				named[r.Name] = true
+			}
+		default:
+			return refuse("nothing of the kind %q can be pruned: it is machine, group, profile or rule", kind)
+		}
+		for _, name := range b.Names(kind) {
+			if named[name] {
+				continue
+			}
+			d, err := b.Remove(doc.LabName{Kind: kind, Name: name})
+			if err != nil {
+				return refuse("%w", err)
+			}
+			out.Changes = append(out.Changes, *d)
+		}
+	}
+	return nil
+}
+
+// pruneMachines removes the machines of which something was entered, and that the change has no entry of.
+func (e *Engine) pruneMachines(c *doc.LabChange, out *doc.LabResult) error {
+	named := map[string]bool{}
+	for i := range c.Machines {
+		entry, err := fleetEntry(&c.Machines[i])
+		if err != nil {
+			return refuse("%w", err)
+		}
+		id, _, _, err := e.fleet.Enter(entry, e.now()) // a second time: it changes nothing
+		if err != nil {
+			return refuse("%w", err)
+		}
+		named[id] = true
+	}
+	for _, m := range e.fleet.All() {
+		if named[m.ID] || !m.Entered() {
+			continue
+		}
+		for _, id := range m.Nodes {
+			if n := e.nodes[id]; n != nil && e.current(n) != nil {
+				return refuse("machine %s is not named and would be removed, and it has a part in session %s: cancel that "+
+					"first", m.Title(), n.Session)
+			}
+		}
+		if err := e.fleet.Remove(m.ID); err != nil {
+			return refuse("%w", err)
+		}
+		out.Changes = append(out.Changes, doc.LabDiff{Kind: doc.KindMachine, Name: m.Title(), Does: doc.Removes})
+	}
+	return nil
+}
+
+// whole says what of a book and of the machines names what is not there.
+func (e *Engine) whole(b *book.Book) error {
+	if err := b.Check(); err != nil {
+		return refuse("%w", err)
+	}
+	by := map[string][]string{}
+	for _, m := range e.fleet.All() {
+		if m.Profile != "" {
+			by[m.Profile] = append(by[m.Profile], m.Title())
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		if _, ok := b.Profile(name); !ok {
+			return refuse("profile %s is that of %d machines (%s): give them another first (`diskcast machine profile SELECTOR "+
+				"OTHER`, or '' for none)", name, len(by[name]), few(by[name]))
+		}
+	}
+	return nil
+}
+
+// few names the first of the words, and how many more there are.
+func few(words []string) string {
+	const most = 5
+	if n := len(words) - most; n > 0 {
+		words = append(slices.Clone(words[:most]), fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(words, ", ")
+}

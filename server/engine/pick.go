@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/fleet"
+	"github.com/diskcast/diskcast/server/fleet/selector"
+)
+
+// pick finds the machines that a selector fits.
+func (e *Engine) pick(text string) ([]*fleet.Machine, error) {
+	s, err := selector.Parse(text)
+	if err != nil {
+		return nil, refuse("%w", err)
+	}
+	ms, err := s.Pick(selector.Scope{Machines: e.fleet.All(), Groups: e.book.Selectors()})
+	if err != nil {
+		return nil, refuse("%w", err)
+	}
+	return ms, nil
+}
+
+// Select returns the machines that a selector fits, by id.
+func (e *Engine) Select(text string) ([]doc.Machine, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ms, err := e.pick(text)
+	if err != nil {
+		return nil, err
+	}
+	out := []doc.Machine{}
+	for _, m := range ms {
+		out = append(out, e.machineView(m))
+	}
+	return out, nil
+}
+
+// ChangeMachines changes all machines that a selector fits, or none, and returns them.
+func (e *Engine) ChangeMachines(ctx context.Context, c doc.MachinesChange) ([]doc.Machine, error) {
+	if err := checkVersion("change of machines", c.V); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ms, err := e.pick(c.On)
+	if err != nil {
+		return nil, err
+	}
+	if c.Profile != nil && *c.Profile != "" {
+		if _, ok := e.book.Profile(*c.Profile); !ok {
+			return nil, refuse("%w", e.book.NoProfile(*c.Profile))
+		}
+	}
+	for _, m := range ms {
+		entry := fleet.Entry{ID: m.ID, Labels: c.Labels, Profile: c.Profile, Approved: c.Approved}
+		if c.Approved != nil && *c.Approved && m.Approval != nil && e.unapproved(m) != "" {
+			err = e.fleet.Approve(m.ID, e.now()) // as it is known now
+		}
+		if err == nil {
+			_, _, _, err = e.fleet.Enter(entry, e.now())
+		}
+		if err != nil {
+			e.fleet.Revert()
+			return nil, refuse("machine %s: %w; nothing was changed", m.Title(), err)
+		}
+	}
+	if len(e.fleet.Changes()) > 0 {
+		if err := e.storeLab(ctx, e.book); err != nil {
+			return nil, err
+		}
+	}
+	out := []doc.Machine{}
+	for _, m := range ms {
+		out = append(out, e.machineView(e.fleet.Get(m.ID)))
+	}
+	return out, nil
+}
+
+// selectNodes puts the nodes of the machines that the spec's selector fits now into the spec.
+func (e *Engine) selectNodes(spec *doc.Spec) error {
+	if spec.All || spec.Count != 0 || len(spec.Nodes) > 0 {
+		return refuse("a selector says which machines: leave all, count and nodes away")
+	}
+	s, err := selector.Parse(spec.On)
+	if err != nil {
+		return refuse("%w", err)
+	}
+	ms, err := e.pick(spec.On)
+	if err != nil {
+		return err
+	}
+	spec.On = s.String()
+	for _, m := range ms {
+		node, err := e.nodeFor(m)
+		if err != nil {
+			return err
+		}
+		spec.Nodes = append(spec.Nodes, node)
+	}
+	return nil
+}
+
+// nodeFor is the node that a machine has in a session: its latest one whose NIC is its own, or the one that would come
+// from a NIC of its own; the machine's id when only its board is known. One that has only shared NICs is refused: who
+// boots from one may be another.
+func (e *Engine) nodeFor(m *fleet.Machine) (string, error) {
+	node, shared := "", ""
+	for _, id := range slices.Backward(m.Nodes) {
+		if n := e.nodes[id]; n == nil {
+			continue
+		} else if len(e.fleet.Booted(n.MACs[0])) > 1 {
+			shared = n.MACs[0]
+		} else {
+			return id, nil
+		}
+	}
+	for _, mac := range slices.Backward(m.Boots) {
+		if len(e.fleet.Booted(mac)) > 1 {
+			shared = mac
+		} else if node == "" {
+			node = nameOf(mac)
+		}
+	}
+	switch {
+	case node != "":
+		return node, nil
+	case shared != "":
+		return "", refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever boots "+
+			"from it next could be one of those; "+
+			"name that NIC if any of them is meant, or have the machine boot from a NIC of its own once", m.Title(), shared)
+	case len(m.Boards) > 0:
+		return m.ID, nil
+	}
+	return "", refuse("of machine %s no NIC is known", m.Title())
+}
+
+// Spec reads a spec as it was sent, and takes from a profile what it leaves open: the one that it names, or else, where
+// it says neither image nor kind, the one that all machines of its selector have.
+func (e *Engine) Spec(text []byte, read *doc.Spec) (doc.Spec, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	attached := ""
+	if read.Profile == "" && read.Image == "" && read.Capture == "" && read.Kind == "" && read.On != "" {
+		var err error
+		if attached, err = e.attached(read.On); err != nil {
+			return doc.Spec{}, err
+		}
+	}
+	spec, err := e.book.Spec(text, attached)
+	if err != nil {
+		return spec, refuse("%w", err)
+	}
+	return spec, nil
+}
+
+// attached is the one profile of all machines that the selector fits.
+func (e *Engine) attached(on string) (string, error) {
+	ms, err := e.pick(on)
+	if err != nil {
+		return "", err
+	}
+	first := ms[0]
+	for _, m := range ms {
+		switch {
+		case m.Profile == "":
+			return "", refuse("neither image nor profile is named, and machine %s has no profile (`diskcast machine profile "+
+				"%s NAME`)", m.Title(), m.Title())
+		case m.Profile != first.Profile:
+			return "", refuse("the machines have several profiles, machine %s %s and machine %s %s: create a session for "+
+				"each, or name one with --profile", first.Title(), first.Profile, m.Title(), m.Profile)
+		}
+	}
+	return first.Profile, nil
+}

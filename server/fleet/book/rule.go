@@ -1,0 +1,117 @@
+package book
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// Bounds of a rule.
+const (
+	maxPattern = 255
+	maxList    = 4096
+)
+
+// Claim is what a node says of itself, and where from.
+type Claim struct {
+	Vendor, Product, Serial string
+	MAC                     string // of the NIC that it boots from, with colons
+	Addr                    netip.Addr
+}
+
+// Fits returns the name of the first rule that fits the claim, empty for none.
+func (b *Book) Fits(c Claim) string {
+	for _, name := range slices.Sorted(maps.Keys(b.rules)) {
+		if r := b.rules[name]; fits(&r, c) {
+			return name
+		}
+	}
+	return ""
+}
+
+func fits(r *doc.Rule, c Claim) bool {
+	for _, x := range [][2]string{{r.Vendor, c.Vendor}, {r.Product, c.Product}, {r.Serial, c.Serial}} {
+		if x[0] != "" && !like(x[0], x[1]) {
+			return false
+		}
+	}
+	if len(r.MACs) > 0 && !slices.ContainsFunc(r.MACs, func(p string) bool {
+		return c.MAC == p || strings.HasPrefix(c.MAC, p+":")
+	}) {
+		return false
+	}
+	return len(r.Nets) == 0 || slices.ContainsFunc(r.Nets, func(s string) bool {
+		n, err := netip.ParsePrefix(s)
+		return err == nil && c.Addr.IsValid() && n.Contains(c.Addr)
+	})
+}
+
+// like reports whether the text fits the pattern; case and slashes are letters as all others.
+func like(pattern, text string) bool {
+	r := strings.NewReplacer("/", "\x00")
+	ok, err := path.Match(r.Replace(strings.ToLower(pattern)), r.Replace(strings.ToLower(strings.TrimSpace(text))))
+	return err == nil && ok
+}
+
+var macPrefix = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){0,5}$`)
+
+// SetRule puts a rule in the place of the one of its name. The difference is nil when it was so before.
+func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
+	was, had := b.rules[r.Name]
+	if err := mayWrite(doc.KindRule, r.Name, r.Revision, had, was.Revision, len(b.rules)); err != nil {
+		return nil, err
+	}
+	for _, x := range []struct{ what, pattern string }{{"vendor", r.Vendor}, {"product", r.Product}, {"serial", r.Serial}} {
+		_, err := path.Match(x.pattern, "")
+		switch {
+		case len(x.pattern) > maxPattern || plain.Line(x.pattern, 0) != x.pattern:
+			return nil, fmt.Errorf("%s: the pattern is longer than %d bytes, or has characters that cannot be printed",
+				x.what, maxPattern)
+		case err != nil:
+			return nil, fmt.Errorf("%s: pattern %q has a [ without a ]", x.what, x.pattern)
+		}
+	}
+	now := doc.Rule{Name: r.Name, Vendor: r.Vendor, Product: r.Product, Serial: r.Serial, Revision: was.Revision + 1,
+		Owner: w.Owner, Changed: w.Now}
+	if len(r.MACs) > maxList || len(r.Nets) > maxList {
+		return nil, fmt.Errorf("a list has more than %d lines", maxList)
+	}
+	for _, m := range r.MACs {
+		p := strings.TrimSuffix(strings.ReplaceAll(strings.ToLower(strings.TrimSpace(m)), "-", ":"), ":*")
+		if !macPrefix.MatchString(p) {
+			return nil, fmt.Errorf("macs: %q is neither a MAC address such as 52:54:00:12:34:56 nor the first bytes of some, "+
+				"such as 52:54:00", m)
+		}
+		now.MACs = append(now.MACs, p)
+	}
+	for _, s := range r.Nets {
+		n, err := netip.ParsePrefix(strings.TrimSpace(s))
+		if err != nil {
+			return nil, fmt.Errorf("nets: %q is not a network such as 10.0.0.0/24", s)
+		}
+		now.Nets = append(now.Nets, n.Masked().String())
+	}
+	if now.Vendor == "" && now.Product == "" && now.Serial == "" && len(now.MACs) == 0 && len(now.Nets) == 0 {
+		return nil, errors.New("it says nothing, and would approve every machine: give it vendor, product, serial, macs " +
+			"or nets, or serve with --approve all")
+	}
+	var said []string
+	said = append(said, words("vendor", was.Vendor, now.Vendor)...)
+	said = append(said, words("product", was.Product, now.Product)...)
+	said = append(said, words("serial", was.Serial, now.Serial)...)
+	said = append(said, words("macs", strings.Join(was.MACs, " "), strings.Join(now.MACs, " "))...)
+	said = append(said, words("nets", strings.Join(was.Nets, " "), strings.Join(now.Nets, " "))...)
+	if had && len(said) == 0 {
+		return nil, nil
+	}
+	b.rules[r.Name] = now
+	return diff(doc.KindRule, r.Name, had, said), nil
+}

@@ -1,0 +1,60 @@
+package record
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// Prefixes of keys of what the operator wrote down beside machines.
+const (
+	GroupPrefix   = "group/"   // + name: Group
+	ProfilePrefix = "profile/" // + name: Profile
+	RulePrefix    = "rule/"    // + name: Rule
+)
+
+// Group is a selector with a name.
+type Group struct {
+	Name     string    `json:"name"`
+	Select   string    `json:"select"`
+	Revision uint64    `json:"revision"`
+	Owner    string    `json:"owner,omitempty"`
+	Changed  time.Time `json:"changed"`
+}
+
+// Profile is a part of a spec with a name.
+type Profile struct {
+	Name     string          `json:"name"`
+	Spec     json.RawMessage `json:"spec"`
+	Revision uint64          `json:"revision"`
+	Owner    string          `json:"owner,omitempty"`
+	Changed  time.Time       `json:"changed"`
+}
+
+// Rule approves nodes.
+type Rule struct {
+	Name     string    `json:"name"`
+	Vendor   string    `json:"vendor,omitempty"`
+	Product  string    `json:"product,omitempty"`
+	Serial   string    `json:"serial,omitempty"`
+	MACs     []string  `json:"macs,omitempty"`
+	Nets     []string  `json:"nets,omitempty"`
+	Revision uint64    `json:"revision"`
+	Owner    string    `json:"owner,omitempty"`
+	Changed  time.Time `json:"changed"`
+}
+
+// OfGroup, OfProfile and OfRule are the records of what is named so; Group, Profile and Rule are the ways back.
+func OfGroup(g doc.Group) *Group       { r := Group(g); return &r }
+func OfProfile(p doc.Profile) *Profile { r := Profile(p); return &r }
+func OfRule(x doc.Rule) *Rule          { r := Rule(x); return &r }
+
+// Group is the group that the record is of.
+func (r *Group) Group() doc.Group { return doc.Group(*r) }
+
+// Profile is the profile that the record is of.
+func (r *Profile) Profile() doc.Profile { return doc.Profile(*r) }
+
+// Rule is the rule that the record is of.
+func (r *Rule) Rule() doc.Rule { return doc.Rule(*r) }
