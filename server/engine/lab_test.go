@@ -61,7 +61,7 @@ func TestSessionOnSelector(t *testing.T) {
 		t.Error("a selector and all are taken together")
 	}
 	for on, want := range map[string]string{"@usble": "did you mean @usable?", "room=211": "did you mean room=210?",
-		"lab-05": "did you mean lab-01?"} {
+		"lab-05": "did you mean lab-01, lab-02 or lab-03?"} {
 		_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", On: on})
 		refused(t, on, err, want)
 	}
