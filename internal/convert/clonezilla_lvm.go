@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/lvm"
@@ -19,7 +20,9 @@ const (
 	mdaHead = 512
 )
 
-var peStart = regexp.MustCompile(`(?m)^\s*pe_start\s*=\s*([0-9]+)`)
+var peStart = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^\s*pe_start\s*=\s*([0-9]+)`)
+})
 
 // physical makes a partition an LVM physical volume again, if the image says that it was one, and places the images of
 // the logical volumes on it. lvm_vg_dev.list has lines of group, device and UUID; lvm_GROUP.conf is vgcfgbackup(8)'s
@@ -54,7 +57,7 @@ func lvmSum(p []byte) uint32 { return ^crc32.Update(^uint32(0xf597a6cf), crc32.I
 // writePhysical writes label, header and metadata area of a physical volume.
 func writePhysical(text []byte, uuid string, w *window) error {
 	id := strings.ReplaceAll(uuid, "-", "")
-	m := peStart.FindSubmatch(text)
+	m := peStart().FindSubmatch(text)
 	if len(id) != 32 || m == nil {
 		return fmt.Errorf("the metadata has no pe_start, or the UUID %q is none", uuid)
 	}

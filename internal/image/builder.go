@@ -45,8 +45,9 @@ type Builder struct {
 	use   *os.File // keeps GC away
 	known map[frameKey]place
 	blobs []ocispec.Descriptor // of the known frames
-	index Index
-	order map[int]int // number of a known blob -> its number in the new image
+	index Index                // frames, without their chunks: those are written as they come
+	w     chunkWriter          // of the chunks
+	order map[int]int          // number of a known blob -> its number in the new image
 	mu    sync.Mutex
 	mine  map[frameKey]int32 // frames of the new image
 	data  *blobWriter        // made with the first frame that is not known
@@ -88,7 +89,7 @@ func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 	b := &Builder{
 		s: s, use: use, known: map[frameKey]place{}, order: map[int]int{}, mine: map[frameKey]int32{}, fresh: -1,
 		old:   MaxBlobs - 1, // one is for the new blob
-		index: Index{DiskSize: o.DiskSize, Grid: o.Grid},
+		index: Index{DiskSize: o.DiskSize, Grid: o.Grid}, w: newChunkWriter(o.DiskSize, o.Grid),
 	}
 	if err := b.load(o); err != nil {
 		b.Abort()
@@ -116,19 +117,44 @@ func (b *Builder) Add(c ChunkData) error {
 	for _, e := range c.Extents {
 		size += e.Length
 	}
-	chunk := Chunk{Cell: c.Cell, Frame: -1, Extents: c.Extents, Zeros: c.Zeros}
-	if n := len(b.index.Chunks); n > 0 && b.index.Chunks[n-1].Cell >= c.Cell {
-		return fmt.Errorf("cell %d after cell %d", c.Cell, b.index.Chunks[n-1].Cell)
+	if c.Cell <= b.w.cell {
+		return fmt.Errorf("cell %d after cell %d", c.Cell, b.w.cell)
 	}
+	if err := b.room(3 + 2*int64(len(c.Extents)+len(c.Zeros))); err != nil {
+		return err
+	}
+	chunk := Chunk{Cell: c.Cell, Frame: -1, Extents: c.Extents, Zeros: c.Zeros}
+	var sum [32]byte
 	if size > 0 {
 		f, err := b.frame(frameKey{c.Sum, size}, c.Stored)
 		if err != nil {
 			return err
 		}
-		chunk.Frame = f
-		b.index.Frames[f].Chunks = append(b.index.Frames[f].Chunks, int32(len(b.index.Chunks)))
+		chunk.Frame, sum = f, c.Sum
 	}
-	return b.index.AddChunk(chunk)
+	b.w.add(&chunk, sum)
+	return b.room(0)
+}
+
+// AddZeros takes n whole cells of zeros in a row, from cell first on, as Add would one by one.
+func (b *Builder) AddZeros(first, n int64) error {
+	if err := b.w.next(first, n); err != nil {
+		return err
+	}
+	if err := b.room(n * int64(len(zeroRecord(b.w.grid)))); err != nil {
+		return err
+	}
+	b.w.addZeros(first, n)
+	return nil
+}
+
+// room fails as soon as the index, with so many bytes more, cannot become small enough any more, not when the whole
+// disk was read.
+func (b *Builder) room(more int64) error {
+	if int64(len(b.index.Frames))*frameLeast+int64(len(b.w.records))+more > MaxIndex {
+		return b.index.tooLarge()
+	}
+	return nil
 }
 
 // frame returns the number of the frame, and stores it where neither the image nor the store has it.
@@ -191,11 +217,13 @@ func (b *Builder) store(stored []byte) error {
 // Added is the number of bytes of frames that the store did not have.
 func (b *Builder) Added() int64 { return b.added }
 
-// Expect makes room for so many chunks: growing by and by takes twice as much.
-func (b *Builder) Expect(chunks int) { b.index.Chunks = slices.Grow(b.index.Chunks, chunks) }
+// Expect makes room for the records of so many chunks: growing by and by takes twice as much.
+func (b *Builder) Expect(chunks int) {
+	b.w.records = slices.Grow(b.w.records, min(chunks*len(zeroRecord(b.w.grid)), MaxIndex))
+}
 
-// Index is the index as far as it is built. After Commit it is empty.
-func (b *Builder) Index() *Index { return &b.index }
+// ObjectSize is the length of the image's object as far as it is built.
+func (b *Builder) ObjectSize() int64 { return b.index.ObjectSize() }
 
 // Commit completes the config from the index, stores everything and gives the image the name, unless that is empty.
 // created and notes go beside the name: they do not change the digest.
@@ -208,12 +236,11 @@ func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[
 		}
 	}
 	b.complete(cfg)
-	index, err := b.index.AppendBinary(nil)
+	index, err := b.marshal()
 	if err != nil {
 		return "", err
 	}
-	b.index.Chunks, b.index.Frames = nil, nil // of a large disk they are hundreds of MB, and are parsed anew
-	if _, err := ParseIndex(index); err != nil {
+	if err := checkIndex(index); err != nil {
 		return "", fmt.Errorf("the chunks do not make an image: %w", err)
 	}
 	config, err := cfg.Marshal()
@@ -232,17 +259,24 @@ func (b *Builder) complete(cfg *Config) {
 	if cfg.Origin != nil {
 		cfg.V = PartitionVersion
 	}
-	cfg.Chunks, cfg.Stored, cfg.Zeros = len(b.index.Chunks), 0, 0
-	for i := range b.index.Chunks {
-		for _, e := range b.index.Chunks[i].Extents {
-			cfg.Stored += e.Length
-		}
-		for _, e := range b.index.Chunks[i].Zeros {
-			cfg.Zeros += e.Length
-		}
-	}
-	content := b.index.Content()
+	cfg.Chunks, cfg.Stored, cfg.Zeros = b.w.chunks, b.w.stored, b.w.zeros
+	content := b.w.content.sum()
 	cfg.Content = hex.EncodeToString(content[:])
+}
+
+// marshal makes the index blob, after which frames and records are gone.
+func (b *Builder) marshal() ([]byte, error) {
+	room := indexHeader + len(b.index.Frames)*(frameLeast+8) + len(b.w.records)
+	index, err := b.index.appendHead(make([]byte, 0, room), b.w.chunks)
+	if err != nil {
+		return nil, err
+	}
+	index = append(index, b.w.records...)
+	if len(index) > MaxIndex {
+		return nil, b.index.tooLarge()
+	}
+	b.index.Frames, b.w.records = nil, nil
+	return index, nil
 }
 
 // put stores the blobs, the manifest last, and flushes their names.

@@ -34,7 +34,8 @@ type Index struct {
 	Chunks   []Chunk // in the order of the disk, at most one for each cell
 	Blobs    int     // number of data blobs that the frames lie in
 
-	least int64 // bytes that the blob of what was added has at the least
+	least  int64 // bytes that the blob of what was added has at the least
+	visits int   // chunk records that were parsed one by one, not as one of a row
 }
 
 // GridFor is the size of a cell for a disk of so many bytes: DefaultGrid up to 8 TiB, then as much more as keeps the

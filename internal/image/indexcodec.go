@@ -1,12 +1,11 @@
 package image
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
-
-	"github.com/zeebo/blake3"
 )
 
 // MaxIndex bounds, in bytes, an index blob. It is the one limit of all who write, store, send or take one: builder,
@@ -21,6 +20,7 @@ const (
 	indexVersion = 1
 	indexHeader  = 48
 	frameFixed   = 36 // sum and CRC of a frame record
+	frameLeast   = frameFixed + 4
 )
 
 // maxStored is the largest length that a frame of size decoded bytes may be stored in. zstd's own bound is lower;
@@ -29,6 +29,23 @@ func maxStored(size int64) int64 { return size + size>>7 + 512 }
 
 // AppendBinary appends the index blob to b.
 func (x *Index) AppendBinary(b []byte) ([]byte, error) {
+	b, err := x.appendHead(b, len(x.Chunks))
+	if err != nil {
+		return nil, err
+	}
+	cell := int64(-1)
+	for i := range x.Chunks {
+		b = appendChunk(b, &x.Chunks[i], cell, x.Grid)
+		cell = x.Chunks[i].Cell
+	}
+	if len(b) > MaxIndex {
+		return nil, x.tooLarge()
+	}
+	return b, nil
+}
+
+// appendHead appends what comes before the records of so many chunks: the header and the frames.
+func (x *Index) appendHead(b []byte, chunks int) ([]byte, error) {
 	if err := CheckGrid(x.Grid); err != nil {
 		return nil, err
 	}
@@ -39,7 +56,7 @@ func (x *Index) AppendBinary(b []byte) ([]byte, error) {
 	b = le.AppendUint64(b, uint64(x.DiskSize))
 	b = le.AppendUint32(b, uint32(x.Blobs))
 	b = le.AppendUint32(b, uint32(len(x.Frames)))
-	b = le.AppendUint32(b, uint32(len(x.Chunks)))
+	b = le.AppendUint32(b, uint32(chunks))
 	b = le.AppendUint32(b, 0)
 	b = le.AppendUint64(b, uint64(x.ObjectSize()))
 	next := make([]int64, x.Blobs) // where the next frame of each blob is expected
@@ -53,23 +70,12 @@ func (x *Index) AppendBinary(b []byte) ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(f.Size))
 		next[f.Blob] = f.Offset + f.Length
 	}
-	cell := int64(-1)
-	for i := range x.Chunks {
-		c := &x.Chunks[i]
-		b = binary.AppendUvarint(b, uint64(c.Cell-cell-1))
-		b = binary.AppendUvarint(b, uint64(c.Frame+1))
-		b = appendRuns(b, c, c.Cell*x.Grid)
-		cell = c.Cell
-	}
-	if len(b) > MaxIndex {
-		return nil, x.tooLarge()
-	}
 	return b, nil
 }
 
 // AddFrame appends a frame and returns its number.
 func (x *Index) AddFrame(f Frame) int32 {
-	x.least += frameFixed + 4
+	x.least += frameLeast
 	x.Frames = append(x.Frames, f)
 	return int32(len(x.Frames) - 1)
 }
@@ -94,52 +100,18 @@ func (x *Index) tooLarge() error {
 		MaxIndex>>20, way)
 }
 
-// appendRuns writes the stored and zero extents of a chunk in the order of the disk.
-func appendRuns(b []byte, c *Chunk, at int64) []byte {
-	b = binary.AppendUvarint(b, uint64(len(c.Extents)+len(c.Zeros)))
-	e, z := c.Extents, c.Zeros
-	for len(e)+len(z) > 0 {
-		var run Extent
-		var zero uint64
-		if len(z) == 0 || len(e) > 0 && e[0].Offset < z[0].Offset {
-			run, e = e[0], e[1:]
-		} else {
-			run, z, zero = z[0], z[1:], 1
-		}
-		b = binary.AppendUvarint(b, uint64(run.Offset-at))
-		b = binary.AppendUvarint(b, uint64(run.Length)<<1|zero)
-		at = run.End()
-	}
-	return b
-}
-
 // Content is BLAKE3-256 of what the disk holds, wherever and however the frames are stored.
 func (x *Index) Content() [32]byte {
-	h := blake3.New()
-	buf := make([]byte, 0, 20<<10)
-	put := func() {
-		_, _ = h.Write(buf)
-		buf = buf[:0]
-	}
-	var none [32]byte // the sum of a chunk without a frame
-	le := binary.LittleEndian
-	buf = append(buf, "diskcast content 1\n"...)
-	buf = le.AppendUint64(buf, uint64(x.DiskSize))
-	buf = le.AppendUint64(buf, uint64(x.Grid))
+	s := newContentSum(x.DiskSize, x.Grid)
 	for i := range x.Chunks {
 		c := &x.Chunks[i]
-		buf = le.AppendUint64(buf, uint64(c.Cell))
+		var sum [32]byte
 		if c.Frame >= 0 {
-			buf = append(buf, x.Frames[c.Frame].Sum[:]...)
-		} else {
-			buf = append(buf, none[:]...)
+			sum = x.Frames[c.Frame].Sum
 		}
-		if buf = appendRuns(buf, c, c.Cell*x.Grid); len(buf) >= 16<<10 {
-			put()
-		}
+		s.add(c, sum)
 	}
-	put()
-	return [32]byte(h.Sum(nil))
+	return s.sum()
 }
 
 // CheckGrid says why no image can have cells of so many bytes.
@@ -152,9 +124,10 @@ func CheckGrid(grid int64) error {
 
 // cursor reads an index blob. After the first error every read gives zero.
 type cursor struct {
-	b   []byte
-	off int
-	err error
+	b      []byte
+	off    int
+	err    error
+	visits int // of chunk records
 }
 
 var errShort = errors.New("it ends in the middle of a record")
@@ -166,6 +139,15 @@ func (c *cursor) fail(err error) {
 }
 
 func (c *cursor) left() int { return len(c.b) - c.off }
+
+// same passes over up to limit records in a row that are all alike, and returns how many those are.
+func (c *cursor) same(record []byte, limit int64) (n int64) {
+	for n < limit && c.err == nil && bytes.HasPrefix(c.b[c.off:], record) {
+		c.off += len(record)
+		n++
+	}
+	return n
+}
 
 func (c *cursor) bytes(n int) []byte {
 	if c.err != nil || c.left() < n {

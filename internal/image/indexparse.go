@@ -9,14 +9,23 @@ import (
 // and on the disk, in order and without overlap; every chunk is as long as its frame decodes to; every frame and blob
 // is used. It keeps nothing of b. Memory is bounded by a small multiple of len(b).
 func ParseIndex(b []byte) (*Index, error) {
-	x, err := parseIndex(b)
+	x, err := parseIndex(b, true)
 	if err != nil {
 		return nil, fmt.Errorf("index: %w: %w", ErrFormat, err)
 	}
 	return x, nil
 }
 
-func parseIndex(b []byte) (*Index, error) {
+// checkIndex says why ParseIndex would not accept an index blob, and takes no memory for its chunks.
+func checkIndex(b []byte) error {
+	if _, err := parseIndex(b, false); err != nil {
+		return fmt.Errorf("index: %w: %w", ErrFormat, err)
+	}
+	return nil
+}
+
+// parseIndex leaves the chunks out unless keep.
+func parseIndex(b []byte, keep bool) (*Index, error) {
 	if len(b) > MaxIndex {
 		return nil, fmt.Errorf("it has %d bytes, more than the %d that stores and nodes take", len(b), MaxIndex)
 	}
@@ -48,7 +57,7 @@ func parseIndex(b []byte) (*Index, error) {
 	c := &cursor{b: b, off: indexHeader}
 	// A frame record has at least 40 bytes, a chunk record 5: counts beyond that are lies, and nothing is allocated for
 	// them.
-	if frames*(frameFixed+4)+chunks*5 > int64(c.left()) {
+	if frames*frameLeast+chunks*5 > int64(c.left()) {
 		return nil, fmt.Errorf("%d bytes cannot hold %d frames and %d chunks", len(b), frames, chunks)
 	}
 	if blobs > frames || blobs == 0 && frames > 0 {
@@ -64,7 +73,7 @@ func parseIndex(b []byte) (*Index, error) {
 	if uint64(x.ObjectSize()) != object {
 		return nil, fmt.Errorf("the frames make an object of %d bytes, the header says %d", x.ObjectSize(), object)
 	}
-	if err := x.parseChunks(c, int(chunks)); err != nil {
+	if err := x.parseChunks(c, int(chunks), keep); err != nil {
 		return nil, err
 	}
 	if c.left() != 0 {
@@ -110,18 +119,24 @@ func (x *Index) parseFrames(c *cursor, n int) error {
 	return nil
 }
 
-func (x *Index) parseChunks(c *cursor, n int) error {
-	x.Chunks = make([]Chunk, n)
-	stored := make([]Extent, 0, min(n, len(x.Frames)))
-	zeros := make([]Extent, 0, max(n-len(x.Frames), 0)) // a chunk without a frame has some
-	// ends of each chunk's part of stored and zeros, which move while they grow
-	ends := make([][2]int, n)
-	cells := (x.DiskSize + x.Grid - 1) / x.Grid
+func (x *Index) parseChunks(c *cursor, n int, keep bool) error {
+	out := &chunkList{x: x, keep: keep, refs: make([]int32, len(x.Frames))}
+	if keep {
+		x.Chunks = make([]Chunk, 0, n)
+	}
+	cells, whole := (x.DiskSize+x.Grid-1)/x.Grid, x.DiskSize/x.Grid
+	zero := zeroRecord(x.Grid)
 	cell, seen := int64(-1), 0
-	refs := make([]int32, len(x.Frames))
-	for i := range x.Chunks {
-		k := &x.Chunks[i]
-		k.Cell = cell + 1 + c.number(max(cells-cell-2, 0), "distance to the next cell")
+	for i := 0; i < n; i++ {
+		// Of a large sparse disk most chunks are cells of zeros in a row, whose records are alike.
+		if row := c.same(zero, min(int64(n-i), whole-cell-1)); row > 0 {
+			out.addZeros(cell+1, row)
+			cell += row
+			i += int(row) - 1
+			continue
+		}
+		c.visits++
+		k := Chunk{Cell: cell + 1 + c.number(max(cells-cell-2, 0), "distance to the next cell")}
 		k.Frame = int32(c.number(int64(min(seen+1, len(x.Frames))), "frame number")) - 1
 		if c.err == nil && k.Cell >= cells {
 			c.fail(fmt.Errorf("cell %d of %d", k.Cell, cells))
@@ -131,11 +146,11 @@ func (x *Index) parseChunks(c *cursor, n int) error {
 		}
 		cell = k.Cell
 		start := k.Cell * x.Grid
-		size, err := c.runs(start, min(start+x.Grid, x.DiskSize), &stored, &zeros)
+		s, z := len(out.stored), len(out.zeros)
+		size, err := c.runs(start, min(start+x.Grid, x.DiskSize), &out.stored, &out.zeros)
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w", i, err)
 		}
-		ends[i] = [2]int{len(stored), len(zeros)}
 		switch {
 		case k.Frame < 0 && size != 0:
 			return fmt.Errorf("chunk %d: it has %d bytes and no frame", i, size)
@@ -144,22 +159,20 @@ func (x *Index) parseChunks(c *cursor, n int) error {
 			if size != f.Size {
 				return fmt.Errorf("chunk %d: its extents have %d bytes, its frame %d", i, size, f.Size)
 			}
-			refs[k.Frame]++
+			out.refs[k.Frame]++
 			if int(k.Frame) == seen {
 				seen++
 			}
 		}
+		out.add(k, s, z)
 	}
 	if seen != len(x.Frames) {
 		return fmt.Errorf("frame %d belongs to no chunk", seen)
 	}
-	var s, z int
-	for i := range x.Chunks {
-		k, e := &x.Chunks[i], ends[i]
-		k.Extents, k.Zeros = stored[s:e[0]:e[0]], zeros[z:e[1]:e[1]]
-		s, z = e[0], e[1]
+	x.visits = c.visits
+	if keep {
+		x.link(out.refs)
 	}
-	x.link(refs)
 	return nil
 }
 

@@ -41,7 +41,7 @@ func TestIndexLimit(t *testing.T) {
 		t.Errorf("a grid of %d", b.index.Grid)
 	}
 	for _, grid := range []int64{4 << 20, 64 << 20} {
-		b.index = Index{DiskSize: 1 << 50, Grid: grid}
+		b.index, b.w = Index{DiskSize: 1 << 50, Grid: grid}, newChunkWriter(1<<50, grid)
 		zeros := make([]Extent, 1<<20) // not what a disk gives, but it takes the room
 		added := int64(0)
 		for err = nil; err == nil && added < 200; added++ {

@@ -43,14 +43,16 @@ type stageDecoder struct {
 	buf []byte
 }
 
-var stageID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+var stageID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+})
 
 func (s *Store) stageDir() string { return filepath.Join(s.privateDir(), "stage") }
 
 // OpenStage opens the stage of the id, a name for this capture, or begins it. What an earlier process had taken in is
 // there again. Finish or Close must be called.
 func (s *Store) OpenStage(id string, o BuilderOptions) (*Stage, error) {
-	if !stageID.MatchString(id) {
+	if !stageID().MatchString(id) {
 		return nil, fmt.Errorf("%q cannot name a capture", id)
 	}
 	b, err := s.NewBuilder(o)

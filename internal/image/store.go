@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -119,7 +120,9 @@ func entryOf(d ocispec.Descriptor) Entry {
 }
 
 // nameRE is the grammar that the OCI image specification gives for org.opencontainers.image.ref.name.
-var nameRE = regexp.MustCompile(`^[A-Za-z0-9]+([-._:@/+][A-Za-z0-9]+|--[A-Za-z0-9]+)*$`)
+var nameRE = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9]+([-._:@/+][A-Za-z0-9]+|--[A-Za-z0-9]+)*$`)
+})
 
 // CheckName says why an image cannot have the name.
 func CheckName(name string) error {
@@ -128,7 +131,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("image name %q has %d characters, not 1 to 128", name, len(name))
 	case strings.HasPrefix(name, "sha256:"):
 		return fmt.Errorf("image name %q looks like a digest", name)
-	case !nameRE.MatchString(name):
+	case !nameRE().MatchString(name):
 		return fmt.Errorf("image name %q: letters and digits, with single . _ - : / @ + between them", name)
 	}
 	return nil

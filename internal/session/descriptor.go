@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"sync"
 )
 
 // Actions of a descriptor.
@@ -189,7 +190,7 @@ func (u *Upload) check() error {
 	switch {
 	case u == nil:
 		return fmt.Errorf("descriptor: a capture without upload")
-	case !uploadID.MatchString(u.ID):
+	case !uploadID().MatchString(u.ID):
 		return fmt.Errorf("upload: id %q", u.ID)
 	case u.Name == "":
 		return fmt.Errorf("upload: no name for the image")
@@ -201,7 +202,9 @@ func (u *Upload) check() error {
 	return nil
 }
 
-var uploadID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+var uploadID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+})
 
 func (i *Image) check() error {
 	if i.Manifest == "" || i.Config.Digest == "" || i.Index.Digest == "" {

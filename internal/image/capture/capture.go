@@ -35,6 +35,8 @@ type Sink interface {
 	// Add takes the next chunk in the order of the disk; it keeps the extents and no other slice. image.ErrNeedStored
 	// asks for the chunk again with its stored bytes.
 	Add(image.ChunkData) error
+	// AddZeros takes n whole cells of zeros in a row, from cell first on.
+	AddZeros(first, n int64) error
 }
 
 // Options of Capture. The zero value of a field is its default.
@@ -129,7 +131,7 @@ func Store(ctx context.Context, src io.ReaderAt, d *Disk, o Options) (*Result, e
 			return nil, err
 		}
 	}
-	res.Added, res.Object = b.Added(), b.Index().ObjectSize()
+	res.Added, res.Object = b.Added(), b.ObjectSize()
 	d.Config.Level = o.Level
 	res.Digest, err = b.Commit(d.Config, o.Name, o.Created, o.Notes)
 	if err != nil {

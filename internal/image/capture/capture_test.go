@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -193,6 +194,10 @@ func (f *forgetful) Add(c image.ChunkData) error {
 	c.Stored = bytes.Clone(c.Stored)
 	f.chunks = append(f.chunks, c)
 	return nil
+}
+
+func (f *forgetful) AddZeros(first, n int64) error {
+	return fmt.Errorf("%d cells from %d on: this disk has no holes", n, first)
 }
 
 func TestSinkThatChangesItsMind(t *testing.T) {

@@ -298,26 +298,17 @@ func (e *engine) add(j *job, spare **image.Encoder) error {
 
 // addHollow gives the sink cells of zeros that were not read.
 func (e *engine) addHollow(h hollow) error {
+	if h.extents == nil {
+		e.res.Holes += h.n * e.o.Grid
+		e.res.Zeros += h.n * e.o.Grid
+		return e.sink.AddZeros(h.first, h.n)
+	}
 	zeros := h.extents
-	switch {
-	case zeros == nil:
-		zeros = make([]volume.Extent, h.n)
-		for i := range zeros {
-			zeros[i] = volume.Extent{Offset: (h.first + int64(i)) * e.o.Grid, Length: e.o.Grid}
-		}
-	case len(zeros) > 1:
+	if len(zeros) > 1 {
 		zeros = volume.Merge(e.d.Config.DiskSize, zeros) // some may touch, and in an index no two runs of zeros do
 	}
 	n := volume.Bytes(zeros)
 	e.res.Holes += n
 	e.res.Zeros += n
-	if h.extents != nil {
-		return e.sink.Add(image.ChunkData{Cell: h.first, Zeros: zeros})
-	}
-	for i := range zeros {
-		if err := e.sink.Add(image.ChunkData{Cell: h.first + int64(i), Zeros: zeros[i : i+1 : i+1]}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return e.sink.Add(image.ChunkData{Cell: h.first, Zeros: zeros})
 }

@@ -84,6 +84,20 @@ func (r *Recorder) Add(c image.ChunkData) error {
 	return r.index.AddChunk(chunk)
 }
 
+// AddZeros implements Sink.
+func (r *Recorder) AddZeros(first, n int64) error {
+	grid := r.index.Grid
+	zeros := make([]image.Extent, n)
+	for i := range zeros {
+		cell := first + int64(i)
+		zeros[i] = image.Extent{Offset: cell * grid, Length: grid}
+		if err := r.Add(image.ChunkData{Cell: cell, Zeros: zeros[i : i+1 : i+1]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *Recorder) frame(k key, stored []byte) (int32, error) {
 	r.mu.Lock()
 	n, ok := r.mine[k]
