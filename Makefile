@@ -17,6 +17,15 @@ help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: build/bin/diskcast build/bin/mkimage ## the two programs of the operator, in build/bin
+.PHONY: package
+
+# Packages bear the time of the commit, so that the same commit gives the same bytes.
+package: $(USERLAND) | go-check ## deb and rpm for amd64 and arm64, in build/packages, judged by dpkg and rpm
+	@.ci/packages package
+	@rm -rf build/packages
+	$(GO) run ./internal/packaging -version $(VERSION) -epoch $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} -out build/packages
+	DISKCAST_PACKAGES=$(CURDIR)/build/packages $(GO) test -count=1 ./internal/packaging
+
 initramfs: $(USERLAND) ## the node's userland: u-root's commands and the agent
 
 go-check:

@@ -228,3 +228,6 @@ func (e *env) storeDir() string {
 	}
 	return filepath.Join(e.state, "images")
 }
+
+// Tree is all commands with their help, for man pages and completions.
+func Tree() *cobra.Command { return newRoot(&env{}) }
