@@ -122,9 +122,8 @@ func newRoot(e *env) *cobra.Command {
 		Long: `diskcast boots machines over the network and puts one disk image on all of them at once, by reliable multicast.
 
 The line from nothing to a lab of imaged machines:
-  diskcast image import debian.img --name debian     store an image
-  mkimage ... --out /var/lib/diskcast/boot           lay out what nodes boot (a program of its own)
-  diskcast serve --interface eth1                    serve network boot and casts
+  diskcast up                                        make what a server needs, and serve network boot and casts
+  diskcast image import debian.img --name debian --server https://127.0.0.1:8443    store an image
   diskcast session create --image debian --nodes 30  say what the next 30 nodes become
   diskcast session watch s1                          see them do it`,
 		Version:       Version,
@@ -144,7 +143,7 @@ The line from nothing to a lab of imaged machines:
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
 		groupCommand(e), profileCommand(e), ruleCommand(e), applyCommand(e),
 		leaseCommand(e),
-		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
+		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/config"
 )
@@ -82,5 +83,26 @@ func TestSettingsFile(t *testing.T) {
 	}
 	if out, err = run("config", "example"); err != nil || !strings.Contains(out, "#lease-time = \"12h0m0s\"") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Root does not write into the store of a server that runs as another user and could not read it.
+func TestStoreOfAnotherUser(t *testing.T) {
+	need.Root(t)
+	dir := t.TempDir()
+	for _, c := range []struct {
+		owner, uid int
+		refused    bool
+	}{{0, 0, false}, {54321, 0, true}, {54321, 54321, false}} {
+		if err := os.Chown(dir, c.owner, -1); err != nil {
+			t.Fatal(err)
+		}
+		err := ownStore(dir, c.uid)
+		if (err != nil) != c.refused || c.refused && !strings.Contains(err.Error(), "--server https://") {
+			t.Errorf("store of %d, asked by %d: %v", c.owner, c.uid, err)
+		}
+	}
+	if err := ownStore(filepath.Join(dir, "none"), 0); err != nil {
+		t.Errorf("a store that is not there yet: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,11 +80,29 @@ func (e *env) do(ctx context.Context, what string, spec doc.JobSpec) (*doc.JobRe
 }
 
 func (e *env) openStore() (*image.Store, error) {
+	if err := ownStore(e.storeDir(), os.Geteuid()); err != nil {
+		return nil, err
+	}
 	st, err := image.OpenStore(e.storeDir())
 	if err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
 	return st, nil
+}
+
+// ownStore refuses root the store of a server that runs as another user: that server could not read what root writes
+// there.
+func ownStore(dir string, uid int) error {
+	st, err := os.Stat(dir)
+	if err != nil || uid != 0 {
+		return nil // OpenStore makes it, or says why not
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || sys.Uid == 0 {
+		return nil
+	}
+	return usage("the images in %s belong to the server's user (uid %d), which could not read what root writes there: "+
+		"add --server https://127.0.0.1:8443, and the running server does it", dir, sys.Uid)
 }
 
 func (e *env) openImage(ref string) (*image.Image, error) {

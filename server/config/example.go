@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-const head = `Settings of ` + "`diskcast serve`" + `, which reads ` + DefaultFile + ` at its start, or the file that --config names.
+const head = `Settings of ` + "`diskcast serve`" + `, which reads ` + DefaultFile + ` at its start, or the file
+that --config names.
 A flag on the command line wins over the file. Each key below is commented out and has its default.
 ` + "`diskcast config check`" + ` looks for mistakes, ` + "`diskcast config example`" + ` prints this file.`
 

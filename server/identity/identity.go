@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/private"
@@ -88,6 +89,9 @@ func readOrMake(path string, make func() ([]byte, error)) ([]byte, error) {
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)
 	if err == nil {
+		err = follow(f, filepath.Dir(path))
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
@@ -104,6 +108,18 @@ func readOrMake(path string, make func() ([]byte, error)) ([]byte, error) {
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
 	return b, nil
+}
+
+// follow gives a file that root makes to the owner of the folder: a server that runs as that user must read it.
+func follow(f *os.File, dir string) error {
+	st, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid != 0 {
+		return f.Chown(int(sys.Uid), int(sys.Gid))
+	}
+	return nil
 }
 
 func newKey() ([]byte, error) {

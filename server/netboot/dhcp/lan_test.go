@@ -168,6 +168,35 @@ func TestOtherServerAtStart(t *testing.T) {
 	}
 }
 
+// TestLook asks a LAN with dnsmasq, and one with nobody.
+func TestLook(t *testing.T) {
+	n := nettest.New(t)
+	ask := func(d time.Duration) (found []doc.DHCPServer) {
+		var err error
+		n.Do(func() { found, err = look(t.Context(), nettest.Server, d, slog.New(slog.DiscardHandler)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if got := ask(300 * time.Millisecond); len(got) != 0 {
+		t.Errorf("nobody is there, and %+v answered", got)
+	}
+	otherServer(t, n)
+	if said, ok := dnsmasq(t, n.DoClient, nettest.Client); !ok {
+		t.Fatal(said)
+	}
+	got := ask(20 * time.Second)
+	if len(got) != 1 || !GivesAddresses(got[0]) || got[0].MAC != clientMAC(t, n) {
+		t.Errorf("got %+v", got)
+	}
+	n.Do(func() {
+		if _, err := Look(t.Context(), "nic9", nil); err == nil || !strings.Contains(err.Error(), "nic9") {
+			t.Errorf("an interface that is not there: %v", err)
+		}
+	})
+}
+
 // TestOtherServerLater is a server that comes when ours already serves.
 func TestOtherServerLater(t *testing.T) {
 	n := nettest.New(t)

@@ -11,14 +11,21 @@ import (
 )
 
 // holders names the programs that have a UDP port open, such as "dnsmasq (pid 812)"; empty where none can be seen.
-func holders(port int) string {
-	b, err := os.ReadFile("/proc/thread-self/net/udp")
-	if err != nil {
-		return ""
-	}
+func holders(port int) string { return of(port, "udp") }
+
+// HoldersTCP names the programs that have a TCP port open.
+func HoldersTCP(port int) string { return of(port, "tcp", "tcp6") }
+
+func of(port int, tables ...string) string {
 	wanted := map[string]bool{}
-	for _, inode := range inodes(string(b), port) {
-		wanted["socket:["+inode+"]"] = true
+	for _, table := range tables {
+		b, err := os.ReadFile("/proc/thread-self/net/" + table)
+		if err != nil {
+			continue // no IPv6
+		}
+		for _, inode := range inodes(string(b), port) {
+			wanted["socket:["+inode+"]"] = true
+		}
 	}
 	if len(wanted) == 0 {
 		return ""

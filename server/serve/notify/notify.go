@@ -1,5 +1,5 @@
-// Package notify tells the service manager how the server is, as systemd's sd_notify(3) has it: that it has started, that
-// it is alive, that it is stopping. Without a service manager that asked, it says nothing.
+// Package notify tells the service manager how the server is, as systemd's sd_notify(3) has it: that it has started,
+// that it is alive, that it is stopping. Without a service manager that asked, it says nothing.
 package notify
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Task says WATCHDOG=1 as often as the service manager asked, as long as the server is alive, and STOPPING=1 at its end.
-// It is a task of the server.
+// Task says WATCHDOG=1 as often as the service manager asked, as long as the server is alive, and STOPPING=1 at its
+// end. It is a task of the server.
 type Task struct {
 	alive func()
 	log   *slog.Logger

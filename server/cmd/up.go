@@ -1,0 +1,86 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/server/config"
+	"github.com/diskcast/diskcast/server/up"
+)
+
+func upCommand(e *env) *cobra.Command {
+	o := up.Options{Host: up.Real{}}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring this machine (Debian, Ubuntu) from nothing to serving",
+		Long: `Bring this machine, Debian or Ubuntu, from nothing to serving: choose the interface that the nodes are on,
+listen whether a DHCP server is there, make the server's identity, the boot directory and ` + config.DefaultFile + `, and
+start the server: as the unit diskcast.service where it is installed, else in the foreground.
+
+Run again it changes nothing. A settings file that is there is the operator's: it decides, and is not written. A boot
+directory that leads to this server stays, unless --kernel asks for another.
+
+The nodes' kernel is the running one; where that does not fit, apt fetches the distribution's. shim and GRUB, for
+machines with Secure Boot on, and iPXE are taken where their packages are installed.`,
+		Example: `  diskcast up
+  diskcast up --interface eth1 --dhcp full
+  diskcast up --kernel linux-image-6.1.0-40-amd64 --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.State, o.Log = e.state, e.quiet()
+			if !e.JSON {
+				o.Say = func(s up.Step) {
+					fmt.Fprintf(e.Out, "%-7s %s\n", s.Done, strings.ReplaceAll(s.What, "\n", "\n        "))
+				}
+			}
+			r, err := up.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			serves := !r.Serving && !o.DryRun
+			if !e.JSON {
+				e.upWords(r, o.DryRun)
+			} else if !serves {
+				return e.Doc(r)
+			}
+			if !serves {
+				return nil
+			}
+			return e.serve(cmd.Context(), r.Settings, r.File)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Interface, "interface", "", "interface that the nodes are on (default: the only one that fits)")
+	f.StringVar(&o.DHCP, "dhcp", "", "full or proxy (default: proxy where another DHCP server gives addresses)")
+	f.StringVar(&o.Range, "dhcp-range", "", "addresses to give, A-B (full; default: the upper half of the LAN)")
+	f.StringVar(&o.Kernel, "kernel", "",
+		"what nodes run: a package's name, a .deb, a vmlinuz or a folder (default: the running kernel)")
+	f.StringVar(&o.Console, "console", "", "serial console of the nodes, as ttyS0,115200")
+	f.StringVar(&o.File, "config", config.DefaultFile, "settings file")
+	f.BoolVar(&o.Alone, "foreground", false, "serve in the foreground, whatever the service manager has")
+	f.BoolVar(&o.DryRun, "dry-run", false, "say what would be done, and do nothing")
+	return cmd
+}
+
+// upWords are the last words before the server serves, or of a run that changed nothing.
+func (e *env) upWords(r *up.Result, dry bool) {
+	switch {
+	case dry:
+		fmt.Fprintln(e.Out, "nothing was done")
+		return
+	case !r.Changed && r.Serving:
+		fmt.Fprintln(e.Out, "nothing was to be done")
+	}
+	state := ""
+	if r.Settings.State != config.Defaults().State {
+		state = " --state " + r.Settings.State
+	}
+	fmt.Fprintf(e.Out, `
+server  %s
+log in  with the operator's token, which `+"`diskcast token%s`"+` prints (it is in %s)
+next    diskcast image import DISK.raw --name debian --server %s%s
+        diskcast session create --image debian --nodes all --disk only --watch --server %s%s
+`, r.URL, state, r.Token, r.URL, state, r.URL, state)
+}

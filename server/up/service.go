@@ -1,0 +1,73 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/diskcast/diskcast/server/config"
+)
+
+// unit is the service manager's name of the server.
+const unit = "diskcast.service"
+
+// service finds out whether the service manager is to serve, and as whom.
+func (w *work) service(ctx context.Context) error {
+	if w.Alone {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(w.Host.Root(), "run/systemd/system")); err != nil {
+		w.step(Chosen, "serves in the foreground: this machine does not run systemd")
+		return nil
+	}
+	if _, err := w.Host.Output(ctx, "", "systemctl", "cat", unit); err != nil {
+		w.step(Chosen, "serves in the foreground: the unit %s, which the package diskcast has, is not installed", unit)
+		return nil
+	}
+	// The unit reads the usual file, and may write to the usual state directory only.
+	if w.Options.File != config.DefaultFile || w.set.State != config.Defaults().State {
+		return fmt.Errorf("the unit %s reads %s and keeps its state in %s: leave --config and --state as they are, or "+
+			"serve with --foreground", unit, config.DefaultFile, config.Defaults().State)
+	}
+	name, err := w.Host.Output(ctx, "", "systemctl", "show", "--property", "User", "--value", unit)
+	if err != nil {
+		return err
+	}
+	w.unit = true
+	if user := strings.TrimSpace(string(name)); user != "" && user != "root" {
+		w.owner, err = lookOwner(user)
+	}
+	return err
+}
+
+// start lets the service manager serve, where it is to.
+func (w *work) start(ctx context.Context) error {
+	if !w.unit {
+		if w.ours {
+			w.Serving = true
+			w.step(Kept, "the server answers at %s", w.URL)
+		}
+		return nil
+	}
+	_, inactive := w.Host.Output(ctx, "", "systemctl", "is-active", "--quiet", unit)
+	_, disabled := w.Host.Output(ctx, "", "systemctl", "is-enabled", "--quiet", unit)
+	w.Serving = true
+	if inactive == nil && disabled == nil && w.ours {
+		w.step(Kept, "%s serves, and starts with the machine", unit)
+		return nil
+	}
+	if inactive != nil && w.ours {
+		return errors.New("this state's server answers already and is not " + unit + "'s: stop it, and run this again")
+	}
+	if !w.DryRun {
+		if _, err := w.Host.Output(ctx, "", "systemctl", "enable", "--now", unit); err != nil {
+			log, _ := w.Host.Output(ctx, "", "journalctl", "--no-pager", "--output", "cat", "--lines", "20", "--unit", unit)
+			return fmt.Errorf("the server does not start: %w\nits last words:\n%s", err, log)
+		}
+	}
+	w.step(Made, "%s started, now and with the machine", unit)
+	return nil
+}

@@ -1,0 +1,333 @@
+package up
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/testenv/nettest"
+	"github.com/diskcast/diskcast/server/config"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+const release = "6.1.0-40-amd64"
+
+// host is a machine whose programs are imitated; its files are below a folder.
+type host struct {
+	root, arch, release string
+	uid                 int
+	heard               []doc.DHCPServer
+	programs            map[string]func(dir string, args []string) ([]byte, error)
+	ran                 []string
+}
+
+var _ Host = (*host)(nil)
+
+func (h *host) UID() int                 { return h.uid }
+func (h *host) Arch() string             { return h.arch }
+func (h *host) Root() string             { return h.root }
+func (h *host) Release() (string, error) { return h.release, nil }
+func (h *host) MkImage() (string, error) { return "/imitated/mkimage", nil }
+func (h *host) Look(context.Context, string, *slog.Logger) ([]doc.DHCPServer, error) {
+	return h.heard, nil
+}
+
+func (h *host) Output(_ context.Context, dir, program string, args ...string) ([]byte, error) {
+	name := filepath.Base(program)
+	h.ran = append(h.ran, strings.Join(append([]string{name}, args...), " "))
+	if f := h.programs[name]; f != nil {
+		return f(dir, args)
+	}
+	return nil, errors.New(name + " is not here")
+}
+
+// mkimage lays out a boot directory with nothing but its manifest.
+func mkimage(_ string, args []string) ([]byte, error) {
+	get := func(flag string) string { return args[slices.Index(args, flag)+1] }
+	m := bootdir.Manifest{V: 1, Kernel: release, Modules: []string{"ext4"},
+		Site: bootdir.Site{V: 1, Server: get("--server"), Pin: get("--pin")}}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	dir := get("--out")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, bootdir.ManifestFile), text, 0o644); err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"notes": []string{"no iPXE"}, "manifest": m})
+}
+
+func newHost(t *testing.T) *host {
+	h := &host{root: t.TempDir(), arch: "amd64", release: release, heard: []doc.DHCPServer{{Server: "10.77.0.9",
+		Gives: "addresses"}}, programs: map[string]func(string, []string) ([]byte, error){"mkimage": mkimage}}
+	for _, d := range []string{"boot", "etc", "lib/modules/" + release + "/kernel"} {
+		if err := os.MkdirAll(filepath.Join(h.root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{"boot/vmlinuz-" + release: "kernel", "etc/os-release": "ID=debian\n"} {
+		if err := os.WriteFile(filepath.Join(h.root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+// options are those of an up whose state and settings are in a folder of its own.
+func options(t *testing.T, h *host) Options {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return Options{State: filepath.Join(dir, "state"), File: filepath.Join(dir, "etc/diskcast.toml"), Host: h,
+		Log: slog.New(slog.DiscardHandler)}
+}
+
+// run runs up in the network's server side.
+func run(t *testing.T, n *nettest.Net, o Options) (*Result, error) {
+	t.Helper()
+	var r *Result
+	var err error
+	n.Do(func() { r, err = Run(t.Context(), o) })
+	return r, err
+}
+
+// hashes are of all files below a folder, with mode and owner.
+func hashes(t *testing.T, dir string) string {
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		fmt.Fprintf(&b, "%s %v %x\n", name, info.Mode(), sha256.Sum256(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestFromNothingAndAgain(t *testing.T) {
+	n := nettest.New(t)
+	h := newHost(t)
+	o := options(t, h)
+	o.DryRun = true
+	r, err := run(t, n, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hashes(t, filepath.Dir(o.State)); got != "" || r.Changed {
+		t.Errorf("a dry run made\n%s", got)
+	}
+	o.DryRun = false
+	if r, err = run(t, n, o); err != nil {
+		t.Fatal(err)
+	}
+	if r.URL != "https://10.77.0.1:8443" || !r.Changed || r.Serving || r.Settings.DHCP != "proxy" ||
+		r.Settings.Interface != nettest.Server {
+		t.Errorf("%+v %+v", r, r.Settings)
+	}
+	if _, err := os.Stat(r.Token); err != nil {
+		t.Error(err)
+	}
+	f, err := config.Read(o.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := f.Settings(); s.Interface != nettest.Server || s.DHCP != "proxy" || s.State != o.State {
+		t.Errorf("settings file: %+v", s)
+	}
+	before := hashes(t, filepath.Dir(o.State))
+	if strings.Count(before, "\n") != 4 {
+		t.Errorf("want key, token, manifest and settings:\n%s", before)
+	}
+	h.ran, h.heard = nil, nil // what was decided is not asked again
+	if r, err = run(t, n, o); err != nil {
+		t.Fatal(err)
+	}
+	if after := hashes(t, filepath.Dir(o.State)); after != before || r.Changed || len(h.ran) > 0 {
+		t.Errorf("run again, it changed something (ran %v):\n%s\n%s", h.ran, before, after)
+	}
+	o.Kernel = filepath.Join(h.root, "boot")
+	if r, err = run(t, n, o); err != nil || r.Changed {
+		t.Errorf("the same kernel again: %+v, %v", r, err)
+	}
+	o.Kernel = ""
+	for _, x := range []struct {
+		o    func(o *Options)
+		want string
+	}{
+		{func(o *Options) { o.Interface = "eth9" }, o.File + ":"},
+		{func(o *Options) { o.DHCP = "full" }, `--dhcp says "full"`},
+	} {
+		p := o
+		x.o(&p)
+		if _, err := run(t, n, p); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%v, want %q", err, x.want)
+		}
+	}
+}
+
+// Each refusal names its cause and the next step, and comes before the first file is written.
+func TestRefusals(t *testing.T) {
+	n := nettest.New(t)
+	for name, c := range map[string]struct {
+		with func(t *testing.T, h *host, o *Options)
+		want []string
+	}{
+		"no root":           {func(_ *testing.T, h *host, _ *Options) { h.uid = 1000 }, []string{"sudo"}},
+		"no DHCP server":    {func(_ *testing.T, h *host, _ *Options) { h.heard = nil }, []string{"--dhcp full", "srv0"}},
+		"one beside full":   {func(_ *testing.T, _ *host, o *Options) { o.DHCP = "full" }, []string{"10.77.0.9"}},
+		"no such way":       {func(_ *testing.T, _ *host, o *Options) { o.DHCP = "on" }, []string{"proxy nor full"}},
+		"no such interface": {func(_ *testing.T, _ *host, o *Options) { o.Interface = "eth7" }, []string{"eth7", "srv0"}},
+		"no kernel, no apt's": {func(t *testing.T, h *host, _ *Options) {
+			remove(t, filepath.Join(h.root, "lib/modules"))
+			remove(t, filepath.Join(h.root, "etc/os-release"))
+		}, []string{"no modules in", "--kernel"}},
+		"another processor": {func(_ *testing.T, h *host, _ *Options) { h.arch = "arm64" }, []string{"arm64", "--kernel"}},
+		"no such kernel":    {func(_ *testing.T, _ *host, o *Options) { o.Kernel = "/none.deb" }, []string{"/none.deb"}},
+		"somebody's state": {func(t *testing.T, _ *host, o *Options) {
+			if err := errors.Join(os.Mkdir(o.State, 0o700), os.Chown(o.State, 54321, 54321)); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"54321", "--state"}},
+		"other files in the state": {func(t *testing.T, _ *host, o *Options) {
+			if err := errors.Join(os.Mkdir(o.State, 0o700),
+				os.WriteFile(filepath.Join(o.State, "thesis.doc"), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"thesis.doc", "--state"}},
+		"a wrong settings file": {func(t *testing.T, _ *host, o *Options) {
+			if err := errors.Join(os.Mkdir(filepath.Dir(o.File), 0o755),
+				os.WriteFile(o.File, []byte("\ninterfase = \"x\"\n"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"diskcast.toml:2:", "did you mean interface"}},
+		"not the unit's state": {func(t *testing.T, h *host, _ *Options) {
+			if err := os.MkdirAll(filepath.Join(h.root, "run/systemd/system"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			h.programs["systemctl"] = func(string, []string) ([]byte, error) { return []byte("root\n"), nil }
+		}, []string{"diskcast.service", "--foreground"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			o := options(t, h)
+			c.with(t, h, &o)
+			before := hashes(t, filepath.Dir(o.State))
+			_, err := run(t, n, o)
+			for _, w := range c.want {
+				if err == nil || !strings.Contains(err.Error(), w) {
+					t.Errorf("got %v, want %q", err, w)
+				}
+			}
+			if after := hashes(t, filepath.Dir(o.State)); after != before {
+				t.Errorf("it wrote\n%s", after)
+			}
+		})
+	}
+	for port, hold := range map[string]func() (interface{ Close() error }, error){
+		"TCP :8443":   func() (interface{ Close() error }, error) { return net.Listen("tcp", ":8443") },
+		"UDP port 67": func() (interface{ Close() error }, error) { return net.ListenPacket("udp4", ":67") },
+		"UDP port 69": func() (interface{ Close() error }, error) { return net.ListenPacket("udp4", ":69") },
+	} {
+		var c interface{ Close() error }
+		var err error
+		n.Do(func() { c, err = hold() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = run(t, n, options(t, newHost(t)))
+		if self := fmt.Sprintf("(pid %d)", os.Getpid()); err == nil || !strings.Contains(err.Error(), port) ||
+			!strings.Contains(err.Error(), self) || !strings.Contains(err.Error(), "stop that program") {
+			t.Errorf("%s: %v, want who has it, %s", port, err, self)
+		}
+		c.Close()
+	}
+}
+
+func remove(t *testing.T, name string) {
+	if err := os.RemoveAll(name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFull(t *testing.T) {
+	n := nettest.New(t)
+	h := newHost(t)
+	h.heard = nil
+	o := options(t, h)
+	o.DHCP = "full"
+	r, err := run(t, n, o)
+	if err != nil || r.Settings.DHCP != "full" || r.Settings.Range != "10.77.0.128-10.77.0.254" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for lan, want := range map[string]string{"10.0.0.1/29": "10.0.0.4-10.0.0.6",
+		"10.1.2.3/16": "10.1.251.255-10.1.255.254",
+		"10.0.0.1/30": ""} {
+		if got, err := upperHalf(netip.MustParsePrefix(lan)); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %s, %v, want %s", lan, got, err, want)
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	fits := func(name, a string) Candidate { return Candidate{Name: name, Addr: netip.MustParsePrefix(a)} }
+	lab, site := fits("eth1", "10.0.0.1/24"), fits("eth0", "192.168.1.2/24")
+	bridge := Candidate{Name: "docker0", Why: "is of containers"}
+	down := Candidate{Name: "eth2", Why: "is down"}
+	for _, c := range []struct {
+		all  []Candidate
+		want string
+		got  string // or the words of the error, all of them
+	}{
+		{[]Candidate{bridge, lab, down}, "", "eth1"},
+		{[]Candidate{site, lab}, "eth1", "eth1"},
+		{[]Candidate{lab, bridge}, "docker0", "docker0"},
+		{[]Candidate{site, lab, down}, "", "2 interfaces fit|--interface|eth0  192.168.1.2/24  fits|eth2  is down"},
+		{[]Candidate{lab, down}, "eth2", "eth2 is down|eth1  10.0.0.1/24  fits"},
+		{[]Candidate{lab}, "eth9", "no interface eth9|eth1"},
+		{[]Candidate{bridge}, "", "no interface fits|docker0"},
+		{nil, "", "no interface fits|loopback"},
+	} {
+		got, why, err := Choose(c.all, c.want)
+		if err == nil {
+			if got.Name != c.got || why == "" {
+				t.Errorf("%v, %q: %s (%s), want %s", c.all, c.want, got.Name, why, c.got)
+			}
+			continue
+		}
+		for w := range strings.SplitSeq(c.got, "|") {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%v, %q: %v, want %q", c.all, c.want, err, w)
+			}
+		}
+	}
+	for name, want := range map[string]bool{"docker0": true, "br-0123456789ab": true, "br0": false, "br-lan": false,
+		"virbr0": true, "veth12ab": true, "enp3s0": false} {
+		if ofContainers.MatchString(name) != want {
+			t.Errorf("%s of containers: %v", name, !want)
+		}
+	}
+}
