@@ -23,7 +23,9 @@ import (
 // watch follows a session to its end.
 func (e *env) watch(ctx context.Context, c *client.Client, id string) error {
 	var last *doc.Session
-	show := watcher(newLineWatcher(e.Out))
+	lines := newLineWatcher(e.Out)
+	lines.once = true
+	show := watcher(lines)
 	if e.JSON {
 		show = jsonWatcher{e}
 	} else if f, ok := ui.Terminal(e.Out); ok {
@@ -45,11 +47,23 @@ func (e *env) watch(ctx context.Context, c *client.Client, id string) error {
 			return err
 		}
 		fmt.Fprintln(e.Out)
+		if s.Over() {
+			s.Reason = reasonBelow(s)
+		}
 		if err := e.showSession(s); err != nil {
 			return err
 		}
 	}
 	return sessionResult(last)
+}
+
+// reasonBelow stands in the place of the reason of a session that was watched to its end: the command ends with that,
+// and nobody wants to read it twice.
+func reasonBelow(s *doc.Session) string {
+	if s.Reason == "" || s.State == doc.Done {
+		return s.Reason
+	}
+	return "below"
 }
 
 // watcher shows a session's lines.
@@ -66,6 +80,7 @@ func (w jsonWatcher) close()                 {}
 // lineWatcher prints a line for each thing worth one: not on a terminal, nobody wants a bar.
 type lineWatcher struct {
 	out    io.Writer
+	once   bool                 // the reason of a session's end is told by who watches, not here
 	state  map[string]string    // of sessions, and what of machines is told, by id
 	warned map[string]*warned   // by session
 	told   map[string]time.Time // progress, by session and machine
@@ -127,6 +142,9 @@ func (w *lineWatcher) session(s *doc.Session) error {
 	}
 	w.state[s.ID] = is
 	words := s.Reason
+	if w.once && s.Over() && s.State != doc.Done {
+		words = ""
+	}
 	if s.Waits != "" {
 		words = "waits for " + s.Waits
 	}

@@ -2,46 +2,21 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/nearest"
 )
 
-// suggestion names the key that was meant, where one is near.
+// suggestion names the key that was meant, where one is near: no more than half of the word is changed.
 func suggestion(name string) string {
 	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-	best, least := "", len(name)
-	for _, n := range Names() {
-		if d := distance(name, n); d < least {
-			best, least = n, d
-		}
+	if slices.Contains(Names(), name) { // but for its dashes
+		return fmt.Sprintf("did you mean %s?", name)
 	}
-	// More than half of the word changed: another word.
-	if best == "" || 2*least > max(len(best), len(name)) {
+	near := nearest.Within(name, Names(), len(name)/2, 1)
+	if len(near) == 0 {
 		return "`diskcast config example` lists the keys"
 	}
-	return fmt.Sprintf("did you mean %s?", best)
-}
-
-// maxWord bounds the letters that are compared: no key is half as long.
-const maxWord = 64
-
-// distance is Levenshtein's: letters put in, taken out or changed between two words.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), maxWord)], b[:min(len(b), maxWord)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := corner
-			if a[i] != b[j] {
-				change++
-			}
-			corner = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return fmt.Sprintf("did you mean %s?", near[0])
 }
