@@ -38,49 +38,50 @@ func judge(m *method, f *facts, r *erasure.Result) (term, reason string) {
 // term is what the tables say of a method on this sort of disk.
 func (f *facts) term(m *method) (term, reason string) {
 	flash := !f.rotates()
+	term = erasure.Most(m.name, f.rotates())
 	crypto := "the disk has thrown away the key of all that it had encrypted; this holds for what was written while " +
 		"it " +
 		"encrypted, which its maker answers for"
 	switch m.name {
 	case erasure.Discard, erasure.SecureDiscard:
-		return erasure.None, "no table lists discard: it tells a disk what it may forget, and the disk need not"
+		return term, "no table lists discard: it tells a disk what it may forget, and the disk need not"
 	case erasure.Zero, erasure.Overwrite:
 		reason = "all that can be addressed was overwritten (Tables A-5 and A-8, at least one pass of a fixed value)"
 		if flash {
 			reason += "; flash may still hold older copies in its reserve"
 		}
-		return erasure.Clear, reason
+		return term, reason
 	case erasure.ATAErase:
-		return erasure.Clear, "SECURITY ERASE UNIT in normal mode (Table A-8: clear; Table A-5 asks for the enhanced " +
+		return term, "SECURITY ERASE UNIT in normal mode (Table A-8: clear; Table A-5 asks for the enhanced " +
 			"mode " +
 			"for purge)"
 	case erasure.ATAEnhanced:
 		if flash {
-			return erasure.Clear, "SECURITY ERASE UNIT in enhanced mode, which Table A-8 does not list as purge for " +
+			return term, "SECURITY ERASE UNIT in enhanced mode, which Table A-8 does not list as purge for " +
 				"flash"
 		}
-		return erasure.Purge, "SECURITY ERASE UNIT in enhanced mode (Table A-5)"
+		return term, "SECURITY ERASE UNIT in enhanced mode (Table A-5)"
 	case erasure.ATAOverwrite:
 		if flash {
-			return erasure.Clear, "OVERWRITE EXT, which Table A-8 does not list as purge for flash"
+			return term, "OVERWRITE EXT, which Table A-8 does not list as purge for flash"
 		}
-		return erasure.Purge, "OVERWRITE EXT (Table A-5)"
+		return term, "OVERWRITE EXT (Table A-5)"
 	case erasure.ATABlockErase:
 		if !flash {
-			return erasure.Clear, "BLOCK ERASE EXT, which Table A-5 does not list for disks that rotate"
+			return term, "BLOCK ERASE EXT, which Table A-5 does not list for disks that rotate"
 		}
-		return erasure.Purge, "BLOCK ERASE EXT (Table A-8)"
+		return term, "BLOCK ERASE EXT (Table A-8)"
 	case erasure.ATACryptoScramble:
-		return erasure.Purge, "CRYPTO SCRAMBLE EXT (Tables A-5 and A-8): " + crypto
+		return term, "CRYPTO SCRAMBLE EXT (Tables A-5 and A-8): " + crypto
 	case erasure.NVMeFormat:
-		return erasure.Purge, "Format NVM with user data erase (Table A-8)"
+		return term, "Format NVM with user data erase (Table A-8)"
 	case erasure.NVMeFormatCrypto:
-		return erasure.Purge, "Format NVM with cryptographic erase (Table A-8): " + crypto
+		return term, "Format NVM with cryptographic erase (Table A-8): " + crypto
 	}
 	reason = "NVMe Sanitize, which is younger than the tables; the NVM Express Base Specification has all user data " +
 		"purged by it, as IEEE 2883 defines that"
 	if strings.HasSuffix(m.name, "crypto") {
 		reason += ": " + crypto
 	}
-	return erasure.Purge, reason
+	return term, reason
 }

@@ -36,9 +36,10 @@ func (f *facts) describe() erasure.Disk {
 	return d
 }
 
-// longer prefers what the disk says of itself: the kernel cuts an ATA model to 16 characters.
+// longer prefers what the disk says of itself where it goes on from what the kernel says, which cuts an ATA model to 16
+// characters. A bridge has a name of its own, by which the plan knows the disk, and so does its result.
 func longer(kernel, disk string) string {
-	if len(disk) > len(kernel) {
+	if strings.HasPrefix(disk, kernel) {
 		return disk
 	}
 	return kernel

@@ -55,7 +55,7 @@ func (b *ReadBack) Words() string {
 			w += fmt.Sprintf("; %d of %d blocks %s", c.n, b.Blocks, c.what)
 		}
 	}
-	if b.FirstBad >= 0 {
+	if b.FirstBad >= 0 && !b.OK() {
 		w += fmt.Sprintf("; the first such block is at offset %d", b.FirstBad)
 	}
 	return w

@@ -42,6 +42,9 @@ func Words(s string, max int) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' }), " ")
 }
 
+// Blank reports whether s says nothing: it has neither letter, digit nor mark that can be printed.
+func Blank(s string) bool { return strings.Trim(Line(s, 0), " \uFFFD") == "" }
+
 // Text is Line for what may have several lines: line feeds and tabs stay.
 func Text(s string) string {
 	if clean(s, true) {

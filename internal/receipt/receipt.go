@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 // Version is that of the document. A reader refuses another.
@@ -75,7 +77,8 @@ type Machine struct {
 	MACs   []string `json:"macs,omitempty"`
 }
 
-// Disk is the disk as the node named it.
+// Disk is the disk as the node's plan named it. It is empty where a node began without naming one; the receipt then
+// says so in Left and claims no term.
 type Disk struct {
 	Path     string `json:"path,omitempty"`
 	Model    string `json:"model,omitempty"`
@@ -94,14 +97,14 @@ func (r *Receipt) Check() error {
 		{"machine.id", r.Machine.ID},
 		{"method", r.Method}, {"verified", r.Verified},
 	} {
-		if strings.TrimSpace(f.value) == "" {
+		if plain.Blank(f.value) {
 			wrong = append(wrong, "it has no "+f.name)
 		}
 	}
 	switch {
 	case r.V != Version:
 		return fmt.Errorf("the receipt has version %d; this program reads version %d", r.V, Version)
-	case r.Disk.Size <= 0:
+	case r.Disk.Size < 0, r.Disk.Size == 0 && (r.Disk != Disk{} || r.Term != "" || len(r.Left) == 0):
 		wrong = append(wrong, "its disk has no size")
 	case r.Started.IsZero() || r.Ended.IsZero():
 		wrong = append(wrong, "it does not say when")
@@ -111,13 +114,13 @@ func (r *Receipt) Check() error {
 	if r.Result != Done && r.Result != Failed {
 		wrong = append(wrong, fmt.Sprintf("its result is %q", r.Result))
 	}
-	if r.Result == Failed && r.Message == "" {
+	if r.Result == Failed && plain.Blank(r.Message) {
 		wrong = append(wrong, "it does not say why it failed")
 	}
 	if r.Term != "" && r.Term != Clear && r.Term != Purge {
 		wrong = append(wrong, fmt.Sprintf("its term is %q", r.Term))
 	}
-	if r.Term != "" && (r.Result != Done || r.Reason == "") {
+	if r.Term != "" && (r.Result != Done || plain.Blank(r.Reason)) {
 		wrong = append(wrong, "it claims a term of NIST SP 800-88 without having been done, or without a reason")
 	}
 	if len(wrong) > 0 {

@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,13 @@ const (
 	StepFailed   = "failed"   // the session failed on this node; Message says why and what to do
 	StepLog      = "log"      // a line of the node's log
 )
+
+// steps are the steps that the protocol has, those of an erase among them.
+var steps = []string{StepAgent, StepPlan, StepTable, StepFirstByte, StepLastByte, StepWritten, StepVerified, StepGrown,
+	StepEntry, StepBoot, StepUploaded, StepFailed, "erased"}
+
+// Known reports whether the protocol has the step. A node may tell of others, of which a server keeps only so many.
+func Known(step string) bool { return slices.Contains(steps, step) }
 
 // Levels of an event. At StepEntry and StepBoot, Error says that the machine will not start the disk by itself.
 const (

@@ -79,6 +79,7 @@ func (o *office) run(args ...string) (code int, stdout, stderr string) {
 func (o *office) restored(id, entry, boot string) {
 	o.t.Helper()
 	for _, ev := range []session.Event{
+		{Step: session.StepPlan, Level: session.Info},
 		{Step: session.StepWritten, Level: session.Info},
 		{Step: session.StepEntry, Level: entry, Message: "words of the entry"},
 		{Step: session.StepBoot, Level: boot, Message: "words of the start"},

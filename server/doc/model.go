@@ -245,6 +245,10 @@ type Part struct {
 	Phase string  `json:"phase,omitempty"`
 	Rate  float64 `json:"rate,omitempty"`
 	ETA   float64 `json:"eta,omitempty"`
+	// Planned is when the node first had a plan, in this offer or before it booted again: its disk may have been written
+	// to since, and the part ends with a receipt. NoReceipt says why that could not be made.
+	Planned   time.Time `json:"planned,omitzero"`
+	NoReceipt string    `json:"no_receipt,omitempty"`
 	// Result is what only the kind of the session knows of.
 	Result json.RawMessage `json:"result,omitempty"`
 }

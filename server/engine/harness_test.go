@@ -220,7 +220,8 @@ func (m *machine) refuse(id string, chunk *int, words string) {
 }
 
 var goodRestore = []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress,
-	session.StepLastByte, session.StepWritten, session.StepGrown, session.StepEntry, session.StepBoot}
+	session.StepLastByte, session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry,
+	session.StepBoot}
 
 func (h *house) state(id string) string {
 	h.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/store"
 	"github.com/diskcast/diskcast/server/store/record"
 )
@@ -31,6 +32,8 @@ func (e *Engine) account(doc *receipt.Receipt) {
 	if err != nil {
 		e.log.Error("there is no receipt of what was done to a disk", "session", r.Session, "node", r.Machine.ID, "err",
 			err)
+		e.step(jobs.Unsigned{Session: doc.Session, Node: doc.Machine.ID,
+			Words: "there is no receipt of what was done to its disk: " + err.Error()})
 		return
 	}
 	e.w.put(record.Receipts+r.ID, env)

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"strings"
 	"testing"
 
@@ -87,4 +88,25 @@ func TestReceipts(t *testing.T) {
 	if _, err := h.e.Receipts(t.Context(), "s1/x"); err == nil {
 		t.Error("a session with a slash in its name has receipts")
 	}
+}
+
+// TestUnsigned: a receipt that cannot be signed is told at part and session, also after the session's end.
+func TestUnsigned(t *testing.T) {
+	h := newHouse(t)
+	h.crash()
+	h.sign = func(*receipt.Receipt) (*receipt.Envelope, error) { return nil, errors.New("the key is gone") }
+	h.start()
+	m := h.machine(1)
+	m.powerOn()
+	s := h.create(doc.Spec{Image: "debian", Nodes: []string{m.mac}})
+	m.say(s.ID, session.StepPlan, session.StepFailed+":  ")
+	h.expect(s.ID, "failed failed")
+	h.restart()
+	v, err := h.e.Session(s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, "no receipt of what was done to its disk: the key is gone", v.Warnings...)
+	says(t, "no receipt of what was done to its disk: the key is gone", v.Parts[0].NoReceipt)
+	says(t, "the node does not say why", v.Parts[0].Reason)
 }

@@ -81,13 +81,14 @@ func (e *Engine) roomFor() error {
 // will not start by itself, or else of its warning.
 func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
+		out := unsigned(s)
 		if t := e.w.trouble(); !t.since.IsZero() {
-			return []string{fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end is not "+
-				"stored: a server that is started again goes on with the session as it was before.", t.words)}
+			out = append(out, fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end is not "+
+				"stored: a server that is started again goes on with the session as it was before.", t.words))
 		}
-		return nil
+		return out
 	}
-	var out []string
+	out := unsigned(s)
 	now := e.now()
 	left := func(since time.Time, d time.Duration) time.Duration {
 		return max(0, d-now.Sub(since)).Round(time.Second)
@@ -122,6 +123,24 @@ func (e *Engine) warnings(s *sess) []string {
 	}
 	if more > 0 {
 		out = append(out, fmt.Sprintf("%d more nodes have a warning.", more))
+	}
+	return out
+}
+
+// unsigned says of which disks there is no receipt that should have one.
+func unsigned(s *sess) (out []string) {
+	more := 0
+	for _, id := range s.Order {
+		switch p := s.Parts[id]; {
+		case p.NoReceipt == "":
+		case len(out) >= maxWarnings:
+			more++
+		default:
+			out = append(out, id+": "+p.NoReceipt)
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("%d more nodes have no receipt.", more))
 	}
 	return out
 }

@@ -15,6 +15,7 @@ func TestBootWarning(t *testing.T) {
 	s := h.create(doc.Spec{Nodes: []string{a.mac}})
 	a.powerOn()
 	for _, ev := range []session.Event{
+		{Step: session.StepPlan, Level: session.Info, Message: "planned"},
 		{Step: session.StepWritten, Level: session.Info, Message: "written"},
 		{Step: session.StepGrown, Level: session.Warn, Message: "not grown"},
 		{Step: session.StepBoot, Level: session.Error, Message: "reboot: nothing on the disk can be started"},

@@ -144,8 +144,8 @@ func (r *run) end(s *Session, state, reason string) {
 		if !p.Over() {
 			p.State, p.Reason = state, reason
 			r.left(s, p)
-			r.do(SavePart{s.ID, id})
 			r.account(s, p)
+			r.do(SavePart{s.ID, id})
 		}
 		if n != nil && n.Session == s.ID {
 			n.Session, n.Last, n.Claim = "", s.ID, nil

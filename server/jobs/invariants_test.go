@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -98,6 +99,7 @@ func (sh *shell) checkPart(s *jobs.Session, node string, p *doc.Part) {
 		sh.fail("8: part %s is done, and its node said so: %v, alone: %v", key, sh.word[key],
 			sh.st.Settled(node, sh.now))
 	}
+	sh.checkReceipt(s, p)
 	if p.State == doc.Offered && !sh.st.Claimed(node) {
 		delete(sh.word, key)
 	}
@@ -105,6 +107,28 @@ func (sh *shell) checkPart(s *jobs.Session, node string, p *doc.Part) {
 	// Progress makes a part run, and is not stored.
 	if was := sh.parts[key].state; was != p.State && (p.State != doc.Running || was != doc.Offered) {
 		sh.fail("9: part %s is %s and stored as %q", key, p.State, was)
+	}
+}
+
+// accounted takes a receipt in.
+func (sh *shell) accounted(r *receipt.Receipt) {
+	if sh.papers[r.ID] {
+		sh.fail("12: there are two receipts %s", r.ID)
+	}
+	sh.papers[r.ID] = true
+	whole := *r
+	whole.Server.Name = "lab"
+	if err := whole.Check(); err != nil {
+		sh.fail("12: %v: %+v", err, r)
+	}
+}
+
+// checkReceipt holds that a part which ended has a receipt if its node had a plan, and else none.
+func (sh *shell) checkReceipt(s *jobs.Session, p *doc.Part) {
+	_, gives := s.Kind.(jobs.Accountant)
+	if has, want := sh.papers[jobs.ReceiptID(p)], gives && p.Over() && sh.plans[s.ID+"/"+p.Node]; has != want {
+		sh.fail("12: part %s/%s is %s, its node had a plan: %v, and it has a receipt: %v", s.ID, p.Node, p.State,
+			sh.plans[s.ID+"/"+p.Node], has)
 	}
 }
 

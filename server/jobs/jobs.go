@@ -9,7 +9,8 @@
 // What holds, whatever the order of the inputs (held by TestRandomSchedules):
 //
 //  1. A session that is over stays so: its state, its reason and the state of each of its parts change no more. What
-//     may still be added are the last figures of its cast, and words on who spoke as a node.
+//     may still be added are the last figures of its cast, words on who spoke as a node, and that a receipt could not be
+//     made.
 //  2. A part that is done, or was cancelled, is never anything else again. One that failed or is absent may be offered
 //     once more while its session goes.
 //  3. The parts of a session that is over are over.
@@ -27,6 +28,8 @@
 //     this holds again: what is over stays over, and what is not ends.
 //  11. No session starts to cast while as many do as are allowed at once, nor before its start time, but by the
 //     operator's word.
+//  12. A part whose node had a plan ends with exactly one receipt, each time that it ends, if its kind gives any;
+//     another part has none.
 package jobs
 
 import (
@@ -164,6 +167,9 @@ func (st *State) Load(sessions []Record, parts []*doc.Part, nodes map[string]Ass
 	slices.SortStableFunc(parts, func(a, b *doc.Part) int { return a.Joined.Compare(b.Joined) })
 	for _, p := range parts {
 		if s := st.sessions[p.Session]; s != nil {
+			if _, ok := s.Kind.(Accountant); ok {
+				p.Planned = began(p)
+			}
 			s.Add(p)
 		}
 	}

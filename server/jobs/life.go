@@ -90,8 +90,8 @@ func (r *run) endStarting(s *Session, p *doc.Part, state, reason string) {
 	p.State, p.Reason = state, reason
 	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
 	r.left(s, p)
-	r.do(SavePart{s.ID, p.Node})
 	r.account(s, p)
+	r.do(SavePart{s.ID, p.Node})
 	r.maybeEnd(s)
 }
 

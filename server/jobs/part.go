@@ -66,6 +66,9 @@ func (r *run) offer(s *Session, n *Node, p *doc.Part) {
 		r.withhold(s, n, p)
 		return
 	}
+	if p.Over() { // that plan has its receipt
+		p.Planned = time.Time{}
+	}
 	p.State, p.Reason, p.Warning, p.Progress, p.Step = doc.Offered, "", "", nil, ""
 	p.Unbootable, p.Result, p.Left, p.Life = s.Foreseen(n.Firmware), nil, "", nil
 	p.Steps, p.Heard = n.trace(), r.now
@@ -161,11 +164,14 @@ func (r *run) finishPart(s *Session, p *doc.Part, state, reason string) {
 	if state == doc.Done && r.leave(s, p) {
 		return
 	}
+	if state == doc.Failed {
+		reason = why(reason)
+	}
 	p.State, p.Reason = state, reason
 	r.left(s, p)
+	r.account(s, p)
 	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
 	r.do(SavePart{s.ID, p.Node})
-	r.account(s, p)
 	if n := r.nodes[p.Node]; n != nil {
 		r.free(s, n, p)
 	}
@@ -208,6 +214,9 @@ func (in Reported) step(r *run) {
 		r.join(n)
 		return
 	}
+	if ev.Step == session.StepPlan {
+		r.planned(s, p, ev.Time)
+	}
 	out := s.Kind.Report(s, p, &in)
 	if !out.Remark {
 		if _, had := p.Steps[ev.Step]; !had {
@@ -235,14 +244,14 @@ func (in Reported) step(r *run) {
 	}
 }
 
-// maxSteps bounds the steps of a part: a node may name any.
+// maxSteps bounds the steps of a part that nobody knows: a node may name any.
 const maxSteps = 64
 
 func merge(steps map[string]doc.Mark, step string, m doc.Mark) map[string]doc.Mark {
 	if steps == nil {
 		steps = map[string]doc.Mark{}
 	}
-	if _, had := steps[step]; had || len(steps) < maxSteps {
+	if _, had := steps[step]; had || session.Known(step) || len(steps) < maxSteps {
 		steps[step] = m
 	}
 	return steps

@@ -306,7 +306,15 @@ func (sh *shell) create() {
 	sh.step(jobs.Created{Session: s})
 }
 
-var erased = []byte(`{"v":1,"ok":true,"method":"zero","term":"clear","reason":"all was overwritten","disk":{"size":1}}`)
+const erased = `{"v":1,"ok":true,"method":"zero","term":"clear","reason":"all was overwritten","disk":{"size":1,"serial":%q},` +
+	`"read_back":{"scope":"none","first_bad":-1}}`
+
+// tell has the node report a step of the session, if that goes yet.
+func (sh *shell) tell(node, id, step string) {
+	if sh.st.Session(id) != nil {
+		sh.step(jobs.Reported{Node: node, Event: &session.Event{Session: id, Step: step, Time: sh.now}, Free: -1})
+	}
+}
 
 // report has the node report a step of its session, or of another.
 func (sh *shell) report(node string, f *jobs.Facts) {
@@ -333,8 +341,14 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 			ev.Step = "probed"
 		case s.Spec.Kind == erasure.Action:
 			sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: s.ID}})
-			ev.Step, ev.Result = erasure.StepErased, erased
+			sh.tell(node, s.ID, session.StepPlan)
+			ev.Step = erasure.StepErased
+			if p := sh.st.Session(s.ID).Parts[node]; p != nil && p.Disk != nil {
+				ev.Result = fmt.Appendf(nil, erased, p.Disk.Serial)
+			}
 		default:
+			sh.tell(node, s.ID, session.StepPlan)
+			sh.tell(node, s.ID, session.StepWritten)
 			ev.Step = session.StepBoot
 		}
 	}

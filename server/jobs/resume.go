@@ -42,6 +42,7 @@ func (r *run) settle(s *Session) {
 		case s.Over():
 			p.State, p.Reason = s.State, s.Reason
 			r.left(s, p)
+			r.account(s, p)
 			r.do(SavePart{s.ID, id})
 		case s.State == doc.Waiting && p.State != doc.Waiting:
 			p.State = doc.Waiting

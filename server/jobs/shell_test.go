@@ -47,6 +47,7 @@ type shell struct {
 	sessions, parts map[string]stored
 	nodes           map[string]*storedNode
 	uploads         map[string]bool // that something has come of
+	papers          map[string]bool // receipts, by id
 
 	// What it does not.
 	casts, held map[string]bool
@@ -58,6 +59,7 @@ type shell struct {
 	begun  map[string]string // states of sessions
 	states map[string]string // of parts
 	word   map[string]bool   // a node said that its part is done, by part
+	plans  map[string]bool   // a node had a plan, by part
 }
 
 // stored is a record, and the state that it says.
@@ -76,9 +78,9 @@ func newShell(t *testing.T, seed uint64) *shell {
 	sh := &shell{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
 		now:      time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		sessions: map[string]stored{}, parts: map[string]stored{}, nodes: map[string]*storedNode{},
-		uploads: map[string]bool{},
-		facts:   map[string]*jobs.Facts{}, ended: map[string]string{}, states: map[string]string{},
-		word: map[string]bool{}, begun: map[string]string{}}
+		uploads: map[string]bool{}, papers: map[string]bool{},
+		facts: map[string]*jobs.Facts{}, ended: map[string]string{}, states: map[string]string{},
+		word: map[string]bool{}, plans: map[string]bool{}, begun: map[string]string{}}
 	sh.boot()
 	return sh
 }
@@ -167,6 +169,12 @@ func (sh *shell) fail(format string, args ...any) {
 // step takes an input, runs its effects and looks at all that must hold. At times it is killed meanwhile, and goes on.
 func (sh *shell) step(in jobs.Input) {
 	sh.trail = append(sh.trail, in)
+	plan := ""
+	if x, ok := in.(jobs.Reported); ok && x.Event.Step == session.StepPlan {
+		if s := sh.st.Current(x.Node); s != nil && s.ID == x.Event.Session && s.Parts[x.Node].State != doc.Waiting {
+			plan = s.ID + "/" + x.Node
+		}
+	}
 	effects := sh.st.Step(in, sh.now)
 	if in, ok := in.(jobs.Seen); ok {
 		effects = append(effects, jobs.SaveNode{Node: in.Node}) // a shell stores the nodes that it knows
@@ -175,14 +183,25 @@ func (sh *shell) step(in jobs.Input) {
 	if sh.rng.IntN(40) == 0 {
 		dies = sh.rng.IntN(len(effects) + 1)
 	}
+	owed := false // a receipt is stored in the transaction of its part's end
 	for i, x := range effects {
-		if i == dies {
+		if dies >= 0 && i >= dies && !owed {
 			break
 		}
 		sh.run(x)
+		switch x := x.(type) {
+		case jobs.Account:
+			sh.accounted(x.Receipt)
+			owed = true
+		case jobs.SavePart:
+			owed = false
+			if x.Session+"/"+x.Node == plan { // a node tells again what a server had not stored
+				sh.plans[plan] = true
+			}
+		}
 	}
 	if dies >= 0 {
-		sh.trail = append(sh.trail, fmt.Sprintf("killed after %d of %d effects: %+v", dies, len(effects), effects))
+		sh.trail = append(sh.trail, fmt.Sprintf("killed after %d of %d effects: %+v", dies, len(effects), shown(effects)))
 		sh.boot()
 		sh.step(jobs.Resumed{})
 		return
@@ -228,12 +247,25 @@ func (sh *shell) again() {
 	var ran []string
 	for range min(10, len(sh.past)) {
 		x := sh.past[sh.rng.IntN(len(sh.past))]
-		ran = append(ran, fmt.Sprintf("%T%+v", x, x))
+		ran = append(ran, shown([]jobs.Effect{x}))
 		sh.run(x)
 	}
 	if after := sh.picture(); after != before {
 		sh.fail("%s were run again, and changed\n%s\nto\n%s", strings.Join(ran, ", "), before, after)
 	}
+}
+
+// shown are effects in words.
+func shown(effects []jobs.Effect) string {
+	var w []string
+	for _, x := range effects {
+		if a, ok := x.(jobs.Account); ok {
+			w = append(w, "Account "+a.Receipt.ID)
+			continue
+		}
+		w = append(w, fmt.Sprintf("%T%+v", x, x))
+	}
+	return strings.Join(w, ", ")
 }
 
 // picture is all that effects have brought about.
@@ -262,6 +294,9 @@ func (sh *shell) run(x jobs.Effect) {
 			return
 		}
 		if p := s.Parts[x.Node]; p != nil {
+			if key := s.ID + "/" + x.Node; sh.parts[key].state == doc.Failed && p.State == doc.Offered {
+				delete(sh.plans, key) // that one has its receipt
+			}
 			sh.parts[x.Session+"/"+x.Node] = stored{p.State, encode(p)}
 		} else {
 			delete(sh.parts, x.Session+"/"+x.Node)

@@ -81,6 +81,7 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.say(b.Node, b.Token, "b2", 1, `"step":"log","level":"info","message":"of the other"`)
+	r.say(a.Node, a.Token, "b1", 3, `"session":"s1","step":"plan","level":"info"`)
 	r.say(a.Node, a.Token, "b1", 1, `"session":"s1","step":"written","level":"info"`)
 	r.say(a.Node, a.Token, "b1", 2, `"session":"s1","step":"boot","level":"info"`)
 	if err := c.Forget(t.Context(), b.Node); err != nil {

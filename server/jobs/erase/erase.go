@@ -5,9 +5,11 @@
 package erase
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/plain"
@@ -83,55 +85,69 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 	if x.Event.Step != erasure.StepErased {
 		return jobs.Outcome{}
 	}
-	res, err := result(x.Event.Result)
-	if err != nil {
-		return jobs.Outcome{Failed: "the node says that it is done, and its account cannot be read: " + err.Error()}
+	if len(x.Event.Result) == 0 {
+		return jobs.Outcome{Failed: "the node says that it is done, and its account did not come: " +
+			cmp.Or(plain.Line(x.Event.Message, 1024), "it sent none")}
 	}
-	p.Result = x.Event.Result
+	res, err := erasure.ParseResult(x.Event.Result)
+	if err != nil {
+		return jobs.Outcome{Failed: "the node says that it is done, and its account cannot be read: " +
+			plain.Line(err.Error(), 1024)}
+	}
+	if p.Result, err = json.Marshal(res); err != nil {
+		return jobs.Outcome{Failed: "its account cannot be kept: " + err.Error()}
+	}
 	if !res.OK {
 		return jobs.Outcome{Failed: plain.Line(res.Failure, 1024)}
 	}
-	if asked, err := erasure.ParseSpec(s.Spec.Job); err != nil || asked.Method != res.Method {
-		return jobs.Outcome{Failed: fmt.Sprintf("the node was asked for the method %s and says that it used %q",
-			asked.Method,
-			plain.Line(res.Method, 80))}
-	}
-	if why := other(p, res); why != "" {
+	if why := lacks(s, p, res); why != "" {
 		return jobs.Outcome{Failed: why}
 	}
 	return jobs.Outcome{Done: true, Leaves: !s.Stays(), Free: s.Stays()}
 }
 
-// other says why the disk that was erased is not the one that the node's plan had chosen.
+// lacks says why an erase that ended well by its own word is none that was asked for; empty when it is.
+func lacks(s *jobs.Session, p *doc.Part, res *erasure.Result) string {
+	if _, ok := p.Steps[session.StepPlan]; !ok {
+		return "the node says that a disk is erased, and never told its plan: `diskcast node log` shows what it told; " +
+			"erase it again"
+	}
+	asked, err := erasure.ParseSpec(s.Spec.Job)
+	if err != nil {
+		return err.Error() // no session has such a job
+	}
+	if err := res.Holds(asked); err != nil {
+		return err.Error()
+	}
+	return other(p, res)
+}
+
+// other says why the disk that was erased is not the one that the node's plan had chosen: all that both know must agree.
+// A plan of an earlier boot may know it by another path.
 func other(p *doc.Part, res *erasure.Result) string {
 	if p.Disk == nil {
 		return "the node says that a disk is erased of which it told nothing before"
 	}
-	if d := res.Disk; d.Size != p.Disk.Size || p.Disk.Serial != "" && d.Serial != "" && d.Serial != p.Disk.Serial {
-		return fmt.Sprintf("the node's plan was for %s, and it says that it erased %s, serial %s, of %d bytes",
-			p.Disk.Words(), plain.Line(d.Model, 80), plain.Line(d.Serial, 80), d.Size)
+	plan, d := *p.Disk, res.Disk
+	plain.AllWords(&plan, 0)
+	if p.Boots > 1 && strings.HasPrefix(plan.Path, "/dev/") {
+		plan.Path = ""
+	}
+	differs := d.Size != plan.Size
+	for _, f := range []struct{ plan, done string }{{plan.Serial, d.Serial}, {plan.WWN, d.WWN},
+		{plan.Path, d.Path}, {plan.BusPath, d.BusPath}} {
+		differs = differs || f.plan != "" && f.done != "" && f.plan != f.done
+	}
+	// The kernel cuts the model of an ATA disk.
+	differs = differs || d.Model != "" && !strings.HasPrefix(d.Model, plan.Model)
+	if plan.Serial+plan.WWN != "" && d.Serial+d.WWN == "" {
+		differs = true
+	}
+	if differs {
+		return fmt.Sprintf("the node's plan was for %s, and it says that it erased %s (%s), serial %s, WWN %s, of %d bytes",
+			p.Disk.Words(), d.Path, d.Model, cmp.Or(d.Serial, "unknown"), cmp.Or(d.WWN, "unknown"), d.Size)
 	}
 	return ""
-}
-
-func result(raw json.RawMessage) (*erasure.Result, error) {
-	res := &erasure.Result{}
-	if err := json.Unmarshal(raw, res); err != nil {
-		return nil, err
-	}
-	switch {
-	case res.V != erasure.Version:
-		return nil, fmt.Errorf("it has version %d, this server reads version %d", res.V, erasure.Version)
-	case res.Disk.Size <= 0:
-		return nil, errors.New("its disk has no size")
-	case res.Term != erasure.None && res.Term != erasure.Clear && res.Term != erasure.Purge, res.Term != erasure.None &&
-		res.Reason == "":
-		return nil, fmt.Errorf("it claims %q of NIST SP 800-88, with the reason %q", plain.Line(res.Term, 80),
-			plain.Line(res.Reason, 80))
-	case !res.OK && res.Failure == "":
-		return nil, errors.New("it failed and does not say why")
-	}
-	return res, nil
 }
 
 // Complete implements jobs.Kind: a node that boots again before it has reported erases once more.
@@ -145,29 +161,25 @@ func (Kind) Reason(s *jobs.Session, bad []string) string {
 	return fmt.Sprintf("%d of %d disks are erased; %s", s.DoneParts(), len(s.Parts), jobs.Few(bad))
 }
 
-// Account implements jobs.Accountant. Before a node has a plan it has touched no disk.
-func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) bool {
-	if _, planned := p.Steps[session.StepPlan]; !planned || p.Disk == nil {
-		return false
+// Account implements jobs.Accountant.
+func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) {
+	r.Method, r.Verified = erasure.Action, "no"
+	if asked, err := erasure.ParseSpec(s.Spec.Job); err == nil { // no session has another
+		r.Method = asked.Method
 	}
-	asked, err := erasure.ParseSpec(s.Spec.Job)
+	res, err := erasure.ParseResult(p.Result)
 	if err != nil {
-		return false // no session has such a job
+		r.Left = append(r.Left, "what was erased before it failed is not known")
+		return
 	}
-	r.Method, r.Disk, r.Verified = asked.Method, jobs.AccountDisk(p.Disk), "no"
-	res, err := result(p.Result)
-	if err != nil {
-		r.Left = []string{"what was erased before it failed is not known"}
-		return true
-	}
-	r.Disk = receipt.Disk{Path: res.Disk.Path, Model: res.Disk.Model, Serial: res.Disk.Serial, WWN: res.Disk.WWN,
-		Firmware: res.Disk.Firmware, Size: res.Disk.Size}
 	r.Verified, r.Details = res.ReadBack.Words(), p.Result
 	if r.Result == receipt.Done {
 		r.Term, r.Reason = res.Term, res.Reason
+		r.Disk.Firmware = res.Disk.Firmware
+		r.Disk.Model, r.Disk.Serial = cmp.Or(r.Disk.Model, res.Disk.Model), cmp.Or(r.Disk.Serial, res.Disk.Serial)
+		r.Disk.WWN = cmp.Or(r.Disk.WWN, res.Disk.WWN)
 	}
 	for _, a := range res.Unreached {
 		r.Left = append(r.Left, a.Words)
 	}
-	return true
 }

@@ -2,6 +2,7 @@ package erase_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,8 @@ func newLab(t *testing.T) *lab {
 	if d := l.st.Descriptor(node); d.Action != "erase" || !strings.Contains(string(d.Job), `"overwrite"`) {
 		t.Fatalf("the node is told %+v", d)
 	}
-	l.st.Step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Path: "/dev/sda", Serial: "S1", Size: 1 << 30}}, l.now)
+	l.st.Step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Path: "/dev/sda", Model: "QEMU", Serial: "S1",
+		WWN: "naa.5000", Size: 1 << 30}}, l.now)
 	return l
 }
 
@@ -99,10 +101,15 @@ func (l *lab) report(step, level, message string, res *erasure.Result) (out []*r
 }
 
 func good() *erasure.Result {
-	return &erasure.Result{V: 1, OK: true, Method: "overwrite", Term: erasure.Clear, Reason: "all was overwritten",
+	return &erasure.Result{V: 1, OK: true, Method: "overwrite", Term: erasure.Clear, Reason: "all was overwritten", Passes: 1,
 		Disk:      erasure.Disk{Path: "/dev/sda", Model: "QEMU", Serial: "S1", Size: 1 << 30},
-		ReadBack:  erasure.ReadBack{Scope: erasure.ReadAll, Bytes: 1 << 30, FirstBad: -1},
+		ReadBack:  erasure.ReadBack{Scope: erasure.ReadSample, Bytes: 1 << 27, Blocks: 1 << 15, Wanted: 1 << 15, FirstBad: -1},
 		Unreached: []erasure.Area{{Kind: erasure.AreaReserve, Words: "replaced sectors"}}}
+}
+
+// few is what was read back of so many blocks.
+func few(blocks int64) erasure.ReadBack {
+	return erasure.ReadBack{Scope: erasure.ReadSample, Bytes: blocks << 12, Blocks: blocks, Wanted: blocks, FirstBad: -1}
 }
 
 // sign is what a server adds and checks.
@@ -129,7 +136,7 @@ func TestErased(t *testing.T) {
 	sign(t, rs[0])
 	if r := rs[0]; r.Result != receipt.Done || r.Term != receipt.Clear || r.Disk.Serial != "S1" ||
 		r.Method != "overwrite" || r.ID != "s1/"+node+"/1" ||
-		!strings.Contains(r.Verified, "everything") || len(r.Left) != 1 || r.Ended.Sub(r.Started) != time.Minute {
+		!strings.Contains(r.Verified, "a sample") || len(r.Left) != 1 || r.Ended.Sub(r.Started) != time.Minute {
 		t.Errorf("%+v", r)
 	}
 }
@@ -140,12 +147,35 @@ func TestNotErased(t *testing.T) {
 		"still there": func(r *erasure.Result) {
 			r.OK, r.Failure, r.Term, r.Reason = false, "old bytes are still there", "", ""
 		},
-		"cannot be read":   func(r *erasure.Result) { r.V = 2 },
-		"of NIST":          func(r *erasure.Result) { r.Term = "destroy" },
-		"does not say why": func(r *erasure.Result) { r.OK = false },
-		"no size":          func(r *erasure.Result) { r.Disk.Size = 0 },
-		"asked for":        func(r *erasure.Result) { r.Method = "discard" },
-		"plan was for":     func(r *erasure.Result) { r.Disk.Serial = "S2" },
+		"cannot be read":                     func(r *erasure.Result) { r.V = 2 },
+		"of NIST":                            func(r *erasure.Result) { r.Term = "destroy" },
+		"does not say why":                   func(r *erasure.Result) { r.OK = false },
+		"no size":                            func(r *erasure.Result) { r.Disk.Size = 0 },
+		"asked for":                          func(r *erasure.Result) { r.Method = "discard" },
+		"plan was for":                       func(r *erasure.Result) { r.Disk.Serial = "S2" },
+		"says that it erased /dev/sda (LIE)": func(r *erasure.Result) { r.Disk.Model = "LIE" },
+		"erased /dev/sdz":                    func(r *erasure.Result) { r.Disk.Path = "/dev/sdz" },
+		"WWN naa.666":                        func(r *erasure.Result) { r.Disk.WWN = "naa.666" },
+		"serial unknown":                     func(r *erasure.Result) { r.Disk = erasure.Disk{Size: r.Disk.Size} },
+		"of 4096 bytes":                      func(r *erasure.Result) { r.Disk.Size = 4096; r.ReadBack = few(1) },
+		"STILL HOLD": func(r *erasure.Result) {
+			r.ReadBack.Kept, r.ReadBack.Wanted = 256, r.ReadBack.Wanted-256
+		},
+		"NOT WHAT WAS WRITTEN":   func(r *erasure.Result) { r.ReadBack.Wrong, r.ReadBack.Wanted = 1, r.ReadBack.Wanted-1 },
+		"read back \"none\"":     func(r *erasure.Result) { r.ReadBack = erasure.ReadBack{Scope: "none", FirstBad: -1} },
+		"read back \"\"":         func(r *erasure.Result) { r.ReadBack = erasure.ReadBack{} },
+		"65536000 bytes of this": func(r *erasure.Result) { r.ReadBack = few(256) },
+		"tells of 0":             func(r *erasure.Result) { r.ReadBack.Wanted = 0 },
+		"of which 0 are what":    func(r *erasure.Result) { r.ReadBack.Zeros, r.ReadBack.Wanted = r.ReadBack.Wanted, 0 },
+		"counts -1":              func(r *erasure.Result) { r.ReadBack.Bytes = -1 },
+		"it is clear at most":    func(r *erasure.Result) { r.Term = erasure.Purge },
+		"it is none at most":     func(r *erasure.Result) { r.Unreached[0].Kind = erasure.AreaHPA },
+		"with the reason":        func(r *erasure.Result) { r.Reason = " \x01 " },
+		"made 7":                 func(r *erasure.Result) { r.Passes = 7 },
+		"and that it failed":     func(r *erasure.Result) { r.Failure = "it broke" },
+		"took nothing at some": func(r *erasure.Result) {
+			r.Unreached[0].Kind, r.Term = erasure.AreaRefused, erasure.None
+		},
 	} {
 		l := newLab(t)
 		l.report(session.StepPlan, session.Info, "plan", nil)
@@ -158,7 +188,8 @@ func TestNotErased(t *testing.T) {
 			continue
 		}
 		sign(t, rs[0])
-		if rs[0].Result != receipt.Failed || rs[0].Term != "" {
+		if r := rs[0]; r.Result != receipt.Failed || r.Term != "" || r.Disk.Path != "/dev/sda" || r.Disk.Serial != "S1" ||
+			r.Disk.Model != "QEMU" || r.Disk.Size != 1<<30 {
 			t.Errorf("%s: %+v", want, rs[0])
 		}
 	}
@@ -191,5 +222,103 @@ func TestCancelledErase(t *testing.T) {
 func TestDoubtIsRefused(t *testing.T) {
 	if why := (erase.Kind{}).Refuse(&jobs.Facts{Doubt: "its UUID changed"}); !strings.Contains(why, "UUID") {
 		t.Errorf("%q", why)
+	}
+}
+
+// TestNoPlan: who says that a disk is erased, and never told the plan, has not done what was asked; other steps, however
+// many, do not take the plan's place.
+func TestNoPlan(t *testing.T) {
+	l := newLab(t)
+	l.report(erasure.StepErased, session.Info, "erased", good())
+	if p := l.st.Session("s1").Parts[node]; p.State != doc.Failed || !strings.Contains(p.Reason, "never told its plan") {
+		t.Errorf("%s: %s", p.State, p.Reason)
+	}
+	l = newLab(t)
+	for i := range 100 {
+		l.report(fmt.Sprint("step ", i), session.Info, "", nil)
+	}
+	l.report(session.StepPlan, session.Info, "plan", nil)
+	if rs := l.report(erasure.StepErased, session.Info, "erased", good()); len(rs) != 1 || rs[0].Result != receipt.Done {
+		t.Errorf("after 100 steps: %+v, %+v", rs, l.st.Session("s1").Parts[node].Reason)
+	}
+}
+
+// TestReceiptAfterReboot: a disk that one boot began to erase has a receipt, whatever ends the part in the next one.
+func TestReceiptAfterReboot(t *testing.T) {
+	for name, end := range map[string]func(*lab) []jobs.Effect{
+		"fails": func(l *lab) []jobs.Effect {
+			return l.st.Step(jobs.Reported{Node: node, Event: &session.Event{Session: "s1", Step: session.StepFailed,
+				Message: "no disk found"}}, l.now)
+		},
+		"says nothing": func(l *lab) []jobs.Effect {
+			return l.st.Step(jobs.Reported{Node: node, Event: &session.Event{Session: "s1", Step: session.StepFailed,
+				Message: " \uFFFD "}}, l.now)
+		},
+		"is cancelled": func(l *lab) []jobs.Effect { return l.st.Step(jobs.Cancel{Session: "s1"}, l.now) },
+		"is another": func(l *lab) []jobs.Effect {
+			l.st.Step(jobs.Seen{Node: node, Facts: jobs.Facts{Here: true, Boot: "b3", Heard: l.now,
+				Doubt: "its serial changed"}}, l.now)
+			return l.st.Step(jobs.Greeted{Node: node}, l.now)
+		},
+		"is silent": func(l *lab) []jobs.Effect { l.now = l.now.Add(2 * time.Hour); return l.st.Step(jobs.Tick{}, l.now) },
+	} {
+		l := newLab(t)
+		l.st.Session("s1").Spec.GiveUp = 1800
+		l.report(session.StepPlan, session.Info, "plan", nil)
+		began := l.now
+		l.now = l.now.Add(time.Minute)
+		l.st.Step(jobs.Seen{Node: node, Facts: jobs.Facts{Here: true, Boot: "b2", Heard: l.now}}, l.now)
+		l.st.Step(jobs.Greeted{Node: node}, l.now)
+		var rs []*receipt.Receipt
+		for _, x := range end(l) {
+			if a, ok := x.(jobs.Account); ok {
+				rs = append(rs, a.Receipt)
+			}
+		}
+		if len(rs) != 1 {
+			t.Errorf("%s: %d receipts", name, len(rs))
+			continue
+		}
+		sign(t, rs[0])
+		if r := rs[0]; r.Result != receipt.Failed || !r.Started.Equal(began) || r.Disk.Serial != "S1" || len(r.Left) == 0 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// TestClockSetBack: an erase that ends before it began, by a clock that was set back, has its receipt.
+func TestClockSetBack(t *testing.T) {
+	l := newLab(t)
+	l.report(session.StepPlan, session.Info, "plan", nil)
+	l.now = l.now.Add(-time.Hour)
+	rs := l.report(erasure.StepErased, session.Info, "erased", good())
+	if len(rs) != 1 || rs[0].Ended.Before(rs[0].Started) {
+		t.Fatalf("%+v", rs)
+	}
+	sign(t, rs[0])
+}
+
+// TestPlainWords: what a node sends cannot become a second line, and a serial is compared as it is shown.
+func TestPlainWords(t *testing.T) {
+	l := newLab(t)
+	l.st.Session("s1").Parts[node].Disk.Serial = "WD-  1\x02"
+	l.report(session.StepPlan, session.Info, "plan", nil)
+	res := good()
+	res.Disk.Serial = "WD-  1\x02"
+	res.Unreached[0].Words = "-\ns99: forged line"
+	rs := l.report(erasure.StepErased, session.Info, "erased", res)
+	if len(rs) != 1 || rs[0].Result != receipt.Done || strings.ContainsAny(rs[0].Left[0], "\n") ||
+		strings.Contains(string(rs[0].Details), `\n`) {
+		t.Errorf("%+v: %s", rs, l.st.Session("s1").Parts[node].Reason)
+	}
+}
+
+// TestLargeAccount: an account that was too large to take is told as that.
+func TestLargeAccount(t *testing.T) {
+	l := newLab(t)
+	l.report(session.StepPlan, session.Info, "plan", nil)
+	l.report(erasure.StepErased, session.Warn, "its result of 20000 bytes is larger than 16384 and was dropped", nil)
+	if p := l.st.Session("s1").Parts[node]; p.State != doc.Failed || !strings.Contains(p.Reason, "is larger than 16384") {
+		t.Errorf("%s: %s", p.State, p.Reason)
 	}
 }

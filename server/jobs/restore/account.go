@@ -2,6 +2,7 @@ package restore
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
@@ -11,25 +12,39 @@ import (
 
 var _ jobs.Accountant = Kind{}
 
-// Account implements jobs.Accountant. Before a node has a plan it has touched no disk.
-func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) bool {
-	if _, planned := p.Steps[session.StepPlan]; !planned || p.Disk == nil {
-		return false
-	}
-	r.Kind, r.Method, r.Disk = session.Restore, "restore", jobs.AccountDisk(p.Disk)
-	r.Verified = "every chunk was hashed before it was written; nothing was read back"
-	if s.Spec.Verify {
-		r.Verified = "every chunk was hashed before it was written, and again as the disk gave it back"
-	}
-	if r.Result == receipt.Failed {
+// Account implements jobs.Accountant.
+func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) {
+	r.Method = session.Restore
+	_, verified := p.Steps[session.StepVerified]
+	switch {
+	case r.Result == receipt.Failed:
 		r.Verified = "no"
+		r.Left = append(r.Left, "what was written before it failed is not known")
+	case verified:
+		r.Verified = "every chunk was hashed before it was written, and again as the disk gave it back"
+	default:
+		r.Verified = "every chunk was hashed before it was written; nothing was read back"
 	}
 	if p.Unbootable != "" {
-		r.Left = []string{"the machine will not start the disk by itself: " + p.Unbootable}
+		r.Left = append(r.Left, "the machine will not start the disk by itself: "+p.Unbootable)
 	}
 	details, err := json.Marshal(map[string]string{"image": s.Image.Name, "manifest": s.Image.Manifest})
 	if err == nil { // two strings: always
 		r.Details = details
 	}
-	return true
+}
+
+// lacks says which step that a whole restore has the node did not report since it booted; empty for none.
+func lacks(s *jobs.Session, p *doc.Part) string {
+	need := []string{session.StepPlan, session.StepWritten}
+	if s.Spec.Verify {
+		need = append(need, session.StepVerified)
+	}
+	for _, step := range need {
+		if _, ok := p.Steps[step]; !ok {
+			return fmt.Sprintf("the node says that it is done, and never reported the step %q of what it was asked for: "+
+				"`diskcast node log` shows what it told; restore it again", step)
+		}
+	}
+	return ""
 }

@@ -67,17 +67,22 @@ func (p Partition) Report(s *jobs.Session, part *doc.Part, x *jobs.Reported) job
 		return jobs.Outcome{Failed: fmt.Sprintf("the node was asked for partition %s and says that it writes %d", asked,
 			res.Number)}
 	}
-	part.Result = x.Event.Result
+	plain.Strings(res, 256)
+	if part.Result, err = json.Marshal(res); err != nil {
+		return jobs.Outcome{Failed: "where its partition is cannot be kept: " + err.Error()}
+	}
 	return jobs.Outcome{}
 }
 
 // Account implements jobs.Accountant.
-func (p Partition) Account(s *jobs.Session, part *doc.Part, r *receipt.Receipt) bool {
+func (p Partition) Account(s *jobs.Session, part *doc.Part, r *receipt.Receipt) {
+	p.Kind.Account(s, part, r)
+	r.Method = session.RestorePartition
 	res, err := session.ParsePartitionResult(part.Result)
-	if err != nil || !p.Kind.Account(s, part, r) {
-		return false // it has no plan, and so touched nothing
+	if err != nil {
+		r.Left = append(r.Left, "which bytes of the disk the partition is was not told, or the node booted since")
+		return
 	}
-	r.Kind, r.Method = session.RestorePartition, session.RestorePartition
 	r.Left = append(r.Left, fmt.Sprintf("all of the disk but partition %d (%d bytes from byte %d): nothing else was "+
 		"written", res.Number, res.Size, res.Start))
 	details, err := json.Marshal(struct {
@@ -88,5 +93,4 @@ func (p Partition) Account(s *jobs.Session, part *doc.Part, r *receipt.Receipt) 
 	if err == nil { // strings and numbers: always
 		r.Details = details
 	}
-	return true
 }

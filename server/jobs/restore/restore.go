@@ -81,6 +81,9 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 		jobs.StartWords(p, ev)
 	case session.StepBoot:
 		jobs.StartWords(p, ev)
+		if why := lacks(s, p); why != "" {
+			return jobs.Outcome{Failed: why, Leaves: !s.Stays()}
+		}
 		return jobs.Outcome{Done: true, Leaves: !s.Stays()}
 	}
 	return jobs.Outcome{}
@@ -88,9 +91,9 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 
 // Complete implements jobs.Kind. The boot entry is told of in any case, also where none can be made. Before it, the
 // disk may be right and never start again by itself.
-func (Kind) Complete(_ *jobs.Session, p *doc.Part) bool {
+func (Kind) Complete(s *jobs.Session, p *doc.Part) bool {
 	_, ok := p.Steps[session.StepEntry]
-	return ok
+	return ok && lacks(s, p) == ""
 }
 
 // Reason implements jobs.Kind.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -58,11 +59,21 @@ func TestReport(t *testing.T) {
 	if kind.Complete(s, p) {
 		t.Error("complete without a word of the boot entry")
 	}
-	p.Steps = map[string]doc.Mark{session.StepEntry: {}}
+	p.Steps = map[string]doc.Mark{session.StepEntry: {}, session.StepPlan: {}}
 	if report(session.StepEntry, session.Warn, "not the first", nil); p.Unbootable != "" ||
-		p.Warning != "not grown; not the first" || !kind.Complete(s, p) {
+		p.Warning != "not grown; not the first" || kind.Complete(s, p) {
 		t.Errorf("a boot entry: %+v", p)
 	}
+	if out := report(session.StepBoot, session.Info, "", nil); out.Done || !strings.Contains(out.Failed, `"written"`) {
+		t.Errorf("done without a word of what was written: %+v", out)
+	}
+	p.Steps[session.StepWritten] = doc.Mark{}
+	s.Spec.Verify = true
+	if out := report(session.StepBoot, session.Info, "", nil); out.Done || kind.Complete(s, p) ||
+		!strings.Contains(out.Failed, `"verified"`) {
+		t.Errorf("done without a word of what was read back: %+v", out)
+	}
+	p.Steps[session.StepVerified] = doc.Mark{}
 	if out := report(session.StepBoot, session.Error, "nothing starts", nil); !out.Done || !out.Leaves ||
 		p.Unbootable != "nothing starts" {
 		t.Errorf("the last step: %+v, %+v", out, p)
@@ -98,5 +109,21 @@ func TestReason(t *testing.T) {
 	}
 	if got := kind.Reason(s, nil); got != "1 of 12 nodes will not start by themselves: n1: it starts by BIOS" {
 		t.Errorf("all are done: %s", got)
+	}
+}
+
+// TestReceiptOfVerify says "read back" only of what the node told that it read back.
+func TestReceiptOfVerify(t *testing.T) {
+	s := &jobs.Session{Kind: kind}
+	s.Spec.Verify = true
+	p := &doc.Part{Steps: map[string]doc.Mark{session.StepPlan: {}, session.StepWritten: {}}}
+	for _, verified := range []bool{false, true} {
+		if verified {
+			p.Steps[session.StepVerified] = doc.Mark{}
+		}
+		r := &receipt.Receipt{Result: receipt.Done}
+		if kind.Account(s, p, r); strings.Contains(r.Verified, "gave it back") != verified {
+			t.Errorf("verified: %v, and the receipt says %q", verified, r.Verified)
+		}
 	}
 }

@@ -27,6 +27,8 @@ type Part struct {
 	Unbootable string          `json:"unbootable,omitempty"`
 	Life       *Life           `json:"life,omitempty"`
 	Left       string          `json:"left,omitempty"`
+	Planned    time.Time       `json:"planned,omitzero"`
+	NoReceipt  string          `json:"no_receipt,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"` // the kind's own
 }
 
@@ -98,7 +100,8 @@ func OfPart(p *doc.Part) *Part {
 		Progress: to(p.Progress, ofProgress), Boots: p.Boots, Joined: p.Joined, Heard: p.Heard, Warning: p.Warning,
 		Identity: p.Identity,
 		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable,
-		Life: to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result}
+		Life: to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
+		Planned: p.Planned, NoReceipt: p.NoReceipt}
 }
 
 // Part is the part that the record is of.
@@ -108,7 +111,8 @@ func (r *Part) Part() *doc.Part {
 		Progress: to(r.Progress, Progress.progress), Boots: r.Boots, Joined: r.Joined, Heard: r.Heard,
 		Warning: r.Warning, Identity: r.Identity,
 		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable,
-		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result}
+		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
+		Planned: r.Planned, NoReceipt: r.NoReceipt}
 }
 
 // OfEvent is the record of an event.
