@@ -24,7 +24,7 @@ func (Kind) Left(_ *jobs.Session, p *doc.Part) string {
 		return "its disk has the whole image, and no boot entry was made: it may start; if it does not, restore it again"
 	case had(session.StepTable) || had(session.StepFirstByte):
 		return "its disk holds a half-written image; it does not start; restore it again"
-	case p.Disk != nil || had(session.StepPlan):
+	case p.Disk != nil || !p.Planned.IsZero():
 		return "its plan was made, and writing may have begun: do not count on its disk, restore it again"
 	}
 	return "its disk was not touched, as far as it told: it had chosen none"
@@ -35,7 +35,7 @@ func (Partition) Left(s *jobs.Session, p *doc.Part) string {
 	if _, ok := p.Steps[session.StepWritten]; ok {
 		return "the partition has the whole image; the rest of the disk is as it was"
 	}
-	if p.Boots > 0 && p.Disk != nil {
+	if p.Boots > 0 && (p.Disk != nil || !p.Planned.IsZero()) {
 		return "the partition may hold a half-written image: restore it again; the rest of the disk is as it was"
 	}
 	return Kind{}.Left(s, p)
