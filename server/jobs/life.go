@@ -124,6 +124,7 @@ func (in ClockSet) step(r *run) {
 			p := s.Parts[node]
 			move(&p.Joined)
 			move(&p.Heard)
+			move(&p.Planned)
 			if p.Life != nil {
 				l := *p.Life
 				move(&l.Since)
