@@ -307,7 +307,7 @@ func TestWatch(t *testing.T) {
 			steps = append(steps, l.Event.Event.Step)
 		}
 	}
-	if got := strings.Join(steps, " "); got != "plan table first-byte last-byte written grown entry boot" {
+	if got := strings.Join(steps, " "); got != "plan table first-byte last-byte written verified grown entry boot" {
 		t.Errorf("events: %s", got)
 	}
 	last := lines[len(lines)-1]
