@@ -1,0 +1,186 @@
+package power
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fake is a machine whose power takes its time, and that minds being asked in bursts.
+type fake struct {
+	mu       sync.Mutex
+	gate     *Gate
+	takes    time.Duration
+	state    State
+	will     State
+	at       time.Time // when will comes true
+	last     time.Time
+	writes   []State
+	tooQuick bool
+}
+
+func (f *fake) next(ctx context.Context) error {
+	err := f.gate.Next(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if !f.last.IsZero() && now.Sub(f.last) < f.gate.pause {
+		f.tooQuick = true
+	}
+	f.last = now
+	if !f.at.IsZero() && !now.Before(f.at) {
+		f.state, f.at = f.will, time.Time{}
+	}
+	return err
+}
+
+func (f *fake) State(ctx context.Context) (State, error) { err := f.next(ctx); return f.state, err }
+
+func (f *fake) set(ctx context.Context, s State) error {
+	err := f.next(ctx)
+	f.will, f.at = s, time.Now().Add(f.takes)
+	f.writes = append(f.writes, s)
+	return err
+}
+
+func (f *fake) On(ctx context.Context) error         { return f.set(ctx, On) }
+func (f *fake) Off(ctx context.Context) error        { return f.set(ctx, Off) }
+func (f *fake) BootOnce(context.Context, Boot) error { return nil }
+func (f *fake) Boot(context.Context) (Boot, error)   { return Network, nil }
+func (f *fake) Close()                               {}
+func (f *fake) machine() *Machine                    { return NewMachine(&Driver{Name: "fake"}, f, Usual) }
+func newFake(takes time.Duration) *fake {
+	return &fake{gate: NewGate(200 * time.Millisecond), takes: takes, state: Off}
+}
+
+// TestPaced powers on 500 machines: never more than 20 at once, with a gap between two starts, each one read back.
+func TestPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := make([]*fake, 500)
+		for i := range all {
+			all[i] = newFake(time.Duration(i%30) * time.Second)
+		}
+		var mu sync.Mutex
+		var starts []time.Time
+		inside, most, done := 0, 0, 0
+		pace := Pace{AtOnce: 20, Gap: 500 * time.Millisecond}
+		pace.Each(t.Context(), len(all), func(i int) {
+			mu.Lock()
+			inside++
+			most = max(most, inside)
+			starts = append(starts, time.Now())
+			mu.Unlock()
+			o, err := all[i].machine().On(t.Context())
+			mu.Lock()
+			defer mu.Unlock()
+			inside--
+			if err != nil || o.State != On || all[i].state != On {
+				t.Errorf("machine %d: %v, %v, and it is %s", i, o, err, all[i].state)
+			}
+			done++
+		}, func(i int) { t.Errorf("machine %d was left out", i) })
+		if done != len(all) || most != pace.AtOnce {
+			t.Errorf("%d done, %d at once; want %d and %d", done, most, len(all), pace.AtOnce)
+		}
+		for i := 1; i < len(starts); i++ {
+			if gap := starts[i].Sub(starts[i-1]); gap < pace.Gap {
+				t.Fatalf("machine %d began %v after the one before; want %v", i, gap, pace.Gap)
+			}
+		}
+		for i, f := range all {
+			if len(f.writes) != 1 || f.tooQuick {
+				t.Errorf("machine %d: writes %v, messages too close: %v", i, f.writes, f.tooQuick)
+			}
+		}
+	})
+}
+
+// TestCancelled has 500 machines cancelled after a minute: none begins after that, and each is accounted for.
+func TestCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		var mu sync.Mutex
+		began, cut, skipped := 0, 0, 0
+		start := time.Now()
+		Pace{AtOnce: 20, Gap: 500 * time.Millisecond}.Each(ctx, 500, func(i int) {
+			mu.Lock()
+			began++
+			mu.Unlock()
+			if late := time.Since(start); late > time.Minute {
+				t.Errorf("machine %d began after %v", i, late)
+			}
+			f := newFake(20 * time.Second)
+			if _, err := f.machine().On(ctx); err != nil {
+				mu.Lock()
+				cut++
+				mu.Unlock()
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("machine %d: %v", i, err)
+				}
+			}
+		}, func(int) { skipped++ })
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("it ended after %v, want at the minute", took)
+		}
+		if began+skipped != 500 || began < 20 || cut == 0 || skipped == 0 {
+			t.Errorf("%d began, %d of them cut short, %d skipped; want 500 in all and some of each", began, cut, skipped)
+		}
+	})
+}
+
+// TestCycle sees the machine off before it is switched on, and says so where it stays off.
+func TestCycle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(10 * time.Second)
+		f.state = On
+		o, err := f.machine().Cycle(t.Context())
+		if err != nil || o.State != On || fmt.Sprint(f.writes) != "[off on]" {
+			t.Errorf("cycle: %v, %v, writes %v", o, err, f.writes)
+		}
+		f = newFake(10 * time.Second)
+		f.state = On
+		ctx, stop := context.WithTimeout(t.Context(), 18*time.Second) // while it rests
+		defer stop()
+		if _, err := f.machine().Cycle(ctx); err == nil || !strings.Contains(err.Error(), "not on again") {
+			t.Errorf("a cycle that was cancelled in its middle: %v, writes %v", err, f.writes)
+		}
+	})
+}
+
+// TestLimit gives up when the limit has passed, not before and not much later.
+func TestLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if o, err := newFake(Usual.Limit - 2*Usual.Poll).machine().On(t.Context()); err != nil {
+			t.Errorf("on just before the limit: %v, %v", o, err)
+		}
+		start := time.Now()
+		o, err := newFake(time.Hour).machine().On(t.Context())
+		if took := time.Since(start); WordOf(err) != Nothing || took < Usual.Limit || took > Usual.Limit+2*Usual.Poll {
+			t.Errorf("never on: %v, %v after %v; want %q after %v", o, err, took, Nothing, Usual.Limit)
+		}
+	})
+}
+
+// TestBlind says of what cannot be read back that it is not known.
+func TestBlind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(0)
+		m := NewMachine(&Driver{Name: "blind", Blind: "nobody answers"}, f, Usual)
+		o, err := m.On(t.Context())
+		if err != nil || !o.Blind || o.State != Unknown || o.Note != "nobody answers" {
+			t.Errorf("on: %+v, %v; want an outcome that is not known", o, err)
+		}
+		for name, f := range map[string]func(context.Context) (*Outcome, error){"cycle": m.Cycle,
+			"boot": func(ctx context.Context) (*Outcome, error) { return m.BootOnce(ctx, Network) }} {
+			if o, err := f(t.Context()); WordOf(err) != Cannot {
+				t.Errorf("%s: %v, %v; want the word %q", name, o, err, Cannot)
+			}
+		}
+	})
+}
