@@ -20,6 +20,8 @@ func TestDocuments(t *testing.T) {
 		"image-name": new(ImageName), "image-removed": new(ImageRemoved), "image-exported": new(ImageExported),
 		"job": new(Job), "lab": new(Lab), "lab-change": new(LabChange), "lab-result": new(LabResult),
 		"machines-change": new(MachinesChange),
+		"power":           new(Power), "power-set": new(PowerSet), "power-spec": new(PowerSpec),
+		"power-run": new(PowerRun),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

@@ -148,11 +148,16 @@ func Run(ctx context.Context, cfg Config) error {
 	// What nobody reads any more is closed first: a garbage collection spares what is open.
 	lib := library.NewLocal(st).BeforeGC(ims.Close)
 	jobs := library.NewJobs(lib, log.With("task", "jobs"))
-	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs)
+	switches, err := newPower(cfg.State, prefix, db)
+	if err != nil {
+		return err
+	}
+	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches)
 	tasks := []task.Task{
 		eng,
 		watch,
 		jobs,
+		switches,
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),

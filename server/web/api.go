@@ -22,6 +22,7 @@ import (
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/library/images"
+	"github.com/diskcast/diskcast/server/power/desk"
 	"github.com/diskcast/diskcast/server/store"
 )
 
@@ -55,6 +56,7 @@ type API struct {
 	dhcp     DHCP
 	library  library.Library // nil: none
 	jobs     *library.Jobs
+	power    *desk.Desk        // nil: none
 	token    [sha256.Size]byte // of the operator
 	log      *slog.Logger
 	mux      *http.ServeMux

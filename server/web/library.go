@@ -154,22 +154,28 @@ func (a *API) startJob(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) showJob(r *http.Request) (any, error) {
-	var after uint64
-	var wait time.Duration
-	var err error
+	after, wait, err := following(r)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	return a.jobs.Wait(ctx, r.PathValue("id"), after)
+}
+
+// following reads how a reader follows: after which serial, and how long it waits.
+func following(r *http.Request) (after uint64, wait time.Duration, err error) {
 	if s := r.URL.Query().Get("after"); s != "" {
 		if after, err = strconv.ParseUint(s, 10, 64); err != nil {
-			return nil, &queryError{fmt.Errorf("after=%.40q is not a serial", s)}
+			return 0, 0, &queryError{fmt.Errorf("after=%.40q is not a serial", s)}
 		}
 	}
 	if s := r.URL.Query().Get("wait"); s != "" {
 		if wait, err = time.ParseDuration(s); err != nil || wait < 0 {
-			return nil, &queryError{fmt.Errorf("wait=%.40q is not a duration such as 30s", s)}
+			return 0, 0, &queryError{fmt.Errorf("wait=%.40q is not a duration such as 30s", s)}
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), min(wait, maxWait))
-	defer cancel()
-	return a.jobs.Wait(ctx, r.PathValue("id"), after)
+	return after, min(wait, maxWait), nil
 }
 
 func (a *API) cancelJob(r *http.Request) (any, error) { return a.jobs.Cancel(r.PathValue("id")) }

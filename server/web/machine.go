@@ -52,7 +52,11 @@ func (a *API) editMachine(w http.ResponseWriter, r *http.Request) {
 func (a *API) mergeMachine(w http.ResponseWriter, r *http.Request) {
 	var c doc.MachineMerge
 	if a.read(w, r, "machine merge", &c) {
+		from, ferr := a.engine.Machine(c.From)
 		m, err := a.engine.MergeMachines(r.Context(), r.PathValue("machine"), c)
+		if err == nil && ferr == nil && a.power != nil {
+			err = a.power.Merge(r.Context(), from.ID, m.ID)
+		}
 		a.answer(w, r, m, err)
 	}
 }
@@ -66,7 +70,14 @@ func (a *API) splitMachine(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) removeMachine(w http.ResponseWriter, r *http.Request) {
-	if err := a.engine.RemoveMachine(r.Context(), r.PathValue("machine")); err != nil {
+	m, err := a.engine.Machine(r.PathValue("machine"))
+	if err == nil && a.power != nil {
+		err = a.power.Forget(r.Context(), m.ID) // first: no secret stays of a machine that is gone
+	}
+	if err == nil {
+		err = a.engine.RemoveMachine(r.Context(), m.ID)
+	}
+	if err != nil {
 		a.failFor(w, r, err)
 		return
 	}
