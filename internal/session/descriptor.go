@@ -181,7 +181,7 @@ func (d *Descriptor) checkBoot() error {
 			return fmt.Errorf("descriptor: the action %s restores nothing that kexec could start", d.Action)
 		}
 	default:
-		return fmt.Errorf("descriptor: unknown boot method %q", d.Boot.Method)
+		return fmt.Errorf("descriptor: unknown boot method %q: kexec, reboot, poweroff or stay", d.Boot.Method)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 // Package cmd is the command line of diskcast. A command is a function of its arguments, stdin, stdout and stderr.
 //
-// Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong; 3 a session ended and not every node has the
+// Exit codes: 0 all is well; 1 it failed; 2 the command line is wrong, and
+// nothing was sent or changed; 3 a session ended and not every node has the
 // image, or a capture failed; 4 an image is damaged; 5 a session ended, every node has the image, and some will not
 // start by themselves; 6 a --dry-run found something that would change.
 //
@@ -58,12 +59,15 @@ func usage(format string, args ...any) error {
 // ExitCode is the exit code for what Run returned.
 func ExitCode(err error) int {
 	var code *codeError
+	var wrong *ui.UsageError
 	var damage *image.DamageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
 		return code.code
+	case errors.As(err, &wrong):
+		return exitUsage
 	case errors.As(err, &damage), kind(err) == doc.KindDamaged:
 		return exitDamage
 	}

@@ -58,6 +58,9 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 			if spec.Job, err = json.Marshal(job); err != nil {
 				return err
 			}
+			if err := checkSpec(&spec); err != nil {
+				return err
+			}
 			if !yes {
 				err := e.confirm(fmt.Sprintf("Everything on the disk (%s) of %s will be erased by %s. Type yes to go "+
 					"on: ", disk, eraseWho(&spec), job.Method))

@@ -107,7 +107,10 @@ keeps the address until it next renews; while it answers there, the address is g
 			if err != nil {
 				return err
 			}
-			return c.FreeLease(cmd.Context(), a[0])
+			if err := c.FreeLease(cmd.Context(), a[0]); err != nil {
+				return err
+			}
+			return e.gone("freed", a[0])
 		},
 	}
 }

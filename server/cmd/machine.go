@@ -211,7 +211,10 @@ func machineRemove(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.RemoveMachine(cmd.Context(), a[0])
+			if err := c.RemoveMachine(cmd.Context(), a[0]); err != nil {
+				return err
+			}
+			return e.gone("removed", a[0])
 		},
 	}
 }

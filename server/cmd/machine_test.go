@@ -37,5 +37,5 @@ func TestMachineCommand(t *testing.T) {
 		!strings.Contains(said, "nothing to split") {
 		t.Errorf("split: %d, %s", code, said)
 	}
-	do("", "machine", "remove", "lab-01")
+	do("lab-01 removed", "machine", "remove", "lab-01")
 }

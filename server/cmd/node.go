@@ -223,7 +223,10 @@ func nodeForget(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.Forget(cmd.Context(), a[0])
+			if err := c.Forget(cmd.Context(), a[0]); err != nil {
+				return err
+			}
+			return e.gone("forgotten", a[0])
 		},
 	}
 }

@@ -137,17 +137,20 @@ first plan in the session chose stays the session's disk on that node, whatever 
 			if spec.Rate, err = parseRate(rate); err != nil {
 				return err
 			}
+			if at != "" {
+				if spec.At, err = parseAt(at, time.Now()); err != nil {
+					return err
+				}
+			}
+			if err := checkSpec(&spec); err != nil {
+				return err
+			}
 			if spec.Kind == session.RestorePartition {
 				c, err := e.client()
 				if err != nil {
 					return err
 				}
 				if spec.Image, err = e.partitionImage(cmd.Context(), c.Library(), spec.Image); err != nil {
-					return err
-				}
-			}
-			if at != "" {
-				if spec.At, err = parseAt(at, time.Now()); err != nil {
 					return err
 				}
 			}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -83,6 +84,9 @@ func sessionEdit(e *env) *cobra.Command {
 			if !given {
 				return usage("say what is to change (see `diskcast session edit --help`)")
 			}
+			if err := checkChange(&change); err != nil {
+				return err
+			}
 			c, err := e.client()
 			if err != nil {
 				return err
@@ -140,20 +144,30 @@ func sessionRemove(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, id := range a {
+			for i, id := range a {
 				if err := c.RemoveSession(cmd.Context(), id); err != nil {
-					return err
-				}
-				if !e.JSON {
-					fmt.Fprintf(e.Out, "%s removed\n", id)
+					return errors.Join(err, e.gone("removed", a[:i]...))
 				}
 			}
-			if e.JSON {
-				return e.Doc(map[string][]string{"removed": a})
-			}
-			return nil
+			return e.gone("removed", a...)
 		},
 	}
+}
+
+// gone says what is there no longer; how is what was done with it, and the field of the document.
+func (e *env) gone(how string, what ...string) error {
+	if len(what) == 0 {
+		return nil
+	}
+	if e.JSON {
+		return e.Doc(map[string][]string{how: what})
+	}
+	for _, w := range what {
+		if _, err := fmt.Fprintf(e.Out, "%s %s\n", w, how); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changed says how a session is now.

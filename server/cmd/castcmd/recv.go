@@ -56,7 +56,7 @@ func recv(ctx context.Context, f recvFlags, arg string, stdin io.Reader, stdout 
 	}
 	p, err := cast.ParseTicket(strings.TrimSpace(arg))
 	if err != nil {
-		return err
+		return ui.Usage("%w", err)
 	}
 	sink, reread, finish, err := openSink(f.out, p.Size, stdout)
 	if err != nil {

@@ -132,7 +132,10 @@ func send(ctx context.Context, f sendFlags, name string, stdin io.Reader, stdout
 func (f *sendFlags) params(ctx context.Context, src *source) (cast.Params, cast.Secret, error) {
 	if f.ticket != "" {
 		p, secret, mark, err := cast.ParseSenderTicket(f.ticket)
-		if err == nil && p.Size != src.size {
+		if err != nil {
+			return p, secret, ui.Usage("--ticket: %w", err)
+		}
+		if p.Size != src.size {
 			err = fmt.Errorf("the ticket is for %d bytes, this file has %d: a ticket goes on with the same file",
 				p.Size, src.size)
 		}
@@ -145,7 +148,7 @@ func (f *sendFlags) params(ctx context.Context, src *source) (cast.Params, cast.
 	secret := cast.NewSecret()
 	prefix, err := netip.ParsePrefix(f.groups)
 	if err != nil {
-		return p, secret, fmt.Errorf("--groups: %w", err)
+		return p, secret, ui.Usage("--groups: %w", err)
 	}
 	ifi, local, err := sock.Local(f.iface, prefix.Addr().Is6())
 	if err != nil {
