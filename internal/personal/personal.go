@@ -1,0 +1,148 @@
+// Package personal is what makes a restored machine itself: its name, its keys, its passwords, its files. An operator
+// says it once for a session, with templates where machines differ; the server resolves them, and each node is given
+// what is its own.
+//
+// Settings are the operator's words. Check refuses what cannot be, before anything moves. Resolve makes a node's
+// Document of them. Shown is what everybody may see: all but passwords and the content of files.
+package personal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+)
+
+// Version is that of the documents of this package.
+const Version = 1
+
+// Limits, in bytes but for MaxEntries.
+const (
+	MaxSettings = 512 << 10 // of Settings and of a Document, as JSON
+	MaxFile     = 256 << 10 // of a file, resolved
+	MaxEntries  = 64        // files, users with keys, users with passwords
+)
+
+// Words for MachineID and SSHHostKeys.
+const (
+	New  = "new"
+	Keep = "keep"
+)
+
+// Sealed stands where something secret was.
+const Sealed = "(sealed)"
+
+// Settings is what is written into a restored system. Hostname, Seed and the content of Files are templates
+// (text/template) of Values. A node's Document has them resolved.
+type Settings struct {
+	Hostname string `json:"hostname,omitempty" toml:"hostname"`
+	// MachineID and SSHHostKeys are New or Keep; empty keeps them.
+	MachineID   string `json:"machine_id,omitempty" toml:"machine_id"`
+	SSHHostKeys string `json:"ssh_host_keys,omitempty" toml:"ssh_host_keys"`
+	// AuthorizedKeys are lines of authorized_keys by user, added to those that are there.
+	AuthorizedKeys map[string]string `json:"authorized_keys,omitempty" toml:"authorized_keys"`
+	// Passwords are hashes as crypt(5) writes them, by user; "!" locks the password. Secret.
+	Passwords map[string]string `json:"passwords,omitempty" toml:"passwords"`
+	TimeZone  string            `json:"time_zone,omitempty" toml:"time_zone"` // Europe/Berlin
+	Seed      *Seed             `json:"seed,omitempty" toml:"seed"`
+	Files     []File            `json:"files,omitempty" toml:"files"`
+}
+
+// Seed is the data source NoCloud of cloud-init. Secret.
+type Seed struct {
+	MetaData      string `json:"meta_data,omitempty" toml:"meta_data"` // empty: an instance id of session and node
+	UserData      string `json:"user_data,omitempty" toml:"user_data"`
+	NetworkConfig string `json:"network_config,omitempty" toml:"network_config"`
+}
+
+// File is a file of the restored system. Its content is secret.
+type File struct {
+	Path    string `json:"path" toml:"path"`           // absolute, from the root of the restored system
+	Mode    string `json:"mode,omitempty" toml:"mode"` // octal; empty: as it was, or 0644
+	UID     *int   `json:"uid,omitempty" toml:"uid"`   // nil: as it was, or 0
+	GID     *int   `json:"gid,omitempty" toml:"gid"`
+	Content string `json:"content" toml:"content"`
+}
+
+// Document is what one node is given: Settings without templates.
+type Document struct {
+	V       int      `json:"v"`
+	Session string   `json:"session"`
+	Node    string   `json:"node"`
+	Things  Settings `json:"things"`
+}
+
+// Parse reads Settings as a session spec has them, and checks them.
+func Parse(raw []byte) (*Settings, error) {
+	if len(raw) > MaxSettings {
+		return nil, fmt.Errorf("personalize: %d bytes, at most %d are taken", len(raw), MaxSettings)
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields() // what this server does not know would not be done, and nobody would notice
+	s := &Settings{}
+	if err := dec.Decode(s); err != nil {
+		return nil, fmt.Errorf("personalize: %w", place(err))
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("personalize: something follows the settings")
+	}
+	if err := s.Check(); err != nil {
+		return nil, fmt.Errorf("personalize: %w", err)
+	}
+	return s, nil
+}
+
+// ParseDocument reads what a server gave a node.
+func ParseDocument(raw []byte) (*Document, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	d := &Document{}
+	if err := dec.Decode(d); err != nil {
+		return nil, fmt.Errorf("personalization: the server is newer than this agent, or the document is damaged: %w",
+			place(err))
+	}
+	if d.V != Version {
+		return nil, fmt.Errorf("personalization: version %d, this agent speaks version %d", d.V, Version)
+	}
+	return d, d.Things.check(true)
+}
+
+// place keeps of a JSON error what says nothing of the content.
+func place(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("no JSON at byte %d", syntax.Offset)
+	case errors.As(err, &kind):
+		return fmt.Errorf("%s is not of the type %s", kind.Field, kind.Type)
+	}
+	return err
+}
+
+// Shown is the settings as everybody may see them.
+func (s *Settings) Shown() *Settings {
+	out := *s
+	out.Passwords = maps.Clone(s.Passwords)
+	for user := range out.Passwords {
+		out.Passwords[user] = Sealed
+	}
+	if s.Seed != nil {
+		out.Seed = &Seed{sealed(s.Seed.MetaData), sealed(s.Seed.UserData), sealed(s.Seed.NetworkConfig)}
+	}
+	out.Files = nil
+	for _, f := range s.Files {
+		f.Content = sealed(f.Content)
+		out.Files = append(out.Files, f)
+	}
+	return &out
+}
+
+func sealed(s string) string {
+	if s == "" {
+		return ""
+	}
+	return Sealed
+}

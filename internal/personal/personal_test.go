@@ -1,0 +1,123 @@
+package personal
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB0123456789 me@there"
+
+func TestCheck(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"hostname":"pc-{{.Labels.room}}","machine_id":"new"}`:              "",
+		`{"authorized_keys":{"root":"` + key + `\n# mine\n"}}`:               "",
+		`{"passwords":{"root":"!","ops":"$6$abcdefgh$0123456789"}}`:          "",
+		`{"files":[{"path":"/etc/motd","mode":"0600","content":"x"}]}`:       "",
+		`{"time_zone":"Europe/Berlin"}`:                                      "",
+		`{}`:                                                                 "nothing is asked for",
+		`{"hostnames":"x"}`:                                                  `unknown field "hostnames"`,
+		`{"hostname":"pc_1"}`:                                                "RFC 1123",
+		`{"hostname":"-pc"}`:                                                 "RFC 1123",
+		`{"hostname":"` + strings.Repeat("a", 65) + `"}`:                     "1 to 64",
+		`{"hostname":"{{.Name"}`:                                             "hostname is not a template",
+		`{"machine_id":"other"}`:                                             "new or keep",
+		`{"passwords":{"root":"geheim"}}`:                                    "not a hash",
+		`{"passwords":{"root":"$6$ab:cdefgh$0123456789"}}`:                   "not a hash",
+		`{"passwords":{"a:b":"!"}}`:                                          "not the name of a user",
+		`{"authorized_keys":{"root":"-----BEGIN OPENSSH PRIVATE KEY-----"}}`: "private key",
+		`{"authorized_keys":{"root":"hello"}}`:                               "no public key",
+		`{"authorized_keys":{"root":"# none"}}`:                              "has no key",
+		`{"time_zone":"../../etc/shadow"}`:                                   "time_zone",
+		`{"files":[{"path":"etc/motd","content":"x"}]}`:                      "from the root",
+		`{"files":[{"path":"/etc/../x","content":"x"}]}`:                     "from the root",
+		`{"files":[{"path":"/x","content":""},{"path":"/x","content":""}]}`:  "named twice",
+		`{"hostname":"a","files":[{"path":"/etc/hostname","content":""}]}`:   "by hostname too",
+		`{"files":[{"path":"/x","mode":"99","content":""}]}`:                 "not octal",
+		`{"hostname":"a"} {}`:                                                "something follows",
+	} {
+		_, err := Parse([]byte(raw))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", raw, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: the error tells the password: %v", raw, err)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	s, err := Parse([]byte(`{"hostname":"pc-{{.Labels.room}}-{{lower .Serial}}","seed":{"user_data":"#cloud-config\n"},
+		"passwords":{"root":"$6$abcdefgh$0123456789"},"files":[{"path":"/etc/motd","content":"{{.MAC}} {{.Session}}"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := Values{Node: "52-54-00-00-00-01", MAC: "52:54:00:00:00:01", Serial: "AB1", Session: "s7",
+		Labels: map[string]string{"room": "210"}}
+	d, err := s.Resolve(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Things.Hostname != "pc-210-ab1" || d.Things.Files[0].Content != "52:54:00:00:00:01 s7" ||
+		d.Things.Seed.MetaData != "instance-id: s7-52-54-00-00-00-01\nlocal-hostname: pc-210-ab1\n" {
+		t.Errorf("%+v, seed %+v", d.Things, d.Things.Seed)
+	}
+	if s.Files[0].Content != "{{.MAC}} {{.Session}}" || s.Seed.MetaData != "" {
+		t.Error("the settings themselves have changed")
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseDocument(b); err != nil {
+		t.Error(err)
+	}
+	v.Labels = nil
+	if _, err := s.Resolve(v); err == nil || !strings.Contains(err.Error(), `no value "room"`) {
+		t.Errorf("a label that is not there: %v", err)
+	}
+	v.Labels, v.Serial = map[string]string{"room": "2"}, "A B"
+	if _, err := s.Resolve(v); err == nil || !strings.Contains(err.Error(), "RFC 1123") {
+		t.Errorf("a name that cannot be: %v", err)
+	}
+	endless := Settings{Files: []File{{Path: "/x", Content: `{{range 1000000}}secret{{end}}`}}}
+	if _, err := endless.Resolve(v); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("an endless template: %v", err)
+	}
+}
+
+// TestShown has no secret in what everybody may see.
+func TestShown(t *testing.T) {
+	s := Settings{Hostname: "a", Passwords: map[string]string{"root": "$6$SECRETSECRET$x"},
+		Seed: &Seed{MetaData: "SECRET", UserData: "SECRET"}, Files: []File{{Path: "/x", Content: "SECRET"}}}
+	b, err := json.Marshal(s.Shown())
+	if err != nil || strings.Contains(string(b), "SECRET") || !strings.Contains(string(b), `"/x"`) {
+		t.Errorf("%s, %v", b, err)
+	}
+	if s.Passwords["root"] != "$6$SECRETSECRET$x" {
+		t.Error("the settings themselves have changed")
+	}
+}
+
+// FuzzParse shows that what Parse takes can be resolved or refused, and comes back from a document.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"hostname":"pc-{{.Name}}","files":[{"path":"/a","content":"{{.MAC}}"}]}`))
+	f.Add([]byte(`{"passwords":{"root":"!"},"seed":{"user_data":"x"}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, err := Parse(raw)
+		if err != nil {
+			return
+		}
+		d, err := s.Resolve(Values{Name: "a", Node: "n", MAC: "m", UUID: "u", Serial: "s", Session: "s1"})
+		if err != nil {
+			return
+		}
+		b, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseDocument(b); err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+	})
+}
