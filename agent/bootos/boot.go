@@ -27,7 +27,7 @@ type Machine struct {
 
 // Prepare finds the system on the disk and loads its kernel. Nothing is mounted when it returns.
 func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix string) (string, error) {
-	devices, err := m.devices(r)
+	devices, err := Devices(r)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,8 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	return s.Words(), nil
 }
 
-func (m *Machine) devices(r *imaging.Result) ([]Device, error) {
+// Devices are the partitions of a disk that carries an image.
+func Devices(r *imaging.Result) ([]Device, error) {
 	if r.Config.Table.Kind == "none" {
 		return []Device{{Path: r.Disk.Path}}, nil
 	}

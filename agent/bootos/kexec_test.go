@@ -34,7 +34,6 @@ func TestLoadError(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
-	m := &Machine{Root: t.TempDir()}
 	result := func(kind string, numbers ...int) *imaging.Result {
 		table := &volume.Table{Kind: kind}
 		for _, n := range numbers {
@@ -42,16 +41,16 @@ func TestDevices(t *testing.T) {
 		}
 		return &imaging.Result{Disk: session.Disk{Path: "/dev/nvme0n1"}, Config: &image.Config{Table: table}}
 	}
-	got, err := m.devices(result("gpt", 1, 15))
+	got, err := Devices(result("gpt", 1, 15))
 	if diff := cmp.Diff([]Device{{Number: 1, Path: "/dev/nvme0n1p1"}, {Number: 15, Path: "/dev/nvme0n1p15"}},
 		got); diff != "" || err != nil {
 		t.Errorf("%v -want +got\n%s", err, diff)
 	}
-	got, err = m.devices(result("none"))
+	got, err = Devices(result("none"))
 	if diff := cmp.Diff([]Device{{Number: 0, Path: "/dev/nvme0n1"}}, got); diff != "" || err != nil {
 		t.Errorf("%v -want +got\n%s", err, diff)
 	}
-	if _, err := m.devices(result("gpt")); !errors.Is(err, ErrNoSystem) {
+	if _, err := Devices(result("gpt")); !errors.Is(err, ErrNoSystem) {
 		t.Errorf("an empty table: %v", err)
 	}
 }

@@ -17,7 +17,7 @@ const maxNaming = 1 << 20
 
 // Mentions lists the files on the disk that name the UUID, by partition. Nothing is mounted when it returns.
 func (m *Machine) Mentions(r *imaging.Result, uuid string) (found []string, err error) {
-	devices, err := m.devices(r)
+	devices, err := Devices(r)
 	if err != nil {
 		return nil, err
 	}

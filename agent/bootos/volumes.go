@@ -268,6 +268,22 @@ func (v *Volumes) Exists(dev int, name string, dir bool) bool {
 	return err == nil && (dir && fi.IsDir() || !dir && fi.Mode().IsRegular())
 }
 
+// Volume returns what is mounted of a partition.
+func (v *Volumes) Volume(dev int) (Volume, bool) {
+	vol, ok := v.byNumber[dev]
+	return vol, ok
+}
+
+// Entry tells whether there is anything of the name, wherever it may lead when it is a symbolic link.
+func (v *Volumes) Entry(dev int, name string) bool {
+	dir, _, err := v.resolve(dev, path.Dir(name))
+	if err != nil {
+		return false
+	}
+	_, err = os.Lstat(filepath.Join(dir, path.Base(name)))
+	return err == nil
+}
+
 // List returns the names in a directory, sorted.
 func (v *Volumes) List(dev int, name string) ([]string, error) {
 	p, _, err := v.resolve(dev, name)

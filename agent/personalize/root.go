@@ -1,0 +1,195 @@
+package personalize
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/agent/bootos"
+	"github.com/diskcast/diskcast/agent/bootos/grub"
+	"github.com/diskcast/diskcast/internal/volume/probe"
+)
+
+// root is the file system, and of a btrfs the subvolume, that is a system's root.
+type root struct {
+	vol   bootos.Volume
+	sub   string   // path of the subvolume from the top, without a slash before it; empty: the top, or no btrfs
+	below []string // where the system mounts other file systems
+}
+
+func (r *root) words() string {
+	w := fmt.Sprintf("partition %d (%s", r.vol.Number, r.vol.Type)
+	if r.vol.Number == 0 {
+		w = "the disk (" + r.vol.Type
+	}
+	if r.sub != "" {
+		w += ", subvolume " + r.sub
+	}
+	return w + ")"
+}
+
+// writable are the file systems that are written to.
+var writable = []string{"ext4", "xfs", "btrfs"}
+
+// find mounts all that can be read, read-only, and chooses. Nothing is mounted when it returns.
+func find(dir string, devices []bootos.Device) (r *root, err error) {
+	v := bootos.Mount(dir, devices)
+	defer func() { err = errors.Join(err, v.Unmount()) }()
+	var found []*root
+	var others []string // that look like a root, and why they are none
+	for _, n := range v.Numbers() {
+		vol, _ := v.Volume(n)
+		for _, sub := range subvolumes(v, vol) {
+			c := &root{vol: vol, sub: strings.TrimPrefix(sub, "/")}
+			if !isSystem(v, n, sub) {
+				continue
+			}
+			why, err := c.read(v)
+			if err != nil {
+				return nil, err
+			}
+			if why != "" {
+				others = append(others, c.words()+": "+why)
+				continue
+			}
+			found = append(found, c)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		if !slices.Contains(writable, found[0].vol.Type) {
+			return nil, fmt.Errorf("the root file system is %s, which this agent does not write to: nothing was "+
+				"personalized", found[0].words())
+		}
+		return found[0], nil
+	case len(found) > 1:
+		var names []string
+		for _, c := range found {
+			names = append(names, c.words())
+		}
+		return nil, fmt.Errorf("the disk has several systems (%s), and nothing says which is meant: nothing was "+
+			"personalized", strings.Join(names, "; "))
+	}
+	words := "no root file system of a Linux system was found on the disk (" + v.String() + ")"
+	for layer, name := range map[grub.Layer]string{grub.LVM: "LVM", grub.MD: "RAID", grub.Crypto: "encryption"} {
+		if v.Holds(layer) {
+			words += "; a partition belongs to " + name + ", which this agent does not personalize"
+		}
+	}
+	if len(others) > 0 {
+		words += "; " + strings.Join(others, "; ")
+	}
+	return nil, errors.New(words + ": nothing was personalized")
+}
+
+// subvolumes are the folders of a file system that may be a system's root: of a btrfs the default subvolume and those
+// that installers make.
+func subvolumes(v *bootos.Volumes, vol bootos.Volume) []string {
+	if vol.Type != "btrfs" {
+		return []string{""}
+	}
+	var out []string
+	for _, sub := range []string{vol.Default, "", "/@", "/@rootfs", "/root"} {
+		if !slices.Contains(out, sub) && v.Exists(vol.Number, path.Join("/", sub), true) {
+			out = append(out, sub)
+		}
+	}
+	return out
+}
+
+// isSystem tells whether a folder is a system's root: it has settings and something that starts.
+func isSystem(v *bootos.Volumes, n int, at string) bool {
+	if !v.Exists(n, at+"/etc", true) {
+		return false
+	}
+	return v.Entry(n, at+"/etc/os-release") || v.Entry(n, at+"/usr/lib/os-release") || v.Entry(n, at+"/sbin/init")
+}
+
+// read reads the system's fstab: whether it calls this its root, and what else it mounts.
+func (r *root) read(v *bootos.Volumes) (why string, err error) {
+	at := path.Join("/", r.sub)
+	if !v.Entry(r.vol.Number, path.Join(at, "etc/fstab")) {
+		return "", nil
+	}
+	b, err := v.ReadFile(r.vol.Number, path.Join(at, "etc/fstab"), 1<<20)
+	if err != nil {
+		return "", fmt.Errorf("fstab of %s: %w", r.words(), err)
+	}
+	for line := range strings.Lines(string(b)) {
+		w := strings.Fields(line)
+		if len(w) < 3 || strings.HasPrefix(w[0], "#") {
+			continue
+		}
+		switch {
+		case w[1] == "/":
+			options := ""
+			if len(w) > 3 {
+				options = w[3]
+			}
+			if why := r.unlike(w[0], options); why != "" {
+				return why, nil
+			}
+		case path.IsAbs(w[1]) && w[2] != "swap":
+			r.below = append(r.below, path.Clean(w[1]))
+		}
+	}
+	return "", nil
+}
+
+// unlike says why the device and options of fstab's line of / are not this file system's.
+func (r *root) unlike(device, options string) string {
+	tag, value, isTag := strings.Cut(device, "=")
+	value = strings.Trim(value, `"`)
+	var is string
+	switch {
+	case strings.HasPrefix(device, "/dev/disk/by-uuid/"):
+		tag, value, isTag, is = "UUID", path.Base(device), true, r.vol.UUID
+	case isTag && tag == "UUID":
+		is = r.vol.UUID
+	case isTag && tag == "LABEL":
+		is = r.vol.Label
+	case isTag && tag == "PARTUUID":
+		is = r.vol.PartUUID
+	case strings.HasPrefix(device, "/dev/mapper/"):
+		return "its fstab has / on " + device
+	default:
+		isTag = false // a name that the kernel gives says nothing here
+	}
+	if isTag && is != "" && !strings.EqualFold(is, value) {
+		return fmt.Sprintf("its fstab has / on another file system, %s=%s", tag, value)
+	}
+	for o := range strings.SplitSeq(options, ",") {
+		if sub, ok := strings.CutPrefix(o, "subvol="); ok && r.vol.Type == "btrfs" && strings.Trim(sub, "/") != r.sub {
+			return "its fstab has / on the subvolume " + sub
+		}
+	}
+	return ""
+}
+
+// clean refuses a file system that was not shut down in order: a journal that the kernel replays, or damage that it
+// finds, is not what the image says.
+func (r *root) clean() error {
+	f, err := os.Open(r.vol.Device)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	fs, err := probe.Probe(f, size)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.words(), err)
+	}
+	if info := fs.Info(); !info.Clean {
+		return fmt.Errorf("the image was not shut down cleanly: its root, %s, has a journal to replay or is marked as "+
+			"damaged, so nothing was written to it. Shut the machine down in order, check the file system, and "+
+			"capture it again", r.words())
+	}
+	return nil
+}
