@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 
 	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/capturing"
@@ -11,6 +13,7 @@ import (
 	"github.com/diskcast/diskcast/agent/erase/drive"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/agent/personalize"
 	"github.com/diskcast/diskcast/agent/restoring"
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
@@ -18,7 +21,8 @@ import (
 
 // actions is what this agent can do: a new action is one folder, and one line here.
 func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Action {
-	restores := restoring.Action(restoring.Options{Restore: a.restore(memory, nic), Entry: a.entry, Boot: m,
+	restores := restoring.Action(restoring.Options{Restore: a.restore(memory, nic),
+		Personal: a.personalize, Entry: a.entry, Boot: m,
 		Report: a.events})
 	captures := capturing.Action(a.capture(memory))
 	return map[string]node.Action{
@@ -50,6 +54,32 @@ func (a *agent) restore(memory budget, nic string) restoring.Restorer {
 			Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
 		})
 	}
+}
+
+// personalize makes the restored system this machine's own. The server hands out what that is when it knows how far the
+// node is, so it is told first.
+func (a *agent) personalize(ctx context.Context, d *session.Descriptor, r *imaging.Result) (string, error) {
+	devices, detach, err := personalize.Devices(r)
+	if err != nil {
+		return "", err
+	}
+	defer detach()
+	if err := a.events.Flush(ctx); err != nil {
+		return "", err
+	}
+	own, err := a.client.Personalization(ctx, d.Session, a.boot)
+	if err != nil {
+		return "", err
+	}
+	dir := "/run/diskcast"
+	if a.o.noBoot { // the machine is somebody else's
+		if dir, err = os.MkdirTemp("", "diskcast-"); err != nil {
+			return "", err
+		}
+		defer os.Remove(dir)
+	}
+	p := &personalize.Personalizer{Dir: filepath.Join(dir, "personal"), Log: a.log}
+	return p.Apply(ctx, devices, own)
 }
 
 // entry makes the firmware start the restored disk. With -no-boot the machine is somebody else's, and so is its

@@ -28,6 +28,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/image/imagetest"
+	"github.com/diskcast/diskcast/internal/personal"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/volume/table"
@@ -70,6 +71,7 @@ type fakeServer struct {
 	store *image.Store
 	http  *httptest.Server
 	descs chan *session.Descriptor
+	own   personal.Settings // what a node is given
 
 	mu     sync.Mutex
 	events []session.Event
@@ -97,6 +99,12 @@ func newFakeServer(t *testing.T) (*fakeServer, []byte) {
 		capture.Options{Store: store, Name: "img", Grid: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
+	return serveImage(t, store), m.Bytes()
+}
+
+// serveImage is a server of the store's image.
+func serveImage(t *testing.T, store *image.Store) *fakeServer {
+	t.Helper()
 	im, err := store.Open("img")
 	if err != nil {
 		t.Fatal(err)
@@ -127,9 +135,10 @@ func newFakeServer(t *testing.T) (*fakeServer, []byte) {
 	mux.HandleFunc("GET /v1/objects/{digest}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(im.Object(), 0, im.ObjectSize()))
 	})
+	mux.HandleFunc("POST /v1/node/{node}/personalization", s.personalization)
 	s.http = httptest.NewTLSServer(mux)
 	t.Cleanup(s.http.Close)
-	return s, m.Bytes()
+	return s
 }
 
 func (s *fakeServer) hello(w http.ResponseWriter, r *http.Request) {

@@ -26,7 +26,6 @@ const (
 // system is a tree that imitates a distribution's.
 type system struct {
 	files  map[string]string // a name that ends in / is a folder; content "-> x" a link
-	modes  map[string]os.FileMode
 	labels bool
 }
 
@@ -64,9 +63,11 @@ func with(a, b map[string]string) map[string]string {
 }
 
 var systems = map[string]system{
-	"debian": {files: common(with(systemd, map[string]string{"usr/lib/os-release": "ID=debian", "etc/timezone": "Etc/UTC\n",
+	"debian": {files: common(with(systemd, map[string]string{
+		"usr/lib/os-release": "ID=debian", "etc/timezone": "Etc/UTC\n",
 		"var/lib/dbus/machine-id": "-> /etc/machine-id", "etc/cloud/": ""}))},
-	"ubuntu": {files: common(with(systemd, map[string]string{"usr/lib/os-release": "ID=ubuntu", "etc/timezone": "Etc/UTC\n",
+	"ubuntu": {files: common(with(systemd, map[string]string{
+		"usr/lib/os-release": "ID=ubuntu", "etc/timezone": "Etc/UTC\n",
 		"var/lib/dbus/machine-id": "0123456789abcdef0123456789abcdef\n", "etc/netplan/50.yaml": "x", "etc/cloud/": ""}))},
 	"fedora": {labels: true, files: common(with(systemd, map[string]string{"usr/lib/os-release": "ID=fedora",
 		"etc/selinux/config": "SELINUX=enforcing\n", "etc/cloud/": ""}))},
@@ -116,9 +117,12 @@ type fileSystem struct {
 }
 
 var fileSystems = map[string]fileSystem{
-	"ext4":  {make: []string{"mkfs.ext4", "-q", "-U", fsUUID}, judge: []string{"e2fsck", "-fn"}, fstab: "UUID=" + fsUUID + " / ext4 defaults 0 1\n"},
-	"xfs":   {make: []string{"mkfs.xfs", "-q", "-m", "uuid=" + fsUUID}, judge: []string{"xfs_repair", "-n"}, fstab: "UUID=" + fsUUID + " / xfs defaults 0 0\n"},
-	"btrfs": {make: []string{"mkfs.btrfs", "-q", "-U", fsUUID}, judge: []string{"btrfs", "check"}, sub: "@", fstab: "UUID=" + fsUUID + " / btrfs subvol=@ 0 0\n"},
+	"ext4": {make: []string{"mkfs.ext4", "-q", "-U", fsUUID}, judge: []string{"e2fsck", "-fn"},
+		fstab: "UUID=" + fsUUID + " / ext4 defaults 0 1\n"},
+	"xfs": {make: []string{"mkfs.xfs", "-q", "-m", "uuid=" + fsUUID}, judge: []string{"xfs_repair", "-n"},
+		fstab: "UUID=" + fsUUID + " / xfs defaults 0 0\n"},
+	"btrfs": {make: []string{"mkfs.btrfs", "-q", "-U", fsUUID}, judge: []string{"btrfs", "check"},
+		sub: "@", fstab: "UUID=" + fsUUID + " / btrfs subvol=@ 0 0\n"},
 }
 
 const fsUUID = "11111111-2222-3333-4444-555555555555"
@@ -349,7 +353,8 @@ func TestTexts(t *testing.T) {
 	if _, err := shadow("root:x:1\n", map[string]string{"root": "!"}); err == nil {
 		t.Error("a line with too few fields was taken")
 	}
-	if got, err := shadow("root:x:1:2:3:4:5:6:", map[string]string{"root": "!"}); err != nil || got != "root:!:1:2:3:4:5:6:" {
+	got, err := shadow("root:x:1:2:3:4:5:6:", map[string]string{"root": "!"})
+	if err != nil || got != "root:!:1:2:3:4:5:6:" {
 		t.Errorf("%q, %v", got, err)
 	}
 }

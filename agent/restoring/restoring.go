@@ -4,6 +4,7 @@ package restoring
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/node"
@@ -32,12 +33,16 @@ type Reporter interface {
 	Step(step, level, message string, p *session.Progress)
 }
 
+// Personalizer makes the restored system this machine's own, and says what it did.
+type Personalizer func(ctx context.Context, d *session.Descriptor, r *imaging.Result) (string, error)
+
 // Options of the action.
 type Options struct {
-	Restore Restorer
-	Entry   Entry
-	Boot    Booter
-	Report  Reporter
+	Personal Personalizer
+	Restore  Restorer
+	Entry    Entry
+	Boot     Booter
+	Report   Reporter
 }
 
 // Action returns the action.
@@ -56,10 +61,17 @@ type job struct {
 	result *imaging.Result // once Run had success
 }
 
-// Run writes the disk.
+// Run writes the disk, and into it what is the machine's own.
 func (j *job) Run(ctx context.Context) (err error) {
-	j.result, err = j.o.Restore(ctx, j.d, j.casts)
-	return err
+	if j.result, err = j.o.Restore(ctx, j.d, j.casts); err != nil || !j.d.Personalize {
+		return err
+	}
+	words, err := j.o.Personal(ctx, j.d, j.result)
+	if err != nil {
+		return fmt.Errorf("personalization: %w", err)
+	}
+	j.o.Report.Step(session.StepPersonalized, session.Info, words, nil)
+	return nil
 }
 
 // Takes hands another cast of the same work to the restore. A disk that is done takes nothing more.

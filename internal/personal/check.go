@@ -52,6 +52,9 @@ func (s *Settings) check(resolved bool) error {
 				"or ! to lock it): `mkpasswd` makes one", user)
 		}
 	}
+	if s.Seed != nil && (s.Seed.MetaData == Sealed || s.Seed.UserData == Sealed || s.Seed.NetworkConfig == Sealed) {
+		return fmt.Errorf("seed: %s stands where something secret was: give that itself", Sealed)
+	}
 	if s.TimeZone != "" && (!zone.MatchString(s.TimeZone) || strings.Contains(s.TimeZone, "..")) {
 		return fmt.Errorf("time_zone %.60q is not a name such as Europe/Berlin", s.TimeZone)
 	}
@@ -116,12 +119,14 @@ func (s *Settings) checkFiles() error {
 	for _, f := range s.Files {
 		switch {
 		case !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path || f.Path == "/" || len(f.Path) > 1024:
-			return fmt.Errorf("files: path %.100q: give it from the root of the restored system, such as /etc/motd, "+
-				"without . and ..", f.Path)
+			return fmt.Errorf("files: path %.100q: give it from the root of the restored system, without . and .. in "+
+				"it, such as /etc/motd", f.Path)
 		case strings.ContainsFunc(f.Path, func(r rune) bool { return r < ' ' || r == 127 }):
 			return fmt.Errorf("files: path %.100q has a control character", f.Path)
 		case seen[f.Path]:
 			return fmt.Errorf("files: %s is named twice", f.Path)
+		case f.Content == Sealed:
+			return fmt.Errorf("files: %s: %s stands where something secret was: give that itself", f.Path, Sealed)
 		case len(f.Content) > MaxFile:
 			return fmt.Errorf("files: %s has %d bytes, at most %d are taken", f.Path, len(f.Content), MaxFile)
 		case f.UID != nil && (*f.UID < 0 || *f.UID > 1<<31) || f.GID != nil && (*f.GID < 0 || *f.GID > 1<<31):

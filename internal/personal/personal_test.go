@@ -34,6 +34,9 @@ func TestCheck(t *testing.T) {
 		`{"files":[{"path":"/x","content":""},{"path":"/x","content":""}]}`:  "named twice",
 		`{"hostname":"a","files":[{"path":"/etc/hostname","content":""}]}`:   "by hostname too",
 		`{"files":[{"path":"/x","mode":"99","content":""}]}`:                 "not octal",
+		`{"files":[{"path":"/x","content":"(sealed)"}]}`:                     "stands where something secret was",
+		`{"seed":{"user_data":"(sealed)"}}`:                                  "stands where something secret was",
+		`{"passwords":{"root":"(sealed)"}}`:                                  "not a hash",
 		`{"hostname":"a"} {}`:                                                "something follows",
 	} {
 		_, err := Parse([]byte(raw))

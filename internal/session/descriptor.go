@@ -37,6 +37,9 @@ type Descriptor struct {
 	Verify bool   `json:"verify,omitempty"` // read back and hash every chunk after writing
 	// NoGrow leaves the last partition and its file system as they were on the source, although the disk is larger.
 	NoGrow bool `json:"no_grow,omitempty"`
+	// Personalize has the node ask for what is its own, once its disk is written, verified and grown, and write it into
+	// the restored system. A part that has it is not done without it.
+	Personalize bool `json:"personalize,omitempty"`
 	// Upload says what a capture makes of the disk; Target is then the disk that is read.
 	Upload *Upload `json:"upload,omitempty"`
 	Boot   *Boot   `json:"boot,omitempty"`

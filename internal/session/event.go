@@ -21,6 +21,10 @@ const (
 	StepVerified  = "verified"   // read back and hashed
 	// the last file system fills a larger disk, or Message says why not; not with Descriptor.NoGrow
 	StepGrown = "grown"
+	// the restored system was made this machine's own; only with Descriptor.Personalize
+	StepPersonalized = "personalized"
+	// the server handed the node what is its own: said by the server itself
+	StepHanded = "handed"
 	// the machine has a boot entry for the disk; with level warn or error, Message says why not and what follows
 	StepEntry    = "entry"
 	StepBoot     = "boot"     // how the node leaves: kexec, reboot, ...; the last event of a good restore

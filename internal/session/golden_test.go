@@ -11,8 +11,9 @@ import (
 func TestDocuments(t *testing.T) {
 	for name, doc := range map[string]Document{
 		"hello": new(Hello), "hello-reply": new(HelloReply), "events": new(Events), "descriptor": new(Descriptor),
-		"disk-choice": new(DiskChoice),
-		"frame-reply": new(FrameReply), "capture-reply": new(CaptureReply),
+		"disk-choice":  new(DiskChoice),
+		"personal-ask": new(PersonalAsk),
+		"frame-reply":  new(FrameReply), "capture-reply": new(CaptureReply),
 	} {
 		golden.Fill(doc)
 		golden.JSON(t, "testdata/"+name+".json", doc)

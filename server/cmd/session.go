@@ -55,6 +55,7 @@ func specCommand(e *env, part bool, then func(cmd *cobra.Command, spec doc.Spec,
 	var nodes, disk, rate, boot, kernelArgs, gaps, partition, at string
 	var maxWait, giveUp, alive time.Duration
 	var watch, grow bool
+	var own ownFlags
 	cmd := &cobra.Command{
 		Use:   "create --image NAME|--profile NAME|--capture NAME --on SELECTOR|--nodes WHICH",
 		Short: "Create a session",
@@ -129,6 +130,9 @@ first plan in the session chose stays the session's disk on that node, whatever 
 				return err
 			}
 			spec.NoGrow = !grow
+			if spec.Personalize, err = own.settings(cmd.Flags().Changed); err != nil {
+				return err
+			}
 			spec.Target, spec.MaxWait, spec.GiveUp = *target, maxWait.Seconds(), giveUp.Seconds()
 			spec.ExpectAlive = alive.Seconds()
 			if spec.Capture == "" || cmd.Flags().Changed("then") {
@@ -174,6 +178,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
 	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
+	own.flags(f)
 	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
 	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")
@@ -253,7 +258,8 @@ func checkCreate(cmd *cobra.Command, spec *doc.Spec) error {
 	}
 	of, wrong := "--image", []string{"level", "parent", "gaps"}
 	if spec.Capture != "" {
-		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append", "expect-alive"}
+		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append", "expect-alive", "personalize",
+			"hostname", "authorized-keys", "machine-id", "ssh-host-keys"}
 	}
 	for _, name := range wrong {
 		if cmd.Flags().Changed(name) {

@@ -41,7 +41,8 @@ const (
 var TimelineSteps = []string{
 	StepDHCP, StepBootfile, StepScript, StepKernel, StepInitramfs,
 	session.StepAgent, session.StepPlan, session.StepTable, session.StepFirstByte, session.StepLastByte,
-	session.StepWritten, session.StepVerified, session.StepGrown, session.StepEntry, session.StepUploaded,
+	session.StepWritten, session.StepVerified, session.StepGrown, session.StepPersonalized,
+	session.StepEntry, session.StepUploaded,
 	session.StepBoot,
 }
 
@@ -84,6 +85,8 @@ type Spec struct {
 	// leaves the last partition of a larger disk as it was on the source
 	NoGrow bool          `json:"no_grow,omitempty"`
 	Boot   *session.Boot `json:"boot,omitempty"`
+	// Personalize is personal.Settings: what nodes write into the restored system. It is shown without its secrets.
+	Personalize json.RawMessage `json:"personalize,omitempty"`
 	// Rate fixes the cast's pace, in bits a second; 0 leaves it to the cast.
 	Rate int64 `json:"rate,omitempty"`
 	// At is when the session starts at the earliest; zero: when its nodes are there.
@@ -251,6 +254,15 @@ type Part struct {
 	NoReceipt string    `json:"no_receipt,omitempty"`
 	// Result is what only the kind of the session knows of.
 	Result json.RawMessage `json:"result,omitempty"`
+	// Handed says when and to which boot of the node its personalization was given, since the part was begun.
+	Handed *Handed `json:"handed,omitempty"`
+}
+
+// Handed is a personalization that was given away.
+type Handed struct {
+	Time time.Time `json:"time"`
+	Boot string    `json:"boot"`
+	Ask  string    `json:"ask"` // SHA-256, in hex, of what only the asker knows
 }
 
 // Life is whether the system that a machine was given was seen to live.

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
@@ -116,6 +117,8 @@ type Config struct {
 	Captures Captures
 	// Server is what operators call this server: the owner of the sessions that it runs. Empty: its address.
 	Server string
+	// Seal keeps personalizations secret in the store; nil: there are none.
+	Seal *sealed.Key
 	// Sign puts a receipt into an envelope, by the server's key; nil: there are no receipts.
 	Sign func(*receipt.Receipt) (*receipt.Envelope, error)
 	// Addr is the address at which nodes reach casts' feedback.

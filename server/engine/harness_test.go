@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
@@ -26,6 +27,7 @@ type house struct {
 	images *enginetest.Images
 	casts  *enginetest.Casts
 	room   engine.Captures // nil: no captures
+	seal   *sealed.Key     // nil: nothing is personalized
 	kinds  jobs.Kinds      // nil: those of a server
 	tick   chan time.Time
 	addr   netip.Addr
@@ -59,7 +61,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	}
 	e, err := engine.New(h.t.Context(),
 		engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
-			Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Approve: h.approve})
+			Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal, Approve: h.approve})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -80,7 +80,8 @@ func (e *Engine) read(tx store.Tx) error {
 	var sessions []jobs.Record
 	err = walk(tx, record.SessPrefix, func(_ string, r *record.Session) error {
 		sessions = append(sessions,
-			jobs.Record{Session: r.Session(), Params: r.Cast(), Secret: r.Secret, Upload: r.Uploads()})
+			jobs.Record{Session: r.Session(), Params: r.Cast(), Secret: r.Secret, Sealed: r.Sealed,
+				Upload: r.Uploads()})
 		return nil
 	})
 	if err != nil {

@@ -40,7 +40,11 @@ func nodeOf(r *record.Node) *node {
 }
 
 func recordOf(s *sess) *record.Session {
-	return record.OfSession(&s.Session, s.Params, s.Secret, s.Upload)
+	box := s.Sealed
+	if s.Over() {
+		box = nil // nobody may be given it any more
+	}
+	return record.OfSession(&s.Session, s.Params, s.Secret, box, s.Upload)
 }
 
 // saveSeen stores which event numbers of the node's boot were seen.

@@ -19,6 +19,10 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
+	secret, err := e.sealable(&spec)
+	if err != nil {
+		return nil, refuse("%w", err)
+	}
 	img, err := e.describeImage(kind, &spec)
 	if err != nil {
 		return nil, refuse("%w (`diskcast image list` lists the images)", err)
@@ -40,7 +44,7 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	e.mu.Lock()
 	delete(e.reserved, group.Addr()) // from here on it is the session's, or nobody's
 	e.seq++
-	if err := e.prepare(ctx, s, group); err != nil {
+	if err := e.prepare(ctx, s, group, secret); err != nil {
 		e.letGo(s.ID)
 		delete(e.runs, s.ID)
 		e.seq--
@@ -58,8 +62,11 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 }
 
 // prepare gives a new session its number, its cast or upload and its parts, and stores it.
-func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort) (err error) {
+func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort, secret []byte) (err error) {
 	s.ID = sessionID(e.seq)
+	if secret != nil {
+		s.Sealed = e.cfg.Seal.Seal(boxOf(s.ID), secret)
+	}
 	if group.IsValid() {
 		if s.Params, s.Secret, err = e.allocate(group, s.Image.ObjectSize); err != nil {
 			return err

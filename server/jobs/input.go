@@ -92,6 +92,11 @@ type (
 		Node string
 		Disk session.DiskID
 	}
+	// Handed says that the node was given its personalization.
+	Handed struct {
+		Node   string
+		Handed doc.Handed
+	}
 	// Traced says when the agent of the node's present boot began.
 	Traced struct {
 		Node string
@@ -295,6 +300,15 @@ func (in ChoseDisk) step(r *run) {
 		p.Disk = &disk
 		r.do(SavePart{s.ID, p.Node})
 		r.log("disk chosen", "session", s.ID, "node", p.Node, "disk", disk.Words())
+	}
+}
+
+func (in Handed) step(r *run) {
+	if s := r.Current(in.Node); s != nil {
+		p, h := s.Parts[in.Node], in.Handed
+		p.Handed = &h
+		r.do(SavePart{s.ID, p.Node})
+		r.log("personalization handed out", "session", s.ID, "node", p.Node)
 	}
 }
 

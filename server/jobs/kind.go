@@ -51,7 +51,9 @@ type Traits struct {
 	Cast   bool   // an image of the store is held while the session is not over, and its object is cast if it has bytes
 	Writes bool   // the node's own disk is nothing to boot from the offer on
 	Boots  bool   // the node's own disk is what it boots when the part is done
-	Sure   bool   // nothing is done by a node of which two boots are alive: its part fails
+	// Personal: what is restored can be made each machine's own.
+	Personal bool
+	Sure     bool // nothing is done by a node of which two boots are alive: its part fails
 }
 
 // Outcome is what comes of a report.
@@ -91,6 +93,9 @@ func (k Kinds) Check(spec *doc.Spec) (Kind, error) {
 	}
 	if err := spec.Check(); err != nil {
 		return nil, err
+	}
+	if len(spec.Personalize) > 0 && !kind.Traits().Personal {
+		return nil, errors.New("only a session that restores whole disks personalizes them")
 	}
 	// The rest is what a descriptor may say: let its own check judge it.
 	return kind, checkDescriptor(kind, spec)

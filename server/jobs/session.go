@@ -31,6 +31,8 @@ type Record struct {
 	doc.Session
 	Params *session.Cast `json:"params,omitempty"` // nil when nothing is cast
 	Secret []byte        `json:"secret,omitempty"` // of the cast's sender; nodes never get it
+	// Sealed is the personalization, with the server's key; nil where there is none.
+	Sealed []byte `json:"sealed,omitempty"`
 	// Upload is set where a node sends its disk. The session's image has no Manifest until it is stored.
 	Upload *session.Upload `json:"upload,omitempty"`
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast/querier"
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/server/caster"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/identity"
@@ -96,6 +97,10 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	info.Pin = id.Pin
+	seal, err := sealed.Load(cfg.State)
+	if err != nil {
+		return err
+	}
 	db, err := openState(ctx, filepath.Join(cfg.State, "state.db"), log)
 	if err != nil {
 		return err
@@ -117,7 +122,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps, Addr: prefix.Addr(),
-			Server: ownName(prefix.Addr()), Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign,
+			Server: ownName(prefix.Addr()), Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal,
 			Log: log.With("task", "engine")})
 	if err != nil {
 		return err

@@ -111,6 +111,20 @@ func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
 	a.reply(w, http.StatusOK, session.DiskChoice{V: session.Version, Session: c.Session, Disk: first})
 }
 
+func (a *API) personalization(w http.ResponseWriter, r *http.Request, node string) {
+	var ask session.PersonalAsk
+	if err := decode(r, &ask); err != nil {
+		a.failDocument(w, r, err)
+		return
+	}
+	d, err := a.engine.Personalize(r.Context(), node, &ask, peerAddr(r))
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.reply(w, http.StatusOK, d)
+}
+
 func (a *API) blob(w http.ResponseWriter, r *http.Request) {
 	digest := r.PathValue("digest")
 	rd, size, err := a.images.OpenBlob(digest)

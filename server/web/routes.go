@@ -55,6 +55,8 @@ func Routes() []Route {
 		{"GET", "/v1/node/{node}/descriptor", Node, 0, 0, "wait for what the node is to do", (*API).descriptor},
 		{"POST", "/v1/node/{node}/events", Node, docBody, docTime, "report events", (*API).events},
 		{"POST", "/v1/node/{node}/disk", Node, docBody, docTime, "say which disk the first plan chose", (*API).disk},
+		{"POST", "/v1/node/{node}/personalization", Node, docBody, docTime, "be given what is the node's own, once",
+			(*API).personalization},
 		{"GET", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, 0, 0, "ask whether a frame need be sent",
 			(*API).hasFrame},
 		{"PUT", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, maxFrame, 2 * time.Minute, "send a frame",

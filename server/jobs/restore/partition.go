@@ -24,7 +24,7 @@ var (
 // Traits implements jobs.Kind.
 func (p Partition) Traits() jobs.Traits {
 	t := p.Kind.Traits()
-	t.Action = session.RestorePartition
+	t.Action, t.Personal = session.RestorePartition, false
 	return t
 }
 

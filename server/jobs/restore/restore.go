@@ -21,7 +21,8 @@ var _ jobs.Kind = Kind{}
 
 // Traits implements jobs.Kind.
 func (Kind) Traits() jobs.Traits {
-	return jobs.Traits{Action: session.Restore, State: doc.Casting, Cast: true, Writes: true, Boots: true}
+	return jobs.Traits{Action: session.Restore, State: doc.Casting, Cast: true, Writes: true, Boots: true,
+		Personal: true}
 }
 
 // Is implements jobs.Kind: a spec that asks for nothing else restores an image.
@@ -52,6 +53,7 @@ func (Kind) Refuse(*jobs.Facts) string { return "" }
 // Tell implements jobs.Kind.
 func (Kind) Tell(r *jobs.Record, _ *doc.Part, d *session.Descriptor) {
 	img := r.Image
+	d.Personalize = len(r.Spec.Personalize) > 0
 	d.Image, d.Cast, d.Mode, d.Verify, d.NoGrow = &img, r.Params, r.Spec.Mode, r.Spec.Verify, r.Spec.NoGrow
 }
 
@@ -80,6 +82,11 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 		p.Unbootable = "" // the node has looked at the disk: what was foreseen counts no more
 		jobs.StartWords(p, ev)
 	case session.StepBoot:
+		if !personalized(s, p) {
+			return jobs.Outcome{Failed: "the node says that it is done, and has not personalized the system: its agent " +
+				"is older than the server. Make the boot directory anew with the mkimage of the server's release, and " +
+				"run a new session; the disk has the image as it was captured"}
+		}
 		jobs.StartWords(p, ev)
 		if why := lacks(s, p); why != "" {
 			return jobs.Outcome{Failed: why, Leaves: !s.Stays()}
@@ -93,7 +100,13 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 // disk may be right and never start again by itself.
 func (Kind) Complete(s *jobs.Session, p *doc.Part) bool {
 	_, ok := p.Steps[session.StepEntry]
-	return ok && lacks(s, p) == ""
+	return ok && lacks(s, p) == "" && personalized(s, p)
+}
+
+// personalized reports whether the node has told that the system is its own, if it was to make it so.
+func personalized(s *jobs.Session, p *doc.Part) bool {
+	_, ok := p.Steps[session.StepPersonalized]
+	return ok || len(s.Spec.Personalize) == 0
 }
 
 // Reason implements jobs.Kind.

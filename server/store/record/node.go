@@ -116,22 +116,24 @@ type NIC struct {
 
 // Descriptor is what the node was told last.
 type Descriptor struct {
-	V       int             `json:"v"`
-	Session string          `json:"session"`
-	Node    string          `json:"node"`
-	Serial  uint64          `json:"serial"`
-	Action  string          `json:"action"`
-	Image   *Image          `json:"image,omitempty"`
-	Cast    *Cast           `json:"cast,omitempty"`
-	Target  *Target         `json:"target,omitempty"`
-	Disk    *DiskID         `json:"disk,omitempty"`
-	Mode    string          `json:"mode,omitempty"`
-	Verify  bool            `json:"verify,omitempty"`
-	NoGrow  bool            `json:"no_grow,omitempty"`
-	Upload  *Upload         `json:"upload,omitempty"`
-	Boot    *Boot           `json:"boot,omitempty"`
-	Why     string          `json:"why,omitempty"`
-	Job     json.RawMessage `json:"job,omitempty"`
+	V       int     `json:"v"`
+	Session string  `json:"session"`
+	Node    string  `json:"node"`
+	Serial  uint64  `json:"serial"`
+	Action  string  `json:"action"`
+	Image   *Image  `json:"image,omitempty"`
+	Cast    *Cast   `json:"cast,omitempty"`
+	Target  *Target `json:"target,omitempty"`
+	Disk    *DiskID `json:"disk,omitempty"`
+	Mode    string  `json:"mode,omitempty"`
+	Verify  bool    `json:"verify,omitempty"`
+	NoGrow  bool    `json:"no_grow,omitempty"`
+	Upload  *Upload `json:"upload,omitempty"`
+	Boot    *Boot   `json:"boot,omitempty"`
+	Why     string  `json:"why,omitempty"`
+	// Personalize: the node asks for what is its own.
+	Personalize bool            `json:"personalize,omitempty"`
+	Job         json.RawMessage `json:"job,omitempty"`
 }
 
 // OfNode is the record of what is shown of a node, and of its descriptor; the caller fills in the rest.
@@ -179,7 +181,7 @@ func ofDescriptor(d session.Descriptor) Descriptor {
 		Target: to(d.Target, func(t session.Target) Target { return Target(t) }), Disk: to(d.Disk, ofDiskID),
 		Mode: d.Mode, Verify: d.Verify,
 		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u session.Upload) Upload { return Upload(u) }),
-		Boot: to(d.Boot, ofBoot), Why: d.Why, Job: d.Job}
+		Boot: to(d.Boot, ofBoot), Why: d.Why, Personalize: d.Personalize, Job: d.Job}
 }
 
 func (d Descriptor) descriptor() session.Descriptor {
@@ -189,5 +191,5 @@ func (d Descriptor) descriptor() session.Descriptor {
 		Target: to(d.Target, func(t Target) session.Target { return session.Target(t) }), Disk: to(d.Disk, DiskID.disk),
 		Mode: d.Mode, Verify: d.Verify,
 		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u Upload) session.Upload { return session.Upload(u) }),
-		Boot: to(d.Boot, Boot.boot), Why: d.Why, Job: d.Job}
+		Boot: to(d.Boot, Boot.boot), Why: d.Why, Personalize: d.Personalize, Job: d.Job}
 }

@@ -30,6 +30,14 @@ type Part struct {
 	Planned    time.Time       `json:"planned,omitzero"`
 	NoReceipt  string          `json:"no_receipt,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"` // the kind's own
+	Handed     *Handed         `json:"handed,omitempty"`
+}
+
+// Handed is a personalization that was given away.
+type Handed struct {
+	Time time.Time `json:"time"`
+	Boot string    `json:"boot"`
+	Ask  string    `json:"ask"`
 }
 
 // Life is what was seen of a restored system.
@@ -101,7 +109,8 @@ func OfPart(p *doc.Part) *Part {
 		Identity: p.Identity,
 		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable,
 		Life: to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
-		Planned: p.Planned, NoReceipt: p.NoReceipt}
+		Planned: p.Planned, NoReceipt: p.NoReceipt,
+		Handed: to(p.Handed, func(h doc.Handed) Handed { return Handed(h) })}
 }
 
 // Part is the part that the record is of.
@@ -112,7 +121,8 @@ func (r *Part) Part() *doc.Part {
 		Warning: r.Warning, Identity: r.Identity,
 		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable,
 		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
-		Planned: r.Planned, NoReceipt: r.NoReceipt}
+		Planned: r.Planned, NoReceipt: r.NoReceipt,
+		Handed: to(r.Handed, func(h Handed) doc.Handed { return doc.Handed(h) })}
 }
 
 // OfEvent is the record of an event.

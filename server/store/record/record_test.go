@@ -47,11 +47,12 @@ func TestNothingIsLost(t *testing.T) {
 	golden.Fill(&c)
 	var u session.Upload
 	golden.Fill(&u)
-	r := stored(t, record.OfSession(&s, &c, []byte("secret"), &u))
+	r := stored(t, record.OfSession(&s, &c, []byte("secret"), []byte("sealed"), &u))
 	same(t, "a session", r.Session(), s)
 	same(t, "a cast", r.Cast(), &c)
 	same(t, "an upload", r.Uploads(), &u)
 	same(t, "a secret", r.Secret, []byte("secret"))
+	same(t, "what is sealed", r.Sealed, []byte("sealed"))
 
 	var p doc.Part
 	golden.Fill(&p)

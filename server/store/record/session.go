@@ -25,6 +25,7 @@ type Session struct {
 	Figures *Figures  `json:"cast,omitempty"`   // of a cast that ended
 	Params  *Cast     `json:"params,omitempty"` // nil when nothing is cast
 	Secret  []byte    `json:"secret,omitempty"` // of the cast's sender; nodes never get it
+	Sealed  []byte    `json:"sealed,omitempty"` // personalization, by the server's key; none when the session is over
 	Upload  *Upload   `json:"upload,omitempty"` // of a capture
 }
 
@@ -59,6 +60,8 @@ type Spec struct {
 	On              string `json:"on,omitempty"` // the selector that Nodes came of
 	Profile         string `json:"profile,omitempty"`
 	ProfileRevision uint64 `json:"profile_revision,omitempty"`
+	// Personalize is what is shown of it.
+	Personalize json.RawMessage `json:"personalize,omitempty"`
 }
 
 // Target is a rule for a disk.
@@ -151,10 +154,11 @@ type Receiver struct {
 }
 
 // OfSession is the record of a session, with what nobody is shown.
-func OfSession(s *doc.Session, params *session.Cast, secret []byte, up *session.Upload) *Session {
+func OfSession(s *doc.Session, params *session.Cast, secret, sealed []byte, up *session.Upload) *Session {
 	return &Session{ID: s.ID, Owner: s.Owner, Spec: ofSpec(s.Spec), Image: ofImage(s.Image), State: s.State,
 		Reason: s.Reason, Created: s.Created,
 		Started: s.Started, Ended: s.Ended, Go: s.Go, Notes: s.Notes, Figures: to(s.Cast, ofFigures), Secret: secret,
+		Sealed: sealed,
 		Params: to(params, func(c session.Cast) Cast { return Cast(c) }),
 		Upload: to(up, func(u session.Upload) Upload { return Upload(u) })}
 }
@@ -182,7 +186,7 @@ func ofSpec(s doc.Spec) Spec {
 		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
-		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision}
+		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
 func (s Spec) spec() doc.Spec {
@@ -192,7 +196,7 @@ func (s Spec) spec() doc.Spec {
 		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
-		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision}
+		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
 func ofBoot(b session.Boot) Boot  { return Boot(b) }

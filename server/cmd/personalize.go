@@ -1,0 +1,104 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/pflag"
+
+	"github.com/diskcast/diskcast/internal/personal"
+)
+
+// ownFlags are the flags of `session create` that make a restored machine itself.
+type ownFlags struct {
+	file, keys               string
+	hostname, id, sshHostKey string
+}
+
+func (o *ownFlags) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.file, "personalize", "", "write into the restored system what this TOML file says")
+	f.StringVar(&o.hostname, "hostname", "", "template of the restored machine's name: {{.Name}}, pc-{{.Labels.seat}}")
+	f.StringVar(&o.keys, "authorized-keys", "", "add the public keys of this file to root's")
+	f.StringVar(&o.id, "machine-id", "", "new or keep")
+	f.StringVar(&o.sshHostKey, "ssh-host-keys", "", "new or keep")
+}
+
+// settings is what the flags ask for; nil for nothing. Flags win over the file.
+func (o *ownFlags) settings(changed func(string) bool) (json.RawMessage, error) {
+	var s personal.Settings
+	if o.file != "" {
+		if err := readTOML(o.file, &s); err != nil {
+			return nil, err
+		}
+	}
+	given := o.file != ""
+	for name, set := range map[string]func() error{
+		"hostname":      func() error { s.Hostname = o.hostname; return nil },
+		"machine-id":    func() error { s.MachineID = o.id; return nil },
+		"ssh-host-keys": func() error { s.SSHHostKeys = o.sshHostKey; return nil },
+		"authorized-keys": func() error {
+			b, err := readBounded(o.keys)
+			if s.AuthorizedKeys == nil {
+				s.AuthorizedKeys = map[string]string{}
+			}
+			s.AuthorizedKeys["root"] = string(b)
+			return err
+		},
+	} {
+		if !changed(name) {
+			continue
+		}
+		given = true
+		if err := set(); err != nil {
+			return nil, usage("--%s: %w", name, err)
+		}
+	}
+	if !given {
+		return nil, nil
+	}
+	if err := s.Check(); err != nil {
+		return nil, usage("%w", err)
+	}
+	return json.Marshal(&s)
+}
+
+// readTOML reads settings, and names the line of what is wrong without quoting it: it may be a secret.
+func readTOML(file string, s *personal.Settings) error {
+	b, err := readBounded(file)
+	if err != nil {
+		return usage("--personalize: %w", err)
+	}
+	dec := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
+	err = dec.Decode(s)
+	var unknown *toml.StrictMissingError
+	var wrong *toml.DecodeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
+		line, _ := unknown.Errors[0].Position()
+		return usage("%s:%d: unknown key %s", file, line, unknown.Errors[0].Key())
+	case errors.As(err, &wrong):
+		line, _ := wrong.Position()
+		return usage("%s:%d: this is no TOML, or not of the type that the key wants", file, line)
+	}
+	return usage("%s: it cannot be read as TOML", file)
+}
+
+func readBounded(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, personal.MaxSettings+1))
+	if err == nil && len(b) > personal.MaxSettings {
+		err = fmt.Errorf("%s is larger than %d bytes", file, personal.MaxSettings)
+	}
+	return b, err
+}

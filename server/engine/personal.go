@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/personal"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/jobs"
+)
+
+// boxOf is what the personalization of a session is sealed for.
+func boxOf(id string) string { return "personalization of session " + id }
+
+// sealable takes the secrets out of a spec and returns the whole, which is to be sealed; nil where nothing is
+// personalized. Templates are tried with what is known of the machines that are named.
+func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
+	if len(spec.Personalize) == 0 {
+		return nil, nil
+	}
+	if e.cfg.Seal == nil {
+		return nil, errors.New("this server has no key to keep a personalization secret with")
+	}
+	settings, err := personal.Parse(spec.Personalize)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := json.Marshal(settings)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, node := range spec.Nodes {
+		v := e.values("s0", node)
+		if n := e.nodes[node]; n == nil || n.Boot == "" {
+			v.UUID, v.Serial = "unseen", "unseen" // the machine will say it
+		}
+		if _, err := settings.Resolve(v); err != nil {
+			return nil, err
+		}
+	}
+	spec.Personalize, err = json.Marshal(settings.Shown())
+	return whole, err
+}
+
+// values is what templates may name of a node.
+func (e *Engine) values(id, node string) personal.Values {
+	v := personal.Values{Session: id, Node: node, MAC: strings.ReplaceAll(node, "-", ":")}
+	m := e.fleet.Of(node)
+	if m == nil {
+		if owners := e.fleet.Booted(v.MAC); len(owners) == 1 {
+			m = owners[0]
+		}
+	}
+	if m != nil {
+		v.Name, v.Labels = m.Name, m.Labels
+	}
+	if n := e.nodes[node]; n != nil {
+		v.UUID, v.Serial = n.Inventory.UUID, n.Inventory.Serial
+	}
+	return v
+}
+
+// Personalize hands a node what is its own: once, to the boot that works at the part, when its disk is written. That it
+// was is durable before, and an event of the node.
+func (e *Engine) Personalize(ctx context.Context, id string, ask *session.PersonalAsk, from netip.Addr) (
+	*personal.Document, error) {
+	e.mu.Lock()
+	d, err := e.hand(id, ask, from)
+	e.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return d, e.w.wait(ctx)
+}
+
+func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr) (*personal.Document, error) {
+	n := e.nodes[id]
+	if n == nil || n.Boot != ask.Boot {
+		return nil, ErrToken
+	}
+	s := e.current(n)
+	if s == nil || s.ID != ask.Session || len(s.Sealed) == 0 || e.cfg.Seal == nil {
+		return nil, refuse("there is no personalization of session %s for node %s", ask.Session, id)
+	}
+	if n.Odd[oddDMI] != "" {
+		return nil, refuse("nothing secret is handed to a node that may be another machine than is meant: %s",
+			n.Odd[oddDMI])
+	}
+	e.tell()
+	if !e.jobs.Settled(id, e.now()) {
+		return nil, fmt.Errorf("another boot of node %s was heard in the last minute: %w", id, ErrUnsettled)
+	}
+	p := s.Parts[id]
+	if lacks := notYet(s, p); lacks != "" {
+		return nil, refuse("the part of node %s is not so far that it is given its personalization: it has not told "+
+			"of the step %s", id, lacks)
+	}
+	sum := sha256.Sum256([]byte(ask.Ask))
+	handed := doc.Handed{Time: e.now(), Boot: n.Boot, Ask: hex.EncodeToString(sum[:])}
+	if h := p.Handed; h != nil && (h.Boot != handed.Boot || h.Ask != handed.Ask) {
+		words := fmt.Sprintf("the personalization was asked for again and not given: it was handed out at %s, and is "+
+			"handed out once", h.Time.UTC().Format("15:04:05"))
+		e.record(n, "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Warn, Message: words,
+			Time: e.now()})
+		return nil, refuse("%s; restart the node, and its part begins again", words)
+	}
+	settings, err := e.unseal(s)
+	if err != nil {
+		return nil, err
+	}
+	d, err := settings.Resolve(e.values(s.ID, id))
+	if err != nil {
+		return nil, refuse("personalization: %w", err)
+	}
+	e.step(jobs.Handed{Node: id, Handed: handed})
+	e.record(n, "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Info,
+		Message: fmt.Sprintf("its personalization was handed to it at %s", from), Time: e.now()})
+	return d, nil
+}
+
+// notYet is the step that a part lacks before it is given what is its own; empty when it may have it.
+func notYet(s *sess, p *doc.Part) string {
+	steps := []string{session.StepPlan, session.StepWritten}
+	if s.Spec.Verify {
+		steps = append(steps, session.StepVerified)
+	}
+	if !s.Spec.NoGrow {
+		steps = append(steps, session.StepGrown)
+	}
+	for _, step := range steps {
+		if _, ok := p.Steps[step]; !ok {
+			return step
+		}
+	}
+	return ""
+}
+
+// unseal opens a session's settings.
+func (e *Engine) unseal(s *sess) (*personal.Settings, error) {
+	whole, err := e.cfg.Seal.Open(boxOf(s.ID), s.Sealed)
+	if err != nil {
+		return nil, refuse("the personalization of session %s: %w: was the state brought back without its key? Make "+
+			"the session anew", s.ID, err)
+	}
+	return personal.Parse(whole)
+}

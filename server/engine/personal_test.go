@@ -1,0 +1,204 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/personal"
+	"github.com/diskcast/diskcast/internal/sealed"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/store"
+)
+
+const (
+	secretHash = "$6$saltsalt$SECRETSECRETSECRET"
+	secretFile = "SECRET-content"
+)
+
+const ownSettings = `{"hostname":"pc-{{.Labels.seat}}","passwords":{"root":"` + secretHash + `"},
+	"files":[{"path":"/etc/key","content":"` + secretFile + ` {{.MAC}}"}]}`
+
+var wholeDisk = []string{session.StepPlan, session.StepTable, session.StepWritten, session.StepGrown}
+
+// sealing is a house whose server has a key.
+func sealing(t *testing.T) *house {
+	h := newHouse(t)
+	h.crash()
+	key, err := sealed.New(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.seal = key
+	h.start()
+	return h
+}
+
+func (m *machine) ask(id, ask string) (*personal.Document, error) {
+	m.h.t.Helper()
+	return m.h.e.Personalize(m.h.t.Context(), m.id, &session.PersonalAsk{V: 1, Session: id, Boot: m.boot,
+		Ask: strings.Repeat(ask, 32)}, netip.MustParseAddr("10.0.0.9"))
+}
+
+// seated is a machine with a label.
+func (h *house) seated(n int) *machine {
+	h.t.Helper()
+	m := h.machine(n)
+	m.powerOn()
+	name := "1"
+	if _, err := h.e.EditMachine(h.t.Context(), m.mac, doc.MachineChange{V: 1,
+		Labels: map[string]*string{"seat": &name}}); err != nil {
+		h.t.Fatal(err)
+	}
+	return m
+}
+
+// TestHandedOnce follows a personalization from the operator to its one node.
+func TestHandedOnce(t *testing.T) {
+	h := sealing(t)
+	m := h.seated(1)
+	s := h.create(doc.Spec{Nodes: []string{m.mac}, Personalize: json.RawMessage(ownSettings)})
+	if d := m.descriptor(0); !d.Personalize {
+		t.Errorf("the descriptor does not say that the node is to ask: %+v", d)
+	}
+	if _, err := m.ask(s.ID, "a"); err == nil || !strings.Contains(err.Error(), "step plan") {
+		t.Errorf("asked before the disk is written: %v", err)
+	}
+	m.say(s.ID, wholeDisk...)
+	d, err := m.ask(s.ID, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Things.Hostname != "pc-1" || d.Things.Passwords["root"] != secretHash ||
+		d.Things.Files[0].Content != secretFile+" 52:54:00:00:00:01" {
+		t.Errorf("%+v", d.Things)
+	}
+	h.restart()
+	m.hello()
+	if again, err := m.ask(s.ID, "a"); err != nil || again.Things.Hostname != "pc-1" {
+		t.Errorf("the same ask again, after a restart of the server: %v", err)
+	}
+	if _, err := m.ask(s.ID, "b"); err == nil || !strings.Contains(err.Error(), "handed out once") {
+		t.Errorf("another ask of the same boot: %v", err)
+	}
+	if _, err := m.ask("s99", "a"); err == nil || !strings.Contains(err.Error(), "no personalization") {
+		t.Errorf("another session: %v", err)
+	}
+	old := *m
+	m.powerOn()
+	if _, err := old.ask(s.ID, "a"); !errors.Is(err, engine.ErrToken) {
+		t.Errorf("the boot before: %v", err)
+	}
+	if _, err := m.ask(s.ID, "c"); err == nil || !strings.Contains(err.Error(), "step plan") {
+		t.Errorf("a new boot whose part has just begun again: %v", err)
+	}
+	m.say(s.ID, wholeDisk...)
+	h.pass(2 * 60e9)
+	if _, err := m.ask(s.ID, "c"); err != nil {
+		t.Errorf("a part that was begun again: %v", err)
+	}
+	told := h.everything(t, s.ID, m)
+	for _, secret := range []string{secretHash, secretFile} {
+		if strings.Contains(told, secret) {
+			t.Errorf("%s is told, or stored in clear", secret)
+		}
+	}
+	if !strings.Contains(told, "was handed to it at 10.0.0.9") || !strings.Contains(told, "asked for again") ||
+		!strings.Contains(told, `"hostname":"pc-{{.Labels.seat}}"`) {
+		t.Errorf("what may be told is not: %s", told)
+	}
+	m.say(s.ID, session.StepPersonalized, session.StepEntry, session.StepBoot)
+	if got := h.state(s.ID); got != "done done" {
+		t.Errorf("in the end: %s", got)
+	}
+	if told := h.everything(t, s.ID, m); strings.Contains(told, `"sealed":"`) {
+		t.Error("the session is over, and its sealed personalization is still stored")
+	}
+	if _, err := m.ask(s.ID, "c"); err == nil {
+		t.Error("a session that is over gave its personalization away")
+	}
+}
+
+// everything is what is shown of a session and its node, and all that is stored.
+func (h *house) everything(t *testing.T, id string, m *machine) string {
+	t.Helper()
+	s, err := h.e.Session(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := h.e.Log(t.Context(), m.id, 1000, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal([]any{s, log, m.descriptor(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = h.store.View(t.Context(), func(tx store.Tx) error {
+		return tx.Walk("", func(key string, value []byte) error {
+			out = append(append(append(out, key...), ' '), value...)
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// TestNotDoneWithoutIdentity has no machine done that was to be made itself and was not.
+func TestNotDoneWithoutIdentity(t *testing.T) {
+	h := sealing(t)
+	m := h.seated(1)
+	s := h.create(doc.Spec{Nodes: []string{m.mac}, Personalize: json.RawMessage(ownSettings)})
+	m.say(s.ID, goodRestore...)
+	if got := h.state(s.ID); !strings.HasPrefix(got, "failed failed") {
+		t.Errorf("an agent that knows no personalization: %s", got)
+	}
+	// A node that boots again after its boot entry is done only if it was personalized before.
+	s = h.create(doc.Spec{Nodes: []string{m.mac}, Personalize: json.RawMessage(ownSettings)})
+	m.say(s.ID, append(append([]string{}, wholeDisk...), session.StepEntry)...)
+	if !m.powerOn() {
+		t.Error("a node without identity was sent to its own disk")
+	}
+	if got := h.state(s.ID); strings.Contains(got, "done") {
+		t.Errorf("a node that boots again before it was personalized: %s", got)
+	}
+}
+
+// TestPersonalizeRefused is what is refused when the session is made.
+func TestPersonalizeRefused(t *testing.T) {
+	h := sealing(t)
+	m := h.machine(1)
+	m.powerOn()
+	for raw, want := range map[string]string{
+		ownSettings:                    `no value "seat"`,
+		`{"hostname":"{{.Name}}"}`:     "comes out empty",
+		`{"hostname":"a b"}`:           "RFC 1123",
+		`{"unknown":1}`:                `unknown field`,
+		`{"hostname":"{{.Nothing}}"}`:  "no value Nothing",
+		`{"passwords":{"root":"abc"}}`: "not a hash",
+	} {
+		_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{m.mac},
+			Personalize: json.RawMessage(raw)})
+		if !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", raw, err, want)
+		}
+	}
+	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Kind: "erase", All: true, Job: json.RawMessage(
+		`{"method":"overwrite"}`), Personalize: json.RawMessage(`{"hostname":"a"}`)}); err == nil {
+		t.Error("an erase was personalized")
+	}
+	h.crash()
+	h.seal = nil
+	h.start()
+	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", All: true,
+		Personalize: json.RawMessage(`{"hostname":"a"}`)}); err == nil || !strings.Contains(err.Error(), "no key") {
+		t.Errorf("without a key: %v", err)
+	}
+}
