@@ -35,6 +35,7 @@ const (
 
 // steps are the steps that the protocol has, those of an erase among them.
 var steps = []string{StepAgent, StepPlan, StepTable, StepFirstByte, StepLastByte, StepWritten, StepVerified, StepGrown,
+	StepPersonalized,
 	StepEntry, StepBoot, StepUploaded, StepFailed, "erased"}
 
 // Known reports whether the protocol has the step. A node may tell of others, of which a server keeps only so many.
