@@ -18,17 +18,7 @@ func Claims(r io.ReaderAt, limit int64, sectorSize int) (int64, error) {
 		return 0, nil
 	}
 	if protective(mbr) {
-		for _, ss := range sectorSizes(sectorSize) {
-			h, err := readHeader(r, limit, int64(ss), 1)
-			if err == nil {
-				last := max(h.otherLBA, h.lastUsable)
-				if last >= uint64(limit/int64(ss)) {
-					return limit, nil
-				}
-				return (int64(last) + 1) * int64(ss), nil
-			}
-		}
-		return 0, nil
+		return claimsGPT(r, limit, sectorSize), nil
 	}
 	end := int64(0)
 	for i := range 4 {
@@ -41,4 +31,25 @@ func Claims(r io.ReaderAt, limit int64, sectorSize int) (int64, error) {
 		}
 	}
 	return min(end, limit), nil
+}
+
+// leastGPT is the size of the smallest disk that can have a GPT, in bytes: boot sector, two headers, and two arrays of
+// the 16 KiB that they take at the least (UEFI specification, 5.3.1).
+const leastGPT = 512 + 2*(512+16<<10)
+
+// claimsGPT goes by the header alone: a file that was cut may lack even the entries. Where there is no sound header,
+// which a file that is short enough lacks too, it is the least that a GPT needs.
+func claimsGPT(r io.ReaderAt, limit int64, sectorSize int) int64 {
+	for _, ss := range sectorSizes(sectorSize) {
+		h, err := bareHeader(r, limit, int64(ss), 1)
+		if err != nil {
+			continue
+		}
+		last := max(h.otherLBA, h.lastUsable)
+		if last >= uint64(limit/int64(ss)) {
+			return limit
+		}
+		return (int64(last) + 1) * int64(ss)
+	}
+	return min(leastGPT, limit)
 }

@@ -58,3 +58,24 @@ func TestClaims(t *testing.T) {
 		})
 	}
 }
+
+// What a GPT of 512 or 4096 bytes a sector claims is known without its entries, and without its header a little.
+func TestClaimsWithoutEntries(t *testing.T) {
+	const size = 64 << 20
+	for _, ss := range []int{512, 4096} {
+		m := make(memory, size)
+		gpt := sampleGPT()
+		gpt.SectorSize, gpt.DiskSize, gpt.Partitions = ss, size, gpt.Partitions[:1]
+		gpt.GPT.Entries, gpt.GPT.FirstUsable, gpt.GPT.UsableEnd = 2*int64(ss), mib, size-mib
+		if err := Write(m, gpt, size, ss); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct{ have, want int64 }{{2*int64(ss) + 100, size}, {2 * int64(ss), size},
+			{int64(ss), leastGPT}} {
+			clear(m[c.have:])
+			if got, err := Claims(m, size, 512); err != nil || got != c.want {
+				t.Errorf("sectors of %d bytes, %d bytes are there: got %d, %v; want %d", ss, c.have, got, err, c.want)
+			}
+		}
+	}
+}

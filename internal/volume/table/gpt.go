@@ -292,6 +292,22 @@ func note(t *volume.Table, sectorSize int) {
 
 // readHeader reads and checks the header at sector lba and its entry array.
 func readHeader(r io.ReaderAt, size, sector, lba int64) (*header, error) {
+	h, err := bareHeader(r, size, sector, lba)
+	if err != nil {
+		return nil, err
+	}
+	h.array, err = volume.Read(r, size, int64(h.entriesLBA)*sector, int64(h.entryCount)*int64(h.entrySize), maxArray)
+	if err != nil {
+		return nil, err
+	}
+	if got := crc32.ChecksumIEEE(h.array); got != h.entriesCRC {
+		return nil, fmt.Errorf("the entries' checksum is %08x instead of %08x", got, h.entriesCRC)
+	}
+	return h, nil
+}
+
+// bareHeader reads and checks the header at sector lba, without its entry array.
+func bareHeader(r io.ReaderAt, size, sector, lba int64) (*header, error) {
 	if lba < 1 || lba >= size/sector {
 		return nil, fmt.Errorf("it would be at sector %d, which the disk does not have", lba)
 	}
@@ -331,14 +347,6 @@ func readHeader(r io.ReaderAt, size, sector, lba int64) (*header, error) {
 		return nil, fmt.Errorf("its entries are at sector %d", h.entriesLBA)
 	case h.firstUsable > h.lastUsable || h.lastUsable >= sectors:
 		return nil, fmt.Errorf("its usable space is from sector %d to %d", h.firstUsable, h.lastUsable)
-	}
-	var err error
-	h.array, err = volume.Read(r, size, int64(h.entriesLBA)*sector, int64(h.entryCount)*int64(h.entrySize), maxArray)
-	if err != nil {
-		return nil, err
-	}
-	if got := crc32.ChecksumIEEE(h.array); got != h.entriesCRC {
-		return nil, fmt.Errorf("the entries' checksum is %08x instead of %08x", got, h.entriesCRC)
 	}
 	return h, nil
 }
