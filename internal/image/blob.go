@@ -106,19 +106,25 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 
 // commit flushes the blob and gives it its name. The directory is flushed by the caller, once for several blobs.
 func (w *blobWriter) commit() (digest string, err error) {
-	defer w.abort()
 	if w.err != nil {
+		w.abort()
 		return "", w.err
 	}
 	digest = "sha256:" + hex.EncodeToString(w.h.Sum(nil))
+	return digest, w.name(digest)
+}
+
+// name flushes the blob and gives it the name of a digest that is surely its own.
+func (w *blobWriter) name(digest string) error {
+	defer w.abort()
 	if err := errors.Join(w.f.Chmod(private.FileMode), w.f.Sync(), w.f.Close()); err != nil {
-		return "", fmt.Errorf("flushing blob %s: %w", digest, err)
+		return fmt.Errorf("flushing blob %s: %w", digest, err)
 	}
 	if err := os.Rename(w.f.Name(), w.s.blobPath(digest)); err != nil {
-		return "", fmt.Errorf("naming blob %s: %w", digest, err)
+		return fmt.Errorf("naming blob %s: %w", digest, err)
 	}
 	w.f = nil
-	return digest, nil
+	return nil
 }
 
 // abort removes the unfinished file. After commit it does nothing.
@@ -141,11 +147,11 @@ func (s *Store) putBlob(b []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := w.Write(b); err != nil {
+	if _, err := w.f.Write(b); err != nil { // past the hash: it would say of the same bytes what is known
 		w.abort()
-		return "", err
+		return "", fmt.Errorf("writing a blob: %w", err)
 	}
-	return w.commit()
+	return digest, w.name(digest)
 }
 
 // syncBlobs makes the names of committed blobs last.

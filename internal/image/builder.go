@@ -240,7 +240,7 @@ func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[
 	if err != nil {
 		return "", err
 	}
-	if err := checkIndex(index); err != nil {
+	if _, err := readIndex(index, false); err != nil {
 		return "", fmt.Errorf("the chunks do not make an image: %w", err)
 	}
 	config, err := cfg.Marshal()

@@ -170,7 +170,7 @@ func checkStore(t *testing.T, dir string, kept map[string]string) {
 	have := map[string]string{}
 	for _, e := range list {
 		have[e.Name] = e.Digest
-		if err := verify(s, e.Digest); err != nil {
+		if err := verify(t, s, e.Digest); err != nil {
 			t.Fatalf("image %q: %v", e.Name, err)
 		}
 	}

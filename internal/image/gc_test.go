@@ -55,7 +55,7 @@ func TestGC(t *testing.T) {
 	if r := gc(t, s, image.GCOptions{}); r.Blobs != 3 {
 		t.Errorf("after rm a: %+v", r)
 	}
-	if err := verify(s, "b"); err != nil {
+	if err := verify(t, s, "b"); err != nil {
 		t.Error(err)
 	}
 	// An open image outlives its entry.
@@ -88,13 +88,13 @@ func TestGCUnnamedAndLeftovers(t *testing.T) {
 	if r := gc(t, s, image.GCOptions{}); r.Blobs != 0 || r.Images != 0 || r.Files != 1 {
 		t.Errorf("%+v", r)
 	}
-	if err := verify(s, old.Digest); err != nil {
+	if err := verify(t, s, old.Digest); err != nil {
 		t.Errorf("an image without a name is lost: %v", err)
 	}
 	if r := gc(t, s, image.GCOptions{Unnamed: true}); r.Images != 1 || r.Blobs != 4 {
 		t.Errorf("%+v", r)
 	}
-	if err := verify(s, "a"); err != nil {
+	if err := verify(t, s, "a"); err != nil {
 		t.Error(err)
 	}
 }
@@ -136,7 +136,7 @@ func TestCopy(t *testing.T) {
 	if err != nil || digest != r.Digest || last != total || total == 0 {
 		t.Fatalf("%s %v, progress %d of %d", digest, err, last, total)
 	}
-	if err := verify(to, "mine"); err != nil {
+	if err := verify(t, to, "mine"); err != nil {
 		t.Error(err)
 	}
 	// Damage on the way is not taken over.
@@ -256,7 +256,7 @@ func TestIngestResumes(t *testing.T) {
 	if _, err := g.Commit(raw, "a", time.Unix(1, 0), nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(to, "a"); err != nil {
+	if err := verify(t, to, "a"); err != nil {
 		t.Error(err)
 	}
 	if n := files(t, filepath.Join(to.Dir(), ".diskcast", "partial")); n != 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -207,7 +208,7 @@ func TestVerifyFindsEveryFlip(t *testing.T) {
 	unseen := 0
 	for _, p := range places {
 		flip(t, blobFile(s, p.digest), p.off)
-		err := verify(s, "new")
+		err := verify(t, s, "new")
 		flip(t, blobFile(s, p.digest), p.off)
 		var d *image.DamageError
 		if !errors.As(err, &d) {
@@ -231,18 +232,23 @@ func TestVerifyFindsEveryFlip(t *testing.T) {
 	if unseen < 7 {
 		t.Error("no place in a shared blob outside of the image's own frames was tried")
 	}
-	if err := m.Verify(context.Background(), nil); err != nil {
+	if err := verify(t, s, "new"); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func verify(s *image.Store, ref string) error {
+// verify does it in both ways, which say the same.
+func verify(t *testing.T, s *image.Store, ref string) error {
+	t.Helper()
 	m, err := s.Open(ref)
-	if err != nil {
-		return err
+	if err == nil {
+		defer m.Close()
+		err = m.Verify(context.Background(), nil)
 	}
-	defer m.Close()
-	return m.Verify(context.Background(), nil)
+	if got := s.Verify(context.Background(), ref, nil); fmt.Sprint(got) != fmt.Sprint(err) {
+		t.Errorf("Store.Verify says %v, Image.Verify %v", got, err)
+	}
+	return err
 }
 
 func flip(t *testing.T, path string, off int64) {
@@ -284,6 +290,7 @@ func TestTruncatedAndMissingBlobs(t *testing.T) {
 			if err := os.Truncate(path, st.Size()*2/3); err != nil {
 				t.Fatal(err)
 			}
+			_ = verify(t, s, "a")
 			var d *image.DamageError
 			if _, err := s.Open("a"); !errors.As(err, &d) || d.Image != "a" || d.Blob != c.blob(m) {
 				t.Errorf("truncated: %v", err)

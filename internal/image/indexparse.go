@@ -8,23 +8,17 @@ import (
 // ParseIndex parses and checks an index blob. Whatever it accepts is safe to work with: every extent lies in its cell
 // and on the disk, in order and without overlap; every chunk is as long as its frame decodes to; every frame and blob
 // is used. It keeps nothing of b. Memory is bounded by a small multiple of len(b).
-func ParseIndex(b []byte) (*Index, error) {
-	x, err := parseIndex(b, true)
+func ParseIndex(b []byte) (*Index, error) { return readIndex(b, true) }
+
+// readIndex is ParseIndex, which leaves the chunks out unless keep: of a large disk they take far more memory than b.
+func readIndex(b []byte, keep bool) (*Index, error) {
+	x, err := parseIndex(b, keep)
 	if err != nil {
 		return nil, fmt.Errorf("index: %w: %w", ErrFormat, err)
 	}
 	return x, nil
 }
 
-// checkIndex says why ParseIndex would not accept an index blob, and takes no memory for its chunks.
-func checkIndex(b []byte) error {
-	if _, err := parseIndex(b, false); err != nil {
-		return fmt.Errorf("index: %w: %w", ErrFormat, err)
-	}
-	return nil
-}
-
-// parseIndex leaves the chunks out unless keep.
 func parseIndex(b []byte, keep bool) (*Index, error) {
 	if len(b) > MaxIndex {
 		return nil, fmt.Errorf("it has %d bytes, more than the %d that stores and nodes take", len(b), MaxIndex)

@@ -34,13 +34,16 @@ type segment struct {
 // Open opens the image of a name or digest. The image stays readable when it is removed from the store meanwhile. A
 // blob that is missing, cut short or not what its digest says, as far as that can be told without reading the data, is
 // an error.
-func (s *Store) Open(ref string) (*Image, error) {
+func (s *Store) Open(ref string) (*Image, error) { return s.open(ref, true) }
+
+// open leaves out the chunks of the index, which are checked all the same, unless keep.
+func (s *Store) open(ref string, keep bool) (*Image, error) {
 	digest, err := s.Resolve(ref)
 	if err != nil {
 		return nil, err
 	}
 	m := &Image{name: ref, digest: digest}
-	if err := m.open(s); err != nil {
+	if err := m.open(s, keep); err != nil {
 		m.Close()
 		var damage *DamageError
 		if errors.As(err, &damage) {
@@ -55,7 +58,7 @@ func (s *Store) Open(ref string) (*Image, error) {
 	return m, nil
 }
 
-func (m *Image) open(s *Store) error {
+func (m *Image) open(s *Store, keep bool) error {
 	var err error
 	if m.pin, _, err = s.openBlob(m.digest); err != nil {
 		return missing(err, m.digest)
@@ -81,7 +84,7 @@ func (m *Image) open(s *Store) error {
 	if b, err = s.readBlob(string(m.manifest.Layers[0].Digest), MaxIndex); err != nil {
 		return missing(err, string(m.manifest.Layers[0].Digest))
 	}
-	if m.index, err = ParseIndex(b); err != nil {
+	if m.index, err = readIndex(b, keep); err != nil {
 		return err
 	}
 	data := m.manifest.Layers[1:]
@@ -161,6 +164,9 @@ func (m *Image) Damage(frame int, reason string) *DamageError {
 // Damage is the error for a frame of an image of which only the index is known.
 func (x *Index) Damage(frame int, reason string) *DamageError {
 	f := &x.Frames[frame]
+	if len(f.Chunks) == 0 { // the chunks were left out
+		return &DamageError{Chunk: -1, Offset: f.Offset, Object: f.Object, Length: f.Length, Reason: reason}
+	}
 	chunk := int(f.Chunks[0])
 	return &DamageError{Chunk: chunk, Disk: x.Chunks[chunk].Extents[0].Offset, Offset: f.Offset, Object: f.Object,
 		Length: f.Length, Reason: reason}

@@ -120,7 +120,7 @@ func TestManyWriters(t *testing.T) {
 		t.Fatalf("%d of %d images: %v", len(list), n, err)
 	}
 	for _, e := range list {
-		if err := verify(s, e.Name); err != nil {
+		if err := verify(t, s, e.Name); err != nil {
 			t.Error(err)
 		}
 	}

@@ -253,14 +253,9 @@ func (e *env) printCaptured(out *captured) error {
 }
 
 func (e *env) verifyStored(ctx context.Context, st *image.Store, digest, name string) (seconds float64, err error) {
-	im, err := st.Open(digest)
-	if err != nil {
-		return 0, err
-	}
-	defer im.Close()
 	began := time.Now()
 	bar := e.Progress("verifying " + name)
-	err = im.Verify(ctx, bar.Update)
+	err = st.Verify(ctx, digest, bar.Update)
 	bar.Close()
 	if err != nil {
 		return 0, fmt.Errorf("the image was stored and does not verify; is the store's disk sound? %w", err)
