@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -119,10 +117,24 @@ func entryOf(d ocispec.Descriptor) Entry {
 	return e
 }
 
-// nameRE is the grammar that the OCI image specification gives for org.opencontainers.image.ref.name.
-var nameRE = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Za-z0-9]+([-._:@/+][A-Za-z0-9]+|--[A-Za-z0-9]+)*$`)
-})
+// isName tells the grammar that the OCI image specification gives for org.opencontainers.image.ref.name: letters and
+// digits, with one of -._:@/+ or two hyphens between them.
+func isName(s string) bool {
+	between := 2 // separators since the last letter or digit; before the first there can be none
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+			between = 0
+			continue
+		case strings.IndexByte("-._:@/+", c) < 0 || between == 2:
+			return false
+		case between == 1 && (c != '-' || s[i-1] != '-'):
+			return false
+		}
+		between++
+	}
+	return between == 0
+}
 
 // CheckName says why an image cannot have the name.
 func CheckName(name string) error {
@@ -131,7 +143,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("image name %q has %d characters, not 1 to 128", name, len(name))
 	case strings.HasPrefix(name, "sha256:"):
 		return fmt.Errorf("image name %q looks like a digest", name)
-	case !nameRE().MatchString(name):
+	case !isName(name):
 		return fmt.Errorf("image name %q: letters and digits, with single . _ - : / @ + between them", name)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
@@ -31,7 +32,9 @@ func NodeID(mac string) (string, error) {
 }
 
 // awaited is the id of a machine in the place of a node that has not come, and whose NICs nobody knows.
-var awaited = regexp.MustCompile(`^m[1-9][0-9]{0,18}$`)
+var awaited = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^m[1-9][0-9]{0,18}$`)
+})
 
 // CheckVersion refuses a spec of another version than the server's.
 func (s *Spec) CheckVersion() error {
@@ -59,7 +62,7 @@ func (s *Spec) Check() error {
 	seen := map[string]bool{}
 	for i, n := range s.Nodes {
 		id, err := NodeID(n)
-		if err != nil && !awaited.MatchString(n) {
+		if err != nil && !awaited().MatchString(n) {
 			return err
 		} else if err != nil {
 			id = n

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
@@ -20,14 +21,16 @@ const (
 	maxNotes  = 4096
 )
 
-var word = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+var word = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+})
 
 // NameRule says what a name of a machine, a label, a group or a profile may be.
 const NameRule = "has letters, digits, dots, dashes and underscores, begins with a letter and ends with a letter or " +
 	"digit, 63 at most"
 
 // MayBeName reports whether the word could be a machine's name or id.
-func MayBeName(s string) bool { return word.MatchString(s) }
+func MayBeName(s string) bool { return word().MatchString(s) }
 
 // Change is what the operator enters; nil leaves as it is.
 type Change struct {
@@ -70,7 +73,7 @@ func (f *Fleet) Edit(id string, c Change) error {
 	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
 		v := c.Labels[k]
 		switch {
-		case !word.MatchString(k):
+		case !word().MatchString(k):
 			return fmt.Errorf("label %q: a label "+NameRule, k)
 		case v == nil:
 			delete(m.Labels, k)
@@ -117,7 +120,7 @@ func (f *Fleet) mayName(m *Machine, name string) error {
 	switch other := f.machines[f.byName[strings.ToLower(name)]]; {
 	case name == "":
 		return nil
-	case !word.MatchString(name):
+	case !word().MatchString(name):
 		return fmt.Errorf("name %q: a name "+NameRule, name)
 	case Number(strings.ToLower(name)) > 0 || strings.EqualFold(name, "m0"):
 		return fmt.Errorf("name %q could be a machine's id", name)

@@ -21,7 +21,9 @@ const importPrefix = "import-"
 // can be freed.
 const importRest = 15 * time.Minute
 
-var importID = regexp.MustCompile(`^[a-z0-9]{1,40}$`)
+var importID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]{1,40}$`)
+})
 
 // imports knows which imports are under way.
 type imports struct {
@@ -66,7 +68,7 @@ func (a *API) incoming(w http.ResponseWriter, r *http.Request) (u *engine.Upload
 	case a.captures == nil:
 		a.fail(w, r, http.StatusNotFound, errNoImports)
 		return nil, 0, false
-	case !importID.MatchString(id):
+	case !importID().MatchString(id):
 		err = errors.New("an import is named by 1 to 40 small letters and digits")
 	case err != nil || disk <= 0:
 		err = fmt.Errorf("disk=%.40q is not a size in bytes", q.Get("disk"))
@@ -166,7 +168,7 @@ func (a *API) endImport(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case a.captures == nil:
 		a.fail(w, r, http.StatusNotFound, errNoImports)
-	case !importID.MatchString(id):
+	case !importID().MatchString(id):
 		a.fail(w, r, http.StatusBadRequest, errors.New("an import is named by 1 to 40 small letters and digits"))
 	default:
 		a.restImport(importPrefix + id)

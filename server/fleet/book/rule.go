@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/doc"
@@ -61,7 +62,9 @@ func like(pattern, text string) bool {
 	return err == nil && ok
 }
 
-var macPrefix = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){0,5}$`)
+var macPrefix = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){0,5}$`)
+})
 
 // SetRule puts a rule in the place of the one of its name. The difference is nil when it was so before.
 func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
@@ -86,7 +89,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	}
 	for _, m := range r.MACs {
 		p := strings.TrimSuffix(strings.ReplaceAll(strings.ToLower(strings.TrimSpace(m)), "-", ":"), ":*")
-		if !macPrefix.MatchString(p) {
+		if !macPrefix().MatchString(p) {
 			return nil, fmt.Errorf("macs: %q is neither a MAC address such as 52:54:00:12:34:56 nor the first bytes of some, "+
 				"such as 52:54:00", m)
 		}

@@ -15,6 +15,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/fleet"
@@ -51,7 +52,9 @@ type cond struct {
 	key, value string
 }
 
-var globRule = regexp.MustCompile(`^[A-Za-z0-9._*?\[\]^-]+$`)
+var globRule = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9._*?\[\]^-]+$`)
+})
 
 // Parse reads a selector; each of the words may have several, apart by spaces.
 func Parse(words ...string) (Selector, error) {
@@ -119,7 +122,7 @@ func parseCond(part string) (cond, error) {
 	switch {
 	case fleet.MayBeName(rest):
 		c.kind, c.key = word, rest
-	case globRule.MatchString(rest) && strings.ContainsAny(rest, "*?["):
+	case globRule().MatchString(rest) && strings.ContainsAny(rest, "*?["):
 		if _, err := path.Match(rest, ""); err != nil {
 			return c, fmt.Errorf("pattern %q: a [ has no ]", rest)
 		}

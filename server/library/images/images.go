@@ -24,10 +24,12 @@ type Reader interface {
 	io.Closer
 }
 
-var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+var digestForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+})
 
 // ValidDigest reports whether s is a digest as the API takes them.
-func ValidDigest(s string) bool { return digestForm.MatchString(s) }
+func ValidDigest(s string) bool { return digestForm().MatchString(s) }
 
 // Store is a store of images for the server.
 type Store struct {
