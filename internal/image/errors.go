@@ -11,8 +11,8 @@ var ErrNotFound = errors.New("not in the store")
 // ErrFormat is wrapped by errors about a manifest, config or index that is not what the format allows.
 var ErrFormat = errors.New("not a valid image")
 
-// DamageError says that a frame of an image is not what the index says, or that a blob of it is missing or not what its
-// name says.
+// DamageError says that a frame of an image is not what the index says, that a blob of it is missing or not what its name
+// says, or that the list of the images is not whole.
 type DamageError struct {
 	Image  string // name or digest of the image
 	Chunk  int    // the first chunk that is made of the frame, -1 when the damage is not in a frame
@@ -22,12 +22,16 @@ type DamageError struct {
 	Object int64  // of the frame in the object
 	Length int64  // of the frame as stored
 	Reason string // what is wrong
+	File   string // what is damaged is this file of the store, and no blob
 	// Missing says that the blob is not in the store at all. That is not ErrNotFound: the image is there, and is not
 	// whole.
 	Missing bool
 }
 
 func (e *DamageError) Error() string {
+	if e.File != "" {
+		return fmt.Sprintf("%s is damaged: %s", e.File, e.Reason)
+	}
 	name := e.Image
 	if name == "" {
 		name = "image"

@@ -76,9 +76,24 @@ func (s *Store) readIndex() (*ocispec.Index, error) {
 	}
 	var x ocispec.Index
 	if err := json.Unmarshal(b, &x); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, &DamageError{Chunk: -1, File: f.Name(), Reason: listDamage(b, err)}
 	}
 	return &x, nil
+}
+
+// listDamage says what is wrong with a list of images that is no JSON, and what to do.
+func listDamage(b []byte, err error) string {
+	what := fmt.Sprintf("it is not the list of the store's images (%v)", err)
+	var syntax *json.SyntaxError
+	switch {
+	case len(b) == 0:
+		what = "it is empty, not the list of the store's images"
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(b)) && err.Error() == "unexpected end of JSON input":
+		what = fmt.Sprintf("it is cut short: the list of the store's images ends in the middle, after %d bytes", len(b))
+	}
+	return what + ". The images' blobs are other files. Put a copy of this file back; if there is none, move it away and " +
+		"import the images again, by which blobs that are sound are not stored a second time, and run `diskcast image " +
+		"gc` only after that"
 }
 
 // writeIndex replaces index.json. The lock must be held.

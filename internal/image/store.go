@@ -185,7 +185,7 @@ func (s *Store) resolve(x *ocispec.Index, ref string) (string, error) {
 		}
 	}
 	if found == "" {
-		return "", fmt.Errorf("image %q: %w %s (`image list` shows what is)%s", ref, ErrNotFound, s.dir,
+		return "", fmt.Errorf("image %q: %w %s (`diskcast image list` shows what is)%s", ref, ErrNotFound, s.dir,
 			nearest.Hint(ref, names))
 	}
 	return found, nil

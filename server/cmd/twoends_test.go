@@ -49,13 +49,13 @@ func newShop(t *testing.T) *shop {
 	if s.st, err = image.OpenStore(s.dir); err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(t.Context(), engine.Config{Store: store.NewMemory(), Images: &enginetest.Images{},
+	ims, lib := images.New(s.st), library.NewLocal(s.st)
+	e, err := engine.New(t.Context(), engine.Config{Store: store.NewMemory(), Images: ims,
 		Casts: &enginetest.Casts{}, Addr: netip.MustParseAddr("127.0.0.1")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	ims, lib := images.New(s.st), library.NewLocal(s.st)
 	jobs, caps := library.NewJobs(lib, log), captures.New(s.st, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -25,7 +25,7 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	}
 	img, err := e.describeImage(kind, &spec)
 	if err != nil {
-		return nil, refuse("%w (`diskcast image list` lists the images)", err)
+		return nil, refuse("%w", err)
 	}
 	if spec.GiveUp == 0 {
 		spec.GiveUp = doc.DefaultGiveUp

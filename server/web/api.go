@@ -146,10 +146,13 @@ func (a *API) failDocument(w http.ResponseWriter, r *http.Request, err error) {
 
 // failFor finds the status for an engine's error.
 func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
-	code := http.StatusInternalServerError
+	code, kind := http.StatusInternalServerError, ""
 	switch {
 	case errors.Is(err, engine.ErrSpec): // before the others: it may wrap one of them
 		code = http.StatusUnprocessableEntity
+		if library.Kind(err) == doc.KindDamaged {
+			kind, err = doc.KindDamaged, library.Advised(err)
+		}
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, images.ErrNotFound), errors.Is(err, store.ErrNotFound):
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
@@ -158,7 +161,7 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
 	}
-	a.fail(w, r, code, err)
+	a.failWith(w, r, code, err, kind)
 }
 
 func (a *API) reply(w http.ResponseWriter, code int, v any) {

@@ -5,6 +5,7 @@ package images
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -103,17 +104,30 @@ func (s *Store) Close() error {
 func (s *Store) Describe(ref string) (session.Image, error) {
 	manifest, err := s.st.Resolve(ref)
 	if err != nil {
-		return session.Image{}, err
+		return session.Image{}, named(ref, err)
 	}
 	e, err := s.acquire(manifest)
 	if err != nil {
-		return session.Image{}, err
+		return session.Image{}, named(ref, err)
 	}
 	defer s.release(e)
 	d := session.Image{Name: ref, Manifest: manifest, ObjectSize: e.im.ObjectSize()}
 	d.Config.Digest, d.Config.Size = e.im.ConfigBlob()
 	d.Index.Digest, d.Index.Size = e.im.IndexBlob()
 	return d, nil
+}
+
+// named has an error about an image say the name that it was asked for by.
+func named(ref string, err error) error {
+	var damage *image.DamageError
+	switch {
+	case errors.Is(err, ErrNotFound): // says it
+		return err
+	case errors.As(err, &damage) && damage.File == "":
+		damage.Image = ref
+		return fmt.Errorf("image %w", err)
+	}
+	return fmt.Errorf("image %s: %w", ref, err)
 }
 
 // config returns the config of an image.
