@@ -179,7 +179,7 @@ func (g *Stage) check(f *Frame, stored []byte) error {
 func (g *Stage) write(k frameKey, crc uint32, stored []byte) error {
 	f, err := os.CreateTemp(g.dir, "part*")
 	if err != nil {
-		return err
+		return g.unkept(err)
 	}
 	_, err = f.Write(stored)
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -187,9 +187,18 @@ func (g *Stage) write(k frameKey, crc uint32, stored []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
-		return fmt.Errorf("keeping a frame: %w", err)
+		return g.unkept(err)
 	}
 	return nil
+}
+
+// unkept is the error for a frame that could not be written. It does not name the temporary file, so that one cause has
+// the same words for all frames.
+func (g *Stage) unkept(err error) error {
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		err = file.Err
+	}
+	return fmt.Errorf("keeping a frame in %s: %w", g.dir, err)
 }
 
 // MissingError lists frames that were never sent, or were lost.

@@ -17,7 +17,7 @@ import (
 	"github.com/diskcast/diskcast/server/library"
 )
 
-// again does f until it works. What the server refuses, and what ctx ends, is not tried again.
+// again does f until it works. What the server refuses or has no room for, and what ctx ends, is not tried again.
 func again(ctx context.Context, note func(string), f func() error) error {
 	for tries := 1; ; tries++ {
 		err := f()
@@ -27,7 +27,8 @@ func again(ctx context.Context, note func(string), f func() error) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &status) && status.Code < 500, errors.Is(err, image.ErrFormat), tries == maxTries:
+		case errors.As(err, &status) && (status.Code < 500 || status.Code == http.StatusInsufficientStorage),
+			errors.Is(err, image.ErrFormat), tries == maxTries:
 			return err
 		}
 		if note != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +17,42 @@ import (
 
 // TestImportIntoFullStore: the error names the store, what is free there, and the next step.
 func TestImportIntoFullStore(t *testing.T) {
-	store := filepath.Join(t.TempDir(), "images")
+	store, file := fullStore(t)
+	err := Run(t.Context(), []string{"image", "import", file, "--name", "x", "--store", store}, strings.NewReader(""),
+		new(bytes.Buffer), new(bytes.Buffer))
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("got %v", err)
+	}
+	for _, want := range []string{store + " has ", " free", "8.0 MiB", "diskcast image gc", "--store"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in: %v", want, err)
+		}
+	}
+}
+
+// TestImportThereIntoFullStore: at a server it is the same, at once, and said once.
+func TestImportThereIntoFullStore(t *testing.T) {
+	store, file := fullStore(t)
+	s := shopAt(t, store)
+	began := time.Now()
+	code, _, said := s.run(append([]string{"image", "import", file, "--name", "x"}, s.there()...)...)
+	if took := time.Since(began); code != exitFailed || took > 30*time.Second {
+		t.Errorf("exit %d after %v", code, took)
+	}
+	for _, want := range []string{"no space left on device", "image store is full", "diskcast image gc --unnamed --partial"} {
+		if strings.Count(said, want) != 1 {
+			t.Errorf("%q is not there once: %s", want, said)
+		}
+	}
+	if strings.Contains(said, "asking again") || strings.Contains(said, "/part") {
+		t.Errorf("said: %s", said)
+	}
+}
+
+// fullStore is a directory for a store with too little room for the file.
+func fullStore(t *testing.T) (store, file string) {
+	t.Helper()
+	store = filepath.Join(t.TempDir(), "images")
 	if err := os.Mkdir(store, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -30,18 +66,9 @@ func TestImportIntoFullStore(t *testing.T) {
 	})
 	disk := make([]byte, 8<<20)
 	rand.NewChaCha8([32]byte{5}).Read(disk)
-	file := filepath.Join(t.TempDir(), "disk.img")
+	file = filepath.Join(t.TempDir(), "disk.img")
 	if err := os.WriteFile(file, disk, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := Run(t.Context(), []string{"image", "import", file, "--name", "x", "--store", store}, strings.NewReader(""),
-		new(bytes.Buffer), new(bytes.Buffer))
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Fatalf("got %v", err)
-	}
-	for _, want := range []string{store + " has ", " free", "8.0 MiB", "diskcast image gc", "--store"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("no %q in: %v", want, err)
-		}
-	}
+	return store, file
 }

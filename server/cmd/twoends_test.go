@@ -40,8 +40,10 @@ type shop struct {
 	state, dir, url string
 }
 
-func newShop(t *testing.T) *shop {
-	s := &shop{t: t, state: filepath.Join(t.TempDir(), "state"), dir: filepath.Join(t.TempDir(), "images")}
+func newShop(t *testing.T) *shop { return shopAt(t, filepath.Join(t.TempDir(), "images")) }
+
+func shopAt(t *testing.T, dir string) *shop {
+	s := &shop{t: t, state: filepath.Join(t.TempDir(), "state"), dir: dir}
 	id, err := identity.Load(s.state)
 	if err != nil {
 		t.Fatal(err)

@@ -186,6 +186,9 @@ func (j *Jobs) do(ctx context.Context, x *job) {
 	})
 	note := func(words string) { j.log.Info("job", "job", x.ID, "note", words) }
 	result, err := j.lib.Do(ctx, x.Spec, Watch{Progress: progress, Note: note})
+	if errors.Is(err, image.ErrBusy) {
+		err = j.busy(x, err)
+	}
 	j.change(x, func() {
 		x.Ended, x.Result, x.State = j.now().UTC(), result, doc.Done
 		switch {
@@ -200,6 +203,19 @@ func (j *Jobs) do(ctx context.Context, x *job) {
 		}
 	})
 	j.log.Info("job is over", "job", x.ID, "kind", x.Spec.Kind, "state", x.State, "err", err)
+}
+
+// busy names the job of this server that has the store, if it is one.
+func (j *Jobs) busy(x *job, err error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, o := range j.order {
+		if o != x && !o.Over() && o.Spec.Kind == x.Spec.Kind && x.Spec.Kind == doc.JobOptimize {
+			return fmt.Errorf("%w: job %s of this server optimizes %s: `diskcast job watch %s` follows "+
+				"it; ask again when it has ended", image.ErrBusy, o.ID, o.Spec.Image, o.ID)
+		}
+	}
+	return err
 }
 
 // List lists all jobs, oldest first.

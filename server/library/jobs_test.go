@@ -178,3 +178,38 @@ func TestJobSpecs(t *testing.T) {
 		}
 	}
 }
+
+// TestBusyNamesTheJob: a job that finds the store in use by another of the same server names that one, and how to
+// follow it; in use by another process, it does not.
+func TestBusyNamesTheJob(t *testing.T) {
+	busy := fmt.Errorf("%w: another process optimizes images there", image.ErrBusy)
+	began, free := make(chan struct{}), make(chan struct{})
+	j, _ := newJobs(t, func(_ context.Context, s doc.JobSpec, _ Watch) (*doc.JobResult, error) {
+		if s.Image != "first" {
+			return nil, busy
+		}
+		close(began)
+		<-free
+		return &doc.JobResult{}, nil
+	})
+	start := func(name string) string {
+		t.Helper()
+		v, err := j.Start(doc.JobSpec{V: 1, Kind: doc.JobOptimize, Image: name, Key: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.ID
+	}
+	first := start("first")
+	<-began
+	v := j.end(t, start("second"))
+	if v.Kind != doc.KindBusy || !strings.Contains(v.Error, "job "+first+" of this server optimizes first") ||
+		!strings.Contains(v.Error, "`diskcast job watch "+first+"`") || strings.Contains(v.Error, "another process") {
+		t.Errorf("%q, %s", v.Kind, v.Error)
+	}
+	close(free)
+	j.end(t, first)
+	if v := j.end(t, start("third")); v.Kind != doc.KindBusy || !strings.Contains(v.Error, "another process") {
+		t.Errorf("%q, %s", v.Kind, v.Error)
+	}
+}
