@@ -12,10 +12,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 // PayloadType names what the envelope holds.
 const PayloadType = "application/vnd.diskcast.receipt.v1+json"
+
+const (
+	maxSignatures = 16  // of an envelope that is read
+	maxKeyName    = 128 // bytes of a key's name that are shown
+)
 
 // Envelope is a DSSE envelope with one signature: ECDSA with P-256 and SHA-256, ASN.1 DER.
 type Envelope struct {
@@ -93,6 +100,8 @@ func Parse(in io.Reader) (*Envelope, error) {
 			e.PayloadType, PayloadType)
 	case len(e.Signatures) == 0:
 		return nil, errors.New("the receipt has no signature")
+	case len(e.Signatures) > maxSignatures:
+		return nil, fmt.Errorf("the receipt has %d signatures, more than %d", len(e.Signatures), maxSignatures)
 	}
 	return e, nil
 }
@@ -100,28 +109,35 @@ func Parse(in io.Reader) (*Envelope, error) {
 // Verify returns the document if a key with the pin signed it. An error that is ErrSignature says what is wrong with
 // the signature.
 func (e *Envelope) Verify(pin string) (*Receipt, error) {
-	var other []string
-	for _, s := range e.Signatures {
-		if got := Pin(s.PublicKey); got != pin {
-			other = append(other, got)
+	for i := range e.Signatures {
+		if Pin(e.Signatures[i].PublicKey) != pin {
 			continue
 		}
-		key, err := x509.ParsePKIXPublicKey(s.PublicKey)
-		if err != nil {
-			return nil, fmt.Errorf("%w: its key cannot be read: %w", ErrSignature, err)
-		}
-		public, ok := key.(*ecdsa.PublicKey)
-		if !ok {
-			return nil, fmt.Errorf("%w: its key is a %T, not an ECDSA key", ErrSignature, key)
-		}
-		sum := sha256.Sum256(pae(e.PayloadType, e.Payload))
-		if !ecdsa.VerifyASN1(public, sum[:], s.Sig) {
-			return nil, fmt.Errorf("%w: the receipt was changed after it was signed", ErrSignature)
+		if err := e.holds(i); err != nil {
+			return nil, err
 		}
 		return e.Unverified()
 	}
-	return nil, fmt.Errorf("%w: it was signed by the key %s, and the one that is trusted is %s", ErrSignature, other[0],
-		pin)
+	return nil, fmt.Errorf("%w: it was signed by the key %s, and the one that is trusted is %s", ErrSignature,
+		Pin(e.Signatures[0].PublicKey), plain.Line(pin, maxKeyName))
+}
+
+// holds reports whether signature i is of the key that lies beside it, whoever's that is.
+func (e *Envelope) holds(i int) error {
+	s := e.Signatures[i]
+	key, err := x509.ParsePKIXPublicKey(s.PublicKey)
+	if err != nil {
+		return fmt.Errorf("%w: its key cannot be read: %w", ErrSignature, err)
+	}
+	public, ok := key.(*ecdsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("%w: its key is a %T, not an ECDSA key", ErrSignature, key)
+	}
+	sum := sha256.Sum256(pae(e.PayloadType, e.Payload))
+	if !ecdsa.VerifyASN1(public, sum[:], s.Sig) {
+		return fmt.Errorf("%w: the receipt was changed after it was signed", ErrSignature)
+	}
+	return nil
 }
 
 // Unverified returns the document without a look at its signature.

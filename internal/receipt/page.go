@@ -19,17 +19,13 @@ var page = sync.OnceValue(func() *template.Template {
 	}).Parse(pageHTML))
 })
 
-// Signed is a receipt with its envelope's state.
-type Signed struct {
-	*Receipt
-	Key string // pin of the key that signed it
-	Bad string // why the signature does not hold; empty when it does
-}
-
 // Page writes one HTML page for many machines: no script, nothing fetched, made to be printed.
 func Page(w io.Writer, receipts []Signed) error {
 	bad := 0
-	for _, r := range receipts {
+	shown := make([]Signed, len(receipts))
+	for i, r := range receipts {
+		shown[i] = r
+		shown[i].Receipt = r.Plain()
 		if r.Bad != "" || r.Result != Done {
 			bad++
 		}
@@ -37,5 +33,5 @@ func Page(w io.Writer, receipts []Signed) error {
 	return page().Execute(w, struct {
 		Receipts []Signed
 		Bad      int
-	}{receipts, bad})
+	}{shown, bad})
 }

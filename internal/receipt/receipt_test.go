@@ -174,20 +174,59 @@ func TestPage(t *testing.T) {
 	good, evil := sample(), sample()
 	evil.Disk.Model = `<script>alert(1)</script>`
 	evil.Machine.Name = `"><img src=x onerror=y>`
+	evil.Left = []string{"a\u202egnp.exe", "b\x1b[31m"}
 	var out bytes.Buffer
-	if err := Page(&out, []Signed{{good, "sha256:a", ""}, {evil, "sha256:b", "changed"}}); err != nil {
+	if err := Page(&out, []Signed{{Receipt: good, Key: "sha256:a"},
+		{Receipt: evil, Claims: []string{"sha256:b"}, Bad: "changed"}}); err != nil {
 		t.Fatal(err)
 	}
 	page := out.String()
 	for _, want := range []string{"1 of them failed", "SIGNATURE: changed", "rack1-7", "NIST SP 800-88: purge",
-		"&lt;script&gt;"} {
+		"&lt;script&gt;", "key sha256:a", "names a key that was not verified: sha256:b"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	for _, no := range []string{"<script", "<img"} {
+	for _, no := range []string{"<script", "<img", "\u202e", "\x1b", ", key sha256:b"} {
 		if strings.Contains(page, no) {
 			t.Errorf("the page has %q", no)
+		}
+	}
+	if evil.Left[1] != "b\x1b[31m" {
+		t.Error("the receipt itself was changed")
+	}
+}
+
+// TestOnlyVerifiedKeys: what an envelope calls a key is shown as the signer's only where that signature was verified.
+func TestOnlyVerifiedKeys(t *testing.T) {
+	e, _ := signed(t, newKey(t))
+	other, _ := signed(t, newKey(t))
+	pin, foreign := e.Signatures[0].KeyID, other.Signatures[0].KeyID
+	renamed, second, changed := *e, *e, *e
+	renamed.Signatures = []Signature{e.Signatures[0]}
+	renamed.Signatures[0].KeyID = "sha256:\nfeed"
+	second.Signatures = []Signature{other.Signatures[0], e.Signatures[0]}
+	changed.Payload = bytes.Replace(e.Payload, []byte("S1"), []byte("S2"), 1)
+	for _, c := range []struct {
+		name   string
+		env    Envelope
+		key    string
+		claims []string
+		signer string
+	}{
+		{"as signed", *e, pin, nil, pin},
+		{"another keyid", renamed, pin, []string{"sha256: feed"}, pin},
+		{"two signatures", second, pin, []string{foreign}, pin},
+		{"by another", *other, "", []string{foreign}, foreign},
+		{"changed", changed, "", []string{pin}, ""},
+	} {
+		s, err := c.env.Look(pin)
+		if err != nil || s.Key != c.key || (s.Bad == "") != (c.key != "") || !cmp.Equal(s.Claims, c.claims) {
+			t.Errorf("%s: %v, %+v", c.name, err, s)
+		}
+		signer, err := c.env.Signer()
+		if c.name != "two signatures" && (signer != c.signer || (err == nil) != (signer != "")) {
+			t.Errorf("%s: signed by %q, %v", c.name, signer, err)
 		}
 	}
 }

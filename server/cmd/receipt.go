@@ -1,17 +1,15 @@
 package cmd
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/client"
@@ -50,108 +48,22 @@ func (e *env) trustedPin(flag string) (string, error) {
 	return c.Pin, nil
 }
 
-// receipts reads the files and says of each whether its signature holds. What is no receipt at all is an error.
-func receipts(files []string, pin string) ([]receipt.Signed, error) {
-	var all []receipt.Signed
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		env, err := receipt.Parse(f)
-		f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		s := receipt.Signed{Key: env.Signatures[0].KeyID}
-		if s.Receipt, err = env.Verify(pin); errors.Is(err, receipt.ErrSignature) {
-			s.Bad = err.Error()
-			s.Receipt, err = env.Unverified()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		all = append(all, s)
-	}
-	return all, nil
-}
-
-func receiptGet(e *env) *cobra.Command {
-	var out string
-	cmd := &cobra.Command{
-		Use:   "get [SESSION]",
-		Short: "Fetch a session's receipts from the server, a file each; without SESSION, all there are",
-		Long: `Fetch receipts and check their signatures before they are written. Receipts outlive their sessions, and a machine that
-was offered its part again has one for each time. A file that is there and is another receipt is left alone, and it is
-an error.`,
-		Example: `  diskcast receipt get s7 --out receipts/
-  diskcast receipt show receipts/s7-*.json`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			list, err := c.Receipts(cmd.Context(), strings.Join(args, ""))
-			if err != nil {
-				return err
-			}
-			if len(list) == 0 {
-				return errors.New("there are no receipts: a part has one when its node had a plan for its disk and " +
-					"has ended")
-			}
-			pin, err := e.trustedPin("")
-			if err != nil {
-				return err
-			}
-			names := make([]string, len(list))
-			for i, raw := range list {
-				if names[i], err = writeReceipt(out, raw, pin); err != nil {
-					return err
-				}
-			}
-			if e.JSON {
-				return e.Doc(names)
-			}
-			_, err = fmt.Fprintln(e.Out, strings.Join(names, "\n"))
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&out, "out", ".", "directory for the files")
-	return cmd
-}
-
-// writeReceipt checks a receipt and writes it to a file of its own. It is well when the file has it already.
-func writeReceipt(dir string, raw []byte, pin string) (string, error) {
-	env, err := receipt.Parse(bytes.NewReader(raw))
+// readReceipt reads a file and says whether its signature holds. What is no receipt at all is an error.
+func readReceipt(name, pin string) (receipt.Signed, error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return "", err
+		return receipt.Signed{}, err
 	}
-	r, err := env.Verify(pin)
+	env, err := receipt.Parse(f)
+	f.Close()
 	if err != nil {
-		return "", err
+		return receipt.Signed{}, fmt.Errorf("%s: %w", name, err)
 	}
-	name := strings.ReplaceAll(r.ID, "/", "-") + ".json"
-	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("the receipt's name %q is no file name", r.ID)
-	}
-	name = filepath.Join(dir, name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	raw = append(bytes.TrimSpace(raw), '\n')
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		if have, rerr := os.ReadFile(name); rerr == nil && bytes.Equal(have, raw) {
-			return name, nil
-		}
-		return "", fmt.Errorf("%s is there and is not this receipt: choose another directory with --out", name)
-	}
+	s, err := env.Look(pin)
 	if err != nil {
-		return "", err
+		return receipt.Signed{}, fmt.Errorf("%s: %w", name, err)
 	}
-	_, err = f.Write(raw)
-	return name, errors.Join(err, f.Close())
+	return s, nil
 }
 
 func receiptShow(e *env) *cobra.Command {
@@ -162,14 +74,28 @@ func receiptShow(e *env) *cobra.Command {
 		Example: `  diskcast receipt show s7/*.json
   diskcast receipt show --html s7/*.json > s7.html`,
 	}
-	e.readsReceipts(cmd, func(_ []string, all []receipt.Signed) error {
+	e.readsReceipts(cmd, func(files []string, pin string) error {
+		var all []receipt.Signed
+		docs := []receiptDoc{}
+		for _, name := range files {
+			r, err := readReceipt(name, pin)
+			if err != nil {
+				return err // a page without it would look whole
+			}
+			all = append(all, r)
+			docs = append(docs, newReceiptDoc(r))
+			docs[len(docs)-1].File = name
+		}
+		var err error
 		switch {
 		case html:
-			return receipt.Page(e.Out, all)
+			err = receipt.Page(e.Out, all)
 		case e.JSON:
-			return e.Doc(receiptDocs(all))
+			err = e.Doc(docs)
+		default:
+			err = e.printReceipts(all)
 		}
-		return e.printReceipts(all)
+		return errors.Join(err, badSignatures(all))
 	})
 	cmd.Flags().BoolVar(&html, "html", false, "print a page of HTML, to be kept or printed")
 	return cmd
@@ -180,29 +106,50 @@ func receiptVerify(e *env) *cobra.Command {
 		Use:   "verify FILE...",
 		Short: "Check the signatures of receipts",
 		Long: `Check that each receipt was signed by the key with the pin and was not changed since. It fails if one was not,
-whatever the receipt says; a receipt that says "failed" and is signed is a sound receipt.`,
+or is no receipt, after it looked at all of them, and whatever the receipt says; a receipt that says "failed" and is signed is a sound receipt.`,
 		Example: `  diskcast receipt verify --pin sha256:9f86d0... s7/*.json`,
 	}
-	e.readsReceipts(cmd, func(files []string, all []receipt.Signed) error {
-		if e.JSON {
-			return e.Doc(receiptDocs(all))
-		}
-		for i, r := range all {
-			word := "the signature holds: " + r.Kind + " " + r.Result
-			if r.Bad != "" {
+	e.readsReceipts(cmd, func(files []string, pin string) error {
+		docs := make([]receiptDoc, len(files))
+		var all []receipt.Signed
+		var unread []error
+		for i, name := range files {
+			r, err := readReceipt(name, pin)
+			word := "the signature holds: "
+			switch {
+			case err != nil:
+				unread = append(unread, err)
+				docs[i] = receiptDoc{Why: err.Error()}
+				word = "NOT VERIFIED: " + err.Error()
+			case r.Bad != "":
 				word = r.Bad
+			default:
+				shown := r.Plain()
+				word += shown.Kind + " " + shown.Result
 			}
-			if _, err := fmt.Fprintf(e.Out, "%s: %s\n", files[i], word); err != nil {
+			if err == nil {
+				all = append(all, r)
+				docs[i] = newReceiptDoc(r)
+			}
+			docs[i].File = name
+			if e.JSON {
+				continue
+			}
+			if _, err := fmt.Fprintf(e.Out, "%s: %s\n", plain.Line(name, 0), plain.Line(word, 0)); err != nil {
 				return err
 			}
 		}
-		return nil
+		var failed error
+		if e.JSON {
+			failed = e.Doc(docs)
+		}
+		return errors.Join(append([]error{failed, badSignatures(all)}, unread...)...)
 	})
 	return cmd
 }
 
-// readsReceipts makes cmd one that reads receipts from files, shows them, and fails when one is not to be believed.
-func (e *env) readsReceipts(cmd *cobra.Command, show func(files []string, all []receipt.Signed) error) {
+// readsReceipts makes cmd one that holds receipts in files against a pin.
+func (e *env) readsReceipts(cmd *cobra.Command, run func(files []string, pin string) error) {
 	var pin string
 	cmd.Flags().StringVar(&pin, "pin", "",
 		"pin of the server's key ($DISKCAST_PIN; default: that of the server whose state directory is here)")
@@ -212,11 +159,7 @@ func (e *env) readsReceipts(cmd *cobra.Command, show func(files []string, all []
 		if err != nil {
 			return err
 		}
-		all, err := receipts(files, trusted)
-		if err != nil {
-			return err
-		}
-		return errors.Join(show(files, all), badSignatures(all))
+		return run(files, trusted)
 	}
 }
 
@@ -224,7 +167,7 @@ func badSignatures(all []receipt.Signed) error {
 	var bad []string
 	for _, r := range all {
 		if r.Bad != "" {
-			bad = append(bad, r.ID)
+			bad = append(bad, plain.Line(r.ID, 0))
 		}
 	}
 	if len(bad) > 0 {
@@ -235,25 +178,24 @@ func badSignatures(all []receipt.Signed) error {
 	return nil
 }
 
-// receiptDoc is a receipt as --json shows it.
+// receiptDoc is a receipt as --json shows it; where its file is no receipt, File and Why are all there is.
 type receiptDoc struct {
 	*receipt.Receipt
-	Key   string `json:"key"`
-	Valid bool   `json:"valid"`
-	Why   string `json:"why,omitempty"` // the signature does not hold
+	File   string   `json:"file"`
+	Key    string   `json:"key"` // the trusted key, where its signature was verified
+	Claims []string `json:"unverified_keys,omitempty"`
+	Valid  bool     `json:"valid"`
+	Why    string   `json:"why,omitempty"` // the signature does not hold
 }
 
-func receiptDocs(all []receipt.Signed) []receiptDoc {
-	docs := make([]receiptDoc, len(all))
-	for i, r := range all {
-		docs[i] = receiptDoc{r.Receipt, r.Key, r.Bad == "", r.Bad}
-	}
-	return docs
+func newReceiptDoc(r receipt.Signed) receiptDoc {
+	return receiptDoc{Receipt: r.Receipt, Key: r.Key, Claims: r.Claims, Valid: r.Bad == "", Why: r.Bad}
 }
 
 func (e *env) printReceipts(all []receipt.Signed) error {
 	rows := [][]string{{"MACHINE", "DISK", "SERIAL", "SIZE", "METHOD", "NIST", "ENDED", "RESULT", "SIGNATURE"}}
 	for _, r := range all {
+		r.Receipt = r.Plain()
 		sig, term := "holds", r.Term
 		if r.Bad != "" {
 			sig = "DOES NOT HOLD"
@@ -272,7 +214,12 @@ func (e *env) printReceipts(all []receipt.Signed) error {
 		return err
 	}
 	for _, r := range all {
-		for _, say := range append([]string{r.Message, r.Bad}, r.Left...) {
+		r.Receipt = r.Plain()
+		says := append([]string{r.Message, r.Bad}, r.Left...)
+		for _, key := range r.Claims {
+			says = append(says, "names a key that was not verified: "+key)
+		}
+		for _, say := range says {
 			if say == "" {
 				continue
 			}
