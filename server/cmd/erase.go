@@ -50,6 +50,9 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("passes") && job.Passes < 1 {
+				return usage("--passes %d: at least 1", job.Passes)
+			}
 			if err := job.Check(); err != nil {
 				return usage("%w", err)
 			}
@@ -79,7 +82,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
 	f.StringArrayVar(&on, "on", nil, "machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
 	f.StringVar(&disk, "disk", "only",
-		"rule that names the disk, as `session create --help` says; not first, smallest or largest")
+		"rule that names the disk, as session create --help says; not first, smallest or largest")
 	f.StringVar(&boot, "then", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")
 	oldBoot(cmd)
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")

@@ -37,5 +37,9 @@ func TestMachineCommand(t *testing.T) {
 		!strings.Contains(said, "nothing to split") {
 		t.Errorf("split: %d, %s", code, said)
 	}
+	if code, _, said := o.run("machine", "remove", "lab-01"); code == 0 || !strings.Contains(said, "session s1") {
+		t.Errorf("removed at work: %d, %s", code, said)
+	}
+	do("cancelled", "session", "cancel", "s1")
 	do("lab-01 removed", "machine", "remove", "lab-01")
 }

@@ -191,7 +191,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
 		"a machine fails that gives no sign of life of its new system for so long after it left")
 	f.StringVar(&at, "at", "", "start at this time, not before: 21:30, \"2026-11-28 21:30\", +90m or RFC 3339")
 	f.IntVar(&spec.Priority, "priority", 0,
-		"the highest is next where the server bounds the casts at once (`serve --casts`)")
+		"the highest is next where the server bounds the casts at once (serve --casts)")
 	f.StringVar(&spec.Notes, "notes", "", "the operator's own notes")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
 	return cmd
@@ -321,14 +321,14 @@ lists all, but with --since. The server keeps the last 200 that are over, and th
 			if e.JSON {
 				return e.Doc(list)
 			}
-			rows := [][]string{{"SESSION", "STATE", "IMAGE", "NODES", "DONE", "FAILED", "GROUP", "CREATED", "REASON"}}
+			rows := [][]string{{"SESSION", "STATE", "WHAT", "NODES", "DONE", "FAILED", "GROUP", "CREATED", "REASON"}}
 			for _, s := range list {
 				done, failed := tally(s.Parts)
 				group := "-"
 				if s.Cast != nil {
 					group = s.Cast.Group
 				}
-				rows = append(rows, []string{s.ID, s.State, s.Image.Name, strconv.Itoa(len(s.Parts)),
+				rows = append(rows, []string{s.ID, s.State, what(&s), strconv.Itoa(len(s.Parts)),
 					strconv.Itoa(done), strconv.Itoa(failed), group, ui.Ago(s.Created), remark(&s)})
 			}
 			if err := ui.List(e.Out, rows); err != nil {
@@ -431,7 +431,11 @@ func sessionShow(e *env) *cobra.Command {
 }
 
 func (e *env) showSession(s *doc.Session) error {
-	rows := [][]string{{"session", s.ID}, {"state", s.State}, {"image", s.Image.Name + "  " + s.Image.Manifest}}
+	rows := [][]string{{"session", s.ID}, {"state", s.State}}
+	if s.Spec.Kind == "" || s.Image.Name != "" || s.Image.Manifest != "" {
+		rows = append(rows, []string{"image", s.Image.Name + "  " + s.Image.Manifest})
+	}
+	rows = append(rows, eraseRows(s)...)
 	if s.Spec.On != "" {
 		rows = append(rows, []string{"on", s.Spec.On})
 	}
@@ -497,6 +501,12 @@ func (e *env) showSession(s *doc.Session) error {
 		}
 		if p.Disk != nil {
 			fmt.Fprintf(e.Out, "\n  on %s", p.Disk.Words())
+		}
+		switch {
+		case p.NoReceipt != "":
+			fmt.Fprintf(e.Out, "\n  NO receipt: %s", p.NoReceipt)
+		case p.Over() && !p.Planned.IsZero():
+			fmt.Fprintf(e.Out, "\n  a receipt says what was done: diskcast receipt get %s", s.ID)
 		}
 		if p.Unbootable != "" {
 			fmt.Fprintf(e.Out, "\n  will not start: %s", p.Unbootable)

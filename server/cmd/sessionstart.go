@@ -102,7 +102,7 @@ func sessionEdit(e *env) *cobra.Command {
 	f.IntVar(&minNodes, "min-nodes", 0, "nodes to wait for before the session starts")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes; 0: for ever")
 	f.StringVar(&rate, "rate", "", "the cast's rate, such as 900M (bits a second); empty: found by itself")
-	f.StringVar(&at, "at", "", "when it starts at the earliest, as in `session create`; now: at once")
+	f.StringVar(&at, "at", "", "when it starts at the earliest, as in session create; now: at once")
 	f.IntVar(&priority, "priority", 0, "which session is next where the server bounds the casts at once")
 	f.StringVar(&notes, "notes", "", "the operator's own notes")
 	return cmd

@@ -253,7 +253,14 @@ func (e *Engine) SplitMachine(ctx context.Context, word string, c doc.MachineSpl
 // RemoveMachine forgets a machine and what was entered of it. One that a node is of comes again as a new one, with the
 // node's next hello.
 func (e *Engine) RemoveMachine(ctx context.Context, word string) error {
-	_, err := e.changeMachine(ctx, word, func(id string) (string, error) { return "", e.fleet.Remove(id) })
+	_, err := e.changeMachine(ctx, word, func(id string) (string, error) {
+		for _, n := range e.nodes {
+			if m := e.fleet.Of(n.ID); m != nil && m.ID == id && e.current(n) != nil {
+				return "", fmt.Errorf("machine %s has a part in session %s; cancel that first", m.Title(), n.Session)
+			}
+		}
+		return "", e.fleet.Remove(id)
+	})
 	return err
 }
 

@@ -237,3 +237,21 @@ func TestMergeAndSplitLast(t *testing.T) {
 		t.Errorf("its node is of %+v", m)
 	}
 }
+
+// TestRemoveAtWork: a machine that works for a session is not removed, as its node is not forgotten.
+func TestRemoveAtWork(t *testing.T) {
+	h := newHouse(t)
+	a := h.machine(1)
+	a.powerOn()
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
+	id := h.node(a.id).Machine
+	if err := h.e.RemoveMachine(t.Context(), id); err == nil || !strings.Contains(err.Error(), "session "+s.ID) {
+		t.Errorf("removed at work: %v", err)
+	}
+	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.e.RemoveMachine(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+}

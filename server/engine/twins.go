@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/diskrule"
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -17,7 +18,10 @@ func (e *Engine) twins(s *sess) []string {
 		return nil
 	}
 	var out []string
-	more := 0
+	more, add := 0, "by-path=, model=, a size or first"
+	if s.Spec.Kind == erasure.Action { // which takes no disk by its place
+		add = "by-path=, model= or a size"
+	}
 	for _, n := range e.nodes {
 		if s.Parts[n.ID] == nil && len(s.Spec.Nodes) > 0 {
 			continue
@@ -34,8 +38,8 @@ func (e *Engine) twins(s *sess) []string {
 			more++
 		default:
 			out = append(out, fmt.Sprintf("The disk rule fits %d disks of node %s (%s), which will therefore refuse "+
-				"the session: add by-path=, model=, a size or first; "+
-				"`diskcast node show %s` prints what tells them apart.", len(fit), n.ID, strings.Join(fit, ", "), n.ID))
+				"the session: add %s; "+
+				"`diskcast node show %s` prints what tells them apart.", len(fit), n.ID, strings.Join(fit, ", "), add, n.ID))
 		}
 	}
 	if more > 0 {
