@@ -134,7 +134,9 @@ func playWith(t *testing.T, f *fake, actions map[string]node.Action, script func
 	synctest.Test(t, func(t *testing.T) {
 		f.descs, f.errs, f.left = make(chan *session.Descriptor), make(chan error), make(chan string, 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.stopped = ctx
+		// The machine is gone after the node's own context: it does not come back from a kexec to a node that goes on.
+		stopped, stop := context.WithCancel(t.Context())
+		f.stopped = stopped
 		n := node.New(node.Options{API: f, Report: f, Machine: f, Actions: actions})
 		ended := make(chan error, 1)
 		go func() { ended <- n.Run(ctx) }()
@@ -146,6 +148,7 @@ func playWith(t *testing.T, f *fake, actions map[string]node.Action, script func
 		default:
 		}
 		cancel()
+		stop()
 		<-ended
 	})
 	return f.log

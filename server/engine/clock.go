@@ -1,31 +1,54 @@
 package engine
 
 import (
+	"sync"
 	"time"
 
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
-// clock notices that the wall clock was set, by one that only goes on. Times are wall times without Go's monotonic
-// reading, so that those of before and after a restart are reckoned with alike.
+// clock is the engine's time. It goes on by a clock that is never set, and takes the wall clock's word only when it is
+// looked at: so all that is done between two looks is reckoned in one time, and a wall clock that was set is noticed
+// before anything goes by it. Times are without Go's monotonic reading, so that those of before and after a restart are
+// reckoned with alike.
 type clock struct {
-	up   func() time.Duration // since this program began; nil: nothing is noticed
-	wall time.Time
+	read func() time.Time     // the wall clock
+	up   func() time.Duration // since this program began; nil: the wall clock is believed at any time
+
+	mu   sync.Mutex
+	wall time.Time // at the last look
 	at   time.Duration
 }
 
 // maxSlew is how far the clocks may come apart between two looks, a second apart, before it is no slewing any more.
 const maxSlew = 2 * time.Second
 
-// set is by how much the wall clock was set since the last look; 0 when it was not.
-func (c *clock) set(wall time.Time) time.Duration {
+func newClock(read func() time.Time, up func() time.Duration) *clock {
+	c := &clock{read: read, up: up}
+	c.look()
+	return c
+}
+
+func (c *clock) now() time.Time {
+	if c.up == nil {
+		return c.read()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wall.Add(c.up() - c.at)
+}
+
+// look takes the wall clock's time, and returns by how much that was set since the last look; 0 when it was not.
+func (c *clock) look() time.Duration {
 	if c.up == nil {
 		return 0
 	}
-	at := c.up()
-	by := wall.Sub(c.wall) - (at - c.at)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	first := c.wall.IsZero()
+	wall, at := c.read(), c.up()
+	by := wall.Sub(c.wall) - (at - c.at)
 	c.wall, c.at = wall, at
 	if first || by.Abs() <= maxSlew {
 		return 0
@@ -36,7 +59,7 @@ func (c *clock) set(wall time.Time) time.Duration {
 // watchClock has all times that are reckoned with told in the new time when the clock was set. The caller holds the
 // lock.
 func (e *Engine) watchClock() {
-	by := e.clock.set(e.now())
+	by := e.clock.look()
 	if by == 0 {
 		return
 	}

@@ -167,7 +167,7 @@ type Engine struct {
 	fleet    *fleet.Fleet
 	book     *book.Book
 	expired  time.Time // when strangers were last looked through
-	clock    clock
+	clock    *clock
 	paces    map[string]*pace // by session and node
 	activity chan struct{}    // closed and replaced when a session changes
 
@@ -196,14 +196,15 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Server == "" {
 		cfg.Server = cfg.Addr.String()
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, now: cfg.Now, ready: make(chan struct{}),
+	clock := newClock(cfg.Now, cfg.Up)
+	e := &Engine{cfg: cfg, log: cfg.Log, now: clock.now, ready: make(chan struct{}),
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds,
 		jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
-		clock: clock{up: cfg.Up}, paces: map[string]*pace{}, feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{},
+		clock: clock, paces: map[string]*pace{}, feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.jobs.Bound(cfg.MaxCasts)
-	e.w = newWriter(cfg.Store, cfg.Log, cfg.Now, &e.mu)
+	e.w = newWriter(cfg.Store, cfg.Log, clock.now, &e.mu)
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type writer struct {
 	whole sync.Locker    // held while what belongs together is put: no transaction has only a part of that
 	owned store.Revision // of record.OwnerKey, when this server became the owner
 	lost  chan struct{}  // closed when another server is the owner
+	over  chan struct{}  // closed when nothing is written any more
 
 	mu  sync.Mutex
 	cur *batch // being filled
@@ -28,6 +30,9 @@ type writer struct {
 
 	giveUp sync.Once
 }
+
+// errEnds is told to those whose word came when the server had written its last.
+var errEnds = errors.New("the server is ending and stores nothing any more: ask again when it runs")
 
 // batch is the changes of one transaction; a nil value deletes.
 type batch struct {
@@ -52,7 +57,7 @@ func (b *batch) failed() bool { return b != nil && b.over() && b.err != nil }
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
 func newWriter(s store.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
-	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}),
+	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}), over: make(chan struct{}),
 		cur: newBatch()}
 }
 
@@ -94,6 +99,11 @@ func (w *writer) wait(ctx context.Context) error {
 	select {
 	case <-b.done:
 		return stateHelp(b.err)
+	case <-w.over:
+		if b.over() { // by the last flush
+			return stateHelp(b.err)
+		}
+		return errEnds
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -118,6 +128,7 @@ func (w *writer) trouble() trouble {
 
 // run writes until ctx ends, and then what is left.
 func (w *writer) run(ctx context.Context) {
+	defer close(w.over)
 	var retry <-chan time.Time
 	for {
 		select {
