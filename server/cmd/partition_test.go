@@ -226,7 +226,13 @@ func TestPartitionOfDevice(t *testing.T) {
 func partNode(t *testing.T, dev string, number int) string {
 	t.Helper()
 	name := fmt.Sprintf("%sp%d", filepath.Base(dev), number)
-	raw, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), name, "dev"))
+	file := filepath.Join("/sys/block", filepath.Base(dev), name, "dev")
+	raw, err := os.ReadFile(file)
+	for try := 0; err != nil && try < 20; try++ {
+		// The kernel's own scan gives up while another program has the device open for a look.
+		_ = exec.Command("blockdev", "--rereadpt", dev).Run()
+		raw, err = os.ReadFile(file)
+	}
 	if err != nil {
 		need.Skip(t, "the kernel makes no partitions of a loop device: %v", err)
 	}
