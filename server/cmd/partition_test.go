@@ -174,7 +174,7 @@ func TestSetPartition(t *testing.T) {
 // and right afterwards, with the file system grown to the partition and nothing written beside it.
 func TestPartitionOfDevice(t *testing.T) {
 	need.Root(t)
-	need.Tools(t, "sgdisk", "mkfs.ext4", "e2fsck", "losetup", "mount", "umount", "dumpe2fs")
+	need.Tools(t, "sgdisk", "mkfs.ext4", "e2fsck", "losetup", "partx", "mount", "umount", "dumpe2fs")
 	dir := t.TempDir()
 	source, target := parted(t, dir, "source", "8M 16M 8M"), parted(t, dir, "target", "16M 20M 16M")
 	var said bytes.Buffer
@@ -216,6 +216,12 @@ func TestPartitionOfDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	check()
+	if !volumetest.MayResize(t) {
+		if !strings.Contains(said.String(), "does not use the rest") {
+			t.Errorf("it is not said that the file system was not grown:\n%s", &said)
+		}
+		return
+	}
 	if out := volumetest.Run(t, "dumpe2fs", "-h", piece(t, target, start, size)); !strings.Contains(out,
 		fmt.Sprintf("%d\n", size/1024)) {
 		t.Errorf("the file system was not grown to the partition:\n%s\n%s", &said, out)
@@ -228,9 +234,8 @@ func partNode(t *testing.T, dev string, number int) string {
 	name := fmt.Sprintf("%sp%d", filepath.Base(dev), number)
 	file := filepath.Join("/sys/block", filepath.Base(dev), name, "dev")
 	raw, err := os.ReadFile(file)
-	for try := 0; err != nil && try < 20; try++ {
-		// The kernel's own scan gives up while another program has the device open for a look.
-		_ = exec.Command("blockdev", "--rereadpt", dev).Run()
+	if err != nil { // a kernel that reads no tables of loop devices is told
+		volumetest.Run(t, "partx", "--add", dev)
 		raw, err = os.ReadFile(file)
 	}
 	if err != nil {
