@@ -1,9 +1,12 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -138,5 +141,93 @@ func TestEndIsTold(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// gated is a store whose updates wait until somebody lets them.
+type gated struct {
+	*store.Memory
+	held atomic.Bool // updates wait
+	gate chan error
+}
+
+func (g *gated) Update(ctx context.Context, f func(store.WriteTx) error) error {
+	if g.held.Load() {
+		if err := <-g.gate; err != nil {
+			return err
+		}
+	}
+	return g.Memory.Update(ctx, f)
+}
+
+// TestFollowerIsWarned: who was told of a session's last step before it was known that it cannot be stored is told that
+// too.
+func TestFollowerIsWarned(t *testing.T) {
+	h := newHouse(t)
+	h.crash()
+	g := &gated{Memory: h.store.(*store.Memory), gate: make(chan error)}
+	h.store = g
+	h.start()
+	a := h.machine(1)
+	s := h.create(doc.Spec{Nodes: []string{a.mac}})
+	a.powerOn()
+	sub, err := h.e.Watch(s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.held.Store(true)
+	told := make(chan error)
+	go func() {
+		told <- h.e.Events(t.Context(), a.id, &session.Events{V: 1, Boot: a.boot,
+			Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepFailed, Message: "no disk", Since: 1}}})
+	}()
+	next := func(until func(*doc.Session) bool) (last bool) {
+		t.Helper()
+		for {
+			lines, last, err := sub.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range lines {
+				if l.Session != nil && until(l.Session) {
+					return last
+				}
+			}
+		}
+	}
+	if next(func(v *doc.Session) bool { return v.State == doc.Failed }) {
+		t.Fatal("the end is told before it is stored")
+	}
+	// All else that changed is read, so that what comes next comes of the store alone.
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		_, _, err := sub.Next(ctx)
+		cancel()
+		if err != nil {
+			break
+		}
+	}
+	room, full := make(chan struct{}), make(chan struct{})
+	go func() { // ends when there is room
+		defer close(full)
+		for {
+			select {
+			case g.gate <- fmt.Errorf("write state.db: %w", unix.ENOSPC):
+			case <-room:
+				return
+			}
+		}
+	}()
+	if err := <-told; err == nil {
+		t.Error("the node is told that its word is stored")
+	}
+	if next(func(v *doc.Session) bool { return len(v.Warnings) == 1 }) {
+		t.Error("a session whose end is not stored is over")
+	}
+	close(room)
+	<-full
+	close(g.gate)
+	if !next(func(v *doc.Session) bool { return v.State == doc.Failed && len(v.Warnings) == 0 }) {
+		t.Error("it is not over when all is stored")
 	}
 }

@@ -147,8 +147,9 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 	if s == nil || !s.Over() || e.run(s.ID).cast != nil {
 		return lines, false, nil
 	}
-	if last = u.saved(); last || u.unsaved.failed() && !u.warned {
-		u.warned = true
+	failed := u.unsaved.failed() // before it is waited for the next
+	if last = u.saved(); last || failed && !u.warned {
+		u.warned = failed
 		// Once more, behind all that came of it: whoever reads this line has read all.
 		lines = append(lines, e.line(&feed.Change{Key: feed.Key{Session: u.session}}))
 		lines[len(lines)-1].Cursor = e.feed.Cursor(n)
@@ -168,15 +169,9 @@ func (u *Sub) written() <-chan struct{} {
 // over, so that nobody is told so earlier.
 func (u *Sub) saved() bool {
 	if u.unsaved == nil || u.unsaved.failed() {
-		again := u.unsaved
-		if u.unsaved = u.e.w.last(); u.unsaved == nil {
-			return true
-		}
-		if again != nil {
-			return false
-		}
+		u.unsaved = u.e.w.last()
 	}
-	return u.unsaved.over() && !u.unsaved.failed()
+	return u.unsaved == nil || u.unsaved.over() && !u.unsaved.failed()
 }
 
 // present are lines about the state that is, of sessions that are over only where one was asked for.
