@@ -71,6 +71,14 @@ func TestPowerCommand(t *testing.T) {
 	do(0, "redfish", "set", "m1", "--driver", "redfish", "--address", lying.Address(), "--user", redfishtest.User,
 		"--password-file", secret)
 	do(exitFailed, "accepted and nothing happened", "on", "m1")
+	// A machine that is not removed keeps its settings.
+	if code, _, said := o.run("session", "create", "--image", "debian", "--nodes", o.node); code != 0 {
+		t.Fatal(said)
+	}
+	if code, _, said := o.run("machine", "remove", "m1"); code != 1 || !strings.Contains(said, "has a part") {
+		t.Errorf("removed at work: %d, %s", code, said)
+	}
+	do(0, "redfish", "show", "m1")
 	do(0, "redfish", "forget", "m1")
 	do(1, "not set up", "show", "m1")
 	if bmc.Power() != "On" || lying.Power() != "Off" {

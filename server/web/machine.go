@@ -71,12 +71,19 @@ func (a *API) splitMachine(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) removeMachine(w http.ResponseWriter, r *http.Request) {
 	m, err := a.engine.Machine(r.PathValue("machine"))
-	if err == nil && a.power != nil {
-		err = a.power.Forget(r.Context(), m.ID) // first: no secret stays of a machine that is gone
-	}
 	if err == nil {
 		err = a.engine.RemoveMachine(r.Context(), m.ID)
 	}
+	if err == nil && a.power != nil { // afterwards: a machine that is not removed keeps its settings
+		if err = a.power.Forget(r.Context(), m.ID); err != nil {
+			err = fmt.Errorf("machine %s is removed, and how its power was reached is still stored: %w", m.ID, err)
+		}
+	}
+	a.done(w, r, err)
+}
+
+// done answers what has no document.
+func (a *API) done(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
 		a.failFor(w, r, err)
 		return
