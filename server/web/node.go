@@ -20,11 +20,7 @@ func (a *API) hello(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply, err := a.engine.Hello(r.Context(), h, peerAddr(r))
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, reply)
+	a.answer(w, r, reply, err)
 }
 
 // readHello reads a stranger's document in bounded memory, and answers when it does not.
@@ -90,11 +86,7 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, node string) {
 		a.failDocument(w, r, err)
 		return
 	}
-	if err := a.engine.Events(r.Context(), node, &batch); err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
+	a.done(w, r, a.engine.Events(r.Context(), node, &batch))
 }
 
 func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
@@ -118,11 +110,7 @@ func (a *API) personalization(w http.ResponseWriter, r *http.Request, node strin
 		return
 	}
 	d, err := a.engine.Personalize(r.Context(), node, &ask, peerAddr(r))
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, d)
+	a.answer(w, r, d, err)
 }
 
 func (a *API) blob(w http.ResponseWriter, r *http.Request) {

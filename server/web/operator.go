@@ -42,20 +42,12 @@ func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) showSession(w http.ResponseWriter, r *http.Request) {
 	s, err := a.engine.Session(r.PathValue("id"))
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, s)
+	a.answer(w, r, s, err)
 }
 
 func (a *API) cancelSession(w http.ResponseWriter, r *http.Request) {
 	s, err := a.engine.Cancel(r.Context(), r.PathValue("id"))
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, s)
+	a.answer(w, r, s, err)
 }
 
 func (a *API) goSession(w http.ResponseWriter, r *http.Request) {
@@ -82,11 +74,7 @@ func (a *API) retrySession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) removeSession(w http.ResponseWriter, r *http.Request) {
-	if err := a.engine.Remove(r.Context(), r.PathValue("id")); err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
+	a.done(w, r, a.engine.Remove(r.Context(), r.PathValue("id")))
 }
 
 func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
@@ -95,19 +83,11 @@ func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
 	n, err := a.engine.Node(r.PathValue("node"))
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, n)
+	a.answer(w, r, n, err)
 }
 
 func (a *API) forgetNode(w http.ResponseWriter, r *http.Request) {
-	if err := a.engine.Forget(r.Context(), r.PathValue("node")); err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
+	a.done(w, r, a.engine.Forget(r.Context(), r.PathValue("node")))
 }
 
 func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
@@ -121,20 +101,12 @@ func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
 		limit = n
 	}
 	lines, err := a.engine.Log(r.Context(), r.PathValue("node"), limit, r.URL.Query().Get("all") == "true")
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, lines)
+	a.answer(w, r, lines, err)
 }
 
 func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
 	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
-	if err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	a.reply(w, http.StatusOK, list)
+	a.answer(w, r, list, err)
 }
 
 func (a *API) showDHCP(w http.ResponseWriter, r *http.Request) {
@@ -158,11 +130,7 @@ func (a *API) freeLease(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if err := a.dhcp.FreeLease(r.Context(), what); err != nil {
-		a.failFor(w, r, err)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
+	a.done(w, r, a.dhcp.FreeLease(r.Context(), what))
 }
 
 var errNoDHCP = errors.New("this server takes no part in DHCP: it runs with --dhcp off")
