@@ -13,6 +13,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/serve/task"
 )
 
 // Bounds on the jobs of a server.
@@ -28,20 +29,18 @@ var ErrTooMany = errors.New("too many jobs run at once")
 // comes back and follows the job by its id. It is a task; when it ends, so do the jobs. What they did of their work is
 // in the store and is not done again.
 type Jobs struct {
+	*task.Crew
 	lib   Library
 	epoch string // tells this server's jobs from those of before it was started
 	log   *slog.Logger
-	ready chan struct{}
 	now   func() time.Time
 	// changed is told the id of each job that changes; nil: nobody.
 	changed func(id string)
 
-	mu      sync.Mutex
-	ctx     context.Context // nil: not running
-	running sync.WaitGroup
-	seq     int
-	jobs    map[string]*job
-	order   []*job // oldest first
+	mu    sync.Mutex
+	seq   int
+	jobs  map[string]*job
+	order []*job // oldest first
 }
 
 // job is one job. Its fields are guarded by Jobs.mu.
@@ -57,29 +56,12 @@ func NewJobs(lib Library, log *slog.Logger) *Jobs {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Jobs{lib: lib, epoch: strings.ToLower(rand.Text()[:4]), log: log, ready: make(chan struct{}), now: time.Now,
+	return &Jobs{Crew: task.NewCrew(), lib: lib, epoch: strings.ToLower(rand.Text()[:4]), log: log, now: time.Now,
 		jobs: map[string]*job{}}
 }
 
 // Name implements task.Task.
 func (j *Jobs) Name() string { return "jobs" }
-
-// Ready implements task.Task.
-func (j *Jobs) Ready() <-chan struct{} { return j.ready }
-
-// Run implements task.Task.
-func (j *Jobs) Run(ctx context.Context) error {
-	j.mu.Lock()
-	j.ctx = ctx
-	j.mu.Unlock()
-	close(j.ready)
-	<-ctx.Done()
-	j.mu.Lock()
-	j.ctx = nil // nothing starts any more
-	j.mu.Unlock()
-	j.running.Wait()
-	return nil
-}
 
 // Start starts a job, or finds the one with the same key.
 func (j *Jobs) Start(spec doc.JobSpec) (*doc.Job, error) {
@@ -101,23 +83,22 @@ func (j *Jobs) Start(spec doc.JobSpec) (*doc.Job, error) {
 			going++
 		}
 	}
-	if j.ctx == nil {
-		return nil, fmt.Errorf("the server ends: %w", context.Canceled)
-	}
 	if going >= maxJobs {
 		return nil, fmt.Errorf("%w (%d): wait for one, or cancel one", ErrTooMany, going)
 	}
 	j.forget()
 	j.seq++
-	ctx, stop := context.WithCancel(j.ctx)
 	x := &job{Job: doc.Job{ID: fmt.Sprintf("%s-%d", j.epoch, j.seq), Spec: spec, State: doc.JobRunning, Serial: 1,
-		Started: j.now().UTC()}, stop: stop, changed: make(chan struct{})}
+		Started: j.now().UTC()}, changed: make(chan struct{})}
+	stop, err := j.Go(func(ctx context.Context) { j.do(ctx, x) })
+	if err != nil {
+		return nil, err
+	}
+	x.stop = stop
 	j.jobs[x.ID] = x
 	j.order = append(j.order, x)
 	j.tell(x.ID)
 	j.log.Info("job", "job", x.ID, "kind", spec.Kind, "image", spec.Image, "name", spec.Name, "registry", spec.Registry)
-	// Ends with the work, at the latest after the context of Run.
-	j.running.Go(func() { j.do(ctx, x) })
 	v := x.Job
 	return &v, nil
 }
@@ -176,7 +157,6 @@ func (j *Jobs) change(x *job, f func()) {
 const told = 200 * time.Millisecond
 
 func (j *Jobs) do(ctx context.Context, x *job) {
-	defer x.stop()
 	var last time.Time
 	progress := image.Progress(func(done, total int64) {
 		if now := time.Now(); done == total || now.Sub(last) >= told {

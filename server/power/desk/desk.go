@@ -13,6 +13,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/power"
+	"github.com/diskcast/diskcast/server/serve/task"
 	"github.com/diskcast/diskcast/server/store"
 )
 
@@ -45,16 +46,14 @@ type Config struct {
 
 // Desk is the server's. It is a task; when it ends, so does its work.
 type Desk struct {
+	*task.Crew
 	cfg   Config
 	gates *power.Gates
-	ready chan struct{}
 
-	mu      sync.Mutex
-	ctx     context.Context // nil: not running
-	running sync.WaitGroup
-	seq     int
-	epoch   string
-	runs    []*run // oldest first
+	mu    sync.Mutex
+	seq   int
+	epoch string
+	runs  []*run // oldest first
 }
 
 // Machine is one that the desk is asked about.

@@ -12,6 +12,7 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/power"
+	"github.com/diskcast/diskcast/server/serve/task"
 )
 
 // Bounds on the work of a desk.
@@ -41,37 +42,17 @@ type run struct {
 
 // New makes a desk.
 func New(cfg Config) *Desk {
-	return &Desk{cfg: cfg, gates: power.NewGates(cfg.Pause), ready: make(chan struct{}),
+	return &Desk{Crew: task.NewCrew(), cfg: cfg, gates: power.NewGates(cfg.Pause),
 		epoch: "p" + strings.ToLower(rand.Text()[:4])}
 }
 
 // Name implements task.Task.
 func (d *Desk) Name() string { return "power" }
 
-// Ready implements task.Task.
-func (d *Desk) Ready() <-chan struct{} { return d.ready }
-
-// Run implements task.Task.
-func (d *Desk) Run(ctx context.Context) error {
-	d.mu.Lock()
-	d.ctx = ctx
-	d.mu.Unlock()
-	close(d.ready)
-	<-ctx.Done()
-	d.mu.Lock()
-	d.ctx = nil // nothing starts any more
-	d.mu.Unlock()
-	d.running.Wait()
-	return nil
-}
-
 // Start begins work on machines. The spec is checked by who calls.
 func (d *Desk) Start(spec doc.PowerSpec, machines []Machine) (*doc.PowerRun, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx == nil {
-		return nil, fmt.Errorf("the server ends: %w", context.Canceled)
-	}
 	d.runs = slices.DeleteFunc(d.runs, func(r *run) bool {
 		return r.Over() && len(d.runs) > maxOld && r == d.runs[0]
 	})
@@ -85,15 +66,16 @@ func (d *Desk) Start(spec doc.PowerSpec, machines []Machine) (*doc.PowerRun, err
 		return nil, fmt.Errorf("%w (%d): wait for one, or cancel one", ErrTooMany, going)
 	}
 	d.seq++
-	ctx, stop := context.WithCancel(d.ctx)
-	r := &run{machines: machines, stop: stop, changed: make(chan struct{}), PowerRun: doc.PowerRun{
+	r := &run{machines: machines, changed: make(chan struct{}), PowerRun: doc.PowerRun{
 		ID: fmt.Sprintf("%s-%d", d.epoch, d.seq), Spec: spec, State: doc.JobRunning, Serial: 1, Started: time.Now().UTC()}}
 	for _, m := range machines {
 		r.Rows = append(r.Rows, doc.PowerRow{Machine: m.ID, Name: m.Name, State: doc.Waiting})
 	}
+	var err error
+	if r.stop, err = d.Go(func(ctx context.Context) { d.work(ctx, r) }); err != nil {
+		return nil, err
+	}
 	d.runs = append(d.runs, r)
-	// Ends with the work, soon after the context of Run.
-	d.running.Go(func() { d.work(ctx, r) })
 	return r.view(), nil
 }
 
@@ -113,7 +95,6 @@ func (d *Desk) change(r *run, f func()) {
 }
 
 func (d *Desk) work(ctx context.Context, r *run) {
-	defer r.stop()
 	pace := power.Pace{AtOnce: r.Spec.AtOnce, Gap: gap}
 	if pace.AtOnce == 0 {
 		pace.AtOnce = atOnce
