@@ -12,9 +12,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/diskcast/diskcast/internal/private"
 )
 
 // KeyFile is the file of the state directory that holds the key: 32 bytes, for its owner only.
@@ -35,10 +36,11 @@ type Key struct{ aead cipher.AEAD }
 // Load reads the key from the directory, and makes it where there is none.
 func Load(dir string) (*Key, error) {
 	path := filepath.Join(dir, KeyFile)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		b, err = create(path)
-	}
+	b, err := private.Once(path, func() ([]byte, error) {
+		b := make([]byte, keySize)
+		rand.Read(b)
+		return b, nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("key of the server's secrets: %w", err)
 	}
@@ -68,33 +70,6 @@ func New(b []byte) (*Key, error) {
 		return nil, err
 	}
 	return &Key{aead: aead}, nil
-}
-
-// create makes the file whole or not at all; of two servers that start together, one makes it and both use it.
-func create(path string) ([]byte, error) {
-	b := make([]byte, keySize)
-	rand.Read(b)
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Link(f.Name(), path)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return os.ReadFile(path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	return b, errors.Join(d.Sync(), d.Close())
 }
 
 // Seal encrypts a secret for a purpose, which is named again to open it.

@@ -14,12 +14,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/private"
@@ -54,7 +51,7 @@ func Load(dir string) (*Identity, error) {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	id := &Identity{}
-	b, err := readOrMake(filepath.Join(dir, KeyFile), newKey)
+	b, err := private.Once(filepath.Join(dir, KeyFile), newKey)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +61,7 @@ func Load(dir string) (*Identity, error) {
 			"verify --pin OLD-PIN)", filepath.Join(dir, KeyFile), err)
 	}
 	id.Pin = PinOf(id.Cert.Leaf)
-	if b, err = readOrMake(filepath.Join(dir, TokenFile), newToken); err != nil {
+	if b, err = private.Once(filepath.Join(dir, TokenFile), newToken); err != nil {
 		return nil, err
 	}
 	if id.Token = strings.TrimSpace(string(b)); len(id.Token) < 32 {
@@ -72,55 +69,6 @@ func Load(dir string) (*Identity, error) {
 			"start makes a new one", filepath.Join(dir, TokenFile))
 	}
 	return id, nil
-}
-
-// readOrMake returns the file's content, having made the file by an atomic rename where it is missing.
-func readOrMake(path string, make func() ([]byte, error)) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return b, err
-	}
-	if b, err = make(); err != nil {
-		return nil, err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err == nil {
-		err = follow(f, filepath.Dir(path))
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		// Link, not rename: of two programs that start together, one makes the file and the other reads it.
-		err = os.Link(f.Name(), path)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return os.ReadFile(path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("make %s: %w", path, err)
-	}
-	return b, nil
-}
-
-// follow gives a file that root makes to the owner of the folder: a server that runs as that user must read it.
-func follow(f *os.File, dir string) error {
-	st, err := os.Stat(dir)
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid != 0 {
-		return f.Chown(int(sys.Uid), int(sys.Gid))
-	}
-	return nil
 }
 
 func newKey() ([]byte, error) {
