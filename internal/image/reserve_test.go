@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,18 +17,8 @@ import (
 // TestFullStore: in a store on a file system without one free byte, an image can be removed, and what it took is free
 // after a garbage collection.
 func TestFullStore(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("root mounts a small file system")
-	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skipf("no tmpfs can be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	need.SmallDisk(t, dir, "8m")
 	s, err := image.OpenStore(filepath.Join(dir, "store"))
 	if err != nil {
 		t.Fatal(err)

@@ -7,11 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // TestEraseAsks: nothing is sent to a server before the command line is whole and somebody has said yes.

@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 func receiptOf(t *testing.T, id string) (raw []byte, pin string) {
@@ -74,14 +73,8 @@ func TestReceiptsOfFormerKey(t *testing.T) {
 
 // TestReceiptOnFullDisk: a receipt that does not fit leaves no file, and an empty one of before is filled.
 func TestReceiptOnFullDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root mounts")
-	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8k"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, 0) })
+	need.SmallDisk(t, dir, "8k")
 	name := filepath.Join(dir, "s7-n1.json")
 	if err := writeWhole(name, make([]byte, 64<<10)); err == nil {
 		t.Fatal("64 KiB fit into 8")

@@ -125,12 +125,9 @@ func TestRestoreUnderMount(t *testing.T) {
 
 // TestRestoreFull restores to a file on a file system that is too small for it.
 func TestRestoreFull(t *testing.T) {
-	need.Root(t)
-	need.Tools(t, "mount", "umount")
 	_, _, restore := restorer(t)
 	mnt := t.TempDir()
-	volumetest.Run(t, "mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mnt)
-	t.Cleanup(func() { exec.Command("umount", mnt).Run() })
+	need.SmallDisk(t, mnt, "256k")
 	err := restore(filepath.Join(mnt, "disk"))
 	if err == nil || !strings.Contains(err.Error(), "is full") || strings.Contains(err.Error(), "failing") {
 		t.Errorf("error %v, want one that says that the file system is full", err)

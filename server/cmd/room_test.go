@@ -56,14 +56,7 @@ func fullStore(t *testing.T) (store, file string) {
 	if err := os.Mkdir(store, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", store, "tmpfs", 0, "size=2m,mode=0700"); err != nil {
-		need.Skip(t, "a small file system cannot be mounted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(store, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	need.SmallDisk(t, store, "2m")
 	disk := make([]byte, 8<<20)
 	rand.NewChaCha8([32]byte{5}).Read(disk)
 	file = filepath.Join(t.TempDir(), "disk.img")

@@ -16,17 +16,9 @@ import (
 // The store's disk becomes full in the middle of a capture. The session says so, and when there is room again the
 // capture goes on.
 func TestStoreIsFull(t *testing.T) {
-	need.Root(t)
 	l := newLab(t)
 	images := filepath.Join(l.dir, "images")
-	if err := unix.Mount("tmpfs", images, "tmpfs", 0, "size=320m,mode=0700"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(images, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	need.SmallDisk(t, images, "320m")
 	l.kill()
 	l.start()
 	path, b := l.disk(size)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/server/power"
 	"github.com/diskcast/diskcast/server/power/ipmi"
 )
@@ -40,10 +41,7 @@ type sim struct{ dir, address string }
 
 func newSim(t *testing.T) *sim {
 	t.Helper()
-	path, err := exec.LookPath("ipmi_sim")
-	if err != nil {
-		t.Skip("ipmi_sim is not here (Debian package openipmi): IPMI is not held against a BMC of other people")
-	}
+	path := need.Tool(t, "ipmi_sim")
 	s := &sim{dir: t.TempDir()}
 	pc, err := net.ListenPacket("udp4", "127.0.0.1:0") // a port that was free a moment ago
 	if err != nil {
