@@ -70,7 +70,8 @@ func TestRestorePartition(t *testing.T) {
 		t.Error("the partition is not the image's")
 	}
 	w.order("plan", "table", "written", "verified", "grown")
-	w.mustSay("goes to partition 2 (3.1 MB (3145728 bytes) from byte 2097152, now raw) of /dev/vda", "the partition table stays as it is")
+	w.mustSay("goes to partition 2 (3.1 MB (3145728 bytes) from byte 2097152, now raw) of /dev/vda",
+		"the partition table stays as it is")
 	r, err := session.ParsePartitionResult(w.result)
 	if err != nil || r.Number != 2 || r.Start != start || r.Size != end-start {
 		t.Errorf("the server is told of %+v, %v", r, err)
@@ -97,10 +98,11 @@ func TestRefusePartition(t *testing.T) {
 		whole     bool // the image is of a disk
 		table     func(b []byte)
 	}{
-		"too small":     {job: `{"v":1,"number":1}`, want: "too small"},
-		"not there":     {job: `{"v":1,"number":9}`, want: "no partition 9"},
-		"a disk":        {job: `{"v":1,"number":2}`, want: "image cut", whole: true},
-		"no table":      {job: `{"v":1,"number":2}`, want: "no partition table", table: func(b []byte) { clear(b[:mib]); clear(b[diskSize-mib:]) }},
+		"too small": {job: `{"v":1,"number":1}`, want: "too small"},
+		"not there": {job: `{"v":1,"number":9}`, want: "no partition 9"},
+		"a disk":    {job: `{"v":1,"number":2}`, want: "image cut", whole: true},
+		"no table": {job: `{"v":1,"number":2}`, want: "no partition table",
+			table: func(b []byte) { clear(b[:mib]); clear(b[diskSize-mib:]) }},
 		"damaged table": {job: `{"v":1,"number":2}`, want: "damaged", table: func(b []byte) { b[1024+40] ^= 1 }},
 		"newer":         {job: `{"v":2,"number":2}`, want: "unknown document version"},
 	} {

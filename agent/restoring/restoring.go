@@ -94,16 +94,17 @@ func (j *job) Takes(nd *session.Descriptor, done bool) bool {
 // Unfinished is said when the job was replaced.
 func (j *job) Unfinished() string {
 	if j.d.OfPartition() {
-		return "stopped before the partition was complete: if writing had begun (step table), it holds a half-written " +
-			"image; restore it again. The rest of the disk is as it was"
+		return "stopped before the partition was complete: if writing had begun (step table), it holds a " +
+			"half-written image; restore it again. The rest of the disk is as it was"
 	}
-	return "stopped before the disk was complete: if writing had begun (step table), it holds a half-written image and " +
-		"does not start; restore it again. If not, the disk is as it was"
+	return "stopped before the disk was complete: if writing had begun (step table), it holds a half-written image " +
+		"and does not start; restore it again. If not, the disk is as it was"
 }
 
 // sameWork tells whether nd is d with at most another cast, so that what is on the disk already stays of use.
 func sameWork(d, nd *session.Descriptor) bool {
-	return nd.Action == d.Action && string(nd.Job) == string(d.Job) && nd.Session == d.Session && nd.Image.Manifest == d.Image.Manifest &&
+	return nd.Action == d.Action && string(nd.Job) == string(d.Job) && nd.Session == d.Session &&
+		nd.Image.Manifest == d.Image.Manifest &&
 		*nd.Target == *d.Target
 }
 

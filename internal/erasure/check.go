@@ -60,19 +60,20 @@ func (r *Result) Holds(asked Spec) error {
 		if most == None {
 			most = "none"
 		}
-		return fmt.Errorf("the node claims the term %s of NIST SP 800-88 for %s, and with what was not reached it is %s at "+
-			"most", r.Term, r.Method, most)
+		return fmt.Errorf("the node claims the term %s of NIST SP 800-88 for %s, and with what was not reached it is "+
+			"%s at most", r.Term, r.Method, most)
 	}
 	for _, a := range r.Unreached {
 		if a.Kind == AreaRefused {
-			return fmt.Errorf("the node says that it is done, and that the disk took nothing at some places: %s", a.Words)
+			return fmt.Errorf("the node says that it is done, and that the disk took nothing at some places: %s",
+				a.Words)
 		}
 	}
 	return nil
 }
 
-// leastSample is how much of a disk a sample has, in bytes, if the disk is not smaller: one place of 64 KiB in each of a
-// thousand parts, where rounding lets two places fall together.
+// leastSample is how much of a disk a sample has, in bytes, if the disk is not smaller: one place of 64 KiB in each of
+// a thousand parts, where rounding lets two places fall together.
 const leastSample = 1000 * 64 << 10
 
 // holds says why what was read back is not what was asked for, or not what should be there.
@@ -98,12 +99,13 @@ func (b *ReadBack) holds(r *Result, asked string) error {
 	case !b.OK():
 		return fmt.Errorf("the node says that it is done, and what it read back is not so: %s", b.Words())
 	case sum != b.Blocks || (b.Blocks == 0) != (b.Bytes == 0):
-		return fmt.Errorf("the node says that it read back %d bytes in %d blocks, and tells of %d", b.Bytes, b.Blocks, sum)
+		return fmt.Errorf("the node says that it read back %d bytes in %d blocks, and tells of %d", b.Bytes, b.Blocks,
+			sum)
 	case asked == ReadNone && b.Bytes != 0:
 		return fmt.Errorf("the node says that it read nothing back, and %d bytes", b.Bytes)
 	case asked != ReadNone && b.Bytes < least:
-		return fmt.Errorf("the node was asked to read back %q, which is %d bytes of this disk at least, and says that it "+
-			"read %d", asked, least, b.Bytes)
+		return fmt.Errorf("the node was asked to read back %q, which is %d bytes of this disk at least, and says "+
+			"that it read %d", asked, least, b.Bytes)
 	case made && b.Wanted != b.Blocks:
 		return fmt.Errorf("the node read back %d blocks, of which %d are what %s writes", b.Blocks, b.Wanted, r.Method)
 	}

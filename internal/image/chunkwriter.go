@@ -7,8 +7,8 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// chunkWriter makes the chunk records of an index, and the sum of the content, as the chunks come. It keeps no chunk: of
-// a large disk there are millions, and a row of cells that are all zero costs no more than its records.
+// chunkWriter makes the chunk records of an index, and the sum of the content, as the chunks come. It keeps no chunk:
+// of a large disk there are millions, and a row of cells that are all zero costs no more than its records.
 type chunkWriter struct {
 	disk, grid    int64
 	cell          int64 // of the last chunk, -1 before the first

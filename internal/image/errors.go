@@ -11,8 +11,8 @@ var ErrNotFound = errors.New("not in the store")
 // ErrFormat is wrapped by errors about a manifest, config or index that is not what the format allows.
 var ErrFormat = errors.New("not a valid image")
 
-// DamageError says that a frame of an image is not what the index says, that a blob of it is missing or not what its name
-// says, or that the list of the images is not whole.
+// DamageError says that a frame of an image is not what the index says, that a blob of it is missing or not what its
+// name says, or that the list of the images is not whole.
 type DamageError struct {
 	Image  string // name or digest of the image
 	Chunk  int    // the first chunk that is made of the frame, -1 when the damage is not in a frame

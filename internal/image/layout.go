@@ -91,9 +91,9 @@ func listDamage(b []byte, err error) string {
 	case errors.As(err, &syntax) && syntax.Offset >= int64(len(b)) && err.Error() == "unexpected end of JSON input":
 		what = fmt.Sprintf("it is cut short: the list of the store's images ends in the middle, after %d bytes", len(b))
 	}
-	return what + ". The images' blobs are other files. Put a copy of this file back; if there is none, move it away and " +
-		"import the images again, by which blobs that are sound are not stored a second time, and run `diskcast image " +
-		"gc` only after that"
+	return what + ". The images' blobs are other files. Put a copy of this file back; if there is none, move it away " +
+		"and import the images again, by which blobs that are sound are not stored a second time, and run `diskcast " +
+		"image gc` only after that"
 }
 
 // writeIndex replaces index.json. The lock must be held.
@@ -116,8 +116,8 @@ func (s *Store) writeIndex(x *ocispec.Index) error {
 		err = s.replace(ocispec.ImageIndexFile, b)
 	}
 	if noRoom(err) {
-		return fmt.Errorf("%w: the list of images could not be written and is as it was. `diskcast image gc --partial` "+
-			"needs no room and may free some; else remove something else from that file system", err)
+		return fmt.Errorf("%w: the list of images could not be written and is as it was. `diskcast image gc "+
+			"--partial` needs no room and may free some; else remove something else from that file system", err)
 	}
 	if err == nil {
 		s.keepReserve(len(b))

@@ -35,7 +35,8 @@ func TestRowsOfZeros(t *testing.T) {
 				t.Fatal(err)
 			}
 			for end := cell + n; cell < end; cell++ {
-				x.Chunks = append(x.Chunks, Chunk{Cell: cell, Frame: -1, Zeros: []Extent{{Offset: cell * grid, Length: grid}}})
+				x.Chunks = append(x.Chunks,
+					Chunk{Cell: cell, Frame: -1, Zeros: []Extent{{Offset: cell * grid, Length: grid}}})
 			}
 		}
 		var cfg Config
@@ -84,7 +85,8 @@ func TestRowRefused(t *testing.T) {
 	if err := b.AddZeros(10, 10); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range [][2]int64{{19, 1}, {-1, 1}, {20, 0}, {20, -5}, {20, MaxIndex}, {1 << 62, 1 << 62}, {20, MaxIndex / 2}} {
+	for _, r := range [][2]int64{{19, 1}, {-1, 1}, {20, 0}, {20, -5}, {20, MaxIndex}, {1 << 62, 1 << 62},
+		{20, MaxIndex / 2}} {
 		if err := b.AddZeros(r[0], r[1]); err == nil {
 			t.Errorf("%d cells from %d on were taken", r[1], r[0])
 		}

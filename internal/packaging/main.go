@@ -1,5 +1,5 @@
-// Packaging makes the Debian and RPM packages of diskcast for amd64 and arm64: the two programs, the unit of systemd, man
-// pages, completions and an example of the settings file. The same commit gives the same bytes.
+// Packaging makes the Debian and RPM packages of diskcast for amd64 and arm64: the two programs, the unit of systemd,
+// man pages, completions and an example of the settings file. The same commit gives the same bytes.
 //
 //	go run ./internal/packaging -version $(git describe --always) -epoch $(git log -1 --format=%ct) -out build/packages
 package main
@@ -78,7 +78,8 @@ func (p *build) compile(ctx context.Context, arch, dir string, stderr io.Writer)
 	}
 	for name, pkg := range map[string]string{"diskcast": "./server", "mkimage": "./mkimage"} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags",
-			"-s -w -buildid= -X github.com/diskcast/diskcast/server/cmd.Version="+p.version+" -X main.version="+p.version,
+			"-s -w -buildid= -X github.com/diskcast/diskcast/server/cmd.Version="+p.version+" -X main.version="+
+				p.version,
 			"-o", filepath.Join(dir, name), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 		cmd.Stderr = stderr

@@ -147,7 +147,8 @@ The line from nothing to a lab of imaged machines:
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
 		groupCommand(e), profileCommand(e), ruleCommand(e), applyCommand(e),
 		leaseCommand(e),
-		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e), castcmd.Command(&e.UI))
+		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e),
+		castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
 }

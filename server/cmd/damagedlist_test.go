@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSessionOfDamagedImage: a session of an image that cannot be sent is refused with exit code 4, by the image's name,
-// with what heals; so is everything of a store whose list of images is cut, by the name of that file.
+// TestSessionOfDamagedImage: a session of an image that cannot be sent is refused with exit code 4, by the image's
+// name, with what heals; so is everything of a store whose list of images is cut, by the name of that file.
 func TestSessionOfDamagedImage(t *testing.T) {
 	s := newShop(t)
 	s.stock("debian", 2)

@@ -52,7 +52,8 @@ func groupCommand(e *env) *cobra.Command {
 		if e.JSON {
 			return e.Doc(g)
 		}
-		return ui.Table(e.Out, [][]string{{"group", g.Name}, {"selects", g.Select}, {"revision", revisionOf(g.Revision)},
+		return ui.Table(e.Out, [][]string{{"group", g.Name}, {"selects", g.Select},
+			{"revision", revisionOf(g.Revision)},
 			{"changed", ui.Ago(g.Changed) + " by " + g.Owner}})
 	}), set, labRemove(e, doc.KindGroup, "group"))
 	return cmd
@@ -83,7 +84,8 @@ lie. Where somebody on the network could, approve by hand: diskcast machine appr
 	f.StringVar(&r.Vendor, "vendor", "", "pattern of the maker, as the firmware says it")
 	f.StringVar(&r.Product, "product", "", "pattern of the product")
 	f.StringVar(&r.Serial, "serial", "", "pattern of the serial number")
-	f.StringSliceVar(&r.MACs, "mac", nil, "MAC address of the NIC that it boots from, or the first bytes of some (several)")
+	f.StringSliceVar(&r.MACs, "mac", nil,
+		"MAC address of the NIC that it boots from, or the first bytes of some (several)")
 	f.StringSliceVar(&r.Nets, "net", nil, "network that it asks from, such as 10.0.0.0/24 (several)")
 	revisionFlag(set, &r.Revision)
 	cmd.AddCommand(labList(e, "rules", func(l *doc.Lab) any { return l.Rules }, func(l *doc.Lab) [][]string {
@@ -97,7 +99,8 @@ lie. Where somebody on the network could, approve by hand: diskcast machine appr
 		if e.JSON {
 			return e.Doc(r)
 		}
-		return ui.Table(e.Out, [][]string{{"rule", r.Name}, {"approves", ruleWords(r)}, {"revision", revisionOf(r.Revision)},
+		return ui.Table(e.Out, [][]string{{"rule", r.Name}, {"approves", ruleWords(r)},
+			{"revision", revisionOf(r.Revision)},
 			{"changed", ui.Ago(r.Changed) + " by " + r.Owner}})
 	}), set, labRemove(e, doc.KindRule, "rule"))
 	return cmd
@@ -117,7 +120,8 @@ func ruleWords(r *doc.Rule) string {
 func revisionOf(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func revisionFlag(cmd *cobra.Command, into *uint64) {
-	cmd.Flags().Uint64Var(into, "revision", 0, "change it only if it is at this revision still (default: whatever it is)")
+	cmd.Flags().Uint64Var(into, "revision", 0,
+		"change it only if it is at this revision still (default: whatever it is)")
 }
 
 // labList is a command that lists one kind of what the lab has.

@@ -266,7 +266,8 @@ func (e *env) verifyStored(ctx context.Context, st *image.Store, digest, name st
 // unrecognised is a note for a disk that may be none.
 func unrecognised(r *capture.Result) []string {
 	c := r.Config
-	if c.Origin != nil || r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 || c.Partitions[0].FS != "raw" {
+	if c.Origin != nil || r.Object == 0 || len(c.Partitions) != 1 || c.Partitions[0].Number != 0 ||
+		c.Partitions[0].FS != "raw" {
 		return nil
 	}
 	return []string{"Neither a partition table nor a file system was recognised. An archive, or an image of another " +

@@ -41,10 +41,12 @@ profiles:
 rules: {dell: {vendor: Dell*}}
 `)
 	not(exitDiffers, "5 would change", "apply", "-f", lab, "--dry-run")
-	do("~ machine lab-01\n    name: (none) -> lab-01\n    label room=210\n    profile: (none) -> lab\n", "apply", "-f", lab)
+	do("~ machine lab-01\n    name: (none) -> lab-01\n    label room=210\n    profile: (none) -> lab\n", "apply", "-f",
+		lab)
 	do("nothing changed", "apply", "-f", lab)
 	do("nothing changed", "apply", "-f", lab, "--dry-run")
-	wrong := file("wrong.yaml", "groups:\n  a: room=210\nmachines:\n  - {name: lab-01}\n  - {name: m3, mac: 52:54:00:00:00:09}\n")
+	wrong := file("wrong.yaml",
+		"groups:\n  a: room=210\nmachines:\n  - {name: lab-01}\n  - {name: m3, mac: 52:54:00:00:00:09}\n")
 	not(exitFailed, "wrong.yaml:5: machine m3", "apply", "-f", wrong)
 	not(exitUsage, `did you mean machines?`, "apply", "-f", file("x.yaml", "machnies: []"))
 	not(exitUsage, "with -f", "apply")

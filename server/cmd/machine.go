@@ -40,7 +40,8 @@ func machineList(e *env) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List all machines, or those that a selector fits",
 		Long:  selectorHelp,
-		Example: "  diskcast machine list\n  diskcast machine list --select 'room=210,!spare'\n  diskcast machine list --json | jq -r '.[] | " +
+		Example: "  diskcast machine list\n  diskcast machine list --select 'room=210,!spare'\n  diskcast machine " +
+			"list --json | jq -r '.[] | " +
 			"select(.labels.room==\"101\") | .name'",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

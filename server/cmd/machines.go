@@ -29,8 +29,8 @@ something else is not approved, and session show and the node's console say so.
 --revoke takes the approval away, and no rule gives it back. A session that a machine works for goes on.
 
 ` + selectorHelp,
-		Example: "  diskcast machine approve lab-07\n  diskcast machine approve 'room=210,!spare'\n  diskcast machine approve " +
-			"--revoke lab-07",
+		Example: "  diskcast machine approve lab-07\n  diskcast machine approve 'room=210,!spare'\n  diskcast " +
+			"machine approve --revoke lab-07",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			yes := !revoke
@@ -111,7 +111,8 @@ func (e *env) listMachines(all []doc.Machine) error {
 			node = m.Nodes[n-1]
 		}
 		approved := map[bool]string{true: "yes", false: "no"}[m.Approved]
-		rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node), ui.Dash(m.Profile), approved,
+		rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node), ui.Dash(m.Profile),
+			approved,
 			ui.Dash(labels(&m)), ui.Ago(m.Seen)})
 	}
 	if err := ui.Table(e.Out, rows); err != nil {

@@ -63,8 +63,8 @@ func piece(t *testing.T, disk string, start, size int64) string {
 	return path
 }
 
-// TestPartitionCommands captures one partition and cuts the same out of an image of the disk; each goes into a partition
-// of another disk, of which no other byte changes, and e2fsck judges what came.
+// TestPartitionCommands captures one partition and cuts the same out of an image of the disk; each goes into a
+// partition of another disk, of which no other byte changes, and e2fsck judges what came.
 func TestPartitionCommands(t *testing.T) {
 	need.Tools(t, "sgdisk", "mkfs.ext4", "e2fsck")
 	dir := t.TempDir()
@@ -146,7 +146,8 @@ func TestPartitionCommands(t *testing.T) {
 
 func TestSetPartition(t *testing.T) {
 	for flag, want := range map[string]string{
-		"2=debian": `{"v":1,"number":2}`, "name=root=a/b:3": `{"v":1,"name":"root"}`, "uuid=AB=x": `{"v":1,"uuid":"ab"}`,
+		"2=debian": `{"v":1,"number":2}`, "name=root=a/b:3": `{"v":1,"name":"root"}`,
+		"uuid=AB=x": `{"v":1,"uuid":"ab"}`,
 	} {
 		spec := doc.Spec{}
 		if err := setPartition(&spec, flag); err != nil || string(spec.Job) != want ||

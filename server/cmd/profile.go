@@ -120,11 +120,12 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 
 // flagsOf are the flags of session create that make a field of a spec; a field that is not here has no default.
 var flagsOf = map[string][]string{"target": {"disk"}, "mode": {"mode"}, "verify": {"verify"}, "no_grow": {"grow"},
-	"boot": {"then", "append"}, "expect_alive": {"expect-alive"}, "rate": {"rate"}, "give_up": {"give-up"}, "max_wait": {"max-wait"},
+	"boot": {"then", "append"}, "expect_alive": {"expect-alive"}, "rate": {"rate"}, "give_up": {"give-up"},
+	"max_wait":  {"max-wait"},
 	"min_nodes": {"min-nodes"}, "drop_gaps": {"gaps"}}
 
-// sparse is what of a spec was asked for: what flags left at their defaults is not there, and what they set is, whatever
-// it is.
+// sparse is what of a spec was asked for: what flags left at their defaults is not there, and what they set is,
+// whatever it is.
 func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]json.RawMessage {
 	text, err := json.Marshal(spec)
 	fields := map[string]json.RawMessage{}
@@ -145,7 +146,8 @@ func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]jso
 			fields[key] = json.RawMessage("false")
 		}
 	}
-	for flag, key := range map[string]string{"rate": "rate", "give-up": "give_up", "expect-alive": "expect_alive", "priority": "priority"} {
+	for flag, key := range map[string]string{"rate": "rate", "give-up": "give_up", "expect-alive": "expect_alive",
+		"priority": "priority"} {
 		if fields[key] == nil && changed(flag) {
 			fields[key] = json.RawMessage("0")
 		}

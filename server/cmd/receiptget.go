@@ -87,7 +87,8 @@ func writeReceipts(dir string, list []json.RawMessage, pin string) *fetched {
 func (f *fetched) err(pin string) error {
 	errs := f.failed
 	if len(f.foreign) > 0 {
-		errs = append(errs, fmt.Errorf("%d receipts are written and not verified: they were not signed by the server's "+
+		errs = append(errs, fmt.Errorf("%d receipts are written and not verified: they were not signed by the "+
+			"server's "+
 			"present key %s (%s). If the server had another key before, verify them with its pin, as it was noted "+
 			"then: diskcast receipt verify --pin FORMER-PIN FILE", len(f.foreign), pin,
 			strings.Join(f.foreign, ", ")))

@@ -39,7 +39,8 @@ func TestImportThereIntoFullStore(t *testing.T) {
 	if took := time.Since(began); code != exitFailed || took > 30*time.Second {
 		t.Errorf("exit %d after %v", code, took)
 	}
-	for _, want := range []string{"no space left on device", "image store is full", "diskcast image gc --unnamed --partial"} {
+	for _, want := range []string{"no space left on device", "image store is full",
+		"diskcast image gc --unnamed --partial"} {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is not there once: %s", want, said)
 		}

@@ -208,7 +208,8 @@ func parseAt(s string, now time.Time) (time.Time, error) {
 	}
 	t, err := time.ParseInLocation("15:04", s, now.Location())
 	if err != nil {
-		return time.Time{}, usage("--at %.40q is no time such as 21:30, \"2026-11-28 21:30\", 2026-11-28T21:30:00Z or +90m",
+		return time.Time{}, usage("--at %.40q is no time such as 21:30, \"2026-11-28 21:30\", 2026-11-28T21:30:00Z "+
+			"or +90m",
 			s)
 	}
 	t = time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location())

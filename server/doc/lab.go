@@ -52,9 +52,9 @@ type Profile struct {
 	Changed  time.Time       `json:"changed,omitzero"`
 }
 
-// Rule approves the nodes of which all that it has holds. Vendor, Product and Serial are patterns of what their firmware
-// says; MACs are addresses, or the first bytes of some, of the NIC that they boot from; Nets are the networks that their
-// requests come from. Revision, Owner and Changed are as those of a Group.
+// Rule approves the nodes of which all that it has holds. Vendor, Product and Serial are patterns of what their
+// firmware says; MACs are addresses, or the first bytes of some, of the NIC that they boot from; Nets are the networks
+// that their requests come from. Revision, Owner and Changed are as those of a Group.
 type Rule struct {
 	Name     string    `json:"name"`
 	Vendor   string    `json:"vendor,omitempty"`
@@ -68,8 +68,8 @@ type Rule struct {
 }
 
 // MachineEntry is a machine as the operator writes it down, whether it has come or not. It is of the machine that has
-// the id, one of the MAC addresses, the UUID and serial, or the name; of a new one when there is none. What is not there
-// stays as it is; a label of null is taken away.
+// the id, one of the MAC addresses, the UUID and serial, or the name; of a new one when there is none. What is not
+// there stays as it is; a label of null is taken away.
 type MachineEntry struct {
 	ID       string             `json:"id,omitempty"`
 	Name     string             `json:"name,omitempty"`

@@ -78,7 +78,8 @@ func (e *Engine) waitWords(n *node) string {
 	if m := e.fleet.Of(n.ID); m != nil {
 		name = m.Title()
 	}
-	return fmt.Sprintf("this machine is not approved: %s; on the server, `diskcast machine approve %s` ends this", why, name)
+	return fmt.Sprintf("this machine is not approved: %s; on the server, `diskcast machine approve %s` ends this", why,
+		name)
 }
 
 // askApproval tells a node that is not approved to wait, and one that is again that it need not.
@@ -160,6 +161,6 @@ func (e *Engine) unapprovedHere(s *sess) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%d machines are here and not approved, and it takes none of them: %s. `diskcast machine "+
-		"approve NAME` ends that.", len(names), few(names))}
+	return []string{fmt.Sprintf("%d machines are here and not approved, and it takes none of them: %s. `diskcast "+
+		"machine approve NAME` ends that.", len(names), few(names))}
 }

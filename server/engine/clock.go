@@ -63,7 +63,8 @@ func (e *Engine) watchClock() {
 	if by == 0 {
 		return
 	}
-	e.log.Warn("the server's clock was set; times of what is not over are told by the new one", "by", by.Round(time.Second))
+	e.log.Warn("the server's clock was set; times of what is not over are told by the new one", "by",
+		by.Round(time.Second))
 	e.step(jobs.ClockSet{By: by}) // before nodes are told anew
 	move := func(t *time.Time) {
 		if !t.IsZero() {

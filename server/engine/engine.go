@@ -201,7 +201,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds,
 		jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
-		clock: clock, paces: map[string]*pace{}, feed: feed.New(rand.Text()), quiet: map[string]bool{}, checks: map[string]*check{},
+		clock: clock, paces: map[string]*pace{}, feed: feed.New(rand.Text()), quiet: map[string]bool{},
+		checks:   map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.jobs.Bound(cfg.MaxCasts)
 	e.w = newWriter(cfg.Store, cfg.Log, clock.now, &e.mu)
@@ -251,8 +252,7 @@ run:
 		case <-ctx.Done():
 		case <-e.w.lost:
 			failure = errors.New("another server has taken over the sessions of this state: this one stops, so that " +
-				"two do not run them; " +
-				"end the other one before this one is started again")
+				"two do not run them; end the other one before this one is started again")
 			break run
 		case <-tick:
 			e.tick()

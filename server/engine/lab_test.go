@@ -167,7 +167,8 @@ func TestProfiles(t *testing.T) {
 		!strings.Contains(err.Error(), "did you mean lab?") {
 		t.Errorf("a profile that is not there: %v", err)
 	}
-	if ms, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", Profile: ptr("lab")}); err != nil ||
+	if ms, err := h.e.ChangeMachines(t.Context(),
+		doc.MachinesChange{V: 1, On: "m1", Profile: ptr("lab")}); err != nil ||
 		ms[0].Profile != "lab" {
 		t.Errorf("%+v, %v", ms, err)
 	}
@@ -234,23 +235,38 @@ func TestLabIsAllOrNothing(t *testing.T) {
 	}
 	nothing("a dry run")
 	for want, f := range map[string]func(c *doc.LabChange){
-		"made of itself":       func(c *doc.LabChange) { c.Groups = append(c.Groups[:1:1], doc.Group{Name: "a2", Select: "@a2"}) },
-		"it is there twice":    func(c *doc.LabChange) { c.Groups = append(c.Groups[:1:1], c.Groups[0]) },
-		"there is no group @c": func(c *doc.LabChange) { c.Groups = append(c.Groups[:1:1], doc.Group{Name: "b", Select: "@c"}) },
-		"is at revision 0":     func(c *doc.LabChange) { c.Machines = []doc.MachineEntry{{ID: "m1", Name: "x", Revision: 3}} },
-		"removed meanwhile":    func(c *doc.LabChange) { c.Groups = []doc.Group{{Name: "a", Select: "x", Revision: 2}} },
+		"made of itself": func(c *doc.LabChange) {
+			c.Groups = append(c.Groups[:1:1],
+				doc.Group{Name: "a2", Select: "@a2"})
+		},
+		"it is there twice": func(c *doc.LabChange) { c.Groups = append(c.Groups[:1:1], c.Groups[0]) },
+		"there is no group @c": func(c *doc.LabChange) {
+			c.Groups = append(c.Groups[:1:1],
+				doc.Group{Name: "b", Select: "@c"})
+		},
+		"is at revision 0": func(c *doc.LabChange) {
+			c.Machines = []doc.MachineEntry{{ID: "m1", Name: "x",
+				Revision: 3}}
+		},
+		"removed meanwhile": func(c *doc.LabChange) { c.Groups = []doc.Group{{Name: "a", Select: "x", Revision: 2}} },
 		"is the same machine as": func(c *doc.LabChange) {
 			c.Machines = append(c.Machines[:2:2], doc.MachineEntry{ID: "m1", Notes: ptr("x")})
 		},
 		"could be a machine's id": func(c *doc.LabChange) { c.Machines = []doc.MachineEntry{{ID: "m1", Name: "m9"}} },
 		"no such machine":         func(c *doc.LabChange) { c.Machines = []doc.MachineEntry{{Name: "lab-09"}} },
-		"there is no profile":     func(c *doc.LabChange) { c.Machines = []doc.MachineEntry{{ID: "m1", Profile: ptr("x")}} },
-		"it says nothing":         func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all"}} },
-		"neither a MAC address":   func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all", MACs: []string{"5"}}} },
+		"there is no profile": func(c *doc.LabChange) {
+			c.Machines = []doc.MachineEntry{{ID: "m1",
+				Profile: ptr("x")}}
+		},
+		"it says nothing":       func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all"}} },
+		"neither a MAC address": func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all", MACs: []string{"5"}}} },
 		"is what makers write": func(c *doc.LabChange) {
 			c.Machines = []doc.MachineEntry{{Name: "x", UUID: "00000000-0000-0000-0000-000000000000"}}
 		},
-		`there is no rule "dlel"`:    func(c *doc.LabChange) { c.Remove = []doc.LabName{{Kind: doc.KindRule, Name: "dlel"}} },
+		`there is no rule "dlel"`: func(c *doc.LabChange) {
+			c.Remove = []doc.LabName{{Kind: doc.KindRule,
+				Name: "dlel"}}
+		},
 		"nothing of the kind \"node": func(c *doc.LabChange) { c.Prune = []string{"node"} },
 	} {
 		c := lab
@@ -302,7 +318,8 @@ func TestApprovalByHand(t *testing.T) {
 	b.powerOn()
 	why := func(m *machine, want string) {
 		t.Helper()
-		if d := m.descriptor(0); d == nil || d.Action != "idle" || !strings.Contains(d.Why, want) || (want == "") != (d.Why == "") {
+		if d := m.descriptor(0); d == nil || d.Action != "idle" || !strings.Contains(d.Why, want) ||
+			(want == "") != (d.Why == "") {
 			t.Errorf("%s is told %+v; want %q", m.mac, d, want)
 		}
 	}

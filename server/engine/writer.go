@@ -57,8 +57,9 @@ func (b *batch) failed() bool { return b != nil && b.over() && b.err != nil }
 func newBatch() *batch { return &batch{m: map[string][]byte{}, done: make(chan struct{})} }
 
 func newWriter(s store.Store, log *slog.Logger, now func() time.Time, whole sync.Locker) *writer {
-	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}), over: make(chan struct{}),
-		cur: newBatch()}
+	return &writer{store: s, log: log, now: now, whole: whole, kick: make(chan struct{}, 1), lost: make(chan struct{}),
+		over: make(chan struct{}),
+		cur:  newBatch()}
 }
 
 // clockSet tells a trouble that lasts in the time of a clock that was set.

@@ -123,7 +123,8 @@ func TestApprovalIsOfWhatWasKnown(t *testing.T) {
 	}
 	board := Board{UUID: "4c4c4544-0000-2010-8020-00000000000c", Serial: "SN-C"}
 	f.Sight(sight(board, mac(7, 7)), day)
-	cases(id, map[bool][]Sighting{true: {sight(board, mac(7, 7))}, false: {sight(Board{}, mac(7, 7)), sight(pcA, mac(7, 7))}})
+	cases(id, map[bool][]Sighting{true: {sight(board, mac(7, 7))},
+		false: {sight(Board{}, mac(7, 7)), sight(pcA, mac(7, 7))}})
 	if err := f.Revoke(id); err != nil {
 		t.Fatal(err)
 	}

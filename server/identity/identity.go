@@ -1,5 +1,5 @@
-// Package identity is what a server proves itself with, its key, and what operators prove themselves with, a token: files of
-// its state directory.
+// Package identity is what a server proves itself with, its key, and what operators prove themselves with, a token:
+// files of its state directory.
 package identity
 
 import (
@@ -57,8 +57,8 @@ func Load(dir string) (*Identity, error) {
 	}
 	if id.Cert, err = tls.X509KeyPair(b, b); err != nil {
 		return nil, fmt.Errorf("key %s is damaged: %w (moved away, a new one is made; nodes then need initramfs "+
-			"images with its pin, and receipts that the old key signed are verified with the old pin: diskcast receipt "+
-			"verify --pin OLD-PIN)", filepath.Join(dir, KeyFile), err)
+			"images with its pin, and receipts that the old key signed are verified with the old pin: diskcast "+
+			"receipt verify --pin OLD-PIN)", filepath.Join(dir, KeyFile), err)
 	}
 	id.Pin = PinOf(id.Cert.Leaf)
 	if b, err = private.Once(filepath.Join(dir, TokenFile), newToken); err != nil {

@@ -34,14 +34,14 @@ func (e *DamagedError) Error() string {
 	if e.Copy == "" {
 		return fmt.Sprintf(begin+
 			"There is no sound copy of it. To begin anew: `mv %s %s.damaged`, and start again: sessions, machines, "+
-			"receipts and leases are then forgotten; images, the server's key and the operator's token stay", e.Path, e.Err, e.Path,
+			"receipts and leases are then forgotten; images, the server's key and the operator's token stay", e.Path,
+			e.Err, e.Path,
 			e.Path)
 	}
 	return fmt.Sprintf(begin+
 		"The copy of %s is sound. To go on from it: `mv %s %s.damaged; cp -p %s %s`, and start again: "+
-		"what sessions, machines, receipts and leases became after that time is then lost, and sessions that were not over by "+
-		"then are "+
-		"cancelled: create them anew for the machines that still need them",
+		"what sessions, machines, receipts and leases became after that time is then lost, and sessions that were "+
+		"not over by then are cancelled: create them anew for the machines that still need them",
 		e.Path, e.Err, e.When.UTC().Format(time.RFC3339), e.Path, e.Path, e.Copy, e.Path)
 }
 

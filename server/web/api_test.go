@@ -287,7 +287,8 @@ func TestRefusals(t *testing.T) {
 
 func TestPinIsTheCheck(t *testing.T) {
 	r := newRig(t)
-	c := &http.Client{Transport: &http.Transport{TLSClientConfig: identity.PinnedTLS("sha256:" + strings.Repeat("0", 64))}}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: identity.PinnedTLS("sha256:" +
+		strings.Repeat("0", 64))}}
 	if resp, err := c.Get(r.srv.URL); err == nil || !strings.Contains(err.Error(), r.id.Pin) {
 		t.Errorf("another server's pin: %v %v", resp, err)
 	}

@@ -20,7 +20,8 @@ import (
 var errEnough = errors.New("enough was read")
 
 // until follows and tells lines in short, to the first that has the last words.
-func until(ctx context.Context, c *client.Client, f client.Filter, last string) (told []string, cursor string, err error) {
+func until(ctx context.Context, c *client.Client, f client.Filter, last string) (told []string, cursor string,
+	err error) {
 	err = c.Follow(ctx, f, func(l doc.Line) error {
 		told = append(told, short(l))
 		if l.Cursor != "" {
@@ -88,7 +89,8 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One machine, from the cursor that was read with another filter: what the other one said is not there.
-	told, _, err = until(t.Context(), c, client.Filter{Node: "52:54:00:00:00:01", After: cursor}, "event "+a.Node+" boot")
+	told, _, err = until(t.Context(), c, client.Filter{Node: "52:54:00:00:00:01", After: cursor}, "event "+a.Node+
+		" boot")
 	if !errors.Is(err, errEnough) {
 		t.Fatalf("%q, %v", told, err)
 	}
@@ -136,7 +138,8 @@ func TestFollowJobs(t *testing.T) {
 		library.Watch{}); err != nil {
 		t.Fatal(err)
 	}
-	if told, _, err := until(t.Context(), c, client.Filter{After: cursor}, "job verify done"); !errors.Is(err, errEnough) {
+	if told, _, err := until(t.Context(), c, client.Filter{After: cursor}, "job verify done"); !errors.Is(err,
+		errEnough) {
 		t.Errorf("%q, %v", told, err)
 	}
 	r.hello("52:54:00:00:00:01", "b2")

@@ -73,7 +73,8 @@ func TestMachines(t *testing.T) {
 			t.Errorf("%s %s %s: %d %s, want %d", x.method, x.path, x.body, code, body, x.code)
 		}
 	}
-	if _, body, _ := r.call("POST", "/v1/lab", r.id.Token, `{"v":1,"groups":[{"name":"b","select":"x"},{"name":"c"}]}`); !strings.
+	if _, body, _ := r.call("POST", "/v1/lab", r.id.Token,
+		`{"v":1,"groups":[{"name":"b","select":"x"},{"name":"c"}]}`); !strings.
 		Contains(string(body), `"entry":"groups[1]"`) {
 		t.Errorf("the answer does not say which entry: %s", body)
 	}

@@ -1,5 +1,5 @@
-// Package partition finds one partition of a disk, and refuses it where a program that writes into it could harm another:
-// in a table that is not beyond doubt, or one of whose entries names a part of it too.
+// Package partition finds one partition of a disk, and refuses it where a program that writes into it could harm
+// another: in a table that is not beyond doubt, or one of whose entries names a part of it too.
 package partition
 
 import (
@@ -58,7 +58,8 @@ func sound(r io.ReaderAt, t *volume.Table, size int64, sectorSize int) error {
 		return err
 	}
 	if !same {
-		return fmt.Errorf("one copy of the disk's partition table is damaged: %s Repair it first (`sgdisk -v`, `sgdisk -e`)",
+		return fmt.Errorf("one copy of the disk's partition table is damaged: %s Repair it first (`sgdisk -v`, "+
+			"`sgdisk -e`)",
 			strings.Join(t.Notes, " "))
 	}
 	return nil
@@ -87,7 +88,8 @@ func pick(t *volume.Table, by By) (*volume.Partition, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return nil, fmt.Errorf("%s is ambiguous: partitions %d and %d of the disk are called so; name one by its number",
+		return nil, fmt.Errorf("%s is ambiguous: partitions %d and %d of the disk are called so; name one by its "+
+			"number",
 			by.words(), found[0].Number, found[1].Number)
 	case t.Extended != nil && by.Number == t.Extended.Number:
 		return nil, fmt.Errorf("partition %d is the extended one, which holds others: name one of these", by.Number)

@@ -20,8 +20,8 @@ var columns = []string{"id", "name", "macs", "uuid", "serial", "notes", "profile
 
 const labelColumn = "label:"
 
-// formula are the characters with which a spreadsheet takes a cell for a formula. Such a cell is written behind a quote,
-// which is taken off again when it is read.
+// formula are the characters with which a spreadsheet takes a cell for a formula. Such a cell is written behind a
+// quote, which is taken off again when it is read.
 const formula = "=+-@\t\r"
 
 // bare is the cell of a label that has no value, since an empty cell says nothing.
@@ -60,7 +60,8 @@ func (r *Reader) CSV(name string, text []byte) error {
 		row, err := c.Read()
 		if errors.Is(err, io.EOF) {
 			if head == nil {
-				return fmt.Errorf("%s is empty: its first line names columns (%s, label:NAME)", name, strings.Join(columns, ", "))
+				return fmt.Errorf("%s is empty: its first line names columns (%s, label:NAME)", name,
+					strings.Join(columns, ", "))
 			}
 			r.kinds[doc.KindMachine] = true
 			return nil
@@ -90,7 +91,8 @@ func (r *Reader) CSV(name string, text []byte) error {
 // separator finds what is between cells, and how many bytes are before the header: a line sep=; may be there.
 func separator(text []byte) (rune, int) {
 	first, _, _ := bytes.Cut(text, []byte("\n"))
-	if line := strings.ToLower(strings.TrimRight(string(first), "\r")); strings.HasPrefix(line, "sep=") && len(line) == 5 {
+	if line := strings.ToLower(strings.TrimRight(string(first), "\r")); strings.HasPrefix(line, "sep=") &&
+		len(line) == 5 {
 		if c := rune(line[4]); strings.ContainsRune(",;\t", c) {
 			return c, min(len(first)+1, len(text))
 		}
@@ -116,7 +118,8 @@ func header(row []string) ([]string, error) {
 		case isLabel && key != "":
 		case !slices.Contains(columns, strings.ToLower(name)):
 			return nil, fmt.Errorf("there is no column %q%s (there are %s, and label:NAME for a label)", name,
-				nearest.Hint(strings.ToLower(name), append(slices.Clone(columns), labelColumn+name)), strings.Join(columns, ", "))
+				nearest.Hint(strings.ToLower(name), append(slices.Clone(columns), labelColumn+name)),
+				strings.Join(columns, ", "))
 		default:
 			name = strings.ToLower(name)
 		}
@@ -202,7 +205,8 @@ func WriteCSV(w io.Writer, ms []doc.Machine) error {
 		if m.ByHand != nil {
 			approved = map[bool]string{true: "yes", false: "no"}[*m.ByHand]
 		}
-		row := []string{m.ID, m.Name, strings.Join(m.Boots, " "), board.UUID, board.Serial, m.Notes, m.Profile, approved}
+		row := []string{m.ID, m.Name, strings.Join(m.Boots, " "), board.UUID, board.Serial, m.Notes, m.Profile,
+			approved}
 		for i := range row {
 			row[i] = cell(row[i])
 		}

@@ -103,7 +103,8 @@ func TestYAMLRefuses(t *testing.T) {
 	if err := r.YAML("a", []byte("groups: {a: b}")); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.YAML("b", []byte("groups: {a: b}")); err == nil || !strings.Contains(err.Error(), "b:1: group a is there already, at a:1") {
+	if err := r.YAML("b", []byte("groups: {a: b}")); err == nil ||
+		!strings.Contains(err.Error(), "b:1: group a is there already, at a:1") {
 		t.Errorf("two files with one group: %v", err)
 	}
 }
@@ -140,13 +141,14 @@ func TestCSVRefuses(t *testing.T) {
 		"name\nx,y":            `f:2: cell 2 ("y") is in no column`,
 		"name,macs\n\nx,52:54": "f:3: node",
 		"name\nx\nX":           "f:3: the name x is there already, at f:2",
-		"macs,name\n52:54:00:00:00:01,a\n52:54:00:00:00:01,b": "f:3: the MAC address 52:54:00:00:00:01 is there already, at f:2",
-		"name,approved\nx,maybe":                              "f:2: approved",
-		"name,label:room\n,1":                                 "f:2: nothing says which machine",
-		"name\n\"x":                                           "f:2: extraneous or missing",
-		"sep=;\nname;notes\nx;\"a\nb\";":                      "",
-		"name\nx\xff":                                         "f:2: a character is not UTF-8",
-		"\xff\xfen\x00":                                       "is UTF-16",
+		"macs,name\n52:54:00:00:00:01,a\n52:54:00:00:00:01,b": "f:3: the MAC address 52:54:00:00:00:01 is there " +
+			"already, at f:2",
+		"name,approved\nx,maybe":         "f:2: approved",
+		"name,label:room\n,1":            "f:2: nothing says which machine",
+		"name\n\"x":                      "f:2: extraneous or missing",
+		"sep=;\nname;notes\nx;\"a\nb\";": "",
+		"name\nx\xff":                    "f:2: a character is not UTF-8",
+		"\xff\xfen\x00":                  "is UTF-16",
 	} {
 		err := New(disk).CSV("f", []byte(in))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

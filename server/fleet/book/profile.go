@@ -16,8 +16,8 @@ import (
 // maxProfile bounds a profile, in bytes of JSON.
 const maxProfile = 256 << 10
 
-// SetProfile puts a profile in the place of the one of its name. The difference is nil when it was so before. Check says
-// what is wrong with a spec that has what the profile has.
+// SetProfile puts a profile in the place of the one of its name. The difference is nil when it was so before. Check
+// says what is wrong with a spec that has what the profile has.
 func (b *Book) SetProfile(p doc.Profile, w Writer, check func(*doc.Spec) error) (*doc.LabDiff, error) {
 	fields, err := readProfile(p.Spec)
 	if err != nil {
@@ -41,7 +41,8 @@ func (b *Book) SetProfile(p doc.Profile, w Writer, check func(*doc.Spec) error) 
 	if had && bytes.Equal(was.Spec, text) {
 		return nil, nil
 	}
-	b.profiles[p.Name] = doc.Profile{Name: p.Name, Spec: text, Revision: was.Revision + 1, Owner: w.Owner, Changed: w.Now}
+	b.profiles[p.Name] = doc.Profile{Name: p.Name, Spec: text, Revision: was.Revision + 1, Owner: w.Owner,
+		Changed: w.Now}
 	before := map[string]json.RawMessage{}
 	if had {
 		if before, err = readProfile(was.Spec); err != nil {
@@ -108,7 +109,8 @@ func decode(text []byte, into any) error {
 }
 
 // Spec reads a spec, and takes from the profile that it names, or else from the one named here, what it does not say
-// itself: a field that is there holds, whatever its value. Of the way of leaving each of both fields is taken by itself.
+// itself: a field that is there holds, whatever its value. Of the way of leaving each of both fields is taken by
+// itself.
 func (b *Book) Spec(text []byte, attached string) (doc.Spec, error) {
 	var spec doc.Spec
 	if err := decode(text, &spec); err != nil {
@@ -127,7 +129,8 @@ func (b *Book) Spec(text []byte, attached string) (doc.Spec, error) {
 	case asked != 0 && asked != p.Revision:
 		return spec, changed(doc.KindProfile, name, p.Revision, asked)
 	case spec.Capture != "":
-		return spec, fmt.Errorf("profile %s says what machines become, and a capture makes an image of one: leave one away",
+		return spec, fmt.Errorf("profile %s says what machines become, and a capture makes an image of one: leave "+
+			"one away",
 			name)
 	}
 	merged, err := readProfile(p.Spec)

@@ -72,7 +72,8 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	if err := mayWrite(doc.KindRule, r.Name, r.Revision, had, was.Revision, len(b.rules)); err != nil {
 		return nil, err
 	}
-	for _, x := range []struct{ what, pattern string }{{"vendor", r.Vendor}, {"product", r.Product}, {"serial", r.Serial}} {
+	for _, x := range []struct{ what, pattern string }{{"vendor", r.Vendor}, {"product", r.Product},
+		{"serial", r.Serial}} {
 		_, err := path.Match(x.pattern, "")
 		switch {
 		case len(x.pattern) > maxPattern || plain.Line(x.pattern, 0) != x.pattern:
@@ -90,8 +91,8 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	for _, m := range r.MACs {
 		p := strings.TrimSuffix(strings.ReplaceAll(strings.ToLower(strings.TrimSpace(m)), "-", ":"), ":*")
 		if !macPrefix().MatchString(p) {
-			return nil, fmt.Errorf("macs: %q is neither a MAC address such as 52:54:00:12:34:56 nor the first bytes of some, "+
-				"such as 52:54:00", m)
+			return nil, fmt.Errorf("macs: %q is neither a MAC address such as 52:54:00:12:34:56 nor the first bytes "+
+				"of some, such as 52:54:00", m)
 		}
 		now.MACs = append(now.MACs, p)
 	}
@@ -103,8 +104,8 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		now.Nets = append(now.Nets, n.Masked().String())
 	}
 	if now.Vendor == "" && now.Product == "" && now.Serial == "" && len(now.MACs) == 0 && len(now.Nets) == 0 {
-		return nil, errors.New("it says nothing, and would approve every machine: give it vendor, product, serial, macs " +
-			"or nets, or serve with --approve all")
+		return nil, errors.New("it says nothing, and would approve every machine: give it vendor, product, serial, " +
+			"macs or nets, or serve with --approve all")
 	}
 	var said []string
 	said = append(said, words("vendor", was.Vendor, now.Vendor)...)

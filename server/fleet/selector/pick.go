@@ -25,8 +25,8 @@ type picker struct {
 	groups map[string]Selector // that were read
 }
 
-// Pick returns the machines that the selector fits, in the order of the scope. It is an error when one of its terms fits
-// none, and when one names what is not there.
+// Pick returns the machines that the selector fits, in the order of the scope. It is an error when one of its terms
+// fits none, and when one names what is not there.
 func (s Selector) Pick(sc Scope) ([]*fleet.Machine, error) {
 	p := &picker{Scope: sc, names: map[string]*fleet.Machine{}, labels: map[string]bool{},
 		groups: map[string]Selector{}}
@@ -137,7 +137,8 @@ func (p *picker) checkWord(c cond) error {
 	known := append(p.machineNames(), p.labelNames()...)
 	switch {
 	case m != nil && isLabel:
-		return fmt.Errorf("%q is the name of a machine and a label: write %s for the machine, or %s=* for the label", c.key,
+		return fmt.Errorf("%q is the name of a machine and a label: write %s for the machine, or %s=* for the label",
+			c.key,
 			m.ID, c.key)
 	case m == nil && !isLabel && (!c.not || len(nearest.Of(c.key, known, 1)) > 0):
 		return fmt.Errorf("no machine is called %q, and none has such a label%s (`diskcast machine list`)", c.key,

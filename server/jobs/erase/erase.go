@@ -49,8 +49,7 @@ func (Kind) Check(spec *doc.Spec) error {
 		return errors.New("level, parent and drop_gaps are of a capture")
 	case spec.Target.First || spec.Target.Smallest || spec.Target.Largest:
 		return errors.New("an erase takes no disk by its order among others: name it (serial=, wwn=, by-path=), or " +
-			"the rule that only " +
-			"one disk fits")
+			"the rule that only one disk fits")
 	}
 	job, err := erasure.ParseSpec(spec.Job)
 	if err != nil {
@@ -109,8 +108,8 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 // lacks says why an erase that ended well by its own word is none that was asked for; empty when it is.
 func lacks(s *jobs.Session, p *doc.Part, res *erasure.Result) string {
 	if _, ok := p.Steps[session.StepPlan]; !ok {
-		return "the node says that a disk is erased, and never told its plan: `diskcast node log` shows what it told; " +
-			"erase it again"
+		return "the node says that a disk is erased, and never told its plan: `diskcast node log` shows what it " +
+			"told; erase it again"
 	}
 	asked, err := erasure.ParseSpec(s.Spec.Job)
 	if err != nil {
@@ -122,8 +121,8 @@ func lacks(s *jobs.Session, p *doc.Part, res *erasure.Result) string {
 	return other(p, res)
 }
 
-// other says why the disk that was erased is not the one that the node's plan had chosen: all that both know must agree.
-// A plan of an earlier boot may know it by another path.
+// other says why the disk that was erased is not the one that the node's plan had chosen: all that both know must
+// agree. A plan of an earlier boot may know it by another path.
 func other(p *doc.Part, res *erasure.Result) string {
 	if p.Disk == nil {
 		return "the node says that a disk is erased of which it told nothing before"
@@ -144,7 +143,8 @@ func other(p *doc.Part, res *erasure.Result) string {
 		differs = true
 	}
 	if differs {
-		return fmt.Sprintf("the node's plan was for %s, and it says that it erased %s (%s), serial %s, WWN %s, of %d bytes",
+		return fmt.Sprintf("the node's plan was for %s, and it says that it erased %s (%s), serial %s, WWN %s, of %d "+
+			"bytes",
 			p.Disk.Words(), d.Path, d.Model, cmp.Or(d.Serial, "unknown"), cmp.Or(d.WWN, "unknown"), d.Size)
 	}
 	return ""

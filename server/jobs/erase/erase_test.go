@@ -101,15 +101,18 @@ func (l *lab) report(step, level, message string, res *erasure.Result) (out []*r
 }
 
 func good() *erasure.Result {
-	return &erasure.Result{V: 1, OK: true, Method: "overwrite", Term: erasure.Clear, Reason: "all was overwritten", Passes: 1,
-		Disk:      erasure.Disk{Path: "/dev/sda", Model: "QEMU", Serial: "S1", Size: 1 << 30},
-		ReadBack:  erasure.ReadBack{Scope: erasure.ReadSample, Bytes: 1 << 27, Blocks: 1 << 15, Wanted: 1 << 15, FirstBad: -1},
+	return &erasure.Result{V: 1, OK: true, Method: "overwrite", Term: erasure.Clear, Reason: "all was overwritten",
+		Passes: 1,
+		Disk:   erasure.Disk{Path: "/dev/sda", Model: "QEMU", Serial: "S1", Size: 1 << 30},
+		ReadBack: erasure.ReadBack{Scope: erasure.ReadSample, Bytes: 1 << 27, Blocks: 1 << 15, Wanted: 1 << 15,
+			FirstBad: -1},
 		Unreached: []erasure.Area{{Kind: erasure.AreaReserve, Words: "replaced sectors"}}}
 }
 
 // few is what was read back of so many blocks.
 func few(blocks int64) erasure.ReadBack {
-	return erasure.ReadBack{Scope: erasure.ReadSample, Bytes: blocks << 12, Blocks: blocks, Wanted: blocks, FirstBad: -1}
+	return erasure.ReadBack{Scope: erasure.ReadSample, Bytes: blocks << 12, Blocks: blocks, Wanted: blocks,
+		FirstBad: -1}
 }
 
 // sign is what a server adds and checks.
@@ -161,18 +164,27 @@ func TestNotErased(t *testing.T) {
 		"STILL HOLD": func(r *erasure.Result) {
 			r.ReadBack.Kept, r.ReadBack.Wanted = 256, r.ReadBack.Wanted-256
 		},
-		"NOT WHAT WAS WRITTEN":   func(r *erasure.Result) { r.ReadBack.Wrong, r.ReadBack.Wanted = 1, r.ReadBack.Wanted-1 },
-		"read back \"none\"":     func(r *erasure.Result) { r.ReadBack = erasure.ReadBack{Scope: "none", FirstBad: -1} },
+		"NOT WHAT WAS WRITTEN": func(r *erasure.Result) {
+			r.ReadBack.Wrong, r.ReadBack.Wanted = 1,
+				r.ReadBack.Wanted-1
+		},
+		"read back \"none\"": func(r *erasure.Result) {
+			r.ReadBack = erasure.ReadBack{Scope: "none",
+				FirstBad: -1}
+		},
 		"read back \"\"":         func(r *erasure.Result) { r.ReadBack = erasure.ReadBack{} },
 		"65536000 bytes of this": func(r *erasure.Result) { r.ReadBack = few(256) },
 		"tells of 0":             func(r *erasure.Result) { r.ReadBack.Wanted = 0 },
-		"of which 0 are what":    func(r *erasure.Result) { r.ReadBack.Zeros, r.ReadBack.Wanted = r.ReadBack.Wanted, 0 },
-		"counts -1":              func(r *erasure.Result) { r.ReadBack.Bytes = -1 },
-		"it is clear at most":    func(r *erasure.Result) { r.Term = erasure.Purge },
-		"it is none at most":     func(r *erasure.Result) { r.Unreached[0].Kind = erasure.AreaHPA },
-		"with the reason":        func(r *erasure.Result) { r.Reason = " \x01 " },
-		"made 7":                 func(r *erasure.Result) { r.Passes = 7 },
-		"and that it failed":     func(r *erasure.Result) { r.Failure = "it broke" },
+		"of which 0 are what": func(r *erasure.Result) {
+			r.ReadBack.Zeros, r.ReadBack.Wanted = r.ReadBack.Wanted,
+				0
+		},
+		"counts -1":           func(r *erasure.Result) { r.ReadBack.Bytes = -1 },
+		"it is clear at most": func(r *erasure.Result) { r.Term = erasure.Purge },
+		"it is none at most":  func(r *erasure.Result) { r.Unreached[0].Kind = erasure.AreaHPA },
+		"with the reason":     func(r *erasure.Result) { r.Reason = " \x01 " },
+		"made 7":              func(r *erasure.Result) { r.Passes = 7 },
+		"and that it failed":  func(r *erasure.Result) { r.Failure = "it broke" },
 		"took nothing at some": func(r *erasure.Result) {
 			r.Unreached[0].Kind, r.Term = erasure.AreaRefused, erasure.None
 		},
@@ -188,7 +200,8 @@ func TestNotErased(t *testing.T) {
 			continue
 		}
 		sign(t, rs[0])
-		if r := rs[0]; r.Result != receipt.Failed || r.Term != "" || r.Disk.Path != "/dev/sda" || r.Disk.Serial != "S1" ||
+		if r := rs[0]; r.Result != receipt.Failed || r.Term != "" || r.Disk.Path != "/dev/sda" ||
+			r.Disk.Serial != "S1" ||
 			r.Disk.Model != "QEMU" || r.Disk.Size != 1<<30 {
 			t.Errorf("%s: %+v", want, rs[0])
 		}
@@ -225,12 +238,13 @@ func TestDoubtIsRefused(t *testing.T) {
 	}
 }
 
-// TestNoPlan: who says that a disk is erased, and never told the plan, has not done what was asked; other steps, however
-// many, do not take the plan's place.
+// TestNoPlan: who says that a disk is erased, and never told the plan, has not done what was asked; other steps,
+// however many, do not take the plan's place.
 func TestNoPlan(t *testing.T) {
 	l := newLab(t)
 	l.report(erasure.StepErased, session.Info, "erased", good())
-	if p := l.st.Session("s1").Parts[node]; p.State != doc.Failed || !strings.Contains(p.Reason, "never told its plan") {
+	if p := l.st.Session("s1").Parts[node]; p.State != doc.Failed ||
+		!strings.Contains(p.Reason, "never told its plan") {
 		t.Errorf("%s: %s", p.State, p.Reason)
 	}
 	l = newLab(t)
@@ -238,7 +252,8 @@ func TestNoPlan(t *testing.T) {
 		l.report(fmt.Sprint("step ", i), session.Info, "", nil)
 	}
 	l.report(session.StepPlan, session.Info, "plan", nil)
-	if rs := l.report(erasure.StepErased, session.Info, "erased", good()); len(rs) != 1 || rs[0].Result != receipt.Done {
+	if rs := l.report(erasure.StepErased, session.Info, "erased", good()); len(rs) != 1 ||
+		rs[0].Result != receipt.Done {
 		t.Errorf("after 100 steps: %+v, %+v", rs, l.st.Session("s1").Parts[node].Reason)
 	}
 }
@@ -260,7 +275,11 @@ func TestReceiptAfterReboot(t *testing.T) {
 				Doubt: "its serial changed"}}, l.now)
 			return l.st.Step(jobs.Greeted{Node: node}, l.now)
 		},
-		"is silent": func(l *lab) []jobs.Effect { l.now = l.now.Add(2 * time.Hour); return l.st.Step(jobs.Tick{}, l.now) },
+		"is silent": func(l *lab) []jobs.Effect {
+			l.now = l.now.Add(2 * time.Hour)
+			return l.st.Step(jobs.Tick{},
+				l.now)
+		},
 	} {
 		l := newLab(t)
 		l.st.Session("s1").Spec.GiveUp = 1800
@@ -280,7 +299,8 @@ func TestReceiptAfterReboot(t *testing.T) {
 			continue
 		}
 		sign(t, rs[0])
-		if r := rs[0]; r.Result != receipt.Failed || !r.Started.Equal(began) || r.Disk.Serial != "S1" || len(r.Left) == 0 {
+		if r := rs[0]; r.Result != receipt.Failed || !r.Started.Equal(began) || r.Disk.Serial != "S1" ||
+			len(r.Left) == 0 {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -318,7 +338,8 @@ func TestLargeAccount(t *testing.T) {
 	l := newLab(t)
 	l.report(session.StepPlan, session.Info, "plan", nil)
 	l.report(erasure.StepErased, session.Warn, "its result of 20000 bytes is larger than 16384 and was dropped", nil)
-	if p := l.st.Session("s1").Parts[node]; p.State != doc.Failed || !strings.Contains(p.Reason, "is larger than 16384") {
+	if p := l.st.Session("s1").Parts[node]; p.State != doc.Failed ||
+		!strings.Contains(p.Reason, "is larger than 16384") {
 		t.Errorf("%s: %s", p.State, p.Reason)
 	}
 }
