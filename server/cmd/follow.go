@@ -18,7 +18,8 @@ machines report. It begins with how things are. A connection that breaks is made
 that restarts is waited for; a line says that events may have been lost, and then how things are now.
 
 With --json, every change is one line of JSON (docs/operator-api.md). The lines of the beginning end with one of the
-type "live"; it and all later ones have a cursor, from which --after goes on, with any filter. ` + "`diskcast session watch`" + ` ends with its session.`,
+type "live"; it and all later ones have a cursor, from which --after goes on, with any filter.
+` + "`diskcast session watch`" + ` ends with its session.`,
 		Example: `  diskcast watch
   diskcast watch --node 52:54:00:12:34:56
   diskcast watch --json --after "$LAST"`,

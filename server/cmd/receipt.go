@@ -106,7 +106,8 @@ func receiptVerify(e *env) *cobra.Command {
 		Use:   "verify FILE...",
 		Short: "Check the signatures of receipts",
 		Long: `Check that each receipt was signed by the key with the pin and was not changed since. It fails if one was not,
-or is no receipt, after it looked at all of them, and whatever the receipt says; a receipt that says "failed" and is signed is a sound receipt.`,
+or is no receipt, after it looked at all of them, and whatever the receipt says; a receipt that says "failed" and is
+signed is a sound receipt.`,
 		Example: `  diskcast receipt verify --pin sha256:9f86d0... s7/*.json`,
 	}
 	e.readsReceipts(cmd, func(files []string, pin string) error {

@@ -23,9 +23,9 @@ func receiptGet(e *env) *cobra.Command {
 		Short: "Fetch a session's receipts from the server, a file each; without SESSION, all there are",
 		Long: `Fetch receipts and check their signatures before they are written. One that was signed by another key than the
 server's present one, as after the server's key was replaced, is written too and named, and the command fails at its
-end: verify it with the former pin. One that was changed since is not written. Receipts outlive their sessions, and a machine that
-was offered its part again has one for each time. A file that is there and is another receipt is left alone, and it is
-an error.`,
+end: verify it with the former pin. One that was changed since is not written. Receipts outlive their sessions, and
+a machine that was offered its part again has one for each time. A file that is there and is another receipt is left
+alone, and it is an error.`,
 		Example: `  diskcast receipt get s7 --out receipts/
   diskcast receipt show receipts/s7-*.json`,
 		Args: cobra.MaximumNArgs(1),
