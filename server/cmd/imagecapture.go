@@ -47,10 +47,7 @@ already are not stored again.`,
 			if err := c.check(); err != nil {
 				return err
 			}
-			if isLayout(a[0]) {
-				return e.importLayout(cmd.Context(), a[0], &c)
-			}
-			return e.importForeign(cmd.Context(), a[0], &c)
+			return e.importAny(cmd.Context(), a[0], &c)
 		},
 	}
 	cmd.Flags().StringVar(&c.name, "name", "", "name of the image")
@@ -87,6 +84,14 @@ into a partition of any disk (` + "`diskcast session create --partition`" + `), 
 	cmd.Flags().StringVar(&c.partition, "partition", "", "capture only this: a number, name=NAME or uuid=PARTUUID")
 	c.register(cmd)
 	return cmd
+}
+
+// importAny stores what a path leads to.
+func (e *env) importAny(ctx context.Context, path string, c *captureFlags) error {
+	if isLayout(path) {
+		return e.importLayout(ctx, path, c)
+	}
+	return e.importForeign(ctx, path, c)
 }
 
 // importForeign stores a file of another program's, a device, or a Clonezilla directory.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -251,15 +252,9 @@ rule as --disk takes it.`,
 			if len(files) == 0 {
 				return usage("name a file with -f, - for stdin")
 			}
-			r := labfile.New(diskRule)
-			for _, f := range files {
-				text, err := readFile(e, f)
-				if err != nil {
-					return err
-				}
-				if err := r.YAML(fileName(f), text); err != nil {
-					return &codeError{exitUsage, err}
-				}
+			r, err := e.readLab(files)
+			if err != nil {
+				return err
 			}
 			r.Change.DryRun = dry
 			if prune {
@@ -275,17 +270,28 @@ rule as --disk takes it.`,
 	return cmd
 }
 
-// apply sends what was read; what the server refuses is told with its place in the files.
+// readLab reads files of YAML as one change.
+func (e *env) readLab(files []string) (*labfile.Reader, error) {
+	r := labfile.New(diskRule)
+	for _, f := range files {
+		text, err := readFile(e, f)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.YAML(fileName(f), text); err != nil {
+			return nil, &codeError{exitUsage, err}
+		}
+	}
+	return r, nil
+}
+
+// apply sends what was read, and prints what it changed.
 func (e *env) apply(cmd *cobra.Command, r *labfile.Reader) error {
 	c, err := e.client()
 	if err != nil {
 		return err
 	}
-	r.Change.V = session.Version
-	done, err := c.ChangeLab(cmd.Context(), r.Change)
-	if status := (*client.StatusError)(nil); errors.As(err, &status) && r.Where(status.Entry) != "" {
-		return fmt.Errorf("%s: %w; nothing was changed", r.Where(status.Entry), err)
-	}
+	done, err := changeTo(cmd.Context(), c, r)
 	if err != nil {
 		return err
 	}
@@ -296,4 +302,14 @@ func (e *env) apply(cmd *cobra.Command, r *labfile.Reader) error {
 		return &codeError{exitDiffers, fmt.Errorf("%d would change, and nothing was changed", len(done.Changes))}
 	}
 	return nil
+}
+
+// changeTo sends what was read; what the server refuses is told with its place in the files.
+func changeTo(ctx context.Context, c *client.Client, r *labfile.Reader) (*doc.LabResult, error) {
+	r.Change.V = session.Version
+	done, err := c.ChangeLab(ctx, r.Change)
+	if status := (*client.StatusError)(nil); errors.As(err, &status) && r.Where(status.Entry) != "" {
+		return nil, fmt.Errorf("%s: %w; nothing was changed", r.Where(status.Entry), err)
+	}
+	return done, err
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 func upCommand(e *env) *cobra.Command {
 	o := up.Options{Host: up.Real{}}
+	var first firsts
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring this machine (Debian, Ubuntu) from nothing to serving",
@@ -22,10 +24,15 @@ start the server: as the unit diskcast.service where it is installed, else in th
 Run again it changes nothing. A settings file that is there is the operator's: it decides, and is not written. A boot
 directory that leads to this server stays, unless --kernel asks for another.
 
+With --image NAME=FILE an image is imported when the server serves, unless it has one of that name; with --file,
+machines, groups, profiles and rules are made what files say, as diskcast apply does. Both are for a server that runs
+as the unit.
+
 The nodes' kernel is the running one; where that does not fit, apt fetches the distribution's. shim and GRUB, for
 machines with Secure Boot on, and iPXE are taken where their packages are installed.`,
 		Example: `  diskcast up
   diskcast up --interface eth1 --dhcp full
+  diskcast up --image debian=debian-12.raw --file lab.yaml
   diskcast up --kernel linux-image-6.1.0-40-amd64 --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,13 +42,20 @@ machines with Secure Boot on, and iPXE are taken where their packages are instal
 					fmt.Fprintf(e.Out, "%-7s %s\n", s.Done, strings.ReplaceAll(s.What, "\n", "\n        "))
 				}
 			}
+			var err error
+			if o.After, err = first.check(e); err != nil {
+				return err
+			}
 			r, err := up.Run(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
+			if err := e.bring(cmd.Context(), &first, r, o.DryRun, o.Say); err != nil {
+				return err
+			}
 			serves := !r.Serving && !o.DryRun
 			if !e.JSON {
-				e.upWords(r, o.DryRun)
+				e.upWords(r, first.name(), o.DryRun)
 			} else if !serves {
 				return e.Doc(r)
 			}
@@ -59,13 +73,16 @@ machines with Secure Boot on, and iPXE are taken where their packages are instal
 		"what nodes run: a package's name, a .deb, a vmlinuz or a folder (default: the running kernel)")
 	f.StringVar(&o.Console, "console", "", "serial console of the nodes, as ttyS0,115200")
 	f.StringVar(&o.File, "config", config.DefaultFile, "settings file")
+	f.StringArrayVar(&first.images, "image", nil, "NAME=FILE: import this image when the server serves (several)")
+	f.StringArrayVarP(&first.labs, "file", "f", nil, "apply this YAML file when the server serves (several)")
 	f.BoolVar(&o.Alone, "foreground", false, "serve in the foreground, whatever the service manager has")
 	f.BoolVar(&o.DryRun, "dry-run", false, "say what would be done, and do nothing")
 	return cmd
 }
 
-// upWords are the last words before the server serves, or of a run that changed nothing.
-func (e *env) upWords(r *up.Result, dry bool) {
+// upWords are the last words before the server serves, or of a run that changed nothing. image is the name of one that
+// the server has.
+func (e *env) upWords(r *up.Result, image string, dry bool) {
 	switch {
 	case dry:
 		fmt.Fprintln(e.Out, "nothing was done")
@@ -77,10 +94,14 @@ func (e *env) upWords(r *up.Result, dry bool) {
 	if r.Settings.State != config.Defaults().State {
 		state = " --state " + r.Settings.State
 	}
+	where := " --server " + r.URL + state
+	next := "diskcast session create --image " + cmp.Or(image, "debian") + " --nodes all --disk only --watch" + where
+	if image == "" {
+		next = "diskcast image import DISK.raw --name debian" + where + "\n        " + next
+	}
 	fmt.Fprintf(e.Out, `
 server  %s
 log in  with the operator's token, which `+"`diskcast token%s`"+` prints (it is in %s)
-next    diskcast image import DISK.raw --name debian --server %s%s
-        diskcast session create --image debian --nodes all --disk only --watch --server %s%s
-`, r.URL, state, r.Token, r.URL, state, r.URL, state)
+next    %s
+`, r.URL, state, r.Token, next)
 }

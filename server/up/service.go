@@ -17,15 +17,13 @@ const unit = "diskcast.service"
 // service finds out whether the service manager is to serve, and as whom.
 func (w *work) service(ctx context.Context) error {
 	if w.Alone {
-		return nil
+		return w.mayStay("--foreground says so")
 	}
 	if _, err := os.Stat(filepath.Join(w.Host.Root(), "run/systemd/system")); err != nil {
-		w.step(Chosen, "serves in the foreground: this machine does not run systemd")
-		return nil
+		return w.foreground("this machine does not run systemd")
 	}
 	if _, err := w.Host.Output(ctx, "", "systemctl", "cat", unit); err != nil {
-		w.step(Chosen, "serves in the foreground: the unit %s, which the package diskcast has, is not installed", unit)
-		return nil
+		return w.foreground("the unit " + unit + ", which the package diskcast has, is not installed")
 	}
 	// The unit reads the usual file, and may write to the usual state directory only.
 	if w.Options.File != config.DefaultFile || w.set.State != config.Defaults().State {
@@ -41,6 +39,23 @@ func (w *work) service(ctx context.Context) error {
 		w.owner, err = lookOwner(user)
 	}
 	return err
+}
+
+func (w *work) foreground(why string) error {
+	if err := w.mayStay(why); err != nil {
+		return err
+	}
+	w.step(Chosen, "serves in the foreground: %s", why)
+	return nil
+}
+
+// mayStay refuses to serve in the foreground when something is to be asked of the server afterwards.
+func (w *work) mayStay(why string) error {
+	if w.After == "" {
+		return nil
+	}
+	return fmt.Errorf("%s is for a server that runs by itself, and this command would be the server (%s): leave it out, "+
+		"and run `diskcast image import` and `diskcast apply` beside it", w.After, why)
 }
 
 // start lets the service manager serve, where it is to.

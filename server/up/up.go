@@ -31,6 +31,8 @@ type Options struct {
 	DryRun    bool
 	Alone     bool // in the foreground, without the service manager
 	Log       *slog.Logger
+	// After is the flag that asks something of the server when it serves; empty: none does.
+	After string
 
 	// Host is the machine's programs and files; Real is this machine's.
 	Host Host

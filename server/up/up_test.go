@@ -230,6 +230,10 @@ func TestRefusals(t *testing.T) {
 			}
 			h.programs["systemctl"] = func(string, []string) ([]byte, error) { return []byte("root\n"), nil }
 		}, []string{"diskcast.service", "--foreground"}},
+		"an image, and nobody who serves": {func(_ *testing.T, _ *host, o *Options) { o.After = "--image" },
+			[]string{"--image is for a server", "does not run systemd", "diskcast image import"}},
+		"an image, and the foreground": {func(_ *testing.T, _ *host, o *Options) { o.After, o.Alone = "--file", true },
+			[]string{"--file is for a server", "--foreground", "diskcast apply"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
