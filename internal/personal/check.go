@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Check says what is wrong with an operator's settings.
@@ -44,10 +45,10 @@ func (s *Settings) check(resolved bool) error {
 		}
 	}
 	for _, user := range slices.Sorted(maps.Keys(s.Passwords)) {
-		if !userName.MatchString(user) {
+		if !userName().MatchString(user) {
 			return fmt.Errorf("passwords: %.40q is not the name of a user", user)
 		}
-		if !hash.MatchString(s.Passwords[user]) {
+		if !hash().MatchString(s.Passwords[user]) {
 			return fmt.Errorf("passwords: what is given for %s is not a hash as crypt(5) writes them ($y$..., $6$..., "+
 				"or ! to lock it): `mkpasswd` makes one", user)
 		}
@@ -55,7 +56,7 @@ func (s *Settings) check(resolved bool) error {
 	if s.Seed != nil && (s.Seed.MetaData == Sealed || s.Seed.UserData == Sealed || s.Seed.NetworkConfig == Sealed) {
 		return fmt.Errorf("seed: %s stands where something secret was: give that itself", Sealed)
 	}
-	if s.TimeZone != "" && (!zone.MatchString(s.TimeZone) || strings.Contains(s.TimeZone, "..")) {
+	if s.TimeZone != "" && (!zone().MatchString(s.TimeZone) || strings.Contains(s.TimeZone, "..")) {
 		return fmt.Errorf("time_zone %.60q is not a name such as Europe/Berlin", s.TimeZone)
 	}
 	return s.checkFiles()
@@ -66,12 +67,18 @@ func (s *Settings) empty() bool {
 		len(s.Passwords) == 0 && s.TimeZone == "" && s.Seed == nil && len(s.Files) == 0
 }
 
+// The forms are made when they are first asked for: together they take as long as the start of the program.
 var (
-	userName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_.-]{0,31}\$?$`)
-	hash     = regexp.MustCompile(`^(!|\*|\$[a-z0-9-]{1,16}\$[a-zA-Z0-9./$=,+_-]{8,380})$`)
-	zone     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_+./-]{0,63}$`)
-	label    = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	userName = form(`^[a-zA-Z_][a-zA-Z0-9_.-]{0,31}\$?$`)
+	hash     = form(`^(!|\*|\$[a-z0-9-]{1,16}\$[a-zA-Z0-9./$=,+_-]{8,380})$`)
+	zone     = form(`^[A-Za-z0-9][A-Za-z0-9_+./-]{0,63}$`)
+	label    = form(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	keyLine  = form(`^([^\x00-\x1f]+ )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,2}( .*)?$`)
 )
+
+func form(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // Hostname says why a name is none that a machine can have: RFC 1123, 2.1, and Linux' limit of 64 bytes.
 func Hostname(name string) error {
@@ -79,7 +86,7 @@ func Hostname(name string) error {
 		return fmt.Errorf("hostname %.80q has not 1 to 64 characters", name)
 	}
 	for l := range strings.SplitSeq(name, ".") {
-		if !label.MatchString(l) {
+		if !label().MatchString(l) {
 			return fmt.Errorf("hostname %q: %q is not made of letters, digits and inner hyphens (RFC 1123)", name, l)
 		}
 	}
@@ -88,7 +95,7 @@ func Hostname(name string) error {
 
 // checkKeys looks at lines of an authorized_keys file.
 func checkKeys(user, lines string) error {
-	if !userName.MatchString(user) {
+	if !userName().MatchString(user) {
 		return fmt.Errorf("authorized_keys: %.40q is not the name of a user", user)
 	}
 	found := false
@@ -100,7 +107,7 @@ func checkKeys(user, lines string) error {
 		if strings.Contains(line, "PRIVATE KEY") {
 			return fmt.Errorf("authorized_keys of %s: this is a private key; give the file that ends in .pub", user)
 		}
-		if !keyLine.MatchString(line) {
+		if !keyLine().MatchString(line) {
 			return fmt.Errorf("authorized_keys of %s: a line is no public key: %.40q", user, line)
 		}
 		found = true
@@ -110,8 +117,6 @@ func checkKeys(user, lines string) error {
 	}
 	return nil
 }
-
-var keyLine = regexp.MustCompile(`^([^\x00-\x1f]+ )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,2}( .*)?$`)
 
 // checkFiles refuses paths that lead out of the system, and two ways for one file.
 func (s *Settings) checkFiles() error {
