@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,7 +111,7 @@ func TestCrash(t *testing.T) {
 				t.Errorf("e2fsck -fy: %v\n%s", err, out)
 			}
 			volumetest.Run(t, "e2fsck", "-fn", restored)
-			volumetest.Same(t, files(want), files(rdump(t, restored)))
+			volumetest.Same(t, files(want), files(volumetest.Rdump(t, restored)))
 		})
 	}
 }
@@ -158,7 +159,7 @@ func TestPartcloneAfterCrash(t *testing.T) {
 	restored := volumetest.Sparse(t, 96*mib)
 	volumetest.Run(t, "partclone.restore", "-q", "--overwrite", restored, "-s", image, "-L", log)
 	_ = exec.Command("e2fsck", "-fy", restored).Run()
-	got, wrong := files(rdump(t, restored)), 0
+	got, wrong := files(volumetest.Rdump(t, restored)), 0
 	for line := range strings.Lines(files(want)) {
 		if !strings.Contains(got, line) {
 			wrong++
@@ -205,7 +206,9 @@ func TestExternalJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	againstDumpe2fs(t, path, fs, ext)
+	if want, _ := volumetest.Dumpe2fs(t, path); !slices.Equal(want, ext) {
+		t.Errorf("%v are used, dumpe2fs says %v", ext, want)
+	}
 	uuid := volumetest.Blkid(t, dev)["LOGUUID"]
 	if uuid == "" {
 		uuid = volumetest.Blkid(t, dev)["UUID"]

@@ -2,11 +2,9 @@ package fat
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,99 +16,9 @@ import (
 
 const mib = 1 << 20
 
-// matrix is what mkfs.fat can make. Sizes are in KiB.
-var matrix = []struct {
-	name string
-	bits int
-	size int64
-	args string
-	tree int // MiB of files
-}{
-	{"fat12", 12, 8 << 10, "-F 12", 2},
-	{"fat12-floppy", 12, 1440, "-F 12", 0},
-	{"fat12-cluster-512", 12, 2000, "-F 12 -s 1 -f 1", 1},
-	{"fat12-cluster-64k", 12, 64 << 10, "-F 12 -s 128", 2},
-	{"fat16", 16, 64 << 10, "-F 16", 2},
-	{"fat16-cluster-512", 16, 16 << 10, "-F 16 -s 1", 2},
-	{"fat16-cluster-4k", 16, 200 << 10, "-F 16 -s 8 -r 1024", 2},
-	{"fat16-one-table", 16, 32 << 10, "-F 16 -f 1 -R 7", 2},
-	{"fat32", 32, 300 << 10, "-F 32", 2},
-	{"fat32-cluster-512", 32, 64 << 10, "-F 32 -s 1", 2},
-	{"fat32-cluster-1k", 32, 96 << 10, "-F 32 -s 2", 2},
-	{"fat32-cluster-8k", 32, 600 << 10, "-F 32 -s 16", 2},
-	{"fat32-reserved", 32, 64 << 10, "-F 32 -R 100 -b 50", 2},
-	{"fat32-sectors-4k", 32, 300 << 10, "-F 32 -S 4096", 2},
-	{"fat16-sectors-2k", 16, 64 << 10, "-F 16 -S 2048", 2},
-	{"fat12-sectors-1k", 12, 4 << 10, "-F 12 -S 1024", 1},
-	{"fat32-full", 32, 40 << 10, "-F 32 -s 1", 20},
-	{"fat32-not-aligned", 32, 70001, "-F 32 -a -s 1", 2},
-}
-
 func mkfs(t *testing.T, size int64, args string) string {
 	t.Helper()
-	need.Tools(t, "mkfs.fat", "fsck.fat", "mcopy", "mdeltree")
-	path := volumetest.Sparse(t, size)
-	volumetest.Run(t, "mkfs.fat",
-		append(append([]string{"-n", "A LABEL", "-i", "1234abcd"}, strings.Fields(args)...), path)...)
-	return path
-}
-
-// fill copies a tree of some megabytes into the file system and deletes some of it again.
-func fill(t *testing.T, path string, megabytes int) {
-	t.Helper()
-	dir := volumetest.Dir(t)
-	volumetest.Fill(t, dir, megabytes)
-	for _, name := range []string{"tiny-soft", "long-soft", "sparse"} { // FAT has no links and no holes
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	names, err := filepath.Glob(dir + "/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	volumetest.Run(t, "mcopy", append(append([]string{"-i", path, "-s", "-Q"}, names...), "::")...)
-	volumetest.Run(t, "mdeltree", "-i", path, "::many/dir1")
-	volumetest.Run(t, "mcopy", "-i", path, "-Q", dir+"/large", "::/again")
-	volumetest.Run(t, "mdeltree", "-i", path, "::large")
-}
-
-func list(t *testing.T, path string) string {
-	t.Helper()
-	dir := volumetest.Dir(t)
-	volumetest.Run(t, "mcopy", "-i", path, "-s", "-n", "-Q", "::*", dir)
-	return volumetest.List(t, dir)
-}
-
-func TestMatrix(t *testing.T) {
-	for _, c := range matrix {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			path := mkfs(t, c.size<<10, c.args)
-			fill(t, path, c.tree)
-			fs, ext := volumetest.Load(t, path, Open)
-			if fs.Bits() != c.bits {
-				t.Errorf("FAT%d", fs.Bits())
-			}
-			volumetest.LikeBlkid(t, path, fs)
-			if !fs.Info().Clean {
-				t.Error("not clean")
-			}
-			// fsck.fat -n ends with "PATH: 437 files, 4170/8167 clusters".
-			var files, used, all int64
-			out := strings.Fields(volumetest.Run(t, "fsck.fat", "-n", path))
-			if _, err := fmt.Sscanf(strings.Join(out[len(out)-4:], " "), "%d files, %d/%d clusters", &files, &used,
-				&all); err != nil {
-				t.Fatal(out, err)
-			}
-			if ours := (volume.Bytes(ext) - fs.dataStart()) / fs.cluster; ours != used || fs.clusters != all {
-				t.Errorf("%d of %d clusters, fsck.fat counts %d of %d", ours, fs.clusters, used, all)
-			}
-			restored := volumetest.Restore(t, path, ext)
-			volumetest.Run(t, "fsck.fat", "-n", restored)
-			volumetest.Same(t, list(t, path), list(t, restored))
-		})
-	}
+	return volumetest.Mkfs(t, "fat", size, args)
 }
 
 // A FAT32 with as few clusters as a FAT12 is a FAT32 for mkfs.fat, fsck.fat and Linux, though the specification and
@@ -131,21 +39,10 @@ func TestFewClusters(t *testing.T) {
 	volumetest.LikeBlkid(t, restored, fs)
 }
 
-// partclone's bitmap is the same.
-func TestAgainstPartclone(t *testing.T) {
-	path := mkfs(t, 64*mib, "-F 32 -s 1")
-	fill(t, path, 2)
-	_, ext := volumetest.Load(t, path, Open)
-	theirs, _ := volumetest.Partclone(t, "fat32", path)
-	if d := cmp.Diff(theirs, ext); d != "" {
-		t.Errorf("map (-partclone +ours): %s", d)
-	}
-}
-
 // TestBadAgainstPartclone marks a cluster bad that nothing else knows: ours has it, partclone's bitmap does not.
 func TestBadAgainstPartclone(t *testing.T) {
 	path := mkfs(t, 64*mib, "-F 32 -s 1")
-	fill(t, path, 2)
+	volumetest.Run(t, "mcopy", "-i", path, "-Q", "fat_test.go", "::FILE")
 	fs, _ := volumetest.Load(t, path, Open)
 	n := fs.clusters // the last but one: free
 	for i := range int64(fs.tables) {
@@ -219,36 +116,6 @@ func TestBadAndUnclean(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		off   int64
-		patch []byte
-		want  string // empty: not a FAT
-	}{
-		{"no signature", 510, []byte{0}, ""},
-		{"ntfs", 14, []byte{0, 0, 0}, ""},
-		{"sector size", 11, []byte{0, 3}, ""},
-		{"too large", 32, []byte{0, 0, 0, 1}, "more than its partition"},
-		{"tables too large", 36, []byte{0, 0, 0x20, 0}, "tables and root directory take"},
-		{"version", 42, []byte{1}, "version is 0.1"},
-		{"root cluster", 44, []byte{0, 0, 0, 8}, "root directory would be"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			path := mkfs(t, 64*mib, "-F 32")
-			f, size := volumetest.Open(t, path)
-			if _, err := f.WriteAt(c.patch, c.off); err != nil {
-				t.Fatal(err)
-			}
-			_, err := Open(f, size)
-			if (c.want == "") != errors.Is(err, volume.ErrNotThis) || err == nil ||
-				!strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-}
-
 // TestContradiction frees clusters in the tables of a clean file system that a file of the root directory has. fsck.fat
 // finds it too.
 func TestContradiction(t *testing.T) {
@@ -300,3 +167,5 @@ func TestTail(t *testing.T) {
 		t.Errorf("%d of %d bytes are in clusters, the last extent is %v", tail, fs.total, last)
 	}
 }
+
+func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }

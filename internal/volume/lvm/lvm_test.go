@@ -253,7 +253,7 @@ func TestRecordSeeds(t *testing.T) {
 	create := "lvcreate -q -y -an -Zn -Wn "
 	images, _ := group(t, []int64{200 * mib}, create+"-L 32M -n one $V", create+"-L 16M -n two $V",
 		"lvextend -q -L 48M $V/one")
-	volumetest.Record(t, "two", images[0], func(r io.ReaderAt, size int64) { _, _ = Open(r, size) })
+	volumetest.Record(t, "testdata/two.seed", images[0], func(r io.ReaderAt, size int64) { _, _ = Open(r, size) })
 }
 
 // TestSnapshot is by metadata alone: without device-mapper lvm makes no snapshots and no thin pools.
@@ -285,7 +285,7 @@ func TestSnapshot(t *testing.T) {
 }
 
 func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
+	volumetest.Seeds(t, "testdata", func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)
 		if err != nil {
 			t.Fatal(err)

@@ -11,8 +11,7 @@ import (
 // TestBadClusters gives the stream $Bad of $BadClus, which mkntfs makes as one hole, a run of two clusters.
 func TestBadClusters(t *testing.T) {
 	const at = 0x1234
-	image := volumetest.Sparse(t, 64<<20)
-	volumetest.Run(t, "mkntfs", "-q", "-F", "-f", "-c", "4096", image)
+	image := volumetest.Mkfs(t, "ntfs", 64<<20, "-c 4096")
 	fs, _ := volumetest.Load(t, image, Open)
 	if bad := fs.Info().Bad; len(bad) > 0 {
 		t.Fatalf("a new one has bad clusters: %v", bad)

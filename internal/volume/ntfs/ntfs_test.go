@@ -2,7 +2,6 @@ package ntfs
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,72 +17,10 @@ import (
 
 const size = 96<<20 + 512
 
-func mkfs(t *testing.T, image, options string) {
-	t.Helper()
-	need.Tools(t, "mkntfs", "ntfs-3g", "ntfsfix", "ntfsresize", "blkid")
-	args := append([]string{"-F", "-Q", "-q", "-L", "dc test ä"}, strings.Fields(options)...)
-	volumetest.Run(t, "mkntfs", append(args, image)...)
-}
-
-func TestAgainstNTFS3G(t *testing.T) {
-	for _, options := range []string{"", "-c 512", "-c 1024", "-c 2048", "-c 16384", "-c 65536", "-c 131072",
-		"-c 524288", "-c 2097152", "-s 1024", "-s 4096", "-C"} {
-		t.Run("mkntfs "+options, func(t *testing.T) {
-			t.Parallel()
-			image := volumetest.Sparse(t, size)
-			mkfs(t, image, options)
-			dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
-			if len(options) < 9 {
-				volumetest.Fill(t, dir, 20)
-			} else { // in clusters this large every file is a large one
-				for i := range 8 {
-					if err := os.WriteFile(filepath.Join(dir, strings.Repeat("x", i+1)),
-						bytes.Repeat([]byte{byte(i)}, 5000*i), 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			list := volumetest.List(t, dir)
-			unmount()
-			fs, extents := volumetest.Load(t, image, Open)
-			info := fs.Info()
-			if blkid := volumetest.Run(t, "blkid", "-p", image); !info.Clean || len(info.Notes) != 0 ||
-				info.Label != "dc test ä" || !strings.Contains(blkid, info.UUID) {
-				t.Errorf("info is %+v, blkid says %s", info, blkid)
-			}
-			restored := volumetest.Restore(t, image, extents)
-			volumetest.Run(t, "ntfsfix", "-n", restored)
-			volumetest.Run(t, "ntfsresize", "-i", "-f", restored)
-			dir, unmount = volumetest.FUSE(t, restored, "ntfs-3g", "-o", "ro")
-			volumetest.Same(t, list, volumetest.List(t, dir))
-			unmount()
-		})
-	}
-}
-
-// TestPartclone: ours has the sectors behind the last cluster in addition, with the backup boot sector.
-func TestPartclone(t *testing.T) {
-	need.Tools(t, "partclone.ntfs")
-	image := volumetest.Sparse(t, size)
-	mkfs(t, image, "")
-	dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
-	volumetest.Fill(t, dir, 24)
-	unmount()
-	_, ours := volumetest.Load(t, image, Open)
-	theirs, block := volumetest.Partclone(t, "ntfs", image)
-	more, less := volumetest.Compare(ours, theirs)
-	t.Logf("partclone %d bytes, ours %d: %d only ours, %d only theirs", volume.Bytes(theirs), volume.Bytes(ours), more,
-		less)
-	if more > block || less != 0 {
-		t.Errorf("the maps differ by %d and %d bytes", more, less)
-	}
-}
-
 // TestFragmentedTable has a master file table whose runs do not fit into one record: it had to grow in a full volume,
 // into the holes that deleted files left.
 func TestFragmentedTable(t *testing.T) {
-	image := volumetest.Sparse(t, 12<<20)
-	mkfs(t, image, "-c 512")
+	image := volumetest.Mkfs(t, "ntfs", 12<<20, "-c 512")
 	dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
 	files := filepath.Join(dir, "files")
 	if err := os.Mkdir(files, 0o700); err != nil {
@@ -119,7 +56,7 @@ func TestFragmentedTable(t *testing.T) {
 		t.Errorf("the master file table has %d runs and no attribute list: the test does not reach what it is for",
 			len(fs.mft))
 	}
-	volumetest.Record(t, "fragmented", image, func(r io.ReaderAt, size int64) {
+	volumetest.Record(t, "testdata/fragmented.seed", image, func(r io.ReaderAt, size int64) {
 		if fs, err := Open(r, size); err == nil {
 			_, _ = fs.bitmap() // without all the file records
 		}
@@ -129,24 +66,8 @@ func TestFragmentedTable(t *testing.T) {
 	volumetest.Same(t, list, volumetest.List(t, dir))
 }
 
-// patched is an image of which some bytes are replaced.
-type patched struct {
-	io.ReaderAt
-	at   int64
-	data []byte
-}
-
-func (p patched) ReadAt(b []byte, off int64) (int, error) {
-	n, err := p.ReaderAt.ReadAt(b, off)
-	if from, to := max(off, p.at), min(off+int64(n), p.at+int64(len(p.data))); from < to {
-		copy(b[from-off:to-off], p.data[from-p.at:to-p.at])
-	}
-	return n, err
-}
-
 func TestDirty(t *testing.T) {
-	image := volumetest.Sparse(t, size)
-	mkfs(t, image, "")
+	image := volumetest.Mkfs(t, "ntfs", size, "")
 	f, n := volumetest.Open(t, image)
 	fs, err := Open(f, n)
 	if err != nil {
@@ -193,7 +114,7 @@ func TestDirty(t *testing.T) {
 		{"unknown journal", runs[0].lcn * fs.cluster, make([]byte, 8192), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fs, err := Open(patched{f, c.at, c.data}, n)
+			fs, err := Open(volumetest.Patched{ReaderAt: f, At: c.at, Data: c.data}, n)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,9 +139,8 @@ func TestHibernated(t *testing.T) {
 		hibernated bool
 	}{{"hibr", 0, true}, {"HIBR", 2000, true}, {"wake", 0, false}, {"\x00\x00\x00\x00", 2000, false}} {
 		t.Run(fmt.Sprintf("%q %d", c.mark, c.others), func(t *testing.T) {
-			image := volumetest.Sparse(t, size)
 			need.Tools(t, "ntfs-3g.probe")
-			mkfs(t, image, "")
+			image := volumetest.Mkfs(t, "ntfs", size, "")
 			dir, unmount := volumetest.FUSE(t, image, "ntfs-3g")
 			for i := range c.others {
 				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%c%d", 'a'+i%26, i)), nil, 0o600); err != nil {
@@ -247,54 +167,13 @@ func TestHibernated(t *testing.T) {
 				t.Errorf("%d of %d bytes, %+v", volume.Bytes(extents), n, fs.Info())
 			}
 			if c.hibernated && c.others == 0 {
-				volumetest.Record(t, "hibernated", image, volumetest.Reads(Open))
+				volumetest.Record(t, "testdata/hibernated.seed", image, volumetest.Reads(Open))
 			}
 			if out, err := volumetest.Try(t, "ntfs-3g.probe", "--readwrite", image); (err != nil) != c.hibernated {
 				t.Errorf("ntfs-3g.probe says %v %s", err, out)
 			}
 		})
 	}
-}
-
-func TestRefusals(t *testing.T) {
-	image := volumetest.Sparse(t, size)
-	mkfs(t, image, "")
-	f, n := volumetest.Open(t, image)
-	if _, err := Open(f, n/2); err == nil || !strings.Contains(err.Error(), "claims") {
-		t.Errorf("a short partition: %v", err)
-	}
-	if _, err := Open(patched{f, 0x0b, []byte{3}}, n); err == nil || errors.Is(err, volume.ErrNotThis) {
-		t.Errorf("a sector size of 3: %v", err)
-	}
-	if _, err := Open(patched{f, 3, []byte("EXT")}, n); !errors.Is(err, volume.ErrNotThis) {
-		t.Errorf("no magic: %v", err)
-	}
-}
-
-func TestRecordSeeds(t *testing.T) {
-	volumetest.Updating(t)
-	for name, options := range map[string]string{"small": "-c 512", "default": "", "large": "-c 131072"} {
-		image := volumetest.Sparse(t, 16<<20)
-		mkfs(t, image, options)
-		volumetest.Record(t, name, image, volumetest.Reads(Open))
-	}
-}
-
-func TestSeeds(t *testing.T) {
-	volumetest.Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) {
-		fs, err := Open(r, size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		extents, err := fs.Extents()
-		if err != nil {
-			t.Fatal(err)
-		}
-		volumetest.Check(t, extents, size)
-		if used := volume.Bytes(extents); used == 0 || (used == size) != fs.whole {
-			t.Errorf("%d of %d bytes are used", used, size)
-		}
-	})
 }
 
 func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }
@@ -311,8 +190,7 @@ func TestContradiction(t *testing.T) {
 			return runs[0].lcn
 		},
 	} {
-		image := volumetest.Sparse(t, 32<<20)
-		mkfs(t, image, "-c 4096")
+		image := volumetest.Mkfs(t, "ntfs", 32<<20, "-c 4096")
 		fs, _ := volumetest.Load(t, image, Open)
 		runs, _, err := fs.data(fileBitmap)
 		if err != nil {

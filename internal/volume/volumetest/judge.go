@@ -78,13 +78,16 @@ func LikeBlkid(t testing.TB, image string, fs volume.FileSystem) {
 	}
 }
 
+// visible undoes what blkid does to a space and to the letter of the labels here that is beyond ASCII.
+var visible = strings.NewReplacer(`\ `, " ", "M-CM-$", "ä", `M-CM-\$`, "ä")
+
 // Blkid returns what blkid finds in an image: TYPE, UUID, LABEL and so on.
 func Blkid(t testing.TB, image string) map[string]string {
 	t.Helper()
 	facts := map[string]string{}
 	for line := range strings.Lines(Run(t, "blkid", "-p", "-o", "export", image)) {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			facts[key] = strings.ReplaceAll(value, "\\ ", " ")
+			facts[key] = visible.Replace(value)
 		}
 	}
 	return facts

@@ -15,10 +15,11 @@ func Load[F volume.FileSystem](t testing.TB, image string, open func(io.ReaderAt
 	[]volume.Extent) {
 	t.Helper()
 	f, size := Open(t, image)
-	return read(t, f, size, open)
+	return Map(t, f, size, open)
 }
 
-func read[F volume.FileSystem](t testing.TB, r io.ReaderAt, size int64, open func(io.ReaderAt, int64) (F, error)) (F,
+// Map opens the file system in the size bytes of r and reads its allocation map.
+func Map[F volume.FileSystem](t testing.TB, r io.ReaderAt, size int64, open func(io.ReaderAt, int64) (F, error)) (F,
 	[]volume.Extent) {
 	t.Helper()
 	fs, err := open(r, size)
@@ -72,10 +73,20 @@ func Reads[F volume.FileSystem](open func(io.ReaderAt, int64) (F, error)) func(r
 	}
 }
 
-// SeedsRead wants a reader to understand every seed in testdata.
-func SeedsRead[F volume.FileSystem](t *testing.T, open func(io.ReaderAt, int64) (F, error)) {
-	t.Helper()
-	Seeds(t, func(t *testing.T, r io.ReaderAt, size int64) { read(t, r, size, open) })
+// Patched is an image of which some bytes are others.
+type Patched struct {
+	io.ReaderAt
+	At   int64
+	Data []byte
+}
+
+// ReadAt reads the image, and over it what is patched.
+func (p Patched) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.ReaderAt.ReadAt(b, off)
+	if from, to := max(off, p.At), min(off+int64(n), p.At+int64(len(p.Data))); from < to {
+		copy(b[from-off:to-off], p.Data[from-p.At:to-p.At])
+	}
+	return n, err
 }
 
 // FuzzReader fuzzes a reader: it may refuse what it is given, and what it says of the rest must be in order.

@@ -100,8 +100,9 @@ func Updating(t testing.TB) {
 	}
 }
 
-// Record writes testdata/NAME.seed when the test runs with -update-seeds: the sectors of image that use reads.
-func Record(t testing.TB, name, image string, use func(r io.ReaderAt, size int64)) {
+// Record writes path, NAME.seed in a folder testdata, when the test runs with -update-seeds: the sectors of image that
+// use reads.
+func Record(t testing.TB, path, image string, use func(r io.ReaderAt, size int64)) {
 	t.Helper()
 	if !*update {
 		return
@@ -134,19 +135,19 @@ func Record(t testing.TB, name, image string, use func(r io.ReaderAt, size int64
 		binary.LittleEndian.PutUint32(out[lengthAt:], uint32(len(out)-lengthAt-4))
 		next = s + 1
 	}
-	if err := os.MkdirAll("testdata", 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join("testdata", name+".seed"), out, 0o644); err != nil {
+	if err := os.WriteFile(path, out, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("seed %s has %d bytes", name, len(out))
+	t.Logf("seed %s has %d bytes", path, len(out))
 }
 
 // Fuzz adds the seeds in testdata to f and fuzzes with disks of that form.
 func Fuzz(f *testing.F, target func(t *testing.T, r io.ReaderAt, size int64)) {
 	f.Helper()
-	for _, path := range seeds(f) {
+	for _, path := range seeds(f, "testdata") {
 		p, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
@@ -160,10 +161,10 @@ func Fuzz(f *testing.F, target func(t *testing.T, r io.ReaderAt, size int64)) {
 	})
 }
 
-// Seeds calls use with every seed in testdata.
-func Seeds(t *testing.T, use func(t *testing.T, r io.ReaderAt, size int64)) {
+// Seeds calls use with every seed in a folder.
+func Seeds(t *testing.T, dir string, use func(t *testing.T, r io.ReaderAt, size int64)) {
 	t.Helper()
-	for _, path := range seeds(t) {
+	for _, path := range seeds(t, dir) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			p, err := os.ReadFile(path)
 			if err != nil {
@@ -178,10 +179,10 @@ func Seeds(t *testing.T, use func(t *testing.T, r io.ReaderAt, size int64)) {
 	}
 }
 
-func seeds(t testing.TB) []string {
-	paths, err := filepath.Glob("testdata/*.seed")
+func seeds(t testing.TB, dir string) []string {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.seed"))
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("testdata has no seeds (%v): run the tests of the package with -update-seeds", err)
+		t.Fatalf("%s has no seeds (%v): run the tests with -update-seeds", dir, err)
 	}
 	return paths
 }
