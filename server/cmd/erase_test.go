@@ -54,13 +54,22 @@ func TestEraseShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"erase", "overwrite", "read back  all", "passes     3", "receipt get s9",
-		"NO receipt: the key is gone"} {
+		"NO receipt: the key is gone", "on a disk that the node never named",
+		"a receipt says what was done, and that no disk was named"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, out.String())
 		}
 	}
 	if strings.Contains(out.String(), "image") {
 		t.Errorf("an erase has an image:\n%s", out.String())
+	}
+	for i := range s.Parts {
+		s.Parts[i].Disk = &session.DiskID{Path: "/dev/nvme0n1"}
+	}
+	out.Reset()
+	if err := e.showSession(s); err != nil || strings.Contains(out.String(), "named") ||
+		!strings.Contains(out.String(), "/dev/nvme0n1") {
+		t.Errorf("%v, with disks:\n%s", err, out.String())
 	}
 	if got := what(s); got != "erase overwrite" {
 		t.Errorf("in the list it is %q", got)

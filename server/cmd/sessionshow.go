@@ -104,14 +104,21 @@ func (e *env) showSession(s *doc.Session) error {
 		if p.Left != "" {
 			fmt.Fprintf(e.Out, "\n  %s", p.Left)
 		}
-		if p.Disk != nil {
+		switch {
+		case p.Disk != nil:
 			fmt.Fprintf(e.Out, "\n  on %s", p.Disk.Words())
+		case p.Over() && !p.Planned.IsZero():
+			fmt.Fprint(e.Out, "\n  on a disk that the node never named: look at the machine before you count on it")
 		}
 		switch {
 		case p.NoReceipt != "":
 			fmt.Fprintf(e.Out, "\n  NO receipt: %s", p.NoReceipt)
 		case p.Over() && !p.Planned.IsZero():
-			fmt.Fprintf(e.Out, "\n  a receipt says what was done: diskcast receipt get %s", s.ID)
+			words := "what was done"
+			if p.Disk == nil {
+				words += ", and that no disk was named"
+			}
+			fmt.Fprintf(e.Out, "\n  a receipt says %s: diskcast receipt get %s", words, s.ID)
 		}
 		if p.Unbootable != "" {
 			fmt.Fprintf(e.Out, "\n  will not start: %s", p.Unbootable)

@@ -65,6 +65,9 @@ func (e *Engine) mayWork(s *sess) error {
 	return nil
 }
 
+// ImportSession stands for a session in an Upload that is no capture but an operator's import.
+const ImportSession = "import"
+
 // Upload is what the API must know of a capture that a node works on.
 type Upload struct {
 	session.Upload

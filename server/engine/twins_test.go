@@ -1,11 +1,13 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 )
@@ -40,8 +42,21 @@ func TestTwinDisks(t *testing.T) {
 			strings.Contains(got, "00-00-02") {
 			t.Errorf("%+v: %q", c.target, got)
 		}
+		if add := "add by-path=, model=, a size or first;"; strings.Contains(got, add) != c.warns {
+			t.Errorf("%+v: %q, want %q", c.target, got, add)
+		}
 		if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// An erase takes no disk by its place in the list, so first is no way out.
+	s, err := h.e.Create(t.Context(), doc.Spec{V: 1, Kind: erasure.Action, All: true, MinNodes: 9,
+		Target: session.Target{Serial: "000"}, Job: json.RawMessage(`{"method":"zero","read_back":"none"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(s.Warnings, "\n"); !strings.Contains(got, "fits 2 disks of node 52-54-00-00-00-01") ||
+		!strings.Contains(got, "add by-path=, model= or a size;") || strings.Contains(got, "first") {
+		t.Errorf("an erase: %q", got)
 	}
 }

@@ -36,6 +36,8 @@ type Jobs struct {
 	now   func() time.Time
 	// changed is told the id of each job that changes; nil: nobody.
 	changed func(id string)
+	// uses says what else has the store in use; nil: nothing is known.
+	uses func() []string
 
 	mu    sync.Mutex
 	seq   int
@@ -185,17 +187,43 @@ func (j *Jobs) do(ctx context.Context, x *job) {
 	j.log.Info("job is over", "job", x.ID, "kind", x.Spec.Kind, "state", x.State, "err", err)
 }
 
-// busy names the job of this server that has the store, if it is one.
+// Uses has f asked what else of this server has the image store in use, in words for the operator. It is called before
+// the first job starts; f must not call Jobs.
+func (j *Jobs) Uses(f func() []string) { j.uses = f }
+
+// busy names what of this server has the store, if it is anything.
 func (j *Jobs) busy(x *job, err error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, o := range j.order {
-		if o != x && !o.Over() && o.Spec.Kind == x.Spec.Kind && x.Spec.Kind == doc.JobOptimize {
-			return fmt.Errorf("%w: job %s of this server optimizes %s: `diskcast job watch %s` follows "+
-				"it; ask again when it has ended", image.ErrBusy, o.ID, o.Spec.Image, o.ID)
+		words := using(&o.Spec, x.Spec.Kind)
+		if o != x && !o.Over() && words != "" {
+			return fmt.Errorf("%w: job %s of this server %s: `diskcast job watch %s` follows it; ask again when it "+
+				"has ended", image.ErrBusy, o.ID, words, o.ID)
+		}
+	}
+	if x.Spec.Kind == doc.JobGC && j.uses != nil {
+		if words := j.uses(); len(words) > 0 {
+			return fmt.Errorf("%w: %s; ask again when it has ended", image.ErrBusy, strings.Join(words, "; "))
 		}
 	}
 	return err
+}
+
+// using says what a job does by which one of the kind cannot have the store; empty: nothing.
+func using(s *doc.JobSpec, kind string) string {
+	gc := kind == doc.JobGC
+	switch {
+	case s.Kind == doc.JobOptimize && (gc || kind == doc.JobOptimize):
+		return "optimizes " + s.Image
+	case s.Kind == doc.JobPull && gc:
+		return "pulls " + s.Registry + " as " + s.Name
+	case s.Kind == doc.JobCut && gc:
+		return fmt.Sprintf("makes %s of partition %d of %s", s.Name, s.Partition, s.Image)
+	case s.Kind == doc.JobGC && gc:
+		return "frees its space"
+	}
+	return ""
 }
 
 // List lists all jobs, oldest first.

@@ -213,3 +213,42 @@ func TestBusyNamesTheJob(t *testing.T) {
 		t.Errorf("%q, %s", v.Kind, v.Error)
 	}
 }
+
+// TestGCNamesWhatIsBusy: while the store's space cannot be freed, the job says for which job or session of the server,
+// and by which command it is followed.
+func TestGCNamesWhatIsBusy(t *testing.T) {
+	began, free := make(chan struct{}), make(chan struct{})
+	j, _ := newJobs(t, func(_ context.Context, s doc.JobSpec, _ Watch) (*doc.JobResult, error) {
+		switch s.Kind {
+		case doc.JobGC:
+			return nil, fmt.Errorf("%w: a capture or an import is under way", image.ErrBusy)
+		case doc.JobPull:
+			close(began)
+			<-free
+		}
+		return &doc.JobResult{}, nil
+	})
+	var uses []string
+	j.Uses(func() []string { return uses })
+	says := func(want string) {
+		t.Helper()
+		v, err := j.Start(doc.JobSpec{V: 1, Kind: doc.JobGC})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v = j.end(t, v.ID); v.Kind != doc.KindBusy || !strings.Contains(v.Error, want) {
+			t.Errorf("%q, %s; want %q", v.Kind, v.Error, want)
+		}
+	}
+	says("a capture or an import is under way")
+	uses = []string{"session s3 of this server captures golden into it"}
+	says("session s3 of this server captures golden into it; ask again")
+	pull, err := j.Start(doc.JobSpec{V: 1, Kind: doc.JobPull, Registry: "r/debian", Name: "debian"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	says("job " + pull.ID + " of this server pulls r/debian as debian: `diskcast job watch " + pull.ID + "`")
+	close(free)
+	j.end(t, pull.ID)
+}

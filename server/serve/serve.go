@@ -153,6 +153,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// What nobody reads any more is closed first: a garbage collection spares what is open.
 	lib := library.NewLocal(st).BeforeGC(ims.Close)
 	jobs := library.NewJobs(lib, log.With("task", "jobs"))
+	jobs.Uses(caps.Uses)
 	switches, err := newPower(cfg.State, prefix, db)
 	if err != nil {
 		return err

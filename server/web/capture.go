@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
@@ -158,6 +160,11 @@ func (a *API) failCapture(w http.ResponseWriter, r *http.Request, u *engine.Uplo
 		a.fail(w, r, http.StatusUnprocessableEntity, err)
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, image.ErrNotFound), r.Context().Err() != nil:
 		a.failFor(w, r, err)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		a.engine.CaptureFailed(u, err)
+		a.fail(w, r, http.StatusInsufficientStorage, fmt.Errorf("%w: the server's image store is full. Make "+
+			"room there with `diskcast image rm` and `diskcast image gc --unnamed`; the node asks again, and the capture goes on "+
+			"by itself", err))
 	default:
 		a.engine.CaptureFailed(u, err)
 		a.failFor(w, r, err)

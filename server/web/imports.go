@@ -86,7 +86,7 @@ func (a *API) incoming(w http.ResponseWriter, r *http.Request) (u *engine.Upload
 		return nil, 0, false
 	}
 	u = &engine.Upload{Upload: session.Upload{ID: importPrefix + id, Name: q.Get("name"), Level: level, Grid: grid},
-		Session: "import", Parent: q.Get("parent")}
+		Session: engine.ImportSession, Parent: q.Get("parent")}
 	a.imports.heard(u.ID, func() { a.restImport(u.ID) })
 	return u, disk, true
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,14 @@ type upload struct {
 	disk  int64
 	stage *image.Stage // nil: not open
 	over  error        // why no request is taken any more
+	// uses is what the operator is told while the stage is open. It is read while mu is held for minutes.
+	uses atomic.Pointer[string]
+}
+
+// drop forgets the stage, which is closed.
+func (up *upload) drop() {
+	up.stage = nil
+	up.uses.Store(nil)
 }
 
 var (
@@ -94,14 +103,20 @@ func (s *Store) prepare(up *upload, u *engine.Upload, disk int64) error {
 	}
 	if up.stage != nil {
 		up.stage.Close()
-		up.stage = nil
+		up.drop()
 	}
 	stage, err := s.st.OpenStage(u.ID,
 		image.BuilderOptions{DiskSize: disk, Grid: max(u.Grid, image.GridFor(disk)), Parent: u.Parent})
 	if err != nil {
 		return err
 	}
+	words := fmt.Sprintf("session %s of this server captures %s into it: `diskcast session watch %s` follows it",
+		u.Session, u.Name, u.Session)
+	if u.Session == engine.ImportSession {
+		words = "an import of " + u.Name + " from an operator is under way"
+	}
 	up.stage, up.disk = stage, disk
+	up.uses.Store(&words)
 	s.log.Info("capture is taken in", "capture", u.ID, "image", u.Name, "disk", disk)
 	return nil
 }
@@ -150,7 +165,7 @@ func (s *Store) Finish(ctx context.Context, u *engine.Upload, disk int64, x *ima
 	if err != nil {
 		return "", err
 	}
-	up.stage = nil // gone; should the answer be lost, another is opened, which finds all frames in the store
+	up.drop() // gone; should the answer be lost, another is opened, which finds all frames in the store
 	return digest, nil
 }
 
@@ -174,7 +189,20 @@ func (s *Store) End(id string) {
 	if err := up.stage.Discard(); err != nil {
 		s.log.Warn("what came of a capture stays until `diskcast image gc --partial`", "capture", id, "err", err)
 	}
-	up.stage = nil
+	up.drop()
+}
+
+// Uses says what has the store in use, so that no space of it can be freed.
+func (s *Store) Uses() (words []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, up := range s.open {
+		if w := up.uses.Load(); w != nil {
+			words = append(words, *w)
+		}
+	}
+	slices.Sort(words)
+	return words
 }
 
 // Rest lets go of a capture of which nothing more comes for now, so that the store's space can be freed. What has come
@@ -190,7 +218,7 @@ func (s *Store) Rest(id string) {
 	defer up.mu.Unlock()
 	if up.stage != nil {
 		up.stage.Close()
-		up.stage = nil
+		up.drop()
 	}
 }
 
@@ -213,7 +241,7 @@ func (s *Store) Close() {
 		up.mu.Lock()
 		if up.stage != nil {
 			up.stage.Close()
-			up.stage = nil
+			up.drop()
 		}
 		if up.over == nil {
 			up.over = errClosed

@@ -44,6 +44,8 @@ type lab struct {
 	srv   *httptest.Server
 	puts  atomic.Int64 // frames that came
 	onPut func(n int64)
+	// onAnswer is told how each PUT was answered.
+	onAnswer func(code int, body string)
 
 	mu   sync.Mutex
 	e    *engine.Engine
@@ -115,7 +117,29 @@ func (l *lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h == nil {
 		panic(http.ErrAbortHandler) // the connection breaks
 	}
+	if r.Method == http.MethodPut && l.onAnswer != nil {
+		a := &answer{ResponseWriter: w, code: http.StatusOK}
+		defer func() { l.onAnswer(a.code, a.body.String()) }()
+		w = a
+	}
 	h.ServeHTTP(w, r)
+}
+
+// answer remembers what is answered.
+type answer struct {
+	http.ResponseWriter
+	code int
+	body bytes.Buffer
+}
+
+func (a *answer) WriteHeader(code int) {
+	a.code = code
+	a.ResponseWriter.WriteHeader(code)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.body.Write(p)
+	return a.ResponseWriter.Write(p)
 }
 
 func (l *lab) store() *image.Store {

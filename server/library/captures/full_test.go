@@ -1,9 +1,11 @@
 package captures_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +50,15 @@ func TestStoreIsFull(t *testing.T) {
 		default:
 		}
 	}
+	var full, other atomic.Int64
+	l.onAnswer = func(code int, body string) {
+		switch {
+		case code == http.StatusInsufficientStorage && strings.Contains(body, "the server's image store is full"):
+			full.Add(1)
+		case code >= 500:
+			other.Add(1)
+		}
+	}
 	var r reports
 	digest, err := capturing.Capture(t.Context(), d,
 		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
@@ -61,6 +72,10 @@ func TestStoreIsFull(t *testing.T) {
 		}
 	default:
 		t.Fatal("the store was never full")
+	}
+	if full.Load() == 0 || other.Load() > 0 {
+		t.Errorf("%d frames were answered with 507 and clear words, %d with another error of the server", full.Load(),
+			other.Load())
 	}
 	if want := l.local(b); digest != want {
 		t.Errorf("image %s, want %s", digest, want)
