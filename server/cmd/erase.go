@@ -46,6 +46,9 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
 			}
+			if err := checkPower(cmd, nodes); err != nil {
+				return err
+			}
 			target, err := parseDisk(disk)
 			if err != nil {
 				return err
@@ -86,6 +89,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 		"rule that names the disk, as session create --help says; not first, smallest or largest")
 	f.StringVar(&boot, "then", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")
 	oldBoot(cmd)
+	powerFlags(f, &spec)
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")

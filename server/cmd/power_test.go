@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/sealed"
+	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/power"
 	"github.com/diskcast/diskcast/server/power/desk"
@@ -21,15 +22,19 @@ import (
 	"github.com/diskcast/diskcast/server/web"
 )
 
-// TestPowerCommand sets a machine's power up, switches it, and has what went wrong be a line and an exit code.
-func TestPowerCommand(t *testing.T) {
-	o := newOffice(t)
-	key, err := sealed.Load(o.state)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := desk.New(desk.Config{Store: store.NewMemory(), Key: key, Drivers: drivers.All, Timing: power.Timing{
-		Request: 20 * time.Second, Limit: 200 * time.Millisecond, Poll: time.Millisecond, Hold: time.Millisecond, Tries: 2}})
+// newPowerOffice is an office whose server switches machines, for the API and for sessions.
+func newPowerOffice(t *testing.T) *office {
+	t.Helper()
+	var d *desk.Desk
+	o := newOffice(t, func(o *office, cfg *engine.Config) {
+		key, err := sealed.Load(o.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d = desk.New(desk.Config{Store: store.NewMemory(), Key: key, Drivers: drivers.All, Timing: power.Timing{
+			Request: 20 * time.Second, Limit: 200 * time.Millisecond, Poll: time.Millisecond, Hold: time.Millisecond, Tries: 2}})
+		cfg.Power = d
+	})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -43,12 +48,24 @@ func TestPowerCommand(t *testing.T) {
 	srv.StartTLS()
 	t.Cleanup(func() { srv.Close(); stop(); <-done })
 	o.url = srv.URL
+	return o
+}
 
-	bmc := redfishtest.New(t, redfishtest.Lies{})
+// bmcPassword is a file with the password of redfishtest's BMCs.
+func bmcPassword(t *testing.T) string {
+	t.Helper()
 	secret := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(secret, []byte(redfishtest.Password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return secret
+}
+
+// TestPowerCommand sets a machine's power up, switches it, and has what went wrong be a line and an exit code.
+func TestPowerCommand(t *testing.T) {
+	o := newPowerOffice(t)
+	bmc := redfishtest.New(t, redfishtest.Lies{})
+	secret := bmcPassword(t)
 	do := func(code int, want string, args ...string) {
 		t.Helper()
 		got, out, said := o.run(append([]string{"machine", "power"}, args...)...)

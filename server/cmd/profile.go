@@ -122,7 +122,7 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 var flagsOf = map[string][]string{"target": {"disk"}, "mode": {"mode"}, "verify": {"verify"}, "no_grow": {"grow"},
 	"boot": {"then", "append"}, "expect_alive": {"expect-alive"}, "rate": {"rate"}, "give_up": {"give-up"},
 	"max_wait":  {"max-wait"},
-	"min_nodes": {"min-nodes"}, "drop_gaps": {"gaps"}}
+	"min_nodes": {"min-nodes"}, "drop_gaps": {"gaps"}, "power": {"power"}, "power_off_failed": {"power-off-failed"}}
 
 // sparse is what of a spec was asked for: what flags left at their defaults is not there, and what they set is,
 // whatever it is.
@@ -141,7 +141,8 @@ func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]jso
 			delete(fields, key)
 		}
 	}
-	for flag, key := range map[string]string{"verify": "verify", "grow": "no_grow"} {
+	for flag, key := range map[string]string{"verify": "verify", "grow": "no_grow",
+		"power-off-failed": "power_off_failed"} {
 		if fields[key] == nil && changed(flag) {
 			fields[key] = json.RawMessage("false")
 		}

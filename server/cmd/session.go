@@ -67,6 +67,10 @@ WHICH nodes:
 --on takes machines by a selector instead: 'rack1-*', 'room=210,!spare', @group (diskcast machine list --help). What it
 fits when the session is made is meant, machines that have not come yet too.
 
+With --power on, its machines are told to boot from the network once and are switched on, when the session is made or
+its --at comes, each one read back (diskcast machine power). One that is on and not in the agent is left alone:
+--power cycle ends what it runs.
+
 --profile takes what no flag says from a profile (diskcast profile); with --on and neither image nor profile, from the
 one that all its machines have (diskcast machine profile).
 
@@ -99,6 +103,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
   diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
   diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot
+  diskcast session create --image debian --on @front --power on --at 21:30 --then poweroff
   diskcast session create --partition 2=debian-root --nodes 3 --disk only --verify --watch`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -114,6 +119,9 @@ first plan in the session chose stays the session's disk on that node, whatever 
 			}
 			parseOn(on, &spec)
 			if err := checkCreate(cmd, &spec); err != nil && !part {
+				return err
+			}
+			if err := checkPower(cmd, nodes); err != nil {
 				return err
 			}
 			if err := checkGaps(gaps); err != nil {
@@ -177,6 +185,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
 	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
 	own.flags(f)
+	powerFlags(f, &spec)
 	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
 	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")

@@ -98,6 +98,9 @@ func (e *env) showSession(s *doc.Session) error {
 		if p.Phase != "" {
 			fmt.Fprintf(e.Out, ", %s", paceWords(p))
 		}
+		if words := powerWords(p.Power); words != "" {
+			fmt.Fprintf(e.Out, "\n  power %s", words)
+		}
 		if p.Alive != "" {
 			fmt.Fprintf(e.Out, "\n  %s", p.Alive)
 		}

@@ -29,15 +29,18 @@ type office struct {
 	state, url string
 }
 
-func newOffice(t *testing.T) *office {
+func newOffice(t *testing.T, with ...func(*office, *engine.Config)) *office {
 	o := &office{t: t, state: t.TempDir()}
 	id, err := identity.Load(o.state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.e, err = engine.New(t.Context(),
-		engine.Config{Store: store.NewMemory(), Images: &enginetest.Images{}, Casts: &enginetest.Casts{},
-			Addr: netip.MustParseAddr("127.0.0.1")})
+	cfg := engine.Config{Store: store.NewMemory(), Images: &enginetest.Images{}, Casts: &enginetest.Casts{},
+		Addr: netip.MustParseAddr("127.0.0.1")}
+	for _, f := range with {
+		f(o, &cfg)
+	}
+	o.e, err = engine.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

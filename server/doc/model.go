@@ -35,6 +35,7 @@ const (
 	StepKernel    = "kernel"    // kernel fetched, all of it
 	StepInitramfs = "initramfs" // initramfs fetched, all of it
 	StepLocal     = "local"     // sent to its own disk
+	StepPower     = "power"     // switched by its session; in events only
 )
 
 // TimelineSteps is the order in which a timeline is shown.
@@ -97,6 +98,10 @@ type Spec struct {
 	// Priority orders the sessions that wait for their turn where the casts at once are bounded; the highest is first.
 	Priority int    `json:"priority,omitempty"`
 	Notes    string `json:"notes,omitempty"` // the operator's own
+	// Power is how machines come to the agent that are not in it when the session's time has come: PowerOn or
+	// PowerCycle. PowerOffFailed has those whose part failed switched off at the end.
+	Power          string `json:"power,omitempty"`
+	PowerOffFailed bool   `json:"power_off_failed,omitempty"`
 	// RetryOf is the session whose failed parts this one does again.
 	RetryOf string `json:"retry_of,omitempty"`
 }
@@ -236,6 +241,8 @@ type Part struct {
 	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as
 	// image and firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
 	Unbootable string `json:"unbootable,omitempty"`
+	// Power is what the session had done to the power of the machine last; nil for nothing.
+	Power *PartPower `json:"power,omitempty"`
 	// Waits says what a part that waits waits for, and for whom.
 	Waits string `json:"waits,omitempty"`
 	// Left says what is on the machine's disk when its part ended and was not done.
@@ -252,10 +259,22 @@ type Part struct {
 	// to since, and the part ends with a receipt. NoReceipt says why that could not be made.
 	Planned   time.Time `json:"planned,omitzero"`
 	NoReceipt string    `json:"no_receipt,omitempty"`
+	Receipts  int       `json:"receipts,omitempty"` // with which it ended, as often as it was begun again
 	// Result is what only the kind of the session knows of.
 	Result json.RawMessage `json:"result,omitempty"`
 	// Handed says when and to which boot of the node its personalization was given, since the part was begun.
 	Handed *Handed `json:"handed,omitempty"`
+}
+
+// PartPower is what a session asks of the power of a machine, and what came of it.
+type PartPower struct {
+	Want  string    `json:"want"`            // PowerOn, PowerCycle or PowerOff
+	State string    `json:"state"`           // Waiting (asked for, and not known yet), Done, Failed or Cancelled
+	Asked int       `json:"asked"`           // how often: once, and once more after each restart of the server
+	Since time.Time `json:"since"`           // it was first asked for
+	Time  time.Time `json:"time,omitzero"`   // of what came of it
+	Power string    `json:"power,omitempty"` // on, off or unknown, as read back
+	Words string    `json:"words,omitempty"` // what came of it
 }
 
 // Handed is a personalization that was given away.

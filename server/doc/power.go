@@ -47,6 +47,9 @@ const (
 	PowerBootOnce = "bootonce"
 )
 
+// PowerNone is the word of a spec that has the power of its machines left alone, whatever its profile says.
+const PowerNone = "none"
+
 // Bounds of power work.
 const (
 	MaxPowerMachines = 10000

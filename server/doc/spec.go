@@ -110,6 +110,18 @@ func (s *Spec) checkStart() error {
 	case len(s.RetryOf) > 32:
 		return errors.New("retry_of is no session's id")
 	}
+	return s.checkPower()
+}
+
+func (s *Spec) checkPower() error {
+	switch s.Power {
+	case PowerNone:
+		s.Power = ""
+	case "", PowerOn, PowerCycle:
+	default:
+		return fmt.Errorf("power %.40q is none of on (machines that are off), cycle (also those that are on and not in the "+
+			"agent: what they run ends), none", s.Power)
+	}
 	return nil
 }
 

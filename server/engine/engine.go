@@ -119,6 +119,8 @@ type Config struct {
 	Server string
 	// Seal keeps personalizations secret in the store; nil: there are none.
 	Seal *sealed.Key
+	// Power switches machines for sessions; nil: no session does.
+	Power Power
 	// Sign puts a receipt into an envelope, by the server's key; nil: there are no receipts.
 	Sign func(*receipt.Receipt) (*receipt.Envelope, error)
 	// Addr is the address at which nodes reach casts' feedback.

@@ -28,10 +28,13 @@ type house struct {
 	casts  *enginetest.Casts
 	room   engine.Captures // nil: no captures
 	seal   *sealed.Key     // nil: nothing is personalized
-	kinds  jobs.Kinds      // nil: those of a server
-	tick   chan time.Time
-	addr   netip.Addr
-	name   string // of the server
+	// powered has each server switch machines by a desk of its own, power.
+	powered bool
+	power   *enginetest.Power
+	kinds   jobs.Kinds // nil: those of a server
+	tick    chan time.Time
+	addr    netip.Addr
+	name    string // of the server
 	// approve is which machines sessions may take; empty: all
 	approve string
 	sign    func(*receipt.Receipt) (*receipt.Envelope, error)
@@ -59,9 +62,13 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	for _, f := range setup {
 		f(h.casts)
 	}
-	e, err := engine.New(h.t.Context(),
-		engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
-			Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal, Approve: h.approve})
+	cfg := engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
+		Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal, Approve: h.approve}
+	if h.powered {
+		h.power = &enginetest.Power{}
+		cfg.Power = h.power
+	}
+	e, err := engine.New(h.t.Context(), cfg)
 	if err != nil {
 		h.t.Fatal(err)
 	}

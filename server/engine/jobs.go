@@ -162,6 +162,14 @@ func (e *Engine) work(x jobs.Effect) {
 		e.letGo(x.Session)
 	case jobs.DropUpload:
 		e.dropUpload(x.Upload)
+	case jobs.Switch:
+		e.switchPower(x)
+	case jobs.NoSwitch:
+		for _, want := range []string{doc.PowerOn, doc.PowerCycle, doc.PowerOff} {
+			if e.cfg.Power != nil {
+				e.cfg.Power.Drop(switchKey(x.Session, x.Node, want))
+			}
+		}
 	case jobs.Suspect:
 		e.suspect(e.jobs.Session(x.Session), x.Chunk)
 	}

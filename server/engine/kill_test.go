@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/receipt"
@@ -148,7 +149,7 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	h.crash()
 	db := &mortal{Store: h.store, left: -1}
 	room := &storeRoom{free: 1 << 40}
-	h.store, h.room, h.kinds = db, room, append(kinds.All(), probe{})
+	h.store, h.room, h.kinds, h.powered = db, room, append(kinds.All(), probe{}), true
 	h.sign = func(r *receipt.Receipt) (*receipt.Envelope, error) {
 		env, err := receipt.Sign(r, key)
 		if err != nil {
@@ -160,8 +161,19 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 
 	agents := []*agent{}
 	var names []string
+	h.written(5)
+	on := 0 // machines of the first session that have power
 	for i := range 5 {
 		a := &agent{m: h.machine(i + 1), serials: map[uint64]bool{}}
+		if i < 2 { // its BMC does what is asked, and whoever asked may be dead by then
+			a.todo = append(a.todo, func() error {
+				if on <= i && !h.power.Answer(isOn) {
+					return errNotYet
+				}
+				on++
+				return nil
+			})
+		}
 		a.todo = append(a.todo, func() error { return a.hello(ctx) }, func() error { return a.poll(ctx) })
 		agents = append(agents, a)
 		names = append(names, a.m.mac)
@@ -182,7 +194,7 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	agents[4].steps(ctx, session.StepPlan, erasure.StepErased)
 
 	operator := &agent{}
-	for _, spec := range []doc.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2},
+	for _, spec := range []doc.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2, Power: doc.PowerOn},
 		{V: 1, Capture: "golden", Nodes: names[2:3]},
 		{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Nodes: names[3:4]},
 		{V: 1, Kind: "erase", Job: json.RawMessage(`{"method":"zero","read_back":"none"}`), Nodes: names[4:]}} {
@@ -222,6 +234,7 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 			h.crash()
 			db.live(-1)
 			h.start()
+			h.pass(time.Second)
 			if kills < 20 {
 				db.live(rng.IntN(6))
 			}

@@ -19,6 +19,9 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
+	if err := e.maySwitch(ctx, &spec); err != nil {
+		return nil, err
+	}
 	secret, err := e.sealable(&spec)
 	if err != nil {
 		return nil, refuse("%w", err)

@@ -38,7 +38,11 @@ func (e *Engine) waits(s *sess) string {
 	case e.jobs.Due(s, now):
 		return ""
 	case there == 0:
-		return fmt.Sprintf("its first nodes: %d must come, and none is there", need)
+		words := fmt.Sprintf("its first nodes: %d must come, and none is there", need)
+		if n := s.BeingSwitched(); n > 0 {
+			words += fmt.Sprintf("; %d machines are being switched on", n)
+		}
+		return words
 	}
 	words := fmt.Sprintf("more nodes: %d of the %d that it starts with are there", there, need)
 	if missing := e.missing(s); len(missing) > 0 {
@@ -71,6 +75,9 @@ func (e *Engine) partWaits(s *sess, p *doc.Part) string {
 	}
 	if !p.Joined.IsZero() {
 		return "for the session to start"
+	}
+	if words := powerWaits(p); words != "" && e.jobs.Spared(s.ID, p.Node, e.now()) == "" {
+		return words
 	}
 	n := e.nodes[p.Node]
 	if n == nil {

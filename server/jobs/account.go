@@ -51,6 +51,7 @@ func (r *run) account(s *Session, p *doc.Part) {
 		paper.Left = []string{"the node had a plan and did not say for which of its disks"}
 	}
 	kind.Account(s, p, paper)
+	p.Receipts++
 	r.do(Account{paper})
 }
 

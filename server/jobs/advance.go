@@ -11,8 +11,10 @@ import (
 func (r *run) advance(s *Session, state Trouble) {
 	switch {
 	case s.State == doc.Waiting:
+		r.power(s)
 		r.maybeStart(s)
 	case s.Going():
+		r.power(s)
 		r.giveUp(s)
 		r.maybeEnd(s)
 		if !s.Over() {
@@ -25,9 +27,16 @@ func (r *run) maybeStart(s *Session) {
 	there, _ := s.joined()
 	switch {
 	case r.Due(s, r.now):
+	case there == 0 && s.unreached() == len(s.Parts) && len(s.Parts) > 0 && !r.mayCome(s):
+		r.end(s, doc.Failed, s.Kind.Reason(s, s.causes()))
+		return
 	case there == 0 && !s.Early(r.now) && s.late(r.now) && !r.mayCome(s):
-		r.end(s, doc.Failed, fmt.Sprintf("no node came within %v: switch them on with network boot first in their "+
-			"boot order; `diskcast node list` shows which machines asked for boot files", seconds(s.Spec.MaxWait)))
+		words := fmt.Sprintf("no node came within %v: switch them on with network boot first in their "+
+			"boot order; `diskcast node list` shows which machines asked for boot files", seconds(s.Spec.MaxWait))
+		if s.unreached() > 0 {
+			words += "; " + Few(s.causes())
+		}
+		r.end(s, doc.Failed, words)
 		return
 	default:
 		return
@@ -92,7 +101,7 @@ func (r *run) maybeEnd(s *Session) {
 	there, over := s.joined()
 	need := max(1, s.Spec.MinNodes, s.Spec.Count)
 	if len(s.Spec.Nodes) > 0 {
-		need = len(s.Parts) // two of the names may be of one machine
+		need = len(s.Parts) - s.unreached() // two of the names may be of one machine
 	}
 	if !s.Going() || over < there || (there < need && !s.late(r.now)) {
 		return
@@ -145,6 +154,9 @@ func (r *run) end(s *Session, state, reason string) {
 			p.State, p.Reason = state, reason
 			r.left(s, p)
 			r.account(s, p)
+			r.endPower(s, p)
+			r.do(SavePart{s.ID, id})
+		} else if r.endPower(s, p) {
 			r.do(SavePart{s.ID, id})
 		}
 		if n != nil && n.Session == s.ID {

@@ -41,6 +41,10 @@ type (
 	Release struct{ Session string }
 	// DropUpload throws away what has come of an upload.
 	DropUpload struct{ Session, Upload string }
+	// Switch has the power of the part's machine be as its doc.PartPower says, and Switched tell what came of it. Run
+	// again before that is known, it changes nothing. NoSwitch takes that back, if it has not begun.
+	Switch   struct{ Session, Node string }
+	NoSwitch struct{ Session, Node string }
 	// Suspect has the server look at its own copy of a chunk of the session's image; -1 means all of it.
 	Suspect struct {
 		Session string
@@ -70,6 +74,8 @@ func (Hold) effect()        {}
 func (Release) effect()     {}
 func (DropUpload) effect()  {}
 func (Suspect) effect()     {}
+func (Switch) effect()      {}
+func (NoSwitch) effect()    {}
 func (Account) effect()     {}
 func (Log) effect()         {}
 
@@ -102,6 +108,10 @@ func (st *State) Stale(x Effect) bool {
 	case Suspect:
 		s := st.sessions[x.Session]
 		return s == nil || s.Over()
+	case Switch:
+		return !st.switching(x.Session, x.Node)
+	case NoSwitch:
+		return st.switching(x.Session, x.Node)
 	}
 	return false
 }

@@ -40,6 +40,8 @@ type (
 		Params  *session.Cast
 		Secret  []byte
 	}
+	// Switched says what came of a Switch: State is doc.Done or doc.Failed, Power and Words are those of doc.PartPower.
+	Switched struct{ Session, Node, Want, State, Power, Words string }
 	// Stored says that what the session's node sent is an image.
 	Stored struct {
 		Session string

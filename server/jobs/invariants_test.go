@@ -1,6 +1,8 @@
 package jobs_test
 
 import (
+	"strings"
+
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
@@ -25,11 +27,60 @@ func (sh *shell) check() {
 			sh.fail("6: the image of session %s is held, which is over", id)
 		}
 	}
+	for key := range sh.switching {
+		id, node, _ := strings.Cut(key, "/")
+		if s := sh.st.Session(id); s == nil || s.Parts[node] == nil {
+			sh.fail("13: a machine is switched for part %s, which is there no more", key)
+		}
+	}
 	for id := range sh.uploads {
 		if s := sh.st.Session(id); s == nil || s.Over() {
 			sh.fail("6: what has come of the upload of session %s is there, which is over", id)
 		}
 	}
+}
+
+// switches takes in what is asked of a machine's power, and holds that it may be asked.
+func (sh *shell) switches(x jobs.Switch) {
+	s := sh.st.Session(x.Session)
+	p := s.Parts[x.Node]
+	if sh.switching[x.Session+"/"+x.Node] {
+		return
+	}
+	switch p.Power.Want {
+	case doc.PowerOff:
+		if s.Spec.PowerOffFailed && p.State == doc.Failed {
+			break
+		}
+		sh.fail("13: the machine of part %s/%s, which is %s, is switched off", s.ID, x.Node, p.State)
+	case s.Spec.Power:
+		if p.Joined.IsZero() && !p.Over() && (s.Go || !sh.now.Before(s.Spec.At) ||
+			p.Power.Asked > 1) { // the clock may have been set back since
+			break
+		}
+		sh.fail("13: the machine of part %s/%s, which is %s, is asked for; it joined at %v, and the session starts at %v",
+			s.ID, x.Node, p.State, p.Joined, s.Spec.At)
+	default:
+		sh.fail("13: session %s never asked for %q", s.ID, p.Power.Want)
+	}
+	sh.switching[x.Session+"/"+x.Node] = true
+}
+
+// checkPower holds that what is asked of a machine's power is with the shell, and nothing else is.
+func (sh *shell) checkPower(s *jobs.Session, p *doc.Part) {
+	key := s.ID + "/" + p.Node
+	if asked := p.Power != nil && p.Power.State == doc.Waiting; asked != sh.switching[key] {
+		sh.fail("13: part %s has %+v, and its machine is being switched: %v", key, p.Power, sh.switching[key])
+	}
+	if p.Power != nil && p.Power.State == doc.Waiting && p.Power.Want != doc.PowerOff &&
+		(s.Over() || p.Over() || !p.Joined.IsZero()) {
+		sh.fail("13: part %s is %s, its node joined at %v, and its machine is still asked for", key, p.State, p.Joined)
+	}
+	if was, ok := sh.powers[key]; ok && was && (p.Power == nil || p.Power.State == doc.Done) && !sh.answered[key] &&
+		p.Joined.IsZero() {
+		sh.fail("13: the power of part %s is %+v, and nobody said so", key, p.Power)
+	}
+	sh.powers[key] = p.Power != nil && p.Power.State == doc.Waiting
 }
 
 // maxCasts is how many sessions of a shell cast at once.
@@ -100,6 +151,7 @@ func (sh *shell) checkPart(s *jobs.Session, node string, p *doc.Part) {
 			sh.st.Settled(node, sh.now))
 	}
 	sh.checkReceipt(s, p)
+	sh.checkPower(s, p)
 	if p.State == doc.Offered && !sh.st.Claimed(node) {
 		delete(sh.word, key)
 	}

@@ -9,8 +9,8 @@
 // What holds, whatever the order of the inputs (held by TestRandomSchedules):
 //
 //  1. A session that is over stays so: its state, its reason and the state of each of its parts change no more. What
-//     may still be added are the last figures of its cast, words on who spoke as a node, and that a receipt could not be
-//     made.
+//     may still be added are the last figures of its cast, words on who spoke as a node, that a receipt could not be
+//     made, and what became of its machines' power.
 //  2. A part that is done, or was cancelled, is never anything else again. One that failed or is absent may be offered
 //     once more while its session goes.
 //  3. The parts of a session that is over are over.
@@ -30,6 +30,9 @@
 //     operator's word.
 //  12. A part whose node had a plan ends with exactly one receipt, each time that it ends, if its kind gives any;
 //     another part has none.
+//  13. What is asked of a machine's power is with the shell until it is known what came of it, and nothing else is: a
+//     shell that was killed is asked again. Nothing is asked before the session's start time, nor to bring a machine
+//     that came already.
 package jobs
 
 import (

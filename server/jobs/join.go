@@ -23,7 +23,7 @@ func (r *run) wants(s *Session, n *Node) bool {
 		return false
 	}
 	if p := s.Parts[n.ID]; p != nil {
-		return p.State == doc.Waiting || p.State == doc.Absent
+		return p.State == doc.Waiting || p.State == doc.Absent || unreached(p)
 	}
 	return s.Spec.All || len(s.Parts) < s.Spec.Count || r.vacancy(s, n) != ""
 }
@@ -56,6 +56,7 @@ func (r *run) join(n *Node) {
 	}
 	p.State, p.Reason, p.Left, p.Joined, p.Heard = doc.Waiting, "", "", r.now, r.now
 	n.Session, n.Claim = s.ID, nil
+	r.settlePower(s, p, doc.Done, "the machine came before all of that was known")
 	for _, w := range n.Odd {
 		p.Identity = Also(p.Identity, w)
 	}
@@ -78,9 +79,9 @@ func (n *Node) trace() map[string]doc.Mark {
 	return steps
 }
 
-// A session of the first so many nodes keeps a place for each. Who holds one and has not chosen a disk has written
-// nothing, and loses it to the next machine when it is not there any more, or is a stranger and the other one booted
-// from this server: names cost nothing.
+// A session of the first so many nodes keeps a place for each. Who holds one, has not chosen a disk and never ended with
+// a receipt has written nothing, and loses it to the next machine when it is not there any more, or is a stranger and the
+// other one booted from this server: names cost nothing.
 
 // vacancy is the part whose place the node may take, empty for none.
 func (r *run) vacancy(s *Session, n *Node) string {
@@ -90,7 +91,7 @@ func (r *run) vacancy(s *Session, n *Node) string {
 	for _, id := range s.Order {
 		p, holder := s.Parts[id], r.nodes[id]
 		switch {
-		case id == n.ID || p.Over() || p.Disk != nil || p.Step != "" || !p.Planned.IsZero():
+		case id == n.ID || p.Over() || p.Disk != nil || p.Step != "" || !p.Planned.IsZero() || p.Receipts > 0:
 		case holder == nil, r.now.Sub(later(holder.Heard, r.began)) >= Presence,
 			n.Booted && !holder.Booted && !holder.Worked:
 			return id
@@ -124,6 +125,10 @@ func (in Renamed) step(r *run) {
 	s.Parts[in.To] = p
 	r.do(SavePart{s.ID, in.From})
 	r.do(SavePart{s.ID, in.To})
+	if r.switching(s.ID, in.To) {
+		r.do(NoSwitch{s.ID, in.From})
+		r.do(Switch{s.ID, in.To})
+	}
 }
 
 // prune forgets the oldest sessions that are over.
@@ -136,7 +141,7 @@ func (r *run) prune() {
 	}
 	r.order = slices.DeleteFunc(r.order, func(id string) bool {
 		s := r.sessions[id]
-		if over < MaxHistory || !s.Over() || s.casting {
+		if over < MaxHistory || !s.MayRemove() {
 			return false
 		}
 		over--

@@ -131,6 +131,12 @@ func (in ClockSet) step(r *run) {
 				move(&l.Time)
 				p.Life = &l
 			}
+			if p.Power != nil {
+				w := *p.Power
+				move(&w.Since)
+				move(&w.Time)
+				p.Power = &w
+			}
 			steps := make(map[string]doc.Mark, len(p.Steps))
 			for step, m := range p.Steps {
 				move(&m.Time)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -165,6 +166,7 @@ func (sh *shell) happen() {
 		sh.report(node, f)
 	case x < 74:
 		sh.step(jobs.Tick{})
+		sh.power()
 	case x < 76:
 		sh.step(jobs.Lives{Node: node, Sign: "SSH answers"})
 		f.Loading = !f.Here
@@ -176,6 +178,7 @@ func (sh *shell) happen() {
 		sh.step(jobs.Cancel{Session: id})
 	case x < 80:
 		sh.wish(id)
+		sh.power()
 	case x < 81 && sh.rng.IntN(2) == 0:
 		by := time.Duration(sh.rng.IntN(200)-100) * time.Minute
 		sh.now = sh.now.Add(by)
@@ -227,6 +230,26 @@ func (sh *shell) happen() {
 	}
 }
 
+// power says what came of something that was asked of a machine's power, or of something that nobody asks any more.
+func (sh *shell) power() {
+	in := jobs.Switched{Session: sh.anySession(), Node: sh.anyNode(), Want: doc.PowerOn, State: doc.Done, Power: "on"}
+	if asked := sorted(sh.switching); len(asked) > 0 && sh.rng.IntN(8) > 0 {
+		in.Session, in.Node, _ = strings.Cut(asked[sh.rng.IntN(len(asked))], "/")
+		in.Want = sh.st.Session(in.Session).Parts[in.Node].Power.Want
+	}
+	if sh.rng.IntN(3) == 0 {
+		in.State, in.Words = doc.Failed, "power: it took the request, and nothing happened"
+	}
+	key := in.Session + "/" + in.Node
+	if s := sh.st.Session(in.Session); s != nil && s.Parts[in.Node] != nil && s.Parts[in.Node].Power != nil &&
+		s.Parts[in.Node].Power.Want == in.Want {
+		delete(sh.switching, key)
+		sh.answered[key] = true
+	}
+	sh.step(in)
+	delete(sh.answered, key)
+}
+
 // wish has the operator say something of a session but that it ends.
 func (sh *shell) wish(id string) {
 	switch s := sh.st.Session(id); {
@@ -269,6 +292,10 @@ func (sh *shell) create() {
 		spec.Image, spec.Kind = "", "probe"
 	}
 	spec.Priority = sh.rng.IntN(3)
+	if len(spec.Nodes) > 0 {
+		spec.Power = []string{"", doc.PowerOn, doc.PowerCycle}[sh.rng.IntN(3)]
+	}
+	spec.PowerOffFailed = sh.rng.IntN(3) == 0
 	if spec.Kind == "" && spec.Capture == "" && sh.rng.IntN(3) == 0 {
 		spec.ExpectAlive = float64(30 + sh.rng.IntN(300))
 	}

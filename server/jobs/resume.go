@@ -8,6 +8,7 @@ func (in Resumed) step(r *run) {
 	for _, id := range r.order {
 		s := r.sessions[id]
 		s.Starts = in.Starts[id]
+		r.askAgain(s)
 		r.settle(s)
 	}
 	var free []*Node
@@ -43,6 +44,7 @@ func (r *run) settle(s *Session) {
 			p.State, p.Reason = s.State, s.Reason
 			r.left(s, p)
 			r.account(s, p)
+			r.endPower(s, p)
 			r.do(SavePart{s.ID, id})
 		case s.State == doc.Waiting && p.State != doc.Waiting:
 			p.State = doc.Waiting

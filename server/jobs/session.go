@@ -68,6 +68,19 @@ func (s *Session) joined() (joined, over int) {
 	return joined, over
 }
 
+// unreached counts the parts that failed before their nodes came: their machines could not be switched on.
+func (s *Session) unreached() int {
+	n := 0
+	for _, p := range s.Parts {
+		if unreached(p) {
+			n++
+		}
+	}
+	return n
+}
+
+func unreached(p *doc.Part) bool { return p.State == doc.Failed && p.Joined.IsZero() }
+
 // since is when the time to wait for nodes began: a session with a start time waits for nodes from then on.
 func (s *Session) since() time.Time { return later(s.waited, s.Spec.At) }
 

@@ -51,6 +51,7 @@ type shell struct {
 
 	// What it does not.
 	casts, held map[string]bool
+	switching   map[string]bool // what is asked of machines' power, by part
 	facts       map[string]*jobs.Facts
 	past        []jobs.Effect
 
@@ -60,6 +61,8 @@ type shell struct {
 	states map[string]string // of parts
 	word   map[string]bool   // a node said that its part is done, by part
 	plans  map[string]bool   // a node had a plan, by part
+
+	powers, answered map[string]bool // it was not known, and it was told, what came of power, by part
 }
 
 // stored is a record, and the state that it says.
@@ -80,7 +83,7 @@ func newShell(t *testing.T, seed uint64) *shell {
 		sessions: map[string]stored{}, parts: map[string]stored{}, nodes: map[string]*storedNode{},
 		uploads: map[string]bool{}, papers: map[string]bool{},
 		facts: map[string]*jobs.Facts{}, ended: map[string]string{}, states: map[string]string{},
-		word: map[string]bool{}, plans: map[string]bool{}, begun: map[string]string{}}
+		word: map[string]bool{}, plans: map[string]bool{}, begun: map[string]string{}, powers: map[string]bool{}, answered: map[string]bool{}}
 	sh.boot()
 	return sh
 }
@@ -88,6 +91,7 @@ func newShell(t *testing.T, seed uint64) *shell {
 // boot starts a shell with what is stored.
 func (sh *shell) boot() {
 	sh.began, sh.casts, sh.held, sh.past = sh.now, map[string]bool{}, map[string]bool{}, nil
+	sh.switching = map[string]bool{}
 	sh.st = jobs.New(append(kinds.All(), probe{}), sh.now)
 	sh.st.Bound(maxCasts)
 	var records []jobs.Record
@@ -119,6 +123,7 @@ func (sh *shell) boot() {
 func (sh *shell) expect() {
 	clear(sh.ended)
 	clear(sh.states)
+	clear(sh.powers)
 	for _, id := range sh.st.Order() {
 		s := sh.st.Session(id)
 		sh.begun[id] = s.State
@@ -211,8 +216,13 @@ func (sh *shell) step(in jobs.Input) {
 		sh.past = sh.past[len(sh.past)-60:]
 	}
 	sh.check()
-	if _, facts := in.(jobs.Seen); !facts && sh.rng.IntN(16) == 0 { // facts are told before the step that they are for
-		sh.again()
+	// Facts are told before the step that they are for: that of a new boot before Greeted.
+	switch in.(type) {
+	case jobs.Seen, jobs.Rebooted:
+	default:
+		if sh.rng.IntN(16) == 0 {
+			sh.again()
+		}
 	}
 }
 
@@ -275,7 +285,8 @@ func (sh *shell) picture() string {
 		n := sh.nodes[id]
 		fmt.Fprintln(&b, id, n.Assignment.Session, n.Assignment.Imaged, n.Serial)
 	}
-	fmt.Fprintln(&b, sorted(sh.casts), sorted(sh.held), sorted(sh.uploads), sorted(sh.sessions), sorted(sh.parts))
+	fmt.Fprintln(&b, sorted(sh.casts), sorted(sh.held), sorted(sh.uploads), sorted(sh.sessions), sorted(sh.parts),
+		sorted(sh.switching))
 	return b.String()
 }
 
@@ -334,6 +345,10 @@ func (sh *shell) run(x jobs.Effect) {
 		delete(sh.held, x.Session)
 	case jobs.DropUpload:
 		delete(sh.uploads, x.Session)
+	case jobs.Switch:
+		sh.switches(x)
+	case jobs.NoSwitch:
+		delete(sh.switching, x.Session+"/"+x.Node)
 	}
 }
 

@@ -16,7 +16,7 @@ const LoadingGrace = 5 * time.Minute
 func (s *Session) Need() int {
 	need := max(1, s.Spec.MinNodes)
 	if len(s.Spec.Nodes) > 0 {
-		need = min(need, len(s.Parts)) // two of the names may be of one machine
+		need = max(1, min(need, len(s.Parts)-s.unreached())) // two of the names may be of one machine
 	}
 	return need
 }
@@ -92,6 +92,7 @@ func (r *run) mayCome(s *Session) bool {
 func (r *run) miss(s *Session, p *doc.Part) {
 	p.State, p.Reason = doc.Absent, s.absence()
 	r.left(s, p)
+	r.settlePower(s, p, doc.Cancelled, "the machine was waited for no longer")
 	r.do(SavePart{s.ID, p.Node})
 }
 
@@ -150,4 +151,4 @@ func (in Removed) step(r *run) {
 }
 
 // MayRemove reports whether the session can be forgotten: nothing runs for it.
-func (s *Session) MayRemove() bool { return s.Over() && !s.casting }
+func (s *Session) MayRemove() bool { return s.Over() && !s.casting && s.BeingSwitched() == 0 }

@@ -184,3 +184,57 @@ func TestBlind(t *testing.T) {
 		}
 	})
 }
+
+// bare is a machine of which what is booted cannot be set.
+type bare struct {
+	*fake
+	why error
+}
+
+func (b *bare) BootOnce(context.Context, Boot) error { return b.why }
+
+// TestBring has machines come: which lose their power, and what is said of each.
+func TestBring(t *testing.T) {
+	cannot, dumb := Fail(Cannot, "a plug sets no boot"), Fail(Odd, "a login page")
+	for _, c := range []struct {
+		name   string
+		is     State
+		cycle  bool
+		boot   error
+		spare  string
+		writes string
+		want   string // of the note, or of the error
+	}{
+		{"off", Off, false, nil, "", "[on]", ""},
+		{"off, and no boot", Off, false, dumb, "", "[on]", "its own boot order decides (no answer that can be read"},
+		{"on", On, false, nil, "", "[]", "it was on, and what it runs was left alone"},
+		{"on, to be cycled", On, true, nil, "", "[off on]", "what it ran was ended"},
+		{"on, to be cycled, by a plug", On, true, cannot, "", "[off on]", "its own boot order decides (cannot do this"},
+		{"on, to be cycled, and no boot", On, true, dumb, "", "[]", "its power was left alone: no answer"},
+		{"on, to be cycled, and at work", On, true, nil, "its agent runs", "[]", "left alone, for its agent runs"},
+		{"off, to be cycled", Off, true, nil, "its agent runs", "[on]", ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(3 * time.Second)
+			f.state = c.is
+			m := NewMachine(&Driver{Name: "fake"}, f, Usual)
+			if c.boot != nil {
+				m = NewMachine(&Driver{Name: "fake"}, &bare{f, c.boot}, Usual)
+			}
+			o, err := m.Bring(t.Context(), c.cycle, func() string { return c.spare })
+			said := ""
+			switch {
+			case err != nil:
+				said = err.Error()
+			default:
+				said = o.Note
+				if o.State != On || (o.Boot == Network) != (c.boot == nil) {
+					t.Errorf("%s: %+v", c.name, o)
+				}
+			}
+			if fmt.Sprint(f.writes) != c.writes || !strings.Contains(said, c.want) || f.state != On && err == nil {
+				t.Errorf("%s: wrote %v, said %q, want %s, %q", c.name, f.writes, said, c.writes, c.want)
+			}
+		})
+	}
+}

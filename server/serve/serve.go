@@ -120,9 +120,13 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
+	switches, err := newPower(cfg.State, prefix, db)
+	if err != nil {
+		return err
+	}
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps, Addr: prefix.Addr(),
-			Server: ownName(prefix.Addr()), Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal,
+			Power: switches, Server: ownName(prefix.Addr()), Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal,
 			Log: log.With("task", "engine")})
 	if err != nil {
 		return err
@@ -154,10 +158,6 @@ func Run(ctx context.Context, cfg Config) error {
 	lib := library.NewLocal(st).BeforeGC(ims.Close)
 	jobs := library.NewJobs(lib, log.With("task", "jobs"))
 	jobs.Uses(caps.Uses)
-	switches, err := newPower(cfg.State, prefix, db)
-	if err != nil {
-		return err
-	}
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches)
 	tasks := []task.Task{
 		eng,

@@ -49,6 +49,7 @@ type Desk struct {
 	*task.Crew
 	cfg   Config
 	gates *power.Gates
+	line  line
 
 	mu    sync.Mutex
 	seq   int
@@ -142,6 +143,11 @@ func (d *Desk) Has(ctx context.Context, m Machine) (bool, error) {
 	return err == nil, err
 }
 
+// Reaches reports whether the power of the machine with the id is set up.
+func (d *Desk) Reaches(ctx context.Context, id string) (bool, error) {
+	return d.Has(ctx, Machine{ID: id})
+}
+
 // Forget takes away what is stored of a machine's power, its secret too.
 func (d *Desk) Forget(ctx context.Context, id string) error {
 	return d.cfg.Store.Update(ctx, func(tx store.WriteTx) error { return tx.Delete(prefix + id) })
@@ -188,8 +194,9 @@ func (d *Desk) keep(ctx context.Context, id, pin string) error {
 	})
 }
 
-// do works at one machine.
-func (d *Desk) do(ctx context.Context, m Machine, spec *doc.PowerSpec) (*power.Outcome, error) {
+// with opens the way to a machine for f, when nobody else speaks to its BMC.
+func (d *Desk) with(ctx context.Context, m Machine, f func(*power.Machine) (*power.Outcome, error)) (*power.Outcome,
+	error) {
 	r, err := d.read(ctx, m)
 	if err != nil {
 		return nil, err
@@ -220,17 +227,23 @@ func (d *Desk) do(ctx context.Context, m Machine, spec *doc.PowerSpec) (*power.O
 		return nil, err
 	}
 	defer dev.Close()
-	x := power.NewMachine(driver, dev, d.cfg.Timing)
-	switch spec.Op {
-	case doc.PowerOn:
-		return x.On(ctx)
-	case doc.PowerOff:
-		return x.Off(ctx)
-	case doc.PowerCycle:
-		return x.Cycle(ctx)
-	case doc.PowerBootOnce:
-		return x.BootOnce(ctx, power.Boot(spec.Device))
-	}
-	s, err := x.State(ctx)
-	return &power.Outcome{State: s}, err
+	return f(power.NewMachine(driver, dev, d.cfg.Timing))
+}
+
+// do works at one machine.
+func (d *Desk) do(ctx context.Context, m Machine, spec *doc.PowerSpec) (*power.Outcome, error) {
+	return d.with(ctx, m, func(x *power.Machine) (*power.Outcome, error) {
+		switch spec.Op {
+		case doc.PowerOn:
+			return x.On(ctx)
+		case doc.PowerOff:
+			return x.Off(ctx)
+		case doc.PowerCycle:
+			return x.Cycle(ctx)
+		case doc.PowerBootOnce:
+			return x.BootOnce(ctx, power.Boot(spec.Device))
+		}
+		s, err := x.State(ctx)
+		return &power.Outcome{State: s}, err
+	})
 }

@@ -26,6 +26,8 @@ type lab struct {
 	state map[string]power.State
 	got   map[string]string // passwords that came
 	fails map[string]error
+	now   int // machines in work, and how many there were at most
+	most  int
 }
 
 type device struct {
@@ -61,11 +63,20 @@ func (d *device) On(ctx context.Context) error               { return d.set(ctx,
 func (d *device) Off(ctx context.Context) error              { return d.set(ctx, power.Off) }
 func (d *device) BootOnce(context.Context, power.Boot) error { return nil }
 func (d *device) Boot(context.Context) (power.Boot, error)   { return power.Network, nil }
-func (d *device) Close()                                     {}
 func check(*power.Config) error                              { return nil }
 func machine(i int) Machine                                  { return Machine{ID: fmt.Sprintf("m%d", i)} }
 func (l *lab) open(c *power.Config, h *power.Host) (power.Device, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now++
+	l.most = max(l.most, l.now)
 	return &device{l, c, h}, nil
+}
+
+func (d *device) Close() {
+	d.l.mu.Lock()
+	defer d.l.mu.Unlock()
+	d.l.now--
 }
 
 func newDesk(t *testing.T) (*Desk, *lab, store.Store) {

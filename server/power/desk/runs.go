@@ -42,7 +42,7 @@ type run struct {
 
 // New makes a desk.
 func New(cfg Config) *Desk {
-	return &Desk{Crew: task.NewCrew(), cfg: cfg, gates: power.NewGates(cfg.Pause),
+	return &Desk{Crew: task.NewCrew(), cfg: cfg, gates: power.NewGates(cfg.Pause), line: newLine(),
 		epoch: "p" + strings.ToLower(rand.Text()[:4])}
 }
 

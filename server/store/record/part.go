@@ -29,8 +29,21 @@ type Part struct {
 	Left       string          `json:"left,omitempty"`
 	Planned    time.Time       `json:"planned,omitzero"`
 	NoReceipt  string          `json:"no_receipt,omitempty"`
+	Receipts   int             `json:"receipts,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"` // the kind's own
 	Handed     *Handed         `json:"handed,omitempty"`
+	Power      *PartPower      `json:"power,omitempty"`
+}
+
+// PartPower is what a session asked of the power of a machine.
+type PartPower struct {
+	Want  string    `json:"want"`
+	State string    `json:"state"`
+	Asked int       `json:"asked"`
+	Since time.Time `json:"since"`
+	Time  time.Time `json:"time,omitzero"`
+	Power string    `json:"power,omitempty"`
+	Words string    `json:"words,omitempty"`
 }
 
 // Handed is a personalization that was given away.
@@ -109,8 +122,9 @@ func OfPart(p *doc.Part) *Part {
 		Identity: p.Identity,
 		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable,
 		Life: to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
-		Planned: p.Planned, NoReceipt: p.NoReceipt,
-		Handed: to(p.Handed, func(h doc.Handed) Handed { return Handed(h) })}
+		Planned: p.Planned, NoReceipt: p.NoReceipt, Receipts: p.Receipts,
+		Handed: to(p.Handed, func(h doc.Handed) Handed { return Handed(h) }),
+		Power:  to(p.Power, func(x doc.PartPower) PartPower { return PartPower(x) })}
 }
 
 // Part is the part that the record is of.
@@ -121,8 +135,9 @@ func (r *Part) Part() *doc.Part {
 		Warning: r.Warning, Identity: r.Identity,
 		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable,
 		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
-		Planned: r.Planned, NoReceipt: r.NoReceipt,
-		Handed: to(r.Handed, func(h Handed) doc.Handed { return doc.Handed(h) })}
+		Planned: r.Planned, NoReceipt: r.NoReceipt, Receipts: r.Receipts,
+		Handed: to(r.Handed, func(h Handed) doc.Handed { return doc.Handed(h) }),
+		Power:  to(r.Power, func(x PartPower) doc.PartPower { return doc.PartPower(x) })}
 }
 
 // OfEvent is the record of an event.

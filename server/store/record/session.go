@@ -57,6 +57,9 @@ type Spec struct {
 	Notes       string          `json:"notes,omitempty"`
 	RetryOf     string          `json:"retry_of,omitempty"`
 
+	Power          string `json:"power,omitempty"`
+	PowerOffFailed bool   `json:"power_off_failed,omitempty"`
+
 	On              string `json:"on,omitempty"` // the selector that Nodes came of
 	Profile         string `json:"profile,omitempty"`
 	ProfileRevision uint64 `json:"profile_revision,omitempty"`
@@ -186,6 +189,7 @@ func ofSpec(s doc.Spec) Spec {
 		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
+		Power: s.Power, PowerOffFailed: s.PowerOffFailed,
 		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
@@ -196,6 +200,7 @@ func (s Spec) spec() doc.Spec {
 		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
+		Power: s.Power, PowerOffFailed: s.PowerOffFailed,
 		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
