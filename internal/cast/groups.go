@@ -46,6 +46,16 @@ func NewGroups(prefix netip.Prefix, low, high uint16) (*Groups, error) {
 	}, nil
 }
 
+// LastGroup is the last group of a prefix: the one by which is looked whether multicast arrives.
+func LastGroup(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(b); i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
 // Take returns a group that is free. It joins it on the interface for a moment, to hear whether somebody uses it
 // already.
 func (g *Groups) Take(ctx context.Context, ifi *net.Interface) (netip.AddrPort, error) {

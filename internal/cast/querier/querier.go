@@ -42,6 +42,7 @@ type Querier struct {
 	mu    sync.Mutex
 	other map[int]seen // by IP version: the querier that was heard
 	sent  int
+	after time.Time // when it was last asked who stays in a group
 }
 
 type seen struct {
@@ -137,8 +138,10 @@ func (q *Querier) Run(ctx context.Context) error {
 }
 
 func (q *Querier) join(raw *ipv4.RawConn) error {
-	if err := raw.JoinGroup(q.ifi, &net.IPAddr{IP: net.IPv4allsys}); err != nil {
-		return err
+	for _, group := range []net.IP{net.IPv4allsys, net.IPv4allrouter} { // queries, and those who leave
+		if err := raw.JoinGroup(q.ifi, &net.IPAddr{IP: group}); err != nil {
+			return err
+		}
 	}
 	if err := raw.SetMulticastInterface(q.ifi); err != nil {
 		return err
@@ -178,10 +181,13 @@ func (q *Querier) ask(ctx context.Context, raw *ipv4.RawConn, mld *mldConn, loca
 }
 
 func (q *Querier) send(raw *ipv4.RawConn, local netip.Addr) error {
-	body := Query(q.o.Version, q.o.Interval)
+	return q.sendTo(raw, local, net.IPv4allsys, Query(q.o.Version, q.o.Interval))
+}
+
+func (q *Querier) sendTo(raw *ipv4.RawConn, local netip.Addr, to net.IP, body []byte) error {
 	h := &ipv4.Header{
 		Version: 4, Len: 24, TOS: 0xc0, TotalLen: 24 + len(body), TTL: 1, Protocol: 2,
-		Src: local.AsSlice(), Dst: net.IPv4allsys,
+		Src: local.AsSlice(), Dst: to,
 		Options: []byte{0x94, 4, 0, 0}, // Router Alert, RFC 2113: snooping switches ignore queries without it
 	}
 	if err := raw.WriteTo(h, body, &ipv4.ControlMessage{IfIndex: q.ifi.Index}); err != nil {
@@ -245,6 +251,10 @@ func (q *Querier) listen(ctx context.Context, raw *ipv4.RawConn, local netip.Add
 		}
 		src, ok := netip.AddrFromSlice(h.Src)
 		src = src.Unmap()
+		if group, leaves := leftGroup(body); leaves && ok && src != local {
+			q.askAfter(raw, local, group)
+			continue
+		}
 		if !ok || !IsGeneralQuery(body) || src == local {
 			continue
 		}

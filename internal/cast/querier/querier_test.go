@@ -3,6 +3,8 @@ package querier
 import (
 	"bytes"
 	"context"
+	"errors"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
@@ -102,4 +104,77 @@ func until(t *testing.T, what string, f func() bool) {
 			t.Fatal("not in time:", what)
 		}
 	}
+}
+
+func TestLeave(t *testing.T) {
+	group := netip.MustParseAddr("239.192.255.255")
+	// RFC 2236: type 0x17, no time, checksum, group.
+	leave := []byte{0x17, 0, 0xf9, 0x3e, 239, 192, 255, 255}
+	if got, ok := leftGroup(leave); !ok || got != group {
+		t.Errorf("%v, %v", got, ok)
+	}
+	for _, b := range [][]byte{nil, leave[:7], {0x17, 0, 0, 0, 239, 192, 255, 255}, Query(3, time.Second)} {
+		if got, ok := leftGroup(b); ok {
+			t.Errorf("% x leaves %v", b, got)
+		}
+	}
+	q := QueryOf(3, 60*time.Second, group)
+	if !isQuery(q) || IsGeneralQuery(q) || !bytes.Equal(q[4:8], group.AsSlice()) || q[1] != 10 {
+		t.Errorf("% x", q)
+	}
+}
+
+// TestHear: who says that it leaves a group hears at once that somebody asks, and hears nobody where nobody does.
+func TestHear(t *testing.T) {
+	l := netlabtest.New(t, 2)
+	hear := func(d time.Duration) (from netip.Addr, err error) {
+		derr := l.Do(l.Node(1), func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			from, err = Hear(ctx, "eth0", netip.MustParseAddr("239.192.255.255"))
+			return nil
+		})
+		if derr != nil {
+			t.Fatal(derr)
+		}
+		return from, err
+	}
+	if from, err := hear(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody asks: %v, %v", from, err)
+	}
+	var q *Querier
+	ready := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- l.Do(l.Node(0), func() (err error) {
+			q, err = New("eth0", Options{Interval: time.Hour, NoMLD: true})
+			ready <- err
+			if err != nil {
+				return err
+			}
+			return q.Run(ctx)
+		})
+	}()
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+	// Its second question comes after 5 s.
+	until(t, "its first question", func() bool { return q.Sent() > 0 })
+	if from, err := hear(3 * time.Second); err != nil || from.String() != "10.77.0.1" {
+		t.Errorf("somebody asks when told of a leave: %v, %v", from, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzLeave(f *testing.F) {
+	f.Add([]byte{0x17, 0, 0xf9, 0x3e, 239, 192, 255, 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if g, ok := leftGroup(b); ok && !g.IsMulticast() {
+			t.Errorf("% x leaves %v", b, g)
+		}
+	})
 }

@@ -1,0 +1,89 @@
+package querier
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/net/ipv4"
+)
+
+// Hear returns the address that the first IGMP query heard on the interface comes from, of another host than this one;
+// it is 0.0.0.0 of a switch that asks as a proxy. It ends with ctx, whose error it returns then.
+//
+// It joins the group, which nobody else uses, and says that it leaves: a querier asks at once whether somebody stays
+// (RFC 2236, 3), and need not be waited for. It needs CAP_NET_RAW.
+func Hear(ctx context.Context, name string, group netip.Addr) (netip.Addr, error) {
+	ifi, err := net.InterfaceByName(name)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("listening for a querier on %s: %w", name, err)
+	}
+	from, err := hear(ctx, ifi, group)
+	if ctx.Err() != nil {
+		return netip.Addr{}, ctx.Err()
+	}
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("listening for a querier on %s: %w", name, err)
+	}
+	return from, nil
+}
+
+func hear(ctx context.Context, ifi *net.Interface, group netip.Addr) (netip.Addr, error) {
+	local, err := address(ifi)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	c, err := net.ListenPacket("ip4:igmp", "0.0.0.0")
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	raw, err := ipv4.NewRawConn(c)
+	if err != nil {
+		c.Close()
+		return netip.Addr{}, err
+	}
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	q := &Querier{ifi: ifi}
+	if err := q.join(raw); err != nil {
+		return netip.Addr{}, err
+	}
+	if err := raw.JoinGroup(ifi, &net.IPAddr{IP: group.AsSlice()}); err != nil {
+		return netip.Addr{}, err
+	}
+	if err := leave(raw, ifi, local, group); err != nil {
+		return netip.Addr{}, err
+	}
+	buf := make([]byte, 1<<16)
+	for {
+		h, body, cm, err := raw.ReadFrom(buf)
+		if errors.Is(err, net.ErrClosed) || err != nil {
+			return netip.Addr{}, err
+		}
+		src, ok := netip.AddrFromSlice(h.Src)
+		if src = src.Unmap(); ok && src != local && isQuery(body) && (cm == nil || cm.IfIndex == ifi.Index) {
+			return src, nil
+		}
+	}
+}
+
+// leave says that a member of the group leaves: RFC 2236 section 2, to all routers.
+func leave(raw *ipv4.RawConn, ifi *net.Interface, local, group netip.Addr) error {
+	b := make([]byte, 8)
+	b[0] = 0x17
+	copy(b[4:], group.AsSlice())
+	binary.BigEndian.PutUint16(b[2:], checksum(b))
+	h := &ipv4.Header{
+		Version: 4, Len: 24, TOS: 0xc0, TotalLen: 24 + len(b), TTL: 1, Protocol: 2,
+		Src: local.AsSlice(), Dst: net.IPv4allrouter, Options: []byte{0x94, 4, 0, 0},
+	}
+	return raw.WriteTo(h, b, &ipv4.ControlMessage{IfIndex: ifi.Index})
+}
+
+// isQuery says whether an IGMP message asks, for all groups or for one.
+func isQuery(b []byte) bool {
+	return len(b) >= 8 && b[0] == 0x11 && checksum(b[:len(b)&^1]) == 0
+}
