@@ -156,7 +156,7 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	nic := ""
+	nic, waited := "", time.Duration(0)
 	if !a.o.noNetwork {
 		linux := &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log}
 		if a.o.noBoot {
@@ -169,7 +169,7 @@ func (a *agent) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		nic = link.Name
+		nic, waited = link.Name, link.Waited
 		a.inventory.BootNIC = nic
 		g.Go(func() error { return link.Keep(ctx) })
 	}
@@ -181,7 +181,7 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.watchDisks(ctx) })
 	m := a.machine()
 	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic),
-		Log: a.log})
+		Look: func(ctx context.Context, l *session.Look) { a.lookAround(ctx, l, nic, waited) }, Log: a.log})
 	g.Go(func() error { return n.Run(ctx) })
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {

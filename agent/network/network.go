@@ -76,6 +76,8 @@ type Link struct {
 	Name  string
 	MAC   net.HardwareAddr
 	Lease *Lease
+	// Waited is from the carrier to the lease; 0 when the carrier was not seen.
+	Waited time.Duration
 
 	o Options
 }
@@ -89,6 +91,10 @@ func Up(ctx context.Context, o Options) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching the network interfaces: %w", err)
 	}
+	seen, err := watchLinks(ctx, o.System)
+	if err != nil {
+		return nil, fmt.Errorf("watching the network interfaces: %w", err)
+	}
 	for round := 1; ; round++ {
 		nics, err := choose(ctx, &o, changed)
 		if err != nil {
@@ -97,7 +103,9 @@ func Up(ctx context.Context, o Options) (*Link, error) {
 		for _, nic := range nics {
 			link, err := try(ctx, &o, nic, len(nics) > 1)
 			if err == nil {
-				o.Log.Info("network is up", "nic", link.Name, "mac", link.MAC, "lease", link.Lease)
+				link.Waited = seen.waited(link.Name)
+				o.Log.Info("network is up", "nic", link.Name, "mac", link.MAC, "lease", link.Lease,
+					"after_link", link.Waited.Round(time.Millisecond))
 				return link, nil
 			}
 			if ctx.Err() != nil {

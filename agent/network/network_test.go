@@ -176,3 +176,17 @@ func TestKeep(t *testing.T) {
 		<-done
 	})
 }
+
+// TestWaited: a port that forwards nothing at first shows as the time from the link to the lease.
+func TestWaited(t *testing.T) {
+	f := &Fake{}
+	nics := []Interface{{Name: "eth0", MAC: mac(1), Carrier: true}}
+	f.Set(nics, nil)
+	link, _, took := bring(t, f, Options{BootMAC: mac(1)}, func() {
+		time.Sleep(31 * time.Second)
+		f.Set(nics, map[string]*Lease{"eth0": lease("10.0.0.1/24")})
+	})
+	if link.Waited < 31*time.Second || link.Waited > took {
+		t.Errorf("%v from the link to the lease, of %v in all", link.Waited, took)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/waiting"
 )
 
 // API is where descriptors come from.
@@ -43,7 +44,9 @@ type Options struct {
 	Machine Machine
 	// Actions is what the node can do, by the descriptor's action. It always knows session.Idle.
 	Actions map[string]Action
-	Log     *slog.Logger // nil discards
+	// Look looks at the network, while the node has nothing to do, and tells the server what it saw; nil: it cannot.
+	Look func(ctx context.Context, l *session.Look)
+	Log  *slog.Logger // nil discards
 	// Wait is how long the server may hold a request for a descriptor; 0 means 30 s.
 	Wait time.Duration
 	// Retry is the pause after a descriptor that cannot be understood; 0 means 10 s.
@@ -138,11 +141,14 @@ func (n *Node) poll(ctx context.Context) {
 func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.Descriptor) {
 	n.o.Report.Session(d.Session)
 	if d.Action == session.Idle {
+		if d.Look != nil && n.o.Look != nil {
+			go n.o.Look(ctx, d.Look) // ends with ctx at the latest
+		}
 		if d.Why != "" {
-			n.o.Log.Warn("waiting: " + d.Why)
+			n.o.Log.Warn("waiting for " + d.Why)
 			return nil
 		}
-		n.o.Log.Info("nothing to do; waiting for a session")
+		n.o.Log.Info("waiting for " + (&waiting.For{Cause: waiting.Work}).Words())
 		return nil
 	}
 	begin, known := n.o.Actions[d.Action]

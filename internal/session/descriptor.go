@@ -43,8 +43,10 @@ type Descriptor struct {
 	// Upload says what a capture makes of the disk; Target is then the disk that is read.
 	Upload *Upload `json:"upload,omitempty"`
 	Boot   *Boot   `json:"boot,omitempty"`
-	// Why is, of Idle, why there is nothing to do and what ends that; the node says it on its console.
+	// Why is, of Idle, what the node waits for and what ends that; the node says it on its console.
 	Why string `json:"why,omitempty"`
+	// Look is, of Idle, what the node is asked to look at.
+	Look *Look `json:"look,omitempty"`
 	// Job is what only the action knows of. One that has a Job may be an action that this package does not name.
 	Job json.RawMessage `json:"job,omitempty"`
 }
@@ -120,6 +122,9 @@ func (d *Descriptor) Validate() error {
 	}
 	switch d.Action {
 	case Idle:
+		if d.Look != nil {
+			return d.Look.check()
+		}
 		return nil
 	case Restore, Capture:
 	default:

@@ -12,8 +12,8 @@ func TestDocuments(t *testing.T) {
 	for name, doc := range map[string]Document{
 		"hello": new(Hello), "hello-reply": new(HelloReply), "events": new(Events), "descriptor": new(Descriptor),
 		"disk-choice":  new(DiskChoice),
-		"personal-ask": new(PersonalAsk),
-		"frame-reply":  new(FrameReply), "capture-reply": new(CaptureReply),
+		"personal-ask": new(PersonalAsk), "look-result": new(LookResult),
+		"frame-reply": new(FrameReply), "capture-reply": new(CaptureReply),
 	} {
 		golden.Fill(doc)
 		golden.JSON(t, "testdata/"+name+".json", doc)

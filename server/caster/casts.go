@@ -20,6 +20,7 @@ type Network struct {
 	iface  *net.Interface
 	cap    int64
 	groups *cast.Groups
+	prefix netip.Prefix // of the groups
 }
 
 var _ engine.Casts = (*Network)(nil)
@@ -41,7 +42,7 @@ func New(iface string, groups netip.Prefix, cap int64) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Network{iface: ifi, cap: cap, groups: g}, nil
+	return &Network{iface: ifi, cap: cap, groups: g, prefix: groups}, nil
 }
 
 // Group implements engine.Casts. The engine knows which groups its sessions have, also those of before a restart.

@@ -215,6 +215,11 @@ func (c *Client) Node(ctx context.Context, name string) (*doc.Node, error) {
 	return call[*doc.Node](ctx, c, "GET", "/v1/nodes/"+url.PathEscape(name), nil)
 }
 
+// Look has a node look at its network, and returns what it says.
+func (c *Client) Look(ctx context.Context, name string) (*doc.NodeLook, error) {
+	return call[*doc.NodeLook](ctx, c, "POST", "/v1/nodes/"+url.PathEscape(name)+"/look", nil)
+}
+
 // Forget removes a node.
 func (c *Client) Forget(ctx context.Context, name string) error {
 	_, err := call[struct{}](ctx, c, "DELETE", "/v1/nodes/"+url.PathEscape(name), nil)

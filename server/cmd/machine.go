@@ -100,7 +100,7 @@ func (e *env) printMachine(m *doc.Machine) error {
 	}
 	rows := [][]string{{"machine", m.ID}, {"name", ui.Dash(m.Name)}, {"labels", ui.Dash(labels(m))},
 		{"profile", ui.Dash(m.Profile)}, {"approved", approval(m)},
-		{"where", ui.Dash(m.Where)}, {"first seen", ui.Ago(m.Made)},
+		{"where", ui.Dash(m.Where)}, {"waits for", ui.Dash(m.Waits)}, {"first seen", ui.Ago(m.Made)},
 		{"last seen", ui.Ago(m.Seen)}}
 	for _, mac := range m.Boots {
 		rows = append(rows, []string{"boots from", mac})

@@ -120,6 +120,9 @@ func (e *env) listMachines(all []doc.Machine) error {
 		return err
 	}
 	for _, m := range all {
+		if m.Waits != "" {
+			fmt.Fprintf(e.Out, "%s: waits for %s\n", title(&m), m.Waits)
+		}
 		for _, w := range m.Warnings {
 			fmt.Fprintf(e.Out, "%s: warning: %s\n", m.ID, w)
 		}

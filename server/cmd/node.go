@@ -124,7 +124,8 @@ func nodeShow(e *env) *cobra.Command {
 			}
 			inv := &n.Inventory
 			rows := [][]string{
-				{"node", n.ID}, {"where", n.Where}, {"address", ui.Dash(n.Addr)}, {"session", ui.Dash(n.Session)},
+				{"node", n.ID}, {"where", n.Where}, {"waits for", ui.Dash(n.Waits)}, {"address", ui.Dash(n.Addr)},
+				{"session", ui.Dash(n.Session)},
 				{"last session", ui.Dash(n.Last)},
 				{"machine", ui.Dash(strings.TrimSpace(n.Machine + " " + n.Name))},
 				{"product", ui.Dash(strings.TrimSpace(inv.Vendor + " " + inv.Product))},

@@ -166,6 +166,9 @@ func (w *lineWatcher) sighting(n *doc.Node) error {
 	if n.Session != "" {
 		words += ", session " + n.Session
 	}
+	if n.Waits != "" && n.Session == "" { // else the session's own line says it
+		words += ", waits for " + n.Waits
+	}
 	if n.Problem != "" {
 		words += ", problem: " + n.Problem
 	}
@@ -254,7 +257,8 @@ func (w *barWatcher) line(l *doc.Line) error {
 			if s.Waits != "" {
 				words = "waits for " + s.Waits
 			}
-			fmt.Fprintf(w.p, "session %s %s %s\n", s.ID, s.State, words) // its reason stands in what is shown at the end
+			// its reason stands in what is shown at the end
+			fmt.Fprintf(w.p, "session %s %s %s\n", s.ID, s.State, words)
 		}
 		for _, words := range w.news(l.Session) {
 			fmt.Fprintf(w.p, "session %s warning: %s\n", l.Session.ID, words)

@@ -1,6 +1,10 @@
 package doc
 
-import "time"
+import (
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+)
 
 // Machine is a computer that the operator owns: GET /v1/machines/{machine}. Name, labels and notes are the operator's;
 // the rest was seen.
@@ -23,6 +27,8 @@ type Machine struct {
 	Where    string    `json:"where,omitempty"`    // its latest node's
 	Made     time.Time `json:"made"`
 	Seen     time.Time `json:"seen,omitzero"` // its last hello
+	// Waits is the one thing that it waits for, with the command that ends that; empty when it waits for nothing.
+	Waits string `json:"waits,omitempty"`
 	// Warnings are what the operator should know of how it is told from other machines.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -55,4 +61,12 @@ type MachineMerge struct {
 type MachineSplit struct {
 	V    int    `json:"v"`
 	Node string `json:"node"`
+}
+
+// NodeLook is what a node saw of its network when it was asked: POST /v1/nodes/{node}/look. The times are the server's.
+type NodeLook struct {
+	Node     string             `json:"node"`
+	Asked    time.Time          `json:"asked"`
+	Answered time.Time          `json:"answered"`
+	Look     session.LookResult `json:"look"`
 }

@@ -67,8 +67,8 @@ type Spec struct {
 	All   bool     `json:"all,omitempty"`
 	Count int      `json:"count,omitempty"` // the first so many nodes that come
 	Nodes []string `json:"nodes,omitempty"` // node names or MAC addresses
-	// On is a selector: the server puts the machines that it fits now into Nodes. One that is known by its board only is
-	// there by its id until it comes.
+	// On is a selector: the server puts the machines that it fits now into Nodes. One that is known by its board only
+	// is there by its id until it comes.
 	On string `json:"on,omitempty"`
 	// Profile is the one that what was not asked for is taken from, and ProfileRevision which of it that was. Later
 	// changes of it change no session.
@@ -92,8 +92,8 @@ type Spec struct {
 	Rate int64 `json:"rate,omitempty"`
 	// At is when the session starts at the earliest; zero: when its nodes are there.
 	At time.Time `json:"at,omitzero"`
-	// ExpectAlive, in seconds: a part fails whose machine gives no sign of life of its system for so long after it left.
-	// 0: such signs are looked for and shown, and decide nothing.
+	// ExpectAlive, in seconds: a part fails whose machine gives no sign of life of its system for so long after it
+	// left. 0: such signs are looked for and shown, and decide nothing.
 	ExpectAlive float64 `json:"expect_alive,omitempty"`
 	// Priority orders the sessions that wait for their turn where the casts at once are bounded; the highest is first.
 	Priority int    `json:"priority,omitempty"`
@@ -255,8 +255,8 @@ type Part struct {
 	Phase string  `json:"phase,omitempty"`
 	Rate  float64 `json:"rate,omitempty"`
 	ETA   float64 `json:"eta,omitempty"`
-	// Planned is when the node first had a plan, in this offer or before it booted again: its disk may have been written
-	// to since, and the part ends with a receipt. NoReceipt says why that could not be made.
+	// Planned is when the node first had a plan, in this offer or before it booted again: its disk may have been
+	// written to since, and the part ends with a receipt. NoReceipt says why that could not be made.
 	Planned   time.Time `json:"planned,omitzero"`
 	NoReceipt string    `json:"no_receipt,omitempty"`
 	Receipts  int       `json:"receipts,omitempty"` // with which it ended, as often as it was begun again
@@ -317,6 +317,7 @@ type Node struct {
 	Machine   string          `json:"machine,omitempty"` // that it is a sighting of
 	Name      string          `json:"name,omitempty"`    // of that machine, which the operator gave it
 	Problem   string          `json:"problem,omitempty"` // why it cannot boot, when that is known
+	Waits     string          `json:"waits,omitempty"`   // Machine.Waits of its machine
 	Trace     map[string]Mark `json:"trace,omitempty"`   // its latest boot
 	// Warnings are what is odd about who speaks as the node.
 	Warnings  []string          `json:"warnings,omitempty"`

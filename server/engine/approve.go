@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/waiting"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
@@ -68,32 +69,55 @@ func (e *Engine) approval(m *fleet.Machine) (by, why string) {
 	return "", "it was not approved"
 }
 
-// waitWords are what a node that is not approved is told, and the operator of it; empty when it is approved.
-func (e *Engine) waitWords(n *node) string {
+// unapprovedFor is said to a node that is not approved, and to the operator of it; nil when it is.
+func (e *Engine) unapprovedFor(n *node) *waiting.For {
 	_, why := e.approvedBy(n)
 	if why == "" {
-		return ""
+		return nil
 	}
-	name := n.ID
-	if m := e.fleet.Of(n.ID); m != nil {
-		name = m.Title()
-	}
-	return fmt.Sprintf("this machine is not approved: %s; on the server, `diskcast machine approve %s` ends this", why,
-		name)
+	return &waiting.For{Cause: waiting.Approval, Machine: e.title(n.ID), Why: why}
 }
 
-// askApproval tells a node that is not approved to wait, and one that is again that it need not.
-func (e *Engine) askApproval(n *node) {
-	words := e.waitWords(n)
-	if n.Boot == "" || e.current(n) != nil && !e.idles(n) {
+// waitWords are unapprovedFor in words; empty when the node is approved.
+func (e *Engine) waitWords(n *node) string {
+	if f := e.unapprovedFor(n); f != nil {
+		return f.Words()
+	}
+	return ""
+}
+
+// consoleWords are what a node that has nothing to do says on its console: those of idleFor for one that
+// sessions may not take, and for one whose session has not started.
+func (e *Engine) consoleWords(n *node) string {
+	if f := e.unapprovedFor(n); f != nil {
+		return f.Words()
+	}
+	if s := e.current(n); s != nil && s.State == doc.Waiting {
+		return (&waiting.For{Cause: waiting.Start, Session: s.ID}).Words()
+	}
+	return ""
+}
+
+// tellWaiting has the node say on its console what it waits for, when that has changed. One that works is left alone.
+func (e *Engine) tellWaiting(n *node) {
+	if n.Boot == "" || e.jobs.Told(n.ID) || e.current(n) != nil && n.Descriptor != nil && !e.idles(n) {
 		return
 	}
-	said := ""
+	words, said := e.consoleWords(n), ""
 	if n.Descriptor != nil {
 		said = n.Descriptor.Why
 	}
 	if words != said {
 		e.describe(n, &session.Descriptor{Action: session.Idle, Why: words})
+	}
+}
+
+// tellAllWaiting is tellWaiting of all nodes that are there and may have something else to say.
+func (e *Engine) tellAllWaiting() {
+	for _, n := range e.nodes {
+		if n.Where == doc.Ready && (e.current(n) != nil || n.Descriptor != nil && n.Descriptor.Why != "") {
+			e.tellWaiting(n)
+		}
 	}
 }
 
@@ -118,7 +142,7 @@ func (e *Engine) approveAgain() {
 			}
 			e.join(n)
 		}
-		e.askApproval(n)
+		e.tellWaiting(n)
 	}
 	for _, id := range e.jobs.Order() {
 		if s := e.jobs.Session(id); !s.Over() {
@@ -131,15 +155,6 @@ func (e *Engine) approveAgain() {
 	for _, m := range e.fleet.All() {
 		e.feed.Touch(feed.Key{Machine: m.ID})
 	}
-}
-
-// waitsFor says of a part that its node is not approved.
-func (e *Engine) waitsFor(p *doc.Part) string {
-	n := e.nodes[p.Node]
-	if n == nil || n.Boot == "" {
-		return ""
-	}
-	return e.waitWords(n)
 }
 
 // unapprovedHere are warnings of a session that would take nodes that are there, and are not approved.

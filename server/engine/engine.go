@@ -136,6 +136,8 @@ type Config struct {
 	Kinds jobs.Kinds
 	// MaxCasts bounds the casts at once; 0: any number.
 	MaxCasts int
+	// Prober sends what nodes that look for multicast are to hear; nil: nobody does.
+	Prober Prober
 	// Approve is which machines sessions may take: doc.ApproveAll, which empty means, ApproveRules or ApproveHand.
 	Approve string
 }
@@ -171,7 +173,8 @@ type Engine struct {
 	expired  time.Time // when strangers were last looked through
 	clock    *clock
 	paces    map[string]*pace // by session and node
-	activity chan struct{}    // closed and replaced when a session changes
+	looks    map[string]*asked
+	activity chan struct{} // closed and replaced when a session changes
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -203,7 +206,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds,
 		jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
-		clock: clock, paces: map[string]*pace{}, feed: feed.New(rand.Text()), quiet: map[string]bool{},
+		clock: clock, paces: map[string]*pace{}, looks: map[string]*asked{}, feed: feed.New(rand.Text()),
+		quiet:    map[string]bool{},
 		checks:   map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.jobs.Bound(cfg.MaxCasts)
@@ -281,6 +285,7 @@ func (e *Engine) tick() {
 	e.tellSilent()
 	bad := e.w.trouble()
 	e.step(jobs.Tick{State: jobs.Trouble{Since: bad.since, Words: bad.words}})
+	e.tellAllWaiting()
 	for id, r := range e.runs {
 		if s := e.jobs.Session(id); r.cast != nil && s != nil && !s.Over() {
 			e.touchSession(s)

@@ -21,8 +21,9 @@ func TestStraightLine(t *testing.T) {
 	a, b := h.machine(1), h.machine(2)
 	a.powerOn()
 	h.expect(s.ID, "waiting waiting")
-	if got := a.told(); got != "nothing" {
-		t.Errorf("before the session starts: %s", got)
+	if got := a.descriptor(0); got == nil || got.Action != session.Idle || !strings.Contains(got.Why, "session "+s.ID+
+		" to start") {
+		t.Errorf("before the session starts: %+v", got)
 	}
 	b.powerOn()
 	h.expect(s.ID, "casting offered offered")

@@ -338,7 +338,7 @@ func TestApprovalByHand(t *testing.T) {
 		}
 	}
 	approve(true, "m2")
-	why(b, "")
+	why(b, "session "+all.ID+" to start")
 	h.expect(all.ID, "waiting waiting")
 	approve(false, "m2")
 	why(b, "its approval was taken away")

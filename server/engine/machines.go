@@ -203,6 +203,7 @@ func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
 	}
 	by, why := e.approval(m)
 	v.Approved, v.Approval = why == "", by+why
+	v.Waits = e.machineWaits(m)
 	return v
 }
 

@@ -90,8 +90,8 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	n.Where = doc.Ready
 	e.news[n.ID] = n
 	e.adopt(n)
-	e.askApproval(n)
 	e.join(n)
+	e.tellWaiting(n)
 	e.saveNode(n)
 	reply := &session.HelloReply{V: session.Version, Node: n.ID, Token: e.token(n.ID, n.Boot)}
 	e.mu.Unlock()

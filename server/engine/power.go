@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/waiting"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -60,7 +61,8 @@ func (e *Engine) maySwitch(ctx context.Context, spec *doc.Spec) error {
 		return refuse("nothing is known of the machines of %s, and so not how their power is reached: write them down "+
 			"(`diskcast machine import`, `diskcast apply`) and set their power up", jobs.Few(unknown))
 	case len(without) > 0:
-		return refuse("the power of %d of its machines is not set up (%s): `diskcast machine power set %s --driver ...` "+
+		return refuse("the power of %d of its machines is not set up (%s): `diskcast machine power set %s --driver "+
+			"...` "+
 			"does it; or leave these machines or power away", len(without), jobs.Few(without), without[0])
 	}
 	return nil
@@ -146,15 +148,15 @@ func powerDone(want string, row *doc.PowerRow) string {
 	return strings.Join(words, "; ")
 }
 
-// powerWaits says what a part that waits waits for when its machine was, or is being, switched on; empty otherwise.
-func powerWaits(p *doc.Part) string {
+// powerFor is what a part that waits waits for when its machine was, or is being, switched on; nil otherwise.
+func (e *Engine) powerFor(p *doc.Part) *waiting.For {
 	w := p.Power
 	switch {
 	case w == nil || !p.Joined.IsZero():
 	case w.State == doc.Waiting:
-		return "for its machine to be switched on, which is asked for and not read back yet"
+		return &waiting.For{Cause: waiting.Switching, Machine: e.title(p.Node)}
 	case w.State == doc.Done:
-		return "for the machine, of which " + w.Words + "; if it does not come, look at its console and its boot order"
+		return &waiting.For{Cause: waiting.Switched, Machine: e.title(p.Node), Why: w.Words}
 	}
-	return ""
+	return nil
 }

@@ -133,7 +133,8 @@ func (e *Engine) find(name string) (*node, error) {
 func (e *Engine) findNode(name string) (*node, error) {
 	id, err := doc.NodeID(name)
 	if err != nil {
-		return nil, refuse("no machine has the name or the id %.40q, and it is no MAC address such as 52:54:00:12:34:56 "+
+		return nil, refuse("no machine has the name or the id %.40q, and it is no MAC address such as "+
+			"52:54:00:12:34:56 "+
 			"(`diskcast node list` lists them)%s", name, nearest.Hint(name, e.machineNames()))
 	}
 	n := e.nodes[id]
@@ -154,7 +155,7 @@ func (e *Engine) nodeView(n *node) doc.Node {
 	if m := e.fleet.Of(n.ID); m != nil {
 		v.Machine, v.Name = m.ID, m.Name
 	}
-	v.Where = e.whereabouts(n)
+	v.Where, v.Waits = e.whereabouts(n), e.nodeWaits(n)
 	return v
 }
 

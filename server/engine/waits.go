@@ -3,52 +3,52 @@ package engine
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/diskcast/diskcast/internal/nearest"
+	"github.com/diskcast/diskcast/internal/waiting"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/fleet"
 )
 
 // waits is the one thing that a session waits for, and the command that ends that; empty when it waits for nothing.
 func (e *Engine) waits(s *sess) string {
+	if f := e.sessionWaits(s); f != nil {
+		return f.Words()
+	}
+	return ""
+}
+
+// sessionWaits is waits before it is put into words; nil when it waits for nothing.
+func (e *Engine) sessionWaits(s *sess) *waiting.For {
 	now, there, need := e.now(), s.Joined(), s.Need()
 	if s.Over() {
-		return ""
+		return nil
 	}
 	if s.Going() {
 		missing := e.missing(s)
 		if len(missing) == 0 || s.Working() {
-			return ""
+			return nil
 		}
-		return fmt.Sprintf("%d of its %d nodes did not come (%s): `diskcast session go %s` ends it without them",
-			len(missing), len(s.Parts), e.firstNames(missing), s.ID)
+		return &waiting.For{Cause: waiting.Stragglers, Session: s.ID, There: len(missing), Need: len(s.Parts),
+			Names: e.firstNames(missing)}
 	}
 	place, casting := e.jobs.Turn(s, now)
 	switch {
 	case s.Early(now):
-		words := "its start time, " + s.Spec.At.UTC().Format(time.RFC3339)
-		if there > 0 {
-			words += fmt.Sprintf(": `diskcast session go %s` starts it now", s.ID)
-		}
-		return words
+		return &waiting.For{Cause: waiting.StartTime, Session: s.ID, At: s.Spec.At, There: there}
 	case e.jobs.Due(s, now) && place > 0:
-		return fmt.Sprintf("its turn, at place %d: %s cast, and the server casts no more at once than %d; `diskcast "+
-			"session edit %s --priority N` moves it in the queue", place, strings.Join(casting, ", "), e.cfg.MaxCasts,
-			s.ID)
+		return &waiting.For{Cause: waiting.Turn, Session: s.ID, Place: place, Names: strings.Join(casting, ", "),
+			AtOnce: e.cfg.MaxCasts}
 	case e.jobs.Due(s, now):
-		return ""
+		return nil
 	case there == 0:
-		words := fmt.Sprintf("its first nodes: %d must come, and none is there", need)
-		if n := s.BeingSwitched(); n > 0 {
-			words += fmt.Sprintf("; %d machines are being switched on", n)
-		}
-		return words
+		return &waiting.For{Cause: waiting.FirstNodes, Session: s.ID, Need: need, Switching: s.BeingSwitched()}
 	}
-	words := fmt.Sprintf("more nodes: %d of the %d that it starts with are there", there, need)
+	f := &waiting.For{Cause: waiting.MoreNodes, Session: s.ID, There: there, Need: need}
 	if missing := e.missing(s); len(missing) > 0 {
-		words += ", and not " + e.firstNames(missing)
+		f.Names = e.firstNames(missing)
 	}
-	return words + fmt.Sprintf("; `diskcast session go %s` starts now with those that are", s.ID)
+	return f
 }
 
 // missing are the named nodes that did not come.
@@ -64,46 +64,161 @@ func (e *Engine) missing(s *sess) []string {
 
 // partWaits says what a part that waits waits for.
 func (e *Engine) partWaits(s *sess, p *doc.Part) string {
+	switch f := e.partFor(s, p); {
+	case f == nil:
+		return ""
+	case f.Cause == waiting.Approval:
+		return "for approval: " + f.Words()
+	default:
+		return "for " + f.Words()
+	}
+}
+
+// partFor is partWaits before it is put into words; nil when the part waits for nothing.
+func (e *Engine) partFor(s *sess, p *doc.Part) *waiting.For {
 	if s.Over() || p.Over() {
-		return ""
-	}
-	if words := e.waitsFor(p); words != "" {
-		return "for approval: " + words
-	}
-	if p.State != doc.Waiting {
-		return ""
-	}
-	if !p.Joined.IsZero() {
-		return "for the session to start"
-	}
-	if words := powerWaits(p); words != "" && e.jobs.Spared(s.ID, p.Node, e.now()) == "" {
-		return words
+		return nil
 	}
 	n := e.nodes[p.Node]
+	if n != nil && n.Boot != "" {
+		if f := e.unapprovedFor(n); f != nil {
+			return f
+		}
+	}
+	if p.State != doc.Waiting {
+		return nil
+	}
+	if !p.Joined.IsZero() {
+		// Not what the session itself waits for: that would be worked out, and told, anew for each of its nodes.
+		return &waiting.For{Cause: waiting.Start, Session: s.ID}
+	}
+	if f := e.powerFor(p); f != nil && e.jobs.Spared(s.ID, p.Node, e.now()) == "" {
+		return f
+	}
 	if n == nil {
 		if e.seenEver(p.Node) {
-			return "for the machine, which is known and was not seen as this node: switch it on, with network boot first " +
-				"in its boot order"
+			return &waiting.For{Cause: waiting.Power, Machine: e.title(p.Node)}
 		}
-		return "for a machine that this server never saw: is the address right? If so, switch it on, with network boot " +
-			"first in its boot order"
+		return &waiting.For{Cause: waiting.Unknown}
 	}
 	if o := e.current(n); o != nil && o != s {
-		return fmt.Sprintf("for the node to be done with session %s (%s), for which it works: `diskcast session cancel "+
-			"%s` frees it", o.ID, o.State, o.ID)
+		return &waiting.For{Cause: waiting.OtherSession, Session: o.ID, State: o.State}
 	}
+	if f := e.awayFor(n); f != nil {
+		return f
+	}
+	return &waiting.For{Cause: waiting.NextWord, Machine: e.title(n.ID)}
+}
+
+// awayFor is where a machine is whose agent is not there; nil when it is.
+func (e *Engine) awayFor(n *node) *waiting.For {
+	name := e.title(n.ID)
 	switch e.whereabouts(n) {
 	case doc.Booting:
 		if n.Problem != "" {
-			return "for the machine, which cannot boot: " + n.Problem
+			return &waiting.For{Cause: waiting.Stuck, Machine: name, Why: n.Problem}
 		}
-		return "for the machine, which fetches its boot files"
+		return &waiting.For{Cause: waiting.BootFiles, Machine: name}
 	case doc.Left:
-		return "for the machine, which started its own disk: restart it, with network boot first in its boot order"
+		return &waiting.For{Cause: waiting.OwnDisk, Machine: name}
 	case doc.Silent:
-		return "for the machine, whose agent is silent: look at its console, or restart it"
+		return &waiting.For{Cause: waiting.Silence, Machine: name}
 	}
-	return "for the machine's next word"
+	return nil
+}
+
+// title is what to call a node to the operator.
+func (e *Engine) title(id string) string {
+	if m := e.fleet.Of(id); m != nil {
+		return m.Title()
+	}
+	return id
+}
+
+// machineWaits is the one thing that a machine waits for; empty when it waits for nothing: it works, runs its own
+// system, or is switched off and nobody wants it.
+func (e *Engine) machineWaits(m *fleet.Machine) string {
+	if n, err := e.nodeOf(m); err == nil {
+		return e.nodeWaits(n)
+	}
+	for _, mac := range m.Boots {
+		if f := e.wantedFor(nameOf(mac)); f != nil {
+			return f.Words()
+		}
+	}
+	if f := e.wantedFor(m.ID); f != nil {
+		return f.Words()
+	}
+	return ""
+}
+
+// nodeWaits is machineWaits of a node.
+func (e *Engine) nodeWaits(n *node) string {
+	if f := e.idleFor(n); f != nil {
+		return f.Words()
+	}
+	return ""
+}
+
+// idleFor is nodeWaits before it is put into words; nil when the node waits for nothing.
+func (e *Engine) idleFor(n *node) *waiting.For {
+	away := e.awayFor(n)
+	if away == nil && n.Boot != "" {
+		if f := e.unapprovedFor(n); f != nil {
+			return f
+		}
+	}
+	if s := e.current(n); s != nil {
+		p := s.Parts[n.ID]
+		switch {
+		case p == nil:
+			return nil
+		case p.State == doc.Waiting:
+			return e.partFor(s, p)
+		case away != nil && away.Cause == waiting.Silence:
+			return away
+		}
+		return nil
+	}
+	if f := e.wantedFor(n.ID); f != nil {
+		return f
+	}
+	switch {
+	case away != nil && (away.Cause == waiting.BootFiles || away.Cause == waiting.Stuck):
+		return away
+	case away != nil:
+		return nil
+	}
+	if f := e.againFor(n); f != nil {
+		return f
+	}
+	return &waiting.For{Cause: waiting.Work, Machine: e.title(n.ID)}
+}
+
+// wantedFor is what the node's part in a session that is not over waits for, of the oldest that has one for it.
+func (e *Engine) wantedFor(id string) *waiting.For {
+	for _, sid := range e.jobs.Order() {
+		s := e.jobs.Session(sid)
+		if p := s.Parts[id]; p != nil && !s.Over() {
+			if f := e.partFor(s, p); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// againFor is said of a node whose last part did not end well: it is free, and nothing will happen by itself.
+func (e *Engine) againFor(n *node) *waiting.For {
+	s := e.jobs.Session(n.Last)
+	if s == nil || !s.Over() || len(e.retries(s.ID)) > 0 {
+		return nil
+	}
+	p := s.Parts[n.ID]
+	if p == nil || p.State != doc.Failed {
+		return nil
+	}
+	return &waiting.For{Cause: waiting.Again, Machine: e.title(n.ID), Session: s.ID, Why: "failed: " + p.Reason}
 }
 
 // seenEver reports whether anything was ever seen or entered of a machine with the node's address.
@@ -153,6 +268,7 @@ func (e *Engine) neverSeen(s *sess) []string {
 			out += fmt.Sprintf(" Nearly %s is: %s.", id, e.firstNames(near))
 		}
 	}
-	return []string{out + fmt.Sprintf(" If they are machines to come, all is well; if not, `diskcast session cancel %s`.",
+	return []string{out + fmt.Sprintf(" If they are machines to come, all is well; if not, `diskcast session cancel "+
+		"%s`.",
 		s.ID)}
 }

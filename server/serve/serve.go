@@ -124,10 +124,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	prober, _ := cfg.Casts.(engine.Prober) // tests' casts send nothing
 	eng, err := engine.New(ctx,
-		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps, Addr: prefix.Addr(),
-			Power: switches, Server: ownName(prefix.Addr()), Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal,
-			Log: log.With("task", "engine")})
+		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps,
+			Addr: prefix.Addr(), Power: switches, Prober: prober, Server: ownName(prefix.Addr()),
+			Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal, Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}

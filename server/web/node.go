@@ -103,6 +103,15 @@ func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
 	a.reply(w, http.StatusOK, session.DiskChoice{V: session.Version, Session: c.Session, Disk: first})
 }
 
+func (a *API) looked(w http.ResponseWriter, r *http.Request, node string) {
+	var l session.LookResult
+	if err := decode(r, &l); err != nil {
+		a.failDocument(w, r, err)
+		return
+	}
+	a.done(w, r, a.engine.Looked(node, &l))
+}
+
 func (a *API) personalization(w http.ResponseWriter, r *http.Request, node string) {
 	var ask session.PersonalAsk
 	if err := decode(r, &ask); err != nil {

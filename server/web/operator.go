@@ -104,6 +104,11 @@ func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
 	a.answer(w, r, lines, err)
 }
 
+func (a *API) lookFrom(w http.ResponseWriter, r *http.Request) {
+	l, err := a.engine.LookFrom(r.Context(), r.PathValue("node"))
+	a.answer(w, r, l, err)
+}
+
 func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
 	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
 	a.answer(w, r, list, err)

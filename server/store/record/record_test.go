@@ -65,9 +65,10 @@ func TestNothingIsLost(t *testing.T) {
 
 	var n doc.Node
 	golden.Fill(&n)
-	n.Warnings, n.Machine, n.Name = nil, "", ""
+	n.Warnings, n.Machine, n.Name, n.Waits = nil, "", "", ""
 	var d session.Descriptor
 	golden.Fill(&d)
+	d.Look = nil // who asked is gone after a restart
 	rn := stored(t, record.OfNode(&n, &d))
 	same(t, "a node", rn.Node(), n)
 	same(t, "a descriptor", rn.Told(), &d)
