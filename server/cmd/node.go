@@ -21,7 +21,7 @@ func nodeCommand(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
-	cmd.AddCommand(nodeList(e), nodeShow(e), nodeLog(e), nodeForget(e))
+	cmd.AddCommand(nodeList(e), nodeShow(e), nodeLog(e), nodeForget(e), nodeDoctor(e))
 	return cmd
 }
 

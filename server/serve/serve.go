@@ -235,6 +235,13 @@ func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, d
 	return dhcp.NewServer(cfg.Interface, r), nil
 }
 
+// Where says where a server with these settings is found, and the network that it is in, without starting one.
+func Where(cfg Config) (*Info, netip.Prefix, error) {
+	_, prefix, err := interfacePrefix(cfg.Interface, cfg.Address)
+	info, werr := where(cfg, prefix)
+	return info, prefix, errors.Join(err, werr)
+}
+
 // where works out the server's URLs and directories.
 func where(cfg Config, prefix netip.Prefix) (*Info, error) {
 	info := &Info{Interface: cfg.Interface, Address: prefix.Addr(), DHCP: cfg.DHCP,

@@ -21,7 +21,16 @@ func Look(ctx context.Context, iface string, log *slog.Logger) ([]doc.DHCPServer
 	return look(ctx, iface, lookFor, log)
 }
 
+// LookAll is Look that asks for all of LookFor, so that a second server is found too.
+func LookAll(ctx context.Context, iface string, log *slog.Logger) ([]doc.DHCPServer, error) {
+	return ask(ctx, iface, lookFor, true, log)
+}
+
 func look(ctx context.Context, iface string, d time.Duration, log *slog.Logger) ([]doc.DHCPServer, error) {
+	return ask(ctx, iface, d, false, log)
+}
+
+func ask(ctx context.Context, iface string, d time.Duration, all bool, log *slog.Logger) ([]doc.DHCPServer, error) {
 	ifi, err := net.InterfaceByName(iface)
 	if err != nil {
 		return nil, fmt.Errorf("interface %q: %w", iface, err)
@@ -43,7 +52,7 @@ func look(ctx context.Context, iface string, d time.Duration, log *slog.Logger) 
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.run(ctx) }) // ends when the connection is closed, with ctx
-	s.look(ctx, d)
+	s.look(ctx, d, all)
 	stop()
 	s.conn.Close()
 	if err := group.Wait(); err != nil {

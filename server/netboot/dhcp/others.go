@@ -28,6 +28,9 @@ const (
 	otherFor  = 15 * time.Minute // how long after it was heard a server is a warning
 )
 
+// OtherFor is how long another server counts after it was heard last.
+const OtherFor = otherFor
+
 // others are the DHCP servers that were heard besides this one.
 type others struct {
 	log   *slog.Logger

@@ -136,16 +136,20 @@ func (s *scout) ask() error {
 	return nil
 }
 
-// look asks for d, and returns as soon as a server that gives addresses was heard. A LAN that cannot be asked is in the
-// log.
-func (s *scout) look(ctx context.Context, d time.Duration) {
+// look asks for d, and unless all are wanted returns as soon as a server that gives addresses was heard. A LAN that
+// cannot be asked is in the log.
+func (s *scout) look(ctx context.Context, d time.Duration, all bool) {
+	found := s.others.found
+	if all {
+		found = nil
+	}
 	end, again := time.NewTimer(d), time.NewTicker(lookAgain)
 	defer end.Stop()
 	defer again.Stop()
 	s.tryAsk()
 	for {
 		select {
-		case <-s.others.found:
+		case <-found:
 			return
 		case <-again.C:
 			s.tryAsk()

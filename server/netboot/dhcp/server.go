@@ -104,7 +104,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		if scout != nil {
-			scout.look(ctx, s.first)
+			scout.look(ctx, s.first, false)
 			if list := s.r.others.giving(); len(list) > 0 && !s.r.cfg.AllowOther {
 				return otherError(s.iface, list)
 			}

@@ -16,7 +16,23 @@ func holders(port int) string { return of(port, "udp") }
 // HoldersTCP names the programs that have a TCP port open.
 func HoldersTCP(port int) string { return of(port, "tcp", "tcp6") }
 
+// PIDsTCP are the processes that have a TCP port open, as far as they can be seen.
+func PIDsTCP(port int) []int { return processes(port, "tcp", "tcp6") }
+
 func of(port int, tables ...string) string {
+	var out []string
+	for _, pid := range processes(port, tables...) {
+		name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+		if err != nil {
+			continue // it ended
+		}
+		out = append(out, fmt.Sprintf("%s (pid %d)", strings.TrimSpace(string(name)), pid))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func processes(port int, tables ...string) []int {
 	wanted := map[string]bool{}
 	for _, table := range tables {
 		b, err := os.ReadFile("/proc/thread-self/net/" + table)
@@ -28,22 +44,16 @@ func of(port int, tables ...string) string {
 		}
 	}
 	if len(wanted) == 0 {
-		return ""
+		return nil
 	}
-	var out []string
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, p := range processes {
-		if !hasOpen(p, wanted) {
-			continue
+	var out []int
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range all {
+		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil && hasOpen(p, wanted) {
+			out = append(out, pid)
 		}
-		name, err := os.ReadFile(filepath.Join(p, "comm"))
-		if err != nil {
-			continue // it ended
-		}
-		out = append(out, fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), filepath.Base(p)))
 	}
-	slices.Sort(out)
-	return strings.Join(out, ", ")
+	return out
 }
 
 // inodes finds the sockets of a port in the text of /proc/net/udp (proc_pid_net(5)): the second column is address:port

@@ -1,0 +1,159 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/server/client"
+	"github.com/diskcast/diskcast/server/config"
+	"github.com/diskcast/diskcast/server/doctor"
+	"github.com/diskcast/diskcast/server/serve"
+)
+
+func doctorCommand(e *env) *cobra.Command {
+	var file string
+	var patience time.Duration
+	var set *config.Settings
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what keeps machines from booting and casts from arriving",
+		Long: `Look at this server and its LAN, whether the server runs or not: DHCP servers, the boot directory, boot files by TFTP
+and HTTP, the firewall, IGMP, MTU, limits, clock, room, keys, machines that are stuck. Every finding has a cause and a
+command that mends it. What could not be looked at is said, and is not well. Nothing is changed. It wants root, or the
+server's user, for most of it.
+
+It reads the settings file as serve does, and takes the same flags. Exit code 0: nothing was found; 1: something was.
+docs/operating.md has all findings by symptom. What a node sees is asked by diskcast node doctor.`,
+		Example: "  diskcast doctor\n  diskcast doctor --json | jq -r '.looks[].found[]?.id'\n  diskcast doctor " +
+			"--interface eth1 --config none",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := readSettings(file, cmd.Flags().Changed("config"))
+			if err == nil && from != nil {
+				err = from.Apply(cmd.Flags())
+			}
+			if err != nil {
+				return &codeError{exitUsage, err}
+			}
+			set.State, set.Debug = e.state, e.debug
+			cfg, err := serveConfig(set)
+			if err != nil {
+				return &codeError{exitUsage, err}
+			}
+			if patience <= 0 {
+				return usage("--patience %v is no time to listen", patience)
+			}
+			s := e.subject(cmd.Context(), cfg)
+			s.Patience = patience
+			if !set.Querier && !e.JSON {
+				e.Note(fmt.Sprintf("listening for an IGMP querier, for %v at most", patience))
+			}
+			return e.report(doctor.Run(cmd.Context(), s))
+		},
+	}
+	set = config.Flags(cmd.Flags())
+	f := cmd.Flags()
+	f.StringVar(&file, "config", config.DefaultFile, "settings file; none reads no file")
+	f.DurationVar(&patience, "patience", doctor.Patience,
+		"how long an IGMP querier is listened for, where the server is none")
+	return cmd
+}
+
+// subject is the server of the settings, asked whether it runs.
+func (e *env) subject(ctx context.Context, cfg *serve.Config) *doctor.Subject {
+	s := &doctor.Subject{Interface: cfg.Interface, State: cfg.State, DHCP: cfg.DHCP, TFTP: cfg.TFTP, Groups: cfg.Groups,
+		Querier: cfg.Querier, Version: Version, Host: doctor.Real{}, Log: e.quiet(), Away: "its address is not known"}
+	info, lan, err := serve.Where(*cfg)
+	s.Broken, s.LAN = err, lan
+	s.BootDir, s.Store = cfg.BootDir, cfg.Store
+	if s.BootDir == "" {
+		s.BootDir = filepath.Join(cfg.State, "boot")
+	}
+	if s.Store == "" {
+		s.Store = filepath.Join(cfg.State, "images")
+	}
+	if cred, err := client.ReadCredentials(cfg.State); err == nil {
+		s.Pin = cred.Pin
+	}
+	if s.Broken != nil {
+		return s
+	}
+	s.HTTP, s.API = info.HTTP, info.API
+	c, err := e.dial(info.Server)
+	if err != nil {
+		s.Away = err.Error()
+		return s
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err := c.Nodes(ctx); err != nil {
+		s.Away = err.Error()
+		return s
+	}
+	s.Server = c
+	return s
+}
+
+// errFindings ends a doctor's command that found something; what it found is printed.
+var errFindings = errors.New("something is wrong: see above")
+
+// report prints what was looked at.
+func (e *env) report(r *doctor.Report) error {
+	found := r.Findings()
+	var result error
+	if len(found) > 0 {
+		result = &codeError{exitFailed, errFindings}
+	}
+	if e.JSON {
+		return errors.Join(e.Doc(r), result)
+	}
+	missed := 0
+	for _, l := range r.Looks {
+		for _, f := range l.Found {
+			fmt.Fprintf(e.Out, "FOUND  %s: %s\n       cause: %s\n       mend:  %s\n", f.ID, f.What, f.Cause, f.Mend)
+		}
+		for _, w := range l.Well {
+			fmt.Fprintf(e.Out, "well   %s: %s\n", l.Check, w)
+		}
+		for _, w := range l.Not {
+			missed++
+			fmt.Fprintf(e.Out, "not looked at  %s: %s\n", l.Check, w)
+		}
+	}
+	switch {
+	case len(found) == 0 && missed == 0:
+		fmt.Fprintln(e.Out, "nothing was found")
+	default:
+		fmt.Fprintf(e.Out, "%d found, %d not looked at\n", len(found), missed)
+	}
+	return result
+}
+
+func nodeDoctor(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor MACHINE",
+		Short: "Have a node look at its network and at itself, and judge what it says",
+		Long: `Ask the agent of a machine, which has nothing to do just now, what it sees: the time from its link to the DHCP server's
+answer (spanning tree), how large packets may be on the way to the server, whether multicast arrives and somebody asks
+for groups, its clock, speed, duplex and errors of its NIC, disks, memory. It looks for about 10 seconds. What it says is
+its own word. Exit code 0: nothing was found; 1: something was.`,
+		Example: "  diskcast node doctor lab-07\n  diskcast node doctor lab-07 --json | jq -r '.looks[].found[]?.id'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			v, err := c.Look(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			return e.report(doctor.OfNode(v))
+		},
+	}
+}

@@ -1,0 +1,143 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/server/netboot/boot"
+)
+
+// readManifest reads the boot directory's manifest.
+func readManifest(dir string) (*bootdir.Manifest, error) {
+	f, err := os.Open(filepath.Join(dir, bootdir.ManifestFile))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return bootdir.ReadManifest(f)
+}
+
+// lookBoot compares the boot directory with this server, with this release, and with the kernels of this machine.
+func lookBoot(_ context.Context, s *Subject, l *Look) {
+	m, err := readManifest(s.BootDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.find(BootMissing, fmt.Sprintf("%s is no boot directory: there is no %s in it", s.BootDir,
+			bootdir.ManifestFile),
+			"machines have nothing to boot from the network", "diskcast up, or mkimage (docs/booting.md)")
+		return
+	case errors.Is(err, fs.ErrPermission):
+		l.not("the boot directory: %v; run this as root", err)
+		return
+	case err != nil:
+		l.find(BootMissing, fmt.Sprintf("boot directory %s: %v", s.BootDir, err),
+			"machines have nothing to boot from the network", "move it away, and run diskcast up")
+		return
+	}
+	if s.Pin == "" || !s.API.IsValid() {
+		l.not("whether the boot directory leads to this server: its key or its address is not known")
+	} else {
+		leads(s, l)
+	}
+	if by, ok := strings.CutPrefix(m.Generator, "mkimage "); ok && by != s.Version && released(by) &&
+		released(s.Version) {
+		l.find(BootVersion, fmt.Sprintf("the boot directory was made by %s, and this is diskcast %s", m.Generator,
+			s.Version), "the agent of another release may not know what this server asks of it",
+			"diskcast up --kernel linux-image-"+m.Kernel)
+	}
+	kernels(s, m, l)
+}
+
+// released reports whether a version is not that of a program which was built without one.
+func released(version string) bool { return version != "" && version != "dev" && version != "devel" }
+
+func leads(s *Subject, l *Look) {
+	found, err := boot.NewDir(s.BootDir).Check(boot.Self{Addr: s.API, Pin: s.Pin})
+	if err != nil {
+		l.not("whether the boot directory leads to this server: %v", err)
+		return
+	}
+	for _, f := range found {
+		l.find(BootElsewhere, f.Words, string(f.Fails)+" cannot come to this server with it",
+			"diskcast up, or mkimage as it says")
+	}
+	if len(found) == 0 {
+		l.well("the boot directory leads to this server, and its files are those of its manifest")
+	}
+}
+
+// hosted are kernels that lack the drivers of real machines.
+var hosted = regexp.MustCompile(`-(cloud-[a-z0-9]+|aws|azure|gcp|gke|oracle|kvm|virtual|ibm)$`)
+
+// kernels compares the nodes' kernel with those that are installed here.
+func kernels(s *Subject, m *bootdir.Manifest, l *Look) {
+	files, err := filepath.Glob("/boot/vmlinuz-*")
+	if err != nil {
+		l.not("the kernels of this machine: %v", err)
+		return
+	}
+	newest := ""
+	for _, f := range files {
+		r := strings.TrimPrefix(filepath.Base(f), "vmlinuz-")
+		if !hosted.MatchString(r) && older(newest, r) {
+			newest = r
+		}
+	}
+	running, err := s.Host.Release()
+	if err != nil {
+		l.not("the running kernel: %v", err)
+	}
+	switch {
+	case newest != "" && older(m.Kernel, newest):
+		l.find(BootKernel, fmt.Sprintf("nodes are given Linux %s, and %s is installed on this server", m.Kernel,
+			newest),
+			"nodes lack what the newer kernel mends, and the drivers of newer machines",
+			"diskcast up --kernel linux-image-"+newest)
+	case newest == "":
+		l.well("nodes are given Linux %s; no kernel to compare it with is installed here (%s runs)", m.Kernel, running)
+	default:
+		l.well("nodes are given Linux %s; the newest installed here is %s", m.Kernel, newest)
+	}
+}
+
+// older reports whether release a is older than b: their numbers count, one after another. An empty one is the oldest.
+func older(a, b string) bool {
+	x, y := numbers(a), numbers(b)
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return x[i] < y[i]
+		}
+	}
+	return len(x) < len(y)
+}
+
+// maxNumbers bounds how many numbers of a release count.
+const maxNumbers = 8
+
+func numbers(release string) []int {
+	var out []int
+	in := false
+	for _, c := range release {
+		if c < '0' || c > '9' {
+			in = false
+			continue
+		}
+		if !in {
+			if len(out) == maxNumbers {
+				break
+			}
+			out, in = append(out, 0), true
+		}
+		if n := &out[len(out)-1]; *n < 1<<24 {
+			*n = *n*10 + int(c-'0')
+		}
+	}
+	return out
+}

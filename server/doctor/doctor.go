@@ -1,0 +1,151 @@
+// Package doctor looks for what keeps machines from booting and casts from arriving, on the server and around it:
+// another DHCP server, a firewall, a small MTU, a boot directory of another version. Every finding has a cause and a
+// command that mends it; what could not be looked at is said, and never counts as well.
+//
+// A check is one line of the table and one file. It reads, asks and listens; it changes nothing.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
+)
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	ID    ID     `json:"id"`
+	What  string `json:"what"`  // what was seen
+	Cause string `json:"cause"` // why that harms
+	Mend  string `json:"mend"`  // a command, or what to do by hand
+}
+
+// Look is what came of one check.
+type Look struct {
+	Check string    `json:"check"`
+	Found []Finding `json:"found,omitempty"`
+	Well  []string  `json:"well,omitempty"`       // what was seen and is as it should be
+	Not   []string  `json:"not_looked,omitempty"` // what could not be looked at, and why
+}
+
+// Report is what came of all.
+type Report struct {
+	V         int    `json:"v"`
+	Interface string `json:"interface,omitempty"`
+	Address   string `json:"address,omitempty"`
+	Machine   string `json:"machine,omitempty"` // that was looked at, of a report of one
+	Looks     []Look `json:"looks"`
+}
+
+// Findings are those of all checks.
+func (r *Report) Findings() []Finding {
+	var out []Finding
+	for _, l := range r.Looks {
+		out = append(out, l.Found...)
+	}
+	return out
+}
+
+// maxWords bounds a sentence of a report, in bytes: what strangers say may be in it.
+const maxWords = 600
+
+func (l *Look) find(id ID, what, cause, mend string) {
+	l.Found = append(l.Found, Finding{ID: id, What: plain.Line(what, maxWords), Cause: plain.Line(cause, maxWords),
+		Mend: plain.Line(mend, maxWords)})
+}
+
+func (l *Look) well(format string, args ...any) {
+	l.Well = append(l.Well, plain.Line(fmt.Sprintf(format, args...), maxWords))
+}
+
+func (l *Look) not(format string, args ...any) {
+	l.Not = append(l.Not, plain.Line(fmt.Sprintf(format, args...), maxWords))
+}
+
+// Server is what a server that runs is asked.
+type Server interface {
+	Nodes(ctx context.Context) ([]doc.Node, error)
+	DHCP(ctx context.Context) (*doc.DHCP, error)
+}
+
+// Subject is the server that is looked at, as its settings say.
+type Subject struct {
+	Interface string
+	LAN       netip.Prefix // the server's address on the interface
+	Broken    error        // why the interface cannot be used; nil: it can
+	State     string       // directories
+	Store     string
+	BootDir   string
+	Pin       string // of the server's key; empty where it cannot be read
+	DHCP      dhcp.Mode
+	TFTP      bool
+	HTTP, API netip.AddrPort
+	Groups    netip.Prefix // of multicast
+	Querier   bool
+	Version   string
+	// Patience is how long a querier is listened for; 0 means Patience.
+	Patience time.Duration
+	Asks     time.Duration // how often queriers ask; 0: as RFC 3376 says
+	Server   Server        // nil: it does not answer
+	Away     string        // why
+	Host     Host
+	Log      *slog.Logger
+}
+
+// Patience is how long a querier may be silent: it asks every 125 s (RFC 3376, 8.2).
+const Patience = 130 * time.Second
+
+// check is one line of the table.
+type check struct {
+	name string
+	lan  bool // it needs the interface
+	look func(context.Context, *Subject, *Look)
+}
+
+var checks = []check{
+	{"interface", false, lookInterface},
+	{"server", false, lookServer},
+	{"dhcp", true, lookDHCP},
+	{"boot directory", false, lookBoot},
+	{"boot files", true, lookFetch},
+	{"firewall", true, lookFirewall},
+	{"multicast", true, lookQuerier},
+	{"packets", true, lookPackets},
+	{"limits", false, lookLimits},
+	{"clock", false, lookClock},
+	{"room", false, lookRoom},
+	{"keys", false, lookKeys},
+	{"machines", false, lookMachines},
+}
+
+// Run does all checks, side by side, and returns what came of them in the order of the table.
+func Run(ctx context.Context, s *Subject) *Report {
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	if s.Patience == 0 {
+		s.Patience = Patience
+	}
+	r := &Report{V: 1, Interface: s.Interface, Looks: make([]Look, len(checks))}
+	if s.LAN.IsValid() {
+		r.Address = s.LAN.Addr().String()
+	}
+	var all sync.WaitGroup
+	for i, c := range checks {
+		l := &r.Looks[i]
+		l.Check = c.name
+		if c.lan && s.Broken != nil {
+			l.not("the interface %q cannot be used", s.Interface)
+			continue
+		}
+		all.Go(func() { c.look(ctx, s, l) }) // ends with ctx at the latest
+	}
+	all.Wait()
+	return r
+}
