@@ -117,6 +117,7 @@ func things(s *personal.Settings) []thing {
 	add(len(s.Passwords) > 0, passwords(s.Passwords))
 	add(s.TimeZone != "", timeZone(s.TimeZone))
 	add(s.Seed != nil, seed(s.Seed))
+	add(len(s.Network) > 0, network(s.Network, s.NetworkWith))
 	add(len(s.Files) > 0, files(s.Files))
 	return out
 }

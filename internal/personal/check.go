@@ -59,12 +59,16 @@ func (s *Settings) check(resolved bool) error {
 	if s.TimeZone != "" && (!zone().MatchString(s.TimeZone) || strings.Contains(s.TimeZone, "..")) {
 		return fmt.Errorf("time_zone %.60q is not a name such as Europe/Berlin", s.TimeZone)
 	}
+	if err := s.checkNetwork(resolved); err != nil {
+		return err
+	}
 	return s.checkFiles()
 }
 
 func (s *Settings) empty() bool {
 	return s.Hostname == "" && s.MachineID == "" && s.SSHHostKeys == "" && len(s.AuthorizedKeys) == 0 &&
-		len(s.Passwords) == 0 && s.TimeZone == "" && s.Seed == nil && len(s.Files) == 0
+		len(s.Passwords) == 0 && s.TimeZone == "" && s.Seed == nil && len(s.Files) == 0 &&
+		len(s.Network) == 0 && s.NetworkWith == ""
 }
 
 // The forms are made when they are first asked for: together they take as long as the start of the program.
@@ -165,6 +169,9 @@ func (s *Settings) owner(p string) string {
 		return "authorized_keys"
 	case strings.HasPrefix(p, "/var/lib/cloud/seed/nocloud/") && s.Seed != nil:
 		return "seed"
+	case len(s.Network) > 0 && (p == "/etc/network/interfaces" || p == "/etc/resolv.conf" ||
+		strings.Contains(path.Base(p), "diskcast")):
+		return "network"
 	}
 	return ""
 }

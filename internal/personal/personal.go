@@ -34,7 +34,7 @@ const (
 // Sealed stands where something secret was.
 const Sealed = "(sealed)"
 
-// Settings is what is written into a restored system. Hostname, Seed and the content of Files are templates
+// Settings is what is written into a restored system. Hostname, Seed, Network and the content of Files are templates
 // (text/template) of Values. A node's Document has them resolved.
 type Settings struct {
 	Hostname string `json:"hostname,omitempty" toml:"hostname"`
@@ -48,6 +48,10 @@ type Settings struct {
 	TimeZone  string            `json:"time_zone,omitempty" toml:"time_zone"` // Europe/Berlin
 	Seed      *Seed             `json:"seed,omitempty" toml:"seed"`
 	Files     []File            `json:"files,omitempty" toml:"files"`
+	// Network is how the machine's network is configured; NetworkWith names the program that does it where the image has
+	// several.
+	Network     []NIC  `json:"network,omitempty" toml:"network"`
+	NetworkWith string `json:"network_with,omitempty" toml:"network_with"`
 }
 
 // Seed is the data source NoCloud of cloud-init. Secret.

@@ -37,7 +37,32 @@ func TestCheck(t *testing.T) {
 		`{"files":[{"path":"/x","content":"(sealed)"}]}`:                     "stands where something secret was",
 		`{"seed":{"user_data":"(sealed)"}}`:                                  "stands where something secret was",
 		`{"passwords":{"root":"(sealed)"}}`:                                  "not a hash",
-		`{"hostname":"a"} {}`:                                                "something follows",
+		`{"network":[{"dhcp":"yes"},{"mac":"52:54:00:00:00:02","addresses":["10.0.0.5/24","2001:db8::5/64"],
+			"gateways":["10.0.0.1","fe80::1"],"dns":["1.1.1.1"],"search":["a.example"]}],"network_with":"netplan"}`: "",
+		`{"network":[{"addresses":["{{.Labels.ip}}/24"],"gateways":["10.0.0.1"]}]}`: "",
+		`{"network":[{"addresses":["10.0.0.5/31"]}]}`:                               "",
+		`{"network":[{}]}`:                                                                                    "neither addresses nor DHCP",
+		`{"network":[{"dhcp":"always"}]}`:                                                                     "yes, no, ipv4 or ipv6",
+		`{"network":[{"dhcp":"yes","mac":"01:00:5e:00:00:01"}]}`:                                              "not the MAC address",
+		`{"network":[{"addresses":["10.0.0.5"]}]}`:                                                            "prefix length",
+		`{"network":[{"addresses":["10.0.0.0/24"]}]}`:                                                         "of the network itself",
+		`{"network":[{"addresses":["10.0.0.255/24"]}]}`:                                                       "broadcast",
+		`{"network":[{"addresses":["224.0.0.5/24"]}]}`:                                                        "not that of a host",
+		`{"network":[{"addresses":["fe80::1%eth0/64"]}]}`:                                                     "prefix length",
+		`{"network":[{"addresses":["{{.Labels.ip}}/24"],"gateways":["10.0.0.256"]}]}`:                         "no IP address",
+		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.1.1"]}]}`:                                 "network of no address",
+		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.0.5"]}]}`:                                 "own address",
+		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.0.1","10.0.0.2"]}]}`:                      "second of its family",
+		`{"network":[{"dhcp":"ipv4","gateways":["10.0.0.1"]}]}`:                                               "give one too",
+		`{"network":[{"dhcp":"yes","search":["a b"]}]}`:                                                       "no domain",
+		`{"network":[{"dhcp":"yes"},{"dhcp":"yes"}]}`:                                                         "MAC address too",
+		`{"network":[{"addresses":["10.0.0.5/24","10.0.0.5/24"]}]}`:                                           "given twice",
+		`{"network":[{"addresses":["10.0.0.5/24"]},{"mac":"52:54:00:00:00:02","addresses":["10.0.0.5/24"]}]}`: "given twice",
+		`{"hostname":"a","network_with":"netplan"}`:                                                           "no [[network]]",
+		`{"network":[{"dhcp":"yes"}],"network_with":"magic"}`:                                                 "one of networkd",
+		`{"network":[{"dhcp":"yes"}],"seed":{"network_config":"x"}}`:                                          "give one of the two",
+		`{"network":[{"dhcp":"yes"}],"files":[{"path":"/etc/network/interfaces","content":""}]}`:              "by network too",
+		`{"hostname":"a"} {}`: "something follows",
 	} {
 		_, err := Parse([]byte(raw))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
@@ -89,6 +114,34 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestNetwork resolves a machine's network, and judges it when its values are known.
+func TestNetwork(t *testing.T) {
+	s, err := Parse([]byte(`{"network":[{"addresses":["{{.Labels.ip}}/24","{{with index .Labels \"ip6\"}}{{.}}/64{{end}}"],
+		"gateways":["10.0.0.1"]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := Values{Node: "52-54-00-00-00-01", MAC: "52:54:00:00:00:01", Session: "s7", Labels: map[string]string{
+		"ip": "10.0.0.5"}}
+	d, err := s.Resolve(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := d.Things.Network[0]; n.MAC != v.MAC || len(n.Addresses) != 1 || n.Addresses[0] != "10.0.0.5/24" {
+		t.Errorf("%+v", n)
+	}
+	if s.Network[0].MAC != "" || s.Network[0].Addresses[0] != "{{.Labels.ip}}/24" {
+		t.Error("the settings themselves have changed")
+	}
+	for ip, want := range map[string]string{"10.0.1.5": "network of no address", "10.0.0.300": "prefix length",
+		"10.0.0.1": "own address", "": "prefix length"} {
+		v.Labels["ip"] = ip
+		if _, err := s.Resolve(v); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", ip, err, want)
+		}
+	}
+}
+
 // TestShown has no secret in what everybody may see.
 func TestShown(t *testing.T) {
 	s := Settings{Hostname: "a", Passwords: map[string]string{"root": "$6$SECRETSECRET$x"},
@@ -106,6 +159,7 @@ func TestShown(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"hostname":"pc-{{.Name}}","files":[{"path":"/a","content":"{{.MAC}}"}]}`))
 	f.Add([]byte(`{"passwords":{"root":"!"},"seed":{"user_data":"x"}}`))
+	f.Add([]byte(`{"network":[{"mac":"{{.MAC}}","addresses":["10.0.0.5/24"],"gateways":["10.0.0.1"],"dns":["::1"]}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s, err := Parse(raw)
 		if err != nil {

@@ -38,6 +38,11 @@ func (s *Settings) parse() ([]part, error) {
 	for i := range s.Files {
 		parts = append(parts, part{name: "files " + s.Files[i].Path, text: &s.Files[i].Content, most: MaxFile})
 	}
+	for i := range s.Network {
+		for _, text := range s.Network[i].texts() {
+			parts = append(parts, part{name: "network", text: text, most: 1024})
+		}
+	}
 	for i := range parts {
 		p := &parts[i]
 		var err error
@@ -91,6 +96,9 @@ func (s *Settings) Resolve(v Values) (*Document, error) {
 	if s.Hostname != "" && d.Things.Hostname == "" {
 		return nil, fmt.Errorf("the hostname of %s comes out empty", v.who())
 	}
+	for i := range d.Things.Network {
+		d.Things.Network[i].resolved(v.MAC)
+	}
 	if err := d.Things.check(true); err != nil {
 		return nil, fmt.Errorf("%s: %w", v.who(), err)
 	}
@@ -127,6 +135,10 @@ func (s *Settings) clone() Settings {
 		out.Seed = &seed
 	}
 	out.Files = append([]File(nil), s.Files...)
+	out.Network = nil
+	for i := range s.Network {
+		out.Network = append(out.Network, s.Network[i].clone())
+	}
 	return out
 }
 

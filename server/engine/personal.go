@@ -38,13 +38,22 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	owner := map[netip.Addr]string{}
 	for _, node := range spec.Nodes {
 		v := e.values("s0", node)
 		if n := e.nodes[node]; n == nil || n.Boot == "" {
 			v.UUID, v.Serial = "unseen", "unseen" // the machine will say it
 		}
-		if _, err := settings.Resolve(v); err != nil {
+		d, err := settings.Resolve(v)
+		if err != nil {
 			return nil, err
+		}
+		for _, a := range d.Things.Addresses() {
+			if other := owner[a]; other != "" {
+				return nil, fmt.Errorf("network: nodes %s and %s would both have the address %s: give each its own, by "+
+					"a label ({{.Labels.address}})", other, node, a)
+			}
+			owner[a] = node
 		}
 	}
 	spec.Personalize, err = json.Marshal(settings.Shown())

@@ -190,6 +190,13 @@ func TestPersonalizeRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %q", raw, err, want)
 		}
 	}
+	other := h.machine(2)
+	other.powerOn()
+	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{m.mac, other.mac},
+		Personalize: json.RawMessage(`{"network":[{"addresses":["10.0.0.5/24"]}]}`)}); !errors.Is(err, engine.ErrSpec) ||
+		!strings.Contains(err.Error(), "would both have the address 10.0.0.5") {
+		t.Errorf("two machines with one address: %v", err)
+	}
 	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Kind: "erase", All: true, Job: json.RawMessage(
 		`{"method":"overwrite"}`), Personalize: json.RawMessage(`{"hostname":"a"}`)}); err == nil {
 		t.Error("an erase was personalized")

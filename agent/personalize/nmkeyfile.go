@@ -1,0 +1,77 @@
+package personalize
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/personal"
+)
+
+const nmDir = "/etc/NetworkManager/system-connections"
+
+// networkManager writes a keyfile an interface, which nobody but root may read: others are ignored
+// (nm-settings-keyfile(5)).
+func (n *netting) networkManager(*tree) error {
+	n.write = func(t *tree) (string, error) {
+		if err := t.mkdirs(nmDir, attributes{mode: 0o700}); err != nil {
+			return "", err
+		}
+		var files []string
+		for i := range n.nics {
+			file := path.Join(nmDir, "diskcast-"+fileName(n.nics[i].MAC)+".nmconnection")
+			text := []byte(keyfile(&n.nics[i]))
+			if err := t.write(file, text, attributes{mode: 0o600, force: true}); err != nil {
+				return "", err
+			}
+			files = append(files, file)
+		}
+		return n.finish(t, files)
+	}
+	return nil
+}
+
+// keyfile is nm-settings-keyfile(5). Its priority has it chosen before the image's own profiles.
+func keyfile(n *personal.NIC) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Written when this machine was imaged.\n[connection]\nid=diskcast %s\nuuid=%s\ntype=ethernet\n"+
+		"autoconnect-priority=999\n\n[ethernet]\nmac-address=%s\n", n.MAC, uuidOf(n.MAC), n.MAC)
+	for _, v6 := range []bool{false, true} {
+		addresses, gateway, dns := n.Of(v6)
+		name, method := "ipv4", "disabled"
+		if v6 {
+			name, method = "ipv6", "auto" // as the kernel and networkd do: what the router says
+		}
+		switch {
+		case n.Asks(v6):
+			method = "auto"
+		case len(addresses) > 0:
+			method = "manual"
+		}
+		fmt.Fprintf(&b, "\n[%s]\nmethod=%s\n", name, method)
+		for i, a := range addresses {
+			fmt.Fprintf(&b, "address%d=%s", i+1, a)
+			if i == 0 && gateway.IsValid() {
+				fmt.Fprintf(&b, ",%s", gateway)
+			}
+			b.WriteString("\n")
+		}
+		if len(dns) > 0 {
+			fmt.Fprintf(&b, "dns=%s;\n", strings.Join(words(dns), ";"))
+		}
+		if len(n.Search) > 0 && method != "disabled" {
+			fmt.Fprintf(&b, "dns-search=%s;\n", strings.Join(n.Search, ";"))
+		}
+	}
+	return b.String()
+}
+
+// uuidOf is always the same for a MAC address: a UUID of version 5 (RFC 9562), as a profile of NetworkManager has one.
+func uuidOf(mac string) string {
+	sum := sha1.Sum([]byte("diskcast network profile " + mac))
+	sum[6], sum[8] = sum[6]&0x0f|0x50, sum[8]&0x3f|0x80
+	h := hex.EncodeToString(sum[:16])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
