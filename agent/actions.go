@@ -76,9 +76,11 @@ func (a *agent) personalize(ctx context.Context, d *session.Descriptor, r *imagi
 		if dir, err = os.MkdirTemp("", "diskcast-"); err != nil {
 			return "", err
 		}
-		defer os.Remove(dir)
+		defer os.RemoveAll(dir)
 	}
-	p := &personalize.Personalizer{Dir: filepath.Join(dir, "personal"), Log: a.log}
+	m := &bootos.Machine{Root: "/", Dir: filepath.Join(dir, "os"), Log: a.log}
+	p := &personalize.Personalizer{Dir: filepath.Join(dir, "personal"), Log: a.log,
+		Boots: func() (*bootos.System, error) { return m.Boots(r, devices) }}
 	return p.Apply(ctx, devices, own)
 }
 

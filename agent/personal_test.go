@@ -116,7 +116,7 @@ func TestPersonalized(t *testing.T) {
 		return received, words
 	}
 	if got, words := restore(1, session.StepBoot); got != s.im.ObjectSize() ||
-		!strings.Contains(words, "hostname, SSH host keys, passwords") {
+		!strings.Contains(words, "in the disk (ext4): hostname: pc-1; SSH host keys: ") {
 		t.Errorf("the first time %d of %d bytes were received, and it says %q", got, s.im.ObjectSize(), words)
 	}
 	look(t, disk, "pc-1\n", secret)

@@ -61,6 +61,18 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	return s.Words(), nil
 }
 
+// Boots finds what the machine would start from the devices, which are the restored disk's, and starts nothing. Nothing
+// is mounted when it returns.
+func (m *Machine) Boots(r *imaging.Result, devices []Device) (s *System, err error) {
+	fw, err := m.firmware(r)
+	if err != nil {
+		return nil, err
+	}
+	v := Mount(m.Dir, devices)
+	defer func() { err = errors.Join(err, v.Unmount()) }()
+	return Find(v, fw)
+}
+
 // Devices are the partitions of a disk that carries an image.
 func Devices(r *imaging.Result) ([]Device, error) {
 	if r.Config.Table.Kind == "none" {

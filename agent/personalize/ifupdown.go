@@ -84,7 +84,8 @@ func (n *netting) ifupdown(t *tree) error {
 			return fmt.Errorf("the image's ifup knows interfaces by their names only, and %d are to be configured by "+
 				"MAC address", len(n.nics))
 		case len(have) > 1:
-			return fmt.Errorf("the image's ifup knows interfaces by their names only, and its %s has several (%s): which "+
+			return fmt.Errorf("the image's ifup knows interfaces by their names only, and its %s has several (%s): "+
+				"which "+
 				"is meant cannot be told", interfacesFile, strings.Join(have, ", "))
 		case len(have) == 1:
 			names[0] = have[0]

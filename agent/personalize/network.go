@@ -156,7 +156,8 @@ func (n *netting) staticDNS(t *tree, who string) error {
 			"resolvconf), and %s has none: leave dns and search to DHCP", who)
 	}
 	if to, err := t.readlink(resolvConf); err == nil {
-		return fmt.Errorf("%s leads to %s, and nothing that is enabled in the image writes there: the DNS servers would "+
+		return fmt.Errorf("%s leads to %s, and nothing that is enabled in the image writes there: the DNS servers "+
+			"would "+
 			"be nowhere", resolvConf, to)
 	}
 	text := "# Written when this machine was imaged.\n"

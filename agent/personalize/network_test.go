@@ -160,7 +160,8 @@ func TestNetworkJudged(t *testing.T) {
 			script := "set -e; mount -t tmpfs tmpfs /run; mount -t sysfs -o ro sysfs /sys; etc=" + dir + "/etc; " +
 				"ip link add nic7 address " + nicMAC + " type veth peer name peer; " +
 				"ip link add other address 52:54:00:00:00:01 type veth peer name peer2; ip link set peer up; " +
-				tt.run + "n=0; until ip -6 route show default | grep -q . && ip -4 route show default | grep -q .; do " +
+				tt.run + "n=0; until ip -6 route show default | grep -q . && ip -4 route show default | grep -q .; " +
+				"do " +
 				"n=$((n+1)); [ $n -lt 200 ]; sleep 0.05; done; " +
 				"ip -o addr show nic7; ip -o addr show other; ip route show default; ip -6 route show default"
 			cmd := exec.CommandContext(t.Context(), need.Tool(t, "unshare"), "-n", "-m", "-p", "-f", "--mount-proc",
@@ -188,13 +189,18 @@ func TestNetworkTexts(t *testing.T) {
 	both := personal.NIC{MAC: nicMAC, DHCP: "ipv4", Addresses: []string{"2001:db8::5/64", "2001:db8::6/64"},
 		Gateways: []string{"fe80::1"}}
 	for _, tt := range []struct{ name, got, want string }{
-		{"netplan", netplanText(static), "# Written when this machine was imaged.\nnetwork:\n  version: 2\n  ethernets:\n" +
-			"    0-diskcast-525400123456:\n      renderer: networkd\n      match: {macaddress: \"52:54:00:12:34:56\"}\n" +
-			"      dhcp4: false\n      dhcp6: false\n      addresses: [\"10.0.0.5/24\", \"2001:db8::5/64\"]\n" +
-			"      routes:\n        - {to: \"0.0.0.0/0\", via: \"10.0.0.1\"}\n        - {to: \"::/0\", via: \"fe80::1\"}\n" +
-			"      nameservers:\n        addresses: [\"10.0.0.53\"]\n        search: [\"lab.example\"]\n"},
-		{"NetworkManager", keyfile(&both), "# Written when this machine was imaged.\n[connection]\nid=diskcast " + nicMAC +
-			"\nuuid=" + uuidOf(nicMAC) + "\ntype=ethernet\nautoconnect-priority=999\n\n[ethernet]\nmac-address=" + nicMAC +
+		{"netplan", netplanText(static),
+			"# Written when this machine was imaged.\nnetwork:\n  version: 2\n  ethernets:\n" +
+				"    0-diskcast-525400123456:\n      renderer: networkd\n      match: {macaddress: " +
+				"\"52:54:00:12:34:56\"}\n" +
+				"      dhcp4: false\n      dhcp6: false\n      addresses: [\"10.0.0.5/24\", \"2001:db8::5/64\"]\n" +
+				"      routes:\n        - {to: \"0.0.0.0/0\", via: \"10.0.0.1\"}\n        - {to: \"::/0\", via: " +
+				"\"fe80::1\"}\n" +
+				"      nameservers:\n        addresses: [\"10.0.0.53\"]\n        search: [\"lab.example\"]\n"},
+		{"NetworkManager", keyfile(&both), "# Written when this machine was imaged.\n[connection]\nid=diskcast " +
+			nicMAC +
+			"\nuuid=" + uuidOf(nicMAC) + "\ntype=ethernet\nautoconnect-priority=999\n\n[ethernet]\nmac-address=" +
+			nicMAC +
 			"\n\n[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=manual\naddress1=2001:db8::5/64,fe80::1\n" +
 			"address2=2001:db8::6/64\n"},
 		{"Alpine", interfacesText(static, []string{"eth0"}, false, false), "# Written when this machine was imaged.\n" +

@@ -68,7 +68,8 @@ func networkdText(n *personal.NIC) string {
 	if dhcp == "" {
 		dhcp = "no"
 	}
-	fmt.Fprintf(&b, "# Written when this machine was imaged.\n[Match]\nMACAddress=%s\nType=ether\n\n[Network]\nDHCP=%s\n",
+	fmt.Fprintf(&b, "# Written when this machine was "+
+		"imaged.\n[Match]\nMACAddress=%s\nType=ether\n\n[Network]\nDHCP=%s\n",
 		n.MAC, dhcp)
 	for _, s := range n.Addresses {
 		fmt.Fprintf(&b, "Address=%s\n", s)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,11 @@ import (
 type Personalizer struct {
 	Dir string       // where the restored system is mounted meanwhile; made and removed
 	Log *slog.Logger // gets a line for each thing done; nil discards
+	// Boots finds what the machine would start from the disk, which is not mounted meanwhile. It is only asked where
+	// words for the kernel are to be added.
+	Boots func() (*bootos.System, error)
+
+	mountNTFS func(device, dir string) (unmount func() error, err error) // nil: by the kernel
 }
 
 // Apply does what the document says to the system on the devices, which are a disk's partitions. It returns in words
@@ -36,6 +42,9 @@ func (p *Personalizer) Apply(ctx context.Context, devices []bootos.Device, d *pe
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
+	if w := d.Things.Windows; w != nil {
+		return p.windows(ctx, devices, w)
+	}
 	r, err := find(p.Dir, devices)
 	if err != nil {
 		return "", err
@@ -43,29 +52,81 @@ func (p *Personalizer) Apply(ctx context.Context, devices []bootos.Device, d *pe
 	if err := r.clean(); err != nil {
 		return "", err
 	}
-	unmount, err := r.mount(p.Dir)
-	if err != nil {
-		return "", err
+	var before *bootos.System
+	things := d.Things
+	if len(things.KernelWords) > 0 {
+		if before, err = p.boots(); err != nil {
+			return "", err
+		}
+		things.KernelWords = lacking(before, things.KernelWords)
 	}
-	words, err := p.inside(ctx, r, &d.Things)
-	if uerr := unmount(); err == nil {
-		err = uerr
+	words, err := p.mounted(ctx, r, &things)
+	if err == nil && len(things.KernelWords) > 0 {
+		var now *bootos.System
+		if now, err = p.boots(); err == nil {
+			err = added(before, now, things.KernelWords)
+		}
+	} else if err == nil && before != nil {
+		words += "; kernel words: they were there"
 	}
 	if err != nil {
 		return "", fmt.Errorf("the system in %s is not made this machine's own: %w. The disk has the image and a part "+
 			"of it: it is not to be started; restore it again", r.words(), err)
 	}
-	return words + ", in " + r.words(), nil
+	return "in " + r.words() + ": " + strings.TrimPrefix(words, "; "), nil
+}
+
+// mounted mounts the system, and what a boot loader's files are on where words for the kernel are to be added.
+func (p *Personalizer) mounted(ctx context.Context, r *root, s *personal.Settings) (words string, err error) {
+	unmount, err := r.mount(p.Dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, unmount()) }()
+	boot := map[string]string{}
+	if len(s.KernelWords) > 0 {
+		for at, vol := range r.boot {
+			if vol == nil {
+				boot[at] = ""
+				continue
+			}
+			b := &root{vol: *vol}
+			if !slices.Contains(writable, vol.Type) && vol.Type != "vfat" {
+				return "", fmt.Errorf("%s, %s, is not written to by this agent", at, b.words())
+			}
+			if err := b.clean(); err != nil {
+				return "", err
+			}
+			dir := p.Dir + strings.ReplaceAll(at, "/", "-")
+			unmount, err := b.mount(dir)
+			if err != nil {
+				return "", err
+			}
+			defer func() { err = errors.Join(err, unmount()) }()
+			boot[at] = dir
+		}
+	}
+	return p.inside(ctx, r, boot, s)
 }
 
 // inside works in the mounted system.
-func (p *Personalizer) inside(ctx context.Context, r *root, s *personal.Settings) (words string, err error) {
+func (p *Personalizer) inside(ctx context.Context, r *root, boot map[string]string, s *personal.Settings) (words string,
+	err error) {
 	t, err := openTree(p.Dir, r.below)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	todo := things(s)
+	for at, dir := range boot {
+		var b *tree
+		if dir != "" {
+			if b, err = openTree(dir, nil); err != nil {
+				return "", err
+			}
+		}
+		t.boot[at] = b
+	}
+	todo := p.things(ctx, s)
 	for _, x := range todo {
 		if x.may == nil {
 			continue
@@ -84,7 +145,7 @@ func (p *Personalizer) inside(ctx context.Context, r *root, s *personal.Settings
 			return "", fmt.Errorf("%s: %w", x.name, err)
 		}
 		p.Log.Info("personalize: "+x.name+": "+said, "on", r.vol.Device)
-		names = append(names, x.name)
+		names = append(names, x.name+": "+said)
 	}
 	if said, err := t.relabel(); err != nil {
 		return "", err
@@ -92,7 +153,7 @@ func (p *Personalizer) inside(ctx context.Context, r *root, s *personal.Settings
 		p.Log.Info("personalize: " + said)
 		names = append(names, said)
 	}
-	return strings.Join(names, ", "), nil
+	return strings.Join(names, "; "), nil
 }
 
 // thing is one of what a machine may have of its own.
@@ -103,7 +164,7 @@ type thing struct {
 }
 
 // things lists what the settings ask for.
-func things(s *personal.Settings) []thing {
+func (p *Personalizer) things(ctx context.Context, s *personal.Settings) []thing {
 	var out []thing
 	add := func(wanted bool, x thing) {
 		if wanted {
@@ -118,7 +179,10 @@ func things(s *personal.Settings) []thing {
 	add(s.TimeZone != "", timeZone(s.TimeZone))
 	add(s.Seed != nil, seed(s.Seed))
 	add(len(s.Network) > 0, network(s.Network, s.NetworkWith))
+	add(s.Archive != nil, archive(s.Archive))
 	add(len(s.Files) > 0, files(s.Files))
+	add(len(s.KernelWords) > 0, kernelWords(s.KernelWords))
+	add(s.Script != nil, script(ctx, s.Script, p.Log)) // last: it finds all the others done
 	return out
 }
 

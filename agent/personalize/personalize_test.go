@@ -1,7 +1,10 @@
 package personalize
 
 import (
+	"archive/tar"
 	"bytes"
+	"encoding/base64"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -25,9 +28,12 @@ const (
 
 // system is a tree that imitates a distribution's.
 type system struct {
-	files  map[string]string // a name that ends in / is a folder; content "-> x" a link
-	labels bool
+	files   map[string]string // a name that ends in / is a folder; content "-> x" a link
+	labels  bool
+	network string // the file that its network is written to
 }
+
+const onEth0 = "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n"
 
 func common(more map[string]string) map[string]string {
 	f := map[string]string{
@@ -64,15 +70,30 @@ func with(a, b map[string]string) map[string]string {
 
 var systems = map[string]system{
 	"debian": {files: common(with(systemd, map[string]string{
-		"usr/lib/os-release": "ID=debian", "etc/timezone": "Etc/UTC\n",
-		"var/lib/dbus/machine-id": "-> /etc/machine-id", "etc/cloud/": ""}))},
+		"usr/lib/os-release": "ID=debian", "etc/timezone": "Etc/UTC\n", "etc/network/interfaces": onEN,
+		"etc/systemd/system/multi-user.target.wants/networking.service": "-> /x", "boot/vmlinuz-1": "k",
+		"boot/initrd.img-1": "i", "boot/grub/grub.cfg": grubCfg, "etc/default/grub": "GRUB_TIMEOUT=1\n",
+		"var/lib/dbus/machine-id": "-> /etc/machine-id", "etc/cloud/cloud.cfg.d/": ""})),
+		network: "etc/network/interfaces"},
 	"ubuntu": {files: common(with(systemd, map[string]string{
 		"usr/lib/os-release": "ID=ubuntu", "etc/timezone": "Etc/UTC\n",
-		"var/lib/dbus/machine-id": "0123456789abcdef0123456789abcdef\n", "etc/netplan/50.yaml": "x", "etc/cloud/": ""}))},
+		"var/lib/dbus/machine-id": "0123456789abcdef0123456789abcdef\n", "etc/netplan/50.yaml": "network:\n",
+		"usr/lib/systemd/system-generators/netplan": "x", "boot/vmlinuz-1": "k", "boot/initrd.img-1": "i",
+		"etc/systemd/system/sysinit.target.wants/systemd-resolved.service": "-> /x",
+		"boot/grub/grub.cfg": strings.ReplaceAll(grubCfg, "/boot/", "/@/boot/"), "etc/default/grub.d/": "",
+		"etc/cloud/cloud.cfg.d/": ""})), network: "etc/netplan/90-diskcast.yaml"},
 	"fedora": {labels: true, files: common(with(systemd, map[string]string{"usr/lib/os-release": "ID=fedora",
-		"etc/selinux/config": "SELINUX=enforcing\n", "etc/cloud/": ""}))},
-	"alpine": {files: common(map[string]string{"etc/os-release": "ID=alpine", "etc/network/interfaces": "x",
-		"etc/cloud/": ""})},
+		"etc/selinux/config": "SELINUX=enforcing\n", "boot/vmlinuz-1": "k", "boot/initrd.img-1": "i",
+		"boot/grub2/grub.cfg": "search --fs-uuid --set=root " + fsUUID +
+			"\nset timeout=1\ninsmod blscfg\nblscfg\n",
+		"boot/loader/entries/fedora.conf": blsEntry, "etc/kernel/cmdline": "root=x ro\n",
+		"etc/systemd/system/multi-user.target.wants/NetworkManager.service": "-> /x", "etc/cloud/cloud.cfg.d/": ""})),
+		network: "etc/NetworkManager/system-connections/diskcast-525400123456.nmconnection"},
+	"alpine": {files: common(map[string]string{"etc/os-release": "ID=alpine", "etc/network/interfaces": onEth0,
+		"etc/runlevels/boot/networking": "-> /etc/init.d/networking", "boot/vmlinuz-1": "k", "boot/initrd.img-1": "i",
+		"boot/extlinux/extlinux.conf": "DEFAULT a\nLABEL a\n KERNEL /boot/vmlinuz-1\n INITRD /boot/initrd.img-1\n" +
+			" APPEND root=UUID=" + fsUUID + "\n",
+		"etc/cloud/cloud.cfg.d/": ""}), network: "etc/network/interfaces"},
 }
 
 // put writes a system below dir.
@@ -90,6 +111,9 @@ func (s *system) put(t *testing.T, dir string) {
 			continue
 		}
 		mode := os.FileMode(0o644)
+		if strings.HasPrefix(content, "\x7fELF") {
+			mode = 0o755
+		}
 		if name == "etc/shadow" {
 			mode = 0o640
 		}
@@ -152,7 +176,8 @@ func apply(t *testing.T, file string, s personal.Settings) (log string, err erro
 	loop, detach := volumetest.Loop(t, file, 512)
 	defer detach()
 	var b bytes.Buffer
-	p := &Personalizer{Dir: filepath.Join(t.TempDir(), "os"), Log: slog.New(slog.NewTextHandler(&b, nil))}
+	p := &Personalizer{Dir: filepath.Join(t.TempDir(), "os"), Log: slog.New(slog.NewTextHandler(&b, nil)),
+		Boots: func() (*bootos.System, error) { return bootos.Look(file, true, slog.New(slog.DiscardHandler)) }}
 	words, err := p.Apply(t.Context(), []bootos.Device{{Path: loop}}, &personal.Document{V: 1, Things: s})
 	if mounts, _ := os.ReadFile("/proc/self/mountinfo"); strings.Contains(string(mounts), p.Dir) {
 		t.Error("it is still mounted")
@@ -160,22 +185,52 @@ func apply(t *testing.T, file string, s personal.Settings) (log string, err erro
 	return b.String() + words, err
 }
 
-var everything = personal.Settings{Hostname: "pc-7.lab.example", MachineID: personal.New, SSHHostKeys: personal.New,
-	AuthorizedKeys: map[string]string{"root": userKey + "\n", "ops": userKey}, Passwords: map[string]string{"ops": hash},
-	TimeZone: "Europe/Berlin", Seed: &personal.Seed{MetaData: "instance-id: x\n", UserData: "#cloud-config SECRET\n"},
-	Files: []personal.File{{Path: "/etc/motd", Content: "SECRET"}, {Path: "/opt/lab/key", Mode: "0600", Content: "SECRET"},
-		{Path: "/etc/out/escaped-by-diskcast", Content: "SECRET"}}}
+// everything is all that a Linux system can be given.
+func everything(t *testing.T) personal.Settings {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	must(t, w.WriteHeader(&tar.Header{Name: "opt/archive/in", Typeflag: tar.TypeReg, Mode: 0o640, Size: 6, Uid: 1000}))
+	_, err := w.Write([]byte("SECRET"))
+	must(t, errors.Join(err, w.Close()))
+	return personal.Settings{Hostname: "pc-7.lab.example", MachineID: personal.New, SSHHostKeys: personal.New,
+		AuthorizedKeys: map[string]string{"root": userKey + "\n", "ops": userKey},
+		Passwords:      map[string]string{"ops": hash}, TimeZone: "Europe/Berlin",
+		Seed: &personal.Seed{MetaData: "instance-id: x\n", UserData: "#cloud-config SECRET\n"}, Network: static,
+		Files: []personal.File{{Path: "/etc/motd", Content: "SECRET"}, {Path: "/opt/lab/key", Mode: "0600",
+			Content: "SECRET"}, {Path: "/etc/out/escaped-by-diskcast", Content: "SECRET"}},
+		Archive:     &personal.Archive{Content: base64.StdEncoding.EncodeToString(b.Bytes())},
+		Script:      &personal.Script{Run: "# SECRET\nread name < /etc/hostname\necho $name > /opt/by-script"},
+		KernelWords: []string{"lab.seat=7"}}
+}
 
 // TestMatrix personalizes trees like those of distributions on each file system, and has foreign tools judge.
 func TestMatrix(t *testing.T) {
 	for _, tt := range []struct{ distribution, fstype string }{
 		{"debian", "ext4"}, {"ubuntu", "btrfs"}, {"fedora", "xfs"}, {"alpine", "ext4"},
+		{"debian", "lvm"}, {"windows", "ntfs"},
 	} {
 		t.Run(tt.distribution+" "+tt.fstype, func(t *testing.T) {
+			switch tt.fstype {
+			case "lvm":
+				refuseLVM(t)
+				return
+			case "ntfs":
+				disk := ntfs(t, "Windows/System32/config/SYSTEM", "Windows/Panther/setupact.log")
+				if said, err := answered(t, disk, byFUSE); err != nil ||
+					!strings.Contains(said, "Windows/Panther/unattend.xml") {
+					t.Errorf("%s, %v", said, err)
+				}
+				volumetest.Run(t, "ntfsfix", "-n", disk)
+				return
+			}
 			s := systems[tt.distribution]
-			s.files = with(s.files, map[string]string{"tmp/": ""})
+			s.files = with(with(s.files, shell(t)), map[string]string{"tmp/": ""})
+			if tt.distribution == "debian" {
+				s.files["sbin/ifup"] = debianIfup(t)
+			}
 			file := image(t, tt.fstype, s, "")
-			log, err := apply(t, file, everything)
+			log, err := apply(t, file, everything(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,6 +243,10 @@ func TestMatrix(t *testing.T) {
 			if out, err := exec.Command(fs.judge[0], append(fs.judge[1:], file)...).CombinedOutput(); err != nil {
 				t.Errorf("%s: %v\n%s", fs.judge[0], err, out)
 			}
+			sys, err := bootos.Look(file, true, slog.New(slog.DiscardHandler))
+			if err != nil || !strings.Contains(sys.Args+" ", " lab.seat=7 ") {
+				t.Errorf("started with %+v, %v", sys, err)
+			}
 			options := "ro"
 			if fs.sub != "" {
 				options += ",subvol=" + fs.sub
@@ -197,6 +256,28 @@ func TestMatrix(t *testing.T) {
 		})
 	}
 }
+
+// refuseLVM has a physical volume of LVM in the place of a file system.
+func refuseLVM(t *testing.T) {
+	t.Helper()
+	file := volumetest.Sparse(t, 64<<20)
+	loop, detach := volumetest.Loop(t, file, 512)
+	volumetest.Run(t, "pvcreate", "-q", "-f", "--config", "devices{filter=[\"a|"+loop+"|\",\"r|.*|\"]}", loop)
+	detach()
+	before, err := os.ReadFile(file)
+	must(t, err)
+	_, err = apply(t, file, personal.Settings{Hostname: "a"})
+	if err == nil || !strings.Contains(err.Error(),
+		"a partition belongs to LVM, which this agent does not personalize") {
+		t.Errorf("%v", err)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("refused, and written to (%v)", err)
+	}
+}
+
+// modes are those of files that configure a network, by how their names end.
+var modes = map[string]string{"": "644", ".yaml": "600", ".nmconnection": "600"}
 
 // judge looks at a system that has everything.
 func judge(t *testing.T, dir string, s system) {
@@ -214,8 +295,8 @@ func judge(t *testing.T, dir string, s system) {
 		"root/.ssh/authorized_keys":     userKey + "\n",
 		"home/ops/.ssh/authorized_keys": userKey + "\n", "var/lib/cloud/seed/nocloud/meta-data": "instance-id: x\n",
 		"var/lib/cloud/seed/nocloud/user-data": "#cloud-config SECRET\n", "etc/ssh/moduli": "the moduli",
-		"tmp/escaped-by-diskcast": "SECRET",
-		"etc/shadow":              "root:*:19000:0:99999:7:::\nops:" + hash + ":19000:0:99999:7:::\n"}
+		"tmp/escaped-by-diskcast": "SECRET", "opt/archive/in": "SECRET", "opt/by-script": "pc-7.lab.example\n",
+		"etc/shadow": "root:*:19000:0:99999:7:::\nops:" + hash + ":19000:0:99999:7:::\n"}
 	if _, ok := s.files["etc/timezone"]; ok {
 		want["etc/timezone"] = "Europe/Berlin\n"
 	}
@@ -246,10 +327,19 @@ func judge(t *testing.T, dir string, s system) {
 	}
 	for name, want := range map[string]string{"etc/shadow": "640 0 42", "home/ops/.ssh": "700 1000 1000",
 		"home/ops/.ssh/authorized_keys": "600 1000 1000", "opt/lab/key": "600 0 0", "etc/hostname": "644 0 0",
+		"opt/archive/in": "640 1000 0", s.network: modes[filepath.Ext(s.network)] + " 0 0",
 		"var/lib/cloud/seed/nocloud/user-data": "600 0 0"} {
-		if got := strings.TrimSpace(volumetest.Run(t, "stat", "-c", "%a %u %g", filepath.Join(dir, name))); got != want {
+		if got := strings.TrimSpace(volumetest.Run(t, "stat", "-c", "%a %u %g",
+			filepath.Join(dir, name))); got != want {
 			t.Errorf("%s has %s, want %s", name, got, want)
 		}
+	}
+	if got := read(s.network); !strings.Contains(got, "10.0.0.5/24") ||
+		!strings.Contains(strings.ToLower(got), nicMAC) {
+		t.Errorf("%s is %q", s.network, got)
+	}
+	if got := read("etc/cloud/cloud.cfg.d/99-diskcast-network.cfg"); !strings.Contains(got, "config: disabled") {
+		t.Errorf("cloud-init is told %q", got)
 	}
 	judgeKeys(t, dir)
 	need.Tools(t, "pwck")
@@ -324,7 +414,8 @@ func TestRefused(t *testing.T) {
 				tt.spoil(t, file)
 			}
 			_, err := apply(t, file, tt.settings)
-			if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "not a regular", "not regular"), tt.want) {
+			if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "not a regular", "not regular"),
+				tt.want) {
 				t.Fatalf("%v, want %q", err, tt.want)
 			}
 			if tt.settings.Hostname == "" || tt.name == "no system" {

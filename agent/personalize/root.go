@@ -16,9 +16,11 @@ import (
 
 // root is the file system, and of a btrfs the subvolume, that is a system's root.
 type root struct {
-	vol   bootos.Volume
-	sub   string   // path of the subvolume from the top, without a slash before it; empty: the top, or no btrfs
-	below []string // where the system mounts other file systems
+	vol bootos.Volume
+	// path of the subvolume from the top, without a slash before it; empty: the top, or no btrfs
+	sub   string
+	below []string                  // where the system mounts other file systems
+	boot  map[string]*bootos.Volume // which of these a boot loader's files may be on; nil: they are not on it
 }
 
 func (r *root) words() string {
@@ -134,10 +136,52 @@ func (r *root) read(v *bootos.Volumes) (why string, err error) {
 				return why, nil
 			}
 		case path.IsAbs(w[1]) && w[2] != "swap":
-			r.below = append(r.below, path.Clean(w[1]))
+			at := path.Clean(w[1])
+			r.below = append(r.below, at)
+			if at == "/boot" || at == "/boot/efi" || at == "/efi" {
+				r.named(v, at, w[0])
+			}
 		}
 	}
 	return "", nil
+}
+
+// named remembers the file system of this disk that fstab names.
+func (r *root) named(v *bootos.Volumes, at, device string) {
+	var found []bootos.Volume
+	for _, n := range v.Numbers() {
+		vol, _ := v.Volume(n)
+		if (&root{vol: vol}).known(device) {
+			found = append(found, vol)
+		}
+	}
+	if len(found) != 1 {
+		return
+	}
+	if r.boot == nil {
+		r.boot = map[string]*bootos.Volume{}
+	}
+	r.boot[at] = nil
+	if at == "/boot" || v.Exists(found[0].Number, "/loader/entries", true) {
+		r.boot[at] = &found[0]
+	}
+}
+
+// known tells whether a device of fstab surely is this file system.
+func (r *root) known(device string) bool {
+	tag, value, isTag := strings.Cut(device, "=")
+	value = strings.Trim(value, `"`)
+	switch {
+	case strings.HasPrefix(device, "/dev/disk/by-uuid/"):
+		return strings.EqualFold(path.Base(device), r.vol.UUID)
+	case isTag && tag == "UUID":
+		return value != "" && strings.EqualFold(value, r.vol.UUID)
+	case isTag && tag == "LABEL":
+		return value != "" && value == r.vol.Label
+	case isTag && tag == "PARTUUID":
+		return value != "" && strings.EqualFold(value, r.vol.PartUUID)
+	}
+	return false
 }
 
 // unlike says why the device and options of fstab's line of / are not this file system's.

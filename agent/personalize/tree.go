@@ -23,6 +23,8 @@ type tree struct {
 	below   []string // other file systems' places
 	selinux bool
 	made    []string // files that were not there before: their labels are a guess
+	// boot are file systems that the system mounts and a boot loader's files are on, by where; nil: none of its are.
+	boot map[string]*tree
 }
 
 func openTree(dir string, below []string) (*tree, error) {
@@ -30,7 +32,7 @@ func openTree(dir string, below []string) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{dir: f, below: below}
+	t := &tree{dir: f, below: below, boot: map[string]*tree{}}
 	if t.selinux, err = t.hasSELinux(); err != nil {
 		f.Close()
 		return nil, err
@@ -41,6 +43,11 @@ func openTree(dir string, below []string) (*tree, error) {
 // close has all on the disk.
 func (t *tree) close() error {
 	err := unix.Syncfs(int(t.dir.Fd()))
+	for _, b := range t.boot {
+		if b != nil {
+			err = errors.Join(err, b.close())
+		}
+	}
 	if cerr := t.dir.Close(); err == nil {
 		err = cerr
 	}

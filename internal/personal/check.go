@@ -62,13 +62,26 @@ func (s *Settings) check(resolved bool) error {
 	if err := s.checkNetwork(resolved); err != nil {
 		return err
 	}
+	if err := s.checkWindows(resolved); err != nil {
+		return err
+	}
+	if err := s.checkKernel(resolved); err != nil {
+		return err
+	}
+	if err := s.Script.check(); err != nil {
+		return err
+	}
+	if err := s.checkArchive(); err != nil {
+		return err
+	}
 	return s.checkFiles()
 }
 
 func (s *Settings) empty() bool {
 	return s.Hostname == "" && s.MachineID == "" && s.SSHHostKeys == "" && len(s.AuthorizedKeys) == 0 &&
 		len(s.Passwords) == 0 && s.TimeZone == "" && s.Seed == nil && len(s.Files) == 0 &&
-		len(s.Network) == 0 && s.NetworkWith == ""
+		len(s.Network) == 0 && s.NetworkWith == "" && s.Archive == nil && s.Script == nil &&
+		len(s.KernelWords) == 0 && s.Windows == nil
 }
 
 // The forms are made when they are first asked for: together they take as long as the start of the program.

@@ -34,8 +34,8 @@ const (
 // Sealed stands where something secret was.
 const Sealed = "(sealed)"
 
-// Settings is what is written into a restored system. Hostname, Seed, Network and the content of Files are templates
-// (text/template) of Values. A node's Document has them resolved.
+// Settings is what is written into a restored system. Hostname, Seed, Network, Script, KernelWords, Windows.Unattend
+// and the content of Files are templates (text/template) of Values. A node's Document has them resolved.
 type Settings struct {
 	Hostname string `json:"hostname,omitempty" toml:"hostname"`
 	// MachineID and SSHHostKeys are New or Keep; empty keeps them.
@@ -48,10 +48,14 @@ type Settings struct {
 	TimeZone  string            `json:"time_zone,omitempty" toml:"time_zone"` // Europe/Berlin
 	Seed      *Seed             `json:"seed,omitempty" toml:"seed"`
 	Files     []File            `json:"files,omitempty" toml:"files"`
-	// Network is how the machine's network is configured; NetworkWith names the program that does it where the image has
-	// several.
-	Network     []NIC  `json:"network,omitempty" toml:"network"`
-	NetworkWith string `json:"network_with,omitempty" toml:"network_with"`
+	// Network is how the machine's network is configured; NetworkWith names the program that does it where the image
+	// has several.
+	Network     []NIC    `json:"network,omitempty" toml:"network"`
+	NetworkWith string   `json:"network_with,omitempty" toml:"network_with"`
+	Archive     *Archive `json:"archive,omitempty" toml:"archive"`
+	Script      *Script  `json:"script,omitempty" toml:"script"`
+	KernelWords []string `json:"kernel_words,omitempty" toml:"kernel_words"` // added to the kernel's command line
+	Windows     *Windows `json:"windows,omitempty" toml:"windows"`           // goes alone
 }
 
 // Seed is the data source NoCloud of cloud-init. Secret.
@@ -129,12 +133,19 @@ func place(err error) error {
 // Shown is the settings as everybody may see them.
 func (s *Settings) Shown() *Settings {
 	out := *s
+	out.Windows = s.Windows.shown()
 	out.Passwords = maps.Clone(s.Passwords)
 	for user := range out.Passwords {
 		out.Passwords[user] = Sealed
 	}
 	if s.Seed != nil {
 		out.Seed = &Seed{sealed(s.Seed.MetaData), sealed(s.Seed.UserData), sealed(s.Seed.NetworkConfig)}
+	}
+	if s.Archive != nil {
+		out.Archive = &Archive{Into: s.Archive.Into, Content: sealed(s.Archive.Content)}
+	}
+	if s.Script != nil {
+		out.Script = &Script{Run: sealed(s.Script.Run), Timeout: s.Script.Timeout}
 	}
 	out.Files = nil
 	for _, f := range s.Files {

@@ -41,28 +41,40 @@ func TestCheck(t *testing.T) {
 			"gateways":["10.0.0.1","fe80::1"],"dns":["1.1.1.1"],"search":["a.example"]}],"network_with":"netplan"}`: "",
 		`{"network":[{"addresses":["{{.Labels.ip}}/24"],"gateways":["10.0.0.1"]}]}`: "",
 		`{"network":[{"addresses":["10.0.0.5/31"]}]}`:                               "",
-		`{"network":[{}]}`:                                                                                    "neither addresses nor DHCP",
-		`{"network":[{"dhcp":"always"}]}`:                                                                     "yes, no, ipv4 or ipv6",
-		`{"network":[{"dhcp":"yes","mac":"01:00:5e:00:00:01"}]}`:                                              "not the MAC address",
-		`{"network":[{"addresses":["10.0.0.5"]}]}`:                                                            "prefix length",
-		`{"network":[{"addresses":["10.0.0.0/24"]}]}`:                                                         "of the network itself",
-		`{"network":[{"addresses":["10.0.0.255/24"]}]}`:                                                       "broadcast",
-		`{"network":[{"addresses":["224.0.0.5/24"]}]}`:                                                        "not that of a host",
-		`{"network":[{"addresses":["fe80::1%eth0/64"]}]}`:                                                     "prefix length",
-		`{"network":[{"addresses":["{{.Labels.ip}}/24"],"gateways":["10.0.0.256"]}]}`:                         "no IP address",
-		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.1.1"]}]}`:                                 "network of no address",
-		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.0.5"]}]}`:                                 "own address",
-		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.0.1","10.0.0.2"]}]}`:                      "second of its family",
-		`{"network":[{"dhcp":"ipv4","gateways":["10.0.0.1"]}]}`:                                               "give one too",
-		`{"network":[{"dhcp":"yes","search":["a b"]}]}`:                                                       "no domain",
-		`{"network":[{"dhcp":"yes"},{"dhcp":"yes"}]}`:                                                         "MAC address too",
-		`{"network":[{"addresses":["10.0.0.5/24","10.0.0.5/24"]}]}`:                                           "given twice",
+		`{"network":[{}]}`:                                                               "neither addresses nor DHCP",
+		`{"network":[{"dhcp":"always"}]}`:                                                "yes, no, ipv4 or ipv6",
+		`{"network":[{"dhcp":"yes","mac":"01:00:5e:00:00:01"}]}`:                         "not the MAC address",
+		`{"network":[{"addresses":["10.0.0.5"]}]}`:                                       "prefix length",
+		`{"network":[{"addresses":["10.0.0.0/24"]}]}`:                                    "of the network itself",
+		`{"network":[{"addresses":["10.0.0.255/24"]}]}`:                                  "broadcast",
+		`{"network":[{"addresses":["224.0.0.5/24"]}]}`:                                   "not that of a host",
+		`{"network":[{"addresses":["fe80::1%eth0/64"]}]}`:                                "prefix length",
+		`{"network":[{"addresses":["{{.Labels.ip}}/24"],"gateways":["10.0.0.256"]}]}`:    "no IP address",
+		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.1.1"]}]}`:            "network of no address",
+		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.0.5"]}]}`:            "own address",
+		`{"network":[{"addresses":["10.0.0.5/24"],"gateways":["10.0.0.1","10.0.0.2"]}]}`: "second of its family",
+		`{"network":[{"dhcp":"ipv4","gateways":["10.0.0.1"]}]}`:                          "give one too",
+		`{"network":[{"dhcp":"yes","search":["a b"]}]}`:                                  "no domain",
+		`{"network":[{"dhcp":"yes"},{"dhcp":"yes"}]}`:                                    "MAC address too",
+		`{"network":[{"addresses":["10.0.0.5/24","10.0.0.5/24"]}]}`:                      "given twice",
+
 		`{"network":[{"addresses":["10.0.0.5/24"]},{"mac":"52:54:00:00:00:02","addresses":["10.0.0.5/24"]}]}`: "given twice",
-		`{"hostname":"a","network_with":"netplan"}`:                                                           "no [[network]]",
-		`{"network":[{"dhcp":"yes"}],"network_with":"magic"}`:                                                 "one of networkd",
-		`{"network":[{"dhcp":"yes"}],"seed":{"network_config":"x"}}`:                                          "give one of the two",
-		`{"network":[{"dhcp":"yes"}],"files":[{"path":"/etc/network/interfaces","content":""}]}`:              "by network too",
-		`{"hostname":"a"} {}`: "something follows",
+
+		`{"hostname":"a","network_with":"netplan"}`:                                              "no [[network]]",
+		`{"network":[{"dhcp":"yes"}],"network_with":"magic"}`:                                    "one of networkd",
+		`{"network":[{"dhcp":"yes"}],"seed":{"network_config":"x"}}`:                             "give one of the two",
+		`{"network":[{"dhcp":"yes"}],"files":[{"path":"/etc/network/interfaces","content":""}]}`: "by network too",
+		`{"kernel_words":["console=ttyS0,115200","ip={{.Labels.ip}}"]}`:                          "",
+		`{"kernel_words":["a b"]}`:                                                               "not one word",
+		`{"kernel_words":["a;b"]}`:                                                               "not one word",
+		`{"kernel_words":["a","a"]}`:                                                             "given twice",
+		`{"script":{"run":"#!/bin/sh\necho {{.MAC}}","timeout":"90s"}}`:                          "",
+		`{"script":{"run":""}}`:                                                                  "run is empty",
+		`{"script":{"run":"x","timeout":"2h"}}`:                                                  "none from 1s",
+		`{"script":{"run":"#!sh\n"}}`:                                                            "not a path from the root",
+		`{"script":{"run":"#!/bin/sh\r\n"}}`:                                                     "CR LF",
+		`{"script":{"run":"(sealed)"}}`:                                                          "stands where something secret was",
+		`{"hostname":"a"} {}`:                                                                    "something follows",
 	} {
 		_, err := Parse([]byte(raw))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
@@ -76,7 +88,8 @@ func TestCheck(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	s, err := Parse([]byte(`{"hostname":"pc-{{.Labels.room}}-{{lower .Serial}}","seed":{"user_data":"#cloud-config\n"},
-		"passwords":{"root":"$6$abcdefgh$0123456789"},"files":[{"path":"/etc/motd","content":"{{.MAC}} {{.Session}}"}]}`))
+		"passwords":{"root":"$6$abcdefgh$0123456789"},
+		"files":[{"path":"/etc/motd","content":"{{.MAC}} {{.Session}}"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +129,8 @@ func TestResolve(t *testing.T) {
 
 // TestNetwork resolves a machine's network, and judges it when its values are known.
 func TestNetwork(t *testing.T) {
-	s, err := Parse([]byte(`{"network":[{"addresses":["{{.Labels.ip}}/24","{{with index .Labels \"ip6\"}}{{.}}/64{{end}}"],
+	s, err := Parse([]byte(`{"network":[{"addresses":["{{.Labels.ip}}/24",
+		"{{with index .Labels \"ip6\"}}{{.}}/64{{end}}"],
 		"gateways":["10.0.0.1"]}]}`))
 	if err != nil {
 		t.Fatal(err)

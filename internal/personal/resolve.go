@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -17,6 +18,7 @@ type Values struct {
 	UUID    string            // of its firmware
 	Serial  string            // likewise
 	Session string
+	Join    string // of Windows alone: what joins the machine to its domain
 }
 
 // part is a template of the settings, and where its text is in them.
@@ -37,6 +39,15 @@ func (s *Settings) parse() ([]part, error) {
 	}
 	for i := range s.Files {
 		parts = append(parts, part{name: "files " + s.Files[i].Path, text: &s.Files[i].Content, most: MaxFile})
+	}
+	if s.Script != nil {
+		parts = append(parts, part{name: "script", text: &s.Script.Run, most: MaxFile})
+	}
+	if s.Windows != nil {
+		parts = append(parts, part{name: "windows.unattend", text: &s.Windows.Unattend, most: MaxFile})
+	}
+	for i := range s.KernelWords {
+		parts = append(parts, part{name: "kernel_words", text: &s.KernelWords[i], most: 1024})
 	}
 	for i := range s.Network {
 		for _, text := range s.Network[i].texts() {
@@ -76,6 +87,12 @@ func (s *Settings) Resolve(v Values) (*Document, error) {
 			seed.MetaData += "local-hostname: " + s.Hostname + "\n"
 		}
 	}
+	if s.Windows != nil {
+		var err error
+		if d.Things.Windows, err = s.Windows.of(&v); err != nil {
+			return nil, err
+		}
+	}
 	parts, err := d.Things.parse()
 	if err != nil {
 		return nil, err
@@ -99,6 +116,7 @@ func (s *Settings) Resolve(v Values) (*Document, error) {
 	for i := range d.Things.Network {
 		d.Things.Network[i].resolved(v.MAC)
 	}
+	d.Things.KernelWords = resolvedWords(d.Things.KernelWords)
 	if err := d.Things.check(true); err != nil {
 		return nil, fmt.Errorf("%s: %w", v.who(), err)
 	}
@@ -135,6 +153,15 @@ func (s *Settings) clone() Settings {
 		out.Seed = &seed
 	}
 	out.Files = append([]File(nil), s.Files...)
+	if s.Windows != nil {
+		windows := *s.Windows
+		out.Windows = &windows
+	}
+	if s.Script != nil {
+		script := *s.Script
+		out.Script = &script
+	}
+	out.KernelWords = slices.Clone(s.KernelWords)
 	out.Network = nil
 	for i := range s.Network {
 		out.Network = append(out.Network, s.Network[i].clone())

@@ -2,11 +2,14 @@ package cmd
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/pflag"
@@ -37,6 +40,11 @@ func (o *ownFlags) settings(changed func(string) bool) (json.RawMessage, error) 
 		}
 	}
 	given := o.file != ""
+	if a := s.Archive; a != nil {
+		if err := readArchive(a, filepath.Dir(o.file)); err != nil {
+			return nil, usage("--personalize: %w", err)
+		}
+	}
 	for name, set := range map[string]func() error{
 		"hostname":      func() error { s.Hostname = o.hostname; return nil },
 		"machine-id":    func() error { s.MachineID = o.id; return nil },
@@ -82,12 +90,26 @@ func readTOML(file string, s *personal.Settings) error {
 		return nil
 	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
 		line, _ := unknown.Errors[0].Position()
-		return usage("%s:%d: unknown key %s", file, line, unknown.Errors[0].Key())
+		return usage("%s:%d: unknown key %s", file, line, strings.Join(unknown.Errors[0].Key(), "."))
 	case errors.As(err, &wrong):
 		line, _ := wrong.Position()
 		return usage("%s:%d: this is no TOML, or not of the type that the key wants", file, line)
 	}
 	return usage("%s: it cannot be read as TOML", file)
+}
+
+// readArchive reads the file that the settings name, from the folder that they are in.
+func readArchive(a *personal.Archive, dir string) error {
+	if a.File == "" {
+		return errors.New("archive: file names none")
+	}
+	file := a.File
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(dir, file)
+	}
+	b, err := readBounded(file)
+	a.Content = base64.StdEncoding.EncodeToString(b)
+	return err
 }
 
 func readBounded(file string) ([]byte, error) {

@@ -50,7 +50,8 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 		}
 		for _, a := range d.Things.Addresses() {
 			if other := owner[a]; other != "" {
-				return nil, fmt.Errorf("network: nodes %s and %s would both have the address %s: give each its own, by "+
+				return nil, fmt.Errorf("network: nodes %s and %s would both have the address %s: give each its own, "+
+					"by "+
 					"a label ({{.Labels.address}})", other, node, a)
 			}
 			owner[a] = node

@@ -34,7 +34,7 @@ func sealing(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.seal = key
+	h.seal, h.sign = key, signer(t)
 	h.start()
 	return h
 }
@@ -112,9 +112,16 @@ func TestHandedOnce(t *testing.T) {
 		!strings.Contains(told, `"hostname":"pc-{{.Labels.seat}}"`) {
 		t.Errorf("what may be told is not: %s", told)
 	}
-	m.say(s.ID, session.StepPersonalized, session.StepEntry, session.StepBoot)
+	m.say(s.ID, session.StepPersonalized+": in partition 1 (ext4): hostname: pc-1", session.StepEntry, session.StepBoot)
 	if got := h.state(s.ID); got != "done done" {
 		t.Errorf("in the end: %s", got)
+	}
+	list, err := h.e.Receipts(t.Context(), s.ID)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d receipts: %v", len(list), err)
+	}
+	if r := readReceipt(t, list[0]); !strings.Contains(string(r.Details), "in partition 1 (ext4): hostname: pc-1") {
+		t.Errorf("the receipt does not say what was written: %s", r.Details)
 	}
 	if told := h.everything(t, s.ID, m); strings.Contains(told, `"sealed":"`) {
 		t.Error("the session is over, and its sealed personalization is still stored")
@@ -193,7 +200,8 @@ func TestPersonalizeRefused(t *testing.T) {
 	other := h.machine(2)
 	other.powerOn()
 	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{m.mac, other.mac},
-		Personalize: json.RawMessage(`{"network":[{"addresses":["10.0.0.5/24"]}]}`)}); !errors.Is(err, engine.ErrSpec) ||
+		Personalize: json.RawMessage(`{"network":[{"addresses":["10.0.0.5/24"]}]}`)}); !errors.Is(err,
+		engine.ErrSpec) ||
 		!strings.Contains(err.Error(), "would both have the address 10.0.0.5") {
 		t.Errorf("two machines with one address: %v", err)
 	}

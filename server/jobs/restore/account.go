@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
@@ -28,8 +29,12 @@ func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) {
 	if p.Unbootable != "" {
 		r.Left = append(r.Left, "the machine will not start the disk by itself: "+p.Unbootable)
 	}
-	details, err := json.Marshal(map[string]string{"image": s.Image.Name, "manifest": s.Image.Manifest})
-	if err == nil { // two strings: always
+	facts := map[string]string{"image": s.Image.Name, "manifest": s.Image.Manifest}
+	if own, ok := p.Steps[session.StepPersonalized]; ok {
+		facts["personalized"] = plain.Line(own.Message, 2048)
+	}
+	details, err := json.Marshal(facts)
+	if err == nil { // strings: always
 		r.Details = details
 	}
 }
@@ -42,7 +47,8 @@ func lacks(s *jobs.Session, p *doc.Part) string {
 	}
 	for _, step := range need {
 		if _, ok := p.Steps[step]; !ok {
-			return fmt.Sprintf("the node says that it is done, and never reported the step %q of what it was asked for: "+
+			return fmt.Sprintf("the node says that it is done, and never reported the step %q of what it was asked "+
+				"for: "+
 				"`diskcast node log` shows what it told; restore it again", step)
 		}
 	}
