@@ -44,8 +44,10 @@ type lab struct {
 	srv   *httptest.Server
 	puts  atomic.Int64 // frames that came
 	onPut func(n int64)
-	// onAnswer is told how each PUT was answered.
-	onAnswer func(code int, body string)
+	// onAnswer is told how each request that sends something was answered.
+	onAnswer func(r *http.Request, code int, body string)
+	// ahead is how far the server's clock is ahead of this machine's, in nanoseconds.
+	ahead atomic.Int64
 
 	mu   sync.Mutex
 	e    *engine.Engine
@@ -74,7 +76,7 @@ func (l *lab) start() {
 	ims := images.New(st)
 	e, err := engine.New(l.t.Context(),
 		engine.Config{Store: l.db, Images: ims, Captures: caps, Casts: &enginetest.Casts{},
-			Addr: netip.MustParseAddr("127.0.0.1")})
+			Addr: netip.MustParseAddr("127.0.0.1"), Up: l.up, Now: func() time.Time { return epoch.Add(l.up()) }})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -92,6 +94,11 @@ func (l *lab) start() {
 		ims.Close()
 	}
 }
+
+// epoch is when the clocks of the servers under test began.
+var epoch = time.Now()
+
+func (l *lab) up() time.Duration { return time.Since(epoch) + time.Duration(l.ahead.Load()) }
 
 // kill takes the server away: requests fail from now on, and what was in memory is lost.
 func (l *lab) kill() {
@@ -117,9 +124,9 @@ func (l *lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h == nil {
 		panic(http.ErrAbortHandler) // the connection breaks
 	}
-	if r.Method == http.MethodPut && l.onAnswer != nil {
+	if r.Method != http.MethodGet && l.onAnswer != nil {
 		a := &answer{ResponseWriter: w, code: http.StatusOK}
-		defer func() { l.onAnswer(a.code, a.body.String()) }()
+		defer func() { l.onAnswer(r, a.code, a.body.String()) }()
 		w = a
 	}
 	h.ServeHTTP(w, r)
@@ -347,6 +354,15 @@ func TestNodeLosesPower(t *testing.T) {
 	}
 	first := l.puts.Load()
 	l.onPut = nil
+	// The image is not made while the boot before may still send frames: for the minute after it was heard last.
+	var early atomic.Int64
+	l.onAnswer = func(r *http.Request, code int, body string) {
+		if strings.HasSuffix(r.URL.Path, "/finish") && code == http.StatusServiceUnavailable &&
+			strings.Contains(body, "the boot before may still run") {
+			early.Add(1)
+			l.ahead.Store(int64(time.Minute))
+		}
+	}
 	c = l.node("b2", path, size)
 	if again := l.descriptor(c); again.Upload.ID != d.Upload.ID || again.Serial != d.Serial {
 		t.Errorf("after the reboot another descriptor: %+v", again)
@@ -358,6 +374,9 @@ func TestNodeLosesPower(t *testing.T) {
 	}
 	if want := l.local(b); digest != want {
 		t.Errorf("image %s over the network, %s locally", digest, want)
+	}
+	if early.Load() == 0 {
+		t.Error("the capture ended before the minute after the boot before was over")
 	}
 	im, err := l.store().Open("golden")
 	if err != nil {

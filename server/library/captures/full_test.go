@@ -51,8 +51,9 @@ func TestStoreIsFull(t *testing.T) {
 		}
 	}
 	var full, other atomic.Int64
-	l.onAnswer = func(code int, body string) {
+	l.onAnswer = func(r *http.Request, code int, body string) {
 		switch {
+		case r.Method != http.MethodPut:
 		case code == http.StatusInsufficientStorage && strings.Contains(body, "the server's image store is full"):
 			full.Add(1)
 		case code >= 500:
