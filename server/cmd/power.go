@@ -14,6 +14,7 @@ import (
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/fleet/selector"
 )
 
 func machinePower(e *env) *cobra.Command {
@@ -25,7 +26,8 @@ web hook or a command of the server's owner. Whatever is asked of a machine is r
 is seen to be so, and fails in words when it is not. What Wake-on-LAN did cannot be read back, and is called unknown.`,
 		Example: `  diskcast machine power set lab-07 --driver redfish --address 10.9.0.7 --user admin --password-file -
   diskcast machine power bootonce network lab-07 lab-08 && diskcast machine power cycle lab-07 lab-08
-  diskcast machine power on --all --at-once 10`,
+  diskcast machine power on --on 'room=210,!spare' --at-once 10
+  diskcast machine power state --all`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -152,9 +154,10 @@ func (e *env) printPower(p *doc.Power) error {
 func powerDo(e *env, op, short string) *cobra.Command {
 	spec := doc.PowerSpec{V: session.Version, Op: op}
 	var gap time.Duration
-	use := op + " MACHINE..."
+	var on []string
+	use := op + " --on SELECTOR|MACHINE..."
 	if op == doc.PowerBootOnce {
-		use = op + " network|disk|setup MACHINE..."
+		use = op + " network|disk|setup --on SELECTOR|MACHINE..."
 	}
 	cmd := &cobra.Command{
 		Use: use, Short: short,
@@ -169,7 +172,10 @@ machine begins any more. Each machine's end is a line; the exit code is not 0 wh
 				}
 				spec.Device, a = a[0], a[1:]
 			}
-			spec.Machines = a
+			spec.Machines, spec.On = a, strings.Join(on, " ")
+			if err := checkOn(spec.On); err != nil {
+				return err
+			}
 			if cmd.Flags().Changed("gap") {
 				seconds := gap.Seconds()
 				spec.Gap = &seconds
@@ -184,10 +190,23 @@ machine begins any more. Each machine's end is a line; the exit code is not 0 wh
 			return e.power(cmd.Context(), c, spec)
 		},
 	}
+	cmd.Flags().StringArrayVar(&on, "on", nil,
+		"machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
 	cmd.Flags().BoolVar(&spec.All, "all", false, "all machines whose power is set up")
 	cmd.Flags().IntVar(&spec.AtOnce, "at-once", 20, "machines in work together")
 	cmd.Flags().DurationVar(&gap, "gap", 500*time.Millisecond, "between the starts of two machines")
 	return cmd
+}
+
+// checkOn refuses a selector that cannot be, as a wrong command line.
+func checkOn(on string) error {
+	if on == "" {
+		return nil
+	}
+	if _, err := selector.Parse(on); err != nil {
+		return usage("--on: %w", err)
+	}
+	return nil
 }
 
 // power does work on machines and shows each one's end.

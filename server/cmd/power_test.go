@@ -23,7 +23,7 @@ import (
 )
 
 // newPowerOffice is an office whose server switches machines, for the API and for sessions.
-func newPowerOffice(t *testing.T) *office {
+func newPowerOffice(t *testing.T, with ...func(*desk.Config)) *office {
 	t.Helper()
 	var d *desk.Desk
 	o := newOffice(t, func(o *office, cfg *engine.Config) {
@@ -31,8 +31,12 @@ func newPowerOffice(t *testing.T) *office {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d = desk.New(desk.Config{Store: store.NewMemory(), Key: key, Drivers: drivers.All, Timing: power.Timing{
-			Request: 20 * time.Second, Limit: 200 * time.Millisecond, Poll: time.Millisecond, Hold: time.Millisecond, Tries: 2}})
+		conf := desk.Config{Store: store.NewMemory(), Key: key, Drivers: drivers.All, Timing: power.Timing{
+			Request: 20 * time.Second, Limit: 200 * time.Millisecond, Poll: time.Millisecond, Hold: time.Millisecond, Tries: 2}}
+		for _, f := range with {
+			f(&conf)
+		}
+		d = desk.New(conf)
 		cfg.Power = d
 	})
 	ctx, stop := context.WithCancel(t.Context())
@@ -84,6 +88,9 @@ func TestPowerCommand(t *testing.T) {
 	do(0, "sha256:", "show", "m1")
 	do(exitUsage, "none of network", "bootonce", "moon", "m1")
 	do(exitUsage, "say all", "on")
+	do(exitUsage, "say all", "on", "m1", "--all")
+	do(exitUsage, "--on: ", "on", "--on", "room=210,")
+	do(exitFailed, `fits "room*"`, "on", "--on", "room*")
 	lying := redfishtest.New(t, redfishtest.Lies{Nothing: true})
 	do(0, "redfish", "set", "m1", "--driver", "redfish", "--address", lying.Address(), "--user", redfishtest.User,
 		"--password-file", secret)

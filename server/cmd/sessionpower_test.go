@@ -51,7 +51,7 @@ func TestSessionPower(t *testing.T) {
 		t.Errorf("the machines are %s and %s", good.Power(), lying.Power())
 	}
 	do(0, "s3", "session", "create", "--profile", "lab", "--nodes", "lab-03", "--power", "none")
-	if _, out, _ := o.run("session", "show", "s3"); strings.Contains(out, "power on") {
+	if _, out, _ := o.run("session", "show", "s3"); strings.Contains(out, "power on, asked for") {
 		t.Errorf("power is left alone by the operator's word, and shown as %s", out)
 	}
 }

@@ -63,6 +63,7 @@ type PowerSpec struct {
 	Op       string   `json:"op"`                 // state, on, off, cycle or bootonce
 	Device   string   `json:"device,omitempty"`   // bootonce: network, disk or setup
 	Machines []string `json:"machines,omitempty"` // ids, names or MAC addresses
+	On       string   `json:"on,omitempty"`       // a selector: the machines that it fits now
 	All      bool     `json:"all,omitempty"`      // all machines whose power is set up
 	AtOnce   int      `json:"at_once,omitempty"`  // machines in work together; 0 is 20
 	Gap      *float64 `json:"gap,omitempty"`      // seconds between the starts of two; left out: 0.5
@@ -79,8 +80,8 @@ func (s *PowerSpec) Check() error {
 		return errors.New("a device goes with bootonce, and only with it")
 	case s.Device != "" && !slices.Contains([]string{"network", "disk", "setup"}, s.Device):
 		return fmt.Errorf("boot device %.40q is none of network, disk, setup", s.Device)
-	case s.All == (len(s.Machines) > 0):
-		return errors.New("name machines, or say all")
+	case !s.one():
+		return errors.New("name machines, or give a selector, or say all")
 	case len(s.Machines) > MaxPowerMachines:
 		return fmt.Errorf("more than %d machines", MaxPowerMachines)
 	case s.AtOnce < 0 || s.AtOnce > MaxPowerAtOnce:
@@ -89,6 +90,17 @@ func (s *PowerSpec) Check() error {
 		return fmt.Errorf("a gap of %v s is not 0 to %d", *s.Gap, MaxPowerGap)
 	}
 	return nil
+}
+
+// one reports whether the spec says in exactly one way which machines are meant.
+func (s *PowerSpec) one() bool {
+	n := 0
+	for _, said := range []bool{s.All, s.On != "", len(s.Machines) > 0} {
+		if said {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // PowerRun is work on the power of machines, as shown: GET /v1/power/{id}.

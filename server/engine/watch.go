@@ -144,7 +144,7 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 		lines = append(lines, l)
 	}
 	u.n, u.more = n, more
-	if s == nil || !s.Over() || e.run(s.ID).cast != nil {
+	if s == nil || !s.Over() || e.run(s.ID).cast != nil || s.BeingSwitched() > 0 {
 		return lines, false, nil
 	}
 	failed := u.unsaved.failed() // before it is waited for the next

@@ -116,6 +116,17 @@ func (a *API) startPower(r *http.Request) (any, error) {
 		}
 		return err
 	}
+	if spec.On != "" {
+		ms, err := a.engine.Select(spec.On)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range ms {
+			if err := add(m.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, word := range spec.Machines {
 		if err := add(word); err != nil {
 			return nil, err
