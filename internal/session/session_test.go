@@ -174,6 +174,7 @@ func FuzzDescriptor(f *testing.F) {
 	}
 	f.Add(raw)
 	f.Add([]byte(`{"v":1,"action":"idle"}`))
+	f.Add([]byte(`{"v":1,"action":"idle","look":{"id":"A","group":"239.192.255.255:25000","packet":1476,"listen":8}}`))
 	f.Add([]byte(`{"v":1,"action":"capture","session":"s","target":{},"upload":{"id":"u","name":"n","level":"fast","grid":65536}}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		var d Descriptor
@@ -200,6 +201,18 @@ func FuzzDescriptor(f *testing.F) {
 		var e Descriptor
 		if err := Decode(bytes.NewReader(again), &e); err != nil {
 			t.Fatalf("accepted descriptor is refused after a round trip: %v\n%s", err, again)
+		}
+	})
+}
+
+func FuzzLookResult(f *testing.F) {
+	f.Add([]byte(`{"v":1,"id":"A","nic":"eth0","link_wait":2.5,"path_mtu":1500,"heard":3,"querier":"","counters":{"rx_packets":1}}`))
+	f.Add([]byte(`{"v":1,"id":"A","link_wait":-1}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		var r LookResult
+		if Decode(bytes.NewReader(doc), &r) == nil && (r.ID == "" || len(r.Disks) > maxLookDisk || r.Memory < 0 ||
+			r.LinkWait != nil && *r.LinkWait < 0) {
+			t.Errorf("read: %+v", r)
 		}
 	})
 }

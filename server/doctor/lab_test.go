@@ -61,7 +61,7 @@ func (w *ward) diskcast(args ...string) *exec.Cmd {
 // serve starts the server, and returns when it is ready.
 func (w *ward) serve() {
 	w.t.Helper()
-	c := w.diskcast("serve", "--interface", "eth0", "--config", "none", "--dhcp", "proxy")
+	c := w.diskcast("serve", "--interface", "eth0", "--config", "none", "--dhcp", "proxy", "--address", second)
 	w.begin(c, "ready")
 }
 
@@ -109,7 +109,8 @@ func (w *ward) dhcp(node int) {
 // doctor runs `diskcast doctor` and returns what it found, but for what is of the host.
 func (w *ward) doctor() ([]doctor.Finding, *doctor.Report) {
 	w.t.Helper()
-	c := w.diskcast("doctor", "--json", "--interface", "eth0", "--config", "none", "--dhcp", "proxy")
+	c := w.diskcast("doctor", "--json", "--interface", "eth0", "--config", "none", "--dhcp", "proxy", "--address",
+		second)
 	var out, said bytes.Buffer
 	c.Stdout, c.Stderr = &out, &said
 	err := c.Run()
@@ -129,15 +130,21 @@ func (w *ward) doctor() ([]doctor.Finding, *doctor.Report) {
 	return slices.DeleteFunc(all, func(f doctor.Finding) bool { return slices.Contains(ofTheHost, f.ID) }), &r
 }
 
-// bootDir makes a boot directory that leads to the server.
+// second is the server's address: another than the first of its interface.
+const second = "10.77.0.200"
+
+// bootDir makes a boot directory that leads to the server, whose address is given to its interface.
 func (w *ward) bootDir() {
 	w.t.Helper()
+	if err := w.l.On(w.l.Node(0), "ip", "address", "add", second+"/24", "dev", "eth0"); err != nil {
+		w.t.Fatal(err)
+	}
 	id, err := identity.Load(w.state)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	m := bootdir.Manifest{V: 1, Kernel: "999.0", Generator: "mkimage dev", Files: map[string]bootdir.File{},
-		Site: bootdir.Site{V: 1, Server: "https://10.77.0.1:8443", Pin: id.Pin}}
+		Site: bootdir.Site{V: 1, Server: "https://" + second + ":8443", Pin: id.Pin}}
 	dir := filepath.Join(w.state, "boot")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		w.t.Fatal(err)
@@ -182,8 +189,9 @@ func TestLab(t *testing.T) {
 		}
 		well = append(well, l.Well...)
 	}
-	for _, want := range []string{"one DHCP server gives addresses: 10.77.0.2", "comes by TFTP from 10.77.0.1",
-		"comes by HTTP from 10.77.0.1:8080", "leads to this server", "the firewall lets pass: DHCP (UDP port 67)"} {
+	for _, want := range []string{"one DHCP server gives addresses: 10.77.0.2", "comes by TFTP from " + second,
+		"comes by HTTP from " + second + ":8080", "leads to this server",
+		"the firewall lets pass: DHCP (UDP port 67)"} {
 		if !slices.ContainsFunc(well, func(s string) bool { return strings.Contains(s, want) }) {
 			t.Errorf("it does not say that %q is well: %q", want, well)
 		}
