@@ -105,7 +105,7 @@ func (n *Node) Run(ctx context.Context) error {
 // poll hands over every descriptor, one after another, also while another one is being carried out.
 func (n *Node) poll(ctx context.Context) {
 	after := uint64(0)
-	said := ""
+	said, idle := "", false
 	for ctx.Err() == nil {
 		d, err := n.o.API.Descriptor(ctx, after, n.o.Wait)
 		if err != nil {
@@ -126,6 +126,10 @@ func (n *Node) poll(ctx context.Context) {
 			continue
 		}
 		said = ""
+		if d == nil && after == 0 && !idle {
+			idle = true
+			n.o.Log.Info("waiting for " + forWork())
+		}
 		if d == nil || d.Serial <= after {
 			continue
 		}
@@ -143,12 +147,13 @@ func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.D
 	if d.Action == session.Idle {
 		if d.Look != nil && n.o.Look != nil {
 			go n.o.Look(ctx, d.Look) // ends with ctx at the latest
+			return nil               // what it waits for was said before
 		}
 		if d.Why != "" {
 			n.o.Log.Warn("waiting for " + d.Why)
 			return nil
 		}
-		n.o.Log.Info("waiting for " + (&waiting.For{Cause: waiting.Work}).Words())
+		n.o.Log.Info("waiting for " + forWork())
 		return nil
 	}
 	begin, known := n.o.Actions[d.Action]
@@ -158,3 +163,6 @@ func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.D
 	}
 	return n.carryOut(ctx, d, begin)
 }
+
+// forWork is what a node waits for that the server has nothing for.
+func forWork() string { return (&waiting.For{Cause: waiting.Work}).Words() }

@@ -87,13 +87,17 @@ func (e *Engine) waitWords(n *node) string {
 }
 
 // consoleWords are what a node that has nothing to do says on its console: those of idleFor for one that
-// sessions may not take, and for one whose session has not started.
+// sessions may not take, for one whose session has not started, and for one whose last part failed.
 func (e *Engine) consoleWords(n *node) string {
 	if f := e.unapprovedFor(n); f != nil {
 		return f.Words()
 	}
 	if s := e.current(n); s != nil && s.State == doc.Waiting {
 		return (&waiting.For{Cause: waiting.Start, Session: s.ID}).Words()
+	} else if s == nil && e.idles(n) {
+		if f := e.againFor(n); f != nil {
+			return f.Words()
+		}
 	}
 	return ""
 }
@@ -115,7 +119,7 @@ func (e *Engine) tellWaiting(n *node) {
 // tellAllWaiting is tellWaiting of all nodes that are there and may have something else to say.
 func (e *Engine) tellAllWaiting() {
 	for _, n := range e.nodes {
-		if n.Where == doc.Ready && (e.current(n) != nil || n.Descriptor != nil && n.Descriptor.Why != "") {
+		if n.Where == doc.Ready && (e.current(n) != nil || e.idles(n)) {
 			e.tellWaiting(n)
 		}
 	}

@@ -154,4 +154,9 @@ func TestMachinesSayWhy(t *testing.T) {
 	waits("")
 	a.say(s.ID, session.StepFailed+": no disk fits the rule")
 	waits("another try: in session " + s.ID + " it failed: no disk fits the rule; `diskcast session retry " + s.ID)
+	console("`diskcast session retry " + s.ID + "` does it again")
+	if _, err := h.e.Retry(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	waits("") // it works again
 }
