@@ -25,11 +25,15 @@ func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Ac
 		Personal: a.personalize, Entry: a.entry, Boot: m,
 		Report: a.events})
 	captures := capturing.Action(a.capture(memory))
-	return map[string]node.Action{
+	actions := map[string]node.Action{
 		session.Restore: restores, session.RestorePartition: restores,
 		session.Capture: captures, session.CapturePartition: captures,
 		erasure.Action: erase.Action(a.erase),
 	}
+	for name, action := range actions {
+		actions[name] = a.contents.Around(action)
+	}
+	return actions
 }
 
 // machine is what an action may do with the machine once it is done.

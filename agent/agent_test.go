@@ -77,6 +77,7 @@ type fakeServer struct {
 	events []session.Event
 	seen   map[uint64]bool
 	news   chan struct{}
+	survey *session.Survey // of the last hello
 }
 
 const diskSize = 32 << 20
@@ -149,6 +150,13 @@ func (s *fakeServer) hello(w http.ResponseWriter, r *http.Request) {
 	if len(h.Inventory.Disks) != 1 {
 		s.t.Errorf("disks: %+v", h.Inventory.Disks)
 	}
+	s.mu.Lock()
+	s.survey = h.Inventory.Survey
+	s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
 	json.NewEncoder(w).Encode(session.HelloReply{V: 1, Node: "n1", Token: "t"})
 }
 
@@ -203,6 +211,24 @@ func (s *fakeServer) wait(id, step string) []session.Event {
 		case <-s.news:
 		case <-s.t.Context().Done():
 			s.t.Fatalf("no event %s of session %s", step, id)
+		}
+	}
+}
+
+// surveyed waits until the node has told that its one disk has a table of the kind.
+func (s *fakeServer) surveyed(table string) *session.Content {
+	s.t.Helper()
+	for {
+		s.mu.Lock()
+		told := s.survey
+		s.mu.Unlock()
+		if told != nil && len(told.Disks) == 1 && told.Disks[0].Table == table {
+			return &told.Disks[0]
+		}
+		select {
+		case <-s.news:
+		case <-s.t.Context().Done():
+			s.t.Fatalf("the node told %+v of its disk, and not of a table %s", told, table)
 		}
 	}
 }
@@ -276,6 +302,9 @@ func TestEndToEnd(t *testing.T) {
 			"-disk", disk}, nil, &console, io.Discard)
 	}()
 
+	if c := s.surveyed("none"); c.Problem != "" || len(c.Partitions) != 0 {
+		t.Errorf("noise: %+v", c)
+	}
 	_, d := s.session(ctx, 1)
 	s.descs <- d
 	var steps []string
@@ -304,6 +333,11 @@ func TestEndToEnd(t *testing.T) {
 				t.Fatalf("chunk %d: disk bytes %d+%d differ", i, e.Offset, e.Length)
 			}
 		}
+	}
+
+	// What is on the disk now is told, as the node stays.
+	if c := s.surveyed("gpt"); c.TableID != s.im.Config().Table.DiskID || len(c.Partitions) != 2 {
+		t.Errorf("after the restore: %+v", c)
 	}
 
 	// The same image again: the disk has it, so next to nothing is sent.
@@ -339,6 +373,7 @@ func TestEndToEnd(t *testing.T) {
 		t.Errorf("%v, or the disk is not zero", err)
 	}
 	s.wait("s4", session.StepBoot)
+	s.surveyed("none")
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/agent/client"
+	"github.com/diskcast/diskcast/agent/contents"
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/events"
 	"github.com/diskcast/diskcast/agent/inventory"
@@ -101,6 +102,8 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	a := &agent{o: o, began: time.Now(), settings: settings, pin: pin, boot: newBoot(),
 		inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
 	a.disks = &disk.Hardware{Inventory: a.inventory, Only: o.disks}
+	a.contents = contents.New(contents.Options{List: a.disks.List, Open: contents.File, InUse: a.disks.InUse,
+		Tell: func(ctx context.Context) error { return a.client.Refresh(ctx) }})
 	a.events = events.New(events.Options{
 		Boot: a.boot, Console: stdout, Since: sinceBoot,
 		Post: func(ctx context.Context, b session.Events) error { return a.client.PostEvents(ctx, b) },
@@ -122,6 +125,7 @@ type agent struct {
 	boot      string
 	inventory *inventory.Reader
 	disks     *disk.Hardware
+	contents  *contents.Surveyor
 	events    *events.Reporter
 	log       *slog.Logger
 	client    *client.Client
@@ -179,6 +183,7 @@ func (a *agent) run(ctx context.Context) error {
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
 	g.Go(func() error { return a.events.Run(ctx) })
 	g.Go(func() error { return a.watchDisks(ctx) })
+	g.Go(func() error { return a.contents.Run(ctx) })
 	m := a.machine()
 	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic),
 		Look: func(ctx context.Context, l *session.Look) { a.lookAround(ctx, l, nic, waited) }, Log: a.log})
@@ -197,7 +202,7 @@ func (a *agent) hello() session.Hello {
 // look reads the inventory, with the disks that a descriptor may choose from.
 func (a *agent) look() session.Inventory {
 	inv := a.inventory.Read()
-	inv.Disks = a.disks.List()
+	inv.Disks, inv.Survey = a.disks.List(), a.contents.Latest()
 	if err := archiveend.Check("/", inv.Memory); err != nil {
 		inv.Problem = err.Error()
 	}
@@ -252,6 +257,7 @@ func (a *agent) watchDisks(ctx context.Context) error {
 		if err := a.client.Refresh(ctx); err != nil {
 			return err
 		}
+		a.contents.Again()
 		told = now
 	}
 }

@@ -66,6 +66,8 @@ type Inventory struct {
 	Undriven []string `json:"undriven,omitempty"`
 	// Problem is what is wrong with the node itself, in words: its archive did not fit into its memory.
 	Problem string `json:"problem,omitempty"`
+	// Survey is what is on the disks. The node says hello first and looks then, so that it may be nil.
+	Survey *Survey `json:"survey,omitempty"`
 }
 
 // NIC is one network interface of a node.

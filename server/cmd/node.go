@@ -148,6 +148,9 @@ func nodeShow(e *env) *cobra.Command {
 			}
 			for _, d := range inv.Disks {
 				rows = append(rows, []string{"disk", diskWords(&d)})
+				if c := inv.Survey.Of(&d); c != nil {
+					rows = append(rows, onDisk(c, n.Surveyed)...)
+				}
 			}
 			for _, nic := range inv.NICs {
 				rows = append(rows, []string{"nic",

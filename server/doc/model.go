@@ -322,6 +322,8 @@ type Node struct {
 	// Warnings are what is odd about who speaks as the node.
 	Warnings  []string          `json:"warnings,omitempty"`
 	Inventory session.Inventory `json:"inventory"`
+	// Surveyed is when the node looked at its disks for Inventory.Survey, by the server's clock.
+	Surveyed time.Time `json:"surveyed,omitzero"`
 }
 
 // Event is a stored event of a node. Boot is empty for what the server saw itself.

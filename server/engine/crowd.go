@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -141,7 +140,7 @@ func (e *Engine) admit(macs []string, inv *session.Inventory, from netip.Addr) e
 	n := e.nodes[e.byMAC[macs[0]]]
 	booted, wanted := n != nil && n.Booted, e.wantedByName(nameOf(macs[0]))
 	if !booted && !wanted && (n == nil || e.stranger(n)) {
-		if b, err := json.Marshal(inv); err != nil || len(b) > maxStranger {
+		if !within(inv, maxStranger) {
 			return refuse("inventory is larger than %d bytes, which is taken only from a machine that boots from "+
 				"this server or has a session", maxStranger)
 		}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -36,11 +35,12 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if !printable(h.Boot) || !printable(h.Agent) {
 		return nil, refuse("boot id or agent version has characters that cannot be printed")
 	}
-	if b, err := json.Marshal(h.Inventory); err != nil || len(b) > maxInventory {
+	if !within(&h.Inventory, maxInventory) {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}
 	long := trim(&h.Inventory)
 	plain.AllWords(&h.Inventory, maxWord)
+	h.Inventory.BoundSurvey()
 
 	e.mu.Lock()
 	if err := e.admit(macs, &h.Inventory, from); err != nil {
@@ -65,6 +65,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	}
 	n.speak(now)
 	e.news[n.ID] = n
+	n.survey(&h.Inventory, now)
 	n.Inventory, n.Agent, n.Problem = h.Inventory, h.Agent, diskProblem(&h.Inventory)
 	if from.IsValid() {
 		e.forgetAddr(n)

@@ -20,6 +20,9 @@ func fill(v reflect.Value, s string) {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(s)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), s)
 	case reflect.Struct:
 		for i := range v.NumField() {
 			fill(v.Field(i), s)

@@ -99,14 +99,46 @@ func Probe(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 	if size <= 0 {
 		return volume.Whole(volume.TypeRaw, 0, volume.Info{Clean: true}), nil
 	}
+	s, err := find(r, size)
+	if err != nil {
+		return nil, err
+	}
+	return s.result(size), nil
+}
+
+// Sight is what a partition is known by.
+type Sight struct {
+	Type, Label string
+	// Signatures are all that there are, when no one type can be told from them.
+	Signatures []string
+}
+
+// Look finds what Probe would, and reads no allocation map: a few places of the partition. What is meant for a map is
+// not in it, so that nothing may be left out on its word.
+func Look(r io.ReaderAt, size int64) (Sight, error) {
+	if size <= 0 {
+		return Sight{Type: volume.TypeRaw}, nil
+	}
+	s, err := find(r, size)
+	if err != nil {
+		return Sight{}, err
+	}
+	if len(s.names) != 1 || len(s.found) != 1 {
+		return Sight{Type: volume.TypeRaw, Signatures: s.names}, nil
+	}
+	return Sight{Type: s.found[0].Type(), Label: s.found[0].Info().Label}, nil
+}
+
+// find looks for all signatures.
+func find(r io.ReaderAt, size int64) (*search, error) {
 	var one [1]byte
 	if err := volume.ReadAt(r, size, 0, one[:]); err != nil {
 		return nil, fmt.Errorf("reading the partition's first byte: %w", err)
 	}
 	r = cache(r, size)
-	var s search
+	s := &search{}
 	if s.try(members, r, size); len(s.names) > 0 {
-		return s.result(size), nil
+		return s, nil
 	}
 	s.try(labels, r, size)
 	before := len(s.names)
@@ -115,7 +147,7 @@ func Probe(r io.ReaderAt, size int64) (volume.FileSystem, error) {
 			s.try(rd, r, size)
 		}
 	}
-	return s.result(size), nil
+	return s, nil
 }
 
 // search is what was found so far.

@@ -156,3 +156,49 @@ func (r readOnly) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return n, nil
 }
+
+// TestLook tells what Probe tells, wherever that is more than bytes, and reads no map.
+func TestLook(t *testing.T) {
+	for name, c := range map[string]struct{ tool, typ string }{
+		"ext4": {"mkfs.ext4 -q -L one", "ext4"}, "btrfs": {"mkfs.btrfs -q -L one", "btrfs"},
+		"ntfs": {"mkfs.ntfs -q -F -f -L one", "ntfs"}, "swap": {"mkswap -L one", "swap"},
+		"vfat": {"mkfs.vfat -n ONE", "vfat"},
+	} {
+		path := volumetest.Sparse(t, 128*mib)
+		args := strings.Fields(c.tool)
+		need.Tools(t, args[0])
+		volumetest.Run(t, args[0], append(args[1:], path)...)
+		f, size := volumetest.Open(t, path)
+		read := &counted{ReaderAt: f}
+		got, err := Look(read, size)
+		want, err2 := Probe(f, size)
+		if err != nil || err2 != nil || got.Type != want.Type() || got.Type != c.typ ||
+			got.Label != want.Info().Label || !strings.EqualFold(got.Label, "one") || got.Signatures != nil {
+			t.Errorf("%s: %+v, %v, want %s %q, %v", name, got, err, want.Type(), want.Info().Label, err2)
+		}
+		if read.n > 8*mib {
+			t.Errorf("%s: %d bytes were read", name, read.n)
+		}
+	}
+	two := make([]byte, mib)
+	copy(two[65536+0x40:], "_BHRfS_M")
+	copy(two[:], "XFSB")
+	if got, err := Look(bytes.NewReader(two), mib); err != nil || got.Type != volume.TypeRaw ||
+		len(got.Signatures) != 2 {
+		t.Errorf("two signatures: %+v, %v", got, err)
+	}
+	if got, err := Look(bytes.NewReader(make([]byte, mib)), mib); err != nil || got.Type != volume.TypeRaw ||
+		got.Signatures != nil {
+		t.Errorf("nothing: %+v, %v", got, err)
+	}
+}
+
+type counted struct {
+	io.ReaderAt
+	n int
+}
+
+func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	c.n += len(p)
+	return c.ReaderAt.ReadAt(p, off)
+}

@@ -32,6 +32,7 @@ type Node struct {
 	Claim      *Claim            `json:"claim,omitempty"`
 	Booted     bool              `json:"booted,omitempty"` // it fetched a kernel here
 	Worked     bool              `json:"worked,omitempty"` // it reported a step of a session
+	Surveyed   time.Time         `json:"surveyed,omitzero"`
 }
 
 // DMI is what firmware says of a machine.
@@ -85,6 +86,7 @@ type Inventory struct {
 	NICs       []NIC    `json:"nics"`
 	Undriven   []string `json:"undriven,omitempty"`
 	Problem    string   `json:"problem,omitempty"`
+	Survey     *Survey  `json:"survey,omitempty"`
 }
 
 // Disk is a disk of a node.
@@ -141,7 +143,7 @@ func OfNode(n *doc.Node, d *session.Descriptor) *Node {
 	return &Node{ID: n.ID, MACs: n.MACs, Where: n.Where, Addr: n.Addr, Agent: n.Agent, Session: n.Session, Last: n.Last,
 		Imaged:    n.Imaged,
 		FirstSeen: n.FirstSeen, LastSeen: n.LastSeen, Problem: n.Problem, Trace: OfMarks(n.Trace),
-		Inventory:  ofInventory(n.Inventory),
+		Inventory: ofInventory(n.Inventory), Surveyed: n.Surveyed,
 		Descriptor: to(d, ofDescriptor)}
 }
 
@@ -150,7 +152,7 @@ func (r *Node) Node() doc.Node {
 	return doc.Node{ID: r.ID, MACs: r.MACs, Where: r.Where, Addr: r.Addr, Agent: r.Agent, Session: r.Session,
 		Last: r.Last, Imaged: r.Imaged,
 		FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, Problem: r.Problem, Trace: Marks(r.Trace),
-		Inventory: r.Inventory.inventory()}
+		Inventory: r.Inventory.inventory(), Surveyed: r.Surveyed}
 }
 
 // Told is what the node was told last, nil for nothing.
@@ -160,18 +162,18 @@ func ofInventory(i session.Inventory) Inventory {
 	return Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
-		Problem: i.Problem,
-		Disks:   each(i.Disks, func(d session.Disk) Disk { return Disk(d) }),
-		NICs:    each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
+		Problem: i.Problem, Survey: to(i.Survey, ofSurvey),
+		Disks: each(i.Disks, func(d session.Disk) Disk { return Disk(d) }),
+		NICs:  each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
 }
 
 func (i Inventory) inventory() session.Inventory {
 	return session.Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
-		Problem: i.Problem,
-		Disks:   each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
-		NICs:    each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
+		Problem: i.Problem, Survey: to(i.Survey, Survey.survey),
+		Disks: each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
+		NICs:  each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
 }
 
 func ofDescriptor(d session.Descriptor) Descriptor {
