@@ -58,6 +58,17 @@ func TestRefusals(t *testing.T) {
 	if !strings.Contains(out, tiny.ID) || !strings.Contains(out, twin.ID) {
 		t.Errorf("node list does not show the failed nodes:\n%s", out)
 	}
+	// A plan refuses them for the same reasons, and sees that one of them would take the other rule.
+	plan := []string{"session", "plan", "--image", image, "--nodes", tiny.ID + "," + twin.ID}
+	if out, err := b.Operate(b.ctx, plan...); err == nil || !strings.Contains(out+err.Error(), "too small") ||
+		!strings.Contains(out+err.Error(), "fits 2 disks") {
+		t.Errorf("the plan: %v\n%s", err, out)
+	}
+	var p doc.Plan
+	if err := b.Ask(b.ctx, &p, append(plan, "--disk", "path=/dev/vda")...); err != nil || len(p.Machines) != 2 ||
+		p.Machines[0].Verdict != doc.PlanRefused || p.Machines[1].Verdict != doc.PlanGoes {
+		t.Errorf("the plan with a path: %v, %+v", err, p)
+	}
 	disks, err := filepath.Glob(filepath.Join(b.dir, "t*.raw"))
 	if err != nil || len(disks) != 3 {
 		t.Fatalf("disks %v, %v", disks, err)

@@ -290,6 +290,11 @@ func (c *Client) CreateOf(ctx context.Context, fields map[string]json.RawMessage
 	return call[*doc.Session](ctx, c, "POST", "/v1/sessions", fields)
 }
 
+// Plan says what a session of the spec, or of the fields that are asked for, would do to each machine.
+func (c *Client) Plan(ctx context.Context, spec any) (*doc.Plan, error) {
+	return call[*doc.Plan](ctx, c, "POST", "/v1/sessions/plan", spec)
+}
+
 // Receipts returns the envelopes of a session's receipts, as they were signed; of all sessions when it is empty.
 func (c *Client) Receipts(ctx context.Context, session string) ([]json.RawMessage, error) {
 	return call[[]json.RawMessage](ctx, c, "GET", "/v1/receipts?session="+url.QueryEscape(session), nil)

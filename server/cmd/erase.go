@@ -67,6 +67,9 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 			if err := checkSpec(&spec); err != nil {
 				return err
 			}
+			if planned(cmd) {
+				return e.plan(cmd, spec, watch)
+			}
 			if !yes {
 				err := e.confirm(fmt.Sprintf("Everything on the disk (%s) of %s will be erased by %s. Type yes to go "+
 					"on: ", disk, eraseWho(&spec), job.Method))
@@ -93,6 +96,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")
+	planFlags(cmd)
 	_ = cmd.MarkFlagRequired("method") // it was just made
 	return cmd
 }

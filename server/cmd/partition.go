@@ -92,8 +92,8 @@ func setPartition(spec *doc.Spec, flag string) error {
 }
 
 // partitionImage finds the image that a restore of a partition names, and makes one where it is a partition of an image
-// of a disk.
-func (e *env) partitionImage(ctx context.Context, l library.Library, ref string) (string, error) {
+// of a disk, if it may cut one out.
+func (e *env) partitionImage(ctx context.Context, l library.Library, ref string, cut bool) (string, error) {
 	im, err := l.Show(ctx, ref, 0)
 	base, number := ref, 0
 	if errors.Is(err, image.ErrNotFound) || kind(err) == doc.KindNotFound {
@@ -124,6 +124,10 @@ func (e *env) partitionImage(ctx context.Context, l library.Library, ref string)
 				"partition yourself (`diskcast image cut %s:%d NAME`)", name, base, number)
 		}
 		return name, nil
+	}
+	if !cut {
+		return "", fmt.Errorf("a plan cuts nothing: make an image of partition %d first (`diskcast image cut %s:%d NAME`), "+
+			"and plan with that", number, base, number)
 	}
 	bar := e.Progress(fmt.Sprintf("cutting %s:%d", base, number))
 	_, err = l.Do(ctx, doc.JobSpec{V: session.Version, Kind: doc.JobCut, Image: base, Partition: number, Name: name},

@@ -294,7 +294,7 @@ func TestPartitionImage(t *testing.T) {
 		"one":         "one-p1-" + digest("one"),
 	} {
 		for range 2 { // the second time it is there
-			got, err := e.partitionImage(t.Context(), l, ref)
+			got, err := e.partitionImage(t.Context(), l, ref, true)
 			if err != nil || got != want {
 				t.Fatalf("%s: %q, %v, want %q", ref, got, err, want)
 			}
@@ -310,15 +310,23 @@ func TestPartitionImage(t *testing.T) {
 	}
 	for ref, want := range map[string]string{"three": "which one is meant", "three:9": "no partition 9",
 		"three-first:1": "no partition table", "nobody": "not in the store", "nobody:1": "not in the store"} {
-		if got, err := e.partitionImage(t.Context(), l, ref); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := e.partitionImage(t.Context(), l, ref, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v, want %q", ref, got, err, want)
 		}
+	}
+	// A plan takes what was cut out before, and cuts nothing.
+	if got, err := e.partitionImage(t.Context(), l, "three:2", false); err != nil || got != "three-p2-"+digest("three") {
+		t.Errorf("of a plan: %q, %v", got, err)
+	}
+	if got, err := e.partitionImage(t.Context(), l, "three:1", false); err == nil ||
+		!strings.Contains(err.Error(), "diskcast image cut three:1 NAME") {
+		t.Errorf("of a plan: %q, %v", got, err)
 	}
 	// A name that somebody gave to something else is not believed.
 	if err := st.Tag("one-first", "three-p1-"+digest("three")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := e.partitionImage(t.Context(), l, "three:1"); err == nil ||
+	if got, err := e.partitionImage(t.Context(), l, "three:1", true); err == nil ||
 		!strings.Contains(err.Error(), "that of another image") {
 		t.Errorf("a name that means another image: %q, %v", got, err)
 	}

@@ -24,19 +24,23 @@ func sessionCommand(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
-	cmd.AddCommand(sessionCreate(e), sessionErase(e), sessionList(e), sessionShow(e), sessionWatch(e), sessionGo(e),
-		sessionEdit(e), sessionRetry(e), sessionCancel(e), sessionRemove(e))
+	cmd.AddCommand(sessionCreate(e), sessionPlan(e), sessionErase(e), sessionList(e), sessionShow(e), sessionWatch(e),
+		sessionGo(e), sessionEdit(e), sessionRetry(e), sessionCancel(e), sessionRemove(e))
 	return cmd
 }
 
 func sessionCreate(e *env) *cobra.Command {
-	return specCommand(e, false, func(cmd *cobra.Command, spec doc.Spec, watch bool) error {
-		if spec.Profile == "" && (spec.Image != "" || spec.Capture != "") {
-			return e.create(cmd.Context(), spec, watch)
+	cmd := specCommand(e, false, func(cmd *cobra.Command, spec doc.Spec, watch bool) error {
+		if planned(cmd) {
+			return e.plan(cmd, spec, watch)
 		}
 		c, err := e.client()
 		if err != nil {
 			return err
+		}
+		e.foresee(cmd.Context(), c, asked(cmd, spec))
+		if spec.Profile == "" && (spec.Image != "" || spec.Capture != "") {
+			return e.create(cmd.Context(), spec, watch)
 		}
 		s, err := c.CreateOf(cmd.Context(), sparse(cmd, spec))
 		if err != nil {
@@ -44,6 +48,8 @@ func sessionCreate(e *env) *cobra.Command {
 		}
 		return e.created(cmd.Context(), c, s, watch)
 	})
+	planFlags(cmd)
+	return cmd
 }
 
 // specCommand is a command whose flags make a spec, for then to use; a part of one need not say what and where.
@@ -160,7 +166,8 @@ first plan in the session chose stays the session's disk on that node, whatever 
 				if err != nil {
 					return err
 				}
-				if spec.Image, err = e.partitionImage(cmd.Context(), c.Library(), spec.Image); err != nil {
+				if spec.Image, err = e.partitionImage(cmd.Context(), c.Library(), spec.Image,
+					!planned(cmd)); err != nil {
 					return err
 				}
 			}

@@ -21,7 +21,7 @@ func TestDocuments(t *testing.T) {
 		"job": new(Job), "lab": new(Lab), "lab-change": new(LabChange), "lab-result": new(LabResult),
 		"machines-change": new(MachinesChange),
 		"power":           new(Power), "power-set": new(PowerSet), "power-spec": new(PowerSpec),
-		"power-run": new(PowerRun), "node-look": new(NodeLook),
+		"power-run": new(PowerRun), "node-look": new(NodeLook), "plan": new(Plan),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

@@ -48,9 +48,24 @@ type Images interface {
 	FirmwareWarning(manifest, firmware string) string
 	// Misplaced says why the image cannot go over a disk, or, with partition, into one partition; empty when it can.
 	Misplaced(manifest string, partition bool) string
+	// Fits says why the image cannot go to a target; nil when it can.
+	Fits(manifest string, t Room) error
+	// Differs is how many bytes of the image's object a disk with another image lacks.
+	Differs(manifest, other string) (int64, error)
+	// TableID is the id of the partition table of the disk that the image is of; empty if it has none.
+	TableID(manifest string) string
 	// Check reads the stored bytes of the chunk and hashes them; chunk -1 means all chunks. Damage is an error that
 	// names image, chunk and offset.
 	Check(ctx context.Context, manifest string, chunk int) error
+}
+
+// Room is where an image is to go: a disk, or one partition.
+type Room struct {
+	Size   int64 // bytes
+	Sector int   // bytes
+	Number int   // of the partition; 0: the disk
+	Start  int64 // of the partition, in bytes
+	Grow   bool  // the last partition gets what is left
 }
 
 // Object is an image's object.

@@ -249,6 +249,20 @@ func (e *Engine) neverSeen(s *sess) []string {
 	if len(unseen) == 1 {
 		out = fmt.Sprintf("Node %s was never seen by this server, and is waited for", unseen[0])
 	}
+	known := e.knownBut(s)
+	out += "."
+	for _, id := range unseen[:min(len(unseen), maxUnseen)] {
+		if near := nearest.Within(id, known, macSlip, 3); len(near) > 0 {
+			out += fmt.Sprintf(" Nearly %s is: %s.", id, e.firstNames(near))
+		}
+	}
+	return []string{out + fmt.Sprintf(" If they are machines to come, all is well; if not, `diskcast session cancel "+
+		"%s`.",
+		s.ID)}
+}
+
+// knownBut are the addresses of nodes and machines that have no part in the session.
+func (e *Engine) knownBut(s *sess) []string {
 	var known []string
 	for id := range e.nodes {
 		if s.Parts[id] == nil {
@@ -262,13 +276,5 @@ func (e *Engine) neverSeen(s *sess) []string {
 			}
 		}
 	}
-	out += "."
-	for _, id := range unseen[:min(len(unseen), maxUnseen)] {
-		if near := nearest.Within(id, known, macSlip, 3); len(near) > 0 {
-			out += fmt.Sprintf(" Nearly %s is: %s.", id, e.firstNames(near))
-		}
-	}
-	return []string{out + fmt.Sprintf(" If they are machines to come, all is well; if not, `diskcast session cancel "+
-		"%s`.",
-		s.ID)}
+	return known
 }

@@ -18,17 +18,8 @@ func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
-	text, err := io.ReadAll(r.Body)
-	var spec doc.Spec
-	if err == nil {
-		err = decodeJSON(bytes.NewReader(text), &spec)
-	}
-	if err != nil {
-		a.failDocument(w, r, fmt.Errorf("session spec: %w", err))
-		return
-	}
-	if spec, err = a.engine.Spec(text, &spec); err != nil {
-		a.failFor(w, r, err)
+	spec, ok := a.readSpec(w, r)
+	if !ok {
 		return
 	}
 	s, err := a.engine.Create(r.Context(), spec)
@@ -38,6 +29,32 @@ func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", "/v1/sessions/"+s.ID)
 	a.reply(w, http.StatusCreated, s)
+}
+
+// planSession says what createSession would make, and makes nothing.
+func (a *API) planSession(w http.ResponseWriter, r *http.Request) {
+	if spec, ok := a.readSpec(w, r); ok {
+		p, err := a.engine.Plan(r.Context(), spec)
+		a.answer(w, r, p, err)
+	}
+}
+
+// readSpec reads a spec, and takes from a profile what it leaves open; false when that was answered with an error.
+func (a *API) readSpec(w http.ResponseWriter, r *http.Request) (doc.Spec, bool) {
+	text, err := io.ReadAll(r.Body)
+	var spec doc.Spec
+	if err == nil {
+		err = decodeJSON(bytes.NewReader(text), &spec)
+	}
+	if err != nil {
+		a.failDocument(w, r, fmt.Errorf("session spec: %w", err))
+		return spec, false
+	}
+	if spec, err = a.engine.Spec(text, &spec); err != nil {
+		a.failFor(w, r, err)
+		return spec, false
+	}
+	return spec, true
 }
 
 func (a *API) showSession(w http.ResponseWriter, r *http.Request) {

@@ -73,6 +73,8 @@ func Routes() []Route {
 			plainly((*API).follow)},
 		{"GET", "/v1/sessions", Operator, 0, 0, "list sessions, oldest first", plainly((*API).listSessions)},
 		{"POST", "/v1/sessions", Operator, docBody, docTime, "create a session", plainly((*API).createSession)},
+		{"POST", "/v1/sessions/plan", Operator, docBody, docTime, "say what a session would do to each machine",
+			plainly((*API).planSession)},
 		{"GET", "/v1/sessions/{id}", Operator, 0, 0, "show a session", plainly((*API).showSession)},
 		{"POST", "/v1/sessions/{id}/cancel", Operator, 0, 0, "end a session; its nodes go idle",
 			plainly((*API).cancelSession)},

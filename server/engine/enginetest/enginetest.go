@@ -81,6 +81,27 @@ func (i *Images) Misplaced(manifest string, partition bool) string {
 	return ""
 }
 
+// Fits implements engine.Images: "big" wants 2 GiB.
+func (i *Images) Fits(manifest string, t engine.Room) error {
+	if manifest == Digest("big", "manifest") && t.Size < 2<<30 {
+		return fmt.Errorf("the target of %d bytes is too small", t.Size)
+	}
+	return nil
+}
+
+// Differs implements engine.Images: a tenth of every other image.
+func (i *Images) Differs(manifest, other string) (int64, error) {
+	if manifest == other {
+		return 0, nil
+	}
+	return 100, nil
+}
+
+// TableID implements engine.Images: the manifest's digits.
+func (i *Images) TableID(manifest string) string {
+	return strings.TrimLeft(strings.TrimPrefix(manifest, "sha256:"), "0")
+}
+
 // Blobs implements engine.Images.
 func (i *Images) Blobs(manifest string) ([]string, error) {
 	for _, name := range []string{"debian", "ubuntu"} {

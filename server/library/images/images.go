@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/engine"
 )
@@ -166,6 +167,48 @@ func (s *Store) Misplaced(manifest string, partition bool) string {
 		return ""
 	}
 	return c.Misplaced(partition)
+}
+
+// Fits implements engine.Images: it is what the node will find.
+func (s *Store) Fits(manifest string, t engine.Room) error {
+	e, err := s.acquire(manifest)
+	if err != nil {
+		return err
+	}
+	defer s.release(e)
+	var o []restore.PlanOption
+	if t.Grow {
+		o = append(o, restore.Grow())
+	}
+	if t.Number > 0 {
+		o = append(o, restore.InPartition(t.Number, t.Start))
+	}
+	_, err = restore.NewPlan(e.im.Config(), e.im.Index(), t.Size, t.Sector, o...)
+	return err
+}
+
+// Differs implements engine.Images.
+func (s *Store) Differs(manifest, other string) (int64, error) {
+	is, err := s.acquire(manifest)
+	if err != nil {
+		return 0, err
+	}
+	defer s.release(is)
+	was, err := s.acquire(other)
+	if err != nil {
+		return 0, err
+	}
+	defer s.release(was)
+	return image.Diff(was.im.Index(), is.im.Index()).New, nil
+}
+
+// TableID implements engine.Images.
+func (s *Store) TableID(manifest string) string {
+	c, err := s.config(manifest)
+	if err != nil {
+		return ""
+	}
+	return c.Table.DiskID
 }
 
 // Blobs implements engine.Images. Data blobs are not among them: nodes read the object.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
+	"github.com/diskcast/diskcast/internal/image/restore"
+	"github.com/diskcast/diskcast/server/engine"
 )
 
 // stored is a store with one image of 16 MiB of noise.
@@ -231,5 +233,36 @@ func TestIndexTooLarge(t *testing.T) {
 	}
 	if _, err := s.Describe("debian"); err == nil || !strings.Contains(err.Error(), "larger grid") {
 		t.Errorf("described: %v", err)
+	}
+}
+
+// TestFits says of a target what a node would.
+func TestFits(t *testing.T) {
+	s, _ := stored(t)
+	d, err := s.Describe("debian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []engine.Room{{Size: 16 << 20, Sector: 512}, {Size: 1 << 30, Sector: 4096, Grow: true}} {
+		if err := s.Fits(d.Manifest, r); err != nil {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	small := new(restore.TooSmallError)
+	if err := s.Fits(d.Manifest, engine.Room{Size: 8 << 20, Sector: 512}); !errors.As(err, &small) ||
+		small.Need != 16<<20 {
+		t.Errorf("too small: %v", err)
+	}
+	if err := s.Fits(d.Manifest, engine.Room{Size: 8 << 20, Sector: 512, Number: 2, Start: 1 << 20}); err == nil {
+		t.Error("a partition that is too small")
+	}
+	if err := s.Fits("sha256:"+strings.Repeat("0", 64), engine.Room{Size: 1 << 30, Sector: 512}); err == nil {
+		t.Error("an image that is not there")
+	}
+	if n, err := s.Differs(d.Manifest, d.Manifest); err != nil || n != 0 {
+		t.Errorf("an image differs from itself by %d, %v", n, err)
+	}
+	if id := s.TableID(d.Manifest); id != "" {
+		t.Errorf("a disk without a table has the table %s", id)
 	}
 }

@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/diskcast/diskcast/internal/diskrule"
+	"github.com/diskcast/diskcast/internal/personal"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// plan is one that is being made.
+type plan struct {
+	*doc.Plan
+	s   *sess              // as Create would make it; it is in no store
+	own *personal.Settings // nil where nothing is personalized
+	job *session.PartitionJob
+}
+
+// Plan says what a session of the spec would do to each machine, as far as is known now. It makes and moves nothing. It
+// refuses what cannot be a spec; what else keeps Create from making the session is in the plan.
+func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
+	if err := e.nameMachines(&spec); err != nil {
+		return nil, err
+	}
+	kind, err := e.kinds.Check(&spec)
+	if err != nil {
+		return nil, refuse("%w", err)
+	}
+	p := &plan{s: &sess{Kind: kind, Parts: map[string]*doc.Part{}}}
+	p.Plan = &doc.Plan{Action: kind.Traits().Action, Rule: diskrule.Rule(spec.Target), On: spec.On,
+		Profile: spec.Profile, ProfileRevision: spec.ProfileRevision, Machines: []doc.PlanMachine{}}
+	if spec.Boot != nil {
+		p.Then = spec.Boot.Method
+	}
+	if len(spec.Personalize) > 0 {
+		p.own, err = personal.Parse(spec.Personalize)
+		p.refuse(err)
+	}
+	if p.Action == session.RestorePartition || p.Action == session.CapturePartition {
+		p.job, err = session.ParsePartitionJob(spec.Job)
+		p.refuse(err)
+	}
+	_, err = e.sealable(&spec)
+	p.refuse(err)
+	p.refuse(e.maySwitch(ctx, &spec))
+	img, err := e.describeImage(kind, &spec)
+	p.refuse(err)
+	p.s.Spec, p.s.Image, p.s.State = spec, img, doc.Waiting
+	if kind.Traits().Cast && err == nil {
+		p.Image, p.Notes, p.s.Starts = &img, e.cfg.Images.StartNotes(img.Manifest), e.starts(img.Manifest)
+	}
+	e.planMachines(p)
+	e.fits(p)
+	for i := range p.Machines {
+		m := &p.Machines[i]
+		switch {
+		case m.Verdict != "":
+		case len(m.Refused) > 0 || len(p.Refused) > 0:
+			m.Verdict = doc.PlanRefused
+		case m.Waits != "":
+			m.Verdict = doc.PlanWaits
+		default:
+			m.Verdict = doc.PlanGoes
+		}
+	}
+	return p.Plan, nil
+}
+
+// refuse puts into the plan why no session is made; nil is no reason.
+func (p *plan) refuse(err error) {
+	if err != nil && !slices.Contains(p.Refused, err.Error()) {
+		p.Refused = append(p.Refused, err.Error())
+	}
+}
+
+// planMachines looks at each machine that the session would begin with.
+func (e *Engine) planMachines(p *plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.Made = e.now()
+	e.tell()
+	p.refuse(e.mayWork(p.s))
+	e.nameParts(p.s)
+	p.Warnings = append(p.s.Spec.Advice(), e.twins(p.s)...)
+	ids := slices.Clone(p.s.Order)
+	if p.s.Spec.All || p.s.Spec.Count > 0 {
+		ids = e.present()
+	}
+	places := len(ids)
+	if p.s.Spec.Count > 0 {
+		places = p.s.Spec.Count
+	}
+	more := 0
+	for _, id := range ids {
+		n := e.nodes[id]
+		taken := n == nil || e.current(n) == nil && e.waitWords(n) == ""
+		if taken && places <= 0 {
+			more++
+			continue
+		} else if taken {
+			places--
+		}
+		p.Machines = append(p.Machines, e.planMachine(p, id))
+	}
+	switch {
+	case more > 0:
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%d more machines are here, and it takes the first %d.", more,
+			p.s.Spec.Count))
+	case p.s.Spec.All || places > 0 && p.s.Spec.Count > 0:
+		p.Warnings = append(p.Warnings, "It takes machines that come later, too; of these nothing can be said yet.")
+	}
+}
+
+// present are the nodes whose agents are there, in the order in which a new session takes them.
+func (e *Engine) present() []string {
+	var out []string
+	for _, id := range slices.Sorted(maps.Keys(e.nodes)) {
+		if e.whereabouts(e.nodes[id]) == doc.Ready {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// fits judges, as nodes will, whether the image can go where it is to go. It may take a moment, and is done without the
+// lock; machines with equal disks are judged once.
+func (e *Engine) fits(p *plan) {
+	if p.Image == nil {
+		return
+	}
+	judged := map[Room]error{}
+	for i := range p.Machines {
+		m := &p.Machines[i]
+		e.differs(p, m)
+		if m.Disk == nil || p.job != nil && m.Target == nil {
+			continue
+		}
+		r := Room{Size: m.Disk.Size, Sector: m.Disk.SectorSize, Grow: !p.s.Spec.NoGrow}
+		if t := m.Target; p.job != nil {
+			r.Size, r.Number, r.Start = t.Size, t.Number, t.Start
+		}
+		err, known := judged[r]
+		if !known {
+			err = e.cfg.Images.Fits(p.Image.Manifest, r)
+			judged[r] = err
+		}
+		if err != nil {
+			m.Refused = append(m.Refused, fmt.Sprintf("image %s cannot go to %s: %v", p.Image.Name,
+				diskrule.Describe(*m.Disk), err))
+		}
+	}
+}
+
+// differs says how much the machine lacks if its disk is as the last session left it, and the node would look.
+func (e *Engine) differs(p *plan, m *doc.PlanMachine) {
+	if m.Last == nil || p.job != nil || p.s.Spec.Mode == session.Full {
+		return
+	}
+	table := e.cfg.Images.TableID(p.Image.Manifest)
+	if p.s.Spec.Mode != session.Delta && (table == "" || table != e.cfg.Images.TableID(m.Last.Manifest)) {
+		return
+	}
+	if n, err := e.cfg.Images.Differs(p.Image.Manifest, m.Last.Manifest); err == nil { // else one is not there any more
+		m.Differs = &n
+	}
+}
