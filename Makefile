@@ -67,8 +67,10 @@ test-race: | go-check ## what has goroutines, under the race detector (.ci/race 
 	@.ci/packages test
 	GO='$(GO)' .ci/race
 
+# Many packages wait more than they compute: for a line of so many bits a second, a kernel in user mode, another program.
+# So twice as many run at once as there are processors. `make check`, with which `make test` begins, has vetted all.
 test-unit: build ## everything but the whole machines
-	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -timeout 10m $(UNIT_PACKAGES)
+	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -vet=off -p $$((2 * $$(nproc))) -timeout 10m $(UNIT_PACKAGES)
 
 test-qemu: build build/bin/demo ## whole machines, from power-on to login
 	@.ci/packages test
