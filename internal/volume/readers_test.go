@@ -197,6 +197,10 @@ var readers = []reader{
 			{name: "sectors of 3 bytes", at: 0x0b, patch: "\x03"},
 			{name: "magic", at: 3, patch: "EXT", want: notThis},
 		},
+		dirty: &dirt{do: func(t *testing.T, image string) string { // for Windows to look at it
+			volumetest.Run(t, "ntfsfix", image)
+			return ""
+		}},
 		whole: true,
 		variants: []variant{
 			{name: "default", partclone: true},
