@@ -14,6 +14,7 @@ type Cause string
 // The causes. The first group is of sessions, the others of machines.
 const (
 	StartTime  Cause = "start time"
+	Hook       Cause = "hook" // that runs before it
 	Turn       Cause = "turn"
 	FirstNodes Cause = "first nodes"
 	MoreNodes  Cause = "more nodes"
@@ -36,7 +37,7 @@ const (
 )
 
 // Causes are all of them.
-var Causes = []Cause{StartTime, Turn, FirstNodes, MoreNodes, Stragglers, Approval, Start, Unknown, Power, Switching,
+var Causes = []Cause{StartTime, Hook, Turn, FirstNodes, MoreNodes, Stragglers, Approval, Start, Unknown, Power, Switching,
 	Switched, OtherSession,
 	BootFiles, Stuck, OwnDisk, Silence, NextWord, Again, Work}
 
@@ -46,7 +47,7 @@ type For struct {
 	Machine string // what the operator calls it; empty: it is not known here
 	Session string // that waits, or that the machine waits for
 	State   string // of Session, where it is another one that the machine works for
-	Why     string // of Approval, Stuck and Again
+	Why     string // of Approval, Stuck and Again; the name of a Hook
 	At      time.Time
 	There   int // nodes
 	Need    int // nodes
@@ -82,6 +83,8 @@ func (f *For) Words() string {
 			return words + fmt.Sprintf(": `diskcast session go %s` starts it now", f.Session)
 		}
 		return words + fmt.Sprintf(": `diskcast session edit %s --at TIME` changes it", f.Session)
+	case Hook:
+		return fmt.Sprintf("hook %s, which runs before it: `diskcast session cancel %s` ends both", f.Why, f.Session)
 	case Turn:
 		return fmt.Sprintf("its turn, at place %d: %s cast, and the server casts no more at once than %d; `diskcast "+
 			"session edit %s --priority N` moves it in the queue", f.Place, f.Names, f.AtOnce, f.Session)

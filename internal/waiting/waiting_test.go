@@ -17,6 +17,8 @@ func TestWords(t *testing.T) {
 		{For{Cause: StartTime, Session: "s1", At: at, There: 2}, "its start time, 2026-05-01T21:30:00Z",
 			"diskcast session go s1"},
 		{For{Cause: StartTime, Session: "s1", At: at}, "its start time", "diskcast session edit s1 --at TIME"},
+		{For{Cause: Hook, Session: "s2", Why: "dns"}, "hook dns, which runs before it",
+			"diskcast session cancel s2"},
 		{For{Cause: Turn, Session: "s2", Place: 3, Names: "s1, s4", AtOnce: 2}, "its turn, at place 3: s1, s4 cast",
 			"diskcast session edit s2 --priority N"},
 		{For{Cause: FirstNodes, Session: "s1", Need: 4}, "4 must come, and none is there",

@@ -93,6 +93,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 	f.StringVar(&boot, "then", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")
 	oldBoot(cmd)
 	powerFlags(f, &spec)
+	hookFlags(f, &spec)
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	f.BoolVar(&watch, "watch", false, "follow the session until it is over")

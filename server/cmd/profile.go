@@ -153,6 +153,11 @@ func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]jso
 			fields[key] = json.RawMessage("0")
 		}
 	}
+	for _, key := range []string{"before", "after"} {
+		if fields[key] == nil && changed(key) {
+			fields[key] = json.RawMessage(`""`)
+		}
+	}
 	if changed("mode") && fields["mode"] == nil {
 		fields["mode"] = json.RawMessage(`""`)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/server/config"
+	"github.com/diskcast/diskcast/server/hooks"
 	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/serve"
@@ -103,7 +104,11 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 		State: set.State, Store: set.Store, BootDir: set.BootDir, Interface: set.Interface,
 		DHCP: dhcp.Mode(set.DHCP), UEFI: dhcp.Loader(set.Loader), Range: set.Range, LeaseTime: set.LeaseTime,
 		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, Listen: set.Listen,
-		Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
+		HookTime: set.HookTime, Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
+	}
+	var err error
+	if cfg.Hooks, err = hooks.ParseAll(set.Hooks); err != nil {
+		return nil, err
 	}
 	// Check has read them all once.
 	cfg.MaxCasts, _ = strconv.Atoi(set.Casts)
@@ -114,7 +119,6 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 		cfg.DNS = append(cfg.DNS, a)
 	}
 	cfg.Groups, _ = netip.ParsePrefix(set.Groups)
-	var err error
 	cfg.RateCap, err = parseRate(set.RateCap)
 	return cfg, err
 }

@@ -193,6 +193,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
 	own.flags(f)
 	powerFlags(f, &spec)
+	hookFlags(f, &spec)
 	f.StringVar(&spec.Mode, "mode", "", "full, delta (send only what the disk lacks) or auto (default)")
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
 	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")

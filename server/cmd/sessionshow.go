@@ -68,6 +68,9 @@ func (e *env) showSession(s *doc.Session) error {
 	if s.Spec.Notes != "" {
 		rows = append(rows, []string{"notes", s.Spec.Notes})
 	}
+	for _, h := range s.Hooks {
+		rows = append(rows, hookRows(&h)...)
+	}
 	for _, w := range s.Warnings {
 		rows = append(rows, []string{"warning", w})
 	}

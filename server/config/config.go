@@ -24,10 +24,10 @@ type Settings struct {
 	HTTP, Listen, Groups  string
 	Optimize, RateCap     string
 	Casts, Approve        string
-	DNS                   []string
+	DNS, Hooks            []string
 	AllowOtherDHCP, Debug bool
 	TFTP, Querier         bool
-	LeaseTime             time.Duration
+	LeaseTime, HookTime   time.Duration
 }
 
 // Setting is one line of the table.

@@ -33,6 +33,9 @@ func TestExampleIsTheDefaults(t *testing.T) {
 		if len(got.DNS) == 0 {
 			got.DNS = nil // no addresses, whether nil or a list without any
 		}
+		if len(got.Hooks) == 0 {
+			got.Hooks = nil
+		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/cast"
 	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/hooks"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
 
@@ -17,7 +19,7 @@ func Defaults() *Settings {
 	return &Settings{
 		State: "/var/lib/diskcast", DHCP: string(dhcp.Proxy), Loader: string(dhcp.Auto), HTTP: ":8080",
 		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", Approve: "all", TFTP: true, Querier: true,
-		LeaseTime: 12 * time.Hour,
+		LeaseTime: 12 * time.Hour, HookTime: 5 * time.Minute,
 	}
 }
 
@@ -73,8 +75,21 @@ var table = []Setting{
 	{Name: "approve", About: "which machines sessions may take: all; hand: those that diskcast machine approve named; " +
 		"rules: these, and those that a rule fits (diskcast rule)", Unit: "a word: all, hand or rules",
 		at: func(v *Settings) any { return &v.Approve }, check: oneOf("all", "hand", "rules")},
+	{Name: "hooks", About: "programs that sessions may name to run before or after them (session create --before), each " +
+		"NAME=/path and its arguments; no shell is asked",
+		Unit: `a list of NAME=PROGRAM, such as ["dns=/usr/local/sbin/update-dns --zone lab"]`,
+		at:   func(v *Settings) any { return &v.Hooks }, check: hook},
+	{Name: "hook-time", About: "how long a hook may take before it is ended",
+		Unit: `a duration in h, m and s, such as "5m"`, at: func(v *Settings) any { return &v.HookTime }},
 	{Name: "debug", About: "log more", Unit: "true or false", global: true,
 		at: func(v *Settings) any { return &v.Debug }},
+}
+
+func hook(s string) error {
+	if _, err := hooks.Parse(s); err != nil {
+		return fmt.Errorf("is no hook: %w", err)
+	}
+	return nil
 }
 
 func oneOf(all ...string) func(string) error {

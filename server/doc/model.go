@@ -36,6 +36,7 @@ const (
 	StepInitramfs = "initramfs" // initramfs fetched, all of it
 	StepLocal     = "local"     // sent to its own disk
 	StepPower     = "power"     // switched by its session; in events only
+	StepHook      = "hook"      // a line of a session's hook; in events only, of no node
 )
 
 // TimelineSteps is the order in which a timeline is shown.
@@ -102,6 +103,9 @@ type Spec struct {
 	// PowerCycle. PowerOffFailed has those whose part failed switched off at the end.
 	Power          string `json:"power,omitempty"`
 	PowerOffFailed bool   `json:"power_off_failed,omitempty"`
+	// Before and After name hooks of the server that run before the session does anything, and when it is over.
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
 	// RetryOf is the session whose failed parts this one does again.
 	RetryOf string `json:"retry_of,omitempty"`
 }
@@ -161,10 +165,30 @@ type Session struct {
 	// node's warning.
 	Warnings []string `json:"warnings,omitempty"`
 	Notes    []string `json:"notes,omitempty"` // what the operator should know of the image before it is on disks
+	// Hooks are what came of the hooks before and after the session, as they ran.
+	Hooks []HookRun `json:"hooks,omitempty"`
 	// Unbootable is the number of parts with a Part.Unbootable that have the image or may still get it.
 	Unbootable int `json:"unbootable,omitempty"`
 	// Parts is left out of watch lines: each part has a line of its own.
 	Parts []Part `json:"parts,omitempty"`
+}
+
+// When hooks run.
+const (
+	HookBefore = "before"
+	HookAfter  = "after"
+)
+
+// HookRun is a hook that runs, or ran, for a session.
+type HookRun struct {
+	When   string    `json:"when"` // HookBefore or HookAfter
+	Name   string    `json:"name"`
+	State  string    `json:"state"`            // Running, Done, Failed or Cancelled
+	Asked  int       `json:"asked"`            // how often it was begun: once, and once more after each restart of the server
+	Since  time.Time `json:"since"`            // it was first begun
+	Time   time.Time `json:"time,omitzero"`    // it ended
+	Words  string    `json:"words,omitempty"`  // why it failed
+	Output string    `json:"output,omitempty"` // the last 4 KiB
 }
 
 // Going reports whether nodes work for the session. Each kind of session has its own word for that.

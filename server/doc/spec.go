@@ -110,7 +110,23 @@ func (s *Spec) checkStart() error {
 	case len(s.RetryOf) > 32:
 		return errors.New("retry_of is no session's id")
 	}
+	for _, name := range []string{s.Before, s.After} {
+		if err := CheckHookName(name); name != "" && err != nil {
+			return err
+		}
+	}
 	return s.checkPower()
+}
+
+var hookName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`) })
+
+// CheckHookName says what is wrong with the name of a hook.
+func CheckHookName(name string) error {
+	if !hookName().MatchString(name) {
+		return fmt.Errorf("hook %.60q: a hook's name has small letters, digits and dashes, at most 40, and begins with a "+
+			"letter", name)
+	}
+	return nil
 }
 
 func (s *Spec) checkPower() error {

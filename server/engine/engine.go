@@ -136,6 +136,8 @@ type Config struct {
 	Seal *sealed.Key
 	// Power switches machines for sessions; nil: no session does.
 	Power Power
+	// Hooks runs the owner's commands before and after sessions; nil: there are none.
+	Hooks Hooks
 	// Sign puts a receipt into an envelope, by the server's key; nil: there are no receipts.
 	Sign func(*receipt.Receipt) (*receipt.Envelope, error)
 	// Addr is the address at which nodes reach casts' feedback.

@@ -28,9 +28,10 @@ type house struct {
 	casts  *enginetest.Casts
 	room   engine.Captures // nil: no captures
 	seal   *sealed.Key     // nil: nothing is personalized
-	// powered has each server switch machines by a desk of its own, power.
+	// powered has each server switch machines by a desk of its own, power, and have hooks.
 	powered bool
 	power   *enginetest.Power
+	hooks   *enginetest.Hooks
 	kinds   jobs.Kinds // nil: those of a server
 	tick    chan time.Time
 	addr    netip.Addr
@@ -65,8 +66,8 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	cfg := engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
 		Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal, Approve: h.approve}
 	if h.powered {
-		h.power = &enginetest.Power{}
-		cfg.Power = h.power
+		h.power, h.hooks = &enginetest.Power{}, &enginetest.Hooks{}
+		cfg.Power, cfg.Hooks = h.power, h.hooks
 	}
 	e, err := engine.New(h.t.Context(), cfg)
 	if err != nil {

@@ -164,6 +164,12 @@ func (e *Engine) work(x jobs.Effect) {
 		e.dropUpload(x.Upload)
 	case jobs.Switch:
 		e.switchPower(x)
+	case jobs.RunHook:
+		e.runHook(x)
+	case jobs.NoHook:
+		if e.cfg.Hooks != nil {
+			e.cfg.Hooks.Stop(hookKey(x.Session, x.When))
+		}
 	case jobs.NoSwitch:
 		for _, want := range []string{doc.PowerOn, doc.PowerCycle, doc.PowerOff} {
 			if e.cfg.Power != nil {

@@ -22,6 +22,9 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	if err := e.maySwitch(ctx, &spec); err != nil {
 		return nil, err
 	}
+	if err := e.mayHook(&spec); err != nil {
+		return nil, err
+	}
 	secret, err := e.sealable(&spec)
 	if err != nil {
 		return nil, refuse("%w", err)

@@ -88,7 +88,8 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	case !s.Over():
 		return refuse("session %s is not over: `diskcast session cancel %s` ends it", id, id)
 	case !s.MayRemove():
-		return refuse("the cast of session %s, or the switching of its machines, is just ending: try again in a moment", id)
+		return refuse("the cast of session %s, the switching of its machines or its hook is just ending: try again in a "+
+			"moment", id)
 	}
 	err := e.update(ctx, func(tx store.WriteTx) error {
 		for _, node := range s.Order {

@@ -81,7 +81,7 @@ func (e *Engine) roomFor() error {
 // will not start by itself, or else of its warning.
 func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
-		out := unsigned(s)
+		out := append(hookWarnings(s), unsigned(s)...)
 		if t := e.w.trouble(); !t.since.IsZero() {
 			out = append(out, fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end is not "+
 				"stored: a server that is started again goes on with the session as it was before.", t.words))

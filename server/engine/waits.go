@@ -24,6 +24,9 @@ func (e *Engine) sessionWaits(s *sess) *waiting.For {
 	if s.Over() {
 		return nil
 	}
+	if f := e.hookFor(s); f != nil {
+		return f
+	}
 	if s.Going() {
 		missing := e.missing(s)
 		if len(missing) == 0 || s.Working() {

@@ -144,7 +144,8 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 		lines = append(lines, l)
 	}
 	u.n, u.more = n, more
-	if s == nil || !s.Over() || e.run(s.ID).cast != nil || s.BeingSwitched() > 0 {
+	if s == nil || !s.Over() || e.run(s.ID).cast != nil || s.BeingSwitched() > 0 ||
+		s.Hooking() {
 		return lines, false, nil
 	}
 	failed := u.unsaved.failed() // before it is waited for the next

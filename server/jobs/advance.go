@@ -11,8 +11,10 @@ import (
 func (r *run) advance(s *Session, state Trouble) {
 	switch {
 	case s.State == doc.Waiting:
-		r.power(s)
-		r.maybeStart(s)
+		if r.prepare(s) {
+			r.power(s)
+			r.maybeStart(s)
+		}
 	case s.Going():
 		r.power(s)
 		r.giveUp(s)
@@ -166,7 +168,11 @@ func (r *run) end(s *Session, state, reason string) {
 			free = append(free, n)
 		}
 	}
+	after := r.afterwards(s)
 	r.do(SaveSession{s.ID})
+	if after {
+		r.do(RunHook{s.ID, doc.HookAfter})
+	}
 	r.log("session is over", "session", s.ID, "state", state, "reason", reason)
 	for _, n := range free {
 		if n.Here {

@@ -45,6 +45,9 @@ type (
 	// again before that is known, it changes nothing. NoSwitch takes that back, if it has not begun.
 	Switch   struct{ Session, Node string }
 	NoSwitch struct{ Session, Node string }
+	// RunHook has the session's hook run, and HookEnded tell of its end; one that runs is left alone. NoHook ends it.
+	RunHook struct{ Session, When string }
+	NoHook  struct{ Session, When string }
 	// Suspect has the server look at its own copy of a chunk of the session's image; -1 means all of it.
 	Suspect struct {
 		Session string
@@ -76,6 +79,8 @@ func (DropUpload) effect()  {}
 func (Suspect) effect()     {}
 func (Switch) effect()      {}
 func (NoSwitch) effect()    {}
+func (RunHook) effect()     {}
+func (NoHook) effect()      {}
 func (Account) effect()     {}
 func (Log) effect()         {}
 
@@ -112,6 +117,10 @@ func (st *State) Stale(x Effect) bool {
 		return !st.switching(x.Session, x.Node)
 	case NoSwitch:
 		return st.switching(x.Session, x.Node)
+	case RunHook:
+		return !st.hooking(x.Session, x.When)
+	case NoHook:
+		return st.hooking(x.Session, x.When)
 	}
 	return false
 }

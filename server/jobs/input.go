@@ -42,6 +42,8 @@ type (
 	}
 	// Switched says what came of a Switch: State is doc.Done or doc.Failed, Power and Words are those of doc.PartPower.
 	Switched struct{ Session, Node, Want, State, Power, Words string }
+	// HookEnded says what came of a RunHook: State is doc.Done or doc.Failed.
+	HookEnded struct{ Session, When, State, Words, Output string }
 	// Stored says that what the session's node sent is an image.
 	Stored struct {
 		Session string

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/receipt"
@@ -33,6 +34,13 @@ func (sh *shell) check() {
 			sh.fail("13: a machine is switched for part %s, which is there no more", key)
 		}
 	}
+	for key := range sh.hooks {
+		id, when, _ := strings.Cut(key, "/")
+		s := sh.st.Session(id)
+		if s == nil || !slices.ContainsFunc(s.Hooks, func(h doc.HookRun) bool { return h.When == when }) {
+			sh.fail("14: a hook runs %s session %s, which has none", when, id)
+		}
+	}
 	for id := range sh.uploads {
 		if s := sh.st.Session(id); s == nil || s.Over() {
 			sh.fail("6: what has come of the upload of session %s is there, which is over", id)
@@ -54,7 +62,7 @@ func (sh *shell) switches(x jobs.Switch) {
 		}
 		sh.fail("13: the machine of part %s/%s, which is %s, is switched off", s.ID, x.Node, p.State)
 	case s.Spec.Power:
-		if p.Joined.IsZero() && !p.Over() && (s.Go || !sh.now.Before(s.Spec.At) ||
+		if p.Joined.IsZero() && !p.Over() && s.Prepared() && (s.Go || !sh.now.Before(s.Spec.At) ||
 			p.Power.Asked > 1) { // the clock may have been set back since
 			break
 		}
@@ -88,6 +96,9 @@ const maxCasts = 2
 
 // checkStart holds that a session which starts to cast has its turn and its time.
 func (sh *shell) checkStart(s *jobs.Session, was string) {
+	if was != s.State && s.Going() && !s.Prepared() {
+		sh.fail("14: session %s starts, and its hook has not ended well: %+v", s.ID, s.Hooks)
+	}
 	if was == s.State || !s.Going() || s.Params == nil {
 		return
 	}
@@ -123,6 +134,15 @@ func (sh *shell) checkSession(s *jobs.Session) {
 	}
 	if s.Spec.Count > 0 && len(s.Parts) > s.Spec.Count {
 		sh.fail("7: session %s of %d nodes has %d parts", id, s.Spec.Count, len(s.Parts))
+	}
+	for _, h := range s.Hooks {
+		if runs := h.State == doc.Running; runs != sh.hooks[id+"/"+h.When] {
+			sh.fail("14: hook %+v of session %s is %s, and runs: %v", h, id, s.State, !runs)
+		}
+	}
+	if s.Over() && s.Spec.After != "" && s.Prepared() &&
+		!slices.ContainsFunc(s.Hooks, func(h doc.HookRun) bool { return h.When == doc.HookAfter }) {
+		sh.fail("14: session %s is over, and its hook after did not begin: %+v", id, s.Hooks)
 	}
 	for node, p := range s.Parts {
 		sh.checkPart(s, node, p)

@@ -10,7 +10,7 @@
 //
 //  1. A session that is over stays so: its state, its reason and the state of each of its parts change no more. What
 //     may still be added are the last figures of its cast, words on who spoke as a node, that a receipt could not be
-//     made, and what became of its machines' power.
+//     made, what became of its machines' power, and of the hook after it.
 //  2. A part that is done, or was cancelled, is never anything else again. One that failed or is absent may be offered
 //     once more while its session goes.
 //  3. The parts of a session that is over are over.
@@ -33,6 +33,8 @@
 //  13. What is asked of a machine's power is with the shell until it is known what came of it, and nothing else is: a
 //     shell that was killed is asked again. Nothing is asked before the session's start time, nor to bring a machine
 //     that came already.
+//  14. A hook that runs is with the shell until its end is known. No session starts, and no machine of it is switched,
+//     before its hook has ended well; the hook after it runs when it is over, once for each time that a shell is asked.
 package jobs
 
 import (

@@ -120,6 +120,9 @@ func (in ClockSet) step(r *run) {
 		for _, t := range []*time.Time{&s.Created, &s.Started, &s.waited, &s.Store.Since} {
 			move(t)
 		}
+		for _, h := range s.Hooks {
+			s.setHook(h.When, func(h *doc.HookRun) { move(&h.Since); move(&h.Time) })
+		}
 		for _, node := range s.Order {
 			p := s.Parts[node]
 			move(&p.Joined)

@@ -95,6 +95,7 @@ func schedule(t *testing.T, seed uint64) *shell {
 			break
 		}
 		sh.now = sh.now.Add(20 * time.Minute)
+		sh.hook(8) // which a shell bounds
 		sh.step(jobs.Tick{})
 	}
 	for _, id := range sh.st.Order() {
@@ -167,6 +168,7 @@ func (sh *shell) happen() {
 	case x < 74:
 		sh.step(jobs.Tick{})
 		sh.power()
+		sh.hook(8)
 	case x < 76:
 		sh.step(jobs.Lives{Node: node, Sign: "SSH answers"})
 		f.Loading = !f.Here
@@ -179,6 +181,7 @@ func (sh *shell) happen() {
 	case x < 80:
 		sh.wish(id)
 		sh.power()
+		sh.hook(0)
 	case x < 81 && sh.rng.IntN(2) == 0:
 		by := time.Duration(sh.rng.IntN(200)-100) * time.Minute
 		sh.now = sh.now.Add(by)
@@ -250,6 +253,22 @@ func (sh *shell) power() {
 	delete(sh.answered, key)
 }
 
+// hook has a hook end; well, but for one in so many.
+func (sh *shell) hook(well int) {
+	run := sorted(sh.hooks)
+	if len(run) == 0 {
+		return
+	}
+	key := run[sh.rng.IntN(len(run))]
+	in := jobs.HookEnded{State: doc.Done, Output: "all is well"}
+	in.Session, in.When, _ = strings.Cut(key, "/")
+	if sh.rng.IntN(well+1) == 0 {
+		in.State, in.Words = doc.Failed, "exit status 3"
+	}
+	delete(sh.hooks, key)
+	sh.step(in)
+}
+
 // wish has the operator say something of a session but that it ends.
 func (sh *shell) wish(id string) {
 	switch s := sh.st.Session(id); {
@@ -295,6 +314,7 @@ func (sh *shell) create() {
 	if len(spec.Nodes) > 0 {
 		spec.Power = []string{"", doc.PowerOn, doc.PowerCycle}[sh.rng.IntN(3)]
 	}
+	spec.Before, spec.After = []string{"", "", "dns"}[sh.rng.IntN(3)], []string{"", "mail"}[sh.rng.IntN(2)]
 	spec.PowerOffFailed = sh.rng.IntN(3) == 0
 	if spec.Kind == "" && spec.Capture == "" && sh.rng.IntN(3) == 0 {
 		spec.ExpectAlive = float64(30 + sh.rng.IntN(300))

@@ -9,6 +9,7 @@ func (in Resumed) step(r *run) {
 		s := r.sessions[id]
 		s.Starts = in.Starts[id]
 		r.askAgain(s)
+		r.hookAgain(s)
 		r.settle(s)
 	}
 	var free []*Node

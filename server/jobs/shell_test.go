@@ -52,6 +52,7 @@ type shell struct {
 	// What it does not.
 	casts, held map[string]bool
 	switching   map[string]bool // what is asked of machines' power, by part
+	hooks       map[string]bool // that run, by session and when
 	facts       map[string]*jobs.Facts
 	past        []jobs.Effect
 
@@ -91,7 +92,7 @@ func newShell(t *testing.T, seed uint64) *shell {
 // boot starts a shell with what is stored.
 func (sh *shell) boot() {
 	sh.began, sh.casts, sh.held, sh.past = sh.now, map[string]bool{}, map[string]bool{}, nil
-	sh.switching = map[string]bool{}
+	sh.switching, sh.hooks = map[string]bool{}, map[string]bool{}
 	sh.st = jobs.New(append(kinds.All(), probe{}), sh.now)
 	sh.st.Bound(maxCasts)
 	var records []jobs.Record
@@ -286,7 +287,7 @@ func (sh *shell) picture() string {
 		fmt.Fprintln(&b, id, n.Assignment.Session, n.Assignment.Imaged, n.Serial)
 	}
 	fmt.Fprintln(&b, sorted(sh.casts), sorted(sh.held), sorted(sh.uploads), sorted(sh.sessions), sorted(sh.parts),
-		sorted(sh.switching))
+		sorted(sh.switching), sorted(sh.hooks))
 	return b.String()
 }
 
@@ -347,6 +348,14 @@ func (sh *shell) run(x jobs.Effect) {
 		delete(sh.uploads, x.Session)
 	case jobs.Switch:
 		sh.switches(x)
+	case jobs.RunHook:
+		if s := sh.st.Session(x.Session); x.When == doc.HookAfter && !s.Over() ||
+			x.When == doc.HookBefore && s.State != doc.Waiting {
+			sh.fail("14: session %s is %s, and its hook %s runs", s.ID, s.State, x.When)
+		}
+		sh.hooks[x.Session+"/"+x.When] = true
+	case jobs.NoHook:
+		delete(sh.hooks, x.Session+"/"+x.When)
 	case jobs.NoSwitch:
 		delete(sh.switching, x.Session+"/"+x.Node)
 	}

@@ -39,7 +39,7 @@ func (s *Session) Early(now time.Time) bool { return !s.Go && now.Before(s.Spec.
 // Due reports whether a session that waits has what it waits for, but for its turn.
 func (st *State) Due(s *Session, now time.Time) bool {
 	there := s.Joined()
-	return s.State == doc.Waiting && !s.Early(now) && there > 0 && (there >= s.Need() || s.late(now))
+	return s.State == doc.Waiting && s.Prepared() && !s.Early(now) && there > 0 && (there >= s.Need() || s.late(now))
 }
 
 // byTurn is all sessions, in the order in which they have their turn.
@@ -151,4 +151,6 @@ func (in Removed) step(r *run) {
 }
 
 // MayRemove reports whether the session can be forgotten: nothing runs for it.
-func (s *Session) MayRemove() bool { return s.Over() && !s.casting && s.BeingSwitched() == 0 }
+func (s *Session) MayRemove() bool {
+	return s.Over() && !s.casting && s.BeingSwitched() == 0 && !s.Hooking()
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/server/caster"
 	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/hooks"
 	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/library/captures"
@@ -58,8 +59,10 @@ type Config struct {
 	Querier        bool         // ask hosts for their groups, when nobody else does
 	RateCap        int64        // bits a second of each cast, 0: none
 	Optimize       bool         // images, while no session runs
-	Approve        string       // which machines sessions may take: doc.ApproveAll or another
-	Version        string       // of the program
+	Hooks          []hooks.Hook // that sessions may name
+	HookTime       time.Duration
+	Approve        string // which machines sessions may take: doc.ApproveAll or another
+	Version        string // of the program
 	Log            *slog.Logger
 	Casts          engine.Casts // nil: the network's
 	// Started is called when everything is ready.
@@ -125,9 +128,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	prober, _ := cfg.Casts.(engine.Prober) // tests' casts send nothing
+	hooked := hooks.New(cfg.Hooks, cfg.HookTime, log.With("task", "hooks"))
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps,
-			Addr: prefix.Addr(), Power: switches, Prober: prober, Server: ownName(prefix.Addr()),
+			Addr: prefix.Addr(), Power: switches, Hooks: hooked, Prober: prober,
+			Server:  ownName(prefix.Addr()),
 			Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal, Log: log.With("task", "engine")})
 	if err != nil {
 		return err
@@ -165,6 +170,7 @@ func Run(ctx context.Context, cfg Config) error {
 		watch,
 		jobs,
 		switches,
+		hooked,
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),

@@ -22,11 +22,24 @@ type Session struct {
 	Ended   time.Time `json:"ended,omitzero"`
 	Go      bool      `json:"go,omitempty"`
 	Notes   []string  `json:"notes,omitempty"`
+	Hooks   []Hook    `json:"hooks,omitempty"`
 	Figures *Figures  `json:"cast,omitempty"`   // of a cast that ended
 	Params  *Cast     `json:"params,omitempty"` // nil when nothing is cast
 	Secret  []byte    `json:"secret,omitempty"` // of the cast's sender; nodes never get it
 	Sealed  []byte    `json:"sealed,omitempty"` // personalization, by the server's key; none when the session is over
 	Upload  *Upload   `json:"upload,omitempty"` // of a capture
+}
+
+// Hook is a hook that runs, or ran, for a session.
+type Hook struct {
+	When   string    `json:"when"`
+	Name   string    `json:"name"`
+	State  string    `json:"state"`
+	Asked  int       `json:"asked"`
+	Since  time.Time `json:"since"`
+	Time   time.Time `json:"time,omitzero"`
+	Words  string    `json:"words,omitempty"`
+	Output string    `json:"output,omitempty"`
 }
 
 // Spec is what the operator asked for.
@@ -59,6 +72,8 @@ type Spec struct {
 
 	Power          string `json:"power,omitempty"`
 	PowerOffFailed bool   `json:"power_off_failed,omitempty"`
+	Before         string `json:"before,omitempty"`
+	After          string `json:"after,omitempty"`
 
 	On              string `json:"on,omitempty"` // the selector that Nodes came of
 	Profile         string `json:"profile,omitempty"`
@@ -160,7 +175,8 @@ type Receiver struct {
 func OfSession(s *doc.Session, params *session.Cast, secret, sealed []byte, up *session.Upload) *Session {
 	return &Session{ID: s.ID, Owner: s.Owner, Spec: ofSpec(s.Spec), Image: ofImage(s.Image), State: s.State,
 		Reason: s.Reason, Created: s.Created,
-		Started: s.Started, Ended: s.Ended, Go: s.Go, Notes: s.Notes, Figures: to(s.Cast, ofFigures), Secret: secret,
+		Started: s.Started, Ended: s.Ended, Go: s.Go, Notes: s.Notes,
+		Hooks: each(s.Hooks, func(h doc.HookRun) Hook { return Hook(h) }), Figures: to(s.Cast, ofFigures), Secret: secret,
 		Sealed: sealed,
 		Params: to(params, func(c session.Cast) Cast { return Cast(c) }),
 		Upload: to(up, func(u session.Upload) Upload { return Upload(u) })}
@@ -170,7 +186,8 @@ func OfSession(s *doc.Session, params *session.Cast, secret, sealed []byte, up *
 func (r *Session) Session() doc.Session {
 	return doc.Session{ID: r.ID, Owner: r.Owner, Spec: r.Spec.spec(), Image: r.Image.image(), State: r.State,
 		Reason: r.Reason, Created: r.Created,
-		Started: r.Started, Ended: r.Ended, Go: r.Go, Notes: r.Notes, Cast: to(r.Figures, Figures.figures)}
+		Started: r.Started, Ended: r.Ended, Go: r.Go, Notes: r.Notes,
+		Hooks: each(r.Hooks, func(h Hook) doc.HookRun { return doc.HookRun(h) }), Cast: to(r.Figures, Figures.figures)}
 }
 
 // Cast is what the session casts with, nil when it does not.
@@ -189,7 +206,7 @@ func ofSpec(s doc.Spec) Spec {
 		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
-		Power: s.Power, PowerOffFailed: s.PowerOffFailed,
+		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
 		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
@@ -200,7 +217,7 @@ func (s Spec) spec() doc.Spec {
 		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
-		Power: s.Power, PowerOffFailed: s.PowerOffFailed,
+		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
 		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
