@@ -148,6 +148,7 @@ The line from nothing to a lab of imaged machines:
 		groupCommand(e), profileCommand(e), ruleCommand(e), applyCommand(e),
 		leaseCommand(e), doctorCommand(e),
 		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e),
+		notifyCommand(e),
 		castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root

@@ -75,11 +75,17 @@ values of another type, values that mean nothing, settings that contradict each 
 				for _, v := range f.Values {
 					d.Keys[v.Name] = v.Words
 				}
+				for _, r := range receivers(f) {
+					d.Keys["notify."+r[0]] = r[1:]
+				}
 				return e.Doc(d)
 			}
 			w := tabwriter.NewWriter(e.Out, 0, 0, 2, ' ', 0)
 			for _, v := range f.Values {
 				fmt.Fprintf(w, "%s\t%s\n", v.Name, strings.Join(v.Words, ", "))
+			}
+			for _, r := range receivers(f) {
+				fmt.Fprintf(w, "notify.%s\t%s\n", r[0], strings.Join(r[1:], ", "))
 			}
 			if err := w.Flush(); err != nil {
 				return err
@@ -88,4 +94,15 @@ values of another type, values that mean nothing, settings that contradict each 
 			return nil
 		},
 	}
+}
+
+// receivers are the names of those whom a file names, each with where its words go.
+func receivers(f *config.File) (all [][]string) {
+	for _, h := range f.Notify.Webhooks {
+		all = append(all, []string{h.Name, h.URL})
+	}
+	if m := f.Notify.Mail; m != nil {
+		all = append(all, append([]string{config.MailName}, m.To...))
+	}
+	return all
 }

@@ -65,6 +65,7 @@ func (e *env) serve(ctx context.Context, set *config.Settings, from *config.File
 	}
 	cfg.Log = slog.New(sluice.New(e.log().Handler()))
 	if from != nil {
+		cfg.Notify = from.Notify
 		cfg.Log.Info("settings read", "file", from.Name, "keys", len(from.Values))
 	}
 	cfg.Started = func(i serve.Info) { e.started(i) }

@@ -1,8 +1,8 @@
 // Package config is what `diskcast serve` can be told: one table of settings, from which come its flags, the keys
 // of its file diskcast.toml, and the example of that file.
 //
-// A flag on the command line wins over the file, and the file over the default. The file is TOML without tables; its
-// keys are called as the flags are.
+// A flag on the command line wins over the file, and the file over the default. The file is TOML; its keys are called as
+// the flags are. Only who is told what happens is in tables, behind them, and has no flags.
 package config
 
 import (
@@ -48,19 +48,23 @@ type Setting struct {
 }
 
 // Find returns the setting of that name, or nil.
-func Find(name string) *Setting {
-	for i := range table {
-		if table[i].Name == name {
-			return &table[i]
+func Find(name string) *Setting { return find(table, name) }
+
+func find(settings []Setting, name string) *Setting {
+	for i := range settings {
+		if settings[i].Name == name {
+			return &settings[i]
 		}
 	}
 	return nil
 }
 
 // Names lists all settings, in the order of the table.
-func Names() []string {
-	names := make([]string, len(table))
-	for i, s := range table {
+func Names() []string { return names(table) }
+
+func names(settings []Setting) []string {
+	names := make([]string, len(settings))
+	for i, s := range settings {
 		names[i] = s.Name
 	}
 	return names

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,7 +20,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	}
 	for text, keys := range map[string]int{
 		b.String(): 0,
-		regexp.MustCompile(`(?m)^#([a-z-]+ = )`).ReplaceAllString(b.String(), "$1"): len(table),
+		regexp.MustCompile(`(?m)^#([a-z-]+ = |\[)`).ReplaceAllString(b.String(), "$1"): len(table),
 	} {
 		f, err := Parse("example", []byte(text))
 		if err != nil {
@@ -27,6 +28,12 @@ func TestExampleIsTheDefaults(t *testing.T) {
 		}
 		if len(f.Values) != keys {
 			t.Errorf("%d keys, want %d", len(f.Values), keys)
+		}
+		if keys > 0 {
+			want := Notify{Webhooks: []*Webhook{exampleWebhook()}, Mail: exampleMail()}
+			if d := cmp.Diff(want, f.Notify); d != "" {
+				t.Error(d)
+			}
 		}
 		want := Defaults()
 		got := f.Settings()
@@ -75,29 +82,72 @@ rate-cap = "900M"
 	}
 }
 
+func hooked(name, url string) string {
+	return fmt.Sprintf("[[notify.webhook]]\nname = %q\nurl = %q\n", name, url)
+}
+
+// TestNotify: tables follow the keys; what is not in them is the default.
+func TestNotify(t *testing.T) {
+	text := "interface = \"eth1\"\n" + hooked("a", "https://x/") + hooked("b", "http://127.0.0.1:8/") +
+		"kinds = [\"machine.new\"]\ngive-up = \"24h\"\n[notify.mail]\nserver = \"m:587\"\nfrom = \"d@x.org\"\n" +
+		"to = [\"a@x.org\", \"b@x.org\"]\ngather = \"5m\"\n"
+	f, err := Parse("x.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, m := newWebhook(), newWebhook(), newMail()
+	a.Name, a.URL = "a", "https://x/"
+	b.Name, b.URL, b.Kinds, b.GiveUp = "b", "http://127.0.0.1:8/", []string{"machine.new"}, 24*time.Hour
+	m.Server, m.From, m.To, m.Gather = "m:587", "d@x.org", []string{"a@x.org", "b@x.org"}, 5*time.Minute
+	if d := cmp.Diff(Notify{Webhooks: []*Webhook{a, b}, Mail: m}, f.Notify); d != "" {
+		t.Error(d)
+	}
+	if f.Settings().Interface != "eth1" || len(f.Values) != 1 {
+		t.Errorf("%+v", f.Values)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string][]string{
-		"\ninterfase = \"eth1\"\n":             {"x.toml:2: unknown key interfase: did you mean interface?"},
-		"dhcp_range = \"\"\n":                  {"x.toml:1:", "did you mean dhcp-range?"},
-		"frobnicate = 1\n":                     {"x.toml:1: unknown key frobnicate: `diskcast config example`"},
-		"dhcp.range = \"x\"\n":                 {"x.toml:1: unknown key dhcp.range: did you mean dhcp-range?"},
-		"\n[server]\ninterface = \"eth1\"\n":   {"x.toml:2:", "tables", "[server]"},
-		"tftp = \"yes\"\n":                     {"x.toml:1: tftp is a string in quotes instead of true or false"},
-		"lease-time = 12\n":                    {"x.toml:1: lease-time is a number", "duration"},
-		"lease-time = \"12\"\n":                {`x.toml:1: lease-time "12" is not a duration`},
-		"dhcp = \"on\"\n":                      {`x.toml:1: dhcp "on" is none of full, proxy, off`},
-		"dns = [\"10.0.0.1\", 7]\n":            {"x.toml:1: dns has a number"},
-		"dns = [\"10.0.0.1\", \"me\"]\n":       {`x.toml:1: dns "me" is not an IPv4 address`},
-		"state = \"here\"\n":                   {`x.toml:1: state "here" does not begin at /`},
-		"listen = \"8443\"\n":                  {`x.toml:1: listen "8443" is not HOST:PORT`},
-		"listen = \":0\"\n":                    {"x.toml:1: listen", "port"},
-		"groups = \"10.0.0.0/8\"\n":            {"x.toml:1: groups", "multicast"},
-		"rate-cap = \"fast\"\n":                {"x.toml:1: rate-cap", "900M"},
-		"interface = eth1\n":                   {"x.toml:1:"},
-		"tftp = true\n\ntftp = false\n":        {"x.toml:3:", "tftp"},
-		"a = 1\nb = 2\ninterface = \"eth1\"\n": {"x.toml:1:", "x.toml:2:"},
-		strings.Repeat("#\n", MaxFile):         {"more than"},
-		"interface = \"eth1\n":                 {"x.toml:1:"},
+		"\ninterfase = \"eth1\"\n":                            {"x.toml:2: unknown key interfase: did you mean interface?"},
+		"dhcp_range = \"\"\n":                                 {"x.toml:1:", "did you mean dhcp-range?"},
+		"frobnicate = 1\n":                                    {"x.toml:1: unknown key frobnicate: `diskcast config example`"},
+		"dhcp.range = \"x\"\n":                                {"x.toml:1: unknown key dhcp.range: did you mean dhcp-range?"},
+		"\n[server]\ninterface = \"eth1\"\n":                  {"x.toml:2:", "no table [server]"},
+		"tftp = \"yes\"\n":                                    {"x.toml:1: tftp is a string in quotes instead of true or false"},
+		"lease-time = 12\n":                                   {"x.toml:1: lease-time is a number", "duration"},
+		"lease-time = \"12\"\n":                               {`x.toml:1: lease-time "12" is not a duration`},
+		"dhcp = \"on\"\n":                                     {`x.toml:1: dhcp "on" is none of full, proxy, off`},
+		"dns = [\"10.0.0.1\", 7]\n":                           {"x.toml:1: dns has a number"},
+		"dns = [\"10.0.0.1\", \"me\"]\n":                      {`x.toml:1: dns "me" is not an IPv4 address`},
+		"state = \"here\"\n":                                  {`x.toml:1: state "here" does not begin at /`},
+		"listen = \"8443\"\n":                                 {`x.toml:1: listen "8443" is not HOST:PORT`},
+		"listen = \":0\"\n":                                   {"x.toml:1: listen", "port"},
+		"groups = \"10.0.0.0/8\"\n":                           {"x.toml:1: groups", "multicast"},
+		"rate-cap = \"fast\"\n":                               {"x.toml:1: rate-cap", "900M"},
+		"interface = eth1\n":                                  {"x.toml:1:"},
+		"tftp = true\n\ntftp = false\n":                       {"x.toml:3:", "tftp"},
+		"a = 1\nb = 2\ninterface = \"eth1\"\n":                {"x.toml:1:", "x.toml:2:"},
+		strings.Repeat("#\n", MaxFile):                        {"more than"},
+		"interface = \"eth1\n":                                {"x.toml:1:"},
+		"[[notify.webhook]]\n":                                {"x.toml:1: [[notify.webhook]]: it needs a name and a url"},
+		"[notify.webhook]\n":                                  {"x.toml:1: [notify.webhook] is written [[notify.webhook]]"},
+		"[[notify.mail]]\n":                                   {"x.toml:1: [[notify.mail]] is written [notify.mail]"},
+		"[notify]\nmail = 1\n":                                {"x.toml:1: there is no table [notify]"},
+		"[notify.mail]\nserver = \"mail\"\n":                  {"x.toml:2: server \"mail\" is not HOST:PORT"},
+		"[notify.mail]\nsever = \"m:25\"\n":                   {"x.toml:2: unknown key sever: did you mean server?"},
+		"[notify.mail]\nfrom = \"nobody\"\n":                  {"x.toml:2: from \"nobody\" is no mail address"},
+		"[notify.mail]\ntls = \"maybe\"\n":                    {"is none of starttls, tls, off", "it needs a server, from and to"},
+		"[notify.mail]\ngather = \"2h\"\n":                    {"is not from 0s to 1h0m0s"},
+		"[notify.mail]\nkinds = [\"all\"]\n":                  {"is none of session.ended"},
+		hooked("a", "ftp://x") + hooked("b", ""):              {"x.toml:3: url \"ftp://x\" is not of the form", "x.toml:6: url"},
+		hooked("a", "https://u:p@x/"):                         {"x.toml:3: url", "has a user"},
+		hooked("a", "http://10.0.0.1/"):                       {"x.toml:1: [[notify.webhook]]: its url is http://", "plain-http"},
+		hooked("a", "https://x/") + hooked("a", "https://y/"): {"two [[notify.webhook]] are called a"},
+		hooked("mail", "https://x/"):                          {"x.toml:2: name \"mail\" is the name of [notify.mail]"},
+		hooked("a", "https://x/") + "kinds = []\n":            {"its kinds are empty"},
+		"[notify.mail]\nserver = \"m:25\"\nfrom = \"a@b\"\nto = [\"c@d\"]\nuser = \"u\"\ntls = \"off\"\n": {
+			"x.toml:1: [notify.mail]: its password would go over the network"},
 	} {
 		_, err := Parse("x.toml", []byte(text))
 		for _, w := range want {
@@ -167,6 +217,7 @@ func TestWriteFile(t *testing.T) {
 // What is read without a word is read the same when it is written and read again.
 func FuzzParse(f *testing.F) {
 	f.Add("interface = \"eth1\"\ndns = [\"10.0.0.1\"]\n[x]\n")
+	f.Add("[[notify.webhook]]\nname = \"a\"\nurl = \"https://x/\"\n[notify.mail]\nserver = \"m:25\"\n")
 	f.Add("tftp = true\nlease-time = \"12h\"\n\"dhcp\" = '''full'''")
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := Parse("f", []byte(text))

@@ -23,8 +23,38 @@ func WriteExample(w io.Writer) error {
 		comment(&b, "wants: "+s.Unit)
 		fmt.Fprintf(&b, "#%s\n", s.line(Defaults()))
 	}
+	for _, t := range []struct {
+		about, name string
+		table       []Setting
+	}{
+		{"Who is told what happens; these tables come last in the file. A service that is sent signed requests; there " +
+			"may be several:", "[[" + webhookTable + "]]", exampleWebhook().table()},
+		{"Mail:", "[" + mailTable + "]", exampleMail().table()},
+	} {
+		b.WriteString("\n")
+		comment(&b, t.about)
+		fmt.Fprintf(&b, "#%s\n", t.name)
+		for _, s := range t.table {
+			b.WriteString("\n")
+			comment(&b, s.About)
+			comment(&b, "wants: "+s.Unit)
+			fmt.Fprintf(&b, "#%s\n", s.line(nil))
+		}
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func exampleWebhook() *Webhook {
+	h := newWebhook()
+	h.Name, h.URL = "chat", "https://chat.example.org/hooks/42"
+	return h
+}
+
+func exampleMail() *Mail {
+	m := newMail()
+	m.Server, m.From, m.To = "mail.example.org:587", "diskcast@example.org", []string{"lab@example.org"}
+	return m
 }
 
 // WriteFile writes a file with the settings that are not the defaults, each with what it is.

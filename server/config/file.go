@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ const MaxFile = 256 << 10
 type File struct {
 	Name   string
 	Values []Value // in the order of the file
+	Notify Notify
 }
 
 // Value is one key of a file.
@@ -58,13 +60,17 @@ func Parse(name string, text []byte) (*File, error) {
 	var errs []error
 	var p unstable.Parser
 	p.Reset(text)
+	var in *section // nil: before the first table
 	for p.NextExpression() {
-		v, err := value(&p, p.Expression())
-		if err != nil {
+		if err := f.expression(&p, p.Expression(), &in); err != nil {
 			errs = append(errs, fmt.Errorf("%s:%w", name, err))
-		} else {
-			f.Values = append(f.Values, *v)
 		}
+	}
+	if err := in.end(); err != nil {
+		errs = append(errs, fmt.Errorf("%s:%w", name, err))
+	}
+	if err := f.Notify.twice(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", name, err))
 	}
 	if err := p.Error(); err != nil {
 		errs = append(errs, fmt.Errorf("%s: %w", name, err))
@@ -83,24 +89,42 @@ func syntaxError(name string, err error) error {
 	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
 }
 
-// value reads one expression of the document; its error begins with the line.
-func value(p *unstable.Parser, e *unstable.Node) (*Value, error) {
+// expression reads one expression of the document, which may begin another table; its error begins with the line.
+func (f *File) expression(p *unstable.Parser, e *unstable.Node, in **section) error {
+	if e.Kind != unstable.KeyValue {
+		ended := (*in).end()
+		next, err := f.Notify.open(p, e)
+		*in = next
+		return cmp.Or(ended, err)
+	}
+	if *in != nil {
+		return (*in).take(p, e)
+	}
+	v, err := valueOf(p, e, table)
+	if err == nil {
+		f.Values = append(f.Values, *v)
+	}
+	return err
+}
+
+// keyOf is the name and the line of a key or a table.
+func keyOf(p *unstable.Parser, e *unstable.Node) (name string, line int) {
 	var key []string
-	line := 0
 	for it := e.Key(); it.Next(); {
 		if line == 0 {
 			line = p.Shape(it.Node().Raw).Start.Line
 		}
 		key = append(key, string(it.Node().Data))
 	}
-	name := strings.Join(key, ".")
-	if e.Kind != unstable.KeyValue {
-		return nil, fmt.Errorf("%d: there are no tables here, and [%s] is one: write `key = value` lines only", line,
-			name)
-	}
-	s := Find(name)
+	return strings.Join(key, "."), line
+}
+
+// valueOf reads a key and its value, by the settings that may be there.
+func valueOf(p *unstable.Parser, e *unstable.Node, settings []Setting) (*Value, error) {
+	name, line := keyOf(p, e)
+	s := find(settings, name)
 	if s == nil {
-		return nil, fmt.Errorf("%d: unknown key %s: %s", line, name, suggestion(name))
+		return nil, fmt.Errorf("%d: unknown key %s: %s", line, name, suggestion(name, settings))
 	}
 	v := &Value{Setting: s, Line: line}
 	if err := v.take(e.Value()); err != nil {
@@ -193,16 +217,21 @@ func (f *File) Apply(flags *pflag.FlagSet) error {
 func (f *File) Settings() *Settings {
 	out := Defaults()
 	for _, v := range f.Values {
-		switch p := v.at(out).(type) {
-		case *string:
-			*p = v.Words[0]
-		case *bool:
-			*p = v.Words[0] == "true"
-		case *[]string:
-			*p = v.Words
-		case *time.Duration:
-			*p, _ = time.ParseDuration(v.Words[0]) // valid has read it
-		}
+		assign(v.at(out), v.Words)
 	}
 	return out
+}
+
+// assign writes the words of a value, which valid has read, to its place.
+func assign(place any, words []string) {
+	switch p := place.(type) {
+	case *string:
+		*p = words[0]
+	case *bool:
+		*p = words[0] == "true"
+	case *[]string:
+		*p = words
+	case *time.Duration:
+		*p, _ = time.ParseDuration(words[0])
+	}
 }

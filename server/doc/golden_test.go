@@ -22,6 +22,8 @@ func TestDocuments(t *testing.T) {
 		"machines-change": new(MachinesChange),
 		"power":           new(Power), "power-set": new(PowerSet), "power-spec": new(PowerSpec),
 		"power-run": new(PowerRun), "node-look": new(NodeLook), "plan": new(Plan),
+		"word": new(Word), "notify-receiver": new(NotifyReceiver), "notify-test": new(NotifyTest),
+		"notify-result": new(NotifyResult), "notify-secret": new(NotifySecret), "notify-finding": new(NotifyFinding),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

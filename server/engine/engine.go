@@ -140,6 +140,8 @@ type Config struct {
 	Hooks Hooks
 	// Sign puts a receipt into an envelope, by the server's key; nil: there are no receipts.
 	Sign func(*receipt.Receipt) (*receipt.Envelope, error)
+	// Words tells what happens to those who asked for it; nil: nobody did.
+	Words Words
 	// Addr is the address at which nodes reach casts' feedback.
 	Addr netip.Addr
 	// Version is that of the program, for receipts.
@@ -191,7 +193,8 @@ type Engine struct {
 	clock    *clock
 	paces    map[string]*pace // by session and node
 	looks    map[string]*asked
-	activity chan struct{} // closed and replaced when a session changes
+	said     map[string]bool // sessions, and session/node of parts, that are over and were told as such
+	activity chan struct{}   // closed and replaced when a session changes
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -223,12 +226,15 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		nodes: map[string]*node{}, byMAC: map[string]string{}, byAddr: map[netip.Addr]string{}, kinds: cfg.Kinds,
 		jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
-		clock: clock, paces: map[string]*pace{}, looks: map[string]*asked{}, feed: feed.New(rand.Text()),
-		quiet:    map[string]bool{},
+		clock: clock, paces: map[string]*pace{}, looks: map[string]*asked{}, said: map[string]bool{},
+		feed: feed.New(rand.Text()), quiet: map[string]bool{},
 		checks:   map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.jobs.Bound(cfg.MaxCasts)
 	e.w = newWriter(cfg.Store, cfg.Log, clock.now, &e.mu)
+	if cfg.Words != nil {
+		e.w.stored = cfg.Words.Stored
+	}
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
 	}

@@ -89,6 +89,7 @@ func (e *Engine) effect(x jobs.Effect) {
 		if s := e.jobs.Session(x.Session); s != nil {
 			e.w.put(record.SessPrefix+s.ID, recordOf(s))
 			e.touchSession(s)
+			e.sayEnd(s)
 			close(e.activity)
 			e.activity = make(chan struct{})
 		}
@@ -105,6 +106,7 @@ func (e *Engine) effect(x jobs.Effect) {
 		}
 		e.w.del(record.SessPrefix + x.Session)
 		delete(e.runs, x.Session)
+		e.forgetSaid(x.Session, x.Nodes)
 		for _, n := range x.Nodes {
 			delete(e.paces, x.Session+"/"+n)
 		}
@@ -190,6 +192,7 @@ func (e *Engine) savePart(id, node string) {
 	if p := s.Parts[node]; p != nil {
 		e.w.put(record.PartKey(id, node), record.OfPart(p))
 		e.touchPart(s, node)
+		e.sayPart(s, node)
 		return
 	}
 	e.feed.Gone(feed.Key{Session: id, Node: node})

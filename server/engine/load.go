@@ -100,7 +100,11 @@ func (e *Engine) read(tx store.Tx) error {
 		nodes[id] = jobs.Assignment{Session: n.Session, Last: n.Last, Imaged: n.Imaged, Claim: n.Claim}
 		e.news[id] = n
 	}
-	return e.jobs.Load(sessions, parts, nodes)
+	if err := e.jobs.Load(sessions, parts, nodes); err != nil {
+		return err
+	}
+	e.loadSaid()
+	return nil
 }
 
 // optional is err, but for a key that is not there.

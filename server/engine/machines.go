@@ -65,8 +65,12 @@ func (e *Engine) awake(id string) bool {
 // sight tells which machine says hello, and the operator what is to be wondered at. What was said at the hello of a
 // boot holds for all of it.
 func (e *Engine) sight(n *node, inv *session.Inventory, rebooted bool) {
+	seq := e.fleet.Seq()
 	v := e.fleet.Sight(e.sighting(n, inv), e.now())
 	e.saveMachines()
+	if e.fleet.Seq() != seq {
+		e.sayMachine(n)
+	}
 	switch {
 	case v.Words != "":
 		e.warn(n, oddMachine, v.Words)

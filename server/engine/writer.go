@@ -22,6 +22,8 @@ type writer struct {
 	owned store.Revision // of record.OwnerKey, when this server became the owner
 	lost  chan struct{}  // closed when another server is the owner
 	over  chan struct{}  // closed when nothing is written any more
+	// stored is called when words were written; nil: there are none.
+	stored func()
 
 	mu  sync.Mutex
 	cur *batch // being filled
@@ -39,6 +41,7 @@ type batch struct {
 	m    map[string][]byte
 	done chan struct{} // closed when err is set
 	err  error
+	word bool // something in it is to be told
 }
 
 // over reports whether the batch was written, or could not be.
@@ -77,6 +80,18 @@ func (w *writer) put(key string, v any) {
 		panic("engine: state of " + key + " has no JSON: " + err.Error()) // our own types: cannot be
 	}
 	w.set(key, b)
+}
+
+// word puts, or with nil deletes, what has to do with what is to be told.
+func (w *writer) word(key string, v any) {
+	w.mu.Lock()
+	w.cur.word = true
+	w.mu.Unlock()
+	if v == nil {
+		w.del(key)
+	} else {
+		w.put(key, v)
+	}
 }
 
 func (w *writer) del(key string) { w.set(key, nil) }
@@ -194,6 +209,7 @@ func (w *writer) flush() bool {
 	} else {
 		w.bad.is(w.now(), err)
 		w.log.Error("state could not be written; it will be tried again", "err", err)
+		w.cur.word = w.cur.word || b.word
 		for k, v := range b.m { // what was put since is newer
 			if _, newer := w.cur.m[k]; !newer {
 				w.cur.m[k] = v
@@ -203,5 +219,8 @@ func (w *writer) flush() bool {
 	w.mu.Unlock()
 	b.err = err
 	close(b.done)
+	if err == nil && b.word && w.stored != nil {
+		w.stored()
+	}
 	return err == nil
 }

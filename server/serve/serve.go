@@ -19,7 +19,9 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/server/caster"
+	"github.com/diskcast/diskcast/server/config"
 	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/herald"
 	"github.com/diskcast/diskcast/server/hooks"
 	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/library"
@@ -63,6 +65,7 @@ type Config struct {
 	HookTime       time.Duration
 	Approve        string // which machines sessions may take: doc.ApproveAll or another
 	Version        string // of the program
+	Notify         config.Notify
 	Log            *slog.Logger
 	Casts          engine.Casts // nil: the network's
 	// Started is called when everything is ready.
@@ -127,12 +130,17 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	server := ownName(prefix.Addr())
+	words, err := herald.New(ctx, herald.Config{Store: db, Key: seal, Notify: cfg.Notify, Server: server,
+		Log: log.With("task", "notify")})
+	if err != nil {
+		return err
+	}
 	prober, _ := cfg.Casts.(engine.Prober) // tests' casts send nothing
 	hooked := hooks.New(cfg.Hooks, cfg.HookTime, log.With("task", "hooks"))
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps,
-			Addr: prefix.Addr(), Power: switches, Hooks: hooked, Prober: prober,
-			Server:  ownName(prefix.Addr()),
+			Addr: prefix.Addr(), Power: switches, Hooks: hooked, Prober: prober, Server: server, Words: words,
 			Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal, Log: log.With("task", "engine")})
 	if err != nil {
 		return err
@@ -164,13 +172,15 @@ func Run(ctx context.Context, cfg Config) error {
 	lib := library.NewLocal(st).BeforeGC(ims.Close)
 	jobs := library.NewJobs(lib, log.With("task", "jobs"))
 	jobs.Uses(caps.Uses)
-	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches)
+	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
+		WithNotify(words)
 	tasks := []task.Task{
 		eng,
 		watch,
 		jobs,
 		switches,
 		hooked,
+		words,
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),

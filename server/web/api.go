@@ -20,6 +20,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/herald"
 	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/library/images"
 	"github.com/diskcast/diskcast/server/power/desk"
@@ -57,6 +58,7 @@ type API struct {
 	library  library.Library // nil: none
 	jobs     *library.Jobs
 	power    *desk.Desk        // nil: none
+	notify   *herald.Herald    // nil: none
 	token    [sha256.Size]byte // of the operator
 	log      *slog.Logger
 	mux      *http.ServeMux

@@ -1,25 +1,22 @@
 // Package webhook switches machines by a service of the operator's: each request is a POST of a JSON document, made
-// from a template, to one address. It is signed with the hook's key: X-Diskcast-Signature is sha256= and the hex of
-// HMAC-SHA256 over the header X-Diskcast-Time, a dot, and the body. Op is state, on, off, bootonce or boot. The answer
-// of each is a JSON document: its field state is on or off, its field boot network, disk, setup or default.
+// from a template, to one address. It is signed with the hook's key (internal/hook). Op is state, on, off, bootonce or
+// boot. The answer of each is a JSON document: its field state is on or off, its field boot network, disk, setup or
+// default.
 package webhook
 
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"text/template"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/hook"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/power"
 )
@@ -75,7 +72,7 @@ func check(c *power.Config) error {
 	return nil
 }
 
-type hook struct {
+type device struct {
 	c    *power.Config
 	h    *power.Host
 	t    *template.Template
@@ -89,7 +86,7 @@ func open(c *power.Config, h *power.Host) (power.Device, error) {
 	}
 	// Where a redirect leads to nobody entered.
 	none := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &hook{c: c, h: h, t: t, http: http.Client{Transport: power.Transport(c, h), CheckRedirect: none}}, check(c)
+	return &device{c: c, h: h, t: t, http: http.Client{Transport: power.Transport(c, h), CheckRedirect: none}}, check(c)
 }
 
 type answer struct {
@@ -97,7 +94,7 @@ type answer struct {
 	Boot  power.Boot  `json:"boot"`
 }
 
-func (k *hook) post(ctx context.Context, op string, device power.Boot) (*answer, error) {
+func (k *device) post(ctx context.Context, op string, device power.Boot) (*answer, error) {
 	b, err := body(k.t, Request{Op: op, Machine: k.c.Machine, Device: string(device), User: k.c.User})
 	if err != nil {
 		return nil, power.Fail(power.Fault, "%w", err)
@@ -109,12 +106,8 @@ func (k *hook) post(ctx context.Context, op string, device power.Boot) (*answer,
 	if err != nil {
 		return nil, power.Fail(power.Fault, "%w", err)
 	}
-	at := strconv.FormatInt(time.Now().Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(k.c.Password))
-	fmt.Fprintf(mac, "%s.%s", at, b)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Diskcast-Time", at)
-	req.Header.Set("X-Diskcast-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	hook.Sign(req.Header, k.c.Password, time.Now(), b)
 	resp, err := k.http.Do(req)
 	if err != nil {
 		return nil, power.HTTPError(ctx, err)
@@ -136,7 +129,7 @@ func (k *hook) post(ctx context.Context, op string, device power.Boot) (*answer,
 	return a, nil
 }
 
-func (k *hook) State(ctx context.Context) (power.State, error) {
+func (k *device) State(ctx context.Context) (power.State, error) {
 	a, err := k.post(ctx, "state", "")
 	if err != nil {
 		return power.Unknown, err
@@ -144,22 +137,22 @@ func (k *hook) State(ctx context.Context) (power.State, error) {
 	return a.State, nil
 }
 
-func (k *hook) On(ctx context.Context) error {
+func (k *device) On(ctx context.Context) error {
 	_, err := k.post(ctx, "on", "")
 	return err
 }
 
-func (k *hook) Off(ctx context.Context) error {
+func (k *device) Off(ctx context.Context) error {
 	_, err := k.post(ctx, "off", "")
 	return err
 }
 
-func (k *hook) BootOnce(ctx context.Context, b power.Boot) error {
+func (k *device) BootOnce(ctx context.Context, b power.Boot) error {
 	_, err := k.post(ctx, "bootonce", b)
 	return err
 }
 
-func (k *hook) Boot(ctx context.Context) (power.Boot, error) {
+func (k *device) Boot(ctx context.Context) (power.Boot, error) {
 	a, err := k.post(ctx, "boot", "")
 	if err != nil {
 		return "", err
@@ -167,4 +160,4 @@ func (k *hook) Boot(ctx context.Context) (power.Boot, error) {
 	return a.Boot, nil
 }
 
-func (k *hook) Close() { k.http.CloseIdleConnections() }
+func (k *device) Close() { k.http.CloseIdleConnections() }
