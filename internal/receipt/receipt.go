@@ -68,13 +68,15 @@ type Server struct {
 
 // Machine is what the node said of itself.
 type Machine struct {
-	ID     string   `json:"id"`
-	Name   string   `json:"name,omitempty"`
-	Vendor string   `json:"vendor,omitempty"`
-	Model  string   `json:"model,omitempty"`
-	Serial string   `json:"serial,omitempty"`
-	UUID   string   `json:"uuid,omitempty"`
-	MACs   []string `json:"macs,omitempty"`
+	ID string `json:"id"` // of the node: the MAC address of the NIC that it booted from
+	// Machine is the id that the server gave the machine, and which no NIC changes; empty in older receipts.
+	Machine string   `json:"machine,omitempty"`
+	Name    string   `json:"name,omitempty"`
+	Vendor  string   `json:"vendor,omitempty"`
+	Model   string   `json:"model,omitempty"`
+	Serial  string   `json:"serial,omitempty"`
+	UUID    string   `json:"uuid,omitempty"`
+	MACs    []string `json:"macs,omitempty"`
 }
 
 // Disk is the disk as the node's plan named it. It is empty where a node began without naming one; the receipt then

@@ -174,6 +174,9 @@ func TestPage(t *testing.T) {
 	good, evil := sample(), sample()
 	evil.Disk.Model = `<script>alert(1)</script>`
 	evil.Machine.Name = `"><img src=x onerror=y>`
+	good.Details = json.RawMessage(`{"image":"debian:12","manifest":"sha256:feed"}`)
+	good.Machine.Machine, good.Machine.MACs = "m7", []string{"52:54:00:00:00:01"}
+	evil.Details = json.RawMessage(`{"image":"</td>\u001b"}`)
 	evil.Left = []string{"a\u202egnp.exe", "b\x1b[31m"}
 	var out bytes.Buffer
 	if err := Page(&out, []Signed{{Receipt: good, Key: "sha256:a"},
@@ -182,7 +185,9 @@ func TestPage(t *testing.T) {
 	}
 	page := out.String()
 	for _, want := range []string{"1 of them failed", "SIGNATURE: changed", "rack1-7", "NIST SP 800-88: purge",
-		"&lt;script&gt;", "key sha256:a", "names a key that was not verified: sha256:b"} {
+		"&lt;script&gt;", "key sha256:a", "image debian:12", "sha256:feed", "machine m7",
+		"52:54:00:00:00:01", "Receipts of s7: 2 machines", "1 of 2 signatures DO NOT HOLD", "1 of 2 signatures hold, by the key",
+		"signature holds", "image &lt;/td&gt;", "names a key that was not verified: sha256:b"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

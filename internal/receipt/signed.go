@@ -1,7 +1,10 @@
 package receipt
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/diskcast/diskcast/internal/plain"
@@ -33,6 +36,21 @@ func (e *Envelope) Look(pin string) (Signed, error) {
 	}
 	s.Receipt, s.Claims = r, e.claims(s.Key)
 	return s, nil
+}
+
+// LookAll reads and looks at many envelopes. The first that is no receipt is an error.
+func LookAll(raw []json.RawMessage, pin string) ([]Signed, error) {
+	all := make([]Signed, len(raw))
+	for i, b := range raw {
+		env, err := Parse(bytes.NewReader(b))
+		if err == nil {
+			all[i], err = env.Look(pin)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("receipt %d of %d: %w", i+1, len(raw), err)
+		}
+	}
+	return all, nil
 }
 
 // claims are the names and the pins of the envelope's keys, apart from the one that was verified.

@@ -41,11 +41,16 @@ func TestEraseAsks(t *testing.T) {
 
 // TestEraseShown: a session that erases says so, how, and of each machine whether there is a receipt.
 func TestEraseShown(t *testing.T) {
+	result, err := json.Marshal(erasure.Result{V: erasure.Version, Method: erasure.Overwrite, OK: true,
+		Disk: erasure.Disk{Path: "/dev/sda", Size: 1 << 30}, Term: erasure.Clear, Reason: "every byte was written"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	planned := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := &doc.Session{ID: "s9", State: doc.Done, Spec: doc.Spec{V: 1, Kind: erasure.Action, All: true,
 		Target: session.Target{Type: "nvme"},
 		Job:    json.RawMessage(`{"method":"overwrite","read_back":"all","passes":3}`)},
-		Parts: []doc.Part{{Node: "n1", State: doc.Done, Planned: planned},
+		Parts: []doc.Part{{Node: "n1", State: doc.Done, Planned: planned, Result: result},
 			{Node: "n2", State: doc.Failed, Planned: planned, NoReceipt: "the key is gone"}}}
 	var out bytes.Buffer
 	e := &env{}
@@ -54,8 +59,8 @@ func TestEraseShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"erase", "overwrite", "read back  all", "passes     3", "receipt get s9",
-		"NO receipt: the key is gone", "on a disk that the node never named",
-		"a receipt says what was done, and that no disk was named"} {
+		"NIST SP 800-88: clear (every byte was written)", "NO receipt: the key is gone",
+		"on a disk that the node never named", "a receipt says what was done, and that no disk was named"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, out.String())
 		}

@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/erasure"
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -43,4 +45,19 @@ func eraseRows(s *doc.Session) [][]string {
 		rows = append(rows, []string{"pattern", job.Pattern})
 	}
 	return append(rows, []string{"disk rule", diskrule.Rule(s.Spec.Target)})
+}
+
+// termWords say which term of NIST SP 800-88 the receipt of a part claims, and why; empty where nothing was erased.
+func termWords(s *doc.Session, p *doc.Part) string {
+	if erasing(s) == nil || p.State != doc.Done {
+		return ""
+	}
+	res, err := erasure.ParseResult(p.Result)
+	switch {
+	case err != nil:
+		return "NIST SP 800-88: what the node told of the erase cannot be read: " + err.Error()
+	case res.Term == erasure.None:
+		return "NIST SP 800-88: no term is claimed"
+	}
+	return fmt.Sprintf("NIST SP 800-88: %s (%s)", res.Term, plain.Line(res.Reason, 0))
 }

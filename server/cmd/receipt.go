@@ -27,7 +27,7 @@ nothing else to check it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
-	cmd.AddCommand(receiptShow(e), receiptVerify(e), receiptGet(e))
+	cmd.AddCommand(receiptShow(e), receiptVerify(e), receiptGet(e), receiptPage(e))
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,23 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/receipt"
 )
+
+// receipts fetches a session's envelopes, which are at least one, and says which key is trusted.
+func (e *env) receipts(ctx context.Context, session string) (list []json.RawMessage, pin string, err error) {
+	c, err := e.client()
+	if err != nil {
+		return nil, "", err
+	}
+	if list, err = c.Receipts(ctx, session); err != nil {
+		return nil, "", err
+	}
+	if len(list) == 0 {
+		return nil, "", errors.New("there are no receipts: a part has one when its node had a plan for its disk and " +
+			"has ended")
+	}
+	pin, err = e.trustedPin("")
+	return list, pin, err
+}
 
 func receiptGet(e *env) *cobra.Command {
 	var out string
@@ -30,19 +48,7 @@ alone, and it is an error.`,
   diskcast receipt show receipts/s7-*.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			list, err := c.Receipts(cmd.Context(), strings.Join(args, ""))
-			if err != nil {
-				return err
-			}
-			if len(list) == 0 {
-				return errors.New("there are no receipts: a part has one when its node had a plan for its disk and " +
-					"has ended")
-			}
-			pin, err := e.trustedPin("")
+			list, pin, err := e.receipts(cmd.Context(), strings.Join(args, ""))
 			if err != nil {
 				return err
 			}

@@ -116,6 +116,9 @@ func (e *env) showSession(s *doc.Session) error {
 		case p.Over() && !p.Planned.IsZero():
 			fmt.Fprint(e.Out, "\n  on a disk that the node never named: look at the machine before you count on it")
 		}
+		if words := termWords(s, p); words != "" {
+			fmt.Fprintf(e.Out, "\n  %s", words)
+		}
 		switch {
 		case p.NoReceipt != "":
 			fmt.Fprintf(e.Out, "\n  NO receipt: %s", p.NoReceipt)
@@ -124,7 +127,7 @@ func (e *env) showSession(s *doc.Session) error {
 			if p.Disk == nil {
 				words += ", and that no disk was named"
 			}
-			fmt.Fprintf(e.Out, "\n  a receipt says %s: diskcast receipt get %s", words, s.ID)
+			fmt.Fprintf(e.Out, "\n  a receipt says %s: diskcast receipt get %s, or receipt page %[2]s", words, s.ID)
 		}
 		if p.Unbootable != "" {
 			fmt.Fprintf(e.Out, "\n  will not start: %s", p.Unbootable)

@@ -36,7 +36,7 @@ func newOffice(t *testing.T, with ...func(*office, *engine.Config)) *office {
 		t.Fatal(err)
 	}
 	cfg := engine.Config{Store: store.NewMemory(), Images: &enginetest.Images{}, Casts: &enginetest.Casts{},
-		Addr: netip.MustParseAddr("127.0.0.1")}
+		Addr: netip.MustParseAddr("127.0.0.1"), Server: "lab", Sign: id.Sign}
 	for _, f := range with {
 		f(o, &cfg)
 	}
@@ -47,7 +47,8 @@ func newOffice(t *testing.T, with ...func(*office, *engine.Config)) *office {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- o.e.Run(ctx) }()
-	srv := httptest.NewUnstartedServer(web.New(o.e, nil, nil, id.Token, slog.New(slog.DiscardHandler)))
+	srv := httptest.NewUnstartedServer(web.New(o.e, nil, nil, id.Token, slog.New(slog.DiscardHandler)).
+		WithPin(id.Pin))
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{id.Cert}}
 	srv.StartTLS()
 	o.url = srv.URL

@@ -26,7 +26,7 @@ func (e *Engine) account(doc *receipt.Receipt) {
 			MACs: n.MACs}
 	}
 	if m := e.fleet.Of(r.Machine.ID); m != nil {
-		r.Machine.Name = m.Name
+		r.Machine.Machine, r.Machine.Name = m.ID, m.Name
 	}
 	env, err := e.cfg.Sign(&r)
 	if err != nil {

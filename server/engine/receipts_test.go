@@ -71,7 +71,7 @@ func TestReceipts(t *testing.T) {
 	}
 	r := readReceipt(t, list[0])
 	if r.Result != receipt.Failed || !strings.Contains(r.Message, "disk is failing") || r.Server.Name != "lab" ||
-		r.Machine.Serial != "A1" || r.Kind != "restore" ||
+		r.Machine.Serial != "A1" || r.Machine.Machine != "m1" || r.Kind != "restore" ||
 		r.Disk.Size != theDisk.Size || !strings.Contains(string(r.Details), "debian") || len(r.Machine.MACs) != 1 {
 		t.Errorf("%+v", r)
 	}

@@ -173,7 +173,7 @@ func Run(ctx context.Context, cfg Config) error {
 	jobs := library.NewJobs(lib, log.With("task", "jobs"))
 	jobs.Uses(caps.Uses)
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
-		WithNotify(words)
+		WithNotify(words).WithPin(id.Pin)
 	tasks := []task.Task{
 		eng,
 		watch,

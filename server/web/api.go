@@ -59,6 +59,7 @@ type API struct {
 	jobs     *library.Jobs
 	power    *desk.Desk        // nil: none
 	notify   *herald.Herald    // nil: none
+	pin      string            // of the server's key, which receipts are verified with
 	token    [sha256.Size]byte // of the operator
 	log      *slog.Logger
 	mux      *http.ServeMux

@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/engine"
 )
 
 func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
@@ -129,6 +131,36 @@ func (a *API) lookFrom(w http.ResponseWriter, r *http.Request) {
 func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
 	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
 	a.answer(w, r, list, err)
+}
+
+// WithPin has the API show receipts as a page, verified with the key of the pin, and returns the API.
+func (a *API) WithPin(pin string) *API {
+	a.pin = pin
+	return a
+}
+
+func (a *API) receiptPage(w http.ResponseWriter, r *http.Request) {
+	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("receipts: %w: a part has one when its node had a plan for its disk and has ended",
+			engine.ErrNotFound)
+	}
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	signed, err := receipt.LookAll(list, a.pin)
+	if err != nil {
+		a.failFor(w, r, err) // a page without it would look whole
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	h.Set("Cache-Control", "no-store")
+	if err := receipt.Page(w, signed); err != nil {
+		a.log.Debug("answer not sent", "err", err)
+	}
 }
 
 func (a *API) showDHCP(w http.ResponseWriter, r *http.Request) {

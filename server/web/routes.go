@@ -89,6 +89,8 @@ func Routes() []Route {
 		{"GET", "/v1/sessions/{id}/watch", Operator, 0, 0, "follow a session until it is over",
 			plainly((*API).watchSession)},
 		{"GET", "/v1/receipts", Operator, 0, 0, "read receipts: ?session= of one, or all", plainly((*API).receipts)},
+		{"GET", "/v1/receipts/page", Operator, 0, 0, "read receipts as a page of HTML: ?session= of one, or all",
+			plainly((*API).receiptPage)},
 		{"GET", "/v1/nodes", Operator, 0, 0, "list nodes", plainly((*API).listNodes)},
 		{"GET", "/v1/nodes/{node}", Operator, 0, 0, "show a node", plainly((*API).showNode)},
 		{"DELETE", "/v1/nodes/{node}", Operator, 0, 0, "forget a node and its log", plainly((*API).forgetNode)},
