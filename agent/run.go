@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/events"
 	"github.com/diskcast/diskcast/agent/inventory"
+	"github.com/diskcast/diskcast/agent/lldp"
 	"github.com/diskcast/diskcast/agent/network"
 	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/agent/site"
@@ -129,6 +131,7 @@ type agent struct {
 	events    *events.Reporter
 	log       *slog.Logger
 	client    *client.Client
+	plugged   atomic.Pointer[lldp.Neighbour] // what the node's NIC is plugged into; nil: nobody said it yet
 }
 
 // newBoot is a name for this start of the agent, so that the server can tell it from the last one.
@@ -177,9 +180,12 @@ func (a *agent) run(ctx context.Context) error {
 		a.inventory.BootNIC = nic
 		g.Go(func() error { return link.Keep(ctx) })
 	}
+	switched := a.hearSwitch(ctx, g, nic)
+	told := a.plugged.Load()
 	if err := a.client.Connect(ctx); err != nil {
 		return err
 	}
+	g.Go(func() error { return a.tellSwitch(ctx, switched, told) })
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
 	g.Go(func() error { return a.events.Run(ctx) })
 	g.Go(func() error { return a.watchDisks(ctx) })
@@ -203,6 +209,13 @@ func (a *agent) hello() session.Hello {
 func (a *agent) look() session.Inventory {
 	inv := a.inventory.Read()
 	inv.Disks, inv.Survey = a.disks.List(), a.contents.Latest()
+	if at := a.plugged.Load(); at != nil {
+		for i := range inv.NICs {
+			if inv.NICs[i].Boot {
+				inv.NICs[i].Switch, inv.NICs[i].Port = at.Switch, at.Port
+			}
+		}
+	}
 	if err := archiveend.Check("/", inv.Memory); err != nil {
 		inv.Problem = err.Error()
 	}

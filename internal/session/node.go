@@ -80,4 +80,7 @@ type NIC struct {
 	Addrs  []string `json:"addrs,omitempty"` // CIDR
 	MTU    int      `json:"mtu,omitempty"`
 	Boot   bool     `json:"boot"` // the node booted from this one
+	// Switch and Port are where it is plugged in, by the word of the switch (LLDP); empty where that is not known.
+	Switch string `json:"switch,omitempty"`
+	Port   string `json:"port,omitempty"`
 }

@@ -64,8 +64,8 @@ func ruleCommand(e *env) *cobra.Command {
 		Use: "rule", Aliases: []string{"rules"},
 		Short: "Say which machines are approved without being asked about each",
 		Long: `With diskcast serve --approve rules, a node is approved while a rule fits what it says of itself now; all that a rule has
-must hold. Vendor, product, serial and MAC address are the machine's own word: a rule keeps machines apart that do not
-lie. Where somebody on the network could, approve by hand: diskcast machine approve.`,
+must hold. Vendor, product, serial, MAC address and port are the machine's own word: a rule keeps machines apart that
+do not lie. The port is known when the switch has said it by LLDP, which takes up to 30 seconds. Where somebody on the network could, approve by hand: diskcast machine approve.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -73,8 +73,9 @@ lie. Where somebody on the network could, approve by hand: diskcast machine appr
 	var r doc.Rule
 	set := &cobra.Command{
 		Use: "set NAME", Short: "Make a rule, or write one anew",
-		Example: "  diskcast rule set dell --vendor 'Dell*' --net 10.20.0.0/16\n  diskcast rule set lab --mac 52:54:00",
-		Args:    cobra.ExactArgs(1),
+		Example: "  diskcast rule set dell --vendor 'Dell*' --net 10.20.0.0/16\n  diskcast rule set lab --mac 52:54:00\n" +
+			"  diskcast rule set rack1 --port 'sw1/ge-0/0/*'",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r.Name = a[0]
 			return e.changeLab(cmd, doc.LabChange{Rules: []doc.Rule{r}})
@@ -87,6 +88,7 @@ lie. Where somebody on the network could, approve by hand: diskcast machine appr
 	f.StringSliceVar(&r.MACs, "mac", nil,
 		"MAC address of the NIC that it boots from, or the first bytes of some (several)")
 	f.StringSliceVar(&r.Nets, "net", nil, "network that it asks from, such as 10.0.0.0/24 (several)")
+	f.StringVar(&r.Port, "port", "", "pattern of SWITCH/PORT that it is plugged into, such as 'sw1/ge-0/0/*'")
 	revisionFlag(set, &r.Revision)
 	cmd.AddCommand(labList(e, "rules", func(l *doc.Lab) any { return l.Rules }, func(l *doc.Lab) [][]string {
 		rows := [][]string{{"RULE", "APPROVES", "REVISION", "CHANGED"}}
@@ -109,7 +111,8 @@ lie. Where somebody on the network could, approve by hand: diskcast machine appr
 func ruleWords(r *doc.Rule) string {
 	var out []string
 	for _, x := range [][2]string{{"vendor", r.Vendor}, {"product", r.Product}, {"serial", r.Serial},
-		{"mac", strings.Join(r.MACs, "|")}, {"net", strings.Join(r.Nets, "|")}} {
+		{"mac", strings.Join(r.MACs, "|")}, {"net", strings.Join(r.Nets, "|")},
+		{"port", r.Port}} {
 		if x[1] != "" {
 			out = append(out, x[0]+"="+x[1])
 		}

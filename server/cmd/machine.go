@@ -102,6 +102,9 @@ func (e *env) printMachine(m *doc.Machine) error {
 		{"profile", ui.Dash(m.Profile)}, {"approved", approval(m)},
 		{"where", ui.Dash(m.Where)}, {"waits for", ui.Dash(m.Waits)}, {"first seen", ui.Ago(m.Made)},
 		{"last seen", ui.Ago(m.Seen)}}
+	if m.Port != "" {
+		rows = append(rows, []string{"plugged into", m.Switch + "/" + m.Port})
+	}
 	for _, mac := range m.Boots {
 		rows = append(rows, []string{"boots from", mac})
 	}

@@ -62,6 +62,7 @@ type Rule struct {
 	Serial   string    `json:"serial,omitempty"`
 	MACs     []string  `json:"macs,omitempty"`
 	Nets     []string  `json:"nets,omitempty"`
+	Port     string    `json:"port,omitempty"` // pattern of SWITCH/PORT
 	Revision uint64    `json:"revision,omitempty"`
 	Owner    string    `json:"owner,omitempty"`
 	Changed  time.Time `json:"changed,omitzero"`

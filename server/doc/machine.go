@@ -18,15 +18,18 @@ type Machine struct {
 	Approved bool   `json:"approved"`           // sessions may take it, as it was seen last
 	Approval string `json:"approval,omitempty"` // whose word that is, or why it is not approved
 	// ByHand is what the operator said of it: true, it is approved; false, its approval was taken away; or nothing.
-	ByHand   *bool     `json:"by_hand,omitempty"`
-	Declared bool      `json:"declared,omitempty"` // it was entered before it came
-	Revision uint64    `json:"revision,omitempty"` // grows with each change of what was entered
-	Boots    []string  `json:"boots"`              // MACs of the NICs that it booted from
-	Boards   []Board   `json:"boards,omitempty"`   // oldest first
-	Nodes    []string  `json:"nodes"`              // sightings of it, the latest last
-	Where    string    `json:"where,omitempty"`    // its latest node's
-	Made     time.Time `json:"made"`
-	Seen     time.Time `json:"seen,omitzero"` // its last hello
+	ByHand   *bool    `json:"by_hand,omitempty"`
+	Declared bool     `json:"declared,omitempty"` // it was entered before it came
+	Revision uint64   `json:"revision,omitempty"` // grows with each change of what was entered
+	Boots    []string `json:"boots"`              // MACs of the NICs that it booted from
+	Boards   []Board  `json:"boards,omitempty"`   // oldest first
+	Nodes    []string `json:"nodes"`              // sightings of it, the latest last
+	Where    string   `json:"where,omitempty"`    // its latest node's
+	// Switch and Port are where the NIC that it booted from last is plugged in, by the word of the switch.
+	Switch string    `json:"switch,omitempty"`
+	Port   string    `json:"port,omitempty"`
+	Made   time.Time `json:"made"`
+	Seen   time.Time `json:"seen,omitzero"` // its last hello
 	// Waits is the one thing that it waits for, with the command that ends that; empty when it waits for nothing.
 	Waits string `json:"waits,omitempty"`
 	// Warnings are what the operator should know of how it is told from other machines.

@@ -35,7 +35,7 @@ func (e *Engine) approvedBy(n *node) (by, why string) {
 		addr, _ := netip.ParseAddr(n.Addr)
 		inv := &n.Inventory
 		if rule := e.book.Fits(book.Claim{Vendor: inv.Vendor, Product: inv.Product, Serial: inv.Serial, MAC: mac,
-			Addr: addr}); rule != "" {
+			Addr: addr, Port: portOf(n)}); rule != "" {
 			return "by the rule " + rule, ""
 		}
 		if m.Approval == nil {

@@ -139,6 +139,7 @@ type machine struct {
 	others       []string
 	addr         netip.Addr
 	disks        []session.Disk // nil: one
+	plugged      [2]string      // switch and port, as it heard
 }
 
 func (h *house) machine(n int) *machine {
@@ -167,7 +168,8 @@ func (m *machine) powerOn() bool {
 func (m *machine) hello() {
 	m.h.t.Helper()
 	inv := session.Inventory{Firmware: m.firmware, UUID: m.uuid, Serial: m.serial,
-		NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true}}, Disks: m.disks}
+		NICs: []session.NIC{{Name: "eth0", MAC: m.mac, Boot: true,
+			Switch: m.plugged[0], Port: m.plugged[1]}}, Disks: m.disks}
 	if inv.Disks == nil {
 		inv.Disks = []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}
 	}

@@ -395,6 +395,21 @@ func TestApprovalByRule(t *testing.T) {
 	if m := h.known(a.mac); m.Approved {
 		t.Errorf("after the rule went: %+v", m)
 	}
+	h.change(doc.LabChange{Rules: []doc.Rule{{Name: "rack", Port: "SW1/ge-0/0/*"}}})
+	if m := h.known(a.mac); m.Approved || m.Port != "" {
+		t.Errorf("before the switch spoke: %+v", m)
+	}
+	a.plugged = [2]string{"sw1", "ge-0/0/7"}
+	a.hello() // of the same boot
+	if m := h.known(a.mac); m.Approval != "by the rule rack" || m.Switch != "sw1" || m.Port != "ge-0/0/7" {
+		t.Errorf("after the switch spoke: %+v", m)
+	}
+	h.restart()
+	for on, want := range map[string]string{"port=sw1/ge-0/0/7": "m1", "switch=sw1": "m1", "port=*": "m1", "port!=sw1/*": "m2"} {
+		if got, err := h.e.Select(on); err != nil || len(got) != 1 || got[0].ID != want {
+			t.Errorf("%s: %+v, %v", on, got, err)
+		}
+	}
 	no := false
 	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m2", Approved: &no}); err != nil {
 		t.Fatal(err)

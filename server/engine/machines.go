@@ -200,6 +200,7 @@ func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
 	v.Profile, v.Declared, v.Revision = m.Profile, m.Declared, m.Revision
 	if n, err := e.nodeOf(m); err == nil {
 		v.Where = e.nodeView(n).Where
+		v.Switch, v.Port = plugged(n)
 	}
 	if m.Approval != nil || m.Refused {
 		hand := m.Approval != nil

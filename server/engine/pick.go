@@ -15,7 +15,7 @@ func (e *Engine) pick(text string) ([]*fleet.Machine, error) {
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	ms, err := s.Pick(selector.Scope{Machines: e.fleet.All(), Groups: e.book.Selectors()})
+	ms, err := s.Pick(selector.Scope{Machines: e.fleet.All(), Groups: e.book.Selectors(), Seen: e.pluggedInto})
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
@@ -173,4 +173,32 @@ func (e *Engine) attached(on string) (string, error) {
 		}
 	}
 	return first.Profile, nil
+}
+
+// plugged is the switch and the port that the node booted through, by what the switch told the node.
+func plugged(n *node) (device, port string) {
+	for _, nic := range n.Inventory.NICs {
+		if nic.Boot {
+			return nic.Switch, nic.Port
+		}
+	}
+	return "", ""
+}
+
+// portOf is SWITCH/PORT, empty where it is not known.
+func portOf(n *node) string {
+	if device, port := plugged(n); port != "" {
+		return device + "/" + port
+	}
+	return ""
+}
+
+// pluggedInto is what selectors may ask of a machine beside its labels.
+func (e *Engine) pluggedInto(m *fleet.Machine) map[string]string {
+	n, err := e.nodeOf(m)
+	if err != nil || portOf(n) == "" {
+		return nil
+	}
+	device, _ := plugged(n)
+	return map[string]string{"switch": device, "port": portOf(n)}
 }

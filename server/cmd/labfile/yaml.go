@@ -212,7 +212,7 @@ func (f *file) group(name string, v *yaml.Node) error {
 
 func (f *file) rule(name string, v *yaml.Node) error {
 	r := doc.Rule{Name: name}
-	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets"},
+	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets", "port"},
 		func(key, v *yaml.Node) (err error) {
 			switch key.Value {
 			case "vendor":
@@ -225,6 +225,8 @@ func (f *file) rule(name string, v *yaml.Node) error {
 				r.MACs, err = f.words(v, key.Value)
 			case "nets":
 				r.Nets, err = f.words(v, key.Value)
+			case "port":
+				r.Port, err = f.word(v, key.Value)
 			}
 			return err
 		})

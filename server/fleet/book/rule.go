@@ -26,6 +26,7 @@ type Claim struct {
 	Vendor, Product, Serial string
 	MAC                     string // of the NIC that it boots from, with colons
 	Addr                    netip.Addr
+	Port                    string // SWITCH/PORT; empty where that is not known
 }
 
 // Fits returns the name of the first rule that fits the claim, empty for none.
@@ -39,7 +40,8 @@ func (b *Book) Fits(c Claim) string {
 }
 
 func fits(r *doc.Rule, c Claim) bool {
-	for _, x := range [][2]string{{r.Vendor, c.Vendor}, {r.Product, c.Product}, {r.Serial, c.Serial}} {
+	for _, x := range [][2]string{{r.Vendor, c.Vendor}, {r.Product, c.Product}, {r.Serial, c.Serial},
+		{r.Port, c.Port}} {
 		if x[0] != "" && !like(x[0], x[1]) {
 			return false
 		}
@@ -73,7 +75,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		return nil, err
 	}
 	for _, x := range []struct{ what, pattern string }{{"vendor", r.Vendor}, {"product", r.Product},
-		{"serial", r.Serial}} {
+		{"serial", r.Serial}, {"port", r.Port}} {
 		_, err := path.Match(x.pattern, "")
 		switch {
 		case len(x.pattern) > maxPattern || plain.Line(x.pattern, 0) != x.pattern:
@@ -83,8 +85,8 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 			return nil, fmt.Errorf("%s: pattern %q has a [ without a ]", x.what, x.pattern)
 		}
 	}
-	now := doc.Rule{Name: r.Name, Vendor: r.Vendor, Product: r.Product, Serial: r.Serial, Revision: was.Revision + 1,
-		Owner: w.Owner, Changed: w.Now}
+	now := doc.Rule{Name: r.Name, Vendor: r.Vendor, Product: r.Product, Serial: r.Serial, Port: r.Port,
+		Revision: was.Revision + 1, Owner: w.Owner, Changed: w.Now}
 	if len(r.MACs) > maxList || len(r.Nets) > maxList {
 		return nil, fmt.Errorf("a list has more than %d lines", maxList)
 	}
@@ -103,9 +105,10 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		}
 		now.Nets = append(now.Nets, n.Masked().String())
 	}
-	if now.Vendor == "" && now.Product == "" && now.Serial == "" && len(now.MACs) == 0 && len(now.Nets) == 0 {
+	if now.Vendor == "" && now.Product == "" && now.Serial == "" && len(now.MACs) == 0 && len(now.Nets) == 0 &&
+		now.Port == "" {
 		return nil, errors.New("it says nothing, and would approve every machine: give it vendor, product, serial, " +
-			"macs or nets, or serve with --approve all")
+			"macs, nets or port, or serve with --approve all")
 	}
 	var said []string
 	said = append(said, words("vendor", was.Vendor, now.Vendor)...)
@@ -113,6 +116,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	said = append(said, words("serial", was.Serial, now.Serial)...)
 	said = append(said, words("macs", strings.Join(was.MACs, " "), strings.Join(now.MACs, " "))...)
 	said = append(said, words("nets", strings.Join(was.Nets, " "), strings.Join(now.Nets, " "))...)
+	said = append(said, words("port", was.Port, now.Port)...)
 	if had && len(said) == 0 {
 		return nil, nil
 	}

@@ -15,6 +15,8 @@ import (
 type Scope struct {
 	Machines []*fleet.Machine
 	Groups   map[string]string // selectors by name
+	// Seen is what was seen of a machine, to be asked for as labels are: a label of that name comes first. May be nil.
+	Seen func(*fleet.Machine) map[string]string
 }
 
 // picker is a scope, looked through once.
@@ -22,15 +24,22 @@ type picker struct {
 	Scope
 	names  map[string]*fleet.Machine // by id and by name in small letters
 	labels map[string]bool
-	groups map[string]Selector // that were read
+	groups map[string]Selector          // that were read
+	seen   map[string]map[string]string // by machine
 }
 
 // Pick returns the machines that the selector fits, in the order of the scope. It is an error when one of its terms
 // fits none, and when one names what is not there.
 func (s Selector) Pick(sc Scope) ([]*fleet.Machine, error) {
 	p := &picker{Scope: sc, names: map[string]*fleet.Machine{}, labels: map[string]bool{},
-		groups: map[string]Selector{}}
+		groups: map[string]Selector{}, seen: map[string]map[string]string{}}
 	for _, m := range sc.Machines {
+		if sc.Seen != nil {
+			p.seen[m.ID] = sc.Seen(m)
+			for k := range p.seen[m.ID] {
+				p.labels[k] = true
+			}
+		}
 		p.names[m.ID] = m
 		if m.Name != "" {
 			p.names[strings.ToLower(m.Name)] = m
@@ -183,6 +192,15 @@ func (p *picker) machineNames() []string {
 	return out
 }
 
+// label is the value of a machine's label, or of what was seen of it.
+func (p *picker) label(m *fleet.Machine, key string) (string, bool) {
+	if v, ok := m.Labels[key]; ok {
+		return v, true
+	}
+	v, ok := p.seen[m.ID][key]
+	return v, ok
+}
+
 func (p *picker) fits(t term, m *fleet.Machine) bool {
 	for _, c := range t {
 		if p.holds(c, m) == c.not {
@@ -196,14 +214,14 @@ func (p *picker) fits(t term, m *fleet.Machine) bool {
 func (p *picker) holds(c cond, m *fleet.Machine) bool {
 	switch c.kind {
 	case word:
-		_, has := m.Labels[c.key]
+		_, has := p.label(m, c.key)
 		return has || strings.EqualFold(m.Name, c.key) || m.ID == strings.ToLower(c.key)
 	case glob:
 		return matches(c.key, strings.ToLower(m.Name)) || m.Name == "" && matches(c.key, m.ID)
 	case nic:
 		return slices.Contains(m.Boots, c.key)
 	case label:
-		v, has := m.Labels[c.key]
+		v, has := p.label(m, c.key)
 		return has && (v == c.value || matches(c.value, v))
 	case group:
 		return slices.ContainsFunc(p.groups[c.key], func(t term) bool { return p.fits(t, m) })
@@ -244,7 +262,7 @@ func (p *picker) none(t term) error {
 func (p *picker) nearValue(c cond) string {
 	values := map[string]bool{}
 	for _, m := range p.Machines {
-		if v, ok := m.Labels[c.key]; ok {
+		if v, ok := p.label(m, c.key); ok {
 			values[v] = true
 		}
 	}

@@ -40,6 +40,7 @@ type Rule struct {
 	Serial   string    `json:"serial,omitempty"`
 	MACs     []string  `json:"macs,omitempty"`
 	Nets     []string  `json:"nets,omitempty"`
+	Port     string    `json:"port,omitempty"`
 	Revision uint64    `json:"revision"`
 	Owner    string    `json:"owner,omitempty"`
 	Changed  time.Time `json:"changed"`

@@ -114,6 +114,8 @@ type NIC struct {
 	Addrs  []string `json:"addrs,omitempty"`
 	MTU    int      `json:"mtu,omitempty"`
 	Boot   bool     `json:"boot"`
+	Switch string   `json:"switch,omitempty"`
+	Port   string   `json:"port,omitempty"`
 }
 
 // Descriptor is what the node was told last.
