@@ -15,8 +15,8 @@ import (
 // customer bridge (table 7-1).
 var groups = [][6]byte{{0x01, 0x80, 0xc2, 0, 0, 0x0e}, {0x01, 0x80, 0xc2, 0, 0, 0x03}, {0x01, 0x80, 0xc2, 0, 0, 0x00}}
 
-// Hear waits for a switch to say which port the interface is plugged into, until ctx ends. Frames that make no sense are
-// told to odd, and passed over.
+// Hear waits for a switch to say which port the interface is plugged into, until ctx ends. Frames that make no sense
+// are told to odd, and passed over.
 func Hear(ctx context.Context, nic string, odd func(error)) (*Neighbour, error) {
 	f, err := open(nic)
 	if err != nil {

@@ -186,7 +186,8 @@ func TestPage(t *testing.T) {
 	page := out.String()
 	for _, want := range []string{"1 of them failed", "SIGNATURE: changed", "rack1-7", "NIST SP 800-88: purge",
 		"&lt;script&gt;", "key sha256:a", "image debian:12", "sha256:feed", "machine m7",
-		"52:54:00:00:00:01", "Receipts of s7: 2 machines", "1 of 2 signatures DO NOT HOLD", "1 of 2 signatures hold, by the key",
+		"52:54:00:00:00:01", "Receipts of s7: 2 machines", "1 of 2 signatures DO NOT HOLD",
+		"1 of 2 signatures hold, by the key",
 		"signature holds", "image &lt;/td&gt;", "names a key that was not verified: sha256:b"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)

@@ -81,7 +81,7 @@ func New(base string, c Credentials) (*Client, error) {
 		return nil, fmt.Errorf("server %q is not of the form https://10.0.0.1:8443", base)
 	}
 	transport := &http.Transport{TLSClientConfig: identity.PinnedTLS(c.Pin), TLSHandshakeTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: time.Minute}
+		ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 16}
 	return &Client{Pause: time.Second, base: u, token: c.Token, http: &http.Client{Transport: transport}}, nil
 }
 

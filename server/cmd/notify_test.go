@@ -48,7 +48,8 @@ func TestNotifyCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := herald.New(t.Context(), herald.Config{Store: store.NewMemory(), Key: key, Notify: f.Notify, Server: "lab"})
+	h, err := herald.New(t.Context(),
+		herald.Config{Store: store.NewMemory(), Key: key, Notify: f.Notify, Server: "lab"})
 	if err != nil {
 		t.Fatal(err)
 	}

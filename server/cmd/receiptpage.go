@@ -12,9 +12,9 @@ func receiptPage(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "page [SESSION]",
 		Short: "Print a session's receipts as one page of HTML; without SESSION, all there are",
-		Long: `Print receipts as one page of HTML, for many machines: nothing in it is fetched, and it can be printed. It says of each
-receipt what was done, when, by whose word, and whether its signature holds, with which key. The command fails, after
-it printed the page, if one does not hold.`,
+		Long: `Print receipts as one page of HTML, for many machines: nothing in it is fetched, and it can be printed. It says of
+each receipt what was done, when, by whose word, and whether its signature holds, with which key. The command fails,
+after it printed the page, if one does not hold.`,
 		Example: `  diskcast receipt page s7 > s7.html`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -47,7 +47,8 @@ func TestReceiptPage(t *testing.T) {
 		return resp.StatusCode, string(b)
 	}
 	code, page, said := o.run("receipt", "page", "s1")
-	for _, want := range []string{"Everything was done, and every signature holds", "1 of 1 signatures hold, by the key",
+	for _, want := range []string{"Everything was done, and every signature holds",
+		"1 of 1 signatures hold, by the key",
 		id.Pin, "image debian", "machine m1", "restore: restore", "at lab"} {
 		if code != 0 || !strings.Contains(page, want) {
 			t.Errorf("%q is not in the page: %d %s", want, code, said)

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/cmd/ui"
@@ -36,23 +36,23 @@ written and verified its file system (ext2, ext3, ext4, XFS or btrfs) is grown b
 root; where that cannot be, a warning says what is left to be done. --grow=false leaves all sizes as they are. A
 smaller target will do if no partition's file system reaches beyond its end.
 
+With --server, the image is read where it lies: what is needed of it is fetched while it is written, with --delta only
+what differs, and no copy is kept. Nobody may take it out of the server's store meanwhile.
+
 With --partition, the image goes into one partition of the target (by its number, name=NAME in a GPT or uuid=PARTUUID):
 nothing else of it is written, its partition table stays as it is. Nothing on the whole disk may be in use.`,
 		Example: `  diskcast image restore debian /dev/sdb --verify
   diskcast image restore debian disk.img --size 20G
   diskcast image restore debian /dev/sdb --delta --yes
-  diskcast image restore debian-root /dev/sdb --partition 2 --verify`,
+  diskcast image restore debian-root /dev/sdb --partition 2 --verify
+  diskcast image restore debian /dev/sdb --delta --server https://10.0.0.1:8443`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			if e.remote() {
-				return usage("image restore writes images of a store on this machine: name it with --store, or fetch "+
-					"the image first (`diskcast image export %s DIR`, then --store DIR)", a[0])
-			}
-			im, err := e.openImage(a[0])
+			im, err := e.openSource(cmd.Context(), a[0])
 			if err != nil {
 				return err
 			}
-			defer im.Close()
+			defer im.close()
 			to := restore.TargetOptions{SectorSize: sector}
 			info, err := os.Stat(a[1])
 			device := err == nil && info.Mode()&os.ModeDevice != 0
@@ -128,8 +128,45 @@ type localRestore struct {
 	growth        restore.Growth
 }
 
+// opened is an image that is restored, of a store here or of a server's.
+type opened struct {
+	restore.Source
+	manifest string
+	notes    []string // what the operator should know of it
+	close    func()
+}
+
+func (e *env) openSource(ctx context.Context, ref string) (*opened, error) {
+	if !e.remote() {
+		im, err := e.openImage(ref)
+		if err != nil {
+			return nil, err
+		}
+		// Nothing was written to it.
+		return &opened{im, im.Manifest(), library.Notes(im), func() { _ = im.Close() }}, nil
+	}
+	c, err := e.dial(e.images)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := c.Library().Show(ctx, ref, 0)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex // many fetch at once
+	im, err := c.Library().OpenImage(ctx, ref, shown.Digest, func(words string) {
+		mu.Lock()
+		defer mu.Unlock()
+		e.Note(words)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &opened{im, im.Manifest(), shown.Notes, func() {}}, nil
+}
+
 // into finds the partition, which is all of the target that is written then.
-func (r *localRestore) into(t restore.Target, im *image.Image, which string) (restore.Target, error) {
+func (r *localRestore) into(t restore.Target, im *opened, which string) (restore.Target, error) {
 	by, err := parseBy(which)
 	if err != nil {
 		return nil, err
@@ -146,12 +183,12 @@ func (r *localRestore) into(t restore.Target, im *image.Image, which string) (re
 }
 
 // run restores to w, which is t or a part of it, closes t, and grows what the plan made room for.
-func (r *localRestore) run(ctx context.Context, im *image.Image, t, w restore.Target) error {
+func (r *localRestore) run(ctx context.Context, im *opened, t, w restore.Target) error {
 	bars := &ui.Steps{UI: &r.UI, Target: r.target}
 	r.o.Progress = bars.Update
 	r.o.Planned = func(p *restore.Plan) {
 		r.growth = p.Growth()
-		for _, n := range library.Notes(im) {
+		for _, n := range im.notes {
 			r.Note(n)
 		}
 		for _, s := range p.Warnings() {
@@ -187,7 +224,7 @@ func (r *localRestore) run(ctx context.Context, im *image.Image, t, w restore.Ta
 	}
 	took := time.Since(began)
 	if r.JSON {
-		doc := map[string]any{"image": r.image, "digest": im.Manifest(), "target": r.target, "written": st.Written,
+		doc := map[string]any{"image": r.image, "digest": im.manifest, "target": r.target, "written": st.Written,
 			"needed": st.Needed, "seconds": took.Seconds(), "verified": r.o.Verify}
 		if g := r.growth; g.FS != "" {
 			doc["grown"] = map[string]any{"partition": g.Number, "from": g.From, "to": g.To, "file_system": g.FS,

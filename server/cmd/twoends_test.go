@@ -208,7 +208,6 @@ func TestChangesThere(t *testing.T) {
 			t.Errorf("%v: %d %s%s", args, code, out, errs)
 		}
 	}
-	do(2, "--store", "image", "restore", "old", "x")
 	do(0, "today  sha256:", "image", "tag", "new", "today")
 	do(0, "still has the name today", "image", "rm", "new")
 	do(0, "frees its space", "image", "rm", "today")

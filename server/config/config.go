@@ -1,8 +1,8 @@
 // Package config is what `diskcast serve` can be told: one table of settings, from which come its flags, the keys
 // of its file diskcast.toml, and the example of that file.
 //
-// A flag on the command line wins over the file, and the file over the default. The file is TOML; its keys are called as
-// the flags are. Only who is told what happens is in tables, behind them, and has no flags.
+// A flag on the command line wins over the file, and the file over the default. The file is TOML; its keys are called
+// as the flags are. Only who is told what happens is in tables, behind them, and has no flags.
 package config
 
 import (

@@ -27,8 +27,8 @@ func WriteExample(w io.Writer) error {
 		about, name string
 		table       []Setting
 	}{
-		{"Who is told what happens; these tables come last in the file. A service that is sent signed requests; there " +
-			"may be several:", "[[" + webhookTable + "]]", exampleWebhook().table()},
+		{"Who is told what happens; these tables come last in the file. A service that is sent signed requests; " +
+			"there may be several:", "[[" + webhookTable + "]]", exampleWebhook().table()},
 		{"Mail:", "[" + mailTable + "]", exampleMail().table()},
 	} {
 		b.WriteString("\n")

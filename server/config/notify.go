@@ -91,7 +91,8 @@ func (h *Webhook) table() []Setting {
 		{Name: "url", About: "where a signed POST goes to", Unit: `a URL, such as "https://chat.example.org/hooks/42"`,
 			at: here(&h.URL), check: hookURL},
 		kindsSetting(&h.Kinds),
-		{Name: "give-up", About: giveUpAbout, Unit: hoursUnit, at: here(&h.GiveUp), check: within(time.Minute, maxGiveUp)},
+		{Name: "give-up", About: giveUpAbout, Unit: hoursUnit, at: here(&h.GiveUp),
+			check: within(time.Minute, maxGiveUp)},
 		{Name: "ca-file", About: caAbout, Unit: "a whole path", at: here(&h.CAFile), path: true},
 		{Name: "plain-http", About: "allow http:// to another machine, where all can read what it is told",
 			Unit: "true or false", at: here(&h.PlainHTTP)},
@@ -109,12 +110,14 @@ func (m *Mail) table() []Setting {
 		{Name: "user", About: "what the server logs in with; the password is stored by `diskcast notify secret mail`",
 			Unit: `a user's name; "" is no log-in`, at: here(&m.User)},
 		{Name: "tls", About: "starttls (refused where the server cannot), tls (from the first byte, port 465), or off " +
-			"(all on the way can read and change it)", Unit: "a word", at: here(&m.TLS), check: oneOf(StartTLS, TLS, NoTLS)},
+			"(all on the way can read and change it)", Unit: "a word", at: here(&m.TLS),
+			check: oneOf(StartTLS, TLS, NoTLS)},
 		{Name: "ca-file", About: caAbout, Unit: "a whole path", at: here(&m.CAFile), path: true},
 		kindsSetting(&m.Kinds),
-		{Name: "gather", About: "what happens within this time is one mail", Unit: `a duration in h, m and s, such as "1m"`,
-			at: here(&m.Gather), check: within(0, maxGather)},
-		{Name: "give-up", About: giveUpAbout, Unit: hoursUnit, at: here(&m.GiveUp), check: within(time.Minute, maxGiveUp)},
+		{Name: "gather", About: "what happens within this time is one mail",
+			Unit: `a duration in h, m and s, such as "1m"`, at: here(&m.Gather), check: within(0, maxGather)},
+		{Name: "give-up", About: giveUpAbout, Unit: hoursUnit, at: here(&m.GiveUp),
+			check: within(time.Minute, maxGiveUp)},
 	}
 }
 
@@ -193,7 +196,8 @@ func (m *Mail) whole() error {
 	case len(m.Kinds) == 0:
 		return errors.New("its kinds are empty: it would be told nothing")
 	case m.User != "" && m.TLS == NoTLS && !loopback(host):
-		return errors.New(`its password would go over the network as anybody can read it: tls must be "starttls" or "tls"`)
+		return errors.New("its password would go over the network as anybody can read it: tls must be \"starttls\" or " +
+			"\"tls\"")
 	}
 	return nil
 }

@@ -405,7 +405,8 @@ func TestApprovalByRule(t *testing.T) {
 		t.Errorf("after the switch spoke: %+v", m)
 	}
 	h.restart()
-	for on, want := range map[string]string{"port=sw1/ge-0/0/7": "m1", "switch=sw1": "m1", "port=*": "m1", "port!=sw1/*": "m2"} {
+	for on, want := range map[string]string{"port=sw1/ge-0/0/7": "m1", "switch=sw1": "m1", "port=*": "m1",
+		"port!=sw1/*": "m2"} {
 		if got, err := h.e.Select(on); err != nil || len(got) != 1 || got[0].ID != want {
 			t.Errorf("%s: %+v, %v", on, got, err)
 		}

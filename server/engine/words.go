@@ -20,7 +20,7 @@ type Words interface {
 // maxWordLines bounds the machines that the word of a session's end lists.
 const maxWordLines = 200
 
-// Tell tells a word of something that happened beside the engine, such as a finding. It returns when the word is stored.
+// Tell tells a word of something that happened beside the engine, such as a finding. It returns when that is stored.
 func (e *Engine) Tell(ctx context.Context, w doc.Word) error {
 	e.mu.Lock()
 	e.say(w)
@@ -90,7 +90,8 @@ func (e *Engine) sayEnd(s *sess) {
 		case doc.Done:
 			w.Done++
 			if p.Unbootable != "" {
-				lines = append(lines, fmt.Sprintf("%s: done, and it will not start by itself: %s", e.title(id), p.Unbootable))
+				lines = append(lines, fmt.Sprintf("%s: done, and it will not start by itself: %s", e.title(id),
+					p.Unbootable))
 			}
 		case doc.Failed, doc.Absent:
 			w.Failed++
@@ -163,8 +164,8 @@ func (e *Engine) sayMachine(n *node) {
 		plain.Words(strings.Join([]string{inv.Vendor, inv.Product, inv.Serial, "at " + n.MACs[0]}, " "), 200))
 	by, why := e.approvedBy(n)
 	if why != "" {
-		w.State, w.Text = "unapproved", fmt.Sprintf("it is not approved: %s; `diskcast machine approve %s` lets sessions take it",
-			why, m.Title())
+		w.State = "unapproved"
+		w.Text = fmt.Sprintf("it is not approved: %s; `diskcast machine approve %s` lets sessions take it", why, m.Title())
 	} else {
 		w.State, w.Text = "approved", "approved: "+by
 	}

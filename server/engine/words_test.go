@@ -120,7 +120,8 @@ func TestWords(t *testing.T) {
 	h.restart()
 	a.powerOn()
 	check("after a restart")
-	if err := h.e.Tell(t.Context(), doc.Word{Kind: doc.WordFinding, Title: "two DHCP servers", Finding: "dhcp"}); err != nil {
+	finding := doc.Word{Kind: doc.WordFinding, Title: "two DHCP servers", Finding: "dhcp"}
+	if err := h.e.Tell(t.Context(), finding); err != nil {
 		t.Fatal(err)
 	}
 	want = append(want, "doctor.finding")

@@ -113,7 +113,8 @@ func (q *queue) soon() {
 // Test tells one receiver, or all, a word at once, beside the queue. One who takes it is told what waits at once too.
 func (h *Herald) Test(ctx context.Context, in doc.NotifyTest) ([]doc.NotifyResult, error) {
 	if in.V != session.Version {
-		return nil, fmt.Errorf("%w: the test has v=%d, this server speaks v=%d", session.ErrVersion, in.V, session.Version)
+		return nil, fmt.Errorf("%w: the test has v=%d, this server speaks v=%d", session.ErrVersion, in.V,
+			session.Version)
 	}
 	queues := h.queues
 	if in.To != "" || len(queues) == 0 {

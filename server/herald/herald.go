@@ -181,8 +181,8 @@ func (h *Herald) Run(ctx context.Context) error {
 	return nil
 }
 
-// Take gives a word its id, and returns what is to be stored for those who asked for its kind; a nil value is a key to be
-// taken away. It is called where what the word is of is stored, in the order of what happens; Stored says that it was.
+// Take gives a word its id, and returns what is to be stored for those who asked for its kind; a nil value is a key to
+// be taken away. It is called where what the word is of is stored, in the order of what happens; Stored says that it was.
 func (h *Herald) Take(w doc.Word) map[string]any {
 	h.mu.Lock()
 	h.seq++

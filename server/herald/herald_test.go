@@ -339,7 +339,8 @@ func TestOddAnswers(t *testing.T) {
 	} {
 		s.behave(c.answer)
 		got, err := p.h.Test(t.Context(), doc.NotifyTest{V: 1, To: "a"})
-		if err != nil || len(got) != 1 || got[0].OK != (c.want == "200 OK") || !strings.Contains(got[0].Answer, c.want) {
+		if err != nil || len(got) != 1 || got[0].OK != (c.want == "200 OK") ||
+			!strings.Contains(got[0].Answer, c.want) {
 			t.Errorf("%s: %+v, %v; want %q", name, got, err, c.want)
 		}
 	}

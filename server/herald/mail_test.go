@@ -187,7 +187,8 @@ func TestDigest(t *testing.T) {
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
 	if err != nil || subject != "[lab] 1 session ended, 400 machines done" || m.Header.Get("Bcc") != "" ||
-		m.Header.Get("Auto-Submitted") != "auto-generated" || !strings.HasPrefix(m.Header.Get("Message-ID"), "<00000001-") {
+		m.Header.Get("Auto-Submitted") != "auto-generated" ||
+		!strings.HasPrefix(m.Header.Get("Message-ID"), "<00000001-") {
 		t.Errorf("%q, %v: %v", subject, err, m.Header)
 	}
 	if to, err := m.Header.AddressList("To"); err != nil || len(to) != 2 {

@@ -21,8 +21,7 @@ type sender interface {
 	// by is the kind of receiver, and to where words go.
 	by() string
 	to() string
-	// wants says what the secret is for: the words of an operator who is to store one. needs is set where nothing is sent
-	// without.
+	// wants is the operator's word for the secret. needs is set where nothing is sent without.
 	wants() (what string, needs bool)
 	// most is how many words go at once, at most, and gather how long the first waits for the others.
 	most() int

@@ -17,7 +17,7 @@ func (a *API) WithNotify(h *herald.Herald) *API {
 	return a
 }
 
-// notifying makes a handler of one that answers with a document about those who are told what happens, or with an error.
+// notifying makes a handler of one that answers with a document about who is told what happens, or with an error.
 func notifying(h func(a *API, r *http.Request) (any, error)) handler {
 	return plainly(func(a *API, w http.ResponseWriter, r *http.Request) {
 		if a.notify == nil {
@@ -71,8 +71,8 @@ func (a *API) setNotifySecret(r *http.Request) (any, error) {
 	var in doc.NotifySecret
 	if err := decodeJSON(r.Body, &in); err != nil {
 		// Its own words may repeat what the document holds.
-		return nil, &queryError{errors.New("the document of a secret is not understood: a field is of another type, or " +
-			"unknown")}
+		return nil, &queryError{errors.New("the document of a secret is not understood: a field is of another type, " +
+			"or unknown")}
 	}
 	return a.notify.SetSecret(r.Context(), r.PathValue("receiver"), in)
 }

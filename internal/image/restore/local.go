@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -21,8 +22,21 @@ type LocalOptions struct {
 	Wrong func(*MismatchError)
 }
 
-// Local restores an image of a local store.
-func Local(ctx context.Context, im *image.Image, t Target, o LocalOptions) (Stats, error) {
+// Source is an image that Local restores: one of a store here, or one that is read where it lies.
+type Source interface {
+	Name() string // what errors call it
+	Config() *image.Config
+	Index() *image.Index
+	// Object reads the image's object; several goroutines do.
+	Object() io.ReaderAt
+	// Damage is the error for a frame that is not what the index says.
+	Damage(frame int, reason string) *image.DamageError
+}
+
+var _ Source = (*image.Image)(nil)
+
+// Local restores an image to a target of this machine.
+func Local(ctx context.Context, im Source, t Target, o LocalOptions) (Stats, error) {
 	p, err := NewPlan(im.Config(), im.Index(), t.Size(), t.SectorSize(), o.Plan...)
 	if err != nil {
 		return Stats{}, fmt.Errorf("image %s: %w", im.Name(), err)
@@ -58,7 +72,7 @@ func (o LocalOptions) progress(step string) image.Progress {
 }
 
 // local is a Writer whose workers fetch the frames themselves.
-func (p *Plan) local(ctx context.Context, im *image.Image, t Target, o WriterOptions, progress image.Progress) (Stats,
+func (p *Plan) local(ctx context.Context, im Source, t Target, o WriterOptions, progress image.Progress) (Stats,
 	error) {
 	w, err := newWriter(p, t, o)
 	if err != nil {

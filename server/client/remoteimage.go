@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/image"
+)
+
+// Image is an image of a server's that is read where it lies: its description is here, and what is read of its object
+// is fetched then.
+type Image struct {
+	l              *Library
+	ctx            context.Context
+	note           func(string)
+	name, manifest string
+	config         *image.Config
+	index          *image.Index
+}
+
+// OpenImage opens the image with the digest of its manifest, which errors call by a name. What is read of it ends with
+// ctx. note, which may be nil and may be called by several goroutines at once, is told of connections that break.
+func (l *Library) OpenImage(ctx context.Context, name, manifest string, note func(string)) (*Image, error) {
+	b, err := l.manifest(ctx, manifest, note)
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := image.ParseManifest(b)
+	if err != nil {
+		return nil, err
+	}
+	if len(blobs) < 2 {
+		return nil, fmt.Errorf("manifest %s: it names no index: %w", manifest, image.ErrFormat)
+	}
+	m := &Image{l: l, ctx: ctx, note: note, name: name, manifest: manifest}
+	raw, err := m.whole(blobs[0], image.MaxConfig)
+	if err == nil {
+		m.config, err = image.ParseConfig(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("config of image %s: %w", name, err)
+	}
+	if raw, err = m.whole(blobs[1], image.MaxIndex); err == nil {
+		m.index, err = image.ParseIndex(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("index of image %s: %w", name, err)
+	}
+	return m, nil
+}
+
+// whole fetches a blob and checks it against its digest.
+func (m *Image) whole(b image.Blob, most int64) (raw []byte, err error) {
+	if b.Size <= 0 || b.Size > most {
+		return nil, fmt.Errorf("blob %s has %d bytes: %w", b.Digest, b.Size, image.ErrFormat)
+	}
+	err = again(m.ctx, m.note, func() error {
+		body, err := m.l.blob(m.ctx, b.Digest, 0)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		raw, err = io.ReadAll(io.LimitReader(body, b.Size+1))
+		return err
+	})
+	if err == nil && image.Digest(raw) != b.Digest {
+		err = fmt.Errorf("blob %s: the server sent other bytes, its store is damaged (`diskcast image verify` there): "+
+			"%w", b.Digest, image.ErrFormat)
+	}
+	return raw, err
+}
+
+// Name is what errors call the image.
+func (m *Image) Name() string { return m.name }
+
+// Manifest is the digest of the manifest: the image's identity.
+func (m *Image) Manifest() string { return m.manifest }
+
+// Config is the parsed config blob.
+func (m *Image) Config() *image.Config { return m.config }
+
+// Index is the parsed index blob.
+func (m *Image) Index() *image.Index { return m.index }
+
+// Damage is the error for a frame that is not what the index says.
+func (m *Image) Damage(frame int, reason string) *image.DamageError {
+	e := m.index.Damage(frame, reason)
+	e.Image = m.name
+	return e
+}
+
+// Object reads the image's object, by a request for each call. It may be used from several goroutines.
+func (m *Image) Object() io.ReaderAt { return remoteObject{m} }
+
+type remoteObject struct{ m *Image }
+
+func (o remoteObject) ReadAt(p []byte, off int64) (n int, err error) {
+	size := o.m.index.ObjectSize()
+	want := p[:max(0, min(int64(len(p)), size-off))]
+	if len(want) > 0 {
+		err = again(o.m.ctx, o.m.note, func() error {
+			body, err := o.m.l.object(o.m.ctx, o.m.manifest, off+int64(n), int64(len(want)-n))
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			k, err := io.ReadFull(body, want[n:])
+			n += k
+			return err
+		})
+	}
+	if err == nil && len(want) < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// object reads n bytes of an image's object, from off on.
+func (l *Library) object(ctx context.Context, manifest string, off, n int64) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	resp, err := l.c.send(ctx, "GET", "/v1/objects/"+manifest, nil, "Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
+	if err == nil && resp.StatusCode != http.StatusPartialContent {
+		resp.Body.Close()
+		err = fmt.Errorf("object %s: the server answers a range with status %d", manifest, resp.StatusCode)
+	}
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	b := &heardBody{ReadCloser: resp.Body, ctx: ctx, cancel: cancel}
+	b.silence = time.AfterFunc(deaf, func() { cancel(fmt.Errorf("nothing was heard from the server for %v", deaf)) })
+	return b, nil
+}
