@@ -30,9 +30,16 @@ func sessionCommand(e *env) *cobra.Command {
 }
 
 func sessionCreate(e *env) *cobra.Command {
+	var every, missed string
 	cmd := specCommand(e, false, func(cmd *cobra.Command, spec doc.Spec, watch bool) error {
+		if cmd.Flags().Changed("missed") && every == "" {
+			return usage("--missed goes with --every")
+		}
 		if planned(cmd) {
 			return e.plan(cmd, spec, watch)
+		}
+		if every != "" {
+			return e.createRepeat(cmd, every, missed, spec)
 		}
 		c, err := e.client()
 		if err != nil {
@@ -49,6 +56,11 @@ func sessionCreate(e *env) *cobra.Command {
 		return e.created(cmd.Context(), c, s, watch)
 	})
 	planFlags(cmd)
+	cmd.Flags().StringVar(&every, "every", "", "make such a session again and again, as cron says: \"0 3 * * 1-5\", "+
+		"@daily, in the server's time zone (diskcast repeat)")
+	cmd.Flags().StringVar(&missed, "missed", doc.MissedSkip,
+		"with --every: what becomes of times at which the server did not run: skip (said, and no more), run (one session "+
+			"for all of them)")
 	return cmd
 }
 
@@ -110,6 +122,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
   diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot
   diskcast session create --image debian --on @front --power on --at 21:30 --then poweroff
+  diskcast session create --profile lab --on room=210 --power cycle --then poweroff --every "0 3 * * 1-5"
   diskcast session create --partition 2=debian-root --nodes 3 --disk only --verify --watch`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -59,6 +59,9 @@ func (e *env) showSession(s *doc.Session) error {
 	if s.ETA > 0 {
 		rows = append(rows, []string{"to go", seconds(s.ETA)})
 	}
+	if s.Spec.Repeat != "" {
+		rows = append(rows, []string{"made of", s.Spec.Repeat + " (diskcast repeat show " + s.Spec.Repeat + ")"})
+	}
 	if s.Spec.RetryOf != "" {
 		rows = append(rows, []string{"retry of", s.Spec.RetryOf})
 	}

@@ -106,6 +106,8 @@ func (w *lineWatcher) line(l *doc.Line) error {
 		return w.sighting(l.Sighting)
 	case l.Job != nil:
 		return w.job(l.Job)
+	case l.Repeat != nil:
+		return w.repeat(l.Repeat)
 	case l.Node != nil && l.Node.Life != nil && l.Node.Life.Sign != "" &&
 		l.Node.Alive != w.state["alive "+l.Node.Session+"/"+l.Node.Node]:
 		w.state["alive "+l.Node.Session+"/"+l.Node.Node] = l.Node.Alive
@@ -158,6 +160,19 @@ func (w *lineWatcher) job(j *doc.Job) error {
 	}
 	w.state["job "+j.ID] = j.State
 	return w.print("job %s %s %s %s %s", j.ID, j.Spec.Kind, cmp.Or(j.Spec.Image, j.Spec.Name), j.State, j.Error)
+}
+
+// repeat tells what came of the last time of a repeating session.
+func (w *lineWatcher) repeat(r *doc.Repeat) error {
+	words := "next at " + clockTime(r.Next)
+	if n := len(r.Runs); n > 0 {
+		words = runWords(&r.Runs[n-1]) + ", " + words
+	}
+	if words == w.state["repeat "+r.ID] {
+		return nil
+	}
+	w.state["repeat "+r.ID] = words
+	return w.print("repeat %s %s", r.ID, words)
 }
 
 // sighting tells where a machine is, when that has changed, and what is wrong with it.

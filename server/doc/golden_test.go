@@ -24,12 +24,13 @@ func TestDocuments(t *testing.T) {
 		"power-run": new(PowerRun), "node-look": new(NodeLook), "plan": new(Plan),
 		"word": new(Word), "notify-receiver": new(NotifyReceiver), "notify-test": new(NotifyTest),
 		"notify-result": new(NotifyResult), "notify-secret": new(NotifySecret), "notify-finding": new(NotifyFinding),
+		"repeat": new(Repeat), "repeat-spec": new(RepeatSpec),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own
 			l.Session, l.Node, l.Event, l.Sighting, l.Machine, l.Job = &Session{}, &Part{}, &Event{}, &Node{},
 				&Machine{}, &Job{}
-			l.Group, l.Profile, l.Rule = &Group{}, &Profile{}, &Rule{}
+			l.Group, l.Profile, l.Rule, l.Repeat = &Group{}, &Profile{}, &Rule{}, &Repeat{}
 		}
 		golden.JSON(t, "testdata/"+name+".json", doc)
 	}

@@ -108,6 +108,8 @@ type Spec struct {
 	After  string `json:"after,omitempty"`
 	// RetryOf is the session whose failed parts this one does again.
 	RetryOf string `json:"retry_of,omitempty"`
+	// Repeat is the repeating session that this one was made of; the server sets it.
+	Repeat string `json:"repeat,omitempty"`
 }
 
 // SessionChange is what an operator changes of a session: PATCH /v1/sessions/{id}. What is nil stays.
@@ -369,6 +371,7 @@ const (
 	LineGroup    = "group"
 	LineProfile  = "profile"
 	LineRule     = "rule"
+	LineRepeat   = "repeat"
 	LineLive     = "live" // all up to the line's cursor was told
 	LineLost     = "lost" // lines are missing here; no server says it, but a client whose cursor was too old
 )
@@ -391,6 +394,7 @@ type Line struct {
 	Group    *Group   `json:"group,omitempty"`
 	Profile  *Profile `json:"profile,omitempty"`
 	Rule     *Rule    `json:"rule,omitempty"`
+	Repeat   *Repeat  `json:"repeat,omitempty"`
 	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a
 	// job, a group, a profile, a rule.
 	Gone string `json:"gone,omitempty"`

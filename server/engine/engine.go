@@ -153,6 +153,8 @@ type Config struct {
 	Tick <-chan time.Time // nil: every second; tests turn time on by hand
 	// Kinds are the kinds of session; nil: all.
 	Kinds jobs.Kinds
+	// Zone is the one that rules of repeating sessions are in; nil: the machine's.
+	Zone *time.Location
 	// MaxCasts bounds the casts at once; 0: any number.
 	MaxCasts int
 	// Prober sends what nodes that look for multicast are to hear; nil: nobody does.
@@ -194,7 +196,10 @@ type Engine struct {
 	paces    map[string]*pace // by session and node
 	looks    map[string]*asked
 	said     map[string]bool // sessions, and session/node of parts, that are over and were told as such
-	activity chan struct{}   // closed and replaced when a session changes
+	repeats  map[string]*repeat
+	// repeatSeq is the number of the last repeating session.
+	repeatSeq uint64
+	activity  chan struct{} // closed and replaced when a session changes
 
 	// casting
 	runCtx context.Context // set while Run runs
@@ -227,7 +232,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		jobs: jobs.New(cfg.Kinds, cfg.Now()),
 		news: map[string]*node{}, runs: map[string]*running{},
 		clock: clock, paces: map[string]*pace{}, looks: map[string]*asked{}, said: map[string]bool{},
-		feed: feed.New(rand.Text()), quiet: map[string]bool{},
+		feed: feed.New(rand.Text()), quiet: map[string]bool{}, repeats: map[string]*repeat{},
 		checks:   map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.jobs.Bound(cfg.MaxCasts)
@@ -265,6 +270,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	e.step(jobs.Resumed{Starts: starts})
+	e.resumeRepeats()
 	e.mu.Unlock()
 	close(e.ready)
 
@@ -308,6 +314,7 @@ func (e *Engine) tick() {
 	e.tellSilent()
 	bad := e.w.trouble()
 	e.step(jobs.Tick{State: jobs.Trouble{Since: bad.since, Words: bad.words}})
+	e.repeatAll()
 	e.tellAllWaiting()
 	for id, r := range e.runs {
 		if s := e.jobs.Session(id); r.cast != nil && s != nil && !s.Over() {

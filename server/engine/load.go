@@ -59,6 +59,9 @@ func (e *Engine) read(tx store.Tx) error {
 	if err != nil {
 		return err
 	}
+	if err := e.loadRepeats(tx); err != nil {
+		return err
+	}
 	if err := e.loadBook(tx); err != nil {
 		return err
 	}

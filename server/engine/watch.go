@@ -9,6 +9,7 @@ import (
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet/book"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // Sub follows changes. What changed is told as it is now, so that a slow reader costs no memory and sees the newest
@@ -190,6 +191,9 @@ func (u *Sub) present() (lines []doc.Line) {
 	for _, key := range slices.Sorted(maps.Keys(puts)) {
 		add(feed.Key{Entry: key})
 	}
+	for _, r := range e.sortedRepeats() {
+		add(feed.Key{Entry: record.RepeatPrefix + r.ID})
+	}
 	for id := range e.nodes {
 		add(feed.Key{Node: id})
 	}
@@ -266,6 +270,11 @@ func (e *Engine) entryLine(key string) doc.Line {
 	case doc.LineRule:
 		if r, ok := e.book.Rule(name); ok {
 			l.Rule = &r
+			return l
+		}
+	case doc.LineRepeat:
+		if r := e.repeats[name]; r != nil {
+			l.Repeat = e.repeatView(r)
 			return l
 		}
 	}

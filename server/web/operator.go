@@ -24,6 +24,7 @@ func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	spec.Repeat = "" // the server's own word
 	s, err := a.engine.Create(r.Context(), spec)
 	if err != nil {
 		a.failFor(w, r, err)

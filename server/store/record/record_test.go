@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -83,6 +84,10 @@ func TestNothingIsLost(t *testing.T) {
 	var pr doc.Profile
 	golden.Fill(&pr)
 	same(t, "a profile", stored(t, record.OfProfile(pr)).Profile(), pr)
+	var re doc.Repeat
+	golden.Fill(&re)
+	re.Next = time.Time{}
+	same(t, "a repeating session", stored(t, record.OfRepeat(&re, []byte("sealed"))).Repeat(), re)
 	var ru doc.Rule
 	golden.Fill(&ru)
 	same(t, "a rule", stored(t, record.OfRule(ru)).Rule(), ru)
@@ -94,7 +99,7 @@ func TestRecords(t *testing.T) {
 		"session": new(record.Session), "part": new(record.Part), "event": new(record.Event), "node": new(record.Node),
 		"seen":  new(record.Seen),
 		"owner": new(record.Owner), "machine": new(record.Machine), "group": new(record.Group),
-		"profile": new(record.Profile), "rule": new(record.Rule),
+		"profile": new(record.Profile), "rule": new(record.Rule), "repeat": new(record.Repeat),
 	} {
 		golden.Fill(r)
 		golden.JSON(t, "testdata/"+name+".json", r)

@@ -74,6 +74,7 @@ type Spec struct {
 	PowerOffFailed bool   `json:"power_off_failed,omitempty"`
 	Before         string `json:"before,omitempty"`
 	After          string `json:"after,omitempty"`
+	Repeat         string `json:"repeat,omitempty"`
 
 	On              string `json:"on,omitempty"` // the selector that Nodes came of
 	Profile         string `json:"profile,omitempty"`
@@ -207,7 +208,8 @@ func ofSpec(s doc.Spec) Spec {
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
-		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
+		Repeat: s.Repeat,
+		On:     s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
 func (s Spec) spec() doc.Spec {
@@ -218,7 +220,8 @@ func (s Spec) spec() doc.Spec {
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
-		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
+		Repeat: s.Repeat,
+		On:     s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
 func ofBoot(b session.Boot) Boot  { return Boot(b) }

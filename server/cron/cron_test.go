@@ -1,0 +1,102 @@
+package cron
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func zone(t testing.TB, name string) *time.Location {
+	t.Helper()
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+// TestNext has the times of rules as systemd-analyze calendar and crontab.guru give them, over changes of the clock too.
+func TestNext(t *testing.T) {
+	berlin := zone(t, "Europe/Berlin")
+	for _, c := range []struct{ rule, from, want string }{
+		{"0 3 * * 1-5", "2026-11-27 10:00", "2026-11-30 03:00"}, // a Friday
+		{"0 3 * * 1-5", "2026-11-30 03:00", "2026-12-01 03:00"},
+		{"*/20 8-9 1 * *", "2026-01-01 09:40", "2026-02-01 08:00"},
+		{"0 0 29 2 *", "2026-01-01 00:00", "2028-02-29 00:00"},
+		{"0 0 13 * 5", "2026-02-01 00:00", "2026-02-06 00:00"}, // either of both days, as in cron
+		{"@daily", "2026-03-28 12:00", "2026-03-29 00:00"},
+		{"0 3 * * *", "2026-03-28 12:00", "2026-03-29 03:00"}, // 02:00 to 03:00 is not there
+		{"0 3 * * *", "2026-10-24 12:00", "2026-10-25 03:00"}, // 02:00 to 03:00 is there twice
+		{"15 14 1 SEP *", "2026-09-01 14:15", "2027-09-01 14:15"},
+	} {
+		r, err := Parse(c.rule, berlin)
+		if err != nil {
+			t.Errorf("%s: %v", c.rule, err)
+			continue
+		}
+		from, err := time.ParseInLocation("2006-01-02 15:04", c.from, berlin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Next(from.UTC()).Format("2006-01-02 15:04"); got != c.want {
+			t.Errorf("%s after %s: %s, want %s", c.rule, c.from, got, c.want)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for rule, want := range map[string]string{"": "five fields", "0 3 * *": "five fields", "0 0 3 * * 1": "five fields",
+		"60 * * * *": "five fields", "TZ=UTC 0 3 * * *": "time zone", "TZ=": "time zone", "CRON_TZ=Asia/Tokyo @daily": "time zone",
+		"@every 1s": "five fields", "@reboot": "five fields", "0 0 30 2 *": "no such day", "5-1 * * * *": "five fields",
+		strings.Repeat("1,", 200) + "1 * * * *": "longer"} {
+		if r, err := Parse(rule, time.UTC); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %v, want %q", rule, r, err, want)
+		}
+	}
+}
+
+// TestDue counts what was missed, and never more than one time is due.
+func TestDue(t *testing.T) {
+	r, err := Parse("0 3 * * *", time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := func(d, h int) time.Time { return time.Date(2026, 1, d, h, 0, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		last, now, due time.Time
+		before         int
+	}{
+		{day(1, 3), day(2, 2), time.Time{}, 0},
+		{day(1, 3), day(2, 3), day(2, 3), 0},
+		{day(2, 3), day(2, 3), time.Time{}, 0},
+		{day(1, 3), day(9, 10), day(9, 3), 7},
+		{day(9, 3), day(1, 3), time.Time{}, 0}, // the clock was set back
+	} {
+		if due, before := r.Due(c.last, c.now); !due.Equal(c.due) || before != c.before {
+			t.Errorf("%v to %v: %v, %d before; want %v, %d", c.last, c.now, due, before, c.due, c.before)
+		}
+	}
+	every, err := Parse("* * * * *", time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if due, before := every.Due(day(1, 3), day(1, 3).AddDate(10, 0, 0)); before != MaxMissed || due.Year() != 2036 {
+		t.Errorf("ten years of minutes: %v, %d before", due, before)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, rule := range []string{"0 3 * * 1-5", "@daily", "TZ=", "*/5 1,2 ? JAN mon", "@every 1h"} {
+		f.Add(rule)
+	}
+	f.Fuzz(func(t *testing.T, rule string) {
+		r, err := Parse(rule, time.UTC)
+		if err != nil {
+			return
+		}
+		from := time.Unix(1e9, 0)
+		if next := r.Next(from); !next.IsZero() && !next.After(from) {
+			t.Errorf("%q: the next time after %v is %v", rule, from, next)
+		}
+	})
+}
