@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-boot test-disks test-erase test-partition test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-boot test-disks test-erase test-partition test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -95,6 +95,15 @@ test-erase: build ## a machine that erases emulated ATA and NVMe disks; their fi
 test-partition: build ## three machines of whose disks one partition is restored by one cast; GRUB starts it (some minutes)
 	@.ci/packages boot
 	$(AS_ROOT) env DISKCAST_PARTITION=1 $(GO) test -count=1 -timeout 30m -v -run TestPartition ./qemu-tests
+
+# Two packages of one tree: the second is newer by a second, and is what the first is upgraded to.
+PACKAGE_TEST := build/test-package
+test-package: build ## a Debian with systemd from blank to server by the package, killed and upgraded (some minutes)
+	@.ci/packages machine
+	@rm -rf $(PACKAGE_TEST)
+	@epoch=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; for n in 1 2; do \
+		$(GO) run ./internal/packaging -version $(VERSION).$$n -epoch $$((epoch + n)) -arch amd64 -format deb -out $(PACKAGE_TEST)/$$n || exit 1; done
+	$(AS_ROOT) env DISKCAST_PACKAGE=$(CURDIR)/$(PACKAGE_TEST) $(GO) test -count=1 -timeout 40m -v -p 1 -run 'TestServerImage|TestInstalled' ./qemu-tests/osimage ./qemu-tests
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -30,12 +31,14 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var p build
 	var epoch int64
-	var out string
+	var out, arches, formats string
 	f := flag.NewFlagSet("packaging", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&p.version, "version", "dev", "what the programs say")
 	f.Int64Var(&epoch, "epoch", 0, "time of the commit, in seconds since 1970")
 	f.StringVar(&out, "out", "build/packages", "folder for the packages")
+	f.StringVar(&arches, "arch", "amd64,arm64", "processors, joined by commas")
+	f.StringVar(&formats, "format", "deb,rpm", "kinds of packages, joined by commas")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -57,12 +60,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	for _, arch := range []string{"amd64", "arm64"} {
+	for _, arch := range strings.Split(arches, ",") {
 		programs := filepath.Join(temp, arch)
 		if err := p.compile(ctx, arch, programs, stderr); err != nil {
 			return err
 		}
-		for _, format := range []string{"deb", "rpm"} {
+		for _, format := range strings.Split(formats, ",") {
 			if err := p.write(format, arch, programs, out, stdout); err != nil {
 				return fmt.Errorf("%s for %s: %w", format, arch, err)
 			}

@@ -89,28 +89,32 @@ func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, e
 		if err := proc.Alone(ctx, log, "sh", script, root, esp, dir, suite, mirror, packages); err != nil {
 			return meta{}, fmt.Errorf("make a Debian tree: %w", err)
 		}
-		release, err := customize(root, esp, l)
+		release, err := customize(root, esp, l, hostname)
 		if err != nil {
 			return meta{}, err
 		}
-		for from, to := range map[string]string{
-			"boot/vmlinuz-" + release:    "vmlinuz",
-			"boot/initrd.img-" + release: "initrd.img",
-		} {
-			if err := copyFile(filepath.Join(root, from), filepath.Join(dir, to)); err != nil {
-				return meta{}, err
-			}
-		}
-		if err := proc.Run(ctx, log, "cp", "-a", filepath.Join(root, "usr/lib/modules"),
-			filepath.Join(dir, "modules")); err != nil {
+		if err := keepKernel(ctx, dir, root, release, log); err != nil {
 			return meta{}, err
 		}
 		return meta{RootUUID: l.rootUUID, Cmdline: cmdline, Release: release}, finish(ctx, dir, l, log)
 	})
 }
 
+// keepKernel copies kernel, initial ramdisk and modules beside the disk.
+func keepKernel(ctx context.Context, dir, root, release string, log logWriter) error {
+	for from, to := range map[string]string{
+		"boot/vmlinuz-" + release:    "vmlinuz",
+		"boot/initrd.img-" + release: "initrd.img",
+	} {
+		if err := copyFile(filepath.Join(root, from), filepath.Join(dir, to)); err != nil {
+			return err
+		}
+	}
+	return proc.Run(ctx, log, "cp", "-a", filepath.Join(root, "usr/lib/modules"), filepath.Join(dir, "modules"))
+}
+
 // customize turns the plain tree into that of a machine, and returns its kernel's release.
-func customize(root, esp string, l layout) (string, error) {
+func customize(root, esp string, l layout, hostname string) (string, error) {
 	kernels, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if err != nil || len(kernels) != 1 {
 		return "", fmt.Errorf("the Debian tree has kernels %v, want one (%v)", kernels, err)

@@ -67,6 +67,23 @@ const DHCPRange = "10.77.0.100-10.77.0.199"
 
 // New builds the site and starts its server.
 func New(ctx context.Context, o Options) (*Site, error) {
+	s, err := Bare(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	if err := s.Serve(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Bare is a site whose server is a machine in the lab: none is started here.
+func Bare(o Options) (*Site, error) {
 	if o.Bin == "" {
 		o.Bin = filepath.Join(osimage.ModuleRoot(), "build", "bin")
 	}
@@ -77,16 +94,7 @@ func New(ctx context.Context, o Options) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Lab: l, o: o, State: filepath.Join(o.Dir, "state"), Store: filepath.Join(o.Dir, "state", "images")}
-	if err := s.prepare(ctx); err != nil {
-		s.Close()
-		return nil, err
-	}
-	if err := s.Serve(ctx); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
+	return &Site{Lab: l, o: o, State: filepath.Join(o.Dir, "state"), Store: filepath.Join(o.Dir, "state", "images")}, nil
 }
 
 // prepare makes the server's identity and the boot directory.

@@ -1,0 +1,155 @@
+// Package box runs a Debian with its systemd on this machine's kernel, in namespaces and a control group of its own: a
+// machine on which packages and units are tried at the processor's speed. Nothing of it outlives the test: the first
+// process carries a parent-death signal, and all others are in its process namespace.
+package box
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/testenv/proc"
+	"github.com/diskcast/diskcast/qemu-tests/lab"
+)
+
+//go:embed box.sh
+var script string
+
+// Box is a system that runs.
+type Box struct {
+	lab    *lab.Lab
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	err    error
+	init   int // its first process, as this machine counts
+	cgroup string
+}
+
+// Start starts the system in a partition of a disk, which is written to, in the network of a lab. What is in the folder
+// home of dir becomes root's.
+func Start(ctx context.Context, l *lab.Lab, dir, disk string, offset int64, log io.Writer) (*Box, error) {
+	groups, err := unified()
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "box.sh")
+	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
+		return nil, err
+	}
+	b := &Box{lab: l, ended: make(chan struct{}), cgroup: filepath.Join(groups, "diskcast-box-"+strconv.Itoa(os.Getpid()))}
+	b.cmd = exec.Command("sh", file, filepath.Base(b.cgroup), disk, strconv.FormatInt(offset, 10), dir)
+	b.cmd.Stdout, b.cmd.Stderr = log, log
+	if err := l.Start(b.cmd); err != nil {
+		return nil, err
+	}
+	go func() { // ends with the system
+		b.err = b.cmd.Wait()
+		close(b.ended)
+	}()
+	if err := b.up(ctx); err != nil {
+		b.Stop()
+		return nil, fmt.Errorf("systemd in a box: %w", err)
+	}
+	return b, nil
+}
+
+// unified is where this machine has the second version of control groups.
+func unified() (string, error) {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" {
+			return f[1], nil
+		}
+	}
+	return "", errors.New("no cgroup2 is mounted here, and systemd wants one")
+}
+
+// up waits until systemd says that the system has started.
+func (b *Box) up(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	pid := b.cmd.Process.Pid
+	var last string
+	for {
+		if child, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)); err == nil {
+			b.init, _ = strconv.Atoi(strings.TrimSpace(string(child))) // 0 until there is one
+		}
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", b.init)); err == nil && string(name) == "systemd\n" {
+			out, err := b.Command(ctx, "systemctl is-system-running --wait").CombinedOutput()
+			if last = strings.TrimSpace(string(out)); last == "running" {
+				return nil
+			}
+			if last == "degraded" {
+				failed, _ := b.Command(ctx, "systemctl --failed --no-pager").CombinedOutput()
+				return fmt.Errorf("it is degraded: %s", failed)
+			}
+			last = fmt.Sprintf("%s (%v)", last, err)
+		}
+		select {
+		case <-b.ended:
+			return fmt.Errorf("it ended at once: %w", b.err)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: it says %s", context.Cause(ctx), last)
+		case <-tick.C:
+		}
+	}
+}
+
+// Command is one that root runs in the box, by the shell.
+func (b *Box) Command(ctx context.Context, command string) *exec.Cmd {
+	return proc.Command(ctx, "nsenter", "-t", strconv.Itoa(b.init), "-m", "-p", "-n", "-u", "-i", "-C", "-r", "-w",
+		"env", "-i", "HOME=/root", "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c", "cd; "+command)
+}
+
+// Run runs a command and returns what it said, on either output.
+func (b *Box) Run(ctx context.Context, command string) (string, error) {
+	cmd := b.Command(ctx, command)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := proc.Start(cmd); err != nil {
+		return "", err
+	}
+	if err := cmd.Wait(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", command, err, out.String())
+	}
+	return out.String(), nil
+}
+
+// Stop ends all that runs in the box.
+func (b *Box) Stop() {
+	_ = syscall.Kill(b.cmd.Process.Pid, syscall.SIGKILL) // unshare's child goes with it
+	<-b.ended
+	// The groups are empty when the last process is gone, and are removed from the leaves on.
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range 200 {
+		var dirs []string
+		_ = filepath.WalkDir(b.cgroup, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				dirs = append(dirs, path)
+			}
+			return nil
+		})
+		for i := len(dirs) - 1; i >= 0; i-- {
+			_ = os.Remove(dirs[i])
+		}
+		if len(dirs) == 0 {
+			return
+		}
+		<-tick.C
+	}
+}
