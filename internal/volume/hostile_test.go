@@ -87,7 +87,14 @@ func (r reader) damaged(t *testing.T) {
 	}
 	f, size := image("")
 	for at := r.super; at < r.super+512; at += 4 {
+		var now [4]byte
+		if _, err := f.ReadAt(now[:], at); err != nil {
+			t.Fatal(err)
+		}
 		for _, word := range []string{"\x00\x00\x00\x00", "\xff\xff\xff\xff"} {
+			if string(now[:]) == word {
+				continue // as it is, which the rest of the suite asks
+			}
 			fs, err := r.open(volumetest.Patched{ReaderAt: f, At: at, Data: []byte(word)}, size)
 			if err != nil {
 				continue
