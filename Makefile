@@ -11,7 +11,7 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-boot test-disks test-erase test-partition test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-boot test-disks test-erase test-partition test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -79,6 +79,10 @@ test-qemu: build build/bin/demo ## whole machines, from power-on to login
 test-firmware: build ## whole machines by each kind of firmware, Secure Boot among them (a quarter of an hour)
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/grub-deb)" $(GO) test -count=1 -timeout 40m -v -run 'TestFirmware|TestSecureBoot' ./qemu-tests
+
+test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
+	@.ci/packages firmware
+	$(AS_ROOT) env DISKCAST_IDLE=1 $(GO) test -count=1 -timeout 70m -v -run TestIdle ./qemu-tests
 
 test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (an hour)
 	@.ci/packages boot

@@ -24,6 +24,7 @@ const (
 	Start        Cause = "start" // of the session in which it has a part
 	Unknown      Cause = "unknown machine"
 	Power        Cause = "power" // it is known, and not there
+	Never        Cause = "never" // this server does not boot it
 	Switching    Cause = "switching"
 	Switched     Cause = "switched" // on, and it did not come yet
 	OtherSession Cause = "other session"
@@ -37,7 +38,7 @@ const (
 )
 
 // Causes are all of them.
-var Causes = []Cause{StartTime, Hook, Turn, FirstNodes, MoreNodes, Stragglers, Approval, Start, Unknown, Power, Switching,
+var Causes = []Cause{StartTime, Hook, Turn, FirstNodes, MoreNodes, Stragglers, Approval, Start, Unknown, Power, Never, Switching,
 	Switched, OtherSession,
 	BootFiles, Stuck, OwnDisk, Silence, NextWord, Again, Work}
 
@@ -124,6 +125,9 @@ func (f *For) ofMachine() string {
 	case Power:
 		return "the machine, which is known and was not seen as this node: switch it on, " + byNetwork + " " +
 			f.powers("on")
+	case Never:
+		return fmt.Sprintf("the machine, which this server does not boot: when idle, it is never (%s); `diskcast "+
+			"machine set %s --when-idle wait` ends that", f.Why, f.machine())
 	case Switching:
 		return fmt.Sprintf("its machine to be switched on, which is asked for and not read back yet (`diskcast "+
 			"machine "+

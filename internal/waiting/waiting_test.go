@@ -46,6 +46,8 @@ func TestWords(t *testing.T) {
 		{For{Cause: Start, Session: "s1"}, "session s1 to start", "diskcast session go s1"},
 		{For{Cause: Unknown}, "never saw", "switch it on"},
 		{For{Cause: Power, Machine: "lab-07"}, "was not seen", "diskcast machine power on lab-07"},
+		{For{Cause: Never, Machine: "lab-07", Why: "by the rule spares"}, "never (by the rule spares)",
+			"diskcast machine set lab-07 --when-idle wait"},
 		{For{Cause: OtherSession, Session: "s3", State: "casting"}, "session s3 (casting)",
 			"diskcast session cancel s3"},
 		{For{Cause: BootFiles, Machine: "lab-07"}, "fetches its boot files", "diskcast node show lab-07"},

@@ -54,7 +54,7 @@ rules: {dell: {vendor: Dell*}}
 	not(exitFailed, "did you mean room=210?", "machine", "list", "--select", "room=201")
 
 	_, csv, _ := o.run("machine", "export", "--csv")
-	if !strings.HasPrefix(csv, "id,name,macs,uuid,serial,notes,profile,approved,label:room,label:spare\nm1,lab-01,") {
+	if !strings.HasPrefix(csv, "id,name,macs,uuid,serial,notes,profile,approved,when_idle,label:room,label:spare\nm1,lab-01,") {
 		t.Errorf("export: %s", csv)
 	}
 	again := file("lab.csv", csv)
@@ -97,6 +97,15 @@ rules: {dell: {vendor: Dell*}}
 	do("vendor=Dell*", "rule", "list")
 	do("net=10.0.0.0/8", "rule", "show", "mine")
 	do("- rule mine", "rule", "rm", "mine")
+	do("own-disk", "machine", "set", "lab-0*", "--when-idle", "own-disk")
+	do("own-disk (as was entered)", "machine", "show", "lab-01")
+	do("default (nothing was entered)", "machine", "set", "lab-01", "--when-idle", "default", "--json")
+	do("+ rule away", "rule", "set", "away", "--mac", "52:54:00:00:00:01", "--when-idle", "never")
+	do("never (by the rule away)", "machine", "show", "lab-01")
+	do("when idle: never", "rule", "list")
+	not(exitFailed, "is none of default, own-disk", "machine", "set", "lab-01", "--when-idle", "sometimes")
+	not(exitUsage, "--when-idle", "machine", "set", "lab-01")
+	do("- rule away", "rule", "rm", "away")
 	code, out, said := o.run("apply", "-f", file("less.yaml", "groups: {usable: room=210}"), "--prune")
 	if code != 0 || !strings.Contains(out, "- group back") || strings.Contains(out, "machine") {
 		t.Errorf("prune: %d, %s%s", code, out, said)

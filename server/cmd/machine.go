@@ -30,7 +30,7 @@ MACHINE is an id, a name, or a MAC address of any of its NICs.`,
 	serverFlag(cmd, e)
 	cmd.AddCommand(machineList(e), machineShow(e), machineName(e), machineLabel(e), machineNotes(e), machineMerge(e),
 		machineSplit(e), machineRemove(e),
-		machineApprove(e), machineProfile(e), machineExport(e), machineImport(e), machinePower(e))
+		machineApprove(e), machineProfile(e), machineSet(e), machineExport(e), machineImport(e), machinePower(e))
 	return cmd
 }
 
@@ -99,7 +99,7 @@ func (e *env) printMachine(m *doc.Machine) error {
 		return e.Doc(m)
 	}
 	rows := [][]string{{"machine", m.ID}, {"name", ui.Dash(m.Name)}, {"labels", ui.Dash(labels(m))},
-		{"profile", ui.Dash(m.Profile)}, {"approved", approval(m)},
+		{"profile", ui.Dash(m.Profile)}, {"approved", approval(m)}, {"when idle", m.Idle},
 		{"where", ui.Dash(m.Where)}, {"waits for", ui.Dash(m.Waits)}, {"first seen", ui.Ago(m.Made)},
 		{"last seen", ui.Ago(m.Seen)}}
 	if m.Port != "" {

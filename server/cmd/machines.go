@@ -55,6 +55,35 @@ func machineProfile(e *env) *cobra.Command {
 	}
 }
 
+func machineSet(e *env) *cobra.Command {
+	var idle string
+	cmd := &cobra.Command{
+		Use: "set SELECTOR... --when-idle WORD", Short: "Say what machines boot when nothing is asked of them",
+		Long: `Say what machines boot from the network when no session wants them:
+
+  default   their own disk where a session gave them an image; else they wait in the agent
+  own-disk  their own disk, always
+  wait      they wait in the agent for a session
+  menu      what somebody at the machine chooses; its own disk when nobody does within 15 seconds
+  never     nothing: their requests are not answered, and no session gets them
+
+default takes the machine's own word away, so that a rule's counts, where one fits (diskcast rule set --when-idle). It
+holds from the next start of the machine on.
+
+` + selectorHelp,
+		Example: "  diskcast machine set room=210 --when-idle own-disk\n  diskcast machine set printer-2 --when-idle never",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			if idle == "" {
+				return usage("say what with --when-idle: %s", strings.Join(doc.IdleWords(), ", "))
+			}
+			return e.changeMachines(cmd, doc.MachinesChange{On: strings.Join(a, " "), WhenIdle: &idle})
+		},
+	}
+	cmd.Flags().StringVar(&idle, "when-idle", "", "one of "+strings.Join(doc.IdleWords(), ", "))
+	return cmd
+}
+
 // changeMachines changes what a selector fits and lists it.
 func (e *env) changeMachines(cmd *cobra.Command, change doc.MachinesChange) error {
 	c, err := e.client()
@@ -105,15 +134,16 @@ func (e *env) listMachines(all []doc.Machine) error {
 	if e.JSON {
 		return e.Doc(all)
 	}
-	rows := [][]string{{"MACHINE", "NAME", "WHERE", "NODE", "PROFILE", "APPROVED", "LABELS", "SEEN"}}
+	rows := [][]string{{"MACHINE", "NAME", "WHERE", "NODE", "PROFILE", "APPROVED", "IDLE", "LABELS", "SEEN"}}
 	for _, m := range all {
 		node := ""
 		if n := len(m.Nodes); n > 0 {
 			node = m.Nodes[n-1]
 		}
+		idle, _, _ := strings.Cut(m.Idle, " ")
 		approved := map[bool]string{true: "yes", false: "no"}[m.Approved]
 		rows = append(rows, []string{m.ID, ui.Dash(m.Name), ui.Dash(m.Where), ui.Dash(node), ui.Dash(m.Profile),
-			approved,
+			approved, idle,
 			ui.Dash(labels(&m)), ui.Ago(m.Seen)})
 	}
 	if err := ui.Table(e.Out, rows); err != nil {
@@ -136,7 +166,7 @@ func machineExport(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export [--csv]", Short: "Print all machines, as CSV that machine import reads",
 		Long: `Print machines as CSV in UTF-8: id, name, macs, uuid, serial, notes, profile, approved (yes, no, or nothing where nobody
-said it by hand), and a column label:NAME for each label. A cell that begins with = + - @ has a ' before it, so that no
+said it by hand), when_idle, and a column label:NAME for each label. A cell that begins with = + - @ has a ' before it, so that no
 spreadsheet takes it for a formula; import takes that off. A label without a value is a cell with a ' alone.`,
 		Example: "  diskcast machine export --csv > lab.csv",
 		Args:    cobra.NoArgs,

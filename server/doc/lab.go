@@ -54,7 +54,8 @@ type Profile struct {
 
 // Rule approves the nodes of which all that it has holds. Vendor, Product and Serial are patterns of what their
 // firmware says; MACs are addresses, or the first bytes of some, of the NIC that they boot from; Nets are the networks
-// that their requests come from. Revision, Owner and Changed are as those of a Group.
+// that their requests come from. One that has WhenIdle, of IdleWords, approves nothing: it says what the machines boot
+// when nothing is asked of them, where the machine itself has no word. Revision, Owner and Changed are as those of a Group.
 type Rule struct {
 	Name     string    `json:"name"`
 	Vendor   string    `json:"vendor,omitempty"`
@@ -63,6 +64,7 @@ type Rule struct {
 	MACs     []string  `json:"macs,omitempty"`
 	Nets     []string  `json:"nets,omitempty"`
 	Port     string    `json:"port,omitempty"` // pattern of SWITCH/PORT
+	WhenIdle string    `json:"when_idle,omitempty"`
 	Revision uint64    `json:"revision,omitempty"`
 	Owner    string    `json:"owner,omitempty"`
 	Changed  time.Time `json:"changed,omitzero"`
@@ -81,6 +83,7 @@ type MachineEntry struct {
 	Notes    *string            `json:"notes,omitempty"`
 	Profile  *string            `json:"profile,omitempty"`
 	Approved *bool              `json:"approved,omitempty"`
+	WhenIdle *string            `json:"when_idle,omitempty"`
 	Revision uint64             `json:"revision,omitempty"`
 }
 
@@ -133,6 +136,7 @@ type MachinesChange struct {
 	Labels   map[string]*string `json:"labels,omitempty"`
 	Profile  *string            `json:"profile,omitempty"` // empty takes it away
 	Approved *bool              `json:"approved,omitempty"`
+	WhenIdle *string            `json:"when_idle,omitempty"` // of IdleWords
 }
 
 // notOfProfile are the fields of a Spec that say which machines, how long to wait for them, and what a capture makes.

@@ -14,7 +14,10 @@ type Machine struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	Notes  string            `json:"notes,omitempty"`
 	// Profile is what it becomes where a session does not say.
-	Profile  string `json:"profile,omitempty"`
+	Profile string `json:"profile,omitempty"`
+	// WhenIdle is what was entered of what it boots when nothing is asked of it; Idle is what holds, and by whose word.
+	WhenIdle string `json:"when_idle,omitempty"`
+	Idle     string `json:"idle"`
 	Approved bool   `json:"approved"`           // sessions may take it, as it was seen last
 	Approval string `json:"approval,omitempty"` // whose word that is, or why it is not approved
 	// ByHand is what the operator said of it: true, it is approved; false, its approval was taken away; or nothing.
@@ -50,6 +53,8 @@ type MachineChange struct {
 	Labels map[string]*string `json:"labels,omitempty"` // null takes the label away
 	// Profile is the name of one; empty takes it away.
 	Profile *string `json:"profile,omitempty"`
+	// WhenIdle is one of IdleWords.
+	WhenIdle *string `json:"when_idle,omitempty"`
 	// Revision is the one that the machine must have; 0: any.
 	Revision uint64 `json:"revision,omitempty"`
 }

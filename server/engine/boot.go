@@ -167,14 +167,17 @@ func (e *Engine) Boots(mac string) netboot.What {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.nodes[e.byMAC[mac]]
-	if n == nil {
-		return netboot.Decide(netboot.Facts{})
+	var f netboot.Facts
+	f.Idle, _ = e.whenIdle(mac, n)
+	name := nameOf(mac) // of one that was never seen, as sessions name it
+	if n != nil {
+		name = n.ID
+		e.step(jobs.Restarting{Node: n.ID})
+		f.Works, f.Claims, f.Imaged = e.current(n) != nil, e.claimed(n), n.Imaged
 	}
-	e.step(jobs.Restarting{Node: n.ID})
-	f := netboot.Facts{Works: e.current(n) != nil, Claims: e.claimed(n), Imaged: n.Imaged}
 	for _, id := range e.jobs.Order() {
 		s := e.jobs.Session(id)
-		f.Wanted = f.Wanted || !s.Over() && e.jobs.Wants(s, n.ID, e.now())
+		f.Wanted = f.Wanted || !s.Over() && e.jobs.Wants(s, name, e.now())
 	}
 	return netboot.Decide(f)
 }

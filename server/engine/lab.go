@@ -277,6 +277,10 @@ func entryTitle(x *doc.MachineEntry) string {
 func fleetEntry(x *doc.MachineEntry) (fleet.Entry, error) {
 	out := fleet.Entry{ID: strings.ToLower(x.ID), Name: x.Name, Labels: x.Labels, Notes: x.Notes, Profile: x.Profile,
 		Approved: x.Approved, Board: fleet.BoardOf(x.UUID, x.Serial), Revision: x.Revision}
+	var err error
+	if out.WhenIdle, err = checkIdle(x.WhenIdle); err != nil {
+		return out, err
+	}
 	for _, mac := range x.MACs {
 		id, err := doc.NodeID(strings.TrimSpace(mac))
 		if err != nil {

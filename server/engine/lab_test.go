@@ -258,7 +258,13 @@ func TestLabIsAllOrNothing(t *testing.T) {
 			c.Machines = []doc.MachineEntry{{ID: "m1",
 				Profile: ptr("x")}}
 		},
-		"it says nothing":       func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all"}} },
+		"it says nothing": func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all"}} },
+		"is none of default": func(c *doc.LabChange) {
+			c.Rules = []doc.Rule{{Name: "all", MACs: []string{"52"}, WhenIdle: "x"}}
+		},
+		"is none of default, own-disk, wait": func(c *doc.LabChange) {
+			c.Machines = []doc.MachineEntry{{ID: "m1", WhenIdle: ptr("off")}}
+		},
 		"neither a MAC address": func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all", MACs: []string{"5"}}} },
 		"is what makers write": func(c *doc.LabChange) {
 			c.Machines = []doc.MachineEntry{{Name: "x", UUID: "00000000-0000-0000-0000-000000000000"}}

@@ -198,6 +198,7 @@ func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
 		v.Boards = append(v.Boards, doc.Board(b))
 	}
 	v.Profile, v.Declared, v.Revision = m.Profile, m.Declared, m.Revision
+	v.WhenIdle, v.Idle = m.WhenIdle, e.idleWords(m)
 	if n, err := e.nodeOf(m); err == nil {
 		v.Where = e.nodeView(n).Where
 		v.Switch, v.Port = plugged(n)
@@ -223,8 +224,12 @@ func (e *Engine) EditMachine(ctx context.Context, word string, c doc.MachineChan
 				return "", e.book.NoProfile(*c.Profile)
 			}
 		}
+		idle, err := checkIdle(c.WhenIdle)
+		if err != nil {
+			return "", err
+		}
 		return id, e.fleet.Edit(id, fleet.Change{Name: c.Name, Notes: c.Notes, Labels: c.Labels, Profile: c.Profile,
-			Revision: c.Revision})
+			WhenIdle: idle, Revision: c.Revision})
 	})
 }
 

@@ -53,8 +53,12 @@ func (e *Engine) ChangeMachines(ctx context.Context, c doc.MachinesChange) ([]do
 			return nil, refuse("%w", e.book.NoProfile(*c.Profile))
 		}
 	}
+	idle, err := checkIdle(c.WhenIdle)
+	if err != nil {
+		return nil, refuse("%w", err)
+	}
 	for _, m := range ms {
-		entry := fleet.Entry{ID: m.ID, Labels: c.Labels, Profile: c.Profile, Approved: c.Approved}
+		entry := fleet.Entry{ID: m.ID, Labels: c.Labels, Profile: c.Profile, Approved: c.Approved, WhenIdle: idle}
 		if c.Approved != nil && *c.Approved && m.Approval != nil && e.unapproved(m) != "" {
 			err = e.fleet.Approve(m.ID, e.now()) // as it is known now
 		}

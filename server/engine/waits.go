@@ -95,6 +95,9 @@ func (e *Engine) partFor(s *sess, p *doc.Part) *waiting.For {
 		// Not what the session itself waits for: that would be worked out, and told, anew for each of its nodes.
 		return &waiting.For{Cause: waiting.Start, Session: s.ID}
 	}
+	if f := e.neverFor(p.Node); f != nil {
+		return f
+	}
 	if f := e.powerFor(p); f != nil && e.jobs.Spared(s.ID, p.Node, e.now()) == "" {
 		return f
 	}

@@ -39,6 +39,8 @@ type Change struct {
 	Labels map[string]*string // nil takes the label away
 	// Profile is the name of a profile; empty takes it away.
 	Profile *string
+	// WhenIdle is a word that the caller has checked; empty: the default.
+	WhenIdle *string
 	// Revision is the one that the machine must have; 0: any.
 	Revision uint64
 }
@@ -57,6 +59,9 @@ func (f *Fleet) Edit(id string, c Change) error {
 	m = m.clone()
 	if c.Profile != nil {
 		m.Profile = *c.Profile
+	}
+	if c.WhenIdle != nil {
+		m.WhenIdle = *c.WhenIdle
 	}
 	if c.Name != nil {
 		if err := f.mayName(m, *c.Name); err != nil {
@@ -99,7 +104,8 @@ func (f *Fleet) Edit(id string, c Change) error {
 
 // differs reports whether what was entered of the machine is not the same.
 func (m *Machine) differs(o *Machine) bool {
-	return m.Name != o.Name || m.Notes != o.Notes || m.Profile != o.Profile || !maps.Equal(m.Labels, o.Labels)
+	return m.Name != o.Name || m.Notes != o.Notes || m.Profile != o.Profile ||
+		m.WhenIdle != o.WhenIdle || !maps.Equal(m.Labels, o.Labels)
 }
 
 func notesOK(s string) error {
@@ -171,6 +177,11 @@ func (f *Fleet) Merge(from, into string) error {
 		m.Profile = a.Profile
 	} else if a.Profile != "" && a.Profile != m.Profile {
 		notes = append(notes, "Its profile was "+a.Profile+" too.")
+	}
+	if m.WhenIdle == "" {
+		m.WhenIdle = a.WhenIdle
+	} else if a.WhenIdle != "" && a.WhenIdle != m.WhenIdle {
+		notes = append(notes, "When idle, it was "+a.WhenIdle+" too.")
 	}
 	m.Refused, m.Declared = m.Refused || a.Refused, m.Declared || a.Declared
 	m.Revision++

@@ -19,7 +19,8 @@ type Entry struct {
 	Notes    *string
 	Profile  *string
 	Approved *bool
-	Revision uint64 // that the machine must have; 0: any
+	WhenIdle *string // a word that the caller has checked; empty: the default
+	Revision uint64  // that the machine must have; 0: any
 }
 
 // Enter makes the machine that the entry is of what the entry says, and makes one where none is there. It returns the
@@ -47,7 +48,8 @@ func (f *Fleet) Enter(e Entry, now time.Time) (id string, made bool, words []str
 	if err := f.enterKnown(id, e); err != nil {
 		return "", false, nil, err
 	}
-	change := Change{Notes: e.Notes, Labels: e.Labels, Profile: e.Profile, Revision: e.Revision}
+	change := Change{Notes: e.Notes, Labels: e.Labels, Profile: e.Profile, WhenIdle: e.WhenIdle,
+		Revision: e.Revision}
 	if e.Name != "" {
 		change.Name = &e.Name
 	}
@@ -179,6 +181,7 @@ func changes(a, b *Machine) []string {
 		out = append(out, "notes are written anew")
 	}
 	word("profile", a.Profile, b.Profile)
+	word("when idle", a.WhenIdle, b.WhenIdle)
 	word("approved", a.approval(), b.approval())
 	return out
 }

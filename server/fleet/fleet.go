@@ -49,7 +49,9 @@ type Machine struct {
 	Labels map[string]string
 	Notes  string
 	// Profile is the name of what it becomes where a session does not say.
-	Profile  string
+	Profile string
+	// WhenIdle is a word of what it boots when nothing is asked of it; empty: the default.
+	WhenIdle string
 	Approval *Approval // nil: nobody has approved it by hand
 	Refused  bool      // the operator took its approval away, and no rule gives it back
 	Declared bool      // it was entered before it was seen
@@ -65,8 +67,8 @@ type Machine struct {
 
 // Entered reports whether the operator has entered anything of the machine.
 func (m *Machine) Entered() bool {
-	return m.Name != "" || len(m.Labels) > 0 || m.Notes != "" || m.Profile != "" || m.Approval != nil || m.Refused ||
-		m.Declared
+	return m.Name != "" || len(m.Labels) > 0 || m.Notes != "" || m.Profile != "" || m.WhenIdle != "" ||
+		m.Approval != nil || m.Refused || m.Declared
 }
 
 // Title is what to call the machine to the operator.

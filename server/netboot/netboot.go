@@ -10,6 +10,20 @@ type What string
 const (
 	Agent   What = "agent"    // the kernel and archive of the boot directory
 	OwnDisk What = "own disk" // what is on it
+	Menu    What = "menu"     // what somebody at the machine chooses, its own disk when nobody does
+	Nothing What = "nothing"  // its requests are not answered
+)
+
+// Idle is what the operator wants of a machine when nothing is asked of it.
+type Idle string
+
+// Ways to be idle.
+const (
+	IdleDefault Idle = ""         // its own disk where a session gave it an image, else it waits in the agent
+	IdleOwnDisk Idle = "own-disk" // always
+	IdleWait    Idle = "wait"     // in the agent
+	IdleMenu    Idle = "menu"
+	IdleNever   Idle = "never" // it is no machine of this server any more, for sessions neither
 )
 
 // Facts are what the decision is made by.
@@ -18,18 +32,30 @@ type Facts struct {
 	Claims bool // it has said that the part is done, which does not count yet
 	Wanted bool // a session that is not over would take it
 	Imaged bool // its disk has what its last session gave it
+	Idle   Idle
 }
 
 // Decide says what a machine boots. One that nothing is known of has no facts, and boots the agent.
 func Decide(f Facts) What {
 	switch {
-	case f.Works && !f.Claims: // it comes back into its session
+	case f.Works && !f.Claims: // it comes back into its session, whose disk may be half-written
 		return Agent
 	case f.Works: // its work is on the disk, by its own word
 		return OwnDisk
+	case f.Idle == IdleNever:
+		return Nothing
 	case f.Wanted:
 		return Agent
-	case f.Imaged:
+	}
+	switch f.Idle {
+	case IdleWait:
+		return Agent
+	case IdleOwnDisk:
+		return OwnDisk
+	case IdleMenu:
+		return Menu
+	}
+	if f.Imaged {
 		return OwnDisk
 	}
 	return Agent

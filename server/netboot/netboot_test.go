@@ -35,6 +35,34 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+	for _, c := range []struct {
+		name string
+		idle Idle
+		f    Facts
+		want What
+	}{
+		{"wait, imaged", IdleWait, Facts{Imaged: yes}, Agent},
+		{"own disk, nothing known", IdleOwnDisk, Facts{}, OwnDisk},
+		{"own disk, a session wants it", IdleOwnDisk, Facts{Wanted: yes}, Agent},
+		{"menu", IdleMenu, Facts{}, Menu},
+		{"menu, imaged", IdleMenu, Facts{Imaged: yes}, Menu},
+		{"menu, a session wants it", IdleMenu, Facts{Wanted: yes}, Agent},
+		{"menu, it works", IdleMenu, Facts{Works: yes}, Agent},
+		{"menu, it says that it is done", IdleMenu, Facts{Works: yes, Claims: yes}, OwnDisk},
+		{"never", IdleNever, Facts{}, Nothing},
+		{"never, imaged", IdleNever, Facts{Imaged: yes}, Nothing},
+		{"never, a session wants it", IdleNever, Facts{Wanted: yes}, Nothing},
+		{"never, its disk is half-written", IdleNever, Facts{Works: yes, Wanted: yes}, Agent},
+		{"never, it says that it is done", IdleNever, Facts{Works: yes, Claims: yes}, OwnDisk},
+		{"a word that nobody knows", "sometimes", Facts{Imaged: yes}, OwnDisk},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.f.Idle = c.idle
+			if got := Decide(c.f); got != c.want {
+				t.Errorf("%+v boots %s, want %s", c.f, got, c.want)
+			}
+		})
+	}
 	if got := Decider(nil).Of("52:54:00:00:00:01"); got != Agent {
 		t.Errorf("without a decider: %s", got)
 	}

@@ -34,6 +34,8 @@ func (o *observer) dhcp(s dhcp.Seen) {
 			o.engine.Learn(mac, s.Addr)
 			o.engine.AsksForAddress(mac, s.Addr)
 		}
+	case s.Silent:
+		o.engine.Saw(mac, s.Addr, doc.StepLocal, "not answered: when idle, this machine is never booted by this server")
 	case s.Problem != "":
 		o.engine.Problem(mac, s.Addr, s.Problem)
 	case path.Base(s.Given) == dhcp.OwnDisk:

@@ -16,7 +16,7 @@ import (
 )
 
 // columns of a CSV file, beside one label:NAME for each label.
-var columns = []string{"id", "name", "macs", "uuid", "serial", "notes", "profile", "approved"}
+var columns = []string{"id", "name", "macs", "uuid", "serial", "notes", "profile", "approved", "when_idle"}
 
 const labelColumn = "label:"
 
@@ -166,6 +166,8 @@ func (r *Reader) row(head, row []string, at string) error {
 				return fmt.Errorf("%s: approved: %w", at, err)
 			}
 			m.Approved = &b
+		case "when_idle":
+			m.WhenIdle = &trimmed
 		default:
 			if m.Labels == nil {
 				m.Labels = map[string]*string{}
@@ -206,7 +208,7 @@ func WriteCSV(w io.Writer, ms []doc.Machine) error {
 			approved = map[bool]string{true: "yes", false: "no"}[*m.ByHand]
 		}
 		row := []string{m.ID, m.Name, strings.Join(m.Boots, " "), board.UUID, board.Serial, m.Notes, m.Profile,
-			approved}
+			approved, m.WhenIdle}
 		for i := range row {
 			row[i] = cell(row[i])
 		}

@@ -24,6 +24,7 @@ machines:
     mac: 52-54-00-00-00-01
     labels: {room: 210, spare: ~, note: "yes"}
     approved: yes
+    when_idle: own-disk
   - {id: m7, profile: ~, notes: "loud\nfan"}
 groups:
   front: row=1
@@ -36,7 +37,7 @@ profiles:
     give_up: 1.5
     boot: {method: reboot}
 rules:
-  dell: {vendor: Dell*, macs: "52:54:00", nets: [10.0.0.0/24]}
+  dell: {vendor: Dell*, macs: "52:54:00", nets: [10.0.0.0/24], when_idle: never}
 ---
 machines:
 `
@@ -51,17 +52,17 @@ func TestYAML(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"v":0,"machines":[{"name":"lab-01","macs":["52:54:00:00:00:01"],` +
-		`"labels":{"note":"yes","room":"210","spare":null},"approved":true},` +
+		`"labels":{"note":"yes","room":"210","spare":null},"approved":true,"when_idle":"own-disk"},` +
 		`{"id":"m7","notes":"loud\nfan","profile":""}],` +
 		`"groups":[{"name":"front","select":"row=1"},{"name":"both","select":"room=210 @front"}],` +
 		`"profiles":[{"name":"lab","spec":{"boot":{"method":"reboot"},"give_up":1.5,"image":"debian",` +
 		`"target":{"type":"ssd"},"verify":true}}],` +
-		`"rules":[{"name":"dell","vendor":"Dell*","macs":["52:54:00"],"nets":["10.0.0.0/24"]}]}`
+		`"rules":[{"name":"dell","vendor":"Dell*","macs":["52:54:00"],"nets":["10.0.0.0/24"],"when_idle":"never"}]}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	for entry, at := range map[string]string{"machines[0]": "lab.yaml:3", "machines[1]": "lab.yaml:7",
-		"groups[1]": "lab.yaml:10", "profiles[0]": "lab.yaml:12", "rules[0]": "lab.yaml:19", "rules[1]": ""} {
+	for entry, at := range map[string]string{"machines[0]": "lab.yaml:3", "machines[1]": "lab.yaml:8",
+		"groups[1]": "lab.yaml:11", "profiles[0]": "lab.yaml:13", "rules[0]": "lab.yaml:20", "rules[1]": ""} {
 		if got := r.Where(entry); got != at {
 			t.Errorf("%s is at %q, want %q", entry, got, at)
 		}
@@ -162,7 +163,7 @@ func TestCSVComesBack(t *testing.T) {
 	yes, no := true, false
 	ms := []doc.Machine{
 		{ID: "m1", Name: "lab-01", Boots: []string{"52:54:00:00:00:01", "52:54:00:00:00:02"}, Notes: "=1+1\n-2",
-			Labels: map[string]string{"room": "210", "spare": "", "sum": "+1"}, Profile: "lab", ByHand: &yes,
+			Labels: map[string]string{"room": "210", "spare": "", "sum": "+1"}, Profile: "lab", ByHand: &yes, WhenIdle: "menu",
 			Boards: []doc.Board{{UUID: "u1"}, {UUID: "u2", Serial: "@s"}}},
 		{ID: "m2", Labels: map[string]string{"room": "'", "sum": "'=x"}, ByHand: &no},
 		{ID: "m3"},
@@ -182,7 +183,7 @@ func TestCSVComesBack(t *testing.T) {
 	}
 	got, _ := json.Marshal(r.Change.Machines)
 	want := `[{"id":"m1","name":"lab-01","macs":["52:54:00:00:00:01","52:54:00:00:00:02"],"uuid":"u2","serial":"@s",` +
-		`"labels":{"room":"210","spare":"","sum":"+1"},"notes":"=1+1\n-2","profile":"lab","approved":true},` +
+		`"labels":{"room":"210","spare":"","sum":"+1"},"notes":"=1+1\n-2","profile":"lab","approved":true,"when_idle":"menu"},` +
 		`{"id":"m2","labels":{"room":"'","sum":"'=x"},"approved":false},{"id":"m3"}]`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -150,7 +150,8 @@ func (f *file) machines(n *yaml.Node) error {
 	return nil
 }
 
-var machineKeys = []string{"id", "name", "mac", "macs", "uuid", "serial", "labels", "notes", "profile", "approved"}
+var machineKeys = []string{"id", "name", "mac", "macs", "uuid", "serial", "labels", "notes", "profile", "approved",
+	"when_idle"}
 
 func (f *file) readMachine(n *yaml.Node) (m doc.MachineEntry, err error) {
 	err = f.each(n, "a machine", machineKeys, func(key, v *yaml.Node) (err error) {
@@ -183,6 +184,9 @@ func (f *file) readMachine(n *yaml.Node) (m doc.MachineEntry, err error) {
 				err = f.wrong(v, "approved: %w", bad)
 			}
 			m.Approved = &b
+		case "when_idle":
+			s := word()
+			m.WhenIdle = &s
 		case "mac", "macs":
 			var macs []string
 			macs, err = f.words(v, key.Value)
@@ -212,7 +216,7 @@ func (f *file) group(name string, v *yaml.Node) error {
 
 func (f *file) rule(name string, v *yaml.Node) error {
 	r := doc.Rule{Name: name}
-	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets", "port"},
+	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets", "port", "when_idle"},
 		func(key, v *yaml.Node) (err error) {
 			switch key.Value {
 			case "vendor":
@@ -223,6 +227,8 @@ func (f *file) rule(name string, v *yaml.Node) error {
 				r.Serial, err = f.word(v, key.Value)
 			case "macs":
 				r.MACs, err = f.words(v, key.Value)
+			case "when_idle":
+				r.WhenIdle, err = f.word(v, key.Value)
 			case "nets":
 				r.Nets, err = f.words(v, key.Value)
 			case "port":

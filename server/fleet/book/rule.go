@@ -29,10 +29,21 @@ type Claim struct {
 	Port                    string // SWITCH/PORT; empty where that is not known
 }
 
-// Fits returns the name of the first rule that fits the claim, empty for none.
+// Fits returns the name of the first rule that fits the claim and approves, empty for none.
 func (b *Book) Fits(c Claim) string {
+	return b.first(c, func(r *doc.Rule) bool { return r.WhenIdle == "" })
+}
+
+// Idle returns the first rule that fits the claim and says what is booted when nothing is asked, and its word.
+func (b *Book) Idle(c Claim) (name, word string) {
+	name = b.first(c, func(r *doc.Rule) bool { return r.WhenIdle != "" })
+	return name, b.rules[name].WhenIdle
+}
+
+// first is the first rule, by name, that fits the claim and is wanted.
+func (b *Book) first(c Claim, wanted func(*doc.Rule) bool) string {
 	for _, name := range slices.Sorted(maps.Keys(b.rules)) {
-		if r := b.rules[name]; fits(&r, c) {
+		if r := b.rules[name]; wanted(&r) && fits(&r, c) {
 			return name
 		}
 	}
@@ -86,7 +97,10 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		}
 	}
 	now := doc.Rule{Name: r.Name, Vendor: r.Vendor, Product: r.Product, Serial: r.Serial, Port: r.Port,
-		Revision: was.Revision + 1, Owner: w.Owner, Changed: w.Now}
+		WhenIdle: r.WhenIdle, Revision: was.Revision + 1, Owner: w.Owner, Changed: w.Now}
+	if _, err := doc.CheckIdle(r.WhenIdle); err != nil {
+		return nil, err
+	}
 	if len(r.MACs) > maxList || len(r.Nets) > maxList {
 		return nil, fmt.Errorf("a list has more than %d lines", maxList)
 	}
@@ -107,7 +121,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	}
 	if now.Vendor == "" && now.Product == "" && now.Serial == "" && len(now.MACs) == 0 && len(now.Nets) == 0 &&
 		now.Port == "" {
-		return nil, errors.New("it says nothing, and would approve every machine: give it vendor, product, serial, " +
+		return nil, errors.New("it says nothing, and would fit every machine: give it vendor, product, serial, " +
 			"macs, nets or port, or serve with --approve all")
 	}
 	var said []string
@@ -117,6 +131,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	said = append(said, words("macs", strings.Join(was.MACs, " "), strings.Join(now.MACs, " "))...)
 	said = append(said, words("nets", strings.Join(was.Nets, " "), strings.Join(now.Nets, " "))...)
 	said = append(said, words("port", was.Port, now.Port)...)
+	said = append(said, words("when idle", was.WhenIdle, now.WhenIdle)...)
 	if had && len(said) == 0 {
 		return nil, nil
 	}

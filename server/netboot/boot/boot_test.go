@@ -186,6 +186,10 @@ func decide(mac string) netboot.What {
 		return netboot.OwnDisk
 	case "52:54:00:00:00:03":
 		return "rescue"
+	case "52:54:00:00:00:04":
+		return netboot.Menu
+	case "52:54:00:00:00:05":
+		return netboot.Nothing
 	}
 	return netboot.Agent
 }
@@ -216,6 +220,16 @@ func TestHTTP(t *testing.T) {
 		{"script of an unknown machine", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:02", "", 200,
 			"#!ipxe\nkernel vmlinuz\n"},
 		{"script of a finished machine", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-01", "", 200, Localboot},
+		{"the agent chosen in a menu", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-04&pick=agent", "", 200,
+			"#!ipxe\nkernel vmlinuz\n"},
+		{"the own disk chosen in a menu", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-04&pick=own", "", 200,
+			chosen + ownDisk},
+		{"a choice of a machine without a menu", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-01&pick=agent", "", 200,
+			Localboot},
+		{"a machine that is not booted", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-05", "", 200, notHere + ownDisk},
+		{"GRUB of a machine that is not booted", "GET", "/boot/grub/node-52:54:00:00:00:05.cfg", "", 200, grubNotHere},
+		{"GRUB's own disk", "GET", "/boot/grub/own-52:54:00:00:00:04.cfg", "", 200, grubChosen},
+		{"GRUB's menu when a session came", "GET", "/boot/grub/menu-52:54:00:00:00:02.cfg", "", 200, grubToAgent},
 		{"nonsense MAC", "GET", "/boot/boot.ipxe?mac=x", "", 200, "#!ipxe\nkernel vmlinuz\n"},
 		{"range", "GET", "/boot/boot.ipxe", "bytes=2-5", 206, "ipxe"},
 		{"head", "HEAD", "/boot/boot.ipxe", "", 200, ""},
@@ -273,9 +287,10 @@ func TestGRUBNode(t *testing.T) {
 	for name, want := range map[string]string{
 		"grub/node-52:54:00:00:00:01.cfg": "52:54:00:00:00:01", "/grub/node-52-54-00-00-00-0A.cfg": "52:54:00:00:00:0a",
 		"grub/node-.cfg": "", "grub/node-52:54:00:00:00:01": "", "node-52:54:00:00:00:01.cfg": "",
-		"grub/node-x.cfg": "", "": "",
+		"grub/node-x.cfg": "", "": "", "grub/menu-52:54:00:00:00:01.cfg": "52:54:00:00:00:01",
+		"grub/own-52:54:00:00:00:01.cfg": "52:54:00:00:00:01", "grub/other-52:54:00:00:00:01.cfg": "",
 	} {
-		if got, ok := grubNode(name); got != want || ok != (want != "") {
+		if got, ok := grubNode(name); got.mac != want || ok != (want != "") {
 			t.Errorf("%q: %q, %v", name, got, ok)
 		}
 	}

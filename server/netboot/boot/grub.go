@@ -18,22 +18,37 @@ const (
 own_disk
 `
 	grubNetwork = "# This machine starts over the network.\n"
+	grubNotHere = `echo "diskcast: this server does not boot this machine; it boots its own disk"
+own_disk
+`
+	grubChosen = `echo "diskcast: its own disk"
+`
 )
 
-// grubNode reads which machine asks by the name of a file that no boot directory holds, but that mkimage's grub.cfg
-// asks for.
-func grubNode(name string) (mac string, ok bool) {
+// What GRUB asks for of a machine. mkimage's grub.cfg asks for node, and what that is answered with for the others.
+const (
+	askNode = "node"
+	askMenu = "menu"
+	askOwn  = "own"
+)
+
+// grubAsk is a file that no boot directory holds: what the machine boots.
+type grubAsk struct{ what, mac string }
+
+// grubNode reads which machine asks by the name of a file such as grub/node-MAC.cfg.
+func grubNode(name string) (ask grubAsk, ok bool) {
 	name, err := clean(name)
 	if err != nil {
-		return "", false
+		return grubAsk{}, false
 	}
-	name, prefix := strings.CutPrefix(name, "grub/node-")
+	name, prefix := strings.CutPrefix(name, "grub/")
+	what, name, dash := strings.Cut(name, "-")
 	name, suffix := strings.CutSuffix(name, ".cfg")
 	hw, err := net.ParseMAC(name)
-	if !prefix || !suffix || err != nil || len(hw) != 6 {
-		return "", false
+	if !prefix || !dash || !suffix || err != nil || len(hw) != 6 || what != askNode && what != askMenu && what != askOwn {
+		return grubAsk{}, false
 	}
-	return hw.String(), true
+	return grubAsk{what, hw.String()}, true
 }
 
 // optional reports whether a boot loader asks for the file as a matter of course and goes on without it: shim for lists

@@ -22,15 +22,19 @@ const Script = "boot.ipxe"
 // On BIOS, iPXE starts the first disk's boot sector itself: returning to the ROM restarts the boot order from the
 // network on some machines. On UEFI it must leave with an error: for a boot option that returns success, the
 // firmware stops its boot order and shows its menu (UEFI 2.10, 3.1.1).
-const Localboot = `#!ipxe
-echo diskcast: this machine has its image; it boots its own disk
-iseq ${platform} efi && exit 1 ||
-sanboot --no-describe --drive 0x80 || exit 1
-`
+const Localboot = "#!ipxe\necho diskcast: this machine has its image; it boots its own disk\n" + ownDisk
+
+// ownDisk is what starts the disk, and what is said before it where the disk was chosen, or where this server is not
+// to boot the machine.
+const (
+	ownDisk = "iseq ${platform} efi && exit 1 ||\nsanboot --no-describe --drive 0x80 || exit 1\n"
+	chosen  = "#!ipxe\necho diskcast: its own disk\n"
+	notHere = "#!ipxe\necho diskcast: this server does not boot this machine; it boots its own disk\n"
+)
 
 // Handler serves GET and HEAD of /boot/<file>, with ranges, and the same without /boot. For the machine named by ?mac=,
-// /boot/boot.ipxe is the script of the boot directory if it is to boot the agent, and Localboot if its own disk. GRUB's
-// node-MAC.cfg says the same to GRUB.
+// /boot/boot.ipxe is the script of the boot directory if it is to boot the agent, and Localboot if its own disk; a menu
+// comes back with &pick=. GRUB's node-MAC.cfg says the same to GRUB.
 type Handler struct {
 	Dir     *Dir
 	Decide  netboot.Decider
@@ -55,25 +59,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: "http", Start: true}
 	if name == Script && mac != "" {
-		switch what := h.Decide.Of(mac); what {
-		case netboot.Agent:
-		case netboot.OwnDisk:
-			fetch.File = LocalDisk
-			h.text(w, fetch, Localboot)
-			return
-		default:
-			_, _, err := grubSays(what, name)
-			h.refuse(w, r, err)
-			return
-		}
-	}
-	if mac, ok := grubNode(name); ok {
-		text, shown, err := grubSays(h.Decide.Of(mac), name)
+		text, shown, err := h.Dir.scriptSays(h.Decide.Of(mac), mac, r.URL.Query().Get("pick"))
 		if err != nil {
 			h.refuse(w, r, err)
 			return
 		}
-		fetch.MAC, fetch.File = mac, shown
+		if text != "" {
+			fetch.File = shown
+			h.text(w, fetch, text)
+			return
+		}
+	}
+	if ask, ok := grubNode(name); ok {
+		text, shown, err := h.Dir.grubSays(h.Decide.Of(ask.mac), ask, name)
+		if err != nil {
+			h.refuse(w, r, err)
+			return
+		}
+		fetch.MAC, fetch.File = ask.mac, shown
 		h.text(w, fetch, text)
 		return
 	}

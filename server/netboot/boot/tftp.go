@@ -85,13 +85,13 @@ func (t *TFTP) read(ctx context.Context, name string, rf io.ReaderFrom) error {
 	fetch := Fetch{Via: "tftp"}
 	var from io.Reader
 	var size int64
-	if mac, ok := grubNode(name); ok {
-		text, shown, err := grubSays(t.decide.Of(mac), path.Base(name))
+	if ask, ok := grubNode(name); ok {
+		text, shown, err := t.dir.grubSays(t.decide.Of(ask.mac), ask, path.Base(name))
 		if err != nil {
 			t.log.Error("TFTP request refused", "file", name, "err", err)
 			return err
 		}
-		fetch.File, fetch.MAC = shown, mac
+		fetch.File, fetch.MAC = shown, ask.mac
 		from, size = strings.NewReader(text), int64(len(text))
 	} else {
 		f, info, err := t.dir.Open(name)

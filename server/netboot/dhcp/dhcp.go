@@ -72,4 +72,6 @@ type Seen struct {
 	Problem string
 	// Final is set on the answer that ends an exchange (an ACK, or the proxy's only answer).
 	Final bool
+	// Silent is set when the request is not answered because the machine boots nothing from here.
+	Silent bool
 }

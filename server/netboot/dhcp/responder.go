@@ -94,6 +94,10 @@ func (r *Responder) Answer(ctx context.Context, m *dhcpv4.DHCPv4, port int) (*dh
 	if m.OpCode != dhcpv4.OpcodeBootRequest || len(m.ClientHWAddr) != 6 {
 		return nil, nil
 	}
+	if c := classify(m); c.Kind != Plain && r.cfg.Decide.Of(c.MAC.String()) == netboot.Nothing {
+		r.cfg.Observe(Seen{Client: c, Final: true, Silent: true})
+		return nil, nil
+	}
 	if r.cfg.Mode == Proxy {
 		return r.proxy(m, port)
 	}

@@ -32,7 +32,7 @@ type Profile struct {
 	Changed  time.Time       `json:"changed"`
 }
 
-// Rule approves nodes.
+// Rule approves nodes, or says what they boot when nothing is asked of them.
 type Rule struct {
 	Name     string    `json:"name"`
 	Vendor   string    `json:"vendor,omitempty"`
@@ -41,6 +41,7 @@ type Rule struct {
 	MACs     []string  `json:"macs,omitempty"`
 	Nets     []string  `json:"nets,omitempty"`
 	Port     string    `json:"port,omitempty"`
+	WhenIdle string    `json:"when_idle,omitempty"`
 	Revision uint64    `json:"revision"`
 	Owner    string    `json:"owner,omitempty"`
 	Changed  time.Time `json:"changed"`

@@ -26,6 +26,7 @@ type Machine struct {
 	Seen   time.Time         `json:"seen,omitzero"`
 
 	Profile  string    `json:"profile,omitempty"`
+	WhenIdle string    `json:"when_idle,omitempty"`
 	Approval *Approval `json:"approval,omitempty"`
 	Refused  bool      `json:"refused,omitempty"`  // its approval was taken away
 	Declared bool      `json:"declared,omitempty"` // entered before it was seen
@@ -44,7 +45,7 @@ func OfMachine(m *fleet.Machine) *Machine {
 	return &Machine{ID: m.ID, Name: m.Name, Labels: m.Labels, Notes: m.Notes, Boots: m.Boots, NICs: m.NICs,
 		Nodes: m.Nodes, Made: m.Made, Seen: m.Seen,
 		Boards:  each(m.Boards, func(b fleet.Board) DMI { return DMI(b) }),
-		Profile: m.Profile, Refused: m.Refused, Declared: m.Declared, Revision: m.Revision,
+		Profile: m.Profile, WhenIdle: m.WhenIdle, Refused: m.Refused, Declared: m.Declared, Revision: m.Revision,
 		Approval: to(m.Approval, func(a fleet.Approval) Approval { return Approval{a.At, a.MACs, DMI(a.Board)} })}
 }
 
@@ -53,7 +54,7 @@ func (r *Machine) Machine() *fleet.Machine {
 	return &fleet.Machine{ID: r.ID, Name: r.Name, Labels: r.Labels, Notes: r.Notes, Boots: r.Boots, NICs: r.NICs,
 		Nodes: r.Nodes, Made: r.Made,
 		Seen: r.Seen, Boards: each(r.Boards, func(d DMI) fleet.Board { return fleet.Board(d) }),
-		Profile: r.Profile, Refused: r.Refused, Declared: r.Declared, Revision: r.Revision,
+		Profile: r.Profile, WhenIdle: r.WhenIdle, Refused: r.Refused, Declared: r.Declared, Revision: r.Revision,
 		Approval: to(r.Approval, func(a Approval) fleet.Approval {
 			return fleet.Approval{At: a.At, MACs: a.MACs, Board: fleet.Board(a.Board)}
 		})}

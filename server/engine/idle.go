@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+
+	"github.com/diskcast/diskcast/internal/waiting"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/fleet"
+	"github.com/diskcast/diskcast/server/fleet/book"
+	"github.com/diskcast/diskcast/server/netboot"
+)
+
+// What a machine boots when nothing is asked of it: its own word, else that of the first rule that fits it, else the
+// default.
+
+// whenIdle is the word for who asks from the NIC, and whose it is. n is what was seen there, nil for nothing.
+func (e *Engine) whenIdle(mac string, n *node) (word netboot.Idle, by string) {
+	owners := e.fleet.Booted(mac)
+	if n != nil && len(owners) <= 1 {
+		if m := e.fleet.Of(n.ID); m != nil {
+			owners = []*fleet.Machine{m}
+		}
+	}
+	if len(owners) > 0 {
+		first := owners[0].WhenIdle
+		for _, m := range owners[1:] {
+			if m.WhenIdle != first { // a dock: who asks is known when its agent speaks
+				return netboot.IdleDefault, fmt.Sprintf("%s and %s share the NIC %s, and have two words",
+					owners[0].Title(), m.Title(), mac)
+			}
+		}
+		if first != "" {
+			return netboot.Idle(first), "as was entered"
+		}
+	}
+	claim := book.Claim{MAC: mac}
+	if n != nil { // what it said at its last hello, if it ever did
+		claim.Addr, _ = netip.ParseAddr(n.Addr)
+		claim.Vendor, claim.Product, claim.Serial = n.Inventory.Vendor, n.Inventory.Product, n.Inventory.Serial
+	}
+	if rule, word := e.book.Idle(claim); rule != "" {
+		if word == doc.IdleDefault {
+			word = ""
+		}
+		return netboot.Idle(word), "by the rule " + rule
+	}
+	return netboot.IdleDefault, "nothing was entered"
+}
+
+// idleOf is whenIdle of a machine, by its last NIC that anything is known of.
+func (e *Engine) idleOf(m *fleet.Machine) (word netboot.Idle, by string) {
+	n, err := e.nodeOf(m)
+	switch {
+	case err == nil:
+		return e.whenIdle(n.MACs[0], n)
+	case len(m.Boots) > 0:
+		return e.whenIdle(m.Boots[len(m.Boots)-1], nil)
+	case m.WhenIdle != "":
+		return netboot.Idle(m.WhenIdle), "as was entered"
+	}
+	return netboot.IdleDefault, "nothing was entered"
+}
+
+// idleWords are what the operator is shown of it.
+func (e *Engine) idleWords(m *fleet.Machine) string {
+	word, by := e.idleOf(m)
+	return cmp.Or(string(word), doc.IdleDefault) + " (" + by + ")"
+}
+
+// neverFor says that this server does not boot the machine of a node's name for any session; nil when it does.
+func (e *Engine) neverFor(id string) *waiting.For {
+	word, by := e.whenIdle(macOf(id), e.nodes[id])
+	if word != netboot.IdleNever {
+		return nil
+	}
+	name := id
+	if owners := e.fleet.Booted(macOf(id)); len(owners) == 1 {
+		name = owners[0].Title()
+	}
+	return &waiting.For{Cause: waiting.Never, Machine: name, Why: by}
+}
+
+// checkIdle is CheckIdle of a word that may be absent.
+func checkIdle(word *string) (*string, error) {
+	if word == nil {
+		return nil, nil
+	}
+	kept, err := doc.CheckIdle(*word)
+	return &kept, err
+}

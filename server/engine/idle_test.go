@@ -1,0 +1,110 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/netboot"
+)
+
+// TestWhenIdle: a machine's own word counts, then the first rule that fits it, then the default; sessions come before
+// all but never, and a rule with a word approves nobody.
+func TestWhenIdle(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.machine(1), h.machine(2)
+	a.powerOn()
+	boots := func(what string, m *machine, want netboot.What) {
+		t.Helper()
+		if got := h.e.Boots(m.mac); got != want {
+			t.Errorf("%s: it boots %s, want %s", what, got, want)
+		}
+	}
+	set := func(word string) {
+		t.Helper()
+		if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &word}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	boots("nothing entered", a, netboot.Agent)
+	for word, want := range map[string]netboot.What{doc.IdleOwnDisk: netboot.OwnDisk, doc.IdleMenu: netboot.Menu,
+		doc.IdleNever: netboot.Nothing, doc.IdleWait: netboot.Agent} {
+		set(word)
+		boots(word, a, want)
+		h.restart()
+		boots(word+", after a restart", a, want)
+		a.powerOn()
+	}
+	set(doc.IdleDefault)
+	h.change(doc.LabChange{Rules: []doc.Rule{
+		{Name: "a", Vendor: "None*", WhenIdle: doc.IdleMenu},
+		{Name: "b", MACs: []string{"52:54:00"}, WhenIdle: doc.IdleOwnDisk},
+		{Name: "c", MACs: []string{"52:54:00"}, WhenIdle: doc.IdleNever}}})
+	boots("by a rule", a, netboot.OwnDisk)
+	boots("by a rule, never seen", b, netboot.OwnDisk)
+	set(doc.IdleWait)
+	boots("its own word before the rule", a, netboot.Agent)
+	if m, err := h.e.Machine("m1"); err != nil || m.Idle != "wait (as was entered)" || m.WhenIdle != "wait" {
+		t.Errorf("%+v, %v", m, err)
+	}
+
+	s := h.create(doc.Spec{Nodes: []string{b.mac}, Boot: &session.Boot{Method: session.BootReboot}})
+	boots("a session wants it", b, netboot.Agent)
+	h.change(doc.LabChange{Remove: []doc.LabName{{Kind: doc.KindRule, Name: "b"}}})
+	boots("a session wants it, and it is never", b, netboot.Nothing)
+	v, err := h.e.Session(s.ID)
+	if err != nil || !strings.Contains(v.Parts[0].Waits, "never (by the rule c); `diskcast machine set 52-54") {
+		t.Errorf("the session waits for %+v, %v", v, err)
+	}
+	boots("its own word before never", a, netboot.Agent)
+
+	// It is in a session when it becomes never: a disk that is half-written is finished.
+	s = h.create(doc.Spec{Nodes: []string{a.mac}})
+	a.say(s.ID, session.StepPlan, session.StepTable)
+	set(doc.IdleNever)
+	boots("never, in its session", a, netboot.Agent)
+	h.approve = doc.ApproveRules
+	h.restart()
+	if m, err := h.e.Machine("m1"); err != nil || m.Approved {
+		t.Errorf("a rule that says what is booted approves: %+v, %v", m, err)
+	}
+}
+
+// TestSharedNICHasTheDefault: of who boots from a dock's NIC nothing is known before the agent speaks.
+func TestSharedNICHasTheDefault(t *testing.T) {
+	h := newHouse(t)
+	a := h.machine(1)
+	a.uuid, a.serial = "4c4c4544-0000-2010-8020-000000000001", "SN1"
+	a.powerOn()
+	b := h.machine(1)
+	b.uuid, b.serial, b.boot = "4c4c4544-0000-2010-8020-000000000002", "SN2", "boot-b"
+	b.powerOn()
+	if all := h.e.Machines(); len(all) != 2 {
+		t.Fatalf("machines: %+v", all)
+	}
+	word := doc.IdleNever
+	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &word}); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.e.Boots(a.mac); got != netboot.Agent {
+		t.Errorf("one of two on a NIC is never, and who comes boots %s", got)
+	}
+	m, err := h.e.Machine("m1")
+	if err != nil || !strings.Contains(m.Idle, "share the NIC") {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// TestIdleWords: what is entered and what is decided by are the same words.
+func TestIdleWords(t *testing.T) {
+	for word, idle := range map[string]netboot.Idle{doc.IdleDefault: netboot.IdleDefault, doc.IdleOwnDisk: netboot.IdleOwnDisk,
+		doc.IdleWait: netboot.IdleWait, doc.IdleMenu: netboot.IdleMenu, doc.IdleNever: netboot.IdleNever} {
+		if kept, err := doc.CheckIdle(word); err != nil || kept != string(idle) {
+			t.Errorf("%s is kept as %q, %v; want %q", word, kept, err, idle)
+		}
+	}
+	if len(doc.IdleWords()) != 5 {
+		t.Errorf("words that this test does not know: %q", doc.IdleWords())
+	}
+}
