@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -14,8 +17,10 @@ import (
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/agent/personalize"
+	rescuing "github.com/diskcast/diskcast/agent/rescue"
 	"github.com/diskcast/diskcast/agent/restoring"
 	"github.com/diskcast/diskcast/internal/erasure"
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -29,6 +34,7 @@ func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Ac
 		session.Restore: restores, session.RestorePartition: restores,
 		session.Capture: captures, session.CapturePartition: captures,
 		erasure.Action: erase.Action(a.erase),
+		rescue.Action:  a.rescue(),
 	}
 	for name, action := range actions {
 		actions[name] = a.contents.Around(action)
@@ -108,6 +114,33 @@ func (a *agent) capture(memory budget) capturing.Capturer {
 		})
 		return err
 	}
+}
+
+// sshPort is where a rescue's shell is served.
+const sshPort = 22
+
+// rescue gives a shell on this node. With -no-boot the consoles are somebody else's, and so is the port.
+func (a *agent) rescue() node.Action {
+	o := rescuing.Options{Report: a.events, Shell: "/bbin/gosh", Home: "/root", Dev: "/dev", Log: a.log,
+		Consoles: rescuing.Consoles("/sys/class/tty/console/active"), Addr: a.address}
+	port := sshPort
+	if a.o.noBoot {
+		o.Shell, o.Home, o.Consoles, port = "/bin/sh", "/", nil, 0
+	}
+	o.Listen = func() (net.Listener, error) { return net.Listen("tcp", fmt.Sprintf(":%d", port)) }
+	return rescuing.Action(o)
+}
+
+// address is the node's on the NIC that it booted from, not valid when there is none.
+func (a *agent) address() netip.Addr {
+	for _, n := range a.inventory.Read().NICs {
+		for _, text := range n.Addrs {
+			if p, err := netip.ParsePrefix(text); err == nil && n.Boot && p.Addr().Is4() {
+				return p.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
 }
 
 // erase erases a disk of this node, and has the server know the result.

@@ -33,10 +33,10 @@ const (
 	StepLog      = "log"      // a line of the node's log
 )
 
-// steps are the steps that the protocol has, those of an erase among them.
+// steps are the steps that the protocol has, those of an erase and a rescue among them.
 var steps = []string{StepAgent, StepPlan, StepTable, StepFirstByte, StepLastByte, StepWritten, StepVerified, StepGrown,
 	StepPersonalized,
-	StepEntry, StepBoot, StepUploaded, StepFailed, "erased"}
+	StepEntry, StepBoot, StepUploaded, StepFailed, "erased", "open", "login", "closed"}
 
 // Known reports whether the protocol has the step. A node may tell of others, of which a server keeps only so many.
 func Known(step string) bool { return slices.Contains(steps, step) }

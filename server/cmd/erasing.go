@@ -28,6 +28,9 @@ func what(s *doc.Session) string {
 	if job := erasing(s); job != nil {
 		return erasure.Action + " " + job.Method
 	}
+	if s.Spec.Kind != "" && s.Image.Name == "" {
+		return s.Spec.Kind
+	}
 	return s.Image.Name
 }
 

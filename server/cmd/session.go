@@ -24,7 +24,8 @@ func sessionCommand(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	serverFlag(cmd, e)
-	cmd.AddCommand(sessionCreate(e), sessionPlan(e), sessionErase(e), sessionList(e), sessionShow(e), sessionWatch(e),
+	cmd.AddCommand(sessionCreate(e), sessionPlan(e), sessionErase(e), sessionRescue(e), sessionList(e), sessionShow(e),
+		sessionWatch(e),
 		sessionGo(e), sessionEdit(e), sessionRetry(e), sessionCancel(e), sessionRemove(e))
 	return cmd
 }

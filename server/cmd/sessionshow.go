@@ -41,6 +41,7 @@ func (e *env) showSession(s *doc.Session) error {
 		rows = append(rows, []string{"image", s.Image.Name + "  " + s.Image.Manifest})
 	}
 	rows = append(rows, eraseRows(s)...)
+	rows = append(rows, rescueRows(s)...)
 	if s.Spec.On != "" {
 		rows = append(rows, []string{"on", s.Spec.On})
 	}
@@ -131,6 +132,9 @@ func (e *env) showSession(s *doc.Session) error {
 				words += ", and that no disk was named"
 			}
 			fmt.Fprintf(e.Out, "\n  a receipt says %s: diskcast receipt get %s, or receipt page %[2]s", words, s.ID)
+		}
+		for _, words := range shellWords(s, p) {
+			fmt.Fprintf(e.Out, "\n  %s", words)
 		}
 		if p.Unbootable != "" {
 			fmt.Fprintf(e.Out, "\n  will not start: %s", p.Unbootable)

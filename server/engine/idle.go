@@ -38,6 +38,7 @@ func (e *Engine) whenIdle(mac string, n *node) (word netboot.Idle, by string) {
 	claim := book.Claim{MAC: mac}
 	if n != nil { // what it said at its last hello, if it ever did
 		claim.Addr, _ = netip.ParseAddr(n.Addr)
+		claim.Port = portOf(n)
 		claim.Vendor, claim.Product, claim.Serial = n.Inventory.Vendor, n.Inventory.Product, n.Inventory.Serial
 	}
 	if rule, word := e.book.Idle(claim); rule != "" {

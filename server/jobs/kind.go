@@ -51,6 +51,7 @@ type Traits struct {
 	Cast   bool   // an image of the store is held while the session is not over, and its object is cast if it has bytes
 	Writes bool   // the node's own disk is nothing to boot from the offer on
 	Boots  bool   // the node's own disk is what it boots when the part is done
+	Keeps  bool   // what the node boots afterwards is what it booted before
 	// Personal: what is restored can be made each machine's own.
 	Personal bool
 	Sure     bool // nothing is done by a node of which two boots are alive: its part fails

@@ -183,7 +183,9 @@ func (r *run) finishPart(s *Session, p *doc.Part, state, reason string) {
 // free lets a node go whose part is over.
 func (r *run) free(s *Session, n *Node, p *doc.Part) {
 	n.Session, n.Last, n.Claim = "", s.ID, nil
-	n.Imaged = (p.State == doc.Done || p.State == doc.Starting) && s.Kind.Traits().Boots
+	if !s.Kind.Traits().Keeps {
+		n.Imaged = (p.State == doc.Done || p.State == doc.Starting) && s.Kind.Traits().Boots
+	}
 	r.do(Withdraw{n.ID})
 	r.do(SaveNode{n.ID})
 }

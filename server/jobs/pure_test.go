@@ -15,7 +15,8 @@ import (
 // by itself, but for package time, of which only reckoning is allowed.
 var mayImport = []string{"bytes", "cmp", "encoding/json", "errors", "fmt", "slices", "strconv", "strings", "time",
 	"unicode", "github.com/diskcast/diskcast/internal/units",
-	"github.com/diskcast/diskcast/internal/erasure", "github.com/diskcast/diskcast/internal/image",
+	"github.com/diskcast/diskcast/internal/erasure", "github.com/diskcast/diskcast/internal/rescue",
+	"github.com/diskcast/diskcast/internal/image",
 	"github.com/diskcast/diskcast/internal/receipt", "github.com/diskcast/diskcast/internal/plain",
 	"github.com/diskcast/diskcast/internal/session",
 	"github.com/diskcast/diskcast/server/jobs", "github.com/diskcast/diskcast/server/doc"}

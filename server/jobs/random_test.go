@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/erasure"
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -309,6 +310,9 @@ func (sh *shell) create() {
 		spec.Image, spec.Kind, spec.Job = "", erasure.Action, []byte(`{"method":"zero","read_back":"none"}`)
 	case 1:
 		spec.Image, spec.Kind = "", "probe"
+		if sh.seq%2 == 0 {
+			spec.Kind, spec.Job = rescue.Action, []byte("{}")
+		}
 	}
 	spec.Priority = sh.rng.IntN(3)
 	if len(spec.Nodes) > 0 {
@@ -386,6 +390,10 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 			sh.step(jobs.Stored{Session: s.ID, Image: session.Image{Name: s.Image.Name, Manifest: "sha256:1"}})
 		case s.Spec.Kind == "probe":
 			ev.Step = "probed"
+		case s.Spec.Kind == rescue.Action:
+			sh.step(jobs.Reported{Node: node, Event: &session.Event{Session: s.ID, Step: rescue.StepOpen, Time: sh.now,
+				Result: []byte(`{"consoles":["tty1"]}`)}, Free: -1})
+			ev.Step = rescue.StepClosed
 		case s.Spec.Kind == erasure.Action:
 			sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: s.ID}})
 			sh.tell(node, s.ID, session.StepPlan)
@@ -408,7 +416,7 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 		// The word of a node that its part is done, or all that counts of it.
 		sh.word[s.ID+"/"+node] = sh.word[s.ID+"/"+node] || ev.Step == session.StepBoot ||
 			ev.Step == session.StepUploaded || ev.Step == session.StepEntry ||
-			ev.Step == "probed" || ev.Step == erasure.StepErased
+			ev.Step == "probed" || ev.Step == erasure.StepErased || ev.Step == rescue.StepClosed
 	}
 	sh.step(jobs.Reported{Node: node, Event: ev, Free: int64(sh.rng.IntN(200)) - 1})
 }

@@ -75,7 +75,8 @@ func (r *run) reconcile(n *Node) (free bool) {
 	}
 	if over := r.sessions[n.Session]; s == nil && over != nil && over.Parts[n.ID] != nil {
 		n.Last = over.ID
-		if state := over.Parts[n.ID].State; state == doc.Done || state == doc.Starting {
+		state := over.Parts[n.ID].State
+		if !over.Kind.Traits().Keeps && (state == doc.Done || state == doc.Starting) {
 			n.Imaged = over.Kind.Traits().Boots
 		}
 	}

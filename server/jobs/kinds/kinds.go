@@ -5,6 +5,7 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/capture"
 	"github.com/diskcast/diskcast/server/jobs/erase"
+	"github.com/diskcast/diskcast/server/jobs/rescue"
 	"github.com/diskcast/diskcast/server/jobs/restore"
 )
 
@@ -16,5 +17,6 @@ func All() jobs.Kinds {
 		capture.Kind{},
 		capture.Partition{},
 		erase.Kind{},
+		rescue.Kind{},
 	}
 }

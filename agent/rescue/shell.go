@@ -1,0 +1,113 @@
+package rescue
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// program is the shell, or with a line that line in it. When ctx ends, it and all that it started in its session's
+// process group are killed.
+func (o *Options) program(ctx context.Context, term, line string) *exec.Cmd {
+	var args []string
+	if line != "" {
+		args = []string{"-c", line}
+	}
+	cmd := exec.CommandContext(ctx, o.Shell, args...)
+	cmd.Dir = o.Home
+	cmd.Env = append(os.Environ(), "HOME="+o.Home, "TERM="+term)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// onTerminal starts the program on a terminal that is its own.
+func onTerminal(cmd *exec.Cmd, terminal *os.File) error {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+	cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, 0
+	return cmd.Start()
+}
+
+// Consoles are the names in the kernel's list of consoles; none where it cannot be read. tty0 stands for whichever
+// virtual one is shown; a shell needs one of its own.
+func Consoles(list string) []string {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return nil
+	}
+	names := strings.Fields(string(text))
+	for i, n := range names {
+		if n == "tty0" {
+			names[i] = "tty1"
+		}
+	}
+	return names
+}
+
+// banner is said on a console before its shell.
+const banner = "\r\ndiskcast: a rescue shell. Nothing is written to a disk unless you do it. It ends with exit, or %s.\r\n"
+
+// onConsole keeps a shell on a console until ctx ends or it is left; it is started again while others are logged in.
+func (o *Options) onConsole(ctx context.Context, name string, g *guests) {
+	dev := o.Dev + "/" + name
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := o.oneShell(ctx, dev)
+		if ctx.Err() != nil {
+			o.say(dev, "\r\ndiskcast: the rescue session is over.\r\n")
+			return
+		}
+		// A console without hardware behind it fails at once, for ever; so does one that has a shell already.
+		if err != nil && time.Since(began) < time.Second {
+			o.Log.Warn("no shell on a console", "console", name, "error", err)
+			return
+		}
+		if g.left(fmt.Sprintf("the shell on the console %s was left", name)) {
+			return
+		}
+		o.say(dev, "\r\ndiskcast: others are logged in, so the rescue session goes on.\r\n")
+	}
+}
+
+func (o *Options) oneShell(ctx context.Context, dev string) error {
+	f, err := os.OpenFile(dev, os.O_RDWR|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	tell(f, fmt.Sprintf(banner, o.until))
+	cmd := o.program(ctx, "linux", "")
+	if err := onTerminal(cmd, f); err != nil {
+		return err
+	}
+	if err := cmd.Wait(); err != nil {
+		o.Log.Info("a shell on a console ended", "console", dev, "how", err)
+	}
+	return nil
+}
+
+// say writes words to a console that may be gone.
+func (o *Options) say(dev, words string) {
+	f, err := os.OpenFile(dev, os.O_WRONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	tell(f, words)
+}
+
+// tell writes words to a console, and does not wait for one that takes none: a serial line whose far end holds it, a
+// virtual console without a screen. Who does not see them can look at the log.
+func tell(f *os.File, words string) {
+	if f.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
+		_, _ = io.WriteString(f, words)
+	}
+}
