@@ -122,6 +122,7 @@ var checks = []check{
 	{"room", false, lookRoom},
 	{"keys", false, lookKeys},
 	{"machines", false, lookMachines},
+	{"words", false, lookWords},
 }
 
 // Run does all checks, side by side, and returns what came of them in the order of the table.

@@ -36,6 +36,8 @@ const (
 	KeyExpired        ID = "key-expired"
 	MachineSilent     ID = "machine-silent"
 	MachineStuck      ID = "machine-stuck"
+	NotifyStuck       ID = "notify-stuck" // a web hook or mail that does not arrive
+	NotifyLost        ID = "notify-lost"
 )
 
 // The kinds of findings from a node.
