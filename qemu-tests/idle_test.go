@@ -110,7 +110,7 @@ func (b *bench) choose(n *site.Node) {
 	if err := n.Console().Send("\r"); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := n.Expect(b.ctx, "nothing to do; waiting for a session"); err != nil {
+	if _, err := n.Expect(b.ctx, `\] waiting for `); err != nil {
 		b.Fatal(err)
 	}
 	b.Logf("%-9s %6.1f s from power-on to the agent", "chosen", time.Since(n.SwitchedOn()).Seconds())
