@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/config"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/doctor"
 	"github.com/diskcast/diskcast/server/serve"
 )
@@ -18,6 +21,7 @@ import (
 func doctorCommand(e *env) *cobra.Command {
 	var file string
 	var patience time.Duration
+	var tell bool
 	var set *config.Settings
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -30,7 +34,7 @@ server's user, for most of it.
 It reads the settings file as serve does, and takes the same flags. Exit code 0: nothing was found; 1: something was.
 docs/operating.md has all findings by symptom. What a node sees is asked by diskcast node doctor.`,
 		Example: "  diskcast doctor\n  diskcast doctor --json | jq -r '.looks[].found[]?.id'\n  diskcast doctor " +
-			"--interface eth1 --config none",
+			"--interface eth1 --config none\n  diskcast doctor --tell    # from a timer: what is found goes out by web hook and mail",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			from, err := readSettings(file, cmd.Flags().Changed("config"))
@@ -53,7 +57,12 @@ docs/operating.md has all findings by symptom. What a node sees is asked by disk
 			if !set.Querier && !e.JSON {
 				e.Note(fmt.Sprintf("listening for an IGMP querier, for %v at most", patience))
 			}
-			return e.report(doctor.Run(cmd.Context(), s))
+			r := doctor.Run(cmd.Context(), s)
+			err = e.report(r)
+			if tell {
+				err = errors.Join(err, tellFindings(cmd.Context(), s, r))
+			}
+			return err
 		},
 	}
 	set = config.Flags(cmd.Flags())
@@ -61,6 +70,7 @@ docs/operating.md has all findings by symptom. What a node sees is asked by disk
 	f.StringVar(&file, "config", config.DefaultFile, "settings file; none reads no file")
 	f.DurationVar(&patience, "patience", doctor.Patience,
 		"how long an IGMP querier is listened for, where the server is none")
+	f.BoolVar(&tell, "tell", false, "have the server tell what was found to those of [notify] who asked for doctor.finding")
 	return cmd
 }
 
@@ -132,6 +142,39 @@ func (e *env) report(r *doctor.Report) error {
 		fmt.Fprintf(e.Out, "%d found, %d not looked at\n", len(found), missed)
 	}
 	return result
+}
+
+// teller has words told to those who asked for them.
+type teller interface {
+	Receivers(context.Context) ([]doc.NotifyReceiver, error)
+	TellFinding(context.Context, doc.NotifyFinding) error
+}
+
+// tellFindings has the server tell each finding. That nobody would hear it is an error.
+func tellFindings(ctx context.Context, s *doctor.Subject, r *doctor.Report) error {
+	found := r.Findings()
+	if len(found) == 0 {
+		return nil
+	}
+	t, ok := s.Server.(teller)
+	if !ok {
+		return &codeError{exitFailed, fmt.Errorf("nobody is told: the server, which tells, does not answer (%s)", s.Away)}
+	}
+	all, err := t.Receivers(ctx)
+	if err != nil {
+		return &codeError{exitFailed, fmt.Errorf("nobody is told: who asks for that: %w", err)}
+	}
+	if !slices.ContainsFunc(all, func(n doc.NotifyReceiver) bool { return slices.Contains(n.Kinds, doc.WordFinding) }) {
+		return &codeError{exitFailed, fmt.Errorf("nobody is told: no receiver of [notify] in the server's settings asks for %s",
+			doc.WordFinding)}
+	}
+	for _, f := range found {
+		word := doc.NotifyFinding{V: session.Version, Finding: string(f.ID), Title: f.What, Text: f.Cause + "\n" + f.Mend}
+		if err := t.TellFinding(ctx, word); err != nil {
+			return &codeError{exitFailed, fmt.Errorf("finding %s is not told: %w", f.ID, err)}
+		}
+	}
+	return nil
 }
 
 func nodeDoctor(e *env) *cobra.Command {
