@@ -195,12 +195,17 @@ func (sh *shell) accounted(r *receipt.Receipt) {
 	}
 }
 
-// checkReceipt holds that a part which ended has a receipt if its node had a plan, and else none.
+// checkReceipt holds that a part which ended has a receipt if its node had a plan, and else none. A part may have been
+// tried again since, and have failed before there was another plan.
 func (sh *shell) checkReceipt(s *jobs.Session, p *doc.Part) {
 	_, gives := s.Kind.(jobs.Accountant)
-	if has, want := sh.papers[jobs.ReceiptID(p)], gives && p.Over() && sh.plans[s.ID+"/"+p.Node]; has != want {
-		sh.fail("12: part %s/%s is %s, its node had a plan: %v, and it has a receipt: %v", s.ID, p.Node, p.State,
-			sh.plans[s.ID+"/"+p.Node], has)
+	key, id := s.ID+"/"+p.Node, jobs.ReceiptID(p)
+	has, planned := sh.papers[id], sh.plans[key] && (sh.paid[key] == "" || sh.paid[key] == id)
+	if has != (gives && p.Over() && planned) {
+		sh.fail("12: part %s is %s, its node had a plan: %v, and it has a receipt: %v", key, p.State, planned, has)
+	}
+	if has {
+		sh.paid[key] = id
 	}
 }
 

@@ -149,7 +149,7 @@ func (r *run) claimDone(s *Session, n *Node, p *doc.Part, boot string) {
 
 // settleClaim ends a part whose claim holds by now, and reports whether there is a claim.
 func (r *run) settleClaim(s *Session, n *Node, p *doc.Part) bool {
-	if !r.Claimed(n.ID) {
+	if n.Session != s.ID || !r.Claimed(n.ID) {
 		return false
 	}
 	if r.Settled(n.ID, r.now) {
@@ -175,7 +175,9 @@ func (r *run) finishPart(s *Session, p *doc.Part, state, reason string) {
 	r.log("node is over with its part", "session", s.ID, "node", p.Node, "state", state, "reason", reason)
 	r.do(SavePart{s.ID, p.Node})
 	if n := r.nodes[p.Node]; n != nil {
-		r.free(s, n, p)
+		if other := r.Current(n.ID); other == nil || other == s {
+			r.free(s, n, p)
+		}
 	}
 	r.maybeEnd(s)
 }

@@ -21,6 +21,7 @@ import (
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run the schedule of this seed only")
 	schedules = flag.Uint64("schedules", 10_000, "how many schedules are run")
+	stream    = flag.Uint64("stream", 1, "other schedules of the same seeds")
 )
 
 // TestRandomSchedules holds what the package's comment says, under inputs in any order, effects that are run again, and
@@ -84,7 +85,7 @@ func nodeName(i int) string { return fmt.Sprintf("52-54-00-00-00-%02x", i) }
 
 // schedule runs one schedule to its end.
 func schedule(t *testing.T, seed uint64) *shell {
-	sh := newShell(t, seed)
+	sh := newShell(t, seed, *stream)
 	for range 40 {
 		sh.now = sh.now.Add([]time.Duration{0, time.Second, 20 * time.Second, 61 * time.Second,
 			5 * time.Minute}[sh.rng.IntN(5)])

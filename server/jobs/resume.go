@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"time"
+
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -49,9 +51,21 @@ func (r *run) settle(s *Session) {
 			r.do(SavePart{s.ID, id})
 		case s.State == doc.Waiting && p.State != doc.Waiting:
 			p.State = doc.Waiting
+			r.unjoin(s, p)
+			r.do(SavePart{s.ID, id})
+		case p.State == doc.Waiting && r.unjoin(s, p):
 			r.do(SavePart{s.ID, id})
 		}
 	}
+}
+
+// unjoin makes a part that waits one that nobody joined, where its node is not known to be of the session.
+func (r *run) unjoin(s *Session, p *doc.Part) bool {
+	if n := r.nodes[p.Node]; p.Joined.IsZero() || n != nil && n.Session == s.ID {
+		return false
+	}
+	p.Joined = time.Time{}
+	return true
 }
 
 // reconcile does for a node what a shell that was killed had not come to. It reports whether the node is free, against

@@ -62,6 +62,7 @@ type shell struct {
 	states map[string]string // of parts
 	word   map[string]bool   // a node said that its part is done, by part
 	plans  map[string]bool   // a node had a plan, by part
+	paid   map[string]string // the receipt that the last plan led to, by part
 
 	powers, answered map[string]bool // it was not known, and it was told, what came of power, by part
 }
@@ -78,13 +79,14 @@ type storedNode struct {
 	Serial     uint64
 }
 
-func newShell(t *testing.T, seed uint64) *shell {
-	sh := &shell{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)),
+func newShell(t *testing.T, seed, stream uint64) *shell {
+	sh := &shell{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, stream)),
 		now:      time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		sessions: map[string]stored{}, parts: map[string]stored{}, nodes: map[string]*storedNode{},
 		uploads: map[string]bool{}, papers: map[string]bool{},
 		facts: map[string]*jobs.Facts{}, ended: map[string]string{}, states: map[string]string{},
-		word: map[string]bool{}, plans: map[string]bool{}, begun: map[string]string{}, powers: map[string]bool{}, answered: map[string]bool{}}
+		word: map[string]bool{}, plans: map[string]bool{}, paid: map[string]string{},
+		begun: map[string]string{}, powers: map[string]bool{}, answered: map[string]bool{}}
 	sh.boot()
 	return sh
 }
@@ -169,7 +171,7 @@ func (sh *shell) fail(format string, args ...any) {
 	for _, x := range sh.trail[n:] {
 		fmt.Fprintln(&trail, " ", words(x))
 	}
-	sh.t.Fatalf("seed %d (run it alone with -seed %d):\n%s%s", sh.seed, sh.seed, &trail, fmt.Sprintf(format, args...))
+	sh.t.Fatalf("seed %d (run it alone with -seed %d -stream %d):\n%s%s", sh.seed, sh.seed, *stream, &trail, fmt.Sprintf(format, args...))
 }
 
 // step takes an input, runs its effects and looks at all that must hold. At times it is killed meanwhile, and goes on.
@@ -189,20 +191,31 @@ func (sh *shell) step(in jobs.Input) {
 	if sh.rng.IntN(40) == 0 {
 		dies = sh.rng.IntN(len(effects) + 1)
 	}
-	owed := false // a receipt is stored in the transaction of its part's end
+	owed := map[string]bool{} // a receipt is stored in the transaction of its part's end
 	for i, x := range effects {
-		if dies >= 0 && i >= dies && !owed {
+		if dies >= 0 && i >= dies && !slices.ContainsFunc(effects[i:], func(x jobs.Effect) bool {
+			switch x := x.(type) {
+			case jobs.Account:
+				return owed[x.Receipt.Session+"/"+x.Receipt.Machine.ID]
+			case jobs.SavePart:
+				return owed[x.Session+"/"+x.Node]
+			}
+			return false
+		}) {
 			break
 		}
 		sh.run(x)
 		switch x := x.(type) {
 		case jobs.Account:
 			sh.accounted(x.Receipt)
-			owed = true
+			owed[x.Receipt.Session+"/"+x.Receipt.Machine.ID] = true
 		case jobs.SavePart:
-			owed = false
+			if s := sh.st.Session(x.Session); s != nil && s.Parts[x.Node] != nil && s.Parts[x.Node].Over() {
+				owed[x.Session+"/"+x.Node] = true
+			}
 			if x.Session+"/"+x.Node == plan { // a node tells again what a server had not stored
 				sh.plans[plan] = true
+				delete(sh.paid, plan)
 			}
 		}
 	}
@@ -312,6 +325,7 @@ func (sh *shell) run(x jobs.Effect) {
 			sh.parts[x.Session+"/"+x.Node] = stored{p.State, encode(p)}
 		} else {
 			delete(sh.parts, x.Session+"/"+x.Node)
+			delete(sh.powers, x.Session+"/"+x.Node)
 		}
 	case jobs.SaveNode:
 		if sh.st.Node(x.Node) != nil {
