@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/library"
+	"github.com/diskcast/diskcast/server/store"
 )
 
 func imageCommand(e *env) *cobra.Command {
@@ -61,6 +63,23 @@ func (e *env) library() (library.Library, error) {
 		return nil, err
 	}
 	return library.NewLocal(st), nil
+}
+
+// unserved refuses to take images out of a store behind the back of the server that works with it: sessions that wait
+// may be meant to have them.
+func (e *env) unserved(what string) error {
+	if e.remote() || filepath.Clean(e.storeDir()) != filepath.Join(e.state, "images") {
+		return nil
+	}
+	served, err := store.InUse(e.state)
+	switch {
+	case err != nil:
+		return fmt.Errorf("whether a server works with store %s: %w", e.storeDir(), err)
+	case served:
+		return fmt.Errorf("a server works with store %s, and knows what its sessions need: ask it by `diskcast %s "+
+			"--server https://127.0.0.1:8443 ...`, or stop it first", e.storeDir(), what)
+	}
+	return nil
 }
 
 // do does long work with a bar, here or at the server.

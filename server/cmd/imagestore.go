@@ -47,11 +47,15 @@ func imageRemove(e *env) *cobra.Command {
 		Use: "rm NAME|DIGEST...", Aliases: []string{"remove"},
 		Short: "Take images out of the store",
 		Long: `Take images out of the store. A name is taken from its image; the image is gone when that was its last one. A digest
-removes the image with all its names. The space is free after ` + "`diskcast image gc`" + `, as far as no other image needs it. A
-server refuses (--server) for an image that one of its sessions or jobs uses, and names them.`,
+removes the image with all its names. The space is free after ` + "`diskcast image gc`" + `, as far as no other image needs it.
+While a server works with the store it is the server that is asked (--server): it refuses for an image that one of its
+sessions or jobs uses, and names them.`,
 		Example: "  diskcast image rm debian-2023\n  diskcast image gc",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
+			if err := e.unserved("image rm"); err != nil {
+				return err
+			}
 			l, err := e.library()
 			if err != nil {
 				return err
@@ -90,6 +94,11 @@ as by a session, keep what is theirs. While something is captured or imported, i
   diskcast image gc --unnamed --partial`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if spec.Unnamed && !spec.DryRun {
+				if err := e.unserved("image gc --unnamed"); err != nil {
+					return err
+				}
+			}
 			result, err := e.do(cmd.Context(), "freeing", spec)
 			if err != nil {
 				return err

@@ -144,6 +144,9 @@ func (e *env) printPower(p *doc.Power) error {
 	secret := "none"
 	if p.Secret {
 		secret = "stored, sealed"
+		if p.Problem != "" {
+			secret = p.Problem
+		}
 	}
 	return ui.Table(e.Out, [][]string{{"machine", p.Machine}, {"name", ui.Dash(p.Name)}, {"driver", p.Driver},
 		{"address", ui.Dash(p.Address)}, {"user", ui.Dash(p.User)}, {"password", secret},

@@ -30,7 +30,8 @@ type Power struct {
 	Driver   string   `json:"driver"`
 	Address  string   `json:"address,omitempty"`
 	User     string   `json:"user,omitempty"`
-	Secret   bool     `json:"secret"` // a password or key is stored
+	Secret   bool     `json:"secret"`            // a password or key is stored
+	Problem  string   `json:"problem,omitempty"` // what keeps it from being used
 	MACs     []string `json:"macs,omitempty"`
 	System   string   `json:"system,omitempty"`
 	Command  string   `json:"command,omitempty"`

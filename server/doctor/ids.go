@@ -30,7 +30,8 @@ const (
 	ClockFree         ID = "clock-free" // nobody keeps it right
 	RoomState         ID = "room-state"
 	RoomImages        ID = "room-images"
-	KeyOpen           ID = "key-open" // others can read it
+	ReadOnly          ID = "read-only" // the state or the images cannot be written
+	KeyOpen           ID = "key-open"  // others can read it
 	KeyOwner          ID = "key-owner"
 	KeyDamaged        ID = "key-damaged"
 	KeyExpired        ID = "key-expired"

@@ -53,7 +53,7 @@ func lookRoom(_ context.Context, s *Subject, l *Look) {
 	room(RoomState, "state directory", s.State, leastState,
 		"what nodes report cannot be stored, and sessions stand still", "diskcast session rm, or a larger disk", l)
 	room(RoomImages, "image store", s.Store, leastImages, "imports and captures end in the middle",
-		"diskcast image rm IMAGE && diskcast image gc, or a larger disk", l)
+		"diskcast image rm IMAGE --server https://127.0.0.1:8443 && diskcast image gc, or a larger disk", l)
 }
 
 func room(id ID, what, dir string, least uint64, cause, mend string, l *Look) {
@@ -61,6 +61,11 @@ func room(id ID, what, dir string, least uint64, cause, mend string, l *Look) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		l.not("the room of the %s %s: %v", what, dir, err)
 		return
+	}
+	if st.Flags&unix.ST_RDONLY != 0 {
+		l.find(ReadOnly, fmt.Sprintf("the %s %s is read only", what, dir),
+			"the server does not start, or stores nothing: "+cause, "mount -o remount,rw "+dir+
+				"; `dmesg` says why a disk became read only")
 	}
 	size := uint64(max(st.Bsize, 0))
 	free, all := st.Bavail*size, st.Blocks*size

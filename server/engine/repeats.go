@@ -248,7 +248,9 @@ func (e *Engine) repeatOne(r *repeat) {
 	if missed != "" {
 		also = missed + "; "
 	}
-	switch {
+	switch made := e.madeAt(r.ID, due); {
+	case made != "": // by a server that was killed before it had stored this
+		e.addRun(r, doc.RepeatRun{Due: due, State: doc.RunMade, Session: made, Words: missed})
 	case now.Sub(due) > lateness && r.Missed != doc.MissedRun:
 		e.noteRun(r, due, doc.RunMissed, missed+", and they are not made up for (`--missed run` would)")
 	case going != "":
@@ -282,6 +284,16 @@ func (e *Engine) saveRepeat(r *repeat) {
 	}
 	e.w.put(record.RepeatPrefix+r.ID, record.OfRepeat(&r.Repeat, r.sealed))
 	e.feed.Touch(feed.Key{Entry: record.RepeatPrefix + r.ID})
+}
+
+// madeAt is a session made of a repeating one since it was due; empty for none.
+func (e *Engine) madeAt(id string, due time.Time) string {
+	for _, sid := range e.jobs.Order() {
+		if s := e.jobs.Session(sid); s.Spec.Repeat == id && !s.Created.Before(due) {
+			return sid
+		}
+	}
+	return ""
 }
 
 // goingOf is a session made of a repeating one that is not over; empty for none.
@@ -369,13 +381,7 @@ func (e *Engine) resumeRepeats() {
 		}
 		last := r.Runs[n]
 		r.Runs = slices.Delete(slices.Clone(r.Runs), n, n+1)
-		made := ""
-		for _, id := range e.jobs.Order() {
-			if s := e.jobs.Session(id); s.Spec.Repeat == r.ID && !s.Created.Before(last.Due) {
-				made = id
-				break
-			}
-		}
+		made := e.madeAt(r.ID, last.Due)
 		if made == "" {
 			r.Last = last.Due.Add(-time.Second) // it is due again
 		} else {

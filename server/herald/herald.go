@@ -148,6 +148,11 @@ func (h *Herald) load(ctx context.Context) error {
 		h.log.Warn("words are dropped: nobody of this name is in the settings any more", "receiver", name,
 			"words", orphans[name])
 	}
+	for _, q := range h.queues {
+		if why := q.problem(); why != "" {
+			h.log.Error("a receiver is told nothing", "receiver", q.name, "err", why)
+		}
+	}
 	return nil
 }
 

@@ -1,11 +1,13 @@
 package herald
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -288,6 +290,31 @@ func TestOneHoldsUpNobody(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	p.stop() // although one hangs
+}
+
+// TestLostKey says that a secret does not open, and tells again once it is stored anew.
+func TestLostKey(t *testing.T) {
+	s, db := newService(t), store.NewMemory()
+	p := newPost(t, db, hooks(hookTo("a", s.srv.URL)))
+	p.start()
+	p.secret("a")
+	p.stop()
+	other, err := sealed.New(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	p.cfg.Key, p.cfg.Log = other, slog.New(slog.NewTextHandler(&log, nil))
+	p.start()
+	if r := p.h.List()[0]; !strings.Contains(r.Problem, "does not open") || !strings.Contains(log.String(), "does not open") {
+		t.Errorf("%+v, log %s", r, &log)
+	}
+	p.secret("a")
+	p.say(doc.WordEnded, "well")
+	s.wait(1)
+	if r := p.h.List()[0]; r.Problem != "" {
+		t.Errorf("%+v", r)
+	}
 }
 
 // TestOddAnswers: each ends in its words.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/store"
 )
@@ -180,6 +181,12 @@ func (q *queue) problem() string {
 	what, needs := q.out.wants()
 	if needs && q.box == nil {
 		return fmt.Sprintf("its %s is not stored: `diskcast notify secret %s --secret-file -` stores it", what, q.name)
+	}
+	if q.box != nil {
+		if _, err := q.h.cfg.Key.Open(secretPrefix+q.name, q.box); err != nil {
+			return fmt.Sprintf("its %s does not open with %s, which is another one since: `diskcast notify secret %s "+
+				"--secret-file -` stores it anew", what, sealed.KeyFile, q.name)
+		}
 	}
 	return ""
 }

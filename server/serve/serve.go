@@ -107,7 +107,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	db, err := openState(ctx, filepath.Join(cfg.State, "state.db"), log)
+	db, err := openState(ctx, filepath.Join(cfg.State, store.File), log)
 	if err != nil {
 		return err
 	}
@@ -129,6 +129,14 @@ func Run(ctx context.Context, cfg Config) error {
 	switches, err := newPower(cfg.State, prefix, db)
 	if err != nil {
 		return err
+	}
+	closed, err := switches.Closed(ctx)
+	if err != nil {
+		return err
+	}
+	if len(closed) > 0 {
+		log.Error("the power of machines cannot be switched: their passwords do not open with "+sealed.KeyFile+
+			", which is another one since", "machines", len(closed), "first", closed[0], "try", "diskcast machine power set")
 	}
 	server := ownName(prefix.Addr())
 	words, err := herald.New(ctx, herald.Config{Store: db, Key: seal, Notify: cfg.Notify, Server: server,

@@ -4,8 +4,10 @@ package desk
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,7 +93,7 @@ func (d *Desk) Set(ctx context.Context, m Machine, in doc.PowerSet) (*doc.Power,
 	if err != nil {
 		return nil, err
 	}
-	return show(m, r), nil
+	return d.show(m, r), nil
 }
 
 // config is the record for a driver, with its secret opened.
@@ -120,9 +122,34 @@ func (d *Desk) read(ctx context.Context, m Machine) (*record, error) {
 	return r, err
 }
 
-func show(m Machine, r *record) *doc.Power {
-	return &doc.Power{Machine: m.ID, Name: m.Name, Driver: r.Driver, Address: r.Address, User: r.User,
+func (d *Desk) show(m Machine, r *record) *doc.Power {
+	p := &doc.Power{Machine: m.ID, Name: m.Name, Driver: r.Driver, Address: r.Address, User: r.User,
 		Secret: r.Box != nil, MACs: r.MACs, System: r.System, Command: r.Command, Template: r.Template, Pin: r.Pin}
+	if r.Box != nil {
+		if _, err := d.cfg.Key.Open(prefix+m.ID, r.Box); err != nil {
+			p.Problem = fmt.Sprintf("its password does not open with %s, which is another one since: set its power up again",
+				sealed.KeyFile)
+		}
+	}
+	return p
+}
+
+// Closed lists the machines whose stored passwords do not open with the server's key.
+func (d *Desk) Closed(ctx context.Context) (ids []string, err error) {
+	err = d.cfg.Store.View(ctx, func(tx store.Tx) error {
+		ids = nil
+		return tx.Walk(prefix, func(key string, b []byte) error {
+			id, r := strings.TrimPrefix(key, prefix), record{}
+			if err := json.Unmarshal(b, &r); err != nil {
+				return fmt.Errorf("state of %s is damaged: %w", key, err)
+			}
+			if d.show(Machine{ID: id}, &r).Problem != "" {
+				ids = append(ids, id)
+			}
+			return nil
+		})
+	})
+	return ids, err
 }
 
 // Show shows how a machine's power is reached.
@@ -131,7 +158,7 @@ func (d *Desk) Show(ctx context.Context, m Machine) (*doc.Power, error) {
 	if err != nil {
 		return nil, err
 	}
-	return show(m, r), nil
+	return d.show(m, r), nil
 }
 
 // Has reports whether the machine's power is set up.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,30 @@ func TestSecret(t *testing.T) {
 	if has, err := d.Has(t.Context(), machine(2)); err != nil || has {
 		t.Errorf("forgotten: %v, %v", has, err)
 	}
+}
+
+// TestClosed names the machines whose passwords were sealed with a key that is lost.
+func TestClosed(t *testing.T) {
+	d, _, _ := newDesk(t)
+	set(t, d, machine(1))
+	closed := func(want ...string) {
+		t.Helper()
+		if got, err := d.Closed(t.Context()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, %v; want %v", got, err, want)
+		}
+	}
+	closed()
+	other, err := sealed.New(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cfg.Key = other
+	closed("m1")
+	if p, err := d.Show(t.Context(), machine(1)); err != nil || !strings.Contains(p.Problem, "does not open") {
+		t.Errorf("%+v, %v", p, err)
+	}
+	set(t, d, machine(1))
+	closed()
 }
 
 // follow waits until work is over.
