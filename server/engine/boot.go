@@ -173,13 +173,28 @@ func (e *Engine) Boots(mac string) netboot.What {
 	if n != nil {
 		name = n.ID
 		e.step(jobs.Restarting{Node: n.ID})
-		f.Works, f.Claims, f.Imaged = e.current(n) != nil, e.claimed(n), n.Imaged
+		f.Works, f.Claims, f.Imaged, f.Spoiled = e.current(n) != nil, e.claimed(n), n.Imaged, e.spoiled(n)
 	}
 	for _, id := range e.jobs.Order() {
 		s := e.jobs.Session(id)
 		f.Wanted = f.Wanted || !s.Over() && e.jobs.Wants(s, name, e.now())
 	}
 	return netboot.Decide(f)
+}
+
+// spoiled reports whether the node's last session ended while it wrote a system to its disk. It is not known any more
+// when that session is forgotten.
+func (e *Engine) spoiled(n *node) bool {
+	s := e.jobs.Session(n.Last)
+	if s == nil || n.Imaged || !s.Kind.Traits().Writes || !s.Kind.Traits().Boots {
+		return false
+	}
+	p := s.Parts[n.ID]
+	if p == nil || !p.Over() || p.State == doc.Done {
+		return false
+	}
+	_, whole := p.Steps[session.StepWritten]
+	return !whole && (p.Disk != nil || !p.Planned.IsZero())
 }
 
 // bootSteps are the steps of a trace that a part takes over.

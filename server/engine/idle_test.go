@@ -37,6 +37,7 @@ func TestWhenIdle(t *testing.T) {
 		a.powerOn()
 	}
 	set(doc.IdleDefault)
+	a.powerOn() // whatever it booted last
 	h.change(doc.LabChange{Rules: []doc.Rule{
 		{Name: "a", Vendor: "None*", WhenIdle: doc.IdleMenu},
 		{Name: "b", MACs: []string{"52:54:00"}, WhenIdle: doc.IdleOwnDisk},
@@ -107,4 +108,46 @@ func TestIdleWords(t *testing.T) {
 	if len(doc.IdleWords()) != 5 {
 		t.Errorf("words that this test does not know: %q", doc.IdleWords())
 	}
+}
+
+// TestHalfWritten keeps a machine from a disk that its last session left half-written, whatever its policy says, until
+// a session has written it whole or the operator has forgotten that one.
+func TestHalfWritten(t *testing.T) {
+	h := newHouse(t)
+	m := h.machine(1)
+	m.hello()
+	word := doc.IdleOwnDisk
+	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &word}); err != nil {
+		t.Fatal(err)
+	}
+	session1 := func(id string, steps ...string) {
+		t.Helper()
+		h.create(doc.Spec{Nodes: []string{m.mac}, Boot: &session.Boot{Method: session.BootReboot}})
+		m.powerOn()
+		m.say(id, steps...)
+		if _, err := h.e.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	boots := func(what string, want netboot.What) {
+		t.Helper()
+		if got := h.e.Boots(m.mac); got != want {
+			t.Errorf("%s: it boots %s, want %s", what, got, want)
+		}
+		h.restart()
+		if got := h.e.Boots(m.mac); got != want {
+			t.Errorf("%s, after a restart: it boots %s, want %s", what, got, want)
+		}
+	}
+	boots("before any session", netboot.OwnDisk)
+	session1("s1")
+	boots("nothing was planned", netboot.OwnDisk)
+	session1("s2", session.StepPlan, session.StepTable)
+	boots("half-written", netboot.Agent)
+	if err := h.e.Remove(t.Context(), "s2"); err != nil {
+		t.Fatal(err)
+	}
+	boots("forgotten", netboot.OwnDisk)
+	session1("s3", session.StepPlan, session.StepTable, session.StepWritten)
+	boots("whole", netboot.OwnDisk)
 }

@@ -32,7 +32,9 @@ type Facts struct {
 	Claims bool // it has said that the part is done, which does not count yet
 	Wanted bool // a session that is not over would take it
 	Imaged bool // its disk has what its last session gave it
-	Idle   Idle
+	// Spoiled says that its last session ended while its disk was written: what is on it is nobody's system.
+	Spoiled bool
+	Idle    Idle
 }
 
 // Decide says what a machine boots. One that nothing is known of has no facts, and boots the agent.
@@ -44,7 +46,7 @@ func Decide(f Facts) What {
 		return OwnDisk
 	case f.Idle == IdleNever:
 		return Nothing
-	case f.Wanted:
+	case f.Wanted, f.Spoiled:
 		return Agent
 	}
 	switch f.Idle {

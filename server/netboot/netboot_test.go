@@ -42,6 +42,9 @@ func TestDecide(t *testing.T) {
 		want What
 	}{
 		{"wait, imaged", IdleWait, Facts{Imaged: yes}, Agent},
+		{"own disk, half-written", IdleOwnDisk, Facts{Spoiled: yes}, Agent},
+		{"menu, half-written", IdleMenu, Facts{Spoiled: yes}, Agent},
+		{"never, half-written", IdleNever, Facts{Spoiled: yes}, Nothing},
 		{"own disk, nothing known", IdleOwnDisk, Facts{}, OwnDisk},
 		{"own disk, a session wants it", IdleOwnDisk, Facts{Wanted: yes}, Agent},
 		{"menu", IdleMenu, Facts{}, Menu},

@@ -14,7 +14,7 @@ const GRUBConfig = "grub/grub.cfg"
 
 // What GRUB is told by grub/node-MAC.cfg. The function is in mkimage's grub.cfg.
 const (
-	grubLocal = `echo "diskcast: this machine has its image; it boots its own disk"
+	grubLocal = `echo "diskcast: it boots its own disk"
 own_disk
 `
 	grubNetwork = "# This machine starts over the network.\n"

@@ -22,7 +22,7 @@ const Script = "boot.ipxe"
 // On BIOS, iPXE starts the first disk's boot sector itself: returning to the ROM restarts the boot order from the
 // network on some machines. On UEFI it must leave with an error: for a boot option that returns success, the
 // firmware stops its boot order and shows its menu (UEFI 2.10, 3.1.1).
-const Localboot = "#!ipxe\necho diskcast: this machine has its image; it boots its own disk\n" + ownDisk
+const Localboot = "#!ipxe\necho diskcast: it boots its own disk\n" + ownDisk
 
 // ownDisk is what starts the disk, and what is said before it where the disk was chosen, or where this server is not
 // to boot the machine.
