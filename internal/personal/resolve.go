@@ -123,6 +123,11 @@ func (s *Settings) Resolve(v Values) (*Document, error) {
 	return d, nil
 }
 
+// NamedByFirmware reports whether the hostname is made of what only the machine itself can say.
+func (s *Settings) NamedByFirmware() bool {
+	return strings.Contains(s.Hostname, ".UUID") || strings.Contains(s.Hostname, ".Serial")
+}
+
 func (v *Values) who() string {
 	if v.Name != "" {
 		return "machine " + v.Name

@@ -36,25 +36,25 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := oneNameForAll(spec, settings); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	owner := map[netip.Addr]string{}
+	taken := owners{addrs: map[netip.Addr]string{}, names: map[string]string{}}
 	for _, node := range spec.Nodes {
 		v := e.values("s0", node)
-		if n := e.nodes[node]; n == nil || n.Boot == "" {
+		n := e.nodes[node]
+		seen := n != nil && n.Boot != ""
+		if !seen {
 			v.UUID, v.Serial = "unseen", "unseen" // the machine will say it
 		}
 		d, err := settings.Resolve(v)
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range d.Things.Addresses() {
-			if other := owner[a]; other != "" {
-				return nil, fmt.Errorf("network: nodes %s and %s would both have the address %s: give each its own, "+
-					"by "+
-					"a label ({{.Labels.address}})", other, node, a)
-			}
-			owner[a] = node
+		if err := taken.take(node, &d.Things, seen || !settings.NamedByFirmware()); err != nil {
+			return nil, err
 		}
 	}
 	spec.Personalize, err = json.Marshal(settings.Shown())

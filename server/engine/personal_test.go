@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,6 +205,46 @@ func TestPersonalizeRefused(t *testing.T) {
 		engine.ErrSpec) ||
 		!strings.Contains(err.Error(), "would both have the address 10.0.0.5") {
 		t.Errorf("two machines with one address: %v", err)
+	}
+	third := h.machine(3) // was never seen: its serial is not known
+	for _, c := range []struct{ nodes, hostname, want string }{
+		{"2", "same", "would both be called same"},
+		{"2", `{{if eq .MAC \"` + m.mac + `\"}}PC{{else}}pc{{end}}`, "would both be called pc"},
+		{"2", `pc-{{slice .MAC 15}}`, ""},
+		{"1", "same", ""},
+		{"unseen", "pc-{{.Serial}}", ""},
+		{"all", "same", "every machine that the session takes would be called same"},
+		{"count", "same", "every machine that the session takes would be called same"},
+	} {
+		spec := doc.Spec{V: 1, Image: "debian", Personalize: json.RawMessage(`{"hostname":"` + c.hostname + `"}`)}
+		switch c.nodes {
+		case "2":
+			spec.Nodes = []string{m.mac, other.mac}
+		case "1":
+			spec.Nodes = []string{m.mac}
+		case "unseen":
+			spec.Nodes = []string{third.mac, h.machine(4).mac}
+		case "all":
+			spec.All = true
+		case "count":
+			spec.Count = 2
+		}
+		p, err := h.e.Plan(t.Context(), spec)
+		if err != nil || slices.ContainsFunc(p.Refused, func(w string) bool {
+			return c.want != "" && strings.Contains(w, c.want)
+		}) != (c.want != "") || c.want == "" && len(p.Refused) > 0 {
+			t.Errorf("plan of %s for %s: %+v, %v, want %q", c.hostname, c.nodes, p, err, c.want)
+		}
+		s, err := h.e.Create(t.Context(), spec)
+		if (err == nil) != (c.want == "") || err != nil && (!errors.Is(err, engine.ErrSpec) ||
+			!strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s for %s: %v, want %q", c.hostname, c.nodes, err, c.want)
+		}
+		if err == nil {
+			if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Kind: "erase", All: true, Job: json.RawMessage(
 		`{"method":"overwrite"}`), Personalize: json.RawMessage(`{"hostname":"a"}`)}); err == nil {
