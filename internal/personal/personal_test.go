@@ -100,7 +100,7 @@ func TestResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.Things.Hostname != "pc-210-ab1" || d.Things.Files[0].Content != "52:54:00:00:00:01 s7" ||
-		d.Things.Seed.MetaData != "instance-id: s7-52-54-00-00-00-01\nlocal-hostname: pc-210-ab1\n" {
+		d.Things.Seed.MetaData != "instance-id: s7-52-54-00-00-00-01\nlocal-hostname: \"pc-210-ab1\"\n" {
 		t.Errorf("%+v, seed %+v", d.Things, d.Things.Seed)
 	}
 	if s.Files[0].Content != "{{.MAC}} {{.Session}}" || s.Seed.MetaData != "" {

@@ -84,7 +84,7 @@ func (s *Settings) Resolve(v Values) (*Document, error) {
 	if seed := d.Things.Seed; seed != nil && seed.MetaData == "" {
 		seed.MetaData = "instance-id: {{.Session}}-{{.Node}}\n"
 		if s.Hostname != "" {
-			seed.MetaData += "local-hostname: " + s.Hostname + "\n"
+			seed.MetaData += "local-hostname: \"" + s.Hostname + "\"\n" // 1234 would be a number
 		}
 	}
 	if s.Windows != nil {

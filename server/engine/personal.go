@@ -12,6 +12,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/personal"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/cloudinit"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 )
@@ -36,6 +37,11 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if seed := settings.Seed; seed != nil {
+		if err := cloudinit.CheckTemplates(seed.UserData, seed.MetaData); err != nil {
+			return nil, err
+		}
+	}
 	if err := oneNameForAll(spec, settings); err != nil {
 		return nil, err
 	}
@@ -49,7 +55,7 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 		if !seen {
 			v.UUID, v.Serial = "unseen", "unseen" // the machine will say it
 		}
-		d, err := settings.Resolve(v)
+		d, err := resolve(settings, v)
 		if err != nil {
 			return nil, err
 		}
@@ -59,6 +65,20 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 	}
 	spec.Personalize, err = json.Marshal(settings.Shown())
 	return whole, err
+}
+
+// resolve makes a node's document, and refuses a seed of it that cloud-init would leave out.
+func resolve(settings *personal.Settings, v personal.Values) (*personal.Document, error) {
+	d, err := settings.Resolve(v)
+	if err != nil {
+		return nil, err
+	}
+	if seed := d.Things.Seed; seed != nil {
+		if err := cloudinit.Check(seed.UserData, seed.MetaData); err != nil {
+			return nil, fmt.Errorf("node %s: %w", v.Node, err)
+		}
+	}
+	return d, nil
 }
 
 // values is what templates may name of a node.
@@ -127,7 +147,7 @@ func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr) (*pe
 	if err != nil {
 		return nil, err
 	}
-	d, err := settings.Resolve(e.values(s.ID, id))
+	d, err := resolve(settings, e.values(s.ID, id))
 	if err != nil {
 		return nil, refuse("personalization: %w", err)
 	}

@@ -191,6 +191,10 @@ func TestPersonalizeRefused(t *testing.T) {
 		`{"unknown":1}`:                `unknown field`,
 		`{"hostname":"{{.Nothing}}"}`:  "no value Nothing",
 		`{"passwords":{"root":"abc"}}`: "not a hash",
+
+		`{"seed":{"user_data":"packages: [htop]\n"}}`:                      "first line is none that cloud-init knows",
+		`{"seed":{"user_data":"#cloud-config\n{{.MAC}}\n"}}`:               "not a map",
+		`{"seed":{"user_data":"","meta_data":"local-hostname: {{1234}}"}}`: "local-hostname is no string",
 	} {
 		_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{m.mac},
 			Personalize: json.RawMessage(raw)})
@@ -205,6 +209,16 @@ func TestPersonalizeRefused(t *testing.T) {
 		engine.ErrSpec) ||
 		!strings.Contains(err.Error(), "would both have the address 10.0.0.5") {
 		t.Errorf("two machines with one address: %v", err)
+	}
+	all := doc.Spec{V: 1, Image: "debian", All: true, Personalize: json.RawMessage(`{"seed":{"user_data":"a: 1\n"}}`)}
+	if _, err := h.e.Create(t.Context(), all); !errors.Is(err, engine.ErrSpec) ||
+		!strings.Contains(err.Error(), "that cloud-init knows") {
+		t.Errorf("a seed that cloud-init would leave out, for all: %v", err)
+	}
+	numbered := doc.Spec{V: 1, Image: "debian", Nodes: []string{m.mac},
+		Personalize: json.RawMessage(`{"hostname":"1234","seed":{"user_data":"#cloud-config\n"}}`)}
+	if p, err := h.e.Plan(t.Context(), numbered); err != nil || len(p.Refused) > 0 {
+		t.Errorf("a hostname of digits beside a seed: %+v, %v", p, err)
 	}
 	third := h.machine(3) // was never seen: its serial is not known
 	for _, c := range []struct{ nodes, hostname, want string }{
