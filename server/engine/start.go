@@ -33,6 +33,21 @@ func (e *Engine) Go(ctx context.Context, id string) (*doc.Session, error) {
 	})
 }
 
+// maxPast is how far a start time may lie in the past: the clocks of the server and of who asks differ.
+const maxPast = time.Minute
+
+// CheckStart refuses a start time in the past, by the server's clock: a session of it would start at once. The zero
+// time is none. What the server makes by itself, repeating and retried sessions, has no such time.
+func (e *Engine) CheckStart(at time.Time) error {
+	now := e.now()
+	if at.IsZero() || !at.Before(now.Add(-maxPast)) {
+		return nil
+	}
+	return refuse("the start time %s is in the past: it is %s on the server, and the session would start at once; give "+
+		"a later one, or none to start when its nodes are there", at.UTC().Format(time.RFC3339),
+		now.UTC().Format(time.RFC3339))
+}
+
 // Edit changes what may still be changed of a session.
 func (e *Engine) Edit(ctx context.Context, id string, c doc.SessionChange) (*doc.Session, error) {
 	if err := checkVersion("session change", c.V); err != nil {

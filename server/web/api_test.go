@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"crypto/tls"
 
@@ -270,6 +271,13 @@ func TestRefusals(t *testing.T) {
 			"verfy"},
 		{"unknown image", "POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"nothing","all":true,"target":{}}`, 422,
 			"nothing"},
+		{"a start time in the past", "POST", "/v1/sessions", r.id.Token,
+			`{"v":1,"image":"debian","all":true,"target":{},"at":"2020-01-01T09:00:00Z"}`, 422,
+			"2020-01-01T09:00:00Z is in the past: it is " + time.Now().UTC().Format("2006-")},
+		{"a plan of a start time in the past", "POST", "/v1/sessions/plan", r.id.Token,
+			`{"v":1,"image":"debian","all":true,"target":{},"at":"2020-01-01T09:00:00Z"}`, 422, "in the past"},
+		{"a change to a start time in the past", "PATCH", "/v1/sessions/s1", r.id.Token,
+			`{"v":1,"at":"2020-01-01T09:00:00Z"}`, 422, "in the past"},
 		{"unknown node", "GET", "/v1/nodes/52:54:00:00:00:09", r.id.Token, "", 404, ""},
 		{"nonsense node", "GET", "/v1/nodes/x", r.id.Token, "", 422, "MAC"},
 		{"nonsense limit", "GET", "/v1/nodes/" + one.Node + "/log?limit=x", r.id.Token, "", 400, "limit"},
@@ -282,6 +290,20 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%d %.200s", code, body)
 			}
 		})
+	}
+}
+
+// TestStartTimeOfNow: clocks may differ a little, and a start time may be taken away.
+func TestStartTimeOfNow(t *testing.T) {
+	r := newRig(t)
+	at := time.Now().Add(-30 * time.Second).UTC().Format(time.RFC3339)
+	if code, body, _ := r.call("POST", "/v1/sessions", r.id.Token,
+		`{"v":1,"image":"debian","all":true,"target":{},"at":"`+at+`"}`); code != 201 {
+		t.Errorf("half a minute ago: %d %s", code, body)
+	}
+	if code, body, _ := r.call("PATCH", "/v1/sessions/s1", r.id.Token, `{"v":1,"at":"0001-01-01T00:00:00Z"}`); code !=
+		200 {
+		t.Errorf("the start time taken away: %d %s", code, body)
 	}
 }
 

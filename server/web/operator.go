@@ -53,7 +53,10 @@ func (a *API) readSpec(w http.ResponseWriter, r *http.Request) (doc.Spec, bool) 
 		a.failDocument(w, r, fmt.Errorf("session spec: %w", err))
 		return spec, false
 	}
-	if spec, err = a.engine.Spec(text, &spec); err != nil {
+	if spec, err = a.engine.Spec(text, &spec); err == nil {
+		err = a.engine.CheckStart(spec.At)
+	}
+	if err != nil {
 		a.failFor(w, r, err)
 		return spec, false
 	}
@@ -78,6 +81,12 @@ func (a *API) goSession(w http.ResponseWriter, r *http.Request) {
 func (a *API) editSession(w http.ResponseWriter, r *http.Request) {
 	var c doc.SessionChange
 	if a.read(w, r, "session change", &c) {
+		if c.At != nil {
+			if err := a.engine.CheckStart(*c.At); err != nil {
+				a.failFor(w, r, err)
+				return
+			}
+		}
 		s, err := a.engine.Edit(r.Context(), r.PathValue("id"), c)
 		a.answer(w, r, s, err)
 	}
