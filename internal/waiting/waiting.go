@@ -17,6 +17,7 @@ const (
 	Hook       Cause = "hook" // that runs before it
 	Turn       Cause = "turn"
 	FirstNodes Cause = "first nodes"
+	BusyNodes  Cause = "busy nodes" // FirstNodes, of which some work for another session
 	MoreNodes  Cause = "more nodes"
 	Stragglers Cause = "stragglers" // of a session that goes: named nodes that did not come
 
@@ -38,7 +39,7 @@ const (
 )
 
 // Causes are all of them.
-var Causes = []Cause{StartTime, Hook, Turn, FirstNodes, MoreNodes, Stragglers, Approval, Start, Unknown, Power, Never, Switching,
+var Causes = []Cause{StartTime, Hook, Turn, FirstNodes, BusyNodes, MoreNodes, Stragglers, Approval, Start, Unknown, Power, Never, Switching,
 	Switched, OtherSession,
 	BootFiles, Stuck, OwnDisk, Silence, NextWord, Again, Work}
 
@@ -57,6 +58,7 @@ type For struct {
 	// Switching is how many machines of FirstNodes are being switched on.
 	Switching int
 	Names     string
+	Away      int // of BusyNodes, named nodes that are not there
 }
 
 // machine is what stands for a machine in a command.
@@ -97,6 +99,14 @@ func (f *For) Words() string {
 		return fmt.Sprintf("its first nodes: %d must come, and none is there; switch them on, %s, or `diskcast "+
 			"session "+
 			"cancel %s`", f.Need, byNetwork, f.Session)
+	case BusyNodes:
+		words := fmt.Sprintf("its first nodes: %d must come, and none is free: %s for session %s (%s), which `diskcast "+
+			"session watch %s` follows and `diskcast session cancel %s` ends", f.Need, f.Names, f.Session, f.State,
+			f.Session, f.Session)
+		if f.Away > 0 {
+			words += fmt.Sprintf("; %d more of its nodes are not there: switch them on, %s", f.Away, byNetwork)
+		}
+		return words
 	case MoreNodes:
 		words := fmt.Sprintf("more nodes: %d of the %d that it starts with are there", f.There, f.Need)
 		if f.Names != "" {

@@ -23,6 +23,10 @@ func TestWords(t *testing.T) {
 			"diskcast session edit s2 --priority N"},
 		{For{Cause: FirstNodes, Session: "s1", Need: 4}, "4 must come, and none is there",
 			"diskcast session cancel s1"},
+		{For{Cause: BusyNodes, Session: "s2", State: "casting", Need: 1, Names: "n1 (lab-01) works"},
+			"none is free: n1 (lab-01) works for session s2 (casting)", "diskcast session cancel s2"},
+		{For{Cause: BusyNodes, Session: "s2", State: "casting", Need: 1, Names: "n1, n2 work", Away: 3},
+			"n1, n2 work for session s2", "3 more of its nodes are not there: switch them on"},
 		{
 			For{Cause: FirstNodes, Session: "s1", Need: 4, Switching: 3}, "3 machines are being switched on",
 			"diskcast session show s1",

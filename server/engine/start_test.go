@@ -68,7 +68,19 @@ func TestBusyNodeSaysForWhom(t *testing.T) {
 	if got := h.session(b.ID).Parts[0].Waits; !strings.Contains(got, want) {
 		t.Errorf("the node of the second session waits %q, want %q", got, want)
 	}
+	want = fmt.Sprintf("none is free: %s works for session %s (casting)", m.id, a.ID)
+	all := h.create(doc.Spec{All: true})
+	two := h.create(doc.Spec{Nodes: []string{m.mac, h.machine(2).mac}})
+	for _, id := range []string{b.ID, all.ID, two.ID} {
+		if got := h.session(id).Waits; !strings.Contains(got, want) || strings.Contains(got, "1 more of its nodes") != (id ==
+			two.ID) {
+			t.Errorf("session %s waits %q, want %q", id, got, want)
+		}
+	}
 	m.say(a.ID, goodRestore...)
+	if got := h.session(b.ID).Waits; !strings.Contains(got, "none is there") {
+		t.Errorf("the session whose node left waits %q", got)
+	}
 	if got := h.session(b.ID).Parts[0].Waits; !strings.Contains(got, "its own disk") {
 		t.Errorf("the node that left waits %q", got)
 	}

@@ -45,6 +45,9 @@ func (e *Engine) sessionWaits(s *sess) *waiting.For {
 	case e.jobs.Due(s, now):
 		return nil
 	case there == 0:
+		if f := e.busyFor(s); f != nil && s.BeingSwitched() == 0 {
+			return f
+		}
 		return &waiting.For{Cause: waiting.FirstNodes, Session: s.ID, Need: need, Switching: s.BeingSwitched()}
 	}
 	f := &waiting.For{Cause: waiting.MoreNodes, Session: s.ID, There: there, Need: need}
