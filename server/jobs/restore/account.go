@@ -39,17 +39,24 @@ func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) {
 	}
 }
 
-// lacks says which step that a whole restore has the node did not report since it booted; empty for none.
+// lacks says in words which step that a whole restore has the node did not report since it booted; empty for none.
 func lacks(s *jobs.Session, p *doc.Part) string {
+	if step := missing(s, p); step != "" {
+		return fmt.Sprintf("the node says that it is done, and never reported the step %q of what it was asked for: "+
+			"`diskcast node log` shows what it told; restore it again", step)
+	}
+	return ""
+}
+
+// missing is that step.
+func missing(s *jobs.Session, p *doc.Part) string {
 	need := []string{session.StepPlan, session.StepWritten}
 	if s.Spec.Verify {
 		need = append(need, session.StepVerified)
 	}
 	for _, step := range need {
 		if _, ok := p.Steps[step]; !ok {
-			return fmt.Sprintf("the node says that it is done, and never reported the step %q of what it was asked "+
-				"for: "+
-				"`diskcast node log` shows what it told; restore it again", step)
+			return step
 		}
 	}
 	return ""

@@ -1,6 +1,8 @@
 package restore
 
 import (
+	"fmt"
+
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -8,9 +10,12 @@ import (
 
 var _ jobs.Leaver = Kind{}
 
+// unheard are the words for what a node told to be written without all the steps that lead there.
+const unheard = "its node never reported the step %q: do not count on %s, restore it again"
+
 // Left implements jobs.Leaver. A node says each step before it does the next one, so that a disk may be further than
 // was told, and never less far.
-func (Kind) Left(_ *jobs.Session, p *doc.Part) string {
+func (Kind) Left(s *jobs.Session, p *doc.Part) string {
 	had := func(step string) bool {
 		_, ok := p.Steps[step]
 		return ok
@@ -18,6 +23,8 @@ func (Kind) Left(_ *jobs.Session, p *doc.Part) string {
 	switch {
 	case p.Boots == 0 || p.Joined.IsZero():
 		return "its disk was not touched: what started before starts again"
+	case (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil) && missing(s, p) != "":
+		return fmt.Sprintf(unheard, missing(s, p), "its disk")
 	case p.State == doc.Starting || p.Life != nil, had(session.StepEntry):
 		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine starts"
 	case had(session.StepWritten):
@@ -32,7 +39,9 @@ func (Kind) Left(_ *jobs.Session, p *doc.Part) string {
 
 // Left implements jobs.Leaver: a session of one partition leaves the others alone.
 func (Partition) Left(s *jobs.Session, p *doc.Part) string {
-	if _, ok := p.Steps[session.StepWritten]; ok {
+	if _, ok := p.Steps[session.StepWritten]; ok && missing(s, p) != "" {
+		return fmt.Sprintf(unheard, missing(s, p), "the partition") + "; the rest of the disk is as it was"
+	} else if ok {
 		return "the partition has the whole image; the rest of the disk is as it was"
 	}
 	if p.Boots > 0 && (p.Disk != nil || !p.Planned.IsZero()) {

@@ -2,8 +2,10 @@ package restore_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/receipt"
 	"github.com/diskcast/diskcast/internal/session"
@@ -35,6 +37,46 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%+v: %v, %v", spec, k, err)
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 			t.Errorf("%+v: %v, want %q", spec, err, want)
+		}
+	}
+}
+
+// TestLeftBelievesNoGap: what a node told of its disk is not believed where a step before it lacks.
+func TestLeftBelievesNoGap(t *testing.T) {
+	plan, written, verified, entry := session.StepPlan, session.StepWritten, session.StepVerified, session.StepEntry
+	for _, c := range []struct {
+		verify bool
+		steps  []string
+		want   string
+	}{
+		{false, []string{written}, `never reported the step "plan": do not count on`},
+		{false, []string{entry}, `never reported the step "plan": do not count on`},
+		{false, []string{plan, entry}, `never reported the step "written": do not count on`},
+		{true, []string{plan, written, entry}, `never reported the step "verified": do not count on`},
+		{true, nil, `never reported the step "plan": do not count on`}, // and the server saw a sign of life
+		{false, []string{plan, written}, "has the whole image"},
+		{true, []string{plan, written, verified, entry}, "has the whole image"},
+		{true, []string{plan, written, verified}, "has the whole image"},
+	} {
+		s := &jobs.Session{Kind: kind}
+		s.Spec.Verify = c.verify
+		p := &doc.Part{State: doc.Failed, Boots: 1, Joined: time.Unix(1, 0), Steps: map[string]doc.Mark{}}
+		if c.steps == nil {
+			p.Life = &doc.Life{}
+		}
+		for _, step := range c.steps {
+			p.Steps[step] = doc.Mark{}
+		}
+		if got := kind.Left(s, p); !strings.Contains(got, c.want) || strings.Contains(got, "may start") != (c.want ==
+			"has the whole image" && !slices.Contains(c.steps, entry)) {
+			t.Errorf("%v: %q, want %q", c.steps, got, c.want)
+		}
+		if _, ok := p.Steps[written]; !ok {
+			continue
+		}
+		got := restore.Partition{}.Left(s, p)
+		if !strings.Contains(got, c.want) || !strings.Contains(got, "the rest of the disk is as it was") {
+			t.Errorf("partition, %v: %q, want %q", c.steps, got, c.want)
 		}
 	}
 }
