@@ -242,6 +242,9 @@ func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, d
 		Decide: see.engine.Boots,
 		Router: cfg.Router, DNS: cfg.DNS, Log: log, AllowOther: cfg.AllowOtherDHCP, Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
+		if err := dhcp.CheckRouter(cfg.Router, prefix); err != nil {
+			return nil, err
+		}
 		rng, err := dhcp.ParseRange(cfg.Range, prefix)
 		if err != nil {
 			return nil, err

@@ -28,6 +28,25 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
+func TestCheckRouter(t *testing.T) {
+	for _, c := range []struct{ lan, router, want string }{
+		{"10.0.0.1/24", "", ""},
+		{"10.0.0.1/24", "10.0.0.254", ""},
+		{"10.0.0.1/24", "10.0.0.1", ""}, // the server may be it
+		{"10.0.0.1/31", "10.0.0.0", ""},
+		{"10.0.0.1/24", "10.99.99.1", "10.99.99.1 is not within 10.0.0.0/24"},
+		{"10.0.0.1/24", "10.0.0.0", "no host's address"},
+		{"10.0.0.1/24", "10.0.0.255", "no host's address"},
+		{"10.0.0.1/24", "2001:db8::1", "no IPv4 address"},
+	} {
+		router, _ := netip.ParseAddr(c.router)
+		err := CheckRouter(router, netip.MustParsePrefix(c.lan))
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 // propose chooses an address that nobody uses.
 func propose(p *Pool, mac string) (netip.Addr, error) {
 	a, ask, err := p.Propose(mac, netip.Addr{})

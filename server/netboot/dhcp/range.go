@@ -39,6 +39,24 @@ func ParseRange(s string, lan netip.Prefix) (Range, error) {
 	return r, nil
 }
 
+// CheckRouter refuses a default router that no machine of the LAN reaches; an invalid address is none, and may be.
+func CheckRouter(router netip.Addr, lan netip.Prefix) error {
+	first := lan.Masked().Addr()
+	switch {
+	case !router.IsValid():
+		return nil
+	case !router.Is4():
+		return fmt.Errorf("the router %v is no IPv4 address: give --router one of %v", router, lan.Masked())
+	case !lan.Contains(router):
+		return fmt.Errorf("the router %v is not within %v, the LAN of the interface, and machines would not reach it: "+
+			"give --router one that is, or none", router, lan.Masked())
+	case lan.Bits() < 31 && (router == first || router == uintToAddr(addrToUint(first)|1<<(32-lan.Bits())-1)):
+		return fmt.Errorf("the router %v is no host's address in %v: give --router one that is, or none", router,
+			lan.Masked())
+	}
+	return nil
+}
+
 // String implements fmt.Stringer.
 func (r Range) String() string { return r.First.String() + "-" + r.Last.String() }
 
