@@ -124,7 +124,7 @@ func (f *For) Words() string {
 func (f *For) ofMachine() string {
 	switch f.Cause {
 	case Approval:
-		return fmt.Sprintf("this machine is not approved: %s; on the server, `diskcast machine approve %s` ends this",
+		return fmt.Sprintf("its approval: %s; on the server, `diskcast machine approve %s` ends this",
 			f.Why, f.machine())
 	case Start:
 		return fmt.Sprintf("session %s to start; on the server, `diskcast session show %s` says what it waits for, "+

@@ -44,7 +44,7 @@ func TestWords(t *testing.T) {
 				"and not n2", "diskcast session go s1"},
 		{For{Cause: Stragglers, Session: "s1", There: 1, Need: 2, Names: "n2"}, "1 of its 2 nodes did not come (n2)",
 			"diskcast session go s1"},
-		{For{Cause: Approval, Machine: "m1", Why: "no rule fits it"}, "not approved: no rule fits it",
+		{For{Cause: Approval, Machine: "m1", Why: "no rule fits it"}, "its approval: no rule fits it",
 			"diskcast machine " +
 				"approve m1"},
 		{For{Cause: Start, Session: "s1"}, "session s1 to start", "diskcast session go s1"},

@@ -78,10 +78,10 @@ func (e *Engine) unapprovedFor(n *node) *waiting.For {
 	return &waiting.For{Cause: waiting.Approval, Machine: e.title(n.ID), Why: why}
 }
 
-// waitWords are unapprovedFor in words; empty when the node is approved.
+// waitWords are unapprovedFor as a sentence; empty when the node is approved.
 func (e *Engine) waitWords(n *node) string {
 	if f := e.unapprovedFor(n); f != nil {
-		return f.Words()
+		return "this machine waits for " + f.Words()
 	}
 	return ""
 }

@@ -329,10 +329,11 @@ func TestApprovalByHand(t *testing.T) {
 			t.Errorf("%s is told %+v; want %q", m.mac, d, want)
 		}
 	}
-	why(a, "this machine is not approved: it was not approved; on the server, `diskcast machine approve m1` ends this")
+	why(a, "its approval: it was not approved; on the server, `diskcast machine approve m1` ends this")
 	named := h.create(doc.Spec{Nodes: []string{"m1"}})
 	s, err := h.e.Session(named.ID)
-	if err != nil || s.State != doc.Waiting || !strings.Contains(s.Parts[0].Waits, "diskcast machine approve m1") {
+	if err != nil || s.State != doc.Waiting || !strings.HasPrefix(s.Parts[0].Waits,
+		"for its approval: it was not approved; on the server, `diskcast machine approve m1`") {
 		t.Errorf("%+v, %v", s, err)
 	}
 	all := h.create(doc.Spec{All: true, MinNodes: 2})

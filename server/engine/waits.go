@@ -70,14 +70,10 @@ func (e *Engine) missing(s *sess) []string {
 
 // partWaits says what a part that waits waits for.
 func (e *Engine) partWaits(s *sess, p *doc.Part) string {
-	switch f := e.partFor(s, p); {
-	case f == nil:
-		return ""
-	case f.Cause == waiting.Approval:
-		return "for approval: " + f.Words()
-	default:
+	if f := e.partFor(s, p); f != nil {
 		return "for " + f.Words()
 	}
+	return ""
 }
 
 // partFor is partWaits before it is put into words; nil when the part waits for nothing.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // State is whether a machine has power.
@@ -97,7 +98,7 @@ func (d Drivers) Of(name string) (*Driver, error) {
 		}
 		names = append(names, x.Name)
 	}
-	return nil, fmt.Errorf("there is no power driver %.40q; there are %q", name, names)
+	return nil, fmt.Errorf("there is no power driver %.40q; there are %s", name, strings.Join(names, ", "))
 }
 
 // Word says in which way something that was asked for is not so.

@@ -24,6 +24,14 @@ type fake struct {
 	tooQuick bool
 }
 
+// TestNoDriver lists those that there are as people write lists.
+func TestNoDriver(t *testing.T) {
+	_, err := Drivers{{Name: "command"}, {Name: "ipmi"}, {Name: "wol"}}.Of("redfsh")
+	if err == nil || err.Error() != `there is no power driver "redfsh"; there are command, ipmi, wol` {
+		t.Errorf("%v", err)
+	}
+}
+
 func (f *fake) next(ctx context.Context) error {
 	err := f.gate.Next(ctx)
 	f.mu.Lock()
