@@ -86,7 +86,7 @@ require (
 	github.com/spf13/cast v1.10.0 // indirect
 	github.com/xanzy/ssh-agent v0.3.3 // indirect
 	gitlab.com/digitalxero/go-conventional-commit v1.0.7 // indirect
-	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/telemetry v0.0.0-20260924152758-ed294f943157 // indirect
 	gopkg.in/warnings.v0 v0.1.2 // indirect
 )
