@@ -44,7 +44,7 @@ type postOffice struct {
 	logins chan string
 }
 
-func newPostOffice(t *testing.T, can bool) *postOffice {
+func newPostOffice(t *testing.T, can bool, change ...func(*postOffice)) *postOffice {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +54,9 @@ func newPostOffice(t *testing.T, can bool) *postOffice {
 	o.caFile = file
 	if can {
 		o.tls = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
+	for _, f := range change {
+		f(o)
 	}
 	var all sync.WaitGroup
 	t.Cleanup(func() { l.Close(); all.Wait() })
@@ -234,9 +237,9 @@ func TestMailServers(t *testing.T) {
 		"off, and no log-in":      {false, false, func(m *config.Mail) { m.TLS, m.User = config.NoTLS, "" }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := newPostOffice(t, c.can)
-			o.hangs = c.hangs
-			o.first = name == "TLS from the first byte"
+			o := newPostOffice(t, c.can, func(o *postOffice) {
+				o.hangs, o.first = c.hangs, name == "TLS from the first byte"
+			})
 			m := mailTo(o)
 			if c.change != nil {
 				c.change(m)
