@@ -85,6 +85,14 @@ func TestArchive(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
+		raw, err := json.Marshal(Document{V: Version, Things: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = ParseDocument(raw) // a node does not rely on the server's check
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s, as a node reads it: %v, want %q", name, err, tt.want)
+		}
 		if shown, err := json.Marshal(s.Shown()); err != nil || tt.content != "" && tt.content != Sealed &&
 			strings.Contains(string(shown), tt.content) {
 			t.Errorf("%s: %s is shown (%v)", name, shown, err)

@@ -17,11 +17,15 @@ func (s *Settings) Check() error {
 	if err := s.check(false); err != nil {
 		return err
 	}
+	if err := s.checkArchive(); err != nil {
+		return err
+	}
 	_, err := s.parse()
 	return err
 }
 
-// check judges settings; resolved ones have no templates.
+// check judges settings, but for the archive: no template is in it, so unpacking it once is enough for all machines.
+// Resolved settings have no templates.
 func (s *Settings) check(resolved bool) error {
 	if s.empty() {
 		return errors.New("nothing is asked for")
@@ -69,9 +73,6 @@ func (s *Settings) check(resolved bool) error {
 		return err
 	}
 	if err := s.Script.check(); err != nil {
-		return err
-	}
-	if err := s.checkArchive(); err != nil {
 		return err
 	}
 	return s.checkFiles()

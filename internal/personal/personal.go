@@ -114,7 +114,10 @@ func ParseDocument(raw []byte) (*Document, error) {
 	if d.V != Version {
 		return nil, fmt.Errorf("personalization: version %d, this agent speaks version %d", d.V, Version)
 	}
-	return d, d.Things.check(true)
+	if err := d.Things.check(true); err != nil {
+		return d, err
+	}
+	return d, d.Things.checkArchive()
 }
 
 // place keeps of a JSON error what says nothing of the content.
