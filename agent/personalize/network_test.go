@@ -97,6 +97,9 @@ func TestNetworkChosen(t *testing.T) {
 			"etc/network/interfaces": onEN}, nics: []personal.NIC{static[0], dhcp[0]}, want: "by their names only"},
 		{name: "nobody writes resolv.conf", files: with(wants("networking"), map[string]string{
 			"etc/resolv.conf": "-> /run/x", "etc/network/interfaces": onEN}), want: "would be nowhere"},
+		{name: "NetworkManager without IPv4, a DNS server of it", files: wants("NetworkManager"),
+			nics: []personal.NIC{{MAC: nicMAC, DHCP: "ipv6", DNS: []string{"10.0.0.53"}}},
+			want: "has the DNS server 10.0.0.53 and no IPv4"},
 		{name: "wicked", files: wants("wicked"), want: "wicked, which this agent does not write for"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

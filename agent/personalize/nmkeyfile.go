@@ -15,6 +15,15 @@ const nmDir = "/etc/NetworkManager/system-connections"
 // networkManager writes a keyfile an interface, which nobody but root may read: others are ignored
 // (nm-settings-keyfile(5)).
 func (n *netting) networkManager(*tree) error {
+	for i := range n.nics {
+		x := &n.nics[i]
+		// In a profile with a DNS server of IPv4 and without IPv4 itself NetworkManager ignores all (nm-settings: ipv4).
+		if _, _, dns := x.Of(false); methodOf(x, false) == disabled && len(dns) > 0 {
+			return fmt.Errorf("interface %s has the DNS server %s and no IPv4, and NetworkManager would ignore all that "+
+				"is written for it: give it an IPv4 address or DHCP, or give the DNS server to another interface",
+				x.MAC, dns[0])
+		}
+	}
 	n.write = func(t *tree) (string, error) {
 		if err := t.mkdirs(nmDir, attributes{mode: 0o700}); err != nil {
 			return "", err
@@ -40,15 +49,9 @@ func keyfile(n *personal.NIC) string {
 		"autoconnect-priority=999\n\n[ethernet]\nmac-address=%s\n", n.MAC, uuidOf(n.MAC), n.MAC)
 	for _, v6 := range []bool{false, true} {
 		addresses, gateway, dns := n.Of(v6)
-		name, method := "ipv4", "disabled"
+		name, method := "ipv4", methodOf(n, v6)
 		if v6 {
-			name, method = "ipv6", "auto" // as the kernel and networkd do: what the router says
-		}
-		switch {
-		case n.Asks(v6):
-			method = "auto"
-		case len(addresses) > 0:
-			method = "manual"
+			name = "ipv6"
 		}
 		fmt.Fprintf(&b, "\n[%s]\nmethod=%s\n", name, method)
 		for i, a := range addresses {
@@ -61,11 +64,28 @@ func keyfile(n *personal.NIC) string {
 		if len(dns) > 0 {
 			fmt.Fprintf(&b, "dns=%s;\n", strings.Join(words(dns), ";"))
 		}
-		if len(n.Search) > 0 && method != "disabled" {
+		if len(n.Search) > 0 && method != disabled {
 			fmt.Fprintf(&b, "dns-search=%s;\n", strings.Join(n.Search, ";"))
 		}
 	}
 	return b.String()
+}
+
+// disabled is the method of a family that an interface does not have.
+const disabled = "disabled"
+
+// methodOf is how an interface gets its addresses of a family.
+func methodOf(n *personal.NIC, v6 bool) string {
+	addresses, _, _ := n.Of(v6)
+	switch {
+	case n.Asks(v6):
+		return "auto"
+	case len(addresses) > 0:
+		return "manual"
+	case v6:
+		return "auto" // as the kernel and networkd do: what the router says
+	}
+	return disabled
 }
 
 // uuidOf is always the same for a MAC address: a UUID of version 5 (RFC 9562), as a profile of NetworkManager has one.
