@@ -132,14 +132,25 @@ func cloudInitOff(t *tree) (string, error) {
 		"network: {config: disabled}\n"), plainFile)
 }
 
-// servers are the DNS servers and search domains of all interfaces, and whether an interface asks DHCP for some too.
+// servers are the DNS servers and search domains of all interfaces, each once, as resolv.conf(5) counts no more than
+// three, and whether an interface asks DHCP for some too.
 func (n *netting) servers() (dns, search []string, asks bool) {
 	for i := range n.nics {
 		x := &n.nics[i]
-		dns, search = append(dns, x.DNS...), append(search, x.Search...)
+		dns, search = withNew(dns, x.DNS), withNew(search, x.Search)
 		asks = asks || x.Asks(false) || x.Asks(true)
 	}
-	return slices.Compact(dns), slices.Compact(search), asks
+	return dns, search, asks
+}
+
+// withNew is a list with what it does not have of another.
+func withNew(list, more []string) []string {
+	for _, s := range more {
+		if !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 const resolvConf = "/etc/resolv.conf"

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -218,6 +219,17 @@ func TestNetworkTexts(t *testing.T) {
 		if tt.got != tt.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, tt.got, tt.want)
 		}
+	}
+}
+
+// TestServers has two interfaces with the same servers: the third of resolv.conf(5) is not one that was there before.
+func TestServers(t *testing.T) {
+	n := &netting{nics: []personal.NIC{{DNS: []string{"10.0.0.1", "10.0.0.2"}, Search: []string{"a", "b"}},
+		{DNS: []string{"10.0.0.1", "10.0.0.3"}, Search: []string{"a", "b"}}}}
+	dns, search, asks := n.servers()
+	if !slices.Equal(dns, []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}) || !slices.Equal(search, []string{"a", "b"}) ||
+		asks {
+		t.Errorf("%q, %q, %t", dns, search, asks)
 	}
 }
 
