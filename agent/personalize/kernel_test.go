@@ -148,6 +148,11 @@ func TestBootApart(t *testing.T) {
 	if err != nil || !strings.Contains(again, "they were there") {
 		t.Errorf("a second time: %s, %v", again, err)
 	}
+	volumetest.Run(t, "debugfs", "-w", "-R", "feature needs_recovery", devices[0].Path)
+	if _, err := withWords(t, disk, devices, []string{"quiet"}); err == nil ||
+		!strings.Contains(err.Error(), "not shut down cleanly: its /boot, partition 1 (ext4)") {
+		t.Errorf("/boot has a journal to replay: %v", err)
+	}
 }
 
 // FuzzWords adds words to files that outsiders wrote: every byte that was there is still there, in its order.

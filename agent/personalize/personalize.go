@@ -49,7 +49,7 @@ func (p *Personalizer) Apply(ctx context.Context, devices []bootos.Device, d *pe
 	if err != nil {
 		return "", err
 	}
-	if err := r.clean(); err != nil {
+	if err := r.clean("root"); err != nil {
 		return "", err
 	}
 	var before *bootos.System
@@ -94,7 +94,7 @@ func (p *Personalizer) mounted(ctx context.Context, r *root, s *personal.Setting
 			if !slices.Contains(writable, vol.Type) && vol.Type != "vfat" {
 				return "", fmt.Errorf("%s, %s, is not written to by this agent", at, b.words())
 			}
-			if err := b.clean(); err != nil {
+			if err := b.clean(at); err != nil {
 				return "", err
 			}
 			dir := p.Dir + strings.ReplaceAll(at, "/", "-")

@@ -215,8 +215,8 @@ func (r *root) unlike(device, options string) string {
 }
 
 // clean refuses a file system that was not shut down in order: a journal that the kernel replays, or damage that it
-// finds, is not what the image says.
-func (r *root) clean() error {
+// finds, is not what the image says. As is what the system has it for.
+func (r *root) clean(as string) error {
 	f, err := os.Open(r.vol.Device)
 	if err != nil {
 		return err
@@ -231,9 +231,9 @@ func (r *root) clean() error {
 		return fmt.Errorf("%s: %w", r.words(), err)
 	}
 	if info := fs.Info(); !info.Clean {
-		return fmt.Errorf("the image was not shut down cleanly: its root, %s, has a journal to replay or is marked as "+
+		return fmt.Errorf("the image was not shut down cleanly: its %s, %s, has a journal to replay or is marked as "+
 			"damaged, so nothing was written to it. Shut the machine down in order, check the file system, and "+
-			"capture it again", r.words())
+			"capture it again", as, r.words())
 	}
 	return nil
 }
