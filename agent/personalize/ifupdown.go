@@ -85,8 +85,7 @@ func (n *netting) ifupdown(t *tree) error {
 				"MAC address", len(n.nics))
 		case len(have) > 1:
 			return fmt.Errorf("the image's ifup knows interfaces by their names only, and its %s has several (%s): "+
-				"which "+
-				"is meant cannot be told", interfacesFile, strings.Join(have, ", "))
+				"which is meant cannot be told", interfacesFile, strings.Join(have, ", "))
 		case len(have) == 1:
 			names[0] = have[0]
 		default:
@@ -98,7 +97,7 @@ func (n *netting) ifupdown(t *tree) error {
 	}
 	keeper, err := t.firstOf("/sbin/resolvconf", "/usr/sbin/resolvconf", "/etc/network/if-up.d/resolved")
 	if err == nil && keeper == "" {
-		err = n.staticDNS(t, "the image")
+		err = n.staticDNS(t)
 	}
 	if err != nil {
 		return err

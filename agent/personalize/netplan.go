@@ -78,15 +78,8 @@ func (n *netting) netplan(t *tree, plan netplanned) error {
 	if plan.manager {
 		return n.networkManager(t)
 	}
-	if err := t.comesFirst("10-netplan-" + networkdPrefix); err != nil {
+	if err := n.networkdTakes(t, "10-netplan-"+networkdPrefix); err != nil {
 		return err
-	}
-	if there, err := t.resolved(); err != nil {
-		return err
-	} else if !there {
-		if err := n.staticDNS(t, "the image"); err != nil {
-			return err
-		}
 	}
 	n.write = func(t *tree) (string, error) {
 		if err := t.mkdirs(netplanDir, attributes{mode: 0o755}); err != nil {

@@ -3,6 +3,7 @@ package personalize
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -97,6 +98,25 @@ func (n *netting) choose(t *tree) error {
 	return fmt.Errorf("the image configures its network with %s, which this agent does not write for", n.with)
 }
 
+// fileEach writes a file for each interface into a folder; %s in their names is the MAC address.
+func (n *netting) fileEach(dir string, ofDir attributes, name string, of attributes,
+	text func(*personal.NIC) string) func(t *tree) (string, error) {
+	return func(t *tree) (string, error) {
+		if err := t.mkdirs(dir, ofDir); err != nil {
+			return "", err
+		}
+		var files []string
+		for i := range n.nics {
+			file := path.Join(dir, fmt.Sprintf(name, fileName(n.nics[i].MAC)))
+			if err := t.write(file, []byte(text(&n.nics[i])), of); err != nil {
+				return "", err
+			}
+			files = append(files, file)
+		}
+		return n.finish(t, files)
+	}
+}
+
 // finish says what was done, after all that has to be done beside.
 func (n *netting) finish(t *tree, files []string) (string, error) {
 	for _, do := range append(n.more, cloudInitOff) {
@@ -157,19 +177,18 @@ const resolvConf = "/etc/resolv.conf"
 
 // staticDNS has the DNS servers in resolv.conf(5), where no program in the image keeps that. Where it cannot hold it is
 // refused.
-func (n *netting) staticDNS(t *tree, who string) error {
+func (n *netting) staticDNS(t *tree) error {
 	dns, search, asks := n.servers()
 	if len(dns)+len(search) == 0 {
 		return nil
 	}
 	if asks {
-		return fmt.Errorf("DNS servers beside DHCP need a program in the image that keeps both (systemd-resolved, "+
-			"resolvconf), and %s has none: leave dns and search to DHCP", who)
+		return errors.New("DNS servers beside DHCP need a program in the image that keeps both (systemd-resolved, " +
+			"resolvconf), and the image has none: leave dns and search to DHCP")
 	}
 	if to, err := t.readlink(resolvConf); err == nil {
 		return fmt.Errorf("%s leads to %s, and nothing that is enabled in the image writes there: the DNS servers "+
-			"would "+
-			"be nowhere", resolvConf, to)
+			"would be nowhere", resolvConf, to)
 	}
 	text := "# Written when this machine was imaged.\n"
 	if len(search) > 0 {
@@ -183,9 +202,6 @@ func (n *netting) staticDNS(t *tree, who string) error {
 	})
 	return nil
 }
-
-// resolved tells whether systemd-resolved is there for the system.
-func (t *tree) resolved() (bool, error) { return t.enabled("systemd-resolved") }
 
 // fileName is the MAC address as a part of a file's name.
 func fileName(mac string) string { return strings.ReplaceAll(mac, ":", "") }

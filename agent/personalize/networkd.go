@@ -32,32 +32,23 @@ func (t *tree) comesFirst(prefix string) error {
 	return nil
 }
 
+// networkdTakes refuses what systemd-networkd, in files whose names begin with the prefix, cannot be told.
+func (n *netting) networkdTakes(t *tree, prefix string) error {
+	if err := t.comesFirst(prefix); err != nil {
+		return err
+	}
+	if resolved, err := t.enabled("systemd-resolved"); err != nil || resolved {
+		return err
+	}
+	return n.staticDNS(t)
+}
+
 // networkd writes one file an interface.
 func (n *netting) networkd(t *tree) error {
-	if err := t.comesFirst(networkdPrefix); err != nil {
+	if err := n.networkdTakes(t, networkdPrefix); err != nil {
 		return err
 	}
-	if there, err := t.resolved(); err != nil {
-		return err
-	} else if !there {
-		if err := n.staticDNS(t, "the image"); err != nil {
-			return err
-		}
-	}
-	n.write = func(t *tree) (string, error) {
-		if err := t.mkdirs(networkdDir, attributes{mode: 0o755}); err != nil {
-			return "", err
-		}
-		var files []string
-		for i := range n.nics {
-			file := path.Join(networkdDir, networkdPrefix+fileName(n.nics[i].MAC)+".network")
-			if err := t.write(file, []byte(networkdText(&n.nics[i])), plainFile); err != nil {
-				return "", err
-			}
-			files = append(files, file)
-		}
-		return n.finish(t, files)
-	}
+	n.write = n.fileEach(networkdDir, attributes{mode: 0o755}, networkdPrefix+"%s.network", plainFile, networkdText)
 	return nil
 }
 

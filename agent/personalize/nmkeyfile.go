@@ -4,7 +4,6 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/personal"
@@ -24,21 +23,8 @@ func (n *netting) networkManager(*tree) error {
 				x.MAC, dns[0])
 		}
 	}
-	n.write = func(t *tree) (string, error) {
-		if err := t.mkdirs(nmDir, attributes{mode: 0o700}); err != nil {
-			return "", err
-		}
-		var files []string
-		for i := range n.nics {
-			file := path.Join(nmDir, "diskcast-"+fileName(n.nics[i].MAC)+".nmconnection")
-			text := []byte(keyfile(&n.nics[i]))
-			if err := t.write(file, text, attributes{mode: 0o600, force: true}); err != nil {
-				return "", err
-			}
-			files = append(files, file)
-		}
-		return n.finish(t, files)
-	}
+	n.write = n.fileEach(nmDir, attributes{mode: 0o700}, "diskcast-%s.nmconnection",
+		attributes{mode: 0o600, force: true}, keyfile)
 	return nil
 }
 
