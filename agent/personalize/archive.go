@@ -45,19 +45,19 @@ func (t *tree) mayUnpack(m *personal.Member) error {
 		return err
 	}
 	if m.Link == "" { // a file is written where a link leads
-		there, err := t.exists(m.Name)
-		if err != nil || !there {
-			return err
-		}
 		f, err := t.open(m.Name, unix.O_PATH, 0)
+		if notThere(err) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		if fi, err := f.Stat(); err != nil || fi.IsDir() != m.Dir || !m.Dir && !fi.Mode().IsRegular() {
-			return fmt.Errorf("%s is there, and is of another kind than in the archive", m.Name)
+		fi, err := f.Stat()
+		if err == nil && (fi.IsDir() != m.Dir || !m.Dir && !fi.Mode().IsRegular()) {
+			err = fmt.Errorf("%s is there, and is of another kind than in the archive", m.Name)
 		}
-		return nil
+		return err
 	}
 	st, err := t.stat(m.Name)
 	if notThere(err) {

@@ -202,10 +202,7 @@ func blsWords(text, more string) (string, error) {
 	case !kernel:
 		return text, nil // an EFI program or a menu's
 	case last < 0:
-		if text != "" && !strings.HasSuffix(text, "\n") {
-			text += "\n"
-		}
-		return text + "options " + more + "\n", nil
+		return wholeLines(text) + "options " + more + "\n", nil
 	}
 	body := strings.TrimRight(lines[last], " \t\n")
 	lines[last] = body + " " + more + "\n"
@@ -228,11 +225,8 @@ func extlinuxWords(text, more string) (string, error) {
 
 // defaultGrubWords adds a line to what a shell reads before grub-mkconfig.
 func defaultGrubWords(text, more string) (string, error) {
-	if text != "" && !strings.HasSuffix(text, "\n") {
-		text += "\n"
-	}
-	return text + "# Written when this machine was imaged.\nGRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX " + more + "\"\n",
-		nil
+	return wholeLines(text) + "# Written when this machine was imaged.\n" +
+		"GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX " + more + "\"\n", nil
 }
 
 // firstLineWords adds to kernel-install's command line, which is one line.
@@ -242,10 +236,7 @@ func firstLineWords(text, more string) (string, error) {
 
 // updateExtlinuxWords adds to the variable of Alpine's update-extlinux.
 func updateExtlinuxWords(text, more string) (string, error) {
-	if text != "" && !strings.HasSuffix(text, "\n") {
-		text += "\n"
-	}
-	return text + "default_kernel_opts=\"$default_kernel_opts " + more + "\"\n", nil
+	return wholeLines(text) + "default_kernel_opts=\"$default_kernel_opts " + more + "\"\n", nil
 }
 
 // lacking are the words that a system's command line does not have.
@@ -267,8 +258,7 @@ func (p *Personalizer) boots() (*bootos.System, error) {
 	s, err := p.Boots()
 	if err != nil {
 		return nil, fmt.Errorf("kernel words: what the machine's boot loader starts cannot be told, so nobody would "+
-			"know "+
-			"whether the words are in it: %w", err)
+			"know whether the words are in it: %w", err)
 	}
 	if s.Unified {
 		return nil, fmt.Errorf("kernel words: %s is one image with its words in it, to which none can be added",
@@ -283,8 +273,7 @@ func added(before, now *bootos.System, words []string) error {
 	if now.Kernel != before.Kernel || !slices.Equal(rest, strings.Fields(before.Args)) ||
 		len(lacking(now, words)) > 0 {
 		return fmt.Errorf("kernel words: the machine would now start %s with %q, and before %s with %q",
-			now.Kernel.Path,
-			now.Args, before.Kernel.Path, before.Args)
+			now.Kernel.Path, now.Args, before.Kernel.Path, before.Args)
 	}
 	return nil
 }

@@ -49,10 +49,15 @@ func hosts(old, name string) string {
 	if done {
 		return out.String()
 	}
-	if s := out.String(); s != "" && !strings.HasSuffix(s, "\n") {
-		out.WriteString("\n")
+	return wholeLines(out.String()) + words + "\n"
+}
+
+// wholeLines is a text whose last line ends.
+func wholeLines(text string) string {
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
 	}
-	return out.String() + words + "\n"
+	return text
 }
 
 // machineID leaves an empty machine-id(5), which systemd fills at its first start without calling that a first boot;
@@ -88,12 +93,8 @@ func machineID() thing {
 }
 
 func (t *tree) hasSystemd() (bool, error) {
-	for _, name := range []string{"/usr/lib/systemd/systemd", "/lib/systemd/systemd"} {
-		if there, err := t.exists(name); err != nil || there {
-			return there, err
-		}
-	}
-	return false, nil
+	name, err := t.firstOf("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
+	return name != "", err
 }
 
 // timeZone links localtime(5), and writes the name where Debian keeps it too.

@@ -186,11 +186,8 @@ func (p *Personalizer) things(ctx context.Context, s *personal.Settings) []thing
 	return out
 }
 
-// mount mounts the root for writing. Nothing of the restored system is run: no devices, no set-uid, no programs.
+// mount mounts the root for writing.
 func (r *root) mount(dir string) (unmount func() error, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	options := ""
 	switch r.vol.Type {
 	case "btrfs":
@@ -198,15 +195,46 @@ func (r *root) mount(dir string) (unmount func() error, err error) {
 	case "xfs":
 		options = "nouuid"
 	}
+	return mountIn(dir, r.vol.Device, func(device, dir string) (func() error, error) {
+		unmount, err := mountFS(device, dir, r.vol.Type, options)
+		if err != nil {
+			return nil, fmt.Errorf("mounting %s for writing: %w", r.words(), err)
+		}
+		return unmount, nil
+	})
+}
+
+// mountIn makes the folder and mounts the device there. What undoes it has everything on the disk, and removes the
+// folder.
+func mountIn(dir, device string, mount func(device, dir string) (unmount func() error, err error)) (undo func() error,
+	err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	unmount, err := mount(device, dir)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := unmount(); err != nil {
+			return err
+		}
+		return errors.Join(flush(device), os.Remove(dir))
+	}, nil
+}
+
+// mountFS has the kernel mount a file system for writing. Nothing of the restored system is run: no devices, no
+// set-uid, no programs.
+func mountFS(device, dir, fstype, options string) (unmount func() error, err error) {
 	const flags = unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NOATIME
-	if err := unix.Mount(r.vol.Device, dir, r.vol.Type, flags, options); err != nil {
-		return nil, fmt.Errorf("mounting %s for writing: %w", r.words(), err)
+	if err := unix.Mount(device, dir, fstype, flags, options); err != nil {
+		return nil, err
 	}
 	return func() error {
 		if err := unix.Unmount(dir, 0); err != nil {
 			return fmt.Errorf("unmounting %s: %w", dir, err)
 		}
-		return errors.Join(flush(r.vol.Device), os.Remove(dir))
+		return nil
 	}, nil
 }
 

@@ -167,43 +167,37 @@ func (r *root) named(v *bootos.Volumes, at, device string) {
 	}
 }
 
-// known tells whether a device of fstab surely is this file system.
-func (r *root) known(device string) bool {
+// tagged is what a device of fstab says of its file system, and what this one has of that. All are empty where it says
+// nothing, as a name that the kernel gives.
+func (r *root) tagged(device string) (tag, value, is string) {
+	if uuid, ok := strings.CutPrefix(device, "/dev/disk/by-uuid/"); ok {
+		return "UUID", path.Base(uuid), r.vol.UUID
+	}
 	tag, value, isTag := strings.Cut(device, "=")
 	value = strings.Trim(value, `"`)
 	switch {
-	case strings.HasPrefix(device, "/dev/disk/by-uuid/"):
-		return strings.EqualFold(path.Base(device), r.vol.UUID)
 	case isTag && tag == "UUID":
-		return value != "" && strings.EqualFold(value, r.vol.UUID)
+		return tag, value, r.vol.UUID
 	case isTag && tag == "LABEL":
-		return value != "" && value == r.vol.Label
+		return tag, value, r.vol.Label
 	case isTag && tag == "PARTUUID":
-		return value != "" && strings.EqualFold(value, r.vol.PartUUID)
+		return tag, value, r.vol.PartUUID
 	}
-	return false
+	return "", "", ""
+}
+
+// known tells whether a device of fstab surely is this file system.
+func (r *root) known(device string) bool {
+	tag, value, is := r.tagged(device)
+	return value != "" && (value == is || tag != "LABEL" && strings.EqualFold(value, is))
 }
 
 // unlike says why the device and options of fstab's line of / are not this file system's.
 func (r *root) unlike(device, options string) string {
-	tag, value, isTag := strings.Cut(device, "=")
-	value = strings.Trim(value, `"`)
-	var is string
-	switch {
-	case strings.HasPrefix(device, "/dev/disk/by-uuid/"):
-		tag, value, isTag, is = "UUID", path.Base(device), true, r.vol.UUID
-	case isTag && tag == "UUID":
-		is = r.vol.UUID
-	case isTag && tag == "LABEL":
-		is = r.vol.Label
-	case isTag && tag == "PARTUUID":
-		is = r.vol.PartUUID
-	case strings.HasPrefix(device, "/dev/mapper/"):
+	if strings.HasPrefix(device, "/dev/mapper/") {
 		return "its fstab has / on " + device
-	default:
-		isTag = false // a name that the kernel gives says nothing here
 	}
-	if isTag && is != "" && !strings.EqualFold(is, value) {
+	if tag, value, is := r.tagged(device); is != "" && !strings.EqualFold(is, value) {
 		return fmt.Sprintf("its fstab has / on another file system, %s=%s", tag, value)
 	}
 	for o := range strings.SplitSeq(options, ",") {
@@ -214,23 +208,32 @@ func (r *root) unlike(device, options string) string {
 	return ""
 }
 
-// clean refuses a file system that was not shut down in order: a journal that the kernel replays, or damage that it
-// finds, is not what the image says. As is what the system has it for.
-func (r *root) clean(as string) error {
-	f, err := os.Open(r.vol.Device)
+// probed is the type of the file system on a device, and whether it was shut down in order.
+func probed(device string) (fstype string, clean bool, err error) {
+	f, err := os.Open(device)
 	if err != nil {
-		return err
+		return "", false, err
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return err
+		return "", false, err
 	}
 	fs, err := probe.Probe(f, size)
 	if err != nil {
+		return "", false, fmt.Errorf("%s: %w", device, err)
+	}
+	return fs.Type(), fs.Info().Clean, nil
+}
+
+// clean refuses a file system that was not shut down in order: a journal that the kernel replays, or damage that it
+// finds, is not what the image says. As is what the system has it for.
+func (r *root) clean(as string) error {
+	_, clean, err := probed(r.vol.Device)
+	if err != nil {
 		return fmt.Errorf("%s: %w", r.words(), err)
 	}
-	if info := fs.Info(); !info.Clean {
+	if !clean {
 		return fmt.Errorf("the image was not shut down cleanly: its %s, %s, has a journal to replay or is marked as "+
 			"damaged, so nothing was written to it. Shut the machine down in order, check the file system, and "+
 			"capture it again", as, r.words())

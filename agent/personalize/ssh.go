@@ -145,9 +145,7 @@ func withLines(old, more string) string {
 	for line := range strings.Lines(old) {
 		have[strings.TrimSpace(line)] = true
 	}
-	if old != "" && !strings.HasSuffix(old, "\n") {
-		old += "\n"
-	}
+	old = wholeLines(old)
 	for line := range strings.Lines(more) {
 		if line = strings.TrimSpace(line); line != "" && !have[line] {
 			old += line + "\n"

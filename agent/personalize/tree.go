@@ -134,7 +134,7 @@ func (t *tree) stat(name string) (*unix.Stat_t, error) {
 // exists follows links.
 func (t *tree) exists(name string) (bool, error) {
 	f, err := t.open(name, unix.O_PATH, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+	if notThere(err) {
 		return false, nil
 	}
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/internal/personal"
-	"github.com/diskcast/diskcast/internal/volume/probe"
 )
 
 // windows puts the answer file where Windows' setup looks, into the one NTFS of the disk that has a Windows.
@@ -34,8 +33,7 @@ func (p *Personalizer) windows(ctx context.Context, devices []bootos.Device, w *
 	})
 	if err != nil {
 		return "", fmt.Errorf("the system in %s is not made this machine's own: %w. It is not to be started; restore "+
-			"it "+
-			"again", where, err)
+			"it again", where, err)
 	}
 	p.Log.Info("personalize: windows: "+said, "on", found.Path)
 	return "in " + where + ": windows: " + said, nil
@@ -47,7 +45,7 @@ func (p *Personalizer) findWindows(devices []bootos.Device) (found *bootos.Devic
 	var unclean []string
 	ntfs := 0
 	for i := range devices {
-		kind, clean, err := ntfsState(devices[i].Path)
+		kind, clean, err := probed(devices[i].Path)
 		if err != nil {
 			return nil, err
 		}
@@ -72,8 +70,7 @@ func (p *Personalizer) findWindows(devices []bootos.Device) (found *bootos.Devic
 		}
 		if is && found != nil {
 			return nil, fmt.Errorf("the disk has several Windows (partitions %d and %d), and nothing says which is "+
-				"meant: "+
-				"nothing was personalized", found.Number, devices[i].Number)
+				"meant: nothing was personalized", found.Number, devices[i].Number)
 		}
 		if is {
 			found = &devices[i]
@@ -82,8 +79,7 @@ func (p *Personalizer) findWindows(devices []bootos.Device) (found *bootos.Devic
 	switch {
 	case len(unclean) > 0:
 		return nil, fmt.Errorf("%s (ntfs): Windows is hibernated in it or was not shut down cleanly (fast startup "+
-			"does "+
-			"that), so nothing was written to it: shut it down with `shutdown /s /f /t 0`, and capture it again",
+			"does that), so nothing was written to it: shut it down with `shutdown /s /f /t 0`, and capture it again",
 			strings.Join(unclean, ", "))
 	case found == nil && ntfs == 0:
 		return nil, errors.New("no NTFS was found on the disk: nothing was personalized")
@@ -94,42 +90,17 @@ func (p *Personalizer) findWindows(devices []bootos.Device) (found *bootos.Devic
 	return found, nil
 }
 
-func ntfsState(device string) (kind string, clean bool, err error) {
-	f, err := os.Open(device)
-	if err != nil {
-		return "", false, err
-	}
-	defer f.Close()
-	size, err := f.Seek(0, 2)
-	if err != nil {
-		return "", false, err
-	}
-	v, err := probe.Probe(f, size)
-	if err != nil {
-		return "", false, fmt.Errorf("%s: %w", device, err)
-	}
-	return v.Type(), v.Info().Clean, nil
-}
-
 // withNTFS mounts a volume for f.
 func (p *Personalizer) withNTFS(device string, f func(root *os.Root) error) (err error) {
 	mount := p.mountNTFS
 	if mount == nil {
 		mount = ntfs3
 	}
-	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
-		return err
-	}
-	unmount, err := mount(device, p.Dir)
+	unmount, err := mountIn(p.Dir, device, mount)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, unmount())
-		if err == nil {
-			err = errors.Join(flush(device), os.Remove(p.Dir))
-		}
-	}()
+	defer func() { err = errors.Join(err, unmount()) }()
 	root, err := os.OpenRoot(p.Dir)
 	if err != nil {
 		return err
@@ -140,22 +111,15 @@ func (p *Personalizer) withNTFS(device string, f func(root *os.Root) error) (err
 
 // ntfs3 mounts by the kernel's driver, which is in Linux since 5.15. It refuses a volume that is marked dirty.
 func ntfs3(device, dir string) (unmount func() error, err error) {
-	const flags = unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NOATIME
-	err = unix.Mount(device, dir, "ntfs3", flags, "")
+	unmount, err = mountFS(device, dir, "ntfs3", "")
 	if errors.Is(err, unix.ENODEV) {
 		return nil, errors.New("this node's kernel has no ntfs3, without which nothing is written to a Windows: make " +
-			"the " +
-			"boot directory with a kernel that has it (Debian 13, Ubuntu 22.04, or later)")
+			"the boot directory with a kernel that has it (Debian 13, Ubuntu 22.04, or later)")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mounting %s with ntfs3: %w", device, err)
 	}
-	return func() error {
-		if err := unix.Unmount(dir, 0); err != nil {
-			return fmt.Errorf("unmounting %s: %w", dir, err)
-		}
-		return nil
-	}, nil
+	return unmount, nil
 }
 
 // within finds a path whatever the case of its letters, as Windows does.
