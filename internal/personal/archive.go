@@ -104,9 +104,8 @@ func (a *Archive) member(h *tar.Header) (*Member, error) {
 	switch {
 	case path.IsAbs(name):
 		return nil, fmt.Errorf("archive: %.100q begins with /: name what is in it from the root of the restored "+
-			"system "+
-			"without it", name)
-	case len(name) > 1024 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 127 }):
+			"system without it", name)
+	case len(name) > 1024 || hasControls(name):
 		return nil, fmt.Errorf("archive: the name %.100q is too long, or has control characters", name)
 	case strings.Contains("/"+name+"/", "/../"):
 		return nil, fmt.Errorf("archive: %.100q leads out of the restored system", name)
@@ -114,8 +113,7 @@ func (a *Archive) member(h *tar.Header) (*Member, error) {
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "SCHILY.xattr.") && key != "SCHILY.xattr.security.selinux" {
 			return nil, fmt.Errorf("archive: %.100q has extended attributes (%s), which are not unpacked: make it "+
-				"with "+
-				"tar --no-xattrs", name, key)
+				"with tar --no-xattrs", name, key)
 		}
 	}
 	m := &Member{Name: path.Join("/", a.Into, name), Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid}
@@ -145,7 +143,7 @@ func (a *Archive) member(h *tar.Header) (*Member, error) {
 // inside refuses a link that leads out of the root.
 func inside(from, to string) error {
 	switch {
-	case to == "" || len(to) > 1024 || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' || r == 127 }):
+	case to == "" || len(to) > 1024 || hasControls(to):
 		return errors.New("a link without a place, or with control characters")
 	case path.IsAbs(to):
 		return fmt.Errorf("a link to %.100q: only links without / at their start are unpacked", to)

@@ -30,7 +30,7 @@ func (s *Settings) check(resolved bool) error {
 	if s.empty() {
 		return errors.New("nothing is asked for")
 	}
-	if s.Hostname != "" && (resolved || !strings.Contains(s.Hostname, "{{")) {
+	if s.Hostname != "" && (resolved || !isTemplate(s.Hostname)) {
 		if err := Hostname(s.Hostname); err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (s *Settings) checkFiles() error {
 		case !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path || f.Path == "/" || len(f.Path) > 1024:
 			return fmt.Errorf("files: path %.100q: give it from the root of the restored system, without . and .. in "+
 				"it, such as /etc/motd", f.Path)
-		case strings.ContainsFunc(f.Path, func(r rune) bool { return r < ' ' || r == 127 }):
+		case hasControls(f.Path):
 			return fmt.Errorf("files: path %.100q has a control character", f.Path)
 		case seen[f.Path]:
 			return fmt.Errorf("files: %s is named twice", f.Path)
@@ -164,6 +164,11 @@ func (s *Settings) checkFiles() error {
 		seen[f.Path] = true
 	}
 	return nil
+}
+
+// hasControls tells whether a path has a control character of ASCII.
+func hasControls(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 127 })
 }
 
 // owner says which other setting writes the path.

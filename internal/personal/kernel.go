@@ -23,8 +23,7 @@ func (s *Settings) checkKernel(resolved bool) error {
 		}
 		if !kernelWord().MatchString(w) {
 			return fmt.Errorf("kernel_words: %.80q is not one word of letters, digits and _.,:=/+@%%- "+
-				"(console=ttyS0,115200)",
-				w)
+				"(console=ttyS0,115200)", w)
 		}
 		if slices.Contains(s.KernelWords[:i], w) {
 			return fmt.Errorf("kernel_words: %s is given twice", w)
@@ -33,7 +32,7 @@ func (s *Settings) checkKernel(resolved bool) error {
 	return nil
 }
 
-// resolvedWords leaves out what came out empty.
-func resolvedWords(list []string) []string {
+// filled leaves out what came out empty.
+func filled(list []string) []string {
 	return slices.DeleteFunc(list, func(s string) bool { return strings.TrimSpace(s) == "" })
 }

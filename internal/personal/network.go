@@ -105,7 +105,7 @@ func (n *NIC) resolved(mac string) {
 		n.MAC = hw.String()
 	}
 	for _, list := range []*[]string{&n.Addresses, &n.Gateways, &n.DNS, &n.Search} {
-		*list = slices.DeleteFunc(*list, func(s string) bool { return strings.TrimSpace(s) == "" })
+		*list = filled(*list)
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])
 		}

@@ -116,7 +116,7 @@ func (s *Settings) Resolve(v Values) (*Document, error) {
 	for i := range d.Things.Network {
 		d.Things.Network[i].resolved(v.MAC)
 	}
-	d.Things.KernelWords = resolvedWords(d.Things.KernelWords)
+	d.Things.KernelWords = filled(d.Things.KernelWords)
 	if err := d.Things.check(true); err != nil {
 		return nil, fmt.Errorf("%s: %w", v.who(), err)
 	}

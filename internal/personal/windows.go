@@ -68,8 +68,7 @@ func (s *Settings) checkWindows(resolved bool) error {
 	for who, blob := range w.Join {
 		if len(blob) > maxBlob || !joinBlob().MatchString(blob) {
 			return fmt.Errorf("windows: join of %.60q is not what `djoin /provision /printblob` prints: one word of "+
-				"base64",
-				who)
+				"base64", who)
 		}
 	}
 	if resolved {
@@ -90,9 +89,8 @@ func checkUnattend(text string) error {
 		var syntax *xml.SyntaxError
 		switch {
 		case errors.As(err, &syntax):
-			return fmt.Errorf("windows: unattend is not XML: line %d (a value of a machine with < or & wants {{html "+
-				".X}})",
-				syntax.Line)
+			return fmt.Errorf("windows: unattend is not XML: line %d (a value of a machine with < or & wants "+
+				"{{html .X}})", syntax.Line)
 		case err != nil:
 			return errors.New("windows: unattend is not XML in UTF-8")
 		}
