@@ -165,8 +165,7 @@ func TestNetworkJudged(t *testing.T) {
 				"ip link add nic7 address " + nicMAC + " type veth peer name peer; " +
 				"ip link add other address 52:54:00:00:00:01 type veth peer name peer2; ip link set peer up; " +
 				tt.run + "n=0; until ip -6 route show default | grep -q . && ip -4 route show default | grep -q .; " +
-				"do " +
-				"n=$((n+1)); [ $n -lt 200 ]; sleep 0.05; done; " +
+				"do n=$((n+1)); [ $n -lt 200 ]; sleep 0.05; done; " +
 				"ip -o addr show nic7; ip -o addr show other; ip route show default; ip -6 route show default"
 			cmd := exec.CommandContext(t.Context(), need.Tool(t, "unshare"), "-n", "-m", "-p", "-f", "--mount-proc",
 				"--kill-child", "sh", "-c", script)

@@ -16,10 +16,10 @@ const nmDir = "/etc/NetworkManager/system-connections"
 func (n *netting) networkManager(*tree) error {
 	for i := range n.nics {
 		x := &n.nics[i]
-		// In a profile with a DNS server of IPv4 and without IPv4 itself NetworkManager ignores all (nm-settings: ipv4).
+		// A profile with a DNS server of IPv4 and without IPv4 itself is ignored as a whole (nm-settings: ipv4).
 		if _, _, dns := x.Of(false); methodOf(x, false) == disabled && len(dns) > 0 {
-			return fmt.Errorf("interface %s has the DNS server %s and no IPv4, and NetworkManager would ignore all that "+
-				"is written for it: give it an IPv4 address or DHCP, or give the DNS server to another interface",
+			return fmt.Errorf("interface %s has the DNS server %s and no IPv4, and NetworkManager would ignore all "+
+				"that is written for it: give it an IPv4 address or DHCP, or give the DNS server to another interface",
 				x.MAC, dns[0])
 		}
 	}

@@ -58,23 +58,25 @@ func TestCheck(t *testing.T) {
 		`{"network":[{"dhcp":"yes"},{"dhcp":"yes"}]}`:                                    "MAC address too",
 		`{"network":[{"addresses":["10.0.0.5/24","10.0.0.5/24"]}]}`:                      "given twice",
 
-		`{"network":[{"addresses":["10.0.0.5/24"]},{"mac":"52:54:00:00:00:02","addresses":["10.0.0.5/24"]}]}`: "given twice",
+		`{"network":[{"addresses":["10.0.0.5/24"]},` +
+			`{"mac":"52:54:00:00:00:02","addresses":["10.0.0.5/24"]}]}`: "given twice",
 
 		`{"hostname":"a","network_with":"netplan"}`:                                              "no [[network]]",
 		`{"network":[{"dhcp":"yes"}],"network_with":"magic"}`:                                    "one of networkd",
 		`{"network":[{"dhcp":"yes"}],"seed":{"network_config":"x"}}`:                             "give one of the two",
 		`{"network":[{"dhcp":"yes"}],"files":[{"path":"/etc/network/interfaces","content":""}]}`: "by network too",
-		`{"kernel_words":["console=ttyS0,115200","ip={{.Labels.ip}}"]}`:                          "",
-		`{"kernel_words":["a b"]}`:                                                               "not one word",
-		`{"kernel_words":["a;b"]}`:                                                               "not one word",
-		`{"kernel_words":["a","a"]}`:                                                             "given twice",
-		`{"script":{"run":"#!/bin/sh\necho {{.MAC}}","timeout":"90s"}}`:                          "",
-		`{"script":{"run":""}}`:                                                                  "run is empty",
-		`{"script":{"run":"x","timeout":"2h"}}`:                                                  "none from 1s",
-		`{"script":{"run":"#!sh\n"}}`:                                                            "not a path from the root",
-		`{"script":{"run":"#!/bin/sh\r\n"}}`:                                                     "CR LF",
-		`{"script":{"run":"(sealed)"}}`:                                                          "stands where something secret was",
-		`{"hostname":"a"} {}`:                                                                    "something follows",
+
+		`{"kernel_words":["console=ttyS0,115200","ip={{.Labels.ip}}"]}`: "",
+		`{"kernel_words":["a b"]}`:                                      "not one word",
+		`{"kernel_words":["a;b"]}`:                                      "not one word",
+		`{"kernel_words":["a","a"]}`:                                    "given twice",
+		`{"script":{"run":"#!/bin/sh\necho {{.MAC}}","timeout":"90s"}}`: "",
+		`{"script":{"run":""}}`:                                         "run is empty",
+		`{"script":{"run":"x","timeout":"2h"}}`:                         "none from 1s",
+		`{"script":{"run":"#!sh\n"}}`:                                   "not a path from the root",
+		`{"script":{"run":"#!/bin/sh\r\n"}}`:                            "CR LF",
+		`{"script":{"run":"(sealed)"}}`:                                 "stands where something secret was",
+		`{"hostname":"a"} {}`:                                           "something follows",
 	} {
 		_, err := Parse([]byte(raw))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

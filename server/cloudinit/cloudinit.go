@@ -1,5 +1,5 @@
-// Package cloudinit says of a seed for cloud-init what cloud-init would leave out without a word that anybody sees: user
-// data that it knows no format of, and documents that it cannot read.
+// Package cloudinit says of a seed for cloud-init what cloud-init would leave out without a word that anybody sees:
+// user data that it knows no format of, and documents that it cannot read.
 package cloudinit
 
 import (
@@ -17,8 +17,8 @@ import (
 const maxBytes = 1 << 20
 
 // headers begin user data (https://docs.cloud-init.io, "User-data formats"), the longer of two alike first.
-var headers = []string{"#cloud-config-archive", "#cloud-config-jsonp", "#cloud-config", "#cloud-boothook", "#part-handler",
-	"#include-once", "#include", jinja, "#!", "\x1f\x8b"}
+var headers = []string{"#cloud-config-archive", "#cloud-config-jsonp", "#cloud-config", "#cloud-boothook",
+	"#part-handler", "#include-once", "#include", jinja, "#!", "\x1f\x8b"}
 
 // jinja begins a template that is resolved on the machine; what is resolved begins with its second line.
 const jinja = "## template: jinja"
@@ -71,8 +71,8 @@ func checkUser(text string) error {
 		}
 	case slices.Contains(multipart, head) &&
 		!strings.Contains(strings.ToLower(text[:min(len(text), mimeWithin)]), "mime-version:"):
-		return fmt.Errorf("it has no MIME-Version: in its first %d bytes, without which cloud-init takes it for no MIME "+
-			"message and would leave it out", mimeWithin)
+		return fmt.Errorf("it has no MIME-Version: in its first %d bytes, without which cloud-init takes it for no "+
+			"MIME message and would leave it out", mimeWithin)
 	case head == "#cloud-config":
 		return document(text, yaml.MappingNode, "a map (keys with values)")
 	case head == "#cloud-config-archive":
@@ -121,7 +121,8 @@ func isString(n *yaml.Node) bool {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str":
 		return false
-	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle|yaml.TaggedStyle) != 0:
+	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle|
+		yaml.TaggedStyle) != 0:
 		return true
 	}
 	switch strings.ToLower(n.Value) {
@@ -177,15 +178,16 @@ func printable(text string) error {
 		line++
 		for _, r := range l {
 			switch {
-			case r == '\t', r == '\n', r == '\r', r == 0x85, r >= ' ' && r <= '~', r >= 0xa0 && r != 0xfffe && r != 0xffff:
+			case r == '\t', r == '\n', r == '\r', r == 0x85, r >= ' ' && r <= '~',
+				r >= 0xa0 && r != 0xfffe && r != 0xffff:
 			default:
-				return fmt.Errorf("line %d has the control character U+%04X, for which cloud-init would leave all of it "+
-					"out: take it out", line, r)
+				return fmt.Errorf("line %d has the control character U+%04X, for which cloud-init would leave all of "+
+					"it out: take it out", line, r)
 			}
 		}
 		if rest := strings.TrimLeft(l, " "); strings.HasPrefix(rest, "\t") && strings.TrimSpace(rest) != "" {
-			return fmt.Errorf("line %d is indented by a tab, for which cloud-init would leave all of it out: put spaces",
-				line)
+			return fmt.Errorf("line %d is indented by a tab, for which cloud-init would leave all of it out: put "+
+				"spaces", line)
 		}
 	}
 	return nil
