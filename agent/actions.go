@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -86,12 +87,33 @@ func (a *agent) personalize(ctx context.Context, d *session.Descriptor, r *imagi
 		if dir, err = os.MkdirTemp("", "diskcast-"); err != nil {
 			return "", err
 		}
-		defer os.RemoveAll(dir)
+		defer func() {
+			if err := removeEmpty(dir); err != nil {
+				a.log.Warn("a folder for the restored system stays", "error", err)
+			}
+		}()
 	}
 	m := &bootos.Machine{Root: "/", Dir: filepath.Join(dir, "os"), Log: a.log}
 	p := &personalize.Personalizer{Dir: filepath.Join(dir, "personal"), Log: a.log,
 		Boots: func() (*bootos.System, error) { return m.Boots(r, devices) }}
 	return p.Apply(ctx, devices, own)
+}
+
+// removeEmpty removes a folder and the empty ones in it. In one that is not empty a disk may still be mounted, whose files
+// must not be deleted.
+func removeEmpty(dir string) error {
+	inside, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range inside {
+		errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.Remove(dir)
 }
 
 // entry makes the firmware start the restored disk. With -no-boot the machine is somebody else's, and so is its

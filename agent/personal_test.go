@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/diskcast/diskcast/agent/client"
+	"github.com/diskcast/diskcast/agent/treetest"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/personal"
@@ -146,6 +149,24 @@ func TestPersonalized(t *testing.T) {
 	events, err := json.Marshal(s.events)
 	if err != nil || strings.Contains(string(events)+console.String(), "SECRET") {
 		t.Errorf("the secret is in the node's events or on its console (%v)", err)
+	}
+}
+
+// TestRemoveEmpty: what is in a folder that should be empty, as in one that is still mounted, stays.
+func TestRemoveEmpty(t *testing.T) {
+	dir := treetest.Make(t, map[string]string{"os/.": "", "personal/etc/hostname": "pc-1\n"})
+	if err := removeEmpty(dir); err == nil || !strings.Contains(err.Error(), "personal") {
+		t.Errorf("a folder with a file in it: %v", err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "personal/etc/hostname")); err != nil || string(b) != "pc-1\n" {
+		t.Errorf("the file is %q, %v", b, err)
+	}
+	dir = treetest.Make(t, map[string]string{"os/.": "", "personal/.": ""})
+	if err := removeEmpty(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the empty folder: %v", err)
 	}
 }
 
