@@ -5,6 +5,7 @@ package rescue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -68,6 +69,10 @@ func (j *job) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(j.o.Consoles)+len(spec.Keys) == 0 {
+		return errors.New("a shell could be reached by nobody: this node gives none on a console, and the session names " +
+			"no key that may come in by SSH; name one with --key")
+	}
 	limit := time.Duration(spec.Seconds) * time.Second
 	o := j.o
 	o.until = "after " + limit.String()
@@ -77,7 +82,10 @@ func (j *job) Run(ctx context.Context) error {
 	defer cancel()
 	g := &guests{ended: make(chan string, 1)}
 	opened := rescue.Opened{Consoles: o.Consoles}
-	words := "a shell on " + strings.Join(o.Consoles, ", ")
+	var ways []string
+	if len(o.Consoles) > 0 {
+		ways = append(ways, "on "+strings.Join(o.Consoles, ", "))
+	}
 	if len(spec.Keys) > 0 {
 		s, err := newServer(o, spec.Keys, g)
 		if err != nil {
@@ -89,14 +97,15 @@ func (j *job) Run(ctx context.Context) error {
 		}
 		opened.HostKey = s.hostKey()
 		opened.Addr = where(l, o.Addr)
-		words += fmt.Sprintf(", and by %s with the host key %s", opened.Command(), opened.Fingerprint())
+		ways = append(ways, fmt.Sprintf("by %s with the host key %s", opened.Command(), opened.Fingerprint()))
 		all.Go(func() { s.serve(inside, l) }) // ends with inside
 	}
 	result, err := json.Marshal(&opened)
 	if err != nil {
 		return err
 	}
-	o.Report.Result(rescue.StepOpen, session.Info, words+", until exit, or "+limit.String(), result)
+	o.Report.Result(rescue.StepOpen, session.Info, "a shell "+strings.Join(ways, ", and ")+", until exit, or "+limit.String(),
+		result)
 	for _, name := range o.Consoles {
 		all.Go(func() { o.onConsole(inside, name, g) }) // ends with inside, or when it is left
 	}
