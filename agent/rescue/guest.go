@@ -99,7 +99,6 @@ func (g *guest) pty(payload []byte) bool {
 	var err error
 	if g.master, g.terminal, err = openPTY(); err != nil {
 		g.s.o.Log.Error("SSH: no terminal", "error", err)
-		g.master = nil
 		return false
 	}
 	g.term = plain.Line(p.Term, 64)
@@ -146,10 +145,7 @@ func (g *guest) finish(ctx context.Context, cmd *exec.Cmd) {
 	err := cmd.Wait()
 	status := struct{ Status uint32 }{}
 	if bad := (*exec.ExitError)(nil); errors.As(err, &bad) {
-		status.Status = uint32(max(bad.ExitCode(), 0))
-		if bad.ExitCode() < 0 { // by a signal, as shells say it
-			status.Status = 255
-		}
+		status.Status = uint32(bad.ExitCode()) & 0xff // -1, which is 255: by a signal
 	}
 	_, _ = g.ch.SendRequest("exit-status", false, ssh.Marshal(&status))
 	left := ctx.Err() == nil // else the connection broke, or the session is over

@@ -1,6 +1,7 @@
 package rescue
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -14,14 +15,17 @@ func openPTY() (master, terminal *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			master.Close()
-		}
-	}()
+	if terminal, err = otherEnd(master); err != nil {
+		return nil, nil, errors.Join(err, master.Close())
+	}
+	return master, terminal, nil
+}
+
+// otherEnd opens the terminal whose master it is.
+func otherEnd(master *os.File) (*os.File, error) {
 	raw, err := master.SyscallConn()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var n int
 	var ctl error
@@ -33,10 +37,9 @@ func openPTY() (master, terminal *os.File, err error) {
 		err = ctl
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("/dev/ptmx: %w", err)
+		return nil, fmt.Errorf("/dev/ptmx: %w", err)
 	}
-	terminal, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	return master, terminal, err
+	return os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 }
 
 // resize tells the terminal its size, in characters.
