@@ -315,69 +315,55 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestConsole has a shell on a terminal that stands for a console, and leaves it.
-func TestConsole(t *testing.T) {
+// console is a terminal that stands for a console: its other end, its folder and its name there.
+func console(t *testing.T) (master *os.File, dev, base string) {
+	t.Helper()
 	master, terminal, err := openPTY()
 	if err != nil {
 		need.Skip(t, "pseudo-terminals: %v", err)
 	}
-	defer master.Close()
-	defer terminal.Close()
-	console := &screen{r: master}
+	t.Cleanup(func() { terminal.Close(); master.Close() })
 	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", terminal.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev, base := filepath.Split(name)
-	o := open(t, 600, func(o *Options) { o.Dev, o.Consoles = filepath.Clean(dev), []string{base, "none"} })
-	console.until(t, "Nothing is written to a disk unless you do it")
+	return master, filepath.Dir(name), filepath.Base(name)
+}
+
+// TestConsole has a shell on a terminal that stands for a console, and leaves it.
+func TestConsole(t *testing.T) {
+	master, dev, base := console(t)
+	shown := &screen{r: master}
+	o := open(t, 600, func(o *Options) { o.Dev, o.Consoles = dev, []string{base, "none"} })
+	shown.until(t, "Nothing is written to a disk unless you do it")
 	fmt.Fprint(master, "tty; echo sum-$((40+2))\n")
-	console.until(t, "sum-42")
+	shown.until(t, "sum-42")
 	// While somebody is in by SSH the console's exit ends nothing.
 	in, out, _ := o.shell(o.in())
 	fmt.Fprint(in, "echo in-$((1+1))\n")
 	out.until(t, "in-2")
 	fmt.Fprint(master, "exit\n")
-	console.until(t, "others are logged in")
-	console.until(t, "Nothing is written")
+	shown.until(t, "others are logged in")
+	shown.until(t, "Nothing is written")
 	fmt.Fprint(in, "exit\n")
 	o.ends("the shell of SHA256:")
-	console.until(t, "the rescue session is over")
+	shown.until(t, "the rescue session is over")
 }
 
 // TestConsoleEnds: the console's exit ends a rescue in which nobody else is.
 func TestConsoleEnds(t *testing.T) {
-	master, terminal, err := openPTY()
-	if err != nil {
-		need.Skip(t, "pseudo-terminals: %v", err)
-	}
-	defer master.Close()
-	defer terminal.Close()
-	console := &screen{r: master}
-	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", terminal.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dev, base := filepath.Split(name)
-	o := open(t, 600, func(o *Options) { o.Dev, o.Consoles = filepath.Clean(dev), []string{base} })
-	console.until(t, "Nothing is written")
+	master, dev, base := console(t)
+	shown := &screen{r: master}
+	o := open(t, 600, func(o *Options) { o.Dev, o.Consoles = dev, []string{base} })
+	shown.until(t, "Nothing is written")
 	fmt.Fprint(master, "exit\n")
 	o.ends("the shell on the console " + base + " was left")
 }
 
 // TestConsoleTakesNothing: a console that takes no words holds nothing up.
 func TestConsoleTakesNothing(t *testing.T) {
-	master, terminal, err := openPTY()
-	if err != nil {
-		need.Skip(t, "pseudo-terminals: %v", err)
-	}
-	defer master.Close()
-	defer terminal.Close()
-	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", terminal.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	full, err := unix.Open(name, unix.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	_, dev, base := console(t)
+	full, err := unix.Open(filepath.Join(dev, base), unix.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,8 +374,7 @@ func TestConsoleTakesNothing(t *testing.T) {
 	if !errors.Is(err, unix.EAGAIN) {
 		t.Fatal(err)
 	}
-	dev, base := filepath.Split(name)
-	o := open(t, 600, func(o *Options) { o.Dev, o.Consoles = filepath.Clean(dev), []string{base} })
+	o := open(t, 600, func(o *Options) { o.Dev, o.Consoles = dev, []string{base} })
 	in, out, _ := o.shell(o.in())
 	fmt.Fprint(in, "echo in-$((1+1))\n")
 	out.until(t, "in-2")

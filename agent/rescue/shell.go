@@ -53,7 +53,8 @@ func Consoles(list string) []string {
 }
 
 // banner is said on a console before its shell.
-const banner = "\r\ndiskcast: a rescue shell. Nothing is written to a disk unless you do it. It ends with exit, or %s.\r\n"
+const banner = "\r\ndiskcast: a rescue shell. Nothing is written to a disk unless you do it. It ends with exit, or " +
+	"%s.\r\n"
 
 // onConsole keeps a shell on a console until ctx ends or it is left; it is started again while others are logged in.
 func (o *Options) onConsole(ctx context.Context, name string, g *guests) {

@@ -16,8 +16,8 @@ import (
 // Opened is where the shell of a node is.
 type Opened struct {
 	Consoles []string `json:"consoles"` // names such as ttyS0
-	// Addr is where SSH is served, and HostKey what it proves itself with, as known_hosts has it; both are empty without
-	// keys.
+	// Addr is where SSH is served, and HostKey what it proves itself with, as known_hosts has it; both are empty
+	// without keys.
 	Addr    netip.AddrPort `json:"addr,omitzero"`
 	HostKey string         `json:"host_key,omitempty"`
 }

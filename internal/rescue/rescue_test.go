@@ -69,7 +69,8 @@ func TestKeygenAgrees(t *testing.T) {
 	keygen := need.Tool(t, "ssh-keygen")
 	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 		file := filepath.Join(t.TempDir(), "key")
-		if out, err := exec.Command(keygen, "-q", "-t", kind, "-N", "", "-C", "a b", "-f", file).CombinedOutput(); err != nil {
+		made := exec.Command(keygen, "-q", "-t", kind, "-N", "", "-C", "a b", "-f", file)
+		if out, err := made.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		text, err := os.ReadFile(file + ".pub")
@@ -166,7 +167,8 @@ func FuzzSpec(f *testing.F) {
 func FuzzOpened(f *testing.F) {
 	f.Add([]byte(`{"consoles":["tty1"],"addr":"10.0.0.5:22","host_key":"` + line(f, "x") + `"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if o, err := ParseOpened(b); err == nil && (len(o.Consoles) > maxConsoles || (o.HostKey == "") != (o.Fingerprint() == "")) {
+		if o, err := ParseOpened(b); err == nil && (len(o.Consoles) > maxConsoles ||
+			(o.HostKey == "") != (o.Fingerprint() == "")) {
 			t.Errorf("%+v", o)
 		}
 	})
