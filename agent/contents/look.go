@@ -15,7 +15,6 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/esp"
-	"github.com/diskcast/diskcast/internal/volume/fat"
 	"github.com/diskcast/diskcast/internal/volume/partition"
 	"github.com/diskcast/diskcast/internal/volume/probe"
 	"github.com/diskcast/diskcast/internal/volume/table"
@@ -118,7 +117,11 @@ func inside(c *session.Content, in *bounded, t *volume.Table, d session.Disk) {
 		}
 		c.Partitions = append(c.Partitions, what)
 		if esp.Is(p.Type) && seen.Type == "vfat" {
-			c.Starts = append(c.Starts, loaders(section, p.Size)...)
+			starts, err := loaders(section, p.Size)
+			if err != nil {
+				c.Problem = fmt.Sprintf("partition %d: what starts from it: %v", p.Number, err)
+			}
+			c.Starts = append(c.Starts, starts...)
 		}
 	}
 	c.Starts = append(c.Starts, bootCode(t)...)
@@ -134,15 +137,11 @@ func (b *bounded) spent() error {
 	return context.Cause(b.ctx)
 }
 
-// loaders names the boot loaders of an EFI system partition. One that cannot be read has none that is known.
-func loaders(r io.ReaderAt, size int64) []string {
-	files, err := fat.Open(r, size)
+// loaders names the boot loaders of an EFI system partition.
+func loaders(r io.ReaderAt, size int64) ([]string, error) {
+	found, err := esp.Read(r, size)
 	if err != nil {
-		return nil
-	}
-	found, err := esp.Scan(files)
-	if err != nil {
-		return nil
+		return nil, err
 	}
 	var out []string
 	for _, l := range found.Loaders {
@@ -153,7 +152,7 @@ func loaders(r io.ReaderAt, size int64) []string {
 			out = append(out, l.Path+" (UEFI)")
 		}
 	}
-	return out
+	return out, nil
 }
 
 // bootCode tells whether BIOS would find a program in the first sector.

@@ -51,6 +51,8 @@ func TestLook(t *testing.T) {
 	}
 	at := func(i int) int64 { return parts.Table.Partitions[i].Start * 512 }
 	volumetest.Run(t, "mkfs.vfat", "-F", "16", "-n", "ESP", fmt.Sprintf("--offset=%d", at(0)/512), disk, "65536")
+	// The folders lie behind what is read to tell file systems apart.
+	volumetest.Run(t, "mcopy", "-i", fmt.Sprintf("%s@@%d", disk, at(0)), volumetest.Sparse(t, 4*mib), "::first")
 	volumetest.Run(t, "mmd", "-i", fmt.Sprintf("%s@@%d", disk, at(0)), "::EFI", "::EFI/debian")
 	// The head of a program for x64: MZ, where the PE header is, and the machine in it.
 	program := append([]byte("MZ"), make([]byte, 126)...)
@@ -92,6 +94,21 @@ func TestLook(t *testing.T) {
 	c := Look(t.Context(), failing{f, at(1), at(2)}, diskOf(disk, size))
 	if !strings.HasPrefix(c.Problem, "partition 2: ") || len(c.Partitions) != 1 || c.More != 3 {
 		t.Errorf("a disk of which a part cannot be read: %+v", c)
+	}
+
+	// The folder of the boot loader cannot be read: that there is none is not said.
+	raw, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := int64(bytes.Index(raw, []byte("SHIMX64 EFI")))
+	if entry < at(0) || entry >= at(1) {
+		t.Fatalf("the boot loader's name is at byte %d", entry)
+	}
+	c = Look(t.Context(), failing{f, entry, entry + 1}, diskOf(disk, size))
+	if !strings.HasPrefix(c.Problem, "partition 1: what starts from it: ") || len(c.Partitions) != 4 ||
+		len(c.Starts) != 0 {
+		t.Errorf("an EFI system partition of which a folder cannot be read: %+v", c)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/esp"
-	"github.com/diskcast/diskcast/internal/volume/fat"
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
@@ -54,7 +53,7 @@ func Read(r io.ReaderAt, size int64, sector int) (*Contents, error) {
 	}
 	if t.Kind == "none" {
 		// A file system on the whole disk: firmware starts the fallback from it, and an entry could not name it.
-		if s, err := scan(r, 0, size); err == nil {
+		if s, err := esp.Read(r, size); err == nil {
 			c.Systems = append(c.Systems, System{Contents: s})
 		}
 	}
@@ -74,19 +73,11 @@ func (c *Contents) add(r io.ReaderAt, p volume.Partition, t *volume.Table) error
 	if s.Signature, s.GPT, err = efivars.Signature(id); err != nil {
 		return err
 	}
-	if s.Contents, err = scan(r, p.Start, p.Size); err != nil {
+	if s.Contents, err = esp.Read(io.NewSectionReader(r, p.Start, p.Size), p.Size); err != nil {
 		return err
 	}
 	c.Systems = append(c.Systems, s)
 	return nil
-}
-
-func scan(r io.ReaderAt, start, size int64) (*esp.Contents, error) {
-	f, err := fat.Open(io.NewSectionReader(r, start, size), size)
-	if err != nil {
-		return nil, fmt.Errorf("as FAT: %w", err)
-	}
-	return esp.Scan(f)
 }
 
 // open reads a disk of the machine.

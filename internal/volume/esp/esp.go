@@ -8,6 +8,7 @@ package esp
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -52,6 +53,15 @@ const (
 	maxLoaders = 64
 	maxLoader  = 16 << 20 // bytes of a loader that are compared; a kernel image with its initrd is not
 )
+
+// Read looks through the EFI system partition that r is.
+func Read(r io.ReaderAt, size int64) (*Contents, error) {
+	f, err := fat.Open(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("as FAT: %w", err)
+	}
+	return Scan(f)
+}
 
 // Scan looks through the folder EFI. A partition without one has empty Contents.
 func Scan(files Files) (*Contents, error) {
