@@ -199,13 +199,23 @@ func (c *Client) ChooseDisk(ctx context.Context, id string, disk session.DiskID)
 // PostEvents delivers one batch.
 func (c *Client) PostEvents(ctx context.Context, batch session.Events) error {
 	batch.V = session.Version
-	body, err := json.Marshal(&batch)
+	return c.post(ctx, "events", &batch)
+}
+
+// PostLook tells the server what the node saw when it was asked to look.
+func (c *Client) PostLook(ctx context.Context, r *session.LookResult) error {
+	return c.post(ctx, "look", r)
+}
+
+// post delivers a document to the node's path of the name, whose answer has nothing in it.
+func (c *Client) post(ctx context.Context, name string, doc any) error {
+	body, err := json.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("events: %w", err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return c.authorised(ctx, "events", func(ctx context.Context, node, token string) error {
+	return c.authorised(ctx, name, func(ctx context.Context, node, token string) error {
 		resp, err := c.send(ctx,
-			request{method: http.MethodPost, path: []string{"v1", "node", node, "events"}, token: token, body: body})
+			request{method: http.MethodPost, path: []string{"v1", "node", node, name}, token: token, body: body})
 		if err == nil {
 			drain(resp)
 		}
