@@ -16,6 +16,7 @@ import (
 	"github.com/diskcast/diskcast/agent/efivars"
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/partition"
 )
 
 // Machine leaves the network userland of a real node.
@@ -89,16 +90,8 @@ func Devices(r *imaging.Result) ([]Device, error) {
 }
 
 func device(t *volume.Table, p volume.Partition, path string) Device {
-	return Device{Number: p.Number, Path: path, PartUUID: partUUID(t, p), PartType: p.Type}
-}
-
-// partUUID is a partition's name as Linux and the firmware's boot entries write it: GPT's GUID, or the disk's signature
-// and a number.
-func partUUID(t *volume.Table, p volume.Partition) string {
-	if t.Kind == "dos" {
-		return fmt.Sprintf("%s-%02x", strings.TrimPrefix(t.DiskID, "0x"), p.Number)
-	}
-	return strings.ToLower(p.UUID)
+	// An image's table is another program's word: in lower case, as Linux and the firmware's boot entries write it.
+	return Device{Number: p.Number, Path: path, PartUUID: strings.ToLower(partition.UUID(t, &p)), PartType: p.Type}
 }
 
 // firmware says what the machine's firmware knows of the disk.

@@ -270,7 +270,7 @@ func TestPartUUID(t *testing.T) {
 			"5b3c0f8e-0b5f-4a51-9d2e-0c6d5f1f2a01"},
 		{volume.Table{Kind: "dos", DiskID: "0x1234abcd"}, volume.Partition{Number: 10}, "1234abcd-0a"},
 	} {
-		if got := partUUID(&tt.table, tt.part); got != tt.want {
+		if got := device(&tt.table, tt.part, "").PartUUID; got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
