@@ -99,8 +99,8 @@ func (a *agent) personalize(ctx context.Context, d *session.Descriptor, r *imagi
 	return p.Apply(ctx, devices, own)
 }
 
-// removeEmpty removes a folder and the empty ones in it. In one that is not empty a disk may still be mounted, whose files
-// must not be deleted.
+// removeEmpty removes a folder and the empty ones in it. In one that is not empty a disk may still be mounted, whose
+// files must not be deleted.
 func removeEmpty(dir string) error {
 	inside, err := os.ReadDir(dir)
 	if err != nil {

@@ -70,8 +70,8 @@ func (j *job) Run(ctx context.Context) error {
 		return err
 	}
 	if len(j.o.Consoles)+len(spec.Keys) == 0 {
-		return errors.New("a shell could be reached by nobody: this node gives none on a console, and the session names " +
-			"no key that may come in by SSH; name one with --key")
+		return errors.New("a shell could be reached by nobody: this node gives none on a console, and the session " +
+			"names no key that may come in by SSH; name one with --key")
 	}
 	limit := time.Duration(spec.Seconds) * time.Second
 	o := j.o
@@ -104,8 +104,8 @@ func (j *job) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.Report.Result(rescue.StepOpen, session.Info, "a shell "+strings.Join(ways, ", and ")+", until exit, or "+limit.String(),
-		result)
+	o.Report.Result(rescue.StepOpen, session.Info,
+		"a shell "+strings.Join(ways, ", and ")+", until exit, or "+limit.String(), result)
 	for _, name := range o.Consoles {
 		all.Go(func() { o.onConsole(inside, name, g) }) // ends with inside, or when it is left
 	}

@@ -33,8 +33,7 @@ type Options struct {
 // counters are what a cable, a switch port or a driver that is at fault makes grow.
 var counters = []string{"rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_crc_errors", "rx_frame_errors",
 	"rx_length_errors", "rx_fifo_errors", "rx_missed_errors", "rx_dropped", "tx_dropped", "tx_carrier_errors",
-	"collisions",
-	"multicast"}
+	"collisions", "multicast"}
 
 // Run looks, for about l.Listen seconds.
 func Run(ctx context.Context, o Options, l *session.Look) *session.LookResult {

@@ -35,8 +35,7 @@ const (
 
 // steps are the steps that the protocol has, those of an erase and a rescue among them.
 var steps = []string{StepAgent, StepPlan, StepTable, StepFirstByte, StepLastByte, StepWritten, StepVerified, StepGrown,
-	StepPersonalized,
-	StepEntry, StepBoot, StepUploaded, StepFailed, "erased", "open", "login", "closed"}
+	StepPersonalized, StepEntry, StepBoot, StepUploaded, StepFailed, "erased", "open", "login", "closed"}
 
 // Known reports whether the protocol has the step. A node may tell of others, of which a server keeps only so many.
 func Known(step string) bool { return slices.Contains(steps, step) }

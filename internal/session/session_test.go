@@ -206,7 +206,8 @@ func FuzzDescriptor(f *testing.F) {
 }
 
 func FuzzLookResult(f *testing.F) {
-	f.Add([]byte(`{"v":1,"id":"A","nic":"eth0","link_wait":2.5,"path_mtu":1500,"heard":3,"querier":"","counters":{"rx_packets":1}}`))
+	f.Add([]byte(`{"v":1,"id":"A","nic":"eth0","link_wait":2.5,"path_mtu":1500,"heard":3,"querier":"",` +
+		`"counters":{"rx_packets":1}}`))
 	f.Add([]byte(`{"v":1,"id":"A","link_wait":-1}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		var r LookResult

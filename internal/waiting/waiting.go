@@ -39,9 +39,8 @@ const (
 )
 
 // Causes are all of them.
-var Causes = []Cause{StartTime, Hook, Turn, FirstNodes, BusyNodes, MoreNodes, Stragglers, Approval, Start, Unknown, Power, Never, Switching,
-	Switched, OtherSession,
-	BootFiles, Stuck, OwnDisk, Silence, NextWord, Again, Work}
+var Causes = []Cause{StartTime, Hook, Turn, FirstNodes, BusyNodes, MoreNodes, Stragglers, Approval, Start, Unknown,
+	Power, Never, Switching, Switched, OtherSession, BootFiles, Stuck, OwnDisk, Silence, NextWord, Again, Work}
 
 // For is what somebody waits for. Which fields count depends on the cause.
 type For struct {
@@ -97,12 +96,11 @@ func (f *For) Words() string {
 				"(`diskcast session show %s`)", f.Need, f.Switching, f.Session)
 		}
 		return fmt.Sprintf("its first nodes: %d must come, and none is there; switch them on, %s, or `diskcast "+
-			"session "+
-			"cancel %s`", f.Need, byNetwork, f.Session)
+			"session cancel %s`", f.Need, byNetwork, f.Session)
 	case BusyNodes:
-		words := fmt.Sprintf("its first nodes: %d must come, and none is free: %s for session %s (%s), which `diskcast "+
-			"session watch %s` follows and `diskcast session cancel %s` ends", f.Need, f.Names, f.Session, f.State,
-			f.Session, f.Session)
+		words := fmt.Sprintf("its first nodes: %d must come, and none is free: %s for session %s (%s), which "+
+			"`diskcast session watch %s` follows and `diskcast session cancel %s` ends", f.Need, f.Names, f.Session,
+			f.State, f.Session, f.Session)
 		if f.Away > 0 {
 			words += fmt.Sprintf("; %d more of its nodes are not there: switch them on, %s", f.Away, byNetwork)
 		}
@@ -115,8 +113,7 @@ func (f *For) Words() string {
 		return words + fmt.Sprintf("; `diskcast session go %s` starts now with those that are", f.Session)
 	case Stragglers:
 		return fmt.Sprintf("%d of its %d nodes did not come (%s): `diskcast session go %s` ends it without them",
-			f.There,
-			f.Need, f.Names, f.Session)
+			f.There, f.Need, f.Names, f.Session)
 	}
 	return f.ofMachine()
 }
@@ -128,8 +125,7 @@ func (f *For) ofMachine() string {
 			f.Why, f.machine())
 	case Start:
 		return fmt.Sprintf("session %s to start; on the server, `diskcast session show %s` says what it waits for, "+
-			"and "+
-			"`diskcast session go %s` starts it with the machines that are there", f.Session, f.Session, f.Session)
+			"and `diskcast session go %s` starts it with the machines that are there", f.Session, f.Session, f.Session)
 	case Unknown:
 		return "a machine that this server never saw: is the address right? If so, switch it on, " + byNetwork
 	case Power:
@@ -140,15 +136,13 @@ func (f *For) ofMachine() string {
 			"machine set %s --when-idle wait` ends that", f.Why, f.machine())
 	case Switching:
 		return fmt.Sprintf("its machine to be switched on, which is asked for and not read back yet (`diskcast "+
-			"machine "+
-			"power state %s`)", f.machine())
+			"machine power state %s`)", f.machine())
 	case Switched:
 		return fmt.Sprintf("the machine, of which %s; if it does not come, look at its console and its boot order "+
 			"(`diskcast machine power state %s`)", f.Why, f.machine())
 	case OtherSession:
 		return fmt.Sprintf("the node to be done with session %s (%s), for which it works: `diskcast session cancel "+
-			"%s` "+
-			"frees it", f.Session, f.State, f.Session)
+			"%s` frees it", f.Session, f.State, f.Session)
 	case BootFiles:
 		return fmt.Sprintf("the machine, which fetches its boot files; `diskcast node show %s` says how far it is",
 			f.machine())
@@ -163,8 +157,7 @@ func (f *For) ofMachine() string {
 		return fmt.Sprintf("the machine's next word (`diskcast node log %s` has its last)", f.machine())
 	case Again:
 		return fmt.Sprintf("another try: in session %s it %s; `diskcast session retry %s` does it again", f.Session,
-			f.Why,
-			f.Session)
+			f.Why, f.Session)
 	case Work:
 		return fmt.Sprintf("a session; on the server, `diskcast session create --image IMAGE --nodes %s` makes one",
 			f.machine())

@@ -44,8 +44,7 @@ var groups = map[string]group{
 	"fs": {
 		about: "the file systems ext4, vfat, xfs, btrfs, ntfs3 where the kernel has it, and efivarfs",
 		in: []string{"fs/ext4/", "fs/fat/vfat", "fs/xfs/", "fs/btrfs/", "fs/ntfs3/ntfs3", "fs/efivarfs/",
-			"fs/nls/nls_cp437",
-			"fs/nls/nls_ascii", "fs/nls/nls_iso8859-1", "fs/nls/nls_utf8"},
+			"fs/nls/nls_cp437", "fs/nls/nls_ascii", "fs/nls/nls_iso8859-1", "fs/nls/nls_utf8"},
 	},
 	"input": {
 		about: "keyboards, for the console of a node that is in trouble",
