@@ -121,6 +121,42 @@ func TestJudgeDHCP(t *testing.T) {
 	}
 }
 
+// tells is a server that says what it heard, or that it cannot.
+type tells struct {
+	Server
+	v   *doc.DHCP
+	err error
+}
+
+func (s tells) DHCP(context.Context) (*doc.DHCP, error) { return s.v, s.err }
+
+// TestLate has the server itself heard others: those of late count, once, and what it could not be asked is said.
+func TestLate(t *testing.T) {
+	now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	answered := []doc.DHCPServer{{Server: "10.0.0.2"}}
+	said := &doc.DHCP{Others: []doc.DHCPServer{{Server: "10.0.0.2", Last: now}, {Server: "10.0.0.3", Last: now},
+		{Server: "10.0.0.4", Last: now.Add(-dhcp.OtherFor)}}}
+	for _, c := range []struct {
+		name   string
+		server Server
+		want   string
+		not    int
+	}{
+		{"away", nil, "10.0.0.2", 0},
+		{"says it", tells{v: said}, "10.0.0.2 10.0.0.3", 0},
+		{"cannot be asked", tells{err: errors.New("no answer")}, "10.0.0.2", 1},
+	} {
+		var l Look
+		var got []string
+		for _, o := range withLate(t.Context(), answered, &Subject{Server: c.server, Host: fake{now: now}}, &l) {
+			got = append(got, o.Server)
+		}
+		if strings.Join(got, " ") != c.want || len(l.Not) != c.not {
+			t.Errorf("%s: %q, %+v; want %q and %d not looked at", c.name, got, l, c.want, c.not)
+		}
+	}
+}
+
 func TestMachines(t *testing.T) {
 	now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	node := func(where, session, problem string) doc.Node {

@@ -97,21 +97,24 @@ func lookDHCP(ctx context.Context, s *Subject, l *Look) {
 		l.not("which DHCP servers are on the LAN: %v", err)
 		return
 	}
-	if s.Server != nil {
-		if v, err := s.Server.DHCP(ctx); err == nil {
-			heard = merged(heard, v.Others, s)
-		}
-	}
-	judgeDHCP(heard, s, l)
+	judgeDHCP(withLate(ctx, heard, s, l), s, l)
 }
 
-// merged are servers that answered, and those that the server itself heard of late.
-func merged(heard, others []doc.DHCPServer, s *Subject) []doc.DHCPServer {
+// withLate are servers that answered, and those that the server itself heard of late.
+func withLate(ctx context.Context, heard []doc.DHCPServer, s *Subject, l *Look) []doc.DHCPServer {
+	if s.Server == nil {
+		return heard
+	}
+	v, err := s.Server.DHCP(ctx)
+	if err != nil {
+		l.not("which DHCP servers the server itself heard of late: %v", err)
+		return heard
+	}
 	known := map[string]bool{}
 	for _, o := range heard {
 		known[o.Server] = true
 	}
-	for _, o := range others {
+	for _, o := range v.Others {
 		if !known[o.Server] && s.Host.Now().Sub(o.Last) < dhcp.OtherFor {
 			heard = append(heard, o)
 		}

@@ -23,13 +23,10 @@ const (
 	givesUnknown   = "unknown"
 )
 
-const (
-	maxOthers = 64               // servers that are remembered: whoever forges answers can make any number
-	otherFor  = 15 * time.Minute // how long after it was heard a server is a warning
-)
+const maxOthers = 64 // servers that are remembered: whoever forges answers can make any number
 
 // OtherFor is how long another server counts after it was heard last.
-const OtherFor = otherFor
+const OtherFor = 15 * time.Minute
 
 // others are the DHCP servers that were heard besides this one.
 type others struct {
@@ -134,7 +131,7 @@ func (o *others) view(v *doc.DHCP) {
 	v.Others = o.all()
 	now := o.now()
 	for _, s := range v.Others {
-		if now.Sub(s.Last) >= otherFor {
+		if now.Sub(s.Last) >= OtherFor {
 			continue
 		}
 		switch s.Gives {
