@@ -107,6 +107,7 @@ func TestRun(t *testing.T) {
 		{"well", `echo "$1 $2 $DISKCAST_SESSION $DISKCAST_REASON $DISKCAST_TOKEN."; cat`, doc.Done, "", "one two s7 two"},
 		{"fails", `echo begin; echo "no zone lab" >&2; exit 3`, doc.Failed, "exit status 3: no zone lab", "begin\nno zone lab"},
 		{"silent", `exit 1`, doc.Failed, "exit status 1: it printed nothing", ""},
+		{"leaves one behind", `sleep 20 & echo well`, doc.Done, "", "well"},
 		{"prints escapes", `printf '\033[2Jhello\n'`, doc.Done, "", "hello"},
 		{"prints much", `yes line | head -n 100000; echo last`, doc.Done, "", "last"},
 	} {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/program"
 )
 
 // Bounds on hooks.
@@ -168,18 +169,15 @@ func (r *Runner) one(ctx context.Context, x *run) (doc.HookRun, error) {
 	defer stop()
 	var out tail
 	cmd := exec.CommandContext(limited, x.hook.Argv[0], x.hook.Argv[1:]...)
-	cmd.Env = append(environment(x.s), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8")
-	cmd.Dir = "/"
+	cmd.Env = append(environment(x.s), "LC_ALL=C.UTF-8")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(append(input, '\n')), &out, &out
-	// What it started ends with it, and it with the server, however that ends: the next one runs it again. The kernel looks
-	// at the thread that started it.
+	// It ends with the server, however that ends: the next one runs it again. The kernel looks at the thread that started
+	// it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r.log.Info("hook runs", "hook", x.hook.Name, "session", x.s.ID)
-	err = cmd.Run()
+	err = program.Run(cmd)
 	row := doc.HookRun{State: doc.Done, Output: plain.Text(string(out.last()))}
 	var exit *exec.ExitError
 	switch {

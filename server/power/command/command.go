@@ -15,11 +15,10 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/power"
+	"github.com/diskcast/diskcast/server/program"
 )
 
 // Driver is the owner's commands.
@@ -42,7 +41,7 @@ func check(c *power.Config) error {
 	return nil
 }
 
-type program struct {
+type device struct {
 	c    *power.Config
 	h    *power.Host
 	argv []string
@@ -54,7 +53,7 @@ func open(c *power.Config, h *power.Host) (power.Device, error) {
 		return nil, power.Fail(power.Fault, "power-commands.json of the server's state directory has no command %q",
 			c.Command)
 	}
-	return &program{c: c, h: h, argv: argv}, check(c)
+	return &device{c: c, h: h, argv: argv}, check(c)
 }
 
 // capped keeps the first bytes that are written to it.
@@ -67,7 +66,7 @@ func (w *capped) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (p *program) run(ctx context.Context, op string, device power.Boot) (string, error) {
+func (p *device) run(ctx context.Context, op string, device power.Boot) (string, error) {
 	fill := strings.NewReplacer("{op}", op, "{machine}", p.c.Machine, "{address}", p.c.Address, "{user}", p.c.User,
 		"{device}", string(device))
 	args := make([]string, 0, len(p.argv))
@@ -79,14 +78,9 @@ func (p *program) run(ctx context.Context, op string, device power.Boot) (string
 	}
 	var out, bad capped
 	cmd := exec.CommandContext(ctx, p.argv[0], args[1:]...)
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
-	cmd.Dir = "/"
+	cmd.Env = []string{"LC_ALL=C"}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(p.c.Password), &out, &bad
-	// What it started ends with it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	err := program.Run(cmd)
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
@@ -103,36 +97,36 @@ func (p *program) run(ctx context.Context, op string, device power.Boot) (string
 }
 
 // hide takes the password out of what a program says.
-func (p *program) hide(s string) string {
+func (p *device) hide(s string) string {
 	if p.c.Password == "" {
 		return s
 	}
 	return strings.ReplaceAll(s, p.c.Password, "(password)")
 }
 
-func (p *program) State(ctx context.Context) (power.State, error) {
+func (p *device) State(ctx context.Context) (power.State, error) {
 	s, err := p.run(ctx, "state", "")
 	return power.State(plain.Line(p.hide(s), 40)), err
 }
 
-func (p *program) On(ctx context.Context) error {
+func (p *device) On(ctx context.Context) error {
 	_, err := p.run(ctx, "on", "")
 	return err
 }
 
-func (p *program) Off(ctx context.Context) error {
+func (p *device) Off(ctx context.Context) error {
 	_, err := p.run(ctx, "off", "")
 	return err
 }
 
-func (p *program) BootOnce(ctx context.Context, b power.Boot) error {
+func (p *device) BootOnce(ctx context.Context, b power.Boot) error {
 	_, err := p.run(ctx, "bootonce", b)
 	return err
 }
 
-func (p *program) Boot(ctx context.Context) (power.Boot, error) {
+func (p *device) Boot(ctx context.Context) (power.Boot, error) {
 	s, err := p.run(ctx, "boot", "")
 	return power.Boot(plain.Line(p.hide(s), 40)), err
 }
 
-func (p *program) Close() {}
+func (p *device) Close() {}
