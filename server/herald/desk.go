@@ -142,13 +142,6 @@ func (q *queue) test(ctx context.Context) doc.NotifyResult {
 	w := h.trim(doc.Word{ID: id, Kind: doc.WordTest, Title: "this is a test: words of the server come here"})
 	began := time.Now()
 	r := doc.NotifyResult{Receiver: q.name}
-	q.mu.Lock()
-	problem := q.problem()
-	q.mu.Unlock()
-	if problem != "" {
-		r.Answer = problem
-		return r
-	}
 	answer, err := q.send(ctx, []doc.Word{w})
 	r.OK, r.Answer, r.Seconds = err == nil, answer, time.Since(began).Seconds()
 	if err != nil {

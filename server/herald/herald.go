@@ -175,9 +175,6 @@ func (h *Herald) Ready() <-chan struct{} { return h.ready }
 func (h *Herald) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, q := range h.queues {
-		if r := q.view(); r.Problem != "" {
-			h.log.Warn("nothing is told", "receiver", q.name, "why", r.Problem)
-		}
 		all.Go(func() { q.run(ctx) })
 	}
 	close(h.ready)

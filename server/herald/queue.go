@@ -178,30 +178,25 @@ func (q *queue) wait() (d time.Duration, some bool) {
 
 // problem is what keeps all words from the receiver. The caller holds the lock.
 func (q *queue) problem() string {
-	what, needs := q.out.wants()
-	if needs && q.box == nil {
-		return fmt.Sprintf("its %s is not stored: `diskcast notify secret %s --secret-file -` stores it", what, q.name)
-	}
-	if q.box != nil {
-		if _, err := q.h.cfg.Key.Open(secretPrefix+q.name, q.box); err != nil {
-			return fmt.Sprintf("its %s does not open with %s, which is another one since: `diskcast notify secret %s "+
-				"--secret-file -` stores it anew", what, sealed.KeyFile, q.name)
-		}
+	if _, err := q.secret(); err != nil {
+		return err.Error()
 	}
 	return ""
 }
 
-// secret opens what is stored.
+// secret opens what is stored; without what the receiver needs it fails. The caller holds the lock.
 func (q *queue) secret() (string, error) {
-	q.mu.Lock()
-	box := q.box
-	q.mu.Unlock()
-	if box == nil {
+	what, needs := q.out.wants()
+	switch {
+	case q.box == nil && needs:
+		return "", fmt.Errorf("its %s is not stored: `diskcast notify secret %s --secret-file -` stores it", what, q.name)
+	case q.box == nil:
 		return "", nil
 	}
-	b, err := q.h.cfg.Key.Open(secretPrefix+q.name, box)
+	b, err := q.h.cfg.Key.Open(secretPrefix+q.name, q.box)
 	if err != nil {
-		return "", fmt.Errorf("%w: `diskcast notify secret %s --secret-file -` stores it anew", err, q.name)
+		return "", fmt.Errorf("its %s does not open with %s, which is another one since: `diskcast notify secret %s "+
+			"--secret-file -` stores it anew", what, sealed.KeyFile, q.name)
 	}
 	return string(b), nil
 }
@@ -248,7 +243,9 @@ func (q *queue) pause(ctx context.Context) {
 }
 
 func (q *queue) send(ctx context.Context, words []doc.Word) (string, error) {
+	q.mu.Lock()
 	secret, err := q.secret()
+	q.mu.Unlock()
 	if err != nil {
 		return "", err
 	}
