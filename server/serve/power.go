@@ -16,11 +16,7 @@ import (
 // pause is between two messages to one BMC: many fall over when they come in bursts.
 const pause = 200 * time.Millisecond
 
-func newPower(state string, prefix netip.Prefix, db store.Store) (*desk.Desk, error) {
-	key, err := sealed.Load(state)
-	if err != nil {
-		return nil, err
-	}
+func newPower(state string, prefix netip.Prefix, db store.Store, key *sealed.Key) (*desk.Desk, error) {
 	commands, err := command.Read(filepath.Join(state, command.File))
 	if err != nil {
 		return nil, err

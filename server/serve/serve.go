@@ -126,7 +126,7 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	switches, err := newPower(cfg.State, prefix, db)
+	switches, err := newPower(cfg.State, prefix, db, seal)
 	if err != nil {
 		return err
 	}
