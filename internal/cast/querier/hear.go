@@ -3,7 +3,6 @@ package querier
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -54,13 +53,13 @@ func hear(ctx context.Context, ifi *net.Interface, group netip.Addr) (netip.Addr
 	if err := raw.JoinGroup(ifi, &net.IPAddr{IP: group.AsSlice()}); err != nil {
 		return netip.Addr{}, err
 	}
-	if err := leave(raw, ifi, local, group); err != nil {
+	if err := q.sendTo(raw, local, net.IPv4allrouter, leaving(group)); err != nil {
 		return netip.Addr{}, err
 	}
 	buf := make([]byte, 1<<16)
 	for {
 		h, body, cm, err := raw.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) || err != nil {
+		if err != nil {
 			return netip.Addr{}, err
 		}
 		src, ok := netip.AddrFromSlice(h.Src)
@@ -70,17 +69,13 @@ func hear(ctx context.Context, ifi *net.Interface, group netip.Addr) (netip.Addr
 	}
 }
 
-// leave says that a member of the group leaves: RFC 2236 section 2, to all routers.
-func leave(raw *ipv4.RawConn, ifi *net.Interface, local, group netip.Addr) error {
+// leaving is the body of an IGMP message of a member that leaves the group: RFC 2236 section 2.
+func leaving(group netip.Addr) []byte {
 	b := make([]byte, 8)
-	b[0] = 0x17
+	b[0] = leaveGroup
 	copy(b[4:], group.AsSlice())
 	binary.BigEndian.PutUint16(b[2:], checksum(b))
-	h := &ipv4.Header{
-		Version: 4, Len: 24, TOS: 0xc0, TotalLen: 24 + len(b), TTL: 1, Protocol: 2,
-		Src: local.AsSlice(), Dst: net.IPv4allrouter, Options: []byte{0x94, 4, 0, 0},
-	}
-	return raw.WriteTo(h, b, &ipv4.ControlMessage{IfIndex: ifi.Index})
+	return b
 }
 
 // isQuery says whether an IGMP message asks, for all groups or for one.

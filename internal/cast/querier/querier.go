@@ -188,7 +188,7 @@ func (q *Querier) sendTo(raw *ipv4.RawConn, local netip.Addr, to net.IP, body []
 	h := &ipv4.Header{
 		Version: 4, Len: 24, TOS: 0xc0, TotalLen: 24 + len(body), TTL: 1, Protocol: 2,
 		Src: local.AsSlice(), Dst: to,
-		Options: []byte{0x94, 4, 0, 0}, // Router Alert, RFC 2113: snooping switches ignore queries without it
+		Options: []byte{0x94, 4, 0, 0}, // Router Alert, RFC 2113: snooping switches ignore messages without it
 	}
 	if err := raw.WriteTo(h, body, &ipv4.ControlMessage{IfIndex: q.ifi.Index}); err != nil {
 		return err
@@ -277,7 +277,7 @@ func (q *Querier) heard(version int, src netip.Addr) {
 
 // IsGeneralQuery says whether an IGMP message asks for all groups.
 func IsGeneralQuery(b []byte) bool {
-	return len(b) >= 8 && b[0] == 0x11 && binary.BigEndian.Uint32(b[4:]) == 0 && checksum(b[:len(b)&^1]) == 0
+	return isQuery(b) && binary.BigEndian.Uint32(b[4:]) == 0
 }
 
 func address(ifi *net.Interface) (netip.Addr, error) {
