@@ -98,10 +98,8 @@ func NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		stored: map[netip.Addr]string{}, pending: map[netip.Addr]string{}, conflict: map[netip.Addr]conflict{},
 		alive:  map[netip.Addr]time.Time{},
 		writes: writesAtOnce, wroteAt: cfg.Now()}
-	if bits := cfg.Server.Bits(); bits < 31 {
-		net := addrToUint(cfg.Server.Masked().Addr())
-		p.avoid[uintToAddr(net)] = true
-		p.avoid[uintToAddr(net|(1<<(32-bits)-1))] = true
+	for _, a := range noHosts(cfg.Server) {
+		p.avoid[a] = true
 	}
 	if err := p.distrust(ctx); err != nil {
 		return nil, err

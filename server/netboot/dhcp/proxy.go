@@ -10,8 +10,7 @@ import (
 var skipDiscovery = []byte{6, 1, 8, 255}
 
 // proxy answers beside the site's own DHCP server. It gives no address: the client joins the two offers.
-func (r *Responder) proxy(m *dhcpv4.DHCPv4, port int) (*dhcpv4.DHCPv4, error) {
-	c := classify(m)
+func (r *Responder) proxy(m *dhcpv4.DHCPv4, c Client, port int) (*dhcpv4.DHCPv4, error) {
 	if c.Kind == Plain {
 		if m.MessageType() == dhcpv4.MessageTypeRequest {
 			r.cfg.Observe(Seen{Client: c, Addr: addrOf(m.RequestedIPAddress()), Final: true})

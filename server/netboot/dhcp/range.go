@@ -3,6 +3,7 @@ package dhcp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -41,7 +42,6 @@ func ParseRange(s string, lan netip.Prefix) (Range, error) {
 
 // CheckRouter refuses a default router that no machine of the LAN reaches; an invalid address is none, and may be.
 func CheckRouter(router netip.Addr, lan netip.Prefix) error {
-	first := lan.Masked().Addr()
 	switch {
 	case !router.IsValid():
 		return nil
@@ -50,11 +50,20 @@ func CheckRouter(router netip.Addr, lan netip.Prefix) error {
 	case !lan.Contains(router):
 		return fmt.Errorf("the router %v is not within %v, the LAN of the interface, and machines would not reach it: "+
 			"give --router one that is, or none", router, lan.Masked())
-	case lan.Bits() < 31 && (router == first || router == uintToAddr(addrToUint(first)|1<<(32-lan.Bits())-1)):
+	case slices.Contains(noHosts(lan), router):
 		return fmt.Errorf("the router %v is no host's address in %v: give --router one that is, or none", router,
 			lan.Masked())
 	}
 	return nil
+}
+
+// noHosts are the addresses of a LAN that are no host's: its first and its last, where it has more than two.
+func noHosts(lan netip.Prefix) []netip.Addr {
+	if lan.Bits() >= 31 {
+		return nil
+	}
+	first := lan.Masked().Addr()
+	return []netip.Addr{first, uintToAddr(addrToUint(first) | (1<<(32-lan.Bits()) - 1))}
 }
 
 // String implements fmt.Stringer.

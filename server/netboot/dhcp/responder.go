@@ -94,21 +94,21 @@ func (r *Responder) Answer(ctx context.Context, m *dhcpv4.DHCPv4, port int) (*dh
 	if m.OpCode != dhcpv4.OpcodeBootRequest || len(m.ClientHWAddr) != 6 {
 		return nil, nil
 	}
-	if c := classify(m); c.Kind != Plain && r.cfg.Decide.Of(c.MAC.String()) == netboot.Nothing {
+	c := classify(m)
+	if c.Kind != Plain && r.cfg.Decide.Of(c.MAC.String()) == netboot.Nothing {
 		r.cfg.Observe(Seen{Client: c, Final: true, Silent: true})
 		return nil, nil
 	}
 	if r.cfg.Mode == Proxy {
-		return r.proxy(m, port)
+		return r.proxy(m, c, port)
 	}
 	if port != ServerPort {
 		return nil, nil
 	}
-	return r.full(ctx, m)
+	return r.full(ctx, m, c)
 }
 
-func (r *Responder) full(ctx context.Context, m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
-	c := classify(m)
+func (r *Responder) full(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*dhcpv4.DHCPv4, error) {
 	mac := c.MAC.String()
 	if relay, ok := netip.AddrFromSlice(m.GatewayIPAddr.To4()); ok && !relay.IsUnspecified() &&
 		!r.cfg.Server.Contains(relay) {
