@@ -266,6 +266,7 @@ func TestNumbers(t *testing.T) {
 
 // TestQuerier listens on a LAN without a querier, and on one whose bridge asks.
 func TestQuerier(t *testing.T) {
+	t.Parallel()
 	l := netlabtest.New(t, 2)
 	look := func() *Look {
 		out := &Look{}

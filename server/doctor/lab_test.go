@@ -166,19 +166,63 @@ func (w *ward) bootDir() {
 	}
 }
 
-// TestLab: a sound lab gives no finding, and each fault its own.
+// on runs a program on the server's machine.
+func (w *ward) on(args ...string) {
+	w.t.Helper()
+	if err := w.l.On(w.l.Node(0), args...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestLab: a sound lab gives no finding, and each fault its own. Each has a lab of its own, for most of the time a
+// doctor waits for answers.
 func TestLab(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		make  func(w *ward)
+		want  doctor.ID
+		words string
+		mend  string
+	}{
+		{"a firewall", func(w *ward) {
+			w.on("nft", "add table inet f; add chain inet f in { type filter hook input priority 0; policy accept; }; "+
+				"add rule inet f in iifname eth0 udp dport 69 drop")
+		}, doctor.Firewall, "TFTP (UDP port 69), in inet f in",
+			"nft insert rule inet f in iifname eth0 udp dport 69 accept"},
+		{"a small MTU", func(w *ward) { w.on("ip", "link", "set", "eth0", "mtu", "1280") }, doctor.MTUSmall,
+			"is 1280", "ip link set eth0 mtu 1500"},
+		{"a second DHCP server", func(w *ward) { w.dhcp(2) }, doctor.DHCPSecond, "10.77.0.3", "stop all but one"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newLab(t)
+			c.make(w)
+			found, _ := w.doctor()
+			if len(found) != 1 || found[0].ID != c.want || !strings.Contains(found[0].What, c.words) ||
+				!strings.Contains(found[0].Mend, c.mend) {
+				t.Errorf("%+v; want %s with %q, mended by %q", found, c.want, c.words, c.mend)
+			}
+		})
+	}
+	t.Run("sound", func(t *testing.T) {
+		t.Parallel()
+		sound(t)
+	})
+}
+
+// newLab is a sound lab with a server that runs.
+func newLab(t *testing.T) *ward {
+	t.Helper()
 	w := &ward{t: t, l: netlabtest.New(t, 3, "nft"), state: filepath.Join(t.TempDir(), "state")}
 	w.bootDir()
 	w.dhcp(1)
 	w.serve()
-	on := func(args ...string) {
-		t.Helper()
-		if err := w.l.On(w.l.Node(0), args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	found, r := w.doctor()
+	return w
+}
+
+// sound has all of a sound lab looked at, and all of it well.
+func sound(t *testing.T) {
+	found, r := newLab(t).doctor()
 	if len(found) > 0 {
 		t.Errorf("a sound lab: %+v", found)
 	}
@@ -196,36 +240,12 @@ func TestLab(t *testing.T) {
 			t.Errorf("it does not say that %q is well: %q", want, well)
 		}
 	}
-	for _, c := range []struct {
-		name       string
-		make, heal func()
-		want       doctor.ID
-		words      string
-		mend       string
-	}{
-		{"a firewall", func() {
-			on("nft", "add table inet f; add chain inet f in { type filter hook input priority 0; policy accept; }; "+
-				"add rule inet f in iifname eth0 udp dport 69 drop")
-		}, func() { on("nft", "delete table inet f") }, doctor.Firewall, "TFTP (UDP port 69), in inet f in",
-			"nft insert rule inet f in iifname eth0 udp dport 69 accept"},
-		{"a small MTU", func() { on("ip", "link", "set", "eth0", "mtu", "1280") },
-			func() { on("ip", "link", "set", "eth0", "mtu", "1500") }, doctor.MTUSmall, "is 1280",
-			"ip link set eth0 mtu 1500"},
-		{"a second DHCP server", func() { w.dhcp(2) }, func() {}, doctor.DHCPSecond, "10.77.0.3", "stop all but one"},
-	} {
-		c.make()
-		found, _ := w.doctor()
-		if len(found) != 1 || found[0].ID != c.want || !strings.Contains(found[0].What, c.words) ||
-			!strings.Contains(found[0].Mend, c.mend) {
-			t.Errorf("%s: %+v; want %s with %q, mended by %q", c.name, found, c.want, c.words, c.mend)
-		}
-		c.heal()
-	}
 }
 
 // TestServerAway looks at a server that does not run: nothing that only it knows is called well, and who has a port of
 // it is found.
 func TestServerAway(t *testing.T) {
+	t.Parallel()
 	w := &ward{t: t, l: netlabtest.New(t, 2, "nft"), state: filepath.Join(t.TempDir(), "state")}
 	w.bootDir()
 	w.dhcp(1)
