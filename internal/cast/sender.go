@@ -58,6 +58,9 @@ func (s *Sender) sound() bool {
 	return s.failed.Load() == nil
 }
 
+// ReportBuffer is the receive buffer that a sender asks for where reports come in, in bytes.
+const ReportBuffer = 4 << 20
+
 // NewSender checks p and opens the sockets.
 func NewSender(p Params, src Source, o SenderOptions) (*Sender, error) {
 	p = p.WithDefaults()
@@ -88,7 +91,7 @@ func NewSender(p Params, src Source, o SenderOptions) (*Sender, error) {
 		s.group.Close()
 		return nil, fmt.Errorf("cast: listening for reports at %v: %w", listen, err)
 	}
-	sock.SetReceiveBuffer(s.fb, 4<<20)
+	sock.SetReceiveBuffer(s.fb, ReportBuffer)
 	framing := 66
 	if p.Group.Addr().Is6() {
 		framing = 86

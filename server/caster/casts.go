@@ -27,8 +27,8 @@ var _ engine.Casts = (*Network)(nil)
 
 // Ports of groups, below those of feedback in package engine.
 const (
-	firstPort = 20000
-	lastPort  = 24999
+	FirstPort = 20000
+	LastPort  = 24999
 )
 
 // New makes casts on the named interface, with groups of the prefix. cap, unless 0, bounds each cast's rate, in bits a
@@ -38,7 +38,7 @@ func New(iface string, groups netip.Prefix, cap int64) (*Network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("interface %q: %w", iface, err)
 	}
-	g, err := cast.NewGroups(groups, firstPort, lastPort)
+	g, err := cast.NewGroups(groups, FirstPort, LastPort)
 	if err != nil {
 		return nil, err
 	}

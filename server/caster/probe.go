@@ -17,7 +17,7 @@ var _ engine.Prober = (*Network)(nil)
 
 // Packets that nodes listen for go to a port that no cast has.
 const (
-	probePort  = lastPort + 1
+	probePort  = LastPort + 1
 	probeEvery = 250 * time.Millisecond
 )
 

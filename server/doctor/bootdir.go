@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -14,19 +13,10 @@ import (
 	"github.com/diskcast/diskcast/server/netboot/boot"
 )
 
-// readManifest reads the boot directory's manifest.
-func readManifest(dir string) (*bootdir.Manifest, error) {
-	f, err := os.Open(filepath.Join(dir, bootdir.ManifestFile))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return bootdir.ReadManifest(f)
-}
-
 // lookBoot compares the boot directory with this server, with this release, and with the kernels of this machine.
 func lookBoot(_ context.Context, s *Subject, l *Look) {
-	m, err := readManifest(s.BootDir)
+	dir := boot.NewDir(s.BootDir)
+	m, err := dir.Manifest()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.find(BootMissing, fmt.Sprintf("%s is no boot directory: there is no %s in it", s.BootDir,
@@ -37,14 +27,14 @@ func lookBoot(_ context.Context, s *Subject, l *Look) {
 		l.not("the boot directory: %v; run this as root", err)
 		return
 	case err != nil:
-		l.find(BootMissing, fmt.Sprintf("boot directory %s: %v", s.BootDir, err),
+		l.find(BootMissing, err.Error(),
 			"machines have nothing to boot from the network", "move it away, and run diskcast up")
 		return
 	}
 	if s.Pin == "" || !s.API.IsValid() {
 		l.not("whether the boot directory leads to this server: its key or its address is not known")
 	} else {
-		leads(s, l)
+		leads(dir, s, l)
 	}
 	if by, ok := strings.CutPrefix(m.Generator, "mkimage "); ok && by != s.Version && released(by) &&
 		released(s.Version) {
@@ -58,8 +48,8 @@ func lookBoot(_ context.Context, s *Subject, l *Look) {
 // released reports whether a version is not that of a program which was built without one.
 func released(version string) bool { return version != "" && version != "dev" && version != "devel" }
 
-func leads(s *Subject, l *Look) {
-	found, err := boot.NewDir(s.BootDir).Check(boot.Self{Addr: s.API, Pin: s.Pin})
+func leads(dir *boot.Dir, s *Subject, l *Look) {
+	found, err := dir.Check(boot.Self{Addr: s.API, Pin: s.Pin})
 	if err != nil {
 		l.not("whether the boot directory leads to this server: %v", err)
 		return

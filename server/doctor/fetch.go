@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/server/netboot/boot"
 )
 
 const (
@@ -28,7 +29,7 @@ func lookFetch(ctx context.Context, s *Subject, l *Look) {
 		l.not("whether boot files come by TFTP and HTTP: the server does not run")
 		return
 	}
-	m, err := readManifest(s.BootDir)
+	m, err := boot.NewDir(s.BootDir).Manifest()
 	if err != nil {
 		l.not("whether boot files come by TFTP and HTTP: %v", err)
 		return

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/server/caster"
+	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
 
@@ -21,10 +23,10 @@ type traffic struct {
 	p    []probe
 }
 
-// Ports of casts: of the nodes' reports to the server (package engine), and of groups (package caster).
+// Ports of casts: of the nodes' reports to the server, and of groups.
 const (
-	firstReport, lastReport = 25000, 31999
-	firstGroup, lastGroup   = 20000, 24999
+	firstReport, lastReport = engine.FirstPort, engine.LastPort
+	firstGroup, lastGroup   = caster.FirstPort, caster.LastPort
 )
 
 // lookFirewall follows what nodes and server send each other through the rules of this machine.

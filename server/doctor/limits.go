@@ -10,15 +10,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/cast/sock"
 	"github.com/diskcast/diskcast/server/netboot/udpport"
 )
 
-// What a cast's sender wants of its sockets, in bytes (package cast), and files that a server of a large lab has open.
-const (
-	sendBuffer    = 1 << 20
-	receiveBuffer = 4 << 20
-	leastFiles    = 4096
-)
+// leastFiles is how many files a server of a large lab has open.
+const leastFiles = 4096
 
 // lookLimits looks at what the running server may have.
 func lookLimits(_ context.Context, s *Subject, l *Look) {
@@ -86,7 +84,7 @@ func buffers(proc string, l *Look) {
 	for _, x := range []struct {
 		file string
 		want uint64
-	}{{"rmem_max", receiveBuffer}, {"wmem_max", sendBuffer}} {
+	}{{"rmem_max", cast.ReportBuffer}, {"wmem_max", sock.SendBuffer}} {
 		text, err := os.ReadFile(filepath.Join("/proc/sys/net/core", x.file))
 		n, perr := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63)
 		switch {

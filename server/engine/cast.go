@@ -18,8 +18,8 @@ import (
 
 // Ports at which casts' senders listen for reports: below those that Linux gives to clients.
 const (
-	firstPort = 25000
-	lastPort  = 31999
+	FirstPort = 25000
+	LastPort  = 31999
 )
 
 // Sizes of a cast's packets and blocks: docs/cast-protocol.md.
@@ -81,12 +81,12 @@ func (e *Engine) feedback() (netip.AddrPort, error) {
 		}
 	}
 	for range 200 {
-		a := netip.AddrPortFrom(e.cfg.Addr, uint16(firstPort+random(lastPort-firstPort+1)))
+		a := netip.AddrPortFrom(e.cfg.Addr, uint16(FirstPort+random(LastPort-FirstPort+1)))
 		if !used[a.Port()] && free(a) {
 			return a, nil
 		}
 	}
-	return netip.AddrPort{}, fmt.Errorf("no free UDP port on %v in %d-%d for a cast", e.cfg.Addr, firstPort, lastPort)
+	return netip.AddrPort{}, fmt.Errorf("no free UDP port on %v in %d-%d for a cast", e.cfg.Addr, FirstPort, LastPort)
 }
 
 func random(n int) int {

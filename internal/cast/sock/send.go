@@ -29,6 +29,9 @@ type Group struct {
 // sendTimeout bounds how long a send waits for room in the socket's buffer, which packets leave as the NIC takes them.
 const sendTimeout = time.Second
 
+// SendBuffer is the size of the socket's buffer, in bytes, that is asked for.
+const SendBuffer = 1 << 20
+
 // DialGroup opens a socket that sends to group on ifi.
 func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Group, error) {
 	six := group.Addr().Is6()
@@ -69,7 +72,7 @@ func DialGroup(group netip.AddrPort, ifi *net.Interface, ttl int, gso bool) (*Gr
 		conn.Close()
 		return nil, fmt.Errorf("cast: sending to %v on %s: %w", group, ifi.Name, err)
 	}
-	setBuffer(g.conn, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, 1<<20)
+	setBuffer(g.conn, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, SendBuffer)
 	g.oob = make([]byte, unix.CmsgSpace(2))
 	h := g.oob
 	binary.NativeEndian.PutUint64(h, uint64(unix.CmsgLen(2)))

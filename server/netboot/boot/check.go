@@ -52,9 +52,8 @@ type Self struct {
 	Lookup func(host string) ([]string, error)
 }
 
-// Check compares the directory with the server that hands it out: the server and the pin that are built into it, and
-// its files with its manifest. An error means that there is no boot directory that could be looked at.
-func (d *Dir) Check(self Self) ([]Finding, error) {
+// Manifest reads the directory's manifest.
+func (d *Dir) Manifest() (*bootdir.Manifest, error) {
 	f, _, err := d.Open(bootdir.ManifestFile)
 	if err != nil {
 		return nil, err
@@ -63,6 +62,16 @@ func (d *Dir) Check(self Self) ([]Finding, error) {
 	m, err := bootdir.ReadManifest(f)
 	if err != nil {
 		return nil, fmt.Errorf("boot directory %s: %w", d.path, err)
+	}
+	return m, nil
+}
+
+// Check compares the directory with the server that hands it out: the server and the pin that are built into it, and
+// its files with its manifest. An error means that there is no boot directory that could be looked at.
+func (d *Dir) Check(self Self) ([]Finding, error) {
+	m, err := d.Manifest()
+	if err != nil {
+		return nil, err
 	}
 	var out []Finding
 	all := func(format string, a ...any) { out = append(out, Finding{fmt.Sprintf(format, a...), FailsAll}) }

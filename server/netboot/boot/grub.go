@@ -5,7 +5,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
 
@@ -68,12 +67,7 @@ func optional(name string) bool {
 // GRUBCan reports whether the directory's GRUB has a feature that mkimage looked for and wrote into the manifest:
 // dhcp.GRUBHTTP, dhcp.GRUBProxy.
 func (d *Dir) GRUBCan(feature string) bool {
-	f, _, err := d.Open(bootdir.ManifestFile)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	m, err := bootdir.ReadManifest(f)
+	m, err := d.Manifest()
 	if err != nil || m.GRUB == nil {
 		return false
 	}
