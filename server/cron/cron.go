@@ -32,14 +32,14 @@ func Parse(rule string, zone *time.Location) (*Rule, error) {
 	case strings.Contains(rule, "TZ="):
 		return nil, fmt.Errorf("rule %q: the time zone is the server's, %v, and not a part of the rule", rule, zone)
 	case strings.HasPrefix(rule, "@every"):
-		return nil, fmt.Errorf("rule %q: say it in five fields, such as \"*/30 * * * *\": times are of a clock, not of a "+
-			"start", rule)
+		return nil, fmt.Errorf("rule %q: say it in five fields, such as \"*/30 * * * *\": times are of a clock, not "+
+			"of a start", rule)
 	}
 	parser := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 	s, err := parser.Parse(rule)
 	if err != nil {
-		return nil, fmt.Errorf("rule %q: %w; it has five fields, minute, hour, day of the month, month and day of the week, "+
-			"such as \"0 3 * * 1-5\"", rule, err)
+		return nil, fmt.Errorf("rule %q: %w; it has five fields, minute, hour, day of the month, month and day of the "+
+			"week, such as \"0 3 * * 1-5\"", rule, err)
 	}
 	r := &Rule{schedule: s, zone: zone}
 	if r.Next(time.Unix(0, 0)).IsZero() {

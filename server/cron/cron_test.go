@@ -15,7 +15,8 @@ func zone(t testing.TB, name string) *time.Location {
 	return z
 }
 
-// TestNext has the times of rules as systemd-analyze calendar and crontab.guru give them, over changes of the clock too.
+// TestNext has the times of rules as systemd-analyze calendar and crontab.guru give them, over changes of the clock
+// too.
 func TestNext(t *testing.T) {
 	berlin := zone(t, "Europe/Berlin")
 	for _, c := range []struct{ rule, from, want string }{
@@ -46,8 +47,10 @@ func TestNext(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for rule, want := range map[string]string{"": "five fields", "0 3 * *": "five fields", "0 0 3 * * 1": "five fields",
-		"60 * * * *": "five fields", "TZ=UTC 0 3 * * *": "time zone", "TZ=": "time zone", "CRON_TZ=Asia/Tokyo @daily": "time zone",
-		"@every 1s": "five fields", "@reboot": "five fields", "0 0 30 2 *": "no such day", "5-1 * * * *": "five fields",
+		"60 * * * *": "five fields", "TZ=UTC 0 3 * * *": "time zone", "TZ=": "time zone",
+		"CRON_TZ=Asia/Tokyo @daily": "time zone", "@every 1s": "five fields",
+		"@reboot": "five fields", "0 0 30 2 *": "no such day",
+		"5-1 * * * *":                           "five fields",
 		strings.Repeat("1,", 200) + "1 * * * *": "longer"} {
 		if r, err := Parse(rule, time.UTC); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, %v, want %q", rule, r, err, want)

@@ -93,8 +93,8 @@ func nodeMulticast(v *doc.NodeLook, l *Look) {
 		l.not("whether somebody asks for multicast groups (IGMP)")
 	case *q == "":
 		l.find(NodeQuerier, "nobody asked for multicast groups (IGMP) while the node listened, also not who stays in "+
-			"a group "+
-			"that it said to leave", "a switch that snoops forgets members whom nobody asks, and casts stop arriving",
+			"a group that it said to leave",
+			"a switch that snoops forgets members whom nobody asks, and casts stop arriving",
 			"querier = true in the server's settings file (the default), or the querier of the switch")
 	default:
 		l.well("%s asks for multicast groups", *q)

@@ -42,8 +42,7 @@ func lookQuerier(ctx context.Context, s *Subject, l *Look) {
 		l.not("whether somebody asks hosts for their groups (IGMP): %v", err)
 	case s.Patience < every:
 		l.not("whether somebody asks hosts for their groups (IGMP): nobody did within %v, and a querier asks every "+
-			"%v: "+
-			"`diskcast doctor --patience %v` listens longer", s.Patience, every, Patience)
+			"%v: `diskcast doctor --patience %v` listens longer", s.Patience, every, Patience)
 	default:
 		silence(s, l)
 	}
@@ -54,8 +53,7 @@ func silence(s *Subject, l *Look) {
 	what := fmt.Sprintf("nobody asked hosts for their multicast groups (IGMP) within %v, and querier = false",
 		s.Patience)
 	mend := "`diskcast serve --querier` (querier = true in the settings file, which is the default), or the querier " +
-		"of " +
-		"the switch"
+		"of the switch"
 	if bridge := snooping(s.Interface); bridge != "" {
 		l.find(SnoopingAlone, what+"; the bridge "+bridge+" of this machine snoops",
 			"a bridge that snoops forgets the members of a group that nobody asks for, and casts stop arriving",

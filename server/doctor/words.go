@@ -38,8 +38,8 @@ func judgeWords(all []doc.NotifyReceiver, l *Look) {
 		}
 		if n := r.GivenUp + r.Dropped; n > 0 {
 			well = false
-			l.find(NotifyLost, fmt.Sprintf("%s was never told %d words: %d were given up, %d dropped", r.Name, n, r.GivenUp,
-				r.Dropped), "it could not be told for too long, or too many waited", "diskcast notify list")
+			l.find(NotifyLost, fmt.Sprintf("%s was never told %d words: %d were given up, %d dropped", r.Name, n,
+				r.GivenUp, r.Dropped), "it could not be told for too long, or too many waited", "diskcast notify list")
 		}
 	}
 	if well {

@@ -39,9 +39,9 @@ func (q *queue) view() doc.NotifyReceiver {
 	defer q.mu.Unlock()
 	s := q.state
 	r := doc.NotifyReceiver{Name: q.name, By: q.out.by(), To: q.out.to(), Kinds: q.kinds, Secret: q.box != nil,
-		Waiting: max(0, len(q.words)-len(q.undone)), Tries: s.Tries, LastTry: s.LastTry, NextTry: s.NextTry, Error: s.Error,
-		Problem: q.problem(), Told: s.Told, LastTold: s.LastTold, GivenUp: s.GivenUp, LastGiven: s.LastGiven,
-		Dropped: q.dropped}
+		Waiting: max(0, len(q.words)-len(q.undone)), Tries: s.Tries, LastTry: s.LastTry, NextTry: s.NextTry,
+		Error: s.Error, Problem: q.problem(), Told: s.Told, LastTold: s.LastTold, GivenUp: s.GivenUp,
+		LastGiven: s.LastGiven, Dropped: q.dropped}
 	if r.Waiting > 0 {
 		r.Oldest = q.words[0].at
 	}

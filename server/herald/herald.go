@@ -184,7 +184,8 @@ func (h *Herald) Run(ctx context.Context) error {
 }
 
 // Take gives a word its id, and returns what is to be stored for those who asked for its kind; a nil value is a key to
-// be taken away. It is called where what the word is of is stored, in the order of what happens; Stored says that it was.
+// be taken away. It is called where what the word is of is stored, in the order of what happens; Stored says that it
+// was.
 func (h *Herald) Take(w doc.Word) map[string]any {
 	h.mu.Lock()
 	h.seq++

@@ -97,8 +97,8 @@ func (m *mailer) send(ctx context.Context, password string, words []doc.Word) (s
 // mailPatience is longer than a delivery may take: what ends one is its context.
 const mailPatience = time.Hour
 
-// dialer connects, and closes when the delivery ends: a server that says a byte now and then holds nobody up for longer,
-// and go-mail leaves a connection open that it gives up. The context of the call ends with the greeting.
+// dialer connects, and closes when the delivery ends: a server that says a byte now and then holds nobody up for
+// longer, and go-mail leaves a connection open that it gives up. The context of the call ends with the greeting.
 func (m *mailer) dialer(delivery context.Context) gomail.DialContextFunc {
 	return func(ctx context.Context, network, address string) (c net.Conn, err error) {
 		if m.c.TLS == config.TLS {

@@ -189,7 +189,8 @@ func (q *queue) secret() (string, error) {
 	what, needs := q.out.wants()
 	switch {
 	case q.box == nil && needs:
-		return "", fmt.Errorf("its %s is not stored: `diskcast notify secret %s --secret-file -` stores it", what, q.name)
+		return "", fmt.Errorf("its %s is not stored: `diskcast notify secret %s --secret-file -` stores it", what,
+			q.name)
 	case q.box == nil:
 		return "", nil
 	}

@@ -1,9 +1,9 @@
 // Package hooks runs commands of the server's owner before sessions and after them.
 //
 // Which commands there are is in the server's settings, never in the API: whoever has the operator's token may choose
-// among them by name, and cannot have the server run anything else. A command is called without a shell, with nothing of
-// the server's environment but PATH, with DISKCAST_… about the session, and with the session's document as its input.
-// Exit code 0 is "well"; what it prints is kept. After a time it is ended, with all that it started.
+// among them by name, and cannot have the server run anything else. A command is called without a shell, with nothing
+// of the server's environment but PATH, with DISKCAST_… about the session, and with the session's document as its
+// input. Exit code 0 is "well"; what it prints is kept. After a time it is ended, with all that it started.
 package hooks
 
 import (
@@ -65,11 +65,11 @@ func (h *Hook) check() error {
 	case err != nil:
 		return fmt.Errorf("hook %s: %w", h.Name, err)
 	case !st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("hook %s: %s is no program that can be run (mode %v): `chmod 755` makes it one", h.Name, h.Argv[0],
-			st.Mode())
+		return fmt.Errorf("hook %s: %s is no program that can be run (mode %v): `chmod 755` makes it one", h.Name,
+			h.Argv[0], st.Mode())
 	case st.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("hook %s: %s has mode %04o, so others can write what the server runs: `chmod go-w %s` closes it",
-			h.Name, h.Argv[0], st.Mode().Perm(), h.Argv[0])
+		return fmt.Errorf("hook %s: %s has mode %04o, so others can write what the server runs: `chmod go-w %s` "+
+			"closes it", h.Name, h.Argv[0], st.Mode().Perm(), h.Argv[0])
 	}
 	return nil
 }

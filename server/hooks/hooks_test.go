@@ -104,8 +104,10 @@ func runs(t *testing.T, r *Runner) {
 func TestRun(t *testing.T) {
 	t.Setenv("DISKCAST_TOKEN", "SECRET")
 	for _, c := range []struct{ name, script, state, words, output string }{
-		{"well", `echo "$1 $2 $DISKCAST_SESSION $DISKCAST_REASON $DISKCAST_TOKEN."; cat`, doc.Done, "", "one two s7 two"},
-		{"fails", `echo begin; echo "no zone lab" >&2; exit 3`, doc.Failed, "exit status 3: no zone lab", "begin\nno zone lab"},
+		{"well", `echo "$1 $2 $DISKCAST_SESSION $DISKCAST_REASON $DISKCAST_TOKEN."; cat`, doc.Done, "",
+			"one two s7 two"},
+		{"fails", `echo begin; echo "no zone lab" >&2; exit 3`, doc.Failed, "exit status 3: no zone lab",
+			"begin\nno zone lab"},
 		{"silent", `exit 1`, doc.Failed, "exit status 1: it printed nothing", ""},
 		{"leaves one behind", `sleep 20 & echo well`, doc.Done, "", "well"},
 		{"prints escapes", `printf '\033[2Jhello\n'`, doc.Done, "", "hello"},
@@ -115,8 +117,9 @@ func TestRun(t *testing.T) {
 			r, ended := ran(t, time.Minute, c.script)
 			runs(t, r)
 			h := <-ended
-			if h.State != c.state || h.Words != c.words || !strings.Contains(h.Output, c.output) || len(h.Output) > maxOutput ||
-				strings.Contains(h.Output, "\x1b") || strings.Contains(h.Output, "SECRET") {
+			if h.State != c.state || h.Words != c.words || !strings.Contains(h.Output, c.output) ||
+				len(h.Output) > maxOutput || strings.Contains(h.Output, "\x1b") ||
+				strings.Contains(h.Output, "SECRET") {
 				t.Errorf("%+v", h)
 			}
 			if c.name == "well" {

@@ -171,8 +171,8 @@ func (r *Runner) one(ctx context.Context, x *run) (doc.HookRun, error) {
 	cmd := exec.CommandContext(limited, x.hook.Argv[0], x.hook.Argv[1:]...)
 	cmd.Env = append(environment(x.s), "LC_ALL=C.UTF-8")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(append(input, '\n')), &out, &out
-	// It ends with the server, however that ends: the next one runs it again. The kernel looks at the thread that started
-	// it.
+	// It ends with the server, however that ends: the next one runs it again. The kernel looks at the thread that
+	// started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -199,9 +199,9 @@ func environment(s *doc.Session) []string {
 	for i := range s.Parts {
 		nodes = append(nodes, s.Parts[i].Node)
 	}
-	return []string{"DISKCAST_SESSION=" + s.ID, "DISKCAST_STATE=" + s.State, "DISKCAST_IMAGE=" + plain.Line(s.Image.Name, 300),
-		"DISKCAST_REASON=" + plain.Line(s.Reason, 4096), "DISKCAST_PROFILE=" + s.Spec.Profile,
-		"DISKCAST_NODES=" + strings.Join(nodes[:min(len(nodes), 4096)], " ")}
+	return []string{"DISKCAST_SESSION=" + s.ID, "DISKCAST_STATE=" + s.State,
+		"DISKCAST_IMAGE=" + plain.Line(s.Image.Name, 300), "DISKCAST_REASON=" + plain.Line(s.Reason, 4096),
+		"DISKCAST_PROFILE=" + s.Spec.Profile, "DISKCAST_NODES=" + strings.Join(nodes[:min(len(nodes), 4096)], " ")}
 }
 
 func lastLine(text string) string {

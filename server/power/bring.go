@@ -29,7 +29,8 @@ func (m *Machine) Bring(ctx context.Context, cycle bool, spare func() string) (*
 		if state == On && cycle && !mayLackBoot(err) {
 			return nil, fmt.Errorf("it was to boot from the network, and so its power was left alone: %w", err)
 		}
-		note, boot = fmt.Sprintf("it could not be told to boot from the network, so its own boot order decides (%v)", err), ""
+		note, boot = fmt.Sprintf("it could not be told to boot from the network, so its own boot order decides (%v)",
+			err), ""
 	}
 	switch {
 	case state == Off:
@@ -56,7 +57,8 @@ func (m *Machine) cycleTo(ctx context.Context, boot Boot, note string) (*Outcome
 	err := wait(ctx, m.time.Rest)
 	if err == nil && boot != "" {
 		if _, again := m.BootOnce(ctx, boot); again != nil && ctx.Err() == nil {
-			note = fmt.Sprintf("the boot from the network was set before it was off, and could not be set again (%v)", again)
+			note = fmt.Sprintf("the boot from the network was set before it was off, and could not be set again (%v)",
+				again)
 		}
 	}
 	if err == nil {

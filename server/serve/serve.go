@@ -136,7 +136,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	if len(closed) > 0 {
 		log.Error("the power of machines cannot be switched: their passwords do not open with "+sealed.KeyFile+
-			", which is another one since", "machines", len(closed), "first", closed[0], "try", "diskcast machine power set")
+			", which is another one since", "machines", len(closed), "first", closed[0],
+			"try", "diskcast machine power set")
 	}
 	server := ownName(prefix.Addr())
 	words, err := herald.New(ctx, herald.Config{Store: db, Key: seal, Notify: cfg.Notify, Server: server,

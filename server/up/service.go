@@ -54,8 +54,8 @@ func (w *work) mayStay(why string) error {
 	if w.After == "" {
 		return nil
 	}
-	return fmt.Errorf("%s is for a server that runs by itself, and this command would be the server (%s): leave it out, "+
-		"and run `diskcast image import` and `diskcast apply` beside it", w.After, why)
+	return fmt.Errorf("%s is for a server that runs by itself, and this command would be the server (%s): leave it "+
+		"out, and run `diskcast image import` and `diskcast apply` beside it", w.After, why)
 }
 
 // start lets the service manager serve, where it is to.

@@ -44,7 +44,8 @@ func grubNode(name string) (ask grubAsk, ok bool) {
 	what, name, dash := strings.Cut(name, "-")
 	name, suffix := strings.CutSuffix(name, ".cfg")
 	hw, err := net.ParseMAC(name)
-	if !prefix || !dash || !suffix || err != nil || len(hw) != 6 || what != askNode && what != askMenu && what != askOwn {
+	if !prefix || !dash || !suffix || err != nil || len(hw) != 6 ||
+		what != askNode && what != askMenu && what != askOwn {
 		return grubAsk{}, false
 	}
 	return grubAsk{what, hw.String()}, true

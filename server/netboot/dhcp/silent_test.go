@@ -25,7 +25,8 @@ func TestSilent(t *testing.T) {
 					reply := answer(t, r, request(t, mac, c.mod, dhcpv4.WithMessageType(kind)), port)
 					want := plain && mode == Full && port == ServerPort && kind == dhcpv4.MessageTypeDiscover
 					if (reply != nil) != want {
-						t.Errorf("%s, client %d, %v on port %d: answered %v, want %v", mode, i, kind, port, reply != nil, want)
+						t.Errorf("%s, client %d, %v on port %d: answered %v, want %v", mode, i, kind, port,
+							reply != nil, want)
 					}
 				}
 			}

@@ -127,8 +127,8 @@ func (d *Desk) show(m Machine, r *record) *doc.Power {
 		Secret: r.Box != nil, MACs: r.MACs, System: r.System, Command: r.Command, Template: r.Template, Pin: r.Pin}
 	if r.Box != nil {
 		if _, err := d.cfg.Key.Open(prefix+m.ID, r.Box); err != nil {
-			p.Problem = fmt.Sprintf("its password does not open with %s, which is another one since: set its power up again",
-				sealed.KeyFile)
+			p.Problem = fmt.Sprintf("its password does not open with %s, which is another one since: set its power up "+
+				"again", sealed.KeyFile)
 		}
 	}
 	return p

@@ -31,8 +31,8 @@ type line struct {
 
 func newLine() line { return line{known: map[string]bool{}, kick: make(chan struct{}, 1)} }
 
-// Switch has a machine be on (doc.PowerOn, doc.PowerCycle: started from the network, see power.Machine.Bring) or off, in
-// its turn, and calls done with what came of it. A key that waits or is in work already is not taken again. Spare is
+// Switch has a machine be on (doc.PowerOn, doc.PowerCycle: started from the network, see power.Machine.Bring) or off,
+// in its turn, and calls done with what came of it. A key that waits or is in work already is not taken again. Spare is
 // asked right before the machine's power is taken away, and says why it must not be. Done is never called when the
 // server ends before anything is known.
 func (d *Desk) Switch(key string, m doc.Machine, want string, spare func() string, done func(doc.PowerRow)) {

@@ -14,8 +14,8 @@ import (
 
 func nobody() string { return "" }
 
-// TestLine brings 500 machines for two sessions: one line, as the desk's pace says, each machine once, and what is taken
-// back in time is not done.
+// TestLine brings 500 machines for two sessions: one line, as the desk's pace says, each machine once, and what is
+// taken back in time is not done.
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, l, _ := newDesk(t)
@@ -87,7 +87,8 @@ func TestLineEnds(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- d.Run(ctx) }()
-		d.Switch("s1/m1", doc.Machine{ID: "m1"}, doc.PowerCycle, nobody, func(r doc.PowerRow) { t.Errorf("told: %+v", r) })
+		d.Switch("s1/m1", doc.Machine{ID: "m1"}, doc.PowerCycle, nobody,
+			func(r doc.PowerRow) { t.Errorf("told: %+v", r) })
 		time.Sleep(5 * time.Second) // of the bubble's clock
 		stop()
 		if err := <-done; err != nil {
