@@ -47,6 +47,7 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 	_, err = e.sealable(&spec)
 	p.refuse(err)
 	p.refuse(e.maySwitch(ctx, &spec))
+	p.refuse(e.mayHook(&spec))
 	img, err := e.describeImage(kind, &spec)
 	p.refuse(err)
 	p.s.Spec, p.s.Image, p.s.State = spec, img, doc.Waiting

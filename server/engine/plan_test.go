@@ -205,6 +205,30 @@ func TestPlanOfAbsent(t *testing.T) {
 	}
 }
 
+// TestPlanOfFile has a file in the place of a disk, and then another one of its size: what was done to the first is not
+// told of the second.
+func TestPlanOfFile(t *testing.T) {
+	h := newHouse(t)
+	m := h.machine(1)
+	m.disks = []session.Disk{{Path: "/srv/a.img", Size: gib, SectorSize: 512}}
+	m.powerOn()
+	s := h.create(doc.Spec{Nodes: []string{m.mac}})
+	if _, err := h.e.ChooseDisk(t.Context(), m.id, &session.DiskChoice{V: 1, Session: s.ID,
+		Disk: m.disks[0].ID()}); err != nil {
+		t.Fatal(err)
+	}
+	m.say(s.ID, goodRestore...)
+	if p := h.only(m, doc.Spec{}); p.Last == nil || p.Last.Session != s.ID {
+		t.Errorf("the file that was restored: %+v", p)
+	}
+	m.disks[0].Path = "/srv/b.img"
+	m.powerOn()
+	m.hello()
+	if p := h.only(m, doc.Spec{}); p.Disk.Path != "/srv/b.img" || p.Last != nil || p.Differs != nil || strings.Contains(p.Since, s.ID) {
+		t.Errorf("the file beside it: %+v", p)
+	}
+}
+
 // TestPlanRefused is of sessions that would not be made, and of machines that may not be taken.
 func TestPlanRefused(t *testing.T) {
 	h := sealing(t)
@@ -224,6 +248,15 @@ func TestPlanRefused(t *testing.T) {
 	b := h.seated(2)
 	if m := h.only(b, doc.Spec{Personalize: json.RawMessage(ownSettings)}); m.Verdict != doc.PlanGoes {
 		t.Errorf("all is there: %+v", m)
+	}
+	if p := h.plan(doc.Spec{Nodes: []string{b.mac}, Before: "dns"}); !p.Hopeless() ||
+		!strings.Contains(strings.Join(p.Refused, ""), "no hook dns") {
+		t.Errorf("a hook that is not there: %+v", p)
+	}
+	p = h.plan(doc.Spec{All: true, Personalize: json.RawMessage(
+		`{"seed":{"user_data":"#cloud-config\n{{.MAC}}\n"}}`)})
+	if len(p.Machines) != 2 || !p.Hopeless() || !strings.Contains(strings.Join(p.Machines[1].Refused, ""), "not a map") {
+		t.Errorf("a seed that cloud-init would leave out, of machines that are not named: %+v", p)
 	}
 	h.seal = nil
 	h.restart()

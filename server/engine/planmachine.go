@@ -64,7 +64,8 @@ func (e *Engine) planMachine(p *plan, id string) doc.PlanMachine {
 // switched says of a machine that is waited for that the session would switch it.
 func (p *plan) switched(m *doc.PlanMachine) {
 	if p.s.Spec.Power != "" && m.Waits != "" {
-		m.Waits += fmt.Sprintf("; the session would switch it (power %s), unless it works for another one", p.s.Spec.Power)
+		m.Waits += fmt.Sprintf("; the session would switch it (power %s), unless it works for another one",
+			p.s.Spec.Power)
 	}
 }
 
@@ -85,7 +86,7 @@ func (e *Engine) planOwn(p *plan, n *node, m *doc.PlanMachine) {
 		m.Refused = append(m.Refused, "nothing secret is handed to a node that may be another machine than is meant: "+
 			n.Odd[oddDMI])
 	}
-	if _, err := p.own.Resolve(e.values("s0", n.ID)); err != nil {
+	if _, err := resolve(p.own, e.values("s0", n.ID)); err != nil {
 		m.Refused = append(m.Refused, "its personalization: "+err.Error())
 	}
 }
@@ -104,8 +105,7 @@ func (e *Engine) planDisk(p *plan, n *node, m *doc.PlanMachine) {
 		return
 	}
 	m.Disk = &chosen
-	id := chosen.ID()
-	e.planHistory(&id, n, m)
+	e.planHistory(&chosen, n, m)
 	if c := n.Inventory.Survey.Of(&chosen); c != nil {
 		seen := *c
 		m.Content = &seen
@@ -148,21 +148,20 @@ func chooseNow(disks []session.Disk, rule session.Target) (session.Disk, error) 
 }
 
 // planHistory says what sessions did to the disk: the last one that had a plan for it counts.
-func (e *Engine) planHistory(id *session.DiskID, n *node, m *doc.PlanMachine) {
+func (e *Engine) planHistory(d *session.Disk, n *node, m *doc.PlanMachine) {
 	order := e.jobs.Order()
 	for _, sid := range slices.Backward(order) {
 		s := e.jobs.Session(sid)
 		part := s.Parts[n.ID]
-		if part == nil || part.Disk == nil || part.Planned.IsZero() || *part.Disk != withPath(*id, part.Disk.Path) ||
-			!s.Kind.Traits().Writes {
+		if part == nil || part.Disk == nil || part.Planned.IsZero() || !part.Disk.Is(d) || !s.Kind.Traits().Writes {
 			continue
 		}
 		switch written, ok := part.Steps[session.StepWritten]; {
 		case ok && part.State == doc.Done && s.Kind.Traits().Action == session.Restore:
 			m.Last = &doc.PlanLast{Session: s.ID, Image: s.Image.Name, Manifest: s.Image.Manifest, Time: written.Time}
 		case part.State != doc.Done:
-			m.Warnings = append(m.Warnings, fmt.Sprintf("session %s (%s) had a plan for this disk, and its part is %s: "+
-				"what is on it may be half of something", s.ID, s.State, part.State))
+			m.Warnings = append(m.Warnings, fmt.Sprintf("session %s (%s) had a plan for this disk, and its part is "+
+				"%s: what is on it may be half of something", s.ID, s.State, part.State))
 		}
 		if part.Planned.After(n.Surveyed) && !n.Surveyed.IsZero() {
 			m.Since = "session " + s.ID + " wrote to it after that"
@@ -172,12 +171,6 @@ func (e *Engine) planHistory(id *session.DiskID, n *node, m *doc.PlanMachine) {
 	if m.Since == "" && n.Where == doc.Left && !n.Surveyed.IsZero() {
 		m.Since = "the machine has started its own disk after that"
 	}
-}
-
-// withPath is the disk under another name, which is for people only.
-func withPath(id session.DiskID, path string) session.DiskID {
-	id.Path = path
-	return id
 }
 
 // planTarget finds the partition that is meant, as far as the node told of its disk.
