@@ -18,6 +18,10 @@ type plan struct {
 	s   *sess              // as Create would make it; it is in no store
 	own *personal.Settings // nil where nothing is personalized
 	job *session.PartitionJob
+	// table is the id of the image's partition table; empty if it has none.
+	table string
+	// lacks is what a disk with another image lacks, by that one's manifest; nil where that is not known.
+	lacks map[string]*int64
 }
 
 // Plan says what a session of the spec would do to each machine, as far as is known now. It makes and moves nothing. It
@@ -30,7 +34,7 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	p := &plan{s: &sess{Kind: kind, Parts: map[string]*doc.Part{}}}
+	p := &plan{s: &sess{Kind: kind, Parts: map[string]*doc.Part{}}, lacks: map[string]*int64{}}
 	p.Plan = &doc.Plan{Action: kind.Traits().Action, Rule: diskrule.Rule(spec.Target), On: spec.On,
 		Profile: spec.Profile, ProfileRevision: spec.ProfileRevision, Machines: []doc.PlanMachine{}}
 	if spec.Boot != nil {
@@ -53,6 +57,7 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 	p.s.Spec, p.s.Image, p.s.State = spec, img, doc.Waiting
 	if kind.Traits().Cast && err == nil {
 		p.Image, p.Notes, p.s.Starts = &img, e.cfg.Images.StartNotes(img.Manifest), e.starts(img.Manifest)
+		p.table = e.cfg.Images.TableID(img.Manifest)
 	}
 	e.planMachines(p)
 	e.fits(p)
@@ -128,7 +133,7 @@ func (e *Engine) present() []string {
 }
 
 // fits judges, as nodes will, whether the image can go where it is to go. It may take a moment, and is done without the
-// lock; machines with equal disks are judged once.
+// lock; machines with equal disks are judged once, and so are those with equal images.
 func (e *Engine) fits(p *plan) {
 	if p.Image == nil {
 		return
@@ -161,11 +166,21 @@ func (e *Engine) differs(p *plan, m *doc.PlanMachine) {
 	if m.Last == nil || p.job != nil || p.s.Spec.Mode == session.Full {
 		return
 	}
-	table := e.cfg.Images.TableID(p.Image.Manifest)
-	if p.s.Spec.Mode != session.Delta && (table == "" || table != e.cfg.Images.TableID(m.Last.Manifest)) {
-		return
+	other := m.Last.Manifest
+	if _, known := p.lacks[other]; !known {
+		p.lacks[other] = e.lacks(p, other)
 	}
-	if n, err := e.cfg.Images.Differs(p.Image.Manifest, m.Last.Manifest); err == nil { // else one is not there any more
-		m.Differs = &n
+	m.Differs = p.lacks[other]
+}
+
+// lacks is how many bytes a disk with another image lacks; nil where the node would not look.
+func (e *Engine) lacks(p *plan, other string) *int64 {
+	if p.s.Spec.Mode != session.Delta && (p.table == "" || p.table != e.cfg.Images.TableID(other)) {
+		return nil
 	}
+	n, err := e.cfg.Images.Differs(p.Image.Manifest, other)
+	if err != nil { // one is not there any more
+		return nil
+	}
+	return &n
 }

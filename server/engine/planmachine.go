@@ -117,7 +117,7 @@ func (e *Engine) planDisk(p *plan, n *node, m *doc.PlanMachine) {
 	if p.job != nil {
 		planTarget(p.job.PartitionBy, m)
 	}
-	planBytes(p, m, e.cfg.Images)
+	planBytes(p, m)
 }
 
 // oneLine makes one line of words with a list.

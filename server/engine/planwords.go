@@ -7,7 +7,7 @@ import (
 
 // planBytes says how much the machine receives. What differs from the image is known only when the node has hashed what
 // is on its disk, which it does after the session has begun.
-func planBytes(p *plan, m *doc.PlanMachine, images Images) {
+func planBytes(p *plan, m *doc.PlanMachine) {
 	if p.Image == nil {
 		return
 	}
@@ -20,9 +20,9 @@ func planBytes(p *plan, m *doc.PlanMachine, images Images) {
 	case p.job != nil:
 		m.Receives = "only what differs, if the partition has the image's file system already; else all of it"
 	case m.Content == nil || m.Content.Problem != "" && m.Content.Table == "":
-		m.Receives = "only what differs, if the disk has the image's partition table already, which is not known; else " +
-			"all of it"
-	case m.Content.TableID != "" && m.Content.TableID == images.TableID(p.Image.Manifest):
+		m.Receives = "only what differs, if the disk has the image's partition table already, which is not known; " +
+			"else all of it"
+	case m.Content.TableID != "" && m.Content.TableID == p.table:
 		m.Receives = "only what differs, if the disk's partition table is the image's, whose id it has; else all of it"
 	default:
 		m.Receives = "all of it: the disk does not have the image's partition table"
