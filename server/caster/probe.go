@@ -3,13 +3,11 @@ package caster
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
-	"golang.org/x/net/ipv4"
-
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/cast/sock"
 	"github.com/diskcast/diskcast/server/engine"
 )
 
@@ -21,34 +19,31 @@ const (
 	probeEvery = 250 * time.Millisecond
 )
 
-// Probe implements engine.Prober: to the last group of the prefix.
+// Probe implements engine.Prober: to the last group of the prefix, from a socket as casts have it.
 func (n *Network) Probe(ctx context.Context, text string) (netip.AddrPort, error) {
 	group := netip.AddrPortFrom(cast.LastGroup(n.prefix), probePort)
-	c, err := net.ListenUDP("udp4", nil)
+	g, err := sock.DialGroup(group, n.iface, 1, false)
 	if err != nil {
-		return group, fmt.Errorf("packets to %v: %w", group, err)
+		return group, err
 	}
-	p := ipv4.NewPacketConn(c)
-	if err = p.SetMulticastInterface(n.iface); err == nil {
-		err = p.SetMulticastTTL(1)
-	}
-	if err != nil {
-		c.Close()
+	send := func() error { return g.Send([]byte(text), len(text)) }
+	if err := send(); err != nil {
+		g.Close()
 		return group, fmt.Errorf("packets to %v: %w", group, err)
 	}
 	// Ends with ctx.
 	go func() {
-		defer c.Close()
+		defer g.Close()
 		tick := time.NewTicker(probeEvery)
 		defer tick.Stop()
 		for {
-			// One that is lost is followed by another.
-			_, _ = c.WriteToUDPAddrPort([]byte(text), group)
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
+			// One that is lost is followed by another.
+			_ = send()
 		}
 	}()
 	return group, nil
