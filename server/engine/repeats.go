@@ -96,23 +96,8 @@ func (e *Engine) tryRepeat(ctx context.Context, text []byte) error {
 	if !spec.At.IsZero() {
 		return refuse("a repeating session has no start time: its rule says when it is made")
 	}
-	if err := e.nameMachines(&spec); err != nil {
-		return err
-	}
-	kind, err := e.kinds.Check(&spec)
-	if err == nil {
-		_, err = e.sealable(&spec)
-	}
-	if err == nil {
-		_, err = e.describeImage(kind, &spec)
-	}
-	if err != nil {
-		return refuse("%w", err)
-	}
-	if err := e.maySwitch(ctx, &spec); err != nil {
-		return err
-	}
-	return e.mayHook(&spec)
+	_, _, _, err = e.vet(ctx, &spec)
+	return err
 }
 
 // repeatSpec reads the spec of a repeating session, with the profile as it is now.
@@ -165,7 +150,8 @@ func (e *Engine) sortedRepeats() []*repeat {
 		n, _ := strconv.Atoi(strings.TrimPrefix(r.ID, "r")) // the server made it
 		return n
 	}
-	return slices.SortedFunc(maps.Values(e.repeats), func(a, b *repeat) int { return cmp.Compare(number(a), number(b)) })
+	return slices.SortedFunc(maps.Values(e.repeats),
+		func(a, b *repeat) int { return cmp.Compare(number(a), number(b)) })
 }
 
 // Repeat returns one.
@@ -183,7 +169,8 @@ func (e *Engine) findRepeat(id string) (*repeat, error) {
 	if r := e.repeats[id]; r != nil {
 		return r, nil
 	}
-	return nil, fmt.Errorf("repeating session %.40s: %w%s", id, ErrNotFound, nearest.Hint(id, slices.Collect(maps.Keys(e.repeats))))
+	return nil, fmt.Errorf("repeating session %.40s: %w%s", id, ErrNotFound,
+		nearest.Hint(id, slices.Collect(maps.Keys(e.repeats))))
 }
 
 func (e *Engine) repeatView(r *repeat) *doc.Repeat {
@@ -222,8 +209,8 @@ func (e *Engine) repeatAll() {
 func (e *Engine) repeatOne(r *repeat) {
 	now := e.now()
 	if r.Last.After(now.Add(lateness)) {
-		e.noteRun(r, now, doc.RunMissed, fmt.Sprintf("the server's clock was set back, from after %s: times since then may come twice",
-			r.Last.In(e.zone()).Format(time.DateTime)))
+		e.noteRun(r, now, doc.RunMissed, fmt.Sprintf("the server's clock was set back, from after %s: times since then "+
+			"may come twice", r.Last.In(e.zone()).Format(time.DateTime)))
 		r.Last = now
 		e.saveRepeat(r)
 	}

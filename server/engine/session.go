@@ -6,32 +6,16 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
 // Create makes a session. Its cast's group, port and key are chosen now and stay for its life.
 func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error) {
-	if err := e.nameMachines(&spec); err != nil {
-		return nil, err
-	}
-	kind, err := e.kinds.Check(&spec)
+	kind, img, secret, err := e.vet(ctx, &spec)
 	if err != nil {
-		return nil, refuse("%w", err)
-	}
-	if err := e.maySwitch(ctx, &spec); err != nil {
 		return nil, err
-	}
-	if err := e.mayHook(&spec); err != nil {
-		return nil, err
-	}
-	secret, err := e.sealable(&spec)
-	if err != nil {
-		return nil, refuse("%w", err)
-	}
-	img, err := e.describeImage(kind, &spec)
-	if err != nil {
-		return nil, refuse("%w", err)
 	}
 	if spec.GiveUp == 0 {
 		spec.GiveUp = doc.DefaultGiveUp
@@ -65,6 +49,30 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	_ = e.w.wait(ctx)
 	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
 	return view, nil
+}
+
+// vet refuses a spec of which no session could be made now. It names the spec's machines, and returns what the session
+// is made of.
+func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, img session.Image, secret []byte, err error) {
+	if err := e.nameMachines(spec); err != nil {
+		return nil, img, nil, err
+	}
+	if kind, err = e.kinds.Check(spec); err != nil {
+		return nil, img, nil, refuse("%w", err)
+	}
+	if err := e.maySwitch(ctx, spec); err != nil {
+		return nil, img, nil, err
+	}
+	if err := e.mayHook(spec); err != nil {
+		return nil, img, nil, err
+	}
+	if secret, err = e.sealable(spec); err != nil {
+		return nil, img, nil, refuse("%w", err)
+	}
+	if img, err = e.describeImage(kind, spec); err != nil {
+		return nil, img, nil, refuse("%w", err)
+	}
+	return kind, img, secret, nil
 }
 
 // prepare gives a new session its number, its cast or upload and its parts, and stores it.
