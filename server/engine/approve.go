@@ -32,10 +32,7 @@ func (e *Engine) approvedBy(n *node) (by, why string) {
 		return "by hand at " + m.Approval.At.UTC().Format("2006-01-02 15:04"), ""
 	}
 	if e.cfg.Approve == doc.ApproveRules && !m.Refused {
-		addr, _ := netip.ParseAddr(n.Addr)
-		inv := &n.Inventory
-		if rule := e.book.Fits(book.Claim{Vendor: inv.Vendor, Product: inv.Product, Serial: inv.Serial, MAC: mac,
-			Addr: addr, Port: portOf(n)}); rule != "" {
+		if rule := e.book.Fits(claimOf(mac, n)); rule != "" {
 			return "by the rule " + rule, ""
 		}
 		if m.Approval == nil {
@@ -43,6 +40,15 @@ func (e *Engine) approvedBy(n *node) (by, why string) {
 		}
 	}
 	return "", why
+}
+
+// claimOf is what rules are asked about: who boots from the NIC, and what the node said at its last hello, if it ever
+// did.
+func claimOf(mac string, n *node) book.Claim {
+	addr, _ := netip.ParseAddr(n.Addr)
+	inv := &n.Inventory
+	return book.Claim{Vendor: inv.Vendor, Product: inv.Product, Serial: inv.Serial, MAC: mac, Addr: addr,
+		Port: portOf(n)}
 }
 
 // unapproved says why sessions may not take the machine as it was seen last; empty when they may.

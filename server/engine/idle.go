@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 
 	"github.com/diskcast/diskcast/internal/waiting"
 	"github.com/diskcast/diskcast/server/doc"
@@ -36,10 +35,8 @@ func (e *Engine) whenIdle(mac string, n *node) (word netboot.Idle, by string) {
 		}
 	}
 	claim := book.Claim{MAC: mac}
-	if n != nil { // what it said at its last hello, if it ever did
-		claim.Addr, _ = netip.ParseAddr(n.Addr)
-		claim.Port = portOf(n)
-		claim.Vendor, claim.Product, claim.Serial = n.Inventory.Vendor, n.Inventory.Product, n.Inventory.Serial
+	if n != nil {
+		claim = claimOf(mac, n)
 	}
 	if rule, word := e.book.Idle(claim); rule != "" {
 		if word == doc.IdleDefault {

@@ -3,7 +3,6 @@ package book
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"path"
 	"regexp"
@@ -40,14 +39,14 @@ func (b *Book) Idle(c Claim) (name, word string) {
 	return name, b.rules[name].WhenIdle
 }
 
-// first is the first rule, by name, that fits the claim and is wanted.
-func (b *Book) first(c Claim, wanted func(*doc.Rule) bool) string {
-	for _, name := range slices.Sorted(maps.Keys(b.rules)) {
-		if r := b.rules[name]; wanted(&r) && fits(&r, c) {
-			return name
+// first is the first rule, by name, that fits the claim and is wanted. It is asked for each machine every second.
+func (b *Book) first(c Claim, wanted func(*doc.Rule) bool) (first string) {
+	for name, r := range b.rules {
+		if (first == "" || name < first) && wanted(&r) && fits(&r, c) {
+			first = name
 		}
 	}
-	return ""
+	return first
 }
 
 func fits(r *doc.Rule, c Claim) bool {
