@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -62,8 +61,7 @@ func (e *Engine) maySwitch(ctx context.Context, spec *doc.Spec) error {
 			"(`diskcast machine import`, `diskcast apply`) and set their power up", jobs.Few(unknown))
 	case len(without) > 0:
 		return refuse("the power of %d of its machines is not set up (%s): `diskcast machine power set %s --driver "+
-			"...` "+
-			"does it; or leave these machines or power away", len(without), jobs.Few(without), without[0])
+			"...` does it; or leave these machines or power away", len(without), jobs.Few(without), without[0])
 	}
 	return nil
 }
@@ -89,11 +87,11 @@ func (e *Engine) switchPower(x jobs.Switch) {
 	want := e.jobs.Session(x.Session).Parts[x.Node].Power.Want
 	m := e.machineFor(x.Node)
 	if e.cfg.Power == nil || m == nil {
-		why := errors.New("no machine is known of this node")
+		why := "no machine is known of this node"
 		if e.cfg.Power == nil {
-			why = errors.New("this server switches no machines")
+			why = "this server switches no machines"
 		}
-		e.switched(x, want, doc.PowerRow{State: doc.Failed, Words: why.Error()})
+		e.switched(x, want, doc.PowerRow{State: doc.Failed, Words: why})
 		return
 	}
 	e.cfg.Power.Switch(switchKey(x.Session, x.Node, want), e.machineView(m), want, func() string {

@@ -11,9 +11,6 @@ import (
 // A hook is a command of the server's owner that runs before a session does anything, or when it is over. Nothing of the
 // session begins before its hook has ended well. A shell that is killed while one runs is asked to run it again.
 
-// maxHookOutput bounds what is kept of a hook's output, in bytes.
-const maxHookOutput = 4096
-
 func (s *Session) hook(when string) *doc.HookRun {
 	for i := range s.Hooks {
 		if s.Hooks[i].When == when {
@@ -102,7 +99,7 @@ func (in HookEnded) step(r *run) {
 	}
 	s.setHook(in.When, func(h *doc.HookRun) {
 		h.State, h.Time = in.State, r.now
-		h.Words, h.Output = plain.Line(in.Words, maxHookOutput), plain.Text(in.Output)
+		h.Words, h.Output = plain.Line(in.Words, maxWords), plain.Text(in.Output)
 	})
 	h := s.hook(in.When)
 	r.do(SaveSession{s.ID})
