@@ -29,8 +29,8 @@ func (o *owners) take(node string, s *personal.Settings, named bool) error {
 		return nil
 	}
 	if other := o.names[name]; other != "" {
-		return fmt.Errorf("hostname: nodes %s and %s would both be called %s: give each its own, by the machine's name "+
-			"({{.Name}}) or a label ({{.Labels.hostname}})", other, node, name)
+		return fmt.Errorf("hostname: nodes %s and %s would both be called %s: give each its own, by the "+
+			"machine's name ({{.Name}}) or a label ({{.Labels.hostname}})", other, node, name)
 	}
 	o.names[name] = node
 	return nil
@@ -42,5 +42,6 @@ func oneNameForAll(spec *doc.Spec, s *personal.Settings) error {
 		return nil
 	}
 	return fmt.Errorf("hostname: every machine that the session takes would be called %s: give each its own, by the "+
-		"machine's name ({{.Name}}) or a label ({{.Labels.hostname}}), or name the one machine with --nodes", s.Hostname)
+		"machine's name ({{.Name}}) or a label ({{.Labels.hostname}}), or name the one machine with --nodes",
+		s.Hostname)
 }

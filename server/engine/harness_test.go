@@ -65,8 +65,8 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 		f(h.casts)
 	}
 	cfg := engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
-		Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal, Approve: h.approve,
-		Words: h.words, Zone: time.UTC}
+		Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal,
+		Approve: h.approve, Words: h.words, Zone: time.UTC}
 	if h.powered {
 		h.power, h.hooks = &enginetest.Power{}, &enginetest.Hooks{}
 		cfg.Power, cfg.Hooks = h.power, h.hooks

@@ -35,8 +35,8 @@ func (e *Engine) mayHook(spec *doc.Spec) error {
 			continue
 		}
 		if len(names) == 0 {
-			return refuse("this server has no hook %s, nor any other: who runs it names them in its settings (hooks of "+
-				"diskcast.toml)", name)
+			return refuse("this server has no hook %s, nor any other: who runs it names them in its settings (hooks "+
+				"of diskcast.toml)", name)
 		}
 		return refuse("this server has no hook %s%s (it has %s; who runs it names them in its settings)", name,
 			nearest.Hint(name, names), strings.Join(names, ", "))

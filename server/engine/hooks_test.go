@@ -68,10 +68,13 @@ func TestHooks(t *testing.T) {
 			}
 		}
 	}
-	if len(last.Warnings) != 1 || last.Warnings[0] != "Hook mail, which runs after the session, failed: exit status 1: no mail" {
+	if len(last.Warnings) != 1 ||
+		last.Warnings[0] != "Hook mail, which runs after the session, failed: exit status 1: no mail" {
 		t.Errorf("warnings that who follows is told: %q", last.Warnings)
 	}
-	if want := []string{"info mail (after the session): no mail", "error mail (after the session): exit status 1: no mail"}; !slices.Equal(said, want) {
+	want := []string{"info mail (after the session): no mail",
+		"error mail (after the session): exit status 1: no mail"}
+	if !slices.Equal(said, want) {
 		t.Errorf("events: %q, want %q", said, want)
 	}
 	h.restart()
@@ -87,7 +90,8 @@ func TestHookFails(t *testing.T) {
 	h.hooks.End(doc.HookRun{State: doc.Failed, Words: "exit status 3: no zone lab", Output: "no zone lab\n"})
 	h.expect(s.ID, "failed failed")
 	v, err := h.e.Session(s.ID)
-	if err != nil || !strings.HasPrefix(v.Reason, "hook dns, which runs before it, failed: exit status 3: no zone lab; nothing") ||
+	want := "hook dns, which runs before it, failed: exit status 3: no zone lab; nothing"
+	if err != nil || !strings.HasPrefix(v.Reason, want) ||
 		v.Hooks[0].Output != "no zone lab\n" {
 		t.Errorf("%q, %+v, %v", v.Reason, v.Hooks, err)
 	}

@@ -99,8 +99,9 @@ func TestSharedNICHasTheDefault(t *testing.T) {
 
 // TestIdleWords: what is entered and what is decided by are the same words.
 func TestIdleWords(t *testing.T) {
-	for word, idle := range map[string]netboot.Idle{doc.IdleDefault: netboot.IdleDefault, doc.IdleOwnDisk: netboot.IdleOwnDisk,
-		doc.IdleWait: netboot.IdleWait, doc.IdleMenu: netboot.IdleMenu, doc.IdleNever: netboot.IdleNever} {
+	for word, idle := range map[string]netboot.Idle{doc.IdleDefault: netboot.IdleDefault,
+		doc.IdleOwnDisk: netboot.IdleOwnDisk, doc.IdleWait: netboot.IdleWait, doc.IdleMenu: netboot.IdleMenu,
+		doc.IdleNever: netboot.IdleNever} {
 		if kept, err := doc.CheckIdle(word); err != nil || kept != string(idle) {
 			t.Errorf("%s is kept as %q, %v; want %q", word, kept, err, idle)
 		}

@@ -72,8 +72,8 @@ func TestKilledWhilePersonalizing(t *testing.T) {
 	}
 }
 
-// brought makes the session, and has its machine be switched on, by a BMC that lies at times, while the server is killed at
-// others. It returns the session that brought it, and how often the server was killed.
+// brought makes the session, and has its machine be switched on, by a BMC that lies at times, while the server is
+// killed at others. It returns the session that brought it, and how often the server was killed.
 func (h *house) brought(r *rand.Rand, spec doc.Spec, m *machine) (*doc.Session, int) {
 	h.t.Helper()
 	kills, asked, s := 0, 1, h.create(spec)
@@ -83,8 +83,8 @@ func (h *house) brought(r *rand.Rand, spec doc.Spec, m *machine) (*doc.Session, 
 		}
 		p := h.lastPart(s.ID)
 		if h.state(s.ID) != "waiting waiting" || p.Power.State != doc.Waiting || p.Power.Asked != asked {
-			h.t.Fatalf("after %d kills the session is %s, and its power %+v; it was asked for %d times", kills, h.state(s.ID),
-				p.Power, asked)
+			h.t.Fatalf("after %d kills the session is %s, and its power %+v; it was asked for %d times", kills,
+				h.state(s.ID), p.Power, asked)
 		}
 		switch r.IntN(4) {
 		case 0, 1: // the machine may have done it, and nobody heard
@@ -92,7 +92,8 @@ func (h *house) brought(r *rand.Rand, spec doc.Spec, m *machine) (*doc.Session, 
 			kills++
 			asked++
 		case 2:
-			h.power.Answer(doc.PowerRow{State: doc.Failed, Words: "redfish 10.0.0.5: reverted: power was on, and then off"})
+			h.power.Answer(doc.PowerRow{State: doc.Failed,
+				Words: "redfish 10.0.0.5: reverted: power was on, and then off"})
 			if got := h.state(s.ID); got != "failed failed" {
 				h.t.Fatalf("a BMC lied, and the session is %s", got)
 			}

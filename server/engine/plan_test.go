@@ -89,9 +89,10 @@ func TestPlan(t *testing.T) {
 		spec doc.Spec
 		want string
 	}{
-		"two disks fit":   {doc.Spec{}, "fits 2 disks and must fit one"},
-		"no disk fits":    {doc.Spec{Target: session.Target{Serial: "three"}}, "no disk fits the rule (serial three)"},
-		"another path":    {doc.Spec{Target: session.Target{Path: "/dev/sdz"}}, "no disk of this node is called /dev/sdz"},
+		"two disks fit": {doc.Spec{}, "fits 2 disks and must fit one"},
+		"no disk fits":  {doc.Spec{Target: session.Target{Serial: "three"}}, "no disk fits the rule (serial three)"},
+		"another path": {doc.Spec{Target: session.Target{Path: "/dev/sdz"}},
+			"no disk of this node is called /dev/sdz"},
 		"path and serial": {doc.Spec{Target: session.Target{Path: "/dev/sda", Serial: "two"}}, "does not fit the rest"},
 		"too small":       {doc.Spec{Image: "big", Target: big}, "image big cannot go to /dev/sda"},
 		"in use":          {doc.Spec{Target: session.Target{Largest: true}}, "in use on the node (sdb1 is mounted"},
@@ -101,7 +102,8 @@ func TestPlan(t *testing.T) {
 			Target: session.Target{Serial: "two"}}, "no partition table"},
 	} {
 		if m := h.only(a, c.spec); m.Verdict != doc.PlanRefused ||
-			!strings.Contains(strings.Join(m.Refused, "; "), c.want) || strings.Contains(strings.Join(m.Refused, ""), "\n") {
+			!strings.Contains(strings.Join(m.Refused, "; "), c.want) ||
+			strings.Contains(strings.Join(m.Refused, ""), "\n") {
 			t.Errorf("%s: %s, %q, want %q", name, m.Verdict, m.Refused, c.want)
 		}
 	}
@@ -224,7 +226,8 @@ func TestPlanOfFile(t *testing.T) {
 	m.disks[0].Path = "/srv/b.img"
 	m.powerOn()
 	m.hello()
-	if p := h.only(m, doc.Spec{}); p.Disk.Path != "/srv/b.img" || p.Last != nil || p.Differs != nil || strings.Contains(p.Since, s.ID) {
+	if p := h.only(m, doc.Spec{}); p.Disk.Path != "/srv/b.img" || p.Last != nil || p.Differs != nil ||
+		strings.Contains(p.Since, s.ID) {
 		t.Errorf("the file beside it: %+v", p)
 	}
 }
@@ -255,7 +258,8 @@ func TestPlanRefused(t *testing.T) {
 	}
 	p = h.plan(doc.Spec{All: true, Personalize: json.RawMessage(
 		`{"seed":{"user_data":"#cloud-config\n{{.MAC}}\n"}}`)})
-	if len(p.Machines) != 2 || !p.Hopeless() || !strings.Contains(strings.Join(p.Machines[1].Refused, ""), "not a map") {
+	if len(p.Machines) != 2 || !p.Hopeless() ||
+		!strings.Contains(strings.Join(p.Machines[1].Refused, ""), "not a map") {
 		t.Errorf("a seed that cloud-init would leave out, of machines that are not named: %+v", p)
 	}
 	h.seal = nil

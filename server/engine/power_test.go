@@ -68,8 +68,9 @@ func TestPower(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := v.Parts[1]; p.Reason != "power: redfish 10.0.0.5: accepted and nothing happened: it took the request; next: "+
-		"`diskcast machine power state m2` asks again; switched on by hand, it still joins" || !strings.Contains(p.Left, "not touched") {
+	want := "power: redfish 10.0.0.5: accepted and nothing happened: it took the request; next: " +
+		"`diskcast machine power state m2` asks again; switched on by hand, it still joins"
+	if p := v.Parts[1]; p.Reason != want || !strings.Contains(p.Left, "not touched") {
 		t.Errorf("the one whose BMC lies: %q, %q", p.Reason, p.Left)
 	}
 	if p := v.Parts[2]; p.Power.Asked != 2 || !strings.Contains(p.Waits, "what it runs was left alone") {
@@ -97,7 +98,8 @@ func TestPower(t *testing.T) {
 	}
 	lines, err := h.e.Log(t.Context(), m3.mac, 100, true)
 	if err != nil || !slices.ContainsFunc(lines, func(l doc.Event) bool {
-		return l.Event.Step == doc.StepPower && l.Event.Session == s.ID && strings.Contains(l.Event.Message, "it is off")
+		return l.Event.Step == doc.StepPower && l.Event.Session == s.ID &&
+			strings.Contains(l.Event.Message, "it is off")
 	}) {
 		t.Errorf("events of the machine: %+v, %v", lines, err)
 	}
@@ -174,7 +176,8 @@ func TestPowerSpares(t *testing.T) {
 		}
 	}
 	h.power.Unset = []string{"m2"}
-	if _, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: macs, Power: doc.PowerOn}); err == nil ||
+	unset := doc.Spec{V: 1, Image: "debian", Nodes: macs, Power: doc.PowerOn}
+	if _, err := h.e.Create(t.Context(), unset); err == nil ||
 		!strings.Contains(err.Error(), "power of 1 of its machines is not set up (m2)") {
 		t.Errorf("a machine whose power is not set up: %v", err)
 	}

@@ -209,8 +209,8 @@ func (e *Engine) repeatAll() {
 func (e *Engine) repeatOne(r *repeat) {
 	now := e.now()
 	if r.Last.After(now.Add(lateness)) {
-		e.noteRun(r, now, doc.RunMissed, fmt.Sprintf("the server's clock was set back, from after %s: times since then "+
-			"may come twice", r.Last.In(e.zone()).Format(time.DateTime)))
+		e.noteRun(r, now, doc.RunMissed, fmt.Sprintf("the server's clock was set back, from after %s: times since "+
+			"then may come twice", r.Last.In(e.zone()).Format(time.DateTime)))
 		r.Last = now
 		e.saveRepeat(r)
 	}

@@ -65,7 +65,8 @@ func TestRepeat(t *testing.T) {
 	m := h.machine(1)
 	m.powerOn()
 	r := h.repeat("0 3 * * *", "", `{"v":1,"image":"debian","nodes":["52:54:00:00:00:01"]}`)
-	if want := time.Date(2026, 1, 1, 3, 0, 0, 0, time.UTC); !r.Next.Equal(want) || r.ID != "r1" || r.Missed != doc.MissedSkip {
+	if want := time.Date(2026, 1, 1, 3, 0, 0, 0, time.UTC); !r.Next.Equal(want) || r.ID != "r1" ||
+		r.Missed != doc.MissedSkip {
 		t.Errorf("%+v, want its next time at %v", r, want)
 	}
 	h.pass(3*time.Hour - time.Second)
@@ -82,8 +83,8 @@ func TestRepeat(t *testing.T) {
 		h.pass(time.Minute)
 		m.descriptor(0)
 	}
-	if run := h.lastRun("r1"); run.State != doc.RunSkipped || !strings.Contains(run.Words, "session s1, which was made of it "+
-		"before, is not over") {
+	if run := h.lastRun("r1"); run.State != doc.RunSkipped ||
+		!strings.Contains(run.Words, "session s1, which was made of it before, is not over") {
 		t.Errorf("the second day: %+v", run)
 	}
 	m.say("s1", goodRestore...)
@@ -92,7 +93,8 @@ func TestRepeat(t *testing.T) {
 	h.pastTime(3*24*time.Hour + time.Hour)
 	h.start()
 	h.pass(time.Second)
-	if run := h.lastRun("r1"); run.State != doc.RunMissed || !strings.HasPrefix(run.Words, "3 times up to 2026-01-05 03:00:00 were missed") {
+	if run := h.lastRun("r1"); run.State != doc.RunMissed ||
+		!strings.HasPrefix(run.Words, "3 times up to 2026-01-05 03:00:00 were missed") {
 		t.Errorf("after three days: %+v", run)
 	}
 	if made := h.madeOf("r1"); len(made) != 1 {
@@ -130,7 +132,8 @@ func TestRepeatMadeUp(t *testing.T) {
 	h.pastTime(5*time.Hour + 30*time.Minute)
 	h.start()
 	h.pass(time.Second)
-	if run := h.lastRun("r1"); run.Session != "s1" || !strings.HasPrefix(run.Words, "5 times up to 2026-01-01 05:00:00 were missed") {
+	if run := h.lastRun("r1"); run.Session != "s1" ||
+		!strings.HasPrefix(run.Words, "5 times up to 2026-01-01 05:00:00 were missed") {
 		t.Errorf("%+v", run)
 	}
 	h.pass(time.Minute)
@@ -159,8 +162,8 @@ func TestRepeatRefused(t *testing.T) {
 	}
 }
 
-// TestRepeatSecrets keeps what a repeating session's personalization has secret sealed, and makes sessions of it all the
-// same.
+// TestRepeatSecrets keeps what a repeating session's personalization has secret sealed, and makes sessions of it all
+// the same.
 func TestRepeatSecrets(t *testing.T) {
 	h := sealing(t)
 	m := h.seated(1)

@@ -53,7 +53,8 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 
 // vet refuses a spec of which no session could be made now. It names the spec's machines, and returns what the session
 // is made of.
-func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, img session.Image, secret []byte, err error) {
+func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, img session.Image, secret []byte,
+	err error) {
 	if err := e.nameMachines(spec); err != nil {
 		return nil, img, nil, err
 	}

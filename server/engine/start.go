@@ -43,8 +43,8 @@ func (e *Engine) CheckStart(at time.Time) error {
 	if at.IsZero() || !at.Before(now.Add(-maxPast)) {
 		return nil
 	}
-	return refuse("the start time %s is in the past: it is %s on the server, and the session would start at once; give "+
-		"a later one, or none to start when its nodes are there", at.UTC().Format(time.RFC3339),
+	return refuse("the start time %s is in the past: it is %s on the server, and the session would start at once; "+
+		"give a later one, or none to start when its nodes are there", at.UTC().Format(time.RFC3339),
 		now.UTC().Format(time.RFC3339))
 }
 
@@ -103,8 +103,8 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	case !s.Over():
 		return refuse("session %s is not over: `diskcast session cancel %s` ends it", id, id)
 	case !s.MayRemove():
-		return refuse("the cast of session %s, the switching of its machines or its hook is just ending: try again in a "+
-			"moment", id)
+		return refuse("the cast of session %s, the switching of its machines or its hook is just ending: try again in "+
+			"a moment", id)
 	}
 	err := e.update(ctx, func(tx store.WriteTx) error {
 		for _, node := range s.Order {

@@ -72,8 +72,8 @@ func TestBusyNodeSaysForWhom(t *testing.T) {
 	all := h.create(doc.Spec{All: true})
 	two := h.create(doc.Spec{Nodes: []string{m.mac, h.machine(2).mac}})
 	for _, id := range []string{b.ID, all.ID, two.ID} {
-		if got := h.session(id).Waits; !strings.Contains(got, want) || strings.Contains(got, "1 more of its nodes") != (id ==
-			two.ID) {
+		if got := h.session(id).Waits; !strings.Contains(got, want) ||
+			strings.Contains(got, "1 more of its nodes") != (id == two.ID) {
 			t.Errorf("session %s waits %q, want %q", id, got, want)
 		}
 	}

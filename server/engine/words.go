@@ -165,7 +165,8 @@ func (e *Engine) sayMachine(n *node) {
 	by, why := e.approvedBy(n)
 	if why != "" {
 		w.State = "unapproved"
-		w.Text = fmt.Sprintf("it is not approved: %s; `diskcast machine approve %s` lets sessions take it", why, m.Title())
+		w.Text = fmt.Sprintf("it is not approved: %s; `diskcast machine approve %s` lets sessions take it", why,
+			m.Title())
 	} else {
 		w.State, w.Text = "approved", "approved: "+by
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/diskcast/diskcast/server/doc"
 )
 
-// A hook is a command of the server's owner that runs before a session does anything, or when it is over. Nothing of the
-// session begins before its hook has ended well. A shell that is killed while one runs is asked to run it again.
+// A hook is a command of the server's owner that runs before a session does anything, or when it is over. Nothing of
+// the session begins before its hook has ended well. A shell that is killed while one runs is asked to run it again.
 
 func (s *Session) hook(when string) *doc.HookRun {
 	for i := range s.Hooks {
@@ -55,7 +55,8 @@ func (r *run) prepare(s *Session) bool {
 
 // addHook notes that a hook is to run. The session is stored by who calls, before it does.
 func (r *run) addHook(s *Session, when, name string) {
-	s.Hooks = append(slices.Clone(s.Hooks), doc.HookRun{When: when, Name: name, State: doc.Running, Asked: 1, Since: r.now})
+	s.Hooks = append(slices.Clone(s.Hooks), doc.HookRun{When: when, Name: name, State: doc.Running, Asked: 1,
+		Since: r.now})
 }
 
 // setHook changes what is known of a hook. Views may hold the list that was.
@@ -109,7 +110,7 @@ func (in HookEnded) step(r *run) {
 	case h.State == doc.Done:
 		r.advance(s, Trouble{})
 	default:
-		r.end(s, doc.Failed, fmt.Sprintf("hook %s, which runs before it, failed: %s; nothing of the session was begun: mend "+
-			"that, and `diskcast session retry %s`", h.Name, h.Words, s.ID))
+		r.end(s, doc.Failed, fmt.Sprintf("hook %s, which runs before it, failed: %s; nothing of the session was "+
+			"begun: mend that, and `diskcast session retry %s`", h.Name, h.Words, s.ID))
 	}
 }

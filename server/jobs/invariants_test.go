@@ -66,8 +66,8 @@ func (sh *shell) switches(x jobs.Switch) {
 			p.Power.Asked > 1) { // the clock may have been set back since
 			break
 		}
-		sh.fail("13: the machine of part %s/%s, which is %s, is asked for; it joined at %v, and the session starts at %v",
-			s.ID, x.Node, p.State, p.Joined, s.Spec.At)
+		sh.fail("13: the machine of part %s/%s, which is %s, is asked for; it joined at %v, and the session starts at "+
+			"%v", s.ID, x.Node, p.State, p.Joined, s.Spec.At)
 	default:
 		sh.fail("13: session %s never asked for %q", s.ID, p.Power.Want)
 	}

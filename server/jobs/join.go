@@ -79,9 +79,9 @@ func (n *Node) trace() map[string]doc.Mark {
 	return steps
 }
 
-// A session of the first so many nodes keeps a place for each. Who holds one, has not chosen a disk and never ended with
-// a receipt has written nothing, and loses it to the next machine when it is not there any more, or is a stranger and the
-// other one booted from this server: names cost nothing.
+// A session of the first so many nodes keeps a place for each. Who holds one, has not chosen a disk and never ended
+// with a receipt has written nothing, and loses it to the next machine when it is not there any more, or is a stranger
+// and the other one booted from this server: names cost nothing.
 
 // vacancy is the part whose place the node may take, empty for none.
 func (r *run) vacancy(s *Session, n *Node) string {

@@ -171,7 +171,8 @@ func (sh *shell) fail(format string, args ...any) {
 	for _, x := range sh.trail[n:] {
 		fmt.Fprintln(&trail, " ", words(x))
 	}
-	sh.t.Fatalf("seed %d (run it alone with -seed %d -stream %d):\n%s%s", sh.seed, sh.seed, *stream, &trail, fmt.Sprintf(format, args...))
+	sh.t.Fatalf("seed %d (run it alone with -seed %d -stream %d):\n%s%s", sh.seed, sh.seed, *stream, &trail,
+		fmt.Sprintf(format, args...))
 }
 
 // step takes an input, runs its effects and looks at all that must hold. At times it is killed meanwhile, and goes on.

@@ -12,8 +12,8 @@ import (
 // File is the name of a server's state in its state directory.
 const File = "state.db"
 
-// InUse reports whether a server runs on the state directory: it holds the lock of the state's file. A directory that has
-// no state has no server. It opens the file for reading only, and leaves everything as it is.
+// InUse reports whether a server runs on the state directory: it holds the lock of the state's file. A directory that
+// has no state has no server. It opens the file for reading only, and leaves everything as it is.
 func InUse(dir string) (bool, error) {
 	f, err := os.Open(filepath.Join(dir, File))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -103,5 +103,6 @@ func (Kind) Reason(s *jobs.Session, bad []string) string {
 	if len(bad) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d nodes had a shell that ended by itself; %s", s.DoneParts(), len(s.Parts), jobs.Few(bad))
+	return fmt.Sprintf("%d of %d nodes had a shell that ended by itself; %s", s.DoneParts(), len(s.Parts),
+		jobs.Few(bad))
 }

@@ -118,8 +118,10 @@ func TestLies(t *testing.T) {
 	for want, say := range map[string]func(l *lab) *doc.Part{
 		"where cannot be read": func(l *lab) *doc.Part { return l.report("open", "", `{"consoles":3}`) },
 		"cannot be read: EOF":  func(l *lab) *doc.Part { return l.report("open", "", "") },
-		"host key":             func(l *lab) *doc.Part { return l.report("open", "", `{"addr":"10.0.0.5:22","host_key":"x"}`) },
-		"never told that":      func(l *lab) *doc.Part { return l.report("closed", "bye", "") },
+		"host key": func(l *lab) *doc.Part {
+			return l.report("open", "", `{"addr":"10.0.0.5:22","host_key":"x"}`)
+		},
+		"never told that": func(l *lab) *doc.Part { return l.report("closed", "bye", "") },
 	} {
 		if p := say(newLab(t, false)); p.State != doc.Failed || !strings.Contains(p.Reason, want) {
 			t.Errorf("%s: %+v", want, p)

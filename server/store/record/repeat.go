@@ -20,7 +20,7 @@ type Repeat struct {
 	Every   string          `json:"every"`
 	Missed  string          `json:"missed"`
 	Spec    json.RawMessage `json:"spec"`             // as it is shown
-	Sealed  []byte          `json:"sealed,omitempty"` // as it was asked for, by the server's key; none where it is as shown
+	Sealed  []byte          `json:"sealed,omitempty"` // as it was asked for, by the server's key; none if as shown
 	Created time.Time       `json:"created"`
 	Last    time.Time       `json:"last,omitzero"`
 	Runs    []RepeatRun     `json:"runs,omitempty"`

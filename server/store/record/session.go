@@ -177,8 +177,8 @@ func OfSession(s *doc.Session, params *session.Cast, secret, sealed []byte, up *
 	return &Session{ID: s.ID, Owner: s.Owner, Spec: ofSpec(s.Spec), Image: ofImage(s.Image), State: s.State,
 		Reason: s.Reason, Created: s.Created,
 		Started: s.Started, Ended: s.Ended, Go: s.Go, Notes: s.Notes,
-		Hooks: each(s.Hooks, func(h doc.HookRun) Hook { return Hook(h) }), Figures: to(s.Cast, ofFigures), Secret: secret,
-		Sealed: sealed,
+		Hooks: each(s.Hooks, func(h doc.HookRun) Hook { return Hook(h) }), Figures: to(s.Cast, ofFigures),
+		Secret: secret, Sealed: sealed,
 		Params: to(params, func(c session.Cast) Cast { return Cast(c) }),
 		Upload: to(up, func(u session.Upload) Upload { return Upload(u) })}
 }
