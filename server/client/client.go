@@ -285,9 +285,9 @@ func (c *Client) ChangeLab(ctx context.Context, change doc.LabChange) (*doc.LabR
 	return call[*doc.LabResult](ctx, c, "POST", "/v1/lab", change)
 }
 
-// CreateOf makes a session of a spec of which only what is there is asked for: the rest is the profile's.
-func (c *Client) CreateOf(ctx context.Context, fields map[string]json.RawMessage) (*doc.Session, error) {
-	return call[*doc.Session](ctx, c, "POST", "/v1/sessions", fields)
+// CreateOf makes a session of a spec, or of the fields that are asked for: the rest is the profile's then.
+func (c *Client) CreateOf(ctx context.Context, spec any) (*doc.Session, error) {
+	return call[*doc.Session](ctx, c, "POST", "/v1/sessions", spec)
 }
 
 // Plan says what a session of the spec, or of the fields that are asked for, would do to each machine.

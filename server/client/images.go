@@ -99,11 +99,21 @@ func (l *Library) manifest(ctx context.Context, digest string, note func(string)
 
 // blob reads a blob from a byte on.
 func (l *Library) blob(ctx context.Context, digest string, off int64) (io.ReadCloser, error) {
+	return l.ranged(ctx, "blob", digest, fmt.Sprintf("bytes=%d-", off), off > 0)
+}
+
+// object reads n bytes of an image's object, from off on.
+func (l *Library) object(ctx context.Context, manifest string, off, n int64) (io.ReadCloser, error) {
+	return l.ranged(ctx, "object", manifest, fmt.Sprintf("bytes=%d-%d", off, off+n-1), true)
+}
+
+// ranged reads a range of a blob or an object; an answer that is not a part of it is refused where one must be.
+func (l *Library) ranged(ctx context.Context, what, digest, span string, part bool) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	resp, err := l.c.send(ctx, "GET", "/v1/blobs/"+digest, nil, "Range", fmt.Sprintf("bytes=%d-", off))
-	if err == nil && off > 0 && resp.StatusCode != http.StatusPartialContent {
+	resp, err := l.c.send(ctx, "GET", "/v1/"+what+"s/"+digest, nil, "Range", span)
+	if err == nil && part && resp.StatusCode != http.StatusPartialContent {
 		resp.Body.Close()
-		err = fmt.Errorf("blob %s: the server answers a range with status %d", digest, resp.StatusCode)
+		err = fmt.Errorf("%s %s: the server answers a range with status %d", what, digest, resp.StatusCode)
 	}
 	if err != nil {
 		cancel(nil)

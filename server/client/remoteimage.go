@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
-	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
 )
@@ -116,21 +114,4 @@ func (o remoteObject) ReadAt(p []byte, off int64) (n int, err error) {
 		err = io.EOF
 	}
 	return n, err
-}
-
-// object reads n bytes of an image's object, from off on.
-func (l *Library) object(ctx context.Context, manifest string, off, n int64) (io.ReadCloser, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	resp, err := l.c.send(ctx, "GET", "/v1/objects/"+manifest, nil, "Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
-	if err == nil && resp.StatusCode != http.StatusPartialContent {
-		resp.Body.Close()
-		err = fmt.Errorf("object %s: the server answers a range with status %d", manifest, resp.StatusCode)
-	}
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	b := &heardBody{ReadCloser: resp.Body, ctx: ctx, cancel: cancel}
-	b.silence = time.AfterFunc(deaf, func() { cancel(fmt.Errorf("nothing was heard from the server for %v", deaf)) })
-	return b, nil
 }
