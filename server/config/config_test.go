@@ -148,6 +148,8 @@ func TestMistakes(t *testing.T) {
 		hooked("a", "https://x/") + "kinds = []\n":            {"its kinds are empty"},
 		"[notify.mail]\nserver = \"m:25\"\nfrom = \"a@b\"\nto = [\"c@d\"]\nuser = \"u\"\ntls = \"off\"\n": {
 			"x.toml:1: [notify.mail]: its password would go over the network"},
+		"[[notify.webhook]]\nurl = \"https://x/\"\n[nosuch]\n": {
+			"x.toml:1: [[notify.webhook]]: it needs", "x.toml:3: there is no table [nosuch]"},
 	} {
 		_, err := Parse("x.toml", []byte(text))
 		for _, w := range want {

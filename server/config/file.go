@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -60,15 +59,26 @@ func Parse(name string, text []byte) (*File, error) {
 	var errs []error
 	var p unstable.Parser
 	p.Reset(text)
-	var in *section // nil: before the first table
-	for p.NextExpression() {
-		if err := f.expression(&p, p.Expression(), &in); err != nil {
+	wrong := func(err error) { // which begins with the line
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%s:%w", name, err))
 		}
 	}
-	if err := in.end(); err != nil {
-		errs = append(errs, fmt.Errorf("%s:%w", name, err))
+	var in *section // nil: before the first table
+	for p.NextExpression() {
+		switch e := p.Expression(); {
+		case e.Kind != unstable.KeyValue:
+			wrong(in.end())
+			var err error
+			in, err = f.Notify.open(&p, e)
+			wrong(err)
+		case in != nil:
+			wrong(in.take(&p, e))
+		default:
+			wrong(f.take(&p, e))
+		}
 	}
+	wrong(in.end())
 	if err := f.Notify.twice(); err != nil {
 		errs = append(errs, fmt.Errorf("%s: %w", name, err))
 	}
@@ -89,17 +99,8 @@ func syntaxError(name string, err error) error {
 	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
 }
 
-// expression reads one expression of the document, which may begin another table; its error begins with the line.
-func (f *File) expression(p *unstable.Parser, e *unstable.Node, in **section) error {
-	if e.Kind != unstable.KeyValue {
-		ended := (*in).end()
-		next, err := f.Notify.open(p, e)
-		*in = next
-		return cmp.Or(ended, err)
-	}
-	if *in != nil {
-		return (*in).take(p, e)
-	}
+// take reads a key that is in no table.
+func (f *File) take(p *unstable.Parser, e *unstable.Node) error {
 	v, err := valueOf(p, e, table)
 	if err == nil {
 		f.Values = append(f.Values, *v)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -109,8 +110,8 @@ func (m *Mail) table() []Setting {
 			at: here(&m.To), check: mailAddress},
 		{Name: "user", About: "what the server logs in with; the password is stored by `diskcast notify secret mail`",
 			Unit: `a user's name; "" is no log-in`, at: here(&m.User)},
-		{Name: "tls", About: "starttls (refused where the server cannot), tls (from the first byte, port 465), or off " +
-			"(all on the way can read and change it)", Unit: "a word", at: here(&m.TLS),
+		{Name: "tls", About: "starttls (refused where the server cannot), tls (from the first byte, port 465), or " +
+			"off (all on the way can read and change it)", Unit: "a word", at: here(&m.TLS),
 			check: oneOf(StartTLS, TLS, NoTLS)},
 		{Name: "ca-file", About: caAbout, Unit: "a whole path", at: here(&m.CAFile), path: true},
 		kindsSetting(&m.Kinds),
@@ -121,13 +122,13 @@ func (m *Mail) table() []Setting {
 	}
 }
 
-var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`) })
 
 func receiverName(s string) error {
 	switch {
 	case s == MailName:
 		return errors.New("is the name of [" + mailTable + "]: choose another one")
-	case !nameForm.MatchString(s):
+	case !nameForm().MatchString(s):
 		return errors.New("is no name of up to 32 small letters, digits and dashes")
 	}
 	return nil
@@ -196,8 +197,8 @@ func (m *Mail) whole() error {
 	case len(m.Kinds) == 0:
 		return errors.New("its kinds are empty: it would be told nothing")
 	case m.User != "" && m.TLS == NoTLS && !loopback(host):
-		return errors.New("its password would go over the network as anybody can read it: tls must be \"starttls\" or " +
-			"\"tls\"")
+		return errors.New("its password would go over the network as anybody can read it: tls must be \"starttls\" " +
+			"or \"tls\"")
 	}
 	return nil
 }
@@ -213,7 +214,6 @@ type section struct {
 	line  int
 	table []Setting
 	whole func() error
-	given []string
 }
 
 // open begins the table that an expression names.
@@ -251,7 +251,6 @@ func (s *section) take(p *unstable.Parser, e *unstable.Node) error {
 		return err
 	}
 	assign(v.at(nil), v.Words)
-	s.given = append(s.given, v.Name)
 	return nil
 }
 

@@ -75,8 +75,8 @@ var table = []Setting{
 	{Name: "approve", About: "which machines sessions may take: all; hand: those that diskcast machine approve named; " +
 		"rules: these, and those that a rule fits (diskcast rule)", Unit: "a word: all, hand or rules",
 		at: func(v *Settings) any { return &v.Approve }, check: oneOf("all", "hand", "rules")},
-	{Name: "hooks", About: "programs that sessions may name to run before or after them (session create --before), each " +
-		"NAME=/path and its arguments; no shell is asked",
+	{Name: "hooks", About: "programs that sessions may name to run before or after them (session create --before), " +
+		"each NAME=/path and its arguments; no shell is asked",
 		Unit: `a list of NAME=PROGRAM, such as ["dns=/usr/local/sbin/update-dns --zone lab"]`,
 		at:   func(v *Settings) any { return &v.Hooks }, check: hook},
 	{Name: "hook-time", About: "how long a hook may take before it is ended",
