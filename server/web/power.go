@@ -57,8 +57,10 @@ func (a *API) powered(word string) (desk.Machine, error) {
 	if err != nil {
 		return desk.Machine{}, err
 	}
-	return desk.Machine{ID: m.ID, Name: m.Name, MACs: m.Boots}, nil
+	return ofDesk(m), nil
 }
+
+func ofDesk(m *doc.Machine) desk.Machine { return desk.Machine{ID: m.ID, Name: m.Name, MACs: m.Boots} }
 
 func (a *API) showPower(r *http.Request) (any, error) {
 	m, err := a.powered(r.PathValue("machine"))
@@ -108,38 +110,38 @@ func (a *API) startPower(r *http.Request) (any, error) {
 	}
 	var all []desk.Machine
 	known := map[string]bool{}
-	add := func(word string) error {
-		m, err := a.powered(word)
-		if err == nil && !known[m.ID] {
+	add := func(m desk.Machine) {
+		if !known[m.ID] {
 			known[m.ID] = true
 			all = append(all, m)
 		}
-		return err
 	}
 	if spec.On != "" {
 		ms, err := a.engine.Select(spec.On)
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range ms {
-			if err := add(m.ID); err != nil {
-				return nil, err
-			}
+		for i := range ms {
+			add(ofDesk(&ms[i]))
 		}
 	}
 	for _, word := range spec.Machines {
-		if err := add(word); err != nil {
+		m, err := a.powered(word)
+		if err != nil {
 			return nil, err
 		}
+		add(m)
 	}
 	if spec.All {
-		for _, m := range a.engine.Machines() {
-			has, err := a.power.Has(r.Context(), desk.Machine{ID: m.ID})
-			if err == nil && has {
-				err = add(m.ID)
-			}
+		ms := a.engine.Machines()
+		for i := range ms {
+			m := ofDesk(&ms[i])
+			has, err := a.power.Has(r.Context(), m)
 			if err != nil {
 				return nil, err
+			}
+			if has {
+				add(m)
 			}
 		}
 		if len(all) == 0 {
