@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -26,25 +25,21 @@ func doctorCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what keeps machines from booting and casts from arriving",
-		Long: `Look at this server and its LAN, whether the server runs or not: DHCP servers, the boot directory, boot files by TFTP
-and HTTP, the firewall, IGMP, MTU, limits, clock, room, keys, machines that are stuck. Every finding has a cause and a
-command that mends it. What could not be looked at is said, and is not well. Nothing is changed. It wants root, or the
-server's user, for most of it.
+		Long: `Look at this server and its LAN, whether the server runs or not: DHCP servers, the boot directory, boot
+files by TFTP and HTTP, the firewall, IGMP, MTU, limits, clock, room, keys, machines that are stuck. Every finding has
+a cause and a command that mends it. What could not be looked at is said, and is not well. Nothing is changed. It
+wants root, or the server's user, for most of it.
 
 It reads the settings file as serve does, and takes the same flags. Exit code 0: nothing was found; 1: something was.
 docs/operating.md has all findings by symptom. What a node sees is asked by diskcast node doctor.`,
 		Example: "  diskcast doctor\n  diskcast doctor --json | jq -r '.looks[].found[]?.id'\n  diskcast doctor " +
-			"--interface eth1 --config none\n  diskcast doctor --tell    # from a timer: what is found goes out by web hook and mail",
+			"--interface eth1 --config none\n  diskcast doctor --tell    # from a timer: what is found goes out by " +
+			"web hook and mail",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			from, err := readSettings(file, cmd.Flags().Changed("config"))
-			if err == nil && from != nil {
-				err = from.Apply(cmd.Flags())
+			if _, err := e.settle(cmd, file, set); err != nil {
+				return err
 			}
-			if err != nil {
-				return &codeError{exitUsage, err}
-			}
-			set.State, set.Debug = e.state, e.debug
 			cfg, err := serveConfig(set)
 			if err != nil {
 				return &codeError{exitUsage, err}
@@ -65,12 +60,12 @@ docs/operating.md has all findings by symptom. What a node sees is asked by disk
 			return err
 		},
 	}
-	set = config.Flags(cmd.Flags())
+	set = settingsFlags(cmd, &file)
 	f := cmd.Flags()
-	f.StringVar(&file, "config", config.DefaultFile, "settings file; none reads no file")
 	f.DurationVar(&patience, "patience", doctor.Patience,
 		"how long an IGMP querier is listened for, where the server is none")
-	f.BoolVar(&tell, "tell", false, "have the server tell what was found to those of [notify] who asked for doctor.finding")
+	f.BoolVar(&tell, "tell", false,
+		"have the server tell what was found to those of [notify] who asked for doctor.finding")
 	return cmd
 }
 
@@ -80,13 +75,7 @@ func (e *env) subject(ctx context.Context, cfg *serve.Config) *doctor.Subject {
 		Querier: cfg.Querier, Version: Version, Host: doctor.Real{}, Log: e.quiet(), Away: "its address is not known"}
 	info, lan, err := serve.Where(*cfg)
 	s.Broken, s.LAN = err, lan
-	s.BootDir, s.Store = cfg.BootDir, cfg.Store
-	if s.BootDir == "" {
-		s.BootDir = filepath.Join(cfg.State, "boot")
-	}
-	if s.Store == "" {
-		s.Store = filepath.Join(cfg.State, "images")
-	}
+	s.BootDir, s.Store = cfg.Dirs()
 	if cred, err := client.ReadCredentials(cfg.State); err == nil {
 		s.Pin = cred.Pin
 	}
@@ -158,18 +147,20 @@ func tellFindings(ctx context.Context, s *doctor.Subject, r *doctor.Report) erro
 	}
 	t, ok := s.Server.(teller)
 	if !ok {
-		return &codeError{exitFailed, fmt.Errorf("nobody is told: the server, which tells, does not answer (%s)", s.Away)}
+		return &codeError{exitFailed,
+			fmt.Errorf("nobody is told: the server, which tells, does not answer (%s)", s.Away)}
 	}
 	all, err := t.Receivers(ctx)
 	if err != nil {
 		return &codeError{exitFailed, fmt.Errorf("nobody is told: who asks for that: %w", err)}
 	}
 	if !slices.ContainsFunc(all, func(n doc.NotifyReceiver) bool { return slices.Contains(n.Kinds, doc.WordFinding) }) {
-		return &codeError{exitFailed, fmt.Errorf("nobody is told: no receiver of [notify] in the server's settings asks for %s",
-			doc.WordFinding)}
+		return &codeError{exitFailed, fmt.Errorf("nobody is told: no receiver of [notify] in the server's settings "+
+			"asks for %s", doc.WordFinding)}
 	}
 	for _, f := range found {
-		word := doc.NotifyFinding{V: session.Version, Finding: string(f.ID), Title: f.What, Text: f.Cause + "\n" + f.Mend}
+		word := doc.NotifyFinding{V: session.Version, Finding: string(f.ID), Title: f.What,
+			Text: f.Cause + "\n" + f.Mend}
 		if err := t.TellFinding(ctx, word); err != nil {
 			return &codeError{exitFailed, fmt.Errorf("finding %s is not told: %w", f.ID, err)}
 		}
@@ -181,10 +172,10 @@ func nodeDoctor(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor MACHINE",
 		Short: "Have a node look at its network and at itself, and judge what it says",
-		Long: `Ask the agent of a machine, which has nothing to do just now, what it sees: the time from its link to the DHCP server's
-answer (spanning tree), how large packets may be on the way to the server, whether multicast arrives and somebody asks
-for groups, its clock, speed, duplex and errors of its NIC, disks, memory. It looks for about 10 seconds. What it says is
-its own word. Exit code 0: nothing was found; 1: something was.`,
+		Long: `Ask the agent of a machine, which has nothing to do just now, what it sees: the time from its link to
+the DHCP server's answer (spanning tree), how large packets may be on the way to the server, whether multicast arrives
+and somebody asks for groups, its clock, speed, duplex and errors of its NIC, disks, memory. It looks for about 10
+seconds. What it says is its own word. Exit code 0: nothing was found; 1: something was.`,
 		Example: "  diskcast node doctor lab-07\n  diskcast node doctor lab-07 --json | jq -r '.looks[].found[]?.id'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {

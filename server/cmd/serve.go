@@ -39,22 +39,34 @@ Killed at any moment and started again, the server goes on with the sessions it 
   diskcast serve --interface eth1 --dhcp full --dhcp-range 10.0.0.100-10.0.0.200 --state /srv/diskcast`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			from, err := readSettings(file, cmd.Flags().Changed("config"))
+			from, err := e.settle(cmd, file, set)
 			if err != nil {
-				return &codeError{exitUsage, err}
+				return err
 			}
-			if from != nil {
-				if err := from.Apply(cmd.Flags()); err != nil {
-					return &codeError{exitUsage, err}
-				}
-			}
-			set.State, set.Debug = e.state, e.debug
 			return e.serve(cmd.Context(), set, from)
 		},
 	}
-	set = config.Flags(cmd.Flags())
-	cmd.Flags().StringVar(&file, "config", config.DefaultFile, "settings file; none reads no file")
+	set = settingsFlags(cmd, &file)
 	return cmd
+}
+
+// settingsFlags are a flag for each setting, and the one that names their file.
+func settingsFlags(cmd *cobra.Command, file *string) *config.Settings {
+	cmd.Flags().StringVar(file, "config", config.DefaultFile, "settings file; none reads no file")
+	return config.Flags(cmd.Flags())
+}
+
+// settle gives the settings what no flag says of them: from the file, which is nil where there is none.
+func (e *env) settle(cmd *cobra.Command, file string, set *config.Settings) (*config.File, error) {
+	from, err := readSettings(file, cmd.Flags().Changed("config"))
+	if err == nil && from != nil {
+		err = from.Apply(cmd.Flags())
+	}
+	if err != nil {
+		return nil, &codeError{exitUsage, err}
+	}
+	set.State, set.Debug = e.state, e.debug
+	return from, nil
 }
 
 // serve runs the server with the settings, which the file, if any, is a part of.

@@ -2,6 +2,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -270,17 +271,16 @@ func Where(cfg Config) (*Info, netip.Prefix, error) {
 	return info, prefix, errors.Join(err, werr)
 }
 
+// Dirs are the boot directory and that of the image store: in the state directory where the settings name none.
+func (c *Config) Dirs() (boot, store string) {
+	return cmp.Or(c.BootDir, filepath.Join(c.State, "boot")), cmp.Or(c.Store, filepath.Join(c.State, "images"))
+}
+
 // where works out the server's URLs and directories.
 func where(cfg Config, prefix netip.Prefix) (*Info, error) {
 	info := &Info{Interface: cfg.Interface, Address: prefix.Addr(), DHCP: cfg.DHCP,
-		TokenFile: filepath.Join(cfg.State, "operator.token"),
-		BootDir:   cfg.BootDir, Store: cfg.Store}
-	if info.BootDir == "" {
-		info.BootDir = filepath.Join(cfg.State, "boot")
-	}
-	if info.Store == "" {
-		info.Store = filepath.Join(cfg.State, "images")
-	}
+		TokenFile: filepath.Join(cfg.State, "operator.token")}
+	info.BootDir, info.Store = cfg.Dirs()
 	for _, x := range []struct {
 		flag, addr, scheme string
 		url                *string
