@@ -222,8 +222,11 @@ func (e *env) dial(url string) (*client.Client, error) {
 	return c, nil
 }
 
+// serverHere is the API of a server on this machine, where its settings say no other.
+const serverHere = "https://127.0.0.1:8443"
+
 func serverFlag(cmd *cobra.Command, e *env) {
-	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", "https://127.0.0.1:8443"),
+	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", serverHere),
 		"the server's API ($DISKCAST_SERVER)")
 }
 

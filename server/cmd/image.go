@@ -68,7 +68,7 @@ func (e *env) library() (library.Library, error) {
 // unserved refuses to take images out of a store behind the back of the server that works with it: sessions that wait
 // may be meant to have them.
 func (e *env) unserved(what string) error {
-	if e.remote() || filepath.Clean(e.storeDir()) != filepath.Join(e.state, "images") {
+	if e.remote() || e.store != "" && !sameDir(e.store, filepath.Join(e.state, "images")) {
 		return nil
 	}
 	served, err := store.InUse(e.state)
@@ -77,9 +77,19 @@ func (e *env) unserved(what string) error {
 		return fmt.Errorf("whether a server works with store %s: %w", e.storeDir(), err)
 	case served:
 		return fmt.Errorf("a server works with store %s, and knows what its sessions need: ask it by `diskcast %s "+
-			"--server https://127.0.0.1:8443 ...`, or stop it first", e.storeDir(), what)
+			"--server "+serverHere+" ...`, or stop it first", e.storeDir(), what)
 	}
 	return nil
+}
+
+// sameDir reports whether two paths lead to one directory, by whatever links. One that is not there is no other's.
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return filepath.Clean(a) == filepath.Clean(b)
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // do does long work with a bar, here or at the server.
@@ -121,7 +131,7 @@ func ownStore(dir string, uid int) error {
 		return nil
 	}
 	return usage("the images in %s belong to the server's user (uid %d), which could not read what root writes there: "+
-		"add --server https://127.0.0.1:8443, and the running server does it", dir, sys.Uid)
+		"add --server "+serverHere+", and the running server does it", dir, sys.Uid)
 }
 
 func (e *env) openImage(ref string) (*image.Image, error) {

@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,9 +29,19 @@ func TestServedStore(t *testing.T) {
 	}
 	refused := "a server works with store " + filepath.Join(state, "images")
 	for _, args := range [][]string{{"image", "rm", "debian"}, {"image", "gc", "--unnamed"}} {
-		if code, said := run(args...); code != exitFailed || !strings.Contains(said, refused) || !strings.Contains(said, "--server") {
+		if code, said := run(args...); code != exitFailed || !strings.Contains(said, refused) ||
+			!strings.Contains(said, "--server") {
 			t.Errorf("%v: %d, %s", args, code, said)
 		}
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(os.MkdirAll(filepath.Join(state, "images"), 0o755), os.Symlink(state, link)); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(link, "images") // the same directory by another name
+	if code, said := run("image", "gc", "--unnamed", "--store", other); code != exitFailed ||
+		!strings.Contains(said, "a server works with store "+other) {
+		t.Errorf("by %s: %d, %s", other, code, said)
 	}
 	for _, args := range [][]string{{"image", "gc"}, {"image", "gc", "--unnamed", "--dry-run"},
 		{"image", "gc", "--unnamed", "--store", t.TempDir()}} {
