@@ -16,6 +16,10 @@ func TestReceiptPage(t *testing.T) {
 	if code, _, said := o.run("receipt", "page", "s1"); code != exitFailed || !strings.Contains(said, "no receipts") {
 		t.Errorf("%d %s", code, said)
 	}
+	if code, _, said := o.run("receipt", "page", "s1", "--json"); code != exitUsage ||
+		!strings.Contains(said, "is HTML") {
+		t.Errorf("%d %s", code, said)
+	}
 	if code, _, said := o.run("session", "create", "--image", "debian", "--nodes", o.node); code != 0 {
 		t.Fatal(said)
 	}
