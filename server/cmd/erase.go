@@ -46,7 +46,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
 			}
-			if err := checkPower(cmd, nodes); err != nil {
+			if err := checkPower(&spec); err != nil {
 				return err
 			}
 			target, err := parseDisk(disk)
@@ -86,8 +86,7 @@ and names what was not reached: areas that the firmware hides (HPA, DCO), replac
 	f.IntVar(&job.Passes, "passes", 1, "of overwrite and the sanitize overwrites, up to 16")
 	f.StringVar(&job.Pattern, "pattern", "", "what overwrite writes, in hex, repeated (default: random)")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
-	f.StringArrayVar(&on, "on", nil,
-		"machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
+	onFlag(f, &on)
 	f.StringVar(&disk, "disk", "only",
 		"rule that names the disk, as session create --help says; not first, smallest or largest")
 	f.StringVar(&boot, "then", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")

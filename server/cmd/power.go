@@ -193,8 +193,7 @@ machine begins any more. Each machine's end is a line; the exit code is not 0 wh
 			return e.power(cmd.Context(), c, spec)
 		},
 	}
-	cmd.Flags().StringArrayVar(&on, "on", nil,
-		"machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
+	onFlag(cmd.Flags(), &on)
 	cmd.Flags().BoolVar(&spec.All, "all", false, "all machines whose power is set up")
 	cmd.Flags().IntVar(&spec.AtOnce, "at-once", 20, "machines in work together")
 	cmd.Flags().DurationVar(&gap, "gap", 500*time.Millisecond, "between the starts of two machines")

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
@@ -153,13 +154,10 @@ func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]jso
 			fields[key] = json.RawMessage("0")
 		}
 	}
-	for _, key := range []string{"before", "after"} {
+	for _, key := range []string{"mode", "power", "before", "after"} {
 		if fields[key] == nil && changed(key) {
 			fields[key] = json.RawMessage(`""`)
 		}
-	}
-	if changed("mode") && fields["mode"] == nil {
-		fields["mode"] = json.RawMessage(`""`)
 	}
 	if spec.Boot != nil && fields["boot"] != nil {
 		boot := map[string]string{}
@@ -175,6 +173,12 @@ func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]jso
 		delete(fields, key)
 	}
 	return fields
+}
+
+// onFlag is the flag of a selector, which may be given several times.
+func onFlag(f *pflag.FlagSet, on *[]string) {
+	f.StringArrayVar(on, "on", nil,
+		"machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
 }
 
 // parseOn makes the selector of several flags.

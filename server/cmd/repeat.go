@@ -2,13 +2,13 @@ package cmd
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
 )
@@ -17,8 +17,8 @@ func repeatCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "repeat", Aliases: []string{"repeats"},
 		Short: "List, show and forget sessions that are made again and again",
-		Long: `List, show and forget sessions that are made again and again. "diskcast session create --every RULE" makes one; each of
-its times makes a session of its own, or something is said in its place.`,
+		Long: `List, show and forget sessions that are made again and again. "diskcast session create --every RULE"
+makes one; each of its times makes a session of its own, or something is said in its place.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -94,16 +94,7 @@ func repeatRemove(e *env) *cobra.Command {
 		Short: "Forget repeating sessions; the sessions that were made of them stay",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			for i, id := range a {
-				if err := c.RemoveRepeat(cmd.Context(), id); err != nil {
-					return errors.Join(err, e.gone("removed", a[:i]...))
-				}
-			}
-			return e.gone("removed", a...)
+			return e.removeEach(cmd.Context(), a, (*client.Client).RemoveRepeat)
 		},
 	}
 }
@@ -134,8 +125,8 @@ func (e *env) createRepeat(cmd *cobra.Command, every, missed string, spec doc.Sp
 	if e.JSON {
 		return e.Doc(r)
 	}
-	e.Note(fmt.Sprintf("its first session is made at %s; `diskcast repeat show %s` has what comes of each", clockTime(r.Next),
-		r.ID))
+	e.Note(fmt.Sprintf("its first session is made at %s; `diskcast repeat show %s` has what comes of each",
+		clockTime(r.Next), r.ID))
 	_, err = fmt.Fprintln(e.Out, r.ID)
 	return err
 }

@@ -24,10 +24,10 @@ func sessionRescue(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rescue --on SELECTOR|--nodes WHICH [--key FILE.pub]",
 		Short: "Give a shell on nodes: on the console, and by SSH for a key",
-		Long: `Nodes open a shell on their consoles and, where keys are given, let those in by SSH as root; passwords are never taken.
-session show has the command to type and the host key, which is new each time: compare it. Nothing is written to a disk
-by itself. It ends with session cancel, when the time is over, or when the last shell is left with exit; a connection
-that breaks ends nothing. Who came in and what was run by a command line is in node log.
+		Long: `Nodes open a shell on their consoles and, where keys are given, let those in by SSH as root; passwords
+are never taken. session show has the command to type and the host key, which is new each time: compare it. Nothing is
+written to a disk by itself. It ends with session cancel, when the time is over, or when the last shell is left with
+exit; a connection that breaks ends nothing. Who came in and what was run by a command line is in node log.
 
 Anybody who stands before the machine has the shell on its console.`,
 		Example: "  diskcast session rescue --on lab-07 --key ~/.ssh/id_ed25519.pub --limit 2h\n" +
@@ -68,7 +68,7 @@ Anybody who stands before the machine has the shell on its console.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
-	f.StringArrayVar(&on, "on", nil, "machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
+	onFlag(f, &on)
 	f.StringArrayVar(&keys, "key", nil, "file with public keys that may come in by SSH, a line each (several)")
 	f.DurationVar(&limit, "limit", rescue.DefaultTime, "how long the shell is open, from its start on the node")
 	f.StringVar(&then, "then", session.BootStay, "what nodes do in the end: stay, reboot or poweroff")

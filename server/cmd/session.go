@@ -46,11 +46,9 @@ func sessionCreate(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		e.foresee(cmd.Context(), c, asked(cmd, spec))
-		if spec.Profile == "" && (spec.Image != "" || spec.Capture != "") {
-			return e.create(cmd.Context(), spec, watch)
-		}
-		s, err := c.CreateOf(cmd.Context(), sparse(cmd, spec))
+		fields := asked(cmd, spec)
+		e.foresee(cmd.Context(), c, fields)
+		s, err := c.CreateOf(cmd.Context(), fields)
 		if err != nil {
 			return err
 		}
@@ -60,8 +58,8 @@ func sessionCreate(e *env) *cobra.Command {
 	cmd.Flags().StringVar(&every, "every", "", "make such a session again and again, as cron says: \"0 3 * * 1-5\", "+
 		"@daily, in the server's time zone (diskcast repeat)")
 	cmd.Flags().StringVar(&missed, "missed", doc.MissedSkip,
-		"with --every: what becomes of times at which the server did not run: skip (said, and no more), run (one session "+
-			"for all of them)")
+		"with --every: what becomes of times at which the server did not run: skip (said, and no more), run (one "+
+			"session for all of them)")
 	return cmd
 }
 
@@ -141,14 +139,14 @@ first plan in the session chose stays the session's disk on that node, whatever 
 			if err := checkCreate(cmd, &spec); err != nil && !part {
 				return err
 			}
-			if err := checkPower(cmd, nodes); err != nil {
-				return err
-			}
 			if err := checkGaps(gaps); err != nil {
 				return err
 			}
 			spec.DropGaps = gaps == gapsDrop
 			if err := parseNodes(nodes, &spec); err != nil && !part {
+				return err
+			}
+			if err := checkPower(&spec); err != nil {
 				return err
 			}
 			target, err := parseDisk(disk)
@@ -199,7 +197,7 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	f.StringVar(&gaps, "gaps", gapsKeep,
 		"of a capture: what lies in no partition: keep, or drop all but what boot loaders use")
 	f.StringVar(&nodes, "nodes", "", "all, a number, or names of machines and MAC addresses joined by commas")
-	f.StringArrayVar(&on, "on", nil, "machines by a selector: 'rack1-*', 'room=210,!spare', @group (several: any of them)")
+	onFlag(f, &on)
 	f.StringVar(&spec.Profile, "profile", "", "take what no other flag says from this profile")
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")

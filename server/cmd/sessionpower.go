@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"fmt"
-	"strconv"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/diskcast/diskcast/server/doc"
@@ -13,22 +11,18 @@ import (
 // powerFlags are those of a session that switches its machines.
 func powerFlags(f *pflag.FlagSet, spec *doc.Spec) {
 	f.StringVar(&spec.Power, "power", "",
-		"switch machines on for the session, to boot from the network: on (those that are off), cycle (also those that are "+
-			"on and not in the agent: what they run ends), none (whatever the profile says)")
+		"switch machines on for the session, to boot from the network: on (those that are off), cycle (also those "+
+			"that are on and not in the agent: what they run ends), none (whatever the profile says)")
 	f.BoolVar(&spec.PowerOffFailed, "power-off-failed", false,
 		"at the end, take the power of machines away whose part failed, by their BMC")
 }
 
-// checkPower looks at what goes with --power.
-func checkPower(cmd *cobra.Command, nodes string) error {
-	word := cmd.Flags().Lookup("power").Value.String()
-	if word == "" || word == doc.PowerNone || nodes == "" {
+// checkPower looks at what goes with --power, when it is known which machines are meant.
+func checkPower(spec *doc.Spec) error {
+	if spec.Power == "" || spec.Power == doc.PowerNone || !spec.All && spec.Count == 0 {
 		return nil
 	}
-	if _, err := strconv.Atoi(nodes); err == nil || nodes == "all" {
-		return usage("--power %s switches machines that are named: --on SELECTOR, or --nodes with their names", word)
-	}
-	return nil
+	return usage("--power %s switches machines that are named: --on SELECTOR, or --nodes with their names", spec.Power)
 }
 
 // powerWords say what was asked of a machine's power, and what came of it.

@@ -16,7 +16,8 @@ func TestSessionPower(t *testing.T) {
 	secret := bmcPassword(t)
 	good, lying := redfishtest.New(t, redfishtest.Lies{}), redfishtest.New(t, redfishtest.Lies{Nothing: true})
 	csv := filepath.Join(t.TempDir(), "lab.csv")
-	if err := os.WriteFile(csv, []byte("name,macs\nlab-02,52:54:00:00:00:02\nlab-03,52:54:00:00:00:03\n"), 0o600); err != nil {
+	text := "name,macs\nlab-02,52:54:00:00:00:02\nlab-03,52:54:00:00:00:03\n"
+	if err := os.WriteFile(csv, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	do := func(code int, want string, args ...string) {
@@ -27,7 +28,8 @@ func TestSessionPower(t *testing.T) {
 		}
 	}
 	do(0, "lab-03", "machine", "import", csv)
-	do(exitFailed, "is not set up (lab-02)", "session", "create", "--image", "debian", "--nodes", "lab-02", "--power", "on")
+	do(exitFailed, "is not set up (lab-02)", "session", "create", "--image", "debian", "--nodes", "lab-02", "--power",
+		"on")
 	do(exitUsage, "are named", "session", "create", "--image", "debian", "--nodes", "2", "--power", "on")
 	do(exitUsage, "none of on", "session", "create", "--image", "debian", "--nodes", "lab-02", "--power", "up")
 	for name, bmc := range map[string]*redfishtest.Server{"lab-02": good, "lab-03": lying} {
@@ -54,4 +56,6 @@ func TestSessionPower(t *testing.T) {
 	if _, out, _ := o.run("session", "show", "s3"); strings.Contains(out, "power on, asked for") {
 		t.Errorf("power is left alone by the operator's word, and shown as %s", out)
 	}
+	do(0, "+ profile still", "profile", "set", "still", "--image", "debian", "--power", "")
+	do(0, `{"image":"debian","power":""}`, "profile", "show", "still", "--json")
 }

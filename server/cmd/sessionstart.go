@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -140,18 +142,24 @@ func sessionRemove(e *env) *cobra.Command {
 		Example: "  diskcast session rm s1 s2",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			for i, id := range a {
-				if err := c.RemoveSession(cmd.Context(), id); err != nil {
-					return errors.Join(err, e.gone("removed", a[:i]...))
-				}
-			}
-			return e.gone("removed", a...)
+			return e.removeEach(cmd.Context(), a, (*client.Client).RemoveSession)
 		},
 	}
+}
+
+// removeEach removes one after the other, and says which are gone when one is not.
+func (e *env) removeEach(ctx context.Context, ids []string,
+	remove func(c *client.Client, ctx context.Context, id string) error) error {
+	c, err := e.client()
+	if err != nil {
+		return err
+	}
+	for i, id := range ids {
+		if err := remove(c, ctx, id); err != nil {
+			return errors.Join(err, e.gone("removed", ids[:i]...))
+		}
+	}
+	return e.gone("removed", ids...)
 }
 
 // gone says what is there no longer; how is what was done with it, and the field of the document.
