@@ -69,8 +69,8 @@ do not lie. The port is known when the switch has said it by LLDP, which takes u
 the network could lie, approve by hand: diskcast machine approve.
 
 A rule with --when-idle approves nothing: it says what the machines that it fits boot when nothing is asked of them and
-nothing was entered of themselves (diskcast machine set --when-idle). Of a machine that never came its MAC address is all
-that is known.`,
+nothing was entered of themselves (diskcast machine set --when-idle). Of a machine that never came its MAC address is
+all that is known.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -78,8 +78,10 @@ that is known.`,
 	var r doc.Rule
 	set := &cobra.Command{
 		Use: "set NAME", Short: "Make a rule, or write one anew",
-		Example: "  diskcast rule set dell --vendor 'Dell*' --net 10.20.0.0/16\n  diskcast rule set lab --mac 52:54:00\n" +
-			"  diskcast rule set rack1 --port 'sw1/ge-0/0/*'\n  diskcast rule set printers --mac 00:80:77 --when-idle never",
+		Example: `  diskcast rule set dell --vendor 'Dell*' --net 10.20.0.0/16
+  diskcast rule set lab --mac 52:54:00
+  diskcast rule set rack1 --port 'sw1/ge-0/0/*'
+  diskcast rule set printers --mac 00:80:77 --when-idle never`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r.Name = a[0]
@@ -94,13 +96,14 @@ that is known.`,
 		"MAC address of the NIC that it boots from, or the first bytes of some (several)")
 	f.StringSliceVar(&r.Nets, "net", nil, "network that it asks from, such as 10.0.0.0/24 (several)")
 	f.StringVar(&r.Port, "port", "", "pattern of SWITCH/PORT that it is plugged into, such as 'sw1/ge-0/0/*'")
-	f.StringVar(&r.WhenIdle, "when-idle", "", "approve nothing, and say what the machines boot when nothing is asked of "+
-		"them: "+strings.Join(doc.IdleWords(), ", "))
+	f.StringVar(&r.WhenIdle, "when-idle", "", "approve nothing, and say what the machines boot when nothing is asked "+
+		"of them: "+strings.Join(doc.IdleWords(), ", "))
 	revisionFlag(set, &r.Revision)
 	cmd.AddCommand(labList(e, "rules", func(l *doc.Lab) any { return l.Rules }, func(l *doc.Lab) [][]string {
 		rows := [][]string{{"RULE", "MACHINES", "DOES", "REVISION", "CHANGED"}}
 		for _, r := range l.Rules {
-			rows = append(rows, []string{r.Name, ruleWords(&r), ruleDoes(&r), revisionOf(r.Revision), ui.Ago(r.Changed)})
+			rows = append(rows, []string{r.Name, ruleWords(&r), ruleDoes(&r), revisionOf(r.Revision),
+				ui.Ago(r.Changed)})
 		}
 		return rows
 	}), labShow(e, doc.KindRule, "rule", func(e *env, l *doc.Lab, i int) error {

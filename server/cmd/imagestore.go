@@ -46,10 +46,10 @@ func imageRemove(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm NAME|DIGEST...", Aliases: []string{"remove"},
 		Short: "Take images out of the store",
-		Long: `Take images out of the store. A name is taken from its image; the image is gone when that was its last one. A digest
-removes the image with all its names. The space is free after ` + "`diskcast image gc`" + `, as far as no other image needs it.
-While a server works with the store it is the server that is asked (--server): it refuses for an image that one of its
-sessions or jobs uses, and names them.`,
+		Long: `Take images out of the store. A name is taken from its image; the image is gone when that was its last
+one. A digest removes the image with all its names. The space is free after ` + "`diskcast image gc`" + `, as far as
+no other image needs it. While a server works with the store it is the server that is asked (--server): it refuses for
+an image that one of its sessions or jobs uses, and names them.`,
 		Example: "  diskcast image rm debian-2023\n  diskcast image gc",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {

@@ -54,7 +54,8 @@ rules: {dell: {vendor: Dell*}}
 	not(exitFailed, "did you mean room=210?", "machine", "list", "--select", "room=201")
 
 	_, csv, _ := o.run("machine", "export", "--csv")
-	if !strings.HasPrefix(csv, "id,name,macs,uuid,serial,notes,profile,approved,when_idle,label:room,label:spare\nm1,lab-01,") {
+	if !strings.HasPrefix(csv,
+		"id,name,macs,uuid,serial,notes,profile,approved,when_idle,label:room,label:spare\nm1,lab-01,") {
 		t.Errorf("export: %s", csv)
 	}
 	again := file("lab.csv", csv)

@@ -71,8 +71,9 @@ default takes the machine's own word away, so that a rule's counts, where one fi
 holds from the next start of the machine on.
 
 ` + selectorHelp,
-		Example: "  diskcast machine set room=210 --when-idle own-disk\n  diskcast machine set printer-2 --when-idle never",
-		Args:    cobra.MinimumNArgs(1),
+		Example: `  diskcast machine set room=210 --when-idle own-disk
+  diskcast machine set printer-2 --when-idle never`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if idle == "" {
 				return usage("say what with --when-idle: %s", strings.Join(doc.IdleWords(), ", "))
@@ -166,8 +167,9 @@ func machineExport(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export [--csv]", Short: "Print all machines, as CSV that machine import reads",
 		Long: `Print machines as CSV in UTF-8: id, name, macs, uuid, serial, notes, profile, approved (yes, no, or nothing where nobody
-said it by hand), when_idle, and a column label:NAME for each label. A cell that begins with = + - @ has a ' before it, so that no
-spreadsheet takes it for a formula; import takes that off. A label without a value is a cell with a ' alone.`,
+said it by hand), when_idle, and a column label:NAME for each label. A cell that begins with = + - @ has a ' before it,
+so that no spreadsheet takes it for a formula; import takes that off. A label without a value is a cell with a '
+alone.`,
 		Example: "  diskcast machine export --csv > lab.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -15,9 +15,10 @@ func notifyCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "notify",
 		Short: "Show and try who is told what happens: web hooks and mail",
-		Long: `Show and try who is told what happens on the server: services by signed requests, people by mail. Who they are
-is in the settings file of serve, in [[notify.webhook]] and [notify.mail] (` + "`diskcast config example`" + `);
-their keys and passwords are stored, sealed, by ` + "`diskcast notify secret`" + `.`,
+		Long: `Show and try who is told what happens on the server: services by signed requests, people by mail. Who
+they are is in the settings file of serve, in [[notify.webhook]] and [notify.mail]
+(` + "`diskcast config example`" + `); their keys and passwords are stored, sealed, by
+` + "`diskcast notify secret`" + `.`,
 		Example: `  diskcast notify secret chat --secret-file -
   diskcast notify test
   diskcast notify list`,

@@ -126,8 +126,8 @@ func (e *env) partitionImage(ctx context.Context, l library.Library, ref string,
 		return name, nil
 	}
 	if !cut {
-		return "", fmt.Errorf("a plan cuts nothing: make an image of partition %d first (`diskcast image cut %s:%d NAME`), "+
-			"and plan with that", number, base, number)
+		return "", fmt.Errorf("a plan cuts nothing: make an image of partition %d first (`diskcast image cut %s:%d "+
+			"NAME`), and plan with that", number, base, number)
 	}
 	bar := e.Progress(fmt.Sprintf("cutting %s:%d", base, number))
 	_, err = l.Do(ctx, doc.JobSpec{V: session.Version, Kind: doc.JobCut, Image: base, Partition: number, Name: name},

@@ -315,7 +315,8 @@ func TestPartitionImage(t *testing.T) {
 		}
 	}
 	// A plan takes what was cut out before, and cuts nothing.
-	if got, err := e.partitionImage(t.Context(), l, "three:2", false); err != nil || got != "three-p2-"+digest("three") {
+	if got, err := e.partitionImage(t.Context(), l, "three:2", false); err != nil ||
+		got != "three-p2-"+digest("three") {
 		t.Errorf("of a plan: %q, %v", got, err)
 	}
 	if got, err := e.partitionImage(t.Context(), l, "three:1", false); err == nil ||

@@ -32,7 +32,8 @@ func newPowerOffice(t *testing.T, with ...func(*desk.Config)) *office {
 			t.Fatal(err)
 		}
 		conf := desk.Config{Store: store.NewMemory(), Key: key, Drivers: drivers.All, Timing: power.Timing{
-			Request: 20 * time.Second, Limit: 200 * time.Millisecond, Poll: time.Millisecond, Hold: time.Millisecond, Tries: 2}}
+			Request: 20 * time.Second, Limit: 200 * time.Millisecond, Poll: time.Millisecond, Hold: time.Millisecond,
+			Tries: 2}}
 		for _, f := range with {
 			f(&conf)
 		}

@@ -98,7 +98,8 @@ func TestPowerMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 500 {
-		if _, err := c.SetPower(t.Context(), fmt.Sprintf("pc-%03d", i), doc.PowerSet{V: 1, Driver: "plug"}); err != nil {
+		name := fmt.Sprintf("pc-%03d", i)
+		if _, err := c.SetPower(t.Context(), name, doc.PowerSet{V: 1, Driver: "plug"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,6 +139,7 @@ func TestPowerMany(t *testing.T) {
 	code, out, errs := o.run(args...)
 	if lines := regexp.MustCompile(`(?m)^m\d+ pc-\d{3}: on$`).FindAllString(out, -1); code != 0 || len(lines) != 500 ||
 		len(p.on) != 500 || p.most > 20 {
-		t.Errorf("exit code %d, %d lines, %d machines on, %d at once at most: %s", code, len(lines), len(p.on), p.most, errs)
+		t.Errorf("exit code %d, %d lines, %d machines on, %d at once at most: %s", code, len(lines), len(p.on), p.most,
+			errs)
 	}
 }

@@ -63,7 +63,8 @@ func TestRescueCommand(t *testing.T) {
 
 // TestRescueShown: where the shell is, and by which host key it is known, until it is closed.
 func TestRescueShown(t *testing.T) {
-	s := &doc.Session{ID: "s9", State: "open", Spec: doc.Spec{V: 1, Kind: rescue.Action, All: true, Job: json.RawMessage(`{}`)},
+	s := &doc.Session{ID: "s9", State: "open",
+		Spec: doc.Spec{V: 1, Kind: rescue.Action, All: true, Job: json.RawMessage(`{}`)},
 		Parts: []doc.Part{{Node: "n1", State: doc.Running,
 			Result: json.RawMessage(`{"consoles":["tty1"],"addr":"10.0.0.5:22","host_key":"` + rescueKey + `"}`)}}}
 	shown := func() string {

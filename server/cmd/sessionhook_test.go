@@ -38,7 +38,8 @@ func TestSessionHooks(t *testing.T) {
 		}
 	}
 	node := []string{"session", "create", "--image", "debian", "--nodes", "52:54:00:00:00:09"}
-	do(exitSession, "hook dns, which runs before it, failed: exit status 3: names for s1; nothing of the session was begun",
+	do(exitSession,
+		"hook dns, which runs before it, failed: exit status 3: names for s1; nothing of the session was begun",
 		append(node, "--before", "dns", "--watch")...)
 	do(0, "names for s1", "session", "show", "s1")
 	do(exitUsage, "small letters", append(node, "--before", "/bin/sh")...)
@@ -46,7 +47,8 @@ func TestSessionHooks(t *testing.T) {
 	do(0, "profile", "profile", "set", "lab", "--image", "debian", "--after", "mail")
 	do(0, "s2", "session", "create", "--profile", "lab", "--nodes", "52:54:00:00:00:09")
 	do(0, "cancelled", "session", "cancel", "s2")
-	do(exitSession, "warning: Hook mail, which runs after the session, failed: exit status 4: letters for s2", "session", "watch",
+	do(exitSession, "warning: Hook mail, which runs after the session, failed: exit status 4: letters for s2",
+		"session", "watch",
 		"s2")
 	do(0, "s3", "session", "create", "--profile", "lab", "--nodes", "52:54:00:00:00:09", "--after", "")
 	do(0, "cancelled", "session", "cancel", "s3")

@@ -18,8 +18,8 @@ func sessionList(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List sessions",
-		Long: `List the sessions that are not over, and those that ended within a day. --since and --all list older ones too; --json
-lists all, but with --since. The server keeps the last 200 that are over, and the receipts of all.`,
+		Long: `List the sessions that are not over, and those that ended within a day. --since and --all list older ones
+too; --json lists all, but with --since. The server keeps the last 200 that are over, and the receipts of all.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()

@@ -21,9 +21,9 @@ func sessionPlan(e *env) *cobra.Command {
 	cmd := specCommand(e, false, e.plan)
 	cmd.Use = "plan --image NAME|--profile NAME|--capture NAME --on SELECTOR|--nodes WHICH"
 	cmd.Short = "Say what a session would do to each machine, before anything moves"
-	cmd.Long = `Say what a session of these flags, which are those of "session create", would do to each machine, and make none:
-the disk that the rule chooses and what is on it now, how much the machine receives, how it comes up again, and what
-will be refused, and why.
+	cmd.Long = `Say what a session of these flags, which are those of "session create", would do to each machine, and
+make none: the disk that the rule chooses and what is on it now, how much the machine receives, how it comes up again,
+and what will be refused, and why.
 
 What is on a disk is the node's own word, with the time at which it looked; a node looks when its agent starts, when a
 disk comes or goes, and after each job. Of a machine that is off, its last word is shown, with its age.

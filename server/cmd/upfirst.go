@@ -127,8 +127,8 @@ func (e *env) bringImage(ctx context.Context, c *client.Client, s source, step f
 	v, err := c.Library().Show(ctx, s.name, 0)
 	switch {
 	case err == nil:
-		step(up.Kept, "image %s, %s; %s was not read (`diskcast image import %s --name %s --server %s` takes it)", s.name,
-			short(v.Digest), s.file, s.file, s.name, e.images)
+		step(up.Kept, "image %s, %s; %s was not read (`diskcast image import %s --name %s --server %s` takes it)",
+			s.name, short(v.Digest), s.file, s.file, s.name, e.images)
 		return nil
 	case kind(err) != doc.KindNotFound && kind(err) != doc.KindDamaged:
 		return err

@@ -55,7 +55,8 @@ type Profile struct {
 // Rule approves the nodes of which all that it has holds. Vendor, Product and Serial are patterns of what their
 // firmware says; MACs are addresses, or the first bytes of some, of the NIC that they boot from; Nets are the networks
 // that their requests come from. One that has WhenIdle, of IdleWords, approves nothing: it says what the machines boot
-// when nothing is asked of them, where the machine itself has no word. Revision, Owner and Changed are as those of a Group.
+// when nothing is asked of them, where the machine itself has no word. Revision, Owner and Changed are as those of a
+// Group.
 type Rule struct {
 	Name     string    `json:"name"`
 	Vendor   string    `json:"vendor,omitempty"`

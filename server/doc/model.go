@@ -183,10 +183,11 @@ const (
 
 // HookRun is a hook that runs, or ran, for a session.
 type HookRun struct {
-	When   string    `json:"when"` // HookBefore or HookAfter
-	Name   string    `json:"name"`
-	State  string    `json:"state"`            // Running, Done, Failed or Cancelled
-	Asked  int       `json:"asked"`            // how often it was begun: once, and once more after each restart of the server
+	When  string `json:"when"` // HookBefore or HookAfter
+	Name  string `json:"name"`
+	State string `json:"state"` // Running, Done, Failed or Cancelled
+	// Asked is how often it was begun: once, and once more after each restart of the server.
+	Asked  int       `json:"asked"`
 	Since  time.Time `json:"since"`            // it was first begun
 	Time   time.Time `json:"time,omitzero"`    // it ended
 	Words  string    `json:"words,omitempty"`  // why it failed

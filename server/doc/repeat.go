@@ -32,8 +32,8 @@ func (s *RepeatSpec) Check() error {
 		s.Missed = MissedSkip
 	case MissedSkip, MissedRun:
 	default:
-		return fmt.Errorf("missed %.40q is none of skip (they are said, and nothing is done), run (one session for all)",
-			s.Missed)
+		return fmt.Errorf("missed %.40q is none of skip (they are said, and nothing is done), run (one session for "+
+			"all)", s.Missed)
 	}
 	return nil
 }

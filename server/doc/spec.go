@@ -123,8 +123,8 @@ var hookName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(
 // CheckHookName says what is wrong with the name of a hook.
 func CheckHookName(name string) error {
 	if !hookName().MatchString(name) {
-		return fmt.Errorf("hook %.60q: a hook's name has small letters, digits and dashes, at most 40, and begins with a "+
-			"letter", name)
+		return fmt.Errorf("hook %.60q: a hook's name has small letters, digits and dashes, at most 40, and begins "+
+			"with a letter", name)
 	}
 	return nil
 }
@@ -135,8 +135,8 @@ func (s *Spec) checkPower() error {
 		s.Power = ""
 	case "", PowerOn, PowerCycle:
 	default:
-		return fmt.Errorf("power %.40q is none of on (machines that are off), cycle (also those that are on and not in the "+
-			"agent: what they run ends), none", s.Power)
+		return fmt.Errorf("power %.40q is none of on (machines that are off), cycle (also those that are on and not "+
+			"in the agent: what they run ends), none", s.Power)
 	}
 	return nil
 }

@@ -162,9 +162,9 @@ func (a *API) failCapture(w http.ResponseWriter, r *http.Request, u *engine.Uplo
 		a.failFor(w, r, err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		a.engine.CaptureFailed(u, err)
-		a.fail(w, r, http.StatusInsufficientStorage, fmt.Errorf("%w: the server's image store is full. Make "+
-			"room there with `diskcast image rm` and `diskcast image gc --unnamed`; the node asks again, and the capture goes on "+
-			"by itself", err))
+		a.fail(w, r, http.StatusInsufficientStorage, fmt.Errorf("%w: the server's image store is full. Make room "+
+			"there with `diskcast image rm` and `diskcast image gc --unnamed`; the node asks again, and the capture "+
+			"goes on by itself", err))
 	default:
 		a.engine.CaptureFailed(u, err)
 		a.failFor(w, r, err)

@@ -163,8 +163,9 @@ func TestCSVComesBack(t *testing.T) {
 	yes, no := true, false
 	ms := []doc.Machine{
 		{ID: "m1", Name: "lab-01", Boots: []string{"52:54:00:00:00:01", "52:54:00:00:00:02"}, Notes: "=1+1\n-2",
-			Labels: map[string]string{"room": "210", "spare": "", "sum": "+1"}, Profile: "lab", ByHand: &yes, WhenIdle: "menu",
-			Boards: []doc.Board{{UUID: "u1"}, {UUID: "u2", Serial: "@s"}}},
+			Labels: map[string]string{"room": "210", "spare": "", "sum": "+1"}, Profile: "lab", ByHand: &yes,
+			WhenIdle: "menu",
+			Boards:   []doc.Board{{UUID: "u1"}, {UUID: "u2", Serial: "@s"}}},
 		{ID: "m2", Labels: map[string]string{"room": "'", "sum": "'=x"}, ByHand: &no},
 		{ID: "m3"},
 	}
@@ -183,7 +184,8 @@ func TestCSVComesBack(t *testing.T) {
 	}
 	got, _ := json.Marshal(r.Change.Machines)
 	want := `[{"id":"m1","name":"lab-01","macs":["52:54:00:00:00:01","52:54:00:00:00:02"],"uuid":"u2","serial":"@s",` +
-		`"labels":{"room":"210","spare":"","sum":"+1"},"notes":"=1+1\n-2","profile":"lab","approved":true,"when_idle":"menu"},` +
+		`"labels":{"room":"210","spare":"","sum":"+1"},"notes":"=1+1\n-2","profile":"lab","approved":true,` +
+		`"when_idle":"menu"},` +
 		`{"id":"m2","labels":{"room":"'","sum":"'=x"},"approved":false},{"id":"m3"}]`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
