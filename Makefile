@@ -11,7 +11,9 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-boot test-disks test-erase test-partition test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore sim-cast clean go-check
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-boot test-disks \
+	test-erase test-partition test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore \
+	sim-cast clean go-check
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -67,8 +69,9 @@ test-race: | go-check ## what has goroutines, under the race detector (.ci/race 
 	@.ci/packages test
 	GO='$(GO)' .ci/race
 
-# Many packages wait more than they compute: for a line of so many bits a second, a kernel in user mode, another program.
-# So twice as many run at once as there are processors. `make check`, with which `make test` begins, has vetted all.
+# Many packages wait more than they compute: for a line of so many bits a second, a kernel in user mode, another
+# program. So twice as many run at once as there are processors. `make check`, with which `make test` begins, has vetted
+# all.
 test-unit: build ## everything but the whole machines
 	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -vet=off -p $$((2 * $$(nproc))) -timeout 10m $(UNIT_PACKAGES)
 
@@ -106,8 +109,10 @@ test-package: build ## a Debian with systemd from blank to server by the package
 	@.ci/packages machine
 	@rm -rf $(PACKAGE_TEST)
 	@epoch=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; for n in 1 2; do \
-		$(GO) run ./internal/packaging -version $(VERSION).$$n -epoch $$((epoch + n)) -arch amd64 -format deb -out $(PACKAGE_TEST)/$$n || exit 1; done
-	$(AS_ROOT) env DISKCAST_PACKAGE=$(CURDIR)/$(PACKAGE_TEST) $(GO) test -count=1 -timeout 40m -v -p 1 -run 'TestServerImage|TestInstalled' ./qemu-tests/osimage ./qemu-tests
+		$(GO) run ./internal/packaging -version $(VERSION).$$n -epoch $$((epoch + n)) -arch amd64 -format deb \
+			-out $(PACKAGE_TEST)/$$n || exit 1; done
+	$(AS_ROOT) env DISKCAST_PACKAGE=$(CURDIR)/$(PACKAGE_TEST) $(GO) test -count=1 -timeout 40m -v -p 1 \
+		-run 'TestServerImage|TestInstalled' ./qemu-tests/osimage ./qemu-tests
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test
