@@ -2,6 +2,7 @@ package personalize
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"path"
 	"regexp"
@@ -26,24 +27,27 @@ func (t *tree) netplan() (p netplanned, err error) {
 		return p, err
 	}
 	p.installed = true
+	in := map[string]string{} // folders of files by name: of two that are alike netplan reads the latter alone
 	for _, dir := range []string{"/usr/lib/netplan", "/lib/netplan", netplanDir} {
 		names, err := t.listIfThere(dir)
 		if err != nil {
 			return p, err
 		}
-		slices.Sort(names)
 		for _, name := range names {
-			if !strings.HasSuffix(name, ".yaml") {
-				continue
+			if strings.HasSuffix(name, ".yaml") {
+				in[name] = dir
 			}
-			b, err := t.read(path.Join(dir, name))
-			if err != nil {
-				return p, err
-			}
-			p.used = true
-			if r := globalRenderer(string(b)); r != "" {
-				p.manager = strings.EqualFold(r, "NetworkManager")
-			}
+		}
+	}
+	p.used = len(in) > 0
+	// A later name wins, whatever its folder (netplan-generate(8)).
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		b, err := t.read(path.Join(in[name], name))
+		if err != nil {
+			return p, err
+		}
+		if r := globalRenderer(string(b)); r != "" {
+			p.manager = strings.EqualFold(r, "NetworkManager")
 		}
 	}
 	return p, nil

@@ -81,6 +81,11 @@ func TestNetworkChosen(t *testing.T) {
 			want: "NetworkManager"},
 		{name: "netplan by NetworkManager", files: with(plan, with(wants("NetworkManager"), map[string]string{
 			"etc/netplan/60.yaml": "# x\nnetwork:\n  version: 2\n  renderer: NetworkManager\n"})), want: "netplan"},
+		{name: "netplan, the renderer of the last name", files: with(generator, with(wants("NetworkManager"),
+			map[string]string{"usr/lib/netplan/60.yaml": "network:\n  renderer: NetworkManager\n",
+				"usr/lib/netplan/70.yaml": "network:\n  renderer: networkd\n", "etc/netplan/70.yaml": "network:\n",
+				"etc/netplan/50.yaml": "network:\n  renderer: networkd\n"})),
+			want: "by netplan, in /etc/NetworkManager/"},
 		{name: "NetworkManager, ifupdown with lo", files: with(wants("NetworkManager", "networking"),
 			map[string]string{"etc/network/interfaces": onlyLo}), want: "NetworkManager"},
 		{name: "two at once", files: with(wants("NetworkManager", "networking"), map[string]string{
