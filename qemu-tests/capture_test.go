@@ -28,12 +28,20 @@ type wiretap struct {
 func (b *bench) capture(tap, path string) (*wiretap, error) {
 	cmd := proc.Command(b.ctx, "tcpdump", "-i", tap, "-n", "-U", "-s", "0", "-Z", "root", "-B", "65536", "-w", path,
 		"udp")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
+	if err := b.listens(cmd); err != nil {
 		return nil, err
 	}
-	if err := b.Lab.Start(cmd); err != nil {
-		return nil, err
+	return &wiretap{path: path, cmd: cmd}, nil
+}
+
+// listens starts a tcpdump in the lab and returns when it listens.
+func (b *bench) listens(tcpdump *exec.Cmd) error {
+	stderr, err := tcpdump.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := b.Lab.Start(tcpdump); err != nil {
+		return err
 	}
 	var said strings.Builder
 	buf := make([]byte, 512)
@@ -41,11 +49,11 @@ func (b *bench) capture(tap, path string) (*wiretap, error) {
 		n, err := stderr.Read(buf)
 		said.Write(buf[:n])
 		if err != nil {
-			return nil, errors.New("tcpdump: " + said.String())
+			return errors.New("tcpdump: " + said.String())
 		}
 	}
 	go io.Copy(io.Discard, stderr) // ends with tcpdump
-	return &wiretap{path: path, cmd: cmd}, nil
+	return nil
 }
 
 func (w *wiretap) stop(t *testing.T) {

@@ -43,7 +43,13 @@ func firmwareOnly(t *testing.T) {
 	if os.Getenv("DISKCAST_FIRMWARE") == "" {
 		t.Skip("make test-firmware runs this (DISKCAST_FIRMWARE=1)")
 	}
-	for _, f := range []vm.Firmware{uefi, secureBoot} {
+	installed(t, uefi, secureBoot)
+}
+
+// installed wants firmware to be there.
+func installed(t *testing.T, firmware ...vm.Firmware) {
+	t.Helper()
+	for _, f := range firmware {
 		for _, name := range []string{f.Code, f.Vars} {
 			if _, err := os.Stat(name); err != nil {
 				t.Fatalf("%v: .ci/packages firmware", err)

@@ -25,11 +25,7 @@ func idleOnly(t *testing.T) {
 		t.Skip("make test-idle runs this (DISKCAST_IDLE=1)")
 	}
 	need.Tools(t, "grub-mkimage", "sfdisk", "mkfs.fat", "mcopy")
-	for _, name := range []string{uefi.Code, uefi.Vars} {
-		if _, err := os.Stat(name); err != nil {
-			t.Fatalf("%v: .ci/packages firmware", err)
-		}
-	}
+	installed(t, uefi)
 }
 
 // mayLose is what a machine that always boots from the network may lose to it before its own disk's loader runs.
@@ -43,15 +39,14 @@ func TestIdle(t *testing.T) {
 		name     string
 		firmware vm.Firmware
 		loader   string
-		extra    []string
 	}{
-		{"bios", vm.Firmware{}, "auto", nil},
-		{"uefi-ipxe", uefi, "ipxe", nil},
-		{"uefi-shim", uefi, "shim", nil},
+		{"bios", vm.Firmware{}, "auto"},
+		{"uefi-ipxe", uefi, "ipxe"},
+		{"uefi-shim", uefi, "shim"},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			b := setupSite(t, 20*time.Minute, withLoaders("", "--uefi-loader", f.loader))
-			n := b.node("a", site.Hardware{Firmware: f.firmware, Extra: f.extra})
+			n := b.node("a", site.Hardware{Firmware: f.firmware})
 			b.ownDisk(n, f.firmware.Code != "")
 			if took := b.idle(n, doc.IdleOwnDisk); took > mayLose {
 				b.Errorf("own-disk: the machine loses %v, and may lose %v", took, mayLose)
@@ -68,14 +63,16 @@ func TestIdle(t *testing.T) {
 // idle has the machine be idle by the word, and returns how long it takes to its own disk.
 func (b *bench) idle(n *site.Node, word string) time.Duration {
 	b.Helper()
-	if _, err := b.Operate(b.ctx, "machine", "list"); err != nil {
-		b.Fatal(err)
-	}
-	// A rule, since the machine never came.
+	b.whenIdle(n, word)
+	return b.measure(n, word)
+}
+
+// whenIdle says what the machine does when nothing is asked of it: by a rule, since the machine never came.
+func (b *bench) whenIdle(n *site.Node, word string) {
+	b.Helper()
 	if _, err := b.Operate(b.ctx, "rule", "set", "idle", "--mac", n.MAC, "--when-idle", word); err != nil {
 		b.Fatal(err)
 	}
-	return b.measure(n, word)
 }
 
 // measure switches the machine on, waits for its own disk's loader, and switches it off.
@@ -87,7 +84,11 @@ func (b *bench) measure(n *site.Node, what string) time.Duration {
 	if err != nil {
 		b.Fatalf("%s: %v", what, err)
 	}
-	took := m.At.Sub(<-first)
+	asked, heard := <-first
+	if !heard {
+		b.Fatalf("%s: tcpdump ended, and has not heard the machine ask DHCP", what)
+	}
+	took := m.At.Sub(asked)
 	b.Logf("%-9s %6.1f s from the first DHCP packet to the own disk's loader; %5.1f s from power-on", what,
 		took.Seconds(), m.At.Sub(n.SwitchedOn()).Seconds())
 	n.Unplug()
@@ -97,9 +98,7 @@ func (b *bench) measure(n *site.Node, what string) time.Duration {
 // choose has somebody at the machine choose the second line of the menu, the agent.
 func (b *bench) choose(n *site.Node) {
 	b.Helper()
-	if _, err := b.Operate(b.ctx, "rule", "set", "idle", "--mac", n.MAC, "--when-idle", doc.IdleMenu); err != nil {
-		b.Fatal(err)
-	}
+	b.whenIdle(n, doc.IdleMenu)
 	b.on(n)
 	if _, err := n.Expect(b.ctx, "Wait for a session"); err != nil {
 		b.Fatal(err)
@@ -126,18 +125,8 @@ func (b *bench) firstDHCP(n *site.Node) <-chan time.Time {
 	if err != nil {
 		b.Fatal(err)
 	}
-	errs, err := cmd.StderrPipe()
-	if err != nil {
+	if err := b.listens(cmd); err != nil {
 		b.Fatal(err)
-	}
-	if err := b.Lab.Start(cmd); err != nil {
-		b.Fatal(err)
-	}
-	listens := bufio.NewScanner(errs)
-	for listens.Scan() {
-		if strings.Contains(listens.Text(), "listening on") {
-			break
-		}
 	}
 	at := make(chan time.Time, 1)
 	go func() { // ends with tcpdump, which ends with the packet or the lab
