@@ -1,12 +1,9 @@
 package qemutests
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,35 +37,27 @@ profiles:
         - {path: /etc/lab.conf, content: "seat={{.Labels.seat}} mac={{.MAC}}\n"}
 `
 
-// server is the machine that the operator sits at.
-type server interface {
-	// types types a command at the console, waits for its end and returns what it said. One that fails is an error.
-	types(ctx context.Context, command string) (string, error)
-	// Command is one of the test's own, beside the console.
-	Command(ctx context.Context, command string) *exec.Cmd
-}
-
 // day is a server's machine, and an operator at its console.
 type day struct {
 	*bench
-	server
-	blank *osimage.Image // of the machine
+	server *box.Box
+	blank  *osimage.Image // of the machine
 }
 
-// TestInstalled has a blank Debian become a server by its package and `diskcast up`, looks at the service, kills it, and
-// upgrades the package while a session waits. The machine is a box: its systemd, units and packages are real, its kernel
-// is this machine's.
+// TestInstalled has a blank Debian become a server by its package and `diskcast up`, looks at the service, kills it,
+// and upgrades the package while a session waits. The machine is a box: its systemd, units and packages are real, its
+// kernel is this machine's.
 func TestInstalled(t *testing.T) {
 	d := newDay(t)
-	up := d.box()
+	up := d.starts()
 	d.installs(up)
-	d.types("diskcast session create --on room=210 --min-nodes 2")
+	d.runs("diskcast session create --on room=210 --min-nodes 2")
 	d.judgeServer(up, doc.Waiting)
 	d.upgrades("s1")
 }
 
-// box starts the server's machine, and returns the command that makes it serve.
-func (d *day) box() string {
+// starts starts the server's machine, and returns the command that makes it serve.
+func (d *day) starts() string {
 	d.Helper()
 	disk := filepath.Join(d.dir, "server.raw")
 	if err := sparse.Copy(d.ctx, d.blank.Disk, disk); err != nil {
@@ -83,12 +72,15 @@ func (d *day) box() string {
 		d.Fatal(err)
 	}
 	d.Cleanup(func() { log.Close() })
-	b, err := box.Start(d.ctx, d.Lab, d.dir, disk, parts[len(parts)-1].Start, log)
+	d.server, err = box.Start(d.ctx, d.Lab, d.dir, disk, parts[len(parts)-1].Start, log)
 	if err != nil {
 		d.Fatal(err)
 	}
-	d.Cleanup(b.Stop)
-	d.server = &boxed{b}
+	d.Cleanup(func() {
+		if err := d.server.Stop(); err != nil {
+			d.Error(err)
+		}
+	})
 	// The kernel that runs is this machine's: the Debian's own is named.
 	return "diskcast up --dhcp full --console ttyS0,115200 --image debian=debian.raw --file lab.yaml --kernel " +
 		"/boot/vmlinuz-" + filepath.Base(d.blank.Modules)
@@ -97,10 +89,10 @@ func (d *day) box() string {
 // installs installs the package, and has it serve.
 func (d *day) installs(up string) {
 	d.Helper()
-	if said := d.types("apt install -y ./diskcast_*.deb"); !strings.Contains(said, "Setting up ipxe") {
+	if said := d.runs("apt install -y ./diskcast_*.deb"); !strings.Contains(said, "Setting up ipxe") {
 		d.Errorf("the package does not bring ipxe along:\n%s", said)
 	}
-	d.Log(d.types(up))
+	d.Log(d.runs(up))
 }
 
 // newDay makes all but the server's machine.
@@ -111,13 +103,7 @@ func newDay(t *testing.T) *day {
 	}
 	ready(t)
 	need.Tools(t, "dpkg-deb", "unshare", "nsenter", "setpriv", "ip")
-	limit := patience(15 * time.Minute)
-	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the test's %v are over", limit))
-	t.Cleanup(cancel)
-	dir := filepath.Join(scratch, t.Name())
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	ctx, dir := begin(t, 15*time.Minute)
 	blank, err := osimage.Server(ctx, osimage.Cache(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +135,8 @@ func (d *day) home(packages string) error {
 	for n, sub := range map[string]string{"1": ".", "2": "newer"} {
 		list, err := filepath.Glob(filepath.Join(packages, n, "diskcast_*_amd64.deb"))
 		if err != nil || len(list) != 1 {
-			return fmt.Errorf("packages in %s: %v, %v; make test-package makes them", filepath.Join(packages, n), list, err)
+			return fmt.Errorf("packages in %s: %v, %v; make test-package makes them", filepath.Join(packages, n), list,
+				err)
 		}
 		if err := proc.Run(d.ctx, nil, "cp", list[0], filepath.Join(dir, sub)); err != nil {
 			return err
@@ -158,42 +145,29 @@ func (d *day) home(packages string) error {
 	return sparse.Copy(d.ctx, debianImage(d.ctx, d.T).Disk, filepath.Join(dir, "debian.raw"))
 }
 
-// types has the operator type a command that must succeed.
-func (d *day) types(command string) string {
+// runs runs a command on the server's machine that must succeed.
+func (d *day) runs(command string) string {
 	d.Helper()
-	said, err := d.server.types(d.ctx, command)
+	out, err := d.server.Run(d.ctx, command)
 	if err != nil {
 		d.Fatal(err)
 	}
-	return said
-}
-
-// asks runs a command on the server's machine that is the test's and not the operator's.
-func (d *day) asks(command string) string {
-	d.Helper()
-	cmd := d.Command(d.ctx, command)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil {
-		d.Fatalf("%s: %v: %s%s", command, err, &said, out)
-	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(out)
 }
 
 // upgrades installs the newer package while a session is not over.
 func (d *day) upgrades(id string) {
 	d.Helper()
-	version, before := d.asks("diskcast --version"), d.pid()
-	d.types("apt install -y ./newer/diskcast_*.deb")
+	version, before := d.runs("diskcast --version"), d.pid()
+	d.runs("apt install -y ./newer/diskcast_*.deb")
 	var now doc.Session
-	if err := json.Unmarshal([]byte(d.asks("diskcast session show "+id+" --json")), &now); err != nil {
+	if err := json.Unmarshal([]byte(d.runs("diskcast session show "+id+" --json")), &now); err != nil {
 		d.Fatal(err)
 	}
-	after, newer := d.pid(), d.asks("diskcast --version")
+	after, newer := d.pid(), d.runs("diskcast --version")
 	if now.Over() || after == 0 || after == before || newer == version {
-		d.Errorf("the upgrade was to be in the middle of the session: the session is %s, the server's process was %d and "+
-			"is %d, %q became %q", now.State, before, after, version, newer)
+		d.Errorf("the upgrade was to be in the middle of the session: the session is %s, the server's process was %d "+
+			"and is %d, %q became %q", now.State, before, after, version, newer)
 	}
 	d.Logf("upgraded from %s to %s while session %s was %s", version, newer, id, now.State)
 }

@@ -9,7 +9,7 @@ import (
 // pid is the server's; 0 while it does not serve.
 func (d *day) pid() int {
 	d.Helper()
-	out := d.asks("systemctl show --property ActiveState --property MainPID --value diskcast.service")
+	out := d.runs("systemctl show --property ActiveState --property MainPID --value diskcast.service")
 	pid, state := 0, ""
 	for _, w := range strings.Fields(out) {
 		if n, err := strconv.Atoi(w); err == nil {
@@ -28,10 +28,10 @@ func (d *day) pid() int {
 // was, and nothing left to do for up.
 func (d *day) judgeServer(up, session string) {
 	d.Helper()
-	if out := d.asks("systemctl status --no-pager diskcast.service"); !strings.Contains(out, "active (running)") {
+	if out := d.runs("systemctl status --no-pager diskcast.service"); !strings.Contains(out, "active (running)") {
 		d.Errorf("the unit is not running:\n%s", out)
 	}
-	out := d.asks("systemd-analyze security --no-pager diskcast.service | tail -n 2")
+	out := d.runs("systemd-analyze security --no-pager diskcast.service | tail -n 2")
 	m := regexp.MustCompile(`exposure level for diskcast\.service: ([0-9.]+)`).FindStringSubmatch(out)
 	if m == nil {
 		d.Fatalf("systemd-analyze security says\n%s", out)
@@ -40,20 +40,20 @@ func (d *day) judgeServer(up, session string) {
 		d.Errorf("systemd-analyze security says %s, and 2.5 is allowed", m[1])
 	}
 	d.Logf("systemd-analyze security: %s", m[1])
-	if out := d.asks(up); !strings.Contains(out, "nothing was to be done") {
+	if out := d.runs(up); !strings.Contains(out, "nothing was to be done") {
 		d.Errorf("up, run again, says\n%s", out)
 	}
 	before := d.pid()
-	d.asks("systemctl kill --signal KILL diskcast.service")
+	d.runs("systemctl kill --signal KILL diskcast.service")
 	for now := d.pid(); now == 0 || now == before; now = d.pid() {
 		if d.ctx.Err() != nil {
 			d.Fatal("the server that was killed is not started again")
 		}
 	}
-	if out := d.asks("diskcast session show s1 --json"); !strings.Contains(out, `"state":"`+session+`"`) {
+	if out := d.runs("diskcast session show s1 --json"); !strings.Contains(out, `"state":"`+session+`"`) {
 		d.Errorf("after kill -9: %s", out)
 	}
-	if out := d.asks("journalctl --no-pager --output cat --priority warning --unit diskcast.service"); out != "" {
+	if out := d.runs("journalctl --no-pager --output cat --priority warning --unit diskcast.service"); out != "" {
 		d.Logf("the journal has warnings:\n%s", out)
 	}
 }

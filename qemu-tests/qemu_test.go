@@ -74,14 +74,8 @@ func setup(t *testing.T, limit time.Duration, o lab.Options) *bench {
 func setupSite(t *testing.T, limit time.Duration, options func(debian *osimage.Image) site.Options) *bench {
 	t.Helper()
 	ready(t)
-	limit = patience(limit)
-	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the test's %v are over", limit))
-	t.Cleanup(cancel)
+	ctx, dir := begin(t, limit)
 	debian := debianImage(ctx, t)
-	dir := filepath.Join(scratch, t.Name())
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	log, err := os.Create(filepath.Join(dir, "server.log"))
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +99,19 @@ func setupSite(t *testing.T, limit time.Duration, options func(debian *osimage.I
 		b.tidy()
 	})
 	return b
+}
+
+// begin gives a test its time and a folder, which bench.tidy removes.
+func begin(t *testing.T, limit time.Duration) (ctx context.Context, dir string) {
+	t.Helper()
+	limit = patience(limit)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the test's %v are over", limit))
+	t.Cleanup(cancel)
+	dir = filepath.Join(scratch, t.Name())
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return ctx, dir
 }
 
 // tidy keeps the logs of a failed test, shows their ends, and removes the rest.

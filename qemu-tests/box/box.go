@@ -28,8 +28,8 @@ var script string
 
 // Box is a system that runs.
 type Box struct {
-	lab    *lab.Lab
 	cmd    *exec.Cmd
+	log    io.Writer
 	ended  chan struct{}
 	err    error
 	init   int // its first process, as this machine counts
@@ -47,7 +47,8 @@ func Start(ctx context.Context, l *lab.Lab, dir, disk string, offset int64, log 
 	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
 		return nil, err
 	}
-	b := &Box{lab: l, ended: make(chan struct{}), cgroup: filepath.Join(groups, "diskcast-box-"+strconv.Itoa(os.Getpid()))}
+	b := &Box{log: log, ended: make(chan struct{})}
+	b.cgroup = filepath.Join(groups, "diskcast-box-"+strconv.Itoa(os.Getpid()))
 	b.cmd = exec.Command("sh", file, filepath.Base(b.cgroup), disk, strconv.FormatInt(offset, 10), dir)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	if err := l.Start(b.cmd); err != nil {
@@ -58,8 +59,7 @@ func Start(ctx context.Context, l *lab.Lab, dir, disk string, offset int64, log 
 		close(b.ended)
 	}()
 	if err := b.up(ctx); err != nil {
-		b.Stop()
-		return nil, fmt.Errorf("systemd in a box: %w", err)
+		return nil, errors.Join(fmt.Errorf("systemd in a box: %w", err), b.Stop())
 	}
 	return b, nil
 }
@@ -89,13 +89,13 @@ func (b *Box) up(ctx context.Context) error {
 			b.init, _ = strconv.Atoi(strings.TrimSpace(string(child))) // 0 until there is one
 		}
 		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", b.init)); err == nil && string(name) == "systemd\n" {
-			out, err := b.Command(ctx, "systemctl is-system-running --wait").CombinedOutput()
-			if last = strings.TrimSpace(string(out)); last == "running" {
+			out, err := b.Run(ctx, "systemctl is-system-running --wait")
+			if last = strings.TrimSpace(out); last == "running" {
 				return nil
 			}
 			if last == "degraded" {
-				failed, _ := b.Command(ctx, "systemctl --failed --no-pager").CombinedOutput()
-				return fmt.Errorf("it is degraded: %s", failed)
+				failed, err := b.Run(ctx, "systemctl --failed --no-pager")
+				return errors.Join(fmt.Errorf("it is degraded: %s", failed), err)
 			}
 			last = fmt.Sprintf("%s (%v)", last, err)
 		}
@@ -109,33 +109,30 @@ func (b *Box) up(ctx context.Context) error {
 	}
 }
 
-// Command is one that root runs in the box, by the shell.
-func (b *Box) Command(ctx context.Context, command string) *exec.Cmd {
-	return proc.Command(ctx, "nsenter", "-t", strconv.Itoa(b.init), "-m", "-p", "-n", "-u", "-i", "-C", "-r", "-w",
-		"env", "-i", "HOME=/root", "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c", "cd; "+command)
-}
-
-// Run runs a command and returns what it said, on either output.
+// Run has root run a command in the box, by the shell, and returns what it wrote to standard output. What it wrote to
+// the other is in the log too.
 func (b *Box) Run(ctx context.Context, command string) (string, error) {
-	cmd := b.Command(ctx, command)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd := proc.Command(ctx, "nsenter", "-t", strconv.Itoa(b.init), "-m", "-p", "-n", "-u", "-i", "-C", "-r", "-w",
+		"env", "-i", "HOME=/root", "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c", "cd; "+command)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&said, b.log)
 	if err := proc.Start(cmd); err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", command, err)
 	}
 	if err := cmd.Wait(); err != nil {
-		return out.String(), fmt.Errorf("%s: %w: %s", command, err, out.String())
+		return out.String(), fmt.Errorf("%s: %w: %s%s", command, err, &said, &out)
 	}
 	return out.String(), nil
 }
 
 // Stop ends all that runs in the box.
-func (b *Box) Stop() {
+func (b *Box) Stop() error {
 	_ = syscall.Kill(b.cmd.Process.Pid, syscall.SIGKILL) // unshare's child goes with it
 	<-b.ended
 	// The groups are empty when the last process is gone, and are removed from the leaves on.
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	var left error
 	for range 200 {
 		var dirs []string
 		_ = filepath.WalkDir(b.cgroup, func(path string, d fs.DirEntry, err error) error {
@@ -145,11 +142,12 @@ func (b *Box) Stop() {
 			return nil
 		})
 		for i := len(dirs) - 1; i >= 0; i-- {
-			_ = os.Remove(dirs[i])
+			left = os.Remove(dirs[i])
 		}
 		if len(dirs) == 0 {
-			return
+			return nil
 		}
 		<-tick.C
 	}
+	return fmt.Errorf("the box has left a control group: %w", left)
 }

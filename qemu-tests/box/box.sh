@@ -1,5 +1,6 @@
 #!/bin/sh
-# Starts systemd as the first process of a tree of its own, in namespaces of its own and in the network that this is started in.
+# Starts systemd as the first process of a tree of its own, in namespaces of its own and in the network that this is
+# started in.
 # usage: box.sh GROUP DISK OFFSET DIR
 set -eu
 group=$1 disk=$2 offset=$3 root=$4/root groups=$4/groups
@@ -37,9 +38,6 @@ ip link set up0 master br0 up
 ip link set up1 up
 # No disks, no clock of its own, and the network is there.
 : >"$root/etc/fstab"
-for unit in systemd-networkd.service systemd-networkd-wait-online.service ssh.service; do
-	ln -sf /dev/null "$root/etc/systemd/system/$unit"
-done
 cp -a "$(dirname "$root")/home/." "$root/root/"
 cd "$root"
 mkdir .old

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the tree of a Debian on which a server of diskcast is to be installed. Its only package source is a folder of its own that
-# offers what the server's package recommends: the machine has no network but the lab's.
+# Makes the tree of a Debian on which a server of diskcast is to be installed. Its only package source is a folder of
+# its own that offers what the server's package recommends: the machine has no network but the lab's.
 # usage: build-server.sh ROOT SUITE MIRROR PACKAGES OFFERED
 set -eu
 root=$1 suite=$2 mirror=$3 packages=$4 offered=$5
@@ -8,7 +8,8 @@ umask 022
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 export offered
 
-# The initial ramdisk gets the modules that a virtual disk with ext4 needs: MODULES=dep would look at the machine that builds.
+# The initial ramdisk gets the modules that a virtual disk with ext4 needs: MODULES=dep would look at the machine that
+# builds.
 mmdebstrap --quiet --mode=root --variant=minbase --format=directory --include="$packages" \
 	--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
@@ -27,7 +28,8 @@ rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap "$root"/etc/apt/sources.list.d/*
 	cd "$root/srv/debian"
 	for deb in *.deb; do
 		dpkg-deb -f "$deb"
-		printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$deb" "$(stat -c %s "$deb")" "$(sha256sum "$deb" | cut -d ' ' -f 1)"
+		sum=$(sha256sum "$deb")
+		printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$deb" "$(stat -c %s "$deb")" "${sum%% *}"
 	done >Packages
 )
 echo 'deb [trusted=yes] file:/srv/debian ./' >"$root/etc/apt/sources.list"

@@ -78,26 +78,33 @@ func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, e
 	l := debianLayout
 	name := "debian-" + key("2", suite, packages, hostname, cmdline, passwordHash, buildScript, grubConfig, l.script())
 	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {
-		if os.Geteuid() != 0 {
-			return meta{}, errors.New("making the Debian image needs root; run with sudo")
-		}
 		root, esp := filepath.Join(dir, "root"), filepath.Join(dir, "esp")
-		script := filepath.Join(dir, "build-debian.sh")
-		if err := os.WriteFile(script, []byte(buildScript), 0o700); err != nil {
-			return meta{}, err
-		}
-		if err := proc.Alone(ctx, log, "sh", script, root, esp, dir, suite, mirror, packages); err != nil {
-			return meta{}, fmt.Errorf("make a Debian tree: %w", err)
-		}
-		release, err := customize(root, esp, l, hostname)
-		if err != nil {
-			return meta{}, err
-		}
-		if err := keepKernel(ctx, dir, root, release, log); err != nil {
-			return meta{}, err
-		}
-		return meta{RootUUID: l.rootUUID, Cmdline: cmdline, Release: release}, finish(ctx, dir, l, log)
+		return system(ctx, dir, log, l, hostname, buildScript, root, esp, dir, suite, mirror, packages)
 	})
+}
+
+// system makes a disk in dir of the trees root and esp there, the first of which a script makes that gets args.
+func system(ctx context.Context, dir string, log logWriter, l layout, hostname, script string, args ...string) (meta,
+	error) {
+	if os.Geteuid() != 0 {
+		return meta{}, errors.New("making a Debian needs root; run with sudo")
+	}
+	file := filepath.Join(dir, "build.sh")
+	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
+		return meta{}, err
+	}
+	if err := proc.Alone(ctx, log, "sh", append([]string{file}, args...)...); err != nil {
+		return meta{}, fmt.Errorf("make a Debian tree: %w", err)
+	}
+	root := filepath.Join(dir, "root")
+	release, err := customize(root, filepath.Join(dir, "esp"), l, hostname)
+	if err != nil {
+		return meta{}, err
+	}
+	if err := keepKernel(ctx, dir, root, release, log); err != nil {
+		return meta{}, err
+	}
+	return meta{RootUUID: l.rootUUID, Cmdline: cmdline, Release: release}, finish(ctx, dir, l, log)
 }
 
 // keepKernel copies kernel, initial ramdisk and modules beside the disk.

@@ -94,7 +94,8 @@ func Bare(o Options) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Site{Lab: l, o: o, State: filepath.Join(o.Dir, "state"), Store: filepath.Join(o.Dir, "state", "images")}, nil
+	state := filepath.Join(o.Dir, "state")
+	return &Site{Lab: l, o: o, State: state, Store: filepath.Join(state, "images")}, nil
 }
 
 // prepare makes the server's identity and the boot directory.
