@@ -7,10 +7,10 @@
 //
 // Description:
 //
-//	It finds the NIC that the node booted from, gets a DHCP lease, says hello to the server, and waits for a descriptor:
-//	then it checks the plan, writes the partition table, receives the image by multicast (or HTTP, where multicast does not
-//	arrive), writes it, reads it back, and starts the restored system with kexec. Every step is an event on the server.
-//	A failure does not end it: it reports and waits for the next descriptor.
+//	It finds the NIC that the node booted from, gets a DHCP lease, says hello to the server, and waits for a
+//	descriptor: then it checks the plan, writes the partition table, receives the image by multicast (or HTTP, where
+//	multicast does not arrive), writes it, reads it back, and starts the restored system with kexec. Every step is an
+//	event on the server. A failure does not end it: it reports and waits for the next descriptor.
 //
 //	Settings come from /etc/diskcast/site.json, which mkimage wrote, and from the kernel command line:
 //	diskcast.server=https://HOST:PORT diskcast.pin=sha256:HEX diskcast.debug BOOTIF=MAC
@@ -23,8 +23,8 @@
 //	-no-boot       never restart the machine, and leave its name servers alone
 //	-disk PATH     offer only this disk, which may be a regular file; may be given several times
 //	-what-boots PATH
-//	               say what a machine with UEFI, and one with a BIOS, would start from this disk or regular file, and do
-//	               nothing else; for root, as it mounts
+//	               say what a machine with UEFI, and one with a BIOS, would start from this disk or regular file, and
+//	               do nothing else; for root, as it mounts
 //
 // Example:
 //

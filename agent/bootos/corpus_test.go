@@ -25,12 +25,14 @@ import (
 //	rule: what decides, in one sentence
 //	firmware: bios | uefi
 //	want: kernel=p2/boot/vmlinuz initrd=p2/boot/a initrd=p2/boot/b args="root=/dev/sda1 ro"
-//	want: restart WORDS OF THE REASON      (a *grub.Restart: the choice is known, and only firmware and loader can carry it out)
+//	want: restart WORDS OF THE REASON      (a *grub.Restart: the choice is known, and only firmware and loader can
+//	                                       carry it out)
 //	want: refuse WORDS OF THE REASON       (any other error)
 //
 // "pN/PATH" is a file on partition N; "p0" is a disk without a partition table. Four names are special:
 //
-//	disk                one line a file system: p1 fs=vfat uuid=AAAA-0001 label=EFI type=esp default=/@/.snapshots/1/snapshot
+//	disk                one line a file system:
+//	                    p1 fs=vfat uuid=AAAA-0001 label=EFI type=esp default=/@/.snapshots/1/snapshot
 //	empty               names of files whose content does not matter, one a line: kernels, initrds
 //	links               symbolic links, one a line: p1/vmlinuz -> boot/vmlinuz-6.1
 //	pN@SECTOR           what is in a partition from that sector on, for block lists

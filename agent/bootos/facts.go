@@ -63,8 +63,8 @@ func (v *Volumes) note(device string) {
 
 // layerOf tells which layer a partition of size bytes belongs to; empty for none. MD's superblock (Linux, md_p.h) is,
 // in its versions 1.1, 1.2,
-// 1.0 and 0.90, at the start, 4 KiB behind it, and before the end; there a file system can be at the start, and it is a member all the same.
-// LVM's label is in one of the first four sectors, LUKS' at the start.
+// 1.0 and 0.90, at the start, 4 KiB behind it, and before the end; there a file system can be at the start, and it is a
+// member all the same. LVM's label is in one of the first four sectors, LUKS' at the start.
 func layerOf(r io.ReaderAt, size int64) grub.Layer {
 	at := func(offset int64, n int) []byte {
 		b := make([]byte, n)

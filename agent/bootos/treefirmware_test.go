@@ -11,8 +11,10 @@ import (
 
 // What else the head of a tree may have:
 //
-//	nvram: p1/EFI/debian/shimx64.efi p2/x.efi   (files of the firmware's boot entries, in order; p3 alone is the partition's fallback)
-//	variables: LoaderEntryDefault=a.conf        (of the Boot Loader Interface; "none": they can be read, and none is set)
+//	nvram: p1/EFI/debian/shimx64.efi p2/x.efi   (files of the firmware's boot entries, in order; p3 alone is the
+//	                                            partition's fallback)
+//	variables: LoaderEntryDefault=a.conf        (of the Boot Loader Interface; "none": they can be read, and none is
+//	                                            set)
 //	mbr: grub | legacy | lilo | chain | empty   (the first sector's boot code; without the line it is not known)
 //	pbr: p1 extlinux | windows                  (the active partition and its boot code)
 //	table: gpt | msdos                          (kind of the partition table; without the line it is not known)

@@ -112,11 +112,13 @@ func TestCapturePartition(t *testing.T) {
 	if len(k.frames) != len(k.index.Frames) || len(k.sizes) != 1 || !k.sizes[5*mib] {
 		t.Errorf("%d frames were sent of %d, of disks of %v bytes", len(k.frames), len(k.index.Frames), k.sizes)
 	}
-	if !strings.Contains(strings.Join(k.steps, "\n"), "partition 2 (5242880 bytes from 3145728) of a disk of 12582912") {
+	if !strings.Contains(strings.Join(k.steps, "\n"),
+		"partition 2 (5242880 bytes from 3145728) of a disk of 12582912") {
 		t.Errorf("the node says %q", k.steps)
 	}
 	d.Job = json.RawMessage(`{"v":1,"name":"nobody"}`)
-	if _, err := Capture(t.Context(), d, o); err == nil || !strings.Contains(err.Error(), "no partition with the name") {
+	if _, err := Capture(t.Context(), d, o); err == nil ||
+		!strings.Contains(err.Error(), "no partition with the name") {
 		t.Errorf("%v", err)
 	}
 }

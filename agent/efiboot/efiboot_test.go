@@ -43,7 +43,8 @@ func TestEnter(t *testing.T) {
 				"Boot0001": ssd, "BootOrder": {0, 0, 1, 0}}, debian,
 			"0,2,1\nBoot0000 \"ON-PREMISE\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 " +
 				"EFI/debian/shimx64.efi",
-			`Boot0000 "ON-PREMISE" before it may be the network and kept the place: if it is a disk, firmware starts that first`, 2},
+			`Boot0000 "ON-PREMISE" before it may be the network and kept the place: if it is a disk, firmware starts ` +
+				`that first`, 2},
 		{"a damaged order is written anew, its whole numbers as they were",
 			map[string][]byte{"Boot0000": pxe(), "Boot0001": ssd, "BootOrder": {0, 0, 1, 0, 7}}, debian,
 			"0,2,1\nBoot0000 \"UEFI PXEv4\"\nBoot0001 \"UEFI SSD\"\nBoot0002 \"debian (diskcast)\" aaaaaaaa@2048 " +

@@ -9,9 +9,10 @@ import (
 // Paths as Linux 6.1 has them in sysfs, and what udev 252 calls them.
 func TestPlace(t *testing.T) {
 	root := treetest.Make(t, map[string]string{
-		"sys/block/sda":     "->../devices/pci0000:00/0000:00:1f.2/ata3/host2/target2:0:0/2:0:0:0/block/sda",
-		"sys/block/sdb":     "->../devices/pci0000:00/0000:00:05.0/virtio2/host7/target7:0:1/7:0:1:0/block/sdb",
-		"sys/block/sdc":     "->../devices/pci0000:00/0000:00:14.0/usb2/2-1/2-1.4/2-1.4:1.0/host9/target9:0:0/9:0:0:0/block/sdc",
+		"sys/block/sda": "->../devices/pci0000:00/0000:00:1f.2/ata3/host2/target2:0:0/2:0:0:0/block/sda",
+		"sys/block/sdb": "->../devices/pci0000:00/0000:00:05.0/virtio2/host7/target7:0:1/7:0:1:0/block/sdb",
+		"sys/block/sdc": "->../devices/pci0000:00/0000:00:14.0/usb2/2-1/2-1.4/2-1.4:1.0/host9/target9:0:0/9:0:0:0/" +
+			"block/sdc",
 		"sys/block/sdd":     "->../devices/pci0000:00/0000:00:03.0/0000:02:00.0/host4/target4:2:3/4:2:3:0/block/sdd",
 		"sys/block/sde":     "->../devices/pci0000:00/0000:00:01.1/ata1/host0/target0:0:1/0:0:1:0/block/sde",
 		"sys/block/nvme0n1": "->../devices/pci0000:00/0000:00:1d.0/0000:01:00.0/nvme/nvme0/nvme0n1",

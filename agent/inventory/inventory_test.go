@@ -12,15 +12,13 @@ import (
 
 func TestUEFIMachine(t *testing.T) {
 	root := treetest.Make(t, map[string]string{
-		"sys/class/dmi/id/product_uuid":                                            "4C4C4544-0042-3510-8052-B4C04F4E4D32\n",
-		"sys/class/dmi/id/product_serial":                                          "To be filled by O.E.M.\n",
-		"sys/class/dmi/id/sys_vendor":                                              "Dell Inc.\n",
-		"sys/class/dmi/id/product_name":                                            "OptiPlex 7070 \n",
-		"sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": "\x06\x00\x00\x00\x01",
-		"sys/kernel/security/lockdown":                                             "none [integrity] confidentiality\n",
-		"proc/sys/kernel/osrelease":                                                "6.1.0-56-amd64\n",
-		"proc/meminfo": "MemTotal:         471548 " +
-			"kB\nMemFree:          1 kB\n",
+		"sys/class/dmi/id/product_uuid":    "4C4C4544-0042-3510-8052-B4C04F4E4D32\n",
+		"sys/class/dmi/id/product_serial":  "To be filled by O.E.M.\n",
+		"sys/class/dmi/id/sys_vendor":      "Dell Inc.\n",
+		"sys/class/dmi/id/product_name":    "OptiPlex 7070 \n",
+		"sys/kernel/security/lockdown":     "none [integrity] confidentiality\n",
+		"proc/sys/kernel/osrelease":        "6.1.0-56-amd64\n",
+		"proc/meminfo":                     "MemTotal:         471548 kB\nMemFree:          1 kB\n",
 		"sys/class/net/lo/type":            "772\n",
 		"sys/class/net/eth0/type":          "1\n",
 		"sys/class/net/eth0/address":       "52:54:00:12:34:56\n",
@@ -32,6 +30,8 @@ func TestUEFIMachine(t *testing.T) {
 		"sys/class/net/eth1/address":       "52:54:00:12:34:57\n",
 		"sys/class/net/eth1/speed":         "4294967295\n",
 		"sys/class/net/ib0/type":           "32\n",
+
+		"sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": "\x06\x00\x00\x00\x01",
 	})
 	r := Reader{Root: root, BootNIC: "eth0", Addrs: func(nic string) []string {
 		if nic == "eth0" {

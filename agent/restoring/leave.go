@@ -68,8 +68,8 @@ func (j *job) partitionWords() (level, words string) {
 	switch {
 	case err != nil:
 		level = session.Warn
-		words += fmt.Sprintf("; whether something on the disk names the file system %s, which is gone, is not known: %v",
-			j.result.Gone, err)
+		words += fmt.Sprintf("; whether something on the disk names the file system %s, which is gone, is not "+
+			"known: %v", j.result.Gone, err)
 	case len(files) > 0:
 		level = session.Warn
 		words += fmt.Sprintf("; the file system %s is gone, and is named by: %s", j.result.Gone,

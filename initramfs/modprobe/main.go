@@ -8,9 +8,9 @@
 //
 // Description:
 //
-//	Loads the module, and before it the modules that it needs. An alias, as fs-ext4 or a device's modalias, stands for all
-//	modules that claim it. The kernel itself runs this program, as /sbin/modprobe, when it lacks a file system, a protocol or
-//	a checksum. Parameters come from the command line and, as MODULE.NAME=VALUE, from the kernel's.
+//	Loads the module, and before it the modules that it needs. An alias, as fs-ext4 or a device's modalias, stands for
+//	all modules that claim it. The kernel itself runs this program, as /sbin/modprobe, when it lacks a file system, a
+//	protocol or a checksum. Parameters come from the command line and, as MODULE.NAME=VALUE, from the kernel's.
 //
 // Options:
 //

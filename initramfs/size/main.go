@@ -6,9 +6,9 @@
 //
 // Description:
 //
-//	Prints the size of the compressed archive, which initramfs/build made, and a table of the commands: how much only this
-//	command brings along, in KiB of the compressed archive. The parts are estimated: bytes of code and data, scaled to the
-//	whole. Exits 1 when the archive is over the limit.
+//	Prints the size of the compressed archive, which initramfs/build made, and a table of the commands: how much only
+//	this command brings along, in KiB of the compressed archive. The parts are estimated: bytes of code and data,
+//	scaled to the whole. Exits 1 when the archive is over the limit.
 package main
 
 import (

@@ -151,7 +151,8 @@ func FuzzRead(f *testing.F) {
 	f.Add(efitest.Program(efitest.Section{Name: ".linux", Data: "k"}, efitest.Section{Name: ".cmdline", Data: "a"},
 		efitest.Section{Name: ".profile", Data: "p"}))
 	f.Add(efitest.Program(efitest.Section{Name: "mods",
-		Data: "mimg\x00\x00\x00\x00\x18\x00\x00\x00\x00\x00\x00\x00\x24\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x0c\x00\x00\x00/a\x00\x00"}))
+		Data: "mimg\x00\x00\x00\x00\x18\x00\x00\x00\x00\x00\x00\x00\x24\x00\x00\x00\x00\x00\x00\x00" +
+			"\x03\x00\x00\x00\x0c\x00\x00\x00/a\x00\x00"}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := Read(bytes.NewReader(b), int64(len(b)))
 		if err != nil {

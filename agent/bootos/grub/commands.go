@@ -28,9 +28,9 @@ func init() {
 		commands[like+"16"] = onPlatform(like+"16", false, commands[like])
 		commands[like+"efi"] = onPlatform(like+"efi", true, commands[like])
 	}
-	for _, name := range strings.Fields(`rmmod loadfont terminal_output terminal_input terminal serial background_image background_color
-		play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts trust distrust list_trusted
-		gettext tpm efitextmode efi-set-os`) {
+	for _, name := range strings.Fields(`rmmod loadfont terminal_output terminal_input terminal serial background_image
+		background_color play password password_pbkdf2 videoinfo videotest nativedisk ls lsmod lsfonts trust distrust
+		list_trusted gettext tpm efitextmode efi-set-os`) {
 		commands[name] = unsure(name)
 		decidesNothing[name] = true
 	}
@@ -47,18 +47,21 @@ var onlyGRUB = map[string]string{}
 
 func init() {
 	for why, names := range map[string]string{
-		"starts something other than Linux": `chainloader multiboot multiboot2 module module2 xen_hypervisor xen_module xen_linux xen_initrd xen_xsm
-			ntldr freedos freebsd plan9 truecrypt pxechainloader kfreebsd knetbsd kopenbsd xnu_kernel xnu_kernel64 xnu_uuid appleloader
-			openbsd netbsd legacy_kernel legacy_initrd kernel uki`,
+		"starts something other than Linux": `chainloader multiboot multiboot2 module module2 xen_hypervisor xen_module
+			xen_linux xen_initrd xen_xsm ntldr freedos freebsd plan9 truecrypt pxechainloader kfreebsd knetbsd kopenbsd
+			xnu_kernel xnu_kernel64 xnu_uuid appleloader openbsd netbsd legacy_kernel legacy_initrd kernel uki`,
 		"leaves GRUB": `exit halt reboot normal_exit`,
 		"leads to a configuration of another kind": `legacy_configfile legacy_source syslinux_configfile syslinux_source
-			extract_entries_source extract_entries_configfile extract_legacy_entries_source extract_syslinux_entries_source`,
+			extract_entries_source extract_entries_configfile extract_legacy_entries_source
+			extract_syslinux_entries_source`,
 		"waits for somebody at the keyboard": `read getkey authenticate`,
 		"asks for a passphrase":              `cryptomount zfskey`,
-		"asks the machine, which only GRUB can here": `smbios getenv date rdmsr lspci setpci lsefi lsefisystab lsefimmap lsacpi gptprio.next
-			efifwsetup hdparm uppermem net_bootp net_dhcp net_add_addr net_add_route net_nslookup`,
-		"changes the machine or the disk before the kernel starts": `parttool drivemap gptsync badram cutmem acpi fakebios loadbios fix_video
-			wrmsr devicetree loopback btrfs-mount-subvol zfs-bootfs outb outw outl write_byte write_word write_dword`,
+		"asks the machine, which only GRUB can here": `smbios getenv date rdmsr lspci setpci lsefi lsefisystab
+			lsefimmap lsacpi gptprio.next efifwsetup hdparm uppermem net_bootp net_dhcp net_add_addr net_add_route
+			net_nslookup`,
+		"changes the machine or the disk before the kernel starts": `parttool drivemap gptsync badram cutmem acpi
+			fakebios loadbios fix_video wrmsr devicetree loopback btrfs-mount-subvol zfs-bootfs outb outw outl
+			write_byte write_word write_dword`,
 	} {
 		for _, name := range strings.Fields(names) {
 			onlyGRUB[name] = why

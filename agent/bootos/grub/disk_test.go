@@ -19,21 +19,33 @@ import (
 // file flag, and two a file vmlinuz in it.
 var diskScripts = []string{
 	// The order of searches; each key is searched for once, for GRUB remembers.
-	`search --label --set=a same; echo $a; search --file --set=a /boot/vmlinuz; echo $a; search --label --set=a --hint hd0,msdos2 same; echo $a`,
-	`search --file --set=b --hint hd0, /boot/flag; echo $b; search --file --set=b /boot/flag; echo $b; search.file /boot/flag b hd0,msdos3; echo $b`,
-	`search --file --set=c --hint hd0,2 /only1/a --hint hd0,1; echo $c; search --file --set=c --hint hd0 //boot/flag; echo $c`,
-	`search --file --set=d --hint (hd0,msdos2) /boot//flag; echo $d; search --file --set=d --hint hd0,gpt2 --hint hd0,msdos2 /boot/./flag; echo $d`,
+	`search --label --set=a same; echo $a; search --file --set=a /boot/vmlinuz; echo $a; ` +
+		`search --label --set=a --hint hd0,msdos2 same; echo $a`,
+	`search --file --set=b --hint hd0, /boot/flag; echo $b; search --file --set=b /boot/flag; echo $b; ` +
+		`search.file /boot/flag b hd0,msdos3; echo $b`,
+	`search --file --set=c --hint hd0,2 /only1/a --hint hd0,1; echo $c; ` +
+		`search --file --set=c --hint hd0 //boot/flag; echo $c`,
+	`search --file --set=d --hint (hd0,msdos2) /boot//flag; echo $d; ` +
+		`search --file --set=d --hint hd0,gpt2 --hint hd0,msdos2 /boot/./flag; echo $d`,
 	`search --label --set=e first; echo $e; search --fs-uuid --set=e UUID3; echo $e`,
 	// Paths of files.
-	`root=hd0,msdos2; T -f boot/flag; S cat boot/flag; T -f (hd0,msdos2)boot/flag; S cat (hd0,msdos2)boot/flag; T -f /boot/flag/; T -d /boot/flag; T -e /boot/`,
-	`T -e boot; T -d boot/; T -e vmlinuz; T -d (hd0,msdos2)boot; T -d (hd0,msdos2); T -d (hd0,msdos2)/; T -e ""; T -d /; T -s /boot/flag; T -e //boot//flag`,
-	`T -e /boot/../boot/flag; T -e /none/../boot; T -e /boot/flag/x; T -e /boot/flag/../flag; T -e /boot/.; T -e "(hd0,msdos2"; T -e ()/boot; T -e (); T -e +1`,
-	`S cat; S cat /boot; S cat /none; S cat --nosuch /boot/flag; S load_env -f boot/flag; S list_env -f /none; S source boot/flag; S configfile boot/flag`,
+	`root=hd0,msdos2; T -f boot/flag; S cat boot/flag; T -f (hd0,msdos2)boot/flag; S cat (hd0,msdos2)boot/flag; ` +
+		`T -f /boot/flag/; T -d /boot/flag; T -e /boot/`,
+	`T -e boot; T -d boot/; T -e vmlinuz; T -d (hd0,msdos2)boot; T -d (hd0,msdos2); T -d (hd0,msdos2)/; T -e ""; ` +
+		`T -d /; T -s /boot/flag; T -e //boot//flag`,
+	`T -e /boot/../boot/flag; T -e /none/../boot; T -e /boot/flag/x; T -e /boot/flag/../flag; T -e /boot/.; ` +
+		`T -e "(hd0,msdos2"; T -e ()/boot; T -e (); T -e +1`,
+	`S cat; S cat /boot; S cat /none; S cat --nosuch /boot/flag; S load_env -f boot/flag; S list_env -f /none; ` +
+		`S source boot/flag; S configfile boot/flag`,
 	// Names of devices.
-	`T -e (hd0,2)/boot; T -e (hd0,02)/boot; T -e (hd0,0x2)/boot; T -e "(hd0, 2)/boot"; T -e (hd0,gpt2)/boot; S cat (hd0,gpt2)/boot/flag; S source (hd0,gpt2)/boot/flag`,
-	`for x in (hd0,gpt2)/boot/vml*; do echo $x; done; for x in ()/boot/vml*; do echo $x; done; for x in (hd0,msdos2)boot/vml*; do echo $x; done`,
-	`for x in boot/vml*; do echo $x; done; for x in /boot/../boot/f*; do echo $x; done; for x in //boot//vml*; do echo $x; done; for x in /boot/vml*/; do echo $x; done`,
-	`root=(hd0,msdos3); echo $root; T -f /boot/vmlinuz; unset root; T -f /boot/vmlinuz; S cat /boot/vmlinuz; S source /boot/vmlinuz; root=hd0,gpt2; T -d /boot`,
+	`T -e (hd0,2)/boot; T -e (hd0,02)/boot; T -e (hd0,0x2)/boot; T -e "(hd0, 2)/boot"; T -e (hd0,gpt2)/boot; ` +
+		`S cat (hd0,gpt2)/boot/flag; S source (hd0,gpt2)/boot/flag`,
+	`for x in (hd0,gpt2)/boot/vml*; do echo $x; done; for x in ()/boot/vml*; do echo $x; done; ` +
+		`for x in (hd0,msdos2)boot/vml*; do echo $x; done`,
+	`for x in boot/vml*; do echo $x; done; for x in /boot/../boot/f*; do echo $x; done; for x in //boot//vml*; ` +
+		`do echo $x; done; for x in /boot/vml*/; do echo $x; done`,
+	`root=(hd0,msdos3); echo $root; T -f /boot/vmlinuz; unset root; T -f /boot/vmlinuz; S cat /boot/vmlinuz; ` +
+		`S source /boot/vmlinuz; root=hd0,gpt2; T -d /boot`,
 	`set prefix=(hd0,msdos1); T -f $prefix/boot/flag; S load_env; S list_env; set prefix=; S load_env`,
 }
 

@@ -26,60 +26,94 @@ var emuScripts = []string{
 	// Words, quotes, variables.
 	`set a=1; echo a$a"b"'c'\d; echo "x\y\$a\"\\\n"; echo a"$nosuch"b; echo ${a}b$a$a; echo a#b #c`,
 	`function p { echo "$# [$1] [$2] [$3] [$@] [$*]"; }; p a "b c" d; p "" b; p $nosuch b; p "$nosuch" b; p \  b`,
-	`set v="a  b"; p $v; p x${v}y; p a=$v b; p "$v"; p a"$v"b; p $v$v; set e=; p $e$e x; p x$e; set w=" a "; p x${w}y; p $w`,
+	`set v="a  b"; p $v; p x${v}y; p a=$v b; p "$v"; p a"$v"b; p $v$v; set e=; p $e$e x; p x$e; set w=" a "; ` +
+		`p x${w}y; p $w`,
 	`p a\x20b 'a\x20b' "a\x20b"; set q='"x y"'; p $q; p "a;b" 'c|d' e\;f; p [ ] = !`,
-	`function q { for x in "$@"; do echo "<$x>"; done; for x in $@; do echo "<$x>"; done; for x in $*; do echo "<$x>"; done; }; q a "b c" ""`,
-	`function q2 { p "$@"; p pre"$@"post; p "$*"; shift; p "$@"; setparams x y z; p "$@"; shift 2; p $@; }; q2 a "b c" d`,
+	`function q { for x in "$@"; do echo "<$x>"; done; for x in $@; do echo "<$x>"; done; for x in $*; ` +
+		`do echo "<$x>"; done; }; q a "b c" ""`,
+	`function q2 { p "$@"; p pre"$@"post; p "$*"; shift; p "$@"; setparams x y z; p "$@"; shift 2; p $@; }; ` +
+		`q2 a "b c" d`,
 	`function ten { echo $10 ${10} $1; }; ten a b c d e f g h i j k`,
 	`echo "$1" $#; echo [$?]`,
 	"p a\\\nb c; set r=\"a\nb\"; p \"$r\"; p 'a\nb'",
 	`function block { echo "$2"; }; block x {a b}`,
 	// Assignments.
-	`a=b c=d; echo $a $c; set a=b c=d; echo $a $c; set a==x; echo $a; unset a; echo "[$a]"; set x; echo $?; set b=$nosuch; echo "[$b]"`,
-	`set c='echo $v'; eval "$c"; eval "set z=1; echo \$z"; eval false; echo $?; set here=$root; set root=(hd0,1); echo $root; set root=$here`,
+	`a=b c=d; echo $a $c; set a=b c=d; echo $a $c; set a==x; echo $a; unset a; echo "[$a]"; set x; echo $?; ` +
+		`set b=$nosuch; echo "[$b]"`,
+	`set c='echo $v'; eval "$c"; eval "set z=1; echo \$z"; eval false; echo $?; set here=$root; set root=(hd0,1); ` +
+		`echo $root; set root=$here`,
 	// Status and if.
 	`true; echo $?; false; echo $?; ! true; echo $?; ! false; echo $?; test a = b; echo $?; [ a = a ]; echo $?`,
-	`if true; then echo t; else echo f; fi; if false; then echo t; elif true; then echo e; else echo f; fi; if false; then echo t; fi; echo $?`,
-	`if true; false; then echo t; else echo f; fi; if false; true; then echo t; else echo f; fi; if ! [ a = b ]; then echo t; fi`,
-	`function st { true; return 3; }; st; echo $?; if st; then echo t; else echo f; fi; function st2 { false; return; echo no; }; st2; echo $?`,
+	`if true; then echo t; else echo f; fi; if false; then echo t; elif true; then echo e; else echo f; fi; ` +
+		`if false; then echo t; fi; echo $?`,
+	`if true; false; then echo t; else echo f; fi; if false; true; then echo t; else echo f; fi; if ! [ a = b ]; ` +
+		`then echo t; fi`,
+	`function st { true; return 3; }; st; echo $?; if st; then echo t; else echo f; fi; function st2 { false; ` +
+		`return; echo no; }; st2; echo $?`,
 	`function sleepy { echo mine; }; sleepy; function true { echo shadow; }; true; return; echo on`,
 	// Loops.
-	`for i in a b c; do if [ $i = b ]; then break; fi; echo $i; done; echo $?; for i in a b c; do if [ $i = b ]; then continue; fi; echo $i; done`,
+	`for i in a b c; do if [ $i = b ]; then break; fi; echo $i; done; echo $?; for i in a b c; do if [ $i = b ]; ` +
+		`then continue; fi; echo $i; done`,
 	`for i in a b; do for j in 1 2; do if [ $j = 2 ]; then break 2; fi; echo $i$j; done; done; echo $i $j`,
 	`for i in a b; do for j in 1 2; do if [ $j = 1 ]; then continue 2; fi; echo $i$j; done; echo no; done; echo $i`,
 	`for i in a b; do for j in 1 2; do if [ $j = 2 ]; then continue; fi; echo $i$j; done; echo end; done`,
-	`set n=; while [ x$n != xaaa ]; do set n=a$n; done; echo $n; set n=; until [ x$n = xaaa ]; do set n=a$n; done; echo $n`,
+	`set n=; while [ x$n != xaaa ]; do set n=a$n; done; echo $n; set n=; until [ x$n = xaaa ]; do set n=a$n; done; ` +
+		`echo $n`,
 	`while true; do echo once; break; done; until false; do echo once; break; done;`,
-	`function lp { for i in 1 2 3; do if [ $i = 2 ]; then return 7; fi; echo $i; done; }; lp; echo $?; break; echo $?; continue; echo $?`,
+	`function lp { for i in 1 2 3; do if [ $i = 2 ]; then return 7; fi; echo $i; done; }; lp; echo $?; break; ` +
+		`echo $?; continue; echo $?`,
 	// test.
-	`function t { if test "$@"; then echo t; else echo f; fi; }; t; t a; t ""; t ! ""; t ! a; t !; t -n; t -z ""; t -n a; t a b; t "" b; t b ""`,
-	`t a = a -a b = c -o d = d; t d = d -o a = a -a b = c; t a = b -a b = c -o d = d; t a = b -o b = c; t -o a; t x -a; t a -a b`,
-	`t ( a = a ); t ( a = b ) -o ( c = c ); t ! ( a = b ); t ! ( a = a ) -o b; t ( ( a ) ); t ! a = b; t ! a = a; t ! a = a -o b = b; t a = a )`,
-	`t 010 -eq 8; t 0x10 -eq 16; t 5x -eq 5; t -5 -lt 3; t -5 -lt -4; t 5 -gt 3; t 5 -ge 5; t 4 -le 3; t 4 -ne 4; t 10 -gt 9; t -0x5 -eq -5`,
+	`function t { if test "$@"; then echo t; else echo f; fi; }; t; t a; t ""; t ! ""; t ! a; t !; t -n; t -z ""; ` +
+		`t -n a; t a b; t "" b; t b ""`,
+	`t a = a -a b = c -o d = d; t d = d -o a = a -a b = c; t a = b -a b = c -o d = d; t a = b -o b = c; t -o a; ` +
+		`t x -a; t a -a b`,
+	`t ( a = a ); t ( a = b ) -o ( c = c ); t ! ( a = b ); t ! ( a = a ) -o b; t ( ( a ) ); t ! a = b; t ! a = a; ` +
+		`t ! a = a -o b = b; t a = a )`,
+	`t 010 -eq 8; t 0x10 -eq 16; t 5x -eq 5; t -5 -lt 3; t -5 -lt -4; t 5 -gt 3; t 5 -ge 5; t 4 -le 3; t 4 -ne 4; ` +
+		`t 10 -gt 9; t -0x5 -eq -5`,
 	`t ab5 -pgt ab3; t ab5 -plt cd7; t ab5 -plt 7; t k-5.10 -pgt k-5.9; t a12 -pgt a13; t v10 -pgt v9; t 5 -plt 6`,
-	`t 08 -eq 8; t 018 -eq 1; t +8 -eq 8; t 0X10 -eq 16; t 0x -eq 0; t 0xg -eq 0; t 09 -gt 08; t 0xA -eq 10; t a09 -pgt a08; t -5 -plt 3; t a010 -pgt a9`,
-	`function sh { shift 0x1; shift 01; shift 1x; echo $@; }; sh a b c; for i in a b; do for j in c d; do echo $i$j; break 0x2; break 2z; break -1; break 0; done; done`,
-	`regexp --set=01:v '(a)' a; echo $v; regexp --set=+1:v '(b)' b; echo $? $v; regexp --set=01x:v '(b)' b; echo $? $v; regexp --set=010:w '(a)' a; echo $? "[$w]"`,
-	`t b '>' a; t a '<' b; t a '<=' a; t a '>=' b; t a != b; t a == a; t "(" = "("; t = = =; t "!" = "!"; t -n = -n; t "a b" = "a b"; t -x foo`,
-	`t -e DIR/a1; t -f DIR/dir; t -d DIR/dir; t -e DIR/dir; t -s DIR/empty; t -f DIR/empty; t -s DIR/a1; t -f DIR/nosuch; t ! -e DIR/nosuch; t -d DIR`,
-	`if [ -n "$nosuch" -a -f DIR/a1 ]; then echo t; else echo f; fi; if [ "$nosuch" ]; then echo t; else echo f; fi; if [ a -a ! -f DIR/b ]; then echo t; fi`,
+	`t 08 -eq 8; t 018 -eq 1; t +8 -eq 8; t 0X10 -eq 16; t 0x -eq 0; t 0xg -eq 0; t 09 -gt 08; t 0xA -eq 10; ` +
+		`t a09 -pgt a08; t -5 -plt 3; t a010 -pgt a9`,
+	`function sh { shift 0x1; shift 01; shift 1x; echo $@; }; sh a b c; for i in a b; do for j in c d; do echo $i$j; ` +
+		`break 0x2; break 2z; break -1; break 0; done; done`,
+	`regexp --set=01:v '(a)' a; echo $v; regexp --set=+1:v '(b)' b; echo $? $v; regexp --set=01x:v '(b)' b; ` +
+		`echo $? $v; regexp --set=010:w '(a)' a; echo $? "[$w]"`,
+	`t b '>' a; t a '<' b; t a '<=' a; t a '>=' b; t a != b; t a == a; t "(" = "("; t = = =; t "!" = "!"; t -n = -n; ` +
+		`t "a b" = "a b"; t -x foo`,
+	`t -e DIR/a1; t -f DIR/dir; t -d DIR/dir; t -e DIR/dir; t -s DIR/empty; t -f DIR/empty; t -s DIR/a1; ` +
+		`t -f DIR/nosuch; t ! -e DIR/nosuch; t -d DIR`,
+	`if [ -n "$nosuch" -a -f DIR/a1 ]; then echo t; else echo f; fi; if [ "$nosuch" ]; then echo t; else echo f; fi; ` +
+		`if [ a -a ! -f DIR/b ]; then echo t; fi`,
 	// Wildcards.
-	`for x in DIR/a*; do echo $x; done; for x in DIR/a?; do echo $x; done; for x in DIR/zz*; do echo $x; done; for x in "DIR/a"*; do echo $x; done`,
-	`for x in DIR/a\*; do echo $x; done; for x in "DIR/a*"; do echo $x; done; for x in DIR/a[12]; do echo $x; done; for x in a*; do echo $x; done`,
-	`set g="DIR/a*"; for x in $g; do echo $x; done; for x in "$g"; do echo $x; done; for x in DIR/d*/in?ide; do echo $x; done; p x*y; set h=DIR/e*y; echo $h`,
-	`for x in DIR/*/inside; do echo $x; done; for x in DIR/.h*; do echo $x; done; for x in DIR/*hid*; do echo $x; done; echo DIR/em*; echo DIR/di*/`,
+	`for x in DIR/a*; do echo $x; done; for x in DIR/a?; do echo $x; done; for x in DIR/zz*; do echo $x; done; ` +
+		`for x in "DIR/a"*; do echo $x; done`,
+	`for x in DIR/a\*; do echo $x; done; for x in "DIR/a*"; do echo $x; done; for x in DIR/a[12]; do echo $x; done; ` +
+		`for x in a*; do echo $x; done`,
+	`set g="DIR/a*"; for x in $g; do echo $x; done; for x in "$g"; do echo $x; done; for x in DIR/d*/in?ide; ` +
+		`do echo $x; done; p x*y; set h=DIR/e*y; echo $h`,
+	`for x in DIR/*/inside; do echo $x; done; for x in DIR/.h*; do echo $x; done; for x in DIR/*hid*; do echo $x; ` +
+		`done; echo DIR/em*; echo DIR/di*/`,
 	// regexp.
-	`regexp --set=v '^a(b+)c$' abbc; echo $? $v; regexp --set=1:v --set 2:w '^(a)(b+)c$' abbc; echo $? $v $w; regexp -s v -s 2:w '(a)(b)' ab; echo $v $w`,
-	`regexp '^x' abc; echo $?; regexp 'B' abc; echo $?; regexp '[' abc; echo $?; regexp --set=0:v 'b+' abbc; echo $v; regexp '(a|ab)(c|bcd)' abcd; echo $?`,
-	`regexp --set=3:v '(a)' abc; echo "$? [$v]"; regexp a; echo $?; regexp --set 1:v -- '^-(.*)' -x; echo $? $v; regexp '(h)' h --set=1:v; echo $? $v`,
-	`regexp --set=v '^vmlinuz-([0-9.]+)-(.*)$' vmlinuz-6.1.0-28-amd64; echo $v; regexp '^[[:digit:]]+$' 123; echo $?; regexp 'a{2}' baab; echo $?`,
+	`regexp --set=v '^a(b+)c$' abbc; echo $? $v; regexp --set=1:v --set 2:w '^(a)(b+)c$' abbc; echo $? $v $w; ` +
+		`regexp -s v -s 2:w '(a)(b)' ab; echo $v $w`,
+	`regexp '^x' abc; echo $?; regexp 'B' abc; echo $?; regexp '[' abc; echo $?; regexp --set=0:v 'b+' abbc; ` +
+		`echo $v; regexp '(a|ab)(c|bcd)' abcd; echo $?`,
+	`regexp --set=3:v '(a)' abc; echo "$? [$v]"; regexp a; echo $?; regexp --set 1:v -- '^-(.*)' -x; echo $? $v; ` +
+		`regexp '(h)' h --set=1:v; echo $? $v`,
+	`regexp --set=v '^vmlinuz-([0-9.]+)-(.*)$' vmlinuz-6.1.0-28-amd64; echo $v; regexp '^[[:digit:]]+$' 123; ` +
+		`echo $?; regexp 'a{2}' baab; echo $?`,
 	// Options of commands, as grub_arg_parse takes them.
-	`search --file --set=f DIR/a1; echo $? $f; search --set f2 --file DIR/a1; echo $? $f2; search -f DIR/a1 -s f3; echo $? $f3; search -fs f4 DIR/a1; echo $? $f4`,
-	`search --nosuch DIR/a1; echo $?; search DIR/a1; echo $?; search --file; echo $?; search --set=f5 --file DIR/nosuch; echo "$f5"; search -sf DIR/a1; echo $?`,
-	`search.file DIR/a1 f6; echo $? $f6; search --no-floppy --file --hint hd0 --set=f7 -- DIR/a1; echo $? $f7; search --label nosuch --set f8; echo "$f8"`,
+	`search --file --set=f DIR/a1; echo $? $f; search --set f2 --file DIR/a1; echo $? $f2; search -f DIR/a1 -s f3; ` +
+		`echo $? $f3; search -fs f4 DIR/a1; echo $? $f4`,
+	`search --nosuch DIR/a1; echo $?; search DIR/a1; echo $?; search --file; echo $?; ` +
+		`search --set=f5 --file DIR/nosuch; echo "$f5"; search -sf DIR/a1; echo $?`,
+	`search.file DIR/a1 f6; echo $? $f6; search --no-floppy --file --hint hd0 --set=f7 -- DIR/a1; echo $? $f7; ` +
+		`search --label nosuch --set f8; echo "$f8"`,
 	// Environment block, other files.
-	`load_env -f DIR/env; echo $? $one $two "$three"; unset one; unset two; load_env --file DIR/env one; echo "$one [$two]"; load_env --file=DIR/env two; echo $two`,
-	`load_env -f DIR/a1; echo $?; load_env --nosuch; echo $?; source DIR/nosuch; echo $?; source DIR/src; echo $? $src; . DIR/src; echo $config_directory`,
+	`load_env -f DIR/env; echo $? $one $two "$three"; unset one; unset two; load_env --file DIR/env one; ` +
+		`echo "$one [$two]"; load_env --file=DIR/env two; echo $two`,
+	`load_env -f DIR/a1; echo $?; load_env --nosuch; echo $?; source DIR/nosuch; echo $?; source DIR/src; ` +
+		`echo $? $src; . DIR/src; echo $config_directory`,
 	`export; echo $?; unset nosuch; echo $?; keystatus --shift; echo $?; configfile DIR/src; echo $? $src`,
 	// Lines that begin with "#" are left out before anything else, carriage returns of files too.
 	"p a \\\n# b\np c d\np e \\\n # f\np g\np h\\\n#i\nj\np k \\\n\\\n# l\nm\np n # o \\\np q",

@@ -168,12 +168,14 @@ menuentry 'Debian GNU/Linux' --class debian --class gnu-linux --class os $menuen
 	initrd	/boot/initrd.img-6.1.0-56-amd64
 }
 submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-1111' {
-	menuentry 'Debian GNU/Linux, with Linux 6.1.0-56-amd64' --class debian $menuentry_id_option 'gnulinux-6.1.0-56-amd64-advanced-1111' {
+	menuentry 'Debian GNU/Linux, with Linux 6.1.0-56-amd64' --class debian $menuentry_id_option ` +
+	`'gnulinux-6.1.0-56-amd64-advanced-1111' {
 		set root='hd0,gpt2'
 		linux	/boot/vmlinuz-6.1.0-56-amd64 root=UUID=1111 ro quiet
 		initrd	/boot/initrd.img-6.1.0-56-amd64
 	}
-	menuentry 'Debian GNU/Linux, with Linux 6.1.0-50-amd64' --class debian $menuentry_id_option 'gnulinux-6.1.0-50-amd64-advanced-1111' {
+	menuentry 'Debian GNU/Linux, with Linux 6.1.0-50-amd64' --class debian $menuentry_id_option ` +
+	`'gnulinux-6.1.0-50-amd64-advanced-1111' {
 		set root='hd0,gpt2'
 		linux	/boot/vmlinuz-6.1.0-50-amd64 root=UUID=1111 ro "dyndbg=file a.c +p" quiet
 		initrd	/boot/intel-ucode.img /boot/initrd.img-6.1.0-50-amd64

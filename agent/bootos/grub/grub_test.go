@@ -21,7 +21,8 @@ if [ -f ${config_directory}/grubenv ]; then load_env -f ${config_directory}/grub
 elif [ -s $prefix/grubenv ]; then load_env; fi
 set default="${saved_entry}"
 search --no-floppy --set=root --fs-uuid boot
-if [ "x${feature_platform_search_hint}" = xy ]; then search --no-floppy --fs-uuid --set=boot --hint-bios=hd0,gpt2 boot; fi
+if [ "x${feature_platform_search_hint}" = xy ]; then search --no-floppy --fs-uuid ` +
+			`--set=boot --hint-bios=hd0,gpt2 boot; fi
 if [ -z "${kernelopts}" ]; then set kernelopts="root=UUID=root ro "; fi
 insmod blscfg
 blscfg
