@@ -32,7 +32,7 @@ func Missing(tools ...string) string {
 	return ""
 }
 
-// New builds a lab of n nodes.
+// New builds a lab of n nodes, whose cables have their carrier.
 func New(n int) (*Lab, error) {
 	l := &Lab{}
 	if err := l.build(n); err != nil {
@@ -75,6 +75,14 @@ func (l *Lab) build(n int) error {
 			}
 		}
 		if err := l.On(l.Bridge(), "ip", "link", "set", port, "master", "br0", "up"); err != nil {
+			return err
+		}
+	}
+	for i := range n {
+		if err := l.Do(l.Node(i), func() error { return Running("eth0") }); err != nil {
+			return err
+		}
+		if err := l.Do(l.Bridge(), func() error { return Running(Port(i)) }); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ type Net struct {
 	server, client *os.File
 }
 
-// New makes the network. It needs root.
+// New makes the network, whose cable has its carrier. It needs root.
 func New(t testing.TB) *Net {
 	need.Root(t)
 	n := &Net{t: t}
@@ -75,7 +75,17 @@ func (n *Net) setup() error {
 	if err := up("lo", ""); err != nil {
 		return err
 	}
-	return up(Client, "")
+	if err := up(Client, ""); err != nil {
+		return err
+	}
+	// The carrier comes when both ends are up, and later than that call returns.
+	if err := netlab.Running(Client); err != nil {
+		return err
+	}
+	if err := unix.Setns(int(n.server.Fd()), unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	return netlab.Running(Server)
 }
 
 // up brings an interface up and gives it the address, if any.
