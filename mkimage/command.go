@@ -15,10 +15,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const long = `Makes a boot directory for diskcast serve: kernel, archive (userland, kernel modules, site settings), iPXE and
+const long = `Makes a boot directory for diskcast serve: kernel, archive (userland, kernel modules, site settings), ` +
+	`iPXE and
 its script, and for machines with Secure Boot on shim and GRUB.
 
-The same inputs give the same bytes. The directory changes in one step, also under a running server. Times in the archive are
+The same inputs give the same bytes. The directory changes in one step, also under a running server. Times in the ` +
+	`archive are
 those of SOURCE_DATE_EPOCH, or 1970.
 
 The kernel is a file (with its modules from /lib/modules) or a Debian package, which needs not be installed:
@@ -37,7 +39,8 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
           --console ttyS0,115200 --out boot
 
   # network cards that need firmware, and one module more than usual
-  mkimage --kernel linux-image.deb --firmware firmware-bnx2x.deb --modules default,ipmi_si --server ... --pin ... --out boot
+  mkimage --kernel linux-image.deb --firmware firmware-bnx2x.deb --modules default,ipmi_si --server ... --pin ... ` +
+	`--out boot
 
   # machines with Secure Boot on: boot loaders of the kernel's distribution, here from packages that are not installed
   apt-get download shim-signed grub-efi-amd64-signed

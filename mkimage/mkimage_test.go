@@ -111,7 +111,8 @@ func TestBootDirectory(t *testing.T) {
 			[]artifact{
 				hasFile{"shimx64.efi", "MZ"}, hasFile{"grubx64.efi", "mimg"},
 				hasFile{"grub/grub.cfg",
-					`linux "$cmdpath/vmlinuz" "BOOTIF=01-$net_default_mac" 'console=tty0' 'panic=60' 'quiet' 'mitigations=off' 'a=1' 'b=x $y'; then`},
+					`linux "$cmdpath/vmlinuz" "BOOTIF=01-$net_default_mac" 'console=tty0' 'panic=60' 'quiet' ` +
+						`'mitigations=off' 'a=1' 'b=x $y'; then`},
 				hasFile{"manifest.json", `"http": false`},
 			},
 		},

@@ -53,7 +53,8 @@ func TestBootEntry(t *testing.T) {
 	v := b.done(se)
 	said := v.Parts[n.ID].Steps[session.StepEntry].Message
 	t.Log(said)
-	form := regexp.MustCompile(`^boot entry Boot[0-9A-F]{4} "debian \(diskcast\)" was made: it starts EFI/debian/shimx64\.efi on partition 1 .*, the network before it as it was$`)
+	form := regexp.MustCompile(`^boot entry Boot[0-9A-F]{4} "debian \(diskcast\)" was made: it starts ` +
+		`EFI/debian/shimx64\.efi on partition 1 .*, the network before it as it was$`)
 	if !form.MatchString(said) || v.Parts[n.ID].Warning != "" || v.Session.Unbootable != 0 {
 		t.Errorf("the node says of its boot entry: %q, warning %q; %d unbootable", said, v.Parts[n.ID].Warning,
 			v.Session.Unbootable)

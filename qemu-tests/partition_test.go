@@ -61,7 +61,8 @@ func TestPartition(t *testing.T) {
 	sent, object := v.Session.Cast.Stats.Sent, v.Session.Image.ObjectSize
 	t.Logf("sent %.3f of the object", float64(sent)/float64(object))
 	if float64(sent) > 1.5*float64(object) {
-		t.Errorf("the server sent %d bytes of an object of %d to three nodes: that is not one cast for all", sent, object)
+		t.Errorf("the server sent %d bytes of an object of %d to three nodes: that is not one cast for all", sent,
+			object)
 	}
 	for _, n := range nodes {
 		p := v.Parts[n.ID]
@@ -109,8 +110,8 @@ func divided(b *bench, from, to string, whole int64) error {
 	if err := sparse.Insert(b.ctx, from, to, 0); err != nil {
 		return err
 	}
-	if err := proc.Input(b.ctx, nil, strings.NewReader("size=64MiB, type=83\nsize=32MiB, type=83\n"), "sfdisk", "--quiet",
-		"--append", to); err != nil {
+	if err := proc.Input(b.ctx, nil, strings.NewReader("size=64MiB, type=83\nsize=32MiB, type=83\n"),
+		"sfdisk", "--quiet", "--append", to); err != nil {
 		return err
 	}
 	parts, err := oracle.Table(b.ctx, to)

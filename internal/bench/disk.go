@@ -14,8 +14,9 @@ import (
 )
 
 // packages make a Debian root of about 2 GB: a workstation's compilers, interpreters, documents and firmware.
-const packages = "linux-image-amd64,build-essential,git,gdb,vim,emacs-nox,python3,python3-numpy,python3-scipy,perl,ruby," +
-	"texlive-base,firmware-linux-free,man-db,manpages-dev,systemd-sysv,openssh-server,postgresql,libboost-dev,fonts-dejavu"
+const packages = "linux-image-amd64,build-essential,git,gdb,vim,emacs-nox,python3,python3-numpy,python3-scipy,perl," +
+	"ruby,texlive-base,firmware-linux-free,man-db,manpages-dev,systemd-sysv,openssh-server,postgresql," +
+	"libboost-dev,fonts-dejavu"
 
 const diskSize = 8 << 30
 

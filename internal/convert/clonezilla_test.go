@@ -178,7 +178,8 @@ func TestClonezillaLVM(t *testing.T) {
 	device, detach := volumetest.Loop(t, pv, 512)
 	vg := fmt.Sprintf("dczilla%d", os.Getpid())
 	config := `devices{use_devicesfile=0 filter=["a|^` + device +
-		`$|","r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`
+		`$|","r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} ` +
+		`global{event_activation=0}`
 	t.Setenv("LVM_SYSTEM_DIR", t.TempDir())
 	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
 	lvm := func(args ...string) string {

@@ -81,7 +81,7 @@ type Origin struct {
 	Type     string `json:"type"`
 	UUID     string `json:"uuid,omitempty"`
 	Name     string `json:"name,omitempty"`
-	Image    string `json:"image,omitempty"` // manifest of the image of the disk that it was cut out of; empty: captured
+	Image    string `json:"image,omitempty"` // manifest of the disk's image that it was cut out of; empty: captured
 }
 
 // Partition is what is in a partition of the source. Sizes are in bytes.

@@ -97,7 +97,11 @@ func TestIndexRefuses(t *testing.T) {
 		{"blob order", change(func(x *image.Index) { x.Frames[0].Blob, x.Frames[1].Blob = 1, 0 }), "blob number"},
 		{"frame too small", change(func(x *image.Index) { x.Frames[0].Size = 4095 }), "extents have"},
 		{"bomb", change(func(x *image.Index) { x.Frames[1].Size = g + 1 }), "decoded size"},
-		{"empty frame", change(func(x *image.Index) { x.Frames[0].Length = 0; x.Frames[1].Object -= 100; x.Frames[2].Object -= 100 }), "cannot be stored"},
+		{"empty frame", change(func(x *image.Index) {
+			x.Frames[0].Length = 0
+			x.Frames[1].Object -= 100
+			x.Frames[2].Object -= 100
+		}), "cannot be stored"},
 		{"frame of nobody", change(func(x *image.Index) {
 			x.Chunks[4].Frame = 0
 			x.Chunks[4].Extents[0].Length = 100

@@ -27,7 +27,9 @@ func documents(date time.Time) (map[string][]byte, error) {
 			"usr/share/bash-completion/completions/" + c.Name(): func(b *bytes.Buffer) error {
 				return c.GenBashCompletionV2(b, true)
 			},
-			"usr/share/zsh/vendor-completions/_" + c.Name(): func(b *bytes.Buffer) error { return c.GenZshCompletion(b) },
+			"usr/share/zsh/vendor-completions/_" + c.Name(): func(b *bytes.Buffer) error {
+				return c.GenZshCompletion(b)
+			},
 			"usr/share/fish/vendor_completions.d/" + c.Name() + ".fish": func(b *bytes.Buffer) error {
 				return c.GenFishCompletion(b, true)
 			},

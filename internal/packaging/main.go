@@ -1,7 +1,8 @@
 // Packaging makes the Debian and RPM packages of diskcast for amd64 and arm64: the two programs, the unit of systemd,
 // man pages, completions and an example of the settings file. The same commit gives the same bytes.
 //
-//	go run ./internal/packaging -version $(git describe --always) -epoch $(git log -1 --format=%ct) -out build/packages
+//	go run ./internal/packaging -version $(git describe --always) -epoch $(git log -1 --format=%ct) \
+//		-out build/packages
 package main
 
 import (

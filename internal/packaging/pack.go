@@ -54,8 +54,8 @@ func (p *build) pack(w io.Writer, format, arch, programs string) (string, error)
 	info := &nfpm.Info{
 		Name: "diskcast", Arch: arch, Platform: "linux", Version: p.number(), VersionSchema: "none", Section: "admin",
 		Priority: "optional", Maintainer: "The diskcast project <packages@diskcast.invalid>",
-		Description: description, Homepage: "https://github.com/diskcast/diskcast", License: "Apache-2.0", MTime: p.time,
-		DisableGlobbing: true,
+		Description: description, Homepage: "https://github.com/diskcast/diskcast", License: "Apache-2.0",
+		MTime: p.time, DisableGlobbing: true,
 	}
 	if format == "deb" {
 		info.Depends = []string{"systemd | systemd-standalone-sysusers"}

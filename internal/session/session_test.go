@@ -175,7 +175,8 @@ func FuzzDescriptor(f *testing.F) {
 	f.Add(raw)
 	f.Add([]byte(`{"v":1,"action":"idle"}`))
 	f.Add([]byte(`{"v":1,"action":"idle","look":{"id":"A","group":"239.192.255.255:25000","packet":1476,"listen":8}}`))
-	f.Add([]byte(`{"v":1,"action":"capture","session":"s","target":{},"upload":{"id":"u","name":"n","level":"fast","grid":65536}}`))
+	f.Add([]byte(`{"v":1,"action":"capture","session":"s","target":{},"upload":{"id":"u","name":"n",` +
+		`"level":"fast","grid":65536}}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		var d Descriptor
 		if Decode(bytes.NewReader(doc), &d) != nil {

@@ -83,7 +83,8 @@ func grubWords(cmdline string) string {
 // it was loaded from: a shim that believes to lie in the network finds no files.
 const grubHead = `# Made by mkimage.
 function own_disk {
-  for loader in (hd*,gpt*)/EFI/*/shimx64.efi (hd*,gpt*)/EFI/Microsoft/Boot/bootmgfw.efi (hd*,gpt*)/EFI/BOOT/BOOTX64.EFI (hd*,msdos*)/EFI/BOOT/BOOTX64.EFI; do
+  for loader in (hd*,gpt*)/EFI/*/shimx64.efi (hd*,gpt*)/EFI/Microsoft/Boot/bootmgfw.efi ` +
+	`(hd*,gpt*)/EFI/BOOT/BOOTX64.EFI (hd*,msdos*)/EFI/BOOT/BOOTX64.EFI; do
     if [ -f "$loader" ]; then
       echo "diskcast: starting $loader"
       regexp --set=1:root '^\(([^)]*)\)' "$loader"
@@ -121,7 +122,8 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   echo
   echo "diskcast: the node could not be started (attempt $try of 20); what GRUB says of it is above."
   echo "diskcast: bad shim signature: shim, GRUB and kernel are not of one distribution, or the kernel is not signed."
-  echo "diskcast: else: is the server up, does it serve its boot directory, and can $net_default_ip reach $net_default_server?"
+  echo "diskcast: else: is the server up, does it serve its boot directory, and can $net_default_ip reach ` +
+	`$net_default_server?"
   if [ "$try" != 20 ]; then
     echo "diskcast: next attempt in 5 seconds"
     sleep 5

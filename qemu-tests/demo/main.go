@@ -6,10 +6,10 @@
 //
 // Description:
 //
-//	Makes a small real Debian disk, starts `diskcast serve` in a network namespace, switches on blank virtual machines that
-//	boot from their PXE ROM, images them in one session, waits for the login prompt of each, switches them off, and holds
-//	their disks against the source. It is what `make demo` runs, as root. It leaves nothing behind but the disk image in
-//	build/cache.
+//	Makes a small real Debian disk, starts `diskcast serve` in a network namespace, switches on blank virtual machines
+//	that boot from their PXE ROM, images them in one session, waits for the login prompt of each, switches them off,
+//	and holds their disks against the source. It is what `make demo` runs, as root. It leaves nothing behind but the
+//	disk image in build/cache.
 //
 // Example:
 //

@@ -24,7 +24,8 @@ const (
 	hostname = "restored"
 	// packages beside the minimal base. The cloud kernel has what virtual machines need and is a third of the usual
 	// one.
-	packages = "linux-image-cloud-amd64,initramfs-tools,zstd,systemd-sysv,udev,e2fsprogs,dosfstools,util-linux,kmod,iproute2"
+	packages = "linux-image-cloud-amd64,initramfs-tools,zstd,systemd-sysv,udev,e2fsprogs,dosfstools," +
+		"util-linux,kmod,iproute2"
 	// cmdline is on the kernel line of the GRUB configuration. An emulated processor needs no mitigations, and the
 	// self-tests of the kernel's ciphers take it two seconds.
 	cmdline = "ro quiet console=ttyS0,115200n8 mitigations=off cryptomgr.notests"

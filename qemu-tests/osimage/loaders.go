@@ -189,7 +189,8 @@ serial --unit=0 --speed=115200
 terminal_output serial
 menuentry 'Debian GNU/Linux, with Xen hypervisor' --class xen {
 	search --no-floppy --fs-uuid --set=root @UUID@
-	multiboot2 /boot/xen.gz placeholder com1=115200,8n1 console=com1 dom0_mem=256M loglvl=all noreboot=true ${xen_rm_opts}
+	multiboot2 /boot/xen.gz placeholder com1=115200,8n1 console=com1 dom0_mem=256M loglvl=all noreboot=true ` +
+	`${xen_rm_opts}
 	module2 /boot/vmlinuz-@RELEASE@ placeholder root=UUID=@UUID@ ro quiet console=hvc0
 	module2 --nounzip /boot/initrd.img-@RELEASE@
 }
@@ -211,7 +212,8 @@ func xen(ctx context.Context, b *base, disk string) error {
 	}
 	defer os.RemoveAll(dir)
 	if err := proc.Run(ctx, b.log, "sh", "-ec",
-		`cd "$1"; apt-get -qq -o APT::Sandbox::User=root download "$2"; dpkg-deb -x ./*.deb tree; cp tree/boot/xen-*.gz xen.gz`, "sh", dir, xenPackage); err != nil {
+		`cd "$1"; apt-get -qq -o APT::Sandbox::User=root download "$2"; dpkg-deb -x ./*.deb tree; `+
+			`cp tree/boot/xen-*.gz xen.gz`, "sh", dir, xenPackage); err != nil {
 		return fmt.Errorf("the package %s: %w", xenPackage, err)
 	}
 	config := strings.NewReplacer("@UUID@", b.RootUUID, "@RELEASE@", b.release, "@CMDLINE@", b.Cmdline).Replace(xenGRUB)

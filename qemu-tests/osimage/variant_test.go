@@ -115,7 +115,8 @@ func TestBootVariants(t *testing.T) {
 // defaultSubvolume finds the name of the default subvolume in btrfs-progs' dump of the tree of roots: the entry
 // "default" of the tree's own directory names its number, and the reference from its parent its name.
 func defaultSubvolume(dump string) string {
-	id := regexp.MustCompile(`location key \((\d+) ROOT_ITEM \d+\) type DIR\n.*\n\s+name: default\n`).FindStringSubmatch(dump)
+	id := regexp.MustCompile(`location key \((\d+) ROOT_ITEM \d+\) type DIR\n.*\n\s+name: default\n`).
+		FindStringSubmatch(dump)
 	if id == nil {
 		return ""
 	}

@@ -4,10 +4,10 @@
 //
 //	bench [-runs 3] [-disk FILE] [-dir DIR] [-only REGEXP] [-out build/bench/image.json]
 //
-// -only matches "CASE WHO" of the table: `-only optimize` measures that alone, in minutes instead of a quarter of an hour. What a case
-// needs and was left out, such as a capture, is made without being measured. Without -disk it makes the disk with
-// mmdebstrap, once, under build/cache. A bar that is missed is printed as missed and makes no failure; the bench fails
-// when something did not run or when a restored file system is not the captured one.
+// -only matches "CASE WHO" of the table: `-only optimize` measures that alone, in minutes instead of a quarter of an
+// hour. What a case needs and was left out, such as a capture, is made without being measured. Without -disk it makes
+// the disk with mmdebstrap, once, under build/cache. A bar that is missed is printed as missed and makes no failure;
+// the bench fails when something did not run or when a restored file system is not the captured one.
 package main
 
 import (

@@ -4,7 +4,8 @@
 // switch between them; beside them, in the same place and the same run, udpcast with partclone. It prints a table and
 // the bars and writes build/bench/restore.json.
 //
-//	bench-restore [-runs 3] [-rivals 1] [-disk FILE] [-dir DIR] [-only REGEXP] [-bitrates none,900m,800m] [-out build/bench/restore.json]
+//	bench-restore [-runs 3] [-rivals 1] [-disk FILE] [-dir DIR] [-only REGEXP] [-bitrates none,900m,800m]
+//	              [-out build/bench/restore.json]
 //
 // The disks are files on tmpfs. A bar that is missed is printed as missed and makes no failure; the bench fails when
 // something did not run or when a disk does not hold the image.

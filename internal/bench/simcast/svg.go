@@ -11,7 +11,8 @@ import (
 func draw(rows []row) string {
 	const w, h, left, top, gap = 360, 220, 60, 40, 80
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", 2*w+2*left+gap, h+top+60)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" `+
+		`font-size="12">`+"\n", 2*w+2*left+gap, h+top+60)
 	b.WriteString(`<rect width="100%" height="100%" fill="white"/>` + "\n")
 	panel := func(x int, title string, low, high float64, f func(row) float64, ticks []float64, format string) {
 		fmt.Fprintf(&b, `<text x="%d" y="24" font-weight="bold">%s</text>`+"\n", x, title)
@@ -20,7 +21,8 @@ func draw(rows []row) string {
 		}
 		at := func(n int) float64 { return float64(x) + math.Log10(float64(n))/4*float64(w) }
 		for _, t := range ticks {
-			fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">`+format+`</text>`+"\n", x, x+w, y(t), y(t), x-6, y(t)+4, t)
+			fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" `+
+				`text-anchor="end">`+format+`</text>`+"\n", x, x+w, y(t), y(t), x-6, y(t)+4, t)
 		}
 		for n := 1; n <= 10000; n *= 10 {
 			fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%d</text>`+"\n", at(n), top+h+18, n)

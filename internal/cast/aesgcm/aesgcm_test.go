@@ -100,7 +100,8 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := a.Seal(nil, unhex("cafebabefacedbaddecaf888"),
-		unhex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255"), nil)
+		unhex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a7"+
+			"21c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255"), nil)
 	if want := "4d5c2af327cd64a62cf35abd2ba6fab4"; hex.EncodeToString(got[64:]) != want {
 		t.Errorf("tag %x, want %s", got[64:], want)
 	}

@@ -37,8 +37,8 @@ func OpenPartition(t Target, by partition.By) (*Partition, error) {
 		fs, err := probe.Probe(io.NewSectionReader(t, q.Start, q.Size), q.Size)
 		if err != nil {
 			// It is another one, or is overwritten: no reason to refuse.
-			p.unread = append(p.unread, fmt.Sprintf("what is in partition %d cannot be read, so it is not known whether "+
-				"its file system has a name of the image's: %v", q.Number, err))
+			p.unread = append(p.unread, fmt.Sprintf("what is in partition %d cannot be read, so it is not known "+
+				"whether its file system has a name of the image's: %v", q.Number, err))
 			if q.Number == found.Number {
 				p.here = "unreadable"
 			}
@@ -87,14 +87,14 @@ func (p *Partition) Warnings(c *image.Config) []string {
 	for i := range p.Table.Partitions {
 		n := p.Table.Partitions[i].Number
 		if n != p.Number && uuidOf(c) != "" && strings.EqualFold(p.uuids[n], uuidOf(c)) {
-			out = append(out, fmt.Sprintf("partitions %d and %d will both have a file system with the UUID %s: what is "+
-				"mounted or started by it may be either", p.Number, n, uuidOf(c)))
+			out = append(out, fmt.Sprintf("partitions %d and %d will both have a file system with the UUID %s: what "+
+				"is mounted or started by it may be either", p.Number, n, uuidOf(c)))
 		}
 	}
 	if gone := p.Gone(c); gone != "" {
-		out = append(out, fmt.Sprintf("the file system with the UUID %s is no longer in partition %d, that of the image "+
-			"has %s: an /etc/fstab or grub.cfg on the disk that names the old one does not find it", gone, p.Number,
-			orNone(uuidOf(c))))
+		out = append(out, fmt.Sprintf("the file system with the UUID %s is no longer in partition %d, that of the "+
+			"image has %s: an /etc/fstab or grub.cfg on the disk that names the old one does not find it", gone,
+			p.Number, orNone(uuidOf(c))))
 	}
 	return out
 }

@@ -92,7 +92,8 @@ func lvmPV(t *testing.T, image string) {
 		return volumetest.Run(t, "lvm",
 			append(args, "--driverloaded", "n", "--config", `devices{use_devicesfile=0 filter=["a|^`+device+
 				`$|","r|.*|"]} `+
-				`activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`)...)
+				`activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} `+
+				`global{event_activation=0}`)...)
 	}
 	group := fmt.Sprintf("dc-rule-%d", os.Getpid())
 	lvm("pvcreate", "-q", "-y", device)

@@ -85,7 +85,8 @@ func (c *sequenceCoder) code(seqs []sequence) {
 		l, m, o := literalCode(s.literals)&63, matchCode(s.match)&63, uint8(bits.Len32(s.offset)-1)&63
 		x, y := literalBits[l], matchBits[m]
 		out[i] = coded{
-			extra: uint64(s.literals-x.base) | uint64(s.match-y.base)<<(x.extra&63) | (uint64(s.offset)&^(1<<o))<<((x.extra+y.extra)&63),
+			extra: uint64(s.literals-x.base) | uint64(s.match-y.base)<<(x.extra&63) |
+				(uint64(s.offset)&^(1<<o))<<((x.extra+y.extra)&63),
 			bits:  x.extra + y.extra + o,
 			codes: [kinds]uint8{literalLength: l, offsetCode: o, matchLength: m},
 		}

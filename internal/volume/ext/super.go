@@ -33,8 +33,8 @@ const (
 	incompatCsumSeed   = 0x2000
 	// filetype, recover, meta_bg, extents, 64bit, mmp, flex_bg, ea_inode, dirdata, csum_seed, largedir, inline_data,
 	// encrypt, casefold: none of them changes what a bit in a bitmap means.
-	incompatKnown = incompatFiletype | incompatRecover | incompatMetaBG | incompatExtents | incompat64bit | incompatMMP |
-		0x200 | 0x400 | 0x1000 | incompatCsumSeed | 0x4000 | 0x8000 | 0x10000 | 0x20000
+	incompatKnown = incompatFiletype | incompatRecover | incompatMetaBG | incompatExtents | incompat64bit |
+		incompatMMP | 0x200 | 0x400 | 0x1000 | incompatCsumSeed | 0x4000 | 0x8000 | 0x10000 | 0x20000
 
 	roSparseSuper  = 0x1
 	roLargeFile    = 0x2

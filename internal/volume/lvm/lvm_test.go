@@ -39,7 +39,8 @@ func group(t *testing.T, sizes []int64, commands ...string) (images []string, lv
 	}
 	accept := `"a|^` + strings.Join(devices, `$|","a|^`) + `$|"`
 	config := `devices{use_devicesfile=0 filter=[` + accept +
-		`,"r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} global{event_activation=0}`
+		`,"r|.*|"]} activation{udev_sync=0 udev_rules=0 monitoring=0} backup{backup=0 archive=0} ` +
+		`global{event_activation=0}`
 	t.Setenv("LVM_SYSTEM_DIR", t.TempDir())
 	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
 	lvm = func(args ...string) string {
@@ -263,10 +264,13 @@ func TestSnapshot(t *testing.T) {
 	logical_volumes {
 		root { segment1 { start_extent = 0 extent_count = 5 type = "striped" stripe_count = 1 stripes = ["pv0", 0] } }
 		snap { segment1 { start_extent = 0 extent_count = 2 type = "striped" stripe_count = 1 stripes = ["pv0", 5] } }
-		snapshot0 { segment1 { start_extent = 0 extent_count = 5 type = "snapshot" chunk_size = 8 origin = "root" cow_store = "snap" } }
+		snapshot0 { segment1 { start_extent = 0 extent_count = 5 type = "snapshot" chunk_size = 8 origin = "root"
+			cow_store = "snap" } }
 		plain { segment1 { start_extent = 0 extent_count = 3 type = "striped" stripe_count = 1 stripes = ["pv0", 10] } }
-		pool { segment1 { start_extent = 0 extent_count = 4 type = "thin-pool" metadata = "pool_tmeta" pool = "pool_tdata" } }
-		pool_tdata { segment1 { start_extent = 0 extent_count = 4 type = "striped" stripe_count = 1 stripes = ["pv0", 14] } }
+		pool { segment1 { start_extent = 0 extent_count = 4 type = "thin-pool" metadata = "pool_tmeta"
+			pool = "pool_tdata" } }
+		pool_tdata { segment1 { start_extent = 0 extent_count = 4 type = "striped" stripe_count = 1
+			stripes = ["pv0", 14] } }
 	} } # a comment
 	creation_time = 1.5`
 	root, err := parse([]byte(text))
@@ -300,8 +304,10 @@ func FuzzOpen(f *testing.F) { volumetest.FuzzReader(f, Open) }
 
 // FuzzText goes behind the checksums.
 func FuzzText(f *testing.F) {
-	f.Add([]byte(`vg { extent_size = 8192 physical_volumes { pv0 { id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa" pe_start = 2048 pe_count = 20 } }
-		logical_volumes { a { segment1 { start_extent = 0 extent_count = 5 type = "striped" stripe_count = 1 stripes = ["pv0", 0] } } } }`))
+	f.Add([]byte(`vg { extent_size = 8192
+		physical_volumes { pv0 { id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa" pe_start = 2048 pe_count = 20 } }
+		logical_volumes { a { segment1 { start_extent = 0 extent_count = 5 type = "striped" stripe_count = 1
+			stripes = ["pv0", 0] } } } }`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		root, err := parse(text)
 		if err != nil {

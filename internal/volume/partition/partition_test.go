@@ -54,13 +54,15 @@ func TestRefuses(t *testing.T) {
 		sector int
 		want   string
 	}{
-		"missing":        {by: partition.By{Number: 4}, want: "it has: 1 root, 2 twin, 3 twin"},
-		"ambiguous":      {by: partition.By{Name: "twin"}, want: "ambiguous: partitions 2 and 3"},
-		"no name":        {by: partition.By{Name: "home"}, want: `no partition with the name "home"`},
-		"no table":       {by: partition.By{Number: 1}, change: func(b []byte) { clear(b) }, want: "no partition table"},
-		"other sectors":  {by: partition.By{Number: 1}, sector: 4096, want: "sectors of 512 bytes"},
-		"damaged copy":   {by: partition.By{Number: 1}, change: func(b []byte) { b[1024+20] ^= 1 }, want: "damaged"},
-		"damaged backup": {by: partition.By{Number: 1}, change: func(b []byte) { b[size-512+20] ^= 1 }, want: "damaged"},
+		"missing":   {by: partition.By{Number: 4}, want: "it has: 1 root, 2 twin, 3 twin"},
+		"ambiguous": {by: partition.By{Name: "twin"}, want: "ambiguous: partitions 2 and 3"},
+		"no name":   {by: partition.By{Name: "home"}, want: `no partition with the name "home"`},
+		"no table": {by: partition.By{Number: 1}, change: func(b []byte) { clear(b) },
+			want: "no partition table"},
+		"other sectors": {by: partition.By{Number: 1}, sector: 4096, want: "sectors of 512 bytes"},
+		"damaged copy":  {by: partition.By{Number: 1}, change: func(b []byte) { b[1024+20] ^= 1 }, want: "damaged"},
+		"damaged backup": {by: partition.By{Number: 1}, change: func(b []byte) { b[size-512+20] ^= 1 },
+			want: "damaged"},
 		"hybrid": {by: partition.By{Number: 1}, change: func(b []byte) {
 			b[462+4] = 0x83
 			binary.LittleEndian.PutUint32(b[462+8:], mebi/512)

@@ -27,12 +27,14 @@ var layouts = []struct {
 }{
 	{name: "gpt-debian", script: `label: gpt
 label-id: 3D3C1B50-0F0B-4C5C-9C3A-7D2F0B0D7A11
-start=@1, size=@20, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=11111111-2222-3333-4444-555555555555, name="EFI System"
+start=@1, size=@20, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=11111111-2222-3333-4444-555555555555, ` +
+		`name="EFI System"
 size=@100, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, uuid=61111111-2222-3333-4444-555555555555, name="root"
 size=@30, type=0657FD6D-A4AB-43C4-84E5-0933C84B4F4F, uuid=71111111-2222-3333-4444-555555555555`},
 	{name: "gpt-attributes", script: `label: gpt
 1 : start=@1, size=@4, type=21686148-6449-6E6F-744E-656564454649, name="bios"
-3 : start=@9, size=@20, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name="Größe 数 🦆", attrs="RequiredPartition LegacyBIOSBootable GUID:60,63"
+3 : start=@9, size=@20, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name="Größe 数 🦆", ` +
+		`attrs="RequiredPartition LegacyBIOSBootable GUID:60,63"
 128 : start=@40, size=@8, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7, attrs="NoBlockIOProtocol"`},
 	{name: "gpt-256-entries", script: `label: gpt
 table-length: 256
