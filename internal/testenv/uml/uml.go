@@ -82,7 +82,11 @@ func Run(ctx context.Context, dir string, t Task) (string, error) {
 	}
 	cmd := proc.Command(ctx, Program, "mem=192M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet",
 		"init="+self, "ubd0="+disk, "con=null", "con0=null,fd:1", "panic=-1", envDir+"="+tmp)
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp) // where it keeps its memory
+	preloaded, err := preload(ctx, tmp)
+	if err != nil {
+		return "", err
+	}
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+tmp), preloaded...) // where it keeps its memory
 	var console bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &console, &console
 	ended := proc.Start(cmd)
