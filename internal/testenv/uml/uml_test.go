@@ -26,7 +26,8 @@ func init() {
 	})
 	Handle("test-forever", func(t Task) (string, error) {
 		_ = os.WriteFile(t.Args[0], nil, 0o644)
-		select {}
+		time.Sleep(time.Hour) // a select without cases is a deadlock to the guest's only goroutine
+		return "", nil
 	})
 }
 
