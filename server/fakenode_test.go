@@ -52,8 +52,8 @@ func fakeNode(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	n := &fake{server: *server, http: &http.Client{Transport: &http.Transport{TLSClientConfig: identity.PinnedTLS(*pin)}},
-		boot: fmt.Sprint(time.Now().UnixNano())}
+	pinned := &http.Transport{TLSClientConfig: identity.PinnedTLS(*pin)}
+	n := &fake{server: *server, http: &http.Client{Transport: pinned}, boot: fmt.Sprint(time.Now().UnixNano())}
 	script, err := n.netboot(ctx)
 	if err != nil {
 		return err

@@ -123,7 +123,8 @@ func newRoot(e *env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "diskcast",
 		Short: "Put disk images on many machines at once",
-		Long: `diskcast boots machines over the network and puts one disk image on all of them at once, by reliable multicast.
+		Long: `diskcast boots machines over the network and puts one disk image on all of them at once, by reliable ` +
+			`multicast.
 
 The line from nothing to a lab of imaged machines:
   diskcast up                                        make what a server needs, and serve network boot and casts

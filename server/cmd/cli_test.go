@@ -95,7 +95,8 @@ func TestTimeline(t *testing.T) {
   last byte   03:04:28.000  +23.0 s  (10.0 s)  
   written     03:04:28.000  +23.0 s  (0.0 s)   
   boot        03:04:29.000  +24.0 s  (1.0 s)   
-  received 95.4 MiB of 95.4 MiB (multicast 85.8 MiB, unicast 9.5 MiB), 10.0 MB/s; written 476.8 MiB of 476.8 MiB, 50.0 MB/s; loss 1.23 %; 4 packets rejected
+  received 95.4 MiB of 95.4 MiB (multicast 85.8 MiB, unicast 9.5 MiB), 10.0 MB/s; ` +
+		`written 476.8 MiB of 476.8 MiB, 50.0 MB/s; loss 1.23 %; 4 packets rejected
 `
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)

@@ -50,7 +50,8 @@ func configCheckCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Look for mistakes in a settings file",
-		Long: `Look for mistakes in a settings file, ` + config.DefaultFile + ` if none is named: keys that there are not,
+		Long: `Look for mistakes in a settings file, ` + config.DefaultFile + ` if none is named: keys that there ` +
+			`are not,
 values of another type, values that mean nothing, settings that contradict each other. Each is named with its line.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -23,7 +23,8 @@ func sessionErase(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "erase --method METHOD --on SELECTOR|--nodes WHICH",
 		Short: "Erase the disks of nodes, each with a signed receipt",
-		Long: `Erase the disk that the rule names on each of the nodes, look afterwards whether that is so, and keep a signed receipt
+		Long: `Erase the disk that the rule names on each of the nodes, look afterwards whether that is so, and keep ` +
+			`a signed receipt
 for each. A node does it only if its disk says that it can, and only to a disk that nothing uses.
 
 Methods:
@@ -36,7 +37,8 @@ Methods:
 
 What NIST SP 800-88 calls the result (clear, purge) depends on method and disk; the receipt has it with the reason,
 and names what was not reached: areas that the firmware hides (HPA, DCO), replaced sectors, other namespaces.`,
-		Example: `  diskcast session erase --method nvme-format-crypto --nodes 52:54:00:12:34:56 --disk type=nvme --watch
+		Example: `  diskcast session erase --method nvme-format-crypto --nodes 52:54:00:12:34:56 --disk type=nvme ` +
+			`--watch
   diskcast session erase --method overwrite --read-back all --nodes rack1-3,rack1-4 --disk only --yes
   diskcast receipt get s9 --out receipts/`,
 		Args: cobra.NoArgs,

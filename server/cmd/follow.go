@@ -13,7 +13,8 @@ func watchCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch",
 		Short: "Follow what happens on the server: everything, one machine, or one session",
-		Long: `Follow what happens on the server until it is interrupted: what becomes of machines and sessions, and what
+		Long: `Follow what happens on the server until it is interrupted: what becomes of machines and sessions, and ` +
+			`what
 machines report. It begins with how things are. A connection that breaks is made again, and nothing is missed. A server
 that restarts is waited for; a line says that events may have been lost, and then how things are now.
 

@@ -63,7 +63,8 @@ func ruleCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rule", Aliases: []string{"rules"},
 		Short: "Say which machines are approved without being asked about each",
-		Long: `With diskcast serve --approve rules, a node is approved while a rule fits what it says of itself now; all that a rule has
+		Long: `With diskcast serve --approve rules, a node is approved while a rule fits what it says of itself now; ` +
+			`all that a rule has
 must hold. Vendor, product, serial, MAC address and port are the machine's own word: a rule keeps machines apart that
 do not lie. The port is known when the switch has said it by LLDP, which takes up to 30 seconds. Where somebody on
 the network could lie, approve by hand: diskcast machine approve.

@@ -25,7 +25,8 @@ func imageCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "image", Aliases: []string{"images"},
 		Short: "Store, inspect and restore images, here or at a server",
-		Long: `Store, inspect and restore images. These commands work on a store's directory on this machine, and the server
+		Long: `Store, inspect and restore images. These commands work on a store's directory on this machine, and ` +
+			`the server
 need not run; or, with --server or $DISKCAST_SERVER, on the images of a server that runs elsewhere. --store means a
 directory here in any case. What is imported or captured is read here, and what is exported is written here; restore
 takes a store on this machine.

@@ -23,7 +23,8 @@ func imageImport(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE|DIRECTORY|DEVICE --name NAME",
 		Short: "Store a disk image of another program, or a disk of this machine, as an image",
-		Long: `Store a disk image of another program, or a disk of this machine, as an image, and verify what was stored.
+		Long: `Store a disk image of another program, or a disk of this machine, as an image, and verify what was ` +
+			`stored.
 
 What a file is, is told by what is in it, not by its name:
   raw disk images, also sparse ones      qcow2
@@ -63,8 +64,10 @@ func imageCapture(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "capture DEVICE|FILE NAME",
 		Short: "Capture a disk of this machine as an image",
-		Long: `Capture a disk of this machine as an image, and verify what was stored. A disk in use is refused: mounted, in whatever namespace,
-swap, part of an LVM, RAID or dm device, or open for writing. --live takes it all the same; the image is then of many different
+		Long: `Capture a disk of this machine as an image, and verify what was stored. A disk in use is refused: ` +
+			`mounted, in whatever namespace,
+swap, part of an LVM, RAID or dm device, or open for writing. --live takes it all the same; ` +
+			`the image is then of many different
 moments and says so. A disk of a node is captured by ` + "`diskcast session create --capture`" + `.
 
 With --partition only one partition is captured, by its number, name=NAME in a GPT or uuid=PARTUUID: such an image goes

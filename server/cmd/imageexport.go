@@ -30,7 +30,8 @@ func imageExport(e *env) *cobra.Command {
 		Short: "Write an image for other programs, or for another store",
 		Long: `Write an image for other programs, or for another store. Every chunk is hashed on the way.
 
-  --format oci        a directory in OCI image layout, made or added to (the default): what diskcast, skopeo and others read
+  --format oci        a directory in OCI image layout, made or added to (the default): what diskcast, skopeo and ` +
+			`others read
   --format raw        a sparse file with the disk's bytes
   --format qcow2      a disk for qemu and its kin
   --format partclone  the partition given with --partition, for partclone.restore

@@ -66,13 +66,15 @@ func drawSVG(w io.Writer, im *doc.Image) error {
 	width := svgColumns * cell
 	lines := (len(cells) + svgColumns - 1) / svgColumns
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", width, top+lines*cell+legend)
+	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" `+
+		`font-size="11">`+"\n", width, top+lines*cell+legend)
 	fmt.Fprintf(out, "<title>%s: %s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
 		svgText(im.Name), units.Bytes(c.DiskSize))
 	for _, p := range c.Partitions {
 		x, n := scale(p.Start, c.DiskSize, width), scale(p.Size, c.DiskSize, width)
 		words := fmt.Sprintf("%d %s %s", p.Number, p.FS, units.Bytes(p.Size))
-		fmt.Fprintf(out, `<g><title>%s, used %s %s</title><rect x="%.1f" y="4" width="%.1f" height="32" fill="#edf2f7" stroke="#4a5568"/>`, svgText(words), units.Bytes(p.Used), svgText(p.Label), x, n)
+		fmt.Fprintf(out, `<g><title>%s, used %s %s</title><rect x="%.1f" y="4" width="%.1f" height="32" `+
+			`fill="#edf2f7" stroke="#4a5568"/>`, svgText(words), units.Bytes(p.Used), svgText(p.Label), x, n)
 		if n > float64(7*len(words)) {
 			fmt.Fprintf(out, `<text x="%.1f" y="24">%s</text>`, x+5, svgText(words))
 		}

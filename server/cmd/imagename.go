@@ -20,7 +20,7 @@ func (e *env) named(ctx context.Context, l library.Library, name string) string 
 func (e *env) nameMoved(name, was, is string) {
 	if was != "" && was != is {
 		e.Note(fmt.Sprintf("the name %s was moved from the image %s to %s; the one before stays in the store until "+
-			"`diskcast image gc --unnamed`, and `diskcast image tag %s NAME` gives it a name", name, short(was), short(is),
-			short(was)))
+			"`diskcast image gc --unnamed`, and `diskcast image tag %s NAME` gives it a name", name, short(was),
+			short(is), short(was)))
 	}
 }

@@ -17,11 +17,14 @@ func imageOptimize(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "optimize IMAGE...",
 		Short: "Compress images again, slowly and better",
-		Long: `Compress images again, slowly and better, at the lowest priority: what is sent to many nodes many times becomes smaller, the
-restored disk stays the same. With the program zstd (level 19) an image of the default level shrinks by about a sixth, in some
+		Long: `Compress images again, slowly and better, at the lowest priority: what is sent to many nodes many ` +
+			`times becomes smaller, the
+restored disk stays the same. With the program zstd (level 19) an image of the default level shrinks by about a ` +
+			`sixth, in some
 eight minutes for each GB of the disk that is in use, on two cores; without it the Go encoder's best level is used.
 
-The names go over to the new image. The old one stays without a name, for sessions that run, until ` + "`diskcast image gc --unnamed`" + `.
+The names go over to the new image. The old one stays without a name, for sessions that run, until ` +
+			"`diskcast image gc --unnamed`" + `.
 Broken off and started again, it goes on where it was. ` + "`diskcast serve --optimize idle`" + ` does it by itself.`,
 		Example: `  diskcast image optimize debian
   diskcast image optimize debian ubuntu && diskcast image gc --unnamed`,

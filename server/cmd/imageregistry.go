@@ -20,7 +20,8 @@ func imagePush(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "push IMAGE REGISTRY/REPOSITORY[:TAG]",
 		Short: "Send an image to an OCI registry",
-		Long: `Send an image to an OCI registry. Blobs that the repository has already, as those of an image that this one shares chunks
+		Long: `Send an image to an OCI registry. Blobs that the repository has already, as those of an image that ` +
+			`this one shares chunks
 with, are not sent.
 
 ` + registryWords,
@@ -49,7 +50,8 @@ func imagePull(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull REGISTRY/REPOSITORY[:TAG|@DIGEST]",
 		Short: "Take an image from an OCI registry",
-		Long: `Take an image from an OCI registry into the store, under the last part of its name there, or that of --name. Every blob's
+		Long: `Take an image from an OCI registry into the store, under the last part of its name there, or that of ` +
+			`--name. Every blob's
 digest is checked; blobs that the store has are not fetched.
 
 ` + registryWords,

@@ -22,7 +22,8 @@ func imageShow(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show IMAGE",
 		Short: "Show an image's disk, partitions and file systems, and what it shares with others",
-		Long: `Show an image's disk, its partitions and file systems, how much of them is in the image, and which other images of the
+		Long: `Show an image's disk, its partitions and file systems, how much of them is in the image, and which ` +
+			`other images of the
 store have some of its chunks.
 
 --map draws the disk as a picture of what is used, shared with another image, zero, or not in the image: blocks for a

@@ -15,7 +15,8 @@ func imageTag(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "tag IMAGE NAME",
 		Short: "Give an image another name",
-		Long: `Give an image another name; those that it has stay. An image that had the name before stays in the store and is found by its
+		Long: `Give an image another name; those that it has stay. An image that had the name before stays in the ` +
+			`store and is found by its
 digest, until ` + "`diskcast image gc --unnamed`" + `. Sessions that run keep the image that they began with.`,
 		Example: "  diskcast image tag debian-2024-06 debian",
 		Args:    cobra.ExactArgs(2),
@@ -88,7 +89,8 @@ func imageGC(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Free the space of what no image needs",
-		Long: `Free the space of what no image needs: blobs of removed images, and what killed programs left. Images that are open,
+		Long: `Free the space of what no image needs: blobs of removed images, and what killed programs left. Images ` +
+			`that are open,
 as by a session, keep what is theirs. While something is captured or imported, it fails and changes nothing.`,
 		Example: `  diskcast image gc --dry-run
   diskcast image gc --unnamed --partial`,
@@ -129,7 +131,8 @@ func imageDiff(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "Compare two images chunk by chunk",
-		Long: `Compare two images chunk by chunk: how much of NEW is the same at the same place, what has changed, and how many bytes
+		Long: `Compare two images chunk by chunk: how much of NEW is the same at the same place, what has changed, ` +
+			`and how many bytes
 a delta restore of NEW has to send to a disk that has OLD.`,
 		Example: "  diskcast image diff debian-2024-05 debian-2024-06",
 		Args:    cobra.ExactArgs(2),

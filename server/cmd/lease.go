@@ -28,7 +28,8 @@ func leaseList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List addresses and who has them, other DHCP servers, and what goes wrong",
-		Long: `List the addresses of serve --dhcp full and who has them. A machine that booted from this server is known: its lease
+		Long: `List the addresses of serve --dhcp full and who has them. A machine that booted from this server is ` +
+			`known: its lease
 is for the whole time, and is never taken from it. Below are the other DHCP servers that were heard on the LAN.`,
 		Example: "  diskcast lease list\n  diskcast lease list --json | jq -r '.leases[] | select(.known | not) | " +
 			".mac'",
@@ -92,7 +93,8 @@ func leaseFree(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "free ADDRESS|MAC",
 		Short: "Free an address, so that it may be given to another machine",
-		Long: `Free an address of serve --dhcp full: end its lease or offer, or no longer set it aside. The machine is not told, and
+		Long: `Free an address of serve --dhcp full: end its lease or offer, or no longer set it aside. The machine ` +
+			`is not told, and
 keeps the address until it next renews; while it answers there, the address is given to no other.`,
 		Example: "  diskcast lease free 10.0.0.117\n  diskcast lease free 52:54:00:12:34:56",
 		Args:    cobra.ExactArgs(1),

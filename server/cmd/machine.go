@@ -18,7 +18,8 @@ func machineCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "machine", Aliases: []string{"machines"},
 		Short: "Name machines, and say which sightings are of which",
-		Long: `A machine is a computer that you own; a node is what was seen of one on the network. Name, labels and notes belong to
+		Long: `A machine is a computer that you own; a node is what was seen of one on the network. Name, labels and ` +
+			`notes belong to
 the machine, and stay when its nodes are forgotten or its cards are changed. The server tells machines apart by the
 NIC that they boot from and by the UUID and serial of their boards; a NIC that two boot from (a dock) and an identity
 that two have count no more. Where it is wrong, merge or split.

@@ -23,7 +23,8 @@ func machineApprove(e *env) *cobra.Command {
 	var revoke bool
 	cmd := &cobra.Command{
 		Use: "approve SELECTOR...", Short: "Let sessions take machines, or with --revoke no more",
-		Long: `With diskcast serve --approve hand or rules, a node that is not approved is told only to wait. What is approved is a
+		Long: `With diskcast serve --approve hand or rules, a node that is not approved is told only to wait. What ` +
+			`is approved is a
 machine as it is known now: its NICs, and the UUID and serial of its board where they are known. A node that says
 something else is not approved, and session show and the node's console say so.
 
@@ -166,7 +167,8 @@ func machineExport(e *env) *cobra.Command {
 	var on []string
 	cmd := &cobra.Command{
 		Use: "export [--csv]", Short: "Print all machines, as CSV that machine import reads",
-		Long: `Print machines as CSV in UTF-8: id, name, macs, uuid, serial, notes, profile, approved (yes, no, or nothing where nobody
+		Long: `Print machines as CSV in UTF-8: id, name, macs, uuid, serial, notes, profile, approved (yes, no, or ` +
+			`nothing where nobody
 said it by hand), when_idle, and a column label:NAME for each label. A cell that begins with = + - @ has a ' before it,
 so that no spreadsheet takes it for a formula; import takes that off. A label without a value is a cell with a '
 alone.`,
@@ -207,9 +209,11 @@ func machineImport(e *env) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Enter machines from a CSV file, whether they have come or not",
-		Long: `Enter machines from a CSV file, - for stdin. The first line names columns, of those that machine export prints, in any
+		Long: `Enter machines from a CSV file, - for stdin. The first line names columns, of those that machine ` +
+			`export prints, in any
 order; cells are apart by commas, semicolons or tabs, as the first line has them. A line is of the machine that has its
-id, one of its MAC addresses, its UUID and serial, or its name, and of a new one when there is none. An empty cell leaves
+id, one of its MAC addresses, its UUID and serial, or its name, and of a new one when there is none. An empty cell ` +
+			`leaves
 what there is. All of the file is entered, or nothing of it; a second time nothing changes.`,
 		Example: "  diskcast machine import lab.csv --dry-run\n  diskcast machine import lab.csv",
 		Args:    cobra.ExactArgs(1),
@@ -266,7 +270,8 @@ func applyCommand(e *env) *cobra.Command {
 	var dry, prune bool
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make machines, groups, profiles and rules what a file says",
-		Long: `Make machines, groups, profiles and rules what files of YAML say, all or nothing. What the files do not name stays as it
+		Long: `Make machines, groups, profiles and rules what files of YAML say, all or nothing. What the files do ` +
+			`not name stays as it
 is; a second time nothing changes. With --prune, what they do not name of the sections that they have is removed: of
 machines, those of which something was entered.
 

@@ -22,7 +22,8 @@ func imageCut(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cut IMAGE:NUMBER NAME",
 		Short: "Make an image of one partition of an image of a disk",
-		Long: `Make an image of one partition of an image of a disk, as a session puts into a partition. What it has in common with
+		Long: `Make an image of one partition of an image of a disk, as a session puts into a partition. What it has ` +
+			`in common with
 the other image is not stored again, where the partition begins on the grid of that one; a note says so where it does
 not.`,
 		Example: "  diskcast image cut debian:3 debian-root",

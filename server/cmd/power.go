@@ -21,7 +21,8 @@ func machinePower(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "power",
 		Short: "Switch machines on and off, and say what they boot next",
-		Long: `Switch machines on and off, and say what they boot next, by their BMC (IPMI, Redfish), a magic packet (Wake-on-LAN), a
+		Long: `Switch machines on and off, and say what they boot next, by their BMC (IPMI, Redfish), a magic packet ` +
+			`(Wake-on-LAN), a
 web hook or a command of the server's owner. Whatever is asked of a machine is read back: it is done when the machine
 is seen to be so, and fails in words when it is not. What Wake-on-LAN did cannot be read back, and is called unknown.`,
 		Example: `  diskcast machine power set lab-07 --driver redfish --address 10.9.0.7 --user admin --password-file -

@@ -21,7 +21,8 @@ func profileCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "profile", Aliases: []string{"profiles"},
 		Short: "Say what machines of a sort become: image, disk, way of leaving",
-		Long: `A profile is what a session takes that was not asked for: image, disk rule, verify, grow, mode, way of leaving, and all
+		Long: `A profile is what a session takes that was not asked for: image, disk rule, verify, grow, mode, way ` +
+			`of leaving, and all
 else that session create has but which machines are meant. Give it to machines with diskcast machine profile, or name it
 in session create --profile. A session keeps what it took: later changes of the profile change no session.`,
 		Args: cobra.NoArgs,
@@ -83,7 +84,8 @@ func profileSet(e *env) *cobra.Command {
 		return e.changeLab(cmd, doc.LabChange{Profiles: []doc.Profile{{Name: name, Spec: text, Revision: revision}}})
 	})
 	cmd.Use, cmd.Short = "set NAME [--image IMAGE ...]", "Make a profile, or write one anew"
-	cmd.Long = `Make a profile of the flags of session create, or write one anew: what was there and is not named is gone. --spec takes
+	cmd.Long = `Make a profile of the flags of session create, or write one anew: what was there and is not named is ` +
+		`gone. --spec takes
 the fields of POST /v1/sessions as a JSON document instead.`
 	cmd.Example = `  diskcast profile set lab --image debian --disk type=ssd,largest --verify --then reboot
   diskcast profile show lab --json | jq .spec > lab.json; diskcast profile set lab --spec lab.json --revision 3`

@@ -20,7 +20,8 @@ func receiptCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "receipt",
 		Short: "Show and check the signed accounts of what was done to disks",
-		Long: `A receipt says what was done to one disk of one machine: by which method, when, by whose word, with which result, and
+		Long: `A receipt says what was done to one disk of one machine: by which method, when, by whose word, with ` +
+			`which result, and
 what of the disk was not reached. It is signed with the server's key, and whoever knows the pin of that key needs
 nothing else to check it.`,
 		Args: cobra.NoArgs,
@@ -105,7 +106,8 @@ func receiptVerify(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
 		Short: "Check the signatures of receipts",
-		Long: `Check that each receipt was signed by the key with the pin and was not changed since. It fails if one was not,
+		Long: `Check that each receipt was signed by the key with the pin and was not changed since. It fails if one ` +
+			`was not,
 or is no receipt, after it looked at all of them, and whatever the receipt says; a receipt that says "failed" and is
 signed is a sound receipt.`,
 		Example: `  diskcast receipt verify --pin sha256:9f86d0... s7/*.json`,

@@ -39,7 +39,8 @@ func receiptGet(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get [SESSION]",
 		Short: "Fetch a session's receipts from the server, a file each; without SESSION, all there are",
-		Long: `Fetch receipts and check their signatures before they are written. One that was signed by another key than the
+		Long: `Fetch receipts and check their signatures before they are written. One that was signed by another key ` +
+			`than the
 server's present one, as after the server's key was replaced, is written too and named, and the command fails at its
 end: verify it with the former pin. One that was changed since is not written. Receipts outlive their sessions, and
 a machine that was offered its part again has one for each time. A file that is there and is another receipt is left

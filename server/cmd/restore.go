@@ -27,7 +27,8 @@ func imageRestore(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore IMAGE TARGET",
 		Short: "Write an image to a disk or a file of this machine",
-		Long: `Write an image to a disk or a file of this machine, with the same engine that nodes use: what does not fit is refused
+		Long: `Write an image to a disk or a file of this machine, with the same engine that nodes use: what does ` +
+			`not fit is refused
 before the first write, and every chunk is hashed before it is written. A disk, or a file that holds something, is
 asked about first, unless --yes is given. A target that is in use is refused.
 

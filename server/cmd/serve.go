@@ -152,7 +152,8 @@ func tokenCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "token",
 		Short: "Print the operator token and the server's pin, made now if there are none",
-		Long: `Print the operator token and the pin of the server's key. Both are made when the state directory has none, so that
+		Long: `Print the operator token and the pin of the server's key. Both are made when the state directory has ` +
+			`none, so that
 mkimage can be given the pin before the server runs for the first time.
 
 The token is as good as the server's root password: whoever has it can overwrite the disks of all nodes.`,

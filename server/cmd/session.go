@@ -74,7 +74,8 @@ func specCommand(e *env, part bool, then func(cmd *cobra.Command, spec doc.Spec,
 	cmd := &cobra.Command{
 		Use:   "create --image NAME|--profile NAME|--capture NAME --on SELECTOR|--nodes WHICH",
 		Short: "Create a session",
-		Long: `Create a session: the nodes named receive the image, write it to the disk that the rule chooses, and boot it.
+		Long: `Create a session: the nodes named receive the image, write it to the disk that the rule chooses, and ` +
+			`boot it.
 
 WHICH nodes:
   all          every node that the agent runs on now or that comes while the session lasts
@@ -129,7 +130,8 @@ first plan in the session chose stays the session's disk on that node, whatever 
 			e.noteBoot(cmd)
 			if partition != "" {
 				if spec.Image != "" {
-					return usage("--partition %s names the image that goes to the partition: leave --image out", partition)
+					return usage("--partition %s names the image that goes to the partition: leave --image out",
+						partition)
 				}
 				if err := setPartition(&spec, partition); err != nil {
 					return err
@@ -188,7 +190,8 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	}
 	f := cmd.Flags()
 	f.StringVar(&partition, "partition", "",
-		"PARTITION=IMAGE: write only this partition of the disk (2, name=NAME, uuid=PARTUUID); with --capture PARTITION")
+		"PARTITION=IMAGE: write only this partition of the disk (2, name=NAME, uuid=PARTUUID); with --capture "+
+			"PARTITION")
 	f.StringVar(&spec.Image, "image", "", "image, by name or digest")
 	f.StringVar(&spec.Capture, "capture", "", "capture a node's disk as an image with this name")
 	f.StringVar(&spec.Level, "level", "", "compression of a capture: fast, default or small")
@@ -302,7 +305,8 @@ func parseNodes(s string, spec *doc.Spec) error {
 		return usage("--on and --nodes both say which machines: leave one away")
 	case spec.On != "":
 	case s == "":
-		return usage("say which machines with --on SELECTOR, or with --nodes: all, how many, or which names or MAC addresses")
+		return usage("say which machines with --on SELECTOR, or with --nodes: all, how many, or which names or MAC " +
+			"addresses")
 	case s == "all":
 		spec.All = true
 	case err == nil && n > 0:
@@ -327,7 +331,8 @@ func sessionWatch(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch SESSION",
 		Short: "Follow a session until it is over",
-		Long: `Follow a session until it is over; then print a timeline of each node. With --json, every change is one line of JSON
+		Long: `Follow a session until it is over; then print a timeline of each node. With --json, every change is ` +
+			`one line of JSON
 (docs/operator-api.md). A server that restarts is waited for. Exit code 3 says that not every node has the image; 5
 that every node has it and some machines will not start from it by themselves, for the reasons that are told.`,
 		Example: "  diskcast session watch s1\n  diskcast session watch s1 --json",

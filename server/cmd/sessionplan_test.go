@@ -22,7 +22,8 @@ func (o *office) comes(mac string, size int64) {
 	d := session.Disk{Path: "/dev/sda", Size: size, SectorSize: 512, Model: "Disk \x1b[2J", Serial: "S" + mac}
 	inv := session.Inventory{Firmware: session.UEFI, NICs: []session.NIC{{MAC: mac, Boot: true}},
 		Disks: []session.Disk{d}, Survey: &session.Survey{Age: 90, Disks: []session.Content{{Disk: d.ID(), Table: "gpt",
-			TableID: "id", Starts: []string{"Windows Boot Manager (UEFI)"}, More: 1, Partitions: []session.PartitionContent{
+			TableID: "id", Starts: []string{"Windows Boot Manager (UEFI)"}, More: 1,
+			Partitions: []session.PartitionContent{
 				{Number: 1, Start: 1 << 20, Size: 512 << 20, FS: "vfat", Label: "ESP", Name: "EFI System"},
 				{Number: 2, Start: 1 << 30, Size: size / 4, FS: "raw", Signatures: []string{"XFS", "LVM"}}}}}}}
 	if _, err := o.e.Hello(o.t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: inv}, netip.Addr{}); err != nil {

@@ -18,7 +18,8 @@ func sessionGo(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "go SESSION",
 		Short: "Start a session now, with the nodes that are there",
-		Long: `Start a session now, with the nodes that are there, whatever it waits for: more nodes, its start time. Of a session that
+		Long: `Start a session now, with the nodes that are there, whatever it waits for: more nodes, its start ` +
+			`time. Of a session that
 has started, the nodes that did not come are waited for no longer. Those are absent; they may still come while the
 session lasts. Where the server bounds the casts at once, a session still waits for its turn.`,
 		Example: "  diskcast session go s4",
@@ -44,7 +45,8 @@ func sessionEdit(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "edit SESSION",
 		Short: "Change what may still be changed of a session",
-		Long: `Change what may still be changed of a session: all of this while it waits, --max-wait and --notes while it goes, and
+		Long: `Change what may still be changed of a session: all of this while it waits, --max-wait and --notes ` +
+			`while it goes, and
 --notes when it is over. What is not given stays.`,
 		Example: "  diskcast session edit s4 --min-nodes 10 --max-wait 5m\n  diskcast session edit s4 --priority 10",
 		Args:    cobra.ExactArgs(1),
@@ -115,7 +117,8 @@ func sessionRetry(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retry SESSION",
 		Short: "Do again what is not done of a session that is over",
-		Long: `Make a session that does again what is not done of one that is over: the same image, disk and settings, for the nodes
+		Long: `Make a session that does again what is not done of one that is over: the same image, disk and ` +
+			`settings, for the nodes
 that failed, did not come or were cancelled. Each of the two sessions names the other.`,
 		Example: "  diskcast session retry s4 --watch",
 		Args:    cobra.ExactArgs(1),

@@ -11,8 +11,8 @@ import (
 func TestBootIsThen(t *testing.T) {
 	for flag, noted := range map[string]bool{"--boot": true, "--then": false} {
 		var out, said bytes.Buffer
-		err := Run(t.Context(), []string{"session", "create", "--state", t.TempDir(), "--image", "x", "--nodes", "all", flag,
-			"reboot"}, strings.NewReader(""), &out, &said)
+		err := Run(t.Context(), []string{"session", "create", "--state", t.TempDir(), "--image", "x", "--nodes", "all",
+			flag, "reboot"}, strings.NewReader(""), &out, &said)
 		if err == nil || ExitCode(err) == exitUsage {
 			t.Errorf("%s: %v", flag, err)
 		}

@@ -17,8 +17,10 @@ func upCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring this machine (Debian, Ubuntu) from nothing to serving",
-		Long: `Bring this machine, Debian or Ubuntu, from nothing to serving: choose the interface that the nodes are on,
-listen whether a DHCP server is there, make the server's identity, the boot directory and ` + config.DefaultFile + `, and
+		Long: `Bring this machine, Debian or Ubuntu, from nothing to serving: choose the interface that the nodes ` +
+			`are on,
+listen whether a DHCP server is there, make the server's identity, the boot directory and ` +
+			config.DefaultFile + `, and
 start the server: as the unit diskcast.service where it is installed, else in the foreground.
 
 Run again it changes nothing. A settings file that is there is the operator's: it decides, and is not written. A boot

@@ -109,43 +109,47 @@ func TestNotify(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string][]string{
-		"\ninterfase = \"eth1\"\n":                            {"x.toml:2: unknown key interfase: did you mean interface?"},
-		"dhcp_range = \"\"\n":                                 {"x.toml:1:", "did you mean dhcp-range?"},
-		"frobnicate = 1\n":                                    {"x.toml:1: unknown key frobnicate: `diskcast config example`"},
-		"dhcp.range = \"x\"\n":                                {"x.toml:1: unknown key dhcp.range: did you mean dhcp-range?"},
-		"\n[server]\ninterface = \"eth1\"\n":                  {"x.toml:2:", "no table [server]"},
-		"tftp = \"yes\"\n":                                    {"x.toml:1: tftp is a string in quotes instead of true or false"},
-		"lease-time = 12\n":                                   {"x.toml:1: lease-time is a number", "duration"},
-		"lease-time = \"12\"\n":                               {`x.toml:1: lease-time "12" is not a duration`},
-		"dhcp = \"on\"\n":                                     {`x.toml:1: dhcp "on" is none of full, proxy, off`},
-		"dns = [\"10.0.0.1\", 7]\n":                           {"x.toml:1: dns has a number"},
-		"dns = [\"10.0.0.1\", \"me\"]\n":                      {`x.toml:1: dns "me" is not an IPv4 address`},
-		"state = \"here\"\n":                                  {`x.toml:1: state "here" does not begin at /`},
-		"listen = \"8443\"\n":                                 {`x.toml:1: listen "8443" is not HOST:PORT`},
-		"listen = \":0\"\n":                                   {"x.toml:1: listen", "port"},
-		"groups = \"10.0.0.0/8\"\n":                           {"x.toml:1: groups", "multicast"},
-		"rate-cap = \"fast\"\n":                               {"x.toml:1: rate-cap", "900M"},
-		"interface = eth1\n":                                  {"x.toml:1:"},
-		"tftp = true\n\ntftp = false\n":                       {"x.toml:3:", "tftp"},
-		"a = 1\nb = 2\ninterface = \"eth1\"\n":                {"x.toml:1:", "x.toml:2:"},
-		strings.Repeat("#\n", MaxFile):                        {"more than"},
-		"interface = \"eth1\n":                                {"x.toml:1:"},
-		"[[notify.webhook]]\n":                                {"x.toml:1: [[notify.webhook]]: it needs a name and a url"},
-		"[notify.webhook]\n":                                  {"x.toml:1: [notify.webhook] is written [[notify.webhook]]"},
-		"[[notify.mail]]\n":                                   {"x.toml:1: [[notify.mail]] is written [notify.mail]"},
-		"[notify]\nmail = 1\n":                                {"x.toml:1: there is no table [notify]"},
-		"[notify.mail]\nserver = \"mail\"\n":                  {"x.toml:2: server \"mail\" is not HOST:PORT"},
-		"[notify.mail]\nsever = \"m:25\"\n":                   {"x.toml:2: unknown key sever: did you mean server?"},
-		"[notify.mail]\nfrom = \"nobody\"\n":                  {"x.toml:2: from \"nobody\" is no mail address"},
-		"[notify.mail]\ntls = \"maybe\"\n":                    {"is none of starttls, tls, off", "it needs a server, from and to"},
-		"[notify.mail]\ngather = \"2h\"\n":                    {"is not from 0s to 1h0m0s"},
-		"[notify.mail]\nkinds = [\"all\"]\n":                  {"is none of session.ended"},
-		hooked("a", "ftp://x") + hooked("b", ""):              {"x.toml:3: url \"ftp://x\" is not of the form", "x.toml:6: url"},
-		hooked("a", "https://u:p@x/"):                         {"x.toml:3: url", "has a user"},
-		hooked("a", "http://10.0.0.1/"):                       {"x.toml:1: [[notify.webhook]]: its url is http://", "plain-http"},
-		hooked("a", "https://x/") + hooked("a", "https://y/"): {"two [[notify.webhook]] are called a"},
-		hooked("mail", "https://x/"):                          {"x.toml:2: name \"mail\" is the name of [notify.mail]"},
-		hooked("a", "https://x/") + "kinds = []\n":            {"its kinds are empty"},
+		"\ninterfase = \"eth1\"\n":                 {"x.toml:2: unknown key interfase: did you mean interface?"},
+		"dhcp_range = \"\"\n":                      {"x.toml:1:", "did you mean dhcp-range?"},
+		"frobnicate = 1\n":                         {"x.toml:1: unknown key frobnicate: `diskcast config example`"},
+		"dhcp.range = \"x\"\n":                     {"x.toml:1: unknown key dhcp.range: did you mean dhcp-range?"},
+		"\n[server]\ninterface = \"eth1\"\n":       {"x.toml:2:", "no table [server]"},
+		"tftp = \"yes\"\n":                         {"x.toml:1: tftp is a string in quotes instead of true or false"},
+		"lease-time = 12\n":                        {"x.toml:1: lease-time is a number", "duration"},
+		"lease-time = \"12\"\n":                    {`x.toml:1: lease-time "12" is not a duration`},
+		"dhcp = \"on\"\n":                          {`x.toml:1: dhcp "on" is none of full, proxy, off`},
+		"dns = [\"10.0.0.1\", 7]\n":                {"x.toml:1: dns has a number"},
+		"dns = [\"10.0.0.1\", \"me\"]\n":           {`x.toml:1: dns "me" is not an IPv4 address`},
+		"state = \"here\"\n":                       {`x.toml:1: state "here" does not begin at /`},
+		"listen = \"8443\"\n":                      {`x.toml:1: listen "8443" is not HOST:PORT`},
+		"listen = \":0\"\n":                        {"x.toml:1: listen", "port"},
+		"groups = \"10.0.0.0/8\"\n":                {"x.toml:1: groups", "multicast"},
+		"rate-cap = \"fast\"\n":                    {"x.toml:1: rate-cap", "900M"},
+		"interface = eth1\n":                       {"x.toml:1:"},
+		"tftp = true\n\ntftp = false\n":            {"x.toml:3:", "tftp"},
+		"a = 1\nb = 2\ninterface = \"eth1\"\n":     {"x.toml:1:", "x.toml:2:"},
+		strings.Repeat("#\n", MaxFile):             {"more than"},
+		"interface = \"eth1\n":                     {"x.toml:1:"},
+		"[[notify.webhook]]\n":                     {"x.toml:1: [[notify.webhook]]: it needs a name and a url"},
+		"[notify.webhook]\n":                       {"x.toml:1: [notify.webhook] is written [[notify.webhook]]"},
+		"[[notify.mail]]\n":                        {"x.toml:1: [[notify.mail]] is written [notify.mail]"},
+		"[notify]\nmail = 1\n":                     {"x.toml:1: there is no table [notify]"},
+		"[notify.mail]\nserver = \"mail\"\n":       {"x.toml:2: server \"mail\" is not HOST:PORT"},
+		"[notify.mail]\nsever = \"m:25\"\n":        {"x.toml:2: unknown key sever: did you mean server?"},
+		"[notify.mail]\nfrom = \"nobody\"\n":       {"x.toml:2: from \"nobody\" is no mail address"},
+		"[notify.mail]\ngather = \"2h\"\n":         {"is not from 0s to 1h0m0s"},
+		"[notify.mail]\nkinds = [\"all\"]\n":       {"is none of session.ended"},
+		hooked("a", "https://u:p@x/"):              {"x.toml:3: url", "has a user"},
+		hooked("mail", "https://x/"):               {"x.toml:2: name \"mail\" is the name of [notify.mail]"},
+		hooked("a", "https://x/") + "kinds = []\n": {"its kinds are empty"},
+		"[notify.mail]\ntls = \"maybe\"\n": {
+			"is none of starttls, tls, off", "it needs a server, from and to"},
+		hooked("a", "ftp://x") + hooked("b", ""): {
+			"x.toml:3: url \"ftp://x\" is not of the form", "x.toml:6: url"},
+		hooked("a", "http://10.0.0.1/"): {
+			"x.toml:1: [[notify.webhook]]: its url is http://", "plain-http"},
+		hooked("a", "https://x/") + hooked("a", "https://y/"): {
+			"two [[notify.webhook]] are called a"},
 		"[notify.mail]\nserver = \"m:25\"\nfrom = \"a@b\"\nto = [\"c@d\"]\nuser = \"u\"\ntls = \"off\"\n": {
 			"x.toml:1: [notify.mail]: its password would go over the network"},
 		"[[notify.webhook]]\nurl = \"https://x/\"\n[nosuch]\n": {
@@ -158,7 +162,8 @@ func TestMistakes(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Read(filepath.Join(t.TempDir(), "none.toml")); err == nil || !strings.Contains(err.Error(), "example") {
+	if _, err := Read(filepath.Join(t.TempDir(), "none.toml")); err == nil ||
+		!strings.Contains(err.Error(), "example") {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -18,8 +18,8 @@ import (
 func Defaults() *Settings {
 	return &Settings{
 		State: "/var/lib/diskcast", DHCP: string(dhcp.Proxy), Loader: string(dhcp.Auto), HTTP: ":8080",
-		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", Approve: "all", TFTP: true, Querier: true,
-		LeaseTime: 12 * time.Hour, HookTime: 5 * time.Minute,
+		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", Approve: "all", TFTP: true,
+		Querier: true, LeaseTime: 12 * time.Hour, HookTime: 5 * time.Minute,
 	}
 }
 
@@ -44,8 +44,8 @@ var table = []Setting{
 		at: func(v *Settings) any { return &v.LeaseTime }},
 	{Name: "allow-other-dhcp", About: "give addresses although another DHCP server does on the same LAN (full)",
 		Unit: "true or false", at: func(v *Settings) any { return &v.AllowOtherDHCP }},
-	{Name: "uefi-loader", About: "what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: shim " +
-		"where the boot directory has it", Unit: "a word",
+	{Name: "uefi-loader", About: "what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: " +
+		"shim where the boot directory has it", Unit: "a word",
 		at: func(v *Settings) any { return &v.Loader }, check: oneOf("auto", "ipxe", "shim")},
 	{Name: "state", About: "state directory of the server", Unit: "a whole path", path: true, global: true,
 		env: "DISKCAST_STATE", at: func(v *Settings) any { return &v.State }},
@@ -72,8 +72,8 @@ var table = []Setting{
 	{Name: "optimize", About: "idle: compress images again, better, while no session runs, as image optimize does",
 		Unit: "a word: off or idle",
 		at:   func(v *Settings) any { return &v.Optimize }, check: oneOf("off", "idle")},
-	{Name: "approve", About: "which machines sessions may take: all; hand: those that diskcast machine approve named; " +
-		"rules: these, and those that a rule fits (diskcast rule)", Unit: "a word: all, hand or rules",
+	{Name: "approve", About: "which machines sessions may take: all; hand: those that diskcast machine approve " +
+		"named; rules: these, and those that a rule fits (diskcast rule)", Unit: "a word: all, hand or rules",
 		at: func(v *Settings) any { return &v.Approve }, check: oneOf("all", "hand", "rules")},
 	{Name: "hooks", About: "programs that sessions may name to run before or after them (session create --before), " +
 		"each NAME=/path and its arguments; no shell is asked",

@@ -163,8 +163,9 @@ func arrives(t *testing.T, from, to *net.UDPConn) bool {
 // TestIPTables reads what iptables-nft made, of which nft's JSON hides what matches ask.
 func TestIPTables(t *testing.T) {
 	const head = `{"nftables":[{"metainfo":{"version":"1.0.6","json_schema_version":1}},` +
-		`{"table":{"family":"ip","name":"filter","handle":2}},{"chain":{"family":"ip","table":"filter","name":"INPUT",` +
-		`"handle":1,"type":"filter","hook":"input","prio":0,"policy":"%s"}}%s]}`
+		`{"table":{"family":"ip","name":"filter","handle":2}},` +
+		`{"chain":{"family":"ip","table":"filter","name":"INPUT","handle":1,"type":"filter",` +
+		`"hook":"input","prio":0,"policy":"%s"}}%s]}`
 	rule := func(n int, expr string) string {
 		return fmt.Sprintf(`,{"rule":{"family":"ip","table":"filter","chain":"INPUT","handle":%d,"expr":[%s]}}`, n,
 			expr)
@@ -205,10 +206,11 @@ func TestIPTables(t *testing.T) {
 }
 
 func FuzzRules(f *testing.F) {
-	f.Add([]byte(`{"nftables":[{"chain":{"family":"ip","table":"t","name":"c","type":"filter","hook":"input","policy":"drop",` +
-		`"dev":["a"]}},{"set":{"family":"ip","table":"t","name":"s","elem":[1,{"range":[2,3]}]}},{"rule":{"family":"ip",` +
-		`"table":"t","chain":"c","handle":1,"expr":[{"match":{"op":"in","left":{"payload":{"protocol":"udp","field":"dport"}},` +
-		`"right":"@s"}},{"vmap":{"key":{"ct":{"key":"state"}},"data":{"set":[["new",{"jump":{"target":"c"}}]]}}}]}}]}`))
+	f.Add([]byte(`{"nftables":[{"chain":{"family":"ip","table":"t","name":"c","type":"filter","hook":"input",` +
+		`"policy":"drop","dev":["a"]}},{"set":{"family":"ip","table":"t","name":"s","elem":[1,{"range":[2,3]}]}},` +
+		`{"rule":{"family":"ip","table":"t","chain":"c","handle":1,"expr":[` +
+		`{"match":{"op":"in","left":{"payload":{"protocol":"udp","field":"dport"}},"right":"@s"}},` +
+		`{"vmap":{"key":{"ct":{"key":"state"}},"data":{"set":[["new",{"jump":{"target":"c"}}]]}}}]}}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := parseRules(b)
 		if err != nil {

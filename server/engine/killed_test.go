@@ -15,7 +15,8 @@ import (
 // that lacks any of its identity is done or sent to its own disk, and each is done in the end.
 func TestKilledWhilePersonalizing(t *testing.T) {
 	const ask = "ask" // beside the steps that the node tells
-	script := append(append([]string{}, wholeDisk...), ask, session.StepPersonalized, session.StepEntry, session.StepBoot)
+	script := append(append([]string{}, wholeDisk...), ask, session.StepPersonalized, session.StepEntry,
+		session.StepBoot)
 	kills := 0
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 16))

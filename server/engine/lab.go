@@ -243,7 +243,8 @@ func (e *Engine) enterAll(b *book.Book, c *doc.LabChange, out *doc.LabResult) er
 		id, made, words, err := e.fleet.Enter(entry, e.now())
 		if err == nil {
 			if first, twice := before[id]; twice {
-				err = fmt.Errorf("it is the same machine as %s, which is entry %d", entryTitle(&c.Machines[first]), first+1)
+				err = fmt.Errorf("it is the same machine as %s, which is entry %d", entryTitle(&c.Machines[first]),
+					first+1)
 			}
 			before[id] = i
 		}
@@ -291,13 +292,16 @@ func fleetEntry(x *doc.MachineEntry) (fleet.Entry, error) {
 		}
 		out.MACs = append(out.MACs, mac)
 	}
-	for what, v := range map[string][2]string{"UUID": {x.UUID, out.Board.UUID}, "serial": {x.Serial, out.Board.Serial}} {
+	for what, v := range map[string][2]string{
+		"UUID": {x.UUID, out.Board.UUID}, "serial": {x.Serial, out.Board.Serial},
+	} {
 		if v[0] != "" && v[1] == "" {
-			return out, fmt.Errorf("the %s %.80q is what makers write in place of one, and tells no machine from another", what,
-				v[0])
+			return out, fmt.Errorf("the %s %.80q is what makers write in place of one, and tells no machine from "+
+				"another", what, v[0])
 		}
 		if len(v[0]) > maxWord || !printable(v[0]) {
-			return out, fmt.Errorf("the %s is longer than %d bytes, or has characters that cannot be printed", what, maxWord)
+			return out, fmt.Errorf("the %s is longer than %d bytes, or has characters that cannot be "+
+				"printed", what, maxWord)
 		}
 	}
 	return out, nil
@@ -362,8 +366,8 @@ func (e *Engine) pruneMachines(c *doc.LabChange, out *doc.LabResult) error {
 		}
 		for _, id := range m.Nodes {
 			if n := e.nodes[id]; n != nil && e.current(n) != nil {
-				return refuse("machine %s is not named and would be removed, and it has a part in session %s: cancel that "+
-					"first", m.Title(), n.Session)
+				return refuse("machine %s is not named and would be removed, and it has a part in session %s: cancel "+
+					"that first", m.Title(), n.Session)
 			}
 		}
 		if err := e.fleet.Remove(m.ID); err != nil {
@@ -387,8 +391,8 @@ func (e *Engine) whole(b *book.Book) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		if _, ok := b.Profile(name); !ok {
-			return refuse("profile %s is that of %d machines (%s): give them another first (`diskcast machine profile SELECTOR "+
-				"OTHER`, or '' for none)", name, len(by[name]), few(by[name]))
+			return refuse("profile %s is that of %d machines (%s): give them another first (`diskcast machine "+
+				"profile SELECTOR OTHER`, or '' for none)", name, len(by[name]), few(by[name]))
 		}
 	}
 	return nil

@@ -145,7 +145,8 @@ func TestProfiles(t *testing.T) {
 		sp.Boot.Method != "reboot" || sp.Boot.Append != "quiet" || sp.Target.Type != "ssd" {
 		t.Errorf("spec: %+v, %+v", sp, sp.Boot)
 	}
-	if r = h.change(doc.LabChange{Profiles: profile(`{ "no_grow":true, "image":"debian" }`)}); r.Changes[0].Does != doc.Alters {
+	r = h.change(doc.LabChange{Profiles: profile(`{ "no_grow":true, "image":"debian" }`)})
+	if r.Changes[0].Does != doc.Alters {
 		t.Errorf("%+v", r)
 	}
 	if r = h.change(doc.LabChange{Profiles: profile(`{"image":"debian","no_grow":true}`)}); len(r.Changes) != 0 {

@@ -79,7 +79,7 @@ func (e *Engine) lifeWords(s *sess, p *doc.Part) string {
 		if s, _ := e.jobs.Awaited(p.Node, e.now()); s != nil {
 			return fmt.Sprintf("no sign of life for %v", e.now().Sub(l.Since).Round(time.Second))
 		}
-		return "no sign of life was seen: it may not have started, or its system asks for no address here and answers " +
-			"no SSH"
+		return "no sign of life was seen: it may not have started, or its system asks for no address here and " +
+			"answers no SSH"
 	}
 }

@@ -131,9 +131,9 @@ func (e *Engine) nodeFor(m *fleet.Machine) (string, error) {
 	case node != "":
 		return node, nil
 	case shared != "":
-		return "", refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever boots "+
-			"from it next could be one of those; "+
-			"name that NIC if any of them is meant, or have the machine boot from a NIC of its own once", m.Title(), shared)
+		return "", refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever "+
+			"boots from it next could be one of those; name that NIC if any of them is meant, or have the machine "+
+			"boot from a NIC of its own once", m.Title(), shared)
 	case len(m.Boards) > 0:
 		return m.ID, nil
 	}
@@ -169,11 +169,11 @@ func (e *Engine) attached(on string) (string, error) {
 	for _, m := range ms {
 		switch {
 		case m.Profile == "":
-			return "", refuse("neither image nor profile is named, and machine %s has no profile (`diskcast machine profile "+
-				"%s NAME`)", m.Title(), m.Title())
+			return "", refuse("neither image nor profile is named, and machine %s has no profile (`diskcast machine "+
+				"profile %s NAME`)", m.Title(), m.Title())
 		case m.Profile != first.Profile:
-			return "", refuse("the machines have several profiles, machine %s %s and machine %s %s: create a session for "+
-				"each, or name one with --profile", first.Title(), first.Profile, m.Title(), m.Profile)
+			return "", refuse("the machines have several profiles, machine %s %s and machine %s %s: create a session "+
+				"for each, or name one with --profile", first.Title(), first.Profile, m.Title(), m.Profile)
 		}
 	}
 	return first.Profile, nil

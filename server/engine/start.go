@@ -26,8 +26,8 @@ func (e *Engine) Go(ctx context.Context, id string) (*doc.Session, error) {
 		case s.Over():
 			return nil, refuse("session %s is over: `diskcast session retry %s` does again what failed", id, id)
 		case s.Joined() == 0:
-			return nil, refuse("no node of session %s is there, so that there is nothing to start with: switch one on, "+
-				"with network boot first in its boot order", id)
+			return nil, refuse("no node of session %s is there, so that there is nothing to start with: switch one "+
+				"on, with network boot first in its boot order", id)
 		}
 		return jobs.Go{Session: id}, nil
 	})
@@ -138,7 +138,8 @@ func (e *Engine) again(id string) (doc.Spec, error) {
 	case s == nil:
 		return doc.Spec{}, e.noSession(id)
 	case !s.Over():
-		return doc.Spec{}, refuse("session %s is not over: a node of it that failed tries again when it is restarted", id)
+		return doc.Spec{}, refuse("session %s is not over: a node of it that failed tries again when it is restarted",
+			id)
 	}
 	spec := s.Spec
 	spec.All, spec.Count, spec.Nodes, spec.On, spec.RetryOf = false, 0, nil, "", id

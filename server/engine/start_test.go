@@ -154,7 +154,8 @@ func TestEditAndGoOverRestart(t *testing.T) {
 	at := h.clock().Add(time.Hour)
 	s := h.create(doc.Spec{All: true, MinNodes: 5, At: at})
 	four, many := 4, -1
-	if _, err := h.e.Edit(t.Context(), s.ID, doc.SessionChange{V: 1, MinNodes: &many}); !errors.Is(err, engine.ErrSpec) {
+	_, err := h.e.Edit(t.Context(), s.ID, doc.SessionChange{V: 1, MinNodes: &many})
+	if !errors.Is(err, engine.ErrSpec) {
 		t.Errorf("min-nodes -1: %v", err)
 	}
 	if _, err := h.e.Edit(t.Context(), s.ID, doc.SessionChange{V: 1, MinNodes: &four}); err != nil {

@@ -83,8 +83,8 @@ func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
 		out := append(hookWarnings(s), unsigned(s)...)
 		if t := e.w.trouble(); !t.since.IsZero() {
-			out = append(out, fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end is not "+
-				"stored: a server that is started again goes on with the session as it was before.", t.words))
+			out = append(out, fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end "+
+				"is not stored: a server that is started again goes on with the session as it was before.", t.words))
 		}
 		return out
 	}

@@ -38,8 +38,8 @@ func (e *Engine) twins(s *sess) []string {
 			more++
 		default:
 			out = append(out, fmt.Sprintf("The disk rule fits %d disks of node %s (%s), which will therefore refuse "+
-				"the session: add %s; "+
-				"`diskcast node show %s` prints what tells them apart.", len(fit), n.ID, strings.Join(fit, ", "), add, n.ID))
+				"the session: add %s; `diskcast node show %s` prints what tells them apart.", len(fit), n.ID,
+				strings.Join(fit, ", "), add, n.ID))
 		}
 	}
 	if more > 0 {

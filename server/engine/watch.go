@@ -59,8 +59,8 @@ func (u *Sub) of(word string) error {
 	if m == nil {
 		id, err := doc.NodeID(word)
 		if err != nil {
-			return refuse("no machine has the name or the id %.40q, and it is no MAC address such as 52:54:00:12:34:56 "+
-				"(`diskcast machine list` lists them)", word)
+			return refuse("no machine has the name or the id %.40q, and it is no MAC address such as "+
+				"52:54:00:12:34:56 (`diskcast machine list` lists them)", word)
 		}
 		if n, err := u.e.findNode(word); err == nil {
 			id = n.ID

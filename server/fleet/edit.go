@@ -52,8 +52,8 @@ func (f *Fleet) Edit(id string, c Change) error {
 		return fmt.Errorf("there is no machine %q", id)
 	}
 	if c.Revision != 0 && c.Revision != m.Revision {
-		return fmt.Errorf("machine %s was changed meanwhile: it is at revision %d, and the change is of %d; look at it "+
-			"again (`diskcast machine show %s`)", m.Title(), m.Revision, c.Revision, m.Title())
+		return fmt.Errorf("machine %s was changed meanwhile: it is at revision %d, and the change is of %d; look at "+
+			"it again (`diskcast machine show %s`)", m.Title(), m.Revision, c.Revision, m.Title())
 	}
 	was := m
 	m = m.clone()

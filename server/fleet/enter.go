@@ -35,8 +35,8 @@ func (f *Fleet) Enter(e Entry, now time.Time) (id string, made bool, words []str
 			return "", false, nil, errors.New("it was removed meanwhile")
 		}
 		if len(e.MACs) == 0 && e.Board == (Board{}) {
-			return "", false, nil, errors.New("there is no such machine, and the entry has neither a MAC address, a UUID nor " +
-				"a serial to know it by when it comes")
+			return "", false, nil, errors.New("there is no such machine, and the entry has neither a MAC address, a " +
+				"UUID nor a serial to know it by when it comes")
 		}
 		id = f.make(now)
 		m = f.machines[id].clone()
@@ -79,8 +79,8 @@ func (f *Fleet) of(e Entry) (*Machine, error) {
 			return nil
 		}
 		if found != nil {
-			return fmt.Errorf("%s is machine %s's, and %s is machine %s's: they are two machines; correct the entry, or "+
-				"`diskcast machine merge %s %s`", by, found.Title(), how, m.Title(), m.Title(), found.Title())
+			return fmt.Errorf("%s is machine %s's, and %s is machine %s's: they are two machines; correct the entry, "+
+				"or `diskcast machine merge %s %s`", by, found.Title(), how, m.Title(), m.Title(), found.Title())
 		}
 		found, by = m, how
 		return nil
@@ -135,8 +135,8 @@ func (f *Fleet) enterKnown(id string, e Entry) error {
 	}
 	boards := withBoard(slices.Clone(m.Boards), e.Board)
 	if len(m.Boards) > 0 && len(boards) > len(m.Boards) {
-		return fmt.Errorf("machine %s has %s, and the entry says %s: if its board was changed, leave UUID and serial away, "+
-			"and it is learned when it boots", m.Title(), m.lastBoard(), e.Board)
+		return fmt.Errorf("machine %s has %s, and the entry says %s: if its board was changed, leave UUID and serial "+
+			"away, and it is learned when it boots", m.Title(), m.lastBoard(), e.Board)
 	}
 	if len(m.Boots) == before && slices.Equal(boards, m.Boards) {
 		return nil

@@ -12,8 +12,9 @@ import (
 
 // Accountant is a kind whose parts end with a receipt, if the node ever had a plan: before that it has touched no disk.
 type Accountant interface {
-	// Account says what was done to the disk of the node, whatever is known of that: Method, Term, Reason, Verified, Left
-	// and Details, and another Message where the part's reason is none. The disk is there already, as the plan named it.
+	// Account says what was done to the disk of the node, whatever is known of that: Method, Term, Reason, Verified,
+	// Left and Details, and another Message where the part's reason is none. The disk is there already, as the plan
+	// named it.
 	Account(s *Session, p *doc.Part, r *receipt.Receipt)
 }
 

@@ -100,9 +100,9 @@ func (r *run) lifeless(s *Session, p *doc.Part) {
 	if r.now.Sub(p.Life.Since) < s.expects() {
 		return
 	}
-	r.endStarting(s, p, doc.Failed, fmt.Sprintf("no sign of life within %v after the machine left to start its disk: no "+
-		"DHCP request of its system, no SSH at its address. The image is on the disk; look at the machine's console: "+
-		"it may not start, or its system may have no network", s.expects()))
+	r.endStarting(s, p, doc.Failed, fmt.Sprintf("no sign of life within %v after the machine left to start its disk: "+
+		"no DHCP request of its system, no SSH at its address. The image is on the disk; look at the machine's "+
+		"console: it may not start, or its system may have no network", s.expects()))
 }
 
 func (in ClockSet) step(r *run) {

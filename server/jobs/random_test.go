@@ -358,8 +358,8 @@ func (sh *shell) create() {
 	sh.step(jobs.Created{Session: s})
 }
 
-const erased = `{"v":1,"ok":true,"method":"zero","term":"clear","reason":"all was overwritten","disk":{"size":1,"serial":%q},` +
-	`"read_back":{"scope":"none","first_bad":-1}}`
+const erased = `{"v":1,"ok":true,"method":"zero","term":"clear","reason":"all was overwritten",` +
+	`"disk":{"size":1,"serial":%q},"read_back":{"scope":"none","first_bad":-1}}`
 
 // tell has the node report a step of the session, if that goes yet.
 func (sh *shell) tell(node, id, step string) {

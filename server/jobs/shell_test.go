@@ -221,7 +221,8 @@ func (sh *shell) step(in jobs.Input) {
 		}
 	}
 	if dies >= 0 {
-		sh.trail = append(sh.trail, fmt.Sprintf("killed after %d of %d effects: %+v", dies, len(effects), shown(effects)))
+		sh.trail = append(sh.trail, fmt.Sprintf("killed after %d of %d effects: %+v", dies, len(effects),
+			shown(effects)))
 		sh.boot()
 		sh.step(jobs.Resumed{})
 		return

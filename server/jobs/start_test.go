@@ -218,8 +218,8 @@ func TestOneCause(t *testing.T) {
 		h.st.Step(jobs.Reported{Node: nodeName(n), Event: &session.Event{Session: "s1", Step: session.StepFailed,
 			Level: session.Error, Message: words, Time: h.now}}, h.now)
 	}
-	want := fmt.Sprintf("0 of 4 nodes have the image; 3 nodes (%s, %s, %s): the disk has 100 MB, which is too small; %s: "+
-		"no disk", nodeName(1), nodeName(2), nodeName(3), nodeName(4))
+	want := fmt.Sprintf("0 of 4 nodes have the image; 3 nodes (%s, %s, %s): the disk has 100 MB, which is too small; "+
+		"%s: no disk", nodeName(1), nodeName(2), nodeName(3), nodeName(4))
 	if s.Reason != want {
 		t.Errorf("got  %s\nwant %s", s.Reason, want)
 	}
@@ -244,8 +244,8 @@ func TestClockSetBack(t *testing.T) {
 	for _, c := range []struct {
 		after    time.Duration
 		id, want string
-	}{{59 * time.Second, "s1", doc.Waiting}, {61 * time.Second, "s1", doc.Failed}, {599 * time.Second, "s2", doc.Casting},
-		{601 * time.Second, "s2", doc.Failed}} {
+	}{{59 * time.Second, "s1", doc.Waiting}, {61 * time.Second, "s1", doc.Failed},
+		{599 * time.Second, "s2", doc.Casting}, {601 * time.Second, "s2", doc.Failed}} {
 		st.Step(jobs.Tick{}, back.Add(c.after))
 		if got := st.Session(c.id); got.State != c.want {
 			t.Errorf("session %s is %q %v after the start, want %q: %s", c.id, got.State, c.after, c.want, got.Reason)

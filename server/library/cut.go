@@ -36,7 +36,8 @@ func (l *Local) cut(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobResu
 	part.Origin.Image = im.Manifest()
 	d := &capture.Disk{Config: part, Table: part.Table, Extents: view.Allocated(found.Start, found.Size)}
 	r, err := capture.Store(ctx, capture.Within(view, cfg.DiskSize, found.Start, found.Size), d, capture.Options{
-		Store: l.st, Name: s.Name, Level: levelOf(cfg), Grid: im.Index().Grid, Parent: im.Manifest(), Created: began.UTC(),
+		Store: l.st, Name: s.Name, Level: levelOf(cfg), Grid: im.Index().Grid, Parent: im.Manifest(),
+		Created:  began.UTC(),
 		Notes:    map[string]string{"org.diskcast.cut": fmt.Sprintf("%s:%d", im.Manifest(), s.Partition)},
 		Progress: w.Progress,
 	})
@@ -44,8 +45,8 @@ func (l *Local) cut(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobResu
 		return nil, RoomHelp(err, l.st.Dir(), "", "what does not share the cells of the disk is stored anew")
 	}
 	if over := found.Start % im.Index().Grid; over != 0 {
-		w.note("Partition %d begins at byte %d, which is not on the image's grid of %s: its chunks are stored anew. An "+
-			"image that is captured with --grid %s shares them.", s.Partition, found.Start,
+		w.note("Partition %d begins at byte %d, which is not on the image's grid of %s: its chunks are stored anew. "+
+			"An image that is captured with --grid %s shares them.", s.Partition, found.Start,
 			units.Bytes(im.Index().Grid), gridWords(found.Start))
 	}
 	return &doc.JobResult{Cut: &doc.ImageCut{Image: s.Image, Partition: s.Partition, Name: s.Name, Digest: r.Digest,

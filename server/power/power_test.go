@@ -137,7 +137,8 @@ func TestCancelled(t *testing.T) {
 			t.Errorf("it ended after %v, want at the minute", took)
 		}
 		if began+skipped != 500 || began < 20 || cut == 0 || skipped == 0 {
-			t.Errorf("%d began, %d of them cut short, %d skipped; want 500 in all and some of each", began, cut, skipped)
+			t.Errorf("%d began, %d of them cut short, %d skipped; want 500 in all and some of each", began, cut,
+				skipped)
 		}
 	})
 }

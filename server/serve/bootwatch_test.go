@@ -125,8 +125,8 @@ func TestBootWatchFiles(t *testing.T) {
 	write("undionly.kpxe", "")
 	write("snponly.efi", "")
 	write("vmlinuz", "abc")
-	write("manifest.json", `{"v":1,"site":{"v":1,"server":"https://10.0.0.1:8443","pin":"sha256:aa"},"files":{"undionly.kpxe":`+empty+
-		`,"snponly.efi":`+empty+`,"vmlinuz":`+abc+`}}`)
+	write("manifest.json", `{"v":1,"site":{"v":1,"server":"https://10.0.0.1:8443","pin":"sha256:aa"},`+
+		`"files":{"undionly.kpxe":`+empty+`,"snponly.efi":`+empty+`,"vmlinuz":`+abc+`}}`)
 	if got := look(); strings.Contains(got, "WARN") {
 		t.Errorf("whole: %s", got)
 	}

@@ -48,7 +48,9 @@ func TestLifeWatch(t *testing.T) {
 			said := ""
 			_, port, _ := net.SplitHostPort(l.Addr().String())
 			w := &lifeWatch{lan: netip.MustParsePrefix(c.lan), port: port, log: slog.New(slog.DiscardHandler),
-				awaited:   func() []engine.Awaited { return []engine.Awaited{{Node: "n", MACs: []string{mac}, Addr: lo}} },
+				awaited: func() []engine.Awaited {
+					return []engine.Awaited{{Node: "n", MACs: []string{mac}, Addr: lo}}
+				},
 				lives:     func(node, sign string) { said = sign },
 				neighbour: func(netip.Addr) string { return c.neighbour }}
 			w.look(t.Context())

@@ -101,8 +101,8 @@ func (w *work) makeBoot(ctx context.Context) error {
 		Manifest *bootdir.Manifest `json:"manifest"`
 	}
 	if err := json.Unmarshal(out, &said); err != nil || said.Manifest == nil {
-		return fmt.Errorf("boot directory: %s printed what this program does not understand (%v): install diskcast and "+
-			"mkimage of one build", program, err)
+		return fmt.Errorf("boot directory: %s printed what this program does not understand (%v): install diskcast "+
+			"and mkimage of one build", program, err)
 	}
 	if err := w.give(dir); err != nil {
 		return err

@@ -79,7 +79,8 @@ func (w *work) full() error {
 	if _, err := dhcp.ParseRange(w.set.Range, w.lan); err != nil {
 		return err
 	}
-	w.step(Chosen, "DHCP full: told so, and no other DHCP server answered on %s; gives %s", w.set.Interface, w.set.Range)
+	w.step(Chosen, "DHCP full: told so, and no other DHCP server answered on %s; gives %s", w.set.Interface,
+		w.set.Range)
 	return nil
 }
 

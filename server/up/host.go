@@ -64,8 +64,8 @@ func (Real) MkImage() (string, error) {
 	}
 	name, err := exec.LookPath("mkimage")
 	if err != nil {
-		return "", errors.New("the program mkimage, which makes the boot directory, is neither beside diskcast nor in " +
-			"$PATH: install both (the package diskcast has them)")
+		return "", errors.New("the program mkimage, which makes the boot directory, is neither beside diskcast nor " +
+			"in $PATH: install both (the package diskcast has them)")
 	}
 	return name, nil
 }

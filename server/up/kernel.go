@@ -189,8 +189,8 @@ func (w *work) kernelPackages(ctx context.Context, name string) ([]string, error
 		}
 		image = next
 	}
-	return nil, errors.New("the package " + name + " leads from one package to the next and to no kernel: give a .deb " +
-		"with --kernel")
+	return nil, errors.New("the package " + name + " leads from one package to the next and to no kernel: give a " +
+		".deb with --kernel")
 }
 
 // depends are the names in the field Depends of the first package in the text (deb822(5)), first alternatives only.

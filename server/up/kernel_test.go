@@ -59,7 +59,8 @@ func TestFetchedKernel(t *testing.T) {
 	if slices.Sort(k.modules); k.file != at("linux-image-6.8.0-60-generic") || !slices.Equal(k.modules, want) {
 		t.Errorf("%+v, want modules %v", k, want)
 	}
-	for name, words := range map[string]string{"linux-image-none": "apt-get update", "linux-image-round": "to no kernel"} {
+	for name, words := range map[string]string{"linux-image-none": "apt-get update",
+		"linux-image-round": "to no kernel"} {
 		w.kernel = &kernel{fetch: name}
 		if err := w.fetchKernel(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: %v, want %q", name, err, words)

@@ -24,8 +24,8 @@ func (w *work) ports(ctx context.Context) error {
 	}
 	var want []udp
 	if w.set.DHCP != string(dhcp.Off) {
-		want = append(want, udp{dhcp.ServerPort, "DHCP: stop that program, or set `dhcp = \"off\"` and send machines here " +
-			"with it"}, udp{dhcp.ProxyPort, "PXE: stop that program"})
+		want = append(want, udp{dhcp.ServerPort, "DHCP: stop that program, or set `dhcp = \"off\"` and send machines " +
+			"here with it"}, udp{dhcp.ProxyPort, "PXE: stop that program"})
 	}
 	if w.set.TFTP {
 		want = append(want, udp{69, "TFTP: stop that program, or set `tftp = false` and leave TFTP to it"})

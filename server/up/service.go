@@ -79,7 +79,8 @@ func (w *work) start(ctx context.Context) error {
 	}
 	if !w.DryRun {
 		if _, err := w.Host.Output(ctx, "", "systemctl", "enable", "--now", unit); err != nil {
-			log, _ := w.Host.Output(ctx, "", "journalctl", "--no-pager", "--output", "cat", "--lines", "20", "--unit", unit)
+			log, _ := w.Host.Output(ctx, "", "journalctl", "--no-pager", "--output", "cat", "--lines", "20", "--unit",
+				unit)
 			return fmt.Errorf("the server does not start: %w\nits last words:\n%s", err, log)
 		}
 	}

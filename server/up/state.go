@@ -32,7 +32,8 @@ type owner struct {
 func lookOwner(name string) (*owner, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
-		return nil, fmt.Errorf("the user %s, whom the unit %s runs as: %w (`systemd-sysusers` makes it)", name, unit, err)
+		return nil, fmt.Errorf("the user %s, whom the unit %s runs as: %w (`systemd-sysusers` makes it)", name, unit,
+			err)
 	}
 	o := &owner{name: name}
 	if o.uid, err = strconv.Atoi(u.Uid); err == nil {

@@ -196,17 +196,20 @@ func TestRefusals(t *testing.T) {
 		with func(t *testing.T, h *host, o *Options)
 		want []string
 	}{
-		"no root":           {func(_ *testing.T, h *host, _ *Options) { h.uid = 1000 }, []string{"sudo"}},
-		"no DHCP server":    {func(_ *testing.T, h *host, _ *Options) { h.heard = nil }, []string{"--dhcp full", "srv0"}},
-		"one beside full":   {func(_ *testing.T, _ *host, o *Options) { o.DHCP = "full" }, []string{"10.77.0.9"}},
-		"no such way":       {func(_ *testing.T, _ *host, o *Options) { o.DHCP = "on" }, []string{"proxy nor full"}},
-		"no such interface": {func(_ *testing.T, _ *host, o *Options) { o.Interface = "eth7" }, []string{"eth7", "srv0"}},
+		"no root": {func(_ *testing.T, h *host, _ *Options) { h.uid = 1000 }, []string{"sudo"}},
+		"no DHCP server": {func(_ *testing.T, h *host, _ *Options) { h.heard = nil },
+			[]string{"--dhcp full", "srv0"}},
+		"one beside full": {func(_ *testing.T, _ *host, o *Options) { o.DHCP = "full" }, []string{"10.77.0.9"}},
+		"no such way":     {func(_ *testing.T, _ *host, o *Options) { o.DHCP = "on" }, []string{"proxy nor full"}},
+		"no such interface": {func(_ *testing.T, _ *host, o *Options) { o.Interface = "eth7" },
+			[]string{"eth7", "srv0"}},
 		"no kernel, no apt's": {func(t *testing.T, h *host, _ *Options) {
 			remove(t, filepath.Join(h.root, "lib/modules"))
 			remove(t, filepath.Join(h.root, "etc/os-release"))
 		}, []string{"no modules in", "--kernel"}},
-		"another processor": {func(_ *testing.T, h *host, _ *Options) { h.arch = "arm64" }, []string{"arm64", "--kernel"}},
-		"no such kernel":    {func(_ *testing.T, _ *host, o *Options) { o.Kernel = "/none.deb" }, []string{"/none.deb"}},
+		"another processor": {func(_ *testing.T, h *host, _ *Options) { h.arch = "arm64" },
+			[]string{"arm64", "--kernel"}},
+		"no such kernel": {func(_ *testing.T, _ *host, o *Options) { o.Kernel = "/none.deb" }, []string{"/none.deb"}},
 		"somebody's state": {func(t *testing.T, _ *host, o *Options) {
 			if err := errors.Join(os.Mkdir(o.State, 0o700), os.Chown(o.State, 54321, 54321)); err != nil {
 				t.Fatal(err)

@@ -373,7 +373,9 @@ func TestClient(t *testing.T) {
 	go func() {
 		watched <- c.Watch(ctx, s.ID, func(l doc.Line) error { lines = append(lines, l); return nil }, nil)
 	}()
-	events := `{"v":1,"boot":"b1","events":[{"seq":4,"session":"s1","step":"plan","level":"info"},{"seq":1,"session":"s1","step":"written","level":"info"},{"seq":2,"step":"log","level":"warn","message":"hm"},{"seq":3,"session":"s1","step":"boot","level":"info"}]}`
+	events := `{"v":1,"boot":"b1","events":[{"seq":4,"session":"s1","step":"plan","level":"info"},` +
+		`{"seq":1,"session":"s1","step":"written","level":"info"},` +
+		`{"seq":2,"step":"log","level":"warn","message":"hm"},{"seq":3,"session":"s1","step":"boot","level":"info"}]}`
 	if code, body, _ := r.call("POST", "/v1/node/"+n.Node+"/events", n.Token, events); code != 204 {
 		t.Fatalf("events: %d %s", code, body)
 	}

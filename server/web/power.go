@@ -78,8 +78,8 @@ func (a *API) setPower(r *http.Request) (any, error) {
 	var in doc.PowerSet
 	if err := decodeJSON(r.Body, &in); err != nil {
 		// Its own words may repeat what the document holds.
-		return nil, &queryError{errors.New("the document of a machine's power is not understood: a field is of another " +
-			"type, or unknown")}
+		return nil, &queryError{errors.New("the document of a machine's power is not understood: a field is of " +
+			"another type, or unknown")}
 	}
 	p, err := a.power.Set(r.Context(), m, in)
 	if err != nil {
@@ -145,7 +145,8 @@ func (a *API) startPower(r *http.Request) (any, error) {
 			}
 		}
 		if len(all) == 0 {
-			return nil, &powerError{errors.New("the power of no machine is set up: `diskcast machine power set` does it")}
+			return nil, &powerError{errors.New("the power of no machine is set up: " +
+				"`diskcast machine power set` does it")}
 		}
 	}
 	return a.power.Start(spec, all)

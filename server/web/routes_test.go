@@ -148,7 +148,8 @@ func docTable() string {
 	return b.String()
 }
 
-const tableStart, tableEnd = "<!-- routes: `go test ./server/web -run Docs -update` writes this table -->\n", "<!-- end of routes -->\n"
+const tableStart, tableEnd = "<!-- routes: `go test ./server/web -run Docs -update` writes this table -->\n",
+	"<!-- end of routes -->\n"
 
 func TestDocsNameEveryRoute(t *testing.T) {
 	const file = "../../docs/operator-api.md"

@@ -23,7 +23,8 @@ func TestClientCleansStrings(t *testing.T) {
 	const bad = `x\u001b[2J\nforged  row\u202e`
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/nodes", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `[{"id":"%s","trace":{"%s":{"message":"%s"}},"inventory":{"product":"%s","disks":[{"model":"%s"}]}}]`, bad, bad, bad, bad, bad)
+		fmt.Fprintf(w, `[{"id":"%s","trace":{"%s":{"message":"%s"}},`+
+			`"inventory":{"product":"%s","disks":[{"model":"%s"}]}}]`, bad, bad, bad, bad, bad)
 	})
 	mux.HandleFunc("GET /v1/sessions/s1", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)

@@ -43,7 +43,9 @@ func TestGolden(t *testing.T) {
 		p.receiver(r)
 		p.receiverDone(r, nil)
 		p.receiverDone(odd, errors.New("it failed"))
-		got := regexp.MustCompile(`"seconds":[0-9.e-]+|in [0-9.]+ s(?:, [0-9.+Inf]+ MB/s)?|"bytes_per_second":[0-9.e+]+|[0-9.]+ MB/s|, [0-9hms.-]+( to go|\n)`).ReplaceAllString(out.String(), "(time)$1")
+		times := regexp.MustCompile(`"seconds":[0-9.e-]+|in [0-9.]+ s(?:, [0-9.+Inf]+ MB/s)?|` +
+			`"bytes_per_second":[0-9.e+]+|[0-9.]+ MB/s|, [0-9hms.-]+( to go|\n)`)
+		got := times.ReplaceAllString(out.String(), "(time)$1")
 		if *update {
 			if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 				t.Fatal(err)

@@ -26,7 +26,8 @@ func recvCommand(u *ui.UI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recv TICKET|-",
 		Short: "Receive what the ticket names",
-		Long: `Receive what the ticket names, into a file, a device or standard output. A ticket of - is read from standard input, so
+		Long: `Receive what the ticket names, into a file, a device or standard output. A ticket of - is read from ` +
+			`standard input, so
 that it does not stand in the list of processes.
 
 Where multicast does not arrive, the sender serves this machine by unicast, and both ends say why that may be.`,

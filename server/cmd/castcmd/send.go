@@ -37,7 +37,8 @@ func sendCommand(u *ui.UI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send FILE|-",
 		Short: "Send a file, a device or standard input",
-		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is printed on standard
+		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is ` +
+			`printed on standard
 output.
 
 It ends when at least --min-receivers have come and every one that came has everything, or has gone; with --keep it

@@ -60,7 +60,8 @@ func (r *Reader) once(what, at string) error {
 // machine adds a machine that is at the place.
 func (r *Reader) machine(m doc.MachineEntry, at string) error {
 	if m.ID == "" && m.Name == "" && len(m.MACs) == 0 && m.UUID == "" && m.Serial == "" {
-		return fmt.Errorf("%s: nothing says which machine it is: it has neither id, name, MAC address, UUID nor serial", at)
+		return fmt.Errorf("%s: nothing says which machine it is: it has neither id, name, MAC address, UUID nor serial",
+			at)
 	}
 	if m.ID != "" {
 		if err := r.once("machine "+m.ID, at); err != nil {

@@ -60,8 +60,8 @@ var globRule = sync.OnceValue(func() *regexp.Regexp {
 func Parse(words ...string) (Selector, error) {
 	text := strings.Join(words, " ")
 	if len(text) > MaxLength {
-		return nil, fmt.Errorf("the selector is longer than %d bytes: keep parts of it as groups (`diskcast group set`)",
-			MaxLength)
+		return nil, fmt.Errorf("the selector is longer than %d bytes: keep parts of it as groups "+
+			"(`diskcast group set`)", MaxLength)
 	}
 	if plain.Line(text, 0) != text {
 		return nil, errors.New("the selector has characters that cannot be printed")
@@ -130,7 +130,8 @@ func parseCond(part string) (cond, error) {
 	case strings.Contains(rest, ":"):
 		return c, fmt.Errorf("%q is not a MAC address such as 52:54:00:12:34:56", rest)
 	default:
-		return c, fmt.Errorf("%q is neither a name, a pattern such as rack1-*, LABEL=VALUE, a MAC address nor @GROUP", rest)
+		return c, fmt.Errorf("%q is neither a name, a pattern such as rack1-*, LABEL=VALUE, a MAC address nor @GROUP",
+			rest)
 	}
 	return c, nil
 }

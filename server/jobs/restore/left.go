@@ -26,9 +26,11 @@ func (Kind) Left(s *jobs.Session, p *doc.Part) string {
 	case (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil) && missing(s, p) != "":
 		return fmt.Sprintf(unheard, missing(s, p), "its disk")
 	case p.State == doc.Starting || p.Life != nil, had(session.StepEntry):
-		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine starts"
+		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine " +
+			"starts"
 	case had(session.StepWritten):
-		return "its disk has the whole image, and no boot entry was made: it may start; if it does not, restore it again"
+		return "its disk has the whole image, and no boot entry was made: it may start; if it does not, restore it " +
+			"again"
 	case had(session.StepTable) || had(session.StepFirstByte):
 		return "its disk holds a half-written image; it does not start; restore it again"
 	case p.Disk != nil || !p.Planned.IsZero():

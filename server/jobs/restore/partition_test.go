@@ -16,10 +16,11 @@ import (
 func TestCheckPartition(t *testing.T) {
 	two := json.RawMessage(`{"v":1,"number":2}`)
 	for want, spec := range map[string]doc.Spec{
-		"":                        {V: 1, Kind: session.RestorePartition, Image: "root", All: true, Job: two},
-		"no image named":          {V: 1, Kind: session.RestorePartition, All: true, Job: two},
-		"names no partition":      {V: 1, Kind: session.RestorePartition, Image: "root", All: true},
-		"a partition is named by": {V: 1, Kind: session.RestorePartition, Image: "x", All: true, Job: []byte(`{"v":1}`)},
+		"":                   {V: 1, Kind: session.RestorePartition, Image: "root", All: true, Job: two},
+		"no image named":     {V: 1, Kind: session.RestorePartition, All: true, Job: two},
+		"names no partition": {V: 1, Kind: session.RestorePartition, Image: "root", All: true},
+		"a partition is named by": {V: 1, Kind: session.RestorePartition, Image: "x", All: true,
+			Job: []byte(`{"v":1}`)},
 		"name one of the two": {V: 1, Kind: session.RestorePartition, Image: "root", Capture: "x", All: true,
 			Job: two},
 	} {

@@ -83,9 +83,9 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 		jobs.StartWords(p, ev)
 	case session.StepBoot:
 		if !personalized(s, p) {
-			return jobs.Outcome{Failed: "the node says that it is done, and has not personalized the system: its agent " +
-				"is older than the server. Make the boot directory anew with the mkimage of the server's release, and " +
-				"run a new session; the disk has the image as it was captured"}
+			return jobs.Outcome{Failed: "the node says that it is done, and has not personalized the system: its " +
+				"agent is older than the server. Make the boot directory anew with the mkimage of the server's " +
+				"release, and run a new session; the disk has the image as it was captured"}
 		}
 		jobs.StartWords(p, ev)
 		if why := lacks(s, p); why != "" {

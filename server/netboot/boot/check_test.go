@@ -50,9 +50,11 @@ func TestCheck(t *testing.T) {
 		want   string // part of the one finding's words; empty: none
 		fails  Fails
 	}{
-		"sound":                              {},
-		"a name that is us":                  {change: func(m *bootdir.Manifest) { m.Site.Server = "https://boot.lab:8443" }},
-		"a name that only nodes can resolve": {change: func(m *bootdir.Manifest) { m.Site.Server = "https://elsewhere.lab:8443" }},
+		"sound":             {},
+		"a name that is us": {change: func(m *bootdir.Manifest) { m.Site.Server = "https://boot.lab:8443" }},
+		"a name that only nodes can resolve": {change: func(m *bootdir.Manifest) {
+			m.Site.Server = "https://elsewhere.lab:8443"
+		}},
 		"a name that is another": {change: func(m *bootdir.Manifest) { m.Site.Server = "https://other.lab:8443" },
 			want: "this server is 10.0.0.1", fails: FailsAll},
 		"another server": {change: func(m *bootdir.Manifest) { m.Site.Server = "https://10.0.0.9:8443" },
@@ -65,8 +67,9 @@ func TestCheck(t *testing.T) {
 			fails: FailsAll},
 		"another key": {change: func(m *bootdir.Manifest) { m.Site.Pin = "sha256:bbbb" },
 			want: "mkimage --server https://10.0.0.1:8443 --pin sha256:aaaa", fails: FailsAll},
-		"the command line comes first": {change: func(m *bootdir.Manifest) { m.Cmdline = "quiet diskcast.pin=sha256:cc" },
-			want: "its pin is sha256:cc", fails: FailsAll},
+		"the command line comes first": {change: func(m *bootdir.Manifest) {
+			m.Cmdline = "quiet diskcast.pin=sha256:cc"
+		}, want: "its pin is sha256:cc", fails: FailsAll},
 		"and mends": {change: func(m *bootdir.Manifest) {
 			m.Site = bootdir.Site{V: 1}
 			m.Cmdline = "diskcast.server=https://10.0.0.1:8443 diskcast.pin=" + ourPin

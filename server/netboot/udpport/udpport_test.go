@@ -59,7 +59,8 @@ func alone(i string, p int) (interface{ Close() error }, error)  { return Listen
 func shared(i string, p int) (interface{ Close() error }, error) { return ListenShared(i, p) }
 
 func TestInodes(t *testing.T) {
-	const text = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+	const text = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ` +
+		`ref pointer drops
   371: 00000000:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 31415 2 0000000000000000 0
   372: 0100007F:0044 00000000:0000 07 00000000:00000000 00:00000000 00000000   100        0 92653 2 0000000000000000 0
   373: 0100007F:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000   100        0 58979 2 0000000000000000 0

@@ -31,8 +31,8 @@ func Read(path string) (map[string][]string, error) {
 		return nil, fmt.Errorf("power commands: %w", err)
 	}
 	if mode := st.Mode().Perm(); mode&0o022 != 0 {
-		return nil, fmt.Errorf("power commands: %s has mode %04o, so others can write what the server runs: `chmod 600 "+
-			"%s` closes it", path, mode, path)
+		return nil, fmt.Errorf("power commands: %s has mode %04o, so others can write what the server runs: "+
+			"`chmod 600 %s` closes it", path, mode, path)
 	}
 	var out map[string][]string
 	if err := json.NewDecoder(io.LimitReader(f, maxFile)).Decode(&out); err != nil {
@@ -40,8 +40,8 @@ func Read(path string) (map[string][]string, error) {
 	}
 	for name, argv := range out {
 		if len(argv) == 0 || !filepath.IsAbs(argv[0]) {
-			return nil, fmt.Errorf("power commands: %s: command %q does not begin with the whole path of a program", path,
-				name)
+			return nil, fmt.Errorf("power commands: %s: command %q does not begin with the whole path of a program",
+				path, name)
 		}
 	}
 	return out, nil

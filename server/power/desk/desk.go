@@ -98,8 +98,8 @@ func (d *Desk) Set(ctx context.Context, m Machine, in doc.PowerSet) (*doc.Power,
 
 // config is the record for a driver, with its secret opened.
 func (d *Desk) config(m Machine, r *record) (*power.Config, error) {
-	c := &power.Config{Driver: r.Driver, Machine: m.ID, Address: r.Address, User: r.User, MACs: r.MACs, System: r.System,
-		Command: r.Command, Template: r.Template, Pin: r.Pin}
+	c := &power.Config{Driver: r.Driver, Machine: m.ID, Address: r.Address, User: r.User, MACs: r.MACs,
+		System: r.System, Command: r.Command, Template: r.Template, Pin: r.Pin}
 	if len(c.MACs) == 0 {
 		c.MACs = m.MACs
 	}

@@ -234,7 +234,8 @@ func TestRun(t *testing.T) {
 				n[row.Words]++
 			}
 		}
-		if r.State != doc.Cancelled || n[doc.Cancelled] < 80 || n["not begun"] < 70 || n[doc.Running]+n[doc.Waiting] > 0 {
+		if r.State != doc.Cancelled || n[doc.Cancelled] < 80 || n["not begun"] < 70 ||
+			n[doc.Running]+n[doc.Waiting] > 0 {
 			t.Errorf("cancelled: work is %s, machines %v", r.State, n)
 		}
 		stop()

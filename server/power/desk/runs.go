@@ -67,7 +67,8 @@ func (d *Desk) Start(spec doc.PowerSpec, machines []Machine) (*doc.PowerRun, err
 	}
 	d.seq++
 	r := &run{machines: machines, changed: make(chan struct{}), PowerRun: doc.PowerRun{
-		ID: fmt.Sprintf("%s-%d", d.epoch, d.seq), Spec: spec, State: doc.JobRunning, Serial: 1, Started: time.Now().UTC()}}
+		ID: fmt.Sprintf("%s-%d", d.epoch, d.seq), Spec: spec, State: doc.JobRunning, Serial: 1,
+		Started: time.Now().UTC()}}
 	for _, m := range machines {
 		r.Rows = append(r.Rows, doc.PowerRow{Machine: m.ID, Name: m.Name, State: doc.Waiting})
 	}

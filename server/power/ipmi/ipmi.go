@@ -137,7 +137,8 @@ func reason(ctx context.Context, err error) error {
 	said := rmcp.FindStringSubmatch(err.Error())
 	switch {
 	case strings.Contains(err.Error(), client.ErrRAKPAuthentication.Error()):
-		return power.Fail(power.Password, "the BMC's proof does not fit the password: set up its user and password again")
+		return power.Fail(power.Password, "the BMC's proof does not fit the password: set up its user and password "+
+			"again")
 	case said != nil:
 		n, _ := strconv.ParseUint(said[1], 16, 8) // the expression lets nothing else through
 		return statusReason(types.NewRmcpStatusError(types.RmcpStatusCode(n)))
@@ -218,6 +219,12 @@ var selectors = map[power.Boot]types.BootDeviceSelector{
 // parameter 3), and a large machine's firmware needs longer.
 const noClearing = 0x1f
 
+// bootFlags reads parameter 5 of table 28-14.
+func (b *bmc) bootFlags(ctx context.Context) (flags types.BootOptionParam_BootFlags, err error) {
+	err = b.do(ctx, func(s *client.Client) error { return s.GetSystemBootOptionsParamFor(ctx, &flags) })
+	return flags, err
+}
+
 // BootOnce sets parameter 5, boot flags, of table 28-14. The firmware's kind stays as it is read: a flag for BIOS has
 // some firmware leave UEFI.
 func (b *bmc) BootOnce(ctx context.Context, dev power.Boot) error {
@@ -225,8 +232,8 @@ func (b *bmc) BootOnce(ctx context.Context, dev power.Boot) error {
 	if !known {
 		return power.Fail(power.Cannot, "IPMI has no boot device %q", string(dev))
 	}
-	var flags types.BootOptionParam_BootFlags
-	if err := b.do(ctx, func(s *client.Client) error { return s.GetSystemBootOptionsParamFor(ctx, &flags) }); err != nil {
+	flags, err := b.bootFlags(ctx)
+	if err != nil {
 		return err
 	}
 	kind := flags.BIOSBootType
@@ -234,7 +241,7 @@ func (b *bmc) BootOnce(ctx context.Context, dev power.Boot) error {
 		kind = types.BIOSBootTypeEFI
 	}
 	// Not every BMC knows the clearing; the flags are read back all the same.
-	err := b.do(ctx, func(s *client.Client) error {
+	err = b.do(ctx, func(s *client.Client) error {
 		_, err := s.SetSystemBootOptionsParam(ctx, &chassis.SetSystemBootOptionsParamRequest{
 			ParamSelector: types.BootOptionParamSelector_BMCBootFlagValidBitClear, ParamData: []byte{noClearing}})
 		return err
@@ -246,8 +253,8 @@ func (b *bmc) BootOnce(ctx context.Context, dev power.Boot) error {
 }
 
 func (b *bmc) Boot(ctx context.Context) (power.Boot, error) {
-	var flags types.BootOptionParam_BootFlags
-	if err := b.do(ctx, func(s *client.Client) error { return s.GetSystemBootOptionsParamFor(ctx, &flags) }); err != nil {
+	flags, err := b.bootFlags(ctx)
+	if err != nil {
 		return "", err
 	}
 	if !flags.BootFlagsValid {

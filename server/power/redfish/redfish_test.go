@@ -65,10 +65,12 @@ func TestLies(t *testing.T) {
 		want power.Word
 		says string
 	}{
-		"honest on":                {redfishtest.Lies{}, on, "", ""},
-		"honest cycle":             {redfishtest.Lies{}, cycle, "", ""},
-		"honest boot":              {redfishtest.Lies{}, network, "", ""},
-		"200 and nothing":          {redfishtest.Lies{Nothing: true}, on, power.Nothing, "still reads off in place of on"},
+		"honest on":    {redfishtest.Lies{}, on, "", ""},
+		"honest cycle": {redfishtest.Lies{}, cycle, "", ""},
+		"honest boot":  {redfishtest.Lies{}, network, "", ""},
+
+		"200 and nothing": {redfishtest.Lies{Nothing: true}, on, power.Nothing, "still reads off in place of on"},
+
 		"202 and then nothing":     {redfishtest.Lies{Accepted: true}, on, power.Nothing, "still reads off"},
 		"silently reverted":        {redfishtest.Lies{Reverts: true}, on, power.Reverted, "off again"},
 		"an old state for a while": {redfishtest.Lies{Old: 3}, on, "", ""},

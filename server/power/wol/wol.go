@@ -15,7 +15,8 @@ import (
 // Driver is Wake-on-LAN.
 var Driver = &power.Driver{Name: "wol",
 	Needs: "nothing; --address of a relay or a directed broadcast for another segment",
-	Blind: "Wake-on-LAN sends a packet that has no answer: whether the machine came up is seen when it asks for its boot",
+	Blind: "Wake-on-LAN sends a packet that has no answer: whether the machine came up is seen when it asks for its " +
+		"boot",
 	Check: check, Open: open}
 
 // port is discard, which NICs listen for and nobody else.
@@ -87,7 +88,8 @@ func (w *waker) On(ctx context.Context) error {
 }
 
 func (w *waker) Off(context.Context) error {
-	return power.Fail(power.Cannot, "Wake-on-LAN switches nothing off: set up another driver, or use the machine's system")
+	return power.Fail(power.Cannot, "Wake-on-LAN switches nothing off: set up another driver, or use the machine's "+
+		"system")
 }
 
 func (w *waker) State(context.Context) (power.State, error) {

@@ -191,8 +191,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, root bool) {
 		if s.lies.Elsewhere != "" { // put behind https://HOST this is another host
 			at = "@" + s.lies.Elsewhere + systems
 		}
-		s.answer(w, object{"@odata.id": "/redfish/v1/", "@odata.type": "#ServiceRoot.v1_5_0.ServiceRoot", "Id": "RootService",
-			"Name": "Root", "RedfishVersion": "1.6.0", "Systems": object{"@odata.id": at}})
+		s.answer(w, object{"@odata.id": "/redfish/v1/", "@odata.type": "#ServiceRoot.v1_5_0.ServiceRoot",
+			"Id": "RootService", "Name": "Root", "RedfishVersion": "1.6.0", "Systems": object{"@odata.id": at}})
 	case path == systems:
 		members := []object{{"@odata.id": systems + "/1"}}
 		if s.lies.SeveralBlade {
