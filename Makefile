@@ -118,12 +118,13 @@ test-volumes: | go-check ## every file system: made, filled, copied by its map, 
 	@.ci/packages test
 	$(AS_ROOT) env CI=true $(GO) test -count=1 -timeout 20m ./internal/volume/...
 
-check: | go-check ## gofmt, go vet, staticcheck, errcheck, deadcode
+check: | go-check ## gofmt, go vet, staticcheck, errcheck, deadcode, who may import whom, lines of 120 columns
 	@out=$$(gofmt -l agent initramfs internal mkimage server qemu-tests); [ -z "$$out" ] || { echo "gofmt -w: $$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) tool errcheck -ignoretests -exclude .ci/errcheck ./...
 	@echo "$(GO) tool deadcode -test ./..."; out=$$($(GO) tool deadcode -test ./...) || exit 1; [ -z "$$out" ] || { echo "nobody calls:"; echo "$$out"; exit 1; }
+	$(GO) test ./internal/arrows
 
 # Disks made by chance in `make test-rule`; SEED=N makes that one again.
 SEEDS ?= 2000

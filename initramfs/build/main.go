@@ -6,9 +6,9 @@
 //
 // Description:
 //
-//	Compiles the commands of initramfs/tools.go and the agent into one binary, writes the archive to FILE and, compressed,
-//	to FILE.gz, and prints their sizes and digests. With -embed it also puts the compressed archive into the folder from
-//	which mkimage embeds it. The same sources give the same bytes.
+//	Compiles the commands of initramfs/tools.go and the agent into one binary, writes the archive to FILE and,
+//	compressed, to FILE.gz, and prints their sizes and digests. With -embed it also puts the compressed archive into
+//	the folder from which mkimage embeds it. The same sources give the same bytes.
 package main
 
 import (

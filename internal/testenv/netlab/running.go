@@ -13,8 +13,8 @@ import (
 // tells it, and on a busy machine that comes late.
 const carrierComes = 30 * time.Second
 
-// WaitRunning waits until an interface of the caller's namespace has its carrier, which is what makes it "running": being
-// up is not enough, the kernel looks at the cable later.
+// WaitRunning waits until an interface of the caller's namespace has its carrier, which is what makes it "running":
+// being up is not enough, the kernel looks at the cable later.
 func WaitRunning(ctx context.Context, name string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {

@@ -30,7 +30,8 @@ func TestWaitRunning(t *testing.T) {
 		}
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := WaitRunning(over, "near"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "near") {
+		if err := WaitRunning(over, "near"); !errors.Is(err, context.Canceled) ||
+			!strings.Contains(err.Error(), "near") {
 			t.Errorf("with its other end down: %v", err)
 		}
 		if err := WaitRunning(t.Context(), "none"); err == nil {
