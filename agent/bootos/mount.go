@@ -1,6 +1,7 @@
 package bootos
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,12 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Device is a partition, or with Number 0 a whole disk without a partition table.
+// Device is a partition, or with Number 0 a whole disk without a partition table, or with a Name another device that
+// has a file system of the disk.
 type Device struct {
-	Number   int
+	Number   int // also where there is a Name, no two the same
 	Path     string
-	PartUUID string // as Linux writes it: a GUID in lower case, or 1234abcd-01
-	PartType string // type GUID in lower case, or 0x83
+	Name     string   // in words: "logical volume vg/root"
+	Links    []string // names by which a system may know it: "/dev/mapper/vg-root"
+	PartUUID string   // as Linux writes it: a GUID in lower case, or 1234abcd-01
+	PartType string   // type GUID in lower case, or 0x83
 }
 
 // Mount mounts, read-only and below dir, every device that carries a file system which a boot loader reads.
@@ -27,7 +31,7 @@ func Mount(dir string, devices []Device) *Volumes {
 		v.note(d.Path)
 		vol, err := mountOne(filepath.Join(dir, strconv.Itoa(d.Number)), d)
 		if err != nil {
-			v.Skipped = append(v.Skipped, fmt.Sprintf("partition %d: %v", d.Number, err))
+			v.Skipped = append(v.Skipped, fmt.Sprintf("%s: %v", d.words(), err))
 			v.unread = v.unread || !errors.Is(err, errUnknownFS)
 			v.unseen[d.Number] = !errors.Is(err, errUnknownFS) || !forNoLoader(d)
 			continue
@@ -36,6 +40,8 @@ func Mount(dir string, devices []Device) *Volumes {
 	}
 	return v
 }
+
+func (d Device) words() string { return cmp.Or(d.Name, fmt.Sprintf("partition %d", d.Number)) }
 
 var errUnknownFS = errors.New("no file system that a boot loader reads")
 
@@ -53,7 +59,7 @@ func mountOne(dir string, d Device) (*Volume, error) {
 		return nil, err
 	}
 	vol := &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir,
-		PartUUID: d.PartUUID, PartType: d.PartType}
+		PartUUID: d.PartUUID, PartType: d.PartType, Name: d.Name, Links: d.Links}
 	if k.name == "btrfs" {
 		if vol.Default, err = defaultSubvolume(d.Path, dir, k); err != nil {
 			return nil, err

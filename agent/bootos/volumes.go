@@ -31,6 +31,8 @@ type Volume struct {
 	Default  string
 	PartUUID string // as Device has them
 	PartType string
+	Name     string
+	Links    []string
 }
 
 // Volumes is the file systems of a disk, as a boot loader sees them.
@@ -151,7 +153,8 @@ func (v *Volumes) Numbers() []int {
 func (v *Volumes) String() string {
 	var s []string
 	for _, n := range v.Numbers() {
-		s = append(s, fmt.Sprintf("partition %d (%s)", n, v.byNumber[n].Type))
+		vol := v.byNumber[n]
+		s = append(s, fmt.Sprintf("%s (%s)", Device{Number: n, Name: vol.Name}.words(), vol.Type))
 	}
 	s = append(s, v.Skipped...)
 	if len(s) == 0 {

@@ -45,7 +45,12 @@ func (p *Personalizer) Apply(ctx context.Context, devices []bootos.Device, d *pe
 	if w := d.Things.Windows; w != nil {
 		return p.windows(ctx, devices, w)
 	}
-	r, err := find(p.Dir, devices)
+	l, err := logicalVolumes(devices)
+	if err != nil {
+		return "", err
+	}
+	defer l.close()
+	r, err := find(p.Dir, slices.Concat(devices, l.devices), l.lacking)
 	if err != nil {
 		return "", err
 	}

@@ -25,7 +25,10 @@ type root struct {
 
 func (r *root) words() string {
 	w := fmt.Sprintf("partition %d (%s", r.vol.Number, r.vol.Type)
-	if r.vol.Number == 0 {
+	switch {
+	case r.vol.Name != "":
+		w = fmt.Sprintf("%s (%s", r.vol.Name, r.vol.Type)
+	case r.vol.Number == 0:
 		w = "the disk (" + r.vol.Type
 	}
 	if r.sub != "" {
@@ -37,8 +40,9 @@ func (r *root) words() string {
 // writable are the file systems that are written to.
 var writable = []string{"ext4", "xfs", "btrfs"}
 
-// find mounts all that can be read, read-only, and chooses. Nothing is mounted when it returns.
-func find(dir string, devices []bootos.Device) (r *root, err error) {
+// find mounts all that can be read, read-only, and chooses. Nothing is mounted when it returns. lacking says in words
+// what could not be made a device of.
+func find(dir string, devices []bootos.Device, lacking []string) (r *root, err error) {
 	v := bootos.Mount(dir, devices)
 	defer func() { err = errors.Join(err, v.Unmount()) }()
 	var found []*root
@@ -77,13 +81,13 @@ func find(dir string, devices []bootos.Device) (r *root, err error) {
 			"personalized", strings.Join(names, "; "))
 	}
 	words := "no root file system of a Linux system was found on the disk (" + v.String() + ")"
-	for layer, name := range map[grub.Layer]string{grub.LVM: "LVM", grub.MD: "RAID", grub.Crypto: "encryption"} {
+	for layer, name := range map[grub.Layer]string{grub.MD: "RAID", grub.Crypto: "encryption"} {
 		if v.Holds(layer) {
 			words += "; a partition belongs to " + name + ", which this agent does not personalize"
 		}
 	}
-	if len(others) > 0 {
-		words += "; " + strings.Join(others, "; ")
+	for _, more := range append(lacking, others...) {
+		words += "; " + more
 	}
 	return nil, errors.New(words + ": nothing was personalized")
 }
@@ -189,15 +193,20 @@ func (r *root) tagged(device string) (tag, value, is string) {
 // known tells whether a device of fstab surely is this file system.
 func (r *root) known(device string) bool {
 	tag, value, is := r.tagged(device)
-	return value != "" && (value == is || tag != "LABEL" && strings.EqualFold(value, is))
+	return slices.Contains(r.vol.Links, device) ||
+		value != "" && (value == is || tag != "LABEL" && strings.EqualFold(value, is))
 }
 
 // unlike says why the device and options of fstab's line of / are not this file system's.
 func (r *root) unlike(device, options string) string {
-	if strings.HasPrefix(device, "/dev/mapper/") {
+	tag, value, is := r.tagged(device)
+	switch {
+	case slices.Contains(r.vol.Links, device):
+	case strings.HasPrefix(device, "/dev/mapper/"),
+		// A partition's name says nothing of which it is; that it is a partition, it does.
+		len(r.vol.Links) > 0 && strings.HasPrefix(device, "/dev/") && !strings.HasPrefix(device, "/dev/disk/"):
 		return "its fstab has / on " + device
-	}
-	if tag, value, is := r.tagged(device); is != "" && !strings.EqualFold(is, value) {
+	case is != "" && !strings.EqualFold(is, value):
 		return fmt.Sprintf("its fstab has / on another file system, %s=%s", tag, value)
 	}
 	for o := range strings.SplitSeq(options, ",") {

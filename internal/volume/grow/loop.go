@@ -3,6 +3,7 @@ package grow
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -20,13 +21,28 @@ func LoopReadOnly(path string, off, size int64, sectorSize int) (device *os.File
 	return loop(path, off, size, sectorSize, os.O_RDONLY, unix.LO_FLAGS_READ_ONLY)
 }
 
+// loopControl opens what gives loop devices. It has a number of its own (Linux, miscdevice.h and devices.txt: 10, 237),
+// so that opening a node of it loads the driver, which makes the node where no udev did.
+func loopControl() (*os.File, error) {
+	const name, major, minor = "/dev/loop-control", 10, 237
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	err = unix.Mknod(name, unix.S_IFCHR|0o600, int(unix.Mkdev(major, minor)))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making %s: %w", name, err)
+	}
+	return os.OpenFile(name, os.O_RDWR, 0)
+}
+
 func loop(path string, off, size int64, sectorSize, mode int, flags uint32) (device *os.File, err error) {
 	back, err := os.OpenFile(path, mode, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer back.Close() // the loop device holds the file itself
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	control, err := loopControl()
 	if err != nil {
 		return nil, fmt.Errorf("a loop device: %w", err)
 	}

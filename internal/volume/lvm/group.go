@@ -23,9 +23,9 @@ func (fs *FS) group(root *section, id string) error {
 		return fmt.Errorf("extents have %d bytes", extent)
 	}
 	fs.info.BlockSize = extent
-	self, pvs := "", 0
+	self := ""
 	for _, pv := range vg.child("physical_volumes").sections() {
-		pvs++
+		fs.members++
 		if strings.ReplaceAll(pv.text("id"), "-", "") != id {
 			continue
 		}
@@ -63,6 +63,7 @@ func (fs *FS) group(root *section, id string) error {
 		if v.Linear && mentioned[lv.name] {
 			v.Linear, v.Why = false, "it is part of another one (a snapshot, pool, cache or RAID)"
 		}
+		v.Writable = vg.flag("WRITE") && !vg.flag("EXPORTED") && lv.flag("WRITE")
 		fs.volumes = append(fs.volumes, v)
 	}
 	return nil

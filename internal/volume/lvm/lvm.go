@@ -44,6 +44,20 @@ type Volume struct {
 	Segments []Segment // in order, without gaps, when Linear
 	Linear   bool      // all of it is here, and it may be descended into
 	Why      string    // when not Linear: what it is
+	Writable bool      // neither it nor its volume group is read-only or exported
+}
+
+// Run is where on the physical volume the logical volume lies, when it is Linear and in one piece.
+func (v *Volume) Run() (offset int64, ok bool) {
+	if !v.Linear || len(v.Segments) == 0 {
+		return 0, false
+	}
+	for _, s := range v.Segments {
+		if s.Physical-s.Offset != v.Segments[0].Physical {
+			return 0, false
+		}
+	}
+	return v.Segments[0].Physical, true
 }
 
 // FS is a physical volume.
@@ -54,6 +68,7 @@ type FS struct {
 	start   int64 // first physical extent
 	end     int64 // after the last one
 	volumes []Volume
+	members int // physical volumes of the volume group
 	inside  func(io.ReaderAt, int64) (volume.FileSystem, error)
 	whole   bool
 }
@@ -195,6 +210,9 @@ func (fs *FS) Info() volume.Info { return fs.info.Clone() }
 
 // Volumes returns the logical volumes, hidden ones included.
 func (fs *FS) Volumes() []Volume { return slices.Clone(fs.volumes) }
+
+// Members is how many physical volumes the volume group has, 0 when its metadata is not here.
+func (fs *FS) Members() int { return fs.members }
 
 // Descend sets what reads the file systems in linear logical volumes.
 func (fs *FS) Descend(inside func(io.ReaderAt, int64) (volume.FileSystem, error)) { fs.inside = inside }

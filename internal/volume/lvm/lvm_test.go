@@ -288,6 +288,46 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// TestRun tells logical volumes of one piece, and those that may be written to.
+func TestRun(t *testing.T) {
+	segment := func(n, from, count, at int) string {
+		return fmt.Sprintf(`segment%d { start_extent = %d extent_count = %d type = "striped" stripe_count = 1
+			stripes = ["pv0", %d] } `, n, from, count, at)
+	}
+	const extents, start = 4 * mib, 2048 * sector
+	for _, tt := range []struct {
+		name, group, status, segments string
+		at                            int64 // 0: not in one piece
+		writable                      bool
+	}{
+		{"one", `"READ", "WRITE"`, `"READ", "WRITE", "VISIBLE"`, segment(1, 0, 5, 3), start + 3*extents, true},
+		{"two that touch", `"WRITE"`, `"WRITE"`, segment(2, 5, 2, 8) + segment(1, 0, 5, 3), start + 3*extents, true},
+		{"two apart", `"WRITE"`, `"WRITE"`, segment(1, 0, 5, 3) + segment(2, 5, 2, 9), 0, true},
+		{"two the other way round", `"WRITE"`, `"WRITE"`, segment(1, 0, 5, 5) + segment(2, 5, 2, 3), 0, true},
+		{"a gap", `"WRITE"`, `"WRITE"`, segment(1, 0, 5, 3) + segment(2, 6, 2, 9), 0, true},
+		{"read-only", `"READ", "WRITE"`, `"READ", "VISIBLE"`, segment(1, 0, 5, 3), start + 3*extents, false},
+		{"a group that is read-only", `"READ"`, `"READ", "WRITE"`, segment(1, 0, 5, 3), start + 3*extents, false},
+		{"a group that is exported", `"WRITE", "EXPORTED"`, `"WRITE"`, segment(1, 0, 5, 3), start + 3*extents, false},
+		{"nothing said", "", "", segment(1, 0, 5, 3), start + 3*extents, false},
+	} {
+		root, err := parse([]byte(fmt.Sprintf(`vg { extent_size = 8192 status = [%s]
+			physical_volumes { pv0 { id = "%s" pe_start = 2048 pe_count = 20 } pv1 { id = "b" } }
+			logical_volumes { lv { status = [%s] %s } } }`, tt.group, strings.Repeat("a", 32), tt.status, tt.segments)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs := &FS{size: 200 * mib}
+		if err := fs.group(root, strings.Repeat("a", 32)); err != nil {
+			t.Fatal(err)
+		}
+		v := fs.Volumes()[0]
+		if at, ok := v.Run(); at != tt.at || ok != (tt.at > 0) || v.Writable != tt.writable || fs.Members() != 2 {
+			t.Errorf("%s: at %d (%v), writable %v, %d members; want %d, %v", tt.name, at, ok, v.Writable, fs.Members(),
+				tt.at, tt.writable)
+		}
+	}
+}
+
 func TestSeeds(t *testing.T) {
 	volumetest.Seeds(t, "testdata", func(t *testing.T, r io.ReaderAt, size int64) {
 		fs, err := Open(r, size)

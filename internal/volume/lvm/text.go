@@ -3,6 +3,7 @@ package lvm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -47,6 +48,11 @@ func (s *section) sections() []*section {
 func (s *section) number(name string) int64 { n, _ := s.values[name].(int64); return n }
 func (s *section) text(name string) string  { t, _ := s.values[name].(string); return t }
 func (s *section) list(name string) []any   { l, _ := s.values[name].([]any); return l }
+
+// flag tells whether the section's status has a word.
+func (s *section) flag(word string) bool {
+	return slices.ContainsFunc(s.list("status"), func(v any) bool { return v == word })
+}
 
 // strings calls f with every string in the section.
 func (s *section) strings(f func(string)) {
