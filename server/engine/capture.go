@@ -107,7 +107,7 @@ func (e *Engine) Captured(ctx context.Context, u *Upload, digest string) error {
 	e.step(jobs.Stored{Session: s.ID, Image: img})
 	e.mu.Unlock()
 	e.log.Info("disk captured", "session", u.Session, "image", u.Name, "manifest", digest)
-	return e.w.wait(ctx)
+	return e.w.Wait(ctx)
 }
 
 // dropUpload throws away what came of an upload.

@@ -91,6 +91,6 @@ func (e *Engine) watchClock() {
 	for _, m := range e.paces {
 		move(&m.at)
 	}
-	e.w.clockSet(by)
+	e.w.ClockSet(by)
 	e.step(jobs.Tick{})
 }

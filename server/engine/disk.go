@@ -44,7 +44,7 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 	}
 	first := *p.Disk
 	e.mu.Unlock()
-	return first, e.w.wait(ctx)
+	return first, e.w.Wait(ctx)
 }
 
 // holds says why a node cannot have chosen the disk in the session: it has no such disk, or the session's rule means

@@ -24,7 +24,7 @@ func (e *Engine) distrust(ctx context.Context) error {
 	var at time.Time
 	var dropped []string
 	var doubted map[string]any // what records become; worked out once, for the update may run again
-	err := e.update(ctx, func(tx store.WriteTx) (err error) {
+	err := e.w.Update(ctx, func(tx store.WriteTx) (err error) {
 		if at, err = store.Copied(tx, store.OfSessions); err != nil || at.IsZero() {
 			return err
 		}

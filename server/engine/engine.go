@@ -30,6 +30,7 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/keeper"
 )
 
 // Images is what the engine needs of the image store.
@@ -168,7 +169,7 @@ type Engine struct {
 	cfg    Config
 	log    *slog.Logger
 	now    func() time.Time
-	w      *writer
+	w      *keeper.Keeper
 	kinds  jobs.Kinds
 	secret []byte
 	ready  chan struct{}
@@ -236,10 +237,11 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		checks:   map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
 	e.jobs.Bound(cfg.MaxCasts)
-	e.w = newWriter(cfg.Store, cfg.Log, clock.now, &e.mu)
+	var stored func()
 	if cfg.Words != nil {
-		e.w.stored = cfg.Words.Stored
+		stored = cfg.Words.Stored
 	}
+	e.w = keeper.New(cfg.Store, cfg.Log, clock.now, &e.mu, stored)
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
 	}
@@ -259,7 +261,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(writing)
-		e.w.run(wctx)
+		e.w.Run(wctx)
 	}()
 	e.mu.Lock()
 	e.runCtx = ctx
@@ -285,7 +287,7 @@ run:
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-e.w.lost:
+		case <-e.w.Lost():
 			failure = errors.New("another server has taken over the sessions of this state: this one stops, so that " +
 				"two do not run them; end the other one before this one is started again")
 			break run
@@ -312,8 +314,7 @@ func (e *Engine) tick() {
 	e.watchClock()
 	e.expire()
 	e.tellSilent()
-	bad := e.w.trouble()
-	e.step(jobs.Tick{State: jobs.Trouble{Since: bad.since, Words: bad.words}})
+	e.step(jobs.Tick{State: jobs.Trouble(e.w.Trouble())})
 	e.repeatAll()
 	e.tellAllWaiting()
 	for id, r := range e.runs {

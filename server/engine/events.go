@@ -28,10 +28,10 @@ func (e *Engine) record(n *node, boot string, ev session.Event) {
 	}
 	ev.Message = plain.Line(ev.Message, message)
 	rec := doc.Event{N: n.next, Node: n.ID, Boot: boot, Event: ev}
-	e.w.put(record.EventKey(n.ID, n.next), record.OfEvent(&rec))
+	e.w.Put(record.EventKey(n.ID, n.next), record.OfEvent(&rec))
 	n.next++
 	for n.next-n.first > ring {
-		e.w.del(record.EventKey(n.ID, n.first))
+		e.w.Del(record.EventKey(n.ID, n.first))
 		n.first++
 	}
 	e.tellEvent(ev.Session, rec)
@@ -77,7 +77,7 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 	}
 	e.mu.Unlock()
 	if durable || told {
-		return e.w.wait(ctx)
+		return e.w.Wait(ctx)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]d
 	}
 	id := n.ID
 	e.mu.Unlock()
-	if err := e.w.wait(ctx); err != nil {
+	if err := e.w.Wait(ctx); err != nil {
 		return nil, err
 	}
 	out := []doc.Event{}

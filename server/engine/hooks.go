@@ -57,7 +57,7 @@ func (e *Engine) runHook(x jobs.RunHook) {
 		e.hookEnded(x, name, doc.HookRun{State: doc.Failed, Words: "this server has no hooks"})
 		return
 	}
-	e.cfg.Hooks.Start(hookKey(x.Session, x.When), name, e.view(s, true), e.w.wait, func(row doc.HookRun) {
+	e.cfg.Hooks.Start(hookKey(x.Session, x.When), name, e.view(s, true), e.w.Wait, func(row doc.HookRun) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.hookEnded(x, name, row)

@@ -87,7 +87,7 @@ func (e *Engine) effect(x jobs.Effect) {
 	switch x := x.(type) {
 	case jobs.SaveSession:
 		if s := e.jobs.Session(x.Session); s != nil {
-			e.w.put(record.SessPrefix+s.ID, recordOf(s))
+			e.w.Put(record.SessPrefix+s.ID, recordOf(s))
 			e.touchSession(s)
 			e.sayEnd(s)
 			close(e.activity)
@@ -101,10 +101,10 @@ func (e *Engine) effect(x jobs.Effect) {
 		}
 	case jobs.Prune:
 		for _, n := range x.Nodes {
-			e.w.del(record.PartKey(x.Session, n))
+			e.w.Del(record.PartKey(x.Session, n))
 			e.feed.Gone(feed.Key{Session: x.Session, Node: n})
 		}
-		e.w.del(record.SessPrefix + x.Session)
+		e.w.Del(record.SessPrefix + x.Session)
 		delete(e.runs, x.Session)
 		e.forgetSaid(x.Session, x.Nodes)
 		for _, n := range x.Nodes {
@@ -190,13 +190,13 @@ func (e *Engine) savePart(id, node string) {
 		return
 	}
 	if p := s.Parts[node]; p != nil {
-		e.w.put(record.PartKey(id, node), record.OfPart(p))
+		e.w.Put(record.PartKey(id, node), record.OfPart(p))
 		e.touchPart(s, node)
 		e.sayPart(s, node)
 		return
 	}
 	e.feed.Gone(feed.Key{Session: id, Node: node})
-	e.w.del(record.PartKey(id, node))
+	e.w.Del(record.PartKey(id, node))
 }
 
 // current is the session that the node works for, nil when there is none.

@@ -102,29 +102,13 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 // storeLab stores what changed of machines and book in one transaction, and then goes by it.
 func (e *Engine) storeLab(ctx context.Context, b *book.Book) error {
 	puts, gone := bookChanges(e.book, b)
-	err := e.update(ctx, func(tx store.WriteTx) error {
-		for _, id := range e.fleet.Changes() {
-			if err := e.putMachine(tx, id); err != nil {
-				return err
-			}
-		}
-		for key, v := range puts {
-			if err := store.PutJSON(tx, key, v); err != nil {
-				return err
-			}
-		}
-		for _, key := range gone {
-			if err := tx.Delete(key); err != nil {
-				return err
-			}
-		}
-		return store.PutJSON(tx, record.MachineSeq, e.fleet.Seq())
-	})
-	if err != nil {
-		e.fleet.Revert()
-		return fmt.Errorf("nothing was changed: %w", stateHelp(err))
+	records := maps.Clone(puts)
+	for _, key := range gone {
+		records[key] = nil
 	}
-	e.saveMachines() // again, behind what was on its way to the store before
+	if err := e.storeMachines(ctx, records); err != nil {
+		return err
+	}
 	e.book = b
 	for key := range puts {
 		e.feed.Touch(feed.Key{Entry: key})

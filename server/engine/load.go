@@ -20,10 +20,10 @@ func (e *Engine) load(ctx context.Context) error {
 	if _, err := record.Upgrade(ctx, e.cfg.Store, nil); err != nil {
 		return err
 	}
-	if err := e.own(ctx); err != nil {
+	if err := e.w.Own(ctx, e.cfg.Server); err != nil {
 		return err
 	}
-	err := e.update(ctx, func(tx store.WriteTx) error {
+	err := e.w.Update(ctx, func(tx store.WriteTx) error {
 		err := store.GetJSON(tx, record.Secret, &e.secret)
 		if errors.Is(err, store.ErrNotFound) {
 			e.secret = newSecret()
@@ -42,6 +42,21 @@ func (e *Engine) load(ctx context.Context) error {
 	}
 	e.inherit()
 	return nil
+}
+
+// inherit makes the sessions that another server ran, and that are not over, this server's.
+func (e *Engine) inherit() {
+	for _, id := range e.jobs.Order() {
+		s := e.jobs.Session(id)
+		if s.Over() || s.Owner == e.cfg.Server {
+			continue
+		}
+		if s.Owner != "" {
+			e.log.Info("another server ran the session; this one goes on with it", "session", id, "before", s.Owner)
+		}
+		s.Owner = e.cfg.Server
+		e.w.Put(record.SessPrefix+id, recordOf(s))
+	}
 }
 
 func (e *Engine) read(tx store.Tx) error {

@@ -11,7 +11,6 @@ import (
 	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
-	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/store"
 	"github.com/diskcast/diskcast/server/store/record"
@@ -77,21 +76,6 @@ func (e *Engine) sight(n *node, inv *session.Inventory, rebooted bool) {
 	case rebooted:
 		delete(n.Odd, oddMachine)
 	}
-}
-
-// saveMachines stores what changed of the machines.
-func (e *Engine) saveMachines() {
-	for _, id := range e.fleet.Changes() {
-		if m := e.fleet.Get(id); m != nil {
-			e.w.put(record.MachinePrefix+id, record.OfMachine(m))
-			e.feed.Touch(feed.Key{Machine: id})
-		} else {
-			e.w.del(record.MachinePrefix + id)
-			e.feed.Gone(feed.Key{Machine: id})
-		}
-		e.w.put(record.MachineSeq, e.fleet.Seq())
-	}
-	e.fleet.Settle()
 }
 
 // entered reports whether the node is a sighting of a machine of which the operator has entered something, by a NIC
@@ -289,33 +273,15 @@ func (e *Engine) changeMachine(ctx context.Context, word string, f func(id strin
 		e.fleet.Revert()
 		return nil, refuse("%w", err)
 	}
-	err = e.update(ctx, func(tx store.WriteTx) error {
-		for _, id := range e.fleet.Changes() {
-			if err := e.putMachine(tx, id); err != nil {
-				return err
-			}
-		}
-		return store.PutJSON(tx, record.MachineSeq, e.fleet.Seq())
-	})
-	if err != nil {
-		e.fleet.Revert()
-		return nil, fmt.Errorf("nothing was changed: %w", stateHelp(err))
+	if err := e.storeMachines(ctx, nil); err != nil {
+		return nil, err
 	}
-	e.saveMachines() // again, behind what was on its way to the store before
 	e.approveAgain()
 	if m = e.fleet.Get(id); m == nil {
 		return nil, nil
 	}
 	v := e.machineView(m)
 	return &v, nil
-}
-
-// putMachine stores a machine, or takes one that is there no more out of the store.
-func (e *Engine) putMachine(tx store.WriteTx, id string) error {
-	if m := e.fleet.Get(id); m != nil {
-		return store.PutJSON(tx, record.MachinePrefix+id, record.OfMachine(m))
-	}
-	return tx.Delete(record.MachinePrefix + id)
 }
 
 func checkVersion(what string, v int) error {

@@ -96,7 +96,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	e.saveNode(n)
 	reply := &session.HelloReply{V: session.Version, Node: n.ID, Token: e.token(n.ID, n.Boot)}
 	e.mu.Unlock()
-	if err := e.w.wait(ctx); err != nil {
+	if err := e.w.Wait(ctx); err != nil {
 		return nil, err
 	}
 	e.log.Info("hello", "node", reply.Node, "addr", from, "reboot", rebooted, "agent", h.Agent)
@@ -127,10 +127,10 @@ func (e *Engine) forgetAddr(n *node) {
 func (e *Engine) removeNode(n *node) {
 	e.forgetAddr(n)
 	for i := n.first; i < n.next; i++ {
-		e.w.del(record.EventKey(n.ID, i))
+		e.w.Del(record.EventKey(n.ID, i))
 	}
-	e.w.del(record.NodePrefix + n.ID)
-	e.w.del(record.SeenPrefix + n.ID)
+	e.w.Del(record.NodePrefix + n.ID)
+	e.w.Del(record.SeenPrefix + n.ID)
 	delete(e.nodes, n.ID)
 	delete(e.news, n.ID)
 	e.feed.Gone(feed.Key{Node: n.ID})
@@ -170,7 +170,7 @@ func (e *Engine) saveNode(n *node) {
 		n.Session, n.Last, n.Imaged, n.Claim = j.Session, j.Last, j.Imaged, j.Claim
 	}
 	e.news[n.ID] = n
-	e.w.put(record.NodePrefix+n.ID, n.record())
+	e.w.Put(record.NodePrefix+n.ID, n.record())
 	e.feed.Touch(feed.Key{Node: n.ID})
 }
 
@@ -214,7 +214,7 @@ func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait t
 		e.heard(n)
 		e.mu.Unlock()
 		if d != nil && d.Serial > after {
-			if err := e.w.wait(ctx); err != nil {
+			if err := e.w.Wait(ctx); err != nil {
 				return nil, err
 			}
 			return d, nil

@@ -109,7 +109,7 @@ func (e *Engine) Personalize(ctx context.Context, id string, ask *session.Person
 	if err != nil {
 		return nil, err
 	}
-	return d, e.w.wait(ctx)
+	return d, e.w.Wait(ctx)
 }
 
 func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr) (*personal.Document, error) {

@@ -36,7 +36,7 @@ func (e *Engine) account(doc *receipt.Receipt) {
 			Words: "there is no receipt of what was done to its disk: " + err.Error()})
 		return
 	}
-	e.w.put(record.Receipts+r.ID, env)
+	e.w.Put(record.Receipts+r.ID, env)
 }
 
 // Receipts returns the envelopes of a session, in the order of their nodes; of all sessions when it is empty.
@@ -48,7 +48,7 @@ func (e *Engine) Receipts(ctx context.Context, session string) ([]json.RawMessag
 	if strings.Contains(session, "/") {
 		return nil, fmt.Errorf("session %q: %w", session, ErrNotFound)
 	}
-	if err := e.w.wait(ctx); err != nil {
+	if err := e.w.Wait(ctx); err != nil {
 		return nil, err
 	}
 	out := []json.RawMessage{}

@@ -49,5 +49,5 @@ func recordOf(s *sess) *record.Session {
 
 // saveSeen stores which event numbers of the node's boot were seen.
 func (e *Engine) saveSeen(n *node) {
-	e.w.put(record.SeenPrefix+n.ID, record.Seen{Boot: n.Boot, Window: record.Window(n.seen)})
+	e.w.Put(record.SeenPrefix+n.ID, record.Seen{Boot: n.Boot, Window: record.Window(n.seen)})
 }

@@ -72,14 +72,10 @@ func (e *Engine) CreateRepeat(ctx context.Context, in doc.RepeatSpec) (*doc.Repe
 	if secret {
 		r.sealed = e.cfg.Seal.Seal(repeatBox(r.ID), in.Spec)
 	}
-	err = e.update(ctx, func(tx store.WriteTx) error {
-		if err := store.PutJSON(tx, record.RepeatSeq, e.repeatSeq+1); err != nil {
-			return err
-		}
-		return store.PutJSON(tx, record.RepeatPrefix+r.ID, record.OfRepeat(&r.Repeat, r.sealed))
-	})
+	err = e.w.Write(ctx, map[string]any{record.RepeatSeq: e.repeatSeq + 1,
+		record.RepeatPrefix + r.ID: record.OfRepeat(&r.Repeat, r.sealed)})
 	if err != nil {
-		return nil, fmt.Errorf("the repeating session was not made: %w", stateHelp(err))
+		return nil, fmt.Errorf("the repeating session was not made: %w", err)
 	}
 	e.repeatSeq++
 	e.repeats[r.ID] = r
@@ -186,12 +182,11 @@ func (e *Engine) RemoveRepeat(ctx context.Context, id string) error {
 	if _, err := e.findRepeat(id); err != nil {
 		return err
 	}
-	err := e.update(ctx, func(tx store.WriteTx) error { return tx.Delete(record.RepeatPrefix + id) })
-	if err != nil {
-		return fmt.Errorf("repeating session %s was not removed: %w", id, stateHelp(err))
+	if err := e.w.Write(ctx, map[string]any{record.RepeatPrefix + id: nil}); err != nil {
+		return fmt.Errorf("repeating session %s was not removed: %w", id, err)
 	}
 	delete(e.repeats, id)
-	e.w.del(record.RepeatPrefix + id) // behind what was on its way to the store before
+	e.w.Del(record.RepeatPrefix + id) // behind what was on its way to the store before
 	e.feed.Gone(feed.Key{Entry: record.RepeatPrefix + id})
 	return nil
 }
@@ -269,7 +264,7 @@ func (e *Engine) saveRepeat(r *repeat) {
 	if e.repeats[r.ID] != r {
 		return // it was removed
 	}
-	e.w.put(record.RepeatPrefix+r.ID, record.OfRepeat(&r.Repeat, r.sealed))
+	e.w.Put(record.RepeatPrefix+r.ID, record.OfRepeat(&r.Repeat, r.sealed))
 	e.feed.Touch(feed.Key{Entry: record.RepeatPrefix + r.ID})
 }
 
@@ -322,7 +317,7 @@ func (e *Engine) makeRun(ctx context.Context, r *repeat, due time.Time, missed s
 }
 
 func (e *Engine) makeOf(ctx context.Context, r *repeat) (*doc.Session, error) {
-	if err := e.w.wait(ctx); err != nil {
+	if err := e.w.Wait(ctx); err != nil {
 		return nil, err
 	}
 	text := []byte(r.Spec)

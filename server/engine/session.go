@@ -46,7 +46,7 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	view.Warnings = append(append(spec.Advice(), e.twins(s)...), view.Warnings...)
 	e.mu.Unlock()
 	// the session is there in any case; what it became since is written again and again, and told as its warning
-	_ = e.w.wait(ctx)
+	_ = e.w.Wait(ctx)
 	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
 	return view, nil
 }
@@ -113,12 +113,11 @@ func (e *Engine) Cancel(ctx context.Context, id string) (*doc.Session, error) {
 	e.step(jobs.Cancel{Session: id})
 	view := e.view(s, true)
 	e.mu.Unlock()
-	if err := e.w.wait(ctx); err != nil {
+	if err := e.w.Wait(ctx); err != nil {
 		view.Warnings = append(view.Warnings,
 			fmt.Sprintf("The session is over, but the server could not write that down yet: %v. It tries again every "+
-				"second; "+
-				"nodes are told when it can, and a server that is killed before goes on with the session.",
-				stateHelp(err)))
+				"second; nodes are told when it can, and a server that is killed before goes on with the "+
+				"session.", err))
 	}
 	return view, nil
 }

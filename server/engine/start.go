@@ -10,7 +10,6 @@ import (
 	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
-	"github.com/diskcast/diskcast/server/store"
 	"github.com/diskcast/diskcast/server/store/record"
 )
 
@@ -85,9 +84,8 @@ func (e *Engine) change(ctx context.Context, id string, input func(*sess) (jobs.
 	e.step(in)
 	view := e.view(s, true)
 	e.mu.Unlock()
-	if err := e.w.wait(ctx); err != nil {
-		return nil, fmt.Errorf("the change counts, and could not be written down yet, which is tried again: %w",
-			stateHelp(err))
+	if err := e.w.Wait(ctx); err != nil {
+		return nil, fmt.Errorf("the change counts, and could not be written down yet, which is tried again: %w", err)
 	}
 	return view, nil
 }
@@ -106,16 +104,12 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 		return refuse("the cast of session %s, the switching of its machines or its hook is just ending: try again in "+
 			"a moment", id)
 	}
-	err := e.update(ctx, func(tx store.WriteTx) error {
-		for _, node := range s.Order {
-			if err := tx.Delete(record.PartKey(id, node)); err != nil {
-				return err
-			}
-		}
-		return tx.Delete(record.SessPrefix + id)
-	})
-	if err != nil {
-		return fmt.Errorf("session %s was not removed: %w", id, stateHelp(err))
+	records := map[string]any{record.SessPrefix + id: nil}
+	for _, node := range s.Order {
+		records[record.PartKey(id, node)] = nil
+	}
+	if err := e.w.Write(ctx, records); err != nil {
+		return fmt.Errorf("session %s was not removed: %w", id, err)
 	}
 	e.step(jobs.Removed{Session: id})
 	return nil

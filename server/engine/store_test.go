@@ -62,7 +62,8 @@ func TestCancelWithoutRoom(t *testing.T) {
 	disk.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
 	v, err := h.e.Cancel(t.Context(), s.ID)
 	if err != nil || v.State != doc.Cancelled || len(v.Warnings) != 1 ||
-		!strings.Contains(v.Warnings[0], "could not write that down") {
+		!strings.Contains(v.Warnings[0], "could not write that down") ||
+		strings.Count(v.Warnings[0], "state cannot be written") != 1 {
 		t.Fatalf("got %+v, %v", v, err)
 	}
 	disk.SetFail(nil)

@@ -2,15 +2,13 @@ package engine
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/store/keeper"
 )
 
 // The server's own trouble: a store or a state directory that cannot be written. It is shown while it lasts, and ends
@@ -19,30 +17,6 @@ const (
 	minRoom     = 256 << 20 // bytes free in the store, without which no capture begins
 	maxWarnings = 10        // that a session shows
 )
-
-// trouble is something that goes wrong again and again.
-type trouble struct {
-	since time.Time // of the first time; zero: all is well
-	words string
-}
-
-func (t *trouble) is(now time.Time, err error) {
-	if t.since.IsZero() {
-		t.since = now
-	}
-	t.words = troubleWords(err)
-}
-
-func troubleWords(err error) string {
-	if full(err) {
-		return fmt.Sprintf("the disk is full (%v)", err)
-	}
-	return fmt.Sprint(err)
-}
-
-func full(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
-}
 
 // CaptureFailed is told of each time that the server could not keep what a node sent of its disk; nil says that it
 // could.
@@ -60,7 +34,7 @@ func (e *Engine) CaptureFailed(u *Upload, err error) {
 	if s.Store.Since.IsZero() {
 		e.log.Warn("a capture cannot be stored", "session", s.ID, "image", u.Name, "err", err)
 	}
-	e.step(jobs.StoreFailed{Session: s.ID, Words: troubleWords(err)})
+	e.step(jobs.StoreFailed{Session: s.ID, Words: keeper.Words(err)})
 }
 
 // roomFor refuses a capture for which there is no room at all.
@@ -82,9 +56,9 @@ func (e *Engine) roomFor() error {
 func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
 		out := append(hookWarnings(s), unsigned(s)...)
-		if t := e.w.trouble(); !t.since.IsZero() {
+		if t := e.w.Trouble(); !t.Since.IsZero() {
 			out = append(out, fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end "+
-				"is not stored: a server that is started again goes on with the session as it was before.", t.words))
+				"is not stored: a server that is started again goes on with the session as it was before.", t.Words))
 		}
 		return out
 	}
@@ -93,10 +67,10 @@ func (e *Engine) warnings(s *sess) []string {
 	left := func(since time.Time, d time.Duration) time.Duration {
 		return max(0, d-now.Sub(since)).Round(time.Second)
 	}
-	if t := e.w.trouble(); !t.since.IsZero() {
+	if t := e.w.Trouble(); !t.Since.IsZero() {
 		out = append(out, fmt.Sprintf("The server cannot write its state: %s. What nodes report does not count until "+
 			"it can; the session fails in %v.",
-			t.words, left(t.since, jobs.StateTrouble)))
+			t.Words, left(t.Since, jobs.StateTrouble)))
 	}
 	if t := s.Store; !t.Since.IsZero() {
 		out = append(out, fmt.Sprintf("The server cannot store what the node sends: %s. When there is room (%s) the "+

@@ -9,6 +9,7 @@ import (
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet/book"
+	"github.com/diskcast/diskcast/server/store/keeper"
 	"github.com/diskcast/diskcast/server/store/record"
 )
 
@@ -22,8 +23,8 @@ type Sub struct {
 	n       uint64 // number of the last change that was told
 	told    bool   // the state that was at the beginning
 	more    <-chan struct{}
-	unsaved *batch // what must be durable before a session that is over may be called so, nil when nothing was found
-	warned  bool   // that it cannot be written
+	unsaved *keeper.Batch // what must be durable before a session that is over is called so; nil: nothing found
+	warned  bool          // that it cannot be written
 }
 
 // Watch follows a session from its present state on.
@@ -106,7 +107,7 @@ func (u *Sub) Next(ctx context.Context) (lines []doc.Line, last bool, err error)
 		if u.more != nil {
 			select {
 			case <-u.more:
-			case <-u.written():
+			case <-u.unsaved.Done():
 			case <-ctx.Done():
 				return nil, false, ctx.Err()
 			}
@@ -149,7 +150,7 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 		s.Hooking() {
 		return lines, false, nil
 	}
-	failed := u.unsaved.failed() // before it is waited for the next
+	failed := u.unsaved.Failed() // before it is waited for the next
 	if last = u.saved(); last || failed && !u.warned {
 		u.warned = failed
 		// Once more, behind all that came of it: whoever reads this line has read all.
@@ -159,21 +160,13 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 	return lines, last, nil
 }
 
-// written is closed when the batch that the Sub waits for has been written, or could not be.
-func (u *Sub) written() <-chan struct{} {
-	if u.unsaved == nil {
-		return nil
-	}
-	return u.unsaved.done
-}
-
 // saved reports whether the session's end is durable. A server that is killed before goes on with a session that is not
 // over, so that nobody is told so earlier.
 func (u *Sub) saved() bool {
-	if u.unsaved == nil || u.unsaved.failed() {
-		u.unsaved = u.e.w.last()
+	if u.unsaved == nil || u.unsaved.Failed() {
+		u.unsaved = u.e.w.Last()
 	}
-	return u.unsaved == nil || u.unsaved.over() && !u.unsaved.failed()
+	return u.unsaved.Durable()
 }
 
 // present are lines about the state that is, of sessions that are over only where one was asked for.

@@ -25,7 +25,7 @@ func (e *Engine) Tell(ctx context.Context, w doc.Word) error {
 	e.mu.Lock()
 	e.say(w)
 	e.mu.Unlock()
-	return e.w.wait(ctx)
+	return e.w.Wait(ctx)
 }
 
 // say has a word told; it is stored in the transaction of what it is of.
@@ -37,7 +37,7 @@ func (e *Engine) say(w doc.Word) {
 		w.Time = e.now()
 	}
 	for key, v := range e.cfg.Words.Take(w) {
-		e.w.word(key, v)
+		e.w.Word(key, v)
 	}
 }
 
