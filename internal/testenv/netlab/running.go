@@ -20,32 +20,15 @@ func WaitRunning(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	updates, done := make(chan netlink.LinkUpdate, 16), make(chan struct{})
-	if err := netlink.LinkSubscribeWithOptions(updates, done,
-		netlink.LinkSubscribeOptions{ListExisting: true}); err != nil {
-		return fmt.Errorf("watch links: %w", err)
+	err = Await(ctx, func(to chan<- netlink.LinkUpdate, done <-chan struct{}) error {
+		return netlink.LinkSubscribeWithOptions(to, done, netlink.LinkSubscribeOptions{ListExisting: true})
+	}, func(u *netlink.LinkUpdate) bool {
+		return u.Index == int32(link.Attrs().Index) && u.Flags&unix.IFF_RUNNING != 0
+	})
+	if err != nil {
+		return fmt.Errorf("%s got no carrier: %w", name, err)
 	}
-	defer func() {
-		close(done)
-		// It ends when the subscription has closed the channel, which it cannot while it has an update in hand.
-		go func() {
-			for range updates {
-			}
-		}()
-	}()
-	for {
-		select {
-		case u, ok := <-updates:
-			if !ok {
-				return fmt.Errorf("watch links: the kernel ended it before %s had a carrier", name)
-			}
-			if u.Index == int32(link.Attrs().Index) && u.Flags&unix.IFF_RUNNING != 0 {
-				return nil
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("%s got no carrier: %w", name, context.Cause(ctx))
-		}
-	}
+	return nil
 }
 
 // Running waits, for a bounded time, until the interface of the caller's namespace has its carrier.

@@ -1,11 +1,14 @@
 package nettest
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/internal/testenv/netlab"
 )
 
 // WaitLinkLocal waits until the interface, of the caller's namespace, can send from its link-local IPv6 address: the
@@ -15,32 +18,16 @@ func WaitLinkLocal(name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	updates, done := make(chan netlink.AddrUpdate, 16), make(chan struct{})
-	if err := netlink.AddrSubscribeWithOptions(updates, done,
-		netlink.AddrSubscribeOptions{ListExisting: true}); err != nil {
-		return fmt.Errorf("watch addresses: %w", err)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = netlab.Await(ctx, func(to chan<- netlink.AddrUpdate, done <-chan struct{}) error {
+		return netlink.AddrSubscribeWithOptions(to, done, netlink.AddrSubscribeOptions{ListExisting: true})
+	}, func(u *netlink.AddrUpdate) bool {
+		return u.NewAddr && u.LinkIndex == link.Attrs().Index && u.Flags&unix.IFA_F_TENTATIVE == 0 &&
+			u.LinkAddress.IP.IsLinkLocalUnicast() && u.LinkAddress.IP.To4() == nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s got no link-local address: %w", name, err)
 	}
-	defer func() {
-		close(done)
-		// It ends when the subscription has closed the channel, which it cannot while it has an update in hand.
-		go func() {
-			for range updates {
-			}
-		}()
-	}()
-	timeout := time.After(10 * time.Second)
-	for {
-		select {
-		case u, ok := <-updates:
-			if !ok {
-				return fmt.Errorf("watch addresses: the kernel ended it before %s had one", name)
-			}
-			if u.NewAddr && u.LinkIndex == link.Attrs().Index && u.Flags&unix.IFA_F_TENTATIVE == 0 &&
-				u.LinkAddress.IP.IsLinkLocalUnicast() && u.LinkAddress.IP.To4() == nil {
-				return nil
-			}
-		case <-timeout:
-			return fmt.Errorf("%s got no link-local address", name)
-		}
-	}
+	return nil
 }
