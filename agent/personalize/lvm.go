@@ -137,13 +137,15 @@ func (l *logical) volume(d *bootos.Device, f *os.File, group string, v *lvm.Volu
 	}
 	l.loops = append(l.loops, loop)
 	l.devices = append(l.devices, bootos.Device{Number: -len(l.loops), Path: loop.Name(), Name: name,
-		Links: mapped(group, v.Name)})
+		Links: links(group, v)})
 	return nil
 }
 
-// mapped are the names of a logical volume's device: the device mapper's, in which dashes of the names are doubled
-// (lvm(8)), and LVM's own.
-func mapped(group, name string) []string {
+// links are the names of a logical volume's device: the device mapper's, in which dashes of the names are doubled
+// (lvm(8)), LVM's own, and udev's, of which Ubuntu's installer takes the one with the UUID.
+func links(group string, v *lvm.Volume) []string {
 	twice := strings.NewReplacer("-", "--").Replace
-	return []string{"/dev/mapper/" + twice(group) + "-" + twice(name), "/dev/" + group + "/" + name}
+	mapped := twice(group) + "-" + twice(v.Name)
+	return []string{"/dev/mapper/" + mapped, "/dev/" + group + "/" + v.Name, "/dev/disk/by-id/dm-name-" + mapped,
+		"/dev/disk/by-id/dm-uuid-LVM-" + v.UUID}
 }

@@ -79,7 +79,8 @@ func TestVolumes(t *testing.T) {
 	for _, tt := range []struct{ distribution, fstype, fstab string }{
 		{"debian", "ext4", "/dev/mapper/diskcast--test-root / ext4 defaults 0 1\n"},
 		{"fedora", "xfs", "/dev/diskcast-test/root / xfs defaults 0 0\n"},
-		{"ubuntu", "btrfs", "UUID=" + fsUUID + " / btrfs subvol=@ 0 0\n"},
+		{"ubuntu", "btrfs", "/dev/disk/by-id/dm-uuid-LVM-$IDS / btrfs subvol=@ 0 0\n"},
+		{"alpine", "ext4", "UUID=" + fsUUID + " / ext4 defaults 0 1\n"},
 	} {
 		t.Run(tt.distribution+" "+tt.fstype, func(t *testing.T) {
 			s := systems[tt.distribution]
@@ -87,12 +88,14 @@ func TestVolumes(t *testing.T) {
 			if tt.distribution == "debian" {
 				s.files["sbin/ifup"] = debianIfup(t)
 			}
-			fs := fileSystems[tt.fstype]
-			fs.fstab = tt.fstab
-			inner := imageOf(t, fs, tt.fstype, s, "")
 			file, lvm := volumeGroup(t, 400<<20, lvcreate+"-L 16M -n before "+groupName,
 				lvcreate+"-L 320M -n root "+groupName, lvcreate+"-L 16M -n after "+groupName)
 			at := placed(t, lvm, "root")
+			ids := strings.NewReplacer("-", "", " ", "", "\n", "").Replace(
+				lvm("lvs --noheadings -o vg_uuid,lv_uuid " + groupName + "/root"))
+			fs := fileSystems[tt.fstype]
+			fs.fstab = strings.ReplaceAll(tt.fstab, "$IDS", ids)
+			inner := imageOf(t, fs, tt.fstype, s, "")
 			move(t, inner, 0, file, at, imageSize)
 			before, err := os.ReadFile(file)
 			must(t, err)
@@ -145,6 +148,9 @@ func TestVolumesRefused(t *testing.T) {
 		{"exported", "", []string{root, "vgexport -q " + groupName}, "or its volume group is exported"},
 		{"another root", "/dev/mapper/diskcast--test-new / ext4 defaults 0 1\n", []string{root},
 			"its fstab has / on /dev/mapper/diskcast--test-new"},
+		{"the root of another group",
+			"/dev/disk/by-id/dm-uuid-LVM-" + strings.Repeat("x", 64) + " / ext4 defaults 0 1\n", []string{root},
+			"its fstab has / on /dev/disk/by-id/dm-uuid-LVM-xxx"},
 		{"a root in a partition", "/dev/sda2 / ext4 defaults 0 1\n", []string{root}, "its fstab has / on /dev/sda2"},
 		{"two physical volumes", "", []string{root, "pvcreate -q -y $OTHER", "vgextend -q -y " + groupName + " $OTHER"},
 			"its volume group has 2 physical volumes"},

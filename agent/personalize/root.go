@@ -202,7 +202,7 @@ func (r *root) unlike(device, options string) string {
 	tag, value, is := r.tagged(device)
 	switch {
 	case slices.Contains(r.vol.Links, device):
-	case strings.HasPrefix(device, "/dev/mapper/"),
+	case strings.HasPrefix(device, "/dev/mapper/"), strings.HasPrefix(device, "/dev/disk/by-id/dm-"),
 		// A partition's name says nothing of which it is; that it is a partition, it does.
 		len(r.vol.Links) > 0 && strings.HasPrefix(device, "/dev/") && !strings.HasPrefix(device, "/dev/disk/"):
 		return "its fstab has / on " + device

@@ -63,6 +63,7 @@ func (fs *FS) group(root *section, id string) error {
 		if v.Linear && mentioned[lv.name] {
 			v.Linear, v.Why = false, "it is part of another one (a snapshot, pool, cache or RAID)"
 		}
+		v.UUID = strings.ReplaceAll(vg.text("id")+lv.text("id"), "-", "")
 		v.Writable = vg.flag("WRITE") && !vg.flag("EXPORTED") && lv.flag("WRITE")
 		fs.volumes = append(fs.volumes, v)
 	}

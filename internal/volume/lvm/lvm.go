@@ -40,6 +40,7 @@ type Segment struct{ Offset, Physical, Length int64 }
 // Volume is a logical volume, or the part of it that is on this physical volume.
 type Volume struct {
 	Name     string
+	UUID     string    // of the device mapper's device, without its "LVM-": those of group and volume
 	Size     int64     // bytes
 	Segments []Segment // in order, without gaps, when Linear
 	Linear   bool      // all of it is here, and it may be descended into
