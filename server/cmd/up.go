@@ -57,7 +57,7 @@ machines with Secure Boot on, and iPXE are taken where their packages are instal
 			}
 			serves := !r.Serving && !o.DryRun
 			if !e.JSON {
-				e.upWords(r, first.name(), o.DryRun)
+				e.upWords(r, &first, o.DryRun)
 			} else if !serves {
 				return e.Doc(r)
 			}
@@ -82,9 +82,8 @@ machines with Secure Boot on, and iPXE are taken where their packages are instal
 	return cmd
 }
 
-// upWords are the last words before the server serves, or of a run that changed nothing. image is the name of one that
-// the server has.
-func (e *env) upWords(r *up.Result, image string, dry bool) {
+// upWords are the last words before the server serves, or of a run that changed nothing.
+func (e *env) upWords(r *up.Result, first *firsts, dry bool) {
 	switch {
 	case dry:
 		fmt.Fprintln(e.Out, "nothing was done")
@@ -97,7 +96,11 @@ func (e *env) upWords(r *up.Result, image string, dry bool) {
 		state = " --state " + r.Settings.State
 	}
 	where := " --server " + r.URL + state
+	image, on := first.name(), first.on()
 	next := "diskcast session create --image " + cmp.Or(image, "debian") + " --nodes all --disk only --watch" + where
+	if on != "" { // with an image named, the machines' profile would not count
+		next = "diskcast session create --on " + on + " --watch" + where
+	}
 	if image == "" {
 		next = "diskcast image import DISK.raw --name debian" + where + "\n        " + next
 	}

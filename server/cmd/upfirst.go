@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,6 +70,41 @@ func (f *firsts) name() string {
 		return ""
 	}
 	return f.sources[0].name
+}
+
+// plainWord needs no quotes, neither from the shell nor in a selector.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// on is a selector of the machines to which the files give the profile that they give first: a label that these have
+// and no other machine there, else the name of the first; empty where no machine has one.
+func (f *firsts) on() string {
+	if f.lab == nil {
+		return ""
+	}
+	of := func(m *doc.MachineEntry) string {
+		if m.Profile == nil {
+			return ""
+		}
+		return *m.Profile
+	}
+	all := f.lab.Change.Machines
+	i := slices.IndexFunc(all, func(m doc.MachineEntry) bool { return of(&m) != "" && plainWord.MatchString(m.Name) })
+	if i < 0 {
+		return ""
+	}
+	for _, key := range slices.Sorted(maps.Keys(all[i].Labels)) {
+		value := all[i].Labels[key]
+		if value == nil || !plainWord.MatchString(key) || !plainWord.MatchString(*value) {
+			continue
+		}
+		if !slices.ContainsFunc(all, func(m doc.MachineEntry) bool {
+			v := m.Labels[key]
+			return (v != nil && *v == *value) != (of(&m) == of(&all[i]))
+		}) {
+			return key + "=" + *value
+		}
+	}
+	return all[i].Name
 }
 
 // bring gives the server that serves its first images and its lab. What it has stays.

@@ -84,6 +84,60 @@ func TestUpBrings(t *testing.T) {
 	expect("made image of "+disk+"\ndebian  sha256:|compressed|kept all that", got, true, r.Changed)
 }
 
+// TestUpSaysTheNextSession: the session that up proposes is of machines that the lab's file gives a profile, which an
+// image on the command line would leave out.
+func TestUpSaysTheNextSession(t *testing.T) {
+	const a, b = "  - {name: pc-1, labels: {room: 210, seat: 1}, profile: lab}\n",
+		"  - {name: pc-2, labels: {room: 210, seat: 2}, profile: lab}\n"
+	const import1, nodes = "image import DISK.raw --name debian", "--image debian --nodes all --disk only --watch"
+	for _, c := range []struct {
+		name, lab string
+		image     bool
+		want      []string
+	}{
+		{"a label of all", "machines:\n" + a + b, true, []string{"create --on room=210 --watch"}},
+		{"no image", "machines:\n" + a + b, false, []string{import1, "create --on room=210 --watch"}},
+		{"another machine has the label", "machines:\n" + a + b + "  - {name: pc-3, labels: {room: 210}}\n", true,
+			[]string{"create --on pc-1 --watch"}},
+		{"one of them has not", "machines:\n" + a + b + "  - {name: pc-3, profile: lab}\n", true,
+			[]string{"create --on pc-1 --watch"}},
+		{"words that need quotes", "machines:\n  - {name: pc-1, labels: {room: \"a b\"}, profile: lab}\n", true,
+			[]string{"create --on pc-1 --watch"}},
+		{"no profile", "machines:\n  - {name: pc-1, labels: {room: 210}}\n", true, []string{nodes}},
+		{"no lab", "", false, []string{import1, nodes}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			e := &env{UI: ui.UI{Out: &out, Err: &out}, in: strings.NewReader("")}
+			f := &firsts{}
+			if c.lab != "" {
+				path := filepath.Join(t.TempDir(), "lab.yaml")
+				if err := os.WriteFile(path, []byte(c.lab), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				f.labs = []string{path}
+			}
+			if c.image {
+				f.sources = []source{{"debian", "debian.raw"}}
+			}
+			if _, err := f.check(e); err != nil {
+				t.Fatal(err)
+			}
+			e.upWords(&up.Result{URL: "https://10.0.0.1:8443", Settings: config.Defaults(), Changed: true}, f, false)
+			_, next, _ := strings.Cut(out.String(), "\nnext ")
+			lines := strings.Split(strings.TrimSpace(next), "\n")
+			if len(lines) != len(c.want) {
+				t.Fatalf("it says %q, want %q", lines, c.want)
+			}
+			for i, want := range c.want {
+				if !strings.Contains(lines[i], want) {
+					t.Errorf("it says %q, want %q", lines[i], want)
+				}
+			}
+		})
+	}
+}
+
 // TestUpFirstWrong has what is wrong on the command line told before anything is done.
 func TestUpFirstWrong(t *testing.T) {
 	wrong := filepath.Join(t.TempDir(), "lab.yaml")

@@ -309,6 +309,8 @@ type Handed struct {
 	Time time.Time `json:"time"`
 	Boot string    `json:"boot"`
 	Ask  string    `json:"ask"` // SHA-256, in hex, of what only the asker knows
+	// Addresses are those that it gave the machine.
+	Addresses []string `json:"addresses,omitempty"`
 }
 
 // Life is whether the system that a machine was given was seen to live.

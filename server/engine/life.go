@@ -11,11 +11,12 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
-// Awaited is a machine of whose restored system a sign of life is looked for, and where it may be.
+// Awaited is a machine of whose restored system a sign of life is looked for, and where it may be: at an address that
+// its personalization gave it, or where its agent was.
 type Awaited struct {
-	Node string
-	MACs []string
-	Addr netip.Addr
+	Node  string
+	MACs  []string
+	Addrs []netip.Addr
 }
 
 // Awaited lists the machines that left for their own disk and gave no sign of life yet.
@@ -25,12 +26,21 @@ func (e *Engine) Awaited() []Awaited {
 	var out []Awaited
 	now := e.now()
 	for id, n := range e.nodes {
-		if s, _ := e.jobs.Awaited(id, now); s == nil {
+		_, p := e.jobs.Awaited(id, now)
+		if p == nil {
 			continue
 		}
-		if a, err := netip.ParseAddr(n.Addr); err == nil {
-			out = append(out, Awaited{Node: id, MACs: slices.Clone(n.MACs), Addr: a})
+		may := []string{n.Addr}
+		if p.Handed != nil {
+			may = append(slices.Clone(p.Handed.Addresses), n.Addr)
 		}
+		a := Awaited{Node: id, MACs: slices.Clone(n.MACs)}
+		for _, text := range may {
+			if addr, err := netip.ParseAddr(text); err == nil && !slices.Contains(a.Addrs, addr) {
+				a.Addrs = append(a.Addrs, addr)
+			}
+		}
+		out = append(out, a)
 	}
 	return out
 }

@@ -151,6 +151,9 @@ func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr) (*pe
 	if err != nil {
 		return nil, refuse("personalization: %w", err)
 	}
+	for _, a := range d.Things.Addresses() {
+		handed.Addresses = append(handed.Addresses, a.String())
+	}
 	e.step(jobs.Handed{Node: id, Handed: handed})
 	e.record(n, "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Info,
 		Message: fmt.Sprintf("its personalization was handed to it at %s", from), Time: e.now()})

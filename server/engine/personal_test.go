@@ -159,6 +159,29 @@ func (h *house) everything(t *testing.T, id string, m *machine) string {
 	return string(out)
 }
 
+// TestGivenAddressIsWhereItMayLive: a sign of life is looked for at the address that a session gave a machine, after a
+// restart of the server too, and where its agent was.
+func TestGivenAddressIsWhereItMayLive(t *testing.T) {
+	h := sealing(t)
+	m := h.seated(1)
+	s := h.create(doc.Spec{Nodes: []string{m.mac}, Personalize: json.RawMessage(
+		`{"network":[{"addresses":["10.0.0.20{{.Labels.seat}}/24","2001:db8::{{.Labels.seat}}/64"]}]}`)})
+	m.say(s.ID, wholeDisk...)
+	if _, err := m.ask(s.ID, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.e.Awaited(); len(got) != 0 {
+		t.Errorf("before it left: %+v", got)
+	}
+	m.say(s.ID, session.StepPersonalized, session.StepEntry, session.StepBoot)
+	h.restart()
+	want := []netip.Addr{netip.MustParseAddr("10.0.0.201"), netip.MustParseAddr("2001:db8::1"),
+		netip.MustParseAddr("10.0.0.49")} // where its agent was
+	if got := h.e.Awaited(); len(got) != 1 || !slices.Equal(got[0].Addrs, want) {
+		t.Errorf("it is awaited at %+v, want %v", got, want)
+	}
+}
+
 // TestNotDoneWithoutIdentity has no machine done that was to be made itself and was not.
 func TestNotDoneWithoutIdentity(t *testing.T) {
 	h := sealing(t)

@@ -17,8 +17,9 @@ import (
 	"github.com/diskcast/diskcast/server/engine"
 )
 
-// lifeWatch looks whether the systems that machines were given live: it reads the banner of SSH at the address that a
-// machine had. It asks nobody outside of the server's own LAN, and believes an answer only of the machine's own NIC.
+// lifeWatch looks whether the systems that machines were given live: it reads the banner of SSH at the addresses
+// that a machine was given or had. It asks nobody outside of the server's own LAN, and believes an answer only of the
+// machine's own NIC.
 type lifeWatch struct {
 	lan       netip.Prefix
 	awaited   func() []engine.Awaited
@@ -65,25 +66,30 @@ func (w *lifeWatch) look(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(lifeAtOnce)
 	for _, a := range w.awaited() {
-		if !w.lan.Contains(a.Addr) {
-			continue
+		for _, addr := range a.Addrs {
+			if w.lan.Contains(addr) {
+				g.Go(func() error {
+					w.ask(ctx, a, addr)
+					return nil
+				})
+			}
 		}
-		g.Go(func() error {
-			banner, err := w.banner(ctx, a.Addr)
-			if err != nil {
-				w.log.Debug("no sign of life", "node", a.Node, "addr", a.Addr, "err", err)
-				return nil
-			}
-			if mac := w.neighbour(a.Addr); !slices.Contains(a.MACs, mac) {
-				w.log.Debug("another machine has the address of one that is awaited", "node", a.Node, "addr", a.Addr,
-					"mac", mac)
-				return nil
-			}
-			w.lives(a.Node, fmt.Sprintf("SSH answers at %v (%s)", a.Addr, banner))
-			return nil
-		})
 	}
 	_ = g.Wait() // what is no sign of life is no error
+}
+
+// ask asks a machine at an address that it may have.
+func (w *lifeWatch) ask(ctx context.Context, a engine.Awaited, addr netip.Addr) {
+	banner, err := w.banner(ctx, addr)
+	if err != nil {
+		w.log.Debug("no sign of life", "node", a.Node, "addr", addr, "err", err)
+		return
+	}
+	if mac := w.neighbour(addr); !slices.Contains(a.MACs, mac) {
+		w.log.Debug("another machine has the address of one that is awaited", "node", a.Node, "addr", addr, "mac", mac)
+		return
+	}
+	w.lives(a.Node, fmt.Sprintf("SSH answers at %v (%s)", addr, banner))
 }
 
 // banner reads the first line that an SSH server says.

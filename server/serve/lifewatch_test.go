@@ -15,7 +15,8 @@ import (
 // address, and asks nobody outside of its LAN.
 func TestLifeWatch(t *testing.T) {
 	const mac = "52:54:00:00:00:01"
-	lo := netip.MustParseAddr("127.0.0.1")
+	// Nobody is at the first.
+	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1")}
 	for _, c := range []struct {
 		name, greeting, neighbour string
 		lan                       string
@@ -49,7 +50,7 @@ func TestLifeWatch(t *testing.T) {
 			_, port, _ := net.SplitHostPort(l.Addr().String())
 			w := &lifeWatch{lan: netip.MustParsePrefix(c.lan), port: port, log: slog.New(slog.DiscardHandler),
 				awaited: func() []engine.Awaited {
-					return []engine.Awaited{{Node: "n", MACs: []string{mac}, Addr: lo}}
+					return []engine.Awaited{{Node: "n", MACs: []string{mac}, Addrs: addrs}}
 				},
 				lives:     func(node, sign string) { said = sign },
 				neighbour: func(netip.Addr) string { return c.neighbour }}

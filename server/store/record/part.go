@@ -51,6 +51,8 @@ type Handed struct {
 	Time time.Time `json:"time"`
 	Boot string    `json:"boot"`
 	Ask  string    `json:"ask"`
+
+	Addresses []string `json:"addresses,omitempty"`
 }
 
 // Life is what was seen of a restored system.
