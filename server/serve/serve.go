@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/cast/querier"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/sealed"
@@ -29,6 +31,7 @@ import (
 	"github.com/diskcast/diskcast/server/library/captures"
 	"github.com/diskcast/diskcast/server/library/images"
 	"github.com/diskcast/diskcast/server/library/optimizer"
+	"github.com/diskcast/diskcast/server/metrics"
 	"github.com/diskcast/diskcast/server/netboot/boot"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/netboot/solicit"
@@ -184,6 +187,8 @@ func Run(ctx context.Context, cfg Config) error {
 	jobs.Uses(caps.Uses)
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
 		WithNotify(words).WithPin(id.Pin)
+	figures := metrics.Sources{Version: cfg.Version, Figures: eng.Figures, Room: roomOf(info.Store), Words: words.List,
+		Jobs: jobs.List}
 	tasks := []task.Task{
 		eng,
 		watch,
@@ -203,6 +208,7 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 		handler.WithDHCP(d)
+		figures.DHCP = d.View
 		tasks = append(tasks, d, routers)
 	}
 	if cfg.Querier {
@@ -226,6 +232,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, eng.Boots, see.fetch, log.With("task", "tftp")))
 	}
+	handler.WithMetrics(metrics.New(figures))
 	// Nodes waits for the engine's lock: an engine that hangs does not answer.
 	manager := notify.New(func() { eng.Nodes() }, log.With("task", "service manager"))
 	tasks = append(tasks, manager)
@@ -235,6 +242,17 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Started(*info)
 		}
 	}, tasks...)
+}
+
+// roomOf says how many bytes are free, and how many there are, where a directory is.
+func roomOf(dir string) func() (free, size uint64, err error) {
+	return func() (uint64, uint64, error) {
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", dir, err)
+		}
+		return st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize), nil
+	}
 }
 
 func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db store.Store, dir *boot.Dir,

@@ -23,6 +23,7 @@ import (
 	"github.com/diskcast/diskcast/server/herald"
 	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/library/images"
+	"github.com/diskcast/diskcast/server/metrics"
 	"github.com/diskcast/diskcast/server/power/desk"
 	"github.com/diskcast/diskcast/server/store"
 )
@@ -49,7 +50,7 @@ type DHCP interface {
 	FreeLease(ctx context.Context, what string) error
 }
 
-// API is the handler of all of /v1/.
+// API is the handler of all of /v1/, and of what those ask who watch over the server.
 type API struct {
 	engine   *engine.Engine
 	images   Images
@@ -57,8 +58,10 @@ type API struct {
 	dhcp     DHCP
 	library  library.Library // nil: none
 	jobs     *library.Jobs
-	power    *desk.Desk        // nil: none
-	notify   *herald.Herald    // nil: none
+	power    *desk.Desk      // nil: none
+	notify   *herald.Herald  // nil: none
+	metrics  *metrics.Server // nil: nothing is counted
+	alive    alive
 	pin      string            // of the server's key, which receipts are verified with
 	token    [sha256.Size]byte // of the operator
 	log      *slog.Logger

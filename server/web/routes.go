@@ -157,6 +157,12 @@ func Routes() []Route {
 		{"GET", "/v1/dhcp", Operator, 0, 0, "show what the server does for the LAN's addresses",
 			plainly((*API).showDHCP)},
 		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, 0, 0, "free an address", plainly((*API).freeLease)},
+
+		{"GET", "/healthz", Anyone, 0, 0, "say whether the server lives", plainly((*API).healthz)},
+		{"GET", "/readyz", Anyone, 0, 0, "say whether the server can do its work", plainly((*API).readyz)},
+		{"GET", "/metrics", Operator, 0, 0, "read what the server counts, for Prometheus", plainly((*API).figures)},
+		{"GET", "/debug/pprof/{name}", Operator, 0, 0, "read a profile of the running server",
+			func(_ *API, w http.ResponseWriter, r *http.Request, _ string) { profile(w, r) }},
 	}
 }
 
@@ -188,7 +194,9 @@ func (a *API) route(table []Route) {
 	}
 }
 
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.count(w, r, a.serve) }
+
+func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, pattern := a.mux.Handler(r)
 	rt := a.routes[pattern]

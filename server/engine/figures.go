@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"maps"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// castUnicast is the state of a receiver that the cast has told to leave its group.
+const castUnicast = "unicast"
+
+// Figures is what is counted of the engine at one moment.
+type Figures struct {
+	Nodes    map[string]int // by where they are
+	Machines int
+	Waiting  int // machines that nobody has approved
+	Sessions []SessionFigures
+	// Unsaved is for how long the state could not be written; 0: it can.
+	Unsaved time.Duration
+}
+
+// SessionFigures is what is counted of one session.
+type SessionFigures struct {
+	ID, Kind, State         string
+	Created, Started, Ended time.Time     // zero: not yet
+	Cast                    doc.CastStats // of its cast, without receivers; zero where it has none
+	Casting                 bool          // the cast runs
+	Stragglers              int           // receivers that the cast has left to HTTP
+	Parts                   []PartFigures // of a session that is not over, and of one whose end was asked for
+}
+
+// PartFigures is what is counted of one part.
+type PartFigures struct {
+	Node, State, Step string
+	Progress          session.Progress
+	Steps             map[string]doc.Mark
+}
+
+// Figures counts. The parts of a session that is over are told when parts says so of its id.
+func (e *Engine) Figures(parts func(id string) bool) Figures {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f := Figures{Nodes: map[string]int{}, Unsaved: e.unsaved()}
+	for _, n := range e.nodes {
+		f.Nodes[e.whereabouts(n)]++
+	}
+	for _, m := range e.fleet.All() {
+		f.Machines++
+		if e.unapproved(m) != "" {
+			f.Waiting++
+		}
+	}
+	for _, id := range e.jobs.Order() {
+		f.Sessions = append(f.Sessions, e.sessionFigures(e.jobs.Session(id), parts))
+	}
+	return f
+}
+
+func (e *Engine) sessionFigures(s *sess, parts func(id string) bool) SessionFigures {
+	f := SessionFigures{ID: s.ID, Kind: s.Kind.Traits().Action, State: s.State, Created: s.Created, Started: s.Started,
+		Ended: s.Ended}
+	if s.Cast != nil {
+		f.Cast = s.Cast.Stats
+	}
+	if r := e.runs[s.ID]; r != nil && r.cast != nil {
+		f.Cast, f.Casting = r.cast.Stats(), true
+	}
+	for i := range f.Cast.Receivers {
+		if f.Cast.Receivers[i].State == castUnicast {
+			f.Stragglers++
+		}
+	}
+	f.Cast.Receivers = nil
+	if s.Over() && !parts(s.ID) {
+		return f
+	}
+	for _, id := range s.Order {
+		p := s.Parts[id]
+		pf := PartFigures{Node: id, State: p.State, Step: p.Step, Steps: maps.Clone(p.Steps)}
+		if p.Progress != nil {
+			pf.Progress = *p.Progress
+		}
+		f.Parts = append(f.Parts, pf)
+	}
+	return f
+}
+
+// Unsaved is for how long the state could not be written; 0: it can.
+func (e *Engine) Unsaved() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unsaved()
+}
+
+func (e *Engine) unsaved() time.Duration {
+	t := e.w.Trouble()
+	if t.Since.IsZero() {
+		return 0
+	}
+	return max(e.now().Sub(t.Since), time.Nanosecond)
+}
