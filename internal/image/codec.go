@@ -115,9 +115,10 @@ const (
 // Encoder hashes and compresses the bytes of chunks. One goroutine at a time may use it. What it gives for the same
 // bytes and level is always the same.
 type Encoder struct {
-	z   *zenc.Encoder
-	h   *blake3.Hasher
-	sum [32]byte
+	level zenc.Level
+	z     *zenc.Encoder // made when something is to be compressed: of a disk of zeros nothing is
+	h     *blake3.Hasher
+	sum   [32]byte
 }
 
 var levels = map[string]zenc.Level{Fast: zenc.Fast, Default: zenc.Default, Small: zenc.Small}
@@ -131,7 +132,7 @@ func NewEncoder(level string) (*Encoder, error) {
 	if !ok {
 		return nil, fmt.Errorf("level %q is not fast, default or small", level)
 	}
-	return &Encoder{z: zenc.New(l), h: blake3.New()}, nil
+	return &Encoder{level: l, h: blake3.New()}, nil
 }
 
 // Sum is BLAKE3-256 of p.
@@ -143,4 +144,9 @@ func (e *Encoder) Sum(p []byte) [32]byte {
 }
 
 // Encode appends the frame of p to dst.
-func (e *Encoder) Encode(dst, p []byte) []byte { return e.z.EncodeAll(p, dst) }
+func (e *Encoder) Encode(dst, p []byte) []byte {
+	if e.z == nil {
+		e.z = zenc.New(e.level)
+	}
+	return e.z.EncodeAll(p, dst)
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -320,5 +321,26 @@ func TestTruncatedAndMissingBlobs(t *testing.T) {
 				t.Errorf("an image that is not there: %v", err)
 			}
 		})
+	}
+}
+
+// A capture makes an encoder for each worker, of a disk of zeros too: the tables come with the first frame.
+func TestEncoderWithoutFrames(t *testing.T) {
+	for _, level := range []string{image.Fast, image.Default, image.Small} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		e, err := image.NewEncoder(level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Sum([]byte("x"))
+		runtime.ReadMemStats(&after)
+		if got, want := after.TotalAlloc-before.TotalAlloc, uint64(64<<10); got > want {
+			t.Errorf("%s: an encoder that made no frame took %d bytes, want %d at most", level, got, want)
+		}
+		frame := e.Encode(nil, []byte("x"))
+		if got, want := e.Encode(nil, []byte("x")), frame; !bytes.Equal(got, want) {
+			t.Errorf("%s: the second frame is %x, want %x", level, got, want)
+		}
 	}
 }
