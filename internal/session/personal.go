@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"regexp"
+	"sync"
 )
 
 // PersonalAsk is POST /v1/node/{node}/personalization: a node whose part is so far asks for what is its own. The answer
@@ -17,13 +18,13 @@ type PersonalAsk struct {
 
 func (a *PersonalAsk) version() int { return a.V }
 
-var askForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+var askForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}$`) })
 
 func (a *PersonalAsk) check() error {
 	switch {
 	case a.Session == "" || a.Boot == "":
 		return errors.New("personalization: no session or no boot id")
-	case !askForm.MatchString(a.Ask):
+	case !askForm().MatchString(a.Ask):
 		return errors.New("personalization: ask is not 32 hex digits")
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot/boot"
@@ -64,7 +65,9 @@ func leads(dir *boot.Dir, s *Subject, l *Look) {
 }
 
 // hosted are kernels that lack the drivers of real machines.
-var hosted = regexp.MustCompile(`-(cloud-[a-z0-9]+|aws|azure|gcp|gke|oracle|kvm|virtual|ibm)$`)
+var hosted = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`-(cloud-[a-z0-9]+|aws|azure|gcp|gke|oracle|kvm|virtual|ibm)$`)
+})
 
 // kernels compares the nodes' kernel with those that are installed here.
 func kernels(s *Subject, m *bootdir.Manifest, l *Look) {
@@ -76,7 +79,7 @@ func kernels(s *Subject, m *bootdir.Manifest, l *Look) {
 	newest := ""
 	for _, f := range files {
 		r := strings.TrimPrefix(filepath.Base(f), "vmlinuz-")
-		if !hosted.MatchString(r) && older(newest, r) {
+		if !hosted().MatchString(r) && older(newest, r) {
 			newest = r
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Candidate is an interface that could be the nodes'.
@@ -49,12 +50,14 @@ func Interfaces() ([]Candidate, error) {
 }
 
 // ofContainers are the bridges and cables of container and virtual machine managers, which no bare machine is on.
-var ofContainers = regexp.MustCompile(`^(docker\d+|br-[0-9a-f]{12}|virbr\d+|lxcbr\d+|lxdbr\d+|incusbr\d+|podman\d+|` +
-	`cni\d+|flannel.*|cali.*|veth.*|vnet\d+)$`)
+var ofContainers = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(docker\d+|br-[0-9a-f]{12}|virbr\d+|lxcbr\d+|lxdbr\d+|incusbr\d+|podman\d+|` +
+		`cni\d+|flannel.*|cali.*|veth.*|vnet\d+)$`)
+})
 
 func unfit(i net.Interface, a netip.Prefix) string {
 	switch {
-	case ofContainers.MatchString(i.Name):
+	case ofContainers().MatchString(i.Name):
 		return "is of containers or virtual machines"
 	case i.Flags&net.FlagPointToPoint != 0 || len(i.HardwareAddr) != 6 || i.Flags&net.FlagBroadcast == 0:
 		return "is no Ethernet"

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // kernel is what nodes will run, in words and for mkimage.
@@ -22,10 +23,12 @@ type kernel struct {
 }
 
 // clouds are kernels of hosted machines, which lack the drivers of real ones.
-var clouds = regexp.MustCompile(`-(cloud-[a-z0-9]+|aws|azure|gcp|gke|oracle|kvm|virtual|ibm)$`)
+var clouds = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`-(cloud-[a-z0-9]+|aws|azure|gcp|gke|oracle|kvm|virtual|ibm)$`)
+})
 
 // packageName is Debian's form (policy, 5.6.1).
-var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+var packageName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) })
 
 // chooseKernel finds the kernel, unless there is a boot directory that needs none.
 func (w *work) chooseKernel(context.Context) error {
@@ -52,7 +55,7 @@ func (w *work) findKernel() (*kernel, error) {
 			return kernelIn(w.Kernel)
 		case err == nil:
 			return &kernel{words: w.Kernel, file: w.Kernel}, nil
-		case packageName.MatchString(w.Kernel) && !strings.HasSuffix(w.Kernel, ".deb"):
+		case packageName().MatchString(w.Kernel) && !strings.HasSuffix(w.Kernel, ".deb"):
 			return &kernel{words: "the package " + w.Kernel + ", which apt fetches", fetch: w.Kernel}, nil
 		}
 		return nil, fmt.Errorf("--kernel: %w: name a package of apt's, a .deb file, or a folder with a kernel", err)
@@ -71,7 +74,7 @@ func (w *work) findKernel() (*kernel, error) {
 	_, noModules := os.Stat(filepath.Join(modules, "kernel"))
 	why := ""
 	switch {
-	case clouds.MatchString(release):
+	case clouds().MatchString(release):
 		why = "the running kernel " + release + " has no drivers of real machines"
 	case noImage != nil:
 		why = "there is no " + image

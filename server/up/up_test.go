@@ -333,7 +333,7 @@ func TestChoose(t *testing.T) {
 	}
 	for name, want := range map[string]bool{"docker0": true, "br-0123456789ab": true, "br0": false, "br-lan": false,
 		"virbr0": true, "veth12ab": true, "enp3s0": false} {
-		if ofContainers.MatchString(name) != want {
+		if ofContainers().MatchString(name) != want {
 			t.Errorf("%s of containers: %v", name, !want)
 		}
 	}

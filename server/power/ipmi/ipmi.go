@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bougou/go-ipmi/pkg/client"
@@ -126,7 +127,7 @@ func end(ctx context.Context, s *client.Client) {
 
 // rmcp is how the library's words on a session that did not come to be name the BMC's status: it wraps no error there.
 // TestSimulator holds them.
-var rmcp = regexp.MustCompile(`RMCP\+ status 0x([0-9a-f]{2})`)
+var rmcp = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`RMCP\+ status 0x([0-9a-f]{2})`) })
 
 // reason finds the word for an error.
 func reason(ctx context.Context, err error) error {
@@ -134,7 +135,7 @@ func reason(ctx context.Context, err error) error {
 		return nil
 	}
 	var code *types.ResponseError
-	said := rmcp.FindStringSubmatch(err.Error())
+	said := rmcp().FindStringSubmatch(err.Error())
 	switch {
 	case strings.Contains(err.Error(), client.ErrRAKPAuthentication.Error()):
 		return power.Fail(power.Password, "the BMC's proof does not fit the password: set up its user and password "+
