@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the tree of a Debian on which a server of diskcast is to be installed. Its only package source is a folder of
-# its own that offers what the server's package recommends: the machine has no network but the lab's.
+# its own that offers what the server's package recommends and a kernel: the machine has no network but the lab's.
 # usage: build-server.sh ROOT SUITE MIRROR PACKAGES OFFERED
 set -eu
 root=$1 suite=$2 mirror=$3 packages=$4 offered=$5
@@ -19,7 +19,7 @@ mmdebstrap --quiet --mode=root --variant=minbase --format=directory --include="$
 	--essential-hook='printf "MODULES=list\nCOMPRESS=zstd\n" >"$1/etc/initramfs-tools/conf.d/small"' \
 	--essential-hook='printf "virtio_pci\nvirtio_blk\next4\n" >"$1/etc/initramfs-tools/modules"' \
 	--customize-hook='mkdir -p "$1/srv/debian"' \
-	--customize-hook='chroot "$1" sh -c "cd /srv/debian && apt-get -qq -o APT::Sandbox::User=root download $offered"' \
+	--customize-hook='chroot "$1" sh -c "cd /srv/debian && apt-get -qq -o APT::Sandbox::User=root download $offered \$(ls /lib/modules | sed s/^/linux-image-/)"' \
 	"$suite" "$root" "deb [signed-by=$keyring] $mirror $suite main"
 
 # mmdebstrap's settings of apt are those of its own run; the machine's are Debian's.

@@ -12,7 +12,7 @@ import (
 const (
 	serverName     = "server"
 	serverPackages = "linux-image-amd64,initramfs-tools,zstd,systemd-sysv,udev,e2fsprogs,util-linux,kmod,iproute2"
-	offered        = "ipxe" // what its only package source has
+	offered        = "ipxe linux-image-amd64" // what its only package source has, beside the kernel that this names
 )
 
 var serverLayout = layout{
