@@ -192,7 +192,8 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.contents.Run(ctx) })
 	m := a.machine()
 	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic),
-		Look: func(ctx context.Context, l *session.Look) { a.lookAround(ctx, l, nic, waited) }, Log: a.log})
+		Look: func(ctx context.Context, l *session.Look) { a.lookAround(ctx, l, nic, waited) },
+		Menu: a.menu(), Log: a.log})
 	g.Go(func() error { return n.Run(ctx) })
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {

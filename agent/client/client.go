@@ -207,6 +207,31 @@ func (c *Client) PostLook(ctx context.Context, r *session.LookResult) error {
 	return c.post(ctx, "look", r)
 }
 
+// Choose tells the server what somebody at this node's console chose, and returns what becomes of it.
+func (c *Client) Choose(ctx context.Context, choice *session.MenuChoice) (*session.MenuReply, error) {
+	body, err := json.Marshal(choice)
+	if err != nil {
+		return nil, fmt.Errorf("menu: %w", err)
+	}
+	var reply session.MenuReply
+	err = c.authorised(ctx, "menu", func(ctx context.Context, node, token string) error {
+		resp, err := c.send(ctx,
+			request{method: http.MethodPost, path: []string{"v1", "node", node, "menu"}, token: token, body: body})
+		if err != nil {
+			return err
+		}
+		defer drain(resp)
+		if err := session.Decode(resp.Body, &reply); err != nil {
+			return permanent{fmt.Errorf("menu: %w", err)}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &reply, nil
+}
+
 // post delivers a document to the node's path of the name, whose answer has nothing in it.
 func (c *Client) post(ctx context.Context, name string, doc any) error {
 	body, err := json.Marshal(doc)

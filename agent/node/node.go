@@ -46,6 +46,8 @@ type Options struct {
 	Actions map[string]Action
 	// Look looks at the network, while the node has nothing to do, and tells the server what it saw; nil: it cannot.
 	Look func(ctx context.Context, l *session.Look)
+	// Menu shows a menu until ctx ends, while the node has nothing to do; nil: it cannot.
+	Menu func(ctx context.Context, m *session.Menu, exit *Exit)
 	Log  *slog.Logger // nil discards
 	// Wait is how long the server may hold a request for a descriptor; 0 means 30 s.
 	Wait time.Duration
@@ -59,6 +61,14 @@ type Options struct {
 type Node struct {
 	o     Options
 	descs chan *session.Descriptor
+	menu  shown
+}
+
+// shown is the menu that is on the node's consoles; the zero value is none.
+type shown struct {
+	id    string
+	end   context.CancelFunc
+	ended chan struct{}
 }
 
 // New returns a node; Run runs it.
@@ -84,6 +94,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer cancel()
 	// Ends with ctx.
 	go n.poll(ctx)
+	defer n.noMenu()
 	var next *session.Descriptor
 	for {
 		d := next
@@ -145,6 +156,7 @@ func (n *Node) poll(ctx context.Context) {
 func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.Descriptor) {
 	n.o.Report.Session(d.Session)
 	if d.Action == session.Idle {
+		n.offer(ctx, d.Menu)
 		if d.Look != nil && n.o.Look != nil {
 			go n.o.Look(ctx, d.Look) // ends with ctx at the latest
 			return nil               // what it waits for was said before
@@ -156,12 +168,39 @@ func (n *Node) obey(ctx context.Context, d *session.Descriptor) (next *session.D
 		n.o.Log.Info("waiting for " + forWork())
 		return nil
 	}
+	n.noMenu() // the consoles may be the action's
 	begin, known := n.o.Actions[d.Action]
 	if !known {
 		n.fail(unknown(d.Action))
 		return nil
 	}
 	return n.carryOut(ctx, d, begin)
+}
+
+// offer has the menu on the consoles; nil: none. One that is there already stays as it is.
+func (n *Node) offer(ctx context.Context, m *session.Menu) {
+	if m != nil && n.menu.id == m.ID {
+		return
+	}
+	n.noMenu()
+	if m == nil || n.o.Menu == nil {
+		return
+	}
+	ctx, end := context.WithCancel(ctx)
+	n.menu = shown{id: m.ID, end: end, ended: make(chan struct{})}
+	go func(ended chan struct{}) { // ends with ctx, which noMenu ends at the latest
+		defer close(ended)
+		n.o.Menu(ctx, m, n.exit())
+	}(n.menu.ended)
+}
+
+// noMenu takes the menu away, and waits until the consoles are free.
+func (n *Node) noMenu() {
+	if n.menu.end != nil {
+		n.menu.end()
+		<-n.menu.ended
+	}
+	n.menu = shown{}
 }
 
 // forWork is what a node waits for that the server has nothing for.

@@ -47,6 +47,8 @@ type Descriptor struct {
 	Why string `json:"why,omitempty"`
 	// Look is, of Idle, what the node is asked to look at.
 	Look *Look `json:"look,omitempty"`
+	// Menu is, of Idle, what somebody at the node's console may choose.
+	Menu *Menu `json:"menu,omitempty"`
 	// Job is what only the action knows of. One that has a Job may be an action that this package does not name.
 	Job json.RawMessage `json:"job,omitempty"`
 }
@@ -123,7 +125,12 @@ func (d *Descriptor) Validate() error {
 	switch d.Action {
 	case Idle:
 		if d.Look != nil {
-			return d.Look.check()
+			if err := d.Look.check(); err != nil {
+				return err
+			}
+		}
+		if d.Menu != nil {
+			return d.Menu.check()
 		}
 		return nil
 	case Restore, Capture:

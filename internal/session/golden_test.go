@@ -13,6 +13,7 @@ func TestDocuments(t *testing.T) {
 		"hello": new(Hello), "hello-reply": new(HelloReply), "events": new(Events), "descriptor": new(Descriptor),
 		"disk-choice":  new(DiskChoice),
 		"personal-ask": new(PersonalAsk), "look-result": new(LookResult),
+		"menu-choice": new(MenuChoice), "menu-reply": new(MenuReply),
 		"frame-reply": new(FrameReply), "capture-reply": new(CaptureReply),
 	} {
 		golden.Fill(doc)

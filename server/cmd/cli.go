@@ -146,7 +146,7 @@ The line from nothing to a lab of imaged machines:
 		"state directory of the server ($DISKCAST_STATE)")
 	f.BoolVar(&e.debug, "debug", false, "log more")
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
-		groupCommand(e), profileCommand(e), ruleCommand(e), repeatCommand(e), applyCommand(e),
+		groupCommand(e), profileCommand(e), ruleCommand(e), menuCommand(e), repeatCommand(e), applyCommand(e),
 		leaseCommand(e), doctorCommand(e),
 		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e),
 		notifyCommand(e),

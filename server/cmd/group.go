@@ -98,7 +98,7 @@ all that is known.`,
 	f.StringSliceVar(&r.Nets, "net", nil, "network that it asks from, such as 10.0.0.0/24 (several)")
 	f.StringVar(&r.Port, "port", "", "pattern of SWITCH/PORT that it is plugged into, such as 'sw1/ge-0/0/*'")
 	f.StringVar(&r.WhenIdle, "when-idle", "", "approve nothing, and say what the machines boot when nothing is asked "+
-		"of them: "+strings.Join(doc.IdleWords(), ", "))
+		"of them: "+idleWords)
 	revisionFlag(set, &r.Revision)
 	cmd.AddCommand(labList(e, "rules", func(l *doc.Lab) any { return l.Rules }, func(l *doc.Lab) [][]string {
 		rows := [][]string{{"RULE", "MACHINES", "DOES", "REVISION", "CHANGED"}}
@@ -193,6 +193,10 @@ func labShow(e *env, kind, what string, show func(e *env, l *doc.Lab, i int) err
 			case doc.KindRule:
 				for _, r := range l.Rules {
 					names = append(names, r.Name)
+				}
+			case doc.KindMenu:
+				for _, m := range l.Menus {
+					names = append(names, m.Name)
 				}
 			}
 			for i, name := range names {

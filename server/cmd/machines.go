@@ -56,6 +56,9 @@ func machineProfile(e *env) *cobra.Command {
 	}
 }
 
+// idleWords are the words of --when-idle.
+var idleWords = strings.Join(doc.IdleWords(), ", ") + ", " + doc.IdleMenuOf + "NAME"
+
 func machineSet(e *env) *cobra.Command {
 	var idle string
 	cmd := &cobra.Command{
@@ -66,6 +69,7 @@ func machineSet(e *env) *cobra.Command {
   own-disk  their own disk, always
   wait      they wait in the agent for a session
   menu      what somebody at the machine chooses; its own disk when nobody does within 15 seconds
+  menu:NAME what somebody at the machine chooses from a menu of yours (diskcast menu set): images, a rescue shell
   never     nothing: their requests are not answered, and no session gets them
 
 default takes the machine's own word away, so that a rule's counts, where one fits (diskcast rule set --when-idle). It
@@ -77,12 +81,12 @@ holds from the next start of the machine on.
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if idle == "" {
-				return usage("say what with --when-idle: %s", strings.Join(doc.IdleWords(), ", "))
+				return usage("say what with --when-idle: %s", idleWords)
 			}
 			return e.changeMachines(cmd, doc.MachinesChange{On: strings.Join(a, " "), WhenIdle: &idle})
 		},
 	}
-	cmd.Flags().StringVar(&idle, "when-idle", "", "one of "+strings.Join(doc.IdleWords(), ", "))
+	cmd.Flags().StringVar(&idle, "when-idle", "", "one of "+idleWords)
 	return cmd
 }
 

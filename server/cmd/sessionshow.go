@@ -63,6 +63,9 @@ func (e *env) showSession(s *doc.Session) error {
 	if s.Spec.Repeat != "" {
 		rows = append(rows, []string{"made of", s.Spec.Repeat + " (diskcast repeat show " + s.Spec.Repeat + ")"})
 	}
+	if s.Spec.Menu != "" {
+		rows = append(rows, []string{"made of", "the menu " + s.Spec.Menu + ", at the console"})
+	}
 	if s.Spec.RetryOf != "" {
 		rows = append(rows, []string{"retry of", s.Spec.RetryOf})
 	}

@@ -30,7 +30,7 @@ func TestDocuments(t *testing.T) {
 		if l, ok := doc.(*Line); ok { // its parts have files of their own
 			l.Session, l.Node, l.Event, l.Sighting, l.Machine, l.Job = &Session{}, &Part{}, &Event{}, &Node{},
 				&Machine{}, &Job{}
-			l.Group, l.Profile, l.Rule, l.Repeat = &Group{}, &Profile{}, &Rule{}, &Repeat{}
+			l.Group, l.Profile, l.Rule, l.Menu, l.Repeat = &Group{}, &Profile{}, &Rule{}, &Menu{}, &Repeat{}
 		}
 		golden.JSON(t, "testdata/"+name+".json", doc)
 	}

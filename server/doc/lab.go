@@ -13,6 +13,7 @@ type Lab struct {
 	Groups   []Group   `json:"groups"`
 	Profiles []Profile `json:"profiles"`
 	Rules    []Rule    `json:"rules"`
+	Menus    []Menu    `json:"menus"`
 	// Approve is which machines sessions may take: ApproveAll, ApproveRules or ApproveHand.
 	Approve string `json:"approve"`
 }
@@ -30,6 +31,7 @@ const (
 	KindGroup   = "group"
 	KindProfile = "profile"
 	KindRule    = "rule"
+	KindMenu    = "menu"
 )
 
 // Group is a selector that the server keeps under a name. Revision grows with each change; in a change it is the one
@@ -96,13 +98,14 @@ type LabChange struct {
 	Groups   []Group        `json:"groups,omitempty"`
 	Profiles []Profile      `json:"profiles,omitempty"`
 	Rules    []Rule         `json:"rules,omitempty"`
+	Menus    []Menu         `json:"menus,omitempty"`
 	Remove   []LabName      `json:"remove,omitempty"`
 	// Prune are kinds of which what the change does not name is removed; of machines, those of which something was
 	// entered.
 	Prune []string `json:"prune,omitempty"`
 }
 
-// LabName names a group, a profile or a rule. Revision is the one that it must have, or 0 for any.
+// LabName names a group, a profile, a rule or a menu. Revision is the one that it must have, or 0 for any.
 type LabName struct {
 	Kind     string `json:"kind"`
 	Name     string `json:"name"`
@@ -143,7 +146,7 @@ type MachinesChange struct {
 // notOfProfile are the fields of a Spec that say which machines, how long to wait for them, and what a capture makes.
 var notOfProfile = []string{"v", "all", "count", "nodes", "on", "min_nodes", "max_wait", "capture", "level", "parent",
 	"drop_gaps", "profile", "profile_revision", "at", "notes", "retry_of",
-	"repeat"}
+	"repeat", "menu"}
 
 // ProfileFields are the fields that a profile may have: all of a Spec but which machines are meant and what a capture
 // makes of one.

@@ -110,6 +110,8 @@ type Spec struct {
 	RetryOf string `json:"retry_of,omitempty"`
 	// Repeat is the repeating session that this one was made of; the server sets it.
 	Repeat string `json:"repeat,omitempty"`
+	// Menu is the menu from which somebody at a machine's console chose this; the server sets it.
+	Menu string `json:"menu,omitempty"`
 }
 
 // SessionChange is what an operator changes of a session: PATCH /v1/sessions/{id}. What is nil stays.
@@ -265,6 +267,8 @@ type Part struct {
 	Reboots []Mark `json:"reboots,omitempty"`
 	// Disk is what the node's first plan in the session chose; it touches no other.
 	Disk *session.DiskID `json:"disk,omitempty"`
+	// Confirmed is the disk that somebody at the machine's console agreed to lose; the part may have no other.
+	Confirmed *session.DiskID `json:"confirmed,omitempty"`
 	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as
 	// image and firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
 	Unbootable string `json:"unbootable,omitempty"`
@@ -374,6 +378,7 @@ const (
 	LineGroup    = "group"
 	LineProfile  = "profile"
 	LineRule     = "rule"
+	LineMenu     = "menu"
 	LineRepeat   = "repeat"
 	LineLive     = "live" // all up to the line's cursor was told
 	LineLost     = "lost" // lines are missing here; no server says it, but a client whose cursor was too old
@@ -397,9 +402,10 @@ type Line struct {
 	Group    *Group   `json:"group,omitempty"`
 	Profile  *Profile `json:"profile,omitempty"`
 	Rule     *Rule    `json:"rule,omitempty"`
+	Menu     *Menu    `json:"menu,omitempty"`
 	Repeat   *Repeat  `json:"repeat,omitempty"`
 	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a
-	// job, a group, a profile, a rule.
+	// job, a group, a profile, a rule, a menu.
 	Gone string `json:"gone,omitempty"`
 }
 

@@ -15,6 +15,18 @@ const (
 	IdleNever   = "never"    // this server does not boot it, for sessions neither
 )
 
+// IdleMenuOf and the name of a menu are a word of when_idle too: what somebody at the machine chooses from that one.
+const IdleMenuOf = IdleMenu + ":"
+
+// IdleMenuName is the menu that a word of when_idle names, empty for none.
+func IdleMenuName(word string) string {
+	name, ok := strings.CutPrefix(word, IdleMenuOf)
+	if !ok {
+		return ""
+	}
+	return name
+}
+
 // IdleWords are all words of when_idle.
 func IdleWords() []string { return []string{IdleDefault, IdleOwnDisk, IdleWait, IdleMenu, IdleNever} }
 
@@ -23,8 +35,8 @@ func CheckIdle(word string) (string, error) {
 	switch {
 	case word == IdleDefault:
 		return "", nil
-	case word == "" || slices.Contains(IdleWords(), word):
+	case word == "" || slices.Contains(IdleWords(), word), IdleMenuName(word) != "":
 		return word, nil
 	}
-	return "", fmt.Errorf("when_idle: %.40q is none of %s", word, strings.Join(IdleWords(), ", "))
+	return "", fmt.Errorf("when_idle: %.40q is none of %s, %sNAME", word, strings.Join(IdleWords(), ", "), IdleMenuOf)
 }

@@ -113,12 +113,12 @@ func (e *Engine) tellWaiting(n *node) {
 	if n.Boot == "" || e.jobs.Told(n.ID) || e.current(n) != nil && n.Descriptor != nil && !e.idles(n) {
 		return
 	}
-	words, said := e.consoleWords(n), ""
+	d, said := e.idleDescriptor(n), &session.Descriptor{}
 	if n.Descriptor != nil {
-		said = n.Descriptor.Why
+		said = n.Descriptor
 	}
-	if words != said {
-		e.describe(n, &session.Descriptor{Action: session.Idle, Why: words})
+	if d.Why != said.Why || menuID(d.Menu) != menuID(said.Menu) {
+		e.describe(n, d)
 	}
 }
 

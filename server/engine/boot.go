@@ -27,6 +27,7 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	e.watchClock()
 	now := e.now()
 	if step == doc.StepDHCP && e.fresh(n, now) {
+		n.begins()
 		n.Trace = map[string]doc.Mark{}
 		n.Where, n.Problem = doc.Booting, ""
 	}
@@ -168,12 +169,14 @@ func (e *Engine) Boots(mac string) netboot.What {
 	defer e.mu.Unlock()
 	n := e.nodes[e.byMAC[mac]]
 	var f netboot.Facts
-	f.Idle, _ = e.whenIdle(mac, n)
+	word, _ := e.whenIdle(mac, n)
+	f.Idle = e.idleFact(word)
 	name := nameOf(mac) // of one that was never seen, as sessions name it
 	if n != nil {
 		name = n.ID
 		e.step(jobs.Restarting{Node: n.ID})
 		f.Works, f.Claims, f.Imaged, f.Spoiled = e.current(n) != nil, e.claimed(n), n.Imaged, e.spoiled(n)
+		f.Chosen = e.chosen(n)
 	}
 	for _, id := range e.jobs.Order() {
 		s := e.jobs.Session(id)

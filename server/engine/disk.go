@@ -27,7 +27,12 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 		return session.DiskID{}, fmt.Errorf("session %s of node %s: %w: it is over", c.Session, id, ErrNotFound)
 	}
 	p := s.Parts[id]
-	if err := holds(n, s, &c.Disk); p.Disk == nil && err != nil {
+	err := holds(n, s, &c.Disk)
+	if err == nil && p.Confirmed != nil && !same(p.Confirmed, &c.Disk) {
+		err = refuse("%s was agreed to at this machine's console, and the rule means %s now: choose again",
+			p.Confirmed.Words(), c.Disk.Words())
+	}
+	if p.Disk == nil && err != nil {
 		e.warn(n, oddDisk, "a disk was named as this session's, and refused: "+err.Error())
 		e.mu.Unlock()
 		return session.DiskID{}, err
@@ -64,6 +69,13 @@ func holds(n *node, s *sess, id *session.DiskID) error {
 		return refuse("%w", err)
 	}
 	return nil
+}
+
+// same reports whether two names are of one disk, whatever the kernel calls it now.
+func same(a, b *session.DiskID) bool {
+	x, y := *a, *b
+	x.Path, y.Path = "", ""
+	return x == y
 }
 
 // diskProblem says why a node has no disk that a session would take by itself; empty when it has one.

@@ -160,6 +160,8 @@ type Config struct {
 	MaxCasts int
 	// Prober sends what nodes that look for multicast are to hear; nil: nobody does.
 	Prober Prober
+	// Tests says which file a test of memory is, and whether it is there; nil: there is none.
+	Tests func(uefi bool) (file string, has bool)
 	// Approve is which machines sessions may take: doc.ApproveAll, which empty means, ApproveRules or ApproveHand.
 	Approve string
 }

@@ -80,6 +80,32 @@ func (e *Engine) neverFor(id string) *waiting.For {
 	return &waiting.For{Cause: waiting.Never, Machine: name, Why: by}
 }
 
+// checkIdle is checkIdle of a word that may name a menu, which must be there.
+func (e *Engine) checkIdle(word *string) (*string, error) {
+	kept, err := checkIdle(word)
+	if err != nil || kept == nil {
+		return kept, err
+	}
+	name := doc.IdleMenuName(*kept)
+	if _, ok := e.book.Menu(name); name != "" && !ok {
+		return nil, fmt.Errorf("when_idle: %w", e.book.NoMenu(name))
+	}
+	return kept, nil
+}
+
+// idleFact is what a word is to the decision on what is booted. A menu of the operator's that waits when nobody chooses
+// is the agent's alone; else the loader's own comes first, which costs no kernel.
+func (e *Engine) idleFact(word netboot.Idle) netboot.Idle {
+	name := doc.IdleMenuName(string(word))
+	if name == "" {
+		return word
+	}
+	if m, ok := e.book.Menu(name); ok && m.Default == doc.EntryWait {
+		return netboot.IdleWait
+	}
+	return netboot.IdleMenu
+}
+
 // checkIdle is CheckIdle of a word that may be absent.
 func checkIdle(word *string) (*string, error) {
 	if word == nil {

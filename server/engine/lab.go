@@ -15,7 +15,8 @@ import (
 	"github.com/diskcast/diskcast/server/store/record"
 )
 
-// What the operator writes down beside machines (groups, profiles, rules), and how many machines are changed at once.
+// What the operator writes down beside machines (groups, profiles, rules, menus), and how many machines are changed at
+// once.
 
 // EntryError is a refusal of one entry of a change.
 type EntryError struct {
@@ -34,11 +35,12 @@ func ofEntry(kind string, i int, title string, err error) error {
 	return &EntryError{fmt.Sprintf("%s[%d]", kind, i), err}
 }
 
-// loadBook reads groups, profiles and rules.
+// loadBook reads groups, profiles, rules and menus.
 func (e *Engine) loadBook(tx store.Tx) error {
 	var groups []doc.Group
 	var profiles []doc.Profile
 	var rules []doc.Rule
+	var menus []doc.Menu
 	err := walk(tx, record.GroupPrefix, func(_ string, r *record.Group) error {
 		groups = append(groups, r.Group())
 		return nil
@@ -55,7 +57,13 @@ func (e *Engine) loadBook(tx store.Tx) error {
 			return nil
 		})
 	}
-	e.book = book.New(groups, profiles, rules)
+	if err == nil {
+		err = walk(tx, record.MenuPrefix, func(_ string, r *record.Menu) error {
+			menus = append(menus, r.Menu())
+			return nil
+		})
+	}
+	e.book = book.New(groups, profiles, rules, menus)
 	return err
 }
 
@@ -134,6 +142,9 @@ func bookChanges(was, is *book.Book) (puts map[string]any, gone []string) {
 	for _, r := range a.Rules {
 		old[record.RulePrefix+r.Name] = r.Revision
 	}
+	for _, m := range a.Menus {
+		old[record.MenuPrefix+m.Name] = m.Revision
+	}
 	put := func(key string, rev uint64, v any) {
 		if old[key] != rev {
 			puts[key] = v
@@ -149,10 +160,13 @@ func bookChanges(was, is *book.Book) (puts map[string]any, gone []string) {
 	for _, r := range b.Rules {
 		put(record.RulePrefix+r.Name, r.Revision, record.OfRule(r))
 	}
+	for _, m := range b.Menus {
+		put(record.MenuPrefix+m.Name, m.Revision, record.OfMenu(m))
+	}
 	return puts, slices.Sorted(maps.Keys(old))
 }
 
-// writeBook writes and removes what the change names of groups, profiles and rules.
+// writeBook writes and removes what the change names of groups, profiles, rules and menus.
 func (e *Engine) writeBook(b *book.Book, c *doc.LabChange, out *doc.LabResult) error {
 	w := book.Writer{Owner: e.cfg.Server, Now: e.now()}
 	seen := map[string]bool{}
@@ -187,9 +201,15 @@ func (e *Engine) writeBook(b *book.Book, c *doc.LabChange, out *doc.LabResult) e
 			return err
 		}
 	}
+	for i, m := range c.Menus {
+		d, err := b.SetMenu(m, w)
+		if err := add("menus", i, m.Name, d, err); err != nil {
+			return err
+		}
+	}
 	for i, x := range c.Remove {
 		d, err := b.Remove(x)
-		if err := add("remove", i, "", d, err); err != nil {
+		if err := add("remove", i, x.Kind+" "+x.Name, d, err); err != nil {
 			return err
 		}
 	}
@@ -313,8 +333,12 @@ func (e *Engine) prune(b *book.Book, c *doc.LabChange, out *doc.LabResult) error
 			for _, r := range c.Rules {
 				named[r.Name] = true
 			}
+		case doc.KindMenu:
+			for _, m := range c.Menus {
+				named[m.Name] = true
+			}
 		default:
-			return refuse("nothing of the kind %q can be pruned: it is machine, group, profile or rule", kind)
+			return refuse("nothing of the kind %q can be pruned: it is machine, group, profile, rule or menu", kind)
 		}
 		for _, name := range b.Names(kind) {
 			if named[name] {
@@ -369,6 +393,10 @@ func (e *Engine) whole(b *book.Book) error {
 	}
 	by := map[string][]string{}
 	for _, m := range e.fleet.All() {
+		name := doc.IdleMenuName(m.WhenIdle)
+		if _, ok := b.Menu(name); name != "" && !ok {
+			return refuse("machine %s: when_idle: %w", m.Title(), b.NoMenu(name))
+		}
 		if m.Profile != "" {
 			by[m.Profile] = append(by[m.Profile], m.Title())
 		}

@@ -87,7 +87,9 @@ func (e *Engine) askLook(ctx context.Context, name string) (string, *asked, erro
 		}
 	}
 	e.looks[n.ID] = a
-	e.describe(n, &session.Descriptor{Action: session.Idle, Why: e.consoleWords(n), Look: l})
+	d := e.idleDescriptor(n)
+	d.Look = l
+	e.describe(n, d)
 	return n.ID, a, nil
 }
 

@@ -208,7 +208,7 @@ func (e *Engine) EditMachine(ctx context.Context, word string, c doc.MachineChan
 				return "", e.book.NoProfile(*c.Profile)
 			}
 		}
-		idle, err := checkIdle(c.WhenIdle)
+		idle, err := e.checkIdle(c.WhenIdle)
 		if err != nil {
 			return "", err
 		}

@@ -77,6 +77,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 			n.Trace = map[string]doc.Mark{} // this boot did not come through our DHCP
 		}
 		n.Trace[session.StepAgent] = doc.Mark{Time: now}
+		n.Chosen = nil // it has started since
 		e.saveSeen(n)
 		if contested {
 			e.step(jobs.CameBack{Node: n.ID})

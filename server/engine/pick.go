@@ -53,7 +53,7 @@ func (e *Engine) ChangeMachines(ctx context.Context, c doc.MachinesChange) ([]do
 			return nil, refuse("%w", e.book.NoProfile(*c.Profile))
 		}
 	}
-	idle, err := checkIdle(c.WhenIdle)
+	idle, err := e.checkIdle(c.WhenIdle)
 	if err != nil {
 		return nil, refuse("%w", err)
 	}

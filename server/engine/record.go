@@ -11,6 +11,7 @@ func (n *node) record() *record.Node {
 	r := record.OfNode(&n.Node, n.Descriptor)
 	r.Boot, r.Serial, r.First, r.Odd, r.Booted, r.Worked = n.Boot, n.Serial, record.DMI(n.First), n.Odd, n.Booted,
 		n.Worked
+	r.Chosen = n.Chosen
 	for _, v := range n.Rivals {
 		r.Rivals = append(r.Rivals,
 			record.Rival{Boot: v.Boot, Addr: v.Addr, Heard: v.Heard, Seen: record.Window(v.Seen), Session: v.Session,
@@ -27,6 +28,7 @@ func nodeOf(r *record.Node) *node {
 	n := &node{first: 1, next: 1, changed: make(chan struct{})}
 	n.Node, n.Descriptor = r.Node(), r.Told()
 	n.Boot, n.Serial, n.First, n.Odd, n.Booted, n.Worked = r.Boot, r.Serial, dmi(r.First), r.Odd, r.Booted, r.Worked
+	n.Chosen = r.Chosen
 	for _, v := range r.Rivals {
 		n.Rivals = append(n.Rivals,
 			rival{Boot: v.Boot, Addr: v.Addr, Heard: v.Heard, Seen: window(v.Seen), Session: v.Session,

@@ -13,6 +13,11 @@ import (
 
 // Create makes a session. Its cast's group, port and key are chosen now and stay for its life.
 func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error) {
+	return e.create(ctx, spec, nil)
+}
+
+// create is Create. Confirmed is the only disk that the session's one machine may have, nil for any.
+func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.DiskID) (*doc.Session, error) {
 	kind, img, secret, err := e.vet(ctx, &spec)
 	if err != nil {
 		return nil, err
@@ -34,7 +39,7 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 	e.mu.Lock()
 	delete(e.reserved, group.Addr()) // from here on it is the session's, or nobody's
 	e.seq++
-	if err := e.prepare(ctx, s, group, secret); err != nil {
+	if err := e.prepare(ctx, s, group, secret, confirmed); err != nil {
 		e.letGo(s.ID)
 		delete(e.runs, s.ID)
 		e.seq--
@@ -77,7 +82,8 @@ func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, img s
 }
 
 // prepare gives a new session its number, its cast or upload and its parts, and stores it.
-func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort, secret []byte) (err error) {
+func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort, secret []byte,
+	confirmed *session.DiskID) (err error) {
 	s.ID = sessionID(e.seq)
 	if secret != nil {
 		s.Sealed = e.cfg.Seal.Seal(boxOf(s.ID), secret)
@@ -95,6 +101,9 @@ func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort, sec
 		return refuse("%w", err)
 	}
 	e.nameParts(s)
+	for _, p := range s.Parts {
+		p.Confirmed = confirmed
+	}
 	if err := e.storeNew(ctx, s); err != nil {
 		return fmt.Errorf("the session was not created: %w", err)
 	}

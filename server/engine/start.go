@@ -136,7 +136,7 @@ func (e *Engine) again(id string) (doc.Spec, error) {
 			id)
 	}
 	spec := s.Spec
-	spec.All, spec.Count, spec.Nodes, spec.On, spec.RetryOf = false, 0, nil, "", id
+	spec.All, spec.Count, spec.Nodes, spec.On, spec.RetryOf, spec.Menu = false, 0, nil, "", id, ""
 	for _, node := range s.Order {
 		if s.Parts[node].State != doc.Done {
 			spec.Nodes = append(spec.Nodes, node)

@@ -6,6 +6,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // node is a node in memory; its nodeState is what record.go stores of it.
@@ -32,6 +33,8 @@ type nodeState struct {
 	Claim      *jobs.Claim
 	Booted     bool // it fetched a kernel here
 	Worked     bool // it reported a step of a session
+	// Chosen is what somebody at its console chose for its next start; nil for nothing.
+	Chosen *record.Chosen
 }
 
 // window remembers which event numbers were seen, in bounded memory: all up to Low, and those in Above.

@@ -180,7 +180,7 @@ func (u *Sub) present() (lines []doc.Line) {
 	for _, m := range e.fleet.All() {
 		add(feed.Key{Machine: m.ID})
 	}
-	puts, _ := bookChanges(book.New(nil, nil, nil), e.book)
+	puts, _ := bookChanges(book.New(nil, nil, nil, nil), e.book)
 	for _, key := range slices.Sorted(maps.Keys(puts)) {
 		add(feed.Key{Entry: key})
 	}
@@ -245,7 +245,7 @@ func (e *Engine) line(c *feed.Change) doc.Line {
 	return doc.Line{Type: doc.LinePart, Gone: c.Key.Session + "/" + c.Key.Node}
 }
 
-// entryLine tells of a group, a profile or a rule.
+// entryLine tells of a group, a profile, a rule or a menu.
 func (e *Engine) entryLine(key string) doc.Line {
 	kind, name, _ := strings.Cut(key, "/")
 	l := doc.Line{Type: kind}
@@ -263,6 +263,11 @@ func (e *Engine) entryLine(key string) doc.Line {
 	case doc.LineRule:
 		if r, ok := e.book.Rule(name); ok {
 			l.Rule = &r
+			return l
+		}
+	case doc.LineMenu:
+		if m, ok := e.book.Menu(name); ok {
+			l.Menu = &m
 			return l
 		}
 	case doc.LineRepeat:

@@ -41,7 +41,7 @@ func (r *run) account(s *Session, p *doc.Part) {
 		return
 	}
 	paper := &receipt.Receipt{V: receipt.Version, ID: ReceiptID(p), Session: s.ID,
-		Kind: s.Kind.Traits().Action, By: By, Machine: receipt.Machine{ID: p.Node},
+		Kind: s.Kind.Traits().Action, By: by(s), Machine: receipt.Machine{ID: p.Node},
 		Started: notAfter(p.Planned, r.now), Ended: r.now, Result: receipt.Failed, Message: p.Reason}
 	if p.State == doc.Done {
 		paper.Result = receipt.Done
@@ -61,6 +61,14 @@ func ReceiptID(p *doc.Part) string { return fmt.Sprintf("%s/%s/%d", p.Session, p
 
 // By is the word by which sessions are made: this server knows one operator.
 const By = "the holder of the operator's token"
+
+// by is the word by which the session was made.
+func by(s *Session) string {
+	if s.Spec.Menu != "" {
+		return "somebody at the console of the machine, from the menu " + s.Spec.Menu + " that " + By + " wrote"
+	}
+	return By
+}
 
 // Unsigned says that a receipt could not be made, and why.
 type Unsigned struct{ Session, Node, Words string }

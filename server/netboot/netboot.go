@@ -11,6 +11,7 @@ const (
 	Agent   What = "agent"    // the kernel and archive of the boot directory
 	OwnDisk What = "own disk" // what is on it
 	Menu    What = "menu"     // what somebody at the machine chooses, its own disk when nobody does
+	Memtest What = "memtest"  // a test of its memory
 	Nothing What = "nothing"  // its requests are not answered
 )
 
@@ -35,6 +36,8 @@ type Facts struct {
 	// Spoiled says that its last session ended while its disk was written: what is on it is nobody's system.
 	Spoiled bool
 	Idle    Idle
+	// Chosen is what somebody at the machine chose for this start of it, OwnDisk or Memtest; empty for nothing.
+	Chosen What
 }
 
 // Decide says what a machine boots. One that nothing is known of has no facts, and boots the agent.
@@ -46,8 +49,14 @@ func Decide(f Facts) What {
 		return OwnDisk
 	case f.Idle == IdleNever:
 		return Nothing
-	case f.Wanted, f.Spoiled:
+	case f.Wanted:
 		return Agent
+	case f.Chosen == Memtest: // which touches no disk
+		return Memtest
+	case f.Spoiled:
+		return Agent
+	case f.Chosen == OwnDisk:
+		return OwnDisk
 	}
 	switch f.Idle {
 	case IdleWait:
@@ -61,6 +70,29 @@ func Decide(f Facts) What {
 		return OwnDisk
 	}
 	return Agent
+}
+
+// Choices are what a loader's menu says beside the machine's own disk.
+type Choices struct {
+	Seconds int    // that somebody is waited for
+	Agent   string // what the way to the agent is called
+	Memtest bool   // the test of its memory is offered, where the boot directory has it
+}
+
+// DefaultChoices are those of a machine for which the operator wrote no menu down.
+func DefaultChoices() Choices {
+	return Choices{Seconds: 15, Agent: "Wait for a session", Memtest: true}
+}
+
+// Chooser says what the menu of the machine has that asks from a NIC. The nil one has DefaultChoices for all.
+type Chooser func(mac string) Choices
+
+// Of is what the menu of the machine of the NIC has.
+func (c Chooser) Of(mac string) Choices {
+	if c == nil {
+		return DefaultChoices()
+	}
+	return c(mac)
 }
 
 // Decider says what the machine boots that asks from a NIC. The nil one says Agent of all.

@@ -57,6 +57,15 @@ func TestDecide(t *testing.T) {
 		{"never, a session wants it", IdleNever, Facts{Wanted: yes}, Nothing},
 		{"never, its disk is half-written", IdleNever, Facts{Works: yes, Wanted: yes}, Agent},
 		{"never, it says that it is done", IdleNever, Facts{Works: yes, Claims: yes}, OwnDisk},
+		{"own disk was chosen", IdleWait, Facts{Chosen: OwnDisk}, OwnDisk},
+		{"own disk was chosen, menu", IdleMenu, Facts{Chosen: OwnDisk}, OwnDisk},
+		{"own disk was chosen, half-written", IdleMenu, Facts{Chosen: OwnDisk, Spoiled: yes}, Agent},
+		{"own disk was chosen, a session wants it", IdleMenu, Facts{Chosen: OwnDisk, Wanted: yes}, Agent},
+		{"own disk was chosen, it works", IdleMenu, Facts{Chosen: OwnDisk, Works: yes}, Agent},
+		{"own disk was chosen, never", IdleNever, Facts{Chosen: OwnDisk}, Nothing},
+		{"a memory test was chosen", IdleMenu, Facts{Chosen: Memtest}, Memtest},
+		{"a memory test was chosen, half-written", IdleWait, Facts{Chosen: Memtest, Spoiled: yes}, Memtest},
+		{"a memory test was chosen, a session wants it", IdleWait, Facts{Chosen: Memtest, Wanted: yes}, Agent},
 		{"a word that nobody knows", "sometimes", Facts{Imaged: yes}, OwnDisk},
 	} {
 		t.Run(c.name, func(t *testing.T) {

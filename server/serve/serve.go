@@ -151,17 +151,19 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	prober, _ := cfg.Casts.(engine.Prober) // tests' casts send nothing
 	hooked := hooks.New(cfg.Hooks, cfg.HookTime, log.With("task", "hooks"))
+	dir := boot.NewDir(info.BootDir)
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps,
 			Addr: prefix.Addr(), Power: switches, Hooks: hooked, Prober: prober, Server: server, Words: words,
-			Version: cfg.Version, Approve: cfg.Approve, Sign: id.Sign, Seal: seal, Log: log.With("task", "engine")})
+			Version: cfg.Version, Approve: cfg.Approve, Tests: dir.Memtest, Sign: id.Sign, Seal: seal,
+			Log: log.With("task", "engine")})
 	if err != nil {
 		return err
 	}
 	if err := comparePin(ctx, db, info.Pin, cfg.State, func() int { return len(eng.Nodes()) }, log); err != nil {
 		return err
 	}
-	dir := boot.NewDir(info.BootDir)
+	dir.Choices = eng.Choices
 	if _, err := os.Stat(dir.Path()); errors.Is(err, fs.ErrNotExist) {
 		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir",
 			dir.Path())

@@ -112,6 +112,16 @@ func (a *API) looked(w http.ResponseWriter, r *http.Request, node string) {
 	a.done(w, r, a.engine.Looked(node, &l))
 }
 
+func (a *API) chosen(w http.ResponseWriter, r *http.Request, node string) {
+	var c session.MenuChoice
+	if err := decode(r, &c); err != nil {
+		a.failDocument(w, r, err)
+		return
+	}
+	reply, err := a.engine.Choose(r.Context(), node, &c)
+	a.answer(w, r, reply, err)
+}
+
 func (a *API) personalization(w http.ResponseWriter, r *http.Request, node string) {
 	var ask session.PersonalAsk
 	if err := decode(r, &ask); err != nil {

@@ -24,7 +24,7 @@ func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	spec.Repeat = "" // the server's own word
+	spec.Repeat, spec.Menu = "", "" // the server's own words
 	s, err := a.engine.Create(r.Context(), spec)
 	if err != nil {
 		a.failFor(w, r, err)

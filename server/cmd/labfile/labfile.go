@@ -1,6 +1,6 @@
-// Package labfile reads and writes what an operator keeps of a lab in files: YAML with machines, groups, profiles and
-// rules, and CSV with machines as spreadsheets write it. Both become one doc.LabChange, whose entries it can find again
-// in the files: every error, the server's too, names file and line.
+// Package labfile reads and writes what an operator keeps of a lab in files: YAML with machines, groups, profiles,
+// rules and menus, and CSV with machines as spreadsheets write it. Both become one doc.LabChange, whose entries it can
+// find again in the files: every error, the server's too, names file and line.
 package labfile
 
 import (
@@ -40,7 +40,7 @@ func (r *Reader) Where(entry string) string { return r.where[entry] }
 // Kinds are the kinds of which the files have a section.
 func (r *Reader) Kinds() []string {
 	var out []string
-	for _, k := range []string{doc.KindMachine, doc.KindGroup, doc.KindProfile, doc.KindRule} {
+	for _, k := range []string{doc.KindMachine, doc.KindGroup, doc.KindProfile, doc.KindRule, doc.KindMenu} {
 		if r.kinds[k] {
 			out = append(out, k)
 		}

@@ -38,6 +38,8 @@ profiles:
     boot: {method: reboot}
 rules:
   dell: {vendor: Dell*, macs: "52:54:00", nets: [10.0.0.0/24], when_idle: never}
+menus:
+  hall: {entries: [own-disk, "image=debian"], timeout: 20, default: own-disk}
 ---
 machines:
 `
@@ -57,17 +59,19 @@ func TestYAML(t *testing.T) {
 		`"groups":[{"name":"front","select":"row=1"},{"name":"both","select":"room=210 @front"}],` +
 		`"profiles":[{"name":"lab","spec":{"boot":{"method":"reboot"},"give_up":1.5,"image":"debian",` +
 		`"target":{"type":"ssd"},"verify":true}}],` +
-		`"rules":[{"name":"dell","vendor":"Dell*","macs":["52:54:00"],"nets":["10.0.0.0/24"],"when_idle":"never"}]}`
+		`"rules":[{"name":"dell","vendor":"Dell*","macs":["52:54:00"],"nets":["10.0.0.0/24"],"when_idle":"never"}],` +
+		`"menus":[{"name":"hall","entries":["own-disk","image=debian"],"timeout":20,"default":"own-disk"}]}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	for entry, at := range map[string]string{"machines[0]": "lab.yaml:3", "machines[1]": "lab.yaml:8",
-		"groups[1]": "lab.yaml:11", "profiles[0]": "lab.yaml:13", "rules[0]": "lab.yaml:20", "rules[1]": ""} {
+		"groups[1]": "lab.yaml:11", "profiles[0]": "lab.yaml:13", "rules[0]": "lab.yaml:20", "rules[1]": "",
+		"menus[0]": "lab.yaml:22"} {
 		if got := r.Where(entry); got != at {
 			t.Errorf("%s is at %q, want %q", entry, got, at)
 		}
 	}
-	if got := r.Kinds(); !reflect.DeepEqual(got, []string{"machine", "group", "profile", "rule"}) {
+	if got := r.Kinds(); !reflect.DeepEqual(got, []string{"machine", "group", "profile", "rule", "menu"}) {
 		t.Errorf("kinds: %q", got)
 	}
 }

@@ -106,7 +106,7 @@ func (f *file) words(n *yaml.Node, what string) ([]string, error) {
 }
 
 func (f *file) document(n *yaml.Node) error {
-	sections := []string{"machines", "groups", "profiles", "rules"}
+	sections := []string{"machines", "groups", "profiles", "rules", "menus"}
 	return f.each(n, "the file", sections, func(key, v *yaml.Node) error {
 		f.kinds[strings.TrimSuffix(key.Value, "s")] = true
 		if v.Tag == "!!null" {
@@ -127,6 +127,9 @@ func (f *file) document(n *yaml.Node) error {
 			case "profiles":
 				f.where[fmt.Sprintf("profiles[%d]", len(f.Change.Profiles))] = at
 				return f.profile(name.Value, v)
+			case "menus":
+				f.where[fmt.Sprintf("menus[%d]", len(f.Change.Menus))] = at
+				return f.menu(name.Value, v)
 			}
 			f.where[fmt.Sprintf("rules[%d]", len(f.Change.Rules))] = at
 			return f.rule(name.Value, v)
@@ -237,6 +240,29 @@ func (f *file) rule(name string, v *yaml.Node) error {
 			return err
 		})
 	f.Change.Rules = append(f.Change.Rules, r)
+	return err
+}
+
+func (f *file) menu(name string, v *yaml.Node) error {
+	m := doc.Menu{Name: name}
+	err := f.each(v, "menu "+name, []string{"entries", "timeout", "default"}, func(key, v *yaml.Node) (err error) {
+		switch key.Value {
+		case "entries":
+			m.Entries, err = f.words(v, key.Value)
+		case "default":
+			m.Default, err = f.word(v, key.Value)
+		case "timeout":
+			var s string
+			if s, err = f.word(v, key.Value); err != nil {
+				return err
+			}
+			if m.Timeout, err = strconv.Atoi(s); err != nil {
+				return f.wrong(v, "timeout: %q is no number of seconds", s)
+			}
+		}
+		return err
+	})
+	f.Change.Menus = append(f.Change.Menus, m)
 	return err
 }
 

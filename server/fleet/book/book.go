@@ -1,6 +1,7 @@
 // Package book is what an operator wrote down beside machines: groups, which are selectors with a name; profiles, which
-// say what machines of a sort become; and rules, which approve them. It waits for nothing, reads no clock and stores
-// nothing: the engine changes a copy under its lock, stores what differs, and takes the copy in the place of the book.
+// say what machines of a sort become; rules, which approve them; and menus, from which people at them may choose. It
+// waits for nothing, reads no clock and stores nothing: the engine changes a copy under its lock, stores what differs,
+// and takes the copy in the place of the book.
 package book
 
 import (
@@ -15,19 +16,20 @@ import (
 	"github.com/diskcast/diskcast/server/fleet/selector"
 )
 
-// MaxOf is how many groups, profiles and rules a book has at most, of each.
+// MaxOf is how many groups, profiles, rules and menus a book has at most, of each.
 const MaxOf = 1000
 
-// Book is all groups, profiles and rules, by name. What it hands out is not changed.
+// Book is all groups, profiles, rules and menus, by name. What it hands out is not changed.
 type Book struct {
 	groups   map[string]doc.Group
 	profiles map[string]doc.Profile
 	rules    map[string]doc.Rule
+	menus    map[string]doc.Menu
 }
 
 // New makes a book of what was stored.
-func New(groups []doc.Group, profiles []doc.Profile, rules []doc.Rule) *Book {
-	b := &Book{map[string]doc.Group{}, map[string]doc.Profile{}, map[string]doc.Rule{}}
+func New(groups []doc.Group, profiles []doc.Profile, rules []doc.Rule, menus []doc.Menu) *Book {
+	b := &Book{map[string]doc.Group{}, map[string]doc.Profile{}, map[string]doc.Rule{}, map[string]doc.Menu{}}
 	for _, g := range groups {
 		b.groups[g.Name] = g
 	}
@@ -37,12 +39,15 @@ func New(groups []doc.Group, profiles []doc.Profile, rules []doc.Rule) *Book {
 	for _, r := range rules {
 		b.rules[r.Name] = r
 	}
+	for _, m := range menus {
+		b.menus[m.Name] = m
+	}
 	return b
 }
 
 // Clone is a book that can be changed apart.
 func (b *Book) Clone() *Book {
-	return &Book{maps.Clone(b.groups), maps.Clone(b.profiles), maps.Clone(b.rules)}
+	return &Book{maps.Clone(b.groups), maps.Clone(b.profiles), maps.Clone(b.rules), maps.Clone(b.menus)}
 }
 
 // Group, Profile and Rule find what is named so.
@@ -54,9 +59,13 @@ func (b *Book) Profile(name string) (doc.Profile, bool) { p, ok := b.profiles[na
 // Rule finds a rule.
 func (b *Book) Rule(name string) (doc.Rule, bool) { r, ok := b.rules[name]; return r, ok }
 
+// Menu finds a menu.
+func (b *Book) Menu(name string) (doc.Menu, bool) { m, ok := b.menus[name]; return m, ok }
+
 // Lab is all of the book, by name.
 func (b *Book) Lab() doc.Lab {
-	return doc.Lab{Groups: sorted(b.groups), Profiles: sorted(b.profiles), Rules: sorted(b.rules)}
+	return doc.Lab{Groups: sorted(b.groups), Profiles: sorted(b.profiles), Rules: sorted(b.rules),
+		Menus: sorted(b.menus)}
 }
 
 // Selectors are the groups' selectors by name.
@@ -77,6 +86,8 @@ func (b *Book) Names(kind string) []string {
 		return slices.Sorted(maps.Keys(b.profiles))
 	case doc.KindRule:
 		return slices.Sorted(maps.Keys(b.rules))
+	case doc.KindMenu:
+		return slices.Sorted(maps.Keys(b.menus))
 	}
 	return nil
 }
@@ -119,7 +130,7 @@ func (b *Book) SetGroup(g doc.Group, w Writer) (*doc.LabDiff, error) {
 	return diff(doc.KindGroup, g.Name, had, words("selects", was.Select, now.Select)), nil
 }
 
-// Remove takes a group, a profile or a rule out of the book.
+// Remove takes a group, a profile, a rule or a menu out of the book.
 func (b *Book) Remove(x doc.LabName) (*doc.LabDiff, error) {
 	var rev uint64
 	var had bool
@@ -136,8 +147,12 @@ func (b *Book) Remove(x doc.LabName) (*doc.LabDiff, error) {
 		r, ok := b.rules[x.Name]
 		rev, had = r.Revision, ok
 		delete(b.rules, x.Name)
+	case doc.KindMenu:
+		m, ok := b.menus[x.Name]
+		rev, had = m.Revision, ok
+		delete(b.menus, x.Name)
 	default:
-		return nil, fmt.Errorf("nothing of the kind %q can be removed: it is group, profile or rule", x.Kind)
+		return nil, fmt.Errorf("nothing of the kind %q can be removed: it is group, profile, rule or menu", x.Kind)
 	}
 	if !had {
 		return nil, fmt.Errorf("there is no %s %q%s (`diskcast %s list`)", x.Kind, x.Name,
@@ -149,7 +164,7 @@ func (b *Book) Remove(x doc.LabName) (*doc.LabDiff, error) {
 	return &doc.LabDiff{Kind: x.Kind, Name: x.Name, Does: doc.Removes}, nil
 }
 
-// Check says which group is made of what is not there.
+// Check says which group is made of what is not there, and which menu or rule names what is not.
 func (b *Book) Check() error {
 	selectors := b.Selectors()
 	for _, g := range sorted(b.groups) {
@@ -161,7 +176,7 @@ func (b *Book) Check() error {
 			return fmt.Errorf("group %s: %w", g.Name, err)
 		}
 	}
-	return nil
+	return b.checkMenus()
 }
 
 func mayWrite(kind, name string, asked uint64, had bool, rev uint64, n int) error {

@@ -9,11 +9,17 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // Dir is a boot directory. It is opened anew for each file, so that a directory that mkimage replaced is served at
 // once.
-type Dir struct{ path string }
+type Dir struct {
+	path string
+	// Choices says what a machine's menu has.
+	Choices netboot.Chooser
+}
 
 // NewDir returns the boot directory at the path; it need not be there yet.
 func NewDir(path string) *Dir { return &Dir{path: path} }

@@ -24,6 +24,11 @@ func (d *Dir) scriptSays(what netboot.What, mac, pick string) (text, shown strin
 			return chosen + ownDisk, LocalDisk, nil
 		}
 		return d.menu(mac), menuScript, nil
+	case netboot.Memtest:
+		if pick == pickAgent { // the test does not start
+			return "", Script, nil
+		}
+		return d.memtest(mac), memtestScript, nil
 	}
 	return "", "", unheard(what)
 }
@@ -48,6 +53,11 @@ func (d *Dir) grubSays(what netboot.What, ask grubAsk, file string) (text, shown
 			return d.grubMenu(ask.mac), menuGRUB, nil
 		}
 		return grubToMenu(ask.mac), file, nil
+	case netboot.Memtest:
+		if ask.what != askNode {
+			return grubToAgent, file, nil
+		}
+		return grubMemtest, memtestGRUB, nil
 	}
 	return "", "", unheard(what)
 }

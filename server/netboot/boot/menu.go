@@ -5,14 +5,20 @@ import (
 	"strings"
 )
 
-// menuWait is how long a menu waits for somebody before the machine goes on with its own disk, in seconds.
-const menuWait = 15
-
 // Memory tests that a menu offers where the boot directory has them: Memtest86+, for BIOS and for UEFI.
 const (
 	MemtestBIOS = "memtest.bin"
 	MemtestUEFI = "memtest.efi"
 )
+
+// Memtest is the file of the test of memory for machines with UEFI, or with a BIOS, and whether it is there now.
+func (d *Dir) Memtest(uefi bool) (file string, has bool) {
+	file = MemtestBIOS
+	if uefi {
+		file = MemtestUEFI
+	}
+	return file, d.Has(file)
+}
 
 // What is asked for behind a menu, by ?pick= of the script.
 const (
@@ -22,28 +28,31 @@ const (
 
 // Names that the timeline has for a menu. Their last part is that of the script whose place they take.
 const (
-	menuScript = "menu/" + Script
-	menuGRUB   = "menu/grub.cfg"
+	menuScript    = "menu/" + Script
+	menuGRUB      = "menu/grub.cfg"
+	memtestScript = "memtest/" + Script
+	memtestGRUB   = "memtest/grub.cfg"
 )
 
 // menu is the menu for iPXE. Every way out of it that is not chosen ends at the machine's own disk: an iPXE without
 // menus, a key that leaves it, nobody. The own disk is asked for, so that the server knows, and started all the same
 // when the server does not answer.
 func (d *Dir) menu(mac string) string {
+	c := d.Choices.Of(mac)
 	var b strings.Builder
-	fmt.Fprintf(&b, "#!ipxe\n:menu\nmenu diskcast: %s starts its own disk in %d seconds || goto own\n", mac, menuWait)
+	fmt.Fprintf(&b, "#!ipxe\n:menu\nmenu diskcast: %s starts its own disk in %d seconds || goto own\n", mac, c.Seconds)
 	b.WriteString("item own Its own disk\n")
-	b.WriteString("item agent Wait for a session\n")
+	fmt.Fprintf(&b, "item agent %s\n", c.Agent)
 	for _, x := range []struct{ platform, file string }{{"efi", MemtestUEFI}, {"pcbios", MemtestBIOS}} {
-		if d.Has(x.file) {
+		if c.Memtest && d.Has(x.file) {
 			fmt.Fprintf(&b, "iseq ${platform} %s && item %s Test its memory ||\n", x.platform, x.file)
 		}
 	}
-	fmt.Fprintf(&b, "choose --default own --timeout %d pick || goto own\ngoto ${pick} || goto own\n", menuWait*1000)
+	fmt.Fprintf(&b, "choose --default own --timeout %d pick || goto own\ngoto ${pick} || goto own\n", c.Seconds*1000)
 	dashed := strings.ReplaceAll(mac, ":", "-")
 	fmt.Fprintf(&b, ":agent\nchain %s?mac=%s&pick=%s || goto menu\n", Script, dashed, pickAgent)
 	for _, file := range []string{MemtestUEFI, MemtestBIOS} {
-		if d.Has(file) {
+		if c.Memtest && d.Has(file) {
 			fmt.Fprintf(&b, ":%s\nimgfree\nkernel %s || goto menu\nboot || goto menu\n", file, file)
 		}
 	}
@@ -54,11 +63,12 @@ func (d *Dir) menu(mac string) string {
 // grubMenu is the menu for GRUB, which grub/node-MAC.cfg has it read in a context of its own: what is chosen there,
 // and what comes when the menu is left, is in both.
 func (d *Dir) grubMenu(mac string) string {
+	c := d.Choices.Of(mac)
 	var b strings.Builder
-	fmt.Fprintf(&b, "set timeout=%d\nset default=0\n", menuWait)
+	fmt.Fprintf(&b, "set timeout=%d\nset default=0\n", c.Seconds)
 	fmt.Fprintf(&b, "menuentry \"Its own disk\" {\n  source \"$cmdpath/grub/own-%s.cfg\"\n  own_disk\n}\n", mac)
-	b.WriteString("menuentry \"Wait for a session\" {\n" + grubToAgent + "}\n")
-	if d.Has(MemtestUEFI) {
+	fmt.Fprintf(&b, "menuentry \"%s\" {\n%s}\n", c.Agent, grubToAgent)
+	if c.Memtest && d.Has(MemtestUEFI) {
 		b.WriteString("menuentry \"Test its memory\" {\n  chainloader \"$cmdpath/" + MemtestUEFI + "\"\n}\n")
 	}
 	return b.String()
@@ -77,3 +87,20 @@ func grubToMenu(mac string) string {
 fi
 `, pickAgent, mac, mac)
 }
+
+// memtest has iPXE start the test of the machine's memory. Where it does not start (the file is gone, Secure Boot
+// refuses it), the machine goes on to the agent, at whose console it was chosen.
+func (d *Dir) memtest(mac string) string {
+	return fmt.Sprintf("#!ipxe\necho diskcast: a test of its memory, as was chosen at its console\n"+
+		"iseq ${platform} efi && set test %s || set test %s\n"+
+		"kernel ${test} && boot ||\n"+
+		"echo diskcast: ${test} does not start\nimgfree\nchain %s?mac=%s&pick=%s\n",
+		MemtestUEFI, MemtestBIOS, Script, strings.ReplaceAll(mac, ":", "-"), pickAgent)
+}
+
+// grubMemtest has GRUB do the same: it goes on over the network where the test does not start.
+const grubMemtest = `echo "diskcast: a test of its memory, as was chosen at its console"
+if chainloader "$cmdpath/` + MemtestUEFI + `"; then
+  boot
+fi
+`

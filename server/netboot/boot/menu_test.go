@@ -66,7 +66,8 @@ func TestGRUBReadsItsMenu(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, what := range []string{askNode, askMenu, askOwn} {
-		for _, boots := range []netboot.What{netboot.Menu, netboot.Nothing, netboot.OwnDisk, netboot.Agent} {
+		for _, boots := range []netboot.What{netboot.Menu, netboot.Nothing, netboot.OwnDisk, netboot.Agent,
+			netboot.Memtest} {
 			text, _, err := d.grubSays(boots, grubAsk{what, menuMAC}, "x")
 			if err != nil {
 				t.Fatal(err)
@@ -80,5 +81,45 @@ func TestGRUBReadsItsMenu(t *testing.T) {
 				t.Errorf("%s, %s: %v: %s\n%s", boots, what, err, out, text)
 			}
 		}
+	}
+}
+
+// TestChoices: a menu has the time-out, the way to the agent and the test that the operator gave it.
+func TestChoices(t *testing.T) {
+	d := tree(t)
+	for _, name := range []string{MemtestBIOS, MemtestUEFI} {
+		if err := os.WriteFile(filepath.Join(d.Path(), name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.Choices = func(mac string) netboot.Choices {
+		if mac != menuMAC {
+			t.Errorf("asked for %s", mac)
+		}
+		return netboot.Choices{Seconds: 42, Agent: "More: the menu hall"}
+	}
+	for _, text := range []string{d.menu(menuMAC), d.grubMenu(menuMAC)} {
+		if !strings.Contains(text, "42") || !strings.Contains(text, "More: the menu hall") ||
+			strings.Contains(text, "emtest") || strings.Contains(text, "Wait for") {
+			t.Errorf("the menu is\n%s", text)
+		}
+	}
+}
+
+// TestMemtest: who chose the test of memory at its console gets it, and the agent again where it does not start.
+func TestMemtest(t *testing.T) {
+	d := tree(t)
+	text, shown, err := d.scriptSays(netboot.Memtest, menuMAC, "")
+	if err != nil || shown != memtestScript || !strings.Contains(text, "kernel ${test} && boot ||\n") ||
+		!strings.Contains(text, "chain "+Script+"?mac=52-54-00-00-00-04&pick=agent") {
+		t.Errorf("iPXE gets %q, %q, %v", text, shown, err)
+	}
+	text, shown, err = d.scriptSays(netboot.Memtest, menuMAC, pickAgent)
+	if err != nil || text != "" || shown != Script {
+		t.Errorf("when it did not start iPXE gets %q, %q, %v", text, shown, err)
+	}
+	text, shown, err = d.grubSays(netboot.Memtest, grubAsk{askNode, menuMAC}, "node.cfg")
+	if err != nil || shown != memtestGRUB || !strings.Contains(text, `chainloader "$cmdpath/memtest.efi"`) {
+		t.Errorf("GRUB gets %q, %q, %v", text, shown, err)
 	}
 }

@@ -57,7 +57,7 @@ const OwnDisk = "own-disk"
 // bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
 func bootFile(c Client, cfg *Config) (string, error) {
 	what := cfg.Decide.Of(c.MAC.String())
-	if what != netboot.Agent && what != netboot.OwnDisk && what != netboot.Menu {
+	if !slices.Contains([]netboot.What{netboot.Agent, netboot.OwnDisk, netboot.Menu, netboot.Memtest}, what) {
 		return "", fmt.Errorf("it is to boot %q, of which this server's DHCP knows nothing: nothing is offered to it",
 			what)
 	}

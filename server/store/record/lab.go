@@ -12,6 +12,7 @@ const (
 	GroupPrefix   = "group/"   // + name: Group
 	ProfilePrefix = "profile/" // + name: Profile
 	RulePrefix    = "rule/"    // + name: Rule
+	MenuPrefix    = "menu/"    // + name: Menu
 )
 
 // Group is a selector with a name.
@@ -47,10 +48,23 @@ type Rule struct {
 	Changed  time.Time `json:"changed"`
 }
 
-// OfGroup, OfProfile and OfRule are the records of what is named so; Group, Profile and Rule are the ways back.
+// Menu is what people at machines may choose from.
+type Menu struct {
+	Name     string    `json:"name"`
+	Entries  []string  `json:"entries"`
+	Timeout  int       `json:"timeout,omitempty"` // seconds
+	Default  string    `json:"default,omitempty"`
+	Revision uint64    `json:"revision"`
+	Owner    string    `json:"owner,omitempty"`
+	Changed  time.Time `json:"changed"`
+}
+
+// OfGroup, OfProfile, OfRule and OfMenu are the records of what is named so; Group, Profile, Rule and Menu are the ways
+// back.
 func OfGroup(g doc.Group) *Group       { r := Group(g); return &r }
 func OfProfile(p doc.Profile) *Profile { r := Profile(p); return &r }
 func OfRule(x doc.Rule) *Rule          { r := Rule(x); return &r }
+func OfMenu(m doc.Menu) *Menu          { r := Menu(m); return &r }
 
 // Group is the group that the record is of.
 func (r *Group) Group() doc.Group { return doc.Group(*r) }
@@ -60,3 +74,6 @@ func (r *Profile) Profile() doc.Profile { return doc.Profile(*r) }
 
 // Rule is the rule that the record is of.
 func (r *Rule) Rule() doc.Rule { return doc.Rule(*r) }
+
+// Menu is the menu that the record is of.
+func (r *Menu) Menu() doc.Menu { return doc.Menu(*r) }

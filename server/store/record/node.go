@@ -33,6 +33,13 @@ type Node struct {
 	Booted     bool              `json:"booted,omitempty"` // it fetched a kernel here
 	Worked     bool              `json:"worked,omitempty"` // it reported a step of a session
 	Surveyed   time.Time         `json:"surveyed,omitzero"`
+	Chosen     *Chosen           `json:"chosen,omitempty"` // at its console, for its next start
+}
+
+// Chosen is what somebody at a node's console chose for its next start.
+type Chosen struct {
+	Entry string    `json:"entry"`
+	At    time.Time `json:"at"`
 }
 
 // DMI is what firmware says of a machine.

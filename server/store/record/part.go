@@ -24,6 +24,7 @@ type Part struct {
 	Identity   string          `json:"identity,omitempty"`
 	Reboots    []Mark          `json:"reboots,omitempty"`
 	Disk       *DiskID         `json:"disk,omitempty"`
+	Confirmed  *DiskID         `json:"confirmed,omitempty"`
 	Unbootable string          `json:"unbootable,omitempty"`
 	Life       *Life           `json:"life,omitempty"`
 	Left       string          `json:"left,omitempty"`
@@ -123,7 +124,8 @@ func OfPart(p *doc.Part) *Part {
 		Progress: to(p.Progress, ofProgress), Boots: p.Boots, Joined: p.Joined, Heard: p.Heard, Warning: p.Warning,
 		Identity: p.Identity,
 		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable,
-		Life: to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
+		Confirmed: to(p.Confirmed, ofDiskID),
+		Life:      to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
 		Planned: p.Planned, NoReceipt: p.NoReceipt, Receipts: p.Receipts,
 		Handed: to(p.Handed, func(h doc.Handed) Handed { return Handed(h) }),
 		Power:  to(p.Power, func(x doc.PartPower) PartPower { return PartPower(x) })}
@@ -136,7 +138,8 @@ func (r *Part) Part() *doc.Part {
 		Progress: to(r.Progress, Progress.progress), Boots: r.Boots, Joined: r.Joined, Heard: r.Heard,
 		Warning: r.Warning, Identity: r.Identity,
 		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable,
-		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
+		Confirmed: to(r.Confirmed, DiskID.disk),
+		Life:      to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
 		Planned: r.Planned, NoReceipt: r.NoReceipt, Receipts: r.Receipts,
 		Handed: to(r.Handed, func(h Handed) doc.Handed { return doc.Handed(h) }),
 		Power:  to(r.Power, func(x PartPower) doc.PartPower { return doc.PartPower(x) })}

@@ -69,7 +69,7 @@ func TestNothingIsLost(t *testing.T) {
 	n.Warnings, n.Machine, n.Name, n.Waits = nil, "", "", ""
 	var d session.Descriptor
 	golden.Fill(&d)
-	d.Look = nil // who asked is gone after a restart
+	d.Look, d.Menu = nil, nil // who asked is gone after a restart, and a menu is made anew
 	rn := stored(t, record.OfNode(&n, &d))
 	same(t, "a node", rn.Node(), n)
 	same(t, "a descriptor", rn.Told(), &d)
@@ -91,6 +91,9 @@ func TestNothingIsLost(t *testing.T) {
 	var ru doc.Rule
 	golden.Fill(&ru)
 	same(t, "a rule", stored(t, record.OfRule(ru)).Rule(), ru)
+	var me doc.Menu
+	golden.Fill(&me)
+	same(t, "a menu", stored(t, record.OfMenu(me)).Menu(), me)
 }
 
 // TestRecords holds the form of each record, so that a change of it is seen, and is given a step of Upgrade.
@@ -100,6 +103,7 @@ func TestRecords(t *testing.T) {
 		"seen":  new(record.Seen),
 		"owner": new(record.Owner), "machine": new(record.Machine), "group": new(record.Group),
 		"profile": new(record.Profile), "rule": new(record.Rule), "repeat": new(record.Repeat),
+		"menu": new(record.Menu),
 	} {
 		golden.Fill(r)
 		golden.JSON(t, "testdata/"+name+".json", r)

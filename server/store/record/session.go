@@ -75,6 +75,7 @@ type Spec struct {
 	Before         string `json:"before,omitempty"`
 	After          string `json:"after,omitempty"`
 	Repeat         string `json:"repeat,omitempty"`
+	Menu           string `json:"menu,omitempty"`
 
 	On              string `json:"on,omitempty"` // the selector that Nodes came of
 	Profile         string `json:"profile,omitempty"`
@@ -208,8 +209,8 @@ func ofSpec(s doc.Spec) Spec {
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
-		Repeat: s.Repeat,
-		On:     s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
+		Repeat: s.Repeat, Menu: s.Menu,
+		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
 func (s Spec) spec() doc.Spec {
@@ -220,8 +221,8 @@ func (s Spec) spec() doc.Spec {
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
-		Repeat: s.Repeat,
-		On:     s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
+		Repeat: s.Repeat, Menu: s.Menu,
+		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
 func ofBoot(b session.Boot) Boot  { return Boot(b) }
