@@ -80,12 +80,15 @@ func (c *Contents) add(r io.ReaderAt, p volume.Partition, t *volume.Table) error
 	return nil
 }
 
-// open reads a disk of the machine.
-func open(d session.Disk) (*Contents, error) {
+// open reads a disk of the machine. Files on it can be looked at until it is closed.
+func open(d session.Disk) (c *Contents, done func(), err error) {
 	f, err := os.Open(d.Path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer f.Close()
-	return Read(f, d.Size, d.SectorSize)
+	if c, err = Read(f, d.Size, d.SectorSize); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return c, func() { f.Close() }, nil
 }

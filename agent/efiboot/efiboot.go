@@ -54,10 +54,11 @@ var ErrUnbootable = errors.New("this disk will not start by itself")
 // Enter looks at the disk and makes the machine's entry for it. It returns in words what it did. An error is for the
 // operator: the disk is right, and its text says what the machine will do and what helps.
 func (m *Machine) Enter(d session.Disk) (string, error) {
-	c, err := open(d)
+	c, done, err := open(d)
 	if err != nil {
 		return "", fmt.Errorf("no boot entry was made, since %s cannot be read: %w", d.Path, err)
 	}
+	defer done()
 	if _, err := os.Stat(filepath.Join(m.Root, "sys/firmware/efi")); err != nil {
 		return bios(d, c)
 	}
@@ -81,17 +82,17 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 		return "", without(s, l, arch, fmt.Errorf("reading the firmware's boot entries: %w", err))
 	}
 	e.prefer(arch)
-	done, err := e.write()
+	did, err := e.write()
 	switch {
 	case err != nil && e.stands:
 		return "", fmt.Errorf("boot entry %s %s, but it did not get its place: %w; boot order %s, and firmware "+
 			"starts what comes first there",
-			efivars.Name(e.number), done, hint(err), list(e.order))
+			efivars.Name(e.number), did, hint(err), list(e.order))
 	case err != nil:
 		return "", without(s, e.loader, arch, hint(err))
 	}
 	gone, twin := m.tidy(e, d)
-	words := e.words(done) + gone
+	words := e.words(did) + gone
 	if twin != "" {
 		return "", fmt.Errorf("%s; but %s has a partition with the same identity, and firmware may start either: "+
 			"take it out or erase it", words, twin)

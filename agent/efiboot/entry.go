@@ -249,11 +249,12 @@ func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
 			if other.Path == d.Path {
 				continue
 			}
-			c, err := open(other)
+			c, done, err := open(other)
 			if err != nil {
 				all = false
 				continue
 			}
+			done() // what it has is known; no file of it is looked at
 			for _, s := range c.Systems {
 				if s.Same(&e.system.Partition) {
 					twin = other.Path
