@@ -101,14 +101,21 @@ func inside(c *session.Content, in *bounded, t *volume.Table, d session.Disk) {
 		}
 		section := io.NewSectionReader(in, p.Start, p.Size)
 		seen, err := probe.Look(section, p.Size)
-		if err == nil && in.spent() != nil {
-			err = in.spent() // what was looked for after that was not found, and may be there
+		spent := in.spent() // what was looked for after that was not found, and may be there
+		if spent != nil {
+			err = spent
 		}
-		if err != nil && t.Kind == table.KindNone {
+		switch {
+		case err != nil && t.Kind == table.KindNone:
 			c.Problem = err.Error()
-			break
-		} else if err != nil {
+		case spent != nil:
 			c.Problem, c.More = fmt.Sprintf("partition %d: %v", p.Number, err), len(parts)-i
+		case err != nil: // a bad sector, say: the others may be read
+			c.Problem = fmt.Sprintf("partition %d: %v", p.Number, err)
+			c.Partitions = append(c.Partitions, what)
+			continue
+		}
+		if err != nil {
 			break
 		}
 		what.FS, what.Label, what.Signatures = seen.Type, seen.Label, seen.Signatures

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,10 +91,11 @@ func TestLook(t *testing.T) {
 	if d := cmp.Diff([]string{"debian (UEFI)"}, got.Starts); d != "" {
 		t.Errorf("what starts: %s", d)
 	}
-	// The second partition cannot be read.
+	// The second partition cannot be read: what is in it is not known, and the others are told.
 	f, size := volumetest.Open(t, disk)
 	c := Look(t.Context(), failing{f, at(1), at(2)}, diskOf(disk, size))
-	if !strings.HasPrefix(c.Problem, "partition 2: ") || len(c.Partitions) != 1 || c.More != 3 {
+	if !strings.HasPrefix(c.Problem, "partition 2: ") || len(c.Partitions) != 4 || c.More != 0 ||
+		c.Partitions[1].FS != "" || c.Partitions[2].FS != "ntfs" {
 		t.Errorf("a disk of which a part cannot be read: %+v", c)
 	}
 
@@ -168,6 +171,33 @@ func TestLookOthers(t *testing.T) {
 	if c := look(t, dos); c.Table != "dos" || len(c.Starts) != 1 || c.Starts[0] != "GRUB (BIOS)" ||
 		!strings.HasSuffix(c.Partitions[0].UUID, "-01") {
 		t.Errorf("MBR: %+v", c)
+	}
+}
+
+// badSector cannot be read in some bytes.
+type badSector struct {
+	io.ReaderAt
+	from, to int64
+}
+
+func (b badSector) ReadAt(p []byte, off int64) (int, error) {
+	if off < b.to && off+int64(len(p)) > b.from {
+		return 0, syscall.EIO
+	}
+	return b.ReaderAt.ReadAt(p, off)
+}
+
+// TestLookBadSector: what cannot be read of one partition is told as an error of reading, and the others are told.
+func TestLookBadSector(t *testing.T) {
+	need.Tools(t, "sfdisk", "mkfs.ext4")
+	path := volumetest.Sparse(t, 64*mib)
+	volumetest.Run(t, "sh", "-c", "printf 'label: gpt\\nsize=16MiB\\nsize=16MiB\\n' | sfdisk -q "+path)
+	volumetest.Run(t, "mkfs.ext4", "-q", "-L", "second", "-E", "offset=17825792", path, "16M")
+	f, size := volumetest.Open(t, path)
+	c := Look(t.Context(), badSector{f, mib + 1024, mib + 2048}, diskOf("/dev/sda", size))
+	if len(c.Partitions) != 2 || c.Partitions[0].FS != "" || c.Partitions[1].Label != "second" ||
+		!strings.Contains(c.Problem, "input/output error") || strings.Contains(c.Problem, "encryption") {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -120,6 +120,9 @@ func Look(r io.ReaderAt, size int64) (Sight, error) {
 		return Sight{Type: volume.TypeRaw}, nil
 	}
 	s, err := find(r, size)
+	if err == nil && s.unread != nil {
+		err = fmt.Errorf("what is in it is not known, for a part of it cannot be read: %w", s.unread)
+	}
 	if err != nil {
 		return Sight{}, err
 	}
@@ -135,8 +138,10 @@ func find(r io.ReaderAt, size int64) (*search, error) {
 	if err := volume.ReadAt(r, size, 0, one[:]); err != nil {
 		return nil, fmt.Errorf("reading the partition's first byte: %w", err)
 	}
-	r = cache(r, size)
-	s := &search{}
+	w := &watched{ReaderAt: r}
+	r = cache(w, size)
+	w.failed = nil // of the cache: only what is asked for counts
+	s := &search{watch: w}
 	if s.try(members, r, size); len(s.names) > 0 {
 		return s, nil
 	}
@@ -152,15 +157,42 @@ func find(r io.ReaderAt, size int64) (*search, error) {
 
 // search is what was found so far.
 type search struct {
+	watch *watched
 	found []volume.FileSystem
 	names []string // of all signatures, those of damaged file systems too
 	notes []string
+	// unread is the first error of reading the partition itself, for which a signature could not be looked for.
+	unread error
+}
+
+// watched notes that what it reads from fails, which is another thing than what stands in what was read.
+type watched struct {
+	io.ReaderAt
+	failed error
+}
+
+func (w *watched) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.ReaderAt.ReadAt(p, off)
+	if err != nil && n < len(p) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		w.failed = fmt.Errorf("reading %d bytes at %d: %w", len(p), off, err)
+	}
+	return n, err
 }
 
 func (s *search) try(rd reader, r io.ReaderAt, size int64) {
+	s.watch.failed = nil
 	fs, err := rd.open(r, size)
 	switch {
 	case errors.Is(err, volume.ErrNotThis):
+		return
+	case err != nil && s.watch.failed != nil:
+		// Whether it is this is not known: nothing that was read says so.
+		if s.unread == nil {
+			s.unread = s.watch.failed
+			s.notes = append(s.notes, fmt.Sprintf("A part of it cannot be read (%v), so that what is in it is not "+
+				"known: a "+
+				"bad sector or a loose cable. It is captured whole.", s.unread))
+		}
 		return
 	case err != nil:
 		s.notes = append(s.notes, fmt.Sprintf("It looks like %s, but %v. It is captured whole.", rd.name, err))
@@ -175,6 +207,8 @@ func (s *search) try(rd reader, r io.ReaderAt, size int64) {
 
 func (s *search) result(size int64) volume.FileSystem {
 	switch {
+	case s.unread != nil:
+		return volume.Whole(volume.TypeRaw, size, volume.Info{Notes: s.notes})
 	case len(s.names) == 0:
 		return volume.Whole(volume.TypeRaw, size, volume.Info{Clean: true, Notes: []string{
 			"No known file system was found. It is captured whole, without its all-zero blocks."}})

@@ -2,9 +2,11 @@ package probe
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -201,4 +203,38 @@ type counted struct {
 func (c *counted) ReadAt(p []byte, off int64) (int, error) {
 	c.n += len(p)
 	return c.ReaderAt.ReadAt(p, off)
+}
+
+// broken fails where the disk has a bad sector.
+type broken struct {
+	io.ReaderAt
+	from, to int64
+}
+
+func (b broken) ReadAt(p []byte, off int64) (int, error) {
+	if off < b.to && off+int64(len(p)) > b.from {
+		return 0, syscall.EIO
+	}
+	return b.ReaderAt.ReadAt(p, off)
+}
+
+// TestBadSector: what cannot be read is said as that, and not taken for a damaged signature of something.
+func TestBadSector(t *testing.T) {
+	for name, at := range map[string]int64{"ext": 1024, "XFS and FAT": 0, "tail": mib - 4096, "btrfs": 65536} {
+		b := broken{bytes.NewReader(make([]byte, mib)), max(at, 1), at + 4096} // the first byte can be read
+		got, err := Look(b, mib)
+		if !errors.Is(err, syscall.EIO) || strings.Contains(err.Error(), "encryption") {
+			t.Errorf("%s: %+v, %v, want an I/O error", name, got, err)
+		}
+		fs, err := Probe(b, mib)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		notes := strings.Join(fs.Info().Notes, " ")
+		if fs.Type() != volume.TypeRaw || !strings.Contains(notes, "cannot be read") ||
+			!strings.Contains(notes, "input/output error") || strings.Contains(notes, "looks like") || fs.Info().Clean {
+			t.Errorf("%s: %s %q", name, fs.Type(), notes)
+		}
+	}
 }
