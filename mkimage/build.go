@@ -69,7 +69,7 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := choose(o, k, c, r); err != nil {
+	if err := choose(o, k, c, r, inputs); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -106,7 +106,7 @@ func memoryNeed(m *bootdir.Manifest) int64 {
 }
 
 // choose fills in the kernel, its modules and their firmware.
-func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result) error {
+func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs kernel.Options) error {
 	c.Kernel, c.Release = k.Vmlinuz(), k.Release
 	if err := bootdir.CheckCmdline(c, kernel.CmdlineSize(c.Kernel)); err != nil {
 		return err
@@ -130,6 +130,9 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result) error {
 	c.Tree = tree
 	if c.Modules, err = tree.Choose(selection); err != nil {
 		return fmt.Errorf("modules: %w", err)
+	}
+	if err := k.OpenFirmware(inputs); err != nil {
+		return err
 	}
 	blobs, missing, err := modules.Firmware(k.Firmware, c.Modules)
 	if err != nil {

@@ -279,6 +279,20 @@ func TestAtOnce(t *testing.T) {
 	}
 }
 
+// TestModulesBeforeFirmware refuses a module that there is not before packages of firmware, which are large, are read.
+func TestModulesBeforeFirmware(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	firmware := filepath.Join(t.TempDir(), "firmware.deb")
+	if err := os.WriteFile(firmware, []byte("!<arch>\nxxxx"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--firmware", firmware, "--modules", "nosuchmod", "--out",
+		filepath.Join(t.TempDir(), "boot"))
+	if err == nil || !strings.Contains(err.Error(), `"nosuchmod" is neither a group`) {
+		t.Errorf("got %v, want the module named", err)
+	}
+}
+
 // TestMemoryNote warns of an archive that nodes of 512 MiB cannot unpack.
 func TestMemoryNote(t *testing.T) {
 	kernel, _, ipxe := inputs(t)

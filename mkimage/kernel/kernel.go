@@ -62,7 +62,8 @@ type Kernel struct {
 // maxVmlinuz bounds a kernel image, in bytes. Debian's have 8 to 12 MB.
 const maxVmlinuz = 512 << 20
 
-// Open finds the kernel. Packages are unpacked into a temporary folder that Close removes.
+// Open finds the kernel and its modules; OpenFirmware adds firmware. Packages are unpacked into a temporary folder that
+// Close removes.
 func Open(o Options) (*Kernel, error) {
 	temp, err := os.MkdirTemp("", "mkimage-")
 	if err != nil {
@@ -85,6 +86,12 @@ func (k *Kernel) open(o Options) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// OpenFirmware adds the folders of firmware. It comes by itself, for packages of firmware are large, and what is wrong
+// with the choice of modules is known before.
+func (k *Kernel) OpenFirmware(o Options) error {
 	for _, from := range o.Firmware {
 		if err := k.openFirmware(from); err != nil {
 			return err

@@ -3,6 +3,7 @@ package kernel_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -92,6 +93,9 @@ func TestOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer k.Close()
+			if err := k.OpenFirmware(c.o); err != nil {
+				t.Fatal(err)
+			}
 			if k.Release != "6.1.0-1" || string(k.Vmlinuz()) != image || len(k.Modules) != 1 {
 				t.Fatalf("release %q, %d bytes, %d folders", k.Release, len(k.Vmlinuz()), len(k.Modules))
 			}
@@ -156,7 +160,10 @@ func TestOpenRefuses(t *testing.T) {
 			Modules: []string{filepath.Join(dir, "a.deb")}, Firmware: []string{filepath.Join(dir, "a.deb")}},
 			"no lib/firmware"},
 	} {
-		_, err := kernel.Open(c.o)
+		k, err := kernel.Open(c.o)
+		if err == nil {
+			err = errors.Join(k.OpenFirmware(c.o), k.Close())
+		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
 		}
