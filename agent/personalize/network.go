@@ -22,6 +22,7 @@ type netting struct {
 	with  string // that the operator named; then, what was chosen
 	write func(t *tree) (said string, err error)
 	more  []func(t *tree) (string, error) // what has to be done beside
+	notes []string                        // what the operator should know beside
 }
 
 // netPrograms are the services of what may configure a network, by the names of package personal; those that this agent
@@ -137,7 +138,8 @@ func (n *netting) finish(t *tree, files []string) (string, error) {
 		}
 		of = append(of, strings.Join(append(words, x.Addresses...), " "))
 	}
-	return fmt.Sprintf("%s; by %s, in %s", strings.Join(of, "; "), n.with, strings.Join(files, ", ")), nil
+	said := fmt.Sprintf("%s; by %s, in %s", strings.Join(of, "; "), n.with, strings.Join(files, ", "))
+	return strings.Join(append([]string{said}, n.notes...), "; "), nil
 }
 
 const cloudCfg = "/etc/cloud/cloud.cfg.d"
@@ -175,6 +177,9 @@ func withNew(list, more []string) []string {
 
 const resolvConf = "/etc/resolv.conf"
 
+// readServers is how many name servers of resolv.conf glibc and musl read (MAXNS, resolv.conf(5)).
+const readServers = 3
+
 // staticDNS has the DNS servers in resolv.conf(5), where no program in the image keeps that. Where it cannot hold it is
 // refused.
 func (n *netting) staticDNS(t *tree) error {
@@ -196,6 +201,12 @@ func (n *netting) staticDNS(t *tree) error {
 	}
 	for _, s := range dns {
 		text += "nameserver " + s + "\n"
+	}
+	if len(dns) > readServers {
+		n.notes = append(n.notes, fmt.Sprintf("%s has %d DNS servers, and the C library asks the first %d only (%s): "+
+			"put "+
+			"those first that must be asked", resolvConf, len(dns), readServers, strings.Join(words(dns[:readServers]),
+			", ")))
 	}
 	n.more = append(n.more, func(t *tree) (string, error) {
 		return resolvConf, t.write(resolvConf, []byte(text), plainFile)

@@ -226,6 +226,26 @@ func TestNetworkTexts(t *testing.T) {
 	}
 }
 
+// TestManyServers says which of the servers in resolv.conf nobody asks.
+func TestManyServers(t *testing.T) {
+	for servers, want := range map[string]string{"10.0.0.1 10.0.0.2 10.0.0.3": "",
+		"10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4": "4 DNS servers, and the C library asks the first 3 only " +
+			"(10.0.0.1, 10.0.0.2, 10.0.0.3)"} {
+		n := &netting{nics: []personal.NIC{{DNS: strings.Fields(servers)}}}
+		dir := t.TempDir()
+		tr, err := openTree(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.staticDNS(tr); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(n.notes, " "); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: it says %q, want %q", servers, got, want)
+		}
+	}
+}
+
 // TestServers has two interfaces with the same servers: the third of resolv.conf(5) is not one that was there before.
 func TestServers(t *testing.T) {
 	n := &netting{nics: []personal.NIC{{DNS: []string{"10.0.0.1", "10.0.0.2"}, Search: []string{"a", "b"}},
