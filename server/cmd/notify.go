@@ -95,7 +95,8 @@ func receiverWords(r *doc.NotifyReceiver) (all []string) {
 			r.LastGiven.Local().Format("2006-01-02 15:04:05")))
 	}
 	if r.Dropped > 0 {
-		all = append(all, fmt.Sprintf("%d words were dropped since too many waited", r.Dropped))
+		all = append(all, fmt.Sprintf("%d words were dropped and never told: too many waited, or it was removed from "+
+			"the settings while they did", r.Dropped))
 	}
 	return all
 }

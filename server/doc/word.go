@@ -42,12 +42,13 @@ type Word struct {
 const (
 	ByWebhook = "webhook"
 	ByMail    = "mail"
+	ByNone    = "removed" // nobody of the name is in the settings any more
 )
 
 // NotifyReceiver is one who is told what happens, and what waits for it.
 type NotifyReceiver struct {
 	Name  string   `json:"name"`
-	By    string   `json:"by"` // ByWebhook or ByMail
+	By    string   `json:"by"` // ByWebhook, ByMail or ByNone
 	To    string   `json:"to"` // a URL, or mail addresses
 	Kinds []string `json:"kinds"`
 	// Secret says that its key or password is stored.
@@ -63,7 +64,7 @@ type NotifyReceiver struct {
 	Told      uint64    `json:"told"` // words, in all
 	LastTold  time.Time `json:"last_told,omitzero"`
 	GivenUp   uint64    `json:"given_up"` // words that it never got, in all, since they were too old
-	Dropped   uint64    `json:"dropped"`  // in all, since too many waited
+	Dropped   uint64    `json:"dropped"`  // in all, since too many waited or it was removed
 	LastGiven time.Time `json:"last_given_up,omitzero"`
 }
 

@@ -31,6 +31,10 @@ func (h *Herald) List() []doc.NotifyReceiver {
 	for _, q := range h.queues {
 		out = append(out, q.view())
 	}
+	for _, g := range h.gone {
+		out = append(out, doc.NotifyReceiver{Name: g.name, By: doc.ByNone, Kinds: []string{}, Dropped: g.dropped,
+			Problem: "it is not in the settings any more, and what waited for it was dropped"})
+	}
 	return out
 }
 

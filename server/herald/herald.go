@@ -12,6 +12,7 @@ package herald
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,10 +75,17 @@ type Herald struct {
 	log    *slog.Logger
 	ready  chan struct{}
 	queues []*queue // mail last
+	gone   []gone   // receivers that are not in the settings any more
 	tag    string   // of the ids of this start
 
 	mu  sync.Mutex
 	seq uint64
+}
+
+// gone is a receiver that is not in the settings any more, and how many words it never got.
+type gone struct {
+	name    string
+	dropped uint64
 }
 
 // New loads what waits.
@@ -109,7 +117,8 @@ func New(ctx context.Context, cfg Config) (*Herald, error) {
 	return h, h.load(ctx)
 }
 
-// load numbers this start and reads the queues. What waits for a receiver that is not configured any more goes.
+// load numbers this start and reads the queues. What waits for a receiver that is not configured any more goes, and is
+// counted as dropped.
 func (h *Herald) load(ctx context.Context) error {
 	var epoch uint64
 	orphans := map[string]int{}
@@ -119,6 +128,7 @@ func (h *Herald) load(ctx context.Context) error {
 		}
 		epoch++
 		clear(orphans)
+		h.gone = nil
 		var gone []string
 		for _, q := range h.queues {
 			q.reset()
@@ -138,6 +148,7 @@ func (h *Herald) load(ctx context.Context) error {
 		for _, q := range h.queues {
 			err = errors.Join(err, q.load(tx))
 		}
+		err = errors.Join(err, h.count(tx, orphans))
 		return errors.Join(err, store.PutJSON(tx, epochKey, epoch))
 	})
 	if err != nil {
@@ -146,7 +157,7 @@ func (h *Herald) load(ctx context.Context) error {
 	h.tag = fmt.Sprintf("%08x", epoch)
 	for _, name := range slices.Sorted(maps.Keys(orphans)) {
 		h.log.Warn("words are dropped: nobody of this name is in the settings any more", "receiver", name,
-			"words", orphans[name])
+			"words", orphans[name], "try", "diskcast notify list")
 	}
 	for _, q := range h.queues {
 		if why := q.problem(); why != "" {
@@ -154,6 +165,32 @@ func (h *Herald) load(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// count adds the words of receivers that are not configured any more to what these never got, and reads that of all
+// such.
+func (h *Herald) count(tx store.WriteTx, orphans map[string]int) error {
+	lost := map[string]uint64{}
+	err := tx.Walk(lostPrefix, func(key string, b []byte) error {
+		name := strings.TrimPrefix(key, lostPrefix)
+		if h.queue(name) != nil {
+			return nil
+		}
+		var n uint64
+		if err := json.Unmarshal(b, &n); err != nil {
+			return fmt.Errorf("state of %s is damaged: %w", key, err)
+		}
+		lost[name] = n
+		return nil
+	})
+	for name, n := range orphans {
+		lost[name] += uint64(n)
+		err = errors.Join(err, store.PutJSON(tx, lostPrefix+name, lost[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(lost)) {
+		h.gone = append(h.gone, gone{name, lost[name]})
+	}
+	return err
 }
 
 func (h *Herald) queue(name string) *queue {

@@ -321,6 +321,35 @@ func TestLostKey(t *testing.T) {
 	}
 }
 
+// TestRemovedReceiver: what waited for a receiver that is taken out of the settings is counted, over restarts, also
+// when
+// it is put back.
+func TestRemovedReceiver(t *testing.T) {
+	db := store.NewMemory()
+	p := newPost(t, db, hooks(hookTo("gone", "http://127.0.0.1:1"), hookTo("stays", "http://127.0.0.1:1")))
+	p.start()
+	for range 3 {
+		p.say(doc.WordEnded, "word")
+	}
+	p.stop()
+	all := p.cfg.Notify
+	p.cfg.Notify.Webhooks = all.Webhooks[1:]
+	for range 2 {
+		p.start()
+		rows := p.h.List()
+		if len(rows) != 2 || rows[1].Name != "gone" || rows[1].Dropped != 3 || rows[1].By != doc.ByNone ||
+			!strings.Contains(rows[1].Problem, "not in the settings") || rows[0].Dropped != 0 {
+			t.Errorf("%+v", rows)
+		}
+		p.stop()
+	}
+	p.cfg.Notify = all
+	p.start()
+	if rows := p.h.List(); len(rows) != 2 || rows[0].Dropped != 3 || rows[0].Problem == rows[1].Error {
+		t.Errorf("put back: %+v", rows)
+	}
+}
+
 // TestOddAnswers: each ends in its words.
 func TestOddAnswers(t *testing.T) {
 	elsewhere := newService(t)
