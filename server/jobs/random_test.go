@@ -388,6 +388,8 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 		switch {
 		case s.Upload != nil:
 			ev.Step = session.StepUploaded
+			sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: s.ID}})
+			sh.tell(node, s.ID, session.StepPlan)
 			sh.step(jobs.Stored{Session: s.ID, Image: session.Image{Name: s.Image.Name, Manifest: "sha256:1"}})
 		case s.Spec.Kind == "probe":
 			ev.Step = "probed"
@@ -403,6 +405,7 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 				ev.Result = fmt.Appendf(nil, erased, p.Disk.Serial)
 			}
 		default:
+			sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: s.ID}})
 			sh.tell(node, s.ID, session.StepPlan)
 			sh.tell(node, s.ID, session.StepWritten)
 			ev.Step = session.StepBoot

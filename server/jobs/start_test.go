@@ -55,6 +55,9 @@ func (h *hall) say(s *jobs.Session, n int, steps ...string) {
 		steps = append([]string{session.StepPlan, session.StepWritten}, steps...)
 	}
 	for _, step := range steps {
+		if step == session.StepPlan {
+			h.st.Step(jobs.ChoseDisk{Node: nodeName(n), Disk: session.DiskID{Size: 1 << 30}}, h.now)
+		}
 		h.st.Step(jobs.Reported{Node: nodeName(n),
 			Event: &session.Event{Session: s.ID, Step: step, Level: session.Info, Message: "word", Time: h.now}}, h.now)
 	}

@@ -86,6 +86,13 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 			return jobs.Outcome{Failed: "the node says that its disk is stored, and the server has no such image: " +
 				"capture it again"}
 		}
+		if _, ok := p.Steps[session.StepPlan]; !ok || p.Disk == nil {
+			return jobs.Outcome{Failed: fmt.Sprintf("the node says that its disk is stored, and never told its plan "+
+				"or which "+
+				"of its disks that is: what the image %s (%s) is of is not known, and it stays in the store. Look at "+
+				"it "+
+				"(`diskcast image show`), or capture it again", s.Image.Name, s.Image.Manifest)}
+		}
 		return jobs.Outcome{Done: true, Leaves: !s.Stays(), Free: s.Stays()}
 	}
 	return jobs.Outcome{}
@@ -102,7 +109,9 @@ func mayNotFit(inUse, free int64) string {
 }
 
 // Complete implements jobs.Kind.
-func (Kind) Complete(s *jobs.Session, _ *doc.Part) bool { return s.Image.Manifest != "" }
+func (Kind) Complete(s *jobs.Session, p *doc.Part) bool {
+	return s.Image.Manifest != "" && p.Disk != nil
+}
 
 // Reason implements jobs.Kind.
 func (Kind) Reason(s *jobs.Session, bad []string) string {

@@ -56,6 +56,11 @@ func TestReport(t *testing.T) {
 		t.Errorf("stored, by the node's word alone: %+v", out)
 	}
 	s.Image.Manifest = "sha256:1"
+	if out := report(session.StepUploaded, -1); out.Done || !strings.Contains(out.Failed, "which of its disks") ||
+		kind.Complete(s, p) {
+		t.Errorf("stored, and of no disk that it named: %+v", out)
+	}
+	p.Disk, p.Steps = &session.DiskID{Size: 1 << 30}, map[string]doc.Mark{session.StepPlan: {}}
 	if out := report(session.StepUploaded, -1); !out.Done || !out.Free || out.Leaves || !kind.Complete(s, p) {
 		t.Errorf("stored: %+v", out)
 	}

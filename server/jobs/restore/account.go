@@ -45,6 +45,11 @@ func lacks(s *jobs.Session, p *doc.Part) string {
 		return fmt.Sprintf("the node says that it is done, and never reported the step %q of what it was asked for: "+
 			"`diskcast node log` shows what it told; restore it again", step)
 	}
+	if p.Disk == nil {
+		return "the node says that it is done, and never said which of its disks it wrote to: `diskcast node log` " +
+			"shows " +
+			"what it told; restore it again"
+	}
 	return ""
 }
 

@@ -25,6 +25,8 @@ func (Kind) Left(s *jobs.Session, p *doc.Part) string {
 		return "its disk was not touched: what started before starts again"
 	case (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil) && missing(s, p) != "":
 		return fmt.Sprintf(unheard, missing(s, p), "its disk")
+	case p.Disk == nil && (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil):
+		return "its node never said which of its disks it wrote to: do not count on any, restore it again"
 	case p.State == doc.Starting || p.Life != nil, had(session.StepEntry):
 		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine " +
 			"starts"
@@ -43,6 +45,8 @@ func (Kind) Left(s *jobs.Session, p *doc.Part) string {
 func (Partition) Left(s *jobs.Session, p *doc.Part) string {
 	if _, ok := p.Steps[session.StepWritten]; ok && missing(s, p) != "" {
 		return fmt.Sprintf(unheard, missing(s, p), "the partition") + "; the rest of the disk is as it was"
+	} else if ok && p.Disk == nil {
+		return "its node never said which of its disks it wrote to: do not count on the partition, restore it again"
 	} else if ok {
 		return "the partition has the whole image; the rest of the disk is as it was"
 	}

@@ -83,9 +83,10 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 		jobs.StartWords(p, ev)
 	case session.StepBoot:
 		if !personalized(s, p) {
-			return jobs.Outcome{Failed: "the node says that it is done, and has not personalized the system: its " +
-				"agent is older than the server. Make the boot directory anew with the mkimage of the server's " +
-				"release, and run a new session; the disk has the image as it was captured"}
+			return jobs.Outcome{Failed: "the node says that it is done, and never said that it personalized the " +
+				"system: `diskcast node log` shows what it told. An agent that is older than this server does not " +
+				"know of that; where it may be one, make the boot directory anew (`diskcast up --kernel ...`, " +
+				"mkimage) and run a new session. The disk has the image, and may have it as it was captured"}
 		}
 		jobs.StartWords(p, ev)
 		if why := lacks(s, p); why != "" {

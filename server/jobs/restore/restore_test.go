@@ -60,7 +60,8 @@ func TestLeftBelievesNoGap(t *testing.T) {
 	} {
 		s := &jobs.Session{Kind: kind}
 		s.Spec.Verify = c.verify
-		p := &doc.Part{State: doc.Failed, Boots: 1, Joined: time.Unix(1, 0), Steps: map[string]doc.Mark{}}
+		p := &doc.Part{State: doc.Failed, Boots: 1, Joined: time.Unix(1, 0), Steps: map[string]doc.Mark{},
+			Disk: &session.DiskID{Size: 1 << 30}}
 		if c.steps == nil {
 			p.Life = &doc.Life{}
 		}
@@ -74,10 +75,30 @@ func TestLeftBelievesNoGap(t *testing.T) {
 		if _, ok := p.Steps[written]; !ok {
 			continue
 		}
+		p.Disk = nil
+		for _, left := range []string{kind.Left(s, p), restore.Partition{}.Left(s, p)} {
+			if strings.Contains(left, "has the whole image") {
+				t.Errorf("%v, of no disk: %q", c.steps, left)
+			}
+		}
+		p.Disk = &session.DiskID{Size: 1 << 30}
 		got := restore.Partition{}.Left(s, p)
 		if !strings.Contains(got, c.want) || !strings.Contains(got, "the rest of the disk is as it was") {
 			t.Errorf("partition, %v: %q, want %q", c.steps, got, c.want)
 		}
+	}
+}
+
+// TestNotPersonalized says what is known: that the node did not tell of the step, and not why.
+func TestNotPersonalized(t *testing.T) {
+	s := &jobs.Session{Kind: kind}
+	s.Spec.Personalize = []byte(`{"hostname":"a"}`)
+	p := &doc.Part{Disk: &session.DiskID{Size: 1}, Steps: map[string]doc.Mark{session.StepPlan: {},
+		session.StepWritten: {}}}
+	out := kind.Report(s, p, &jobs.Reported{Event: &session.Event{Step: session.StepBoot, Level: session.Info}})
+	if out.Done || !strings.Contains(out.Failed, "never said that it personalized") ||
+		strings.Contains(out.Failed, "its agent is older") {
+		t.Errorf("%+v", out)
 	}
 }
 
@@ -116,6 +137,11 @@ func TestReport(t *testing.T) {
 		t.Errorf("done without a word of what was read back: %+v", out)
 	}
 	p.Steps[session.StepVerified] = doc.Mark{}
+	if out := report(session.StepBoot, session.Info, "", nil); out.Done || kind.Complete(s, p) ||
+		!strings.Contains(out.Failed, "never said which of its disks") {
+		t.Errorf("done without a word of which disk: %+v", out)
+	}
+	p.Disk = &session.DiskID{Size: 1 << 30}
 	if out := report(session.StepBoot, session.Error, "nothing starts", nil); !out.Done || !out.Leaves ||
 		p.Unbootable != "nothing starts" {
 		t.Errorf("the last step: %+v, %+v", out, p)
