@@ -38,7 +38,7 @@ machines with Secure Boot on, and iPXE are taken where their packages are instal
   diskcast up --kernel linux-image-6.1.0-40-amd64 --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.State, o.Log = e.state, e.quiet()
+			o.State, o.Log, o.Version = e.state, e.quiet(), Version
 			if !e.JSON {
 				o.Say = func(s up.Step) {
 					fmt.Fprintf(e.Out, "%-7s %s\n", s.Done, strings.ReplaceAll(s.What, "\n", "\n        "))

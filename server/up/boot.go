@@ -52,20 +52,55 @@ func (w *work) bootLeadsHere() (bool, error) {
 	return w.Pin != "" && m.Site.Server == w.URL && m.Site.Pin == w.Pin, nil
 }
 
+// anew is why a boot directory that is there is made anew, in words; empty where there is none.
+func (w *work) anew(m *bootdir.Manifest) string {
+	switch {
+	case m == nil:
+		return ""
+	case m.Site.Server != w.URL:
+		return fmt.Sprintf("it leads nodes to %s, and this server is at %s", orNothing(m.Site.Server), w.URL)
+	case w.Kernel != "":
+		return "--kernel asks for it"
+	}
+	return "it was made for a server with another key"
+}
+
+func orNothing(url string) string {
+	if url == "" {
+		return "no server"
+	}
+	return url
+}
+
+// release says of a boot directory that stays that another release than this one made it; empty where it did not.
+func (w *work) release(m *bootdir.Manifest) string {
+	by, ok := strings.CutPrefix(m.Generator, "mkimage ")
+	dev := func(v string) bool { return v == "" || v == "dev" || v == "devel" }
+	if !ok || by == w.Version || dev(by) || dev(w.Version) {
+		return ""
+	}
+	return fmt.Sprintf("\nnote: %s made it, and this is diskcast %s: the agent in it is of that release. `diskcast up "+
+		"--kernel linux-image-%s` makes it anew", m.Generator, w.Version, m.Kernel)
+}
+
 // makeBoot makes the boot directory, by the program mkimage.
 func (w *work) makeBoot(ctx context.Context) error {
 	dir := w.bootDir()
-	if w.kernel == nil {
-		w.step(Kept, "boot directory %s", dir)
-		return nil
-	}
-	if w.DryRun {
-		w.step(Made, "boot directory %s, by mkimage", dir)
-		return nil
-	}
 	before, err := w.manifest()
 	if err != nil {
 		return err
+	}
+	if w.kernel == nil {
+		w.step(Kept, "boot directory %s%s", dir, w.release(before))
+		return nil
+	}
+	if w.DryRun {
+		words := fmt.Sprintf("boot directory %s, by mkimage", dir)
+		if why := w.anew(before); why != "" {
+			words += ", anew: " + why
+		}
+		w.step(Made, "%s", words)
+		return nil
 	}
 	program, err := w.Host.MkImage()
 	if err != nil {

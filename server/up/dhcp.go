@@ -14,6 +14,9 @@ import (
 // chooseDHCP listens on the LAN, unless the settings file or the server that runs says how it is.
 func (w *work) chooseDHCP(ctx context.Context) error {
 	if w.Result.File != nil {
+		if err := w.fileFits(); err != nil {
+			return err
+		}
 		w.step(Chosen, "DHCP %s: %s says so", w.set.DHCP, w.Result.File.Name)
 		return nil
 	}
@@ -56,6 +59,31 @@ func (w *work) chooseDHCP(ctx context.Context) error {
 	w.set.DHCP = string(dhcp.Proxy)
 	if w.Range != "" {
 		return errors.New("--dhcp-range without --dhcp full: the other DHCP server gives the addresses")
+	}
+	return nil
+}
+
+// fileFits refuses a settings file that was written for another LAN: the server would not start with it.
+func (w *work) fileFits() error {
+	if w.set.DHCP != string(dhcp.Full) {
+		return nil
+	}
+	where := func(key string) string {
+		for _, v := range w.Result.File.Values {
+			if v.Name == key {
+				return fmt.Sprintf("%s:%d", w.Result.File.Name, v.Line)
+			}
+		}
+		return w.Result.File.Name
+	}
+	const change = "change the file, or move it away and run this again"
+	if _, err := dhcp.ParseRange(w.set.Range, w.lan); err != nil {
+		return fmt.Errorf("%s: %w (%s has %v now): %s", where("dhcp-range"), err, w.set.Interface, w.lan, change)
+	}
+	if r, err := netip.ParseAddr(w.set.Router); err == nil {
+		if err := dhcp.CheckRouter(r, w.lan); err != nil {
+			return fmt.Errorf("%s: %w: %s", where("router"), err, change)
+		}
 	}
 	return nil
 }

@@ -32,10 +32,21 @@ var packageName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompi
 
 // chooseKernel finds the kernel, unless there is a boot directory that needs none.
 func (w *work) chooseKernel(context.Context) error {
+	m, err := w.manifest()
+	if err != nil {
+		return err
+	}
+	if m != nil && m.Site.Server != w.URL {
+		w.was = orNothing(m.Site.Server)
+	}
 	if w.Kernel == "" {
 		there, err := w.bootLeadsHere()
-		if there || err != nil {
+		if err != nil {
 			return err
+		}
+		if there {
+			w.step(Kept, "kernel for the nodes: Linux %s, of the boot directory", m.Kernel)
+			return nil
 		}
 	}
 	k, err := w.findKernel()
@@ -43,7 +54,14 @@ func (w *work) chooseKernel(context.Context) error {
 		return err
 	}
 	w.kernel = k
-	w.step(Chosen, "kernel for the nodes: %s", k.words)
+	words := k.words
+	if m != nil {
+		words += fmt.Sprintf("; the boot directory has Linux %s, and is made anew: %s", m.Kernel, w.anew(m))
+		if w.Kernel == "" {
+			words += " (--kernel takes another one)"
+		}
+	}
+	w.step(Chosen, "kernel for the nodes: %s", words)
 	return nil
 }
 

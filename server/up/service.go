@@ -61,6 +61,11 @@ func (w *work) mayStay(why string) error {
 // start lets the service manager serve, where it is to.
 func (w *work) start(ctx context.Context) error {
 	if !w.unit {
+		if w.ours && w.was != "" {
+			return fmt.Errorf("the server that answers was started when it was at %s, and tells its nodes so: stop "+
+				"it, and run "+
+				"this again", w.was)
+		}
 		if w.ours {
 			w.Serving = true
 			w.step(Kept, "the server answers at %s", w.URL)
@@ -70,6 +75,15 @@ func (w *work) start(ctx context.Context) error {
 	_, inactive := w.Host.Output(ctx, "", "systemctl", "is-active", "--quiet", unit)
 	_, disabled := w.Host.Output(ctx, "", "systemctl", "is-enabled", "--quiet", unit)
 	w.Serving = true
+	if inactive == nil && w.was != "" {
+		if !w.DryRun {
+			if _, err := w.Host.Output(ctx, "", "systemctl", "restart", unit); err != nil {
+				return fmt.Errorf("the server does not start again at its new address: %w", err)
+			}
+		}
+		w.step(Made, "%s restarted: it was at %s, and goes on with its sessions at %s", unit, w.was, w.URL)
+		return nil
+	}
 	if inactive == nil && disabled == nil && w.ours {
 		w.step(Kept, "%s serves, and starts with the machine", unit)
 		return nil

@@ -29,7 +29,8 @@ type Options struct {
 	State     string // directory
 	File      string // settings file
 	DryRun    bool
-	Alone     bool // in the foreground, without the service manager
+	Alone     bool   // in the foreground, without the service manager
+	Version   string // of this program
 	Log       *slog.Logger
 	// After is the flag that asks something of the server when it serves; empty: none does.
 	After string
@@ -80,6 +81,8 @@ type work struct {
 	owner  *owner       // of the state directory; nil: root
 	kernel *kernel
 	ours   bool // this state's server answers already
+	// was is the URL that the boot directory leads to, where that is not the present one.
+	was string
 }
 
 // Run does what is to be done.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/testenv/nettest"
 	"github.com/diskcast/diskcast/server/config"
@@ -295,6 +297,85 @@ func TestFull(t *testing.T) {
 		"10.0.0.1/30": ""} {
 		if got, err := upperHalf(netip.MustParsePrefix(lan)); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %s, %v, want %s", lan, got, err, want)
+		}
+	}
+}
+
+// TestAnotherLAN: a server that is moved makes its boot directory anew, says why and with which kernel in the place of
+// which; settings that do not fit the new LAN are refused before anything is done, in a dry run as well.
+func TestAnotherLAN(t *testing.T) {
+	for _, mode := range []string{"proxy", "full"} {
+		n := nettest.New(t)
+		h := newHost(t)
+		o := options(t, h)
+		if o.DHCP = mode; mode == "full" {
+			h.heard = nil
+		}
+		if _, err := run(t, n, o); err != nil {
+			t.Fatal(err)
+		}
+		move(t, n)
+		h.release = "6.12.0-1-amd64"
+		for _, d := range []string{"boot/vmlinuz-" + h.release, "lib/modules/" + h.release + "/kernel"} {
+			if err := os.MkdirAll(filepath.Join(h.root, d), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := hashes(t, filepath.Dir(o.State))
+		o.DHCP, o.DryRun = "", true
+		r, err := run(t, n, o)
+		if mode == "full" {
+			if err == nil || !strings.Contains(err.Error(), "diskcast.toml:") ||
+				!strings.Contains(err.Error(), "10.88.0.1/24") {
+				t.Errorf("a range of another LAN: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := fmt.Sprint(r.Steps)
+		for _, want := range []string{"Linux " + release, h.release, "leads nodes to https://10.77.0.1:8443",
+			"https://10.88.0.1:8443", "made anew"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("it says %s, want %q", said, want)
+			}
+		}
+		if after := hashes(t, filepath.Dir(o.State)); after != before {
+			t.Errorf("a dry run wrote\n%s", after)
+		}
+	}
+}
+
+// move gives the server's interface an address of another LAN in the place of its own.
+func move(t *testing.T, n *nettest.Net) {
+	t.Helper()
+	n.Do(func() {
+		link, err := netlink.LinkByName(nettest.Server)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for cidr, f := range map[string]func(netlink.Link, *netlink.Addr) error{nettest.ServerCIDR: netlink.AddrDel,
+			"10.88.0.1/24": netlink.AddrAdd} {
+			a, err := netlink.ParseAddr(cidr)
+			if err == nil {
+				err = f(link, a)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestRelease says that another release made the boot directory which stays.
+func TestRelease(t *testing.T) {
+	m := &bootdir.Manifest{Kernel: release, Generator: "mkimage 1.0"}
+	for version, want := range map[string]bool{"1.1": true, "1.0": false, "dev": false, "": false} {
+		w := &work{Options: Options{Version: version}}
+		if got := w.release(m); (got != "") != want || want && !strings.Contains(got, "linux-image-"+release) {
+			t.Errorf("%s: %q", version, got)
 		}
 	}
 }
