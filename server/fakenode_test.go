@@ -212,6 +212,11 @@ func (n *fake) say(ctx context.Context, d *session.Descriptor, step string, p *s
 }
 
 func (n *fake) receive(ctx context.Context, d *session.Descriptor) error {
+	if _, err := n.do(ctx, "POST", n.server+"/v1/node/"+n.reply.Node+"/disk", session.DiskChoice{V: 1,
+		Session: d.Session,
+		Disk:    session.DiskID{Path: "/dev/vda", Size: 1 << 34}}); err != nil {
+		return err
+	}
 	if err := n.say(ctx, d, session.StepPlan, nil); err != nil {
 		return err
 	}

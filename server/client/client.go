@@ -259,6 +259,11 @@ func (c *Client) SplitMachine(ctx context.Context, word, node string) (*doc.Mach
 		doc.MachineSplit{V: session.Version, Node: node})
 }
 
+// TrustMachine makes a machine's NICs its alone, and ends what was odd about its nodes.
+func (c *Client) TrustMachine(ctx context.Context, word string) (*doc.Machine, error) {
+	return call[*doc.Machine](ctx, c, "POST", "/v1/machines/"+url.PathEscape(word)+"/trust", nil)
+}
+
 // RemoveMachine forgets a machine and what was entered of it.
 func (c *Client) RemoveMachine(ctx context.Context, word string) error {
 	_, err := call[struct{}](ctx, c, "DELETE", "/v1/machines/"+url.PathEscape(word), nil)

@@ -14,13 +14,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/cmd/castcmd"
@@ -96,6 +99,8 @@ type env struct {
 	server string
 	images string // URL of the server whose images are meant; empty: the store of this machine
 	debug  bool
+	// stateFlag is --state.
+	stateFlag *pflag.Flag
 }
 
 // Run runs one command line.
@@ -144,6 +149,7 @@ The line from nothing to a lab of imaged machines:
 	f.BoolVar(&e.JSON, "json", false, "print JSON")
 	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", config.Defaults().State),
 		"state directory of the server ($DISKCAST_STATE)")
+	e.stateFlag = f.Lookup("state")
 	f.BoolVar(&e.debug, "debug", false, "log more")
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
 		groupCommand(e), profileCommand(e), ruleCommand(e), menuCommand(e), repeatCommand(e), applyCommand(e),
@@ -229,6 +235,33 @@ const serverHere = "https://127.0.0.1:8443"
 func serverFlag(cmd *cobra.Command, e *env) {
 	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", serverHere),
 		"the server's API ($DISKCAST_SERVER)")
+}
+
+// mayMake refuses to make what belongs into a state directory where the one that --state names is not there: its name
+// is
+// most often a slip. make is the way to have it made; empty: there is none.
+func (e *env) mayMake(make string) error {
+	if e.stateFlag == nil || !e.stateFlag.Changed {
+		return nil
+	}
+	_, err := os.Stat(e.state)
+	switch {
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
+		return nil // what makes something in it says what is wrong with it
+	case make != "":
+		make = "; " + make
+	}
+	var beside []string
+	list, err := os.ReadDir(filepath.Dir(e.state))
+	if err == nil {
+		for _, d := range list {
+			if d.IsDir() {
+				beside = append(beside, filepath.Join(filepath.Dir(e.state), d.Name()))
+			}
+		}
+	}
+	return usage("there is no state directory %s%s. `diskcast up` and `diskcast serve` make it%s", e.state,
+		nearest.Hint(e.state, beside), make)
 }
 
 func (e *env) storeDir() string {

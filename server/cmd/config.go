@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/server/config"
+	"github.com/diskcast/diskcast/server/serve"
 )
 
 func configCommand(e *env) *cobra.Command {
@@ -52,7 +53,9 @@ func configCheckCommand(e *env) *cobra.Command {
 		Short: "Look for mistakes in a settings file",
 		Long: `Look for mistakes in a settings file, ` + config.DefaultFile + ` if none is named: keys that there ` +
 			`are not,
-values of another type, values that mean nothing, settings that contradict each other. Each is named with its line.`,
+values of another type, values that mean nothing, settings that contradict each other. Each is named with its line.
+What serve would stumble over is looked at too: ports, addresses that this machine does not have, directories that are
+none or that the user who serves (whom the state directory belongs to) could not read.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := config.DefaultFile
@@ -64,12 +67,21 @@ values of another type, values that mean nothing, settings that contradict each 
 				return err
 			}
 			set := f.Settings()
-			if set.Interface == "" {
+			hasInterface := set.Interface != ""
+			if !hasInterface {
 				e.Note(name + " has no interface: serve then wants --interface")
 				set.Interface = "one of the command line's"
 			}
-			if _, err := serveConfig(set); err != nil {
+			cfg, err := serveConfig(set)
+			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
+			}
+			skipped, err := serve.Check(*cfg)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if skipped != "" && hasInterface {
+				e.Note(skipped)
 			}
 			if e.JSON {
 				d := checkedSettings{File: name, Keys: map[string][]string{}}

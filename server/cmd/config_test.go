@@ -3,6 +3,8 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +85,103 @@ func TestSettingsFile(t *testing.T) {
 	}
 	if out, err = run("config", "example"); err != nil || !strings.Contains(out, "#lease-time = \"12h0m0s\"") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// What parses and cannot work is found by config check, as serve would stumble over it.
+func TestConfigCheckFinds(t *testing.T) {
+	dir := t.TempDir()
+	path := func(names ...string) string { return filepath.Join(append([]string{dir}, names...)...) }
+	if err := errors.Join(os.Mkdir(path("state"), 0o700), os.Mkdir(path("boot"), 0o755), os.Mkdir(path("images"),
+		0o700),
+		os.WriteFile(path("file"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	run := func(text string) (string, error) {
+		name := path("d.toml")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs bytes.Buffer
+		err := Run(t.Context(), []string{"config", "check", name}, nil, &out, &errs)
+		return out.String() + errs.String(), err
+	}
+	for text, want := range map[string]string{
+		`listen = ":0"`:                                  "a port that is not a number from 1 to 65535",
+		`http = ":0"`:                                    "a port that is not a number from 1 to 65535",
+		`listen = ":8080"`:                               "are one port",
+		`boot-dir = "` + path("file") + `"`:              "is a file, and not a directory",
+		`store = "` + path("file", "images") + `"`:       "a part of the path is a file",
+		`state = "` + path("file") + `"`:                 "is a file, and not a directory",
+		"interface = \"lo\"\naddress = \"10.9.8.7\"":     "does not have the address 10.9.8.7",
+		"interface = \"lo\"\nlisten = \"10.9.8.7:8443\"": "this machine has no address 10.9.8.7",
+		"interface = \"lo\"\ndhcp = \"full\"\ndhcp-range = \"10.9.8.7-10.9.8.9\"": "not within 127.0.0.0/8",
+	} {
+		if _, err := run(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	dirs := fmt.Sprintf("state = %q\nboot-dir = %q\nstore = %q\n", path("state"), path("boot"), path("images"))
+	if out, err := run("interface = \"lo\"\n" + dirs); err != nil {
+		t.Errorf("what works: %s%v", out, err)
+	}
+	if out, err := run("interface = \"nic9\"\n" + dirs); err != nil || !strings.Contains(out, "was not looked at") {
+		t.Errorf("another machine's settings: %s%v", out, err)
+	}
+	need.Root(t)
+	if err := os.Chown(path("state"), 54321, 54321); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(dirs); err == nil || !strings.Contains(err.Error(), path("images")+" belongs to user 0") {
+		t.Errorf("images that the server's user cannot read: %v", err)
+	}
+}
+
+// A state directory that is named and not there is not made by who only asks for something in it.
+func TestNoStateByASlip(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "diskcast"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	slip := filepath.Join(dir, "diskcats")
+	for _, args := range [][]string{{"token"}, {"image", "list"}, {"image", "import", "x.raw", "--name", "x"},
+		{"session", "list"}} {
+		var out, errs bytes.Buffer
+		err := Run(t.Context(), append(args, "--state", slip), nil, &out, &errs)
+		if err == nil || !strings.Contains(err.Error(), slip) {
+			t.Errorf("%v: %v", args, err)
+		}
+		if args[0] == "token" && !strings.Contains(err.Error(), "did you mean "+filepath.Join(dir, "diskcast")) {
+			t.Errorf("%v", err)
+		}
+		if _, err := os.Stat(slip); err == nil {
+			t.Fatalf("%v made %s", args, slip)
+		}
+	}
+	var out, errs bytes.Buffer
+	if err := Run(t.Context(), []string{"token", "--make", "--state", slip}, nil, &out, &errs); err != nil {
+		t.Error(err)
+	}
+}
+
+// A layout that cannot be read says that, and how it can.
+func TestLayoutThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	if there, err := isLayout(dir); there || err != nil {
+		t.Errorf("a folder without oci-layout: %t, %v", there, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "oci-layout"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := isLayout(dir); err == nil || !strings.Contains(err.Error(), "copied in part") {
+		t.Errorf("half a layout: %v", err)
+	}
+	// A link to itself can be opened by nobody, root neither.
+	if err := os.Symlink("index.json", filepath.Join(dir, "index.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := isLayout(dir); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("a layout that cannot be read: %v", err)
 	}
 }
 

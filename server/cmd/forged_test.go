@@ -14,7 +14,8 @@ func (o *office) hello(boot, addr string) {
 	_, err := o.e.Hello(o.t.Context(),
 		&session.Hello{V: 1, Boot: boot,
 			Inventory: session.Inventory{Firmware: session.BIOS,
-				NICs: []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}}}}, netip.MustParseAddr(addr))
+				NICs:  []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}},
+				Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.MustParseAddr(addr))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -26,6 +27,7 @@ func TestForgedRestore(t *testing.T) {
 	o.hello("b", "10.0.0.5")
 	id := strings.TrimSpace(o.must("create", "--image", "debian", "--nodes", o.node))
 	o.hello("forged", "10.0.0.66")
+	o.choose(id)
 	for i, step := range []string{session.StepPlan, session.StepWritten, session.StepEntry, session.StepBoot} {
 		err := o.e.Events(t.Context(), o.node,
 			&session.Events{V: 1, Boot: "forged",

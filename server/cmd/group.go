@@ -97,6 +97,8 @@ all that is known.`,
 		"MAC address of the NIC that it boots from, or the first bytes of some (several)")
 	f.StringSliceVar(&r.Nets, "net", nil, "network that it asks from, such as 10.0.0.0/24 (several)")
 	f.StringVar(&r.Port, "port", "", "pattern of SWITCH/PORT that it is plugged into, such as 'sw1/ge-0/0/*'")
+	f.BoolVar(&r.All, "all", false, "every machine is meant, which a rule without a condition that keeps some out "+
+		"must say")
 	f.StringVar(&r.WhenIdle, "when-idle", "", "approve nothing, and say what the machines boot when nothing is asked "+
 		"of them: "+idleWords)
 	revisionFlag(set, &r.Revision)
@@ -129,6 +131,9 @@ func ruleDoes(r *doc.Rule) string {
 
 func ruleWords(r *doc.Rule) string {
 	var out []string
+	if r.All {
+		out = append(out, "all machines")
+	}
 	for _, x := range [][2]string{{"vendor", r.Vendor}, {"product", r.Product}, {"serial", r.Serial},
 		{"mac", strings.Join(r.MACs, "|")}, {"net", strings.Join(r.Nets, "|")},
 		{"port", r.Port}} {
@@ -239,6 +244,9 @@ func (e *env) changeLab(cmd *cobra.Command, change doc.LabChange) error {
 func (e *env) printChanges(done *doc.LabResult) error {
 	if e.JSON {
 		return e.Doc(done)
+	}
+	for _, w := range done.Warnings {
+		e.Warn(w)
 	}
 	for _, d := range done.Changes {
 		mark := map[string]string{doc.Adds: "+", doc.Alters: "~", doc.Removes: "-"}[d.Does]

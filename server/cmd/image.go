@@ -110,6 +110,11 @@ func (e *env) do(ctx context.Context, what string, spec doc.JobSpec) (*doc.JobRe
 }
 
 func (e *env) openStore() (*image.Store, error) {
+	if e.store == "" {
+		if err := e.mayMake("--store names a folder of images by itself"); err != nil {
+			return nil, err
+		}
+	}
 	if err := ownStore(e.storeDir(), os.Geteuid()); err != nil {
 		return nil, err
 	}

@@ -91,7 +91,11 @@ into a partition of any disk (` + "`diskcast session create --partition`" + `), 
 
 // importAny stores what a path leads to.
 func (e *env) importAny(ctx context.Context, path string, c *captureFlags) error {
-	if isLayout(path) {
+	layout, err := isLayout(path)
+	switch {
+	case err != nil:
+		return err
+	case layout:
 		return e.importLayout(ctx, path, c)
 	}
 	return e.importForeign(ctx, path, c)

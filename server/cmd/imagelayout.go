@@ -14,9 +14,33 @@ import (
 	"github.com/diskcast/diskcast/server/library"
 )
 
-func isLayout(path string) bool {
-	_, err := os.Stat(filepath.Join(path, "oci-layout"))
-	return err == nil
+// isLayout reports whether the path is an OCI layout. A folder that nobody may look into is an error: what is in it is
+// not known, and it is no disk.
+func isLayout(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return false, nil // who opens it says why
+	}
+	for _, name := range []string{"oci-layout", "index.json"} {
+		f, err := os.Open(filepath.Join(path, name))
+		switch {
+		case err == nil:
+			if err := f.Close(); err != nil {
+				return false, err
+			}
+		case errors.Is(err, fs.ErrNotExist) && name == "oci-layout":
+			return false, nil
+		case errors.Is(err, fs.ErrNotExist):
+			return false, fmt.Errorf("the folder %s says that it is an OCI layout, and has no %s: it was copied in "+
+				"part", path,
+				name)
+		default:
+			return false, fmt.Errorf("the folder %s cannot be read: %w: give its files to who runs this (chmod -R "+
+				"u+rX, chown), "+
+				"or run it as who may read them", path, err)
+		}
+	}
+	return true, nil
 }
 
 // importLayout takes an image from another OCI layout. What is broken off is taken up again.

@@ -108,6 +108,9 @@ func (w *victim) do(args ...string) error {
 // command runs an image command and returns the digest that it tells.
 func command(ctx context.Context, state string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return "", err
+	}
 	if err := Run(ctx, append([]string{"image", "--state", state, "--json"}, args...), strings.NewReader(""), &out,
 		&errs); err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, &errs)

@@ -22,7 +22,7 @@ func machineCommand(e *env) *cobra.Command {
 			`notes belong to
 the machine, and stay when its nodes are forgotten or its cards are changed. The server tells machines apart by the
 NIC that they boot from and by the UUID and serial of their boards; a NIC that two boot from (a dock) and an identity
-that two have count no more. Where it is wrong, merge or split.
+that two have count no more. Where it is wrong, merge or split; trust where somebody spoke in a machine's name.
 
 MACHINE is an id, a name, or a MAC address of any of its NICs.`,
 		Args: cobra.NoArgs,
@@ -30,7 +30,7 @@ MACHINE is an id, a name, or a MAC address of any of its NICs.`,
 	}
 	serverFlag(cmd, e)
 	cmd.AddCommand(machineList(e), machineShow(e), machineName(e), machineLabel(e), machineNotes(e), machineMerge(e),
-		machineSplit(e), machineRemove(e),
+		machineSplit(e), machineTrust(e), machineRemove(e),
 		machineApprove(e), machineProfile(e), machineSet(e), machineExport(e), machineImport(e), machinePower(e))
 	return cmd
 }
@@ -203,6 +203,22 @@ func machineSplit(e *env) *cobra.Command {
 			return c.SplitMachine(cmd.Context(), a[0], a[1])
 		})
 	cmd.Example = "  diskcast machine split lab-07 52:54:00:12:34:57"
+	return cmd
+}
+
+func machineTrust(e *env) *cobra.Command {
+	cmd := machineDo(e, "trust MACHINE",
+		"Say that what spoke in a machine's name was not it: its NICs are its alone again, warnings end, nothing is "+
+			"lost",
+		1, func(cmd *cobra.Command, c *client.Client, a []string) (*doc.Machine, error) {
+			return c.TrustMachine(cmd.Context(), a[0])
+		})
+	cmd.Long = `Whoever is on the nodes' network can say hello from a MAC address that is not his. By his UUID and
+serial he is then another machine (m12) at a NIC of MACHINE: he gets no session, and warnings say so. trust takes
+MACHINE's NICs from machines of which nothing was entered, forgets those that have no other, and ends the warnings of
+its nodes. What was entered stays. It is refused while the other one's agent is heard, and where he is a machine of
+which something was entered.`
+	cmd.Example = "  diskcast machine trust lab-07"
 	return cmd
 }
 

@@ -149,18 +149,25 @@ func (e *env) started(i serve.Info) {
 }
 
 func tokenCommand(e *env) *cobra.Command {
-	return &cobra.Command{
+	var make bool
+	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Print the operator token and the server's pin, made now if there are none",
 		Long: `Print the operator token and the pin of the server's key. Both are made when the state directory has ` +
 			`none, so that
-mkimage can be given the pin before the server runs for the first time.
+mkimage can be given the pin before the server runs for the first time. A state directory that is named and is not there
+is refused, for its name may be a slip; --make makes it.
 
 The token is as good as the server's root password: whoever has it can overwrite the disks of all nodes.`,
 		Example: `  diskcast token --state /srv/diskcast
   mkimage --pin "$(diskcast token --json | jq -r .pin)" ...`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !make {
+				if err := e.mayMake("`diskcast token --make` makes it before a server runs"); err != nil {
+					return err
+				}
+			}
 			id, err := identity.Load(e.state)
 			if err != nil {
 				return err
@@ -172,4 +179,6 @@ The token is as good as the server's root password: whoever has it can overwrite
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&make, "make", false, "make the state directory where it is not there")
+	return cmd
 }

@@ -79,9 +79,24 @@ func (o *office) run(args ...string) (code int, stdout, stderr string) {
 	return ExitCode(err), out.String(), errs.String()
 }
 
+// choose has the node name its disk as the session's, as agents do before their plan.
+func (o *office) choose(id string) {
+	o.t.Helper()
+	if _, err := o.e.ChooseDisk(o.t.Context(), o.node, &session.DiskChoice{V: 1, Session: id,
+		Disk: session.DiskID{Path: "/dev/vda", Size: 1 << 30}}); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
 // restored reports a restore of which the last two steps have the levels.
 func (o *office) restored(id, entry, boot string) {
 	o.t.Helper()
+	if _, err := o.e.Hello(o.t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: session.Inventory{
+		Firmware: session.BIOS, NICs: []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}},
+		Disks: []session.Disk{{Path: "/dev/vda", Size: 1 << 30}}}}, netip.Addr{}); err != nil {
+		o.t.Fatal(err)
+	}
+	o.choose(id)
 	for _, ev := range []session.Event{
 		{Step: session.StepPlan, Level: session.Info},
 		{Step: session.StepWritten, Level: session.Info},

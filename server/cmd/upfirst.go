@@ -147,6 +147,9 @@ func (e *env) bring(ctx context.Context, f *firsts, r *up.Result, dry bool, say 
 	if err != nil {
 		return fmt.Errorf("the server serves, and the lab is not as the files say: %w", err)
 	}
+	for _, w := range done.Warnings {
+		e.Warn(w)
+	}
 	files := strings.Join(f.labs, ", ")
 	if len(done.Changes) == 0 {
 		step(up.Kept, "all that %s says is so", files)

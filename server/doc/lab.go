@@ -67,6 +67,7 @@ type Rule struct {
 	MACs     []string  `json:"macs,omitempty"`
 	Nets     []string  `json:"nets,omitempty"`
 	Port     string    `json:"port,omitempty"` // pattern of SWITCH/PORT
+	All      bool      `json:"all,omitempty"`  // every machine, said in so many words
 	WhenIdle string    `json:"when_idle,omitempty"`
 	Revision uint64    `json:"revision,omitempty"`
 	Owner    string    `json:"owner,omitempty"`
@@ -116,6 +117,8 @@ type LabName struct {
 type LabResult struct {
 	Applied bool      `json:"applied"` // false after a dry run
 	Changes []LabDiff `json:"changes"`
+	// Warnings are what does not keep the change from being made, and keeps what it says from working.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // What a LabDiff does.

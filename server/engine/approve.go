@@ -20,6 +20,9 @@ import (
 
 // approvedBy is whose word it is that sessions may take the node; or why they may not, with why not empty.
 func (e *Engine) approvedBy(n *node) (by, why string) {
+	if why := e.impostor(n); why != "" {
+		return "", why
+	}
 	if e.cfg.Approve == doc.ApproveAll {
 		return "every machine is (--approve all)", ""
 	}
@@ -138,9 +141,6 @@ func (e *Engine) idles(n *node) bool {
 
 // approveAgain looks at all nodes again, after what was approved changed.
 func (e *Engine) approveAgain() {
-	if e.cfg.Approve == doc.ApproveAll {
-		return
-	}
 	for _, id := range slices.Sorted(maps.Keys(e.nodes)) {
 		n := e.nodes[id]
 		e.news[id] = n
@@ -169,7 +169,7 @@ func (e *Engine) approveAgain() {
 
 // unapprovedHere are warnings of a session that would take nodes that are there, and are not approved.
 func (e *Engine) unapprovedHere(s *sess) []string {
-	if e.cfg.Approve == doc.ApproveAll || !s.Spec.All && s.Spec.Count == 0 {
+	if !s.Spec.All && s.Spec.Count == 0 {
 		return nil
 	}
 	var names []string

@@ -42,6 +42,23 @@ func (e *Engine) describeImage(kind jobs.Kind, spec *doc.Spec) (session.Image, e
 	return session.Image{Name: up.Name}, nil
 }
 
+// nameTaken warns of a capture that takes its name from an image that the store has.
+func (e *Engine) nameTaken(kind jobs.Kind, spec *doc.Spec) []string {
+	up := kind.Upload("u", spec)
+	if up == nil {
+		return nil
+	}
+	im, err := e.cfg.Images.Describe(up.Name)
+	if err != nil {
+		return nil // there is none, or one that nothing can be made of
+	}
+	const shown = len("sha256:") + 12
+	d := im.Manifest[:min(len(im.Manifest), shown)]
+	return []string{fmt.Sprintf("There is an image %s already (%s): when this capture is done, the name is moved "+
+		"from it to the new one. The one before stays in the store until `diskcast image gc --unnamed`, and "+
+		"`diskcast image tag %s NAME` gives it a name.", up.Name, d, d)}
+}
+
 // uploadID names an upload. Session ids begin anew with a new state directory, while the store may be an old one.
 func uploadID(id string) string {
 	var b [6]byte

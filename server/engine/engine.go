@@ -205,8 +205,9 @@ type Engine struct {
 	activity  chan struct{} // closed and replaced when a session changes
 
 	// casting
-	runCtx context.Context // set while Run runs
-	casts  sync.WaitGroup
+	runCtx  context.Context // set while Run runs
+	casts   sync.WaitGroup
+	opening chan struct{} // of one: who opens what is personalized holds it
 }
 
 // New loads what the store holds.
@@ -237,7 +238,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		clock: clock, paces: map[string]*pace{}, looks: map[string]*asked{}, said: map[string]bool{},
 		feed: feed.New(rand.Text()), quiet: map[string]bool{}, repeats: map[string]*repeat{},
 		checks:   map[string]*check{},
-		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{})}
+		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{}),
+		opening: make(chan struct{}, 1)}
 	e.jobs.Bound(cfg.MaxCasts)
 	var stored func()
 	if cfg.Words != nil {

@@ -141,6 +141,7 @@ type machine struct {
 	addr         netip.Addr
 	disks        []session.Disk // nil: one
 	plugged      [2]string      // switch and port, as it heard
+	mute         bool           // it names no disk
 }
 
 func (h *house) machine(n int) *machine {
@@ -204,11 +205,24 @@ func (m *machine) told() string {
 	return strings.TrimSpace(d.Action + " " + d.Session)
 }
 
+// choose names the machine's first disk as the session's, as agents do before their plan. What the engine refuses of it
+// is of no matter here.
+func (m *machine) choose(id string) {
+	d := session.Disk{Path: "/dev/vda", Size: 1 << 30}
+	if m.disks != nil {
+		d = m.disks[0]
+	}
+	_, _ = m.h.e.ChooseDisk(m.h.t.Context(), m.id, &session.DiskChoice{V: 1, Session: id, Disk: d.ID()})
+}
+
 func (m *machine) say(id string, steps ...string) {
 	m.h.t.Helper()
 	var evs []session.Event
 	for _, s := range steps {
 		step, msg, _ := strings.Cut(s, ": ")
+		if step == session.StepPlan && !m.mute {
+			m.choose(id)
+		}
 		m.seq++
 		ev := session.Event{Seq: m.seq, Session: id, Step: step, Level: session.Info, Message: msg,
 			Since: float64(m.seq)}

@@ -138,6 +138,17 @@ func (e *Engine) recognise(n *node, inv *session.Inventory) {
 	}
 	n.First = n.dmi()
 	was := n.First
+	if now == was && n.Odd[oddDMI] != "" {
+		// It is again what it was: what was said meanwhile stays for the operator to see, and stops nothing more.
+		last := dmiOf(&n.Inventory)
+		delete(n.Odd, oddDMI)
+		e.warn(n, oddSpoke, fmt.Sprintf("it says %s again; from %s somebody said %s in its name meanwhile: a forged "+
+			"hello, "+
+			"or a NIC that changed hands for a while; `diskcast machine trust %s` ends these words", now,
+			orNone(n.Addr),
+			last, n.ID))
+		return
+	}
 	if (was.UUID != "" && was.UUID != now.UUID) || (was.Serial != "" && was.Serial != now.Serial) {
 		e.warn(n, oddDMI, fmt.Sprintf("it said %s before and says %s now: another board, a NIC that changed hands, "+
 			"or a forged hello; "+
@@ -149,6 +160,8 @@ func (e *Engine) recognise(n *node, inv *session.Inventory) {
 const (
 	oddMAC     = "mac"
 	oddDMI     = "dmi"
+	oddSpoke   = "spoke"
+	oddHeld    = "held"
 	oddBoots   = "boots"
 	oddMachine = "machine"
 	oddLists   = "lists"
@@ -177,7 +190,7 @@ func (e *Engine) warn(n *node, kind, words string) {
 // oddWords are the node's warnings.
 func (n *node) oddWords() []string {
 	var out []string
-	for _, kind := range []string{oddBoots, oddDMI, oddMachine, oddMAC, oddLists, oddDisk} {
+	for _, kind := range []string{oddBoots, oddDMI, oddHeld, oddSpoke, oddMachine, oddMAC, oddLists, oddDisk} {
 		if w := n.Odd[kind]; w != "" {
 			out = append(out, w)
 		}

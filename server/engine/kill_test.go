@@ -100,6 +100,9 @@ func (a *agent) look(ctx context.Context) error {
 func (a *agent) steps(ctx context.Context, steps ...string) {
 	steps = append(steps, steps[len(steps)-1])
 	for i, step := range steps {
+		if step == session.StepPlan {
+			a.choose(ctx)
+		}
 		if i < len(steps)-1 {
 			a.m.seq++
 		}

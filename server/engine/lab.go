@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,10 +82,10 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 	if err := checkVersion("lab change", c.V); err != nil {
 		return nil, err
 	}
+	out := &doc.LabResult{Changes: []doc.LabDiff{}, Warnings: e.imagesOf(&c)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	b := e.book.Clone()
-	out := &doc.LabResult{Changes: []doc.LabDiff{}}
 	err := e.writeBook(b, &c, out)
 	if err == nil {
 		err = e.enterAll(b, &c, out)
@@ -105,6 +106,25 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 	}
 	out.Applied = true
 	return out, nil
+}
+
+// imagesOf warns of profiles in the change whose image no session could have now. It may come later: the change is
+// made.
+func (e *Engine) imagesOf(c *doc.LabChange) (out []string) {
+	for _, p := range c.Profiles {
+		var spec struct{ Image string }
+		if json.Unmarshal(p.Spec, &spec) != nil || spec.Image == "" {
+			continue // writing it says what is wrong
+		}
+		switch _, err := e.cfg.Images.Describe(spec.Image); {
+		case err == nil:
+		case len(out) == maxWarnings:
+			return append(out, "So it is with images of more profiles.")
+		default:
+			out = append(out, fmt.Sprintf("No session can be made of profile %s now: %v.", p.Name, err))
+		}
+	}
+	return out
 }
 
 // storeLab stores what changed of machines and book in one transaction, and then goes by it.

@@ -259,7 +259,7 @@ func TestLabIsAllOrNothing(t *testing.T) {
 			c.Machines = []doc.MachineEntry{{ID: "m1",
 				Profile: ptr("x")}}
 		},
-		"it says nothing": func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all"}} },
+		"it would fit every machine": func(c *doc.LabChange) { c.Rules = []doc.Rule{{Name: "all"}} },
 		"is none of default": func(c *doc.LabChange) {
 			c.Rules = []doc.Rule{{Name: "all", MACs: []string{"52"}, WhenIdle: "x"}}
 		},
@@ -362,6 +362,7 @@ func TestApprovalByHand(t *testing.T) {
 	}
 
 	// A hello in its name from another board gets nothing, and the part goes on when the machine itself speaks.
+	h.pass(2 * time.Minute)
 	forged := h.machine(1)
 	forged.boots, forged.boot = 70, "forged"
 	forged.hello()

@@ -126,8 +126,9 @@ func (e *Engine) nodeOf(m *fleet.Machine) (*node, error) {
 		m.Title(), ErrNotFound)
 }
 
-// nameMachines puts nodes in the place of the names of machines, and of a selector.
-func (e *Engine) nameMachines(spec *doc.Spec) error {
+// nameMachines puts nodes in the place of the names of machines, and of a selector. It returns what the operator should
+// know of that.
+func (e *Engine) nameMachines(spec *doc.Spec) ([]string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if spec.On != "" {
@@ -139,16 +140,16 @@ func (e *Engine) nameMachines(spec *doc.Spec) error {
 		}
 		m := e.fleet.Find(name)
 		if m == nil {
-			return refuse("%.80q is neither a machine's name or id nor a MAC address such as 52:54:00:12:34:56 "+
+			return nil, refuse("%.80q is neither a machine's name or id nor a MAC address such as 52:54:00:12:34:56 "+
 				"(`diskcast machine list`)%s", name, nearest.Hint(name, e.machineNames()))
 		}
 		node, err := e.nodeFor(m)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		spec.Nodes[i] = node
 	}
-	return nil
+	return nil, nil
 }
 
 // Machines returns all machines, by id.

@@ -47,6 +47,10 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		e.mu.Unlock()
 		return nil, err
 	}
+	if err := e.held(macs, h, from); err != nil {
+		e.mu.Unlock()
+		return nil, err
+	}
 	n, err := e.identify(macs, &h.Inventory)
 	if err != nil {
 		e.mu.Unlock()
@@ -72,6 +76,8 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 		n.Addr = from.String()
 		e.byAddr[from] = macs[0]
 	}
+	e.sight(n, &h.Inventory, rebooted) // before its part is given to it: it may be another machine's
+	e.news[n.ID] = n
 	if rebooted {
 		if _, ok := n.Trace[session.StepAgent]; ok || n.Trace == nil {
 			n.Trace = map[string]doc.Mark{} // this boot did not come through our DHCP
@@ -88,7 +94,6 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if long != "" {
 		e.warn(n, oddLists, long)
 	}
-	e.sight(n, &h.Inventory, rebooted)
 	n.Where = doc.Ready
 	e.news[n.ID] = n
 	e.adopt(n)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -84,13 +85,7 @@ func resolve(settings *personal.Settings, v personal.Values) (*personal.Document
 // values is what templates may name of a node.
 func (e *Engine) values(id, node string) personal.Values {
 	v := personal.Values{Session: id, Node: node, MAC: strings.ReplaceAll(node, "-", ":")}
-	m := e.fleet.Of(node)
-	if m == nil {
-		if owners := e.fleet.Booted(v.MAC); len(owners) == 1 {
-			m = owners[0]
-		}
-	}
-	if m != nil {
+	if m := e.machineFor(node); m != nil {
 		v.Name, v.Labels = m.Name, m.Labels
 	}
 	if n := e.nodes[node]; n != nil {
@@ -100,11 +95,24 @@ func (e *Engine) values(id, node string) personal.Values {
 }
 
 // Personalize hands a node what is its own: once, to the boot that works at the part, when its disk is written. That it
-// was is durable before, and an event of the node.
+// was is durable before, and an event of the node. The settings are opened without the engine's lock, for that unpacks
+// what they hold; whether the node may have them is asked before and after.
 func (e *Engine) Personalize(ctx context.Context, id string, ask *session.PersonalAsk, from netip.Addr) (
 	*personal.Document, error) {
 	e.mu.Lock()
-	d, err := e.hand(id, ask, from)
+	s, _, err := e.mayHave(id, ask)
+	if err != nil {
+		e.mu.Unlock()
+		return nil, err
+	}
+	sid, box := s.ID, s.Sealed
+	e.mu.Unlock()
+	settings, err := e.unseal(ctx, sid, box)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	d, err := e.hand(id, ask, from, settings)
 	e.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -112,38 +120,45 @@ func (e *Engine) Personalize(ctx context.Context, id string, ask *session.Person
 	return d, e.w.Wait(ctx)
 }
 
-func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr) (*personal.Document, error) {
+// mayHave says why a node is not given its personalization; it returns the session, and what is noted of the hand-out.
+func (e *Engine) mayHave(id string, ask *session.PersonalAsk) (s *sess, handed doc.Handed, err error) {
 	n := e.nodes[id]
 	if n == nil || n.Boot != ask.Boot {
-		return nil, ErrToken
+		return nil, handed, ErrToken
 	}
-	s := e.current(n)
+	s = e.current(n)
 	if s == nil || s.ID != ask.Session || len(s.Sealed) == 0 || e.cfg.Seal == nil {
-		return nil, refuse("there is no personalization of session %s for node %s", ask.Session, id)
+		return nil, handed, refuse("there is no personalization of session %s for node %s", ask.Session, id)
 	}
-	if n.Odd[oddDMI] != "" {
-		return nil, refuse("nothing secret is handed to a node that may be another machine than is meant: %s",
-			n.Odd[oddDMI])
+	if why := cmp.Or(n.Odd[oddDMI], e.impostor(n)); why != "" {
+		return nil, handed, refuse("nothing secret is handed to a node that may be another machine than is meant: %s",
+			why)
 	}
 	e.tell()
 	if !e.jobs.Settled(id, e.now()) {
-		return nil, fmt.Errorf("another boot of node %s was heard in the last minute: %w", id, ErrUnsettled)
+		return nil, handed, fmt.Errorf("another boot of node %s was heard in the last minute: %w", id, ErrUnsettled)
 	}
 	p := s.Parts[id]
 	if lacks := notYet(s, p); lacks != "" {
-		return nil, refuse("the part of node %s is not so far that it is given its personalization: it has not told "+
+		return nil, handed, refuse("the part of node %s is not so far that it is given its personalization: it has "+
+			"not told "+
 			"of the step %s", id, lacks)
 	}
 	sum := sha256.Sum256([]byte(ask.Ask))
-	handed := doc.Handed{Time: e.now(), Boot: n.Boot, Ask: hex.EncodeToString(sum[:])}
+	handed = doc.Handed{Time: e.now(), Boot: n.Boot, Ask: hex.EncodeToString(sum[:])}
 	if h := p.Handed; h != nil && (h.Boot != handed.Boot || h.Ask != handed.Ask) {
 		words := fmt.Sprintf("the personalization was asked for again and not given: it was handed out at %s, and is "+
 			"handed out once", h.Time.UTC().Format("15:04:05"))
 		e.record(n, "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Warn, Message: words,
 			Time: e.now()})
-		return nil, refuse("%s; restart the node, and its part begins again", words)
+		return nil, handed, refuse("%s; restart the node, and its part begins again", words)
 	}
-	settings, err := e.unseal(s)
+	return s, handed, nil
+}
+
+func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr, settings *personal.Settings) (
+	*personal.Document, error) {
+	s, handed, err := e.mayHave(id, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +170,7 @@ func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr) (*pe
 		handed.Addresses = append(handed.Addresses, a.String())
 	}
 	e.step(jobs.Handed{Node: id, Handed: handed})
-	e.record(n, "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Info,
+	e.record(e.nodes[id], "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Info,
 		Message: fmt.Sprintf("its personalization was handed to it at %s", from), Time: e.now()})
 	return d, nil
 }
@@ -177,12 +192,19 @@ func notYet(s *sess, p *doc.Part) string {
 	return ""
 }
 
-// unseal opens a session's settings.
-func (e *Engine) unseal(s *sess) (*personal.Settings, error) {
-	whole, err := e.cfg.Seal.Open(boxOf(s.ID), s.Sealed)
+// unseal opens a session's settings. One is opened at a time: they may hold an archive, and a room of nodes asks at
+// once.
+func (e *Engine) unseal(ctx context.Context, id string, box []byte) (*personal.Settings, error) {
+	select {
+	case e.opening <- struct{}{}:
+		defer func() { <-e.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	whole, err := e.cfg.Seal.Open(boxOf(id), box)
 	if err != nil {
 		return nil, refuse("the personalization of session %s: %w: was the state brought back without its key? Make "+
-			"the session anew", s.ID, err)
+			"the session anew", id, err)
 	}
 	return personal.Parse(whole)
 }

@@ -2,11 +2,14 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/fleet/selector"
+	"github.com/diskcast/diskcast/server/jobs"
 )
 
 // pick finds the machines that a selector fits.
@@ -82,62 +85,124 @@ func (e *Engine) ChangeMachines(ctx context.Context, c doc.MachinesChange) ([]do
 	return out, nil
 }
 
-// selectNodes puts the nodes of the machines that the spec's selector fits now into the spec.
-func (e *Engine) selectNodes(spec *doc.Spec) error {
+// selectNodes puts the nodes of the machines that the spec's selector fits now into the spec, and returns what the
+// operator should know of that.
+func (e *Engine) selectNodes(spec *doc.Spec) ([]string, error) {
 	if spec.All || spec.Count != 0 || len(spec.Nodes) > 0 {
-		return refuse("a selector says which machines: leave all, count and nodes away")
+		return nil, refuse("a selector says which machines: leave all, count and nodes away")
 	}
 	s, err := selector.Parse(spec.On)
 	if err != nil {
-		return refuse("%w", err)
+		return nil, refuse("%w", err)
 	}
 	ms, err := e.pick(spec.On)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	spec.On = s.String()
+	picked := map[string]bool{}
 	for _, m := range ms {
-		node, err := e.nodeFor(m)
-		if err != nil {
-			return err
-		}
-		spec.Nodes = append(spec.Nodes, node)
+		picked[m.ID] = true
 	}
-	return nil
+	var strangers []string
+	for _, m := range ms {
+		if e.onlyHeld(m) {
+			strangers = append(strangers, m.ID)
+			continue
+		}
+		node, err := e.nodeAmong(m, picked)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(spec.Nodes, node) {
+			spec.Nodes = append(spec.Nodes, node)
+		}
+	}
+	if len(strangers) == 0 {
+		return nil, nil
+	}
+	words := fmt.Sprintf("Left out: %s, seen only at NICs of machines of which something was entered, and nothing "+
+		"was of "+
+		"them: forged hellos, or docks. `diskcast machine show %s` says more.", e.firstMachines(strangers),
+		strangers[0])
+	if len(spec.Nodes) == 0 {
+		return nil, refuse("the selector fits no machine that a session could take. %s", words)
+	}
+	return []string{words}, nil
+}
+
+// firstMachines names the first of the machines, and how many there are more.
+func (e *Engine) firstMachines(ids []string) string {
+	if more := len(ids) - jobs.MaxReasons; more > 0 {
+		return strings.Join(ids[:jobs.MaxReasons], ", ") + fmt.Sprintf(", and %d more", more)
+	}
+	return strings.Join(ids, ", ")
+}
+
+// onlyHeld reports whether nothing was entered of the machine, and all NICs that it was seen to boot from are those of
+// machines of which something was.
+func (e *Engine) onlyHeld(m *fleet.Machine) bool {
+	return !m.Entered() && len(m.Boots) > 0 &&
+		!slices.ContainsFunc(m.Boots, func(mac string) bool { return e.fleet.Holder(mac) == nil })
 }
 
 // nodeFor is the node that a machine has in a session: its latest one whose NIC is its own, or the one that would come
 // from a NIC of its own; the machine's id when only its board is known. One that has only shared NICs is refused: who
 // boots from one may be another.
 func (e *Engine) nodeFor(m *fleet.Machine) (string, error) {
+	return e.nodeAmong(m, map[string]bool{m.ID: true})
+}
+
+// nodeAmong is nodeFor of a machine of several that are meant together.
+func (e *Engine) nodeAmong(m *fleet.Machine, meant map[string]bool) (string, error) {
 	node, shared := "", ""
 	for _, id := range slices.Backward(m.Nodes) {
 		if n := e.nodes[id]; n == nil {
 			continue
-		} else if len(e.fleet.Booted(n.MACs[0])) > 1 {
+		} else if !e.its(m, n.MACs[0], meant) {
 			shared = n.MACs[0]
 		} else {
 			return id, nil
 		}
 	}
 	for _, mac := range slices.Backward(m.Boots) {
-		if len(e.fleet.Booted(mac)) > 1 {
+		if !e.its(m, mac, meant) {
 			shared = mac
 		} else if node == "" {
 			node = nameOf(mac)
+			if id := e.byMAC[mac]; id != "" && e.nodes[id].MACs[0] == mac {
+				node = id // a stranger speaks as it now
+			}
 		}
 	}
 	switch {
 	case node != "":
 		return node, nil
 	case shared != "":
-		return "", refuse("machine %s was seen to boot only from the NIC %s, which it shares with others: whoever "+
-			"boots from it next could be one of those; name that NIC if any of them is meant, or have the machine "+
-			"boot from a NIC of its own once", m.Title(), shared)
+		var with []string
+		for _, o := range e.fleet.Booted(shared) {
+			if o != m {
+				with = append(with, o.Title())
+			}
+		}
+		return "", refuse("machine %s was seen to boot only from the NIC %s, which it shares with others (%s): "+
+			"whoever boots from it next could be one of those; name that NIC if any of them is meant, or have the "+
+			"machine boot from a NIC of its own once. If the others are no machines of yours, `diskcast machine "+
+			"trust %s` ends this; if they are the same computer, `diskcast machine merge %s %s`", m.Title(), shared,
+			jobs.Few(with), m.Title(), with[0], m.Title())
 	case len(m.Boards) > 0:
 		return m.ID, nil
 	}
 	return "", refuse("of machine %s no NIC is known", m.Title())
+}
+
+// its reports whether only the machine, or another that is meant with it, gets a session when somebody boots from the
+// NIC.
+func (e *Engine) its(m *fleet.Machine, mac string, meant map[string]bool) bool {
+	if e.fleet.Holder(mac) == m {
+		return true
+	}
+	return !slices.ContainsFunc(e.fleet.Booted(mac), func(o *fleet.Machine) bool { return !meant[o.ID] })
 }
 
 // Spec reads a spec as it was sent, and takes from a profile what it leaves open: the one that it names, or else, where

@@ -27,7 +27,8 @@ type plan struct {
 // Plan says what a session of the spec would do to each machine, as far as is known now. It makes and moves nothing. It
 // refuses what cannot be a spec; what else keeps Create from making the session is in the plan.
 func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
-	if err := e.nameMachines(&spec); err != nil {
+	said, err := e.nameMachines(&spec)
+	if err != nil {
 		return nil, err
 	}
 	kind, err := e.kinds.Check(&spec)
@@ -60,6 +61,7 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 		p.table = e.cfg.Images.TableID(img.Manifest)
 	}
 	e.planMachines(p)
+	p.Warnings = slices.Concat(said, e.nameTaken(kind, &spec), p.Warnings)
 	e.fits(p)
 	for i := range p.Machines {
 		m := &p.Machines[i]

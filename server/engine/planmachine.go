@@ -26,6 +26,13 @@ func (e *Engine) planMachine(p *plan, id string) doc.PlanMachine {
 		m.Warnings = append(m.Warnings, part.Identity)
 	}
 	n := e.nodes[id]
+	strange := ""
+	if n != nil {
+		strange = e.impostor(n)
+	}
+	if strange != "" { // what is known of the node is of another
+		m.Warnings, n = append(m.Warnings, strange), nil
+	}
 	if n == nil || n.Boot == "" {
 		m.Boot.Words = "nothing is known of its firmware"
 		m.Waits = e.partWaits(p.s, part)

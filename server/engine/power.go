@@ -68,13 +68,21 @@ func (e *Engine) maySwitch(ctx context.Context, spec *doc.Spec) error {
 
 // machineFor is the machine that a session means by a node, nil when none is known.
 func (e *Engine) machineFor(node string) *fleet.Machine {
-	if m := e.fleet.Of(node); m != nil {
+	mac := macOf(node)
+	if n := e.nodes[node]; n != nil {
+		mac = n.MACs[0]
+	}
+	if m := e.fleet.Of(node); m != nil && m.Entered() {
+		return m
+	} else if h := e.fleet.Holder(mac); h != nil {
+		return h // whoever speaks from its NIC now gets nothing of a session
+	} else if m != nil {
 		return m
 	}
 	if m := e.fleet.Get(node); m != nil {
 		return m
 	}
-	if owners := e.fleet.Booted(macOf(node)); len(owners) == 1 {
+	if owners := e.fleet.Booted(mac); len(owners) == 1 {
 		return owners[0]
 	}
 	return nil

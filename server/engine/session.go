@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -18,7 +19,7 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 
 // create is Create. Confirmed is the only disk that the session's one machine may have, nil for any.
 func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.DiskID) (*doc.Session, error) {
-	kind, img, secret, err := e.vet(ctx, &spec)
+	kind, img, secret, said, err := e.vet(ctx, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 	}
 	e.step(jobs.Created{Session: s})
 	view := e.view(s, true)
-	view.Warnings = append(append(spec.Advice(), e.twins(s)...), view.Warnings...)
+	view.Warnings = slices.Concat(said, spec.Advice(), e.twins(s), view.Warnings)
 	e.mu.Unlock()
 	// the session is there in any case; what it became since is written again and again, and told as its warning
 	_ = e.w.Wait(ctx)
@@ -59,26 +60,27 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 // vet refuses a spec of which no session could be made now. It names the spec's machines, and returns what the session
 // is made of.
 func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, img session.Image, secret []byte,
-	err error) {
-	if err := e.nameMachines(spec); err != nil {
-		return nil, img, nil, err
+	said []string, err error) {
+	if said, err = e.nameMachines(spec); err != nil {
+		return nil, img, nil, nil, err
 	}
 	if kind, err = e.kinds.Check(spec); err != nil {
-		return nil, img, nil, refuse("%w", err)
+		return nil, img, nil, nil, refuse("%w", err)
 	}
 	if err := e.maySwitch(ctx, spec); err != nil {
-		return nil, img, nil, err
+		return nil, img, nil, nil, err
 	}
 	if err := e.mayHook(spec); err != nil {
-		return nil, img, nil, err
+		return nil, img, nil, nil, err
 	}
 	if secret, err = e.sealable(spec); err != nil {
-		return nil, img, nil, refuse("%w", err)
+		return nil, img, nil, nil, refuse("%w", err)
 	}
 	if img, err = e.describeImage(kind, spec); err != nil {
-		return nil, img, nil, refuse("%w", err)
+		return nil, img, nil, nil, refuse("%w", err)
 	}
-	return kind, img, secret, nil
+	said = append(said, e.nameTaken(kind, spec)...)
+	return kind, img, secret, said, nil
 }
 
 // prepare gives a new session its number, its cast or upload and its parts, and stores it.

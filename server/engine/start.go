@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/nearest"
+	"github.com/diskcast/diskcast/internal/personal"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
 	"github.com/diskcast/diskcast/server/store/record"
@@ -137,13 +139,15 @@ func (e *Engine) again(id string) (doc.Spec, error) {
 	}
 	spec := s.Spec
 	spec.All, spec.Count, spec.Nodes, spec.On, spec.RetryOf, spec.Menu = false, 0, nil, "", id, ""
-	for _, node := range s.Order {
-		if s.Parts[node].State != doc.Done {
-			spec.Nodes = append(spec.Nodes, node)
-		}
-	}
-	if len(spec.Nodes) == 0 {
+	if spec.Nodes = e.undone(s); len(spec.Nodes) == 0 {
 		return doc.Spec{}, refuse("nothing of session %s is to be done again: no node of it failed", id)
+	}
+	if bytes.Contains(s.Spec.Personalize, []byte(`"`+personal.Sealed+`"`)) {
+		return doc.Spec{}, refuse("session %s wrote secrets of its personalization (password hashes, seed, files), "+
+			"which the "+
+			"server forgot when it was over: it cannot be done again as it was. Create it anew, with the same "+
+			"profile or "+
+			"--personalize file: `diskcast session create ... --nodes %s`", id, strings.Join(spec.Nodes, ","))
 	}
 	spec.MinNodes = min(spec.MinNodes, len(spec.Nodes))
 	if spec.At.Before(e.now()) {
@@ -156,6 +160,17 @@ func (e *Engine) again(id string) (doc.Spec, error) {
 		}
 	}
 	return spec, nil
+}
+
+// undone are the nodes of the session whose part is not done.
+func (e *Engine) undone(s *sess) []string {
+	var out []string
+	for _, node := range s.Order {
+		if s.Parts[node].State != doc.Done {
+			out = append(out, node)
+		}
+	}
+	return out
 }
 
 // retries are the sessions that do again what failed in the one.

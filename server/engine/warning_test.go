@@ -14,6 +14,7 @@ func TestBootWarning(t *testing.T) {
 	a := h.machine(1)
 	s := h.create(doc.Spec{Nodes: []string{a.mac}})
 	a.powerOn()
+	a.choose(s.ID)
 	for _, ev := range []session.Event{
 		{Step: session.StepPlan, Level: session.Info, Message: "planned"},
 		{Step: session.StepWritten, Level: session.Info, Message: "written"},

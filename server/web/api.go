@@ -163,7 +163,8 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized
-	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, engine.ErrCrowd), errors.Is(err, context.Canceled),
+	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, engine.ErrHeld), errors.Is(err, engine.ErrCrowd),
+		errors.Is(err, context.Canceled),
 		errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
 	}

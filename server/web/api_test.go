@@ -133,10 +133,20 @@ func (r *rig) call(method, path, token, body string, header ...string) (int, str
 	return resp.StatusCode, string(b), resp.Header
 }
 
+// choose has a node name its disk as the session's, as agents do before their plan.
+func (r *rig) choose(node, token, id string) {
+	r.t.Helper()
+	if code, body, _ := r.call("POST", "/v1/node/"+node+"/disk", token,
+		fmt.Sprintf(`{"v":1,"session":%q,"disk":{"path":"/dev/vda","size":1073741824}}`, id)); code != 200 {
+		r.t.Fatalf("disk: %d %s", code, body)
+	}
+}
+
 func (r *rig) hello(mac, boot string) session.HelloReply {
 	r.t.Helper()
 	code, body, _ := r.call("POST", "/v1/node/hello", "",
-		fmt.Sprintf(`{"v":1,"boot":%q,"inventory":{"nics":[{"mac":%q,"boot":true}]},"later":"field"}`, boot, mac))
+		fmt.Sprintf(`{"v":1,"boot":%q,"inventory":{"nics":[{"mac":%q,"boot":true}],`+
+			`"disks":[{"path":"/dev/vda","size":1073741824}]},"later":"field"}`, boot, mac))
 	var reply session.HelloReply
 	if code != 200 || session.Decode(strings.NewReader(body), &reply) != nil {
 		r.t.Fatalf("hello: %d %s", code, body)
@@ -376,6 +386,7 @@ func TestClient(t *testing.T) {
 	events := `{"v":1,"boot":"b1","events":[{"seq":4,"session":"s1","step":"plan","level":"info"},` +
 		`{"seq":1,"session":"s1","step":"written","level":"info"},` +
 		`{"seq":2,"step":"log","level":"warn","message":"hm"},{"seq":3,"session":"s1","step":"boot","level":"info"}]}`
+	r.choose(n.Node, n.Token, s.ID)
 	if code, body, _ := r.call("POST", "/v1/node/"+n.Node+"/events", n.Token, events); code != 204 {
 		t.Fatalf("events: %d %s", code, body)
 	}

@@ -82,6 +82,7 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.say(b.Node, b.Token, "b2", 1, `"step":"log","level":"info","message":"of the other"`)
+	r.choose(a.Node, a.Token, "s1")
 	r.say(a.Node, a.Token, "b1", 3, `"session":"s1","step":"plan","level":"info"`)
 	r.say(a.Node, a.Token, "b1", 1, `"session":"s1","step":"written","level":"info"`)
 	r.say(a.Node, a.Token, "b1", 2, `"session":"s1","step":"boot","level":"info"`)

@@ -69,6 +69,11 @@ func (a *API) splitMachine(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (a *API) trustMachine(w http.ResponseWriter, r *http.Request) {
+	m, err := a.engine.TrustMachine(r.Context(), r.PathValue("machine"))
+	a.answer(w, r, m, err)
+}
+
 func (a *API) removeMachine(w http.ResponseWriter, r *http.Request) {
 	m, err := a.engine.Machine(r.PathValue("machine"))
 	if err == nil {

@@ -118,6 +118,9 @@ func Routes() []Route {
 			plainly((*API).mergeMachine)},
 		{"POST", "/v1/machines/{machine}/split", Operator, docBody, docTime, "make a machine of its own of a node",
 			plainly((*API).splitMachine)},
+		{"POST", "/v1/machines/{machine}/trust", Operator, 0, 0, "make a machine's NICs its alone, and end what was " +
+			"odd",
+			plainly((*API).trustMachine)},
 		{"DELETE", "/v1/machines/{machine}", Operator, 0, 0, "forget a machine and what was entered of it",
 			plainly((*API).removeMachine)},
 		{"GET", "/v1/machines/{machine}/power", Operator, 0, 0, "show how a machine's power is reached",

@@ -219,7 +219,7 @@ func (f *file) group(name string, v *yaml.Node) error {
 
 func (f *file) rule(name string, v *yaml.Node) error {
 	r := doc.Rule{Name: name}
-	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets", "port", "when_idle"},
+	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets", "port", "all", "when_idle"},
 		func(key, v *yaml.Node) (err error) {
 			switch key.Value {
 			case "vendor":
@@ -230,6 +230,14 @@ func (f *file) rule(name string, v *yaml.Node) error {
 				r.Serial, err = f.word(v, key.Value)
 			case "macs":
 				r.MACs, err = f.words(v, key.Value)
+			case "all":
+				var word string
+				if word, err = f.word(v, key.Value); err == nil {
+					r.All = word == "true"
+					if word != "true" && word != "false" {
+						err = f.wrong(v, "all: %q is neither true nor false", word)
+					}
+				}
 			case "when_idle":
 				r.WhenIdle, err = f.word(v, key.Value)
 			case "nets":

@@ -67,6 +67,61 @@ func fits(r *doc.Rule, c Claim) bool {
 	})
 }
 
+// everyMachine reports whether no condition of the rule keeps a machine out.
+func everyMachine(r *doc.Rule) bool {
+	for _, pattern := range []string{r.Vendor, r.Product, r.Serial, r.Port} {
+		if strings.Trim(pattern, "*?") != "" || pattern != "" && !strings.Contains(pattern, "*") {
+			return false
+		}
+	}
+	return (len(r.MACs) == 0 || allBytes(r.MACs)) && (len(r.Nets) == 0 || allAddresses(r.Nets))
+}
+
+// allBytes reports whether the beginnings of MAC addresses leave out none that a NIC can have: the first byte of those
+// is even.
+func allBytes(macs []string) bool {
+	first := map[string]bool{}
+	for _, m := range macs {
+		if len(m) == 2 && strings.Contains("02468ace", m[1:]) {
+			first[m] = true
+		}
+	}
+	return len(first) == 128
+}
+
+// allAddresses reports whether the networks leave out no IPv4 address, or no IPv6 address.
+func allAddresses(nets []string) bool {
+	var ps []netip.Prefix
+	for _, s := range nets {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			ps = append(ps, p)
+		}
+	}
+	return covered(netip.MustParsePrefix("0.0.0.0/0"), ps) || covered(netip.MustParsePrefix("::/0"), ps)
+}
+
+// covered reports whether the networks leave nothing of a network out: one has all of it, or both halves are covered.
+func covered(p netip.Prefix, nets []netip.Prefix) bool {
+	var within []netip.Prefix
+	for _, n := range nets {
+		switch {
+		case !n.Overlaps(p):
+		case n.Bits() <= p.Bits():
+			return true
+		default:
+			within = append(within, n)
+		}
+	}
+	if len(within) < 2 {
+		return false
+	}
+	upper := p.Addr().AsSlice()
+	upper[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	high, _ := netip.AddrFromSlice(upper) // as long as it was
+	return covered(netip.PrefixFrom(p.Addr(), p.Bits()+1), within) && covered(netip.PrefixFrom(high, p.Bits()+1),
+		within)
+}
+
 // like reports whether the text fits the pattern; case and slashes are letters as all others.
 func like(pattern, text string) bool {
 	r := strings.NewReplacer("/", "\x00")
@@ -96,7 +151,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		}
 	}
 	now := doc.Rule{Name: r.Name, Vendor: r.Vendor, Product: r.Product, Serial: r.Serial, Port: r.Port,
-		WhenIdle: r.WhenIdle, Revision: was.Revision + 1, Owner: w.Owner, Changed: w.Now}
+		All: r.All, WhenIdle: r.WhenIdle, Revision: was.Revision + 1, Owner: w.Owner, Changed: w.Now}
 	if _, err := doc.CheckIdle(r.WhenIdle); err != nil {
 		return nil, err
 	}
@@ -118,10 +173,15 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		}
 		now.Nets = append(now.Nets, n.Masked().String())
 	}
-	if now.Vendor == "" && now.Product == "" && now.Serial == "" && len(now.MACs) == 0 && len(now.Nets) == 0 &&
-		now.Port == "" {
-		return nil, errors.New("it says nothing, and would fit every machine: give it vendor, product, serial, " +
-			"macs, nets or port, or serve with --approve all")
+	switch all := everyMachine(&now); {
+	case all && !now.All:
+		return nil, errors.New("it would fit every machine: give it a vendor, product, serial, macs, nets or port " +
+			"that " +
+			"keep some out, or say that all are meant (`all: true`, --all); `diskcast serve --approve all` approves " +
+			"all " +
+			"without a rule")
+	case !all && now.All:
+		return nil, errors.New("it says all machines, and has conditions that keep some out: leave either away")
 	}
 	var said []string
 	said = append(said, words("vendor", was.Vendor, now.Vendor)...)
@@ -130,6 +190,9 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	said = append(said, words("macs", strings.Join(was.MACs, " "), strings.Join(now.MACs, " "))...)
 	said = append(said, words("nets", strings.Join(was.Nets, " "), strings.Join(now.Nets, " "))...)
 	said = append(said, words("port", was.Port, now.Port)...)
+	if was.All != now.All {
+		said = append(said, words("all", fmt.Sprint(was.All), fmt.Sprint(now.All))...)
+	}
 	said = append(said, words("when idle", was.WhenIdle, now.WhenIdle)...)
 	if had && len(said) == 0 {
 		return nil, nil
