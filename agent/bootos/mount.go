@@ -45,7 +45,8 @@ func (d Device) words() string { return cmp.Or(d.Name, fmt.Sprintf("partition %d
 
 var errUnknownFS = errors.New("no file system that a boot loader reads")
 
-func mountOne(dir string, d Device) (*Volume, error) {
+// mountOne leaves no folder behind where nothing is mounted.
+func mountOne(dir string, d Device) (_ *Volume, err error) {
 	f, err := os.Open(d.Path)
 	if err != nil {
 		return nil, err
@@ -58,6 +59,11 @@ func mountOne(dir string, d Device) (*Volume, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(dir)
+		}
+	}()
 	vol := &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir,
 		PartUUID: d.PartUUID, PartType: d.PartType, Name: d.Name, Links: d.Links}
 	if k.name == "btrfs" {

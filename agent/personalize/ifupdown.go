@@ -61,6 +61,19 @@ func (t *tree) usesIfupdown() (bool, error) {
 	return len(ifaces(text)) > 0, err
 }
 
+// dnsKeeper tells whether a program takes the DNS servers that interfaces(5) names: resolvconf, or systemd-resolved by
+// ifupdown's own hook, which is in every Debian and does nothing where resolved is not enabled.
+func (t *tree) dnsKeeper() (bool, error) {
+	if name, err := t.firstOf("/sbin/resolvconf", "/usr/sbin/resolvconf"); err != nil || name != "" {
+		return name != "", err
+	}
+	hook, err := t.exists("/etc/network/if-up.d/resolved")
+	if err != nil || !hook {
+		return false, err
+	}
+	return t.enabled("systemd-resolved")
+}
+
 // ifupdown writes interfaces(5) anew. Debian's ifup finds an interface by its MAC address; another's (Alpine's, that of
 // busybox) knows names only, so there it is the image's one interface, and ifup refuses to touch it when it has another
 // address.
@@ -95,8 +108,8 @@ func (n *netting) ifupdown(t *tree) error {
 			return fmt.Errorf("the image's ifup has no DHCP for IPv6")
 		}
 	}
-	keeper, err := t.firstOf("/sbin/resolvconf", "/usr/sbin/resolvconf", "/etc/network/if-up.d/resolved")
-	if err == nil && keeper == "" {
+	keeper, err := t.dnsKeeper()
+	if err == nil && !keeper {
 		err = n.staticDNS(t)
 	}
 	if err != nil {
@@ -113,7 +126,7 @@ func (n *netting) ifupdown(t *tree) error {
 			err = t.mkdirs(path.Dir(interfacesFile), attributes{mode: 0o755})
 		}
 		if err == nil {
-			err = t.write(interfacesFile, []byte(interfacesText(n.nics, names, byMAC, keeper != "")), plainFile)
+			err = t.write(interfacesFile, []byte(interfacesText(n.nics, names, byMAC, keeper)), plainFile)
 		}
 		if err != nil {
 			return "", err

@@ -136,6 +136,39 @@ func TestNetworkChosen(t *testing.T) {
 	}
 }
 
+// TestDNSKept has the DNS servers where something reads them: Debian's ifupdown has a hook for systemd-resolved whether
+// that is there or not.
+func TestDNSKept(t *testing.T) {
+	hook := map[string]string{"etc/network/interfaces": onlyLo, "sbin/ifup": debianIfup(t),
+		"etc/network/if-up.d/resolved": "x"}
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		in    string
+	}{
+		{"nothing", nil, "etc/resolv.conf"},
+		{"resolved", wants("systemd-resolved"), "etc/network/interfaces"},
+		{"resolvconf", map[string]string{"sbin/resolvconf": "x"}, "etc/network/interfaces"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tr, dir := inTree(t, with(with(hook, wants("networking")), tt.files))
+			x := network(static, "")
+			must(t, x.may(tr))
+			_, err := x.do(tr)
+			must(t, err)
+			for _, file := range []string{"etc/resolv.conf", "etc/network/interfaces"} {
+				text, err := os.ReadFile(filepath.Join(dir, file))
+				if err != nil && !os.IsNotExist(err) {
+					t.Fatal(err)
+				}
+				if has := strings.Contains(string(text), "10.0.0.53"); has != (file == tt.in) {
+					t.Errorf("the DNS server is in %s: %v, want it in %s", file, has, tt.in)
+				}
+			}
+		})
+	}
+}
+
 // TestNetworkJudged has systemd-networkd and Debian's ifup configure an interface by what was written.
 func TestNetworkJudged(t *testing.T) {
 	need.Root(t)

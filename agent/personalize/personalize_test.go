@@ -411,6 +411,27 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestUnreadNeighbour has a partition beside the root that looks like a file system and cannot be mounted.
+func TestUnreadNeighbour(t *testing.T) {
+	file := image(t, "ext4", systems["alpine"], "")
+	root, detach := volumetest.Loop(t, file, 512)
+	defer detach()
+	spoilt := volumetest.Sparse(t, 16<<20)
+	volumetest.Run(t, "mkfs.ext4", "-q", spoilt)
+	volumetest.Poke(t, spoilt, 1024, func(p []byte) { p[24] = 200 }) // blocks of 2^210 bytes
+	beside, detachBeside := volumetest.Loop(t, spoilt, 512)
+	defer detachBeside()
+	p := &Personalizer{Dir: filepath.Join(t.TempDir(), "os")}
+	said, err := p.Apply(t.Context(), []bootos.Device{{Number: 1, Path: beside}, {Number: 2, Path: root}},
+		&personal.Document{V: 1, Things: personal.Settings{Hostname: "a"}})
+	if err != nil || !strings.Contains(said, "partition 2 (ext4): hostname: a") {
+		t.Errorf("%q, %v", said, err)
+	}
+	if _, err := os.Stat(p.Dir); !os.IsNotExist(err) {
+		t.Errorf("the folder of its mounts is left: %v", err)
+	}
+}
+
 // TestTexts holds the small edits against what their formats want.
 func TestTexts(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
