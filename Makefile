@@ -12,7 +12,7 @@ UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-boot test-disks \
-	test-erase test-partition test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore \
+	test-erase test-partition test-personal test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore \
 	sim-cast clean go-check
 
 help: ## what this list says
@@ -81,7 +81,7 @@ test-qemu: build build/bin/demo ## whole machines, from power-on to login
 
 test-firmware: build ## whole machines by each kind of firmware, Secure Boot among them (a quarter of an hour)
 	@.ci/packages firmware
-	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/grub-deb)" $(GO) test -count=1 -timeout 40m -v -run 'TestFirmware|TestSecureBoot' ./qemu-tests
+	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 40m -v -run 'TestFirmware|TestSecureBoot' ./qemu-tests
 
 test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
 	@.ci/packages firmware
@@ -102,6 +102,10 @@ test-erase: build ## a machine that erases emulated ATA and NVMe disks; their fi
 test-partition: build ## three machines of whose disks one partition is restored by one cast; GRUB starts it (some minutes)
 	@.ci/packages boot
 	$(AS_ROOT) env DISKCAST_PARTITION=1 $(GO) test -count=1 -timeout 30m -v -run TestPartition ./qemu-tests
+
+test-personal: build ## a Debian restored and made a machine's own, on a partition and on LVM, asked by SSH who it is; ntfs3 (half an hour)
+	@.ci/packages personal
+	$(AS_ROOT) env DISKCAST_PERSONAL=1 DISKCAST_NTFS3_KERNEL="$$(.ci/deb13 linux-image-cloud-amd64)" $(GO) test -count=1 -timeout 70m -v -run TestPersonal ./qemu-tests
 
 # Two packages of one tree: the second is newer by a second, and is what the first is upgraded to.
 PACKAGE_TEST := build/test-package

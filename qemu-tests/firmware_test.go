@@ -96,7 +96,7 @@ func TestFirmware(t *testing.T) {
 			grub, serve := "", []string{"--uefi-loader", c.loader}
 			if c.grub13 {
 				if grub = os.Getenv("DISKCAST_GRUB"); grub == "" {
-					need.Skip(t, "DISKCAST_GRUB names no package of a GRUB 2.12: .ci/grub-deb fetches one")
+					need.Skip(t, "DISKCAST_GRUB names no package of a GRUB 2.12: .ci/deb13 fetches one")
 				}
 			}
 			if c.proxy {

@@ -73,9 +73,16 @@ func setup(t *testing.T, limit time.Duration, o lab.Options) *bench {
 // setupSite is setup with more said about the site, its kernel among it.
 func setupSite(t *testing.T, limit time.Duration, options func(debian *osimage.Image) site.Options) *bench {
 	t.Helper()
+	return setupBy(t, limit, debianImage, options)
+}
+
+// setupBy is setupSite with the kernel of another Debian.
+func setupBy(t *testing.T, limit time.Duration, image func(ctx context.Context, t *testing.T) *osimage.Image,
+	options func(debian *osimage.Image) site.Options) *bench {
+	t.Helper()
 	ready(t)
 	ctx, dir := begin(t, limit)
-	debian := debianImage(ctx, t)
+	debian := image(ctx, t)
 	log, err := os.Create(filepath.Join(dir, "server.log"))
 	if err != nil {
 		t.Fatal(err)

@@ -80,12 +80,18 @@ func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, e
 	name := "debian-" + key("2", suite, packages, hostname, cmdline, passwordHash, buildScript, grubConfig, l.script())
 	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {
 		root, esp := filepath.Join(dir, "root"), filepath.Join(dir, "esp")
-		return system(ctx, dir, log, l, hostname, buildScript, root, esp, dir, suite, mirror, packages)
+		return system(ctx, dir, log, l, identity{name: hostname}, buildScript, root, esp, dir, suite, mirror, packages)
 	})
 }
 
+// identity is what a Debian has of its own before anything is restored.
+type identity struct {
+	name      string
+	machineID string // with its line's end; empty: systemd makes one at the first start
+}
+
 // system makes a disk in dir of the trees root and esp there, the first of which a script makes that gets args.
-func system(ctx context.Context, dir string, log logWriter, l layout, hostname, script string, args ...string) (meta,
+func system(ctx context.Context, dir string, log logWriter, l layout, id identity, script string, args ...string) (meta,
 	error) {
 	if os.Geteuid() != 0 {
 		return meta{}, errors.New("making a Debian needs root; run with sudo")
@@ -98,7 +104,7 @@ func system(ctx context.Context, dir string, log logWriter, l layout, hostname, 
 		return meta{}, fmt.Errorf("make a Debian tree: %w", err)
 	}
 	root := filepath.Join(dir, "root")
-	release, err := customize(root, filepath.Join(dir, "esp"), l, hostname)
+	release, err := customize(root, filepath.Join(dir, "esp"), l, id)
 	if err != nil {
 		return meta{}, err
 	}
@@ -122,7 +128,7 @@ func keepKernel(ctx context.Context, dir, root, release string, log logWriter) e
 }
 
 // customize turns the plain tree into that of a machine, and returns its kernel's release.
-func customize(root, esp string, l layout, hostname string) (string, error) {
+func customize(root, esp string, l layout, id identity) (string, error) {
 	kernels, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if err != nil || len(kernels) != 1 {
 		return "", fmt.Errorf("the Debian tree has kernels %v, want one (%v)", kernels, err)
@@ -131,9 +137,9 @@ func customize(root, esp string, l layout, hostname string) (string, error) {
 	fill := strings.NewReplacer("@UUID@", l.rootUUID, "@RELEASE@", release, "@CMDLINE@", cmdline).Replace
 	espUUID := strings.ToUpper(l.espID[:4] + "-" + l.espID[4:])
 	files := map[string]string{
-		"etc/hostname":   hostname + "\n",
-		"etc/hosts":      "127.0.0.1 localhost\n127.0.1.1 " + hostname + "\n",
-		"etc/machine-id": "",
+		"etc/hostname":   id.name + "\n",
+		"etc/hosts":      "127.0.0.1 localhost\n127.0.1.1 " + id.name + "\n",
+		"etc/machine-id": id.machineID,
 		"etc/fstab": fmt.Sprintf("UUID=%s / ext4 errors=remount-ro 0 1\nUUID=%s /boot/efi vfat "+
 			"umask=0077,nofail 0 1\n", l.rootUUID, espUUID),
 		"boot/grub/grub.cfg": fill(grubConfig),

@@ -34,6 +34,7 @@ func Server(ctx context.Context, cache string, log logWriter) (*Image, error) {
 		grubConfig, l.script())
 	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {
 		root := filepath.Join(dir, "root")
-		return system(ctx, dir, log, l, serverName, serverScript, root, suite, mirror, serverPackages, offered)
+		return system(ctx, dir, log, l, identity{name: serverName}, serverScript, root, suite, mirror, serverPackages,
+			offered)
 	})
 }
