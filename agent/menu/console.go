@@ -1,7 +1,6 @@
 package menu
 
 import (
-	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -72,7 +71,7 @@ func (t *terminal) Write(p []byte) (int, error) {
 	if err := t.f.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 		return 0, err
 	}
-	return io.WriteString(t.f, string(p))
+	return t.f.Write(p)
 }
 
 func (t *terminal) Close() error {
