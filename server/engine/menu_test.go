@@ -211,6 +211,12 @@ func TestMenuComesAndGoes(t *testing.T) {
 	if again := m.shows(); again.ID != first.ID {
 		t.Errorf("the menu is another one: %+v", again)
 	}
+	// A part that is done, and whose node stays, leaves the menu to come back.
+	stays := h.create(doc.Spec{Nodes: []string{m.mac}, Boot: &session.Boot{Method: session.BootStay}})
+	m.say(stays.ID, goodRestore...)
+	h.expect(stays.ID, "done done")
+	h.pass(time.Second)
+	m.shows()
 	// Its disk is half-written.
 	ask := m.chose("image=debian", nil).Ask
 	id := m.chose("image=debian", &ask.Disk).Session
