@@ -4,6 +4,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -62,6 +63,28 @@ func ReadCredentials(dir string) (*Credentials, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s holds no certificate", filepath.Join(dir, identity.KeyFile))
+}
+
+// PinAt asks the server at base for its certificate and returns the pin of its key. It proves nothing: somebody who
+// compares it with what the server itself prints does.
+func PinAt(ctx context.Context, base string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return "", err
+	}
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	d := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}}
+	conn, err := d.DialContext(wait, "tcp", u.Host)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	certs := conn.(*tls.Conn).ConnectionState().PeerCertificates
+	if len(certs) == 0 {
+		return "", errors.New("the server sent no certificate")
+	}
+	return identity.PinOf(certs[0]), nil
 }
 
 // Client speaks the operator API.

@@ -10,6 +10,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/client"
+	"github.com/diskcast/diskcast/server/client/contexts"
 	"github.com/diskcast/diskcast/server/cmd/castcmd"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/config"
@@ -99,8 +101,11 @@ type env struct {
 	server string
 	images string // URL of the server whose images are meant; empty: the store of this machine
 	debug  bool
-	// stateFlag is --state.
+	// stateFlag is --state; nil for an env that was made for the server whose state this is.
 	stateFlag *pflag.Flag
+	// context names a server that was logged in to; ask asks the person at the terminal.
+	context string
+	ask     func(words string, secret bool) (string, error)
 }
 
 // Run runs one command line.
@@ -151,11 +156,16 @@ The line from nothing to a lab of imaged machines:
 		"state directory of the server ($DISKCAST_STATE)")
 	e.stateFlag = f.Lookup("state")
 	f.BoolVar(&e.debug, "debug", false, "log more")
+	f.StringVar(&e.context, "context", os.Getenv("DISKCAST_CONTEXT"),
+		"name of a server that you have logged in to ($DISKCAST_CONTEXT)")
+	if e.ask == nil {
+		e.ask = e.askPerson
+	}
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
 		groupCommand(e), profileCommand(e), ruleCommand(e), menuCommand(e), repeatCommand(e), applyCommand(e),
 		leaseCommand(e), doctorCommand(e),
 		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e),
-		notifyCommand(e),
+		notifyCommand(e), loginCommand(e), contextCommand(e),
 		castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root
@@ -204,15 +214,52 @@ func (e *env) logger(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(e.Err, o))
 }
 
-// client speaks to the server, and dial to one of a URL, with the credentials of the environment or else of the state
-// directory.
+// stated reports whether the server is meant whose state directory this is, whoever was logged in to.
+func (e *env) stated() bool {
+	return e.stateFlag == nil || e.stateFlag.Changed || os.Getenv("DISKCAST_STATE") != ""
+}
+
+// chosen is the server that --context names, or else the current one of those that were logged in to; nil where neither
+// is, and where the command line or the environment says another.
+func (e *env) chosen() (*contexts.Context, error) {
+	if e.context == "" && (e.stated() || os.Getenv("DISKCAST_TOKEN") != "" && os.Getenv("DISKCAST_PIN") != "") {
+		return nil, nil
+	}
+	f, err := contexts.Load(contexts.Path())
+	if err != nil {
+		return nil, err
+	}
+	name := cmp.Or(e.context, f.Current)
+	if name == "" {
+		return nil, nil
+	}
+	c, ok := f.Servers[name]
+	if !ok {
+		return nil, noContext(f, name)
+	}
+	return &c, nil
+}
+
+// client speaks to the server that is meant.
 func (e *env) client() (*client.Client, error) { return e.dial(e.server) }
 
+// dial speaks to the server at the URL, or to the chosen one, or to that of this machine. Its credentials are those of
+// the environment, of a login there, or else of the state directory.
 func (e *env) dial(url string) (*client.Client, error) {
 	cred := client.Credentials{Token: os.Getenv("DISKCAST_TOKEN"), Pin: os.Getenv("DISKCAST_PIN")}
+	known, err := e.known(url)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil {
+		url = known.Server
+	}
+	url = cmp.Or(url, serverHere)
 	if cred.Token == "" || cred.Pin == "" {
-		c, err := client.ReadCredentials(e.state)
-		if err != nil {
+		c := &client.Credentials{}
+		if known != nil {
+			c.Token, c.Pin = known.Token, known.Pin
+		} else if c, err = client.ReadCredentials(e.state); err != nil {
 			return nil, err
 		}
 		if cred.Token == "" {
@@ -229,17 +276,35 @@ func (e *env) dial(url string) (*client.Client, error) {
 	return c, nil
 }
 
+// known is what a login remembered of the server at the URL; with no URL, of the chosen one. It is nil for a server
+// that nobody logged in to.
+func (e *env) known(url string) (*contexts.Context, error) {
+	if url == "" {
+		return e.chosen()
+	}
+	if e.stated() {
+		return nil, nil
+	}
+	if whole, err := apiURL(url); err == nil {
+		url = whole
+	}
+	f, err := contexts.Load(contexts.Path())
+	if err != nil {
+		return nil, err
+	}
+	return f.At(url), nil
+}
+
 // serverHere is the API of a server on this machine, where its settings say no other.
 const serverHere = "https://127.0.0.1:8443"
 
 func serverFlag(cmd *cobra.Command, e *env) {
-	cmd.PersistentFlags().StringVar(&e.server, "server", envOr("DISKCAST_SERVER", serverHere),
-		"the server's API ($DISKCAST_SERVER)")
+	cmd.PersistentFlags().StringVar(&e.server, "server", os.Getenv("DISKCAST_SERVER"),
+		"the server's API ($DISKCAST_SERVER; default: that of the current login, or else "+serverHere+")")
 }
 
 // mayMake refuses to make what belongs into a state directory where the one that --state names is not there: its name
-// is
-// most often a slip. make is the way to have it made; empty: there is none.
+// is most often a slip. make is the way to have it made; empty: there is none.
 func (e *env) mayMake(make string) error {
 	if e.stateFlag == nil || !e.stateFlag.Changed {
 		return nil

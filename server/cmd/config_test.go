@@ -17,14 +17,15 @@ import (
 	"github.com/diskcast/diskcast/server/config"
 )
 
-// Every flag of serve is a key of the file, but for those that name the file and the form of what is printed.
+// Every flag of serve is a key of the file, but for those that name the file, the form of what is printed, and a
+// login, which is the client's.
 func TestServeFlagsAreKeys(t *testing.T) {
 	root := newRoot(&env{UI: ui.UI{}})
 	serve, _, err := root.Find([]string{"serve"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	not := map[string]bool{"config": true, "json": true, "help": true}
+	not := map[string]bool{"config": true, "json": true, "help": true, "context": true}
 	flags := 0
 	see := func(f *pflag.Flag) {
 		if not[f.Name] {

@@ -83,7 +83,9 @@ func (e *env) subject(ctx context.Context, cfg *serve.Config) *doctor.Subject {
 		return s
 	}
 	s.HTTP, s.API = info.HTTP, info.API
-	c, err := e.dial(info.Server)
+	here := *e
+	here.context, here.stateFlag = "", nil
+	c, err := here.dial(info.Server)
 	if err != nil {
 		s.Away = err.Error()
 		return s

@@ -27,9 +27,9 @@ func imageCommand(e *env) *cobra.Command {
 		Short: "Store, inspect and restore images, here or at a server",
 		Long: `Store, inspect and restore images. These commands work on a store's directory on this machine, and ` +
 			`the server
-need not run; or, with --server or $DISKCAST_SERVER, on the images of a server that runs elsewhere. --store means a
-directory here in any case. What is imported or captured is read here, and what is exported is written here; restore
-takes a store on this machine.
+need not run; or, with --server, $DISKCAST_SERVER or after ` + "`diskcast login`" + `, on those of a server. --store
+and --state mean a directory here in any case. What is imported or captured is read here, and what is exported is
+written here; restore takes a store on this machine.
 
 Work that takes long is then a job of the server's: it goes on when the connection breaks, and when this command is
 interrupted (` + "`diskcast job`" + `).
@@ -47,8 +47,14 @@ An IMAGE is named by its name, or by its digest, of which the first 12 digits ar
 	return cmd
 }
 
-// remote reports whether a server's images are meant.
-func (e *env) remote() bool { return e.images != "" && e.store == "" }
+// remote reports whether a server's images are meant: of one that is named, or that was logged in to.
+func (e *env) remote() bool { return e.store == "" && (e.images != "" || e.loggedIn()) }
+
+// loggedIn reports whether a login says which server is meant; one that cannot be read is told of by dial.
+func (e *env) loggedIn() bool {
+	c, err := e.chosen()
+	return c != nil || err != nil
+}
 
 // library is the store that is meant.
 func (e *env) library() (library.Library, error) {

@@ -41,6 +41,12 @@ func (e *env) trustedPin(flag string) (string, error) {
 	if pin := os.Getenv("DISKCAST_PIN"); pin != "" {
 		return pin, nil
 	}
+	if known, err := e.known(e.server); err != nil || known != nil {
+		if err != nil {
+			return "", err
+		}
+		return known.Pin, nil
+	}
 	c, err := client.ReadCredentials(e.state)
 	if err != nil {
 		return "", usage("nothing says which key is to be trusted: give --pin, as `diskcast token` on the server "+
