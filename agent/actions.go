@@ -32,7 +32,7 @@ func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Ac
 		Report: a.events})
 	captures := capturing.Action(a.capture(memory))
 	actions := map[string]node.Action{
-		session.Restore: restores, session.RestorePartition: restores,
+		session.Restore: restores, session.RestorePartition: restores, session.RestoreDisks: restores,
 		session.Capture: captures, session.CapturePartition: captures,
 		erasure.Action: erase.Action(a.erase),
 		rescue.Action:  a.rescue(),
@@ -58,9 +58,10 @@ func (a *agent) machine() machine {
 
 // restore writes the image of a descriptor to a disk of this node.
 func (a *agent) restore(memory budget, nic string) restoring.Restorer {
-	return func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
-		return imaging.Restore(ctx, d, casts, imaging.Options{
-			Server: a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
+	return func(ctx context.Context, d *session.Descriptor, casts []<-chan *session.Cast) (*imaging.Result, error) {
+		return imaging.Restore(ctx, d, casts[0], imaging.Options{
+			MoreCasts: casts[1:],
+			Server:    a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
 			Firmware: a.inventory.Read().Firmware, DiskWait: a.patience(),
 			Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
 		})

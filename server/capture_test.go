@@ -81,8 +81,8 @@ func (n *captured) HasFrame(ctx context.Context, id string, disk int64, f client
 	return n.c.HasFrame(ctx, id, disk, f)
 }
 
-func (n *captured) ChooseDisk(ctx context.Context, id string, d session.DiskID) (session.DiskID, error) {
-	return n.c.ChooseDisk(ctx, id, d)
+func (n *captured) ChooseDisk(ctx context.Context, id string, of int, d session.DiskID) (session.DiskID, error) {
+	return n.c.ChooseDisk(ctx, id, of, d)
 }
 
 func (n *captured) PutFrame(ctx context.Context, id string, disk int64, f client.Frame, stored []byte) error {

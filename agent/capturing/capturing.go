@@ -99,7 +99,7 @@ func Capture(ctx context.Context, d *session.Descriptor, o Options) (string, err
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", chosen.Path, err)
 	}
-	if err := disk.Settle(ctx, o.Server, d, chosen, o.Disks.List); err != nil {
+	if err := disk.Settle(ctx, o.Server, d, 0, chosen, o.Disks.List); err != nil {
 		return "", err
 	}
 	o.Report.Step(session.StepPlan, session.Info, planWords(d.Upload, chosen, found),

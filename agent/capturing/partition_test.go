@@ -57,7 +57,7 @@ func (k *taker) FinishCapture(_ context.Context, _ string, _ int64, config, inde
 	return "sha256:1", err
 }
 
-func (k *taker) ChooseDisk(_ context.Context, _ string, d session.DiskID) (session.DiskID, error) {
+func (k *taker) ChooseDisk(_ context.Context, _ string, _ int, d session.DiskID) (session.DiskID, error) {
 	return d, nil
 }
 

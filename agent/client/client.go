@@ -170,13 +170,13 @@ func (c *Client) Refresh(ctx context.Context) error {
 	return c.hello(ctx, token)
 }
 
-// ChooseDisk tells the server which disk the node's plan chose, and returns the one that counts for the session. The
-// server looks for the disk in the node's inventory, so that is told anew before.
-func (c *Client) ChooseDisk(ctx context.Context, id string, disk session.DiskID) (session.DiskID, error) {
+// ChooseDisk tells the server which disk the node's plan chose as the session's disk of, and returns the one that
+// counts for the session. The server looks for the disk in the node's inventory, so that is told anew before.
+func (c *Client) ChooseDisk(ctx context.Context, id string, of int, disk session.DiskID) (session.DiskID, error) {
 	if err := c.Refresh(ctx); err != nil {
 		return session.DiskID{}, err
 	}
-	body, err := json.Marshal(&session.DiskChoice{V: session.Version, Session: id, Disk: disk})
+	body, err := json.Marshal(&session.DiskChoice{V: session.Version, Session: id, Disk: disk, Of: of})
 	if err != nil {
 		return session.DiskID{}, fmt.Errorf("disk choice: %w", err)
 	}

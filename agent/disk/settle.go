@@ -13,9 +13,9 @@ import (
 
 // Server remembers which disk a session chose on this node; *client.Client is one.
 type Server interface {
-	// ChooseDisk tells the server what this node's plan chose, and returns what its first plan in the session chose.
-	// When it returns, that is durable.
-	ChooseDisk(ctx context.Context, id string, disk session.DiskID) (session.DiskID, error)
+	// ChooseDisk tells the server what this node's plan chose as the session's disk of, counted from 0, and returns
+	// what its first plan in the session chose. When it returns, that is durable.
+	ChooseDisk(ctx context.Context, id string, of int, disk session.DiskID) (session.DiskID, error)
 }
 
 // ForSession returns the disk of a descriptor: the one that the rule means, or the one that the session's first plan on
@@ -97,9 +97,9 @@ func Await(ctx context.Context, list func() []session.Disk, d *session.Descripto
 	}
 }
 
-// Settle makes the chosen disk the session's, before anything is written to it. list reads the disks anew: the path
-// must still be the chosen disk's after it was opened.
-func Settle(ctx context.Context, s Server, d *session.Descriptor, chosen session.Disk,
+// Settle makes the chosen disk the session's disk of, before anything is written to it. list reads the disks anew: the
+// path must still be the chosen disk's after it was opened.
+func Settle(ctx context.Context, s Server, d *session.Descriptor, of int, chosen session.Disk,
 	list func() []session.Disk) error {
 	id := chosen.ID()
 	now := list()
@@ -107,7 +107,7 @@ func Settle(ctx context.Context, s Server, d *session.Descriptor, chosen session
 	if i < 0 || !id.Is(&now[i]) {
 		return fmt.Errorf("%s is another disk than a moment ago, or gone; nothing was written", chosen.Path)
 	}
-	first, err := s.ChooseDisk(ctx, d.Session, id)
+	first, err := s.ChooseDisk(ctx, d.Session, of, id)
 	if err != nil {
 		return fmt.Errorf("telling the server which disk was chosen, before anything is written: %w", err)
 	}

@@ -114,7 +114,7 @@ func (r *run) open(ctx context.Context, d *session.Descriptor, chosen session.Di
 		return nil, fmt.Errorf("%s has %d bytes and had %d a moment ago; nothing was erased", chosen.Path, r.dev.Size(),
 			chosen.Size)
 	}
-	if err := disk.Settle(ctx, r.o.Server, d, chosen, r.o.Disks.List); err != nil {
+	if err := disk.Settle(ctx, r.o.Server, d, 0, chosen, r.o.Disks.List); err != nil {
 		return nil, err
 	}
 	r.o.Report.Step(session.StepPlan, session.Info, r.planWords(chosen), nil)

@@ -225,7 +225,7 @@ func (w *world) Reread(context.Context, string, []int) error {
 	return nil
 }
 
-func (w *world) ChooseDisk(_ context.Context, _ string, d session.DiskID) (session.DiskID, error) {
+func (w *world) ChooseDisk(_ context.Context, _ string, _ int, d session.DiskID) (session.DiskID, error) {
 	if w.first != nil {
 		return *w.first, nil
 	}

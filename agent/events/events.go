@@ -46,6 +46,7 @@ type Reporter struct {
 	accepted uint64 // every event up to this number was accepted or refused
 	dropped  int
 	session  string
+	disk     int           // of the session's, counted from 0
 	progress time.Duration // when the last progress event was queued
 	wake     chan struct{}
 	change   chan struct{} // closed and replaced when accepted grows
@@ -80,7 +81,14 @@ func New(o Options) *Reporter {
 // Session names the session that further events belong to; empty for none.
 func (r *Reporter) Session(id string) {
 	r.mu.Lock()
-	r.session = id
+	r.session, r.disk = id, 0
+	r.mu.Unlock()
+}
+
+// Disk says which of the session's disks, counted from 0, further events are about.
+func (r *Reporter) Disk(i int) {
+	r.mu.Lock()
+	r.disk = i
 	r.mu.Unlock()
 }
 
@@ -150,7 +158,7 @@ func (r *Reporter) Log(level, line string) {
 // add numbers and queues e. The caller holds mu.
 func (r *Reporter) add(e session.Event) {
 	now := r.since()
-	e.Since = now.Seconds()
+	e.Since, e.Disk = now.Seconds(), r.disk
 	e.Message = clean(e.Message)
 	r.print(now, &e)
 	if len(r.queue) >= maxQueue {

@@ -9,6 +9,7 @@ package imaging
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -36,6 +37,8 @@ type Reporter interface {
 	// Result is Step with what the server keeps of a partition: session.PartitionResult.
 	Result(step, level, message string, result json.RawMessage)
 	Progress(message string, p session.Progress)
+	// Disk says which of the session's disks, counted from 0, what follows is about.
+	Disk(i int)
 	// Refused reports a chunk of the image, by its number in the index, whose bytes are not what the index says.
 	Refused(chunk int, message string)
 }
@@ -76,6 +79,8 @@ type Options struct {
 	Report   Reporter
 	Disks    Disks
 	Receiver NewReceiver // nil: Multicast
+	// MoreCasts are the casts of Restore for the disks after the first.
+	MoreCasts []<-chan *session.Cast
 	// Interface is the NIC to join multicast groups on; Label the name under which the sender shows this node.
 	Interface, Label string
 	// DiskWait is how long a disk that is not there may take to come.
@@ -99,54 +104,44 @@ type Result struct {
 	Gone      string
 }
 
-// Restore writes the descriptor's image to the descriptor's disk. A value that comes on casts while it runs
-// replaces the cast that it receives from: the server started anew with another group or key.
-func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast, o Options) (*Result, error) {
+// Restore writes the descriptor's image to the descriptor's disk, and then the further images to theirs, if it has
+// some; the result is of the first. A value that comes on casts while it runs replaces the cast that it receives from:
+// the server started anew with another group or key.
+func Restore(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast, o Options) (_ *Result, err error) {
 	if o.Receiver == nil {
 		o.Receiver = Multicast
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	cfg, idx, err := fetch(ctx, o.Server, d.Image)
+	runs, err := prepare(ctx, d, o)
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := disk.Await(ctx, o.Disks.List, d, o.DiskWait)
-	if err != nil {
-		return nil, err
-	}
-	if use, err := o.Disks.InUse(chosen.Path); err != nil {
-		return nil, fmt.Errorf("%s: cannot tell whether it is in use, so nothing was written: %w", chosen.Path, err)
-	} else if use != "" {
-		return nil, fmt.Errorf("%s is in use (%s); nothing was written. Unmount it on the node, or choose another disk",
-			chosen.Path, use)
-	}
-	target, err := o.Disks.Open(chosen)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", chosen.Path, err)
-	}
-	r := &run{o: o, d: d, cfg: cfg, idx: idx, disk: chosen, target: target}
-	if d.OfPartition() {
-		err = r.narrow()
-	}
-	if err == nil {
-		err = r.write(ctx, casts)
-	}
-	// Closed before the table is read again: the kernel refuses that while the disk is open for writing exclusively.
-	if cerr := target.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("%s: closing it: %w", chosen.Path, cerr)
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.reread(ctx)
-	if !d.NoGrow {
-		if err := r.grow(ctx); err != nil {
-			return nil, err
+	defer func() { // those that it did not come to
+		if cerr := closeAll(runs); cerr != nil {
+			err = errors.Join(err, cerr)
 		}
+	}()
+	var before session.Progress
+	for i, r := range runs {
+		for _, later := range runs[i+1:] {
+			x := total(later.idx)
+			r.ahead.Needed += x.Needed
+			r.ahead.ToWrite += x.ToWrite
+		}
+		o.Report.Disk(i)
+		r.counts, r.before = before, before
+		if i > 0 {
+			casts = o.MoreCasts[i-1]
+		}
+		if err := r.fill(ctx, casts); err != nil {
+			return nil, ofDisk(d, i, err)
+		}
+		before = r.counts
 	}
-	return r.result(), nil
+	o.Report.Disk(0)
+	return runs[0].result(), nil
 }
 
 // grow is the last thing that is done to the disk: from then on it is no longer what the image says. A file system that
@@ -219,35 +214,31 @@ type run struct {
 	idx    *image.Index
 	disk   session.Disk
 	target restore.Target
+	opened restore.Target // what is closed in the end: the whole disk
 	plan   *restore.Plan
 	// partition is the only one that is written; nil: the whole disk.
 	partition *restore.Partition
-	counts    session.Progress // what was received and written, once that is over
+	// counts are what was received and written, once that is over, with that of the disks before it, which is before;
+	// ahead is what those after it will need.
+	counts, before, ahead session.Progress
+	of                    int // which of the session's disks it is
 }
 
-// write is the restore from plan to verification. What was read back wrong is fetched from the server once more, by
-// HTTP, and hashed before it is written this time.
+// write is the restore from its plan on to verification. What was read back wrong is fetched from the server once more,
+// by HTTP, and hashed before it is written this time.
 func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
-	plan, err := restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize(), r.options()...)
-	if err != nil {
-		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, r.where(), err)
-	}
-	r.plan = plan
-	if err := disk.Settle(ctx, r.o.Server, r.d, r.disk, r.o.Disks.List); err != nil {
-		return err
-	}
 	seq := restore.Sequence{
-		Name: r.disk.Path, Plan: plan, Target: r.target, Mode: r.mode(), Verify: r.d.Verify,
+		Name: r.disk.Path, Plan: r.plan, Target: r.target, Mode: r.mode(), Verify: r.d.Verify,
 		Bring: func(ctx context.Context, have []restore.Range, repair bool) error {
 			return r.receive(ctx, have, casts, repair)
 		},
 		Chosen: func(same, delta bool) {
 			level, words := session.Info, r.planWords(same, delta)
-			if w := r.cfg.FirmwareWarning(r.o.Firmware); w != "" && r.partition == nil {
+			if w := r.cfg.FirmwareWarning(r.o.Firmware); w != "" && r.partition == nil && r.of == 0 {
 				level, words = session.Warn, words+"; "+w
 			}
 			r.planned(level, words)
-			for _, w := range plan.Warnings() {
+			for _, w := range r.plan.Warnings() {
 				r.o.Log.Warn("plan: "+w, "disk", r.disk.Path)
 			}
 		},
@@ -258,7 +249,8 @@ func (r *run) write(ctx context.Context, casts <-chan *session.Cast) error {
 	if err := seq.Run(ctx); err != nil || !r.d.Verify {
 		return err
 	}
-	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", &r.counts)
+	counts := r.told(r.counts)
+	r.step(session.StepVerified, session.Info, "every chunk was read back and is what the image says", &counts)
 	return nil
 }
 
@@ -276,7 +268,7 @@ func mode(word string) restore.Mode {
 // progress tells of the disk being read.
 func (r *run) progress(step string, done, total int64) {
 	words := map[string]string{"hash": "hashing what is on the disk", "verify": "reading back"}[step]
-	r.o.Report.Progress(words+": "+percent(done, total), r.counts)
+	r.o.Report.Progress(words+": "+percent(done, total), r.told(r.counts))
 }
 
 // wrong tells of what the disk does not hold: it is fetched from the server once more.

@@ -63,8 +63,9 @@ func (r *run) receive(ctx context.Context, have []restore.Range, casts <-chan *s
 		return fmt.Errorf("image %s on %s: %w", r.d.Image.Name, r.disk.Path, cerr)
 	}
 	r.counts = rc.progress()
+	counts := r.told(r.counts)
 	r.step(session.StepWritten, session.Info,
-		fmt.Sprintf("%s on the disk and flushed", diskrule.Bytes(r.counts.Written)), &r.counts)
+		fmt.Sprintf("%s on the disk and flushed", diskrule.Bytes(r.own(r.counts).Written)), &counts)
 	return nil
 }
 
@@ -219,7 +220,7 @@ func (rc *reception) from(ctx context.Context, recv Receiver, casts <-chan *sess
 				return c, errRecast
 			}
 		case <-tick.C:
-			rc.o.Report.Progress(rc.words(), rc.progress())
+			rc.o.Report.Progress(rc.words(), rc.told(rc.progress()))
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -407,9 +408,10 @@ func (rc *reception) lastByte() {
 	rc.last = true
 	rc.mu.Unlock()
 	if last {
-		p := rc.progress()
+		all := rc.progress()
+		p, told := rc.own(all), rc.told(all)
 		rc.step(session.StepLastByte, session.Info, fmt.Sprintf("%s came by multicast, %s by HTTP, of %s needed",
-			diskrule.Bytes(p.Multicast), diskrule.Bytes(p.Unicast), diskrule.Bytes(p.Needed)), &p)
+			diskrule.Bytes(p.Multicast), diskrule.Bytes(p.Unicast), diskrule.Bytes(p.Needed)), &told)
 	}
 }
 
@@ -435,6 +437,6 @@ func (rc *reception) progress() session.Progress {
 
 // words is the progress in one line for the console.
 func (rc *reception) words() string {
-	p := rc.progress()
+	p := rc.own(rc.progress())
 	return fmt.Sprintf("received %s, written %s", percent(p.Received, p.Needed), percent(p.Written, p.ToWrite))
 }

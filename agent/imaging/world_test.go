@@ -31,22 +31,26 @@ const (
 
 // world is a server with an image, a node with disks, and what the node reports.
 type world struct {
-	t      *testing.T
-	source []byte
-	im     *image.Image
-	object []byte // what the server sends; a test may damage it
-	disks  []session.Disk
-	target *imagetest.Memory
-	inUse  string
-	reread []int
-	result json.RawMessage // of the last Result
-	grown  []restore.Growth
-	grow   error           // of growing
-	chosen *session.DiskID // by the session on this node
+	t       *testing.T
+	source  []byte
+	im      *image.Image
+	object  []byte // what the server sends; a test may damage it
+	disks   []session.Disk
+	target  *imagetest.Memory
+	inUse   string
+	more    map[string]*imagetest.Memory // targets but for target, by path
+	settled []string                     // "which path", as disks were told to the server
+	of      int                          // the disk that the reports are about
+	reread  []int
+	result  json.RawMessage // of the last Result
+	grown   []restore.Growth
+	grow    error           // of growing
+	chosen  *session.DiskID // by the session on this node
 
 	mu      sync.Mutex
 	steps   []string // "level step message"
-	fetched int64    // bytes of the object by HTTP
+	counts  []session.Progress
+	fetched int64 // bytes of the object by HTTP
 	gate    chan struct{}
 }
 
@@ -131,9 +135,13 @@ func (w *world) Object(ctx context.Context, manifest string, off, n int64, fn fu
 	return nil
 }
 
-func (w *world) ChooseDisk(_ context.Context, _ string, d session.DiskID) (session.DiskID, error) {
+func (w *world) ChooseDisk(_ context.Context, _ string, of int, d session.DiskID) (session.DiskID, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.settled = append(w.settled, fmt.Sprintf("%d %s", of, d.Path))
+	if of > 0 {
+		return d, nil
+	}
 	if w.chosen == nil {
 		w.chosen = &d
 	}
@@ -141,19 +149,35 @@ func (w *world) ChooseDisk(_ context.Context, _ string, d session.DiskID) (sessi
 }
 
 // List, InUse, Open and Reread are the hardware.
-func (w *world) List() []session.Disk                              { return w.disks }
-func (w *world) InUse(string) (string, error)                      { return w.inUse, nil }
-func (w *world) Open(session.Disk) (restore.Target, error)         { return w.target, nil }
+func (w *world) List() []session.Disk         { return w.disks }
+func (w *world) InUse(string) (string, error) { return w.inUse, nil }
+func (w *world) Open(d session.Disk) (restore.Target, error) {
+	if m := w.more[d.Path]; m != nil {
+		return m, nil
+	}
+	return w.target, nil
+}
 func (w *world) Reread(_ context.Context, _ string, n []int) error { w.reread = n; return nil }
 func (w *world) Grow(_ context.Context, _ session.Disk, g restore.Growth) error {
 	w.grown = append(w.grown, g)
 	return w.grow
 }
+func (w *world) Disk(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.of = i
+}
 func (w *world) Progress(string, session.Progress) {}
 func (w *world) Step(step, level, message string, p *session.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.of > 0 {
+		message = fmt.Sprintf("{disk %d} %s", w.of+1, message)
+	}
 	w.steps = append(w.steps, level+" "+step+" "+message)
+	if p != nil {
+		w.counts = append(w.counts, *p)
+	}
 }
 
 func (w *world) Result(step, level, message string, result json.RawMessage) {

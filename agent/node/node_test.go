@@ -100,10 +100,10 @@ func (f *fake) Mentions(*imaging.Result, string) ([]string, error) { return f.me
 func (f *fake) Reboot() error                                      { return f.leave("REBOOT", f.reboot) }
 func (f *fake) Poweroff() error                                    { return f.leave("POWEROFF", nil) }
 
-func (f *fake) run(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error) {
+func (f *fake) run(ctx context.Context, d *session.Descriptor, casts []<-chan *session.Cast) (*imaging.Result, error) {
 	f.note("restore %s", d.Image.Name)
 	if f.restore != nil {
-		if err := f.restore(ctx, d, casts); err != nil {
+		if err := f.restore(ctx, d, casts[0]); err != nil {
 			return nil, err
 		}
 	}

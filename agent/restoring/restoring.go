@@ -11,8 +11,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// Restorer is imaging.Restore with its options filled in.
-type Restorer func(ctx context.Context, d *session.Descriptor, casts <-chan *session.Cast) (*imaging.Result, error)
+// Restorer is imaging.Restore with its options filled in. It has a channel of casts for each disk of the descriptor.
+type Restorer func(ctx context.Context, d *session.Descriptor, casts []<-chan *session.Cast) (*imaging.Result, error)
 
 // Entry makes the machine start a restored disk by itself, and says what it did. An error says what the machine will do
 // instead; the restore is good.
@@ -48,7 +48,11 @@ type Options struct {
 // Action returns the action.
 func Action(o Options) node.Action {
 	return func(d *session.Descriptor) node.Job {
-		return &job{o: o, d: d, latest: d, casts: make(chan *session.Cast, 1)}
+		j := &job{o: o, d: d, latest: d}
+		for range d.Disks() {
+			j.casts = append(j.casts, make(chan *session.Cast, 1))
+		}
+		return j
 	}
 }
 
@@ -56,14 +60,18 @@ func Action(o Options) node.Action {
 type job struct {
 	o      Options
 	d      *session.Descriptor
-	latest *session.Descriptor // of Takes alone
-	casts  chan *session.Cast
-	result *imaging.Result // once Run had success
+	latest *session.Descriptor  // of Takes alone
+	casts  []chan *session.Cast // by disk
+	result *imaging.Result      // once Run had success
 }
 
 // Run writes the disk, and into it what is the machine's own.
 func (j *job) Run(ctx context.Context) (err error) {
-	if j.result, err = j.o.Restore(ctx, j.d, j.casts); err != nil || !j.d.Personalize {
+	casts := make([]<-chan *session.Cast, len(j.casts))
+	for i, c := range j.casts {
+		casts[i] = c
+	}
+	if j.result, err = j.o.Restore(ctx, j.d, casts); err != nil || !j.d.Personalize {
 		return err
 	}
 	words, err := j.o.Personal(ctx, j.d, j.result)
@@ -79,13 +87,17 @@ func (j *job) Takes(nd *session.Descriptor, done bool) bool {
 	if done || !sameWork(j.latest, nd) {
 		return false
 	}
-	if !sameCast(j.latest.Cast, nd.Cast) {
+	for i, casts := range j.casts {
+		c := nd.OfDisk(i).Cast
+		if sameCast(j.latest.OfDisk(i).Cast, c) {
+			continue
+		}
 		// The newest one counts; one that the restore has not come to yet is out of date.
 		select {
-		case <-j.casts:
+		case <-casts:
 		default:
 		}
-		j.casts <- nd.Cast
+		casts <- c
 	}
 	j.latest = nd
 	return true
@@ -97,15 +109,28 @@ func (j *job) Unfinished() string {
 		return "stopped before the partition was complete: if writing had begun (step table), it holds a " +
 			"half-written image; restore it again. The rest of the disk is as it was"
 	}
+	if n := j.d.Disks(); n > 1 {
+		return fmt.Sprintf("stopped before all %d disks were complete: one of which writing had begun (step table) "+
+			"may hold "+
+			"a half-written image; restore them again", n)
+	}
 	return "stopped before the disk was complete: if writing had begun (step table), it holds a half-written image " +
 		"and does not start; restore it again. If not, the disk is as it was"
 }
 
 // sameWork tells whether nd is d with at most another cast, so that what is on the disk already stays of use.
 func sameWork(d, nd *session.Descriptor) bool {
-	return nd.Action == d.Action && string(nd.Job) == string(d.Job) && nd.Session == d.Session &&
-		nd.Image.Manifest == d.Image.Manifest &&
-		*nd.Target == *d.Target
+	if nd.Action != d.Action || string(nd.Job) != string(d.Job) || nd.Session != d.Session ||
+		nd.Disks() != d.Disks() {
+		return false
+	}
+	for i := range d.Disks() {
+		a, b := d.OfDisk(i), nd.OfDisk(i)
+		if a.Image.Manifest != b.Image.Manifest || *a.Target != *b.Target {
+			return false
+		}
+	}
+	return true
 }
 
 func sameCast(a, b *session.Cast) bool {

@@ -31,6 +31,9 @@ type Descriptor struct {
 	// Disk is the disk that the node's first plan in this session chose; the session touches no other. nil before that
 	// plan.
 	Disk *DiskID `json:"disk,omitempty"`
+	// MoreDisks are, of RestoreDisks, the disks after the first, and what goes to each. Image, Cast, Target and Disk
+	// are the first one's, which the machine starts from; all else is of all.
+	MoreDisks []MoreDisk `json:"more_disks,omitempty"`
 	// Mode is full, delta or auto. Delta hashes what is on the disk and receives only what differs;
 	// auto does so when the disk already carries the partition table that the plan would write.
 	Mode   string `json:"mode,omitempty"`
@@ -148,6 +151,9 @@ func (d *Descriptor) Validate() error {
 	if err := d.Target.Check(); err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
+	if err := d.checkDisks(); err != nil {
+		return err
+	}
 	if d.OfPartition() {
 		if _, err := ParsePartitionJob(d.Job); err != nil {
 			return fmt.Errorf("descriptor: %w", err)
@@ -168,19 +174,8 @@ func (d *Descriptor) Validate() error {
 	default:
 		return fmt.Errorf("descriptor: unknown mode %q", d.Mode)
 	}
-	if d.Image == nil {
-		return fmt.Errorf("descriptor: no image")
-	}
-	if err := d.Image.check(); err != nil {
+	if err := checkObject(d.Image, d.Cast); err != nil {
 		return err
-	}
-	if d.Cast != nil {
-		if err := d.Cast.check(); err != nil {
-			return err
-		}
-		if d.Cast.Size != d.Image.ObjectSize {
-			return fmt.Errorf("descriptor: cast is of %d bytes, image object of %d", d.Cast.Size, d.Image.ObjectSize)
-		}
 	}
 	return d.checkBoot()
 }

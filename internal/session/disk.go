@@ -96,13 +96,18 @@ type DiskChoice struct {
 	V       int    `json:"v"`
 	Session string `json:"session"`
 	Disk    DiskID `json:"disk"`
+	// Of is which of the session's disks it is chosen as, counted from 0.
+	Of int `json:"of,omitempty"`
 }
 
 func (c *DiskChoice) version() int { return c.V }
 
 func (c *DiskChoice) check() error {
-	if c.Session == "" || c.Disk.Size <= 0 {
+	switch {
+	case c.Session == "" || c.Disk.Size <= 0:
 		return fmt.Errorf("disk choice: session or size of the disk is missing")
+	case c.Of < 0 || c.Of >= MaxDisks:
+		return fmt.Errorf("disk choice: a session has no disk %d", c.Of)
 	}
 	return nil
 }

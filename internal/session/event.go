@@ -64,6 +64,8 @@ type Event struct {
 	Message string    `json:"message,omitempty"`
 	Since   float64   `json:"since"` // seconds since the node's kernel started; needs no clock that is right
 	Time    time.Time `json:"time"`  // the server's clock, set on arrival
+	// Disk is which of the session's disks the step is about, counted from 0.
+	Disk int `json:"disk,omitempty"`
 	// Chunk is the number of the chunk that StepChunk is about, in the image's index; nil when the node cannot say.
 	Chunk *int `json:"chunk,omitempty"`
 	// Progress is set with StepProgress and with the steps that end a phase.

@@ -122,7 +122,10 @@ func ParsePartitionResult(raw json.RawMessage) (*PartitionResult, error) {
 }
 
 // restores and captures say what an action does, to a disk or to one partition.
-func restores(action string) bool { return action == Restore || action == RestorePartition }
+func restores(action string) bool {
+	return action == Restore || action == RestorePartition || action == RestoreDisks
+}
+
 func captures(action string) bool { return action == Capture || action == CapturePartition }
 
 // OfPartition reports whether the descriptor is about one partition of the disk.

@@ -66,8 +66,8 @@ func sessionCreate(e *env) *cobra.Command {
 // specCommand is a command whose flags make a spec, for then to use; a part of one need not say what and where.
 func specCommand(e *env, part bool, then func(cmd *cobra.Command, spec doc.Spec, watch bool) error) *cobra.Command {
 	var spec doc.Spec
-	var on []string
-	var nodes, disk, rate, boot, kernelArgs, gaps, partition, at string
+	var on, disks []string
+	var nodes, rate, boot, kernelArgs, gaps, partition, at string
 	var maxWait, giveUp, alive time.Duration
 	var watch, grow bool
 	var own ownFlags
@@ -115,8 +115,14 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
   smallest  largest    of those that are left; first: by place
   path=/dev/sda        what the kernel calls so when the node's first plan is made; it may be another disk at each start
 Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's
-first plan in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.`,
+first plan in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.
+
+Several disks: --disk RULE=IMAGE for each, without --image. The machine starts from the first, and --personalize goes to
+that one; --mode, --verify and --grow are of all. Nothing is written to any of them before the plans for all are
+checked, and two rules that mean one disk are refused. They are written one after another,
+each from a cast of its own.`,
 		Example: `  diskcast session create --image debian --nodes 30 --watch
+  diskcast session create --disk smallest=debian --disk type=hdd,largest=data --nodes 30 --watch
   diskcast session create --profile lab --on 'room=210,!spare' --watch
   diskcast session create --image win11 --nodes all --min-nodes 20 --max-wait 10m --disk type=nvme,largest
   diskcast session create --capture golden --nodes 52:54:00:12:34:56 --disk serial=S4XBNF0M --watch
@@ -137,6 +143,9 @@ first plan in the session chose stays the session's disk on that node, whatever 
 					return err
 				}
 			}
+			if err := setDisks(&spec, disks); err != nil {
+				return err
+			}
 			parseOn(on, &spec)
 			if err := checkCreate(cmd, &spec); err != nil && !part {
 				return err
@@ -151,15 +160,12 @@ first plan in the session chose stays the session's disk on that node, whatever 
 			if err := checkPower(&spec); err != nil {
 				return err
 			}
-			target, err := parseDisk(disk)
-			if err != nil {
-				return err
-			}
 			spec.NoGrow = !grow
+			var err error
 			if spec.Personalize, err = own.settings(cmd.Flags().Changed); err != nil {
 				return err
 			}
-			spec.Target, spec.MaxWait, spec.GiveUp = *target, maxWait.Seconds(), giveUp.Seconds()
+			spec.MaxWait, spec.GiveUp = maxWait.Seconds(), giveUp.Seconds()
 			spec.ExpectAlive = alive.Seconds()
 			if spec.Capture == "" || cmd.Flags().Changed("then") {
 				spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
@@ -205,7 +211,8 @@ first plan in the session chose stays the session's disk on that node, whatever 
 	f.IntVar(&spec.MinNodes, "min-nodes", 0, "nodes to wait for before the cast starts (default 1)")
 	f.DurationVar(&maxWait, "max-wait", 0, "how long to wait for nodes (default: for ever)")
 	f.DurationVar(&giveUp, "give-up", 0, "a node silent for so long has failed (default 30m)")
-	f.StringVar(&disk, "disk", "only", "rule that chooses the disk")
+	f.StringArrayVar(&disks, "disk", []string{"only"},
+		"rule that chooses the disk; or RULE=IMAGE for each of several disks, the one to start from first")
 	own.flags(f)
 	powerFlags(f, &spec)
 	hookFlags(f, &spec)

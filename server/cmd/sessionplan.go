@@ -138,6 +138,12 @@ func (e *env) showPlan(p *doc.Plan) error {
 		rows = append(rows, []string{"profile", fmt.Sprintf("%s, revision %d", p.Profile, p.ProfileRevision)})
 	}
 	rows = append(rows, []string{"disk rule", p.Rule})
+	for i := range p.MoreDisks {
+		x := &p.MoreDisks[i]
+		rows = append(rows, []string{fmt.Sprintf("disk %d", i+2), fmt.Sprintf("%s: %s  %s, object %s", x.Rule,
+			x.Image.Name,
+			x.Image.Manifest, units.Bytes(x.Image.ObjectSize))})
+	}
 	for _, w := range p.Refused {
 		rows = append(rows, []string{"REFUSED", w})
 	}
@@ -180,18 +186,13 @@ func showPlanMachine(w io.Writer, p *doc.Plan, m *doc.PlanMachine) error {
 	if m.Old {
 		add("OLD", "what follows is its last word, of "+ui.Ago(m.Seen)+": it is not there now ("+m.Where+")")
 	}
-	if m.Disk != nil {
-		add("disk", diskWords(m.Disk))
-		for i, words := range contentWords(p, m) {
-			add(map[bool]string{true: "on it now"}[i == 0], words)
+	planDiskWords("disk", &m.PlanDisk, m, p.Image, add)
+	for i := range m.MoreDisks {
+		var im *session.Image
+		if i < len(p.MoreDisks) {
+			im = &p.MoreDisks[i].Image
 		}
-		if m.Bytes > 0 {
-			add("receives", fmt.Sprintf("at most %s: %s", units.Bytes(m.Bytes), m.Receives))
-			if m.Differs != nil {
-				add("", fmt.Sprintf("%s, if the disk is as session %s left it", units.Bytes(*m.Differs),
-					m.Last.Session))
-			}
-		}
+		planDiskWords(fmt.Sprintf("disk %d", i+2), &m.MoreDisks[i], m, im, add)
 	}
 	add("comes up", bootWords(&m.Boot))
 	add("WILL NOT START", m.Boot.Unbootable)
@@ -201,18 +202,35 @@ func showPlanMachine(w io.Writer, p *doc.Plan, m *doc.PlanMachine) error {
 	return ui.Table(w, rows)
 }
 
+// planDiskWords add rows on one of the machine's disks.
+func planDiskWords(title string, d *doc.PlanDisk, m *doc.PlanMachine, im *session.Image, add func(what, words string)) {
+	if d.Disk == nil {
+		return
+	}
+	add(title, diskWords(d.Disk))
+	for i, words := range contentWords(d, m, im) {
+		add(map[bool]string{true: "on it now"}[i == 0], words)
+	}
+	if d.Bytes > 0 {
+		add("receives", fmt.Sprintf("at most %s: %s", units.Bytes(d.Bytes), d.Receives))
+		if d.Differs != nil {
+			add("", fmt.Sprintf("%s, if the disk is as session %s left it", units.Bytes(*d.Differs), d.Last.Session))
+		}
+	}
+}
+
 // contentWords are lines on what is on the disk.
-func contentWords(p *doc.Plan, m *doc.PlanMachine) []string {
+func contentWords(d *doc.PlanDisk, m *doc.PlanMachine, im *session.Image) []string {
 	out := []string{"not known: the node has not told of it"}
-	if m.Content != nil {
-		out = onDiskWords(m.Content, m.Surveyed, m.Target)
+	if d.Content != nil {
+		out = onDiskWords(d.Content, m.Surveyed, d.Target)
 	}
-	if m.Since != "" {
-		out = append(out, "it may be otherwise now: "+m.Since)
+	if d.Since != "" {
+		out = append(out, "it may be otherwise now: "+d.Since)
 	}
-	if l := m.Last; l != nil {
+	if l := d.Last; l != nil {
 		same := ""
-		if p.Image != nil && p.Image.Manifest == l.Manifest {
+		if im != nil && im.Manifest == l.Manifest {
 			same = ", the same image"
 		}
 		out = append(out, fmt.Sprintf("session %s put image %s on it %s%s", l.Session, l.Image, ui.Ago(l.Time), same))

@@ -51,6 +51,7 @@ func (e *env) showSession(s *doc.Session) error {
 	if s.Image.Manifest != "" {
 		rows = append(rows, []string{"object", units.Bytes(s.Image.ObjectSize)})
 	}
+	rows = append(rows, moreDiskRows(s)...)
 	if s.Reason != "" {
 		rows = append(rows, []string{"reason", s.Reason})
 	}
@@ -122,6 +123,9 @@ func (e *env) showSession(s *doc.Session) error {
 			fmt.Fprintf(e.Out, "\n  on %s", p.Disk.Words())
 		case p.Over() && !p.Planned.IsZero():
 			fmt.Fprint(e.Out, "\n  on a disk that the node never named: look at the machine before you count on it")
+		}
+		for _, words := range moreDisksOf(p) {
+			fmt.Fprintf(e.Out, "\n  %s", words)
 		}
 		if words := termWords(s, p); words != "" {
 			fmt.Fprintf(e.Out, "\n  %s", words)

@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -26,6 +28,17 @@ var stepWords = map[string]string{
 	session.StepFirstByte: "first byte",
 	session.StepLastByte:  "last byte",
 	session.StepUploaded:  "stored",
+}
+
+// latest is when the step was reached for the last of the disks.
+func latest(steps map[string]doc.Mark, step string) doc.Mark {
+	m := steps[step]
+	for name, x := range steps {
+		if strings.HasSuffix(name, "/"+step) && x.Time.After(m.Time) {
+			m = x
+		}
+	}
+	return m
 }
 
 // printTimeline prints when each step was reached, since the first one, and how fast the bytes came. The steps are of
@@ -55,9 +68,13 @@ func printTimeline(w io.Writer, steps map[string]doc.Mark, reboots []doc.Mark, p
 		if i == 0 {
 			before = m.Time
 		}
-		word := stepWords[s]
-		if word == "" {
-			word = s
+		of, step, more := strings.Cut(s, "/")
+		if !more {
+			step = s
+		}
+		word := cmp.Or(stepWords[step], step)
+		if more {
+			word = "disk " + of + ": " + word
 		}
 		rows = append(rows, []string{"  " + word, m.Time.Local().Format("15:04:05.000"),
 			fmt.Sprintf("+%.1f s", m.Time.Sub(steps[names[0]].Time).Seconds()),
@@ -78,7 +95,8 @@ func printTimeline(w io.Writer, steps map[string]doc.Mark, reboots []doc.Mark, p
 		_, err := fmt.Fprintln(w, line)
 		return err
 	}
-	first, last, written := steps[session.StepFirstByte], steps[session.StepLastByte], steps[session.StepWritten]
+	first, last, written := steps[session.StepFirstByte], latest(steps, session.StepLastByte),
+		latest(steps, session.StepWritten)
 	line := fmt.Sprintf("  received %s of %s (multicast %s, unicast %s)", units.Bytes(p.Received),
 		units.Bytes(p.Needed), units.Bytes(p.Multicast), units.Bytes(p.Unicast))
 	if !first.Time.IsZero() && !last.Time.IsZero() {

@@ -82,8 +82,11 @@ type Spec struct {
 	// GiveUp, in seconds: a node that is silent for so long has failed; 0 means DefaultGiveUp.
 	GiveUp float64        `json:"give_up,omitempty"`
 	Target session.Target `json:"target"`
-	Mode   string         `json:"mode,omitempty"`
-	Verify bool           `json:"verify,omitempty"`
+	// MoreDisks are the disks that are written beside the one of Target, each with an image of its own. Machines start
+	// from that of Target, and what personalizes them goes to it; mode, verify and no_grow are of all.
+	MoreDisks []DiskImage `json:"more_disks,omitempty"`
+	Mode      string      `json:"mode,omitempty"`
+	Verify    bool        `json:"verify,omitempty"`
 	// leaves the last partition of a larger disk as it was on the source
 	NoGrow bool          `json:"no_grow,omitempty"`
 	Boot   *session.Boot `json:"boot,omitempty"`
@@ -112,6 +115,12 @@ type Spec struct {
 	Repeat string `json:"repeat,omitempty"`
 	// Menu is the menu from which somebody at a machine's console chose this; the server sets it.
 	Menu string `json:"menu,omitempty"`
+}
+
+// DiskImage is an image and the disk that it goes to.
+type DiskImage struct {
+	Image  string         `json:"image"` // name or digest
+	Target session.Target `json:"target"`
 }
 
 // SessionChange is what an operator changes of a session: PATCH /v1/sessions/{id}. What is nil stays.
@@ -147,15 +156,17 @@ const DefaultGiveUp = 1800
 
 // Session is a session as shown.
 type Session struct {
-	ID      string        `json:"id"`
-	Owner   string        `json:"owner,omitempty"` // the server that runs it, or did when it ended
-	Spec    Spec          `json:"spec"`
-	Image   session.Image `json:"image"`
-	State   string        `json:"state"`
-	Reason  string        `json:"reason,omitempty"`
-	Created time.Time     `json:"created"`
-	Started time.Time     `json:"started,omitzero"`
-	Ended   time.Time     `json:"ended,omitzero"`
+	ID    string        `json:"id"`
+	Owner string        `json:"owner,omitempty"` // the server that runs it, or did when it ended
+	Spec  Spec          `json:"spec"`
+	Image session.Image `json:"image"`
+	// MoreDisks are what goes to the disks of Spec.MoreDisks.
+	MoreDisks []SessionDisk `json:"more_disks,omitempty"`
+	State     string        `json:"state"`
+	Reason    string        `json:"reason,omitempty"`
+	Created   time.Time     `json:"created"`
+	Started   time.Time     `json:"started,omitzero"`
+	Ended     time.Time     `json:"ended,omitzero"`
 	// Go says that the operator had it start with those that were there.
 	Go bool `json:"go,omitempty"`
 	// Waits is the one thing that a session which has not started waits for, with the command that ends that.
@@ -175,6 +186,12 @@ type Session struct {
 	Unbootable int `json:"unbootable,omitempty"`
 	// Parts is left out of watch lines: each part has a line of its own.
 	Parts []Part `json:"parts,omitempty"`
+}
+
+// SessionDisk is what goes to one of the further disks of a session's machines, and how.
+type SessionDisk struct {
+	Image session.Image `json:"image"`
+	Cast  *Cast         `json:"cast,omitempty"` // as Session.Cast
 }
 
 // When hooks run.
@@ -269,6 +286,9 @@ type Part struct {
 	Disk *session.DiskID `json:"disk,omitempty"`
 	// Confirmed is the disk that somebody at the machine's console agreed to lose; the part may have no other.
 	Confirmed *session.DiskID `json:"confirmed,omitempty"`
+	// MoreDisks are those of Session.MoreDisks on the node, in that order. Their steps have the disk's number before
+	// them: 2/written is of the first one.
+	MoreDisks []PartDisk `json:"more_disks,omitempty"`
 	// Unbootable says why the machine will not start the disk by itself: before the node has written it, as far as
 	// image and firmware tell; then, as the node found it. Empty if it will, and if nobody can tell.
 	Unbootable string `json:"unbootable,omitempty"`
@@ -295,6 +315,11 @@ type Part struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	// Handed says when and to which boot of the node its personalization was given, since the part was begun.
 	Handed *Handed `json:"handed,omitempty"`
+}
+
+// PartDisk is one of a node's further disks; Disk is nil until the node's plan has chosen it.
+type PartDisk struct {
+	Disk *session.DiskID `json:"disk,omitempty"`
 }
 
 // PartPower is what a session asks of the power of a machine, and what came of it.

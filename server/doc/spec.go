@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -90,6 +91,9 @@ func (s *Spec) Check() error {
 	if s.Rate < 0 || (s.Rate > 0 && s.Rate < 100_000) {
 		return fmt.Errorf("rate %d bit/s is below 100 kbit/s", s.Rate)
 	}
+	if err := s.checkDisks(); err != nil {
+		return err
+	}
 	return s.checkStart()
 }
 
@@ -144,11 +148,57 @@ func (s *Spec) checkPower() error {
 // Advice is what the operator should know of a spec that can be.
 func (s *Spec) Advice() []string {
 	var out []string
-	if p := s.Target.Path; p != "" {
+	for _, t := range s.Targets() {
+		p := t.Path
+		if p == "" {
+			continue
+		}
 		out = append(out, fmt.Sprintf("%s is a name that the kernel gives anew at each start, to whichever disk "+
 			"comes first. Each node's first plan decides which "+
 			"disk it is, and the session keeps to that one. serial=, wwn= and by-path= name a disk for good; "+
 			"`diskcast node show` prints them.", p))
 	}
+	return append(out, s.twice()...)
+}
+
+// Targets are the rules for disks, that of the first before the others.
+func (s *Spec) Targets() []session.Target {
+	out := []session.Target{s.Target}
+	for i := range s.MoreDisks {
+		out = append(out, s.MoreDisks[i].Target)
+	}
 	return out
+}
+
+// twice says what comes of one image on several disks of a machine.
+func (s *Spec) twice() []string {
+	seen := map[string]bool{s.Image: true}
+	for i := range s.MoreDisks {
+		name := s.MoreDisks[i].Image
+		if seen[name] {
+			return []string{fmt.Sprintf("Image %.300s goes to several disks of each machine: their file systems have "+
+				"the same "+
+				"UUIDs, and what a system mounts by UUID may be of any of them.", name)}
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// checkDisks says what is wrong with the further disks.
+func (s *Spec) checkDisks() error {
+	if len(s.MoreDisks)+1 > session.MaxDisks {
+		return fmt.Errorf("a session writes %d disks of a machine at most", session.MaxDisks)
+	}
+	rules := s.Targets()
+	for i := range s.MoreDisks {
+		d := &s.MoreDisks[i]
+		if d.Image == "" || len(d.Image) > 300 {
+			return fmt.Errorf("disk %d has no image: see `diskcast image list`", i+2)
+		}
+		if first := slices.Index(rules, d.Target); first <= i {
+			return fmt.Errorf("disk %d and disk %d have the same rule, and one disk gets one image", first+1, i+2)
+		}
+	}
+	return nil
 }

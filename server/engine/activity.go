@@ -14,32 +14,42 @@ func (e *Engine) Activity() (Activity, <-chan struct{}) {
 	for _, id := range e.jobs.Order() {
 		s := e.jobs.Session(id)
 		a.Going = a.Going || s.Going()
-		if !s.Over() {
-			a.Images[s.Image.Manifest] = true
+		for i := range s.Disks() {
+			if !s.Over() {
+				a.Images[s.ImageOf(i).Manifest] = true
+			}
 		}
 	}
 	return a, e.activity
 }
 
-// hold keeps the image of a session open. An image may lose its name to another one, or be removed, while its session
+// hold keeps the images of a session open. An image may lose its name to another one, or be removed, while its session
 // waits for nodes: garbage collection must not take it then.
 func (e *Engine) hold(s *sess) error {
 	r := e.run(s.ID)
-	if !s.Kind.Traits().Cast || r.held != nil {
+	if !s.Kind.Traits().Cast || len(r.held) > 0 {
 		return nil
 	}
-	var err error
-	r.held, err = e.cfg.Images.Object(s.Image.Manifest)
-	return err
+	for i := range s.Disks() {
+		held, err := e.cfg.Images.Object(s.ImageOf(i).Manifest)
+		if err != nil {
+			e.letGo(s.ID)
+			return err
+		}
+		r.held = append(r.held, held)
+	}
+	return nil
 }
 
 func (e *Engine) letGo(id string) {
 	r := e.runs[id]
-	if r == nil || r.held == nil {
+	if r == nil {
 		return
 	}
-	if err := r.held.Close(); err != nil {
-		e.log.Warn("closing an image", "session", id, "err", err)
+	for _, held := range r.held {
+		if err := held.Close(); err != nil {
+			e.log.Warn("closing an image", "session", id, "err", err)
+		}
 	}
 	r.held = nil
 }

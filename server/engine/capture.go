@@ -12,7 +12,25 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
-// describeImage is the image of a session: where it is yet to be made, its name only.
+// describeImages are the images of a session, one for each disk of a machine.
+func (e *Engine) describeImages(kind jobs.Kind, spec *doc.Spec) ([]session.Image, error) {
+	first, err := e.describeImage(kind, spec)
+	imgs := []session.Image{first}
+	for i := range spec.MoreDisks {
+		if err != nil {
+			break
+		}
+		one := doc.Spec{Image: spec.MoreDisks[i].Image}
+		var im session.Image
+		if im, err = e.describeImage(kind, &one); err != nil {
+			err = fmt.Errorf("disk %d: %w", i+2, err)
+		}
+		imgs = append(imgs, im)
+	}
+	return imgs, err
+}
+
+// describeImage is the first image of a session: where it is yet to be made, its name only.
 func (e *Engine) describeImage(kind jobs.Kind, spec *doc.Spec) (session.Image, error) {
 	if kind.Traits().Cast {
 		im, err := e.cfg.Images.Describe(spec.Image)

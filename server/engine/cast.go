@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -40,7 +41,9 @@ func (e *Engine) group(ctx context.Context) (netip.AddrPort, error) {
 		taken := e.reserved[g.Addr()]
 		for _, id := range e.jobs.Order() {
 			s := e.jobs.Session(id)
-			taken = taken || (s.Params != nil && !s.Over() && s.Params.Group.Addr() == g.Addr())
+			taken = taken || !s.Over() && slices.ContainsFunc(s.Casts(), func(c *session.Cast) bool {
+				return c.Group.Addr() == g.Addr()
+			})
 		}
 		if !taken {
 			e.reserved[g.Addr()] = true
@@ -53,33 +56,66 @@ func (e *Engine) group(ctx context.Context) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.New("no free group for the cast: give the server a larger range with --groups")
 }
 
-// allocate makes a cast of the group, and the secret of its sender.
-func (e *Engine) allocate(group netip.AddrPort, size int64) (c *session.Cast, secret []byte, err error) {
-	feedback, err := e.feedback()
-	if err != nil {
-		return nil, nil, err
+// groups chooses and reserves a group for each image of the session that has an object; the others' are not valid.
+func (e *Engine) groups(ctx context.Context, s *sess) ([]netip.AddrPort, error) {
+	out := make([]netip.AddrPort, s.Disks())
+	for i := range out {
+		if s.ImageOf(i).ObjectSize == 0 {
+			continue
+		}
+		g, err := e.group(ctx)
+		if err != nil {
+			e.mu.Lock()
+			e.unreserve(out)
+			e.mu.Unlock()
+			return nil, err
+		}
+		out[i] = g
 	}
-	secret = newSecret()
+	return out, nil
+}
+
+// unreserve lets go of groups: from here on they are a session's, or nobody's.
+func (e *Engine) unreserve(groups []netip.AddrPort) {
+	for _, g := range groups {
+		delete(e.reserved, g.Addr())
+	}
+}
+
+// allocate makes a cast of the group, for one of the session's images, and the secret of its sender.
+func (e *Engine) allocate(s *sess, disk int, group netip.AddrPort) error {
+	feedback, err := e.feedback(s)
+	if err != nil {
+		return err
+	}
+	secret := newSecret()
 	sender, err := e.cfg.Casts.Sender(secret)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	var id [4]byte
 	rand.Read(id[:])
-	return &session.Cast{ID: binary.BigEndian.Uint32(id[:]) | 1, Group: group, Feedback: feedback, Key: newSecret(),
-		Sender: sender,
-		Size:   size, Payload: payload, K: packets}, secret, nil
+	s.Send(disk, jobs.Sending{Secret: secret, Params: &session.Cast{ID: binary.BigEndian.Uint32(id[:]) | 1,
+		Group:    group,
+		Feedback: feedback, Key: newSecret(), Sender: sender, Size: s.ImageOf(disk).ObjectSize, Payload: payload,
+		K: packets}})
+	return nil
 }
 
-// feedback chooses a port for reports that is not in use.
-func (e *Engine) feedback() (netip.AddrPort, error) {
+// feedback chooses a port for reports that no session uses, nor the one that is being made.
+func (e *Engine) feedback(made *sess) (netip.AddrPort, error) {
 	used := map[uint16]bool{}
-	for _, id := range e.jobs.Order() {
-		s := e.jobs.Session(id)
-		if s.Params != nil && !s.Over() {
-			used[s.Params.Feedback.Port()] = true
+	uses := func(s *sess) {
+		for _, c := range s.Casts() {
+			used[c.Feedback.Port()] = true
 		}
 	}
+	for _, id := range e.jobs.Order() {
+		if s := e.jobs.Session(id); !s.Over() {
+			uses(s)
+		}
+	}
+	uses(made)
 	for range 200 {
 		a := netip.AddrPortFrom(e.cfg.Addr, uint16(FirstPort+random(LastPort-FirstPort+1)))
 		if !used[a.Port()] && free(a) {
@@ -105,20 +141,37 @@ func free(a netip.AddrPort) bool {
 	return c.Close() == nil
 }
 
-// startCast starts the session's cast, for a session that starts or after a restart.
+// startCast starts the session's casts, for a session that starts or after a restart.
 func (e *Engine) startCast(s *sess) {
 	r := e.run(s.ID)
-	if s.Params == nil || e.runCtx == nil || r.stop != nil {
+	if len(s.Casts()) == 0 || e.runCtx == nil || r.stop != nil {
 		return
 	}
-	p, secret := *s.Params, s.Secret
-	if len(secret) == 0 {
-		// Stored by a server that did not sign.
-		secret = newSecret()
+	ctx, cancel := context.WithCancel(e.runCtx)
+	r.stop = cancel
+	for i := range s.Disks() {
+		x := s.SendingOf(i)
+		if x.Params == nil || !e.here(s, i, x) {
+			continue
+		}
+		e.casts.Add(1)
+		// Ends when the session does (StopCast) or the engine.
+		go func() {
+			defer e.casts.Done()
+			e.castLoop(ctx, s, i)
+		}()
+	}
+}
+
+// here has what is cast come from this server, and reports whether it can.
+func (e *Engine) here(s *sess, disk int, x jobs.Sending) bool {
+	p, unsigned := *x.Params, len(x.Secret) == 0
+	if unsigned { // stored by a server that did not sign
+		x.Secret = newSecret()
 		var err error
-		if p.Sender, err = e.cfg.Casts.Sender(secret); err != nil {
+		if p.Sender, err = e.cfg.Casts.Sender(x.Secret); err != nil {
 			e.log.Error("a cast has no sender", "session", s.ID, "err", err)
-			return
+			return false
 		}
 	}
 	if p.Feedback.Addr() != e.cfg.Addr {
@@ -126,23 +179,16 @@ func (e *Engine) startCast(s *sess) {
 			e.cfg.Addr)
 		p.Feedback = netip.AddrPortFrom(e.cfg.Addr, p.Feedback.Port())
 	}
-	if len(s.Secret) == 0 || p.Feedback != s.Params.Feedback {
-		e.step(jobs.CastMoved{Session: s.ID, Params: &p, Secret: secret})
+	if unsigned || p.Feedback != x.Params.Feedback {
+		e.step(jobs.CastMoved{Session: s.ID, Disk: disk, Params: &p, Secret: x.Secret})
 	}
-	ctx, cancel := context.WithCancel(e.runCtx)
-	r.stop = cancel
-	e.casts.Add(1)
-	// Ends when the session does (StopCast) or the engine.
-	go func() {
-		defer e.casts.Done()
-		defer cancel()
-		e.castLoop(ctx, s)
-	}()
+	return true
 }
 
-// castLoop keeps the cast running: a cast that breaks, as when its interface goes down, is started again.
-func (e *Engine) castLoop(ctx context.Context, s *sess) {
-	obj, err := e.cfg.Images.Object(s.Image.Manifest)
+// castLoop keeps the cast of one of the session's images running: one that breaks, as when its interface goes down, is
+// started again.
+func (e *Engine) castLoop(ctx context.Context, s *sess, disk int) {
+	obj, err := e.cfg.Images.Object(s.ImageOf(disk).Manifest)
 	if err != nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -153,7 +199,7 @@ func (e *Engine) castLoop(ctx context.Context, s *sess) {
 	wait := time.Second
 	for ctx.Err() == nil {
 		began := e.now()
-		err := e.castOnce(ctx, s, obj)
+		err := e.castOnce(ctx, s, disk, obj)
 		if ctx.Err() != nil {
 			return
 		}
@@ -161,10 +207,11 @@ func (e *Engine) castLoop(ctx context.Context, s *sess) {
 		e.mu.Lock()
 		if errors.Is(err, syscall.EADDRINUSE) {
 			// Another program took the port while the server was away.
-			if a, aerr := e.feedback(); aerr == nil {
-				p := *s.Params
+			if a, aerr := e.feedback(s); aerr == nil {
+				x := s.SendingOf(disk)
+				p := *x.Params
 				p.Feedback = a
-				e.step(jobs.CastMoved{Session: s.ID, Params: &p, Secret: s.Secret})
+				e.step(jobs.CastMoved{Session: s.ID, Disk: disk, Params: &p, Secret: x.Secret})
 			}
 		}
 		e.step(jobs.CastBroke{Session: s.ID, Words: fmt.Sprintf("the cast stopped and is started again: %v", err)})
@@ -180,33 +227,34 @@ func (e *Engine) castLoop(ctx context.Context, s *sess) {
 	}
 }
 
-func (e *Engine) castOnce(ctx context.Context, s *sess, obj Object) error {
+func (e *Engine) castOnce(ctx context.Context, s *sess, disk int, obj Object) error {
 	e.mu.Lock()
-	params, opts := *s.Params, CastOptions{Rate: s.Spec.Rate, Secret: s.Secret, Log: e.log.With("session", s.ID)}
+	x := s.SendingOf(disk)
+	params, opts := *x.Params, CastOptions{Rate: s.Spec.Rate, Secret: x.Secret, Log: e.log.With("session", s.ID)}
 	e.mu.Unlock()
 	opts.OnReadError = func(off, n int64, err error) {
 		e.log.Error("image cannot be read", "session", s.ID, "offset", off, "length", n, "err", err)
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.suspect(s, -1)
+		e.suspect(s, disk, -1)
 	}
 	c, err := e.cfg.Casts.New(params, obj, opts)
 	if err != nil {
 		return err
 	}
 	e.mu.Lock()
-	e.run(s.ID).cast = c
-	e.step(jobs.CastRuns{Session: s.ID})
+	e.run(s.ID).casts[disk] = c
+	e.step(jobs.CastRuns{Session: s.ID, Disk: disk})
 	e.mu.Unlock()
 	err = c.Run(ctx)
 	e.mu.Lock()
-	last, shown := e.known(s, c.Stats()), castView(s.Params)
-	e.run(s.ID).cast = nil
+	last, shown := e.known(s, c.Stats()), castView(s.SendingOf(disk).Params)
+	delete(e.run(s.ID).casts, disk)
 	if shown != nil {
 		last.Sending = false
 		shown.Stats = last // what the cast sent is shown after its end too
 	}
-	e.step(jobs.CastEnded{Session: s.ID, Shown: shown})
+	e.step(jobs.CastEnded{Session: s.ID, Disk: disk, Shown: shown})
 	e.mu.Unlock()
 	if err == nil {
 		err = errors.New("the cast ended before its session")

@@ -20,13 +20,14 @@ type check struct {
 // a node that reports nonsense must not keep the disk busy.
 const recheck = time.Minute
 
-// suspect looks whether the server's own copy of a chunk is damaged, and fails every session of the image if so.
-// Chunk -1 looks at the whole image.
-func (e *Engine) suspect(s *sess, chunk int) {
+// suspect looks whether the server's own copy of a chunk of the image for the disk is damaged, and fails every session
+// of the image if so. Chunk -1 looks at the whole image.
+func (e *Engine) suspect(s *sess, disk, chunk int) {
 	if e.runCtx == nil || s.Over() || !s.Kind.Traits().Cast {
 		return
 	}
-	manifest, name := s.Image.Manifest, s.Image.Name
+	im := s.ImageOf(disk)
+	manifest, name := im.Manifest, im.Name
 	key := fmt.Sprintf("%s %d", manifest, chunk)
 	c := e.checks[key]
 	if c != nil && (c.running || e.now().Sub(c.at) < recheck) {
@@ -63,7 +64,7 @@ func (e *Engine) suspect(s *sess, chunk int) {
 		}
 		e.log.Error("image is damaged", "image", name, "manifest", manifest, "err", err)
 		for _, id := range slices.Clone(e.jobs.Order()) {
-			if s := e.jobs.Session(id); !s.Over() && s.Image.Manifest == manifest {
+			if s := e.jobs.Session(id); s.Brings(manifest) {
 				e.step(jobs.Broken{Session: id, Reason: fmt.Sprintf(
 					"%v; `diskcast image verify %s` shows all that is damaged, then capture or import the image again",
 					err, name)})

@@ -26,35 +26,46 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 		e.mu.Unlock()
 		return session.DiskID{}, fmt.Errorf("session %s of node %s: %w: it is over", c.Session, id, ErrNotFound)
 	}
+	if c.Of >= s.Disks() {
+		e.mu.Unlock()
+		return session.DiskID{}, refuse("session %s writes %d disks of a machine: it has no disk %d", s.ID,
+			s.Disks(), c.Of+1)
+	}
 	p := s.Parts[id]
-	err := holds(n, s, &c.Disk)
-	if err == nil && p.Confirmed != nil && !same(p.Confirmed, &c.Disk) {
+	err := holds(n, s, c)
+	if err == nil && c.Of == 0 && p.Confirmed != nil && !same(p.Confirmed, &c.Disk) {
 		err = refuse("%s was agreed to at this machine's console, and the rule means %s now: choose again",
 			p.Confirmed.Words(), c.Disk.Words())
 	}
-	if p.Disk == nil && err != nil {
+	if jobs.DiskOf(p, c.Of) == nil && err != nil {
 		e.warn(n, oddDisk, "a disk was named as this session's, and refused: "+err.Error())
 		e.mu.Unlock()
 		return session.DiskID{}, err
 	}
-	if p.Disk == nil {
-		e.step(jobs.ChoseDisk{Node: id, Disk: c.Disk})
+	if jobs.DiskOf(p, c.Of) == nil {
+		e.step(jobs.ChoseDisk{Node: id, Disk: c.Disk, Of: c.Of})
 	}
 	// The descriptor says it from the node's next boot on; what the node has now stays the same piece of work.
-	if d := n.Descriptor; d != nil && d.Session == s.ID && d.Disk == nil {
+	if d := n.Descriptor; d != nil && d.Session == s.ID && c.Of < d.Disks() && d.OfDisk(c.Of).Disk == nil {
 		with := *d
-		with.Disk = p.Disk
+		if c.Of == 0 {
+			with.Disk = p.Disk
+		} else {
+			with.MoreDisks = slices.Clone(d.MoreDisks)
+			with.MoreDisks[c.Of-1].Disk = jobs.DiskOf(p, c.Of)
+		}
 		n.Descriptor = &with
 		e.saveNode(n)
 	}
-	first := *p.Disk
+	first := *jobs.DiskOf(p, c.Of)
 	e.mu.Unlock()
 	return first, e.w.Wait(ctx)
 }
 
-// holds says why a node cannot have chosen the disk in the session: it has no such disk, or the session's rule means
-// another of its disks.
-func holds(n *node, s *sess, id *session.DiskID) error {
+// holds says why a node cannot have chosen the disk in the session: it has no such disk, the session's rule means
+// another of its disks, or the session has chosen it for another image.
+func holds(n *node, s *sess, c *session.DiskChoice) error {
+	id := &c.Disk
 	disks := slices.Clone(n.Inventory.Disks)
 	i := slices.IndexFunc(disks, func(d session.Disk) bool { return id.Is(&d) })
 	if i < 0 {
@@ -65,8 +76,15 @@ func holds(n *node, s *sess, id *session.DiskID) error {
 			disks[j].ReadOnly = false // enough for reading
 		}
 	}
-	if err := diskrule.Holds(disks, &disks[i], s.Spec.Target); err != nil {
+	if err := diskrule.Holds(disks, &disks[i], s.Spec.Targets()[c.Of]); err != nil {
 		return refuse("%w", err)
+	}
+	for other := range s.Disks() {
+		if d := jobs.DiskOf(s.Parts[n.ID], other); other != c.Of && d != nil && d.Is(&disks[i]) {
+			return refuse("%s is disk %d of the session on node %s already, and gets one image only", id.Words(),
+				other+1,
+				n.ID)
+		}
 	}
 	return nil
 }

@@ -322,7 +322,7 @@ func (e *Engine) tick() {
 	e.repeatAll()
 	e.tellAllWaiting()
 	for id, r := range e.runs {
-		if s := e.jobs.Session(id); r.cast != nil && s != nil && !s.Over() {
+		if s := e.jobs.Session(id); len(r.casts) > 0 && s != nil && !s.Over() {
 			e.touchSession(s)
 		}
 	}

@@ -61,11 +61,17 @@ func (e *Engine) Figures(parts func(id string) bool) Figures {
 func (e *Engine) sessionFigures(s *sess, parts func(id string) bool) SessionFigures {
 	f := SessionFigures{ID: s.ID, Kind: s.Kind.Traits().Action, State: s.State, Created: s.Created, Started: s.Started,
 		Ended: s.Ended}
-	if s.Cast != nil {
-		f.Cast = s.Cast.Stats
-	}
-	if r := e.runs[s.ID]; r != nil && r.cast != nil {
-		f.Cast, f.Casting = r.cast.Stats(), true
+	for i := range s.Disks() {
+		ended := s.Cast
+		if i > 0 {
+			ended = s.MoreDisks[i-1].Cast
+		}
+		if r := e.runs[s.ID]; r != nil && r.casts[i] != nil {
+			f.Casting = true
+			addCast(&f.Cast, r.casts[i].Stats())
+		} else if ended != nil {
+			addCast(&f.Cast, ended.Stats)
+		}
 	}
 	for i := range f.Cast.Receivers {
 		if f.Cast.Receivers[i].State == castUnicast {
@@ -100,4 +106,16 @@ func (e *Engine) unsaved() time.Duration {
 		return 0
 	}
 	return max(e.now().Sub(t.Since), time.Nanosecond)
+}
+
+// addCast adds a cast to the figures of its session: one has several where its machines have several disks.
+func addCast(to *doc.CastStats, c doc.CastStats) {
+	to.Sending = to.Sending || c.Sending
+	to.Sent += c.Sent
+	to.Repair += c.Repair
+	to.Wire += c.Wire
+	to.Pending += c.Pending
+	to.Rate += c.Rate
+	to.Rejected += c.Rejected
+	to.Receivers = append(to.Receivers, c.Receivers...)
 }

@@ -19,16 +19,16 @@ type sess = jobs.Session
 
 // running is what runs for a session.
 type running struct {
-	cast Cast // nil while none sends
-	stop context.CancelFunc
-	held Object // keeps the image from garbage collection until the session is over
+	casts map[int]Cast // that send, by the disk that they are for
+	stop  context.CancelFunc
+	held  []Object // keep the images from garbage collection until the session is over
 }
 
 // run is what runs for the session.
 func (e *Engine) run(id string) *running {
 	r := e.runs[id]
 	if r == nil {
-		r = &running{}
+		r = &running{casts: map[int]Cast{}}
 		e.runs[id] = r
 	}
 	return r
@@ -179,7 +179,7 @@ func (e *Engine) work(x jobs.Effect) {
 			}
 		}
 	case jobs.Suspect:
-		e.suspect(e.jobs.Session(x.Session), x.Chunk)
+		e.suspect(e.jobs.Session(x.Session), x.Disk, x.Chunk)
 	}
 }
 

@@ -99,7 +99,7 @@ func (e *Engine) read(tx store.Tx) error {
 	err = walk(tx, record.SessPrefix, func(_ string, r *record.Session) error {
 		sessions = append(sessions,
 			jobs.Record{Session: r.Session(), Params: r.Cast(), Secret: r.Secret, Sealed: r.Sealed,
-				Upload: r.Uploads()})
+				Upload: r.Uploads(), More: sendings(r.More)})
 		return nil
 	})
 	if err != nil {
@@ -123,6 +123,15 @@ func (e *Engine) read(tx store.Tx) error {
 	}
 	e.loadSaid()
 	return nil
+}
+
+// sendings are the casts to the further disks of a session.
+func sendings(stored []record.Sending) []jobs.Sending {
+	var out []jobs.Sending
+	for i := range stored {
+		out = append(out, jobs.Sending{Params: stored[i].Cast(), Secret: stored[i].Secret})
+	}
+	return out
 }
 
 // optional is err, but for a key that is not there.

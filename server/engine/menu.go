@@ -187,6 +187,11 @@ func (e *Engine) Choose(ctx context.Context, id string, c *session.MenuChoice) (
 	spec.Menu, spec.Notes = m.Name, "chosen at the console, from the menu "+m.Name
 	var confirmed *session.DiskID
 	if spec.Kind != rescue.Action {
+		if n := len(spec.MoreDisks); n > 0 {
+			return nil, refuse("%s writes %d disks, and a menu asks for the consent to lose one: ask the operator for "+
+				"a session",
+				c.Entry, n+1)
+		}
 		ask, disk, err := e.askFor(ctx, *spec, c)
 		if err != nil || ask != nil {
 			return &session.MenuReply{V: session.Version, Ask: ask}, err

@@ -235,21 +235,26 @@ func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait t
 	}
 }
 
-// MayRead reports whether the digest is a blob, or the manifest, of the image that the node's descriptor names.
+// MayRead reports whether the digest is a blob, or the manifest, of an image that the node's descriptor names.
 func (e *Engine) MayRead(id, digest string) bool {
 	e.mu.Lock()
 	n := e.nodes[id]
-	manifest := ""
+	var manifests []string
 	if n != nil && n.Descriptor != nil && n.Descriptor.Image != nil {
-		manifest = n.Descriptor.Image.Manifest
+		for i := range n.Descriptor.Disks() {
+			manifests = append(manifests, n.Descriptor.OfDisk(i).Image.Manifest)
+		}
 	}
 	e.mu.Unlock()
-	if manifest == "" {
-		return false
+	for _, m := range manifests {
+		if digest == m {
+			return true
+		}
 	}
-	if digest == manifest {
-		return true
+	for _, m := range manifests {
+		if blobs, err := e.cfg.Images.Blobs(m); err == nil && slices.Contains(blobs, digest) {
+			return true
+		}
 	}
-	blobs, err := e.cfg.Images.Blobs(manifest)
-	return err == nil && slices.Contains(blobs, digest)
+	return false
 }

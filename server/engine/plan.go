@@ -22,6 +22,21 @@ type plan struct {
 	table string
 	// lacks is what a disk with another image lacks, by that one's manifest; nil where that is not known.
 	lacks map[string]*int64
+	// more are the same for the further disks: as if there were no others.
+	more []*plan
+}
+
+// ofDisk is the plan for one of the disks of a spec, as if there were no others, with its image where that is there.
+func (e *Engine) ofDisk(p *plan, disk int, imgs []session.Image) *plan {
+	one := &plan{Plan: &doc.Plan{Action: p.Action}, s: &sess{Kind: p.s.Kind, Parts: p.s.Parts}, job: p.job,
+		lacks: map[string]*int64{}}
+	one.s.Spec, one.s.State = p.s.Spec, p.s.State
+	one.s.Spec.Target = p.s.Spec.Targets()[disk]
+	if disk < len(imgs) {
+		one.Image = &imgs[disk]
+		one.table = e.cfg.Images.TableID(one.Image.Manifest)
+	}
+	return one
 }
 
 // Plan says what a session of the spec would do to each machine, as far as is known now. It makes and moves nothing. It
@@ -53,12 +68,25 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 	p.refuse(err)
 	p.refuse(e.maySwitch(ctx, &spec))
 	p.refuse(e.mayHook(&spec))
-	img, err := e.describeImage(kind, &spec)
+	imgs, err := e.describeImages(kind, &spec)
 	p.refuse(err)
-	p.s.Spec, p.s.Image, p.s.State = spec, img, doc.Waiting
-	if kind.Traits().Cast && err == nil {
+	p.s.Spec, p.s.State = spec, doc.Waiting
+	bring(p.s, imgs)
+	if !kind.Traits().Cast || err != nil {
+		imgs = nil
+	} else {
+		img := imgs[0]
 		p.Image, p.Notes, p.s.Starts = &img, e.cfg.Images.StartNotes(img.Manifest), e.starts(img.Manifest)
 		p.table = e.cfg.Images.TableID(img.Manifest)
+	}
+	for i := range spec.MoreDisks {
+		one := e.ofDisk(p, i+1, imgs)
+		p.more = append(p.more, one)
+		shown := doc.PlanImage{Rule: diskrule.Rule(one.s.Spec.Target)}
+		if shown.Image.Name = spec.MoreDisks[i].Image; one.Image != nil {
+			shown.Image = *one.Image
+		}
+		p.MoreDisks = append(p.MoreDisks, shown)
 	}
 	e.planMachines(p)
 	p.Warnings = slices.Concat(said, e.nameTaken(kind, &spec), p.Warnings)
@@ -137,34 +165,51 @@ func (e *Engine) present() []string {
 // fits judges, as nodes will, whether the image can go where it is to go. It may take a moment, and is done without the
 // lock; machines with equal disks are judged once, and so are those with equal images.
 func (e *Engine) fits(p *plan) {
-	if p.Image == nil {
-		return
-	}
-	judged := map[Room]error{}
+	disks := append([]*plan{p}, p.more...)
+	judged := make([]map[Room]error, len(disks))
 	for i := range p.Machines {
 		m := &p.Machines[i]
-		e.differs(p, m)
-		if m.Disk == nil || p.job != nil && m.Target == nil {
-			continue
-		}
-		r := Room{Size: m.Disk.Size, Sector: m.Disk.SectorSize, Grow: !p.s.Spec.NoGrow}
-		if t := m.Target; p.job != nil {
-			r.Size, r.Number, r.Start = t.Size, t.Number, t.Start
-		}
-		err, known := judged[r]
-		if !known {
-			err = e.cfg.Images.Fits(p.Image.Manifest, r)
-			judged[r] = err
-		}
-		if err != nil {
-			m.Refused = append(m.Refused, fmt.Sprintf("image %s cannot go to %s: %v", p.Image.Name,
-				diskrule.Describe(*m.Disk), err))
+		for n, one := range disks {
+			d := &m.PlanDisk
+			if n > 0 && n <= len(m.MoreDisks) {
+				d = &m.MoreDisks[n-1]
+			}
+			if n > len(m.MoreDisks) || one.Image == nil {
+				continue
+			}
+			if judged[n] == nil {
+				judged[n] = map[Room]error{}
+			}
+			if words := e.fitsDisk(one, d, judged[n]); words != "" {
+				m.Refused = append(m.Refused, words)
+			}
 		}
 	}
 }
 
+// fitsDisk says why the image cannot go to the disk, empty when it can, and how much of it would.
+func (e *Engine) fitsDisk(p *plan, d *doc.PlanDisk, judged map[Room]error) string {
+	e.differs(p, d)
+	if d.Disk == nil || p.job != nil && d.Target == nil {
+		return ""
+	}
+	r := Room{Size: d.Disk.Size, Sector: d.Disk.SectorSize, Grow: !p.s.Spec.NoGrow}
+	if t := d.Target; p.job != nil {
+		r.Size, r.Number, r.Start = t.Size, t.Number, t.Start
+	}
+	err, known := judged[r]
+	if !known {
+		err = e.cfg.Images.Fits(p.Image.Manifest, r)
+		judged[r] = err
+	}
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("image %s cannot go to %s: %v", p.Image.Name, diskrule.Describe(*d.Disk), err)
+}
+
 // differs says how much the machine lacks if its disk is as the last session left it, and the node would look.
-func (e *Engine) differs(p *plan, m *doc.PlanMachine) {
+func (e *Engine) differs(p *plan, m *doc.PlanDisk) {
 	if m.Last == nil || p.job != nil || p.s.Spec.Mode == session.Full {
 		return
 	}

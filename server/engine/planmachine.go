@@ -10,6 +10,7 @@ import (
 	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/jobs"
 )
 
 // planMachine says what the session would do to one machine.
@@ -64,7 +65,7 @@ func (e *Engine) planMachine(p *plan, id string) doc.PlanMachine {
 	}
 	m.Boot = bootPlan(p, n)
 	m.Boot.Unbootable = part.Unbootable
-	e.planDisk(p, n, &m)
+	e.planDisks(p, n, &m)
 	return m
 }
 
@@ -98,7 +99,33 @@ func (e *Engine) planOwn(p *plan, n *node, m *doc.PlanMachine) {
 	}
 }
 
-// planDisk finds the disk, and what is known of it.
+// planDisks finds the disks, and what is known of each.
+func (e *Engine) planDisks(p *plan, n *node, m *doc.PlanMachine) {
+	e.planDisk(p, n, m)
+	chosen := []*session.Disk{m.Disk}
+	for i, one := range p.more {
+		x := doc.PlanMachine{Old: m.Old}
+		e.planDisk(one, n, &x)
+		of := fmt.Sprintf("disk %d: ", i+2)
+		for _, words := range x.Refused {
+			m.Refused = append(m.Refused, of+words)
+		}
+		for _, words := range x.Warnings {
+			m.Warnings = append(m.Warnings, of+words)
+		}
+		for j, d := range chosen {
+			if d != nil && x.Disk != nil && d.Path == x.Disk.Path {
+				m.Refused = append(m.Refused, fmt.Sprintf("the rules for disk %d and disk %d both mean %s, which "+
+					"gets one image "+
+					"only: say more in the rules", j+1, i+2, diskrule.Describe(*d)))
+			}
+		}
+		chosen = append(chosen, x.Disk)
+		m.MoreDisks = append(m.MoreDisks, x.PlanDisk)
+	}
+}
+
+// planDisk finds a disk, and what is known of it.
 func (e *Engine) planDisk(p *plan, n *node, m *doc.PlanMachine) {
 	disks := slices.Clone(n.Inventory.Disks)
 	if p.s.Kind.Upload("u", &p.s.Spec) != nil {
@@ -160,12 +187,23 @@ func (e *Engine) planHistory(d *session.Disk, n *node, m *doc.PlanMachine) {
 	for _, sid := range slices.Backward(order) {
 		s := e.jobs.Session(sid)
 		part := s.Parts[n.ID]
-		if part == nil || part.Disk == nil || part.Planned.IsZero() || !part.Disk.Is(d) || !s.Kind.Traits().Writes {
+		if part == nil || part.Planned.IsZero() || !s.Kind.Traits().Writes {
 			continue
 		}
-		switch written, ok := part.Steps[session.StepWritten]; {
-		case ok && part.State == doc.Done && s.Kind.Traits().Action == session.Restore:
-			m.Last = &doc.PlanLast{Session: s.ID, Image: s.Image.Name, Manifest: s.Image.Manifest, Time: written.Time}
+		of := -1
+		for i := range s.Disks() {
+			if id := jobs.DiskOf(part, i); id != nil && id.Is(d) {
+				of = i
+			}
+		}
+		if of < 0 {
+			continue
+		}
+		whole := s.Kind.Traits().Action == session.Restore || s.Kind.Traits().Several
+		switch written, ok := part.Steps[jobs.StepOf(of, session.StepWritten)]; {
+		case ok && part.State == doc.Done && whole:
+			im := s.ImageOf(of)
+			m.Last = &doc.PlanLast{Session: s.ID, Image: im.Name, Manifest: im.Manifest, Time: written.Time}
 		case part.State != doc.Done:
 			m.Warnings = append(m.Warnings, fmt.Sprintf("session %s (%s) had a plan for this disk, and its part is "+
 				"%s: what is on it may be half of something", s.ID, s.State, part.State))

@@ -46,7 +46,11 @@ func recordOf(s *sess) *record.Session {
 	if s.Over() {
 		box = nil // nobody may be given it any more
 	}
-	return record.OfSession(&s.Session, s.Params, s.Secret, box, s.Upload)
+	r := record.OfSession(&s.Session, s.Params, s.Secret, box, s.Upload)
+	for _, x := range s.More {
+		r.More = append(r.More, record.OfSending(x.Params, x.Secret))
+	}
+	return r
 }
 
 // saveSeen stores which event numbers of the node's boot were seen.

@@ -19,7 +19,7 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 
 // create is Create. Confirmed is the only disk that the session's one machine may have, nil for any.
 func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.DiskID) (*doc.Session, error) {
-	kind, img, secret, said, err := e.vet(ctx, &spec)
+	kind, imgs, secret, said, err := e.vet(ctx, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -27,20 +27,20 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 		spec.GiveUp = doc.DefaultGiveUp
 	}
 	s := &sess{Kind: kind, Parts: map[string]*doc.Part{}}
-	s.Spec, s.Image, s.State, s.Created = spec, img, doc.Waiting, e.now()
-	var group netip.AddrPort
+	s.Spec, s.State, s.Created = spec, doc.Waiting, e.now()
+	bring(s, imgs)
+	img := s.Image
+	var groups []netip.AddrPort
 	if kind.Traits().Cast {
 		s.Notes, s.Starts = e.cfg.Images.StartNotes(img.Manifest), e.starts(img.Manifest)
-		if img.ObjectSize > 0 {
-			if group, err = e.group(ctx); err != nil {
-				return nil, err
-			}
+		if groups, err = e.groups(ctx, s); err != nil {
+			return nil, err
 		}
 	}
 	e.mu.Lock()
-	delete(e.reserved, group.Addr()) // from here on it is the session's, or nobody's
+	e.unreserve(groups)
 	e.seq++
-	if err := e.prepare(ctx, s, group, secret, confirmed); err != nil {
+	if err := e.prepare(ctx, s, groups, secret, confirmed); err != nil {
 		e.letGo(s.ID)
 		delete(e.runs, s.ID)
 		e.seq--
@@ -59,39 +59,50 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 
 // vet refuses a spec of which no session could be made now. It names the spec's machines, and returns what the session
 // is made of.
-func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, img session.Image, secret []byte,
+func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, imgs []session.Image, secret []byte,
 	said []string, err error) {
 	if said, err = e.nameMachines(spec); err != nil {
-		return nil, img, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	if kind, err = e.kinds.Check(spec); err != nil {
-		return nil, img, nil, nil, refuse("%w", err)
+		return nil, nil, nil, nil, refuse("%w", err)
 	}
 	if err := e.maySwitch(ctx, spec); err != nil {
-		return nil, img, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	if err := e.mayHook(spec); err != nil {
-		return nil, img, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	if secret, err = e.sealable(spec); err != nil {
-		return nil, img, nil, nil, refuse("%w", err)
+		return nil, nil, nil, nil, refuse("%w", err)
 	}
-	if img, err = e.describeImage(kind, spec); err != nil {
-		return nil, img, nil, nil, refuse("%w", err)
+	if imgs, err = e.describeImages(kind, spec); err != nil {
+		return nil, nil, nil, nil, refuse("%w", err)
 	}
 	said = append(said, e.nameTaken(kind, spec)...)
-	return kind, img, secret, said, nil
+	return kind, imgs, secret, said, nil
 }
 
-// prepare gives a new session its number, its cast or upload and its parts, and stores it.
-func (e *Engine) prepare(ctx context.Context, s *sess, group netip.AddrPort, secret []byte,
+// bring has the session bring the images, one for each disk.
+func bring(s *sess, imgs []session.Image) {
+	s.Image = imgs[0]
+	for _, im := range imgs[1:] {
+		s.MoreDisks = append(s.MoreDisks, doc.SessionDisk{Image: im})
+	}
+}
+
+// prepare gives a new session its number, its casts or upload and its parts, and stores it.
+func (e *Engine) prepare(ctx context.Context, s *sess, groups []netip.AddrPort, secret []byte,
 	confirmed *session.DiskID) (err error) {
 	s.ID = sessionID(e.seq)
 	if secret != nil {
 		s.Sealed = e.cfg.Seal.Seal(boxOf(s.ID), secret)
 	}
-	if group.IsValid() {
-		if s.Params, s.Secret, err = e.allocate(group, s.Image.ObjectSize); err != nil {
+	for i, group := range groups {
+		if !group.IsValid() {
+			continue
+		}
+		if err := e.allocate(s, i, group); err != nil {
 			return err
 		}
 	}

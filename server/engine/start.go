@@ -63,7 +63,7 @@ func (e *Engine) Edit(ctx context.Context, id string, c doc.SessionChange) (*doc
 		if err := spec.Check(); err != nil {
 			return nil, refuse("%w", err)
 		}
-		if c.Rate != nil && s.Params == nil {
+		if c.Rate != nil && len(s.Casts()) == 0 {
 			return nil, refuse("session %s has no cast, and so no rate", id)
 		}
 		return jobs.Edited{Session: id, Change: c}, nil
@@ -190,7 +190,7 @@ func (e *Engine) Uses(digest string) []string {
 	defer e.mu.Unlock()
 	var out []string
 	for _, id := range e.jobs.Order() {
-		if s := e.jobs.Session(id); !s.Over() && s.Image.Manifest == digest {
+		if s := e.jobs.Session(id); s.Brings(digest) {
 			out = append(out, fmt.Sprintf("session %s (%s)", id, s.State))
 		}
 	}

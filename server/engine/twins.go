@@ -12,7 +12,15 @@ import (
 // twins says of which known nodes a rule that names a serial or a WWN fits several disks: makers have given one serial
 // to many, and such a node will refuse the session. A rule that says more may leave one.
 func (e *Engine) twins(s *sess) []string {
-	t := s.Spec.Target
+	var out []string
+	for _, t := range s.Spec.Targets() {
+		out = append(out, e.twinsOf(s, t)...)
+	}
+	return out
+}
+
+// twinsOf is that of one rule.
+func (e *Engine) twinsOf(s *sess, t session.Target) []string {
 	named := session.Target{Serial: t.Serial, WWN: t.WWN}
 	if named == (session.Target{}) || named != t {
 		return nil

@@ -26,11 +26,10 @@ func castView(p *session.Cast) *doc.Cast {
 func (e *Engine) view(s *sess, parts bool) *doc.Session {
 	v := s.Session
 	v.Spec.Nodes = slices.Clone(v.Spec.Nodes)
-	if r := e.runs[s.ID]; r != nil && r.cast != nil {
-		v.Cast = castView(s.Params)
-		v.Cast.Stats = e.known(s, r.cast.Stats())
-	} else if v.Cast == nil {
-		v.Cast = castView(s.Params)
+	v.Cast = e.castOf(s, 0, s.Session.Cast)
+	v.MoreDisks = slices.Clone(s.MoreDisks)
+	for i := range v.MoreDisks {
+		v.MoreDisks[i].Cast = e.castOf(s, i+1, s.MoreDisks[i].Cast)
 	}
 	v.Warnings, v.Waits, v.RetriedBy = e.warnings(s), e.waits(s), e.retries(s.ID)
 	v.ETA = e.eta(s)
@@ -43,6 +42,19 @@ func (e *Engine) view(s *sess, parts bool) *doc.Session {
 		}
 	}
 	return &v
+}
+
+// castOf is what is shown of the cast for a disk: as it is now, or what it came to.
+func (e *Engine) castOf(s *sess, disk int, ended *doc.Cast) *doc.Cast {
+	v := castView(s.SendingOf(disk).Params)
+	if r := e.runs[s.ID]; r != nil && r.casts[disk] != nil {
+		v.Stats = e.known(s, r.casts[disk].Stats())
+		return v
+	}
+	if ended != nil {
+		return ended
+	}
+	return v
 }
 
 // known keeps a receiver of the cast from passing for another node: a label is what anybody who has the key says, and
@@ -63,7 +75,7 @@ func (e *Engine) partView(s *sess, p *doc.Part) doc.Part {
 	v.Waits, v.Alive = e.partWaits(s, p), e.lifeWords(s, p)
 	e.paced(&v)
 	v.Steps = cloneMarks(p.Steps)
-	v.Reboots = slices.Clone(p.Reboots)
+	v.Reboots, v.MoreDisks = slices.Clone(p.Reboots), slices.Clone(p.MoreDisks)
 	return v
 }
 

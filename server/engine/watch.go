@@ -146,7 +146,7 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 		lines = append(lines, l)
 	}
 	u.n, u.more = n, more
-	if s == nil || !s.Over() || e.run(s.ID).cast != nil || s.BeingSwitched() > 0 ||
+	if s == nil || !s.Over() || len(e.run(s.ID).casts) > 0 || s.BeingSwitched() > 0 ||
 		s.Hooking() {
 		return lines, false, nil
 	}

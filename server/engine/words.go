@@ -119,7 +119,11 @@ func (e *Engine) sayEnd(s *sess) {
 func of(s *sess) string {
 	switch {
 	case s.Image.Name != "":
-		return " (" + s.Image.Name + ")"
+		names := []string{s.Image.Name}
+		for i := range s.MoreDisks {
+			names = append(names, s.MoreDisks[i].Image.Name)
+		}
+		return " (" + strings.Join(names, ", ") + ")"
 	case s.Spec.Capture != "":
 		return " (capture of " + s.Spec.Capture + ")"
 	case s.Spec.Kind != "":

@@ -182,7 +182,7 @@ func (r *run) end(s *Session, state, reason string) {
 }
 
 func (r *run) startCast(s *Session) {
-	if s.Params != nil {
+	if len(s.Casts()) > 0 {
 		r.do(StartCast{s.ID})
 	}
 }

@@ -33,10 +33,10 @@ type (
 	// Leaves notes that the node leaves the network userland; Silent that it is not heard.
 	Leaves struct{ Node string }
 	Silent struct{ Node string }
-	// StartCast has the session's cast run until StopCast, however often it breaks.
+	// StartCast has the session's casts run until StopCast, one for each disk, however often they break.
 	StartCast struct{ Session string }
 	StopCast  struct{ Session string }
-	// Hold keeps the image of the session in the store until Release.
+	// Hold keeps the images of the session in the store until Release.
 	Hold    struct{ Session string }
 	Release struct{ Session string }
 	// DropUpload throws away what has come of an upload.
@@ -51,6 +51,7 @@ type (
 	// Suspect has the server look at its own copy of a chunk of the session's image; -1 means all of it.
 	Suspect struct {
 		Session string
+		Disk    int // of the image for this one
 		Chunk   int
 	}
 	// Account signs and keeps a receipt, which is whole but for what only a shell knows of server and machine.

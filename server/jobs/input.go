@@ -28,15 +28,20 @@ type (
 	Broken struct{ Session, Reason string }
 	// CastRuns, CastBroke and CastEnded tell of a session's cast: that it sends; that it stopped and is started again;
 	// and that it has ended, with what is to be shown of it.
-	CastRuns  struct{ Session string }
+	CastRuns struct {
+		Session string
+		Disk    int // that it is for, counted from 0
+	}
 	CastBroke struct{ Session, Words string }
 	CastEnded struct {
 		Session string
+		Disk    int
 		Shown   *doc.Cast
 	}
 	// CastMoved gives a session's cast other parameters, which its nodes are told.
 	CastMoved struct {
 		Session string
+		Disk    int
 		Params  *session.Cast
 		Secret  []byte
 	}
@@ -91,10 +96,12 @@ type (
 	// Added gives a session that is not over one more part; Renamed makes one that nobody joined another node's.
 	Added   struct{ Part *doc.Part }
 	Renamed struct{ Session, From, To string }
-	// ChoseDisk says which disk the node's plan chose in the session that it works for. The first one counts.
+	// ChoseDisk says which disk the node's plan chose in the session that it works for, as which of its disks. The
+	// first one counts.
 	ChoseDisk struct {
 		Node string
 		Disk session.DiskID
+		Of   int
 	}
 	// Handed says that the node was given its personalization.
 	Handed struct {
@@ -155,10 +162,13 @@ func (in Broken) step(r *run) {
 
 func (in CastRuns) step(r *run) {
 	s := r.sessions[in.Session]
-	if s == nil {
+	if s == nil || s.nowhere(in.Disk) != "" {
 		return
 	}
-	s.casting = true
+	if s.casting == nil {
+		s.casting = map[int]bool{}
+	}
+	s.casting[in.Disk] = true
 	if s.Reason != "" && !s.Over() {
 		s.Reason = ""
 		r.do(SaveSession{s.ID})
@@ -173,18 +183,19 @@ func (in CastBroke) step(r *run) {
 }
 
 func (in CastEnded) step(r *run) {
-	if s := r.sessions[in.Session]; s != nil {
-		s.casting, s.Session.Cast = false, in.Shown
+	if s := r.sessions[in.Session]; s != nil && s.nowhere(in.Disk) == "" {
+		delete(s.casting, in.Disk)
+		s.shown(in.Disk, in.Shown)
 		r.do(SaveSession{s.ID})
 	}
 }
 
 func (in CastMoved) step(r *run) {
 	s := r.sessions[in.Session]
-	if s == nil || s.Over() {
+	if s == nil || s.Over() || s.nowhere(in.Disk) != "" {
 		return
 	}
-	s.Params, s.Secret = in.Params, in.Secret
+	s.Send(in.Disk, Sending{in.Params, in.Secret})
 	r.do(SaveSession{s.ID})
 	for _, id := range s.Order {
 		p, n := s.Parts[id], r.nodes[id]
@@ -296,12 +307,10 @@ func (in Added) step(r *run) {
 
 func (in ChoseDisk) step(r *run) {
 	s := r.Current(in.Node)
-	if s == nil {
+	if s == nil || s.nowhere(in.Of) != "" {
 		return
 	}
-	if p := s.Parts[in.Node]; p.Disk == nil {
-		disk := in.Disk
-		p.Disk = &disk
+	if p, disk := s.Parts[in.Node], in.Disk; settleDisk(p, in.Of, disk) {
 		r.do(SavePart{s.ID, p.Node})
 		r.log("disk chosen", "session", s.ID, "node", p.Node, "disk", disk.Words())
 	}

@@ -99,7 +99,7 @@ func (sh *shell) checkStart(s *jobs.Session, was string) {
 	if was != s.State && s.Going() && !s.Prepared() {
 		sh.fail("14: session %s starts, and its hook has not ended well: %+v", s.ID, s.Hooks)
 	}
-	if was == s.State || !s.Going() || s.Params == nil {
+	if was == s.State || !s.Going() || len(s.Casts()) == 0 {
 		return
 	}
 	if sh.now.Before(s.Spec.At) && !s.Go {
@@ -107,7 +107,7 @@ func (sh *shell) checkStart(s *jobs.Session, was string) {
 	}
 	casting := 0
 	for _, id := range sh.st.Order() {
-		if o := sh.st.Session(id); o.Going() && o.Params != nil {
+		if o := sh.st.Session(id); o.Going() && len(o.Casts()) > 0 {
 			casting++
 		}
 	}
@@ -126,7 +126,7 @@ func (sh *shell) checkSession(s *jobs.Session) {
 	if s.Over() {
 		sh.ended[id] = s.State + ": " + s.Reason
 	}
-	if s.Going() && s.Params != nil && !sh.casts[id] {
+	if s.Going() && len(s.Casts()) > 0 && !sh.casts[id] {
 		sh.fail("6: session %s goes and has no cast", id)
 	}
 	if !s.Over() && s.Kind.Traits().Cast && !sh.held[id] {
@@ -169,6 +169,12 @@ func (sh *shell) checkPart(s *jobs.Session, node string, p *doc.Part) {
 		(!(sh.word[key] || s.Image.Manifest == "sha256:1") || !sh.st.Settled(node, sh.now)):
 		sh.fail("8: part %s is done, and its node said so: %v, alone: %v", key, sh.word[key],
 			sh.st.Settled(node, sh.now))
+	}
+	for i := range s.Disks() {
+		if had && was != p.State && p.State == doc.Done && s.Kind.Traits().Several && !jobs.Reached(p, i,
+			session.StepWritten) {
+			sh.fail("15: part %s is done, and its node never told that disk %d is written", key, i+1)
+		}
 	}
 	sh.checkReceipt(s, p)
 	sh.checkPower(s, p)

@@ -35,6 +35,7 @@
 //     that came already.
 //  14. A hook that runs is with the shell until its end is known. No session starts, and no machine of it is switched,
 //     before its hook has ended well; the hook after it runs when it is over, once for each time that a shell is asked.
+//  15. A part of a session of several disks is done only when all of them are written, by its node's word.
 package jobs
 
 import (

@@ -91,7 +91,8 @@ func (r *run) vacancy(s *Session, n *Node) string {
 	for _, id := range s.Order {
 		p, holder := s.Parts[id], r.nodes[id]
 		switch {
-		case id == n.ID || p.Over() || p.Disk != nil || p.Step != "" || !p.Planned.IsZero() || p.Receipts > 0:
+		case id == n.ID || p.Over() || p.Disk != nil || len(p.MoreDisks) > 0 || p.Step != "" ||
+			!p.Planned.IsZero() || p.Receipts > 0:
 		case holder == nil, r.now.Sub(later(holder.Heard, r.began)) >= Presence,
 			n.Booted && !holder.Booted && !holder.Worked:
 			return id

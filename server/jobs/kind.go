@@ -54,6 +54,7 @@ type Traits struct {
 	Keeps  bool   // what the node boots afterwards is what it booted before
 	// Personal: what is restored can be made each machine's own.
 	Personal bool
+	Several  bool // several disks of each machine, each with an image
 	Sure     bool // nothing is done by a node of which two boots are alive: its part fails
 }
 
@@ -98,6 +99,10 @@ func (k Kinds) Check(spec *doc.Spec) (Kind, error) {
 	if len(spec.Personalize) > 0 && !kind.Traits().Personal {
 		return nil, errors.New("only a session that restores whole disks personalizes them")
 	}
+	if len(spec.MoreDisks) > 0 && !kind.Traits().Several {
+		return nil, errors.New("only a session that restores whole disks has more_disks: several disks, each with an " +
+			"image")
+	}
 	// The rest is what a descriptor may say: let its own check judge it.
 	return kind, checkDescriptor(kind, spec)
 }
@@ -110,6 +115,11 @@ func checkDescriptor(kind Kind, spec *doc.Spec) error {
 	r := &Record{Session: doc.Session{ID: "s", Spec: *spec}, Upload: kind.Upload("u", spec)}
 	blob := session.Blob{Digest: zero, Size: 1}
 	r.Image = session.Image{Name: spec.Image, Manifest: zero, Config: blob, Index: blob}
+	for _, m := range spec.MoreDisks {
+		im := r.Image
+		im.Name = m.Image
+		r.MoreDisks = append(r.MoreDisks, doc.SessionDisk{Image: im})
+	}
 	d := descriptor(kind, r, &doc.Part{Node: "n"})
 	d.V, d.Node = session.Version, "n"
 	b, err := json.Marshal(&d)
@@ -140,9 +150,17 @@ func (st *State) Descriptor(node string) *session.Descriptor {
 }
 
 // SameWork reports whether a node that has the one descriptor need not be given the other: it is the same part, by the
-// same cast.
+// same casts.
 func SameWork(a, b *session.Descriptor) bool {
-	return a != nil && a.Session == b.Session && a.Action == b.Action && sameCast(a.Cast, b.Cast)
+	if a == nil || a.Session != b.Session || a.Action != b.Action || a.Disks() != b.Disks() {
+		return false
+	}
+	for i := range a.Disks() {
+		if !sameCast(a.OfDisk(i).Cast, b.OfDisk(i).Cast) {
+			return false
+		}
+	}
+	return true
 }
 
 func sameCast(a, b *session.Cast) bool {

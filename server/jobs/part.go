@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -206,6 +208,11 @@ func (in Reported) step(r *run) {
 		p.Progress = ev.Progress
 	}
 	mark := doc.Mark{Time: ev.Time, Since: ev.Since, Message: ev.Message}
+	if why := s.nowhere(ev.Disk); why != "" && ev.Step != session.StepLog {
+		r.finishPart(s, p, doc.Failed, why)
+		r.join(n)
+		return
+	}
 	switch ev.Step {
 	case session.StepLog:
 		return
@@ -225,13 +232,14 @@ func (in Reported) step(r *run) {
 	}
 	out := s.Kind.Report(s, p, &in)
 	if !out.Remark {
-		if _, had := p.Steps[ev.Step]; !had {
-			p.Steps = merge(p.Steps, ev.Step, mark)
+		step := StepOf(ev.Disk, ev.Step)
+		if _, had := p.Steps[step]; !had {
+			p.Steps = merge(p.Steps, step, mark)
 		}
 		p.Step, p.State = ev.Step, doc.Running
 	}
 	if out.Suspect != nil {
-		r.do(Suspect{s.ID, *out.Suspect})
+		r.do(Suspect{s.ID, ev.Disk, *out.Suspect})
 	}
 	if out.Leaves {
 		n.Here = false
@@ -257,10 +265,20 @@ func merge(steps map[string]doc.Mark, step string, m doc.Mark) map[string]doc.Ma
 	if steps == nil {
 		steps = map[string]doc.Mark{}
 	}
-	if _, had := steps[step]; had || session.Known(step) || len(steps) < maxSteps {
+	if _, had := steps[step]; had || known(step) || len(steps) < maxSteps {
 		steps[step] = m
 	}
 	return steps
+}
+
+// known reports whether the protocol has the step, of any disk.
+func known(step string) bool {
+	disk, plain, more := strings.Cut(step, "/")
+	if !more {
+		return session.Known(step)
+	}
+	n, err := strconv.Atoi(disk)
+	return err == nil && n > 1 && n <= session.MaxDisks && session.Known(plain)
 }
 
 func sane(p *session.Progress) bool {

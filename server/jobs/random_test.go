@@ -177,7 +177,7 @@ func (sh *shell) happen() {
 		seen()
 		sh.step(jobs.Restarting{Node: node})
 	case x < 78:
-		sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: id}})
+		sh.step(jobs.ChoseDisk{Node: node, Disk: session.DiskID{Size: 1, Serial: id}, Of: sh.rng.IntN(3)})
 	case x < 79:
 		sh.step(jobs.Cancel{Session: id})
 	case x < 80:
@@ -315,6 +315,9 @@ func (sh *shell) create() {
 			spec.Kind, spec.Job = rescue.Action, []byte("{}")
 		}
 	}
+	if spec.Image != "" && spec.Capture == "" && sh.rng.IntN(3) == 0 {
+		spec.MoreDisks = []doc.DiskImage{{Image: "data", Target: session.Target{Largest: true}}}
+	}
 	spec.Priority = sh.rng.IntN(3)
 	if len(spec.Nodes) > 0 {
 		spec.Power = []string{"", doc.PowerOn, doc.PowerCycle}[sh.rng.IntN(3)]
@@ -346,6 +349,12 @@ func (sh *shell) create() {
 		if sh.rng.IntN(8) > 0 {
 			s.Params = &session.Cast{ID: uint32(sh.seq)}
 		}
+		for i := range spec.MoreDisks {
+			s.MoreDisks = append(s.MoreDisks, doc.SessionDisk{Image: session.Image{Name: "data", Manifest: "sha256:9"}})
+			if sh.rng.IntN(4) > 0 {
+				s.Send(i+1, jobs.Sending{Params: &session.Cast{ID: uint32(1000 + sh.seq)}})
+			}
+		}
 		sh.held[s.ID] = true
 	}
 	for _, n := range spec.Nodes {
@@ -361,10 +370,11 @@ func (sh *shell) create() {
 const erased = `{"v":1,"ok":true,"method":"zero","term":"clear","reason":"all was overwritten",` +
 	`"disk":{"size":1,"serial":%q},"read_back":{"scope":"none","first_bad":-1}}`
 
-// tell has the node report a step of the session, if that goes yet.
+// tell has the node report a step of the session, of each of its disks, if that goes yet.
 func (sh *shell) tell(node, id, step string) {
-	if sh.st.Session(id) != nil {
-		sh.step(jobs.Reported{Node: node, Event: &session.Event{Session: id, Step: step, Time: sh.now}, Free: -1})
+	for i := 0; sh.st.Session(id) != nil && i < sh.st.Session(id).Disks(); i++ {
+		sh.step(jobs.Reported{Node: node, Event: &session.Event{Session: id, Step: step, Disk: i, Time: sh.now},
+			Free: -1})
 	}
 }
 
@@ -384,6 +394,12 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 		session.StepFailed,
 		session.StepLog, "nonsense"}
 	ev.Step = steps[sh.rng.IntN(len(steps))]
+	if s != nil && sh.rng.IntN(3) == 0 {
+		ev.Disk = sh.rng.IntN(s.Disks())
+	}
+	if sh.rng.IntN(200) == 0 {
+		ev.Disk = 2 // which no session has
+	}
 	if s != nil && sh.rng.IntN(4) == 0 { // it has done all that it should
 		switch {
 		case s.Upload != nil:
@@ -427,17 +443,22 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 
 // cast has something happen to a session's cast.
 func (sh *shell) cast(id string) {
-	switch s := sh.st.Session(id); {
-	case s == nil || s.Params == nil:
+	s := sh.st.Session(id)
+	if s == nil {
+		return
+	}
+	disk := sh.rng.IntN(s.Disks())
+	switch x := s.SendingOf(disk); {
+	case x.Params == nil:
 	case !sh.casts[id]:
-		sh.step(jobs.CastEnded{Session: id, Shown: &doc.Cast{ID: s.Params.ID}})
+		sh.step(jobs.CastEnded{Session: id, Disk: disk, Shown: &doc.Cast{ID: x.Params.ID}})
 	case sh.rng.IntN(3) == 0:
-		sh.step(jobs.CastRuns{Session: id})
+		sh.step(jobs.CastRuns{Session: id, Disk: disk})
 	case sh.rng.IntN(2) == 0:
 		sh.step(jobs.CastBroke{Session: id, Words: "the cast stopped"})
 	default:
-		p := *s.Params
+		p := *x.Params
 		p.Feedback = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(sh.rng.IntN(1000)))
-		sh.step(jobs.CastMoved{Session: id, Params: &p})
+		sh.step(jobs.CastMoved{Session: id, Disk: disk, Params: &p})
 	}
 }

@@ -22,8 +22,8 @@ type Session struct {
 	// Store is why the server cannot keep what the session's node sends.
 	Store Trouble
 
-	casting bool      // its cast was started and has not ended
-	waited  time.Time // when it was created, but never after this program has begun
+	casting map[int]bool // of which disks the casts were started and have not ended
+	waited  time.Time    // when it was created, but never after this program has begun
 }
 
 // Record is what is stored of a session. Each part is a record of its own: doc.Part.
@@ -31,6 +31,7 @@ type Record struct {
 	doc.Session
 	Params *session.Cast `json:"params,omitempty"` // nil when nothing is cast
 	Secret []byte        `json:"secret,omitempty"` // of the cast's sender; nodes never get it
+	More   []Sending     `json:"more,omitempty"`   // the casts to the disks of MoreDisks
 	// Sealed is the personalization, with the server's key; nil where there is none.
 	Sealed []byte `json:"sealed,omitempty"`
 	// Upload is set where a node sends its disk. The session's image has no Manifest until it is stored.

@@ -180,7 +180,8 @@ func (sh *shell) step(in jobs.Input) {
 	sh.trail = append(sh.trail, in)
 	plan := ""
 	if x, ok := in.(jobs.Reported); ok && x.Event.Step == session.StepPlan {
-		if s := sh.st.Current(x.Node); s != nil && s.ID == x.Event.Session && s.Parts[x.Node].State != doc.Waiting {
+		if s := sh.st.Current(x.Node); s != nil && s.ID == x.Event.Session && s.Parts[x.Node].State != doc.Waiting &&
+			x.Event.Disk < s.Disks() {
 			plan = s.ID + "/" + x.Node
 		}
 	}

@@ -55,11 +55,11 @@ func (st *State) byTurn() []*Session {
 // Turn is which place a session that waits has in the queue of those that are due, 0 when it may start, and the
 // sessions that cast meanwhile. Only what is cast waits for its turn.
 func (st *State) Turn(s *Session, now time.Time) (place int, casting []string) {
-	if st.casts == 0 || s.Params == nil {
+	if st.casts == 0 || len(s.Casts()) == 0 {
 		return 0, nil
 	}
 	for _, id := range st.order {
-		if o := st.sessions[id]; o.Going() && o.Params != nil {
+		if o := st.sessions[id]; o.Going() && len(o.Casts()) > 0 {
 			casting = append(casting, id)
 		}
 	}
@@ -68,7 +68,7 @@ func (st *State) Turn(s *Session, now time.Time) (place int, casting []string) {
 		if o == s {
 			break
 		}
-		if o.Params != nil && st.Due(o, now) {
+		if len(o.Casts()) > 0 && st.Due(o, now) {
 			ahead++
 		}
 	}
@@ -152,5 +152,5 @@ func (in Removed) step(r *run) {
 
 // MayRemove reports whether the session can be forgotten: nothing runs for it.
 func (s *Session) MayRemove() bool {
-	return s.Over() && !s.casting && s.BeingSwitched() == 0 && !s.Hooking()
+	return s.Over() && len(s.casting) == 0 && s.BeingSwitched() == 0 && !s.Hooking()
 }

@@ -94,7 +94,7 @@ func identify(d session.Disk) error {
 // talker is a server and a reporter that prints.
 type talker struct{}
 
-func (talker) ChooseDisk(_ context.Context, _ string, d session.DiskID) (session.DiskID, error) {
+func (talker) ChooseDisk(_ context.Context, _ string, _ int, d session.DiskID) (session.DiskID, error) {
 	return d, nil
 }
 func (talker) Progress(string, session.Progress) {}

@@ -14,6 +14,7 @@ func All() jobs.Kinds {
 	return jobs.Kinds{
 		restore.Kind{},
 		restore.Partition{},
+		restore.Disks{},
 		capture.Kind{},
 		capture.Partition{},
 		erase.Kind{},

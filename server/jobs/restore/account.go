@@ -53,14 +53,24 @@ func lacks(s *jobs.Session, p *doc.Part) string {
 	return ""
 }
 
-// missing is that step.
+// missing is that step, of the first disk that lacks one.
 func missing(s *jobs.Session, p *doc.Part) string {
+	for i := range s.Disks() {
+		if step := missingOf(s, p, i); step != "" {
+			return jobs.StepOf(i, step)
+		}
+	}
+	return ""
+}
+
+// missingOf is the step that the disk lacks.
+func missingOf(s *jobs.Session, p *doc.Part, disk int) string {
 	need := []string{session.StepPlan, session.StepWritten}
 	if s.Spec.Verify {
 		need = append(need, session.StepVerified)
 	}
 	for _, step := range need {
-		if _, ok := p.Steps[step]; !ok {
+		if !jobs.Reached(p, disk, step) {
 			return step
 		}
 	}

@@ -26,7 +26,9 @@ func (Kind) Traits() jobs.Traits {
 }
 
 // Is implements jobs.Kind: a spec that asks for nothing else restores an image.
-func (Kind) Is(spec *doc.Spec) bool { return spec.Kind == "" && spec.Capture == "" }
+func (Kind) Is(spec *doc.Spec) bool {
+	return spec.Kind == "" && spec.Capture == "" && len(spec.MoreDisks) == 0
+}
 
 // Check implements jobs.Kind.
 func (Kind) Check(spec *doc.Spec) error {

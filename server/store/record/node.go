@@ -145,6 +145,26 @@ type Descriptor struct {
 	// Personalize: the node asks for what is its own.
 	Personalize bool            `json:"personalize,omitempty"`
 	Job         json.RawMessage `json:"job,omitempty"`
+	MoreDisks   []MoreDisk      `json:"more_disks,omitempty"`
+}
+
+// MoreDisk is what the node was told of a further disk.
+type MoreDisk struct {
+	Image  Image   `json:"image"`
+	Cast   *Cast   `json:"cast,omitempty"`
+	Target Target  `json:"target"`
+	Disk   *DiskID `json:"disk,omitempty"`
+}
+
+func ofMoreDisk(m session.MoreDisk) MoreDisk {
+	return MoreDisk{ofImage(m.Image), to(m.Cast, func(c session.Cast) Cast { return Cast(c) }), Target(m.Target),
+		to(m.Disk, ofDiskID)}
+}
+
+func (m MoreDisk) disk() session.MoreDisk {
+	return session.MoreDisk{Image: m.Image.image(), Cast: to(m.Cast,
+		func(c Cast) session.Cast { return session.Cast(c) }),
+		Target: session.Target(m.Target), Disk: to(m.Disk, DiskID.disk)}
 }
 
 // OfNode is the record of what is shown of a node, and of its descriptor; the caller fills in the rest.
@@ -192,7 +212,8 @@ func ofDescriptor(d session.Descriptor) Descriptor {
 		Target: to(d.Target, func(t session.Target) Target { return Target(t) }), Disk: to(d.Disk, ofDiskID),
 		Mode: d.Mode, Verify: d.Verify,
 		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u session.Upload) Upload { return Upload(u) }),
-		Boot: to(d.Boot, ofBoot), Why: d.Why, Personalize: d.Personalize, Job: d.Job}
+		Boot: to(d.Boot, ofBoot), Why: d.Why, Personalize: d.Personalize, Job: d.Job,
+		MoreDisks: each(d.MoreDisks, ofMoreDisk)}
 }
 
 func (d Descriptor) descriptor() session.Descriptor {
@@ -202,5 +223,6 @@ func (d Descriptor) descriptor() session.Descriptor {
 		Target: to(d.Target, func(t Target) session.Target { return session.Target(t) }), Disk: to(d.Disk, DiskID.disk),
 		Mode: d.Mode, Verify: d.Verify,
 		NoGrow: d.NoGrow, Upload: to(d.Upload, func(u Upload) session.Upload { return session.Upload(u) }),
-		Boot: to(d.Boot, Boot.boot), Why: d.Why, Personalize: d.Personalize, Job: d.Job}
+		Boot: to(d.Boot, Boot.boot), Why: d.Why, Personalize: d.Personalize, Job: d.Job,
+		MoreDisks: each(d.MoreDisks, MoreDisk.disk)}
 }

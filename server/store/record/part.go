@@ -25,6 +25,7 @@ type Part struct {
 	Reboots    []Mark          `json:"reboots,omitempty"`
 	Disk       *DiskID         `json:"disk,omitempty"`
 	Confirmed  *DiskID         `json:"confirmed,omitempty"`
+	MoreDisks  []PartDisk      `json:"more_disks,omitempty"`
 	Unbootable string          `json:"unbootable,omitempty"`
 	Life       *Life           `json:"life,omitempty"`
 	Left       string          `json:"left,omitempty"`
@@ -34,6 +35,11 @@ type Part struct {
 	Result     json.RawMessage `json:"result,omitempty"` // the kind's own
 	Handed     *Handed         `json:"handed,omitempty"`
 	Power      *PartPower      `json:"power,omitempty"`
+}
+
+// PartDisk is a further disk of the node.
+type PartDisk struct {
+	Disk *DiskID `json:"disk,omitempty"`
 }
 
 // PartPower is what a session asked of the power of a machine.
@@ -112,6 +118,7 @@ type Told struct {
 	Message  string          `json:"message,omitempty"`
 	Since    float64         `json:"since"` // seconds
 	Time     time.Time       `json:"time"`
+	Disk     int             `json:"disk,omitempty"` // of the session's, from 0
 	Chunk    *int            `json:"chunk,omitempty"`
 	Progress *Progress       `json:"progress,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
@@ -122,10 +129,11 @@ func OfPart(p *doc.Part) *Part {
 	return &Part{Session: p.Session, Node: p.Node, State: p.State, Reason: p.Reason, Step: p.Step,
 		Steps:    OfMarks(p.Steps),
 		Progress: to(p.Progress, ofProgress), Boots: p.Boots, Joined: p.Joined, Heard: p.Heard, Warning: p.Warning,
-		Identity: p.Identity,
-		Reboots:  each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), Unbootable: p.Unbootable,
+		Identity:  p.Identity,
 		Confirmed: to(p.Confirmed, ofDiskID),
-		Life:      to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
+		Reboots:   each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), MoreDisks: each(p.MoreDisks, ofPartDisk),
+		Unbootable: p.Unbootable,
+		Life:       to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
 		Planned: p.Planned, NoReceipt: p.NoReceipt, Receipts: p.Receipts,
 		Handed: to(p.Handed, func(h doc.Handed) Handed { return Handed(h) }),
 		Power:  to(p.Power, func(x doc.PartPower) PartPower { return PartPower(x) })}
@@ -137,20 +145,25 @@ func (r *Part) Part() *doc.Part {
 		Steps:    Marks(r.Steps),
 		Progress: to(r.Progress, Progress.progress), Boots: r.Boots, Joined: r.Joined, Heard: r.Heard,
 		Warning: r.Warning, Identity: r.Identity,
-		Reboots: each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), Unbootable: r.Unbootable,
 		Confirmed: to(r.Confirmed, DiskID.disk),
-		Life:      to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
+		Reboots:   each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), MoreDisks: each(r.MoreDisks,
+			PartDisk.disk), Unbootable: r.Unbootable,
+		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
 		Planned: r.Planned, NoReceipt: r.NoReceipt, Receipts: r.Receipts,
 		Handed: to(r.Handed, func(h Handed) doc.Handed { return doc.Handed(h) }),
 		Power:  to(r.Power, func(x PartPower) doc.PartPower { return doc.PartPower(x) })}
 }
+
+func ofPartDisk(d doc.PartDisk) PartDisk { return PartDisk{to(d.Disk, ofDiskID)} }
+func (d PartDisk) disk() doc.PartDisk    { return doc.PartDisk{Disk: to(d.Disk, DiskID.disk)} }
 
 // OfEvent is the record of an event.
 func OfEvent(e *doc.Event) *Event {
 	t := e.Event
 	return &Event{N: e.N, Node: e.Node, Boot: e.Boot,
 		Event: Told{Seq: t.Seq, Session: t.Session, Step: t.Step, Level: t.Level, Message: t.Message,
-			Since: t.Since, Time: t.Time, Chunk: t.Chunk, Progress: to(t.Progress, ofProgress), Result: t.Result}}
+			Since: t.Since, Time: t.Time, Disk: t.Disk, Chunk: t.Chunk,
+			Progress: to(t.Progress, ofProgress), Result: t.Result}}
 }
 
 // Told is the event that the record is of.
@@ -158,7 +171,7 @@ func (r *Event) Told() doc.Event {
 	t := r.Event
 	return doc.Event{N: r.N, Node: r.Node, Boot: r.Boot,
 		Event: session.Event{Seq: t.Seq, Session: t.Session, Step: t.Step, Level: t.Level,
-			Message: t.Message, Since: t.Since, Time: t.Time, Chunk: t.Chunk,
+			Message: t.Message, Since: t.Since, Time: t.Time, Disk: t.Disk, Chunk: t.Chunk,
 			Progress: to(t.Progress, Progress.progress), Result: t.Result}}
 }
 

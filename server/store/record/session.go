@@ -28,6 +28,27 @@ type Session struct {
 	Secret  []byte    `json:"secret,omitempty"` // of the cast's sender; nodes never get it
 	Sealed  []byte    `json:"sealed,omitempty"` // personalization, by the server's key; none when the session is over
 	Upload  *Upload   `json:"upload,omitempty"` // of a capture
+	// MoreDisks are what goes to further disks, and More how each is cast.
+	MoreDisks []SessionDisk `json:"more_disks,omitempty"`
+	More      []Sending     `json:"more,omitempty"`
+}
+
+// SessionDisk is what goes to a further disk of each machine.
+type SessionDisk struct {
+	Image   Image    `json:"image"`
+	Figures *Figures `json:"cast,omitempty"` // of a cast that ended
+}
+
+// Sending is what is cast to a further disk: Params is nil where nothing is.
+type Sending struct {
+	Params *Cast  `json:"params,omitempty"`
+	Secret []byte `json:"secret,omitempty"`
+}
+
+// DiskImage is an image by name, and the disk that it goes to.
+type DiskImage struct {
+	Image  string `json:"image"`
+	Target Target `json:"target"`
 }
 
 // Hook is a hook that runs, or ran, for a session.
@@ -59,6 +80,7 @@ type Spec struct {
 	MaxWait     float64         `json:"max_wait,omitempty"` // seconds
 	GiveUp      float64         `json:"give_up,omitempty"`  // seconds
 	Target      Target          `json:"target"`
+	MoreDisks   []DiskImage     `json:"more_disks,omitempty"`
 	Mode        string          `json:"mode,omitempty"`
 	Verify      bool            `json:"verify,omitempty"`
 	NoGrow      bool            `json:"no_grow,omitempty"`
@@ -179,7 +201,7 @@ func OfSession(s *doc.Session, params *session.Cast, secret, sealed []byte, up *
 		Reason: s.Reason, Created: s.Created,
 		Started: s.Started, Ended: s.Ended, Go: s.Go, Notes: s.Notes,
 		Hooks: each(s.Hooks, func(h doc.HookRun) Hook { return Hook(h) }), Figures: to(s.Cast, ofFigures),
-		Secret: secret, Sealed: sealed,
+		Secret: secret, Sealed: sealed, MoreDisks: each(s.MoreDisks, ofSessionDisk),
 		Params: to(params, func(c session.Cast) Cast { return Cast(c) }),
 		Upload: to(up, func(u session.Upload) Upload { return Upload(u) })}
 }
@@ -189,7 +211,32 @@ func (r *Session) Session() doc.Session {
 	return doc.Session{ID: r.ID, Owner: r.Owner, Spec: r.Spec.spec(), Image: r.Image.image(), State: r.State,
 		Reason: r.Reason, Created: r.Created,
 		Started: r.Started, Ended: r.Ended, Go: r.Go, Notes: r.Notes,
-		Hooks: each(r.Hooks, func(h Hook) doc.HookRun { return doc.HookRun(h) }), Cast: to(r.Figures, Figures.figures)}
+		Hooks: each(r.Hooks, func(h Hook) doc.HookRun { return doc.HookRun(h) }), Cast: to(r.Figures, Figures.figures),
+		MoreDisks: each(r.MoreDisks, SessionDisk.disk)}
+}
+
+func ofSessionDisk(d doc.SessionDisk) SessionDisk {
+	return SessionDisk{ofImage(d.Image), to(d.Cast, ofFigures)}
+}
+
+func (d SessionDisk) disk() doc.SessionDisk {
+	return doc.SessionDisk{Image: d.Image.image(), Cast: to(d.Figures, Figures.figures)}
+}
+func ofDiskImage(d doc.DiskImage) DiskImage {
+	return DiskImage{d.Image, Target(d.Target)}
+}
+func (d DiskImage) diskImage() doc.DiskImage {
+	return doc.DiskImage{Image: d.Image, Target: session.Target(d.Target)}
+}
+
+// OfSending is the record of what is cast to a further disk.
+func OfSending(params *session.Cast, secret []byte) Sending {
+	return Sending{to(params, func(c session.Cast) Cast { return Cast(c) }), secret}
+}
+
+// Cast is what is cast with, nil where nothing is.
+func (r *Sending) Cast() *session.Cast {
+	return to(r.Params, func(c Cast) session.Cast { return session.Cast(c) })
 }
 
 // Cast is what the session casts with, nil when it does not.
@@ -205,7 +252,8 @@ func (r *Session) Uploads() *session.Upload {
 func ofSpec(s doc.Spec) Spec {
 	return Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent, DropGaps: s.DropGaps,
 		Kind: s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes, MaxWait: s.MaxWait,
-		GiveUp: s.GiveUp, Target: Target(s.Target), Mode: s.Mode, Verify: s.Verify,
+		GiveUp: s.GiveUp, Target: Target(s.Target), MoreDisks: each(s.MoreDisks, ofDiskImage), Mode: s.Mode,
+		Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
@@ -217,7 +265,8 @@ func (s Spec) spec() doc.Spec {
 	return doc.Spec{V: s.V, Image: s.Image, Capture: s.Capture, Level: s.Level, Parent: s.Parent,
 		DropGaps: s.DropGaps,
 		Kind:     s.Kind, Job: s.Job, All: s.All, Count: s.Count, Nodes: s.Nodes, MinNodes: s.MinNodes,
-		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), Mode: s.Mode, Verify: s.Verify,
+		MaxWait: s.MaxWait, GiveUp: s.GiveUp, Target: session.Target(s.Target), MoreDisks: each(s.MoreDisks,
+			DiskImage.diskImage), Mode: s.Mode, Verify: s.Verify,
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
