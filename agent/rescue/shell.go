@@ -2,11 +2,13 @@ package rescue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -78,6 +80,9 @@ func (o *Options) onConsole(ctx context.Context, name string, g *guests) {
 	}
 }
 
+// oneShell has a shell on a console until it is left or ctx ends. The shell's terminal is a pseudo-terminal of its own:
+// when the leader of a session ends whose terminal is a serial line, the kernel hangs that up, and from then on what
+// anybody writes to /dev/console waits for ever.
 func (o *Options) oneShell(ctx context.Context, dev string) error {
 	f, err := os.OpenFile(dev, os.O_RDWR|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -85,11 +90,38 @@ func (o *Options) oneShell(ctx context.Context, dev string) error {
 	}
 	defer f.Close()
 	tell(f, fmt.Sprintf(banner, o.until))
-	cmd := o.program(ctx, "linux", "")
-	if err := onTerminal(cmd, f); err != nil {
+	plain, err := raw(f)
+	if err != nil {
 		return err
 	}
-	if err := cmd.Wait(); err != nil {
+	defer plain()
+	master, terminal, err := openPTY()
+	if err != nil {
+		return err
+	}
+	defer master.Close()
+	defer terminal.Close()
+	if err := sameSize(master, f); err != nil {
+		return err
+	}
+	cmd := o.program(ctx, "linux", "")
+	if err := onTerminal(cmd, terminal); err != nil {
+		return err
+	}
+	terminal.Close() // the shell's now: reads of the master end with the last program that has it
+	var typed, shown sync.WaitGroup
+	typed.Go(func() { _, _ = io.Copy(master, f) }) // ends with f's deadline
+	shown.Go(func() { _, _ = io.Copy(f, master) }) // ends with the shell, or with the deadlines
+	err = cmd.Wait()
+	// What the shell said last is shown, by a console that takes it; a program left behind keeps nobody waiting.
+	late := time.Now().Add(time.Second)
+	bounds := errors.Join(master.SetReadDeadline(late), f.SetWriteDeadline(late), f.SetReadDeadline(time.Now()))
+	if bounds != nil {
+		return bounds
+	}
+	typed.Wait()
+	shown.Wait()
+	if err != nil {
 		o.Log.Info("a shell on a console ended", "console", dev, "how", err)
 	}
 	return nil
