@@ -11,7 +11,7 @@ import (
 )
 
 func TestSetDisks(t *testing.T) {
-	two := doc.Spec{Image: "debian", Target: session.Target{Smallest: true, MinSize: 100e9},
+	two := doc.Spec{Image: "debian", Target: session.Target{Smallest: true, MinSize: 100 << 30},
 		MoreDisks: []doc.DiskImage{{Image: "data:3", Target: session.Target{Serial: "S4X"}}}}
 	for name, c := range map[string]struct {
 		spec  doc.Spec
