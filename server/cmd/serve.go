@@ -158,7 +158,8 @@ func tokenCommand(e *env) *cobra.Command {
 mkimage can be given the pin before the server runs for the first time. A state directory that is named and is not there
 is refused, for its name may be a slip; --make makes it.
 
-The token is as good as the server's root password: whoever has it can overwrite the disks of all nodes.`,
+The token is as good as the server's root password: whoever has it can overwrite the disks of all nodes. "token create"
+makes others that may less, and end.`,
 		Example: `  diskcast token --state /srv/diskcast
   mkimage --pin "$(diskcast token --json | jq -r .pin)" ...`,
 		Args: cobra.NoArgs,
@@ -180,5 +181,6 @@ The token is as good as the server's root password: whoever has it can overwrite
 		},
 	}
 	cmd.Flags().BoolVar(&make, "make", false, "make the state directory where it is not there")
+	cmd.AddCommand(tokenCreate(e), tokenList(e), tokenRemove(e))
 	return cmd
 }

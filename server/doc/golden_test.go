@@ -25,6 +25,7 @@ func TestDocuments(t *testing.T) {
 		"word": new(Word), "notify-receiver": new(NotifyReceiver), "notify-test": new(NotifyTest),
 		"notify-result": new(NotifyResult), "notify-secret": new(NotifySecret), "notify-finding": new(NotifyFinding),
 		"repeat": new(Repeat), "repeat-spec": new(RepeatSpec),
+		"token-spec": new(TokenSpec), "token": new(Token), "token-made": new(TokenMade),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

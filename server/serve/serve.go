@@ -21,6 +21,7 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/querier"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/sealed"
+	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/caster"
 	"github.com/diskcast/diskcast/server/config"
 	"github.com/diskcast/diskcast/server/engine"
@@ -187,8 +188,12 @@ func Run(ctx context.Context, cfg Config) error {
 	lib := library.NewLocal(st).BeforeGC(ims.Close)
 	jobs := library.NewJobs(lib, log.With("task", "jobs"))
 	jobs.Uses(caps.Uses)
+	tokens, err := access.New(ctx, db, id.Token)
+	if err != nil {
+		return err
+	}
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
-		WithNotify(words).WithPin(id.Pin)
+		WithNotify(words).WithPin(id.Pin).WithAccess(tokens)
 	figures := metrics.Sources{Version: cfg.Version, Figures: eng.Figures, Room: roomOf(info.Store), Words: words.List,
 		Jobs: jobs.List}
 	tasks := []task.Task{

@@ -5,8 +5,6 @@ package web
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/herald"
@@ -62,8 +61,9 @@ type API struct {
 	notify   *herald.Herald  // nil: none
 	metrics  *metrics.Server // nil: nothing is counted
 	alive    alive
-	pin      string            // of the server's key, which receipts are verified with
-	token    [sha256.Size]byte // of the operator
+	pin      string // of the server's key, which receipts are verified with
+	access   *access.Book
+	wrong    access.Wrong
 	log      *slog.Logger
 	mux      *http.ServeMux
 	routes   map[string]*Route // by pattern
@@ -78,9 +78,10 @@ var _ http.Handler = (*API)(nil)
 // maxBody bounds any request's body; session.Decode bounds documents too.
 const maxBody = session.MaxDocument
 
-// New returns the handler. captures is nil where no captures are taken.
+// New returns the handler, which takes the operatorToken and no other until it has WithAccess. captures is nil where no
+// captures are taken.
 func New(e *engine.Engine, im Images, captures Captures, operatorToken string, log *slog.Logger) *API {
-	a := &API{engine: e, images: im, captures: captures, token: sha256.Sum256([]byte(operatorToken)), log: log,
+	a := &API{engine: e, images: im, captures: captures, access: access.Only(operatorToken), log: log,
 		strangers: newPool(strangerBodies), nodes: newPool(nodeBodies), hellos: hellos{from: map[netip.Addr]int{}}}
 	a.route(Routes())
 	return a
@@ -91,6 +92,12 @@ func (a *API) WithLibrary(l library.Library, jobs *library.Jobs) *API {
 	a.library, a.jobs = l, jobs
 	jobs.Changed(a.engine.JobChanged)
 	a.engine.FollowJobs(jobs)
+	return a
+}
+
+// WithAccess has the API take the tokens of a book, and make others, and returns the API.
+func (a *API) WithAccess(b *access.Book) *API {
+	a.access = b
 	return a
 }
 
@@ -108,11 +115,6 @@ func bearer(r *http.Request) string {
 	return t
 }
 
-func (a *API) isOperator(token string) bool {
-	sum := sha256.Sum256([]byte(token)) // equal lengths: the comparison's time tells nothing
-	return subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1
-}
-
 func (a *API) fail(w http.ResponseWriter, r *http.Request, code int, err error) {
 	a.failWith(w, r, code, err, "")
 }
@@ -121,6 +123,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, code int, err error) 
 func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err error, kind string) {
 	if code == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if code == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "60")
 	}
 	level := slog.LevelInfo
 	switch {
@@ -159,6 +164,10 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		if library.Kind(err) == doc.KindDamaged {
 			kind, err = doc.KindDamaged, library.Advised(err)
 		}
+	case errors.Is(err, access.ErrSpec):
+		code = http.StatusUnprocessableEntity
+	case errors.Is(err, access.ErrExists):
+		code = http.StatusConflict
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, images.ErrNotFound), errors.Is(err, store.ErrNotFound):
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):

@@ -20,6 +20,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
@@ -62,6 +63,9 @@ type rig struct {
 	srv *httptest.Server
 	dir string
 	lib *library.Local
+	// book has the named tokens.
+	book  *access.Book
+	asked int
 	// begun is told of each job that begins, and goes on when it is answered; nil: jobs just run.
 	begun chan chan struct{}
 }
@@ -91,8 +95,11 @@ func newRigWith(t *testing.T, casts engine.Casts) *rig {
 	go func() { done <- r.e.Run(ctx) }()
 	go func() { done <- jobs.Run(ctx) }()
 	<-jobs.Ready()
+	if r.book, err = access.New(t.Context(), store.NewMemory(), r.id.Token); err != nil {
+		t.Fatal(err)
+	}
 	r.srv = httptest.NewUnstartedServer(New(r.e, blobs{}, nil, r.id.Token,
-		slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs))
+		slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).WithAccess(r.book))
 	r.srv.TLS = &tls.Config{Certificates: []tls.Certificate{r.id.Cert}}
 	r.srv.StartTLS()
 	t.Cleanup(func() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/library/images"
 )
@@ -19,7 +20,9 @@ const (
 	Anyone   Role = "anyone"
 	Node     Role = "node"   // the one that the path names
 	Reader   Role = "reader" // an operator, or a node whose descriptor names an image with the digest in the path
-	Operator Role = "operator"
+	Viewer   Role = access.Viewer
+	Operator Role = access.Operator
+	Admin    Role = access.Admin
 )
 
 // Route is one line of the table that the mux, the authentication and the limits are made from.
@@ -73,11 +76,11 @@ func Routes() []Route {
 
 		{"GET", "/v1/events", Operator, 0, 0, "follow what changes: a session, a machine, or everything",
 			plainly((*API).follow)},
-		{"GET", "/v1/sessions", Operator, 0, 0, "list sessions, oldest first", plainly((*API).listSessions)},
+		{"GET", "/v1/sessions", Viewer, 0, 0, "list sessions, oldest first", plainly((*API).listSessions)},
 		{"POST", "/v1/sessions", Operator, docBody, docTime, "create a session", plainly((*API).createSession)},
 		{"POST", "/v1/sessions/plan", Operator, docBody, docTime, "say what a session would do to each machine",
 			plainly((*API).planSession)},
-		{"GET", "/v1/sessions/{id}", Operator, 0, 0, "show a session", plainly((*API).showSession)},
+		{"GET", "/v1/sessions/{id}", Viewer, 0, 0, "show a session", plainly((*API).showSession)},
 		{"POST", "/v1/sessions/{id}/cancel", Operator, 0, 0, "end a session; its nodes go idle",
 			plainly((*API).cancelSession)},
 		{"POST", "/v1/sessions/{id}/go", Operator, 0, 0, "start a session with the nodes that are there",
@@ -90,14 +93,14 @@ func Routes() []Route {
 			plainly((*API).removeSession)},
 		{"GET", "/v1/sessions/{id}/watch", Operator, 0, 0, "follow a session until it is over",
 			plainly((*API).watchSession)},
-		{"GET", "/v1/repeats", Operator, 0, 0, "list repeating sessions, oldest first", plainly((*API).listRepeats)},
+		{"GET", "/v1/repeats", Viewer, 0, 0, "list repeating sessions, oldest first", plainly((*API).listRepeats)},
 		{"POST", "/v1/repeats", Operator, docBody, docTime, "make a session again and again",
 			plainly((*API).createRepeat)},
-		{"GET", "/v1/repeats/{id}", Operator, 0, 0, "show a repeating session", plainly((*API).showRepeat)},
+		{"GET", "/v1/repeats/{id}", Viewer, 0, 0, "show a repeating session", plainly((*API).showRepeat)},
 		{"DELETE", "/v1/repeats/{id}", Operator, 0, 0, "forget a repeating session; those made of it stay",
 			plainly((*API).removeRepeat)},
-		{"GET", "/v1/receipts", Operator, 0, 0, "read receipts: ?session= of one, or all", plainly((*API).receipts)},
-		{"GET", "/v1/receipts/page", Operator, 0, 0, "read receipts as a page of HTML: ?session= of one, or all",
+		{"GET", "/v1/receipts", Viewer, 0, 0, "read receipts: ?session= of one, or all", plainly((*API).receipts)},
+		{"GET", "/v1/receipts/page", Viewer, 0, 0, "read receipts as a page of HTML: ?session= of one, or all",
 			plainly((*API).receiptPage)},
 		{"GET", "/v1/nodes", Operator, 0, 0, "list nodes", plainly((*API).listNodes)},
 		{"GET", "/v1/nodes/{node}", Operator, 0, 0, "show a node", plainly((*API).showNode)},
@@ -105,44 +108,44 @@ func Routes() []Route {
 		{"GET", "/v1/nodes/{node}/log", Operator, 0, 0, "show the last events of a node", plainly((*API).nodeLog)},
 		{"POST", "/v1/nodes/{node}/look", Operator, 0, 0, "have a node look at its network, and wait for what it says",
 			plainly((*API).lookFrom)},
-		{"GET", "/v1/machines", Operator, 0, 0, "list machines", plainly((*API).listMachines)},
+		{"GET", "/v1/machines", Viewer, 0, 0, "list machines", plainly((*API).listMachines)},
 		{"POST", "/v1/machines", Operator, docBody, docTime, "change all machines that a selector fits",
 			plainly((*API).changeMachines)},
-		{"GET", "/v1/lab", Operator, 0, 0, "show groups, profiles, rules and menus", plainly((*API).showLab)},
-		{"POST", "/v1/lab", Operator, labBody, docTime,
+		{"GET", "/v1/lab", Viewer, 0, 0, "show groups, profiles, rules and menus", plainly((*API).showLab)},
+		{"POST", "/v1/lab", Admin, labBody, docTime,
 			"change machines, groups, profiles, rules and menus, all or nothing", plainly((*API).changeLab)},
-		{"GET", "/v1/machines/{machine}", Operator, 0, 0, "show a machine", plainly((*API).showMachine)},
+		{"GET", "/v1/machines/{machine}", Viewer, 0, 0, "show a machine", plainly((*API).showMachine)},
 		{"PATCH", "/v1/machines/{machine}", Operator, docBody, docTime, "enter a name, notes or labels of a machine",
 			plainly((*API).editMachine)},
-		{"POST", "/v1/machines/{machine}/merge", Operator, docBody, docTime, "make one machine of two",
+		{"POST", "/v1/machines/{machine}/merge", Admin, docBody, docTime, "make one machine of two",
 			plainly((*API).mergeMachine)},
-		{"POST", "/v1/machines/{machine}/split", Operator, docBody, docTime, "make a machine of its own of a node",
+		{"POST", "/v1/machines/{machine}/split", Admin, docBody, docTime, "make a machine of its own of a node",
 			plainly((*API).splitMachine)},
-		{"POST", "/v1/machines/{machine}/trust", Operator, 0, 0, "make a machine's NICs its alone, and end what was " +
+		{"POST", "/v1/machines/{machine}/trust", Admin, 0, 0, "make a machine's NICs its alone, and end what was " +
 			"odd",
 			plainly((*API).trustMachine)},
 		{"DELETE", "/v1/machines/{machine}", Operator, 0, 0, "forget a machine and what was entered of it",
 			plainly((*API).removeMachine)},
-		{"GET", "/v1/machines/{machine}/power", Operator, 0, 0, "show how a machine's power is reached",
+		{"GET", "/v1/machines/{machine}/power", Viewer, 0, 0, "show how a machine's power is reached",
 			powering((*API).showPower)},
-		{"PUT", "/v1/machines/{machine}/power", Operator, docBody, docTime, "say how a machine's power is reached",
+		{"PUT", "/v1/machines/{machine}/power", Admin, docBody, docTime, "say how a machine's power is reached",
 			powering((*API).setPower)},
-		{"DELETE", "/v1/machines/{machine}/power", Operator, 0, 0, "forget how a machine's power is reached",
+		{"DELETE", "/v1/machines/{machine}/power", Admin, 0, 0, "forget how a machine's power is reached",
 			powering((*API).forgetPower)},
 		{"POST", "/v1/power", Operator, docBody, docTime, "switch machines", powering((*API).startPower)},
-		{"GET", "/v1/power/{id}", Operator, 0, 0, "follow work on power", powering((*API).showPowerRun)},
+		{"GET", "/v1/power/{id}", Viewer, 0, 0, "follow work on power", powering((*API).showPowerRun)},
 		{"POST", "/v1/power/{id}/cancel", Operator, 0, 0, "end work on power", powering((*API).cancelPower)},
-		{"GET", "/v1/notify", Operator, 0, 0, "show who is told what happens, and what waits to be told",
+		{"GET", "/v1/notify", Viewer, 0, 0, "show who is told what happens, and what waits to be told",
 			notifying((*API).listNotify)},
 		{"POST", "/v1/notify/test", Operator, docBody, docTime, "tell a word at once, and show the answers",
 			notifying((*API).testNotify)},
 		{"POST", "/v1/notify/finding", Operator, docBody, docTime, "have a finding told to those who asked for them",
 			notifying((*API).tellFinding)},
-		{"PUT", "/v1/notify/{receiver}/secret", Operator, docBody, docTime, "store a receiver's key or password",
+		{"PUT", "/v1/notify/{receiver}/secret", Admin, docBody, docTime, "store a receiver's key or password",
 			notifying((*API).setNotifySecret)},
-		{"GET", "/v1/images", Operator, 0, 0, "list images, with their notes", inLibrary((*API).listImages)},
-		{"GET", "/v1/images/{image}", Operator, 0, 0, "show an image", inLibrary((*API).showImage)},
-		{"GET", "/v1/images/{image}/diff", Operator, 0, 0, "compare an image with another",
+		{"GET", "/v1/images", Viewer, 0, 0, "list images, with their notes", inLibrary((*API).listImages)},
+		{"GET", "/v1/images/{image}", Viewer, 0, 0, "show an image", inLibrary((*API).showImage)},
+		{"GET", "/v1/images/{image}/diff", Viewer, 0, 0, "compare an image with another",
 			inLibrary((*API).diffImage)},
 		{"PUT", "/v1/images/{image}/names/{name}", Operator, 0, 0, "give an image a name", inLibrary((*API).tagImage)},
 		{"DELETE", "/v1/images/{image}", Operator, 0, 0, "take away a name, or by its digest an image",
@@ -155,18 +158,22 @@ func Routes() []Route {
 			"make the image of what was sent", importing((*API).finishImport)},
 		{"DELETE", "/v1/imports/{id}", Operator, 0, 0, "let go of what was sent, for another try",
 			plainly((*API).endImport)},
-		{"GET", "/v1/jobs", Operator, 0, 0, "list long work on images", inLibrary((*API).listJobs)},
+		{"GET", "/v1/jobs", Viewer, 0, 0, "list long work on images", inLibrary((*API).listJobs)},
 		{"POST", "/v1/jobs", Operator, docBody, docTime, "start long work", plainly((*API).startJob)},
-		{"GET", "/v1/jobs/{id}", Operator, 0, 0, "follow a job", inLibrary((*API).showJob)},
+		{"GET", "/v1/jobs/{id}", Viewer, 0, 0, "follow a job", inLibrary((*API).showJob)},
 		{"POST", "/v1/jobs/{id}/cancel", Operator, 0, 0, "end a job; what it did stays", inLibrary((*API).cancelJob)},
-		{"GET", "/v1/dhcp", Operator, 0, 0, "show what the server does for the LAN's addresses",
+		{"GET", "/v1/tokens", Admin, 0, 0, "list named tokens, without what proves them", plainly((*API).listTokens)},
+		{"POST", "/v1/tokens", Admin, docBody, docTime, "make a named token, which is shown this once",
+			plainly((*API).createToken)},
+		{"DELETE", "/v1/tokens/{token}", Admin, 0, 0, "end a named token", plainly((*API).removeToken)},
+		{"GET", "/v1/dhcp", Viewer, 0, 0, "show what the server does for the LAN's addresses",
 			plainly((*API).showDHCP)},
 		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, 0, 0, "free an address", plainly((*API).freeLease)},
 
 		{"GET", "/healthz", Anyone, 0, 0, "say whether the server lives", plainly((*API).healthz)},
 		{"GET", "/readyz", Anyone, 0, 0, "say whether the server can do its work", plainly((*API).readyz)},
-		{"GET", "/metrics", Operator, 0, 0, "read what the server counts, for Prometheus", plainly((*API).figures)},
-		{"GET", "/debug/pprof/{name}", Operator, 0, 0, "read a profile of the running server",
+		{"GET", "/metrics", Viewer, 0, 0, "read what the server counts, for Prometheus", plainly((*API).figures)},
+		{"GET", "/debug/pprof/{name}", Admin, 0, 0, "read a profile of the running server",
 			func(_ *API, w http.ResponseWriter, r *http.Request, _ string) { profile(w, r) }},
 	}
 }
@@ -241,8 +248,9 @@ func (a *API) admit(rt *Route, r *http.Request) (node string, code int, err erro
 		if !images.ValidDigest(digest) {
 			return "", http.StatusBadRequest, errors.New("digest is not sha256: and 64 hex digits")
 		}
-		if a.isOperator(token) {
-			return "", 0, nil
+		if h, ok := a.access.Who(token); ok {
+			code, err = mayDo(h, access.Operator)
+			return "", code, err
 		}
 		if node, err = a.engine.Authorize(token); err != nil {
 			return "", http.StatusUnauthorized, err
@@ -252,9 +260,24 @@ func (a *API) admit(rt *Route, r *http.Request) (node string, code int, err erro
 		}
 		return node, 0, nil
 	}
-	if !a.isOperator(token) { // the operator's, and whatever has no role that is known
-		return "", http.StatusUnauthorized,
-			errors.New("the operator token is missing or wrong: `diskcast token` on the server prints it")
+	h, ok := a.access.Who(token)
+	if ok {
+		code, err = mayDo(h, string(rt.Role)) // a role that nobody knows is nobody's
+		return "", code, err
 	}
-	return "", 0, nil
+	if a.wrong.Over(peerAddr(r), time.Now()) {
+		return "", http.StatusTooManyRequests,
+			errors.New("too many wrong tokens come from this address: ask again in a minute, with the right one")
+	}
+	return "", http.StatusUnauthorized,
+		errors.New("the token is missing or wrong, or has ended: `diskcast token` on the server prints one")
+}
+
+// mayDo refuses who comes with a good token that does not go so far.
+func mayDo(h access.Holder, wanted string) (code int, err error) {
+	if access.Covers(h.Role, wanted) {
+		return 0, nil
+	}
+	return http.StatusForbidden, fmt.Errorf("the token %s has the role %s, and this wants %s: an administrator makes "+
+		"others (`diskcast token create`)", h.Name, h.Role, wanted)
 }

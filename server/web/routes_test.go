@@ -1,17 +1,22 @@
 package web
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
 )
 
@@ -21,7 +26,7 @@ var update = flag.Bool("update", false, "write the table of routes into the docs
 func path(rt *Route, node string) string {
 	return strings.NewReplacer("{node}", node, "{id}", "s1", "{frame}", strings.Repeat("0", 64)+"-4096",
 		"{digest}", enginetest.Digest("debian", "manifest"), "{lease}", "10.0.0.1",
-		"{image}", "debian", "{name}", "other", "{machine}", "m1").Replace(rt.Path)
+		"{image}", "debian", "{name}", "other", "{machine}", "m1", "{token}", "nobody").Replace(rt.Path)
 }
 
 // tokens gives, for each role, one that is good for it and those that are not.
@@ -30,7 +35,7 @@ func (r *rig) tokens(role Role) (good string, bad []string, node string) {
 	switch role {
 	case Node:
 		return mine.Token, []string{"", "x", other.Token, r.id.Token}, mine.Node
-	case Reader, Operator:
+	case Reader, Viewer, Operator, Admin:
 		return r.id.Token, []string{"", "x", mine.Token, r.id.Token + "x", "Bearer " + r.id.Token}, mine.Node
 	}
 	return "", nil, mine.Node
@@ -38,9 +43,15 @@ func (r *rig) tokens(role Role) (good string, bad []string, node string) {
 
 // ask calls the handler itself, so that a body that is refused unread ends nothing but its request.
 func (r *rig) ask(method, path, token string, body io.Reader, length int64) *httptest.ResponseRecorder {
-	req := httptest.NewRequestWithContext(r.t.Context(), method, path, body)
+	return r.askWith(r.t.Context(), method, path, token, body, length)
+}
+
+func (r *rig) askWith(ctx context.Context, method, path, token string, body io.Reader,
+	length int64) *httptest.ResponseRecorder {
+	req := httptest.NewRequestWithContext(ctx, method, path, body)
 	req.ContentLength = length
-	req.RemoteAddr = "127.0.0.1:1"
+	r.asked++ // each from an address of its own: wrong tokens are counted by it
+	req.RemoteAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(r.asked >> 8), byte(r.asked)}), 1).String()
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -75,6 +86,102 @@ func TestRoutesRefuseWithoutTheirRole(t *testing.T) {
 	if _, code, err := a.admit(&Route{Role: "misspelt"}, httptest.NewRequest("GET", "/", nil)); err == nil ||
 		code != http.StatusUnauthorized {
 		t.Errorf("a role that is unknown: %d, %v", code, err)
+	}
+}
+
+// TestRoutesAndRoles asks each route of the table with each kind of token: what the role does not cover is 403, and
+// nothing else is.
+func TestRoutesAndRoles(t *testing.T) {
+	r := newRig(t)
+	rank := map[Role]int{Reader: 2, Viewer: 1, Operator: 2, Admin: 3}
+	has := map[string]int{}
+	for name, n := range map[string]int{"viewer": 1, "operator": 2, "admin": 3} {
+		made, err := r.book.Create(t.Context(), doc.TokenSpec{V: session.Version, Name: name, Role: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		has[made.Secret] = n
+	}
+	has[r.id.Token] = 3
+	for _, rt := range Routes() {
+		want, named := rank[rt.Role]
+		if !named {
+			if rt.Role != Anyone && rt.Role != Node {
+				t.Errorf("%s: nobody says who may, %q", rt.Pattern(), rt.Role)
+			}
+			continue // nodes' and strangers' are asked above
+		}
+		for token, n := range has {
+			// A body that is no document, and a request that has ended already: who may is let in, and changes nothing.
+			length, body := int64(0), io.Reader(http.NoBody)
+			if rt.Body > 0 {
+				length, body = 1, strings.NewReader("x")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			w := r.askWith(ctx, rt.Method, path(&rt, "none"), token, body, length)
+			if w.Code == http.StatusUnauthorized || (w.Code == http.StatusForbidden) != (n < want) {
+				t.Errorf("%s, for %s, with a token of rank %d: %d %s", rt.Pattern(), rt.Role, n, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+func TestWrongTokensAreLimitedByAddress(t *testing.T) {
+	r := newRig(t)
+	from := func(addr, token string) *httptest.ResponseRecorder {
+		req := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/sessions", nil)
+		req.RemoteAddr = addr
+		req.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		r.srv.Config.Handler.ServeHTTP(w, req)
+		return w
+	}
+	codes := map[int]int{}
+	for range 10000 {
+		w := from("10.0.0.1:1", "wrong")
+		codes[w.Code]++
+		if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {
+			t.Fatal("nothing says when to ask again")
+		}
+	}
+	if codes[401] < 10 || codes[401] > 200 || codes[401]+codes[429] != 10000 {
+		t.Errorf("10,000 wrong tokens of one address: %v", codes)
+	}
+	for addr, token := range map[string]string{"10.0.0.2:1": r.id.Token, "10.0.0.1:2": r.id.Token} {
+		if w := from(addr, token); w.Code != 200 {
+			t.Errorf("the right token from %s: %d %s", addr, w.Code, w.Body)
+		}
+	}
+	if w := from("10.0.0.3:1", "wrong"); w.Code != 401 {
+		t.Errorf("another address: %d", w.Code)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	r := newRig(t)
+	code, body, _ := r.call("POST", "/v1/tokens", r.id.Token, `{"v": 1, "name": "ada", "role": "viewer", "days": 1}`)
+	var made doc.TokenMade
+	if err := json.Unmarshal([]byte(body), &made); err != nil || code != 201 || len(made.Secret) != 43 {
+		t.Fatalf("%d %s %v", code, body, err)
+	}
+	for _, c := range []struct {
+		method, path, token, body string
+		want                      int
+	}{
+		{"GET", "/v1/sessions", made.Secret, "", 200},
+		{"GET", "/v1/tokens", made.Secret, "", 403},
+		{"POST", "/v1/tokens", made.Secret, `{"v": 1, "name": "eve", "role": "admin"}`, 403},
+		{"POST", "/v1/tokens", r.id.Token, `{"v": 1, "name": "ada", "role": "admin"}`, 409},
+		{"POST", "/v1/tokens", r.id.Token, `{"v": 1, "name": "eve", "role": "king"}`, 422},
+		{"DELETE", "/v1/tokens/eve", r.id.Token, "", 404},
+		{"DELETE", "/v1/tokens/ada", r.id.Token, "", 204},
+		{"GET", "/v1/sessions", made.Secret, "", 401},
+	} {
+		code, body, _ := r.call(c.method, c.path, c.token, c.body)
+		if code != c.want || strings.Contains(body, made.Secret) {
+			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, code, body, c.want)
+		}
 	}
 }
 
@@ -189,7 +296,7 @@ func TestDocsNameEveryRoute(t *testing.T) {
 		switch {
 		case slices.Contains(watched, rt.Path):
 			doc, text = "docs/figures.md", string(figures)
-		case rt.Role != Operator:
+		case rt.Role == Anyone, rt.Role == Node, rt.Role == Reader:
 			doc, text = "docs/node-api.md", string(node)
 		}
 		if !strings.Contains(text, rt.Method+" "+rt.Path) {

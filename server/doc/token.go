@@ -1,0 +1,26 @@
+package doc
+
+import "time"
+
+// TokenSpec asks for a named token.
+type TokenSpec struct {
+	V    int    `json:"v"`
+	Name string `json:"name"`
+	Role string `json:"role"`           // viewer, operator, admin
+	Days int    `json:"days,omitempty"` // that it is good for; 0: without an end
+}
+
+// Token is a named token as it is shown: without what proves it.
+type Token struct {
+	Name  string    `json:"name"`
+	Role  string    `json:"role"`
+	Made  time.Time `json:"made"`
+	Until time.Time `json:"until,omitzero"`  // absent: without an end
+	Ended bool      `json:"ended,omitempty"` // it is good for nothing any more
+}
+
+// TokenMade is one that was just made.
+type TokenMade struct {
+	Token
+	Secret string `json:"secret"` // the token itself; it is shown this once
+}

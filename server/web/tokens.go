@@ -1,0 +1,34 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+func (a *API) listTokens(w http.ResponseWriter, _ *http.Request) {
+	a.reply(w, http.StatusOK, a.access.List())
+}
+
+func (a *API) createToken(w http.ResponseWriter, r *http.Request) {
+	var in doc.TokenSpec
+	if !a.read(w, r, "token", &in) {
+		return
+	}
+	made, err := a.access.Create(r.Context(), in)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	a.log.Info("token made", "name", made.Name, "role", made.Role, "until", made.Until, "peer", r.RemoteAddr)
+	a.reply(w, http.StatusCreated, made)
+}
+
+func (a *API) removeToken(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("token")
+	err := a.access.Remove(r.Context(), name)
+	if err == nil {
+		a.log.Info("token removed", "name", name, "peer", r.RemoteAddr)
+	}
+	a.done(w, r, err)
+}
