@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -77,6 +78,12 @@ func Accelerator(ctx context.Context) (Accel, error) {
 	return Accel{}, fmt.Errorf("no accelerator boots a guest here; is %s installed? %w", QEMU, errors.Join(errs...))
 }
 
+// virtualizes reports whether a processor of /proc/cpuinfo runs guests itself. Modules are behind /dev/kvm that do
+// without (kvm_pvm): they emulate a guest's first steps, so that a boot sector runs, and firmware and kernels hang.
+func virtualizes(cpuinfo []byte) bool { return extension.Match(cpuinfo) }
+
+var extension = regexp.MustCompile(`(?m)^flags\s*:.*\b(vmx|svm)\b`)
+
 // Try boots a guest of one sector with the accelerator and returns why it did not come up.
 func Try(ctx context.Context, a Accel) error {
 	if a.Name == "kvm" {
@@ -85,6 +92,9 @@ func Try(ctx context.Context, a Accel) error {
 			return fmt.Errorf("accelerator kvm: %w", err)
 		}
 		f.Close()
+		if cpu, err := os.ReadFile("/proc/cpuinfo"); err != nil || !virtualizes(cpu) {
+			return errors.Join(errors.New("accelerator kvm: the processor has neither VMX nor SVM"), err)
+		}
 	}
 	dir, err := os.MkdirTemp("", "diskcast-accel-")
 	if err != nil {
