@@ -85,7 +85,7 @@ test-firmware: build ## whole machines by each kind of firmware, Secure Boot amo
 
 test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
 	@.ci/packages firmware
-	$(AS_ROOT) env DISKCAST_IDLE=1 $(GO) test -count=1 -timeout 70m -v -run TestIdle ./qemu-tests
+	$(AS_ROOT) env DISKCAST_IDLE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 70m -v -run TestIdle ./qemu-tests
 
 test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (an hour)
 	@.ci/packages boot

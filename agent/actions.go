@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/diskcast/diskcast/agent/bootos"
 	"github.com/diskcast/diskcast/agent/capturing"
@@ -119,12 +120,41 @@ func removeEmpty(dir string) error {
 
 // entry makes the firmware start the restored disk. With -no-boot the machine is somebody else's, and so is its
 // firmware.
-func (a *agent) entry(_ context.Context, r *imaging.Result) (string, error) {
+func (a *agent) entry(ctx context.Context, r *imaging.Result) (string, error) {
 	if a.o.noBoot {
 		return "the firmware's boot entries were left alone (-no-boot)", nil
 	}
 	m := &efiboot.Machine{Root: "/", Disks: a.inventory.Disks}
-	return m.Enter(r.Disk)
+	words, err := m.Enter(r.Disk)
+	// Without the server's hearing of it the firmware's own way, or a search, comes to the disk.
+	a.starts.Store(m.Next())
+	ctx, cancel := context.WithTimeout(ctx, tellPatience)
+	defer cancel()
+	if err := a.client.Refresh(ctx); err != nil {
+		a.log.Warn("the server was not told what this machine's firmware starts", "err", err)
+	}
+	return words, err
+}
+
+// tellPatience is how long a node that leaves waits for the server to hear what its firmware starts.
+const tellPatience = 5 * time.Second
+
+// tellDisks tells the server what was seen on the disks, and what the firmware starts of them.
+func (a *agent) tellDisks(ctx context.Context) error {
+	if s := a.contents.Latest(); s != nil && !a.o.noBoot {
+		a.starts.Store(a.next(s))
+	}
+	return a.client.Refresh(ctx)
+}
+
+// next says what the firmware starts of the disks that were seen. One that did not answer is not asked again.
+func (a *agent) next(s *session.Survey) *session.Starts {
+	for i := range s.Disks {
+		if c := &s.Disks[i]; c.Problem != "" {
+			return &session.Starts{Firmware: "what is on one of its disks is not known: " + c.Problem}
+		}
+	}
+	return (&efiboot.Machine{Root: "/", Disks: a.inventory.Disks}).Next()
 }
 
 // capture sends a disk of this node to the server. The memory that a restore would use holds what is compressed.

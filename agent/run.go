@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 		inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
 	a.disks = &disk.Hardware{Inventory: a.inventory, Only: o.disks}
 	a.contents = contents.New(contents.Options{List: a.disks.List, Open: contents.File, InUse: a.disks.InUse,
-		Tell: func(ctx context.Context) error { return a.client.Refresh(ctx) }})
+		Tell: a.tellDisks, Forget: func() { a.starts.Store(nil) }})
 	a.events = events.New(events.Options{
 		Boot: a.boot, Console: stdout, Since: sinceBoot,
 		Post: func(ctx context.Context, b session.Events) error { return a.client.PostEvents(ctx, b) },
@@ -132,6 +132,7 @@ type agent struct {
 	log       *slog.Logger
 	client    *client.Client
 	plugged   atomic.Pointer[lldp.Neighbour] // what the node's NIC is plugged into; nil: nobody said it yet
+	starts    atomic.Pointer[session.Starts] // what the firmware starts of its disks; nil: it is not known
 }
 
 // newBoot is a name for this start of the agent, so that the server can tell it from the last one.
@@ -209,7 +210,7 @@ func (a *agent) hello() session.Hello {
 // look reads the inventory, with the disks that a descriptor may choose from.
 func (a *agent) look() session.Inventory {
 	inv := a.inventory.Read()
-	inv.Disks, inv.Survey = a.disks.List(), a.contents.Latest()
+	inv.Disks, inv.Survey, inv.Starts = a.disks.List(), a.contents.Latest(), a.starts.Load()
 	if at := a.plugged.Load(); at != nil {
 		for i := range inv.NICs {
 			if inv.NICs[i].Boot {

@@ -3,8 +3,11 @@ package qemutests
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/lab"
+	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 	"github.com/diskcast/diskcast/server/doc"
@@ -25,31 +29,59 @@ func idleOnly(t *testing.T) {
 		t.Skip("make test-idle runs this (DISKCAST_IDLE=1)")
 	}
 	need.Tools(t, "grub-mkimage", "sfdisk", "mkfs.fat", "mcopy")
-	installed(t, uefi)
+	installed(t, uefi, secureBoot)
 }
 
-// mayLose is what a machine that always boots from the network may lose to it before its own disk's loader runs.
+// mayLose is what a machine that always boots from the network may lose to it before its own disk's loader runs, beside
+// the same firmware that starts the disk first.
 const mayLose = 5 * time.Second
 
-// TestIdle measures how long a machine takes from its firmware's first DHCP packet to the loader of its own disk, by
-// what the operator said of it, and that it comes there when the server is away.
+// TestIdle measures how long a machine takes to the loader of its own disk, by what the operator said of it, and that
+// it comes there when the server is away.
 func TestIdle(t *testing.T) {
 	idleOnly(t)
 	for _, f := range []struct {
 		name     string
 		firmware vm.Firmware
 		loader   string
+		grub13   bool // Debian 13's GRUB for the network instead of 12's
+		debian   bool // the disk has Debian's shim and GRUB in EFI/debian, else a fallback
+		extra    []string
 	}{
-		{"bios", vm.Firmware{}, "auto"},
-		{"uefi-ipxe", uefi, "ipxe"},
-		{"uefi-shim", uefi, "shim"},
+		{"bios", vm.Firmware{}, "auto", false, false, nil},
+		{"uefi-ipxe", uefi, "ipxe", false, false, nil},
+		{"uefi-shim", uefi, "shim", false, false, nil},
+		{"uefi-http", uefi, "auto", true, true, onlyHTTP},
+		{"secure-boot", secureBoot, "auto", false, true, nil},
+		{"secure-boot-grub13", secureBoot, "auto", true, true, nil},
 	} {
 		t.Run(f.name, func(t *testing.T) {
-			b := setupSite(t, 20*time.Minute, withLoaders("", "--uefi-loader", f.loader))
-			n := b.node("a", site.Hardware{Firmware: f.firmware})
-			b.ownDisk(n, f.firmware.Code != "")
-			if took := b.idle(n, doc.IdleOwnDisk); took > mayLose {
-				b.Errorf("own-disk: the machine loses %v, and may lose %v", took, mayLose)
+			grub := ""
+			if f.grub13 {
+				if grub = os.Getenv("DISKCAST_GRUB"); grub == "" {
+					need.Skip(t, "DISKCAST_GRUB names no package of a GRUB 2.12: .ci/deb13 fetches one")
+				}
+			}
+			var debian *osimage.Image
+			b := setupSite(t, 20*time.Minute, func(image *osimage.Image) site.Options {
+				debian = image
+				return withLoaders(grub, "--uefi-loader", f.loader)(image)
+			})
+			n := b.node("a", site.Hardware{Firmware: f.firmware, Extra: f.extra})
+			first := b.node("first", site.Hardware{Firmware: f.firmware, DiskFirst: true})
+			for _, n := range []*site.Node{n, first} {
+				switch {
+				case f.debian:
+					b.debianDisk(n, debian)
+				case f.firmware.Code != "":
+					b.fallbackDisk(n)
+				default:
+					b.biosDisk(n)
+				}
+			}
+			least := b.alone(first)
+			if lost := b.idle(n, doc.IdleOwnDisk) - least; lost > mayLose {
+				b.Errorf("own-disk: the machine loses %v, and may lose %v", lost, mayLose)
 			}
 			b.idle(n, doc.IdleMenu)
 			b.idle(n, doc.IdleNever)
@@ -60,7 +92,21 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// idle has the machine be idle by the word, and returns how long it takes to its own disk.
+// alone measures a machine that starts its own disk by itself.
+func (b *bench) alone(n *site.Node) time.Duration {
+	b.Helper()
+	b.on(n)
+	m, err := n.Expect(b.ctx, "OWN DISK")
+	if err != nil {
+		b.Fatalf("the disk first: %v", err)
+	}
+	took := m.At.Sub(n.SwitchedOn())
+	b.Logf("%-9s %6.1f s from power-on to the own disk's loader", "disk first", took.Seconds())
+	n.Unplug()
+	return took
+}
+
+// idle has the machine be idle by the word, and returns how long it takes from power-on to its own disk.
 func (b *bench) idle(n *site.Node, word string) time.Duration {
 	b.Helper()
 	b.whenIdle(n, word)
@@ -75,7 +121,8 @@ func (b *bench) whenIdle(n *site.Node, word string) {
 	}
 }
 
-// measure switches the machine on, waits for its own disk's loader, and switches it off.
+// measure switches the machine on, waits for its own disk's loader, and switches it off. It returns the time from
+// power-on.
 func (b *bench) measure(n *site.Node, what string) time.Duration {
 	b.Helper()
 	first := b.firstDHCP(n)
@@ -88,9 +135,9 @@ func (b *bench) measure(n *site.Node, what string) time.Duration {
 	if !heard {
 		b.Fatalf("%s: tcpdump ended, and has not heard the machine ask DHCP", what)
 	}
-	took := m.At.Sub(asked)
+	took := m.At.Sub(n.SwitchedOn())
 	b.Logf("%-9s %6.1f s from the first DHCP packet to the own disk's loader; %5.1f s from power-on", what,
-		took.Seconds(), m.At.Sub(n.SwitchedOn()).Seconds())
+		m.At.Sub(asked).Seconds(), took.Seconds())
 	n.Unplug()
 	return took
 }
@@ -149,40 +196,74 @@ func (b *bench) firstDHCP(n *site.Node) <-chan time.Time {
 var bootSector = []byte("\x31\xc0\x8e\xd8\xbe\x21\x7c\xac\x84\xc0\x74\x12\x88\xc4\xba\xfd\x03\xec\xa8\x20\x74\xfb" +
 	"\x88\xe0\xba\xf8\x03\xee\xeb\xe9\xf4\xeb\xfd\r\nOWN DISK\r\n\x00")
 
-// ownDisk gives the machine a disk with a loader that says so.
-func (b *bench) ownDisk(n *site.Node, efi bool) {
+// biosDisk gives the machine a disk with a boot sector that says so.
+func (b *bench) biosDisk(n *site.Node) {
 	b.Helper()
-	if !efi {
-		sector := make([]byte, 512)
-		copy(sector, bootSector)
-		sector[510], sector[511] = 0x55, 0xaa
-		f, err := os.OpenFile(n.Disk, os.O_WRONLY, 0)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err = f.Write(sector); err == nil {
-			err = f.Close()
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		return
-	}
-	config, loader := filepath.Join(b.dir, "own.cfg"), filepath.Join(b.dir, "own.efi")
-	if err := os.WriteFile(config, []byte("echo\necho OWN DISK\nsleep 600\n"), 0o600); err != nil {
+	sector := make([]byte, 512)
+	copy(sector, bootSector)
+	sector[510], sector[511] = 0x55, 0xaa
+	f, err := os.OpenFile(n.Disk, os.O_WRONLY, 0)
+	if err != nil {
 		b.Fatal(err)
 	}
-	const start = 1 << 20
-	run := func(stdin, name string, args ...string) {
-		b.Helper()
-		if err := proc.Input(b.ctx, nil, strings.NewReader(stdin), name, args...); err != nil {
-			b.Fatal(err)
-		}
+	if _, err = f.Write(sector); err == nil {
+		err = f.Close()
 	}
-	run("", "grub-mkimage", "-O", "x86_64-efi", "-p", "/none", "-c", config, "-o", loader, "echo", "sleep")
-	run("label: gpt\nstart=2048, size=131072, type=U\n", "sfdisk", "--quiet", n.Disk)
-	run("", "mkfs.fat", "-F", "32", "-s", "1", "--offset", fmt.Sprint(start/512), n.Disk, "65536")
-	at := fmt.Sprintf("%s@@%d", n.Disk, start)
-	run("", "mmd", "-i", at, "::/EFI", "::/EFI/BOOT")
-	run("", "mcopy", "-i", at, loader, "::/EFI/BOOT/BOOTX64.EFI")
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// saysSo is the configuration of a disk's GRUB.
+const saysSo = "echo\necho OWN DISK\nsleep 600\n"
+
+// fallbackDisk gives the machine a disk with a loader that says so, as firmware finds it that knows nothing of it.
+func (b *bench) fallbackDisk(n *site.Node) {
+	b.Helper()
+	config, loader := filepath.Join(b.dir, "own.cfg"), filepath.Join(b.dir, "own.efi")
+	if err := os.WriteFile(config, []byte(saysSo), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.run("", "grub-mkimage", "-O", "x86_64-efi", "-p", "/none", "-c", config, "-o", loader, "echo", "sleep")
+	b.espDisk(n, map[string]string{"EFI/BOOT/BOOTX64.EFI": loader})
+}
+
+// debianDisk gives the machine a disk as Debian leaves it that was installed as removable too, signed for Secure Boot.
+func (b *bench) debianDisk(n *site.Node, debian *osimage.Image) {
+	b.Helper()
+	config := filepath.Join(b.dir, "own.cfg")
+	if err := os.WriteFile(config, []byte(saysSo), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	grub := filepath.Join(b.dir, "grubx64.efi")
+	b.run("", "mcopy", "-n", "-i", fmt.Sprintf("%s@@%d", debian.Disk, espAt), "::/EFI/BOOT/grubx64.efi", grub)
+	b.espDisk(n, map[string]string{"EFI/BOOT/BOOTX64.EFI": debian.Shim, "EFI/BOOT/grubx64.efi": grub,
+		"EFI/debian/shimx64.efi": debian.Shim, "EFI/debian/grubx64.efi": grub, "EFI/debian/grub.cfg": config})
+}
+
+// espAt is where the EFI system partition of every disk here begins, in bytes: osimage's and those of this file.
+const espAt = 1 << 20
+
+// espDisk gives the machine a disk of one EFI system partition with the files.
+func (b *bench) espDisk(n *site.Node, files map[string]string) {
+	b.Helper()
+	b.run("label: gpt\nstart=2048, size=131072, type=U\n", "sfdisk", "--quiet", n.Disk)
+	b.run("", "mkfs.fat", "-F", "32", "-s", "1", "--offset", fmt.Sprint(espAt/512), n.Disk, "65536")
+	at := fmt.Sprintf("%s@@%d", n.Disk, espAt)
+	made := map[string]bool{}
+	b.run("", "mmd", "-i", at, "::/EFI")
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if dir := path.Dir(name); !made[dir] {
+			b.run("", "mmd", "-i", at, "::/"+dir)
+			made[dir] = true
+		}
+		b.run("", "mcopy", "-i", at, files[name], "::/"+name)
+	}
+}
+
+func (b *bench) run(stdin, name string, args ...string) {
+	b.Helper()
+	if err := proc.Input(b.ctx, nil, strings.NewReader(stdin), name, args...); err != nil {
+		b.Fatal(err)
+	}
 }

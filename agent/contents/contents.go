@@ -30,6 +30,8 @@ type Options struct {
 	InUse func(path string) (string, error)
 	// Tell has the server told anew what the node is.
 	Tell func(ctx context.Context) error
+	// Forget is called when what was told of the disks counts no more; it may be nil.
+	Forget func()
 	// Patience is how long one disk may take; 0 means 20 s.
 	Patience time.Duration
 }
@@ -83,6 +85,9 @@ func (s *Surveyor) Work() (done func()) {
 	defer s.mu.Unlock()
 	s.works++
 	s.seen, s.at = nil, time.Time{}
+	if s.o.Forget != nil {
+		s.o.Forget()
+	}
 	if s.cancel != nil {
 		s.cancel(errWork)
 	}

@@ -66,8 +66,20 @@ type Inventory struct {
 	Undriven []string `json:"undriven,omitempty"`
 	// Problem is what is wrong with the node itself, in words: its archive did not fit into its memory.
 	Problem string `json:"problem,omitempty"`
+	// Starts is what the firmware starts when the network starts nothing; nil where that is not known, and by BIOS.
+	Starts *Starts `json:"starts,omitempty"`
 	// Survey is what is on the disks. The node says hello first and looks then, so that it may be nil.
 	Survey *Survey `json:"survey,omitempty"`
+}
+
+// Starts is what UEFI firmware starts of a machine's own disks.
+type Starts struct {
+	// Partition is the partition's GUID (of a DOS table: the disk's signature and the number), File the program on it,
+	// with slashes.
+	Partition string `json:"partition,omitempty"`
+	File      string `json:"file,omitempty"`
+	// Firmware says why that is left to the firmware; empty when a boot loader may start the program in its place.
+	Firmware string `json:"firmware,omitempty"`
 }
 
 // NIC is one network interface of a node.

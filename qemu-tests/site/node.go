@@ -33,7 +33,9 @@ type Hardware struct {
 	// Firmware is in the machine's flash; its variables are copied for the machine. With any, the machine boots by the
 	// firmware's own network stack, without the card's ROM.
 	Firmware vm.Firmware
-	Extra    []string // more arguments for QEMU
+	// DiskFirst has the firmware start the first disk, and the network not at all.
+	DiskFirst bool
+	Extra     []string // more arguments for QEMU
 	// Wire receives the console as well; nil for nobody.
 	Wire io.Writer
 }
@@ -88,7 +90,7 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 	}
 	node.VM = vm.New(vm.Options{
 		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks,
-		NICs: []vm.NIC{{Tap: tap, MAC: mac, NoROM: h.Firmware.Code != ""}}, BootNIC: true,
+		NICs: []vm.NIC{{Tap: tap, MAC: mac, NoROM: h.Firmware.Code != ""}}, BootNIC: !h.DiskFirst,
 		Firmware: h.Firmware, Extra: h.Extra,
 		UUID: fmt.Sprintf("d15cca57-0000-4000-8000-%012x", n), Start: s.Lab.Start, Log: w,
 	})

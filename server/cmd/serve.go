@@ -115,7 +115,8 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 	}
 	cfg := &serve.Config{
 		State: set.State, Store: set.Store, BootDir: set.BootDir, Interface: set.Interface,
-		DHCP: dhcp.Mode(set.DHCP), UEFI: dhcp.Loader(set.Loader), Range: set.Range, LeaseTime: set.LeaseTime,
+		DHCP: dhcp.Mode(set.DHCP), UEFI: dhcp.Loader(set.Loader), FirmwareStarts: set.OwnDisk == "firmware",
+		Range: set.Range, LeaseTime: set.LeaseTime,
 		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, Listen: set.Listen,
 		HookTime: set.HookTime, Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
 	}

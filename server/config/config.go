@@ -21,6 +21,7 @@ type Settings struct {
 	Interface, Address    string
 	DHCP, Range, Router   string
 	Loader                string
+	OwnDisk               string
 	HTTP, Listen, Groups  string
 	Optimize, RateCap     string
 	Casts, Approve        string

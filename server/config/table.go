@@ -17,7 +17,7 @@ import (
 // Defaults are the settings of a server that was told nothing.
 func Defaults() *Settings {
 	return &Settings{
-		State: "/var/lib/diskcast", DHCP: string(dhcp.Proxy), Loader: string(dhcp.Auto), HTTP: ":8080",
+		State: "/var/lib/diskcast", DHCP: string(dhcp.Proxy), Loader: string(dhcp.Auto), OwnDisk: "grub", HTTP: ":8080",
 		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", Approve: "all", TFTP: true,
 		Querier: true, LeaseTime: 12 * time.Hour, HookTime: 5 * time.Minute,
 	}
@@ -47,6 +47,9 @@ var table = []Setting{
 	{Name: "uefi-loader", About: "what UEFI machines start with: ipxe, shim (which Secure Boot allows), or auto: " +
 		"shim where the boot directory has it", Unit: "a word",
 		at: func(v *Settings) any { return &v.Loader }, check: oneOf("auto", "ipxe", "shim")},
+	{Name: "own-disk", About: "what starts a UEFI machine's own disk: grub, where it can, or firmware, which may try " +
+		"every network protocol first", Unit: "a word",
+		at: func(v *Settings) any { return &v.OwnDisk }, check: oneOf("grub", "firmware")},
 	{Name: "state", About: "state directory of the server", Unit: "a whole path", path: true, global: true,
 		env: "DISKCAST_STATE", at: func(v *Settings) any { return &v.State }},
 	{Name: "boot-dir", About: "what mkimage laid out (default STATE/boot)", Unit: "a whole path", path: true,

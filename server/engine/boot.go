@@ -182,7 +182,11 @@ func (e *Engine) Boots(mac string) netboot.What {
 		s := e.jobs.Session(id)
 		f.Wanted = f.Wanted || !s.Over() && e.jobs.Wants(s, name, e.now())
 	}
-	return netboot.Decide(f)
+	what := netboot.Decide(f)
+	if what == netboot.Menu && n != nil && e.leaves(n) {
+		return netboot.OwnDisk
+	}
+	return what
 }
 
 // spoiled reports whether the node's last session ended while it wrote a system to its disk. It is not known any more

@@ -69,6 +69,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	}
 	n.speak(now)
 	e.news[n.ID] = n
+	n.lost = ""
 	n.survey(&h.Inventory, now)
 	n.Inventory, n.Agent, n.Problem = h.Inventory, h.Agent, diskProblem(&h.Inventory)
 	if from.IsValid() {
@@ -185,6 +186,9 @@ func (e *Engine) describe(n *node, d *session.Descriptor) {
 	n.Serial++
 	d.V, d.Node, d.Serial = session.Version, n.ID, n.Serial
 	n.Descriptor = d
+	if d.Action != session.Idle {
+		n.Inventory.Starts = nil // whatever it does may change it; the agent tells it anew
+	}
 	n.wake()
 	e.saveNode(n)
 }

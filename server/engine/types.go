@@ -16,6 +16,9 @@ type node struct {
 	// spoke is when the present boot was heard; zero after a restart of the server.
 	spoke time.Time
 	zero  time.Time // when its kernel started, as far as can be told; zero when it cannot
+	// lost says why GRUB could not start its own disk, and lostAt when it said so last.
+	lost   string
+	lostAt time.Time
 	// first and next bound the events in the ring: first <= n < next.
 	first, next uint64
 	// changed is closed and replaced when the descriptor changes.

@@ -2,6 +2,11 @@
 // it.
 package netboot
 
+import (
+	"regexp"
+	"strings"
+)
+
 // What is what a machine boots. A new one is one line here, one case of Decide and one of each server that has a word
 // in it; until a server has it, that server refuses the machine and says so.
 type What string
@@ -104,4 +109,38 @@ func (d Decider) Of(mac string) What {
 		return Agent
 	}
 	return d(mac)
+}
+
+// Start is what a machine's firmware starts from its own disk, as far as that is known: the zero value knows nothing.
+type Start struct {
+	// Partition is the GUID of the partition (of a DOS table: the disk's signature and the number) and File the program
+	// on it, with slashes.
+	Partition, File string
+	// Firmware says why nothing but the firmware itself may start the disk; empty where GRUB may.
+	Firmware string
+}
+
+// nameable is what a name in Start may be made of: it is written into GRUB's configuration.
+var nameable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+/-]{0,254}$`)
+
+// Sound returns the start if a boot loader can be told of it as it is, else one that is left to the firmware.
+func (s Start) Sound() Start {
+	if s.Firmware != "" || s.File == "" && s.Partition == "" {
+		return s
+	}
+	if !nameable.MatchString(s.Partition) || !nameable.MatchString(s.File) || strings.Contains(s.File, "..") {
+		return Start{Firmware: "its boot entry names a file with characters that are not handed on"}
+	}
+	return s
+}
+
+// Starter says what the machine's firmware starts that asks from a NIC. The nil one knows nothing of any.
+type Starter func(mac string) Start
+
+// Of is what the firmware of the NIC's machine starts.
+func (f Starter) Of(mac string) Start {
+	if f == nil {
+		return Start{}
+	}
+	return f(mac).Sound()
 }

@@ -53,6 +53,12 @@ func (o *observer) dhcp(s dhcp.Seen) {
 }
 
 func (o *observer) fetch(f boot.Fetch) {
+	if f.Lost != "" {
+		if f.Start {
+			o.engine.Lost(f.MAC, f.Lost)
+		}
+		return
+	}
 	step := engine.FetchStep(f.File)
 	if f.File == boot.LocalDisk {
 		step = doc.StepLocal

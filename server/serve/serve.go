@@ -33,6 +33,7 @@ import (
 	"github.com/diskcast/diskcast/server/library/images"
 	"github.com/diskcast/diskcast/server/library/optimizer"
 	"github.com/diskcast/diskcast/server/metrics"
+	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/netboot/boot"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/netboot/solicit"
@@ -53,10 +54,12 @@ type Config struct {
 	Address   netip.Addr // one of the interface's; invalid: its first
 	DHCP      dhcp.Mode
 	UEFI      dhcp.Loader
-	Range     string // of the full mode
-	Router    netip.Addr
-	DNS       []netip.Addr
-	LeaseTime time.Duration
+	// FirmwareStarts has no GRUB start a UEFI machine's own disk.
+	FirmwareStarts bool
+	Range          string // of the full mode
+	Router         netip.Addr
+	DNS            []netip.Addr
+	LeaseTime      time.Duration
 	// AllowOtherDHCP gives addresses although another server does (full).
 	AllowOtherDHCP bool
 	TFTP           bool
@@ -207,7 +210,8 @@ func Run(ctx context.Context, cfg Config) error {
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP,
-			&boot.Handler{Dir: dir, Decide: eng.Boots, Observe: see.fetch, Log: log.With("task", "http")}, nil, log),
+			&boot.Handler{Dir: dir, Decide: eng.Boots, Starts: cfg.starts(eng), Observe: see.fetch,
+				Log: log.With("task", "http")}, nil, log),
 	}
 	if cfg.DHCP != dhcp.Off {
 		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
@@ -237,7 +241,8 @@ func Run(ctx context.Context, cfg Config) error {
 			}
 			return c, err
 		}
-		tasks = append(tasks, boot.NewTFTP(dir, listen, iface.MTU, eng.Boots, see.fetch, log.With("task", "tftp")))
+		tasks = append(tasks,
+			boot.NewTFTP(dir, listen, iface.MTU, eng.Boots, cfg.starts(eng), see.fetch, log.With("task", "tftp")))
 	}
 	handler.WithMetrics(metrics.New(figures))
 	// Nodes waits for the engine's lock: an engine that hangs does not answer.
@@ -262,11 +267,19 @@ func roomOf(dir string) func() (free, size uint64, err error) {
 	}
 }
 
+// starts says what machines start from their own disks.
+func (cfg *Config) starts(eng *engine.Engine) netboot.Starter {
+	if !cfg.FirmwareStarts {
+		return eng.Starts
+	}
+	return func(string) netboot.Start { return netboot.Start{Firmware: "the setting own-disk says so"} }
+}
+
 func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db store.Store, dir *boot.Dir,
 	see *observer) (*dhcp.Server, error) {
 	log := cfg.Log.With("task", "dhcp")
 	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI,
-		Decide: see.engine.Boots,
+		Decide: see.engine.Boots, Starts: cfg.starts(see.engine), TFTP: cfg.TFTP,
 		Router: cfg.Router, DNS: cfg.DNS, Log: log, AllowOther: cfg.AllowOtherDHCP, Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
 		if err := dhcp.CheckRouter(cfg.Router, prefix); err != nil {

@@ -218,6 +218,15 @@ func (c *Contents) Fallback(arch string) (Loader, bool) {
 	return c.Fallbacks[i], true
 }
 
+// Has tells whether the partition has the file, whatever it is.
+func (c *Contents) Has(name string) (bool, error) {
+	_, _, err := c.files.Head(name, 1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Is tells an EFI system partition by its type in a GPT or an MBR, as package volume writes types.
 func Is(partitionType string) bool {
 	return partitionType == "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" || partitionType == "0xef"

@@ -96,4 +96,6 @@ type Fetch struct {
 	// Start is true when the machine asked, false when it has everything.
 	Start bool
 	Bytes int64
+	// Lost says why GRUB did not start the machine's own disk; empty for every other file. What follows is a restart.
+	Lost string
 }

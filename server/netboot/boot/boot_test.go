@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,7 +98,7 @@ func TestTFTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetches := make(chan Fetch, 100)
-	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, decide, func(f Fetch) { fetches <- f },
+	srv := NewTFTP(d, func() (*net.UDPConn, error) { return conn, nil }, 0, decide, nil, func(f Fetch) { fetches <- f },
 		slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -143,8 +144,14 @@ func TestTFTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for mac, want := range map[string]string{"52:54:00:00:00:01": grubLocal, "52:54:00:00:00:02": grubNetwork} {
-		wt, err := c.Receive("/grub/node-"+mac+".cfg", "octet")
+	const own = "52:54:00:00:00:01"
+	for _, ask := range []struct{ what, mac, want, shown string }{
+		{askNode, own, grubDisk(own, netboot.Start{}) + grubLocal, LocalDisk},
+		{askNode, "52:54:00:00:00:02", grubNetwork, "node-52:54:00:00:00:02.cfg"},
+		{lostFailed, own, grubRestart, "failed-" + own + ".cfg"},
+	} {
+		mac, want := ask.mac, ask.want
+		wt, err := c.Receive("/grub/"+ask.what+"-"+mac+".cfg", "octet")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +160,8 @@ func TestTFTP(t *testing.T) {
 			t.Errorf("GRUB of %s: %q, %v", mac, &got, err)
 		}
 		for _, start := range []bool{true, false} {
-			if f := <-fetches; f.MAC != mac || f.Start != start || (f.File == LocalDisk) != (want == grubLocal) {
+			f := <-fetches
+			if f.MAC != mac || f.Start != start || f.File != ask.shown || f.Lost != lostWords[ask.what] {
 				t.Errorf("%+v seen", f)
 			}
 		}
@@ -228,12 +236,15 @@ func TestHTTP(t *testing.T) {
 			Localboot},
 		{"a machine that is not booted", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-05", "", 200, notHere + ownDisk},
 		{"GRUB of a machine that is not booted", "GET", "/boot/grub/node-52:54:00:00:00:05.cfg", "", 200, grubNotHere},
-		{"GRUB's own disk", "GET", "/boot/grub/own-52:54:00:00:00:04.cfg", "", 200, grubChosen},
+		{"GRUB's own disk", "GET", "/boot/grub/own-52:54:00:00:00:04.cfg", "", 200,
+			grubDisk("52:54:00:00:00:04", netboot.Start{}) + grubChosen},
+		{"GRUB that did not start it", "GET", "/boot/grub/several-52:54:00:00:00:01.cfg", "", 200, grubRestart},
 		{"GRUB's menu when a session came", "GET", "/boot/grub/menu-52:54:00:00:00:02.cfg", "", 200, grubToAgent},
 		{"nonsense MAC", "GET", "/boot/boot.ipxe?mac=x", "", 200, "#!ipxe\nkernel vmlinuz\n"},
 		{"range", "GET", "/boot/boot.ipxe", "bytes=2-5", 206, "ipxe"},
 		{"head", "HEAD", "/boot/boot.ipxe", "", 200, ""},
-		{"GRUB of a finished machine", "GET", "/boot/grub/node-52:54:00:00:00:01.cfg", "", 200, grubLocal},
+		{"GRUB of a finished machine", "GET", "/boot/grub/node-52:54:00:00:00:01.cfg", "", 200,
+			grubDisk("52:54:00:00:00:01", netboot.Start{}) + grubLocal},
 		{"GRUB of another machine", "GET", "/boot/grub/node-52:54:00:00:00:02.cfg", "", 200, grubNetwork},
 		{"script of a machine that boots what nobody knows", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:03", "", 500,
 			unknown},
@@ -258,6 +269,10 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("%d %q", w.Code, w.Body)
 			}
 		})
+	}
+	if i := slices.IndexFunc(seen, func(f Fetch) bool { return f.Lost != "" }); i < 0 ||
+		seen[i].MAC != "52:54:00:00:00:01" || seen[i].Lost != lostWords[lostSeveral] {
+		t.Errorf("GRUB's word that it did not start a disk was not seen: %+v", seen)
 	}
 	if len(seen) == 0 || seen[1].Start || seen[1].Bytes != 22 {
 		t.Errorf("seen: %+v", seen)
@@ -287,8 +302,9 @@ func TestGRUBNode(t *testing.T) {
 	for name, want := range map[string]string{
 		"grub/node-52:54:00:00:00:01.cfg": "52:54:00:00:00:01", "/grub/node-52-54-00-00-00-0A.cfg": "52:54:00:00:00:0a",
 		"grub/node-.cfg": "", "grub/node-52:54:00:00:00:01": "", "node-52:54:00:00:00:01.cfg": "",
-		"grub/node-x.cfg": "", "": "", "grub/menu-52:54:00:00:00:01.cfg": "52:54:00:00:00:01",
-		"grub/own-52:54:00:00:00:01.cfg": "52:54:00:00:00:01", "grub/other-52:54:00:00:00:01.cfg": "",
+		"grub/node-x.cfg": "", "": "", "grub/none-52:54:00:00:00:01.cfg": "52:54:00:00:00:01",
+		"grub/menu-52:54:00:00:00:01.cfg": "52:54:00:00:00:01",
+		"grub/own-52:54:00:00:00:01.cfg":  "52:54:00:00:00:01", "grub/other-52:54:00:00:00:01.cfg": "",
 	} {
 		if got, ok := grubNode(name); got.mac != want || ok != (want != "") {
 			t.Errorf("%q: %q, %v", name, got, ok)

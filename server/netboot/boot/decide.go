@@ -34,7 +34,11 @@ func (d *Dir) scriptSays(what netboot.What, mac, pick string) (text, shown strin
 }
 
 // grubSays is what GRUB is told of what the machine boots, and the name that the timeline has for it.
-func (d *Dir) grubSays(what netboot.What, ask grubAsk, file string) (text, shown string, err error) {
+func (d *Dir) grubSays(what netboot.What, start netboot.Start, ask grubAsk, file string) (text, shown string,
+	err error) {
+	if lostWords[ask.what] != "" {
+		return grubRestart, file, nil
+	}
 	switch what {
 	case netboot.Agent:
 		if ask.what != askNode { // a session came while the menu was there
@@ -42,13 +46,16 @@ func (d *Dir) grubSays(what netboot.What, ask grubAsk, file string) (text, shown
 		}
 		return grubNetwork, file, nil
 	case netboot.OwnDisk:
-		return grubLocal, LocalDisk, nil
-	case netboot.Nothing:
+		return grubDisk(ask.mac, start) + grubLocal, LocalDisk, nil
+	case netboot.Nothing: // its DHCP is another server's, to which a restart would bring it back
 		return grubNotHere, LocalDisk, nil
 	case netboot.Menu:
 		switch ask.what {
 		case askOwn:
-			return grubChosen, LocalDisk, nil
+			if start.Firmware != "" {
+				return grubLeave(ask.mac), LocalDisk, nil
+			}
+			return grubDisk(ask.mac, start) + grubChosen, LocalDisk, nil
 		case askMenu:
 			return d.grubMenu(ask.mac), menuGRUB, nil
 		}

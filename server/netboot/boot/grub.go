@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"fmt"
 	"net"
 	"path"
 	"strings"
@@ -11,7 +12,7 @@ import (
 // GRUBConfig is the name of GRUB's configuration in the boot directory.
 const GRUBConfig = "grub/grub.cfg"
 
-// What GRUB is told by grub/node-MAC.cfg. The function is in mkimage's grub.cfg.
+// What GRUB is told by grub/node-MAC.cfg. The function own_disk is in mkimage's grub.cfg; grubDisk's takes its place.
 const (
 	grubLocal = `echo "diskcast: it boots its own disk"
 own_disk
@@ -31,6 +32,11 @@ const (
 	askOwn  = "own"
 )
 
+// grubLeave has the machine restart, for its firmware to start the disk.
+func grubLeave(mac string) string {
+	return fmt.Sprintf("source \"$cmdpath/grub/%s-%s.cfg\"\n", lostLeft, mac)
+}
+
 // grubAsk is a file that no boot directory holds: what the machine boots.
 type grubAsk struct{ what, mac string }
 
@@ -45,7 +51,7 @@ func grubNode(name string) (ask grubAsk, ok bool) {
 	name, suffix := strings.CutSuffix(name, ".cfg")
 	hw, err := net.ParseMAC(name)
 	if !prefix || !dash || !suffix || err != nil || len(hw) != 6 ||
-		what != askNode && what != askMenu && what != askOwn {
+		what != askNode && what != askMenu && what != askOwn && lostWords[what] == "" {
 		return grubAsk{}, false
 	}
 	return grubAsk{what, hw.String()}, true

@@ -38,6 +38,7 @@ const (
 type Handler struct {
 	Dir     *Dir
 	Decide  netboot.Decider
+	Starts  netboot.Starter
 	Observe func(Fetch)
 	Log     *slog.Logger
 }
@@ -71,12 +72,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if ask, ok := grubNode(name); ok {
-		text, shown, err := h.Dir.grubSays(h.Decide.Of(ask.mac), ask, name)
+		text, shown, err := h.Dir.grubSays(h.Decide.Of(ask.mac), h.Starts.Of(ask.mac), ask, name)
 		if err != nil {
 			h.refuse(w, r, err)
 			return
 		}
-		fetch.MAC, fetch.File = ask.mac, shown
+		fetch.MAC, fetch.File, fetch.Lost = ask.mac, shown, lostWords[ask.what]
 		h.text(w, fetch, text)
 		return
 	}

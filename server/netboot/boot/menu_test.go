@@ -65,20 +65,23 @@ func TestGRUBReadsItsMenu(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(d.Path(), MemtestUEFI), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, what := range []string{askNode, askMenu, askOwn} {
+	for _, what := range []string{askNode, askMenu, askOwn, lostSeveral} {
 		for _, boots := range []netboot.What{netboot.Menu, netboot.Nothing, netboot.OwnDisk, netboot.Agent,
 			netboot.Memtest} {
-			text, _, err := d.grubSays(boots, grubAsk{what, menuMAC}, "x")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.HasPrefix(text, "#") { // it says nothing, which the checker does not like
-				continue
-			}
-			cmd := exec.Command(check)
-			cmd.Stdin = strings.NewReader(text)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s, %s: %v: %s\n%s", boots, what, err, out, text)
+			for _, start := range []netboot.Start{{}, {Firmware: "x"},
+				{Partition: "11111111-2222-3333-4444-555555555555", File: "EFI/debian/shimx64.efi"}} {
+				text, _, err := d.grubSays(boots, start, grubAsk{what, menuMAC}, "x")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(text, "#") { // it says nothing, which the checker does not like
+					continue
+				}
+				cmd := exec.Command(check)
+				cmd.Stdin = strings.NewReader(text)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%s, %s, %+v: %v: %s\n%s", boots, what, start, err, out, text)
+				}
 			}
 		}
 	}
@@ -118,7 +121,7 @@ func TestMemtest(t *testing.T) {
 	if err != nil || text != "" || shown != Script {
 		t.Errorf("when it did not start iPXE gets %q, %q, %v", text, shown, err)
 	}
-	text, shown, err = d.grubSays(netboot.Memtest, grubAsk{askNode, menuMAC}, "node.cfg")
+	text, shown, err = d.grubSays(netboot.Memtest, netboot.Start{}, grubAsk{askNode, menuMAC}, "node.cfg")
 	if err != nil || shown != memtestGRUB || !strings.Contains(text, `chainloader "$cmdpath/memtest.efi"`) {
 		t.Errorf("GRUB gets %q, %q, %v", text, shown, err)
 	}

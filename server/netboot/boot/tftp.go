@@ -26,6 +26,7 @@ type TFTP struct {
 	listen  func() (*net.UDPConn, error)
 	mtu     int
 	decide  netboot.Decider
+	starts  netboot.Starter
 	observe func(Fetch)
 	log     *slog.Logger
 	ready   chan struct{}
@@ -33,16 +34,16 @@ type TFTP struct {
 }
 
 // NewTFTP returns a TFTP server on the socket that listen opens. mtu is the interface's, or 0 for Ethernet's.
-func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, decide netboot.Decider, observe func(Fetch),
-	log *slog.Logger) *TFTP {
+func NewTFTP(dir *Dir, listen func() (*net.UDPConn, error), mtu int, decide netboot.Decider, starts netboot.Starter,
+	observe func(Fetch), log *slog.Logger) *TFTP {
 	if observe == nil {
 		observe = func(Fetch) {}
 	}
 	if mtu == 0 {
 		mtu = 1500
 	}
-	return &TFTP{dir: dir, listen: listen, mtu: mtu, decide: decide, observe: observe, log: log,
-		ready: make(chan struct{}), slots: make(chan struct{}, maxTransfers)}
+	return &TFTP{dir: dir, listen: listen, mtu: mtu, decide: decide, starts: starts, observe: observe,
+		log: log, ready: make(chan struct{}), slots: make(chan struct{}, maxTransfers)}
 }
 
 // Name implements task.Task.
@@ -86,12 +87,12 @@ func (t *TFTP) read(ctx context.Context, name string, rf io.ReaderFrom) error {
 	var from io.Reader
 	var size int64
 	if ask, ok := grubNode(name); ok {
-		text, shown, err := t.dir.grubSays(t.decide.Of(ask.mac), ask, path.Base(name))
+		text, shown, err := t.dir.grubSays(t.decide.Of(ask.mac), t.starts.Of(ask.mac), ask, path.Base(name))
 		if err != nil {
 			t.log.Error("TFTP request refused", "file", name, "err", err)
 			return err
 		}
-		fetch.File, fetch.MAC = shown, ask.mac
+		fetch.File, fetch.MAC, fetch.Lost = shown, ask.mac, lostWords[ask.what]
 		from, size = strings.NewReader(text), int64(len(text))
 	} else {
 		f, info, err := t.dir.Open(name)

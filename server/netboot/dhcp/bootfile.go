@@ -47,11 +47,10 @@ var (
 // ScriptPath is the path, below the HTTP root, of the script that iPXE is sent to.
 const ScriptPath = "/boot/boot.ipxe"
 
-// OwnDisk is the file that a UEFI machine is sent to when it is to boot its own disk. There is no such file: firmware
-// goes on at once with its next boot device, where an answer without a file makes it ask again for a minute. GRUB could
-// be told as late as iPXE is, but Debian 12's always leaves with success, after which firmware shows its menu; and
-// where GRUB starts what it finds on the disks, the boot order that was set in the firmware is not asked. BIOS has no
-// such way on; iPXE starts the disk there.
+// OwnDisk is the file that a UEFI machine is sent to whose own disk its firmware is to start. There is no such file:
+// firmware goes on at once with its next boot device, where an answer without a file makes it ask again for a minute.
+// That next device is mostly the network again, by another protocol, for minutes; so GRUB starts the disk where it can,
+// and tells the server where it cannot.
 const OwnDisk = "own-disk"
 
 // bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
@@ -85,7 +84,7 @@ func bootFile(c Client, cfg *Config) (string, error) {
 			continue
 		}
 		if c.UEFI() && what == netboot.OwnDisk { // BIOS has no word for it; what iPXE asks next tells it
-			name = OwnDisk
+			name = ownDisk(c, cfg)
 		}
 		if c.Kind == HTTP {
 			return base + "/boot/" + name, nil
@@ -95,18 +94,35 @@ func bootFile(c Client, cfg *Config) (string, error) {
 	return "", fmt.Errorf("the boot directory has none of %s: lay it out with mkimage", strings.Join(candidates, ", "))
 }
 
+// ownDisk is what a UEFI machine is given that is to boot its own disk: shim and GRUB, whatever the operator chose for
+// the way to the agent, where they get on with this server and it is asked what GRUB is to do.
+func ownDisk(c Client, cfg *Config) string {
+	switch {
+	case cfg.Starts.Of(c.MAC.String()).Firmware != "", !grubWorks(c, cfg), c.Kind != HTTP && !cfg.TFTP:
+		return OwnDisk
+	}
+	return shimFiles[0]
+}
+
+// grubWorks reports whether shim and GRUB are there, and GRUB can go on by the protocol that it came by: without a way
+// to its configuration it waits at its prompt for ever.
+func grubWorks(c Client, cfg *Config) bool {
+	switch {
+	case !cfg.Files.Has(shimFiles[0]) || !cfg.Files.Has(shimFiles[1]):
+		return false
+	case c.Kind == HTTP:
+		return cfg.Files.GRUBCan(GRUBHTTP)
+	}
+	return cfg.Mode != Proxy || cfg.Files.GRUBCan(GRUBProxy)
+}
+
 // uefiFiles lists what a UEFI machine may be given.
 func uefiFiles(c Client, cfg *Config) ([]string, error) {
 	if cfg.UEFILoader == WithIPXE {
 		return ipxeFiles, nil
 	}
-	complete := cfg.Files.Has(shimFiles[0]) && cfg.Files.Has(shimFiles[1])
-	// GRUB goes on by the protocol that it came by.
-	deaf := c.Kind == HTTP && !cfg.Files.GRUBCan(GRUBHTTP)
 	if cfg.UEFILoader == Auto {
-		// Without a way to its configuration GRUB waits at its prompt for ever, which no machine must do that iPXE
-		// could start.
-		if complete && !deaf && (cfg.Mode != Proxy || c.Kind == HTTP || cfg.Files.GRUBCan(GRUBProxy)) {
+		if grubWorks(c, cfg) { // no machine must wait at GRUB's prompt that iPXE could start
 			return shimFiles[:1], nil
 		}
 		return slices.Concat(ipxeFiles, otherFiles), nil
@@ -114,10 +130,10 @@ func uefiFiles(c Client, cfg *Config) ([]string, error) {
 	// In proxy mode an old GRUB does work if the site's DHCP server names this server, which only the operator can
 	// know.
 	switch {
-	case !complete:
+	case !cfg.Files.Has(shimFiles[0]) || !cfg.Files.Has(shimFiles[1]):
 		return nil, fmt.Errorf("the boot directory lacks one of %s: give mkimage --shim and --grub",
 			strings.Join(shimFiles, ", "))
-	case deaf:
+	case c.Kind == HTTP && !cfg.Files.GRUBCan(GRUBHTTP): // GRUB goes on by the protocol that it came by
 		return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over " +
 			"IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	// UEFILoader is what machines with UEFI start with; empty is Auto.
 	UEFILoader Loader
 	Decide     netboot.Decider // what a machine boots; may be nil
+	Starts     netboot.Starter // what it starts from its own disk; may be nil
+	TFTP       bool            // this server hands out the files by TFTP, so that GRUB asks it what to do
 	// The following are for the full mode.
 	Pool   *Pool
 	Router netip.Addr   // no default route is given when invalid

@@ -365,22 +365,7 @@ func TestLoader(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.name, reply, c.want)
 		}
 	}
-	for name, want := range map[string]string{"bios": "undionly.kpxe", "uefi-7": OwnDisk, "uefi-http": url(OwnDisk),
-		"ipxe-uefi": "http://10.0.0.1:8080/boot/boot.ipxe?mac=52-54-00-00-00-01"} {
-		cfg := testConfig(t, Full)
-		cfg.Files = append(both, "undionly.kpxe")
-		cfg.Decide = func(mac string) netboot.What { return decided[mac] }
-		i := slices.IndexFunc(clients, func(c struct {
-			name string
-			mod  dhcpv4.Modifier
-		}) bool {
-			return c.name == name
-		})
-		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[i].mod),
-			ServerPort); reply.BootFileName != want {
-			t.Errorf("%s with its image: %q, want %q", name, reply.BootFileName, want)
-		}
-	}
+	ownDisks(t, both)
 	// What this DHCP does not know it does not turn into something else.
 	for _, c := range clients {
 		var seen Seen
@@ -399,6 +384,67 @@ func TestLoader(t *testing.T) {
 	cfg.UEFILoader = "grub"
 	if _, err := NewResponder(cfg); err == nil || !strings.Contains(err.Error(), "auto, ipxe, shim") {
 		t.Errorf("unknown loader: %v", err)
+	}
+}
+
+// ownDisks is which first file machines get that are to boot their own disk: GRUB, which starts it, where it can be
+// told so, whatever the way to the agent is.
+func ownDisks(t *testing.T, both files) {
+	t.Helper()
+	const pxe, http, ipxe, bios = 2, 4, "http://10.0.0.1:8080/boot/boot.ipxe?mac=52-54-00-00-00-01", "undionly.kpxe"
+	full := func(*Config) {}
+	for _, c := range []struct {
+		name      string
+		cfg       func(*Config)
+		files     files
+		pxe, http string
+	}{
+		{"GRUB without HTTP", full, both, "shimx64.efi", OwnDisk},
+		{"GRUB with HTTP", full, append(both, "http"), "shimx64.efi", "shimx64.efi"},
+		{"iPXE chosen for the agent", func(c *Config) { c.UEFILoader = WithIPXE }, append(both, "http"), "shimx64.efi",
+			"shimx64.efi"},
+		{"no GRUB", full, both[:2], OwnDisk, OwnDisk},
+		{"no TFTP of ours: GRUB could not ask", func(c *Config) { c.TFTP = false }, append(both, "http"), OwnDisk,
+			"shimx64.efi"},
+		{"only the firmware can", func(c *Config) {
+			c.Starts = func(string) netboot.Start { return netboot.Start{Firmware: "two systems"} }
+		}, append(both, "http"), OwnDisk, OwnDisk},
+	} {
+		for mod, want := range map[int]string{pxe: c.pxe, http: "http://10.0.0.1:8080/boot/" + c.http} {
+			cfg := testConfig(t, Full)
+			cfg.Files, cfg.TFTP, cfg.Decide = append(slices.Clone(c.files), bios), true,
+				func(mac string) netboot.What { return decided[mac] }
+			c.cfg(&cfg)
+			if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[mod].mod),
+				ServerPort); reply.BootFileName != want {
+				t.Errorf("%s, %s: %q, want %q", c.name, clients[mod].name, reply.BootFileName, want)
+			}
+		}
+	}
+	for name, want := range map[string]string{"bios": bios, "ipxe-uefi": ipxe} {
+		cfg := testConfig(t, Full)
+		cfg.Files, cfg.TFTP = append(both, bios), true
+		cfg.Decide = func(mac string) netboot.What { return decided[mac] }
+		i := slices.IndexFunc(clients, func(c struct {
+			name string
+			mod  dhcpv4.Modifier
+		}) bool {
+			return c.name == name
+		})
+		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[i].mod),
+			ServerPort); reply.BootFileName != want {
+			t.Errorf("%s with its image: %q, want %q", name, reply.BootFileName, want)
+		}
+	}
+	// Beside the site's DHCP server an old GRUB does not find its configuration.
+	for feature, want := range map[string]string{"": OwnDisk, GRUBProxy: "shimx64.efi"} {
+		cfg := testConfig(t, Proxy)
+		cfg.Files, cfg.TFTP = append(both, feature), true
+		cfg.Decide = func(mac string) netboot.What { return decided[mac] }
+		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[pxe].mod),
+			ServerPort); reply == nil || reply.BootFileName != want {
+			t.Errorf("own disk beside the site's DHCP, GRUB with %q: %q, want %s", feature, reply.BootFileName, want)
+		}
 	}
 }
 

@@ -93,7 +93,15 @@ type Inventory struct {
 	NICs       []NIC    `json:"nics"`
 	Undriven   []string `json:"undriven,omitempty"`
 	Problem    string   `json:"problem,omitempty"`
+	Starts     *Starts  `json:"starts,omitempty"`
 	Survey     *Survey  `json:"survey,omitempty"`
+}
+
+// Starts is what a machine's firmware starts of its own disks.
+type Starts struct {
+	Partition string `json:"partition,omitempty"`
+	File      string `json:"file,omitempty"`
+	Firmware  string `json:"firmware,omitempty"`
 }
 
 // Disk is a disk of a node.
@@ -192,8 +200,9 @@ func ofInventory(i session.Inventory) Inventory {
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
 		Problem: i.Problem, Survey: to(i.Survey, ofSurvey),
-		Disks: each(i.Disks, func(d session.Disk) Disk { return Disk(d) }),
-		NICs:  each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
+		Starts: to(i.Starts, func(s session.Starts) Starts { return Starts(s) }),
+		Disks:  each(i.Disks, func(d session.Disk) Disk { return Disk(d) }),
+		NICs:   each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
 }
 
 func (i Inventory) inventory() session.Inventory {
@@ -201,8 +210,9 @@ func (i Inventory) inventory() session.Inventory {
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
 		Problem: i.Problem, Survey: to(i.Survey, Survey.survey),
-		Disks: each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
-		NICs:  each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
+		Starts: to(i.Starts, func(s Starts) session.Starts { return session.Starts(s) }),
+		Disks:  each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
+		NICs:   each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
 }
 
 func ofDescriptor(d session.Descriptor) Descriptor {

@@ -1,0 +1,71 @@
+package efiboot
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/agent/efivars"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// TestNext is what firmware comes to when the network starts nothing, or why that is not said.
+func TestNext(t *testing.T) {
+	const shim, boot = "EFI/debian/shimx64.efi", "EFI/BOOT/BOOTX64.EFI"
+	var (
+		one   = makeDisk(t, "gpt", espGUID, map[string]string{shim: "s", boot: "b", "EFI/other/grubx64.efi": "o"})
+		two   = makeDisk(t, "gpt", otherGUID, map[string]string{shim: "s", boot: "b"})
+		bare  = makeDisk(t, "gpt", otherGUID, map[string]string{shim: "s"})
+		entry = func(guid, file string) []byte { return to(t, "x", guid, 2048, file) }
+		data  = append(entry(espGUID, shim), 1)
+	)
+	for _, c := range []struct {
+		name    string
+		disks   []session.Disk
+		entries [][]byte // in the boot order
+		want    string   // the file, with the beginning of the partition; after "!" a part of why it is left
+	}{
+		{"the network first, then a loader", []session.Disk{one}, [][]byte{pxe(), entry(espGUID, shim)},
+			espGUID[:8] + " " + shim},
+		{"of two loaders the first entry's", []session.Disk{one},
+			[][]byte{pxe(), entry(espGUID, "EFI/other/grubx64.efi"), entry(espGUID, shim)},
+			espGUID[:8] + " EFI/other/grubx64.efi"},
+		{"a file that is gone, and a partition that is gone, are passed over", []session.Disk{one},
+			[][]byte{entry(espGUID, "EFI/gone/grubx64.efi"), entry(goneGUID, shim), entry(espGUID, shim)},
+			espGUID[:8] + " " + shim},
+		{"the second disk's entry", []session.Disk{one, two}, [][]byte{entry(otherGUID, shim)},
+			otherGUID[:8] + " " + shim},
+		{"a partition without a file: its fallback", []session.Disk{one, two}, [][]byte{entry(otherGUID, "")},
+			otherGUID[:8] + " " + boot},
+		{"no entry, one fallback", []session.Disk{one, bare}, nil, espGUID[:8] + " " + boot},
+		{"no entry, two fallbacks", []session.Disk{one, two}, nil, "!any of 2 partitions"},
+		{"no entry, no fallback", []session.Disk{bare}, nil, "!no disk has a fallback"},
+		{"the same partition on two disks", []session.Disk{one, one}, [][]byte{entry(espGUID, shim)},
+			"!two disks have"},
+		{"data for the program", []session.Disk{one}, [][]byte{data}, "!has data"},
+		{"a partition of no disk alone", []session.Disk{bare}, [][]byte{entry(goneGUID, shim)}, "!no disk has"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := &nvram{vars: map[string][]byte{}}
+			var order []uint16
+			for i, b := range c.entries {
+				n.vars[efivars.Name(uint16(i))] = b
+				order = append(order, uint16(i))
+			}
+			n.vars["BootOrder"] = efivars.OrderBytes(order)
+			got := (&Machine{Root: uefi(t, 64), Disks: func() []session.Disk { return c.disks }, Vars: n}).Next()
+			if part, left := strings.CutPrefix(c.want, "!"); left {
+				if !strings.Contains(got.Firmware, part) || got.File != "" {
+					t.Errorf("%+v, want it left to the firmware: %s", got, part)
+				}
+			} else if got.Firmware != "" || got.Partition[:8]+" "+got.File != c.want {
+				t.Errorf("%+v, want %s", got, c.want)
+			}
+			if len(n.writes) > 0 {
+				t.Errorf("it wrote %v", n.writes)
+			}
+		})
+	}
+	if got := (&Machine{Root: t.TempDir()}).Next(); got != nil {
+		t.Errorf("a machine that was started by BIOS: %+v", got)
+	}
+}
