@@ -12,7 +12,8 @@ UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-boot test-disks \
-	test-erase test-partition test-personal test-package test-volumes test-rule size fuzz bench-cast bench-image bench-restore \
+	test-erase test-partition test-personal test-package test-day two-packages test-volumes test-rule size fuzz \
+	bench-cast bench-image bench-restore \
 	sim-cast clean go-check
 
 help: ## what this list says
@@ -108,15 +109,21 @@ test-personal: build ## a Debian restored and made a machine's own, on a partiti
 	$(AS_ROOT) env DISKCAST_PERSONAL=1 DISKCAST_NTFS3_KERNEL="$$(.ci/deb13 linux-image-cloud-amd64)" $(GO) test -count=1 -timeout 70m -v -run TestPersonal ./qemu-tests
 
 # Two packages of one tree: the second is newer by a second, and is what the first is upgraded to.
-PACKAGE_TEST := build/test-package
-test-package: build ## a Debian with systemd from blank to server by the package, killed and upgraded (some minutes)
+TWO_PACKAGES := build/test-package
+two-packages: build
 	@.ci/packages machine
-	@rm -rf $(PACKAGE_TEST)
+	@rm -rf $(TWO_PACKAGES)
 	@epoch=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; for n in 1 2; do \
 		$(GO) run ./internal/packaging -version $(VERSION).$$n -epoch $$((epoch + n)) -arch amd64 -format deb \
-			-out $(PACKAGE_TEST)/$$n || exit 1; done
-	$(AS_ROOT) env DISKCAST_PACKAGE=$(CURDIR)/$(PACKAGE_TEST) $(GO) test -count=1 -timeout 40m -v -p 1 \
+			-out $(TWO_PACKAGES)/$$n || exit 1; done
+
+test-package: two-packages ## a Debian with systemd from blank to server by the package, killed and upgraded (some minutes)
+	$(AS_ROOT) env DISKCAST_PACKAGE=$(CURDIR)/$(TWO_PACKAGES) $(GO) test -count=1 -timeout 40m -v -p 1 \
 		-run 'TestServerImage|TestInstalled' ./qemu-tests/osimage ./qemu-tests
+
+test-day: two-packages ## an operator's day: a blank Debian and two blank machines, three commands, two logins (some minutes)
+	$(AS_ROOT) env DISKCAST_DAY=$(CURDIR)/$(TWO_PACKAGES) $(GO) test -count=1 -timeout 60m -v -p 1 \
+		-run 'TestGoldenImage|TestDay' ./qemu-tests/osimage ./qemu-tests
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test

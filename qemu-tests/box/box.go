@@ -109,11 +109,16 @@ func (b *Box) up(ctx context.Context) error {
 	}
 }
 
+// Command is a program that root is to run in the box; whoever starts it has it end with this process (proc.Start).
+func (b *Box) Command(ctx context.Context, args ...string) *exec.Cmd {
+	return proc.Command(ctx, "nsenter", append([]string{"-t", strconv.Itoa(b.init), "-m", "-p", "-n", "-u", "-i", "-C",
+		"-r", "-w", "env", "-i", "HOME=/root", "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, args...)...)
+}
+
 // Run has root run a command in the box, by the shell, and returns what it wrote to standard output. What it wrote to
 // the other is in the log too.
 func (b *Box) Run(ctx context.Context, command string) (string, error) {
-	cmd := proc.Command(ctx, "nsenter", "-t", strconv.Itoa(b.init), "-m", "-p", "-n", "-u", "-i", "-C", "-r", "-w",
-		"env", "-i", "HOME=/root", "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c", "cd; "+command)
+	cmd := b.Command(ctx, "sh", "-c", "cd; "+command)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&said, b.log)
 	if err := proc.Start(cmd); err != nil {

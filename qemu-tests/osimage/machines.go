@@ -38,3 +38,36 @@ func Server(ctx context.Context, cache string, log logWriter) (*Image, error) {
 			offered)
 	})
 }
+
+// Of the Debian that a lab's machines become. It was set up on one of them, as a golden image is: its name, machine-id
+// and SSH host keys are those of all until somebody makes them each machine's own.
+const (
+	GoldenName      = "golden"
+	GoldenMachineID = "9e1d00000000400080000000d15cca57"
+	goldenPackages  = packages + ",openssh-server"
+	// goldenServices start its network, by DHCP, and SSH.
+	goldenServices = "systemd-networkd ssh"
+	goldenNetwork  = "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\n"
+)
+
+var goldenLayout = layout{
+	esp: 64 * mib, root: 512 * mib,
+	diskGUID: "D15CCA57-0000-901D-8000-00000000B00C",
+	espGUID:  "D15CCA57-0001-901D-8000-00000000B00C",
+	rootGUID: "D15CCA57-0002-901D-8000-00000000B00C",
+	rootUUID: "d15cca57-0004-901d-8000-00000000b00c",
+	espID:    "d15cca59",
+}
+
+// Golden is a Debian with an SSH server, set up on one machine to be given to many. UEFI firmware starts it.
+func Golden(ctx context.Context, cache string, log logWriter) (*Image, error) {
+	l, mirror := goldenLayout, debian.Mirror()
+	script := buildScript + "systemctl --quiet --root \"$root\" enable " + goldenServices + "\n" +
+		"printf '" + goldenNetwork + "' >\"$root/etc/systemd/network/80-lan.network\"\n"
+	name := "golden-" + key("1", suite, goldenPackages, GoldenName, GoldenMachineID, cmdline, passwordHash, script,
+		grubConfig, l.script())
+	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {
+		return system(ctx, dir, log, l, identity{GoldenName, GoldenMachineID + "\n"}, script,
+			filepath.Join(dir, "root"), filepath.Join(dir, "esp"), dir, suite, mirror, goldenPackages)
+	})
+}

@@ -33,3 +33,29 @@ func TestServerImage(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestGoldenImage makes the Debian of `make test-day`: it has what all machines of it would share.
+func TestGoldenImage(t *testing.T) {
+	if os.Getenv("DISKCAST_DAY") == "" {
+		t.Skip("make test-day runs this (DISKCAST_DAY=folder of its packages)")
+	}
+	need.Root(t)
+	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.ext4", "mkfs.fat", "mcopy", "e2fsck", "debugfs", "systemctl")
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	defer cancel()
+	im, err := Golden(ctx, Cache(), testLog(t, "debian"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"etc/ssh/ssh_host_ed25519_key", "usr/sbin/sshd",
+		"etc/systemd/system/multi-user.target.wants/ssh.service",
+		"etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
+		"etc/systemd/network/80-lan.network"} {
+		if _, has := im.Root[want]; !has {
+			t.Errorf("%s has no %s", im.Dir, want)
+		}
+	}
+	if err := oracle.CheckExt(ctx, im.Disk, goldenLayout.rootStart()); err != nil {
+		t.Error(err)
+	}
+}

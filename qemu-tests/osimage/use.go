@@ -36,8 +36,14 @@ func ModuleRoot() string {
 	}
 }
 
-// Login logs in on the serial console of a machine that shows the prompt, and asks the system what its root is.
+// Login is LoginTo the Debian as it is in the image.
 func Login(ctx context.Context, m *vm.VM) error {
+	return LoginTo(ctx, m, debianLayout.rootUUID, hostname)
+}
+
+// LoginTo logs in on the serial console of a machine that shows the prompt, and asks the system what its root is and
+// how it is called.
+func LoginTo(ctx context.Context, m *vm.VM, rootUUID, hostname string) error {
 	if err := m.Console().Send(User + "\n"); err != nil {
 		return err
 	}
@@ -58,8 +64,8 @@ func Login(ctx context.Context, m *vm.VM) error {
 	if err != nil {
 		return err
 	}
-	if want := debianLayout.rootUUID + " " + hostname; strings.TrimSpace(got.Groups[1]) != want {
-		return fmt.Errorf("the system on the console says its root is %q, want %q", got.Groups[1], want)
+	if want := rootUUID + " " + hostname; strings.TrimSpace(got.Groups[1]) != want {
+		return fmt.Errorf("the system on the console says that its root and name are %q, want %q", got.Groups[1], want)
 	}
 	return nil
 }

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
-	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -66,11 +64,20 @@ func (s *Site) begin(ctx context.Context, command string, args []string) (*Sessi
 	if made.ID == "" {
 		return nil, fmt.Errorf("session %s told no id", command)
 	}
+	return s.follow(ctx, made), nil
+}
+
+// Follow watches a session that somebody else makes, from when it is there.
+func (s *Site) Follow(ctx context.Context, id string) *Session {
+	return s.follow(ctx, doc.Session{ID: id})
+}
+
+func (s *Site) follow(ctx context.Context, of doc.Session) *Session {
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
-	se := &Session{ID: made.ID, site: s, stop: stop, done: make(chan struct{}), changed: make(chan struct{}),
-		view: View{Session: made, Parts: map[string]doc.Part{}}}
+	se := &Session{ID: of.ID, site: s, stop: stop, done: make(chan struct{}), changed: make(chan struct{}),
+		view: View{Session: of, Parts: map[string]doc.Part{}}}
 	go se.watch(watch)
-	return se, nil
+	return se
 }
 
 // Stop ends the watching, not the session.
@@ -100,7 +107,7 @@ func (se *Session) watch(ctx context.Context) {
 
 func (se *Session) watchOnce(ctx context.Context) error {
 	args := append([]string{"session", "watch", se.ID, "--json"}, se.site.where()...)
-	cmd := proc.Command(ctx, filepath.Join(se.site.o.Bin, "diskcast"), args...)
+	cmd := se.site.command(ctx, args...)
 	last := &lastWords{}
 	cmd.Stderr = last
 	r, w := io.Pipe()

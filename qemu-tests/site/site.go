@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -44,6 +45,8 @@ type Site struct {
 	o     Options
 	State string // the server's state directory
 	Store string // the image store
+	// Operator has the operator's commands run where the server is, when that is a machine of its own; nil: here.
+	Operator func(ctx context.Context, args ...string) *exec.Cmd
 
 	mu     sync.Mutex
 	server *server
@@ -217,7 +220,7 @@ func (s *Site) ServerError() error {
 
 // Run runs one of the operator's commands and returns what it printed on standard output.
 func (s *Site) Run(ctx context.Context, args ...string) (string, error) {
-	cmd := proc.Command(ctx, filepath.Join(s.o.Bin, "diskcast"), args...)
+	cmd := s.command(ctx, args...)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := s.Lab.Start(cmd); err != nil {
@@ -235,7 +238,19 @@ func (s *Site) Operate(ctx context.Context, args ...string) (string, error) {
 	return s.Run(ctx, append(args, s.where()...)...)
 }
 
+// command is diskcast with arguments, where the operator is.
+func (s *Site) command(ctx context.Context, args ...string) *exec.Cmd {
+	if s.Operator != nil {
+		return s.Operator(ctx, append([]string{"diskcast"}, args...)...)
+	}
+	return proc.Command(ctx, filepath.Join(s.o.Bin, "diskcast"), args...)
+}
+
+// where says which server is meant; on the server's own machine nobody has to.
 func (s *Site) where() []string {
+	if s.Operator != nil {
+		return nil
+	}
 	return []string{"--state", s.State, "--server", "https://" + apiPort.String()}
 }
 
