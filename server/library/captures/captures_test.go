@@ -305,10 +305,11 @@ func TestServerKilledHalfWay(t *testing.T) {
 	if err := im.Verify(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
-	// The event ends the session.
+	// The event ends the session, of a node that told its plan.
 	err = c.PostEvents(t.Context(),
 		session.Events{Boot: "b1",
-			Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepUploaded, Level: session.Info}}})
+			Events: []session.Event{{Seq: 1, Session: s.ID, Step: session.StepPlan, Level: session.Info},
+				{Seq: 2, Session: s.ID, Step: session.StepUploaded, Level: session.Info}}})
 	if err != nil {
 		t.Fatal(err)
 	}
