@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,11 +66,14 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	arch := m.arch()
 	s, l, why, err := choose(d, c, arch)
 	if err != nil {
+		if gone := m.tidyWithout(d, c); gone != "" {
+			err = fmt.Errorf("%w%s", err, gone)
+		}
 		return "", err
 	}
 	if s.Index == 0 {
 		return fmt.Sprintf("no boot entry is needed: firmware finds %s on %s, which has no partition table", l.Path,
-			d.Path), nil
+			d.Path) + m.tidyWithout(d, c), nil
 	}
 	vars := m.Vars
 	if vars == nil {
@@ -91,7 +95,15 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	case err != nil:
 		return "", without(s, e.loader, arch, hint(err))
 	}
-	gone, twin := m.tidy(e, d)
+	twin := ""
+	known, all := m.partitions(d, func(other session.Disk, p *efivars.Partition) {
+		if p.Same(&e.system.Partition) {
+			twin = other.Path
+		}
+	})
+	gone := e.tidy(func(p *efivars.Partition) bool {
+		return p.Same(&e.system.Partition) || all && !hasPartition(known, p)
+	})
 	words := e.words(did) + gone
 	if twin != "" {
 		return "", fmt.Errorf("%s; but %s has a partition with the same identity, and firmware may start either: "+
@@ -165,7 +177,18 @@ func without(s System, l esp.Loader, arch string, why error) error {
 			"older entry comes first", why, b.Path)
 	}
 	return fmt.Errorf("%w: only a boot entry can name its boot loader %s, and none was put into the boot order: %w. "+
-		"Add one in the firmware setup, or with efibootmgr from the restored system", ErrUnbootable, l.Path, why)
+		"Add one in the firmware setup, or with efibootmgr from the restored system; %s", ErrUnbootable, l.Path, why,
+		fallbackAdvice(l, arch))
+}
+
+// fallbackAdvice says how a disk starts without an entry.
+func fallbackAdvice(l esp.Loader, arch string) string {
+	back := "EFI/BOOT/BOOT" + strings.ToUpper(arch) + ".EFI"
+	words := fmt.Sprintf("or have it start without one: copy %s to %s on its EFI system partition", l.Path, back)
+	if strings.HasPrefix(strings.ToLower(path.Base(l.Path)), "shim") {
+		words += fmt.Sprintf(", and the grub%s.efi beside it", arch)
+	}
+	return words + ", best before it is captured (grub-install --force-extra-removable and bootctl install do so)"
 }
 
 // hint adds what helps to the ways in which firmware refuses.

@@ -186,7 +186,9 @@ func TestEnterSaysWhatItCannot(t *testing.T) {
 		want  []string
 	}{
 		{"the memory is full", 64, gpt(debian), &nvram{refuse: map[string]error{"Boot0000": unix.ENOSPC}},
-			[]string{unbootable, "EFI/debian/shimx64.efi", "Boot0000", "memory for variables is full", "efibootmgr"}},
+			[]string{unbootable, "EFI/debian/shimx64.efi", "Boot0000", "memory for variables is full", "efibootmgr",
+				"copy EFI/debian/shimx64.efi to EFI/BOOT/BOOTX64.EFI on its EFI system partition, and the " +
+					"grubx64.efi beside it"}},
 		{"the order cannot be written: the entry is taken back", 64, gpt(debian),
 			&nvram{refuse: map[string]error{"BootOrder": unix.EPERM}},
 			[]string{unbootable, "writing BootOrder", "protected"}},
@@ -326,6 +328,61 @@ func TestOtherWays(t *testing.T) {
 			t.Errorf("%q, %v, %v", words, err, n.writes)
 		}
 	})
+}
+
+// TestTidyWithout has a machine whose disk gets no entry any more: what earlier sessions made for it is removed, and
+// nothing else.
+func TestTidyWithout(t *testing.T) {
+	vars := func() map[string][]byte {
+		return map[string][]byte{
+			"Boot0000":  to(t, "debian (diskcast)", espGUID, 2048, "EFI/debian/shimx64.efi"),
+			"Boot0001":  to(t, "data (diskcast)", otherGUID, 2048, "EFI/debian/shimx64.efi"),
+			"Boot0002":  to(t, "Windows Boot Manager", goneGUID, 2048, "EFI/Microsoft/Boot/bootmgfw.efi"),
+			"Boot0003":  pxe(),
+			"BootOrder": {3, 0, 0, 0, 1, 0, 2, 0},
+		}
+	}
+	other := makeDisk(t, "gpt", otherGUID, debian)
+	spoilt := makeDisk(t, "gpt", espGUID, debian)
+	write(t, spoilt.Path, 1<<20, bytes.Repeat([]byte{0x55}, 4096))
+	const kept = "3,0,1,2\nBoot0000 \"debian (diskcast)\" aaaaaaaa@2048 EFI/debian/shimx64.efi\n"
+	const rest = "Boot0001 \"data (diskcast)\" bbbbbbbb@2048 EFI/debian/shimx64.efi\n" +
+		"Boot0002 \"Windows Boot Manager\" cccccccc@2048 EFI/Microsoft/Boot/bootmgfw.efi\nBoot0003 \"UEFI PXEv4\""
+	for _, c := range []struct {
+		name       string
+		disk       session.Disk
+		disks      func() []session.Disk
+		nvram      nvram
+		want, says string
+	}{
+		{"no EFI system partition any more", makeDisk(t, "gpt", "", nil), nil, nvram{}, "3,1,2\n" + rest,
+			"; removed Boot0000 of earlier sessions"},
+		{"one without a loader", makeDisk(t, "gpt", espGUID, map[string]string{"EFI/debian/grub.cfg": "x"}), nil,
+			nvram{}, "3,1,2\n" + rest, "; removed Boot0000 of earlier sessions"},
+		{"one that cannot be read: nothing is removed", spoilt, nil, nvram{}, kept + rest, "cannot be read"},
+		{"other disks are not known: nothing is removed", makeDisk(t, "gpt", "", nil), func() []session.Disk {
+			return []session.Disk{{Path: "/nonexistent"}}
+		}, nvram{}, kept + rest, "no EFI system partition"},
+		{"variables that cannot be written", makeDisk(t, "gpt", "", nil), nil,
+			nvram{refuse: map[string]error{"BootOrder": unix.EPERM}}, kept + rest,
+			"; could not remove Boot0000 (writing BootOrder"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := c.nvram
+			n.vars = vars()
+			m := &Machine{Root: uefi(t, 64), Disks: c.disks, Vars: &n}
+			if m.Disks == nil {
+				m.Disks = func() []session.Disk { return []session.Disk{other, c.disk} }
+			}
+			_, err := m.Enter(c.disk)
+			if !errors.Is(err, ErrUnbootable) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("it says %v, want %q in it", err, c.says)
+			}
+			if got := n.show(t); got != c.want {
+				t.Errorf("the firmware's memory is\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
 }
 
 // TestEfibootmgr has efibootmgr read what Enter wrote, in a directory that stands for efivarfs.

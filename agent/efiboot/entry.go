@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/efivars"
-	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/volume/esp"
 )
 
@@ -27,6 +26,7 @@ type entry struct {
 	mended  bool // it was written anew
 	stands  bool // the entry was in the order before
 	number  uint16
+	made    bool // number is that of the entry that was made, or was there
 }
 
 func (e *entry) read() error {
@@ -113,7 +113,7 @@ func (e *entry) fresh(path []byte) *efivars.Option {
 // firmware's memory wears. It returns what was done to the entry.
 func (e *entry) write() (done string, err error) {
 	n, o := e.want()
-	e.number, e.stands = n, slices.Contains(e.order, n)
+	e.number, e.made, e.stands = n, true, slices.Contains(e.order, n)
 	old, had := e.options[n]
 	done = "was there already"
 	if !had || old == nil || !old.Equal(o) {
@@ -237,69 +237,4 @@ func (e *entry) next() string {
 		what = fmt.Sprintf("%q", o.Description)
 	}
 	return fmt.Sprintf("; the next restart is for %s (%s) alone, since BootNext is set", efivars.Name(n), what)
-}
-
-// tidy removes entries of ours that start nothing any more: for this partition with another loader, or for a partition
-// that no disk of the machine has. It also looks for a second partition with the identity of ours.
-func (m *Machine) tidy(e *entry, d session.Disk) (words, twin string) {
-	known := []efivars.Partition{e.system.Partition}
-	all := m.Disks != nil
-	if all {
-		for _, other := range m.Disks() {
-			if other.Path == d.Path {
-				continue
-			}
-			c, done, err := open(other)
-			if err != nil {
-				all = false
-				continue
-			}
-			done() // what it has is known; no file of it is looked at
-			for _, s := range c.Systems {
-				if s.Same(&e.system.Partition) {
-					twin = other.Path
-				}
-				known = append(known, s.Partition)
-			}
-			all = all && len(c.Problems) == 0
-		}
-	}
-	var removed, failed []string
-	for _, n := range slices.Sorted(maps.Keys(e.options)) {
-		o := e.options[n]
-		if n == e.number || !ours(o) {
-			continue
-		}
-		p, _, ok := o.Starts()
-		stale := ok && p.Same(&e.system.Partition) || all &&
-			!slices.ContainsFunc(known, func(k efivars.Partition) bool { return k.Same(&p) })
-		if !stale {
-			continue
-		}
-		if err := e.remove(n); err != nil {
-			failed = append(failed, fmt.Sprintf("%s (%v)", efivars.Name(n), err))
-			continue
-		}
-		removed = append(removed, efivars.Name(n))
-	}
-	if len(removed) > 0 {
-		words = "; removed " + strings.Join(removed, ", ") + " of earlier sessions"
-	}
-	if len(failed) > 0 {
-		words += "; could not remove " + strings.Join(failed, ", ") + " of earlier sessions"
-	}
-	return words, twin
-}
-
-// remove takes an entry out of the order first: a number there that has no entry does no harm, and the other way round
-// it would be lost.
-func (e *entry) remove(n uint16) error {
-	order := slices.DeleteFunc(slices.Clone(e.order), func(x uint16) bool { return x == n })
-	if len(order) != len(e.order) {
-		if err := e.set("BootOrder", efivars.OrderBytes(order)); err != nil {
-			return err
-		}
-		e.order = order
-	}
-	return e.vars.Remove(efivars.Name(n))
 }
