@@ -33,7 +33,7 @@ func idleOnly(t *testing.T) {
 }
 
 // mayLose is what a machine that always boots from the network may lose to it before its own disk's loader runs, beside
-// the same firmware that starts the disk first.
+// the same firmware that starts the disk first: by BIOS, and by UEFI where its image came from here.
 const mayLose = 5 * time.Second
 
 // TestIdle measures how long a machine takes to the loader of its own disk, by what the operator said of it, and that
@@ -80,12 +80,50 @@ func TestIdle(t *testing.T) {
 				}
 			}
 			least := b.alone(first)
-			if lost := b.idle(n, doc.IdleOwnDisk) - least; lost > mayLose {
+			switch lost := b.idle(n, doc.IdleOwnDisk) - least; {
+			case lost > mayLose && f.firmware.Code == "":
 				b.Errorf("own-disk: the machine loses %v, and may lose %v", lost, mayLose)
+			case lost > mayLose: // EDK II's wait for DHCP and GRUB's bytes alone are more (docs/adr/0188)
+				b.Logf("own-disk: a machine that was never restored loses %v; %v are the aim", lost, mayLose)
 			}
 			b.idle(n, doc.IdleMenu)
 			b.idle(n, doc.IdleNever)
 			b.choose(n)
+			b.KillServer()
+			b.measure(n, "no server")
+		})
+	}
+}
+
+// TestIdleImaged measures what a machine loses that always boots from the network and that this server gave its image:
+// the agent made its disk the firmware's next choice.
+func TestIdleImaged(t *testing.T) {
+	idleOnly(t)
+	for _, f := range []struct {
+		name     string
+		firmware vm.Firmware
+	}{{"uefi", uefi}, {"secure-boot", secureBoot}} {
+		t.Run(f.name, func(t *testing.T) {
+			var debian *osimage.Image
+			b := setupSite(t, 10*time.Minute, func(image *osimage.Image) site.Options {
+				debian = image
+				return withLoaders("")(image)
+			})
+			first := b.node("first", site.Hardware{Firmware: f.firmware, DiskFirst: true})
+			b.debianDisk(first, debian)
+			if err := b.Import(b.ctx, "own", first.Disk); err != nil {
+				b.Fatal(err)
+			}
+			n := b.node("a", site.Hardware{Firmware: f.firmware})
+			se := b.create("own", []*site.Node{n}, "--then", "poweroff")
+			b.on(n)
+			b.done(se)
+			b.off(n)
+			n.OwnOrder()
+			least := b.alone(first)
+			if lost := b.measure(n, "imaged") - least; lost > mayLose {
+				b.Errorf("the machine loses %v, and may lose %v", lost, mayLose)
+			}
 			b.KillServer()
 			b.measure(n, "no server")
 		})

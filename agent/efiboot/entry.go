@@ -22,9 +22,10 @@ type entry struct {
 
 	options map[uint16]*efivars.Option
 	order   []uint16
-	damaged bool // the variable BootOrder has half a number at its end
-	mended  bool // it was written anew
-	stands  bool // the entry was in the order before
+	came    *uint16 // the entry that the machine was started by; nil when that is not known
+	damaged bool    // the variable BootOrder has half a number at its end
+	mended  bool    // it was written anew
+	stands  bool    // the entry was in the order before
 	number  uint16
 	made    bool // number is that of the entry that was made, or was there
 }
@@ -34,8 +35,13 @@ func (e *entry) read() error {
 	if e.options, err = efivars.Options(e.vars); err != nil {
 		return err
 	}
-	e.order, e.damaged, err = efivars.Order(e.vars)
-	return err
+	if e.order, e.damaged, err = efivars.Order(e.vars); err != nil {
+		return err
+	}
+	if n, ok := efivars.Current(e.vars); ok {
+		e.came = &n
+	}
+	return nil
 }
 
 // here tells whether an option starts a file of the partition.
@@ -127,7 +133,7 @@ func (e *entry) write() (done string, err error) {
 		}
 		e.options[n] = o
 	}
-	order := place(e.order, n, func(id uint16) class { return classOf(e.options[id]) })
+	order := place(e.order, n, e.came, func(id uint16) class { return classOf(e.options[id]) })
 	if e.damaged || !slices.Equal(order, e.order) {
 		if err := e.set("BootOrder", efivars.OrderBytes(order)); err != nil {
 			if !e.stands {

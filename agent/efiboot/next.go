@@ -35,8 +35,16 @@ func (m *Machine) Next() *session.Starts {
 		return &session.Starts{Firmware: err.Error()}
 	}
 	arch := m.arch()
+	came, known := efivars.Current(vars)
+	after := ""
 	for _, e := range tried {
+		if known && e.Number == came {
+			after = protocol(&e.Option)
+		}
 		if classOf(&e.Option) == network {
+			if e.Number != came {
+				after = ""
+			}
 			continue
 		}
 		s, passed, err := found.start(&e.Option, arch)
@@ -45,6 +53,7 @@ func (m *Machine) Next() *session.Starts {
 			return &session.Starts{Firmware: fmt.Sprintf("its boot entry %s (%q) %v", efivars.Name(e.Number),
 				e.Description, err)}
 		case !passed:
+			s.After = after
 			return s
 		}
 	}
@@ -56,6 +65,26 @@ func (m *Machine) Next() *session.Starts {
 	default:
 		return s
 	}
+}
+
+// protocol is the way into the network that an entry names, by IPv4 and one card; empty for any other. An entry that a
+// vendor made for all ways at once names no card.
+func protocol(o *efivars.Option) string {
+	card, v4, way := false, false, session.StartsAfterPXE
+	for _, n := range o.Nodes() {
+		switch n.Kind {
+		case efivars.NodeMAC:
+			card = true
+		case efivars.NodeIPv4:
+			v4 = true
+		case efivars.NodeURI:
+			way = session.StartsAfterHTTP
+		}
+	}
+	if !card || !v4 {
+		return ""
+	}
+	return way
 }
 
 // systems are the EFI system partitions of all disks of the machine.

@@ -69,3 +69,56 @@ func TestNext(t *testing.T) {
 		t.Errorf("a machine that was started by BIOS: %+v", got)
 	}
 }
+
+// TestNextAfter is whether firmware goes on with the disk as soon as the network that the machine came by has failed.
+func TestNextAfter(t *testing.T) {
+	const shim = "EFI/debian/shimx64.efi"
+	one := makeDisk(t, "gpt", espGUID, map[string]string{shim: "s"})
+	here, gone := to(t, "x", espGUID, 2048, shim), to(t, "x", goneGUID, 2048, shim)
+	card := func(ways ...int) []byte {
+		path := efivars.AppendNode(nil, efivars.NodeMAC, make([]byte, 33))
+		for _, way := range ways {
+			path = efivars.AppendNode(path, way, make([]byte, 23))
+		}
+		return (&efivars.Option{Attributes: efivars.Active, Description: "net", Path: path}).Bytes()
+	}
+	v4, v6, http := card(efivars.NodeIPv4), card(efivars.NodeIPv6), card(efivars.NodeIPv4, efivars.NodeURI)
+	any := (&efivars.Option{Attributes: efivars.Active, Description: "PCI LAN PXE"}).Bytes()
+	for _, c := range []struct {
+		name    string
+		entries [][]byte
+		came    []byte // BootCurrent
+		want    string
+	}{
+		{"right behind PXE", [][]byte{v4, here, v6}, []byte{0, 0}, session.StartsAfterPXE},
+		{"right behind HTTP", [][]byte{v4, http, here}, []byte{1, 0}, session.StartsAfterHTTP},
+		{"an entry that is passed over between", [][]byte{v4, gone, here}, []byte{0, 0}, session.StartsAfterPXE},
+		{"another protocol between", [][]byte{v4, v6, here}, []byte{0, 0}, ""},
+		{"another protocol behind one that is passed over", [][]byte{v4, gone, v6, here}, []byte{0, 0}, ""},
+		{"it came by IPv6", [][]byte{v6, here}, []byte{0, 0}, ""},
+		{"an entry for all ways", [][]byte{any, here}, []byte{0, 0}, ""},
+		{"it came by the disk", [][]byte{v4, here}, []byte{1, 0}, ""},
+		{"it came from behind the disk", [][]byte{here, v4}, []byte{1, 0}, ""},
+		{"it came by no entry of the order", [][]byte{v4, here}, []byte{9, 0}, ""},
+		{"the firmware does not say", [][]byte{v4, here}, nil, ""},
+		{"the firmware says half", [][]byte{v4, here}, []byte{0}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := &nvram{vars: map[string][]byte{}}
+			var order []uint16
+			for i, b := range c.entries {
+				n.vars[efivars.Name(uint16(i))] = b
+				order = append(order, uint16(i))
+			}
+			n.vars["BootOrder"] = efivars.OrderBytes(order)
+			if c.came != nil {
+				n.vars["BootCurrent"] = c.came
+			}
+			disks := func() []session.Disk { return []session.Disk{one} }
+			got := (&Machine{Root: uefi(t, 64), Disks: disks, Vars: n}).Next()
+			if got.File != shim || got.After != c.want {
+				t.Errorf("%+v, want %s after %q", got, shim, c.want)
+			}
+		})
+	}
+}

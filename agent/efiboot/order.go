@@ -133,8 +133,15 @@ func bbs(b []byte) class {
 // be it, came before the first sure disk the entry comes right behind that, else before the first disk. Drives for
 // removable media keep their place before a disk. An entry that is the first disk already is in its place: who came
 // before it and who behind was decided by somebody, and stays.
-func place(order []uint16, id uint16, classes func(uint16) class) []uint16 {
+//
+// came is the entry that the machine was started by, nil when that is not known. Where it is the network's, the entry
+// comes right behind it, before the network by other protocols and cards: those would take minutes each time that the
+// machine is to start its own disk.
+func place(order []uint16, id uint16, came *uint16, classes func(uint16) class) []uint16 {
 	rest := slices.DeleteFunc(slices.Clone(order), func(n uint16) bool { return n == id })
+	if at := behind(order, id, came, classes); at > 0 {
+		return slices.Insert(rest, at, id)
+	}
 	at, last := -1, len(rest)
 	for i, n := range order {
 		if n == id {
@@ -153,4 +160,26 @@ func place(order []uint16, id uint16, classes func(uint16) class) []uint16 {
 		at = last
 	}
 	return slices.Insert(rest, at, id)
+}
+
+// behind is the place in the order right behind the network's entry that the machine was started by, 0 where the entry
+// does not belong there.
+func behind(order []uint16, id uint16, came *uint16, classes func(uint16) class) int {
+	at, drives := 0, false
+	for i, n := range order {
+		c := classes(n)
+		switch {
+		case n == id && drives: // somebody put it there
+			return 0
+		case n == id || c == disk || c == program:
+			return at
+		case at == 0 && came != nil && n == *came && c == network:
+			at = i + 1
+		case at > 0 && c == unknown: // it may be another disk
+			return 0
+		case at > 0 && c == removable:
+			drives = true
+		}
+	}
+	return at
 }

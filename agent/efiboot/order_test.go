@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/diskcast/diskcast/agent/efivars"
@@ -174,7 +175,7 @@ func TestPlace(t *testing.T) {
 				order = append(order, id(n))
 			}
 			got := []string{}
-			for _, n := range place(order, id("NEW"), func(n uint16) class {
+			for _, n := range place(order, id("NEW"), nil, func(n uint16) class {
 				o, ok := kinds[names[n]]
 				if !ok && names[n] != "NEW" {
 					t.Fatalf("no kind %s", names[n])
@@ -185,6 +186,49 @@ func TestPlace(t *testing.T) {
 			}
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {
 				t.Errorf("%v becomes %v, want %v", c.order, got, c.want)
+			}
+		})
+	}
+}
+
+// TestPlaceBehind is the place of a disk of a machine that tells which entry it was started by.
+func TestPlaceBehind(t *testing.T) {
+	const four = "pxe4 pxe6 http lan-bios"
+	for _, c := range []struct{ name, order, came, want string }{
+		{"before the network's other ways", four + " sata", "pxe4", "pxe4 NEW pxe6 http lan-bios sata"},
+		{"behind the way that worked", four + " sata", "http", "pxe4 pxe6 http NEW lan-bios sata"},
+		{"an entry of an earlier restore comes up", four + " NEW sata", "pxe4", "pxe4 NEW pxe6 http lan-bios sata"},
+		{"right already", "pxe4 NEW pxe6 sata", "pxe4", "pxe4 NEW pxe6 sata"},
+		{"nothing behind the network", "setup pxe4 pxe6", "pxe4", "setup pxe4 NEW pxe6"},
+		{"what is switched off or gone does not count", "pxe4 off gone pxe6 sata", "pxe4",
+			"pxe4 NEW off gone pxe6 sata"},
+		{"a CD behind the network", "pxe4 pxe6 dvd sata", "pxe4", "pxe4 NEW pxe6 dvd sata"},
+		{"a CD that somebody put before its disk", "pxe4 dvd NEW sata", "pxe4", "pxe4 dvd NEW sata"},
+		{"what cannot be told keeps its place", "pxe4 vendor pxe6 sata", "pxe4", "pxe4 vendor pxe6 NEW sata"},
+		{"another disk before the network", "sata pxe4 pxe6", "pxe4", "NEW sata pxe4 pxe6"},
+		{"it came by a USB stick", "usb pxe4 pxe6 sata", "usb", "usb pxe4 pxe6 NEW sata"},
+		{"it came by an entry that is not in the order", "pxe4 pxe6 sata", "http", "pxe4 pxe6 NEW sata"},
+		{"by BootNext it came from behind the disk", "sata pxe4", "pxe4", "NEW sata pxe4"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			names := []string{"NEW"}
+			id := func(name string) uint16 {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+				return uint16(slices.Index(names, name))
+			}
+			var order []uint16
+			for _, n := range strings.Fields(c.order) {
+				order = append(order, id(n))
+			}
+			came := id(c.came)
+			var got []string
+			for _, n := range place(order, 0, &came, func(n uint16) class { return classOf(kinds[names[n]]) }) {
+				got = append(got, names[n])
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("%s by %s becomes %v, want %s", c.order, c.came, got, c.want)
 			}
 		})
 	}
@@ -209,7 +253,8 @@ func FuzzPlace(f *testing.F) {
 			return
 		}
 		count := 0
-		got := place(ids, 7, func(uint16) class { return c })
+		came := uint16(len(order))
+		got := place(ids, 7, &came, func(uint16) class { return c })
 		for _, id := range got {
 			if id == 7 {
 				count++

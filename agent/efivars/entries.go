@@ -65,6 +65,16 @@ func Order(s Source) (order []uint16, damaged bool, err error) {
 	return ParseOrder(b)
 }
 
+// Current is the number of the entry that the firmware started this time (the variable BootCurrent, UEFI specification
+// 2.10, section 3.3); false where it does not say so.
+func Current(s Source) (uint16, bool) {
+	b, err := s.Get("BootCurrent")
+	if err != nil || len(b) != 2 {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint16(b), true
+}
+
 // Tried returns the entries that the boot manager tries, in its order. What cannot be read is left out: firmware skips
 // it too.
 func Tried(s Source) ([]Entry, error) {

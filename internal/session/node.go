@@ -80,7 +80,16 @@ type Starts struct {
 	File      string `json:"file,omitempty"`
 	// Firmware says why that is left to the firmware; empty when a boot loader may start the program in its place.
 	Firmware string `json:"firmware,omitempty"`
+	// After is StartsAfterPXE or StartsAfterHTTP where the firmware goes on with this as soon as that way into the
+	// network fails, by IPv4 and the card that the machine came by: no other stands between. Else empty.
+	After string `json:"after,omitempty"`
 }
+
+// Ways into the network that a machine's own disk comes right behind.
+const (
+	StartsAfterPXE  = "pxe"
+	StartsAfterHTTP = "http"
+)
 
 // NIC is one network interface of a node.
 type NIC struct {

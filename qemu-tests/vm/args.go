@@ -31,7 +31,7 @@ func (v *VM) args(accel Accel) []string {
 	boot := 1
 	for i, n := range o.NICs {
 		dev := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s", i, n.MAC)
-		if o.BootNIC && i == 0 {
+		if o.BootNIC && i == 0 && !v.own {
 			dev += fmt.Sprintf(",bootindex=%d", boot)
 			boot++
 		}

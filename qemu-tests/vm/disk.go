@@ -39,7 +39,7 @@ func (v *VM) devices(i, bootIndex int) []device {
 	if d.SectorSize != 0 {
 		disk["logical_block_size"], disk["physical_block_size"] = d.SectorSize, d.SectorSize
 	}
-	if d.Bus != USB {
+	if d.Bus != USB && !v.own {
 		disk["bootindex"] = bootIndex
 	}
 	controller := fmt.Sprintf("ctl%d", i)

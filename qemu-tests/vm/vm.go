@@ -83,6 +83,7 @@ type VM struct {
 	killed bool
 	on     time.Time
 	late   map[int]bool // disks that are not plugged in at power-on
+	own    bool         // the boot order is the firmware's
 }
 
 // New returns a machine that is switched off.
@@ -107,6 +108,14 @@ func (v *VM) SwitchedOn() time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.on
+}
+
+// OwnOrder leaves the boot order to the firmware's memory from the next power-on on, as it is on a machine that nobody
+// tells what to start. QEMU's firmware otherwise writes its order anew at each start.
+func (v *VM) OwnOrder() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.own = true
 }
 
 // PowerOn switches the machine on. It returns as soon as QEMU runs.

@@ -26,7 +26,8 @@ func (e *Engine) Starts(mac string) netboot.Start {
 			"firmware's own way of starting it alone"}
 	}
 	if s := n.Inventory.Starts; s != nil {
-		return netboot.Start{Partition: s.Partition, File: s.File, Firmware: s.Firmware}
+		return netboot.Start{Partition: s.Partition, File: s.File, Firmware: s.Firmware,
+			AfterPXE: s.After == session.StartsAfterPXE, AfterHTTP: s.After == session.StartsAfterHTTP}
 	}
 	return netboot.Start{}
 }

@@ -118,6 +118,9 @@ type Start struct {
 	Partition, File string
 	// Firmware says why nothing but the firmware itself may start the disk; empty where GRUB may.
 	Firmware string
+	// AfterPXE and AfterHTTP say that the firmware goes on with this disk at once where that way into the network ends
+	// without a loader; else it may try others before.
+	AfterPXE, AfterHTTP bool
 }
 
 // nameable is what a name in Start may be made of: it is written into GRUB's configuration.

@@ -95,10 +95,13 @@ func bootFile(c Client, cfg *Config) (string, error) {
 }
 
 // ownDisk is what a UEFI machine is given that is to boot its own disk: shim and GRUB, whatever the operator chose for
-// the way to the agent, where they get on with this server and it is asked what GRUB is to do.
+// the way to the agent, where they get on with this server and it is asked what GRUB is to do. Firmware that goes on
+// with the disk at once needs no GRUB: it is quicker, and starts the disk in its own way.
 func ownDisk(c Client, cfg *Config) string {
-	switch {
-	case cfg.Starts.Of(c.MAC.String()).Firmware != "", !grubWorks(c, cfg), c.Kind != HTTP && !cfg.TFTP:
+	switch starts := cfg.Starts.Of(c.MAC.String()); {
+	case starts.AfterPXE && c.Kind == PXE, starts.AfterHTTP && c.Kind == HTTP:
+		return OwnDisk
+	case starts.Firmware != "", !grubWorks(c, cfg), c.Kind != HTTP && !cfg.TFTP:
 		return OwnDisk
 	}
 	return shimFiles[0]

@@ -409,6 +409,16 @@ func ownDisks(t *testing.T, both files) {
 		{"only the firmware can", func(c *Config) {
 			c.Starts = func(string) netboot.Start { return netboot.Start{Firmware: "two systems"} }
 		}, append(both, "http"), OwnDisk, OwnDisk},
+		{"the disk comes right behind PXE", func(c *Config) {
+			c.Starts = func(string) netboot.Start {
+				return netboot.Start{Partition: "x", File: "y", AfterPXE: true}
+			}
+		}, append(both, "http"), OwnDisk, "shimx64.efi"},
+		{"the disk comes right behind HTTP", func(c *Config) {
+			c.Starts = func(string) netboot.Start {
+				return netboot.Start{Partition: "x", File: "y", AfterHTTP: true}
+			}
+		}, append(both, "http"), "shimx64.efi", OwnDisk},
 	} {
 		for mod, want := range map[int]string{pxe: c.pxe, http: "http://10.0.0.1:8080/boot/" + c.http} {
 			cfg := testConfig(t, Full)

@@ -102,6 +102,7 @@ type Starts struct {
 	Partition string `json:"partition,omitempty"`
 	File      string `json:"file,omitempty"`
 	Firmware  string `json:"firmware,omitempty"`
+	After     string `json:"after,omitempty"`
 }
 
 // Disk is a disk of a node.
