@@ -38,7 +38,8 @@ go-check:
 export CGO_ENABLED := 0
 # The version is the commit; a build outside a checkout says "dev".
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-BUILD = $(GO) build -trimpath -ldflags "-X github.com/diskcast/diskcast/server/cmd.Version=$(VERSION) -X main.version=$(VERSION)"
+# Without the symbol table and DWARF, which no traceback and no profile wants, a program is a third smaller.
+BUILD = $(GO) build -trimpath -ldflags "-s -w -X github.com/diskcast/diskcast/server/cmd.Version=$(VERSION) -X main.version=$(VERSION)"
 
 $(USERLAND): $(NODE_SOURCES) | go-check
 	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland -version $(VERSION)
@@ -144,8 +145,13 @@ test-rule: | go-check ## an image leaves out only what a file system calls free:
 	@.ci/packages test
 	$(AS_ROOT) env CI=true $(GO) test -count=1 -timeout 60m -v -run TestRule ./internal/image/rule $(if $(SEED),-seed $(SEED),-seeds $(SEEDS))
 
-size: $(USERLAND) ## what the initramfs holds, and how large it is
+# Bytes that the server's program may have, in packages and in build/bin alike.
+SERVER_BAR := 32000000
+
+size: $(USERLAND) build/bin/diskcast ## what the initramfs holds, and how large it and the server are; fails over their bars
 	$(GO) run ./initramfs/size
+	@n=$$(wc -c <build/bin/diskcast) && echo "build/bin/diskcast: $$n bytes of $(SERVER_BAR)" && \
+		[ $$n -le $(SERVER_BAR) ] || { echo "the server is over its bar: \`go tool nm -size -sort size\` of a build without -s -w shows what is large"; exit 1; }
 
 fuzz: | go-check ## every fuzz target for FUZZTIME (60s)
 	@GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),60s)' .ci/fuzz
