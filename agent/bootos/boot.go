@@ -34,6 +34,8 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	}
 	disk.SetReadOnly(r.Disk.Path, true)
 	defer disk.SetReadOnly(r.Disk.Path, false)
+	devices, release := assemble(devices, elsewhere(m.Root, r.Disk.Path))
+	defer release()
 	v := Mount(m.Dir, devices)
 	defer func() {
 		if err := v.Unmount(); err != nil {
@@ -69,6 +71,8 @@ func (m *Machine) Boots(r *imaging.Result, devices []Device) (s *System, err err
 	if err != nil {
 		return nil, err
 	}
+	devices, release := assemble(devices, elsewhere(m.Root, r.Disk.Path))
+	defer release()
 	v := Mount(m.Dir, devices)
 	defer func() { err = errors.Join(err, v.Unmount()) }()
 	return Find(v, fw)

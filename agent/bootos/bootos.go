@@ -72,6 +72,10 @@ func find(v *Volumes, fw Firmware) (*System, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: there is no boot loader on it, and %w", ErrNoSystem, err)
 		}
+		if v.held() {
+			return nil, &Restart{Entry: s.Title, Why: fmt.Sprintf("there is no boot loader on it that is known, and "+
+				"one's configuration may be on what could not be read: %v", v)}
+		}
 		s.Note = noLoader
 		return s, nil
 	}

@@ -105,11 +105,11 @@ var relativePath = regexp.MustCompile(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relati
 
 // grubAt runs a configuration, a path from the top of its file system.
 func (f *finder) grubAt(dev int, file string) candidate {
-	what := fmt.Sprintf("GRUB, %s on partition %d", file, dev)
+	what := fmt.Sprintf("GRUB, %s on %s", file, f.v.at(dev))
 	return candidate{what: what, load: func() (*System, error) {
 		text, err := f.v.ReadFile(dev, file, grub.MaxConfig)
 		if err != nil {
-			return nil, &Restart{Why: unreadable(file, dev, err).Error(), Err: err}
+			return nil, &Restart{Why: f.unreadable(file, dev, err).Error(), Err: err}
 		}
 		sub := f.v.byNumber[dev].Default
 		below := sub != "" && strings.HasPrefix(file, sub+"/")
@@ -159,7 +159,7 @@ func (f *finder) esps() []int {
 	var typed, fat []int
 	for _, n := range f.v.Numbers() {
 		vol := f.v.byNumber[n]
-		if vol.Type != "vfat" {
+		if vol.Type != "vfat" || n < 0 {
 			continue
 		}
 		fat = append(fat, n)
@@ -194,7 +194,7 @@ func (f *finder) sdboot(esp int, program string, version int) candidate {
 				vol := f.v.byNumber[n]
 				boot := vol.PartType == xbootldr || vol.PartType == "" && f.v.Exists(n, "/loader/entries", true)
 				switch {
-				case n == esp || !boot:
+				case n == esp || n < 0 || !boot:
 				case vol.Type == "vfat":
 					o.Others = append(o.Others, n)
 				case vol.PartType == xbootldr && f.v.Exists(esp, "/EFI/systemd/drivers", true):
@@ -294,7 +294,7 @@ func (f *finder) byName(known []knownFile) []candidate {
 	for _, dev := range f.v.Numbers() {
 		for _, k := range known {
 			if f.v.Exists(dev, k.name, false) {
-				out = append(out, refused(fmt.Sprintf("%s, %s on partition %d", k.loader, k.name, dev), errNotFollowed))
+				out = append(out, refused(fmt.Sprintf("%s, %s on %s", k.loader, k.name, f.v.at(dev)), errNotFollowed))
 			}
 		}
 	}

@@ -33,6 +33,7 @@ import (
 //
 //	disk                one line a file system:
 //	                    p1 fs=vfat uuid=AAAA-0001 label=EFI type=esp default=/@/.snapshots/1/snapshot
+//	                    p-1 fs=ext4 uuid=1111 grub=lvm/vg-root,lvmid/a/b (a logical volume, with GRUB's names of it)
 //	empty               names of files whose content does not matter, one a line: kernels, initrds
 //	links               symbolic links, one a line: p1/vmlinuz -> boot/vmlinuz-6.1
 //	pN@SECTOR           what is in a partition from that sector on, for block lists
@@ -197,6 +198,8 @@ func diskLine(line string) (v Volume, err error) {
 			v.Label = value
 		case "default":
 			v.Default = value
+		case "grub":
+			v.GRUB = strings.Split(value, ",")
 		case "type":
 			v.PartType = map[string]string{"esp": espType, "xbootldr": xbootldr, "linux": "linux"}[value]
 		default:

@@ -41,8 +41,8 @@ func (f *finder) extlinuxes(only int) []candidate {
 		}
 	}
 	for _, dev := range f.v.Numbers() {
-		if only != 0 && dev != only {
-			continue
+		if only != 0 && dev != only || dev < 0 {
+			continue // what is in LVM or RAID it does not read
 		}
 		if f.v.byNumber[dev].Type != "btrfs" {
 			add(f.v, dev, extlinuxConfigs, false)

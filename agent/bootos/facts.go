@@ -21,7 +21,7 @@ func (v *Volumes) Facts(dev int) (grub.Facts, bool) {
 func (v *Volumes) Blocks(dev int, first, count int64) ([]byte, error) {
 	vol, is := v.byNumber[dev]
 	if !is {
-		return nil, fmt.Errorf("partition %d is not mounted: %w", dev, os.ErrNotExist)
+		return nil, fmt.Errorf("%s is not mounted: %w", v.at(dev), os.ErrNotExist)
 	}
 	f, err := os.Open(vol.Device)
 	if err != nil {
@@ -40,6 +40,9 @@ func (v *Volumes) Blocks(dev int, first, count int64) ([]byte, error) {
 
 // Holds tells whether a partition of the disk belongs to RAID, LVM or encryption, or could not be asked.
 func (v *Volumes) Holds(l grub.Layer) bool { return v.layers[l] || v.layers[unknownLayer] }
+
+// held tells whether anything of the disk is in RAID, LVM or encryption that is not read here.
+func (v *Volumes) held() bool { return len(v.layers) > 0 }
 
 const unknownLayer grub.Layer = "unknown"
 

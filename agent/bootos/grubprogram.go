@@ -42,13 +42,16 @@ func (f *finder) noConfig() error {
 
 // grubImage is the configurations that a GRUB takes which was started from a folder of a partition.
 func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string) []candidate {
-	dev, prefix, err := prefixOf(im.Prefix, f.fw.Table, home)
+	dev, prefix, device, err := f.prefixOf(im.Prefix, home)
 	if err != nil {
 		return []candidate{refused(what, err)}
 	}
 	if im.Config != "" && !im.Memdisk {
 		return []candidate{{what: what,
-			load: func() (*System, error) { return f.embedded(im.Config, dev, prefix, home, dir) }}}
+			load: func() (*System, error) {
+				return f.embedded(im.Config, grub.File{Device: dev, Path: prefix}, device,
+					grub.File{Device: home, Path: dir})
+			}}}
 	}
 	// GRUBs that distributions sign for every machine carry a file system with a configuration of theirs. They all look
 	// in the prefix and in the folder that they were started from; which comes first differs, and matters only where
@@ -70,7 +73,7 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 		}
 		text, err := f.v.ReadFile(on, name, grub.MaxConfig)
 		if err != nil {
-			out = append(out, refused(what, unreadable(name, on, err)))
+			out = append(out, refused(what, f.unreadable(name, on, err)))
 			continue
 		}
 		if len(out) > 0 && bytes.Equal(text, first) {
@@ -81,43 +84,47 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 	}
 	if len(out) == 0 {
 		return []candidate{refused(what,
-			fmt.Errorf("%s, where it looks, is not on partition %d: %v", look[0], dev, f.v))}
+			fmt.Errorf("%s, where it looks, is not on %s: %v", look[0], f.v.at(dev), f.v))}
 	}
 	return out
 }
 
 // unreadable is the reason why a configuration that is there is not followed.
-func unreadable(name string, dev int, err error) error {
-	return fmt.Errorf("its configuration %s on partition %d cannot be read: %w", name, dev, err)
+func (f *finder) unreadable(name string, dev int, err error) error {
+	return fmt.Errorf("its configuration %s on %s cannot be read: %w", name, f.v.at(dev), err)
 }
 
-// embedded runs the commands inside a GRUB, and then the configuration that its prefix has come to name.
-func (f *finder) embedded(config string, dev int, prefix string, home int, dir string) (*System, error) {
+// embedded runs the commands inside a GRUB, and then the configuration that its prefix has come to name. device is
+// GRUB's name of the prefix's.
+func (f *finder) embedded(config string, prefix grub.File, device string, program grub.File) (*System, error) {
 	v := f.v
 	if relativePath.MatchString(config) {
 		v = v.fromDefault()
 	}
 	return f.runGRUB(v, grub.Options{
-		Device: dev, Path: path.Join("/", prefix, "grub.cfg"), Core: config,
-		Program: grub.File{Device: home, Path: dir},
+		Device: prefix.Device, DeviceName: device, Path: path.Join("/", prefix.Path, "grub.cfg"), Core: config,
+		Program: program,
 	})
 }
 
 // prefixOf cuts up a prefix: "(,gpt2)/boot/grub" and "(hd0,msdos1)/@/boot/grub" are on the disk that GRUB was started
-// from, the first because it names none, and "/EFI/debian" on the partition, which is home. Another disk than that one
-// is not read.
-func prefixOf(prefix, table string, home int) (dev int, dir string, err error) {
+// from, the first because it names none, "(lvmid/...)/boot/grub" is in what GRUB makes of partitions, and "/EFI/debian"
+// on the partition, which is home. Another disk than that one is not read.
+func (f *finder) prefixOf(prefix string, home int) (dev int, dir, device string, err error) {
 	dev, dir = home, prefix
-	if device, rest, given := strings.Cut(prefix, ")"); given && strings.HasPrefix(device, "(") {
-		if dir, device = rest, device[1:]; strings.HasPrefix(device, ",") {
-			device = "hd0" + device
+	if name, rest, given := strings.Cut(prefix, ")"); given && strings.HasPrefix(name, "(") {
+		if dir, name = rest, name[1:]; strings.HasPrefix(name, ",") {
+			name = "hd0" + name
 		}
-		if dev, err = grub.Device(device, table); err != nil {
-			return 0, "", fmt.Errorf("it looks for its configuration in %s: %w", prefix, err)
+		if dev, err = grub.Device(f.v, name, f.fw.Table); err != nil {
+			return 0, "", "", fmt.Errorf("it looks for its configuration in %s: %w", prefix, err)
+		}
+		if dev < 0 {
+			device = name
 		}
 	}
 	if !path.IsAbs(dir) {
-		return 0, "", fmt.Errorf("it looks for its configuration in %q, which is no folder", prefix)
+		return 0, "", "", fmt.Errorf("it looks for its configuration in %q, which is no folder", prefix)
 	}
-	return dev, dir, nil
+	return dev, dir, device, nil
 }

@@ -88,7 +88,7 @@ func kernelVersion(name string) (string, bool) {
 // guess makes a system of a kernel: with the initrd of the same version, and the partition that has /etc/fstab as root.
 func guess(v *Volumes, kernel grub.File) (*System, error) {
 	s := &System{Title: "Linux",
-		Source: fmt.Sprintf("the newest kernel, %s on partition %d", kernel.Path, kernel.Device), Kernel: kernel}
+		Source: fmt.Sprintf("the newest kernel, %s on %s", kernel.Path, v.at(kernel.Device)), Kernel: kernel}
 	dir := path.Dir(kernel.Path)
 	names := []string{"initrd.img"}
 	if ver, ok := kernelVersion(path.Base(kernel.Path)); ok {
@@ -108,6 +108,9 @@ func guess(v *Volumes, kernel grub.File) (*System, error) {
 	}
 	vol := v.byNumber[root.dev]
 	args := []string{"root=UUID=" + vol.UUID, "ro"}
+	if len(vol.Links) > 0 { // a logical volume, which initrds make only when it is named
+		args[0] = "root=" + vol.Links[0]
+	}
 	if root.root != "" && root.root != vol.Default {
 		args = append(args, "rootflags=subvol="+strings.TrimPrefix(root.root, "/"))
 	}
@@ -131,12 +134,11 @@ func rootPlace(v *Volumes) (place, error) {
 	case len(found) == 0:
 		return place{}, errors.New("no partition has an /etc/fstab, so the root file system is not known")
 	case len(found) > 1:
-		return place{}, fmt.Errorf("partitions %d%s and %d%s both have an /etc/fstab, so the root file system is not "+
-			"known",
-			found[0].dev, found[0].root, found[1].dev, found[1].root)
+		return place{}, fmt.Errorf("%s%s and %s%s both have an /etc/fstab, so the root file system is not known",
+			v.at(found[0].dev), found[0].root, v.at(found[1].dev), found[1].root)
 	case v.byNumber[found[0].dev].UUID == "":
-		return place{}, fmt.Errorf("the file system of partition %d has no UUID that could be named as root",
-			found[0].dev)
+		return place{}, fmt.Errorf("the file system of %s has no UUID that could be named as root",
+			v.at(found[0].dev))
 	}
 	return found[0], nil
 }

@@ -46,6 +46,8 @@ func Look(path string, uefi bool, log *slog.Logger) (s *System, err error) {
 	if err != nil {
 		return nil, err
 	}
+	devices, release := assemble(devices, nil)
+	defer release()
 	dir, err := os.MkdirTemp("", "what-boots-")
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/agent/bootos/grub"
 )
 
 // Device is a partition, or with Number 0 a whole disk without a partition table, or with a Name another device that
@@ -21,6 +23,13 @@ type Device struct {
 	Links    []string // names by which a system may know it: "/dev/mapper/vg-root"
 	PartUUID string   // as Linux writes it: a GUID in lower case, or 1234abcd-01
 	PartType string   // type GUID in lower case, or 0x83
+	GRUB     []string // GRUB's names of what it makes of partitions, a search's first: "lvm/vg-root", "lvmid/..."
+	// Asked tells that Layers are those that it belongs to and that could not be put together, for the reasons in
+	// Lacks; else what is on it is looked at.
+	Asked  bool
+	Layers []grub.Layer
+	Lacks  []string
+	From   int // the partition that it was made of
 }
 
 // Mount mounts, read-only and below dir, every device that carries a file system which a boot loader reads.
@@ -28,10 +37,21 @@ type Device struct {
 func Mount(dir string, devices []Device) *Volumes {
 	v := NewVolumes()
 	for _, d := range devices {
-		v.note(d.Path)
+		if d.Asked {
+			for _, l := range d.Layers {
+				v.layers[l] = true
+			}
+		} else {
+			v.note(d.Path)
+		}
+		for _, why := range d.Lacks {
+			v.Skipped = append(v.Skipped, fmt.Sprintf("%s: %s", d.words(), why))
+		}
 		vol, err := mountOne(filepath.Join(dir, strconv.Itoa(d.Number)), d)
 		if err != nil {
-			v.Skipped = append(v.Skipped, fmt.Sprintf("%s: %v", d.words(), err))
+			if !d.Asked || !errors.Is(err, errUnknownFS) { // what it is a member of was put together, or is in Lacks
+				v.Skipped = append(v.Skipped, fmt.Sprintf("%s: %v", d.words(), err))
+			}
 			v.unread = v.unread || !errors.Is(err, errUnknownFS)
 			v.unseen[d.Number] = !errors.Is(err, errUnknownFS) || !forNoLoader(d)
 			continue
@@ -65,7 +85,8 @@ func mountOne(dir string, d Device) (_ *Volume, err error) {
 		}
 	}()
 	vol := &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir,
-		PartUUID: d.PartUUID, PartType: d.PartType, Name: d.Name, Links: d.Links}
+		PartUUID: d.PartUUID, PartType: d.PartType, Name: d.Name, Links: d.Links,
+		GRUB: d.GRUB}
 	if k.name == "btrfs" {
 		if vol.Default, err = defaultSubvolume(d.Path, dir, k); err != nil {
 			return nil, err

@@ -81,11 +81,13 @@ func forNoLoader(d Device) bool {
 	if err != nil {
 		return false
 	}
-	if layerOf(f, size) != "" {
-		return true
-	}
+	return layerOf(f, size) != "" || nothing(f, size)
+}
+
+// nothing tells whether a run of size bytes is empty or swap space.
+func nothing(r io.ReaderAt, size int64) bool {
 	start := make([]byte, min(size, 1<<20))
-	if _, err := f.ReadAt(start, 0); err != nil {
+	if _, err := r.ReadAt(start, 0); err != nil {
 		return false
 	}
 	if len(bytes.Trim(start, "\x00")) == 0 {

@@ -33,6 +33,7 @@ type Volume struct {
 	PartType string
 	Name     string
 	Links    []string
+	GRUB     []string
 }
 
 // Volumes is the file systems of a disk, as a boot loader sees them.
@@ -139,7 +140,22 @@ func NewVolumes(vs ...Volume) *Volumes {
 	return v
 }
 
-// Numbers lists the partitions that are mounted.
+// Made lists what GRUB makes of partitions.
+func (v *Volumes) Made() (out []grub.Made) {
+	for _, n := range v.Numbers() {
+		if names := v.byNumber[n].GRUB; len(names) > 0 {
+			out = append(out, grub.Made{Device: n, Names: names})
+		}
+	}
+	return out
+}
+
+// at names a partition, or another device of the disk.
+func (v *Volumes) at(dev int) string {
+	return Device{Number: dev, Name: v.byNumber[dev].Name}.words()
+}
+
+// Numbers lists what is mounted: partitions, and below zero other devices.
 func (v *Volumes) Numbers() []int {
 	var n []int
 	for k := range v.byNumber {
@@ -172,7 +188,7 @@ var errLoop = errors.New("too many symbolic links")
 func (v *Volumes) resolve(dev int, name string) (string, fs.FileInfo, error) {
 	vol, ok := v.byNumber[dev]
 	if !ok {
-		return "", nil, fmt.Errorf("partition %d is not mounted: %w", dev, fs.ErrNotExist)
+		return "", nil, fmt.Errorf("%s is not mounted: %w", v.at(dev), fs.ErrNotExist)
 	}
 	root := vol.Dir
 	if v.byDefault {

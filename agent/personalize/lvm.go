@@ -1,13 +1,11 @@
 package personalize
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -15,8 +13,6 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/grow"
-	"github.com/diskcast/diskcast/internal/volume/lvm"
-	"github.com/diskcast/diskcast/internal/volume/probe"
 )
 
 // maxLogical bounds the logical volumes of a disk that are made devices of.
@@ -66,35 +62,20 @@ func (l *logical) add(d *bootos.Device) error {
 	if err != nil {
 		return err
 	}
-	pv, err := lvm.Open(f, size)
+	group, err := bootos.ReadGroup(f, size)
 	if errors.Is(err, volume.ErrNotThis) {
 		return nil
 	}
 	what := (&root{vol: bootos.Volume{Number: d.Number, Type: "LVM2_member"}}).words()
-	if err != nil {
-		l.lacks(what, err.Error())
-		return nil
-	}
-	sight, err := probe.Look(f, size)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
 	switch {
-	case sight.Type != pv.Type(): // a mirror with its superblock at the end is one: its other half would differ
-		l.lacks(what, "it is a part of something else too, "+
-			cmp.Or(strings.Join(sight.Signatures, " and "), sight.Type))
-		return nil
-	case pv.Members() == 0:
-		l.lacks(what, "it is in no volume group, or does not say in which")
-		return nil
-	case pv.Members() > 1:
-		// Which of several copies of the metadata is the newest, lvm knows when it sees all of them.
-		l.lacks(what, fmt.Sprintf("its volume group has %d physical volumes, and this agent personalizes those of one",
-			pv.Members()))
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
+	case group.Why != "":
+		l.lacks(what, group.Why)
 		return nil
 	}
-	for _, v := range pv.Volumes() {
-		if err := l.volume(d, f, pv.Info().Label, &v); err != nil {
+	for _, v := range group.Volumes {
+		if err := l.volume(d, f, &v); err != nil {
 			return err
 		}
 	}
@@ -102,22 +83,13 @@ func (l *logical) add(d *bootos.Device) error {
 }
 
 // volume adds one, if a root may be in it.
-func (l *logical) volume(d *bootos.Device, f *os.File, group string, v *lvm.Volume) error {
-	name := plain.Line(fmt.Sprintf("logical volume %s/%s", group, v.Name), 200)
-	at, ok := v.Run()
-	switch {
-	case !v.Linear:
+func (l *logical) volume(d *bootos.Device, f *os.File, v *bootos.Logical) error {
+	name := plain.Line(v.Words, 200)
+	if v.Why != "" {
 		l.lacks(name, v.Why)
 		return nil
-	case !ok:
-		l.lacks(name, "it is in several pieces, and this agent personalizes those of one")
-		return nil
 	}
-	sight, err := probe.Look(io.NewSectionReader(f, at, v.Size), v.Size)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if !slices.Contains([]string{"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"}, sight.Type) {
+	if !slices.Contains([]string{"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"}, v.Type) {
 		return nil
 	}
 	switch {
@@ -131,21 +103,11 @@ func (l *logical) volume(d *bootos.Device, f *os.File, group string, v *lvm.Volu
 	if err != nil {
 		return fmt.Errorf("%s: the size of its sectors: %w", d.Path, err)
 	}
-	loop, err := grow.Loop(d.Path, at, v.Size, sector)
+	loop, err := grow.Loop(d.Path, v.At, v.Size, sector)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	l.loops = append(l.loops, loop)
-	l.devices = append(l.devices, bootos.Device{Number: -len(l.loops), Path: loop.Name(), Name: name,
-		Links: links(group, v)})
+	l.devices = append(l.devices, bootos.Device{Number: -len(l.loops), Path: loop.Name(), Name: name, Links: v.Links})
 	return nil
-}
-
-// links are the names of a logical volume's device: the device mapper's, in which dashes of the names are doubled
-// (lvm(8)), LVM's own, and udev's, of which Ubuntu's installer takes the one with the UUID.
-func links(group string, v *lvm.Volume) []string {
-	twice := strings.NewReplacer("-", "--").Replace
-	mapped := twice(group) + "-" + twice(v.Name)
-	return []string{"/dev/mapper/" + mapped, "/dev/" + group + "/" + v.Name, "/dev/disk/by-id/dm-name-" + mapped,
-		"/dev/disk/by-id/dm-uuid-LVM-" + v.UUID}
 }

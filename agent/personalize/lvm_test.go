@@ -101,11 +101,9 @@ func TestVolumes(t *testing.T) {
 			must(t, err)
 
 			own := everything(t)
-			_, err = apply(t, file, own)
-			if err == nil || !strings.Contains(err.Error(), "what the machine's boot loader starts cannot be told") {
-				t.Errorf("words for a kernel that only GRUB can read: %v", err)
+			if tt.distribution == "alpine" { // which has EXTLINUX, and that reads no logical volume
+				own.KernelWords = nil
 			}
-			own.KernelWords = nil
 			said, err := apply(t, file, own)
 			if err != nil {
 				t.Fatal(err)

@@ -17,6 +17,11 @@ func (s *shell) device(n int) string {
 	if n == 0 {
 		return "hd0"
 	}
+	for _, m := range s.files.Made() {
+		if n < 0 && m.Device == n {
+			return m.Names[0]
+		}
+	}
 	return "hd0," + s.table() + strconv.Itoa(n)
 }
 
@@ -98,10 +103,15 @@ func (s *shell) doubt(name string) string {
 	return ""
 }
 
-// Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk. The
-// error of a name that is not one of this disk's says why. Table is the disk's kind of partition table, empty when it
-// is not known.
-func Device(name, table string) (int, error) {
+// Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk, and
+// below zero is what GRUB makes of partitions. The error of a name that is not one of this disk's says why. Table is
+// the disk's kind of partition table, empty when it is not known.
+func Device(files Files, name, table string) (int, error) {
+	for _, m := range files.Made() {
+		if slices.Contains(m.Names, strings.Trim(name, "()")) {
+			return m.Device, nil
+		}
+	}
 	n, kind, err := cutDevice(name)
 	if err == nil && kind != "" && table != "" && kind != table {
 		return 0, fmt.Errorf("device %q %w: the disk's partition table is %s", name, errRefused, table)
@@ -110,10 +120,9 @@ func Device(name, table string) (int, error) {
 }
 
 // partition is Device for this disk.
-func (s *shell) partition(name string) (int, error) { return Device(name, s.options.Table) }
-
-// parseDevice is Device for a disk whose kind of partition table is not known.
-func parseDevice(name string) (int, error) { return Device(name, "") }
+func (s *shell) partition(name string) (int, error) {
+	return Device(s.files, name, s.options.Table)
+}
 
 // cutDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3. Only hd0 is this disk: it is what
 // the machine starts from, and what a search here answers. Any other number or driver (hd1, ahci0) is another one.

@@ -14,8 +14,11 @@ type fakeFiles struct {
 	uuids  map[string]int
 	labels map[int]string
 	holds  Layer
+	made   []Made
 	unseen int // a partition that is not read; 0 for none
 }
+
+func (f *fakeFiles) Made() []Made { return f.made }
 
 func (f *fakeFiles) Holds(l Layer) bool { return f.holds == l }
 

@@ -11,6 +11,7 @@
 package grub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,8 +32,17 @@ type Files interface {
 	Unseen(device int) bool
 	// Holds tells whether a partition of the disk is, or may be, a member of what GRUB puts together of several.
 	Holds(Layer) bool
+	// Made lists the devices that GRUB makes of partitions and that can be read here.
+	Made() []Made
 	// Facts returns what is known of a device's file system; false when it has none that can be read.
 	Facts(device int) (Facts, bool)
+}
+
+// Made is a device of RAID or LVM. Its number is below zero, or a partition's that reads like it: of a mirror whose
+// superblock is at the end.
+type Made struct {
+	Device int
+	Names  []string // GRUB's, of which a search comes to the first
 }
 
 // Facts are what the command probe asks of a device. An empty one is not known.
@@ -77,17 +87,24 @@ type File struct {
 	Path   string
 }
 
-func (f File) String() string { return fmt.Sprintf("(partition %d)%s", f.Device, f.Path) }
+func (f File) String() string {
+	if f.Device < 0 {
+		return "(LVM or RAID)" + f.Path
+	}
+	return fmt.Sprintf("(partition %d)%s", f.Device, f.Path)
+}
 
 // ErrEmpty is what a *Restart for a menu without entries wraps.
 var ErrEmpty = errors.New("its menu is empty")
 
 // Options of Default.
 type Options struct {
-	Device int    // where the configuration is
-	Path   string // of the configuration
-	UEFI   bool   // what $grub_platform says
-	Table  string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
+	Device int // where the configuration is
+	// DeviceName is GRUB's name of Device where that is one of Made, as the program's prefix has it.
+	DeviceName string
+	Path       string // of the configuration
+	UEFI       bool   // what $grub_platform says
+	Table      string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
 
 	// Core is the commands inside of GRUB's program, if it has any. They run first, and may give $prefix another value;
 	// Path is then only where the configuration is without them. Program is the folder of that program, for UEFI.
@@ -156,7 +173,7 @@ func (s *shell) begin() (*Entry, error) {
 // given are the variables that GRUB sets before the configuration runs; it exports all of them.
 func (s *shell) given() map[string]string {
 	dir := s.options.Path[:max(strings.LastIndexByte(s.options.Path, '/'), 0)]
-	root := s.device(s.options.Device)
+	root := cmp.Or(s.options.DeviceName, s.device(s.options.Device))
 	vars := map[string]string{
 		"root": root, "prefix": "(" + root + ")" + dir, "cmdpath": "(hd0)", "grub_cpu": "i386", "grub_platform": "pc",
 		"pager": "", "lang": "", "locale_dir": "", "secondary_locale_dir": "",

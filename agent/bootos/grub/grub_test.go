@@ -203,13 +203,16 @@ func TestSyntaxLikeGRUB(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
+	files := &fakeFiles{made: []Made{{Device: -3, Names: []string{"lvm/vg-root", "lvmid/v/r"}},
+		{Device: 2, Names: []string{"md/boot"}}}}
 	for name, want := range map[string]int{
+		"lvm/vg-root": -3, "(lvmid/v/r)": -3, "md/boot": 2, "lvm/vg": -1,
 		"hd0": 0, "(hd0,gpt2)": 2, "hd0,msdos5": 5, "hd1,msdos5": -1, "hd0,3": 3, "ahci0,gpt7": -1,
 		"hd0,msdos2,bsd1": -1, "hd0,bsd2": -1, "hd0,part2": -1,
 		"hd00,2": -1, "hd0,0x2": 2, "hd0,02": 2, "hd0,2x": -1, "hd0,msdos0": -1,
 		"lvmid/a/b": -1, "cryptouuid/1": -1, "memdisk": -1, "hd0,x": -1, "": -1,
 	} {
-		got, err := parseDevice(name)
+		got, err := Device(files, name, "")
 		if err != nil {
 			got = -1
 		}

@@ -137,7 +137,8 @@ func (s *shell) lookFor(by By, value, what string, hints []string) (f found, is 
 		case s.fits(n, by, value):
 			return found{device: n, name: disk}, true, nil
 		case all && n == 0: // the disk's partitions, from the lowest on
-			if m := s.matches(by, value); len(m) > 0 {
+			m := slices.DeleteFunc(s.matches(by, value), func(n int) bool { return n < 0 })
+			if len(m) > 0 {
 				low := slices.Min(m)
 				return found{low, s.device(low), s.unseen(what, by, 1, low)}, true, nil
 			}
@@ -147,7 +148,12 @@ func (s *shell) lookFor(by By, value, what string, hints []string) (f found, is 
 	if len(m) == 0 {
 		return f, false, nil
 	}
-	return found{m[0], s.device(m[0]), s.unseen(what, by, m[0]+1, maxPartition+1)}, true, nil
+	f = found{m[0], s.device(m[0]), s.unseen(what, by, max(m[0], 0)+1, maxPartition+1)}
+	// Whether GRUB asks RAID and LVM before disks hangs on whether it has opened one before.
+	if last := m[len(m)-1]; len(m) > 1 && last < 0 {
+		f.doubt = fmt.Sprintf("several file systems fit the search for %s, one of them on LVM or RAID", what)
+	}
+	return f, true, nil
 }
 
 // unseen says why a search may find a device that is not read here before the one that it found: among the partitions
@@ -171,7 +177,7 @@ func (s *shell) unseen(what string, by By, first, limit int) string {
 	return ""
 }
 
-// matches lists the devices that a search is for, in GRUB's order.
+// matches lists the devices that a search is for, in GRUB's order, and behind them those on LVM and RAID.
 func (s *shell) matches(by By, value string) (out []int) {
 	if s.fits(0, by, value) {
 		out = append(out, 0)
@@ -179,6 +185,11 @@ func (s *shell) matches(by By, value string) (out []int) {
 	for n := maxPartition; n > 0; n-- {
 		if s.fits(n, by, value) {
 			out = append(out, n)
+		}
+	}
+	for _, m := range s.files.Made() {
+		if m.Device < 0 && s.fits(m.Device, by, value) {
+			out = append(out, m.Device)
 		}
 	}
 	return out
@@ -220,7 +231,7 @@ func probe(s *shell, args []string) (int, error) {
 	switch {
 	case p.has("driver"):
 	case p.has("partmap"):
-		if n == 0 {
+		if n <= 0 {
 			answer = "none"
 		} else {
 			answer = s.table()
