@@ -1,6 +1,7 @@
-// Package access says who may do what on the server: named tokens, each with a role and an end. A token is 256 random
-// bits that are shown once; the store has their SHA-256. The token in the state directory's file is the administrator
-// of last resort: it has no name here, no end, and cannot be removed through the API.
+// Package access says who may do what on the server: named tokens, each with a role, an end and perhaps a selector of
+// the machines that it is held to. A token is 256 random bits that are shown once; the store has their SHA-256. The
+// token in the state directory's file is the administrator of last resort: it has no name here, no end, and cannot be
+// removed through the API.
 package access
 
 import (
@@ -43,6 +44,7 @@ func Covers(has, wanted string) bool {
 const (
 	MaxTokens = 1000
 	MaxDays   = 3660
+	MaxOn     = 1024     // bytes of a selector
 	prefix    = "token/" // + name: record
 )
 
@@ -64,6 +66,31 @@ type record struct {
 	Sum   string    `json:"sum"` // SHA-256 of the token, in hexadecimal digits
 	Made  time.Time `json:"made"`
 	Until time.Time `json:"until"` // zero: without an end
+	// Held is of a token that is held to machines, in the place of Role: a server that knows no such tokens reads one
+	// without a role, which may nothing.
+	Held *held `json:"held,omitempty"`
+}
+
+// held is what a token may do, and to which machines.
+type held struct {
+	Role string `json:"role"`
+	On   string `json:"on"`
+}
+
+func (r *record) token(name string, sum [sha256.Size]byte) token {
+	t := token{doc.Token{Name: name, Role: r.Role, Made: r.Made, Until: r.Until}, sum}
+	if r.Held != nil {
+		t.Role, t.On = r.Held.Role, r.Held.On
+	}
+	return t
+}
+
+func (t *token) record() *record {
+	r := &record{Role: t.Role, Sum: hex.EncodeToString(t.sum[:]), Made: t.Made, Until: t.Until}
+	if t.On != "" {
+		r.Role, r.Held = "", &held{Role: t.Role, On: t.On}
+	}
+	return r
 }
 
 func (r *record) sum() ([sha256.Size]byte, error) {
@@ -75,7 +102,10 @@ func (r *record) sum() ([sha256.Size]byte, error) {
 }
 
 // Holder is who comes with a token.
-type Holder struct{ Name, Role string }
+type Holder struct {
+	Name, Role string
+	Within     string // selector of the machines that it is held to; empty: of all
+}
 
 type token struct {
 	doc.Token
@@ -114,10 +144,13 @@ func New(ctx context.Context, db store.Store, root string) (*Book, error) {
 			return nil, fmt.Errorf("read the token %s: %w", name, err)
 		}
 		sum, err := r.sum()
+		if err == nil && r.Held != nil && r.Held.On == "" {
+			err = errors.New("it is held to machines, and to which is not there")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the token %s in the store: %w", name, err)
 		}
-		b.bySum[sum] = token{doc.Token{Name: name, Role: r.Role, Made: r.Made, Until: r.Until}, sum}
+		b.bySum[sum] = r.token(name, sum)
 	}
 	return b, nil
 }
@@ -131,7 +164,7 @@ func Only(root string) *Book {
 func (b *Book) Who(secret string) (Holder, bool) {
 	sum := sha256.Sum256([]byte(secret))
 	if subtle.ConstantTimeCompare(sum[:], b.root[:]) == 1 { // equal lengths: the time that it takes tells nothing
-		return Holder{Root, Admin}, true
+		return Holder{Name: Root, Role: Admin}, true
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -140,7 +173,7 @@ func (b *Book) Who(secret string) (Holder, bool) {
 	if !ok || !t.Until.IsZero() && !b.now().Before(t.Until) {
 		return Holder{}, false
 	}
-	return Holder{t.Name, t.Role}, true
+	return Holder{t.Name, t.Role, t.On}, true
 }
 
 // List returns all tokens by name, those that have ended too.
@@ -169,6 +202,12 @@ func (b *Book) check(in *doc.TokenSpec) error {
 		return fmt.Errorf("%w: %s is the name of the state directory's token", ErrSpec, Root)
 	case !slices.Contains(roles, in.Role):
 		return fmt.Errorf("%w: the role %q is none of %s", ErrSpec, in.Role, strings.Join(roles, ", "))
+	case in.Role == Admin && in.On != "":
+		return fmt.Errorf("%w: an admin makes tokens, rules and groups, and so is held to no machines: leave the "+
+			"selector away, or make it an operator", ErrSpec)
+	case len(in.On) > MaxOn:
+		return fmt.Errorf("%w: its selector is longer than %d bytes: keep it as a group (`diskcast group set`)",
+			ErrSpec, MaxOn)
 	case in.Days < 0 || in.Days > MaxDays:
 		return fmt.Errorf("%w: %d days are not 0 (without an end) to %d", ErrSpec, in.Days, MaxDays)
 	}
@@ -186,7 +225,7 @@ func (b *Book) Create(ctx context.Context, in doc.TokenSpec) (*doc.TokenMade, er
 	}
 	secret := base64.RawURLEncoding.EncodeToString(bits[:])
 	sum := sha256.Sum256([]byte(secret))
-	t := token{doc.Token{Name: in.Name, Role: in.Role, Made: b.now().UTC().Truncate(time.Second)}, sum}
+	t := token{doc.Token{Name: in.Name, Role: in.Role, On: in.On, Made: b.now().UTC().Truncate(time.Second)}, sum}
 	if in.Days > 0 {
 		t.Until = t.Made.Add(time.Duration(in.Days) * 24 * time.Hour)
 	}
@@ -199,8 +238,7 @@ func (b *Book) Create(ctx context.Context, in doc.TokenSpec) (*doc.TokenMade, er
 		return nil, fmt.Errorf("%w: there are %d already; remove those that have ended", ErrSpec, MaxTokens)
 	}
 	err := b.store.Update(ctx, func(tx store.WriteTx) error {
-		return store.PutJSON(tx, prefix+in.Name, &record{Role: t.Role, Sum: hex.EncodeToString(sum[:]), Made: t.Made,
-			Until: t.Until})
+		return store.PutJSON(tx, prefix+in.Name, t.record())
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store the token %s: %w", in.Name, err)

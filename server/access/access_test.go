@@ -50,7 +50,7 @@ func TestTokensOutliveTheServer(t *testing.T) {
 	is := func(secret, name, role string) {
 		t.Helper()
 		h, ok := b.Who(secret)
-		if h != (Holder{name, role}) || ok != (name != "") {
+		if h != (Holder{Name: name, Role: role}) || ok != (name != "") {
 			t.Errorf("got %v %v, want %q %q", h, ok, name, role)
 		}
 	}
@@ -78,6 +78,56 @@ func TestTokensOutliveTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	is(bot.Secret, "", "")
+}
+
+// TestHeldTokens are held to machines after a restart too, and are good for nothing to a server that knows of no such.
+func TestHeldTokens(t *testing.T) {
+	db := store.NewMemory()
+	b, err := New(t.Context(), db, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := spec("ada", Operator, 1)
+	in.On = "room=210"
+	ada, err := b.Create(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if h, ok := b.Who(ada.Secret); !ok || h != (Holder{"ada", Operator, "room=210"}) {
+			t.Errorf("got %+v %v", h, ok)
+		}
+		if l := b.List(); len(l) != 1 || l[0].On != "room=210" || l[0].Role != Operator {
+			t.Errorf("got %+v", l)
+		}
+		if b, err = New(t.Context(), db, root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var old struct{ Role string } // as servers before read it
+	err = db.View(t.Context(), func(tx store.Tx) error { return store.GetJSON(tx, prefix+"ada", &old) })
+	if err != nil || Covers(old.Role, Viewer) {
+		t.Errorf("a server that holds nobody to machines takes it as %q: %v", old.Role, err)
+	}
+	err = db.Update(t.Context(), func(tx store.WriteTx) error {
+		return store.PutJSON(tx, prefix+"ada", &record{Sum: strings.Repeat("00", 32), Held: &held{Role: Operator}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(t.Context(), db, root); err == nil {
+		t.Error("a token that is held to nothing that can be read is taken")
+	}
+	in = spec("eve", Admin, 0)
+	in.On = "room=210"
+	if _, err := b.Create(t.Context(), in); !errors.Is(err, ErrSpec) {
+		t.Errorf("an admin who is held to machines: %v", err)
+	}
+	in = spec("eve", Viewer, 0)
+	in.On = strings.Repeat("a", MaxOn+1)
+	if _, err := b.Create(t.Context(), in); !errors.Is(err, ErrSpec) {
+		t.Errorf("a long selector: %v", err)
+	}
 }
 
 func TestTokensThatAreNotMade(t *testing.T) {

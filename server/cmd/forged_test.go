@@ -37,7 +37,8 @@ func TestForgedRestore(t *testing.T) {
 		}
 	}
 	o.hello("b", "10.0.0.5")
-	const words = "two machines speak as this node: 10.0.0.5 (boot b) and 10.0.0.66 (boot forged)"
+	const words = "two machines speak as this node: 10.0.0.5 (boot 3e23e8160039594a) " +
+		"and 10.0.0.66 (boot ccdd35168ab474fa)"
 	code, out, said := o.run("session", "watch", id)
 	if code != exitSession || !strings.Contains(said, words) {
 		t.Errorf("watch: exit code %d, %q", code, said)
@@ -51,7 +52,7 @@ func TestForgedRestore(t *testing.T) {
 		}
 	}
 	if show := o.must("show", id); !strings.Contains(show, "reboot 1") ||
-		!strings.Contains(show, "boot forged from 10.0.0.66") {
+		!strings.Contains(show, "boot ccdd35168ab474fa from 10.0.0.66") {
 		t.Errorf("the timeline has no reboots:\n%s", show)
 	}
 }

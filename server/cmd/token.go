@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,9 +21,14 @@ func tokenCreate(e *env) *cobra.Command {
 
 A viewer looks at machines, sessions, images and receipts. An operator works with them, and follows what happens. An
 admin may do everything: tokens, passwords of BMCs and receivers, rules, groups, profiles and menus, and which NIC is
-which machine.`,
-		Example: `  diskcast token create ada --role operator --days 180`,
-		Args:    cobra.ExactArgs(1),
+which machine.
+
+With --on, a viewer's or an operator's token is held to the machines that the selector fits, whenever it is used: others
+are not there for it, nor is a session that has one of others. It makes sessions for named machines or a selector
+(--on '*' means all its own), and cannot change images, read the server's figures, or see its DHCP.`,
+		Example: `  diskcast token create ada --role operator --days 180
+  diskcast token create room-210 --role operator --on room=210`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			in.Name = a[0]
 			c, err := e.client()
@@ -40,13 +46,19 @@ which machine.`,
 			if !made.Until.IsZero() {
 				until = "until " + clockTime(made.Until)
 			}
-			e.Note(fmt.Sprintf("%s has the role %s, %s; the token is not shown again", made.Name, made.Role, until))
+			held := ""
+			if made.Machines != nil {
+				held = fmt.Sprintf(" within %s (fits %d machines now)", made.On, *made.Machines)
+			}
+			e.Note(fmt.Sprintf("%s has the role %s%s, %s; the token is not shown again", made.Name, made.Role, held,
+				until))
 			_, err = fmt.Fprintln(e.Out, made.Secret)
 			return err
 		},
 	}
 	serverFlag(cmd, e)
 	cmd.Flags().StringVar(&in.Role, "role", "", "viewer, operator or admin")
+	cmd.Flags().StringVar(&in.On, "on", "", "a selector: the only machines that it sees and touches (default: all)")
 	cmd.Flags().IntVar(&in.Days, "days", 0, "days that it is good for (0: without an end)")
 	_ = cmd.MarkFlagRequired("role") // the flag is there
 	return cmd
@@ -69,14 +81,14 @@ func tokenList(e *env) *cobra.Command {
 			if e.JSON {
 				return e.Doc(list)
 			}
-			rows := [][]string{{"NAME", "ROLE", "MADE", "UNTIL"}}
+			rows := [][]string{{"NAME", "ROLE", "WITHIN", "MADE", "UNTIL"}}
 			for i := range list {
 				t := &list[i]
 				until := clockTime(t.Until)
 				if t.Ended {
 					until += " (ended)"
 				}
-				rows = append(rows, []string{t.Name, t.Role, clockTime(t.Made), until})
+				rows = append(rows, []string{t.Name, t.Role, cmp.Or(t.On, "all"), clockTime(t.Made), until})
 			}
 			return ui.List(e.Out, rows)
 		},

@@ -52,6 +52,11 @@ func TestTokenCommands(t *testing.T) {
 	t.Setenv("DISKCAST_TOKEN", "")
 	t.Setenv("DISKCAST_PIN", "")
 
+	do(exitFailed, "no group @nowhere", "token", "create", "eve", "--role", "viewer", "--on", "@nowhere")
+	do(exitFailed, "held to no machines", "token", "create", "eve", "--role", "admin", "--on", "room=210")
+	do(0, "within room=210 (fits 0 machines now)", "token", "create", "eve", "--role", "viewer", "--on", "room=210")
+	do(0, "room=210", "token", "list")
+	do(0, "", "token", "rm", "eve")
 	do(0, "", "token", "rm", "ada")
 	do(exitFailed, "not found", "token", "rm", "ada")
 	do(0, "[]", "token", "list", "--json")

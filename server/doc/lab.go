@@ -149,7 +149,7 @@ type MachinesChange struct {
 // notOfProfile are the fields of a Spec that say which machines, how long to wait for them, and what a capture makes.
 var notOfProfile = []string{"v", "all", "count", "nodes", "on", "min_nodes", "max_wait", "capture", "level", "parent",
 	"drop_gaps", "profile", "profile_revision", "at", "notes", "retry_of",
-	"repeat", "menu"}
+	"repeat", "menu", "within"}
 
 // ProfileFields are the fields that a profile may have: all of a Spec but which machines are meant and what a capture
 // makes of one.

@@ -115,6 +115,8 @@ type Spec struct {
 	Repeat string `json:"repeat,omitempty"`
 	// Menu is the menu from which somebody at a machine's console chose this; the server sets it.
 	Menu string `json:"menu,omitempty"`
+	// Within is the selector that the token is held to which this was made with; the server sets it.
+	Within string `json:"within,omitempty"`
 }
 
 // DiskImage is an image and the disk that it goes to.

@@ -8,12 +8,14 @@ type TokenSpec struct {
 	Name string `json:"name"`
 	Role string `json:"role"`           // viewer, operator, admin
 	Days int    `json:"days,omitempty"` // that it is good for; 0: without an end
+	On   string `json:"on,omitempty"`   // a selector of the machines that it is held to; empty: of all
 }
 
 // Token is a named token as it is shown: without what proves it.
 type Token struct {
 	Name  string    `json:"name"`
 	Role  string    `json:"role"`
+	On    string    `json:"on,omitempty"` // selector of the machines that it is held to; absent: of all
 	Made  time.Time `json:"made"`
 	Until time.Time `json:"until,omitzero"`  // absent: without an end
 	Ended bool      `json:"ended,omitempty"` // it is good for nothing any more
@@ -23,4 +25,6 @@ type Token struct {
 type TokenMade struct {
 	Token
 	Secret string `json:"secret"` // the token itself; it is shown this once
+	// Machines is how many there are now that the token is held to; of one that is held to none it is not there.
+	Machines *int `json:"machines,omitempty"`
 }

@@ -61,7 +61,7 @@ func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 			m.Message = plain.Line(m.Message, strangerMessage)
 			old.Steps[step] = m
 		}
-		words := fmt.Sprintf("boot %s from %s", short(boot), orNone(addr))
+		words := fmt.Sprintf("boot %s from %s", bootMark(boot), orNone(addr))
 		if p.Step != "" {
 			words += fmt.Sprintf("; the boot before was at step %q", p.Step)
 		}
@@ -99,7 +99,7 @@ func (e *Engine) newBoot(n *node, boot, addr string) (contested bool) {
 	case ago < quiet && old.Addr != "" && addr != "" && addr != old.Addr:
 		e.warn(n, oddBoots, fmt.Sprintf("it says hello from %s (boot %s) while %s (boot %s) was heard %v ago: "+
 			"another machine may speak in its name",
-			addr, short(boot), old.Addr, short(old.Boot), ago))
+			addr, bootMark(boot), old.Addr, bootMark(old.Boot), ago))
 	}
 	if s = e.current(n); back && s != nil && was.Session == s.ID {
 		e.step(jobs.TookBack{Node: n.ID, Session: s.ID, Step: was.Step, Steps: was.Steps})
@@ -115,18 +115,10 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// short is enough of a boot id to tell two apart.
-func short(boot string) string {
-	if len(boot) > 12 {
-		return boot[:12]
-	}
-	return boot
-}
-
 // two are the words for two machines of one name, the same whichever speaks first.
 func two(addr1, boot1, addr2, boot2 string) string {
-	who := []string{fmt.Sprintf("%s (boot %s)", orNone(addr1), short(boot1)),
-		fmt.Sprintf("%s (boot %s)", orNone(addr2), short(boot2))}
+	who := []string{fmt.Sprintf("%s (boot %s)", orNone(addr1), bootMark(boot1)),
+		fmt.Sprintf("%s (boot %s)", orNone(addr2), bootMark(boot2))}
 	slices.Sort(who)
 	return "two machines speak as this node: " + strings.Join(who, " and ")
 }

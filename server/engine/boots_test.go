@@ -45,7 +45,8 @@ func started(t *testing.T) (*house, *doc.Session, *machine) {
 	return h, s, a
 }
 
-const twoMachines = "two machines speak as this node: 10.0.0.5 (boot boot-52:54:0) and 10.0.0.66 (boot forged-1)"
+const twoMachines = "two machines speak as this node: 10.0.0.5 (boot 4c22d221a12d10d0) " +
+	"and 10.0.0.66 (boot bfa4d77ecbd05b61)"
 
 // A stranger who tells a whole restore in a machine's name does not end its session as done: the machine is alive, and
 // is heard.
@@ -210,7 +211,7 @@ func TestTrueReboot(t *testing.T) {
 	if r := v.Parts[0].Reboots; len(r) != 1 {
 		t.Errorf("reboots: %+v", r)
 	} else {
-		says(t, `boot boot-2 from 10.0.0.5; the boot before was at step "first-byte"`, r[0].Message)
+		says(t, `boot b0139e73c78c0c8e from 10.0.0.5; the boot before was at step "first-byte"`, r[0].Message)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
@@ -75,6 +76,15 @@ func (e *Engine) nameTaken(kind jobs.Kind, spec *doc.Spec) []string {
 	return []string{fmt.Sprintf("There is an image %s already (%s): when this capture is done, the name is moved "+
 		"from it to the new one. The one before stays in the store until `diskcast image gc --unnamed`, and "+
 		"`diskcast image tag %s NAME` gives it a name.", up.Name, d, d)}
+}
+
+// mayTake refuses that somebody who is held to machines moves an image's name, by which others mean it.
+func mayTake(spec *doc.Spec, taken []string) error {
+	if spec.Within == "" || len(taken) == 0 {
+		return nil
+	}
+	return refuse("the name is taken, and the token, which is held to the machines %s, moves none: choose another. %s",
+		spec.Within, strings.Join(taken, " "))
 }
 
 // uploadID names an upload. Session ids begin anew with a new state directory, while the store may be an old one.

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -124,6 +126,22 @@ func (e *Engine) clean(n *node, ev *session.Event) {
 	}
 }
 
+// bootMark stands for a boot of a node where it is shown: who knows its id could speak as the node.
+func bootMark(boot string) string {
+	if boot == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(boot))
+	return hex.EncodeToString(sum[:8])
+}
+
+// eventView is an event as it is shown.
+func eventView(ev *doc.Event) *doc.Event {
+	v := *ev
+	v.Boot = bootMark(ev.Boot)
+	return &v
+}
+
 // Log returns the last events of a node, at most limit, oldest first. all includes timeline steps, else log lines,
 // warnings and errors only.
 func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]doc.Event, error) {
@@ -146,6 +164,7 @@ func (e *Engine) Log(ctx context.Context, name string, limit int, all bool) ([]d
 				return fmt.Errorf("state of %s is damaged: %w", key, err)
 			}
 			ev := r.Told()
+			ev = *eventView(&ev)
 			if all || ev.Event.Step == session.StepLog || ev.Event.Level != session.Info {
 				out = append(out, ev)
 			}

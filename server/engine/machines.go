@@ -134,6 +134,9 @@ func (e *Engine) nameMachines(spec *doc.Spec) ([]string, error) {
 	if spec.On != "" {
 		return e.selectNodes(spec)
 	}
+	if spec.Within != "" {
+		return nil, e.nameWithin(spec)
+	}
 	for i, name := range spec.Nodes {
 		if _, err := doc.NodeID(name); err == nil {
 			continue
@@ -153,15 +156,7 @@ func (e *Engine) nameMachines(spec *doc.Spec) ([]string, error) {
 }
 
 // Machines returns all machines, by id.
-func (e *Engine) Machines() []doc.Machine {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := []doc.Machine{}
-	for _, m := range e.fleet.All() {
-		out = append(out, e.machineView(m))
-	}
-	return out
-}
+func (e *Engine) Machines() []doc.Machine { return e.Within("").Machines() }
 
 // Machine returns one machine by id, name or a MAC address.
 func (e *Engine) Machine(word string) (*doc.Machine, error) {

@@ -12,13 +12,18 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
-// pick finds the machines that a selector fits.
-func (e *Engine) pick(text string) ([]*fleet.Machine, error) {
+// pick finds the machines that a selector fits, among those of another one; of all where that is empty.
+func (e *Engine) pick(text, within string) ([]*fleet.Machine, error) {
 	s, err := selector.Parse(text)
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	ms, err := s.Pick(selector.Scope{Machines: e.fleet.All(), Groups: e.book.Selectors(), Seen: e.pluggedInto})
+	among := e.fleet.All()
+	if within != "" {
+		fits := e.heldTo(within)
+		among = slices.DeleteFunc(among, func(m *fleet.Machine) bool { return !fits(m) })
+	}
+	ms, err := s.Pick(selector.Scope{Machines: among, Groups: e.book.Selectors(), Seen: e.pluggedInto})
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
@@ -26,10 +31,14 @@ func (e *Engine) pick(text string) ([]*fleet.Machine, error) {
 }
 
 // Select returns the machines that a selector fits, by id.
-func (e *Engine) Select(text string) ([]doc.Machine, error) {
+func (e *Engine) Select(text string) ([]doc.Machine, error) { return e.Within("").Select(text) }
+
+// Select is Engine.Select of the machines within.
+func (b Bounds) Select(text string) ([]doc.Machine, error) {
+	e := b.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ms, err := e.pick(text)
+	ms, err := e.pick(text, b.on)
 	if err != nil {
 		return nil, err
 	}
@@ -42,12 +51,18 @@ func (e *Engine) Select(text string) ([]doc.Machine, error) {
 
 // ChangeMachines changes all machines that a selector fits, or none, and returns them.
 func (e *Engine) ChangeMachines(ctx context.Context, c doc.MachinesChange) ([]doc.Machine, error) {
+	return e.Within("").ChangeMachines(ctx, c)
+}
+
+// ChangeMachines is Engine.ChangeMachines of the machines within.
+func (b Bounds) ChangeMachines(ctx context.Context, c doc.MachinesChange) ([]doc.Machine, error) {
+	e := b.e
 	if err := checkVersion("change of machines", c.V); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ms, err := e.pick(c.On)
+	ms, err := e.pick(c.On, b.on)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +110,7 @@ func (e *Engine) selectNodes(spec *doc.Spec) ([]string, error) {
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
-	ms, err := e.pick(spec.On)
+	ms, err := e.pick(spec.On, spec.Within)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +228,7 @@ func (e *Engine) Spec(text []byte, read *doc.Spec) (doc.Spec, error) {
 	attached := ""
 	if read.Profile == "" && read.Image == "" && read.Capture == "" && read.Kind == "" && read.On != "" {
 		var err error
-		if attached, err = e.attached(read.On); err != nil {
+		if attached, err = e.attached(read.On, read.Within); err != nil {
 			return doc.Spec{}, err
 		}
 	}
@@ -224,9 +239,9 @@ func (e *Engine) Spec(text []byte, read *doc.Spec) (doc.Spec, error) {
 	return spec, nil
 }
 
-// attached is the one profile of all machines that the selector fits.
-func (e *Engine) attached(on string) (string, error) {
-	ms, err := e.pick(on)
+// attached is the one profile of all machines that the selector fits, among those of another one.
+func (e *Engine) attached(on, within string) (string, error) {
+	ms, err := e.pick(on, within)
 	if err != nil {
 		return "", err
 	}

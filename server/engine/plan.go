@@ -89,7 +89,9 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 		p.MoreDisks = append(p.MoreDisks, shown)
 	}
 	e.planMachines(p)
-	p.Warnings = slices.Concat(said, e.nameTaken(kind, &spec), p.Warnings)
+	taken := e.nameTaken(kind, &spec)
+	p.refuse(mayTake(&spec, taken))
+	p.Warnings = slices.Concat(said, taken, p.Warnings)
 	e.fits(p)
 	for i := range p.Machines {
 		m := &p.Machines[i]

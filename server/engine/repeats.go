@@ -131,15 +131,7 @@ func (e *Engine) shownSpec(text []byte) (shown json.RawMessage, secret bool, err
 }
 
 // Repeats lists all repeating sessions, oldest first.
-func (e *Engine) Repeats() []doc.Repeat {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := []doc.Repeat{}
-	for _, r := range e.sortedRepeats() {
-		out = append(out, *e.repeatView(r))
-	}
-	return out
-}
+func (e *Engine) Repeats() []doc.Repeat { return e.Within("").Repeats() }
 
 func (e *Engine) sortedRepeats() []*repeat {
 	number := func(r *repeat) int {

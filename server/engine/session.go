@@ -79,7 +79,11 @@ func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, imgs 
 	if imgs, err = e.describeImages(kind, spec); err != nil {
 		return nil, nil, nil, nil, refuse("%w", err)
 	}
-	said = append(said, e.nameTaken(kind, spec)...)
+	taken := e.nameTaken(kind, spec)
+	if err := mayTake(spec, taken); err != nil {
+		return nil, nil, nil, nil, err
+	}
+	said = append(said, taken...)
 	return kind, imgs, secret, said, nil
 }
 

@@ -139,6 +139,7 @@ func (e *Engine) again(id string) (doc.Spec, error) {
 	}
 	spec := s.Spec
 	spec.All, spec.Count, spec.Nodes, spec.On, spec.RetryOf, spec.Menu = false, 0, nil, "", id, ""
+	spec.Within = "" // its machines have names
 	if spec.Nodes = e.undone(s); len(spec.Nodes) == 0 {
 		return doc.Spec{}, refuse("nothing of session %s is to be done again: no node of it failed", id)
 	}

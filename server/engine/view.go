@@ -75,6 +75,11 @@ func (e *Engine) partView(s *sess, p *doc.Part) doc.Part {
 	v.Waits, v.Alive = e.partWaits(s, p), e.lifeWords(s, p)
 	e.paced(&v)
 	v.Steps = cloneMarks(p.Steps)
+	if p.Handed != nil {
+		h := *p.Handed
+		h.Boot = bootMark(h.Boot)
+		v.Handed = &h
+	}
 	v.Reboots, v.MoreDisks = slices.Clone(p.Reboots), slices.Clone(p.MoreDisks)
 	return v
 }
@@ -88,15 +93,7 @@ func cloneMarks(m map[string]doc.Mark) map[string]doc.Mark {
 }
 
 // Sessions returns all sessions, oldest first.
-func (e *Engine) Sessions() []*doc.Session {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := []*doc.Session{}
-	for _, id := range e.jobs.Order() {
-		out = append(out, e.view(e.jobs.Session(id), true))
-	}
-	return out
-}
+func (e *Engine) Sessions() []*doc.Session { return e.Within("").Sessions() }
 
 // Session returns one session.
 func (e *Engine) Session(id string) (*doc.Session, error) {
@@ -110,16 +107,7 @@ func (e *Engine) Session(id string) (*doc.Session, error) {
 }
 
 // Nodes returns all nodes, by name.
-func (e *Engine) Nodes() []doc.Node {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := []doc.Node{}
-	for _, n := range e.nodes {
-		out = append(out, e.nodeView(n))
-	}
-	slices.SortFunc(out, func(a, b doc.Node) int { return strings.Compare(a.ID, b.ID) })
-	return out
-}
+func (e *Engine) Nodes() []doc.Node { return e.Within("").Nodes() }
 
 // Node returns one node by name or by the MAC address of any of its NICs.
 func (e *Engine) Node(name string) (*doc.Node, error) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -17,11 +18,13 @@ import (
 // state; events are told one by one.
 type Sub struct {
 	e       *Engine
-	session string // empty: of all
-	node    string // name of a node; empty: all, or those of the machine
-	machine string // id of a machine, all of whose nodes are followed; empty: all, or the node
-	n       uint64 // number of the last change that was told
-	told    bool   // the state that was at the beginning
+	bounds  Bounds
+	seen    map[feed.Key]bool // what was told to somebody who is held to machines; nil: to one who is not
+	session string            // empty: of all
+	node    string            // name of a node; empty: all, or those of the machine
+	machine string            // id of a machine, all of whose nodes are followed; empty: all, or the node
+	n       uint64            // number of the last change that was told
+	told    bool              // the state that was at the beginning
 	more    <-chan struct{}
 	unsaved *keeper.Batch // what must be durable before a session that is over is called so; nil: nothing found
 	warned  bool          // that it cannot be written
@@ -30,19 +33,42 @@ type Sub struct {
 // Watch follows a session from its present state on.
 func (e *Engine) Watch(id string) (*Sub, error) { return e.Follow(id, "", "") }
 
+// Watch is Engine.Watch of a session within.
+func (b Bounds) Watch(id string) (*Sub, error) { return b.Follow(id, "", "") }
+
 // Follow follows a session, a machine, what a machine does in a session, or, with neither, everything. It begins with
 // the state that is, or with the changes after a cursor; feed.ErrLost says that it must begin anew.
 func (e *Engine) Follow(session, node, after string) (*Sub, error) {
+	return e.Within("").Follow(session, node, after)
+}
+
+// Follow is Engine.Follow of what is within. It begins with the state that is: what comes within the bounds, or leaves
+// them, is told as if it came or went, and nothing says later what was within at a cursor.
+func (b Bounds) Follow(session, node, after string) (*Sub, error) {
+	e := b.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	u := &Sub{e: e, session: session, n: e.feed.Last()}
-	if session != "" && e.jobs.Session(session) == nil {
-		return nil, e.noSession(session)
+	u := &Sub{e: e, bounds: b, session: session, n: e.feed.Last()}
+	if !b.All() {
+		u.seen = map[feed.Key]bool{}
+	}
+	if s := e.jobs.Session(session); session != "" && !b.now().session(s) {
+		if b.All() {
+			return nil, e.noSession(session)
+		}
+		return nil, b.none("session", session)
 	}
 	if node != "" {
-		if err := u.of(node); err != nil {
+		err := u.of(node)
+		if !b.All() && (err != nil || !u.mine()) {
+			err = b.none("machine", node)
+		}
+		if err != nil {
 			return nil, err
 		}
+	}
+	if after != "" && !b.All() {
+		return nil, fmt.Errorf("%w: the token is held to machines, and what those were then is not kept", feed.ErrLost)
 	}
 	if after == "" {
 		return u, nil
@@ -72,6 +98,15 @@ func (u *Sub) of(word string) error {
 		u.machine = m.ID
 	}
 	return nil
+}
+
+// mine reports whether the machine that is followed is within the bounds.
+func (u *Sub) mine() bool {
+	in := u.bounds.now()
+	if m := u.e.fleet.Get(u.machine); m != nil {
+		return in.fits(m)
+	}
+	return in.node(u.node)
 }
 
 // Background is long work that is followed beside sessions and machines.
@@ -129,8 +164,11 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 	e.mu.Lock() // before the account is read: what it says has changed is then to be seen
 	defer e.mu.Unlock()
 	s := e.jobs.Session(u.session)
-	if u.session != "" && s == nil {
-		return nil, true, nil // forgotten, with all others that old
+	if u.session != "" && !u.bounds.now().session(s) {
+		return nil, true, nil // forgotten, with all others that old; or not within any more
+	}
+	if u.seen != nil && (u.node != "" || u.machine != "") && !u.mine() {
+		return nil, true, nil
 	}
 	if !u.told {
 		u.told = true
@@ -140,7 +178,12 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	lines = append(lines, u.moved(changes)...)
+	in := u.bounds.now()
 	for i := range changes {
+		if u.seen != nil && !u.tells(in, &changes[i]) {
+			continue
+		}
 		l := e.line(&changes[i])
 		l.Cursor = e.feed.Cursor(changes[i].N)
 		lines = append(lines, l)
@@ -171,9 +214,14 @@ func (u *Sub) saved() bool {
 
 // present are lines about the state that is, of sessions that are over only where one was asked for.
 func (u *Sub) present() (lines []doc.Line) {
-	e := u.e
+	e, in := u.e, u.bounds.now()
 	add := func(k feed.Key) {
-		if u.match(k) {
+		switch {
+		case !u.match(k):
+		case u.seen == nil:
+			lines = append(lines, e.line(&feed.Change{Key: k}))
+		case !u.seen[k] && in.key(k):
+			u.seen[k] = true
 			lines = append(lines, e.line(&feed.Change{Key: k}))
 		}
 	}
@@ -215,7 +263,7 @@ func (e *Engine) line(c *feed.Change) doc.Line {
 	s, n := e.jobs.Session(c.Key.Session), e.nodes[c.Key.Node]
 	switch {
 	case c.Event != nil:
-		return doc.Line{Type: doc.LineEvent, Event: c.Event}
+		return doc.Line{Type: doc.LineEvent, Event: eventView(c.Event)}
 	case c.Key.Job != "":
 		if j, ok := e.long.Job(c.Key.Job); ok {
 			return doc.Line{Type: doc.LineJob, Job: j}

@@ -24,7 +24,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	sub, err := a.engine.Follow(q.Get("session"), q.Get("node"), q.Get("after"))
+	sub, err := a.within(r).Follow(q.Get("session"), q.Get("node"), q.Get("after"))
 	switch {
 	case errors.Is(err, feed.ErrLost):
 		a.fail(w, r, http.StatusGone,
@@ -43,7 +43,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) {
 // watchSession streams a session without cursors: a client whose stream breaks asks again and gets the present state
 // first.
 func (a *API) watchSession(w http.ResponseWriter, r *http.Request) {
-	sub, err := a.engine.Watch(r.PathValue("id"))
+	sub, err := a.within(r).Watch(r.PathValue("id"))
 	if err != nil {
 		a.failFor(w, r, err)
 		return
@@ -51,15 +51,15 @@ func (a *API) watchSession(w http.ResponseWriter, r *http.Request) {
 	a.stream(w, r, sub, false)
 }
 
-// stream writes lines until the subject of them is over, the client has gone, the server ends, or the client has fallen
-// too far behind: it then asks again, and is told so.
+// stream writes lines until the subject of them is over, the client has gone or its token has ended, the server ends,
+// or the client has fallen too far behind: it then asks again, and is told so.
 func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cursors bool) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	out, rc := json.NewEncoder(w), http.NewResponseController(w)
 	for {
 		lines, last, err := next(r.Context(), sub)
-		if err != nil {
+		if _, good := a.access.Who(bearer(r)); err != nil || !good {
 			return
 		}
 		for i := range lines {

@@ -9,23 +9,23 @@ import (
 
 func (a *API) listMachines(w http.ResponseWriter, r *http.Request) {
 	if on := r.URL.Query().Get("select"); on != "" {
-		ms, err := a.engine.Select(on)
+		ms, err := a.within(r).Select(on)
 		a.answer(w, r, ms, err)
 		return
 	}
-	a.reply(w, http.StatusOK, a.engine.Machines())
+	a.reply(w, http.StatusOK, a.within(r).Machines())
 }
 
 func (a *API) changeMachines(w http.ResponseWriter, r *http.Request) {
 	var c doc.MachinesChange
 	if a.read(w, r, "change of machines", &c) {
-		ms, err := a.engine.ChangeMachines(r.Context(), c)
+		ms, err := a.within(r).ChangeMachines(r.Context(), c)
 		a.answer(w, r, ms, err)
 	}
 }
 
 func (a *API) showLab(w http.ResponseWriter, r *http.Request) {
-	a.reply(w, http.StatusOK, a.engine.Lab())
+	a.reply(w, http.StatusOK, a.within(r).Lab())
 }
 
 func (a *API) changeLab(w http.ResponseWriter, r *http.Request) {

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
-	a.reply(w, http.StatusOK, a.engine.Sessions())
+	a.reply(w, http.StatusOK, a.within(r).Sessions())
 }
 
 func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +53,7 @@ func (a *API) readSpec(w http.ResponseWriter, r *http.Request) (doc.Spec, bool) 
 		a.failDocument(w, r, fmt.Errorf("session spec: %w", err))
 		return spec, false
 	}
-	if spec, err = a.engine.Spec(text, &spec); err == nil {
+	if spec, err = a.within(r).Spec(text, &spec); err == nil {
 		err = a.engine.CheckStart(spec.At)
 	}
 	if err != nil {
@@ -64,7 +64,7 @@ func (a *API) readSpec(w http.ResponseWriter, r *http.Request) (doc.Spec, bool) 
 }
 
 func (a *API) showSession(w http.ResponseWriter, r *http.Request) {
-	s, err := a.engine.Session(r.PathValue("id"))
+	s, err := a.within(r).Session(r.PathValue("id"))
 	a.answer(w, r, s, err)
 }
 
@@ -107,7 +107,7 @@ func (a *API) removeSession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
-	a.reply(w, http.StatusOK, a.engine.Nodes())
+	a.reply(w, http.StatusOK, a.within(r).Nodes())
 }
 
 func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +139,7 @@ func (a *API) lookFrom(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
-	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
+	list, err := a.within(r).Receipts(r.Context(), r.URL.Query().Get("session"))
 	a.answer(w, r, list, err)
 }
 
@@ -150,7 +150,7 @@ func (a *API) WithPin(pin string) *API {
 }
 
 func (a *API) receiptPage(w http.ResponseWriter, r *http.Request) {
-	list, err := a.engine.Receipts(r.Context(), r.URL.Query().Get("session"))
+	list, err := a.within(r).Receipts(r.Context(), r.URL.Query().Get("session"))
 	if err == nil && len(list) == 0 {
 		err = fmt.Errorf("receipts: %w: a part has one when its node had a plan for its disk and has ended",
 			engine.ErrNotFound)

@@ -108,6 +108,7 @@ func (a *API) startPower(r *http.Request) (any, error) {
 	if err := spec.Check(); err != nil {
 		return nil, &powerError{err}
 	}
+	b := a.within(r)
 	var all []desk.Machine
 	known := map[string]bool{}
 	add := func(m desk.Machine) {
@@ -117,7 +118,7 @@ func (a *API) startPower(r *http.Request) (any, error) {
 		}
 	}
 	if spec.On != "" {
-		ms, err := a.engine.Select(spec.On)
+		ms, err := b.Select(spec.On)
 		if err != nil {
 			return nil, err
 		}
@@ -126,14 +127,14 @@ func (a *API) startPower(r *http.Request) (any, error) {
 		}
 	}
 	for _, word := range spec.Machines {
-		m, err := a.powered(word)
+		m, err := b.Machine(word)
 		if err != nil {
 			return nil, err
 		}
-		add(m)
+		add(ofDesk(m))
 	}
 	if spec.All {
-		ms := a.engine.Machines()
+		ms := b.Machines()
 		for i := range ms {
 			m := ofDesk(&ms[i])
 			has, err := a.power.Has(r.Context(), m)

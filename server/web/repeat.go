@@ -7,7 +7,7 @@ import (
 )
 
 func (a *API) listRepeats(w http.ResponseWriter, r *http.Request) {
-	a.reply(w, http.StatusOK, a.engine.Repeats())
+	a.reply(w, http.StatusOK, a.within(r).Repeats())
 }
 
 func (a *API) createRepeat(w http.ResponseWriter, r *http.Request) {
@@ -15,7 +15,7 @@ func (a *API) createRepeat(w http.ResponseWriter, r *http.Request) {
 	if !a.read(w, r, "repeating session", &in) {
 		return
 	}
-	v, err := a.engine.CreateRepeat(r.Context(), in)
+	v, err := a.within(r).CreateRepeat(r.Context(), in)
 	if err != nil {
 		a.failFor(w, r, err)
 		return

@@ -25,10 +25,27 @@ const (
 	Admin    Role = access.Admin
 )
 
+// Scope says what a route is to a token that is held to some of the machines.
+type Scope string
+
+// Scopes.
+const (
+	Nobody     Scope = "-"            // it is asked with no token of an operator's
+	Whole      Scope = "all machines" // such a token is refused
+	Free       Scope = "any"          // it is about no machine
+	Narrowed   Scope = "within"       // what is shown, made or changed is of its machines alone
+	ItsMachine Scope = "its machine"  // the path names one of its machines, or nothing that is there
+	ItsNode    Scope = "its node"     // so it does a node of one
+	ItsSession Scope = "its session"  // a session all of whose machines are its own
+	ItsRepeat  Scope = "its repeat"   // a repeating session of such
+	ItsPower   Scope = "its power"    // work on the power of such
+)
+
 // Route is one line of the table that the mux, the authentication and the limits are made from.
 type Route struct {
 	Method, Path string
 	Role         Role
+	Scope        Scope
 	Body         int64         // bytes of a request's body at most; 0: it has none
 	Time         time.Duration // that a body may take to come
 	Does         string        // in a few words
@@ -53,127 +70,149 @@ func plainly(h func(*API, http.ResponseWriter, *http.Request)) handler {
 // Routes returns the table.
 func Routes() []Route {
 	return []Route{
-		{"POST", "/v1/node/hello", Anyone, maxHello, helloPatience, "a node says what machine it is and gets a token",
+		{"POST", "/v1/node/hello", Anyone, Nobody, maxHello, helloPatience,
+			"a node says what machine it is and gets a token",
 			plainly((*API).hello)},
-		{"GET", "/v1/node/{node}/descriptor", Node, 0, 0, "wait for what the node is to do", (*API).descriptor},
-		{"POST", "/v1/node/{node}/events", Node, docBody, docTime, "report events", (*API).events},
-		{"POST", "/v1/node/{node}/disk", Node, docBody, docTime, "say which disk the first plan chose", (*API).disk},
-		{"POST", "/v1/node/{node}/look", Node, docBody, docTime, "say what the node saw when it was asked to look",
+		{"GET", "/v1/node/{node}/descriptor", Node, Nobody, 0, 0, "wait for what the node is to do", (*API).descriptor},
+		{"POST", "/v1/node/{node}/events", Node, Nobody, docBody, docTime, "report events", (*API).events},
+		{"POST", "/v1/node/{node}/disk", Node, Nobody, docBody, docTime,
+			"say which disk the first plan chose", (*API).disk},
+		{"POST", "/v1/node/{node}/look", Node, Nobody, docBody, docTime,
+			"say what the node saw when it was asked to look",
 			(*API).looked},
-		{"POST", "/v1/node/{node}/menu", Node, docBody, docTime, "say what was chosen at the node's console",
+		{"POST", "/v1/node/{node}/menu", Node, Nobody, docBody, docTime, "say what was chosen at the node's console",
 			(*API).chosen},
-		{"POST", "/v1/node/{node}/personalization", Node, docBody, docTime, "be given what is the node's own, once",
+		{"POST", "/v1/node/{node}/personalization", Node, Nobody, docBody, docTime,
+			"be given what is the node's own, once",
 			(*API).personalization},
-		{"GET", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, 0, 0, "ask whether a frame need be sent",
+		{"GET", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, Nobody, 0, 0, "ask whether a frame need be sent",
 			(*API).hasFrame},
-		{"PUT", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, maxFrame, 2 * time.Minute, "send a frame",
+		{"PUT", "/v1/node/{node}/captures/{id}/frames/{frame}", Node, Nobody, maxFrame, 2 * time.Minute, "send a frame",
 			(*API).putFrame},
-		{"POST", "/v1/node/{node}/captures/{id}/finish", Node, image.MaxConfig + image.MaxIndex, 10 * time.Minute,
+		{"POST", "/v1/node/{node}/captures/{id}/finish", Node, Nobody,
+			image.MaxConfig + image.MaxIndex, 10 * time.Minute,
 			"make the image of what was sent", (*API).finishCapture},
-		{"GET", "/v1/blobs/{digest}", Reader, 0, 0, "read a blob, or ranges of it", plainly((*API).blob)},
-		{"GET", "/v1/objects/{digest}", Reader, 0, 0, "read the object of an image, or ranges of it",
+		{"GET", "/v1/blobs/{digest}", Reader, Whole, 0, 0, "read a blob, or ranges of it", plainly((*API).blob)},
+		{"GET", "/v1/objects/{digest}", Reader, Whole, 0, 0, "read the object of an image, or ranges of it",
 			plainly((*API).object)},
 
-		{"GET", "/v1/events", Operator, 0, 0, "follow what changes: a session, a machine, or everything",
+		{"GET", "/v1/events", Viewer, Narrowed, 0, 0, "follow what changes: a session, a machine, or everything",
 			plainly((*API).follow)},
-		{"GET", "/v1/sessions", Viewer, 0, 0, "list sessions, oldest first", plainly((*API).listSessions)},
-		{"POST", "/v1/sessions", Operator, docBody, docTime, "create a session", plainly((*API).createSession)},
-		{"POST", "/v1/sessions/plan", Operator, docBody, docTime, "say what a session would do to each machine",
+		{"GET", "/v1/sessions", Viewer, Narrowed, 0, 0, "list sessions, oldest first", plainly((*API).listSessions)},
+		{"POST", "/v1/sessions", Operator, Narrowed, docBody, docTime,
+			"create a session", plainly((*API).createSession)},
+		{"POST", "/v1/sessions/plan", Operator, Narrowed, docBody, docTime,
+			"say what a session would do to each machine",
 			plainly((*API).planSession)},
-		{"GET", "/v1/sessions/{id}", Viewer, 0, 0, "show a session", plainly((*API).showSession)},
-		{"POST", "/v1/sessions/{id}/cancel", Operator, 0, 0, "end a session; its nodes go idle",
+		{"GET", "/v1/sessions/{id}", Viewer, ItsSession, 0, 0, "show a session", plainly((*API).showSession)},
+		{"POST", "/v1/sessions/{id}/cancel", Operator, ItsSession, 0, 0, "end a session; its nodes go idle",
 			plainly((*API).cancelSession)},
-		{"POST", "/v1/sessions/{id}/go", Operator, 0, 0, "start a session with the nodes that are there",
+		{"POST", "/v1/sessions/{id}/go", Operator, ItsSession, 0, 0, "start a session with the nodes that are there",
 			plainly((*API).goSession)},
-		{"POST", "/v1/sessions/{id}/retry", Operator, 0, 0, "make a session of what is not done of one that is over",
+		{"POST", "/v1/sessions/{id}/retry", Operator, ItsSession, 0, 0,
+			"make a session of what is not done of one that is over",
 			plainly((*API).retrySession)},
-		{"PATCH", "/v1/sessions/{id}", Operator, docBody, docTime, "change what may still be changed of a session",
+		{"PATCH", "/v1/sessions/{id}", Operator, ItsSession, docBody, docTime,
+			"change what may still be changed of a session",
 			plainly((*API).editSession)},
-		{"DELETE", "/v1/sessions/{id}", Operator, 0, 0, "forget a session that is over; its receipts stay",
+		{"DELETE", "/v1/sessions/{id}", Operator, ItsSession, 0, 0, "forget a session that is over; its receipts stay",
 			plainly((*API).removeSession)},
-		{"GET", "/v1/sessions/{id}/watch", Operator, 0, 0, "follow a session until it is over",
+		{"GET", "/v1/sessions/{id}/watch", Viewer, ItsSession, 0, 0, "follow a session until it is over",
 			plainly((*API).watchSession)},
-		{"GET", "/v1/repeats", Viewer, 0, 0, "list repeating sessions, oldest first", plainly((*API).listRepeats)},
-		{"POST", "/v1/repeats", Operator, docBody, docTime, "make a session again and again",
+		{"GET", "/v1/repeats", Viewer, Narrowed, 0, 0,
+			"list repeating sessions, oldest first", plainly((*API).listRepeats)},
+		{"POST", "/v1/repeats", Operator, Narrowed, docBody, docTime, "make a session again and again",
 			plainly((*API).createRepeat)},
-		{"GET", "/v1/repeats/{id}", Viewer, 0, 0, "show a repeating session", plainly((*API).showRepeat)},
-		{"DELETE", "/v1/repeats/{id}", Operator, 0, 0, "forget a repeating session; those made of it stay",
+		{"GET", "/v1/repeats/{id}", Viewer, ItsRepeat, 0, 0, "show a repeating session", plainly((*API).showRepeat)},
+		{"DELETE", "/v1/repeats/{id}", Operator, ItsRepeat, 0, 0, "forget a repeating session; those made of it stay",
 			plainly((*API).removeRepeat)},
-		{"GET", "/v1/receipts", Viewer, 0, 0, "read receipts: ?session= of one, or all", plainly((*API).receipts)},
-		{"GET", "/v1/receipts/page", Viewer, 0, 0, "read receipts as a page of HTML: ?session= of one, or all",
+		{"GET", "/v1/receipts", Viewer, Narrowed, 0, 0,
+			"read receipts: ?session= of one, or all", plainly((*API).receipts)},
+		{"GET", "/v1/receipts/page", Viewer, Narrowed, 0, 0,
+			"read receipts as a page of HTML: ?session= of one, or all",
 			plainly((*API).receiptPage)},
-		{"GET", "/v1/nodes", Operator, 0, 0, "list nodes", plainly((*API).listNodes)},
-		{"GET", "/v1/nodes/{node}", Operator, 0, 0, "show a node", plainly((*API).showNode)},
-		{"DELETE", "/v1/nodes/{node}", Operator, 0, 0, "forget a node and its log", plainly((*API).forgetNode)},
-		{"GET", "/v1/nodes/{node}/log", Operator, 0, 0, "show the last events of a node", plainly((*API).nodeLog)},
-		{"POST", "/v1/nodes/{node}/look", Operator, 0, 0, "have a node look at its network, and wait for what it says",
+		{"GET", "/v1/nodes", Viewer, Narrowed, 0, 0, "list nodes", plainly((*API).listNodes)},
+		{"GET", "/v1/nodes/{node}", Viewer, ItsNode, 0, 0, "show a node", plainly((*API).showNode)},
+		{"DELETE", "/v1/nodes/{node}", Operator, ItsNode, 0, 0,
+			"forget a node and its log", plainly((*API).forgetNode)},
+		{"GET", "/v1/nodes/{node}/log", Viewer, ItsNode, 0, 0,
+			"show the last events of a node", plainly((*API).nodeLog)},
+		{"POST", "/v1/nodes/{node}/look", Operator, ItsNode, 0, 0,
+			"have a node look at its network, and wait for what it says",
 			plainly((*API).lookFrom)},
-		{"GET", "/v1/machines", Viewer, 0, 0, "list machines", plainly((*API).listMachines)},
-		{"POST", "/v1/machines", Operator, docBody, docTime, "change all machines that a selector fits",
+		{"GET", "/v1/machines", Viewer, Narrowed, 0, 0, "list machines", plainly((*API).listMachines)},
+		{"POST", "/v1/machines", Operator, Narrowed, docBody, docTime, "change all machines that a selector fits",
 			plainly((*API).changeMachines)},
-		{"GET", "/v1/lab", Viewer, 0, 0, "show groups, profiles, rules and menus", plainly((*API).showLab)},
-		{"POST", "/v1/lab", Admin, labBody, docTime,
+		{"GET", "/v1/lab", Viewer, Narrowed, 0, 0, "show groups, profiles, rules and menus", plainly((*API).showLab)},
+		{"POST", "/v1/lab", Admin, Whole, labBody, docTime,
 			"change machines, groups, profiles, rules and menus, all or nothing", plainly((*API).changeLab)},
-		{"GET", "/v1/machines/{machine}", Viewer, 0, 0, "show a machine", plainly((*API).showMachine)},
-		{"PATCH", "/v1/machines/{machine}", Operator, docBody, docTime, "enter a name, notes or labels of a machine",
+		{"GET", "/v1/machines/{machine}", Viewer, ItsMachine, 0, 0, "show a machine", plainly((*API).showMachine)},
+		{"PATCH", "/v1/machines/{machine}", Operator, ItsMachine, docBody, docTime,
+			"enter a name, notes or labels of a machine",
 			plainly((*API).editMachine)},
-		{"POST", "/v1/machines/{machine}/merge", Admin, docBody, docTime, "make one machine of two",
+		{"POST", "/v1/machines/{machine}/merge", Admin, Whole, docBody, docTime, "make one machine of two",
 			plainly((*API).mergeMachine)},
-		{"POST", "/v1/machines/{machine}/split", Admin, docBody, docTime, "make a machine of its own of a node",
+		{"POST", "/v1/machines/{machine}/split", Admin, Whole, docBody, docTime, "make a machine of its own of a node",
 			plainly((*API).splitMachine)},
-		{"POST", "/v1/machines/{machine}/trust", Admin, 0, 0, "make a machine's NICs its alone, and end what was " +
-			"odd",
-			plainly((*API).trustMachine)},
-		{"DELETE", "/v1/machines/{machine}", Operator, 0, 0, "forget a machine and what was entered of it",
+		{"POST", "/v1/machines/{machine}/trust", Admin, Whole, 0, 0,
+			"make a machine's NICs its alone, and end what was odd", plainly((*API).trustMachine)},
+		{"DELETE", "/v1/machines/{machine}", Operator, ItsMachine, 0, 0, "forget a machine and what was entered of it",
 			plainly((*API).removeMachine)},
-		{"GET", "/v1/machines/{machine}/power", Viewer, 0, 0, "show how a machine's power is reached",
+		{"GET", "/v1/machines/{machine}/power", Viewer, ItsMachine, 0, 0, "show how a machine's power is reached",
 			powering((*API).showPower)},
-		{"PUT", "/v1/machines/{machine}/power", Admin, docBody, docTime, "say how a machine's power is reached",
+		{"PUT", "/v1/machines/{machine}/power", Admin, Whole, docBody, docTime, "say how a machine's power is reached",
 			powering((*API).setPower)},
-		{"DELETE", "/v1/machines/{machine}/power", Admin, 0, 0, "forget how a machine's power is reached",
+		{"DELETE", "/v1/machines/{machine}/power", Admin, Whole, 0, 0, "forget how a machine's power is reached",
 			powering((*API).forgetPower)},
-		{"POST", "/v1/power", Operator, docBody, docTime, "switch machines", powering((*API).startPower)},
-		{"GET", "/v1/power/{id}", Viewer, 0, 0, "follow work on power", powering((*API).showPowerRun)},
-		{"POST", "/v1/power/{id}/cancel", Operator, 0, 0, "end work on power", powering((*API).cancelPower)},
-		{"GET", "/v1/notify", Viewer, 0, 0, "show who is told what happens, and what waits to be told",
+		{"POST", "/v1/power", Operator, Narrowed, docBody, docTime, "switch machines", powering((*API).startPower)},
+		{"GET", "/v1/power/{id}", Viewer, ItsPower, 0, 0, "follow work on power", powering((*API).showPowerRun)},
+		{"POST", "/v1/power/{id}/cancel", Operator, ItsPower, 0, 0, "end work on power", powering((*API).cancelPower)},
+		{"GET", "/v1/notify", Viewer, Whole, 0, 0, "show who is told what happens, and what waits to be told",
 			notifying((*API).listNotify)},
-		{"POST", "/v1/notify/test", Operator, docBody, docTime, "tell a word at once, and show the answers",
+		{"POST", "/v1/notify/test", Operator, Whole, docBody, docTime, "tell a word at once, and show the answers",
 			notifying((*API).testNotify)},
-		{"POST", "/v1/notify/finding", Operator, docBody, docTime, "have a finding told to those who asked for them",
+		{"POST", "/v1/notify/finding", Operator, Whole, docBody, docTime,
+			"have a finding told to those who asked for them",
 			notifying((*API).tellFinding)},
-		{"PUT", "/v1/notify/{receiver}/secret", Admin, docBody, docTime, "store a receiver's key or password",
+		{"PUT", "/v1/notify/{receiver}/secret", Admin, Whole, docBody, docTime, "store a receiver's key or password",
 			notifying((*API).setNotifySecret)},
-		{"GET", "/v1/images", Viewer, 0, 0, "list images, with their notes", inLibrary((*API).listImages)},
-		{"GET", "/v1/images/{image}", Viewer, 0, 0, "show an image", inLibrary((*API).showImage)},
-		{"GET", "/v1/images/{image}/diff", Viewer, 0, 0, "compare an image with another",
+		{"GET", "/v1/images", Viewer, Free, 0, 0, "list images, with their notes", inLibrary((*API).listImages)},
+		{"GET", "/v1/images/{image}", Viewer, Free, 0, 0, "show an image", inLibrary((*API).showImage)},
+		{"GET", "/v1/images/{image}/diff", Viewer, Free, 0, 0, "compare an image with another",
 			inLibrary((*API).diffImage)},
-		{"PUT", "/v1/images/{image}/names/{name}", Operator, 0, 0, "give an image a name", inLibrary((*API).tagImage)},
-		{"DELETE", "/v1/images/{image}", Operator, 0, 0, "take away a name, or by its digest an image",
+		{"PUT", "/v1/images/{image}/names/{name}", Operator, Whole, 0, 0,
+			"give an image a name", inLibrary((*API).tagImage)},
+		{"DELETE", "/v1/images/{image}", Operator, Whole, 0, 0, "take away a name, or by its digest an image",
 			inLibrary((*API).removeImage)},
-		{"GET", "/v1/imports/{id}/frames/{frame}", Operator, 0, 0, "ask whether a frame of an image need be sent",
+		{"GET", "/v1/imports/{id}/frames/{frame}", Operator, Whole, 0, 0,
+			"ask whether a frame of an image need be sent",
 			importing((*API).hasImported)},
-		{"PUT", "/v1/imports/{id}/frames/{frame}", Operator, maxFrame, 2 * time.Minute, "send a frame of an image",
+		{"PUT", "/v1/imports/{id}/frames/{frame}", Operator, Whole, maxFrame, 2 * time.Minute,
+			"send a frame of an image",
 			importing((*API).putImported)},
-		{"POST", "/v1/imports/{id}/finish", Operator, image.MaxConfig + image.MaxIndex, 10 * time.Minute,
+		{"POST", "/v1/imports/{id}/finish", Operator, Whole, image.MaxConfig + image.MaxIndex, 10 * time.Minute,
 			"make the image of what was sent", importing((*API).finishImport)},
-		{"DELETE", "/v1/imports/{id}", Operator, 0, 0, "let go of what was sent, for another try",
+		{"DELETE", "/v1/imports/{id}", Operator, Whole, 0, 0, "let go of what was sent, for another try",
 			plainly((*API).endImport)},
-		{"GET", "/v1/jobs", Viewer, 0, 0, "list long work on images", inLibrary((*API).listJobs)},
-		{"POST", "/v1/jobs", Operator, docBody, docTime, "start long work", plainly((*API).startJob)},
-		{"GET", "/v1/jobs/{id}", Viewer, 0, 0, "follow a job", inLibrary((*API).showJob)},
-		{"POST", "/v1/jobs/{id}/cancel", Operator, 0, 0, "end a job; what it did stays", inLibrary((*API).cancelJob)},
-		{"GET", "/v1/tokens", Admin, 0, 0, "list named tokens, without what proves them", plainly((*API).listTokens)},
-		{"POST", "/v1/tokens", Admin, docBody, docTime, "make a named token, which is shown this once",
+		{"GET", "/v1/jobs", Viewer, Whole, 0, 0, "list long work on images", inLibrary((*API).listJobs)},
+		{"POST", "/v1/jobs", Operator, Whole, docBody, docTime, "start long work", plainly((*API).startJob)},
+		{"GET", "/v1/jobs/{id}", Viewer, Whole, 0, 0, "follow a job", inLibrary((*API).showJob)},
+		{"POST", "/v1/jobs/{id}/cancel", Operator, Whole, 0, 0,
+			"end a job; what it did stays", inLibrary((*API).cancelJob)},
+		{"GET", "/v1/tokens", Admin, Whole, 0, 0,
+			"list named tokens, without what proves them", plainly((*API).listTokens)},
+		{"POST", "/v1/tokens", Admin, Whole, docBody, docTime, "make a named token, which is shown this once",
 			plainly((*API).createToken)},
-		{"DELETE", "/v1/tokens/{token}", Admin, 0, 0, "end a named token", plainly((*API).removeToken)},
-		{"GET", "/v1/dhcp", Viewer, 0, 0, "show what the server does for the LAN's addresses",
+		{"DELETE", "/v1/tokens/{token}", Admin, Whole, 0, 0, "end a named token", plainly((*API).removeToken)},
+		{"GET", "/v1/dhcp", Viewer, Whole, 0, 0, "show what the server does for the LAN's addresses",
 			plainly((*API).showDHCP)},
-		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, 0, 0, "free an address", plainly((*API).freeLease)},
+		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, Whole, 0, 0, "free an address", plainly((*API).freeLease)},
 
-		{"GET", "/healthz", Anyone, 0, 0, "say whether the server lives", plainly((*API).healthz)},
-		{"GET", "/readyz", Anyone, 0, 0, "say whether the server can do its work", plainly((*API).readyz)},
-		{"GET", "/metrics", Viewer, 0, 0, "read what the server counts, for Prometheus", plainly((*API).figures)},
-		{"GET", "/debug/pprof/{name}", Admin, 0, 0, "read a profile of the running server",
+		{"GET", "/healthz", Anyone, Nobody, 0, 0, "say whether the server lives", plainly((*API).healthz)},
+		{"GET", "/readyz", Anyone, Nobody, 0, 0, "say whether the server can do its work", plainly((*API).readyz)},
+		{"GET", "/metrics", Viewer, Whole, 0, 0,
+			"read what the server counts, for Prometheus", plainly((*API).figures)},
+		{"GET", "/debug/pprof/{name}", Admin, Whole, 0, 0, "read a profile of the running server",
 			func(_ *API, w http.ResponseWriter, r *http.Request, _ string) { profile(w, r) }},
 	}
 }
@@ -188,7 +227,10 @@ func (a *API) route(table []Route) {
 		rt := &table[i]
 		a.routes[rt.Pattern()] = rt
 		a.mux.HandleFunc(rt.Pattern(), func(w http.ResponseWriter, r *http.Request) {
-			node, code, err := a.admit(rt, r)
+			node, who, code, err := a.admit(rt, r)
+			if r = withHolder(r, who); err == nil {
+				code, err = a.hold(rt, r)
+			}
 			if err != nil {
 				a.fail(w, r, code, err)
 				return
@@ -231,45 +273,45 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// admit says which node asks, of a route for nodes, or with which status a request is refused.
-func (a *API) admit(rt *Route, r *http.Request) (node string, code int, err error) {
+// admit says which node asks, of a route for nodes, or who else, or with which status a request is refused.
+func (a *API) admit(rt *Route, r *http.Request) (node string, who access.Holder, code int, err error) {
 	token := bearer(r)
 	switch rt.Role {
 	case Anyone:
-		return "", 0, nil
+		return "", who, 0, nil
 	case Node:
 		node, err = a.engine.Authorize(token)
 		if err == nil && node != r.PathValue("node") {
 			err = engine.ErrToken
 		}
-		return node, http.StatusUnauthorized, err
+		return node, who, http.StatusUnauthorized, err
 	case Reader:
 		digest := r.PathValue("digest")
 		if !images.ValidDigest(digest) {
-			return "", http.StatusBadRequest, errors.New("digest is not sha256: and 64 hex digits")
+			return "", who, http.StatusBadRequest, errors.New("digest is not sha256: and 64 hex digits")
 		}
 		if h, ok := a.access.Who(token); ok {
 			code, err = mayDo(h, access.Operator)
-			return "", code, err
+			return "", h, code, err
 		}
 		if node, err = a.engine.Authorize(token); err != nil {
-			return "", http.StatusUnauthorized, err
+			return "", who, http.StatusUnauthorized, err
 		}
 		if !a.engine.MayRead(node, digest) {
-			return "", http.StatusForbidden, errors.New("the node's descriptor does not name an image with this digest")
+			return "", who, http.StatusForbidden,
+				errors.New("the node's descriptor does not name an image with this digest")
 		}
-		return node, 0, nil
+		return node, who, 0, nil
 	}
-	h, ok := a.access.Who(token)
-	if ok {
+	if h, ok := a.access.Who(token); ok {
 		code, err = mayDo(h, string(rt.Role)) // a role that nobody knows is nobody's
-		return "", code, err
+		return "", h, code, err
 	}
 	if a.wrong.Over(peerAddr(r), time.Now()) {
-		return "", http.StatusTooManyRequests,
+		return "", who, http.StatusTooManyRequests,
 			errors.New("too many wrong tokens come from this address: ask again in a minute, with the right one")
 	}
-	return "", http.StatusUnauthorized,
+	return "", who, http.StatusUnauthorized,
 		errors.New("the token is missing or wrong, or has ended: `diskcast token` on the server prints one")
 }
 

@@ -83,7 +83,7 @@ func TestRoutesRefuseWithoutTheirRole(t *testing.T) {
 	}
 	// A route whose role nobody knows opens for the operator only.
 	a := r.srv.Config.Handler.(*API)
-	if _, code, err := a.admit(&Route{Role: "misspelt"}, httptest.NewRequest("GET", "/", nil)); err == nil ||
+	if _, _, code, err := a.admit(&Route{Role: "misspelt"}, httptest.NewRequest("GET", "/", nil)); err == nil ||
 		code != http.StatusUnauthorized {
 		t.Errorf("a role that is unknown: %d, %v", code, err)
 	}
@@ -237,6 +237,11 @@ func TestRoutesAreWhole(t *testing.T) {
 			!strings.HasPrefix(rt.Path, "/v1/") && !slices.Contains(watched, rt.Path) {
 			t.Errorf("%s lacks something", rt.Pattern())
 		}
+		known := []Scope{Nobody, Whole, Free, Narrowed, ItsMachine, ItsNode, ItsSession, ItsRepeat, ItsPower}
+		if (rt.Scope == Nobody) != (rt.Role == Anyone || rt.Role == Node) || !slices.Contains(known, rt.Scope) ||
+			rt.Role == Admin && rt.Scope != Whole { // an admin is held to no machines
+			t.Errorf("%s, for %s: what it is to a token that is held to machines, %q", rt.Pattern(), rt.Role, rt.Scope)
+		}
 		if named := strings.Contains(rt.Path, "/node/{node}/"); named != (rt.Role == Node) {
 			t.Errorf("%s: its path and its role %q are not of one kind", rt.Pattern(), rt.Role)
 		}
@@ -246,7 +251,7 @@ func TestRoutesAreWhole(t *testing.T) {
 // docTable is the table of routes as the docs have it.
 func docTable() string {
 	var b strings.Builder
-	b.WriteString("| request | who | body | in | to |\n|---|---|---|---|---|\n")
+	b.WriteString("| request | who | held to machines | body | in | to |\n|---|---|---|---|---|---|\n")
 	for _, rt := range Routes() {
 		body, in := "-", "-"
 		if rt.Body > 0 {
@@ -255,7 +260,8 @@ func docTable() string {
 				body = fmt.Sprintf("%d MiB", rt.Body>>20)
 			}
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", rt.Pattern(), rt.Role, body, in, rt.Does)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", rt.Pattern(), rt.Role, rt.Scope, body, in,
+			rt.Does)
 	}
 	return b.String()
 }

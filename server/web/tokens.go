@@ -15,12 +15,19 @@ func (a *API) createToken(w http.ResponseWriter, r *http.Request) {
 	if !a.read(w, r, "token", &in) {
 		return
 	}
+	machines, err := a.engine.HoldTo(&in)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
 	made, err := a.access.Create(r.Context(), in)
 	if err != nil {
 		a.failFor(w, r, err)
 		return
 	}
-	a.log.Info("token made", "name", made.Name, "role", made.Role, "until", made.Until, "peer", r.RemoteAddr)
+	made.Machines = machines
+	a.log.Info("token made", "name", made.Name, "role", made.Role, "on", made.On, "until", made.Until, "peer",
+		r.RemoteAddr)
 	a.reply(w, http.StatusCreated, made)
 }
 

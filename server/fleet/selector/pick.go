@@ -73,6 +73,38 @@ func (s Selector) Pick(sc Scope) ([]*fleet.Machine, error) {
 	return out, nil
 }
 
+// Fits is the selector as somebody is held to it, rather than as somebody types it: what it names need not be there,
+// and it may fit nothing. A term with a group that cannot be read fits nothing, also where the group is kept out.
+func (s Selector) Fits(groups map[string]string,
+	seen func(*fleet.Machine) map[string]string) func(*fleet.Machine) bool {
+	p := &picker{Scope: Scope{Groups: groups}, groups: map[string]Selector{}, seen: map[string]map[string]string{}}
+	var whole Selector
+	for _, t := range s {
+		if p.readable(t) {
+			whole = append(whole, t)
+		}
+	}
+	return func(m *fleet.Machine) bool {
+		if m == nil {
+			return false
+		}
+		if seen != nil {
+			p.seen[m.ID] = seen(m)
+		}
+		return slices.ContainsFunc(whole, func(t term) bool { return p.fits(t, m) })
+	}
+}
+
+// readable reports whether all groups that the term names, and those within them, are there.
+func (p *picker) readable(t term) bool {
+	for _, c := range t {
+		if c.kind == group && p.read(c.key, nil) != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Check says what of the selector does not exist: a group, or a group within one. Machines may come later.
 func (s Selector) Check(groups map[string]string) error {
 	p := &picker{Scope: Scope{Groups: groups}, groups: map[string]Selector{}}

@@ -88,6 +88,53 @@ func TestPick(t *testing.T) {
 	}
 }
 
+// TestFits holds somebody to a selector: it fits what Pick does, and what Pick refuses fits nothing, or what is left.
+func TestFits(t *testing.T) {
+	sc := lab()
+	sc.Seen = func(m *fleet.Machine) map[string]string {
+		return map[string]string{"port": "sw1/" + strings.TrimPrefix(m.ID, "m")}
+	}
+	for in, want := range map[string]string{
+		"room=210":           "m1 m2",
+		"room=210,!spare":    "m1",
+		"*":                  "m1 m2 m3 m4 m5 m6 m7",
+		"@front":             "m1",
+		"@hall":              "m1 m3",
+		"port=sw1/3":         "m3",
+		"room=999":           "",
+		"nobody":             "",
+		"nobody room=211":    "m3",
+		"@gone":              "",
+		"@nowhere":           "",
+		"!@nowhere":          "", // it may be anybody who is kept out by it
+		"room=210,!@broken":  "",
+		"!@loop":             "",
+		"!@broken room=211":  "m3",
+		"52:54:00:00:00:04":  "m4 m5",
+		"52:54:00:00:00:99":  "",
+		"both":               "m6 m7",
+		"room=210,!decommed": "m1 m2",
+	} {
+		s, err := Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fits := s.Fits(sc.Groups, sc.Seen)
+		var got []*fleet.Machine
+		for _, m := range sc.Machines {
+			if fits(m) {
+				got = append(got, m)
+			}
+		}
+		if ids(got) != want || fits(nil) {
+			t.Errorf("%s fits %q, want %q", in, ids(got), want)
+		}
+		if picked, err := s.Pick(sc); err == nil && ids(picked) != want {
+			t.Errorf("%s picks %q and fits %q", in, ids(picked), ids(got))
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                             "empty",

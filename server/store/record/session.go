@@ -98,6 +98,7 @@ type Spec struct {
 	After          string `json:"after,omitempty"`
 	Repeat         string `json:"repeat,omitempty"`
 	Menu           string `json:"menu,omitempty"`
+	Within         string `json:"within,omitempty"`
 
 	On              string `json:"on,omitempty"` // the selector that Nodes came of
 	Profile         string `json:"profile,omitempty"`
@@ -257,7 +258,7 @@ func ofSpec(s doc.Spec) Spec {
 		NoGrow: s.NoGrow, Boot: to(s.Boot, ofBoot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
-		Repeat: s.Repeat, Menu: s.Menu,
+		Repeat: s.Repeat, Menu: s.Menu, Within: s.Within,
 		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
@@ -270,7 +271,7 @@ func (s Spec) spec() doc.Spec {
 		NoGrow: s.NoGrow, Boot: to(s.Boot, Boot.boot), Rate: s.Rate,
 		At: s.At, ExpectAlive: s.ExpectAlive, Priority: s.Priority, Notes: s.Notes, RetryOf: s.RetryOf,
 		Power: s.Power, PowerOffFailed: s.PowerOffFailed, Before: s.Before, After: s.After,
-		Repeat: s.Repeat, Menu: s.Menu,
+		Repeat: s.Repeat, Menu: s.Menu, Within: s.Within,
 		On: s.On, Profile: s.Profile, ProfileRevision: s.ProfileRevision, Personalize: s.Personalize}
 }
 
