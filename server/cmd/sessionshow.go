@@ -100,7 +100,7 @@ func (e *env) showSession(s *doc.Session) error {
 	for i := range s.Parts {
 		p := &s.Parts[i]
 		fmt.Fprintf(e.Out, "\nnode %s  %s", p.Node, p.State)
-		if p.Reason != "" && p.Reason != s.Reason && s.State != doc.Cancelled { // that of the session stands above
+		if p.Reason != "" && p.Reason != s.Reason && p.State != doc.Cancelled { // that of the session stands above
 			fmt.Fprintf(e.Out, ": %s", p.Reason)
 		}
 		if p.Waits != "" {

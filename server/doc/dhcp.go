@@ -41,7 +41,10 @@ type DHCPServer struct {
 	MAC    string `json:"mac,omitempty"` // of the frame its answer came in; a relay's where there is one
 	// Gives is "addresses", "boot files" (a proxy), or "unknown": a machine asked for its offer, and it was not heard
 	// itself.
-	Gives string    `json:"gives"`
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	Gives string `json:"gives"`
+	// BootFile is the boot file that its offer of an address names, and NextServer where it is; empty for none.
+	BootFile   string    `json:"boot_file,omitempty"`
+	NextServer string    `json:"next_server,omitempty"`
+	First      time.Time `json:"first"`
+	Last       time.Time `json:"last"`
 }

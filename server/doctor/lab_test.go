@@ -97,12 +97,12 @@ func (w *ward) begin(c *exec.Cmd, word string) {
 }
 
 // dhcp starts a DHCP server that other people made on a node.
-func (w *ward) dhcp(node int) {
+func (w *ward) dhcp(node int, more ...string) {
 	w.t.Helper()
 	args := []string{need.Tool(w.t, "dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0",
 		"--bind-interfaces", "--interface=eth0", "--user=root", "--no-ping", "--dhcp-range=10.77.0.50,10.77.0.60,1h",
 		"--dhcp-leasefile=" + filepath.Join(w.t.TempDir(), "leases"), "--log-facility=-", "--pid-file="}
-	line := netlab.In(w.l.Node(node), args...)
+	line := netlab.In(w.l.Node(node), append(args, more...)...)
 	w.begin(exec.Command(line[0], line[1:]...), "sockets bound exclusively to interface")
 }
 
@@ -183,19 +183,26 @@ func TestLab(t *testing.T) {
 		want  doctor.ID
 		words string
 		mend  string
+		dhcp  []string
 	}{
 		{"a firewall", func(w *ward) {
 			w.on("nft", "add table inet f; add chain inet f in { type filter hook input priority 0; policy accept; }; "+
 				"add rule inet f in iifname eth0 udp dport 69 drop")
 		}, doctor.Firewall, "TFTP (UDP port 69), in inet f in",
-			"nft insert rule inet f in iifname eth0 udp dport 69 accept"},
+			"nft insert rule inet f in iifname eth0 udp dport 69 accept", nil},
 		{"a small MTU", func(w *ward) { w.on("ip", "link", "set", "eth0", "mtu", "1280") }, doctor.MTUSmall,
-			"is 1280", "ip link set eth0 mtu 1500"},
-		{"a second DHCP server", func(w *ward) { w.dhcp(2) }, doctor.DHCPSecond, "10.77.0.3", "stop all but one"},
+			"is 1280", "ip link set eth0 mtu 1500", nil},
+		{"a second DHCP server", func(w *ward) { w.dhcp(2) }, doctor.DHCPSecond, "10.77.0.3", "stop all but one", nil},
+		{"a boot file of the LAN's DHCP server", func(*ward) {}, doctor.DHCPBoot, "evil.0 on 10.77.0.9", "dhcp-boot",
+			[]string{"--dhcp-boot=evil.0,,10.77.0.9"}},
+		{"a boot file for firmware alone", func(*ward) {}, doctor.DHCPBoot, "evil.efi on 10.77.0.2", "dhcp-boot",
+			[]string{"--dhcp-match=set:efi,option:client-arch,7", "--dhcp-boot=tag:efi,evil.efi"}},
+		{"a boot file that leads to this server", func(w *ward) { w.dhcp(2) }, doctor.DHCPSecond, "10.77.0.3",
+			"stop all but one", []string{"--dhcp-boot=snponly.efi,," + second}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newLab(t)
+			w := newLab(t, c.dhcp...)
 			c.make(w)
 			found, _ := w.doctor()
 			if len(found) != 1 || found[0].ID != c.want || !strings.Contains(found[0].What, c.words) ||
@@ -210,12 +217,12 @@ func TestLab(t *testing.T) {
 	})
 }
 
-// newLab is a sound lab with a server that runs.
-func newLab(t *testing.T) *ward {
+// newLab is a sound lab with a server that runs; dhcp are more words to the LAN's DHCP server.
+func newLab(t *testing.T, dhcp ...string) *ward {
 	t.Helper()
 	w := &ward{t: t, l: netlabtest.New(t, 3, "nft"), state: filepath.Join(t.TempDir(), "state")}
 	w.bootDir()
-	w.dhcp(1)
+	w.dhcp(1, dhcp...)
 	w.serve()
 	return w
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,6 +156,14 @@ func judgeDHCP(heard []doc.DHCPServer, s *Subject, l *Look) {
 		l.well("no other DHCP server gives addresses")
 	default:
 		l.well("one DHCP server gives addresses: %s", others)
+	}
+	for _, o := range heard {
+		if s.DHCP == dhcp.Proxy && o.BootFile != "" && o.NextServer != s.LAN.Addr().String() {
+			l.find(DHCPBoot, fmt.Sprintf("the DHCP server %s names a boot file with its addresses: %s on %s", serverWords(o),
+				o.BootFile, cmp.Or(o.NextServer, o.Server)),
+				"machines take that in place of this server's",
+				"take it out of that server's configuration: dhcp-boot, filename and next-server, options 66 and 67")
+		}
 	}
 	if len(booting) > 0 {
 		l.find(DHCPBoot, "another server offers boot files on the LAN: "+strings.Join(booting, ", "),

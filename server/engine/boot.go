@@ -189,8 +189,8 @@ func (e *Engine) Boots(mac string) netboot.What {
 	return what
 }
 
-// spoiled reports whether the node's last session ended while it wrote a system to its disk. It is not known any more
-// when that session is forgotten.
+// spoiled reports whether the node's last session ended while it wrote a system to its disk, or made it the machine's
+// own. It is not known any more when that session is forgotten.
 func (e *Engine) spoiled(n *node) bool {
 	s := e.jobs.Session(n.Last)
 	if s == nil || n.Imaged || !s.Kind.Traits().Writes || !s.Kind.Traits().Boots {
@@ -200,8 +200,11 @@ func (e *Engine) spoiled(n *node) bool {
 	if p == nil || !p.Over() || p.State == doc.Done {
 		return false
 	}
-	_, whole := p.Steps[session.StepWritten]
-	return !whole && (p.Disk != nil || !p.Planned.IsZero())
+	_, sound := p.Steps[session.StepWritten]
+	if k, ok := s.Kind.(jobs.Sounder); ok {
+		sound = k.Sound(s, p)
+	}
+	return !sound && (p.Disk != nil || !p.Planned.IsZero())
 }
 
 // bootSteps are the steps of a trace that a part takes over.

@@ -14,6 +14,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/store"
 )
 
@@ -199,6 +200,70 @@ func TestNotDoneWithoutIdentity(t *testing.T) {
 	}
 	if got := h.state(s.ID); strings.Contains(got, "done") {
 		t.Errorf("a node that boots again before it was personalized: %s", got)
+	}
+}
+
+// TestHalfItself keeps a machine from starting a system that has another machine's identity, or half of its own, whatever
+// is to be done when nothing is asked of it, and says so.
+func TestHalfItself(t *testing.T) {
+	h := sealing(t)
+	m := h.seated(1)
+	word := doc.IdleOwnDisk
+	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &word}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		steps []string
+		ask   bool
+		boots netboot.What
+		left  string
+	}{
+		{"written", wholeDisk, false, netboot.Agent, "not the machine's own identity"},
+		{"its identity was handed to it", wholeDisk, true, netboot.Agent, "not the machine's own identity"},
+		{"its boot entry came first", append(slices.Clone(wholeDisk), session.StepEntry), false, netboot.Agent,
+			"not the machine's own identity"},
+		{"itself", append(slices.Clone(wholeDisk), session.StepPersonalized), false, netboot.OwnDisk,
+			"has the whole image"},
+	} {
+		s := h.create(doc.Spec{Nodes: []string{m.mac}, Personalize: json.RawMessage(ownSettings)})
+		m.powerOn()
+		m.say(s.ID, c.steps...)
+		if c.ask {
+			if _, err := m.ask(s.ID, "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := h.e.Session(s.ID); err != nil || !strings.Contains(v.Parts[0].Left, c.left) {
+			t.Errorf("%s: %q is left (%v), want %q", c.name, v.Parts[0].Left, err, c.left)
+		}
+		if got := h.e.Boots(m.mac); got != c.boots {
+			t.Errorf("%s: it boots %s, want %s", c.name, got, c.boots)
+		}
+	}
+}
+
+// TestReasonsOutliveCancel: why a machine failed is known when the rest of its session was cancelled.
+func TestReasonsOutliveCancel(t *testing.T) {
+	h := sealing(t)
+	m, other := h.seated(1), h.machine(2)
+	s := h.create(doc.Spec{Nodes: []string{m.mac, other.mac}, MinNodes: 1, Personalize: json.RawMessage(
+		`{"hostname":"a{{.Node}}"}`)})
+	m.say(s.ID, goodRestore...)
+	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	v, err := h.e.Session(s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(v.Parts, func(p doc.Part) bool { return p.Node == m.id })
+	if p := v.Parts[i]; p.State != doc.Failed || !strings.Contains(p.Reason, "never said that it personalized") ||
+		!strings.Contains(p.Left, "identity") {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -38,6 +38,12 @@ type Kind interface {
 	Reason(s *Session, bad []string) string
 }
 
+// Sounder is a kind that knows whether what a part has written is a system that may be started.
+type Sounder interface {
+	// Sound reports whether all of it is there, in a part that is over and was not done.
+	Sound(s *Session, p *doc.Part) bool
+}
+
 // Leaver is a kind that knows what is on the disk of a machine whose part ended and was not done.
 type Leaver interface {
 	// Left says it in words, empty for nothing to say.

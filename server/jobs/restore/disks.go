@@ -107,6 +107,8 @@ func leftOf(s *jobs.Session, p *doc.Part, disk int) string {
 	switch lacks := missingOf(s, p, disk); {
 	case had(session.StepWritten) && lacks != "":
 		return fmt.Sprintf(unheard, lacks, "it")
+	case had(session.StepWritten) && disk == 0 && !personalized(s, p):
+		return "it has the image, and not the machine's own identity, or not all of it: restore it again"
 	case had(session.StepWritten) && disk == 0 && !had(session.StepEntry):
 		return "it has the whole image, and no boot entry was made: it may start"
 	case had(session.StepWritten):

@@ -8,7 +8,18 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
-var _ jobs.Leaver = Kind{}
+var (
+	_ jobs.Leaver  = Kind{}
+	_ jobs.Sounder = Kind{}
+)
+
+// Sound implements jobs.Sounder. A system that was to be made the machine's own and is not, or not whole, comes up as the
+// machine that the image is of, and may be on the network beside that.
+func (Kind) Sound(s *jobs.Session, p *doc.Part) bool { return lacks(s, p) == "" && personalized(s, p) }
+
+// foreign is what is said of such a system.
+const foreign = "its disk has the image, and not the machine's own identity, or not all of it: started, it may be the " +
+	"machine that the image was made of; restore it again"
 
 // unheard are the words for what a node told to be written without all the steps that lead there.
 const unheard = "its node never reported the step %q: do not count on %s, restore it again"
@@ -27,6 +38,8 @@ func (Kind) Left(s *jobs.Session, p *doc.Part) string {
 		return fmt.Sprintf(unheard, missing(s, p), "its disk")
 	case p.Disk == nil && (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil):
 		return "its node never said which of its disks it wrote to: do not count on any, restore it again"
+	case (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil) && !personalized(s, p):
+		return foreign
 	case p.State == doc.Starting || p.Life != nil, had(session.StepEntry):
 		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine " +
 			"starts"

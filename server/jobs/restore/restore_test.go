@@ -95,6 +95,13 @@ func TestNotPersonalized(t *testing.T) {
 	s.Spec.Personalize = []byte(`{"hostname":"a"}`)
 	p := &doc.Part{Disk: &session.DiskID{Size: 1}, Steps: map[string]doc.Mark{session.StepPlan: {},
 		session.StepWritten: {}}}
+	for _, left := range []string{kind.Left(s, &doc.Part{Boots: 1, Joined: time.Unix(1, 0), Disk: p.Disk,
+		Steps: p.Steps}), restore.Disks{}.Left(s, &doc.Part{Boots: 1, Joined: time.Unix(1, 0), Disk: p.Disk,
+		Steps: p.Steps})} {
+		if !strings.Contains(left, "not the machine's own identity") {
+			t.Errorf("%q is left", left)
+		}
+	}
 	out := kind.Report(s, p, &jobs.Reported{Event: &session.Event{Step: session.StepBoot, Level: session.Info}})
 	if out.Done || !strings.Contains(out.Failed, "never said that it personalized") ||
 		strings.Contains(out.Failed, "its agent is older") {

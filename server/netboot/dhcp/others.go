@@ -13,6 +13,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -91,6 +92,7 @@ func (o *others) heard(packet []byte, from net.HardwareAddr, source netip.Addr) 
 	case dhcpv4.MessageTypeOffer:
 		if given {
 			o.note(id, from, givesAddresses)
+			o.names(id, m)
 		} else {
 			o.note(id, from, givesBoot)
 		}
@@ -100,6 +102,19 @@ func (o *others) heard(packet []byte, from net.HardwareAddr, source netip.Addr) 
 		}
 	case dhcpv4.MessageTypeNak:
 		o.note(id, from, givesAddresses)
+	}
+}
+
+// names remembers the boot file that a server's offer of an address names.
+func (o *others) names(id netip.Addr, m *dhcpv4.DHCPv4) {
+	file, next := cmp.Or(m.BootFileName, m.BootFileNameOption()), m.TFTPServerName()
+	if a := addrOf(m.ServerIPAddr); a.IsValid() {
+		next = a.String()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.list[id]; s != nil && file != "" {
+		s.BootFile, s.NextServer = plain.Line(file, 128), plain.Line(next, 64)
 	}
 }
 

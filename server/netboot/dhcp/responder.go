@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -93,7 +94,7 @@ const (
 // Answer returns the answer to a request that came on the given port, or nil when there is none to give.
 // The error is for the log: the server's own trouble, not the client's.
 func (r *Responder) Answer(ctx context.Context, m *dhcpv4.DHCPv4, port int) (*dhcpv4.DHCPv4, error) {
-	if m.OpCode != dhcpv4.OpcodeBootRequest || len(m.ClientHWAddr) != 6 {
+	if m.OpCode != dhcpv4.OpcodeBootRequest || len(m.ClientHWAddr) != 6 || !ofOne(m.ClientHWAddr) {
 		return nil, nil
 	}
 	c := classify(m)
@@ -335,4 +336,9 @@ func uintToAddr(v uint32) netip.Addr {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], v)
 	return netip.AddrFrom4(b)
+}
+
+// ofOne reports whether an address is one machine's: not a group's, nor all zeros.
+func ofOne(mac net.HardwareAddr) bool {
+	return mac[0]&1 == 0 && slices.ContainsFunc(mac, func(b byte) bool { return b != 0 })
 }

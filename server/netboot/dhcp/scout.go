@@ -13,6 +13,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+	"github.com/insomniacslk/dhcp/iana"
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -122,10 +123,17 @@ func (s *scout) heard(b []byte, from net.Addr) {
 	s.others.heard(b, append(net.HardwareAddr(nil), s.frames.last...), source)
 }
 
+// asFirmware makes a client one that boots from the network: some servers name a boot file to no other.
+var asFirmware = []dhcpv4.Modifier{dhcpv4.WithBroadcast(true),
+	dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003016")),
+	dhcpv4.WithOption(dhcpv4.OptClientArch(iana.EFI_X86_64)),
+	dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 3, 16})),
+	dhcpv4.WithRequestedOptions(dhcpv4.OptionTFTPServerName, dhcpv4.OptionBootfileName)}
+
 // ask makes other servers speak: as a client that just arrived, which takes no offer.
-func (s *scout) ask() error {
+func (s *scout) ask(as ...dhcpv4.Modifier) error {
 	for _, mac := range s.macs {
-		m, err := dhcpv4.NewDiscovery(mac, dhcpv4.WithBroadcast(true))
+		m, err := dhcpv4.NewDiscovery(mac, append([]dhcpv4.Modifier{dhcpv4.WithBroadcast(true)}, as...)...)
 		if err != nil {
 			return err
 		}
@@ -136,23 +144,24 @@ func (s *scout) ask() error {
 	return nil
 }
 
-// look asks for d, and unless all are wanted returns as soon as a server that gives addresses was heard. A LAN that
-// cannot be asked is in the log.
+// look asks for d, and unless all are wanted returns as soon as a server that gives addresses was heard. Where all are,
+// it asks as firmware does too. A LAN that cannot be asked is in the log.
 func (s *scout) look(ctx context.Context, d time.Duration, all bool) {
 	found := s.others.found
+	var as []dhcpv4.Modifier
 	if all {
-		found = nil
+		found, as = nil, asFirmware
 	}
 	end, again := time.NewTimer(d), time.NewTicker(lookAgain)
 	defer end.Stop()
 	defer again.Stop()
-	s.tryAsk()
+	s.tryAsk(as...)
 	for {
 		select {
 		case <-found:
 			return
 		case <-again.C:
-			s.tryAsk()
+			s.tryAsk(as...)
 		case <-end.C:
 			return
 		case <-ctx.Done():
@@ -161,8 +170,8 @@ func (s *scout) look(ctx context.Context, d time.Duration, all bool) {
 	}
 }
 
-func (s *scout) tryAsk() {
-	if err := s.ask(); err != nil {
+func (s *scout) tryAsk(as ...dhcpv4.Modifier) {
+	if err := s.ask(as...); err != nil {
 		s.log.Warn("other DHCP servers cannot be looked for now", "err", err)
 	}
 }

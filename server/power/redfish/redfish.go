@@ -49,7 +49,8 @@ type bmc struct {
 	h    *power.Host
 	url  *url.URL
 	wire *http.Transport
-	path string // of the system; empty: not found yet
+	path string                         // of the system; empty: not found yet
+	mode redfish.BootSourceOverrideMode // that it had before the override was set; empty: nothing is known
 	// why is why the last request came to nothing: the library does not always pass it on.
 	why *power.Error
 }
@@ -183,6 +184,7 @@ func (b *bmc) BootOnce(ctx context.Context, dev power.Boot) error {
 	want := redfish.Boot{BootSourceOverrideEnabled: redfish.OnceBootSourceOverrideEnabled,
 		BootSourceOverrideTarget: target}
 	mode := s.Boot.BootSourceOverrideMode
+	b.mode = mode
 	if err := b.reason(ctx, s.SetBoot(want)); err != nil {
 		return err
 	}
@@ -205,6 +207,9 @@ func (b *bmc) Boot(ctx context.Context) (power.Boot, error) {
 	for dev, target := range targets {
 		switch {
 		case target != s.Boot.BootSourceOverrideTarget:
+		case b.mode != "" && s.Boot.BootSourceOverrideMode != b.mode:
+			return dev + power.Boot(fmt.Sprintf(" by the mode %s, which was %s",
+				plain.Line(string(s.Boot.BootSourceOverrideMode), 20), plain.Line(string(b.mode), 20))), nil
 		case enabled == redfish.OnceBootSourceOverrideEnabled:
 			return dev, nil
 		case enabled == redfish.ContinuousBootSourceOverrideEnabled:

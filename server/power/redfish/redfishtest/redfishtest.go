@@ -31,6 +31,7 @@ type Lies struct {
 	ForEver      bool   // Once becomes Continuous
 	DropsMode    bool   // the mode goes back to Legacy unless it is sent
 	ModeFixed    bool   // the mode cannot be sent
+	Legacy       bool   // the mode becomes Legacy with every override, also where UEFI is sent
 	ReadOnly     bool   // 403 to every write
 	Sessions     bool   // 503: no session is free
 	Busy         int    // so many requests are refused with 503 first
@@ -266,7 +267,7 @@ func (s *Server) override(w http.ResponseWriter, boot map[string]string) {
 		for k, v := range boot {
 			s.boot[k] = v
 		}
-		if s.lies.DropsMode && !mode {
+		if s.lies.DropsMode && !mode || s.lies.Legacy {
 			s.boot["BootSourceOverrideMode"] = "Legacy"
 		}
 		if s.lies.ForEver {
