@@ -13,13 +13,13 @@ var (
 	_ jobs.Sounder = Kind{}
 )
 
-// Sound implements jobs.Sounder. A system that was to be made the machine's own and is not, or not whole, comes up as the
-// machine that the image is of, and may be on the network beside that.
+// Sound implements jobs.Sounder. A system that was to be made the machine's own and is not, or not whole, comes up as
+// the machine that the image is of, and may be on the network beside that.
 func (Kind) Sound(s *jobs.Session, p *doc.Part) bool { return lacks(s, p) == "" && personalized(s, p) }
 
 // foreign is what is said of such a system.
-const foreign = "its disk has the image, and not the machine's own identity, or not all of it: started, it may be the " +
-	"machine that the image was made of; restore it again"
+const foreign = "its disk has the image, and not the machine's own identity, or not all of it: started, it may be " +
+	"the machine that the image was made of; restore it again"
 
 // unheard are the words for what a node told to be written without all the steps that lead there.
 const unheard = "its node never reported the step %q: do not count on %s, restore it again"
