@@ -159,8 +159,8 @@ func judgeDHCP(heard []doc.DHCPServer, s *Subject, l *Look) {
 	}
 	for _, o := range heard {
 		if s.DHCP == dhcp.Proxy && o.BootFile != "" && o.NextServer != s.LAN.Addr().String() {
-			l.find(DHCPBoot, fmt.Sprintf("the DHCP server %s names a boot file with its addresses: %s on %s", serverWords(o),
-				o.BootFile, cmp.Or(o.NextServer, o.Server)),
+			l.find(DHCPBoot, fmt.Sprintf("the DHCP server %s names a boot file with its addresses: %s on %s",
+				serverWords(o), o.BootFile, cmp.Or(o.NextServer, o.Server)),
 				"machines take that in place of this server's",
 				"take it out of that server's configuration: dhcp-boot, filename and next-server, options 66 and 67")
 		}

@@ -64,7 +64,8 @@ func room(id ID, what, dir string, least uint64, cause, mend string, l *Look) {
 	}
 	if st.Flags&unix.ST_RDONLY != 0 {
 		l.find(ReadOnly, fmt.Sprintf("the %s %s is read only", what, dir),
-			"the server does not start, or stores nothing: "+cause, "mount -o remount,rw \"$(findmnt -nT "+dir+" -o TARGET)\""+
+			"the server does not start, or stores nothing: "+cause,
+			"mount -o remount,rw \"$(findmnt -nT "+dir+" -o TARGET)\""+
 				"; `dmesg` says why a disk became read only")
 	}
 	size := uint64(max(st.Bsize, 0))

@@ -203,8 +203,8 @@ func TestNotDoneWithoutIdentity(t *testing.T) {
 	}
 }
 
-// TestHalfItself keeps a machine from starting a system that has another machine's identity, or half of its own, whatever
-// is to be done when nothing is asked of it, and says so.
+// TestHalfItself keeps a machine from starting a system that has another machine's identity, or half of its own,
+// whatever is to be done when nothing is asked of it, and says so.
 func TestHalfItself(t *testing.T) {
 	h := sealing(t)
 	m := h.seated(1)
