@@ -52,6 +52,9 @@ func (s *Settings) check(resolved bool) error {
 		if !userName().MatchString(user) {
 			return fmt.Errorf("passwords: %.40q is not the name of a user", user)
 		}
+		if s.Passwords[user] == Sealed {
+			return fmt.Errorf("passwords: %s stands where the secret of %s was: give that itself", Sealed, user)
+		}
 		if !hash().MatchString(s.Passwords[user]) {
 			return fmt.Errorf("passwords: what is given for %s is not a hash as crypt(5) writes them ($y$..., $6$..., "+
 				"or ! to lock it): `mkpasswd` makes one", user)

@@ -84,6 +84,18 @@ type Document struct {
 
 // Parse reads Settings as a session spec has them, and checks them.
 func Parse(raw []byte) (*Settings, error) {
+	s, err := Decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Check(); err != nil {
+		return nil, fmt.Errorf("personalize: %w", err)
+	}
+	return s, nil
+}
+
+// Decode reads Settings and does not judge them. Its error quotes nothing of their values.
+func Decode(raw []byte) (*Settings, error) {
 	if len(raw) > MaxSettings {
 		return nil, fmt.Errorf("personalize: %d bytes, at most %d are taken", len(raw), MaxSettings)
 	}
@@ -95,9 +107,6 @@ func Parse(raw []byte) (*Settings, error) {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, errors.New("personalize: something follows the settings")
-	}
-	if err := s.Check(); err != nil {
-		return nil, fmt.Errorf("personalize: %w", err)
 	}
 	return s, nil
 }

@@ -36,7 +36,7 @@ func TestCheck(t *testing.T) {
 		`{"files":[{"path":"/x","mode":"99","content":""}]}`:                 "not octal",
 		`{"files":[{"path":"/x","content":"(sealed)"}]}`:                     "stands where something secret was",
 		`{"seed":{"user_data":"(sealed)"}}`:                                  "stands where something secret was",
-		`{"passwords":{"root":"(sealed)"}}`:                                  "not a hash",
+		`{"passwords":{"root":"(sealed)"}}`:                                  "stands where the secret of root was",
 		`{"network":[{"dhcp":"yes"},{"mac":"52:54:00:00:00:02","addresses":["10.0.0.5/24","2001:db8::5/64"],
 			"gateways":["10.0.0.1","fe80::1"],"dns":["1.1.1.1"],"search":["a.example"]}],"network_with":"netplan"}`: "",
 		`{"network":[{"addresses":["{{.Labels.ip}}/24"],"gateways":["10.0.0.1"]}]}`: "",

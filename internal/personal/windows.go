@@ -66,6 +66,9 @@ func (s *Settings) checkWindows(resolved bool) error {
 		return errors.New("windows: join is given, and unattend has no {{.Join}} in its AccountData")
 	}
 	for who, blob := range w.Join {
+		if blob == Sealed {
+			return fmt.Errorf("windows: join: %s stands where the secret of %.60q was: give that itself", Sealed, who)
+		}
 		if len(blob) > maxBlob || !joinBlob().MatchString(blob) {
 			return fmt.Errorf("windows: join of %.60q is not what `djoin /provision /printblob` prints: one word of "+
 				"base64", who)

@@ -163,6 +163,7 @@ The line from nothing to a lab of imaged machines:
 	}
 	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
 		groupCommand(e), profileCommand(e), ruleCommand(e), menuCommand(e), repeatCommand(e), applyCommand(e),
+		exportCommand(e),
 		leaseCommand(e), doctorCommand(e),
 		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e),
 		notifyCommand(e), loginCommand(e), contextCommand(e),

@@ -106,7 +106,7 @@ func (e *env) createRepeat(cmd *cobra.Command, every, missed string, spec doc.Sp
 			return usage("--%s does not go with --every: its sessions are made later", f)
 		}
 	}
-	text, err := json.Marshal(sparse(cmd, spec))
+	text, err := json.Marshal(open(cmd, spec))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskcast/diskcast/internal/erasure"
+	"github.com/diskcast/diskcast/internal/personal"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/client"
@@ -58,7 +60,22 @@ func asked(cmd *cobra.Command, spec doc.Spec) any {
 	if spec.Profile == "" && (spec.Image != "" || spec.Capture != "" || spec.Kind == erasure.Action) {
 		return spec
 	}
-	return sparse(cmd, spec)
+	return open(cmd, spec)
+}
+
+// open is what of a spec was asked for, for a profile to say the rest. A file of settings is all of them; a flag of one
+// is over the profile's.
+func open(cmd *cobra.Command, spec doc.Spec) map[string]json.RawMessage {
+	fields := sparse(cmd, spec)
+	if fields["personalize"] == nil || !cmd.Flags().Changed("personalize") {
+		return fields
+	}
+	whole, err := personal.Whole(fields["personalize"])
+	if err != nil {
+		panic("cmd: settings have no JSON: " + err.Error()) // our own type: cannot be
+	}
+	fields["personalize"] = whole
+	return fields
 }
 
 // plan shows a plan.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/personal"
+	"github.com/diskcast/diskcast/server/cloudinit"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/feed"
 	"github.com/diskcast/diskcast/server/fleet"
@@ -48,7 +50,7 @@ func (e *Engine) loadBook(tx store.Tx) error {
 	})
 	if err == nil {
 		err = walk(tx, record.ProfilePrefix, func(_ string, r *record.Profile) error {
-			profiles = append(profiles, r.Profile())
+			profiles = append(profiles, e.openProfile(r))
 			return nil
 		})
 	}
@@ -101,6 +103,9 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 		out.Applied = !c.DryRun
 		return out, err
 	}
+	if err := e.maySeal(b, &c); err != nil {
+		return nil, err
+	}
 	if err := e.storeLab(ctx, b); err != nil {
 		return nil, err
 	}
@@ -129,7 +134,7 @@ func (e *Engine) imagesOf(c *doc.LabChange) (out []string) {
 
 // storeLab stores what changed of machines and book in one transaction, and then goes by it.
 func (e *Engine) storeLab(ctx context.Context, b *book.Book) error {
-	puts, gone := bookChanges(e.book, b)
+	puts, gone := e.bookChanges(e.book, b)
 	records := maps.Clone(puts)
 	for _, key := range gone {
 		records[key] = nil
@@ -149,7 +154,7 @@ func (e *Engine) storeLab(ctx context.Context, b *book.Book) error {
 }
 
 // bookChanges are the records that differ between two books, by key, and the keys of those that are gone.
-func bookChanges(was, is *book.Book) (puts map[string]any, gone []string) {
+func (e *Engine) bookChanges(was, is *book.Book) (puts map[string]any, gone []string) {
 	a, b := was.Lab(), is.Lab()
 	puts = map[string]any{}
 	old := map[string]uint64{}
@@ -174,8 +179,8 @@ func bookChanges(was, is *book.Book) (puts map[string]any, gone []string) {
 	for _, g := range b.Groups {
 		put(record.GroupPrefix+g.Name, g.Revision, record.OfGroup(g))
 	}
-	for _, p := range b.Profiles {
-		put(record.ProfilePrefix+p.Name, p.Revision, record.OfProfile(p))
+	for _, p := range is.Profiles() {
+		put(record.ProfilePrefix+p.Name, p.Revision, e.ofProfile(p))
 	}
 	for _, r := range b.Rules {
 		put(record.RulePrefix+r.Name, r.Revision, record.OfRule(r))
@@ -242,7 +247,16 @@ func (e *Engine) checkProfile(spec *doc.Spec) error {
 	if spec.Image == "" && spec.Kind == "" {
 		spec.Image = "any"
 	}
-	_, err := e.kinds.Check(spec)
+	if _, err := e.kinds.Check(spec); err != nil {
+		return err
+	}
+	if len(spec.Personalize) == 0 {
+		return nil
+	}
+	settings, err := personal.Parse(spec.Personalize)
+	if err == nil && settings.Seed != nil {
+		err = cloudinit.CheckTemplates(settings.Seed.UserData, settings.Seed.MetaData)
+	}
 	return err
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/diskcast/diskcast/server/jobs"
 )
 
+var errNoKey = errors.New("this server has no key to keep a personalization secret with")
+
 // boxOf is what the personalization of a session is sealed for.
 func boxOf(id string) string { return "personalization of session " + id }
 
@@ -28,7 +30,7 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 		return nil, nil
 	}
 	if e.cfg.Seal == nil {
-		return nil, errors.New("this server has no key to keep a personalization secret with")
+		return nil, errNoKey
 	}
 	settings, err := personal.Parse(spec.Personalize)
 	if err != nil {

@@ -115,16 +115,20 @@ func (e *Engine) shownSpec(text []byte) (shown json.RawMessage, secret bool, err
 	}
 	if len(fields["personalize"]) > 0 {
 		if e.cfg.Seal == nil {
-			return nil, false, errors.New("this server has no key to keep a personalization secret with")
+			return nil, false, errNoKey
 		}
 		settings, err := personal.Parse(fields["personalize"])
 		if err != nil {
 			return nil, false, err
 		}
-		if fields["personalize"], err = json.Marshal(settings.Shown()); err != nil {
+		words, err := json.Marshal(settings.Shown())
+		if err != nil {
 			return nil, false, err
 		}
-		secret = true
+		// what has no secret stays as it was asked for: a null says that a field of the profile is left out
+		if secret = bytes.Contains(words, []byte(`"`+personal.Sealed+`"`)); secret {
+			fields["personalize"] = words
+		}
 	}
 	shown, err = json.Marshal(fields)
 	return shown, secret, err

@@ -228,7 +228,7 @@ func (u *Sub) present() (lines []doc.Line) {
 	for _, m := range e.fleet.All() {
 		add(feed.Key{Machine: m.ID})
 	}
-	puts, _ := bookChanges(book.New(nil, nil, nil, nil), e.book)
+	puts, _ := e.bookChanges(book.New(nil, nil, nil, nil), e.book)
 	for _, key := range slices.Sorted(maps.Keys(puts)) {
 		add(feed.Key{Entry: key})
 	}

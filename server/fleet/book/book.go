@@ -50,11 +50,17 @@ func (b *Book) Clone() *Book {
 	return &Book{maps.Clone(b.groups), maps.Clone(b.profiles), maps.Clone(b.rules), maps.Clone(b.menus)}
 }
 
-// Group, Profile and Rule find what is named so.
+// Group finds a group.
 func (b *Book) Group(name string) (doc.Group, bool) { g, ok := b.groups[name]; return g, ok }
 
-// Profile finds a profile.
-func (b *Book) Profile(name string) (doc.Profile, bool) { p, ok := b.profiles[name]; return p, ok }
+// Profile finds a profile, and shows it as everybody may see it.
+func (b *Book) Profile(name string) (doc.Profile, bool) {
+	p, ok := b.profiles[name]
+	return Shown(p), ok
+}
+
+// Profiles are all of them as they are stored, with their secrets, by name.
+func (b *Book) Profiles() []doc.Profile { return sorted(b.profiles) }
 
 // Rule finds a rule.
 func (b *Book) Rule(name string) (doc.Rule, bool) { r, ok := b.rules[name]; return r, ok }
@@ -62,10 +68,14 @@ func (b *Book) Rule(name string) (doc.Rule, bool) { r, ok := b.rules[name]; retu
 // Menu finds a menu.
 func (b *Book) Menu(name string) (doc.Menu, bool) { m, ok := b.menus[name]; return m, ok }
 
-// Lab is all of the book, by name.
+// Lab is all of the book, by name, as everybody may see it.
 func (b *Book) Lab() doc.Lab {
-	return doc.Lab{Groups: sorted(b.groups), Profiles: sorted(b.profiles), Rules: sorted(b.rules),
+	l := doc.Lab{Groups: sorted(b.groups), Profiles: sorted(b.profiles), Rules: sorted(b.rules),
 		Menus: sorted(b.menus)}
+	for i := range l.Profiles {
+		l.Profiles[i] = Shown(l.Profiles[i])
+	}
+	return l
 }
 
 // Selectors are the groups' selectors by name.

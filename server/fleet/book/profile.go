@@ -10,14 +10,16 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/nearest"
+	"github.com/diskcast/diskcast/internal/personal"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
-// maxProfile bounds a profile, in bytes of JSON.
-const maxProfile = 256 << 10
+// maxProfile bounds a profile, in bytes of JSON: its personalization, and as much again as all else needs.
+const maxProfile = personal.MaxSettings + 64<<10
 
 // SetProfile puts a profile in the place of the one of its name. The difference is nil when it was so before. Check
-// says what is wrong with a spec that has what the profile has.
+// says what is wrong with a spec that has what the profile has. Where personal.Sealed stands in the place of a secret,
+// the secret that was there stays.
 func (b *Book) SetProfile(p doc.Profile, w Writer, check func(*doc.Spec) error) (*doc.LabDiff, error) {
 	fields, err := readProfile(p.Spec)
 	if err != nil {
@@ -25,6 +27,15 @@ func (b *Book) SetProfile(p doc.Profile, w Writer, check func(*doc.Spec) error) 
 	}
 	was, had := b.profiles[p.Name]
 	if err := mayWrite(doc.KindProfile, p.Name, p.Revision, had, was.Revision, len(b.profiles)); err != nil {
+		return nil, err
+	}
+	before := map[string]json.RawMessage{}
+	if had {
+		if before, err = readProfile(was.Spec); err != nil {
+			return nil, fmt.Errorf("the one that is stored: %w", err)
+		}
+	}
+	if err := reveal(fields, before); err != nil {
 		return nil, err
 	}
 	text, err := json.Marshal(fields)
@@ -43,19 +54,7 @@ func (b *Book) SetProfile(p doc.Profile, w Writer, check func(*doc.Spec) error) 
 	}
 	b.profiles[p.Name] = doc.Profile{Name: p.Name, Spec: text, Revision: was.Revision + 1, Owner: w.Owner,
 		Changed: w.Now}
-	before := map[string]json.RawMessage{}
-	if had {
-		if before, err = readProfile(was.Spec); err != nil {
-			return nil, fmt.Errorf("the one that is stored: %w", err)
-		}
-	}
-	keys := maps.Clone(before)
-	maps.Copy(keys, fields)
-	var said []string
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		said = append(said, words(k, string(before[k]), string(fields[k]))...)
-	}
-	return diff(doc.KindProfile, p.Name, had, said), nil
+	return diff(doc.KindProfile, p.Name, had, differences(before, fields)), nil
 }
 
 // readProfile reads the fields of a profile, each in its one form.
@@ -74,20 +73,28 @@ func readProfile(spec json.RawMessage) (map[string]json.RawMessage, error) {
 				strings.Join(known, ", "))
 		}
 		var v any
+		var err error
 		d := json.NewDecoder(bytes.NewReader(fields[k]))
 		d.UseNumber()
-		if err := d.Decode(&v); err != nil {
+		if err = d.Decode(&v); err != nil {
 			return nil, fmt.Errorf("%s: %w", k, err)
 		}
 		if v == nil {
 			delete(fields, k)
 			continue
 		}
-		text, err := json.Marshal(v)
-		if err != nil {
+		if k == personalize {
+			if v, err = personal.Decode(fields[k]); err != nil {
+				return nil, err
+			}
+			if fields[k], err = oneForm(v); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if fields[k], err = json.Marshal(v); err != nil {
 			return nil, fmt.Errorf("%s: %w", k, err)
 		}
-		fields[k] = text
 	}
 	if len(fields) == 0 {
 		return nil, fmt.Errorf("it says nothing: it may have %s", strings.Join(known, ", "))
@@ -109,8 +116,8 @@ func decode(text []byte, into any) error {
 }
 
 // Spec reads a spec, and takes from the profile that it names, or else from the one named here, what it does not say
-// itself: a field that is there holds, whatever its value. Of the way of leaving each of both fields is taken by
-// itself.
+// itself: a field that is there holds, whatever its value. Of the way of leaving and of the personalization each field
+// is taken by itself; one that is null is not the profile's either.
 func (b *Book) Spec(text []byte, attached string) (doc.Spec, error) {
 	var spec doc.Spec
 	if err := decode(text, &spec); err != nil {
@@ -142,9 +149,13 @@ func (b *Book) Spec(text []byte, attached string) (doc.Spec, error) {
 		return spec, err
 	}
 	for k, v := range own {
-		if k == "boot" && merged[k] != nil {
+		if string(v) == "null" {
+			delete(merged, k)
+			continue
+		}
+		if (k == "boot" || k == personalize) && merged[k] != nil {
 			if v, err = overlay(merged[k], v); err != nil {
-				return spec, fmt.Errorf("boot: %w", err)
+				return spec, fmt.Errorf("%s: it is not an object of fields", k)
 			}
 		}
 		merged[k] = v
@@ -169,5 +180,6 @@ func overlay(under, over json.RawMessage) (json.RawMessage, error) {
 	if err := json.Unmarshal(over, &fields); err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(fields, func(_ string, v json.RawMessage) bool { return string(v) == "null" })
 	return json.Marshal(fields)
 }

@@ -40,8 +40,11 @@ func (Kind) Check(spec *doc.Spec) error {
 	case spec.Level != "" || spec.Parent != "" || spec.DropGaps:
 		return errors.New("level, parent and drop_gaps are of a capture")
 	}
-	if spec.Boot == nil {
+	switch boot := spec.Boot; {
+	case boot == nil:
 		spec.Boot = &session.Boot{Method: session.BootKexec}
+	case boot.Method == "": // words alone
+		spec.Boot = &session.Boot{Method: session.BootKexec, Append: boot.Append}
 	}
 	return nil
 }

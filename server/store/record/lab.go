@@ -27,7 +27,8 @@ type Group struct {
 // Profile is a part of a spec with a name.
 type Profile struct {
 	Name     string          `json:"name"`
-	Spec     json.RawMessage `json:"spec"`
+	Spec     json.RawMessage `json:"spec"`             // as everybody may see it
+	Sealed   []byte          `json:"sealed,omitempty"` // the whole spec, by the server's key; none if as shown
 	Revision uint64          `json:"revision"`
 	Owner    string          `json:"owner,omitempty"`
 	Changed  time.Time       `json:"changed"`
@@ -61,17 +62,22 @@ type Menu struct {
 }
 
 // OfGroup, OfProfile, OfRule and OfMenu are the records of what is named so; Group, Profile, Rule and Menu are the ways
-// back.
-func OfGroup(g doc.Group) *Group       { r := Group(g); return &r }
-func OfProfile(p doc.Profile) *Profile { r := Profile(p); return &r }
-func OfRule(x doc.Rule) *Rule          { r := Rule(x); return &r }
-func OfMenu(m doc.Menu) *Menu          { r := Menu(m); return &r }
+// back. Sealed is the spec of a profile that is stored without its secrets.
+func OfGroup(g doc.Group) *Group { r := Group(g); return &r }
+func OfProfile(p doc.Profile, sealed []byte) *Profile {
+	return &Profile{Name: p.Name, Spec: p.Spec, Sealed: sealed, Revision: p.Revision, Owner: p.Owner,
+		Changed: p.Changed}
+}
+func OfRule(x doc.Rule) *Rule { r := Rule(x); return &r }
+func OfMenu(m doc.Menu) *Menu { r := Menu(m); return &r }
 
 // Group is the group that the record is of.
 func (r *Group) Group() doc.Group { return doc.Group(*r) }
 
-// Profile is the profile that the record is of.
-func (r *Profile) Profile() doc.Profile { return doc.Profile(*r) }
+// Profile is the profile that the record is of, with the spec that is not sealed.
+func (r *Profile) Profile() doc.Profile {
+	return doc.Profile{Name: r.Name, Spec: r.Spec, Revision: r.Revision, Owner: r.Owner, Changed: r.Changed}
+}
 
 // Rule is the rule that the record is of.
 func (r *Rule) Rule() doc.Rule { return doc.Rule(*r) }

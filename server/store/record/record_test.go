@@ -83,7 +83,8 @@ func TestNothingIsLost(t *testing.T) {
 	same(t, "a group", stored(t, record.OfGroup(g)).Group(), g)
 	var pr doc.Profile
 	golden.Fill(&pr)
-	same(t, "a profile", stored(t, record.OfProfile(pr)).Profile(), pr)
+	same(t, "a profile", stored(t, record.OfProfile(pr, nil)).Profile(), pr)
+	same(t, "a profile's secrets", stored(t, record.OfProfile(pr, []byte("box"))).Sealed, []byte("box"))
 	var re doc.Repeat
 	golden.Fill(&re)
 	re.Next = time.Time{}

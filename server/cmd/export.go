@@ -1,0 +1,39 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/server/cmd/labfile"
+)
+
+func exportCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "export", Short: "Print machines, groups, profiles and rules as a file that apply reads",
+		Long: `Print the machines of which something was entered, and all groups, profiles, rules and menus, as YAML ` +
+			`that
+diskcast apply reads. Given to the server that it is of, it changes nothing; to another, it makes the same lab there.
+
+What profiles personalize machines with is printed without its secrets: (sealed) stands in the place of password hashes,
+files, scripts and the like. apply leaves these as they are where the profile has them; a server that has not refuses
+the profile until they are given.`,
+		Example: "  diskcast export > lab.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			l, err := c.Lab(cmd.Context())
+			if err != nil {
+				return err
+			}
+			ms, err := c.Machines(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return labfile.WriteYAML(e.Out, l, ms)
+		},
+	}
+	serverFlag(cmd, e)
+	return cmd
+}
