@@ -350,6 +350,21 @@ func TestConsole(t *testing.T) {
 	shown.until(t, "the rescue session is over")
 }
 
+// TestTold: the bound of what a console is told is none of what a shell says there later, however late.
+func TestTold(t *testing.T) {
+	master, dev, base := console(t)
+	f, err := os.OpenFile(filepath.Join(dev, base), os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tell(f, "told", -time.Second) // its time is over
+	if _, err := f.WriteString("later\n"); err != nil {
+		t.Fatalf("a shell's words: %v", err)
+	}
+	(&screen{r: master}).until(t, "later")
+}
+
 // TestConsoleEnds: the console's exit ends a rescue in which nobody else is.
 func TestConsoleEnds(t *testing.T) {
 	master, dev, base := console(t)

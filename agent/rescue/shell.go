@@ -89,7 +89,7 @@ func (o *Options) oneShell(ctx context.Context, dev string) error {
 		return err
 	}
 	defer f.Close()
-	tell(f, fmt.Sprintf(banner, o.until))
+	tell(f, fmt.Sprintf(banner, o.until), time.Second)
 	plain, err := raw(f)
 	if err != nil {
 		return err
@@ -134,13 +134,16 @@ func (o *Options) say(dev, words string) {
 		return
 	}
 	defer f.Close()
-	tell(f, words)
+	tell(f, words, time.Second)
 }
 
-// tell writes words to a console, and does not wait for one that takes none: a serial line whose far end holds it, a
-// virtual console without a screen. Who does not see them can look at the log.
-func tell(f *os.File, words string) {
-	if f.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
-		_, _ = io.WriteString(f, words)
+// tell writes words to a console, and does not wait long for one that takes none: a serial line whose far end holds it,
+// a virtual console without a screen. Who does not see them can look at the log. The bound is of these words alone: a
+// shell speaks there later.
+func tell(f *os.File, words string, within time.Duration) {
+	if f.SetWriteDeadline(time.Now().Add(within)) != nil {
+		return
 	}
+	_, _ = io.WriteString(f, words)
+	_ = f.SetWriteDeadline(time.Time{}) // it was set just now
 }
