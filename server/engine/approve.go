@@ -128,8 +128,7 @@ func (e *Engine) tellWaiting(n *node) {
 // tellAllWaiting is tellWaiting of all nodes that are there and may have something else to say.
 func (e *Engine) tellAllWaiting() {
 	for _, n := range e.nodes {
-		// One that is done and stays has the descriptor of that still.
-		if n.Where == doc.Ready && (e.current(n) != nil || e.idles(n) || e.menuFor(n) != nil) {
+		if n.Where == doc.Ready && (e.current(n) != nil || e.idles(n)) {
 			e.tellWaiting(n)
 		}
 	}
