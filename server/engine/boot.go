@@ -155,7 +155,8 @@ func (e *Engine) fresh(n *node, now time.Time) bool {
 	if now.Sub(last) > 2*time.Minute {
 		return true
 	}
-	for _, step := range []string{doc.StepKernel, doc.StepLocal, session.StepAgent} {
+	// A loader that has its script asks DHCP no more; of a menu or a memory test nothing else is heard.
+	for _, step := range []string{doc.StepScript, doc.StepKernel, doc.StepLocal, session.StepAgent} {
 		if _, ok := n.Trace[step]; ok {
 			return true
 		}

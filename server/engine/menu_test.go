@@ -160,9 +160,20 @@ func TestMenuNextStart(t *testing.T) {
 		}
 		h.e.Saw(m.mac, m.addr, doc.StepScript, "test")
 	}
+	h.pass(time.Second)
+	h.e.Saw(m.mac, m.addr, doc.StepDHCP, "test")
+	if got := h.e.Boots(m.mac); got != netboot.Agent {
+		t.Errorf("a second after the memory test was left it boots %s", got)
+	}
+	m.powerOn()
+	h.pass(time.Second)
+	m.chose("memtest", nil)
+	h.pass(time.Second)
+	h.e.Saw(m.mac, m.addr, doc.StepDHCP, "test")
+	h.e.Saw(m.mac, m.addr, doc.StepScript, "test")
 	h.pass(time.Minute)
 	if got := h.e.Boots(m.mac); got != netboot.Agent {
-		t.Errorf("after the memory test it boots %s", got)
+		t.Errorf("a minute after the memory test began it boots %s", got)
 	}
 	m.powerOn()
 	h.pass(time.Second)
