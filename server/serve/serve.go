@@ -38,6 +38,7 @@ import (
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/netboot/solicit"
 	"github.com/diskcast/diskcast/server/netboot/udpport"
+	"github.com/diskcast/diskcast/server/page"
 	"github.com/diskcast/diskcast/server/serve/notify"
 	"github.com/diskcast/diskcast/server/serve/task"
 	"github.com/diskcast/diskcast/server/store"
@@ -197,6 +198,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
 		WithNotify(words).WithPin(id.Pin).WithAccess(tokens)
+	pages := page.New(page.Config{API: handler, Tokens: tokens, Log: log.With("task", "page"),
+		About: page.About{Name: server, Version: cfg.Version, Server: info.Server, Interface: cfg.Interface,
+			Store: info.Store, Pin: id.Pin}})
 	figures := metrics.Sources{Version: cfg.Version, Figures: eng.Figures, Room: roomOf(info.Store), Words: words.List,
 		Jobs: jobs.List}
 	tasks := []task.Task{
@@ -208,7 +212,7 @@ func Run(ctx context.Context, cfg Config) error {
 		words,
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
-		newHTTP("api", cfg.Listen, handler, tlsConfig, log),
+		newHTTP("api", cfg.Listen, &front{handler, pages}, tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP,
 			&boot.Handler{Dir: dir, Decide: eng.Boots, Starts: cfg.starts(eng), Observe: see.fetch,
 				Log: log.With("task", "http")}, nil, log),

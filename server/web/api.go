@@ -181,6 +181,10 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (a *API) reply(w http.ResponseWriter, code int, v any) {
+	if d, ok := w.(Documents); ok {
+		d.Document(code, v)
+		return
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		a.log.Error("answer has no JSON", "err", err)

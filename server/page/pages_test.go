@@ -1,0 +1,159 @@
+package page
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/access"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// TestPages: what there is can be read by a viewer, and what the API shows to operators only is not on a viewer's page.
+func TestPages(t *testing.T) {
+	r := newRig(t, options{})
+	r.store(t, "debian", 2)
+	r.store(t, "debian-old", 3)
+	h := r.hello(t, 1, session.Inventory{Vendor: "ACME", Product: "Anvil 9", Serial: "SN-77", Firmware: "BIOS",
+		Disks: []session.Disk{{Path: "/dev/vda", Size: 32 << 30, Model: "QEMU"}}})
+	name, room := "lab-07", "210"
+	m, err := r.e.EditMachine(t.Context(), h.Node, doc.MachineChange{V: 1, Name: &name,
+		Labels: map[string]*string{"room": &room}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{name}, MinNodes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	viewer, operator, admin := r.logged(t, access.Viewer), r.logged(t, access.Operator), r.logged(t, access.Admin)
+	for path, want := range map[string][]string{
+		"/":                               {"1</b> <span>machine", s.ID, "restore debian"},
+		"/machines":                       {"lab-07", "room=210", s.ID},
+		"/machines?q=lab":                 {"lab-07"},
+		"/machines?q=room%3D210":          {"lab-07"},
+		"/machines?q=room%3D211":          {"room=211"},
+		"/machines?q=sn-77":               {"lab-07"},
+		"/machines?q=sn-78":               {"No machine fits"},
+		"/machines?show=agent":            {"lab-07"},
+		"/machines?show=approve":          {"No machine fits"},
+		"/machines/" + m.ID:               {"lab-07", s.ID, "Boot and restore"},
+		"/machines/lab-07":                {m.ID},
+		"/sessions":                       {s.ID, "restore debian"},
+		"/sessions/" + s.ID:               {"lab-07", "debian", "1000 B"},
+		"/images":                         {"debian-old", "debian", "16.0 MiB"},
+		"/images/debian":                  {"debian-old", "shared with other images", "<svg"},
+		"/casts":                          {s.ID},
+		"/settings":                       {"every machine", "--dhcp off"},
+		"/sessions/" + s.ID + "/receipts": {"There is no receipt"},
+	} {
+		for who, b := range map[string]*browser{"viewer": viewer, "operator": operator, "admin": admin} {
+			body := b.get(path)
+			for _, w := range want {
+				if !strings.Contains(body, w) {
+					t.Errorf("%s of the %s lacks %q:\n%s", path, who, w, body)
+				}
+			}
+			harmlessPage(t, path, body)
+			live := b.fragment(path)
+			if strings.Contains(live, "<html") || !strings.Contains(body, "id=\"live\"") != (live == "") {
+				t.Errorf("%s: the part that changes is\n%s", path, live)
+			}
+		}
+	}
+	if body := viewer.get("/machines/lab-07"); strings.Contains(body, "Anvil 9") ||
+		!strings.Contains(body, "is shown to operators") {
+		t.Errorf("a viewer's page of a machine:\n%s", body)
+	}
+	if body := operator.get("/machines/lab-07"); !strings.Contains(body, "Anvil 9") || !strings.Contains(body, "/dev/vda") {
+		t.Errorf("an operator's page of a machine:\n%s", body)
+	}
+	if strings.Contains(operator.get("/settings"), "a-viewer") || !strings.Contains(admin.get("/settings"), "a-viewer") {
+		t.Error("tokens are listed to administrators, and to them only")
+	}
+}
+
+// fragment is what a script is given of a page.
+func (b *browser) fragment(path string) string {
+	b.t.Helper()
+	code, body, _ := b.do("GET", path, nil, "HX-Request", "true")
+	if code != http.StatusOK {
+		b.t.Fatalf("fragment of %s: %d", path, code)
+	}
+	return strings.TrimSpace(body)
+}
+
+// TestNoSuchPage: what is not there is said with a status, whatever the name is made of; no file is served but ours.
+func TestNoSuchPage(t *testing.T) {
+	r := newRig(t, options{})
+	b := r.logged(t, access.Admin)
+	for path, want := range map[string]int{
+		"/nothing": 404, "/machines/none": 404, "/sessions/none": 404, "/images/none": 404,
+		"/machines/..%2f..%2fv1%2ftokens": 404, "/sessions/%2e%2e": 404, "/machines/a%2fpower": 404,
+		"/images/..%2f..%2f..%2fetc%2fpasswd": 404, "/sessions/x%3fy%23z": 404, "/machines/%00": 404,
+		"/static/" + version() + "/..%2fpage.go": 404, "/static/" + version() + "/style.css": 200,
+		"/static/other/style.css": 404, "/static/" + version() + "/": 404,
+		"/machines?q=" + strings.Repeat("x", maxQuery+1): http.StatusRequestURITooLong,
+		"/sessions?page=99999999999999999999":            200, "/sessions?page=-3": 200,
+	} {
+		code, body, _ := b.do("GET", path, nil)
+		if code != want {
+			t.Errorf("GET %s: %d, want %d\n%s", path, code, want, body)
+		}
+	}
+	for _, method := range []string{"PUT", "DELETE", "PATCH", "OPTIONS"} {
+		if code, _, _ := b.do(method, "/machines", nil); code != 404 {
+			t.Errorf("%s /machines: %d", method, code)
+		}
+	}
+	code, _, _ := b.do("POST", "/logout", url.Values{"csrf": {b.csrf("/")}, "x": {strings.Repeat("x", formBody)}})
+	if code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a form that is too large: %d", code)
+	}
+	if code, _, _ := b.do("GET", "/", url.Values{"x": {"y"}}); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a GET with a body: %d", code)
+	}
+}
+
+// TestRoleOfEveryRoute: a viewer is refused what the table says is an operator's, whoever wrote the request.
+func TestRoleOfEveryRoute(t *testing.T) {
+	r := newRig(t, options{})
+	viewer := r.logged(t, access.Viewer)
+	csrf := viewer.csrf("/")
+	for _, rt := range Routes() {
+		method, path, _ := strings.Cut(rt.Pattern, " ")
+		if access.Covers(access.Viewer, rt.Role) || rt.Role == Anyone {
+			continue
+		}
+		path = strings.NewReplacer("{machine}", "m1", "{id}", "s1", "{image}", "x", "{op}", "off").Replace(path)
+		var form url.Values
+		if method == "POST" {
+			form = url.Values{"csrf": {csrf}}
+		}
+		if code, body, _ := viewer.do(method, path, form); code != http.StatusForbidden {
+			t.Errorf("%s of a viewer: %d\n%s", rt.Pattern, code, body)
+		}
+	}
+}
+
+// The page has what it asks of the API checked there once more: a page that forgot a role would be refused by the table
+// of the API.
+func TestAskKeepsRoles(t *testing.T) {
+	r := newRig(t, options{})
+	req := httptest.NewRequest("GET", "/", nil)
+	v := &visit{page: r.page, w: httptest.NewRecorder(), r: req, ctx: t.Context(),
+		holder: access.Holder{Name: "a-viewer", Role: access.Viewer}}
+	if _, err := ask[*doc.Session](v, "POST", "/v1/sessions/s1/cancel", nil); !is(err, http.StatusForbidden) {
+		t.Errorf("a viewer cancels: %v", err)
+	}
+	if _, err := get[[]doc.Token](v, "/v1/tokens"); !is(err, http.StatusForbidden) {
+		t.Errorf("a viewer lists tokens: %v", err)
+	}
+	v.holder = access.Holder{}
+	if _, err := get[[]doc.Machine](v, "/v1/machines"); !is(err, http.StatusForbidden) {
+		t.Errorf("nobody lists machines: %v", err)
+	}
+}
