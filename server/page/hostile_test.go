@@ -237,13 +237,13 @@ func TestHostileStrings(t *testing.T) {
 			}
 			path = strings.NewReplacer("{machine}", "m1", "{id}", "s1", "{image}", "x", "{op}", "off", "{$}", "").
 				Replace(path)
-			for _, query := range []string{"", "?q=%22%3E%3Cimg+src%3Dx+onerror%3D1%3E&show=%3Cscript%3E&page=%3Cb%3E"} {
+			for _, query := range []string{"", "?" + hostileQuery} {
 				for _, script := range []string{"", "true"} {
 					r := httptest.NewRequest("GET", path+query, nil)
 					r.Header.Set("HX-Request", script)
 					r.AddCookie(cookie(cookieName, word, 0))
 					if path == "/login" {
-						r.URL.RawQuery = "next=" + hostileQuery
+						r.URL.RawQuery = "next=" + hostileNext
 					}
 					w := httptest.NewRecorder()
 					p.ServeHTTP(w, r)
@@ -260,4 +260,7 @@ func TestHostileStrings(t *testing.T) {
 	}
 }
 
-const hostileQuery = "%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"
+const (
+	hostileQuery = "q=%22%3E%3Cimg+src%3Dx+onerror%3D1%3E&show=%3Cscript%3E&page=%3Cb%3E"
+	hostileNext  = "%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E"
+)

@@ -181,7 +181,8 @@ func (v *visit) showLogin(code int, why string) error {
 		http.SetCookie(v.w, c)
 	}
 	v.known = nil // the form is of nobody yet
-	return v.show(code, "login", "Log in", loginView{v.page.visits.stranger(c.Value), local(v.r.FormValue("next")), why})
+	form := loginView{v.page.visits.stranger(c.Value), local(v.r.FormValue("next")), why}
+	return v.show(code, "login", "Log in", form)
 }
 
 func (v *visit) login() error {

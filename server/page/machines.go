@@ -326,8 +326,7 @@ type history struct {
 // machineView is one machine.
 type machineView struct {
 	machineRow
-	Node     *doc.Node // nil: none, or who looks may not see it
-	Hidden   bool      // who looks may not see what its agent says
+	Node     *doc.Node // nil: none has come
 	Timeline []mark
 	Log      []doc.Event
 	Parts    []history // the latest first
@@ -366,9 +365,8 @@ func (v *visit) machine() error {
 			if d.Log, err = get[[]doc.Event](v, "/v1/nodes/%s/log?limit=60&all=true", node); err != nil {
 				return err
 			}
+			d.Log = slices.Clone(d.Log) // the API's is read only
 			slices.Reverse(d.Log)
-		case is(err, http.StatusForbidden):
-			d.Hidden, d.Node = true, nil
 		case !is(err, http.StatusNotFound):
 			return err
 		}

@@ -101,7 +101,8 @@ type sessionView struct {
 }
 
 // order is how much a part's state wants to be looked at.
-var order = []string{doc.Failed, doc.Absent, doc.Running, doc.Starting, doc.Offered, doc.Waiting, doc.Cancelled, doc.Done}
+var order = []string{doc.Failed, doc.Absent, doc.Running, doc.Starting, doc.Offered, doc.Waiting, doc.Cancelled,
+	doc.Done}
 
 func (v *visit) session() error {
 	s, err := get[*doc.Session](v, "/v1/sessions/%s", v.r.PathValue("id"))
