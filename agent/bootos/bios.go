@@ -82,6 +82,8 @@ func (f *finder) bios() []candidate {
 			return f.grubImage(what, f.fw.GRUB, 0, "/")
 		}
 		return none(f.grubs())
+	case codeLegacy:
+		return none(f.legacies())
 	case codeSyslinx:
 		return none(f.extlinuxes(f.fw.Active))
 	case codeChain:

@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos/efi"
@@ -49,7 +50,7 @@ func (f *finder) loaders() []candidate {
 
 // biosConfigs are the configurations of loaders that a BIOS starts, when which one is not known.
 func (f *finder) biosConfigs() []candidate {
-	return append(append(f.grubs(), f.extlinuxes(0)...), f.byName(biosLoaders)...)
+	return slices.Concat(f.grubs(), f.extlinuxes(0), f.legacies(), f.byName(biosLoaders))
 }
 
 // uefiConfigs are the configurations of loaders that UEFI starts, when there is no program.
@@ -273,8 +274,6 @@ func (f *finder) hasAny(dev int, dir, ext string) bool {
 type knownFile struct{ name, loader string }
 
 var biosLoaders = []knownFile{
-	{"/boot/grub/menu.lst", "GRUB Legacy"}, {"/grub/menu.lst", "GRUB Legacy"}, {"/boot/grub/grub.conf", "GRUB Legacy"},
-	{"/grub/grub.conf", "GRUB Legacy"},
 	{"/etc/lilo.conf", "LILO"}, {"/boot/limine/limine.conf", "Limine"}, {"/boot/limine.conf", "Limine"},
 	{"/limine.conf", "Limine"},
 	{"/limine.cfg", "Limine"}, {"/Boot/BCD", "Windows"}, {"/bootmgr", "Windows"},

@@ -16,6 +16,9 @@ func (v *Volumes) Facts(dev int) (grub.Facts, bool) {
 	return grub.Facts{FS: vol.Type, UUID: vol.UUID, Label: vol.Label}, is
 }
 
+// PartUUID returns a partition's GUID or the like; empty when it is not known.
+func (v *Volumes) PartUUID(dev int) string { return v.byNumber[dev].PartUUID }
+
 // Blocks reads sectors of 512 bytes of a partition, as GRUB's block lists name them: SUSE keeps the environment block
 // of a btrfs so.
 func (v *Volumes) Blocks(dev int, first, count int64) ([]byte, error) {

@@ -155,6 +155,8 @@ func (f *finder) program(file grub.File, via string, options []byte) []candidate
 			version = prog.Version
 		}
 		return []candidate{f.sdboot(file.Device, file.Path+via, version)}
+	case efi.Limine:
+		return f.limine(file, what(kind))
 	case efi.UKI:
 		return []candidate{{what: what(kind), load: func() (*System, error) {
 			if len(bytes.Trim(options, "\x00")) > 0 {

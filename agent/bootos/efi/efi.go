@@ -153,6 +153,7 @@ var marks = []struct {
 	{"rEFInd - ", REFInd},
 	{"elilo.conf", Elilo},
 	{"limine.conf", Limine},
+	{"limine.cfg", Limine}, // before version 8
 	{"ldlinux.e64", Syslinux},
 }
 
