@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,7 +49,8 @@ func Start(ctx context.Context, l *lab.Lab, dir, disk string, offset int64, log 
 		return nil, err
 	}
 	b := &Box{log: log, ended: make(chan struct{})}
-	b.cgroup = filepath.Join(groups, "diskcast-box-"+strconv.Itoa(os.Getpid()))
+	sweep(groups)
+	b.cgroup = filepath.Join(groups, prefix+strconv.Itoa(os.Getpid()))
 	b.cmd = exec.Command("sh", file, filepath.Base(b.cgroup), disk, strconv.FormatInt(offset, 10), dir)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	if err := l.Start(b.cmd); err != nil {
@@ -139,20 +141,47 @@ func (b *Box) Stop() error {
 	defer tick.Stop()
 	var left error
 	for range 200 {
-		var dirs []string
-		_ = filepath.WalkDir(b.cgroup, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, path)
-			}
-			return nil
-		})
-		for i := len(dirs) - 1; i >= 0; i-- {
-			left = os.Remove(dirs[i])
-		}
-		if len(dirs) == 0 {
+		var gone bool
+		if gone, left = remove(b.cgroup); gone {
 			return nil
 		}
 		<-tick.C
 	}
 	return fmt.Errorf("the box has left a control group: %w", left)
+}
+
+// remove removes a control group and those in it from the leaves on, and reports whether it is not there any more. The
+// kernel keeps one that has a process.
+func remove(group string) (gone bool, err error) {
+	var dirs []string
+	_ = filepath.WalkDir(group, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for _, dir := range slices.Backward(dirs) {
+		err = os.Remove(dir)
+	}
+	return len(dirs) == 0 || err == nil, err
+}
+
+// prefix begins the name of each box's control group; the number of the test's process ends it.
+const prefix = "diskcast-box-"
+
+// sweep removes what boxes of tests that were killed have left. A test that runs keeps its own, also before there is a
+// process in it.
+func sweep(groups string) {
+	entries, err := os.ReadDir(groups)
+	if err != nil {
+		return // whoever starts the box says what is wrong
+	}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), prefix)
+		pid, err := strconv.Atoi(number)
+		if !ok || err != nil || syscall.Kill(pid, 0) == nil {
+			continue
+		}
+		_, _ = remove(filepath.Join(groups, e.Name())) // what is in use stays
+	}
 }
