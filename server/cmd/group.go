@@ -97,6 +97,8 @@ all that is known.`,
 		"MAC address of the NIC that it boots from, or the first bytes of some (several)")
 	f.StringSliceVar(&r.Nets, "net", nil, "network that it asks from, such as 10.0.0.0/24 (several)")
 	f.StringVar(&r.Port, "port", "", "pattern of SWITCH/PORT that it is plugged into, such as 'sw1/ge-0/0/*'")
+	f.StringVar(&r.Relay, "relay", "", "pattern of RELAY/SWITCH/PORT that passes its DHCP requests on, such as "+
+		"'10.1.0.1/*' or '*/sw1/*'")
 	f.BoolVar(&r.All, "all", false, "every machine is meant, which a rule without a condition that keeps some out "+
 		"must say")
 	f.StringVar(&r.WhenIdle, "when-idle", "", "approve nothing, and say what the machines boot when nothing is asked "+
@@ -136,7 +138,7 @@ func ruleWords(r *doc.Rule) string {
 	}
 	for _, x := range [][2]string{{"vendor", r.Vendor}, {"product", r.Product}, {"serial", r.Serial},
 		{"mac", strings.Join(r.MACs, "|")}, {"net", strings.Join(r.Nets, "|")},
-		{"port", r.Port}} {
+		{"port", r.Port}, {"relay", r.Relay}} {
 		if x[1] != "" {
 			out = append(out, x[0]+"="+x[1])
 		}

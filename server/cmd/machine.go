@@ -106,6 +106,9 @@ func (e *env) printMachine(m *doc.Machine) error {
 	if m.Port != "" {
 		rows = append(rows, []string{"plugged into", m.Switch + "/" + m.Port})
 	}
+	if m.Relay != "" {
+		rows = append(rows, []string{"relayed by", m.Relay})
+	}
 	for _, mac := range m.Boots {
 		rows = append(rows, []string{"boots from", mac})
 	}

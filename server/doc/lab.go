@@ -66,8 +66,9 @@ type Rule struct {
 	Serial   string    `json:"serial,omitempty"`
 	MACs     []string  `json:"macs,omitempty"`
 	Nets     []string  `json:"nets,omitempty"`
-	Port     string    `json:"port,omitempty"` // pattern of SWITCH/PORT
-	All      bool      `json:"all,omitempty"`  // every machine, said in so many words
+	Port     string    `json:"port,omitempty"`  // pattern of SWITCH/PORT
+	Relay    string    `json:"relay,omitempty"` // pattern of ADDRESS/SWITCH/PORT, as Node.Relay
+	All      bool      `json:"all,omitempty"`   // every machine, said in so many words
 	WhenIdle string    `json:"when_idle,omitempty"`
 	Revision uint64    `json:"revision,omitempty"`
 	Owner    string    `json:"owner,omitempty"`

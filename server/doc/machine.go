@@ -31,6 +31,7 @@ type Machine struct {
 	// Switch and Port are where the NIC that it booted from last is plugged in, by the word of the switch.
 	Switch string    `json:"switch,omitempty"`
 	Port   string    `json:"port,omitempty"`
+	Relay  string    `json:"relay,omitempty"` // Node.Relay of its latest node
 	Made   time.Time `json:"made"`
 	Seen   time.Time `json:"seen,omitzero"` // its last hello
 	// Waits is the one thing that it waits for, with the command that ends that; empty when it waits for nothing.

@@ -364,21 +364,24 @@ const (
 
 // Node is a node as shown.
 type Node struct {
-	ID        string          `json:"id"`
-	MACs      []string        `json:"macs"`
-	Where     string          `json:"where"`
-	Addr      string          `json:"addr,omitempty"`
-	Agent     string          `json:"agent,omitempty"` // version
-	Session   string          `json:"session,omitempty"`
-	Last      string          `json:"last,omitempty"`   // the last session it had a part in
-	Imaged    bool            `json:"imaged,omitempty"` // its next network boot goes to its own disk
-	FirstSeen time.Time       `json:"first_seen"`
-	LastSeen  time.Time       `json:"last_seen"`
-	Machine   string          `json:"machine,omitempty"` // that it is a sighting of
-	Name      string          `json:"name,omitempty"`    // of that machine, which the operator gave it
-	Problem   string          `json:"problem,omitempty"` // why it cannot boot, when that is known
-	Waits     string          `json:"waits,omitempty"`   // Machine.Waits of its machine
-	Trace     map[string]Mark `json:"trace,omitempty"`   // its latest boot
+	ID        string    `json:"id"`
+	MACs      []string  `json:"macs"`
+	Where     string    `json:"where"`
+	Addr      string    `json:"addr,omitempty"`
+	Agent     string    `json:"agent,omitempty"` // version
+	Session   string    `json:"session,omitempty"`
+	Last      string    `json:"last,omitempty"`   // the last session it had a part in
+	Imaged    bool      `json:"imaged,omitempty"` // its next network boot goes to its own disk
+	FirstSeen time.Time `json:"first_seen"`
+	LastSeen  time.Time `json:"last_seen"`
+	Machine   string    `json:"machine,omitempty"` // that it is a sighting of
+	Name      string    `json:"name,omitempty"`    // of that machine, which the operator gave it
+	Problem   string    `json:"problem,omitempty"` // why it cannot boot, when that is known
+	// Relay is who passed the latest requests of its firmware on, by his own word: ADDRESS/SWITCH/PORT, with a dash for
+	// what is not known (DHCP's option 82); empty where it was heard itself.
+	Relay string          `json:"relay,omitempty"`
+	Waits string          `json:"waits,omitempty"` // Machine.Waits of its machine
+	Trace map[string]Mark `json:"trace,omitempty"` // its latest boot
 	// Warnings are what is odd about who speaks as the node.
 	Warnings  []string          `json:"warnings,omitempty"`
 	Inventory session.Inventory `json:"inventory"`

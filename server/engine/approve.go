@@ -51,7 +51,7 @@ func claimOf(mac string, n *node) book.Claim {
 	addr, _ := netip.ParseAddr(n.Addr)
 	inv := &n.Inventory
 	return book.Claim{Vendor: inv.Vendor, Product: inv.Product, Serial: inv.Serial, MAC: mac, Addr: addr,
-		Port: portOf(n)}
+		Port: portOf(n), Relay: n.Relay}
 }
 
 // unapproved says why sessions may not take the machine as it was seen last; empty when they may.

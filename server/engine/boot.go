@@ -29,7 +29,7 @@ func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	if step == doc.StepDHCP && e.fresh(n, now) {
 		n.begins()
 		n.Trace = map[string]doc.Mark{}
-		n.Where, n.Problem = doc.Booting, ""
+		n.Where, n.Problem, n.Relay = doc.Booting, "", ""
 	}
 	n.LastSeen = now
 	if n.Trace == nil {
@@ -64,6 +64,19 @@ func (e *Engine) Problem(mac string, addr netip.Addr, message string) {
 	n.Problem = message
 	e.log.Warn("machine cannot boot", "node", n.ID, "why", message)
 	e.record(n, "", session.Event{Step: session.StepLog, Level: session.Warn, Message: message, Time: e.now()})
+	e.saveNode(n)
+}
+
+// Relayed records who passed a machine's request on, in words.
+func (e *Engine) Relayed(mac string, addr netip.Addr, relay string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.bootNode(mac, addr)
+	relay = plain.Line(relay, maxMessage)
+	if n == nil || n.Relay == relay {
+		return
+	}
+	n.Relay = relay
 	e.saveNode(n)
 }
 

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -413,7 +414,21 @@ func TestApprovalByRule(t *testing.T) {
 	if m := h.known(a.mac); m.Approval != "by the rule rack" || m.Switch != "sw1" || m.Port != "ge-0/0/7" {
 		t.Errorf("after the switch spoke: %+v", m)
 	}
+	h.change(doc.LabChange{Remove: []doc.LabName{{Kind: doc.KindRule, Name: "rack"}},
+		Rules: []doc.Rule{{Name: "site", Relay: "10.1.0.1/*/p7"}}})
+	h.e.Relayed(a.mac, netip.Addr{}, "10.1.0.1/sw1/p7")
+	if m := h.known(a.mac); m.Approval != "by the rule site" || m.Relay != "10.1.0.1/sw1/p7" {
+		t.Errorf("by the relay's word: %+v", m)
+	}
 	h.restart()
+	if m := h.known(a.mac); m.Approval != "by the rule site" {
+		t.Errorf("after a restart: %+v", m)
+	}
+	h.e.Saw(a.mac, netip.Addr{}, doc.StepDHCP, "another boot, that nobody relays")
+	if m := h.known(a.mac); m.Approved || m.Relay != "" {
+		t.Errorf("in a boot without the relay: %+v", m)
+	}
+	a.hello()
 	for on, want := range map[string]string{"port=sw1/ge-0/0/7": "m1", "switch=sw1": "m1", "port=*": "m1",
 		"port!=sw1/*": "m2"} {
 		if got, err := h.e.Select(on); err != nil || len(got) != 1 || got[0].ID != want {

@@ -182,6 +182,7 @@ func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
 	if n, err := e.nodeOf(m); err == nil {
 		v.Where = e.nodeView(n).Where
 		v.Switch, v.Port = plugged(n)
+		v.Relay = n.Relay
 	}
 	if m.Approval != nil || m.Refused {
 		hand := m.Approval != nil

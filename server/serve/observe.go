@@ -28,6 +28,11 @@ func (o *observer) dhcp(s dhcp.Seen) {
 	if s.Client.Kind != dhcp.Plain {
 		o.booting(mac)
 	}
+	defer func() { // behind the step that begins a boot
+		if relay := s.Client.Relay.String(); relay != "" && s.Client.Kind != dhcp.Plain && !s.Silent {
+			o.engine.Relayed(mac, s.Addr, relay)
+		}
+	}()
 	switch {
 	case s.Client.Kind == dhcp.Plain:
 		if s.Final {

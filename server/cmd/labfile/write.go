@@ -114,6 +114,7 @@ func ruleNode(r *doc.Rule) *yaml.Node {
 	one.words("macs", r.MACs)
 	one.words("nets", r.Nets)
 	one.word("port", r.Port)
+	one.word("relay", r.Relay)
 	if r.All {
 		one.add("all", valueNode(true))
 	}

@@ -15,7 +15,7 @@ func TestWrittenComesBack(t *testing.T) {
 	odd := "a: yes\n# b\r\n\t\"~ 'ü"
 	no := false
 	rule := doc.Rule{Name: "r", Vendor: "yes", Product: "~", Serial: "012", MACs: []string{"52:54:00"},
-		Nets: []string{"10.0.0.0/8"}, Port: "*", All: true, WhenIdle: "never"}
+		Nets: []string{"10.0.0.0/8"}, Port: "*", Relay: "*/sw1/*", All: true, WhenIdle: "never"}
 	menu := doc.Menu{Name: "m", Entries: []string{"own-disk", "image=x"}, Timeout: 20, Default: "own-disk"}
 	stamps := map[string]bool{"Revision": true, "Owner": true, "Changed": true}
 	for _, v := range []any{rule, menu} {

@@ -219,7 +219,8 @@ func (f *file) group(name string, v *yaml.Node) error {
 
 func (f *file) rule(name string, v *yaml.Node) error {
 	r := doc.Rule{Name: name}
-	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets", "port", "all", "when_idle"},
+	err := f.each(v, "rule "+name, []string{"vendor", "product", "serial", "macs", "nets", "port", "relay", "all",
+		"when_idle"},
 		func(key, v *yaml.Node) (err error) {
 			switch key.Value {
 			case "vendor":
@@ -244,6 +245,8 @@ func (f *file) rule(name string, v *yaml.Node) error {
 				r.Nets, err = f.words(v, key.Value)
 			case "port":
 				r.Port, err = f.word(v, key.Value)
+			case "relay":
+				r.Relay, err = f.word(v, key.Value)
 			}
 			return err
 		})

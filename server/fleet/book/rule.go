@@ -26,6 +26,7 @@ type Claim struct {
 	MAC                     string // of the NIC that it boots from, with colons
 	Addr                    netip.Addr
 	Port                    string // SWITCH/PORT; empty where that is not known
+	Relay                   string // who passed its requests on: ADDRESS/SWITCH/PORT; empty where nobody did
 }
 
 // Fits returns the name of the first rule that fits the claim and approves, empty for none.
@@ -51,7 +52,7 @@ func (b *Book) first(c Claim, wanted func(*doc.Rule) bool) (first string) {
 
 func fits(r *doc.Rule, c Claim) bool {
 	for _, x := range [][2]string{{r.Vendor, c.Vendor}, {r.Product, c.Product}, {r.Serial, c.Serial},
-		{r.Port, c.Port}} {
+		{r.Port, c.Port}, {r.Relay, c.Relay}} {
 		if x[0] != "" && !like(x[0], x[1]) {
 			return false
 		}
@@ -69,7 +70,7 @@ func fits(r *doc.Rule, c Claim) bool {
 
 // everyMachine reports whether no condition of the rule keeps a machine out.
 func everyMachine(r *doc.Rule) bool {
-	for _, pattern := range []string{r.Vendor, r.Product, r.Serial, r.Port} {
+	for _, pattern := range []string{r.Vendor, r.Product, r.Serial, r.Port, r.Relay} {
 		if strings.Trim(pattern, "*?") != "" || pattern != "" && !strings.Contains(pattern, "*") {
 			return false
 		}
@@ -140,7 +141,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		return nil, err
 	}
 	for _, x := range []struct{ what, pattern string }{{"vendor", r.Vendor}, {"product", r.Product},
-		{"serial", r.Serial}, {"port", r.Port}} {
+		{"serial", r.Serial}, {"port", r.Port}, {"relay", r.Relay}} {
 		_, err := path.Match(x.pattern, "")
 		switch {
 		case len(x.pattern) > maxPattern || plain.Line(x.pattern, 0) != x.pattern:
@@ -150,7 +151,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 			return nil, fmt.Errorf("%s: pattern %q has a [ without a ]", x.what, x.pattern)
 		}
 	}
-	now := doc.Rule{Name: r.Name, Vendor: r.Vendor, Product: r.Product, Serial: r.Serial, Port: r.Port,
+	now := doc.Rule{Name: r.Name, Vendor: r.Vendor, Product: r.Product, Serial: r.Serial, Port: r.Port, Relay: r.Relay,
 		All: r.All, WhenIdle: r.WhenIdle, Revision: was.Revision + 1, Owner: w.Owner, Changed: w.Now}
 	if _, err := doc.CheckIdle(r.WhenIdle); err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	}
 	switch all := everyMachine(&now); {
 	case all && !now.All:
-		return nil, errors.New("it would fit every machine: give it a vendor, product, serial, macs, nets or port " +
+		return nil, errors.New("it would fit every machine: give it a vendor, product, serial, macs, nets, port or relay " +
 			"that " +
 			"keep some out, or say that all are meant (`all: true`, --all); `diskcast serve --approve all` approves " +
 			"all " +
@@ -190,6 +191,7 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	said = append(said, words("macs", strings.Join(was.MACs, " "), strings.Join(now.MACs, " "))...)
 	said = append(said, words("nets", strings.Join(was.Nets, " "), strings.Join(now.Nets, " "))...)
 	said = append(said, words("port", was.Port, now.Port)...)
+	said = append(said, words("relay", was.Relay, now.Relay)...)
 	if was.All != now.All {
 		said = append(said, words("all", fmt.Sprint(was.All), fmt.Sprint(now.All))...)
 	}

@@ -34,9 +34,10 @@ func (k Kind) String() string {
 
 // Client is what a request says of its sender.
 type Client struct {
-	MAC  net.HardwareAddr
-	Kind Kind
-	Arch iana.Arch // RFC 4578 2.1 and IANA's registry; meaningful for Kind other than Plain
+	MAC   net.HardwareAddr
+	Kind  Kind
+	Arch  iana.Arch // RFC 4578 2.1 and IANA's registry; meaningful for Kind other than Plain
+	Relay Relay     // who passed the request on
 }
 
 // UEFI reports whether the client runs on UEFI firmware.
@@ -45,7 +46,7 @@ func (c Client) UEFI() bool { return c.Arch != iana.INTEL_X86PC }
 // classify reads who asks. iPXE is told by its user class (option 77): iPXE writes the bare four letters where RFC 3004
 // wants a length before them, and some builds do it by the RFC, so both are looked for; option 175 is its own space.
 func classify(m *dhcpv4.DHCPv4) Client {
-	c := Client{MAC: m.ClientHWAddr, Arch: iana.INTEL_X86PC}
+	c := Client{MAC: m.ClientHWAddr, Arch: iana.INTEL_X86PC, Relay: relayOf(m)}
 	if archs := m.ClientArch(); len(archs) > 0 {
 		c.Arch = archs[0]
 	}

@@ -113,9 +113,13 @@ func (r *Responder) Answer(ctx context.Context, m *dhcpv4.DHCPv4, port int) (*dh
 
 func (r *Responder) full(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*dhcpv4.DHCPv4, error) {
 	mac := c.MAC.String()
-	if relay, ok := netip.AddrFromSlice(m.GatewayIPAddr.To4()); ok && !relay.IsUnspecified() &&
-		!r.cfg.Server.Contains(relay) {
-		return nil, nil // the relay's LAN is not ours: the range has no address for it
+	if relay := c.Relay.Addr; relay.IsValid() && !r.cfg.Server.Contains(relay) {
+		if c.Kind != Plain {
+			r.cfg.Observe(Seen{Client: c, Problem: fmt.Sprintf("its requests come by the relay %v, and the range of "+
+				"addresses here is for %v: let that LAN's DHCP server give the addresses, and serve with --dhcp proxy",
+				relay, r.cfg.Server.Masked())})
+		}
+		return nil, nil // the range has no address for the relay's LAN
 	}
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
@@ -225,6 +229,9 @@ func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*d
 			return nil, nerr
 		}
 		nak.UpdateOption(dhcpv4.OptMessage(err.Error()))
+		if c.Relay.Addr.IsValid() { // RFC 2131, 4.3.2: the machine may not have the address that the relay would send to
+			nak.SetBroadcast()
+		}
 		return nak, nil
 	}
 	return r.grant(m, c, dhcpv4.MessageTypeAck, addr, term)

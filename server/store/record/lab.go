@@ -43,6 +43,7 @@ type Rule struct {
 	MACs     []string  `json:"macs,omitempty"`
 	Nets     []string  `json:"nets,omitempty"`
 	Port     string    `json:"port,omitempty"`
+	Relay    string    `json:"relay,omitempty"`
 	All      bool      `json:"all,omitempty"`
 	WhenIdle string    `json:"when_idle,omitempty"`
 	Revision uint64    `json:"revision"`

@@ -21,6 +21,7 @@ type Node struct {
 	FirstSeen  time.Time         `json:"first_seen"`
 	LastSeen   time.Time         `json:"last_seen"`
 	Problem    string            `json:"problem,omitempty"`
+	Relay      string            `json:"relay,omitempty"`
 	Trace      map[string]Mark   `json:"trace,omitempty"`
 	Inventory  Inventory         `json:"inventory"`
 	Boot       string            `json:"boot"`
@@ -180,7 +181,7 @@ func (m MoreDisk) disk() session.MoreDisk {
 func OfNode(n *doc.Node, d *session.Descriptor) *Node {
 	return &Node{ID: n.ID, MACs: n.MACs, Where: n.Where, Addr: n.Addr, Agent: n.Agent, Session: n.Session, Last: n.Last,
 		Imaged:    n.Imaged,
-		FirstSeen: n.FirstSeen, LastSeen: n.LastSeen, Problem: n.Problem, Trace: OfMarks(n.Trace),
+		FirstSeen: n.FirstSeen, LastSeen: n.LastSeen, Problem: n.Problem, Relay: n.Relay, Trace: OfMarks(n.Trace),
 		Inventory: ofInventory(n.Inventory), Surveyed: n.Surveyed,
 		Descriptor: to(d, ofDescriptor)}
 }
@@ -189,7 +190,7 @@ func OfNode(n *doc.Node, d *session.Descriptor) *Node {
 func (r *Node) Node() doc.Node {
 	return doc.Node{ID: r.ID, MACs: r.MACs, Where: r.Where, Addr: r.Addr, Agent: r.Agent, Session: r.Session,
 		Last: r.Last, Imaged: r.Imaged,
-		FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, Problem: r.Problem, Trace: Marks(r.Trace),
+		FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, Problem: r.Problem, Relay: r.Relay, Trace: Marks(r.Trace),
 		Inventory: r.Inventory.inventory(), Surveyed: r.Surveyed}
 }
 
