@@ -152,7 +152,10 @@ func TestSwap(t *testing.T) {
 	need.Tools(t, "mkswap", "swapon", "swapoff")
 	volumetest.Run(t, "mkswap", dev+"p1")
 	if out, err := exec.Command("swapon", dev+"p1").CombinedOutput(); err != nil {
-		t.Skipf("no swap here: %v %s", err, out)
+		if _, none := os.Stat("/proc/swaps"); none != nil {
+			t.Skip("this kernel has no swap")
+		}
+		need.Skip(t, "no swap here: %v %s", err, out)
 	}
 	off := func() { exec.Command("swapoff", dev+"p1").Run() }
 	defer off()

@@ -21,8 +21,11 @@ import (
 // depmod is the judge of the index: it finds dependencies by the symbols that modules use, we by what they say of
 // themselves. The kernel is a real one, a Debian package named by DISKCAST_KERNEL_DEB.
 func TestDepmod(t *testing.T) {
-	if os.Getenv("DISKCAST_KERNEL_DEB") == "" {
+	switch deb, set := os.LookupEnv("DISKCAST_KERNEL_DEB"); {
+	case !set:
 		t.Skip("DISKCAST_KERNEL_DEB does not name a Debian kernel package")
+	case deb == "": // make test, where .ci/kernel-deb found none
+		need.Skip(t, "no Debian kernel package could be fetched")
 	}
 	tool := need.Tool(t, "depmod")
 	k, err := kernel.Open(kernel.Options{Kernel: os.Getenv("DISKCAST_KERNEL_DEB")})

@@ -12,9 +12,7 @@ import (
 func TestLargeBitmap(t *testing.T) {
 	image := volumetest.Sparse(t, 4<<40) // its bitmap does not fit into the checkpoint block
 	need.Tools(t, "mkfs.f2fs")
-	if _, err := volumetest.Try(t, "mkfs.f2fs", "-q", "-f", image); err != nil {
-		t.Skipf("this file system does not hold a sparse file of 4 TiB: %v", err)
-	}
+	volumetest.Run(t, "mkfs.f2fs", "-q", "-f", image)
 	fs, extents := volumetest.Load(t, image, Open)
 	if fs.payload == 0 || !fs.Info().Clean || volume.Bytes(extents) != fs.Info().Used {
 		t.Errorf("payload %d, %+v, %d bytes", fs.payload, fs.Info(), volume.Bytes(extents))
