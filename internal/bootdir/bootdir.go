@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // ManifestFile is the name of the manifest in a boot directory.
@@ -36,6 +37,22 @@ type Manifest struct {
 	Files     map[string]File `json:"files"`
 	Unpacked  int64           `json:"unpacked"`  // bytes of memory that the archive takes on a node
 	Generator string          `json:"generator"` // mkimage and its release
+}
+
+// Words are the kernel's words of every node, whoever made the directory; consoles are before them.
+const Words = "panic=60 quiet mitigations=off"
+
+// Added are the words that who made the directory added for his machines (mkimage --append). They cannot be told, and
+// ok is false, where a release with other Words made it.
+func (m *Manifest) Added() (words string, ok bool) {
+	before, after, ok := strings.Cut(m.Cmdline+" ", Words+" ")
+	for _, w := range strings.Fields(before) {
+		ok = ok && strings.HasPrefix(w, "console=")
+	}
+	if !ok {
+		return "", false
+	}
+	return strings.TrimSpace(after), true
 }
 
 // GRUB is what the manifest says of GRUB.

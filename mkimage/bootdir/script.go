@@ -3,6 +3,8 @@ package bootdir
 import (
 	"fmt"
 	"strings"
+
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 )
 
 // Cmdline is the part of the kernel's command line that all nodes share.
@@ -16,7 +18,7 @@ func Cmdline(c *Content) string {
 	// A kernel that panics restarts the node instead of leaving it dead until somebody walks there. The kernel's
 	// messages on a serial line of 11 KB/s would take longer than all the rest of the boot; they are in dmesg. There is
 	// nobody on a node to be protected from its other programs, and the protection costs every packet.
-	words = append(words, "panic=60", "quiet", "mitigations=off")
+	words = append(words, contract.Words)
 	if c.Append != "" {
 		words = append(words, c.Append)
 	}

@@ -1,6 +1,7 @@
 package up
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,6 +66,31 @@ func (w *work) anew(m *bootdir.Manifest) string {
 	return "it was made for a server with another key"
 }
 
+// keep is what mkimage is told so that a boot directory which is made anew has what was asked for when it was made: the
+// console, unless another one is named, and the kernel's words. What cannot be kept is a note.
+func (w *work) keep(before *bootdir.Manifest) (args, notes []string) {
+	console := w.Console
+	if before != nil {
+		console = cmp.Or(console, before.Site.Console)
+	}
+	if console != "" {
+		args = append(args, "--console", console)
+	}
+	if before == nil {
+		return args, nil
+	}
+	words, ok := before.Added()
+	switch {
+	case !ok:
+		notes = append(notes, fmt.Sprintf("the kernel's words were %q before, of another release: which of them were "+
+			"added with `mkimage --append` cannot be told, and none is kept", before.Cmdline))
+	case words != "":
+		args = append(args, "--append", words)
+		notes = append(notes, fmt.Sprintf("the kernel's words %q are kept (mkimage --append)", words))
+	}
+	return args, notes
+}
+
 func orNothing(url string) string {
 	if url == "" {
 		return "no server"
@@ -124,9 +150,8 @@ func (w *work) makeBoot(ctx context.Context) error {
 	for _, m := range w.kernel.modules {
 		args = append(args, "--modules-from", m)
 	}
-	if w.Console != "" {
-		args = append(args, "--console", w.Console)
-	}
+	kept, note := w.keep(before)
+	args = append(args, kept...)
 	out, err := w.Host.Output(ctx, "", program, args...)
 	if err != nil {
 		return fmt.Errorf("boot directory: %w", err)
@@ -144,7 +169,7 @@ func (w *work) makeBoot(ctx context.Context) error {
 	}
 	words := fmt.Sprintf("boot directory %s: Linux %s, %d modules", dir, said.Manifest.Kernel,
 		len(said.Manifest.Modules))
-	for _, n := range said.Notes {
+	for _, n := range append(said.Notes, note...) {
 		words += "\nnote: " + strings.TrimSpace(n)
 	}
 	if before != nil && reflect.DeepEqual(before, said.Manifest) {

@@ -58,8 +58,15 @@ func (h *host) Output(_ context.Context, dir, program string, args ...string) ([
 // mkimage lays out a boot directory with nothing but its manifest.
 func mkimage(_ string, args []string) ([]byte, error) {
 	get := func(flag string) string { return args[slices.Index(args, flag)+1] }
-	m := bootdir.Manifest{V: 1, Kernel: release, Modules: []string{"ext4"},
+	m := bootdir.Manifest{V: 1, Kernel: release, Modules: []string{"ext4"}, Cmdline: bootdir.Words,
 		Site: bootdir.Site{V: 1, Server: get("--server"), Pin: get("--pin")}}
+	if slices.Contains(args, "--console") {
+		m.Site.Console = get("--console")
+		m.Cmdline = "console=tty0 console=" + m.Site.Console + " " + m.Cmdline
+	}
+	if slices.Contains(args, "--append") {
+		m.Cmdline += " " + get("--append")
+	}
 	text, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -344,6 +351,81 @@ func TestAnotherLAN(t *testing.T) {
 		if after := hashes(t, filepath.Dir(o.State)); after != before {
 			t.Errorf("a dry run wrote\n%s", after)
 		}
+	}
+}
+
+// TestKernelWordsAreKept: console and words that an operator gave the boot directory are in it after it was made anew,
+// for another kernel or another LAN; what cannot be kept is said, and a run that makes nothing changes nothing.
+func TestKernelWordsAreKept(t *testing.T) {
+	n := nettest.New(t)
+	h := newHost(t)
+	o := options(t, h)
+	o.Console = "ttyS0,115200"
+	if _, err := run(t, n, o); err != nil {
+		t.Fatal(err)
+	}
+	o.Console = ""
+	file := filepath.Join(o.State, "boot", bootdir.ManifestFile)
+	read := func() (m bootdir.Manifest) {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(text, &m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	write := func(change func(m *bootdir.Manifest)) {
+		t.Helper()
+		m := read()
+		change(&m)
+		text, err := json.Marshal(m)
+		if err == nil {
+			err = os.WriteFile(file, text, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(func(m *bootdir.Manifest) { m.Cmdline += " nomodeset pci=noaer" }) // as mkimage --append does
+	before := read()
+	check := func(what string, r *Result) {
+		t.Helper()
+		m := read()
+		if m.Cmdline != before.Cmdline || m.Site.Console != before.Site.Console {
+			t.Errorf("%s: words %q, console %q; want %q, %q", what, m.Cmdline, m.Site.Console, before.Cmdline,
+				before.Site.Console)
+		}
+		const kept = `"nomodeset pci=noaer" are kept`
+		if said := fmt.Sprint(r.Steps); what != "again" && !strings.Contains(said, kept) {
+			t.Errorf("%s: it says %s", what, said)
+		}
+	}
+	again := func(what string) *Result {
+		t.Helper()
+		r, err := run(t, n, o)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return r
+	}
+	check("again", again("again"))
+	o.Kernel = filepath.Join(h.root, "boot")
+	check("another kernel", again("another kernel"))
+	o.Kernel = ""
+	move(t, n)
+	o.DHCP = ""
+	check("another LAN", again("another LAN"))
+	write(func(m *bootdir.Manifest) { m.Cmdline = "console=tty0 panic=5 nomodeset" })
+	o.Kernel = filepath.Join(h.root, "boot")
+	if said := fmt.Sprint(again("another release").Steps); !strings.Contains(said, `"console=tty0 panic=5 nomodeset"`) ||
+		!strings.Contains(said, "none is kept") {
+		t.Errorf("another release's words: %s", said)
+	}
+	if m := read(); m.Site.Console != before.Site.Console {
+		t.Errorf("the console is %q", m.Site.Console)
 	}
 }
 
