@@ -176,7 +176,8 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 	}
 	switch all := everyMachine(&now); {
 	case all && !now.All:
-		return nil, errors.New("it would fit every machine: give it a vendor, product, serial, macs, nets, port or relay " +
+		return nil, errors.New("it would fit every machine: give it a vendor, product, serial, macs, nets, port or " +
+			"relay " +
 			"that " +
 			"keep some out, or say that all are meant (`all: true`, --all); `diskcast serve --approve all` approves " +
 			"all " +

@@ -229,7 +229,8 @@ func (r *Responder) request(ctx context.Context, m *dhcpv4.DHCPv4, c Client) (*d
 			return nil, nerr
 		}
 		nak.UpdateOption(dhcpv4.OptMessage(err.Error()))
-		if c.Relay.Addr.IsValid() { // RFC 2131, 4.3.2: the machine may not have the address that the relay would send to
+		// RFC 2131, 4.3.2: the machine may not have the address that the relay would send to.
+		if c.Relay.Addr.IsValid() {
 			nak.SetBroadcast()
 		}
 		return nak, nil
