@@ -420,9 +420,11 @@ func TestKernelWordsAreKept(t *testing.T) {
 	check("another LAN", again("another LAN"))
 	write(func(m *bootdir.Manifest) { m.Cmdline = "console=tty0 panic=5 nomodeset" })
 	o.Kernel = filepath.Join(h.root, "boot")
-	if said := fmt.Sprint(again("another release").Steps); !strings.Contains(said, `"console=tty0 panic=5 nomodeset"`) ||
-		!strings.Contains(said, "none is kept") {
-		t.Errorf("another release's words: %s", said)
+	said := fmt.Sprint(again("another release").Steps)
+	for _, want := range []string{`"console=tty0 panic=5 nomodeset"`, "none is kept"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("another release's words: it says %s, want %q", said, want)
+		}
 	}
 	if m := read(); m.Site.Console != before.Site.Console {
 		t.Errorf("the console is %q", m.Site.Console)
