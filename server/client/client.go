@@ -94,6 +94,7 @@ type Client struct {
 
 	base  *url.URL
 	token string
+	pin   string
 	http  *http.Client
 }
 
@@ -105,8 +106,12 @@ func New(base string, c Credentials) (*Client, error) {
 	}
 	transport := &http.Transport{TLSClientConfig: identity.PinnedTLS(c.Pin), TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 16}
-	return &Client{Pause: time.Second, base: u, token: c.Token, http: &http.Client{Transport: transport}}, nil
+	return &Client{Pause: time.Second, base: u, token: c.Token, pin: c.Pin,
+		http: &http.Client{Transport: transport}}, nil
 }
+
+// Pin is that of the server's key, which each connection is held against.
+func (c *Client) Pin() string { return c.pin }
 
 // StatusError is an answer of the server that is not a success.
 type StatusError struct {

@@ -161,7 +161,8 @@ The line from nothing to a lab of imaged machines:
 	if e.ask == nil {
 		e.ask = e.askPerson
 	}
-	root.AddCommand(serveCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e), machineCommand(e),
+	root.AddCommand(serveCommand(e), auditCommand(e), imageCommand(e), sessionCommand(e), nodeCommand(e),
+		machineCommand(e),
 		groupCommand(e), profileCommand(e), ruleCommand(e), menuCommand(e), repeatCommand(e), applyCommand(e),
 		exportCommand(e),
 		leaseCommand(e), doctorCommand(e),

@@ -38,11 +38,20 @@ type Identity struct {
 
 // Sign puts a receipt into an envelope by the server's key, which nodes and operators know by its pin.
 func (id *Identity) Sign(r *receipt.Receipt) (*receipt.Envelope, error) {
+	key, err := id.Signer()
+	if err != nil {
+		return nil, err
+	}
+	return receipt.Sign(r, key)
+}
+
+// Signer is the server's key.
+func (id *Identity) Signer() (crypto.Signer, error) {
 	key, ok := id.Cert.PrivateKey.(crypto.Signer)
 	if !ok {
 		return nil, fmt.Errorf("the server's key is a %T, which signs nothing", id.Cert.PrivateKey)
 	}
-	return receipt.Sign(r, key)
+	return key, nil
 }
 
 // Load reads the identity from the state directory and makes what is missing.

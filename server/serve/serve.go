@@ -22,6 +22,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/server/access"
+	"github.com/diskcast/diskcast/server/audit"
 	"github.com/diskcast/diskcast/server/caster"
 	"github.com/diskcast/diskcast/server/config"
 	"github.com/diskcast/diskcast/server/engine"
@@ -196,8 +197,16 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	key, err := id.Signer()
+	if err != nil {
+		return err
+	}
+	record, err := audit.New(ctx, db, key)
+	if err != nil {
+		return err
+	}
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
-		WithNotify(words).WithPin(id.Pin).WithAccess(tokens)
+		WithNotify(words).WithPin(id.Pin).WithAccess(tokens).WithAudit(record)
 	pages := page.New(page.Config{API: handler, Tokens: tokens, Log: log.With("task", "page"),
 		About: page.About{Name: server, Version: cfg.Version, Server: info.Server, Interface: cfg.Interface,
 			Store: info.Store, Pin: id.Pin}})

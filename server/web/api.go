@@ -17,6 +17,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/access"
+	"github.com/diskcast/diskcast/server/audit"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/herald"
@@ -63,6 +64,7 @@ type API struct {
 	alive    alive
 	pin      string // of the server's key, which receipts are verified with
 	access   *access.Book
+	audit    *audit.Log // nil: nothing is recorded
 	wrong    access.Wrong
 	log      *slog.Logger
 	mux      *http.ServeMux

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/access"
+	"github.com/diskcast/diskcast/server/audit"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
@@ -61,8 +63,11 @@ type rig struct {
 	e   *engine.Engine
 	id  *identity.Identity
 	srv *httptest.Server
-	dir string
-	lib *library.Local
+	// record is of what is changed.
+	record *audit.Log
+	db     *store.Memory
+	dir    string
+	lib    *library.Local
 	// book has the named tokens.
 	book  *access.Book
 	asked int
@@ -98,8 +103,12 @@ func newRigWith(t *testing.T, casts engine.Casts) *rig {
 	if r.book, err = access.New(t.Context(), store.NewMemory(), r.id.Token); err != nil {
 		t.Fatal(err)
 	}
+	r.db = store.NewMemory()
+	if r.record, err = audit.New(t.Context(), r.db, r.id.Cert.PrivateKey.(crypto.Signer)); err != nil {
+		t.Fatal(err)
+	}
 	r.srv = httptest.NewUnstartedServer(New(r.e, blobs{}, nil, r.id.Token,
-		slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).WithAccess(r.book))
+		slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).WithAccess(r.book).WithAudit(r.record))
 	r.srv.TLS = &tls.Config{Certificates: []tls.Certificate{r.id.Cert}}
 	r.srv.StartTLS()
 	t.Cleanup(func() {

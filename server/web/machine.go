@@ -20,6 +20,11 @@ func (a *API) changeMachines(w http.ResponseWriter, r *http.Request) {
 	var c doc.MachinesChange
 	if a.read(w, r, "change of machines", &c) {
 		ms, err := a.within(r).ChangeMachines(r.Context(), c)
+		ids := make([]string, 0, len(ms))
+		for i := range ms {
+			ids = append(ids, ms[i].ID)
+		}
+		noteMachines(r, ids)
 		a.answer(w, r, ms, err)
 	}
 }

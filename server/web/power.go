@@ -150,6 +150,11 @@ func (a *API) startPower(r *http.Request) (any, error) {
 				"`diskcast machine power set` does it")}
 		}
 	}
+	ids := make([]string, 0, len(all))
+	for i := range all {
+		ids = append(ids, all[i].ID)
+	}
+	noteMachines(r, ids)
 	return a.power.Start(spec, all)
 }
 

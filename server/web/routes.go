@@ -204,6 +204,8 @@ func Routes() []Route {
 		{"POST", "/v1/tokens", Admin, Whole, docBody, docTime, "make a named token, which is shown this once",
 			plainly((*API).createToken)},
 		{"DELETE", "/v1/tokens/{token}", Admin, Whole, 0, 0, "end a named token", plainly((*API).removeToken)},
+		{"GET", "/v1/audit", Admin, Whole, 0, 0, "read who changed what: ?after= an entry's number, ?limit=",
+			plainly((*API).showAudit)},
 		{"GET", "/v1/dhcp", Viewer, Whole, 0, 0, "show what the server does for the LAN's addresses",
 			plainly((*API).showDHCP)},
 		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, Whole, 0, 0, "free an address", plainly((*API).freeLease)},
@@ -242,6 +244,10 @@ func (a *API) route(table []Route) {
 					return
 				}
 				defer release()
+			}
+			if rt.recorded() {
+				a.change(rt, w, r, node)
+				return
 			}
 			rt.handle(a, w, r, node)
 		})
