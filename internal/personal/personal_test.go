@@ -116,7 +116,7 @@ func TestResolve(t *testing.T) {
 		t.Error(err)
 	}
 	v.Labels = nil
-	if _, err := s.Resolve(v); err == nil || !strings.Contains(err.Error(), `no value "room"`) {
+	if _, err := s.Resolve(v); err == nil || !strings.Contains(err.Error(), `no label "room": `) {
 		t.Errorf("a label that is not there: %v", err)
 	}
 	v.Labels, v.Serial = map[string]string{"room": "2"}, "A B"

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"text/template"
@@ -138,11 +139,14 @@ func (v *Values) who() string {
 // why keeps of a template's error what its words say of a key or a field.
 func why(err error) error {
 	words := err.Error()
-	for _, mark := range []string{"map has no entry for key ", "can't evaluate field "} {
-		if _, rest, ok := strings.Cut(words, mark); ok {
-			key, _, _ := strings.Cut(rest, " in type")
-			return fmt.Errorf("it has no value %s: `diskcast machine label` gives it one", key)
-		}
+	if _, key, ok := strings.Cut(words, "map has no entry for key "); ok {
+		return fmt.Errorf("it has no label %s: `diskcast machine label MACHINE %s=VALUE` gives it one", key,
+			strings.Trim(key, `"`))
+	}
+	if _, rest, ok := strings.Cut(words, "can't evaluate field "); ok {
+		name, _, _ := strings.Cut(rest, " in type")
+		return fmt.Errorf("a template names .%s, which no machine has: there are %s", name,
+			strings.Join(valueNames(), ", "))
 	}
 	if errors.Is(err, errTooLong) {
 		return errTooLong
@@ -187,4 +191,13 @@ func (b *bounded) Write(p []byte) (int, error) {
 		return 0, errTooLong
 	}
 	return b.Builder.Write(p)
+}
+
+// valueNames are what a template may name.
+func valueNames() (names []string) {
+	t := reflect.TypeFor[Values]()
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Name)
+	}
+	return names
 }

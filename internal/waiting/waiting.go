@@ -49,6 +49,7 @@ type For struct {
 	Session string // that waits, or that the machine waits for
 	State   string // of Session, where it is another one that the machine works for
 	Why     string // of Approval, Stuck and Again; the name of a Hook
+	Secret  bool   // of Again: the session had secrets
 	At      time.Time
 	There   int // nodes
 	Need    int // nodes
@@ -156,6 +157,10 @@ func (f *For) ofMachine() string {
 	case NextWord:
 		return fmt.Sprintf("the machine's next word (`diskcast node log %s` has its last)", f.machine())
 	case Again:
+		if f.Secret {
+			return fmt.Sprintf("another try: in session %s it %s; make the session anew (`diskcast session create`), "+
+				"for its secrets were forgotten with it", f.Session, f.Why)
+		}
 		return fmt.Sprintf("another try: in session %s it %s; `diskcast session retry %s` does it again", f.Session,
 			f.Why, f.Session)
 	case Work:

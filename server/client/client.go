@@ -177,6 +177,9 @@ const maxAnswer = 2 << 30
 
 func call[T any](ctx context.Context, c *Client, method, path string, in any) (T, error) {
 	var out T
+	if strings.HasSuffix(path, "/") || strings.Contains(path, "//") {
+		return out, errors.New("a name is empty: say which one is meant")
+	}
 	resp, err := c.Do(ctx, method, path, in)
 	if err != nil {
 		return out, err

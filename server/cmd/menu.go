@@ -65,8 +65,8 @@ the disk's model, serial and size, and types yes.`,
   diskcast machine set room=210 --when-idle menu:hall`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			if timeout%time.Second != 0 {
-				return usage("--timeout %v: whole seconds only", timeout)
+			if timeout%time.Second != 0 || timeout <= 0 {
+				return usage("--timeout %v: whole seconds only, and more than none", timeout)
 			}
 			m.Name, m.Entries, m.Timeout = a[0], a[1:], int(timeout/time.Second)
 			if err := m.Check(); err != nil {

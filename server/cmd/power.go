@@ -149,6 +149,9 @@ func (e *env) printPower(p *doc.Power) error {
 			secret = p.Problem
 		}
 	}
+	for _, w := range p.Warnings {
+		e.Warn(w)
+	}
 	return ui.Table(e.Out, [][]string{{"machine", p.Machine}, {"name", ui.Dash(p.Name)}, {"driver", p.Driver},
 		{"address", ui.Dash(p.Address)}, {"user", ui.Dash(p.User)}, {"password", secret},
 		{"NICs", ui.Dash(strings.Join(p.MACs, " "))}, {"system", ui.Dash(p.System)}, {"command", ui.Dash(p.Command)},

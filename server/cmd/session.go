@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -327,6 +328,9 @@ func parseNodes(s string, spec *doc.Spec) error {
 				name = id
 			} else if !fleet.MayBeName(name) {
 				return usage("--nodes: %w", err)
+			}
+			if slices.Contains(spec.Nodes, name) {
+				return usage("--nodes: %s is named twice", name)
 			}
 			spec.Nodes = append(spec.Nodes, name)
 		}

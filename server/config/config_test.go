@@ -110,6 +110,7 @@ func TestNotify(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string][]string{
 		"\ninterfase = \"eth1\"\n":                 {"x.toml:2: unknown key interfase: did you mean interface?"},
+		"tftp = true\ndhcp = full # mine\n":        {`x.toml:2: text stands in quotes: dhcp = "full"`},
 		"dhcp_range = \"\"\n":                      {"x.toml:1:", "did you mean dhcp-range?"},
 		"frobnicate = 1\n":                         {"x.toml:1: unknown key frobnicate: `diskcast config example`"},
 		"dhcp.range = \"x\"\n":                     {"x.toml:1: unknown key dhcp.range: did you mean dhcp-range?"},

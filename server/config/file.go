@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ func Parse(name string, text []byte) (*File, error) {
 	// The decoder judges the whole document, keys given twice too; the parser below knows each key's line.
 	var whole map[string]any
 	if err := toml.Unmarshal(text, &whole); err != nil {
-		return nil, syntaxError(name, err)
+		return nil, syntaxError(name, text, err)
 	}
 	f := &File{Name: name}
 	var errs []error
@@ -91,9 +92,18 @@ func Parse(name string, text []byte) (*File, error) {
 	return f, nil
 }
 
-func syntaxError(name string, err error) error {
+// bare is a line whose value is a word that TOML would have in quotes.
+var bare = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+)\s*=\s*([A-Za-z/][^\s"'#]*)\s*(#.*)?$`)
+
+func syntaxError(name string, text []byte, err error) error {
 	if d := (*toml.DecodeError)(nil); errors.As(err, &d) {
 		line, _ := d.Position()
+		lines := strings.Split(string(text), "\n")
+		if line >= 1 && line <= len(lines) {
+			if m := bare.FindStringSubmatch(lines[line-1]); m != nil && m[2] != "true" && m[2] != "false" {
+				return fmt.Errorf("%s:%d: text stands in quotes: %s = %q", name, line, m[1], m[2])
+			}
+		}
 		return fmt.Errorf("%s:%d: %s", name, line, strings.TrimPrefix(d.Error(), "toml: "))
 	}
 	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))

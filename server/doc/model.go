@@ -340,8 +340,9 @@ type Handed struct {
 	Time time.Time `json:"time"`
 	Boot string    `json:"boot"`
 	Ask  string    `json:"ask"` // SHA-256, in hex, of what only the asker knows
-	// Addresses are those that it gave the machine.
+	// Addresses and Hostname are those that it gave the machine.
 	Addresses []string `json:"addresses,omitempty"`
+	Hostname  string   `json:"hostname,omitempty"`
 }
 
 // Life is whether the system that a machine was given was seen to live.

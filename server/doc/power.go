@@ -37,6 +37,8 @@ type Power struct {
 	Command  string   `json:"command,omitempty"`
 	Template string   `json:"template,omitempty"`
 	Pin      string   `json:"pin,omitempty"`
+	// Warnings are what may be wrong with what was set.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // What can be done to machines' power.

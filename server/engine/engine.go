@@ -145,6 +145,8 @@ type Config struct {
 	Words Words
 	// Addr is the address at which nodes reach casts' feedback.
 	Addr netip.Addr
+	// Dynamic reports whether an address is one that this server's DHCP may give to any machine; nil: none is.
+	Dynamic func(netip.Addr) bool
 	// Version is that of the program, for receipts.
 	Version string
 	Log     *slog.Logger

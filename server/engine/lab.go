@@ -429,6 +429,10 @@ func (e *Engine) whole(b *book.Book) error {
 	for _, m := range e.fleet.All() {
 		name := doc.IdleMenuName(m.WhenIdle)
 		if _, ok := b.Menu(name); name != "" && !ok {
+			if _, had := e.book.Menu(name); had {
+				return refuse("menu %s is that of machine %s: give it another word first (`diskcast machine set %s "+
+					"--when-idle WORD`)", name, m.Title(), m.Title())
+			}
 			return refuse("machine %s: when_idle: %w", m.Title(), b.NoMenu(name))
 		}
 		if m.Profile != "" {

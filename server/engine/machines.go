@@ -137,8 +137,10 @@ func (e *Engine) nameMachines(spec *doc.Spec) ([]string, error) {
 	if spec.Within != "" {
 		return nil, e.nameWithin(spec)
 	}
+	by := map[string]string{} // the word by the node that it is
 	for i, name := range spec.Nodes {
-		if _, err := doc.NodeID(name); err == nil {
+		if id, err := doc.NodeID(name); err == nil {
+			by[id] = name
 			continue
 		}
 		m := e.fleet.Find(name)
@@ -150,7 +152,13 @@ func (e *Engine) nameMachines(spec *doc.Spec) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		spec.Nodes[i] = node
+		switch other, twice := by[node]; {
+		case twice && other == name:
+			return nil, refuse("machine %s is named twice", name)
+		case twice:
+			return nil, refuse("%s and %s are the same machine: name it once", other, name)
+		}
+		by[node], spec.Nodes[i] = name, node
 	}
 	return nil, nil
 }

@@ -24,33 +24,34 @@ var errNoKey = errors.New("this server has no key to keep a personalization secr
 func boxOf(id string) string { return "personalization of session " + id }
 
 // sealable takes the secrets out of a spec and returns the whole, which is to be sealed; nil where nothing is
-// personalized. Templates are tried with what is known of the machines that are named.
-func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
+// personalized. It says what others have already. Templates are tried with what is known of the machines that are
+// named.
+func (e *Engine) sealable(spec *doc.Spec) (whole []byte, said []string, err error) {
 	if len(spec.Personalize) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if e.cfg.Seal == nil {
-		return nil, errNoKey
+		return nil, nil, errNoKey
 	}
 	settings, err := personal.Parse(spec.Personalize)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	whole, err := json.Marshal(settings)
+	whole, err = json.Marshal(settings)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if seed := settings.Seed; seed != nil {
 		if err := cloudinit.CheckTemplates(seed.UserData, seed.MetaData); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if err := oneNameForAll(spec, settings); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	taken := owners{addrs: map[netip.Addr]string{}, names: map[string]string{}}
+	taken := owners{addrs: map[netip.Addr]string{}, names: map[string]string{}, own: e.cfg.Addr}
 	for _, node := range spec.Nodes {
 		v := e.values("s0", node)
 		n := e.nodes[node]
@@ -60,14 +61,14 @@ func (e *Engine) sealable(spec *doc.Spec) ([]byte, error) {
 		}
 		d, err := resolve(settings, v)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := taken.take(node, &d.Things, seen || !settings.NamedByFirmware()); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	spec.Personalize, err = json.Marshal(settings.Shown())
-	return whole, err
+	return whole, e.elsewhere(&taken), err
 }
 
 // resolve makes a node's document, and refuses a seed of it that cloud-init would leave out.
@@ -170,6 +171,15 @@ func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr, sett
 	}
 	for _, a := range d.Things.Addresses() {
 		handed.Addresses = append(handed.Addresses, a.String())
+	}
+	handed.Hostname = d.Things.Hostname
+	taken := owners{addrs: map[netip.Addr]string{}, names: map[string]string{}, own: e.cfg.Addr}
+	if err := taken.take(id, &d.Things, true); err != nil {
+		return nil, refuse("personalization: %w", err)
+	}
+	for _, words := range e.elsewhere(&taken) {
+		e.record(e.nodes[id], "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Warn,
+			Message: words, Time: e.now()})
 	}
 	e.step(jobs.Handed{Node: id, Handed: handed})
 	e.record(e.nodes[id], "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Info,

@@ -246,6 +246,50 @@ func TestHalfItself(t *testing.T) {
 	}
 }
 
+// TestGivenElsewhere says which address and hostname another machine has already, when a session is made and, where
+// both were open, when the second is handed its own. The server's own address is nobody's.
+func TestGivenElsewhere(t *testing.T) {
+	h := sealing(t)
+	a, b := h.seated(1), h.seated(2)
+	const same = `{"hostname":"same","network":[{"addresses":["10.0.0.77/24"]}]}`
+	both := []string{"The address 10.0.0.77 of m2 was given to m1 by session s1",
+		"The hostname same of m2 was given to m1 by session s1"}
+	create := func(m *machine) *doc.Session {
+		t.Helper()
+		s, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{m.mac},
+			Personalize: json.RawMessage(same)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s1 := create(a)
+	if len(s1.Warnings) > 0 {
+		t.Errorf("the first: %q", s1.Warnings)
+	}
+	s2 := create(b)
+	for _, x := range []struct {
+		m *machine
+		s *doc.Session
+	}{{a, s1}, {b, s2}} {
+		x.m.powerOn()
+		x.m.say(x.s.ID, wholeDisk...)
+		if _, err := x.m.ask(x.s.ID, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := h.everything(t, s2.ID, b); !strings.Contains(text, both[0]) || !strings.Contains(text, both[1]) {
+		t.Errorf("b was handed what a has, and nobody heard: %s", text)
+	}
+	if _, err := h.e.Cancel(t.Context(), s2.ID); err != nil {
+		t.Fatal(err)
+	}
+	if again := create(b); !strings.Contains(strings.Join(again.Warnings, " "), both[0]) ||
+		!strings.Contains(strings.Join(again.Warnings, " "), both[1]) {
+		t.Errorf("made when it is known: %q", again.Warnings)
+	}
+}
+
 // TestReasonsOutliveCancel: why a machine failed is known when the rest of its session was cancelled.
 func TestReasonsOutliveCancel(t *testing.T) {
 	h := sealing(t)
@@ -273,11 +317,11 @@ func TestPersonalizeRefused(t *testing.T) {
 	m := h.machine(1)
 	m.powerOn()
 	for raw, want := range map[string]string{
-		ownSettings:                    `no value "seat"`,
+		ownSettings:                    `no label "seat"`,
 		`{"hostname":"{{.Name}}"}`:     "comes out empty",
 		`{"hostname":"a b"}`:           "RFC 1123",
 		`{"unknown":1}`:                `unknown field`,
-		`{"hostname":"{{.Nothing}}"}`:  "no value Nothing",
+		`{"hostname":"{{.Nothing}}"}`:  "names .Nothing",
 		`{"passwords":{"root":"abc"}}`: "not a hash",
 
 		`{"seed":{"user_data":"packages: [htop]\n"}}`:                      "first line is none that cloud-init knows",

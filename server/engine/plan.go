@@ -64,7 +64,7 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 		p.job, err = session.ParsePartitionJob(spec.Job)
 		p.refuse(err)
 	}
-	_, err = e.sealable(&spec)
+	_, others, err := e.sealable(&spec)
 	p.refuse(err)
 	p.refuse(e.maySwitch(ctx, &spec))
 	p.refuse(e.mayHook(&spec))
@@ -91,7 +91,7 @@ func (e *Engine) Plan(ctx context.Context, spec doc.Spec) (*doc.Plan, error) {
 	e.planMachines(p)
 	taken := e.nameTaken(kind, &spec)
 	p.refuse(mayTake(&spec, taken))
-	p.Warnings = slices.Concat(said, taken, p.Warnings)
+	p.Warnings = slices.Concat(said, others, taken, p.Warnings)
 	e.fits(p)
 	for i := range p.Machines {
 		m := &p.Machines[i]

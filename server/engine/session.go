@@ -73,7 +73,8 @@ func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, imgs 
 	if err := e.mayHook(spec); err != nil {
 		return nil, nil, nil, nil, err
 	}
-	if secret, err = e.sealable(spec); err != nil {
+	secret, others, err := e.sealable(spec)
+	if err != nil {
 		return nil, nil, nil, nil, refuse("%w", err)
 	}
 	if imgs, err = e.describeImages(kind, spec); err != nil {
@@ -83,8 +84,7 @@ func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, imgs 
 	if err := mayTake(spec, taken); err != nil {
 		return nil, nil, nil, nil, err
 	}
-	said = append(said, taken...)
-	return kind, imgs, secret, said, nil
+	return kind, imgs, secret, slices.Concat(said, others, taken), nil
 }
 
 // bring has the session bring the images, one for each disk.

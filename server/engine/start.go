@@ -117,6 +117,11 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
+// hasSecrets reports whether a session's spec had secrets, which are forgotten with the session.
+func hasSecrets(spec *doc.Spec) bool {
+	return bytes.Contains(spec.Personalize, []byte(`"`+personal.Sealed+`"`))
+}
+
 // Retry makes a session that does again what is not done of one that is over: the same spec, for those nodes only.
 func (e *Engine) Retry(ctx context.Context, id string) (*doc.Session, error) {
 	e.mu.Lock()
@@ -143,7 +148,7 @@ func (e *Engine) again(id string) (doc.Spec, error) {
 	if spec.Nodes = e.undone(s); len(spec.Nodes) == 0 {
 		return doc.Spec{}, refuse("nothing of session %s is to be done again: no node of it failed", id)
 	}
-	if bytes.Contains(s.Spec.Personalize, []byte(`"`+personal.Sealed+`"`)) {
+	if hasSecrets(&s.Spec) {
 		return doc.Spec{}, refuse("session %s wrote secrets of its personalization (password hashes, seed, files), "+
 			"which the "+
 			"server forgot when it was over: it cannot be done again as it was. Create it anew, with the same "+

@@ -223,7 +223,8 @@ func (e *Engine) againFor(n *node) *waiting.For {
 	if p == nil || p.State != doc.Failed {
 		return nil
 	}
-	return &waiting.For{Cause: waiting.Again, Machine: e.title(n.ID), Session: s.ID, Why: "failed: " + p.Reason}
+	return &waiting.For{Cause: waiting.Again, Machine: e.title(n.ID), Session: s.ID, Why: "failed: " + p.Reason,
+		Secret: hasSecrets(&s.Spec)}
 }
 
 // seenEver reports whether anything was ever seen or entered of a machine with the node's address.

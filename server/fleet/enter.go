@@ -79,8 +79,9 @@ func (f *Fleet) of(e Entry) (*Machine, error) {
 			return nil
 		}
 		if found != nil {
-			return fmt.Errorf("%s is machine %s's, and %s is machine %s's: they are two machines; correct the entry, "+
-				"or `diskcast machine merge %s %s`", by, found.Title(), how, m.Title(), m.Title(), found.Title())
+			return fmt.Errorf("%s is machine %s's, and %s is machine %s's: they are two machines; correct the "+
+				"entry. Names that change places go by a name that nobody has. If both are one machine that was entered "+
+				"twice: `diskcast machine merge %s %s`", by, found.Title(), how, m.Title(), m.Title(), found.Title())
 		}
 		found, by = m, how
 		return nil

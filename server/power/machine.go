@@ -79,9 +79,11 @@ func (m *Machine) once(ctx context.Context, f func(context.Context) error) error
 		m.spoken = true
 	case errors.As(err, &e):
 		m.spoken = m.spoken || e.Word != Silent && e.Word != Fault
+	case one.Err() != nil && m.spoken:
+		return Fail(Silent, "what was asked was not answered to its end within %v", m.time.Request)
 	case one.Err() != nil:
-		return Fail(Silent, "no answer within %v: look at its address, and whether the server reaches its network",
-			m.time.Request)
+		return Fail(Silent, "no whole answer within %v: look at its address, and whether the server reaches its "+
+			"network", m.time.Request)
 	}
 	return err
 }

@@ -160,7 +160,8 @@ func Run(ctx context.Context, cfg Config) error {
 	dir := boot.NewDir(info.BootDir)
 	eng, err := engine.New(ctx,
 		engine.Config{Store: db, Images: ims, Casts: cfg.Casts, MaxCasts: cfg.MaxCasts, Captures: caps,
-			Addr: prefix.Addr(), Power: switches, Hooks: hooked, Prober: prober, Server: server, Words: words,
+			Addr: prefix.Addr(), Dynamic: cfg.dynamic(prefix),
+			Power: switches, Hooks: hooked, Prober: prober, Server: server, Words: words,
 			Version: cfg.Version, Approve: cfg.Approve, Tests: dir.Memtest, Sign: id.Sign, Seal: seal,
 			Log: log.With("task", "engine")})
 	if err != nil {
@@ -286,6 +287,18 @@ func (cfg *Config) starts(eng *engine.Engine) netboot.Starter {
 		return eng.Starts
 	}
 	return func(string) netboot.Start { return netboot.Start{Firmware: "the setting own-disk says so"} }
+}
+
+// dynamic reports which addresses this server's DHCP gives; nil: none. A wrong range is refused where it is used.
+func (cfg *Config) dynamic(prefix netip.Prefix) func(netip.Addr) bool {
+	if cfg.DHCP != dhcp.Full {
+		return nil
+	}
+	r, err := dhcp.ParseRange(cfg.Range, prefix)
+	if err != nil {
+		return nil
+	}
+	return r.Contains
 }
 
 func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db store.Store, dir *boot.Dir,

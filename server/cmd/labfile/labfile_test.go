@@ -41,8 +41,16 @@ rules:
 menus:
   hall: {entries: [own-disk, "image=debian"], timeout: 20, default: own-disk}
 ---
-machines:
+machines: []
 `
+
+// TestEmptySection refuses a heading that nothing follows: with --prune it would take all of its kind away.
+func TestEmptySection(t *testing.T) {
+	err := New(disk).YAML("lab.yaml", []byte("groups:\n  a: row=1\nmachines:\n"))
+	if err == nil || !strings.Contains(err.Error(), "lab.yaml:3: machines has nothing below it") {
+		t.Errorf("%v", err)
+	}
+}
 
 func TestYAML(t *testing.T) {
 	r := New(disk)

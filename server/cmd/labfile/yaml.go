@@ -109,8 +109,8 @@ func (f *file) document(n *yaml.Node) error {
 	sections := []string{"machines", "groups", "profiles", "rules", "menus"}
 	return f.each(n, "the file", sections, func(key, v *yaml.Node) error {
 		f.kinds[strings.TrimSuffix(key.Value, "s")] = true
-		if v.Tag == "!!null" {
-			return nil
+		if v.Tag == "!!null" { // with --prune, all of them would go for a heading that somebody left
+			return f.wrong(key, "%s has nothing below it: leave it out; [] or {} says that there are none", key.Value)
 		}
 		if key.Value == "machines" {
 			return f.machines(v)

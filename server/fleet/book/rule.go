@@ -172,7 +172,11 @@ func (b *Book) SetRule(r doc.Rule, w Writer) (*doc.LabDiff, error) {
 		if err != nil {
 			return nil, fmt.Errorf("nets: %q is not a network such as 10.0.0.0/24", s)
 		}
-		now.Nets = append(now.Nets, n.Masked().String())
+		if n != n.Masked() {
+			return nil, fmt.Errorf("nets: %s is an address with the length of a network: %s is the network that it "+
+				"is in; say that, or a longer one", s, n.Masked())
+		}
+		now.Nets = append(now.Nets, n.String())
 	}
 	switch all := everyMachine(&now); {
 	case all && !now.All:

@@ -7,10 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/sealed"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
@@ -89,11 +92,41 @@ func (d *Desk) Set(ctx context.Context, m Machine, in doc.PowerSet) (*doc.Power,
 	if err := driver.Check(conf); err != nil {
 		return nil, fmt.Errorf("driver %s: %w", driver.Name, err)
 	}
-	err = d.cfg.Store.Update(ctx, func(tx store.WriteTx) error { return store.PutJSON(tx, prefix+m.ID, r) })
+	if _, there := d.cfg.Commands[in.Command]; in.Command != "" && !there {
+		return nil, fmt.Errorf("driver %s: power-commands.json of the server's state directory has no command %q%s",
+			driver.Name, in.Command, nearest.Hint(in.Command, slices.Sorted(maps.Keys(d.cfg.Commands))))
+	}
+	var shared []string
+	err = d.cfg.Store.Update(ctx, func(tx store.WriteTx) error {
+		shared = nil
+		if err := store.PutJSON(tx, prefix+m.ID, r); err != nil {
+			return err
+		}
+		return tx.Walk(prefix, func(key string, _ []byte) error {
+			other := &record{}
+			err := store.GetJSON(tx, key, other)
+			if err == nil && key != prefix+m.ID && r.switches(other) {
+				shared = append(shared, strings.TrimPrefix(key, prefix))
+			}
+			return err
+		})
+	})
 	if err != nil {
 		return nil, err
 	}
-	return d.show(m, r), nil
+	p := d.show(m, r)
+	if len(shared) > 0 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("Machine %s is reached by the same (driver %s, address %s): "+
+			"what is done to one happens to the other.", strings.Join(shared[:min(len(shared), 5)], ", "), r.Driver,
+			r.Address))
+	}
+	return p, nil
+}
+
+// switches reports whether both records are of one BMC or outlet. A magic packet goes by its NICs alone.
+func (r *record) switches(o *record) bool {
+	return r.Address != "" && r.Driver != "wol" && r.Driver == o.Driver && r.Address == o.Address &&
+		r.System == o.System && r.Command == o.Command && r.Template == o.Template
 }
 
 // config is the record for a driver, with its secret opened.

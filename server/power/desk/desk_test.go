@@ -143,6 +143,31 @@ func TestSecret(t *testing.T) {
 	}
 }
 
+// TestShared says which machines are switched by the same BMC, and refuses a command that the owner did not name.
+func TestShared(t *testing.T) {
+	d, _, _ := newDesk(t)
+	in := doc.PowerSet{V: 1, Driver: "lab", Address: "10.0.0.7"}
+	for i, want := range []string{"", "Machine m0 is reached by the same (driver lab, address 10.0.0.7)"} {
+		p, err := d.Set(t.Context(), machine(i), in)
+		if err != nil || strings.Join(p.Warnings, "") != "" != (want != "") ||
+			!strings.Contains(strings.Join(p.Warnings, ""), want) {
+			t.Errorf("machine %d: %+v, %v; want the warning %q", i, p, err, want)
+		}
+	}
+	if p, err := d.Set(t.Context(), machine(1), in); err != nil || len(p.Warnings) != 1 {
+		t.Errorf("set again: %+v, %v", p, err)
+	}
+	in.Address = "10.0.0.8"
+	if p, err := d.Set(t.Context(), machine(1), in); err != nil || len(p.Warnings) > 0 {
+		t.Errorf("corrected: %+v, %v", p, err)
+	}
+	in.Command = "nosuch"
+	if _, err := d.Set(t.Context(), machine(1), in); err == nil ||
+		!strings.Contains(err.Error(), `no command "nosuch"`) {
+		t.Errorf("a command that is not there: %v", err)
+	}
+}
+
 // TestClosed names the machines whose passwords were sealed with a key that is lost.
 func TestClosed(t *testing.T) {
 	d, _, _ := newDesk(t)

@@ -16,6 +16,7 @@ import (
 	"github.com/bougou/go-ipmi/pkg/command/chassis"
 	"github.com/bougou/go-ipmi/pkg/types"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/power"
 )
 
@@ -148,7 +149,8 @@ func reason(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return power.Fail(power.Silent, "%w: look at its address and cable, and whether IPMI over LAN is switched on", err)
+	return power.Fail(power.Silent, "nothing that answers to IPMI is there (%s): look at its address and cable, and "+
+		"whether IPMI over LAN is switched on", plain.Line(err.Error(), 120))
 }
 
 func statusReason(s *types.RmcpStatusError) error {
@@ -181,7 +183,25 @@ func codeReason(c *types.ResponseError) error {
 	case notInMode:
 		return power.Fail(power.Refused, "%w: not in its present state", c)
 	}
-	return power.Fail(power.Refused, "%w", c)
+	return power.Fail(power.Refused, "it refuses with the completion code 0x%02x%s", uint8(c.CompletionCode()),
+		completions[uint8(c.CompletionCode())])
+}
+
+// completions are what codes of table 5-2 mean, as the end of a sentence.
+var completions = map[uint8]string{
+	0xc1: ": it does not know the command",
+	0xc2: ": it does not know the command for this part of it",
+	0xc3: ": it took too long for it",
+	0xc4: ": it is out of memory",
+	0xc6: ": the request is cut off",
+	0xc7: ": the request has a length that it does not know",
+	0xc9: ": a value is outside of its range",
+	0xcb: ": it has no such sensor or record",
+	0xcc: ": it does not take a value in the request",
+	0xce: ": it cannot answer",
+	0xd3: ": what it asks itself does not answer",
+	0xd6: ": the function is switched off in it",
+	0xff: ": it does not say why",
 }
 
 func (b *bmc) State(ctx context.Context) (power.State, error) {

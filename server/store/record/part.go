@@ -60,6 +60,7 @@ type Handed struct {
 	Ask  string    `json:"ask"`
 
 	Addresses []string `json:"addresses,omitempty"`
+	Hostname  string   `json:"hostname,omitempty"`
 }
 
 // Life is what was seen of a restored system.
