@@ -80,7 +80,7 @@ func (f *Fleet) of(e Entry) (*Machine, error) {
 		}
 		if found != nil {
 			return fmt.Errorf("%s is machine %s's, and %s is machine %s's: they are two machines; correct the "+
-				"entry. Names that change places go by a name that nobody has. If both are one machine that was entered "+
+				"entry. Names that change places go by a name that nobody has. If both are one machine, entered "+
 				"twice: `diskcast machine merge %s %s`", by, found.Title(), how, m.Title(), m.Title(), found.Title())
 		}
 		found, by = m, how
