@@ -29,6 +29,8 @@ import (
 //	                                       carry it out)
 //	want: refuse WORDS OF THE REASON       (any other error)
 //
+//	emu: REASON                            (why grub-emu is not asked, see TestBootTreesGRUB)
+//
 // "pN/PATH" is a file on partition N; "p0" is a disk without a partition table. Four names are special:
 //
 //	disk                one line a file system:
