@@ -29,14 +29,14 @@ import (
 // actions is what this agent can do: a new action is one folder, and one line here.
 func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Action {
 	restores := restoring.Action(restoring.Options{Restore: a.restore(memory, nic),
-		Personal: a.personalize, Entry: a.entry, Boot: m,
+		Personal: a.personalize, Entry: a.entry, Boot: m, Shell: rescuing.Restored{Options: a.shells()},
 		Report: a.events})
 	captures := capturing.Action(a.capture(memory))
 	actions := map[string]node.Action{
 		session.Restore: restores, session.RestorePartition: restores, session.RestoreDisks: restores,
 		session.Capture: captures, session.CapturePartition: captures,
 		erasure.Action: erase.Action(a.erase),
-		rescue.Action:  a.rescue(),
+		rescue.Action:  rescuing.Action(a.shells()),
 	}
 	for name, action := range actions {
 		actions[name] = a.contents.Around(action)
@@ -172,8 +172,8 @@ func (a *agent) capture(memory budget) capturing.Capturer {
 // sshPort is where a rescue's shell is served.
 const sshPort = 22
 
-// rescue gives a shell on this node. With -no-boot the consoles are somebody else's, and so is the port.
-func (a *agent) rescue() node.Action {
+// shells are how shells are given on this node. With -no-boot the consoles are somebody else's, and so is the port.
+func (a *agent) shells() rescuing.Options {
 	o := rescuing.Options{Report: a.events, Shell: "/bbin/gosh", Home: "/root", Dev: "/dev", Log: a.log,
 		Consoles: rescuing.Consoles("/sys/class/tty/console/active"), Addr: a.address}
 	port := sshPort
@@ -181,7 +181,7 @@ func (a *agent) rescue() node.Action {
 		o.Shell, o.Home, o.Consoles, port = "/bin/sh", "/", nil, 0
 	}
 	o.Listen = func() (net.Listener, error) { return net.Listen("tcp", fmt.Sprintf(":%d", port)) }
-	return rescuing.Action(o)
+	return o
 }
 
 // address is the node's on the NIC that it booted from, not valid when there is none.

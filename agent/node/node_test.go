@@ -18,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/agent/restoring"
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -36,6 +37,8 @@ type fake struct {
 	kexec   error
 	reboot  error
 	flush   error
+	nobody  error // could come in by a shell
+	shell   func(ctx context.Context) error
 	left    chan string // how the machine left; nothing runs after it
 	stopped context.Context
 	// result is what restore gives; nil: of a whole disk. mentions are files that name what is gone.
@@ -113,8 +116,18 @@ func (f *fake) run(ctx context.Context, d *session.Descriptor, casts []<-chan *s
 	return &imaging.Result{}, nil
 }
 
+func (f *fake) Reach(*rescue.Spec) error { return f.nobody }
+
+func (f *fake) Open(ctx context.Context, s *rescue.Spec) error {
+	f.note("shell for %v", s.Time())
+	if f.shell == nil {
+		return nil
+	}
+	return f.shell(ctx)
+}
+
 func (f *fake) restoring() node.Action {
-	return restoring.Action(restoring.Options{Restore: f.run, Entry: f.enter, Boot: f, Report: f})
+	return restoring.Action(restoring.Options{Restore: f.run, Entry: f.enter, Boot: f, Report: f, Shell: f})
 }
 
 func restore(serial uint64, name string, boot *session.Boot) *session.Descriptor {

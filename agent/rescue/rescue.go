@@ -5,7 +5,6 @@ package rescue
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -38,7 +37,13 @@ type Options struct {
 	Addr func() netip.Addr
 	Log  *slog.Logger
 
-	until string // when it ends, in words
+	said said
+}
+
+// said is what is said on a console.
+type said struct {
+	hello string // before its shell
+	over  string // once that is over
 }
 
 // Action is the node's action "rescue". What is asked for is the descriptor's Job.
@@ -69,13 +74,27 @@ func (j *job) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(j.o.Consoles)+len(spec.Keys) == 0 {
-		return errors.New("a shell could be reached by nobody: this node gives none on a console, and the session " +
-			"names no key that may come in by SSH; name one with --key")
+	if err := j.o.reach(&spec, "--key"); err != nil {
+		return err
 	}
-	limit := time.Duration(spec.Seconds) * time.Second
 	o := j.o
-	o.until = "after " + limit.String()
+	o.said = said{"a rescue shell. Nothing is written to a disk unless you do it. It ends with exit, or after " +
+		spec.Time().String() + ".", "the rescue session is over."}
+	return o.open(ctx, &spec)
+}
+
+// reach says why nobody could come in; the flag names a key.
+func (o *Options) reach(spec *rescue.Spec, flag string) error {
+	if len(o.Consoles)+len(spec.Keys) > 0 {
+		return nil
+	}
+	return fmt.Errorf("a shell could be reached by nobody: this node gives none on a console, and the session names "+
+		"no key that may come in by SSH; name one with %s", flag)
+}
+
+// open opens the shell and waits for its end.
+func (o Options) open(ctx context.Context, spec *rescue.Spec) error {
+	limit := spec.Time()
 	inside, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	defer all.Wait() // after cancel: nobody is in any more when the job is over

@@ -54,9 +54,8 @@ func Consoles(list string) []string {
 	return names
 }
 
-// banner is said on a console before its shell.
-const banner = "\r\ndiskcast: a rescue shell. Nothing is written to a disk unless you do it. It ends with exit, or " +
-	"%s.\r\n"
+// line is words on a line of their own.
+func line(words string) string { return "\r\ndiskcast: " + words + "\r\n" }
 
 // onConsole keeps a shell on a console until ctx ends or it is left; it is started again while others are logged in.
 func (o *Options) onConsole(ctx context.Context, name string, g *guests) {
@@ -65,7 +64,7 @@ func (o *Options) onConsole(ctx context.Context, name string, g *guests) {
 		began := time.Now()
 		err := o.oneShell(ctx, dev)
 		if ctx.Err() != nil {
-			o.say(dev, "\r\ndiskcast: the rescue session is over.\r\n")
+			o.say(dev, line(o.said.over))
 			return
 		}
 		// A console without hardware behind it fails at once, for ever; so does one that has a shell already.
@@ -76,7 +75,7 @@ func (o *Options) onConsole(ctx context.Context, name string, g *guests) {
 		if g.left(fmt.Sprintf("the shell on the console %s was left", name)) {
 			return
 		}
-		o.say(dev, "\r\ndiskcast: others are logged in, so the rescue session goes on.\r\n")
+		o.say(dev, line("others are logged in, so this goes on."))
 	}
 }
 
@@ -89,7 +88,7 @@ func (o *Options) oneShell(ctx context.Context, dev string) error {
 		return err
 	}
 	defer f.Close()
-	tell(f, fmt.Sprintf(banner, o.until), time.Second)
+	tell(f, line(o.said.hello), time.Second)
 	plain, err := raw(f)
 	if err != nil {
 		return err

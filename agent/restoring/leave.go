@@ -13,14 +13,17 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// Leave makes the machine's boot entry and leaves the network userland in the way that the descriptor says.
+// Leave makes the machine's boot entry, unless it has it since before a shell, and leaves the network userland in the
+// way that the descriptor says.
 func (j *job) Leave(ctx context.Context, exit *node.Exit) {
-	j.enter(ctx)
+	if !j.whole {
+		j.enter(ctx)
+	}
 	method, appendix := session.BootKexec, ""
 	if j.d.Boot != nil {
 		method, appendix = j.d.Boot.Method, j.d.Boot.Append
 	}
-	if method != session.BootKexec {
+	if method != session.BootKexec && method != session.BootShell {
 		exit.Leave(ctx, session.Info, method, "as the session asks")
 		return
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/imaging"
 	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -36,8 +37,17 @@ type Reporter interface {
 // Personalizer makes the restored system this machine's own, and says what it did.
 type Personalizer func(ctx context.Context, d *session.Descriptor, r *imaging.Result) (string, error)
 
+// Shell lets somebody in on the machine before it starts what was restored.
+type Shell interface {
+	// Reach says why nobody could come in.
+	Reach(spec *rescue.Spec) error
+	// Open has a shell until it is left or its time is over, and reports both.
+	Open(ctx context.Context, spec *rescue.Spec) error
+}
+
 // Options of the action.
 type Options struct {
+	Shell    Shell
 	Personal Personalizer
 	Restore  Restorer
 	Entry    Entry
@@ -63,10 +73,41 @@ type job struct {
 	latest *session.Descriptor  // of Takes alone
 	casts  []chan *session.Cast // by disk
 	result *imaging.Result      // once Run had success
+	whole  bool                 // what was asked for is on the disk, and the machine has its boot entry
 }
 
-// Run writes the disk, and into it what is the machine's own.
-func (j *job) Run(ctx context.Context) (err error) {
+// Run writes the disk, and into it what is the machine's own. A shell that is asked for belongs to the work: it ends
+// when the session does. That nobody could come in is known before anything is written.
+func (j *job) Run(ctx context.Context) error {
+	shell, err := j.shell()
+	if err != nil {
+		return err
+	}
+	if err := j.write(ctx); err != nil || shell == nil {
+		return err
+	}
+	j.enter(ctx)
+	j.whole = true
+	if err := j.o.Shell.Open(ctx, shell); err != nil {
+		return fmt.Errorf("the shell before the machine's start, which did not follow: %w", err)
+	}
+	return nil
+}
+
+// shell is what the shell is asked to be, nil for none.
+func (j *job) shell() (*rescue.Spec, error) {
+	if j.d.Boot == nil || j.d.Boot.Method != session.BootShell {
+		return nil, nil
+	}
+	spec, err := rescue.ParseSpec(j.d.Boot.Shell)
+	if err != nil {
+		return nil, err
+	}
+	return &spec, j.o.Shell.Reach(&spec)
+}
+
+// write writes the disk, and what is the machine's own.
+func (j *job) write(ctx context.Context) (err error) {
 	casts := make([]<-chan *session.Cast, len(j.casts))
 	for i, c := range j.casts {
 		casts[i] = c
@@ -105,6 +146,10 @@ func (j *job) Takes(nd *session.Descriptor, done bool) bool {
 
 // Unfinished is said when the job was replaced.
 func (j *job) Unfinished() string {
+	if j.whole {
+		return "the shell is closed, and nothing was started: what was restored is whole, and what was done to it in " +
+			"the shell stays"
+	}
 	if j.d.OfPartition() {
 		return "stopped before the partition was complete: if writing had begun (step table), it holds a " +
 			"half-written image; restore it again. The rest of the disk is as it was"

@@ -46,6 +46,9 @@ type Spec struct {
 	Seconds int64 `json:"seconds,omitempty"`
 }
 
+// Time is how long the shell is open.
+func (s *Spec) Time() time.Duration { return time.Duration(s.Seconds) * time.Second }
+
 // Check says what cannot be meant, fills in what was left out, and brings the keys into their one form.
 func (s *Spec) Check() error {
 	if len(s.Keys) > maxKeys {

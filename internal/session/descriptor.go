@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -108,12 +109,16 @@ const (
 	BootReboot   = "reboot"   // restart through firmware
 	BootPoweroff = "poweroff" // switch off
 	BootStay     = "stay"     // stay in the network userland
+	// BootShell gives a shell on the machine that was restored; once that is closed, it leaves as BootKexec.
+	BootShell = "shell"
 )
 
 // Boot says how the node leaves the network userland.
 type Boot struct {
 	Method string `json:"method"`
 	Append string `json:"append,omitempty"` // added to the restored system's kernel command line
+	// Shell is, of BootShell, who may come in and for how long: internal/rescue's Spec.
+	Shell json.RawMessage `json:"shell,omitempty"`
 }
 
 func (d *Descriptor) version() int { return d.V }
@@ -184,14 +189,26 @@ func (d *Descriptor) checkBoot() error {
 	if d.Boot == nil {
 		return nil
 	}
+	if len(d.Boot.Shell) > 0 && d.Boot.Method != BootShell {
+		return fmt.Errorf("descriptor: boot: a shell goes with the method shell, and with %s there is none",
+			d.Boot.Method)
+	}
 	switch d.Boot.Method {
 	case BootReboot, BootPoweroff, BootStay:
+	case BootShell:
+		if !restores(d.Action) {
+			return fmt.Errorf("descriptor: the method shell is of a restore, whose machine starts once the shell is "+
+				"closed; the action %s has none", d.Action)
+		}
+		if len(d.Boot.Shell) == 0 {
+			return errors.New("descriptor: boot: the method shell without shell, which says who may come in")
+		}
 	case BootKexec:
 		if !restores(d.Action) {
 			return fmt.Errorf("descriptor: the action %s restores nothing that kexec could start", d.Action)
 		}
 	default:
-		return fmt.Errorf("descriptor: unknown boot method %q: kexec, reboot, poweroff or stay", d.Boot.Method)
+		return fmt.Errorf("descriptor: unknown boot method %q: kexec, reboot, poweroff, stay or shell", d.Boot.Method)
 	}
 	return nil
 }

@@ -123,7 +123,8 @@ func readInput(stdin io.Reader, file string) ([]byte, error) {
 
 // flagsOf are the flags of session create that make a field of a spec; a field that is not here has no default.
 var flagsOf = map[string][]string{"target": {"disk"}, "mode": {"mode"}, "verify": {"verify"}, "no_grow": {"grow"},
-	"boot": {"then", "append"}, "expect_alive": {"expect-alive"}, "rate": {"rate"}, "give_up": {"give-up"},
+	"boot":         {"then", "append", "shell-key", "shell-limit"},
+	"expect_alive": {"expect-alive"}, "rate": {"rate"}, "give_up": {"give-up"},
 	"max_wait":  {"max-wait"},
 	"min_nodes": {"min-nodes"}, "drop_gaps": {"gaps"}, "power": {"power"}, "power_off_failed": {"power-off-failed"}}
 
@@ -162,14 +163,17 @@ func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]jso
 		}
 	}
 	if spec.Boot != nil && fields["boot"] != nil {
-		boot := map[string]string{}
+		boot := map[string]any{}
 		if changed("then") {
 			boot["method"] = spec.Boot.Method
 		}
 		if changed("append") {
 			boot["append"] = spec.Boot.Append
 		}
-		fields["boot"], _ = json.Marshal(boot) // strings have JSON
+		if len(spec.Boot.Shell) > 0 {
+			boot["shell"] = spec.Boot.Shell
+		}
+		fields["boot"], _ = json.Marshal(boot) // strings and JSON have it
 	}
 	for _, key := range without {
 		delete(fields, key)

@@ -38,19 +38,9 @@ Anybody who stands before the machine has the shell on its console.`,
 			if err := parseNodes(nodes, &spec); err != nil {
 				return err
 			}
-			job := rescue.Spec{Seconds: int64(limit / time.Second)}
-			for _, file := range keys {
-				lines, err := readKeys(file)
-				if err != nil {
-					return err
-				}
-				job.Keys = append(job.Keys, lines...)
-			}
-			if limit <= 0 {
-				return usage("--limit %v: how long the shell is open, at least 1m", limit)
-			}
-			if err := job.Check(); err != nil {
-				return usage("%w", err)
+			job, err := shellSpec(keys, limit, "--limit")
+			if err != nil {
+				return err
 			}
 			text, err := json.Marshal(job)
 			if err != nil {
@@ -115,13 +105,19 @@ func readKeys(file string) ([]string, error) {
 	return out, nil
 }
 
-// rescueRows are what `session show` says of a rescue.
+// rescueRows are what `session show` says of a rescue, or of the shell at a restore's end.
 func rescueRows(s *doc.Session) [][]string {
-	if s.Spec.Kind != rescue.Action {
+	var rows [][]string
+	var asked json.RawMessage
+	switch {
+	case s.Spec.Kind == rescue.Action:
+		rows, asked = [][]string{{"kind", rescue.Action}}, s.Spec.Job
+	case s.Spec.Boot != nil && s.Spec.Boot.Method == session.BootShell:
+		rows, asked = [][]string{{"then", "a shell, and after it the start of what was restored"}}, s.Spec.Boot.Shell
+	default:
 		return nil
 	}
-	rows := [][]string{{"kind", rescue.Action}}
-	job, err := rescue.ParseSpec(s.Spec.Job)
+	job, err := rescue.ParseSpec(asked)
 	if err != nil {
 		return rows
 	}
@@ -136,10 +132,14 @@ func rescueRows(s *doc.Session) [][]string {
 
 // shellWords say where the shell of a node is.
 func shellWords(s *doc.Session, p *doc.Part) []string {
-	if s.Spec.Kind != rescue.Action || p.Over() {
+	where := p.Shell
+	if s.Spec.Kind == rescue.Action {
+		where = p.Result
+	}
+	if _, closed := p.Steps[rescue.StepClosed]; closed || p.Over() || p.State == doc.Starting {
 		return nil
 	}
-	o, err := rescue.ParseOpened(p.Result)
+	o, err := rescue.ParseOpened(where)
 	if err != nil {
 		return nil
 	}

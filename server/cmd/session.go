@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/doc"
@@ -69,6 +70,7 @@ func specCommand(e *env, part bool, then func(cmd *cobra.Command, spec doc.Spec,
 	var spec doc.Spec
 	var on, disks []string
 	var nodes, rate, boot, kernelArgs, gaps, partition, at string
+	var shell shellFlags
 	var maxWait, giveUp, alive time.Duration
 	var watch, grow bool
 	var own ownFlags
@@ -118,6 +120,10 @@ Which DISK (all parts of the rule must hold; exactly one disk must be left):
 Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's
 first plan in the session chose stays the session's disk on that node, whatever the kernel calls it after a restart.
 
+With --then shell, a machine whose disk is written, personalized and has its boot entry gives a shell as root on its
+consoles, and by SSH for each --shell-key: session show has the command. With the last exit, or after --shell-limit, it
+starts what is on its disk as with kexec; its part is not done before.
+
 Several disks: --disk RULE=IMAGE for each, without --image. The machine starts from the first, and --personalize goes to
 that one; --mode, --verify and --grow are of all. Nothing is written to any of them before the plans for all are
 checked, and two rules that mean one disk are refused. They are written one after another,
@@ -130,7 +136,8 @@ each from a cast of its own.`,
   diskcast session create --image debian --nodes 52:54:00:12:34:56,52:54:00:12:34:57 --boot reboot
   diskcast session create --image debian --on @front --power on --at 21:30 --then poweroff
   diskcast session create --profile lab --on room=210 --power cycle --then poweroff --every "0 3 * * 1-5"
-  diskcast session create --partition 2=debian-root --nodes 3 --disk only --verify --watch`,
+  diskcast session create --partition 2=debian-root --nodes 3 --disk only --verify --watch
+  diskcast session create --image debian --on lab-07 --then shell --shell-key ~/.ssh/id_ed25519.pub`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec.V = session.Version
@@ -170,6 +177,9 @@ each from a cast of its own.`,
 			spec.ExpectAlive = alive.Seconds()
 			if spec.Capture == "" || cmd.Flags().Changed("then") {
 				spec.Boot = &session.Boot{Method: boot, Append: kernelArgs}
+				if err := shell.set(cmd, spec.Boot); err != nil {
+					return err
+				}
 			}
 			if spec.Rate, err = parseRate(rate); err != nil {
 				return err
@@ -221,8 +231,9 @@ each from a cast of its own.`,
 	f.BoolVar(&spec.Verify, "verify", false, "read the disk back and compare")
 	f.BoolVar(&grow, "grow", true, "let the last partition and its file system fill a larger disk")
 	f.StringVar(&boot, "then", session.BootKexec,
-		"what nodes do in the end: kexec, reboot, poweroff or stay (after a capture: stay)")
+		"what nodes do in the end: kexec, reboot, poweroff, stay (after a capture: stay), or shell (then kexec)")
 	oldBoot(cmd)
+	shell.flags(f)
 	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
 	f.DurationVar(&alive, "expect-alive", 0,
@@ -274,6 +285,11 @@ func (e *env) createNotes(s *doc.Session) {
 	for _, n := range s.Notes {
 		fmt.Fprintf(e.Err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
 	}
+	if b := s.Spec.Boot; b != nil && b.Method == session.BootShell {
+		if spec, err := rescue.ParseSpec(b.Shell); err == nil && len(spec.Keys) == 0 {
+			e.Note("no key may come in by SSH (--shell-key): the shell is on the machines' consoles only")
+		}
+	}
 	for i := range s.Parts {
 		p := &s.Parts[i]
 		for _, words := range []string{p.Unbootable, p.Warning} {
@@ -297,6 +313,7 @@ func checkCreate(cmd *cobra.Command, spec *doc.Spec) error {
 	of, wrong := "--image", []string{"level", "parent", "gaps"}
 	if spec.Capture != "" {
 		of, wrong = "--capture", []string{"mode", "verify", "grow", "rate", "append", "expect-alive", "personalize",
+			"shell-key", "shell-limit",
 			"hostname", "authorized-keys", "machine-id", "ssh-host-keys"}
 	}
 	for _, name := range wrong {

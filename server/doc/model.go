@@ -315,6 +315,9 @@ type Part struct {
 	Receipts  int       `json:"receipts,omitempty"` // with which it ended, as often as it was begun again
 	// Result is what only the kind of the session knows of.
 	Result json.RawMessage `json:"result,omitempty"`
+	// Shell is where the shell is that the session gives before the machine starts (internal/rescue's Opened); it is
+	// open while the part is not over and has no step "closed".
+	Shell json.RawMessage `json:"shell,omitempty"`
 	// Handed says when and to which boot of the node its personalization was given, since the part was begun.
 	Handed *Handed `json:"handed,omitempty"`
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/erasure"
 	"github.com/diskcast/diskcast/internal/receipt"
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs/kinds"
@@ -110,6 +111,9 @@ func (a *agent) steps(ctx context.Context, steps ...string) {
 		if step == "found" {
 			ev.Result = json.RawMessage(`{"grams":3}`)
 		}
+		if step == rescue.StepOpen {
+			ev.Result = json.RawMessage(shellAt)
+		}
 		if step == erasure.StepErased {
 			ev.Result = json.RawMessage(`{"v":1,"ok":true,"method":"zero","term":"clear","reason":"all was overwritten",
 				"disk":{"path":"/dev/vda","size":1073741824},"read_back":{"scope":"none","first_bad":-1}}`)
@@ -181,8 +185,12 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 		agents = append(agents, a)
 		names = append(names, a.m.mac)
 	}
-	agents[0].steps(ctx, goodRestore...)
-	agents[1].steps(ctx, goodRestore...)
+	restores, leaves := goodRestore, &session.Boot{Method: session.BootKexec}
+	if rng.IntN(2) == 0 {
+		restores, leaves = shellRestore, &session.Boot{Method: session.BootShell}
+	}
+	agents[0].steps(ctx, restores...)
+	agents[1].steps(ctx, restores...)
 	agents[2].steps(ctx, session.StepPlan)
 	agents[2].todo = append(agents[2].todo, func() error {
 		u, err := h.e.Upload(agents[2].m.id, agents[2].d.Upload.ID)
@@ -197,7 +205,8 @@ func killed(t *testing.T, rng *rand.Rand, key *ecdsa.PrivateKey) {
 	agents[4].steps(ctx, session.StepPlan, erasure.StepErased)
 
 	operator := &agent{}
-	for _, spec := range []doc.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2, Power: doc.PowerOn},
+	for _, spec := range []doc.Spec{{V: 1, Image: "debian", Nodes: names[:2], MinNodes: 2, Power: doc.PowerOn,
+		Boot: leaves},
 		{V: 1, Capture: "golden", Nodes: names[2:3]},
 		{V: 1, Kind: "probe", Job: json.RawMessage(`{"for":"gold"}`), Nodes: names[3:4]},
 		{V: 1, Kind: "erase", Job: json.RawMessage(`{"method":"zero","read_back":"none"}`), Nodes: names[4:]}} {

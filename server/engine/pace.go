@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 )
@@ -59,7 +60,8 @@ func phase(p *doc.Part) string {
 	words := map[string]string{session.StepPlan: "planning", session.StepTable: "preparing the disk",
 		session.StepFirstByte: "receiving", session.StepLastByte: "writing", session.StepWritten: "checking",
 		session.StepVerified: "growing", session.StepGrown: "making it start", session.StepEntry: "leaving",
-		session.StepUploaded: "leaving"}
+		session.StepUploaded: "leaving", rescue.StepOpen: "a shell is open", rescue.StepLogin: "a shell is open",
+		rescue.StepClosed: "leaving"}
 	return cmp.Or(words[p.Step], "working")
 }
 

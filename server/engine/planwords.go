@@ -38,6 +38,8 @@ func bootPlan(p *plan, n *node) doc.PlanBoot {
 		session.BootReboot:   "restarts through its firmware",
 		session.BootPoweroff: "is switched off",
 		session.BootStay:     "stays in the agent",
+		session.BootShell: "gives a shell on what was restored, and once that is closed starts it (kexec), or " +
+			"restarts where that cannot be",
 	}[p.Then]
 	if leaves == "" {
 		leaves = "stays in the agent"

@@ -107,7 +107,7 @@ func (sh *shell) checkStart(s *jobs.Session, was string) {
 	}
 	casting := 0
 	for _, id := range sh.st.Order() {
-		if o := sh.st.Session(id); o.Going() && len(o.Casts()) > 0 {
+		if sh.st.Session(id).Sends() {
 			casting++
 		}
 	}

@@ -27,7 +27,7 @@
 //  10. A shell that is killed after any effect goes on from what it stored, by Load and the input Resumed, and all of
 //     this holds again: what is over stays over, and what is not ends.
 //  11. No session starts to cast while as many do as are allowed at once, nor before its start time, but by the
-//     operator's word.
+//     operator's word. One whose nodes have an open shell, and nothing to receive any more, does not cast.
 //  12. A part whose node had a plan ends with exactly one receipt, each time that it ends, if its kind gives any;
 //     another part has none.
 //  13. What is asked of a machine's power is with the shell until it is known what came of it, and nothing else is: a

@@ -31,7 +31,14 @@ func (s *Session) StartsDisks() bool {
 	if !s.Kind.Traits().Boots || s.Kind.Traits().Sure {
 		return false
 	}
-	return s.Spec.Boot == nil || s.Spec.Boot.Method == session.BootKexec || s.Spec.Boot.Method == session.BootReboot
+	if s.Spec.Boot == nil {
+		return true
+	}
+	switch s.Spec.Boot.Method {
+	case session.BootKexec, session.BootReboot, session.BootShell:
+		return true
+	}
+	return false
 }
 
 // leave begins to look for a sign of life of a machine that has left. Where the session asks for one, the part is not

@@ -73,7 +73,7 @@ func (r *run) offer(s *Session, n *Node, p *doc.Part) {
 	}
 	p.State, p.Reason, p.Warning, p.Progress, p.Step = doc.Offered, "", "", nil, ""
 	p.Unbootable, p.Result, p.Left, p.Life = s.Foreseen(n.Firmware), nil, "", nil
-	p.Handed = nil
+	p.Handed, p.Shell = nil, nil
 	r.settlePower(s, p, doc.Cancelled, "the machine began its part again")
 	p.Steps, p.Heard = n.trace(), r.now
 	p.Boots++

@@ -322,6 +322,9 @@ func (sh *shell) create() {
 	if len(spec.Nodes) > 0 {
 		spec.Power = []string{"", doc.PowerOn, doc.PowerCycle}[sh.rng.IntN(3)]
 	}
+	if spec.Image != "" && spec.Capture == "" && spec.Kind == "" && sh.rng.IntN(3) == 0 {
+		spec.Boot = &session.Boot{Method: session.BootShell}
+	}
 	spec.Before, spec.After = []string{"", "", "dns"}[sh.rng.IntN(3)], []string{"", "mail"}[sh.rng.IntN(2)]
 	spec.PowerOffFailed = sh.rng.IntN(3) == 0
 	if spec.Kind == "" && spec.Capture == "" && sh.rng.IntN(3) == 0 {
@@ -337,7 +340,7 @@ func (sh *shell) create() {
 	if err := spec.Check(); err != nil {
 		sh.fail("%v", err)
 	}
-	if spec.Boot == nil || sh.rng.IntN(3) == 0 {
+	if spec.Boot == nil || spec.Boot.Method != session.BootShell && sh.rng.IntN(3) == 0 {
 		spec.Boot = &session.Boot{Method: session.BootStay}
 	}
 	sh.seq++
@@ -391,9 +394,12 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 	steps := []string{session.StepPlan, session.StepTable, session.StepFirstByte, session.StepProgress,
 		session.StepMulticast, session.StepChunk,
 		session.StepEntry, session.StepBoot, session.StepBoot, session.StepUploaded, session.StepUploaded, "probed",
-		session.StepFailed,
+		session.StepFailed, rescue.StepOpen, rescue.StepClosed,
 		session.StepLog, "nonsense"}
 	ev.Step = steps[sh.rng.IntN(len(steps))]
+	if ev.Step == rescue.StepOpen {
+		ev.Result = []byte(`{"consoles":["tty1"]}`)
+	}
 	if s != nil && sh.rng.IntN(3) == 0 {
 		ev.Disk = sh.rng.IntN(s.Disks())
 	}
@@ -425,6 +431,9 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 			sh.tell(node, s.ID, session.StepPlan)
 			sh.tell(node, s.ID, session.StepWritten)
 			ev.Step = session.StepBoot
+			if s.GivesShell() {
+				ev.Step = sh.inShell(node, s.ID)
+			}
 		}
 	}
 	if sh.rng.IntN(4) == 0 {
@@ -439,6 +448,29 @@ func (sh *shell) report(node string, f *jobs.Facts) {
 			ev.Step == "probed" || ev.Step == erasure.StepErased || ev.Step == rescue.StepClosed
 	}
 	sh.step(jobs.Reported{Node: node, Event: ev, Free: int64(sh.rng.IntN(200)) - 1})
+}
+
+// inShell has a node whose disk is written open its shell, and is what it says next: that it boots, with the shell
+// closed or not, or that somebody came in.
+func (sh *shell) inShell(node, id string) string {
+	say := func(step, result string) {
+		ev := &session.Event{Session: id, Step: step, Time: sh.now}
+		if result != "" {
+			ev.Result = []byte(result)
+		}
+		sh.step(jobs.Reported{Node: node, Event: ev, Free: -1})
+	}
+	sh.word[id+"/"+node] = true
+	say(session.StepEntry, "")
+	say(rescue.StepOpen, `{"consoles":["tty1"]}`)
+	switch sh.rng.IntN(4) {
+	case 0:
+		return rescue.StepLogin // and there it stays
+	case 1:
+		return session.StepBoot // which fails it
+	}
+	say(rescue.StepClosed, "")
+	return session.StepBoot
 }
 
 // cast has something happen to a session's cast.

@@ -128,6 +128,28 @@ func Few(words []string) string {
 // Stays reports whether the session's nodes stay in the network userland at its end.
 func (s *Session) Stays() bool { return s.Spec.Boot != nil && s.Spec.Boot.Method == session.BootStay }
 
+// GivesShell reports whether the session's nodes give a shell before they start what was restored.
+func (s *Session) GivesShell() bool {
+	return s.Spec.Boot != nil && s.Spec.Boot.Method == session.BootShell
+}
+
+// Sends reports whether the session's casts have, or will have, nodes to send to. Nodes with an open shell have
+// received all.
+func (s *Session) Sends() bool {
+	if !s.Going() || len(s.Casts()) == 0 {
+		return false
+	}
+	if !s.GivesShell() {
+		return true
+	}
+	for _, p := range s.Parts {
+		if !p.Over() && len(p.Shell) == 0 {
+			return true
+		}
+	}
+	return s.Joined() < s.Spec.Count
+}
+
 // StartWords puts on the part what a node says of how its machine will start.
 func StartWords(p *doc.Part, ev *session.Event) {
 	switch ev.Level {

@@ -59,7 +59,7 @@ func (st *State) Turn(s *Session, now time.Time) (place int, casting []string) {
 		return 0, nil
 	}
 	for _, id := range st.order {
-		if o := st.sessions[id]; o.Going() && len(o.Casts()) > 0 {
+		if st.sessions[id].Sends() {
 			casting = append(casting, id)
 		}
 	}

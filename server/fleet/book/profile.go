@@ -3,6 +3,7 @@ package book
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -154,7 +155,11 @@ func (b *Book) Spec(text []byte, attached string) (doc.Spec, error) {
 			continue
 		}
 		if (k == "boot" || k == personalize) && merged[k] != nil {
-			if v, err = overlay(merged[k], v); err != nil {
+			lay := overlay
+			if k == "boot" {
+				lay = overlayBoot
+			}
+			if v, err = lay(merged[k], v); err != nil {
 				return spec, fmt.Errorf("%s: it is not an object of fields", k)
 			}
 		}
@@ -169,6 +174,28 @@ func (b *Book) Spec(text []byte, attached string) (doc.Spec, error) {
 	}
 	spec.Profile, spec.ProfileRevision = name, p.Revision
 	return spec, nil
+}
+
+// overlayBoot is overlay for a way of leaving: what only the profile's own method has goes with that.
+func overlayBoot(under, over json.RawMessage) (json.RawMessage, error) {
+	var was, is struct {
+		Method string `json:"method"`
+	}
+	if err := errors.Join(json.Unmarshal(under, &was), json.Unmarshal(over, &is)); err != nil {
+		return nil, err
+	}
+	if is.Method != "" && is.Method != was.Method {
+		fields := map[string]json.RawMessage{}
+		if err := json.Unmarshal(under, &fields); err != nil {
+			return nil, err
+		}
+		delete(fields, "shell")
+		var err error
+		if under, err = json.Marshal(fields); err != nil {
+			return nil, err
+		}
+	}
+	return overlay(under, over)
 }
 
 // overlay puts the fields of one object over those of another.

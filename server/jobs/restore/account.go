@@ -29,6 +29,9 @@ func (Kind) Account(s *jobs.Session, p *doc.Part, r *receipt.Receipt) {
 	if p.Unbootable != "" {
 		r.Left = append(r.Left, "the machine will not start the disk by itself: "+p.Unbootable)
 	}
+	if len(p.Shell) > 0 {
+		r.Left = append(r.Left, touched)
+	}
 	facts := map[string]string{"image": s.Image.Name, "manifest": s.Image.Manifest}
 	if own, ok := p.Steps[session.StepPersonalized]; ok {
 		facts["personalized"] = plain.Line(own.Message, 2048)

@@ -84,7 +84,7 @@ func (k Disks) Left(s *jobs.Session, p *doc.Part) string {
 	for i := 1; i < s.Disks(); i++ {
 		words = append(words, fmt.Sprintf("disk %d%s: %s", i+1, named(jobs.DiskOf(p, i)), leftOf(s, p, i)))
 	}
-	return strings.Join(words, "; ")
+	return sinceThen(p, strings.Join(words, "; "))
 }
 
 // named is the name of a disk that was chosen, in brackets.

@@ -41,8 +41,8 @@ func (Kind) Left(s *jobs.Session, p *doc.Part) string {
 	case (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil) && !personalized(s, p):
 		return foreign
 	case p.State == doc.Starting || p.Life != nil, had(session.StepEntry):
-		return "its disk has the whole image and its boot entry; it starts, if the image is one that this machine " +
-			"starts"
+		return sinceThen(p, "its disk has the whole image and its boot entry; it starts, if the image is one that "+
+			"this machine starts")
 	case had(session.StepWritten):
 		return "its disk has the whole image, and no boot entry was made: it may start; if it does not, restore it " +
 			"again"
@@ -61,7 +61,7 @@ func (Partition) Left(s *jobs.Session, p *doc.Part) string {
 	} else if ok && p.Disk == nil {
 		return "its node never said which of its disks it wrote to: do not count on the partition, restore it again"
 	} else if ok {
-		return "the partition has the whole image; the rest of the disk is as it was"
+		return sinceThen(p, "the partition has the whole image; the rest of the disk is as it was")
 	}
 	if p.Boots > 0 && (p.Disk != nil || !p.Planned.IsZero()) {
 		return "the partition may hold a half-written image: restore it again; the rest of the disk is as it was"

@@ -6,9 +6,11 @@
 package restore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -46,7 +48,7 @@ func (Kind) Check(spec *doc.Spec) error {
 	case boot.Method == "": // words alone
 		spec.Boot = &session.Boot{Method: session.BootKexec, Append: boot.Append}
 	}
-	return nil
+	return checkShell(spec.Boot)
 }
 
 // Upload implements jobs.Kind.
@@ -86,6 +88,12 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 	case session.StepEntry:
 		p.Unbootable = "" // the node has looked at the disk: what was foreseen counts no more
 		jobs.StartWords(p, ev)
+	case rescue.StepOpen:
+		return opened(s, p, ev)
+	case rescue.StepClosed:
+		if len(p.Shell) == 0 {
+			return jobs.Outcome{Failed: "the node says that its shell is closed, and never told that it was open"}
+		}
 	case session.StepBoot:
 		if !personalized(s, p) {
 			return jobs.Outcome{Failed: "the node says that it is done, and never said that it personalized the " +
@@ -94,7 +102,7 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 				"mkimage) and run a new session. The disk has the image, and may have it as it was captured"}
 		}
 		jobs.StartWords(p, ev)
-		if why := lacks(s, p); why != "" {
+		if why := cmp.Or(lacks(s, p), lacksShell(s, p)); why != "" {
 			return jobs.Outcome{Failed: why, Leaves: !s.Stays()}
 		}
 		return jobs.Outcome{Done: true, Leaves: !s.Stays()}
@@ -103,10 +111,11 @@ func (Kind) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outcome 
 }
 
 // Complete implements jobs.Kind. The boot entry is told of in any case, also where none can be made. Before it, the
-// disk may be right and never start again by itself.
+// disk may be right and never start again by itself. A machine that boots again from an open shell is done: to begin
+// anew would write over what was done in there.
 func (Kind) Complete(s *jobs.Session, p *doc.Part) bool {
 	_, ok := p.Steps[session.StepEntry]
-	return ok && lacks(s, p) == "" && personalized(s, p)
+	return ok && lacks(s, p) == "" && personalized(s, p) && (!s.GivesShell() || len(p.Shell) > 0)
 }
 
 // personalized reports whether the node has told that the system is its own, if it was to make it so.

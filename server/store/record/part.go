@@ -33,6 +33,7 @@ type Part struct {
 	NoReceipt  string          `json:"no_receipt,omitempty"`
 	Receipts   int             `json:"receipts,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"` // the kind's own
+	Shell      json.RawMessage `json:"shell,omitempty"`
 	Handed     *Handed         `json:"handed,omitempty"`
 	Power      *PartPower      `json:"power,omitempty"`
 }
@@ -135,6 +136,7 @@ func OfPart(p *doc.Part) *Part {
 		Reboots:   each(p.Reboots, ofMark), Disk: to(p.Disk, ofDiskID), MoreDisks: each(p.MoreDisks, ofPartDisk),
 		Unbootable: p.Unbootable,
 		Life:       to(p.Life, func(l doc.Life) Life { return Life(l) }), Left: p.Left, Result: p.Result,
+		Shell:   p.Shell,
 		Planned: p.Planned, NoReceipt: p.NoReceipt, Receipts: p.Receipts,
 		Handed: to(p.Handed, func(h doc.Handed) Handed { return Handed(h) }),
 		Power:  to(p.Power, func(x doc.PartPower) PartPower { return PartPower(x) })}
@@ -150,6 +152,7 @@ func (r *Part) Part() *doc.Part {
 		Reboots:   each(r.Reboots, Mark.mark), Disk: to(r.Disk, DiskID.disk), MoreDisks: each(r.MoreDisks,
 			PartDisk.disk), Unbootable: r.Unbootable,
 		Life: to(r.Life, func(l Life) doc.Life { return doc.Life(l) }), Left: r.Left, Result: r.Result,
+		Shell:   r.Shell,
 		Planned: r.Planned, NoReceipt: r.NoReceipt, Receipts: r.Receipts,
 		Handed: to(r.Handed, func(h Handed) doc.Handed { return doc.Handed(h) }),
 		Power:  to(r.Power, func(x PartPower) doc.PartPower { return doc.PartPower(x) })}

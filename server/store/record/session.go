@@ -124,8 +124,9 @@ type Target struct {
 
 // Boot is how nodes leave.
 type Boot struct {
-	Method string `json:"method"`
-	Append string `json:"append,omitempty"`
+	Method string          `json:"method"`
+	Append string          `json:"append,omitempty"`
+	Shell  json.RawMessage `json:"shell,omitempty"`
 }
 
 // Image names an image and its blobs.
