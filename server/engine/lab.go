@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -96,7 +97,7 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 		err = e.prune(b, &c, out)
 	}
 	if err == nil {
-		err = e.whole(b)
+		err = inChange(&c, e.whole(b))
 	}
 	if err != nil || c.DryRun || len(out.Changes) == 0 {
 		e.fleet.Revert()
@@ -189,6 +190,27 @@ func (e *Engine) bookChanges(was, is *book.Book) (puts map[string]any, gone []st
 		put(record.MenuPrefix+m.Name, m.Revision, record.OfMenu(m))
 	}
 	return puts, slices.Sorted(maps.Keys(old))
+}
+
+// inChange says of an error about one thing which entry of the change it is, if it is one.
+func inChange(c *doc.LabChange, err error) error {
+	var about *book.NameError
+	if !errors.As(err, &about) {
+		return err
+	}
+	at := -1
+	switch about.Kind {
+	case doc.KindGroup:
+		at = slices.IndexFunc(c.Groups, func(g doc.Group) bool { return g.Name == about.Name })
+	case doc.KindRule:
+		at = slices.IndexFunc(c.Rules, func(r doc.Rule) bool { return r.Name == about.Name })
+	case doc.KindMenu:
+		at = slices.IndexFunc(c.Menus, func(m doc.Menu) bool { return m.Name == about.Name })
+	}
+	if at < 0 {
+		return err
+	}
+	return ofEntry(about.Kind+"s", at, "", err)
 }
 
 // writeBook writes and removes what the change names of groups, profiles, rules and menus.

@@ -48,6 +48,9 @@ func (e *Engine) sessionWaits(s *sess) *waiting.For {
 		if f := e.busyFor(s); f != nil && s.BeingSwitched() == 0 {
 			return f
 		}
+		if f := e.allNever(e.missing(s)); f != nil {
+			return f
+		}
 		return &waiting.For{Cause: waiting.FirstNodes, Session: s.ID, Need: need, Switching: s.BeingSwitched()}
 	}
 	f := &waiting.For{Cause: waiting.MoreNodes, Session: s.ID, There: there, Need: need}
@@ -55,6 +58,20 @@ func (e *Engine) sessionWaits(s *sess) *waiting.For {
 		f.Names = e.firstNames(missing)
 	}
 	return f
+}
+
+// allNever says that this server boots none of the nodes for any session, by the first of them; nil when it boots one.
+func (e *Engine) allNever(nodes []string) (first *waiting.For) {
+	for _, id := range nodes {
+		f := e.neverFor(id)
+		if f == nil {
+			return nil
+		}
+		if first == nil {
+			first = f
+		}
+	}
+	return first
 }
 
 // missing are the named nodes that did not come.

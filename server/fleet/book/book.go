@@ -174,6 +174,16 @@ func (b *Book) Remove(x doc.LabName) (*doc.LabDiff, error) {
 	return &doc.LabDiff{Kind: x.Kind, Name: x.Name, Does: doc.Removes}, nil
 }
 
+// NameError is about one thing of the book.
+type NameError struct {
+	Kind, Name string
+	Err        error
+}
+
+func (e *NameError) Error() string { return e.Kind + " " + e.Name + ": " + e.Err.Error() }
+
+func (e *NameError) Unwrap() error { return e.Err }
+
 // Check says which group is made of what is not there, and which menu or rule names what is not.
 func (b *Book) Check() error {
 	selectors := b.Selectors()
@@ -183,7 +193,7 @@ func (b *Book) Check() error {
 			err = s.Check(selectors)
 		}
 		if err != nil {
-			return fmt.Errorf("group %s: %w", g.Name, err)
+			return &NameError{doc.KindGroup, g.Name, err}
 		}
 	}
 	return b.checkMenus()

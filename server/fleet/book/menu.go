@@ -50,14 +50,14 @@ func (b *Book) checkMenus() error {
 		for _, e := range m.Entries {
 			name := doc.EntryName(e, doc.EntryProfile)
 			if _, ok := b.profiles[name]; name != "" && !ok {
-				return fmt.Errorf("menu %s: %w", m.Name, b.NoProfile(name))
+				return &NameError{doc.KindMenu, m.Name, b.NoProfile(name)}
 			}
 		}
 	}
 	for _, r := range sorted(b.rules) {
 		name := doc.IdleMenuName(r.WhenIdle)
 		if _, ok := b.menus[name]; name != "" && !ok {
-			return fmt.Errorf("rule %s: when_idle: %w", r.Name, b.NoMenu(name))
+			return &NameError{doc.KindRule, r.Name, fmt.Errorf("when_idle: %w", b.NoMenu(name))}
 		}
 	}
 	return nil
