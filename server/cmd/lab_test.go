@@ -117,6 +117,7 @@ rules: {dell: {vendor: Dell*}}
 	not(exitFailed, "10.0.0.0/8 is the network that it is in", "rule", "set", "net", "--net", "10.66.0.0/8")
 	not(exitUsage, "lab-01 is named twice", "session", "create", "--image", "debian", "--nodes", "lab-01,lab-01")
 	not(exitFailed, "a name is empty", "machine", "label", "", "a=b")
+	not(exitFailed, "ring.yaml:2: group", "apply", "-f", file("ring.yaml", "groups:\n  a1: \"@b1\"\n  b1: \"@a1\"\n"))
 	not(exitUsage, "is no entry of a menu", "menu", "set", "x", "wait", "format")
 	not(exitUsage, "whole seconds", "menu", "set", "x", "wait", "--timeout", "1500ms")
 	do("default", "machine", "set", "lab-01", "--when-idle", "default", "--json")

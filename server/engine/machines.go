@@ -102,8 +102,8 @@ func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
 	}
 	switch owners := e.fleet.Booted(macOf(id)); len(owners) {
 	case 0:
-		return nil, fmt.Errorf("machine %s: %w: nothing with this address came, and none was entered; `diskcast machine "+
-			"import` or `diskcast apply` enters machines before they come", id, ErrNotFound)
+		return nil, fmt.Errorf("machine %s: %w: nothing with this address came, and none was entered; `diskcast "+
+			"machine import` or `diskcast apply` enters machines before they come", id, ErrNotFound)
 	case 1:
 		return owners[0], nil
 	default:
