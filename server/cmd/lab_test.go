@@ -109,6 +109,8 @@ rules: {dell: {vendor: Dell*}}
 	do("- rule away", "rule", "rm", "away")
 	do("+ menu hall", "menu", "set", "hall", "own-disk", "image=debian", "rescue", "--timeout", "20s")
 	do("own-disk image=debian rescue", "menu", "list")
+	not(0, "No session can be made of image=nosuch of menu odd now", "menu", "set", "odd", "own-disk", "image=nosuch")
+	do("- menu odd", "menu", "rm", "odd")
 	do("20 s", "menu", "show", "hall")
 	do("menu:hall (as was entered)", "machine", "set", "lab-01", "--when-idle", "menu:hall", "--json")
 	not(exitFailed, "did you mean hall?", "machine", "set", "lab-01", "--when-idle", "menu:hal")

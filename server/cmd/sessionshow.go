@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -99,7 +100,7 @@ func (e *env) showSession(s *doc.Session) error {
 	}
 	for i := range s.Parts {
 		p := &s.Parts[i]
-		fmt.Fprintf(e.Out, "\nnode %s  %s", p.Node, p.State)
+		fmt.Fprintf(e.Out, "\nnode %s  %s", nodeTitle(p), p.State)
 		if p.Reason != "" && p.Reason != s.Reason && p.State != doc.Cancelled { // that of the session stands above
 			fmt.Fprintf(e.Out, ": %s", p.Reason)
 		}
@@ -160,6 +161,14 @@ func (e *env) showSession(s *doc.Session) error {
 	return nil
 }
 
+// nodeTitle is a part's node by the machine's name, where it has one, and its own.
+func nodeTitle(p *doc.Part) string {
+	if p.Name == "" {
+		return p.Node
+	}
+	return p.Name + " (" + p.Node + ")"
+}
+
 // printLeft says, for each thing that can be on a disk, on which machines of a session that ended it is.
 func (e *env) printLeft(s *doc.Session) {
 	var words []string
@@ -169,7 +178,7 @@ func (e *env) printLeft(s *doc.Session) {
 		if p.Left != "" && nodes[p.Left] == nil {
 			words = append(words, p.Left)
 		}
-		nodes[p.Left] = append(nodes[p.Left], p.Node)
+		nodes[p.Left] = append(nodes[p.Left], cmp.Or(p.Name, p.Node))
 	}
 	for _, left := range words {
 		who := nodes[left]

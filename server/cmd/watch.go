@@ -291,7 +291,7 @@ func (w *barWatcher) node(p *doc.Part) {
 		if p.Unbootable != "" {
 			but = ", and will not start by itself"
 		}
-		fmt.Fprintf(w.p, "%s done%s\n", p.Node, but)
+		fmt.Fprintf(w.p, "%s done%s\n", cmp.Or(p.Name, p.Node), but)
 	}
 	w.mu.Lock()
 	w.parts[p.Node] = p
@@ -299,7 +299,7 @@ func (w *barWatcher) node(p *doc.Part) {
 	bar := w.bars[p.Node]
 	if bar == nil && len(w.bars) < maxBars {
 		node := p.Node
-		bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Name(node, decor.WCSyncSpaceR)),
+		bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Name(cmp.Or(p.Name, node), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace),
 				decor.Any(func(decor.Statistics) string { return w.now(node) }, decor.WCSyncSpaceR)))
 		w.bars[p.Node] = bar

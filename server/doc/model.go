@@ -271,6 +271,7 @@ type Mark struct {
 type Part struct {
 	Session  string            `json:"session"`
 	Node     string            `json:"node"`
+	Name     string            `json:"name,omitempty"` // that the operator gave the machine
 	State    string            `json:"state"`
 	Reason   string            `json:"reason,omitempty"`
 	Step     string            `json:"step,omitempty"` // last one reached

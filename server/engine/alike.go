@@ -63,7 +63,7 @@ func (e *Engine) elsewhere(o *owners) (out []string) {
 	for _, a := range slices.SortedFunc(maps.Keys(o.addrs), netip.Addr.Compare) {
 		if e.cfg.Dynamic != nil && e.cfg.Dynamic(a) {
 			add("The address %s of %s is in the range that this server's DHCP gives to others: take one outside of it.",
-				a, e.titleOf(o.addrs[a]))
+				a, e.title(o.addrs[a]))
 		}
 	}
 	last := map[string]*doc.Part{} // by node
@@ -80,21 +80,13 @@ func (e *Engine) elsewhere(o *owners) (out []string) {
 			a, _ := netip.ParseAddr(text) // an address that is none is nobody's
 			if other := o.addrs[a]; other != "" && other != node {
 				add("The address %s of %s was given to %s by session %s: two machines may have it.", a,
-					e.titleOf(other), e.titleOf(node), last[node].Session)
+					e.title(other), e.title(node), last[node].Session)
 			}
 		}
 		if other := o.names[strings.ToLower(h.Hostname)]; other != "" && other != node {
 			add("The hostname %s of %s was given to %s by session %s: two machines may have it.", h.Hostname,
-				e.titleOf(other), e.titleOf(node), last[node].Session)
+				e.title(other), e.title(node), last[node].Session)
 		}
 	}
 	return out
-}
-
-// titleOf is what operators call a node.
-func (e *Engine) titleOf(node string) string {
-	if m := e.machineFor(node); m != nil {
-		return m.Title()
-	}
-	return node
 }

@@ -114,21 +114,35 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 	return out, nil
 }
 
-// imagesOf warns of profiles in the change whose image no session could have now. It may come later: the change is
-// made.
+// imagesOf warns of profiles and menus in the change of whose image no session could be made now. It may come later:
+// the change is made.
 func (e *Engine) imagesOf(c *doc.LabChange) (out []string) {
-	for _, p := range c.Profiles {
-		var spec struct{ Image string }
-		if json.Unmarshal(p.Spec, &spec) != nil || spec.Image == "" {
-			continue // writing it says what is wrong
+	more := 0
+	look := func(of, image string) {
+		if image == "" {
+			return
 		}
-		switch _, err := e.cfg.Images.Describe(spec.Image); {
+		switch _, err := e.cfg.Images.Describe(image); {
 		case err == nil:
 		case len(out) == maxWarnings:
-			return append(out, "So it is with images of more profiles.")
+			more++
 		default:
-			out = append(out, fmt.Sprintf("No session can be made of profile %s now: %v.", p.Name, err))
+			out = append(out, fmt.Sprintf("No session can be made of %s now: %v.", of, err))
 		}
+	}
+	for _, p := range c.Profiles {
+		var spec struct{ Image string }
+		if json.Unmarshal(p.Spec, &spec) == nil { // writing it says what is wrong
+			look("profile "+p.Name, spec.Image)
+		}
+	}
+	for i := range c.Menus {
+		for _, entry := range c.Menus[i].Entries {
+			look(fmt.Sprintf("%s of menu %s", entry, c.Menus[i].Name), doc.EntryName(entry, doc.EntryImage))
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("So it is with %d more.", more))
 	}
 	return out
 }

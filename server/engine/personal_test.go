@@ -290,6 +290,22 @@ func TestGivenElsewhere(t *testing.T) {
 	}
 }
 
+// TestReasonNames: a session's reason and its parts name machines as their operator does.
+func TestReasonNames(t *testing.T) {
+	h := sealing(t)
+	m := h.seated(1)
+	name := "pc-1"
+	if _, err := h.e.EditMachine(t.Context(), m.mac, doc.MachineChange{V: 1, Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	s := h.create(doc.Spec{Nodes: []string{m.mac}, Personalize: json.RawMessage(ownSettings)})
+	m.say(s.ID, goodRestore...)
+	v, err := h.e.Session(s.ID)
+	if err != nil || v.Parts[0].Name != name || !strings.Contains(v.Reason, name) || strings.Contains(v.Reason, m.id) {
+		t.Errorf("%q of %q, %v", v.Reason, v.Parts[0].Name, err)
+	}
+}
+
 // TestReasonsOutliveCancel: why a machine failed is known when the rest of its session was cancelled.
 func TestReasonsOutliveCancel(t *testing.T) {
 	h := sealing(t)

@@ -32,7 +32,7 @@ func (e *Engine) view(s *sess, parts bool) *doc.Session {
 		v.MoreDisks[i].Cast = e.castOf(s, i+1, s.MoreDisks[i].Cast)
 	}
 	v.Warnings, v.Waits, v.RetriedBy = e.warnings(s), e.waits(s), e.retries(s.ID)
-	v.ETA = e.eta(s)
+	v.ETA, v.Reason = e.eta(s), e.withNames(s, s.Reason)
 	v.Unbootable = len(s.Unbootable())
 	v.Parts = nil
 	if parts {
@@ -42,6 +42,20 @@ func (e *Engine) view(s *sess, parts bool) *doc.Session {
 		}
 	}
 	return &v
+}
+
+// withNames puts machines' names into words, in the place of their nodes'.
+func (e *Engine) withNames(s *sess, words string) string {
+	if words == "" {
+		return ""
+	}
+	var pairs []string
+	for _, id := range s.Order {
+		if m := e.machineFor(id); m != nil && m.Name != "" {
+			pairs = append(pairs, id, m.Name)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(words)
 }
 
 // castOf is what is shown of the cast for a disk: as it is now, or what it came to.
@@ -72,6 +86,9 @@ func (e *Engine) known(s *sess, st doc.CastStats) doc.CastStats {
 
 func (e *Engine) partView(s *sess, p *doc.Part) doc.Part {
 	v := *p
+	if m := e.machineFor(p.Node); m != nil {
+		v.Name = m.Name
+	}
 	v.Waits, v.Alive = e.partWaits(s, p), e.lifeWords(s, p)
 	e.paced(&v)
 	v.Steps = cloneMarks(p.Steps)
