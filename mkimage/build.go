@@ -16,6 +16,7 @@ import (
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/kernel"
+	"github.com/diskcast/diskcast/mkimage/look"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
@@ -81,28 +82,18 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 		return nil, err
 	}
 	r.Manifest = manifest
-	if need := memoryNeed(manifest); need > leastMemory {
+	if need := look.MemoryNeed(manifest); need > look.LeastMemory {
 		r.Notes = append(r.Notes,
 			fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than the usual %d, because the "+
 				"kernel unpacks it into a file system that has half of the memory: "+
 				"with less, the node says that the archive did not fit; fewer --modules or less --firmware make it "+
-				"smaller", need>>20, leastMemory>>20))
+				"smaller", need>>20, look.LeastMemory>>20))
 	}
 	if o.server == "" {
 		r.Notes = append(r.Notes,
 			"no --server: nodes will need diskcast.server= and diskcast.pin= on their kernel command line (--append)")
 	}
 	return r, bootdir.Publish(o.out, files)
-}
-
-// leastMemory is what a node has at least (docs/agent.md), in bytes.
-const leastMemory = 512 << 20
-
-// memoryNeed is the memory, in bytes, with which the archive is unpacked to its end: the unpacked files may take half
-// of what the kernel leaves, the packed archive is still there meanwhile, and the kernel takes its part.
-func memoryNeed(m *bootdir.Manifest) int64 {
-	const kernel = 64 << 20 // code, data and page tables of a distribution's kernel on a machine of this size
-	return max(2*m.Unpacked, m.Unpacked+m.Files[bootdir.ArchiveFile].Size) + kernel
 }
 
 // choose fills in the kernel, its modules and their firmware.
@@ -139,6 +130,10 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs 
 		return err
 	}
 	c.Firmware = blobs
+	c.Sources = k.Sources
+	if c.SecureBoot != nil {
+		c.Sources = append(c.Sources, c.SecureBoot.Sources...)
+	}
 	if len(missing) > 0 {
 		r.Notes = append(r.Notes, firmwareNote(missing, c.Modules))
 	}

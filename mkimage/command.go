@@ -46,6 +46,11 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
   apt-get download shim-signed grub-efi-amd64-signed
   mkimage --shim shim-signed_*.deb --grub grub-efi-amd64-signed_*.deb --kernel ... --server ... --pin ... --out boot
 
+  # what is in it, what another one has else, whether machines can start from it
+  mkimage inspect boot
+  mkimage diff boot.old boot
+  mkimage verify boot
+
   # the pin of the server's key
   diskcast token --state /var/lib/diskcast`
 
@@ -112,6 +117,8 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 			panic(err)
 		}
 	}
+	cmd.CompletionOptions.DisableDefaultCmd = true // the packages bring completions
+	cmd.AddCommand(readers()...)
 	return cmd
 }
 

@@ -50,7 +50,15 @@ func Build(ctx context.Context, o Options) (*ramfs.Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	return layOut(bb, o.Version, commands)
+	modules, err := src.modules(ctx, o, commands)
+	if err != nil {
+		return nil, err
+	}
+	a, err := layOut(bb, o.Version, commands)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.Add(ramfs.NewFile(modulesFile, 0o644, modules))
 }
 
 // layOut makes the archive of a userland: the binary, a link for each command, and the files that u-root's init and our

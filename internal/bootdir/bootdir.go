@@ -32,6 +32,8 @@ type Manifest struct {
 	Userland string   `json:"userland"` // sha256 of the embedded archive
 	Modules  []string `json:"modules"`
 	Firmware []string `json:"firmware,omitempty"`
+	// Sources are the packages that parts of the directory came from; parts from plain files have none.
+	Sources []Source `json:"sources,omitempty"`
 	// what the server must know of the GRUB behind shim; nil without one
 	GRUB      *GRUB           `json:"grub,omitempty"`
 	Files     map[string]File `json:"files"`
@@ -53,6 +55,15 @@ func (m *Manifest) Added() (words string, ok bool) {
 		return "", false
 	}
 	return strings.TrimSpace(after), true
+}
+
+// Source is a package of a distribution, of which the directory has a part.
+type Source struct {
+	Part    string `json:"part"`   // what was taken from it: kernel, modules, firmware, shim or grub
+	Format  string `json:"format"` // of the package: deb
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+	Arch    string `json:"arch,omitempty"`
 }
 
 // GRUB is what the manifest says of GRUB.

@@ -29,6 +29,7 @@ type Info struct {
 	SoftPre  []string // modules or aliases to be loaded first if they are there
 	SoftPost []string // the same, afterwards
 	Firmware []string // files below /lib/firmware that it may ask for
+	Release  string   // of the kernel that it was built for; empty where it does not say
 }
 
 // Name makes a module's name canonical. Kernel and tools take - and _ for the same in names; files have either.

@@ -58,6 +58,9 @@ func parseInfo(data []byte) Info {
 			m.Firmware = append(m.Firmware, value)
 		case "softdep":
 			m.addSoft(value)
+		case "vermagic":
+			// "6.1.0-56-amd64 SMP preempt mod_unload modversions"
+			m.Release, _, _ = strings.Cut(value, " ")
 		}
 	}
 	return m

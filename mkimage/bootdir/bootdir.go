@@ -49,6 +49,8 @@ type Content struct {
 	// SecureBoot is shim and GRUB; nil leaves them out.
 	SecureBoot *secureboot.Loaders
 	ModTime    time.Time // of every record in the archive
+	// Sources are the packages that the content came from.
+	Sources []contract.Source
 	// Generator is the program and its release, for the manifest.
 	Generator string
 }
@@ -68,7 +70,7 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		return nil, nil, err
 	}
 	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland),
-		Files: map[string]File{}, Generator: c.Generator, Modules: []string{}}
+		Files: map[string]File{}, Generator: c.Generator, Modules: []string{}, Sources: c.Sources}
 	for _, mod := range c.Modules {
 		m.Modules = append(m.Modules, mod.Name)
 	}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb"
 )
 
@@ -53,6 +54,8 @@ type Kernel struct {
 	Release  string  // as uname -r says it
 	Modules  []fs.FS // folders of the release; a module is looked for in each
 	Firmware []fs.FS // folders of firmware
+	// Sources are the packages among the inputs.
+	Sources []bootdir.Source
 
 	vmlinuz []byte
 	temp    string
@@ -132,7 +135,7 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 		}
 		return []string{installed}, nil
 	}
-	root, err := k.unpack(o.Kernel)
+	root, err := k.unpack(o.Kernel, "kernel")
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +214,7 @@ func (k *Kernel) openModules(from string) error {
 		}
 		return k.addRoot(&k.Modules, from)
 	}
-	root, err := k.unpack(from)
+	root, err := k.unpack(from, "modules")
 	if err != nil {
 		return err
 	}
@@ -238,7 +241,7 @@ func (k *Kernel) openFirmware(from string) error {
 	if !isDeb {
 		return k.addRoot(&k.Firmware, from)
 	}
-	root, err := k.unpack(from)
+	root, err := k.unpack(from, "firmware")
 	if err != nil {
 		return err
 	}

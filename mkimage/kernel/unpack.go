@@ -12,12 +12,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb"
 )
 
 // unpack writes what mkimage may need of a package into a temporary folder. The folder is an os.Root: whatever names
-// and links the package has, nothing is written or read outside it.
-func (k *Kernel) unpack(name string) (fs.FS, error) {
+// and links the package has, nothing is written or read outside it. part says what is wanted of it.
+func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 	dir := filepath.Join(k.temp, strconv.Itoa(len(k.roots)))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
@@ -32,6 +33,15 @@ func (k *Kernel) unpack(name string) (fs.FS, error) {
 		return nil, err
 	}
 	defer f.Close()
+	// One package may be named twice, as that of the kernel and that of its modules.
+	if s, err := source(f, part); err == nil && !slices.ContainsFunc(k.Sources, func(o bootdir.Source) bool {
+		return o.Name == s.Name && o.Version == s.Version && o.Arch == s.Arch
+	}) {
+		k.Sources = append(k.Sources, s)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
 	err = deb.Walk(f, func(h *tar.Header, content io.Reader) error {
 		if !wanted(h.Name) {
 			return nil
@@ -51,6 +61,15 @@ func (k *Kernel) unpack(name string) (fs.FS, error) {
 		return nil, fmt.Errorf("package %s: %w", name, err)
 	}
 	return root.FS(), nil
+}
+
+// source says which package it is. One that does not say so is unpacked all the same.
+func source(f io.Reader, part string) (bootdir.Source, error) {
+	control, err := deb.Control(f)
+	if err != nil {
+		return bootdir.Source{}, err
+	}
+	return deb.Source(control, part)
 }
 
 // wanted leaves documentation and the symbol map in the package.

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb"
 )
 
@@ -42,6 +43,8 @@ type Loaders struct {
 	// ProxyDHCP tells that GRUB finds its server also where a proxy named it, beside the DHCP server that gave the
 	// address: from 2.12 on. An older one is at its prompt then, with no configuration, for ever.
 	ProxyDHCP bool
+	// Sources are the packages that they were taken from.
+	Sources []bootdir.Source
 }
 
 // ErrMissing is that a boot loader is not installed.
@@ -50,15 +53,13 @@ var ErrMissing = errors.New("not installed")
 // Open reads shim and GRUB, each from a file, or from a package that needs not be installed. An empty name is the place
 // where the installed package has it; if it is not there, the error is ErrMissing.
 func Open(shim, grub string) (*Loaders, error) {
-	l := &Loaders{}
-	for _, x := range []struct {
-		flag, name, installed, pack string
-		into                        *[]byte
-	}{
-		{"--shim", shim, InstalledShim, "shim-signed", &l.Shim},
-		{"--grub", grub, InstalledGRUB, "grub-efi-amd64-signed", &l.GRUB},
+	var programs [2][]byte
+	var sources []bootdir.Source
+	for i, x := range []struct{ flag, name, installed, pack, part string }{
+		{"--shim", shim, InstalledShim, "shim-signed", "shim"},
+		{"--grub", grub, InstalledGRUB, "grub-efi-amd64-signed", "grub"},
 	} {
-		data, err := read(x.name, x.installed)
+		data, from, err := read(x.name, x.installed, x.part)
 		if x.name == "" && errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: %w: install the package %s, or give the package to %s", x.installed, ErrMissing,
 				x.pack, x.flag)
@@ -69,17 +70,27 @@ func Open(shim, grub string) (*Loaders, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", x.flag, cmp.Or(x.name, x.installed), err)
 		}
-		*x.into = data
+		programs[i], sources = data, append(sources, from...)
 	}
-	names, err := grubModules(l.GRUB)
-	grub = cmp.Or(grub, InstalledGRUB)
+	l, err := New(programs[0], programs[1])
 	if err != nil {
-		return nil, fmt.Errorf("--grub %s: %w", grub, err)
+		return nil, fmt.Errorf("--grub %s: %w", cmp.Or(grub, InstalledGRUB), err)
+	}
+	l.Sources = sources
+	return l, nil
+}
+
+// New looks at shim and GRUB. The error is about GRUB.
+func New(shim, grub []byte) (*Loaders, error) {
+	l := &Loaders{Shim: shim, GRUB: grub}
+	names, err := grubModules(grub)
+	if err != nil {
+		return nil, err
 	}
 	// Such are the GRUBs for disks and for CDs, which are signed too.
 	if !slices.Contains(names, "efinet") || !slices.Contains(names, "tftp") {
-		return nil, fmt.Errorf("--grub %s: this GRUB cannot boot from the network; the one that can is called "+
-			"grubnetx64.efi.signed", grub)
+		return nil, errors.New("this GRUB cannot boot from the network; the one that can is called " +
+			"grubnetx64.efi.signed")
 	}
 	l.HTTP = slices.Contains(names, "http")
 	l.Version = grubVersion(l.GRUB)
@@ -88,19 +99,30 @@ func Open(shim, grub string) (*Loaders, error) {
 }
 
 // read reads a loader from a file, from a package, or, when no name is given, from where it is installed.
-func read(name, installed string) ([]byte, error) {
+func read(name, installed, part string) ([]byte, []bootdir.Source, error) {
 	if name == "" {
 		name = installed
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	r := bufio.NewReader(f)
 	if magic, err := r.Peek(len(deb.Magic)); err != nil || string(magic) != deb.Magic {
-		return readAll(r)
+		data, err := readAll(r)
+		return data, nil, err
 	}
+	var sources []bootdir.Source
+	if control, err := deb.Control(r); err == nil {
+		if s, err := deb.Source(control, part); err == nil {
+			sources = append(sources, s)
+		}
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, nil, err
+	}
+	r.Reset(f)
 	want := path.Base(installed)
 	var data []byte
 	err = deb.Walk(r, func(h *tar.Header, content io.Reader) error {
@@ -113,12 +135,12 @@ func read(name, installed string) ([]byte, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if data == nil {
-		return nil, fmt.Errorf("the package has no %s", want)
+		return nil, nil, fmt.Errorf("the package has no %s", want)
 	}
-	return data, nil
+	return data, sources, nil
 }
 
 func readAll(r io.Reader) ([]byte, error) {
@@ -162,4 +184,23 @@ func (l *Loaders) Check(kernel []byte) []string {
 		}
 	}
 	return notes
+}
+
+// Signers are the names of those whose certificates came with a program's signatures; none for one without.
+func Signers(program []byte) ([]string, error) {
+	certs, err := signers(program)
+	var names []string
+	for _, c := range certs {
+		names = append(names, c.Subject.CommonName)
+	}
+	return names, err
+}
+
+// Trusts is the name of the key that a shim trusts beside the firmware's.
+func Trusts(shim []byte) (string, error) {
+	c, err := vendorKey(shim)
+	if err != nil {
+		return "", err
+	}
+	return c.Subject.CommonName, nil
 }
