@@ -235,7 +235,11 @@ func TestHostileStrings(t *testing.T) {
 			if method != "GET" || strings.HasPrefix(path, "/static/") {
 				continue
 			}
-			path = strings.NewReplacer("{machine}", "m1", "{id}", "s1", "{image}", "x", "{op}", "off", "{$}", "").
+			op := "off"
+			if strings.HasPrefix(path, "/sessions") {
+				op = "retry"
+			}
+			path = strings.NewReplacer("{machine}", "m1", "{id}", "s1", "{image}", "x", "{op}", op, "{$}", "").
 				Replace(path)
 			for _, query := range []string{"", "?" + hostileQuery} {
 				for _, script := range []string{"", "true"} {

@@ -92,6 +92,18 @@ func Routes() []Route {
 		{"GET /images/{image}", access.Viewer, (*visit).image},
 		{"GET /casts", access.Viewer, (*visit).casts},
 		{"GET /settings", access.Viewer, (*visit).settings},
+		{"GET /sessions/{id}/{op}", access.Operator, (*visit).askSession},
+		{"POST /sessions/{id}/{op}", access.Operator, (*visit).doSession},
+		{"GET /machines/{machine}/power/{op}", access.Operator, (*visit).askPower},
+		{"POST /machines/{machine}/power/{op}", access.Operator, (*visit).doPower},
+		{"GET /power/{id}", access.Viewer, (*visit).powerRun},
+		{"POST /approve", access.Operator, (*visit).approve},
+		{"GET /start", access.Operator, (*visit).startForm},
+		{"POST /start/plan", access.Operator, (*visit).plan},
+		{"POST /start", access.Operator, (*visit).start},
+		{"GET /machines/{machine}/capture", access.Operator, (*visit).startForm},
+		{"POST /machines/{machine}/capture/plan", access.Operator, (*visit).plan},
+		{"POST /machines/{machine}/capture", access.Operator, (*visit).start},
 	}
 }
 
