@@ -12,7 +12,7 @@ UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-boot test-disks \
-	test-erase test-partition test-personal test-package test-day two-packages test-volumes test-rule size fuzz \
+	test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule size fuzz \
 	bench-cast bench-image bench-restore \
 	sim-cast clean go-check
 
@@ -125,6 +125,12 @@ test-package: two-packages ## a Debian with systemd from blank to server by the 
 test-day: two-packages ## an operator's day: a blank Debian and two blank machines, three commands, two logins (some minutes)
 	$(AS_ROOT) env DISKCAST_DAY=$(CURDIR)/$(TWO_PACKAGES) $(GO) test -count=1 -timeout 60m -v -p 1 \
 		-run 'TestGoldenImage|TestDay' ./qemu-tests/osimage ./qemu-tests
+
+test-web: | go-check ## an operator's day in a browser, judged by axe-core; screenshots in build/screens (some minutes)
+	@.ci/packages web
+	@mkdir -p build/screens
+	@axe=$$(.ci/axe) && DISKCAST_WEB=1 DISKCAST_AXE=$$axe DISKCAST_SCREENS=$(CURDIR)/build/screens \
+		$(GO) test -count=1 -timeout 20m -v -run 'TestDay|TestManyMachines' ./server/page
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test

@@ -79,9 +79,12 @@ func (v *visit) image() error {
 	}
 	for i := range im.Config.Partitions {
 		p := &im.Config.Partitions[i]
-		label := fmt.Sprintf("%d %s", p.Number, p.FS)
+		label, title := fmt.Sprintf("%d %s", p.Number, p.FS), fmt.Sprintf("partition %d, %s", p.Number, p.FS)
+		if p.Number == 0 { // a disk without a table
+			label, title = p.FS, "the whole disk, "+p.FS
+		}
 		x := piece{X: scale(p.Start), Y: 4, W: scale(p.Size), H: 32, Label: label,
-			Title: fmt.Sprintf("partition %d, %s", p.Number, p.FS)}
+			Title: title}
 		if x.TextX = x.X + 6; x.W < float64(9*len(label)) {
 			x.Label = ""
 		}

@@ -271,7 +271,6 @@ type mark struct {
 	Time        time.Time
 	After       float64 // seconds since the first
 	Gap         float64 // since the one before
-	Width       int     // of the bar that Gap is, in percents of the longest
 }
 
 // stepWords are a timeline's steps for people.
@@ -301,17 +300,10 @@ func timeline(all ...map[string]doc.Mark) []mark {
 		return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Step, b.Step))
 	})
 	out = slices.CompactFunc(out, func(a, b mark) bool { return a.Step == b.Step && a.Time.Equal(b.Time) })
-	longest := 0.0
 	for i := range out {
 		out[i].After = out[i].Time.Sub(out[0].Time).Seconds()
 		if i > 0 {
 			out[i].Gap = out[i].Time.Sub(out[i-1].Time).Seconds()
-		}
-		longest = max(longest, out[i].Gap)
-	}
-	for i := range out {
-		if longest > 0 {
-			out[i].Width = int(out[i].Gap / longest * 100)
 		}
 	}
 	return out

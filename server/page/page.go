@@ -54,6 +54,8 @@ type Page struct {
 	routes map[string]*Route // by pattern
 	visits *visits
 	cross  *http.CrossOriginProtection
+	// patience is how long a form may take to come.
+	patience time.Duration
 }
 
 var _ http.Handler = (*Page)(nil)
@@ -64,7 +66,7 @@ const Anyone = ""
 // Bounds of requests.
 const (
 	formBody = 64 << 10         // bytes of a form
-	formTime = 20 * time.Second // that a form may take to come
+	formTime = 20 * time.Second // Page.patience
 	sendTime = time.Minute      // that an answer may take to go
 )
 
@@ -113,7 +115,7 @@ func New(c Config) *Page {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Page{Config: c, mux: http.NewServeMux(), routes: map[string]*Route{}, visits: newVisits(c.Tokens),
-		cross: http.NewCrossOriginProtection()}
+		cross: http.NewCrossOriginProtection(), patience: formTime}
 	table := Routes()
 	for i := range table {
 		rt := &table[i]
@@ -173,9 +175,7 @@ func (p *Page) answer(rt *Route, w http.ResponseWriter, r *http.Request) {
 	in := v.who()
 	if changes {
 		// A form that trickles in would hold its connection for ever. Not every writer has deadlines (tests' do not).
-		rc := http.NewResponseController(w)
-		_ = rc.SetReadDeadline(time.Now().Add(formTime))
-		defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.patience))
 		r.Body = http.MaxBytesReader(w, r.Body, formBody)
 	} else if r.ContentLength != 0 {
 		v.fail(&refused{http.StatusRequestEntityTooLarge, "this request has no body"})
@@ -214,6 +214,8 @@ func (v *visit) allowed(rt *Route, changes bool) error {
 		}
 		return &refused{http.StatusBadRequest, "the form is not understood: " + err.Error()}
 	}
+	// Only now: the server reads what is left of a form that was not understood, and must not wait for that either.
+	_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
 	if !v.ownForm(v.r.PostForm.Get("csrf")) {
 		return &refused{http.StatusForbidden, "this form is of an earlier login, or no page of this server sent it: " +
 			"go back, load the page anew and try again"}

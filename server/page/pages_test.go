@@ -1,11 +1,15 @@
 package page
 
 import (
+	"crypto/tls"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/access"
@@ -113,6 +117,27 @@ func TestNoSuchPage(t *testing.T) {
 	}
 	if code, _, _ := b.do("GET", "/", url.Values{"x": {"y"}}); code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a GET with a body: %d", code)
+	}
+}
+
+// TestSlowForm: a form that trickles in is not waited for, and holds nothing up.
+func TestSlowForm(t *testing.T) {
+	r := newRig(t, options{})
+	r.page.patience = 300 * time.Millisecond
+	conf := r.srv.Client().Transport.(*http.Transport).TLSClientConfig
+	conn, err := tls.Dial("tcp", r.srv.Listener.Addr().String(), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"+
+		"Content-Length: 1000\r\n\r\ntoken=")
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn) // until the server closes the connection
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Errorf("%v, %.300q", err, answer)
 	}
 }
 

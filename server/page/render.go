@@ -164,6 +164,7 @@ var words = template.FuncMap{
 	"percent": percent,
 	"chip":    chip,
 	"short":   short,
+	"brief":   brief,
 	"path":    path,
 	"add":     func(a, b int) int { return a + b },
 	"list":    func(s ...string) []string { return s },
@@ -236,6 +237,13 @@ func percent(f float64) string {
 func short(digest string) string {
 	d := strings.TrimPrefix(digest, "sha256:")
 	return d[:min(12, len(d))]
+}
+
+// brief is what somebody waits for, without the command that ends that.
+func brief(waits string) string {
+	what, _, _ := strings.Cut(waits, "; on the server, `")
+	what, _, _ = strings.Cut(what, ": `")
+	return what
 }
 
 // chip is the class of a state's colour. A state is told in words as well.

@@ -91,7 +91,8 @@ func newRig(t testing.TB, o options) *rig {
 	}
 	api := web.New(r.e, ims, nil, id.Token, slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).WithAccess(r.book)
 	r.page = New(Config{API: api, Tokens: r.book,
-		About: About{Name: "server", Version: "1", Server: "https://127.0.0.1:8443", Pin: id.Pin}})
+		About: About{Name: "server", Version: "1", Server: "https://10.20.0.1:8443", Interface: "eth1",
+			Store: "/var/lib/diskcast/images", Pin: id.Pin}})
 	r.srv = httptest.NewTLSServer(r.page)
 	t.Cleanup(func() {
 		r.srv.Close()

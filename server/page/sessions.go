@@ -80,13 +80,12 @@ func (v *visit) sessions() error {
 // partRow is a machine in a session.
 type partRow struct {
 	*doc.Part
-	Call     string
-	Link     string
-	Bar      bar
-	Loss     float64
-	Receiver string // its state as the cast's sender sees it
-	Behind   bool   // it left the group, or the others wait for it
-	Why      string
+	Call   string
+	Link   string
+	Bar    bar
+	Loss   float64
+	Behind bool // what it lacks came to it alone
+	Why    string
 }
 
 // sessionView is one session.
@@ -95,7 +94,6 @@ type sessionView struct {
 	Parts    []partRow
 	Pages    pager
 	Receipts int
-	Rate     float64 // bits a second, of all casts
 	Loss     float64
 	CanRetry bool
 }
@@ -122,7 +120,6 @@ func (v *visit) session() error {
 	d := &sessionView{sessionRow: rowOf(s)}
 	received := map[string]*doc.Receiver{}
 	if s.Cast != nil {
-		d.Rate = s.Cast.Stats.Rate
 		for i := range s.Cast.Stats.Receivers {
 			r := &s.Cast.Stats.Receivers[i]
 			received[r.Node] = r
@@ -134,7 +131,7 @@ func (v *visit) session() error {
 			p.Call, p.Link = call(m), "/machines/"+m.ID
 		}
 		if r := received[p.Node]; r != nil {
-			p.Loss, p.Receiver = r.Loss, r.State
+			p.Loss = r.Loss
 		} else if p.Progress != nil {
 			p.Loss = p.Progress.Loss
 		}
@@ -146,9 +143,8 @@ func (v *visit) session() error {
 			}
 		}
 		d.Loss = max(d.Loss, p.Loss)
-		d.Receipts += p.Part.Receipts
-		if p.Over() && !p.Planned.IsZero() {
-			d.Receipts++
+		if n := p.Part.Receipts; n > 0 || p.Over() && !p.Planned.IsZero() && p.NoReceipt == "" {
+			d.Receipts += max(n, 1)
 		}
 		d.CanRetry = d.CanRetry || s.Over() && p.State != doc.Done
 		d.Parts = append(d.Parts, p)
@@ -187,13 +183,9 @@ type castRow struct {
 	Image   string
 	Cast    *doc.Cast
 	Loss    float64
-	Need    int64
 }
 
-type castsView struct {
-	Rows   []castRow
-	Others []doc.DHCPServer
-}
+type castsView struct{ Rows []castRow }
 
 func (v *visit) casts() error {
 	all, err := get[[]*doc.Session](v, "/v1/sessions")
@@ -212,7 +204,6 @@ func (v *visit) casts() error {
 			r := castRow{Session: s, Image: image, Cast: c}
 			for i := range c.Stats.Receivers {
 				r.Loss = max(r.Loss, c.Stats.Receivers[i].Loss)
-				r.Need += c.Stats.Receivers[i].Need
 			}
 			d.Rows = append(d.Rows, r)
 		}

@@ -34,13 +34,19 @@
     var line = css.getPropertyValue("--line").trim(), axis = { stroke: calm, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
     plot = new uPlot({
       width: into.clientWidth, height: 150, cursor: { show: false },
-      scales: { y: { range: function (u, min, max) { return [0, Math.max(1, max * 1.1)]; } } },
+      scales: { x: { range: function (u, min, max) { return [Math.min(min, max - 60), max]; } }, y: { range: function (u, min, max) { return [0, Math.max(1, max * 1.1)]; } } },
       series: [{}, { stroke: accent, width: 2, fill: accent + "22", points: { show: false } }],
-      axes: [axis, Object.assign({ size: 70, values: function (u, v) { return v.map(function (x) { return x + " Mbit/s"; }); } }, axis)],
+      axes: [Object.assign({ values: function (u, v) { return v.map(function (x) { return new Date(x * 1000).toTimeString().slice(0, 8); }); } }, axis), Object.assign({ size: 90, values: function (u, v) { return v.map(function (x) { return x + " Mbit/s"; }); } }, axis)],
     }, [times, rates], into);
-    window.addEventListener("resize", function () { plot.setSize({ width: into.clientWidth, height: 150 }); });
   }
 
+  // The plot's colours are those of the moment in which it is made.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () {
+    if (plot) { plot.destroy(); plot = null; draw(document.getElementById("plot")); }
+  });
+  window.addEventListener("resize", function () {
+    if (plot) plot.setSize({ width: document.getElementById("wire").clientWidth, height: 150 });
+  });
   document.addEventListener("htmx:afterSettle", sample);
   sample();
 })();
