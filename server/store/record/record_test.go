@@ -57,7 +57,7 @@ func TestNothingIsLost(t *testing.T) {
 
 	var p doc.Part
 	golden.Fill(&p)
-	p.Waits, p.Alive, p.Phase, p.Rate, p.ETA = "", "", "", 0, 0
+	p.Name, p.Waits, p.Alive, p.Phase, p.Rate, p.ETA = "", "", "", "", 0, 0
 	same(t, "a part", stored(t, record.OfPart(&p)).Part(), &p)
 
 	var e doc.Event
