@@ -64,7 +64,7 @@ func (d *Dir) grubSays(what netboot.What, start netboot.Start, ask grubAsk, file
 		if ask.what != askNode {
 			return grubToAgent, file, nil
 		}
-		return grubMemtest, memtestGRUB, nil
+		return d.grubMemtest(), memtestGRUB, nil
 	}
 	return "", "", unheard(what)
 }

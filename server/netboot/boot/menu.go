@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -53,7 +54,7 @@ func (d *Dir) menu(mac string) string {
 	fmt.Fprintf(&b, ":agent\nchain %s?mac=%s&pick=%s || goto menu\n", Script, dashed, pickAgent)
 	for _, file := range []string{MemtestUEFI, MemtestBIOS} {
 		if c.Memtest && d.Has(file) {
-			fmt.Fprintf(&b, ":%s\nimgfree\nkernel %s || goto menu\nboot || goto menu\n", file, file)
+			fmt.Fprintf(&b, ":%s\nimgfree\nkernel %s%s || goto menu\nboot || goto menu\n", file, file, d.serial())
 		}
 	}
 	fmt.Fprintf(&b, ":own\nchain %s?mac=%s&pick=%s ||\n%s", Script, dashed, pickOwn, ownDisk)
@@ -69,7 +70,7 @@ func (d *Dir) grubMenu(mac string) string {
 	fmt.Fprintf(&b, "menuentry \"Its own disk\" {\n  source \"$cmdpath/grub/own-%s.cfg\"\n  own_disk\n}\n", mac)
 	fmt.Fprintf(&b, "menuentry \"%s\" {\n%s}\n", c.Agent, grubToAgent)
 	if c.Memtest && d.Has(MemtestUEFI) {
-		b.WriteString("menuentry \"Test its memory\" {\n  chainloader \"$cmdpath/" + MemtestUEFI + "\"\n}\n")
+		fmt.Fprintf(&b, "menuentry \"Test its memory\" {\n  %s\n}\n", d.grubTest())
 	}
 	return b.String()
 }
@@ -93,14 +94,37 @@ fi
 func (d *Dir) memtest(mac string) string {
 	return fmt.Sprintf("#!ipxe\necho diskcast: a test of its memory, as was chosen at its console\n"+
 		"iseq ${platform} efi && set test %s || set test %s\n"+
-		"kernel ${test} && boot ||\n"+
+		"kernel ${test}%s && boot ||\n"+
 		"echo diskcast: ${test} does not start\nimgfree\nchain %s?mac=%s&pick=%s\n",
-		MemtestUEFI, MemtestBIOS, Script, strings.ReplaceAll(mac, ":", "-"), pickAgent)
+		MemtestUEFI, MemtestBIOS, d.serial(), Script, strings.ReplaceAll(mac, ":", "-"), pickAgent)
 }
 
 // grubMemtest has GRUB do the same: it goes on over the network where the test does not start.
-const grubMemtest = `echo "diskcast: a test of its memory, as was chosen at its console"
-if chainloader "$cmdpath/` + MemtestUEFI + `"; then
-  boot
-fi
-`
+func (d *Dir) grubMemtest() string {
+	return "echo \"diskcast: a test of its memory, as was chosen at its console\"\nif " + d.grubTest() +
+		"; then\n  boot\nfi\n"
+}
+
+// grubTest is GRUB's line that loads the test, as Debian's package has it: Memtest86+ is a kernel to a boot loader.
+// chainloader would hand it no words, and is reported not to start it behind shim (bugs.gentoo.org/931825).
+func (d *Dir) grubTest() string { return "linux \"$cmdpath/" + MemtestUEFI + "\"" + d.serial() }
+
+// serial has Memtest86+ speak on a serial console of the nodes' kernel, as well as on the screen: on the last that is one
+// of the four lines that it knows. It begins with a blank, and is empty where nodes have none.
+func (d *Dir) serial() string {
+	m, err := d.Manifest()
+	if err != nil {
+		return "" // a directory that mkimage did not make
+	}
+	words := ""
+	for _, w := range strings.Fields(m.Cmdline) {
+		line, of := strings.CutPrefix(w, "console=ttyS")
+		line, mode, _ := strings.Cut(line, ",")
+		if !of || len(line) != 1 || line < "0" || line > "3" {
+			continue
+		}
+		speed := mode[:len(mode)-len(strings.TrimLeft(mode, "0123456789"))] // of 115200n8
+		words = " console=ttyS" + line + "," + cmp.Or(speed, "9600")        // as the kernel has it without one
+	}
+	return words
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/server/netboot"
 )
@@ -113,7 +114,7 @@ func TestChoices(t *testing.T) {
 func TestMemtest(t *testing.T) {
 	d := tree(t)
 	text, shown, err := d.scriptSays(netboot.Memtest, menuMAC, "")
-	if err != nil || shown != memtestScript || !strings.Contains(text, "kernel ${test} && boot ||\n") ||
+	if err != nil || shown != memtestScript || !strings.Contains(text, "\nkernel ${test} && boot ||\n") ||
 		!strings.Contains(text, "chain "+Script+"?mac=52-54-00-00-00-04&pick=agent") {
 		t.Errorf("iPXE gets %q, %q, %v", text, shown, err)
 	}
@@ -122,7 +123,40 @@ func TestMemtest(t *testing.T) {
 		t.Errorf("when it did not start iPXE gets %q, %q, %v", text, shown, err)
 	}
 	text, shown, err = d.grubSays(netboot.Memtest, netboot.Start{}, grubAsk{askNode, menuMAC}, "node.cfg")
-	if err != nil || shown != memtestGRUB || !strings.Contains(text, `chainloader "$cmdpath/memtest.efi"`) {
+	if err != nil || shown != memtestGRUB || !strings.Contains(text, "\nif linux \"$cmdpath/memtest.efi\"; then\n") {
 		t.Errorf("GRUB gets %q, %q, %v", text, shown, err)
+	}
+}
+
+// TestMemtestSpeaks: the test of memory is told of the serial line on which people see the nodes, in each of the four
+// scripts.
+func TestMemtestSpeaks(t *testing.T) {
+	for cmdline, want := range map[string]string{
+		"quiet": "",
+		"console=tty0 console=ttyS1,115200n8 quiet":                             " console=ttyS1,115200",
+		"console=ttyS0 console=tty0":                                            " console=ttyS0,9600",
+		"console=ttyS0,9600 console=ttyS2,57600n8r":                             " console=ttyS2,57600",
+		"console=ttyS1,115200 console=ttyS4,9600":                               " console=ttyS1,115200",
+		"console=ttyS:0 console=ttyS console=uart8250,io,0x3f8 noconsole=ttyS0": "",
+		`console=ttyS0,"`: " console=ttyS0,9600",
+	} {
+		d := NewDir(layOut(t, func(m *bootdir.Manifest) { m.Cmdline = cmdline }))
+		for _, name := range []string{MemtestBIOS, MemtestUEFI} {
+			if err := os.WriteFile(filepath.Join(d.Path(), name), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.Choices = func(string) netboot.Choices { return netboot.Choices{Seconds: 9, Agent: "More", Memtest: true} }
+		for _, c := range []struct{ text, line string }{
+			{d.menu(menuMAC), "\nkernel " + MemtestBIOS + want + " || goto menu\n"},
+			{d.menu(menuMAC), "\nkernel " + MemtestUEFI + want + " || goto menu\n"},
+			{d.memtest(menuMAC), "\nkernel ${test}" + want + " && boot ||\n"},
+			{d.grubMenu(menuMAC), "\n  linux \"$cmdpath/" + MemtestUEFI + "\"" + want + "\n"},
+			{d.grubMemtest(), "\nif linux \"$cmdpath/" + MemtestUEFI + "\"" + want + "; then\n"},
+		} {
+			if !strings.Contains(c.text, c.line) {
+				t.Errorf("%s: want %q in\n%s", cmdline, c.line, c.text)
+			}
+		}
 	}
 }
