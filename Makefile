@@ -11,8 +11,9 @@ DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 
-.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-boot test-disks \
-	test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule size fuzz \
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
+	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
+	size fuzz \
 	bench-cast bench-image bench-restore \
 	sim-cast clean go-check
 
@@ -88,6 +89,10 @@ test-firmware: build ## whole machines by each kind of firmware, Secure Boot amo
 test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_IDLE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 70m -v -run TestIdle ./qemu-tests
+
+test-menu: build ## somebody at a console: rescue, an image, own disk, Memtest86+ by each kind of firmware (a quarter of an hour)
+	@.ci/packages firmware
+	$(AS_ROOT) env DISKCAST_MENU=1 DISKCAST_MEMTEST="$$(.ci/deb13 memtest86+)" DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 80m -v -run TestMenu ./qemu-tests
 
 test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (an hour)
 	@.ci/packages boot
