@@ -109,8 +109,8 @@ func (d *Dir) grubMemtest() string {
 // chainloader would hand it no words, and is reported not to start it behind shim (bugs.gentoo.org/931825).
 func (d *Dir) grubTest() string { return "linux \"$cmdpath/" + MemtestUEFI + "\"" + d.serial() }
 
-// serial has Memtest86+ speak on a serial console of the nodes' kernel, as well as on the screen: on the last that is one
-// of the four lines that it knows. It begins with a blank, and is empty where nodes have none.
+// serial has Memtest86+ speak on a serial console of the nodes' kernel, as well as on the screen: on the last that is
+// one of the four lines that it knows. It begins with a blank, and is empty where nodes have none.
 func (d *Dir) serial() string {
 	m, err := d.Manifest()
 	if err != nil {
