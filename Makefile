@@ -98,9 +98,10 @@ test-boot: build ## whole machines, a kind of boot loader each: imaged, switched
 	@.ci/packages boot
 	$(AS_ROOT) env DISKCAST_BOOT=1 $(GO) test -count=1 -timeout 2h -v -p 1 -run TestBoot ./qemu-tests/osimage ./qemu-tests
 
-test-disks: build ## whole machines whose disks change their names, or come late (a quarter of an hour)
+test-disks: build ## whole machines whose disks change their names, come late, or are two in one session (20 minutes)
 	@.ci/packages test
-	$(AS_ROOT) env DISKCAST_DISKS=1 DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 30m -v -run 'TestSwappedNames|TestStick' ./qemu-tests
+	@.ci/packages firmware
+	$(AS_ROOT) env DISKCAST_DISKS=1 DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 50m -v -run 'TestSwappedNames|TestStick|TestTwoDisks' ./qemu-tests
 
 test-erase: build ## a machine that erases emulated ATA and NVMe disks; their files on the host are looked at (some minutes)
 	@.ci/packages test

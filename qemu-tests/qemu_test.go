@@ -245,16 +245,23 @@ func (b *bench) off(nodes ...*site.Node) {
 	}
 }
 
-// same holds a node's disk against the image that it should have.
+// same holds a node's first disk against the image that it should have.
 func (b *bench) same(n *site.Node, im *osimage.Image, ignore ...string) {
 	b.Helper()
+	b.sameDisk(n.Disk, im, ignore...)
+}
+
+// sameDisk is same of any disk.
+func (b *bench) sameDisk(path string, im *osimage.Image, ignore ...string) {
+	b.Helper()
+	name := filepath.Base(path)
 	done, err := oracle.Check(b.ctx,
-		oracle.Disk{Path: n.Disk, Like: im.Disk, FS: im.FS, Root: im.Root, ESP: im.ESP, Ignore: ignore}, b.dir)
+		oracle.Disk{Path: path, Like: im.Disk, FS: im.FS, Root: im.Root, ESP: im.ESP, Ignore: ignore}, b.dir)
 	if err != nil {
-		b.Fatalf("disk of %s: %v", n.Name(), err)
+		b.Fatalf("disk %s: %v", name, err)
 	}
 	for _, line := range done {
-		b.Logf("disk of %s: %s", n.Name(), line)
+		b.Logf("disk %s: %s", name, line)
 	}
 }
 
