@@ -120,6 +120,54 @@ func TestNoSuchPage(t *testing.T) {
 	}
 }
 
+// TestHeldToMachines: who is held to machines sees and does no more on the page than in the API.
+func TestHeldToMachines(t *testing.T) {
+	r := newRig(t, options{})
+	for n, room := range []string{"210", "211"} {
+		h := r.hello(t, n+1, session.Inventory{})
+		name := "pc-" + room
+		if _, err := r.e.EditMachine(t.Context(), h.Node, doc.MachineChange{V: 1, Name: &name,
+			Labels: map[string]*string{"room": &room}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := r.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{"pc-211"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := r.book.Create(t.Context(), doc.TokenSpec{V: 1, Name: "teacher", Role: access.Operator, On: "room=210"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := r.browser(t)
+	if code, _ := b.login(made.Secret); code != http.StatusSeeOther {
+		t.Fatal(code)
+	}
+	for _, path := range []string{"/", "/machines", "/machines?q=pc", "/machines?q=room%3D21*", "/sessions", "/casts"} {
+		if body := b.get(path); strings.Contains(body, "pc-211") || strings.Contains(body, other.ID+"<") {
+			t.Errorf("%s shows what is another's:\n%s", path, body)
+		}
+	}
+	if body := b.get("/machines"); !strings.Contains(body, "pc-210") {
+		t.Errorf("the machines lack their own:\n%s", body)
+	}
+	csrf := url.Values{"csrf": {b.csrf("/")}}
+	for _, ask := range [][2]string{{"GET", "/machines/pc-211"}, {"GET", "/sessions/" + other.ID},
+		{"POST", "/sessions/" + other.ID + "/cancel"}, {"POST", "/machines/m2/power/off"}} {
+		form := csrf
+		if ask[0] == "GET" {
+			form = nil
+		}
+		if code, _, _ := b.do(ask[0], ask[1], form); code != http.StatusNotFound {
+			t.Errorf("%s %s: %d, want %d", ask[0], ask[1], code, http.StatusNotFound)
+		}
+	}
+	code, _, _ := b.do("POST", "/start", url.Values{"csrf": csrf["csrf"], "what": {"image:debian"}, "on": {"pc-211"}})
+	if n := len(r.e.Sessions()); code/100 != 4 || n != 1 {
+		t.Errorf("a session on another's machine: %d, %d sessions", code, n)
+	}
+}
+
 // TestSlowForm: a form that trickles in is not waited for, and holds nothing up.
 func TestSlowForm(t *testing.T) {
 	r := newRig(t, options{})
