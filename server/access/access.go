@@ -117,6 +117,7 @@ type Book struct {
 	store store.Store
 	root  [sha256.Size]byte
 	now   func() time.Time
+	links links
 
 	change sync.Mutex // held while the store is written
 	mu     sync.RWMutex

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 
 	"github.com/diskcast/diskcast/server/doc"
@@ -21,4 +22,17 @@ func (c *Client) CreateToken(ctx context.Context, in doc.TokenSpec) (*doc.TokenM
 func (c *Client) RemoveToken(ctx context.Context, name string) error {
 	_, err := call[struct{}](ctx, c, "DELETE", "/v1/tokens/"+url.PathEscape(name), nil)
 	return err
+}
+
+// LoginLink makes a link that logs in to the page once, with a named token: all of it, with the server's address.
+func (c *Client) LoginLink(ctx context.Context, name string, in doc.LoginLinkSpec) (*doc.LoginLink, string, error) {
+	l, err := call[*doc.LoginLink](ctx, c, "POST", "/v1/tokens/"+url.PathEscape(name)+"/link", in)
+	if err != nil {
+		return nil, "", err
+	}
+	ref, err := url.Parse(l.Path)
+	if err != nil || ref.IsAbs() || ref.Host != "" {
+		return nil, "", fmt.Errorf("the server's link %q is no path", l.Path)
+	}
+	return l, c.base.ResolveReference(ref).String(), nil
 }

@@ -167,7 +167,7 @@ The line from nothing to a lab of imaged machines:
 		exportCommand(e),
 		leaseCommand(e), doctorCommand(e),
 		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e),
-		notifyCommand(e), loginCommand(e), contextCommand(e),
+		notifyCommand(e), loginCommand(e), loginLinkCommand(e), contextCommand(e),
 		castcmd.Command(&e.UI))
 	usageErrors(root)
 	return root

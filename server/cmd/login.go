@@ -17,8 +17,10 @@ import (
 
 	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/client/contexts"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 func loginCommand(e *env) *cobra.Command {
@@ -256,4 +258,40 @@ func (e *env) showContexts(f *contexts.File, name, words string) error {
 		fmt.Fprintf(e.Out, "%s %s  %s  pin %s\n", mark, r.Name, r.Server, r.Pin)
 	}
 	return nil
+}
+
+func loginLinkCommand(e *env) *cobra.Command {
+	in := doc.LoginLinkSpec{V: session.Version}
+	cmd := &cobra.Command{
+		Use:   "login-link NAME",
+		Short: "Make a link that logs somebody in to the server's page once, with a named token",
+		Long: `Make a link to the server's page that logs in once, with the token of that name, which it does not tell.
+It is good for so many minutes, and until the server ends; the login lasts as one for which the token was typed. Whoever
+has the link first uses it: who finds it used up tells you.`,
+		Example: `  diskcast token create room-210 --role operator --on room=210
+  diskcast login-link room-210 --minutes 10`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := e.client()
+			if err != nil {
+				return err
+			}
+			l, link, err := c.LoginLink(cmd.Context(), a[0], in)
+			if err != nil {
+				return err
+			}
+			if e.JSON {
+				return e.Doc(map[string]any{"name": l.Name, "url": link, "until": l.Until})
+			}
+			e.Note(fmt.Sprintf("it logs in as %s, once, until %s", l.Name, clockTime(l.Until)))
+			if u, err := url.Parse(link); err == nil && net.ParseIP(u.Hostname()).IsLoopback() {
+				e.Note(fmt.Sprintf("on another machine it has the server's address in the place of %s", u.Hostname()))
+			}
+			_, err = fmt.Fprintln(e.Out, link)
+			return err
+		},
+	}
+	serverFlag(cmd, e)
+	cmd.Flags().IntVar(&in.Minutes, "minutes", 10, "how long it is good for")
+	return cmd
 }

@@ -56,6 +56,11 @@ func TestTokenCommands(t *testing.T) {
 	do(exitFailed, "held to no machines", "token", "create", "eve", "--role", "admin", "--on", "room=210")
 	do(0, "within room=210 (fits 0 machines now)", "token", "create", "eve", "--role", "viewer", "--on", "room=210")
 	do(0, "room=210", "token", "list")
+	if out := do(0, "it logs in as eve, once", "login-link", "eve"); !strings.HasPrefix(out, o.url+"/login?link=") {
+		t.Errorf("the link is %q", out)
+	}
+	do(exitFailed, "1 to 1440 minutes", "login-link", "eve", "--minutes", "0")
+	do(exitFailed, "not found", "login-link", "nobody")
 	do(0, "", "token", "rm", "eve")
 	do(0, "", "token", "rm", "ada")
 	do(exitFailed, "not found", "token", "rm", "ada")

@@ -26,6 +26,8 @@ func TestDocuments(t *testing.T) {
 		"notify-result": new(NotifyResult), "notify-secret": new(NotifySecret), "notify-finding": new(NotifyFinding),
 		"repeat": new(Repeat), "repeat-spec": new(RepeatSpec),
 		"token-spec": new(TokenSpec), "token": new(Token), "token-made": new(TokenMade),
+		"login-link-spec": new(LoginLinkSpec), "login-link": new(LoginLink), "audit": new(Audit),
+		"audit-entry": new(AuditEntry),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

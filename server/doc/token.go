@@ -28,3 +28,16 @@ type TokenMade struct {
 	// Machines is how many there are now that the token is held to; of one that is held to none it is not there.
 	Machines *int `json:"machines,omitempty"`
 }
+
+// LoginLinkSpec asks for a link that logs somebody in to the page once: POST /v1/tokens/{token}/link.
+type LoginLinkSpec struct {
+	V       int `json:"v"`
+	Minutes int `json:"minutes"` // that it is good for
+}
+
+// LoginLink is a link that was just made, for one login with the token of the name.
+type LoginLink struct {
+	Name  string    `json:"name"`
+	Path  string    `json:"path"` // behind the server's address; it is shown this once
+	Until time.Time `json:"until"`
+}

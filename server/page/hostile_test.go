@@ -92,6 +92,8 @@ func (a *evilAPI) Enter(*http.Request, string) (access.Holder, int, error) {
 	return access.Holder{Name: hostile, Role: access.Admin}, 0, nil
 }
 
+func (a *evilAPI) Use(string) (access.Sum, bool) { return access.Sum{}, false }
+
 func (a *evilAPI) Of(access.Sum) (access.Holder, bool) {
 	return access.Holder{Name: hostile, Role: access.Admin}, true
 }
@@ -229,7 +231,7 @@ func TestHostileStrings(t *testing.T) {
 		}
 		p := New(Config{API: api, Tokens: api, About: filled[About]()})
 		p.About.Pin = id.Pin
-		word := p.visits.begin("token")
+		word := p.visits.begin(access.SumOf("token"))
 		for _, rt := range Routes() {
 			method, path, _ := strings.Cut(rt.Pattern, " ")
 			if method != "GET" || strings.HasPrefix(path, "/static/") {

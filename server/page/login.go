@@ -71,11 +71,11 @@ func (vs *visits) of(r *http.Request) (*entered, access.Holder) {
 }
 
 // begin logs the holder of a token in, and returns what the browser is to keep.
-func (vs *visits) begin(token string) string {
+func (vs *visits) begin(token access.Sum) string {
 	word := rand.Text() + rand.Text()
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	e := &entered{token: access.SumOf(token), csrf: rand.Text(), until: vs.now().Add(loginLasts)}
+	e := &entered{token: token, csrf: rand.Text(), until: vs.now().Add(loginLasts)}
 	vs.makeRoom(e.token)
 	vs.byID[sha256.Sum256([]byte(word))] = e
 	return word
@@ -170,7 +170,10 @@ func (v *visit) ownForm(token string) bool {
 }
 
 // loginView is the login form.
-type loginView struct{ CSRF, Next, Why string }
+type loginView struct {
+	CSRF, Next, Why string
+	Link            string // word of a link that logs in once; empty: a token is asked for
+}
 
 func (v *visit) loginForm() error { return v.showLogin(http.StatusOK, "") }
 
@@ -181,7 +184,7 @@ func (v *visit) showLogin(code int, why string) error {
 		http.SetCookie(v.w, c)
 	}
 	v.known = nil // the form is of nobody yet
-	form := loginView{v.page.visits.stranger(c.Value), local(v.r.FormValue("next")), why}
+	form := loginView{v.page.visits.stranger(c.Value), local(v.r.FormValue("next")), why, v.link()}
 	return v.show(code, "login", "Log in", form)
 }
 
@@ -195,6 +198,33 @@ func (v *visit) login() error {
 		v.page.Log.Info("login refused", "peer", v.r.RemoteAddr, "code", code)
 		return v.showLogin(code, err.Error())
 	}
+	return v.enter(access.SumOf(token), h)
+}
+
+// link is the word of a link to the login, which its form has.
+func (v *visit) link() string {
+	if word := v.r.URL.Query().Get("link"); len(word) <= maxToken {
+		return word
+	}
+	return ""
+}
+
+// loginByLink logs in who has a link that nobody has used. To look at it does not use it: programs that carry mail do.
+func (v *visit) loginByLink() error {
+	word := v.r.PostForm.Get("link")
+	sum, ok := v.page.Tokens.Use(word)
+	h, good := v.page.Tokens.Of(sum)
+	if !ok || !good {
+		_, code, _ := v.page.API.Enter(v.r, "") // counts it with wrong tokens
+		v.page.Log.Info("login refused", "peer", v.r.RemoteAddr, "code", code, "by", "link")
+		return v.showLogin(code, "this link is used up, or its time is over: if you have not used it yourself, "+
+			"somebody else did, and who made it for you wants to know")
+	}
+	return v.enter(sum, h)
+}
+
+// enter logs in who proved to be the holder of a token.
+func (v *visit) enter(token access.Sum, h access.Holder) error {
 	v.page.visits.end(v.r) // a login that was there before does not become this one
 	http.SetCookie(v.w, cookie(cookieName, v.page.visits.begin(token), int(loginLasts/time.Second)))
 	http.SetCookie(v.w, cookie(visitCookie, "", -1))

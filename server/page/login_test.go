@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/server/access"
+	"github.com/diskcast/diskcast/server/doc"
 )
 
 func (b *browser) cookie() string {
@@ -136,9 +137,9 @@ func TestLoginEnds(t *testing.T) {
 // TestManyLogins: logins are bounded, in all and by token, and the oldest goes.
 func TestManyLogins(t *testing.T) {
 	r := newRig(t, options{})
-	first := r.page.visits.begin(r.tokens[access.Viewer])
+	first := r.page.visits.begin(access.SumOf(r.tokens[access.Viewer]))
 	for range 3 * maxOfToken {
-		r.page.visits.begin(r.tokens[access.Admin])
+		r.page.visits.begin(access.SumOf(r.tokens[access.Admin]))
 	}
 	if n := len(r.page.visits.byID); n != maxOfToken+1 {
 		t.Errorf("%d logins, want %d", n, maxOfToken+1)
@@ -207,5 +208,48 @@ func TestForeignForms(t *testing.T) {
 		if rt.Role != Anyone && code != http.StatusSeeOther || rt.Role == Anyone && code != http.StatusForbidden {
 			t.Errorf("%s of a stranger: %d", rt.Pattern, code)
 		}
+	}
+}
+
+// TestLoginByLink: a link logs in once, and not by being looked at; it leads to what its token may.
+func TestLoginByLink(t *testing.T) {
+	r := newRig(t, options{})
+	made, err := r.book.Link("a-viewer", doc.LoginLinkSpec{V: 1, Minutes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, word, _ := strings.Cut(made.Path, "link=")
+	mail := r.browser(t)
+	for range 3 { // what looks at links before people do
+		body := mail.get(made.Path)
+		if !strings.Contains(body, "logs you in once") || strings.Contains(body, "a-viewer") {
+			t.Fatalf("the link leads to\n%s", body)
+		}
+	}
+	use := func(b *browser, word string) int {
+		t.Helper()
+		code, _, _ := b.do("POST", "/login/link", url.Values{"csrf": {b.csrf(made.Path)}, "link": {word}})
+		return code
+	}
+	if code, _, _ := mail.do("POST", "/login/link", url.Values{"link": {word}}); code != http.StatusForbidden {
+		t.Errorf("from a page of somebody else's: %d", code)
+	}
+	b := r.browser(t)
+	if code := use(b, word); code != http.StatusSeeOther {
+		t.Fatalf("the link: %d", code)
+	}
+	if body := b.get("/"); !strings.Contains(body, "a-viewer") {
+		t.Errorf("logged in as another:\n%s", body)
+	}
+	for _, again := range []string{word, "", word + "x", r.tokens[access.Admin]} {
+		if code := use(r.browser(t), again); code != http.StatusUnauthorized {
+			t.Errorf("the link %q afterwards: %d", again, code)
+		}
+	}
+	if err := r.book.Remove(t.Context(), "a-viewer"); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, _ := b.do("GET", "/", nil); code != http.StatusSeeOther {
+		t.Errorf("the login outlived its token: %d", code)
 	}
 }

@@ -31,6 +31,8 @@ type API interface {
 // Tokens says whose token has a sum, as long as it is good.
 type Tokens interface {
 	Of(sum access.Sum) (access.Holder, bool)
+	// Use says whose token a link to the login is for, once.
+	Use(link string) (access.Sum, bool)
 }
 
 // About is what the page tells of the server itself.
@@ -83,6 +85,7 @@ func Routes() []Route {
 		{"GET /static/{version}/{file}", Anyone, (*visit).static},
 		{"GET /login", Anyone, (*visit).loginForm},
 		{"POST /login", Anyone, (*visit).login},
+		{"POST /login/link", Anyone, (*visit).loginByLink},
 		{"POST /logout", access.Viewer, (*visit).logout},
 		{"GET /{$}", access.Viewer, (*visit).overview},
 		{"GET /machines", access.Viewer, (*visit).machines},

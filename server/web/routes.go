@@ -204,6 +204,8 @@ func Routes() []Route {
 		{"POST", "/v1/tokens", Admin, Whole, docBody, docTime, "make a named token, which is shown this once",
 			plainly((*API).createToken)},
 		{"DELETE", "/v1/tokens/{token}", Admin, Whole, 0, 0, "end a named token", plainly((*API).removeToken)},
+		{"POST", "/v1/tokens/{token}/link", Admin, Whole, docBody, docTime,
+			"make a link that logs in to the page once, with a named token", plainly((*API).linkToken)},
 		{"GET", "/v1/audit", Admin, Whole, 0, 0, "read who changed what: ?after= an entry's number, ?limit=",
 			plainly((*API).showAudit)},
 		{"GET", "/v1/dhcp", Viewer, Whole, 0, 0, "show what the server does for the LAN's addresses",

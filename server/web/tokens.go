@@ -39,3 +39,15 @@ func (a *API) removeToken(w http.ResponseWriter, r *http.Request) {
 	}
 	a.done(w, r, err)
 }
+
+func (a *API) linkToken(w http.ResponseWriter, r *http.Request) {
+	var in doc.LoginLinkSpec
+	if a.read(w, r, "link", &in) {
+		l, err := a.access.Link(r.PathValue("token"), in)
+		if err != nil {
+			a.failFor(w, r, err)
+			return
+		}
+		a.reply(w, http.StatusCreated, l)
+	}
+}
