@@ -225,6 +225,11 @@ func (f *finder) fromEntry(e *sdboot.Entry) (*System, error) {
 				Why: "it gives words of its own to a unified kernel image, which takes them or not as Secure Boot " +
 					"has it"}
 		}
+		if n := prog.Profiles(); n > 1 {
+			return nil, &Restart{Entry: e.ID,
+				Why: fmt.Sprintf("the unified kernel image has %d profiles, of which systemd-boot's versions make "+
+					"entries or not", n)}
+		}
 		if s, err = f.unified(file, prog); err != nil {
 			return nil, err
 		}
@@ -242,13 +247,10 @@ func (f *finder) fromEntry(e *sdboot.Entry) (*System, error) {
 	return s, nil
 }
 
-// unified is the system of a unified kernel image.
+// unified is the system of a unified kernel image that is started without words: of several profiles the first, which
+// its stub takes then (UAPI.5, "Multi-Profile UKIs").
 func (f *finder) unified(file grub.File, prog *efi.Program) (*System, error) {
 	name := path.Base(file.Path)
-	if n := prog.Profiles(); n > 1 {
-		return nil, &Restart{Entry: name,
-			Why: fmt.Sprintf("the unified kernel image has %d profiles to choose from", n)}
-	}
 	if f.v.Exists(file.Device, file.Path+".extra.d", true) || f.hasAny(file.Device, "/loader/addons", ".efi") ||
 		f.hasAny(file.Device, "/loader/credentials", ".cred") {
 		return nil, &Restart{Entry: name, Why: "its stub adds files that lie beside it on the partition"}
