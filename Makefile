@@ -40,7 +40,8 @@ export CGO_ENABLED := 0
 # The version is the commit; a build outside a checkout says "dev".
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 # Without the symbol table and DWARF, which no traceback and no profile wants, a program is a third smaller.
-BUILD = $(GO) build -trimpath -ldflags "-s -w -X github.com/diskcast/diskcast/server/cmd.Version=$(VERSION) -X main.version=$(VERSION)"
+# Without HTTP/2, which the server does not speak and its clients' servers need not (docs/adr/0167).
+BUILD = $(GO) build -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X github.com/diskcast/diskcast/server/cmd.Version=$(VERSION) -X main.version=$(VERSION)"
 
 $(USERLAND): $(NODE_SOURCES) | go-check
 	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland -version $(VERSION)

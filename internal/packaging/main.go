@@ -81,7 +81,8 @@ func (p *build) compile(ctx context.Context, arch, dir string, stderr io.Writer)
 		return err
 	}
 	for name, pkg := range map[string]string{"diskcast": "./server", "mkimage": "./mkimage"} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags",
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
+			"-tags", "nethttpomithttp2", "-ldflags",
 			"-s -w -buildid= -X github.com/diskcast/diskcast/server/cmd.Version="+p.version+" -X main.version="+
 				p.version,
 			"-o", filepath.Join(dir, name), pkg)
