@@ -221,7 +221,7 @@ func (d *day) judgeMachines(nodes []*site.Node) {
 			}
 			shared[what+is] = n.Name()
 		}
-		if err := n.Console().Send("poweroff\n"); err != nil {
+		if err := n.Console().Send(osimage.PowerOff); err != nil {
 			d.Fatal(err)
 		}
 	}

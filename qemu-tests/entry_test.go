@@ -88,7 +88,7 @@ func (b *bench) login(n *site.Node) {
 	if err := osimage.Login(b.ctx, n.VM); err != nil {
 		b.Fatal(err)
 	}
-	if err := n.Console().Send("poweroff\n"); err != nil {
+	if err := n.Console().Send(osimage.PowerOff); err != nil {
 		b.Fatal(err)
 	}
 	b.off(n)

@@ -237,7 +237,7 @@ func (b *bench) lockedLogin(n *site.Node) {
 	if !strings.Contains(m.Groups[1], "[integrity]") {
 		b.Errorf("the restored system's lockdown: %s", m.Groups[1])
 	}
-	if err := n.Console().Send("poweroff\n"); err != nil {
+	if err := n.Console().Send(osimage.PowerOff); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -107,7 +107,7 @@ func (b *bench) started(n *site.Node, entry, banner, root string) {
 	if got := strings.TrimSpace(m.Groups[1]); got != cmp.Or(root, "/") {
 		b.Errorf("the root is %q of its file system, want %q", got, cmp.Or(root, "/"))
 	}
-	if err := n.Console().Send("poweroff\n"); err != nil {
+	if err := n.Console().Send(osimage.PowerOff); err != nil {
 		b.Fatal(err)
 	}
 	b.off(n)

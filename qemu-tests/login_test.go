@@ -44,7 +44,7 @@ func TestTwoNodesToLogin(t *testing.T) {
 		if size, err := strconv.ParseInt(m.Groups[1], 10, 64); err != nil || size < 17e8 {
 			t.Errorf("%s: the root has %s bytes (%v): it was not grown", n.Name(), m.Groups[1], err)
 		}
-		if err := n.Console().Send("poweroff\n"); err != nil {
+		if err := n.Console().Send(osimage.PowerOff); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -210,7 +210,7 @@ func (b *bench) personal(n *site.Node, key, name, address string, differ int64) 
 		time.Since(n.SwitchedOn()).Round(time.Second))
 	b.bySSH(x, key, address)
 	b.isItself(x, n, name, address)
-	if err := n.Console().Send("poweroff\n"); err != nil {
+	if err := n.Console().Send(osimage.PowerOff); err != nil {
 		b.Fatal(err)
 	}
 	b.off(n)

@@ -172,7 +172,7 @@ func (d *demo) logins(ctx context.Context) (map[string]time.Time, error) {
 // check switches the machines off and holds their disks against the source.
 func (d *demo) check(ctx context.Context) error {
 	for _, n := range d.nodes {
-		if err := n.Console().Send("poweroff\n"); err != nil {
+		if err := n.Console().Send(osimage.PowerOff); err != nil {
 			return err
 		}
 	}

@@ -43,7 +43,7 @@ func TestDebianBoots(t *testing.T) {
 	if err := Login(ctx, m); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Console().Send("poweroff\n"); err != nil {
+	if err := m.Console().Send(PowerOff); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.WaitOff(ctx); err != nil {

@@ -70,6 +70,10 @@ func LoginTo(ctx context.Context, m *vm.VM, rootUUID, hostname string) error {
 	return nil
 }
 
+// PowerOff is what is typed to switch off a Debian that was logged into. One that is still coming up on a busy machine
+// has no bus yet for poweroff to be heard on, and takes it later.
+const PowerOff = "until poweroff; do sleep 1; done\n"
+
 // Junk fills the first bytes of a disk with what cannot be mistaken for a blank one.
 func Junk(path string, n int) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
