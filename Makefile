@@ -13,7 +13,7 @@ USERLAND := build/initramfs/userland.cpio.gz
 
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
-	size fuzz \
+	test-media size fuzz \
 	bench-cast bench-image bench-restore \
 	sim-cast clean go-check
 
@@ -86,6 +86,10 @@ test-qemu: build build/bin/demo ## whole machines, from power-on to login
 test-firmware: build ## whole machines by each kind of firmware, Secure Boot among them (a quarter of an hour)
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 40m -v -run 'TestFirmware|TestSecureBoot' ./qemu-tests
+
+test-media: build ## machines that start from a stick and a CD that mkimage made, to the agent's hello (some minutes)
+	@.ci/packages firmware
+	$(AS_ROOT) env DISKCAST_MEDIA=1 DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" $(GO) test -count=1 -timeout 30m -v -run 'TestMedia$$' ./qemu-tests
 
 test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
 	@.ci/packages firmware

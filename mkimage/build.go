@@ -27,6 +27,7 @@ const defaultIPXE = "/usr/lib/ipxe"
 type options struct {
 	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
 	modulesFrom, modules, firmware                                       []string
+	media                                                                media
 }
 
 // build makes the boot directory. epoch is SOURCE_DATE_EPOCH; archive gives the userland.
@@ -34,8 +35,13 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
 	}
-	if err := bootdir.CheckOut(o.out); err != nil {
-		return nil, fmt.Errorf("--out: %w", err)
+	if o.out != "" {
+		if err := bootdir.CheckOut(o.out); err != nil {
+			return nil, fmt.Errorf("--out: %w", err)
+		}
+	}
+	if err := o.media.checkFiles(); err != nil {
+		return nil, err
 	}
 	inputs := kernel.Options{Kernel: o.kernel, Modules: o.modulesFrom, Firmware: o.firmware}
 	if err := inputs.Check(); err != nil {
@@ -53,14 +59,20 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := bootdir.CheckCmdline(c, kernel.MaxCmdline); err != nil {
 		return nil, err
 	}
+	tools, err := o.media.open()
+	if err != nil {
+		return nil, err
+	}
 	if c.Userland, err = archive(); err != nil {
 		return nil, err
 	}
-	if c.IPXE, err = o.readIPXE(r); err != nil {
-		return nil, err
-	}
-	if c.SecureBoot, err = o.openLoaders(r); err != nil {
-		return nil, err
+	if o.out != "" { // media need neither
+		if c.IPXE, err = o.readIPXE(r); err != nil {
+			return nil, err
+		}
+		if c.SecureBoot, err = o.openLoaders(r); err != nil {
+			return nil, err
+		}
 	}
 	k, err := kernel.Open(inputs)
 	if err != nil {
@@ -92,6 +104,12 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if o.server == "" {
 		r.Notes = append(r.Notes,
 			"no --server: nodes will need diskcast.server= and diskcast.pin= on their kernel command line (--append)")
+	}
+	if r.Media, err = o.media.make(tools, c, files[bootdir.ArchiveFile]); err != nil {
+		return nil, err
+	}
+	if o.out == "" {
+		return r, nil
 	}
 	return r, bootdir.Publish(o.out, files)
 }
@@ -209,6 +227,9 @@ var (
 )
 
 func (o *options) check() error {
+	if err := o.media.check(o.out); err != nil {
+		return err
+	}
 	if o.server != "" {
 		u, err := url.Parse(o.server)
 		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil {

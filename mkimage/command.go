@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -46,6 +47,10 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
   apt-get download shim-signed grub-efi-amd64-signed
   mkimage --shim shim-signed_*.deb --grub grub-efi-amd64-signed_*.deb --kernel ... --server ... --pin ... --out boot
 
+  # for UEFI machines that cannot boot from the network: a stick, a BMC's CD; signed with the site's own key for Secure
+  # Boot; without --out there is no boot directory
+  mkimage --kernel ... --server ... --pin ... --usb node.img --iso node.iso --sign site.key --cert site.crt
+
   # what is in it, what another one has else, whether machines can start from it
   mkimage inspect boot
   mkimage diff boot.old boot
@@ -67,6 +72,9 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 			err := cobra.NoArgs(cmd, args)
 			if err == nil {
 				err = cmd.ValidateRequiredFlags()
+			}
+			if err == nil && o.out == "" && len(o.media.outputs()) == 0 {
+				err = errors.New("nothing to make: give --out, --uki, --usb or --iso")
 			}
 			if err != nil {
 				return usageError{fmt.Errorf("%w (usage: %s)", err, cmd.UseLine())}
@@ -112,10 +120,9 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 		"for Secure Boot: grubnetx64.efi.signed, or the package grub-efi-amd64-signed (default: the installed one)")
 	f.StringVar(&o.out, "out", "", "boot directory to make or to replace")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
-	for _, name := range []string{"kernel", "out"} {
-		if err := cmd.MarkFlagRequired(name); err != nil {
-			panic(err)
-		}
+	o.media.flags(f)
+	if err := cmd.MarkFlagRequired("kernel"); err != nil {
+		panic(err)
 	}
 	cmd.CompletionOptions.DisableDefaultCmd = true // the packages bring completions
 	cmd.AddCommand(readers()...)
@@ -135,16 +142,27 @@ func groupTable() string {
 
 // result is what mkimage says at its end, as text or as JSON.
 type result struct {
-	Out      string            `json:"out"`
+	Out      string            `json:"out,omitempty"`
+	Media    []medium          `json:"media,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
 	Manifest *bootdir.Manifest `json:"manifest"`
 }
 
 func (r *result) print(w io.Writer) error {
 	m := r.Manifest
-	fmt.Fprintf(w, "%s: Linux %s, %d modules, %d files of firmware\n", r.Out, m.Kernel, len(m.Modules), len(m.Firmware))
+	if r.Out != "" {
+		fmt.Fprintf(w, "%s: ", r.Out)
+	}
+	fmt.Fprintf(w, "Linux %s, %d modules, %d files of firmware\n", m.Kernel, len(m.Modules), len(m.Firmware))
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
+	for _, x := range r.Media {
+		fmt.Fprintf(tw, "  %.2f MiB\t  %s\t\n", float64(x.Size)/(1<<20), x.Path)
+	}
+	names := slices.Sorted(maps.Keys(m.Files))
+	if r.Out == "" {
+		names = nil
+	}
+	for _, name := range names {
 		fmt.Fprintf(tw, "  %.2f MiB\t  %s\t\n", float64(m.Files[name].Size)/(1<<20), name)
 	}
 	if err := tw.Flush(); err != nil {

@@ -174,6 +174,27 @@ func writeSynced(name string, data []byte) error {
 	return f.Close()
 }
 
+// WriteFile puts one file into place in one step.
+func WriteFile(name string, data []byte) error {
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real
+	}
+	dir := filepath.Dir(name)
+	temp, err := os.MkdirTemp(dir, "."+filepath.Base(name)+".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	file := filepath.Join(temp, "file")
+	if err := writeSynced(file, data); err != nil {
+		return err
+	}
+	if err := os.Rename(file, name); err != nil {
+		return fmt.Errorf("put %s into place: %w", name, err)
+	}
+	return syncDir(dir)
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -59,7 +59,7 @@ func Open(shim, grub string) (*Loaders, error) {
 		{"--shim", shim, InstalledShim, "shim-signed", "shim"},
 		{"--grub", grub, InstalledGRUB, "grub-efi-amd64-signed", "grub"},
 	} {
-		data, from, err := read(x.name, x.installed, x.part)
+		data, from, err := Read(x.name, x.installed, x.part)
 		if x.name == "" && errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: %w: install the package %s, or give the package to %s", x.installed, ErrMissing,
 				x.pack, x.flag)
@@ -98,8 +98,8 @@ func New(shim, grub []byte) (*Loaders, error) {
 	return l, nil
 }
 
-// read reads a loader from a file, from a package, or, when no name is given, from where it is installed.
-func read(name, installed, part string) ([]byte, []bootdir.Source, error) {
+// Read reads a loader from a file, from a package, or, when no name is given, from where it is installed.
+func Read(name, installed, part string) ([]byte, []bootdir.Source, error) {
 	if name == "" {
 		name = installed
 	}

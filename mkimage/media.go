@@ -1,0 +1,206 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/diskcast/diskcast/mkimage/bootdir"
+	"github.com/diskcast/diskcast/mkimage/secureboot"
+	"github.com/diskcast/diskcast/mkimage/stick"
+	"github.com/diskcast/diskcast/mkimage/uki"
+)
+
+// media are what is made of kernel and archive beside the boot directory, or in its place.
+type media struct {
+	uki, usb, iso    string // files to write; empty: not wanted
+	stub, sign, cert string // where they come from
+}
+
+func (m *media) flags(f *pflag.FlagSet) {
+	f.StringVar(&m.uki, "uki", "",
+		"file for a unified kernel image: kernel, archive and command line in one UEFI program")
+	f.StringVar(&m.usb, "usb", "",
+		"file for the image of a USB stick that UEFI machines start from without a network boot")
+	f.StringVar(&m.iso, "iso", "",
+		"file for the image of a CD, or a BMC's virtual one, for UEFI machines; sticks take it too")
+	f.StringVar(&m.stub, "stub", "",
+		"linuxx64.efi.stub of systemd, or the package systemd-boot-efi (default: the installed one)")
+	f.StringVar(&m.sign, "sign", "", "the site's private key (RSA, PEM), which signs the unified kernel image")
+	f.StringVar(&m.cert, "cert", "", "the certificate of --sign (PEM or DER), as the machines' firmware has it in db")
+}
+
+// output is one file.
+type output struct{ flag, name string }
+
+// outputs are the files that are wanted.
+func (m *media) outputs() []output {
+	var list []output
+	for _, o := range []output{{"--uki", m.uki}, {"--usb", m.usb}, {"--iso", m.iso}} {
+		if o.name != "" {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// check is what can be said of the flags alone; out is the boot directory.
+func (m *media) check(out string) error {
+	list := m.outputs()
+	for _, x := range []struct{ flag, value string }{{"--stub", m.stub}, {"--sign", m.sign}, {"--cert", m.cert}} {
+		if x.value != "" && len(list) == 0 {
+			return fmt.Errorf("%s is for a unified kernel image: give --uki, --usb or --iso too", x.flag)
+		}
+	}
+	if (m.sign == "") != (m.cert == "") {
+		return errors.New("--sign and --cert go together: the private key, and the certificate that firmware knows " +
+			"it by")
+	}
+	seen := map[string]string{}
+	for _, o := range list {
+		name, err := filepath.Abs(o.name)
+		if err != nil {
+			return err
+		}
+		if other, ok := seen[name]; ok {
+			return fmt.Errorf("%s and %s are one file, %s", other, o.flag, o.name)
+		}
+		seen[name] = o.flag
+		if out == "" {
+			continue
+		}
+		dir, err := filepath.Abs(out)
+		if err != nil {
+			return err
+		}
+		if name == dir || strings.HasPrefix(name, dir+string(filepath.Separator)) {
+			return fmt.Errorf("%s %s lies in the boot directory, which is replaced as a whole: name a file "+
+				"elsewhere", o.flag, o.name)
+		}
+	}
+	return nil
+}
+
+// checkFiles tells at once whether the files could be written.
+func (m *media) checkFiles() error {
+	for _, o := range m.outputs() {
+		st, err := os.Stat(o.name)
+		if err == nil && !st.Mode().IsRegular() {
+			return fmt.Errorf("%s %s is not a file: a device is written by dd, from the file that is made here",
+				o.flag, o.name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w", o.flag, err)
+		}
+		temp, err := os.CreateTemp(filepath.Dir(o.name), ".mkimage-")
+		if err != nil {
+			return fmt.Errorf("%s %s cannot be made: %w", o.flag, o.name, err)
+		}
+		if err := errors.Join(temp.Close(), os.Remove(temp.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// installedStub is where Debian's and Fedora's packages put it.
+const installedStub = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+
+// tools are what media are made with.
+type tools struct {
+	stub   []byte
+	signer *uki.Signer // nil: nothing is signed
+}
+
+// open reads stub, key and certificate before the work.
+func (m *media) open() (*tools, error) {
+	if len(m.outputs()) == 0 {
+		return nil, nil
+	}
+	stub, _, err := secureboot.Read(m.stub, installedStub, "stub")
+	if m.stub == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not installed: install the package systemd-boot-efi, or give the package to "+
+			"--stub",
+			installedStub)
+	}
+	if err == nil {
+		err = uki.CheckStub(stub)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--stub: %w", err)
+	}
+	t := &tools{stub: stub}
+	if m.sign == "" {
+		return t, nil
+	}
+	key, err := os.ReadFile(m.sign)
+	if err != nil {
+		return nil, fmt.Errorf("--sign: %w", err)
+	}
+	cert, err := os.ReadFile(m.cert)
+	if err != nil {
+		return nil, fmt.Errorf("--cert: %w", err)
+	}
+	if t.signer, err = uki.NewSigner(key, cert); err != nil {
+		return nil, fmt.Errorf("--sign %s, --cert %s: %w", m.sign, m.cert, err)
+	}
+	return t, nil
+}
+
+// medium is a file that was made.
+type medium struct {
+	Kind   string `json:"kind"` // uki, usb or iso
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// make makes the files of a boot directory's kernel and archive.
+func (m *media) make(t *tools, c *bootdir.Content, archive []byte) ([]medium, error) {
+	if t == nil {
+		return nil, nil
+	}
+	// A stub takes the words as they are; what each node adds is told by nobody here, so that a node asks on all its
+	// NICs.
+	program, err := uki.Make(uki.Parts{Stub: t.stub, Linux: c.Kernel, Initrd: archive, Release: c.Release,
+		Cmdline: bootdir.Cmdline(c), OSRelease: fmt.Sprintf(
+			"ID=diskcast\nNAME=diskcast\nPRETTY_NAME=\"diskcast node, Linux %s\"\n", c.Release)})
+	if err != nil {
+		return nil, err
+	}
+	if t.signer != nil {
+		if program, err = t.signer.Sign(program); err != nil {
+			return nil, err
+		}
+	}
+	var made []medium
+	for _, x := range []struct {
+		kind, name string
+		make       func([]byte, time.Time) ([]byte, error)
+	}{
+		{"uki", m.uki, func(p []byte, _ time.Time) ([]byte, error) { return p, nil }},
+		{"usb", m.usb, stick.Disk}, {"iso", m.iso, stick.ISO},
+	} {
+		if x.name == "" {
+			continue
+		}
+		data, err := x.make(program, c.ModTime)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", x.kind, err)
+		}
+		if err := bootdir.WriteFile(x.name, data); err != nil {
+			return nil, fmt.Errorf("--%s: %w", x.kind, err)
+		}
+		sum := sha256.Sum256(data)
+		made = append(made, medium{x.kind, x.name, int64(len(data)), hex.EncodeToString(sum[:])})
+	}
+	return made, nil
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/diskcast/diskcast/mkimage/uki/ukitest"
+)
+
+// testStub is a stub as far as headers go.
+func testStub(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "linuxx64.efi.stub")
+	if err := os.WriteFile(name, ukitest.Stub(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestMedia makes each of them, twice, with a boot directory and without.
+func TestMedia(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	stub, dir := testStub(t), t.TempDir()
+	args := func(n string) []string {
+		return []string{"--kernel", kernel, "--ipxe", ipxe, "--stub", stub, "--uki", filepath.Join(dir, n+".efi"),
+			"--usb", filepath.Join(dir, n+".img"), "--iso", filepath.Join(dir, n+".iso")}
+	}
+	text, err := mkimage(t, args("a")...)
+	if err != nil {
+		t.Fatal(err, text)
+	}
+	for _, want := range []string{"Linux 6.1.0-1, 3 modules", "MiB    " + filepath.Join(dir, "a.efi"), "a.img", "a.iso"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	text, err = mkimage(t, append(args("b"), "--out", filepath.Join(dir, "boot"), "--json")...)
+	var r result
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &r)
+	}
+	if err != nil || len(r.Media) != 3 || r.Media[0].Kind != "uki" || r.Out == "" {
+		t.Errorf("%v: %s", err, text)
+	}
+	for _, kind := range []string{".efi", ".img", ".iso"} {
+		a, err := os.ReadFile(filepath.Join(dir, "a"+kind))
+		b, err2 := os.ReadFile(filepath.Join(dir, "b"+kind))
+		if err != nil || err2 != nil || !bytes.Equal(a, b) || len(a) == 0 {
+			t.Errorf("%s: %d and %d bytes, two runs differ: %v %v", kind, len(a), len(b), err, err2)
+		}
+	}
+	if text, err := command(t, "verify", filepath.Join(dir, "boot")); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// TestMediaRefuses refuses before the work: the userland is not asked for.
+func TestMediaRefuses(t *testing.T) {
+	kernel, _, _ := inputs(t)
+	dir, stub := t.TempDir(), testStub(t)
+	file := func(name string) string { return filepath.Join(dir, name) }
+	for name, c := range map[string]struct {
+		args []string
+		want string
+		code int
+	}{
+		"nothing to make":    {nil, "--out, --uki, --usb or --iso", 2},
+		"a stub for nothing": {[]string{"--out", file("boot"), "--stub", stub}, "give --uki", 2},
+		"a key for nothing":  {[]string{"--out", file("boot"), "--sign", "k", "--cert", "c"}, "give --uki", 2},
+		"no certificate":     {[]string{"--uki", file("u"), "--sign", "k"}, "go together", 2},
+		"no key":             {[]string{"--uki", file("u"), "--cert", "k"}, "go together", 2},
+		"one file for two":   {[]string{"--uki", file("u"), "--iso", file("u")}, "are one file", 2},
+		"in the directory": {[]string{"--out", file("boot"), "--iso", file("boot/x.iso")}, "in the boot directory",
+			2},
+		"a folder":            {[]string{"--usb", dir}, "is not a file", 1},
+		"in no folder":        {[]string{"--usb", "/nowhere/x"}, "cannot be made", 1},
+		"a device":            {[]string{"--usb", "/dev/null"}, "written by dd", 1},
+		"no such stub":        {[]string{"--usb", file("x"), "--stub", "/nowhere"}, "--stub: ", 1},
+		"a stub that is none": {[]string{"--usb", file("x"), "--stub", kernel}, "has no linuxx64.efi.stub", 1},
+		"no such key": {[]string{"--usb", file("x"), "--stub", stub, "--sign", "/nowhere", "--cert", stub}, "--sign: ",
+			1},
+		"a key that is none": {[]string{"--usb", file("x"), "--stub", stub, "--sign", stub, "--cert", stub},
+			"not in PEM",
+			1},
+	} {
+		cmd := newCommand(func() ([]byte, error) { panic("the userland was asked for") })
+		cmd.SetArgs(append([]string{"--kernel", kernel, "--shim", "none"}, c.args...))
+		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != c.code {
+			t.Errorf("%s: error %v, want %q and code %d", name, err, c.want, c.code)
+		}
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

@@ -1,0 +1,47 @@
+// Package stick makes media for machines that cannot start from the network: a disk image for a USB stick, and an ISO
+// image for a CD or a BMC's virtual one, which a stick takes too. UEFI firmware finds one file system in both, with the
+// program EFI/BOOT/BOOTX64.EFI in it, which is a unified kernel image. The same program gives the same bytes.
+package stick
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/diskcast/diskcast/mkimage/fat"
+)
+
+// Program is the file that UEFI firmware starts from a medium that nobody told it of (UEFI 2.10, 3.5.1.1).
+const Program = "EFI/BOOT/BOOTX64.EFI"
+
+const (
+	sector = 512
+	mib    = 1 << 20
+	label  = "DISKCAST"
+)
+
+// system is the EFI system partition with the program, hidden sectors behind the medium's start.
+func system(program []byte, hidden uint32, modTime time.Time) ([]byte, error) {
+	sum := sha256.Sum256(program)
+	esp, err := fat.Make(map[string][]byte{Program: program},
+		fat.Options{Label: label, ID: binary.LittleEndian.Uint32(sum[:]), Time: modTime, Hidden: hidden})
+	if err != nil {
+		return nil, fmt.Errorf("EFI system partition: %w", err)
+	}
+	return esp, nil
+}
+
+// Disk is the image of a USB stick: a GPT and one partition, the EFI system partition.
+func Disk(program []byte, modTime time.Time) ([]byte, error) {
+	const start = mib
+	esp, err := system(program, start/sector, modTime)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, align(start+len(esp)+backupSize, mib))
+	copy(out[start:], esp)
+	return out, writeGPT(out, start, len(esp), sha256.Sum256(program))
+}
+
+func align(n, to int) int { return (n + to - 1) / to * to }
