@@ -24,10 +24,12 @@ The same inputs give the same bytes. The directory changes in one step, also und
 	`archive are
 those of SOURCE_DATE_EPOCH, or 1970.
 
-The kernel is a file (with its modules from /lib/modules) or a Debian package, which needs not be installed:
+The kernel is a file (with its modules from /lib/modules) or a package of Debian, RPM, Arch or Alpine, which needs not
+be installed:
 
   apt-get download linux-image-amd64   # a package that only names the real one
   apt-get download linux-image-6.1.0-40-amd64
+  dnf download kernel-core kernel-modules-core kernel-modules   # the first for --kernel, the others for --modules-from
 
 Groups of modules for --modules:
 `
@@ -98,7 +100,7 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 		return usageError{fmt.Errorf("%w (see `mkimage --help`)", err)}
 	})
 	f := cmd.Flags()
-	f.StringVar(&o.kernel, "kernel", "", "vmlinuz, or a Debian package with one")
+	f.StringVar(&o.kernel, "kernel", "", "vmlinuz, or a package with one")
 	f.StringSliceVar(&o.modulesFrom, "modules-from", nil,
 		"folder /lib/modules/RELEASE, or a package with it (default: the kernel's package, or /lib/modules)")
 	f.StringSliceVar(&o.modules, "modules", []string{"default"},

@@ -33,7 +33,8 @@ func TestMedia(t *testing.T) {
 	if err != nil {
 		t.Fatal(err, text)
 	}
-	for _, want := range []string{"Linux 6.1.0-1, 3 modules", "MiB    " + filepath.Join(dir, "a.efi"), "a.img", "a.iso"} {
+	for _, want := range []string{"Linux 6.1.0-1, 3 modules", "MiB    " + filepath.Join(dir, "a.efi"), "a.img",
+		"a.iso"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

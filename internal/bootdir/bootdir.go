@@ -60,7 +60,7 @@ func (m *Manifest) Added() (words string, ok bool) {
 // Source is a package of a distribution, of which the directory has a part.
 type Source struct {
 	Part    string `json:"part"`   // what was taken from it: kernel, modules, firmware, shim or grub
-	Format  string `json:"format"` // of the package: deb
+	Format  string `json:"format"` // of the package: deb, rpm, arch or apk
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
 	Arch    string `json:"arch,omitempty"`

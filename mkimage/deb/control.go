@@ -7,8 +7,6 @@ import (
 	"io"
 	"regexp"
 	"strings"
-
-	"github.com/diskcast/diskcast/internal/bootdir"
 )
 
 // maxControl bounds the control file, in bytes.
@@ -52,16 +50,6 @@ func Field(control, name string) string {
 		}
 	}
 	return strings.Join(value, " ")
-}
-
-// Source is the package of a control file, for the manifest of a boot directory; part is what is taken from it.
-func Source(control, part string) (bootdir.Source, error) {
-	s := bootdir.Source{Part: part, Format: "deb", Name: Field(control, "Package"), Version: Field(control, "Version"),
-		Arch: Field(control, "Architecture")}
-	if packageName.FindString(s.Name) != s.Name || s.Name == "" {
-		return s, fmt.Errorf("control: %q is not the name of a package", s.Name)
-	}
-	return s, nil
 }
 
 var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*`)

@@ -4,7 +4,6 @@
 package deb
 
 import (
-	"archive/tar"
 	"bufio"
 	"compress/gzip"
 	"errors"
@@ -15,23 +14,20 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
+
+	"github.com/diskcast/diskcast/mkimage/records"
 )
 
 // Magic is how a package starts: the magic of an ar archive.
 const Magic = "!<arch>\n"
 
-// maxFile bounds one file of a package, in bytes. The largest in a kernel package is about 100 MB (an uncompressed
-// vmlinux).
-const maxFile = 1 << 30
-
-// Walk calls do for every record of the package's data, in the order of the package. Names are clean and relative:
-// "boot/vmlinuz-6.1.0". The reader is valid during the call and gives exactly header.Size bytes.
-func Walk(r io.Reader, do func(header *tar.Header, content io.Reader) error) error {
+// Walk calls do for every record of the package's data, in the order of the package.
+func Walk(r io.Reader, do records.Do) error {
 	return walk(r, "data.tar", do)
 }
 
 // walk goes through one of the archives in the package.
-func walk(r io.Reader, member string, do func(header *tar.Header, content io.Reader) error) error {
+func walk(r io.Reader, member string, do records.Do) error {
 	a, err := newArReader(r)
 	if err != nil {
 		return err
@@ -52,7 +48,7 @@ func walk(r io.Reader, member string, do func(header *tar.Header, content io.Rea
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		defer done()
-		if err := walkTar(plain, do); err != nil {
+		if err := records.Tar(plain, do); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		return nil
@@ -81,28 +77,4 @@ func decompress(name string, r io.Reader) (io.Reader, func(), error) {
 		return z, z.Close, nil
 	}
 	return nil, nothing, fmt.Errorf("compression %q is not known", path.Ext(name))
-}
-
-func walkTar(r io.Reader, do func(*tar.Header, io.Reader) error) error {
-	t := tar.NewReader(r)
-	for {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return err
-		}
-		name := path.Clean(strings.TrimPrefix(h.Name, "./"))
-		if path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
-			return fmt.Errorf("%q leads out of the package", h.Name)
-		}
-		if h.Size < 0 || h.Size > maxFile {
-			return fmt.Errorf("%s: %d bytes, more than %d", name, h.Size, maxFile)
-		}
-		h.Name = name
-		if err := do(h, t); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
 }

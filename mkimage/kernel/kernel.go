@@ -1,7 +1,9 @@
-// Package kernel finds a Linux kernel and its modules: in Debian packages or in the folders of an installed system.
+// Package kernel finds a Linux kernel and its modules: in packages of Debian, RPM, Arch or Alpine, or in the folders of
+// an installed system.
 package kernel
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
-	"github.com/diskcast/diskcast/mkimage/deb"
+	"github.com/diskcast/diskcast/mkimage/pack"
 )
 
 // Options name the inputs.
@@ -117,11 +119,11 @@ func (k *Kernel) Vmlinuz() []byte { return k.vmlinuz }
 
 // openKernel reads the kernel image and returns where its modules are.
 func (k *Kernel) openKernel(o Options) (modules []string, err error) {
-	isDeb, err := isPackage(o.Kernel)
+	isPack, err := isPackage(o.Kernel)
 	if err != nil {
 		return nil, fmt.Errorf("kernel: %w", err)
 	}
-	if !isDeb {
+	if !isPack {
 		if err := k.readVmlinuz(os.DirFS(filepath.Dir(o.Kernel)), filepath.Base(o.Kernel), o.Kernel); err != nil {
 			return nil, err
 		}
@@ -139,9 +141,9 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := fs.Glob(root, "boot/vmlinu[xz]-*")
+	images, err := imagesIn(root)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", o.Kernel, err)
 	}
 	if len(images) == 0 {
 		return nil, noKernel(o.Kernel)
@@ -159,6 +161,53 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 	return []string{o.Kernel}, nil
 }
 
+// imagePlaces are where packages have the kernel: Debian and SUSE in /boot, Alpine there without a release in the name,
+// Fedora and Arch beside the modules.
+var imagePlaces = []string{"boot/vmlinu[xz]-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"}
+
+// imagesIn lists the kernels of a package. Where one is a link to another, or a copy, it is one.
+func imagesIn(root fs.FS) ([]string, error) {
+	var images []string
+	seen := map[[32]byte]bool{}
+	for _, place := range imagePlaces {
+		names, err := fs.Glob(root, place)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			sum, err := sumOf(root, name)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // a link to what is in another package
+			}
+			if err != nil {
+				return nil, err
+			}
+			if !seen[sum] {
+				images = append(images, name)
+			}
+			seen[sum] = true
+		}
+	}
+	return images, nil
+}
+
+func sumOf(root fs.FS, name string) (sum [32]byte, err error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(f, maxVmlinuz+1)); err != nil {
+		return sum, err
+	}
+	return [32]byte(h.Sum(nil)), nil
+}
+
+// fetch is how a package is fetched without being installed, by its format.
+var fetch = map[string]string{pack.Deb: "apt-get download", pack.RPM: "dnf download", pack.Arch: "pacman -Sw",
+	pack.APK: "apk fetch"}
+
 // noKernel says what to do with a package that holds no kernel: most often it only names, in its dependencies, the one
 // that does.
 func noKernel(name string) error {
@@ -167,19 +216,47 @@ func noKernel(name string) error {
 		return err
 	}
 	defer f.Close()
-	control, err := deb.Control(f)
-	if err != nil {
+	info, err := pack.Read(f, nil)
+	if err != nil || info.Name == "" {
 		return fmt.Errorf("%s: no kernel (boot/vmlinuz-*) in the package", name)
 	}
-	for _, d := range deb.Depends(control) {
-		if strings.HasPrefix(d, "linux-image-") {
-			return fmt.Errorf("%s: no kernel in it; the package only names the real one: apt-get download %s, and "+
-				"give that to --kernel", name, d)
+	if real := realKernel(info); real != "" {
+		return fmt.Errorf("%s: no kernel in it; the package only names the real one: %s %s, and give that to "+
+			"--kernel%s", name, fetch[info.Format], real, alsoModules(info.Format))
+	}
+	want := map[string]string{pack.Deb: "linux-image-RELEASE", pack.RPM: "kernel-core", pack.Arch: "linux or linux-lts",
+		pack.APK: "linux-lts or linux-virt"}
+	return fmt.Errorf("%s: no kernel (boot/vmlinuz-*) in the package %s; --kernel wants %s", name, info.Name,
+		want[info.Format])
+}
+
+// alsoModules is what else must be given where a kernel's modules are in packages of their own.
+func alsoModules(format string) string {
+	if format != pack.RPM {
+		return ""
+	}
+	return ", and kernel-modules-core and kernel-modules of the same release to --modules-from"
+}
+
+// realKernel is the package that a package without a kernel stands for, by what it needs; empty for none. Fedora's
+// "kernel" needs kernel-core-uname-r, which is no package but what kernel-core provides.
+func realKernel(info *pack.Info) string {
+	for _, d := range info.Depends {
+		d = strings.TrimSuffix(d, "-uname-r")
+		switch {
+		case d == info.Name:
+		case info.Format == pack.Deb && strings.HasPrefix(d, "linux-image-"),
+			info.Format == pack.RPM && (strings.HasPrefix(d, "kernel-") && strings.HasSuffix(d, "-core") &&
+				!strings.Contains(d, "modules") || d == "kernel-default"),
+			(info.Format == pack.Arch || info.Format == pack.APK) && kernelPackage.MatchString(d):
+			return d
 		}
 	}
-	return fmt.Errorf("%s: no kernel (boot/vmlinuz-*) in the package %s; --kernel wants linux-image-RELEASE", name,
-		deb.Field(control, "Package"))
+	return ""
 }
+
+// kernelPackage is what Arch and Alpine call their kernels.
+var kernelPackage = regexp.MustCompile(`^linux(-(lts|virt|stable|edge|hardened|zen|rt|rt-lts|asahi|rpi))?$`)
 
 func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
 	f, err := dir.Open(name)
@@ -204,11 +281,11 @@ func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
 
 // openModules adds the modules of the kernel's release from a folder or a package.
 func (k *Kernel) openModules(from string) error {
-	isDeb, err := isPackage(from)
+	isPack, err := isPackage(from)
 	if err != nil {
 		return fmt.Errorf("modules: %w", err)
 	}
-	if !isDeb {
+	if !isPack {
 		if _, err := os.Stat(filepath.Join(from, "kernel")); err != nil {
 			return fmt.Errorf("modules: %s is not a folder /lib/modules/RELEASE: %w", from, err)
 		}
@@ -234,11 +311,11 @@ func (k *Kernel) openModules(from string) error {
 }
 
 func (k *Kernel) openFirmware(from string) error {
-	isDeb, err := isPackage(from)
+	isPack, err := isPackage(from)
 	if err != nil {
 		return fmt.Errorf("firmware: %w", err)
 	}
-	if !isDeb {
+	if !isPack {
 		return k.addRoot(&k.Firmware, from)
 	}
 	root, err := k.unpack(from, "firmware")
@@ -270,7 +347,7 @@ func (k *Kernel) addRoot(list *[]fs.FS, dir string) error {
 	return nil
 }
 
-// isPackage tells a Debian package from everything else by its first bytes.
+// isPackage tells a package from everything else by its first bytes.
 func isPackage(name string) (bool, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -280,9 +357,9 @@ func isPackage(name string) (bool, error) {
 	if st, err := f.Stat(); err != nil || st.IsDir() {
 		return false, err
 	}
-	magic := make([]byte, len(deb.Magic))
+	magic := make([]byte, pack.MagicSize)
 	if _, err := io.ReadFull(f, magic); err != nil {
 		return false, fmt.Errorf("%s: too short to be a kernel or a package", name)
 	}
-	return string(magic) == deb.Magic, nil
+	return pack.Format(magic) != "", nil
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
-	"github.com/diskcast/diskcast/mkimage/deb"
+	"github.com/diskcast/diskcast/mkimage/pack"
 )
 
 // unpack writes what mkimage may need of a package into a temporary folder. The folder is an os.Root: whatever names
@@ -33,16 +33,7 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 		return nil, err
 	}
 	defer f.Close()
-	// One package may be named twice, as that of the kernel and that of its modules.
-	if s, err := source(f, part); err == nil && !slices.ContainsFunc(k.Sources, func(o bootdir.Source) bool {
-		return o.Name == s.Name && o.Version == s.Version && o.Arch == s.Arch
-	}) {
-		k.Sources = append(k.Sources, s)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	err = deb.Walk(f, func(h *tar.Header, content io.Reader) error {
+	info, err := pack.Read(f, func(h *tar.Header, content io.Reader) error {
 		if !wanted(h.Name) {
 			return nil
 		}
@@ -60,21 +51,18 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("package %s: %w", name, err)
 	}
-	return root.FS(), nil
-}
-
-// source says which package it is. One that does not say so is unpacked all the same.
-func source(f io.Reader, part string) (bootdir.Source, error) {
-	control, err := deb.Control(f)
-	if err != nil {
-		return bootdir.Source{}, err
+	// One package may be named twice, as that of the kernel and that of its modules.
+	if from := info.Source(part); from.Name != "" && !slices.ContainsFunc(k.Sources, func(o bootdir.Source) bool {
+		return o.Format == from.Format && o.Name == from.Name && o.Version == from.Version && o.Arch == from.Arch
+	}) {
+		k.Sources = append(k.Sources, from)
 	}
-	return deb.Source(control, part)
+	return root.FS(), nil
 }
 
 // wanted leaves documentation and the symbol map in the package.
 func wanted(name string) bool {
-	if slices.ContainsFunc([]string{"boot/vmlinuz-", "boot/vmlinux-"},
+	if slices.ContainsFunc([]string{"boot/vmlinuz", "boot/vmlinux-"},
 		func(p string) bool { return strings.HasPrefix(name, p) }) {
 		return true
 	}

@@ -152,14 +152,14 @@ func (m *maker) packages() {
 
 // packageURL is the package's purl (https://github.com/package-url/purl-spec). The distribution is told by the version.
 func packageURL(s contract.Source) string {
-	if s.Format != "deb" {
-		return ""
+	kind := map[string]string{"deb": "deb/debian", "arch": "alpm/arch", "apk": "apk/alpine"}[s.Format]
+	switch {
+	case kind == "":
+		return "" // an RPM does not say whose it is
+	case s.Format == "deb" && strings.Contains(s.Version, "ubuntu"):
+		kind = "deb/ubuntu"
 	}
-	vendor := "debian"
-	if strings.Contains(s.Version, "ubuntu") {
-		vendor = "ubuntu"
-	}
-	locator := fmt.Sprintf("pkg:deb/%s/%s@%s", vendor, s.Name, url.QueryEscape(s.Version))
+	locator := fmt.Sprintf("pkg:%s/%s@%s", kind, s.Name, url.QueryEscape(s.Version))
 	if s.Arch != "" {
 		locator += "?arch=" + url.QueryEscape(s.Arch)
 	}

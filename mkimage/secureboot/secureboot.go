@@ -20,7 +20,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
-	"github.com/diskcast/diskcast/mkimage/deb"
+	"github.com/diskcast/diskcast/mkimage/pack"
 )
 
 // Where Debian's packages shim-signed and grub-efi-amd64-signed put their files. Ubuntu's shim has ".latest" at its end
@@ -109,23 +109,16 @@ func Read(name, installed, part string) ([]byte, []bootdir.Source, error) {
 	}
 	defer f.Close()
 	r := bufio.NewReader(f)
-	if magic, err := r.Peek(len(deb.Magic)); err != nil || string(magic) != deb.Magic {
+	if first, err := r.Peek(pack.MagicSize); err != nil || pack.Format(first) == "" {
 		data, err := readAll(r)
 		return data, nil, err
-	}
-	var sources []bootdir.Source
-	if control, err := deb.Control(r); err == nil {
-		if s, err := deb.Source(control, part); err == nil {
-			sources = append(sources, s)
-		}
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, nil, err
 	}
-	r.Reset(f)
 	want := path.Base(installed)
 	var data []byte
-	err = deb.Walk(r, func(h *tar.Header, content io.Reader) error {
+	info, err := pack.Read(f, func(h *tar.Header, content io.Reader) error {
 		base := path.Base(h.Name)
 		if h.Typeflag != tar.TypeReg || base != want && base != want+".latest" {
 			return nil
@@ -139,6 +132,10 @@ func Read(name, installed, part string) ([]byte, []bootdir.Source, error) {
 	}
 	if data == nil {
 		return nil, nil, fmt.Errorf("the package has no %s", want)
+	}
+	var sources []bootdir.Source
+	if info.Name != "" {
+		sources = append(sources, info.Source(part))
 	}
 	return data, sources, nil
 }

@@ -1,0 +1,89 @@
+// Package pack reads the packages of distributions, so that mkimage can take a kernel, modules, firmware or a boot
+// loader out of one on any system, without that distribution's tools and without installing anything: Debian's and
+// Ubuntu's (.deb), RPM, Arch's (.pkg.tar.zst) and Alpine's (.apk).
+package pack
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/mkimage/deb"
+	"github.com/diskcast/diskcast/mkimage/records"
+)
+
+// Formats of packages.
+const (
+	Deb  = "deb"
+	RPM  = "rpm"
+	Arch = "arch"
+	APK  = "apk"
+)
+
+// magics are how files of the formats begin. Arch compresses a tar archive, with zstd since 2020; Alpine's are gzip.
+var magics = []struct{ format, magic string }{
+	{Deb, deb.Magic}, {RPM, "\xed\xab\xee\xdb"}, {Arch, "\x28\xb5\x2f\xfd"}, {Arch, "\xfd7zXZ\x00"},
+	{APK, "\x1f\x8b\x08"},
+}
+
+// MagicSize is how many bytes of a file Format wants to see; a shorter file may have less.
+const MagicSize = 8
+
+// Format tells by the first bytes of a file which format it may have; empty for none.
+func Format(first []byte) string {
+	for _, m := range magics {
+		if bytes.HasPrefix(first, []byte(m.magic)) {
+			return m.format
+		}
+	}
+	return ""
+}
+
+// Info is what a package says of itself.
+type Info struct {
+	Format, Name, Version, Arch string
+	Depends                     []string // names of packages and of what else they may provide
+}
+
+// Source is the package for the manifest of a boot directory; part is what is taken from it.
+func (i *Info) Source(part string) bootdir.Source {
+	return bootdir.Source{Part: part, Format: i.Format, Name: i.Name, Version: i.Version, Arch: i.Arch}
+}
+
+// Read goes through a package and tells what it is. do may be nil: then no file is looked at.
+func Read(f io.ReadSeeker, do records.Do) (*Info, error) {
+	first := make([]byte, MagicSize)
+	n, err := io.ReadFull(f, first)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	switch format := Format(first[:n]); format {
+	case Deb:
+		return readDeb(f, do)
+	case RPM:
+		return readRPM(f, do)
+	case Arch, APK:
+		return readPkgInfo(f, format, do)
+	}
+	return nil, errors.New("not a package of Debian, RPM, Arch or Alpine")
+}
+
+func readDeb(f io.ReadSeeker, do records.Do) (*Info, error) {
+	info := &Info{Format: Deb}
+	// A package without a control file is read all the same: what is wanted is in its data.
+	if control, err := deb.Control(f); err == nil {
+		info.Name, info.Version = deb.Field(control, "Package"), deb.Field(control, "Version")
+		info.Arch, info.Depends = deb.Field(control, "Architecture"), deb.Depends(control)
+	}
+	if do == nil {
+		return info, nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return info, deb.Walk(f, do)
+}

@@ -1,0 +1,176 @@
+package pack_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/mkimage/deb/debtest"
+	"github.com/diskcast/diskcast/mkimage/pack"
+	"github.com/diskcast/diskcast/mkimage/pack/packtest"
+)
+
+// tree is what is in each package.
+var tree = []packtest.File{
+	{Name: "usr/lib/modules/6.1.0-1/vmlinuz", Text: "kernel"},
+	{Name: "usr/lib/modules/6.1.0-1/kernel/a.ko", Text: "module"},
+	{Name: "usr/lib/modules/6.1.0-1/empty"},
+	{Name: "usr/lib/modules/6.1.0-1/build", Link: "/usr/src"},
+}
+
+var want = []string{"0 usr/lib/modules/6.1.0-1/empty ", "0 usr/lib/modules/6.1.0-1/kernel/a.ko module",
+	"0 usr/lib/modules/6.1.0-1/vmlinuz kernel", "2 usr/lib/modules/6.1.0-1/build /usr/src"}
+
+func read(data []byte) (list []string, info *pack.Info, err error) {
+	info, err = pack.Read(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
+		if h.Typeflag == tar.TypeDir {
+			return nil
+		}
+		text, err := io.ReadAll(r)
+		list = append(list, fmt.Sprintf("%c %s %s%s", h.Typeflag, h.Name, text, h.Linkname))
+		return err
+	})
+	slices.Sort(list)
+	return list, info, err
+}
+
+func check(t *testing.T, data []byte, wantInfo pack.Info) {
+	t.Helper()
+	got, info, err := read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(&wantInfo, info); d != "" {
+		t.Error(d)
+	}
+	if only, err := pack.Read(bytes.NewReader(data), nil); err != nil || only.Name != wantInfo.Name {
+		t.Errorf("without its files it is %+v: %v", only, err)
+	}
+}
+
+// Packages by the formats' documents.
+func TestRead(t *testing.T) {
+	const name, version = "linux-lts", "6.1.0-r1"
+	info := pack.Info{Name: name, Version: version, Arch: "x86_64",
+		Depends: []string{"kmod", "so:libc.musl-x86_64.so.1"}}
+	for _, format := range []string{pack.Arch, pack.APK} {
+		t.Run(format, func(t *testing.T) {
+			info.Format = format
+			check(t, packtest.PkgInfo(t, format, "# made\npkgname = "+name+"\npkgver = "+version+
+				"\narch = x86_64\ndepend = kmod>=29\ndepend = so:libc.musl-x86_64.so.1\n", tree...), info)
+		})
+	}
+	t.Run("deb", func(t *testing.T) {
+		files := []debtest.File{}
+		for _, f := range tree {
+			files = append(files, debtest.File(f))
+		}
+		check(t, debtest.WithControl(t, ".xz",
+			"Package: linux-image-1\nVersion: 1-1\nArchitecture: amd64\nDepends: kmod\n",
+			files...), pack.Info{Format: "deb", Name: "linux-image-1", Version: "1-1", Arch: "amd64",
+			Depends: []string{"kmod"}})
+	})
+}
+
+// rpmbuild is the judge of the RPM format, with each compression that distributions use.
+func TestRPM(t *testing.T) {
+	need.Tool(t, "rpmbuild")
+	for _, payload := range []string{"w3.zstdio", "w9.gzdio", "w6.xzdio", "w.ufdio"} {
+		t.Run(payload, func(t *testing.T) {
+			data := packtest.RPM(t, "kernel-core", payload, []string{"kernel-modules-core-uname-r = 6.1.0-1"}, tree...)
+			_, info, err := read(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := slices.Index(info.Depends, "kernel-modules-core-uname-r"); i < 0 {
+				t.Errorf("depends %v", info.Depends)
+			}
+			check(t, data, pack.Info{Format: "rpm", Name: "kernel-core", Version: "6.1.0-1", Arch: "x86_64",
+				Depends: info.Depends})
+		})
+	}
+}
+
+// bsdtar makes an archive as Arch's makepkg does.
+func TestBsdtar(t *testing.T) {
+	tool := need.Tool(t, "bsdtar")
+	dir := t.TempDir()
+	packtest.Write(t, dir, append(tree, packtest.File{Name: ".PKGINFO",
+		Text: "pkgname = linux\npkgver = 6.1.arch1-1\narch = x86_64\n"})...)
+	file := filepath.Join(t.TempDir(), "linux.pkg.tar.zst")
+	cmd := exec.Command(tool, "-cf", file, "--zstd", "--uid", "0", ".PKGINFO", "usr")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, data, pack.Info{Format: "arch", Name: "linux", Version: "6.1.arch1-1", Arch: "x86_64"})
+}
+
+func TestRefuses(t *testing.T) {
+	apk := packtest.PkgInfo(t, pack.APK, "pkgname = x\n", tree...)
+	zipped := func(text string) []byte {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err := io.WriteString(w, text)
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"empty":   {nil, "EOF"},
+		"text":    {[]byte("this is no package"), "not a package"},
+		"no name": {packtest.PkgInfo(t, pack.Arch, "pkgver = 1\n", tree...), "no .PKGINFO"},
+		"no tar":  {zipped("text"), "EOF"},
+		"cut":     {apk[:len(apk)/2], "EOF"},
+		"upwards": {packtest.PkgInfo(t, pack.Arch, "pkgname = x\n", packtest.File{Name: "../x", Text: "x"}),
+			"leads out"},
+		"RPM alone": {[]byte("\xed\xab\xee\xdb\x03\x00"), "RPM"},
+		"RPM cut":   {append([]byte("\xed\xab\xee\xdb\x03\x00"), make([]byte, 200)...), "RPM"},
+	} {
+		if _, _, err := read(c.data); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(packtest.PkgInfo(f, pack.APK, "pkgname = x\n", tree...))
+	f.Add(packtest.PkgInfo(f, pack.Arch, "pkgname = x\n", tree...))
+	f.Add(debtest.WithControl(f, ".gz", "Package: x\n"))
+	if _, err := exec.LookPath("rpmbuild"); err == nil {
+		f.Add(packtest.RPM(f, "x", "w.ufdio", nil, tree...))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, _ = pack.Read(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
+			if strings.HasPrefix(h.Name, "/") || strings.HasPrefix(h.Name, "../") {
+				t.Errorf("name %q", h.Name)
+			}
+			// A small package may hold a large file: not more than this is read of it here.
+			_, err := io.CopyN(io.Discard, r, min(h.Size, 1<<20))
+			return err
+		})
+	})
+}
