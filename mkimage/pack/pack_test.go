@@ -148,7 +148,10 @@ func TestRefuses(t *testing.T) {
 		"upwards": {packtest.PkgInfo(t, pack.Arch, "pkgname = x\n", packtest.File{Name: "../x", Text: "x"}),
 			"leads out"},
 		"RPM alone": {[]byte("\xed\xab\xee\xdb\x03\x00"), "RPM"},
-		"RPM cut":   {append([]byte("\xed\xab\xee\xdb\x03\x00"), make([]byte, 200)...), "RPM"},
+		"RPM of 4 GiB": {append([]byte("\xed\xab\xee\xdb\x03\x00"), append(make([]byte, 90), append(
+			[]byte("\x8e\xad\xe8\x01\x00\x00\x00\x00\x00\x00\x00\x01\xff\xff\xff\xff"), make([]byte, 100)...)...)...),
+			"more than 65535 and 67108864"},
+		"RPM cut": {append([]byte("\xed\xab\xee\xdb\x03\x00"), make([]byte, 200)...), "RPM"},
 	} {
 		if _, _, err := read(c.data); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)

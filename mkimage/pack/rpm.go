@@ -3,6 +3,7 @@ package pack
 import (
 	"archive/tar"
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,9 +22,44 @@ const (
 	typeFile = 0o100000
 )
 
+// Sizes of an RPM (its manual, "Package Format"): the lead, and the beginning of each of the two headers, which says
+// how many entries of 16 bytes and how many bytes of data follow. The limits are rpm's own for entries, and a quarter of
+// its own for data; a kernel's header has 2 MB.
+const (
+	leadSize   = 96
+	introSize  = 16
+	maxEntries = 1<<16 - 1
+	maxData    = 64 << 20
+)
+
+// checkHeaders holds both headers against the limits: the library makes room for all that they claim.
+func checkHeaders(f io.ReadSeeker) error {
+	at := int64(leadSize)
+	for _, padding := range []int64{8, 1} { // the first header's data ends at a multiple of eight bytes
+		intro := make([]byte, introSize)
+		if _, err := f.Seek(at, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(f, intro); err != nil {
+			return fmt.Errorf("its header: %w", err)
+		}
+		entries, data := int64(binary.BigEndian.Uint32(intro[8:])), int64(binary.BigEndian.Uint32(intro[12:]))
+		if entries > maxEntries || data > maxData {
+			return fmt.Errorf("a header of %d entries and %d bytes, more than %d and %d", entries, data, maxEntries,
+				maxData)
+		}
+		at += introSize + 16*entries + (data+padding-1)/padding*padding
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
 // readRPM reads an RPM. A file that is there under several names has its content under the last of them only; kernels
 // and modules have one name each.
-func readRPM(f io.Reader, do records.Do) (_ *Info, err error) {
+func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
+	if err := checkHeaders(f); err != nil {
+		return nil, fmt.Errorf("RPM: %w", err)
+	}
 	// The library indexes what a header claims; a damaged one must not end the program.
 	defer func() {
 		if r := recover(); r != nil {
