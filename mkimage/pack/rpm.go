@@ -23,8 +23,8 @@ const (
 )
 
 // Sizes of an RPM (its manual, "Package Format"): the lead, and the beginning of each of the two headers, which says
-// how many entries of 16 bytes and how many bytes of data follow. The limits are rpm's own for entries, and a quarter of
-// its own for data; a kernel's header has 2 MB.
+// how many entries of 16 bytes and how many bytes of data follow. The limits are rpm's own for entries, and a quarter
+// of its own for data; a kernel's header has 2 MB.
 const (
 	leadSize   = 96
 	introSize  = 16
