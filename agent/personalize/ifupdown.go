@@ -128,12 +128,32 @@ func (n *netting) ifupdown(t *tree) error {
 		if err == nil {
 			err = t.write(interfacesFile, []byte(interfacesText(n.nics, names, byMAC, keeper)), plainFile)
 		}
+		if err == nil && byMAC {
+			err = t.settle()
+		}
 		if err != nil {
 			return "", err
 		}
 		return n.finish(t, files)
 	}
 	return nil
+}
+
+// settleFile has systemd bring interfaces up when udev has found them. Debian waits for that itself, but only where
+// interfaces(5) names one without a pattern: a pattern that no NIC fits yet brings up nothing, and nobody hears it.
+const settleFile = "/etc/systemd/system/networking.service.d/diskcast.conf"
+
+const settleText = `# Written when this machine was imaged: interfaces are named by their MAC addresses.
+[Unit]
+Wants=systemd-udev-settle.service
+After=systemd-udev-settle.service
+`
+
+func (t *tree) settle() error {
+	if err := t.mkdirs(path.Dir(settleFile), attributes{mode: 0o755}); err != nil {
+		return err
+	}
+	return t.write(settleFile, []byte(settleText), plainFile)
 }
 
 // ifupMatches tells whether the image's ifup is Debian's with patterns for MAC addresses (0.8.20 and later).

@@ -203,22 +203,32 @@ func (e *Engine) Boots(mac string) netboot.What {
 	return what
 }
 
-// spoiled reports whether the node's last session ended while it wrote a system to its disk, or made it the machine's
-// own. It is not known any more when that session is forgotten.
+// spoiled reports whether the last session that wrote to the node's disk ended while it wrote a system there, or made it
+// the machine's own. It is not known any more when that session is forgotten.
 func (e *Engine) spoiled(n *node) bool {
-	s := e.jobs.Session(n.Last)
-	if s == nil || n.Imaged || !s.Kind.Traits().Writes || !s.Kind.Traits().Boots {
+	if n.Imaged {
 		return false
 	}
-	p := s.Parts[n.ID]
-	if p == nil || !p.Over() || p.State == doc.Done {
-		return false
+	for _, id := range slices.Backward(e.jobs.Order()) {
+		s := e.jobs.Session(id)
+		p := s.Parts[n.ID]
+		switch {
+		case p == nil || !s.Kind.Traits().Writes:
+			continue
+		case p.State == doc.Done || !p.Over():
+			return false
+		case p.Disk == nil && p.Planned.IsZero(): // it touched nothing: what was there before is there still
+			continue
+		case !s.Kind.Traits().Boots:
+			return false
+		}
+		if k, ok := s.Kind.(jobs.Sounder); ok {
+			return !k.Sound(s, p)
+		}
+		_, sound := p.Steps[session.StepWritten]
+		return !sound
 	}
-	_, sound := p.Steps[session.StepWritten]
-	if k, ok := s.Kind.(jobs.Sounder); ok {
-		sound = k.Sound(s, p)
-	}
-	return !sound && (p.Disk != nil || !p.Planned.IsZero())
+	return false
 }
 
 // bootSteps are the steps of a trace that a part takes over.

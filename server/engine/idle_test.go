@@ -145,10 +145,16 @@ func TestHalfWritten(t *testing.T) {
 	boots("nothing was planned", netboot.OwnDisk)
 	session1("s2", session.StepPlan, session.StepTable)
 	boots("half-written", netboot.Agent)
+	session1("s3") // which touches nothing, and mends nothing
+	boots("half-written, and another session was cancelled", netboot.Agent)
+	if err := h.e.Remove(t.Context(), "s3"); err != nil {
+		t.Fatal(err)
+	}
+	boots("half-written, and that one is forgotten", netboot.Agent)
 	if err := h.e.Remove(t.Context(), "s2"); err != nil {
 		t.Fatal(err)
 	}
 	boots("forgotten", netboot.OwnDisk)
-	session1("s3", session.StepPlan, session.StepTable, session.StepWritten)
+	session1("s4", session.StepPlan, session.StepTable, session.StepWritten)
 	boots("whole", netboot.OwnDisk)
 }

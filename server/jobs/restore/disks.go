@@ -78,7 +78,7 @@ func (k Disks) Report(s *jobs.Session, p *doc.Part, x *jobs.Reported) jobs.Outco
 // Left implements jobs.Leaver.
 func (k Disks) Left(s *jobs.Session, p *doc.Part) string {
 	if p.Boots == 0 || p.Joined.IsZero() {
-		return "its disks were not touched: what started before starts again"
+		return "its disks were not touched: they have what they had before"
 	}
 	words := []string{"disk 1" + named(p.Disk) + ": " + leftOf(s, p, 0)}
 	for i := 1; i < s.Disks(); i++ {

@@ -33,7 +33,7 @@ func (Kind) Left(s *jobs.Session, p *doc.Part) string {
 	}
 	switch {
 	case p.Boots == 0 || p.Joined.IsZero():
-		return "its disk was not touched: what started before starts again"
+		return "its disk was not touched: it has what it had before"
 	case (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil) && missing(s, p) != "":
 		return fmt.Sprintf(unheard, missing(s, p), "its disk")
 	case p.Disk == nil && (had(session.StepEntry) || had(session.StepWritten) || p.Life != nil):
