@@ -51,7 +51,7 @@ func shellSpec(files []string, open time.Duration, limit string) (rescue.Spec, e
 		}
 		spec.Keys = append(spec.Keys, lines...)
 	}
-	if open <= 0 {
+	if open < time.Minute {
 		return spec, usage("%s %v: how long the shell is open, at least 1m", limit, open)
 	}
 	if err := spec.Check(); err != nil {

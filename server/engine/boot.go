@@ -217,7 +217,7 @@ func (e *Engine) spoiled(n *node) bool {
 			continue
 		case p.State == doc.Done || !p.Over():
 			return false
-		case p.Disk == nil && p.Planned.IsZero(): // it touched nothing: what was there before is there still
+		case p.Disk == nil && p.Planned.IsZero(): // it touched nothing
 			continue
 		case !s.Kind.Traits().Boots:
 			return false
