@@ -203,8 +203,8 @@ func (e *Engine) Boots(mac string) netboot.What {
 	return what
 }
 
-// spoiled reports whether the last session that wrote to the node's disk ended while it wrote a system there, or made it
-// the machine's own. It is not known any more when that session is forgotten.
+// spoiled reports whether the last session that wrote to the node's disk ended while it wrote a system there, or made
+// it the machine's own. It is not known any more when that session is forgotten.
 func (e *Engine) spoiled(n *node) bool {
 	if n.Imaged {
 		return false
