@@ -38,13 +38,14 @@ func (m *Machine) Next() *session.Starts {
 	came, known := efivars.Current(vars)
 	after := ""
 	for _, e := range tried {
-		if known && e.Number == came {
+		net := classOf(&e.Option) == network
+		switch {
+		case known && e.Number == came:
 			after = protocol(&e.Option)
+		case net:
+			after = ""
 		}
-		if classOf(&e.Option) == network {
-			if e.Number != came {
-				after = ""
-			}
+		if net {
 			continue
 		}
 		s, passed, err := found.start(&e.Option, arch)

@@ -45,13 +45,7 @@ func TestNext(t *testing.T) {
 		{"a partition of no disk alone", []session.Disk{bare}, [][]byte{entry(goneGUID, shim)}, "!no disk has"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := &nvram{vars: map[string][]byte{}}
-			var order []uint16
-			for i, b := range c.entries {
-				n.vars[efivars.Name(uint16(i))] = b
-				order = append(order, uint16(i))
-			}
-			n.vars["BootOrder"] = efivars.OrderBytes(order)
+			n := inOrder(c.entries)
 			got := (&Machine{Root: uefi(t, 64), Disks: func() []session.Disk { return c.disks }, Vars: n}).Next()
 			if part, left := strings.CutPrefix(c.want, "!"); left {
 				if !strings.Contains(got.Firmware, part) || got.File != "" {
@@ -68,6 +62,18 @@ func TestNext(t *testing.T) {
 	if got := (&Machine{Root: t.TempDir()}).Next(); got != nil {
 		t.Errorf("a machine that was started by BIOS: %+v", got)
 	}
+}
+
+// inOrder is a memory with these entries, in this order.
+func inOrder(entries [][]byte) *nvram {
+	n := &nvram{vars: map[string][]byte{}}
+	var order []uint16
+	for i, b := range entries {
+		n.vars[efivars.Name(uint16(i))] = b
+		order = append(order, uint16(i))
+	}
+	n.vars["BootOrder"] = efivars.OrderBytes(order)
+	return n
 }
 
 // TestNextAfter is whether firmware goes on with the disk as soon as the network that the machine came by has failed.
@@ -104,13 +110,7 @@ func TestNextAfter(t *testing.T) {
 		{"the firmware says half", [][]byte{v4, here}, []byte{0}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := &nvram{vars: map[string][]byte{}}
-			var order []uint16
-			for i, b := range c.entries {
-				n.vars[efivars.Name(uint16(i))] = b
-				order = append(order, uint16(i))
-			}
-			n.vars["BootOrder"] = efivars.OrderBytes(order)
+			n := inOrder(c.entries)
 			if c.came != nil {
 				n.vars["BootCurrent"] = c.came
 			}

@@ -169,6 +169,24 @@ func TestDNSKept(t *testing.T) {
 	}
 }
 
+// TestWaitsForNICs: interfaces named by their MAC addresses are brought up when udev has found them; Debian's own wait
+// is for names alone.
+func TestWaitsForNICs(t *testing.T) {
+	for byMAC, ifup := range map[bool]string{true: debianIfup(t), false: "an ifup without patterns"} {
+		tr, dir := inTree(t, with(wants("networking"), map[string]string{"etc/network/interfaces": onEN,
+			"sbin/ifup": ifup}))
+		x := network(static, "")
+		must(t, x.may(tr))
+		_, err := x.do(tr)
+		must(t, err)
+		text, err := os.ReadFile(filepath.Join(dir, settleFile))
+		if byMAC && (err != nil || !strings.Contains(string(text), "After=systemd-udev-settle.service")) ||
+			!byMAC && !os.IsNotExist(err) {
+			t.Errorf("by MAC address %v: %q, %v", byMAC, text, err)
+		}
+	}
+}
+
 // TestNetworkJudged has systemd-networkd and Debian's ifup configure an interface by what was written.
 func TestNetworkJudged(t *testing.T) {
 	need.Root(t)

@@ -18,6 +18,11 @@ type owners struct {
 	own   netip.Addr        // the server's
 }
 
+// owners are those of a session that has none yet.
+func (e *Engine) owners() *owners {
+	return &owners{addrs: map[netip.Addr]string{}, names: map[string]string{}, own: e.cfg.Addr}
+}
+
 // take refuses what another node of the session has already. A hostname that is not known yet does not count.
 func (o *owners) take(node string, s *personal.Settings, named bool) error {
 	for _, a := range s.Addresses() {
@@ -55,6 +60,9 @@ func oneNameForAll(spec *doc.Spec, s *personal.Settings) error {
 // elsewhere says which of the addresses and hostnames are given away outside of the session too: by this server's DHCP,
 // or to another machine, by the personalization that it was handed last.
 func (e *Engine) elsewhere(o *owners) (out []string) {
+	if len(o.addrs)+len(o.names) == 0 {
+		return nil
+	}
 	add := func(format string, a ...any) {
 		if len(out) < maxWarnings {
 			out = append(out, fmt.Sprintf(format, a...))

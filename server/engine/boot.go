@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -209,12 +210,8 @@ func (e *Engine) spoiled(n *node) bool {
 	if n.Imaged {
 		return false
 	}
-	for _, id := range slices.Backward(e.jobs.Order()) {
-		s := e.jobs.Session(id)
-		p := s.Parts[n.ID]
+	for s, p := range e.writers(n.ID) {
 		switch {
-		case p == nil || !s.Kind.Traits().Writes:
-			continue
 		case p.State == doc.Done || !p.Over():
 			return false
 		case p.Disk == nil && p.Planned.IsZero(): // it touched nothing
@@ -229,6 +226,18 @@ func (e *Engine) spoiled(n *node) bool {
 		return !sound
 	}
 	return false
+}
+
+// writers are the sessions that may have written to a node's disks, with its part, the newest first.
+func (e *Engine) writers(node string) iter.Seq2[*sess, *doc.Part] {
+	return func(yield func(*sess, *doc.Part) bool) {
+		for _, id := range slices.Backward(e.jobs.Order()) {
+			s := e.jobs.Session(id)
+			if p := s.Parts[node]; p != nil && s.Kind.Traits().Writes && !yield(s, p) {
+				return
+			}
+		}
+	}
 }
 
 // bootSteps are the steps of a trace that a part takes over.

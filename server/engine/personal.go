@@ -51,7 +51,7 @@ func (e *Engine) sealable(spec *doc.Spec) (whole []byte, said []string, err erro
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	taken := owners{addrs: map[netip.Addr]string{}, names: map[string]string{}, own: e.cfg.Addr}
+	taken := e.owners()
 	for _, node := range spec.Nodes {
 		v := e.values("s0", node)
 		n := e.nodes[node]
@@ -68,7 +68,7 @@ func (e *Engine) sealable(spec *doc.Spec) (whole []byte, said []string, err erro
 		}
 	}
 	spec.Personalize, err = json.Marshal(settings.Shown())
-	return whole, e.elsewhere(&taken), err
+	return whole, e.elsewhere(taken), err
 }
 
 // resolve makes a node's document, and refuses a seed of it that cloud-init would leave out.
@@ -173,11 +173,11 @@ func (e *Engine) hand(id string, ask *session.PersonalAsk, from netip.Addr, sett
 		handed.Addresses = append(handed.Addresses, a.String())
 	}
 	handed.Hostname = d.Things.Hostname
-	taken := owners{addrs: map[netip.Addr]string{}, names: map[string]string{}, own: e.cfg.Addr}
+	taken := e.owners()
 	if err := taken.take(id, &d.Things, true); err != nil {
 		return nil, refuse("personalization: %w", err)
 	}
-	for _, words := range e.elsewhere(&taken) {
+	for _, words := range e.elsewhere(taken) {
 		e.record(e.nodes[id], "", session.Event{Session: s.ID, Step: session.StepHanded, Level: session.Warn,
 			Message: words, Time: e.now()})
 	}

@@ -183,11 +183,8 @@ func chooseNow(disks []session.Disk, rule session.Target) (session.Disk, error) 
 
 // planHistory says what sessions did to the disk: the last one that had a plan for it counts.
 func (e *Engine) planHistory(d *session.Disk, n *node, m *doc.PlanMachine) {
-	order := e.jobs.Order()
-	for _, sid := range slices.Backward(order) {
-		s := e.jobs.Session(sid)
-		part := s.Parts[n.ID]
-		if part == nil || part.Planned.IsZero() || !s.Kind.Traits().Writes {
+	for s, part := range e.writers(n.ID) {
+		if part.Planned.IsZero() {
 			continue
 		}
 		of := -1

@@ -121,7 +121,7 @@ func NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 }
 
 func (p *Pool) load(mac string, l lease) {
-	if !p.cfg.Range.contains(l.Addr) || p.avoid[l.Addr] {
+	if !p.cfg.Range.Contains(l.Addr) || p.avoid[l.Addr] {
 		return
 	}
 	if l.Term <= 0 || l.From.IsZero() { // written before leases had terms
@@ -154,7 +154,7 @@ func (p *Pool) unset(mac string) {
 
 // free reports whether the address may be given to mac.
 func (p *Pool) free(a netip.Addr, mac string) bool {
-	if !p.cfg.Range.contains(a) || p.avoid[a] {
+	if !p.cfg.Range.Contains(a) || p.avoid[a] {
 		return false
 	}
 	now := p.cfg.Now()

@@ -72,6 +72,4 @@ func (r Range) String() string { return r.First.String() + "-" + r.Last.String()
 func (r Range) size() uint32 { return addrToUint(r.Last) - addrToUint(r.First) + 1 }
 
 // Contains reports whether the pool may give the address.
-func (r Range) Contains(a netip.Addr) bool { return r.contains(a) }
-
-func (r Range) contains(a netip.Addr) bool { return a.Is4() && !a.Less(r.First) && !r.Last.Less(a) }
+func (r Range) Contains(a netip.Addr) bool { return a.Is4() && !a.Less(r.First) && !r.Last.Less(a) }

@@ -109,7 +109,7 @@ func (p *Pool) shortage() string {
 func (p *Pool) usable() int {
 	n := int(p.cfg.Range.size())
 	for a := range p.avoid {
-		if p.cfg.Range.contains(a) {
+		if p.cfg.Range.Contains(a) {
 			n--
 		}
 	}

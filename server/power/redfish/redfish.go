@@ -183,18 +183,17 @@ func (b *bmc) BootOnce(ctx context.Context, dev power.Boot) error {
 	}
 	want := redfish.Boot{BootSourceOverrideEnabled: redfish.OnceBootSourceOverrideEnabled,
 		BootSourceOverrideTarget: target}
-	mode := s.Boot.BootSourceOverrideMode
-	b.mode = mode
+	b.mode = s.Boot.BootSourceOverrideMode
 	if err := b.reason(ctx, s.SetBoot(want)); err != nil {
 		return err
 	}
 	if s, err = b.system(ctx); err != nil {
 		return err
 	}
-	if mode == "" || s.Boot.BootSourceOverrideMode == mode {
+	if b.mode == "" || s.Boot.BootSourceOverrideMode == b.mode {
 		return nil
 	}
-	want.BootSourceOverrideMode = mode
+	want.BootSourceOverrideMode = b.mode
 	return b.reason(ctx, s.SetBoot(want))
 }
 
