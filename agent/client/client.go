@@ -319,7 +319,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp.StatusCode/100 != 2 {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		drain(resp)
 		cancel()
 		return nil, &StatusError{Op: r.method + " " + u.Path, Code: resp.StatusCode, Text: errorText(text)}

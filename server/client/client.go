@@ -1,4 +1,7 @@
-// Package client is the operator's client of a server: a call for each request of docs/operator-api.md.
+// Package client is the operator's client of a server: a call for each request of docs/operator-api.md. It is for other
+// programs as well as for the commands of diskcast: New with a pin and a token (`diskcast token create`), and then a
+// method a request; Do is for what has none. An answer that is no success is a *StatusError, whose Problem tells
+// programs what it was. Several may use a Client at once.
 package client
 
 import (
@@ -117,6 +120,7 @@ func (c *Client) Pin() string { return c.pin }
 type StatusError struct {
 	Code    int
 	Message string
+	Problem string // one of doc.Problems; empty from an older server
 	Kind    string // doc.Error's
 	Entry   string // doc.Error's
 }
@@ -168,7 +172,8 @@ func (c *Client) send(ctx context.Context, method, path string, in []byte, heade
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&e); err != nil || e.Error == "" {
 		e.Error = "server says " + resp.Status
 	}
-	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0), Kind: plain.Line(e.Kind, 0),
+	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0), Problem: plain.Line(e.Code, 0),
+		Kind:  plain.Line(e.Kind, 0),
 		Entry: plain.Line(e.Entry, 0)}
 }
 

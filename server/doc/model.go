@@ -443,12 +443,3 @@ type Line struct {
 	// job, a group, a profile, a rule, a menu.
 	Gone string `json:"gone,omitempty"`
 }
-
-// Error is the body of every answer that is not a success.
-type Error struct {
-	Error string `json:"error"`
-	// Kind tells a program what is wrong with an image: damaged, not_found or busy.
-	Kind string `json:"kind,omitempty"`
-	// Entry is what of a document is wrong, such as machines[3].
-	Entry string `json:"entry,omitempty"`
-}

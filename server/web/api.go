@@ -139,11 +139,12 @@ func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err err
 	}
 	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr,
 		"code", code, "err", err)
-	e := doc.Error{Error: err.Error(), Kind: kind}
+	e := doc.NewError(code, problemOf(code, kind, err), err.Error())
+	e.Kind = kind
 	if entry := (*engine.EntryError)(nil); errors.As(err, &entry) {
 		e.Entry = entry.Entry
 	}
-	a.reply(w, code, e)
+	a.replyAs(w, code, "application/problem+json", e)
 }
 
 // failDocument refuses a document that is not understood.
@@ -154,7 +155,7 @@ func (a *API) failDocument(w http.ResponseWriter, r *http.Request, err error) {
 			fmt.Errorf("the document is larger than %d bytes", tooLarge.Limit))
 		return
 	}
-	a.fail(w, r, http.StatusBadRequest, err)
+	a.fail(w, r, http.StatusBadRequest, &documentError{err})
 }
 
 // failFor finds the status for an engine's error.
@@ -183,6 +184,10 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (a *API) reply(w http.ResponseWriter, code int, v any) {
+	a.replyAs(w, code, "application/json", v)
+}
+
+func (a *API) replyAs(w http.ResponseWriter, code int, kind string, v any) {
 	if d, ok := w.(Documents); ok {
 		d.Document(code, v)
 		return
@@ -190,9 +195,11 @@ func (a *API) reply(w http.ResponseWriter, code int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		a.log.Error("answer has no JSON", "err", err)
-		code, b = http.StatusInternalServerError, []byte(`{"error":"internal error"}`)
+		code, kind = http.StatusInternalServerError, "application/problem+json"
+		b = []byte(`{"type":"/v1/#internal","title":"The server failed","status":500,"code":"internal",` +
+			`"detail":"the answer has no JSON","error":"the answer has no JSON"}`)
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	if _, err := w.Write(append(b, '\n')); err != nil {

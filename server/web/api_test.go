@@ -146,6 +146,9 @@ func (r *rig) call(method, path, token, body string, header ...string) (int, str
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if err := problem(resp.StatusCode, resp.Header, b); err != nil {
+		r.t.Errorf("%s %s: %v", method, path, err)
+	}
 	return resp.StatusCode, string(b), resp.Header
 }
 

@@ -120,6 +120,9 @@ func (f failing) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+// maxRefusal bounds what is kept of a refusal, in bytes: words are in it twice.
+const maxRefusal = 16 << 10
+
 // answer keeps the status of an answer, and why it is a refusal.
 type answer struct {
 	http.ResponseWriter
@@ -135,8 +138,8 @@ func (a *answer) WriteHeader(code int) {
 }
 
 func (a *answer) Write(b []byte) (int, error) {
-	if a.code >= 400 && len(a.text) < 4096 {
-		a.text = append(a.text, b[:min(len(b), 4096-len(a.text))]...)
+	if a.code >= 400 && len(a.text) < maxRefusal {
+		a.text = append(a.text, b[:min(len(b), maxRefusal-len(a.text))]...)
 	}
 	return a.ResponseWriter.Write(b)
 }

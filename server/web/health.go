@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	runtimepprof "runtime/pprof"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,7 @@ func (a *API) figures(w http.ResponseWriter, r *http.Request) {
 }
 
 // profile serves Go's profiles of the running server.
-func profile(w http.ResponseWriter, r *http.Request) {
+func (a *API) profile(w http.ResponseWriter, r *http.Request) {
 	switch name := r.PathValue("name"); name {
 	case "cmdline":
 		pprof.Cmdline(w, r)
@@ -82,6 +83,11 @@ func profile(w http.ResponseWriter, r *http.Request) {
 	case "trace":
 		pprof.Trace(w, r)
 	default:
+		if runtimepprof.Lookup(name) == nil {
+			a.fail(w, r, http.StatusNotFound, fmt.Errorf("there is no profile %.60q: goroutine, heap, profile and "+
+				"trace are some", name))
+			return
+		}
 		pprof.Handler(name).ServeHTTP(w, r)
 	}
 }

@@ -217,7 +217,7 @@ func Routes() []Route {
 		{"GET", "/metrics", Viewer, Whole, 0, 0,
 			"read what the server counts, for Prometheus", plainly((*API).figures)},
 		{"GET", "/debug/pprof/{name}", Admin, Whole, 0, 0, "read a profile of the running server",
-			func(_ *API, w http.ResponseWriter, r *http.Request, _ string) { profile(w, r) }},
+			plainly((*API).profile)},
 	}
 }
 
@@ -264,7 +264,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	rt := a.routes[pattern]
 	switch {
 	case rt == nil:
-		a.fail(w, r, http.StatusNotFound, errors.New("no such endpoint: "+r.Method+" "+r.URL.Path))
+		a.fail(w, r, http.StatusNotFound, fmt.Errorf("%w: %s %s", errNoEndpoint, r.Method, r.URL.Path))
 		return
 	case rt.Body == 0 && r.ContentLength != 0:
 		a.fail(w, r, http.StatusRequestEntityTooLarge, errors.New("this request has no body"))

@@ -57,6 +57,9 @@ func (r *rig) askWith(ctx context.Context, method, path, token string, body io.R
 	}
 	w := httptest.NewRecorder()
 	r.srv.Config.Handler.ServeHTTP(w, req)
+	if err := problem(w.Code, w.Header(), w.Body.Bytes()); err != nil {
+		r.t.Errorf("%s %s: %v", method, path, err)
+	}
 	return w
 }
 
