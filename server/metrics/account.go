@@ -95,7 +95,7 @@ func (a *account) addSession(s *engine.SessionFigures) {
 		k.over, k.parts = true, nil
 		a.sessions[[2]string{s.Kind, s.State}]++
 		if s.State == doc.Done && !s.Started.IsZero() {
-			observe(a.session, s.Kind, s.Ended.Sub(s.Started).Seconds())
+			observe(a.session, durations, s.Kind, s.Ended.Sub(s.Started).Seconds())
 		}
 	}
 }
@@ -132,7 +132,7 @@ func (a *account) addSteps(kind string, p *engine.PartFigures, seen map[string]b
 		}
 		seen[step] = true
 		if i > 0 {
-			observe(a.steps, [2]string{kind, step}, p.Steps[step].Time.Sub(p.Steps[reached[i-1]].Time).Seconds())
+			observe(a.steps, durations, [2]string{kind, step}, p.Steps[step].Time.Sub(p.Steps[reached[i-1]].Time).Seconds())
 		}
 	}
 }

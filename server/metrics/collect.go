@@ -1,76 +1,78 @@
 package metrics
 
 import (
-	"maps"
-
-	"github.com/prometheus/client_golang/prometheus"
+	"fmt"
 
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 )
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("diskcast_"+name, help, labels, nil)
-}
-
 var (
-	info     = desc("build_info", "Always 1; the version is a label.", "version")
-	machines = desc("machines", "Machines that are known, approved or not.")
-	strange  = desc("machines_unapproved", "Machines that sessions may not take, for nobody approved them.")
-	nodes    = desc("nodes", "Machines by where they were seen last.", "where")
-	sessions = desc("sessions", "Sessions that are not over, by kind and state.", "kind", "state")
-	parts    = desc("parts", "Parts of sessions that are not over, by kind, state and the step last reached.",
+	info     = gauge("build_info", "Always 1; the version is a label.", "version")
+	machines = gauge("machines", "Machines that are known, approved or not.")
+	strange  = gauge("machines_unapproved", "Machines that sessions may not take, for nobody approved them.")
+	nodes    = gauge("nodes", "Machines by where they were seen last.", "where")
+	sessions = gauge("sessions", "Sessions that are not over, by kind and state.", "kind", "state")
+	parts    = gauge("parts", "Parts of sessions that are not over, by kind, state and the step last reached.",
 		"kind", "state", "step")
-	ended      = desc("sessions_ended_total", "Sessions that ended, by kind and how.", "kind", "state")
-	endedParts = desc("parts_ended_total", "Parts of sessions that ended, by kind and how.", "kind", "state")
-	took       = desc("session_seconds", "Seconds from start to end of sessions that were done.", "kind")
-	stepTook   = desc("step_seconds", "Seconds that a step of a machine's part took, from the step before.",
+	ended      = counter("sessions_ended_total", "Sessions that ended, by kind and how.", "kind", "state")
+	endedParts = counter("parts_ended_total", "Parts of sessions that ended, by kind and how.", "kind", "state")
+	took       = histogramOf("session_seconds", "Seconds from start to end of sessions that were done.", "kind")
+	stepTook   = histogramOf("step_seconds", "Seconds that a step of a machine's part took, from the step before.",
 		"kind", "step")
-	unsaved = desc("state_unwritable_seconds", "For how long the state could not be written; 0 when it can.")
+	unsaved = gauge("state_unwritable_seconds", "For how long the state could not be written; 0 when it can.")
 
-	casts      = desc("casts", "Casts that run.")
-	stragglers = desc("cast_stragglers", "Receivers that casts which run have left to HTTP.")
-	castRate   = desc("cast_rate_bytes", "Bytes a second that rate control allows the casts that run, in all.")
-	castSent   = desc("cast_sent_bytes_total", "Bytes of images sent to groups, repair included.")
-	castRepair = desc("cast_repair_bytes_total", "Bytes of images sent to groups again, or as parity.")
-	castWire   = desc("cast_wire_bytes_total", "Bytes that casts put on the wire, all framing included.")
-	castReject = desc("cast_rejected_packets_total", "Packets that casts dropped as forged, replayed or foreign.")
-	received   = desc("received_bytes_total", "Bytes of images that machines received, by way.", "way")
-	written    = desc("written_bytes_total", "Bytes that machines wrote to their disks.")
-	captured   = desc("captured_bytes_total", "Bytes that machines sent of their disks.")
+	casts      = gauge("casts", "Casts that run.")
+	stragglers = gauge("cast_stragglers", "Receivers that casts which run have left to HTTP.")
+	castRate   = gauge("cast_rate_bytes", "Bytes a second that rate control allows the casts that run, in all.")
+	castSent   = counter("cast_sent_bytes_total", "Bytes of images sent to groups, repair included.")
+	castRepair = counter("cast_repair_bytes_total", "Bytes of images sent to groups again, or as parity.")
+	castWire   = counter("cast_wire_bytes_total", "Bytes that casts put on the wire, all framing included.")
+	castReject = counter("cast_rejected_packets_total", "Packets that casts dropped as forged, replayed or foreign.")
+	received   = counter("received_bytes_total", "Bytes of images that machines received, by way.", "way")
+	written    = counter("written_bytes_total", "Bytes that machines wrote to their disks.")
+	captured   = counter("captured_bytes_total", "Bytes that machines sent of their disks.")
 
-	addresses = desc("dhcp_addresses", "Addresses that this server's DHCP has to give, by what is with them.", "state")
-	others    = desc("dhcp_other_servers", "DHCP servers that were heard besides this one.")
-	storeFree = desc("store_free_bytes", "Bytes free where the images are.")
-	storeSize = desc("store_size_bytes", "Size of the file system where the images are.")
-	words     = desc("notify_waiting", "Words that wait to be told to a receiver.", "receiver")
-	jobs      = desc("jobs", "Long work on images that is not over, by kind.", "kind")
+	addresses = gauge("dhcp_addresses", "Addresses that this server's DHCP has to give, by what is with them.", "state")
+	others    = gauge("dhcp_other_servers", "DHCP servers that were heard besides this one.")
+	storeFree = gauge("store_free_bytes", "Bytes free where the images are.")
+	storeSize = gauge("store_size_bytes", "Size of the file system where the images are.")
+	words     = gauge("notify_waiting", "Words that wait to be told to a receiver.", "receiver")
+	jobs      = gauge("jobs", "Long work on images that is not over, by kind.", "kind")
+
+	requestTook = histogramOf("http_request_seconds",
+		"Time that requests of the API took, by route; of those that wait for news, how long they waited.", "route")
+	refused = counter("http_refused_total", "Requests of the API that were refused, by route and status.",
+		"route", "code")
 )
 
-// Describe implements prometheus.Collector. It describes nothing, which makes the collector an unchecked one: some
-// figures are there only with DHCP, or with a store.
-func (s *Server) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
-func (s *Server) Collect(out chan<- prometheus.Metric) {
+// collect brings the counters up to date and returns all figures. Some are there only with DHCP, or with a store.
+func (s *Server) collect() (*exposition, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.src.Figures(func(id string) bool { return !s.account.closed(id) })
 	s.account.add(f)
-	g := gauges{out}
+	e := newExposition()
+	g := gauges{e}
 	g.set(info, 1, s.src.Version)
 	g.engine(&f)
-	s.account.tell(out)
+	s.account.tell(e)
+	for route, h := range s.requests {
+		e.observed(requestTook, h, route)
+	}
+	for k, n := range s.refused {
+		e.set(refused, float64(n), k[0], k[1])
+	}
 	if s.src.DHCP != nil {
 		g.dhcp(s.src.DHCP())
 	}
 	if s.src.Room != nil {
-		if free, size, err := s.src.Room(); err != nil {
-			out <- prometheus.NewInvalidMetric(storeFree, err)
-		} else {
-			g.set(storeFree, float64(free))
-			g.set(storeSize, float64(size))
+		free, size, err := s.src.Room()
+		if err != nil {
+			return nil, fmt.Errorf("room of the image store: %w", err)
 		}
+		g.set(storeFree, float64(free))
+		g.set(storeSize, float64(size))
 	}
 	if s.src.Words != nil {
 		for _, r := range s.src.Words() {
@@ -88,14 +90,11 @@ func (s *Server) Collect(out chan<- prometheus.Metric) {
 			g.set(jobs, float64(n), kind)
 		}
 	}
+	return e, process(e)
 }
 
 // gauges tells figures that are as they are now.
-type gauges struct{ out chan<- prometheus.Metric }
-
-func (g gauges) set(d *prometheus.Desc, v float64, labels ...string) {
-	g.out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-}
+type gauges struct{ *exposition }
 
 func (g gauges) engine(f *engine.Figures) {
 	g.set(machines, float64(f.Machines))
@@ -144,28 +143,25 @@ func (g gauges) dhcp(d doc.DHCP) {
 }
 
 // tell tells the counters and histograms.
-func (a *account) tell(out chan<- prometheus.Metric) {
-	count := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
-	}
+func (a *account) tell(e *exposition) {
 	for k, n := range a.sessions {
-		count(ended, float64(n), k[0], k[1])
+		e.set(ended, float64(n), k[0], k[1])
 	}
 	for k, n := range a.parts {
-		count(endedParts, float64(n), k[0], k[1])
+		e.set(endedParts, float64(n), k[0], k[1])
 	}
-	count(castSent, a.cast.sent)
-	count(castRepair, a.cast.repair)
-	count(castWire, a.cast.wire)
-	count(castReject, a.cast.rejected)
-	count(received, a.received.multicast, "multicast")
-	count(received, a.received.unicast, "unicast")
-	count(written, a.received.written)
-	count(captured, a.received.captured)
+	e.set(castSent, a.cast.sent)
+	e.set(castRepair, a.cast.repair)
+	e.set(castWire, a.cast.wire)
+	e.set(castReject, a.cast.rejected)
+	e.set(received, a.received.multicast, "multicast")
+	e.set(received, a.received.unicast, "unicast")
+	e.set(written, a.received.written)
+	e.set(captured, a.received.captured)
 	for kind, h := range a.session {
-		out <- prometheus.MustNewConstHistogram(took, h.count, h.sum, maps.Clone(h.buckets), kind)
+		e.observed(took, h, kind)
 	}
 	for k, h := range a.steps {
-		out <- prometheus.MustNewConstHistogram(stepTook, h.count, h.sum, maps.Clone(h.buckets), k[0], k[1])
+		e.observed(stepTook, h, k[0], k[1])
 	}
 }

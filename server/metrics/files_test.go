@@ -20,14 +20,10 @@ func TestFiles(t *testing.T) {
 		Jobs:  func() []doc.Job { return []doc.Job{{State: doc.Running}} }})
 	f.figures = engine.Figures{Sessions: []engine.SessionFigures{going("s1", 1, 1, 1), ends(going("s2", 1, 1, 1), 9)}}
 	s.Request("a", 500, 0)
-	families, err := s.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
 	there := map[string]bool{}
-	for _, m := range families {
-		if strings.HasPrefix(m.GetName(), "diskcast_") {
-			there[m.GetName()] = true
+	for name := range families(t, s) {
+		if strings.HasPrefix(name, "diskcast_") {
+			there[name] = true
 		}
 	}
 	word := regexp.MustCompile(`diskcast_[a-z_]+`)

@@ -5,14 +5,11 @@
 package metrics
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
@@ -32,39 +29,43 @@ type Sources struct {
 
 // Server serves the figures. All methods may be called from several goroutines.
 type Server struct {
-	src      Sources
-	registry *prometheus.Registry
-	requests *prometheus.HistogramVec
-	refused  *prometheus.CounterVec
+	src Sources
 
-	mu      sync.Mutex
-	account account
+	mu       sync.Mutex
+	account  account
+	requests map[string]*histogram // seconds of requests, by route
+	refused  map[[2]string]uint64  // by route and status
 }
 
 // New makes the server; what src counts now is where its counters begin.
 func New(src Sources) *Server {
-	s := &Server{src: src, registry: prometheus.NewRegistry(), account: newAccount(),
-		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "diskcast_http_request_seconds",
-			Help:    "Time that requests of the API took, by route; of those that wait for news, how long they waited.",
-			Buckets: []float64{.001, .005, .02, .05, .1, .5, 1, 5, 30, 120}}, []string{"route"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "diskcast_http_refused_total",
-			Help: "Requests of the API that were refused, by route and status."}, []string{"route", "code"}),
-	}
+	s := &Server{src: src, account: newAccount(), requests: map[string]*histogram{}, refused: map[[2]string]uint64{}}
 	s.account.begin(src.Figures(func(string) bool { return true }))
-	s.registry.MustRegister(s, s.requests, s.refused, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
 }
 
 // Request counts an answered request of the API. Route is the pattern that it fitted, code its status.
 func (s *Server) Request(route string, code int, took time.Duration) {
-	s.requests.WithLabelValues(route).Observe(took.Seconds())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	observe(s.requests, answers, route, took.Seconds())
 	if code >= http.StatusBadRequest {
-		s.refused.WithLabelValues(route, strconv.Itoa(code)).Inc()
+		s.refused[[2]string{route, strconv.Itoa(code)}]++
 	}
 }
 
-// Handler answers in Prometheus' text format, and in OpenMetrics where that is asked for.
+// Handler answers in Prometheus' text format. It answers 500, with the cause, where a figure cannot be had: a figure
+// that is silently missing would raise no alarm.
 func (s *Server) Handler() http.Handler {
-	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4})
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		e, err := s.collect()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		if _, err := e.WriteTo(w); err != nil {
+			slog.Debug("figures were asked for and not taken", "err", err)
+		}
+	})
 }

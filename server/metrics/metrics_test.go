@@ -1,12 +1,16 @@
 package metrics
 
 import (
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
@@ -58,18 +62,35 @@ func ends(s engine.SessionFigures, after int) engine.SessionFigures {
 	return s
 }
 
-// holds says which lines of the answer are missing.
-func holds(t *testing.T, s *Server, lines ...string) {
+func answer(t *testing.T, s *Server) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("%d: %s", w.Code, w.Body)
 	}
+	return w.Body.String()
+}
+
+// families are the figures as Prometheus' own parser reads them.
+func families(t *testing.T, s *Server) map[string]*dto.MetricFamily {
+	t.Helper()
+	p := expfmt.NewTextParser(model.LegacyValidation)
+	m, err := p.TextToMetricFamilies(strings.NewReader(answer(t, s)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// holds says which lines of the answer are missing.
+func holds(t *testing.T, s *Server, lines ...string) {
+	t.Helper()
+	body := answer(t, s)
 	for _, l := range lines {
 		want := !strings.HasPrefix(l, "!")
-		if strings.Contains(w.Body.String(), "\ndiskcast_"+strings.TrimPrefix(l, "!")) != want {
-			t.Errorf("%q is not as it should be in\n%s", l, w.Body)
+		if strings.Contains("\n"+body, "\ndiskcast_"+strings.TrimPrefix(l, "!")) != want {
+			t.Errorf("%q is not as it should be in\n%s", l, body)
 		}
 	}
 }
@@ -123,12 +144,40 @@ func TestNames(t *testing.T) {
 	s.Request("GET /v1/sessions", 401, time.Second)
 	holds(t, s, `dhcp_addresses{state="free"} 7`, `dhcp_addresses{state="held"} 1`, "store_free_bytes 5\n",
 		"store_size_bytes 9\n", `notify_waiting{receiver="ops"} 4`, `jobs{kind="import"} 1`,
-		`http_refused_total{code="401",route="GET /v1/sessions"} 1`)
-	problems, err := testutil.GatherAndLint(s.registry)
+		`http_refused_total{route="GET /v1/sessions",code="401"} 1`)
+	if len(families(t, s)) < 30 {
+		t.Errorf("only %d families of figures", len(families(t, s)))
+	}
+	problems, err := promlint.New(strings.NewReader(answer(t, s))).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// TestEscaped gives labels what the format must quote, and figures that cannot be had.
+func TestEscaped(t *testing.T) {
+	f := &fake{}
+	odd := "a\"b\\c\nd{}=é"
+	s := New(Sources{Version: odd, Figures: f.Figures})
+	s.Request(odd, 404, time.Second)
+	got := families(t, s)
+	for _, name := range []string{"diskcast_build_info", "diskcast_http_refused_total"} {
+		if v := got[name].GetMetric()[0].GetLabel()[0].GetValue(); v != odd {
+			t.Errorf("%s is labelled %q, not %q", name, v, odd)
+		}
+	}
+	h := got["diskcast_http_request_seconds"].GetMetric()[0].GetHistogram()
+	if h.GetSampleCount() != 1 || h.GetSampleSum() != 1 || len(h.GetBucket()) != len(answers)+1 {
+		t.Errorf("the histogram of requests is read as %v", h)
+	}
+
+	s = New(Sources{Figures: f.Figures, Room: func() (uint64, uint64, error) { return 0, 0, errors.New("no disk") }})
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 500 || !strings.Contains(w.Body.String(), "no disk") {
+		t.Errorf("figures that cannot be had are answered %d %s", w.Code, w.Body)
 	}
 }
