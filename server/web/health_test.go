@@ -34,7 +34,7 @@ func TestWatched(t *testing.T) {
 	code, body := ask("/metrics", r.id.Token)
 	for _, want := range []string{`diskcast_build_info{version="v"} 1`,
 		`diskcast_http_request_seconds_count{route="GET /healthz"} 1`,
-		`diskcast_http_refused_total{code="401",route="GET /metrics"} 1`} {
+		`diskcast_http_refused_total{route="GET /metrics",code="401"} 1`} {
 		if code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%d: no %s in\n%s", code, want, body)
 		}
