@@ -132,7 +132,8 @@ func (a *account) addSteps(kind string, p *engine.PartFigures, seen map[string]b
 		}
 		seen[step] = true
 		if i > 0 {
-			observe(a.steps, durations, [2]string{kind, step}, p.Steps[step].Time.Sub(p.Steps[reached[i-1]].Time).Seconds())
+			took := p.Steps[step].Time.Sub(p.Steps[reached[i-1]].Time)
+			observe(a.steps, durations, [2]string{kind, step}, took.Seconds())
 		}
 	}
 }

@@ -71,7 +71,8 @@ func (e *exposition) line(f *family, suffix string, names, values []string, v fl
 func (e *exposition) WriteTo(w io.Writer) (int64, error) {
 	var b bytes.Buffer
 	for _, f := range e.order {
-		b.WriteString("# HELP " + f.name + " " + escapeHelp.Replace(f.help) + "\n# TYPE " + f.name + " " + f.kind + "\n")
+		b.WriteString("# HELP " + f.name + " " + escapeHelp.Replace(f.help) + "\n")
+		b.WriteString("# TYPE " + f.name + " " + f.kind + "\n")
 		for _, l := range e.lines[f] {
 			b.WriteString(l)
 		}
