@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 const (
 	prefix    = "audit/line/" // + number, 20 digits: doc.AuditLine
 	prunedKey = "audit/pruned"
+	spareKey  = "audit/spare" // the seq up to which entries of the spare file are stored
 )
 
 // Bounds of what is kept, and of a part that is read.
@@ -40,10 +43,19 @@ type Log struct {
 	now   func() time.Time
 	most  limits
 
-	mu   sync.Mutex
-	at   state
-	owed []doc.AuditEntry // not stored yet, as the store took nothing
-	lost int              // of which there were too many
+	log *slog.Logger
+
+	wake  chan struct{} // something is owed
+	ready chan struct{}
+
+	mu       sync.Mutex
+	at       state
+	spare    *spare  // nil: there is none
+	seq      uint64  // of the last entry that was owed
+	owed     []*Owed // not stored yet, as the store took nothing
+	unkept   int     // of which are not in the spare file
+	lost     int     // of which there were too many, and no entry says so yet
+	lostEver int
 }
 
 type limits struct {
@@ -61,11 +73,15 @@ type state struct {
 
 // New reads the record of a store, and goes on with it. The key is an ECDSA key.
 func New(ctx context.Context, db store.Store, key crypto.Signer) (*Log, error) {
-	l := &Log{store: db, key: key, now: time.Now, most: limits{maxEntries, maxBytes}}
+	l := &Log{store: db, key: key, now: time.Now, most: limits{maxEntries, maxBytes},
+		log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1), ready: make(chan struct{})}
 	l.at = state{pruned: doc.AuditMark{Hash: Start}, hash: Start}
 	err := db.View(ctx, func(tx store.Tx) error {
 		s := &l.at
 		if err := store.GetJSON(tx, prunedKey, &s.pruned); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err := store.GetJSON(tx, spareKey, &l.seq); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		s.last, s.hash = s.pruned.N, s.pruned.Hash
@@ -100,67 +116,79 @@ func New(ctx context.Context, db store.Store, key crypto.Signer) (*Log, error) {
 
 func keyOf(n uint64) string { return fmt.Sprintf("%s%020d", prefix, n) }
 
+// WithSpare has the record keep what the store does not take in a file, whose room is taken now, and returns the
+// record. What an earlier server left there is owed by this one. Without room for the file it goes on without one, and
+// says so.
+func (l *Log) WithSpare(path string, log *slog.Logger) *Log {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.log = log
+	s, lines, lost, err := openSpare(path)
+	if err != nil {
+		log.Error("there is no room to keep entries of the record of changes when the disk is full", "file", path,
+			"err", err)
+	}
+	l.spare, l.lost = s, l.lost+lost
+	taken := l.seq
+	for i := range lines {
+		x := &lines[i]
+		switch l.seq = max(l.seq, x.Seq); {
+		case x.Seq <= taken: // the server was killed before it let go of it
+		case x.Entry == nil:
+			l.lost += x.Lost
+		default:
+			l.owed = append(l.owed, &Owed{seq: x.Seq, of: x.Of, entry: *x.Entry})
+		}
+	}
+	l.lostEver += l.lost
+	return l
+}
+
 // Asked stores that somebody asks for a change, before anything of it is done, and returns the entry's number. With an
 // error nothing is stored, and the change must not be made; Owe says how to make one all the same.
 func (l *Log) Asked(ctx context.Context, e doc.AuditEntry) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.Kind, e.Time = doc.AuditAsked, l.now().UTC()
-	return l.put(ctx, e)
+	return l.put(ctx, &Owed{entry: e})
 }
 
-// Done stores what came of a change. What cannot be stored now is with the next entry.
+// Done stores what came of a change. What cannot be stored now is owed.
 func (l *Log) Done(ctx context.Context, of uint64, e doc.AuditEntry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.Kind, e.Time, e.Of = doc.AuditDone, l.now().UTC(), of
-	_, err := l.put(ctx, e)
+	_, err := l.put(ctx, &Owed{entry: e})
 	if err != nil {
-		l.owe(e)
+		l.owe(&Owed{entry: e})
 	}
 	return err
 }
 
-// Owe keeps what Asked could not store and what came of it, of a change that must be possible all the same, such as
-// ending something. Both are stored with the next entry that is; until then they are in memory only.
-func (l *Log) Owe(asked, done doc.AuditEntry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	asked.Kind, asked.Time = doc.AuditAsked, l.now().UTC()
-	done.Kind, done.Time = doc.AuditDone, asked.Time
-	l.owe(asked, done)
-}
-
-func (l *Log) owe(entries ...doc.AuditEntry) {
-	if len(l.owed)+len(entries) > maxOwed {
-		l.lost += len(entries)
-		return
-	}
-	l.owed = append(l.owed, entries...)
-}
-
-// put stores what is owed and the entry, and returns its number.
-func (l *Log) put(ctx context.Context, e doc.AuditEntry) (uint64, error) {
-	all := append([]doc.AuditEntry(nil), l.owed...)
+// put stores what is owed and then the entry, if it is one, and returns the number of the last.
+func (l *Log) put(ctx context.Context, o *Owed) (uint64, error) {
+	all := slices.Clone(l.owed)
 	if l.lost > 0 {
-		all = append(all, doc.AuditEntry{Kind: doc.AuditLost, Time: l.now().UTC(), Lost: l.lost})
+		all = append(all, &Owed{entry: doc.AuditEntry{Kind: doc.AuditLost, Time: l.now().UTC(), Lost: l.lost}})
 	}
-	all = append(all, e)
-	var lines []doc.AuditLine
+	if o != nil {
+		all = append(all, o)
+	}
+	lines, numbers := make([]doc.AuditLine, len(all)), map[uint64]uint64{} // numbers by seq
 	next := l.at
-	for i := range all {
+	for i, o := range all {
 		next.last++
-		all[i].V, all[i].N = session.Version, next.last
-		if all[i].Kind == doc.AuditDone && all[i].Of == 0 {
-			all[i].Of = all[i].N - 1 // owed with what it is of
+		e := o.entry
+		e.V, e.N = session.Version, next.last
+		if numbers[o.seq] = e.N; o.of != 0 && e.Of == 0 {
+			e.Of = numbers[o.of]
 		}
-		text, err := json.Marshal(&all[i])
+		text, err := json.Marshal(&e)
 		if err != nil {
 			return 0, err
 		}
-		line := doc.AuditLine{Prev: next.hash, Hash: Hash(next.hash, text), Entry: text}
-		next.hash = line.Hash
-		lines = append(lines, line)
+		lines[i] = doc.AuditLine{Prev: next.hash, Hash: Hash(next.hash, text), Entry: text}
+		next.hash = lines[i].Hash
 	}
 	var end state
 	err := l.store.Update(ctx, func(tx store.WriteTx) error {
@@ -175,12 +203,26 @@ func (l *Log) put(ctx context.Context, e doc.AuditEntry) (uint64, error) {
 				return err
 			}
 		}
+		if len(l.owed) > 0 || l.lost > 0 {
+			if err := store.PutJSON(tx, spareKey, l.seq); err != nil {
+				return err
+			}
+		}
 		return l.prune(tx, &end)
 	})
 	if err != nil {
 		return 0, err
 	}
-	l.at, l.owed, l.lost = end, nil, 0
+	for _, o := range all {
+		o.n = numbers[o.seq]
+	}
+	if len(l.owed) > 0 || l.lost > 0 {
+		l.log.Info("entries of the record of changes that waited are stored", "entries", len(l.owed), "lost", l.lost)
+		if err := l.spare.clear(); err != nil { // they are known to be stored all the same, by their seq
+			l.log.Warn("the spare file of the record of changes is not cleared", "err", err)
+		}
+	}
+	l.at, l.owed, l.lost, l.unkept = end, nil, 0, 0
 	return end.last, nil
 }
 
@@ -220,7 +262,7 @@ func (l *Log) List(ctx context.Context, after uint64, limit int) (*doc.Audit, er
 	if err != nil {
 		return nil, err
 	}
-	out := &doc.Audit{Pruned: l.at.pruned, Head: head, Lines: []doc.AuditLine{}}
+	out := &doc.Audit{Pruned: l.at.pruned, Head: head, Lines: []doc.AuditLine{}, Waiting: len(l.owed), Lost: l.lost}
 	bytes := 0
 	err = l.store.View(ctx, func(tx store.Tx) error {
 		for n := max(after, l.at.pruned.N) + 1; n <= l.at.last && len(out.Lines) < min(limit, MaxLines); n++ {

@@ -175,6 +175,9 @@ type verified struct {
 	Hash   string `json:"hash"` // of the last
 	Pruned uint64 `json:"pruned"`
 	Pin    string `json:"pin"`
+	// Lost is how many entries the record says that it lacks, and Waiting how many the server's state did not take yet.
+	Lost    int `json:"lost,omitempty"`
+	Waiting int `json:"waiting,omitempty"`
 }
 
 func auditVerify(e *env) *cobra.Command {
@@ -186,7 +189,9 @@ func auditVerify(e *env) *cobra.Command {
 was made of, that it follows the one before, and that the server's key signed the first and the last one.
 
 Who has the server's key can write another record. Keep the word that this prints (N:HASH) elsewhere: --since holds the
-record against it, and so against all that was written up to then.`,
+record against it, and so against all that was written up to then.
+
+What the server could not store is not in the record: an entry says how many such there were, and this says it too.`,
 		Example: `  diskcast audit verify
   diskcast audit verify --since 1207:9f86d081884c7d65...
   diskcast audit verify --pin sha256:9f86d0... audit-2026-11-29.jsonl`,
@@ -207,6 +212,14 @@ record against it, and so against all that was written up to then.`,
 			}
 			if err != nil {
 				return fmt.Errorf("the record does not hold: %w", err)
+			}
+			if v.Lost > 0 {
+				e.Warn(fmt.Sprintf("%d entries are missing: the state took none, and they were lost (`diskcast audit "+
+					"list` shows when)", v.Lost))
+			}
+			if v.Waiting > 0 {
+				e.Warn(fmt.Sprintf("%d entries are not in it yet: the state takes none (`diskcast doctor` says why)",
+					v.Waiting))
 			}
 			if e.JSON {
 				return e.Doc(v.verified)
@@ -289,6 +302,7 @@ func (v *verifier) line(l *doc.AuditLine) error {
 	if v.First == 0 {
 		v.First = x.N
 	}
+	v.verified.Lost += x.Lost
 	return v.look()
 }
 
@@ -331,6 +345,7 @@ func (v *verifier) server(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	v.Waiting, v.verified.Lost = last.Waiting, v.verified.Lost+last.Lost
 	return v.end(&last.Head)
 }
 

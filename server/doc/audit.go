@@ -64,4 +64,8 @@ type Audit struct {
 	Pruned AuditMark   `json:"pruned"`
 	Head   AuditMark   `json:"head"`
 	Lines  []AuditLine `json:"lines"`
+	// Waiting is how many entries the server's state did not take yet, and Lost how many of such there were too many:
+	// of both there is an entry as soon as it takes one.
+	Waiting int `json:"waiting,omitempty"`
+	Lost    int `json:"lost,omitempty"`
 }

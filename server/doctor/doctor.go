@@ -123,6 +123,7 @@ var checks = []check{
 	{"keys", false, lookKeys},
 	{"machines", false, lookMachines},
 	{"words", false, lookWords},
+	{"record", false, lookRecord},
 }
 
 // Run does all checks, side by side, and returns what came of them in the order of the table.

@@ -39,6 +39,8 @@ const (
 	MachineStuck      ID = "machine-stuck"
 	NotifyStuck       ID = "notify-stuck" // a web hook or mail that does not arrive
 	NotifyLost        ID = "notify-lost"
+	RecordWaits       ID = "record-waits" // changes that the state did not take
+	RecordLost        ID = "record-lost"
 )
 
 // The kinds of findings from a node.

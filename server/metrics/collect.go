@@ -38,7 +38,10 @@ var (
 	storeFree = gauge("store_free_bytes", "Bytes free where the images are.")
 	storeSize = gauge("store_size_bytes", "Size of the file system where the images are.")
 	words     = gauge("notify_waiting", "Words that wait to be told to a receiver.", "receiver")
-	jobs      = gauge("jobs", "Long work on images that is not over, by kind.", "kind")
+	unstored  = gauge("audit_waiting", "Entries of the record of changes that the state did not take yet.")
+	unrecord  = counter("audit_lost_total",
+		"Entries of the record of changes that are lost: it says how many, not which.")
+	jobs = gauge("jobs", "Long work on images that is not over, by kind.", "kind")
 
 	requestTook = histogramOf("http_request_seconds",
 		"Time that requests of the API took, by route; of those that wait for news, how long they waited.", "route")
@@ -78,6 +81,11 @@ func (s *Server) collect() (*exposition, error) {
 		for _, r := range s.src.Words() {
 			g.set(words, float64(r.Waiting), r.Name)
 		}
+	}
+	if s.src.Record != nil {
+		waiting, lost := s.src.Record()
+		g.set(unstored, float64(waiting))
+		e.set(unrecord, float64(lost))
 	}
 	if s.src.Jobs != nil {
 		going := map[string]int{}

@@ -15,9 +15,10 @@ import (
 func TestFiles(t *testing.T) {
 	f := &fake{}
 	s := New(Sources{Figures: f.Figures, DHCP: func() doc.DHCP { return doc.DHCP{} },
-		Room:  func() (uint64, uint64, error) { return 5, 9, nil },
-		Words: func() []doc.NotifyReceiver { return []doc.NotifyReceiver{{}} },
-		Jobs:  func() []doc.Job { return []doc.Job{{State: doc.Running}} }})
+		Room:   func() (uint64, uint64, error) { return 5, 9, nil },
+		Words:  func() []doc.NotifyReceiver { return []doc.NotifyReceiver{{}} },
+		Jobs:   func() []doc.Job { return []doc.Job{{State: doc.Running}} },
+		Record: func() (int, int) { return 1, 2 }})
 	f.figures = engine.Figures{Sessions: []engine.SessionFigures{going("s1", 1, 1, 1), ends(going("s2", 1, 1, 1), 9)}}
 	s.Request("a", 500, 0)
 	there := map[string]bool{}

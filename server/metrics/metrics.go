@@ -25,6 +25,8 @@ type Sources struct {
 	// Words are how many words wait to be told, and how many were given up, by receiver.
 	Words func() []doc.NotifyReceiver
 	Jobs  func() []doc.Job
+	// Record is how many entries of the record of changes wait to be stored, and how many were lost.
+	Record func() (waiting, lost int)
 }
 
 // Server serves the figures. All methods may be called from several goroutines.

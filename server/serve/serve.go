@@ -206,13 +206,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	record.WithSpare(filepath.Join(cfg.State, audit.SpareFile), log.With("task", record.Name()))
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
 		WithNotify(words).WithPin(id.Pin).WithAccess(tokens).WithAudit(record)
 	pages := page.New(page.Config{API: handler, Tokens: tokens, Log: log.With("task", "page"),
 		About: page.About{Name: server, Version: cfg.Version, Server: info.Server, Interface: cfg.Interface,
 			Store: info.Store, Pin: id.Pin}})
 	figures := metrics.Sources{Version: cfg.Version, Figures: eng.Figures, Room: roomOf(info.Store), Words: words.List,
-		Jobs: jobs.List}
+		Jobs: jobs.List, Record: func() (int, int) { w := record.Waits(); return w.Entries, w.Lost }}
 	tasks := []task.Task{
 		eng,
 		watch,
@@ -220,6 +221,7 @@ func Run(ctx context.Context, cfg Config) error {
 		switches,
 		hooked,
 		words,
+		record,
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, &front{handler, pages}, tlsConfig, log),
@@ -262,6 +264,8 @@ func Run(ctx context.Context, cfg Config) error {
 	// Nodes waits for the engine's lock: an engine that hangs does not answer.
 	manager := notify.New(func() { eng.Nodes() }, log.With("task", "service manager"))
 	tasks = append(tasks, manager)
+	// Requests end after the tasks are asked to: what they did is recorded last.
+	defer record.Close(context.WithoutCancel(ctx))
 	return task.Run(ctx, log, func() {
 		manager.Started(fmt.Sprintf("serves on %s, API at %s", info.Interface, info.Server))
 		if cfg.Started != nil {

@@ -79,10 +79,12 @@ func (a *API) change(rt *Route, w http.ResponseWriter, r *http.Request, node str
 		e.Document = recordable(text)
 		r.Body = &readBack{Reader: io.MultiReader(bytes.NewReader(text), failing{err}), Closer: r.Body}
 	}
-	n, notAsked := a.audit.Asked(r.Context(), e)
-	if err := notAsked; err != nil && urgent[rt.Pattern()] {
-		a.log.Error("a change is made, and it could not be stored who asked for it", "who", e.Who, "from", e.From,
+	var owed *audit.Owed
+	n, err := a.audit.Asked(r.Context(), e)
+	if err != nil && urgent[rt.Pattern()] {
+		a.log.Error("a change is made, and it is not stored yet who asked for it", "who", e.Who, "from", e.From,
 			"request", e.Request, "path", e.Path, "err", err)
+		owed = a.audit.Owe(e)
 	} else if err != nil {
 		a.fail(w, r, http.StatusServiceUnavailable, fmt.Errorf("nothing was done: it could not be stored who asked "+
 			"for it: %w", err))
@@ -96,11 +98,13 @@ func (a *API) change(rt *Route, w http.ResponseWriter, r *http.Request, node str
 		about = made
 	}
 	done.After = bounded(about())
-	if notAsked != nil {
-		a.audit.Owe(e, done)
-		return
+	ctx := context.WithoutCancel(r.Context())
+	if owed != nil {
+		err = a.audit.DoneOwed(ctx, owed, done)
+	} else {
+		err = a.audit.Done(ctx, n, done)
 	}
-	if err := a.audit.Done(context.WithoutCancel(r.Context()), n, done); err != nil {
+	if err != nil {
 		a.log.Error("what came of a change is not stored yet", "of", n, "status", done.Status, "err", err)
 	}
 }
