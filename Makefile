@@ -87,9 +87,11 @@ test-firmware: build ## whole machines by each kind of firmware, Secure Boot amo
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 40m -v -run 'TestFirmware|TestSecureBoot' ./qemu-tests
 
-test-media: build ## machines that start from a stick and a CD that mkimage made, to the agent's hello (some minutes)
+test-media: build ## machines that start from sticks, CDs and archives that mkimage made for them (some minutes)
 	@.ci/packages firmware
-	$(AS_ROOT) env DISKCAST_MEDIA=1 DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" $(GO) test -count=1 -timeout 30m -v -run 'TestMedia$$' ./qemu-tests
+	$(AS_ROOT) env DISKCAST_MEDIA=1 DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" \
+		DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 50m -v \
+		-run 'TestMedia$$|TestMadeFor' ./qemu-tests
 
 test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
 	@.ci/packages firmware

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"regexp"
@@ -17,6 +19,7 @@ import (
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/look"
+	"github.com/diskcast/diskcast/mkimage/machines"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
@@ -26,7 +29,7 @@ const defaultIPXE = "/usr/lib/ipxe"
 
 type options struct {
 	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
-	modulesFrom, modules, firmware                                       []string
+	modulesFrom, modules, firmware, machines                             []string
 	media                                                                media
 }
 
@@ -48,6 +51,10 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 		return nil, err
 	}
 	modTime, err := parseEpoch(epoch)
+	if err != nil {
+		return nil, err
+	}
+	list, err := readMachines(o.machines)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +89,7 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := choose(o, k, c, r, inputs); err != nil {
+	if err := choose(o, k, c, r, inputs, list); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -94,7 +101,13 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 		return nil, err
 	}
 	r.Manifest = manifest
-	if need := look.MemoryNeed(manifest); need > look.LeastMemory {
+	need := look.MemoryNeed(manifest)
+	if r.For != nil {
+		if short := r.For.Memory(need); len(short) > 0 {
+			r.Notes = append(r.Notes, fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than "+
+				"these machines have: %s", need>>20, strings.Join(short, ", ")))
+		}
+	} else if need > look.LeastMemory {
 		r.Notes = append(r.Notes,
 			fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than the usual %d, because the "+
 				"kernel unpacks it into a file system that has half of the memory: "+
@@ -114,8 +127,59 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	return r, bootdir.Publish(o.out, files)
 }
 
+// readMachines reads the inventories of --for; nil without any.
+func readMachines(files []string) ([]machines.Machine, error) {
+	var readers []io.Reader
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("--for: %w; `diskcast machine inventory` prints what it reads", err)
+		}
+		defer f.Close()
+		readers = append(readers, f)
+	}
+	if len(readers) == 0 {
+		return nil, nil
+	}
+	list, err := machines.Read(io.MultiReader(readers...))
+	if err != nil {
+		return nil, fmt.Errorf("--for %s: %w", strings.Join(files, ","), err)
+	}
+	return list, nil
+}
+
+// chooseModules fills in the modules: those of the selection, or what the machines need of them.
+func chooseModules(c *bootdir.Content, r *result, selection []string, list []machines.Machine) (err error) {
+	if list == nil {
+		c.Modules, err = c.Tree.Choose(selection)
+		return err
+	}
+	if r.For, err = machines.Choose(c.Tree, selection, list); err != nil {
+		return err
+	}
+	c.Modules = r.For.Modules
+	for _, m := range list {
+		c.Machines = append(c.Machines, m.Name)
+	}
+	r.Notes = append(r.Notes, r.For.Notes()...)
+	return nil
+}
+
+// missedFirmware says which files machines asked for and are not there.
+func missedFirmware(asked map[string][]string, blobs []modules.Blob) []string {
+	var notes []string
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		if !slices.ContainsFunc(blobs, func(b modules.Blob) bool { return b.Name == name }) {
+			notes = append(notes, fmt.Sprintf("firmware %s is not in the archive, and %s asked for it: add --firmware "+
+				"/lib/firmware or a firmware package that has it", name, machines.Few(asked[name])))
+		}
+	}
+	return notes
+}
+
 // choose fills in the kernel, its modules and their firmware.
-func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs kernel.Options) error {
+func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs kernel.Options,
+	list []machines.Machine) error {
 	c.Kernel, c.Release = k.Vmlinuz(), k.Release
 	if err := bootdir.CheckCmdline(c, kernel.CmdlineSize(c.Kernel)); err != nil {
 		return err
@@ -137,15 +201,23 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs 
 			"choose --modules none", k.Release, o.kernel)
 	}
 	c.Tree = tree
-	if c.Modules, err = tree.Choose(selection); err != nil {
+	if err := chooseModules(c, r, selection, list); err != nil {
 		return fmt.Errorf("modules: %w", err)
 	}
 	if err := k.OpenFirmware(inputs); err != nil {
 		return err
 	}
-	blobs, missing, err := modules.Firmware(k.Firmware, c.Modules)
+	wishes := c.Modules
+	if r.For != nil && len(r.For.Firmware) > 0 {
+		wishes = append(slices.Clip(wishes), &kmod.Module{Info: kmod.Info{Firmware: r.For.Firmware}})
+	}
+	blobs, missing, err := modules.Firmware(k.Firmware, wishes)
 	if err != nil {
 		return err
+	}
+	missing = slices.DeleteFunc(missing, func(name string) bool { return name == "" })
+	if r.For != nil {
+		r.Notes = append(r.Notes, missedFirmware(r.For.Asked, blobs)...)
 	}
 	c.Firmware = blobs
 	c.Sources = k.Sources
@@ -227,6 +299,9 @@ var (
 )
 
 func (o *options) check() error {
+	if len(o.machines) > 0 && slices.Equal(o.modules, []string{"none"}) {
+		return errors.New("--for picks from --modules, and --modules none has nothing to pick from")
+	}
 	if err := o.media.check(o.out); err != nil {
 		return err
 	}

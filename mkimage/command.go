@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/diskcast/diskcast/mkimage/bootdir"
+	"github.com/diskcast/diskcast/mkimage/machines"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/spf13/cobra"
 )
@@ -44,6 +45,10 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
   # network cards that need firmware, and one module more than usual
   mkimage --kernel linux-image.deb --firmware firmware-bnx2x.deb --modules default,ipmi_si --server ... --pin ... ` +
 	`--out boot
+
+  # as small as these machines allow: only the drivers that they asked for when they were started once
+  diskcast machine inventory --on @lab > lab.json
+  mkimage --for lab.json --kernel ... --server ... --pin ... --out boot
 
   # machines with Secure Boot on: boot loaders of the kernel's distribution, here from packages that are not installed
   apt-get download shim-signed grub-efi-amd64-signed
@@ -105,6 +110,9 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 		"folder /lib/modules/RELEASE, or a package with it (default: the kernel's package, or /lib/modules)")
 	f.StringSliceVar(&o.modules, "modules", []string{"default"},
 		"groups (see above) and names of modules; what they need comes along")
+	f.StringSliceVar(&o.machines, "for", nil,
+		"file with the hardware of machines, from `diskcast machine inventory`: of --modules only what they need is "+
+			"taken")
 	f.StringSliceVar(&o.firmware, "firmware", nil,
 		"folder like /lib/firmware, or a package with one; the chosen modules' files are taken")
 	f.StringVar(&o.server, "server", "", "URL of the server's node API, https://HOST:8443")
@@ -144,6 +152,7 @@ func groupTable() string {
 
 // result is what mkimage says at its end, as text or as JSON.
 type result struct {
+	For      *machines.Choice  `json:"for,omitempty"`
 	Out      string            `json:"out,omitempty"`
 	Media    []medium          `json:"media,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
@@ -156,6 +165,11 @@ func (r *result) print(w io.Writer) error {
 		fmt.Fprintf(w, "%s: ", r.Out)
 	}
 	fmt.Fprintf(w, "Linux %s, %d modules, %d files of firmware\n", m.Kernel, len(m.Modules), len(m.Firmware))
+	if r.For != nil {
+		for _, line := range r.For.Words() {
+			fmt.Fprintln(w, line)
+		}
+	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, x := range r.Media {
 		fmt.Fprintf(tw, "  %.2f MiB\t  %s\t\n", float64(x.Size)/(1<<20), x.Path)

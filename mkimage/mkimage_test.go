@@ -364,3 +364,51 @@ func TestExitCode(t *testing.T) {
 		})
 	}
 }
+
+// TestFor takes what one machine asks for, says what is left out, and what the machine lacks.
+func TestFor(t *testing.T) {
+	kernel, firmware, ipxe := inputs(t)
+	file := filepath.Join(t.TempDir(), "lab.json")
+	if err := os.WriteFile(file, []byte(`[{"id":"a","name":"lab-1","inventory":{"memory":1048576,"hardware":{"devices":[
+		{"alias":"pci:v00001111d00002222sv0sd0bc02sc00i00"},{"alias":"pci:v8086x"}],
+		"firmware":["card.bin","gone.bin"]}}}]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "boot")
+	args := []string{"--kernel", kernel, "--ipxe", ipxe, "--firmware", firmware, "--out", out, "--for", file}
+	text, err := mkimage(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"for lab-1: 1 modules for their hardware (e1000)", "a node needs about",
+		"more than these machines have: lab-1 (1 MiB)", "no module of this kernel drives it",
+		"firmware gone.bin is not",
+		"lab-1 asked for it"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	text, err = mkimage(t, append(args, "--json")...)
+	var r result
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &r)
+	}
+	if err != nil || r.For == nil || len(r.For.Taken) != 3 || len(r.For.Undriven) != 1 ||
+		strings.Join(r.Manifest.For, " ") != "lab-1" || len(r.Manifest.Firmware) != 1 {
+		t.Errorf("%v: %s", err, text)
+	}
+	text, err = command(t, "inspect", out)
+	if err != nil || !strings.Contains(text, "lab-1; other machines may lack") {
+		t.Errorf("inspect: %v\n%s", err, text)
+	}
+	for want, more := range map[string][]string{
+		"nothing to pick from":           {"--for", file, "--modules", "none"},
+		"`diskcast machine inventory`":   {"--for", "/nowhere"},
+		"nothing is known of the hardwa": {"--for", filepath.Join(out, bootdir.ManifestFile)},
+	} {
+		_, err := mkimage(t, append([]string{"--kernel", kernel, "--ipxe", ipxe, "--out", out}, more...)...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: error %v, want %q", more, err, want)
+		}
+	}
+}

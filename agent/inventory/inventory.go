@@ -40,7 +40,9 @@ func (r *Reader) Read() session.Inventory {
 		Disks:    r.Disks(),
 		NICs:     r.NICs(),
 		Undriven: r.Undriven(),
+		Hardware: r.Hardware(),
 	}
+	inv.BoundHardware()
 	if r.exists("sys/firmware/efi") {
 		inv.Firmware = session.UEFI
 		inv.SecureBoot = r.secureBoot()

@@ -32,6 +32,8 @@ type Manifest struct {
 	Userland string   `json:"userland"` // sha256 of the embedded archive
 	Modules  []string `json:"modules"`
 	Firmware []string `json:"firmware,omitempty"`
+	// For names the machines for whose hardware the modules were picked; others may lack a driver. Empty: for all.
+	For []string `json:"for,omitempty"`
 	// Sources are the packages that parts of the directory came from; parts from plain files have none.
 	Sources []Source `json:"sources,omitempty"`
 	// what the server must know of the GRUB behind shim; nil without one

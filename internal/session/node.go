@@ -70,6 +70,9 @@ type Inventory struct {
 	Starts *Starts `json:"starts,omitempty"`
 	// Survey is what is on the disks. The node says hello first and looks then, so that it may be nil.
 	Survey *Survey `json:"survey,omitempty"`
+	// Hardware is what the kernel needs drivers and firmware for; nil where an older agent does not say it, or where it
+	// was too much.
+	Hardware *Hardware `json:"hardware,omitempty"`
 }
 
 // Starts is what UEFI firmware starts of a machine's own disks.

@@ -42,6 +42,7 @@ type Content struct {
 	Tree     *modules.Tree
 	Modules  []*kmod.Module
 	Firmware []modules.Blob
+	Machines []string // that it is made for; empty: for all
 	Site     Site
 	Append   string // added to the kernel's command line
 	BaseURL  string // where the script finds kernel and archive; empty: where the script itself came from
@@ -70,7 +71,8 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		return nil, nil, err
 	}
 	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland),
-		Files: map[string]File{}, Generator: c.Generator, Modules: []string{}, Sources: c.Sources}
+		Files: map[string]File{}, Generator: c.Generator, Modules: []string{}, Sources: c.Sources,
+		For: c.Machines}
 	for _, mod := range c.Modules {
 		m.Modules = append(m.Modules, mod.Name)
 	}

@@ -12,6 +12,7 @@ import (
 	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
+	"github.com/diskcast/diskcast/mkimage/machines"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
 
@@ -22,6 +23,7 @@ type Summary struct {
 	Signers   []string          `json:"kernel_signers,omitempty"`
 	Cmdline   string            `json:"cmdline"`
 	Site      contract.Site     `json:"site"`
+	For       []string          `json:"for,omitempty"`      // machines that it is made for; empty: for all
 	Userland  string            `json:"userland,omitempty"` // release
 	Generator string            `json:"generator"`
 	Sources   []contract.Source `json:"sources,omitempty"`
@@ -45,7 +47,8 @@ type Loader struct {
 // Inspect puts together what there is to say.
 func (d *Directory) Inspect() (*Summary, error) {
 	m := d.Manifest
-	s := &Summary{Dir: d.Path, Kernel: m.Kernel, Cmdline: m.Cmdline, Site: m.Site, Userland: d.text(releaseFile),
+	s := &Summary{Dir: d.Path, Kernel: m.Kernel, Cmdline: m.Cmdline, Site: m.Site, For: m.For,
+		Userland:  d.text(releaseFile),
 		Generator: m.Generator, Sources: m.Sources, Unpacked: m.Unpacked, Memory: MemoryNeed(m)}
 	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
 		s.Files = append(s.Files, Record{name, d.Files[name].Size, d.Files[name].SHA256})
@@ -117,6 +120,9 @@ func (s *Summary) Print(w io.Writer) error {
 		row("console", p(s.Site.Console))
 	}
 	row("command line", p(s.Cmdline))
+	if len(s.For) > 0 {
+		row("made for", p(machines.Few(s.For))+"; other machines may lack a driver")
+	}
 	row("kernel signed by", cmp.Or(p(strings.Join(s.Signers, ", ")), "nobody"))
 	row("userland", cmp.Or(p(s.Userland), "unknown"))
 	row("made by", p(s.Generator))

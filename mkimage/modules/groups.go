@@ -55,6 +55,22 @@ var groups = map[string]group{
 	"none": {about: "no module"},
 }
 
+// everyNode is what a node needs whatever its hardware: file systems, a console that a keyboard is plugged into when
+// there is trouble, disks and sticks behind whatever controller, logical volumes, VLANs and bonds.
+var everyNode = group{in: append([]string{"drivers/scsi/sd_mod", "drivers/usb/storage/usb-storage",
+	"drivers/usb/storage/uas", "drivers/block/loop", "drivers/md/dm-mod", "drivers/net/bonding/", "net/8021q/",
+	"net/packet/af_packet", "drivers/hid/hid", "drivers/hid/hid-generic", "drivers/hid/usbhid/usbhid",
+	"drivers/input/keyboard/atkbd", "drivers/input/evdev"}, groups["fs"].in...)}
+
+// IsGroup reports whether a word is the name of a group.
+func IsGroup(word string) bool {
+	_, ok := groups[word]
+	return ok
+}
+
+// EveryNode reports whether each node needs the module, whatever its hardware.
+func EveryNode(m *kmod.Module) bool { return everyNode.holds(m) }
+
 // GroupNames are the names of the groups, sorted.
 func GroupNames() []string { return slices.Sorted(maps.Keys(groups)) }
 

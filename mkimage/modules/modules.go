@@ -175,7 +175,7 @@ func (t *Tree) Choose(selection []string) ([]*kmod.Module, error) {
 		return err
 	}
 	for _, word := range selection {
-		list, err := t.expand(word)
+		list, err := t.Expand(word)
 		if err != nil {
 			return nil, err
 		}
@@ -188,9 +188,9 @@ func (t *Tree) Choose(selection []string) ([]*kmod.Module, error) {
 	return slices.DeleteFunc(t.Index.Modules(), func(m *kmod.Module) bool { return !chosen[m] }), nil
 }
 
-// expand finds the modules that a word means. It cannot be told before a package is unpacked that there are none: names
+// Expand finds the modules that a word means. It cannot be told before a package is unpacked that there are none: names
 // that are built in stand in one of its files, and aliases in the modules themselves.
-func (t *Tree) expand(word string) ([]*kmod.Module, error) {
+func (t *Tree) Expand(word string) ([]*kmod.Module, error) {
 	if g, ok := groups[word]; ok {
 		return slices.DeleteFunc(t.Index.Modules(), func(m *kmod.Module) bool { return !g.holds(m) }), nil
 	}

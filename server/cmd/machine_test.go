@@ -43,3 +43,15 @@ func TestMachineCommand(t *testing.T) {
 	do("cancelled", "session", "cancel", "s1")
 	do("lab-01 removed", "machine", "remove", "lab-01")
 }
+
+// TestMachineInventory prints what mkimage --for reads, of the machines that were seen.
+func TestMachineInventory(t *testing.T) {
+	o := newOffice(t)
+	code, out, said := o.run("machine", "inventory")
+	if code != 0 || !strings.Contains(out, `"inventory"`) || !strings.HasPrefix(out, "[") {
+		t.Errorf("%d, %s%s", code, out, said)
+	}
+	if code, _, said := o.run("machine", "inventory", "--select", "nobody"); code == 0 {
+		t.Errorf("of nobody: %d, %s", code, said)
+	}
+}

@@ -199,3 +199,41 @@ func TestStrangersRecord(t *testing.T) {
 		t.Errorf("%d bytes of a stranger are stored, %v", size, err)
 	}
 }
+
+// What a node says of its hardware is bounded, its strings are what the kernel can have said, and it is left away before
+// a stranger is refused for it.
+func TestHardwareOfANode(t *testing.T) {
+	h := newHouse(t)
+	hello := func(i int, hw *session.Hardware, junk int) *session.Hardware {
+		t.Helper()
+		inv := session.Inventory{NICs: []session.NIC{{MAC: strangerMAC(i), Boot: true}}, Hardware: hw}
+		for range junk {
+			inv.Disks = append(inv.Disks, session.Disk{Path: "/dev/sda", Model: strings.Repeat("m", 60), Size: 1 << 30})
+		}
+		reply, err := h.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: inv}, netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := h.e.Node(reply.Node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.Inventory.Hardware
+	}
+	good := session.Device{Alias: "virtio:d00000001v00001AF4", Driver: "virtio_net"}
+	got := hello(1, &session.Hardware{Devices: []session.Device{good, {Alias: "pci:\x1b[2J"}, {Alias: "a\u202eb"}},
+		Firmware: []string{"a\nb", "x.bin"}}, 1)
+	if got == nil || len(got.Devices) != 1 || got.Devices[0] != good || got.More != 2 || len(got.Firmware) != 1 {
+		t.Errorf("the server keeps %+v", got)
+	}
+	many := &session.Hardware{}
+	for i := range 3000 {
+		many.Devices = append(many.Devices, session.Device{Alias: fmt.Sprintf("acpi:PNP%04d:", i)})
+	}
+	if got := hello(2, many, 1); got == nil || len(got.Devices)+got.More != 3000 || len(got.Devices) > 500 {
+		t.Errorf("of 3000 devices the server keeps %d and counts %d", len(got.Devices), got.More)
+	}
+	if got := hello(3, many, 60); got != nil { // 16 KiB of a stranger
+		t.Errorf("a stranger's inventory is over its bound with %d devices", len(got.Devices))
+	}
+}

@@ -35,6 +35,7 @@ func (e *Engine) Hello(ctx context.Context, h *session.Hello, from netip.Addr) (
 	if !printable(h.Boot) || !printable(h.Agent) {
 		return nil, refuse("boot id or agent version has characters that cannot be printed")
 	}
+	h.Inventory.BoundHardware() // before words are made harmless: an alias that is changed stands for another driver
 	if !within(&h.Inventory, maxInventory) {
 		return nil, refuse("inventory is larger than %d bytes", maxInventory)
 	}

@@ -80,22 +80,47 @@ type Seen struct {
 
 // Inventory is what a node found out about its hardware. Sizes are in bytes.
 type Inventory struct {
-	UUID       string   `json:"uuid,omitempty"`
-	Serial     string   `json:"serial,omitempty"`
-	Vendor     string   `json:"vendor,omitempty"`
-	Product    string   `json:"product,omitempty"`
-	Firmware   string   `json:"firmware"`
-	SecureBoot bool     `json:"secure_boot"`
-	Lockdown   string   `json:"lockdown,omitempty"`
-	Kernel     string   `json:"kernel,omitempty"`
-	CPUs       int      `json:"cpus,omitempty"`
-	Memory     int64    `json:"memory"`
-	Disks      []Disk   `json:"disks"`
-	NICs       []NIC    `json:"nics"`
-	Undriven   []string `json:"undriven,omitempty"`
-	Problem    string   `json:"problem,omitempty"`
-	Starts     *Starts  `json:"starts,omitempty"`
-	Survey     *Survey  `json:"survey,omitempty"`
+	UUID       string    `json:"uuid,omitempty"`
+	Serial     string    `json:"serial,omitempty"`
+	Vendor     string    `json:"vendor,omitempty"`
+	Product    string    `json:"product,omitempty"`
+	Firmware   string    `json:"firmware"`
+	SecureBoot bool      `json:"secure_boot"`
+	Lockdown   string    `json:"lockdown,omitempty"`
+	Kernel     string    `json:"kernel,omitempty"`
+	CPUs       int       `json:"cpus,omitempty"`
+	Memory     int64     `json:"memory"`
+	Disks      []Disk    `json:"disks"`
+	NICs       []NIC     `json:"nics"`
+	Undriven   []string  `json:"undriven,omitempty"`
+	Problem    string    `json:"problem,omitempty"`
+	Starts     *Starts   `json:"starts,omitempty"`
+	Survey     *Survey   `json:"survey,omitempty"`
+	Hardware   *Hardware `json:"hardware,omitempty"`
+}
+
+// Hardware is what a machine needs drivers and firmware for.
+type Hardware struct {
+	Devices  []Device `json:"devices"`
+	Firmware []string `json:"firmware,omitempty"`
+	More     int      `json:"more,omitempty"`
+}
+
+// Device is one of them.
+type Device struct {
+	Alias  string `json:"alias,omitempty"`
+	Driver string `json:"driver,omitempty"`
+	Module string `json:"module,omitempty"`
+}
+
+func ofHardware(h session.Hardware) Hardware {
+	return Hardware{Firmware: h.Firmware, More: h.More,
+		Devices: each(h.Devices, func(d session.Device) Device { return Device(d) })}
+}
+
+func (h Hardware) hardware() session.Hardware {
+	return session.Hardware{Firmware: h.Firmware, More: h.More,
+		Devices: each(h.Devices, func(d Device) session.Device { return session.Device(d) })}
 }
 
 // Starts is what a machine's firmware starts of its own disks.
@@ -201,7 +226,7 @@ func ofInventory(i session.Inventory) Inventory {
 	return Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
-		Problem: i.Problem, Survey: to(i.Survey, ofSurvey),
+		Problem: i.Problem, Survey: to(i.Survey, ofSurvey), Hardware: to(i.Hardware, ofHardware),
 		Starts: to(i.Starts, func(s session.Starts) Starts { return Starts(s) }),
 		Disks:  each(i.Disks, func(d session.Disk) Disk { return Disk(d) }),
 		NICs:   each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
@@ -211,7 +236,7 @@ func (i Inventory) inventory() session.Inventory {
 	return session.Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
-		Problem: i.Problem, Survey: to(i.Survey, Survey.survey),
+		Problem: i.Problem, Survey: to(i.Survey, Survey.survey), Hardware: to(i.Hardware, Hardware.hardware),
 		Starts: to(i.Starts, func(s Starts) session.Starts { return session.Starts(s) }),
 		Disks:  each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
 		NICs:   each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}

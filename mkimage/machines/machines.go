@@ -1,0 +1,113 @@
+// Package machines reads what machines said of their hardware, as `diskcast machine inventory` prints it, and picks
+// the modules of a kernel that they need.
+package machines
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/session"
+)
+
+// Machine is what is known of one.
+type Machine struct {
+	Name     string           `json:"name"`
+	Product  string           `json:"product,omitempty"`
+	Memory   int64            `json:"memory"` // bytes, by its kernel's word
+	Hardware session.Hardware `json:"-"`
+}
+
+// Bounds of an inventory.
+const (
+	maxInventory = 256 << 20 // bytes
+	maxMachines  = 20000
+	maxName      = 128 // bytes
+)
+
+// document is a node as the server shows it.
+type document struct {
+	ID        string            `json:"id"`
+	Machine   string            `json:"machine"`
+	Name      string            `json:"name"`
+	Inventory session.Inventory `json:"inventory"`
+}
+
+// Read reads documents of nodes, or lists of such, one behind the other. A machine that says nothing of its hardware is
+// an error: nothing would be taken for it.
+func Read(r io.Reader) ([]Machine, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxInventory+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxInventory {
+		return nil, fmt.Errorf("more than %d bytes", maxInventory)
+	}
+	var docs []document
+	for dec := json.NewDecoder(bytes.NewReader(data)); ; {
+		var raw json.RawMessage
+		err := dec.Decode(&raw)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("byte %d: %w", dec.InputOffset(), err)
+		}
+		list := []document{{}}
+		if raw[0] == '[' {
+			err = json.Unmarshal(raw, &list)
+		} else {
+			err = json.Unmarshal(raw, &list[0])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("not what `diskcast machine inventory` prints: %w", err)
+		}
+		if docs = append(docs, list...); len(docs) > maxMachines {
+			return nil, fmt.Errorf("more than %d machines", maxMachines)
+		}
+	}
+	return all(docs)
+}
+
+func all(docs []document) ([]Machine, error) {
+	var list []Machine
+	var silent []string
+	for i, d := range docs {
+		inv := &d.Inventory
+		name := plain.Line(cmp.Or(d.Name, d.Machine, d.ID, fmt.Sprintf("machine %d", i+1)), maxName)
+		inv.BoundHardware()
+		if inv.Hardware == nil || len(inv.Hardware.Devices) == 0 {
+			silent = append(silent, name)
+			continue
+		}
+		list = append(list, Machine{Name: name, Memory: inv.Memory, Hardware: *inv.Hardware,
+			Product: plain.Line(strings.TrimSpace(inv.Vendor+" "+inv.Product), maxName)})
+	}
+	if len(silent) > 0 {
+		return nil, fmt.Errorf("%s: nothing is known of the hardware; start the machine once with a boot directory that "+
+			"is made without --for by this release, or leave it out", Few(silent))
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no machine in it")
+	}
+	slices.SortStableFunc(list, func(a, b Machine) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// shown is how many names a line has.
+const shown = 8
+
+// Few is a list of names for a line.
+func Few(names []string) string {
+	text := strings.Join(names[:min(len(names), shown)], ", ")
+	if more := len(names) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

@@ -1,0 +1,151 @@
+package machines
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskcast/diskcast/internal/kmod/kmodtest"
+	"github.com/diskcast/diskcast/mkimage/modules"
+)
+
+// inventory is two machines as the server shows them, the second with a card that no kernel here knows.
+const inventory = `[{"id":"a","machine":"m1","name":"lab-1","inventory":{"memory":536870912,"vendor":"QEMU","product":"PC",
+"nics":[],"disks":[],"hardware":{"devices":[
+{"alias":"pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00","driver":"e1000","module":"e1000"},
+{"alias":"pci:v00008086d00007010sv00001AF4sd00001100bc01sc01i80","driver":"ata_piix","module":"ata_piix"},
+{"driver":"RTL8211F","module":"realtek"},
+{"alias":"pci:v00001234d00001111sv0sd0bc03sc00i00"}],
+"firmware":["e1000/b.bin","gpu.bin","loose.bin","*","../x"]}}},
+{"id":"b","machine":"m2","inventory":{"memory":17179869184,"hardware":{"devices":[
+{"alias":"pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00","driver":"e1000","module":"e1000"},
+{"alias":"pci:v0000DEADd0000BEEFsv00001AF4sd00001100bc01sc07i00"},
+{"alias":"virtio:d00000002v00001AF4","driver":"virtio_blk"},
+{"alias":"usb:v0BDAp8153","driver":"r8152","module":"r8152"},
+{"alias":"pci:v00008086d00001111sv0sd0bc02sc00i00"}],"more":3}}}]`
+
+func tree(t *testing.T) *modules.Tree {
+	t.Helper()
+	m := func(fields ...string) *fstest.MapFile { return &fstest.MapFile{Data: kmodtest.Module(fields...)} }
+	tr, err := modules.Scan([]fs.FS{fstest.MapFS{
+		"kernel/drivers/net/ethernet/intel/e1000.ko": m("name=e1000", "alias=pci:v00008086d0000100Esv*sd*bc*sc*i*",
+			"depends=mii", "firmware=e1000/a.bin", "firmware=e1000/b.bin"),
+		"kernel/drivers/net/mii.ko":            m("name=mii"),
+		"kernel/drivers/net/phy/realtek.ko":    m("name=realtek"),
+		"kernel/drivers/net/ethernet/other.ko": m("name=other", "alias=pci:v00001111*"),
+		"kernel/drivers/net/wireless/iwl.ko":   m("name=iwl", "alias=pci:v00008086d00001111sv*"),
+		"kernel/drivers/scsi/sd_mod.ko":        m("name=sd_mod"),
+		"kernel/drivers/gpu/bochs.ko":          m("name=bochs", "alias=pci:v00001234d00001111*", "firmware=gpu.bin"),
+		"kernel/fs/ext4/ext4.ko":               m("name=ext4", "softdep=pre: crc32c"),
+		"kernel/crypto/crc32c_generic.ko":      m("name=crc32c_generic", "alias=crc32c"),
+		"kernel/drivers/char/ipmi/ipmi_si.ko":  m("name=ipmi_si"),
+		"modules.builtin":                      {Data: []byte("kernel/drivers/block/virtio_blk.ko\nkernel/drivers/ata/ata_piix.ko\n")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+func TestChoose(t *testing.T) {
+	list, err := Read(strings.NewReader(inventory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Choose(tree(t), append([]string{"ipmi_si"}, modules.Default...), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range c.Modules {
+		names = append(names, m.Name)
+	}
+	if got, want := strings.Join(names, " "), "crc32c_generic ipmi_si e1000 mii realtek sd_mod ext4"; got != want {
+		t.Errorf("took %s, want %s", got, want)
+	}
+	want := []Taken{{"crc32c_generic", nil, dependency}, {"ipmi_si", nil, byName}, {"e1000", []string{"lab-1", "m2"}, ""},
+		{"mii", nil, dependency}, {"realtek", []string{"lab-1"}, ""}, {"sd_mod", nil, everyNode}, {"ext4", nil, everyNode}}
+	if d := cmp.Diff(want, c.Taken); d != "" {
+		t.Error(d)
+	}
+	left := []LeftOut{{Module: "bochs", Why: notSelected, Machines: []string{"lab-1"}},
+		{Module: "other", Why: nobodyAsks}, {Module: "iwl", Why: notSelected, Machines: []string{"m2"}},
+		{Firmware: "*", Why: "it is no name of a file", Machines: []string{"lab-1"}},
+		{Firmware: "../x", Why: "it is no name of a file", Machines: []string{"lab-1"}},
+		{Firmware: "gpu.bin", Why: "it is for bochs, which is not taken", Machines: []string{"lab-1"}}}
+	if d := cmp.Diff(left, c.LeftOut); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"loose.bin"}, c.Firmware); d != "" {
+		t.Error(d)
+	}
+	if len(c.Asked) != 2 || len(c.Asked["e1000/b.bin"]) != 1 {
+		t.Errorf("asked: %v", c.Asked)
+	}
+	notes := strings.Join(c.Notes(), "\n")
+	for _, want := range []string{
+		"m2: disk controller or network card PCI dead:beef: no module of this kernel drives it",
+		"m2: disk controller or network card PCI 8086:1111: iwl drives it, which is not among --modules",
+		"m2: device usb:v0BDAp8153, driven by r8152 when it was seen: no module of this kernel drives it",
+		"m2 has 3 devices more",
+	} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("no %q in\n%s", want, notes)
+		}
+	}
+	if len(c.Undriven) != 3 {
+		t.Errorf("undriven: %v", c.Undriven)
+	}
+	words := strings.Join(c.Words(), "\n")
+	for _, want := range []string{"for 2 machines: 2 modules for their hardware (e1000, realtek); 3 that every node needs",
+		"1 modules that no machine asks for", "bochs, iwl, *"} {
+		if !strings.Contains(words, want) {
+			t.Errorf("no %q in\n%s", want, words)
+		}
+	}
+	if short := c.Memory(600 << 20); cmp.Diff([]string{"lab-1 (512 MiB)"}, short) != "" {
+		t.Errorf("short of memory: %v", short)
+	}
+	if short := c.Memory(512 << 20); short != nil {
+		t.Errorf("short of memory: %v", short)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing":      {"", "no machine in it"},
+		"no list":      {"[]", "no machine in it"},
+		"not JSON":     {"machines:", "byte 0"},
+		"another list": {`["a"]`, "diskcast machine inventory"},
+		"no hardware": {`{"id":"x","inventory":{"memory":1}} [{"machine":"m7"}]`,
+			"x, m7: nothing is known of the hardware"},
+	} {
+		if _, err := Read(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// FuzzRead: what is read is bounded and printable, and a choice comes of it.
+func FuzzRead(f *testing.F) {
+	f.Add(inventory)
+	f.Add(`{"id":"\u001b[0m","inventory":{"hardware":{"devices":[{"alias":"*"},{"alias":"pci:vbc"},{"module":"[a"}]}}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := Read(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		c, err := Choose(tree(t), modules.Default, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range append(c.Words(), c.Notes()...) {
+			if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+				t.Errorf("%q is printed", line)
+			}
+		}
+	})
+}
