@@ -70,6 +70,9 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err != nil {
 		return nil, err
 	}
+	if tools != nil && tools.note != "" {
+		r.Notes = append(r.Notes, tools.note)
+	}
 	if c.Userland, err = archive(); err != nil {
 		return nil, err
 	}

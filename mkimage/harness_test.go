@@ -90,6 +90,9 @@ func mkimage(t *testing.T, args ...string) (string, error) {
 	if !slices.Contains(args, "--shim") && !slices.Contains(args, "--grub") {
 		args = append(args, "--shim", "none")
 	}
+	if !slices.Contains(args, "--isolinux") && (slices.Contains(args, "--usb") || slices.Contains(args, "--iso")) {
+		args = append(args, "--isolinux", "none")
+	}
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)

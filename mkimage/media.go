@@ -23,15 +23,19 @@ import (
 type media struct {
 	uki, usb, iso    string // files to write; empty: not wanted
 	stub, sign, cert string // where they come from
+	isolinux         []string
 }
 
 func (m *media) flags(f *pflag.FlagSet) {
 	f.StringVar(&m.uki, "uki", "",
 		"file for a unified kernel image: kernel, archive and command line in one UEFI program")
 	f.StringVar(&m.usb, "usb", "",
-		"file for the image of a USB stick that UEFI machines start from without a network boot")
+		"file for the image of a USB stick that machines start from without a network boot")
 	f.StringVar(&m.iso, "iso", "",
-		"file for the image of a CD, or a BMC's virtual one, for UEFI machines; sticks take it too")
+		"file for the image of a CD, or a BMC's virtual one; sticks take it too")
+	f.StringSliceVar(&m.isolinux, "isolinux", nil,
+		"for sticks and CDs that BIOS starts: the packages isolinux and syslinux-common, or a folder with their files "+
+			"(default: the installed ones); none leaves BIOS out")
 	f.StringVar(&m.stub, "stub", "",
 		"linuxx64.efi.stub of systemd, or the package systemd-boot-efi (default: the installed one)")
 	f.StringVar(&m.sign, "sign", "", "the site's private key (RSA, PEM), which signs the unified kernel image")
@@ -63,6 +67,9 @@ func (m *media) check(out string) error {
 	if (m.sign == "") != (m.cert == "") {
 		return errors.New("--sign and --cert go together: the private key, and the certificate that firmware knows " +
 			"it by")
+	}
+	if len(m.isolinux) > 0 && m.usb == "" && m.iso == "" {
+		return errors.New("--isolinux is for sticks and CDs: give --usb or --iso too")
 	}
 	seen := map[string]string{}
 	for _, o := range list {
@@ -118,6 +125,8 @@ const installedStub = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 type tools struct {
 	stub   []byte
 	signer *uki.Signer // nil: nothing is signed
+	bios   *stick.BIOS // without kernel and archive; nil: for UEFI alone
+	note   string      // why it is for UEFI alone, when nobody asked for that
 }
 
 // open reads stub, key and certificate before the work.
@@ -138,6 +147,11 @@ func (m *media) open() (*tools, error) {
 		return nil, fmt.Errorf("--stub: %w", err)
 	}
 	t := &tools{stub: stub}
+	if m.usb != "" || m.iso != "" {
+		if t.bios, t.note, err = m.openBIOS(); err != nil {
+			return nil, err
+		}
+	}
 	if m.sign == "" {
 		return t, nil
 	}
@@ -181,18 +195,22 @@ func (m *media) make(t *tools, c *bootdir.Content, archive []byte) ([]medium, er
 			return nil, err
 		}
 	}
+	bios := t.bios
+	if bios != nil {
+		bios.Linux, bios.Initrd, bios.Config = c.Kernel, archive, isolinuxConfig(c)
+	}
 	var made []medium
 	for _, x := range []struct {
 		kind, name string
-		make       func([]byte, time.Time) ([]byte, error)
+		make       func([]byte, *stick.BIOS, time.Time) ([]byte, error)
 	}{
-		{"uki", m.uki, func(p []byte, _ time.Time) ([]byte, error) { return p, nil }},
+		{"uki", m.uki, func(p []byte, _ *stick.BIOS, _ time.Time) ([]byte, error) { return p, nil }},
 		{"usb", m.usb, stick.Disk}, {"iso", m.iso, stick.ISO},
 	} {
 		if x.name == "" {
 			continue
 		}
-		data, err := x.make(program, c.ModTime)
+		data, err := x.make(program, bios, c.ModTime)
 		if err != nil {
 			return nil, fmt.Errorf("--%s: %w", x.kind, err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -19,6 +20,37 @@ func testStub(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// testISOLINUX is a folder with the parts of ISOLINUX, as far as they are looked at.
+func testISOLINUX(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	loader := make([]byte, 8192)
+	binary.LittleEndian.PutUint32(loader[64:], 0x7078c0fb)
+	for name, data := range map[string][]byte{"isolinux.bin": loader, "isohdpfx.bin": make([]byte, 432),
+		"ldlinux.c32": []byte("\x7fELF\x01")} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestMediaForBIOS has the kernel, the archive and how to start them in the image once more.
+func TestMediaForBIOS(t *testing.T) {
+	kernel, _, _ := inputs(t)
+	parts, name := testISOLINUX(t), filepath.Join(t.TempDir(), "node.iso")
+	text, err := mkimage(t, "--kernel", kernel, "--stub", testStub(t), "--iso", name, "--isolinux",
+		filepath.Join(parts, "isolinux.bin")+","+parts, "--console", "ttyS1,9600n8")
+	if err != nil || strings.Contains(text, "UEFI machines only") {
+		t.Fatal(err, text)
+	}
+	image, err := os.ReadFile(name)
+	if err != nil || !bytes.Contains(image, []byte("SERIAL 1 9600\nDEFAULT diskcast\nPROMPT 0\nLABEL diskcast\n"+
+		"\tLINUX /vmlinuz\n\tINITRD /initrd.img\n\tAPPEND console=tty0 console=ttyS1,9600n8 panic=60 ")) {
+		t.Errorf("no configuration in the image: %v", err)
+	}
 }
 
 // TestMedia makes each of them, twice, with a boot directory and without.
@@ -77,9 +109,14 @@ func TestMediaRefuses(t *testing.T) {
 		"one file for two":   {[]string{"--uki", file("u"), "--iso", file("u")}, "are one file", 2},
 		"in the directory": {[]string{"--out", file("boot"), "--iso", file("boot/x.iso")}, "in the boot directory",
 			2},
-		"a folder":            {[]string{"--usb", dir}, "is not a file", 1},
-		"in no folder":        {[]string{"--usb", "/nowhere/x"}, "cannot be made", 1},
-		"a device":            {[]string{"--usb", "/dev/null"}, "written by dd", 1},
+		"a folder":             {[]string{"--usb", dir}, "is not a file", 1},
+		"in no folder":         {[]string{"--usb", "/nowhere/x"}, "cannot be made", 1},
+		"a device":             {[]string{"--usb", "/dev/null"}, "written by dd", 1},
+		"ISOLINUX for nothing": {[]string{"--uki", file("u"), "--isolinux", dir}, "--isolinux is for sticks", 2},
+		"no ISOLINUX": {[]string{"--iso", file("u"), "--stub", stub, "--isolinux", dir},
+			"--isolinux: isolinux.bin is in none of them", 1},
+		"no such package": {[]string{"--iso", file("u"), "--stub", stub, "--isolinux", "/nowhere"}, "--isolinux: ",
+			1},
 		"no such stub":        {[]string{"--usb", file("x"), "--stub", "/nowhere"}, "--stub: ", 1},
 		"a stub that is none": {[]string{"--usb", file("x"), "--stub", kernel}, "has no linuxx64.efi.stub", 1},
 		"no such key": {[]string{"--usb", file("x"), "--stub", stub, "--sign", "/nowhere", "--cert", stub}, "--sign: ",

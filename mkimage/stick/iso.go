@@ -1,7 +1,6 @@
 package stick
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -31,23 +30,47 @@ const espBlock = mib / block
 const (
 	espName     = "EFI.IMG;1"
 	catalogName = "BOOT.CAT;1"
+	loaderName  = "ISOLINUX.BIN;1"
 )
 
-// ISO is an image for a CD or DVD. It has a GPT too, so that it starts from a stick that it is copied to.
-func ISO(program []byte, modTime time.Time) ([]byte, error) {
+// ISO is an image for a CD or DVD. It has a GPT too, so that it starts from a stick that it is copied to. With bios,
+// which may be nil, machines with BIOS start from it as well.
+func ISO(program []byte, bios *BIOS, modTime time.Time) ([]byte, error) {
+	if bios != nil {
+		return hybrid(program, bios, modTime)
+	}
+	return iso(program, nil, modTime)
+}
+
+func iso(program []byte, bios *BIOS, modTime time.Time) ([]byte, error) {
 	esp, err := system(program, espBlock*block/sector, modTime)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, align(espBlock*block+len(esp)+backupSize, mib))
+	end := espBlock + align(len(esp), block)/block
+	files := []file{{catalogName, nil, catalogBlock}, {espName, esp, espBlock}}
+	if bios != nil {
+		files = append(files, bios.files(end)...)
+		last := files[len(files)-1]
+		end = last.at + align(len(last.data), block)/block
+	}
+	out := make([]byte, align(end*block+backupSize, mib))
 	if len(out)/block > math.MaxUint32 || len(esp) > math.MaxUint32 {
 		return nil, fmt.Errorf("%d bytes do not fit an ISO image", len(esp))
 	}
-	copy(out[espBlock*block:], esp)
-	root := bytes.Join([][]byte{
-		record("\x00", rootBlock, block, true, modTime), record("\x01", rootBlock, block, true, modTime),
-		record(catalogName, catalogBlock, block, false, modTime),
-		record(espName, espBlock, len(esp), false, modTime)}, nil)
+	root := append(record("\x00", rootBlock, block, true, modTime), record("\x01", rootBlock, block, true, modTime)...)
+	loader := 0
+	for _, f := range files { // sorted by name (9.3)
+		size := len(f.data)
+		if f.name == catalogName {
+			size = block
+		}
+		if f.name == loaderName {
+			loader = f.at
+		}
+		copy(out[f.at*block:], f.data)
+		root = append(root, record(f.name, f.at, size, false, modTime)...)
+	}
 	copy(out[rootBlock*block:], root)
 	copy(out[littleBlock*block:], pathTable(binary.LittleEndian))
 	copy(out[bigBlock*block:], pathTable(binary.BigEndian))
@@ -55,8 +78,14 @@ func ISO(program []byte, modTime time.Time) ([]byte, error) {
 	copy(out[bootBlock*block:], "\x00CD001\x01EL TORITO SPECIFICATION")
 	binary.LittleEndian.PutUint32(out[bootBlock*block+71:], catalogBlock)
 	copy(out[endBlock*block:], "\xffCD001\x01")
-	copy(out[catalogBlock*block:], catalog(len(esp)))
-	return out, writeGPT(out, espBlock*block, len(esp), sha256.Sum256(program))
+	copy(out[catalogBlock*block:], catalog(len(esp), loader))
+	if err := writeGPT(out, espBlock*block, len(esp), sha256.Sum256(program)); err != nil {
+		return nil, err
+	}
+	if bios != nil {
+		bios.start(out, loader)
+	}
+	return out, nil
 }
 
 // both writes a number with its low byte first and then with its high byte first, as ISO 9660 has most numbers.
@@ -115,10 +144,19 @@ func primary(blocks int, t time.Time) []byte {
 	return append(b, stamp+stamp+none+none+"\x01"...)
 }
 
-// catalog says that there is an image for UEFI firmware, platform EF.
-func catalog(size int) []byte {
-	b := make([]byte, 64)
-	b[0], b[1] = 1, 0xef
+// Platforms of a catalog's entries.
+const (
+	platformUEFI = 0xef
+)
+
+// catalog says that there is an image for UEFI firmware, of size bytes; and before it a loader for BIOS, if its block
+// is not 0: BIOS takes the first entry, whatever its platform, and UEFI firmware looks through all.
+func catalog(size, loader int) []byte {
+	b := make([]byte, 32)
+	b[0] = 1
+	if loader == 0 {
+		b[1] = platformUEFI
+	}
 	copy(b[4:], "diskcast")
 	b[30], b[31] = 0x55, 0xaa
 	var sum uint16
@@ -126,13 +164,26 @@ func catalog(size int) []byte {
 		sum += binary.LittleEndian.Uint16(b[i:])
 	}
 	binary.LittleEndian.PutUint16(b[28:], -sum)
-	e := b[32:]
-	e[0] = 0x88 // it starts, and it emulates no floppy
+	if loader != 0 {
+		b = append(b, entry(4, loader)...) // the first block, which loads the rest
+		header := make([]byte, 32)
+		header[0], header[1], header[2] = 0x91, platformUEFI, 1 // the last section, of one entry
+		b = append(b, header...)
+	}
 	// Sectors of 512 bytes. EDK II takes 0 as "to the medium's end" (PartitionDxe, ElTorito.c); a larger number than
 	// the field holds is left to that.
-	if n := size / sector; n <= math.MaxUint16 {
-		binary.LittleEndian.PutUint16(e[6:], uint16(n))
+	n := size / sector
+	if n > math.MaxUint16 {
+		n = 0
 	}
-	binary.LittleEndian.PutUint32(e[8:], espBlock)
-	return b
+	return append(b, entry(n, espBlock)...)
+}
+
+// entry is one of so many sectors at a block, which starts and emulates no floppy.
+func entry(sectors, at int) []byte {
+	e := make([]byte, 32)
+	e[0] = 0x88
+	binary.LittleEndian.PutUint16(e[6:], uint16(sectors))
+	binary.LittleEndian.PutUint32(e[8:], uint32(at))
+	return e
 }

@@ -1,6 +1,6 @@
 // Package stick makes media for machines that cannot start from the network: a disk image for a USB stick, and an ISO
 // image for a CD or a BMC's virtual one, which a stick takes too. UEFI firmware finds one file system in both, with the
-// program EFI/BOOT/BOOTX64.EFI in it, which is a unified kernel image. The same program gives the same bytes.
+// program EFI/BOOT/BOOTX64.EFI in it, a unified kernel image. BIOS finds ISOLINUX, where that is wanted. The same input gives the same bytes.
 package stick
 
 import (
@@ -32,8 +32,12 @@ func system(program []byte, hidden uint32, modTime time.Time) ([]byte, error) {
 	return esp, nil
 }
 
-// Disk is the image of a USB stick: a GPT and one partition, the EFI system partition.
-func Disk(program []byte, modTime time.Time) ([]byte, error) {
+// Disk is the image of a USB stick: a GPT and one partition, the EFI system partition. With bios, which may be nil, it
+// is the image of a CD, from which a stick starts with BIOS too.
+func Disk(program []byte, bios *BIOS, modTime time.Time) ([]byte, error) {
+	if bios != nil {
+		return hybrid(program, bios, modTime)
+	}
 	const start = mib
 	esp, err := system(program, start/sector, modTime)
 	if err != nil {

@@ -2,6 +2,7 @@ package stick
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -64,7 +65,11 @@ func TestMedia(t *testing.T) {
 	for name, program := range map[string][]byte{
 		"small": []byte("MZ"), "as kernel and archive are": bytes.Repeat([]byte("kernel"), 5<<20),
 	} {
-		for kind, make := range map[string]func([]byte, time.Time) ([]byte, error){"disk": Disk, "ISO": ISO} {
+		for kind, make := range map[string]func([]byte, time.Time) ([]byte, error){
+			"disk": func(p []byte, t time.Time) ([]byte, error) { return Disk(p, nil, t) },
+			"ISO":  func(p []byte, t time.Time) ([]byte, error) { return ISO(p, nil, t) },
+			"BIOS": func(p []byte, t time.Time) ([]byte, error) { return ISO(p, testBIOS(), t) },
+		} {
 			t.Run(kind+", "+name, func(t *testing.T) {
 				image, err := make(program, time.Unix(1e9, 0))
 				if err != nil {
@@ -76,8 +81,11 @@ func TestMedia(t *testing.T) {
 				}
 				start, size := sfdisk(t, file)
 				judge(t, image, start, size, program)
-				if kind == "ISO" {
+				if kind != "disk" {
 					xorriso(t, file, image[start:start+size])
+				}
+				if kind == "BIOS" {
+					judgeBIOS(t, file, image)
 				}
 				if again, err := make(program, time.Unix(1e9, 0)); err != nil || !bytes.Equal(again, image) {
 					t.Errorf("made twice, it differs: %v", err)
@@ -99,7 +107,7 @@ func xorriso(t *testing.T, file string, esp []byte) {
 	if err != nil {
 		t.Fatalf("xorriso: %v\n%s", err, out)
 	}
-	for _, want := range []string{"El Torito boot img :   1  UEFI  y   none", "/EFI.IMG", "Volume id    : 'DISKCAST'"} {
+	for _, want := range []string{"UEFI  y   none", "/EFI.IMG", "Volume id    : 'DISKCAST'"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("xorriso says no %q:\n%s", want, out)
 		}
@@ -119,6 +127,61 @@ func TestGPTRefuses(t *testing.T) {
 	for _, c := range [][3]int{{100 << 10, 0, 512}, {1 << 20, 17 << 10, 1 << 20}, {1 << 20, 17408, 100}} {
 		if err := writeGPT(make([]byte, c[0]), c[1], c[2], [32]byte{}); err == nil {
 			t.Errorf("a disk of %d bytes with %d at %d was made", c[0], c[2], c[1])
+		}
+	}
+}
+
+// testBIOS has the sizes and marks of the real parts.
+func testBIOS() *BIOS {
+	loader := bytes.Repeat([]byte("isolinux"), 4865)
+	binary.LittleEndian.PutUint32(loader[64:], 0x7078c0fb)
+	return &BIOS{Loader: loader[:38913], Module: []byte("\x7fELF\x01module"), MBR: bytes.Repeat([]byte{0x90}, 432),
+		Linux: bytes.Repeat([]byte("linux"), 1<<20), Initrd: bytes.Repeat([]byte("archive"), 1<<19),
+		Config: "DEFAULT x\n"}
+}
+
+// judgeBIOS has xorriso read what BIOS goes by: the first boot image with its table, the MBR, and each file.
+func judgeBIOS(t *testing.T, name string, image []byte) {
+	t.Helper()
+	tool := need.Tool(t, "xorriso")
+	out, err := exec.Command(tool, "-indev", name, "-report_el_torito", "plain", "-report_system_area", "plain").
+		CombinedOutput()
+	for _, want := range []string{"El Torito boot img :   1  BIOS  y   none",
+		"El Torito boot img :   2  UEFI  y   none",
+		"El Torito img path :   1  /ISOLINUX.BIN", "El Torito img opts :   1  boot-info-table isohybrid-suitable",
+		"isohybrid", "MBR partition      :   1   0x80  0xee"} {
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("xorriso says no %q: %v\n%s", want, err, out)
+		}
+	}
+	b := testBIOS()
+	for file, want := range map[string][]byte{"VMLINUZ": b.Linux, "INITRD.IMG": b.Initrd, "LDLINUX.C32": b.Module,
+		"ISOLINUX.CFG": []byte(b.Config)} {
+		to := filepath.Join(t.TempDir(), "file")
+		out, err := exec.Command(tool, "-osirrox", "on", "-indev", name, "-extract", "/"+file, to).CombinedOutput()
+		got, readErr := os.ReadFile(to)
+		if err != nil || readErr != nil || !bytes.Equal(got, want) {
+			t.Errorf("xorriso reads another %s: %v, %v\n%s", file, err, readErr, out)
+		}
+	}
+	if !bytes.HasPrefix(image, b.MBR) {
+		t.Error("the MBR's code is another")
+	}
+}
+
+func TestBIOSRefuses(t *testing.T) {
+	for name, change := range map[string]func(*BIOS){
+		"another loader":  func(b *BIOS) { b.Loader = b.Loader[100:] },
+		"no loader":       func(b *BIOS) { b.Loader = nil },
+		"UEFI's module":   func(b *BIOS) { b.Module = []byte("\x7fELF\x02") },
+		"a table with it": func(b *BIOS) { b.MBR = make([]byte, 440) },
+	} {
+		b := testBIOS()
+		change(b)
+		for _, make := range []func([]byte, *BIOS, time.Time) ([]byte, error){ISO, Disk} {
+			if _, err := make([]byte("MZ"), b, time.Unix(0, 0)); err == nil {
+				t.Errorf("%s: it was made", name)
+			}
 		}
 	}
 }
