@@ -47,8 +47,8 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
 	`--out boot
 
   # as small as these machines allow: only the drivers that they asked for when they were started once
-  diskcast machine inventory --on @lab > lab.json
-  mkimage --for lab.json --kernel ... --server ... --pin ... --out boot
+  diskcast machine inventory --select room=101 > 101.json
+  mkimage --for 101.json --kernel ... --server ... --pin ... --out boot
 
   # machines with Secure Boot on: boot loaders of the kernel's distribution, here from packages that are not installed
   apt-get download shim-signed grub-efi-amd64-signed

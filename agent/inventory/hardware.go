@@ -18,8 +18,8 @@ const processors = "cpu"
 // maxDevices bounds how many devices are looked at; a large server has some 1,500.
 const maxDevices = 1 << 14
 
-// Hardware lists the devices of all buses, with the driver that has each, and the firmware that was asked for; nil where
-// there is nothing of it.
+// Hardware lists the devices of all buses, with the driver that has each, and the firmware that was asked for; nil
+// where there is nothing of it.
 func (r *Reader) Hardware() *session.Hardware {
 	h := &session.Hardware{Firmware: firmwareAsked(r.kernelLog())}
 	looked := 0

@@ -14,10 +14,11 @@ func TestHardware(t *testing.T) {
 	const alias = "pci:v000010ECd00008168sv00001043sd00008677bc02sc00i00"
 	root := treetest.Make(t, map[string]string{
 		pci + "/modalias": alias + "\n", pci + "/driver": "->../../../drivers/r8169",
-		"sys/bus/drivers/r8169/module":      "->../../../../module/r8169",
-		"sys/bus/usb/devices/usb1/uevent":   "DEVTYPE=usb_device\n",
-		"sys/bus/cpu/devices/cpu0/modalias": "cpu:type:x86,ven0000fam0006mod003A:feature:,0000\n",
-		mdio + "/driver":                    "->../../../drivers/RTL8211F", "sys/bus/drivers/RTL8211F/module": "->../../../../module/realtek",
+		"sys/bus/drivers/r8169/module":             "->../../../../module/r8169",
+		"sys/bus/usb/devices/usb1/uevent":          "DEVTYPE=usb_device\n",
+		"sys/bus/cpu/devices/cpu0/modalias":        "cpu:type:x86,ven0000fam0006mod003A:feature:,0000\n",
+		mdio + "/driver":                           "->../../../drivers/RTL8211F",
+		"sys/bus/drivers/RTL8211F/module":          "->../../../../module/realtek",
 		"sys/bus/acpi/devices/PNP0A03:00/modalias": "acpi:PNP0A03:\n",
 	})
 	want := &session.Hardware{Devices: []session.Device{{Alias: "acpi:PNP0A03:"},

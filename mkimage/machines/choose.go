@@ -237,8 +237,8 @@ func (c *Choice) Words() []string {
 			by[t.Why] = append(by[t.Why], t.Module)
 		}
 	}
-	lines := []string{fmt.Sprintf("for %s: %d modules for their hardware (%s); %d that every node needs; %d that others "+
-		"need", c.who(), len(by[""]), Few(by[""]), len(by[everyNode])+len(by[byName]), len(by[dependency]))}
+	lines := []string{fmt.Sprintf("for %s: %d modules for their hardware (%s); %d that every node needs; %d that "+
+		"others need", c.who(), len(by[""]), Few(by[""]), len(by[everyNode])+len(by[byName]), len(by[dependency]))}
 	nobody, other := 0, []string{}
 	for _, l := range c.LeftOut {
 		switch {
@@ -253,8 +253,8 @@ func (c *Choice) Words() []string {
 	lines = append(lines, fmt.Sprintf("left out of --modules: %d modules that no machine asks for; --json names them",
 		nobody))
 	if len(other) > 0 {
-		lines = append(lines, fmt.Sprintf("left out, though the machines have hardware for it: %s: not among --modules, "+
-			"and of no use for putting an operating system on a machine", Few(other)))
+		lines = append(lines, fmt.Sprintf("left out, though the machines have hardware for it: %s: not among "+
+			"--modules, and of no use for putting an operating system on a machine", Few(other)))
 	}
 	return lines
 }
@@ -311,6 +311,6 @@ func (c *Choice) Memory(need int64) []string {
 	return short
 }
 
-// kernelsPart is the memory, in bytes, that a kernel keeps for itself on a machine of this size: MemTotal of a machine of
-// 512 MiB is 460 to 480.
+// kernelsPart is the memory, in bytes, that a kernel keeps for itself on a machine of this size: MemTotal of a machine
+// of 512 MiB is 460 to 480.
 const kernelsPart = 56 << 20

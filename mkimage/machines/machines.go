@@ -90,8 +90,8 @@ func all(docs []document) ([]Machine, error) {
 			Product: plain.Line(strings.TrimSpace(inv.Vendor+" "+inv.Product), maxName)})
 	}
 	if len(silent) > 0 {
-		return nil, fmt.Errorf("%s: nothing is known of the hardware; start the machine once with a boot directory that "+
-			"is made without --for by this release, or leave it out", Few(silent))
+		return nil, fmt.Errorf("%s: nothing is known of the hardware; start the machine once with a boot directory "+
+			"that is made without --for by this release, or leave it out", Few(silent))
 	}
 	if len(list) == 0 {
 		return nil, errors.New("no machine in it")

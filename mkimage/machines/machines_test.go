@@ -13,7 +13,8 @@ import (
 )
 
 // inventory is two machines as the server shows them, the second with a card that no kernel here knows.
-const inventory = `[{"id":"a","machine":"m1","name":"lab-1","inventory":{"memory":536870912,"vendor":"QEMU","product":"PC",
+const inventory = `[{"id":"a","machine":"m1","name":"lab-1","inventory":{"memory":536870912,"vendor":"QEMU",
+"product":"PC",
 "nics":[],"disks":[],"hardware":{"devices":[
 {"alias":"pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00","driver":"e1000","module":"e1000"},
 {"alias":"pci:v00008086d00007010sv00001AF4sd00001100bc01sc01i80","driver":"ata_piix","module":"ata_piix"},
@@ -42,7 +43,8 @@ func tree(t *testing.T) *modules.Tree {
 		"kernel/fs/ext4/ext4.ko":               m("name=ext4", "softdep=pre: crc32c"),
 		"kernel/crypto/crc32c_generic.ko":      m("name=crc32c_generic", "alias=crc32c"),
 		"kernel/drivers/char/ipmi/ipmi_si.ko":  m("name=ipmi_si"),
-		"modules.builtin":                      {Data: []byte("kernel/drivers/block/virtio_blk.ko\nkernel/drivers/ata/ata_piix.ko\n")},
+		"modules.builtin": {Data: []byte(
+			"kernel/drivers/block/virtio_blk.ko\nkernel/drivers/ata/ata_piix.ko\n")},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -66,8 +68,10 @@ func TestChoose(t *testing.T) {
 	if got, want := strings.Join(names, " "), "crc32c_generic ipmi_si e1000 mii realtek sd_mod ext4"; got != want {
 		t.Errorf("took %s, want %s", got, want)
 	}
-	want := []Taken{{"crc32c_generic", nil, dependency}, {"ipmi_si", nil, byName}, {"e1000", []string{"lab-1", "m2"}, ""},
-		{"mii", nil, dependency}, {"realtek", []string{"lab-1"}, ""}, {"sd_mod", nil, everyNode}, {"ext4", nil, everyNode}}
+	want := []Taken{{"crc32c_generic", nil, dependency}, {"ipmi_si", nil, byName},
+		{"e1000", []string{"lab-1", "m2"}, ""},
+		{"mii", nil, dependency}, {"realtek", []string{"lab-1"}, ""}, {"sd_mod", nil, everyNode},
+		{"ext4", nil, everyNode}}
 	if d := cmp.Diff(want, c.Taken); d != "" {
 		t.Error(d)
 	}
@@ -100,7 +104,8 @@ func TestChoose(t *testing.T) {
 		t.Errorf("undriven: %v", c.Undriven)
 	}
 	words := strings.Join(c.Words(), "\n")
-	for _, want := range []string{"for 2 machines: 2 modules for their hardware (e1000, realtek); 3 that every node needs",
+	for _, want := range []string{
+		"for 2 machines: 2 modules for their hardware (e1000, realtek); 3 that every node needs",
 		"1 modules that no machine asks for", "bochs, iwl, *"} {
 		if !strings.Contains(words, want) {
 			t.Errorf("no %q in\n%s", want, words)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// BIOS is what a medium has for machines with BIOS: ISOLINUX of the Syslinux project, unchanged but for where it lies, and
-// what it starts.
+// BIOS is what a medium has for machines with BIOS: ISOLINUX of the Syslinux project, unchanged but for where it lies,
+// and what it starts.
 type BIOS struct {
 	Loader []byte // isolinux.bin
 	Module []byte // ldlinux.c32, the rest of it
@@ -68,8 +68,8 @@ func (b *BIOS) files(at int) []file {
 	return list
 }
 
-// start makes the MBR start the loader, which lies at a block. The partition that covers the disk is marked to be started
-// from, without which some BIOS takes no disk; UEFI firmware must pass over the mark (UEFI 2.10, 5.2.3).
+// start makes the MBR start the loader, which lies at a block. The partition that covers the disk is marked to be
+// started from, without which some BIOS takes no disk; UEFI firmware must pass over the mark (UEFI 2.10, 5.2.3).
 func (b *BIOS) start(disk []byte, at int) {
 	copy(disk, b.MBR)
 	binary.LittleEndian.PutUint64(disk[mbrCode:], uint64(at*block/sector))

@@ -1,6 +1,7 @@
 // Package stick makes media for machines that cannot start from the network: a disk image for a USB stick, and an ISO
 // image for a CD or a BMC's virtual one, which a stick takes too. UEFI firmware finds one file system in both, with the
-// program EFI/BOOT/BOOTX64.EFI in it, a unified kernel image. BIOS finds ISOLINUX, where that is wanted. The same input gives the same bytes.
+// program EFI/BOOT/BOOTX64.EFI in it, a unified kernel image. BIOS finds ISOLINUX, where that is wanted. The same input
+// gives the same bytes.
 package stick
 
 import (

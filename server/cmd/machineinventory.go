@@ -14,11 +14,12 @@ func machineInventory(e *env) *cobra.Command {
 	var on []string
 	cmd := &cobra.Command{
 		Use: "inventory [--select SELECTOR]", Short: "Print the hardware of machines, for mkimage --for",
-		Long: `Prints, as JSON, what each machine said last of its hardware: board, memory, disks, network cards, and what ` +
-			`its devices
-ask the kernel for: drivers and firmware. mkimage --for makes a boot directory of it that holds no other.`,
-		Example: "  diskcast machine inventory --select @lab > lab.json\n  mkimage --for lab.json --kernel ... --out boot",
-		Args:    cobra.NoArgs,
+		Long: `Prints, as JSON, what each machine said last of its hardware: board, memory, disks, network ` +
+			`cards, and what its
+devices ask the kernel for: drivers and firmware. mkimage --for makes a boot directory of it that holds no other.`,
+		Example: "  diskcast machine inventory --select room=101 > 101.json\n" +
+			"  mkimage --for 101.json --kernel ... --out boot",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -40,7 +41,8 @@ ask the kernel for: drivers and firmware. mkimage --for makes a boot directory o
 			for _, m := range machines {
 				n := told(&m, by)
 				if n == nil {
-					fmt.Fprintf(e.Err, "%s has told nothing of its hardware yet, and is left out\n", cmp.Or(m.Name, m.ID))
+					fmt.Fprintf(e.Err, "%s has told nothing of its hardware yet, and is left out\n",
+						cmp.Or(m.Name, m.ID))
 					continue
 				}
 				list = append(list, *n)

@@ -200,8 +200,8 @@ func TestStrangersRecord(t *testing.T) {
 	}
 }
 
-// What a node says of its hardware is bounded, its strings are what the kernel can have said, and it is left away before
-// a stranger is refused for it.
+// What a node says of its hardware is bounded, its strings are what the kernel can have said, and it is left away
+// before a stranger is refused for it.
 func TestHardwareOfANode(t *testing.T) {
 	h := newHouse(t)
 	hello := func(i int, hw *session.Hardware, junk int) *session.Hardware {

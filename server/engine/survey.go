@@ -7,8 +7,8 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// within reports whether an inventory is small enough. What it needs drivers for, and then what is on the disks, is left
-// away before a machine is refused for it.
+// within reports whether an inventory is small enough. What it needs drivers for, and then what is on the disks, is
+// left away before a machine is refused for it.
 func within(inv *session.Inventory, limit int) bool {
 	fits := func() bool {
 		b, err := json.Marshal(inv)
