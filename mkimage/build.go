@@ -99,6 +99,9 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 		return nil, err
 	}
 	o.noteLoaders(c, r)
+	if o.media.boot {
+		c.UKI = func(archive []byte) ([]byte, error) { return tools.program(c, archive) }
+	}
 	files, manifest, err := bootdir.Files(c)
 	if err != nil {
 		return nil, err

@@ -24,11 +24,14 @@ type media struct {
 	uki, usb, iso    string // files to write; empty: not wanted
 	stub, sign, cert string // where they come from
 	isolinux         []string
+	boot             bool // the boot directory has a unified kernel image too
 }
 
 func (m *media) flags(f *pflag.FlagSet) {
 	f.StringVar(&m.uki, "uki", "",
 		"file for a unified kernel image: kernel, archive and command line in one UEFI program")
+	f.BoolVar(&m.boot, "boot-uki", false,
+		"put a unified kernel image into the boot directory, for `serve --uefi-loader uki`")
 	f.StringVar(&m.usb, "usb", "",
 		"file for the image of a USB stick that machines start from without a network boot")
 	f.StringVar(&m.iso, "iso", "",
@@ -59,9 +62,12 @@ func (m *media) outputs() []output {
 // check is what can be said of the flags alone; out is the boot directory.
 func (m *media) check(out string) error {
 	list := m.outputs()
+	if m.boot && out == "" {
+		return errors.New("--boot-uki is for the boot directory: give --out too")
+	}
 	for _, x := range []struct{ flag, value string }{{"--stub", m.stub}, {"--sign", m.sign}, {"--cert", m.cert}} {
-		if x.value != "" && len(list) == 0 {
-			return fmt.Errorf("%s is for a unified kernel image: give --uki, --usb or --iso too", x.flag)
+		if x.value != "" && len(list) == 0 && !m.boot {
+			return fmt.Errorf("%s is for a unified kernel image: give --uki, --usb, --iso or --boot-uki too", x.flag)
 		}
 	}
 	if (m.sign == "") != (m.cert == "") {
@@ -126,12 +132,13 @@ type tools struct {
 	stub   []byte
 	signer *uki.Signer // nil: nothing is signed
 	bios   *stick.BIOS // without kernel and archive; nil: for UEFI alone
+	made   []byte      // the unified kernel image; nil: not yet
 	note   string      // why it is for UEFI alone, when nobody asked for that
 }
 
 // open reads stub, key and certificate before the work.
 func (m *media) open() (*tools, error) {
-	if len(m.outputs()) == 0 {
+	if len(m.outputs()) == 0 && !m.boot {
 		return nil, nil
 	}
 	stub, _, err := secureboot.Read(m.stub, installedStub, "stub")
@@ -177,23 +184,34 @@ type medium struct {
 	SHA256 string `json:"sha256"`
 }
 
-// make makes the files of a boot directory's kernel and archive.
-func (m *media) make(t *tools, c *bootdir.Content, archive []byte) ([]medium, error) {
-	if t == nil {
-		return nil, nil
+// program is the unified kernel image, signed where that is wanted.
+func (t *tools) program(c *bootdir.Content, archive []byte) ([]byte, error) {
+	if t.made != nil {
+		return t.made, nil
 	}
 	// A stub takes the words as they are; what each node adds is told by nobody here, so that a node asks on all its
 	// NICs.
 	program, err := uki.Make(uki.Parts{Stub: t.stub, Linux: c.Kernel, Initrd: archive, Release: c.Release,
 		Cmdline: bootdir.Cmdline(c), OSRelease: fmt.Sprintf(
 			"ID=diskcast\nNAME=diskcast\nPRETTY_NAME=\"diskcast node, Linux %s\"\n", c.Release)})
+	if err == nil && t.signer != nil {
+		program, err = t.signer.Sign(program)
+	}
+	t.made = program
+	return program, err
+}
+
+// make makes the files of a boot directory's kernel and archive.
+func (m *media) make(t *tools, c *bootdir.Content, archive []byte) ([]medium, error) {
+	if t == nil {
+		return nil, nil
+	}
+	if len(m.outputs()) == 0 {
+		return nil, nil
+	}
+	program, err := t.program(c, archive)
 	if err != nil {
 		return nil, err
-	}
-	if t.signer != nil {
-		if program, err = t.signer.Sign(program); err != nil {
-			return nil, err
-		}
 	}
 	bios := t.bios
 	if bios != nil {

@@ -89,6 +89,22 @@ func TestMedia(t *testing.T) {
 	if text, err := command(t, "verify", filepath.Join(dir, "boot")); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "boot", "node.efi")); err == nil {
+		t.Error("a unified kernel image is in the boot directory, and nobody wanted one")
+	}
+	out := filepath.Join(dir, "net")
+	text, err = mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--stub", stub, "--out", out, "--boot-uki")
+	if err != nil {
+		t.Fatal(err, text)
+	}
+	net, err := os.ReadFile(filepath.Join(out, "node.efi"))
+	alone, err2 := os.ReadFile(filepath.Join(dir, "a.efi"))
+	if err != nil || err2 != nil || !bytes.Equal(net, alone) {
+		t.Errorf("the boot directory's unified kernel image is another: %v, %v", err, err2)
+	}
+	if text, err := command(t, "verify", out); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
 }
 
 // TestMediaRefuses refuses before the work: the userland is not asked for.
@@ -101,12 +117,13 @@ func TestMediaRefuses(t *testing.T) {
 		want string
 		code int
 	}{
-		"nothing to make":    {nil, "--out, --uki, --usb or --iso", 2},
-		"a stub for nothing": {[]string{"--out", file("boot"), "--stub", stub}, "give --uki", 2},
-		"a key for nothing":  {[]string{"--out", file("boot"), "--sign", "k", "--cert", "c"}, "give --uki", 2},
-		"no certificate":     {[]string{"--uki", file("u"), "--sign", "k"}, "go together", 2},
-		"no key":             {[]string{"--uki", file("u"), "--cert", "k"}, "go together", 2},
-		"one file for two":   {[]string{"--uki", file("u"), "--iso", file("u")}, "are one file", 2},
+		"nothing to make":        {nil, "--out, --uki, --usb or --iso", 2},
+		"a stub for nothing":     {[]string{"--out", file("boot"), "--stub", stub}, "give --uki", 2},
+		"a key for nothing":      {[]string{"--out", file("boot"), "--sign", "k", "--cert", "c"}, "give --uki", 2},
+		"a UKI for no directory": {[]string{"--uki", file("u"), "--boot-uki"}, "give --out too", 2},
+		"no certificate":         {[]string{"--uki", file("u"), "--sign", "k"}, "go together", 2},
+		"no key":                 {[]string{"--uki", file("u"), "--cert", "k"}, "go together", 2},
+		"one file for two":       {[]string{"--uki", file("u"), "--iso", file("u")}, "are one file", 2},
 		"in the directory": {[]string{"--out", file("boot"), "--iso", file("boot/x.iso")}, "in the boot directory",
 			2},
 		"a folder":             {[]string{"--usb", dir}, "is not a file", 1},

@@ -12,6 +12,9 @@ import (
 // ManifestFile is the name of the manifest in a boot directory.
 const ManifestFile = "manifest.json"
 
+// UKIFile is the name of the unified kernel image in a boot directory, which UEFI firmware loads itself.
+const UKIFile = "node.efi"
+
 // MaxManifest bounds, in bytes, a manifest; the names of all modules of a kernel take 100 KB.
 const MaxManifest = 16 << 20
 

@@ -32,6 +32,7 @@ const (
 	ArchiveFile  = "initramfs.img"
 	ScriptFile   = "boot.ipxe"
 	ManifestFile = contract.ManifestFile
+	UKIFile      = contract.UKIFile
 )
 
 // Content is everything that goes into a boot directory.
@@ -49,7 +50,9 @@ type Content struct {
 	IPXE     map[string][]byte
 	// SecureBoot is shim and GRUB; nil leaves them out.
 	SecureBoot *secureboot.Loaders
-	ModTime    time.Time // of every record in the archive
+	// UKI makes the unified kernel image of the archive; nil leaves it out.
+	UKI     func(archive []byte) ([]byte, error)
+	ModTime time.Time // of every record in the archive
 	// Sources are the packages that the content came from.
 	Sources []contract.Source
 	// Generator is the program and its release, for the manifest.
@@ -89,6 +92,11 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		files[ShimFile], files[GRUBFile], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB,
 			[]byte(GRUBConfig(c))
 		m.GRUB = &GRUB{Version: c.SecureBoot.Version, HTTP: c.SecureBoot.HTTP, ProxyDHCP: c.SecureBoot.ProxyDHCP}
+	}
+	if c.UKI != nil {
+		if files[UKIFile], err = c.UKI(img.Bytes()); err != nil {
+			return nil, nil, err
+		}
 	}
 	for name, data := range c.IPXE {
 		if _, ok := files[name]; ok || name == ManifestFile {

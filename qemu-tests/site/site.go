@@ -34,6 +34,8 @@ type Options struct {
 	Append          string // for the node's kernel command line
 	Shim, GRUB      string // for Secure Boot; without, the boot directory has none
 
+	MkimageArgs []string // more arguments for mkimage
+
 	Lab       lab.Options
 	ServerLog io.Writer
 	ServeArgs []string // more arguments for diskcast serve
@@ -117,6 +119,7 @@ func (s *Site) prepare(ctx context.Context) error {
 	if s.o.Modules != "" {
 		args = append(args, "--modules-from", s.o.Modules)
 	}
+	args = append(args, s.o.MkimageArgs...)
 	return proc.Run(ctx, nil, filepath.Join(s.o.Bin, "mkimage"), append(args,
 		"--kernel", s.o.Kernel,
 		"--server", "https://"+apiPort.String(), "--pin", id.Pin,

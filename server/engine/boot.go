@@ -257,7 +257,7 @@ func startTrace(n *node) map[string]doc.Mark {
 func FetchStep(file string) string {
 	base := file[strings.LastIndexByte(file, '/')+1:]
 	switch {
-	case strings.HasPrefix(base, "vmlinuz"):
+	case strings.HasPrefix(base, "vmlinuz"), base == "node.efi": // which has the archive in it
 		return doc.StepKernel
 	case strings.HasPrefix(base, "initramfs"):
 		return doc.StepInitramfs

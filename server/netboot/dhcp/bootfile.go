@@ -32,6 +32,8 @@ const (
 	Auto     Loader = "auto" // shim where the boot directory has it and its GRUB gets on with this server, else iPXE
 	WithIPXE Loader = "ipxe" // refused by firmware with Secure Boot on
 	WithShim Loader = "shim" // shim and GRUB: works with Secure Boot on and off
+	// WithUKI is the unified kernel image: one file, of which the site's own key may be all that firmware knows.
+	WithUKI Loader = "uki"
 )
 
 // First-stage files by preference. snponly.efi drives the NIC through the firmware that has just used it, so it works
@@ -42,6 +44,7 @@ var (
 	// shim loads grubx64.efi from where it came itself.
 	shimFiles  = []string{"shimx64.efi", "grubx64.efi"}
 	otherFiles = []string{"bootx64.efi"}
+	ukiFiles   = []string{"node.efi"}
 )
 
 // ScriptPath is the path, below the HTTP root, of the script that iPXE is sent to.
@@ -72,7 +75,7 @@ func bootFile(c Client, cfg *Config) (string, error) {
 	// RFC 4578 numbers x86-64 as 9 and byte code as 7; firmware says 7 and means x86-64 (the RFC's erratum 1793).
 	case iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_64_HTTP:
 		var err error
-		if candidates, err = uefiFiles(c, cfg); err != nil {
+		if candidates, err = uefiFiles(c, what, cfg); err != nil {
 			return "", err
 		}
 	default:
@@ -99,6 +102,8 @@ func bootFile(c Client, cfg *Config) (string, error) {
 // with the disk at once needs no GRUB: it is quicker, and starts the disk in its own way.
 func ownDisk(c Client, cfg *Config) string {
 	switch starts := cfg.Starts.Of(c.MAC.String()); {
+	case cfg.UEFILoader == WithUKI: // shim is nobody's word to firmware that knows the site's key alone
+		return OwnDisk
 	case starts.AfterPXE && c.Kind == PXE, starts.AfterHTTP && c.Kind == HTTP:
 		return OwnDisk
 	case starts.Firmware != "", !grubWorks(c, cfg), c.Kind != HTTP && !cfg.TFTP:
@@ -120,7 +125,17 @@ func grubWorks(c Client, cfg *Config) bool {
 }
 
 // uefiFiles lists what a UEFI machine may be given.
-func uefiFiles(c Client, cfg *Config) ([]string, error) {
+func uefiFiles(c Client, what netboot.What, cfg *Config) ([]string, error) {
+	if cfg.UEFILoader == WithUKI {
+		switch {
+		case what == netboot.Memtest:
+			return nil, errors.New("it is to test its memory, and with --uefi-loader uki UEFI machines start " +
+				"nothing but node.efi")
+		case !cfg.Files.Has(ukiFiles[0]):
+			return nil, errors.New("the boot directory has no node.efi: make it with mkimage --boot-uki")
+		}
+		return ukiFiles, nil
+	}
 	if cfg.UEFILoader == WithIPXE {
 		return ipxeFiles, nil
 	}

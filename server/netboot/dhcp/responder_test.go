@@ -335,6 +335,9 @@ func TestLoader(t *testing.T) {
 		{"shim chosen", WithShim, both, shim, "!cannot load by HTTP"},
 		{"shim chosen, GRUB with HTTP", WithShim, append(both, "http"), shim, url(shim)},
 		{"shim chosen and not there", WithShim, allFiles, "!--shim and --grub", "!--shim and --grub"},
+		{"a unified kernel image", WithUKI, append(both, "node.efi"), "node.efi", url("node.efi")},
+		{"a unified kernel image that nobody chose", Auto, append(both, "node.efi"), shim, url(snponly)},
+		{"a unified kernel image that is not there", WithUKI, both, "!mkimage --boot-uki", "!mkimage --boot-uki"},
 	} {
 		for i, want := range []string{c.pxe, c.http} {
 			cfg := testConfig(t, Full)
@@ -404,6 +407,8 @@ func ownDisks(t *testing.T, both files) {
 		{"iPXE chosen for the agent", func(c *Config) { c.UEFILoader = WithIPXE }, append(both, "http"), "shimx64.efi",
 			"shimx64.efi"},
 		{"no GRUB", full, both[:2], OwnDisk, OwnDisk},
+		{"a key of the site's", func(c *Config) { c.UEFILoader = WithUKI }, append(both, "http", "node.efi"), OwnDisk,
+			OwnDisk},
 		{"no TFTP of ours: GRUB could not ask", func(c *Config) { c.TFTP = false }, append(both, "http"), OwnDisk,
 			"shimx64.efi"},
 		{"only the firmware can", func(c *Config) {
