@@ -15,6 +15,14 @@ type Error struct {
 	Kind string `json:"kind,omitempty"`
 	// Entry is what of a document is wrong, such as machines[3].
 	Entry string `json:"entry,omitempty"`
+	// Errors are the fields of a request's document that are wrong.
+	Errors []FieldError `json:"errors,omitempty"`
+}
+
+// FieldError is a field that is wrong. What it holds is not repeated.
+type FieldError struct {
+	Field string `json:"field"` // such as nodes[2]; empty: the document itself
+	Error string `json:"error"`
 }
 
 // Codes of refusals.

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -69,6 +68,8 @@ type API struct {
 	log      *slog.Logger
 	mux      *http.ServeMux
 	routes   map[string]*Route // by pattern
+	version  string            // of the program
+	self     described
 
 	strangers, nodes *pool // bodies in memory
 	hellos           hellos
@@ -144,6 +145,9 @@ func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err err
 	if entry := (*engine.EntryError)(nil); errors.As(err, &entry) {
 		e.Entry = entry.Entry
 	}
+	if fields := (*fieldsError)(nil); errors.As(err, &fields) {
+		e.Errors = fields.fields
+	}
 	a.replyAs(w, code, "application/problem+json", e)
 }
 
@@ -210,18 +214,6 @@ func (a *API) replyAs(w http.ResponseWriter, code int, kind string, v any) {
 // decode reads a request's document; its error is the client's fault.
 func decode(r *http.Request, into session.Document) error {
 	return session.Decode(r.Body, into)
-}
-
-func decodeJSON(r io.Reader, v any) error {
-	dec := json.NewDecoder(r)
-	dec.DisallowUnknownFields() // an operator's misspelt field must not be ignored
-	if err := dec.Decode(v); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("request has data after its end")
-	}
-	return nil
 }
 
 func peerAddr(r *http.Request) netip.Addr {

@@ -212,6 +212,11 @@ func Routes() []Route {
 			plainly((*API).showDHCP)},
 		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, Whole, 0, 0, "free an address", plainly((*API).freeLease)},
 
+		{"GET", "/v1/{$}", Anyone, Nobody, 0, 0, "read about all requests, as a page of HTML",
+			plainly((*API).apiPage)},
+		{"GET", "/v1/openapi.json", Anyone, Nobody, 0, 0, "read about all requests, as OpenAPI 3.1",
+			plainly((*API).apiDocument)},
+
 		{"GET", "/healthz", Anyone, Nobody, 0, 0, "say whether the server lives", plainly((*API).healthz)},
 		{"GET", "/readyz", Anyone, Nobody, 0, 0, "say whether the server can do its work", plainly((*API).readyz)},
 		{"GET", "/metrics", Viewer, Whole, 0, 0,
