@@ -50,7 +50,7 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 			cancel()
 		}
 		_, before := r.recorded(0)
-		w := r.askWith(ctx, rt.Method, path(&rt, "none"), made.Secret, body, length)
+		w := r.askWith(ctx, rt.Method, filled(&rt, "none"), made.Secret, body, length)
 		cancel()
 		got, _ := r.recorded(before)
 		if !rt.recorded() {

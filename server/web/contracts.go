@@ -37,6 +37,13 @@ func asking(c openapi.Call, query ...openapi.Param) openapi.Call {
 	return c
 }
 
+// inParts is asking of a list that may be asked for in parts.
+func inParts(c openapi.Call, query ...openapi.Param) openapi.Call {
+	c.Refuses = append(c.Refuses, gone)
+	return asking(c, append(query, count("limit", "elements at most, up to 1000; without limit and cursor: all"),
+		text("cursor", "go on after a part: from its Link header"))...)
+}
+
 // ofNode makes a contract of a node's: what its document has too much is ignored, for the node may be of a later build.
 func ofNode(c openapi.Call) openapi.Call {
 	c.Lenient = true
@@ -94,7 +101,9 @@ func contracts() map[string]openapi.Call {
 	blob := says(ok, openapi.Bytes{}, http.StatusPartialContent, http.StatusNotModified, http.StatusBadRequest,
 		http.StatusRequestedRangeNotSatisfiable)
 	lines := as(ndjson, says(ok, doc.Line{}))
+	lines.Also = eventStream
 	followed := as(ndjson, says(ok, doc.Line{}, gone, refused))
+	followed.Also = eventStream
 	return map[string]openapi.Call{
 		"POST /v1/node/hello": ofNode(takes(session.Hello{},
 			ok, session.HelloReply{}, refused)),
@@ -116,7 +125,8 @@ func contracts() map[string]openapi.Call {
 
 		"GET /v1/events": asking(followed,
 			text("after", "a cursor: what came after that line"), ofSession, text("node", "of this node only")),
-		"GET /v1/sessions":              says(ok, []doc.Session{}),
+		"GET /v1/sessions": inParts(says(ok, []doc.Session{}),
+			text("state", "waiting, going, over, done, failed or cancelled")),
 		"POST /v1/sessions":             takes(doc.Spec{}, created, doc.Session{}, refused),
 		"POST /v1/sessions/plan":        takes(doc.Spec{}, ok, doc.Plan{}, refused),
 		"GET /v1/sessions/{id}":         says(ok, doc.Session{}),
@@ -130,16 +140,16 @@ func contracts() map[string]openapi.Call {
 		"POST /v1/repeats":              takes(doc.RepeatSpec{}, created, doc.Repeat{}, refused),
 		"GET /v1/repeats/{id}":          says(ok, doc.Repeat{}),
 		"DELETE /v1/repeats/{id}":       says(none, nil),
-		"GET /v1/receipts":              asking(says(ok, []json.RawMessage{}), ofSession),
+		"GET /v1/receipts":              inParts(says(ok, []json.RawMessage{}), ofSession),
 		"GET /v1/receipts/page": asking(as(htmlPage, says(ok, openapi.Bytes{})),
 			ofSession),
-		"GET /v1/nodes":           says(ok, []doc.Node{}),
+		"GET /v1/nodes":           inParts(says(ok, []doc.Node{})),
 		"GET /v1/nodes/{node}":    says(ok, doc.Node{}, refused),
 		"DELETE /v1/nodes/{node}": says(none, nil, refused),
 		"GET /v1/nodes/{node}/log": asking(says(ok, []doc.Event{}, refused), count("limit", "lines at most; 100"),
 			yes("all", "all steps, not only log lines, warnings and errors")),
 		"POST /v1/nodes/{node}/look": says(ok, doc.NodeLook{}, refused),
-		"GET /v1/machines": asking(says(ok, []doc.Machine{}, refused),
+		"GET /v1/machines": inParts(says(ok, []doc.Machine{}, refused),
 			text("select", "a selector: those that it fits")),
 		"POST /v1/machines":                   takes(doc.MachinesChange{}, ok, []doc.Machine{}, refused),
 		"GET /v1/lab":                         says(ok, doc.Lab{}),
@@ -161,7 +171,8 @@ func contracts() map[string]openapi.Call {
 			refused),
 		"POST /v1/notify/finding":          takes(doc.NotifyFinding{}, ok, doc.NotifyFinding{}),
 		"PUT /v1/notify/{receiver}/secret": takes(doc.NotifySecret{}, ok, doc.NotifyReceiver{}, refused),
-		"GET /v1/images":                   says(ok, []doc.ImageRow{}, conflict),
+		"GET /v1/images": inParts(says(ok, []doc.ImageRow{}, conflict),
+			text("name", "a pattern, such as lab-*: those whose name it fits")),
 		"GET /v1/images/{image}": asking(says(ok, doc.Image{}, conflict, refused),
 			count("map", "parts of a map of the disk")),
 		"GET /v1/images/{image}/diff": asking(says(ok, doc.ImageDiff{}, conflict, refused),

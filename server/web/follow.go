@@ -1,8 +1,8 @@
 package web
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -24,7 +24,8 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	sub, err := a.within(r).Follow(q.Get("session"), q.Get("node"), q.Get("after"))
+	after := cmp.Or(r.Header.Get("Last-Event-ID"), q.Get("after"))
+	sub, err := a.within(r).Follow(q.Get("session"), q.Get("node"), after)
 	switch {
 	case errors.Is(err, feed.ErrLost):
 		a.fail(w, r, http.StatusGone,
@@ -54,9 +55,9 @@ func (a *API) watchSession(w http.ResponseWriter, r *http.Request) {
 // stream writes lines until the subject of them is over, the client has gone or its token has ended, the server ends,
 // or the client has fallen too far behind: it then asks again, and is told so.
 func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cursors bool) {
-	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := linesFor(w, r)
 	w.Header().Set("Cache-Control", "no-store")
-	out, rc := json.NewEncoder(w), http.NewResponseController(w)
+	rc := http.NewResponseController(w)
 	for {
 		lines, last, err := next(r.Context(), sub)
 		if token := bearer(r); err == nil && token != "" { // else it is somebody of As
@@ -74,7 +75,12 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cu
 					continue
 				}
 			}
-			if err := out.Encode(l); err != nil {
+			if err := out.line(l); err != nil {
+				return
+			}
+		}
+		if last {
+			if err := out.end(); err != nil {
 				return
 			}
 		}

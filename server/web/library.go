@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +52,8 @@ func (a *API) failImage(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, image.ErrBusy), errors.Is(err, errUsed):
 		code = http.StatusConflict
-	case errors.Is(err, library.ErrTooMany), errors.Is(err, context.Canceled):
+	case errors.Is(err, library.ErrTooMany), errors.Is(err, context.Canceled),
+		errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		code = http.StatusInsufficientStorage
@@ -64,7 +67,37 @@ func (a *API) failImage(w http.ResponseWriter, r *http.Request, err error) {
 
 var errName = errors.New("not a name for an image")
 
-func (a *API) listImages(r *http.Request) (any, error) { return a.library.List(r.Context()) }
+func (a *API) listImages(w http.ResponseWriter, r *http.Request) {
+	if a.library == nil {
+		a.fail(w, r, http.StatusNotFound, errNoLibrary)
+		return
+	}
+	list, err := a.imagesNamed(r)
+	if err != nil {
+		a.failImage(w, r, err)
+		return
+	}
+	listed(a, w, r, list, func(row *doc.ImageRow) string { return row.Name + "\x00" + row.Digest })
+}
+
+// imagesNamed are the images whose name fits the pattern that is asked for; all where none is.
+func (a *API) imagesNamed(r *http.Request) ([]doc.ImageRow, error) {
+	if err := only(r, "name", "limit", "cursor"); err != nil {
+		return nil, err
+	}
+	pattern := r.URL.Query().Get("name")
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, &queryError{fmt.Errorf("name=%.60q is no pattern", pattern)}
+	}
+	list, err := a.library.List(r.Context())
+	if err != nil || pattern == "" {
+		return list, err
+	}
+	return slices.DeleteFunc(list, func(row doc.ImageRow) bool {
+		fits, _ := path.Match(pattern, row.Name) // the pattern was judged
+		return !fits
+	}), nil
+}
 
 func (a *API) showImage(r *http.Request) (any, error) {
 	parts, err := number(r, "map", doc.MaxImageParts)

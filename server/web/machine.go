@@ -8,12 +8,20 @@ import (
 )
 
 func (a *API) listMachines(w http.ResponseWriter, r *http.Request) {
-	if on := r.URL.Query().Get("select"); on != "" {
-		ms, err := a.within(r).Select(on)
-		a.answer(w, r, ms, err)
+	if err := only(r, "select", "limit", "cursor"); err != nil {
+		a.fail(w, r, http.StatusBadRequest, err)
 		return
 	}
-	a.reply(w, http.StatusOK, a.within(r).Machines())
+	list := a.within(r).Machines
+	if on := r.URL.Query().Get("select"); on != "" {
+		ms, err := a.within(r).Select(on)
+		if err != nil {
+			a.failFor(w, r, err)
+			return
+		}
+		list = func() []doc.Machine { return ms }
+	}
+	listed(a, w, r, list(), func(m *doc.Machine) string { return m.ID })
 }
 
 func (a *API) changeMachines(w http.ResponseWriter, r *http.Request) {

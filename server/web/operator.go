@@ -2,12 +2,14 @@ package web
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/diskcast/diskcast/internal/receipt"
@@ -16,7 +18,29 @@ import (
 )
 
 func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
-	a.reply(w, http.StatusOK, a.within(r).Sessions())
+	list := a.within(r).Sessions()
+	q := r.URL.Query()
+	state := q.Get("state")
+	switch err := only(r, "state", "limit", "cursor"); {
+	case err != nil:
+		a.fail(w, r, http.StatusBadRequest, err)
+		return
+	case q.Has("state") && inState[state] == nil:
+		a.fail(w, r, http.StatusBadRequest, fmt.Errorf("state=%.40q is none of waiting, going, over, done, failed, "+
+			"cancelled", state))
+		return
+	case q.Has("state"):
+		list = slices.DeleteFunc(slices.Clone(list), func(s *doc.Session) bool { return !inState[state](s) })
+	}
+	listed(a, w, r, list, func(s **doc.Session) string { return (*s).ID })
+}
+
+// inState are the sorts of sessions that may be asked for. The word for one that goes is another for each kind.
+var inState = map[string]func(*doc.Session) bool{
+	"waiting": func(s *doc.Session) bool { return s.State == doc.Waiting }, "going": (*doc.Session).Going,
+	"over": (*doc.Session).Over, "done": func(s *doc.Session) bool { return s.State == doc.Done },
+	"failed":    func(s *doc.Session) bool { return s.State == doc.Failed },
+	"cancelled": func(s *doc.Session) bool { return s.State == doc.Cancelled },
 }
 
 func (a *API) createSession(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +131,11 @@ func (a *API) removeSession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
-	a.reply(w, http.StatusOK, a.within(r).Nodes())
+	if err := only(r, "limit", "cursor"); err != nil {
+		a.fail(w, r, http.StatusBadRequest, err)
+		return
+	}
+	listed(a, w, r, a.within(r).Nodes(), func(n *doc.Node) string { return n.ID })
 }
 
 func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
@@ -139,8 +167,16 @@ func (a *API) lookFrom(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
+	if err := only(r, "session", "limit", "cursor"); err != nil {
+		a.fail(w, r, http.StatusBadRequest, err)
+		return
+	}
 	list, err := a.within(r).Receipts(r.Context(), r.URL.Query().Get("session"))
-	a.answer(w, r, list, err)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	listed(a, w, r, list, func(text *json.RawMessage) string { return string(*text) })
 }
 
 // WithPin has the API show receipts as a page, verified with the key of the pin, and returns the API.

@@ -176,7 +176,7 @@ func Routes() []Route {
 			notifying((*API).tellFinding)},
 		{"PUT", "/v1/notify/{receiver}/secret", Admin, Whole, docBody, docTime, "store a receiver's key or password",
 			notifying((*API).setNotifySecret)},
-		{"GET", "/v1/images", Viewer, Free, 0, 0, "list images, with their notes", inLibrary((*API).listImages)},
+		{"GET", "/v1/images", Viewer, Free, 0, 0, "list images, with their notes", plainly((*API).listImages)},
 		{"GET", "/v1/images/{image}", Viewer, Free, 0, 0, "show an image", inLibrary((*API).showImage)},
 		{"GET", "/v1/images/{image}/diff", Viewer, Free, 0, 0, "compare an image with another",
 			inLibrary((*API).diffImage)},

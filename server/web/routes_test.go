@@ -22,8 +22,8 @@ import (
 
 var update = flag.Bool("update", false, "write the table of routes into the docs")
 
-// path fills in what a route's path leaves open.
-func path(rt *Route, node string) string {
+// filled fills in what a route's path leaves open.
+func filled(rt *Route, node string) string {
 	return strings.NewReplacer("{node}", node, "{id}", "s1", "{frame}", strings.Repeat("0", 64)+"-4096",
 		"{digest}", enginetest.Digest("debian", "manifest"), "{lease}", "10.0.0.1",
 		"{image}", "debian", "{name}", "other", "{machine}", "m1", "{token}", "nobody", "{$}", "").Replace(rt.Path)
@@ -75,7 +75,7 @@ func TestRoutesRefuseWithoutTheirRole(t *testing.T) {
 			if rt.Body > 0 {
 				length, body = 2, strings.NewReader("{}")
 			}
-			w := r.ask(rt.Method, path(&rt, node), token, body, length)
+			w := r.ask(rt.Method, filled(&rt, node), token, body, length)
 			if w.Code != http.StatusUnauthorized && (rt.Role != Reader || w.Code != http.StatusForbidden) {
 				t.Errorf("%s with the token %.20q: %d %s", rt.Pattern(), token, w.Code, w.Body)
 			}
@@ -122,7 +122,7 @@ func TestRoutesAndRoles(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			w := r.askWith(ctx, rt.Method, path(&rt, "none"), token, body, length)
+			w := r.askWith(ctx, rt.Method, filled(&rt, "none"), token, body, length)
 			if w.Code == http.StatusUnauthorized || (w.Code == http.StatusForbidden) != (n < want) {
 				t.Errorf("%s, for %s, with a token of rank %d: %d %s", rt.Pattern(), rt.Role, n, w.Code, w.Body)
 			}
@@ -207,7 +207,7 @@ func TestRoutesRefuseABodyOverTheirLimit(t *testing.T) {
 	for _, rt := range Routes() {
 		good, _, node := r.tokens(rt.Role)
 		body := &endless{}
-		w := r.ask(rt.Method, path(&rt, node), good, body, rt.Body+1)
+		w := r.ask(rt.Method, filled(&rt, node), good, body, rt.Body+1)
 		if w.Code != http.StatusRequestEntityTooLarge || body.read > 0 {
 			t.Errorf("%s with %d bytes: %d %s, %d bytes were read", rt.Pattern(), rt.Body+1, w.Code, w.Body, body.read)
 		}
@@ -215,7 +215,7 @@ func TestRoutesRefuseABodyOverTheirLimit(t *testing.T) {
 			continue // 260 MiB; what is read of it goes by the same limit
 		}
 		body = &endless{}
-		w = r.ask(rt.Method, path(&rt, node), good, body, -1) // no length is told
+		w = r.ask(rt.Method, filled(&rt, node), good, body, -1) // no length is told
 		if w.Code/100 == 2 || body.read > rt.Body+64<<10 {
 			t.Errorf("%s with a body without an end: %d, %d bytes were read", rt.Pattern(), w.Code, body.read)
 		}

@@ -153,7 +153,7 @@ func TestRoutesAndScopes(t *testing.T) {
 			r := newRoom(t)
 			may := rt.Role == Viewer || rt.Role == Operator || rt.Role == Reader
 			ask := func(fill *strings.Replacer, id, role, body string) (int, string) {
-				p := path(&Route{Path: strings.ReplaceAll(fill.Replace(rt.Path), "ID", id)}, "none")
+				p := filled(&Route{Path: strings.ReplaceAll(fill.Replace(rt.Path), "ID", id)}, "none")
 				if strings.Contains(rt.Path, "/diff") {
 					p += "?from=debian"
 				}
@@ -404,7 +404,7 @@ func TestViewersSeeNoBootID(t *testing.T) {
 		if rt.Role != Viewer || rt.Method != "GET" {
 			continue
 		}
-		p := path(&rt, n.Node)
+		p := filled(&rt, n.Node)
 		if strings.HasSuffix(p, "/log") {
 			p += "?all=true"
 		}
