@@ -135,7 +135,7 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 		panic(err)
 	}
 	cmd.CompletionOptions.DisableDefaultCmd = true // the packages bring completions
-	cmd.AddCommand(readers()...)
+	cmd.AddCommand(append(readers(), runCommand())...)
 	return cmd
 }
 

@@ -34,6 +34,9 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func exitCode(err error) int {
+	if e, ok := errors.AsType[codeError](err); ok {
+		return e.code
+	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return 2
 	}

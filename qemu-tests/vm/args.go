@@ -2,9 +2,6 @@ package vm
 
 import "fmt"
 
-// QEMU is the program that is run.
-const QEMU = "qemu-system-x86_64"
-
 func (v *VM) args(accel Accel) []string {
 	o := v.o
 	a := []string{

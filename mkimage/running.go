@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/accel"
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/mkimage/machine"
+)
+
+// codeError ends the program with a code of its own.
+type codeError struct {
+	error
+	code int
+}
+
+func (e codeError) Unwrap() error { return e.error }
+
+// codeTime is how `mkimage run` ends when the time is over.
+const codeTime = 4
+
+// runOptions are the flags of `mkimage run`.
+type runOptions struct {
+	image, store, state, server, disk string
+	firmware, ovmf, serial            string
+	until, fail                       string
+	forward                           []string
+	memory, cpus                      int
+	limit                             time.Duration
+	command                           []string
+}
+
+func runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run --image IMAGE|--disk FILE [flags] [-- COMMAND...]",
+		Short: "Start an image of the store in QEMU, and wait for what its console says",
+		Long: `Starts an image of the store, or a disk's file, in QEMU as one machine, and prints its serial ` +
+			`console. The disk stays as
+it is. No root is needed: the machine reaches the network through this one, and its ports by --forward.
+
+With --until it ends as soon as the console says that (a regular expression), or, with a COMMAND, when the command has
+ended that is run then, here, beside the machine. Without, it ends when the machine is switched off.
+
+The exit code is 0 for what was waited for, the command's when it failed, 4 when the time was over, 2 for a wrong
+command line, and else 1: the console said what --fail waits for, or the machine ended before.
+
+The processor runs the machine's code where a trial shows that this works (nested virtualisation), else QEMU translates
+it, some ten times slower; DISKCAST_ACCEL=kvm or tcg skips the trial.`,
+		Example: `  mkimage run --image web --until 'login:' --time 5m
+  mkimage run --image web --forward 8080:80 --until 'login:' -- curl -fsS --retry 5 http://127.0.0.1:8080/
+  mkimage run --disk disk.qcow2 --firmware uefi --fail 'Kernel panic' --until 'TESTS PASSED' --serial console.log`,
+		SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.command = args
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.image, "image", "", "an image of the store, by its name or digest")
+	f.StringVar(&o.store, "store", "", "image store (default: as `diskcast image` has it)")
+	f.StringVar(&o.state, "state", "", "state directory of the server (default: as diskcast has it)")
+	f.StringVar(&o.server, "server", "", "take the image from the server with this API")
+	f.StringVar(&o.disk, "disk", "", "file of a disk, raw or qcow2, in place of an image")
+	f.StringVar(&o.firmware, "firmware", "", "bios or uefi (default: what the image needs; bios where either will do)")
+	f.StringVar(&o.ovmf, "ovmf", "", "UEFI firmware for QEMU: CODE,VARS (default: where distributions install it)")
+	f.StringVar(&o.serial, "serial", "", "file for the serial console, in place of standard output")
+	f.StringVar(&o.until, "until", "", "end when the console says this (regular expression)")
+	f.StringVar(&o.fail, "fail", "", "fail when the console says this (regular expression)")
+	f.StringSliceVar(&o.forward, "forward", nil, "HERE:THERE, TCP ports: of 127.0.0.1 here, of the machine")
+	f.IntVar(&o.memory, "memory", 1024, "MiB of memory")
+	f.IntVar(&o.cpus, "cpus", 1, "processors")
+	f.DurationVar(&o.limit, "time", 10*time.Minute, "how long it may take, from power-on on")
+	return cmd
+}
+
+// check makes the machine's description of the flags.
+func (o *runOptions) check() (*machine.Options, error) {
+	m := &machine.Options{Disk: o.disk, Memory: o.memory, CPUs: o.cpus}
+	switch {
+	case (o.image == "") == (o.disk == ""):
+		return nil, errors.New("give --image or --disk")
+	case o.disk != "" && (o.store != "" || o.state != "" || o.server != ""):
+		return nil, errors.New("--store, --state and --server are for --image")
+	case o.firmware != "" && o.firmware != "bios" && o.firmware != "uefi":
+		return nil, fmt.Errorf("--firmware %q is neither bios nor uefi", o.firmware)
+	case o.memory < 16 || o.memory > 1<<20 || o.cpus < 1 || o.cpus > 256:
+		return nil, errors.New("--memory is 16 to 1048576 MiB, and --cpus 1 to 256")
+	case o.limit <= 0:
+		return nil, errors.New("--time must be more than nothing")
+	case len(o.command) > 0 && o.until == "":
+		return nil, errors.New("a command needs --until: it is run when the console says that")
+	}
+	for _, x := range []struct {
+		flag, text string
+		into       **regexp.Regexp
+	}{{"--until", o.until, &m.Until}, {"--fail", o.fail, &m.Fail}} {
+		if x.text == "" {
+			continue
+		}
+		re, err := regexp.Compile("(?m)" + x.text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", x.flag, err)
+		}
+		if re.MatchString("") {
+			return nil, fmt.Errorf("%s %q fits a console that says nothing", x.flag, x.text)
+		}
+		*x.into = re
+	}
+	for _, word := range o.forward {
+		here, there, ok := strings.Cut(word, ":")
+		a, err := strconv.ParseUint(here, 10, 16)
+		b, err2 := strconv.ParseUint(there, 10, 16)
+		if !ok || err != nil || err2 != nil || a == 0 || b == 0 {
+			return nil, fmt.Errorf("--forward %q is not HERE:THERE, two TCP ports", word)
+		}
+		m.Forward = append(m.Forward, machine.Forward{Here: int(a), There: int(b)})
+	}
+	return m, nil
+}
+
+func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+	m, err := o.check()
+	if err != nil {
+		return usageError{err}
+	}
+	if _, err := exec.LookPath(accel.QEMU); err != nil {
+		return fmt.Errorf("%w; install QEMU (Debian: qemu-system-x86)", err)
+	}
+	m.Console = plain.NewWriter(stdout)
+	if o.serial != "" {
+		f, err := os.Create(o.serial)
+		if err != nil {
+			return fmt.Errorf("--serial: %w", err)
+		}
+		defer f.Close()
+		m.Console = f
+	}
+	temp, err := os.MkdirTemp("", "mkimage-image-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	if o.image != "" {
+		if err := o.export(ctx, m, filepath.Join(temp, "disk.qcow2"), stderr); err != nil {
+			return err
+		}
+	} else if m.Format, err = diskFormat(o.disk); err != nil {
+		return fmt.Errorf("--disk: %w", err)
+	}
+	if o.firmware == "uefi" {
+		if m.UEFI, err = findOVMF(o.ovmf); err != nil {
+			return err
+		}
+	}
+	if m.Accel, err = accel.Choose(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := machine.Deadline(ctx, o.limit)
+	defer cancel()
+	began := time.Now()
+	say := func(words string) { fmt.Fprintf(stderr, "%6.1f s  %s\n", time.Since(began).Seconds(), words) }
+	say("power on, " + m.Accel.Name)
+	var then func(context.Context) error
+	if len(o.command) > 0 {
+		then = func(ctx context.Context) error {
+			say("the console said it; " + plain.Line(o.command[0], 0) + " is run")
+			cmd := exec.CommandContext(ctx, o.command[0], o.command[1:]...)
+			cmd.Stdout, cmd.Stderr, cmd.WaitDelay = stdout, stderr, time.Second
+			err := cmd.Run()
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
+				return codeError{fmt.Errorf("%s: %w", o.command[0], err), exit.ExitCode()}
+			}
+			return err
+		}
+	}
+	err = machine.Run(ctx, *m, then)
+	switch {
+	case errors.Is(err, machine.ErrTime):
+		return codeError{fmt.Errorf("%w: %v (--time)", err, o.limit), codeTime}
+	case err != nil:
+		return err
+	case o.until == "":
+		say("the machine is off")
+	case then == nil:
+		say("the console said it")
+	default:
+		say("the command succeeded")
+	}
+	return nil
+}
+
+// export has diskcast write the image to a file, and takes the firmware that it needs where nobody said which.
+func (o *runOptions) export(ctx context.Context, m *machine.Options, file string, stderr io.Writer) error {
+	program, err := diskcast()
+	if err != nil {
+		return err
+	}
+	var where []string
+	for _, x := range []struct{ flag, value string }{{"--store", o.store}, {"--state", o.state},
+		{"--server", o.server}} {
+		if x.value != "" {
+			where = append(where, x.flag, x.value)
+		}
+	}
+	ask := func(args ...string) ([]byte, error) {
+		cmd := exec.CommandContext(ctx, program, append(append([]string{"image"}, args...), where...)...)
+		cmd.Stderr, cmd.WaitDelay = stderr, time.Second
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("diskcast image %s %s: %w", args[0], plain.Line(o.image, 0), err)
+		}
+		return out, nil
+	}
+	if o.firmware == "" {
+		out, err := ask("show", o.image, "--json")
+		if err != nil {
+			return err
+		}
+		var shown struct{ Config struct{ Firmware string } }
+		if err := json.Unmarshal(out, &shown); err != nil {
+			return fmt.Errorf("diskcast image show: %w", err)
+		}
+		o.firmware = shown.Config.Firmware
+	}
+	m.Disk, m.Format = file, "qcow2"
+	_, err = ask("export", o.image, file, "--format", "qcow2")
+	return err
+}
+
+// diskcast is the program beside this one, or the one that is installed.
+func diskcast() (string, error) {
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), "diskcast")
+		if st, err := os.Stat(beside); err == nil && st.Mode().IsRegular() {
+			return beside, nil
+		}
+	}
+	name, err := exec.LookPath("diskcast")
+	if err != nil {
+		return "", fmt.Errorf("--image needs the program diskcast, beside mkimage or in PATH: %w", err)
+	}
+	return name, nil
+}
+
+// diskFormat tells qcow2 by its first bytes (QEMU's docs/interop/qcow2.txt) from raw.
+func diskFormat(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	magic := make([]byte, 4)
+	if _, err := io.ReadFull(f, magic); err != nil {
+		return "", fmt.Errorf("%s: too short for a disk", name)
+	}
+	if string(magic) == "QFI\xfb" {
+		return "qcow2", nil
+	}
+	return "raw", nil
+}
+
+// ovmfPlaces are where Debian, Fedora, Arch and SUSE have firmware for a machine without Secure Boot.
+var ovmfPlaces = []machine.UEFI{
+	{Code: "/usr/share/OVMF/OVMF_CODE_4M.fd", Vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+	{Code: "/usr/share/OVMF/OVMF_CODE.fd", Vars: "/usr/share/OVMF/OVMF_VARS.fd"},
+	{Code: "/usr/share/edk2/ovmf/OVMF_CODE.fd", Vars: "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+	{Code: "/usr/share/edk2/x64/OVMF_CODE.4m.fd", Vars: "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
+	{Code: "/usr/share/qemu/ovmf-x86_64-code.bin", Vars: "/usr/share/qemu/ovmf-x86_64-vars.bin"},
+}
+
+func findOVMF(words string) (*machine.UEFI, error) {
+	places := ovmfPlaces
+	if words != "" {
+		code, vars, ok := strings.Cut(words, ",")
+		if !ok {
+			return nil, usageError{fmt.Errorf("--ovmf %q is not CODE,VARS: two files", words)}
+		}
+		places = []machine.UEFI{{Code: code, Vars: vars}}
+	}
+	var errs []error
+	for _, p := range places {
+		_, err := os.Stat(p.Code)
+		if err == nil {
+			_, err = os.Stat(p.Vars)
+		}
+		if err == nil {
+			return &p, nil
+		}
+		errs = append(errs, err)
+	}
+	if words != "" {
+		return nil, fmt.Errorf("--ovmf: %w", errs[0])
+	}
+	return nil, fmt.Errorf("no UEFI firmware for QEMU: install the package ovmf, or name it with --ovmf: %w",
+		fs.ErrNotExist)
+}
