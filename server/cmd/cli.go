@@ -130,6 +130,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func newRoot(e *env) *cobra.Command {
+	var form string
 	root := &cobra.Command{
 		Use:   "diskcast",
 		Short: "Put disk images on many machines at once",
@@ -151,7 +152,15 @@ The line from nothing to a lab of imaged machines:
 		return usage("%w%s (see `%s --help`)", err, unknownFlag(cmd, err), cmd.CommandPath())
 	})
 	f := root.PersistentFlags()
-	f.BoolVar(&e.JSON, "json", false, "print JSON")
+	f.BoolVar(&e.JSON, "json", false, "print JSON: --output json")
+	f.StringVarP(&form, "output", "o", "", "print a table, json, yaml, or the name alone, by which other "+
+		"commands know it")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if err := e.SetForm(ui.Form(form)); err != nil {
+			return usage("%w", err)
+		}
+		return nil
+	}
 	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", config.Defaults().State),
 		"state directory of the server ($DISKCAST_STATE)")
 	e.stateFlag = f.Lookup("state")
@@ -170,6 +179,8 @@ The line from nothing to a lab of imaged machines:
 		notifyCommand(e), loginCommand(e), loginLinkCommand(e), contextCommand(e),
 		castcmd.Command(&e.UI))
 	usageErrors(root)
+	addAgain(e, root)
+	addCompletions(e, root)
 	return root
 }
 

@@ -25,7 +25,7 @@ func TestServeFlagsAreKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	not := map[string]bool{"config": true, "json": true, "help": true, "context": true}
+	not := map[string]bool{"config": true, "json": true, "output": true, "help": true, "context": true}
 	flags := 0
 	see := func(f *pflag.Flag) {
 		if not[f.Name] {

@@ -47,17 +47,24 @@ func WriteError(w io.Writer, args []string, err error) {
 		"exit": ExitCode(err)})
 }
 
-// wantsJSON looks itself, because a command line that is wrong may not have been parsed as far as --json.
+// wantsJSON looks itself, because a command line that is wrong may not have been parsed as far as --json or
+// --output json.
 func wantsJSON(args []string) bool {
 	if end := slices.Index(args, "--"); end >= 0 {
 		args = args[:end]
 	}
 	want := false
-	for _, a := range args {
+	for i, a := range args {
 		if a == "--json" {
 			want = true
 		} else if v, ok := strings.CutPrefix(a, "--json="); ok {
 			want, _ = strconv.ParseBool(v)
+		}
+		if (a == "--output" || a == "-o") && i+1 < len(args) {
+			a += "=" + args[i+1]
+		}
+		if args[0] != "cast" && (a == "--output=json" || a == "-o=json" || a == "-ojson") { // cast's is a file
+			want = true
 		}
 	}
 	return want

@@ -24,11 +24,18 @@ import (
 type UI struct {
 	Out  io.Writer // results; plain text
 	Err  io.Writer // everything else
-	JSON bool
+	JSON bool      // a result is a document, not a table
+	Form Form      // of that document; empty: FormJSON
 }
 
-// Doc prints one document on one line.
+// Doc prints one document: on one line, or in the form that was asked for.
 func (u *UI) Doc(v any) error {
+	switch u.Form {
+	case FormYAML:
+		return u.yaml(v)
+	case FormName:
+		return u.names(v)
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -44,7 +51,7 @@ func (u *UI) Warn(words string) { u.tell("warning", "diskcast: warning: ", words
 func (u *UI) Note(words string) { u.tell("note", "note: ", words) }
 
 func (u *UI) tell(kind, head, words string) {
-	if u.JSON {
+	if u.JSON && u.Form != FormYAML && u.Form != FormName {
 		Object(u.Err, kind, map[string]string{"message": plain.Text(words)})
 		return
 	}

@@ -1,0 +1,211 @@
+package cmd
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/client"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// completePatience is how long a shell that completes a word waits for the server.
+const completePatience = 3 * time.Second
+
+// completer finds the words by which the shell completes what a command's usage calls so; nil: nobody knows any.
+func completer(what string) func(context.Context, *env) ([]string, error) {
+	switch what {
+	case "MACHINE", "FROM", "INTO", "SELECTOR":
+		return served(machineWords)
+	case "NODE":
+		return served(nodeWords)
+	case "SESSION":
+		return served(sessionWords)
+	case "REPEAT":
+		return served(repeatWords)
+	case "JOB":
+		return served(jobWords)
+	case "PROFILE":
+		return served(profileWords)
+	case "IMAGE":
+		return imageWords
+	case serversImage:
+		return served(func(ctx context.Context, c *client.Client) ([]string, error) {
+			return imagesOf(c.Library().List(ctx))
+		})
+	}
+	return nil
+}
+
+// serversImage is an image of the server's, whichever store the commands on images mean.
+const serversImage = "an image of the server's"
+
+// completedFlags are flags of which a value is such a word.
+var completedFlags = map[string]string{"image": serversImage, "nodes": "MACHINE", "select": "MACHINE",
+	"profile": "PROFILE"}
+
+// addCompletions has the shell complete arguments and flags of a command and of all below it, by what its usage calls
+// them.
+func addCompletions(e *env, cmd *cobra.Command) {
+	if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() {
+		if words := argumentsOf(cmd); len(words) > 0 {
+			cmd.ValidArgsFunction = func(cmd *cobra.Command, a []string, _ string) (
+				[]string, cobra.ShellCompDirective) {
+				i := min(len(a), len(words)-1)
+				if i < len(a) && !strings.HasSuffix(words[i], "...") {
+					return nil, cobra.ShellCompDirectiveNoFileComp
+				}
+				return e.complete(cmd, strings.TrimSuffix(words[i], "..."))
+			}
+		}
+	}
+	for name, word := range completedFlags {
+		if cmd.Flags().Lookup(name) != nil && (name != "image" || cmd.HasParent() && cmd.Parent().Name() == "session") {
+			_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, _ string) (
+				[]string, cobra.ShellCompDirective) {
+				return e.complete(cmd, word)
+			}) // it fails only where there is one already
+		}
+	}
+	for _, c := range cmd.Commands() {
+		addCompletions(e, c)
+	}
+}
+
+// argumentsOf are the words of a usage such as "label MACHINE LABEL=VALUE|LABEL- ...", with its dots on the last one.
+func argumentsOf(cmd *cobra.Command) []string {
+	var out []string
+	for _, w := range strings.Fields(cmd.Use)[1:] {
+		if strings.HasPrefix(w, "-") {
+			break // a flag that must be there
+		}
+		if w == "..." && len(out) > 0 {
+			out[len(out)-1] += w
+			continue
+		}
+		w = strings.Trim(w, "[]")
+		if w == "NAME|DIGEST..." {
+			w = "IMAGE..."
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// complete asks for the words of a sort. Where there is none, or no answer, nothing is completed, and what is typed is
+// judged when it is run.
+func (e *env) complete(cmd *cobra.Command, what string) ([]string, cobra.ShellCompDirective) {
+	find := completer(what)
+	if find == nil {
+		return nil, cobra.ShellCompDirectiveDefault // a file, as shells do
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completePatience)
+	defer cancel()
+	words, err := find(ctx, e)
+	if err != nil {
+		cobra.CompDebugln(err.Error(), false)
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	for i := range words {
+		word, beside, _ := strings.Cut(words[i], "\t")
+		words[i] = described(plain.Line(word, 0), plain.Line(beside, 0))
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+func served(find func(context.Context, *client.Client) ([]string, error)) func(context.Context, *env) ([]string,
+	error) {
+	return func(ctx context.Context, e *env) ([]string, error) {
+		c, err := e.client()
+		if err != nil {
+			return nil, err
+		}
+		return find(ctx, c)
+	}
+}
+
+// described is a word with what the shell shows beside it.
+func described(word, words string) string {
+	if words == "" {
+		return word
+	}
+	return cobra.CompletionWithDesc(word, words)
+}
+
+func machineWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	all, err := c.Machines(ctx)
+	for i := range all {
+		m := &all[i]
+		if m.Name != "" {
+			out = append(out, described(m.Name, m.ID))
+		} else {
+			out = append(out, described(m.ID, strings.Join(m.Boots, " ")))
+		}
+	}
+	return out, err
+}
+
+func nodeWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	all, err := c.Nodes(ctx)
+	for i := range all {
+		out = append(out, described(all[i].ID, all[i].Name))
+	}
+	return out, err
+}
+
+func sessionWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	all, err := c.Sessions(ctx)
+	for i := range all {
+		out = append(out, described(all[i].ID, all[i].State+", "+what(&all[i])))
+	}
+	return out, err
+}
+
+func repeatWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	all, err := c.Repeats(ctx)
+	for i := range all {
+		out = append(out, described(all[i].ID, all[i].Every))
+	}
+	return out, err
+}
+
+func jobWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	all, err := c.Jobs(ctx)
+	for i := range all {
+		out = append(out, described(all[i].ID, all[i].State+", "+all[i].Spec.Kind))
+	}
+	return out, err
+}
+
+func profileWords(ctx context.Context, c *client.Client) ([]string, error) {
+	lab, err := c.Lab(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i := range lab.Profiles {
+		out = append(out, lab.Profiles[i].Name)
+	}
+	return out, nil
+}
+
+func imageWords(ctx context.Context, e *env) ([]string, error) {
+	lib, err := e.library()
+	if err != nil {
+		return nil, err
+	}
+	return imagesOf(lib.List(ctx))
+}
+
+func imagesOf(all []doc.ImageRow, err error) ([]string, error) {
+	var out []string
+	for i := range all {
+		if all[i].Name != "" {
+			out = append(out, all[i].Name)
+		}
+	}
+	return out, err
+}

@@ -1,0 +1,73 @@
+package cmd
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestCompletion: the shell completes what the server has, and is given nothing where there is no answer.
+func TestCompletion(t *testing.T) {
+	o := newOffice(t)
+	id := strings.TrimSpace(o.must("create", "--image", "debian", "--nodes", o.node))
+	complete := func(url string, words ...string) []string {
+		t.Helper()
+		args := append([]string{"__complete", words[0], words[1], "--server", url, "--state", o.state}, words[2:]...)
+		var out, errs bytes.Buffer
+		if err := Run(t.Context(), args, strings.NewReader(""), &out, &errs); err != nil {
+			t.Fatalf("%v: %v", words, err)
+		}
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			if word, _, _ := strings.Cut(strings.TrimSpace(line), "\t"); !strings.HasPrefix(word, ":") {
+				got = append(got, word)
+			}
+		}
+		return got
+	}
+	for _, c := range []struct {
+		words []string
+		want  []string
+	}{
+		{[]string{"session", "show", ""}, []string{id}},
+		{[]string{"session", "cancel", ""}, []string{id}},
+		{[]string{"session", "show", id, ""}, nil},
+		{[]string{"machine", "show", ""}, []string{"m1"}},
+		{[]string{"node", "show", ""}, []string{o.node}},
+		{[]string{"session", "create", "--nodes", ""}, []string{"m1"}},
+	} {
+		if got := complete(o.url, c.words...); !slices.Equal(got, c.want) {
+			t.Errorf("%q is completed to %q, want %q", c.words, got, c.want)
+		}
+	}
+	if got := complete("https://127.0.0.1:1", "session", "show", ""); len(got) > 0 {
+		t.Errorf("without a server it is completed to %q", got)
+	}
+}
+
+// TestOutput prints one list in each form.
+func TestOutput(t *testing.T) {
+	o := newOffice(t)
+	id := strings.TrimSpace(o.must("create", "--image", "debian", "--nodes", o.node))
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"session", "list", "-o", "name"}, id + "\n"},
+		{[]string{"session", "show", id, "--output", "name"}, id + "\n"},
+		{[]string{"machine", "list", "--output=name"}, "m1\n"},
+		{[]string{"session", "list", "--output", "yaml"}, "---\n- id: " + id + "\n"},
+		{[]string{"session", "list", "--output", "json"}, `[{"id":"` + id + `"`},
+		{[]string{"session", "list", "--output", "table"}, "SESSION"},
+	} {
+		if code, out, errs := o.run(c.args...); code != 0 || !strings.HasPrefix(out, c.want) {
+			t.Errorf("%q: %d %s %s, want %q", c.args, code, out, errs, c.want)
+		}
+	}
+	for _, args := range [][]string{{"session", "list", "-o", "xml"}, {"session", "list", "--json", "-o", "yaml"}} {
+		if code, out, _ := o.run(args...); code != exitUsage || out != "" {
+			t.Errorf("%q: %d %s", args, code, out)
+		}
+	}
+}
