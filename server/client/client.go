@@ -256,9 +256,13 @@ func (c *Client) Look(ctx context.Context, name string) (*doc.NodeLook, error) {
 	return call[*doc.NodeLook](ctx, c, "POST", "/v1/nodes/"+url.PathEscape(name)+"/look", nil)
 }
 
-// Forget removes a node.
-func (c *Client) Forget(ctx context.Context, name string) error {
-	_, err := call[struct{}](ctx, c, "DELETE", "/v1/nodes/"+url.PathEscape(name), nil)
+// Forget removes a node; by force also the mark that its disk is half-written.
+func (c *Client) Forget(ctx context.Context, name string, force bool) error {
+	path := "/v1/nodes/" + url.PathEscape(name)
+	if force {
+		path += "?force=true"
+	}
+	_, err := call[struct{}](ctx, c, "DELETE", path, nil)
 	return err
 }
 

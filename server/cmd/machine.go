@@ -104,6 +104,9 @@ func (e *env) printMachine(m *doc.Machine) error {
 		{"profile", ui.Dash(m.Profile)}, {"approved", approval(m)}, {"when idle", m.Idle},
 		{"where", ui.Dash(m.Where)}, {"waits for", ui.Dash(m.Waits)}, {"first seen", ui.Ago(m.Made)},
 		{"last seen", ui.Ago(m.Seen)}}
+	if m.OwnDisk != "" {
+		rows = append(rows, []string{"its own disk", m.OwnDisk})
+	}
 	if m.Port != "" {
 		rows = append(rows, []string{"plugged into", m.Switch + "/" + m.Port})
 	}

@@ -218,19 +218,27 @@ func eventLine(ev *doc.Event) string {
 }
 
 func nodeForget(e *env) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use:   "forget NODE",
 		Short: "Forget a node and its log; its next network boot is as its first",
-		Args:  cobra.ExactArgs(1),
+		Long: `Forget a node and its log; its next network boot is as its first.
+
+A node whose disk a session left half-written is refused: such a disk is not started, and forgotten it could be. Restore
+it again, or, if the disk was made good otherwise, say --force: that ends the mark too, also of a node that is gone.`,
+		Example: "  diskcast node forget 52:54:00:12:34:56\n  diskcast node forget 52:54:00:12:34:56 --force",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
 				return err
 			}
-			if err := c.Forget(cmd.Context(), a[0]); err != nil {
+			if err := c.Forget(cmd.Context(), a[0], force); err != nil {
 				return err
 			}
 			return e.gone("forgotten", a[0])
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "forget also that its disk is half-written: it may be started then")
+	return cmd
 }

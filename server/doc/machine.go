@@ -18,6 +18,8 @@ type Machine struct {
 	// WhenIdle is what was entered of what it boots when nothing is asked of it; Idle is what holds, and by whose word.
 	WhenIdle string `json:"when_idle,omitempty"`
 	Idle     string `json:"idle"`
+	// OwnDisk is why its own disk is not started, or slowly; empty where there is nothing to say.
+	OwnDisk  string `json:"own_disk,omitempty"`
 	Approved bool   `json:"approved"`           // sessions may take it, as it was seen last
 	Approval string `json:"approval,omitempty"` // whose word that is, or why it is not approved
 	// ByHand is what the operator said of it: true, it is approved; false, its approval was taken away; or nothing.

@@ -183,49 +183,41 @@ func (e *Engine) Boots(mac string) netboot.What {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.nodes[e.byMAC[mac]]
-	var f netboot.Facts
-	word, _ := e.whenIdle(mac, n)
-	f.Idle = e.idleFact(word)
-	name := nameOf(mac) // of one that was never seen, as sessions name it
 	if n != nil {
-		name = n.ID
 		e.step(jobs.Restarting{Node: n.ID})
-		f.Works, f.Claims, f.Imaged, f.Spoiled = e.current(n) != nil, e.claimed(n), n.Imaged, e.spoiled(n)
-		f.Chosen = e.chosen(n)
 	}
-	for _, id := range e.jobs.Order() {
-		s := e.jobs.Session(id)
-		f.Wanted = f.Wanted || !s.Over() && e.jobs.Wants(s, name, e.now())
-	}
-	what := netboot.Decide(f)
+	what := netboot.Decide(e.bootFacts(mac, n))
 	if what == netboot.Menu && n != nil && e.leaves(n) {
 		return netboot.OwnDisk
 	}
 	return what
 }
 
-// spoiled reports whether the last session that wrote to the node's disk ended while it wrote a system there, or made
-// it the machine's own. It is not known any more when that session is forgotten.
-func (e *Engine) spoiled(n *node) bool {
-	if n.Imaged {
-		return false
+// bootFacts are what it is decided by what the machine boots that asks from the NIC. n is what was seen there, nil for
+// nothing.
+func (e *Engine) bootFacts(mac string, n *node) netboot.Facts {
+	var f netboot.Facts
+	word, _ := e.whenIdle(mac, n)
+	f.Idle = e.idleFact(word)
+	name := nameOf(mac) // of one that was never seen, as sessions name it
+	if n != nil {
+		name = n.ID
+		f.Works, f.Claims, f.Imaged = e.current(n) != nil, e.claimed(n), n.Imaged
+		f.Chosen = e.chosen(n)
 	}
-	for s, p := range e.writers(n.ID) {
-		switch {
-		case p.State == doc.Done || !p.Over():
-			return false
-		case p.Disk == nil && p.Planned.IsZero(): // it touched nothing
-			continue
-		case !s.Kind.Traits().Boots:
-			return false
+	f.Spoiled = e.half(name, n) != nil
+	f.Wanted = e.wantedBy(name) != nil
+	return f
+}
+
+// wantedBy is the first session that would take the node of the name now, nil for none.
+func (e *Engine) wantedBy(name string) *sess {
+	for _, id := range e.jobs.Order() {
+		if s := e.jobs.Session(id); !s.Over() && e.jobs.Wants(s, name, e.now()) {
+			return s
 		}
-		if k, ok := s.Kind.(jobs.Sounder); ok {
-			return !k.Sound(s, p)
-		}
-		_, sound := p.Steps[session.StepWritten]
-		return !sound
 	}
-	return false
+	return nil
 }
 
 // writers are the sessions that may have written to a node's disks, with its part, the newest first.

@@ -86,6 +86,7 @@ func (e *Engine) drop(out map[string]any, s *sess, reason string) {
 			n.Last = s.ID
 		}
 		out[record.PartKey(s.ID, id)] = record.OfPart(p)
+		e.judge(s, p)
 	}
 	s.State, s.Reason, s.Ended = doc.Cancelled, reason, e.now()
 	out[record.SessPrefix+s.ID] = recordOf(s)

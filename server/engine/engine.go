@@ -31,6 +31,7 @@ import (
 	"github.com/diskcast/diskcast/server/jobs/kinds"
 	"github.com/diskcast/diskcast/server/store"
 	"github.com/diskcast/diskcast/server/store/keeper"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // Images is what the engine needs of the image store.
@@ -202,6 +203,7 @@ type Engine struct {
 	looks    map[string]*asked
 	said     map[string]bool // sessions, and session/node of parts, that are over and were told as such
 	repeats  map[string]*repeat
+	halves   map[string]*record.Half // by node
 	// repeatSeq is the number of the last repeating session.
 	repeatSeq uint64
 	activity  chan struct{} // closed and replaced when a session changes
@@ -239,6 +241,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		news: map[string]*node{}, runs: map[string]*running{},
 		clock: clock, paces: map[string]*pace{}, looks: map[string]*asked{}, said: map[string]bool{},
 		feed: feed.New(rand.Text()), quiet: map[string]bool{}, repeats: map[string]*repeat{},
+		halves:   map[string]*record.Half{},
 		checks:   map[string]*check{},
 		reserved: map[netip.Addr]bool{}, began: cfg.Now(), crowd: newCrowd(), activity: make(chan struct{}),
 		opening: make(chan struct{}, 1)}

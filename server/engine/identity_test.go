@@ -260,7 +260,7 @@ func TestAnotherMachineOverOneNIC(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.expect(c.ID, "failed failed")
-	if err := h.e.Forget(t.Context(), a.mac); err != nil {
+	if err := h.e.Forget(t.Context(), a.mac, false); err != nil {
 		t.Fatal(err)
 	}
 	b.powerOn()

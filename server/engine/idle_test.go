@@ -1,12 +1,15 @@
 package engine_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/netboot"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // TestWhenIdle: a machine's own word counts, then the first rule that fits it, then the default; sessions come before
@@ -151,10 +154,93 @@ func TestHalfWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	boots("half-written, and that one is forgotten", netboot.Agent)
-	if err := h.e.Remove(t.Context(), "s2"); err != nil {
+	if err := h.e.Remove(t.Context(), "s2"); err != nil { // its tidying says nothing of the disk
 		t.Fatal(err)
 	}
-	boots("forgotten", netboot.OwnDisk)
+	boots("half-written, and its session is removed", netboot.Agent)
+	if got, err := h.e.Machine("m1"); err != nil || !strings.Contains(got.OwnDisk, "session s2 left") {
+		t.Errorf("it is said to be %+v, %v", got, err)
+	}
 	session1("s4", session.StepPlan, session.StepTable, session.StepWritten)
 	boots("whole", netboot.OwnDisk)
+	if got, err := h.e.Machine("m1"); err != nil || got.OwnDisk != "" {
+		t.Errorf("it is said to be %+v, %v", got, err)
+	}
+}
+
+// TestForgetHalfWritten: what forgets a node does not forget that its disk is half-written, under any NIC of the
+// machine, until it is told to by force.
+func TestForgetHalfWritten(t *testing.T) {
+	h := newHouse(t)
+	h.change(doc.LabChange{Rules: []doc.Rule{{Name: "all", MACs: []string{"52:54:00"}, WhenIdle: doc.IdleOwnDisk}}})
+	m := h.machine(1)
+	m.uuid, m.serial = "4c4c4544-0000-2010-8020-b4c04f4e3132", "1NB2O12"
+	s := h.create(doc.Spec{Nodes: []string{m.mac}, Boot: &session.Boot{Method: session.BootReboot}})
+	m.powerOn()
+	m.say(s.ID, session.StepPlan, session.StepTable)
+	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	err := h.e.Forget(t.Context(), m.mac, false)
+	if err == nil || !strings.Contains(err.Error(), "half-written image") || !strings.Contains(err.Error(), "--force") {
+		t.Fatalf("forgotten with %v", err)
+	}
+	h.restart() // and its cast is over
+	if err := h.e.Remove(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.e.RemoveMachine(t.Context(), "m1"); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	if err := h.e.Forget(t.Context(), m.mac, false); err == nil {
+		t.Error("forgotten, when the session was gone")
+	}
+	other := h.machine(2) // the same board, with another NIC in it
+	other.uuid, other.serial = m.uuid, m.serial
+	other.hello()
+	if got := h.e.Boots(other.mac); got != netboot.Agent {
+		t.Errorf("under another NIC it boots %s", got)
+	}
+	stranger := h.machine(3)
+	stranger.uuid, stranger.serial = "4c4c4544-0000-2010-8020-b4c04f4e3133", "1NB2O13"
+	stranger.hello()
+	if got := h.e.Boots(stranger.mac); got != netboot.OwnDisk {
+		t.Errorf("another machine boots %s", got)
+	}
+	if err := h.e.Forget(t.Context(), m.mac, true); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	for _, mac := range []string{m.mac, other.mac} {
+		if got := h.e.Boots(mac); got != netboot.OwnDisk {
+			t.Errorf("%s boots %s, and the mark was forgotten by force", mac, got)
+		}
+	}
+}
+
+// TestHalfOfBefore: a state whose version kept no marks gets them of its sessions, once.
+func TestHalfOfBefore(t *testing.T) {
+	h := newHouse(t)
+	h.change(doc.LabChange{Rules: []doc.Rule{{Name: "all", MACs: []string{"52:54:00"}, WhenIdle: doc.IdleOwnDisk}}})
+	m := h.machine(1)
+	s := h.create(doc.Spec{Nodes: []string{m.mac}})
+	m.powerOn()
+	m.say(s.ID, session.StepPlan, session.StepTable)
+	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.crash()
+	if err := h.store.Update(t.Context(), func(tx store.WriteTx) error {
+		return errors.Join(tx.Delete(record.HalfPrefix+m.id), tx.Delete(record.HalvesKnown))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		h.start()
+		if got := h.e.Boots(m.mac); got != netboot.Agent {
+			t.Errorf("it boots %s", got)
+		}
+		h.crash()
+	}
 }

@@ -191,6 +191,7 @@ func (e *Engine) savePart(id, node string) {
 	}
 	if p := s.Parts[node]; p != nil {
 		e.w.Put(record.PartKey(id, node), record.OfPart(p))
+		e.judge(s, p)
 		e.touchPart(s, node)
 		e.sayPart(s, node)
 		return

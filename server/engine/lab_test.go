@@ -102,7 +102,7 @@ func TestNewCardIsAwaited(t *testing.T) {
 	a.uuid, a.serial = "4c4c4544-0000-2010-8020-000000000001", "SN1"
 	a.powerOn()
 	h.call("m1", "lab-01")
-	if err := h.e.Forget(t.Context(), a.id); err != nil {
+	if err := h.e.Forget(t.Context(), a.id, false); err != nil {
 		t.Fatal(err)
 	}
 	s := h.create(doc.Spec{On: "lab-01"})

@@ -37,6 +37,9 @@ func (e *Engine) load(ctx context.Context) error {
 	if err := e.cfg.Store.View(ctx, e.read); err != nil {
 		return err
 	}
+	if err := e.gatherHalves(ctx); err != nil {
+		return err
+	}
 	if err := e.distrust(ctx); err != nil {
 		return err
 	}
@@ -72,6 +75,9 @@ func (e *Engine) read(tx store.Tx) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := e.loadHalves(tx); err != nil {
 		return err
 	}
 	if err := e.loadRepeats(tx); err != nil {

@@ -187,7 +187,7 @@ func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
 		v.Boards = append(v.Boards, doc.Board(b))
 	}
 	v.Profile, v.Declared, v.Revision = m.Profile, m.Declared, m.Revision
-	v.WhenIdle, v.Idle = m.WhenIdle, e.idleWords(m)
+	v.WhenIdle, v.Idle, v.OwnDisk = m.WhenIdle, e.idleWords(m), e.ownDiskWords(m)
 	if n, err := e.nodeOf(m); err == nil {
 		v.Where = e.nodeView(n).Where
 		v.Switch, v.Port = plugged(n)

@@ -50,7 +50,7 @@ func TestNameOutlivesNodes(t *testing.T) {
 		t.Errorf("the node by the machine's name: %+v, %v", n, err)
 	}
 	h.restart()
-	if err := h.e.Forget(t.Context(), "lab-01"); err != nil {
+	if err := h.e.Forget(t.Context(), "lab-01", false); err != nil {
 		t.Fatal(err)
 	}
 	h.restart()

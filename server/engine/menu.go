@@ -95,8 +95,8 @@ func entryWords(entry string) string {
 func (e *Engine) refusedEntry(n *node, entry string) string {
 	switch entry {
 	case doc.EntryOwnDisk:
-		if e.spoiled(n) {
-			return "session " + n.Last + " ended while its disk was written: write it whole first"
+		if h := e.half(n.ID, n); h != nil {
+			return "session " + h.Session + " ended while its disk was written: write it whole first"
 		}
 	case doc.EntryMemtest:
 		if e.cfg.Tests == nil {

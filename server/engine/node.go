@@ -153,20 +153,41 @@ func (e *Engine) removeNode(n *node) {
 	close(n.changed)
 }
 
-// Forget removes a node that has no part in a running session.
-func (e *Engine) Forget(ctx context.Context, name string) error {
+// Forget removes a node that has no part in a running session. That its disk is half-written is forgotten only by
+// force, also of a node that is not there any more.
+func (e *Engine) Forget(ctx context.Context, name string, force bool) error {
 	e.mu.Lock()
 	n, err := e.find(name)
+	gone := ""
+	if id, bad := doc.NodeID(name); err != nil && bad == nil && e.halves[id] != nil {
+		gone, err = id, nil
+	}
+	var marks []string
+	for id, h := range e.halves {
+		if n != nil && (id == n.ID || e.isHalf(h, n)) || id == gone {
+			marks = append(marks, id)
+		}
+	}
 	switch {
 	case err != nil:
-	case e.current(n) != nil:
+	case n != nil && e.current(n) != nil:
 		err = refuse("node %s has a part in session %s; cancel that first", n.ID, n.Session)
+	case len(marks) > 0 && !force:
+		h := e.halves[slices.Min(marks)]
+		err = refuse("node %s is not forgotten: %s; forgotten, that disk could be started when the machine comes "+
+			"back: %s", h.Node, halfWords(h), healWords(h))
 	default:
-		if err = e.storeForgotten(ctx, n); err != nil {
-			err = fmt.Errorf("node %s was not forgotten: %w", n.ID, err)
+		if err = e.storeForgotten(ctx, n, marks); err != nil {
+			err = fmt.Errorf("node %s was not forgotten: %w", name, err)
 			break
 		}
-		e.removeNode(n)
+		for _, id := range marks {
+			delete(e.halves, id)
+			e.w.Del(record.HalfPrefix + id)
+		}
+		if n != nil {
+			e.removeNode(n)
+		}
 	}
 	e.mu.Unlock()
 	return err

@@ -110,7 +110,7 @@ func TestHello(t *testing.T) {
 	if _, err := h.e.Log(t.Context(), "52:54:00:00:00:01", 10, true); err != nil {
 		t.Errorf("log by its other MAC: %v", err)
 	}
-	if err := h.e.Forget(t.Context(), "52:54:00:00:00:01"); err != nil || len(h.e.Nodes()) != 0 {
+	if err := h.e.Forget(t.Context(), "52:54:00:00:00:01", false); err != nil || len(h.e.Nodes()) != 0 {
 		t.Errorf("forgotten by its other MAC: %v, %d nodes left", err, len(h.e.Nodes()))
 	}
 }
@@ -208,7 +208,7 @@ func TestMachinesThatNeverSayHello(t *testing.T) {
 	}
 	h.e.Saw("nonsense", netip.Addr{}, doc.StepDHCP, "")
 	h.e.Saw("", netip.MustParseAddr("10.9.9.9"), doc.StepKernel, "") // an address that nobody has
-	if err := h.e.Forget(t.Context(), "52:54:00:01:00:ff"); err != nil {
+	if err := h.e.Forget(t.Context(), "52:54:00:01:00:ff", false); err != nil {
 		t.Error(err)
 	}
 	h.restart()
@@ -250,11 +250,11 @@ func TestForget(t *testing.T) {
 	s := h.create(doc.Spec{Count: 1})
 	a := h.machine(1)
 	a.powerOn()
-	if err := h.e.Forget(t.Context(), a.mac); !errors.Is(err, engine.ErrSpec) {
+	if err := h.e.Forget(t.Context(), a.mac, false); !errors.Is(err, engine.ErrSpec) {
 		t.Errorf("busy node: %v", err)
 	}
 	a.say(s.ID, goodRestore...)
-	if err := h.e.Forget(t.Context(), a.mac); err != nil {
+	if err := h.e.Forget(t.Context(), a.mac, false); err != nil {
 		t.Error(err)
 	}
 	h.expect(s.ID, "done done")

@@ -16,9 +16,14 @@ func (e *Engine) Starts(mac string) netboot.Start {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := e.nodes[e.byMAC[mac]]
-	switch {
-	case n == nil:
+	if n == nil {
 		return netboot.Start{}
+	}
+	return e.startOf(n)
+}
+
+func (e *Engine) startOf(n *node) netboot.Start {
+	switch {
 	case n.lost != "":
 		return netboot.Start{Firmware: n.lost}
 	case encrypted(n.Inventory.Survey):

@@ -29,7 +29,7 @@ func TestTwoServers(t *testing.T) {
 		!strings.Contains(err.Error(), "another server runs the sessions") {
 		t.Errorf("the first made a session: %v", err)
 	}
-	if err := h.e.Forget(t.Context(), a.id); err == nil {
+	if err := h.e.Forget(t.Context(), a.id, false); err == nil {
 		t.Error("the first forgot a node")
 	}
 	err = h.e.Events(t.Context(), a.id,

@@ -22,11 +22,17 @@ func (e *Engine) storeNew(ctx context.Context, s *sess) error {
 	return e.w.Write(ctx, records)
 }
 
-// storeForgotten takes a node out of the store.
-func (e *Engine) storeForgotten(ctx context.Context, n *node) error {
-	records := map[string]any{record.SeenPrefix + n.ID: nil, record.NodePrefix + n.ID: nil}
-	for i := n.first; i < n.next; i++ {
-		records[record.EventKey(n.ID, i)] = nil
+// storeForgotten takes a node, if it is not nil, and the marks of half-written disks out of the store.
+func (e *Engine) storeForgotten(ctx context.Context, n *node, marks []string) error {
+	records := map[string]any{}
+	for _, id := range marks {
+		records[record.HalfPrefix+id] = nil
+	}
+	if n != nil {
+		records[record.SeenPrefix+n.ID], records[record.NodePrefix+n.ID] = nil, nil
+		for i := n.first; i < n.next; i++ {
+			records[record.EventKey(n.ID, i)] = nil
+		}
 	}
 	return e.w.Write(ctx, records)
 }

@@ -32,7 +32,7 @@ func TestRefusedIsNotDone(t *testing.T) {
 			t.Fatalf("created: %v", err)
 		}
 	}
-	if err := h.e.Forget(t.Context(), a.id); err == nil || !strings.Contains(err.Error(), "was not forgotten") {
+	if err := h.e.Forget(t.Context(), a.id, false); err == nil || !strings.Contains(err.Error(), "was not forgotten") {
 		t.Errorf("forgotten: %v", err)
 	}
 	if n := h.e.Sessions(); len(n) != 0 {

@@ -425,7 +425,7 @@ func TestClient(t *testing.T) {
 	if log, err := c.Log(ctx, n.Node, 10, false); err != nil || len(log) != 1 || log[0].Event.Message != "hm" {
 		t.Errorf("log: %+v, %v", log, err)
 	}
-	if err := c.Forget(ctx, n.Node); err != nil {
+	if err := c.Forget(ctx, n.Node, false); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.Node(ctx, n.Node); err == nil {

@@ -86,7 +86,7 @@ func TestFollow(t *testing.T) {
 	r.say(a.Node, a.Token, "b1", 3, `"session":"s1","step":"plan","level":"info"`)
 	r.say(a.Node, a.Token, "b1", 1, `"session":"s1","step":"written","level":"info"`)
 	r.say(a.Node, a.Token, "b1", 2, `"session":"s1","step":"boot","level":"info"`)
-	if err := c.Forget(t.Context(), b.Node); err != nil {
+	if err := c.Forget(t.Context(), b.Node, false); err != nil {
 		t.Fatal(err)
 	}
 	// One machine, from the cursor that was read with another filter: what the other one said is not there.

@@ -144,7 +144,7 @@ func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) forgetNode(w http.ResponseWriter, r *http.Request) {
-	a.done(w, r, a.engine.Forget(r.Context(), r.PathValue("node")))
+	a.done(w, r, a.engine.Forget(r.Context(), r.PathValue("node"), r.URL.Query().Get("force") == "true"))
 }
 
 func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
