@@ -29,7 +29,7 @@ func (o *owners) take(node string, s *personal.Settings, named bool) error {
 		if a == o.own {
 			return fmt.Errorf("network: node %s would have the address %s, which is this server's", node, a)
 		}
-		if other := o.addrs[a]; other != "" {
+		if other := o.addrs[a]; other != "" && other != node {
 			return fmt.Errorf("network: nodes %s and %s would both have the address %s: give each its own, by a label "+
 				"({{.Labels.address}})", other, node, a)
 		}
@@ -39,13 +39,16 @@ func (o *owners) take(node string, s *personal.Settings, named bool) error {
 	if name == "" || !named {
 		return nil
 	}
-	if other := o.names[name]; other != "" {
+	if other := o.names[name]; other != "" && other != node {
 		return fmt.Errorf("hostname: nodes %s and %s would both be called %s: give each its own, by the "+
 			"machine's name ({{.Name}}) or a label ({{.Labels.hostname}})", other, node, name)
 	}
 	o.names[name] = node
 	return nil
 }
+
+// named is the node that has the hostname; empty for none.
+func (o *owners) named(hostname string) string { return o.names[strings.ToLower(hostname)] }
 
 // oneNameForAll refuses one hostname for the machines of a session that does not name them, where it takes several.
 func oneNameForAll(spec *doc.Spec, s *personal.Settings) error {
@@ -91,7 +94,7 @@ func (e *Engine) elsewhere(o *owners) (out []string) {
 					e.title(other), e.title(node), last[node].Session)
 			}
 		}
-		if other := o.names[strings.ToLower(h.Hostname)]; other != "" && other != node {
+		if other := o.named(h.Hostname); other != "" && other != node {
 			add("The hostname %s of %s was given to %s by session %s: two machines may have it.", h.Hostname,
 				e.title(other), e.title(node), last[node].Session)
 		}

@@ -38,6 +38,7 @@ type house struct {
 	name    string // of the server
 	// approve is which machines sessions may take; empty: all
 	approve string
+	dynamic func(netip.Addr) bool
 	words   engine.Words // nil: nobody is told anything
 	tests   func(uefi bool) (string, bool)
 	sign    func(*receipt.Receipt) (*receipt.Envelope, error)
@@ -67,7 +68,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	}
 	cfg := engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
 		Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal,
-		Approve: h.approve, Words: h.words, Tests: h.tests, Zone: time.UTC}
+		Approve: h.approve, Dynamic: h.dynamic, Words: h.words, Tests: h.tests, Zone: time.UTC}
 	if h.powered {
 		h.power, h.hooks = &enginetest.Power{}, &enginetest.Hooks{}
 		cfg.Power, cfg.Hooks = h.power, h.hooks

@@ -99,6 +99,9 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 	if err == nil {
 		err = inChange(&c, e.whole(b))
 	}
+	if err == nil {
+		out.Warnings = append(out.Warnings, e.alikeInLab(b, &c)...)
+	}
 	if err != nil || c.DryRun || len(out.Changes) == 0 {
 		e.fleet.Revert()
 		out.Applied = !c.DryRun

@@ -68,7 +68,7 @@ func (e *Engine) sealable(spec *doc.Spec) (whole []byte, said []string, err erro
 		}
 	}
 	spec.Personalize, err = json.Marshal(settings.Shown())
-	return whole, e.elsewhere(taken), err
+	return whole, append(e.elsewhere(taken), e.promisedElsewhere(taken)...), err
 }
 
 // resolve makes a node's document, and refuses a seed of it that cloud-init would leave out.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -268,6 +269,18 @@ func TestGivenElsewhere(t *testing.T) {
 		t.Errorf("the first: %q", s1.Warnings)
 	}
 	s2 := create(b)
+	soon := []string{"The address 10.0.0.77 of m2 is what session s1 will give to m1",
+		"The hostname same of m2 is what session s1 will give to m1"}
+	for _, words := range soon {
+		if !strings.Contains(strings.Join(s2.Warnings, " "), words) {
+			t.Errorf("the second, while the first waits: %q", s2.Warnings)
+		}
+	}
+	p, err := h.e.Plan(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{b.mac},
+		Personalize: json.RawMessage(same)})
+	if err != nil || !strings.Contains(strings.Join(p.Warnings, " "), soon[0]) {
+		t.Errorf("planned while the first waits: %+v, %v", p, err)
+	}
 	for _, x := range []struct {
 		m *machine
 		s *doc.Session
@@ -287,6 +300,50 @@ func TestGivenElsewhere(t *testing.T) {
 	if again := create(b); !strings.Contains(strings.Join(again.Warnings, " "), both[0]) ||
 		!strings.Contains(strings.Join(again.Warnings, " "), both[1]) {
 		t.Errorf("made when it is known: %q", again.Warnings)
+	}
+}
+
+// TestAlikeInLab says at apply, and at its dry run, which machines would have one address by their profile, with a
+// waiting session and in DHCP's range. Machines that come are planned for in the same way.
+func TestAlikeInLab(t *testing.T) {
+	h := sealing(t)
+	h.crash()
+	h.dynamic = func(a netip.Addr) bool { return a.As4()[3] >= 100 }
+	h.start()
+	h.seated(1)
+	const own = `{"image":"debian","personalize":{"hostname":"pc-{{.Labels.seat}}","network":[{"addresses":` +
+		`["10.0.0.{{.Labels.seat}}/24"]}]}}`
+	seat := func(n string) map[string]*string { return map[string]*string{"seat": &n} }
+	lab := doc.LabChange{V: 1, DryRun: true, Profiles: []doc.Profile{{Name: "lab", Spec: json.RawMessage(own)}},
+		Machines: []doc.MachineEntry{
+			{Name: "a", MACs: []string{"52:54:00:00:01:01"}, Profile: ptr("lab"), Labels: seat("7")},
+			{Name: "b", MACs: []string{"52:54:00:00:01:02"}, Profile: ptr("lab"), Labels: seat("7")},
+			{Name: "c", MACs: []string{"52:54:00:00:01:03"}, Profile: ptr("lab"), Labels: seat("100")},
+		}}
+	for range 2 {
+		done, err := h.e.ChangeLab(t.Context(), lab)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(done.Warnings, "\n")
+		for _, want := range []string{"would both have the address 10.0.0.7",
+			"The address 10.0.0.100 of c is in the range"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("dry run %v: %s; want %q", lab.DryRun, got, want)
+			}
+		}
+		lab.DryRun = false
+	}
+	for i := range 2 {
+		h.machine(i + 3).powerOn()
+	}
+	p, err := h.e.Plan(t.Context(), doc.Spec{V: 1, Image: "debian", All: true,
+		Personalize: json.RawMessage(`{"network":[{"addresses":["10.0.0.9/24"]}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%+v", p.Machines); !strings.Contains(got, "would both have the address 10.0.0.9") {
+		t.Errorf("planned for machines that come: %s", got)
 	}
 }
 

@@ -17,7 +17,9 @@ type plan struct {
 	*doc.Plan
 	s   *sess              // as Create would make it; it is in no store
 	own *personal.Settings // nil where nothing is personalized
-	job *session.PartitionJob
+	// taken is what the machines would get that each has alone; nil where the spec names them, and it was looked at.
+	taken *owners
+	job   *session.PartitionJob
 	// table is the id of the image's partition table; empty if it has none.
 	table string
 	// lacks is what a disk with another image lacks, by that one's manifest; nil where that is not known.
@@ -127,6 +129,7 @@ func (e *Engine) planMachines(p *plan) {
 	ids := slices.Clone(p.s.Order)
 	if p.s.Spec.All || p.s.Spec.Count > 0 {
 		ids = e.present()
+		p.taken = e.owners()
 	}
 	places := len(ids)
 	if p.s.Spec.Count > 0 {
@@ -143,6 +146,9 @@ func (e *Engine) planMachines(p *plan) {
 			places--
 		}
 		p.Machines = append(p.Machines, e.planMachine(p, id))
+	}
+	if p.taken != nil {
+		p.Warnings = slices.Concat(p.Warnings, e.elsewhere(p.taken), e.promisedElsewhere(p.taken))
 	}
 	switch {
 	case more > 0:

@@ -94,7 +94,11 @@ func (e *Engine) planOwn(p *plan, n *node, m *doc.PlanMachine) {
 		m.Refused = append(m.Refused, "nothing secret is handed to a node that may be another machine than is meant: "+
 			n.Odd[oddDMI])
 	}
-	if _, err := resolve(p.own, e.values("s0", n.ID)); err != nil {
+	d, err := resolve(p.own, e.values("s0", n.ID))
+	if err == nil && p.taken != nil {
+		err = p.taken.take(n.ID, &d.Things, true)
+	}
+	if err != nil {
 		m.Refused = append(m.Refused, "its personalization: "+err.Error())
 	}
 }

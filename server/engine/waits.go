@@ -151,7 +151,7 @@ func (e *Engine) awayFor(n *node) *waiting.For {
 
 // title is what to call a node to the operator.
 func (e *Engine) title(id string) string {
-	if m := e.fleet.Of(id); m != nil {
+	if m := e.machineFor(id); m != nil {
 		return m.Title()
 	}
 	return id
