@@ -13,6 +13,7 @@ import (
 const (
 	Waiting   = "waiting"   // for min-nodes or max-wait
 	Casting   = "casting"   // nodes receive
+	Open      = "open"      // nodes have a shell
 	Capturing = "capturing" // a node reads its disk and sends it
 	Done      = "done"      // every node has it; Session.Unbootable says how many will not start by themselves
 	Failed    = "failed"    // Reason says what and what next

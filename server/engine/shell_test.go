@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -48,10 +49,10 @@ func TestShellAtTheEnd(t *testing.T) {
 		h.pass(5 * time.Minute)
 		m.asks()
 	}
-	h.expect(s.ID, "casting running")
+	h.expect(s.ID, "open running")
 	h.restart()
 	m.asks()
-	h.expect(s.ID, "casting running")
+	h.expect(s.ID, "open running")
 	if p := h.part(s.ID); !strings.Contains(string(p.Shell), "ttyS0") || p.Phase != "a shell is open" {
 		t.Errorf("the part: %s, %s", p.Shell, p.Phase)
 	}
@@ -59,7 +60,7 @@ func TestShellAtTheEnd(t *testing.T) {
 		t.Errorf("told after the restart: %+v", again)
 	}
 	m.say(s.ID, rescue.StepClosed+": exit")
-	h.expect(s.ID, "casting running")
+	h.expect(s.ID, "open running")
 	m.say(s.ID, session.StepBoot)
 	h.expect(s.ID, "done done")
 	if m.powerOn() {
@@ -99,6 +100,46 @@ func TestShellEnds(t *testing.T) {
 				t.Errorf("left: %q", p.Left)
 			}
 		})
+	}
+}
+
+// TestShellRestarts: what a machine said before it restarted in its shell is not shown from its first request on.
+func TestShellRestarts(t *testing.T) {
+	for name, spec := range map[string]func(m *machine) doc.Spec{"then shell": shellSpec,
+		"rescue": func(m *machine) doc.Spec {
+			return doc.Spec{Kind: rescue.Action, Nodes: []string{m.mac}, Job: json.RawMessage(`{}`), Image: "none"}
+		}} {
+		h := newHouse(t)
+		m := h.machine(1)
+		ask := spec(m)
+		if ask.Image == "none" {
+			ask.Image, ask.V = "", 1
+			if _, err := h.e.Create(t.Context(), ask); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			h.create(ask)
+		}
+		m.powerOn()
+		if ask.Kind == "" {
+			m.inShell("s1")
+		} else {
+			m.report(session.Event{Session: "s1", Step: rescue.StepOpen, Result: json.RawMessage(shellAt)})
+		}
+		h.pass(10 * time.Second)
+		if p := h.part("s1"); len(p.Shell)+len(p.Result) == 0 || p.Waits != "" {
+			t.Errorf("%s: open, and the part is %+v", name, p)
+		}
+		m.asks() // a moment before it restarts, so that its boot is not silent
+		if ask.Kind == "" {
+			m.boot = "again" // and its agent speaks
+			m.hello()
+		} else {
+			h.e.Saw(m.mac, netip.MustParseAddr("10.0.0.9"), doc.StepDHCP, "test")
+		}
+		if p := h.part("s1"); len(p.Shell)+len(p.Result) > 0 || p.Waits == "" || p.Phase != "" {
+			t.Errorf("%s: it restarted, and the part is %+v", name, p)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/nearest"
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -32,6 +33,7 @@ func (e *Engine) view(s *sess, parts bool) *doc.Session {
 		v.MoreDisks[i].Cast = e.castOf(s, i+1, s.MoreDisks[i].Cast)
 	}
 	v.Warnings, v.Waits, v.RetriedBy = e.warnings(s), e.waits(s), e.retries(s.ID)
+	v.State = stateOf(s)
 	v.ETA, v.Reason = e.eta(s), e.withNames(s, s.Reason)
 	v.Unbootable = len(s.Unbootable())
 	v.Parts = nil
@@ -91,6 +93,7 @@ func (e *Engine) partView(s *sess, p *doc.Part) doc.Part {
 	}
 	v.Waits, v.Alive = e.partWaits(s, p), e.lifeWords(s, p)
 	e.paced(&v)
+	e.afresh(s, &v)
 	v.Steps = cloneMarks(p.Steps)
 	if p.Handed != nil {
 		h := *p.Handed
@@ -182,4 +185,34 @@ func (e *Engine) whereabouts(n *node) string {
 		return doc.Silent
 	}
 	return n.Where
+}
+
+// stateOf is what is shown as the session's state: one whose machines have all but to leave their shells casts nothing.
+func stateOf(s *sess) string {
+	if s.Going() && s.GivesShell() && !s.Sends() && len(s.Order) > 0 {
+		return doc.Open
+	}
+	return s.State
+}
+
+// afresh takes out of the view of a part what its machine said before it restarted, and says so at once: whether the
+// part begins anew, or is done, is known when its agent speaks or the boot before has been silent for a while.
+func (e *Engine) afresh(s *sess, v *doc.Part) {
+	n := e.nodes[v.Node]
+	if n == nil || e.current(n) != s || v.State != doc.Running {
+		return
+	}
+	switch {
+	case e.claimed(n):
+		v.Waits = "for its other boots to be silent for " + jobs.Quiet.String() + ": it has all and was told to " +
+			"start, or started, what is on its disk"
+	case n.Where == doc.Booting || n.Where == doc.Left:
+		v.Waits = "for its agent: the machine has restarted"
+	default:
+		return
+	}
+	v.Shell, v.Phase, v.Rate, v.ETA = nil, "", 0, 0
+	if s.Spec.Kind == rescue.Action {
+		v.Result = nil
+	}
 }

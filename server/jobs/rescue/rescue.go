@@ -18,7 +18,7 @@ import (
 )
 
 // Open is the state of a session whose nodes have a shell.
-const Open = "open"
+const Open = doc.Open
 
 // Kind is jobs.Kind.
 type Kind struct{}
