@@ -108,7 +108,7 @@ func New(base string, c Credentials) (*Client, error) {
 		return nil, fmt.Errorf("server %q is not of the form https://10.0.0.1:8443", base)
 	}
 	transport := &http.Transport{TLSClientConfig: identity.PinnedTLS(c.Pin), TLSHandshakeTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 16}
+		ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 16, ExpectContinueTimeout: 5 * time.Second}
 	return &Client{Pause: time.Second, base: u, token: c.Token, pin: c.Pin,
 		http: &http.Client{Transport: transport}}, nil
 }
@@ -140,6 +140,10 @@ func (c *Client) Do(ctx context.Context, method, path string, in any) (*http.Res
 	return c.send(ctx, method, path, b)
 }
 
+// largeBody is above how many bytes the server is asked first whether it takes a body: what it says of one that is too
+// large would be lost when it closes the connection on who still sends.
+const largeBody = 64 << 10
+
 // send sends a request with a body, which may be nil, and headers, name after name and value. An answer that is no
 // success is a *StatusError.
 func (c *Client) send(ctx context.Context, method, path string, in []byte, header ...string) (*http.Response, error) {
@@ -156,6 +160,9 @@ func (c *Client) send(ctx context.Context, method, path string, in []byte, heade
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
+	if len(in) > largeBody {
+		req.Header.Set("Expect", "100-continue")
+	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

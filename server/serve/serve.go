@@ -224,7 +224,7 @@ func Run(ctx context.Context, cfg Config) error {
 		record,
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
-		newHTTP("api", cfg.Listen, &front{handler, pages}, tlsConfig, log),
+		newHTTP("api", cfg.Listen, newToldWhole(&front{handler, pages}), tlsConfig, log),
 		newHTTP("boot files", cfg.HTTP,
 			&boot.Handler{Dir: dir, Decide: eng.Boots, Starts: cfg.starts(eng), Observe: see.fetch,
 				Log: log.With("task", "http")}, nil, log),
