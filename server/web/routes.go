@@ -238,6 +238,9 @@ func (a *API) route(table []Route) {
 		a.mux.HandleFunc(rt.Pattern(), func(w http.ResponseWriter, r *http.Request) {
 			node, who, code, err := a.admit(rt, r)
 			if r = withHolder(r, who); err == nil {
+				if who.Within != "" {
+					w = a.narrow(w, r)
+				}
 				code, err = a.hold(rt, r)
 			}
 			if err != nil {
