@@ -92,6 +92,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, errors.New("diskcast up makes files of the system and opens ports of the network: run it as root " +
 			"(sudo diskcast up)")
 	}
+	if !o.DryRun {
+		unlock, err := w.alone()
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+	}
 	for _, look := range []func(context.Context) error{
 		w.readFile, w.chooseInterface, w.service, w.state, w.server, w.chooseDHCP, w.ports, w.chooseKernel,
 	} {

@@ -199,6 +199,42 @@ func TestFromNothingAndAgain(t *testing.T) {
 }
 
 // Each refusal names its cause and the next step, and comes before the first file is written.
+// TestOneAtATime runs up while another one makes the boot directory: it is refused before it looks at anything, and the
+// first one is not disturbed. Afterwards nobody is in the way.
+func TestOneAtATime(t *testing.T) {
+	n := nettest.New(t)
+	h := newHost(t)
+	o := options(t, h)
+	second := 0
+	h.programs["mkimage"] = func(dir string, args []string) ([]byte, error) {
+		for name, change := range map[string]func(*Options){"the same": func(*Options) {},
+			"another settings file": func(o *Options) { o.File += ".other" },
+			"another state":         func(o *Options) { o.State += ".other" }} {
+			other := o
+			change(&other)
+			ran := len(h.ran)
+			_, err := Run(t.Context(), other)
+			if err == nil || !strings.Contains(err.Error(), "another `diskcast up`") ||
+				!strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || len(h.ran) != ran {
+				t.Errorf("%s: %v, and it ran %q", name, err, h.ran[ran:])
+			}
+			second++
+		}
+		other := o
+		other.DryRun = true
+		if _, err := Run(t.Context(), other); err != nil {
+			t.Errorf("a dry run: %v", err)
+		}
+		return mkimage(dir, args)
+	}
+	if _, err := run(t, n, o); err != nil || second != 3 {
+		t.Fatalf("the first, with %d beside it: %v", second, err)
+	}
+	if _, err := run(t, n, o); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	n := nettest.New(t)
 	for name, c := range map[string]struct {
