@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +27,43 @@ func nodeCommand(e *env) *cobra.Command {
 	return cmd
 }
 
+// maxAskers is how many nodes are listed that only asked for an address: anybody on the LAN can make a thousand.
+const maxAskers = 20
+
+// withoutAskers leaves out all but the latest of the nodes that asked for an address and fetched no kernel, and says
+// how many. Who has a name is never one of them.
+func withoutAskers(nodes []doc.Node) (shown []doc.Node, left int) {
+	asker := func(n *doc.Node) bool {
+		_, fetched := n.Trace[doc.StepKernel]
+		return n.Where == doc.Booting && n.Agent == "" && !fetched && n.Name == "" && n.Session == ""
+	}
+	var seen []time.Time
+	for i := range nodes {
+		if asker(&nodes[i]) {
+			seen = append(seen, nodes[i].LastSeen)
+		}
+	}
+	if len(seen) <= maxAskers {
+		return nodes, 0
+	}
+	slices.SortFunc(seen, func(a, b time.Time) int { return b.Compare(a) })
+	room := maxAskers
+	for i := range nodes {
+		switch ask := asker(&nodes[i]); {
+		case ask && (room == 0 || nodes[i].LastSeen.Before(seen[maxAskers-1])):
+			left++
+			continue
+		case ask:
+			room--
+		}
+		shown = append(shown, nodes[i])
+	}
+	return shown, left
+}
+
 func nodeList(e *env) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short:   "List all nodes that were ever seen",
 		Example: "  diskcast node list\n  diskcast node list --json | jq -r '.[] | select(.where==\"agent\") | .id'",
@@ -42,6 +79,10 @@ func nodeList(e *env) *cobra.Command {
 			}
 			if e.JSON {
 				return e.Doc(nodes)
+			}
+			left := 0
+			if !all {
+				nodes, left = withoutAskers(nodes)
 			}
 			rows := [][]string{{"NODE", "NAME", "WHERE", "ADDRESS", "SESSION", "MEMORY", "DISKS", "SEEN", "MACHINE"}}
 			for _, n := range nodes {
@@ -60,9 +101,15 @@ func nodeList(e *env) *cobra.Command {
 					fmt.Fprintf(e.Out, "%s: warning: %s\n", n.ID, w)
 				}
 			}
+			if left > 0 {
+				fmt.Fprintf(e.Out, "and %d more that asked for an address and fetched no kernel: `diskcast node list "+
+					"--all` has them\n", left)
+			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "also each node that only asked for an address")
+	return cmd
 }
 
 func memory(n *doc.Node) string {

@@ -167,7 +167,10 @@ func certificate(path string, s *Subject, l *Look) {
 }
 
 // Bounds of what is said of machines.
-const maxMachines = 20
+const (
+	maxMachines = 20
+	stuckFor    = 12 * time.Hour // after its last word, a machine that could not boot was taken away
+)
 
 // lookMachines asks the server for machines that are stuck.
 func lookMachines(ctx context.Context, s *Subject, l *Look) {
@@ -200,7 +203,7 @@ func judgeMachines(nodes []doc.Node, now time.Time, l *Look) {
 			off = append(off, name)
 		case n.Where == doc.Silent:
 			silent = append(silent, fmt.Sprintf("%s, for %v", name, now.Sub(n.LastSeen).Round(time.Second)))
-		case n.Where == doc.Booting && n.Problem != "":
+		case n.Where == doc.Booting && n.Problem != "" && now.Sub(n.LastSeen) < stuckFor:
 			stuck = append(stuck, name+": "+n.Problem)
 		}
 	}

@@ -142,9 +142,21 @@ func (e *Engine) makeRoom() bool {
 		}
 	}
 	if stubs >= maxStubs {
+		e.crowd.pushed++
+		if now := e.now(); e.crowd.pushedSaid.IsZero() || now.Sub(e.crowd.pushedSaid) >= pushedEvery {
+			e.log.Warn("more machines ask for an address and fetch no kernel than are remembered: the oldest of them "+
+				"are forgotten; somebody may be asking in many names", "remembered", maxStubs, "forgotten",
+				e.crowd.pushed, "last", oldest.ID)
+			e.crowd.pushed, e.crowd.pushedSaid = 0, now
+		}
 		e.removeNode(oldest)
 	}
 	return len(e.nodes) < doc.MaxNodes
+}
+
+// stub reports whether the node never came further than to ask for its boot files, and nobody has said anything of it.
+func (e *Engine) stub(n *node) bool {
+	return n.Boot == "" && !n.Booted && n.Session == "" && !e.entered(n) && !e.wantedByName(n.ID)
 }
 
 // before reports whether n goes before o where one must: a machine that fetched a kernel goes last.

@@ -25,6 +25,8 @@ const (
 	addrBurst, addrRate     = 16.0, 0.2
 	prefixBurst, prefixRate = 1024.0, 4.0
 	maxPlaces               = 65536 // addresses and prefixes that are remembered
+
+	pushedEvery = time.Hour // how often it is said that who only asks for an address is forgotten
 )
 
 // ErrCrowd says that new nodes come faster than they can be real.
@@ -85,6 +87,8 @@ type crowd struct {
 	addrs, prefixes map[netip.Prefix]*place
 	refused         int       // since it was said
 	said            time.Time // that hellos are refused
+	pushed          int       // who asked for an address only and were forgotten, since that was said
+	pushedSaid      time.Time
 }
 
 func newCrowd() crowd {
@@ -218,7 +222,7 @@ func (e *Engine) pushOut(now time.Time) bool {
 	return true
 }
 
-// expire forgets strangers that were not heard for a day.
+// expire forgets strangers, and who only asked for an address, that were not heard for a day.
 func (e *Engine) expire() {
 	now := e.now()
 	if now.Sub(e.expired) < time.Minute {
@@ -226,7 +230,7 @@ func (e *Engine) expire() {
 	}
 	e.expired = now
 	for _, n := range e.nodes {
-		if now.Sub(later(n.LastSeen, e.began)) >= strangerLife && e.stranger(n) {
+		if now.Sub(later(n.LastSeen, e.began)) >= strangerLife && (e.stranger(n) || e.stub(n)) {
 			e.log.Info("a machine that never did anything was not heard for a day; it is forgotten", "node", n.ID,
 				"addr", n.Addr)
 			e.removeNode(n)

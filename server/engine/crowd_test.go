@@ -237,3 +237,26 @@ func TestHardwareOfANode(t *testing.T) {
 		t.Errorf("a stranger's inventory is over its bound with %d devices", len(got.Devices))
 	}
 }
+
+// TestAskers: machines that only asked for an address are forgotten after a day, but for those that somebody meant;
+// what kept them from booting is not said of a server that was started anew, which may be set up otherwise.
+func TestAskers(t *testing.T) {
+	h := newHouse(t)
+	for i := range 3 {
+		h.e.Saw(fmt.Sprintf("52:54:00:00:01:%02x", i), netip.Addr{}, doc.StepDHCP, "PXE on UEFI")
+		h.e.Problem(fmt.Sprintf("52:54:00:00:01:%02x", i), netip.Addr{}, "no address is free")
+	}
+	h.create(doc.Spec{Nodes: []string{"52:54:00:00:01:00"}})
+	if n, err := h.e.Node("52:54:00:00:01:01"); err != nil || n.Problem == "" {
+		t.Errorf("%+v, %v", n, err)
+	}
+	h.restart()
+	if n, err := h.e.Node("52:54:00:00:01:01"); err != nil || n.Problem != "" {
+		t.Errorf("after a start: %+v, %v", n, err)
+	}
+	h.pass(25 * time.Hour)
+	nodes := h.e.Nodes()
+	if len(nodes) != 1 || nodes[0].ID != "52-54-00-00-01-00" {
+		t.Errorf("a day later there are %+v", nodes)
+	}
+}

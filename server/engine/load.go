@@ -68,6 +68,9 @@ func (e *Engine) read(tx store.Tx) error {
 	}
 	err := walk(tx, record.NodePrefix, func(id string, r *record.Node) error {
 		n := nodeOf(r)
+		if n.Boot == "" || n.Where == doc.Booting {
+			n.Problem = "" // of the server as it was set up then; if it still is one, the machine's next try says so
+		}
 		e.nodes[id] = n
 		for _, m := range n.MACs {
 			e.byMAC[m] = id
