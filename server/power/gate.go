@@ -33,6 +33,9 @@ func (g *Gate) Leave() { <-g.in }
 func (g *Gate) Next(ctx context.Context) error {
 	err := wait(ctx, g.pause-time.Since(g.last))
 	g.last = time.Now()
+	if err == nil {
+		err = sends(ctx)
+	}
 	return err
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Timing bounds what is done to one machine.
 type Timing struct {
-	Request time.Duration // that one answer may take
+	Request time.Duration // that one answer may take; a request may have several
 	Limit   time.Duration // that a write may take until it reads back
 	Poll    time.Duration // between two looks
 	Hold    time.Duration // that it must stay so
@@ -37,6 +37,16 @@ type Machine struct {
 	blind  string
 	time   Timing
 	spoken bool // it has answered
+	tell   func(string)
+}
+
+// Tell has f told, in words, what is waited for where that takes long. It is called while the machine is at work.
+func (m *Machine) Tell(f func(string)) { m.tell = f }
+
+func (m *Machine) say(format string, args ...any) {
+	if m.tell != nil {
+		m.tell(fmt.Sprintf(format, args...))
+	}
 }
 
 // NewMachine works by a device.
@@ -60,6 +70,7 @@ func (m *Machine) ask(ctx context.Context, again bool, f func(context.Context) e
 			}
 			return err
 		}
+		m.say("try %d of %d failed, and another one follows: %v", try, m.time.Tries, err)
 		if err := wait(ctx, back+rand.N(back/2+1)); err != nil {
 			return err
 		}
@@ -68,8 +79,8 @@ func (m *Machine) ask(ctx context.Context, again bool, f func(context.Context) e
 }
 
 func (m *Machine) once(ctx context.Context, f func(context.Context) error) error {
-	one, stop := context.WithTimeout(ctx, m.time.Request)
-	defer stop()
+	one, p := patient(ctx, m.time.Request, m.tell)
+	defer p.end()
 	err := f(one)
 	var e *Error
 	switch {
@@ -80,7 +91,7 @@ func (m *Machine) once(ctx context.Context, f func(context.Context) error) error
 	case errors.As(err, &e):
 		m.spoken = m.spoken || e.Word != Silent && e.Word != Fault
 	case one.Err() != nil && m.spoken:
-		return Fail(Silent, "what was asked was not answered to its end within %v", m.time.Request)
+		return Fail(Silent, "one of its answers did not come within %v", m.time.Request)
 	case one.Err() != nil:
 		return Fail(Silent, "no whole answer within %v: look at its address, and whether the server reaches its "+
 			"network", m.time.Request)
@@ -168,6 +179,10 @@ func settle[T comparable](ctx context.Context, m *Machine, what string, want T, 
 		case got != want && now.After(end):
 			return Fail(Nothing, "it took the request, and %v later %s still reads %v in place of %v: look at the "+
 				"machine; many BMCs do so until they are reset", m.time.Limit, what, got, want)
+		}
+		if got != want && end.Sub(now) < m.time.Limit-slow {
+			m.say("it took the request, and %s still reads %v in place of %v; that is waited for until %v after it",
+				what, got, want, m.time.Limit)
 		}
 		if err := wait(ctx, m.time.Poll); err != nil {
 			return err

@@ -66,6 +66,61 @@ func newFake(takes time.Duration) *fake {
 	return &fake{gate: NewGate(200 * time.Millisecond), takes: takes, state: Off}
 }
 
+// sluggish is a machine whose BMC needs several messages for a request, and long for each answer.
+type sluggish struct {
+	fake
+	messages int
+	takes    time.Duration
+}
+
+func (s *sluggish) State(ctx context.Context) (State, error) {
+	for range s.messages {
+		if err := s.gate.Next(ctx); err != nil {
+			return "", err
+		}
+		if err := wait(ctx, s.takes); err != nil {
+			return "", err
+		}
+	}
+	return On, nil
+}
+
+// TestSlow: a BMC is given up for an answer that does not come, not for answers that take long together; a request has
+// a bounded number of them. What is waited for is told.
+func TestSlow(t *testing.T) {
+	for name, c := range map[string]struct {
+		messages int
+		takes    time.Duration
+		word     Word
+		told     string
+	}{
+		"8 s an answer, 9 of them":   {9, 8 * time.Second, "", "answer takes more than 5s"},
+		"1 s an answer":              {9, time.Second, "", ""},
+		"an answer that never comes": {2, time.Hour, Silent, "answer takes more than 5s"},
+		"messages without an end":    {1 << 20, time.Second, Odd, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &sluggish{fake{gate: NewGate(200 * time.Millisecond)}, c.messages, c.takes}
+			m, told := NewMachine(&Driver{Name: "fake"}, s, Usual), ""
+			var mu sync.Mutex
+			m.Tell(func(words string) {
+				mu.Lock()
+				defer mu.Unlock()
+				told += words + "\n"
+			})
+			got, err := m.State(t.Context())
+			if c.word != "" && WordOf(err) != c.word || c.word == "" && (err != nil || got != On) {
+				t.Errorf("%s: %s, %v", name, got, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !strings.Contains(told, c.told) || c.told == "" && told != "" {
+				t.Errorf("%s: told was %q", name, told)
+			}
+		})
+	}
+}
+
 // TestPaced powers on 500 machines: never more than 20 at once, with a gap between two starts, each one read back.
 func TestPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -290,9 +290,10 @@ func (d *Desk) with(ctx context.Context, m Machine, f func(*power.Machine) (*pow
 	return f(power.NewMachine(driver, dev, d.cfg.Timing))
 }
 
-// do works at one machine.
-func (d *Desk) do(ctx context.Context, m Machine, spec *doc.PowerSpec) (*power.Outcome, error) {
+// do works at one machine, and tells what it waits for.
+func (d *Desk) do(ctx context.Context, m Machine, spec *doc.PowerSpec, tell func(string)) (*power.Outcome, error) {
 	return d.with(ctx, m, func(x *power.Machine) (*power.Outcome, error) {
+		x.Tell(tell)
 		switch spec.Op {
 		case doc.PowerOn:
 			return x.On(ctx)

@@ -105,7 +105,13 @@ func (d *Desk) work(ctx context.Context, r *run) {
 	}
 	pace.Each(ctx, len(r.machines), func(i int) {
 		d.change(r, func() { r.Rows[i].State = doc.Running })
-		o, err := d.do(ctx, r.machines[i], &r.Spec)
+		o, err := d.do(ctx, r.machines[i], &r.Spec, func(words string) {
+			d.change(r, func() {
+				if r.Rows[i].State == doc.Running {
+					r.Rows[i].Words = plain.Line(words, 500)
+				}
+			})
+		})
 		d.change(r, func() { fill(&r.Rows[i], o, err, ctx.Err() != nil) })
 	}, func(i int) {
 		d.change(r, func() {
