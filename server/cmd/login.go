@@ -137,7 +137,7 @@ func (e *env) readToken(file string) (token string, err error) {
 	case file == "-":
 		b, err = io.ReadAll(io.LimitReader(e.in, 4096))
 	case file != "":
-		b, err = os.ReadFile(file)
+		b, err = readWhole(file, 4096)
 	case os.Getenv("DISKCAST_TOKEN") != "":
 		b = []byte(os.Getenv("DISKCAST_TOKEN"))
 	default:

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -51,6 +49,9 @@ func (o *ownFlags) settings(changed func(string) bool) (json.RawMessage, error) 
 		"ssh-host-keys": func() error { s.SSHHostKeys = o.sshHostKey; return nil },
 		"authorized-keys": func() error {
 			b, err := readBounded(o.keys)
+			if err == nil && len(bytes.TrimSpace(b)) == 0 {
+				err = fmt.Errorf("%s is empty: it has no key", o.keys)
+			}
 			if s.AuthorizedKeys == nil {
 				s.AuthorizedKeys = map[string]string{}
 			}
@@ -70,6 +71,9 @@ func (o *ownFlags) settings(changed func(string) bool) (json.RawMessage, error) 
 		return nil, nil
 	}
 	if err := s.Check(); err != nil {
+		if o.file != "" {
+			err = fmt.Errorf("--personalize %s: %w", o.file, err)
+		}
 		return nil, usage("%w", err)
 	}
 	return json.Marshal(&s)
@@ -78,6 +82,10 @@ func (o *ownFlags) settings(changed func(string) bool) (json.RawMessage, error) 
 // readTOML reads settings, and names the line of what is wrong without quoting it: it may be a secret.
 func readTOML(file string, s *personal.Settings) error {
 	b, err := readBounded(file)
+	if err == nil && len(bytes.TrimSpace(b)) == 0 {
+		err = fmt.Errorf("%s is empty: it says nothing of what the machine is to have of its own; leave the flag away "+
+			"where that is meant", file)
+	}
 	if err != nil {
 		return usage("--personalize: %w", err)
 	}
@@ -112,15 +120,4 @@ func readArchive(a *personal.Archive, dir string) error {
 	return err
 }
 
-func readBounded(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, personal.MaxSettings+1))
-	if err == nil && len(b) > personal.MaxSettings {
-		err = fmt.Errorf("%s is larger than %d bytes", file, personal.MaxSettings)
-	}
-	return b, err
-}
+func readBounded(file string) ([]byte, error) { return readWhole(file, personal.MaxSettings) }

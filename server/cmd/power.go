@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -92,20 +91,14 @@ const maxText = 64 << 10
 
 // readText reads a file or, for -, standard input; nothing where no file is named.
 func (e *env) readText(name string) (string, error) {
-	var r io.Reader = e.in
-	switch name {
-	case "":
+	if name == "" {
 		return "", nil
-	case "-":
-	default:
-		f, err := os.Open(name)
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		r = f
 	}
-	b, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if name != "-" {
+		b, err := readWhole(name, maxText)
+		return string(b), err
+	}
+	b, err := io.ReadAll(io.LimitReader(e.in, maxText+1))
 	if err == nil && len(b) > maxText {
 		err = fmt.Errorf("it is longer than %d bytes", maxText)
 	}
@@ -266,9 +259,13 @@ func powerEnd(r *doc.PowerRun, cut error) error {
 	return fmt.Errorf("of %d machines, %d failed and %d were cancelled", len(r.Rows), n[doc.Failed], n[doc.Cancelled])
 }
 
-// powerLines shows the machines that came to their end since.
+// powerLines shows the machines that came to their end since, and what others wait for.
 func (e *env) powerLines(r *doc.PowerRun, shown map[string]bool) {
 	for _, row := range r.Rows {
+		if key := row.Machine + " " + row.Words; row.State == doc.Running && row.Words != "" && !shown[key] {
+			shown[key] = true
+			fmt.Fprintf(e.Out, "%s waits: %s\n", strings.TrimSpace(row.Machine+" "+row.Name), row.Words)
+		}
 		if shown[row.Machine] || !doc.Over(row.State) {
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -102,16 +101,11 @@ the fields of POST /v1/sessions as a JSON document instead.`
 // readInput reads a file, or stdin for -.
 func readInput(stdin io.Reader, file string) ([]byte, error) {
 	const most = 32 << 20
-	in := stdin
 	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close() // only read
-		in = f
+		b, err := readWhole(file, most)
+		return bytes.TrimSpace(b), err
 	}
-	b, err := io.ReadAll(io.LimitReader(in, most+1))
+	b, err := io.ReadAll(io.LimitReader(stdin, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
