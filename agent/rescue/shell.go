@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/agent/terminal"
 )
 
 // program is the shell, or with a line that line in it. When ctx ends, it and all that it started in its session's
@@ -32,8 +34,8 @@ func (o *Options) program(ctx context.Context, term, line string) *exec.Cmd {
 }
 
 // onTerminal starts the program on a terminal that is its own.
-func onTerminal(cmd *exec.Cmd, terminal *os.File) error {
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+func onTerminal(cmd *exec.Cmd, tty *os.File) error {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, 0
 	return cmd.Start()
 }
@@ -89,25 +91,25 @@ func (o *Options) oneShell(ctx context.Context, dev string) error {
 	}
 	defer f.Close()
 	tell(f, line(o.said.hello), time.Second)
-	plain, err := raw(f)
+	plain, err := terminal.Set(f, terminal.Bytes, false)
 	if err != nil {
 		return err
 	}
-	defer plain()
-	master, terminal, err := openPTY()
+	defer func() { _ = plain() }() // a console that is gone needs none
+	master, tty, err := openPTY()
 	if err != nil {
 		return err
 	}
 	defer master.Close()
-	defer terminal.Close()
+	defer tty.Close()
 	if err := sameSize(master, f); err != nil {
 		return err
 	}
 	cmd := o.program(ctx, "linux", "")
-	if err := onTerminal(cmd, terminal); err != nil {
+	if err := onTerminal(cmd, tty); err != nil {
 		return err
 	}
-	terminal.Close() // the shell's now: reads of the master end with the last program that has it
+	tty.Close() // the shell's now: reads of the master end with the last program that has it
 	var typed, shown sync.WaitGroup
 	typed.Go(func() { _, _ = io.Copy(master, f) }) // ends with f's deadline
 	shown.Go(func() { _, _ = io.Copy(f, master) }) // ends with the shell, or with the deadlines
