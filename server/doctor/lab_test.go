@@ -102,6 +102,10 @@ func (w *ward) dhcp(node int, more ...string) {
 	args := []string{need.Tool(w.t, "dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0",
 		"--bind-interfaces", "--interface=eth0", "--user=root", "--no-ping", "--dhcp-range=10.77.0.50,10.77.0.60,1h",
 		"--dhcp-leasefile=" + filepath.Join(w.t.TempDir(), "leases"), "--log-facility=-", "--pid-file="}
+	if i := slices.Index(more, "--ping"); i >= 0 { // as is dnsmasq's default
+		args = slices.DeleteFunc(args, func(a string) bool { return a == "--no-ping" })
+		more = slices.Delete(slices.Clone(more), i, i+1)
+	}
 	line := netlab.In(w.l.Node(node), append(args, more...)...)
 	w.begin(exec.Command(line[0], line[1:]...), "sockets bound exclusively to interface")
 }
@@ -197,6 +201,15 @@ func TestLab(t *testing.T) {
 			[]string{"--dhcp-boot=evil.0,,10.77.0.9"}},
 		{"a boot file for firmware alone", func(*ward) {}, doctor.DHCPBoot, "evil.efi on 10.77.0.2", "dhcp-boot",
 			[]string{"--dhcp-match=set:efi,option:client-arch,7", "--dhcp-boot=tag:efi,evil.efi"}},
+		{"a boot file for BIOS alone", func(*ward) {}, doctor.DHCPBoot, "evil.0 on 10.77.0.2", "dhcp-boot",
+			[]string{"--dhcp-match=set:bios,option:client-arch,0", "--dhcp-boot=tag:bios,evil.0"}},
+		{"a boot file for iPXE alone", func(*ward) {}, doctor.DHCPBoot, "evil.ipxe on 10.77.0.2", "dhcp-boot",
+			[]string{"--dhcp-userclass=set:ipxe,iPXE", "--dhcp-boot=tag:ipxe,evil.ipxe"}},
+		{"a second DHCP server that pings first", func(w *ward) { w.dhcp(2, "--ping") }, doctor.DHCPSecond,
+			"10.77.0.3", "stop all but one", nil},
+		{"a boot file of a server that pings first", func(*ward) {}, doctor.DHCPBoot, "evil.0 on 10.77.0.2",
+			"dhcp-boot", []string{"--ping", "--dhcp-match=set:bios,option:client-arch,0",
+				"--dhcp-boot=tag:bios,evil.0"}},
 		{"a boot file that leads to this server", func(w *ward) { w.dhcp(2) }, doctor.DHCPSecond, "10.77.0.3",
 			"stop all but one", []string{"--dhcp-boot=snponly.efi,," + second}},
 	} {

@@ -13,17 +13,17 @@ import (
 )
 
 // LookFor is how long Look waits for an answer.
-const LookFor = lookFor
+const LookFor = lookLong
 
 // Look asks the LAN of the interface for DHCP servers and returns those that answered: as soon as one that gives
 // addresses did, else after LookFor. It needs root or CAP_NET_RAW.
 func Look(ctx context.Context, iface string, log *slog.Logger) ([]doc.DHCPServer, error) {
-	return look(ctx, iface, lookFor, log)
+	return look(ctx, iface, lookLong, log)
 }
 
 // LookAll is Look that asks for all of LookFor, so that a second server is found too.
 func LookAll(ctx context.Context, iface string, log *slog.Logger) ([]doc.DHCPServer, error) {
-	return ask(ctx, iface, lookFor, true, log)
+	return ask(ctx, iface, lookLong, true, log)
 }
 
 func look(ctx context.Context, iface string, d time.Duration, log *slog.Logger) ([]doc.DHCPServer, error) {

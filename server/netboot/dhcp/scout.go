@@ -20,9 +20,11 @@ import (
 )
 
 // When the LAN is searched for other servers. A server that pings an address before it offers it answers after 1 to 3 s
-// (ISC's, dnsmasq); a switch port with spanning tree forwards nothing for 30 s after the link is up.
+// (ISC's, dnsmasq), and pings for one client after the other: the second of two hears it after 6 s. A switch port with
+// spanning tree forwards nothing for 30 s after the link is up.
 const (
 	lookFor   = 4 * time.Second // at the start, for the first answer
+	lookLong  = 8 * time.Second // where somebody waits for what is found
 	lookAgain = 1500 * time.Millisecond
 	lookSoon  = 45 * time.Second
 	lookEvery = 3 * time.Minute
@@ -123,12 +125,28 @@ func (s *scout) heard(b []byte, from net.Addr) {
 	s.others.heard(b, append(net.HardwareAddr(nil), s.frames.last...), source)
 }
 
-// asFirmware makes a client one that boots from the network: some servers name a boot file to no other.
-var asFirmware = []dhcpv4.Modifier{dhcpv4.WithBroadcast(true),
-	dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003016")),
-	dhcpv4.WithOption(dhcpv4.OptClientArch(iana.EFI_X86_64)),
-	dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 3, 16})),
-	dhcpv4.WithRequestedOptions(dhcpv4.OptionTFTPServerName, dhcpv4.OptionBootfileName)}
+// firmwares are clients that boot from the network, as they ask: some servers name a boot file to no other, or to some
+// of them only.
+var firmwares = [][]dhcpv4.Modifier{
+	pxe("PXEClient:Arch:00007:UNDI:003016", iana.EFI_X86_64, 3),
+	pxe("PXEClient:Arch:00000:UNDI:002001", iana.INTEL_X86PC, 2),
+	pxe("HTTPClient:Arch:00016:UNDI:003001", iana.EFI_X86_64_HTTP, 3),
+	append(pxe("PXEClient:Arch:00007:UNDI:003010", iana.EFI_X86_64, 3), ofIPXE...),
+	append(pxe("PXEClient:Arch:00000:UNDI:002001", iana.INTEL_X86PC, 2), ofIPXE...),
+}
+
+// ofIPXE is what iPXE adds: its user class, as it writes it, and its encapsulated options.
+var ofIPXE = []dhcpv4.Modifier{
+	dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionUserClassInformation, []byte("iPXE"))),
+	dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(175), []byte{0xb1, 0})),
+}
+
+func pxe(class string, arch iana.Arch, undi byte) []dhcpv4.Modifier {
+	return []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier(class)),
+		dhcpv4.WithOption(dhcpv4.OptClientArch(arch)),
+		dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, undi, 16})),
+		dhcpv4.WithRequestedOptions(dhcpv4.OptionTFTPServerName, dhcpv4.OptionBootfileName)}
+}
 
 // ask makes other servers speak: as a client that just arrived, which takes no offer.
 func (s *scout) ask(as ...dhcpv4.Modifier) error {
@@ -145,23 +163,23 @@ func (s *scout) ask(as ...dhcpv4.Modifier) error {
 }
 
 // look asks for d, and unless all are wanted returns as soon as a server that gives addresses was heard. Where all are,
-// it asks as firmware does too. A LAN that cannot be asked is in the log.
+// it asks as firmware and as iPXE do too. A LAN that cannot be asked is in the log.
 func (s *scout) look(ctx context.Context, d time.Duration, all bool) {
-	found := s.others.found
-	var as []dhcpv4.Modifier
+	found, as := s.others.found, [][]dhcpv4.Modifier{nil}
 	if all {
-		found, as = nil, asFirmware
+		found, as = nil, append(as, firmwares...)
 	}
 	end, again := time.NewTimer(d), time.NewTicker(lookAgain)
 	defer end.Stop()
 	defer again.Stop()
-	s.tryAsk(as...)
 	for {
+		for _, a := range as {
+			s.tryAsk(a...)
+		}
 		select {
 		case <-found:
 			return
 		case <-again.C:
-			s.tryAsk(as...)
 		case <-end.C:
 			return
 		case <-ctx.Done():
