@@ -15,11 +15,13 @@ import (
 	"strings"
 	"time"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/look"
 	"github.com/diskcast/diskcast/mkimage/machines"
+	"github.com/diskcast/diskcast/mkimage/memtest"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
@@ -29,6 +31,7 @@ const defaultIPXE = "/usr/lib/ipxe"
 
 type options struct {
 	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
+	memtest                                                              []string
 	modulesFrom, modules, firmware, machines                             []string
 	media                                                                media
 }
@@ -84,6 +87,10 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 			return nil, err
 		}
 	}
+	tests, err := o.openMemtest(c, r)
+	if err != nil {
+		return nil, err
+	}
 	k, err := kernel.Open(inputs)
 	if err != nil {
 		return nil, err
@@ -95,6 +102,7 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if err := choose(o, k, c, r, inputs, list); err != nil {
 		return nil, err
 	}
+	c.Sources = append(c.Sources, tests...)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -259,6 +267,27 @@ func (o *options) readIPXE(r *result) (map[string][]byte, error) {
 	return bootdir.ReadIPXE(defaultIPXE)
 }
 
+// openMemtest takes Memtest86+ for the menus of machines, and says for which firmware there is none. It returns the
+// packages that it came from.
+func (o *options) openMemtest(c *bootdir.Content, r *result) ([]contract.Source, error) {
+	if len(o.memtest) == 0 {
+		return nil, nil
+	}
+	programs, sources, err := memtest.Open(o.memtest, memtest.Installed)
+	if err != nil {
+		return nil, err
+	}
+	c.Memtest = programs
+	for _, x := range []struct{ file, firmware string }{{contract.MemtestBIOS, "BIOS"},
+		{contract.MemtestUEFI, "UEFI"}} {
+		if programs[x.file] == nil {
+			r.Notes = append(r.Notes, fmt.Sprintf("no Memtest86+ for machines with %s in the directory: name that one "+
+				"with --memtest too, or the package", x.firmware))
+		}
+	}
+	return sources, nil
+}
+
 // noLoaders is the word that leaves shim and GRUB out.
 const noLoaders = "none"
 
@@ -310,6 +339,10 @@ func (o *options) check() error {
 	}
 	if err := o.media.check(o.out); err != nil {
 		return err
+	}
+	if len(o.memtest) > 0 && o.out == "" {
+		return errors.New("--memtest is for the menus of machines that boot from the network: name a boot directory " +
+			"with --out")
 	}
 	if o.server != "" {
 		u, err := url.Parse(o.server)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/machines"
+	"github.com/diskcast/diskcast/mkimage/memtest"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/spf13/cobra"
 )
@@ -128,6 +129,9 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 			"shim and GRUB out")
 	f.StringVar(&o.grub, "grub", "",
 		"for Secure Boot: grubnetx64.efi.signed, or the package grub-efi-amd64-signed (default: the installed one)")
+	f.StringArrayVar(&o.memtest, "memtest", nil,
+		"Memtest86+ for menus: the package memtest86+, or memtest86+x64.efi and memtest86+x64.bin; auto takes the "+
+			"installed ones of "+memtest.Installed)
 	f.StringVar(&o.out, "out", "", "boot directory to make or to replace")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	o.media.flags(f)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -43,6 +44,38 @@ func TestNotes(t *testing.T) {
 			strings.Contains(notes, "--base-url") != (name == "base URL") {
 			t.Errorf("%s: notes %q, want %q", name, notes, c.want)
 		}
+	}
+}
+
+// TestMemtestInDirectory lays Memtest86+ out where menus look for it, and says where one of the two is not there.
+func TestMemtestInDirectory(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	test := make([]byte, 4096) // with the marks of one for BIOS
+	test[0x1fe], test[0x1ff] = 0x55, 0xaa
+	copy(test[0x202:], "HdrS")
+	copy(test[1024:], "Memtest86+ v7.20")
+	file := filepath.Join(t.TempDir(), "memtest86+x64.bin")
+	if err := os.WriteFile(file, test, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "boot")
+	args := []string{"--kernel", kernel, "--ipxe", ipxe, "--shim", "none", "--modules", "none", "--memtest", file}
+	text, err := mkimage(t, append(args, "--out", out)...)
+	if err != nil || !strings.Contains(text, "no Memtest86+ for machines with UEFI") {
+		t.Errorf("%s, %v", text, err)
+	}
+	got, err := os.ReadFile(filepath.Join(out, "memtest.bin"))
+	if err != nil || !bytes.Equal(got, test) || manifest(t, out).Files["memtest.bin"].Size != 4096 {
+		t.Errorf("%d bytes are laid out, %v", len(got), err)
+	}
+	if _, err := mkimage(t, append(args, "--usb", filepath.Join(t.TempDir(), "stick"))...); err == nil ||
+		!strings.Contains(err.Error(), "--memtest is for") {
+		t.Errorf("of a stick: %v", err)
+	}
+	args[len(args)-1] = kernel
+	if _, err := mkimage(t, append(args, "--out", filepath.Join(t.TempDir(), "none"))...); err == nil ||
+		!strings.Contains(err.Error(), "--memtest "+kernel) {
+		t.Errorf("of another package: %v", err)
 	}
 }
 

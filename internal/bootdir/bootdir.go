@@ -15,6 +15,12 @@ const ManifestFile = "manifest.json"
 // UKIFile is the name of the unified kernel image in a boot directory, which UEFI firmware loads itself.
 const UKIFile = "node.efi"
 
+// Memory tests that menus offer where a boot directory has them: Memtest86+, for BIOS and for UEFI.
+const (
+	MemtestBIOS = "memtest.bin"
+	MemtestUEFI = "memtest.efi"
+)
+
 // MaxManifest bounds, in bytes, a manifest; the names of all modules of a kernel take 100 KB.
 const MaxManifest = 16 << 20
 

@@ -48,6 +48,8 @@ type Content struct {
 	Append   string // added to the kernel's command line
 	BaseURL  string // where the script finds kernel and archive; empty: where the script itself came from
 	IPXE     map[string][]byte
+	// Memtest is Memtest86+, by the names that a boot directory has for it.
+	Memtest map[string][]byte
 	// SecureBoot is shim and GRUB; nil leaves them out.
 	SecureBoot *secureboot.Loaders
 	// UKI makes the unified kernel image of the archive; nil leaves it out.
@@ -97,6 +99,9 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		if files[UKIFile], err = c.UKI(img.Bytes()); err != nil {
 			return nil, nil, err
 		}
+	}
+	for name, data := range c.Memtest {
+		files[name] = data
 	}
 	for name, data := range c.IPXE {
 		if _, ok := files[name]; ok || name == ManifestFile {

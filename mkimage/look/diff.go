@@ -31,7 +31,7 @@ func Diff(a, b *Directory) ([]Change, error) {
 	add("console", "", x.Site.Console, y.Site.Console)
 	add("userland", "", a.text(releaseFile), b.text(releaseFile))
 	add("made by", "", x.Generator, y.Generator)
-	for _, part := range []string{"kernel", "modules", "firmware", "shim", "grub"} {
+	for _, part := range []string{"kernel", "modules", "firmware", "shim", "grub", "memtest"} {
 		add("package of "+part, "", a.sources(part), b.sources(part))
 	}
 	add("memory need", "", mib(MemoryNeed(x)), mib(MemoryNeed(y)))

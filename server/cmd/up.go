@@ -74,6 +74,8 @@ machines with Secure Boot on, and iPXE are taken where their packages are instal
 	f.StringVar(&o.Kernel, "kernel", "",
 		"what nodes run: a package's name, a .deb, a vmlinuz or a folder (default: the running kernel)")
 	f.StringVar(&o.Console, "console", "", "serial console of the nodes, as ttyS0,115200")
+	f.StringVar(&o.Memtest, "memtest", "",
+		"Memtest86+ for the menus of machines: auto (the installed package memtest86+), or the package as a file")
 	f.StringVar(&o.File, "config", config.DefaultFile, "settings file")
 	f.StringArrayVar(&first.images, "image", nil, "NAME=FILE: import this image when the server serves (several)")
 	f.StringArrayVarP(&first.labs, "file", "f", nil, "apply this YAML file when the server serves (several)")

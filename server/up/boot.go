@@ -62,6 +62,8 @@ func (w *work) anew(m *bootdir.Manifest) string {
 		return fmt.Sprintf("it leads nodes to %s, and this server is at %s", orNothing(m.Site.Server), w.URL)
 	case w.Kernel != "":
 		return "--kernel asks for it"
+	case w.Memtest != "" && w.Pin != "" && m.Site.Pin == w.Pin:
+		return "--memtest asks for it"
 	}
 	return "it was made for a server with another key"
 }
@@ -89,6 +91,33 @@ func (w *work) keep(before *bootdir.Manifest) (args, notes []string) {
 		notes = append(notes, fmt.Sprintf("the kernel's words %q are kept (mkimage --append)", words))
 	}
 	return args, notes
+}
+
+// memtests are the memory tests that the boot directory has, which stay when it is made anew.
+func (w *work) memtests() (files []string) {
+	for _, name := range []string{bootdir.MemtestBIOS, bootdir.MemtestUEFI} {
+		file := filepath.Join(w.bootDir(), name)
+		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+// checkMemtest refuses what mkimage could not take, before anything is written.
+func (w *work) checkMemtest() error {
+	if w.Memtest == "" {
+		return nil
+	}
+	file, next := w.Memtest, "name the package memtest86+ as a file (apt-get download memtest86+)"
+	if file == "auto" {
+		file = filepath.Join(w.Host.Root(), "boot/memtest86+x64.efi")
+		next = "apt install memtest86+ (6 or later), or " + next
+	}
+	if st, err := os.Stat(file); err != nil || !st.Mode().IsRegular() {
+		return fmt.Errorf("--memtest %s: there is no file %s: %s", w.Memtest, file, next)
+	}
+	return nil
 }
 
 func orNothing(url string) string {
@@ -152,6 +181,13 @@ func (w *work) makeBoot(ctx context.Context) error {
 	}
 	kept, note := w.keep(before)
 	args = append(args, kept...)
+	tests := w.memtests()
+	if w.Memtest != "" {
+		tests = []string{w.Memtest}
+	}
+	for _, file := range tests {
+		args = append(args, "--memtest", file)
+	}
 	out, err := w.Host.Output(ctx, "", program, args...)
 	if err != nil {
 		return fmt.Errorf("boot directory: %w", err)

@@ -39,12 +39,15 @@ func (w *work) chooseKernel(context.Context) error {
 	if m != nil && m.Site.Server != w.URL {
 		w.was = orNothing(m.Site.Server)
 	}
+	if err := w.checkMemtest(); err != nil {
+		return err
+	}
 	if w.Kernel == "" {
 		there, err := w.bootLeadsHere()
 		if err != nil {
 			return err
 		}
-		if there {
+		if there && (w.Memtest == "" || len(w.memtests()) == 2) {
 			w.step(Kept, "kernel for the nodes: Linux %s, of the boot directory", m.Kernel)
 			return nil
 		}

@@ -26,6 +26,7 @@ type Options struct {
 	Range     string // of full; empty: half of the LAN
 	Kernel    string // file, package, folder or name of a package; empty: the running kernel, else one that apt fetches
 	Console   string // serial console of the nodes
+	Memtest   string // Memtest86+ for menus: auto, or a package or file for mkimage
 	State     string // directory
 	File      string // settings file
 	DryRun    bool

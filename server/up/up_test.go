@@ -72,11 +72,24 @@ func mkimage(_ string, args []string) ([]byte, error) {
 		return nil, err
 	}
 	dir := get("--out")
+	var tests []string // with their content: the directory is made anew
+	for i, a := range args {
+		if a == "--memtest" {
+			tests = append(tests, args[i+1])
+		}
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(dir, bootdir.ManifestFile), text, 0o644); err != nil {
 		return nil, err
+	}
+	if len(tests) == 1 && !strings.HasPrefix(tests[0], dir) { // a package, or what is installed: both programs
+		for _, name := range []string{bootdir.MemtestBIOS, bootdir.MemtestUEFI} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("test"), 0o644); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return json.Marshal(map[string]any{"notes": []string{"no iPXE"}, "manifest": m})
 }
@@ -199,6 +212,44 @@ func TestFromNothingAndAgain(t *testing.T) {
 }
 
 // Each refusal names its cause and the next step, and comes before the first file is written.
+// TestMemtest: --memtest has the boot directory made with the memory tests, anew where it is there without; run again
+// nothing is done, and what is made anew keeps them. What is not there is refused before anything is written.
+func TestMemtest(t *testing.T) {
+	n := nettest.New(t)
+	h := newHost(t)
+	o := options(t, h)
+	o.Memtest = "auto"
+	if _, err := run(t, n, o); err == nil || !strings.Contains(err.Error(), "apt install memtest86+") ||
+		len(h.ran) > 0 {
+		t.Fatalf("without the package: %v, and it ran %q", err, h.ran)
+	}
+	o.Memtest = ""
+	if _, err := run(t, n, o); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.root, "boot/memtest86+x64.efi"), []byte("test"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ memtest, kernel, want string }{
+		{"auto", "", "--memtest auto"},
+		{"auto", "", ""}, // they are there
+		{"", "linux-image-" + release, "boot/memtest.bin --memtest "},
+	} {
+		o.Memtest, o.Kernel = c.memtest, ""
+		h.ran = nil
+		if c.kernel != "" {
+			o.Kernel = filepath.Join(h.root, "boot/vmlinuz-"+release)
+		}
+		if _, err := run(t, n, o); err != nil {
+			t.Fatal(err)
+		}
+		ran := strings.Join(h.ran, "\n")
+		if c.want == "" && strings.Contains(ran, "mkimage") || !strings.Contains(ran, c.want) {
+			t.Errorf("%+v: it ran %q", c, ran)
+		}
+	}
+}
+
 // TestOneAtATime runs up while another one makes the boot directory: it is refused before it looks at anything, and the
 // first one is not disturbed. Afterwards nobody is in the way.
 func TestOneAtATime(t *testing.T) {

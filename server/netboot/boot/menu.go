@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
 )
 
-// Memory tests that a menu offers where the boot directory has them: Memtest86+, for BIOS and for UEFI.
+// Memory tests that a menu offers where the boot directory has them.
 const (
-	MemtestBIOS = "memtest.bin"
-	MemtestUEFI = "memtest.efi"
+	MemtestBIOS = bootdir.MemtestBIOS
+	MemtestUEFI = bootdir.MemtestUEFI
 )
 
 // Memtest is the file of the test of memory for machines with UEFI, or with a BIOS, and whether it is there now.
