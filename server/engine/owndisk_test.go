@@ -67,3 +67,51 @@ func TestSealedDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnDiskWords: a machine's view says why its own disk is not started, or not at once, where it could be thought to
+// be.
+func TestOwnDiskWords(t *testing.T) {
+	h := newHouse(t)
+	m := h.machine(1)
+	d := session.Disk{Path: "/dev/vda", Size: 1 << 30}
+	m.disks = []session.Disk{d}
+	m.powerOn()
+	says := func(when, want string) {
+		t.Helper()
+		got, err := h.e.Machine("m1")
+		if err != nil || (got.OwnDisk == "") != (want == "") || !strings.Contains(got.OwnDisk, want) {
+			t.Errorf("%s: %q, %v; want %q", when, got.OwnDisk, err, want)
+		}
+	}
+	idle := func(word string) {
+		t.Helper()
+		if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &word}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("nothing was entered and no session was", "no session has given it an image")
+	idle(doc.IdleWait)
+	says("it is to wait", "")
+	idle(doc.IdleOwnDisk)
+	says("it is to start it", "")
+	h.create(doc.Spec{Nodes: []string{m.mac}, MinNodes: 1, At: h.clock().Add(time.Hour)})
+	says("it works for a session that waits", "")
+	if _, err := h.e.Cancel(t.Context(), "s1"); err != nil {
+		t.Fatal(err)
+	}
+	s := h.create(doc.Spec{Nodes: []string{m.mac}})
+	m.say(s.ID, session.StepPlan, session.StepTable)
+	if _, err := h.e.Cancel(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	says("half-written", "`diskcast node forget 52-54-00-00-00-01 --force`")
+	done := h.create(doc.Spec{Nodes: []string{m.mac}})
+	m.powerOn()
+	m.say(done.ID, goodRestore...)
+	says("written whole", "")
+	m.boot = "by hand"
+	m.hello()
+	m.surveyed(0, session.Content{Disk: d.ID(),
+		Partitions: []session.PartitionContent{{Number: 1, Start: 1 << 20, Size: 1 << 20, FS: "crypto_LUKS"}}})
+	says("encrypted", "started by its firmware")
+}
