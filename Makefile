@@ -14,7 +14,7 @@ USERLAND := build/initramfs/userland.cpio.gz
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
 	test-media size fuzz \
-	bench-cast bench-image bench-restore \
+	bench-cast bench-image bench-restore bench-server \
 	sim-cast clean go-check
 
 help: ## what this list says
@@ -195,6 +195,10 @@ build/bin/agent: $(NODE_SOURCES) | go-check
 bench-restore: build/bin/diskcast build/bin/agent ## server to disks at 1 Gbit, beside udpcast with partclone in the same run
 	@.ci/packages test
 	$(AS_ROOT) $(GO) run ./internal/bench/restore
+
+bench-server: build/bin/diskcast ## 5,000 machines of software that ask and report, 50 watchers, DHCP, a start (some minutes)
+	@.ci/packages test
+	$(AS_ROOT) $(GO) run ./internal/bench/server
 
 clean: ## build/ without the cache of downloaded and made images; CACHE=1 clears that too
 	@for d in build/*; do [ "$$d" = build/cache ] && [ -z "$(CACHE)" ] || rm -rf "$$d"; done

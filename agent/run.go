@@ -108,7 +108,11 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 		Tell: a.tellDisks, Forget: func() { a.starts.Store(nil) }})
 	a.events = events.New(events.Options{
 		Boot: a.boot, Console: stdout, Since: sinceBoot,
-		Post: func(ctx context.Context, b session.Events) error { return a.client.PostEvents(ctx, b) },
+		Post: func(ctx context.Context, b session.Events) error {
+			err := a.client.PostEvents(ctx, b)
+			a.events.Every(a.client.ReportEvery())
+			return err
+		},
 	})
 	level := slog.LevelInfo
 	if settings.Debug {

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -45,6 +46,8 @@ type Client struct {
 	base *url.URL
 	http *http.Client
 	away away
+	// every is how often the server wants to be told of progress; 0: it has not said.
+	every atomic.Int64
 
 	mu    sync.Mutex
 	node  string
@@ -202,6 +205,11 @@ func (c *Client) PostEvents(ctx context.Context, batch session.Events) error {
 	return c.post(ctx, "events", &batch)
 }
 
+// ReportEvery is how often the server wants to be told of progress, by its last answer.
+func (c *Client) ReportEvery() time.Duration {
+	return max(session.ReportEvery, time.Duration(c.every.Load()))
+}
+
 // PostLook tells the server what the node saw when it was asked to look.
 func (c *Client) PostLook(ctx context.Context, r *session.LookResult) error {
 	return c.post(ctx, "look", r)
@@ -242,6 +250,9 @@ func (c *Client) post(ctx context.Context, name string, doc any) error {
 		resp, err := c.send(ctx,
 			request{method: http.MethodPost, path: []string{"v1", "node", node, name}, token: token, body: body})
 		if err == nil {
+			if name == "events" {
+				c.every.Store(int64(session.ReportEveryOf(resp.Header)))
+			}
 			drain(resp)
 		}
 		return err

@@ -25,8 +25,6 @@ const (
 	// maxBatch and maxMessage keep a batch below session.MaxDocument even if every byte needs a \u0000 escape.
 	maxBatch   = 64
 	maxMessage = 2048
-	// progressEvery is the shortest time between two progress events.
-	progressEvery = time.Second
 )
 
 // Post delivers one batch; it tries again by itself and returns an error only for a refusal or when ctx ends.
@@ -48,6 +46,7 @@ type Reporter struct {
 	session  string
 	disk     int           // of the session's, counted from 0
 	progress time.Duration // when the last progress event was queued
+	every    time.Duration // the shortest time between two of them
 	wake     chan struct{}
 	change   chan struct{} // closed and replaced when accepted grows
 }
@@ -73,8 +72,8 @@ func New(o Options) *Reporter {
 	}
 	return &Reporter{
 		boot: o.Boot, post: o.Post, console: o.Console, since: o.Since,
-		progress: -progressEvery,
-		wake:     make(chan struct{}, 1), change: make(chan struct{}),
+		progress: -session.ReportEvery, every: session.ReportEvery,
+		wake: make(chan struct{}, 1), change: make(chan struct{}),
 	}
 }
 
@@ -130,12 +129,19 @@ func (r *Reporter) Stepf(step, level, format string, args ...any) {
 	r.Step(step, level, fmt.Sprintf(format, args...), nil)
 }
 
-// Progress queues a progress event unless the last one is less than a second old.
+// Every sets the shortest time between two progress events: a server with many nodes wants to be told less often.
+func (r *Reporter) Every(d time.Duration) {
+	r.mu.Lock()
+	r.every = d
+	r.mu.Unlock()
+}
+
+// Progress queues a progress event unless the last one is less than a second old, or than Every says.
 func (r *Reporter) Progress(message string, p session.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.since()
-	if now-r.progress < progressEvery {
+	if now-r.progress < r.every {
 		return
 	}
 	r.progress = now

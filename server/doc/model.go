@@ -443,4 +443,6 @@ type Line struct {
 	// Gone names what exists no more, in place of its state: a session, a node, SESSION/NODE for its part, a machine, a
 	// job, a group, a profile, a rule, a menu.
 	Gone string `json:"gone,omitempty"`
+
+	shared *lineText // nil: nobody else has this line
 }

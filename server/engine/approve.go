@@ -125,10 +125,20 @@ func (e *Engine) tellWaiting(n *node) {
 	}
 }
 
-// tellAllWaiting is tellWaiting of all nodes that are there and may have something else to say.
+// waitersAtOnce bounds the nodes that one tick looks at: 10,000 at once would hold all requests up for a while.
+const waitersAtOnce = 1000
+
+// tellAllWaiting is tellWaiting of nodes that are there and may have something else to say, some at each tick. What is
+// changed by somebody tells them itself; this is for what time alone changes.
 func (e *Engine) tellAllWaiting() {
-	for _, n := range e.nodes {
-		if n.Where == doc.Ready && (e.current(n) != nil || e.idles(n)) {
+	if len(e.waiters) == 0 {
+		e.waiters = slices.Collect(maps.Keys(e.nodes))
+	}
+	part := e.waiters[:min(waitersAtOnce, len(e.waiters))]
+	e.waiters = e.waiters[len(part):]
+	for _, id := range part {
+		n := e.nodes[id]
+		if n != nil && n.Where == doc.Ready && (e.current(n) != nil || e.idles(n)) {
 			e.tellWaiting(n)
 		}
 	}

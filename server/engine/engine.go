@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/receipt"
@@ -178,6 +179,7 @@ type Engine struct {
 	kinds  jobs.Kinds
 	secret []byte
 	ready  chan struct{}
+	every  atomic.Int64 // ReportEvery
 
 	mu       sync.Mutex
 	nodes    map[string]*node
@@ -200,6 +202,8 @@ type Engine struct {
 	expired  time.Time // when strangers were last looked through
 	clock    *clock
 	paces    map[string]*pace // by session and node
+	told     told
+	waiters  []string // nodes that the next ticks look at
 	looks    map[string]*asked
 	said     map[string]bool // sessions, and session/node of parts, that are over and were told as such
 	repeats  map[string]*repeat
@@ -323,6 +327,7 @@ func (e *Engine) tick() {
 	e.watchClock()
 	e.expire()
 	e.tellSilent()
+	e.countReports()
 	e.step(jobs.Tick{State: jobs.Trouble(e.w.Trouble())})
 	e.repeatAll()
 	e.tellAllWaiting()

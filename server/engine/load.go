@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -169,12 +172,51 @@ func (e *Engine) loadEvents(tx store.Tx) error {
 	})
 }
 
+// walkAtOnce is how many records are read side by side: most of a start is reading JSON.
+const walkAtOnce = 512
+
+// walk calls f for each record below the prefix, in order.
 func walk[T any](tx store.Tx, prefix string, f func(id string, v *T) error) error {
-	return tx.Walk(prefix, func(key string, b []byte) error {
-		v := new(T)
-		if err := json.Unmarshal(b, v); err != nil {
-			return fmt.Errorf("state of %s is damaged: %w", key, err)
+	type row struct {
+		key  string
+		text []byte
+		v    T
+		err  error
+	}
+	rows := make([]row, 0, walkAtOnce)
+	read := func() error {
+		var workers sync.WaitGroup
+		share := (len(rows) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+		for part := range slices.Chunk(rows, max(share, 1)) {
+			workers.Go(func() {
+				for i := range part {
+					part[i].err = json.Unmarshal(part[i].text, &part[i].v)
+					part[i].text = nil
+				}
+			})
 		}
-		return f(strings.TrimPrefix(key, prefix), v)
+		workers.Wait()
+		for i := range rows {
+			r := &rows[i]
+			if r.err != nil {
+				return fmt.Errorf("state of %s is damaged: %w", r.key, r.err)
+			}
+			if err := f(strings.TrimPrefix(r.key, prefix), &r.v); err != nil {
+				return err
+			}
+		}
+		rows = make([]row, 0, walkAtOnce) // what was read is f's now
+		return nil
+	}
+	err := tx.Walk(prefix, func(key string, b []byte) error {
+		// A slice is valid in the call only, and another store than bbolt may use it anew.
+		if rows = append(rows, row{key: key, text: slices.Clone(b)}); len(rows) < walkAtOnce {
+			return nil
+		}
+		return read()
 	})
+	if err != nil {
+		return err
+	}
+	return read()
 }

@@ -24,7 +24,9 @@ type Sub struct {
 	node    string            // name of a node; empty: all, or those of the machine
 	machine string            // id of a machine, all of whose nodes are followed; empty: all, or the node
 	n       uint64            // number of the last change that was told
-	told    bool              // the state that was at the beginning
+	begun   bool              // there is nothing to tell of the state that was at the beginning, or it is in first
+	first   []feed.Key        // of that state, what is not told yet
+	behind  bool              // there is more than was told
 	more    <-chan struct{}
 	unsaved *keeper.Batch // what must be durable before a session that is over is called so; nil: nothing found
 	warned  bool          // that it cannot be written
@@ -75,7 +77,7 @@ func (b Bounds) Follow(session, node, after string) (*Sub, error) {
 	}
 	var err error
 	u.n, err = e.feed.Number(after)
-	u.told = true
+	u.begun = true
 	return u, err
 }
 
@@ -170,25 +172,45 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 	if u.seen != nil && (u.node != "" || u.machine != "") && !u.mine() {
 		return nil, true, nil
 	}
-	if !u.told {
-		u.told = true
-		lines = append(u.present(), u.Live())
+	if !u.begun {
+		u.begun, u.first = true, u.present()
+		if len(u.first) == 0 {
+			lines = append(lines, u.Live())
+		}
 	}
-	changes, n, more, err := e.feed.After(u.n, u.match)
+	in := u.bounds.now()
+	if len(u.first) > 0 {
+		part := u.first[:min(atOnce, len(u.first))]
+		u.first = u.first[len(part):]
+		lines = u.state(in, part)
+		if u.behind = len(u.first) > 0; u.behind {
+			u.more = more
+			return lines, false, nil
+		}
+		u.first = nil
+		lines = append(lines, u.Live())
+	}
+	changes, n, next, err := e.feed.After(u.n, u.match, atOnce)
 	if err != nil {
 		return nil, false, err
 	}
 	lines = append(lines, u.moved(changes)...)
-	in := u.bounds.now()
 	for i := range changes {
 		if u.seen != nil && !u.tells(in, &changes[i]) {
 			continue
 		}
-		l := e.line(&changes[i])
+		l := e.sharedLine(&changes[i])
 		l.Cursor = e.feed.Cursor(changes[i].N)
 		lines = append(lines, l)
 	}
-	u.n, u.more = n, more
+	u.n, u.more = n, next
+	select {
+	case <-next:
+		u.behind = true
+		return lines, false, nil
+	default:
+		u.behind = false
+	}
 	if s == nil || !s.Over() || len(e.run(s.ID).casts) > 0 || s.BeingSwitched() > 0 ||
 		s.Hooking() {
 		return lines, false, nil
@@ -212,17 +234,39 @@ func (u *Sub) saved() bool {
 	return u.unsaved.Durable()
 }
 
-// present are lines about the state that is, of sessions that are over only where one was asked for.
-func (u *Sub) present() (lines []doc.Line) {
-	e, in := u.e, u.bounds.now()
-	add := func(k feed.Key) {
-		switch {
-		case !u.match(k):
-		case u.seen == nil:
-			lines = append(lines, e.line(&feed.Change{Key: k}))
-		case !u.seen[k] && in.key(k):
+// atOnce bounds the lines that are made while the engine waits.
+const atOnce = 256
+
+// more is closed: there is more already.
+var more = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Behind reports whether there is more to tell than Next has.
+func (u *Sub) Behind() bool { return u.behind }
+
+// state are lines about what is, of those of the keys that are within and were not told.
+func (u *Sub) state(in inside, keys []feed.Key) (lines []doc.Line) {
+	for _, k := range keys {
+		if u.seen != nil {
+			if u.seen[k] || !in.key(k) {
+				continue
+			}
 			u.seen[k] = true
-			lines = append(lines, e.line(&feed.Change{Key: k}))
+		}
+		lines = append(lines, u.e.sharedLine(&feed.Change{N: u.e.feed.Newest(k), Key: k}))
+	}
+	return lines
+}
+
+// present is of what there is something to tell, of sessions that are over only where one was asked for.
+func (u *Sub) present() (keys []feed.Key) {
+	e := u.e
+	add := func(k feed.Key) {
+		if u.match(k) {
+			keys = append(keys, k)
 		}
 	}
 	for _, m := range e.fleet.All() {
@@ -255,7 +299,7 @@ func (u *Sub) present() (lines []doc.Line) {
 			}
 		}
 	}
-	return lines
+	return keys
 }
 
 // line tells a change, by the state that is now.

@@ -11,7 +11,6 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -172,24 +171,57 @@ func (f *Feed) whole(n uint64) error {
 	return nil
 }
 
-// After returns the changes after number n that match, in order, and the number to go on from. more is closed when
-// there is another change, wanted or not.
-func (f *Feed) After(n uint64, match func(Key) bool) (changes []Change, last uint64, more <-chan struct{}, err error) {
+// now is closed: there is more already.
+var now = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// After returns the changes after number n that match, in order, at most so many, and the number to go on from. more is
+// closed when there is another change, wanted or not; it is closed already where these are not all.
+func (f *Feed) After(n uint64, match func(Key) bool, most int) (changes []Change, last uint64, more <-chan struct{},
+	err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.whole(n); err != nil {
 		return nil, 0, nil, err
 	}
-	for _, c := range f.events[sort.Search(len(f.events), func(i int) bool { return f.events[i].N > n }):] {
-		if match(c.Key) {
-			changes = append(changes, c)
-		}
+	events := f.events[sort.Search(len(f.events), func(i int) bool { return f.events[i].N > n }):]
+	el := f.order.Back()
+	for el != nil && el.Value.(*mark).n > n {
+		el = el.Prev()
 	}
-	for el := f.order.Back(); el != nil && el.Value.(*mark).n > n; el = el.Prev() {
-		if m := el.Value.(*mark); match(m.key) {
-			changes = append(changes, Change{N: m.n, Key: m.key})
-		}
+	if el == nil {
+		el = f.order.Front()
+	} else {
+		el = el.Next()
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return int(int64(a.N - b.N)) })
+	for el != nil || len(events) > 0 { // both are in order
+		var c Change
+		if el != nil && (len(events) == 0 || el.Value.(*mark).n < events[0].N) {
+			m := el.Value.(*mark)
+			c, el = Change{N: m.n, Key: m.key}, el.Next()
+		} else {
+			c, events = events[0], events[1:]
+		}
+		if !match(c.Key) {
+			continue
+		}
+		if len(changes) == most {
+			return changes, changes[most-1].N, now, nil
+		}
+		changes = append(changes, c)
+	}
 	return changes, f.last, f.changed, nil
+}
+
+// Newest is the number of the newest change of a thing's state; 0 where there was none.
+func (f *Feed) Newest(k Key) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if el := f.marks[k]; el != nil {
+		return el.Value.(*mark).n
+	}
+	return 0
 }

@@ -53,7 +53,7 @@ func TestAfter(t *testing.T) {
 		{"from the middle", 4, all, "5:s1/ 6:/n2=stranger 7:/n1"},
 		{"from the end", 7, all, ""},
 	} {
-		got, last, more, err := f.After(c.after, c.match)
+		got, last, more, err := f.After(c.after, c.match, 1<<30)
 		if err != nil || tell(got) != c.want || last != 7 {
 			t.Errorf("%s: %q up to %d, %v; want %q", c.name, tell(got), last, err, c.want)
 		}
@@ -63,10 +63,10 @@ func TestAfter(t *testing.T) {
 		default:
 		}
 	}
-	_, _, more, _ := f.After(7, all)
+	_, _, more, _ := f.After(7, all, 1<<30)
 	f.Touch(Key{Node: "n1"}) // 8: it has come back
 	<-more
-	if got, _, _, _ := f.After(7, all); tell(got) != "8:/n1" {
+	if got, _, _, _ := f.After(7, all, 1<<30); tell(got) != "8:/n1" {
 		t.Errorf("after it came back: %q", tell(got))
 	}
 }
@@ -118,10 +118,10 @@ func TestBounds(t *testing.T) {
 		if _, err := f.Number(before); !errors.Is(err, ErrLost) {
 			t.Errorf("%s: a reader that lacks some is told %v", c.name, err)
 		}
-		if _, _, _, err := f.After(1, all); !errors.Is(err, ErrLost) {
+		if _, _, _, err := f.After(1, all, 1<<30); !errors.Is(err, ErrLost) {
 			t.Errorf("%s: a reader that fell behind is told %v", c.name, err)
 		}
-		if got, _, _, err := f.After(2, all); err != nil || len(got) == 0 {
+		if got, _, _, err := f.After(2, all, 1<<30); err != nil || len(got) == 0 {
 			t.Errorf("%s: who has the dropped one is told %d changes, %v", c.name, len(got), err)
 		}
 		if len(f.events) > maxEvents || f.bytes > maxBytes || f.gone.Len() > maxGone || len(f.marks) > maxGone+1 ||
@@ -135,7 +135,8 @@ func TestBounds(t *testing.T) {
 	for range 10 * maxEvents {
 		f.Touch(Key{Session: "s1", Node: "n1"}) // progress, ten times a second
 	}
-	if got, _, _, err := f.After(0, all); err != nil || tell(got) != fmt.Sprintf("1:s1/ %d:s1/n1", 10*maxEvents+1) {
+	want := fmt.Sprintf("1:s1/ %d:s1/n1", 10*maxEvents+1)
+	if got, _, _, err := f.After(0, all, 1<<30); err != nil || tell(got) != want {
 		t.Errorf("states are never lost: %q, %v", tell(got), err)
 	}
 }
@@ -154,7 +155,7 @@ func TestReconnects(t *testing.T) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			changes, last, _, err := f.After(n, all)
+			changes, last, _, err := f.After(n, all, 1+r.IntN(9))
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}

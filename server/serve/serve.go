@@ -13,7 +13,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -97,8 +99,16 @@ type Info struct {
 	Store     string         `json:"store"`
 }
 
+// startGC is GOGC (runtime/debug.SetGCPercent) until the server is ready.
+const startGC = 400
+
 // Run serves until ctx ends.
 func Run(ctx context.Context, cfg Config) error {
+	// What is read at the start stays, and little of it is garbage: to look for that five times as often as here took a
+	// third of the start with 10,000 machines.
+	often := debug.SetGCPercent(startGC)
+	usual := sync.OnceFunc(func() { debug.SetGCPercent(often) })
+	defer usual()
 	iface, prefix, err := interfacePrefix(cfg.Interface, cfg.Address)
 	if err != nil {
 		return err
@@ -267,6 +277,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// Requests end after the tasks are asked to: what they did is recorded last.
 	defer record.Close(context.WithoutCancel(ctx))
 	return task.Run(ctx, log, func() {
+		usual()
 		manager.Started(fmt.Sprintf("serves on %s, API at %s", info.Interface, info.Server))
 		if cfg.Started != nil {
 			cfg.Started(*info)

@@ -12,8 +12,13 @@ import (
 	"github.com/diskcast/diskcast/server/feed"
 )
 
-// watchPace is the least time between two groups of lines: what changes faster is told once.
-const watchPace = 200 * time.Millisecond
+// Least times between two groups of lines: what changes faster is told once. A group of many lines is followed by a
+// longer pause, so that 5,000 machines that report each second do not cost a reader 5,000 lines each second.
+const (
+	watchPace   = 200 * time.Millisecond
+	watchLine   = time.Millisecond // for each line of the group
+	longestPace = 5 * time.Second
+)
 
 // follow streams changes: of a session until it is over, else for ever.
 func (a *API) follow(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +63,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cu
 	out := linesFor(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	rc := http.NewResponseController(w)
-	for {
+	for group := 0; ; {
 		lines, last, err := next(r.Context(), sub)
 		if token := bearer(r); err == nil && token != "" { // else it is somebody of As
 			if _, good := a.access.Who(token); !good {
@@ -79,6 +84,9 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cu
 				return
 			}
 		}
+		if group += len(lines); sub.Behind() {
+			continue
+		}
 		if last {
 			if err := out.end(); err != nil {
 				return
@@ -90,8 +98,10 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cu
 		if last {
 			return
 		}
+		pause := min(max(watchPace, time.Duration(group)*watchLine), longestPace)
+		group = 0
 		select {
-		case <-time.After(watchPace):
+		case <-time.After(pause):
 		case <-r.Context().Done():
 			return
 		}

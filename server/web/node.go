@@ -86,6 +86,7 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, node string) {
 		a.failDocument(w, r, err)
 		return
 	}
+	session.SetReportEvery(w.Header(), a.engine.ReportEvery())
 	a.done(w, r, a.engine.Events(r.Context(), node, &batch))
 }
 

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -26,25 +25,37 @@ func linesFor(w http.ResponseWriter, r *http.Request) lines {
 	for kind := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
 		if t, _, err := mime.ParseMediaType(kind); err == nil && t == eventStream {
 			w.Header().Set("Content-Type", eventStream)
-			return sse{w}
+			return &sse{w: w}
 		}
 	}
 	w.Header().Set("Content-Type", ndjson)
-	return jsonLines{json.NewEncoder(w)}
+	return &jsonLines{w: w}
 }
 
-type jsonLines struct{ *json.Encoder }
+type jsonLines struct {
+	w    io.Writer
+	text []byte // of the last line, for the room that it has
+}
 
-func (j jsonLines) line(l *doc.Line) error { return j.Encode(l) }
-func (jsonLines) end() error               { return nil }
+func (j *jsonLines) line(l *doc.Line) (err error) {
+	if j.text, err = l.AppendJSON(j.text[:0]); err == nil {
+		j.text = append(j.text, '\n')
+		_, err = j.w.Write(j.text)
+	}
+	return err
+}
+
+func (*jsonLines) end() error { return nil }
 
 // sse writes server-sent events (HTML, section 9.2). Their id is the cursor, which a browser sends as Last-Event-ID
 // when it asks again; a line without one belongs to those after it, and leaves the id as it was.
-type sse struct{ w io.Writer }
+type sse struct {
+	w    io.Writer
+	text []byte // of the last line, for the room that it has
+}
 
-func (s sse) line(l *doc.Line) error {
-	b, err := json.Marshal(l)
-	if err != nil {
+func (s *sse) line(l *doc.Line) (err error) {
+	if s.text, err = l.AppendJSON(s.text[:0]); err != nil {
 		return err
 	}
 	if l.Cursor != "" {
@@ -52,12 +63,12 @@ func (s sse) line(l *doc.Line) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", l.Type, b)
+	_, err = fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", l.Type, s.text)
 	return err
 }
 
 // end tells a browser to close, which would ask again otherwise.
-func (s sse) end() error {
+func (s *sse) end() error {
 	_, err := io.WriteString(s.w, "event: over\ndata: {}\n\n")
 	return err
 }

@@ -86,6 +86,7 @@ func (p *Pool) Free(ctx context.Context, what string) error {
 			return fmt.Errorf("lease of %s: %w", mac, store.ErrNotFound)
 		}
 	}
+	p.settled(mac)
 	l := p.byMAC[mac]
 	if err := p.drop(ctx, mac); err != nil {
 		return fmt.Errorf("lease of %v to %s: %w", l.Addr, mac, err)

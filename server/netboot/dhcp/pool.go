@@ -49,13 +49,18 @@ type Pool struct {
 	byMAC    map[string]lease // leases and, not stored, offers
 	byAddr   map[netip.Addr]string
 	stored   map[netip.Addr]string // the MAC whose stored lease is of the address
+	storedAt map[string]netip.Addr // the same, by MAC
 	pending  map[netip.Addr]string // chosen for a MAC; somebody asks the LAN
 	conflict map[netip.Addr]conflict
 	alive    map[netip.Addr]time.Time // answered when it was to be reclaimed: until when it is left alone
 	fullAt   time.Time                // an unknown machine got nothing
 	short    time.Time                // an address had to be reclaimed, or there was none
 	warned   time.Time
-	writes   float64 // that unknown machines may still cause, at wroteAt
+	giving   map[string]*group     // leases that are being stored, by MAC
+	given    map[netip.Addr]string // the same, by address
+	next     *group                // that is stored next; nil: nothing is to be
+	storing  bool                  // storeAll runs
+	writes   float64               // that unknown machines may still cause, at wroteAt
 	wroteAt  time.Time
 }
 
@@ -95,8 +100,9 @@ func NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	}
 	p := &Pool{cfg: cfg, avoid: map[netip.Addr]bool{cfg.Server.Addr(): true}, byMAC: map[string]lease{},
 		byAddr: map[netip.Addr]string{},
-		stored: map[netip.Addr]string{}, pending: map[netip.Addr]string{}, conflict: map[netip.Addr]conflict{},
-		alive:  map[netip.Addr]time.Time{},
+		stored: map[netip.Addr]string{}, storedAt: map[string]netip.Addr{}, pending: map[netip.Addr]string{},
+		conflict: map[netip.Addr]conflict{},
+		alive: map[netip.Addr]time.Time{}, giving: map[string]*group{}, given: map[netip.Addr]string{},
 		writes: writesAtOnce, wroteAt: cfg.Now()}
 	for _, a := range noHosts(cfg.Server) {
 		p.avoid[a] = true
@@ -131,7 +137,18 @@ func (p *Pool) load(mac string, l lease) {
 		return
 	}
 	p.set(mac, l)
-	p.stored[l.Addr] = mac
+	p.isStored(mac, l.Addr)
+}
+
+// isStored notes of which address the machine's stored lease is; of an invalid one, that it has none.
+func (p *Pool) isStored(mac string, a netip.Addr) {
+	if old, had := p.storedAt[mac]; had && p.stored[old] == mac {
+		delete(p.stored, old)
+	}
+	delete(p.storedAt, mac)
+	if a.IsValid() {
+		p.stored[a], p.storedAt[mac] = mac, a
+	}
 }
 
 func (p *Pool) set(mac string, l lease) {
@@ -158,7 +175,7 @@ func (p *Pool) free(a netip.Addr, mac string) bool {
 		return false
 	}
 	now := p.cfg.Now()
-	if p.conflict[a].until.After(now) {
+	if m, going := p.given[a]; going && m != mac || p.conflict[a].until.After(now) {
 		return false
 	}
 	owner, taken := p.byAddr[a]
@@ -332,6 +349,7 @@ func (p *Pool) aside(a netip.Addr, c conflict) {
 func (p *Pool) Commit(ctx context.Context, mac string, a netip.Addr) (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.settled(mac)
 	if !p.free(a, mac) {
 		return 0, notYours(a)
 	}
@@ -348,22 +366,12 @@ func (p *Pool) Commit(ctx context.Context, mac string, a netip.Addr) (time.Durat
 	if !p.mayWrite(mac) {
 		return 0, errBusy
 	}
-	// The record of the one who had the address before goes with the same write.
-	before := p.stored[a]
-	err := p.cfg.Store.Update(ctx, func(tx store.WriteTx) error {
-		if before != "" && before != mac {
-			if err := tx.Delete(leasePrefix + before); err != nil {
-				return err
-			}
-		}
-		return store.PutJSON(tx, leasePrefix+mac, l)
-	})
-	if err != nil {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := p.store(mac, l); err != nil {
 		return 0, fmt.Errorf("lease could not be stored: %w", err)
 	}
-	p.keep(mac, l)
-	delete(p.pending, a)
-	delete(p.conflict, a)
 	return l.Term, nil
 }
 
@@ -384,11 +392,8 @@ func (p *Pool) mayWrite(mac string) bool {
 
 // keep takes note that the lease is the one stored for the machine.
 func (p *Pool) keep(mac string, l lease) {
-	if old, ok := p.byMAC[mac]; ok && p.stored[old.Addr] == mac {
-		delete(p.stored, old.Addr)
-	}
 	p.set(mac, l)
-	p.stored[l.Addr] = mac
+	p.isStored(mac, l.Addr)
 }
 
 // first is the term of a first lease.
@@ -429,6 +434,7 @@ func (p *Pool) Forget(mac string) {
 func (p *Pool) Release(ctx context.Context, mac string, a netip.Addr) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.settled(mac)
 	l, ok := p.byMAC[mac]
 	if !ok || l.Addr != a {
 		return nil
@@ -454,6 +460,7 @@ func (p *Pool) Release(ctx context.Context, mac string, a netip.Addr) error {
 func (p *Pool) Decline(ctx context.Context, mac string, a netip.Addr) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.settled(mac)
 	l, ok := p.byMAC[mac]
 	if !ok || l.Addr != a {
 		return false, nil
@@ -475,11 +482,7 @@ func (p *Pool) drop(ctx context.Context, mac string) error {
 	if err != nil {
 		return err
 	}
-	for a, m := range p.stored {
-		if m == mac {
-			delete(p.stored, a)
-		}
-	}
+	p.isStored(mac, netip.Addr{})
 	return nil
 }
 

@@ -28,7 +28,8 @@ func (p *Pool) reclaim(known bool) (netip.Addr, bool) {
 	var bestAt time.Time
 	bestRank := -1
 	consider := func(a netip.Addr, rank int, at time.Time) {
-		if _, busy := p.pending[a]; busy || rank < 0 || p.alive[a].After(now) {
+		_, going := p.given[a]
+		if _, busy := p.pending[a]; busy || going || rank < 0 || p.alive[a].After(now) {
 			return
 		}
 		if bestRank < 0 || rank < bestRank || rank == bestRank &&
