@@ -38,8 +38,11 @@ var (
 	storeFree = gauge("store_free_bytes", "Bytes free where the images are.")
 	storeSize = gauge("store_size_bytes", "Size of the file system where the images are.")
 	words     = gauge("notify_waiting", "Words that wait to be told to a receiver.", "receiver")
-	unstored  = gauge("audit_waiting", "Entries of the record of changes that the state did not take yet.")
-	unrecord  = counter("audit_lost_total",
+	loss      = gauge("receive_loss_ratio",
+		"Share of a cast's packets that machines lost so far, the mean of those that receive.")
+	switched = counter("power_requests_total", "What was asked of machines' power, by how it ended.", "result")
+	unstored = gauge("audit_waiting", "Entries of the record of changes that the state did not take yet.")
+	unrecord = counter("audit_lost_total",
 		"Entries of the record of changes that are lost: it says how many, not which.")
 	jobs = gauge("jobs", "Long work on images that is not over, by kind.", "kind")
 
@@ -82,6 +85,11 @@ func (s *Server) collect() (*exposition, error) {
 			g.set(words, float64(r.Waiting), r.Name)
 		}
 	}
+	if s.src.Power != nil {
+		done, failed := s.src.Power()
+		e.set(switched, float64(done), "done")
+		e.set(switched, float64(failed), "failed")
+	}
 	if s.src.Record != nil {
 		waiting, lost := s.src.Record()
 		g.set(unstored, float64(waiting))
@@ -112,8 +120,8 @@ func (g gauges) engine(f *engine.Figures) {
 	}
 	g.set(unsaved, f.Unsaved.Seconds())
 	going, working := map[[2]string]int{}, map[[3]string]int{}
-	var running, slow int
-	var rate float64
+	var running, slow, receive int
+	var rate, lost float64
 	for i := range f.Sessions {
 		s := &f.Sessions[i]
 		if s.Casting {
@@ -124,7 +132,11 @@ func (g gauges) engine(f *engine.Figures) {
 		}
 		going[[2]string{s.Kind, s.State}]++
 		for j := range s.Parts {
-			working[[3]string{s.Kind, s.Parts[j].State, s.Parts[j].Step}]++
+			p := &s.Parts[j]
+			working[[3]string{s.Kind, p.State, p.Step}]++
+			if p.State == doc.Running && p.Progress.Multicast > 0 {
+				receive, lost = receive+1, lost+p.Progress.Loss
+			}
 		}
 	}
 	for k, n := range going {
@@ -133,6 +145,7 @@ func (g gauges) engine(f *engine.Figures) {
 	for k, n := range working {
 		g.set(parts, float64(n), k[0], k[1], k[2])
 	}
+	g.set(loss, lost/float64(max(receive, 1)))
 	g.set(casts, float64(running))
 	g.set(stragglers, float64(slow))
 	g.set(castRate, rate/8)

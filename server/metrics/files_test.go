@@ -18,7 +18,7 @@ func TestFiles(t *testing.T) {
 		Room:   func() (uint64, uint64, error) { return 5, 9, nil },
 		Words:  func() []doc.NotifyReceiver { return []doc.NotifyReceiver{{}} },
 		Jobs:   func() []doc.Job { return []doc.Job{{State: doc.Running}} },
-		Record: func() (int, int) { return 1, 2 }})
+		Record: func() (int, int) { return 1, 2 }, Power: func() (uint64, uint64) { return 7, 1 }})
 	f.figures = engine.Figures{Sessions: []engine.SessionFigures{going("s1", 1, 1, 1), ends(going("s2", 1, 1, 1), 9)}}
 	s.Request("a", 500, 0)
 	there := map[string]bool{}

@@ -27,6 +27,8 @@ type Sources struct {
 	Jobs  func() []doc.Job
 	// Record is how many entries of the record of changes wait to be stored, and how many were lost.
 	Record func() (waiting, lost int)
+	// Power is how often what was asked of machines' power was done, and how often it failed.
+	Power func() (done, failed uint64)
 }
 
 // Server serves the figures. All methods may be called from several goroutines.

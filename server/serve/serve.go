@@ -223,7 +223,8 @@ func Run(ctx context.Context, cfg Config) error {
 		About: page.About{Name: server, Version: cfg.Version, Server: info.Server, Interface: cfg.Interface,
 			Store: info.Store, Pin: id.Pin}})
 	figures := metrics.Sources{Version: cfg.Version, Figures: eng.Figures, Room: roomOf(info.Store), Words: words.List,
-		Jobs: jobs.List, Record: func() (int, int) { w := record.Waits(); return w.Entries, w.Lost }}
+		Jobs: jobs.List, Power: switches.Counts,
+		Record: func() (int, int) { w := record.Waits(); return w.Entries, w.Lost }}
 	tasks := []task.Task{
 		eng,
 		watch,

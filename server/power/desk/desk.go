@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/nearest"
@@ -60,7 +61,12 @@ type Desk struct {
 	seq   int
 	epoch string
 	runs  []*run // oldest first
+
+	done, failed atomic.Uint64 // what was asked of machines' power
 }
+
+// Counts are how often what was asked of machines' power was done, and how often it failed, since the server started.
+func (d *Desk) Counts() (done, failed uint64) { return d.done.Load(), d.failed.Load() }
 
 // Machine is one that the desk is asked about.
 type Machine struct {
@@ -255,8 +261,15 @@ func (d *Desk) keep(ctx context.Context, id, pin string) error {
 }
 
 // with opens the way to a machine for f, when nobody else speaks to its BMC.
-func (d *Desk) with(ctx context.Context, m Machine, f func(*power.Machine) (*power.Outcome, error)) (*power.Outcome,
-	error) {
+func (d *Desk) with(ctx context.Context, m Machine, f func(*power.Machine) (*power.Outcome, error)) (o *power.Outcome,
+	err error) {
+	defer func() {
+		if err == nil {
+			d.done.Add(1)
+		} else if !errors.Is(err, ErrUnset) {
+			d.failed.Add(1)
+		}
+	}()
 	r, err := d.read(ctx, m)
 	if err != nil {
 		return nil, err
