@@ -54,12 +54,14 @@ func (v *visit) doSession() error {
 	if !ok {
 		return &refused{http.StatusNotFound, "there is no such page"}
 	}
-	s, err := ask[*doc.Session](v, http.MethodPost, path("/v1/sessions/%s/%s", id, op), nil)
-	if err != nil {
-		return err
-	}
-	v.did(op, "session", id)
-	return v.back(path("/sessions/%s", s.ID), fmt.Sprintf(d.Done, s.ID))
+	return v.once(func() (string, string, error) {
+		s, err := ask[*doc.Session](v, http.MethodPost, path("/v1/sessions/%s/%s", id, op), nil)
+		if err != nil {
+			return "", "", err
+		}
+		v.did(op, "session", id)
+		return path("/sessions/%s", s.ID), fmt.Sprintf(d.Done, s.ID), nil
+	})
 }
 
 // did logs what somebody did by the page.
@@ -101,14 +103,15 @@ func (v *visit) doPower() error {
 	if !slices.ContainsFunc(powerDeeds, func(d struct{ Op, Button, Note string }) bool { return d.Op == op }) {
 		return &refused{http.StatusNotFound, "there is no such page"}
 	}
-	run, err := ask[*doc.PowerRun](v, http.MethodPost, "/v1/power",
-		doc.PowerSpec{V: session.Version, Op: op, Machines: []string{machine}})
-	if err != nil {
-		return err
-	}
-	v.did("power "+op, "machine", machine)
-	http.Redirect(v.w, v.r, path("/power/%s", run.ID), http.StatusSeeOther)
-	return nil
+	return v.once(func() (string, string, error) {
+		run, err := ask[*doc.PowerRun](v, http.MethodPost, "/v1/power",
+			doc.PowerSpec{V: session.Version, Op: op, Machines: []string{machine}})
+		if err != nil {
+			return "", "", err
+		}
+		v.did("power "+op, "machine", machine)
+		return path("/power/%s", run.ID), "", nil
+	})
 }
 
 func (v *visit) powerRun() error {

@@ -29,6 +29,9 @@ type entered struct {
 	csrf  string     // that forms have
 	until time.Time
 	flash string // said once, on the next page
+	// deeds are forms that were sent, by their words; words are those, the oldest first.
+	deeds map[string]*done
+	words []string
 }
 
 type key [sha256.Size]byte

@@ -166,6 +166,7 @@ var words = template.FuncMap{
 	"short":   short,
 	"brief":   brief,
 	"path":    path,
+	"once":    onceWord,
 	"add":     func(a, b int) int { return a + b },
 	"list":    func(s ...string) []string { return s },
 	"plural": func(n int, one, many string) string {

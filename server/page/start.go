@@ -210,14 +210,16 @@ func (v *visit) start() error {
 	if err != nil {
 		return err
 	}
-	spec, err := d.spec()
-	var s *doc.Session
-	if err == nil {
-		s, err = ask[*doc.Session](v, http.MethodPost, "/v1/sessions", spec)
-	}
-	if err != nil {
-		return v.startAgain(d, err)
-	}
-	v.did("start", "session", s.ID)
-	return v.back(path("/sessions/%s", s.ID), s.ID+" is made")
+	return v.once(func() (string, string, error) {
+		spec, err := d.spec()
+		var s *doc.Session
+		if err == nil {
+			s, err = ask[*doc.Session](v, http.MethodPost, "/v1/sessions", spec)
+		}
+		if err != nil {
+			return "", "", v.startAgain(d, err)
+		}
+		v.did("start", "session", s.ID)
+		return path("/sessions/%s", s.ID), s.ID + " is made", nil
+	})
 }

@@ -102,7 +102,7 @@ func NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		byAddr: map[netip.Addr]string{},
 		stored: map[netip.Addr]string{}, storedAt: map[string]netip.Addr{}, pending: map[netip.Addr]string{},
 		conflict: map[netip.Addr]conflict{},
-		alive: map[netip.Addr]time.Time{}, giving: map[string]*group{}, given: map[netip.Addr]string{},
+		alive:    map[netip.Addr]time.Time{}, giving: map[string]*group{}, given: map[netip.Addr]string{},
 		writes: writesAtOnce, wroteAt: cfg.Now()}
 	for _, a := range noHosts(cfg.Server) {
 		p.avoid[a] = true
