@@ -119,6 +119,7 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 		Range: set.Range, LeaseTime: set.LeaseTime,
 		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, Listen: set.Listen,
 		HookTime: set.HookTime, Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
+		Traces: set.Traces,
 	}
 	var err error
 	if cfg.Hooks, err = hooks.ParseAll(set.Hooks); err != nil {

@@ -24,6 +24,7 @@ type Settings struct {
 	OwnDisk               string
 	HTTP, Listen, Groups  string
 	Optimize, RateCap     string
+	Traces                string
 	Casts, Approve        string
 	DNS, Hooks            []string
 	AllowOtherDHCP, Debug bool

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -75,6 +76,9 @@ var table = []Setting{
 	{Name: "optimize", About: "idle: compress images again, better, while no session runs, as image optimize does",
 		Unit: "a word: off or idle",
 		at:   func(v *Settings) any { return &v.Optimize }, check: oneOf("off", "idle")},
+	{Name: "traces", About: "OpenTelemetry collector that is told of each session that ended (OTLP over HTTP)",
+		Unit: `a URL, such as "http://127.0.0.1:4318"; "" is none`,
+		at:   func(v *Settings) any { return &v.Traces }, check: collector},
 	{Name: "approve", About: "which machines sessions may take: all; hand: those that diskcast machine approve " +
 		"named; rules: these, and those that a rule fits (diskcast rule)", Unit: "a word: all, hand or rules",
 		at: func(v *Settings) any { return &v.Approve }, check: oneOf("all", "hand", "rules")},
@@ -86,6 +90,16 @@ var table = []Setting{
 		Unit: `a duration in h, m and s, such as "5m"`, at: func(v *Settings) any { return &v.HookTime }},
 	{Name: "debug", About: "log more", Unit: "true or false", global: true,
 		at: func(v *Settings) any { return &v.Debug }},
+}
+
+// collector allows none too.
+func collector(s string) error {
+	u, err := url.Parse(s)
+	if s != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" ||
+		u.User != nil) {
+		return errors.New("is no address of a collector such as http://127.0.0.1:4318")
+	}
+	return nil
 }
 
 func hook(s string) error {

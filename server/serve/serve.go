@@ -45,6 +45,7 @@ import (
 	"github.com/diskcast/diskcast/server/serve/notify"
 	"github.com/diskcast/diskcast/server/serve/task"
 	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/traces"
 	"github.com/diskcast/diskcast/server/web"
 )
 
@@ -76,6 +77,7 @@ type Config struct {
 	Hooks          []hooks.Hook // that sessions may name
 	HookTime       time.Duration
 	Approve        string // which machines sessions may take: doc.ApproveAll or another
+	Traces         string // endpoint of an OpenTelemetry collector; empty: none
 	Version        string // of the program
 	Notify         config.Notify
 	Log            *slog.Logger
@@ -255,6 +257,10 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 		tasks = append(tasks, newQuerier(q, log))
+	}
+	if cfg.Traces != "" {
+		tasks = append(tasks, traces.New(traces.Config{Endpoint: cfg.Traces, Server: server, Pin: id.Pin,
+			Version: cfg.Version, Figures: eng.Figures, Log: log.With("task", "traces")}))
 	}
 	if cfg.Optimize {
 		tasks = append(tasks, optimizer.New(optimizer.Config{Store: st, Sessions: eng,
