@@ -139,7 +139,7 @@ func newCommand(archive func() ([]byte, error)) *cobra.Command {
 		panic(err)
 	}
 	cmd.CompletionOptions.DisableDefaultCmd = true // the packages bring completions
-	cmd.AddCommand(append(readers(), runCommand())...)
+	cmd.AddCommand(append(readers(), runCommand(), testCommand())...)
 	return cmd
 }
 

@@ -255,7 +255,7 @@ func diskcast() (string, error) {
 	}
 	name, err := exec.LookPath("diskcast")
 	if err != nil {
-		return "", fmt.Errorf("--image needs the program diskcast, beside mkimage or in PATH: %w", err)
+		return "", fmt.Errorf("the program diskcast is needed, beside mkimage or in PATH: %w", err)
 	}
 	return name, nil
 }

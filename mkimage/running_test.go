@@ -85,3 +85,25 @@ func TestRunCodes(t *testing.T) {
 		t.Errorf("no disk: code %d, %s", code, text)
 	}
 }
+
+// TestTestRefuses: what is wrong with the words is said before a server is started.
+func TestTestRefuses(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	out := filepath.Join(t.TempDir(), "boot")
+	if text, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", out); err != nil {
+		t.Fatal(err, text)
+	}
+	for want, args := range map[string][]string{
+		"more than nothing":         {"test", out, "--time", "0s"},
+		`--disk "sata" is none of`:  {"test", out, "--disk", "sata"},
+		`--card "token-ring" is no`: {"test", out, "--card", "token-ring"},
+		"accepts 1 arg":             {"test"},
+	} {
+		if text, err := command(t, args...); err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, %s; want %q", args, err, text, want)
+		}
+	}
+	if _, err := command(t, "test", t.TempDir()); err == nil {
+		t.Error("a folder that is no boot directory was tried")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,14 @@ func TestMadeFor(t *testing.T) {
 	t.Logf("initramfs: %d bytes with all drivers, %d for this machine", before, after)
 	if after > maxMadeFor {
 		t.Errorf("the archive for one machine has %d bytes, more than %d", after, maxMadeFor)
+	}
+	// The directory by itself, with the memory that mkimage says it needs.
+	for _, c := range []struct{ disk, says string }{{"nvme", "1 disks, 1 network cards"}, {"scsi", ""}} {
+		out, err := proc.Output(b.ctx, filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage"), "test", boot,
+			"--disk", c.disk)
+		if (err == nil) != (c.says != "") || !strings.Contains(out, c.says) {
+			t.Errorf("mkimage test --disk %s: %v\n%s", c.disk, err, out)
+		}
 	}
 	image, im := b.small(1)
 	se := b.create(image, []*site.Node{n}, "--disk", "type=nvme", "--then", "poweroff")

@@ -4,15 +4,18 @@ package machine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -22,8 +25,10 @@ import (
 
 // Options describe the machine.
 type Options struct {
-	Disk    string // what is written to it is forgotten
+	Disk    string // what is written to it is forgotten; empty: the machine has none
 	Format  string // raw or qcow2
+	Bus     string // what the disk is plugged into, one of Buses; empty: virtio
+	Card    string // the network card, one of Cards; empty: virtio
 	UEFI    *UEFI  // nil: BIOS
 	Memory  int    // MiB
 	CPUs    int
@@ -31,7 +36,11 @@ type Options struct {
 	Until   *regexp.Regexp // the console says it: what is waited for; nil: that the machine is switched off
 	Fail    *regexp.Regexp // the console says it: it failed; nil: nothing
 	Console io.Writer      // gets what the console says
-	Accel   accel.Accel
+	// Kernel, Initrd and Append start Linux without a disk's boot loader.
+	Kernel, Initrd, Append string
+	// Meanwhile runs beside the machine, which is switched off when it returns; nil: nothing. Its ctx ends with Run.
+	Meanwhile func(context.Context) error
+	Accel     accel.Accel
 }
 
 // UEFI is firmware's code, and its variables, of which the machine has a copy.
@@ -43,7 +52,7 @@ type Forward struct{ Here, There int }
 // How a machine ends that did not say what was waited for.
 var (
 	ErrFailed = errors.New("the console said what --fail waits for")
-	ErrOff    = errors.New("the machine ended before its console said what --until waits for")
+	ErrOff    = errors.New("the machine ended before what was waited for came")
 	ErrTime   = errors.New("the time is over")
 )
 
@@ -76,6 +85,17 @@ func Run(ctx context.Context, o Options, then func(context.Context) error) (err 
 		exit = cmd.Wait()
 		close(ended)
 	}()
+	over := make(chan error, 1)
+	if o.Meanwhile != nil {
+		beside, cancel := context.WithCancel(ctx)
+		done := make(chan struct{})
+		defer func() { <-done }()
+		defer cancel()
+		go func() { // ends with Run
+			defer close(done)
+			over <- o.Meanwhile(beside)
+		}()
+	}
 	off := func() {
 		_ = cmd.Process.Kill()
 		<-ended
@@ -99,10 +119,16 @@ func Run(ctx context.Context, o Options, then func(context.Context) error) (err 
 		if exit != nil {
 			return fmt.Errorf("%s: %w: %s", accel.QEMU, exit, bytes.TrimSpace(stderr.Bytes()))
 		}
-		if o.Until != nil {
+		if o.Until != nil || o.Meanwhile != nil {
 			return ErrOff
 		}
 		return nil
+	case err := <-over:
+		off()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
 	case <-ctx.Done():
 		off()
 		return context.Cause(ctx)
@@ -130,15 +156,43 @@ func (o *Options) args(dir string) ([]string, error) {
 		a = append(a, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+quote(o.UEFI.Code),
 			"-drive", "if=pflash,format=raw,unit=1,file="+quote(own))
 	}
-	// With snapshot, QEMU writes to a file of its own that has no name.
-	a = append(a, "-drive", "if=none,id=disk,cache=unsafe,snapshot=on,format="+o.Format+",file="+quote(o.Disk),
-		"-device", "virtio-blk-pci,drive=disk,bootindex=0")
+	if o.Disk != "" { // with snapshot, QEMU writes to a file of its own that has no name
+		a = append(a, "-drive", "if=none,id=disk,cache=unsafe,snapshot=on,format="+o.Format+",file="+quote(o.Disk))
+		devices := buses[cmp.Or(o.Bus, virtio)]
+		for i, dev := range devices {
+			if i == len(devices)-1 && o.Kernel == "" { // else the kernel is what is started first
+				dev += ",bootindex=0"
+			}
+			a = append(a, "-device", dev)
+		}
+	}
+	if o.Kernel != "" {
+		a = append(a, "-kernel", o.Kernel, "-initrd", o.Initrd, "-append", o.Append)
+	}
 	net := "user,id=net"
 	for _, f := range o.Forward {
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Here, f.There)
 	}
-	return append(a, "-netdev", net, "-device", "virtio-net-pci,netdev=net,romfile="), nil
+	return append(a, "-netdev", net, "-device", cards[cmp.Or(o.Card, virtio)]+",netdev=net,romfile="), nil
 }
+
+const virtio = "virtio"
+
+// buses are the devices of a disk, the disk itself last; cards are network cards.
+var (
+	buses = map[string][]string{virtio: {"virtio-blk-pci,drive=disk"}, "nvme": {"nvme,serial=disk,drive=disk"},
+		"ahci": {"ahci,id=ahci", "ide-hd,drive=disk,bus=ahci.0"},
+		"scsi": {"virtio-scsi-pci,id=scsi", "scsi-hd,drive=disk,bus=scsi.0"},
+		"usb":  {"qemu-xhci,id=xhci", "usb-storage,drive=disk,bus=xhci.0"}}
+	cards = map[string]string{virtio: "virtio-net-pci", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139",
+		"vmxnet3": "vmxnet3"}
+)
+
+// Buses are the words for what a disk is plugged into.
+func Buses() []string { return slices.Sorted(maps.Keys(buses)) }
+
+// Cards are the words for network cards.
+func Cards() []string { return slices.Sorted(maps.Keys(cards)) }
 
 // quote doubles commas, which end an option's value.
 func quote(file string) string {

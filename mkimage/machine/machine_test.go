@@ -25,7 +25,7 @@ func bootDisk(t *testing.T, words string, off bool) string {
 		code = append(code, 0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef) // PIIX4's ACPI: mov dx, 0x604; out dx, 0x2000
 	}
 	code = append(code, 0xf4, 0xeb, 0xfd) // hlt; again
-	disk := make([]byte, 2<<20) // SeaBIOS takes none of 64 KiB
+	disk := make([]byte, 2<<20)           // SeaBIOS takes none of 64 KiB
 	copy(disk, code)
 	disk[510], disk[511] = 0x55, 0xaa
 	name := filepath.Join(t.TempDir(), "a,b.raw") // a comma is QEMU's own

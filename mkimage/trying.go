@@ -1,0 +1,202 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/diskcast/diskcast/internal/accel"
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/mkimage/bootdir"
+	"github.com/diskcast/diskcast/mkimage/look"
+	"github.com/diskcast/diskcast/mkimage/machine"
+)
+
+// testOptions are the flags of `mkimage test`.
+type testOptions struct {
+	serial, bus, card string
+	memory            int
+	limit             time.Duration
+	json              bool
+}
+
+func testCommand() *cobra.Command {
+	var o testOptions
+	c := reader("test DIR", "Start a boot directory in QEMU, to the agent's hello at a server of its own",
+		`Starts kernel and archive of a boot directory in QEMU, with a server of their own (diskcast serve, on `+
+			`127.0.0.1,
+without DHCP), until the node's agent has said hello to it, and prints the steps with their times. No root is needed.
+The node has the memory that the archive wants, a blank disk (--disk) and a network card (--card), whose drivers must be
+in the directory: one that is made --for machines has theirs.
+
+Firmware, DHCP and boot loaders are not tried: QEMU starts the kernel itself. The server and the pin in the directory
+are not used, the words of its command line are.
+
+The exit code is 0 when the hello came and the node has its disk, its card and no problem, 4 when the time was over, 2
+for a wrong command line, and else 1.`, 1,
+		func(cmd *cobra.Command, dirs []*look.Directory) error {
+			return o.run(cmd.Context(), dirs[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		})
+	f := c.Flags()
+	f.StringVar(&o.serial, "serial", "", "file for the serial console (default: its end is shown when no hello came)")
+	f.StringVar(&o.bus, "disk", "virtio", "what the node's disk is plugged into: "+strings.Join(machine.Buses(), ", "))
+	f.StringVar(&o.card, "card", "virtio", "the node's network card: "+strings.Join(machine.Cards(), ", "))
+	f.IntVar(&o.memory, "memory", 0, "MiB of memory (default: what a node needs for this archive)")
+	f.DurationVar(&o.limit, "time", 5*time.Minute, "how long it may take, from power-on on")
+	f.BoolVar(&o.json, "json", false, "print what came of it as JSON")
+	return c
+}
+
+// tried is what came of a test.
+type tried struct {
+	Accelerator string            `json:"accelerator"`
+	Memory      int               `json:"memory"` // MiB
+	Steps       []triedStep       `json:"steps"`
+	Node        session.Inventory `json:"node"`
+	Problems    []string          `json:"problems,omitempty"`
+}
+
+type triedStep struct {
+	Seconds float64 `json:"seconds"` // since power-on
+	Step    string  `json:"step"`
+	Words   string  `json:"words,omitempty"`
+}
+
+// triedNode is what of a node as the server shows it is looked at.
+type triedNode struct {
+	Agent     string
+	Inventory session.Inventory
+	Trace     map[string]struct {
+		Time    time.Time
+		Message string
+	}
+}
+
+func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr io.Writer) error {
+	switch {
+	case o.limit <= 0 || o.memory < 0:
+		return usageError{errors.New("--time must be more than nothing, and --memory not less")}
+	case !slices.Contains(machine.Buses(), o.bus):
+		return usageError{fmt.Errorf("--disk %q is none of %s", o.bus, strings.Join(machine.Buses(), ", "))}
+	case !slices.Contains(machine.Cards(), o.card):
+		return usageError{fmt.Errorf("--card %q is none of %s", o.card, strings.Join(machine.Cards(), ", "))}
+	}
+	program, err := diskcast()
+	if err != nil {
+		return err
+	}
+	if _, err := exec.LookPath(accel.QEMU); err != nil {
+		return fmt.Errorf("%w; install QEMU (Debian: qemu-system-x86)", err)
+	}
+	temp, err := os.MkdirTemp("", "mkimage-test-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	r := &tried{Memory: o.memory}
+	if r.Memory == 0 {
+		r.Memory = int(max(look.LeastMemory, look.MemoryNeed(d.Manifest)) >> 20)
+	}
+	a, err := accel.Choose(ctx)
+	if err != nil {
+		return err
+	}
+	r.Accelerator = a.Name
+	ctx, cancel := machine.Deadline(ctx, o.limit)
+	defer cancel()
+	s, err := startServer(ctx, program, temp, d.Path)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	disk, serial := filepath.Join(temp, "disk.raw"), o.serial
+	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 1<<30)); err != nil {
+		return err
+	}
+	if serial == "" {
+		serial = filepath.Join(temp, "console.log")
+	}
+	console, err := os.Create(serial)
+	if err != nil {
+		return fmt.Errorf("--serial: %w", err)
+	}
+	defer console.Close()
+	began := time.Now()
+	var node *triedNode
+	err = machine.Run(ctx, machine.Options{Disk: disk, Format: "raw", Memory: r.Memory, CPUs: 1, Accel: a,
+		Console: console, Bus: o.bus, Card: o.card,
+		Kernel: filepath.Join(d.Path, bootdir.KernelFile), Initrd: filepath.Join(d.Path, bootdir.ArchiveFile),
+		// 10.0.2.2 is QEMU's host in its user network.
+		Append: d.Manifest.Cmdline + " console=ttyS0 diskcast.server=https://10.0.2.2:" + s.port + " diskcast.pin=" +
+			s.pin,
+		Fail: regexp.MustCompile(`Kernel panic`),
+		Meanwhile: func(ctx context.Context) (err error) {
+			node, err = s.hello(ctx)
+			return err
+		}}, nil)
+	if errors.Is(err, machine.ErrFailed) {
+		err = errors.New("the node's kernel panicked")
+	}
+	if err != nil {
+		if text, readErr := os.ReadFile(serial); readErr == nil && o.serial == "" {
+			fmt.Fprintf(stderr, "the console's end:\n%s\n", plain.Text(string(text[max(0, len(text)-3000):])))
+		}
+		if errors.Is(err, machine.ErrTime) {
+			return codeError{fmt.Errorf("%w: %v (--time), and no agent said hello", err, o.limit), codeTime}
+		}
+		return err
+	}
+	r.of(node, began)
+	if o.json {
+		err = writeJSON(stdout, r)
+	} else {
+		err = r.print(stdout)
+	}
+	if err == nil && len(r.Problems) > 0 {
+		err = fmt.Errorf("%s: the node came up, but: %s", d.Path, strings.Join(r.Problems, "; "))
+	}
+	return err
+}
+
+// of looks at what the node said.
+func (r *tried) of(n *triedNode, began time.Time) {
+	inv := n.Inventory
+	r.Node = inv
+	for step, m := range n.Trace {
+		r.Steps = append(r.Steps, triedStep{m.Time.Sub(began).Seconds(), step, m.Message})
+	}
+	slices.SortFunc(r.Steps, func(a, b triedStep) int { return cmp.Compare(a.Seconds, b.Seconds) })
+	for _, u := range inv.Undriven {
+		r.Problems = append(r.Problems, "no driver for "+u)
+	}
+	if inv.Problem != "" {
+		r.Problems = append(r.Problems, inv.Problem)
+	}
+	if len(inv.Disks) == 0 {
+		r.Problems = append(r.Problems, "it has no disk: the directory lacks the driver of what it is plugged into "+
+			"(--disk)")
+	}
+}
+
+func (r *tried) print(w io.Writer) error {
+	fmt.Fprintf(w, "%6.1f s  power on, %s, %d MiB of memory\n", 0.0, r.Accelerator, r.Memory)
+	for _, s := range r.Steps {
+		fmt.Fprintf(w, "%6.1f s  %s  %s\n", s.Seconds, plain.Line(s.Step, 0), plain.Line(s.Words, 0))
+	}
+	inv := &r.Node
+	_, err := fmt.Fprintf(w, "Linux %s with %d MiB of memory left to it, %d disks, %d network cards\n",
+		plain.Line(inv.Kernel, 0), inv.Memory>>20, len(inv.Disks), len(inv.NICs))
+	return err
+}
