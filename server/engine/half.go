@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/fleet"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -38,7 +39,11 @@ func (e *Engine) judge(s *sess, p *doc.Part) {
 		e.mark(s, p)
 		return
 	}
+	part := partitionOf(s)
 	for id, h := range e.halves {
+		if part != "" && part != h.Partition {
+			continue // the rest of the disk is as it was
+		}
 		if h.Node == p.Node || e.nodes[p.Node] != nil && e.isHalf(h, e.nodes[p.Node]) {
 			delete(e.halves, id)
 			e.w.Del(record.HalfPrefix + id)
@@ -48,6 +53,18 @@ func (e *Engine) judge(s *sess, p *doc.Part) {
 
 // untouched reports whether the part's node never came so far as to choose a disk or to have a plan.
 func untouched(p *doc.Part) bool { return p.Disk == nil && p.Planned.IsZero() }
+
+// partitionOf is the only partition that the session writes, in words; empty for one that writes disks.
+func partitionOf(s *sess) string {
+	if s.Kind.Traits().Action != session.RestorePartition {
+		return ""
+	}
+	job, err := session.ParsePartitionJob(s.Spec.Job)
+	if err != nil {
+		return "one that is not known"
+	}
+	return job.PartitionBy.String()
+}
 
 // sound reports whether what a part has written may be started: a whole system, the machine's own where it was to be
 // that. What an erase that did not come to its end has left is no system either.
@@ -61,7 +78,10 @@ func sound(s *sess, p *doc.Part) bool {
 
 // mark notes that the machine's disk is not to be started.
 func (e *Engine) mark(s *sess, p *doc.Part) {
-	h := record.Half{Node: p.Node, Session: s.ID, Made: s.Created, Why: p.Left}
+	h := record.Half{Node: p.Node, Partition: partitionOf(s), Session: s.ID, Made: s.Created, Why: p.Left}
+	if was := e.halves[p.Node]; was != nil && h.Partition != "" && was.Partition != h.Partition {
+		return // it is more than that partition
+	}
 	if h.Why == "" {
 		h.Why = fmt.Sprintf("it was %s when it had begun with the disk", p.State)
 	}

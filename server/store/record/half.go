@@ -14,12 +14,14 @@ const (
 
 // Half is the mark of a machine whose disk is not to be started. It outlives the session that left it so, and the node.
 type Half struct {
-	Node    string    `json:"node"`
-	Board   DMI       `json:"board,omitzero"`
-	Disk    *DiskID   `json:"disk,omitempty"` // the first that was chosen
-	Session string    `json:"session"`
-	Made    time.Time `json:"made"` // when that session was created
-	Why     string    `json:"why"`
+	Node  string  `json:"node"`
+	Board DMI     `json:"board,omitzero"`
+	Disk  *DiskID `json:"disk,omitempty"` // the first that was chosen
+	// Partition is the only one that is half-written, in words; empty: the disk is.
+	Partition string    `json:"partition,omitempty"`
+	Session   string    `json:"session"`
+	Made      time.Time `json:"made"` // when that session was created
+	Why       string    `json:"why"`
 }
 
 // OfHalf is the record of a mark.
