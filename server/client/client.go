@@ -127,6 +127,14 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return e.Message }
 
+type keyOf struct{}
+
+// WithKey has what is asked for in the context be made once, however often it is asked for with the key: a word that
+// the caller makes for each thing that it wants. Who heard no answer asks again with it.
+func WithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyOf{}, key)
+}
+
 // Do makes a request that no other method makes; in, if not nil, is its JSON body. An answer that is no success is a
 // *StatusError; else the caller closes the answer's body.
 func (c *Client) Do(ctx context.Context, method, path string, in any) (*http.Response, error) {
@@ -162,6 +170,9 @@ func (c *Client) send(ctx context.Context, method, path string, in []byte, heade
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	if len(in) > largeBody {
 		req.Header.Set("Expect", "100-continue")
+	}
+	if key, ok := ctx.Value(keyOf{}).(string); ok {
+		req.Header.Set("Idempotency-Key", key)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])

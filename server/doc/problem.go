@@ -36,6 +36,8 @@ const (
 	ProblemConflict     = "conflict"
 	ProblemIncomplete   = "incomplete"
 	ProblemBusyImage    = "busy"
+	ProblemKeyInUse     = "key_in_use"
+	ProblemKeyReused    = "key_reused"
 	ProblemLost         = "cursor_lost"
 	ProblemTooLarge     = "too_large"
 	ProblemRefused      = "refused"
@@ -68,10 +70,12 @@ func Problems() []Problem {
 		{ProblemConflict, http.StatusConflict, "Something else is in the way"},
 		{ProblemIncomplete, http.StatusConflict, "Frames of the image have not come yet"},
 		{ProblemBusyImage, http.StatusConflict, "The image is in use"},
+		{ProblemKeyInUse, http.StatusConflict, "The request with this key is being answered"},
 		{ProblemLost, http.StatusGone, "The cursor is too old"},
 		{ProblemTooLarge, http.StatusRequestEntityTooLarge, "The body is larger than this request takes"},
 		{ProblemRefused, http.StatusUnprocessableEntity, "It is understood, and cannot be done"},
 		{ProblemDamaged, http.StatusUnprocessableEntity, "The image is damaged"},
+		{ProblemKeyReused, http.StatusUnprocessableEntity, "The key came with another request"},
 		{ProblemTooMany, http.StatusTooManyRequests, "Too many requests with wrong tokens"},
 		{ProblemInternal, http.StatusInternalServerError, "The server failed"},
 		{ProblemUnavailable, http.StatusServiceUnavailable, "The server cannot do it now"},

@@ -38,7 +38,8 @@ type repeat struct {
 	doc.Repeat
 	rule   *cron.Rule
 	sealed []byte
-	making bool // a session of it is being made
+	asked  string // the word under which it was asked for
+	making bool   // a session of it is being made
 }
 
 func (e *Engine) zone() *time.Location { return cmp.Or(e.cfg.Zone, time.Local) }
@@ -67,13 +68,13 @@ func (e *Engine) CreateRepeat(ctx context.Context, in doc.RepeatSpec) (*doc.Repe
 		return nil, refuse("there are %d repeating sessions already: `diskcast repeat rm` forgets one", maxRepeats)
 	}
 	now := e.now()
-	r := &repeat{rule: rule, Repeat: doc.Repeat{ID: fmt.Sprintf("r%d", e.repeatSeq+1), Owner: e.cfg.Server,
-		Every: in.Every, Missed: in.Missed, Spec: shown, Created: now, Last: now}}
+	r := &repeat{rule: rule, asked: askedFor(ctx), Repeat: doc.Repeat{ID: fmt.Sprintf("r%d", e.repeatSeq+1),
+		Owner: e.cfg.Server, Every: in.Every, Missed: in.Missed, Spec: shown, Created: now, Last: now}}
 	if secret {
 		r.sealed = e.cfg.Seal.Seal(repeatBox(r.ID), in.Spec)
 	}
 	err = e.w.Write(ctx, map[string]any{record.RepeatSeq: e.repeatSeq + 1,
-		record.RepeatPrefix + r.ID: record.OfRepeat(&r.Repeat, r.sealed)})
+		record.RepeatPrefix + r.ID: record.OfRepeat(&r.Repeat, r.sealed, r.asked)})
 	if err != nil {
 		return nil, fmt.Errorf("the repeating session was not made: %w", err)
 	}
@@ -260,7 +261,7 @@ func (e *Engine) saveRepeat(r *repeat) {
 	if e.repeats[r.ID] != r {
 		return // it was removed
 	}
-	e.w.Put(record.RepeatPrefix+r.ID, record.OfRepeat(&r.Repeat, r.sealed))
+	e.w.Put(record.RepeatPrefix+r.ID, record.OfRepeat(&r.Repeat, r.sealed, r.asked))
 	e.feed.Touch(feed.Key{Entry: record.RepeatPrefix + r.ID})
 }
 
@@ -340,7 +341,7 @@ func (e *Engine) loadRepeats(tx store.Tx) error {
 		return err
 	}
 	return walk(tx, record.RepeatPrefix, func(_ string, x *record.Repeat) error {
-		r := &repeat{Repeat: x.Repeat(), sealed: x.Sealed}
+		r := &repeat{Repeat: x.Repeat(), sealed: x.Sealed, asked: x.Asked}
 		var err error
 		if r.rule, err = cron.Parse(r.Every, e.zone()); err != nil {
 			return fmt.Errorf("repeating session %s: %w", r.ID, err)

@@ -27,7 +27,7 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 		spec.GiveUp = doc.DefaultGiveUp
 	}
 	s := &sess{Kind: kind, Parts: map[string]*doc.Part{}}
-	s.Spec, s.State, s.Created = spec, doc.Waiting, e.now()
+	s.Spec, s.State, s.Created, s.Asked = spec, doc.Waiting, e.now(), askedFor(ctx)
 	bring(s, imgs)
 	img := s.Image
 	var groups []netip.AddrPort

@@ -36,6 +36,8 @@ type Record struct {
 	Sealed []byte `json:"sealed,omitempty"`
 	// Upload is set where a node sends its disk. The session's image has no Manifest until it is stored.
 	Upload *session.Upload `json:"upload,omitempty"`
+	// Asked is the word under which it was asked for; empty where there was none.
+	Asked string `json:"asked,omitempty"`
 }
 
 // Add puts a part into a session.

@@ -74,6 +74,7 @@ type API struct {
 	strangers, nodes *pool // bodies in memory
 	hellos           hellos
 	imports          imports
+	asked            asked
 }
 
 var _ http.Handler = (*API)(nil)

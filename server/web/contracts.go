@@ -44,6 +44,13 @@ func inParts(c openapi.Call, query ...openapi.Param) openapi.Call {
 		text("cursor", "go on after a part: from its Link header"))...)
 }
 
+// keyed has a request take a key, by which it is not done twice.
+func keyed(c openapi.Call) openapi.Call {
+	c.Refuses = append(c.Refuses, conflict, refused)
+	c.Header = []openapi.Param{text(idempotencyKey, "a word for this one thing: asked for again, it is not made again")}
+	return c
+}
+
 // ofNode makes a contract of a node's: what its document has too much is ignored, for the node may be of a later build.
 func ofNode(c openapi.Call) openapi.Call {
 	c.Lenient = true
@@ -127,17 +134,17 @@ func contracts() map[string]openapi.Call {
 			text("after", "a cursor: what came after that line"), ofSession, text("node", "of this node only")),
 		"GET /v1/sessions": inParts(says(ok, []doc.Session{}),
 			text("state", "waiting, going, over, done, failed or cancelled")),
-		"POST /v1/sessions":             takes(doc.Spec{}, created, doc.Session{}, refused),
+		"POST /v1/sessions":             keyed(takes(doc.Spec{}, created, doc.Session{})),
 		"POST /v1/sessions/plan":        takes(doc.Spec{}, ok, doc.Plan{}, refused),
 		"GET /v1/sessions/{id}":         says(ok, doc.Session{}),
 		"POST /v1/sessions/{id}/cancel": says(ok, doc.Session{}, refused),
 		"POST /v1/sessions/{id}/go":     says(ok, doc.Session{}, refused),
-		"POST /v1/sessions/{id}/retry":  says(created, doc.Session{}, refused),
+		"POST /v1/sessions/{id}/retry":  keyed(says(created, doc.Session{})),
 		"PATCH /v1/sessions/{id}":       takes(doc.SessionChange{}, ok, doc.Session{}, refused),
 		"DELETE /v1/sessions/{id}":      says(none, nil, refused),
 		"GET /v1/sessions/{id}/watch":   lines,
 		"GET /v1/repeats":               says(ok, []doc.Repeat{}),
-		"POST /v1/repeats":              takes(doc.RepeatSpec{}, created, doc.Repeat{}, refused),
+		"POST /v1/repeats":              keyed(takes(doc.RepeatSpec{}, created, doc.Repeat{})),
 		"GET /v1/repeats/{id}":          says(ok, doc.Repeat{}),
 		"DELETE /v1/repeats/{id}":       says(none, nil),
 		"GET /v1/receipts":              inParts(says(ok, []json.RawMessage{}), ofSession),
@@ -164,7 +171,7 @@ func contracts() map[string]openapi.Call {
 		"GET /v1/machines/{machine}/power":    says(ok, doc.Power{}, refused),
 		"PUT /v1/machines/{machine}/power":    takes(doc.PowerSet{}, ok, doc.Power{}, refused),
 		"DELETE /v1/machines/{machine}/power": says(ok, doc.Power{}, refused),
-		"POST /v1/power":                      takes(doc.PowerSpec{}, ok, doc.PowerRun{}, refused),
+		"POST /v1/power":                      keyed(takes(doc.PowerSpec{}, ok, doc.PowerRun{})),
 		"GET /v1/power/{id}":                  asking(says(ok, doc.PowerRun{}), afterSerial, waitFor),
 		"POST /v1/power/{id}/cancel":          says(ok, doc.PowerRun{}),
 		"GET /v1/notify":                      says(ok, []doc.NotifyReceiver{}),
@@ -185,7 +192,7 @@ func contracts() map[string]openapi.Call {
 		"POST /v1/imports/{id}/finish":        asking(finish, append([]openapi.Param{configSize}, ofImport...)...),
 		"DELETE /v1/imports/{id}":             says(none, nil, http.StatusBadRequest),
 		"GET /v1/jobs":                        says(ok, []doc.Job{}),
-		"POST /v1/jobs":                       takes(doc.JobSpec{}, created, doc.Job{}, refused),
+		"POST /v1/jobs":                       keyed(takes(doc.JobSpec{}, created, doc.Job{})),
 		"GET /v1/jobs/{id}":                   asking(says(ok, doc.Job{}), afterSerial, waitFor),
 		"POST /v1/jobs/{id}/cancel":           says(ok, doc.Job{}),
 		"GET /v1/tokens":                      says(ok, []doc.Token{}),

@@ -30,6 +30,9 @@ func powering(h func(a *API, r *http.Request) (any, error)) handler {
 		var document *powerError
 		switch {
 		case err == nil:
+			if run, ok := v.(*doc.PowerRun); ok && r.Pattern == "POST /v1/power" {
+				w.Header().Set("Location", "/v1/power/"+run.ID)
+			}
 			a.reply(w, http.StatusOK, v)
 		case errors.As(err, &query):
 			a.fail(w, r, http.StatusBadRequest, err)

@@ -30,6 +30,8 @@ func problemOf(status int, kind string, err error) string {
 		{http.StatusNotFound, doc.ProblemNoEndpoint, errors.Is(err, errNoEndpoint)},
 		{http.StatusConflict, doc.ProblemIncomplete, errors.As(err, &missing)},
 		{http.StatusConflict, doc.ProblemBusyImage, kind == doc.KindBusy || errors.Is(err, errUsed)},
+		{http.StatusConflict, doc.ProblemKeyInUse, errors.Is(err, errKeyInUse)},
+		{http.StatusUnprocessableEntity, doc.ProblemKeyReused, errors.Is(err, errKeyReused)},
 		{http.StatusUnprocessableEntity, doc.ProblemDamaged, kind == doc.KindDamaged},
 		{http.StatusServiceUnavailable, doc.ProblemUnsettled, errors.Is(err, engine.ErrUnsettled)},
 		{http.StatusServiceUnavailable, doc.ProblemHeld, errors.Is(err, engine.ErrHeld)},

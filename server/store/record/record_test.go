@@ -88,7 +88,7 @@ func TestNothingIsLost(t *testing.T) {
 	var re doc.Repeat
 	golden.Fill(&re)
 	re.Next = time.Time{}
-	same(t, "a repeating session", stored(t, record.OfRepeat(&re, []byte("sealed"))).Repeat(), re)
+	same(t, "a repeating session", stored(t, record.OfRepeat(&re, []byte("sealed"), "asked")).Repeat(), re)
 	var ru doc.Rule
 	golden.Fill(&ru)
 	same(t, "a rule", stored(t, record.OfRule(ru)).Rule(), ru)

@@ -24,6 +24,7 @@ type Repeat struct {
 	Created time.Time       `json:"created"`
 	Last    time.Time       `json:"last,omitzero"`
 	Runs    []RepeatRun     `json:"runs,omitempty"`
+	Asked   string          `json:"asked,omitempty"` // the word under which it was asked for
 }
 
 // RepeatRun is what came of one time.
@@ -35,9 +36,10 @@ type RepeatRun struct {
 }
 
 // OfRepeat is the record of what is shown, with what nobody is.
-func OfRepeat(r *doc.Repeat, sealed []byte) *Repeat {
+func OfRepeat(r *doc.Repeat, sealed []byte, asked string) *Repeat {
 	return &Repeat{ID: r.ID, Owner: r.Owner, Every: r.Every, Missed: r.Missed, Spec: r.Spec, Sealed: sealed,
-		Created: r.Created, Last: r.Last, Runs: each(r.Runs, func(x doc.RepeatRun) RepeatRun { return RepeatRun(x) })}
+		Asked: asked, Created: r.Created, Last: r.Last,
+		Runs: each(r.Runs, func(x doc.RepeatRun) RepeatRun { return RepeatRun(x) })}
 }
 
 // Repeat is what the record is of, but for its next time.

@@ -28,6 +28,7 @@ type Session struct {
 	Secret  []byte    `json:"secret,omitempty"` // of the cast's sender; nodes never get it
 	Sealed  []byte    `json:"sealed,omitempty"` // personalization, by the server's key; none when the session is over
 	Upload  *Upload   `json:"upload,omitempty"` // of a capture
+	Asked   string    `json:"asked,omitempty"`  // the word under which it was asked for
 	// MoreDisks are what goes to further disks, and More how each is cast.
 	MoreDisks []SessionDisk `json:"more_disks,omitempty"`
 	More      []Sending     `json:"more,omitempty"`

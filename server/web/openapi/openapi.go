@@ -28,6 +28,7 @@ type Call struct {
 	In           any    // a value of the document's type; Bytes; nil for no body
 	Lenient      bool   // fields that In does not have are ignored, where other documents with them are refused
 	Query        []Param
+	Header       []Param
 	Status       int    // of a success
 	Empty        bool   // it may be 204 too: there is nothing to say
 	Out          any    // as In, of the answer
@@ -173,6 +174,10 @@ func (b *builder) operation(c *Call) *huma.Operation {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: p.Name, In: "query", Required: p.Required,
 			Description: p.Does, Schema: &huma.Schema{Type: p.Type}})
 	}
+	for _, p := range c.Header {
+		op.Parameters = append(op.Parameters, &huma.Param{Name: p.Name, In: "header", Required: p.Required,
+			Description: p.Does, Schema: &huma.Schema{Type: p.Type}})
+	}
 	if c.In != nil {
 		op.Extensions["x-max-bytes"] = c.Body
 		kind, schema := b.body(c.In, "")
@@ -229,7 +234,7 @@ func (c *Call) refusals() []int {
 		out = append(out, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
 			http.StatusTooManyRequests)
 	}
-	if c.In != nil || len(c.Query) > 0 {
+	if c.In != nil || len(c.Query)+len(c.Header) > 0 {
 		out = append(out, http.StatusBadRequest)
 	}
 	out = append(out, http.StatusInternalServerError, http.StatusServiceUnavailable)
