@@ -111,14 +111,15 @@ func onPage(o *huma.OpenAPI, c *Call) pageCall {
 }
 
 func ofContent(content map[string]*huma.MediaType) pageType {
-	for _, kind := range slices.Sorted(maps.Keys(content)) { // JSON before text
-		m := content[kind]
-		if t := typeOf(m.Schema); t != (pageType{Before: "anything"}) {
-			return t
-		}
-		return pageType{Before: kind}
+	kinds := slices.Sorted(maps.Keys(content)) // JSON before text
+	if len(kinds) == 0 {
+		return pageType{Before: "nothing"}
 	}
-	return pageType{Before: "nothing"}
+	t := typeOf(content[kinds[0]].Schema)
+	if t == (pageType{Before: "anything"}) {
+		return pageType{Before: kinds[0]}
+	}
+	return t
 }
 
 func typeOf(s *huma.Schema) pageType {
