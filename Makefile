@@ -10,12 +10,13 @@ NODE_SOURCES := $(shell find agent initramfs internal go.mod go.sum -type f -nam
 DEMO_SOURCES := $(shell find qemu-tests -type f ! -name '*_test.go')
 UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
+USERLAND_ARM64 := build/initramfs/userland-arm64.cpio.gz
 
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
 	test-media size fuzz \
 	bench-cast bench-image bench-restore bench-server \
-	sim-cast clean go-check
+	sim-cast clean go-check arm64
 
 help: ## what this list says
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -24,13 +25,17 @@ build: build/bin/diskcast build/bin/mkimage ## the two programs of the operator,
 .PHONY: package
 
 # Packages bear the time of the commit, so that the same commit gives the same bytes.
-package: $(USERLAND) | go-check ## deb and rpm for amd64 and arm64, in build/packages, judged by dpkg and rpm
+package: $(USERLAND) $(USERLAND_ARM64) | go-check ## deb and rpm for amd64 and arm64, in build/packages, judged by dpkg and rpm
 	@.ci/packages package
 	@rm -rf build/packages
 	$(GO) run ./internal/packaging -version $(VERSION) -epoch $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} -out build/packages
 	DISKCAST_PACKAGES=$(CURDIR)/build/packages $(GO) test -count=1 ./internal/packaging
 
 initramfs: $(USERLAND) ## the node's userland: u-root's commands and the agent
+
+arm64: $(USERLAND_ARM64) ## the same for machines of arm64, and a mkimage that has both
+	@rm -f build/bin/mkimage
+	@$(MAKE) build/bin/mkimage
 
 go-check:
 	@.ci/go-check
@@ -45,6 +50,9 @@ BUILD = $(GO) build -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X github.c
 
 $(USERLAND): $(NODE_SOURCES) | go-check
 	$(GO) run ./initramfs/build -o build/initramfs/userland.cpio -embed mkimage/userland -version $(VERSION)
+
+$(USERLAND_ARM64): $(NODE_SOURCES) | go-check
+	$(GO) run ./initramfs/build -arch arm64 -o build/initramfs/userland-arm64.cpio -embed mkimage/userland -version $(VERSION)
 
 build/bin/mkimage: $(SOURCES) $(USERLAND) | go-check
 	$(BUILD) -o $@ ./mkimage
@@ -202,4 +210,4 @@ bench-server: build/bin/diskcast ## 5,000 machines of software that ask and repo
 
 clean: ## build/ without the cache of downloaded and made images; CACHE=1 clears that too
 	@for d in build/*; do [ "$$d" = build/cache ] && [ -z "$(CACHE)" ] || rm -rf "$$d"; done
-	rm -f mkimage/userland/userland.cpio.gz
+	rm -f mkimage/userland/userland*.cpio.gz

@@ -37,7 +37,7 @@ type options struct {
 }
 
 // build makes the boot directory. epoch is SOURCE_DATE_EPOCH; archive gives the userland.
-func build(ctx context.Context, o *options, epoch string, archive func() ([]byte, error)) (*result, error) {
+func build(ctx context.Context, o *options, epoch string, archive func(contract.Arch) ([]byte, error)) (*result, error) {
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
 	}
@@ -76,17 +76,6 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 	if tools != nil && tools.note != "" {
 		r.Notes = append(r.Notes, tools.note)
 	}
-	if c.Userland, err = archive(); err != nil {
-		return nil, err
-	}
-	if o.out != "" { // media need neither
-		if c.IPXE, err = o.readIPXE(r); err != nil {
-			return nil, err
-		}
-		if c.SecureBoot, err = o.openLoaders(r); err != nil {
-			return nil, err
-		}
-	}
 	tests, err := o.openMemtest(c, r)
 	if err != nil {
 		return nil, err
@@ -96,6 +85,25 @@ func build(ctx context.Context, o *options, epoch string, archive func() ([]byte
 		return nil, err
 	}
 	defer k.Close()
+	c.Arch = k.Arch
+	if len(c.Memtest) > 0 && c.Arch != contract.AMD64 {
+		return nil, fmt.Errorf("--memtest: there is no Memtest86+ for machines of %s, which the kernel is for: leave it out",
+			c.Arch)
+	}
+	if c.Userland, err = archive(c.Arch); err != nil {
+		return nil, err
+	}
+	if err := o.media.checkArch(c.Arch); err != nil {
+		return nil, err
+	}
+	if o.out != "" { // media need neither
+		if c.IPXE, err = o.readIPXE(r, c.Arch); err != nil {
+			return nil, err
+		}
+		if c.SecureBoot, err = o.openLoaders(r, c.Arch); err != nil {
+			return nil, err
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -254,9 +262,9 @@ func firmwareNote(missing []string, chosen []*kmod.Module) string {
 	return text + "): if your machines have such cards, add --firmware /lib/firmware or a firmware package"
 }
 
-func (o *options) readIPXE(r *result) (map[string][]byte, error) {
+func (o *options) readIPXE(r *result, arch contract.Arch) (map[string][]byte, error) {
 	if o.ipxe != "" {
-		return bootdir.ReadIPXE(o.ipxe)
+		return bootdir.ReadIPXE(o.ipxe, arch)
 	}
 	if _, err := os.Stat(defaultIPXE); errors.Is(err, fs.ErrNotExist) {
 		r.Notes = append(r.Notes,
@@ -264,7 +272,12 @@ func (o *options) readIPXE(r *result) (map[string][]byte, error) {
 				"ipxe or give --ipxe")
 		return nil, nil
 	}
-	return bootdir.ReadIPXE(defaultIPXE)
+	files, err := bootdir.ReadIPXE(defaultIPXE, arch)
+	if err != nil && arch != contract.AMD64 { // the package installed is for another one: shim and GRUB are there
+		r.Notes = append(r.Notes, fmt.Sprintf("no iPXE in the directory: %v", err))
+		return nil, nil
+	}
+	return files, err
 }
 
 // openMemtest takes Memtest86+ for the menus of machines, and says for which firmware there is none. It returns the
@@ -291,11 +304,11 @@ func (o *options) openMemtest(c *bootdir.Content, r *result) ([]contract.Source,
 // noLoaders is the word that leaves shim and GRUB out.
 const noLoaders = "none"
 
-func (o *options) openLoaders(r *result) (*secureboot.Loaders, error) {
+func (o *options) openLoaders(r *result, arch contract.Arch) (*secureboot.Loaders, error) {
 	if o.shim == noLoaders {
 		return nil, nil
 	}
-	l, err := secureboot.Open(o.shim, o.grub)
+	l, err := secureboot.Open(arch, o.shim, o.grub)
 	// Without one word about them, what is installed decides; with one, both are wanted.
 	if errors.Is(err, secureboot.ErrMissing) && o.shim == "" && o.grub == "" {
 		r.Notes = append(r.Notes,

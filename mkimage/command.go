@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/machines"
 	"github.com/diskcast/diskcast/mkimage/memtest"
@@ -67,7 +68,7 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
   # the pin of the server's key
   diskcast token --state /var/lib/diskcast`
 
-func newCommand(archive func() ([]byte, error)) *cobra.Command {
+func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 	var o options
 	var asJSON bool
 	cmd := &cobra.Command{

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/kmod/kmodtest"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
@@ -23,7 +24,7 @@ import (
 const testPin = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 // testUserland is an archive in place of the embedded one.
-func testUserland() ([]byte, error) {
+func testUserland(contract.Arch) ([]byte, error) {
 	a := &ramfs.Archive{}
 	if err := a.Add(ramfs.NewFile("bbin/bb", 0o755, []byte("binary")), ramfs.NewSymlink("init", "bbin/init"),
 		ramfs.NewDir("etc/diskcast", 0o755)); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 	"github.com/diskcast/diskcast/mkimage/stick"
@@ -120,6 +121,15 @@ func (m *media) checkFiles() error {
 		if err := errors.Join(temp.Close(), os.Remove(temp.Name())); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkArch refuses what is not made for the architecture.
+func (m *media) checkArch(arch contract.Arch) error {
+	if list := m.outputs(); len(list) > 0 && arch != contract.AMD64 {
+		return fmt.Errorf("%s: sticks, CDs and unified kernel images are made for amd64 only, and the kernel is for %s: "+
+			"give --out alone, for machines of %[2]s that boot from the network", list[0].flag, arch)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/uki/ukitest"
 )
 
@@ -142,7 +143,7 @@ func TestMediaRefuses(t *testing.T) {
 			"not in PEM",
 			1},
 	} {
-		cmd := newCommand(func() ([]byte, error) { panic("the userland was asked for") })
+		cmd := newCommand(func(contract.Arch) ([]byte, error) { panic("the userland was asked for") })
 		cmd.SetArgs(append([]string{"--kernel", kernel, "--shim", "none"}, c.args...))
 		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != c.code {
 			t.Errorf("%s: error %v, want %q and code %d", name, err, c.want, c.code)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
@@ -304,7 +305,7 @@ func TestAtOnce(t *testing.T) {
 		"no modules":   {"--out", filepath.Join(t.TempDir(), "boot"), "--modules-from", "/nowhere"},
 		"command line": {"--out", filepath.Join(t.TempDir(), "boot"), "--append", strings.Repeat("x", 3000)},
 	} {
-		cmd := newCommand(func() ([]byte, error) { return nil, errors.New("the userland was asked for") })
+		cmd := newCommand(func(contract.Arch) ([]byte, error) { return nil, errors.New("the userland was asked for") })
 		cmd.SetArgs(append([]string{"--kernel", kernel, "--ipxe", ipxe, "--shim", "none"}, args...))
 		if err := cmd.Execute(); err == nil || strings.Contains(err.Error(), "asked for") {
 			t.Errorf("%s: %v", name, err)
@@ -355,14 +356,17 @@ func TestMemoryNote(t *testing.T) {
 // A checkout in which the userland was not built yet compiles, and says what to do when it is run.
 func TestWithoutUserland(t *testing.T) {
 	kernel, _, ipxe := inputs(t)
-	cmd := newCommand(func() ([]byte, error) { return nil, userland.ErrMissing })
+	cmd := newCommand(func(contract.Arch) ([]byte, error) { return nil, userland.ErrMissing })
 	cmd.SetArgs([]string{"--kernel", kernel, "--ipxe", ipxe, "--out", filepath.Join(t.TempDir(), "boot")})
 	err := cmd.Execute()
 	if !errors.Is(err, userland.ErrMissing) || !strings.Contains(err.Error(), "run `make`") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := userland.Archive(); err != nil && !errors.Is(err, userland.ErrMissing) {
+	if _, err := userland.Archive(contract.AMD64); err != nil && !errors.Is(err, userland.ErrMissing) {
 		t.Errorf("embedded: %v", err)
+	}
+	if _, err := userland.Archive("riscv64"); err == nil || !strings.Contains(err.Error(), "of riscv64") {
+		t.Errorf("an architecture that there is not: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
@@ -255,7 +256,7 @@ func TestReadersRefuse(t *testing.T) {
 // The archive of a directory is from outside too.
 func TestArchiveEnd(t *testing.T) {
 	dir := made(t)
-	userland, err := testUserland()
+	userland, err := testUserland(contract.AMD64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	names := []string{*out, *out + ".gz"}
 	if *embed != "" {
 		name := filepath.Join(*embed, "userland.cpio.gz")
+		if *arch != "amd64" {
+			name = filepath.Join(*embed, "userland-"+*arch+".cpio.gz")
+		}
 		files[name], names = gz, append(names, name)
 	}
 	for _, name := range names {

@@ -35,8 +35,9 @@ type Site struct {
 // Manifest lists a boot directory: manifest.json.
 type Manifest struct {
 	V        int      `json:"v"`
-	Kernel   string   `json:"kernel"`  // release
-	Cmdline  string   `json:"cmdline"` // what every node is started with, beside what only it has
+	Arch     Arch     `json:"arch,omitempty"` // empty: amd64
+	Kernel   string   `json:"kernel"`         // release
+	Cmdline  string   `json:"cmdline"`        // what every node is started with, beside what only it has
 	Site     Site     `json:"site"`
 	Userland string   `json:"userland"` // sha256 of the embedded archive
 	Modules  []string `json:"modules"`

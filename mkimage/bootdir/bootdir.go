@@ -40,6 +40,7 @@ type Content struct {
 	Userland []byte // cpio, compressed with gzip
 	Kernel   []byte
 	Release  string // of the kernel
+	Arch     contract.Arch
 	Tree     *modules.Tree
 	Modules  []*kmod.Module
 	Firmware []modules.Blob
@@ -75,7 +76,7 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &Manifest{V: 1, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland),
+	m := &Manifest{V: 1, Arch: c.Arch, Kernel: c.Release, Cmdline: Cmdline(c), Site: c.Site, Userland: sum(c.Userland),
 		Files: map[string]File{}, Generator: c.Generator, Modules: []string{}, Sources: c.Sources,
 		For: c.Machines}
 	for _, mod := range c.Modules {
@@ -91,7 +92,7 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 	}
 	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img.Bytes(), ScriptFile: []byte(Script(c))}
 	if c.SecureBoot != nil {
-		files[ShimFile], files[GRUBFile], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB,
+		files[c.Arch.Shim()], files[c.Arch.GRUB()], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB,
 			[]byte(GRUBConfig(c))
 		m.GRUB = &GRUB{Version: c.SecureBoot.Version, HTTP: c.SecureBoot.HTTP, ProxyDHCP: c.SecureBoot.ProxyDHCP}
 	}
@@ -193,25 +194,43 @@ func sum(data []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// IPXENames are the binaries of iPXE that firmware starts with, as Debian's package ipxe calls them.
+// IPXENames are the binaries of iPXE that firmware starts with, as they are called in a boot directory.
 var IPXENames = []string{"undionly.kpxe", "ipxe.efi", "snponly.efi"}
 
-// ReadIPXE reads the binaries that are there.
-func ReadIPXE(dir string) (map[string][]byte, error) {
+// ipxeSources are the names under which iPXE's makers and distributions have them: Debian 13 calls one ipxe-arm64.efi.
+func ipxeSources(name string, arch contract.Arch) []string {
+	base, efi := strings.CutSuffix(name, ".efi")
+	switch {
+	case efi:
+		return []string{name, base + "-" + string(arch) + ".efi"}
+	case arch == contract.AMD64:
+		return []string{name}
+	}
+	return nil // machines of other architectures have no BIOS
+}
+
+// ReadIPXE reads the binaries for the architecture that are there.
+func ReadIPXE(dir string, arch contract.Arch) (map[string][]byte, error) {
 	files := map[string][]byte{}
+	var wanted []string
 	for _, name := range IPXENames {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if os.IsNotExist(err) {
-			continue
+		for _, source := range ipxeSources(name, arch) {
+			wanted = append(wanted, source)
+			data, err := os.ReadFile(filepath.Join(dir, source))
+			if os.IsNotExist(err) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if is, err := secureboot.ArchOf(data); files[name] == nil && (err != nil || is == arch) {
+				files[name] = data
+			}
 		}
-		if err != nil {
-			return nil, err
-		}
-		files[name] = data
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds none of %s: install the package ipxe or name another folder", dir,
-			strings.Join(IPXENames, ", "))
+		return nil, fmt.Errorf("%s holds none of %s for machines of %s: install the package ipxe or name another folder",
+			dir, strings.Join(wanted, ", "), arch)
 	}
 	return files, nil
 }

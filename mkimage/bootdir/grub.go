@@ -6,13 +6,8 @@ import (
 	"strings"
 )
 
-// Names of the files for Secure Boot. The firmware loads shim, whatever its name; shim loads grubx64.efi from beside
-// itself; Debian's GRUB reads /grub/grub.cfg of the server that it came from.
-const (
-	ShimFile       = "shimx64.efi"
-	GRUBFile       = "grubx64.efi"
-	GRUBConfigFile = "grub/grub.cfg"
-)
+// GRUBConfigFile is what Debian's GRUB reads of the server that it came from, as /grub/grub.cfg.
+const GRUBConfigFile = "grub/grub.cfg"
 
 // GRUBConfig is grub/grub.cfg: what boot.ipxe is for iPXE.
 func GRUBConfig(c *Content) string {
@@ -25,7 +20,7 @@ func GRUBConfig(c *Content) string {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, grubHead, c.Release)
+	fmt.Fprintf(&b, grubHead, c.Arch.Shim(), c.Arch.Fallback(), c.Release)
 	// No initrd=: GRUB passes the archive in memory, and the EFI stub of the kernel would look for a file of that name.
 	fmt.Fprintf(&b, grubLoop, base+"/"+KernelFile, grubWords(Cmdline(c)), base+"/"+ArchiveFile)
 	b.WriteString(grubTail)
@@ -83,8 +78,8 @@ func grubWords(cmdline string) string {
 // it was loaded from: a shim that believes to lie in the network finds no files.
 const grubHead = `# Made by mkimage.
 function own_disk {
-  for loader in (hd*,gpt*)/EFI/*/shimx64.efi (hd*,gpt*)/EFI/Microsoft/Boot/bootmgfw.efi ` +
-	`(hd*,gpt*)/EFI/BOOT/BOOTX64.EFI (hd*,msdos*)/EFI/BOOT/BOOTX64.EFI; do
+  for loader in (hd*,gpt*)/EFI/*/%[1]s (hd*,gpt*)/EFI/Microsoft/Boot/bootmgfw.efi ` +
+	`(hd*,gpt*)/EFI/BOOT/%[2]s (hd*,msdos*)/EFI/BOOT/%[2]s; do
     if [ -f "$loader" ]; then
       echo "diskcast: starting $loader"
       regexp --set=1:root '^\(([^)]*)\)' "$loader"
@@ -99,7 +94,7 @@ function own_disk {
 }
 
 echo
-echo "diskcast: $net_default_mac with address $net_default_ip starts Linux %s"
+echo "diskcast: $net_default_mac with address $net_default_ip starts Linux %[3]s"
 source "$cmdpath/grub/node-$net_default_mac.cfg"
 `
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	contract "github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/mkimage/secureboot/secureboottest"
 )
 
 func version(n int) map[string][]byte {
@@ -170,7 +174,7 @@ func TestReplaceFiles(t *testing.T) {
 
 func TestReadIPXE(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := ReadIPXE(dir); err == nil || !strings.Contains(err.Error(), "install the package ipxe") {
+	if _, err := ReadIPXE(dir, contract.AMD64); err == nil || !strings.Contains(err.Error(), "install the package ipxe") {
 		t.Errorf("empty folder: %v", err)
 	}
 	for _, name := range []string{"snponly.efi", "undionly.kpxe", "other"} {
@@ -178,13 +182,31 @@ func TestReadIPXE(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files, err := ReadIPXE(dir)
-	var names []string
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	if err != nil || !slices.Equal(names, []string{"snponly.efi", "undionly.kpxe"}) {
+	files, err := ReadIPXE(dir, contract.AMD64)
+	if names := slices.Sorted(maps.Keys(files)); err != nil ||
+		!slices.Equal(names, []string{"snponly.efi", "undionly.kpxe"}) {
 		t.Errorf("%q, %v", names, err)
+	}
+
+	// Debian 13 has one folder for several architectures, and the plain name is amd64's.
+	amd64, arm64 := secureboottest.PE(t, 0x8664), secureboottest.PE(t, 0xaa64)
+	for name, data := range map[string][]byte{"snponly.efi": amd64, "ipxe-amd64.efi": amd64, "ipxe-arm64.efi": arm64} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for arch, want := range map[contract.Arch]map[string][]byte{
+		contract.AMD64: {"undionly.kpxe": []byte("undionly.kpxe"), "ipxe.efi": amd64, "snponly.efi": amd64},
+		contract.ARM64: {"ipxe.efi": arm64},
+	} {
+		if got, err := ReadIPXE(dir, arch); err != nil || cmp.Diff(want, got) != "" {
+			t.Errorf("%s: %v, %s", arch, err, cmp.Diff(want, got))
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "ipxe-arm64.efi")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadIPXE(dir, contract.ARM64); err == nil || !strings.Contains(err.Error(), "for machines of arm64") {
+		t.Errorf("a folder without any for arm64: %v", err)
 	}
 }

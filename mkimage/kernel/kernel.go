@@ -53,7 +53,8 @@ var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+]*-[a-z0-9.+-]*[a-z0-9]$
 
 // Kernel is a kernel that was found.
 type Kernel struct {
-	Release  string  // as uname -r says it
+	Release  string // as uname -r says it
+	Arch     bootdir.Arch
 	Modules  []fs.FS // folders of the release; a module is looked for in each
 	Firmware []fs.FS // folders of firmware
 	// Sources are the packages among the inputs.
@@ -271,11 +272,14 @@ func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
 	if len(data) > maxVmlinuz {
 		return fmt.Errorf("kernel %s: more than %d bytes", from, maxVmlinuz)
 	}
-	release, err := Release(data)
+	if data, err = plainImage(data); err != nil {
+		return fmt.Errorf("kernel %s: %w", from, err)
+	}
+	arch, release, err := Read(data)
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", from, err)
 	}
-	k.vmlinuz, k.Release = data, release
+	k.vmlinuz, k.Arch, k.Release = data, arch, release
 	return nil
 }
 

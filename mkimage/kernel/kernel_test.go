@@ -10,15 +10,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
 )
 
 func TestRelease(t *testing.T) {
-	if got, err := kernel.Release(kerneltest.Image("6.1.0-56-cloud-amd64")); err != nil ||
-		got != "6.1.0-56-cloud-amd64" {
-		t.Errorf("%q, %v", got, err)
+	for _, c := range []struct {
+		image   []byte
+		arch    bootdir.Arch
+		release string
+	}{
+		{kerneltest.Image("6.1.0-56-cloud-amd64"), bootdir.AMD64, "6.1.0-56-cloud-amd64"},
+		{kerneltest.ARM64("6.1.0-50-arm64"), bootdir.ARM64, "6.1.0-50-arm64"},
+	} {
+		if arch, got, err := kernel.Read(c.image); err != nil || got != c.release || arch != c.arch {
+			t.Errorf("%s %q, %v", arch, got, err)
+		}
 	}
 	far := kerneltest.Image("6.1")
 	far[0x20e], far[0x20f] = 0xff, 0xff
@@ -28,9 +37,12 @@ func TestRelease(t *testing.T) {
 		"empty": nil, "text": []byte(strings.Repeat("x", 2000)), "far": far, "none": none,
 		"no name": kerneltest.Image(""),
 		"path":    kerneltest.Image("../x"), "dots": kerneltest.Image(".."), "control": kerneltest.Image("6.1\n"),
-		"short": kerneltest.Image("6.1")[:0x20f],
+		"short":          kerneltest.Image("6.1")[:0x20f],
+		"ARM, no name":   kerneltest.ARM64(""),
+		"ARM, path":      kerneltest.ARM64("../x"),
+		"ARM, no banner": kerneltest.ARM64("6.1")[:64],
 	} {
-		if got, err := kernel.Release(image); err == nil {
+		if _, got, err := kernel.Read(image); err == nil {
 			t.Errorf("%s: %q and no error", name, got)
 		}
 	}
@@ -38,8 +50,9 @@ func TestRelease(t *testing.T) {
 
 func FuzzRelease(f *testing.F) {
 	f.Add(kerneltest.Image("6.1.0-1-amd64"))
+	f.Add(kerneltest.ARM64("6.1.0-1-arm64"))
 	f.Fuzz(func(t *testing.T, image []byte) {
-		release, err := kernel.Release(image)
+		_, release, err := kernel.Read(image)
 		if err == nil && (!fs.ValidPath(release) || strings.Contains(release, "/") || release == ".") {
 			t.Errorf("release %q", release)
 		}
@@ -145,7 +158,7 @@ func TestOpenRefuses(t *testing.T) {
 		"absent": {kernel.Options{Kernel: filepath.Join(dir, "absent")}, "no such file"},
 		"short":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
 		"text": {kernel.Options{Kernel: write(t, filepath.Join(dir, "text"), []byte("this is no kernel"))},
-			"not an x86 Linux kernel"},
+			"not a Linux kernel image"},
 		"no modules": {kernel.Options{Kernel: write(t, filepath.Join(dir, "vmlinuz"), []byte(image))},
 			"--modules-from"},
 		"no kernel": {kernel.Options{Kernel: write(t, filepath.Join(dir, "a.deb"),

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
 )
 
 // Offsets in a bzImage: Linux, Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
@@ -16,17 +18,29 @@ const (
 	maxRelease    = 128
 )
 
-// Release reads the release of an x86 kernel image, as uname -r will say it.
-func Release(image []byte) (string, error) {
-	if len(image) < kernelVersion+2 || string(image[headerMagic:headerMagic+4]) != "HdrS" {
-		return "", errors.New("not an x86 Linux kernel image (bzImage)")
+// Read reads of a kernel image which machines it is for and its release, as uname -r will say it.
+func Read(image []byte) (bootdir.Arch, string, error) {
+	arch, text := bootdir.AMD64, []byte(nil)
+	switch {
+	case len(image) >= kernelVersion+2 && string(image[headerMagic:headerMagic+4]) == "HdrS":
+		if at := int(binary.LittleEndian.Uint16(image[kernelVersion:])) + 0x200; at != 0x200 && at < len(image) {
+			text = image[at:] // "6.1.0-56-cloud-amd64 (builder@host) #1 SMP ..."
+		}
+	case isARM64(image):
+		arch = bootdir.ARM64
+		if at := bytes.Index(image, banner); at >= 0 {
+			text = image[at+len(banner):]
+		}
+	default:
+		return "", "", errors.New("not a Linux kernel image for x86 (bzImage) or for 64-bit ARM (Image)")
 	}
-	at := int(binary.LittleEndian.Uint16(image[kernelVersion:])) + 0x200
-	if at == 0x200 || at >= len(image) {
-		return "", errors.New("the image does not say which release it is")
-	}
-	// "6.1.0-56-cloud-amd64 (builder@host) #1 SMP ..."
-	text := image[at:min(len(image), at+maxRelease)]
+	release, err := nameOf(text)
+	return arch, release, err
+}
+
+// nameOf cuts the release out of what follows it.
+func nameOf(text []byte) (string, error) {
+	text = text[:min(len(text), maxRelease)]
 	if end := bytes.IndexAny(text, " \x00"); end >= 0 {
 		text = text[:end]
 	}
@@ -45,13 +59,13 @@ func Release(image []byte) (string, error) {
 	return "", fmt.Errorf("the image's release %q is not a name", text)
 }
 
-// MaxCmdline is the longest command line of an x86 kernel, in bytes, without the zero at its end: COMMAND_LINE_SIZE of
-// arch/x86/include/asm/setup.h, less one.
+// MaxCmdline is the longest command line of a kernel, in bytes, without the zero at its end: COMMAND_LINE_SIZE of
+// arch/x86/include/asm/setup.h and arch/arm64/include/uapi/asm/setup.h, less one.
 const MaxCmdline = 2047
 
 // CmdlineSize is the longest command line that the image takes, in bytes, by its own header.
 func CmdlineSize(image []byte) int {
-	if len(image) < cmdlineSize+4 {
+	if len(image) < cmdlineSize+4 || isARM64(image) {
 		return MaxCmdline
 	}
 	switch n := binary.LittleEndian.Uint32(image[cmdlineSize:]); {

@@ -83,19 +83,20 @@ func (d *Directory) Inspect() (*Summary, error) {
 }
 
 func (d *Directory) loaders(s *Summary) {
-	for _, name := range append([]string{bootdir.ShimFile, bootdir.GRUBFile}, bootdir.IPXENames...) {
+	arch := d.Manifest.Arch.OrDefault()
+	for _, name := range append([]string{arch.Shim(), arch.GRUB()}, bootdir.IPXENames...) {
 		data, err := d.Read(name)
 		if err != nil {
 			continue
 		}
 		l := Loader{File: name, What: "iPXE"}
 		switch name {
-		case bootdir.ShimFile:
+		case arch.Shim():
 			l.What = "shim"
 			if trusts, err := secureboot.Trusts(data); err == nil {
 				l.What = "shim, which trusts " + plain.Line(trusts, 0)
 			}
-		case bootdir.GRUBFile:
+		case arch.GRUB():
 			l.What = "GRUB"
 			if g := d.Manifest.GRUB; g != nil {
 				l.What = strings.TrimSpace("GRUB " + plain.Line(g.Version, 0))

@@ -106,11 +106,14 @@ func (d *Directory) wrongFiles() []string {
 }
 
 func (d *Directory) wrongKernel(image []byte) []string {
-	release, err := kernel.Release(image)
+	arch, release, err := kernel.Read(image)
 	if err != nil {
 		return []string{err.Error()}
 	}
 	var wrong []string
+	if is := d.Manifest.Arch.OrDefault(); arch != is {
+		wrong = append(wrong, fmt.Sprintf("the image is for machines of %s, the manifest says %s", arch, is))
+	}
 	if release != d.Manifest.Kernel {
 		wrong = append(wrong, fmt.Sprintf("the image is Linux %s, the manifest says %s", release, d.Manifest.Kernel))
 	}
@@ -184,8 +187,9 @@ func (d *Directory) verifyBoot(f *findings, image []byte) {
 		none = []string{"no iPXE: machines whose firmware is not iPXE cannot start, but for UEFI by shim and GRUB"}
 	}
 	f.judge("iPXE", Warning, "iPXE is there", none)
-	shim, shimErr := d.Read(bootdir.ShimFile)
-	grub, grubErr := d.Read(bootdir.GRUBFile)
+	arch := d.Manifest.Arch.OrDefault()
+	shim, shimErr := d.Read(arch.Shim())
+	grub, grubErr := d.Read(arch.GRUB())
 	switch {
 	case shimErr != nil && grubErr != nil:
 		f.add("Secure Boot", Warning, "no shim and GRUB: machines with Secure Boot on cannot start")
@@ -199,7 +203,7 @@ func (d *Directory) verifyBoot(f *findings, image []byte) {
 	}
 	l, err := secureboot.New(shim, grub)
 	if err != nil {
-		f.add("Secure Boot", Bad, bootdir.GRUBFile+": "+err.Error())
+		f.add("Secure Boot", Bad, arch.GRUB()+": "+err.Error())
 		return
 	}
 	trusts, err := secureboot.Trusts(shim)

@@ -167,7 +167,8 @@ func packageURL(s contract.Source) string {
 }
 
 func (m *maker) files() error {
-	from := map[string]string{bootdir.KernelFile: "kernel", bootdir.ShimFile: "shim", bootdir.GRUBFile: "grub",
+	arch := m.d.Manifest.Arch.OrDefault()
+	from := map[string]string{bootdir.KernelFile: "kernel", arch.Shim(): "shim", arch.GRUB(): "grub",
 		contract.MemtestBIOS: "memtest", contract.MemtestUEFI: "memtest"}
 	for _, name := range slices.Sorted(maps.Keys(m.d.Files)) {
 		data, err := m.d.Read(name)

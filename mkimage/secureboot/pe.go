@@ -11,10 +11,16 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
 )
 
 // maxModules bounds the modules of a GRUB; Debian's has 99.
 const maxModules = 1000
+
+// machines are the architectures by their numbers in the headers of UEFI programs.
+var machines = map[uint16]bootdir.Arch{pe.IMAGE_FILE_MACHINE_AMD64: bootdir.AMD64,
+	pe.IMAGE_FILE_MACHINE_ARM64: bootdir.ARM64}
 
 // image reads the headers of a program for 64-bit UEFI.
 func image(data []byte) (*pe.File, *pe.OptionalHeader64, error) {
@@ -23,10 +29,19 @@ func image(data []byte) (*pe.File, *pe.OptionalHeader64, error) {
 		return nil, nil, fmt.Errorf("not a UEFI program: %w", err)
 	}
 	h, ok := f.OptionalHeader.(*pe.OptionalHeader64)
-	if !ok || f.Machine != pe.IMAGE_FILE_MACHINE_AMD64 {
-		return nil, nil, errors.New("not a UEFI program for x86-64")
+	if !ok || machines[f.Machine] == "" {
+		return nil, nil, errors.New("not a UEFI program for x86-64 or 64-bit ARM")
 	}
 	return f, h, nil
+}
+
+// ArchOf is the architecture of a UEFI program.
+func ArchOf(data []byte) (bootdir.Arch, error) {
+	f, _, err := image(data)
+	if err != nil {
+		return "", err
+	}
+	return machines[f.Machine], nil
 }
 
 // signatures returns the PKCS #7 signatures of a program. The table of them is not among the sections: its "address" is
@@ -62,7 +77,15 @@ func signatures(data []byte) ([][]byte, error) {
 	return all, nil
 }
 
-func signed(data []byte) error {
+// signed holds that a program is for the architecture and carries a signature.
+func signed(data []byte, arch bootdir.Arch) error {
+	f, _, err := image(data)
+	if err != nil {
+		return err
+	}
+	if is := machines[f.Machine]; is != arch {
+		return fmt.Errorf("it is for machines of %s, and the kernel for those of %s", is, arch)
+	}
 	all, err := signatures(data)
 	if err == nil && len(all) == 0 {
 		err = errors.New("it carries no signature, and firmware with Secure Boot on would refuse it; the files with " +

@@ -23,12 +23,17 @@ import (
 	"github.com/diskcast/diskcast/mkimage/pack"
 )
 
-// Where Debian's packages shim-signed and grub-efi-amd64-signed put their files. Ubuntu's shim has ".latest" at its end
-// and a link without.
-const (
-	InstalledShim = "/usr/lib/shim/shimx64.efi.signed"
-	InstalledGRUB = "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"
-)
+// InstalledShim is where Debian's package shim-signed puts it. Ubuntu's has ".latest" at its end and a link without.
+func InstalledShim(arch bootdir.Arch) string { return "/usr/lib/shim/" + arch.Shim() + ".signed" }
+
+// InstalledGRUB is where Debian's package grub-efi-ARCH-signed puts the GRUB for networks.
+func InstalledGRUB(arch bootdir.Arch) string {
+	target := "x86_64"
+	if arch == bootdir.ARM64 {
+		target = "arm64"
+	}
+	return "/usr/lib/grub/" + target + "-efi-signed/grubnet" + arch.EFI() + ".efi.signed"
+}
 
 // maxLoader bounds a boot loader, in bytes. shim has 1 MB, GRUB 4.
 const maxLoader = 64 << 20
@@ -50,14 +55,14 @@ type Loaders struct {
 // ErrMissing is that a boot loader is not installed.
 var ErrMissing = errors.New("not installed")
 
-// Open reads shim and GRUB, each from a file, or from a package that needs not be installed. An empty name is the place
+// Open reads shim and GRUB for an architecture, each from a file, or from a package that needs not be installed. An empty name is the place
 // where the installed package has it; if it is not there, the error is ErrMissing.
-func Open(shim, grub string) (*Loaders, error) {
+func Open(arch bootdir.Arch, shim, grub string) (*Loaders, error) {
 	var programs [2][]byte
 	var sources []bootdir.Source
 	for i, x := range []struct{ flag, name, installed, pack, part string }{
-		{"--shim", shim, InstalledShim, "shim-signed", "shim"},
-		{"--grub", grub, InstalledGRUB, "grub-efi-amd64-signed", "grub"},
+		{"--shim", shim, InstalledShim(arch), "shim-signed", "shim"},
+		{"--grub", grub, InstalledGRUB(arch), "grub-efi-" + string(arch) + "-signed", "grub"},
 	} {
 		data, from, err := Read(x.name, x.installed, x.part)
 		if x.name == "" && errors.Is(err, fs.ErrNotExist) {
@@ -65,7 +70,7 @@ func Open(shim, grub string) (*Loaders, error) {
 				x.pack, x.flag)
 		}
 		if err == nil {
-			err = signed(data)
+			err = signed(data, arch)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", x.flag, cmp.Or(x.name, x.installed), err)
@@ -74,7 +79,7 @@ func Open(shim, grub string) (*Loaders, error) {
 	}
 	l, err := New(programs[0], programs[1])
 	if err != nil {
-		return nil, fmt.Errorf("--grub %s: %w", cmp.Or(grub, InstalledGRUB), err)
+		return nil, fmt.Errorf("--grub %s: %w", cmp.Or(grub, InstalledGRUB(arch)), err)
 	}
 	l.Sources = sources
 	return l, nil
@@ -90,7 +95,7 @@ func New(shim, grub []byte) (*Loaders, error) {
 	// Such are the GRUBs for disks and for CDs, which are signed too.
 	if !slices.Contains(names, "efinet") || !slices.Contains(names, "tftp") {
 		return nil, errors.New("this GRUB cannot boot from the network; the one that can is called " +
-			"grubnetx64.efi.signed")
+			"grubnetx64.efi.signed or grubnetaa64.efi.signed")
 	}
 	l.HTTP = slices.Contains(names, "http")
 	l.Version = grubVersion(l.GRUB)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
 	"github.com/diskcast/diskcast/mkimage/secureboot/secureboottest"
@@ -47,11 +48,13 @@ func TestOpen(t *testing.T) {
 			"carries no signature"},
 		{"GRUB for disks", file(t, shim), file(t, secureboottest.GRUB(t, debian, "ext2")), false, false,
 			"grubnetx64.efi.signed"},
+		{"shim for ARM", file(t, secureboottest.PE(t, 0xaa64)), file(t, grub), false, false,
+			"for machines of arm64, and the kernel for those of amd64"},
 		{"shim as GRUB", file(t, shim), file(t, shim), false, false, "not a GRUB"},
 		{"no such file", "/nowhere", file(t, grub), false, false, "no such file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, err := Open(c.shim, c.grub)
+			l, err := Open(bootdir.AMD64, c.shim, c.grub)
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrMissing) {
 					t.Fatalf("error %v, want %q", err, c.want)
@@ -110,7 +113,7 @@ func FuzzImage(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_ = signed(data)
+		_ = signed(data, bootdir.AMD64)
 		_, _ = grubModules(data)
 		(&Loaders{Shim: data, GRUB: data}).Check(data)
 	})

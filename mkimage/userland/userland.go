@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
 )
 
 //go:embed all:*
@@ -19,11 +21,16 @@ var files embed.FS
 var ErrMissing = errors.New("this mkimage was built without a userland: run `make` (or `go run ./initramfs/build` " +
 	"and then `go build ./mkimage`)")
 
-// Archive returns the compressed archive.
-func Archive() ([]byte, error) {
-	data, err := files.ReadFile("userland.cpio.gz")
+// Archive returns the compressed archive for nodes of the architecture.
+func Archive(arch bootdir.Arch) ([]byte, error) {
+	name, how := "userland.cpio.gz", ErrMissing
+	if arch != bootdir.AMD64 {
+		name, how = "userland-"+string(arch)+".cpio.gz", fmt.Errorf("this mkimage was built without a userland for "+
+			"machines of %s: run `make %[1]s`", arch)
+	}
+	data, err := files.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrMissing
+		return nil, how
 	}
 	if err != nil {
 		return nil, fmt.Errorf("embedded userland: %w", err)

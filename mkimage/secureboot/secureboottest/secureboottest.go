@@ -90,6 +90,14 @@ type Section struct {
 	Data []byte
 }
 
+// PE is a program without signature for a machine by its number in the header.
+func PE(t testing.TB, machine uint16) []byte {
+	t.Helper()
+	b := Program(t, nil, "")
+	binary.LittleEndian.PutUint16(b[0x44:], machine)
+	return b
+}
+
 // Program is signed with a certificate that the vendor gave to the signer; without a vendor it is not signed.
 func Program(t testing.TB, v *Vendor, signer string, sections ...Section) []byte {
 	t.Helper()
