@@ -36,6 +36,9 @@ func lookBoot(_ context.Context, s *Subject, l *Look) {
 		l.not("whether the boot directory leads to this server: its key or its address is not known")
 	} else {
 		leads(dir, s, l)
+		if other := dir.Of(bootdir.ARM64); other.Has(bootdir.ManifestFile) {
+			leads(other, s, l)
+		}
 	}
 	if by, ok := strings.CutPrefix(m.Generator, "mkimage "); ok && by != s.Version && released(by) &&
 		released(s.Version) {
@@ -60,7 +63,7 @@ func leads(dir *boot.Dir, s *Subject, l *Look) {
 			"diskcast up, or mkimage as it says")
 	}
 	if len(found) == 0 {
-		l.well("the boot directory leads to this server, and its files are those of its manifest")
+		l.well("the boot directory %s leads to this server, and its files are those of its manifest", dir.Path())
 	}
 }
 

@@ -47,7 +47,13 @@ func newBootWatch(dir *boot.Dir, self boot.Self, nodes func() []doc.Node, log *s
 	return &bootWatch{dir: dir, self: self, nodes: nodes, log: log, ready: make(chan struct{})}
 }
 
-func (t *bootWatch) Name() string           { return "boot directory" }
+func (t *bootWatch) Name() string {
+	if arch := t.dir.Arch(); arch != bootdir.AMD64 {
+		return "boot directory of " + string(arch)
+	}
+	return "boot directory"
+}
+
 func (t *bootWatch) Ready() <-chan struct{} { return t.ready }
 
 func (t *bootWatch) Run(ctx context.Context) error {

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/cast/querier"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/sealed"
@@ -187,12 +188,15 @@ func Run(ctx context.Context, cfg Config) error {
 		log.Warn("there is no boot directory yet: machines cannot boot until mkimage has laid it out", "dir",
 			dir.Path())
 	}
-	if cfg.DHCP == dhcp.Proxy && cfg.UEFI == dhcp.WithShim && !dir.GRUBCan(dhcp.GRUBProxy) {
+	if cfg.DHCP == dhcp.Proxy && cfg.UEFI == dhcp.WithShim && !dir.GRUBCan(bootdir.AMD64, dhcp.GRUBProxy) {
 		log.Warn("the boot directory's GRUB does not know proxy DHCP: it finds its configuration only if the site's "+
 			"DHCP server names this server as next-server", "address", prefix.Addr())
 	}
 	routers := solicit.New(cfg.Interface, log.With("task", "router solicitations"))
-	watch := newBootWatch(dir, boot.Self{Addr: info.API, Pin: info.Pin}, eng.Nodes, log.With("task", "boot directory"))
+	self := boot.Self{Addr: info.API, Pin: info.Pin}
+	watch := newBootWatch(dir, self, eng.Nodes, log.With("task", "boot directory"))
+	watchARM64 := newBootWatch(dir.Of(bootdir.ARM64), self, eng.Nodes,
+		log.With("task", "boot directory of arm64"))
 	see := &observer{engine: eng, booting: routers.Booting, astray: watch.problem, iface: iface.Index, log: log}
 
 	tlsConfig := &tls.Config{
@@ -230,6 +234,7 @@ func Run(ctx context.Context, cfg Config) error {
 	tasks := []task.Task{
 		eng,
 		watch,
+		watchARM64,
 		jobs,
 		switches,
 		hooked,

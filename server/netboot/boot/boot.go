@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot"
 )
 
@@ -17,12 +18,41 @@ import (
 // once.
 type Dir struct {
 	path string
+	arch bootdir.Arch
 	// Choices says what a machine's menu has.
 	Choices netboot.Chooser
+	// beside are the boot directories of the other architectures, which need not be there.
+	beside map[bootdir.Arch]*Dir
 }
 
-// NewDir returns the boot directory at the path; it need not be there yet.
-func NewDir(path string) *Dir { return &Dir{path: path} }
+// NewDir returns the boot directory at the path; it need not be there yet. The files of other architectures' machines
+// are in directories beside it, and are asked for with a prefix: bootdir.Arch says which.
+func NewDir(path string) *Dir {
+	arm64 := &Dir{path: bootdir.ARM64.Beside(path), arch: bootdir.ARM64}
+	return &Dir{path: path, arch: bootdir.AMD64, beside: map[bootdir.Arch]*Dir{bootdir.ARM64: arm64}}
+}
+
+// Of is the boot directory of an architecture; of others than these there is none.
+func (d *Dir) Of(arch bootdir.Arch) *Dir {
+	if other := d.beside[arch]; other != nil {
+		return &Dir{path: other.path, arch: arch, Choices: d.Choices}
+	}
+	return d
+}
+
+// find is the boot directory that a name from the network is in, and the name there.
+func (d *Dir) find(name string) (*Dir, string) {
+	plain := strings.TrimLeft(strings.ReplaceAll(name, `\`, "/"), "/")
+	for arch := range d.beside {
+		if rest, ok := strings.CutPrefix(plain, arch.Prefix()); ok {
+			return d.Of(arch), rest
+		}
+	}
+	return d, name
+}
+
+// Arch is the architecture of the machines that boot from the directory.
+func (d *Dir) Arch() bootdir.Arch { return d.arch }
 
 // Path returns where the directory is.
 func (d *Dir) Path() string { return d.path }
@@ -30,6 +60,7 @@ func (d *Dir) Path() string { return d.path }
 // Open opens a regular file of the directory. The name comes from the network: os.Root refuses names and symbolic
 // links that lead out.
 func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
+	d, name = d.find(name)
 	name, err := clean(name)
 	if err != nil {
 		return nil, nil, err

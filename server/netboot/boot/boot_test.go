@@ -18,6 +18,7 @@ import (
 
 	"github.com/pin/tftp/v3"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/serve/task"
 )
@@ -146,7 +147,7 @@ func TestTFTP(t *testing.T) {
 	}
 	const own = "52:54:00:00:00:01"
 	for _, ask := range []struct{ what, mac, want, shown string }{
-		{askNode, own, grubDisk(own, netboot.Start{}) + grubLocal, LocalDisk},
+		{askNode, own, NewDir("").grubDisk(own, netboot.Start{}) + grubLocal, LocalDisk},
 		{askNode, "52:54:00:00:00:02", grubNetwork, "node-52:54:00:00:00:02.cfg"},
 		{lostFailed, own, grubRestart, "failed-" + own + ".cfg"},
 	} {
@@ -237,14 +238,14 @@ func TestHTTP(t *testing.T) {
 		{"a machine that is not booted", "GET", "/boot/boot.ipxe?mac=52-54-00-00-00-05", "", 200, notHere + ownDisk},
 		{"GRUB of a machine that is not booted", "GET", "/boot/grub/node-52:54:00:00:00:05.cfg", "", 200, grubNotHere},
 		{"GRUB's own disk", "GET", "/boot/grub/own-52:54:00:00:00:04.cfg", "", 200,
-			grubDisk("52:54:00:00:00:04", netboot.Start{}) + grubChosen},
+			NewDir("").grubDisk("52:54:00:00:00:04", netboot.Start{}) + grubChosen},
 		{"GRUB that did not start it", "GET", "/boot/grub/several-52:54:00:00:00:01.cfg", "", 200, grubRestart},
 		{"GRUB's menu when a session came", "GET", "/boot/grub/menu-52:54:00:00:00:02.cfg", "", 200, grubToAgent},
 		{"nonsense MAC", "GET", "/boot/boot.ipxe?mac=x", "", 200, "#!ipxe\nkernel vmlinuz\n"},
 		{"range", "GET", "/boot/boot.ipxe", "bytes=2-5", 206, "ipxe"},
 		{"head", "HEAD", "/boot/boot.ipxe", "", 200, ""},
 		{"GRUB of a finished machine", "GET", "/boot/grub/node-52:54:00:00:00:01.cfg", "", 200,
-			grubDisk("52:54:00:00:00:01", netboot.Start{}) + grubLocal},
+			NewDir("").grubDisk("52:54:00:00:00:01", netboot.Start{}) + grubLocal},
 		{"GRUB of another machine", "GET", "/boot/grub/node-52:54:00:00:00:02.cfg", "", 200, grubNetwork},
 		{"script of a machine that boots what nobody knows", "GET", "/boot/boot.ipxe?mac=52:54:00:00:00:03", "", 500,
 			unknown},
@@ -321,11 +322,11 @@ func TestGRUBCan(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got := NewDir(dir).GRUBCan("http"); got != want {
+		if got := NewDir(dir).GRUBCan(bootdir.AMD64, "http"); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
-	if NewDir("/nowhere").GRUBCan("http") {
+	if NewDir("/nowhere").GRUBCan(bootdir.AMD64, "http") {
 		t.Error("no directory, but HTTP")
 	}
 }

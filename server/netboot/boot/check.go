@@ -173,11 +173,12 @@ func missing(m *bootdir.Manifest) []Finding {
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { _, ok := m.Files[n]; return ok })
 	}
-	if !has("undionly.kpxe") {
+	arch := m.Arch.OrDefault()
+	if !has("undionly.kpxe") && arch == bootdir.AMD64 {
 		out = append(out, Finding{"there is no undionly.kpxe in it, with which BIOS machines start: " +
 			"give mkimage the folder of iPXE with --ipxe", FailsBIOS})
 	}
-	if !has("snponly.efi", "ipxe.efi", "shimx64.efi") {
+	if !has("snponly.efi", "ipxe.efi", arch.Shim()) {
 		out = append(out, Finding{"there is neither iPXE nor shim for UEFI in it: give mkimage --ipxe, or --shim and " +
 			"--grub", FailsUEFI})
 	}

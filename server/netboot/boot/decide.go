@@ -46,7 +46,7 @@ func (d *Dir) grubSays(what netboot.What, start netboot.Start, ask grubAsk, file
 		}
 		return grubNetwork, file, nil
 	case netboot.OwnDisk:
-		return grubDisk(ask.mac, start) + grubLocal, LocalDisk, nil
+		return d.grubDisk(ask.mac, start) + grubLocal, LocalDisk, nil
 	case netboot.Nothing: // its DHCP is another server's, to which a restart would bring it back
 		return grubNotHere, LocalDisk, nil
 	case netboot.Menu:
@@ -55,7 +55,7 @@ func (d *Dir) grubSays(what netboot.What, start netboot.Start, ask grubAsk, file
 			if start.Firmware != "" {
 				return grubLeave(ask.mac), LocalDisk, nil
 			}
-			return grubDisk(ask.mac, start) + grubChosen, LocalDisk, nil
+			return d.grubDisk(ask.mac, start) + grubChosen, LocalDisk, nil
 		case askMenu:
 			return d.grubMenu(ask.mac), menuGRUB, nil
 		}

@@ -1,11 +1,15 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"path"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
 
@@ -35,6 +39,40 @@ const (
 // grubLeave has the machine restart, for its firmware to start the disk.
 func grubLeave(mac string) string {
 	return fmt.Sprintf("source \"$cmdpath/grub/%s-%s.cfg\"\n", lostLeft, mac)
+}
+
+// grubOther leads a GRUB of arm64 to its own configuration: every GRUB asks for the same file, whatever folder it came
+// from, and knows by itself what it runs on.
+const grubOther = `if [ "$grub_cpu" = "arm64" ]; then
+  regexp --set=1:diskcast_net '^(\([^)]*\))' "$cmdpath"
+  set cmdpath="$diskcast_net/arm64"
+  source "$cmdpath/grub/grub.cfg"
+fi
+`
+
+// grubNone is for a GRUB whose architecture has no boot directory here.
+const grubNone = `echo "diskcast: this server has no boot directory for machines of $grub_cpu; mkimage makes one"
+sleep 10
+exit 1
+`
+
+// grubConfig is GRUB's configuration where other architectures have theirs beside this directory; ok is false where
+// there are none, and the file itself is served.
+func (d *Dir) grubConfig(name string) (text string, ok bool, err error) {
+	name, bad := clean(name)
+	if bad != nil || name != GRUBConfig || d.beside == nil || !d.Has(bootdir.ARM64.Prefix()+GRUBConfig) {
+		return "", false, nil
+	}
+	f, info, err := d.Open(GRUBConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return grubOther + grubNone, true, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close()
+	own, err := io.ReadAll(io.LimitReader(f, info.Size()))
+	return grubOther + string(own), true, err
 }
 
 // grubAsk is a file that no boot directory holds: what the machine boots.
@@ -71,10 +109,10 @@ func optional(name string) bool {
 		name != GRUBConfig && (strings.HasPrefix(name, "grub/") || strings.HasPrefix(name, "boot/grub/"))
 }
 
-// GRUBCan reports whether the directory's GRUB has a feature that mkimage looked for and wrote into the manifest:
+// GRUBCan reports whether an architecture's GRUB has a feature that mkimage looked for and wrote into the manifest:
 // dhcp.GRUBHTTP, dhcp.GRUBProxy.
-func (d *Dir) GRUBCan(feature string) bool {
-	m, err := d.Manifest()
+func (d *Dir) GRUBCan(arch bootdir.Arch, feature string) bool {
+	m, err := d.Of(arch).Manifest()
 	if err != nil || m.GRUB == nil {
 		return false
 	}

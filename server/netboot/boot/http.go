@@ -54,13 +54,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		name = strings.TrimPrefix(r.URL.Path, "/")
 	}
+	dir, name := h.Dir.find(name)
 	mac := ""
 	if hw, err := net.ParseMAC(r.URL.Query().Get("mac")); err == nil && len(hw) == 6 {
 		mac = hw.String()
 	}
 	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: "http", Start: true}
 	if name == Script && mac != "" {
-		text, shown, err := h.Dir.scriptSays(h.Decide.Of(mac), mac, r.URL.Query().Get("pick"))
+		text, shown, err := dir.scriptSays(h.Decide.Of(mac), mac, r.URL.Query().Get("pick"))
 		if err != nil {
 			h.refuse(w, r, err)
 			return
@@ -72,7 +73,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if ask, ok := grubNode(name); ok {
-		text, shown, err := h.Dir.grubSays(h.Decide.Of(ask.mac), h.Starts.Of(ask.mac), ask, name)
+		text, shown, err := dir.grubSays(h.Decide.Of(ask.mac), h.Starts.Of(ask.mac), ask, name)
 		if err != nil {
 			h.refuse(w, r, err)
 			return
@@ -81,7 +82,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.text(w, fetch, text)
 		return
 	}
-	f, info, err := h.Dir.Open(name)
+	if text, ok, err := dir.grubConfig(name); ok || err != nil {
+		if err != nil {
+			h.refuse(w, r, err)
+			return
+		}
+		h.text(w, fetch, text)
+		return
+	}
+	f, info, err := dir.Open(name)
 	if err != nil {
 		level := slog.LevelInfo
 		if optional(name) {

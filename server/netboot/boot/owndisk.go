@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot"
 )
 
@@ -89,6 +90,12 @@ function diskcast_find {
 }
 `
 
+// loaders is grubSearch with the names that boot loaders have for the directory's architecture.
+func (d *Dir) loaders() string {
+	return strings.NewReplacer("x64.efi", d.arch.EFI()+".efi", bootdir.AMD64.Fallback(), d.arch.Fallback()).
+		Replace(grubSearch)
+}
+
 // grubKnown finds the file of the one partition that the machine's agent named.
 const grubKnown = `function diskcast_find {
   for loader in (hd*,*)/%s; do
@@ -137,12 +144,12 @@ const grubStart = `function own_disk {
 // grubDisk defines own_disk for the machine. Where only the firmware may start the disk, GRUB should not have been
 // asked: what sent the machine here was not this server's DHCP, and a restart would bring it here again. What
 // mkimage's grub.cfg tries is left to be tried then.
-func grubDisk(mac string, s netboot.Start) string {
+func (d *Dir) grubDisk(mac string, s netboot.Start) string {
 	switch {
 	case s.Firmware != "":
 		return ""
 	case s.File != "":
 		return fmt.Sprintf(grubKnown, strings.TrimPrefix(s.File, "/"), s.Partition) + fmt.Sprintf(grubStart, mac)
 	}
-	return grubSearch + fmt.Sprintf(grubStart, mac)
+	return d.loaders() + fmt.Sprintf(grubStart, mac)
 }

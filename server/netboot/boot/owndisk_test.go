@@ -79,7 +79,7 @@ func TestOwnDisk(t *testing.T) {
 				fmt.Fprintf(&devices, "(hd%d) %s\n", i, disk)
 			}
 			got := "nothing was said"
-			text := grubDisk(menuMAC, c.start) + grubLocal
+			text := NewDir("").grubDisk(menuMAC, c.start) + grubLocal
 			for _, line := range runGRUB(t, dir, devices.String(), text) {
 				if what, ok := strings.CutPrefix(line, "CHAINED "); ok {
 					got = what

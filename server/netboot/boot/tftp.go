@@ -86,16 +86,24 @@ func (t *TFTP) read(ctx context.Context, name string, rf io.ReaderFrom) error {
 	fetch := Fetch{Via: "tftp"}
 	var from io.Reader
 	var size int64
+	dir, name := t.dir.find(name)
 	if ask, ok := grubNode(name); ok {
-		text, shown, err := t.dir.grubSays(t.decide.Of(ask.mac), t.starts.Of(ask.mac), ask, path.Base(name))
+		text, shown, err := dir.grubSays(t.decide.Of(ask.mac), t.starts.Of(ask.mac), ask, path.Base(name))
 		if err != nil {
 			t.log.Error("TFTP request refused", "file", name, "err", err)
 			return err
 		}
 		fetch.File, fetch.MAC, fetch.Lost = shown, ask.mac, lostWords[ask.what]
 		from, size = strings.NewReader(text), int64(len(text))
+	} else if text, ok, err := dir.grubConfig(name); ok || err != nil {
+		if err != nil {
+			t.log.Error("TFTP request refused", "file", name, "err", err)
+			return err
+		}
+		fetch.File = path.Base(GRUBConfig)
+		from, size = strings.NewReader(text), int64(len(text))
 	} else {
-		f, info, err := t.dir.Open(name)
+		f, info, err := dir.Open(name)
 		if err != nil {
 			level := slog.LevelInfo
 			if optional(name) {

@@ -8,14 +8,15 @@ import (
 
 	"github.com/insomniacslk/dhcp/iana"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot"
 )
 
 // Files says which boot files there are.
 type Files interface {
 	Has(name string) bool
-	// GRUBCan reports whether the GRUB behind shim has a feature.
-	GRUBCan(feature string) bool
+	// GRUBCan reports whether the GRUB behind an architecture's shim has a feature.
+	GRUBCan(arch bootdir.Arch, feature string) bool
 }
 
 // Features of GRUB that mkimage looks for, as the boot directory's manifest names them.
@@ -41,14 +42,26 @@ const (
 var (
 	biosFiles = []string{"undionly.kpxe", "pxelinux.0"}
 	ipxeFiles = []string{"snponly.efi", "ipxe.efi"}
-	// shim loads grubx64.efi from where it came itself.
-	shimFiles  = []string{"shimx64.efi", "grubx64.efi"}
-	otherFiles = []string{"bootx64.efi"}
-	ukiFiles   = []string{"node.efi"}
+	ukiFiles  = []string{"node.efi"}
 )
 
-// ScriptPath is the path, below the HTTP root, of the script that iPXE is sent to.
-const ScriptPath = "/boot/boot.ipxe"
+// shimFiles are shim and GRUB: shim loads GRUB from where it came itself.
+func shimFiles(arch bootdir.Arch) []string { return []string{arch.Shim(), arch.GRUB()} }
+
+// ScriptPath is the path, below the HTTP root, of the script that iPXE on an architecture is sent to.
+func ScriptPath(arch bootdir.Arch) string { return "/boot/" + arch.Prefix() + "boot.ipxe" }
+
+// archOf is the architecture of a client; empty for one of which there are no boot files at all.
+func archOf(c Client) bootdir.Arch {
+	switch c.Arch {
+	// RFC 4578 numbers x86-64 as 9 and byte code as 7; firmware says 7 and means x86-64 (the RFC's erratum 1793).
+	case iana.INTEL_X86PC, iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_64_HTTP:
+		return bootdir.AMD64
+	case iana.EFI_ARM64, iana.EFI_ARM64_HTTP:
+		return bootdir.ARM64
+	}
+	return ""
+}
 
 // OwnDisk is the file that a UEFI machine is sent to whose own disk its firmware is to start. There is no such file:
 // firmware goes on at once with its next boot device, where an answer without a file makes it ask again for a minute.
@@ -64,35 +77,39 @@ func bootFile(c Client, cfg *Config) (string, error) {
 			what)
 	}
 	base := "http://" + cfg.HTTP.String()
+	arch := archOf(c)
 	if c.Kind == IPXE {
 		// iPXE also expands ${net0/mac}, but a machine may boot from another NIC than net0.
-		return base + ScriptPath + "?mac=" + strings.ReplaceAll(c.MAC.String(), ":", "-"), nil
+		return base + ScriptPath(arch) + "?mac=" + strings.ReplaceAll(c.MAC.String(), ":", "-"), nil
 	}
-	var candidates []string
-	switch c.Arch {
-	case iana.INTEL_X86PC:
-		candidates = biosFiles
-	// RFC 4578 numbers x86-64 as 9 and byte code as 7; firmware says 7 and means x86-64 (the RFC's erratum 1793).
-	case iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_64_HTTP:
+	candidates := biosFiles
+	switch {
+	case arch == "":
+		return "", fmt.Errorf("no boot file for architecture %d (%s): diskcast boots machines of amd64 and arm64 only",
+			c.Arch, c.Arch)
+	case c.UEFI():
 		var err error
-		if candidates, err = uefiFiles(c, what, cfg); err != nil {
+		if candidates, err = uefiFiles(c, arch, what, cfg); err != nil {
 			return "", err
 		}
-	default:
-		return "", fmt.Errorf("no boot file for architecture %d (%s): diskcast boots x86-64 machines only", c.Arch,
-			c.Arch)
 	}
 	for _, name := range candidates {
+		name = arch.Prefix() + name
 		if !cfg.Files.Has(name) {
 			continue
 		}
 		if c.UEFI() && what == netboot.OwnDisk { // BIOS has no word for it; what iPXE asks next tells it
-			name = ownDisk(c, cfg)
+			name = ownDisk(c, arch, cfg)
 		}
 		if c.Kind == HTTP {
 			return base + "/boot/" + name, nil
 		}
 		return name, nil
+	}
+	if arch != bootdir.AMD64 {
+		return "", fmt.Errorf("there is no boot directory for machines of %s with one of %s: lay it out with mkimage, "+
+			"from a kernel for %[1]s, beside the other and with -%[1]s at the end of its name", arch,
+			strings.Join(candidates, ", "))
 	}
 	return "", fmt.Errorf("the boot directory has none of %s: lay it out with mkimage", strings.Join(candidates, ", "))
 }
@@ -100,39 +117,44 @@ func bootFile(c Client, cfg *Config) (string, error) {
 // ownDisk is what a UEFI machine is given that is to boot its own disk: shim and GRUB, whatever the operator chose for
 // the way to the agent, where they get on with this server and it is asked what GRUB is to do. Firmware that goes on
 // with the disk at once needs no GRUB: it is quicker, and starts the disk in its own way.
-func ownDisk(c Client, cfg *Config) string {
+func ownDisk(c Client, arch bootdir.Arch, cfg *Config) string {
 	switch starts := cfg.Starts.Of(c.MAC.String()); {
 	case cfg.UEFILoader == WithUKI: // shim is nobody's word to firmware that knows the site's key alone
 		return OwnDisk
 	case starts.AfterPXE && c.Kind == PXE, starts.AfterHTTP && c.Kind == HTTP:
 		return OwnDisk
-	case starts.Firmware != "", !grubWorks(c, cfg), c.Kind != HTTP && !cfg.TFTP:
+	case starts.Firmware != "", !grubWorks(c, arch, cfg), c.Kind != HTTP && !cfg.TFTP:
 		return OwnDisk
 	}
-	return shimFiles[0]
+	return arch.Prefix() + arch.Shim()
 }
 
 // grubWorks reports whether shim and GRUB are there, and GRUB can go on by the protocol that it came by: without a way
 // to its configuration it waits at its prompt for ever.
-func grubWorks(c Client, cfg *Config) bool {
+func grubWorks(c Client, arch bootdir.Arch, cfg *Config) bool {
 	switch {
-	case !cfg.Files.Has(shimFiles[0]) || !cfg.Files.Has(shimFiles[1]):
+	case !bothThere(arch, cfg):
 		return false
 	case c.Kind == HTTP:
-		return cfg.Files.GRUBCan(GRUBHTTP)
+		return cfg.Files.GRUBCan(arch, GRUBHTTP)
 	}
-	return cfg.Mode != Proxy || cfg.Files.GRUBCan(GRUBProxy)
+	return cfg.Mode != Proxy || cfg.Files.GRUBCan(arch, GRUBProxy)
+}
+
+// bothThere reports whether there are shim and GRUB.
+func bothThere(arch bootdir.Arch, cfg *Config) bool {
+	return cfg.Files.Has(arch.Prefix()+arch.Shim()) && cfg.Files.Has(arch.Prefix()+arch.GRUB())
 }
 
 // uefiFiles lists what a UEFI machine may be given.
-func uefiFiles(c Client, what netboot.What, cfg *Config) ([]string, error) {
+func uefiFiles(c Client, arch bootdir.Arch, what netboot.What, cfg *Config) ([]string, error) {
 	if cfg.UEFILoader == WithUKI {
 		switch {
 		case what == netboot.Memtest:
 			return nil, errors.New("it is to test its memory, and with --uefi-loader uki UEFI machines start " +
 				"nothing but node.efi")
-		case !cfg.Files.Has(ukiFiles[0]):
-			return nil, errors.New("the boot directory has no node.efi: make it with mkimage --boot-uki")
+		case !cfg.Files.Has(arch.Prefix() + ukiFiles[0]):
+			return nil, fmt.Errorf("the boot directory for %s has no node.efi: make it with mkimage --boot-uki", arch)
 		}
 		return ukiFiles, nil
 	}
@@ -140,20 +162,20 @@ func uefiFiles(c Client, what netboot.What, cfg *Config) ([]string, error) {
 		return ipxeFiles, nil
 	}
 	if cfg.UEFILoader == Auto {
-		if grubWorks(c, cfg) { // no machine must wait at GRUB's prompt that iPXE could start
-			return shimFiles[:1], nil
+		if grubWorks(c, arch, cfg) { // no machine must wait at GRUB's prompt that iPXE could start
+			return shimFiles(arch)[:1], nil
 		}
-		return slices.Concat(ipxeFiles, otherFiles), nil
+		return append(slices.Clone(ipxeFiles), strings.ToLower(arch.Fallback())), nil
 	}
 	// In proxy mode an old GRUB does work if the site's DHCP server names this server, which only the operator can
 	// know.
 	switch {
-	case !cfg.Files.Has(shimFiles[0]) || !cfg.Files.Has(shimFiles[1]):
-		return nil, fmt.Errorf("the boot directory lacks one of %s: give mkimage --shim and --grub",
-			strings.Join(shimFiles, ", "))
-	case c.Kind == HTTP && !cfg.Files.GRUBCan(GRUBHTTP): // GRUB goes on by the protocol that it came by
+	case !bothThere(arch, cfg):
+		return nil, fmt.Errorf("the boot directory for %s lacks one of %s: give mkimage --shim and --grub", arch,
+			strings.Join(shimFiles(arch), ", "))
+	case c.Kind == HTTP && !cfg.Files.GRUBCan(arch, GRUBHTTP): // GRUB goes on by the protocol that it came by
 		return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over " +
 			"IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
 	}
-	return shimFiles[:1], nil
+	return shimFiles(arch)[:1], nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/store"
 )
@@ -26,7 +27,9 @@ var update = flag.Bool("update", false, "write the golden files")
 // files is a boot directory of names; among them are features of GRUB.
 type files []string
 
-func (f files) GRUBCan(feature string) bool { return slices.Contains(f, feature) }
+func (f files) GRUBCan(arch bootdir.Arch, feature string) bool {
+	return slices.Contains(f, arch.Prefix()+feature)
+}
 
 func (f files) Has(name string) bool { return slices.Contains(f, name) }
 
@@ -263,8 +266,46 @@ func TestObserved(t *testing.T) {
 	if p := seen[1].Problem; !strings.Contains(p, "snponly.efi") || !strings.Contains(p, "mkimage") {
 		t.Errorf("problem of a UEFI machine without a boot file: %q", p)
 	}
-	if p := seen[2].Problem; !strings.Contains(p, "ARM64") {
+	if p := seen[2].Problem; !strings.Contains(p, "machines of arm64") {
 		t.Errorf("problem of an ARM machine: %q", p)
+	}
+}
+
+// TestARM64 gives machines of 64-bit ARM what is theirs, by each way.
+func TestARM64(t *testing.T) {
+	arm := func(prefix ...string) files {
+		all := slices.Clone(allFiles)
+		for _, name := range prefix {
+			all = append(all, bootdir.ARM64.Prefix()+name)
+		}
+		return all
+	}
+	pxe := firmware("PXEClient:Arch:00011:UNDI:003000", iana.EFI_ARM64)
+	byHTTP := firmware("HTTPClient:Arch:00019:UNDI:003001", iana.EFI_ARM64_HTTP)
+	const base = "http://10.0.0.1:8080/boot/"
+	for _, c := range []struct {
+		name  string
+		files files
+		mod   dhcpv4.Modifier
+		want  string
+	}{
+		{"shim", arm("shimaa64.efi", "grubaa64.efi", "snponly.efi"), pxe, "arm64/shimaa64.efi"},
+		{"iPXE", arm("ipxe.efi"), pxe, "arm64/ipxe.efi"},
+		{"a loader of the site's", arm("bootaa64.efi"), pxe, "arm64/bootaa64.efi"},
+		{"amd64's alone", arm(), pxe, ""},
+		{"HTTP", arm("shimaa64.efi", "grubaa64.efi", GRUBHTTP), byHTTP, base + "arm64/shimaa64.efi"},
+		{"HTTP, a GRUB without it", arm("shimaa64.efi", "grubaa64.efi", "ipxe.efi"), byHTTP,
+			base + "arm64/ipxe.efi"},
+		{"iPXE's script", arm("ipxe.efi"), ipxe(iana.EFI_ARM64), base + "arm64/boot.ipxe?mac=52-54-00-00-00-01"},
+	} {
+		cfg := testConfig(t, Full)
+		cfg.Files = c.files
+		var given string
+		cfg.Observe = func(s Seen) { given = s.Given }
+		answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", c.mod), ServerPort)
+		if given != c.want {
+			t.Errorf("%s: given %q, not %q", c.name, given, c.want)
+		}
 	}
 }
 
