@@ -14,7 +14,7 @@ USERLAND_ARM64 := build/initramfs/userland-arm64.cpio.gz
 
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
-	test-media size fuzz \
+	test-media test-arm64 size fuzz \
 	bench-cast bench-image bench-restore bench-server \
 	sim-cast clean go-check arm64
 
@@ -102,6 +102,11 @@ test-media: build ## machines that start from sticks, CDs and archives that mkim
 	$(AS_ROOT) env DISKCAST_MEDIA=1 DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" \
 		DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 50m -v \
 		-run 'TestMedia$$|TestMadeFor' ./qemu-tests
+
+test-arm64: build arm64 ## a machine of 64-bit ARM, from power-on to the login of a restored Debian (half an hour)
+	@.ci/packages arm64
+	@$(AS_ROOT) .ci/binfmt-arm64
+	$(AS_ROOT) env DISKCAST_ARM64=1 $(GO) test -count=1 -timeout 60m -v -run TestARM64 ./qemu-tests
 
 test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
 	@.ci/packages firmware

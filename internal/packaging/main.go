@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// compile makes the programs. The node's userland, which mkimage carries, is for amd64 in any case.
+// compile makes the programs. mkimage carries the nodes' userland for both architectures, whatever its own is.
 func (p *build) compile(ctx context.Context, arch, dir string, stderr io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

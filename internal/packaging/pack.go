@@ -37,8 +37,8 @@ func (p *build) number() string {
 const description = `Puts disk images on many machines at once, by multicast
 The server of diskcast: it boots machines over the network, puts one disk image on all of them at once by encrypted,
 reliable multicast, and starts the restored system.
-The machines that it images are amd64, whatever the server's own processor is: the userland that mkimage carries is
-for amd64.`
+The machines that it images are amd64 or, with UEFI, arm64, whatever the server's own processor is: mkimage carries the
+userland for both.`
 
 // pack writes a package and returns the name of its file.
 func (p *build) pack(w io.Writer, format, arch, programs string) (string, error) {

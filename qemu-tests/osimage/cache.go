@@ -21,6 +21,7 @@ type meta struct {
 	Cmdline  string `json:"cmdline,omitempty"`
 	Release  string `json:"release,omitempty"` // of the kernel
 	FS       string `json:"fs,omitempty"`      // of the root; ext4 when empty
+	EFI      string `json:"efi,omitempty"`     // processor in the names of UEFI programs; x64 when empty
 }
 
 // cached returns the image of that name in the cache, and makes it with build if it is not there. build works in a
@@ -103,8 +104,9 @@ func load(dir string) (*Image, error) {
 		im.Initrd = filepath.Join(dir, "initrd.img")
 		im.BtrfsInitrd = filepath.Join(dir, "initrd-btrfs.img")
 		im.Modules = filepath.Join(dir, "modules", m.Release)
-		im.Shim = filepath.Join(dir, "shimx64.efi.signed")
-		im.GRUB = filepath.Join(dir, "grubnetx64.efi.signed")
+		efi := cmp.Or(m.EFI, amd64.efi)
+		im.Shim = filepath.Join(dir, "shim"+efi+".efi.signed")
+		im.GRUB = filepath.Join(dir, "grubnet"+efi+".efi.signed")
 	}
 	return im, nil
 }

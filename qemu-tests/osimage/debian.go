@@ -84,10 +84,49 @@ func Debian(ctx context.Context, cache, mirror string, log logWriter) (*Image, e
 	})
 }
 
+// processor is what differs between a Debian for one and for another.
+type processor struct {
+	arch, efi, grub string // as Debian, UEFI's programs and GRUB's folders call it
+	console         string
+}
+
+var (
+	amd64 = processor{"amd64", "x64", "x86_64", "ttyS0,115200n8"}
+	arm64 = processor{"arm64", "aa64", "arm64", "ttyAMA0"}
+)
+
+// words turns what is written for amd64 into what the processor needs: its serial line, and no line for GRUB, which has
+// the firmware's console.
+func (p processor) words(text string) string {
+	if p == amd64 {
+		return text
+	}
+	for _, line := range []string{"serial --unit=0 --speed=115200\n", "terminal_input serial\n",
+		"terminal_output serial\n"} {
+		text = strings.ReplaceAll(text, line, "")
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(text, amd64.console, p.console), amd64.arch, p.arch)
+}
+
+// DebianARM64 is Debian for machines of 64-bit ARM.
+func DebianARM64(ctx context.Context, cache, mirror string, log logWriter) (*Image, error) {
+	if mirror == "" {
+		mirror = debian.Mirror()
+	}
+	l, id := debianLayout, identity{name: hostname, cpu: arm64}
+	name := "arm64-" + key("1", suite, packages, hostname, cmdline, passwordHash, buildScript, grubConfig, l.script())
+	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {
+		root, esp := filepath.Join(dir, "root"), filepath.Join(dir, "esp")
+		return system(ctx, dir, log, l, id, buildScript, root, esp, dir, suite, mirror, arm64.words(packages),
+			arm64.arch, arm64.efi, arm64.grub)
+	})
+}
+
 // identity is what a Debian has of its own before anything is restored.
 type identity struct {
 	name      string
 	machineID string // with its line's end; empty: systemd makes one at the first start
+	cpu       processor
 }
 
 // system makes a disk in dir of the trees root and esp there, the first of which a script makes that gets args.
@@ -95,6 +134,9 @@ func system(ctx context.Context, dir string, log logWriter, l layout, id identit
 	error) {
 	if os.Geteuid() != 0 {
 		return meta{}, errors.New("making a Debian needs root; run with sudo")
+	}
+	if id.cpu == (processor{}) {
+		id.cpu = amd64
 	}
 	file := filepath.Join(dir, "build.sh")
 	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
@@ -111,7 +153,8 @@ func system(ctx context.Context, dir string, log logWriter, l layout, id identit
 	if err := keepKernel(ctx, dir, root, release, log); err != nil {
 		return meta{}, err
 	}
-	return meta{RootUUID: l.rootUUID, Cmdline: cmdline, Release: release}, finish(ctx, dir, l, log)
+	return meta{RootUUID: l.rootUUID, Cmdline: id.cpu.words(cmdline), Release: release, EFI: id.cpu.efi},
+		finish(ctx, dir, l, log)
 }
 
 // keepKernel copies kernel, initial ramdisk and modules beside the disk.
@@ -142,7 +185,7 @@ func customize(root, esp string, l layout, id identity) (string, error) {
 		"etc/machine-id": id.machineID,
 		"etc/fstab": fmt.Sprintf("UUID=%s / ext4 errors=remount-ro 0 1\nUUID=%s /boot/efi vfat "+
 			"umask=0077,nofail 0 1\n", l.rootUUID, espUUID),
-		"boot/grub/grub.cfg": fill(grubConfig),
+		"boot/grub/grub.cfg": id.cpu.words(fill(grubConfig)),
 		"boot/efi/.keep":     "",
 	}
 	for name, text := range files {

@@ -67,7 +67,7 @@ func Golden(ctx context.Context, cache string, log logWriter) (*Image, error) {
 	name := "golden-" + key("1", suite, goldenPackages, GoldenName, GoldenMachineID, cmdline, passwordHash, script,
 		grubConfig, l.script())
 	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {
-		return system(ctx, dir, log, l, identity{GoldenName, GoldenMachineID + "\n"}, script,
+		return system(ctx, dir, log, l, identity{name: GoldenName, machineID: GoldenMachineID + "\n"}, script,
 			filepath.Join(dir, "root"), filepath.Join(dir, "esp"), dir, suite, mirror, goldenPackages)
 	})
 }

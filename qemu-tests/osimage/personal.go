@@ -35,7 +35,8 @@ var personalLayout = layout{
 
 // Personal returns a Debian 12 with an identity.
 func Personal(ctx context.Context, cache string, log logWriter) (*Image, error) {
-	l, id, mirror := personalLayout, identity{PersonalName, PersonalID + "\n"}, debian.Mirror()
+	l, id, mirror := personalLayout, identity{name: PersonalName, machineID: PersonalID + "\n"},
+		debian.Mirror()
 	name := "personal-" + key("1", suite, personalPackages, id.name, id.machineID, cmdline, passwordHash, buildScript,
 		grubConfig, l.script())
 	return cached(ctx, cache, name, func(ctx context.Context, dir string) (meta, error) {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,6 +34,8 @@ type Options struct {
 	Kernel, Modules string // of the node's userland; without Modules, Kernel is a Debian package with both
 	Append          string // for the node's kernel command line
 	Shim, GRUB      string // for Secure Boot; without, the boot directory has none
+	// ARM64 gives kernel, shim and GRUB to a second boot directory, for machines of 64-bit ARM; nil: there is none.
+	ARM64 *osimage.Image
 
 	MkimageArgs []string // more arguments for mkimage
 
@@ -120,10 +123,19 @@ func (s *Site) prepare(ctx context.Context) error {
 		args = append(args, "--modules-from", s.o.Modules)
 	}
 	args = append(args, s.o.MkimageArgs...)
-	return proc.Run(ctx, nil, filepath.Join(s.o.Bin, "mkimage"), append(args,
-		"--kernel", s.o.Kernel,
-		"--server", "https://"+apiPort.String(), "--pin", id.Pin,
-		"--console", "ttyS0,115200", "--append", s.o.Append, "--out", s.bootDir())...)
+	common := []string{"--server", "https://" + apiPort.String(), "--pin", id.Pin, "--append", s.o.Append}
+	if im := s.o.ARM64; im != nil {
+		if err := s.mkimage(ctx, append(common, "--kernel", im.Kernel, "--modules-from", im.Modules, "--shim", im.Shim,
+			"--grub", im.GRUB, "--console", "ttyAMA0", "--out", s.bootDir()+"-arm64")); err != nil {
+			return err
+		}
+	}
+	return s.mkimage(ctx, slices.Concat(args, common, []string{"--kernel", s.o.Kernel, "--console", "ttyS0,115200",
+		"--out", s.bootDir()}))
+}
+
+func (s *Site) mkimage(ctx context.Context, args []string) error {
+	return proc.Run(ctx, nil, filepath.Join(s.o.Bin, "mkimage"), args...)
 }
 
 func (s *Site) bootDir() string { return filepath.Join(s.o.Dir, "boot") }

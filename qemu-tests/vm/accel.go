@@ -6,8 +6,11 @@ import (
 	"github.com/diskcast/diskcast/internal/accel"
 )
 
-// QEMU is the program that is run.
-const QEMU = accel.QEMU
+// Programs that are run.
+const (
+	QEMU      = accel.QEMU
+	QEMUARM64 = "qemu-system-aarch64"
+)
 
 // Accel is how QEMU runs guest code.
 type Accel = accel.Accel
@@ -16,6 +19,8 @@ type Accel = accel.Accel
 var (
 	KVM = accel.KVM
 	TCG = accel.TCG
+	// ARM64 translates the code of 64-bit ARM. A newer processor authenticates pointers, which costs time.
+	ARM64 = Accel{Name: "tcg", Args: []string{"-accel", "tcg,thread=multi", "-cpu", "cortex-a72"}}
 )
 
 // Accelerator returns the fastest accelerator that really boots a guest here. It is tried once per process;

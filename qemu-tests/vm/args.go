@@ -61,6 +61,8 @@ func (v *VM) args(accel Accel) []string {
 
 func (f Firmware) machine() string {
 	switch {
+	case f.ARM64:
+		return "virt"
 	case f.SecureBoot:
 		return "q35,smm=on"
 	case f.Code != "":

@@ -44,6 +44,8 @@ type Firmware struct {
 	Code, Vars string // UEFI flash images; the machine is a Q35 then, and writes to its variables
 	// SecureBoot is for images that keep their keys behind system management mode.
 	SecureBoot bool
+	// ARM64 is for images of 64-bit ARM: the machine is QEMU's virt then, and its serial line ttyAMA0.
+	ARM64 bool
 }
 
 // Options describe a machine. The zero value of a field is what a blank lab machine has.
@@ -125,7 +127,10 @@ func (v *VM) PowerOn(ctx context.Context) error {
 	if v.cmd != nil {
 		return fmt.Errorf("machine %s is already on", v.o.Name)
 	}
-	accel := v.o.Accel
+	accel, program := v.o.Accel, QEMU
+	if v.o.Firmware.ARM64 {
+		accel, program = ARM64, QEMUARM64
+	}
 	if accel.Name == "" {
 		var err error
 		if accel, err = Accelerator(ctx); err != nil {
@@ -137,7 +142,7 @@ func (v *VM) PowerOn(ctx context.Context) error {
 		return fmt.Errorf("machine %s: QMP socket: %w", v.o.Name, err)
 	}
 	defer theirs.Close()
-	cmd := exec.Command(QEMU, v.args(accel)...)
+	cmd := exec.Command(program, v.args(accel)...)
 	cmd.Stdout = v.console
 	stderr := &tail{}
 	cmd.Stderr = stderr
@@ -154,7 +159,7 @@ func (v *VM) PowerOn(ctx context.Context) error {
 	v.on = time.Now()
 	if err := start(cmd); err != nil {
 		ours.Close()
-		return fmt.Errorf("machine %s: start %s: %w", v.o.Name, QEMU, err)
+		return fmt.Errorf("machine %s: start %s: %w", v.o.Name, program, err)
 	}
 	v.console.setInput(stdin)
 	v.cmd, v.qmp, v.done, v.killed, v.err = cmd, newQMP(ours), make(chan struct{}), false, nil
