@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -129,7 +130,15 @@ func bios(d session.Disk, c *Contents) (string, error) {
 // arch is the processor that the firmware, not the kernel, was built for.
 func (m *Machine) arch() string {
 	text, err := os.ReadFile(filepath.Join(m.Root, "sys/firmware/efi/fw_platform_size"))
-	if err == nil && strings.TrimSpace(string(text)) == "32" {
+	return archOf(runtime.GOARCH, err == nil && strings.TrimSpace(string(text)) == "32")
+}
+
+// archOf names the processor as UEFI's programs do, given the kernel's and whether the firmware has 32 bits.
+func archOf(kernel string, firmware32 bool) string {
+	switch {
+	case kernel == "arm64":
+		return "aa64"
+	case firmware32:
 		return "ia32"
 	}
 	return "x64"

@@ -186,3 +186,15 @@ func pxe() []byte {
 
 var debian = map[string]string{"EFI/debian/shimx64.efi": "shim", "EFI/debian/grubx64.efi": "grub",
 	"EFI/debian/shimia32.efi": "shim32"}
+
+func TestArch(t *testing.T) {
+	for _, c := range []struct {
+		kernel string
+		small  bool
+		want   string
+	}{{"amd64", false, "x64"}, {"amd64", true, "ia32"}, {"arm64", false, "aa64"}} {
+		if got := archOf(c.kernel, c.small); got != c.want {
+			t.Errorf("%s, 32 bits %v: %s", c.kernel, c.small, got)
+		}
+	}
+}
