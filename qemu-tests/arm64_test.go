@@ -39,6 +39,7 @@ func TestARM64(t *testing.T) {
 		return debianImage(ctx, t)
 	}, func(*osimage.Image) site.Options { return site.Options{ARM64: arm} })
 	n := b.node("a", site.Hardware{Memory: 1024, Firmware: firmware, CPUs: 2})
+	n.OwnOrder()
 	se := b.create(b.add("debian-arm64", arm), []*site.Node{n})
 	b.on(n)
 	v := b.done(se)
