@@ -37,7 +37,8 @@ type options struct {
 }
 
 // build makes the boot directory. epoch is SOURCE_DATE_EPOCH; archive gives the userland.
-func build(ctx context.Context, o *options, epoch string, archive func(contract.Arch) ([]byte, error)) (*result, error) {
+func build(ctx context.Context, o *options, epoch string, archive func(contract.Arch) ([]byte, error)) (*result,
+	error) {
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
 	}

@@ -127,9 +127,9 @@ func (m *media) checkFiles() error {
 
 // checkArch refuses what is not made for the architecture.
 func (m *media) checkArch(arch contract.Arch) error {
-	if list := m.outputs(); len(list) > 0 && arch != contract.AMD64 {
-		return fmt.Errorf("%s: sticks, CDs and unified kernel images are made for amd64 only, and the kernel is for %s: "+
-			"give --out alone, for machines of %[2]s that boot from the network", list[0].flag, arch)
+	if (len(m.outputs()) > 0 || m.boot) && arch != contract.AMD64 {
+		return fmt.Errorf("sticks, CDs and unified kernel images are made for amd64 only, and the kernel is for %s: "+
+			"give --out alone, for machines of %[1]s that boot from the network", arch)
 	}
 	return nil
 }

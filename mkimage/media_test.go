@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
 	"github.com/diskcast/diskcast/mkimage/uki/ukitest"
 )
 
@@ -147,6 +148,22 @@ func TestMediaRefuses(t *testing.T) {
 		cmd.SetArgs(append([]string{"--kernel", kernel, "--shim", "none"}, c.args...))
 		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != c.code {
 			t.Errorf("%s: error %v, want %q and code %d", name, err, c.want, c.code)
+		}
+	}
+	arm := filepath.Join(t.TempDir(), "Image")
+	if err := os.WriteFile(arm, kerneltest.ARM64("6.1.0-50-arm64"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	modules := t.TempDir()
+	if err := os.Mkdir(filepath.Join(modules, "kernel"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--usb", file("x"), "--stub", stub},
+		{"--boot-uki", "--stub", stub, "--out", filepath.Join(t.TempDir(), "boot")}} {
+		cmd := newCommand(func(contract.Arch) ([]byte, error) { return testUserland("") })
+		cmd.SetArgs(append([]string{"--kernel", arm, "--shim", "none", "--modules-from", modules}, args...))
+		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "for amd64 only") {
+			t.Errorf("%q with a kernel for arm64: %v", args, err)
 		}
 	}
 	left, err := os.ReadDir(dir)

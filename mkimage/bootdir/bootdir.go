@@ -229,8 +229,8 @@ func ReadIPXE(dir string, arch contract.Arch) (map[string][]byte, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds none of %s for machines of %s: install the package ipxe or name another folder",
-			dir, strings.Join(wanted, ", "), arch)
+		return nil, fmt.Errorf("%s holds none of %s for machines of %s: install the package ipxe or name another "+
+			"folder", dir, strings.Join(wanted, ", "), arch)
 	}
 	return files, nil
 }

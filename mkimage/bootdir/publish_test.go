@@ -174,7 +174,8 @@ func TestReplaceFiles(t *testing.T) {
 
 func TestReadIPXE(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := ReadIPXE(dir, contract.AMD64); err == nil || !strings.Contains(err.Error(), "install the package ipxe") {
+	if _, err := ReadIPXE(dir, contract.AMD64); err == nil ||
+		!strings.Contains(err.Error(), "install the package ipxe") {
 		t.Errorf("empty folder: %v", err)
 	}
 	for _, name := range []string{"snponly.efi", "undionly.kpxe", "other"} {

@@ -55,8 +55,8 @@ type Loaders struct {
 // ErrMissing is that a boot loader is not installed.
 var ErrMissing = errors.New("not installed")
 
-// Open reads shim and GRUB for an architecture, each from a file, or from a package that needs not be installed. An empty name is the place
-// where the installed package has it; if it is not there, the error is ErrMissing.
+// Open reads shim and GRUB for an architecture, each from a file, or from a package that needs not be installed. An
+// empty name is the place where the installed package has it; if it is not there, the error is ErrMissing.
 func Open(arch bootdir.Arch, shim, grub string) (*Loaders, error) {
 	var programs [2][]byte
 	var sources []bootdir.Source
