@@ -88,8 +88,8 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	defer k.Close()
 	c.Arch = k.Arch
 	if len(c.Memtest) > 0 && c.Arch != contract.AMD64 {
-		return nil, fmt.Errorf("--memtest: there is no Memtest86+ for machines of %s, which the kernel is for: leave it "+
-			"out", c.Arch)
+		return nil, fmt.Errorf("--memtest: there is no Memtest86+ for machines of %s, which the kernel is for: leave "+
+			"it out", c.Arch)
 	}
 	if c.Userland, err = archive(c.Arch); err != nil {
 		return nil, err
