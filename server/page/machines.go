@@ -159,11 +159,11 @@ func (v *visit) machines() error {
 	if len(query) > maxQuery {
 		return &refused{http.StatusRequestURITooLong, "the search is too long"}
 	}
-	all, err := get[[]doc.Machine](v, "/v1/machines")
+	all, err := list[[]doc.Machine](v, "/v1/machines")
 	if err != nil {
 		return err
 	}
-	sessions, err := get[[]*doc.Session](v, "/v1/sessions")
+	sessions, err := list[[]*doc.Session](v, "/v1/sessions")
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func row(m *doc.Machine, busy map[string]*work) machineRow {
 // or seen of a machine.
 func (v *visit) search(all []doc.Machine, query string) ([]doc.Machine, error) {
 	if strings.ContainsAny(query, "=,!*?[]@ ") {
-		return get[[]doc.Machine](v, "/v1/machines?select=%s", query)
+		return list[[]doc.Machine](v, "/v1/machines?select=%s", query)
 	}
 	word := strings.ToLower(query)
 	has := func(s string) bool { return strings.Contains(strings.ToLower(s), word) }
@@ -333,7 +333,7 @@ func (v *visit) machine() error {
 	if err != nil {
 		return err
 	}
-	sessions, err := get[[]*doc.Session](v, "/v1/sessions")
+	sessions, err := list[[]*doc.Session](v, "/v1/sessions")
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,11 @@ type trouble struct{ Of, Link, Words string }
 const maxTrouble = 12
 
 func (v *visit) overview() error {
-	machines, err := get[[]doc.Machine](v, "/v1/machines")
+	machines, err := list[[]doc.Machine](v, "/v1/machines")
 	if err != nil {
 		return err
 	}
-	sessions, err := get[[]*doc.Session](v, "/v1/sessions")
+	sessions, err := list[[]*doc.Session](v, "/v1/sessions")
 	if err != nil {
 		return err
 	}

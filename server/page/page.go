@@ -55,6 +55,7 @@ type Page struct {
 	mux    *http.ServeMux
 	routes map[string]*Route // by pattern
 	visits *visits
+	polls  *polls
 	cross  *http.CrossOriginProtection
 	// patience is how long a form may take to come.
 	patience time.Duration
@@ -118,6 +119,7 @@ func New(c Config) *Page {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Page{Config: c, mux: http.NewServeMux(), routes: map[string]*Route{}, visits: newVisits(c.Tokens),
+		polls: &polls{now: time.Now, by: map[string]*polled{}},
 		cross: http.NewCrossOriginProtection(), patience: formTime}
 	table := Routes()
 	for i := range table {

@@ -64,7 +64,7 @@ type sessionsView struct {
 }
 
 func (v *visit) sessions() error {
-	all, err := get[[]*doc.Session](v, "/v1/sessions")
+	all, err := list[[]*doc.Session](v, "/v1/sessions")
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (v *visit) session() error {
 	if err != nil {
 		return err
 	}
-	machines, err := get[[]doc.Machine](v, "/v1/machines")
+	machines, err := list[[]doc.Machine](v, "/v1/machines")
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ type castRow struct {
 type castsView struct{ Rows []castRow }
 
 func (v *visit) casts() error {
-	all, err := get[[]*doc.Session](v, "/v1/sessions")
+	all, err := list[[]*doc.Session](v, "/v1/sessions")
 	if err != nil {
 		return err
 	}
