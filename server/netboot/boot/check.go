@@ -178,7 +178,7 @@ func missing(m *bootdir.Manifest) []Finding {
 		out = append(out, Finding{"there is no undionly.kpxe in it, with which BIOS machines start: " +
 			"give mkimage the folder of iPXE with --ipxe", FailsBIOS})
 	}
-	if !has("snponly.efi", "ipxe.efi", arch.Shim()) {
+	if !has("snponly.efi", "ipxe.efi", arch.Shim(), "node.efi") {
 		out = append(out, Finding{"there is neither iPXE nor shim for UEFI in it: give mkimage --ipxe, or --shim and " +
 			"--grub", FailsUEFI})
 	}

@@ -90,6 +90,16 @@ func TestCheck(t *testing.T) {
 			fails: FailsBIOS},
 		"nothing for UEFI": {change: func(m *bootdir.Manifest) { delete(m.Files, "snponly.efi") }, want: "UEFI",
 			fails: FailsUEFI},
+		"a unified kernel image for UEFI": {change: func(m *bootdir.Manifest) {
+			m.Files["node.efi"] = m.Files["snponly.efi"]
+			delete(m.Files, "snponly.efi")
+		}, after: func(dir string) error {
+			return os.Rename(filepath.Join(dir, "snponly.efi"), filepath.Join(dir, "node.efi"))
+		}},
+		"arm64 has no BIOS": {change: func(m *bootdir.Manifest) {
+			m.Arch = bootdir.ARM64
+			delete(m.Files, "undionly.kpxe")
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := layOut(t, c.change)
