@@ -66,11 +66,14 @@ func machineSet(e *env) *cobra.Command {
 		Long: `Say what machines boot from the network when no session wants them:
 
   default   their own disk where a session gave them an image; else they wait in the agent
-  own-disk  their own disk, always
+  own-disk  their own disk
   wait      they wait in the agent for a session
   menu      what somebody at the machine chooses; its own disk when nobody does within 15 seconds
   menu:NAME what somebody at the machine chooses from a menu of yours (diskcast menu set): images, a rescue shell
   never     nothing: their requests are not answered, and no session gets them
+
+A disk that a session left half-written, or not yet the machine's own, is started by none of these: until a session has
+written it whole, the machine waits in the agent, also one that is never (diskcast machine show, "its own disk").
 
 default takes the machine's own word away, so that a rule's counts, where one fits (diskcast rule set --when-idle). It
 holds from the next start of the machine on.
@@ -106,7 +109,15 @@ func (e *env) changeMachines(cmd *cobra.Command, change doc.MachinesChange) erro
 			return err
 		}
 	}
-	return e.listMachines(ms)
+	if err := e.listMachines(ms); err != nil || change.WhenIdle == nil {
+		return err
+	}
+	for i := range ms {
+		if m := &ms[i]; m.WhenIdle != doc.IdleWait && m.WhenIdle != "" && m.OwnDisk != "" {
+			e.Warn(fmt.Sprintf("machine %s: when idle %s; its own disk is %s", title(m), m.Idle, m.OwnDisk))
+		}
+	}
+	return nil
 }
 
 // stillWork says which machines work for a session that goes on although they are approved no more.

@@ -140,6 +140,18 @@ func (e *Engine) half(name string, n *node) *record.Half {
 	return found
 }
 
+// halfOf is the mark of a machine, by its last NIC that anything is known of; nil for none.
+func (e *Engine) halfOf(m *fleet.Machine) *record.Half {
+	n, err := e.nodeOf(m)
+	switch {
+	case err == nil:
+		return e.half(nameOf(n.MACs[0]), n)
+	case len(m.Boots) > 0:
+		return e.half(nameOf(m.Boots[len(m.Boots)-1]), nil)
+	}
+	return nil
+}
+
 // halfWords are said of a mark.
 func halfWords(h *record.Half) string {
 	return fmt.Sprintf("session %s left its disk so that it is not started: %s", h.Session, strings.TrimSpace(h.Why))

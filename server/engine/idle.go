@@ -3,6 +3,9 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/waiting"
 	"github.com/diskcast/diskcast/server/doc"
@@ -64,13 +67,51 @@ func (e *Engine) idleOf(m *fleet.Machine) (word netboot.Idle, by string) {
 // idleWords are what the operator is shown of it.
 func (e *Engine) idleWords(m *fleet.Machine) string {
 	word, by := e.idleOf(m)
-	return cmp.Or(string(word), doc.IdleDefault) + " (" + by + ")"
+	words := cmp.Or(string(word), doc.IdleDefault) + " (" + by + ")"
+	if word == netboot.IdleNever && e.halfOf(m) != nil {
+		words += "; answered all the same until its disk may be started"
+	}
+	return words
+}
+
+// notYetNever says of which machines what their firmware asks is answered although they are never by the book: it would
+// start a disk that is not to be started.
+func (e *Engine) notYetNever(b *book.Book) (out []string) {
+	if len(e.halves) == 0 {
+		return nil
+	}
+	defer func(was *book.Book) { e.book = was }(e.book)
+	e.book = b
+	ids := maps.Clone(e.nodes)
+	for id := range e.halves {
+		ids[id] = e.nodes[id]
+	}
+	more := 0
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		mac, n := macOf(id), ids[id]
+		if n != nil {
+			mac = n.MACs[0]
+		}
+		h := e.half(id, n)
+		if word, by := e.whenIdle(mac, n); h == nil || word != netboot.IdleNever {
+			continue
+		} else if len(out) < maxWarnings {
+			out = append(out, fmt.Sprintf("Machine %s is never (%s), and is answered all the same for now: %s; %s.",
+				e.title(id), by, strings.TrimSuffix(halfWords(h), "."), healWords(h)))
+		} else {
+			more++
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("So are %d more.", more))
+	}
+	return out
 }
 
 // neverFor says that this server does not boot the machine of a node's name for any session; nil when it does.
 func (e *Engine) neverFor(id string) *waiting.For {
 	word, by := e.whenIdle(macOf(id), e.nodes[id])
-	if word != netboot.IdleNever {
+	if word != netboot.IdleNever || e.half(id, e.nodes[id]) != nil {
 		return nil
 	}
 	name := id

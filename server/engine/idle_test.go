@@ -161,7 +161,39 @@ func TestHalfWritten(t *testing.T) {
 	if got, err := h.e.Machine("m1"); err != nil || !strings.Contains(got.OwnDisk, "session s2 left") {
 		t.Errorf("it is said to be %+v, %v", got, err)
 	}
-	session1("s4", session.StepPlan, session.StepTable, session.StepWritten)
+	never := doc.IdleNever
+	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &never}); err != nil {
+		t.Fatal(err)
+	}
+	boots("half-written, and never", netboot.Agent)
+	if got, err := h.e.Machine("m1"); err != nil || !strings.Contains(got.OwnDisk, "session s2 left") ||
+		got.Idle != "never (as was entered); answered all the same until its disk may be started" {
+		t.Errorf("never, and it is said to be %+v, %v", got, err)
+	}
+	none := doc.IdleDefault
+	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &none}); err != nil {
+		t.Fatal(err)
+	}
+	res := h.change(doc.LabChange{Rules: []doc.Rule{{Name: "r", MACs: []string{"52:54:00"}, WhenIdle: never}}})
+	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "m1 is never (by the rule r), and is answered") {
+		t.Errorf("the rule is entered with the warnings %q", res.Warnings)
+	}
+	boots("half-written, and never by a rule", netboot.Agent)
+	waits := h.create(doc.Spec{Nodes: []string{m.mac}, Boot: &session.Boot{Method: session.BootReboot}})
+	if v, err := h.e.Session(waits.ID); err != nil || strings.Contains(v.Parts[0].Waits, "never") {
+		t.Errorf("a session that mends it waits for %+v, %v", v, err)
+	}
+	if _, err := h.e.Cancel(t.Context(), waits.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.change(doc.LabChange{Remove: []doc.LabName{{Kind: doc.KindRule, Name: "r"}}})
+	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &word}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.e.Remove(t.Context(), waits.ID); err != nil {
+		t.Fatal(err)
+	}
+	session1("s5", session.StepPlan, session.StepTable, session.StepWritten)
 	boots("whole", netboot.OwnDisk)
 	if got, err := h.e.Machine("m1"); err != nil || got.OwnDisk != "" {
 		t.Errorf("it is said to be %+v, %v", got, err)

@@ -101,6 +101,9 @@ func (e *Engine) ChangeLab(ctx context.Context, c doc.LabChange) (*doc.LabResult
 	}
 	if err == nil {
 		out.Warnings = append(out.Warnings, e.alikeInLab(b, &c)...)
+		if len(c.Machines)+len(c.Rules)+len(c.Remove) > 0 {
+			out.Warnings = append(out.Warnings, e.notYetNever(b)...)
+		}
 	}
 	if err != nil || c.DryRun || len(out.Changes) == 0 {
 		e.fleet.Revert()

@@ -29,7 +29,8 @@ const (
 	IdleOwnDisk Idle = "own-disk" // always
 	IdleWait    Idle = "wait"     // in the agent
 	IdleMenu    Idle = "menu"
-	IdleNever   Idle = "never" // it is no machine of this server any more, for sessions neither
+	// IdleNever: it is no machine of this server any more, for sessions neither, once its disk may be started.
+	IdleNever Idle = "never"
 )
 
 // Facts are what the decision is made by.
@@ -52,7 +53,7 @@ func Decide(f Facts) What {
 		return Agent
 	case f.Works: // its work is on the disk, by its own word
 		return OwnDisk
-	case f.Idle == IdleNever:
+	case f.Idle == IdleNever && !f.Spoiled: // unanswered, its firmware would start the disk
 		return Nothing
 	case f.Wanted:
 		return Agent
