@@ -36,7 +36,8 @@ func lookBoot(_ context.Context, s *Subject, l *Look) {
 		l.not("whether the boot directory leads to this server: its key or its address is not known")
 	} else {
 		leads(dir, s, l)
-		if other := dir.Of(bootdir.ARM64); other.Has(bootdir.ManifestFile) {
+		other := dir.Of(bootdir.ARM64)
+		if _, err := other.Manifest(); !errors.Is(err, fs.ErrNotExist) {
 			leads(other, s, l)
 		}
 	}

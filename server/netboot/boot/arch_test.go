@@ -23,7 +23,7 @@ func two(t *testing.T, arches ...bootdir.Arch) *Dir {
 	d := NewDir(filepath.Join(t.TempDir(), "boot"))
 	for _, arch := range arches {
 		for name, text := range map[string]string{Script: "#!ipxe\n# ", GRUBConfig: "# ", arch.Shim(): "shim of ",
-			bootdir.ManifestFile: `{"v":1,"grub":{"http":true}}`} {
+			bootdir.ManifestFile: `{"v":1,"arch":"` + string(arch) + `","grub":{"http":true}}`} {
 			path := filepath.Join(arch.Beside(d.Path()), name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
@@ -123,6 +123,50 @@ func TestARM64(t *testing.T) {
 		cmd.Stdin = strings.NewReader(script)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("grub-script-check: %v\n%s%s", err, out, script)
+		}
+	}
+}
+
+// TestMisplaced has a directory whose manifest is of the other architecture count as not there, and say so, until it is
+// laid out anew.
+func TestMisplaced(t *testing.T) {
+	d := two(t, bootdir.AMD64, bootdir.ARM64)
+	for _, arch := range []bootdir.Arch{bootdir.AMD64, bootdir.ARM64} {
+		other, shim := bootdir.ARM64, arch.Prefix()+arch.Shim()
+		if arch == other {
+			other = bootdir.AMD64
+		}
+		manifest := filepath.Join(arch.Beside(d.Path()), bootdir.ManifestFile)
+		for _, c := range []struct {
+			is   bootdir.Arch
+			text string
+			well bool
+		}{
+			{arch, "", true}, {other, "", false}, {"", "", arch == bootdir.AMD64}, {"", "not read", true},
+			{arch, "", true},
+		} {
+			text := c.text
+			if text == "" {
+				text = `{"v":1,"arch":"` + string(c.is) + `","grub":{"http":true}}`
+			}
+			if err := os.WriteFile(manifest+".new", []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(manifest+".new", manifest); err != nil {
+				t.Fatal(err)
+			}
+			why := d.Misplaced(arch)
+			if d.Has(shim) != c.well || (why == "") != c.well || !c.well && !strings.Contains(why, "mkimage") {
+				t.Errorf("%s says %q %s: it has its shim: %v, and %q", manifest, c.is, c.text, d.Has(shim), why)
+			}
+			if c.text == "" && d.GRUBCan(arch, "http") != c.well {
+				t.Errorf("%s says %q: GRUB can: %v", manifest, c.is, !c.well)
+			}
+			found, err := d.Of(arch).Check(Self{})
+			told := len(found) > 0 && strings.Contains(found[0].Words, "was made from a kernel for")
+			if c.text == "" && (err != nil || told == c.well) {
+				t.Errorf("%s says %q: found are %v, %v", manifest, c.is, found, err)
+			}
 		}
 	}
 }

@@ -23,19 +23,20 @@ type Dir struct {
 	Choices netboot.Chooser
 	// beside are the boot directories of the other architectures, which need not be there.
 	beside map[bootdir.Arch]*Dir
+	said   *said
 }
 
 // NewDir returns the boot directory at the path; it need not be there yet. The files of other architectures' machines
 // are in directories beside it, and are asked for with a prefix: bootdir.Arch says which.
 func NewDir(path string) *Dir {
-	arm64 := &Dir{path: bootdir.ARM64.Beside(path), arch: bootdir.ARM64}
-	return &Dir{path: path, arch: bootdir.AMD64, beside: map[bootdir.Arch]*Dir{bootdir.ARM64: arm64}}
+	arm64 := &Dir{path: bootdir.ARM64.Beside(path), arch: bootdir.ARM64, said: new(said)}
+	return &Dir{path: path, arch: bootdir.AMD64, beside: map[bootdir.Arch]*Dir{bootdir.ARM64: arm64}, said: new(said)}
 }
 
 // Of is the boot directory of an architecture; of others than these there is none.
 func (d *Dir) Of(arch bootdir.Arch) *Dir {
 	if other := d.beside[arch]; other != nil {
-		return &Dir{path: other.path, arch: arch, Choices: d.Choices}
+		return &Dir{path: other.path, arch: arch, Choices: d.Choices, said: other.said}
 	}
 	return d
 }
@@ -89,14 +90,15 @@ func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// Has reports whether the directory has the file.
+// Has reports whether the directory has the file, and is of the architecture of its machines.
 func (d *Dir) Has(name string) bool {
 	f, _, err := d.Open(name)
 	if err != nil {
 		return false
 	}
 	f.Close()
-	return true
+	d, _ = d.find(name)
+	return d.misplaced() == ""
 }
 
 // clean makes a name from the network into a path below the directory.

@@ -75,6 +75,9 @@ func (d *Dir) Check(self Self) ([]Finding, error) {
 	}
 	var out []Finding
 	all := func(format string, a ...any) { out = append(out, Finding{fmt.Sprintf(format, a...), FailsAll}) }
+	if arch := m.Arch.OrDefault(); arch != d.arch {
+		all("%s; no machine is sent to it until then", d.misplacedWords(arch))
+	}
 	server, pin := settings(m)
 	again := fmt.Sprintf("make it again with `mkimage --server https://%v --pin %s ... --out %s`", self.Addr, self.Pin,
 		d.path)

@@ -117,7 +117,11 @@ func TestCheck(t *testing.T) {
 				}
 				return nil, errors.New("no such host")
 			}
-			got, err := NewDir(dir).Check(Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: ourPin,
+			d := NewDir(dir)
+			if m, err := d.Manifest(); err == nil {
+				d.arch = m.Arch.OrDefault()
+			}
+			got, err := d.Check(Self{Addr: netip.MustParseAddrPort("10.0.0.1:8443"), Pin: ourPin,
 				Lookup: lookup})
 			if err != nil {
 				t.Fatal(err)

@@ -113,7 +113,7 @@ func optional(name string) bool {
 // dhcp.GRUBHTTP, dhcp.GRUBProxy.
 func (d *Dir) GRUBCan(arch bootdir.Arch, feature string) bool {
 	m, err := d.Of(arch).Manifest()
-	if err != nil || m.GRUB == nil {
+	if err != nil || m.GRUB == nil || m.Arch.OrDefault() != arch {
 		return false
 	}
 	switch feature {

@@ -17,6 +17,8 @@ type Files interface {
 	Has(name string) bool
 	// GRUBCan reports whether the GRUB behind an architecture's shim has a feature.
 	GRUBCan(arch bootdir.Arch, feature string) bool
+	// Misplaced says why the boot files of an architecture are none for its machines; empty where they are.
+	Misplaced(arch bootdir.Arch) string
 }
 
 // Features of GRUB that mkimage looks for, as the boot directory's manifest names them.
@@ -78,6 +80,9 @@ func bootFile(c Client, cfg *Config) (string, error) {
 	}
 	base := "http://" + cfg.HTTP.String()
 	arch := archOf(c)
+	if why := cfg.Files.Misplaced(arch); why != "" && arch != "" && (c.Kind != IPXE || what != netboot.OwnDisk) {
+		return "", errors.New(why)
+	}
 	if c.Kind == IPXE {
 		// iPXE also expands ${net0/mac}, but a machine may boot from another NIC than net0.
 		return base + ScriptPath(arch) + "?mac=" + strings.ReplaceAll(c.MAC.String(), ":", "-"), nil

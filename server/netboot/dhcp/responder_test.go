@@ -31,6 +31,14 @@ func (f files) GRUBCan(arch bootdir.Arch, feature string) bool {
 	return slices.Contains(f, arch.Prefix()+feature)
 }
 
+// Misplaced: files of another architecture than their own are named so.
+func (f files) Misplaced(arch bootdir.Arch) string {
+	if slices.Contains(f, arch.Prefix()+"misplaced") {
+		return "the boot directory of " + string(arch) + " is of another"
+	}
+	return ""
+}
+
 func (f files) Has(name string) bool { return slices.Contains(f, name) }
 
 var allFiles = files{"undionly.kpxe", "snponly.efi", "ipxe.efi"}
