@@ -258,7 +258,8 @@ func TestShells(t *testing.T) {
 	if err := s1.WindowChange(50, 132); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprint(in1, "stty size\n")
+	// The new size and what is typed after it come by two ways, and either may be first.
+	fmt.Fprint(in1, "until stty size | grep '^50'; do :; done\n")
 	out1.until(t, "50 132\r\n")
 	in2, out2, s2 := o.shell(second)
 	fmt.Fprint(in2, "echo in-$((1+1))\n")
