@@ -108,7 +108,31 @@ func Decode(raw []byte) (*Settings, error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, errors.New("personalize: something follows the settings")
 	}
+	if err := CheckContents(func(v any) error { return json.Unmarshal(raw, v) }); err != nil {
+		return nil, fmt.Errorf("personalize: %w", err)
+	}
 	return s, nil
+}
+
+// CheckContents refuses a file of which no content is said: it would be emptied, where only its mode may have been
+// meant. decode reads the settings again, into what tells what is left out from what is empty.
+func CheckContents(decode func(v any) error) error {
+	var said struct {
+		Files []struct {
+			Path    string  `json:"path" toml:"path"`
+			Content *string `json:"content" toml:"content"`
+		} `json:"files" toml:"files"`
+	}
+	if err := decode(&said); err != nil {
+		return place(err)
+	}
+	for _, f := range said.Files {
+		if f.Content == nil {
+			return fmt.Errorf("files: %.200q has no content, and would be emptied: give its content, or content = \"\" "+
+				"where that is meant; a script changes the mode of a file alone", f.Path)
+		}
+	}
+	return nil
 }
 
 // ParseDocument reads what a server gave a node.

@@ -194,3 +194,14 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestContents tells a file of which no content is said from one that is to be empty.
+func TestContents(t *testing.T) {
+	if _, err := Decode([]byte(`{"files":[{"path":"/etc/motd","content":""}]}`)); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+	_, err := Decode([]byte(`{"files":[{"path":"/a","content":"x"},{"path":"/etc/ssh/sshd_config","mode":"0600"}]}`))
+	if err == nil || !strings.Contains(err.Error(), `"/etc/ssh/sshd_config" has no content, and would be emptied`) {
+		t.Errorf("a file without content: %v", err)
+	}
+}

@@ -95,6 +95,9 @@ func readTOML(file string, s *personal.Settings) error {
 	var wrong *toml.DecodeError
 	switch {
 	case err == nil:
+		if err := personal.CheckContents(func(v any) error { return toml.Unmarshal(b, v) }); err != nil {
+			return usage("%s: %w", file, err)
+		}
 		return nil
 	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
 		line, _ := unknown.Errors[0].Position()

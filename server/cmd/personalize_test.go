@@ -35,6 +35,8 @@ func TestPersonalizeFile(t *testing.T) {
 		{"[archive]\nfile = \"none.tar\"\n", "no such file"},
 		{"[archive]\ninto = \"/etc\"\n", "file names none"},
 		{"[archive]\ncontent = \"AAAA\"\n", "unknown key"},
+		{"[[files]]\npath = \"/etc/ssh/sshd_config\"\nmode = \"0600\"\n", "own.toml: files: \"/etc/ssh/sshd_config\" " +
+			"has no content, and would be emptied"},
 		{"[[network]]\ngateway = \"10.0.0.1\"\n", ":2: unknown key network.gateway"},
 	} {
 		o := &ownFlags{file: write("own.toml", tt.text)}

@@ -136,19 +136,58 @@ func (e *Engine) imagesOf(c *doc.LabChange) (out []string) {
 			out = append(out, fmt.Sprintf("No session can be made of %s now: %v.", of, err))
 		}
 	}
-	for _, p := range c.Profiles {
-		var spec struct{ Image string }
-		if json.Unmarshal(p.Spec, &spec) == nil { // writing it says what is wrong
-			look("profile "+p.Name, spec.Image)
-		}
-	}
-	for i := range c.Menus {
-		for _, entry := range c.Menus[i].Entries {
-			look(fmt.Sprintf("%s of menu %s", entry, c.Menus[i].Name), doc.EntryName(entry, doc.EntryImage))
-		}
-	}
+	eachImage(c.Profiles, c.Menus, look)
 	if more > 0 {
 		out = append(out, fmt.Sprintf("So it is with %d more.", more))
+	}
+	return out
+}
+
+// eachImage calls look with the images that profiles and menus name, and what of them does.
+func eachImage(profiles []doc.Profile, menus []doc.Menu, look func(of, image string)) {
+	for _, p := range profiles {
+		for _, image := range imagesIn(p.Spec) {
+			look("profile "+p.Name, image)
+		}
+	}
+	for i := range menus {
+		for _, entry := range menus[i].Entries {
+			look(fmt.Sprintf("%s of menu %s", entry, menus[i].Name), doc.EntryName(entry, doc.EntryImage))
+		}
+	}
+}
+
+// imagesIn are the images that a session's spec, or the part of one that a profile has, names; none of one that cannot
+// be read, of which its writer hears.
+func imagesIn(spec json.RawMessage) []string {
+	var s struct {
+		Image     string
+		MoreDisks []struct{ Image string } `json:"more_disks"`
+	}
+	if json.Unmarshal(spec, &s) != nil {
+		return nil
+	}
+	out := []string{s.Image}
+	for _, d := range s.MoreDisks {
+		out = append(out, d.Image)
+	}
+	return out
+}
+
+// Named are the profiles, menus and repeats that name one of these images: sessions of theirs that come could not be
+// made without it.
+func (e *Engine) Named(images map[string]bool) (out []string) {
+	lab := e.Lab()
+	look := func(of, image string) {
+		if images[image] && !slices.Contains(out, of) {
+			out = append(out, of)
+		}
+	}
+	eachImage(lab.Profiles, lab.Menus, look)
+	for _, r := range e.Repeats() {
+		for _, image := range imagesIn(r.Spec) {
+			look("repeat "+r.ID, image)
+		}
 	}
 	return out
 }

@@ -51,3 +51,24 @@ func TestImageInUseStays(t *testing.T) {
 		t.Errorf("an image that is gone: %v", err)
 	}
 }
+
+// TestImageNamedStays asks for an image to be taken away that only what is to come names: profiles, menus and repeats.
+func TestImageNamedStays(t *testing.T) {
+	r := newRig(t)
+	r.store("debian", disk(2))
+	c := r.operator()
+	if _, err := c.Library().Tag(t.Context(), "debian", "other"); err != nil {
+		t.Fatal(err)
+	}
+	change := doc.LabChange{V: 1, Profiles: []doc.Profile{{Name: "gold", Spec: []byte(`{"image":"debian"}`)}},
+		Menus: []doc.Menu{{Name: "room", Entries: []string{doc.EntryOwnDisk, doc.EntryImage + "debian"}}}}
+	if _, err := c.ChangeLab(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	for ref, want := range map[string]string{"debian": "profile gold, image=debian of menu room", "other": ""} {
+		_, err := c.Library().Remove(t.Context(), ref)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", ref, err, want)
+		}
+	}
+}

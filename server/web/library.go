@@ -150,6 +150,14 @@ func (a *API) inUse(ctx context.Context, ref string) error {
 			mine[row.Name] = true
 		}
 	}
+	going := mine // the names that go
+	if mine[ref] && ref != v.Digest {
+		going = map[string]bool{ref: true}
+	}
+	if users := a.engine.Named(going); len(users) > 0 {
+		return fmt.Errorf("image %s is named by %s: no session of theirs could be made any more; have them name another "+
+			"first (`diskcast profile set`, `menu set`, `repeat rm`): %w", ref, someOf(users), errUsed)
+	}
 	if names > 1 && ref != v.Digest && mine[ref] {
 		return nil // it keeps another name
 	}
@@ -164,6 +172,15 @@ func (a *API) inUse(ctx context.Context, ref string) error {
 	}
 	return fmt.Errorf("image %s is used by %s: cancel that or wait for its end, or give the image another name first "+
 		"(`diskcast image tag`): %w", ref, strings.Join(users, ", "), errUsed)
+}
+
+// someOf names the first of who uses an image.
+func someOf(users []string) string {
+	const most = 5
+	if len(users) <= most {
+		return strings.Join(users, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(users[:most], ", "), len(users)-most)
 }
 
 var errUsed = errors.New("nothing was taken away")
