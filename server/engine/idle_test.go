@@ -150,13 +150,9 @@ func TestHalfWritten(t *testing.T) {
 	boots("half-written", netboot.Agent)
 	session1("s3") // which touches nothing, and mends nothing
 	boots("half-written, and another session was cancelled", netboot.Agent)
-	if err := h.e.Remove(t.Context(), "s3"); err != nil {
-		t.Fatal(err)
-	}
+	h.remove("s3")
 	boots("half-written, and that one is forgotten", netboot.Agent)
-	if err := h.e.Remove(t.Context(), "s2"); err != nil { // its tidying says nothing of the disk
-		t.Fatal(err)
-	}
+	h.remove("s2") // its tidying says nothing of the disk
 	boots("half-written, and its session is removed", netboot.Agent)
 	if got, err := h.e.Machine("m1"); err != nil || !strings.Contains(got.OwnDisk, "session s2 left") {
 		t.Errorf("it is said to be %+v, %v", got, err)
@@ -190,9 +186,7 @@ func TestHalfWritten(t *testing.T) {
 	if _, err := h.e.ChangeMachines(t.Context(), doc.MachinesChange{V: 1, On: "m1", WhenIdle: &word}); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.e.Remove(t.Context(), waits.ID); err != nil {
-		t.Fatal(err)
-	}
+	h.remove(waits.ID)
 	session1("s5", session.StepPlan, session.StepTable, session.StepWritten)
 	boots("whole", netboot.OwnDisk)
 	if got, err := h.e.Machine("m1"); err != nil || got.OwnDisk != "" {
@@ -218,9 +212,7 @@ func TestForgetHalfWritten(t *testing.T) {
 		t.Fatalf("forgotten with %v", err)
 	}
 	h.restart() // and its cast is over
-	if err := h.e.Remove(t.Context(), s.ID); err != nil {
-		t.Fatal(err)
-	}
+	h.remove(s.ID)
 	if err := h.e.RemoveMachine(t.Context(), "m1"); err != nil {
 		t.Fatal(err)
 	}

@@ -319,6 +319,7 @@ func TestAlikeInLab(t *testing.T) {
 			{Name: "a", MACs: []string{"52:54:00:00:01:01"}, Profile: ptr("lab"), Labels: seat("7")},
 			{Name: "b", MACs: []string{"52:54:00:00:01:02"}, Profile: ptr("lab"), Labels: seat("7")},
 			{Name: "c", MACs: []string{"52:54:00:00:01:03"}, Profile: ptr("lab"), Labels: seat("100")},
+			{Name: "d", MACs: []string{"52:54:00:00:01:04"}, Profile: ptr("lab"), Labels: seat("007")},
 		}}
 	for range 2 {
 		done, err := h.e.ChangeLab(t.Context(), lab)
@@ -327,6 +328,7 @@ func TestAlikeInLab(t *testing.T) {
 		}
 		got := strings.Join(done.Warnings, "\n")
 		for _, want := range []string{"would both have the address 10.0.0.7",
+			"No session can be made of profile lab for d now: ",
 			"The address 10.0.0.100 of c is in the range"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("dry run %v: %s; want %q", lab.DryRun, got, want)

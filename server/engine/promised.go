@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -32,8 +33,9 @@ func alone(shown json.RawMessage) *personal.Settings {
 	return &personal.Settings{Hostname: s.Personalize.Hostname, Network: s.Personalize.Network}
 }
 
-// things is what the node would get of what each machine has alone; nil where it would get none, as it is now.
-func (e *Engine) things(session string, s *personal.Settings, node string) (things *personal.Settings, named bool) {
+// things is what the node would get of what each machine has alone. An error says why it would get none, as it is now.
+func (e *Engine) things(session string, s *personal.Settings, node string) (things *personal.Settings, named bool,
+	err error) {
 	v := e.values(session, node)
 	n := e.nodes[node]
 	seen := n != nil && n.Boot != ""
@@ -42,9 +44,9 @@ func (e *Engine) things(session string, s *personal.Settings, node string) (thin
 	}
 	d, err := s.Resolve(v)
 	if err != nil {
-		return nil, false // its part will say so
+		return nil, false, err
 	}
-	return &d.Things, seen || !s.NamedByFirmware()
+	return &d.Things, seen || !s.NamedByFirmware(), nil
 }
 
 // promises are those of sessions that are not over, for the machines that they have.
@@ -62,7 +64,7 @@ func (e *Engine) promises() (out []promise) {
 			if p := s.Parts[node]; p.Over() || p.Handed != nil {
 				continue // elsewhere knows what it has
 			}
-			if t, named := e.things(id, own, node); t != nil {
+			if t, named, err := e.things(id, own, node); err == nil { // else its part says so
 				out = append(out, promise{id, node, t, named})
 			}
 		}
@@ -101,13 +103,16 @@ func (e *Engine) alikeInLab(b *book.Book, c *doc.LabChange) (out []string) {
 	}
 	o := e.owners()
 	more := 0
-	take := func(who, node string, things *personal.Settings, named bool) {
-		switch err := o.take(node, things, named); {
-		case err == nil:
-		case len(out) < maxWarnings:
-			out = append(out, fmt.Sprintf("%s: %v.", who, err))
-		default:
+	warn := func(format string, args ...any) {
+		if len(out) == maxWarnings {
 			more++
+			return
+		}
+		out = append(out, fmt.Sprintf(format, args...))
+	}
+	take := func(who, node string, things *personal.Settings, named bool) {
+		if err := o.take(node, things, named); err != nil {
+			warn("%s: %v.", who, err)
 		}
 	}
 	for _, p := range e.promises() {
@@ -128,9 +133,12 @@ func (e *Engine) alikeInLab(b *book.Book, c *doc.LabChange) (out []string) {
 		if err != nil {
 			continue
 		}
-		if things, named := e.things("s0", own, node); things != nil {
-			take("Profile "+m.Profile, node, things, named)
+		things, named, err := e.things("s0", own, node)
+		if err != nil {
+			warn("No session can be made of profile %s for %s now: %v.", m.Profile, cmp.Or(m.Name, m.ID), err)
+			continue
 		}
+		take("Profile "+m.Profile, node, things, named)
 	}
 	if more > 0 {
 		out = append(out, fmt.Sprintf("So it is with %d more.", more))
