@@ -128,8 +128,8 @@ func CheckContents(decode func(v any) error) error {
 	}
 	for _, f := range said.Files {
 		if f.Content == nil {
-			return fmt.Errorf("files: %.200q has no content, and would be emptied: give its content, or content = \"\" "+
-				"where that is meant; a script changes the mode of a file alone", f.Path)
+			return fmt.Errorf("files: %.200q has no content, and would be emptied: give its content, or "+
+				"content = \"\" where that is meant; a script changes the mode of a file alone", f.Path)
 		}
 	}
 	return nil

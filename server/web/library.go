@@ -155,8 +155,8 @@ func (a *API) inUse(ctx context.Context, ref string) error {
 		going = map[string]bool{ref: true}
 	}
 	if users := a.engine.Named(going); len(users) > 0 {
-		return fmt.Errorf("image %s is named by %s: no session of theirs could be made any more; have them name another "+
-			"first (`diskcast profile set`, `menu set`, `repeat rm`): %w", ref, someOf(users), errUsed)
+		return fmt.Errorf("image %s is named by %s: no session of theirs could be made any more; have them name "+
+			"another first (`diskcast profile set`, `menu set`, `repeat rm`): %w", ref, someOf(users), errUsed)
 	}
 	if names > 1 && ref != v.Digest && mine[ref] {
 		return nil // it keeps another name
