@@ -12,11 +12,13 @@ import (
 	"text/tabwriter"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/emptyflag"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/machines"
 	"github.com/diskcast/diskcast/mkimage/memtest"
 	"github.com/diskcast/diskcast/mkimage/modules"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const long = `Makes a boot directory for diskcast serve: kernel, archive (userland, kernel modules, site settings), ` +
@@ -141,6 +143,8 @@ func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 	}
 	cmd.CompletionOptions.DisableDefaultCmd = true // the packages bring completions
 	cmd.AddCommand(append(readers(), runCommand(), testCommand())...)
+	emptyflag.Refuse(cmd, func(_ *cobra.Command, f *pflag.Flag) bool { return f.Name == "append" }, // it adds nothing
+		func(err error) error { return usageError{err} })
 	return cmd
 }
 

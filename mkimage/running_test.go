@@ -27,6 +27,7 @@ func runMachine(t *testing.T, args ...string) (code int, text string) {
 
 func TestRunRefuses(t *testing.T) {
 	for want, args := range map[string][]string{
+		"--image '' is empty":          {"--disk", "b", "--image", ""},
 		"give --image or --disk":       {},
 		"--image or --disk":            {"--image", "a", "--disk", "b"},
 		"are for --image":              {"--disk", "b", "--store", "s"},

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/diskcast/diskcast/internal/emptyflag"
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/plain"
@@ -179,6 +180,7 @@ The line from nothing to a lab of imaged machines:
 		notifyCommand(e), loginCommand(e), loginLinkCommand(e), contextCommand(e),
 		castcmd.Command(&e.UI))
 	usageErrors(root)
+	emptyflag.Refuse(root, emptyMeans, func(err error) error { return usage("%w", err) })
 	addAgain(e, root)
 	addCompletions(e, root)
 	return root

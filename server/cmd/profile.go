@@ -151,7 +151,7 @@ func sparse(cmd *cobra.Command, spec doc.Spec, without ...string) map[string]jso
 			fields[key] = json.RawMessage("0")
 		}
 	}
-	for _, key := range []string{"mode", "power", "before", "after"} {
+	for _, key := range []string{"before", "after"} {
 		if fields[key] == nil && changed(key) {
 			fields[key] = json.RawMessage(`""`)
 		}

@@ -234,7 +234,8 @@ each from a cast of its own.`,
 		"what nodes do in the end: kexec, reboot, poweroff, stay (after a capture: stay), or shell (then kexec)")
 	oldBoot(cmd)
 	shell.flags(f)
-	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec)")
+	f.StringVar(&kernelArgs, "append", "", "added to the restored system's kernel command line (kexec); empty: not "+
+		"what the profile adds")
 	f.StringVar(&rate, "rate", "", "fix the cast's rate, such as 900M (bits a second; default: found by itself)")
 	f.DurationVar(&alive, "expect-alive", 0,
 		"a machine fails that gives no sign of life of its new system for so long after it left")

@@ -12,8 +12,10 @@ import (
 // hookFlags are those of a session that has hooks of the server run.
 func hookFlags(f *pflag.FlagSet, spec *doc.Spec) {
 	f.StringVar(&spec.Before, "before", "",
-		"a hook of the server that runs before anything of the session is done; if it fails, the session does")
-	f.StringVar(&spec.After, "after", "", "a hook of the server that runs when the session is over")
+		"a hook of the server that runs before anything of the session is done; if it fails, the session does; empty: "+
+			"not the profile's")
+	f.StringVar(&spec.After, "after", "", "a hook of the server that runs when the session is over; empty: not the "+
+		"profile's")
 }
 
 // hookRows show a hook that runs, or ran, and the last lines that it printed.

@@ -56,6 +56,6 @@ func TestSessionPower(t *testing.T) {
 	if _, out, _ := o.run("session", "show", "s3"); strings.Contains(out, "power on, asked for") {
 		t.Errorf("power is left alone by the operator's word, and shown as %s", out)
 	}
-	do(0, "+ profile still", "profile", "set", "still", "--image", "debian", "--power", "")
-	do(0, `{"image":"debian","power":""}`, "profile", "show", "still", "--json")
+	do(0, "+ profile still", "profile", "set", "still", "--image", "debian", "--power", "none")
+	do(0, `{"image":"debian","power":"none"}`, "profile", "show", "still", "--json")
 }

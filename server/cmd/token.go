@@ -3,7 +3,6 @@ package cmd
 import (
 	"cmp"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,9 +34,6 @@ are not there for it, nor is a session that has one of others. It makes sessions
 			c, err := e.client()
 			if err != nil {
 				return err
-			}
-			if cmd.Flags().Changed("on") && strings.TrimSpace(in.On) == "" { // a variable that is empty
-				return usage("--on: the selector is empty: * means all machines, and no --on holds the token to none")
 			}
 			made, err := c.CreateToken(cmd.Context(), in)
 			if err != nil {

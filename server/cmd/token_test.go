@@ -39,7 +39,7 @@ func TestTokenCommands(t *testing.T) {
 	}
 	do(exitUsage, "role", "token", "create", "ada")
 	do(exitFailed, "none of viewer, operator, admin", "token", "create", "ada", "--role", "king")
-	do(exitUsage, "the selector is empty", "token", "create", "ada", "--role", "operator", "--on", "")
+	do(exitUsage, "--on '' is empty", "token", "create", "ada", "--role", "operator", "--on", "")
 	secret := strings.TrimSpace(do(0, "has the role viewer", "token", "create", "ada", "--role", "viewer"))
 	do(exitFailed, "there is a token of that name", "token", "create", "ada", "--role", "admin")
 	if out := do(0, "viewer", "token", "list"); len(secret) != 43 || strings.Contains(out, secret) {
