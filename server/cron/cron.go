@@ -5,6 +5,8 @@ package cron
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,7 +38,7 @@ func Parse(rule string, zone *time.Location) (*Rule, error) {
 			"of a start", rule)
 	}
 	parser := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
-	s, err := parser.Parse(rule)
+	s, err := parser.Parse(sundays(rule))
 	if err != nil {
 		return nil, fmt.Errorf("rule %q: %w; it has five fields, minute, hour, day of the month, month and day of the "+
 			"week, such as \"0 3 * * 1-5\"", rule, err)
@@ -64,4 +66,50 @@ func (r *Rule) Due(last, now time.Time) (due time.Time, before int) {
 		}
 	}
 	return due, before
+}
+
+// sundays is the rule without 7, which is Sunday in crontab(5) and which the parser does not take.
+func sundays(rule string) string {
+	fields := strings.Fields(rule)
+	if len(fields) != 5 || !strings.Contains(fields[4], "7") {
+		return rule
+	}
+	var days []string
+	for part := range strings.SplitSeq(fields[4], ",") {
+		days = append(days, sunday(part)...)
+	}
+	fields[4] = strings.Join(days, ",")
+	return strings.Join(fields, " ")
+}
+
+// sunday is one part of a list of days of the week: as it is, or the days that it means where it ends with 7.
+func sunday(part string) []string {
+	span, every, stepped := strings.Cut(part, "/")
+	first, last, ranged := strings.Cut(span, "-")
+	if !ranged {
+		last = first
+	}
+	from, err := weekday(first)
+	if to, wrong := strconv.Atoi(last); err != nil || wrong != nil || to != 7 || from < 0 || from > 7 {
+		return []string{part} // the parser says what is wrong with it, if anything is
+	}
+	step := 1
+	if stepped {
+		if step, err = strconv.Atoi(every); err != nil || step < 1 {
+			return []string{part}
+		}
+	}
+	var days []string
+	for d := from; d <= 7; d += min(step, 7) {
+		days = append(days, strconv.Itoa(d%7))
+	}
+	return days
+}
+
+// weekday is the number of a day of the week.
+func weekday(s string) (int, error) {
+	if d := slices.Index([]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, strings.ToLower(s)); d >= 0 {
+		return d, nil
+	}
+	return strconv.Atoi(s)
 }

@@ -1,6 +1,7 @@
 package cron
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,34 @@ func TestNext(t *testing.T) {
 		}
 		if got := r.Next(from.UTC()).Format("2006-01-02 15:04"); got != c.want {
 			t.Errorf("%s after %s: %s, want %s", c.rule, c.from, got, c.want)
+		}
+	}
+}
+
+// TestSunday: 7 is Sunday too, as crontab(5) has it, alone, in lists, ranges and with steps.
+func TestSunday(t *testing.T) {
+	for days, want := range map[string]string{"7": "0", "07": "0", "0": "0", "1-7": "0123456", "0-7": "0123456",
+		"5-7": "056", "fri-7": "056", "SUN-7/7": "0", "1-7/2": "0135", "2-7/2": "246", "2-7/5": "02", "7/2": "0",
+		"7-7": "0", "1-7/9223372036854775807": "1", "3,7": "03", "1-2,6-7": "0126"} {
+		r, err := Parse("0 3 * * "+days, time.UTC)
+		if err != nil {
+			t.Errorf("%s: %v", days, err)
+			continue
+		}
+		got := ""
+		for d := range 7 { // of a week that begins with a Sunday
+			day := time.Date(2026, 11, 29+d, 0, 0, 0, 0, time.UTC)
+			if r.Next(day).Equal(day.Add(3 * time.Hour)) {
+				got += strconv.Itoa(d)
+			}
+		}
+		if got != want {
+			t.Errorf("%s: days %s, want %s", days, got, want)
+		}
+	}
+	for _, days := range []string{"8", "1-8", "7-1", "7/0", "1-7/0", "1-7/x", "8-7", "-7", "1-7-7", "1-7/2/3", "x-7"} {
+		if r, err := Parse("0 3 * * "+days, time.UTC); err == nil {
+			t.Errorf("%s is taken: %v", days, r)
 		}
 	}
 }
@@ -89,7 +118,7 @@ func TestDue(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, rule := range []string{"0 3 * * 1-5", "@daily", "TZ=", "*/5 1,2 ? JAN mon", "@every 1h"} {
+	for _, rule := range []string{"0 3 * * 1-5", "@daily", "TZ=", "*/5 1,2 ? JAN mon", "@every 1h", "0 3 * * 1-7/2,7"} {
 		f.Add(rule)
 	}
 	f.Fuzz(func(t *testing.T, rule string) {
