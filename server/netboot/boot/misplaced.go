@@ -45,6 +45,6 @@ func (d *Dir) misplaced() string {
 
 // misplacedWords say that the directory was made for machines of another architecture than those that it is given to.
 func (d *Dir) misplacedWords(is bootdir.Arch) string {
-	return fmt.Sprintf("the boot directory %s was made from a kernel for %s, and by its name it is for machines of %s: "+
-		"lay it out anew with mkimage from a kernel for %[3]s", d.path, is, d.arch)
+	return fmt.Sprintf("the boot directory %s was made from a kernel for %s, and by its name it is for machines of "+
+		"%s: lay it out anew with mkimage from a kernel for %[3]s", d.path, is, d.arch)
 }
