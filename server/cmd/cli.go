@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -156,9 +157,12 @@ The line from nothing to a lab of imaged machines:
 	f.BoolVar(&e.JSON, "json", false, "print JSON: --output json")
 	f.StringVarP(&form, "output", "o", "", "print a table, json, yaml, or the name alone, by which other "+
 		"commands know it")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := e.SetForm(ui.Form(form)); err != nil {
 			return usage("%w", err)
+		}
+		if e.Form == ui.FormName && slices.Contains(nameless, cmd.CommandPath()) {
+			return usage("%s has no name to print: leave --output name out, and nothing was done", cmd.CommandPath())
 		}
 		return nil
 	}
@@ -185,6 +189,10 @@ The line from nothing to a lab of imaged machines:
 	addCompletions(e, root)
 	return root
 }
+
+// nameless are the commands that do something of which a name would say nothing, or not what is told only once.
+var nameless = []string{"diskcast image gc", "diskcast image export", "diskcast token create", "diskcast login-link",
+	"diskcast up", "diskcast serve"}
 
 // usageErrors makes wrong arguments and missing flags of cmd and of all commands below it usage errors.
 func usageErrors(cmd *cobra.Command) {

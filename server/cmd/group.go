@@ -244,11 +244,14 @@ func (e *env) changeLab(cmd *cobra.Command, change doc.LabChange) error {
 }
 
 func (e *env) printChanges(done *doc.LabResult) error {
-	if e.JSON {
+	if e.JSON && e.Form != ui.FormName {
 		return e.Doc(done)
 	}
 	for _, w := range done.Warnings {
 		e.Warn(w)
+	}
+	if e.Form == ui.FormName {
+		return e.Doc(done.Changes)
 	}
 	for _, d := range done.Changes {
 		mark := map[string]string{doc.Adds: "+", doc.Alters: "~", doc.Removes: "-"}[d.Does]

@@ -20,6 +20,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/client/contexts"
+	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -238,6 +239,9 @@ func (e *env) showContexts(f *contexts.File, name, words string) error {
 		if name == "" || n == name {
 			rows = append(rows, contextRow{n, f.Servers[n].Server, f.Servers[n].Pin, n == f.Current})
 		}
+	}
+	if e.Form == ui.FormName {
+		return e.Doc(rows)
 	}
 	if e.JSON {
 		return e.Doc(struct {

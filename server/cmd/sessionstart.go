@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/client"
+	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -170,7 +171,10 @@ func (e *env) gone(how string, what ...string) error {
 	if len(what) == 0 {
 		return nil
 	}
-	if e.JSON {
+	switch {
+	case e.Form == ui.FormName:
+		return e.Doc(what)
+	case e.JSON:
 		return e.Doc(map[string][]string{how: what})
 	}
 	for _, w := range what {

@@ -26,7 +26,12 @@ func (e *env) watch(ctx context.Context, c *client.Client, id string) error {
 	lines := newLineWatcher(e.Out)
 	lines.once = true
 	show := watcher(lines)
-	if e.JSON {
+	if e.Form == ui.FormName { // what comes of it is the exit code's to say
+		if err := e.Doc(id); err != nil {
+			return err
+		}
+		show = jsonWatcher{&env{UI: ui.UI{Out: io.Discard}}}
+	} else if e.JSON {
 		show = jsonWatcher{e}
 	} else if f, ok := ui.Terminal(e.Out); ok {
 		show = newBarWatcher(ctx, f)

@@ -103,7 +103,7 @@ func blocks(n *yaml.Node) {
 }
 
 // nameFields are the fields that name a thing, the surest first.
-var nameFields = []string{"id", "name", "digest", "addr", "receiver"}
+var nameFields = []string{"id", "name", "digest", "addr", "receiver", "machine"}
 
 func (u *UI) names(v any) error {
 	doc, err := generic(v)
@@ -127,6 +127,9 @@ func (u *UI) names(v any) error {
 }
 
 func nameOf(v any) string {
+	if name, ok := v.(string); ok {
+		return name
+	}
 	fields, ok := v.(map[string]any)
 	if !ok {
 		return ""
