@@ -185,7 +185,7 @@ each from a cast of its own.`,
 				return err
 			}
 			if at != "" {
-				if spec.At, err = parseAt(at, time.Now()); err != nil {
+				if spec.At, err = e.readAt(at); err != nil {
 					return err
 				}
 			}

@@ -74,7 +74,7 @@ func sessionEdit(e *env) *cobra.Command {
 				change.Rate = &r
 			}
 			if has("at") {
-				t, err := parseAt(at, time.Now())
+				t, err := e.readAt(at)
 				if err != nil {
 					return err
 				}
@@ -218,7 +218,7 @@ func parseAt(s string, now time.Time) (time.Time, error) {
 	}
 	for _, form := range []string{time.DateTime, "2006-01-02 15:04"} {
 		if t, err := time.ParseInLocation(form, s, now.Location()); err == nil {
-			return t, nil
+			return t, skipped(t, form, s)
 		}
 	}
 	t, err := time.ParseInLocation("15:04", s, now.Location())
@@ -227,9 +227,45 @@ func parseAt(s string, now time.Time) (time.Time, error) {
 			"or +90m",
 			s)
 	}
-	t = time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location())
+	hour, minute := t.Hour(), t.Minute()
+	t = time.Date(now.Year(), now.Month(), now.Day(), hour, minute, 0, 0, now.Location())
 	if !t.After(now) {
-		t = time.Date(now.Year(), now.Month(), now.Day()+1, t.Hour(), t.Minute(), 0, 0, now.Location())
+		t = time.Date(now.Year(), now.Month(), now.Day()+1, hour, minute, 0, 0, now.Location())
 	}
-	return t, nil
+	return t, skipped(t, "15:04", fmt.Sprintf("%02d:%02d", hour, minute))
+}
+
+// skipped refuses a time of the clock that it is set forward over: t, which stands for it, is another one.
+func skipped(t time.Time, form, s string) error {
+	if t.Format(form) == s {
+		return nil
+	}
+	return usage("--at %s does not exist on that day in %v: the clock is set forward over it; say another time, such "+
+		"as %s", s, t.Location(), t.Format(time.RFC3339))
+}
+
+// readAt is parseAt from now on, and tells which is taken of two instants at which the clock shows the time.
+func (e *env) readAt(s string) (time.Time, error) {
+	t, err := parseAt(s, time.Now())
+	if _, whole := time.Parse(time.RFC3339, s); err == nil && whole != nil && !strings.HasPrefix(s, "+") {
+		if words := twice(t); words != "" {
+			e.Note("--at " + words)
+		}
+	}
+	return t, err
+}
+
+// twice says which of two instants is taken, where the clock shows the time at both; empty where it does not.
+func twice(t time.Time) string {
+	for _, by := range []time.Duration{-2 * time.Hour, -time.Hour, -30 * time.Minute, 30 * time.Minute, time.Hour,
+		2 * time.Hour} {
+		const clock = "2006-01-02 15:04:05"
+		if other := t.Add(by); other.Format(clock) == t.Format(clock) {
+			which := map[bool]string{true: "second", false: "first"}[by < 0]
+			return fmt.Sprintf("%s is there twice in %v, for the clock is set back: the %s is taken, %s; the other "+
+				"is %s", t.Format("2006-01-02 15:04"), t.Location(), which, t.Format(time.RFC3339),
+				other.Format(time.RFC3339))
+		}
+	}
+	return ""
 }
