@@ -106,6 +106,10 @@ func Hostname(name string) error {
 	if name == "" || len(name) > 64 {
 		return fmt.Errorf("hostname %.80q has not 1 to 64 characters", name)
 	}
+	if low := "." + strings.ToLower(name); strings.HasSuffix(low, ".localhost") ||
+		strings.HasSuffix(low, ".localhost.localdomain") {
+		return fmt.Errorf("hostname %q: that is every machine's name for itself: give it a name of its own", name)
+	}
 	for l := range strings.SplitSeq(name, ".") {
 		if !label().MatchString(l) {
 			return fmt.Errorf("hostname %q: %q is not made of letters, digits and inner hyphens (RFC 1123)", name, l)

@@ -111,7 +111,8 @@ func (e *Engine) read(tx store.Tx) error {
 	err = walk(tx, record.SessPrefix, func(_ string, r *record.Session) error {
 		sessions = append(sessions,
 			jobs.Record{Session: r.Session(), Params: r.Cast(), Secret: r.Secret, Sealed: r.Sealed,
-				Upload: r.Uploads(), More: sendings(r.More), Asked: r.Asked})
+				Upload: r.Uploads(), More: sendings(r.More), Asked: r.Asked,
+				Alike: r.Alike})
 		return nil
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/diskcast/diskcast/internal/personal"
 	"github.com/diskcast/diskcast/internal/sealed"
@@ -300,6 +301,60 @@ func TestGivenElsewhere(t *testing.T) {
 	if again := create(b); !strings.Contains(strings.Join(again.Warnings, " "), both[0]) ||
 		!strings.Contains(strings.Join(again.Warnings, " "), both[1]) {
 		t.Errorf("made when it is known: %q", again.Warnings)
+	}
+}
+
+// TestGivenElsewhereStays: what was said of addresses and hostnames when a session was made is said as long as it is
+// kept, also of one that a repeating session made. A domain makes no other name.
+func TestGivenElsewhereStays(t *testing.T) {
+	h := sealing(t)
+	a, b := h.seated(1), h.seated(2)
+	spec := func(m *machine, hostname string) doc.Spec {
+		return doc.Spec{V: 1, Image: "debian", Nodes: []string{m.mac},
+			Personalize: json.RawMessage(`{"hostname":"` + hostname + `"}`)}
+	}
+	h.create(spec(a, "same-1"))
+	s2 := h.create(spec(b, "Same-1.lab"))
+	const soon = "The hostname same-1.lab of m2 is what session s1 will give to m1 as same-1"
+	h.repeat("5 * * * *", "", `{"v":1,"image":"debian","nodes":["`+b.mac+`"],"personalize":{"hostname":"same-1"}}`)
+	h.pass(5 * time.Minute) // before the first has given up
+	run := h.lastRun("r1")
+	if _, err := h.e.Cancel(t.Context(), s2.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	for id, words := range map[string]string{s2.ID: soon,
+		run.Session: "The hostname same-1 of m2 is what session s1 will give to m1: two"} {
+		v, err := h.e.Session(id)
+		if err != nil || !strings.Contains(strings.Join(v.Warnings, "\n"), words) {
+			t.Errorf("session %s: %+v, %v; want %q", id, v, err, words)
+		}
+	}
+	p, err := h.e.Plan(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{a.mac, b.mac},
+		Personalize: json.RawMessage(`{"hostname":"12345{{if eq .MAC \"` + b.mac + `\"}}.lab{{end}}"}`)})
+	words := strings.Join(p.Warnings, "\n")
+	if err != nil || len(p.Refused) > 0 ||
+		!strings.Contains(words, "12345 of m1 and 12345.lab of m2 are one without") ||
+		!strings.Contains(words, "12345 of m1 is a number") {
+		t.Errorf("one name but for the domain, and a number: %+v, %v", p, err)
+	}
+}
+
+// TestDoubleNames: what two machines of a session would both have is all told, by the machines' names.
+func TestDoubleNames(t *testing.T) {
+	h := sealing(t)
+	a, b := h.seated(1), h.seated(2)
+	for m, name := range map[*machine]string{a: "pc-1", b: "pc-2"} {
+		if _, err := h.e.EditMachine(t.Context(), m.mac, doc.MachineChange{V: 1, Name: &name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", Nodes: []string{a.mac, b.mac},
+		Personalize: json.RawMessage(`{"hostname":"same","network":[{"addresses":["10.0.0.5/24"]}]}`)})
+	if !errors.Is(err, engine.ErrSpec) ||
+		!strings.Contains(err.Error(), "machines pc-1 and pc-2 would both have the address 10.0.0.5") ||
+		!strings.Contains(err.Error(), "machines pc-1 and pc-2 would both be called same") {
+		t.Errorf("refused with %v", err)
 	}
 }
 

@@ -78,18 +78,19 @@ func (e *Engine) promisedElsewhere(o *owners) (out []string) {
 	if len(o.addrs)+len(o.names) == 0 {
 		return nil
 	}
-	say := func(what, value, node string, p *promise) {
+	say := func(what, value, node, as string, p *promise) {
 		if node != "" && node != p.node && len(out) < maxWarnings {
-			out = append(out, fmt.Sprintf("The %s %s of %s is what session %s will give to %s: two machines would "+
-				"have it.", what, value, e.title(node), p.session, e.title(p.node)))
+			out = append(out, fmt.Sprintf("The %s %s of %s is what session %s will give to %s%s: two machines would "+
+				"have it.", what, value, e.title(node), p.session, e.title(p.node), as))
 		}
 	}
 	for _, p := range e.promises() {
 		for _, a := range p.things.Addresses() {
-			say("address", a.String(), o.addrs[a], &p)
+			say("address", a.String(), o.addrs[a], "", &p)
 		}
 		if p.named {
-			say("hostname", p.things.Hostname, o.named(p.things.Hostname), &p)
+			other, as := o.named(p.things.Hostname)
+			say("hostname", as, other, asName(p.things.Hostname, as), &p)
 		}
 	}
 	return out

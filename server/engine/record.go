@@ -47,7 +47,7 @@ func recordOf(s *sess) *record.Session {
 		box = nil // nobody may be given it any more
 	}
 	r := record.OfSession(&s.Session, s.Params, s.Secret, box, s.Upload)
-	r.Asked = s.Asked
+	r.Asked, r.Alike = s.Asked, s.Alike
 	for _, x := range s.More {
 		r.More = append(r.More, record.OfSending(x.Params, x.Secret))
 	}

@@ -93,7 +93,7 @@ func (e *Engine) tryRepeat(ctx context.Context, text []byte) error {
 	if !spec.At.IsZero() {
 		return refuse("a repeating session has no start time: its rule says when it is made")
 	}
-	_, _, _, _, err = e.vet(ctx, &spec)
+	_, _, _, _, _, err = e.vet(ctx, &spec)
 	return err
 }
 

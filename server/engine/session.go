@@ -19,7 +19,7 @@ func (e *Engine) Create(ctx context.Context, spec doc.Spec) (*doc.Session, error
 
 // create is Create. Confirmed is the only disk that the session's one machine may have, nil for any.
 func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.DiskID) (*doc.Session, error) {
-	kind, imgs, secret, said, err := e.vet(ctx, &spec)
+	kind, imgs, secret, said, alike, err := e.vet(ctx, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 		spec.GiveUp = doc.DefaultGiveUp
 	}
 	s := &sess{Kind: kind, Parts: map[string]*doc.Part{}}
-	s.Spec, s.State, s.Created, s.Asked = spec, doc.Waiting, e.now(), askedFor(ctx)
+	s.Spec, s.State, s.Created, s.Asked, s.Alike = spec, doc.Waiting, e.now(), askedFor(ctx), alike
 	bring(s, imgs)
 	img := s.Image
 	var groups []netip.AddrPort
@@ -58,33 +58,33 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 }
 
 // vet refuses a spec of which no session could be made now. It names the spec's machines, and returns what the session
-// is made of.
+// is made of, what the operator should know of it now, and what of its machines' names and addresses others have.
 func (e *Engine) vet(ctx context.Context, spec *doc.Spec) (kind jobs.Kind, imgs []session.Image, secret []byte,
-	said []string, err error) {
+	said, alike []string, err error) {
 	if said, err = e.nameMachines(spec); err != nil {
-		return nil, nil, nil, nil, err
+		return nil, nil, nil, nil, nil, err
 	}
 	if kind, err = e.kinds.Check(spec); err != nil {
-		return nil, nil, nil, nil, refuse("%w", err)
+		return nil, nil, nil, nil, nil, refuse("%w", err)
 	}
 	if err := e.maySwitch(ctx, spec); err != nil {
-		return nil, nil, nil, nil, err
+		return nil, nil, nil, nil, nil, err
 	}
 	if err := e.mayHook(spec); err != nil {
-		return nil, nil, nil, nil, err
+		return nil, nil, nil, nil, nil, err
 	}
-	secret, others, err := e.sealable(spec)
+	secret, alike, err = e.sealable(spec)
 	if err != nil {
-		return nil, nil, nil, nil, refuse("%w", err)
+		return nil, nil, nil, nil, nil, refuse("%w", err)
 	}
 	if imgs, err = e.describeImages(kind, spec); err != nil {
-		return nil, nil, nil, nil, refuse("%w", err)
+		return nil, nil, nil, nil, nil, refuse("%w", err)
 	}
 	taken := e.nameTaken(kind, spec)
 	if err := mayTake(spec, taken); err != nil {
-		return nil, nil, nil, nil, err
+		return nil, nil, nil, nil, nil, err
 	}
-	return kind, imgs, secret, slices.Concat(said, others, taken), nil
+	return kind, imgs, secret, slices.Concat(said, taken), alike, nil
 }
 
 // bring has the session bring the images, one for each disk.

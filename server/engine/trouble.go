@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,14 +56,14 @@ func (e *Engine) roomFor() error {
 // will not start by itself, or else of its warning.
 func (e *Engine) warnings(s *sess) []string {
 	if s.Over() {
-		out := append(hookWarnings(s), unsigned(s)...)
+		out := slices.Concat(hookWarnings(s), unsigned(s), s.Alike)
 		if t := e.w.Trouble(); !t.Since.IsZero() {
 			out = append(out, fmt.Sprintf("The server cannot write its state: %s. Until it can, this session's end "+
 				"is not stored: a server that is started again goes on with the session as it was before.", t.Words))
 		}
 		return out
 	}
-	out := unsigned(s)
+	out := slices.Concat(unsigned(s), s.Alike)
 	now := e.now()
 	left := func(since time.Time, d time.Duration) time.Duration {
 		return max(0, d-now.Sub(since)).Round(time.Second)

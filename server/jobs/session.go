@@ -38,6 +38,8 @@ type Record struct {
 	Upload *session.Upload `json:"upload,omitempty"`
 	// Asked is the word under which it was asked for; empty where there was none.
 	Asked string `json:"asked,omitempty"`
+	// Alike says which addresses and hostnames of it others had, or were to have, when it was made.
+	Alike []string `json:"alike,omitempty"`
 }
 
 // Add puts a part into a session.

@@ -29,6 +29,7 @@ type Session struct {
 	Sealed  []byte    `json:"sealed,omitempty"` // personalization, by the server's key; none when the session is over
 	Upload  *Upload   `json:"upload,omitempty"` // of a capture
 	Asked   string    `json:"asked,omitempty"`  // the word under which it was asked for
+	Alike   []string  `json:"alike,omitempty"`  // which addresses and hostnames of it others had when it was made
 	// MoreDisks are what goes to further disks, and More how each is cast.
 	MoreDisks []SessionDisk `json:"more_disks,omitempty"`
 	More      []Sending     `json:"more,omitempty"`
