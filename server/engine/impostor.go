@@ -82,7 +82,7 @@ func (e *Engine) held(macs []string, h *session.Hello, from netip.Addr) error {
 // lose these, and what was odd about its nodes is forgotten. Nothing that was entered is lost.
 func (e *Engine) TrustMachine(ctx context.Context, word string) (*doc.Machine, error) {
 	var mine []*node
-	if _, err := e.changeMachine(ctx, word, func(id string) (string, error) {
+	if _, err := e.changeMachine(ctx, word, e.findMachine, func(id string) (string, error) {
 		m := e.fleet.Get(id)
 		mine = nil
 		var ids []string

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -102,6 +103,13 @@ func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
 	}
 	switch owners := e.fleet.Booted(macOf(id)); len(owners) {
 	case 0:
+		if n, err := e.findNode(id); err == nil && n.Boot != "" {
+			return nil, fmt.Errorf("machine %s: %w: node %s is there, and its machine was removed; `diskcast machine "+
+				"name %s NAME` makes one of it, and so does its agent's next start", id, ErrNotFound, n.ID, id)
+		} else if err == nil {
+			return nil, fmt.Errorf("machine %s: %w: node %s asked for boot files, and its agent has not started yet; "+
+				"`diskcast machine import` or `diskcast apply` enters machines before", id, ErrNotFound, n.ID)
+		}
 		return nil, fmt.Errorf("machine %s: %w: nothing with this address came, and none was entered; `diskcast "+
 			"machine import` or `diskcast apply` enters machines before they come", id, ErrNotFound)
 	case 1:
@@ -114,6 +122,24 @@ func (e *Engine) findMachine(word string) (*fleet.Machine, error) {
 		return nil, refuse("the NIC %s is shared by the machines %s: name one of them", macOf(id),
 			strings.Join(names, ", "))
 	}
+}
+
+// enterMachine is findMachine, and makes the machine of a node that is there without one: it was removed, and would
+// come again with the node's next hello.
+func (e *Engine) enterMachine(word string) (*fleet.Machine, error) {
+	m, err := e.findMachine(word)
+	if !errors.Is(err, ErrNotFound) {
+		return m, err
+	}
+	n, bad := e.findNode(word)
+	if bad != nil || n.Boot == "" || e.fleet.Of(n.ID) != nil {
+		return nil, err
+	}
+	e.fleet.Sight(e.sighting(n, &n.Inventory), n.LastSeen)
+	if m = e.fleet.Of(n.ID); m == nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // nodeOf is the latest sighting of a machine that is there.
@@ -208,7 +234,7 @@ func (e *Engine) EditMachine(ctx context.Context, word string, c doc.MachineChan
 	if err := checkVersion("machine change", c.V); err != nil {
 		return nil, err
 	}
-	return e.changeMachine(ctx, word, func(id string) (string, error) {
+	return e.changeMachine(ctx, word, e.enterMachine, func(id string) (string, error) {
 		if c.Profile != nil && *c.Profile != "" {
 			if _, ok := e.book.Profile(*c.Profile); !ok {
 				return "", e.book.NoProfile(*c.Profile)
@@ -228,7 +254,7 @@ func (e *Engine) MergeMachines(ctx context.Context, into string, c doc.MachineMe
 	if err := checkVersion("machine merge", c.V); err != nil {
 		return nil, err
 	}
-	return e.changeMachine(ctx, into, func(id string) (string, error) {
+	return e.changeMachine(ctx, into, e.findMachine, func(id string) (string, error) {
 		from, err := e.findMachine(c.From)
 		if err != nil {
 			return "", err
@@ -242,7 +268,7 @@ func (e *Engine) SplitMachine(ctx context.Context, word string, c doc.MachineSpl
 	if err := checkVersion("machine split", c.V); err != nil {
 		return nil, err
 	}
-	return e.changeMachine(ctx, word, func(id string) (string, error) {
+	return e.changeMachine(ctx, word, e.findMachine, func(id string) (string, error) {
 		n, err := e.findNode(c.Node)
 		if err != nil {
 			return "", err
@@ -254,7 +280,7 @@ func (e *Engine) SplitMachine(ctx context.Context, word string, c doc.MachineSpl
 // RemoveMachine forgets a machine and what was entered of it. One that a node is of comes again as a new one, with the
 // node's next hello.
 func (e *Engine) RemoveMachine(ctx context.Context, word string) error {
-	_, err := e.changeMachine(ctx, word, func(id string) (string, error) {
+	_, err := e.changeMachine(ctx, word, e.findMachine, func(id string) (string, error) {
 		for _, n := range e.nodes {
 			if m := e.fleet.Of(n.ID); m != nil && m.ID == id && e.current(n) != nil {
 				return "", fmt.Errorf("machine %s has a part in session %s; cancel that first", m.Title(), n.Session)
@@ -266,11 +292,11 @@ func (e *Engine) RemoveMachine(ctx context.Context, word string) error {
 }
 
 // changeMachine does what the operator asks for once it is stored; what is refused has not happened.
-func (e *Engine) changeMachine(ctx context.Context, word string, f func(id string) (string, error)) (*doc.Machine,
-	error) {
+func (e *Engine) changeMachine(ctx context.Context, word string, find func(string) (*fleet.Machine, error),
+	f func(id string) (string, error)) (*doc.Machine, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m, err := e.findMachine(word)
+	m, err := find(word)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -253,5 +254,68 @@ func TestRemoveAtWork(t *testing.T) {
 	}
 	if err := h.e.RemoveMachine(t.Context(), id); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestEnterRemoved: the node of a machine that was removed is a machine again as soon as something is entered of it.
+func TestEnterRemoved(t *testing.T) {
+	h := newHouse(t)
+	m := h.machine(1)
+	m.powerOn()
+	if err := h.e.RemoveMachine(t.Context(), "m1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.e.Machine(m.mac); !errors.Is(err, engine.ErrNotFound) ||
+		!strings.Contains(err.Error(), "node 52-54-00-00-00-01 is there, and its machine was removed") {
+		t.Errorf("shown with %v", err)
+	}
+	bad, name := "a b", "pc-1"
+	if _, err := h.e.EditMachine(t.Context(), m.mac, doc.MachineChange{V: 1, Name: &bad}); err == nil ||
+		len(h.e.Machines()) != 0 {
+		t.Errorf("named in a way that is refused: %v, and there are %+v", err, h.e.Machines())
+	}
+	for range 2 {
+		got, err := h.e.EditMachine(t.Context(), m.mac, doc.MachineChange{V: 1, Name: &name})
+		if err != nil || got.Name != name || len(got.Nodes) != 1 || len(h.e.Machines()) != 1 {
+			t.Errorf("named: %+v, %v", got, err)
+		}
+		h.restart()
+	}
+	seen := h.machine(2)
+	h.e.Saw(seen.mac, netip.Addr{}, doc.StepDHCP, "PXE")
+	if _, err := h.e.EditMachine(t.Context(), seen.mac, doc.MachineChange{V: 1, Name: &bad}); !errors.Is(err,
+		engine.ErrNotFound) || !strings.Contains(err.Error(), "its agent has not started yet") {
+		t.Errorf("one that only asked for boot files: %v", err)
+	}
+}
+
+// TestQueuedBehind: a session says at once which others have its machines before it.
+func TestQueuedBehind(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.machine(1), h.machine(2)
+	b.powerOn()
+	name := "pc-2"
+	if _, err := h.e.EditMachine(t.Context(), b.mac, doc.MachineChange{V: 1, Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		nodes []string
+		want  string // a warning with "gets it first"; empty for none
+	}{
+		{[]string{b.mac}, ""}, // which takes it
+		{[]string{a.mac}, ""},
+		{[]string{a.mac}, "Session s2 (restore debian, waiting) has 52-54-00-00-00-01 too and gets it first"},
+		{[]string{b.mac}, "Session s1 (restore debian, casting) has 52-54-00-00-00-02 (pc-2) too and gets it first"},
+	} {
+		s := h.create(doc.Spec{Nodes: c.nodes})
+		var got []string
+		for _, w := range s.Warnings {
+			if strings.Contains(w, "gets it first") {
+				got = append(got, w)
+			}
+		}
+		if (c.want == "") != (len(got) == 0) || c.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], c.want)) {
+			t.Errorf("session %s of %s: %q, want %q", s.ID, c.nodes, got, c.want)
+		}
 	}
 }

@@ -49,12 +49,48 @@ func (e *Engine) create(ctx context.Context, spec doc.Spec, confirmed *session.D
 	}
 	e.step(jobs.Created{Session: s})
 	view := e.view(s, true)
-	view.Warnings = slices.Concat(said, spec.Advice(), e.twins(s), view.Warnings)
+	view.Warnings = slices.Concat(said, e.queuedBehind(s), spec.Advice(), e.twins(s), view.Warnings)
 	e.mu.Unlock()
 	// the session is there in any case; what it became since is written again and again, and told as its warning
 	_ = e.w.Wait(ctx)
 	e.log.Info("session created", "session", view.ID, "image", img.Name, "manifest", img.Manifest)
 	return view, nil
+}
+
+// queuedBehind says which sessions come before a new one with machines that it names.
+func (e *Engine) queuedBehind(s *sess) (out []string) {
+	behind := map[string]bool{}
+	more := 0
+	for _, id := range e.jobs.Order() {
+		o := e.jobs.Session(id)
+		if o == s || o.Over() {
+			continue
+		}
+		var shared []string
+		for _, node := range s.Order {
+			if p := o.Parts[node]; p != nil && !p.Over() && s.Parts[node].Joined.IsZero() && !behind[node] {
+				behind[node] = true
+				shared = append(shared, node)
+			}
+		}
+		switch {
+		case len(shared) == 0:
+		case len(out) >= maxWarnings:
+			more++
+		default:
+			what := o.Kind.Traits().Action
+			if o.Image.Name != "" {
+				what += " " + o.Image.Name
+			}
+			out = append(out, fmt.Sprintf("Session %s (%s, %s) has %s too and gets it first; this session waits until "+
+				"that one is done with it, or `diskcast session cancel %[1]s`.", o.ID, what, o.State,
+				e.firstNames(shared)))
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("So have %d more sessions.", more))
+	}
+	return out
 }
 
 // vet refuses a spec of which no session could be made now. It names the spec's machines, and returns what the session
