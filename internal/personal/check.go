@@ -111,6 +111,10 @@ func Hostname(name string) error {
 		return fmt.Errorf("hostname %q: that is every machine's name for itself: give it a name of its own", name)
 	}
 	for l := range strings.SplitSeq(name, ".") {
+		if len(l) > 63 {
+			return fmt.Errorf("hostname %.80q: %.80q has %d characters, and between dots at most 63 are taken (RFC "+
+				"1123)", name, l, len(l))
+		}
 		if !label().MatchString(l) {
 			return fmt.Errorf("hostname %q: %q is not made of letters, digits and inner hyphens (RFC 1123)", name, l)
 		}

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/pflag"
 
+	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/diskcast/diskcast/internal/personal"
 )
 
@@ -89,6 +91,7 @@ func readTOML(file string, s *personal.Settings) error {
 	if err != nil {
 		return usage("--personalize: %w", err)
 	}
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) // some editors put it before every text
 	dec := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
 	err = dec.Decode(s)
 	var unknown *toml.StrictMissingError
@@ -101,12 +104,34 @@ func readTOML(file string, s *personal.Settings) error {
 		return nil
 	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
 		line, _ := unknown.Errors[0].Position()
-		return usage("%s:%d: unknown key %s", file, line, strings.Join(unknown.Errors[0].Key(), "."))
+		key := unknown.Errors[0].Key()
+		return usage("%s:%d: unknown key %s%s", file, line, strings.Join(key, "."),
+			nearest.Hint(key[len(key)-1], keysOf(reflect.TypeFor[personal.Settings]())))
 	case errors.As(err, &wrong):
 		line, _ := wrong.Position()
-		return usage("%s:%d: this is no TOML, or not of the type that the key wants", file, line)
+		if strings.Contains(wrong.Error(), "already") {
+			return usage("%s:%d: a key or a table stands here that stood before", file, line)
+		}
+		return usage("%s:%d: this is no TOML, or not of the type that the key wants: a text, and a file's mode, "+
+			"stands in double quotes", file, line)
 	}
 	return usage("%s: it cannot be read as TOML", file)
+}
+
+// keysOf are the keys that a type, and what is in it, has in TOML.
+func keysOf(t reflect.Type) (keys []string) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("toml"); tag != "" && tag != "-" {
+			keys = append(append(keys, tag), keysOf(t.Field(i).Type)...)
+		}
+	}
+	return keys
 }
 
 // readArchive reads the file that the settings name, from the folder that they are in.

@@ -30,13 +30,16 @@ func TestPersonalizeFile(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, tt := range []struct{ text, want string }{
-		{"kernel_words = [\"quiet\"]\n[archive]\nfile = \"lab.tar.gz\"\ninto = \"/etc\"\n[script]\nrun = \"true\"\n" +
-			"[[network]]\ndhcp = \"yes\"\n", ""},
+		{"\xef\xbb\xbfkernel_words = [\"quiet\"]\n[archive]\nfile = \"lab.tar.gz\"\ninto = \"/etc\"\n" +
+			"[script]\nrun = \"true\"\n[[network]]\ndhcp = \"yes\"\n", ""},
 		{"[archive]\nfile = \"none.tar\"\n", "no such file"},
 		{"[archive]\ninto = \"/etc\"\n", "file names none"},
 		{"[archive]\ncontent = \"AAAA\"\n", "unknown key"},
-		{"[[files]]\npath = \"/etc/ssh/sshd_config\"\nmode = \"0600\"\n", "own.toml: files: \"/etc/ssh/sshd_config\" " +
-			"has no content, and would be emptied"},
+		{"hostnam = \"a\"\n", "own.toml:1: unknown key hostnam: did you mean hostname?"},
+		{"hostname = \"a\"\nhostname = \"b\"\n", "own.toml:2: a key or a table stands here that stood before"},
+		{"[[files]]\npath = \"/x\"\ncontent = \"\"\nmode = 0644\n", "own.toml:4: this is no TOML, or not of the type"},
+		{"[[files]]\npath = \"/etc/ssh/sshd_config\"\nmode = \"0600\"\n",
+			"own.toml: files: \"/etc/ssh/sshd_config\" has no content, and would be emptied"},
 		{"[[network]]\ngateway = \"10.0.0.1\"\n", ":2: unknown key network.gateway"},
 	} {
 		o := &ownFlags{file: write("own.toml", tt.text)}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,7 @@ func Parse(name string, text []byte) (*File, error) {
 	if len(text) > MaxFile {
 		return nil, fmt.Errorf("settings %s: more than %d bytes: this is no settings file", name, MaxFile)
 	}
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors put it before every text
 	// The decoder judges the whole document, keys given twice too; the parser below knows each key's line.
 	var whole map[string]any
 	if err := toml.Unmarshal(text, &whole); err != nil {
