@@ -42,11 +42,13 @@ func (t *toldWhole) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var one [1]byte
-	if n, err := body.Read(one[:]); n == 0 && err != nil {
-		_ = c.SetReadDeadline(time.Time{})
-		return // all was read
+	n, err := body.Read(one[:])
+	if err == nil || n > 0 {
+		_ = c.Flush()
+		_, err = io.CopyN(io.Discard, body, maxUnread)
 	}
-	_ = c.Flush()
-	_, _ = io.CopyN(io.Discard, body, maxUnread)
-	_ = c.SetReadDeadline(time.Time{})
+	// Of a body that did not come to its end net/http reads the rest itself: without a deadline, for ever.
+	if err == io.EOF {
+		_ = c.SetReadDeadline(time.Time{})
+	}
 }
