@@ -92,8 +92,8 @@ func open(ctx context.Context, d *session.Descriptor, o Options) (*run, error) {
 	if use, err := o.Disks.InUse(chosen.Path); err != nil {
 		return nil, fmt.Errorf("%s: cannot tell whether it is in use, so nothing was written: %w", chosen.Path, err)
 	} else if use != "" {
-		return nil, fmt.Errorf("%s is in use (%s); nothing was written. Unmount it on the node, or choose another disk",
-			chosen.Path, use)
+		return nil, fmt.Errorf("%s is in use (%s); nothing was written. Unmount it on the node, stop the RAID, LVM or "+
+			"pool that it is part of, or choose another disk", chosen.Path, use)
 	}
 	return &run{o: o, d: d, cfg: cfg, idx: idx, disk: chosen}, nil
 }
@@ -113,6 +113,10 @@ func (r *run) check() error {
 	r.plan, err = restore.NewPlan(r.cfg, r.idx, r.target.Size(), r.target.SectorSize(), r.options()...)
 	if err != nil {
 		return fmt.Errorf("image %s cannot go to %s; nothing was written: %w", r.d.Image.Name, r.where(), err)
+	}
+	if r.leftovers, err = r.plan.Leftovers(r.target); err != nil {
+		// What cannot be read is overwritten, or fails when it is written.
+		r.o.Log.Warn("what the disk was before cannot be told", "disk", r.disk.Path, "err", err)
 	}
 	return nil
 }

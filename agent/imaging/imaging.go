@@ -216,6 +216,8 @@ type run struct {
 	target restore.Target
 	opened restore.Target // what is closed in the end: the whole disk
 	plan   *restore.Plan
+	// leftovers are what the target was part of before, in words.
+	leftovers []string
 	// partition is the only one that is written; nil: the whole disk.
 	partition *restore.Partition
 	// counts are what was received and written, once that is over, with that of the disks before it, which is before;
@@ -298,6 +300,9 @@ func (r *run) planWords(same, delta bool) string {
 		b.WriteString("; the disk has this image's partition table already, so only what differs is received")
 	case delta:
 		b.WriteString("; only what differs is received")
+	}
+	if len(r.leftovers) > 0 {
+		fmt.Fprintf(&b, "; wiped with it: %s", strings.Join(r.leftovers, ", "))
 	}
 	return b.String()
 }

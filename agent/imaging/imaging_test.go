@@ -32,6 +32,22 @@ func TestMulticast(t *testing.T) {
 	}
 }
 
+// TestLeftovers has a disk that was in a RAID set of the BIOS: the plan says so, and nothing of it is left.
+func TestLeftovers(t *testing.T) {
+	w := newWorld(t)
+	copy(w.target.Bytes()[diskSize-1024:], "Intel Raid ISM Cfg Sig. 1.3.00")
+	copy(w.target.Bytes()[diskSize-3087*512:], "Promise Technology, Inc.")
+	if err := w.restore(w.descriptor(), w.multicast(nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	w.complete()
+	w.mustSay("wiped with it: the disk was a member of an Intel RST (Matrix) RAID set (byte 12581888), " +
+		"the disk was a member of a Promise FastTrak RAID set (byte 11002368)")
+	if b := w.target.Bytes(); bytes.Contains(b, []byte("Intel Raid")) || bytes.Contains(b, []byte("Promise")) {
+		t.Error("the signatures are still there")
+	}
+}
+
 func TestNoCast(t *testing.T) {
 	w := newWorld(t)
 	d := w.descriptor()

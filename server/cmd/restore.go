@@ -195,6 +195,13 @@ func (r *localRestore) run(ctx context.Context, im *opened, t, w restore.Target)
 		for _, s := range p.Warnings() {
 			r.Warn(s)
 		}
+		left, err := p.Leftovers(w)
+		for _, s := range left {
+			r.Note(s + "; that is wiped")
+		}
+		if err != nil {
+			r.Warn("what the target was before cannot be told: " + err.Error())
+		}
 	}
 	r.o.Wrong = func(e *restore.MismatchError) { r.Warn(e.Error() + "; what differs is written once more") }
 	began := time.Now()

@@ -67,7 +67,7 @@ func (p *Plan) matches(t Target) error {
 
 // wipeSpan is how far from the start and the end of the disk and of each partition an old file system, RAID or LVM can
 // have left a signature that udev, blkid or the kernel would find: btrfs at 64 KiB, ZFS in 256 KiB labels, two at each
-// end, mdraid in the last 128 KiB.
+// end, mdraid in the last 128 KiB. What may lie further in has its places: member.Places.
 const wipeSpan = 1 << 20
 
 // signatures are the bytes near the ends of the disk and of its partitions that the image does not hold: they are
@@ -79,6 +79,7 @@ func (p *Plan) signatures() []image.Extent {
 		n := min(wipeSpan, size)
 		ends.Add(start, n)
 		ends.Add(start+size-n, n)
+		addPlaces(ends, start, size)
 	}
 	add(0, p.size)
 	for _, part := range p.table.Partitions {

@@ -21,6 +21,8 @@ const (
 const (
 	sector = 512
 	geom   = "GEOM"
+
+	bcachefsMagic = "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef"
 )
 
 // magic is a signature in a fixed place: sig at off in the block that begins at base bytes, counted from the end of the
@@ -40,8 +42,7 @@ var signatures = append([]magic{
 	{typ: "bcache", base: 4096, off: 24, sig: "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81",
 		what: "a bcache device",
 		do:   "Detach the cache before the capture."},
-	{typ: "bcachefs", base: 4096, off: 24, sig: "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef",
-		what: "a device of a bcachefs", do: wholeSet},
+	{typ: "bcachefs", base: 4096, off: 24, sig: bcachefsMagic, what: "a device of a bcachefs", do: wholeSet},
 	{typ: "DM_snapshot_cow", sig: "SnAp", what: "the exception store of a device-mapper snapshot", do: ownDevice},
 	{typ: "DM_verity_hash", sig: "verity\x00\x00", what: "a dm-verity hash tree",
 		do: "What it vouches for is captured whole too, where it is on the same disk; an image of another disk holds " +
@@ -131,16 +132,24 @@ func promise() (list []magic) {
 
 // magics looks for every signature of the table, and returns the first that is there.
 func magics(r io.ReaderAt, size int64) (*Found, error) {
-	for _, m := range signatures {
-		for _, base := range m.places(size) {
-			block, err := peek(r, size, base, sector)
-			if err != nil {
-				return nil, err
-			}
-			if block != nil && string(block[m.off:m.off+int64(len(m.sig))]) == m.sig &&
-				(m.check == nil || m.check(block)) {
-				return m.found(base, block), nil
-			}
+	for i := range signatures {
+		if f, err := signatures[i].find(r, size); f != nil || err != nil {
+			return f, err
+		}
+	}
+	return nil, nil
+}
+
+// find looks for the signature where it may be.
+func (m *magic) find(r io.ReaderAt, size int64) (*Found, error) {
+	for _, base := range m.places(size) {
+		block, err := peek(r, size, base, sector)
+		if err != nil {
+			return nil, err
+		}
+		if block != nil && string(block[m.off:m.off+int64(len(m.sig))]) == m.sig &&
+			(m.check == nil || m.check(block)) {
+			return m.found(base, block), nil
 		}
 	}
 	return nil, nil
