@@ -31,12 +31,19 @@ a cause and a command that mends it. What could not be looked at is said, and is
 wants root, or the server's user, for most of it.
 
 It reads the settings file as serve does, and takes the same flags. Exit code 0: nothing was found; 1: something was.
+With --server (or --context) a server elsewhere looks at itself, as its page has it: all of that but the firewall, once
+a minute at most.
+
 docs/operating.md has all findings by symptom. What a node sees is asked by diskcast node doctor.`,
 		Example: "  diskcast doctor\n  diskcast doctor --json | jq -r '.looks[].found[]?.id'\n  diskcast doctor " +
-			"--interface eth1 --config none\n  diskcast doctor --tell    # from a timer: what is found goes out by " +
+			"--interface eth1 --config none\n  diskcast doctor --server https://10.0.0.1:8443\n" +
+			"  diskcast doctor --tell    # from a timer: what is found goes out by " +
 			"web hook and mail",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("server") || cmd.Flags().Changed("context") {
+				return e.doctorThere(cmd, tell)
+			}
 			if _, err := e.settle(cmd, file, set); err != nil {
 				return err
 			}
@@ -61,6 +68,7 @@ docs/operating.md has all findings by symptom. What a node sees is asked by disk
 		},
 	}
 	set = settingsFlags(cmd, &file)
+	serverFlag(cmd, e)
 	f := cmd.Flags()
 	f.DurationVar(&patience, "patience", doctor.Patience,
 		"how long an IGMP querier is listened for, where the server is none")
@@ -71,21 +79,17 @@ docs/operating.md has all findings by symptom. What a node sees is asked by disk
 
 // subject is the server of the settings, asked whether it runs.
 func (e *env) subject(ctx context.Context, cfg *serve.Config) *doctor.Subject {
-	s := &doctor.Subject{Interface: cfg.Interface, State: cfg.State, DHCP: cfg.DHCP, TFTP: cfg.TFTP, Groups: cfg.Groups,
-		Querier: cfg.Querier, Version: Version, Host: doctor.Real{}, Log: e.quiet(), Away: "its address is not known"}
-	info, lan, err := serve.Where(*cfg)
-	s.Broken, s.LAN = err, lan
-	s.BootDir, s.Store = cfg.Dirs()
+	s := serve.Subject(*cfg)
+	s.Log, s.Away = e.quiet(), "its address is not known"
 	if cred, err := client.ReadCredentials(cfg.State); err == nil {
 		s.Pin = cred.Pin
 	}
 	if s.Broken != nil {
 		return s
 	}
-	s.HTTP, s.API = info.HTTP, info.API
 	here := *e
 	here.context, here.stateFlag = "", nil
-	c, err := here.dial(info.Server)
+	c, err := here.dial("https://" + s.API.String())
 	if err != nil {
 		s.Away = err.Error()
 		return s

@@ -31,7 +31,8 @@ func (e *ears) TellFinding(_ context.Context, f doc.NotifyFinding) error {
 
 // TestTellFindings tells findings, and fails where nobody hears them.
 func TestTellFindings(t *testing.T) {
-	seen := &doctor.Report{Looks: []doctor.Look{{Found: []doctor.Finding{{ID: "a", What: "b", Cause: "c", Mend: "d"}}}}}
+	seen := &doctor.Report{Looks: []doc.DoctorLook{{
+		Found: []doctor.Finding{{ID: "a", What: "b", Cause: "c", Mend: "d"}}}}}
 	asks := []doc.NotifyReceiver{{Name: "x", Kinds: []string{doc.WordEnded}},
 		{Name: "y", Kinds: []string{doc.WordFinding}}}
 	told := &ears{all: asks}

@@ -27,7 +27,7 @@ func TestDocuments(t *testing.T) {
 		"repeat": new(Repeat), "repeat-spec": new(RepeatSpec),
 		"token-spec": new(TokenSpec), "token": new(Token), "token-made": new(TokenMade),
 		"login-link-spec": new(LoginLinkSpec), "login-link": new(LoginLink), "audit": new(Audit),
-		"audit-entry": new(AuditEntry),
+		"audit-entry": new(AuditEntry), "doctor": new(Doctor),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

@@ -18,46 +18,21 @@ import (
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
 
-// Finding is one thing that is wrong.
-type Finding struct {
-	ID    ID     `json:"id"`
-	What  string `json:"what"`  // what was seen
-	Cause string `json:"cause"` // why that harms
-	Mend  string `json:"mend"`  // a command, or what to do by hand
-}
+// Finding is one thing that is wrong, and Report what came of all checks.
+type (
+	Finding = doc.DoctorFinding
+	Report  = doc.DoctorReport
+)
 
 // Look is what came of one check.
-type Look struct {
-	Check string    `json:"check"`
-	Found []Finding `json:"found,omitempty"`
-	Well  []string  `json:"well,omitempty"`       // what was seen and is as it should be
-	Not   []string  `json:"not_looked,omitempty"` // what could not be looked at, and why
-}
-
-// Report is what came of all.
-type Report struct {
-	V         int    `json:"v"`
-	Interface string `json:"interface,omitempty"`
-	Address   string `json:"address,omitempty"`
-	Machine   string `json:"machine,omitempty"` // that was looked at, of a report of one
-	Looks     []Look `json:"looks"`
-}
-
-// Findings are those of all checks.
-func (r *Report) Findings() []Finding {
-	var out []Finding
-	for _, l := range r.Looks {
-		out = append(out, l.Found...)
-	}
-	return out
-}
+type Look struct{ doc.DoctorLook }
 
 // maxWords bounds a sentence of a report, in bytes: what strangers say may be in it.
 const maxWords = 600
 
 func (l *Look) find(id ID, what, cause, mend string) {
-	l.Found = append(l.Found, Finding{ID: id, What: plain.Line(what, maxWords), Cause: plain.Line(cause, maxWords),
-		Mend: plain.Line(mend, maxWords)})
+	l.Found = append(l.Found, Finding{ID: id, Grave: graveOf(id), What: plain.Line(what, maxWords),
+		Cause: plain.Line(cause, maxWords), Mend: plain.Line(mend, maxWords)})
 }
 
 func (l *Look) well(format string, args ...any) {
@@ -96,6 +71,9 @@ type Subject struct {
 	Away     string        // why
 	Host     Host
 	Log      *slog.Logger
+	// Inside says that the server looks at itself while it serves: what would disturb that, or wants root, is left to
+	// the command.
+	Inside bool
 }
 
 // Patience is how long a querier may be silent: it asks every 125 s (RFC 3376, 8.2).
@@ -106,24 +84,26 @@ type check struct {
 	name string
 	lan  bool // it needs the interface
 	look func(context.Context, *Subject, *Look)
+	// apart is why a server does not look at it by itself; empty: it does.
+	apart string
 }
 
 var checks = []check{
-	{"interface", false, lookInterface},
-	{"server", false, lookServer},
-	{"dhcp", true, lookDHCP},
-	{"boot directory", false, lookBoot},
-	{"boot files", true, lookFetch},
-	{"firewall", true, lookFirewall},
-	{"multicast", true, lookQuerier},
-	{"packets", true, lookPackets},
-	{"limits", false, lookLimits},
-	{"clock", false, lookClock},
-	{"room", false, lookRoom},
-	{"keys", false, lookKeys},
-	{"machines", false, lookMachines},
-	{"words", false, lookWords},
-	{"record", false, lookRecord},
+	{"interface", false, lookInterface, ""},
+	{"server", false, lookServer, ""},
+	{"dhcp", true, lookDHCP, ""},
+	{"boot directory", false, lookBoot, ""},
+	{"boot files", true, lookFetch, ""},
+	{"firewall", true, lookFirewall, "the rules of the firewall are read by programs of the system, as root"},
+	{"multicast", true, lookQuerier, ""},
+	{"packets", true, lookPackets, ""},
+	{"limits", false, lookLimits, ""},
+	{"clock", false, lookClock, ""},
+	{"room", false, lookRoom, ""},
+	{"keys", false, lookKeys, ""},
+	{"machines", false, lookMachines, ""},
+	{"words", false, lookWords, ""},
+	{"record", false, lookRecord, ""},
 }
 
 // Run does all checks, side by side, and returns what came of them in the order of the table.
@@ -134,20 +114,27 @@ func Run(ctx context.Context, s *Subject) *Report {
 	if s.Patience == 0 {
 		s.Patience = Patience
 	}
-	r := &Report{V: 1, Interface: s.Interface, Looks: make([]Look, len(checks))}
+	r := &Report{V: 1, Interface: s.Interface, Looks: make([]doc.DoctorLook, len(checks))}
 	if s.LAN.IsValid() {
 		r.Address = s.LAN.Addr().String()
 	}
+	looks := make([]Look, len(checks))
 	var all sync.WaitGroup
 	for i, c := range checks {
-		l := &r.Looks[i]
+		l := &looks[i]
 		l.Check = c.name
-		if c.lan && s.Broken != nil {
+		switch {
+		case c.lan && s.Broken != nil:
 			l.not("the interface %q cannot be used", s.Interface)
-			continue
+		case s.Inside && c.apart != "":
+			l.not("%s: `sudo diskcast doctor` on the server does that", c.apart)
+		default:
+			all.Go(func() { c.look(ctx, s, l) }) // ends with ctx at the latest
 		}
-		all.Go(func() { c.look(ctx, s, l) }) // ends with ctx at the latest
 	}
 	all.Wait()
+	for i := range looks {
+		r.Looks[i] = looks[i].DoctorLook
+	}
 	return r
 }

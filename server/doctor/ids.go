@@ -1,7 +1,7 @@
 package doctor
 
 // ID names a kind of finding, for docs/operating.md and for programs.
-type ID string
+type ID = string
 
 // The kinds of findings on the server.
 const (

@@ -30,16 +30,16 @@ func OfNode(v *doc.NodeLook) *Report {
 	}{{"link", nodeLink}, {"packets", nodePackets}, {"multicast", nodeMulticast}, {"clock", nodeClock},
 		{"nic", nodeNIC},
 		{"disks", nodeDisks}, {"memory", nodeMemory}} {
-		l := Look{Check: c.name}
+		l := Look{doc.DoctorLook{Check: c.name}}
 		c.look(v, &l)
-		r.Looks = append(r.Looks, l)
+		r.Looks = append(r.Looks, l.DoctorLook)
 	}
-	missed := Look{Check: "the node itself"}
+	missed := Look{doc.DoctorLook{Check: "the node itself"}}
 	for _, w := range v.Look.Missed {
 		missed.not("%s", w)
 	}
 	if len(missed.Not) > 0 {
-		r.Looks = append(r.Looks, missed)
+		r.Looks = append(r.Looks, missed.DoctorLook)
 	}
 	return r
 }

@@ -51,7 +51,7 @@ func TestOfNode(t *testing.T) {
 		var got []string
 		not := 0
 		for _, l := range r.Looks {
-			if s := ids(&l); s != "" {
+			if s := ids(&Look{l}); s != "" {
 				got = append(got, s)
 			}
 			not += len(l.Not)

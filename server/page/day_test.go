@@ -332,6 +332,11 @@ func TestDay(t *testing.T) {
 	c.shoot("receipts")
 	c.open("/settings")
 	c.shoot("settings")
+	c.open("/doctor")
+	c.see("has not looked at itself")
+	c.click("main form button.main")
+	c.see("another DHCP server gives addresses") // by itself
+	c.shoot("doctor")
 	c.open("/nothing")
 	c.shoot("error")
 

@@ -142,6 +142,8 @@ func (a *evilAPI) As(access.Holder) http.Handler {
 			answer = im
 		case rest == "lab":
 			answer = filled[*doc.Lab]()
+		case rest == "doctor":
+			answer = filled[*doc.Doctor]()
 		case rest == "dhcp":
 			answer = filled[*doc.DHCP]()
 		case rest == "notify":

@@ -98,6 +98,8 @@ func Routes() []Route {
 		{"GET /images/{image}", access.Viewer, (*visit).image},
 		{"GET /casts", access.Viewer, (*visit).casts},
 		{"GET /settings", access.Viewer, (*visit).settings},
+		{"GET /doctor", access.Operator, (*visit).doctor},
+		{"POST /doctor", access.Operator, (*visit).askDoctor},
 		{"GET /sessions/{id}/{op}", access.Operator, (*visit).askSession},
 		{"POST /sessions/{id}/{op}", access.Operator, (*visit).doSession},
 		{"GET /machines/{machine}/power/{op}", access.Operator, (*visit).askPower},

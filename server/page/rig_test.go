@@ -22,6 +22,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/doctor"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/engine/enginetest"
 	"github.com/diskcast/diskcast/server/identity"
@@ -39,6 +40,9 @@ type rig struct {
 	page *Page
 	srv  *httptest.Server
 	lib  *library.Local
+	// rounds are the server's looks at itself, and finds is what they find.
+	rounds *doctor.Rounds
+	finds  func() *doctor.Report
 	// tokens are by role.
 	tokens map[string]string
 }
@@ -50,7 +54,7 @@ type options struct {
 }
 
 func newRig(t testing.TB, o options) *rig {
-	r := &rig{tokens: map[string]string{}}
+	r := &rig{tokens: map[string]string{}, finds: sick}
 	r.t, _ = t.(*testing.T)
 	id, err := identity.Load(filepath.Join(t.TempDir(), "state"))
 	if err != nil {
@@ -74,7 +78,7 @@ func newRig(t testing.TB, o options) *rig {
 	}
 	jobs := library.NewJobs(r.lib, nil)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 2)
+	done := make(chan error, 3)
 	go func() { done <- r.e.Run(ctx) }()
 	go func() { done <- jobs.Run(ctx) }()
 	<-jobs.Ready()
@@ -89,7 +93,12 @@ func newRig(t testing.TB, o options) *rig {
 		}
 		r.tokens[role] = made.Secret
 	}
-	api := web.New(r.e, ims, nil, id.Token, slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).WithAccess(r.book)
+	r.rounds = doctor.NewRounds(func(context.Context) *doctor.Report { return r.finds() },
+		slog.New(slog.DiscardHandler))
+	go func() { done <- r.rounds.Run(ctx) }()
+	<-r.rounds.Ready()
+	api := web.New(r.e, ims, nil, id.Token, slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).
+		WithAccess(r.book).WithDoctor(r.rounds)
 	r.page = New(Config{API: api, Tokens: r.book,
 		About: About{Name: "server", Version: "1", Server: "https://10.20.0.1:8443", Interface: "eth1",
 			Store: "/var/lib/diskcast/images", Pin: id.Pin}})
@@ -99,9 +108,26 @@ func newRig(t testing.TB, o options) *rig {
 		cancel()
 		<-done
 		<-done
+		<-done
 		ims.Close()
 	})
 	return r
+}
+
+// sick is what is found on a server that has something of everything.
+func sick() *doctor.Report {
+	return &doctor.Report{V: 1, Interface: "eth1", Address: "10.20.0.1", Looks: []doc.DoctorLook{
+		{Check: "boot directory", Found: []doc.DoctorFinding{{ID: doctor.BootKernel, Grave: doc.GraveMind,
+			What:  "nodes are given Linux 6.1.0-1, and 6.12.0-1 is installed on this server",
+			Cause: "nodes lack what the newer kernel mends, and the drivers of newer machines",
+			Mend:  "diskcast up --kernel linux-image-6.12.0-1-amd64"}}},
+		{Check: "dhcp", Found: []doc.DoctorFinding{{ID: doctor.DHCPSecond, Grave: doc.GraveStops,
+			What:  "beside this server, another DHCP server gives addresses on the LAN: 10.20.0.9",
+			Cause: "two servers give one address to two machines, and machines boot from whichever is quicker",
+			Mend:  "stop the other one; or `diskcast serve --dhcp proxy` (dhcp = \"proxy\" in the settings file)"}}},
+		{Check: "firewall", Not: []string{"the rules of the firewall are read by programs of the system, as root: " +
+			"`sudo diskcast doctor` on the server does that"}},
+		{Check: "packets", Well: []string{"the MTU of eth1 is 1500; a cast's packets have 1500 bytes"}}}}
 }
 
 // mac is the address of a test's nth machine.

@@ -231,8 +231,12 @@ func Run(ctx context.Context, cfg Config) error {
 	figures := metrics.Sources{Version: cfg.Version, Figures: eng.Figures, Room: roomOf(info.Store), Words: words.List,
 		Jobs: jobs.List, Power: switches.Counts,
 		Record: func() (int, int) { w := record.Waits(); return w.Entries, w.Lost }}
+	looked := &inside{engine: eng, words: words, record: record}
+	rounds := newRounds(cfg, id.Pin, looked)
+	handler.WithDoctor(rounds)
 	tasks := []task.Task{
 		eng,
+		rounds,
 		watch,
 		watchARM64,
 		jobs,
@@ -253,7 +257,7 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 		handler.WithDHCP(d)
-		figures.DHCP = d.View
+		figures.DHCP, looked.dhcp = d.View, d.View
 		tasks = append(tasks, d, routers)
 	}
 	if cfg.Querier {

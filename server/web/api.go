@@ -55,6 +55,7 @@ type API struct {
 	images   Images
 	captures Captures
 	dhcp     DHCP
+	doctor   Doctor          // nil: none
 	library  library.Library // nil: none
 	jobs     *library.Jobs
 	power    *desk.Desk      // nil: none

@@ -22,6 +22,7 @@ import (
 var unrecorded = map[string]string{
 	"POST /v1/sessions/plan":              "says what a session would do",
 	"POST /v1/nodes/{node}/look":          "asks a node what it sees",
+	"POST /v1/doctor":                     "has the server look",
 	"PUT /v1/imports/{id}/frames/{frame}": "brings a piece of an image; finish makes it one",
 }
 

@@ -203,6 +203,8 @@ func contracts() map[string]openapi.Call {
 			count("limit", "entries at most; 1000")),
 		"GET /v1/dhcp":                   says(ok, doc.DHCP{}),
 		"DELETE /v1/dhcp/leases/{lease}": says(none, nil, http.StatusBadRequest, refused),
+		"GET /v1/doctor":                 asking(says(ok, doc.Doctor{}), afterSerial, waitFor),
+		"POST /v1/doctor":                says(ok, doc.Doctor{}),
 		"GET /v1/{$}":                    as(htmlPage, says(ok, openapi.Bytes{})),
 		"GET /v1/openapi.json":           says(ok, map[string]any{}),
 		"GET /healthz":                   as(textual, says(ok, openapi.Bytes{})),

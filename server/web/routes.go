@@ -212,6 +212,10 @@ func Routes() []Route {
 		{"GET", "/v1/dhcp", Viewer, Whole, 0, 0, "show what the server does for the LAN's addresses",
 			plainly((*API).showDHCP)},
 		{"DELETE", "/v1/dhcp/leases/{lease}", Operator, Whole, 0, 0, "free an address", plainly((*API).freeLease)},
+		{"GET", "/v1/doctor", Operator, Whole, 0, 0, "show what the server found that looked at itself",
+			plainly((*API).showDoctor)},
+		{"POST", "/v1/doctor", Operator, Whole, 0, 0, "have the server look at itself, unless it just did",
+			plainly((*API).askDoctor)},
 
 		{"GET", "/v1/{$}", Anyone, Nobody, 0, 0, "read about all requests, as a page of HTML",
 			plainly((*API).apiPage)},

@@ -1,0 +1,58 @@
+package page
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// graveWords are how much a finding harms, for people, and the class of the words' colour.
+var graveWords = map[string][2]string{
+	doc.GraveStops: {"keeps work from being done", "bad"}, doc.GraveHinders: {"is in the way", "warn"},
+	doc.GraveMind: {"to be known", "calm"},
+}
+
+// doctorView is what the server found that looked at itself.
+type doctorView struct {
+	*doc.Doctor
+	Found []doc.DoctorFinding // the worst first
+	Soon  time.Duration       // until it looks again when it is asked to; 0: it does so at once
+}
+
+// Harm is how much a finding harms, in words.
+func (d *doctorView) Harm(f doc.DoctorFinding) string { return graveWords[f.Grave][0] }
+
+// Colour is the class of these words.
+func (d *doctorView) Colour(f doc.DoctorFinding) string { return graveWords[f.Grave][1] }
+
+// Looking reports whether the server looks just now.
+func (d *doctorView) Looking() bool { return d.State == doc.DoctorLooking }
+
+func (v *visit) doctor() error {
+	seen, err := list[*doc.Doctor](v, "/v1/doctor")
+	if err != nil {
+		return err
+	}
+	d := &doctorView{Doctor: seen}
+	if seen.Report != nil {
+		d.Found = seen.Report.Findings()
+		d.Soon = max(time.Until(seen.Again).Round(time.Second), 0)
+	}
+	return v.show(http.StatusOK, "doctor", "Findings", d)
+}
+
+func (v *visit) askDoctor() error {
+	return v.once(func() (string, string, error) {
+		seen, err := ask[*doc.Doctor](v, http.MethodPost, "/v1/doctor", nil)
+		if err != nil {
+			return "", "", err
+		}
+		v.did("doctor")
+		words := "the server looks at itself"
+		if seen.State == doc.DoctorLooked {
+			words = "the server has just looked: this is what it found"
+		}
+		return "/doctor", words, nil
+	})
+}
