@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"net/url"
@@ -33,6 +32,8 @@ type options struct {
 	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
 	memtest                                                              []string
 	modulesFrom, modules, firmware, machines                             []string
+	selects                                                              []string
+	tokenFile                                                            string
 	media                                                                media
 }
 
@@ -58,11 +59,11 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	if err != nil {
 		return nil, err
 	}
-	list, err := readMachines(o.machines)
+	r := &result{Out: o.out}
+	list, err := o.readMachines(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	r := &result{Out: o.out}
 	c := &bootdir.Content{
 		Site:   bootdir.Site{V: 1, Server: o.server, Pin: o.pin, Console: o.console},
 		Append: o.append, BaseURL: o.baseURL, ModTime: modTime, Generator: "mkimage " + version,
@@ -126,10 +127,8 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	r.Manifest = manifest
 	need := look.MemoryNeed(manifest)
 	if r.For != nil {
-		if short := r.For.Memory(need); len(short) > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than "+
-				"these machines have: %s", need>>20, strings.Join(short, ", ")))
-		}
+		r.Memory = r.For.Memory(need)
+		r.Notes = append(r.Notes, r.Memory.Notes()...)
 	} else if need > look.LeastMemory {
 		r.Notes = append(r.Notes,
 			fmt.Sprintf("a node needs about %d MiB of memory for this archive, more than the usual %d, because the "+
@@ -148,27 +147,6 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 		return r, nil
 	}
 	return r, bootdir.Publish(o.out, files)
-}
-
-// readMachines reads the inventories of --for; nil without any.
-func readMachines(files []string) ([]machines.Machine, error) {
-	var readers []io.Reader
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("--for: %w; `diskcast machine inventory` prints what it reads", err)
-		}
-		defer f.Close()
-		readers = append(readers, f)
-	}
-	if len(readers) == 0 {
-		return nil, nil
-	}
-	list, err := machines.Read(io.MultiReader(readers...))
-	if err != nil {
-		return nil, fmt.Errorf("--for %s: %w", strings.Join(files, ","), err)
-	}
-	return list, nil
 }
 
 // chooseModules fills in the modules: those of the selection, or what the machines need of them.
@@ -354,13 +332,15 @@ func (o *options) check() error {
 	if err := o.media.check(o.out); err != nil {
 		return err
 	}
+	if err := o.checkMachines(); err != nil {
+		return err
+	}
 	if len(o.memtest) > 0 && o.out == "" {
 		return errors.New("--memtest is for the menus of machines that boot from the network: name a boot directory " +
 			"with --out")
 	}
 	if o.server != "" {
-		u, err := url.Parse(o.server)
-		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil {
+		if !serverURL(o.server) {
 			return fmt.Errorf("--server %q is not a URL like https://10.0.0.1:8443", o.server)
 		}
 		if o.pin == "" {

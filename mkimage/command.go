@@ -51,8 +51,7 @@ const example = `  # the running kernel of this machine, for the server on 10.0.
 	`--out boot
 
   # as small as these machines allow: only the drivers that they asked for when they were started once
-  diskcast machine inventory --select room=101 > 101.json
-  mkimage --for 101.json --kernel ... --server ... --pin ... --out boot
+  mkimage --for https://10.0.0.1:8443 --select room=101 --kernel ... --server ... --pin ... --out boot
 
   # machines with Secure Boot on: boot loaders of the kernel's distribution, here from packages that are not installed
   apt-get download shim-signed grub-efi-amd64-signed
@@ -115,8 +114,12 @@ func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 	f.StringSliceVar(&o.modules, "modules", []string{"default"},
 		"groups (see above) and names of modules; what they need comes along")
 	f.StringSliceVar(&o.machines, "for", nil,
-		"file with the hardware of machines, from `diskcast machine inventory`: of --modules only what they need is "+
-			"taken")
+		"machines whose hardware is known: https://SERVER, or a file from `diskcast machine inventory`; of --modules "+
+			"only what they need is taken")
+	f.StringArrayVar(&o.selects, "select", nil,
+		"of --for https://SERVER: only the machines that the SELECTOR fits (several: any of them)")
+	f.StringVar(&o.tokenFile, "token-file", "",
+		"of --for https://SERVER: file with a token, which goes with --pin (default: what `diskcast login` remembered)")
 	f.StringSliceVar(&o.firmware, "firmware", nil,
 		"folder like /lib/firmware, or a package with one; the chosen modules' files are taken")
 	f.StringVar(&o.server, "server", "", "URL of the server's node API, https://HOST:8443")
@@ -162,6 +165,7 @@ func groupTable() string {
 // result is what mkimage says at its end, as text or as JSON.
 type result struct {
 	For      *machines.Choice  `json:"for,omitempty"`
+	Memory   *machines.Memory  `json:"memory,omitempty"`
 	Out      string            `json:"out,omitempty"`
 	Media    []medium          `json:"media,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
@@ -194,6 +198,9 @@ func (r *result) print(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "the archive takes %.1f MiB of a node's memory\n", float64(m.Unpacked)/(1<<20))
+	if r.Memory != nil {
+		fmt.Fprintln(w, r.Memory.Words())
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(w, "note:", n)
 	}

@@ -298,19 +298,3 @@ func deviceWords(d *session.Device) string {
 	}
 	return what + " " + id
 }
-
-// Memory says which machines have less than so many bytes of memory; the kernel's own part, which a machine does not
-// count, is added to what it says.
-func (c *Choice) Memory(need int64) []string {
-	var short []string
-	for _, m := range c.Machines {
-		if m.Memory > 0 && m.Memory+kernelsPart < need {
-			short = append(short, fmt.Sprintf("%s (%d MiB)", m.Name, m.Memory>>20))
-		}
-	}
-	return short
-}
-
-// kernelsPart is the memory, in bytes, that a kernel keeps for itself on a machine of this size: MemTotal of a machine
-// of 512 MiB is 460 to 480.
-const kernelsPart = 56 << 20

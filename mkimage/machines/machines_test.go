@@ -111,11 +111,21 @@ func TestChoose(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, words)
 		}
 	}
-	if short := c.Memory(600 << 20); cmp.Diff([]string{"lab-1 (512 MiB)"}, short) != "" {
-		t.Errorf("short of memory: %v", short)
+	m := c.Memory(600 << 20)
+	if notes := strings.Join(m.Notes(), "\n"); !strings.Contains(notes, "these machines have: lab-1 (512 MiB):") {
+		t.Errorf("short of memory: %s", notes)
 	}
-	if short := c.Memory(512 << 20); short != nil {
-		t.Errorf("short of memory: %v", short)
+	if got := m.Words(); got != "a node needs about 600 MiB of memory for it; the least that these machines have is "+
+		"512 MiB (lab-1)" {
+		t.Error(got)
+	}
+	if m := c.Memory(512 << 20); m.Notes() != nil {
+		t.Errorf("short of memory: %v", m.Notes())
+	}
+	c.Machines[0].Memory = 0
+	if notes := c.Memory(1 << 20).Notes(); len(notes) != 1 || !strings.Contains(notes[0], "is not known, and was not "+
+		"held against the 1 MiB that a node needs: lab-1") {
+		t.Errorf("of unknown memory: %v", notes)
 	}
 }
 

@@ -1,8 +1,13 @@
 package cmd
 
 import (
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/session"
 )
 
 // TestMachineCommand names a machine, labels it, and finds it by its name.
@@ -44,12 +49,33 @@ func TestMachineCommand(t *testing.T) {
 	do("lab-01 removed", "machine", "remove", "lab-01")
 }
 
-// TestMachineInventory prints what mkimage --for reads, of the machines that were seen.
+// TestMachineInventory prints what mkimage --for reads, of the machines that told it, and names the others.
 func TestMachineInventory(t *testing.T) {
 	o := newOffice(t)
+	if code, _, said := o.run("machine", "inventory"); code == 0 || !strings.Contains(said, "what drivers it needs") {
+		t.Errorf("of an agent that told no hardware: %d, %s", code, said)
+	}
+	inv := session.Inventory{Firmware: session.BIOS, NICs: []session.NIC{{MAC: "52:54:00:00:00:02", Boot: true}},
+		Hardware: &session.Hardware{Devices: []session.Device{{Alias: "pci:v00008086d0000100E"}}}}
+	if _, err := o.e.Hello(t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: inv}, netip.Addr{}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "lab.csv")
+	if err := os.WriteFile(file, []byte("name,macs\nlater,52:54:00:00:00:03\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, said := o.run("machine", "import", file); code != 0 {
+		t.Fatal(code, out, said)
+	}
 	code, out, said := o.run("machine", "inventory")
-	if code != 0 || !strings.Contains(out, `"inventory"`) || !strings.HasPrefix(out, "[") {
+	if code != 0 || !strings.HasPrefix(out, "[") || strings.Count(out, `"inventory"`) != 1 ||
+		!strings.Contains(out, "pci:v00008086d0000100E") {
 		t.Errorf("%d, %s%s", code, out, said)
+	}
+	for _, want := range []string{"nothing of their hardware yet: later\n", "not tell what drivers they need: m1;"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in %s", want, said)
+		}
 	}
 	if code, _, said := o.run("machine", "inventory", "--select", "nobody"); code == 0 {
 		t.Errorf("of nobody: %d, %s", code, said)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,9 @@ func machineInventory(e *env) *cobra.Command {
 		Use: "inventory [--select SELECTOR]", Short: "Print the hardware of machines, for mkimage --for",
 		Long: `Prints, as JSON, what each machine said last of its hardware: board, memory, disks, network ` +
 			`cards, and what its
-devices ask the kernel for: drivers and firmware. mkimage --for makes a boot directory of it that holds no other.`,
+devices ask the kernel for: drivers and firmware. mkimage --for makes a boot directory of it that holds no other. ` +
+			`Machines
+that have not told what drivers they need are left out, and named.`,
 		Example: "  diskcast machine inventory --select room=101 > 101.json\n" +
 			"  mkimage --for 101.json --kernel ... --out boot",
 		Args: cobra.NoArgs,
@@ -37,18 +40,29 @@ devices ask the kernel for: drivers and firmware. mkimage --for makes a boot dir
 			for i := range nodes {
 				by[nodes[i].ID] = &nodes[i]
 			}
-			list := []doc.Node{}
+			list, silent, old := []doc.Node{}, []string{}, []string{}
 			for _, m := range machines {
-				n := told(&m, by)
-				if n == nil {
-					fmt.Fprintf(e.Err, "%s has told nothing of its hardware yet, and is left out\n",
-						cmp.Or(m.Name, m.ID))
-					continue
+				name := cmp.Or(m.Name, m.ID)
+				switch n := told(&m, by); {
+				case n == nil:
+					silent = append(silent, name)
+				case n.Inventory.Hardware == nil || len(n.Inventory.Hardware.Devices) == 0:
+					old = append(old, name)
+				default:
+					list = append(list, *n)
 				}
-				list = append(list, *n)
+			}
+			if len(silent) > 0 {
+				fmt.Fprintf(e.Err, "left out, since they have told nothing of their hardware yet: %s\n",
+					strings.Join(silent, ", "))
+			}
+			if len(old) > 0 {
+				fmt.Fprintf(e.Err, "left out, since the agent that they had last did not tell what drivers they need: "+
+					"%s; start them once from this server's boot directory, made by this release without --for\n",
+					strings.Join(old, ", "))
 			}
 			if len(list) == 0 {
-				return errors.New("no machine has told anything of its hardware: start one from this server's boot " +
+				return errors.New("no machine has told what drivers it needs: start one from this server's boot " +
 					"directory, until its agent has said hello")
 			}
 			return e.Doc(list)
