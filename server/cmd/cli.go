@@ -180,7 +180,8 @@ The line from nothing to a lab of imaged machines:
 		groupCommand(e), profileCommand(e), ruleCommand(e), menuCommand(e), repeatCommand(e), applyCommand(e),
 		exportCommand(e),
 		leaseCommand(e), doctorCommand(e),
-		watchCommand(e), jobCommand(e), tokenCommand(e), configCommand(e), upCommand(e), receiptCommand(e),
+		watchCommand(e), jobCommand(e), tokenCommand(e), bootCACommand(e), configCommand(e), upCommand(e),
+		receiptCommand(e),
 		notifyCommand(e), loginCommand(e), loginLinkCommand(e), contextCommand(e),
 		castcmd.Command(&e.UI))
 	usageErrors(root)

@@ -117,7 +117,8 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 		State: set.State, Store: set.Store, BootDir: set.BootDir, Interface: set.Interface,
 		DHCP: dhcp.Mode(set.DHCP), UEFI: dhcp.Loader(set.Loader), FirmwareStarts: set.OwnDisk == "firmware",
 		Range: set.Range, LeaseTime: set.LeaseTime,
-		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, Listen: set.Listen,
+		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, BootHTTPS: set.BootHTTPS,
+		Listen:   set.Listen,
 		HookTime: set.HookTime, Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
 		Traces: set.Traces,
 	}
@@ -147,6 +148,9 @@ func (e *env) started(i serve.Info) {
 	fmt.Fprintf(e.Out, "  API          %s\n  pin          %s\n  boot files   %s from %s\n  images       %s\n  token  "+
 		"      in %s\n",
 		i.Server, i.Pin, i.Boot, i.BootDir, i.Store, i.TokenFile)
+	if i.BootHTTPS != "" {
+		fmt.Fprintf(e.Out, "  HTTPS boot   %s (diskcast boot-ca prints what firmware must know)\n", i.BootHTTPS)
+	}
 	fmt.Fprintf(e.Out, "ready\n")
 }
 

@@ -23,6 +23,7 @@ type Settings struct {
 	Loader                string
 	OwnDisk               string
 	HTTP, Listen, Groups  string
+	BootHTTPS             string
 	Optimize, RateCap     string
 	Traces                string
 	Casts, Approve        string

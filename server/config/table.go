@@ -61,6 +61,10 @@ var table = []Setting{
 		at: func(v *Settings) any { return &v.TFTP }},
 	{Name: "http", About: "address of the boot files over HTTP", Unit: `HOST:PORT, or ":PORT" for all addresses`,
 		at: func(v *Settings) any { return &v.HTTP }, check: hostPort},
+	{Name: "boot-https", About: "address of the boot files over HTTPS, where UEFI HTTP boot is sent then; firmware " +
+		"must know the certificate that diskcast boot-ca prints (default: none)",
+		Unit: `HOST:PORT, such as ":8444"; "" is none`,
+		at:   func(v *Settings) any { return &v.BootHTTPS }, check: hostPortOrNone},
 	{Name: "listen", About: "address of the API over HTTPS", Unit: `HOST:PORT, or ":PORT" for all addresses`,
 		at: func(v *Settings) any { return &v.Listen }, check: hostPort},
 	{Name: "groups", About: "multicast groups to take casts' from", Unit: "an IPv4 prefix of at least 9 bits",
@@ -160,6 +164,14 @@ func hostPort(s string) error {
 		return errors.New("has a host that is not an IP address")
 	}
 	return nil
+}
+
+// hostPortOrNone allows no address too.
+func hostPortOrNone(s string) error {
+	if s == "" {
+		return nil
+	}
+	return hostPort(s)
 }
 
 func groups(s string) error {

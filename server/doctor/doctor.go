@@ -61,7 +61,8 @@ type Subject struct {
 	DHCP      dhcp.Mode
 	TFTP      bool
 	HTTP, API netip.AddrPort
-	Groups    netip.Prefix // of multicast
+	HTTPS     netip.AddrPort // of HTTPS boot; invalid: none
+	Groups    netip.Prefix   // of multicast
 	Querier   bool
 	Version   string
 	// Patience is how long a querier is listened for; 0 means Patience.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot/boot"
+	"github.com/diskcast/diskcast/server/netboot/bootca"
 )
 
 const (
@@ -44,6 +46,9 @@ func lookFetch(ctx context.Context, s *Subject, l *Look) {
 	defer cancel()
 	byTFTP(ctx, s, m, name, l)
 	byHTTP(ctx, s, m, name, l)
+	if s.HTTPS.IsValid() {
+		byHTTPS(ctx, s, m, name, l)
+	}
 }
 
 // smallBootFile is a file that firmware starts with, or else the smallest.
@@ -101,7 +106,7 @@ func byTFTP(ctx context.Context, s *Subject, m *bootdir.Manifest, name string, l
 
 func byHTTP(ctx context.Context, s *Subject, m *bootdir.Manifest, name string, l *Look) {
 	url := fmt.Sprintf("http://%v/boot/%s", s.HTTP, name)
-	b, status, err := httpGet(ctx, url)
+	b, status, err := httpGet(ctx, url, nil)
 	const cause = "the kernel and the archive come by HTTP"
 	switch {
 	case err != nil:
@@ -115,12 +120,38 @@ func byHTTP(ctx context.Context, s *Subject, m *bootdir.Manifest, name string, l
 	}
 }
 
-func httpGet(ctx context.Context, url string) ([]byte, int, error) {
+// byHTTPS fetches as firmware that knows the boot CA.
+func byHTTPS(ctx context.Context, s *Subject, m *bootdir.Manifest, name string, l *Look) {
+	ca, err := bootca.Read(s.State)
+	if err != nil {
+		l.not("whether boot files come by HTTPS: %v", err)
+		return
+	}
+	url := fmt.Sprintf("https://%v/boot/%s", s.HTTPS, name)
+	b, status, err := httpGet(ctx, url, &tls.Config{RootCAs: ca.Pool()})
+	mend := fmt.Sprintf("ss -ltnp 'sport = %d'", s.HTTPS.Port())
+	var foreign *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &foreign):
+		l.find(HTTPSCert, fmt.Sprintf("%s has another certificate than %s: %v", url, bootca.File, err),
+			"firmware that knows the boot CA refuses it", "systemctl restart diskcast; "+mend)
+	case err != nil:
+		l.find(HTTPSilent, fmt.Sprintf("%s does not come: %v", url, err), "UEFI HTTP boot is sent there", mend)
+	case status != http.StatusOK || !same(b, m.Files[name]):
+		l.find(HTTPFile, fmt.Sprintf("%s is not the file of %s (status %d)", url, s.BootDir, status),
+			"UEFI HTTP boot is sent there", mend)
+	default:
+		l.well("%s comes by HTTPS from %v, by the boot CA; whether firmware knows it cannot be seen from here", name,
+			s.HTTPS)
+	}
+}
+
+func httpGet(ctx context.Context, url string, secure *tls.Config) ([]byte, int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, 0, err
 	}
-	t := &http.Transport{} // no proxy: nodes have none
+	t := &http.Transport{TLSClientConfig: secure} // no proxy: nodes have none
 	defer t.CloseIdleConnections()
 	resp, err := t.RoundTrip(req)
 	if err != nil {

@@ -162,7 +162,10 @@ func flows(s *Subject) []traffic {
 	for _, p := range []struct {
 		what string
 		at   netip.AddrPort
-	}{{"boot files by HTTP", s.HTTP}, {"the API", s.API}} {
+	}{{"boot files by HTTP", s.HTTP}, {"the API", s.API}, {"boot files by HTTPS", s.HTTPS}} {
+		if !p.at.IsValid() {
+			continue
+		}
 		n := int(p.at.Port())
 		out = append(out, traffic{fmt.Sprintf("%s (TCP port %d)", p.what, n), fmt.Sprintf("tcp dport %d", n),
 			fmt.Sprintf("%d/tcp", n), in("tcp", n)})

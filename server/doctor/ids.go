@@ -20,6 +20,7 @@ const (
 	TFTPFile          ID = "tftp-file"    // another file than the boot directory's
 	HTTPSilent        ID = "http-silent"
 	HTTPFile          ID = "http-file"
+	HTTPSCert         ID = "https-certificate" // HTTPS boot: not the boot CA's
 	Firewall          ID = "firewall"
 	QuerierNone       ID = "querier-none"
 	SnoopingAlone     ID = "snooping-alone" // a bridge of this machine snoops, and nobody asks

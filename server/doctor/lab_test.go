@@ -24,6 +24,7 @@ import (
 	"github.com/diskcast/diskcast/server/cmd"
 	"github.com/diskcast/diskcast/server/doctor"
 	"github.com/diskcast/diskcast/server/identity"
+	"github.com/diskcast/diskcast/server/netboot/bootca"
 )
 
 // asDiskcast has the test binary be diskcast itself.
@@ -61,7 +62,8 @@ func (w *ward) diskcast(args ...string) *exec.Cmd {
 // serve starts the server, and returns when it is ready.
 func (w *ward) serve() {
 	w.t.Helper()
-	c := w.diskcast("serve", "--interface", "eth0", "--config", "none", "--dhcp", "proxy", "--address", second)
+	c := w.diskcast("serve", "--interface", "eth0", "--config", "none", "--dhcp", "proxy", "--address", second,
+		"--boot-https", ":8444")
 	w.begin(c, "ready")
 }
 
@@ -114,7 +116,7 @@ func (w *ward) dhcp(node int, more ...string) {
 func (w *ward) doctor() ([]doctor.Finding, *doctor.Report) {
 	w.t.Helper()
 	c := w.diskcast("doctor", "--json", "--interface", "eth0", "--config", "none", "--dhcp", "proxy", "--address",
-		second)
+		second, "--boot-https", ":8444")
 	var out, said bytes.Buffer
 	c.Stdout, c.Stderr = &out, &said
 	err := c.Run()
@@ -196,6 +198,14 @@ func TestLab(t *testing.T) {
 			"nft insert rule inet f in iifname eth0 udp dport 69 accept", nil},
 		{"a small MTU", func(w *ward) { w.on("ip", "link", "set", "eth0", "mtu", "1280") }, doctor.MTUSmall,
 			"is 1280", "ip link set eth0 mtu 1500", nil},
+		{"another boot CA", func(w *ward) {
+			if err := os.Remove(filepath.Join(w.state, bootca.File)); err != nil {
+				w.t.Fatal(err)
+			}
+			if _, err := bootca.Load(w.state); err != nil {
+				w.t.Fatal(err)
+			}
+		}, doctor.HTTPSCert, "another certificate than boot-ca.pem", "systemctl restart", nil},
 		{"a second DHCP server", func(w *ward) { w.dhcp(2) }, doctor.DHCPSecond, "10.77.0.3", "stop all but one", nil},
 		{"a boot file of the LAN's DHCP server", func(*ward) {}, doctor.DHCPBoot, "evil.0 on 10.77.0.9", "dhcp-boot",
 			[]string{"--dhcp-boot=evil.0,,10.77.0.9"}},
@@ -254,7 +264,7 @@ func sound(t *testing.T) {
 		well = append(well, l.Well...)
 	}
 	for _, want := range []string{"one DHCP server gives addresses: 10.77.0.2", "comes by TFTP from " + second,
-		"comes by HTTP from " + second + ":8080", "leads to this server",
+		"comes by HTTP from " + second + ":8080", "comes by HTTPS from " + second + ":8444", "leads to this server",
 		"the firewall lets pass: DHCP (UDP port 67)"} {
 		if !slices.ContainsFunc(well, func(s string) bool { return strings.Contains(s, want) }) {
 			t.Errorf("it does not say that %q is well: %q", want, well)

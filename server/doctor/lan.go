@@ -76,7 +76,11 @@ func lookServer(_ context.Context, s *Subject, l *Look) {
 			l.not("UDP port %d (%s): %v", p.n, p.what, err)
 		}
 	}
-	for _, a := range []string{s.HTTP.String(), s.API.String()} {
+	tcp := []string{s.HTTP.String(), s.API.String()}
+	if s.HTTPS.IsValid() {
+		tcp = append(tcp, s.HTTPS.String())
+	}
+	for _, a := range tcp {
 		c, err := net.Listen("tcp", a)
 		if err == nil {
 			c.Close()

@@ -18,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/identity"
+	"github.com/diskcast/diskcast/server/netboot/bootca"
 )
 
 // earliest is before which no server of this program ran.
@@ -101,6 +102,7 @@ func lookKeys(_ context.Context, s *Subject, l *Look) {
 	}{
 		{identity.KeyFile, "who has it can play the server", true},
 		{identity.TokenFile, "who has it can overwrite the disks of all nodes", true},
+		{bootca.File, "who has it can play the server to firmware that boots by HTTPS", false},
 		{sealed.KeyFile, "who has it and the state can read all secrets in it", false},
 	} {
 		path := filepath.Join(s.State, f.name)

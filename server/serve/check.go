@@ -30,11 +30,12 @@ func Check(cfg Config) (skipped string, err error) {
 	info, err := where(cfg, prefix)
 	if err != nil {
 		errs = append(errs, err)
-	} else if info.HTTP.Port() == info.API.Port() && sameHost(info.HTTP.Addr(), info.API.Addr()) {
-		errs = append(errs, fmt.Errorf("listen %q and http %q are one port: give one of them another", cfg.Listen,
-			cfg.HTTP))
+	} else {
+		errs = append(errs, onePort("listen", cfg.Listen, info.API, "http", cfg.HTTP, info.HTTP),
+			onePort("listen", cfg.Listen, info.API, "boot-https", cfg.BootHTTPS, info.HTTPS),
+			onePort("http", cfg.HTTP, info.HTTP, "boot-https", cfg.BootHTTPS, info.HTTPS))
 	}
-	for _, x := range [][2]string{{"listen", cfg.Listen}, {"http", cfg.HTTP}} {
+	for _, x := range [][2]string{{"listen", cfg.Listen}, {"http", cfg.HTTP}, {"boot-https", cfg.BootHTTPS}} {
 		errs = append(errs, ours(x[0], x[1], there))
 	}
 	if there && cfg.DHCP == dhcp.Full {
@@ -42,6 +43,14 @@ func Check(cfg Config) (skipped string, err error) {
 		errs = append(errs, rerr, dhcp.CheckRouter(cfg.Router, prefix))
 	}
 	return skipped, errors.Join(append(errs, checkFiles(cfg))...)
+}
+
+// onePort refuses two listeners on one port; one that is invalid listens nowhere.
+func onePort(a, aText string, at netip.AddrPort, b, bText string, bt netip.AddrPort) error {
+	if !bt.IsValid() || at.Port() != bt.Port() || !sameHost(at.Addr(), bt.Addr()) {
+		return nil
+	}
+	return fmt.Errorf("%s %q and %s %q are one port: give one of them another", a, aText, b, bText)
 }
 
 func sameHost(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsUnspecified() }

@@ -22,7 +22,7 @@ func Subject(cfg Config) *doctor.Subject {
 	s.BootDir, s.Store = cfg.Dirs()
 	info, lan, err := Where(cfg)
 	if s.Broken, s.LAN = err, lan; err == nil {
-		s.HTTP, s.API = info.HTTP, info.API
+		s.HTTP, s.API, s.HTTPS = info.HTTP, info.API, info.HTTPS
 	}
 	return s
 }

@@ -17,6 +17,7 @@ type httpTask struct {
 	addr    string
 	handler http.Handler
 	tls     *tls.Config // nil: plain HTTP
+	watch   handshakes  // nil: nobody is told of TLS's
 	log     *slog.Logger
 	ready   chan struct{}
 }
@@ -34,7 +35,10 @@ func (t *httpTask) Run(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w", t.addr, err)
 	}
 	ln = newLimitListener(ln, t.log)
-	if t.tls != nil {
+	switch {
+	case t.tls != nil && t.watch != nil:
+		ln = &shaken{ln, t.tls, t.watch}
+	case t.tls != nil:
 		ln = tls.NewListener(ln, t.tls)
 	}
 	srv := &http.Server{

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -18,9 +19,11 @@ import (
 type observer struct {
 	engine  *engine.Engine
 	booting func(mac string)
-	astray  func() string // why machines do not come from the boot directory to this server; empty when they do
-	iface   int
-	log     *slog.Logger
+	// secure is told who is sent to HTTPS; nil: nobody is.
+	secure func(mac string, addr netip.Addr)
+	astray func() string // why machines do not come from the boot directory to this server; empty when they do
+	iface  int
+	log    *slog.Logger
 }
 
 func (o *observer) dhcp(s dhcp.Seen) {
@@ -49,6 +52,9 @@ func (o *observer) dhcp(s dhcp.Seen) {
 			o.engine.Saw(mac, s.Addr, doc.StepLocal, "told to boot its own disk")
 		}
 	default:
+		if o.secure != nil && s.Final && strings.HasPrefix(s.Given, "https://") {
+			o.secure(mac, s.Addr)
+		}
 		firmware := "BIOS"
 		if s.Client.UEFI() {
 			firmware = "UEFI"

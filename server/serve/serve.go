@@ -39,6 +39,7 @@ import (
 	"github.com/diskcast/diskcast/server/metrics"
 	"github.com/diskcast/diskcast/server/netboot"
 	"github.com/diskcast/diskcast/server/netboot/boot"
+	"github.com/diskcast/diskcast/server/netboot/bootca"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/netboot/solicit"
 	"github.com/diskcast/diskcast/server/netboot/udpport"
@@ -70,6 +71,7 @@ type Config struct {
 	AllowOtherDHCP bool
 	TFTP           bool
 	HTTP           string       // TCP address of the boot files
+	BootHTTPS      string       // TCP address of the boot files by HTTPS, for UEFI HTTP boot; empty: none
 	Listen         string       // TCP address of the API
 	Groups         netip.Prefix // of multicast, for casts
 	Querier        bool         // ask hosts for their groups, when nobody else does
@@ -89,14 +91,17 @@ type Config struct {
 
 // Info is where a started server is found.
 type Info struct {
-	Interface string         `json:"interface"`
-	Address   netip.Addr     `json:"address"`
-	Server    string         `json:"server"` // URL of the API, for nodes
-	Boot      string         `json:"boot"`   // URL of the boot files
+	Interface string     `json:"interface"`
+	Address   netip.Addr `json:"address"`
+	Server    string     `json:"server"` // URL of the API, for nodes
+	Boot      string     `json:"boot"`   // URL of the boot files
+	// BootHTTPS is the URL that UEFI HTTP boot is sent to; empty where that is Boot.
+	BootHTTPS string         `json:"boot_https,omitempty"`
 	Pin       string         `json:"pin"`
 	TokenFile string         `json:"token_file"`
 	DHCP      dhcp.Mode      `json:"dhcp"`
 	HTTP      netip.AddrPort `json:"-"`
+	HTTPS     netip.AddrPort `json:"-"` // invalid: none
 	API       netip.AddrPort `json:"-"`
 	BootDir   string         `json:"boot_dir"`
 	Store     string         `json:"store"`
@@ -234,6 +239,8 @@ func Run(ctx context.Context, cfg Config) error {
 	looked := &inside{engine: eng, words: words, record: record}
 	rounds := newRounds(cfg, id.Pin, looked)
 	handler.WithDoctor(rounds)
+	files := boot.Handler{Dir: dir, Decide: eng.Boots, Starts: cfg.starts(eng), Observe: see.fetch, Via: "http",
+		Log: log.With("task", "http")}
 	tasks := []task.Task{
 		eng,
 		rounds,
@@ -247,9 +254,14 @@ func Run(ctx context.Context, cfg Config) error {
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, newToldWhole(&front{handler, pages}), tlsConfig, log),
-		newHTTP("boot files", cfg.HTTP,
-			&boot.Handler{Dir: dir, Decide: eng.Boots, Starts: cfg.starts(eng), Observe: see.fetch,
-				Log: log.With("task", "http")}, nil, log),
+		newHTTP("boot files", cfg.HTTP, &files, nil, log),
+	}
+	if info.HTTPS.IsValid() {
+		secure, err := cfg.bootHTTPS(info, files, eng, see)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, secure...)
 	}
 	if cfg.DHCP != dhcp.Off {
 		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
@@ -301,6 +313,24 @@ func Run(ctx context.Context, cfg Config) error {
 	}, tasks...)
 }
 
+// bootHTTPS are the tasks that hand out the boot files by HTTPS; see tells them which machines come.
+func (cfg *Config) bootHTTPS(info *Info, files boot.Handler, eng *engine.Engine, see *observer) ([]task.Task, error) {
+	authority, err := bootca.Load(cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	secured, err := authority.TLS(info.HTTPS.Addr())
+	if err != nil {
+		return nil, err
+	}
+	files.Via, files.Log = "https", cfg.Log.With("task", "https")
+	boots := newSecureBoots(eng.Problem, see.neighbour, files.Log)
+	see.secure = boots.send
+	t := newHTTP("boot files by HTTPS", cfg.BootHTTPS, &files, secured, cfg.Log)
+	t.watch = boots
+	return []task.Task{t, boots}, nil
+}
+
 // roomOf says how many bytes are free, and how many there are, where a directory is.
 func roomOf(dir string) func() (free, size uint64, err error) {
 	return func() (uint64, uint64, error) {
@@ -335,8 +365,8 @@ func (cfg *Config) dynamic(prefix netip.Prefix) func(netip.Addr) bool {
 func newDHCP(ctx context.Context, cfg Config, info *Info, prefix netip.Prefix, db store.Store, dir *boot.Dir,
 	see *observer) (*dhcp.Server, error) {
 	log := cfg.Log.With("task", "dhcp")
-	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, Files: dir, UEFILoader: cfg.UEFI,
-		Decide: see.engine.Boots, Starts: cfg.starts(see.engine), TFTP: cfg.TFTP,
+	d := dhcp.Config{Mode: cfg.DHCP, Server: prefix, HTTP: info.HTTP, HTTPS: info.HTTPS, Files: dir,
+		UEFILoader: cfg.UEFI, Decide: see.engine.Boots, Starts: cfg.starts(see.engine), TFTP: cfg.TFTP,
 		Router: cfg.Router, DNS: cfg.DNS, Log: log, AllowOther: cfg.AllowOtherDHCP, Observe: see.dhcp}
 	if cfg.DHCP == dhcp.Full {
 		if err := dhcp.CheckRouter(cfg.Router, prefix); err != nil {
@@ -377,9 +407,17 @@ func where(cfg Config, prefix netip.Prefix) (*Info, error) {
 		TokenFile: filepath.Join(cfg.State, "operator.token")}
 	info.BootDir, info.Store = cfg.Dirs()
 	for _, x := range []struct {
-		flag, addr, scheme string
-		url                *string
-	}{{"--listen", cfg.Listen, "https", &info.Server}, {"--http", cfg.HTTP, "http", &info.Boot}} {
+		flag, addr, before, after string
+		at                        *netip.AddrPort
+		url                       *string
+	}{
+		{"--listen", cfg.Listen, "https://", "", &info.API, &info.Server},
+		{"--http", cfg.HTTP, "http://", "/boot/", &info.HTTP, &info.Boot},
+		{"--boot-https", cfg.BootHTTPS, "https://", "/boot/", &info.HTTPS, &info.BootHTTPS},
+	} {
+		if x.addr == "" && x.at == &info.HTTPS {
+			continue
+		}
 		host, port, err := net.SplitHostPort(x.addr)
 		if err != nil {
 			return nil, fmt.Errorf("%s %q: %w", x.flag, x.addr, err)
@@ -397,14 +435,8 @@ func where(cfg Config, prefix netip.Prefix) (*Info, error) {
 				addr = prefix.Addr()
 			}
 		}
-		ap := netip.AddrPortFrom(addr, uint16(p))
-		*x.url = x.scheme + "://" + ap.String()
-		if x.scheme == "http" {
-			info.HTTP = ap
-			info.Boot += "/boot/"
-		} else {
-			info.API = ap
-		}
+		*x.at = netip.AddrPortFrom(addr, uint16(p))
+		*x.url = x.before + x.at.String() + x.after
 	}
 	return info, nil
 }

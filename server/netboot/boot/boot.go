@@ -125,7 +125,7 @@ type Fetch struct {
 	Addr netip.Addr // the machine's
 	MAC  string     // where the machine said it, else empty
 	File string
-	Via  string // "tftp" or "http"
+	Via  string // "tftp", "http" or "https"
 	// Start is true when the machine asked, false when it has everything.
 	Start bool
 	Bytes int64

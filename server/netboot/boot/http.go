@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -40,6 +41,7 @@ type Handler struct {
 	Decide  netboot.Decider
 	Starts  netboot.Starter
 	Observe func(Fetch)
+	Via     string // "http" or "https"; empty is "http"
 	Log     *slog.Logger
 }
 
@@ -59,7 +61,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if hw, err := net.ParseMAC(r.URL.Query().Get("mac")); err == nil && len(hw) == 6 {
 		mac = hw.String()
 	}
-	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: "http", Start: true}
+	fetch := Fetch{Addr: peer(r), MAC: mac, File: name, Via: cmp.Or(h.Via, "http"), Start: true}
 	if name == Script && mac != "" {
 		text, shown, err := dir.scriptSays(h.Decide.Of(mac), mac, r.URL.Query().Get("pick"))
 		if err != nil {

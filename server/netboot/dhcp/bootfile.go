@@ -107,6 +107,9 @@ func bootFile(c Client, cfg *Config) (string, error) {
 			name = ownDisk(c, arch, cfg)
 		}
 		if c.Kind == HTTP {
+			if cfg.HTTPS.IsValid() {
+				base = "https://" + cfg.HTTPS.String()
+			}
 			return base + "/boot/" + name, nil
 		}
 		return name, nil
@@ -141,7 +144,7 @@ func grubWorks(c Client, arch bootdir.Arch, cfg *Config) bool {
 	case !bothThere(arch, cfg):
 		return false
 	case c.Kind == HTTP:
-		return cfg.Files.GRUBCan(arch, GRUBHTTP)
+		return !cfg.HTTPS.IsValid() && cfg.Files.GRUBCan(arch, GRUBHTTP) // GRUB has no TLS
 	}
 	return cfg.Mode != Proxy || cfg.Files.GRUBCan(arch, GRUBProxy)
 }
@@ -178,6 +181,9 @@ func uefiFiles(c Client, arch bootdir.Arch, what netboot.What, cfg *Config) ([]s
 	case !bothThere(arch, cfg):
 		return nil, fmt.Errorf("the boot directory for %s lacks one of %s: give mkimage --shim and --grub", arch,
 			strings.Join(shimFiles(arch), ", "))
+	case c.Kind == HTTP && cfg.HTTPS.IsValid():
+		return nil, errors.New("it boots by HTTPS, of which GRUB knows nothing: choose --uefi-loader uki (mkimage " +
+			"--boot-uki), or ipxe where Secure Boot is off, or have it boot by PXE")
 	case c.Kind == HTTP && !cfg.Files.GRUBCan(arch, GRUBHTTP): // GRUB goes on by the protocol that it came by
 		return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over " +
 			"IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")

@@ -31,6 +31,7 @@ type Config struct {
 	Mode   Mode
 	Server netip.Prefix // the server's address on the interface, with the LAN's prefix length
 	HTTP   netip.AddrPort
+	HTTPS  netip.AddrPort // where UEFI HTTP boot is sent in HTTP's place; invalid: nowhere
 	Files  Files
 	// UEFILoader is what machines with UEFI start with; empty is Auto.
 	UEFILoader Loader

@@ -417,6 +417,25 @@ func TestLoader(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.name, reply, c.want)
 		}
 	}
+	for _, c := range []struct { // GRUB has no TLS: by HTTPS there is iPXE, or one program that has everything
+		loader Loader
+		want   string
+	}{{Auto, snponly}, {WithIPXE, snponly}, {WithUKI, "node.efi"}, {WithShim, "!GRUB knows nothing"}} {
+		cfg := testConfig(t, Full)
+		cfg.Files, cfg.UEFILoader = append(both, "http", "node.efi"), c.loader
+		cfg.HTTPS = netip.MustParseAddrPort("10.0.0.1:8444")
+		var seen Seen
+		cfg.Observe = func(s Seen) { seen = s }
+		answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[4].mod), ServerPort)
+		if part, problem := strings.CutPrefix(c.want, "!"); problem && !strings.Contains(seen.Problem, part) ||
+			!problem && seen.Given != "https://10.0.0.1:8444/boot/"+c.want {
+			t.Errorf("by HTTPS, %s: given %q, problem %q; want %q", c.loader, seen.Given, seen.Problem, c.want)
+		}
+		answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[2].mod), ServerPort)
+		if strings.Contains(seen.Given, "https:") {
+			t.Errorf("PXE is sent to %q", seen.Given)
+		}
+	}
 	ownDisks(t, both)
 	// What this DHCP does not know it does not turn into something else.
 	for _, c := range clients {
