@@ -9,7 +9,12 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/diskcast/diskcast/server/serve/lot"
 )
+
+// idleTime is how long a connection may be silent.
+const idleTime = 2 * time.Minute
 
 // httpTask serves a handler on a TCP address.
 type httpTask struct {
@@ -35,16 +40,19 @@ func (t *httpTask) Run(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w", t.addr, err)
 	}
 	ln = newLimitListener(ln, t.log)
+	handler := t.handler
+	var kept *lot.Lot
 	switch {
 	case t.tls != nil && t.watch != nil:
 		ln = &shaken{ln, t.tls, t.watch}
 	case t.tls != nil:
-		ln = tls.NewListener(ln, t.tls)
+		kept = lot.New(ctx, tls.NewListener(ln, t.tls), idleTime, t.log)
+		ln, handler = kept, kept.Handler(handler)
 	}
 	srv := &http.Server{
-		Handler:           t.handler,
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    16 << 10,
 		// Requests end with the server: a long-poll returns at once, and the node asks the restarted server again.
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -67,6 +75,11 @@ func (t *httpTask) Run(ctx context.Context) error {
 	}
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return err
+	}
+	if kept != nil {
+		if err := kept.Wait(grace); err != nil {
+			t.log.Debug("connections are left", "task", t.name, "err", err)
+		}
 	}
 	return nil
 }

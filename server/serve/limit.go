@@ -1,14 +1,16 @@
 package serve
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
-// Bounds on connections of one listener. A node has at most six; an idle one costs some 40 KB.
+// Bounds on connections of one listener. A node has at most six; a silent one costs some 12 KB.
 const (
 	maxConns     = 16384
 	maxConnsFrom = 512              // from one address that is not this machine's own loopback
@@ -88,6 +90,15 @@ func (c *limitConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// SyscallConn is for who watches the connection without reading it.
+func (c *limitConn) SyscallConn() (syscall.RawConn, error) {
+	s, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return s.SyscallConn()
 }
 
 func (c *limitConn) Close() error {

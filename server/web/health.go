@@ -1,6 +1,8 @@
 package web
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,7 +97,24 @@ func (a *API) profile(w http.ResponseWriter, r *http.Request) {
 // counted remembers the status that an answer had.
 type counted struct {
 	http.ResponseWriter
-	code int
+	code  int
+	count func(code int) // counts the answer when there is one
+	is    bool           // made later
+}
+
+// Later is for answers that wait, where the server has a place for them.
+func (c *counted) Later(f func(context.Context, http.ResponseWriter)) bool {
+	l, ok := c.ResponseWriter.(later)
+	if !ok {
+		return false
+	}
+	told := c.count
+	c.is = l.Later(func(ctx context.Context, w http.ResponseWriter) {
+		mine := &counted{ResponseWriter: w}
+		f(ctx, mine)
+		told(cmp.Or(mine.code, http.StatusOK))
+	})
+	return c.is
 }
 
 // Unwrap is for http.ResponseController.
@@ -119,9 +138,8 @@ func (a *API) count(w http.ResponseWriter, r *http.Request, serve func(http.Resp
 	if route == "" {
 		route = "none"
 	}
-	serve(c, r)
-	if c.code == 0 {
-		c.code = http.StatusOK
+	c.count = func(code int) { a.metrics.Request(route, code, time.Since(began)) }
+	if serve(c, r); !c.is {
+		c.count(cmp.Or(c.code, http.StatusOK))
 	}
-	a.metrics.Request(route, c.code, time.Since(began))
 }

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -63,7 +65,33 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request, node string) {
 			return
 		}
 	}
-	d, err := a.engine.Descriptor(r.Context(), node, after, min(wait, maxWait))
+	ask := func(ctx context.Context, wait time.Duration) (*session.Descriptor, error) {
+		return a.engine.Descriptor(ctx, node, after, min(wait, maxWait))
+	}
+	d, err := ask(r.Context(), 0)
+	if err == nil && d == nil && wait > 0 {
+		// The request is not kept while it waits: 5,000 of them are most of what a server has in memory.
+		path, peer := r.URL.Path, r.RemoteAddr
+		if l, ok := w.(later); ok && l.Later(func(ctx context.Context, w http.ResponseWriter) {
+			d, err := ask(ctx, wait)
+			asked := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}, RemoteAddr: peer}
+			a.described(w, asked.WithContext(ctx), node, d, err)
+		}) {
+			return
+		}
+		d, err = ask(r.Context(), wait)
+	}
+	a.described(w, r, node, d, err)
+}
+
+// later is a ResponseWriter of a server that keeps connections while an answer waits (server/serve/lot).
+type later interface {
+	// Later has f make the answer when the handler has returned; false: the handler has to make it.
+	Later(f func(context.Context, http.ResponseWriter)) bool
+}
+
+// described answers with a descriptor, or that there is no newer one.
+func (a *API) described(w http.ResponseWriter, r *http.Request, node string, d *session.Descriptor, err error) {
 	switch {
 	case err != nil:
 		a.failFor(w, r, err)
