@@ -167,8 +167,11 @@ func (a *agent) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range a.settings.Warnings {
+		a.log.Warn(w)
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	nic, waited := "", time.Duration(0)
+	nic, card, waited := "", "", time.Duration(0)
 	if !a.o.noNetwork {
 		linux := &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log}
 		if a.o.noBoot {
@@ -176,16 +179,16 @@ func (a *agent) run(ctx context.Context) error {
 		}
 		link, err := network.Up(ctx, network.Options{
 			System:  linux,
-			BootMAC: a.settings.BootMAC, Reach: a.reach, Log: a.log,
+			BootMAC: a.settings.BootMAC, Wiring: a.settings.Wiring, Reach: a.reach, Log: a.log,
 		})
 		if err != nil {
 			return err
 		}
-		nic, waited = link.Name, link.Waited
-		a.inventory.BootNIC = nic
+		nic, card, waited = link.Name, link.NIC, link.Waited
+		a.inventory.BootNIC, a.inventory.Above = card, nic
 		g.Go(func() error { return link.Keep(ctx) })
 	}
-	switched := a.hearSwitch(ctx, g, nic)
+	switched := a.hearSwitch(ctx, g, card)
 	told := a.plugged.Load()
 	if err := a.client.Connect(ctx); err != nil {
 		return err

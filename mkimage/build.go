@@ -30,6 +30,7 @@ const defaultIPXE = "/usr/lib/ipxe"
 
 type options struct {
 	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
+	vlan, bond, ip                                                       string
 	memtest                                                              []string
 	modulesFrom, modules, firmware, machines                             []string
 	selects                                                              []string
@@ -65,8 +66,11 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 		return nil, err
 	}
 	c := &bootdir.Content{
-		Site:   bootdir.Site{V: 1, Server: o.server, Pin: o.pin, Console: o.console},
+		Site:   bootdir.Site{V: 1, Server: o.server, Pin: o.pin, Console: o.console, Bond: o.bond, IP: o.ip},
 		Append: o.append, BaseURL: o.baseURL, ModTime: modTime, Generator: "mkimage " + version,
+	}
+	if c.Site.VLAN, err = o.wired(r); err != nil {
+		return nil, usageError{err}
 	}
 	if err := bootdir.CheckCmdline(c, kernel.MaxCmdline); err != nil {
 		return nil, err
@@ -204,6 +208,9 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs 
 	c.Tree = tree
 	if err := chooseModules(c, r, selection, list); err != nil {
 		return fmt.Errorf("modules: %w", err)
+	}
+	if err := o.wiredModules(c); err != nil {
+		return err
 	}
 	if err := k.OpenFirmware(inputs); err != nil {
 		return err

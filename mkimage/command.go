@@ -125,6 +125,11 @@ func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 	f.StringVar(&o.server, "server", "", "URL of the server's node API, https://HOST:8443")
 	f.StringVar(&o.pin, "pin", "", "the server's key: sha256: and 64 hexadecimal digits")
 	f.StringVar(&o.console, "console", "", "serial console of the nodes, as ttyS0,115200")
+	f.StringVar(&o.vlan, "vlan", "", "VLAN that the nodes tag their packets with, 1 to 4094")
+	f.StringVar(&o.bond, "bond", "", "bond of the nodes' NICs: MODE, or MODE:NIC,NIC with names or MAC addresses "+
+		"(802.3ad, active-backup ...)")
+	f.StringVar(&o.ip, "ip", "", "address of the one node that starts from this, as the kernel's ip=: "+
+		"ADDRESS::GATEWAY:NETMASK::NIC:none:DNS (default: DHCP)")
 	f.StringVar(&o.append, "append", "", "added to the kernel's command line of every node")
 	f.StringVar(&o.baseURL, "base-url", "",
 		"where iPXE and GRUB find kernel and archive (default: beside their script)")

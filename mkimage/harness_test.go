@@ -62,7 +62,8 @@ func inputs(t *testing.T) (kernel, firmware, ipxe string) {
 	for name, data := range map[string][]byte{
 		kernel: debtest.Package(t, ".xz",
 			debtest.File{Name: "boot/vmlinuz-6.1.0-1", Text: string(kerneltest.Image("6.1.0-1"))},
-			debtest.File{Name: "lib/modules/6.1.0-1/modules.builtin", Text: "kernel/lib/inside.ko\n"},
+			debtest.File{Name: "lib/modules/6.1.0-1/modules.builtin",
+				Text: "kernel/lib/inside.ko\nkernel/net/8021q/8021q.ko\n"},
 			module("drivers/net/ethernet/intel/e1000.ko", "name=e1000", "depends=mii,inside", "alias=pci:v8086*",
 				"firmware=card.bin"),
 			module("drivers/net/mii.ko", "name=mii"),

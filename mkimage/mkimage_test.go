@@ -124,6 +124,11 @@ func TestBootDirectory(t *testing.T) {
 			},
 		},
 		{
+			"a VLAN and an address", []string{"--vlan", "120", "--ip", "10.0.0.5/24::10.0.0.1"},
+			[]artifact{hasRecord{"etc/diskcast/site.json", ramfs.File, 0o644,
+				`{"v":1,"vlan":120,"ip":"10.0.0.5/24::10.0.0.1"}`}},
+		},
+		{
 			"one module", []string{"--modules", "beep"},
 			[]artifact{hasRecord{modules + "kernel/sound/beep.ko", ramfs.File, 0o644, "beep"},
 				lacks(modules + "kernel/fs/ext4/ext4.ko"), lacks("lib/firmware/card.bin")},
@@ -278,6 +283,10 @@ func TestRefuses(t *testing.T) {
 		"other package": {[]string{"--kernel", other},
 			"no kernel (boot/vmlinuz-*) in the package bash; --kernel wants linux-image-RELEASE"},
 		"words":           {[]string{"x"}, "unknown command"},
+		"VLAN":            {[]string{"--vlan", "4095"}, "--vlan: VLAN"},
+		"bond":            {[]string{"--bond", "lacp"}, "--bond: bond"},
+		"address":         {[]string{"--ip", "10.0.0.300"}, "--ip: ip"},
+		"bond's module":   {[]string{"--bond", "802.3ad"}, "--bond needs the module bonding"},
 		"unknown setting": {[]string{"--serve"}, "unknown flag"},
 	} {
 		out := filepath.Join(t.TempDir(), "boot")

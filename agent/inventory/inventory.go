@@ -20,6 +20,8 @@ type Reader struct {
 	Root string // "/" on a node
 	// BootNIC is the name of the interface that the node booted from, once it is known.
 	BootNIC string
+	// Above is the interface that has its address, where that is a bond or VLAN on it.
+	Above string
 	// Addrs returns the addresses of an interface in CIDR notation; nil leaves them out.
 	Addrs func(nic string) []string
 }

@@ -117,3 +117,24 @@ func TestThisMachine(t *testing.T) {
 		}
 	}
 }
+
+// TestBondedNICs has two cards in a bond with a VLAN on it: the inventory has the cards, with the addresses that they
+// were made with, and the node's address at the one that it booted from.
+func TestBondedNICs(t *testing.T) {
+	r := &Reader{BootNIC: "eth1", Above: "vlan120", Addrs: func(nic string) []string { return []string{"of " + nic} },
+		Root: treetest.Make(t, map[string]string{
+			"sys/class/net/eth0/type": "1\n", "sys/class/net/eth0/address": "52:54:00:00:00:02\n",
+			"sys/class/net/eth0/bonding_slave/perm_hwaddr": "52:54:00:00:00:01\n",
+			"sys/class/net/eth1/type":                      "1\n", "sys/class/net/eth1/address": "52:54:00:00:00:02\n",
+			"sys/class/net/eth1/bonding_slave/perm_hwaddr": "52:54:00:00:00:02\n",
+			"sys/class/net/bond0/type":                     "1\n", "sys/class/net/bond0/address": "52:54:00:00:00:02\n",
+			"sys/class/net/bond0/uevent": "DEVTYPE=bond\nINTERFACE=bond0\n",
+			"sys/class/net/vlan120/type": "1\n", "sys/class/net/vlan120/address": "52:54:00:00:00:02\n",
+			"sys/class/net/vlan120/uevent": "DEVTYPE=vlan\nINTERFACE=vlan120\n",
+		})}
+	got := r.NICs()
+	if len(got) != 2 || got[0].MAC != "52:54:00:00:00:01" || got[0].Boot || got[1].MAC != "52:54:00:00:00:02" ||
+		!got[1].Boot || got[1].Addrs[0] != "of vlan120" || got[0].Addrs[0] != "of eth0" {
+		t.Errorf("%+v", got)
+	}
+}

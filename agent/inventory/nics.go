@@ -4,12 +4,19 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"github.com/diskcast/diskcast/internal/session"
 )
 
 // arphrdEther is ARPHRD_ETHER of linux/if_arp.h: the type of interfaces that can boot a machine here.
 const arphrdEther = 1
+
+// made reports whether an interface is no card, but a bond or VLAN that the agent made of some.
+func (r *Reader) made(at string) bool {
+	uevent := "\n" + r.line(at, "uevent") + "\n"
+	return strings.Contains(uevent, "\nDEVTYPE=vlan\n") || strings.Contains(uevent, "\nDEVTYPE=bond\n")
+}
 
 // NICs lists the Ethernet interfaces, by name.
 func (r *Reader) NICs() []session.NIC {
@@ -21,12 +28,12 @@ func (r *Reader) NICs() []session.NIC {
 	for _, e := range entries {
 		name := e.Name()
 		at := filepath.Join("sys/class/net", name)
-		if name == "lo" || r.number(at, "type") != arphrdEther {
+		if name == "lo" || r.number(at, "type") != arphrdEther || r.made(at) {
 			continue
 		}
 		n := session.NIC{
 			Name: name,
-			MAC:  r.line(at, "address"),
+			MAC:  r.first(at, "bonding_slave/perm_hwaddr", "address"), // a bond gives all its members one
 			// carrier cannot be read (EINVAL) while the interface is down: then it reads as 0.
 			Up:   r.line(at, "carrier") == "1",
 			MTU:  int(r.number(at, "mtu")),
@@ -40,7 +47,11 @@ func (r *Reader) NICs() []session.NIC {
 			n.Driver = filepath.Base(link)
 		}
 		if r.Addrs != nil {
-			n.Addrs = r.Addrs(name)
+			has := name
+			if n.Boot && r.Above != "" {
+				has = r.Above
+			}
+			n.Addrs = r.Addrs(has)
 		}
 		if n.MAC != "" {
 			nics = append(nics, n)

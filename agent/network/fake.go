@@ -3,6 +3,9 @@ package network
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
+	"strings"
 	"sync"
 )
 
@@ -15,7 +18,9 @@ type Fake struct {
 	up      map[string]bool
 	config  map[string]*Lease
 	changed []chan struct{}
-	Calls   []string // what was done, in order
+	taken   map[netip.Addr]net.HardwareAddr
+	above   map[string]string // the interface below one that was made
+	Calls   []string          // what was done, in order
 }
 
 var _ System = (*Fake)(nil)
@@ -134,5 +139,71 @@ func (f *Fake) Deconfigure(name string, l *Lease) error {
 	defer f.mu.Unlock()
 	delete(f.config, name)
 	f.note("deconfigure %s %v", name, l.Addr)
+	return nil
+}
+
+// SetTaken says who has an address.
+func (f *Fake) SetTaken(addr netip.Addr, who net.HardwareAddr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.taken = map[netip.Addr]net.HardwareAddr{addr: who}
+}
+
+// Taken says what SetTaken did.
+func (f *Fake) Taken(_ context.Context, _ string, addr netip.Addr) (net.HardwareAddr, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.taken[addr], nil
+}
+
+// Carrier is that of the interface, or of the one below it.
+func (f *Fake) Carrier(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.above[name] != "" {
+		name = f.above[name]
+	}
+	for _, n := range f.nics {
+		if n.Name == name {
+			return n.Carrier
+		}
+	}
+	return false
+}
+
+func (f *Fake) put(name, below string) string {
+	if f.above == nil {
+		f.above = map[string]string{}
+	}
+	f.above[name] = below
+	return name
+}
+
+// AddVLAN notes the VLAN.
+func (f *Fake) AddVLAN(parent string, id int) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("vlan %s %d", parent, id)
+	return f.put(fmt.Sprintf("vlan%d", id), parent), nil
+}
+
+// AddBond notes the bond.
+func (f *Fake) AddBond(mode string, members []Interface) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var names []string
+	for _, m := range members {
+		names = append(names, m.Name)
+	}
+	f.note("bond %s %s", mode, strings.Join(names, ","))
+	return f.put(bondName, members[0].Name), nil
+}
+
+// Remove forgets what was made.
+func (f *Fake) Remove(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("remove %s", name)
+	delete(f.above, name)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/client"
+	"github.com/diskcast/diskcast/internal/wiring"
 )
 
 // File is where mkimage puts the settings.
@@ -31,6 +32,14 @@ type Settings struct {
 	Pin     string `json:"pin"`     // sha256: and hex of the server key's SPKI
 	Console string `json:"console"` // ttyS0,115200: for messages only, the kernel has its own
 	Debug   bool   `json:"debug"`
+
+	// How the node is wired, in the words of internal/wiring; Wiring is what comes of them and the command line.
+	VLAN   int             `json:"vlan"`
+	Bond   string          `json:"bond"`
+	IP     string          `json:"ip"`
+	Wiring wiring.Settings `json:"-"`
+	// Warnings are words of the command line that were left out.
+	Warnings []string `json:"-"`
 
 	// BootMAC is the NIC that the firmware or iPXE booted from, nil when it did not say.
 	BootMAC net.HardwareAddr `json:"-"`
@@ -51,6 +60,9 @@ func Load(file, cmdline string) (*Settings, error) {
 		}
 	}
 	s.override(cmdline)
+	if err := s.wire(cmdline); err != nil {
+		return s, err
+	}
 	return s, s.check(file)
 }
 

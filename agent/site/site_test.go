@@ -1,6 +1,7 @@
 package site
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +60,58 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestWiring(t *testing.T) {
+	const head = `{"v":1,"server":"https://10.0.0.1:8443","pin":"` + pin + `"`
+	for _, c := range []struct{ name, file, cmdline, want, warns, err string }{
+		{"nothing", `}`, "", "0 <nil>   ", "", ""},
+		{"the file", `,"vlan":120,"bond":"802.3ad","ip":"10.0.0.5/24"}`, "", "120 802.3ad 10.0.0.5/24  ", "", ""},
+		{"ours win", `,"vlan":120,"bond":"802.3ad","ip":"10.0.0.5/24"}`,
+			"diskcast.vlan=7 vlan=9 diskcast.bond=active-backup:eth0,eth1 diskcast.ip=dhcp",
+			"7 active-backup:eth0,eth1  ", "", ""},
+		{"taken away", `,"vlan":120,"bond":"802.3ad"}`, "diskcast.vlan=none diskcast.bond=none", "0 <nil>  ", "", ""},
+		{"the kernel's and dracut's", `}`,
+			"ip=10.0.0.5::10.0.0.1:255.255.255.0::eth1:none vlan=eth0.0120:eth0 " +
+				"bond=bond0:eth0,eth1:miimon=1,mode=802.3ad",
+			"120 802.3ad:eth0,eth1 10.0.0.5/24 eth1", "", ""},
+		{"what a PXE loader writes", `}`, "ip=10.0.0.5:10.0.0.1:10.0.0.1:255.255.255.0", "0 <nil>  ", "IPAPPEND", ""},
+		{"what is not understood", `}`, "ip=eth0:dhcp vlan=lan bond=bond0", "0 <nil>  ", "no IPv4 address", ""},
+		{"a wrong VLAN in the file", `,"vlan":4095}`, "", "", "", "no number from 1 to 4094"},
+		{"a wrong bond in the file", `,"bond":"lacp"}`, "", "", "", "none of the modes"},
+		{"a wrong address", `}`, "diskcast.ip=10.0.0.300", "", "", "diskcast.ip= on the kernel's command line"},
+		{"a wrong VLAN", `}`, "diskcast.vlan=x", "", "", "no number"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "site.json")
+			if err := os.WriteFile(path, []byte(head+c.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Load(path, c.cmdline)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("%v, want %q", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := s.Wiring
+			got := fmt.Sprint(w.VLAN, " ", w.Bond, " ")
+			if w.Static != nil {
+				got += w.Static.Addr.String()
+			}
+			got += " " + w.NIC
+			if strings.TrimSpace(got) != strings.TrimSpace(c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if warns := strings.Join(s.Warnings, "\n"); (warns != "") != (c.warns != "") ||
+				!strings.Contains(warns, c.warns) {
+				t.Errorf("warnings %q, want %q", warns, c.warns)
+			}
+		})
+	}
+}
+
 func TestParseBOOTIF(t *testing.T) {
 	for in, want := range map[string]string{
 		"01-52-54-00-AA-bb-cc": "52:54:00:aa:bb:cc", // PXELINUX, iPXE's ${net0/mac:hexhyp} with 01-
@@ -91,6 +144,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		s.override(cmdline)
+		_ = s.wire(cmdline)
 		_ = s.check("file")
 	})
 }

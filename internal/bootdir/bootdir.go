@@ -30,6 +30,9 @@ type Site struct {
 	Server  string `json:"server,omitempty"`  // https://10.0.0.1:8443
 	Pin     string `json:"pin,omitempty"`     // sha256: and hex: the server's key
 	Console string `json:"console,omitempty"` // ttyS0,115200
+	VLAN    int    `json:"vlan,omitempty"`    // 1 to 4094
+	Bond    string `json:"bond,omitempty"`    // 802.3ad, or MODE:NIC,NIC: internal/wiring
+	IP      string `json:"ip,omitempty"`      // as the kernel's ip=
 }
 
 // Manifest lists a boot directory: manifest.json.

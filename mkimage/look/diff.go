@@ -2,9 +2,12 @@ package look
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 )
 
 // Change is one thing in which two boot directories differ.
@@ -13,6 +16,21 @@ type Change struct {
 	Name string `json:"name,omitempty"`
 	From string `json:"from,omitempty"` // empty: it is new
 	To   string `json:"to,omitempty"`   // empty: it is gone
+}
+
+// wiring is how the nodes are wired, as mkimage was told it.
+func wiring(s contract.Site) string {
+	var words []string
+	if s.VLAN > 0 {
+		words = append(words, fmt.Sprintf("--vlan %d", s.VLAN))
+	}
+	if s.Bond != "" {
+		words = append(words, "--bond "+s.Bond)
+	}
+	if s.IP != "" {
+		words = append(words, "--ip "+s.IP)
+	}
+	return strings.Join(words, " ")
 }
 
 // Diff lists in what b differs from a.
@@ -29,6 +47,7 @@ func Diff(a, b *Directory) ([]Change, error) {
 	add("server", "", x.Site.Server, y.Site.Server)
 	add("pin", "", x.Site.Pin, y.Site.Pin)
 	add("console", "", x.Site.Console, y.Site.Console)
+	add("wiring", "", wiring(x.Site), wiring(y.Site))
 	add("userland", "", a.text(releaseFile), b.text(releaseFile))
 	add("made by", "", x.Generator, y.Generator)
 	for _, part := range []string{"kernel", "modules", "firmware", "shim", "grub", "memtest"} {

@@ -120,6 +120,9 @@ func (s *Summary) Print(w io.Writer) error {
 	if s.Site.Console != "" {
 		row("console", p(s.Site.Console))
 	}
+	if w := wiring(s.Site); w != "" {
+		row("wiring", p(w))
+	}
 	row("command line", p(s.Cmdline))
 	if len(s.For) > 0 {
 		row("made for", p(machines.Few(s.For))+"; other machines may lack a driver")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
@@ -69,7 +70,7 @@ func (w *work) anew(m *bootdir.Manifest) string {
 }
 
 // keep is what mkimage is told so that a boot directory which is made anew has what was asked for when it was made: the
-// console, unless another one is named, and the kernel's words. What cannot be kept is a note.
+// console, unless another one is named, how nodes are wired, and the kernel's words. What cannot be kept is a note.
 func (w *work) keep(before *bootdir.Manifest) (args, notes []string) {
 	console := w.Console
 	if before != nil {
@@ -81,6 +82,13 @@ func (w *work) keep(before *bootdir.Manifest) (args, notes []string) {
 	if before == nil {
 		return args, nil
 	}
+	for _, w := range []struct{ flag, value string }{{"--vlan", vlan(before.Site.VLAN)}, {"--bond", before.Site.Bond},
+		{"--ip", before.Site.IP}} {
+		if w.value != "" {
+			args = append(args, w.flag, w.value)
+			notes = append(notes, fmt.Sprintf("%s %s is kept (mkimage)", w.flag, w.value))
+		}
+	}
 	words, ok := before.Added()
 	switch {
 	case !ok:
@@ -91,6 +99,13 @@ func (w *work) keep(before *bootdir.Manifest) (args, notes []string) {
 		notes = append(notes, fmt.Sprintf("the kernel's words %q are kept (mkimage --append)", words))
 	}
 	return args, notes
+}
+
+func vlan(id int) string {
+	if id == 0 {
+		return ""
+	}
+	return strconv.Itoa(id)
 }
 
 // memtests are the memory tests that the boot directory has, which stay when it is made anew.

@@ -64,6 +64,12 @@ func mkimage(_ string, args []string) ([]byte, error) {
 		m.Site.Console = get("--console")
 		m.Cmdline = "console=tty0 console=" + m.Site.Console + " " + m.Cmdline
 	}
+	if slices.Contains(args, "--vlan") {
+		m.Site.VLAN, m.Site.Bond = 120, get("--bond")
+		if get("--vlan") != "120" {
+			return nil, errors.New("VLAN " + get("--vlan"))
+		}
+	}
 	if slices.Contains(args, "--append") {
 		m.Cmdline += " " + get("--append")
 	}
@@ -476,7 +482,10 @@ func TestKernelWordsAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(func(m *bootdir.Manifest) { m.Cmdline += " nomodeset pci=noaer" }) // as mkimage --append does
+	write(func(m *bootdir.Manifest) { // as mkimage --append, --vlan and --bond do
+		m.Cmdline += " nomodeset pci=noaer"
+		m.Site.VLAN, m.Site.Bond = 120, "802.3ad"
+	})
 	before := read()
 	check := func(what string, r *Result) {
 		t.Helper()
@@ -484,6 +493,12 @@ func TestKernelWordsAreKept(t *testing.T) {
 		if m.Cmdline != before.Cmdline || m.Site.Console != before.Site.Console {
 			t.Errorf("%s: words %q, console %q; want %q, %q", what, m.Cmdline, m.Site.Console, before.Cmdline,
 				before.Site.Console)
+		}
+		if m.Site != before.Site && what != "another LAN" {
+			t.Errorf("%s: the site is %+v; want %+v", what, m.Site, before.Site)
+		}
+		if m.Site.VLAN != 120 || m.Site.Bond != "802.3ad" {
+			t.Errorf("%s: the nodes are wired otherwise: %+v", what, m.Site)
 		}
 		const kept = `"nomodeset pci=noaer" are kept`
 		if said := fmt.Sprint(r.Steps); what != "again" && !strings.Contains(said, kept) {
