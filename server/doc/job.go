@@ -17,6 +17,7 @@ const (
 	JobPush     = "push"     // send an image to a registry
 	JobPull     = "pull"     // take an image from a registry
 	JobCut      = "cut"      // make an image of one partition of an image of a disk
+	JobImport   = "import"   // make an image of a file that was sent; it is begun by that
 )
 
 // States of a job, besides Done, Failed and Cancelled.
@@ -33,7 +34,7 @@ type JobSpec struct {
 	Registry string `json:"registry,omitempty"` // push, pull: REGISTRY/REPOSITORY, and then :TAG or @DIGEST
 	// PlainHTTP says that the registry has no TLS (push, pull).
 	PlainHTTP bool   `json:"plain_http,omitempty"`
-	Name      string `json:"name,omitempty"`      // pull, cut: of the image in the store
+	Name      string `json:"name,omitempty"`      // pull, cut, import: of the image in the store
 	Partition int    `json:"partition,omitempty"` // cut: by its number
 	Again     bool   `json:"again,omitempty"`     // optimize: also what was optimized before
 	Workers   int    `json:"workers,omitempty"`   // optimize: 0 is one for each CPU
@@ -54,6 +55,8 @@ func (s *JobSpec) Check() error {
 	need, known := needs[s.Kind]
 	optimize, gc := s.Kind == JobOptimize, s.Kind == JobGC
 	switch {
+	case s.Kind == JobImport:
+		return errors.New("an import is begun by sending its file: POST /v1/uploads")
 	case !known:
 		return fmt.Errorf("job kind %.40q is none of verify, gc, optimize, push, pull, cut", s.Kind)
 	case len(s.Key) > 64 || len(s.Image) > 300 || len(s.Registry) > 600:
@@ -105,6 +108,7 @@ type JobResult struct {
 	Optimize *ImageOptimized `json:"optimize,omitempty"`
 	Moved    *ImageMoved     `json:"moved,omitempty"` // push, pull
 	Cut      *ImageCut       `json:"cut,omitempty"`
+	Import   *ImageImported  `json:"import,omitempty"`
 }
 
 // ImageVerified says that an image is whole.
@@ -143,6 +147,18 @@ type ImageCut struct {
 	Object    int64   `json:"object"` // bytes that a restore sends
 	Added     int64   `json:"added"`  // of them, bytes that the store did not have
 	Seconds   float64 `json:"seconds"`
+}
+
+// ImageImported is an image that was made of a file that came by HTTP.
+type ImageImported struct {
+	Name    string   `json:"name"`
+	Digest  string   `json:"digest"`
+	Format  string   `json:"format"` // of the file
+	Disk    int64    `json:"disk"`   // bytes
+	Object  int64    `json:"object"` // bytes that a restore sends
+	Added   int64    `json:"added"`  // of them, bytes that the store did not have
+	Notes   []string `json:"notes"`  // what its file and its disk have that one should know
+	Seconds float64  `json:"seconds"`
 }
 
 // ImageMoved is an image that was brought to a registry or from there.

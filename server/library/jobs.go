@@ -70,6 +70,14 @@ func (j *Jobs) Start(spec doc.JobSpec) (*doc.Job, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
+	return j.start(spec, func(ctx context.Context, w Watch) (*doc.JobResult, error) { return j.lib.Do(ctx, spec, w) })
+}
+
+// work is what a job does.
+type work = func(context.Context, Watch) (*doc.JobResult, error)
+
+// start starts a job that does the work, or finds the one with the same key.
+func (j *Jobs) start(spec doc.JobSpec, do work) (*doc.Job, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	going := 0
@@ -92,7 +100,7 @@ func (j *Jobs) Start(spec doc.JobSpec) (*doc.Job, error) {
 	j.seq++
 	x := &job{Job: doc.Job{ID: fmt.Sprintf("%s-%d", j.epoch, j.seq), Spec: spec, State: doc.JobRunning, Serial: 1,
 		Started: j.now().UTC()}, changed: make(chan struct{})}
-	stop, err := j.Go(func(ctx context.Context) { j.do(ctx, x) })
+	stop, err := j.Go(func(ctx context.Context) { j.do(ctx, x, do) })
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +166,7 @@ func (j *Jobs) change(x *job, f func()) {
 // told is the least time between two words of progress.
 const told = 200 * time.Millisecond
 
-func (j *Jobs) do(ctx context.Context, x *job) {
+func (j *Jobs) do(ctx context.Context, x *job, do work) {
 	var last time.Time
 	progress := image.Progress(func(done, total int64) {
 		if now := time.Now(); done == total || now.Sub(last) >= told {
@@ -167,7 +175,7 @@ func (j *Jobs) do(ctx context.Context, x *job) {
 		}
 	})
 	note := func(words string) { j.log.Info("job", "job", x.ID, "note", words) }
-	result, err := j.lib.Do(ctx, x.Spec, Watch{Progress: progress, Note: note})
+	result, err := do(ctx, Watch{Progress: progress, Note: note})
 	if errors.Is(err, image.ErrBusy) {
 		err = j.busy(x, err)
 	}
@@ -180,6 +188,9 @@ func (j *Jobs) do(ctx context.Context, x *job) {
 		case ctx.Err() != nil:
 			x.State, x.Kind = doc.Failed, doc.KindEnded
 			x.Error = "the server ended; asked for again, the work goes on where it was"
+			if x.Spec.Kind == doc.JobImport {
+				x.Error = "the server ended, and the file is gone with it: send it again"
+			}
 		default:
 			x.State, x.Error, x.Kind = doc.Failed, plain.Line(err.Error(), 0), Kind(err)
 		}
@@ -218,6 +229,8 @@ func using(s *doc.JobSpec, kind string) string {
 		return "optimizes " + s.Image
 	case s.Kind == doc.JobPull && gc:
 		return "pulls " + s.Registry + " as " + s.Name
+	case s.Kind == doc.JobImport && gc:
+		return "makes " + s.Name + " of a file that was sent"
 	case s.Kind == doc.JobCut && gc:
 		return fmt.Sprintf("makes %s of partition %d of %s", s.Name, s.Partition, s.Image)
 	case s.Kind == doc.JobGC && gc:

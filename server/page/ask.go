@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -55,16 +56,25 @@ func (a *answer) Document(code int, v any) {
 
 // ask makes a request of the operator API in the name of who looks; in, if not nil, is its document.
 func ask[T any](v *visit, method, path string, in any) (T, error) {
-	var out T
 	var body bytes.Buffer
 	if in != nil {
 		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			var out T
 			return out, err
 		}
 	}
-	r, err := http.NewRequestWithContext(v.ctx, method, "https://diskcast"+path, &body)
+	return send[T](v, method, path, &body)
+}
+
+// send is ask with a body that is as it is.
+func send[T any](v *visit, method, path string, body io.Reader) (T, error) {
+	var out T
+	r, err := http.NewRequestWithContext(v.ctx, method, "https://diskcast"+path, body)
 	if err != nil {
 		return out, err
+	}
+	if _, whole := body.(*bytes.Buffer); !whole {
+		r.ContentLength = -1
 	}
 	r.RemoteAddr = v.r.RemoteAddr
 	a := &answer{header: http.Header{}}

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/chromedp"
 
+	"github.com/diskcast/diskcast/internal/image/imagetest"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/doc"
@@ -222,6 +223,12 @@ func TestDay(t *testing.T) {
 	r := newRig(t, options{approve: doc.ApproveHand})
 	r.store(t, "debian-12", 2)
 	r.store(t, "debian-12-old", 3)
+	file := filepath.Join(t.TempDir(), "lab-11.img")
+	raw := make([]byte, 8<<20)
+	imagetest.Random(raw[:1<<20], 8)
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c := r.chrome(t)
 	c.open("/")
 	c.see("Token")
@@ -322,6 +329,20 @@ func TestDay(t *testing.T) {
 	c.open("/images")
 	c.see("debian-12-old")
 	c.shoot("images")
+	c.click("main .actions a.main")
+	c.see("Bring an image")
+	c.set("#name", "debian-12")
+	c.do(chromedp.SetUploadFiles("#file", []string{file}))
+	c.click("#upload button.main")
+	c.see("another image has the name debian-12") // before the file is sent
+	c.shoot("upload")
+	c.set("#name", "lab-11")
+	c.click("#upload button.main")
+	c.see("A restore sends")
+	if at := c.js("location.pathname"); !strings.HasPrefix(at, "/jobs/") {
+		t.Errorf("a file that was sent leads to %s", at)
+	}
+	c.shoot("job")
 	c.open("/images/debian-12")
 	if n := c.js(`document.querySelectorAll("svg.map rect.used, svg.map rect.shared").length`); n == "0" {
 		t.Error("the map is empty")

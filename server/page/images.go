@@ -18,6 +18,7 @@ type imagesView struct {
 	Rows  []doc.ImageRow
 	Bytes int64
 	Pages pager
+	Jobs  []jobView // that go on
 }
 
 func (v *visit) images() error {
@@ -30,6 +31,9 @@ func (v *visit) images() error {
 		d.Bytes += all[i].Object
 	}
 	d.Rows = all[d.Pages.From:d.Pages.To]
+	if d.Jobs, err = v.going(); err != nil {
+		return err
+	}
 	return v.show(http.StatusOK, "images", "Images", d)
 }
 

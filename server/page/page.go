@@ -96,6 +96,11 @@ func Routes() []Route {
 		{"GET /sessions/{id}/receipts", access.Viewer, (*visit).receipts},
 		{"GET /images", access.Viewer, (*visit).images},
 		{"GET /images/{image}", access.Viewer, (*visit).image},
+		{"GET /upload", access.Operator, (*visit).uploadForm},
+		{"GET /upload/check", access.Operator, (*visit).checkUpload},
+		{"POST /upload", access.Operator, (*visit).upload},
+		{"GET /jobs/{id}", access.Viewer, (*visit).job},
+		{"POST /jobs/{id}/cancel", access.Operator, (*visit).cancelJob},
 		{"GET /casts", access.Viewer, (*visit).casts},
 		{"GET /settings", access.Viewer, (*visit).settings},
 		{"GET /doctor", access.Operator, (*visit).doctor},
@@ -183,7 +188,9 @@ func (p *Page) answer(rt *Route, w http.ResponseWriter, r *http.Request) {
 	if changes {
 		// A form that trickles in would hold its connection for ever. Not every writer has deadlines (tests' do not).
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.patience))
-		r.Body = http.MaxBytesReader(w, r.Body, formBody)
+		if !streamed[rt.Pattern] {
+			r.Body = http.MaxBytesReader(w, r.Body, formBody)
+		}
 	} else if r.ContentLength != 0 {
 		v.fail(&refused{http.StatusRequestEntityTooLarge, "this request has no body"})
 		return
@@ -213,6 +220,9 @@ func (v *visit) allowed(rt *Route, changes bool) error {
 	if err := v.page.cross.Check(v.r); err != nil {
 		return &refused{http.StatusForbidden, "this form was sent from a page of somebody else's"}
 	}
+	if streamed[rt.Pattern] { // it reads its form, and whose that is, by itself
+		return nil
+	}
 	if err := v.r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
@@ -224,11 +234,13 @@ func (v *visit) allowed(rt *Route, changes bool) error {
 	// Only now: the server reads what is left of a form that was not understood, and must not wait for that either.
 	_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
 	if !v.ownForm(v.r.PostForm.Get("csrf")) {
-		return &refused{http.StatusForbidden, "this form is of an earlier login, or no page of this server sent it: " +
-			"go back, load the page anew and try again"}
+		return errForeignForm
 	}
 	return nil
 }
+
+var errForeignForm = &refused{http.StatusForbidden, "this form is of an earlier login, or no page of this server " +
+	"sent it: go back, load the page anew and try again"}
 
 // away sends who is not logged in to the login, and back afterwards.
 func (v *visit) away() {

@@ -40,6 +40,7 @@ type rig struct {
 	page *Page
 	srv  *httptest.Server
 	lib  *library.Local
+	jobs *library.Jobs
 	// rounds are the server's looks at itself, and finds is what they find.
 	rounds *doctor.Rounds
 	finds  func() *doctor.Report
@@ -98,7 +99,8 @@ func newRig(t testing.TB, o options) *rig {
 	go func() { done <- r.rounds.Run(ctx) }()
 	<-r.rounds.Ready()
 	api := web.New(r.e, ims, nil, id.Token, slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).
-		WithAccess(r.book).WithDoctor(r.rounds)
+		WithAccess(r.book).WithDoctor(r.rounds).WithUploads(library.NewUploads(r.lib, jobs))
+	r.jobs = jobs
 	r.page = New(Config{API: api, Tokens: r.book,
 		About: About{Name: "server", Version: "1", Server: "https://10.20.0.1:8443", Interface: "eth1",
 			Store: "/var/lib/diskcast/images", Pin: id.Pin}})

@@ -229,7 +229,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	record.WithSpare(filepath.Join(cfg.State, audit.SpareFile), log.With("task", record.Name()))
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
-		WithNotify(words).WithPin(id.Pin).WithAccess(tokens).WithVersion(cfg.Version).WithAudit(record)
+		WithNotify(words).WithPin(id.Pin).WithAccess(tokens).WithVersion(cfg.Version).WithAudit(record).
+		WithUploads(library.NewUploads(lib, jobs))
 	pages := page.New(page.Config{API: handler, Tokens: tokens, Log: log.With("task", "page"),
 		About: page.About{Name: server, Version: cfg.Version, Server: info.Server, Interface: cfg.Interface,
 			Store: info.Store, Pin: id.Pin}})

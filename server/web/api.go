@@ -58,9 +58,10 @@ type API struct {
 	doctor   Doctor          // nil: none
 	library  library.Library // nil: none
 	jobs     *library.Jobs
-	power    *desk.Desk      // nil: none
-	notify   *herald.Herald  // nil: none
-	metrics  *metrics.Server // nil: nothing is counted
+	uploads  *library.Uploads // nil: none
+	power    *desk.Desk       // nil: none
+	notify   *herald.Herald   // nil: none
+	metrics  *metrics.Server  // nil: nothing is counted
 	alive    alive
 	pin      string // of the server's key, which receipts are verified with
 	access   *access.Book

@@ -93,7 +93,9 @@ var (
 	ofSession   = text("session", "of this session only")
 	diskSize    = needed(count("disk", "size of the captured disk, in bytes"))
 	configSize  = needed(count("config", "length of the config, which the index follows, in bytes"))
-	ofImport    = []openapi.Param{diskSize, needed(count("grid", "size of a cell, in bytes")),
+	ofUpload    = []openapi.Param{needed(text("name", "of the image")), text("level", "fast, default or small"),
+		yes("replace", "take the name from the image that has it"), count("size", "of the file, in bytes")}
+	ofImport = []openapi.Param{diskSize, needed(count("grid", "size of a cell, in bytes")),
 		needed(text("level", "fast, default, small or best")), needed(text("name", "of the image")),
 		text("parent", "an image whose chunks are preferred")}
 )
@@ -191,14 +193,17 @@ func contracts() map[string]openapi.Call {
 		"PUT /v1/imports/{id}/frames/{frame}": asking(put, ofImport...),
 		"POST /v1/imports/{id}/finish":        asking(finish, append([]openapi.Param{configSize}, ofImport...)...),
 		"DELETE /v1/imports/{id}":             says(none, nil, http.StatusBadRequest),
-		"GET /v1/jobs":                        says(ok, []doc.Job{}),
-		"POST /v1/jobs":                       keyed(takes(doc.JobSpec{}, created, doc.Job{})),
-		"GET /v1/jobs/{id}":                   asking(says(ok, doc.Job{}), afterSerial, waitFor),
-		"POST /v1/jobs/{id}/cancel":           says(ok, doc.Job{}),
-		"GET /v1/tokens":                      says(ok, []doc.Token{}),
-		"POST /v1/tokens":                     takes(doc.TokenSpec{}, created, doc.TokenMade{}, conflict, refused),
-		"DELETE /v1/tokens/{token}":           says(none, nil, refused),
-		"POST /v1/tokens/{token}/link":        takes(doc.LoginLinkSpec{}, created, doc.LoginLink{}, refused),
+		"GET /v1/uploads":                     asking(says(none, nil, conflict, refused, noSpace), ofUpload...),
+		"POST /v1/uploads": asking(takes(openapi.Bytes{}, created, doc.Job{}, conflict, refused, noSpace),
+			ofUpload...),
+		"GET /v1/jobs":                 says(ok, []doc.Job{}),
+		"POST /v1/jobs":                keyed(takes(doc.JobSpec{}, created, doc.Job{})),
+		"GET /v1/jobs/{id}":            asking(says(ok, doc.Job{}), afterSerial, waitFor),
+		"POST /v1/jobs/{id}/cancel":    says(ok, doc.Job{}),
+		"GET /v1/tokens":               says(ok, []doc.Token{}),
+		"POST /v1/tokens":              takes(doc.TokenSpec{}, created, doc.TokenMade{}, conflict, refused),
+		"DELETE /v1/tokens/{token}":    says(none, nil, refused),
+		"POST /v1/tokens/{token}/link": takes(doc.LoginLinkSpec{}, created, doc.LoginLink{}, refused),
 		"GET /v1/audit": asking(says(ok, doc.Audit{}), count("after", "the entries above this number"),
 			count("limit", "entries at most; 1000")),
 		"GET /v1/dhcp":                   says(ok, doc.DHCP{}),

@@ -46,7 +46,7 @@ var known = sync.OnceValue(func() map[string]bool {
 	}
 	for _, name := range []string{"method", "read_back", "passes", "pattern", "keys", "seconds", // jobs of sessions
 		"partition", "number", "uuid", "label", "start", "size", "type", // of one partition
-		"disk", "grid", "level", "name", "parent", "config"} { // queries of imports
+		"disk", "grid", "level", "name", "parent", "config", "replace"} { // queries of imports
 		names[name] = true
 	}
 	for name := range secret {

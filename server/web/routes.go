@@ -9,6 +9,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/engine"
+	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/library/images"
 )
 
@@ -195,6 +196,10 @@ func Routes() []Route {
 			"make the image of what was sent", importing((*API).finishImport)},
 		{"DELETE", "/v1/imports/{id}", Operator, Whole, 0, 0, "let go of what was sent, for another try",
 			plainly((*API).endImport)},
+		{"GET", "/v1/uploads", Operator, Whole, 0, 0, "say whether a file would be taken for an image",
+			plainly((*API).checkUpload)},
+		{"POST", "/v1/uploads", Operator, Whole, library.MaxUpload, silence,
+			"send a file, of which a job makes an image", plainly((*API).takeUpload)},
 		{"GET", "/v1/jobs", Viewer, Whole, 0, 0, "list long work on images", inLibrary((*API).listJobs)},
 		{"POST", "/v1/jobs", Operator, Whole, docBody, docTime, "start long work", once(plainly((*API).startJob))},
 		{"GET", "/v1/jobs/{id}", Viewer, Whole, 0, 0, "follow a job", inLibrary((*API).showJob)},
@@ -252,7 +257,7 @@ func (a *API) route(table []Route) {
 				a.fail(w, r, code, err)
 				return
 			}
-			if rt.Role != Anyone && rt.Body > 0 {
+			if rt.Role != Anyone && rt.Body > 0 && !streamed[rt.Pattern()] {
 				release, err := a.nodes.take(r, rt.Body, rt.Time)
 				if err != nil {
 					a.fail(w, r, http.StatusServiceUnavailable, err)

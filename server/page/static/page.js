@@ -10,6 +10,52 @@
     }
   });
 
+  // A form with a file says how far it is, and asks first whether the file would be taken.
+  document.addEventListener("submit", function (e) {
+    var form = e.target, file = form.elements.file && form.elements.file.files[0];
+    if (form.id !== "upload" || !file) return;
+    e.preventDefault();
+    var get = function (id) { return document.getElementById(id); };
+    var button = form.querySelector("button.main"), xhr = new XMLHttpRequest(), began = Date.now();
+    var size = function (n) { return n < 1e9 ? (n / 1e6).toFixed(0) + " MB" : (n / 1e9).toFixed(2) + " GB"; };
+    var refuse = function (words) {
+      get("sending").hidden = true; get("stop").hidden = true; button.disabled = false;
+      get("refusal").textContent = words; get("refusal").hidden = false; get("refusal").scrollIntoView();
+    };
+    // The server's words are in a page of its own: only their text is taken.
+    var words = function (page, code) {
+      var p = new DOMParser().parseFromString(page, "text/html").querySelector(".problem");
+      return p ? p.textContent : "The server refused it (" + code + ").";
+    };
+    var data = new FormData(form), ask = new URLSearchParams({ name: data.get("name"), level: data.get("level"), size: file.size });
+    if (data.get("replace")) ask.set("replace", "yes");
+    button.disabled = true;
+    get("refusal").hidden = true;
+    fetch("/upload/check?" + ask).then(function (r) {
+      if (r.status === 204) { begin(); return; }
+      if (r.redirected) { location.assign(r.url); return; }
+      return r.text().then(function (page) { refuse(words(page, r.status)); });
+    }).catch(function () { refuse("The server does not answer. Nothing was sent."); });
+
+    function begin() {
+      get("sending").hidden = false; get("stop").hidden = false; get("sent").textContent = "The file is being sent.";
+      get("stop").onclick = function () { xhr.abort(); };
+      xhr.upload.onprogress = function (p) {
+        if (!p.lengthComputable) return;
+        var seconds = (Date.now() - began) / 1000, rest = seconds * (p.total - p.loaded) / p.loaded;
+        get("sent-bar").value = 100 * p.loaded / p.total;
+        get("sent-of").textContent = size(p.loaded) + " of " + size(p.total) + (seconds > 2 ? ", about " + Math.ceil(rest) + " s to go" : "");
+      };
+      xhr.onload = function () {
+        if (xhr.status < 400) location.assign(xhr.responseURL); else refuse(words(xhr.responseText, xhr.status));
+      };
+      xhr.onerror = function () { refuse("The connection broke, and nothing is left of the file on the server. Send it again."); };
+      xhr.onabort = function () { refuse("Stopped. Nothing is left of the file on the server."); };
+      xhr.open("POST", form.action);
+      xhr.send(data);
+    }
+  });
+
   var plot, times = [], rates = [], last = null;
 
   // sample reads how many bytes were on the wire, from the part of the page that changes.
