@@ -30,6 +30,9 @@ type Sub struct {
 	more    <-chan struct{}
 	unsaved *keeper.Batch // what must be durable before a session that is over is called so; nil: nothing found
 	warned  bool          // that it cannot be written
+	// What was told last, for the room that it has.
+	lines   []doc.Line
+	changes []feed.Change
 }
 
 // Watch follows a session from its present state on.
@@ -138,7 +141,8 @@ func (u *Sub) match(k feed.Key) bool {
 	return k.Machine != "" && k.Machine == u.machine
 }
 
-// Next waits for changes and returns them; last is true when the session is over and nothing more will come.
+// Next waits for changes and returns them; last is true when the session is over and nothing more will come. The lines
+// are the caller's until the next call.
 func (u *Sub) Next(ctx context.Context) (lines []doc.Line, last bool, err error) {
 	for {
 		if u.more != nil {
@@ -149,7 +153,10 @@ func (u *Sub) Next(ctx context.Context) (lines []doc.Line, last bool, err error)
 				return nil, false, ctx.Err()
 			}
 		}
-		if lines, last, err = u.read(); len(lines) > 0 || last || err != nil {
+		if lines, last, err = u.read(u.lines[:0]); lines != nil {
+			u.lines = lines
+		}
+		if len(lines) > 0 || last || err != nil {
 			return lines, last, err
 		}
 	}
@@ -160,8 +167,8 @@ func (u *Sub) Live() doc.Line {
 	return doc.Line{Type: doc.LineLive, Cursor: u.e.feed.Cursor(u.n)}
 }
 
-// read returns what has changed since the last call, perhaps nothing.
-func (u *Sub) read() (lines []doc.Line, last bool, err error) {
+// read appends what has changed since the last call, perhaps nothing.
+func (u *Sub) read(lines []doc.Line) (_ []doc.Line, last bool, err error) {
 	e := u.e
 	e.mu.Lock() // before the account is read: what it says has changed is then to be seen
 	defer e.mu.Unlock()
@@ -182,7 +189,7 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 	if len(u.first) > 0 {
 		part := u.first[:min(atOnce, len(u.first))]
 		u.first = u.first[len(part):]
-		lines = u.state(in, part)
+		lines = u.state(lines, in, part)
 		if u.behind = len(u.first) > 0; u.behind {
 			u.more = more
 			return lines, false, nil
@@ -190,10 +197,12 @@ func (u *Sub) read() (lines []doc.Line, last bool, err error) {
 		u.first = nil
 		lines = append(lines, u.Live())
 	}
-	changes, n, next, err := e.feed.After(u.n, u.match, atOnce)
+	changes, n, next, err := e.feed.Append(u.changes[:0], u.n, u.match, atOnce)
 	if err != nil {
 		return nil, false, err
 	}
+	u.changes = changes
+	defer clear(changes) // what they are about is not kept by who waits
 	lines = append(lines, u.moved(changes)...)
 	for i := range changes {
 		if u.seen != nil && !u.tells(in, &changes[i]) {
@@ -247,8 +256,8 @@ var more = func() <-chan struct{} {
 // Behind reports whether there is more to tell than Next has.
 func (u *Sub) Behind() bool { return u.behind }
 
-// state are lines about what is, of those of the keys that are within and were not told.
-func (u *Sub) state(in inside, keys []feed.Key) (lines []doc.Line) {
+// state appends lines about what is, of those of the keys that are within and were not told.
+func (u *Sub) state(lines []doc.Line, in inside, keys []feed.Key) []doc.Line {
 	for _, k := range keys {
 		if u.seen != nil {
 			if u.seen[k] || !in.key(k) {

@@ -173,7 +173,7 @@ func (u *Sub) moved(changes []feed.Change) (lines []doc.Line) {
 			lines = append(lines, goneLine(k))
 		}
 	}
-	lines = append(lines, u.state(in, u.present())...)
+	lines = u.state(lines, in, u.present())
 	if len(lines) > 0 {
 		lines = append(lines, u.Live())
 	}

@@ -136,7 +136,7 @@ func (f *Feed) Event(ev doc.Event) {
 func words(ev *doc.Event) int { return len(ev.Event.Message) + len(ev.Event.Step) + len(ev.Boot) }
 
 // Cursor is the place after the change with number n, as a reader keeps it.
-func (f *Feed) Cursor(n uint64) string { return fmt.Sprintf("%s-%d", f.epoch, n) }
+func (f *Feed) Cursor(n uint64) string { return f.epoch + "-" + strconv.FormatUint(n, 10) }
 
 // Last is the number of the newest change.
 func (f *Feed) Last() uint64 {
@@ -182,6 +182,13 @@ var now = func() <-chan struct{} {
 // closed when there is another change, wanted or not; it is closed already where these are not all.
 func (f *Feed) After(n uint64, match func(Key) bool, most int) (changes []Change, last uint64, more <-chan struct{},
 	err error) {
+	return f.Append(nil, n, match, most)
+}
+
+// Append is After with the changes behind those that are there already, which count among the most.
+func (f *Feed) Append(to []Change, n uint64, match func(Key) bool, most int) (changes []Change, last uint64,
+	more <-chan struct{}, err error) {
+	changes = to
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.whole(n); err != nil {

@@ -40,17 +40,17 @@ func (t *httpTask) Run(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w", t.addr, err)
 	}
 	ln = newLimitListener(ln, t.log)
-	handler := t.handler
 	var kept *lot.Lot
+	serve := func(srv *http.Server) error { return srv.Serve(ln) }
 	switch {
 	case t.tls != nil && t.watch != nil:
 		ln = &shaken{ln, t.tls, t.watch}
 	case t.tls != nil:
 		kept = lot.New(ctx, tls.NewListener(ln, t.tls), idleTime, t.log)
-		ln, handler = kept, kept.Handler(handler)
+		serve = kept.Serve
 	}
 	srv := &http.Server{
-		Handler:           handler,
+		Handler:           t.handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    16 << 10,
@@ -59,7 +59,7 @@ func (t *httpTask) Run(ctx context.Context) error {
 		ErrorLog:    slog.NewLogLogger(t.log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }() // ends with Shutdown or Close below
+	go func() { done <- serve(srv) }() // ends with Shutdown or Close below
 	close(t.ready)
 	select {
 	case err := <-done:

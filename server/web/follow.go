@@ -100,6 +100,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cu
 		}
 		pause := min(max(watchPace, time.Duration(group)*watchLine), longestPace)
 		group = 0
+		clear(lines) // what they tell of is not kept by who waits
 		select {
 		case <-time.After(pause):
 		case <-r.Context().Done():

@@ -27,19 +27,15 @@ type Lot struct {
 	ctx   context.Context
 	idle  time.Duration // that a connection may be silent
 	log   *slog.Logger
-	come  chan accepted
-	back  chan net.Conn
+	fail  chan error // of the listener
+	conns chan net.Conn
 	done  chan struct{} // closed by Close
 	close sync.Once
 	held  sync.WaitGroup // connections that are here
 
+	places *places
 	mu     sync.Mutex
 	parked map[*parked]struct{}
-}
-
-type accepted struct {
-	conn net.Conn
-	err  error
 }
 
 // parked is a connection that is here.
@@ -50,8 +46,8 @@ type parked struct {
 
 // New returns the lot of a TLS listener whose connections have a SyscallConn below; answers that wait end with ctx.
 func New(ctx context.Context, l net.Listener, idle time.Duration, log *slog.Logger) *Lot {
-	lot := &Lot{Listener: l, ctx: ctx, idle: idle, log: log, come: make(chan accepted), back: make(chan net.Conn),
-		done: make(chan struct{}), parked: map[*parked]struct{}{}}
+	lot := &Lot{Listener: l, ctx: ctx, idle: idle, log: log, fail: make(chan error), conns: make(chan net.Conn),
+		done: make(chan struct{}), places: newPlaces(), parked: map[*parked]struct{}{}}
 	go lot.listen() // ends with the listener, which Close closes
 	return lot
 }
@@ -59,12 +55,13 @@ func New(ctx context.Context, l net.Listener, idle time.Duration, log *slog.Logg
 func (l *Lot) listen() {
 	for {
 		c, err := l.Listener.Accept()
+		if err == nil {
+			go l.hand(c) // ends when there is a place, or with the lot
+			continue
+		}
 		select {
-		case l.come <- accepted{c, err}:
+		case l.fail <- err:
 		case <-l.done:
-			if err == nil {
-				c.Close()
-			}
 			return
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -73,13 +70,26 @@ func (l *Lot) listen() {
 	}
 }
 
+// hand gives net/http a connection, when there is a place for it.
+func (l *Lot) hand(c net.Conn) {
+	if l.places.enter(c, l.done) {
+		select {
+		case l.conns <- c:
+			return
+		case <-l.done:
+			l.places.leave(c)
+		}
+	}
+	c.Close()
+}
+
 // Accept returns a connection that is new, or on which something came.
 func (l *Lot) Accept() (net.Conn, error) {
 	select {
-	case a := <-l.come:
-		return a.conn, a.err
-	case c := <-l.back:
+	case c := <-l.conns:
 		return c, nil
+	case err := <-l.fail:
+		return nil, err
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
@@ -176,19 +186,17 @@ func (l *Lot) park(p *parked) {
 	if err == nil {
 		err = p.conn.SetReadDeadline(time.Time{})
 	}
-	if err == nil {
-		select {
-		case l.back <- p.conn:
-			return
-		case <-l.done:
-		}
+	if err != nil {
+		p.conn.Close()
+		return
 	}
-	p.conn.Close()
+	l.hand(p.conn)
 }
 
 // Handler is a handler of whose answers the lot takes those to nodes, and the connections with them.
 func (l *Lot) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer l.leave(r)
 		if !takes(r) {
 			next.ServeHTTP(w, r)
 			return

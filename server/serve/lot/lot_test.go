@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -54,8 +55,8 @@ func begin(t *testing.T, idle time.Duration, own http.HandlerFunc) *rig {
 	if own != nil {
 		mux.HandleFunc("/v1/node/own", own)
 	}
-	srv := &http.Server{Handler: r.lot.Handler(mux), BaseContext: func(net.Listener) context.Context { return ctx }}
-	go func() { r.done <- srv.Serve(r.lot) }() // ends with Close
+	srv := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
+	go func() { r.done <- r.lot.Serve(srv) }() // ends with Close
 	t.Cleanup(func() {
 		end()
 		srv.Close()
@@ -241,6 +242,57 @@ func TestPanic(t *testing.T) {
 	if _, code, _ := r.ask("GET", "/v1/node/say", ""); code != 204 {
 		t.Errorf("the next one: %d", code)
 	}
+}
+
+// TestPlaces: one more than there are places comes in when one is given back, and else after a time.
+func TestPlaces(t *testing.T) {
+	p, done := newPlaces(), make(chan struct{})
+	conns := make([]net.Conn, placesAtOnce+2)
+	for i := range conns {
+		conns[i], _ = net.Pipe()
+	}
+	began := time.Now()
+	for _, c := range conns[:placesAtOnce] {
+		p.enter(c, done)
+	}
+	if !p.enter(conns[placesAtOnce], done) || time.Since(began) < placeTime {
+		t.Errorf("one more came in after %v, before the time of any was over", time.Since(began))
+	}
+	for _, c := range conns {
+		p.leave(c)
+		p.leave(c)
+	}
+	if len(p.of) != 0 || len(p.free) != 0 {
+		t.Errorf("%d places are taken by %d", len(p.free), len(p.of))
+	}
+	close(done)
+	for range placesAtOnce + 1 { // some places may be free
+		if !p.enter(conns[0], done) {
+			return
+		}
+	}
+	t.Error("a lot that was closed lets in")
+}
+
+// TestStrangers: peers who begin no handshake keep nobody out.
+func TestStrangers(t *testing.T) {
+	r := begin(t, time.Minute, nil)
+	for range placesAtOnce + 10 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "https://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	var all sync.WaitGroup
+	for range placesAtOnce {
+		all.Go(func() {
+			if code, _ := r.dial().get("/v1/node/say"); code != 204 {
+				t.Errorf("got %d", code)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // dialed is a connection of which the bytes are to be seen.
