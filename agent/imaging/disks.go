@@ -38,6 +38,11 @@ func prepare(ctx context.Context, d *session.Descriptor, o Options) (runs []*run
 					"only; nothing was written to any disk. Say more in the rules", other.of+1,
 					diskrule.Rule(*other.d.Target), i+1, diskrule.Rule(*r.d.Target), diskrule.Describe(r.disk))
 			}
+			if other.disk.SameMedium(&r.disk) {
+				return runs, fmt.Errorf("the rules for disk %d and disk %d mean %s and %s, which say that they are "+
+					"the same disk (wwn %s) by two paths; it can get one image only, and nothing was written to any "+
+					"disk. Say more in the rules", other.of+1, i+1, other.disk.Path, r.disk.Path, r.disk.WWN)
+			}
 		}
 		if err := r.check(); err != nil {
 			return runs, ofDisk(d, i, err)

@@ -80,6 +80,12 @@ func TestNoDiskIsBegun(t *testing.T) {
 			d.MoreDisks[0].Target = session.Target{Path: "/dev/sda"}
 		},
 			"the rules for disk 1 (serial A) and disk 2 (path /dev/sda) both mean /dev/sda"},
+		"one disk by two paths": {func(w *world, d *session.Descriptor) {
+			for i, place := range []string{"pci-0-scsi-0:0:0:0", "pci-1-scsi-0:0:0:0"} {
+				w.disks[i].Serial, w.disks[i].WWN, w.disks[i].BusPath = "A", "naa.600a", place
+			}
+			d.Target.ByPath, d.MoreDisks[0].Target = "pci-0*", session.Target{ByPath: "pci-1*"}
+		}, "mean /dev/sda and /dev/sdb, which say that they are the same disk (wwn naa.600a) by two paths"},
 		"too small": {func(w *world, _ *session.Descriptor) {
 			w.more["/dev/sdb"] = imagetest.NewMemory(make([]byte, diskSize/2), sector)
 		}, "disk 2 of 2: image img cannot go to /dev/sdb"},

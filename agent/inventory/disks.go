@@ -13,7 +13,19 @@ import (
 
 // notDisks are block devices that are no target for an operating system: made of memory or of other devices, or media
 // drives.
-var notDisks = regexp.MustCompile(`^(loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock|mmcblk[0-9]+(boot|rpmb|gp))[0-9]*`)
+var notDisks = regexp.MustCompile(`^(loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock|bcache|drbd|rbd|zd|nullb|ublkb|` +
+	`mmcblk[0-9]+(boot|rpmb|gp))[0-9]*`)
+
+// unfit are block devices of a machine that look like disks, and that no image of one can start from: they are named,
+// and no rule means them.
+var unfit = []struct {
+	name *regexp.Regexp
+	why  string
+}{
+	{regexp.MustCompile(`^pmem[0-9]`), "persistent memory, which no firmware starts a disk's image from"},
+	{regexp.MustCompile(`^dasd[a-z]+$`), "a DASD, whose tracks and boot records are not those of a disk's image"},
+	{regexp.MustCompile(`^(scm[a-z]+|dcssblk[0-9]+)$`), "storage of a mainframe, which no disk's image starts from"},
+}
 
 // maxWord bounds what a disk says of itself, in bytes.
 const maxWord = 256
@@ -60,10 +72,25 @@ func (r *Reader) Disk(name string) session.Disk {
 		d.Serial = r.vpdSerial(at)
 	}
 	d.Bus, d.BusPath = r.place(name)
+	d.HCTL = r.hctl(at)
+	for _, u := range unfit {
+		if u.name.MatchString(name) {
+			d.Unfit = u.why
+		}
+	}
 	for _, s := range []*string{&d.Model, &d.Serial, &d.WWN} {
 		*s = plain.Words(*s, maxWord) // as the server keeps it
 	}
 	return d
+}
+
+// hctl is what the kernel numbers a SCSI device by.
+func (r *Reader) hctl(at string) string {
+	link, err := os.Readlink(r.path(at, "device"))
+	if err != nil || !scsiRE.MatchString(filepath.Base(link)) {
+		return ""
+	}
+	return filepath.Base(link)
 }
 
 // first returns the first of several attributes that is there and not empty.

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -135,6 +136,20 @@ func TestBondedNICs(t *testing.T) {
 	got := r.NICs()
 	if len(got) != 2 || got[0].MAC != "52:54:00:00:00:01" || got[0].Boot || got[1].MAC != "52:54:00:00:00:02" ||
 		!got[1].Boot || got[1].Addrs[0] != "of vlan120" || got[0].Addrs[0] != "of eth0" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestUnfit has what looks like disks and is none: named where a machine's owner would look for it, else left out.
+func TestUnfit(t *testing.T) {
+	r := &Reader{Root: treetest.Make(t, map[string]string{
+		"sys/block/pmem0/size": "2048\n", "sys/block/dasda/size": "2048\n", "sys/block/bcache0/size": "2048\n",
+		"sys/block/zd0/size": "2048\n", "sys/block/sda/size": "2048\n",
+		"sys/block/sda/device": "->../../devices/pci0000:00/0000:00:05.0/host2/target2:0:1/2:0:1:0",
+	})}
+	got := r.Disks()
+	if len(got) != 3 || !strings.HasPrefix(got[0].Unfit, "a DASD") ||
+		!strings.HasPrefix(got[1].Unfit, "persistent memory") || got[2].Unfit != "" || got[2].HCTL != "2:0:1:0" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -32,7 +32,7 @@ func Choose(disks []session.Disk, rule session.Target) (session.Disk, error) {
 		if whys[i] == "" {
 			fit = append(fit, d)
 		}
-		if !d.ReadOnly {
+		if !d.ReadOnly && d.Unfit == "" {
 			writable++
 			if d.Loose() {
 				loose++
@@ -54,7 +54,8 @@ func Choose(disks []session.Disk, rule session.Target) (session.Disk, error) {
 	case len(fit) > 1:
 		return session.Disk{}, fmt.Errorf("the rule (%s) fits %d disks and must fit one; nothing was written. Name a "+
 			"serial, a wwn, a place (by-path) or a size class, "+
-			"or add smallest, largest or first. The disks of this node:\n%s", Rule(rule), len(fit), list(disks, whys))
+			"or add smallest, largest or first.%s The disks of this node:\n%s", Rule(rule), len(fit), paths(fit),
+			list(disks, whys))
 	}
 	return fit[0], nil
 }
@@ -137,6 +138,8 @@ func list(disks []session.Disk, whys []string) string {
 // refuse says why d does not fit; empty when it does.
 func refuse(d session.Disk, rule session.Target) string {
 	switch {
+	case d.Unfit != "":
+		return d.Unfit
 	case rule.Path != "" && !samePath(d.Path, rule.Path):
 		return "another path"
 	case rule.ByPath != "" && !matches(rule.ByPath, d.BusPath):
@@ -145,9 +148,13 @@ func refuse(d session.Disk, rule session.Target) string {
 		return "another serial"
 	case rule.WWN != "" && !sameWWN(rule.WWN, d.WWN):
 		return "another wwn"
+	case rule.HCTL != "" && !matches(rule.HCTL, d.HCTL):
+		return "another hctl"
 	case rule.Model != "" && !matches(rule.Model, d.Model):
 		return "another model"
-	case rule.Type != "" && !isType(&d, rule.Type):
+	case strings.HasPrefix(rule.Type, "!") && isType(&d, rule.Type[1:]):
+		return "of type " + rule.Type[1:]
+	case rule.Type != "" && rule.Type[0] != '!' && !isType(&d, rule.Type):
 		return "not of type " + rule.Type
 	case d.Size < rule.MinSize:
 		return "smaller than the rule's " + Bytes(rule.MinSize)
@@ -258,7 +265,7 @@ func samePath(path, rule string) bool {
 func Rule(t session.Target) string {
 	var w []string
 	for _, x := range []struct{ name, v string }{{"path ", t.Path}, {"by-path ", t.ByPath}, {"serial ", t.Serial},
-		{"wwn ", t.WWN}, {"model ", t.Model}, {"type ", t.Type}} {
+		{"wwn ", t.WWN}, {"hctl ", t.HCTL}, {"model ", t.Model}, {"type ", t.Type}} {
 		if x.v != "" {
 			w = append(w, x.name+x.v)
 		}
@@ -281,6 +288,23 @@ func Rule(t session.Target) string {
 		return "the only disk"
 	}
 	return strings.Join(w, ", ")
+}
+
+// paths says which of the disks that fit may be one by several paths.
+func paths(fit []session.Disk) string {
+	for i := range fit {
+		same := []string{fit[i].Path}
+		for j := range fit[i+1:] {
+			if o := &fit[i+1+j]; fit[i].SameMedium(o) {
+				same = append(same, o.Path)
+			}
+		}
+		if len(same) > 1 {
+			return fmt.Sprintf(" %s say that they are the same disk (wwn %s), which is then connected by several "+
+				"paths: first writes to it by the first of them.", strings.Join(same, " and "), fit[i].WWN)
+		}
+	}
+	return ""
 }
 
 // Describe writes a disk in one line.

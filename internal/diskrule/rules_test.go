@@ -21,6 +21,16 @@ var (
 		BusPath: "pci-0000:00:14.0-usb-0:2:1.0-scsi-0:0:0:0", Removable: true}
 	case1 = session.Disk{Path: "/dev/sde", Size: 2e12, Model: "Elements", Serial: "WX1", Bus: "usb",
 		BusPath: "pci-0000:00:14.0-usb-0:3:1.0-scsi-0:0:0:0", Rotational: true}
+	pmem = session.Disk{Path: "/dev/pmem0", Size: 100e9, Unfit: "persistent memory"}
+	// A LUN by two paths, and one by one.
+	san = []session.Disk{
+		{Path: "/dev/sdf", Size: 1e12, Model: "LUN", Serial: "A", WWN: "naa.600a", Bus: "scsi", HCTL: "2:0:0:1",
+			BusPath: "pci-0000:03:00.0-scsi-0:0:0:1"},
+		{Path: "/dev/sdg", Size: 1e12, Model: "LUN", Serial: "B", WWN: "naa.600b", Bus: "scsi", HCTL: "2:0:1:0",
+			BusPath: "pci-0000:03:00.0-scsi-0:0:1:0"},
+		{Path: "/dev/sdh", Size: 1e12, Model: "LUN", Serial: "A", WWN: "naa.600a", Bus: "scsi", HCTL: "3:0:0:1",
+			BusPath: "pci-0000:03:00.1-scsi-0:0:0:1"},
+	}
 	lab = []session.Disk{nvme0, hdd0, hdd1, ssd, stick, case1}
 )
 
@@ -59,8 +69,20 @@ func TestRules(t *testing.T) {
 		"place with a pattern":        {lab, session.Target{ByPath: "*-nvme-1"}, "/dev/nvme0n1"},
 		"a place is not the beginning of one": {lab, session.Target{ByPath: "pci-0000:00:1f.2-ata-1"},
 			"another place"},
-		"model":        {lab, session.Target{Model: "intel ssd*"}, "/dev/sdc"},
-		"model of two": {lab, session.Target{Model: "ST4000*"}, "fits 2 disks"},
+		"by hctl":               {san, session.Target{HCTL: "2:0:1:*"}, "/dev/sdg"},
+		"not usb, the smallest": {lab, session.Target{Type: "!usb", Smallest: true}, "/dev/sdc"},
+		"not hdd, nor small":    {lab, session.Target{Type: "!hdd", MinSize: 500e9}, "/dev/nvme0n1"},
+		"not of the only type":  {[]session.Disk{nvme0}, session.Target{Type: "!nvme"}, "of type nvme"},
+		"a disk by two paths": {san,
+			session.Target{WWN: "naa.600a"}, "sdf and /dev/sdh say that they are the same"},
+		"a disk by the first path": {san, session.Target{WWN: "naa.600a", First: true}, "/dev/sdf"},
+		"memory beside a disk":     {[]session.Disk{pmem, ssd}, session.Target{}, "/dev/sdc"},
+		"memory by its path": {[]session.Disk{pmem, ssd},
+			session.Target{Path: "/dev/pmem0"}, "persistent memory"},
+		"memory alone":       {[]session.Disk{pmem}, session.Target{Smallest: true}, "persistent memory"},
+		"memory and a stick": {[]session.Disk{pmem, stick}, session.Target{}, "only removable or USB disks"},
+		"model":              {lab, session.Target{Model: "intel ssd*"}, "/dev/sdc"},
+		"model of two":       {lab, session.Target{Model: "ST4000*"}, "fits 2 disks"},
 		"a rule for one disk and another's sum": {lab, session.Target{Serial: "ZC1", Type: session.TypeSSD},
 			"not of type ssd"},
 	} {

@@ -19,6 +19,9 @@ type Disk struct {
 	Rotational bool   `json:"rotational"`
 	ReadOnly   bool   `json:"read_only"`
 	Removable  bool   `json:"removable"`
+	HCTL       string `json:"hctl,omitempty"` // SCSI host, channel, target and LUN as the kernel counts them: 0:2:1:0
+	// Unfit is why no rule may mean it; empty for a disk.
+	Unfit string `json:"unfit,omitempty"`
 }
 
 // BusUSB is Disk.Bus of what is behind USB.
@@ -26,6 +29,13 @@ const BusUSB = "usb"
 
 // Loose reports whether the disk is one that people plug in and carry away: it is chosen only by a rule that names it.
 func (d *Disk) Loose() bool { return d.Removable || d.Bus == BusUSB }
+
+// SameMedium reports whether two disks of a node may be one by two paths: all that they say of themselves agrees, and
+// with it a WWN that is none of a maker's fillers. Twins with one WWN look the same.
+func (d *Disk) SameMedium(o *Disk) bool {
+	return d.Path != o.Path && d.Size == o.Size && d.SectorSize == o.SectorSize && d.Model == o.Model &&
+		d.Serial == o.Serial && !Filler(trimmed(BareWWN(d.WWN), "uuid.", "nvme.")) && BareWWN(d.WWN) == BareWWN(o.WWN)
+}
 
 // DiskID is all that is known of a disk and does not change while it stays where it is: size, WWN (of an NVMe
 // namespace, the kernel's name with its id), serial, model and the place on the bus.
@@ -128,17 +138,19 @@ type Target struct {
 	Serial   string `json:"serial,omitempty"`   // or the WWN
 	WWN      string `json:"wwn,omitempty"`      //
 	Model    string `json:"model,omitempty"`    // * and ? stand for what may vary, case does not count
-	Type     string `json:"type,omitempty"`     // one of the types
+	Type     string `json:"type,omitempty"`     // one of the types, or one with ! before it: any other
 	MinSize  int64  `json:"min_size,omitempty"` // bytes
 	MaxSize  int64  `json:"max_size,omitempty"` // bytes
 	Smallest bool   `json:"smallest,omitempty"` // of those for which the rest holds
 	Largest  bool   `json:"largest,omitempty"`
 	First    bool   `json:"first,omitempty"` // by place, of those for which all else holds
+	HCTL     string `json:"hctl,omitempty"`  // Disk.HCTL; * and ? stand for what may vary
 }
 
 // Names reports whether the rule names a disk, so that a removable one may be meant.
 func (t *Target) Names() bool {
-	return t.Path != "" || t.ByPath != "" || t.Serial != "" || t.WWN != "" || t.Model != "" || t.Type == TypeUSB
+	return t.Path != "" || t.ByPath != "" || t.Serial != "" || t.WWN != "" || t.Model != "" || t.HCTL != "" ||
+		t.Type == TypeUSB
 }
 
 // Check says what cannot be meant by the rule.
@@ -151,12 +163,15 @@ func (t *Target) Check() error {
 	case t.Smallest && t.Largest:
 		return fmt.Errorf("one disk cannot be the smallest and the largest")
 	}
-	switch t.Type {
+	switch strings.TrimPrefix(t.Type, "!") {
 	case "", TypeNVMe, TypeSSD, TypeHDD, TypeUSB:
 	default:
-		return fmt.Errorf("type %q is none of nvme, ssd, hdd, usb", t.Type)
+		return fmt.Errorf("type %q is none of nvme, ssd, hdd, usb, nor one of them with ! before it", t.Type)
 	}
-	for _, pattern := range []string{t.ByPath, t.Model} {
+	if t.Type == "!" {
+		return fmt.Errorf("type %q says not which", t.Type)
+	}
+	for _, pattern := range []string{t.ByPath, t.Model, t.HCTL} {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return fmt.Errorf("pattern %q: %w", pattern, err)
 		}

@@ -132,6 +132,12 @@ func diskWords(d *session.Disk) string {
 	w := []string{d.Path, units.Bytes(d.Size), strconv.Itoa(d.SectorSize) + "-byte sectors", "model=" +
 		ui.Dash(d.Model), "serial=" + ui.Dash(d.Serial),
 		"wwn=" + ui.Dash(d.WWN), "by-path=" + ui.Dash(d.BusPath)}
+	if d.Unfit != "" {
+		return strings.Join(append(w[:3], "no disk rule means it: "+d.Unfit), "  ")
+	}
+	if d.HCTL != "" {
+		w = append(w, "hctl="+d.HCTL)
+	}
 	switch {
 	case d.Bus == session.BusUSB:
 		w = append(w, "type=usb")

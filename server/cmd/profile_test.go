@@ -55,6 +55,7 @@ var profileFields = map[string]profileField{
 		"job": {"v": 1, "number": 2}}`, node: "job"},
 	"target.path":     {set: `"/dev/vda"`, with: `{"target": {"path": "/dev/vda"}}`, node: "target.path"},
 	"target.by_path":  {set: `"pci-*"`, node: "target.by_path", flags: "--disk serial=S9", all: "target"},
+	"target.hctl":     {set: `"*:0:1:0"`, node: "target.hctl", flags: "--disk serial=S9", all: "target"},
 	"target.serial":   {set: `"S1"`, node: "target.serial", flags: "--disk only", all: "target"},
 	"target.wwn":      {set: `"naa.5"`, node: "target.wwn", flags: "--disk wwn=x", over: `"x"`, all: "target"},
 	"target.model":    {set: `"Sam*"`, node: "target.model", flags: "--disk model=x", over: `"x"`, all: "target"},
@@ -343,7 +344,8 @@ func (o *office) given(id string, d *session.Descriptor) *personal.Settings {
 	inv := session.Inventory{Firmware: session.BIOS, NICs: []session.NIC{{MAC: "52:54:00:00:00:01", Boot: true}}}
 	for i := range d.Disks() {
 		inv.Disks = append(inv.Disks, session.Disk{Path: fmt.Sprintf("/dev/vd%c", 'a'+i), Serial: fmt.Sprint("S", i+1),
-			BusPath: fmt.Sprint("pci-", i), WWN: "naa.5", Model: "Samsung", Size: 8 << 30})
+			BusPath: fmt.Sprint("pci-", i), HCTL: fmt.Sprintf("%d:0:1:0", i),
+			WWN: "naa.5", Model: "Samsung", Size: 8 << 30})
 	}
 	if _, err := o.e.Hello(o.t.Context(), &session.Hello{V: 1, Boot: "b", Inventory: inv}, netip.Addr{}); err != nil {
 		o.t.Fatal(err)

@@ -114,7 +114,7 @@ where it was.
 Which DISK (all parts of the rule must hold; exactly one disk must be left):
   only                 the machine's only disk (the default); removable and USB disks do not count
   serial=S4X...        wwn=naa.5000c500...  by-path=pci-0000:00:1f.2-ata-1  model='Samsung SSD 9*'
-  type=nvme|ssd|hdd|usb   min=100G  max=2T
+  hctl=0:2:1:0         type=nvme|ssd|hdd|usb, or type=!usb: any other   min=100G  max=2T
   smallest  largest    of those that are left; first: by place
   path=/dev/sda        what the kernel calls so when the node's first plan is made; it may be another disk at each start
 Joined by commas: type=ssd,min=200G,smallest. "diskcast node show" prints what a rule can use. The disk that a node's

@@ -99,15 +99,24 @@ func same(a, b *session.DiskID) bool {
 // diskProblem says why a node has no disk that a session would take by itself; empty when it has one.
 func diskProblem(inv *session.Inventory) string {
 	loose := false
+	unfit := ""
 	for i := range inv.Disks {
-		if !inv.Disks[i].Loose() {
+		switch d := &inv.Disks[i]; {
+		case d.Unfit != "":
+			unfit = d.Path + " is " + d.Unfit
+		case !d.Loose():
 			return ""
+		default:
+			loose = true
 		}
-		loose = true
 	}
 	if loose {
 		return "it has only removable or USB disks, which a session takes only when its rule names them; if it has " +
 			"another disk, its driver may be missing in the boot directory"
+	}
+	if unfit != "" {
+		return "it has no disk that an image can go to: " + unfit + "; if it has another disk, its driver may be " +
+			"missing in the boot directory"
 	}
 	return "it has no disk: a driver may be missing in the boot directory, or the controller is off in the firmware " +
 		"setup"

@@ -144,6 +144,8 @@ type Disk struct {
 	Rotational bool   `json:"rotational"`
 	ReadOnly   bool   `json:"read_only"`
 	Removable  bool   `json:"removable"`
+	HCTL       string `json:"hctl,omitempty"`
+	Unfit      string `json:"unfit,omitempty"`
 }
 
 // NIC is a network card of a node.

@@ -122,6 +122,7 @@ type Target struct {
 	Smallest bool   `json:"smallest,omitempty"`
 	Largest  bool   `json:"largest,omitempty"`
 	First    bool   `json:"first,omitempty"`
+	HCTL     string `json:"hctl,omitempty"`
 }
 
 // Boot is how nodes leave.
