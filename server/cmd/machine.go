@@ -32,7 +32,7 @@ MACHINE is an id, a name, or a MAC address of any of its NICs.`,
 	cmd.AddCommand(machineList(e), machineShow(e), machineName(e), machineLabel(e), machineNotes(e), machineMerge(e),
 		machineSplit(e), machineTrust(e), machineRemove(e),
 		machineApprove(e), machineProfile(e), machineSet(e), machineInventory(e), machineExport(e),
-		machineImport(e), machinePower(e))
+		machineImport(e), machinePower(e), machineConsole(e))
 	return cmd
 }
 

@@ -28,6 +28,7 @@ func TestDocuments(t *testing.T) {
 		"token-spec": new(TokenSpec), "token": new(Token), "token-made": new(TokenMade),
 		"login-link-spec": new(LoginLinkSpec), "login-link": new(LoginLink), "audit": new(Audit),
 		"audit-entry": new(AuditEntry), "doctor": new(Doctor),
+		"console": new(Console), "console-open": new(ConsoleOpen), "console-keys": new(ConsoleKeys),
 	} {
 		golden.Fill(doc)
 		if l, ok := doc.(*Line); ok { // its parts have files of their own

@@ -37,6 +37,7 @@ type Power struct {
 	Command  string   `json:"command,omitempty"`
 	Template string   `json:"template,omitempty"`
 	Pin      string   `json:"pin,omitempty"`
+	Console  bool     `json:"console"` // its serial console is reached too
 	// Warnings are what may be wrong with what was set.
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -118,6 +118,8 @@ func (a *evilAPI) As(access.Holder) http.Handler {
 		switch {
 		case rest == "machines" && one == "":
 			answer = filled[[]doc.Machine]()
+		case rest == "machines" && strings.HasSuffix(one, "/console"):
+			answer = filled[*doc.Console]()
 		case rest == "machines" && strings.HasSuffix(one, "/power"):
 			answer = filled[*doc.Power]()
 		case rest == "machines":

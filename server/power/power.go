@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -84,7 +85,13 @@ type Driver struct {
 	// Check says what is wrong with a configuration.
 	Check func(*Config) error
 	Open  func(c *Config, h *Host) (Device, error)
+	// Console is the machine's serial console: what is read from in is typed, what it prints is written to out. It ends
+	// with ctx, or with an error; opened is called when it is there. nil: the driver has none.
+	Console func(ctx context.Context, c *Config, h *Host, in io.Reader, out io.Writer, opened func()) error
 }
+
+// ErrConsoleEnds is what in of a console returns when whoever types leaves.
+var ErrConsoleEnds = errors.New("whoever typed has left")
 
 // Drivers are all drivers of a server.
 type Drivers []*Driver

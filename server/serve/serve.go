@@ -44,6 +44,7 @@ import (
 	"github.com/diskcast/diskcast/server/netboot/solicit"
 	"github.com/diskcast/diskcast/server/netboot/udpport"
 	"github.com/diskcast/diskcast/server/page"
+	"github.com/diskcast/diskcast/server/power/console"
 	"github.com/diskcast/diskcast/server/serve/notify"
 	"github.com/diskcast/diskcast/server/serve/task"
 	"github.com/diskcast/diskcast/server/store"
@@ -246,12 +247,14 @@ func Run(ctx context.Context, cfg Config) error {
 		Record: func() (int, int) { w := record.Waits(); return w.Entries, w.Lost }}
 	looked := &inside{engine: eng, words: words, record: record}
 	rounds := newRounds(cfg, id.Pin, looked)
-	handler.WithDoctor(rounds)
+	consoles := console.New(log.With("task", "consoles"))
+	handler.WithDoctor(rounds).WithConsoles(consoles)
 	files := boot.Handler{Dir: dir, Decide: eng.Boots, Starts: cfg.starts(eng), Observe: see.fetch, Via: "http",
 		Log: log.With("task", "http")}
 	tasks := []task.Task{
 		eng,
 		rounds,
+		consoles,
 		watch,
 		watchARM64,
 		jobs,

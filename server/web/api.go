@@ -23,6 +23,7 @@ import (
 	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/library/images"
 	"github.com/diskcast/diskcast/server/metrics"
+	"github.com/diskcast/diskcast/server/power/console"
 	"github.com/diskcast/diskcast/server/power/desk"
 	"github.com/diskcast/diskcast/server/store"
 )
@@ -58,10 +59,11 @@ type API struct {
 	doctor   Doctor          // nil: none
 	library  library.Library // nil: none
 	jobs     *library.Jobs
-	uploads  *library.Uploads // nil: none
-	power    *desk.Desk       // nil: none
-	notify   *herald.Herald   // nil: none
-	metrics  *metrics.Server  // nil: nothing is counted
+	uploads  *library.Uploads  // nil: none
+	power    *desk.Desk        // nil: none
+	consoles *console.Consoles // nil: none
+	notify   *herald.Herald    // nil: none
+	metrics  *metrics.Server   // nil: nothing is counted
 	alive    alive
 	pin      string // of the server's key, which receipts are verified with
 	access   *access.Book

@@ -20,10 +20,11 @@ import (
 
 // unrecorded are requests that are no reading and change nothing, with what they do.
 var unrecorded = map[string]string{
-	"POST /v1/sessions/plan":              "says what a session would do",
-	"POST /v1/nodes/{node}/look":          "asks a node what it sees",
-	"POST /v1/doctor":                     "has the server look",
-	"PUT /v1/imports/{id}/frames/{frame}": "brings a piece of an image; finish makes it one",
+	"POST /v1/sessions/plan":                   "says what a session would do",
+	"POST /v1/nodes/{node}/look":               "asks a node what it sees",
+	"POST /v1/machines/{machine}/console/keys": "types, which may be a password; who opened the console is recorded",
+	"POST /v1/doctor":                          "has the server look",
+	"PUT /v1/imports/{id}/frames/{frame}":      "brings a piece of an image; finish makes it one",
 }
 
 // urgent are requests that end something. They are answered also when nothing can be stored: what is going wrong must

@@ -39,7 +39,8 @@ var anyNamed = map[string]bool{"labels": true}
 var known = sync.OnceValue(func() map[string]bool {
 	names := map[string]bool{}
 	for _, doc := range []any{doc.Spec{}, doc.SessionChange{}, doc.RepeatSpec{}, doc.MachinesChange{}, doc.LabChange{},
-		doc.MachineChange{}, doc.MachineMerge{}, doc.MachineSplit{}, doc.PowerSpec{}, doc.JobSpec{}, doc.TokenSpec{},
+		doc.ConsoleOpen{}, doc.MachineChange{}, doc.MachineMerge{}, doc.MachineSplit{}, doc.PowerSpec{},
+		doc.JobSpec{}, doc.TokenSpec{},
 		doc.LoginLinkSpec{},
 		doc.NotifyTest{}, doc.NotifyFinding{}} {
 		fieldsOf(reflect.TypeOf(doc), names)

@@ -61,6 +61,8 @@ const (
 	docBody = maxBody
 	docTime = 30 * time.Second
 	labBody = 16 << 20 // 20,000 machines
+	// Keys at a console: doc.MaxConsoleKeys in base64.
+	keysBody = 8 << 10
 )
 
 // plainly makes a handler of one that does not ask which node it is.
@@ -165,6 +167,14 @@ func Routes() []Route {
 			powering((*API).setPower)},
 		{"DELETE", "/v1/machines/{machine}/power", Admin, Whole, 0, 0, "forget how a machine's power is reached",
 			powering((*API).forgetPower)},
+		{"GET", "/v1/machines/{machine}/console", Operator, ItsMachine, 0, 0,
+			"read what a machine's serial console printed, and wait for more", consoling((*API).readConsole)},
+		{"POST", "/v1/machines/{machine}/console", Operator, ItsMachine, docBody, docTime,
+			"open a machine's serial console", consoling((*API).openConsole)},
+		{"DELETE", "/v1/machines/{machine}/console", Operator, ItsMachine, 0, 0,
+			"close a machine's serial console", consoling((*API).closeConsole)},
+		{"POST", "/v1/machines/{machine}/console/keys", Operator, ItsMachine, keysBody, keysTime,
+			"type at a machine's serial console", consoling((*API).typeConsole)},
 		{"POST", "/v1/power", Operator, Narrowed, docBody, docTime, "switch machines",
 			once(powering((*API).startPower))},
 		{"GET", "/v1/power/{id}", Viewer, ItsPower, 0, 0, "follow work on power", powering((*API).showPowerRun)},

@@ -56,6 +56,50 @@
     }
   });
 
+  // A console goes on printing, and what is typed is sent without leaving the page. All that comes is text.
+  var screen = document.getElementById("console"), most = 400000;
+  function follow() {
+    var q = new URLSearchParams({ after: screen.dataset.next, state: screen.dataset.state });
+    fetch(screen.dataset.from + "?" + q, { headers: { "HX-Request": "true" } }).then(function (r) {
+      if (r.status !== 200) throw new Error(String(r.status));
+      return r.json();
+    }).then(function (c) {
+      var down = screen.scrollTop + screen.clientHeight >= screen.scrollHeight - 30;
+      if (c.lost) screen.append("\n[" + c.lost + " bytes are lost]\n");
+      if (c.text) screen.append(c.text);
+      if (screen.textContent.length > most) screen.textContent = screen.textContent.slice(-most / 2);
+      if (down) screen.scrollTop = screen.scrollHeight;
+      screen.dataset.next = c.next;
+      if (c.state !== screen.dataset.state) {
+        if (c.state === "closed" && c.text) { follow(); return; } // the rest first
+        location.reload();
+        return;
+      }
+      follow();
+    }).catch(function (e) {
+      if (/^\d+$/.test(e.message)) { location.reload(); return; } // taken, logged out or gone: the page says which
+      setTimeout(follow, 3000);
+    });
+  }
+  if (screen) {
+    screen.scrollTop = screen.scrollHeight;
+    if (screen.dataset.state !== "closed") follow();
+  }
+  document.addEventListener("submit", function (e) {
+    var form = e.target, line = document.getElementById("line");
+    if (form.id !== "keys" && form.id !== "key-buttons") return;
+    e.preventDefault();
+    var data = new FormData(form, e.submitter), refused = document.getElementById("keys-refused");
+    fetch(form.action, { method: "POST", body: new URLSearchParams(data), headers: { "HX-Request": "true" } }).then(function (r) {
+      refused.hidden = r.status === 204;
+      if (r.status === 204) { if (form.id === "keys") line.value = ""; return; }
+      return r.text().then(function (page) {
+        var p = new DOMParser().parseFromString(page, "text/html").querySelector(".problem");
+        refused.textContent = p ? p.textContent : "It was not typed (" + r.status + ").";
+      });
+    }).catch(function () { refused.hidden = false; refused.textContent = "The server does not answer: it was not typed."; });
+  });
+
   var plot, times = [], rates = [], last = null;
 
   // sample reads how many bytes were on the wire, from the part of the page that changes.

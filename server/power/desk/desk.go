@@ -164,6 +164,9 @@ func (d *Desk) read(ctx context.Context, m Machine) (*record, error) {
 func (d *Desk) show(m Machine, r *record) *doc.Power {
 	p := &doc.Power{Machine: m.ID, Name: m.Name, Driver: r.Driver, Address: r.Address, User: r.User,
 		Secret: r.Box != nil, MACs: r.MACs, System: r.System, Command: r.Command, Template: r.Template, Pin: r.Pin}
+	if driver, err := d.cfg.Drivers.Of(r.Driver); err == nil {
+		p.Console = driver.Console != nil
+	}
 	if r.Box != nil {
 		if _, err := d.cfg.Key.Open(prefix+m.ID, r.Box); err != nil {
 			p.Problem = fmt.Sprintf("its password does not open with %s, which is another one since: set its power up "+

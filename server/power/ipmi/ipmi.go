@@ -21,12 +21,13 @@ import (
 )
 
 // Driver is IPMI.
-var Driver = &power.Driver{Name: "ipmi", Needs: "--address, --user, --password-file", Check: check, Open: open}
+var Driver = &power.Driver{Name: "ipmi", Needs: "--address, --user, --password-file", Check: check, Open: open,
+	Console: attach}
 
 // Bounds of IPMI v2.0, table 22-39 and 22-32.
 const (
-	maxUser     = 16
-	maxPassword = 20
+	MaxUser     = 16
+	MaxPassword = 20
 )
 
 const (
@@ -51,10 +52,10 @@ func check(c *power.Config) error {
 	switch {
 	case err != nil:
 		return err
-	case c.User == "" || len(c.User) > maxUser:
-		return fmt.Errorf("IPMI's user names have 1 to %d bytes", maxUser)
-	case len(c.Password) > maxPassword:
-		return fmt.Errorf("IPMI's passwords have %d bytes at most", maxPassword)
+	case c.User == "" || len(c.User) > MaxUser:
+		return fmt.Errorf("IPMI's user names have 1 to %d bytes", MaxUser)
+	case len(c.Password) > MaxPassword:
+		return fmt.Errorf("IPMI's passwords have %d bytes at most", MaxPassword)
 	}
 	return nil
 }
@@ -136,6 +137,9 @@ func reason(ctx context.Context, err error) error {
 		return nil
 	}
 	var code *types.ResponseError
+	if found := (*power.Error)(nil); errors.As(err, &found) {
+		return err
+	}
 	said := rmcp().FindStringSubmatch(err.Error())
 	switch {
 	case strings.Contains(err.Error(), client.ErrRAKPAuthentication.Error()):

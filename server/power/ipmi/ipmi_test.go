@@ -39,7 +39,10 @@ exit 0
 // sim is OpenIPMI's simulator of a BMC.
 type sim struct{ dir, address string }
 
-func newSim(t *testing.T) *sim {
+func newSim(t *testing.T) *sim { return newSimWith(t, "") }
+
+// newSimWith is newSim with more lines of its LAN's configuration.
+func newSimWith(t *testing.T, more string) *sim {
 	t.Helper()
 	path := need.Tool(t, "ipmi_sim")
 	s := &sim{dir: t.TempDir()}
@@ -68,9 +71,10 @@ set_working_mc 0x20
     guid a123456789abcdefa123456789abcdef
   endlan
   chassis_control "%s"
+%s
   user 1 true "" "test" user 10 none md2 md5 straight
   user 2 true "%s" "%s" admin 10 none md2 md5 straight
-`, port, s.file("chassis"), user, password))
+`, port, s.file("chassis"), more, user, password))
 	s.write(t, "sim.emu", `mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
 mc_enable 0x20

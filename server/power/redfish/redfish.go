@@ -21,7 +21,7 @@ import (
 // Driver is Redfish.
 var Driver = &power.Driver{Name: "redfish",
 	Needs: "--address, --user, --password-file; --system where a BMC has several",
-	Check: check, Open: open}
+	Check: check, Open: open, Console: attach}
 
 func base(c *power.Config) (*url.URL, error) {
 	a := c.Address

@@ -1,0 +1,128 @@
+package cmd
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/sealed"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/identity"
+	"github.com/diskcast/diskcast/server/power"
+	"github.com/diskcast/diskcast/server/power/console"
+	"github.com/diskcast/diskcast/server/power/desk"
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/web"
+)
+
+// TestTilde: ~. at the beginning of a line leaves, wherever what is typed is cut, and ~~ is one ~.
+func TestTilde(t *testing.T) {
+	for in, want := range map[string]string{"~.": "|left", "ls\r~.x": "ls\r|left", "a~.": "a~.", "~~.": "~.",
+		"~x\n~~": "~x\n~",
+		"a\r~":   "a\r", "": ""} {
+		for _, cut := range []bool{false, true} {
+			var d tilde
+			got := ""
+			parts := []string{in}
+			if cut {
+				parts = strings.Split(in, "")
+			}
+			for _, p := range parts {
+				keys, left := d.pass([]byte(p))
+				got += string(keys)
+				if left {
+					got += "|left"
+					break
+				}
+			}
+			if got != want {
+				t.Errorf("%q, cut %v: %q, want %q", in, cut, got, want)
+			}
+		}
+	}
+}
+
+// TestMachineConsole: what the machine prints comes to the terminal as far as it draws, keys go to the machine, and the
+// end of a console is said with its reason.
+func TestMachineConsole(t *testing.T) {
+	o := newOffice(t)
+	id, err := identity.Load(o.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := sealed.Load(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed := make(chan string, 10)
+	attach := func(ctx context.Context, _ *power.Config, _ *power.Host, in io.Reader, out io.Writer,
+		opened func()) error {
+		opened()
+		if _, err := io.WriteString(out, "\x1b[1mlogin:\x1b[0m\x1b]0;evil\x07 "); err != nil {
+			return err
+		}
+		buf := make([]byte, 100)
+		for all := ""; ; {
+			n, err := in.Read(buf)
+			if err != nil {
+				return ctx.Err()
+			}
+			if all += string(buf[:n]); strings.Contains(all, "halt\r") {
+				typed <- all
+				return power.Fail(power.Frozen, "the console broke off")
+			}
+		}
+	}
+	d := desk.New(desk.Config{Store: store.NewMemory(), Key: key, Drivers: power.Drivers{{Name: "bmc",
+		Check: func(*power.Config) error { return nil }, Console: attach}}})
+	consoles := console.New(slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- consoles.Run(ctx) }() // ends with the test
+	defer func() { stop(); <-done }()
+	<-consoles.Ready()
+	api := web.New(o.e, nil, nil, id.Token, slog.New(slog.DiscardHandler)).WithPower(d).WithConsoles(consoles)
+	srv := httptest.NewUnstartedServer(api)
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{id.Cert}}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	run := func(keys string, args ...string) (int, string) {
+		var out strings.Builder
+		err := Run(t.Context(), append([]string{"machine", "console"}, append(args, "--server", srv.URL, "--state",
+			o.state)...), strings.NewReader(keys), &out, &out)
+		if err != nil {
+			out.WriteString(err.Error())
+		}
+		return ExitCode(err), out.String()
+	}
+	if code, said := run("", o.node); code != exitFailed || !strings.Contains(said, "its power is not set up") {
+		t.Errorf("a machine without: %d, %s", code, said)
+	}
+	all := o.e.Machines()
+	if _, err := d.Set(t.Context(), desk.Machine{ID: all[0].ID}, doc.PowerSet{V: 1, Driver: "bmc"}); err != nil {
+		t.Fatal(err)
+	}
+	code, said := run("~~root\rhalt\r", o.node)
+	if code != exitFailed || !strings.Contains(said, "\x1b[1mlogin:\x1b[0m ") || strings.Contains(said, "evil") ||
+		!strings.Contains(said, "has ended: console of") || !strings.Contains(said, "broke off") {
+		t.Errorf("%d, %q", code, said)
+	}
+	if got := <-typed; got != "~root\rhalt\r" {
+		t.Errorf("typed %q", got)
+	}
+	if code, said := run("x\r~.", o.node); code != 0 {
+		t.Errorf("left: %d, %q", code, said)
+	}
+	if v, err := consoles.Read(t.Context(), all[0].ID, "root", 0, false, ""); err != nil || time.Since(
+		v.Opened) > time.Minute {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if code, said := run("", o.node, "--json"); code != exitUsage {
+		t.Errorf("as JSON: %d, %s", code, said)
+	}
+}

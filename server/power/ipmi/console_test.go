@@ -1,0 +1,153 @@
+package ipmi_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/server/power"
+	"github.com/diskcast/diskcast/server/power/ipmi"
+)
+
+// serial is a machine's serial port, as the simulator's BMC has it: a TCP connection to us.
+type serial struct {
+	t    *testing.T
+	conn net.Conn
+}
+
+// newSerial is a simulator's BMC with a serial port.
+func newSerial(t *testing.T) (*sim, *serial) {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	s := newSimWith(t, fmt.Sprintf(`  sol "tcp:127.0.0.1:%s" 115200`, port))
+	if err := ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatalf("the simulator does not open its serial port: %v", err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return s, &serial{t, c}
+}
+
+func (s *serial) print(text string) {
+	s.t.Helper()
+	if _, err := io.WriteString(s.conn, text); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// typed waits for what is typed.
+func (s *serial) typed(want string) {
+	s.t.Helper()
+	got := make([]byte, len(want))
+	if err := s.conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		s.t.Fatal(err)
+	}
+	if n, err := io.ReadFull(s.conn, got); err != nil || string(got) != want {
+		s.t.Fatalf("typed %q, %v; want %q", got[:n], err, want)
+	}
+}
+
+// screen is what a console printed.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	news chan struct{}
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+	return s.text.Write(b)
+}
+
+// see waits until the console printed something.
+func (s *screen) see(t *testing.T, want string) {
+	t.Helper()
+	end := time.After(30 * time.Second)
+	for {
+		s.mu.Lock()
+		got := s.text.String()
+		s.mu.Unlock()
+		if strings.Contains(got, want) {
+			return
+		}
+		select {
+		case <-s.news:
+		case <-end:
+			t.Fatalf("the console printed %q, want %q", got, want)
+		}
+	}
+}
+
+// TestConsole: what the machine prints comes, what is typed goes, bytes as they are; a second console is refused while
+// the first is open, and there is one again when it has ended.
+func TestConsole(t *testing.T) {
+	s, port := newSerial(t)
+	conf := &power.Config{Machine: "m1", Address: s.address, User: user, Password: password}
+	// It has its LAN port a moment later.
+	if _, err := s.do(t, user, password, func(ctx context.Context, m *power.Machine) (*power.Outcome, error) {
+		_, err := m.State(ctx)
+		return nil, err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	host := func() *power.Host { return &power.Host{Gate: power.NewGate(0)} }
+	for round := range 2 {
+		in, keys := io.Pipe()
+		out := &screen{news: make(chan struct{}, 1)}
+		opened := make(chan struct{})
+		done := make(chan error, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { // ends with stop
+			done <- ipmi.Driver.Console(ctx, conf, host(), in, out, func() { close(opened) })
+		}()
+		select {
+		case <-opened:
+		case err := <-done:
+			t.Fatalf("round %d: %v", round, err)
+		}
+		port.print("login: \x1b[1m\xff")
+		out.see(t, "login: \x1b[1m\xff")
+		if _, err := io.WriteString(keys, "root\r\x03\x00"); err != nil {
+			t.Fatal(err)
+		}
+		port.typed("root\r\x03\x00")
+		many := strings.Repeat("a line of a boot, of which there are many\r\n", 300)
+		port.print(many)
+		out.see(t, many)
+		err := ipmi.Driver.Console(t.Context(), conf, host(), strings.NewReader(""), io.Discard, func() {})
+		if power.WordOf(err) != power.Refused || !strings.Contains(err.Error(), "somebody has its console already") {
+			t.Errorf("a second console: %v", err)
+		}
+		if round == 0 {
+			stop()
+			if err := <-done; err != context.Canceled {
+				t.Errorf("a console that was ended: %v", err)
+			}
+		} else {
+			_ = keys.CloseWithError(power.ErrConsoleEnds)
+			if err := <-done; err != nil {
+				t.Errorf("a console that was left: %v", err)
+			}
+			stop()
+		}
+	}
+}

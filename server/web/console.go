@@ -1,0 +1,118 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/power"
+	"github.com/diskcast/diskcast/server/power/console"
+	"github.com/diskcast/diskcast/server/power/desk"
+)
+
+// WithConsoles has the API open machines' serial consoles, and returns the API.
+func (a *API) WithConsoles(c *console.Consoles) *API {
+	a.consoles = c
+	return a
+}
+
+// consoling makes a handler of one that answers with a console of a machine's, or with an error.
+func consoling(h func(a *API, r *http.Request, m desk.Machine) (*doc.Console, error)) handler {
+	return plainly(func(a *API, w http.ResponseWriter, r *http.Request) {
+		if a.power == nil || a.consoles == nil {
+			a.fail(w, r, http.StatusNotFound, errors.New("this server reaches no consoles"))
+			return
+		}
+		m, err := a.powered(r.PathValue("machine"))
+		var v *doc.Console
+		if err == nil {
+			v, err = h(a, r, m)
+		}
+		var query *queryError
+		switch {
+		case errors.As(err, &query), errors.Is(err, session.ErrVersion):
+			a.failDocument(w, r, err)
+		case errors.Is(err, console.ErrNone), errors.Is(err, desk.ErrUnset):
+			a.fail(w, r, http.StatusNotFound, err)
+		case errors.Is(err, console.ErrOther):
+			a.fail(w, r, http.StatusConflict, err)
+		case errors.Is(err, console.ErrMany), errors.Is(err, console.ErrFull):
+			a.fail(w, r, http.StatusServiceUnavailable, err)
+		case power.WordOf(err) == power.Cannot:
+			a.fail(w, r, http.StatusUnprocessableEntity, err)
+		case err != nil:
+			a.failFor(w, r, err)
+		case v == nil:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			a.reply(w, http.StatusOK, v)
+		}
+	})
+}
+
+func (a *API) openConsole(r *http.Request, m desk.Machine) (*doc.Console, error) {
+	var in doc.ConsoleOpen
+	if err := decodeJSON(r.Body, &in); err != nil {
+		return nil, &queryError{fmt.Errorf("console: %w", err)}
+	}
+	if in.V != session.Version {
+		return nil, fmt.Errorf("%w: the document has v=%d, this server speaks v=%d", session.ErrVersion, in.V,
+			session.Version)
+	}
+	if err := a.power.HasConsole(r.Context(), m); err != nil {
+		return nil, err
+	}
+	return a.consoles.Open(m.ID, holderOf(r).Name, in.Take,
+		func(ctx context.Context, in io.Reader, out io.Writer, opened func()) error {
+			return a.power.Console(ctx, m, in, out, opened)
+		})
+}
+
+func (a *API) readConsole(r *http.Request, m desk.Machine) (*doc.Console, error) {
+	if err := only(r, "after", "wait", "text", "state"); err != nil {
+		return nil, err
+	}
+	after, wait, err := following(r)
+	if err != nil {
+		return nil, err
+	}
+	text := false
+	if s := r.URL.Query().Get("text"); s != "" {
+		if text, err = strconv.ParseBool(s); err != nil {
+			return nil, &queryError{fmt.Errorf("text=%.40q is neither true nor false", s)}
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	return a.consoles.Read(ctx, m.ID, holderOf(r).Name, after, text, r.URL.Query().Get("state"))
+}
+
+// keysTime is how long keys may take to come.
+const keysTime = 10 * time.Second
+
+func (a *API) typeConsole(r *http.Request, m desk.Machine) (*doc.Console, error) {
+	var in doc.ConsoleKeys
+	if err := decodeJSON(r.Body, &in); err != nil {
+		// Its own words may repeat what was typed, which may be a password.
+		return nil, &queryError{errors.New(
+			"the keys are not understood: they are a document with v and keys, in base64")}
+	}
+	switch {
+	case in.V != session.Version:
+		return nil, fmt.Errorf("%w: the keys have v=%d, this server speaks v=%d", session.ErrVersion, in.V,
+			session.Version)
+	case len(in.Keys) == 0 || len(in.Keys) > doc.MaxConsoleKeys:
+		return nil, &queryError{fmt.Errorf("%d keys are not 1 to %d", len(in.Keys), doc.MaxConsoleKeys)}
+	}
+	return nil, a.consoles.Type(m.ID, holderOf(r).Name, in.Keys)
+}
+
+func (a *API) closeConsole(_ *http.Request, m desk.Machine) (*doc.Console, error) {
+	return nil, a.consoles.Close(m.ID)
+}
