@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/diskcast/diskcast/mkimage/bootdir"
@@ -21,7 +23,9 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != "diskcast" {
 		os.Exit(m.Run())
 	}
-	err := cmd.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	err := cmd.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
 	if err != nil {
 		cmd.WriteError(os.Stderr, os.Args[1:], err)
 	}

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -41,6 +39,7 @@ type runOptions struct {
 	forward                           []string
 	memory, cpus                      int
 	limit                             time.Duration
+	export                            bool
 	command                           []string
 }
 
@@ -51,7 +50,11 @@ func runCommand() *cobra.Command {
 		Short: "Start an image of the store in QEMU, and wait for what its console says",
 		Long: `Starts an image of the store, or a disk's file, in QEMU as one machine, and prints its serial ` +
 			`console. The disk stays as
-it is. No root is needed: the machine reaches the network through this one, and its ports by --forward.
+it is: what the machine writes is forgotten. No root is needed: the machine reaches the network through this one, and
+its ports by --forward.
+
+An image's blocks are read from the store when the machine reads them, each hashed then, and no disk is written for it;
+with --export the whole of it is hashed and written to a temporary file before the start.
 
 With --until it ends as soon as the console says that (a regular expression), or, with a COMMAND, when the command has
 ended that is run then, here, beside the machine. Without, it ends when the machine is switched off.
@@ -75,6 +78,7 @@ it, some ten times slower; DISKCAST_ACCEL=kvm or tcg skips the trial.`,
 	f.StringVar(&o.store, "store", "", "image store (default: as `diskcast image` has it)")
 	f.StringVar(&o.state, "state", "", "state directory of the server (default: as diskcast has it)")
 	f.StringVar(&o.server, "server", "", "take the image from the server with this API")
+	f.BoolVar(&o.export, "export", false, "write the image's disk to a temporary file first, every chunk of it hashed")
 	f.StringVar(&o.disk, "disk", "", "file of a disk, raw or qcow2, in place of an image")
 	f.StringVar(&o.firmware, "firmware", "", "bios or uefi (default: what the image needs; bios where either will do)")
 	f.StringVar(&o.ovmf, "ovmf", "", "UEFI firmware for QEMU: CODE,VARS (default: where distributions install it)")
@@ -94,8 +98,8 @@ func (o *runOptions) check() (*machine.Options, error) {
 	switch {
 	case (o.image == "") == (o.disk == ""):
 		return nil, errors.New("give --image or --disk")
-	case o.disk != "" && (o.store != "" || o.state != "" || o.server != ""):
-		return nil, errors.New("--store, --state and --server are for --image")
+	case o.disk != "" && (o.store != "" || o.state != "" || o.server != "" || o.export):
+		return nil, errors.New("--store, --state, --server and --export are for --image")
 	case o.firmware != "" && o.firmware != "bios" && o.firmware != "uefi":
 		return nil, fmt.Errorf("--firmware %q is neither bios nor uefi", o.firmware)
 	case o.memory < 16 || o.memory > 1<<20 || o.cpus < 1 || o.cpus > 256:
@@ -133,7 +137,7 @@ func (o *runOptions) check() (*machine.Options, error) {
 	return m, nil
 }
 
-func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	m, err := o.check()
 	if err != nil {
 		return usageError{err}
@@ -156,9 +160,11 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(temp)
 	if o.image != "" {
-		if err := o.export(ctx, m, filepath.Join(temp, "disk.qcow2"), stderr); err != nil {
+		var done func() error
+		if ctx, done, err = o.open(ctx, m, temp, stderr); err != nil {
 			return err
 		}
+		defer func() { err = worst(done(), err) }()
 	} else if m.Format, err = diskFormat(o.disk); err != nil {
 		return fmt.Errorf("--disk: %w", err)
 	}
@@ -205,59 +211,6 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 		say("the command succeeded")
 	}
 	return nil
-}
-
-// export has diskcast write the image to a file, and takes the firmware that it needs where nobody said which.
-func (o *runOptions) export(ctx context.Context, m *machine.Options, file string, stderr io.Writer) error {
-	program, err := diskcast()
-	if err != nil {
-		return err
-	}
-	var where []string
-	for _, x := range []struct{ flag, value string }{{"--store", o.store}, {"--state", o.state},
-		{"--server", o.server}} {
-		if x.value != "" {
-			where = append(where, x.flag, x.value)
-		}
-	}
-	ask := func(args ...string) ([]byte, error) {
-		cmd := exec.CommandContext(ctx, program, append(append([]string{"image"}, args...), where...)...)
-		cmd.Stderr, cmd.WaitDelay = stderr, time.Second
-		out, err := cmd.Output()
-		if err != nil {
-			return nil, fmt.Errorf("diskcast image %s %s: %w", args[0], plain.Line(o.image, 0), err)
-		}
-		return out, nil
-	}
-	if o.firmware == "" {
-		out, err := ask("show", o.image, "--json")
-		if err != nil {
-			return err
-		}
-		var shown struct{ Config struct{ Firmware string } }
-		if err := json.Unmarshal(out, &shown); err != nil {
-			return fmt.Errorf("diskcast image show: %w", err)
-		}
-		o.firmware = shown.Config.Firmware
-	}
-	m.Disk, m.Format = file, "qcow2"
-	_, err = ask("export", o.image, file, "--format", "qcow2")
-	return err
-}
-
-// diskcast is the program beside this one, or the one that is installed.
-func diskcast() (string, error) {
-	if self, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(self), "diskcast")
-		if st, err := os.Stat(beside); err == nil && st.Mode().IsRegular() {
-			return beside, nil
-		}
-	}
-	name, err := exec.LookPath("diskcast")
-	if err != nil {
-		return "", fmt.Errorf("the program diskcast is needed, beside mkimage or in PATH: %w", err)
-	}
-	return name, nil
 }
 
 // diskFormat tells qcow2 by its first bytes (QEMU's docs/interop/qcow2.txt) from raw.

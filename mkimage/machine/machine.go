@@ -25,7 +25,8 @@ import (
 
 // Options describe the machine.
 type Options struct {
-	Disk    string // what is written to it is forgotten; empty: the machine has none
+	Disk    string // what is written to it is forgotten; empty: the machine has none, or has it from Socket
+	Socket  string // of a network block device (NBD) that is the disk, in place of Disk
 	Format  string // raw or qcow2
 	Bus     string // what the disk is plugged into, one of Buses; empty: virtio
 	Card    string // the network card, one of Cards; empty: virtio
@@ -156,8 +157,12 @@ func (o *Options) args(dir string) ([]string, error) {
 		a = append(a, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+quote(o.UEFI.Code),
 			"-drive", "if=pflash,format=raw,unit=1,file="+quote(own))
 	}
-	if o.Disk != "" { // with snapshot, QEMU writes to a file of its own that has no name
-		a = append(a, "-drive", "if=none,id=disk,cache=unsafe,snapshot=on,format="+o.Format+",file="+quote(o.Disk))
+	if o.Disk != "" || o.Socket != "" { // with snapshot, QEMU writes to a file of its own that has no name
+		file := ",file=" + quote(o.Disk)
+		if o.Socket != "" {
+			file = ",file.driver=nbd,file.server.type=unix,file.server.path=" + quote(o.Socket)
+		}
+		a = append(a, "-drive", "if=none,id=disk,cache=unsafe,snapshot=on,format="+o.Format+file)
 		devices := buses[cmp.Or(o.Bus, virtio)]
 		for i, dev := range devices {
 			if i == len(devices)-1 && o.Kernel == "" { // else the kernel is what is started first

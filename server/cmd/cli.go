@@ -192,8 +192,8 @@ The line from nothing to a lab of imaged machines:
 }
 
 // nameless are the commands that do something of which a name would say nothing, or not what is told only once.
-var nameless = []string{"diskcast image gc", "diskcast image export", "diskcast token create", "diskcast login-link",
-	"diskcast up", "diskcast serve"}
+var nameless = []string{"diskcast image gc", "diskcast image export", "diskcast image nbd", "diskcast token create",
+	"diskcast login-link", "diskcast up", "diskcast serve"}
 
 // usageErrors makes wrong arguments and missing flags of cmd and of all commands below it usage errors.
 func usageErrors(cmd *cobra.Command) {

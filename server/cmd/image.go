@@ -41,8 +41,8 @@ An IMAGE is named by its name, or by its digest, of which the first 12 digits ar
 	cmd.PersistentFlags().StringVar(&e.store, "store", "", "image store (default STATE/images)")
 	cmd.PersistentFlags().StringVar(&e.images, "server", os.Getenv("DISKCAST_SERVER"),
 		"work on the images of the server with this API ($DISKCAST_SERVER)")
-	cmd.AddCommand(imageImport(e), imageCapture(e), imageExport(e), imageList(e), imageShow(e), imageDiff(e),
-		imageVerify(e), imageRestore(e),
+	cmd.AddCommand(imageImport(e), imageCapture(e), imageExport(e), imageNBD(e), imageList(e), imageShow(e),
+		imageDiff(e), imageVerify(e), imageRestore(e),
 		imageOptimize(e), imageCut(e), imageTag(e), imageRemove(e), imageGC(e), imagePush(e), imagePull(e))
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/image/restore"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
@@ -16,7 +17,7 @@ import (
 // Disk is an image as a disk. ReadAt decodes and hashes what it reads; what does not pass is a *image.DamageError. It
 // keeps the last frame, so reading in the order of the disk decodes every chunk once.
 type Disk struct {
-	im     *image.Image
+	im     restore.Source
 	chunks []int // with stored bytes, in the order of the disk
 	pieces []table.Piece
 
@@ -30,8 +31,8 @@ type Disk struct {
 
 var _ io.ReaderAt = (*Disk)(nil)
 
-// New returns the disk of the image, which must stay open. Close must be called.
-func New(im *image.Image) (*Disk, error) {
+// New returns the disk of the image, of a store here or of a server's, which must stay open. Close must be called.
+func New(im restore.Source) (*Disk, error) {
 	c := im.Config()
 	d := &Disk{im: im, have: -1}
 	var err error

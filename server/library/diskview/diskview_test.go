@@ -81,8 +81,9 @@ func TestReadsAsTheDisk(t *testing.T) {
 	}
 }
 
-func TestDamageIsNotRead(t *testing.T) {
-	im, _, dir := stored(t)
+// damageFirst changes a bit of the image's first blob.
+func damageFirst(t *testing.T, im *image.Image, dir string) {
+	t.Helper()
 	digest, _ := im.DataBlob(0)
 	path := filepath.Join(dir, "blobs", "sha256", digest[len("sha256:"):])
 	if err := os.Chmod(path, 0o600); err != nil {
@@ -96,6 +97,11 @@ func TestDamageIsNotRead(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestDamageIsNotRead(t *testing.T) {
+	im, _, dir := stored(t)
+	damageFirst(t, im, dir)
 	d, err := New(im)
 	if err != nil {
 		t.Fatal(err)

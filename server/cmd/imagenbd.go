@@ -1,0 +1,111 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/library"
+	"github.com/diskcast/diskcast/server/library/diskview"
+	"github.com/diskcast/diskcast/server/library/nbd"
+)
+
+func imageNBD(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "nbd IMAGE SOCKET",
+		Short: "Serve an image as a disk that is read, without writing it out: a network block device",
+		Long: `Serves an image as a network block device on a Unix socket, until interrupted: QEMU and Linux read ` +
+			`it as a disk,
+and nothing is unpacked for it. It cannot be written; QEMU's snapshot=on, or a qcow2 file over it, takes what a machine
+writes. Every chunk is hashed when it is read. What does not pass is an input/output error there, is told here, and
+makes the exit code 4.
+
+Of a server's image, what is read is fetched then.`,
+		Example: `  diskcast image nbd debian /run/user/1000/debian.sock
+  qemu-img create -f qcow2 -F raw -b nbd+unix:///?socket=/run/user/1000/debian.sock over.qcow2
+  nbd-client -unix /run/user/1000/debian.sock /dev/nbd0 && mount -o ro /dev/nbd0p1 /mnt`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			ctx := cmd.Context()
+			if len(a[1]) > maxSocket {
+				return usage("%s: the name of a socket has at most %d bytes: name one in another folder", a[1],
+					maxSocket)
+			}
+			im, err := e.openSource(ctx, a[0])
+			if err != nil {
+				return err
+			}
+			defer im.close()
+			return e.serveNBD(ctx, im, a[0], a[1])
+		},
+	}
+}
+
+// maxSocket is how long the name of a Unix socket may be, in bytes (unix(7): sun_path, and its end).
+const maxSocket = 107
+
+// nbdCache is how many bytes of an image are kept unpacked.
+const nbdCache = 256 << 20
+
+// serveNBD serves an open image until ctx ends.
+func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string) error {
+	d, err := diskview.New(im)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	old := unix.Umask(0o177) // the socket is for this user alone from its first moment on
+	l, err := net.Listen("unix", socket)
+	unix.Umask(old)
+	if errors.Is(err, unix.EADDRINUSE) {
+		return existsError(socket)
+	}
+	if err != nil {
+		return err
+	}
+	f := &nbdFailures{e: e}
+	began := time.Now()
+	if e.JSON {
+		err = e.Doc(doc.ImageExported{Image: ref, Digest: im.manifest, Target: socket, Format: "nbd",
+			Bytes: d.Size()})
+	} else {
+		_, err = fmt.Fprintf(e.Out, "%s can be read as a disk at %s (nbd), until this is interrupted\n", ref, socket)
+	}
+	if err != nil {
+		l.Close()
+		return err
+	}
+	device := &nbd.Device{Data: diskview.NewCache(d, nbdCache), Size: d.Size(), Failed: f.add}
+	if err := device.Serve(ctx, l); err != nil {
+		return err
+	}
+	if f.n > 0 {
+		return library.Advised(fmt.Errorf("%d times in %v %s could not be read, and who read it had an input/output "+
+			"error: %w", f.n, time.Since(began).Round(time.Second), ref, f.first))
+	}
+	return nil
+}
+
+// nbdFailures counts what could not be read, and tells the first of it.
+type nbdFailures struct {
+	e     *env
+	mu    sync.Mutex
+	n     int
+	first error
+}
+
+func (f *nbdFailures) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n++; f.n == 1 {
+		f.first = err
+		f.e.Warn(err.Error())
+	}
+}
