@@ -84,6 +84,10 @@ func (a *agent) personalize(ctx context.Context, d *session.Descriptor, r *imagi
 	if err != nil {
 		return "", err
 	}
+	passphrase, more := own.TakePassphrase()
+	if r.Passphrase = passphrase; !more {
+		return "nothing is written; " + forLoader, nil
+	}
 	dir := "/run/diskcast"
 	if a.o.noBoot { // the machine is somebody else's
 		if dir, err = os.MkdirTemp("", "diskcast-"); err != nil {
@@ -97,9 +101,15 @@ func (a *agent) personalize(ctx context.Context, d *session.Descriptor, r *imagi
 	}
 	m := &bootos.Machine{Root: "/", Dir: filepath.Join(dir, "os"), Log: a.log}
 	p := &personalize.Personalizer{Dir: filepath.Join(dir, "personal"), Log: a.log,
-		Boots: func() (*bootos.System, error) { return m.Boots(r, devices) }}
-	return p.Apply(ctx, devices, own)
+		Boots: func() (*bootos.System, error) { return m.Boots(ctx, r, devices) }}
+	words, err := p.Apply(ctx, devices, own)
+	if err == nil && passphrase != "" {
+		words += "; " + forLoader
+	}
+	return words, err
 }
+
+const forLoader = "a passphrase for the disk's boot loader was given"
 
 // removeEmpty removes a folder and the empty ones in it. In one that is not empty a disk may still be mounted, whose
 // files must not be deleted.

@@ -3,7 +3,7 @@
 // Synopsis:
 //
 //	agent [-site FILE] [-cmdline FILE] [-no-network] [-no-boot] [-disk PATH]...
-//	agent -what-boots PATH
+//	agent -what-boots PATH [-passphrase-file FILE]
 //
 // Description:
 //
@@ -25,6 +25,8 @@
 //	-what-boots PATH
 //	               say what a machine with UEFI, and one with a BIOS, would start from this disk or regular file, and
 //	               do nothing else; for root, as it mounts
+//	-passphrase-file FILE
+//	               with -what-boots: type its first line where a boot loader asks for a passphrase
 //
 // Example:
 //

@@ -140,6 +140,16 @@ func TestPersonalized(t *testing.T) {
 		t.Errorf("what cannot be: %q", words)
 	}
 	look(t, disk, "old\n", "root:*:19000")
+
+	s.own = personal.Settings{LoaderPassphrase: "SECRET words"}
+	if _, words := restore(4, session.StepBoot); words != "nothing is written; "+forLoader {
+		t.Errorf("a passphrase for the loader alone: %q", words)
+	}
+	look(t, disk, "old\n", "root:*:19000")
+	e := s.wait("s4", session.StepBoot)
+	if !strings.Contains(e[len(e)-1].Message, "the passphrase for the disk's boot loader was not used") {
+		t.Errorf("a passphrase that is of no use: %q", e[len(e)-1].Message)
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

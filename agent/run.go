@@ -50,6 +50,7 @@ func version() string {
 type options struct {
 	site, cmdline     string
 	whatBoots         string
+	passphrase        string // the name of a file with it
 	noNetwork, noBoot bool
 	disks             []string
 }
@@ -68,8 +69,13 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	})
 	f.StringVar(&o.whatBoots, "what-boots", "",
 		"say what would be started from this disk or `file`, and do nothing else")
+	f.StringVar(&o.passphrase, "passphrase-file", "",
+		"with -what-boots: the first line of this `file` is typed where a boot loader asks for a passphrase")
 	if err := f.Parse(args); err != nil {
 		return nil, err
+	}
+	if o.passphrase != "" && o.whatBoots == "" {
+		return nil, errors.New("-passphrase-file goes with -what-boots: a node gets its passphrase from the server")
 	}
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
@@ -87,7 +93,11 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 		return err
 	}
 	if o.whatBoots != "" {
-		return whatBoots(o.whatBoots, slog.New(slog.DiscardHandler), stdout)
+		passphrase, err := firstLine(o.passphrase)
+		if err != nil {
+			return err
+		}
+		return whatBoots(ctx, o.whatBoots, passphrase, slog.New(slog.DiscardHandler), stdout)
 	}
 	cmdline, err := os.ReadFile(o.cmdline)
 	if err != nil {

@@ -1,19 +1,22 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos"
 )
 
 // whatBoots says for each kind of firmware what a machine would start from the disk or file.
-func whatBoots(path string, log *slog.Logger, w io.Writer) error {
+func whatBoots(ctx context.Context, path, passphrase string, log *slog.Logger, w io.Writer) error {
 	var failed []error
 	for _, firmware := range []string{"UEFI", "BIOS"} {
-		s, err := bootos.Look(path, firmware == "UEFI", log)
+		s, err := bootos.LookWith(ctx, path, firmware == "UEFI", passphrase, log)
 		var restart *bootos.Restart
 		switch {
 		case err == nil:
@@ -22,6 +25,9 @@ func whatBoots(path string, log *slog.Logger, w io.Writer) error {
 				fmt.Fprintf(w, "  initrd: %v\n", i)
 			}
 			fmt.Fprintf(w, "  command line: %s\n", s.Args)
+			if s.Opened != "" {
+				fmt.Fprintf(w, "  passphrase: %s\n", s.Opened)
+			}
 			if s.Note != "" {
 				fmt.Fprintf(w, "  note: %s\n", s.Note)
 			}
@@ -34,4 +40,20 @@ func whatBoots(path string, log *slog.Logger, w io.Writer) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// firstLine is that of a file, without its end; empty for no file.
+func firstLine(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	if line = strings.TrimSuffix(line, "\r"); line == "" {
+		return "", fmt.Errorf("%s: its first line is empty, and should be a passphrase", name)
+	}
+	return line, nil
 }

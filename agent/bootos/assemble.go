@@ -1,6 +1,7 @@
 package bootos
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,20 +26,28 @@ type assembly struct {
 	parts  []Device
 	made   []Device
 	loops  []*os.File
+	key    *Key // nil: nothing is opened
+
+	encrypted []grub.Encrypted
+	undo      []func() // what was done to open volumes, taken back in the opposite order
 }
 
 // assemble adds devices to a disk's partitions until detach. Partitions of which not all could be put together say so:
-// in Layers, and why in Lacks.
-func assemble(devices []Device, others *neighbours) (all []Device, detach func()) {
-	a := &assembly{others: others}
+// in Layers, and why in Lacks. Encrypted volumes are opened where there is a key.
+func assemble(ctx context.Context, devices []Device, others *neighbours, key *Key) (all []Device,
+	encrypted []grub.Encrypted, detach func()) {
+	a := &assembly{others: others, key: key}
 	for _, d := range devices {
-		a.partition(&d)
+		a.partition(ctx, &d)
 		a.parts = append(a.parts, d)
 	}
 	a.drop()
-	return slices.Concat(a.parts, a.made), func() {
+	return slices.Concat(a.parts, a.made), a.encrypted, func() {
 		for _, f := range a.loops {
 			f.Close()
+		}
+		for _, f := range slices.Backward(a.undo) {
+			f()
 		}
 	}
 }
@@ -49,7 +58,7 @@ type part struct {
 	at, size int64 // on the partition
 }
 
-func (a *assembly) partition(d *Device) {
+func (a *assembly) partition(ctx context.Context, d *Device) {
 	f, err := os.Open(d.Path)
 	if err != nil {
 		return // Mount says so
@@ -69,6 +78,10 @@ func (a *assembly) partition(d *Device) {
 	case grub.LVM:
 		d.Asked = true
 		a.group(d, f, whole, false)
+	case grub.Crypto:
+		if a.key != nil {
+			a.crypt(ctx, d, whole)
+		}
 	}
 }
 
@@ -157,7 +170,7 @@ func (a *assembly) add(d *Device, f *os.File, p part, made Device) error {
 	if n, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKSSZGET); err == nil {
 		sector = n
 	}
-	loop, err := grow.LoopReadOnly(d.Path, p.at, p.size, sector)
+	loop, err := grow.LoopReadOnly(f.Name(), p.at, p.size, sector)
 	if err != nil {
 		return fmt.Errorf("%s: %w", made.Name, err)
 	}
@@ -169,6 +182,7 @@ func (a *assembly) add(d *Device, f *os.File, p part, made Device) error {
 
 // drop takes out devices that have a name of GRUB's in common: which of them it means is not known.
 func (a *assembly) drop() {
+	a.dropVolumes()
 	count := map[string]int{}
 	for _, d := range slices.Concat(a.parts, a.made) {
 		for _, n := range d.GRUB {

@@ -164,7 +164,7 @@ func TestAssemble(t *testing.T) {
 	for _, version := range []string{"1.0", "1.1", "1.2"} {
 		t.Run(version, func(t *testing.T) {
 			disk := layeredDisk(t, version, nil, nil)
-			all, detach := assemble(partitions(t, disk), nil)
+			all, _, detach := assemble(t.Context(), partitions(t, disk), nil, nil)
 			defer detach()
 			names := map[string]string{}
 			for _, d := range all {
@@ -317,7 +317,7 @@ func TestNeighbours(t *testing.T) {
 			if tt.otherIsOwn {
 				own = "/dev/sdb"
 			}
-			all, detach := assemble(parts, elsewhere(root, own))
+			all, _, detach := assemble(t.Context(), parts, elsewhere(root, own), nil)
 			defer detach()
 			var words []string
 			made := map[bool]bool{}
@@ -366,7 +366,7 @@ func TestTwins(t *testing.T) {
 	disk := layeredDisk(t, "1.2", nil, nil)
 	parts := partitions(t, disk)
 	parts[1].Path = parts[0].Path
-	all, detach := assemble(parts, nil)
+	all, _, detach := assemble(t.Context(), parts, nil, nil)
 	defer detach()
 	if len(all) != 2 || !slices.Contains(all[0].Layers, grub.MD) || !slices.Contains(all[1].Layers, grub.MD) {
 		t.Errorf("%+v", all)

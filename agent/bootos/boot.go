@@ -34,9 +34,10 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	}
 	disk.SetReadOnly(r.Disk.Path, true)
 	defer disk.SetReadOnly(r.Disk.Path, false)
-	devices, release := assemble(devices, elsewhere(m.Root, r.Disk.Path))
+	devices, encrypted, release := assemble(ctx, devices, elsewhere(m.Root, r.Disk.Path), m.key(r))
 	defer release()
 	v := Mount(m.Dir, devices)
+	v.encrypted = encrypted
 	defer func() {
 		if err := v.Unmount(); err != nil {
 			m.log().Warn("the restored system is still mounted", "error", err)
@@ -61,19 +62,23 @@ func (m *Machine) Prepare(ctx context.Context, r *imaging.Result, appendix strin
 	if s.Note != "" {
 		m.log().Warn("the system that is started: "+s.Note, "source", s.Source)
 	}
+	if r.Passphrase != "" && s.Opened == "" {
+		s.Opened = "no loader on the way asks for the passphrase that was given"
+	}
 	return s.Words(), nil
 }
 
 // Boots finds what the machine would start from the devices, which are the restored disk's, and starts nothing. Nothing
 // is mounted when it returns.
-func (m *Machine) Boots(r *imaging.Result, devices []Device) (s *System, err error) {
+func (m *Machine) Boots(ctx context.Context, r *imaging.Result, devices []Device) (s *System, err error) {
 	fw, err := m.firmware(r)
 	if err != nil {
 		return nil, err
 	}
-	devices, release := assemble(devices, elsewhere(m.Root, r.Disk.Path))
+	devices, encrypted, release := assemble(ctx, devices, elsewhere(m.Root, r.Disk.Path), m.key(r))
 	defer release()
 	v := Mount(m.Dir, devices)
+	v.encrypted = encrypted
 	defer func() { err = errors.Join(err, v.Unmount()) }()
 	return Find(v, fw)
 }

@@ -27,6 +27,7 @@ type System struct {
 	Args    string // kernel command line
 	Unified bool   // Kernel is a unified kernel image, with kernel and initrd in it
 	Note    string // what the operator has to know about it; mostly empty
+	Opened  string // what the site's passphrase stood for on the way, in words; empty for nothing
 }
 
 // Restart is the error of a choice that is known, and that only the machine's firmware and loader can carry out.
@@ -161,6 +162,9 @@ func (s *System) Words() string {
 		with = "as it is put together"
 	}
 	words := fmt.Sprintf("%s: %s %s, command line %q (%s)", s.Title, s.Kernel.Path, with, s.Args, s.Source)
+	if s.Opened != "" {
+		words += "; " + s.Opened
+	}
 	if s.Note != "" {
 		words += "; " + s.Note
 	}

@@ -58,7 +58,7 @@ func (f *finder) uefiConfigs() []candidate {
 	var out []candidate
 	for _, dev := range f.esps() {
 		for _, file := range f.stubs(dev) {
-			out = append(out, f.grubAt(dev, file))
+			out = append(out, f.grubAt(dev, file, nil))
 		}
 		if f.v.Exists(dev, "/loader/entries", true) || f.hasUKI(dev) {
 			out = append(out, f.sdboot(dev, "/loader", 0))
@@ -80,7 +80,7 @@ func (f *finder) grubs() []candidate {
 				full, fi, err := f.v.resolve(dev, path.Join(root, file))
 				if err == nil && fi.Mode().IsRegular() && !seen[full] {
 					seen[full] = true
-					out = append(out, f.grubAt(dev, path.Join(root, file)))
+					out = append(out, f.grubAt(dev, path.Join(root, file), nil))
 				}
 			}
 		}
@@ -104,8 +104,9 @@ func (f *finder) stubs(dev int) []string {
 // btrfs.
 var relativePath = regexp.MustCompile(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relative_path=["']?[1yY]`)
 
-// grubAt runs a configuration, a path from the top of its file system.
-func (f *finder) grubAt(dev int, file string) candidate {
+// grubAt runs a configuration, a path from the top of its file system, in a GRUB of which im is known, if anything.
+func (f *finder) grubAt(dev int, file string, im *efi.GRUBImage) candidate {
+	argon2 := im != nil && im.Argon2
 	what := fmt.Sprintf("GRUB, %s on %s", file, f.v.at(dev))
 	return candidate{what: what, load: func() (*System, error) {
 		text, err := f.v.ReadFile(dev, file, grub.MaxConfig)
@@ -116,13 +117,13 @@ func (f *finder) grubAt(dev int, file string) candidate {
 		below := sub != "" && strings.HasPrefix(file, sub+"/")
 		relative := relativePath.Match(text)
 		if !relative {
-			s, err := f.runGRUB(f.v, grub.Options{Device: dev, Path: file})
+			s, err := f.runGRUB(f.v, grub.Options{Device: dev, Path: file, Argon2: argon2})
 			if err == nil || !below {
 				return s, err
 			}
 			// The setting may be in GRUB's core alone, which is not asked. From the top nothing came of it.
 			if s, ok := f.runGRUB(f.v.fromDefault(),
-				grub.Options{Device: dev, Path: strings.TrimPrefix(file, sub)}); ok == nil {
+				grub.Options{Device: dev, Path: strings.TrimPrefix(file, sub), Argon2: argon2}); ok == nil {
 				return s, nil
 			}
 			return nil, err
@@ -130,7 +131,7 @@ func (f *finder) grubAt(dev int, file string) candidate {
 		if below {
 			file = strings.TrimPrefix(file, sub)
 		}
-		return f.runGRUB(f.v.fromDefault(), grub.Options{Device: dev, Path: file})
+		return f.runGRUB(f.v.fromDefault(), grub.Options{Device: dev, Path: file, Argon2: argon2})
 	}}
 }
 
@@ -141,7 +142,7 @@ func (f *finder) runGRUB(v *Volumes, o grub.Options) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{Title: e.Title, Kernel: v.fromTop(e.Kernel), Args: e.Args}
+	s := &System{Title: e.Title, Kernel: v.fromTop(e.Kernel), Args: e.Args, Opened: openedWords(e.Opened)}
 	for _, i := range e.Initrds {
 		s.Initrds = append(s.Initrds, v.fromTop(i))
 	}

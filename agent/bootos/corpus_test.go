@@ -29,6 +29,10 @@ import (
 //	                                       carry it out)
 //	want: refuse WORDS OF THE REASON       (any other error)
 //
+//	opened: UUID pN        (the site gave a passphrase, which opened the encrypted volume on partition N; a reason
+//	                       behind that is why it did not)
+//	skipped: partition 3: zfs_member ...   (what Mount would say of what is not read)
+//	holds: LAYER, unseen: pN               (see Volumes)
 //	emu: REASON                            (why grub-emu is not asked, see TestBootTreesGRUB)
 //
 // "pN/PATH" is a file on partition N; "p0" is a disk without a partition table. Four names are special:
@@ -36,6 +40,7 @@ import (
 //	disk                one line a file system:
 //	                    p1 fs=vfat uuid=AAAA-0001 label=EFI type=esp default=/@/.snapshots/1/snapshot
 //	                    p-1 fs=ext4 uuid=1111 grub=lvm/vg-root,lvmid/a/b (a logical volume, with GRUB's names of it)
+//	                    p-2 fs=ext4 uuid=2222 grub=cryptouuid/abcd crypt=abcd (what is in an encrypted volume)
 //	empty               names of files whose content does not matter, one a line: kernels, initrds
 //	links               symbolic links, one a line: p1/vmlinuz -> boot/vmlinuz-6.1
 //	pN@SECTOR           what is in a partition from that sector on, for block lists
@@ -202,6 +207,8 @@ func diskLine(line string) (v Volume, err error) {
 			v.Default = value
 		case "grub":
 			v.GRUB = strings.Split(value, ",")
+		case "crypt":
+			v.Crypt = value
 		case "type":
 			v.PartType = map[string]string{"esp": espType, "xbootldr": xbootldr, "linux": "linux"}[value]
 		default:
@@ -236,6 +243,17 @@ func (b *bootTree) volumes(t *testing.T) *Volumes {
 	}
 	if l := b.head["holds"]; l != "" {
 		v.layers[grub.Layer(l)] = true
+	}
+	if words := b.head["skipped"]; words != "" {
+		v.Skipped = []string{words}
+	}
+	if words := strings.Fields(b.head["opened"]); len(words) > 0 {
+		n, err := strconv.Atoi(strings.TrimPrefix(words[1], "p"))
+		if err != nil {
+			t.Fatalf("opened: %q", words)
+		}
+		v.encrypted = []grub.Encrypted{{UUID: words[0], Device: n, Why: strings.Join(words[2:], " ")}}
+		v.layers[grub.Crypto] = true
 	}
 	return v
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos/grub"
+	"github.com/diskcast/diskcast/agent/bootos/luks"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/lvm"
 )
@@ -21,13 +22,14 @@ type neighbours struct {
 	names   map[string]bool   // of md's sets, "md/boot"
 	groups  map[string]bool   // names of LVM's groups
 	members map[string]bool   // identities of LVM's physical volumes
+	crypts  map[string]bool   // identities of encrypted volumes, as GRUB writes them
 	unclear map[grub.Layer]bool
 }
 
 // elsewhere lists them for the disk own, /dev/sda. What cannot be read has none, for GRUB neither.
 func elsewhere(root, own string) *neighbours {
 	n := &neighbours{sets: map[string]uint64{}, names: map[string]bool{}, groups: map[string]bool{},
-		members: map[string]bool{}, unclear: map[grub.Layer]bool{}}
+		members: map[string]bool{}, crypts: map[string]bool{}, unclear: map[grub.Layer]bool{}}
 	disks, _ := filepath.Glob(filepath.Join(root, "sys/block/*"))
 	for _, disk := range disks {
 		name := filepath.Base(disk)
@@ -71,6 +73,12 @@ func (n *neighbours) look(path string) {
 		}
 	case grub.LVM:
 		n.group(f, size)
+	case grub.Crypto:
+		if h, err := luks.Read(f, size); err == nil {
+			n.crypts[h.Plain()] = true
+		} else {
+			n.unclear[grub.Crypto] = true
+		}
 	}
 }
 
@@ -121,6 +129,19 @@ func (n *neighbours) mirror(m *mirror) string {
 		return "another disk of the machine belongs to a RAID that is not read here"
 	case !is && n.names["md/"+m.name]:
 		return "another disk of the machine belongs to a RAID of the same name"
+	}
+	return ""
+}
+
+// volume says why an encrypted volume may not be what GRUB takes; empty when it is.
+func (n *neighbours) volume(id string) string {
+	switch {
+	case n == nil:
+		return ""
+	case n.crypts[id]:
+		return "another disk of the machine has an encrypted volume of the same identity"
+	case n.unclear[grub.Crypto]:
+		return "another disk of the machine has an encrypted volume that is not read here"
 	}
 	return ""
 }

@@ -18,11 +18,11 @@ func (f *finder) grubProgram(file grub.File, prog *efi.Program, via string) []ca
 	if prog == nil || prog.Kind != efi.GRUB {
 		// Known by its name alone: its own folder's configuration, else any.
 		if own := path.Join(dir, "grub.cfg"); f.v.Exists(file.Device, own, false) {
-			return []candidate{f.grubAt(file.Device, own)}
+			return []candidate{f.grubAt(file.Device, own, nil)}
 		}
 		var out []candidate
 		for _, stub := range f.stubs(file.Device) {
-			out = append(out, f.grubAt(file.Device, stub))
+			out = append(out, f.grubAt(file.Device, stub, nil))
 		}
 		if out = append(out, f.grubs()...); len(out) > 0 {
 			return out
@@ -49,7 +49,7 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 	if im.Config != "" && !im.Memdisk {
 		return []candidate{{what: what,
 			load: func() (*System, error) {
-				return f.embedded(im.Config, grub.File{Device: dev, Path: prefix}, device,
+				return f.embedded(im, grub.File{Device: dev, Path: prefix}, device,
 					grub.File{Device: home, Path: dir})
 			}}}
 	}
@@ -80,7 +80,7 @@ func (f *finder) grubImage(what string, im *efi.GRUBImage, home int, dir string)
 			continue
 		}
 		first = text
-		out = append(out, f.grubAt(on, name))
+		out = append(out, f.grubAt(on, name, im))
 	}
 	if len(out) == 0 {
 		return []candidate{refused(what,
@@ -96,14 +96,14 @@ func (f *finder) unreadable(name string, dev int, err error) error {
 
 // embedded runs the commands inside a GRUB, and then the configuration that its prefix has come to name. device is
 // GRUB's name of the prefix's.
-func (f *finder) embedded(config string, prefix grub.File, device string, program grub.File) (*System, error) {
+func (f *finder) embedded(im *efi.GRUBImage, prefix grub.File, device string, program grub.File) (*System, error) {
 	v := f.v
-	if relativePath.MatchString(config) {
+	if relativePath.MatchString(im.Config) {
 		v = v.fromDefault()
 	}
 	return f.runGRUB(v, grub.Options{
-		Device: prefix.Device, DeviceName: device, Path: path.Join("/", prefix.Path, "grub.cfg"), Core: config,
-		Program: program,
+		Device: prefix.Device, DeviceName: device, Path: path.Join("/", prefix.Path, "grub.cfg"),
+		Core: im.Config, Program: program, Argon2: im.Argon2,
 	})
 }
 
@@ -117,7 +117,7 @@ func (f *finder) prefixOf(prefix string, home int) (dev int, dir, device string,
 			name = "hd0" + name
 		}
 		if dev, err = grub.Device(f.v, name, f.fw.Table); err != nil {
-			return 0, "", "", fmt.Errorf("it looks for its configuration in %s: %w", prefix, err)
+			return 0, "", "", fmt.Errorf("it looks for its configuration in %s: %w (%v)", prefix, err, f.v)
 		}
 		if dev < 0 {
 			device = name

@@ -1,6 +1,7 @@
 package bootos
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,11 @@ import (
 // with a BIOS. Nothing is written and nothing is started. What such a machine's own variables say (boot entries,
 // systemd-boot's) is not known. It mounts, which wants root.
 func Look(path string, uefi bool, log *slog.Logger) (s *System, err error) {
+	return LookWith(context.Background(), path, uefi, "", log)
+}
+
+// LookWith is Look where the site gives the passphrase that the loader would ask for; empty for none.
+func LookWith(ctx context.Context, path string, uefi bool, passphrase string, log *slog.Logger) (s *System, err error) {
 	d, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -46,14 +52,16 @@ func Look(path string, uefi bool, log *slog.Logger) (s *System, err error) {
 	if err != nil {
 		return nil, err
 	}
-	devices, release := assemble(devices, nil)
-	defer release()
 	dir, err := os.MkdirTemp("", "what-boots-")
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	devices, encrypted, release := assemble(ctx, devices, nil, keyOf(passphrase, "/", dir))
+	defer release()
 	v := Mount(dir, devices)
-	defer func() { err = errors.Join(err, v.Unmount(), os.RemoveAll(dir)) }()
+	v.encrypted = encrypted
+	defer func() { err = errors.Join(err, v.Unmount()) }()
 	return Find(v, fw)
 }
 

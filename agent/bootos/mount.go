@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/agent/bootos/grub"
+	"github.com/diskcast/diskcast/internal/volume"
+	"github.com/diskcast/diskcast/internal/volume/probe"
 )
 
 // Device is a partition, or with Number 0 a whole disk without a partition table, or with a Name another device that
@@ -29,7 +32,8 @@ type Device struct {
 	Asked  bool
 	Layers []grub.Layer
 	Lacks  []string
-	From   int // the partition that it was made of
+	From   int    // the partition that it was made of
+	Crypt  string // UUID, as GRUB writes it, of the encrypted volume that it is in; empty for none
 }
 
 // Mount mounts, read-only and below dir, every device that carries a file system which a boot loader reads.
@@ -63,7 +67,20 @@ func Mount(dir string, devices []Device) *Volumes {
 
 func (d Device) words() string { return cmp.Or(d.Name, fmt.Sprintf("partition %d", d.Number)) }
 
-var errUnknownFS = errors.New("no file system that a boot loader reads")
+var errUnknownFS = errors.New("no file system that a boot loader reads, or none that is read here")
+
+// unknownFS names what is there, as blkid does, if it has a name: zfs_member, crypto_LUKS, ntfs.
+func unknownFS(f *os.File) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return errUnknownFS
+	}
+	sight, err := probe.Look(f, size)
+	if err != nil || sight.Type == volume.TypeRaw {
+		return errUnknownFS
+	}
+	return fmt.Errorf("%s is %w", sight.Type, errUnknownFS)
+}
 
 // mountOne leaves no folder behind where nothing is mounted.
 func mountOne(dir string, d Device) (_ *Volume, err error) {
@@ -72,9 +89,12 @@ func mountOne(dir string, d Device) (_ *Volume, err error) {
 		return nil, err
 	}
 	k, id, label := identify(f)
-	f.Close()
 	if k == nil {
-		return nil, errUnknownFS
+		err = unknownFS(f)
+	}
+	f.Close()
+	if err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -86,7 +106,7 @@ func mountOne(dir string, d Device) (_ *Volume, err error) {
 	}()
 	vol := &Volume{Number: d.Number, Device: d.Path, Type: k.name, UUID: id, Label: label, Dir: dir,
 		PartUUID: d.PartUUID, PartType: d.PartType, Name: d.Name, Links: d.Links,
-		GRUB: d.GRUB}
+		GRUB: d.GRUB, Crypt: d.Crypt}
 	if k.name == "btrfs" {
 		if vol.Default, err = defaultSubvolume(d.Path, dir, k); err != nil {
 			return nil, err
@@ -165,7 +185,7 @@ func unescape(s string) string {
 // Unmount takes everything down again.
 func (v *Volumes) Unmount() error {
 	var errs []error
-	for _, n := range v.Numbers() {
+	for _, n := range v.all() {
 		vol := v.byNumber[n]
 		err := unix.Unmount(vol.Dir, 0)
 		if errors.Is(err, unix.EBUSY) {

@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 	"syscall"
 
@@ -34,6 +33,7 @@ type Volume struct {
 	Name     string
 	Links    []string
 	GRUB     []string
+	Crypt    string
 }
 
 // Volumes is the file systems of a disk, as a boot loader sees them.
@@ -47,12 +47,13 @@ type Volumes struct {
 	budget    *budget             // what Find may read
 	layers    map[grub.Layer]bool // that partitions belong to, see Holds
 	unseen    map[int]bool        // partitions that were not mounted, see Unseen
+	encrypted []grub.Encrypted    // none without something to open them with
 }
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
 	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, unseen: v.unseen,
-		byDefault: true, budget: v.budget}
+		byDefault: true, budget: v.budget, encrypted: v.encrypted}
 }
 
 // from is the same file systems with the paths of one that begin at a folder of it.
@@ -142,9 +143,9 @@ func NewVolumes(vs ...Volume) *Volumes {
 
 // Made lists what GRUB makes of partitions.
 func (v *Volumes) Made() (out []grub.Made) {
-	for _, n := range v.Numbers() {
-		if names := v.byNumber[n].GRUB; len(names) > 0 {
-			out = append(out, grub.Made{Device: n, Names: names})
+	for _, n := range v.all() {
+		if vol := v.byNumber[n]; len(vol.GRUB) > 0 {
+			out = append(out, grub.Made{Device: n, Names: vol.GRUB, Crypt: vol.Crypt})
 		}
 	}
 	return out
@@ -155,20 +156,24 @@ func (v *Volumes) at(dev int) string {
 	return Device{Number: dev, Name: v.byNumber[dev].Name}.words()
 }
 
-// Numbers lists what is mounted: partitions, and below zero other devices.
+// Unread names what is not mounted, and why.
+func (v *Volumes) Unread() string { return strings.Join(v.Skipped, ", ") }
+
+// Encrypted lists the disk's encrypted volumes, where something was given to open them with.
+func (v *Volumes) Encrypted() []grub.Encrypted { return v.encrypted }
+
+// Numbers lists what is mounted and every loader may see: partitions, and below zero other devices. What is encrypted
+// is not among them: GRUB alone sees that, once its configuration has opened it.
 func (v *Volumes) Numbers() []int {
-	var n []int
-	for k := range v.byNumber {
-		n = append(n, k)
-	}
-	sort.Ints(n)
-	return n
+	return slices.DeleteFunc(v.all(), func(n int) bool { return v.byNumber[n].Crypt != "" })
 }
+
+func (v *Volumes) all() []int { return slices.Sorted(maps.Keys(v.byNumber)) }
 
 // String names what is mounted and what is not.
 func (v *Volumes) String() string {
 	var s []string
-	for _, n := range v.Numbers() {
+	for _, n := range v.all() {
 		vol := v.byNumber[n]
 		s = append(s, fmt.Sprintf("%s (%s)", Device{Number: n, Name: vol.Name}.words(), vol.Type))
 	}

@@ -102,6 +102,8 @@ type Result struct {
 	// system that was in it, empty when the disk has one of that UUID still.
 	Partition int
 	Gone      string
+	// Passphrase is what the site gave for the disk's loader to open encrypted volumes with; empty for nothing.
+	Passphrase string
 }
 
 // Restore writes the descriptor's image to the descriptor's disk, and then the further images to theirs, if it has

@@ -24,7 +24,11 @@ func (j *job) Leave(ctx context.Context, exit *node.Exit) {
 		method, appendix = j.d.Boot.Method, j.d.Boot.Append
 	}
 	if method != session.BootKexec && method != session.BootShell {
-		exit.Leave(ctx, session.Info, method, "as the session asks")
+		words := "as the session asks"
+		if j.result.Passphrase != "" {
+			words += "; the passphrase for the disk's boot loader was not used, which a start by kexec alone does"
+		}
+		exit.Leave(ctx, session.Info, method, words)
 		return
 	}
 	what, err := j.o.Boot.Prepare(ctx, j.result, appendix)

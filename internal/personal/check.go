@@ -78,6 +78,9 @@ func (s *Settings) check(resolved bool) error {
 	if err := s.Script.check(); err != nil {
 		return err
 	}
+	if err := checkPassphrase(s.LoaderPassphrase); err != nil {
+		return err
+	}
 	return s.checkFiles()
 }
 
@@ -85,7 +88,7 @@ func (s *Settings) empty() bool {
 	return s.Hostname == "" && s.MachineID == "" && s.SSHHostKeys == "" && len(s.AuthorizedKeys) == 0 &&
 		len(s.Passwords) == 0 && s.TimeZone == "" && s.Seed == nil && len(s.Files) == 0 &&
 		len(s.Network) == 0 && s.NetworkWith == "" && s.Archive == nil && s.Script == nil &&
-		len(s.KernelWords) == 0 && s.Windows == nil
+		len(s.KernelWords) == 0 && s.Windows == nil && s.LoaderPassphrase == ""
 }
 
 // The forms are made when they are first asked for: together they take as long as the start of the program.

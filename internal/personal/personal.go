@@ -56,6 +56,9 @@ type Settings struct {
 	Script      *Script  `json:"script,omitempty" toml:"script"`
 	KernelWords []string `json:"kernel_words,omitempty" toml:"kernel_words"` // added to the kernel's command line
 	Windows     *Windows `json:"windows,omitempty" toml:"windows"`           // goes alone
+	// LoaderPassphrase is what somebody would type where the disk's boot loader asks for it at each start. Nothing is
+	// written of it. Secret, and no template.
+	LoaderPassphrase string `json:"loader_passphrase,omitempty" toml:"loader_passphrase"`
 }
 
 // Seed is the data source NoCloud of cloud-init. Secret.
@@ -170,6 +173,7 @@ func place(err error) error {
 func (s *Settings) Shown() *Settings {
 	out := *s
 	out.Windows = s.Windows.shown()
+	out.LoaderPassphrase = sealed(s.LoaderPassphrase)
 	out.Passwords = maps.Clone(s.Passwords)
 	for user := range out.Passwords {
 		out.Passwords[user] = Sealed

@@ -79,6 +79,11 @@ func TestCheck(t *testing.T) {
 		`{"script":{"run":"#!sh\n"}}`:                                   "not a path from the root",
 		`{"script":{"run":"#!/bin/sh\r\n"}}`:                            "CR LF",
 		`{"script":{"run":"(sealed)"}}`:                                 "stands where something secret was",
+		`{"loader_passphrase":"geheim {{ words"}`:                       "",
+		`{"loader_passphrase":"geheim\nwords"}`:                         "a control character",
+		`{"loader_passphrase":"(sealed)"}`:                              "stands where the secret was",
+		`{"loader_passphrase":"geheim","windows":{"unattend":"<x/>"}}`:  "windows",
+		`{"loader_passphrase":"` + strings.Repeat("geheim", 50) + `"}`:  "has 300 bytes",
 		`{"hostname":"a"} {}`:                                           "something follows",
 	} {
 		_, err := Parse([]byte(raw))

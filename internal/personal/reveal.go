@@ -37,6 +37,7 @@ func (s *Settings) Reveal(was *Settings) {
 		reveal(&s.Windows.Unattend, was.Windows.Unattend)
 		each(s.Windows.Join, was.Windows.Join)
 	}
+	reveal(&s.LoaderPassphrase, was.LoaderPassphrase)
 	content := map[string]string{}
 	for _, f := range was.Files {
 		content[f.Path] = f.Content

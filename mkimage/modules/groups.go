@@ -42,8 +42,9 @@ var groups = map[string]group{
 			"drivers/scsi/device_handler/", "drivers/virtio/virtio_mem", "drivers/usb/host/sl811_cs"},
 	},
 	"fs": {
-		about: "the file systems ext4, vfat, xfs, btrfs, ntfs3 where the kernel has it, and efivarfs",
+		about: "the file systems ext4, vfat, xfs, btrfs, ntfs3 where the kernel has it, efivarfs and fuse",
 		in: []string{"fs/ext4/", "fs/fat/vfat", "fs/xfs/", "fs/btrfs/", "fs/ntfs3/ntfs3", "fs/efivarfs/",
+			"fs/fuse/fuse",
 			"fs/nls/nls_cp437", "fs/nls/nls_ascii", "fs/nls/nls_iso8859-1", "fs/nls/nls_utf8"},
 	},
 	"input": {

@@ -1,6 +1,7 @@
 package efi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"strings"
@@ -11,6 +12,7 @@ type GRUBImage struct {
 	Prefix  string // where it looks for grub.cfg: "/EFI/debian", "(,gpt2)/boot/grub"
 	Config  string // the configuration that it runs first; empty when it has none
 	Memdisk bool   // it carries a file system of its own, with more configuration in it
+	Argon2  bool   // one of its modules is that of Argon2
 }
 
 // Modules of a GRUB image as "struct grub_module_info" and "struct grub_module_header" of GRUB's kernel.h lay them out:
@@ -53,7 +55,8 @@ func parseModules(b []byte) (*GRUBImage, error) {
 	if size > uint64(len(b)) || at > size {
 		return nil, errGRUBImage
 	}
-	im := &GRUBImage{}
+	// A module has its name in itself, with a zero before and behind it. Others have the words argon2i and argon2id.
+	im := &GRUBImage{Argon2: bytes.Contains(b[at:size], []byte("\x00argon2\x00"))}
 	for b = b[at:size]; len(b) >= 8; {
 		kind, n := binary.LittleEndian.Uint32(b), uint64(binary.LittleEndian.Uint32(b[4:]))
 		if n < 8 || n > uint64(len(b)) {

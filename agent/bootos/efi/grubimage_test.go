@@ -14,7 +14,7 @@ import (
 )
 
 // grubMkimage makes a GRUB of a format with a prefix and a configuration inside, as grub-install does.
-func grubMkimage(t *testing.T, format, prefix, config string) string {
+func grubMkimage(t *testing.T, format, prefix, config string, modules ...string) string {
 	t.Helper()
 	tool := need.Tool(t, "grub-mkimage")
 	dir := t.TempDir()
@@ -25,8 +25,8 @@ func grubMkimage(t *testing.T, format, prefix, config string) string {
 		}
 		args = append(args, "-c", filepath.Join(dir, "config"))
 	}
-	if out, err := exec.Command(tool,
-		append(args, "normal", "search", "part_gpt", "ext2")...).CombinedOutput(); err != nil {
+	args = append(append(args, "normal", "search", "part_gpt", "ext2"), modules...)
+	if out, err := exec.Command(tool, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return filepath.Join(dir, "grub")
@@ -78,5 +78,35 @@ func TestGRUBImage(t *testing.T) {
 				t.Errorf("a core that is cut off gave %+v", got)
 			}
 		})
+	}
+}
+
+// TestArgon2 tells a GRUB that has the module from one whose module for LUKS2 only has the words.
+func TestArgon2(t *testing.T) {
+	b, err := os.ReadFile(grubMkimage(t, "x86_64-efi", "/EFI/debian", "", "luks2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = os.Stat("/usr/lib/grub/x86_64-efi/argon2.mod")
+	has := err == nil // since GRUB 2.14, where that of LUKS2 brings it along
+	argon2 := func(b []byte) bool {
+		t.Helper()
+		p, err := Read(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		im, err := p.GRUBImage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return im.Argon2
+	}
+	if got := argon2(b); got != has || !bytes.Contains(b, []byte("argon2id")) {
+		t.Errorf("got %v, want %v", got, has)
+	}
+	// A module's name is in it in this form: another one is made that of Argon2.
+	other := bytes.Replace(b, []byte("\x00search\x00"), []byte("\x00argon2\x00"), 1)
+	if bytes.Equal(b, other) || !argon2(other) {
+		t.Error("a module of that name is not found")
 	}
 }

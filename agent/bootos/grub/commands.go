@@ -20,7 +20,7 @@ func init() {
 		"search.file": searchBy("file"),
 		"probe":       probe, "regexp": regexpCommand, "cpuid": cpuid, "fwsetup": fwsetup, "hwmatch": hwmatch,
 		"load_env": loadEnv, "save_env": saveEnv, "source": source, ".": source, "configfile": configfile,
-		"normal": normal,
+		"normal": normal, "cryptomount": cryptomount,
 		"blscfg": blscfg, "insmod": insmod,
 		"keystatus": keystatus, "echo": succeeds, "clear": succeeds, "sleep": succeeds, "cat": cat, "list_env": listEnv,
 	}
@@ -55,7 +55,7 @@ func init() {
 			extract_entries_source extract_entries_configfile extract_legacy_entries_source
 			extract_syslinux_entries_source`,
 		"waits for somebody at the keyboard": `read getkey authenticate`,
-		"asks for a passphrase":              `cryptomount zfskey`,
+		"asks for a passphrase":              `zfskey`,
 		"asks the machine, which only GRUB can here": `smbios getenv date rdmsr lspci setpci lsefi lsefisystab
 			lsefimmap lsacpi gptprio.next efifwsetup hdparm uppermem net_bootp net_dhcp net_add_addr net_add_route
 			net_nslookup`,
@@ -343,6 +343,6 @@ func (s *shell) missing(name string) error {
 	if errors.Is(err, errOtherDisk) {
 		return &Restart{Why: fmt.Sprintf("its configuration asks for %s: %v", name, err)}
 	}
-	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read here",
-		name)}
+	return &Restart{Why: fmt.Sprintf("its configuration asks for %s, which is on no file system that can be read "+
+		"here%s", name, s.notRead())}
 }

@@ -17,7 +17,7 @@ func (s *shell) device(n int) string {
 	if n == 0 {
 		return "hd0"
 	}
-	for _, m := range s.files.Made() {
+	for _, m := range s.made() {
 		if n < 0 && m.Device == n {
 			return m.Names[0]
 		}
@@ -106,8 +106,10 @@ func (s *shell) doubt(name string) string {
 // Device returns the number of the partition that a name of GRUB's means, such as hd0,gpt2; 0 is the whole disk, and
 // below zero is what GRUB makes of partitions. The error of a name that is not one of this disk's says why. Table is
 // the disk's kind of partition table, empty when it is not known.
-func Device(files Files, name, table string) (int, error) {
-	for _, m := range files.Made() {
+func Device(files Files, name, table string) (int, error) { return deviceOf(files.Made(), name, table) }
+
+func deviceOf(made []Made, name, table string) (int, error) {
+	for _, m := range made {
 		if slices.Contains(m.Names, strings.Trim(name, "()")) {
 			return m.Device, nil
 		}
@@ -121,7 +123,7 @@ func Device(files Files, name, table string) (int, error) {
 
 // partition is Device for this disk.
 func (s *shell) partition(name string) (int, error) {
-	return Device(s.files, name, s.options.Table)
+	return deviceOf(s.made(), name, s.options.Table)
 }
 
 // cutDevice reads GRUB's names of this disk's partitions: hd0,gpt2 hd0,msdos1 hd0,3. Only hd0 is this disk: it is what

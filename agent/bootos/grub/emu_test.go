@@ -222,6 +222,8 @@ var _ Files = hostFiles{}
 func (hostFiles) ReadFile(_ int, name string, _ int64) ([]byte, error) { return os.ReadFile(name) }
 func (hostFiles) Blocks(int, int64, int64) ([]byte, error)             { return nil, fs.ErrNotExist }
 func (hostFiles) Made() []Made                                         { return nil }
+func (hostFiles) Unread() string                                       { return "" }
+func (hostFiles) Encrypted() []Encrypted                               { return nil }
 func (hostFiles) Holds(Layer) bool                                     { return false }
 func (hostFiles) Unseen(int) bool                                      { return false }
 func (hostFiles) Facts(dev int) (Facts, bool)                          { return Facts{}, dev == 1 }

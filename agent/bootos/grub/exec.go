@@ -64,6 +64,7 @@ type shell struct {
 	orders   map[string][]string // of names in directories, in this world
 	anyOrder bool                // the order of names decides nothing now
 	searched map[string]found    // what searches have found
+	opened   []Encrypted         // by cryptomount, in this order
 
 	clock   bool   // the module datehook is loaded
 	unknown string // why what was read cannot be gone by

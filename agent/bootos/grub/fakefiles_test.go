@@ -15,10 +15,15 @@ type fakeFiles struct {
 	labels map[int]string
 	holds  Layer
 	made   []Made
+	crypts []Encrypted
 	unseen int // a partition that is not read; 0 for none
 }
 
 func (f *fakeFiles) Made() []Made { return f.made }
+
+func (f *fakeFiles) Unread() string { return "" }
+
+func (f *fakeFiles) Encrypted() []Encrypted { return f.crypts }
 
 func (f *fakeFiles) Holds(l Layer) bool { return f.holds == l }
 

@@ -30,10 +30,14 @@ type Files interface {
 	List(device int, path string) ([]string, error)
 	// Unseen tells whether GRUB may read a file system on a partition and this program does not.
 	Unseen(device int) bool
+	// Unread names, in words, what of the disk is not read here; empty for nothing.
+	Unread() string
 	// Holds tells whether a partition of the disk is, or may be, a member of what GRUB puts together of several.
 	Holds(Layer) bool
 	// Made lists the devices that GRUB makes of partitions and that can be read here.
 	Made() []Made
+	// Encrypted lists the disk's encrypted volumes, where somebody gave what opens them; else none.
+	Encrypted() []Encrypted
 	// Facts returns what is known of a device's file system; false when it has none that can be read.
 	Facts(device int) (Facts, bool)
 }
@@ -43,6 +47,7 @@ type Files interface {
 type Made struct {
 	Device int
 	Names  []string // GRUB's, of which a search comes to the first
+	Crypt  string   // UUID of the encrypted volume that it is in, and without which GRUB does not see it
 }
 
 // Facts are what the command probe asks of a device. An empty one is not known.
@@ -79,6 +84,8 @@ type Entry struct {
 	Kernel  File
 	Initrds []File
 	Args    string // the kernel command line
+	// Opened are the encrypted volumes for which GRUB asked for a passphrase on the way here.
+	Opened []Encrypted
 }
 
 // File is a file on a device.
@@ -105,6 +112,7 @@ type Options struct {
 	Path       string // of the configuration
 	UEFI       bool   // what $grub_platform says
 	Table      string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
+	Argon2     bool   // GRUB's program carries Argon2, for key slots that go by it
 
 	// Core is the commands inside of GRUB's program, if it has any. They run first, and may give $prefix another value;
 	// Path is then only where the configuration is without them. Program is the folder of that program, for UEFI.
@@ -149,8 +157,11 @@ func (s *shell) defaultEntry() (*Entry, error) {
 	switch {
 	case err == nil && s.once != "":
 		return nil, &Restart{Entry: entry.Title, Why: s.once}
-	case err == nil || errors.As(err, &restart):
-		return entry, err
+	case err == nil:
+		entry.Opened = s.opened
+		return entry, nil
+	case errors.As(err, &restart):
+		return nil, err
 	}
 	return nil, &Restart{Why: err.Error(), Err: err}
 }
@@ -158,6 +169,10 @@ func (s *shell) defaultEntry() (*Entry, error) {
 // begin runs what GRUB does: the commands in its core, then the configuration.
 func (s *shell) begin() (*Entry, error) {
 	if s.options.Core == "" {
+		if crypt := s.cryptOf(s.options.Device); crypt != "" {
+			return nil, &Restart{Why: fmt.Sprintf("its configuration is in the encrypted volume %s, which nothing "+
+				"opens before", crypt)}
+		}
 		return s.config(s.options.Device, s.options.Path)
 	}
 	err := s.rescue(s.options.Core)

@@ -91,7 +91,8 @@ func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 		}
 	}
 	if !is {
-		why := fmt.Sprintf("its configuration searches for %s, which is on no file system that can be read here", what)
+		why := fmt.Sprintf("its configuration searches for %s, which is on no file system that can be read here%s",
+			what, s.notRead())
 		if err := s.doubtful(name, why); err != nil {
 			return noDevice, err
 		}
@@ -110,6 +111,14 @@ func (s *shell) search(kind, value, name string, hints []string) (int, error) {
 		return ok, err
 	}
 	return ok, s.doubtful(name, f.doubt)
+}
+
+// notRead names, for a reason, what something may be on.
+func (s *shell) notRead() string {
+	if words := s.files.Unread(); words != "" {
+		return " (" + words + ")"
+	}
+	return ""
 }
 
 // doubtful notes why a variable may have another value in GRUB.
@@ -151,7 +160,8 @@ func (s *shell) lookFor(by By, value, what string, hints []string) (f found, is 
 	f = found{m[0], s.device(m[0]), s.unseen(what, by, max(m[0], 0)+1, maxPartition+1)}
 	// Whether GRUB asks RAID and LVM before disks hangs on whether it has opened one before.
 	if last := m[len(m)-1]; len(m) > 1 && last < 0 {
-		f.doubt = fmt.Sprintf("several file systems fit the search for %s, one of them on LVM or RAID", what)
+		f.doubt = fmt.Sprintf("several file systems fit the search for %s, one of them on LVM or RAID, or encrypted",
+			what)
 	}
 	return f, true, nil
 }
@@ -187,7 +197,7 @@ func (s *shell) matches(by By, value string) (out []int) {
 			out = append(out, n)
 		}
 	}
-	for _, m := range s.files.Made() {
+	for _, m := range s.made() {
 		if m.Device < 0 && s.fits(m.Device, by, value) {
 			out = append(out, m.Device)
 		}
