@@ -54,7 +54,7 @@ func (a *agent) machine() machine {
 	if a.o.noBoot {
 		return bootos.Stay{}
 	}
-	return &bootos.Machine{Root: "/", Dir: "/run/diskcast/os", Log: a.log}
+	return watched{&bootos.Machine{Root: "/", Dir: "/run/diskcast/os", Log: a.log}, a}
 }
 
 // restore writes the image of a descriptor to a disk of this node.

@@ -25,10 +25,12 @@ import (
 	"github.com/diskcast/diskcast/agent/disk"
 	"github.com/diskcast/diskcast/agent/events"
 	"github.com/diskcast/diskcast/agent/inventory"
+	"github.com/diskcast/diskcast/agent/kernellog"
 	"github.com/diskcast/diskcast/agent/lldp"
 	"github.com/diskcast/diskcast/agent/network"
 	"github.com/diskcast/diskcast/agent/node"
 	"github.com/diskcast/diskcast/agent/site"
+	"github.com/diskcast/diskcast/agent/watchdog"
 	"github.com/diskcast/diskcast/internal/archiveend"
 	"github.com/diskcast/diskcast/internal/diskrule"
 	"github.com/diskcast/diskcast/internal/session"
@@ -124,6 +126,7 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 			return err
 		},
 	})
+	a.kernel.Path = "/dev/kmsg"
 	level := slog.LevelInfo
 	if settings.Debug {
 		level = slog.LevelDebug
@@ -147,6 +150,10 @@ type agent struct {
 	client    *client.Client
 	plugged   atomic.Pointer[lldp.Neighbour] // what the node's NIC is plugged into; nil: nobody said it yet
 	starts    atomic.Pointer[session.Starts] // what the firmware starts of its disks; nil: it is not known
+	dog       *watchdog.Dog                  // nil: none
+	beat      atomic.Int64                   // nanoseconds since boot: when it last asked for descriptors; 0: not yet
+	crashed   atomic.Pointer[string]         // of what the machine died before this start
+	kernel    kernellog.Ring
 }
 
 // newBoot is a name for this start of the agent, so that the server can tell it from the last one.
@@ -173,13 +180,18 @@ func (a *agent) run(ctx context.Context) error {
 	memory := limitMemory(a.inventory)
 	a.lacks()
 	var err error
-	a.client, err = client.New(client.Options{Server: a.settings.Server, Pin: a.pin, Hello: a.hello, Log: a.log})
+	a.client, err = client.New(client.Options{Server: a.settings.Server, Pin: a.pin, Hello: a.hello,
+		Beat: a.lives, Log: a.log})
 	if err != nil {
 		return err
 	}
 	for _, w := range a.settings.Warnings {
 		a.log.Warn(w)
 	}
+	if err := a.watch(ctx); err != nil {
+		return err
+	}
+	crashes := a.crashes()
 	g, ctx := errgroup.WithContext(ctx)
 	nic, card, waited := "", "", time.Duration(0)
 	if !a.o.noNetwork {
@@ -206,12 +218,13 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return a.tellSwitch(ctx, switched, told) })
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
 	g.Go(func() error { return a.events.Run(ctx) })
+	g.Go(func() error { return a.tellCrashes(ctx, crashes) })
 	g.Go(func() error { return a.watchDisks(ctx) })
 	g.Go(func() error { return a.contents.Run(ctx) })
 	m := a.machine()
 	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic),
 		Look: func(ctx context.Context, l *session.Look) { a.lookAround(ctx, l, nic, waited) },
-		Menu: a.menu(), Log: a.log})
+		Menu: a.menu(), Failing: a.kernelWords, Beat: a.lives, Log: a.log})
 	g.Go(func() error { return n.Run(ctx) })
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -234,6 +247,9 @@ func (a *agent) look() session.Inventory {
 				inv.NICs[i].Switch, inv.NICs[i].Port = at.Switch, at.Port
 			}
 		}
+	}
+	if c := a.crashed.Load(); c != nil {
+		inv.Crashed = *c
 	}
 	if err := archiveend.Check("/", inv.Memory); err != nil {
 		inv.Problem = err.Error()

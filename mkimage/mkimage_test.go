@@ -384,7 +384,8 @@ func TestHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"--kernel", "Examples:", "default  net, storage, fs, input", "SOURCE_DATE_EPOCH"} {
+	for _, want := range []string{"--kernel", "Examples:", "default  net, storage, fs, input, health",
+		"SOURCE_DATE_EPOCH"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -34,6 +34,8 @@ type Options struct {
 	// whenever the server does not know the token any more.
 	Hello func() session.Hello
 	Log   *slog.Logger // nil discards
+	// Beat is called with each attempt to get a descriptor; nil: nothing is.
+	Beat func()
 	// Backoff is the first pause after a failure and the longest; 0 means 250 ms and 10 s.
 	Backoff, MaxBackoff time.Duration
 	// Timeout bounds one attempt without progress; 0 means 15 s.
@@ -64,6 +66,9 @@ func New(o Options) (*Client, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Beat == nil {
+		o.Beat = func() {}
 	}
 	if o.Backoff <= 0 {
 		o.Backoff = 250 * time.Millisecond
@@ -144,6 +149,7 @@ func (c *Client) hello(ctx context.Context, stale string) error {
 func (c *Client) Descriptor(ctx context.Context, after uint64, wait time.Duration) (*session.Descriptor, error) {
 	var d *session.Descriptor
 	err := c.authorised(ctx, "descriptor", func(ctx context.Context, node, token string) error {
+		c.o.Beat()
 		ctx, cancel := context.WithTimeout(ctx, wait+c.o.Timeout)
 		defer cancel()
 		resp, err := c.send(ctx, request{

@@ -43,6 +43,7 @@ type Reporter struct {
 	seq      uint64
 	accepted uint64 // every event up to this number was accepted or refused
 	dropped  int
+	lost     int // events that the server has not got and will not get, in all
 	session  string
 	disk     int           // of the session's, counted from 0
 	progress time.Duration // when the last progress event was queued
@@ -191,6 +192,7 @@ func (r *Reporter) makeRoom() {
 	if drop < len(r.queue) {
 		r.queue = append(r.queue[:drop], r.queue[drop+1:]...)
 		r.dropped++
+		r.lost++
 	}
 }
 
@@ -279,10 +281,18 @@ func (r *Reporter) settle(batch []session.Event, err error) {
 	close(r.change)
 	r.change = make(chan struct{})
 	if err != nil {
+		r.lost += len(batch)
 		fmt.Fprintf(r.console, "diskcast [%7.2f] ERROR the server refused %d events: %v\n", r.since().Seconds(),
 			len(batch),
 			err)
 	}
+}
+
+// Lost is how many events the server has not got and will not get: it refused them, or there was no room.
+func (r *Reporter) Lost() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
 }
 
 // ErrUnsent is wrapped by Flush's error: the server has not accepted everything.

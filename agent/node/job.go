@@ -96,6 +96,7 @@ func (n *Node) succeeded(ctx context.Context, d *session.Descriptor, j Job) bool
 	case errors.Is(context.Cause(ctx), ErrReplaced):
 		n.o.Log.Warn(j.Unfinished(), "session", d.Session)
 	case ctx.Err() == nil:
+		n.o.Failing()
 		n.fail(err)
 	}
 	return false

@@ -48,6 +48,10 @@ type Options struct {
 	Look func(ctx context.Context, l *session.Look)
 	// Menu shows a menu until ctx ends, while the node has nothing to do; nil: it cannot.
 	Menu func(ctx context.Context, m *session.Menu, exit *Exit)
+	// Failing is called when a job has failed, before that is told; nil: nothing is.
+	Failing func()
+	// Beat is called again and again as long as the node asks for descriptors, or has one that waits; nil: nothing is.
+	Beat func()
 	Log  *slog.Logger // nil discards
 	// Wait is how long the server may hold a request for a descriptor; 0 means 30 s.
 	Wait time.Duration
@@ -81,6 +85,12 @@ func New(o Options) *Node {
 	}
 	if o.Retry <= 0 {
 		o.Retry = 10 * time.Second
+	}
+	if o.Failing == nil {
+		o.Failing = func() {}
+	}
+	if o.Beat == nil {
+		o.Beat = func() {}
 	}
 	if o.LastWord <= 0 {
 		o.LastWord = 30 * time.Second
@@ -118,6 +128,7 @@ func (n *Node) poll(ctx context.Context) {
 	after := uint64(0)
 	said, idle := "", false
 	for ctx.Err() == nil {
+		n.o.Beat()
 		d, err := n.o.API.Descriptor(ctx, after, n.o.Wait)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -145,9 +156,25 @@ func (n *Node) poll(ctx context.Context) {
 			continue
 		}
 		after = d.Serial
+		n.hand(ctx, d)
+	}
+}
+
+// beat is how often a node that waits says that it lives.
+const beat = time.Minute
+
+// hand gives a descriptor to whoever carries them out. Some work cannot be ended at once: a disk that erases itself.
+func (n *Node) hand(ctx context.Context, d *session.Descriptor) {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
 		select {
 		case n.descs <- d:
+			return
 		case <-ctx.Done():
+			return
+		case <-tick.C:
+			n.o.Beat()
 		}
 	}
 }

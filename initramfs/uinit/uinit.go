@@ -96,6 +96,7 @@ func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time) {
 	if err := drivers.Settle(ctx); err != nil {
 		log.Error("drivers", "err", err)
 	}
+	drivers.byName(log)
 	log.Info("drivers are loaded", "modules", drivers.Loaded(), "seconds", time.Since(started).Seconds())
 	// Ends with ctx, which is never.
 	go func() {
@@ -104,7 +105,34 @@ func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time) {
 	}()
 }
 
-func newDrivers(log *slog.Logger) (*hardware.Drivers, error) {
+// drivers are those of hardware, and those that no hardware asks for.
+type drivers struct {
+	*hardware.Drivers
+	loader *kmod.Loader
+	denied []string // modprobe.blacklist
+}
+
+// byName loads what no device names: where UEFI firmware keeps the last words of a kernel that crashed, and a watchdog
+// of the kernel's own where the machine has none.
+func (d *drivers) byName(log *slog.Logger) {
+	var names []string
+	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
+		names = append(names, "efi_pstore")
+	}
+	if dogs, _ := filepath.Glob("/dev/watchdog[0-9]"); len(dogs) == 0 {
+		names = append(names, "softdog")
+	}
+	for _, name := range names {
+		if _, known := d.loader.Index.Module(name); !known || slices.Contains(d.denied, name) {
+			continue
+		}
+		if _, err := d.loader.Load(name); err != nil {
+			log.Warn("a driver cannot be loaded", "module", name, "err", err)
+		}
+	}
+}
+
+func newDrivers(log *slog.Logger) (*drivers, error) {
 	dir, err := kmod.SystemDir()
 	if err != nil {
 		return nil, err
@@ -119,13 +147,12 @@ func newDrivers(log *slog.Logger) (*hardware.Drivers, error) {
 	}
 	blacklist, _ := cmdline.Flag("modprobe.blacklist")
 	denied := strings.FieldsFunc(kmod.Name(blacklist), func(r rune) bool { return r == ',' })
-	return &hardware.Drivers{
-		Sys: hardware.Sys(), Events: events, Log: log,
-		Loader: &kmod.Loader{
-			Index: index, Dir: os.DirFS(dir), Kernel: kmod.System{}, Params: cmdline.FlagsForModule, Log: log,
-			Skip: func(m *kmod.Module) bool { return unhelpful(m) || slices.Contains(denied, m.Name) },
-		},
-	}, nil
+	loader := &kmod.Loader{
+		Index: index, Dir: os.DirFS(dir), Kernel: kmod.System{}, Params: cmdline.FlagsForModule, Log: log,
+		Skip: func(m *kmod.Module) bool { return unhelpful(m) || slices.Contains(denied, m.Name) },
+	}
+	return &drivers{Drivers: &hardware.Drivers{Sys: hardware.Sys(), Events: events, Log: log, Loader: loader},
+		loader: loader, denied: denied}, nil
 }
 
 // unhelpful are drivers that an archive with all modules has, and that do a node no good: some take the console's

@@ -66,6 +66,8 @@ type Inventory struct {
 	Undriven []string `json:"undriven,omitempty"`
 	// Problem is what is wrong with the node itself, in words: its archive did not fit into its memory.
 	Problem string `json:"problem,omitempty"`
+	// Crashed says of what the machine died before this start, in words: its kernel's last words are in the log.
+	Crashed string `json:"crashed,omitempty"`
 	// Starts is what the firmware starts when the network starts nothing; nil where that is not known, and by BIOS.
 	Starts *Starts `json:"starts,omitempty"`
 	// Survey is what is on the disks. The node says hello first and looks then, so that it may be nil.

@@ -9,7 +9,7 @@ import (
 )
 
 // Default is the selection for machines of any kind.
-var Default = []string{"net", "storage", "fs", "input"}
+var Default = []string{"net", "storage", "fs", "input", "health"}
 
 // group is a set of modules by where they lie in the kernel's source tree, which is where they lie below kernel/ too.
 type group struct {
@@ -52,16 +52,28 @@ var groups = map[string]group{
 		in: []string{"drivers/hid/hid", "drivers/hid/hid-generic", "drivers/hid/usbhid/usbhid",
 			"drivers/hid/hid-hyperv", "drivers/input/keyboard/atkbd", "drivers/input/serio/", "drivers/input/evdev"},
 	},
+	"health": {
+		about: "watchdogs, and where firmware keeps the last words of a kernel that crashed",
+		in:    health,
+	},
 	"all":  {about: "every module of the kernel", in: []string{""}},
 	"none": {about: "no module"},
 }
+
+// health are the watchdogs that hardware names, what the chipset's hang on, one without hardware, and pstore.
+var health = []string{"drivers/watchdog/softdog", "drivers/watchdog/iTCO_wdt", "drivers/watchdog/iTCO_vendor_support",
+	"drivers/watchdog/sp5100_tco", "drivers/watchdog/wdat_wdt", "drivers/watchdog/i6300esb", "drivers/watchdog/hpwdt",
+	"drivers/watchdog/mei_wdt", "drivers/watchdog/xen_wdt", "drivers/watchdog/sbsa_gwdt", "drivers/watchdog/imx2_wdt",
+	"drivers/watchdog/bcm2835_wdt", "drivers/watchdog/watchdog", "drivers/mfd/lpc_ich", "drivers/mfd/intel_pmc_bxt",
+	"drivers/i2c/busses/i2c-i801", "drivers/firmware/efi/efi-pstore", "fs/pstore/"}
 
 // everyNode is what a node needs whatever its hardware: file systems, a console that a keyboard is plugged into when
 // there is trouble, disks and sticks behind whatever controller, logical volumes, VLANs and bonds.
 var everyNode = group{in: append([]string{"drivers/scsi/sd_mod", "drivers/usb/storage/usb-storage",
 	"drivers/usb/storage/uas", "drivers/block/loop", "drivers/md/dm-mod", "drivers/net/bonding/", "net/8021q/",
 	"net/packet/af_packet", "drivers/hid/hid", "drivers/hid/hid-generic", "drivers/hid/usbhid/usbhid",
-	"drivers/input/keyboard/atkbd", "drivers/input/evdev"}, groups["fs"].in...)}
+	"drivers/input/keyboard/atkbd", "drivers/input/evdev", "drivers/watchdog/softdog",
+	"drivers/firmware/efi/efi-pstore", "fs/pstore/"}, groups["fs"].in...)}
 
 // IsGroup reports whether a word is the name of a group.
 func IsGroup(word string) bool {

@@ -193,6 +193,9 @@ func nodeShow(e *env) *cobra.Command {
 			if inv.Problem != "" {
 				rows = append(rows, []string{"problem", inv.Problem})
 			}
+			if inv.Crashed != "" {
+				rows = append(rows, []string{"crashed", inv.Crashed + " (diskcast node log " + n.ID + ")"})
+			}
 			for _, w := range n.Warnings {
 				rows = append(rows, []string{"warning", w})
 			}

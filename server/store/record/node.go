@@ -94,6 +94,7 @@ type Inventory struct {
 	NICs       []NIC     `json:"nics"`
 	Undriven   []string  `json:"undriven,omitempty"`
 	Problem    string    `json:"problem,omitempty"`
+	Crashed    string    `json:"crashed,omitempty"`
 	Starts     *Starts   `json:"starts,omitempty"`
 	Survey     *Survey   `json:"survey,omitempty"`
 	Hardware   *Hardware `json:"hardware,omitempty"`
@@ -228,7 +229,7 @@ func ofInventory(i session.Inventory) Inventory {
 	return Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
-		Problem: i.Problem, Survey: to(i.Survey, ofSurvey), Hardware: to(i.Hardware, ofHardware),
+		Problem: i.Problem, Crashed: i.Crashed, Survey: to(i.Survey, ofSurvey), Hardware: to(i.Hardware, ofHardware),
 		Starts: to(i.Starts, func(s session.Starts) Starts { return Starts(s) }),
 		Disks:  each(i.Disks, func(d session.Disk) Disk { return Disk(d) }),
 		NICs:   each(i.NICs, func(n session.NIC) NIC { return NIC(n) })}
@@ -238,10 +239,11 @@ func (i Inventory) inventory() session.Inventory {
 	return session.Inventory{UUID: i.UUID, Serial: i.Serial, Vendor: i.Vendor, Product: i.Product, Firmware: i.Firmware,
 		SecureBoot: i.SecureBoot,
 		Lockdown:   i.Lockdown, Kernel: i.Kernel, CPUs: i.CPUs, Memory: i.Memory, Undriven: i.Undriven,
-		Problem: i.Problem, Survey: to(i.Survey, Survey.survey), Hardware: to(i.Hardware, Hardware.hardware),
-		Starts: to(i.Starts, func(s Starts) session.Starts { return session.Starts(s) }),
-		Disks:  each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
-		NICs:   each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
+		Problem: i.Problem, Crashed: i.Crashed, Survey: to(i.Survey, Survey.survey),
+		Hardware: to(i.Hardware, Hardware.hardware),
+		Starts:   to(i.Starts, func(s Starts) session.Starts { return session.Starts(s) }),
+		Disks:    each(i.Disks, func(d Disk) session.Disk { return session.Disk(d) }),
+		NICs:     each(i.NICs, func(n NIC) session.NIC { return session.NIC(n) })}
 }
 
 func ofDescriptor(d session.Descriptor) Descriptor {
