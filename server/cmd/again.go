@@ -20,10 +20,17 @@ const againPace = time.Second
 // watched are the commands whose lists and shows are of things whose changes the server tells.
 var watched = []string{"session", "repeat", "node", "machine", "group", "profile", "rule", "menu", "job"}
 
+// untold are those of which the server tells none: they are asked for again and again.
+var untold = []string{"image", "lease", "token"}
+
 // addAgain gives these commands --watch.
 func addAgain(e *env, root *cobra.Command) {
 	for _, parent := range root.Commands() {
-		if !slices.Contains(watched, parent.Name()) {
+		again := e.again
+		switch {
+		case slices.Contains(untold, parent.Name()):
+			again = e.asking
+		case !slices.Contains(watched, parent.Name()):
 			continue
 		}
 		for _, cmd := range parent.Commands() {
@@ -31,12 +38,12 @@ func addAgain(e *env, root *cobra.Command) {
 				continue
 			}
 			once := cmd.RunE
-			again := cmd.Flags().Bool("watch", false, "print it again when something changes, until interrupted")
+			watch := cmd.Flags().Bool("watch", false, "print it again when something changes, until interrupted")
 			cmd.RunE = func(cmd *cobra.Command, a []string) error {
-				if !*again {
+				if !*watch {
 					return once(cmd, a)
 				}
-				return e.again(cmd.Context(), func() error { return once(cmd, a) })
+				return again(cmd.Context(), func() error { return once(cmd, a) })
 			}
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -108,12 +109,13 @@ type env struct {
 	// context names a server that was logged in to; ask asks the person at the terminal.
 	context string
 	ask     func(words string, secret bool) (string, error)
+	pace    time.Duration // of asking
 }
 
 // Run runs one command line.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	out := plain.NewWriter(stdout)
-	root := newRoot(&env{in: stdin, UI: ui.UI{Out: out, Err: stderr}})
+	root := newRoot(&env{in: stdin, UI: ui.UI{Out: out, Err: stderr}, pace: askPace})
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

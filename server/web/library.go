@@ -185,7 +185,17 @@ func someOf(users []string) string {
 
 var errUsed = errors.New("nothing was taken away")
 
-func (a *API) listJobs(*http.Request) (any, error) { return a.jobs.List(), nil }
+func (a *API) listJobs(w http.ResponseWriter, r *http.Request) {
+	if a.library == nil {
+		a.fail(w, r, http.StatusNotFound, errNoLibrary)
+		return
+	}
+	if err := only(r, "limit", "cursor"); err != nil {
+		a.fail(w, r, http.StatusBadRequest, err)
+		return
+	}
+	listed(a, w, r, a.jobs.List(), func(j *doc.Job) string { return j.ID })
+}
 
 func (a *API) startJob(w http.ResponseWriter, r *http.Request) {
 	var spec doc.JobSpec

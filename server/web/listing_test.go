@@ -69,9 +69,43 @@ func TestLists(t *testing.T) {
 		t.Errorf("of a selector there are %d", len(got))
 	}
 	for _, query := range []string{"/v1/machines?limit=0", "/v1/machines?limit=x", "/v1/machines?limit=1001",
-		"/v1/machines?selct=lab", "/v1/sessions?state=runing", "/v1/images?name=[", "/v1/receipts?sesion=s1"} {
+		"/v1/machines?selct=lab", "/v1/sessions?state=runing", "/v1/images?name=[", "/v1/receipts?sesion=s1",
+		"/v1/repeats?x=1", "/v1/jobs?limit=0", "/v1/tokens?name=x"} {
 		if code, body, _ := r.call("GET", query, r.id.Token, ""); code != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", query, code, body)
+		}
+	}
+}
+
+// TestMoreLists walks the lists whose elements are made by requests.
+func TestMoreLists(t *testing.T) {
+	r := newRig(t)
+	made := map[string][2]string{
+		"/v1/tokens": {"/v1/tokens", `{"v":1,"name":"t%d","role":"viewer"}`},
+		"/v1/jobs":   {"/v1/jobs", `{"v":1,"kind":"gc","dry_run":true,"key":"k%d"}`},
+		"/v1/repeats": {"/v1/repeats",
+			`{"v":1,"every":"0 3 * * %d","spec":{"v":1,"image":"debian","all":true,"target":{}}}`},
+	}
+	for list, how := range made {
+		for i := range 5 {
+			if code, body, _ := r.call("POST", how[0], r.id.Token, fmt.Sprintf(how[1], i)); code != http.StatusCreated {
+				t.Fatalf("%s: %d %s", list, code, body)
+			}
+		}
+		seen, pages := map[string]bool{}, 0
+		for next := list + "?limit=2"; next != ""; pages++ {
+			code, body, h := r.call("GET", next, r.id.Token, "")
+			var part []json.RawMessage
+			if err := json.Unmarshal([]byte(body), &part); err != nil || code != 200 || len(part) > 2 {
+				t.Fatalf("%s: %d %s", next, code, body)
+			}
+			for _, x := range part {
+				seen[string(x)] = true
+			}
+			next = strings.TrimSuffix(strings.TrimPrefix(h.Get("Link"), "<"), `>; rel="next"`)
+		}
+		if len(seen) != 5 || pages != 3 {
+			t.Errorf("%s: %d elements on %d pages", list, len(seen), pages)
 		}
 	}
 }

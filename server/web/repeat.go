@@ -7,7 +7,11 @@ import (
 )
 
 func (a *API) listRepeats(w http.ResponseWriter, r *http.Request) {
-	a.reply(w, http.StatusOK, a.within(r).Repeats())
+	if err := only(r, "limit", "cursor"); err != nil {
+		a.fail(w, r, http.StatusBadRequest, err)
+		return
+	}
+	listed(a, w, r, a.within(r).Repeats(), func(v *doc.Repeat) string { return v.ID })
 }
 
 func (a *API) createRepeat(w http.ResponseWriter, r *http.Request) {

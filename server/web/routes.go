@@ -210,7 +210,7 @@ func Routes() []Route {
 			plainly((*API).checkUpload)},
 		{"POST", "/v1/uploads", Operator, Whole, library.MaxUpload, silence,
 			"send a file, of which a job makes an image", plainly((*API).takeUpload)},
-		{"GET", "/v1/jobs", Viewer, Whole, 0, 0, "list long work on images", inLibrary((*API).listJobs)},
+		{"GET", "/v1/jobs", Viewer, Whole, 0, 0, "list long work on images", plainly((*API).listJobs)},
 		{"POST", "/v1/jobs", Operator, Whole, docBody, docTime, "start long work", once(plainly((*API).startJob))},
 		{"GET", "/v1/jobs/{id}", Viewer, Whole, 0, 0, "follow a job", inLibrary((*API).showJob)},
 		{"POST", "/v1/jobs/{id}/cancel", Operator, Whole, 0, 0,

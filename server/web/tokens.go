@@ -6,8 +6,12 @@ import (
 	"github.com/diskcast/diskcast/server/doc"
 )
 
-func (a *API) listTokens(w http.ResponseWriter, _ *http.Request) {
-	a.reply(w, http.StatusOK, a.access.List())
+func (a *API) listTokens(w http.ResponseWriter, r *http.Request) {
+	if err := only(r, "limit", "cursor"); err != nil {
+		a.fail(w, r, http.StatusBadRequest, err)
+		return
+	}
+	listed(a, w, r, a.access.List(), func(t *doc.Token) string { return t.Name })
 }
 
 func (a *API) createToken(w http.ResponseWriter, r *http.Request) {
