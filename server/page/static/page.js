@@ -57,13 +57,14 @@
   });
 
   // A console goes on printing, and what is typed is sent without leaving the page. All that comes is text.
-  var screen = document.getElementById("console"), most = 400000;
+  var screen = document.getElementById("console"), most = 400000, leaving = false;
   function follow() {
     var q = new URLSearchParams({ after: screen.dataset.next, state: screen.dataset.state });
     fetch(screen.dataset.from + "?" + q, { headers: { "HX-Request": "true" } }).then(function (r) {
       if (r.status !== 200) throw new Error(String(r.status));
       return r.json();
     }).then(function (c) {
+      if (leaving) return; // its form leads elsewhere: the page is not to be loaded again meanwhile
       var down = screen.scrollTop + screen.clientHeight >= screen.scrollHeight - 30;
       if (c.lost) screen.append("\n[" + c.lost + " bytes are lost]\n");
       if (c.text) screen.append(c.text);
@@ -77,6 +78,7 @@
       }
       follow();
     }).catch(function (e) {
+      if (leaving) return;
       if (/^\d+$/.test(e.message)) { location.reload(); return; } // taken, logged out or gone: the page says which
       setTimeout(follow, 3000);
     });
@@ -87,7 +89,7 @@
   }
   document.addEventListener("submit", function (e) {
     var form = e.target, line = document.getElementById("line");
-    if (form.id !== "keys" && form.id !== "key-buttons") return;
+    if (form.id !== "keys" && form.id !== "key-buttons") { leaving = true; return; }
     e.preventDefault();
     var data = new FormData(form, e.submitter), refused = document.getElementById("keys-refused");
     fetch(form.action, { method: "POST", body: new URLSearchParams(data), headers: { "HX-Request": "true" } }).then(function (r) {
