@@ -418,6 +418,15 @@ func TestManyMachines(t *testing.T) {
 	c.see("1–100 of 5000")
 	t.Logf("5,000 machines: the first 100 are shown after %v", time.Since(began).Round(time.Millisecond))
 	c.shoot("many")
+	// What looks again by itself comes between a search and its answer.
+	for _, q := range []string{"lab0001", "lab0002", "lab0003"} {
+		c.set("#q", q)
+		c.js(`(htmx.ajax("GET", "/machines", {source: "#live", target: "#live", swap: "outerHTML"}),
+			document.querySelector("#q").dispatchEvent(new Event("search", {bubbles: true})), "")`)
+		c.wait("the list of "+q+" beside a look", `document.querySelector("#live").getAttribute("hx-get").endsWith("`+
+			q+`")`)
+	}
+	c.open("/machines")
 	c.js(`document.querySelector("#q").focus()`)
 	const word = "lab4321"
 	var worst, all time.Duration
