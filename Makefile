@@ -95,7 +95,7 @@ test-firmware: build ## whole machines by each kind of firmware, Secure Boot amo
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" \
 		DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" $(GO) test -count=1 -timeout 60m -v \
-		-run 'TestFirmware|TestSecureBoot|TestOwnKey|TestHTTPSBoot' ./qemu-tests
+		-run 'TestFirmware|TestSecureBoot|TestOwnKey|TestHTTPSBoot|TestIPv6' ./qemu-tests
 
 test-media: build ## machines that start from sticks, CDs and archives that mkimage made for them (some minutes)
 	@.ci/packages firmware

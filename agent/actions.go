@@ -194,16 +194,19 @@ func (a *agent) shells() rescuing.Options {
 	return o
 }
 
-// address is the node's on the NIC that it booted from, not valid when there is none.
+// address is the node's on the NIC that it booted from, not valid when there is none: by IPv4, else by IPv6.
 func (a *agent) address() netip.Addr {
+	var six netip.Addr
 	for _, n := range a.inventory.Read().NICs {
 		for _, text := range n.Addrs {
 			if p, err := netip.ParsePrefix(text); err == nil && n.Boot && p.Addr().Is4() {
 				return p.Addr()
+			} else if err == nil && n.Boot && !six.IsValid() && p.Addr().IsGlobalUnicast() {
+				six = p.Addr()
 			}
 		}
 	}
-	return netip.Addr{}
+	return six
 }
 
 // erase erases a disk of this node, and has the server know the result.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -156,6 +157,16 @@ type agent struct {
 	kernel    kernellog.Ring
 }
 
+// literal is the address in a URL that has one and no name; else invalid.
+func literal(server string) netip.Addr {
+	u, err := url.Parse(server)
+	if err != nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.ParseAddr(u.Hostname()) // what is a name is no address
+	return a
+}
+
 // newBoot is a name for this start of the agent, so that the server can tell it from the last one.
 func newBoot() string {
 	var b [16]byte
@@ -195,7 +206,7 @@ func (a *agent) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	nic, card, waited := "", "", time.Duration(0)
 	if !a.o.noNetwork {
-		linux := &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log}
+		linux := &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log, Server: literal(a.settings.Server)}
 		if a.o.noBoot {
 			linux.ResolvConf = "" // it belongs to whoever else lives on this machine
 		}

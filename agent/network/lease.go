@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
 // Lease is what a DHCP server gave, as far as a node uses it.
@@ -21,7 +22,9 @@ type Lease struct {
 	Time       time.Duration // 0: infinite
 	RenewAfter time.Duration
 
-	ack *dhcpv4.DHCPv4
+	kernel bool // the kernel made the address from a router's prefix, and keeps it
+	ack    *dhcpv4.DHCPv4
+	reply  *dhcpv6.Message // of DHCPv6
 }
 
 // Route is a way to a network; Via is invalid where the network is on the link.

@@ -26,7 +26,10 @@ const VendorClass = "diskcast-agent"
 type Linux struct {
 	// ResolvConf is where name servers are written; empty writes none.
 	ResolvConf string
-	Log        *slog.Logger // nil discards
+	// Server is the server's address where the settings name it by one. With one of IPv6 the node asks for nothing
+	// else.
+	Server netip.Addr
+	Log    *slog.Logger // nil discards
 }
 
 var _ System = (*Linux)(nil)
@@ -125,6 +128,9 @@ func modifiers() []dhcpv4.Modifier {
 // next question. The client works on a raw socket: it needs no address yet, and answers reach it whatever the server's
 // ARP cache says.
 func (s *Linux) Lease(ctx context.Context, name string) (*Lease, error) {
+	if s.Server.Is6() {
+		return s.lease6(ctx, name)
+	}
 	for {
 		l, err := s.lease(ctx, name)
 		if err == nil || ctx.Err() != nil || !errors.Is(err, nclient4.ErrNoResponse) {
@@ -162,6 +168,9 @@ func (s *Linux) lease(ctx context.Context, name string) (*Lease, error) {
 
 // Renew asks for the same address again; when that is refused it asks for any.
 func (s *Linux) Renew(ctx context.Context, name string, l *Lease) (*Lease, error) {
+	if l.Addr.Addr().Is6() {
+		return s.renew6(ctx, name)
+	}
 	c, err := nclient4.New(name, nclient4.WithTimeout(time.Second), nclient4.WithRetry(3))
 	if err != nil {
 		return nil, fmt.Errorf("DHCP on %s: %w", name, err)
@@ -189,8 +198,17 @@ func (s *Linux) Configure(name string, l *Lease) error {
 		}
 	}
 	addr := &netlink.Addr{IPNet: ipNet(l.Addr)}
+	if l.kernel {
+		return nil // it is there
+	}
 	if err := netlink.AddrReplace(link, addr); err != nil {
 		return fmt.Errorf("%s: address %v: %w", name, l.Addr, err)
+	}
+	if l.Addr.Addr().Is6() {
+		if err := s.settle(name, l); err != nil {
+			return err
+		}
+		s.wayTo(link, l)
 	}
 	for _, r := range l.Routes {
 		if err := netlink.RouteReplace(route(link, r)); err != nil {
@@ -215,6 +233,9 @@ func (s *Linux) Deconfigure(name string, l *Lease) error {
 		if err := netlink.RouteDel(route(link, r)); err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, fmt.Errorf("%s: route to %v: %w", name, r.To, err))
 		}
+	}
+	if l.kernel {
+		return errors.Join(errs...)
 	}
 	if err := netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(l.Addr)}); err != nil &&
 		!errors.Is(err, unix.EADDRNOTAVAIL) {

@@ -19,6 +19,9 @@ import (
 // DefaultGroups is where groups are taken from unless a site says otherwise: the organisation-local scope of RFC 2365.
 var DefaultGroups = netip.MustParsePrefix("239.192.0.0/16")
 
+// DefaultGroups6 is the same for IPv6: groups of the site-local scope that nobody assigned (RFC 4291, 2.7).
+var DefaultGroups6 = netip.MustParsePrefix("ff15::dc00:0:0/96")
+
 // Groups hands out group addresses and ports so that no two casts of this process share one, and none is one that
 // another server on the LAN is heard to use.
 type Groups struct {

@@ -32,6 +32,8 @@ const Bridge = "br0"
 var (
 	Server  = netip.MustParseAddr("10.77.0.1")
 	Network = netip.MustParsePrefix("10.77.0.0/24")
+	// Server6 is the server's address, with its prefix, in a lab with IPv6 alone.
+	Server6 = netip.MustParsePrefix("fd77::1/64")
 )
 
 // Options of a lab.
@@ -39,7 +41,9 @@ type Options struct {
 	// Snooping makes the bridge a managed switch: it forwards a group only to ports that joined it, and is itself the
 	// querier that keeps the joins alive. Without it the bridge floods like an unmanaged switch.
 	Snooping bool
-	Log      *slog.Logger
+	// IPv6 makes a LAN without any IPv4: nobody has an address of it, and there is no router.
+	IPv6 bool
+	Log  *slog.Logger
 }
 
 // Lab is a running network namespace.
@@ -148,14 +152,20 @@ func setup(o Options) error {
 		return err
 	}
 	addr := &netlink.Addr{IPNet: &net.IPNet{IP: Server.AsSlice(), Mask: net.CIDRMask(Network.Bits(), 32)}}
-	if err := netlink.AddrAdd(br, addr); err != nil {
-		return fmt.Errorf("address of the bridge: %w", err)
-	}
 	if err := enableIPv6(Bridge); err != nil {
 		return fmt.Errorf("IPv6 on the bridge: %w", err)
 	}
+	if o.IPv6 {
+		addr.IPNet = &net.IPNet{IP: Server6.Addr().AsSlice(), Mask: net.CIDRMask(Server6.Bits(), 128)}
+	}
+	if err := netlink.AddrAdd(br, addr); err != nil {
+		return fmt.Errorf("address of the bridge: %w", err)
+	}
 	if err := netlink.LinkSetUp(br); err != nil {
 		return err
+	}
+	if o.IPv6 {
+		return nil
 	}
 	// Multicast that a program sends without naming an interface goes to the bridge as well.
 	_, all, _ := net.ParseCIDR("224.0.0.0/4")

@@ -64,11 +64,16 @@ type server struct {
 	err   error
 }
 
-// Ports of the server.
-var (
-	apiPort  = netip.AddrPortFrom(lab.Server, 8443)
-	httpPort = netip.AddrPortFrom(lab.Server, 8080)
-)
+// api and http are where the server answers.
+func (s *Site) api() netip.AddrPort  { return netip.AddrPortFrom(s.address(), 8443) }
+func (s *Site) http() netip.AddrPort { return netip.AddrPortFrom(s.address(), 8080) }
+
+func (s *Site) address() netip.Addr {
+	if s.o.Lab.IPv6 {
+		return lab.Server6.Addr()
+	}
+	return lab.Server
+}
 
 // DHCPRange is what the server hands out.
 const DHCPRange = "10.77.0.100-10.77.0.199"
@@ -123,7 +128,7 @@ func (s *Site) prepare(ctx context.Context) error {
 		args = append(args, "--modules-from", s.o.Modules)
 	}
 	args = append(args, s.o.MkimageArgs...)
-	common := []string{"--server", "https://" + apiPort.String(), "--pin", id.Pin, "--append", s.o.Append}
+	common := []string{"--server", "https://" + s.api().String(), "--pin", id.Pin, "--append", s.o.Append}
 	if im := s.o.ARM64; im != nil {
 		if err := s.mkimage(ctx, append(common, "--kernel", im.Kernel, "--modules-from", im.Modules, "--shim", im.Shim,
 			"--grub", im.GRUB, "--console", "ttyAMA0", "--out", s.bootDir()+"-arm64")); err != nil {
@@ -147,9 +152,13 @@ func (s *Site) Serve(ctx context.Context) error {
 	if s.server != nil {
 		return errors.New("the server runs already")
 	}
-	args := append([]string{"serve", "--state", s.State, "--interface", lab.Bridge, "--dhcp", "full", "--dhcp-range",
-		DHCPRange,
-		"--boot-dir", s.bootDir(), "--http", httpPort.String(), "--listen", apiPort.String()}, s.o.ServeArgs...)
+	dhcp := []string{"--dhcp-range", DHCPRange}
+	if s.o.Lab.IPv6 {
+		dhcp = []string{"--address", s.address().String(), "--ra"}
+	}
+	args := append(append([]string{"serve", "--state", s.State, "--interface", lab.Bridge, "--dhcp", "full"}, dhcp...),
+		"--boot-dir", s.bootDir(), "--http", s.http().String(), "--listen", s.api().String())
+	args = append(args, s.o.ServeArgs...)
 	cmd := proc.Command(context.WithoutCancel(ctx), filepath.Join(s.o.Bin, "diskcast"), args...)
 	last := &lastWords{}
 	cmd.Stdout = io.MultiWriter(s.o.ServerLog, last)
@@ -178,7 +187,7 @@ func (s *Site) answers(ctx context.Context, srv *server) error {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for _, port := range []netip.AddrPort{apiPort, httpPort} {
+	for _, port := range []netip.AddrPort{s.api(), s.http()} {
 		for {
 			err := s.Do(func() error {
 				c, err := net.DialTimeout("tcp", port.String(), time.Second)
@@ -266,7 +275,7 @@ func (s *Site) where() []string {
 	if s.Operator != nil {
 		return nil
 	}
-	return []string{"--state", s.State, "--server", "https://" + apiPort.String()}
+	return []string{"--state", s.State, "--server", "https://" + s.api().String()}
 }
 
 // JSON runs a command whose output is one JSON document.

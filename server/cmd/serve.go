@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -110,16 +111,17 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 		return nil, err
 	case set.Interface == "":
 		return nil, usage("name the interface that the nodes are on with --interface")
-	case dhcp.Mode(set.DHCP) == dhcp.Full && set.Range == "":
+	case dhcp.Mode(set.DHCP) == dhcp.Full && set.Range == "" && !strings.Contains(set.Address, ":"): // IPv6 has none
 		return nil, usage("--dhcp full needs --dhcp-range, such as 10.0.0.100-10.0.0.200")
 	}
 	cfg := &serve.Config{
 		State: set.State, Store: set.Store, BootDir: set.BootDir, Interface: set.Interface,
 		DHCP: dhcp.Mode(set.DHCP), UEFI: dhcp.Loader(set.Loader), FirmwareStarts: set.OwnDisk == "firmware",
 		Range: set.Range, LeaseTime: set.LeaseTime,
-		AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP, BootHTTPS: set.BootHTTPS,
-		Listen:   set.Listen,
-		HookTime: set.HookTime, Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
+		Advertise: set.Advertise, AllowOtherDHCP: set.AllowOtherDHCP, TFTP: set.TFTP, HTTP: set.HTTP,
+		BootHTTPS: set.BootHTTPS,
+		Listen:    set.Listen,
+		HookTime:  set.HookTime, Querier: set.Querier, Optimize: set.Optimize == "idle", Approve: set.Approve,
 		Traces: set.Traces,
 	}
 	var err error

@@ -29,6 +29,7 @@ type Settings struct {
 	Casts, Approve        string
 	DNS, Hooks            []string
 	AllowOtherDHCP, Debug bool
+	Advertise             bool
 	TFTP, Querier         bool
 	LeaseTime, HookTime   time.Duration
 }

@@ -120,7 +120,7 @@ func TestMistakes(t *testing.T) {
 		"lease-time = \"12\"\n":                    {`x.toml:1: lease-time "12" is not a duration`},
 		"dhcp = \"on\"\n":                          {`x.toml:1: dhcp "on" is none of full, proxy, off`},
 		"dns = [\"10.0.0.1\", 7]\n":                {"x.toml:1: dns has a number"},
-		"dns = [\"10.0.0.1\", \"me\"]\n":           {`x.toml:1: dns "me" is not an IPv4 address`},
+		"dns = [\"10.0.0.1\", \"me\"]\n":           {`x.toml:1: dns "me" is no IP address`},
 		"state = \"here\"\n":                       {`x.toml:1: state "here" does not begin at /`},
 		"listen = \"8443\"\n":                      {`x.toml:1: listen "8443" is not HOST:PORT`},
 		"listen = \":0\"\n":                        {"x.toml:1: listen", "port"},

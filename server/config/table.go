@@ -29,8 +29,10 @@ const addressUnit = `an IPv4 address, such as "10.0.0.1"`
 var table = []Setting{
 	{Name: "interface", About: "interface that the nodes are on", Unit: `the name of an interface, such as "eth1"`,
 		at: func(v *Settings) any { return &v.Interface }},
-	{Name: "address", About: "the server's address on it, where it has several", Unit: addressUnit,
-		at: func(v *Settings) any { return &v.Address }, check: address},
+	{Name: "address", About: "the server's address on it, where it has several", Unit: `an address,
+		such as "10.0.0.1"; one of ` +
+		`IPv6 means that the LAN has IPv6 alone`,
+		at: func(v *Settings) any { return &v.Address }, check: anyAddress},
 	{Name: "dhcp", About: "full, proxy (beside the site's DHCP server) or off", Unit: "a word",
 		at: func(v *Settings) any { return &v.DHCP }, check: oneOf("full", "proxy", "off")},
 	{Name: "dhcp-range", About: "addresses to give, A-B (full)",
@@ -38,8 +40,11 @@ var table = []Setting{
 		at:   func(v *Settings) any { return &v.Range }},
 	{Name: "router", About: "default router to give (full)", Unit: addressUnit,
 		at: func(v *Settings) any { return &v.Router }, check: address},
-	{Name: "dns", About: "name servers to give (full)", Unit: `a list of IPv4 addresses, such as ["10.0.0.1"]`,
-		at: func(v *Settings) any { return &v.DNS }, check: addressOnly},
+	{Name: "dns", About: "name servers to give (full)", Unit: `a list of addresses, such as ["10.0.0.1"]`,
+		at: func(v *Settings) any { return &v.DNS }, check: anyAddressOnly},
+	{Name: "ra", About: "tell hosts what is on the link (router advertisements), on a LAN with IPv6 alone and no " +
+		"router",
+		Unit: "true or false", at: func(v *Settings) any { return &v.Advertise }},
 	{Name: "lease-time", About: "how long an address is given to a machine that booted from this server; others get " +
 		"a short lease that grows (full)", Unit: `a duration in h, m and s, such as "12h" or "1h30m"`,
 		at: func(v *Settings) any { return &v.LeaseTime }},
@@ -67,7 +72,7 @@ var table = []Setting{
 		at:   func(v *Settings) any { return &v.BootHTTPS }, check: hostPortOrNone},
 	{Name: "listen", About: "address of the API over HTTPS", Unit: `HOST:PORT, or ":PORT" for all addresses`,
 		at: func(v *Settings) any { return &v.Listen }, check: hostPort},
-	{Name: "groups", About: "multicast groups to take casts' from", Unit: "an IPv4 prefix of at least 9 bits",
+	{Name: "groups", About: "multicast groups to take casts' from", Unit: "a prefix of groups, of at least 9 bits",
 		at: func(v *Settings) any { return &v.Groups }, check: groups},
 	{Name: "querier", About: "ask hosts for their multicast groups (IGMP, MLD) when nobody else on the LAN does",
 		Unit: "true or false", at: func(v *Settings) any { return &v.Querier }},
@@ -137,6 +142,21 @@ func casts(s string) error {
 	return nil
 }
 
+// anyAddress allows no address, and those of IPv6.
+func anyAddress(s string) error {
+	if s == "" {
+		return nil
+	}
+	return anyAddressOnly(s)
+}
+
+func anyAddressOnly(s string) error {
+	if a, err := netip.ParseAddr(s); err != nil || a.Zone() != "" || a.Is4In6() || a.IsLinkLocalUnicast() && a.Is6() {
+		return errors.New("is no IP address that machines could ask")
+	}
+	return nil
+}
+
 // address allows no address too.
 func address(s string) error {
 	if s == "" {
@@ -176,7 +196,7 @@ func hostPortOrNone(s string) error {
 
 func groups(s string) error {
 	p, err := netip.ParsePrefix(s)
-	if err != nil || !p.Addr().Is4() || !p.Addr().IsMulticast() || p.Bits() < 9 {
+	if err != nil || !p.Addr().IsMulticast() || p.Bits() < 9 || p.Addr().Is6() && p.Bits() < 16 {
 		return errors.New("is not a multicast prefix such as " + cast.DefaultGroups.String())
 	}
 	return nil

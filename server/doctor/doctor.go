@@ -127,6 +127,8 @@ func Run(ctx context.Context, s *Subject) *Report {
 		switch {
 		case c.lan && s.Broken != nil:
 			l.not("the interface %q cannot be used", s.Interface)
+		case c.lan && c.name != "boot files" && s.LAN.Addr().Is6():
+			l.not("this is looked at by IPv4 only, and the server's address is %v", s.LAN.Addr())
 		case s.Inside && c.apart != "":
 			l.not("%s: `sudo diskcast doctor` on the server does that", c.apart)
 		default:

@@ -14,6 +14,7 @@ import (
 	"github.com/diskcast/diskcast/internal/cast/wire"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
+	"github.com/diskcast/diskcast/server/netboot/dhcp6"
 	"github.com/diskcast/diskcast/server/netboot/udpport"
 )
 
@@ -57,15 +58,22 @@ func lookServer(_ context.Context, s *Subject, l *Look) {
 		what string
 	}
 	var udp []port
-	if s.DHCP != dhcp.Off {
+	if s.DHCP != dhcp.Off && s.LAN.Addr().Is4() {
 		udp = append(udp, port{dhcp.ServerPort, "DHCP"}, port{dhcp.ProxyPort, "PXE"})
 	}
 	if s.TFTP {
 		udp = append(udp, port{tftpPort, "TFTP"})
 	}
+	listen := udpport.Listen
+	if s.LAN.Addr().Is6() {
+		listen = udpport.Listen6
+		if s.DHCP != dhcp.Off {
+			udp = append(udp, port{dhcp6.ServerPort, "DHCPv6"})
+		}
+	}
 	const cause = "the server needs the port, and does not start without it"
 	for _, p := range udp {
-		c, err := udpport.Listen(s.Interface, p.n)
+		c, err := listen(s.Interface, p.n)
 		var used *udpport.InUseError
 		switch {
 		case err == nil:

@@ -53,7 +53,11 @@ var (
 func tftpGet(ctx context.Context, iface string, at netip.AddrPort, name string) ([]byte, error) {
 	// By the interface, as the server's own socket is bound to it: a packet to this machine's own address counts as
 	// come through the interface that the sender is bound to.
-	c, err := udpport.Listen(iface, 0)
+	listen := udpport.Listen
+	if at.Addr().Is6() {
+		listen = udpport.Listen6
+	}
+	c, err := listen(iface, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoSocket, err)
 	}

@@ -27,6 +27,9 @@ func Check(cfg Config) (skipped string, err error) {
 		skipped = fmt.Sprintf("%v: whether addresses and ranges fit it was not looked at", ierr)
 		prefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)
 	}
+	if there {
+		errs = append(errs, cfg.byIPv6(prefix))
+	}
 	info, err := where(cfg, prefix)
 	if err != nil {
 		errs = append(errs, err)
@@ -38,7 +41,7 @@ func Check(cfg Config) (skipped string, err error) {
 	for _, x := range [][2]string{{"listen", cfg.Listen}, {"http", cfg.HTTP}, {"boot-https", cfg.BootHTTPS}} {
 		errs = append(errs, ours(x[0], x[1], there))
 	}
-	if there && cfg.DHCP == dhcp.Full {
+	if there && cfg.DHCP == dhcp.Full && prefix.Addr().Is4() {
 		_, rerr := dhcp.ParseRange(cfg.Range, prefix)
 		errs = append(errs, rerr, dhcp.CheckRouter(cfg.Router, prefix))
 	}

@@ -96,7 +96,7 @@ func (w *lifeWatch) ask(ctx context.Context, a engine.Awaited, addr netip.Addr) 
 func (w *lifeWatch) banner(ctx context.Context, a netip.Addr) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, lifeTimeout)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp4", net.JoinHostPort(a.String(), w.port))
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(a.String(), w.port))
 	if err != nil {
 		return "", err
 	}

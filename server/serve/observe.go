@@ -80,7 +80,7 @@ func (o *observer) fetch(f boot.Fetch) {
 		return
 	}
 	mac := f.MAC
-	if mac == "" && f.Via == "tftp" {
+	if mac == "" && (f.Via == "tftp" || f.Addr.Is6()) {
 		// Beside the site's DHCP server nobody told us the address; the kernel knows it, having just answered the
 		// machine.
 		mac = o.neighbour(f.Addr)
@@ -94,13 +94,17 @@ func (o *observer) fetch(f boot.Fetch) {
 }
 
 func (o *observer) neighbour(a netip.Addr) string {
-	list, err := netlink.NeighList(o.iface, unix.AF_INET)
+	family := unix.AF_INET
+	if a.Is6() {
+		family = unix.AF_INET6
+	}
+	list, err := netlink.NeighList(o.iface, family)
 	if err != nil {
 		o.log.Debug("neighbours", "err", err)
 		return ""
 	}
 	for _, n := range list {
-		if b, ok := netip.AddrFromSlice(n.IP.To4()); ok && b == a && len(n.HardwareAddr) == 6 {
+		if b, ok := netip.AddrFromSlice(n.IP); ok && b.Unmap() == a && len(n.HardwareAddr) == 6 {
 			return n.HardwareAddr.String()
 		}
 	}

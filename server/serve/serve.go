@@ -66,6 +66,7 @@ type Config struct {
 	FirmwareStarts bool
 	Range          string // of the full mode
 	Router         netip.Addr
+	Advertise      bool // tell hosts what is on the link, on a LAN with IPv6 alone (router advertisements)
 	DNS            []netip.Addr
 	LeaseTime      time.Duration
 	// AllowOtherDHCP gives addresses although another server does (full).
@@ -129,6 +130,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := cfg.byIPv6(prefix); err != nil {
+		return err
+	}
 	info, err := where(cfg, prefix)
 	if err != nil {
 		return err
@@ -182,6 +186,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	prober, _ := cfg.Casts.(engine.Prober) // tests' casts send nothing
+	if prefix.Addr().Is6() {
+		prober = nil // agents look for packets by IPv4 alone, and say then that none were sent
+	}
 	hooked := hooks.New(cfg.Hooks, cfg.HookTime, log.With("task", "hooks"))
 	dir := boot.NewDir(info.BootDir)
 	eng, err := engine.New(ctx,
@@ -274,7 +281,20 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		tasks = append(tasks, secure...)
 	}
-	if cfg.DHCP != dhcp.Off {
+	six := prefix.Addr().Is6()
+	if six && cfg.DHCP != dhcp.Off {
+		d, err := newDHCP6(cfg, info, iface, prefix, dir, see)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, d)
+	}
+	if cfg.Advertise {
+		routers.Advertise(solicit.Advertisement{Prefix: prefix, Managed: cfg.DHCP == dhcp.Full, DNS: cfg.DNS,
+			MAC: iface.HardwareAddr})
+		tasks = append(tasks, routers)
+	}
+	if !six && cfg.DHCP != dhcp.Off {
 		d, err := newDHCP(ctx, cfg, info, prefix, db, dir, see)
 		if err != nil {
 			return err
@@ -284,7 +304,7 @@ func Run(ctx context.Context, cfg Config) error {
 		tasks = append(tasks, d, routers)
 	}
 	if cfg.Querier {
-		q, err := querier.New(cfg.Interface, querier.Options{Log: log.With("task", "querier")})
+		q, err := querier.New(cfg.Interface, querier.Options{NoIGMP: six, Log: log.With("task", "querier")})
 		if err != nil {
 			return err
 		}
@@ -300,7 +320,11 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	if cfg.TFTP {
 		listen := func() (*net.UDPConn, error) {
-			c, err := udpport.Listen(cfg.Interface, 69)
+			open := udpport.Listen
+			if six {
+				open = udpport.Listen6
+			}
+			c, err := open(cfg.Interface, 69)
 			if inUse := (*udpport.InUseError)(nil); errors.As(err, &inUse) {
 				return nil, fmt.Errorf("%w: stop that TFTP server, or leave TFTP to it with --tftp=false", err)
 			}
@@ -452,7 +476,7 @@ func where(cfg Config, prefix netip.Prefix) (*Info, error) {
 	return info, nil
 }
 
-// interfacePrefix finds the interface's IPv4 address.
+// interfacePrefix finds the interface's address: its first by IPv4, or the one that is wanted, of either kind.
 func interfacePrefix(name string, want netip.Addr) (*net.Interface, netip.Prefix, error) {
 	iface, err := net.InterfaceByName(name)
 	if err != nil {
@@ -464,7 +488,7 @@ func interfacePrefix(name string, want netip.Addr) (*net.Interface, netip.Prefix
 	}
 	for _, a := range addrs {
 		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Addr().Is4() && (!want.IsValid() || p.Addr() == want) {
+		if err == nil && (!want.IsValid() && p.Addr().Is4() || p.Addr() == want) {
 			return iface, p, nil
 		}
 	}
@@ -472,6 +496,7 @@ func interfacePrefix(name string, want netip.Addr) (*net.Interface, netip.Prefix
 		return nil, netip.Prefix{}, fmt.Errorf("interface %s does not have the address %v", name, want)
 	}
 	return nil, netip.Prefix{},
-		fmt.Errorf("interface %s has no IPv4 address: give it one first, such as `ip address add 10.0.0.1/24 dev %s`",
-			name, name)
+		fmt.Errorf("interface %s has no IPv4 address: give it one first, such as `ip address add 10.0.0.1/24 dev "+
+			"%s`; on "+
+			"a LAN with IPv6 alone, name its IPv6 address with --address", name, name)
 }

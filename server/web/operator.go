@@ -233,4 +233,5 @@ func (a *API) freeLease(w http.ResponseWriter, r *http.Request) {
 	a.done(w, r, a.dhcp.FreeLease(r.Context(), what))
 }
 
-var errNoDHCP = errors.New("this server takes no part in DHCP: it runs with --dhcp off")
+var errNoDHCP = errors.New("this server has no leases: it runs with --dhcp off, or by IPv6, where " +
+	"addresses are worked out from MAC addresses")

@@ -27,6 +27,7 @@ type Options struct {
 	// between queries; 0 means 60 s: half of RFC 3376's 125 s, since a node that boots should not wait
 	Interval time.Duration
 	NoMLD    bool // ask over IPv4 only
+	NoIGMP   bool // ask over IPv6 only
 	Log      *slog.Logger
 }
 
@@ -98,6 +99,9 @@ func (q *Querier) alive(version int) netip.Addr {
 
 // Run asks until ctx ends. It needs CAP_NET_RAW.
 func (q *Querier) Run(ctx context.Context) error {
+	if q.o.NoIGMP {
+		return q.runMLD(ctx)
+	}
 	local, err := address(q.ifi)
 	if err != nil {
 		return err
@@ -137,6 +141,20 @@ func (q *Querier) Run(ctx context.Context) error {
 	return eg.Wait()
 }
 
+// runMLD is Run over IPv6 alone.
+func (q *Querier) runMLD(ctx context.Context) error {
+	mld, err := openMLD(q.ifi)
+	if err != nil {
+		return fmt.Errorf("querier on %s: %w", q.ifi.Name, err)
+	}
+	stop := context.AfterFunc(ctx, mld.close)
+	defer stop()
+	var eg errgroup.Group
+	eg.Go(func() error { return q.listenMLD(ctx, mld) })
+	eg.Go(func() error { return q.ask(ctx, nil, mld, netip.Addr{}) })
+	return eg.Wait()
+}
+
 func (q *Querier) join(raw *ipv4.RawConn) error {
 	for _, group := range []net.IP{net.IPv4allsys, net.IPv4allrouter} { // queries, and those who leave
 		if err := raw.JoinGroup(q.ifi, &net.IPAddr{IP: group}); err != nil {
@@ -158,7 +176,7 @@ func (q *Querier) ask(ctx context.Context, raw *ipv4.RawConn, mld *mldConn, loca
 		q.mu.Lock()
 		four, six := !q.alive(4).IsValid(), !q.alive(6).IsValid()
 		q.mu.Unlock()
-		if four {
+		if four && raw != nil {
 			if err := q.send(raw, local); err != nil && ctx.Err() == nil {
 				q.log.Warn("IGMP query", "interface", q.ifi.Name, "err", err)
 			}

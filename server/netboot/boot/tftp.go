@@ -59,8 +59,13 @@ func (t *TFTP) Run(ctx context.Context) error {
 		return err
 	}
 	srv := tftp.NewServer(func(name string, rf io.ReaderFrom) error { return t.read(ctx, name, rf) }, nil)
-	// 28 bytes of IPv4 and UDP headers and 4 of TFTP: a larger block would go out in fragments, which ROMs do not join.
-	srv.SetBlockSize(t.mtu - 32)
+	// 28 bytes of IPv4 and UDP headers (IPv6: 48) and 4 of TFTP: a larger block would go out in fragments, which ROMs
+	// do not join.
+	headers := 32
+	if a, ok := conn.LocalAddr().(*net.UDPAddr); ok && a.IP.To4() == nil && a.IP.To16() != nil {
+		headers = 52
+	}
+	srv.SetBlockSize(t.mtu - headers)
 	srv.SetTimeout(2 * time.Second)
 	srv.SetRetries(6)
 	srv.SetHook(hook{t.log})

@@ -71,8 +71,8 @@ func archOf(c Client) bootdir.Arch {
 // and tells the server where it cannot.
 const OwnDisk = "own-disk"
 
-// bootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
-func bootFile(c Client, cfg *Config) (string, error) {
+// BootFile returns what the client is to load: a TFTP name for PXE, a URL for the others.
+func BootFile(c Client, cfg *Config) (string, error) {
 	what := cfg.Decide.Of(c.MAC.String())
 	if !slices.Contains([]netboot.What{netboot.Agent, netboot.OwnDisk, netboot.Menu, netboot.Memtest}, what) {
 		return "", fmt.Errorf("it is to boot %q, of which this server's DHCP knows nothing: nothing is offered to it",
@@ -141,7 +141,7 @@ func ownDisk(c Client, arch bootdir.Arch, cfg *Config) string {
 // to its configuration it waits at its prompt for ever.
 func grubWorks(c Client, arch bootdir.Arch, cfg *Config) bool {
 	switch {
-	case !bothThere(arch, cfg):
+	case !bothThere(arch, cfg), cfg.Server.Addr().Is6(): // GRUB by IPv6 was never seen to get on
 		return false
 	case c.Kind == HTTP:
 		return !cfg.HTTPS.IsValid() && cfg.Files.GRUBCan(arch, GRUBHTTP) // GRUB has no TLS
@@ -181,6 +181,9 @@ func uefiFiles(c Client, arch bootdir.Arch, what netboot.What, cfg *Config) ([]s
 	case !bothThere(arch, cfg):
 		return nil, fmt.Errorf("the boot directory for %s lacks one of %s: give mkimage --shim and --grub", arch,
 			strings.Join(shimFiles(arch), ", "))
+	case cfg.Server.Addr().Is6():
+		return nil, errors.New("shim and GRUB are not given by IPv6, where GRUB was never seen to get on: choose " +
+			"--uefi-loader uki (mkimage --boot-uki) where Secure Boot is on, or ipxe where it is off")
 	case c.Kind == HTTP && cfg.HTTPS.IsValid():
 		return nil, errors.New("it boots by HTTPS, of which GRUB knows nothing: choose --uefi-loader uki (mkimage " +
 			"--boot-uki), or ipxe where Secure Boot is off, or have it boot by PXE")

@@ -29,7 +29,7 @@ func TestMisplaced(t *testing.T) {
 		{"amd64", Client{Kind: PXE, Arch: iana.EFI_X86_64}, netboot.Agent, ""},
 	} {
 		cfg.Decide = func(string) netboot.What { return c.what }
-		file, err := bootFile(c.client, &cfg)
+		file, err := BootFile(c.client, &cfg)
 		if (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
 			t.Errorf("%s: %q, %v; want %q", c.name, file, err, c.want)
 		}

@@ -294,7 +294,7 @@ func (r *Responder) grant(m *dhcpv4.DHCPv4, c Client, kind dhcpv4.MessageType, a
 
 // putBoot writes the boot file into an answer, in the header's fields and as options: firmware reads either.
 func (r *Responder) putBoot(reply *dhcpv4.DHCPv4, c Client) (string, error) {
-	file, err := bootFile(c, &r.cfg)
+	file, err := BootFile(c, &r.cfg)
 	if err != nil {
 		return "", err
 	}

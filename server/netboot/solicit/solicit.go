@@ -5,6 +5,9 @@
 // 18 seconds for a router to answer before it boots, on every LAN that has no IPv6 router. An advertisement with a
 // router lifetime of 0 and without any option ends the wait. It is sent to the one machine that asked, and only if that
 // machine has just asked for boot files: other hosts must not take flags from it.
+//
+// On a LAN with IPv6 alone and without a router, it tells all hosts what is on the link, when the operator wants it to
+// (Advertise).
 package solicit
 
 import (
@@ -34,11 +37,14 @@ type Server struct {
 	log   *slog.Logger
 	ready chan struct{}
 	now   func() time.Time
+	all   []byte // what all hosts are told; nil: machines that boot are told that there is nothing for them
 
 	mu      sync.Mutex
 	conn    *ipv6.PacketConn     // nil while not running
 	booting map[string]time.Time // MAC: until when
 	pending map[string]question  // MAC
+	// askedAll is set when a host without an address asked, which can only be answered by telling all.
+	askedAll bool
 }
 
 type question struct {
@@ -61,6 +67,9 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Run implements task.Task.
 func (s *Server) Run(ctx context.Context) error {
 	ifi, raw, conn, err := open(s.iface)
+	if err != nil && s.all != nil {
+		return err
+	}
 	if err != nil {
 		s.log.Info("router solicitations are not answered: iPXE may wait 18 s for an IPv6 router", "interface", s.iface,
 			"err", err)
@@ -75,6 +84,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.conn = conn
 	s.mu.Unlock()
 	close(s.ready)
+	if s.all != nil {
+		go s.advertise(ctx) // ends with ctx
+	}
 	buf := make([]byte, 1500)
 	for {
 		n, cm, from, err := conn.ReadFrom(buf)
@@ -124,6 +136,8 @@ func open(name string) (*net.Interface, net.PacketConn, *ipv6.PacketConn, error)
 		conn.SetControlMessage(ipv6.FlagInterface|ipv6.FlagHopLimit, true),
 		conn.JoinGroup(ifi, &net.IPAddr{IP: net.IPv6linklocalallrouters}),
 		conn.SetHopLimit(255),
+		conn.SetMulticastHopLimit(255),
+		conn.SetMulticastInterface(ifi),
 	)
 	if err != nil {
 		raw.Close()
@@ -157,6 +171,16 @@ func (s *Server) Booting(mac string) {
 
 // asked takes in a solicitation.
 func (s *Server) asked(packet []byte, from netip.Addr) {
+	if s.all != nil && len(packet) >= 8 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if from.IsLinkLocalUnicast() {
+			s.answer(from.String(), from)
+			return
+		}
+		s.askedAll = true
+		return
+	}
 	mac := sender(packet, from)
 	if mac == "" || !from.IsLinkLocalUnicast() {
 		return // without an address of its own, a machine can only be answered by multicast, to all hosts
@@ -182,7 +206,11 @@ func (s *Server) answer(mac string, to netip.Addr) {
 	if s.conn == nil {
 		return
 	}
-	_, err := s.conn.WriteTo(advertisement, nil, &net.IPAddr{IP: to.AsSlice(), Zone: s.iface})
+	words := advertisement
+	if s.all != nil {
+		words = s.all
+	}
+	_, err := s.conn.WriteTo(words, nil, &net.IPAddr{IP: to.AsSlice(), Zone: s.iface})
 	s.log.Debug("router solicitation answered", "mac", mac, "to", to, "err", err)
 }
 

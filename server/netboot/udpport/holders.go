@@ -10,15 +10,14 @@ import (
 	"strings"
 )
 
-// holders names the programs that have a UDP port open, such as "dnsmasq (pid 812)"; empty where none can be seen.
-func holders(port int) string { return of(port, "udp") }
-
 // HoldersTCP names the programs that have a TCP port open.
 func HoldersTCP(port int) string { return of(port, "tcp", "tcp6") }
 
 // PIDsTCP are the processes that have a TCP port open, as far as they can be seen.
 func PIDsTCP(port int) []int { return processes(port, "tcp", "tcp6") }
 
+// of names the programs that have a port open, such as "dnsmasq (pid 812)"; empty where none can be seen. The tables
+// are those of /proc/net.
 func of(port int, tables ...string) string {
 	var out []string
 	for _, pid := range processes(port, tables...) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,17 +32,22 @@ func (e *InUseError) Error() string {
 // Listen opens the port on one interface, by SO_BINDTODEVICE: another interface's packets never reach it, nor do its
 // answers leave there. While it is open, no other program can have the port of this interface; if one has, the error is
 // an InUseError.
-func Listen(iface string, port int) (*net.UDPConn, error) { return listen(iface, port, false) }
+func Listen(iface string, port int) (*net.UDPConn, error) { return listen("udp4", iface, port, false) }
+
+// Listen6 is Listen for IPv6.
+func Listen6(iface string, port int) (*net.UDPConn, error) { return listen("udp6", iface, port, false) }
 
 // ListenShared opens the port beside other programs that allow it too. A broadcast reaches all of them, another packet
 // one.
-func ListenShared(iface string, port int) (*net.UDPConn, error) { return listen(iface, port, true) }
+func ListenShared(iface string, port int) (*net.UDPConn, error) {
+	return listen("udp4", iface, port, true)
+}
 
 // receiveBuffer is how much the kernel keeps of packets that come at once, in bytes: 2,000 of a lab that is switched on
 // (the kernel counts some 2 KiB for a packet of 600 bytes).
 const receiveBuffer = 4 << 20
 
-func listen(iface string, port int, shared bool) (*net.UDPConn, error) {
+func listen(network, iface string, port int, shared bool) (*net.UDPConn, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		cerr := c.Control(func(fd uintptr) {
@@ -56,10 +62,10 @@ func listen(iface string, port int, shared bool) (*net.UDPConn, error) {
 		})
 		return errors.Join(cerr, err)
 	}}
-	c, err := lc.ListenPacket(context.Background(), "udp4", "0.0.0.0:"+strconv.Itoa(port))
+	c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(port))
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return nil, &InUseError{Port: port, Iface: iface, Holders: holders(port)}
+		return nil, &InUseError{Port: port, Iface: iface, Holders: of(port, strings.TrimSuffix(network, "4"))}
 	case err != nil:
 		return nil, fmt.Errorf("listen on UDP port %d of %s: %w (it needs root or CAP_NET_BIND_SERVICE and "+
 			"CAP_NET_RAW)", port, iface, err)

@@ -1,0 +1,73 @@
+package dhcp6
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
+)
+
+// classify reads who asks: iPXE by its user class, firmware by its vendor class.
+func (r *Responder) classify(m *dhcpv6.Message, from netip.Addr) dhcp.Client {
+	c := dhcp.Client{MAC: r.hardware(m, from), Arch: iana.INTEL_X86PC}
+	if archs := m.Options.ArchTypes(); len(archs) > 0 {
+		c.Arch = archs[0]
+	}
+	for _, class := range m.Options.UserClasses() {
+		if string(class) == "iPXE" {
+			c.Kind = dhcp.IPXE
+			return c
+		}
+	}
+	for _, v := range m.Options.VendorClasses() {
+		for _, class := range v.Data {
+			switch {
+			case strings.HasPrefix(string(class), "HTTPClient"):
+				c.Kind = dhcp.HTTP
+				return c
+			case strings.HasPrefix(string(class), "PXEClient"):
+				c.Kind = dhcp.PXE
+			}
+		}
+	}
+	return c
+}
+
+// hardware is the MAC address of the NIC that asks, by which the server knows machines; nil where nothing tells.
+// Firmware's identifiers (DUID) have none in them, and a system's may have that of another NIC: they come last.
+func (r *Responder) hardware(m *dhcpv6.Message, from netip.Addr) net.HardwareAddr {
+	if mac := interfaceMAC(from); mac != nil {
+		return mac
+	}
+	if mac, err := net.ParseMAC(r.cfg.Neighbour(from)); err == nil && len(mac) == 6 {
+		return mac
+	}
+	var mac net.HardwareAddr
+	switch id := m.Options.ClientID().(type) {
+	case *dhcpv6.DUIDLL:
+		mac = id.LinkLayerAddr
+	case *dhcpv6.DUIDLLT:
+		mac = id.LinkLayerAddr
+	}
+	if len(mac) != 6 || mac[0]&1 != 0 {
+		return nil
+	}
+	return mac
+}
+
+// interfaceMAC is the MAC address that an interface identifier is made of (RFC 4291, appendix A); nil when it is not.
+func interfaceMAC(a netip.Addr) net.HardwareAddr {
+	if !a.Is6() || a.Is4In6() {
+		return nil
+	}
+	b := a.As16()
+	if !bytes.Equal(b[11:13], []byte{0xff, 0xfe}) || (b[8]^2)&1 != 0 {
+		return nil
+	}
+	return net.HardwareAddr{b[8] ^ 2, b[9], b[10], b[13], b[14], b[15]}
+}
