@@ -106,7 +106,9 @@ var relativePath = regexp.MustCompile(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relati
 
 // grubAt runs a configuration, a path from the top of its file system, in a GRUB of which im is known, if anything.
 func (f *finder) grubAt(dev int, file string, im *efi.GRUBImage) candidate {
-	argon2 := im != nil && im.Argon2
+	if im == nil {
+		im = &efi.GRUBImage{}
+	}
 	what := fmt.Sprintf("GRUB, %s on %s", file, f.v.at(dev))
 	return candidate{what: what, load: func() (*System, error) {
 		text, err := f.v.ReadFile(dev, file, grub.MaxConfig)
@@ -116,22 +118,23 @@ func (f *finder) grubAt(dev int, file string, im *efi.GRUBImage) candidate {
 		sub := f.v.byNumber[dev].Default
 		below := sub != "" && strings.HasPrefix(file, sub+"/")
 		relative := relativePath.Match(text)
+		o := grub.Options{Device: dev, Path: file, Argon2: im.Argon2, BLSUKI: im.BLSUKI}
 		if !relative {
-			s, err := f.runGRUB(f.v, grub.Options{Device: dev, Path: file, Argon2: argon2})
+			s, err := f.runGRUB(f.v, o)
 			if err == nil || !below {
 				return s, err
 			}
 			// The setting may be in GRUB's core alone, which is not asked. From the top nothing came of it.
-			if s, ok := f.runGRUB(f.v.fromDefault(),
-				grub.Options{Device: dev, Path: strings.TrimPrefix(file, sub), Argon2: argon2}); ok == nil {
+			o.Path = strings.TrimPrefix(file, sub)
+			if s, ok := f.runGRUB(f.v.fromDefault(), o); ok == nil {
 				return s, nil
 			}
 			return nil, err
 		}
 		if below {
-			file = strings.TrimPrefix(file, sub)
+			o.Path = strings.TrimPrefix(file, sub)
 		}
-		return f.runGRUB(f.v.fromDefault(), grub.Options{Device: dev, Path: file, Argon2: argon2})
+		return f.runGRUB(f.v.fromDefault(), o)
 	}}
 }
 

@@ -103,7 +103,7 @@ func (f *finder) embedded(im *efi.GRUBImage, prefix grub.File, device string, pr
 	}
 	return f.runGRUB(v, grub.Options{
 		Device: prefix.Device, DeviceName: device, Path: path.Join("/", prefix.Path, "grub.cfg"),
-		Core: im.Config, Program: program, Argon2: im.Argon2,
+		Core: im.Config, Program: program, Argon2: im.Argon2, BLSUKI: im.BLSUKI,
 	})
 }
 

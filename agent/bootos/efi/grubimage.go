@@ -13,6 +13,7 @@ type GRUBImage struct {
 	Config  string // the configuration that it runs first; empty when it has none
 	Memdisk bool   // it carries a file system of its own, with more configuration in it
 	Argon2  bool   // one of its modules is that of Argon2
+	BLSUKI  bool   // one of its modules is GRUB 2.14's for boot entries, and none is Red Hat's
 }
 
 // Modules of a GRUB image as "struct grub_module_info" and "struct grub_module_header" of GRUB's kernel.h lay them out:
@@ -56,7 +57,8 @@ func parseModules(b []byte) (*GRUBImage, error) {
 		return nil, errGRUBImage
 	}
 	// A module has its name in itself, with a zero before and behind it. Others have the words argon2i and argon2id.
-	im := &GRUBImage{Argon2: bytes.Contains(b[at:size], []byte("\x00argon2\x00"))}
+	has := func(module string) bool { return bytes.Contains(b[at:size], []byte("\x00"+module+"\x00")) }
+	im := &GRUBImage{Argon2: has("argon2"), BLSUKI: has("blsuki") && !has("blscfg")}
 	for b = b[at:size]; len(b) >= 8; {
 		kind, n := binary.LittleEndian.Uint32(b), uint64(binary.LittleEndian.Uint32(b[4:]))
 		if n < 8 || n > uint64(len(b)) {

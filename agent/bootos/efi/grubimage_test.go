@@ -81,6 +81,28 @@ func TestGRUBImage(t *testing.T) {
 	}
 }
 
+// TestBLSUKI tells GRUB's own module for boot entries from Red Hat's, which may be there too.
+func TestBLSUKI(t *testing.T) {
+	b, err := os.ReadFile(grubMkimage(t, "x86_64-efi", "/EFI/x", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		search, normal string // what these modules are called instead
+		want           bool
+	}{{"search", "normal", false}, {"blsuki", "normal", true}, {"blsuki", "blscfg", false}} {
+		b := bytes.ReplaceAll(b, []byte("\x00search\x00"), []byte("\x00"+tt.search+"\x00"))
+		b = bytes.ReplaceAll(b, []byte("\x00normal\x00"), []byte("\x00"+tt.normal+"\x00"))
+		p, err := Read(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if im, err := p.GRUBImage(); err != nil || im.BLSUKI != tt.want {
+			t.Errorf("%s and %s: %+v, %v", tt.search, tt.normal, im, err)
+		}
+	}
+}
+
 // TestArgon2 tells a GRUB that has the module from one whose module for LUKS2 only has the words.
 func TestArgon2(t *testing.T) {
 	b, err := os.ReadFile(grubMkimage(t, "x86_64-efi", "/EFI/debian", "", "luks2"))

@@ -14,6 +14,9 @@ import (
 // Versions differ. The oldest that are followed are those of Fedora 30 and RHEL 8.0; where the answer depends on which
 // it is, it is a *Restart.
 func blscfg(s *shell, args []string) (int, error) {
+	if why := s.laterBLS(args); why != "" {
+		return statusFalse, &Restart{Why: why}
+	}
 	n, err := s.blsDevice()
 	if err != nil {
 		return noDevice, err
@@ -64,6 +67,32 @@ func blscfg(s *shell, args []string) (int, error) {
 		s.listed.ids[e.id] = true
 	}
 	return ok, nil
+}
+
+// laterBLS says why the command is GRUB's own of 2.14 and not Red Hat's: it takes options, never goes on to
+// /boot/loader/entries, and orders entries in a way of its own, which is not followed here. Empty for Red Hat's.
+func (s *shell) laterBLS(args []string) string {
+	const rules = "GRUB 2.14's blscfg, which lists and orders entries by rules that are not followed here"
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			return fmt.Sprintf("its configuration has options (%s) of %s", a, rules)
+		}
+	}
+	if s.options.BLSUKI {
+		return "its program has " + rules
+	}
+	prefix, err := s.locate(s.get("prefix") + "/")
+	if err != nil {
+		return ""
+	}
+	for _, platform := range []string{"i386-pc", "x86_64-efi", "arm64-efi"} {
+		dir := path.Join(prefix.Path, platform)
+		if s.files.Exists(prefix.Device, dir+"/blsuki.mod", false) &&
+			!s.files.Exists(prefix.Device, dir+"/blscfg.mod", false) {
+			return fmt.Sprintf("its modules in %v are of %s", File{prefix.Device, dir}, rules)
+		}
+	}
+	return ""
 }
 
 // listed is what blscfg has put into a menu: GRUB keeps its entries from call to call.

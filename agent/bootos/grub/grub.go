@@ -113,6 +113,7 @@ type Options struct {
 	UEFI       bool   // what $grub_platform says
 	Table      string // kind of partition table, "gpt" or "msdos"; empty: what is usual for the firmware
 	Argon2     bool   // GRUB's program carries Argon2, for key slots that go by it
+	BLSUKI     bool   // GRUB's program carries GRUB 2.14's blscfg, and not Red Hat's
 
 	// Core is the commands inside of GRUB's program, if it has any. They run first, and may give $prefix another value;
 	// Path is then only where the configuration is without them. Program is the folder of that program, for UEFI.

@@ -14,6 +14,8 @@ type rules struct {
 	// the order is one of its own, which is not followed (before 250: by name in several ways, the last one being the
 	// default)
 	old bool
+	// of several entries that a pattern fits the last is taken, or the first (250: issue 22004)
+	either bool
 }
 
 // rulesOf lists the rules that a version may have: at its edges it is not known what was carried into stable releases.
@@ -37,7 +39,7 @@ func rulesOf(version int) []rules {
 		for _, stripped := range stripped {
 			for _, keys := range among(250, 252) {
 				out = append(out, rules{stem: !whole, counters: !stripped, keys: keys, old: version != 0 &&
-					version < 250})
+					version < 250, either: version == 250})
 			}
 		}
 	}

@@ -236,6 +236,10 @@ func (r rules) find(files Files, o Options, entries []*Entry, pattern string) (*
 		if first != nil && r.old {
 			return nil, r.ownOrder(fmt.Sprintf("%q fits several", pattern))
 		}
+		if first != nil && r.either {
+			return nil, &grub.Restart{Entry: pattern, Why: fmt.Sprintf("the pattern fits %s and %s, and "+
+				"systemd-boot 250 takes the newest or, before it was mended, the oldest", first.file, e.file)}
+		}
 		if first == nil {
 			first = e
 		}
