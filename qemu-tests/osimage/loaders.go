@@ -136,9 +136,9 @@ func (b *base) onePartition(ctx context.Context, disk, root string, size int64) 
 	return sparse.Insert(ctx, root, disk, gapStart)
 }
 
-// grubInGap installs GRUB with a prefix, a configuration inside it (empty: none) and the module of a file system; with
-// gzio too, because Xen's image is compressed.
-func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) error {
+// grubInGap installs GRUB with a prefix, a configuration inside it (empty: none) and the modules of a file system and
+// what it is in; with gzio too, because Xen's image is compressed.
+func (b *base) grubInGap(ctx context.Context, disk, prefix, config string, fs ...string) error {
 	core, file := filepath.Join(b.dir, "core.img"), filepath.Join(b.dir, "core.cfg")
 	defer os.Remove(core)
 	args := []string{"-O", "i386-pc", "-d", grubPC, "-o", core, "-p", prefix}
@@ -149,9 +149,9 @@ func (b *base) grubInGap(ctx context.Context, disk, prefix, config, fs string) e
 		defer os.Remove(file)
 		args = append(args, "-c", file)
 	}
-	args = append(args, "biosdisk", "part_msdos", "part_gpt", fs, "normal", "configfile", "linux", "multiboot2", "gzio",
+	args = append(args, "biosdisk", "part_msdos", "part_gpt", "normal", "configfile", "linux", "multiboot2", "gzio",
 		"search", "search_fs_uuid", "echo", "serial", "terminal", "test", "loadenv", "minicmd")
-	if err := proc.Run(ctx, b.log, "grub-mkimage", args...); err != nil {
+	if err := proc.Run(ctx, b.log, "grub-mkimage", append(args, fs...)...); err != nil {
 		return err
 	}
 	return embed(disk, core)

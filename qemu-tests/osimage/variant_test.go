@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -26,7 +27,7 @@ func TestBootVariants(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.fat", "mcopy", "mdir", "objcopy", "objdump", "grub-mkimage", "debugfs",
 		"e2fsck", "fsck.fat", "dd",
-		"mkfs.btrfs", "btrfs", "extlinux", "grub-fstest", uml.Program)
+		"mkfs.btrfs", "btrfs", "extlinux", "grub-fstest", "cryptsetup", uml.Program)
 	for _, file := range []string{sdBoot, sdStub, grubMBR, extlinuxMBR} {
 		if _, err := os.Stat(file); err != nil {
 			need.Skip(t, "%v: .ci/packages boot", err)
@@ -88,6 +89,13 @@ func TestBootVariants(t *testing.T) {
 					if out := say(t, "debugfs", "-R", "ls -p /boot", part); !strings.Contains(out, "/xen.gz/") {
 						t.Errorf("/boot holds\n%s", out)
 					}
+				}
+			case "luks":
+				fstest := exec.CommandContext(ctx, "grub-fstest", "-C", im.Disk, "ls",
+					"(cryptouuid/"+strings.ReplaceAll(luksUUID, "-", "")+")/")
+				fstest.Stdin = strings.NewReader(LoaderPassphrase + "\n")
+				if out, err := fstest.Output(); err != nil || !strings.Contains(string(out), "vmlinuz-") {
+					t.Errorf("its /boot holds\n%s (%v)", out, err)
 				}
 			case "btrfs", "btrfs-suse", "btrfs-extlinux":
 				part := filepath.Join(t.TempDir(), "root")
