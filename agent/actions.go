@@ -39,6 +39,9 @@ func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Ac
 		rescue.Action:  rescuing.Action(a.shells()),
 	}
 	for name, action := range actions {
+		if words := doing[name]; words != "" { // a rescue has the consoles itself
+			action = a.screen.Around(action, func(d *session.Descriptor) string { return work(words, d) })
+		}
 		actions[name] = a.contents.Around(action)
 	}
 	return actions

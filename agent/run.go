@@ -30,6 +30,7 @@ import (
 	"github.com/diskcast/diskcast/agent/lldp"
 	"github.com/diskcast/diskcast/agent/network"
 	"github.com/diskcast/diskcast/agent/node"
+	"github.com/diskcast/diskcast/agent/screen"
 	"github.com/diskcast/diskcast/agent/site"
 	"github.com/diskcast/diskcast/agent/watchdog"
 	"github.com/diskcast/diskcast/internal/archiveend"
@@ -119,8 +120,9 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	a.disks = &disk.Hardware{Inventory: a.inventory, Only: o.disks}
 	a.contents = contents.New(contents.Options{List: a.disks.List, Open: contents.File, InUse: a.disks.InUse,
 		Tell: a.tellDisks, Forget: func() { a.starts.Store(nil) }})
+	a.screen = a.newScreen()
 	a.events = events.New(events.Options{
-		Boot: a.boot, Console: stdout, Since: sinceBoot,
+		Boot: a.boot, Console: stdout, Since: sinceBoot, Watch: a.screen.Watch,
 		Post: func(ctx context.Context, b session.Events) error {
 			err := a.client.PostEvents(ctx, b)
 			a.events.Every(a.client.ReportEvery())
@@ -155,6 +157,7 @@ type agent struct {
 	beat      atomic.Int64                   // nanoseconds since boot: when it last asked for descriptors; 0: not yet
 	crashed   atomic.Pointer[string]         // of what the machine died before this start
 	kernel    kernellog.Ring
+	screen    *screen.Screen
 }
 
 // literal is the address in a URL that has one and no name; else invalid.

@@ -36,6 +36,7 @@ type Reporter struct {
 	post    Post
 	console io.Writer
 	since   func() time.Duration
+	watch   func(*session.Event)
 
 	mu       sync.Mutex
 	queue    []session.Event
@@ -58,6 +59,8 @@ type Options struct {
 	Post Post
 	// Console also gets every event as a line; nil for none.
 	Console io.Writer
+	// Watch also gets every event, and must not wait for anything; nil for none.
+	Watch func(*session.Event)
 	// Since is the time since the node's kernel started.
 	Since func() time.Duration
 }
@@ -72,7 +75,7 @@ func New(o Options) *Reporter {
 		o.Since = func() time.Duration { return time.Since(start) }
 	}
 	return &Reporter{
-		boot: o.Boot, post: o.Post, console: o.Console, since: o.Since,
+		boot: o.Boot, post: o.Post, console: o.Console, since: o.Since, watch: o.Watch,
 		progress: -session.ReportEvery, every: session.ReportEvery,
 		wake: make(chan struct{}, 1), change: make(chan struct{}),
 	}
@@ -168,6 +171,9 @@ func (r *Reporter) add(e session.Event) {
 	e.Since, e.Disk = now.Seconds(), r.disk
 	e.Message = clean(e.Message)
 	r.print(now, &e)
+	if r.watch != nil {
+		r.watch(&e)
+	}
 	if len(r.queue) >= maxQueue {
 		r.makeRoom()
 	}

@@ -22,6 +22,8 @@ type Descriptor struct {
 	V       int    `json:"v"`
 	Session string `json:"session"`
 	Node    string `json:"node"`
+	// Name is what the operator calls the machine; empty where he has not said it. It is for people.
+	Name string `json:"name,omitempty"`
 	// Serial grows with every descriptor that the server writes for the node; the node asks for a newer one with
 	// ?after=.
 	Serial uint64  `json:"serial"`

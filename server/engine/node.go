@@ -207,6 +207,9 @@ func (e *Engine) saveNode(n *node) {
 func (e *Engine) describe(n *node, d *session.Descriptor) {
 	n.Serial++
 	d.V, d.Node, d.Serial = session.Version, n.ID, n.Serial
+	if m := e.machineFor(n.ID); m != nil {
+		d.Name = m.Name
+	}
 	n.Descriptor = d
 	if d.Action != session.Idle {
 		n.Inventory.Starts = nil // whatever it does may change it; the agent tells it anew

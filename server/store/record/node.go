@@ -168,6 +168,7 @@ type Descriptor struct {
 	V       int     `json:"v"`
 	Session string  `json:"session"`
 	Node    string  `json:"node"`
+	Name    string  `json:"name,omitempty"`
 	Serial  uint64  `json:"serial"`
 	Action  string  `json:"action"`
 	Image   *Image  `json:"image,omitempty"`
@@ -247,7 +248,7 @@ func (i Inventory) inventory() session.Inventory {
 }
 
 func ofDescriptor(d session.Descriptor) Descriptor {
-	return Descriptor{V: d.V, Session: d.Session, Node: d.Node, Serial: d.Serial, Action: d.Action,
+	return Descriptor{V: d.V, Session: d.Session, Node: d.Node, Name: d.Name, Serial: d.Serial, Action: d.Action,
 		Image:  to(d.Image, ofImage),
 		Cast:   to(d.Cast, func(c session.Cast) Cast { return Cast(c) }),
 		Target: to(d.Target, func(t session.Target) Target { return Target(t) }), Disk: to(d.Disk, ofDiskID),
@@ -258,7 +259,8 @@ func ofDescriptor(d session.Descriptor) Descriptor {
 }
 
 func (d Descriptor) descriptor() session.Descriptor {
-	return session.Descriptor{V: d.V, Session: d.Session, Node: d.Node, Serial: d.Serial, Action: d.Action,
+	return session.Descriptor{V: d.V, Session: d.Session, Node: d.Node, Name: d.Name,
+		Serial: d.Serial, Action: d.Action,
 		Image:  to(d.Image, Image.image),
 		Cast:   to(d.Cast, func(c Cast) session.Cast { return session.Cast(c) }),
 		Target: to(d.Target, func(t Target) session.Target { return session.Target(t) }), Disk: to(d.Disk, DiskID.disk),
