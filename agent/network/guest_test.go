@@ -197,8 +197,13 @@ var guestWork = map[string]func(context.Context) (string, error){
 		if err != nil {
 			return "", err
 		}
-		what, err := shown(link.Name)
-		return fmt.Sprint(link.Lease.Addr, " ", what), err
+		// The lease may come before both ends are agreed on both ports.
+		for limit := time.Now().Add(20 * time.Second); ; {
+			what, err := shown(link.Name)
+			if err != nil || strings.Contains(what, "ad_num_ports 2") || time.Now().After(limit) {
+				return fmt.Sprint(link.Lease.Addr, " ", what), err
+			}
+		}
 	},
 	// The settings' address is somebody else's, and then another one is not.
 	"static": func(ctx context.Context) (string, error) {
