@@ -230,6 +230,7 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	g.Go(func() error { return a.tellSwitch(ctx, switched, told) })
+	a.tellEarlier(uinitLog)
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
 	g.Go(func() error { return a.events.Run(ctx) })
 	g.Go(func() error { return a.tellCrashes(ctx, crashes) })
