@@ -154,11 +154,12 @@ test-day: two-packages ## an operator's day: a blank Debian and two blank machin
 	$(AS_ROOT) env DISKCAST_DAY=$(CURDIR)/$(TWO_PACKAGES) $(GO) test -count=1 -timeout 60m -v -p 1 \
 		-run 'TestGoldenImage|TestDay' ./qemu-tests/osimage ./qemu-tests
 
-test-web: | go-check ## an operator's day in a browser, judged by axe-core; screenshots in build/screens (some minutes)
+test-web: build/bin/diskcast build/bin/agent ## an operator's day in a browser, judged by axe-core; screenshots in build/screens (some minutes)
 	@.ci/packages web
 	@mkdir -p build/screens
-	@axe=$$(.ci/axe) && DISKCAST_WEB=1 DISKCAST_AXE=$$axe DISKCAST_SCREENS=$(CURDIR)/build/screens \
-		$(GO) test -count=1 -timeout 20m -v -run 'TestDay|TestManyMachines' ./server/page
+	@axe=$$(.ci/axe) && $(AS_ROOT) env DISKCAST_WEB=1 DISKCAST_AXE=$$axe DISKCAST_SCREENS=$(CURDIR)/build/screens \
+		DISKCAST_BIN=$(CURDIR)/build/bin $(GO) test -count=1 -p 1 -timeout 30m -v \
+		-run 'TestDay|TestManyMachines|TestWebDay' ./server/page ./server
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test

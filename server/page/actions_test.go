@@ -16,7 +16,7 @@ import (
 var far = time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // post sends a form as a page of ours would, and returns where it leads.
-func (b *browser) post(path string, form url.Values) string {
+func (b *visitor) post(path string, form url.Values) string {
 	b.t.Helper()
 	form.Set("csrf", b.csrf("/"))
 	code, body, h := b.do("POST", path, form)

@@ -11,7 +11,7 @@ import (
 	"github.com/diskcast/diskcast/server/doc"
 )
 
-func (b *browser) cookie() string {
+func (b *visitor) cookie() string {
 	u, err := url.Parse(b.r.srv.URL)
 	if err != nil {
 		b.t.Fatal(err)
@@ -26,7 +26,7 @@ func (b *browser) cookie() string {
 
 func TestLogin(t *testing.T) {
 	r := newRig(t, options{})
-	b := r.browser(t)
+	b := r.visitor(t)
 	for _, path := range []string{"/", "/machines?q=x", "/settings"} {
 		code, _, h := b.do("GET", path, nil)
 		if code != http.StatusSeeOther || !strings.HasPrefix(h.Get("Location"), "/login") {
@@ -53,7 +53,7 @@ func TestLogin(t *testing.T) {
 	if code != http.StatusSeeOther || h.Get("Location") != "/login" {
 		t.Errorf("logout: %d to %q", code, h.Get("Location"))
 	}
-	stale := r.browser(t)
+	stale := r.visitor(t)
 	if code, _, _ := stale.do("GET", "/", nil, "Cookie", cookieName+"="+first); code != http.StatusSeeOther {
 		t.Errorf("the cookie of before the logout: %d", code)
 	}
@@ -63,7 +63,7 @@ func TestLogin(t *testing.T) {
 // being framed or stored.
 func TestCookie(t *testing.T) {
 	r := newRig(t, options{})
-	b := r.browser(t)
+	b := r.visitor(t)
 	code, _, h := b.do("POST", "/login", url.Values{"csrf": {b.csrf("/login")}, "token": {r.tokens[access.Admin]}})
 	if code != http.StatusSeeOther {
 		t.Fatal(code)
@@ -102,11 +102,11 @@ func TestFixation(t *testing.T) {
 	if b.cookie() == before {
 		t.Error("the login took over the cookie of before")
 	}
-	other := r.browser(t)
+	other := r.visitor(t)
 	if code, _, _ := other.do("GET", "/", nil, "Cookie", cookieName+"="+before); code != http.StatusSeeOther {
 		t.Errorf("the cookie of before works still: %d", code)
 	}
-	mine := r.browser(t)
+	mine := r.visitor(t)
 	if code, _, _ := mine.do("GET", "/", nil, "Cookie", cookieName+"=chosen"); code != http.StatusSeeOther {
 		t.Errorf("a cookie that the server did not make: %d", code)
 	}
@@ -203,7 +203,7 @@ func TestForeignForms(t *testing.T) {
 				t.Errorf("%s, %s: %d, want %d", rt.Pattern, name, code, http.StatusForbidden)
 			}
 		}
-		stranger := r.browser(t)
+		stranger := r.visitor(t)
 		code, _, _ := stranger.do("POST", path, url.Values{"csrf": {good}})
 		if rt.Role != Anyone && code != http.StatusSeeOther || rt.Role == Anyone && code != http.StatusForbidden {
 			t.Errorf("%s of a stranger: %d", rt.Pattern, code)
@@ -219,14 +219,14 @@ func TestLoginByLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, word, _ := strings.Cut(made.Path, "link=")
-	mail := r.browser(t)
+	mail := r.visitor(t)
 	for range 3 { // what looks at links before people do
 		body := mail.get(made.Path)
 		if !strings.Contains(body, "logs you in once") || strings.Contains(body, "a-viewer") {
 			t.Fatalf("the link leads to\n%s", body)
 		}
 	}
-	use := func(b *browser, word string) int {
+	use := func(b *visitor, word string) int {
 		t.Helper()
 		code, _, _ := b.do("POST", "/login/link", url.Values{"csrf": {b.csrf(made.Path)}, "link": {word}})
 		return code
@@ -234,7 +234,7 @@ func TestLoginByLink(t *testing.T) {
 	if code, _, _ := mail.do("POST", "/login/link", url.Values{"link": {word}}); code != http.StatusForbidden {
 		t.Errorf("from a page of somebody else's: %d", code)
 	}
-	b := r.browser(t)
+	b := r.visitor(t)
 	if code := use(b, word); code != http.StatusSeeOther {
 		t.Fatalf("the link: %d", code)
 	}
@@ -242,7 +242,7 @@ func TestLoginByLink(t *testing.T) {
 		t.Errorf("logged in as another:\n%s", body)
 	}
 	for _, again := range []string{word, "", word + "x", r.tokens[access.Admin]} {
-		if code := use(r.browser(t), again); code != http.StatusUnauthorized {
+		if code := use(r.visitor(t), again); code != http.StatusUnauthorized {
 			t.Errorf("the link %q afterwards: %d", again, code)
 		}
 	}

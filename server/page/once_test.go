@@ -96,7 +96,7 @@ func TestPressedTwice(t *testing.T) {
 }
 
 // requestWith is a request with the browser's cookies.
-func requestWith(t *testing.T, b *browser) *http.Request {
+func requestWith(t *testing.T, b *visitor) *http.Request {
 	t.Helper()
 	req, err := http.NewRequest("GET", b.r.srv.URL, nil)
 	if err != nil {

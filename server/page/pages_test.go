@@ -54,7 +54,7 @@ func TestPages(t *testing.T) {
 		"/settings":                       {"every machine", "--dhcp off"},
 		"/sessions/" + s.ID + "/receipts": {"There is no receipt"},
 	} {
-		for who, b := range map[string]*browser{"viewer": viewer, "operator": operator, "admin": admin} {
+		for who, b := range map[string]*visitor{"viewer": viewer, "operator": operator, "admin": admin} {
 			body := b.get(path)
 			for _, w := range want {
 				if !strings.Contains(body, w) {
@@ -79,7 +79,7 @@ func TestPages(t *testing.T) {
 }
 
 // fragment is what a script is given of a page.
-func (b *browser) fragment(path string) string {
+func (b *visitor) fragment(path string) string {
 	b.t.Helper()
 	code, body, _ := b.do("GET", path, nil, "HX-Request", "true")
 	if code != http.StatusOK {
@@ -139,7 +139,7 @@ func TestHeldToMachines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := r.browser(t)
+	b := r.visitor(t)
 	if code, _ := b.login(made.Secret); code != http.StatusSeeOther {
 		t.Fatal(code)
 	}

@@ -45,7 +45,7 @@ func TestPollsShare(t *testing.T) {
 	}
 	r.tokens["held"] = held.Secret
 	viewer, other, within := r.logged(t, access.Viewer), r.logged(t, access.Operator), r.logged(t, "held")
-	poll := func(b *browser) string {
+	poll := func(b *visitor) string {
 		t.Helper()
 		code, body, _ := b.do("GET", "/machines", nil, "HX-Request", "true")
 		if code != http.StatusOK {
@@ -56,7 +56,7 @@ func TestPollsShare(t *testing.T) {
 	asked := func() int64 { return c.machines.Swap(0) }
 	asked()
 	for range 10 {
-		for _, b := range []*browser{viewer, other} {
+		for _, b := range []*visitor{viewer, other} {
 			if body := poll(b); !strings.Contains(body, "/machines/m3") {
 				t.Fatalf("m3 is not there:\n%s", body)
 			}

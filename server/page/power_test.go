@@ -69,7 +69,7 @@ func TestPower(t *testing.T) {
 	}
 	const button = `href="/machines/%/power/on"`
 	for _, x := range []struct {
-		who     *browser
+		who     *visitor
 		machine string
 		want    bool
 	}{{b, "m1", true}, {b, "m2", false}, {viewer, "m1", false}} {

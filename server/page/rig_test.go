@@ -159,26 +159,26 @@ func (r *rig) store(t testing.TB, name string, seed uint64) {
 	}
 }
 
-// browser is somebody with a browser.
-type browser struct {
+// visitor is somebody with a browser.
+type visitor struct {
 	t    testing.TB
 	r    *rig
 	http *http.Client
 }
 
-func (r *rig) browser(t testing.TB) *browser {
+func (r *rig) visitor(t testing.TB) *visitor {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t, r, &http.Client{Transport: r.srv.Client().Transport, Jar: jar,
+	return &visitor{t, r, &http.Client{Transport: r.srv.Client().Transport, Jar: jar,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // logged is somebody who is logged in with a role.
-func (r *rig) logged(t testing.TB, role string) *browser {
+func (r *rig) logged(t testing.TB, role string) *visitor {
 	t.Helper()
-	b := r.browser(t)
+	b := r.visitor(t)
 	if code, to := b.login(r.tokens[role]); code != http.StatusSeeOther || to != "/" {
 		t.Fatalf("login as %s: %d, to %q", role, code, to)
 	}
@@ -186,7 +186,7 @@ func (r *rig) logged(t testing.TB, role string) *browser {
 }
 
 // do makes a request, and returns status, body and headers.
-func (b *browser) do(method, path string, form url.Values, header ...string) (int, string, http.Header) {
+func (b *visitor) do(method, path string, form url.Values, header ...string) (int, string, http.Header) {
 	b.t.Helper()
 	var body io.Reader
 	if form != nil {
@@ -215,7 +215,7 @@ func (b *browser) do(method, path string, form url.Values, header ...string) (in
 }
 
 // get returns a page that there must be.
-func (b *browser) get(path string) string {
+func (b *visitor) get(path string) string {
 	b.t.Helper()
 	code, body, _ := b.do("GET", path, nil)
 	if code != http.StatusOK {
@@ -227,7 +227,7 @@ func (b *browser) get(path string) string {
 var csrfField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
 
 // csrf is the token that the forms of a page have.
-func (b *browser) csrf(path string) string {
+func (b *visitor) csrf(path string) string {
 	b.t.Helper()
 	m := csrfField.FindStringSubmatch(b.get(path))
 	if m == nil {
@@ -237,7 +237,7 @@ func (b *browser) csrf(path string) string {
 }
 
 // login types a token, and returns the status and where that leads.
-func (b *browser) login(token string) (int, string) {
+func (b *visitor) login(token string) (int, string) {
 	b.t.Helper()
 	code, _, h := b.do("POST", "/login", url.Values{"csrf": {b.csrf("/login")}, "token": {token}})
 	return code, h.Get("Location")

@@ -43,7 +43,7 @@ func form(fields [][2]string, file io.Reader, end bool) (io.Reader, string) {
 }
 
 // send sends a form with a file, and returns the status, the page and where it leads.
-func (b *browser) send(fields [][2]string, file io.Reader, end bool) (int, string, string) {
+func (b *visitor) send(fields [][2]string, file io.Reader, end bool) (int, string, string) {
 	b.t.Helper()
 	body, kind := form(fields, file, end)
 	req, err := http.NewRequestWithContext(b.t.Context(), "POST", b.r.srv.URL+"/upload", body)
@@ -112,7 +112,7 @@ func TestUpload(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		who    *browser
+		who    *visitor
 		fields [][2]string
 		file   io.Reader
 		code   int
