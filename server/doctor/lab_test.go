@@ -22,6 +22,7 @@ import (
 	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/server/cmd"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/doctor"
 	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/netboot/bootca"
@@ -115,8 +116,14 @@ func (w *ward) dhcp(node int, more ...string) {
 // doctor runs `diskcast doctor` and returns what it found, but for what is of the host.
 func (w *ward) doctor() ([]doctor.Finding, *doctor.Report) {
 	w.t.Helper()
-	c := w.diskcast("doctor", "--json", "--interface", "eth0", "--config", "none", "--dhcp", "proxy", "--address",
-		second, "--boot-https", ":8444")
+	return w.ask("--interface", "eth0", "--config", "none", "--dhcp", "proxy", "--address", second, "--boot-https",
+		":8444")
+}
+
+// ask runs `diskcast doctor` with more arguments.
+func (w *ward) ask(more ...string) ([]doctor.Finding, *doctor.Report) {
+	w.t.Helper()
+	c := w.diskcast(append([]string{"doctor", "--json"}, more...)...)
 	var out, said bytes.Buffer
 	c.Stdout, c.Stderr = &out, &said
 	err := c.Run()
@@ -234,6 +241,10 @@ func TestLab(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the server itself", func(t *testing.T) {
+		t.Parallel()
+		itself(t)
+	})
 	t.Run("sound", func(t *testing.T) {
 		t.Parallel()
 		sound(t)
@@ -248,6 +259,26 @@ func newLab(t *testing.T, dhcp ...string) *ward {
 	w.dhcp(1, dhcp...)
 	w.serve()
 	return w
+}
+
+// itself has a server that runs look at itself: it finds what the command finds, all but the firewall is looked at, and
+// it does not look twice for two who ask.
+func itself(t *testing.T) {
+	w := newLab(t)
+	w.dhcp(2)
+	found, r := w.ask("--server", "https://"+second+":8443")
+	if len(found) != 1 || found[0].ID != doctor.DHCPSecond || found[0].Grave != doc.GraveStops {
+		t.Errorf("%+v; want %s", found, doctor.DHCPSecond)
+	}
+	for _, l := range r.Looks {
+		if apart := l.Check == "firewall"; (len(l.Not) > 0) != apart && l.Check != "clock" {
+			t.Errorf("%s: found %v, well %q, not looked at %q", l.Check, l.Found, l.Well, l.Not)
+		}
+	}
+	w.on("ip", "link", "set", "eth0", "mtu", "1280")
+	if again, _ := w.ask("--server", "https://"+second+":8443"); len(again) != 1 {
+		t.Errorf("asked again at once: %+v; want what was found", again)
+	}
 }
 
 // sound has all of a sound lab looked at, and all of it well.

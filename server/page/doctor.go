@@ -49,9 +49,9 @@ func (v *visit) askDoctor() error {
 			return "", "", err
 		}
 		v.did("doctor")
-		words := "the server looks at itself"
+		words := "The server begins to look."
 		if seen.State == doc.DoctorLooked {
-			words = "the server has just looked: this is what it found"
+			words = "The server has just looked: this is what it found."
 		}
 		return "/doctor", words, nil
 	})
