@@ -82,6 +82,9 @@ func (e *env) workAt(ctx context.Context, c *client.Client, machine string, take
 	if v, err = printConsole(ctx, c, v, out); err == nil && v.Error != "" {
 		err = fmt.Errorf("the console of %s has ended: %s", machine, v.Error)
 	}
+	if err == nil && ctx.Err() == nil {
+		e.Note("the console was closed elsewhere, by one who has the same token")
+	}
 	if why := context.Cause(ctx); ctx.Err() != nil && !errors.Is(why, context.Canceled) {
 		err = why
 	}
