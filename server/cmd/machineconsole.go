@@ -57,7 +57,9 @@ func (e *env) workAt(ctx context.Context, c *client.Client, machine string, take
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		if err := c.CloseConsole(ctx, v.Machine); err != nil && v.State != doc.ConsoleClosed {
+		err := c.CloseConsole(ctx, v.Machine)
+		var status *client.StatusError
+		if err != nil && !errors.As(err, &status) { // it ended already, or somebody else has it now
 			e.Note("the console was not closed (" + err.Error() + "): it ends by itself when nobody looks at it")
 		}
 	}()

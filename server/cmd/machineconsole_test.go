@@ -60,6 +60,13 @@ func TestMachineConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	typed := make(chan string, 10)
+	consoles := console.New(slog.New(slog.DiscardHandler))
+	machine := o.e.Machines()[0].ID
+	held := func(ctx context.Context, _ io.Reader, _ io.Writer, opened func()) error { // somebody else's
+		opened()
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	attach := func(ctx context.Context, _ *power.Config, _ *power.Host, in io.Reader, out io.Writer,
 		opened func()) error {
 		opened()
@@ -72,6 +79,11 @@ func TestMachineConsole(t *testing.T) {
 			if err != nil {
 				return ctx.Err()
 			}
+			if strings.Contains(all+string(buf[:n]), "take\r") {
+				if _, err := consoles.Open(machine, "bob", true, held); err != nil {
+					return err
+				}
+			}
 			if all += string(buf[:n]); strings.Contains(all, "halt\r") {
 				typed <- all
 				return power.Fail(power.Frozen, "the console broke off")
@@ -80,7 +92,6 @@ func TestMachineConsole(t *testing.T) {
 	}
 	d := desk.New(desk.Config{Store: store.NewMemory(), Key: key, Drivers: power.Drivers{{Name: "bmc",
 		Check: func(*power.Config) error { return nil }, Console: attach}}})
-	consoles := console.New(slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- consoles.Run(ctx) }() // ends with the test
@@ -121,6 +132,13 @@ func TestMachineConsole(t *testing.T) {
 	if v, err := consoles.Read(t.Context(), all[0].ID, "root", 0, false, ""); err != nil || time.Since(
 		v.Opened) > time.Minute {
 		t.Errorf("%+v, %v", v, err)
+	}
+	if code, said := run("take\r", o.node); code != exitFailed || !strings.Contains(said,
+		"somebody else has its console: bob") {
+		t.Errorf("taken: %d, %q", code, said)
+	}
+	if v, err := consoles.Read(t.Context(), machine, "bob", 0, false, "x"); err != nil || v.State == doc.ConsoleClosed {
+		t.Errorf("who has it now: %+v, %v", v, err)
 	}
 	if code, said := run("", o.node, "--json"); code != exitUsage {
 		t.Errorf("as JSON: %d, %s", code, said)

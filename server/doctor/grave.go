@@ -7,7 +7,8 @@ var graves = map[ID]string{
 	InterfaceUnusable: doc.GraveStops, InterfaceNoLink: doc.GraveStops, PortTaken: doc.GraveStops,
 	DHCPSecond: doc.GraveStops, DHCPNone: doc.GraveStops, DHCPBoot: doc.GraveStops, BootMissing: doc.GraveStops,
 	BootElsewhere: doc.GraveStops, TFTPSilent: doc.GraveStops, TFTPAddress: doc.GraveStops, TFTPFile: doc.GraveStops,
-	HTTPSilent: doc.GraveStops, HTTPFile: doc.GraveStops, HTTPSCert: doc.GraveStops, Firewall: doc.GraveStops, RoomState: doc.GraveStops,
+	HTTPSilent: doc.GraveStops, HTTPFile: doc.GraveStops, HTTPSCert: doc.GraveStops,
+	Firewall: doc.GraveStops, RoomState: doc.GraveStops,
 	ReadOnly: doc.GraveStops, KeyOwner: doc.GraveStops, KeyDamaged: doc.GraveStops, KeyOpen: doc.GraveStops,
 	RecordLost: doc.GraveStops, NodeNoDisk: doc.GraveStops,
 

@@ -104,7 +104,7 @@ func (v *visit) doConsole() error {
 		})
 	case "close":
 		if _, err := ask[any](v, http.MethodDelete, path("/v1/machines/%s/console", m), nil); err != nil &&
-			!is(err, http.StatusNotFound) {
+			!is(err, http.StatusNotFound) { // it has ended by itself
 			return err
 		}
 		return v.back(path("/machines/%s", m), "The console is closed.")

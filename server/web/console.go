@@ -113,6 +113,6 @@ func (a *API) typeConsole(r *http.Request, m desk.Machine) (*doc.Console, error)
 	return nil, a.consoles.Type(m.ID, holderOf(r).Name, in.Keys)
 }
 
-func (a *API) closeConsole(_ *http.Request, m desk.Machine) (*doc.Console, error) {
-	return nil, a.consoles.Close(m.ID)
+func (a *API) closeConsole(r *http.Request, m desk.Machine) (*doc.Console, error) {
+	return nil, a.consoles.Close(m.ID, holderOf(r).Name)
 }

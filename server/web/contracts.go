@@ -177,7 +177,7 @@ func contracts() map[string]openapi.Call {
 			count("after", "what stands behind this place"), waitFor, text("state", "do not wait in another state"),
 			yes("text", "as text, without what a terminal would heed")),
 		"POST /v1/machines/{machine}/console":      takes(doc.ConsoleOpen{}, ok, doc.Console{}, conflict, refused),
-		"DELETE /v1/machines/{machine}/console":    says(none, nil, refused),
+		"DELETE /v1/machines/{machine}/console":    says(none, nil, conflict, refused),
 		"POST /v1/machines/{machine}/console/keys": takes(doc.ConsoleKeys{}, none, nil, conflict, refused),
 		"POST /v1/power":                           keyed(takes(doc.PowerSpec{}, ok, doc.PowerRun{})),
 		"GET /v1/power/{id}":                       asking(says(ok, doc.PowerRun{}), afterSerial, waitFor),

@@ -260,12 +260,15 @@ func (c *Consoles) Type(machine, by string, keys []byte) error {
 	return x.keys.add(keys)
 }
 
-// Close ends a console. Who else has the role may end it too: to take it is more.
-func (c *Consoles) Close(machine string) error {
+// Close ends a console of one's own: somebody else's, which may just have been taken, is not ended by who had it.
+func (c *Consoles) Close(machine, by string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x := c.open[machine]
-	if x == nil || x.State == doc.ConsoleClosed {
+	x, err := c.mine(machine, by)
+	switch {
+	case err != nil:
+		return err
+	case x.State == doc.ConsoleClosed:
 		return ErrNone
 	}
 	x.end(closed)

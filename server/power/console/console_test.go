@@ -145,6 +145,7 @@ func TestConsole(t *testing.T) {
 		func() error { _, err := c.Open("m1", "bob", false, b.attach); return err },
 		func() error { _, err := c.Read(t.Context(), "m1", "bob", 0, false, ""); return err },
 		func() error { return c.Type("m1", "bob", []byte("x")) },
+		func() error { return c.Close("m1", "bob") },
 	} {
 		if err := f(); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "ann") {
 			t.Errorf("somebody else: %v", err)
@@ -164,13 +165,13 @@ func TestConsole(t *testing.T) {
 	if _, err := c.Open("m1", "bob", false, b.attach); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Close("m1"); err != nil {
+	if err := c.Close("m1", "bob"); err != nil {
 		t.Fatal(err)
 	}
 	if _, v := until(t, c, "bob", false, ended); v.Error != "" {
 		t.Errorf("a console that was closed: %+v", v)
 	}
-	if err := c.Close("m1"); !errors.Is(err, ErrNone) {
+	if err := c.Close("m1", "bob"); !errors.Is(err, ErrNone) {
 		t.Errorf("closed again: %v", err)
 	}
 	b.refuse = power.Fail(power.Refused, "switched off in it")
