@@ -103,10 +103,12 @@ test-media: build ## machines that start from sticks, CDs and archives that mkim
 		DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 50m -v \
 		-run 'TestMedia$$|TestMadeFor' ./qemu-tests
 
-test-arm64: build arm64 ## a machine of 64-bit ARM, from power-on to the login of a restored Debian (half an hour)
+test-arm64: build arm64 ## a machine of 64-bit ARM, from power-on to the login of a restored Debian, and one from stick and CD (half an hour)
 	@.ci/packages arm64
 	@$(AS_ROOT) .ci/binfmt-arm64
-	$(AS_ROOT) env DISKCAST_ARM64=1 $(GO) test -count=1 -timeout 60m -v -run TestARM64 ./qemu-tests
+	$(AS_ROOT) env DISKCAST_ARM64=1 DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" \
+		DISKCAST_KERNEL_ARM64="$$(.ci/deb13 linux-image-cloud-arm64 arm64)" \
+		DISKCAST_STUB_ARM64="$$(.ci/deb13 systemd-boot-efi arm64)" $(GO) test -count=1 -timeout 60m -v -run 'TestARM64|TestMediaARM64' ./qemu-tests
 
 test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
 	@.ci/packages firmware

@@ -79,9 +79,6 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	if err != nil {
 		return nil, err
 	}
-	if tools != nil && tools.note != "" {
-		r.Notes = append(r.Notes, tools.note)
-	}
 	tests, err := o.openMemtest(c, r)
 	if err != nil {
 		return nil, err
@@ -96,10 +93,13 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 		return nil, fmt.Errorf("--memtest: there is no Memtest86+ for machines of %s, which the kernel is for: leave "+
 			"it out", c.Arch)
 	}
-	if c.Userland, err = archive(c.Arch); err != nil {
+	if err := tools.checkArch(&o.media, c.Arch); err != nil {
 		return nil, err
 	}
-	if err := o.media.checkArch(c.Arch); err != nil {
+	if tools != nil && tools.note != "" {
+		r.Notes = append(r.Notes, tools.note)
+	}
+	if c.Userland, err = archive(c.Arch); err != nil {
 		return nil, err
 	}
 	if o.out != "" { // media need neither

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,8 @@ func (m *media) flags(f *pflag.FlagSet) {
 		"for sticks and CDs that BIOS starts: the packages isolinux and syslinux-common, or a folder with their files "+
 			"(default: the installed ones); none leaves BIOS out")
 	f.StringVar(&m.stub, "stub", "",
-		"linuxx64.efi.stub of systemd, or the package systemd-boot-efi (default: the installed one)")
+		"systemd's linuxx64.efi.stub or linuxaa64.efi.stub, or the package systemd-boot-efi (default: the installed "+
+			"one)")
 	f.StringVar(&m.sign, "sign", "", "the site's private key (RSA, PEM), which signs the unified kernel image")
 	f.StringVar(&m.cert, "cert", "", "the certificate of --sign (PEM or DER), as the machines' firmware has it in db")
 }
@@ -125,25 +127,72 @@ func (m *media) checkFiles() error {
 	return nil
 }
 
-// checkArch refuses what is not made for the architecture.
-func (m *media) checkArch(arch contract.Arch) error {
-	if (len(m.outputs()) > 0 || m.boot) && arch != contract.AMD64 {
-		return fmt.Errorf("sticks, CDs and unified kernel images are made for amd64 only, and the kernel is for %s: "+
-			"give --out alone, for machines of %[1]s that boot from the network", arch)
+// checkArch takes the stub for the architecture, and refuses what is not for it.
+func (t *tools) checkArch(m *media, arch contract.Arch) error {
+	if t == nil {
+		return nil
 	}
+	if t.arch = arch; t.stubs[arch] == nil {
+		if m.stub != "" {
+			return fmt.Errorf("--stub %s has none for machines of %s, which the kernel is for: give linux%s.efi.stub, "+
+				"or %[2]s's package systemd-boot-efi", m.stub, arch, arch.EFI())
+		}
+		return fmt.Errorf("the stub for machines of %s, which the kernel is for: %w: give %[1]s's package "+
+			"systemd-boot-efi to --stub", arch, t.missed[arch])
+	}
+	if arch == contract.AMD64 {
+		return nil
+	}
+	if len(m.isolinux) > 0 && !slices.Equal(m.isolinux, []string{noLoaders}) {
+		return fmt.Errorf("--isolinux is for BIOS, which machines of %s, which the kernel is for, do not have: leave "+
+			"it out", arch)
+	}
+	t.bios, t.note = nil, ""
 	return nil
 }
 
 // installedStub is where Debian's and Fedora's packages put it.
-const installedStub = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+func installedStub(arch contract.Arch) string {
+	return "/usr/lib/systemd/boot/efi/linux" + arch.EFI() + ".efi.stub"
+}
 
 // tools are what media are made with.
 type tools struct {
-	stub   []byte
+	stubs  map[contract.Arch][]byte
+	missed map[contract.Arch]error // why there is none
+	arch   contract.Arch
 	signer *uki.Signer // nil: nothing is signed
 	bios   *stick.BIOS // without kernel and archive; nil: for UEFI alone
 	made   []byte      // the unified kernel image; nil: not yet
 	note   string      // why it is for UEFI alone, when nobody asked for that
+}
+
+// readStubs reads the stubs that there are, each under the architecture that it is for.
+func (m *media) readStubs() (*tools, error) {
+	t := &tools{stubs: map[contract.Arch][]byte{}, missed: map[contract.Arch]error{}}
+	for _, arch := range []contract.Arch{contract.AMD64, contract.ARM64} {
+		data, _, err := secureboot.Read(m.stub, installedStub(arch), "stub")
+		is := arch
+		if err == nil {
+			is, err = uki.CheckStub(data)
+		}
+		if err == nil {
+			t.stubs[is] = data
+		} else {
+			t.missed[arch] = err
+		}
+	}
+	switch amd64, arm64 := t.missed[contract.AMD64], t.missed[contract.ARM64]; {
+	case len(t.stubs) > 0:
+		return t, nil
+	case m.stub != "" && amd64.Error() != arm64.Error(): // a package, of which each misses its own file or refuses it
+		return nil, fmt.Errorf("--stub %s: %w; %w", m.stub, amd64, arm64)
+	case m.stub != "" || !errors.Is(amd64, fs.ErrNotExist):
+		return nil, fmt.Errorf("--stub: %w", amd64)
+	default:
+		return nil, fmt.Errorf("%s is not installed: install the package systemd-boot-efi, or give the package to "+
+			"--stub", installedStub(contract.AMD64))
+	}
 }
 
 // open reads stub, key and certificate before the work.
@@ -151,19 +200,10 @@ func (m *media) open() (*tools, error) {
 	if len(m.outputs()) == 0 && !m.boot {
 		return nil, nil
 	}
-	stub, _, err := secureboot.Read(m.stub, installedStub, "stub")
-	if m.stub == "" && errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not installed: install the package systemd-boot-efi, or give the package to "+
-			"--stub",
-			installedStub)
-	}
-	if err == nil {
-		err = uki.CheckStub(stub)
-	}
+	t, err := m.readStubs()
 	if err != nil {
-		return nil, fmt.Errorf("--stub: %w", err)
+		return nil, err
 	}
-	t := &tools{stub: stub}
 	if m.usb != "" || m.iso != "" {
 		if t.bios, t.note, err = m.openBIOS(); err != nil {
 			return nil, err
@@ -201,8 +241,8 @@ func (t *tools) program(c *bootdir.Content, archive []byte) ([]byte, error) {
 	}
 	// A stub takes the words as they are; what each node adds is told by nobody here, so that a node asks on all its
 	// NICs.
-	program, err := uki.Make(uki.Parts{Stub: t.stub, Linux: c.Kernel, Initrd: archive, Release: c.Release,
-		Cmdline: bootdir.Cmdline(c), OSRelease: fmt.Sprintf(
+	program, err := uki.Make(uki.Parts{Arch: t.arch, Stub: t.stubs[t.arch], Linux: c.Kernel, Initrd: archive,
+		Release: c.Release, Cmdline: bootdir.Cmdline(c), OSRelease: fmt.Sprintf(
 			"ID=diskcast\nNAME=diskcast\nPRETTY_NAME=\"diskcast node, Linux %s\"\n", c.Release)})
 	if err == nil && t.signer != nil {
 		program, err = t.signer.Sign(program)
@@ -230,15 +270,15 @@ func (m *media) make(t *tools, c *bootdir.Content, archive []byte) ([]medium, er
 	var made []medium
 	for _, x := range []struct {
 		kind, name string
-		make       func([]byte, *stick.BIOS, time.Time) ([]byte, error)
+		make       func(*stick.Program, *stick.BIOS, time.Time) ([]byte, error)
 	}{
-		{"uki", m.uki, func(p []byte, _ *stick.BIOS, _ time.Time) ([]byte, error) { return p, nil }},
+		{"uki", m.uki, func(p *stick.Program, _ *stick.BIOS, _ time.Time) ([]byte, error) { return p.Data, nil }},
 		{"usb", m.usb, stick.Disk}, {"iso", m.iso, stick.ISO},
 	} {
 		if x.name == "" {
 			continue
 		}
-		data, err := x.make(program, bios, c.ModTime)
+		data, err := x.make(&stick.Program{Arch: t.arch, Data: program}, bios, c.ModTime)
 		if err != nil {
 			return nil, fmt.Errorf("--%s: %w", x.kind, err)
 		}

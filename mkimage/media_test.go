@@ -109,6 +109,55 @@ func TestMedia(t *testing.T) {
 	}
 }
 
+// armInputs are a kernel for 64-bit ARM, and that there are no modules for it, as arguments.
+func armInputs(t *testing.T) []string {
+	t.Helper()
+	kernel, modules := filepath.Join(t.TempDir(), "Image"), t.TempDir()
+	if err := os.WriteFile(kernel, kerneltest.ARM64("6.1.0-50-arm64"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(modules, "kernel"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--kernel", kernel, "--modules-from", modules, "--modules", "none"}
+}
+
+// TestMediaARM64 makes each of them for machines of 64-bit ARM, and the program of the boot directory.
+func TestMediaARM64(t *testing.T) {
+	dir, stub := t.TempDir(), filepath.Join(t.TempDir(), "linuxaa64.efi.stub")
+	if err := os.WriteFile(stub, ukitest.ARM64(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	_, _, ipxe := inputs(t)
+	if err := os.WriteFile(filepath.Join(ipxe, "ipxe-arm64.efi"), []byte("arm"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := newCommand(testUserland)
+	cmd.SetArgs(append(armInputs(t), "--ipxe", ipxe, "--shim", "none", "--stub", stub, "--uki", file("uki"), "--usb",
+		file("usb"), "--iso", file("iso"), "--out", file("boot"), "--boot-uki"))
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "isolinux") {
+		t.Errorf("of machines that have no BIOS: %s", out.String())
+	}
+	program, err := os.ReadFile(file("uki"))
+	if err != nil || binary.LittleEndian.Uint16(program[0x44:]) != 0xaa64 {
+		t.Errorf("the program is not one for 64-bit ARM: %v", err)
+	}
+	for _, name := range []string{"usb", "iso", "boot/node.efi"} {
+		data, err := os.ReadFile(file(name))
+		if err != nil || !bytes.Contains(data, program) ||
+			name != "boot/node.efi" && (!bytes.Contains(data, []byte("BOOTAA64EFI")) ||
+				bytes.Contains(data, []byte("BOOTX64 EFI"))) {
+			t.Errorf("%s: the program is not in it under its name (%v)", name, err)
+		}
+	}
+}
+
 // TestMediaRefuses refuses before the work: the userland is not asked for.
 func TestMediaRefuses(t *testing.T) {
 	kernel, _, _ := inputs(t)
@@ -150,20 +199,24 @@ func TestMediaRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want %q and code %d", name, err, c.want, c.code)
 		}
 	}
-	arm := filepath.Join(t.TempDir(), "Image")
-	if err := os.WriteFile(arm, kerneltest.ARM64("6.1.0-50-arm64"), 0o644); err != nil {
-		t.Fatal(err)
+	arm := armInputs(t)
+	stubs := t.TempDir()
+	for name, data := range map[string][]byte{"x64": ukitest.Stub(), "aa64": ukitest.ARM64()} {
+		if err := os.WriteFile(filepath.Join(stubs, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	modules := t.TempDir()
-	if err := os.Mkdir(filepath.Join(modules, "kernel"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"--usb", file("x"), "--stub", stub},
-		{"--boot-uki", "--stub", stub, "--out", filepath.Join(t.TempDir(), "boot")}} {
-		cmd := newCommand(func(contract.Arch) ([]byte, error) { return testUserland("") })
-		cmd.SetArgs(append([]string{"--kernel", arm, "--shim", "none", "--modules-from", modules}, args...))
-		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "for amd64 only") {
-			t.Errorf("%q with a kernel for arm64: %v", args, err)
+	for want, args := range map[string][]string{
+		"has none for machines of arm64": append(arm, "--usb", file("x"), "--stub", filepath.Join(stubs, "x64")),
+		"has none for machines of amd64": {"--kernel", kernel, "--usb", file("x"), "--stub",
+			filepath.Join(stubs, "aa64")},
+		"is for BIOS, which machines of arm64": append(arm, "--usb", file("x"), "--stub",
+			filepath.Join(stubs, "aa64"), "--isolinux", testISOLINUX(t)),
+	} {
+		cmd := newCommand(func(contract.Arch) ([]byte, error) { panic("the userland was asked for") })
+		cmd.SetArgs(append([]string{"--shim", "none"}, args...))
+		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; want %q", args, err, want)
 		}
 	}
 	left, err := os.ReadDir(dir)

@@ -3,11 +3,14 @@ package qemutests
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
@@ -70,5 +73,52 @@ func TestARM64(t *testing.T) {
 			b.same(n, arm, osimage.BootWrites...)
 			b.on(n)
 		}
+	}
+}
+
+// TestMediaARM64 starts machines of 64-bit ARM from a stick and from a CD, with Debian 13's kernel and stub, until
+// their agents have said hello.
+func TestMediaARM64(t *testing.T) {
+	if os.Getenv("DISKCAST_ARM64") == "" {
+		t.Skip("make test-arm64 runs this (DISKCAST_ARM64=1)")
+	}
+	firmware := vm.Firmware{Code: aavmf + "AAVMF_CODE.fd", Vars: aavmf + "AAVMF_VARS.fd", ARM64: true}
+	installed(t, firmware)
+	debs := map[string]string{}
+	for _, name := range []string{"DISKCAST_KERNEL_DEB", "DISKCAST_KERNEL_ARM64", "DISKCAST_STUB_ARM64"} {
+		if debs[name] = os.Getenv(name); debs[name] == "" {
+			need.Skip(t, "%s names no package: .ci/kernel-deb and .ci/deb13 fetch them", name)
+		}
+	}
+	b := setupBy(t, 15*time.Minute, func(context.Context, *testing.T) *osimage.Image {
+		return &osimage.Image{Kernel: debs["DISKCAST_KERNEL_DEB"]}
+	}, func(*osimage.Image) site.Options { return site.Options{} })
+	var id struct{ Pin string }
+	if err := b.JSON(b.ctx, &id, "token", "--state", b.State, "--json"); err != nil {
+		t.Fatal(err)
+	}
+	stick, disc := filepath.Join(b.dir, "node.img"), filepath.Join(b.dir, "node.iso")
+	if err := proc.Run(b.ctx, nil, filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage"), "--kernel",
+		debs["DISKCAST_KERNEL_ARM64"], "--stub", debs["DISKCAST_STUB_ARM64"], "--server", "https://10.77.0.1:8443",
+		"--pin", id.Pin, "--console", "ttyAMA0", "--usb", stick, "--iso", disc); err != nil {
+		t.Fatal(err)
+	}
+	const drive = "if=none,id=medium,format=raw,readonly=on,file="
+	for name, extra := range map[string][]string{
+		"usb": {"-drive", drive + stick, "-device", "qemu-xhci,id=xhci", "-device",
+			"usb-storage,bus=xhci.0,drive=medium,removable=on,bootindex=0"},
+		"iso": {"-drive", drive + disc + ",media=cdrom", "-device", "virtio-scsi-pci,id=scsi", "-device",
+			"scsi-cd,drive=medium,bootindex=0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := b.node(name, site.Hardware{Memory: 1024, Firmware: firmware, Extra: extra})
+			b.on(n)
+			defer n.Unplug()
+			inv := b.hello(t, n)
+			if inv.Firmware != session.UEFI || !strings.Contains(inv.Kernel, "arm64") {
+				t.Errorf("the node says: firmware %s, kernel %q", inv.Firmware, inv.Kernel)
+			}
+			t.Logf("hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
+		})
 	}
 }

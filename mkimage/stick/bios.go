@@ -77,11 +77,11 @@ func (b *BIOS) start(disk []byte, at int) {
 }
 
 // hybrid is an image with files behind the EFI system partition, for BIOS.
-func hybrid(program []byte, b *BIOS, modTime time.Time) ([]byte, error) {
+func hybrid(program *Program, b *BIOS, modTime time.Time) ([]byte, error) {
 	if err := b.Check(); err != nil {
 		return nil, err
 	}
-	if total := len(b.Linux) + len(b.Initrd) + len(program); total > math.MaxInt32 {
+	if total := len(b.Linux) + len(b.Initrd) + len(program.Data); total > math.MaxInt32 {
 		return nil, fmt.Errorf("%d bytes of kernel and archive do not fit", total)
 	}
 	return iso(program, b, modTime)

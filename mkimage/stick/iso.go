@@ -35,14 +35,14 @@ const (
 
 // ISO is an image for a CD or DVD. It has a GPT too, so that it starts from a stick that it is copied to. With bios,
 // which may be nil, machines with BIOS start from it as well.
-func ISO(program []byte, bios *BIOS, modTime time.Time) ([]byte, error) {
+func ISO(program *Program, bios *BIOS, modTime time.Time) ([]byte, error) {
 	if bios != nil {
 		return hybrid(program, bios, modTime)
 	}
 	return iso(program, nil, modTime)
 }
 
-func iso(program []byte, bios *BIOS, modTime time.Time) ([]byte, error) {
+func iso(program *Program, bios *BIOS, modTime time.Time) ([]byte, error) {
 	esp, err := system(program, espBlock*block/sector, modTime)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func iso(program []byte, bios *BIOS, modTime time.Time) ([]byte, error) {
 	binary.LittleEndian.PutUint32(out[bootBlock*block+71:], catalogBlock)
 	copy(out[endBlock*block:], "\xffCD001\x01")
 	copy(out[catalogBlock*block:], catalog(len(esp), loader))
-	if err := writeGPT(out, espBlock*block, len(esp), sha256.Sum256(program)); err != nil {
+	if err := writeGPT(out, espBlock*block, len(esp), sha256.Sum256(program.Data)); err != nil {
 		return nil, err
 	}
 	if bios != nil {

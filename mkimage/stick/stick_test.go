@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
@@ -46,7 +47,7 @@ func sfdisk(t *testing.T, file string) (start, size int) {
 }
 
 // judge looks at the file system in an image and at the program in it.
-func judge(t *testing.T, image []byte, start, size int, program []byte) {
+func judge(t *testing.T, image []byte, start, size int, program *Program) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "esp")
 	if err := os.WriteFile(file, image[start:start+size], 0o644); err != nil {
@@ -55,20 +56,21 @@ func judge(t *testing.T, image []byte, start, size int, program []byte) {
 	if out, err := exec.Command(need.Tool(t, "fsck.fat"), "-n", file).CombinedOutput(); err != nil {
 		t.Errorf("fsck.fat: %v\n%s", err, out)
 	}
-	got, err := exec.Command(need.Tool(t, "mcopy"), "-i", file, "::"+Program, "-").Output()
-	if err != nil || !bytes.Equal(got, program) {
-		t.Errorf("%s: %d bytes, want %d: %v", Program, len(got), len(program), err)
+	got, err := exec.Command(need.Tool(t, "mcopy"), "-i", file, "::"+program.Name(), "-").Output()
+	if err != nil || !bytes.Equal(got, program.Data) {
+		t.Errorf("%s: %d bytes, want %d: %v", program.Name(), len(got), len(program.Data), err)
 	}
 }
 
 func TestMedia(t *testing.T) {
-	for name, program := range map[string][]byte{
-		"small": []byte("MZ"), "as kernel and archive are": bytes.Repeat([]byte("kernel"), 5<<20),
+	for name, program := range map[string]*Program{
+		"small": {bootdir.AMD64, []byte("MZ")}, "for 64-bit ARM": {bootdir.ARM64, []byte("MZ")},
+		"as kernel and archive are": {bootdir.AMD64, bytes.Repeat([]byte("kernel"), 5<<20)},
 	} {
-		for kind, make := range map[string]func([]byte, time.Time) ([]byte, error){
-			"disk": func(p []byte, t time.Time) ([]byte, error) { return Disk(p, nil, t) },
-			"ISO":  func(p []byte, t time.Time) ([]byte, error) { return ISO(p, nil, t) },
-			"BIOS": func(p []byte, t time.Time) ([]byte, error) { return ISO(p, testBIOS(), t) },
+		for kind, make := range map[string]func(*Program, time.Time) ([]byte, error){
+			"disk": func(p *Program, t time.Time) ([]byte, error) { return Disk(p, nil, t) },
+			"ISO":  func(p *Program, t time.Time) ([]byte, error) { return ISO(p, nil, t) },
+			"BIOS": func(p *Program, t time.Time) ([]byte, error) { return ISO(p, testBIOS(), t) },
 		} {
 			t.Run(kind+", "+name, func(t *testing.T) {
 				image, err := make(program, time.Unix(1e9, 0))
@@ -90,7 +92,8 @@ func TestMedia(t *testing.T) {
 				if again, err := make(program, time.Unix(1e9, 0)); err != nil || !bytes.Equal(again, image) {
 					t.Errorf("made twice, it differs: %v", err)
 				}
-				if other, err := make(append([]byte("x"), program...), time.Unix(1e9, 0)); err != nil ||
+				another := &Program{program.Arch, append([]byte("x"), program.Data...)}
+				if other, err := make(another, time.Unix(1e9, 0)); err != nil ||
 					bytes.Equal(other[:1<<20], image[:1<<20]) {
 					t.Errorf("another program has the same ids: %v", err)
 				}
@@ -178,8 +181,8 @@ func TestBIOSRefuses(t *testing.T) {
 	} {
 		b := testBIOS()
 		change(b)
-		for _, make := range []func([]byte, *BIOS, time.Time) ([]byte, error){ISO, Disk} {
-			if _, err := make([]byte("MZ"), b, time.Unix(0, 0)); err == nil {
+		for _, make := range []func(*Program, *BIOS, time.Time) ([]byte, error){ISO, Disk} {
+			if _, err := make(&Program{bootdir.AMD64, []byte("MZ")}, b, time.Unix(0, 0)); err == nil {
 				t.Errorf("%s: it was made", name)
 			}
 		}

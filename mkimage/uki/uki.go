@@ -10,10 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
 )
 
 // Parts are what the image is made of.
 type Parts struct {
+	Arch                        bootdir.Arch // that of kernel and stub
 	Stub, Linux, Initrd         []byte
 	Cmdline, OSRelease, Release string
 }
@@ -43,6 +46,7 @@ const readData = pe.IMAGE_SCN_CNT_INITIALIZED_DATA | pe.IMAGE_SCN_MEM_READ
 
 // stub is what is known of the stub's headers.
 type stub struct {
+	arch             bootdir.Arch
 	coff, opt, table int // where they begin
 	headers          int // bytes of all headers, aligned
 	sections         int
@@ -57,6 +61,9 @@ func Make(p Parts) ([]byte, error) {
 	s, err := readStub(p.Stub)
 	if err != nil {
 		return nil, fmt.Errorf("stub: %w", err)
+	}
+	if s.arch != p.Arch {
+		return nil, fmt.Errorf("the stub is for machines of %s, and the kernel for those of %s", s.arch, p.Arch)
 	}
 	if !bytes.HasPrefix(p.Linux, []byte("MZ")) {
 		return nil, errors.New("the kernel is no UEFI program (CONFIG_EFI_STUB)")
@@ -102,11 +109,18 @@ func Make(p Parts) ([]byte, error) {
 	return out, nil
 }
 
-// CheckStub tells whether an image can be made with a stub.
-func CheckStub(data []byte) error {
-	_, err := readStub(data)
-	return err
+// CheckStub tells whether an image can be made with a stub, and for which machines.
+func CheckStub(data []byte) (bootdir.Arch, error) {
+	s, err := readStub(data)
+	if err != nil {
+		return "", err
+	}
+	return s.arch, nil
 }
+
+// machines are the architectures by their numbers in the headers of UEFI programs.
+var machines = map[uint16]bootdir.Arch{pe.IMAGE_FILE_MACHINE_AMD64: bootdir.AMD64,
+	pe.IMAGE_FILE_MACHINE_ARM64: bootdir.ARM64}
 
 // readStub checks what the arithmetic above counts on.
 func readStub(data []byte) (*stub, error) {
@@ -115,17 +129,15 @@ func readStub(data []byte) (*stub, error) {
 		return nil, err
 	}
 	h, ok := f.OptionalHeader.(*pe.OptionalHeader64)
-	if !ok || f.Machine != pe.IMAGE_FILE_MACHINE_AMD64 {
-		return nil, errors.New("not a UEFI program for x86-64")
-	}
-	if f.Section(".sdmagic") == nil {
-		return nil, errors.New("not the stub of systemd, which is called linuxx64.efi.stub")
+	if !ok || machines[f.Machine] == "" {
+		return nil, errors.New("not a UEFI program for x86-64 or 64-bit ARM")
 	}
 	if f.Section(".linux") != nil {
 		return nil, errors.New("it has a kernel in it already")
 	}
-	s := &stub{coff: int(binary.LittleEndian.Uint32(data[0x3c:])) + 4, sections: len(f.Sections),
-		headers: int(h.SizeOfHeaders), fileAlign: int(h.FileAlignment), align: int(h.SectionAlignment)}
+	s := &stub{arch: machines[f.Machine], coff: int(binary.LittleEndian.Uint32(data[0x3c:])) + 4,
+		sections: len(f.Sections), headers: int(h.SizeOfHeaders),
+		fileAlign: int(h.FileAlignment), align: int(h.SectionAlignment)}
 	s.opt = s.coff + coffSize
 	s.table = s.opt + int(f.SizeOfOptionalHeader)
 	s.fileEnd = s.headers
@@ -147,6 +159,10 @@ func readStub(data []byte) (*stub, error) {
 		}
 		s.fileEnd = max(s.fileEnd, int(x.Offset)+int(x.Size))
 		s.end = max(s.end, int(x.VirtualAddress)+int(max(x.VirtualSize, x.Size)))
+	}
+	// Where linkers make the sections, the words have one of their own, .sdmagic; Debian 12's for 64-bit ARM has not.
+	if !bytes.Contains(data, []byte("#### LoaderInfo: systemd-stub ")) {
+		return nil, fmt.Errorf("not the stub of systemd, which is called linux%s.efi.stub", machines[f.Machine].EFI())
 	}
 	if s.end > maxImage {
 		return nil, errors.New("its sections end behind what an image takes")

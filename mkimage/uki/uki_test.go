@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
@@ -35,7 +36,7 @@ func parts(t testing.TB) Parts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Parts{Stub: stub, Linux: bytes.Repeat([]byte("MZ kernel"), 1000),
+	return Parts{Arch: bootdir.AMD64, Stub: stub, Linux: bytes.Repeat([]byte("MZ kernel"), 1000),
 		Initrd:  bytes.Repeat([]byte("archive"), 5000),
 		Cmdline: "console=tty0 quiet", OSRelease: "ID=diskcast\n", Release: "6.1.0-1"}
 }
@@ -144,9 +145,10 @@ func TestRefuses(t *testing.T) {
 		"cut, no symbols": {func(p *Parts) { p.Stub = strip(p.Stub, s)[:len(p.Stub)/2] }, "lies outside"},
 		"no archive":      {func(p *Parts) { p.Initrd = nil }, ".initrd"},
 		"another PE": {func(p *Parts) {
-			p.Stub = bytes.Replace(p.Stub, []byte(".sdmagic"), []byte(".magicsd"), 1)
+			p.Stub = bytes.ReplaceAll(p.Stub, []byte("systemd-stub"), []byte("another-stub"))
 		}, "not the stub"},
-		"signed stub": {func(p *Parts) { p.Stub = sign(t, p.Stub) }, "it is signed"},
+		"for other machines": {func(p *Parts) { p.Arch = bootdir.ARM64 }, "the stub is for machines of amd64"},
+		"signed stub":        {func(p *Parts) { p.Stub = sign(t, p.Stub) }, "it is signed"},
 	} {
 		q := p
 		c.change(&q)

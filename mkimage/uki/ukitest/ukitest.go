@@ -1,10 +1,18 @@
 // Package ukitest makes stubs for tests: headers and sections, and nothing that runs.
 package ukitest
 
-import "encoding/binary"
+import (
+	"debug/pe"
+	"encoding/binary"
+)
 
-// Stub is a stub as far as its headers go.
-func Stub() []byte {
+// Stub is a stub for x86-64 as far as its headers go.
+func Stub() []byte { return stub(pe.IMAGE_FILE_MACHINE_AMD64) }
+
+// ARM64 is one for 64-bit ARM.
+func ARM64() []byte { return stub(pe.IMAGE_FILE_MACHINE_ARM64) }
+
+func stub(machine uint16) []byte {
 	const headers, section = 0x400, 0x200
 	b := make([]byte, headers+2*section)
 	copy(b, "MZ")
@@ -12,7 +20,7 @@ func Stub() []byte {
 	le.PutUint32(b[0x3c:], 0x40)
 	copy(b[0x40:], "PE\x00\x00")
 	coff := b[0x44:]
-	le.PutUint16(coff, 0x8664)
+	le.PutUint16(coff, machine)
 	le.PutUint16(coff[2:], 2)
 	le.PutUint16(coff[16:], 240)
 	opt := coff[20:]
@@ -29,5 +37,6 @@ func Stub() []byte {
 			le.PutUint32(h[8+4*j:], v)
 		}
 	}
+	copy(b[headers+section:], "#### LoaderInfo: systemd-stub 252 ####")
 	return b
 }
