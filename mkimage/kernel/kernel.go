@@ -163,14 +163,26 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 }
 
 // imagePlaces are where packages have the kernel: Debian and SUSE in /boot, Alpine there without a release in the name,
-// Fedora and Arch beside the modules.
-var imagePlaces = []string{"boot/vmlinu[xz]-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"}
+// Fedora and Arch beside the modules. For 64-bit ARM, Arch and SUSE call it Image.
+var imagePlaces = []string{"boot/vmlinu[xz]-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz", "boot/Image",
+	"boot/Image-*", "lib/modules/*/Image", "usr/lib/modules/*/Image"}
+
+// packedPlaces are where the same kernel may be once more, compressed; it counts where there is no other.
+var packedPlaces = []string{"boot/Image.gz", "boot/Image.gz-*"}
 
 // imagesIn lists the kernels of a package. Where one is a link to another, or a copy, it is one.
 func imagesIn(root fs.FS) ([]string, error) {
+	images, err := imagesAt(root, imagePlaces)
+	if err != nil || len(images) > 0 {
+		return images, err
+	}
+	return imagesAt(root, packedPlaces)
+}
+
+func imagesAt(root fs.FS, places []string) ([]string, error) {
 	var images []string
 	seen := map[[32]byte]bool{}
-	for _, place := range imagePlaces {
+	for _, place := range places {
 		names, err := fs.Glob(root, place)
 		if err != nil {
 			return nil, err
@@ -257,7 +269,7 @@ func realKernel(info *pack.Info) string {
 }
 
 // kernelPackage is what Arch and Alpine call their kernels.
-var kernelPackage = regexp.MustCompile(`^linux(-(lts|virt|stable|edge|hardened|zen|rt|rt-lts|asahi|rpi))?$`)
+var kernelPackage = regexp.MustCompile(`^linux(-(lts|virt|stable|edge|hardened|zen|rt|rt-lts|asahi|rpi|aarch64))?$`)
 
 func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
 	f, err := dir.Open(name)

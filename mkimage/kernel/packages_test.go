@@ -1,12 +1,16 @@
 package kernel_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
 	"github.com/diskcast/diskcast/mkimage/pack/packtest"
@@ -68,6 +72,53 @@ func TestOpenArchAndAlpine(t *testing.T) {
 		if _, err := fs.ReadFile(k.Modules[0], "kernel/a.ko.zst"); err != nil || k.Release != "6.1.0-1" ||
 			k.Sources[0].Format != format {
 			t.Errorf("%s: release %q, %v: %v", format, k.Release, k.Sources, err)
+		}
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestOpenARM64 has the kernel for 64-bit ARM where each distribution's package has it, compressed or not.
+func TestOpenARM64(t *testing.T) {
+	need.Tool(t, "rpmbuild")
+	plain := string(kerneltest.ARM64("6.1.0-1"))
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(plain)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	zboot := string(kerneltest.Zboot("gzip", packed.Bytes()))
+	arch := func(files ...packtest.File) []byte {
+		return packtest.PkgInfo(t, "arch", "pkgname = linux-aarch64\npkgver = 6.1\narch = aarch64\n", files...)
+	}
+	file := func(name, text string) packtest.File { return packtest.File{Name: name, Text: text} }
+	module := func(lib string) packtest.File { return file(lib+"/modules/6.1.0-1/kernel/a.ko", "a") }
+	for name, data := range map[string][]byte{
+		"deb": debtest.Package(t, ".xz", debtest.File{Name: "boot/vmlinuz-6.1.0-1", Text: plain},
+			debtest.File{Name: "lib/modules/6.1.0-1/kernel/a.ko", Text: "a"}),
+		"Alpine": packtest.PkgInfo(t, "apk", "pkgname = linux-lts\npkgver = 6.1\narch = aarch64\n",
+			file("boot/vmlinuz-lts", zboot), module("lib")),
+		"Alpine's gzip": packtest.PkgInfo(t, "apk", "pkgname = linux-lts\npkgver = 6.1\narch = aarch64\n",
+			file("boot/vmlinuz-lts", packed.String()), module("lib")),
+		"Arch":            arch(file("boot/Image", plain), file("boot/Image.gz", packed.String()), module("usr/lib")),
+		"only compressed": arch(file("boot/Image.gz", packed.String()), module("usr/lib")),
+		"Fedora": packtest.RPM(t, "kernel-core", "w3.zstdio", nil, file("lib/modules/6.1.0-1/vmlinuz", zboot),
+			module("lib")),
+		"SUSE": packtest.RPM(t, "kernel-default", "w3.zstdio", nil, file("usr/lib/modules/6.1.0-1/Image", plain),
+			packtest.File{Name: "boot/Image-6.1.0-1", Link: "../usr/lib/modules/6.1.0-1/Image"}, module("usr/lib")),
+	} {
+		k, err := kernel.Open(kernel.Options{Kernel: write(t, filepath.Join(t.TempDir(), "linux"), data)})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := fs.ReadFile(k.Modules[0], "kernel/a.ko"); err != nil || k.Release != "6.1.0-1" ||
+			k.Arch != bootdir.ARM64 || string(k.Vmlinuz()) != plain {
+			t.Errorf("%s: release %q for %s: %v", name, k.Release, k.Arch, err)
 		}
 		if err := k.Close(); err != nil {
 			t.Error(err)

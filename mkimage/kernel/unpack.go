@@ -62,7 +62,7 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 
 // wanted leaves documentation and the symbol map in the package.
 func wanted(name string) bool {
-	if slices.ContainsFunc([]string{"boot/vmlinuz", "boot/vmlinux-"},
+	if slices.ContainsFunc([]string{"boot/vmlinuz", "boot/vmlinux-", "boot/Image"},
 		func(p string) bool { return strings.HasPrefix(name, p) }) {
 		return true
 	}
