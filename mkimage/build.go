@@ -30,6 +30,7 @@ const defaultIPXE = "/usr/lib/ipxe"
 
 type options struct {
 	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
+	ipxeShim                                                             string
 	vlan, bond, ip                                                       string
 	memtest                                                              []string
 	modulesFrom, modules, firmware, machines                             []string
@@ -107,6 +108,9 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 			return nil, err
 		}
 		if c.SecureBoot, err = o.openLoaders(r, c.Arch); err != nil {
+			return nil, err
+		}
+		if err := o.openSignedIPXE(c, r); err != nil {
 			return nil, err
 		}
 	}
@@ -305,6 +309,23 @@ func (o *options) openLoaders(r *result, arch contract.Arch) (*secureboot.Loader
 	return l, err
 }
 
+// openSignedIPXE takes the iPXE that its makers signed. It starts kernels by the shim of their distribution.
+func (o *options) openSignedIPXE(c *bootdir.Content, r *result) (err error) {
+	if o.ipxeShim == "" {
+		return nil
+	}
+	if c.SecureBoot == nil {
+		return errors.New("--ipxe-shim: no shim is there that knows who signed the kernel: give the distribution's " +
+			"with " +
+			"--shim and --grub")
+	}
+	if c.SignedIPXE, err = secureboot.OpenIPXE(c.Arch, o.ipxeShim); err != nil {
+		return fmt.Errorf("--ipxe-shim: %w", err)
+	}
+	r.Notes = append(r.Notes, "machines are started by the signed iPXE with `diskcast serve --uefi-loader ipxe-shim`")
+	return nil
+}
+
 // noteLoaders says where shim and GRUB do not go together with the rest.
 func (o *options) noteLoaders(c *bootdir.Content, r *result) {
 	if c.SecureBoot == nil {
@@ -345,6 +366,9 @@ func (o *options) check() error {
 	if len(o.memtest) > 0 && o.out == "" {
 		return errors.New("--memtest is for the menus of machines that boot from the network: name a boot directory " +
 			"with --out")
+	}
+	if o.ipxeShim != "" && o.out == "" {
+		return errors.New("--ipxe-shim is for machines that boot from the network: name a boot directory with --out")
 	}
 	if o.server != "" {
 		if !serverURL(o.server) {

@@ -135,6 +135,9 @@ func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 		"where iPXE and GRUB find kernel and archive (default: beside their script)")
 	f.StringVar(&o.ipxe, "ipxe", "", "folder with undionly.kpxe, ipxe.efi, snponly.efi (default "+defaultIPXE+
 		" when it is there)")
+	f.StringVar(&o.ipxeShim, "ipxe-shim", "",
+		"for Secure Boot without GRUB: folder with the signed binaries of an iPXE release (snponly-shim.efi, "+
+			"snponly.efi); --shim must be there too")
 	f.StringVar(&o.shim, "shim", "",
 		"for Secure Boot: shimx64.efi.signed, or the package shim-signed (default: the installed one); none leaves "+
 			"shim and GRUB out")

@@ -15,6 +15,15 @@ const ManifestFile = "manifest.json"
 // UKIFile is the name of the unified kernel image in a boot directory, which UEFI firmware loads itself.
 const UKIFile = "node.efi"
 
+// SignedDir is the folder, in a boot directory, of an iPXE that its makers signed, with the shim that starts it.
+const SignedDir = "sb"
+
+// SignedIPXE are the files that firmware with Secure Boot starts such an iPXE by, the best first.
+var SignedIPXE = []string{SignedDir + "/snponly-shim.efi", SignedDir + "/ipxe-shim.efi"}
+
+// AutoexecFile is what such an iPXE looks for beside itself before it asks DHCP.
+const AutoexecFile = SignedDir + "/autoexec.ipxe"
+
 // Memory tests that menus offer where a boot directory has them: Memtest86+, for BIOS and for UEFI.
 const (
 	MemtestBIOS = "memtest.bin"

@@ -53,6 +53,8 @@ type Content struct {
 	Memtest map[string][]byte
 	// SecureBoot is shim and GRUB; nil leaves them out.
 	SecureBoot *secureboot.Loaders
+	// SignedIPXE is iPXE with a shim of its own; nil leaves it out.
+	SignedIPXE *secureboot.SignedIPXE
 	// UKI makes the unified kernel image of the archive; nil leaves it out.
 	UKI     func(archive []byte) ([]byte, error)
 	ModTime time.Time // of every record in the archive
@@ -95,6 +97,12 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		files[c.Arch.Shim()], files[c.Arch.GRUB()], files[GRUBConfigFile] = c.SecureBoot.Shim, c.SecureBoot.GRUB,
 			[]byte(GRUBConfig(c))
 		m.GRUB = &GRUB{Version: c.SecureBoot.Version, HTTP: c.SecureBoot.HTTP, ProxyDHCP: c.SecureBoot.ProxyDHCP}
+	}
+	if c.SignedIPXE != nil {
+		for name, data := range c.SignedIPXE.Files {
+			files[contract.SignedDir+"/"+name] = data
+		}
+		files[contract.AutoexecFile] = []byte(Autoexec)
 	}
 	if c.UKI != nil {
 		if files[UKIFile], err = c.UKI(img.Bytes()); err != nil {

@@ -53,6 +53,9 @@ func Script(c *Content) string {
 	fmt.Fprintf(&b, "kernel %s%s initrd=%s BOOTIF=01-${netX/mac:hexhyp} %s || goto failed\n", base, KernelFile,
 		ArchiveFile, Cmdline(c))
 	fmt.Fprintf(&b, "initrd %s%s || goto failed\n", base, ArchiveFile)
+	if c.SignedIPXE != nil {
+		fmt.Fprintf(&b, scriptShim, base+c.Arch.OrDefault().Shim())
+	}
 	b.WriteString(scriptTail)
 	return b.String()
 }
@@ -66,6 +69,24 @@ set tries:int8 0
 
 :start
 inc tries
+`
+
+// scriptShim has an iPXE that Secure Boot started hand the kernel to the distribution's shim, which knows who signed
+// it. iPXE fetches it only where firmware would refuse the kernel without.
+const scriptShim = `iseq ${platform} efi || goto ready
+shim %s || echo diskcast: no shim for the kernel: with Secure Boot on, the firmware refuses it now
+:ready
+`
+
+// Autoexec is autoexec.ipxe. DHCP names boot.ipxe to every iPXE, so that it has nothing else to do than to say what is
+// wrong where that does not happen.
+const Autoexec = `#!ipxe
+# Made by mkimage.
+autoboot ||
+echo diskcast: the DHCP server named no script to iPXE, or it did not come (error ${errno}).
+echo diskcast: does it send iPXE (its user class, option 77) to http://SERVER:8080/boot/boot.ipxe?
+sleep 5
+exit 1
 `
 
 const scriptTail = `echo diskcast: starting the kernel

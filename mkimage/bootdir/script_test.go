@@ -28,6 +28,22 @@ func TestScript(t *testing.T) {
 				"panic=60 quiet mitigations=off diskcast.shell nomodeset || goto failed",
 			"initrd http://10.0.0.1:8080/boot/initramfs.img || goto failed",
 		},
+		{
+			"by signed iPXE", Content{Release: "6.1", SignedIPXE: &secureboot.SignedIPXE{}},
+			"kernel vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 panic=60 quiet " +
+				"mitigations=off || goto failed",
+			"initrd initramfs.img || goto failed\niseq ${platform} efi || goto ready\nshim shimx64.efi || echo " +
+				"diskcast: no shim for the kernel: with Secure Boot on, the firmware refuses it now\n:ready",
+		},
+		{
+			"by signed iPXE, from elsewhere, on arm64", Content{Release: "6.1", Arch: "arm64",
+				BaseURL: "http://10.0.0.1/x", SignedIPXE: &secureboot.SignedIPXE{}},
+			"kernel http://10.0.0.1/x/vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 " +
+				"panic=60 " +
+				"quiet mitigations=off || goto failed",
+			"shim http://10.0.0.1/x/shimaa64.efi || echo diskcast: no shim for the kernel: with Secure Boot on, the " +
+				"firmware refuses it now",
+		},
 	} {
 		text := Script(&c.content)
 		if !strings.HasPrefix(text, "#!ipxe\n") {
@@ -40,6 +56,7 @@ func TestScript(t *testing.T) {
 		}
 		checkLabels(t, text)
 	}
+	checkLabels(t, Autoexec)
 }
 
 // checkLabels finds jumps to nowhere, which iPXE would only find when a node is in trouble.

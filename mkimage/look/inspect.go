@@ -84,14 +84,18 @@ func (d *Directory) Inspect() (*Summary, error) {
 
 func (d *Directory) loaders(s *Summary) {
 	arch := d.Manifest.Arch.OrDefault()
-	for _, name := range append([]string{arch.Shim(), arch.GRUB()}, bootdir.IPXENames...) {
+	names := append([]string{arch.Shim(), arch.GRUB()}, bootdir.IPXENames...)
+	for _, shim := range contract.SignedIPXE {
+		names = append(names, shim, ipxeBehind(shim))
+	}
+	for _, name := range names {
 		data, err := d.Read(name)
 		if err != nil {
 			continue
 		}
 		l := Loader{File: name, What: "iPXE"}
 		switch name {
-		case arch.Shim():
+		case arch.Shim(), contract.SignedIPXE[0], contract.SignedIPXE[1]:
 			l.What = "shim"
 			if trusts, err := secureboot.Trusts(data); err == nil {
 				l.What = "shim, which trusts " + plain.Line(trusts, 0)
@@ -106,6 +110,9 @@ func (d *Directory) loaders(s *Summary) {
 		s.Loaders = append(s.Loaders, l)
 	}
 }
+
+// ipxeBehind is the iPXE that a shim of iPXE's starts.
+func ipxeBehind(shim string) string { return strings.Replace(shim, "-shim.efi", ".efi", 1) }
 
 // Print is the summary for people.
 func (s *Summary) Print(w io.Writer) error {

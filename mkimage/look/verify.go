@@ -187,6 +187,7 @@ func (d *Directory) verifyBoot(f *findings, image []byte) {
 		none = []string{"no iPXE: machines whose firmware is not iPXE cannot start, but for UEFI by shim and GRUB"}
 	}
 	f.judge("iPXE", Warning, "iPXE is there", none)
+	d.verifySignedIPXE(f)
 	arch := d.Manifest.Arch.OrDefault()
 	shim, shimErr := d.Read(arch.Shim())
 	grub, grubErr := d.Read(arch.GRUB())
@@ -217,4 +218,38 @@ func (d *Directory) verifyBoot(f *findings, image []byte) {
 		f.add("GRUB", Bad, fmt.Sprintf("the server is told by the manifest of another GRUB than this one (%s)",
 			l.Version))
 	}
+}
+
+// verifySignedIPXE looks at the iPXE that its makers signed, where there is one.
+func (d *Directory) verifySignedIPXE(f *findings) {
+	var wrong []string
+	there := false
+	for _, shim := range contract.SignedIPXE {
+		for _, name := range []string{shim, ipxeBehind(shim)} {
+			if _, ok := d.Files[shim]; !ok {
+				continue
+			}
+			there = true
+			data, err := d.Read(name)
+			if err != nil {
+				wrong = append(wrong, fmt.Sprintf("%s starts %s, which cannot be read: %v", shim, ipxeBehind(shim),
+					err))
+				continue
+			}
+			if signers, err := secureboot.Signers(data); err != nil || len(signers) == 0 {
+				wrong = append(wrong, name+" carries no signature: firmware with Secure Boot on refuses it")
+			}
+			if name != shim && !secureboot.KnowsShim(data) {
+				wrong = append(wrong, name+" has no command shim, without which Secure Boot refuses the kernel")
+			}
+		}
+	}
+	if !there {
+		return
+	}
+	script, err := d.Read(bootdir.ScriptFile)
+	if arch := d.Manifest.Arch.OrDefault(); err != nil || !strings.Contains(string(script), arch.Shim()+" || ") {
+		wrong = append(wrong, fmt.Sprintf("%s does not hand the kernel to %s", bootdir.ScriptFile, arch.Shim()))
+	}
+	f.judge("signed iPXE", Bad, "shim and iPXE are signed, and hand the kernel to the distribution's shim", wrong)
 }

@@ -50,9 +50,10 @@ var table = []Setting{
 		at: func(v *Settings) any { return &v.LeaseTime }},
 	{Name: "allow-other-dhcp", About: "give addresses although another DHCP server does on the same LAN (full)",
 		Unit: "true or false", at: func(v *Settings) any { return &v.AllowOtherDHCP }},
-	{Name: "uefi-loader", About: "what UEFI machines start with: ipxe, shim (which Secure Boot allows), uki " +
-		"(mkimage --boot-uki, for the site's own key), or auto: shim where the boot directory has it", Unit: "a word",
-		at: func(v *Settings) any { return &v.Loader }, check: oneOf("auto", "ipxe", "shim", "uki")},
+	{Name: "uefi-loader", About: "what UEFI machines start with: ipxe, shim (which Secure Boot allows), ipxe-shim " +
+		"(mkimage --ipxe-shim, which it allows too), uki (mkimage --boot-uki, for the site's own key), or auto: shim " +
+		"where the boot directory has it", Unit: "a word",
+		at: func(v *Settings) any { return &v.Loader }, check: oneOf("auto", "ipxe", "shim", "ipxe-shim", "uki")},
 	{Name: "own-disk", About: "what starts a UEFI machine's own disk: grub, where it can, or firmware, which may try " +
 		"every network protocol first", Unit: "a word",
 		at: func(v *Settings) any { return &v.OwnDisk }, check: oneOf("grub", "firmware")},

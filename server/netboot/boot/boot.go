@@ -110,6 +110,10 @@ func clean(name string) (string, error) {
 	}
 	name = strings.ReplaceAll(name, `\`, "/")
 	name = strings.TrimLeft(name, "/")
+	// shim by HTTP puts its folder, a slash and a name that begins with one together.
+	for strings.Contains(name, "//") {
+		name = strings.ReplaceAll(name, "//", "/")
+	}
 	if name == "" || len(name) > 255 || strings.ContainsRune(name, 0) || path.Clean(name) != name ||
 		!fs.ValidPath(name) {
 		return "", fmt.Errorf("boot file name %.64q is not a path below the boot directory: %w", name, fs.ErrNotExist)

@@ -35,6 +35,8 @@ const (
 	Auto     Loader = "auto" // shim where the boot directory has it and its GRUB gets on with this server, else iPXE
 	WithIPXE Loader = "ipxe" // refused by firmware with Secure Boot on
 	WithShim Loader = "shim" // shim and GRUB: works with Secure Boot on and off
+	// WithIPXEShim is an iPXE that its makers signed, with their shim; the distribution's shim knows the kernel.
+	WithIPXEShim Loader = "ipxe-shim"
 	// WithUKI is the unified kernel image: one file, of which the site's own key may be all that firmware knows.
 	WithUKI Loader = "uki"
 )
@@ -168,6 +170,14 @@ func uefiFiles(c Client, arch bootdir.Arch, what netboot.What, cfg *Config) ([]s
 	}
 	if cfg.UEFILoader == WithIPXE {
 		return ipxeFiles, nil
+	}
+	if cfg.UEFILoader == WithIPXEShim {
+		if !slices.ContainsFunc(bootdir.SignedIPXE, func(n string) bool { return cfg.Files.Has(arch.Prefix() + n) }) {
+			return nil, fmt.Errorf("the boot directory for %s has no signed iPXE: give mkimage its folder with "+
+				"--ipxe-shim",
+				arch)
+		}
+		return bootdir.SignedIPXE, nil
 	}
 	if cfg.UEFILoader == Auto {
 		if grubWorks(c, arch, cfg) { // no machine must wait at GRUB's prompt that iPXE could start

@@ -72,9 +72,9 @@ func NewResponder(cfg Config) (*Responder, error) {
 	switch cfg.UEFILoader {
 	case "":
 		cfg.UEFILoader = Auto
-	case Auto, WithIPXE, WithShim, WithUKI:
+	case Auto, WithIPXE, WithShim, WithIPXEShim, WithUKI:
 	default:
-		return nil, fmt.Errorf("UEFI loader %q is none of auto, ipxe, shim, uki", cfg.UEFILoader)
+		return nil, fmt.Errorf("UEFI loader %q is none of auto, ipxe, shim, ipxe-shim, uki", cfg.UEFILoader)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -386,6 +386,11 @@ func TestLoader(t *testing.T) {
 		{"shim chosen and not there", WithShim, allFiles, "!--shim and --grub", "!--shim and --grub"},
 		{"a unified kernel image", WithUKI, append(both, "node.efi"), "node.efi", url("node.efi")},
 		{"a unified kernel image that nobody chose", Auto, append(both, "node.efi"), shim, url(snponly)},
+		{"signed iPXE", WithIPXEShim, append(both, "sb/snponly-shim.efi", "sb/ipxe-shim.efi"), "sb/snponly-shim.efi",
+			url("sb/snponly-shim.efi")},
+		{"signed iPXE with its own drivers alone", WithIPXEShim, files{"sb/ipxe-shim.efi"}, "sb/ipxe-shim.efi",
+			url("sb/ipxe-shim.efi")},
+		{"signed iPXE that is not there", WithIPXEShim, both, "!--ipxe-shim", "!--ipxe-shim"},
 		{"a unified kernel image that is not there", WithUKI, both, "!mkimage --boot-uki", "!mkimage --boot-uki"},
 	} {
 		for i, want := range []string{c.pxe, c.http} {
