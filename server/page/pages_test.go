@@ -22,7 +22,8 @@ func TestPages(t *testing.T) {
 	r.store(t, "debian", 2)
 	r.store(t, "debian-old", 3)
 	h := r.hello(t, 1, session.Inventory{Vendor: "ACME", Product: "Anvil 9", Serial: "SN-77", Firmware: "BIOS",
-		Disks: []session.Disk{{Path: "/dev/vda", Size: 32 << 30, Model: "QEMU"}}})
+		Crashed: "Panic of the kernel", Disks: []session.Disk{{Path: "/dev/vda", Size: 32 << 30, Model: "QEMU"},
+			{Path: "/dev/pmem0", Size: 1 << 30, Unfit: "persistent memory"}}})
 	name, room := "lab-07", "210"
 	m, err := r.e.EditMachine(t.Context(), h.Node, doc.MachineChange{V: 1, Name: &name,
 		Labels: map[string]*string{"room": &room}})
@@ -69,8 +70,10 @@ func TestPages(t *testing.T) {
 		}
 	}
 	one := viewer.get("/machines/lab-07")
-	if !strings.Contains(one, "Anvil 9") || !strings.Contains(one, "/dev/vda") {
-		t.Errorf("the page of a machine:\n%s", one)
+	for _, want := range []string{"Anvil 9", "/dev/vda", "it is persistent memory", "(Panic of the kernel)"} {
+		if !strings.Contains(one, want) {
+			t.Errorf("the page of a machine lacks %q:\n%s", want, one)
+		}
 	}
 	settings := operator.get("/settings")
 	if strings.Contains(settings, "a-viewer") || !strings.Contains(admin.get("/settings"), "a-viewer") {
