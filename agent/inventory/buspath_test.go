@@ -50,3 +50,25 @@ func TestPlace(t *testing.T) {
 		}
 	}
 }
+
+// TestUSBSerial has a disk in a case behind a hub that has a serial too; one that is no USB disk but whose controller
+// is; and one whose USB device has none.
+func TestUSBSerial(t *testing.T) {
+	const host = "sys/devices/pci0000:00/0000:00:14.0/usb2/"
+	r := Reader{Root: treetest.Make(t, map[string]string{
+		"sys/block/sda": "->../devices/pci0000:00/0000:00:14.0/usb2/2-1/2-1.4/2-1.4:1.0/host9/target9:0:0/9:0:0:0/" +
+			"block/sda",
+		"sys/block/sdb": "->../devices/pci0000:00/0000:00:1f.2/ata3/host2/target2:0:0/2:0:0:0/block/sdb",
+		"sys/block/sdc": "->../devices/pci0000:00/0000:00:14.0/usb2/2-2/2-2:1.0/host8/target8:0:0/8:0:0:0/" +
+			"block/sdc",
+		host + "serial":             "0000:00:14.0\n",
+		host + "2-1/serial":         "HUB\n",
+		host + "2-1/2-1.4/serial":   "MSFT30AB12\n",
+		host + "2-2/2-2:1.0/serial": "not a device's\n",
+	})}
+	for name, want := range map[string]string{"sda": "MSFT30AB12", "sdb": "", "sdc": "", "none": ""} {
+		if got := r.usbSerial(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

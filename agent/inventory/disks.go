@@ -71,6 +71,9 @@ func (r *Reader) Disk(name string) session.Disk {
 	if d.Serial == "" {
 		d.Serial = r.vpdSerial(at)
 	}
+	if d.Serial == "" {
+		d.Serial = r.usbSerial(name)
+	}
 	d.Bus, d.BusPath = r.place(name)
 	d.HCTL = r.hctl(at)
 	for _, u := range unfit {
@@ -101,6 +104,23 @@ func (r *Reader) first(at string, names ...string) string {
 		}
 	}
 	return ""
+}
+
+// usbSerial is what the innermost USB device on the way to a disk calls itself: the kernel asks disks behind USB for no
+// page of SCSI, since some stop at it.
+func (r *Reader) usbSerial(name string) string {
+	at, err := os.Readlink(r.path("sys/block", name))
+	if err != nil {
+		return ""
+	}
+	_, at, _ = strings.Cut(at, "devices/")
+	parts, serial := strings.Split(filepath.Clean(at), "/"), ""
+	for i, p := range parts {
+		if i > 0 && usbRE.MatchString(p) {
+			serial = r.line("sys/devices", filepath.Join(parts[:i]...), "serial")
+		}
+	}
+	return serial
 }
 
 // vpdSerial reads the unit serial number page of a SCSI or ATA disk (SPC-4 7.8.18): four bytes of header
