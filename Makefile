@@ -14,7 +14,7 @@ USERLAND_ARM64 := build/initramfs/userland-arm64.cpio.gz
 
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
-	test-media test-arm64 size fuzz \
+	test-media test-matrix test-arm64 size fuzz \
 	bench-cast bench-image bench-restore bench-server \
 	sim-cast clean go-check arm64
 
@@ -103,6 +103,12 @@ test-media: build ## machines that start from sticks, CDs and archives that mkim
 	$(AS_ROOT) env DISKCAST_MEDIA=1 DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" \
 		DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" $(GO) test -count=1 -timeout 50m -v \
 		-run 'TestMedia$$|TestMadeFor' ./qemu-tests
+
+# ROW is a regular expression for one row or some, as bios/nvme or iso/.*usb-net. Consoles stay in build/boot.
+test-matrix: build ## each way, disk bus and network card, pairwise: 56 machines restored (half an hour on a quiet machine)
+	@.ci/packages firmware
+	$(AS_ROOT) env DISKCAST_MATRIX=1 DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" \
+		$(GO) test -count=1 -timeout 3h -v -run 'TestMatrix/$(ROW)' ./qemu-tests
 
 test-arm64: build arm64 ## a machine of 64-bit ARM, from power-on to the login of a restored Debian, and one from stick and CD (half an hour)
 	@.ci/packages arm64

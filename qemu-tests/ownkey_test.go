@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/testenv/need"
-	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
@@ -63,18 +62,7 @@ func TestOwnKey(t *testing.T) {
 		return site.Options{MkimageArgs: []string{"--boot-uki", "--sign", keyFile, "--cert", certFile},
 			ServeArgs: []string{"--uefi-loader", "uki"}}
 	})
-	empty, err := os.ReadFile(ovmf + "OVMF_VARS_4M.fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	vars, err := vm.Enroll(empty, cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	firmware := vm.Firmware{Code: secureBoot.Code, Vars: filepath.Join(b.dir, "site.vars"), SecureBoot: true}
-	if err := os.WriteFile(firmware.Vars, vars, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	firmware := b.enrolled(cert)
 	signed, unsigned := filepath.Join(b.dir, "signed.img"), filepath.Join(b.dir, "unsigned.img")
 	b.stick(kernel, signed, "--sign", keyFile, "--cert", certFile)
 	b.stick(kernel, unsigned)
@@ -121,16 +109,26 @@ func TestOwnKey(t *testing.T) {
 	})
 }
 
+// enrolled is firmware with Secure Boot on that has the site's certificate and no other.
+func (b *bench) enrolled(cert []byte) vm.Firmware {
+	b.Helper()
+	empty, err := os.ReadFile(ovmf + "OVMF_VARS_4M.fd")
+	if err != nil {
+		b.Fatal(err)
+	}
+	vars, err := vm.Enroll(empty, cert)
+	if err != nil {
+		b.Fatal(err)
+	}
+	firmware := vm.Firmware{Code: secureBoot.Code, Vars: filepath.Join(b.dir, "site.vars"), SecureBoot: true}
+	if err := os.WriteFile(firmware.Vars, vars, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return firmware
+}
+
 // stick makes the image of a stick for the site.
 func (b *bench) stick(kernel, file string, more ...string) {
 	b.Helper()
-	var id struct{ Pin string }
-	if err := b.JSON(b.ctx, &id, "token", "--state", b.State, "--json"); err != nil {
-		b.Fatal(err)
-	}
-	if err := proc.Run(b.ctx, nil, filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage"), append([]string{
-		"--kernel", kernel, "--server", "https://10.77.0.1:8443", "--pin", id.Pin, "--console", "ttyS0,115200", "--usb",
-		file, "--isolinux", "none"}, more...)...); err != nil {
-		b.Fatal(err)
-	}
+	b.medium(kernel, append([]string{"--usb", file, "--isolinux", "none"}, more...)...)
 }

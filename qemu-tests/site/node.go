@@ -29,10 +29,13 @@ type Hardware struct {
 	CPUs   int      //
 	Disks  []int64  // sizes, bytes
 	Buses  []vm.Bus // what each disk is plugged into; those left out are virtio-blk
+	Sector int      // of the disks, bytes; 512 when zero
+	NIC    string   // the card as QEMU calls it; virtio-net-pci when empty
 	Junk   bool     // the first disk is not blank: its first 64 MiB hold an older life
 	// Firmware is in the machine's flash; its variables are copied for the machine. With any, the machine boots by the
 	// firmware's own network stack, without the card's ROM.
 	Firmware vm.Firmware
+	ROM      bool // the card has its ROM although there is firmware: that has no driver of its own for it
 	// DiskFirst has the firmware start the first disk, and the network not at all.
 	DiskFirst bool
 	Extra     []string // more arguments for QEMU
@@ -58,7 +61,7 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 		if err := sparse.Create(path, size); err != nil {
 			return nil, err
 		}
-		d := vm.Disk{Path: path, Serial: fmt.Sprintf("%s-%d", name, i)}
+		d := vm.Disk{Path: path, Serial: fmt.Sprintf("%s-%d", name, i), SectorSize: h.Sector}
 		if i < len(h.Buses) {
 			d.Bus = h.Buses[i]
 		}
@@ -90,7 +93,8 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 	}
 	node.VM = vm.New(vm.Options{
 		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks,
-		NICs: []vm.NIC{{Tap: tap, MAC: mac, NoROM: h.Firmware.Code != ""}}, BootNIC: !h.DiskFirst,
+		NICs:     []vm.NIC{{Tap: tap, MAC: mac, Model: h.NIC, NoROM: h.Firmware.Code != "" && !h.ROM}},
+		BootNIC:  !h.DiskFirst,
 		Firmware: h.Firmware, Extra: h.Extra,
 		UUID: fmt.Sprintf("d15cca57-0000-4000-8000-%012x", n), Start: s.Lab.Start, Log: w,
 	})

@@ -1,6 +1,12 @@
 package vm
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
+
+// USBNet is the model of a network adapter that is plugged into a USB port: RNDIS or CDC Ethernet, as the guest likes.
+const USBNet = "usb-net"
 
 func (v *VM) args(accel Accel) []string {
 	o := v.o
@@ -27,12 +33,17 @@ func (v *VM) args(accel Accel) []string {
 	}
 	boot := 1
 	for i, n := range o.NICs {
-		dev := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s", i, n.MAC)
+		model := cmp.Or(n.Model, "virtio-net-pci")
+		dev := fmt.Sprintf("%s,netdev=net%d,mac=%s", model, i, n.MAC)
 		if o.BootNIC && i == 0 && !v.own {
 			dev += fmt.Sprintf(",bootindex=%d", boot)
 			boot++
 		}
-		if n.NoROM || !o.BootNIC || i > 0 {
+		switch {
+		case model == USBNet:
+			a = append(a, "-device", fmt.Sprintf("qemu-xhci,id=xnet%d", i))
+			dev += fmt.Sprintf(",bus=xnet%d.0", i)
+		case n.NoROM || !o.BootNIC || i > 0:
 			dev += ",romfile=" // no option ROM: only the first NIC offers PXE
 		}
 		a = append(a,

@@ -11,15 +11,23 @@ import (
 type Bus string
 
 // VirtioBlk is the zero value, a controller in the disk itself. A SCSI disk is alone on a virtio-scsi controller, which
-// stays in its PCI slot. A USB disk is a removable stick. An AHCI disk is alone on its controller, an NVMe disk the
-// first namespace of its own.
+// stays in its PCI slot. A USB disk is a removable stick, a USBDisk one that stays plugged in, by the same protocol. An
+// AHCI disk is alone on its controller, an NVMe disk the first namespace of its own; LSI is the controller 53C895A,
+// MegaSAS a RAID controller that shows its disks as they are, MPTSAS Fusion MPT.
 const (
 	VirtioBlk Bus = ""
 	SCSI      Bus = "scsi"
 	USB       Bus = "usb"
 	AHCI      Bus = "ahci"
 	NVMe      Bus = "nvme"
+	USBDisk   Bus = "usb-disk"
+	LSI       Bus = "lsi"
+	MegaSAS   Bus = "megasas"
+	MPTSAS    Bus = "mptsas"
 )
+
+// scsiControllers are QEMU's names of the controllers that a SCSI disk is behind.
+var scsiControllers = map[Bus]string{LSI: "lsi53c895a", MegaSAS: "megasas", MPTSAS: "mptsas1068"}
 
 // firstSlot is the PCI slot of the first disk's SCSI controller; QEMU gives the lower ones to devices without a place.
 const firstSlot = 0x10
@@ -39,7 +47,7 @@ func (v *VM) devices(i, bootIndex int) []device {
 	if d.SectorSize != 0 {
 		disk["logical_block_size"], disk["physical_block_size"] = d.SectorSize, d.SectorSize
 	}
-	if d.Bus != USB && !v.own {
+	if d.Bus != USB && d.Bus != USBDisk && !v.own {
 		disk["bootindex"] = bootIndex
 	}
 	controller := fmt.Sprintf("ctl%d", i)
@@ -47,8 +55,8 @@ func (v *VM) devices(i, bootIndex int) []device {
 	case SCSI:
 		disk["driver"], disk["bus"] = "scsi-hd", controller+".0"
 		return []device{{"driver": "virtio-scsi-pci", "id": controller, "addr": fmt.Sprintf("0x%x", firstSlot+i)}, disk}
-	case USB:
-		disk["driver"], disk["bus"], disk["removable"] = "usb-storage", controller+".0", true
+	case USB, USBDisk:
+		disk["driver"], disk["bus"], disk["removable"] = "usb-storage", controller+".0", d.Bus == USB
 		return []device{{"driver": "qemu-xhci", "id": controller}, disk}
 	case AHCI:
 		disk["driver"], disk["bus"] = "ide-hd", controller+".0"
@@ -56,6 +64,9 @@ func (v *VM) devices(i, bootIndex int) []device {
 	case NVMe:
 		disk["driver"] = "nvme"
 		return []device{disk}
+	case LSI, MegaSAS, MPTSAS:
+		disk["driver"], disk["bus"] = "scsi-hd", controller+".0"
+		return []device{{"driver": scsiControllers[d.Bus], "id": controller}, disk}
 	}
 	disk["driver"] = "virtio-blk-pci"
 	return []device{disk}
@@ -68,6 +79,8 @@ func (d device) arg() string {
 		case k == "driver":
 		case value == true:
 			out += "," + k + "=on"
+		case value == false:
+			out += "," + k + "=off"
 		default:
 			out += fmt.Sprintf(",%s=%v", k, value)
 		}

@@ -1,0 +1,269 @@
+package qemutests
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/internal/testenv/proc"
+	"github.com/diskcast/diskcast/qemu-tests/osimage"
+	"github.com/diskcast/diskcast/qemu-tests/pairs"
+	"github.com/diskcast/diskcast/qemu-tests/site"
+	"github.com/diskcast/diskcast/qemu-tests/vm"
+	"github.com/diskcast/diskcast/server/doc"
+)
+
+// The ways to the agent in the matrix; TestFirmware has more, each with one disk and one card.
+const (
+	wayBIOS   = "bios"      // SeaBIOS and the card's iPXE
+	wayUEFI   = "uefi-pxe"  // OVMF: its own PXE and snponly.efi, or the card's iPXE where OVMF has no driver for it
+	wayHTTP   = "uefi-http" // OVMF told to try HTTP boot alone, over the card's iPXE where OVMF has no driver for it
+	wayShim   = "shim-grub"
+	wayOwnKey = "own-key" // OVMF with Secure Boot and a site's key: a unified kernel image by PXE
+	wayISO    = "iso"     // OVMF from a CD
+)
+
+// matrixDisk is what a disk may be plugged into.
+type matrixDisk struct {
+	name   string
+	bus    vm.Bus
+	says   string // the inventory's name of the bus
+	sector int    // bytes
+}
+
+var matrixDisks = []matrixDisk{
+	{"virtio", vm.VirtioBlk, "virtio", 512}, {"nvme", vm.NVMe, "nvme", 512}, {"nvme-4k", vm.NVMe, "nvme", 4096},
+	{"ahci", vm.AHCI, "ata", 512}, {"virtio-scsi", vm.SCSI, "scsi", 512}, {"lsi", vm.LSI, "scsi", 512},
+	{"megasas", vm.MegaSAS, "scsi", 512}, {"usb", vm.USBDisk, "usb", 512},
+}
+
+// matrixCard is a network card: QEMU's name of it, and the drivers that the kernel may have for it.
+type matrixCard struct {
+	name, model string
+	drivers     []string
+}
+
+var matrixCards = []matrixCard{
+	{"virtio-net", "virtio-net-pci", []string{"virtio_net"}}, {"e1000", "e1000", []string{"e1000"}},
+	{"e1000e", "e1000e", []string{"e1000e"}}, {"rtl8139", "rtl8139", []string{"8139cp", "8139too"}},
+	{"vmxnet3", "vmxnet3", []string{"vmxnet3"}}, {"usb-net", vm.USBNet, []string{"cdc_ether", "rndis_host"}},
+}
+
+// matrixRows are the machines: each way, disk and card that can be together meet in one.
+func matrixRows() []pairs.Row {
+	ways := pairs.Factor{Name: "way", Values: []string{wayBIOS, wayUEFI, wayHTTP, wayShim, wayOwnKey, wayISO}}
+	disks, cards := pairs.Factor{Name: "disk"}, pairs.Factor{Name: "card"}
+	for _, d := range matrixDisks {
+		disks.Values = append(disks.Values, d.name)
+	}
+	for _, c := range matrixCards {
+		cards.Values = append(cards.Values, c.name)
+	}
+	rows := pairs.Cover([]pairs.Factor{ways, disks, cards}, func(r pairs.Row) bool {
+		switch way, card := r[0], r[2]; {
+		case card == "usb-net": // no firmware here has a driver for it, and no ROM could be in it
+			return way == wayISO
+		case way == wayOwnKey: // the cards' ROMs are not signed, so that only OVMF's own driver is there
+			return card == "virtio-net"
+		}
+		return true
+	})
+	slices.SortStableFunc(rows, func(a, b pairs.Row) int {
+		return slices.Index(ways.Values, a[0]) - slices.Index(ways.Values, b[0])
+	})
+	return rows
+}
+
+// matrixOnly skips the matrix outside of `make test-matrix`, and returns the kernel's package.
+func matrixOnly(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("DISKCAST_MATRIX") == "" {
+		t.Skip("make test-matrix runs this (DISKCAST_MATRIX=1)")
+	}
+	installed(t, uefi, secureBoot)
+	kernel := os.Getenv("DISKCAST_USB_KERNEL")
+	if kernel == "" {
+		need.Skip(t, "DISKCAST_USB_KERNEL names no package of a kernel: .ci/kernel-deb amd64 fetches one")
+	}
+	return kernel
+}
+
+// TestMatrix brings machines of each way, disk and card from power-on to a restored disk, which the host compares with
+// the image byte for byte.
+func TestMatrix(t *testing.T) {
+	kernel := matrixOnly(t)
+	rows := matrixRows()
+	t.Logf("%d machines", len(rows))
+	for len(rows) > 0 {
+		n := slices.IndexFunc(rows, func(r pairs.Row) bool { return r[0] != rows[0][0] })
+		if n < 0 {
+			n = len(rows)
+		}
+		way, of := rows[0][0], rows[:n]
+		t.Run(way, func(t *testing.T) {
+			m := newMatrix(t, way, kernel)
+			for _, r := range of {
+				t.Run(r[1]+"_"+r[2], func(t *testing.T) { m.row(t, r[1], r[2]) })
+			}
+		})
+		rows = rows[n:]
+	}
+}
+
+// matrix is the site of one way.
+type matrix struct {
+	*bench
+	way      string
+	firmware vm.Firmware
+	extra    []string
+	images   map[int]*osimage.Image // by the size of their sectors
+}
+
+// newMatrix makes the site with both images.
+func newMatrix(t *testing.T, way, kernel string) *matrix {
+	t.Helper()
+	m := &matrix{way: way, firmware: uefi, images: map[int]*osimage.Image{}}
+	var cert []byte
+	o := site.Options{ServeArgs: []string{"--uefi-loader", "ipxe"}}
+	image := func(context.Context, *testing.T) *osimage.Image { return &osimage.Image{Kernel: kernel} }
+	switch way {
+	case wayBIOS:
+		m.firmware = vm.Firmware{}
+	case wayHTTP:
+		m.extra = onlyHTTP
+	case wayShim:
+		debian := debianImage(t.Context(), t)
+		o.Shim, o.GRUB, o.ServeArgs = debian.Shim, debian.GRUB, []string{"--uefi-loader", "shim"}
+	case wayOwnKey:
+		var keyFile, certFile string
+		keyFile, certFile, cert = siteKey(t, t.TempDir())
+		o.MkimageArgs = []string{"--boot-uki", "--sign", keyFile, "--cert", certFile}
+		o.ServeArgs = []string{"--uefi-loader", "uki"}
+	}
+	m.bench = setupBy(t, 90*time.Minute, image, func(*osimage.Image) site.Options { return o })
+	if cert != nil {
+		m.firmware = m.enrolled(cert)
+	}
+	if way == wayISO {
+		disc := filepath.Join(m.dir, "node.iso")
+		m.medium(kernel, "--iso", disc, "--isolinux", "none")
+		m.extra = []string{"-drive", "if=none,id=medium,format=raw,readonly=on,media=cdrom,file=" + disc, "-device",
+			"ide-cd,drive=medium,bootindex=0"}
+	}
+	var err error
+	if m.images[512], err = osimage.Growable(m.ctx, osimage.Cache(), "ext4", nil); err != nil {
+		t.Fatal(err)
+	}
+	if m.images[4096], err = osimage.Sectors4K(m.ctx, osimage.Cache(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for sector, im := range m.images {
+		m.add(fmt.Sprint("sectors", sector), im)
+	}
+	return m
+}
+
+// row is one machine.
+func (m *matrix) row(t *testing.T, disk, card string) {
+	d := matrixDisks[slices.IndexFunc(matrixDisks, func(d matrixDisk) bool { return d.name == disk })]
+	c := matrixCards[slices.IndexFunc(matrixCards, func(c matrixCard) bool { return c.name == card })]
+	ctx, cancel := context.WithTimeout(m.ctx, patience(6*time.Minute))
+	defer cancel()
+	b := &bench{T: t, Site: m.Site, ctx: ctx, dir: m.dir}
+	im := m.images[d.sector]
+	n := b.node(disk+"_"+card, site.Hardware{Memory: 1024, Disks: []int64{im.Size}, Buses: []vm.Bus{d.bus},
+		Sector: d.sector, NIC: c.model, Firmware: m.firmware, Extra: m.extra, DiskFirst: m.way == wayISO,
+		ROM: card != "virtio-net" && m.way != wayOwnKey})
+	defer keepConsole(t, n, m.way+"_"+disk+"_"+card)
+	defer n.Unplug()
+	rule := []string{"--then", "poweroff"}
+	if d.says == "usb" {
+		rule = append(rule, "--disk", "type=usb")
+	}
+	if d.sector != 512 {
+		b.refusedSectors(n, rule)
+	}
+	se := b.create(fmt.Sprint("sectors", d.sector), []*site.Node{n}, rule...)
+	if d.sector == 512 {
+		b.on(n)
+	}
+	v := b.done(se)
+	b.off(n)
+	steps := v.Parts[n.ID].Steps
+	for _, name := range doc.TimelineSteps {
+		if at, ok := steps[name]; ok {
+			t.Logf("%5.1f s  %-10s %s", at.Time.Sub(n.SwitchedOn()).Seconds(), name, at.Message)
+		}
+	}
+	inv := b.inventory(n)
+	if len(inv.Disks) != 1 || inv.Disks[0].Bus != d.says || inv.Disks[0].SectorSize != d.sector ||
+		inv.Disks[0].Serial != disk+"_"+card+"-0" {
+		t.Errorf("the node says of its disk %+v, want one on %s, sectors of %d bytes", inv.Disks, d.says, d.sector)
+	}
+	if len(inv.NICs) != 1 || !slices.Contains(c.drivers, inv.NICs[0].Driver) || !inv.NICs[0].Boot {
+		t.Errorf("the node says of its card %+v, want one by %s", inv.NICs, strings.Join(c.drivers, " or "))
+	}
+	if len(inv.Undriven) > 0 {
+		t.Errorf("devices without a driver: %+v", inv.Undriven)
+	}
+	if got, want := sum(t, n.Disk), sum(t, im.Disk); got != want {
+		t.Errorf("the disk's SHA-256 is %s, the image's %s: `cmp -l %s %s`", got, want, n.Disk, im.Disk)
+	}
+}
+
+// refusedSectors sees that an image whose file system has blocks of 1024 bytes is refused, in words, on a disk whose
+// sectors are larger, and that nothing was written. The machine stays on.
+func (b *bench) refusedSectors(n *site.Node, rule []string) {
+	b.Helper()
+	se := b.create("sectors512", []*site.Node{n}, rule...)
+	b.on(n)
+	v, err := se.Over(b.ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := os.Stat(n.Disk)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if p := v.Parts[n.ID]; p.State != doc.Failed || !strings.Contains(p.Reason, "sectors of 4096 cannot carry") {
+		b.Errorf("an image of blocks of 1024 bytes on sectors of 4096: %s, %q", p.State, p.Reason)
+	} else {
+		b.Logf("refused: %s", p.Reason)
+	}
+	b.blank(n.Disk, 0, st.Size())
+}
+
+// keepConsole leaves what a machine said in build/boot, also when all went well.
+func keepConsole(t *testing.T, n *site.Node, name string) {
+	t.Helper()
+	dir := filepath.Join(osimage.ModuleRoot(), "build", "boot")
+	text, err := os.ReadFile(n.Log)
+	if err == nil {
+		if err = os.MkdirAll(dir, 0o755); err == nil {
+			err = os.WriteFile(filepath.Join(dir, name+".console"), text, 0o644)
+		}
+	}
+	if err != nil {
+		t.Errorf("its console is not kept: %v", err)
+	}
+}
+
+// medium makes sticks and CDs for the site.
+func (b *bench) medium(kernel string, more ...string) {
+	b.Helper()
+	var id struct{ Pin string }
+	if err := b.JSON(b.ctx, &id, "token", "--state", b.State, "--json"); err != nil {
+		b.Fatal(err)
+	}
+	if err := proc.Run(b.ctx, nil, filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage"), append([]string{
+		"--kernel", kernel, "--server", "https://10.77.0.1:8443", "--pin", id.Pin, "--console", "ttyS0,115200"},
+		more...)...); err != nil {
+		b.Fatal(err)
+	}
+}
