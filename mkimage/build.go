@@ -216,6 +216,13 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs 
 	if err := o.wiredModules(c); err != nil {
 		return err
 	}
+	note, err := modules.OfOthers(c.Modules, k.Release)
+	if err != nil {
+		return fmt.Errorf("modules: %w", err)
+	}
+	if note != "" {
+		r.Notes = append(r.Notes, note)
+	}
 	if err := k.OpenFirmware(inputs); err != nil {
 		return err
 	}

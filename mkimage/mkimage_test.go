@@ -412,6 +412,15 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
+// TestKernelFolder: a folder in place of the kernel is told with what to name.
+func TestKernelFolder(t *testing.T) {
+	dir := t.TempDir()
+	_, err := mkimage(t, "--kernel", dir, "--out", filepath.Join(dir, "boot"))
+	if err == nil || !strings.Contains(err.Error(), "--kernel "+dir+" is a folder: name the kernel in it") {
+		t.Error(err)
+	}
+}
+
 // TestFor takes what one machine asks for, says what is left out, and what the machine lacks.
 func TestFor(t *testing.T) {
 	kernel, firmware, ipxe := inputs(t)

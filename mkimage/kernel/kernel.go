@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
@@ -34,8 +35,11 @@ func (o Options) Check() error {
 		files []string
 	}{{"--kernel", []string{o.Kernel}}, {"--modules-from", o.Modules}, {"--firmware", o.Firmware}} {
 		for _, name := range in.files {
-			_, err := os.Stat(name)
+			st, err := os.Stat(name)
 			switch {
+			case err == nil && in.flag == "--kernel" && st.IsDir():
+				return fmt.Errorf("--kernel %s is a folder: name the kernel in it (vmlinuz-RELEASE), or a package",
+					name)
 			case errors.Is(err, fs.ErrNotExist) && packageName.MatchString(name):
 				return fmt.Errorf("%s %s: there is no file of this name here; if it is a package: apt-get download "+
 					"%s, and give the file that this makes", in.flag, name, name)
@@ -88,8 +92,14 @@ func (k *Kernel) open(o Options) error {
 		return err
 	}
 	for _, from := range modules {
+		found := len(k.Modules)
 		if err := k.openModules(from); err != nil {
 			return err
+		}
+		// The kernel's own package may have none, where a distribution puts them into others.
+		if len(k.Modules) == found && slices.Contains(o.Modules, from) && from != o.Kernel {
+			return fmt.Errorf("--modules-from %s: no modules of Linux %s in the package, which that kernel wants: "+
+				"name the package of modules of the same release, or leave it out", from, k.Release)
 		}
 	}
 	return nil

@@ -170,8 +170,14 @@ func TestOpenRefuses(t *testing.T) {
 			"ends early"},
 		"not a folder": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"), Modules: []string{dir}},
 			"not a folder /lib/modules"},
+		"modules of another": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"),
+			Modules: []string{write(t, filepath.Join(dir, "d.deb"),
+				debtest.Package(t, "", f("lib/modules/other/kernel/a.ko", "a")))}},
+			"d.deb: no modules of Linux no-such-release in the package"},
 		"no firmware": {kernel.Options{Kernel: filepath.Join(dir, "vmlinuz"),
-			Modules: []string{filepath.Join(dir, "a.deb")}, Firmware: []string{filepath.Join(dir, "a.deb")}},
+			Modules: []string{write(t, filepath.Join(dir, "e.deb"),
+				debtest.Package(t, "", f("lib/modules/no-such-release/kernel/a.ko", "a")))},
+			Firmware: []string{filepath.Join(dir, "a.deb")}},
 			"no lib/firmware"},
 	} {
 		k, err := kernel.Open(c.o)

@@ -143,6 +143,7 @@ func (d *Directory) wrongArchive() []string {
 
 func (d *Directory) wrongModules(modules []kmod.Module) []string {
 	var wrong, names []string
+	others := map[string][]string{}
 	dir := modulesDir + d.Manifest.Kernel + "/"
 	for _, m := range modules {
 		names = append(names, m.Name)
@@ -150,8 +151,16 @@ func (d *Directory) wrongModules(modules []kmod.Module) []string {
 			wrong = append(wrong, fmt.Sprintf("%s lies where Linux %s does not look", m.Path, d.Manifest.Kernel))
 		}
 		if m.Release != "" && m.Release != d.Manifest.Kernel {
-			wrong = append(wrong, fmt.Sprintf("module %s is for Linux %s", m.Name, m.Release))
+			others[m.Release] = append(others[m.Release], m.Name)
 		}
+	}
+	for _, release := range slices.Sorted(maps.Keys(others)) {
+		list := others[release]
+		text := fmt.Sprintf("module %s is for Linux %s", list[0], release)
+		if more := len(list) - 1; more > 0 {
+			text += fmt.Sprintf(", and %d more are", more)
+		}
+		wrong = append(wrong, text)
 	}
 	slices.Sort(names)
 	for _, n := range d.Manifest.Modules {
