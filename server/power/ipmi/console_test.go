@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/server/power"
 	"github.com/diskcast/diskcast/server/power/ipmi"
+	"github.com/diskcast/diskcast/server/power/redfish"
 )
 
 // serial is a machine's serial port, as the simulator's BMC has it: a TCP connection to us.
@@ -22,7 +24,7 @@ type serial struct {
 }
 
 // newSerial is a simulator's BMC with a serial port.
-func newSerial(t *testing.T) (*sim, *serial) {
+func newSerial(t *testing.T, address string) (*sim, *serial) {
 	t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -30,7 +32,7 @@ func newSerial(t *testing.T) (*sim, *serial) {
 	}
 	t.Cleanup(func() { ln.Close() })
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	s := newSimWith(t, fmt.Sprintf(`  sol "tcp:127.0.0.1:%s" 115200`, port))
+	s := newSimAt(t, address, fmt.Sprintf(`  sol "tcp:127.0.0.1:%s" 115200`, port))
 	if err := ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +41,13 @@ func newSerial(t *testing.T) (*sim, *serial) {
 		t.Fatalf("the simulator does not open its serial port: %v", err)
 	}
 	t.Cleanup(func() { c.Close() })
+	// It has its LAN port a moment later.
+	if _, err := s.do(t, user, password, func(ctx context.Context, m *power.Machine) (*power.Outcome, error) {
+		_, err := m.State(ctx)
+		return nil, err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return s, &serial{t, c}
 }
 
@@ -100,15 +109,8 @@ func (s *screen) see(t *testing.T, want string) {
 // TestConsole: what the machine prints comes, what is typed goes, bytes as they are; a second console is refused while
 // the first is open, and there is one again when it has ended.
 func TestConsole(t *testing.T) {
-	s, port := newSerial(t)
+	s, port := newSerial(t, "127.0.0.1:0")
 	conf := &power.Config{Machine: "m1", Address: s.address, User: user, Password: password}
-	// It has its LAN port a moment later.
-	if _, err := s.do(t, user, password, func(ctx context.Context, m *power.Machine) (*power.Outcome, error) {
-		_, err := m.State(ctx)
-		return nil, err
-	}); err != nil {
-		t.Fatal(err)
-	}
 	host := func() *power.Host { return &power.Host{Gate: power.NewGate(0)} }
 	for round := range 2 {
 		in, keys := io.Pipe()
@@ -149,5 +151,43 @@ func TestConsole(t *testing.T) {
 			}
 			stop()
 		}
+	}
+}
+
+// TestConsoleOfRedfish: a machine whose power is set up by Redfish has its console by IPMI at the same host.
+func TestConsoleOfRedfish(t *testing.T) {
+	need.Root(t) // for port 623
+	const host = "127.62.3.1"
+	_, port := newSerial(t, host+":623")
+	for _, address := range []string{host, "https://" + host, host + ":8443"} {
+		in, keys := io.Pipe()
+		out := &screen{news: make(chan struct{}, 1)}
+		opened, done := make(chan struct{}), make(chan error, 1)
+		conf := &power.Config{Machine: "m1", Address: address, User: user, Password: password}
+		go func() { // ends with its keys
+			done <- redfish.Driver.Console(t.Context(), conf, &power.Host{Gate: power.NewGate(0)}, in, out,
+				func() { close(opened) })
+		}()
+		select {
+		case <-opened:
+		case err := <-done:
+			t.Fatalf("%s: %v", address, err)
+		}
+		port.print("by " + address + "\r\n")
+		out.see(t, "by "+address)
+		if _, err := io.WriteString(keys, "x"); err != nil {
+			t.Fatal(err)
+		}
+		port.typed("x")
+		_ = keys.CloseWithError(power.ErrConsoleEnds)
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	err := redfish.Driver.Console(t.Context(), &power.Config{Address: host, User: user,
+		Password: strings.Repeat("x", ipmi.MaxPassword+1)}, &power.Host{Gate: power.NewGate(0)}, strings.NewReader(""),
+		io.Discard, func() {})
+	if power.WordOf(err) != power.Cannot || !strings.Contains(err.Error(), "passwords 20") {
+		t.Errorf("a password that is too long for IPMI: %v", err)
 	}
 }

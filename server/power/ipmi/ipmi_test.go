@@ -39,20 +39,20 @@ exit 0
 // sim is OpenIPMI's simulator of a BMC.
 type sim struct{ dir, address string }
 
-func newSim(t *testing.T) *sim { return newSimWith(t, "") }
+func newSim(t *testing.T) *sim { return newSimAt(t, "127.0.0.1:0", "") }
 
-// newSimWith is newSim with more lines of its LAN's configuration.
-func newSimWith(t *testing.T, more string) *sim {
+// newSimAt is newSim at an address, with more lines of its LAN's configuration.
+func newSimAt(t *testing.T, address, more string) *sim {
 	t.Helper()
 	path := need.Tool(t, "ipmi_sim")
 	s := &sim{dir: t.TempDir()}
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0") // a port that was free a moment ago
+	pc, err := net.ListenPacket("udp4", address) // a port that was free a moment ago
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.address = pc.LocalAddr().String()
 	pc.Close()
-	_, port, _ := net.SplitHostPort(s.address)
+	host, port, _ := net.SplitHostPort(s.address)
 	s.write(t, "power", "0\n")
 	s.write(t, "boot", "none\n")
 	s.write(t, "chassis", fmt.Sprintf(chassis, s.dir))
@@ -62,7 +62,7 @@ func newSimWith(t *testing.T, more string) *sim {
 	s.write(t, "lan.conf", fmt.Sprintf(`name "test"
 set_working_mc 0x20
   startlan 1
-    addr 127.0.0.1 %s
+    addr %s %s
     priv_limit admin
     allowed_auths_callback none md2 md5 straight
     allowed_auths_user none md2 md5 straight
@@ -74,7 +74,7 @@ set_working_mc 0x20
 %s
   user 1 true "" "test" user 10 none md2 md5 straight
   user 2 true "%s" "%s" admin 10 none md2 md5 straight
-`, port, s.file("chassis"), more, user, password))
+`, host, port, s.file("chassis"), more, user, password))
 	s.write(t, "sim.emu", `mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
 mc_enable 0x20
