@@ -1,9 +1,11 @@
 package page
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -40,6 +42,26 @@ func (v *visit) doctor() error {
 		d.Soon = max(time.Until(seen.Again).Round(time.Second), 0)
 	}
 	return v.show(http.StatusOK, "doctor", "Findings", d)
+}
+
+// found says what the server found that keeps work from being done, the last time that it looked, to who may see that.
+func (v *visit) found(say func(of, link, words string)) error {
+	if !v.may(access.Operator) || v.holder.Within != "" {
+		return nil
+	}
+	seen, err := list[*doc.Doctor](v, "/v1/doctor")
+	if is(err, http.StatusNotFound) { // this server does not look at itself
+		return nil
+	}
+	if err != nil || seen.Report == nil {
+		return err
+	}
+	for _, f := range seen.Report.Findings() {
+		if f.Grave == doc.GraveStops {
+			say("Findings", "/doctor", fmt.Sprintf("%s (looked at %s)", f.What, ago(seen.Ended)))
+		}
+	}
+	return nil
 }
 
 func (v *visit) askDoctor() error {

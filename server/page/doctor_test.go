@@ -60,6 +60,12 @@ func TestDoctor(t *testing.T) {
 	if t.Failed() {
 		t.Log(body)
 	}
+	for who, want := range map[*visitor]bool{b: true, viewer: false} {
+		body := who.get("/")
+		if strings.Contains(body, "another DHCP server") != want || strings.Contains(body, "nodes are given Linux") {
+			t.Errorf("the overview, which is to have what stops work: %v\n%s", want, body)
+		}
+	}
 	b.post("/doctor", url.Values{})
 	if body := b.get("/doctor"); !strings.Contains(body, "has just looked") {
 		t.Errorf("asked again at once:\n%s", body)

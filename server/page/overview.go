@@ -44,6 +44,9 @@ func (v *visit) overview() error {
 		}
 		d.Trouble = append(d.Trouble, trouble{of, link, words})
 	}
+	if err := v.found(say); err != nil {
+		return err
+	}
 	busy := working(sessions)
 	for i := range machines {
 		r := row(&machines[i], busy)
