@@ -15,7 +15,7 @@ USERLAND_ARM64 := build/initramfs/userland-arm64.cpio.gz
 .PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
 	test-media test-matrix test-arm64 size fuzz \
-	bench-cast bench-image bench-restore bench-server \
+	bench-boot bench-cast bench-image bench-restore bench-server \
 	sim-cast clean go-check arm64
 
 help: ## what this list says
@@ -222,6 +222,11 @@ bench-restore: build/bin/diskcast build/bin/agent ## server to disks at 1 Gbit, 
 bench-server: build/bin/diskcast ## 5,000 machines of software that ask and report, 50 watchers, DHCP, a start (some minutes)
 	@.ci/packages test
 	$(AS_ROOT) $(GO) run ./internal/bench/server
+
+bench-boot: build ## power-on to the agent's hello by each way, the share of each step, bytes; own disk (a quarter of an hour)
+	@.ci/packages firmware
+	$(AS_ROOT) env DISKCAST_BENCH_BOOT=1 DISKCAST_USB_KERNEL="$$(.ci/kernel-deb amd64)" \
+		DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" $(GO) test -count=1 -timeout 90m -v -run TestBenchBoot ./qemu-tests
 
 clean: ## build/ without the cache of downloaded and made images; CACHE=1 clears that too
 	@for d in build/*; do [ "$$d" = build/cache ] && [ -z "$(CACHE)" ] || rm -rf "$$d"; done
