@@ -189,7 +189,7 @@ func missedFirmware(asked map[string][]string, blobs []modules.Blob) []string {
 // choose fills in the kernel, its modules and their firmware.
 func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs kernel.Options,
 	list []machines.Machine) error {
-	c.Kernel, c.Release = k.Vmlinuz(), k.Release
+	c.Kernel, c.Release, c.Zstd = k.Vmlinuz(), k.Release, k.Zstd
 	if err := bootdir.CheckCmdline(c, kernel.CmdlineSize(c.Kernel)); err != nil {
 		return err
 	}

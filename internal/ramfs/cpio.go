@@ -1,6 +1,8 @@
 package ramfs
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cavaliercoder/go-cpio"
+	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
 )
 
@@ -91,6 +94,27 @@ func (a *Archive) Pack(w io.Writer, modTime time.Time) (unpacked int64, err erro
 	return count.n, zw.Close()
 }
 
+// PackZstd is Pack with zstd, for kernels that have CONFIG_RD_ZSTD: they unpack it in a quarter of the time, and it is
+// smaller. One encoder works at a time, so that the result does not depend on the machine.
+func (a *Archive) PackZstd(w io.Writer, modTime time.Time) (unpacked int64, err error) {
+	zw, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(zstdWindow), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return 0, err
+	}
+	count := &counter{w: zw}
+	if err := a.Write(count, modTime); err != nil {
+		return 0, err
+	}
+	return count.n, zw.Close()
+}
+
+// zstdWindow is how far back, in bytes, the kernel must remember what it has unpacked.
+const zstdWindow = 8 << 20
+
+// zstdMagic begins a frame (RFC 8878, 3.1.1).
+var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
 type counter struct {
 	w io.Writer
 	n int64
@@ -102,9 +126,19 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unpack reads an archive that is compressed with gzip.
+// Unpack reads an archive that is compressed with gzip or zstd.
 func Unpack(r io.Reader) (*Archive, error) {
-	zr, err := pgzip.NewReader(r)
+	b := bufio.NewReader(r)
+	// What is shorter than the magic number is for gzip to refuse.
+	if head, _ := b.Peek(len(zstdMagic)); bytes.Equal(head, zstdMagic) {
+		zr, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(16*zstdWindow))
+		if err != nil {
+			return nil, err
+		}
+		defer zr.Close()
+		return Read(zr)
+	}
+	zr, err := pgzip.NewReader(b)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +96,50 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if d := cmp.Diff(sampleEntries, entries(t, c)); d != "" {
 		t.Error(d)
+	}
+	packed.Reset()
+	if n, err = b.PackZstd(&packed, time.Time{}); err != nil || n != int64(plain.Len()) {
+		t.Errorf("packed %d bytes with zstd, %v, want %d", n, err, plain.Len())
+	}
+	if c, err = Unpack(&packed); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(sampleEntries, entries(t, c)); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestZstd has the program zstd for a judge: what it unpacks is the archive, one frame and nothing behind it, as the
+// kernel's decompressor wants it (lib/decompress_unzstd.c).
+func TestZstd(t *testing.T) {
+	tool := need.Tool(t, "zstd")
+	a := sample(t)
+	if err := a.Add(NewFile("large", 0o644, bytes.Repeat([]byte("0123456789abcdef"), 1<<20))); err != nil {
+		t.Fatal(err)
+	}
+	var plain, packed, again bytes.Buffer
+	if err := a.Write(&plain, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*bytes.Buffer{&packed, &again} {
+		if _, err := a.PackZstd(w, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(packed.Bytes(), again.Bytes()) {
+		t.Error("the same records gave different bytes")
+	}
+	file := filepath.Join(t.TempDir(), "a.zst")
+	if err := os.WriteFile(file, packed.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(tool, "-dc", file).Output()
+	if err != nil || !bytes.Equal(out, plain.Bytes()) {
+		t.Errorf("zstd unpacks %d bytes, %v; want the archive of %d", len(out), err, plain.Len())
+	}
+	if out, err = exec.Command(tool, "-lv", file).CombinedOutput(); err != nil ||
+		!regexp.MustCompile(`(?m)Frames: 1$`).Match(out) || !regexp.MustCompile(`Window Size: 8.00 MiB`).Match(out) {
+		t.Errorf("zstd says of the file: %v\n%s", err, out)
 	}
 }
 
@@ -254,6 +300,28 @@ func FuzzRead(f *testing.F) {
 		}
 		if _, err := Read(&out); err != nil {
 			t.Fatalf("written, but not read again: %v", err)
+		}
+	})
+}
+
+// FuzzUnpack has what is compressed, by either.
+func FuzzUnpack(f *testing.F) {
+	a := &Archive{}
+	if err := a.Add(NewFile("bbin/bb", 0o755, []byte("content"))); err != nil {
+		f.Fatal(err)
+	}
+	for _, pack := range []func(io.Writer, time.Time) (int64, error){a.Pack, a.PackZstd} {
+		var b bytes.Buffer
+		if _, err := pack(&b, time.Time{}); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	f.Add(zstdMagic)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := Unpack(bytes.NewReader(data))
+		if err == nil && a == nil {
+			t.Fatal("neither an archive nor an error")
 		}
 	})
 }

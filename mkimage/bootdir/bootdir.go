@@ -41,6 +41,7 @@ type Content struct {
 	Kernel   []byte
 	Release  string // of the kernel
 	Arch     contract.Arch
+	Zstd     bool // the kernel unpacks archives that are compressed with zstd
 	Tree     *modules.Tree
 	Modules  []*kmod.Module
 	Firmware []modules.Blob
@@ -89,7 +90,11 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		m.Firmware = append(m.Firmware, b.Name)
 	}
 	var img bytes.Buffer
-	if m.Unpacked, err = a.Pack(&img, c.ModTime); err != nil {
+	pack := a.Pack
+	if c.Zstd {
+		pack = a.PackZstd
+	}
+	if m.Unpacked, err = pack(&img, c.ModTime); err != nil {
 		return nil, nil, err
 	}
 	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img.Bytes(), ScriptFile: []byte(Script(c))}

@@ -59,6 +59,7 @@ var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+]*-[a-z0-9.+-]*[a-z0-9]$
 type Kernel struct {
 	Release  string // as uname -r says it
 	Arch     bootdir.Arch
+	Zstd     bool    // by its configuration it unpacks archives that are compressed with zstd
 	Modules  []fs.FS // folders of the release; a module is looked for in each
 	Firmware []fs.FS // folders of firmware
 	// Sources are the packages among the inputs.
@@ -302,6 +303,7 @@ func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
 		return fmt.Errorf("kernel %s: %w", from, err)
 	}
 	k.vmlinuz, k.Arch, k.Release = data, arch, release
+	k.Zstd = hasZstd(dir, name, release)
 	return nil
 }
 

@@ -62,7 +62,7 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 
 // wanted leaves documentation and the symbol map in the package.
 func wanted(name string) bool {
-	if slices.ContainsFunc([]string{"boot/vmlinuz", "boot/vmlinux-", "boot/Image"},
+	if slices.ContainsFunc([]string{"boot/vmlinuz", "boot/vmlinux-", "boot/Image", "boot/config-"},
 		func(p string) bool { return strings.HasPrefix(name, p) }) {
 		return true
 	}
