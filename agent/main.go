@@ -14,6 +14,8 @@
 //
 //	Settings come from /etc/diskcast/site.json, which mkimage wrote, and from the kernel command line:
 //	diskcast.server=https://HOST:PORT diskcast.pin=sha256:HEX diskcast.debug BOOTIF=MAC
+//	diskcast.vlan=ID diskcast.bond=MODE:NIC,NIC diskcast.ip=ADDRESS::GATEWAY:NETMASK::NIC:none:DNS
+//	diskcast.watchdog=SECONDS|off diskcast.screen=off
 //
 // Options, all for trying it out on a machine that is not a node:
 //
