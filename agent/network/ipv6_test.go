@@ -17,6 +17,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/internal/testenv/proc"
@@ -85,7 +86,7 @@ func TestIPv6(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The far end is in the same namespace: what the node sends must go over the cable all the same.
-			addr.Flags = 2 // IFA_F_NODAD
+			addr.Flags = unix.IFA_F_NODAD
 			if err := netlink.AddrAdd(srv, addr); err != nil {
 				t.Fatal(err)
 			}
@@ -135,6 +136,57 @@ func TestIPv6(t *testing.T) {
 				t.Errorf("addresses left: %v", Addrs("eth0"))
 			}
 		})
+	}
+}
+
+// TestIPv6Taken: an address that another machine has already is not used, and is given back: the next is another.
+func TestIPv6Taken(t *testing.T) {
+	namespace(t)
+	cable(t, "eth0", "srv0", "10.9.0.1/24")
+	srv, err := netlink.LinkByName("srv0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(text string) {
+		t.Helper()
+		addr, err := netlink.ParseAddr(text)
+		if err == nil {
+			addr.Flags = unix.IFA_F_NODAD
+			err = netlink.AddrAdd(srv, addr)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	has("fd09::1/64")
+	dnsmasq6(t, "srv0", "--dhcp-range=fd09::100,fd09::101,64,10m")
+	sys := &Linux{Server: netip.MustParseAddr("fd09::1")}
+	if err := sys.SetUp("eth0"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	first, err := sys.Lease(ctx, "eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(first.Addr.Addr().String() + "/64")
+	if err := sys.Configure("eth0", first); err == nil || !strings.Contains(err.Error(), "is another machine's "+
+		"already") {
+		t.Fatalf("the address of another machine: %v", err)
+	}
+	if slices.Contains(Addrs("eth0"), first.Addr.String()) {
+		t.Errorf("it stays: %v", Addrs("eth0"))
+	}
+	second, err := sys.Lease(ctx, "eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Addr == first.Addr {
+		t.Errorf("the server gives %v again: it was not told", second.Addr)
+	}
+	if err := sys.Configure("eth0", second); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -68,12 +68,19 @@ func (s *Server) advertise(ctx context.Context) {
 	tick := time.NewTicker(advertisePause)
 	defer tick.Stop()
 	var last time.Time
+	said := false
 	for {
 		s.mu.Lock()
 		if asked := s.askedAll; asked || s.now().Sub(last) >= advertiseEvery {
-			s.askedAll, last = false, s.now()
 			_, err := s.conn.WriteTo(s.all, nil, &net.IPAddr{IP: allNodes, Zone: s.iface})
-			s.log.Debug("what is on the link was told to all", "asked", asked, "err", err)
+			switch {
+			case err == nil:
+				s.askedAll, last, said = false, s.now(), false
+			case !said && ctx.Err() == nil: // at the start the kernel may still look whether its address is another's
+				said = true
+				s.log.Warn("what is on the link cannot be told to all hosts; it is tried again", "interface", s.iface,
+					"err", err)
+			}
 		}
 		s.mu.Unlock()
 		select {
