@@ -29,7 +29,7 @@ import (
 // actions is what this agent can do: a new action is one folder, and one line here.
 func (a *agent) actions(m machine, memory budget, nic string) map[string]node.Action {
 	restores := restoring.Action(restoring.Options{Restore: a.restore(memory, nic),
-		Personal: a.personalize, Entry: a.entry, Boot: m, Shell: rescuing.Restored{Options: a.shells()},
+		Personal: a.personalize, Entry: a.entry, Once: a.once, Boot: m, Shell: rescuing.Restored{Options: a.shells()},
 		Report: a.events})
 	captures := capturing.Action(a.capture(memory))
 	actions := map[string]node.Action{
@@ -138,6 +138,7 @@ func (a *agent) entry(ctx context.Context, r *imaging.Result) (string, error) {
 		return "the firmware's boot entries were left alone (-no-boot)", nil
 	}
 	m := &efiboot.Machine{Root: "/", Disks: a.inventory.Disks}
+	a.firmware = m
 	words, err := m.Enter(r.Disk)
 	// Without the server's hearing of it the firmware's own way, or a search, comes to the disk.
 	a.starts.Store(m.Next())
@@ -147,6 +148,14 @@ func (a *agent) entry(ctx context.Context, r *imaging.Result) (string, error) {
 		a.log.Warn("the server was not told what this machine's firmware starts", "err", err)
 	}
 	return words, err
+}
+
+// once has the firmware start the disk at the next restart that entry made an entry for.
+func (a *agent) once() string {
+	if a.firmware == nil {
+		return ""
+	}
+	return a.firmware.Once()
 }
 
 // tellPatience is how long a node that leaves waits for the server to hear what its firmware starts.

@@ -24,6 +24,7 @@ import (
 	"github.com/diskcast/diskcast/agent/client"
 	"github.com/diskcast/diskcast/agent/contents"
 	"github.com/diskcast/diskcast/agent/disk"
+	"github.com/diskcast/diskcast/agent/efiboot"
 	"github.com/diskcast/diskcast/agent/events"
 	"github.com/diskcast/diskcast/agent/inventory"
 	"github.com/diskcast/diskcast/agent/kernellog"
@@ -153,6 +154,7 @@ type agent struct {
 	client    *client.Client
 	plugged   atomic.Pointer[lldp.Neighbour] // what the node's NIC is plugged into; nil: nobody said it yet
 	starts    atomic.Pointer[session.Starts] // what the firmware starts of its disks; nil: it is not known
+	firmware  *efiboot.Machine               // that has the last restore's boot entry; nil for none
 	dog       *watchdog.Dog                  // nil: none
 	beat      atomic.Int64                   // nanoseconds since boot: when it last asked for descriptors; 0: not yet
 	crashed   atomic.Pointer[string]         // of what the machine died before this start

@@ -34,6 +34,37 @@ func (b *bench) variant(kind string) (string, *osimage.Image) {
 	return b.add(kind, im), im
 }
 
+// TestBootNext restarts a UEFI machine after its restore, with the network first in its boot order: the firmware comes
+// to the disk without asking the network, and by its order at the start after that.
+func TestBootNext(t *testing.T) {
+	bootOnly(t)
+	if _, err := os.Stat(uefi.Code); err != nil {
+		need.Skip(t, "%v: .ci/packages test", err)
+	}
+	b := setup(t, 12*time.Minute, lab.Options{})
+	image, _ := b.variant("efi-debian")
+	n := b.node("a", site.Hardware{Memory: 768, Firmware: uefi})
+	se := b.create(image, []*site.Node{n}, "--then", "reboot")
+	b.on(n)
+	said := b.done(se).Parts[n.ID].Steps[session.StepBoot].Message
+	if !regexp.MustCompile(`^reboot: as the session asks; the firmware starts Boot[0-9A-F]{4} next`).MatchString(said) {
+		t.Errorf("it leaves with %q", said)
+	}
+	for _, network := range []bool{false, true} {
+		b.login(n)
+		var node doc.Node
+		if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
+			t.Fatal(err)
+		}
+		if _, asked := node.Trace[doc.StepLocal]; asked != network {
+			t.Errorf("the machine asked the network first: %v, want %v: %v", asked, network, node.Trace)
+		}
+		if !network {
+			b.on(n)
+		}
+	}
+}
+
 // TestBootEntry images a UEFI machine with fresh variables from a disk that has EFI/debian and no fallback, as Debian's
 // installer makes it. It is started by kexec, switched off, and switched on without the network: the boot entry is all
 // that can start it. Then it is switched on with the network.

@@ -48,6 +48,8 @@ type Machine struct {
 	Disks func() []session.Disk
 	// Vars are the firmware's variables; nil mounts efivarfs.
 	Vars Vars
+
+	entered *entry // what Enter made, with its place in the order; nil for nothing
 }
 
 // ErrUnbootable is wrapped by the error of a disk that the machine will not start by itself.
@@ -56,6 +58,7 @@ var ErrUnbootable = errors.New("this disk will not start by itself")
 // Enter looks at the disk and makes the machine's entry for it. It returns in words what it did. An error is for the
 // operator: the disk is right, and its text says what the machine will do and what helps.
 func (m *Machine) Enter(d session.Disk) (string, error) {
+	m.entered = nil
 	c, done, err := open(d)
 	if err != nil {
 		return "", fmt.Errorf("no boot entry was made, since %s cannot be read: %w", d.Path, err)
@@ -96,6 +99,7 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	case err != nil:
 		return "", without(s, e.loader, arch, hint(err))
 	}
+	m.entered = e
 	twin := ""
 	known, all := m.partitions(d, func(other session.Disk, p *efivars.Partition) {
 		if p.Same(&e.system.Partition) {
@@ -107,6 +111,7 @@ func (m *Machine) Enter(d session.Disk) (string, error) {
 	})
 	words := e.words(did) + gone
 	if twin != "" {
+		m.entered = nil
 		return "", fmt.Errorf("%s; but %s has a partition with the same identity, and firmware may start either: "+
 			"take it out or erase it", words, twin)
 	}

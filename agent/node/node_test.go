@@ -37,7 +37,8 @@ type fake struct {
 	kexec   error
 	reboot  error
 	flush   error
-	nobody  error // could come in by a shell
+	once    string // what the firmware is told before a restart
+	nobody  error  // could come in by a shell
 	shell   func(ctx context.Context) error
 	left    chan string // how the machine left; nothing runs after it
 	stopped context.Context
@@ -127,7 +128,8 @@ func (f *fake) Open(ctx context.Context, s *rescue.Spec) error {
 }
 
 func (f *fake) restoring() node.Action {
-	return restoring.Action(restoring.Options{Restore: f.run, Entry: f.enter, Boot: f, Report: f, Shell: f})
+	return restoring.Action(restoring.Options{Restore: f.run, Entry: f.enter, Once: func() string { return f.once },
+		Boot: f, Report: f, Shell: f})
 }
 
 func restore(serial uint64, name string, boot *session.Boot) *session.Descriptor {
@@ -197,6 +199,20 @@ func TestWaysToLeave(t *testing.T) {
 			[]string{"prepare ", "info boot kexec: Debian", "flush", "KEXEC"}},
 		{"reboot", &fake{}, &session.Boot{Method: session.BootReboot},
 			[]string{"info boot reboot: as the session asks", "flush", "REBOOT"}},
+		{"reboot, to the disk at once", &fake{once: "Boot0003 next"}, &session.Boot{Method: session.BootReboot},
+			[]string{"info boot reboot: as the session asks; Boot0003 next", "flush", "REBOOT"}},
+		{"poweroff leaves the firmware's next start alone", &fake{once: "Boot0003 next"},
+			&session.Boot{Method: session.BootPoweroff},
+			[]string{"info boot poweroff: as the session asks", "flush", "POWEROFF"}},
+		{"kexec is impossible, and the firmware starts the disk next",
+			&fake{once: "Boot0003 next", prepare: errors.New("locked down")}, nil,
+			[]string{"prepare ", "info boot reboot: kexec is impossible, so the firmware has to start the disk: " +
+				"locked down; Boot0003 next", "flush", "REBOOT"}},
+		{"nothing to start, and so the network first", &fake{once: "Boot0003 next", prepare: fmt.Errorf("%w: no",
+			bootos.ErrNoSystem)}, nil,
+			[]string{"prepare ", "error boot reboot: the disk is written, but nothing on the disk can be started: " +
+				"no; a restart will not start it either: see whether the image is a system for this machine", "flush",
+				"REBOOT"}},
 		{"poweroff", &fake{}, &session.Boot{Method: session.BootPoweroff},
 			[]string{"info boot poweroff: as the session asks", "flush", "POWEROFF"}},
 		{"the loader's own work",

@@ -28,19 +28,33 @@ func (j *job) Leave(ctx context.Context, exit *node.Exit) {
 		if j.result.Passphrase != "" {
 			words += "; the passphrase for the disk's boot loader was not used, which a start by kexec alone does"
 		}
+		if method == session.BootReboot {
+			words += j.once()
+		}
 		exit.Leave(ctx, session.Info, method, words)
 		return
 	}
 	what, err := j.o.Boot.Prepare(ctx, j.result, appendix)
 	if err != nil {
-		restart(ctx, exit, err)
+		j.restart(ctx, exit, err)
 		return
 	}
 	exit.Say(ctx, session.Info, "kexec: "+what)
 	err = j.o.Boot.Kexec()
 	exit.Leave(ctx, session.Info, session.BootReboot,
-		fmt.Sprintf("kexec failed, so the firmware has to start the disk: "+
-			"%v", err))
+		fmt.Sprintf("kexec failed, so the firmware has to start the disk: %v%s", err, j.once()))
+}
+
+// once has a restart come to the disk, as kexec would have, and says so behind other words. Of a disk of which one
+// partition was restored the firmware is left alone.
+func (j *job) once() string {
+	if j.o.Once == nil || j.result.Partition > 0 {
+		return ""
+	}
+	if words := j.o.Once(); words != "" {
+		return "; " + words
+	}
+	return ""
 }
 
 // enter makes the machine's boot entry for the disk. It is reported in any case: a disk that will not start by itself
@@ -98,7 +112,7 @@ func (j *job) guardedEntry(ctx context.Context) (words string, err error) {
 
 // restart leaves the disk to the firmware. That the machine's own loader must do what is on the disk is no fault; that
 // nothing can be started from the disk is one, although the restore itself is done.
-func restart(ctx context.Context, exit *node.Exit, err error) {
+func (j *job) restart(ctx context.Context, exit *node.Exit, err error) {
 	var own *bootos.Restart
 	level, words := session.Info, fmt.Sprintf("kexec is impossible, so the firmware has to start the disk: %v", err)
 	switch {
@@ -109,6 +123,9 @@ func restart(ctx context.Context, exit *node.Exit, err error) {
 			"system for this machine", err)
 	case errors.As(err, &own):
 		words = fmt.Sprintf("the machine's own boot loader starts the disk, through the firmware: %v", err)
+	}
+	if level != session.Error { // the network before a disk that nothing starts from
+		words += j.once()
 	}
 	exit.Leave(ctx, level, session.BootReboot, words)
 }

@@ -51,8 +51,11 @@ type Options struct {
 	Personal Personalizer
 	Restore  Restorer
 	Entry    Entry
-	Boot     Booter
-	Report   Reporter
+	// Once has the firmware start the disk at the next restart, for which Entry has made an entry, and says so; empty
+	// for nothing to be done. It is asked before a restart alone.
+	Once   func() string
+	Boot   Booter
+	Report Reporter
 }
 
 // Action returns the action.
