@@ -72,15 +72,15 @@ func (a *assembly) partition(ctx context.Context, d *Device) {
 	switch layerOf(f, size) {
 	case grub.MD:
 		d.Asked = true
-		if err := a.mirror(d, f, whole); err != nil {
+		if err := a.mirror(ctx, d, f, whole); err != nil {
 			d.lacks(grub.MD, err.Error())
 		}
 	case grub.LVM:
 		d.Asked = true
-		a.group(d, f, whole, false)
+		a.group(ctx, d, f, whole, false)
 	case grub.Crypto:
 		if a.key != nil {
-			a.crypt(ctx, d, whole)
+			a.crypt(ctx, d, whole, false)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (d *Device) lacks(l grub.Layer, why string) {
 }
 
 // mirror makes a device of a half of a RAID 1, or of what is in it.
-func (a *assembly) mirror(d *Device, f *os.File, p part) error {
+func (a *assembly) mirror(ctx context.Context, d *Device, f *os.File, p part) error {
 	m, err := readMirror(p.r, p.size)
 	if err != nil {
 		return err
@@ -105,7 +105,10 @@ func (a *assembly) mirror(d *Device, f *os.File, p part) error {
 	inside := part{io.NewSectionReader(f, m.start, m.size), m.start, m.size}
 	switch l := layerOf(inside.r, inside.size); {
 	case l == grub.LVM:
-		a.group(d, f, inside, true)
+		a.group(ctx, d, f, inside, true)
+		return nil
+	case l == grub.Crypto && a.key != nil:
+		a.crypt(ctx, d, inside, true)
 		return nil
 	case l != "":
 		d.lacks(l, fmt.Sprintf("%s in %s is not read", l, m.words))
@@ -121,7 +124,7 @@ func (a *assembly) mirror(d *Device, f *os.File, p part) error {
 }
 
 // group makes devices of the logical volumes of a volume group.
-func (a *assembly) group(d *Device, f *os.File, p part, mirrored bool) {
+func (a *assembly) group(ctx context.Context, d *Device, f *os.File, p part, mirrored bool) {
 	g, err := ReadGroup(p.r, p.size)
 	switch {
 	case err != nil:
@@ -144,7 +147,12 @@ func (a *assembly) group(d *Device, f *os.File, p part, mirrored bool) {
 			continue
 		}
 		inside := part{io.NewSectionReader(f, p.at+l.At, l.Size), p.at + l.At, l.Size}
-		if other := layerOf(inside.r, inside.size); other != "" {
+		other := layerOf(inside.r, inside.size)
+		if other == grub.Crypto && a.key != nil {
+			a.crypt(ctx, d, inside, true)
+			continue
+		}
+		if other != "" {
 			d.lacks(other, fmt.Sprintf("%s in %s is not read", other, l.Words))
 			continue
 		}

@@ -58,8 +58,9 @@ func available(meminfo string) uint64 {
 }
 
 // crypt opens an encrypted volume and makes devices of what is in it. The layer stays with the partition: until GRUB's
-// configuration opens the volume, GRUB has no device of it.
-func (a *assembly) crypt(ctx context.Context, d *Device, p part) {
+// configuration opens the volume, GRUB has no device of it. nested is a volume that is no partition itself, but in RAID
+// or LVM.
+func (a *assembly) crypt(ctx context.Context, d *Device, p part, nested bool) {
 	d.Asked = true
 	d.Layers = append(d.Layers, grub.Crypto)
 	h, err := luks.Read(p.r, p.size)
@@ -67,10 +68,10 @@ func (a *assembly) crypt(ctx context.Context, d *Device, p part) {
 		d.lacks(grub.Crypto, err.Error())
 		return
 	}
-	e := grub.Encrypted{UUID: h.Plain(), Device: d.Number, Why: a.others.volume(h.Plain())}
+	e := grub.Encrypted{UUID: h.Plain(), Device: d.Number, Nested: nested, Why: a.others.volume(h.Plain())}
 	before := len(a.made)
 	if e.Why == "" {
-		if e.Argon2, err = a.open(ctx, d, h); err != nil {
+		if e.Argon2, err = a.open(ctx, d, p, h); err != nil {
 			e.Why = plain.Line(err.Error(), 300)
 		}
 	}
@@ -84,7 +85,7 @@ func (a *assembly) crypt(ctx context.Context, d *Device, p part) {
 }
 
 // open opens a volume until a.undo, and tells whether its key slot goes by Argon2.
-func (a *assembly) open(ctx context.Context, d *Device, h *luks.Header) (argon2 bool, err error) {
+func (a *assembly) open(ctx context.Context, d *Device, p part, h *luks.Header) (argon2 bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, keyPatience, errKeyPatience)
 	defer cancel()
 	device, err := os.Open(d.Path)
@@ -92,7 +93,7 @@ func (a *assembly) open(ctx context.Context, d *Device, h *luks.Header) (argon2 
 		return false, err
 	}
 	a.undo = append(a.undo, func() { device.Close() })
-	v, err := h.Open(ctx, device, []byte(a.key.Passphrase), a.key.Memory)
+	v, err := h.Open(ctx, io.NewSectionReader(device, p.at, p.size), []byte(a.key.Passphrase), a.key.Memory)
 	if err != nil {
 		return false, err
 	}
@@ -116,10 +117,10 @@ func (a *assembly) open(ctx context.Context, d *Device, h *luks.Header) (argon2 
 	inside := part{io.NewSectionReader(f, 0, v.Size()), 0, v.Size()}
 	switch l := layerOf(inside.r, inside.size); l {
 	case grub.LVM:
-		a.group(d, f, inside, false)
+		a.group(ctx, d, f, inside, false)
 		return argon2, nil
 	case "":
-		return argon2, a.add(d, f, inside, Device{Name: fmt.Sprintf("encrypted partition %d", d.Number),
+		return argon2, a.add(d, f, inside, Device{Name: "the encrypted volume of " + d.words(),
 			GRUB: []string{"cryptouuid/" + h.Plain()}})
 	default:
 		return argon2, fmt.Errorf("%s in it is not read", l)

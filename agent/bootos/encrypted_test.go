@@ -116,8 +116,9 @@ func TestEncrypted(t *testing.T) {
 		device                          string // of the kernel; empty for a restart
 		why                             string
 	}{
-		{"luks2", "--type luks2" + pbkdf2, "", passphrase, "encrypted partition 1", ""},
-		{"luks1", "--type luks1 --pbkdf-force-iterations 1000", "", passphrase, "encrypted partition 1", ""},
+		{"luks2", "--type luks2" + pbkdf2, "", passphrase, "the encrypted volume of partition 1", ""},
+		{"luks1", "--type luks1 --pbkdf-force-iterations 1000", "", passphrase,
+			"the encrypted volume of partition 1", ""},
 		{"LVM in luks1", "--type luks1 --pbkdf-force-iterations 1000", "lvm", passphrase,
 			"logical volume my-vg/ro-ot", ""},
 		{"LVM in luks2", "--type luks2" + pbkdf2, "lvm", passphrase, "logical volume my-vg/ro-ot", ""},
@@ -233,5 +234,53 @@ func TestAvailable(t *testing.T) {
 	}
 	if got := available(name + "-not"); got != 0 {
 		t.Errorf("%d bytes of a file that is not there", got)
+	}
+}
+
+// TestEncryptedInside has the volume in a half of a RAID 1, and in a logical volume.
+func TestEncryptedInside(t *testing.T) {
+	need.Root(t)
+	fs := func() (file, uuid string) {
+		file = bootFiles(t, 20, rootUUID, "the kernel", nil)
+		return file, encrypt(t, file, "--type luks1 --pbkdf-force-iterations 1000")
+	}
+	for _, tt := range []struct {
+		name string
+		make func(t *testing.T, file string) (part string)
+	}{
+		{"RAID 1", func(t *testing.T, file string) string {
+			part := volumetest.Sparse(t, firstSize)
+			at, p := superblock("1.2", firstSize, nil)
+			writeAt(t, part, at, p)
+			copyTo(t, file, part, 1<<20)
+			return part
+		}},
+		{"LVM", func(t *testing.T, file string) string {
+			pv := lvmFile(t, 80<<20, lvcreate+"-L 32M -n boot my-vg")
+			copyTo(t, file, pv, 1<<20)
+			return pv
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file, uuid := fs()
+			loop, _ := volumetest.Loop(t, tt.make(t, file), 512, "-r")
+			dir := t.TempDir()
+			key := &Key{Passphrase: passphrase, Memory: 1 << 30, Dir: filepath.Join(dir, "opened")}
+			all, encrypted, detach := assemble(t.Context(), []Device{{Number: 3, Path: loop}}, nil, key)
+			defer detach()
+			v := Mount(filepath.Join(dir, "os"), all)
+			defer func() {
+				if err := v.Unmount(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if len(encrypted) != 1 || encrypted[0] != (grub.Encrypted{UUID: uuid, Device: 3, Nested: true}) ||
+				len(all) != 2 {
+				t.Fatalf("%+v, %+v", all, encrypted)
+			}
+			if b, err := v.ReadFile(all[1].Number, "/boot/vmlinuz-6.1", 100); err != nil || string(b) != "the kernel" {
+				t.Errorf("%q, %v", b, err)
+			}
+		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 type Encrypted struct {
 	UUID   string // as GRUB writes it, without dashes
 	Device int    // the partition
+	Nested bool   // it is in RAID or LVM on the partition
 	Why    string // it was not opened; empty when it was
 	Argon2 bool   // its key slot goes by Argon2, which not every GRUB has
 }
@@ -84,7 +85,7 @@ func cryptomount(s *shell, args []string) (int, error) {
 		if err != nil {
 			return noDevice, &Restart{Why: fmt.Sprintf("%s: %v", asks, err)}
 		}
-		v = volumeOf(volumes, func(e *Encrypted) bool { return e.Device == n })
+		v = volumeOf(volumes, func(e *Encrypted) bool { return e.Device == n && !e.Nested })
 	}
 	switch {
 	case v == nil:

@@ -317,11 +317,48 @@ func FuzzDefault(f *testing.F) {
 	f.Add([]byte(debianLike))
 	f.Add([]byte(esp))
 	f.Add([]byte("menuentry a { linux (hd0,gpt1)/k a\"b c\"d; initrd /i }\nsubmenu x { }\nset default='1>2'\nblscfg\n"))
+	f.Add([]byte("cryptomount -u abcd\nsearch --set=root --file /k\nset timeout=1\nmenuentry a { linux /k; }\n"))
+	f.Add([]byte("set root=cryptouuid/abcd\ncryptomount -a\nset timeout=1\nmenuentry a { linux (crypto0)/k; }\n"))
 	f.Fuzz(func(t *testing.T, config []byte) {
 		files := &fakeFiles{files: map[string]string{"1:/g": string(config), "1:/loader/entries/a.conf": string(config),
-			"1:/grubenv": envMagic + string(config)}}
-		if e, err := Default(files, Options{Device: 1, Path: "/g"}); err == nil && e.Kernel.Path == "" {
+			"1:/grubenv": envMagic + string(config), "-1:/k": "k"}, holds: Crypto,
+			made:   []Made{{Device: -1, Names: []string{"cryptouuid/abcd"}, Crypt: "abcd"}},
+			crypts: []Encrypted{{UUID: "abcd", Device: 2}}}
+		e, err := Default(files, Options{Device: 1, Path: "/g"})
+		if err == nil && e.Kernel.Path == "" {
 			t.Error("an entry without a kernel")
 		}
+		if err == nil && e.Kernel.Device < 0 && len(e.Opened) == 0 {
+			t.Error("a kernel in a volume that nothing opened")
+		}
 	})
+}
+
+// TestOpened: what is in a volume is there from cryptomount on, by each of its names.
+func TestOpened(t *testing.T) {
+	const menu = "set timeout=1\nmenuentry a { linux (%s)/k; }\n"
+	for _, tt := range []struct {
+		config, name string
+		opened       bool
+	}{
+		{"cryptomount -u abcd\n", "crypto0", true},
+		{"cryptomount -u ABCD\n", "cryptouuid/abcd", true},
+		{"cryptomount -a\ncryptomount -a\n", "crypto0", true},
+		{"cryptomount (hd0,gpt2)\n", "crypto0", true},
+		{"cryptomount hd0,gpt3\n", "crypto0", false},
+		{"cryptomount -u ab-cd\n", "crypto0", false},
+		{"cryptomount -p words -u abcd\n", "crypto0", false},
+		{"cryptomount\n", "crypto0", false},
+		{"", "crypto0", false},
+		{"", "cryptouuid/abcd", false},
+		{"if [ -e (cryptouuid/abcd)/k ]; then cryptomount -a; fi\n", "crypto0", false},
+	} {
+		files := &fakeFiles{files: map[string]string{"1:/g": tt.config + fmt.Sprintf(menu, tt.name), "-1:/k": "k"},
+			made:   []Made{{Device: -1, Names: []string{"cryptouuid/abcd"}, Crypt: "abcd"}},
+			crypts: []Encrypted{{UUID: "abcd", Device: 2}}, holds: Crypto}
+		e, err := Default(files, Options{Device: 1, Path: "/g", UEFI: true})
+		if opened := err == nil && e.Kernel.Device == -1 && len(e.Opened) == 1; opened != tt.opened {
+			t.Errorf("%s with %s: %v, %v", tt.config, tt.name, e, err)
+		}
+	}
 }
