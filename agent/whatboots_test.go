@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,5 +70,29 @@ func TestWhatBoots(t *testing.T) {
 	if err := run(context.Background(), []string{"-what-boots", filepath.Join(dir, "none")}, nil, &out,
 		&out); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a disk that is not there: %v", err)
+	}
+}
+
+// TestPassphraseFile reads what is typed at a loader's prompt: a line, without its end.
+func TestPassphraseFile(t *testing.T) {
+	for _, tt := range []struct{ text, want, why string }{
+		{"two words\n", "two words", ""},
+		{" blanks stay \r\nmore\n", " blanks stay ", ""},
+		{"no end", "no end", ""},
+		{"\nsecond\n", "", "its first line is empty"},
+		{"", "", "its first line is empty"},
+	} {
+		name := filepath.Join(t.TempDir(), "passphrase")
+		if err := os.WriteFile(name, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := firstLine(name)
+		if got != tt.want || (err == nil) != (tt.why == "") || err != nil && !strings.Contains(err.Error(), tt.why) {
+			t.Errorf("%q: %q, %v, want %q, %q", tt.text, got, err, tt.want, tt.why)
+		}
+	}
+	err := run(t.Context(), []string{"-passphrase-file", "x"}, nil, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "goes with -what-boots") {
+		t.Errorf("a passphrase without a disk: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -94,6 +95,7 @@ func (a *assembly) open(ctx context.Context, d *Device, p part, h *luks.Header) 
 	}
 	a.undo = append(a.undo, func() { device.Close() })
 	v, err := h.Open(ctx, io.NewSectionReader(device, p.at, p.size), []byte(a.key.Passphrase), a.key.Memory)
+	debug.FreeOSMemory() // Argon2 may have taken what the kernel that is loaded next needs
 	if err != nil {
 		return false, err
 	}
