@@ -122,6 +122,7 @@ type Book struct {
 	change sync.Mutex // held while the store is written
 	mu     sync.RWMutex
 	bySum  map[[sha256.Size]byte]token
+	people map[Sum]entry
 }
 
 // New reads the tokens of a store; root is the one of the state directory's file.
@@ -178,6 +179,9 @@ func (b *Book) Of(sum Sum) (Holder, bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	// What is looked up is a hash: how long that takes tells nothing of a token.
+	if e, ok := b.people[sum]; ok && b.now().Before(e.until) {
+		return e.Holder, true
+	}
 	t, ok := b.bySum[sum]
 	if !ok || !t.Until.IsZero() && !b.now().Before(t.Until) {
 		return Holder{}, false
@@ -185,7 +189,7 @@ func (b *Book) Of(sum Sum) (Holder, bool) {
 	return Holder{t.Name, t.Role, t.On}, true
 }
 
-// List returns all tokens by name, those that have ended too.
+// List returns all tokens by name, those that have ended too, and people who are logged in by a provider.
 func (b *Book) List() []doc.Token {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -195,7 +199,14 @@ func (b *Book) List() []doc.Token {
 		list = append(list, t.Token)
 	}
 	slices.SortFunc(list, func(x, y doc.Token) int { return strings.Compare(x.Name, y.Name) })
-	return list
+	return append(list, b.persons()...)
+}
+
+// count is how many tokens there are.
+func (b *Book) count() int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.bySum)
 }
 
 func (b *Book) check(in *doc.TokenSpec) error {
@@ -243,7 +254,7 @@ func (b *Book) Create(ctx context.Context, in doc.TokenSpec) (*doc.TokenMade, er
 	if _, taken := b.find(in.Name); taken {
 		return nil, fmt.Errorf("%w: %s (`diskcast token rm %s` ends it)", ErrExists, in.Name, in.Name)
 	}
-	if len(b.List()) >= MaxTokens {
+	if b.count() >= MaxTokens {
 		return nil, fmt.Errorf("%w: there are %d already; remove those that have ended", ErrSpec, MaxTokens)
 	}
 	err := b.store.Update(ctx, func(tx store.WriteTx) error {
@@ -269,9 +280,15 @@ func (b *Book) find(name string) (token, bool) {
 	return token{}, false
 }
 
-// Remove ends a token: who comes with it from then on is nobody. The error of one that is not there wraps
-// store.ErrNotFound.
+// Remove ends a token: who comes with it from then on is nobody. Of a person who is logged in by a provider it ends all
+// logins. The error of one that is not there wraps store.ErrNotFound.
 func (b *Book) Remove(ctx context.Context, name string) error {
+	if strings.HasPrefix(name, PersonPrefix) {
+		if !b.dismissAll(name) {
+			return fmt.Errorf("%q is not logged in: %w", name, store.ErrNotFound)
+		}
+		return nil
+	}
 	b.change.Lock()
 	defer b.change.Unlock()
 	t, ok := b.find(name)

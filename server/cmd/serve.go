@@ -128,6 +128,9 @@ func serveConfig(set *config.Settings) (*serve.Config, error) {
 	if cfg.Hooks, err = hooks.ParseAll(set.Hooks); err != nil {
 		return nil, err
 	}
+	if cfg.People, err = set.People(); err != nil {
+		return nil, err
+	}
 	// Check has read them all once.
 	cfg.MaxCasts, _ = strconv.Atoi(set.Casts)
 	cfg.Address, _ = netip.ParseAddr(set.Address)

@@ -32,6 +32,12 @@ type Settings struct {
 	Advertise             bool
 	TFTP, Querier         bool
 	LeaseTime, HookTime   time.Duration
+
+	// People who log in by a provider.
+	Public, Issuer, Client, SecretFile string
+	ProviderCA, PersonClaim            string
+	Scopes, PeopleRules                []string
+	LoginTime                          time.Duration
 }
 
 // Setting is one line of the table.

@@ -40,6 +40,9 @@ func TestExampleIsTheDefaults(t *testing.T) {
 		if len(got.DNS) == 0 {
 			got.DNS = nil // no addresses, whether nil or a list without any
 		}
+		if len(got.PeopleRules) == 0 {
+			got.PeopleRules = nil
+		}
 		if len(got.Hooks) == 0 {
 			got.Hooks = nil
 		}

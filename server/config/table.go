@@ -21,6 +21,7 @@ func Defaults() *Settings {
 		State: "/var/lib/diskcast", DHCP: string(dhcp.Proxy), Loader: string(dhcp.Auto), OwnDisk: "grub", HTTP: ":8080",
 		Listen: ":8443", Groups: cast.DefaultGroups.String(), Optimize: "off", Approve: "all", TFTP: true,
 		Querier: true, LeaseTime: 12 * time.Hour, HookTime: 5 * time.Minute,
+		Scopes: []string{"profile", "email"}, PersonClaim: "email", LoginTime: 8 * time.Hour,
 	}
 }
 
@@ -98,6 +99,33 @@ var table = []Setting{
 		at:   func(v *Settings) any { return &v.Hooks }, check: hook},
 	{Name: "hook-time", About: "how long a hook may take before it is ended",
 		Unit: `a duration in h, m and s, such as "5m"`, at: func(v *Settings) any { return &v.HookTime }},
+	{Name: "public-url", About: "where browsers find the page, as people type it",
+		Unit: `a URL, such as "https://diskcast.example.org:8443"; "" is none`,
+		at:   func(v *Settings) any { return &v.Public }, check: publicURL},
+	{Name: "oidc-issuer", About: "OpenID provider by which people log in at the page, beside tokens",
+		Unit: `a URL, such as "https://login.example.org/realms/school"; "" is none`,
+		at:   func(v *Settings) any { return &v.Issuer }, check: secureURL},
+	{Name: "oidc-client", About: "this server's client id at the provider, for which the provider must know the " +
+		"redirect URL PUBLIC-URL/login/oidc/callback", Unit: "the id",
+		at: func(v *Settings) any { return &v.Client }},
+	{Name: "oidc-secret-file", About: "file with the client's secret, which nobody but the server may read; a " +
+		"client without one is protected by PKCE alone", Unit: "a whole path", path: true,
+		at: func(v *Settings) any { return &v.SecretFile }},
+	{Name: "oidc-ca-file", About: "file with the certificates (PEM) of those who may vouch for the provider, in " +
+		"place of the system's", Unit: "a whole path", path: true,
+		at: func(v *Settings) any { return &v.ProviderCA }},
+	{Name: "oidc-scopes", About: "what the provider is asked for, beside openid",
+		Unit: `a list of words, such as ["email", "groups"]`,
+		at:   func(v *Settings) any { return &v.Scopes }},
+	{Name: "oidc-name", About: "claim of the ID token that names a person in the record of changes; email must be " +
+		"verified by the provider", Unit: `a claim, such as "email" or "sub"`,
+		at: func(v *Settings) any { return &v.PersonClaim }, check: claimName},
+	{Name: "oidc-rules", About: "who may do what, each CLAIM=VALUE -> ROLE [SELECTOR] with the role viewer, " +
+		"operator or admin; the first that fits counts, whom none fits is refused",
+		Unit: `a list of rules, such as ["groups=it -> admin", "groups=teachers -> operator room=210"]`,
+		at:   func(v *Settings) any { return &v.PeopleRules }, check: peopleRule},
+	{Name: "oidc-lasts", About: "how long such a login lasts, and tokens that are made in it",
+		Unit: `a duration in h, m and s, such as "8h"`, at: func(v *Settings) any { return &v.LoginTime }},
 	{Name: "debug", About: "log more", Unit: "true or false", global: true,
 		at: func(v *Settings) any { return &v.Debug }},
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/config"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
@@ -63,6 +64,7 @@ type Subject struct {
 	HTTP, API netip.AddrPort
 	HTTPS     netip.AddrPort // of HTTPS boot; invalid: none
 	Groups    netip.Prefix   // of multicast
+	People    *config.People // who log in by a provider; nil: nobody
 	Querier   bool
 	Version   string
 	// Patience is how long a querier is listened for; 0 means Patience.
@@ -105,6 +107,7 @@ var checks = []check{
 	{"machines", false, lookMachines, ""},
 	{"words", false, lookWords, ""},
 	{"record", false, lookRecord, ""},
+	{"people", false, lookPeople, ""},
 }
 
 // Run does all checks, side by side, and returns what came of them in the order of the table.

@@ -42,6 +42,9 @@ const (
 	NotifyLost        ID = "notify-lost"
 	RecordWaits       ID = "record-waits" // changes that the state did not take
 	RecordLost        ID = "record-lost"
+	OIDCSettings      ID = "oidc-settings" // a secret or certificates that cannot be used
+	OIDCSilent        ID = "oidc-silent"   // the provider does not answer, or not as one
+	OIDCRedirect      ID = "oidc-redirect" // it does not know this server's address
 )
 
 // The kinds of findings from a node.

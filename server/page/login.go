@@ -16,7 +16,7 @@ import (
 // Bounds of logins.
 const (
 	loginLasts  = 12 * time.Hour
-	maxLogins   = 1000                    // at once
+	maxLogins   = 10000                   // at once
 	maxOfToken  = 32                      // of one token at once
 	maxToken    = 512                     // bytes that are typed
 	cookieName  = "__Host-diskcast"       // of who is logged in; the prefix has browsers keep it to this server
@@ -73,12 +73,12 @@ func (vs *visits) of(r *http.Request) (*entered, access.Holder) {
 	return e, h
 }
 
-// begin logs the holder of a token in, and returns what the browser is to keep.
-func (vs *visits) begin(token access.Sum) string {
+// begin logs the holder of a token in for a time, and returns what the browser is to keep.
+func (vs *visits) begin(token access.Sum, lasts time.Duration) string {
 	word := rand.Text() + rand.Text()
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	e := &entered{token: token, csrf: rand.Text(), until: vs.now().Add(loginLasts)}
+	e := &entered{token: token, csrf: rand.Text(), until: vs.now().Add(lasts)}
 	vs.makeRoom(e.token)
 	vs.byID[sha256.Sum256([]byte(word))] = e
 	return word
@@ -113,10 +113,17 @@ func (vs *visits) makeRoom(token access.Sum) {
 
 // end logs out who the request's cookie is of.
 func (vs *visits) end(r *http.Request) {
-	if c, err := r.Cookie(cookieName); err == nil {
-		vs.mu.Lock()
-		delete(vs.byID, sha256.Sum256([]byte(c.Value)))
-		vs.mu.Unlock()
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return
+	}
+	id := key(sha256.Sum256([]byte(c.Value)))
+	vs.mu.Lock()
+	e := vs.byID[id]
+	delete(vs.byID, id)
+	vs.mu.Unlock()
+	if e != nil {
+		vs.tokens.Dismiss(e.token) // of a person: who logs in again proves it anew
 	}
 }
 
@@ -176,6 +183,8 @@ func (v *visit) ownForm(token string) bool {
 type loginView struct {
 	CSRF, Next, Why string
 	Link            string // word of a link that logs in once; empty: a token is asked for
+	Provider        string // by which people log in; empty: none
+	Trouble         string // that it had when it was asked last
 }
 
 func (v *visit) loginForm() error { return v.showLogin(http.StatusOK, "") }
@@ -187,7 +196,13 @@ func (v *visit) showLogin(code int, why string) error {
 		http.SetCookie(v.w, c)
 	}
 	v.known = nil // the form is of nobody yet
-	form := loginView{v.page.visits.stranger(c.Value), local(v.r.FormValue("next")), why, v.link()}
+	form := loginView{CSRF: v.page.visits.stranger(c.Value), Next: local(v.r.FormValue("next")), Why: why,
+		Link: v.link()}
+	if p := v.page.People; p != nil {
+		if form.Provider = p.Host(); why == "" {
+			form.Trouble = p.Trouble()
+		}
+	}
 	return v.show(code, "login", "Log in", form)
 }
 
@@ -229,7 +244,7 @@ func (v *visit) loginByLink() error {
 // enter logs in who proved to be the holder of a token.
 func (v *visit) enter(token access.Sum, h access.Holder) error {
 	v.page.visits.end(v.r) // a login that was there before does not become this one
-	http.SetCookie(v.w, cookie(cookieName, v.page.visits.begin(token), int(loginLasts/time.Second)))
+	http.SetCookie(v.w, cookie(cookieName, v.page.visits.begin(token, loginLasts), int(loginLasts/time.Second)))
 	http.SetCookie(v.w, cookie(visitCookie, "", -1))
 	v.page.Log.Info("logged in", "token", h.Name, "role", h.Role, "peer", v.r.RemoteAddr)
 	http.Redirect(v.w, v.r, local(v.r.PostForm.Get("next")), http.StatusSeeOther)

@@ -137,9 +137,9 @@ func TestLoginEnds(t *testing.T) {
 // TestManyLogins: logins are bounded, in all and by token, and the oldest goes.
 func TestManyLogins(t *testing.T) {
 	r := newRig(t, options{})
-	first := r.page.visits.begin(access.SumOf(r.tokens[access.Viewer]))
+	first := r.page.visits.begin(access.SumOf(r.tokens[access.Viewer]), loginLasts)
 	for range 3 * maxOfToken {
-		r.page.visits.begin(access.SumOf(r.tokens[access.Admin]))
+		r.page.visits.begin(access.SumOf(r.tokens[access.Admin]), loginLasts)
 	}
 	if n := len(r.page.visits.byID); n != maxOfToken+1 {
 		t.Errorf("%d logins, want %d", n, maxOfToken+1)

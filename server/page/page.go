@@ -33,6 +33,11 @@ type Tokens interface {
 	Of(sum access.Sum) (access.Holder, bool)
 	// Use says whose token a link to the login is for, once.
 	Use(link string) (access.Sum, bool)
+	// Admit lets in whom a provider vouches for, and returns what proves it; Until says how long that is good for, and
+	// Dismiss ends it.
+	Admit(h access.Holder, until time.Time) string
+	Until(sum access.Sum) (time.Time, bool)
+	Dismiss(sum access.Sum)
 }
 
 // About is what the page tells of the server itself.
@@ -45,6 +50,7 @@ type About struct {
 type Config struct {
 	API    API
 	Tokens Tokens
+	People People // nil: people log in with tokens alone
 	About  About
 	Log    *slog.Logger // nil: nothing is logged
 }
@@ -87,7 +93,11 @@ func Routes() []Route {
 		{"GET /login", Anyone, (*visit).loginForm},
 		{"POST /login", Anyone, (*visit).login},
 		{"POST /login/link", Anyone, (*visit).loginByLink},
+		{"GET /login/oidc", Anyone, (*visit).beginLogin},
+		{"GET /login/oidc/callback", Anyone, (*visit).endLogin},
 		{"POST /logout", access.Viewer, (*visit).logout},
+		{"GET /token", access.Viewer, (*visit).tokenForm},
+		{"POST /token", access.Viewer, (*visit).ownToken},
 		{"GET /{$}", access.Viewer, (*visit).overview},
 		{"GET /machines", access.Viewer, (*visit).machines},
 		{"GET /machines/{machine}", access.Viewer, (*visit).machine},
@@ -214,7 +224,7 @@ func (p *Page) answer(rt *Route, w http.ResponseWriter, r *http.Request) {
 // allowed refuses who lacks the role, and forms that no page of ours sent.
 func (v *visit) allowed(rt *Route, changes bool) error {
 	if rt.Role != Anyone && !v.may(rt.Role) {
-		return &refused{http.StatusForbidden, fmt.Sprintf("the token %s has the role %s, and this wants %s: an "+
+		return &refused{http.StatusForbidden, fmt.Sprintf("%s has the role %s, and this wants %s: an "+
 			"administrator makes others (diskcast token create)", v.holder.Name, v.holder.Role, rt.Role)}
 	}
 	if !changes {

@@ -62,6 +62,7 @@ type screen struct {
 	Version          string
 	Holder           access.Holder
 	In, May, Admin   bool // logged in; may work; may everything
+	Person           bool // who is logged in by the provider
 	CSRF             string
 	Flash            string
 	About            About
@@ -89,6 +90,9 @@ func (v *visit) show(code int, name, title string, d any) error {
 	s := &screen{Title: title, Name: name, Nav: v.section(), Self: v.r.URL.RequestURI(), Version: version(),
 		Holder: v.holder, In: v.known != nil, May: v.may(access.Operator), Admin: v.may(access.Admin),
 		About: v.page.About, D: d, CSRF: v.csrf()}
+	if v.known != nil {
+		_, s.Person = v.page.Tokens.Until(v.known.token)
+	}
 	block := "layout.html"
 	if v.fragment() && code == http.StatusOK {
 		block = "live"

@@ -18,7 +18,7 @@ const listensFor = 20 * time.Second
 // Subject is a server with these settings as doctor looks at it, without what it has to be asked for.
 func Subject(cfg Config) *doctor.Subject {
 	s := &doctor.Subject{Interface: cfg.Interface, State: cfg.State, DHCP: cfg.DHCP, TFTP: cfg.TFTP, Groups: cfg.Groups,
-		Querier: cfg.Querier, Version: cfg.Version, Host: doctor.Real{}, Log: cfg.Log}
+		Querier: cfg.Querier, People: cfg.People, Version: cfg.Version, Host: doctor.Real{}, Log: cfg.Log}
 	s.BootDir, s.Store = cfg.Dirs()
 	info, lan, err := Where(cfg)
 	if s.Broken, s.LAN = err, lan; err == nil {

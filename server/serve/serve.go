@@ -85,6 +85,7 @@ type Config struct {
 	Traces         string // endpoint of an OpenTelemetry collector; empty: none
 	Version        string // of the program
 	Notify         config.Notify
+	People         *config.People // who log in by a provider; nil: nobody
 	Log            *slog.Logger
 	Casts          engine.Casts // nil: the network's
 	// Started is called when everything is ready.
@@ -246,7 +247,11 @@ func Run(ctx context.Context, cfg Config) error {
 	handler := web.New(eng, ims, caps, id.Token, log.With("task", "api")).WithLibrary(lib, jobs).WithPower(switches).
 		WithNotify(words).WithPin(id.Pin).WithAccess(tokens).WithVersion(cfg.Version).WithAudit(record).
 		WithUploads(library.NewUploads(lib, jobs))
-	pages := page.New(page.Config{API: handler, Tokens: tokens, Log: log.With("task", "page"),
+	people, err := cfg.people(eng)
+	if err != nil {
+		return err
+	}
+	pages := page.New(page.Config{API: handler, Tokens: tokens, People: people, Log: log.With("task", "page"),
 		About: page.About{Name: server, Version: cfg.Version, Server: info.Server, Interface: cfg.Interface,
 			Store: info.Store, Pin: id.Pin}})
 	figures := metrics.Sources{Version: cfg.Version, Figures: eng.Figures, Room: roomOf(info.Store), Words: words.List,

@@ -354,6 +354,6 @@ func mayDo(h access.Holder, wanted string) (code int, err error) {
 	if access.Covers(h.Role, wanted) {
 		return 0, nil
 	}
-	return http.StatusForbidden, fmt.Errorf("the token %s has the role %s, and this wants %s: an administrator makes "+
+	return http.StatusForbidden, fmt.Errorf("%s has the role %s, and this wants %s: an administrator makes "+
 		"others (`diskcast token create`)", h.Name, h.Role, wanted)
 }

@@ -61,7 +61,7 @@ func (a *API) hold(rt *Route, r *http.Request) (code int, err error) {
 	case ItsPower:
 		return http.StatusNotFound, a.holdPower(b, r.PathValue("id"), h.Within)
 	}
-	return http.StatusForbidden, fmt.Errorf("the token %s is held to the machines %s, and this is about more than "+
+	return http.StatusForbidden, fmt.Errorf("%s is held to the machines %s, and this is about more than "+
 		"machines: an administrator makes others (`diskcast token create`)", h.Name, h.Within)
 }
 
