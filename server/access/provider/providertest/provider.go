@@ -12,6 +12,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -42,6 +44,7 @@ type Provider struct {
 	Redirect string         // the one that the provider knows
 	Claims   map[string]any // of who logs in, in place of the usual ones
 	Down     bool           // it answers nothing
+	Asks     bool           // it shows a page of its own before it sends a browser back
 	Issuer   string         // that it says in its document; empty: the right one
 	// Token makes another token of the claims than the right one.
 	Token func(claims map[string]any) string
@@ -155,7 +158,13 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.codes[code] = grant{q.Get("code_challenge"), q.Get("nonce"), q.Get("redirect_uri")}
 		back.Set("code", code)
 	}
-	http.Redirect(w, r, p.Redirect+"?"+back.Encode(), http.StatusFound)
+	to := p.Redirect + "?" + back.Encode()
+	if p.Asks {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<title>Provider</title><a id="yes" href="%s">I am Ada</a>`, html.EscapeString(to))
+		return
+	}
+	http.Redirect(w, r, to, http.StatusFound)
 }
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
