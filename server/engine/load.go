@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -173,32 +172,32 @@ func (e *Engine) loadEvents(tx store.Tx) error {
 	})
 }
 
-// walkAtOnce is how many records are read side by side: most of a start is reading JSON.
-const walkAtOnce = 512
+// walkAtOnce is how many records are read side by side, a part by each processor: most of a start is reading JSON.
+const walkAtOnce = 128
 
-// walk calls f for each record below the prefix, in order.
+// row is a record that is being read.
+type row[T any] struct {
+	key  string
+	text []byte
+	v    T
+	err  error
+}
+
+// part is some records, read when done is closed.
+type part[T any] struct {
+	rows []row[T]
+	done chan struct{}
+}
+
+// walk calls f for each record below the prefix, in order. While f takes the first ones, those behind are read.
 func walk[T any](tx store.Tx, prefix string, f func(id string, v *T) error) error {
-	type row struct {
-		key  string
-		text []byte
-		v    T
-		err  error
-	}
-	rows := make([]row, 0, walkAtOnce)
-	read := func() error {
-		var workers sync.WaitGroup
-		share := (len(rows) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
-		for part := range slices.Chunk(rows, max(share, 1)) {
-			workers.Go(func() {
-				for i := range part {
-					part[i].err = json.Unmarshal(part[i].text, &part[i].v)
-					part[i].text = nil
-				}
-			})
-		}
-		workers.Wait()
-		for i := range rows {
-			r := &rows[i]
+	var reading []part[T] // in order
+	take := func() error {
+		p := reading[0]
+		reading = reading[1:]
+		<-p.done
+		for i := range p.rows {
+			r := &p.rows[i]
 			if r.err != nil {
 				return fmt.Errorf("state of %s is damaged: %w", r.key, r.err)
 			}
@@ -206,18 +205,38 @@ func walk[T any](tx store.Tx, prefix string, f func(id string, v *T) error) erro
 				return err
 			}
 		}
-		rows = make([]row, 0, walkAtOnce) // what was read is f's now
 		return nil
+	}
+	rows := make([]row[T], 0, walkAtOnce)
+	read := func() error {
+		p := part[T]{rows, make(chan struct{})}
+		go func() { // ends when it has read them
+			defer close(p.done)
+			for i := range p.rows {
+				r := &p.rows[i]
+				r.err = json.Unmarshal(r.text, &r.v)
+				r.text = nil
+			}
+		}()
+		reading = append(reading, p)
+		rows = make([]row[T], 0, walkAtOnce) // what was read is f's now
+		if len(reading) <= runtime.GOMAXPROCS(0) {
+			return nil
+		}
+		return take()
 	}
 	err := tx.Walk(prefix, func(key string, b []byte) error {
 		// A slice is valid in the call only, and another store than bbolt may use it anew.
-		if rows = append(rows, row{key: key, text: slices.Clone(b)}); len(rows) < walkAtOnce {
+		if rows = append(rows, row[T]{key: key, text: slices.Clone(b)}); len(rows) < walkAtOnce {
 			return nil
 		}
 		return read()
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = read()
 	}
-	return read()
+	for err == nil && len(reading) > 0 {
+		err = take()
+	}
+	return err
 }
