@@ -34,7 +34,9 @@ from any machine. The file is only yours to read (` + "`diskcast context list --
 
 A server is known by the pin of its key. Compare the one that is shown with what ` + "`diskcast token`" + `
 prints on the server: whoever sits between could show a key of its own. Afterwards no other key is taken. In a script,
---pin says it.`,
+--pin says it.
+
+Who logs in at the server's page by the site's own provider gets a token there, below his name: The command line.`,
 		Example: `  diskcast login https://10.0.0.1:8443
   diskcast login 10.0.0.1 --name lab --pin "$PIN" --token-file token.txt`,
 		Args: cobra.ExactArgs(1),
