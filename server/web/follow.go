@@ -92,6 +92,9 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cu
 				return
 			}
 		}
+		if err := out.flush(); err != nil {
+			return
+		}
 		if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return
 		}
