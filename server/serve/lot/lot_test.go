@@ -247,6 +247,7 @@ func TestPanic(t *testing.T) {
 // TestPlaces: one more than there are places comes in when one is given back, and else after a time.
 func TestPlaces(t *testing.T) {
 	p, done := newPlaces(), make(chan struct{})
+	p.time = 100 * time.Millisecond
 	conns := make([]net.Conn, placesAtOnce+2)
 	for i := range conns {
 		conns[i], _ = net.Pipe()
@@ -255,7 +256,7 @@ func TestPlaces(t *testing.T) {
 	for _, c := range conns[:placesAtOnce] {
 		p.enter(c, done)
 	}
-	if !p.enter(conns[placesAtOnce], done) || time.Since(began) < placeTime {
+	if !p.enter(conns[placesAtOnce], done) || time.Since(began) < p.time {
 		t.Errorf("one more came in after %v, before the time of any was over", time.Since(began))
 	}
 	for _, c := range conns {

@@ -12,19 +12,20 @@ import (
 // long work or because the peer is slow on purpose, keeps its place no longer: others then wait for a moment.
 const (
 	placesAtOnce = 1024 // so many can share one write to the disk
-	placeTime    = 300 * time.Millisecond
+	placeTime    = time.Second
 )
 
 // places hold back what comes all at once: 5,000 machines that begin in the same second would have as many handshakes
 // and requests half done at a time, with their stacks and buffers, and none of them done sooner.
 type places struct {
 	free chan struct{}
+	time time.Duration // placeTime
 	mu   sync.Mutex
 	of   map[net.Conn]func() // gives a connection's place back
 }
 
 func newPlaces() *places {
-	return &places{free: make(chan struct{}, placesAtOnce), of: map[net.Conn]func(){}}
+	return &places{free: make(chan struct{}, placesAtOnce), time: placeTime, of: map[net.Conn]func(){}}
 }
 
 // enter waits for a place for a connection; false: the lot was closed before.
@@ -36,7 +37,7 @@ func (p *places) enter(c net.Conn, done <-chan struct{}) bool {
 	}
 	var once sync.Once
 	leave := func() { once.Do(func() { <-p.free }) }
-	late := time.AfterFunc(placeTime, func() { p.leave(c) })
+	late := time.AfterFunc(p.time, func() { p.leave(c) })
 	p.mu.Lock()
 	p.of[c] = func() { late.Stop(); leave() }
 	p.mu.Unlock()
