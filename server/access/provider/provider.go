@@ -196,7 +196,8 @@ func (p *Provider) meet(ctx context.Context) (*met, error) {
 	if m, err, ok := p.known(); ok { // another one has asked
 		return m, err
 	}
-	m, err := p.ask(ctx)
+	// Whoever asked first may go away meanwhile: that says nothing of the provider, and others wait for it.
+	m, err := p.ask(context.WithoutCancel(ctx))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tried, p.failed = p.now(), err

@@ -390,6 +390,17 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// TestWhoGoesAway: somebody who asks and goes away does not have the provider called silent.
+func TestWhoGoesAway(t *testing.T) {
+	r := newRig(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, _ = r.Begin(gone, "/") // whatever he is answered
+	if _, err := r.login(); err != nil || r.Trouble() != "" {
+		t.Errorf("the next one: %v, %q", err, r.Trouble())
+	}
+}
+
 // TestStranger: a provider whose certificate nobody vouches for is not asked for anything.
 func TestStranger(t *testing.T) {
 	r := newRig(t)
