@@ -101,3 +101,14 @@ func TestMount(t *testing.T) {
 		t.Errorf("the file system was written to (%v)", err)
 	}
 }
+
+// TestUnread: a disk with many partitions that are not read gives a reason no more words than people read.
+func TestUnread(t *testing.T) {
+	v := NewVolumes()
+	for range 128 {
+		v.Skipped = append(v.Skipped, "partition 1: zfs_member is none that is read here")
+	}
+	if got := v.Unread(); len(got) > 700 || !strings.HasPrefix(got, "partition 1: zfs_member") {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+}

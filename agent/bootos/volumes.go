@@ -15,6 +15,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
+	"github.com/diskcast/diskcast/internal/plain"
 )
 
 // Volume is one mounted file system of the disk.
@@ -156,8 +157,8 @@ func (v *Volumes) at(dev int) string {
 	return Device{Number: dev, Name: v.byNumber[dev].Name}.words()
 }
 
-// Unread names what is not mounted, and why.
-func (v *Volumes) Unread() string { return strings.Join(v.Skipped, ", ") }
+// Unread names what is not mounted, and why, as much of it as fits into a reason.
+func (v *Volumes) Unread() string { return plain.Line(strings.Join(v.Skipped, ", "), 600) }
 
 // Encrypted lists the disk's encrypted volumes, where something was given to open them with.
 func (v *Volumes) Encrypted() []grub.Encrypted { return v.encrypted }
