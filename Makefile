@@ -96,7 +96,7 @@ test-firmware: build ## whole machines by each kind of firmware, Secure Boot amo
 	$(AS_ROOT) env DISKCAST_FIRMWARE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" \
 		DISKCAST_IPXE="$$(.ci/deb13 ipxe)" DISKCAST_SHIM="$$(.ci/deb13 shim-unsigned)" \
 		DISKCAST_KERNEL_DEB="$$(.ci/kernel-deb)" $(GO) test -count=1 -timeout 90m -v \
-		-run 'TestFirmware|TestIPXEShim|TestSecureBoot|TestOwnKey|TestHTTPSBoot|TestIPv6' ./qemu-tests
+		-run 'TestFirmware|TestIPXEShim|TestSecureBoot|TestOwnKey|TestHTTPSBoot|TestIPv6|TestVLAN|TestUndionly' ./qemu-tests
 
 test-media: build ## machines that start from sticks, CDs and archives that mkimage made for them (some minutes)
 	@.ci/packages firmware

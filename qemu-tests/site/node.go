@@ -36,6 +36,7 @@ type Hardware struct {
 	// firmware's own network stack, without the card's ROM.
 	Firmware vm.Firmware
 	ROM      bool // the card has its ROM although there is firmware: that has no driver of its own for it
+	VLAN     int  // the machine's port carries this one alone, with its tag; 0: a port without tags
 	// DiskFirst has the firmware start the first disk, and the network not at all.
 	DiskFirst bool
 	Extra     []string // more arguments for QEMU
@@ -80,7 +81,14 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 		}
 		h.Firmware.Vars = vars
 	}
-	if err := s.Tap(tap); err != nil {
+	netdev := ""
+	if h.VLAN != 0 {
+		trunk, err := s.Trunk(n, h.VLAN)
+		if err != nil {
+			return nil, err
+		}
+		netdev = trunk.Netdev
+	} else if err := s.Tap(tap); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(node.Log)
@@ -93,7 +101,8 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 	}
 	node.VM = vm.New(vm.Options{
 		Name: name, Memory: h.Memory, CPUs: h.CPUs, Disks: disks,
-		NICs:     []vm.NIC{{Tap: tap, MAC: mac, Model: h.NIC, NoROM: h.Firmware.Code != "" && !h.ROM}},
+		NICs: []vm.NIC{{Netdev: netdev, Tap: tap, MAC: mac, Model: h.NIC,
+			NoROM: h.Firmware.Code != "" && !h.ROM}},
 		BootNIC:  !h.DiskFirst,
 		Firmware: h.Firmware, Extra: h.Extra,
 		UUID: fmt.Sprintf("d15cca57-0000-4000-8000-%012x", n), Start: s.Lab.Start, Log: w,

@@ -46,9 +46,11 @@ func (v *VM) args(accel Accel) []string {
 		case n.NoROM || !o.BootNIC || i > 0:
 			dev += ",romfile=" // no option ROM: only the first NIC offers PXE
 		}
-		a = append(a,
-			"-netdev", fmt.Sprintf("tap,id=net%d,ifname=%s,script=no,downscript=no", i, n.Tap),
-			"-device", dev)
+		backend := n.Netdev
+		if backend == "" {
+			backend = fmt.Sprintf("tap,ifname=%s,script=no,downscript=no", n.Tap)
+		}
+		a = append(a, "-netdev", fmt.Sprintf("%s,id=net%d", backend, i), "-device", dev)
 	}
 	for i, d := range o.Disks {
 		// cache=unsafe: the guest's flushes do not become fsyncs of the host. A pulled plug still loses what the

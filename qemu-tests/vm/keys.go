@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -35,6 +36,35 @@ const keyAttributes = 0x27
 // Microsoft's place: Secure Boot is on, and only what the certificate's key signed starts. vars is a file without
 // variables, as OVMF_VARS_4M.fd.
 func Enroll(vars, certificate []byte) ([]byte, error) {
+	le := binary.LittleEndian
+	// One list with one certificate (UEFI 2.10, 32.4.1).
+	list := append(slices.Clip(certX509), le.AppendUint32(nil, uint32(28+16+len(certificate)))...)
+	list = le.AppendUint32(append(list, 0, 0, 0, 0), uint32(16+len(certificate)))
+	list = append(append(list, siteOwner...), certificate...)
+	return fill(vars, variable("db", imageSecurity, keyAttributes, list),
+		variable("KEK", globalVariable, keyAttributes, list), variable("PK", globalVariable, keyAttributes, list))
+}
+
+// vlanConfig is the vendor of the variables of UEFI 2.10, 27.1 in EDK II (MnpDxe), plainAttributes what they have:
+// kept, and seen by boot services.
+var vlanConfig = guid("68d7239ef3d26643" + "9fc33a7aba864374")
+
+const plainAttributes = 0x03
+
+// Tag returns OVMF's variables as the setup leaves them that has the NICs send and take a VLAN's packets alone. vars is
+// a file without variables.
+func Tag(vars []byte, id int, macs ...string) ([]byte, error) {
+	var records [][]byte
+	for _, mac := range macs {
+		name := strings.ToUpper(strings.ReplaceAll(mac, ":", ""))
+		records = append(records, variable(name, vlanConfig, plainAttributes,
+			binary.LittleEndian.AppendUint16(nil, uint16(id))))
+	}
+	return fill(vars, records...)
+}
+
+// fill writes variables into a store that has none.
+func fill(vars []byte, records ...[]byte) ([]byte, error) {
 	out := bytes.Clone(vars)
 	le := binary.LittleEndian
 	if len(out) < 0x48 || string(out[0x28:0x2c]) != "_FVH" {
@@ -47,17 +77,9 @@ func Enroll(vars, certificate []byte) ([]byte, error) {
 	}
 	end := at + int(le.Uint32(out[at+16:]))
 	at += header
-	// One list with one certificate (UEFI 2.10, 32.4.1).
-	list := append(slices.Clip(certX509), le.AppendUint32(nil, uint32(28+16+len(certificate)))...)
-	list = le.AppendUint32(append(list, 0, 0, 0, 0), uint32(16+len(certificate)))
-	list = append(append(list, siteOwner...), certificate...)
-	for _, v := range []struct {
-		name   string
-		vendor []byte
-	}{{"db", imageSecurity}, {"KEK", globalVariable}, {"PK", globalVariable}} {
-		record := variable(v.name, v.vendor, list)
+	for i, record := range records {
 		if end > len(out) || at+len(record) > end {
-			return nil, fmt.Errorf("no room for %s", v.name)
+			return nil, fmt.Errorf("no room for variable %d", i)
 		}
 		if !bytes.Equal(out[at:at+2], []byte{0xff, 0xff}) {
 			return nil, errors.New("there are variables already")
@@ -69,14 +91,14 @@ func Enroll(vars, certificate []byte) ([]byte, error) {
 }
 
 // variable is one variable as EDK II stores it (AUTHENTICATED_VARIABLE_HEADER), written and not deleted.
-func variable(name string, vendor []byte, data []byte) []byte {
+func variable(name string, vendor []byte, attributes uint32, data []byte) []byte {
 	le := binary.LittleEndian
 	text := []byte{}
 	for _, c := range utf16.Encode([]rune(name + "\x00")) {
 		text = le.AppendUint16(text, c)
 	}
 	b := []byte{0xaa, 0x55, 0x3f, 0}
-	b = le.AppendUint32(b, keyAttributes)
+	b = le.AppendUint32(b, attributes)
 	b = le.AppendUint64(b, 0)                                                      // count
 	b = append(le.AppendUint16(b, 2026), 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // EFI_TIME
 	b = le.AppendUint32(b, 0)                                                      // index of a public key

@@ -35,7 +35,7 @@ func TestEnroll(t *testing.T) {
 	}{
 		"nothing":      {nil, "no firmware volume"},
 		"no store":     {append(bytes.Repeat([]byte{0}, 0x28), emptyVars(0)[0x28:0x48]...), "no store"},
-		"no room":      {emptyVars(100), "no room for db"},
+		"no room":      {emptyVars(100), "no room for variable 0"},
 		"enrolled":     {out, "variables already"},
 		"a wrong size": {append([]byte{}, emptyVars(4096)[:300]...), "no room"},
 	} {

@@ -36,9 +36,11 @@ type Disk struct {
 // NIC is one network card. Its option ROM is QEMU's stock iPXE: the PXE ROM that a blank machine boots from.
 type NIC struct {
 	Model string // as QEMU calls the card; virtio-net-pci when empty. usb-net has no ROM
-	Tap   string // name of a persistent tap in the namespace that QEMU is started in
-	MAC   string
-	NoROM bool // no option ROM: UEFI firmware then boots by its own network stack
+	// Netdev, unless empty, is QEMU's backend in the tap's place.
+	Netdev string
+	Tap    string // name of a persistent tap in the namespace that QEMU is started in
+	MAC    string
+	NoROM  bool // no option ROM: UEFI firmware then boots by its own network stack
 }
 
 // Firmware is what the machine has in its flash; the zero value is SeaBIOS.
