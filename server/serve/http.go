@@ -8,7 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/server/serve/lot"
 )
@@ -23,6 +26,7 @@ type httpTask struct {
 	handler http.Handler
 	tls     *tls.Config // nil: plain HTTP
 	watch   handshakes  // nil: nobody is told of TLS's
+	segment int         // the most bytes of one segment of TCP; 0: the kernel's choice
 	log     *slog.Logger
 	ready   chan struct{}
 }
@@ -35,7 +39,7 @@ func (t *httpTask) Name() string           { return t.name }
 func (t *httpTask) Ready() <-chan struct{} { return t.ready }
 
 func (t *httpTask) Run(ctx context.Context) error {
-	ln, err := net.Listen("tcp", t.addr)
+	ln, err := t.listen(ctx)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", t.addr, err)
 	}
@@ -82,4 +86,23 @@ func (t *httpTask) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// bootSegment leaves room for a VLAN's tag in what the boot files come in: iPXE on a VLAN of UEFI firmware drops frames
+// of more than 1514 bytes (1436 of the file and options, 20 of TCP, 40 of IPv6, 14 and 4 of Ethernet).
+const bootSegment = 1436
+
+// listen opens the port.
+func (t *httpTask) listen(ctx context.Context) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		if t.segment == 0 {
+			return nil
+		}
+		var err error
+		cerr := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, t.segment)
+		})
+		return errors.Join(cerr, err)
+	}}
+	return lc.Listen(ctx, "tcp", t.addr)
 }

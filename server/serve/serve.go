@@ -263,6 +263,8 @@ func Run(ctx context.Context, cfg Config) error {
 	handler.WithDoctor(rounds).WithConsoles(consoles)
 	files := boot.Handler{Dir: dir, Decide: eng.Boots, Starts: cfg.starts(eng), Observe: see.fetch, Via: "http",
 		Log: log.With("task", "http")}
+	plain := newHTTP("boot files", cfg.HTTP, &files, nil, log)
+	plain.segment = bootSegment
 	tasks := []task.Task{
 		eng,
 		rounds,
@@ -277,7 +279,7 @@ func Run(ctx context.Context, cfg Config) error {
 		newLifeWatch(prefix, eng, see.neighbour, log.With("task", "signs of life")),
 		store.NewKeeper(db, log.With("task", "state")),
 		newHTTP("api", cfg.Listen, newToldWhole(&front{handler, pages}), tlsConfig, log),
-		newHTTP("boot files", cfg.HTTP, &files, nil, log),
+		plain,
 	}
 	if info.HTTPS.IsValid() {
 		secure, err := cfg.bootHTTPS(info, files, eng, see)
@@ -367,7 +369,7 @@ func (cfg *Config) bootHTTPS(info *Info, files boot.Handler, eng *engine.Engine,
 	boots := newSecureBoots(eng.Problem, see.neighbour, files.Log)
 	see.secure = boots.send
 	t := newHTTP("boot files by HTTPS", cfg.BootHTTPS, &files, secured, cfg.Log)
-	t.watch = boots
+	t.watch, t.segment = boots, bootSegment
 	return []task.Task{t, boots}, nil
 }
 
