@@ -24,8 +24,9 @@ func (w *work) bootDir() string {
 }
 
 // manifest reads the boot directory's; nil where there is no directory.
-func (w *work) manifest() (*bootdir.Manifest, error) {
-	dir := w.bootDir()
+func (w *work) manifest() (*bootdir.Manifest, error) { return manifestOf(w.bootDir()) }
+
+func manifestOf(dir string) (*bootdir.Manifest, error) {
 	f, err := os.Open(filepath.Join(dir, bootdir.ManifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {

@@ -107,7 +107,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	for _, make := range []func(context.Context) error{w.makeIdentity, w.makeBoot, w.makeFile, w.start} {
+	for _, make := range []func(context.Context) error{w.makeIdentity, w.makeBoot, w.sayARM64, w.makeFile,
+		w.start} {
 		if err := make(ctx); err != nil {
 			return nil, err
 		}
