@@ -1,7 +1,9 @@
 package main
 
 import (
+	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/kmod"
@@ -34,5 +36,19 @@ func TestIsMountPoint(t *testing.T) {
 	}
 	if _, err := isMountPoint("/nowhere"); err == nil {
 		t.Error("/nowhere: no error")
+	}
+}
+
+func TestOnlyOnNodes(t *testing.T) {
+	// A test's root is no boot archive.
+	if err := run(t.Context(), nil, nil, io.Discard, io.Discard); err == nil ||
+		!strings.Contains(err.Error(), "nothing was done") {
+		t.Errorf("on this machine: %v", err)
+	}
+	if err := onNode(nil, "/dev/shm"); err != nil {
+		t.Errorf("a root in memory: %v", err)
+	}
+	if err := onNode([]string{"-h"}, "/dev/shm"); err == nil || !strings.Contains(err.Error(), "-h") {
+		t.Errorf("-h: %v", err)
 	}
 }

@@ -24,7 +24,10 @@ const (
 	logPath   = "/var/log/agent.log"
 )
 
-func run(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) error {
+func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) error {
+	if err := onNode(args, "/"); err != nil {
+		return err
+	}
 	started := time.Now()
 	console := newAsync(stdout)
 	defer console.Close()
@@ -56,6 +59,23 @@ func run(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) erro
 		failed: func() { shells.start(ctx) },
 	}
 	return s.run(ctx)
+}
+
+// onNode refuses to be what it is anywhere but on a node, whose root is the archive that the kernel unpacked: on
+// another machine it would mount over /tmp and /run, and load drivers.
+func onNode(args []string, root string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(root, &st); err != nil {
+		return fmt.Errorf("%s: %w", root, err)
+	}
+	if st.Type != unix.RAMFS_MAGIC && st.Type != unix.TMPFS_MAGIC {
+		return fmt.Errorf("this is the first program of a diskcast node, which runs from the boot archive; the root " +
+			"of this machine is on a file system of its own, so nothing was done")
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("it takes no arguments, and was given %q; nothing was done", args)
+	}
+	return nil
 }
 
 // memory is the node's memory in bytes, as far as the kernel uses it.
