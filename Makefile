@@ -12,7 +12,7 @@ UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 USERLAND_ARM64 := build/initramfs/userland-arm64.cpio.gz
 
-.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-boot \
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-crash test-boot \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
 	test-media test-matrix test-arm64 size fuzz \
 	bench-boot bench-cast bench-image bench-restore bench-server \
@@ -124,6 +124,10 @@ test-idle: build ## whole machines of which nothing is asked: the seconds to the
 test-menu: build ## somebody at a console: rescue, an image, own disk, Memtest86+ by each kind of firmware (a quarter of an hour)
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_MENU=1 DISKCAST_MEMTEST="$$(.ci/deb13 memtest86+)" DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 80m -v -run TestMenu ./qemu-tests
+
+test-crash: build ## a kernel that panics and an agent that hangs: last words, watchdog (ten minutes)
+	@.ci/packages test
+	$(AS_ROOT) env DISKCAST_CRASH=1 $(GO) test -count=1 -timeout 40m -v -run TestCrash ./qemu-tests
 
 test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (an hour)
 	@.ci/packages boot
