@@ -1,9 +1,9 @@
-// Package lot keeps the connections of nodes that wait for something, or have nothing to say, apart from net/http,
-// which gives each of them buffers and deep stacks for as long as it is open.
+// Package lot keeps the connections of nodes that wait for something apart from net/http, which gives each of them
+// buffers and deep stacks for as long as it is open.
 //
-// A small answer to a node's request is written here, and the connection is then watched by one shallow goroutine. When
-// something comes on it, net/http accepts it as if it were new; its TLS has been done. An answer that must wait is made
-// in a goroutine of its own while the request is kept nowhere.
+// An answer that must wait is made in a goroutine of its own while the request is kept nowhere, and is written here.
+// The connection is then watched by one shallow goroutine. When something comes on it, net/http accepts it as if it
+// were new; its TLS has been done.
 package lot
 
 import (
@@ -33,7 +33,6 @@ type Lot struct {
 	close sync.Once
 	held  sync.WaitGroup // connections that are here
 
-	places *places
 	mu     sync.Mutex
 	parked map[*parked]struct{}
 }
@@ -47,7 +46,7 @@ type parked struct {
 // New returns the lot of a TLS listener whose connections have a SyscallConn below; answers that wait end with ctx.
 func New(ctx context.Context, l net.Listener, idle time.Duration, log *slog.Logger) *Lot {
 	lot := &Lot{Listener: l, ctx: ctx, idle: idle, log: log, fail: make(chan error), conns: make(chan net.Conn),
-		done: make(chan struct{}), places: newPlaces(), parked: map[*parked]struct{}{}}
+		done: make(chan struct{}), parked: map[*parked]struct{}{}}
 	go lot.listen() // ends with the listener, which Close closes
 	return lot
 }
@@ -56,7 +55,7 @@ func (l *Lot) listen() {
 	for {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			go l.hand(c) // ends when there is a place, or with the lot
+			l.hand(c)
 			continue
 		}
 		select {
@@ -70,17 +69,13 @@ func (l *Lot) listen() {
 	}
 }
 
-// hand gives net/http a connection, when there is a place for it.
+// hand gives net/http a connection.
 func (l *Lot) hand(c net.Conn) {
-	if l.places.enter(c, l.done) {
-		select {
-		case l.conns <- c:
-			return
-		case <-l.done:
-			l.places.leave(c)
-		}
+	select {
+	case l.conns <- c:
+	case <-l.done:
+		c.Close()
 	}
-	c.Close()
 }
 
 // Accept returns a connection that is new, or on which something came.
@@ -196,7 +191,6 @@ func (l *Lot) park(p *parked) {
 // Handler is a handler of whose answers the lot takes those to nodes, and the connections with them.
 func (l *Lot) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer l.leave(r)
 		if !takes(r) {
 			next.ServeHTTP(w, r)
 			return
@@ -208,7 +202,9 @@ func (l *Lot) Handler(next http.Handler) http.Handler {
 		if a.through {
 			return
 		}
-		if body.read || r.ContentLength == 0 {
+		// To take a connection for one that is answered at once costs more, by three wakings of goroutines, than its
+		// buffers are worth until the next request.
+		if a.later != nil && (body.read || r.ContentLength == 0) {
 			l.take(r.Context(), a)
 			return
 		}
@@ -235,11 +231,7 @@ func (l *Lot) take(ctx context.Context, a *answer) {
 		a.last = true
 	}
 	l.held.Add(1)
-	if a.later != nil {
-		go l.wait(p, conn, a) // ends with the answer, which ends with the context
-		return
-	}
-	l.send(p, conn, a)
+	go l.wait(p, conn, a) // ends with the answer, which ends with the context
 }
 
 // send writes an answer, and keeps the connection.
@@ -297,4 +289,10 @@ func (l *Lot) make(ctx context.Context, a *answer) (good bool) {
 	a.later = nil
 	f(ctx, a)
 	return true
+}
+
+// Serve has a server use the lot, whose handler is the one that it has.
+func (l *Lot) Serve(srv *http.Server) error {
+	srv.Handler = l.Handler(srv.Handler)
+	return srv.Serve(l)
 }
