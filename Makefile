@@ -172,7 +172,7 @@ test-web: build/bin/diskcast build/bin/agent ## an operator's day in a browser, 
 	@mkdir -p build/screens
 	@axe=$$(.ci/axe) && $(AS_ROOT) env DISKCAST_WEB=1 DISKCAST_AXE=$$axe DISKCAST_SCREENS=$(CURDIR)/build/screens \
 		DISKCAST_BIN=$(CURDIR)/build/bin $(GO) test -count=1 -p 1 -timeout 30m -v \
-		-run 'TestDay|TestManyMachines|TestWebDay' ./server/page ./server
+		-run 'TestDay|TestManyMachines|TestTab|TestWebDay' ./server/page ./server
 
 test-volumes: | go-check ## every file system: made, filled, copied by its map, judged by its own checker
 	@.ci/packages test

@@ -1,4 +1,5 @@
-// What the page does besides what htmx does: a key for the search, and the plot of what a cast puts on the wire.
+// What the page does besides what htmx does: a key for the search, a place that is kept when the page looks again, and
+// the plot of what a cast puts on the wire.
 "use strict";
 (function () {
   document.addEventListener("keydown", function (e) {
@@ -8,6 +9,59 @@
       q.focus();
       q.select();
     }
+  });
+
+  // What a page says of itself, in a place that is read out: from when what it shows is, where that is not now.
+  var shown = Date.now(), aside = document.getElementById("aside"), said = "";
+  function clock(t) { return new Date(t).toTimeString().slice(0, 8); }
+  function tell(words, kind) {
+    if (!aside || words === said) return;
+    said = words;
+    aside.textContent = "";
+    if (!words) return;
+    var p = document.createElement("p");
+    p.className = kind;
+    p.textContent = words;
+    aside.append(p);
+  }
+
+  // Who reads the changing part stays where they are in it when it is made anew. What is selected or typed there is not
+  // taken away: it waits for that.
+  var places = [], had = false;
+  function looks(e) { return e.detail.requestConfig && e.detail.requestConfig.elt.id === "live"; }
+  function inUse(live) {
+    var on = document.activeElement, s = getSelection();
+    if (live.contains(on) && /^(INPUT|TEXTAREA|SELECT)$/.test(on.tagName)) return "Something is typed here";
+    if (s && s.rangeCount && !s.isCollapsed && s.getRangeAt(0).intersectsNode(live)) return "Text is selected here";
+    return "";
+  }
+  document.addEventListener("htmx:beforeSwap", function (e) {
+    var live = document.getElementById("live");
+    places = []; had = false;
+    if (!live || e.detail.target !== live || !e.detail.shouldSwap) return;
+    var use = looks(e) && inUse(live);
+    if (use) {
+      e.detail.shouldSwap = false;
+      tell(use + ", so this is how it was at " + clock(shown) + ".", "note");
+      return;
+    }
+    tell("");
+    shown = Date.now();
+    had = live.contains(document.activeElement);
+    if (!looks(e)) return; // a search shows another list, from its beginning
+    live.querySelectorAll(".scroll[id]").forEach(function (x) {
+      if (x.scrollTop || x.scrollLeft) places.push([x.id, x.scrollTop, x.scrollLeft]);
+    });
+  });
+  document.addEventListener("htmx:afterSwap", function () {
+    places.forEach(function (p) {
+      var x = document.getElementById(p[0]);
+      if (x) { x.scrollTop = p[1]; x.scrollLeft = p[2]; }
+    });
+    places = [];
+    // htmx finds what had the focus again by its id; what is not there any more leaves the focus to the content.
+    if (had && document.activeElement === document.body) document.getElementById("main").focus({ preventScroll: true });
+    had = false;
   });
 
   // A form with a file says how far it is, and asks first whether the file would be taken.
