@@ -3,8 +3,11 @@ package page
 import (
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -104,5 +107,64 @@ func TestTabKeepsPlace(t *testing.T) {
 	c.Wait("a look without it", `window.swaps >= 1`)
 	if on := c.JS(`document.activeElement.id`); on != "main" {
 		t.Errorf("what had the focus is gone, and the focus is on %q, want the content", on)
+	}
+}
+
+// TestTabUnheard: a page whose server answers no more, or only with errors, says since when, with and without a
+// console, and takes that back; after a restart the login says what happened, and leads back.
+func TestTabUnheard(t *testing.T) {
+	browser.Wanted(t)
+	r := newRig(t, options{})
+	r.withConsoles(t)
+	r.hello(t, 1, session.Inventory{})
+	var answer atomic.Int64 // 0: as ever; 1: none; else that status
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		switch code := int(answer.Load()); code {
+		case 0:
+			r.page.ServeHTTP(w, q)
+		case 1:
+			panic(http.ErrAbortHandler)
+		default:
+			w.WriteHeader(code)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	c := browser.New(t, srv.URL)
+	c.Login(r.tokens[access.Operator])
+	const silent, gray = "The server has not answered since", `document.body.matches(".unheard")`
+	gone := func() {
+		t.Helper()
+		c.Wait("the line is gone", `!document.querySelector("#aside").innerText && !`+gray)
+	}
+	c.Open("/machines/m1")
+	for code, words := range map[int64]string{1: silent, 500: "The server answers with an error (500) since"} {
+		answer.Store(code)
+		c.See(words)
+		if c.JS(gray) != "true" {
+			t.Errorf("%d: what was then has its colours", code)
+		}
+		if code == 1 {
+			c.Shoot("unheard")
+		}
+		answer.Store(0)
+		gone()
+	}
+	c.Open("/machines/m1/console")
+	c.Click("main form button.main")
+	c.See("login: <b>&")
+	answer.Store(1)
+	srv.CloseClientConnections()
+	c.See(silent)
+	answer.Store(0)
+	gone()
+
+	c.Open("/machines?q=m1")
+	r.page.visits.mu.Lock()
+	clear(r.page.visits.byID) // as by a restart
+	r.page.visits.mu.Unlock()
+	c.See("This login is over")
+	const where = `location.pathname + " " + document.querySelector("[name=next]").value`
+	if at := c.JS(where); at != "/login /machines?q=m1" {
+		t.Errorf("after a restart the page is %s", at)
 	}
 }

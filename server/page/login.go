@@ -39,6 +39,7 @@ type key [sha256.Size]byte
 // visits knows who is logged in. A login does not outlive the server, nor the token that it was made with.
 type visits struct {
 	tokens Tokens
+	began  time.Time
 	secret [32]byte // of the login form's own tokens
 	now    func() time.Time
 
@@ -47,7 +48,7 @@ type visits struct {
 }
 
 func newVisits(t Tokens) *visits {
-	vs := &visits{tokens: t, now: time.Now, byID: map[key]*entered{}}
+	vs := &visits{tokens: t, began: time.Now(), now: time.Now, byID: map[key]*entered{}}
 	_, _ = rand.Read(vs.secret[:]) // it never fails
 	return vs
 }
@@ -187,7 +188,15 @@ type loginView struct {
 	Trouble         string // that it had when it was asked last
 }
 
-func (v *visit) loginForm() error { return v.showLogin(http.StatusOK, "") }
+// loginForm says why who was logged in is not any more: a browser keeps its cookie as long as a login may last.
+func (v *visit) loginForm() error {
+	why := ""
+	if c, err := v.r.Cookie(cookieName); err == nil && c.Value != "" && v.known == nil {
+		why = "This login is over: logins end with their token, after " + took(loginLasts.Seconds()) +
+			", and when the server is started again, which was at " + clock(v.page.visits.began)
+	}
+	return v.showLogin(http.StatusOK, why)
+}
 
 func (v *visit) showLogin(code int, why string) error {
 	c, err := v.r.Cookie(visitCookie)

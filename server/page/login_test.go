@@ -129,8 +129,16 @@ func TestLoginEnds(t *testing.T) {
 		t.Errorf("after %v: %d", loginLasts, code)
 	}
 	code, _, h := b.do("GET", "/machines", nil, "HX-Request", "true")
-	if code != http.StatusUnauthorized || h.Get("HX-Redirect") != "/login" {
+	if code != http.StatusUnauthorized || h.Get("HX-Redirect") != "/login?next=%2Fmachines" {
 		t.Errorf("a script's request after the end: %d, to %q", code, h.Get("HX-Redirect"))
+	}
+	const over = "This login is over"
+	if body := b.get("/login?next=%2Fmachines"); !strings.Contains(body, over) ||
+		!strings.Contains(body, clock(r.page.visits.began)) || !strings.Contains(body, `value="/machines"`) {
+		t.Errorf("who was logged in does not hear why that is over:\n%s", body)
+	}
+	if strings.Contains(r.visitor(t).get("/login"), over) {
+		t.Error("a stranger hears of a login that is over")
 	}
 }
 

@@ -262,7 +262,7 @@ func (v *visit) away() {
 		to += "?next=" + url.QueryEscape(v.r.URL.RequestURI())
 	}
 	if v.fragment() { // a script would put the login into the middle of the page
-		v.w.Header().Set("HX-Redirect", "/login")
+		v.w.Header().Set("HX-Redirect", to)
 		v.w.WriteHeader(http.StatusUnauthorized)
 		return
 	}

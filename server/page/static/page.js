@@ -42,17 +42,36 @@
     var use = looks(e) && inUse(live);
     if (use) {
       e.detail.shouldSwap = false;
+      document.body.classList.remove("unheard");
       tell(use + ", so this is how it was at " + clock(shown) + ".", "note");
       return;
     }
-    tell("");
-    shown = Date.now();
+    heard();
     had = live.contains(document.activeElement);
     if (!looks(e)) return; // a search shows another list, from its beginning
     live.querySelectorAll(".scroll[id]").forEach(function (x) {
       if (x.scrollTop || x.scrollLeft) places.push([x.id, x.scrollTop, x.scrollLeft]);
     });
   });
+
+  // A server that does not answer, or only with an error, leaves what it said last: the page says of when that is, and
+  // shows it without colours.
+  function unheard(code) {
+    var since = " since " + clock(shown) + "; this is how it was then.";
+    document.body.classList.add("unheard");
+    tell((code ? "The server answers with an error (" + code + ")" : "The server has not answered") + since, "problem");
+  }
+  function heard() {
+    document.body.classList.remove("unheard");
+    shown = Date.now();
+    tell("");
+  }
+  ["sendError", "timeout", "responseError"].forEach(function (name) {
+    document.addEventListener("htmx:" + name, function (e) {
+      if (e.detail.target && e.detail.target.id === "live") unheard(e.detail.xhr.status);
+    });
+  });
+
   document.addEventListener("htmx:afterSwap", function () {
     places.forEach(function (p) {
       var x = document.getElementById(p[0]);
@@ -111,13 +130,18 @@
   });
 
   // A console goes on printing, and what is typed is sent without leaving the page. All that comes is text.
-  var screen = document.getElementById("console"), most = 400000, leaving = false;
+  var screen = document.getElementById("console"), most = 400000, leaving = false, silent = false;
   function follow() {
-    var q = new URLSearchParams({ after: screen.dataset.next, state: screen.dataset.state });
-    fetch(screen.dataset.from + "?" + q, { headers: { "HX-Request": "true" } }).then(function (r) {
+    // After a silence the first answer is to come at once, as it does to who knows another state.
+    var q = new URLSearchParams({ after: screen.dataset.next, state: silent ? "silent" : screen.dataset.state });
+    var end = new AbortController(), late = setTimeout(function () { end.abort(); }, 40000); // an answer may take 20 s
+    fetch(screen.dataset.from + "?" + q, { headers: { "HX-Request": "true" }, signal: end.signal }).then(function (r) {
       if (r.status !== 200) throw new Error(String(r.status));
       return r.json();
     }).then(function (c) {
+      clearTimeout(late);
+      silent = false;
+      heard();
       if (leaving) return; // its form leads elsewhere: the page is not to be loaded again meanwhile
       var down = screen.scrollTop + screen.clientHeight >= screen.scrollHeight - 30;
       if (c.lost) screen.append("\n[" + c.lost + " bytes are lost]\n");
@@ -132,8 +156,11 @@
       }
       follow();
     }).catch(function (e) {
+      clearTimeout(late);
       if (leaving) return;
       if (/^\d+$/.test(e.message)) { location.reload(); return; } // taken, logged out or gone: the page says which
+      silent = true;
+      unheard(0);
       setTimeout(follow, 3000);
     });
   }
