@@ -142,6 +142,19 @@ func (w *Writer) Err() error { return w.err }
 // Unwrap returns the writer behind it.
 func (w *Writer) Unwrap() io.Writer { return w.w }
 
+// Bytes returns a writer that passes all bytes on as they are, and whose errors are this one's.
+func (w *Writer) Bytes() io.Writer { return asTheyAre{w} }
+
+type asTheyAre struct{ w *Writer }
+
+func (b asTheyAre) Write(p []byte) (int, error) {
+	n, err := b.w.w.Write(p)
+	if err != nil && b.w.err == nil {
+		b.w.err = err
+	}
+	return n, err
+}
+
 // Write implements io.Writer.
 func (w *Writer) Write(p []byte) (int, error) {
 	b := append(w.rest, p...)

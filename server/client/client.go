@@ -94,6 +94,8 @@ func PinAt(ctx context.Context, base string) (string, error) {
 type Client struct {
 	// Pause is between tries when the connection of what is followed breaks.
 	Pause time.Duration
+	// Exact leaves strings as the server sent them: for who prints them as data, and keeps them from a terminal itself.
+	Exact bool
 
 	base  *url.URL
 	token string
@@ -214,7 +216,9 @@ func call[T any](ctx context.Context, c *Client, method, path string, in any) (T
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&out); err != nil {
 		return out, fmt.Errorf("%s %s: answer is not understood: %w", method, path, err)
 	}
-	plain.Strings(&out, 0)
+	if !c.Exact {
+		plain.Strings(&out, 0)
+	}
 	return out, nil
 }
 

@@ -104,7 +104,9 @@ func (c *Client) followOnce(ctx context.Context, fl *Filter, f func(doc.Line) er
 		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
 			return false, got, fmt.Errorf("line is not understood: %w", err)
 		}
-		plain.Strings(&l, 0)
+		if !c.Exact {
+			plain.Strings(&l, 0)
+		}
 		got = true
 		over = over || fl.Session != "" && l.Session != nil && l.Session.ID == fl.Session && l.Session.Over()
 		if err := f(l); err != nil {

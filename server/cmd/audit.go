@@ -104,7 +104,9 @@ func (e *env) changes(ctx context.Context, wanted func(*change) bool) ([]change,
 			if err := json.Unmarshal(part.Lines[i].Entry, &x.AuditEntry); err != nil {
 				return fmt.Errorf("an entry of the record is not understood: %w", err)
 			}
-			plain.Strings(&x.AuditEntry, 0)
+			if !e.JSON {
+				plain.Strings(&x.AuditEntry, 0)
+			}
 			if x.Kind == doc.AuditDone {
 				if i, known := at[x.Of]; known {
 					all[i].Done = &x.AuditEntry
@@ -135,7 +137,7 @@ kept, a line for each entry, and a line {"head": ...} with the signed hash of th
 			if err != nil {
 				return err
 			}
-			out := json.NewEncoder(e.Out)
+			out := json.NewEncoder(e.Data())
 			first := true
 			last, err := c.AuditAll(cmd.Context(), 0, func(part *doc.Audit) error {
 				if first {

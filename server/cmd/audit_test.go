@@ -16,8 +16,9 @@ import (
 	"github.com/diskcast/diskcast/server/web"
 )
 
-func TestAuditCommands(t *testing.T) {
-	o := newOffice(t)
+// recorded has the server of the office record changes.
+func (o *office) recorded(t *testing.T) {
+	t.Helper()
 	id, err := identity.Load(o.state)
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +42,11 @@ func TestAuditCommands(t *testing.T) {
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	o.url = srv.URL
+}
+
+func TestAuditCommands(t *testing.T) {
+	o := newOffice(t)
+	o.recorded(t)
 	do := func(code int, want string, args ...string) string {
 		t.Helper()
 		got, out, said := o.run(args...)

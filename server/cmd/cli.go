@@ -299,6 +299,7 @@ func (e *env) dial(url string) (*client.Client, error) {
 	if err != nil {
 		return nil, &codeError{exitUsage, err}
 	}
+	c.Exact = e.JSON
 	return c, nil
 }
 

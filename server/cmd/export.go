@@ -23,6 +23,7 @@ the profile until they are given.`,
 			if err != nil {
 				return err
 			}
+			c.Exact = true // apply reads it
 			l, err := c.Lab(cmd.Context())
 			if err != nil {
 				return err
@@ -31,7 +32,7 @@ the profile until they are given.`,
 			if err != nil {
 				return err
 			}
-			return labfile.WriteYAML(e.Out, l, ms)
+			return labfile.WriteYAML(e.Data(), l, ms)
 		},
 	}
 	serverFlag(cmd, e)

@@ -194,6 +194,7 @@ alone.`,
 			if err != nil {
 				return err
 			}
+			c.Exact = true // import reads it
 			ms, err := e.machinesOf(cmd, c, on)
 			if err != nil {
 				return err
@@ -201,7 +202,7 @@ alone.`,
 			if e.JSON {
 				return e.Doc(ms)
 			}
-			return labfile.WriteCSV(e.Out, ms)
+			return labfile.WriteCSV(e.Data(), ms)
 		},
 	}
 	cmd.Flags().BoolVar(&csv, "csv", true, "print CSV, which is the only form beside --json")

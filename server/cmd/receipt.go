@@ -96,7 +96,7 @@ func receiptShow(e *env) *cobra.Command {
 		var err error
 		switch {
 		case html:
-			err = receipt.Page(e.Out, all)
+			err = receipt.Page(e.Data(), all)
 		case e.JSON:
 			err = e.Doc(docs)
 		default:

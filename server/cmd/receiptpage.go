@@ -30,7 +30,7 @@ fails, after it printed the page, if one does not hold.`,
 			if err != nil {
 				return err // a page without it would look whole
 			}
-			return errors.Join(receipt.Page(e.Out, signed), badSignatures(signed))
+			return errors.Join(receipt.Page(e.Data(), signed), badSignatures(signed))
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/client"
@@ -284,7 +285,7 @@ func (e *env) created(ctx context.Context, c *client.Client, s *doc.Session, wat
 // createNotes says, beside the session's name, what the operator should know before disks are written.
 func (e *env) createNotes(s *doc.Session) {
 	for _, n := range s.Notes {
-		fmt.Fprintf(e.Err, "diskcast: note: image %s: %s\n", s.Image.Name, n)
+		fmt.Fprintf(e.Err, "diskcast: note: image %s: %s\n", plain.Line(s.Image.Name, 0), plain.Line(n, 0))
 	}
 	if b := s.Spec.Boot; b != nil && b.Method == session.BootShell {
 		if spec, err := rescue.ParseSpec(b.Shell); err == nil && len(spec.Keys) == 0 {
@@ -396,7 +397,7 @@ func sessionCancel(e *env) *cobra.Command {
 			fmt.Fprintf(e.Out, "%s %s\n", s.ID, s.State)
 			e.printLeft(s)
 			for _, w := range s.Warnings {
-				fmt.Fprintf(e.Err, "diskcast: warning: %s\n", w)
+				fmt.Fprintf(e.Err, "diskcast: warning: %s\n", plain.Line(w, 0))
 			}
 			return nil
 		},

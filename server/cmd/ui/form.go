@@ -73,7 +73,7 @@ func (u *UI) yaml(v any) error {
 	if err := enc.Close(); err != nil {
 		return err
 	}
-	_, err = u.Out.Write(b.Bytes())
+	_, err = u.Data().Write(b.Bytes())
 	return err
 }
 
@@ -95,7 +95,10 @@ func blocks(n *yaml.Node) {
 	if n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode {
 		n.Style = 0
 	} else if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		n.Style = 0 // quoted where it would be read as something else
+		n.Style = 0                         // quoted where it would be read as something else
+		if plain.Text(n.Value) != n.Value { // YAML knows more line breaks than line feeds, and changes them
+			n.Style = yaml.DoubleQuotedStyle
+		}
 	}
 	for _, c := range n.Content {
 		blocks(c)

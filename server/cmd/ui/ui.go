@@ -28,6 +28,15 @@ type UI struct {
 	Form Form      // of that document; empty: FormJSON
 }
 
+// Data is where results go that programs read, every byte as it is; only a terminal is guarded from them.
+func (u *UI) Data() io.Writer {
+	p, ok := u.Out.(*plain.Writer)
+	if _, tty := Terminal(u.Out); !ok || tty {
+		return u.Out
+	}
+	return p.Bytes()
+}
+
 // Doc prints one document: on one line, or in the form that was asked for.
 func (u *UI) Doc(v any) error {
 	switch u.Form {
