@@ -231,7 +231,7 @@ func (b *Builder) Commit(cfg *Config, name string, created time.Time, notes map[
 	err error) {
 	defer b.Abort()
 	if name != "" {
-		if err := CheckName(name); err != nil {
+		if err := b.s.NameFree(name); err != nil {
 			return "", err
 		}
 	}

@@ -229,7 +229,7 @@ func (c *counter) Write(p []byte) (int, error) {
 func (g *Ingest) Commit(manifest []byte, name string, created time.Time, notes map[string]string) (digest string,
 	err error) {
 	if name != "" {
-		if err := CheckName(name); err != nil {
+		if err := g.s.NameFree(name); err != nil {
 			return "", err
 		}
 	}
@@ -263,6 +263,9 @@ func (s *Store) addEntry(manifest []byte, name string, created time.Time, notes 
 		d.Annotations[AnnotationCreated] = created.UTC().Format(time.RFC3339)
 	}
 	err := s.change(func(x *ocispec.Index) error {
+		if err := nameFree(x, name); err != nil {
+			return err
+		}
 		setName(x, d, name)
 		return nil
 	})

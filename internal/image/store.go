@@ -149,6 +149,60 @@ func CheckName(name string) error {
 	return nil
 }
 
+// NameFree is CheckName for an image that is to get the name in this store: it must not be how the digest of one
+// begins, which that is found by.
+func (s *Store) NameFree(name string) error {
+	if err := CheckName(name); err != nil || !LooksLikeDigest(name) {
+		return err
+	}
+	x, err := s.readIndex()
+	if err != nil {
+		return err
+	}
+	return nameFree(x, name)
+}
+
+func nameFree(x *ocispec.Index, name string) error {
+	if !LooksLikeDigest(name) {
+		return nil
+	}
+	var found *ocispec.Descriptor
+	for i, d := range x.Manifests {
+		switch {
+		case d.Annotations[AnnotationName] == name:
+			return nil // it had the name before that image came
+		case BeginsDigest(string(d.Digest), name):
+			found = &x.Manifests[i]
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return DigestNameError(name, string(found.Digest))
+}
+
+// ErrDigestName is why an image does not get a name by which another is found already.
+var ErrDigestName = errors.New("the digest of an image that is there begins so")
+
+// DigestNameError is ErrDigestName with the name and the digest.
+func DigestNameError(name, digest string) error {
+	return fmt.Errorf("image name %q: %w (%s), and it is found by that: choose another name", name, ErrDigestName,
+		digest)
+}
+
+// minShort is of how many hex digits a digest that is cut short has at least.
+const minShort = 12
+
+// LooksLikeDigest reports whether a digest could be cut short to the name.
+func LooksLikeDigest(name string) bool {
+	return len(name) >= minShort && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+// BeginsDigest reports whether the digest of an image can be cut short to the name.
+func BeginsDigest(digest, name string) bool {
+	return LooksLikeDigest(name) && strings.HasPrefix(digest, "sha256:"+name)
+}
+
 // Resolve returns the manifest digest of a name or a digest. A digest may be cut short to 12 hex digits or more, with
 // or without sha256:.
 func (s *Store) Resolve(ref string) (string, error) {
@@ -172,7 +226,7 @@ func (s *Store) resolve(x *ocispec.Index, ref string) (string, error) {
 			names = append(names, name)
 		}
 	}
-	if h := strings.TrimPrefix(ref, "sha256:"); len(h) >= 12 {
+	if h := strings.TrimPrefix(ref, "sha256:"); len(h) >= minShort {
 		for _, d := range x.Manifests {
 			// Digest's own methods panic on what is not a digest.
 			if checkDigest(string(d.Digest)) != nil || !strings.HasPrefix(string(d.Digest), "sha256:"+h) {
@@ -198,6 +252,9 @@ func (s *Store) Tag(ref, name string) error {
 	}
 	return s.change(func(x *ocispec.Index) error {
 		digest, err := s.resolve(x, ref)
+		if err == nil {
+			err = nameFree(x, name)
+		}
 		if err != nil {
 			return err
 		}

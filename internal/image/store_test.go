@@ -48,6 +48,16 @@ func TestNames(t *testing.T) {
 	step("x=B y=B z=A", s.Tag("y", "x"))
 	step("=A x=B y=B z=B", s.Tag(b, "z")) // A lost its last name and stays
 	step("w/1:2=A x=B y=B z=B", s.Tag(a[7:20], "w/1:2"))
+	for _, n := range []int{12, 13, 64} {
+		name := a[7 : 7+n] // by which A is found
+		_, err := s.Copy(t.Context(), s, "x", name, nil)
+		for _, err := range []error{err, s.Tag("x", name), s.NameFree(name)} {
+			if !errors.Is(err, image.ErrDigestName) {
+				t.Errorf("an image is to be called %s, and %s is there: %v", name, a, err)
+			}
+		}
+	}
+	step("w/1:2=A x=B y=B z=B", s.NameFree(strings.Repeat("0", 12)))
 	step("w/1:2=A x=B z=B", s.Remove("y"))
 	step("w/1:2=A", s.Remove(b))
 	step("", s.Remove("w/1:2"))

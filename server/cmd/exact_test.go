@@ -47,7 +47,7 @@ func TestDataIsExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const turned = "x\u202ey\u2028\u0085z\U000e0001"
+	const turned = "x\u202ey\u2028\u0085\u0080\u007f\ufffez\U000e0001"
 	resp, err := c.Do(t.Context(), http.MethodPatch, "/v1/machines/none", map[string]any{"v": 1, "notes": turned})
 	if err == nil {
 		resp.Body.Close()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/jobs"
@@ -49,6 +50,11 @@ func (e *Engine) describeImage(kind jobs.Kind, spec *doc.Spec) (session.Image, e
 	}
 	if e.cfg.Captures == nil {
 		return session.Image{}, errors.New("this server takes no captures")
+	}
+	if image.LooksLikeDigest(up.Name) && spec.Capture != "" {
+		if im, err := e.cfg.Images.Describe(up.Name); err == nil && image.BeginsDigest(im.Manifest, up.Name) {
+			return session.Image{}, image.DigestNameError(up.Name, im.Manifest)
+		}
 	}
 	if err := e.roomFor(); err != nil {
 		return session.Image{}, err

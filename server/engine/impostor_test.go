@@ -213,6 +213,10 @@ func TestCaptureOverAName(t *testing.T) {
 	a := h.machine(1)
 	a.powerOn()
 	says(t, "There is an image debian already", h.plan(doc.Spec{Capture: "debian", Nodes: []string{a.mac}}).Warnings...)
+	_, err := h.e.Create(t.Context(), doc.Spec{V: 1, Capture: "43cdbcdc4e8b", Nodes: []string{a.mac}})
+	if !errors.Is(err, engine.ErrSpec) || !strings.Contains(err.Error(), "the digest of an image that is there") {
+		t.Errorf("a capture with a name by which another image is found: %v", err)
+	}
 	s, err := h.e.Create(t.Context(), doc.Spec{V: 1, Capture: "debian", Nodes: []string{a.mac}})
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,11 @@ func (j *Jobs) Start(spec doc.JobSpec) (*doc.Job, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
+	if l, here := j.lib.(*Local); here && spec.Name != "" { // before anything of it is done
+		if err := l.st.NameFree(spec.Name); err != nil {
+			return nil, err
+		}
+	}
 	return j.start(spec, func(ctx context.Context, w Watch) (*doc.JobResult, error) { return j.lib.Do(ctx, spec, w) })
 }
 

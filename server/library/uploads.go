@@ -65,7 +65,7 @@ func NewUploads(lib *Local, jobs *Jobs) *Uploads {
 
 // Check says why a file would not be taken, before it is sent.
 func (u *Uploads) Check(x Upload) error {
-	if err := image.CheckName(x.Name); err != nil {
+	if err := u.lib.st.NameFree(x.Name); err != nil {
 		return err
 	}
 	switch x.Level {

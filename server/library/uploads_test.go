@@ -114,6 +114,15 @@ func TestUploads(t *testing.T) {
 	if len(digests) != 1 {
 		t.Errorf("one disk became %d images", len(digests))
 	}
+	for digest := range digests {
+		name := digest[7:19]
+		_, pull := jobs.Start(doc.JobSpec{V: 1, Kind: doc.JobPull, Registry: "localhost:1/x:y", Name: name})
+		for _, err := range []error{u.Check(Upload{Name: name}), u.Check(Upload{Name: name, Replace: true}), pull} {
+			if !errors.Is(err, image.ErrDigestName) {
+				t.Errorf("called %s, and %s is there: %v", name, digest, err)
+			}
+		}
+	}
 	f, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)

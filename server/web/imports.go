@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -79,7 +80,7 @@ func (a *API) incoming(w http.ResponseWriter, r *http.Request) (u *engine.Upload
 	case len(q.Get("parent")) > 300:
 		err = errors.New("the parent's name is too long")
 	default:
-		err = image.CheckName(q.Get("name"))
+		err = a.nameFree(r.Context(), q.Get("name"))
 	}
 	if err != nil {
 		a.fail(w, r, http.StatusBadRequest, err)
@@ -89,6 +90,30 @@ func (a *API) incoming(w http.ResponseWriter, r *http.Request) (u *engine.Upload
 		Session: engine.ImportSession, Parent: q.Get("parent")}
 	a.imports.heard(u.ID, func() { a.restImport(u.ID) })
 	return u, disk, true
+}
+
+// nameFree says why an import cannot give an image the name, before anything of it comes.
+func (a *API) nameFree(ctx context.Context, name string) error {
+	if err := image.CheckName(name); err != nil || !image.LooksLikeDigest(name) || a.library == nil {
+		return err
+	}
+	list, err := a.library.List(ctx)
+	if err != nil {
+		return err
+	}
+	var digest string
+	for i := range list {
+		switch {
+		case list[i].Name == name:
+			return nil
+		case image.BeginsDigest(list[i].Digest, name):
+			digest = list[i].Digest
+		}
+	}
+	if digest != "" {
+		return image.DigestNameError(name, digest)
+	}
+	return nil
 }
 
 // restImport lets go of an import; what was sent of it stays.

@@ -59,7 +59,8 @@ func (a *API) failImage(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusInsufficientStorage
 		err = fmt.Errorf("%w: the server's image store is full. Make room there with `diskcast image rm` and "+
 			"`diskcast image gc --unnamed --partial`; asked for again, an import goes on where it was", err)
-	case errors.Is(err, errName), library.Kind(err) == doc.KindDamaged: // as long as nobody mends it
+	case errors.Is(err, errName), errors.Is(err, image.ErrDigestName),
+		library.Kind(err) == doc.KindDamaged: // as long as nobody mends it
 		code = http.StatusUnprocessableEntity
 	}
 	a.failWith(w, r, code, err, library.Kind(err))

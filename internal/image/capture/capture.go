@@ -101,7 +101,7 @@ func Store(ctx context.Context, src io.ReaderAt, d *Disk, o Options) (*Result, e
 		return nil, fmt.Errorf("capture: no store to capture into")
 	}
 	if o.Name != "" {
-		if err := image.CheckName(o.Name); err != nil {
+		if err := o.Store.NameFree(o.Name); err != nil {
 			return nil, err
 		}
 	}

@@ -83,6 +83,7 @@ func asNode(v any) (*yaml.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	b = []byte(escaped(string(b), func(r rune) bool { return r <= 0xffff })) // YAML has no surrogates
 	var n yaml.Node
 	if err := yaml.Unmarshal(b, &n); err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func (u *UI) Doc(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(u.Out, escaped(string(b))+"\n")
+	_, err = io.WriteString(u.Out, escaped(string(b), all)+"\n")
 	return err
 }
 
@@ -73,15 +73,17 @@ func Object(w io.Writer, kind string, v any) {
 	if err != nil {
 		b = []byte(`{"error":{"message":"it cannot be said in JSON","code":"failed","exit":1}}`)
 	}
-	fmt.Fprintln(w, escaped(string(b)))
+	fmt.Fprintln(w, escaped(string(b), all))
 }
 
-// escaped writes what cannot be printed, in the strings of a JSON document, as JSON's escapes.
-func escaped(doc string) string {
+func all(rune) bool { return true }
+
+// escaped writes what cannot be printed and is meant, in the strings of a JSON document, as JSON's escapes.
+func escaped(doc string, meant func(rune) bool) string {
 	var b strings.Builder
 	for _, r := range doc {
 		switch {
-		case r < 0x7f || unicode.IsPrint(r):
+		case r < 0x7f || unicode.IsPrint(r) || !meant(r):
 			b.WriteRune(r)
 		case r > 0xffff:
 			hi, lo := utf16.EncodeRune(r)

@@ -52,7 +52,11 @@ func (i *Images) Describe(ref string) (session.Image, error) {
 	if ref == "empty" {
 		size = 0
 	}
-	return session.Image{Name: ref, Manifest: Digest(ref, "manifest"),
+	manifest := Digest(ref, "manifest")
+	if image.LooksLikeDigest(ref) { // one that is there without a name
+		manifest = "sha256:" + (ref + strings.Repeat("0", 64))[:64]
+	}
+	return session.Image{Name: ref, Manifest: manifest,
 		Config: session.Blob{Digest: Digest(ref, "config"), Size: 10},
 		Index:  session.Blob{Digest: Digest(ref, "index"), Size: 10}, ObjectSize: size}, nil
 }
