@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DISKCAST_STATE", e.WorkDir+"/state")
 			v1, err := filepath.Abs("../internal/image/restore/testdata/v1")
 			e.Setenv("V1", v1)
-			return err
+			return errors.Join(err, os.Mkdir(e.WorkDir+"/state", 0o700))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,

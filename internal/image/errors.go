@@ -8,6 +8,9 @@ import (
 // ErrNotFound is wrapped by errors about a name or digest that the store does not have.
 var ErrNotFound = errors.New("not in the store")
 
+// ErrNoStore is wrapped by the error of FindStore about a directory that has no store.
+var ErrNoStore = errors.New("there is no image store")
+
 // ErrFormat is wrapped by errors about a manifest, config or index that is not what the format allows.
 var ErrFormat = errors.New("not a valid image")
 

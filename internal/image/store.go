@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,6 +50,14 @@ func OpenStore(dir string) (*Store, error) {
 		return nil, fmt.Errorf("making image store %s: %w", dir, err)
 	}
 	return s, nil
+}
+
+// FindStore opens the store in dir as OpenStore does, and makes nothing: where there is none, that is ErrNoStore.
+func FindStore(dir string) (*Store, error) {
+	if _, err := os.Stat(filepath.Join(dir, ocispec.ImageLayoutFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s", ErrNoStore, dir)
+	}
+	return OpenStore(dir)
 }
 
 // OpenLayout opens an OCI image layout that some other program may have made, to copy from it. Who may read it is not

@@ -110,6 +110,8 @@ type env struct {
 	context string
 	ask     func(words string, secret bool) (string, error)
 	pace    time.Duration // of asking
+	// toldStore says that it was told which store the server here has.
+	toldStore bool
 }
 
 // Run runs one command line.
@@ -330,10 +332,10 @@ func serverFlag(cmd *cobra.Command, e *env) {
 		"the server's API ($DISKCAST_SERVER; default: that of the current login, or else "+serverHere+")")
 }
 
-// mayMake refuses to make what belongs into a state directory where the one that --state names is not there: its name
-// is most often a slip. make is the way to have it made; empty: there is none.
+// mayMake refuses to make what belongs into a state directory where the one that --state or $DISKCAST_STATE names is
+// not there: its name is most often a slip. make is the way to have it made; empty: there is none.
 func (e *env) mayMake(make string) error {
-	if e.stateFlag == nil || !e.stateFlag.Changed {
+	if e.stateFlag == nil || !e.stated() {
 		return nil
 	}
 	_, err := os.Stat(e.state)

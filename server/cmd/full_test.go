@@ -3,8 +3,11 @@ package cmd
 import (
 	"bytes"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/diskcast/diskcast/internal/image"
 )
 
 // full is a standard output that takes nothing more.
@@ -18,6 +21,9 @@ func TestStdoutIsFull(t *testing.T) {
 	for _, args := range [][]string{{"image", "list"}, {"image", "list", "--json"}, {"image", "gc"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			store := t.TempDir()
+			if _, err := image.OpenStore(filepath.Join(store, "images")); err != nil {
+				t.Fatal(err)
+			}
 			if err := Run(t.Context(), append(args, "--state", store), strings.NewReader(""), new(bytes.Buffer),
 				new(bytes.Buffer)); err != nil {
 				t.Fatal(err)

@@ -56,8 +56,11 @@ func (e *env) loggedIn() bool {
 	return c != nil || err != nil
 }
 
-// library is the store that is meant.
-func (e *env) library() (library.Library, error) {
+// library is the store that is meant, which must be there.
+func (e *env) library() (library.Library, error) { return e.libraryBy((*env).findStore) }
+
+// libraryBy is the store that is meant, opened by open where it is one of this machine.
+func (e *env) libraryBy(open func(*env) (*image.Store, error)) (library.Library, error) {
 	if e.remote() {
 		c, err := e.dial(e.images)
 		if err != nil {
@@ -65,7 +68,7 @@ func (e *env) library() (library.Library, error) {
 		}
 		return c.Library(), nil
 	}
-	st, err := e.openStore()
+	st, err := open(e)
 	if err != nil {
 		return nil, err
 	}
@@ -115,22 +118,6 @@ func (e *env) do(ctx context.Context, what string, spec doc.JobSpec) (*doc.JobRe
 	return r, err
 }
 
-func (e *env) openStore() (*image.Store, error) {
-	if e.store == "" {
-		if err := e.mayMake("--store names a folder of images by itself"); err != nil {
-			return nil, err
-		}
-	}
-	if err := ownStore(e.storeDir(), os.Geteuid()); err != nil {
-		return nil, err
-	}
-	st, err := image.OpenStore(e.storeDir())
-	if err != nil {
-		return nil, fmt.Errorf("open image store: %w", err)
-	}
-	return st, nil
-}
-
 // ownStore refuses root the store of a server that runs as another user: that server could not read what root writes
 // there.
 func ownStore(dir string, uid int) error {
@@ -144,14 +131,6 @@ func ownStore(dir string, uid int) error {
 	}
 	return usage("the images in %s belong to the server's user (uid %d), which could not read what root writes there: "+
 		"add --server "+serverHere+", and the running server does it", dir, sys.Uid)
-}
-
-func (e *env) openImage(ref string) (*image.Image, error) {
-	st, err := e.openStore()
-	if err != nil {
-		return nil, err
-	}
-	return st.Open(ref)
 }
 
 func imageList(e *env) *cobra.Command {

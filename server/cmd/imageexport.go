@@ -85,7 +85,7 @@ type exported struct {
 
 // exportHere exports an image of the store on this machine.
 func (e *env) exportHere(ctx context.Context, x exported) (*doc.ImageExported, error) {
-	st, err := e.openStore()
+	st, err := e.findStore()
 	if err != nil {
 		return nil, err
 	}

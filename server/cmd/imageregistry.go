@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/library/registry"
 )
@@ -66,7 +67,10 @@ digest is checked; blobs that the store has are not fetched.
 			if name == "" {
 				name = localName(r.Name())
 			}
-			l, err := e.library()
+			if err := image.CheckName(name); err != nil {
+				return usage("%w", err)
+			}
+			l, err := e.libraryBy((*env).openStore)
 			if err != nil {
 				return err
 			}

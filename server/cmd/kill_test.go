@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -111,8 +112,11 @@ func command(ctx context.Context, state string, args ...string) (string, error) 
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return "", err
 	}
-	if err := Run(ctx, append([]string{"image", "--state", state, "--json"}, args...), strings.NewReader(""), &out,
-		&errs); err != nil {
+	err := Run(ctx, append([]string{"image", "--state", state, "--json"}, args...), strings.NewReader(""), &out, &errs)
+	if errors.Is(err, image.ErrNoStore) && args[0] == "gc" {
+		return "", nil // nothing was imported yet
+	}
+	if err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, &errs)
 	}
 	var doc struct{ Digest string }

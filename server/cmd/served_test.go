@@ -2,13 +2,13 @@ package cmd
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/store"
 )
 
@@ -35,7 +35,13 @@ func TestServedStore(t *testing.T) {
 		}
 	}
 	link := filepath.Join(t.TempDir(), "link")
-	if err := errors.Join(os.MkdirAll(filepath.Join(state, "images"), 0o755), os.Symlink(state, link)); err != nil {
+	alone := t.TempDir()
+	for _, dir := range []string{alone, filepath.Join(state, "images")} {
+		if _, err := image.OpenStore(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(state, link); err != nil {
 		t.Fatal(err)
 	}
 	other := filepath.Join(link, "images") // the same directory by another name
@@ -44,7 +50,7 @@ func TestServedStore(t *testing.T) {
 		t.Errorf("by %s: %d, %s", other, code, said)
 	}
 	for _, args := range [][]string{{"image", "gc"}, {"image", "gc", "--unnamed", "--dry-run"},
-		{"image", "gc", "--unnamed", "--store", t.TempDir()}} {
+		{"image", "gc", "--unnamed", "--store", alone}} {
 		if code, said := run(args...); code != 0 {
 			t.Errorf("%v: %d, %s", args, code, said)
 		}

@@ -157,6 +157,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("open image store: %w", err)
 	}
+	if err := store.SayImages(cfg.State, info.Store); err != nil {
+		// Only commands beside the server want it.
+		log.Warn("where the images are could not be noted in the state directory", "err", err)
+	}
 	ims := images.New(st)
 	defer ims.Close()
 	caps := captures.New(st, log.With("task", "captures"))
