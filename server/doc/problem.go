@@ -49,6 +49,7 @@ const (
 	ProblemCrowd        = "crowd"
 	ProblemUnavailable  = "unavailable"
 	ProblemNoSpace      = "no_space"
+	ProblemStateFull    = "state_full"
 )
 
 // Problem is a sort of refusal.
@@ -79,6 +80,7 @@ func Problems() []Problem {
 		{ProblemTooMany, http.StatusTooManyRequests, "Too many requests with wrong tokens"},
 		{ProblemInternal, http.StatusInternalServerError, "The server failed"},
 		{ProblemUnavailable, http.StatusServiceUnavailable, "The server cannot do it now"},
+		{ProblemStateFull, http.StatusServiceUnavailable, "The disk of the server's state is full"},
 		{ProblemUnsettled, http.StatusServiceUnavailable, "The boot of the node before may still run"},
 		{ProblemHeld, http.StatusServiceUnavailable, "Another node has this address and is there"},
 		{ProblemCrowd, http.StatusServiceUnavailable, "Too many new machines come at once"},

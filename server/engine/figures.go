@@ -100,6 +100,9 @@ func (e *Engine) Unsaved() time.Duration {
 	return e.unsaved()
 }
 
+// StateFailed is told that something could not be written to the state which the engine does not write itself.
+func (e *Engine) StateFailed(err error) { e.w.Failed(err) }
+
 func (e *Engine) unsaved() time.Duration {
 	t := e.w.Trouble()
 	if t.Since.IsZero() {

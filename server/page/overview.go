@@ -44,6 +44,14 @@ func (v *visit) overview() error {
 		}
 		d.Trouble = append(d.Trouble, trouble{of, link, words})
 	}
+	if _, err := get[any](v, "/readyz"); is(err, http.StatusServiceUnavailable) {
+		to := "/"
+		if v.may(access.Operator) && v.holder.Within == "" {
+			to = "/doctor"
+		}
+		say("The server", to, "takes no change: "+err.Error()+". Look for room on the disk of its state directory, "+
+			"and at its log; it goes on by itself when it can write there again.")
+	}
 	if err := v.found(say); err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type rig struct {
 	t    *testing.T
 	e    *engine.Engine
 	book *access.Book
+	db   *store.Memory // of the engine
 	page *Page
 	srv  *httptest.Server
 	lib  *library.Local
@@ -55,7 +56,7 @@ type options struct {
 }
 
 func newRig(t testing.TB, o options) *rig {
-	r := &rig{tokens: map[string]string{}, finds: sick}
+	r := &rig{tokens: map[string]string{}, finds: sick, db: store.NewMemory()}
 	r.t, _ = t.(*testing.T)
 	id, err := identity.Load(filepath.Join(t.TempDir(), "state"))
 	if err != nil {
@@ -70,7 +71,7 @@ func newRig(t testing.TB, o options) *rig {
 	if o.images == nil {
 		o.images = &enginetest.Images{}
 	}
-	r.e, err = engine.New(t.Context(), engine.Config{Store: store.NewMemory(), Images: o.images,
+	r.e, err = engine.New(t.Context(), engine.Config{Store: r.db, Images: o.images,
 		Casts: &enginetest.Casts{}, Addr: netip.MustParseAddr("127.0.0.1"), Power: &enginetest.Power{},
 		Approve: o.approve, Server: "server", Version: "1",
 		Sign: func(x *receipt.Receipt) (*receipt.Envelope, error) { return id.Sign(x) }})

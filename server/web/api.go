@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/access"
@@ -184,6 +186,8 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, engine.ErrToken):
 		code = http.StatusUnauthorized
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT): // images have failImage
+		code = http.StatusServiceUnavailable
 	case errors.Is(err, engine.ErrUnsettled), errors.Is(err, engine.ErrHeld), errors.Is(err, engine.ErrCrowd),
 		errors.Is(err, context.Canceled),
 		errors.Is(err, context.DeadlineExceeded):

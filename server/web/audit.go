@@ -89,6 +89,7 @@ func (a *API) change(rt *Route, w http.ResponseWriter, r *http.Request, node str
 			"request", e.Request, "path", e.Path, "err", err)
 		owed = a.audit.Owe(e)
 	} else if err != nil {
+		a.stateFailed(r, err)
 		a.fail(w, r, http.StatusServiceUnavailable, fmt.Errorf("nothing was done: it could not be stored who asked "+
 			"for it: %w", err))
 		return
@@ -108,7 +109,15 @@ func (a *API) change(rt *Route, w http.ResponseWriter, r *http.Request, node str
 		err = a.audit.Done(ctx, n, done)
 	}
 	if err != nil {
+		a.stateFailed(r, err)
 		a.log.Error("what came of a change is not stored yet", "of", n, "status", done.Status, "err", err)
+	}
+}
+
+// stateFailed has the trouble of the record be one of the state, which readyz, figures and the page tell.
+func (a *API) stateFailed(r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		a.engine.StateFailed(err)
 	}
 }
 

@@ -3,11 +3,13 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/audit"
@@ -185,10 +187,18 @@ func TestNothingChangesUnrecorded(t *testing.T) {
 	if code, body, _ := r.call("POST", "/v1/sessions", r.id.Token, `{"v":1,"image":"debian","on":"*"}`); code != 201 {
 		t.Fatalf("%d %s", code, body)
 	}
-	r.db.SetFail(errors.New("disk is full"))
+	if code, body, _ := r.call("GET", "/readyz", "", ""); code != 200 {
+		t.Fatalf("%d %s", code, body)
+	}
+	r.db.SetFail(fmt.Errorf("write state.db: %w", unix.ENOSPC))
 	code, body, _ := r.call("PATCH", "/v1/machines/m1", r.id.Token, `{"v":1,"name":"x"}`)
-	if code != http.StatusServiceUnavailable || !strings.Contains(body, "nothing was done") {
+	if code != http.StatusServiceUnavailable || !strings.Contains(body, "nothing was done") ||
+		!strings.Contains(body, `"code":"state_full"`) {
 		t.Errorf("%d %s", code, body)
+	}
+	if code, body, _ := r.call("GET", "/readyz", "", ""); code != 503 ||
+		!strings.Contains(body, "could not be written") {
+		t.Errorf("ready, and it takes no change: %d %s", code, body)
 	}
 	if m, err := r.e.Machine("m1"); err != nil || m.Name != "" {
 		t.Errorf("it was done: %+v, %v", m, err)

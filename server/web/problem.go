@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
@@ -33,6 +35,8 @@ func problemOf(status int, kind string, err error) string {
 		{http.StatusConflict, doc.ProblemKeyInUse, errors.Is(err, errKeyInUse)},
 		{http.StatusUnprocessableEntity, doc.ProblemKeyReused, errors.Is(err, errKeyReused)},
 		{http.StatusUnprocessableEntity, doc.ProblemDamaged, kind == doc.KindDamaged},
+		{http.StatusServiceUnavailable, doc.ProblemStateFull,
+			errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)},
 		{http.StatusServiceUnavailable, doc.ProblemUnsettled, errors.Is(err, engine.ErrUnsettled)},
 		{http.StatusServiceUnavailable, doc.ProblemHeld, errors.Is(err, engine.ErrHeld)},
 		{http.StatusServiceUnavailable, doc.ProblemCrowd, errors.Is(err, engine.ErrCrowd)},

@@ -26,6 +26,7 @@ type Keeper struct {
 	log    *slog.Logger
 	now    func() time.Time
 	kick   chan struct{}
+	probe  chan struct{}  // something could not be written: what can be is tried
 	whole  sync.Locker    // held while what belongs together is put: no transaction has only a part of that
 	owned  store.Revision // of record.OwnerKey, when this server became the owner
 	lost   chan struct{}
@@ -43,7 +44,8 @@ type Keeper struct {
 // New makes the keeper of a store. The lock is held by who puts what belongs together; stored, which may be nil, is
 // called when words were written.
 func New(s store.Store, log *slog.Logger, now func() time.Time, whole sync.Locker, stored func()) *Keeper {
-	return &Keeper{store: s, log: log, now: now, kick: make(chan struct{}, 1), whole: whole, lost: make(chan struct{}),
+	return &Keeper{store: s, log: log, now: now, kick: make(chan struct{}, 1),
+		probe: make(chan struct{}, 1), whole: whole, lost: make(chan struct{}),
 		over: make(chan struct{}), stored: stored, cur: newBatch()}
 }
 
@@ -79,12 +81,17 @@ func lostTo(err error) bool {
 
 // Update changes the store while this server is the owner of its sessions. f may run more than once.
 func (k *Keeper) Update(ctx context.Context, f func(store.WriteTx) error) error {
-	return k.store.Update(ctx, func(tx store.WriteTx) error {
-		if err := tx.Expect(record.OwnerKey, k.owned); err != nil {
-			return err
+	var ours error // what kept the change from being written, and is no fault of the store
+	err := k.store.Update(ctx, func(tx store.WriteTx) error {
+		if ours = tx.Expect(record.OwnerKey, k.owned); ours == nil {
+			ours = f(tx)
 		}
-		return f(tx)
+		return ours
 	})
+	if err != nil && ours == nil && ctx.Err() == nil {
+		k.Failed(err)
+	}
+	return err
 }
 
 // Write writes records at once, all or none; nil takes one out.

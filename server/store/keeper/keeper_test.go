@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +121,38 @@ func TestTrouble(t *testing.T) {
 	}
 	if a, b := value(t, s, "a"), value(t, s, "b"); a != 0 || b != 3 {
 		t.Errorf("written at once: %d, %d, want 0, 3", a, b)
+	}
+}
+
+// TestIdleTrouble: what could not be written at once, or by others, is trouble also where nothing waits to be written,
+// and ends by itself.
+func TestIdleTrouble(t *testing.T) {
+	refused := errors.New("refused by who asked")
+	for name, fail := range map[string]func(*keeper.Keeper){
+		"at once": func(k *keeper.Keeper) { _ = k.Write(t.Context(), map[string]any{"a": 1}) },
+		"others":  func(k *keeper.Keeper) { k.Failed(unix.ENOSPC) },
+	} {
+		s := store.NewMemory()
+		k, stop := kept(t, s, nil)
+		if err := k.Update(t.Context(), func(store.WriteTx) error { return refused }); !errors.Is(err, refused) {
+			t.Fatal(err)
+		}
+		if tr := k.Trouble(); !tr.Since.IsZero() {
+			t.Errorf("%s: a change that was refused is trouble of the store: %+v", name, tr)
+		}
+		s.SetFail(unix.ENOSPC)
+		fail(k)
+		if tr := k.Trouble(); tr.Since.IsZero() || !strings.Contains(tr.Words, "the disk is full") {
+			t.Errorf("%s: its trouble: %+v", name, tr)
+		}
+		s.SetFail(nil)
+		for deadline := time.Now().Add(time.Minute); !k.Trouble().Since.IsZero(); {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: the trouble does not end", name)
+			}
+			runtime.Gosched()
+		}
+		stop()
 	}
 }
 

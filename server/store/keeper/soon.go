@@ -106,8 +106,14 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-ctx.Done():
 			k.flush()
 			return
+		case <-k.probe:
+			if retry == nil {
+				retry = time.After(time.Second)
+			}
+			continue
 		case <-k.kick:
 		case <-retry:
+			k.try()
 		}
 		retry = nil
 		if !k.flush() {

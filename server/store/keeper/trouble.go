@@ -1,11 +1,15 @@
 package keeper
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/record"
 )
 
 // Trouble is why nothing is written, while that lasts.
@@ -20,6 +24,37 @@ func (k *Keeper) Trouble() Trouble {
 	defer k.mu.Unlock()
 	return k.bad
 }
+
+// Failed is told that something could not be written to the store, by the keeper or by others: that is its trouble
+// until something is written again, which it tries by itself.
+func (k *Keeper) Failed(err error) {
+	var changed *store.ChangedError
+	if errors.As(err, &changed) {
+		return // another one writes
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.bad.Since.IsZero() {
+		k.bad.Since = k.now()
+	}
+	k.bad.Words = Words(err)
+	select {
+	case k.probe <- struct{}{}:
+	default:
+	}
+}
+
+// try puts a record as large as one of work, so that the trouble ends when there is room and nobody asks for anything.
+func (k *Keeper) try() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.bad.Since.IsZero() && len(k.cur.m) == 0 {
+		k.cur.m[record.ProbeKey] = bytes.Repeat([]byte("0"), probeSize)
+	}
+}
+
+// probeSize is that of the record in bytes.
+const probeSize = 32 << 10
 
 // ClockSet tells a trouble that lasts in the time of a clock that was set.
 func (k *Keeper) ClockSet(by time.Duration) {

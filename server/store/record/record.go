@@ -15,6 +15,7 @@ const (
 	Secret      = "meta/secret" // that tokens are made with
 	Seq         = "meta/seq"    // number of the last session
 	OwnerKey    = "meta/owner"  // who runs the sessions: Owner
+	ProbeKey    = "meta/probe"  // written to see whether something can be, read by nobody
 	NodePrefix  = "node/"       // + node: Node
 	SeenPrefix  = "seen/"       // + node: Seen
 	EventPrefix = "event/"      // + node / number in 16 hexadecimal digits: Event
