@@ -26,6 +26,28 @@ type entry struct {
 	made, until time.Time
 }
 
+// Login is Admit for whom the provider has vouched for just now. What it says now of a person holds: logins that may
+// more, and tokens that were made in them, end.
+func (b *Book) Login(h Holder, until time.Time) string {
+	b.mu.Lock()
+	maps.DeleteFunc(b.people, func(_ Sum, e entry) bool {
+		return e.Name == h.Name && (!Covers(h.Role, e.Role) || h.Within != "" && e.Within != h.Within)
+	})
+	b.mu.Unlock()
+	return b.Admit(h, until)
+}
+
+// outdoes reports whether the entry may more than another of the same person, or as much and for longer.
+func (e *entry) outdoes(l *entry) bool {
+	switch {
+	case e.Role != l.Role:
+		return Covers(e.Role, l.Role)
+	case (e.Within == "") != (l.Within == ""):
+		return e.Within == ""
+	}
+	return e.until.After(l.until)
+}
+
 // Admit lets a person in until a time, and returns what proves it from now on. Of too many the one goes that would end
 // first: of the person's, or of all.
 func (b *Book) Admit(h Holder, until time.Time) string {
@@ -91,11 +113,12 @@ func (b *Book) dismissAll(name string) bool {
 	return len(b.people) < before
 }
 
-// persons are those who are logged in, each with what ends last. The caller holds the lock.
+// persons are those who are logged in, each with the login that may most, and of those the one that ends last. The
+// caller holds the lock.
 func (b *Book) persons() []doc.Token {
 	last := map[string]entry{}
 	for _, e := range b.people {
-		if b.now().Before(e.until) && e.until.After(last[e.Name].until) {
+		if l, ok := last[e.Name]; b.now().Before(e.until) && (!ok || e.outdoes(&l)) {
 			last[e.Name] = e
 		}
 	}

@@ -63,6 +63,41 @@ func TestPeople(t *testing.T) {
 	}
 }
 
+// TestLoginWithLess: what the provider says last of a person holds for earlier logins, and the list hides no login that
+// may more.
+func TestLoginWithLess(t *testing.T) {
+	admin, all, room := Holder{"oidc:bob", Admin, ""}, Holder{"oidc:bob", Operator, ""},
+		Holder{"oidc:bob", Operator, "room=210"}
+	for name, x := range map[string]struct {
+		was, is Holder
+		stays   bool
+	}{
+		"a smaller role":       {admin, all, false},
+		"fewer machines":       {all, room, false},
+		"other machines":       {room, Holder{"oidc:bob", Operator, "room=211"}, false},
+		"another role, a room": {admin, room, false},
+		"the same":             {room, room, true},
+		"more machines":        {room, all, true},
+		"a larger role":        {all, admin, true},
+		"somebody else":        {Holder{"oidc:ann", Admin, ""}, room, true},
+	} {
+		b := Only(root)
+		now := time.Now()
+		login, own := b.Login(x.was, now.Add(2*time.Hour)), b.Admit(x.was, now.Add(2*time.Hour))
+		b.Login(x.is, now.Add(time.Hour))
+		for _, secret := range []string{login, own} {
+			if _, ok := b.Who(secret); ok != x.stays {
+				t.Errorf("%s: it is in: %v, want %v", name, ok, x.stays)
+			}
+		}
+		for _, l := range b.List() {
+			if l.Name == x.is.Name && (l.Role != x.is.Role || l.On != x.is.Within) {
+				t.Errorf("%s: listed as %+v", name, l)
+			}
+		}
+	}
+}
+
 // TestManyPeople: one person's logins push out his own, and thousands of people keep no token out.
 func TestManyPeople(t *testing.T) {
 	b := Only(root)

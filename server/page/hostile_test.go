@@ -92,6 +92,10 @@ type evilAPI struct {
 	known    map[string]bool // which of its documents were asked for
 }
 
+func (*evilAPI) Record(*http.Request, access.Holder, string) {}
+
+func (*evilAPI) Login(access.Holder, time.Time) string { return hostile }
+
 func (a *evilAPI) Enter(*http.Request, string) (access.Holder, int, error) {
 	return access.Holder{Name: hostile, Role: access.Admin}, 0, nil
 }

@@ -26,6 +26,8 @@ type API interface {
 	Enter(r *http.Request, token string) (access.Holder, int, error)
 	// As is the operator API as the holder of a token sees it.
 	As(h access.Holder) http.Handler
+	// Record records that a person got what proves it, by a request of the page's.
+	Record(r *http.Request, h access.Holder, request string)
 }
 
 // Tokens says whose token has a sum, as long as it is good.
@@ -33,8 +35,9 @@ type Tokens interface {
 	Of(sum access.Sum) (access.Holder, bool)
 	// Use says whose token a link to the login is for, once.
 	Use(link string) (access.Sum, bool)
-	// Admit lets in whom a provider vouches for, and returns what proves it; Until says how long that is good for, and
-	// Dismiss ends it.
+	// Login lets in whom a provider vouches for, and returns what proves it; Admit does so once more for who is in.
+	// Until says how long that is good for, and Dismiss ends it.
+	Login(h access.Holder, until time.Time) string
 	Admit(h access.Holder, until time.Time) string
 	Until(sum access.Sum) (time.Time, bool)
 	Dismiss(sum access.Sum)

@@ -83,7 +83,8 @@ func (v *visit) endLogin() error {
 		v.page.Log.Warn("login refused", "peer", v.r.RemoteAddr, "code", code, "by", v.page.People.Host(), "err", err)
 		return v.showLogin(code, err.Error())
 	}
-	sum := access.SumOf(v.page.Tokens.Admit(l.Holder, l.Until))
+	v.page.API.Record(v.r, l.Holder, "GET /login/oidc/callback")
+	sum := access.SumOf(v.page.Tokens.Login(l.Holder, l.Until))
 	v.page.visits.end(v.r)
 	lasts := time.Until(l.Until)
 	http.SetCookie(v.w, cookie(cookieName, v.page.visits.begin(sum, lasts), int(lasts/time.Second)))
@@ -134,6 +135,7 @@ func (v *visit) ownToken() error {
 	if err != nil {
 		return err
 	}
+	v.page.API.Record(v.r, v.holder, "POST /token")
 	token := v.page.Tokens.Admit(v.holder, until)
 	v.page.Log.Info("token made for the command line", "person", v.holder.Name, "role", v.holder.Role, "until", until,
 		"peer", v.r.RemoteAddr)

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"net/http"
@@ -12,10 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/access/provider"
 	"github.com/diskcast/diskcast/server/access/provider/providertest"
+	"github.com/diskcast/diskcast/server/audit"
 	"github.com/diskcast/diskcast/server/config"
+	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/identity"
+	"github.com/diskcast/diskcast/server/web"
 )
 
 // withProvider gives a rig's page a provider of its own.
@@ -302,5 +309,56 @@ func TestPersonIsHeld(t *testing.T) {
 	admin.enter(at)
 	if body := admin.get("/settings"); !strings.Contains(body, "oidc:ada@example.org") {
 		t.Error("an admin by the provider is not one")
+	}
+}
+
+// TestLoginsAreRecorded: a login by the provider and a token made in it are in the record of changes, and a later login
+// with less ends them.
+func TestLoginsAreRecorded(t *testing.T) {
+	r := newRig(t, options{})
+	at := r.withProvider(t)
+	id, err := identity.Load(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := id.Signer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := audit.New(t.Context(), r.db, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.page.API.(*web.API).WithAudit(record)
+	b, later := r.visitor(t), r.visitor(t)
+	at.Do(func(p *providertest.Provider) { p.Claims = map[string]any{"groups": []string{"it"}} })
+	b.enter(at)
+	b.do("POST", "/token", url.Values{"csrf": {b.csrf("/")}})
+	at.Do(func(p *providertest.Provider) { p.Claims = map[string]any{"groups": []string{"teachers"}} })
+	later.enter(at)
+	list, err := record.List(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range list.Lines {
+		var e doc.AuditEntry
+		if err := json.Unmarshal(list.Lines[i].Entry, &e); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, strings.TrimSpace(strings.Join([]string{e.Kind, e.Who, e.Role, e.Within, e.Request}, " ")))
+	}
+	want := []string{
+		"asked oidc:ada@example.org admin  GET /login/oidc/callback", "done    GET /login/oidc/callback",
+		"asked oidc:ada@example.org admin  POST /token", "done    POST /token",
+		"asked oidc:ada@example.org operator room=210 GET /login/oidc/callback", "done    GET /login/oidc/callback"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("recorded (-want +got):\n%s", diff)
+	}
+	if code, _, _ := b.do("GET", "/machines", nil); code == http.StatusOK {
+		t.Error("the login that may more than the person goes on")
+	}
+	if body := later.get("/machines"); !strings.Contains(body, "oidc:ada@example.org") {
+		t.Errorf("the later one is not in:\n%s", body)
 	}
 }
